@@ -1,0 +1,155 @@
+// The login of a DERP client: ServerKey, ClientInfo and ServerInfo, both ways. Builds and reads whole
+// payloads; who may log in, and when, is the session's affair. Randomness (nonces) is passed in.
+
+import type { BoxKey } from './box.ts'
+import { concatBytes, isZero, startsWithAt, writeU32 } from './bytes.ts'
+import { FrameType } from './frame-type.ts'
+import {
+  APP_NAME_BYTES_MAX,
+  CLIENT_INFO_BYTES_MIN,
+  HEADER_BYTES,
+  KEY_BYTES,
+  NONCE_BYTES,
+  PROTOCOL_VERSION,
+} from './limits.ts'
+import { parseUntypedKey } from './node-key.ts'
+import { ProtocolError } from './protocol-error.ts'
+
+/** "DERP" and U+1F511, the key emoji. */
+const SERVER_KEY_MAGIC = new Uint8Array([0x44, 0x45, 0x52, 0x50, 0xf0, 0x9f, 0x94, 0x91])
+
+/** What a client says of itself; every field has a default, so `{}` is a whole answer. */
+export interface ClientInfo {
+  /** The mesh key it claims to hold; absent when the client sends none or zero. */
+  readonly meshKey: Uint8Array | undefined
+  /** The version it speaks; never checked. */
+  readonly version: number
+  readonly canAckPings: boolean
+  readonly isProber: boolean
+  /** 0–32 printable ASCII characters for statistics. */
+  readonly appName: string
+}
+
+/** What a server tells a client that it has admitted. */
+export interface ServerInfo {
+  readonly version: number
+  /** A send limit that the client imposes on itself; 0 is none. */
+  readonly tokenBucketBytesPerSecond: number
+  readonly tokenBucketBytesBurst: number
+}
+
+/** A frame's header and payload in one array. */
+export function frame(type: FrameType, ...payload: Uint8Array[]): Uint8Array {
+  const header = new Uint8Array(HEADER_BYTES)
+  header[0] = type
+  writeU32(
+    header,
+    1,
+    payload.reduce((sum, part) => sum + part.length, 0),
+  )
+  return concatBytes(header, ...payload)
+}
+
+/** The ServerKey frame, 45 bytes. */
+export function serverKeyFrame(publicKey: Uint8Array): Uint8Array {
+  return frame(FrameType.serverKey, SERVER_KEY_MAGIC, publicKey)
+}
+
+/** The server's key out of a ServerKey payload, extra bytes ignored; undefined if it is not one. */
+export function readServerKey(payload: Uint8Array): Uint8Array | undefined {
+  if (payload.length < SERVER_KEY_MAGIC.length + KEY_BYTES) return undefined
+  if (!startsWithAt(payload, 0, SERVER_KEY_MAGIC)) return undefined
+  return payload.slice(SERVER_KEY_MAGIC.length, SERVER_KEY_MAGIC.length + KEY_BYTES)
+}
+
+/** The ClientInfo frame; `nonce` is 24 fresh random bytes. Key order is that of Tailscale's own client. */
+export function clientInfoFrame(
+  publicKey: Uint8Array,
+  info: Partial<ClientInfo>,
+  box: BoxKey,
+  nonce: Uint8Array,
+): Uint8Array {
+  const json = JSON.stringify({
+    meshKey: info.meshKey === undefined ? undefined : Buffer.from(info.meshKey).toString('hex'),
+    version: info.version ?? PROTOCOL_VERSION,
+    CanAckPings: info.canAckPings ?? false,
+    IsProber: info.isProber === true ? true : undefined,
+    AppName: info.appName === undefined || info.appName === '' ? undefined : info.appName,
+  })
+  return frame(FrameType.clientInfo, publicKey, box.seal(nonce, Buffer.from(json)))
+}
+
+/** The client's key out of a ClientInfo payload, copied; an error if the payload can't be one. */
+export function readClientKey(payload: Uint8Array): Uint8Array | ProtocolError {
+  if (payload.length < CLIENT_INFO_BYTES_MIN) return ProtocolError.clientInfoLength
+  if (isZero(payload, 0, KEY_BYTES)) return ProtocolError.keyZero
+  return payload.slice(0, KEY_BYTES)
+}
+
+/** Opens the box of a ClientInfo payload with the key agreed with its sender. */
+export function openClientInfo(payload: Uint8Array, box: BoxKey): ClientInfo | ProtocolError {
+  const plain = box.open(payload.subarray(KEY_BYTES))
+  if (plain === undefined) return ProtocolError.boxRefused
+  return parseClientInfo(Buffer.from(plain).toString('utf8'))
+}
+
+/** Reads ClientInfo's JSON as Go's decoder does: names in any case, unknown names ignored, null is {}. */
+export function parseClientInfo(text: string): ClientInfo | ProtocolError {
+  const fields = parseObject(text)
+  if (fields === undefined) return ProtocolError.clientInfoJson
+  const version = fields.get('version') ?? 0
+  const canAckPings = fields.get('canackpings') ?? false
+  const isProber = fields.get('isprober') ?? false
+  const appName = fields.get('appname') ?? ''
+  if (typeof version !== 'number' || !Number.isInteger(version)) return ProtocolError.clientInfoJson
+  if (typeof canAckPings !== 'boolean' || typeof isProber !== 'boolean') return ProtocolError.clientInfoJson
+  if (typeof appName !== 'string') return ProtocolError.clientInfoJson
+  if (!isAppName(appName)) return ProtocolError.appNameInvalid
+  let meshKey: Uint8Array | undefined
+  if (fields.has('meshkey')) {
+    const meshKeyText = fields.get('meshkey')
+    meshKey = typeof meshKeyText === 'string' ? parseUntypedKey(meshKeyText) : undefined
+    if (meshKey === undefined) return ProtocolError.meshKeySyntax
+    if (isZero(meshKey)) meshKey = undefined
+  }
+  return { meshKey, version, canAckPings, isProber, appName }
+}
+
+/** Whether this can be an application's name: at most 32 bytes, each 0x20–0x7E. */
+export function isAppName(text: string): boolean {
+  return text.length <= APP_NAME_BYTES_MAX && /^[\x20-\x7e]*$/.test(text)
+}
+
+/** The ServerInfo frame that Tailscale's clients expect; `nonce` is 24 fresh random bytes. */
+export function serverInfoFrame(box: BoxKey, nonce: Uint8Array): Uint8Array {
+  return frame(
+    FrameType.serverInfo,
+    box.seal(nonce, Buffer.from(JSON.stringify({ version: PROTOCOL_VERSION }))),
+  )
+}
+
+/** Opens a ServerInfo payload; undefined if the box does not open or its JSON is not what it should be. */
+export function openServerInfo(payload: Uint8Array, box: BoxKey): ServerInfo | undefined {
+  if (payload.length < NONCE_BYTES) return undefined
+  const plain = box.open(payload)
+  const fields = plain === undefined ? undefined : parseObject(Buffer.from(plain).toString('utf8'))
+  if (fields === undefined) return undefined
+  const [version, rate, burst] = ['version', 'tokenbucketbytespersecond', 'tokenbucketbytesburst'].map(
+    (name) => fields.get(name) ?? 0,
+  )
+  if (typeof version !== 'number' || typeof rate !== 'number' || typeof burst !== 'number') return undefined
+  return { version, tokenBucketBytesPerSecond: rate, tokenBucketBytesBurst: burst }
+}
+
+/** A JSON object's fields by lower-cased name, the last of equal names winning; null reads as empty. */
+function parseObject(text: string): Map<string, unknown> | undefined {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (json === null) return new Map()
+  if (typeof json !== 'object' || Array.isArray(json)) return undefined
+  return new Map(Object.entries(json).map(([name, value]) => [name.toLowerCase(), value]))
+}

@@ -1,0 +1,43 @@
+// The head of one HTTP/1.1 message: finds its end in a byte stream and splits it into first line and
+// fields. Both sides of a DERP login use it, before the connection stops being HTTP. Not an HTTP parser:
+// bodies, chunking and pipelining are others' business.
+
+/** Room for the request of any browser or proxy; what is longer is not from a DERP client. */
+export const HTTP_HEAD_BYTES_MAX = 16_384
+/** As many fields as any client sends several times over. */
+const FIELD_COUNT_MAX = 100
+
+const CR = 0x0d
+const LF = 0x0a
+
+/** A head, its fields by lower-cased name; of a repeated field the first value. */
+export interface HttpHead {
+  /** The first line's three parts: method, target, version; or version, status, reason. */
+  readonly firstLine: readonly [string, string, string]
+  readonly fields: ReadonlyMap<string, string>
+}
+
+/** Where the head's closing empty line ends; -1 while it has not all arrived. A bare LF ends a line too. */
+export function httpHeadEnd(bytes: Uint8Array, start: number, end: number): number {
+  for (let at = bytes.indexOf(LF, start); at >= 0 && at < end; at = bytes.indexOf(LF, at + 1)) {
+    if (bytes[at + 1] === LF && at + 1 < end) return at + 2
+    if (bytes[at + 1] === CR && bytes[at + 2] === LF && at + 2 < end) return at + 3
+  }
+  return -1
+}
+
+/** Splits the head in [start, end); undefined if it is not HTTP. */
+export function parseHttpHead(bytes: Buffer, start: number, end: number): HttpHead | undefined {
+  const lines = bytes.toString('latin1', start, end).split(/\r?\n/)
+  const first = /^(\S+) (\S+) ?(.*)$/.exec(lines[0] ?? '')
+  if (first === null || lines.length > FIELD_COUNT_MAX + 3) return undefined
+  const fields = new Map<string, string>()
+  for (const line of lines.slice(1)) {
+    if (line === '') break
+    const colon = line.indexOf(':')
+    if (colon <= 0) return undefined
+    const name = line.slice(0, colon).toLowerCase()
+    if (!fields.has(name)) fields.set(name, line.slice(colon + 1).trim())
+  }
+  return { firstLine: [first[1] ?? '', first[2] ?? '', first[3] ?? ''], fields }
+}

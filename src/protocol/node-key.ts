@@ -1,0 +1,59 @@
+// Node keys: the Curve25519 keys by which peers and relays are known, in all their text forms, and the mesh
+// key, which has the same size. Keys are compared and routed as raw bytes; only text is checked here.
+
+import { x25519 } from '@noble/curves/ed25519.js'
+import { fromHex, isZero, toHex } from './bytes.ts'
+import { KEY_BYTES } from './limits.ts'
+
+const PUBLIC_PREFIX = 'nodekey:'
+const PRIVATE_PREFIX = 'privkey:'
+
+/** A private key together with the public key derived from it; 32 bytes each. */
+export interface KeyPair {
+  readonly privateKey: Uint8Array
+  readonly publicKey: Uint8Array
+}
+
+/** The pair of a private key of 32 bytes, which is clamped first (byte 0 & F8, byte 31 & 7F | 40). */
+export function keyPairFrom(privateKey: Uint8Array): KeyPair {
+  const clamped = Uint8Array.from(privateKey)
+  clamped[0] = (clamped[0] ?? 0) & 0xf8
+  clamped[31] = ((clamped[31] ?? 0) & 0x7f) | 0x40
+  return { privateKey: clamped, publicKey: x25519.getPublicKey(clamped) }
+}
+
+/** `nodekey:` and 64 lower-case hex digits. */
+export function publicKeyText(key: Uint8Array): string {
+  return PUBLIC_PREFIX + toHex(key)
+}
+
+/** `privkey:` and 64 lower-case hex digits. */
+export function privateKeyText(key: Uint8Array): string {
+  return PRIVATE_PREFIX + toHex(key)
+}
+
+/** The 32 bytes of `nodekey:<64 hex>`; undefined for anything else. */
+export function parsePublicKey(text: string): Uint8Array | undefined {
+  return parseKey(text, PUBLIC_PREFIX)
+}
+
+/** The 32 bytes of `privkey:<64 hex>`; undefined for anything else. */
+export function parsePrivateKey(text: string): Uint8Array | undefined {
+  return parseKey(text, PRIVATE_PREFIX)
+}
+
+/** The 32 bytes of 64 hex digits without a prefix: mesh keys, `Derp-Public-Key`; undefined otherwise. */
+export function parseUntypedKey(text: string): Uint8Array | undefined {
+  return parseKey(text, '')
+}
+
+/** How logs name a key: `[` first five characters of its base64 `]`; nothing for the all-zero key. */
+export function shortKey(key: Uint8Array): string {
+  if (isZero(key)) return ''
+  return `[${Buffer.from(key).toString('base64').slice(0, 5)}]`
+}
+
+function parseKey(text: string, prefix: string): Uint8Array | undefined {
+  if (!text.startsWith(prefix) || text.length !== prefix.length + 2 * KEY_BYTES) return undefined
+  return fromHex(text.slice(prefix.length))
+}

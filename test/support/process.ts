@@ -1,0 +1,259 @@
+// Foreign programs as child processes: started until they are ready, run to their end, stopped by their own
+// process id. Not a supervisor: nothing is restarted. What a child prints is kept (its last part only), so that
+// an error can show it, and no child outlives this process when it ends in an orderly way.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** Enough to see how a program failed, little enough to keep in memory for a verbose one. */
+const outputCharsMax = 256 * 1024
+
+/** A loaded two-core machine starts a Go server in well under a second; a minute is a hang. */
+const readyTimeoutMs = 60_000
+
+/** Time to say goodbye after SIGTERM before SIGKILL; relays close their clients in paced batches. */
+const stopTimeoutMs = 15_000
+
+/** How often a condition is looked at: unnoticed in a test's time, unnoticed in its load. */
+const pollIntervalMs = 50
+
+export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
+
+export type StartOptions = {
+  /** Added to this process's own environment. */
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
+  /** Ready once the output matches, or once this answers true (a throw counts as "not yet"). */
+  readonly readyWhen?: RegExp | (() => boolean | Promise<boolean>)
+}
+
+export type RunOptions = {
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
+  readonly timeoutMs?: number
+}
+
+export type RunResult = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
+
+/** A child that was started and has not necessarily ended. Dispose of it, or stop it. */
+export class RunningProcess implements AsyncDisposable {
+  readonly command: string
+  readonly exited: Promise<Exit>
+  readonly #child: ChildProcess
+  readonly #killOnExit = (): void => void this.#child.kill('SIGKILL')
+  #output = ''
+  #exit: Exit | undefined
+
+  constructor(command: string, args: readonly string[], options: StartOptions) {
+    this.command = [command, ...args].join(' ')
+    this.#child = spawn(command, args, {
+      cwd: options.cwd,
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => this.#keep(text))
+    }
+    process.once('exit', this.#killOnExit)
+    this.exited = new Promise((resolve) => {
+      const end = (exit: Exit): void => {
+        this.#exit = exit
+        process.off('exit', this.#killOnExit)
+        resolve(exit)
+      }
+      this.#child.once('error', (error) => {
+        this.#keep(`${error.message}\n`)
+        if (this.#child.pid === undefined) end({ code: null, signal: null })
+      })
+      this.#child.once('exit', (code, signal) => end({ code, signal }))
+    })
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  /** How it ended, or undefined while it runs. */
+  get exit(): Exit | undefined {
+    return this.#exit
+  }
+
+  /** The last part of what it printed, standard output and standard error as they came. */
+  get output(): string {
+    return this.#output
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  /** SIGTERM, and SIGKILL to one that does not end by it. */
+  async stop(): Promise<Exit> {
+    if (this.#exit === undefined) this.#child.kill('SIGTERM')
+    const killer = setTimeout(() => this.#child.kill('SIGKILL'), stopTimeoutMs)
+    try {
+      return await this.exited
+    } finally {
+      clearTimeout(killer)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  #keep(text: string): void {
+    this.#output = (this.#output + text).slice(-outputCharsMax)
+  }
+}
+
+/**
+ * Starts a program and waits until it is ready.
+ *
+ * @throws Error with the end of its output, when it ends first or is not ready in time (it is stopped then).
+ */
+export async function startProcess(
+  command: string,
+  args: readonly string[],
+  options: StartOptions = {},
+): Promise<RunningProcess> {
+  const child = new RunningProcess(command, args, options)
+  const { readyWhen } = options
+  if (readyWhen === undefined) return child
+  const isReady = readyWhen instanceof RegExp ? () => readyWhen.test(child.output) : readyWhen
+  try {
+    await waitUntil(`${command} is ready`, async () => {
+      if (child.exit !== undefined) throw new Ended(`ended with ${describeExit(child.exit)}`)
+      return isReady()
+    })
+  } catch (error) {
+    await child.stop()
+    throw new Error(`${child.command}: did not become ready; its output ends:\n${tail(child.output)}`, {
+      cause: error,
+    })
+  }
+  return child
+}
+
+/**
+ * Runs a program to its end. A time limit kills it with everything it started: it leads a process group of its
+ * own.
+ *
+ * @throws Error when it cannot be started, or at the time limit (with the end of its output).
+ */
+export async function runProcess(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  const child = spawn(command, args, {
+    cwd: options.cwd,
+    env: { ...process.env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
+  const killGroup = (): void => killProcessGroup(child)
+  process.once('exit', killGroup)
+  const output = { stdout: '', stderr: '' }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
+  let timedOut = false
+  const limit = setTimeout(() => {
+    timedOut = true
+    killGroup()
+  }, options.timeoutMs ?? 60_000)
+  try {
+    const [code]: (number | null)[] = await once(child, 'close')
+    if (timedOut)
+      throw new Error(`${command}: time limit; its output ends:\n${tail(output.stdout + output.stderr)}`)
+    return { code: code ?? null, ...output }
+  } finally {
+    clearTimeout(limit)
+    process.off('exit', killGroup)
+  }
+}
+
+/** Like {@link runProcess}, for programs that must succeed: answers standard output, throws on any other end. */
+export async function runOk(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
+  const { code, stdout, stderr } = await runProcess(command, args, options)
+  if (code === 0) return stdout
+  throw new Error(
+    `${[command, ...args].join(' ')}: exit code ${code}; its output ends:\n${tail(stdout + stderr)}`,
+  )
+}
+
+/**
+ * Waits until a condition holds. A condition that throws does not hold yet, unless it throws {@link Ended}.
+ *
+ * @throws Error naming what was waited for, its cause being the last error the condition threw.
+ */
+export async function waitUntil(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs: number = readyTimeoutMs,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  let lastError: unknown
+  while (performance.now() < deadline) {
+    try {
+      if (await condition()) return
+      lastError = undefined
+    } catch (error) {
+      if (error instanceof Ended) throw error
+      lastError = error
+    }
+    await sleep(pollIntervalMs)
+  }
+  throw new Error(`waited ${timeoutMs} ms in vain until ${what}`, { cause: lastError })
+}
+
+/** Thrown by a condition that can no longer come true. */
+export class Ended extends Error {}
+
+/** The last lines of a program's output, for messages. */
+export function tail(text: string, linesMax = 30): string {
+  return text.trimEnd().split('\n').slice(-linesMax).join('\n')
+}
+
+/**
+ * A TCP port of 127.0.0.1 that is free now and, being picked by the kernel at random, is unlikely to be taken
+ * before a foreign program binds it. For programs that cannot be given port 0.
+ */
+export async function freeTcpPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('a TCP listener has no port')
+  return address.port
+}
+
+/** The same for UDP. */
+export async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const { port } = socket.address()
+  socket.close()
+  return port
+}
+
+function killProcessGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return
+  try {
+    process.kill(-child.pid, 'SIGKILL')
+  } catch {
+    // The whole group has ended already.
+  }
+}
+
+function describeExit({ code, signal }: Exit): string {
+  return signal === null ? `exit code ${code}` : `signal ${signal}`
+}

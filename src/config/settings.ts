@@ -1,0 +1,79 @@
+// What a relay runs with, fully decided: every default filled in, every file read, every contradiction
+// refused. Frozen data and nothing else; how the operator's words become this is `resolve.ts`.
+
+import type { KeyPair } from '#protocol/node-key.ts'
+
+/** Where something listens. `host` is an IP literal or name; `::` is every address of both families. */
+export interface Endpoint {
+  readonly host: string
+  /** 0 asks the system for a free port (tests). */
+  readonly port: number
+}
+
+/** Files that hold the TLS chain and its key, PEM. */
+export interface CertificateFiles {
+  readonly certificatePath: string
+  readonly keyPath: string
+}
+
+/** Who may log in. Mesh key holders always may. All configured checks must pass. */
+export interface AdmissionSettings {
+  /** The operator said that anybody may use this relay. */
+  readonly isOpen: boolean
+  /** POST {NodePublic, Source} → {Allow}; Headscale's `/verify` speaks it. */
+  readonly verifyUrl: string | undefined
+  /** Admit when the URL can't be reached (never when it answers something else). */
+  readonly verifyUrlFailOpen: boolean
+  /** Unix socket of a local tailscaled that must know the client. */
+  readonly tailscaledSocket: string | undefined
+}
+
+/** Receive limit per connection; mesh peers are exempt. */
+export interface RateLimit {
+  readonly bytesPerSecond: number
+  readonly burstBytes: number
+}
+
+export interface LimitSettings {
+  /** Bytes of packets that may wait on one session before the oldest are dropped. */
+  readonly outboxBytesMax: number
+  /** Packets that may wait on one lane of one session; unlimited unless the operator set derper's depth. */
+  readonly outboxPacketsMax: number
+  /** A client that takes no bytes for this long is closed; 0 never. */
+  readonly writeTimeoutMs: number
+  readonly rate: RateLimit | undefined
+  /** New connections per second and in one burst; Infinity is no limit. */
+  readonly acceptsPerSecond: number
+  readonly acceptBurst: number
+  readonly tcpKeepaliveMs: number
+  /** Bytes that a remote leaves unacknowledged for this long end its connection; 0 never. */
+  readonly tcpUserTimeoutMs: number
+}
+
+export interface Settings {
+  readonly nodeKey: KeyPair
+  readonly meshKey: Uint8Array | undefined
+  /** The DERP port. */
+  readonly derp: Endpoint
+  /** The port for captive-portal checks and redirects; undefined is off. */
+  readonly http: Endpoint | undefined
+  readonly stun: Endpoint | undefined
+  readonly admin: Endpoint | undefined
+  /** Name (or IP) that clients reach the relay by and the certificate is made out to. */
+  readonly hostname: string
+  /** Undefined: plain TCP. */
+  readonly certificate: CertificateFiles | undefined
+  readonly tlsMaxVersion: 'TLSv1.2' | 'TLSv1.3'
+  /** False: STUN and HTTP only; `/derp` answers 404. */
+  readonly isDerpEnabled: boolean
+  readonly threadCount: number
+  readonly admission: AdmissionSettings
+  readonly disallowedAppNames: readonly string[]
+  readonly limits: LimitSettings
+  /** What the front page shows: a page, nothing, or a redirect. */
+  readonly home: { readonly kind: 'page' | 'blank' } | { readonly kind: 'redirect'; readonly url: string }
+  readonly bootstrapDnsNames: readonly string[]
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+  /** Things the operator should know though they stop nothing; logged once at start. */
+  readonly warnings: readonly string[]
+}

@@ -72,17 +72,17 @@ export class FrameReader {
     return at
   }
 
-  /** Gives back what is held. The reader must not be fed afterwards. */
+  /** Gives back what is held. Nothing more is read; the sink may call this from within its own methods. */
   close(): void {
     this.#refused = true
     if (this.#carry !== undefined) this.#pool.giveBack(this.#carry)
     this.#carry = undefined
   }
 
-  /** True: the frame is taken. False: skipped from here on, or refused for good. */
+  /** True: the frame is taken. False: skipped from here on, or refused for good (or closed by the sink). */
   #admit(type: number, payloadBytes: number): boolean {
     const verdict = this.#sink.onHeader(type, payloadBytes)
-    if (verdict === Verdict.take) return true
+    if (verdict === Verdict.take) return !this.#refused
     if (verdict === Verdict.skip) this.#skipBytes = payloadBytes
     else this.#refused = true
     return false
@@ -105,7 +105,8 @@ export class FrameReader {
       const carry = this.#carry as Buffer
       const payloadBytes = readU32(carry, 1)
       if (!this.#admit(byteAt(carry, 0), payloadBytes)) {
-        this.#dropCarry(carry)
+        // A sink that closed the reader has had the carry given back already.
+        if (this.#carry !== undefined) this.#dropCarry(carry)
         return this.#refused ? ~at : at
       }
       this.#frameBytes = HEADER_BYTES + payloadBytes

@@ -1,0 +1,250 @@
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { BufferPool } from '#protocol/buffer-pool.ts'
+import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import { disco, frames, largestPacket } from '../vectors/frames.ts'
+import { clientA } from '../vectors/keys.ts'
+import { clientInfo, fastStartRequest, serverInfo, serverKeyFrame } from '../vectors/login.ts'
+import {
+  bytesFrom,
+  cutStream,
+  damaged,
+  singleBytes,
+  someCuts,
+  someFrames,
+  type StreamFrame,
+  streamOf,
+} from './arbitraries.ts'
+import { feedAll, frameEvent, headerEvent, RecordingSink, stopEvent, type Treat } from './recording-sink.ts'
+
+const vectorFrames = [
+  serverKeyFrame,
+  clientInfo.frame,
+  serverInfo.frame,
+  disco.sendPacket,
+  ...Object.values(frames),
+]
+
+/** What a sink should hear of these frames however they are cut. */
+function expectedEvents(streamFrames: readonly StreamFrame[]): string[] {
+  const events: string[] = []
+  let streamAt = 0
+  for (const { type, payload, verdict, goesOn } of streamFrames) {
+    events.push(headerEvent(type, payload.length))
+    streamAt += 5 + payload.length
+    if (verdict === Verdict.refuse) break
+    if (verdict === Verdict.take) events.push(frameEvent(type, payload))
+    if (verdict === Verdict.take && !goesOn) events.push(stopEvent(streamAt))
+  }
+  return events
+}
+
+function read(chunks: readonly Buffer[], treat?: Treat) {
+  const pool = new BufferPool()
+  const sink = new RecordingSink(treat)
+  const reader = new FrameReader(sink, pool)
+  feedAll(reader, sink, chunks)
+  return { pool, sink, reader }
+}
+
+function startsOf(streamFrames: readonly StreamFrame[]): number[] {
+  let at = 0
+  return streamFrames.map(({ payload }) => (at += 5 + payload.length) - 5 - payload.length)
+}
+
+const asTaken = (frame: Buffer): StreamFrame => ({
+  type: frame.readUInt8(0),
+  payload: frame.subarray(5),
+  verdict: Verdict.take,
+  goesOn: true,
+})
+
+it('cuts a stream of all vectors into its frames, in one chunk and in single bytes', () => {
+  const stream = Buffer.concat(vectorFrames)
+  const expected = expectedEvents(vectorFrames.map(asTaken))
+  for (const chunks of [[stream], singleBytes(stream)]) {
+    const { sink, pool } = read(chunks)
+    expect(sink.events).toEqual(expected)
+    expect(pool.lentBytes).toBe(0)
+  }
+})
+
+it('hears the same frames, skips, refusals and stops however the stream is cut', () => {
+  fc.assert(
+    fc.property(someFrames, someCuts, (streamFrames, cuts) => {
+      const chunks = cutStream(streamOf(streamFrames), cuts, startsOf(streamFrames))
+      const { sink, pool } = read(chunks, (frameAt) => streamFrames[frameAt] as StreamFrame)
+      expect(sink.events).toEqual(expectedEvents(streamFrames))
+      expect(pool.lentBytes).toBe(0)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+it('hears the same frames, skips, refusals and stops byte by byte', () => {
+  const small = someFrames.map((all) =>
+    all.map((frame) => ({ ...frame, payload: frame.payload.subarray(0, 3_000) })),
+  )
+  fc.assert(
+    fc.property(small, (streamFrames) => {
+      const chunks = singleBytes(streamOf(streamFrames))
+      const { sink, pool } = read(chunks, (frameAt) => streamFrames[frameAt] as StreamFrame)
+      expect(sink.events).toEqual(expectedEvents(streamFrames))
+      expect(pool.lentBytes).toBe(0)
+    }),
+    { numRuns: 60 },
+  )
+})
+
+it('reads a 64 KiB packet in single bytes', () => {
+  const frame = streamOf([{ type: 4, payload: Buffer.concat([clientA.publicKey, largestPacket()]) }])
+  const { sink, pool } = read(singleBytes(frame))
+  expect(sink.events).toEqual(expectedEvents([asTaken(frame)]))
+  expect(pool.lentBytes).toBe(0)
+})
+
+it('skips an unknown frame of 0 bytes, 100 bytes and 5 MB without keeping any of it', () => {
+  for (const length of [0, 100, 5_000_000]) {
+    const unknown = { type: 0x7e, payload: bytesFrom(length, length), verdict: Verdict.skip, goesOn: true }
+    const streamFrames = [unknown, asTaken(frames.ping)]
+    const stream = streamOf(streamFrames)
+    const pieces = Array.from({ length: Math.ceil(stream.length / 65_536) }, (_, i) =>
+      stream.subarray(i * 65_536, (i + 1) * 65_536),
+    )
+    const { sink, pool } = read(pieces, (frameAt) => streamFrames[frameAt] as StreamFrame)
+    expect(sink.events).toEqual(expectedEvents(streamFrames))
+    expect(pool.lentBytes).toBe(0)
+  }
+})
+
+it('feeds what follows the end of the HTTP head to the same stream, cut anywhere', () => {
+  const stream = Buffer.concat([
+    Buffer.from(fastStartRequest),
+    clientInfo.frame,
+    frames.notePreferredYes,
+    frames.sendPacket,
+  ])
+  const headBytes = fastStartRequest.length
+  const expected = expectedEvents([clientInfo.frame, frames.notePreferredYes, frames.sendPacket].map(asTaken))
+  for (let cut = headBytes; cut <= stream.length; cut++) {
+    const { sink } = read([stream.subarray(headBytes, cut), stream.subarray(cut)])
+    expect(sink.events).toEqual(expected)
+  }
+})
+
+it('passes a whole frame on where it lies, without renting', () => {
+  const pool = new BufferPool()
+  const chunk = Buffer.concat([frames.keepAlive, frames.sendPacket])
+  const seen: Buffer[] = []
+  const reader = new FrameReader(
+    {
+      onHeader: () => Verdict.take,
+      onFrame: (_type, buffer) => {
+        seen.push(buffer)
+        expect(pool.lentBytes).toBe(0)
+        return true
+      },
+    },
+    pool,
+  )
+  expect(reader.feed(chunk, 0, chunk.length)).toBe(chunk.length)
+  expect(seen.map((buffer) => buffer === chunk)).toEqual([true, true])
+})
+
+it('grows with what has arrived, never with what a header promises', () => {
+  const pool = new BufferPool()
+  const reader = new FrameReader(new RecordingSink(), pool)
+  const chunk = Buffer.from('02fffffff0', 'hex')
+  for (let arrived = 0; arrived < 20_000; arrived += chunk.length) {
+    reader.feed(chunk, 0, chunk.length)
+    expect(pool.lentBytes).toBeLessThanOrEqual(Math.max(2_048, 4 * (arrived + chunk.length)))
+  }
+  reader.close()
+  expect(pool.lentBytes).toBe(0)
+})
+
+it('gives back what it holds when it is closed at any point, and reads nothing afterwards', () => {
+  const stream = Buffer.concat(vectorFrames)
+  for (let cut = 1; cut < stream.length; cut++) {
+    const { sink, pool, reader } = read([
+      stream.subarray(0, 3 + (cut % 5)),
+      stream.subarray(3 + (cut % 5), cut),
+    ])
+    const heard = sink.events.length
+    reader.close()
+    reader.close()
+    expect(pool.lentBytes).toBe(0)
+    reader.feed(stream, cut, stream.length)
+    expect(sink.events.length).toBe(heard)
+    expect(pool.lentBytes).toBe(0)
+  }
+})
+
+it('can be closed by its sink from a header or from a frame, cut anywhere', () => {
+  const stream = Buffer.concat([frames.ping, frames.sendPacket, frames.ping])
+  for (let cut = 1; cut < stream.length; cut++) {
+    for (const verdict of Object.values(Verdict)) {
+      expect(readUntilClosed(stream, cut, { header: verdict })).toEqual({ heardAfter: 0, lentBytes: 0 })
+    }
+    for (const goesOn of [true, false]) {
+      expect(readUntilClosed(stream, cut, { frame: goesOn })).toEqual({ heardAfter: 0, lentBytes: 0 })
+    }
+  }
+})
+
+/** Reads with a sink that closes its reader at the first SendPacket, and then answers as given. */
+function readUntilClosed(stream: Buffer, cut: number, answer: { header?: Verdict; frame?: boolean }) {
+  const pool = new BufferPool()
+  let isClosed = false
+  let heardAfter = 0
+  const close = (): void => {
+    isClosed = true
+    reader.close()
+  }
+  const reader: FrameReader = new FrameReader(
+    {
+      onHeader: (type) => {
+        if (isClosed) heardAfter++
+        if (type !== FrameType.sendPacket || answer.header === undefined) return Verdict.take
+        close()
+        return answer.header
+      },
+      onFrame: (type) => {
+        if (isClosed) heardAfter++
+        if (type !== FrameType.sendPacket || answer.frame === undefined) return true
+        close()
+        return answer.frame
+      },
+    },
+    pool,
+  )
+  reader.feed(stream, 0, cut)
+  reader.feed(stream, cut, stream.length)
+  expect(isClosed).toBe(true)
+  return { heardAfter, lentBytes: pool.lentBytes }
+}
+
+it('makes the same of damaged streams however they are cut, and always comes to an end', () => {
+  // What a relay might do: take up to 64 KiB, skip up to 1 MiB, refuse what is longer.
+  const judge = (payloadBytes: number): Verdict =>
+    payloadBytes <= 65_536 ? Verdict.take : payloadBytes <= 1_048_576 ? Verdict.skip : Verdict.refuse
+  fc.assert(
+    fc.property(damaged(Buffer.concat(vectorFrames), ...vectorFrames), someCuts, (stream, cuts) => {
+      const whole = read([stream], (_frameAt, payloadBytes) => ({
+        verdict: judge(payloadBytes),
+        goesOn: true,
+      }))
+      for (const chunks of [singleBytes(stream), cutStream(stream, cuts, [0, 45, 154])]) {
+        const { sink, pool, reader } = read(chunks, (_frameAt, payloadBytes) => ({
+          verdict: judge(payloadBytes),
+          goesOn: true,
+        }))
+        reader.close()
+        expect(sink.events).toEqual(whole.sink.events)
+        expect(pool.lentBytes).toBe(0)
+      }
+    }),
+    { numRuns: 300 },
+  )
+})

@@ -1,12 +1,17 @@
 // Foreign programs as child processes: started until they are ready, run to their end, stopped by their own
-// process id. Not a supervisor: nothing is restarted. What a child prints is kept (its last part only), so that
-// an error can show it, and no child outlives this process when it ends in an orderly way.
+// process id; relays among them, all with derper's command line. Not a supervisor: nothing is restarted. What a
+// child prints is kept (its last part only), so that an error can show it, and no child outlives this process
+// when it ends in an orderly way.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 
 /** Enough to see how a program failed, little enough to keep in memory for a verbose one. */
 const outputCharsMax = 256 * 1024
@@ -37,6 +42,23 @@ export type RunOptions = {
 }
 
 export type RunResult = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
+
+export type RelayOptions = {
+  readonly command: string
+  /** What goes before the flags that every relay is started with: a subcommand, flags of its own. */
+  readonly args?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+  /** Where `localhost.crt` and `localhost.key` are; the relay's key file is written there too. */
+  readonly folder: string
+}
+
+export type Relay = AsyncDisposable & {
+  readonly process: RunningProcess
+  readonly port: number
+  readonly stunPort: number
+  /** Of the key it was given, 64 hex digits. */
+  readonly publicKey: string
+}
 
 /** A child that was started and has not necessarily ended. Dispose of it, or stop it. */
 export class RunningProcess implements AsyncDisposable {
@@ -136,6 +158,41 @@ export async function startProcess(
     })
   }
   return child
+}
+
+/** Starts a relay for `localhost` on free ports of 127.0.0.1; ready when it completes a TLS handshake. */
+export async function startRelay(options: RelayOptions): Promise<Relay> {
+  const { command, args = [], env, folder } = options
+  const [port, stunPort] = [await freeTcpPort(), await freeUdpPort()]
+  const keyPath = join(folder, 'key.json')
+  const pair = generateKeyPairSync('x25519')
+  const secret = hex(pair.privateKey.export({ format: 'jwk' }).d)
+  const publicKey = hex(pair.publicKey.export({ format: 'jwk' }).x)
+  await writeFile(keyPath, JSON.stringify({ PrivateKey: `privkey:${secret}` }), { mode: 0o600 })
+  const listen = ['-c', keyPath, '-a', `127.0.0.1:${port}`, '-http-port', '-1', '-stun-port', `${stunPort}`]
+  const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder]
+  const relay = await startProcess(command, [...args, ...listen, ...identity], {
+    env,
+    readyWhen: async () => (await tlsVersionAt(port)) !== null,
+  })
+  return {
+    process: relay,
+    port,
+    stunPort,
+    publicKey,
+    [Symbol.asyncDispose]: async () => void (await relay.stop()),
+  }
+}
+
+/** The TLS version that a relay agrees to with a client that can do all of them. Throws when it answers no TLS. */
+export async function tlsVersionAt(port: number): Promise<string | null> {
+  const socket = connectTls({ host: '127.0.0.1', port, servername: 'localhost', rejectUnauthorized: false })
+  try {
+    await once(socket, 'secureConnect')
+    return socket.getProtocol()
+  } finally {
+    socket.destroy()
+  }
 }
 
 /**
@@ -256,4 +313,8 @@ function killProcessGroup(child: ChildProcess): void {
 
 function describeExit({ code, signal }: Exit): string {
   return signal === null ? `exit code ${code}` : `signal ${signal}`
+}
+
+function hex(base64Url: string | undefined): string {
+  return Buffer.from(base64Url ?? '', 'base64url').toString('hex')
 }

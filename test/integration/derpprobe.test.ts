@@ -1,0 +1,92 @@
+// derpprobe, the external judge of a DERP region, on a region of the one relay under test. It checks the map, the
+// certificate against roots that it trusts, STUN over IPv4, and a packet's way through the relay. derper is judged
+// first: what it passes shows that the judge is satisfiable.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { issueCertificate, makeAuthority, makeCertificate } from '../support/certificate.ts'
+import { foreigners } from '../support/foreign.ts'
+import { type Relay, runProcess, type RunResult, startRelay } from '../support/process.ts'
+
+/** A probe gives up after 12 s (four fifths of its interval); there are four. */
+const testTimeoutMs = 90_000
+
+const judge = await foreigners('derpprobe')
+const derper = await foreigners('derper-1.104.5')
+const derpprobe = 'paths' in judge ? judge.paths.derpprobe : undefined
+
+const relays: readonly { name: string; command: string | undefined; args: readonly string[] }[] = [
+  {
+    name: 'derper 1.104.5',
+    command: 'paths' in derper ? derper.paths['derper-1.104.5'] : undefined,
+    args: [],
+  },
+  { name: 'derpfleet', command: join(import.meta.dirname, '../../bin/derpfleet'), args: ['serve'] },
+]
+
+for (const { name, command, args } of relays) {
+  describe.skipIf(derpprobe === undefined || command === undefined)(`derpprobe judges ${name}`, () => {
+    let folder: string
+    let relay: Relay
+
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'relay-'))
+      await issueCertificate(folder, 'localhost', await makeAuthority(folder, 'authority'))
+      relay = await startRelay({ command: command ?? '', args, folder })
+    }, testTimeoutMs)
+
+    afterAll(async () => {
+      await relay?.[Symbol.asyncDispose]()
+      await rm(folder, { recursive: true, force: true })
+    }, testTimeoutMs)
+
+    test('every probe is green', { timeout: testTimeoutMs }, async () => {
+      const verdict = await probe(relay, folder, join(folder, 'authority.crt'))
+      expect(verdict.stderr + verdict.stdout).not.toContain('bad: ')
+      expect(good(verdict)).toEqual([
+        'derp/lab/900a/900a/mesh',
+        'derp/lab/900a/tls',
+        'derp/lab/900a/udp',
+        'derpmap-probe',
+      ])
+      expect(verdict.code).toBe(0)
+    })
+
+    test('a certificate from someone unknown is bad', { timeout: testTimeoutMs }, async () => {
+      const stranger = await makeCertificate(folder, 'stranger')
+      const verdict = await probe(relay, folder, stranger.certPath)
+      expect(good(verdict)).toEqual(['derp/lab/900a/udp', 'derpmap-probe'])
+      expect(verdict.code).toBe(1)
+    })
+  })
+}
+
+/** Runs every probe once, with no other roots than those of the given file. */
+async function probe(relay: Relay, folder: string, rootsPath: string): Promise<RunResult> {
+  const mapPath = join(folder, 'map.json')
+  await writeFile(mapPath, JSON.stringify(derpMap(relay)))
+  const map = `-derp-map=${pathToFileURL(mapPath).href}`
+  const env = { SSL_CERT_FILE: rootsPath, SSL_CERT_DIR: join(folder, 'none') }
+  return runProcess(derpprobe ?? '', [map, '-once', '-spread=false'], { env, timeoutMs: testTimeoutMs })
+}
+
+/** The node has no IPv6, and no probe asks for it: a map that names none is not judged for it. */
+function derpMap({ port, stunPort }: Relay): object {
+  const node = {
+    Name: '900a',
+    RegionID: 900,
+    HostName: 'localhost',
+    IPv4: '127.0.0.1',
+    DERPPort: port,
+    STUNPort: stunPort,
+  }
+  const lab = { RegionID: 900, RegionCode: 'lab', RegionName: 'Laboratory', Nodes: [node] }
+  return { Regions: { 900: lab } }
+}
+
+function good({ stdout, stderr }: RunResult): readonly string[] {
+  return [...(stdout + stderr).matchAll(/good: ([^\s:]+)/g)].map(([, name]) => name ?? '').sort()
+}

@@ -1,0 +1,127 @@
+// Unmodified Tailscale clients under Headscale, whose only way to each other is the relay under test. derper runs
+// through the same checks: what it passes shows that the laboratory works, and its answers are the ones expected
+// of us. The variant on TLS 1.2 is one in which a client cannot learn the relay's key from the handshake and so
+// has no fast start: it has to be answered with a 101 and the server key frame.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { makeCertificate } from '../support/certificate.ts'
+import { foreigners } from '../support/foreign.ts'
+import { type Relay, runOk, startRelay, tlsVersionAt } from '../support/process.ts'
+import { startTailnet, type Tailnet } from '../support/tailnet.ts'
+
+/** Two clients' logins, each bound by nothing but the machine; the steps inside have limits of their own. */
+const startTimeoutMs = 240_000
+/** 100 MB at a tenth of the speed that the clients reach here. */
+const testTimeoutMs = 120_000
+
+const transferBytes = 100_000_000
+
+const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
+
+const clients = await foreigners('tailscale', 'tailscaled', 'headscale')
+const derper = await foreigners('derper-1.104.5')
+
+const relays: readonly {
+  readonly name: string
+  readonly command: string | undefined
+  readonly args: readonly string[]
+  readonly tls: string
+}[] = [
+  {
+    name: 'derper 1.104.5',
+    command: 'paths' in derper ? derper.paths['derper-1.104.5'] : undefined,
+    args: [],
+    tls: 'TLSv1.3',
+  },
+  { name: 'derpfleet', command: derpfleet, args: ['serve'], tls: 'TLSv1.3' },
+  {
+    name: 'derpfleet without fast start',
+    command: derpfleet,
+    args: ['serve', '-tls-max-version', '1.2'],
+    tls: 'TLSv1.2',
+  },
+]
+
+for (const { name, command, args, tls } of relays) {
+  describe.skipIf('missing' in clients || command === undefined)(
+    `two Tailscale clients through ${name}`,
+    () => {
+      let folder: string
+      let relay: Relay
+      let net: Tailnet
+
+      beforeAll(async () => {
+        folder = await mkdtemp(join(tmpdir(), 'relay-'))
+        const { sha256 } = await makeCertificate(folder, 'localhost')
+        relay = await startRelay({ command: command ?? '', args, folder })
+        const { port, stunPort } = relay
+        net = await startTailnet({ derp: { host: '127.0.0.1', port, stunPort, certSha256: sha256 } })
+      }, startTimeoutMs)
+
+      afterAll(async () => {
+        await net?.[Symbol.asyncDispose]()
+        await relay?.[Symbol.asyncDispose]()
+        await rm(folder, { recursive: true, force: true })
+      }, startTimeoutMs)
+
+      test('the handshake is the one that this variant is about', async () => {
+        expect(await tlsVersionAt(relay.port)).toBe(tls)
+        expect(await announcedKey(relay.port)).toBe(relay.publicKey)
+      })
+
+      test('alice pings bob through the region, and no other way', { timeout: testTimeoutMs }, async () => {
+        const answer = await net.alice.run('ping', '--until-direct=false', '-c=3', await net.bob.address())
+        expect(answer.trim().split('\n')).toEqual(
+          Array.from({ length: 3 }, () => expect.stringContaining('via DERP(lab)')),
+        )
+      })
+
+      test('alice reaches the stack behind bob', { timeout: testTimeoutMs }, async () => {
+        expect(await net.alice.run('ping', '--tsmp', '-c=1', await net.bob.address())).toContain('via TSMP')
+        expect(await net.alice.run('status')).toContain('relay "lab"')
+      })
+
+      test('netcheck finds UDP, the region and its latency', { timeout: testTimeoutMs }, async () => {
+        const { udp, nearestRegion, latencies } = await net.alice.netcheck()
+        expect({ udp, nearestRegion }).toEqual({ udp: true, nearestRegion: 900 })
+        expect(latencies.get(900)).toBeGreaterThan(0)
+      })
+
+      // The relay listens on IPv4 alone and on no port 80; both are found fault with, whichever relay it is.
+      test('the client finds nothing else wrong with the region', { timeout: testTimeoutMs }, async () => {
+        const { infos, warnings, errors } = await net.alice.debugRegion()
+        expect(errors.filter((line) => !line.includes('over IPv6'))).toEqual([])
+        expect(warnings.filter((line) => !/single DERP region|is port 80 blocked/.test(line))).toEqual([])
+        expect(infos).toContainEqual(expect.stringContaining('Successfully established a DERP connection'))
+        expect(infos).toContainEqual(expect.stringContaining('returned IPv4 STUN response: 127.0.0.1:'))
+      })
+
+      test('100 MB arrive as they were sent', { timeout: testTimeoutMs }, async () => {
+        const { sent, received, receivedBytes } = await net.transfer(transferBytes)
+        expect(receivedBytes).toBe(transferBytes)
+        expect(received).toBe(sent)
+        const peer = await net.alice.peer()
+        expect(peer).toMatchObject({ relay: 'lab', directAddress: '' })
+        expect(peer?.rxBytes).toBeGreaterThan(transferBytes)
+      })
+
+      test("Headscale's admission hook knows alice and no stranger", { timeout: testTimeoutMs }, async () => {
+        expect(await net.verify(await net.alice.nodeKey())).toBe(true)
+        expect(await net.verify(`nodekey:${'1'.repeat(64)}`)).toBe(false)
+      })
+    },
+  )
+}
+
+/**
+ * The relay's public key as the certificate beside its own names it (`CN = derpkey<64 hex digits>`). A client that
+ * read it under TLS 1.3 starts fast; under TLS 1.2 it does not look.
+ */
+async function announcedKey(port: number): Promise<string | undefined> {
+  const at = `127.0.0.1:${port}`
+  const shown = await runOk('openssl', ['s_client', '-showcerts', '-servername', 'localhost', '-connect', at])
+  return /derpkey([0-9a-f]{64})/.exec(shown)?.[1]
+}

@@ -1,0 +1,378 @@
+// A tailnet on loopback, made of unmodified programs: Headscale, two tailscaled (alice and bob) that are forbidden
+// any direct path and told of one relay, which is whatever program answers at the address given.
+// Everything lives in a temporary folder and on free ports, and is gone after disposal. What went wrong is told
+// with the last lines of the logs.
+
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { access, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { foreign, type ForeignName } from './foreign.ts'
+import { freeTcpPort, type RunningProcess, runOk, startProcess, tail, waitUntil } from './process.ts'
+
+/** The one region of the tailnet; 900 to 999 are reserved for users' own. */
+const region = { id: 900, code: 'lab', name: 'Laboratory' } as const
+
+/** A relay as the tailnet's DERP map describes it. */
+export type RelayAddress = {
+  /** An IPv4 address. The host name is always localhost. */
+  readonly host: string
+  readonly port: number
+  readonly stunPort: number
+  /** Pins the certificate: lower-case hex SHA-256 of its DER. */
+  readonly certSha256: string
+}
+
+export type PeerStatus = {
+  readonly relay: string
+  /** The direct path, or empty. */
+  readonly directAddress: string
+  readonly rxBytes: number
+}
+
+export type Netcheck = {
+  readonly udp: boolean
+  readonly nearestRegion: number
+  /** Nanoseconds by region. */
+  readonly latencies: ReadonlyMap<number, number>
+}
+
+export type RegionReport = {
+  readonly infos: readonly string[]
+  readonly warnings: readonly string[]
+  readonly errors: readonly string[]
+}
+
+/** One tailscaled with its command line. */
+export class Client implements AsyncDisposable {
+  readonly name: string
+  readonly socks5Port: number
+  readonly #daemon: RunningProcess
+  readonly #program: string
+  readonly #socketPath: string
+
+  private constructor(name: string, daemon: RunningProcess, options: ClientOptions, socks5Port: number) {
+    this.name = name
+    this.socks5Port = socks5Port
+    this.#daemon = daemon
+    this.#program = options.programs.tailscale
+    this.#socketPath = join(options.folder, name, 'socket')
+  }
+
+  static async start(name: string, options: ClientOptions): Promise<Client> {
+    const folder = join(options.folder, name)
+    const socketPath = join(folder, 'socket')
+    const socks5Port = await freeTcpPort()
+    await mkdir(folder)
+    const place = [`--statedir=${folder}`, `--socket=${socketPath}`, '--port=0']
+    const mode = [
+      '--tun=userspace-networking',
+      '--no-logs-no-support',
+      `--socks5-server=127.0.0.1:${socks5Port}`,
+    ]
+    const daemon = await startProcess(options.programs.tailscaled, [...mode, ...place], {
+      env: { TS_DEBUG_ALWAYS_USE_DERP: '1' },
+      readyWhen: () => exists(socketPath),
+    })
+    return new Client(name, daemon, options, socks5Port)
+  }
+
+  /** Runs `tailscale …` against this client and answers its standard output. */
+  async run(...args: readonly string[]): Promise<string> {
+    try {
+      return await runOk(this.#program, [`--socket=${this.#socketPath}`, ...args])
+    } catch (error) {
+      throw new Error(`${this.name}: tailscale ${args.join(' ')} failed\n${this.log()}`, { cause: error })
+    }
+  }
+
+  /** Logs in to a control server; returns once the client is running. */
+  async logIn(controlUrl: string, authKey: string): Promise<void> {
+    const login = [`--login-server=${controlUrl}`, `--authkey=${authKey}`]
+    await this.run('up', ...login, `--hostname=${this.name}`, '--timeout=50s')
+  }
+
+  /** This client's IPv4 address in the tailnet. */
+  async address(): Promise<string> {
+    return (await this.run('ip', '-4')).trim()
+  }
+
+  /** This client's node key, `nodekey:<hex>`. */
+  async nodeKey(): Promise<string> {
+    return text(field(await this.#status(), 'Self'), 'PublicKey')
+  }
+
+  /** The code of the region that this client has chosen as its home, empty before it has chosen. */
+  async homeRegion(): Promise<string> {
+    return text(field(await this.#status(), 'Self'), 'Relay')
+  }
+
+  /** What this client thinks of its only peer, or undefined while it knows of none. */
+  async peer(): Promise<PeerStatus | undefined> {
+    const [peer] = Object.values(record(field(await this.#status(), 'Peer') ?? {}))
+    if (peer === undefined) return undefined
+    const rxBytes = Number(field(peer, 'RxBytes'))
+    return { relay: text(peer, 'Relay'), directAddress: text(peer, 'CurAddr'), rxBytes }
+  }
+
+  async netcheck(): Promise<Netcheck> {
+    const report: unknown = JSON.parse(await this.run('netcheck', '--format=json'))
+    const latencies = Object.entries(record(field(report, 'RegionLatency') ?? {}))
+    return {
+      udp: field(report, 'UDP') === true,
+      nearestRegion: Number(field(report, 'PreferredDERP')),
+      latencies: new Map(latencies.map(([id, nanoseconds]) => [Number(id), Number(nanoseconds)])),
+    }
+  }
+
+  /** `tailscale debug derp` for the tailnet's region. */
+  async debugRegion(): Promise<RegionReport> {
+    const report: unknown = JSON.parse(await this.run('debug', 'derp', `${region.id}`))
+    const lines = (name: string): string[] => Object.values(record(field(report, name) ?? {})).map(String)
+    return { infos: lines('Info'), warnings: lines('Warnings'), errors: lines('Errors') }
+  }
+
+  /** The end of the daemon's log, for messages. */
+  log(): string {
+    return `--- ${this.name}'s log ends:\n${tail(this.#daemon.output)}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#daemon.stop()
+  }
+
+  async #status(): Promise<unknown> {
+    return JSON.parse(await this.run('status', '--json'))
+  }
+}
+
+type ClientOptions = {
+  readonly folder: string
+  readonly programs: { readonly tailscale: string; readonly tailscaled: string }
+}
+
+/** Headscale, alice and bob, both logged in, knowing each other and at home at the relay. */
+export class Tailnet implements AsyncDisposable {
+  readonly alice: Client
+  readonly bob: Client
+  readonly headscaleUrl: string
+  readonly #stack: OwnedStack
+
+  constructor(clients: { alice: Client; bob: Client }, headscaleUrl: string, stack: OwnedStack) {
+    this.alice = clients.alice
+    this.bob = clients.bob
+    this.headscaleUrl = headscaleUrl
+    this.#stack = stack
+  }
+
+  /** Sends so many random bytes from bob's 127.0.0.1 to a program beside alice, through her SOCKS5 proxy. */
+  async transfer(bytes: number): Promise<{ sent: string; received: string; receivedBytes: number }> {
+    const content = randomBytes(bytes)
+    const server = createServer((socket) => void socket.end(content)).listen(0, '127.0.0.1')
+    try {
+      await once(server, 'listening')
+      const listening = server.address()
+      if (listening === null || typeof listening === 'string') throw new Error('a TCP listener has no port')
+      const to = { host: await this.bob.address(), port: listening.port }
+      const socket = await connectThroughSocks5(this.alice.socks5Port, to)
+      const hash = createHash('sha256')
+      let receivedBytes = 0
+      for await (const chunk of socket as AsyncIterable<Buffer>) {
+        hash.update(chunk)
+        receivedBytes += chunk.length
+      }
+      return { sent: sha256(content), received: hash.digest('hex'), receivedBytes }
+    } catch (error) {
+      throw new Error(`transfer failed\n${this.alice.log()}\n${this.bob.log()}`, { cause: error })
+    } finally {
+      server.close()
+    }
+  }
+
+  /** Asks Headscale's admission hook, which relays use, about a node key (`nodekey:<hex>`). */
+  async verify(nodeKey: string): Promise<boolean> {
+    const answer = await fetch(`${this.headscaleUrl}/verify`, {
+      method: 'POST',
+      body: JSON.stringify({ NodePublic: nodeKey, Source: '127.0.0.1' }),
+    })
+    return field(await answer.json(), 'Allow') === true
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack[Symbol.asyncDispose]()
+  }
+}
+
+/** Starts a tailnet whose only relay is the given one. */
+export async function startTailnet(options: { readonly derp: RelayAddress }): Promise<Tailnet> {
+  const programs = {
+    headscale: await pathOf('headscale'),
+    tailscale: await pathOf('tailscale'),
+    tailscaled: await pathOf('tailscaled'),
+  }
+  const stack = new OwnedStack()
+  try {
+    const folder = await mkdtemp(join(tmpdir(), 'tailnet-'))
+    stack.own({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) })
+    const { url, authKey } = await startHeadscale(programs.headscale, folder, options.derp, stack)
+    const alice = stack.own(await Client.start('alice', { folder, programs }))
+    const bob = stack.own(await Client.start('bob', { folder, programs }))
+    await Promise.all([alice.logIn(url, authKey), bob.logIn(url, authKey)])
+    await Promise.all([alice, bob].map(settled))
+    return new Tailnet({ alice, bob }, url, stack)
+  } catch (error) {
+    await stack[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** What was started, ended in the reverse order. */
+class OwnedStack implements AsyncDisposable {
+  readonly #owned: AsyncDisposable[] = []
+
+  own<T extends AsyncDisposable>(resource: T): T {
+    this.#owned.push(resource)
+    return resource
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const resource of this.#owned.splice(0).reverse()) await resource[Symbol.asyncDispose]()
+  }
+}
+
+async function settled(client: Client): Promise<void> {
+  try {
+    await waitUntil(`${client.name} is at home and knows its peer`, async () => {
+      return (await client.homeRegion()) === region.code && (await client.peer())?.relay === region.code
+    })
+  } catch (error) {
+    throw new Error(client.log(), { cause: error })
+  }
+}
+
+async function startHeadscale(
+  program: string,
+  folder: string,
+  derp: RelayAddress,
+  stack: OwnedStack,
+): Promise<{ url: string; authKey: string }> {
+  const port = await freeTcpPort()
+  const url = `http://127.0.0.1:${port}`
+  const configPath = join(folder, 'config.yaml')
+  await writeFile(join(folder, 'derp.yaml'), stringify(derpMap(derp)))
+  await writeFile(configPath, stringify(headscaleConfig(folder, port, await freeTcpPort())))
+  const run = (...args: readonly string[]): Promise<string> => runOk(program, ['-c', configPath, ...args])
+  const server = stack.own(
+    await startProcess(program, ['-c', configPath, 'serve'], {
+      cwd: folder,
+      readyWhen: async () =>
+        (await fetch(`${url}/health`)).ok && (await exists(join(folder, 'headscale.sock'))),
+    }),
+  )
+  try {
+    await run('users', 'create', 'lab')
+    const authKey = await run('preauthkeys', 'create', '--user', '1', '--reusable', '--expiration', '24h')
+    return { url, authKey: authKey.trim() }
+  } catch (error) {
+    throw new Error(`--- Headscale's log ends:\n${tail(server.output)}`, { cause: error })
+  }
+}
+
+function headscaleConfig(folder: string, port: number, grpcPort: number): object {
+  return {
+    server_url: `http://127.0.0.1:${port}`,
+    listen_addr: `127.0.0.1:${port}`,
+    metrics_listen_addr: '',
+    grpc_listen_addr: `127.0.0.1:${grpcPort}`,
+    disable_check_updates: true,
+    noise: { private_key_path: join(folder, 'noise.key') },
+    unix_socket: join(folder, 'headscale.sock'),
+    prefixes: { v4: '100.64.0.0/10', v6: 'fd7a:115c:a1e0::/48' },
+    database: { type: 'sqlite', sqlite: { path: join(folder, 'headscale.sqlite') } },
+    derp: {
+      server: { enabled: false },
+      urls: [],
+      paths: [join(folder, 'derp.yaml')],
+      auto_update_enabled: false,
+    },
+    dns: { magic_dns: false, base_domain: 'tailnet.test', override_local_dns: false },
+  }
+}
+
+/** Headscale wants every key in lower case, and the region's as a number: hence a Map, and YAML. */
+function derpMap(derp: RelayAddress): object {
+  const node = {
+    name: `${region.id}a`,
+    regionid: region.id,
+    hostname: 'localhost',
+    ipv4: derp.host,
+    derpport: derp.port,
+    stunport: derp.stunPort,
+    certname: `sha256-raw:${derp.certSha256}`,
+  }
+  const lab = { regionid: region.id, regioncode: region.code, regionname: region.name, nodes: [node] }
+  return { regions: new Map([[region.id, lab]]) }
+}
+
+/** RFC 1928: no authentication, CONNECT to an IPv4 address. The bytes that follow are the destination's. */
+async function connectThroughSocks5(
+  proxyPort: number,
+  to: { readonly host: string; readonly port: number },
+): Promise<Socket> {
+  const socket = connect(proxyPort, '127.0.0.1')
+  await once(socket, 'connect')
+  socket.write(Uint8Array.of(5, 1, 0))
+  const [, method] = await readExactly(socket, 2)
+  if (method !== 0) throw new Error(`the SOCKS5 proxy wants authentication method ${method}`)
+  const address = to.host.split('.').map(Number)
+  socket.write(Uint8Array.of(5, 1, 0, 1, ...address, to.port >> 8, to.port & 0xff))
+  const [, status, , addressType] = await readExactly(socket, 4)
+  if (status !== 0) throw new Error(`the SOCKS5 proxy answers ${status} for ${to.host}:${to.port}`)
+  const domainBytes = addressType === 3 ? ((await readExactly(socket, 1))[0] ?? 0) : 0
+  const addressBytes = addressType === 1 ? 4 : addressType === 4 ? 16 : domainBytes
+  await readExactly(socket, addressBytes + 2)
+  return socket
+}
+
+async function readExactly(socket: Socket, bytes: number): Promise<Buffer> {
+  for (;;) {
+    const read: unknown = socket.read(bytes)
+    if (Buffer.isBuffer(read) && read.length === bytes) return read
+    if (socket.readableEnded) throw new Error('the SOCKS5 proxy closed the connection')
+    await once(socket, 'readable')
+  }
+}
+
+async function pathOf(name: ForeignName): Promise<string> {
+  const found = await foreign(name)
+  if ('missing' in found) throw new Error(`${name} is missing: ${found.missing}`)
+  return found.path
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** The foreign programs' JSON is not worth a schema here: what is missing shows as the failing check. */
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+function field(value: unknown, name: string): unknown {
+  return record(value)[name]
+}
+
+function text(value: unknown, name: string): string {
+  const found = field(value, name)
+  return typeof found === 'string' ? found : ''
+}

@@ -1,0 +1,40 @@
+// What every command of the program is: a name, a line for the usage page, and a function from arguments to an
+// exit code. A command writes to the streams it is given and never ends the process: main.ts alone does.
+
+import type { Environment } from '#config/environment.ts'
+
+/** The part of a stream that commands use. */
+export interface TextSink {
+  write(text: string): unknown
+}
+
+/** The process as a command sees it. */
+export interface Io {
+  /** Results: what a caller may parse. */
+  readonly stdout: TextSink
+  /** Everything said to a person: complaints, notes. */
+  readonly stderr: TextSink
+  readonly env: Environment
+  /**
+   * Settles at the first SIGTERM or SIGINT. From the call on, those signals no longer end the process by
+   * themselves; a second one ends it at once.
+   */
+  untilStopped(): Promise<NodeJS.Signals>
+}
+
+export interface Command {
+  readonly name: string
+  /** One line, for the list of commands. */
+  readonly summary: string
+  /** `args` are what follows the command's name. Resolves to an {@link ExitCode}. */
+  run(args: readonly string[], io: Io): Promise<number>
+}
+
+/** How commands end. */
+export const ExitCode = {
+  done: 0,
+  failed: 1,
+  /** The command line could not be understood; nothing was tried. */
+  misused: 2,
+} as const
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]

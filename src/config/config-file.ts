@@ -1,0 +1,108 @@
+// Options from a YAML file: one flat map whose keys are the options' words. An unknown key, a key given twice and a
+// value of another shape are complaints with the line they stand on. The file's text comes in; reading it is the
+// caller's business.
+
+import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
+import { z } from 'zod'
+import { didYouMean, nearestWord } from './nearest.ts'
+import { flagNames, isInFile, type Option, type OptionTable } from './option.ts'
+import type { Problem } from './problem.ts'
+import type { RawValue, RawValues } from './raw-value.ts'
+
+export interface FileValues {
+  readonly values: RawValues
+  readonly problems: readonly Problem[]
+}
+
+/** The file's shape, also the source of its JSON Schema. */
+export function fileSchema(table: OptionTable): z.ZodType<Record<string, unknown>> {
+  const shape: Record<string, z.ZodType> = {}
+  for (const [word, option] of Object.entries(table)) {
+    if (isInFile(option) && word !== 'config') {
+      shape[word] = option.kind.shape.optional().describe(option.about)
+    }
+  }
+  return z.strictObject(shape)
+}
+
+/** Reads the text of the file at `path`, which is only used to name it. */
+export function readConfigFile(table: OptionTable, path: string, fileText: string): FileValues {
+  const lines = new LineCounter()
+  const document = parseDocument(fileText, { lineCounter: lines, prettyErrors: false })
+  if (document.errors.length > 0) {
+    return { values: new Map(), problems: document.errors.map((error) => syntaxProblem(error, path, lines)) }
+  }
+  const content: unknown = document.toJS()
+  // A file of comments alone sets nothing.
+  if (content === null) return { values: new Map(), problems: [] }
+  if (!isMap(document.contents)) {
+    return { values: new Map(), problems: [{ where: path, found: 'is not a map', expected: 'lines of KEY: VALUE' }] }
+  }
+  const lineOf = keyLines(document, lines)
+  const where = (word: string): string => `${path}:${lineOf.get(word) ?? 1}: ${word}`
+  const result = fileSchema(table).safeParse(content)
+  if (!result.success) {
+    const problems = result.error.issues.flatMap((issue) => shapeProblems(table, issue, { content, where }))
+    return { values: new Map(), problems }
+  }
+  const values = new Map<string, RawValue>()
+  for (const [word, value] of Object.entries(result.data)) {
+    values.set(word, { text: textOf(value), source: 'file', where: where(word) })
+  }
+  return { values, problems: [] }
+}
+
+function syntaxProblem(
+  error: { readonly message: string; readonly pos: readonly [number, number] },
+  path: string,
+  lines: LineCounter,
+): Problem {
+  return { where: `${path}:${lines.linePos(error.pos[0]).line}`, found: error.message, expected: '' }
+}
+
+/** On which line each top-level key stands. */
+function keyLines(document: Document.Parsed, lines: LineCounter): ReadonlyMap<string, number> {
+  const found = new Map<string, number>()
+  if (!isMap(document.contents)) return found
+  for (const { key } of document.contents.items) {
+    if (isScalar(key) && key.range) found.set(String(key.value), lines.linePos(key.range[0]).line)
+  }
+  return found
+}
+
+interface FileContext {
+  readonly content: unknown
+  readonly where: (word: string) => string
+}
+
+function shapeProblems(table: OptionTable, issue: z.core.$ZodIssue, context: FileContext): Problem[] {
+  const { content, where } = context
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ where: where(key), found: `unknown key${keyHint(table, key)}`, expected: '' }))
+  }
+  const word = String(issue.path[0])
+  const value = typeof content === 'object' && content !== null ? Object.entries(content) : []
+  const found = JSON.stringify(value.find(([key]) => key === word)?.[1])
+  return [{ where: where(word), found: `${found} does not fit`, expected: table[word]?.kind.expected ?? '' }]
+}
+
+/** The key that was meant: derper's flag for an option, one that may not stand in a file, or the nearest word. */
+function keyHint(table: OptionTable, key: string): string {
+  const known = Object.entries(table).filter(([word, option]) => isInFile(option) && word !== 'config')
+  const byFlag = known.find(([word, option]) => flagNames(word, option).includes(key))
+  if (byFlag !== undefined) return didYouMean(byFlag[0])
+  const option: Option | undefined = table[key]
+  if (option?.only === 'env') return '; secrets come from the environment or files of their own'
+  if (option !== undefined) return '; it is a flag only'
+  return didYouMean(
+    nearestWord(
+      key,
+      known.map(([word]) => word),
+    ),
+  )
+}
+
+/** The value as a flag would have it, so that one parser serves all sources. */
+function textOf(value: unknown): string {
+  return Array.isArray(value) ? value.join(',') : String(value ?? '')
+}

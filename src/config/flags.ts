@@ -1,0 +1,67 @@
+// A command line in the syntax of Go's flag package, which derper's has: one dash or two, `-flag value` or
+// `-flag=value`, booleans alone or behind `=`. Stricter in one point: what is left over is a complaint, because Go
+// stops reading at it and would ignore every flag behind (`-stun false -verify-clients`).
+
+import { didYouMean, nearestWord } from './nearest.ts'
+import { flagNames, type Option, type OptionTable } from './option.ts'
+import type { Problem } from './problem.ts'
+import type { RawValue, RawValues } from './raw-value.ts'
+
+export interface Flags {
+  readonly values: RawValues
+  readonly problems: readonly Problem[]
+}
+
+/** Reads all arguments; the last of several values for one flag counts. */
+export function readFlags(table: OptionTable, args: readonly string[]): Flags {
+  const words = wordsByFlag(table)
+  const values = new Map<string, RawValue>()
+  const problems: Problem[] = []
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] ?? ''
+    const [, flag = '', inline] = /^--?([^-=][^=]*)(?:=([^]*))?$/.exec(arg) ?? []
+    if (flag === '') {
+      problems.push(leftOver(arg, args[at - 1]))
+      continue
+    }
+    const [word, option] = words.get(flag) ?? []
+    if (word === undefined || option === undefined) {
+      problems.push(unknown(flag, words))
+      // What may be its value would be one more complaint about nothing.
+      if (inline === undefined && isValue(args[at + 1])) at++
+      continue
+    }
+    const given = inline ?? (option.kind.isBoolean ? 'true' : args[++at])
+    if (given === undefined) {
+      problems.push({ where: `-${flag}`, found: 'has no value', expected: option.kind.expected })
+    } else {
+      values.set(word, { text: given, source: 'flag', where: `-${flag}` })
+    }
+  }
+  return { values, problems }
+}
+
+function wordsByFlag(table: OptionTable): ReadonlyMap<string, readonly [string, Option]> {
+  const entries = Object.entries(table)
+  return new Map(
+    entries.flatMap(([word, option]) =>
+      flagNames(word, option).map((flag) => [flag, [word, option] as const] as const),
+    ),
+  )
+}
+
+function isValue(arg: string | undefined): boolean {
+  return arg !== undefined && !arg.startsWith('-')
+}
+
+function unknown(flag: string, words: ReadonlyMap<string, unknown>): Problem {
+  const nearest = nearestWord(flag, words.keys())
+  const hint = didYouMean(nearest === undefined ? undefined : `-${nearest}`)
+  return { where: `-${flag}`, found: `unknown flag${hint}`, expected: '' }
+}
+
+function leftOver(arg: string, before: string | undefined): Problem {
+  const isForBoolean = /^(true|false)$/i.test(arg) && before?.startsWith('-') === true
+  const hint = isForBoolean ? `; a boolean takes its value behind "=": ${before}=${arg}` : ''
+  return { where: JSON.stringify(arg), found: `belongs to no flag${hint}`, expected: '' }
+}

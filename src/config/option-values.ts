@@ -1,0 +1,48 @@
+// Options with their values parsed: each by its kind, the default where nothing was given. Values that do not parse
+// are complaints, and count as not given so that the rest is examined too.
+
+import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
+import type { Problem } from './problem.ts'
+import type { RawValues, Source } from './raw-value.ts'
+
+export class OptionValues<T extends OptionTable> {
+  readonly #table: T
+  readonly #raw: RawValues
+  readonly #parsed = new Map<string, unknown>()
+
+  constructor(table: T, raw: RawValues, problems: Problem[]) {
+    this.#table = table
+    this.#raw = raw
+    for (const [word, option] of Object.entries(table)) this.#parse(word, option, problems)
+  }
+
+  /** The value; its default where none was given. */
+  get<W extends keyof T & string>(word: W): OptionValue<T[W]> {
+    // The constructor parsed it by the kind that the type names.
+    return this.#parsed.get(word) as OptionValue<T[W]>
+  }
+
+  /** Where the value came from; undefined for a default. */
+  source(word: keyof T & string): Source | undefined {
+    return this.#raw.get(word)?.source
+  }
+
+  /** What a message about the value should point to. */
+  where(word: keyof T & string): string {
+    const option: Option | undefined = this.#table[word]
+    return this.#raw.get(word)?.where ?? (option === undefined ? word : displayName(word, option))
+  }
+
+  #parse(word: string, option: Option, problems: Problem[]): void {
+    const raw = this.#raw.get(word)
+    const fallback = option.fallback === undefined ? undefined : option.kind.parse(option.fallback)
+    // An empty text takes back what a source of lower rank says, where there may be no value at all.
+    if (raw?.text === '' && option.fallback === undefined) return
+    const value = raw === undefined ? undefined : option.kind.parse(raw.text)
+    if (raw !== undefined && value === undefined) {
+      const found = option.only === 'env' ? 'its value' : JSON.stringify(raw.text)
+      problems.push({ where: raw.where, found: `${found} does not fit`, expected: option.kind.expected })
+    }
+    this.#parsed.set(word, value ?? fallback)
+  }
+}

@@ -1,0 +1,62 @@
+// The first step of the settings: what the operator said, from the command line, the environment, one YAML file and
+// presets, each value with its place. Flag wins over environment, environment over file, file over preset. Says what
+// it cannot understand; what the values mean is resolve.ts's.
+
+import { readFileSync } from 'node:fs'
+import { readConfigFile } from './config-file.ts'
+import { readEnvironment, type Environment } from './environment.ts'
+import { readFlags, type Flags } from './flags.ts'
+import { OptionValues } from './option-values.ts'
+import { OPTIONS, type ServeOptions } from './options.ts'
+import { reasonOf, type Problem } from './problem.ts'
+import type { RawValue, RawValues } from './raw-value.ts'
+
+/** What the operator said. */
+export interface RawSettings {
+  readonly values: OptionValues<ServeOptions>
+  readonly problems: readonly Problem[]
+  readonly warnings: readonly string[]
+}
+
+/** Defaults of a way to start, by option; they rank below everything that the operator says. */
+export type Presets = Readonly<Partial<Record<keyof ServeOptions, string>>>
+
+/** Reads a command line and all that it leads to. */
+export function readSettings(args: readonly string[], env: Environment, presets: Presets = {}): RawSettings {
+  return mergeSettings(readFlags(OPTIONS, args), env, presets)
+}
+
+/** The same for flags that were read already, by a command that has more of them. */
+export function mergeSettings(flags: Flags, env: Environment, presets: Presets = {}): RawSettings {
+  const environment = readEnvironment(OPTIONS, env)
+  const path = flags.values.get('config') ?? environment.values.get('config')
+  const file = path === undefined || path.text === '' ? NO_FILE : readFile(path)
+  const merged = new Map<string, RawValue>([
+    ...presetValues(presets),
+    ...file.values,
+    ...environment.values,
+    ...flags.values,
+  ])
+  const problems = [...flags.problems, ...file.problems]
+  const values = new OptionValues(OPTIONS, merged, problems)
+  return { values, problems, warnings: environment.warnings }
+}
+
+const NO_FILE = { values: new Map<string, RawValue>(), problems: [] as readonly Problem[] }
+
+function readFile(path: RawValue): typeof NO_FILE | ReturnType<typeof readConfigFile> {
+  let fileText: string
+  try {
+    fileText = readFileSync(path.text, 'utf8')
+  } catch (error) {
+    const problem = { where: path.where, found: `${path.text} ${reasonOf(error)}`, expected: 'a YAML file' }
+    return { ...NO_FILE, problems: [problem] }
+  }
+  return readConfigFile(OPTIONS, path.text, fileText)
+}
+
+function presetValues(presets: Presets): RawValues {
+  return new Map(
+    Object.entries(presets).map(([word, text]) => [word, { text, source: 'preset', where: `-${word}` } as const]),
+  )
+}

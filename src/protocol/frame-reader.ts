@@ -72,6 +72,11 @@ export class FrameReader {
     return at
   }
 
+  /** The sink refused a frame, or the reader is closed: nothing more will be read. */
+  get isRefused(): boolean {
+    return this.#refused
+  }
+
   /** Gives back what is held. Nothing more is read; the sink may call this from within its own methods. */
   close(): void {
     this.#refused = true

@@ -1,7 +1,7 @@
 // The small frames of a DERP session after login, written whole and read from their payloads: packets,
 // presence, pings, notes. Packets on the relay's own path are not built here: they are rewritten in place.
 
-import { concatBytes, readU16, readU32, writeU16, writeU32 } from './bytes.ts'
+import { concatBytes, copyOf, readU16, readU32, writeU16, writeU32 } from './bytes.ts'
 import { FrameType, GoneReason } from './frame-type.ts'
 import { frame, isAppName } from './handshake.ts'
 import { IP_BYTES } from './ip-address.ts'
@@ -55,7 +55,7 @@ export function peerGoneFrame(key: Uint8Array, reason: GoneReason): Uint8Array {
 /** Key and reason of a PeerGone payload; the old form without a reason means disconnected. */
 export function readPeerGone(payload: Uint8Array): { key: Uint8Array; reason: number } | undefined {
   if (payload.length < KEY_BYTES) return undefined
-  return { key: payload.slice(0, KEY_BYTES), reason: payload[KEY_BYTES] ?? GoneReason.disconnected }
+  return { key: copyOf(payload, 0, KEY_BYTES), reason: payload[KEY_BYTES] ?? GoneReason.disconnected }
 }
 
 export function peerPresentFrame(presence: Presence): Uint8Array {
@@ -73,11 +73,11 @@ export function peerPresentFrame(presence: Presence): Uint8Array {
  */
 export function readPeerPresent(payload: Uint8Array): Presence | undefined {
   if (payload.length < KEY_BYTES) return undefined
-  const key = payload.slice(0, KEY_BYTES)
+  const key = copyOf(payload, 0, KEY_BYTES)
   if (payload.length < PRESENCE_BYTES - 1) {
     return { key, ip: new Uint8Array(IP_BYTES), port: 0, flags: 0, appName: undefined }
   }
-  const ip = payload.slice(KEY_BYTES, KEY_BYTES + IP_BYTES)
+  const ip = copyOf(payload, KEY_BYTES, KEY_BYTES + IP_BYTES)
   const port = readU16(payload, KEY_BYTES + IP_BYTES)
   return { key, ip, port, flags: payload[PRESENCE_BYTES - 1] ?? 0, appName: readAppName(payload) }
 }
@@ -89,7 +89,7 @@ export function pingFrame(bytes: Uint8Array): Uint8Array {
 
 /** The answer to a ping's payload, of which the first eight bytes are copied. */
 export function pongFrame(pingPayload: Uint8Array): Uint8Array {
-  return frame(FrameType.pong, pingPayload.slice(0, PING_BYTES))
+  return frame(FrameType.pong, pingPayload.subarray(0, PING_BYTES))
 }
 
 export function closePeerFrame(key: Uint8Array): Uint8Array {

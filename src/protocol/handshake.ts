@@ -2,7 +2,7 @@
 // payloads; who may log in, and when, is the session's affair. Randomness (nonces) is passed in.
 
 import type { BoxKey } from './box.ts'
-import { concatBytes, isZero, startsWithAt, writeU32 } from './bytes.ts'
+import { concatBytes, copyOf, isZero, startsWithAt, writeU32 } from './bytes.ts'
 import { FrameType } from './frame-type.ts'
 import {
   APP_NAME_BYTES_MAX,
@@ -59,7 +59,7 @@ export function serverKeyFrame(publicKey: Uint8Array): Uint8Array {
 export function readServerKey(payload: Uint8Array): Uint8Array | undefined {
   if (payload.length < SERVER_KEY_MAGIC.length + KEY_BYTES) return undefined
   if (!startsWithAt(payload, 0, SERVER_KEY_MAGIC)) return undefined
-  return payload.slice(SERVER_KEY_MAGIC.length, SERVER_KEY_MAGIC.length + KEY_BYTES)
+  return copyOf(payload, SERVER_KEY_MAGIC.length, SERVER_KEY_MAGIC.length + KEY_BYTES)
 }
 
 /** The ClientInfo frame; `nonce` is 24 fresh random bytes. Key order is that of Tailscale's own client. */
@@ -83,7 +83,7 @@ export function clientInfoFrame(
 export function readClientKey(payload: Uint8Array): Uint8Array | ProtocolError {
   if (payload.length < CLIENT_INFO_BYTES_MIN) return ProtocolError.clientInfoLength
   if (isZero(payload, 0, KEY_BYTES)) return ProtocolError.keyZero
-  return payload.slice(0, KEY_BYTES)
+  return copyOf(payload, 0, KEY_BYTES)
 }
 
 /** Opens the box of a ClientInfo payload with the key agreed with its sender. */

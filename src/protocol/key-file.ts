@@ -20,10 +20,9 @@ export function parseKeyFile(text: string): Parsed<KeyPair> {
   let json: unknown
   try {
     json = JSON.parse(trimmed)
-  } catch (error) {
-    return {
-      problem: `is not JSON (${(error as Error).message}); expected {"PrivateKey": "privkey:<64 hex>"}`,
-    }
+  } catch {
+    // The parser's own words would quote a part of the key.
+    return { problem: 'is not JSON; expected {"PrivateKey": "privkey:<64 hex>"}' }
   }
   for (const [name, value] of Object.entries(json as object)) {
     if (name.toLowerCase() === 'privatekey' && typeof value === 'string') return pairFrom(value)

@@ -75,7 +75,10 @@ export function selfSignedCertificate(parts: SelfSignedParts): Uint8Array {
 
 /** PEM text around a certificate's DER. */
 export function certificatePem(certificate: Uint8Array): string {
-  const lines = Buffer.from(certificate).toString('base64').match(/.{1,64}/g) ?? []
+  const lines =
+    Buffer.from(certificate)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? []
   return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n')
 }
 

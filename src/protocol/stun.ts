@@ -3,7 +3,7 @@
 // only requests that Tailscale's clients send are answered, so the server is no reflector for others.
 
 import { crc32 } from 'node:zlib'
-import { byteAt, readU16, readU32, startsWithAt, writeU16, writeU32 } from './bytes.ts'
+import { byteAt, copyOf, readU16, readU32, startsWithAt, writeU16, writeU32 } from './bytes.ts'
 import { isMappedIpv4 } from './ip-address.ts'
 
 export const TRANSACTION_ID_BYTES = 12
@@ -149,5 +149,5 @@ function readAddress(bytes: Uint8Array, at: number, isXored: boolean): BindingAn
     ip[16 - addressBytes + i] = byteAt(bytes, at + 8 + i) ^ (isXored ? byteAt(bytes, 4 + i) : 0)
   }
   const port = readU16(bytes, at + 6) ^ (isXored ? MAGIC_COOKIE >>> 16 : 0)
-  return { transactionId: bytes.slice(8, HEADER_BYTES), ip, port }
+  return { transactionId: copyOf(bytes, 8, HEADER_BYTES), ip, port }
 }

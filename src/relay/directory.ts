@@ -1,0 +1,205 @@
+// Who is here: every key connected to this relay, on this thread or another, and the siblings' sessions that
+// watch it change. Holds the policy for several sessions with one key: whoever was active last receives. No
+// packets pass through; `forward.ts` looks keys up here.
+//
+// Contract: events reach watchers in the order in which they happened. A key is reported gone only when its
+// last session in the whole relay has ended.
+
+import { bytesEqual } from '#protocol/bytes.ts'
+import { FrameType, GoneReason } from '#protocol/frame-type.ts'
+import { peerGoneFrame } from '#protocol/frames.ts'
+import { Counter, type Counters } from './counters.ts'
+import { LOCAL, Peer, type Elsewhere } from './peer.ts'
+import { PeerTable } from './peer-table.ts'
+import type { Session } from './session.ts'
+
+/** Tells the relay's other threads what happened on this one. */
+export interface Announcer {
+  /** This thread's number. */
+  readonly index: number
+  /** The next number of the relay's common count of activity. */
+  nextClaim(): number
+  present(presentFrame: Uint8Array, claim: number): void
+  claim(key: Uint8Array, claim: number): void
+  gone(key: Uint8Array): void
+}
+
+/** What a peer adds to the gauges, so that the difference can be taken when it changes. */
+interface Counted {
+  readonly keys: number
+  readonly duplicateKeys: number
+  readonly duplicateSessions: number
+}
+
+export interface DirectoryParts {
+  readonly counters: Counters
+  readonly announcer: Announcer
+  /** This relay's public key: a watcher with it is the relay itself and hears nothing. */
+  readonly ownKey: Uint8Array
+  /** 32 random bits for the table's hash. */
+  readonly seed: number
+}
+
+export class Directory {
+  readonly #counters: Counters
+  readonly #announcer: Announcer
+  readonly #ownKey: Uint8Array
+  readonly #table: PeerTable<Peer>
+  readonly #watchers = new Set<Session>()
+
+  constructor(parts: DirectoryParts) {
+    this.#counters = parts.counters
+    this.#announcer = parts.announcer
+    this.#ownKey = parts.ownKey
+    this.#table = new PeerTable(parts.seed)
+  }
+
+  /** Keys known, on whichever thread. */
+  get size(): number {
+    return this.#table.size
+  }
+
+  /** The peer whose key is bytes[at, at + 32). */
+  find(bytes: Uint8Array, at: number): Peer | undefined {
+    return this.#table.find(bytes, at)
+  }
+
+  /** Adds a session that has proven its key; it receives from now on, before its older sessions. */
+  register(session: Session): Peer {
+    const peer = this.#find(session.key)
+    const before = this.#count(peer)
+    if (peer.registrations > 0) this.#counters.add(Counter.duplicatesTotal, 1)
+    peer.sessions.push(session)
+    peer.claim = this.#announcer.nextClaim()
+    this.#changed(peer, before)
+    this.#announcer.present(session.presentFrame, peer.claim)
+    this.#tellWatchers(session.presentFrame)
+    return peer
+  }
+
+  /** Removes a session; the key's other sessions take over, or it is gone. */
+  unregister(session: Session, peer: Peer): void {
+    if (this.#watchers.delete(session)) this.#counters.add(Counter.watchersCurrent, -1)
+    for (const other of session.heard) other.forgetHearer(session)
+    session.heard.clear()
+    const before = this.#count(peer)
+    peer.sessions.splice(peer.sessions.indexOf(session), 1)
+    if (peer.sessions.length === 0) this.#announcer.gone(peer.key)
+    this.#changed(peer, before)
+  }
+
+  /** A frame arrived on a session whose key has others: it is the active one from now on. */
+  noteActivity(session: Session, peer: Peer): void {
+    if (peer.active === session && peer.thread === LOCAL) return
+    peer.sessions.splice(peer.sessions.indexOf(session), 1)
+    peer.sessions.push(session)
+    if (peer.elsewhere.length > 0) {
+      peer.claim = this.#announcer.nextClaim()
+      this.#announcer.claim(peer.key, peer.claim)
+    }
+    peer.elect()
+  }
+
+  /** Subscribes a privileged session: first everybody who is here, itself included, then every change. */
+  watch(session: Session): void {
+    if (bytesEqual(session.key, this.#ownKey)) return
+    for (const peer of this.#table) {
+      const frame =
+        peer.thread === LOCAL
+          ? peer.active?.presentFrame
+          : peer.elsewhere.find((other) => other.thread === peer.thread)?.presentFrame
+      if (frame !== undefined) session.tell(frame)
+    }
+    if (!this.#watchers.has(session)) this.#counters.add(Counter.watchersCurrent, 1)
+    this.#watchers.add(session)
+  }
+
+  /** Another thread registered a session of `key`. */
+  presentElsewhere(there: Elsewhere, key: Uint8Array): void {
+    const peer = this.#find(key)
+    const before = this.#count(peer)
+    const at = peer.elsewhere.findIndex((other) => other.thread === there.thread)
+    if (at < 0) peer.elsewhere.push(there)
+    else peer.elsewhere[at] = there
+    this.#changed(peer, before)
+    this.#tellWatchers(there.presentFrame)
+  }
+
+  /** A session of `key` on another thread became active. */
+  claimedElsewhere(thread: number, key: Uint8Array, claim: number): void {
+    const peer = this.#table.find(key, 0)
+    const known = peer?.elsewhere.find((other) => other.thread === thread)
+    if (peer === undefined || known === undefined) return
+    known.claim = claim
+    peer.elect()
+  }
+
+  /** The last session of `key` on another thread ended. */
+  goneElsewhere(thread: number, key: Uint8Array): void {
+    const peer = this.#table.find(key, 0)
+    const at = peer?.elsewhere.findIndex((other) => other.thread === thread) ?? -1
+    if (peer === undefined || at < 0) return
+    const before = this.#count(peer)
+    peer.elsewhere.splice(at, 1)
+    this.#changed(peer, before)
+  }
+
+  /** A thread ended: all that was only there is gone. */
+  forgetThread(thread: number): void {
+    for (const peer of [...this.#table]) this.goneElsewhere(thread, peer.key)
+  }
+
+  /** The known peer of `key`, or one listed anew. */
+  #find(key: Uint8Array): Peer {
+    const known = this.#table.find(key, 0)
+    if (known !== undefined) return known
+    const peer = new Peer(key)
+    this.#table.add(peer)
+    return peer
+  }
+
+  /** Brings all that depends on a peer's registrations up to date. */
+  #changed(peer: Peer, before: Counted): void {
+    peer.elect()
+    const isShared = peer.registrations > 1
+    for (const session of peer.sessions) session.isShared = isShared
+    const after = this.#count(peer)
+    this.#counters.add(Counter.keysCurrent, after.keys - before.keys)
+    this.#counters.add(Counter.duplicateKeys, after.duplicateKeys - before.duplicateKeys)
+    this.#counters.add(Counter.duplicateSessions, after.duplicateSessions - before.duplicateSessions)
+    if (peer.registrations === 0) this.#remove(peer)
+  }
+
+  /** Each key is counted by the lowest thread that holds it, each session by its own. */
+  #count(peer: Peer): Counted {
+    const isOurs =
+      peer.sessions.length > 0 && peer.elsewhere.every((other) => other.thread > this.#announcer.index)
+    const isDuplicate = peer.registrations > 1
+    return {
+      keys: isOurs ? 1 : 0,
+      duplicateKeys: isOurs && isDuplicate ? 1 : 0,
+      duplicateSessions: isDuplicate ? peer.sessions.length : 0,
+    }
+  }
+
+  #remove(peer: Peer): void {
+    this.#table.remove(peer)
+    peer.isGone = true
+    const frame = peerGoneFrame(peer.key, GoneReason.disconnected)
+    this.#counters.add(Counter.peerGoneDisconnected, peer.hearers.size)
+    for (const hearer of peer.hearers) {
+      hearer.heard.delete(peer)
+      hearer.tell(frame)
+    }
+    peer.hearers.clear()
+    this.#tellWatchers(frame)
+  }
+
+  #tellWatchers(frame: Uint8Array): void {
+    if (this.#watchers.size === 0) return
+    if (frame[0] === FrameType.peerGone) {
+      this.#counters.add(Counter.peerGoneDisconnected, this.#watchers.size)
+    }
+    for (const watcher of this.#watchers) watcher.tell(frame)
+  }
+}

@@ -1,0 +1,29 @@
+// Why a packet was deliberately not delivered. A closed list: each reason is counted for disco and for data
+// separately, from zero at start, so that a dashboard shows zeros rather than gaps.
+
+export const DropReason = {
+  unknownDestination: 0, //        the key is known neither here nor elsewhere
+  unknownDestinationForwarded: 1, // a sibling forwarded a packet for a key that is not here
+  goneDisconnected: 2, //          the destination ended while the packet waited
+  queueHead: 3, //                 evicted as the oldest when the outbox was full
+  queueAge: 4, //                  waited too long to be of use
+  threadQueue: 5, //               the queue to the relay thread that holds the destination is full
+  sourceInvalid: 6, //             forwarded with an all-zero source key, which clients can't take
+} as const
+export type DropReason = (typeof DropReason)[keyof typeof DropReason]
+
+/** Labels by number; the first four are derper's own. */
+export const DROP_REASON_LABELS = [
+  'unknown_dest',
+  'unknown_dest_on_fwd',
+  'gone_disconnected',
+  'queue_head',
+  'queue_age',
+  'queue_thread',
+  'source_invalid',
+] as const
+
+/** The two kinds of packets, which have lanes of their own. */
+export const PacketKind = { data: 0, disco: 1 } as const
+export type PacketKind = (typeof PacketKind)[keyof typeof PacketKind]
+export const PACKET_KIND_LABELS = ['data', 'disco'] as const

@@ -1,0 +1,21 @@
+// Why a session ended: the protocol's own violations, and everything else that ends one. A closed list;
+// each value is a metric label and appears in logs, so values are never reused for something else.
+
+import { ProtocolError } from '#protocol/protocol-error.ts'
+
+export const EndReason = {
+  ...ProtocolError,
+  remoteClosed: 'remote_closed', //        the remote ended the connection, at a frame's border or inside
+  remoteReset: 'remote_reset', //          the connection broke
+  loginTimeout: 'login_timeout', //        no complete ClientInfo in time
+  admissionRefused: 'admission_refused',
+  appNameRefused: 'app_name_refused', //   the operator disallows this application
+  writeStalled: 'write_stalled', //        the remote took no bytes for the write time limit
+  unacknowledged: 'unacknowledged', //     the remote's host no longer acknowledges what is sent
+  controlOverflow: 'control_overflow', //  it does not take the control frames that it is owed
+  closedBySibling: 'closed_by_sibling', // a mesh peer asked for it (ClosePeer)
+  shutdown: 'shutdown', //                 this relay ends
+} as const
+export type EndReason = (typeof EndReason)[keyof typeof EndReason]
+
+export const END_REASONS: readonly EndReason[] = Object.values(EndReason)

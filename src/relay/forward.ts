@@ -1,0 +1,146 @@
+// Where does this packet go? Finds the destination and hands the packet to its session's outbox, to the
+// relay thread that holds it, or counts why it went nowhere. The hot path: synchronous, no allocation, no
+// exceptions; a SendPacket becomes a RecvPacket by rewriting its type and key where it lies.
+//
+//   [04|length|destination key|packet]   as it arrived
+//   [05|length|     source key|packet]   as it leaves: same length, same place
+
+import { isZero } from '#protocol/bytes.ts'
+import { FrameType, GoneReason } from '#protocol/frame-type.ts'
+import { forwardedAsRecv, peerGoneFrame } from '#protocol/frames.ts'
+import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
+import { Counter, type Counters } from './counters.ts'
+import type { Directory } from './directory.ts'
+import { DropReason, PacketKind } from './drop-reason.ts'
+import type { Neighbours } from './neighbours.ts'
+import { Packet } from './packet.ts'
+import { LOCAL, type Peer } from './peer.ts'
+import type { Session } from './session.ts'
+
+export interface ForwarderParts {
+  readonly directory: Directory
+  readonly neighbours: Neighbours
+  readonly counters: Counters
+  readonly now: () => number
+}
+
+export class Forwarder {
+  readonly #directory: Directory
+  readonly #neighbours: Neighbours
+  readonly #counters: Counters
+  readonly #now: () => number
+  readonly #packet = new Packet()
+
+  constructor(parts: ForwarderParts) {
+    this.#directory = parts.directory
+    this.#neighbours = parts.neighbours
+    this.#counters = parts.counters
+    this.#now = parts.now
+  }
+
+  /** A client's SendPacket, payload at [start, end): destination key and packet. */
+  fromClient(session: Session, buffer: Buffer, start: number, end: number): void {
+    const destination = this.#lastOrLookUp(session, buffer, start)
+    const packet = this.#packet
+    packet.set(buffer, start, start + KEY_BYTES, end)
+    const isDisco = packet.kind === PacketKind.disco
+    this.#counters.add(isDisco ? Counter.receivedDisco : Counter.receivedData, 1)
+    this.#counters.add(isDisco ? Counter.receivedBytesDisco : Counter.receivedBytesData, packet.packetBytes)
+    const source = session.peer as Peer
+    if (destination === undefined) {
+      this.#nowhere(session, DropReason.unknownDestination, start)
+    } else if (destination.thread === LOCAL) {
+      packet.start = start - HEADER_BYTES
+      buffer[packet.start] = FrameType.recvPacket
+      buffer.set(source.key, start)
+      this.#deliver(destination, source)
+    } else {
+      this.#cross(destination.thread, source.key)
+    }
+  }
+
+  /** A sibling's ForwardPacket, payload at [start, end): source key, destination key and packet. */
+  fromSibling(session: Session, buffer: Buffer, start: number, end: number): void {
+    const destinationAt = start + KEY_BYTES
+    const destination = this.#lookUp(buffer, destinationAt)
+    const packet = this.#packet
+    packet.set(buffer, destinationAt, destinationAt + KEY_BYTES, end)
+    this.#counters.add(Counter.forwardedIn, 1)
+    if (isZero(buffer, start, destinationAt)) {
+      // A RecvPacket without a source is a form that today's clients don't read.
+      this.#counters.countDrop(DropReason.sourceInvalid, packet.kind, packet.packetBytes)
+    } else if (destination === undefined) {
+      this.#nowhere(session, DropReason.unknownDestinationForwarded, destinationAt)
+    } else if (destination.thread === LOCAL) {
+      const source = this.#directory.find(buffer, start)
+      packet.start = forwardedAsRecv(buffer, start, end)
+      this.#deliver(destination, source)
+    } else {
+      this.#cross(destination.thread, buffer.subarray(start, destinationAt))
+    }
+  }
+
+  /** The same payload from another thread of this relay: only ever delivered here. */
+  fromThread(buffer: Buffer, start: number, end: number): void {
+    const packet = this.#packet
+    packet.set(buffer, start, start + 2 * KEY_BYTES, end)
+    this.#counters.add(Counter.crossedIn, 1)
+    const destination = this.#directory.find(buffer, start + KEY_BYTES)
+    if (destination?.active === undefined) {
+      // It left while the packet crossed.
+      this.#counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
+      return
+    }
+    const source = this.#directory.find(buffer, start)
+    packet.start = forwardedAsRecv(buffer, start, end)
+    this.#deliver(destination, source)
+  }
+
+  /** The peer of this session's last destination if it is the same again, else looked up. */
+  #lastOrLookUp(session: Session, buffer: Buffer, at: number): Peer | undefined {
+    const last = session.lastDestination
+    if (last !== undefined && !last.isGone && sameKey(last.key, buffer, at)) return last
+    const found = this.#lookUp(buffer, at)
+    session.lastDestination = found
+    return found
+  }
+
+  /** Before a key is called unknown, hears out the other threads: one may have said it is there. */
+  #lookUp(buffer: Buffer, at: number): Peer | undefined {
+    const found = this.#directory.find(buffer, at)
+    if (found !== undefined || !this.#neighbours.drain()) return found
+    return this.#directory.find(buffer, at)
+  }
+
+  #deliver(destination: Peer, source: Peer | undefined): void {
+    const target = destination.active as Session
+    source?.heardBy(target)
+    target.outbox.offerPacket(this.#packet, this.#now())
+    target.wantsFlush()
+  }
+
+  /** The packet's `start` is at the destination key. */
+  #cross(thread: number, sourceKey: Uint8Array): void {
+    if (this.#neighbours.sendPacket(thread, sourceKey, this.#packet)) {
+      this.#counters.add(Counter.crossedOut, 1)
+    } else {
+      this.#counters.countDrop(DropReason.threadQueue, this.#packet.kind, this.#packet.packetBytes)
+    }
+  }
+
+  /** Counts the drop; who sends disco messages to an unknown key is told so, within limits. */
+  #nowhere(session: Session, reason: DropReason, keyAt: number): void {
+    const { buffer, kind, packetBytes } = this.#packet
+    this.#counters.countDrop(reason, kind, packetBytes)
+    if (kind !== PacketKind.disco || !session.mayHearNotHere(this.#now())) return
+    this.#counters.add(Counter.peerGoneNotHere, 1)
+    session.tell(peerGoneFrame(buffer.subarray(keyAt, keyAt + KEY_BYTES), GoneReason.notHere))
+  }
+}
+
+function sameKey(key: Uint8Array, buffer: Buffer, at: number): boolean {
+  for (let i = 0; i < KEY_BYTES; i++) {
+    if (key[i] !== buffer[at + i]) return false
+  }
+  return true
+}

@@ -1,0 +1,105 @@
+// A first-in-first-out run of whole frames, kept in rented chunks. What is written leaves chunk by chunk,
+// without being copied again; what is dropped is dropped frame by frame from the front. An empty lane holds
+// no memory.
+//
+//   first                               last
+//   [··frame|frame|frame]→[frame|frame|·····]      · consumed or still free; frames never cross chunks
+//
+// Contract: frames pushed are complete (header and payload), so that the front one tells its own length.
+
+import type { BufferPool } from '#protocol/buffer-pool.ts'
+import { copyBytes, readU32 } from '#protocol/bytes.ts'
+import { HEADER_BYTES } from '#protocol/limits.ts'
+
+/** Chunks of a busy lane grow to this: four TLS records, and few enough chunks for any queue. */
+const CHUNK_BYTES_MAX = 131_072
+/** A first chunk of one full-size tunnel packet. */
+const CHUNK_BYTES_MIN = 2_048
+
+export interface Chunk {
+  buffer: Buffer
+  /** Frames lie in [start, end). */
+  start: number
+  end: number
+  frameCount: number
+  /** When its first frame was pushed. */
+  bornMs: number
+  next: Chunk | undefined
+}
+
+export class Lane {
+  readonly #pool: BufferPool
+  #first: Chunk | undefined = undefined
+  #last: Chunk | undefined = undefined
+  /** What the last chunk taken held: the size to start the next one with. */
+  #takenBytes = CHUNK_BYTES_MIN
+  bytes = 0
+  frameCount = 0
+
+  constructor(pool: BufferPool) {
+    this.#pool = pool
+  }
+
+  /** When the oldest waiting frame's chunk was begun; undefined when empty. */
+  get oldestMs(): number | undefined {
+    return this.#first?.bornMs
+  }
+
+  /** Copies the frame source[start, end) to the lane's end. */
+  push(source: Buffer, start: number, end: number, nowMs: number): void {
+    const frameBytes = end - start
+    let chunk = this.#last
+    if (chunk === undefined || chunk.end + frameBytes > chunk.buffer.length) {
+      chunk = this.#append(frameBytes, nowMs)
+    }
+    copyBytes(source, start, end, chunk.buffer, chunk.end)
+    chunk.end += frameBytes
+    chunk.frameCount++
+    this.bytes += frameBytes
+    this.frameCount++
+  }
+
+  /** Removes the oldest frame and returns its size in bytes, header included; 0 when empty. */
+  dropOldest(): number {
+    const chunk = this.#first
+    if (chunk === undefined) return 0
+    const frameBytes = HEADER_BYTES + readU32(chunk.buffer, chunk.start + 1)
+    chunk.start += frameBytes
+    chunk.frameCount--
+    this.bytes -= frameBytes
+    this.frameCount--
+    if (chunk.frameCount === 0) {
+      this.#unlink(chunk)
+      this.#pool.giveBack(chunk.buffer)
+    }
+    return frameBytes
+  }
+
+  /** Takes the oldest chunk out; the caller gives its buffer back when it has left. */
+  takeChunk(): Chunk | undefined {
+    const chunk = this.#first
+    if (chunk === undefined) return undefined
+    this.#unlink(chunk)
+    const bytes = chunk.end - chunk.start
+    this.bytes -= bytes
+    this.frameCount -= chunk.frameCount
+    this.#takenBytes = bytes
+    return chunk
+  }
+
+  #append(frameBytes: number, nowMs: number): Chunk {
+    const wanted = Math.min(CHUNK_BYTES_MAX, Math.max(this.#takenBytes, this.bytes * 2))
+    const buffer = this.#pool.rent(Math.max(frameBytes, wanted))
+    const chunk: Chunk = { buffer, start: 0, end: 0, frameCount: 0, bornMs: nowMs, next: undefined }
+    if (this.#last === undefined) this.#first = chunk
+    else this.#last.next = chunk
+    this.#last = chunk
+    return chunk
+  }
+
+  #unlink(chunk: Chunk): void {
+    this.#first = chunk.next
+    if (this.#first === undefined) this.#last = undefined
+    chunk.next = undefined
+  }
+}

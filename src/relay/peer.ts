@@ -1,0 +1,73 @@
+// One node key that is connected to this relay: with one or more sessions on this thread, or on others, or
+// both. Knows which of them receives packets, and who must be told when the key leaves. Not the table that
+// finds it, and not the policy: `directory.ts` changes it.
+
+import type { Session } from './session.ts'
+
+/** A relay thread, by number. */
+export const LOCAL = -1
+
+/** The same key on another thread of this relay. */
+export interface Elsewhere {
+  readonly thread: number
+  /** When that thread's member last became active, in the relay's common count. */
+  claim: number
+  /** The last registration there, as a PeerPresent frame for watchers. */
+  readonly presentFrame: Uint8Array
+}
+
+export class Peer {
+  readonly key: Uint8Array
+  /** Sessions on this thread in order of activity; the last one is active. */
+  readonly sessions: Session[] = []
+  /** Where else in this relay the key is connected. */
+  readonly elsewhere: Elsewhere[] = []
+  /** When this thread's member last became active; only counted while the key is elsewhere too. */
+  claim = 0
+  /** Thread whose member receives packets: LOCAL, or another's number. */
+  thread = LOCAL
+  /** The session on this thread that receives packets when `thread` is LOCAL. */
+  active: Session | undefined = undefined
+  /** The key has left the relay; whoever remembers this peer must look it up anew. */
+  isGone = false
+  /** Sessions here that were given a packet of this peer: they are told when it leaves. */
+  readonly hearers = new Set<Session>()
+  /** The latest of them, which spares looking it up for each packet of a flow. */
+  lastHearer: Session | undefined = undefined
+
+  /** @param key 32 bytes, owned by the peer from now on */
+  constructor(key: Uint8Array) {
+    this.key = key
+  }
+
+  /** Sessions of this key in the whole relay; each other thread counts as one. */
+  get registrations(): number {
+    return this.sessions.length + this.elsewhere.length
+  }
+
+  /** Notes that `session` was given a packet of this peer. */
+  heardBy(session: Session): void {
+    if (this.lastHearer === session) return
+    this.lastHearer = session
+    this.hearers.add(session)
+    session.heard.add(this)
+  }
+
+  /** The session ended. */
+  forgetHearer(session: Session): void {
+    this.hearers.delete(session)
+    if (this.lastHearer === session) this.lastHearer = undefined
+  }
+
+  /** Decides anew which thread and session receive packets: whoever became active last. */
+  elect(): void {
+    this.active = this.sessions.at(-1)
+    this.thread = LOCAL
+    let latest = this.active === undefined ? undefined : this.claim
+    for (const other of this.elsewhere) {
+      if (latest !== undefined && ((other.claim - latest) | 0) < 0) continue
+      latest = other.claim
+      this.thread = other.thread
+    }
+  }
+}

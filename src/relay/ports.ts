@@ -1,0 +1,61 @@
+// What the relay asks of its surroundings, and what it hands them. Structural and few: a Link carries bytes,
+// Admission decides who may log in, an Observer hears of rare events. Nothing here knows sockets.
+
+import type { EndReason } from './end-reason.ts'
+
+/** The far end of a link as presence tells of it: sixteen bytes of IP and a port; zero when unknown. */
+export interface RemoteAddress {
+  readonly ip: Uint8Array
+  readonly port: number
+}
+
+/**
+ * An ordered byte pipe to one remote, as the relay uses it. Bytes given to `write` stay untouched until the
+ * session's `written()` is called, which happens once for each burst (writes up to and including `isLast`)
+ * when the system has taken it. After `close` or `destroy` the link calls nothing but, once, `closed`.
+ */
+export interface Link {
+  readonly remote: RemoteAddress
+  readonly isWebSocket: boolean
+  write(bytes: Uint8Array, isLast: boolean): void
+  /** Stops reading; what was already received may still arrive. */
+  pause(): void
+  resume(): void
+  /** Sends what was written, then ends. */
+  close(): void
+  /** Ends at once. */
+  destroy(): void
+}
+
+/** What the relay does with the bytes of one link; the transport calls these. */
+export interface LinkListener {
+  /** Bytes have arrived: chunk[start, end), borrowed for the call, and may be changed during it. */
+  receive(chunk: Buffer, start: number, end: number): void
+  /** The burst has been taken by the system. */
+  written(): void
+  /** The remote or the transport ended the link. */
+  closed(reason: EndReason): void
+}
+
+/** One login that waits for a decision. */
+export interface AdmissionRequest {
+  readonly key: Uint8Array
+  readonly remote: RemoteAddress
+}
+
+/** Decides who may log in. Calls `decide` exactly once, at once or later; never throws. */
+export interface Admission {
+  check(request: AdmissionRequest, decide: (isAllowed: boolean) => void): void
+}
+
+/** Hears of rare events: one call per session at most, never one per packet. */
+export interface Observer {
+  sessionEnded(event: SessionEnd): void
+}
+
+export interface SessionEnd {
+  readonly reason: EndReason
+  readonly remote: RemoteAddress
+  /** Undefined when the session never proved a key. */
+  readonly key: Uint8Array | undefined
+}

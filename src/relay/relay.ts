@@ -1,0 +1,212 @@
+// One relay thread's share of the relay: its sessions, its directory, its way to the other threads. Takes
+// links from the transport and gives each a session; does nothing by itself: the transport calls `flush`
+// when a turn of the loop has been read, `sweep` a few times a second and `hear` when another thread rings.
+
+import { BoxSecret } from '#protocol/box.ts'
+import { BufferPool } from '#protocol/buffer-pool.ts'
+import { concatBytes, readU32 } from '#protocol/bytes.ts'
+import { serverKeyFrame } from '#protocol/handshake.ts'
+import type { KeyPair } from '#protocol/node-key.ts'
+import { switchingProtocols } from '#protocol/upgrade.ts'
+import type { Counters } from './counters.ts'
+import { Directory } from './directory.ts'
+import { EndReason } from './end-reason.ts'
+import { Forwarder } from './forward.ts'
+import { Neighbours, type NeighbourListener, type ThreadMemory } from './neighbours.ts'
+import type { Admission, Link, LinkListener, Observer } from './ports.ts'
+import { Session, type SessionLimits, type SessionParts, type SessionScheduler } from './session.ts'
+
+/** A whole sweep takes this many calls, so that no single one visits every session. */
+const SWEEP_PARTS = 8
+
+export interface RelayParts {
+  readonly nodeKey: KeyPair
+  readonly meshKey: Uint8Array | undefined
+  readonly disallowedAppNames: readonly string[]
+  readonly limits: SessionLimits
+  readonly counters: Counters
+  readonly admission: Admission
+  readonly observer: Observer
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** That many random bytes. */
+  readonly random: (bytes: number) => Uint8Array
+  /** Calls back once after so many ms. */
+  readonly later: (delayMs: number, callback: () => void) => void
+  /** Asks for one call of `flush` when the current turn of the loop has been read. */
+  readonly flushLater: () => void
+  /** Undefined: this thread is the whole relay. */
+  readonly threads: ThreadMemory | undefined
+}
+
+/** What a connection asked for. */
+export interface Arrival {
+  readonly link: Link
+  /** Answer with `101` before ServerKey. */
+  readonly wantsAnswer: boolean
+  /** The client's `Ideal-Node`; empty when it is on its ideal node. */
+  readonly idealNode: string
+}
+
+export class Relay implements SessionScheduler, NeighbourListener {
+  readonly neighbours: Neighbours
+  readonly #parts: RelayParts
+  readonly #directory: Directory
+  readonly #forwarder: Forwarder
+  readonly #sessionParts: SessionParts
+  readonly #serverKey: Uint8Array
+  readonly #answerAndServerKey: Uint8Array
+  readonly #sessions: Session[] = []
+  readonly #sessionAt = new Map<Session, number>()
+  #due: Session[] = []
+  #isFlushAsked = false
+  #sweepPart = 0
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts
+    this.neighbours =
+      parts.threads === undefined
+        ? Neighbours.none()
+        : new Neighbours(parts.threads, { listener: () => this, wake: () => this.wake() })
+    this.#directory = new Directory({
+      counters: parts.counters,
+      announcer: this.neighbours,
+      ownKey: parts.nodeKey.publicKey,
+      seed: readU32(parts.random(4), 0),
+    })
+    this.#forwarder = new Forwarder({
+      directory: this.#directory,
+      neighbours: this.neighbours,
+      counters: parts.counters,
+      now: parts.now,
+    })
+    this.#serverKey = serverKeyFrame(parts.nodeKey.publicKey)
+    this.#answerAndServerKey = concatBytes(switchingProtocols(parts.nodeKey.publicKey), this.#serverKey)
+    this.#sessionParts = this.#makeSessionParts()
+  }
+
+  /** Keys connected to this relay, on whichever thread. */
+  get keyCount(): number {
+    return this.#directory.size
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.length
+  }
+
+  /** Begins a session on a link; what the link receives goes to the listener returned. */
+  accept(arrival: Arrival): LinkListener {
+    const hello = arrival.wantsAnswer ? this.#answerAndServerKey : this.#serverKey
+    const greeting = { hello, isNotIdeal: arrival.idealNode !== '' }
+    const session = new Session(arrival.link, greeting, this.#sessionParts)
+    this.#sessionAt.set(session, this.#sessions.length)
+    this.#sessions.push(session)
+    return session
+  }
+
+  /** Writes all that this turn of the loop has put into outboxes, once per session. */
+  flush(): void {
+    this.#isFlushAsked = false
+    const due = this.#due
+    this.#due = []
+    for (const session of due) session.flush()
+    this.neighbours.flush()
+    if (this.neighbours.hasBacklog) this.#parts.later(1, () => this.neighbours.flush())
+  }
+
+  /** Reads what other threads have written. */
+  hear(): void {
+    this.neighbours.drain()
+  }
+
+  /** Does what is due by time, for one part of the sessions at each call. */
+  sweep(): void {
+    const nowMs = this.#parts.now()
+    this.#sweepPart = (this.#sweepPart + 1) % SWEEP_PARTS
+    // A session that ends is replaced by the last one, whose turn then comes with the next sweep.
+    for (let at = this.#sweepPart; at < this.#sessions.length; at += SWEEP_PARTS) {
+      this.#sessions[at]?.sweep(nowMs)
+    }
+  }
+
+  /** Ends the sessions whose remotes fit; returns how many. */
+  endWhere(fits: (session: Session) => boolean, reason: EndReason): number {
+    const ending = this.#sessions.filter(fits)
+    for (const session of ending) session.end(reason)
+    return ending.length
+  }
+
+  // ── what sessions ask ──
+
+  flushSoon(session: Session): void {
+    this.#due.push(session)
+    this.wake()
+  }
+
+  /** Something waits to be written, here or at a neighbour. */
+  wake(): void {
+    if (this.#isFlushAsked) return
+    this.#isFlushAsked = true
+    this.#parts.flushLater()
+  }
+
+  ended(session: Session): void {
+    const at = this.#sessionAt.get(session)
+    const last = this.#sessions.pop()
+    this.#sessionAt.delete(session)
+    if (at === undefined || last === undefined || last === session) return
+    this.#sessions[at] = last
+    this.#sessionAt.set(last, at)
+  }
+
+  closePeerEverywhere(key: Uint8Array): void {
+    this.closePeer(key)
+    this.neighbours.closePeer(key)
+  }
+
+  // ── what other threads say ──
+
+  presentElsewhere(thread: number, key: Uint8Array, presentFrame: Uint8Array, claim: number): void {
+    this.#directory.presentElsewhere({ thread, claim, presentFrame }, key)
+  }
+
+  claimedElsewhere(thread: number, key: Uint8Array, claim: number): void {
+    this.#directory.claimedElsewhere(thread, key, claim)
+  }
+
+  goneElsewhere(thread: number, key: Uint8Array): void {
+    this.#directory.goneElsewhere(thread, key)
+  }
+
+  packet(buffer: Buffer, start: number, end: number): void {
+    this.#forwarder.fromThread(buffer, start, end)
+  }
+
+  /** Ends this thread's sessions of `key`. */
+  closePeer(key: Uint8Array): void {
+    const peer = this.#directory.find(key, 0)
+    for (const session of [...(peer?.sessions ?? [])]) session.end(EndReason.closedBySibling)
+  }
+
+  #makeSessionParts(): SessionParts {
+    const { counters, limits, admission, observer, now, random, later } = this.#parts
+    return {
+      counters,
+      limits,
+      admission,
+      observer,
+      now,
+      random,
+      later,
+      pool: new BufferPool(),
+      rules: {
+        secret: new BoxSecret(this.#parts.nodeKey.privateKey),
+        meshKey: this.#parts.meshKey,
+        disallowedAppNames: new Set(this.#parts.disallowedAppNames),
+      },
+      directory: this.#directory,
+      forwarder: this.#forwarder,
+      scheduler: this,
+    }
+  }
+}

@@ -1,0 +1,382 @@
+// A link that is proving, or has proven, a node key: login, then frames in and frames out until either side
+// ends. Routing is `forward.ts`, who is here `directory.ts`, what waits to leave `outbox.ts`. Everything
+// here is synchronous but admission; a session's one way out is `end`.
+
+import type { BufferPool } from '#protocol/buffer-pool.ts'
+import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
+import { FrameType, PresenceFlag } from '#protocol/frame-type.ts'
+import { KEEP_ALIVE_FRAME, peerPresentFrame, pongFrame } from '#protocol/frames.ts'
+import { serverInfoFrame } from '#protocol/handshake.ts'
+import { NONCE_BYTES, SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
+import { Counter, type Counters } from './counters.ts'
+import type { Directory } from './directory.ts'
+import { EndReason } from './end-reason.ts'
+import type { Forwarder } from './forward.ts'
+import { judgeFirstFrame, judgeFrame, type FrameRule } from './frame-rules.ts'
+import { readLogin, type Login, type LoginRules } from './login.ts'
+import { Outbox, type OutboxLimits } from './outbox.ts'
+import type { Peer } from './peer.ts'
+import type { Admission, Link, LinkListener, Observer } from './ports.ts'
+import { TokenBucket } from './token-bucket.ts'
+
+/** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
+const LOGIN_TIMEOUT_MS = 10_000
+/** Clients give up after 120 s without a frame; each session draws its own period from 60–65 s. */
+const KEEP_ALIVE_MS = 60_000
+const KEEP_ALIVE_JITTER_MS = 5_000
+/** A change of the home note this soon after login is part of logging in, not a move. */
+const HOME_MOVE_AFTER_MS = 5_000
+/** Answers that a destination is not here: three at once, then one a second, as derper's. */
+const NOT_HERE_BURST = 3
+const NOT_HERE_PER_SECOND = 1
+/** Mesh links carry many clients' traffic and may stall for longer, as derper's. */
+const MESH_WRITE_TIMEOUT_MS = 30_000
+/** No frame is charged for more than the largest packet. */
+const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
+
+const Phase = { greeting: 0, admitting: 1, established: 2, ended: 3 } as const
+type Phase = (typeof Phase)[keyof typeof Phase]
+
+export interface SessionLimits extends OutboxLimits {
+  /** 0 never. */
+  readonly writeTimeoutMs: number
+  readonly rate: { readonly bytesPerSecond: number; readonly burstBytes: number } | undefined
+}
+
+/** What sessions of one relay thread have in common. */
+export interface SessionParts {
+  readonly counters: Counters
+  readonly pool: BufferPool
+  readonly limits: SessionLimits
+  readonly rules: LoginRules
+  readonly admission: Admission
+  readonly observer: Observer
+  readonly directory: Directory
+  readonly forwarder: Forwarder
+  readonly now: () => number
+  readonly random: (bytes: number) => Uint8Array
+  /** Calls back once after so many ms. */
+  readonly later: (delayMs: number, callback: () => void) => void
+  readonly scheduler: SessionScheduler
+}
+
+/** What a session asks of the relay that holds it. */
+export interface SessionScheduler {
+  flushSoon(session: Session): void
+  ended(session: Session): void
+  closePeerEverywhere(key: Uint8Array): void
+}
+
+/** How the connection came in. */
+export interface Greeting {
+  /** What to send first: the `101` where one is due, and ServerKey. */
+  readonly hello: Uint8Array
+  /** The client named another node as its ideal one. */
+  readonly isNotIdeal: boolean
+}
+
+export class Session implements LinkListener, FrameSink {
+  // Fixed at birth
+  readonly #link: Link
+  readonly #parts: SessionParts
+  readonly #isNotIdeal: boolean
+  readonly #bornMs: number
+  readonly #keepAliveMs: number
+  // Fixed at login
+  #login: Login | undefined = undefined
+  peer: Peer | undefined = undefined
+  presentFrame: Uint8Array = KEEP_ALIVE_FRAME
+  // Inbound side
+  readonly #frames: FrameReader
+  #phase: Phase = Phase.greeting
+  #endReason: EndReason = EndReason.remoteClosed
+  #held: Buffer | undefined = undefined
+  #rate: TokenBucket | undefined = undefined
+  #isThrottled = false
+  #isHome = false
+  isShared = false
+  lastDestination: Peer | undefined = undefined
+  /** The peers whose packets this session was given. */
+  readonly heard = new Set<Peer>()
+  // Outbound side
+  readonly outbox: Outbox
+  #isFlushDue = false
+  #hasPong = false
+  #nextKeepAliveMs = Infinity
+  #notHere: TokenBucket | undefined = undefined
+
+  constructor(link: Link, greeting: Greeting, parts: SessionParts) {
+    this.#link = link
+    this.#parts = parts
+    this.#isNotIdeal = greeting.isNotIdeal
+    this.#bornMs = parts.now()
+    const jitter = (parts.random(1)[0] ?? 0) / 256
+    this.#keepAliveMs = KEEP_ALIVE_MS + jitter * KEEP_ALIVE_JITTER_MS
+    this.#frames = new FrameReader(this, parts.pool)
+    this.outbox = new Outbox(parts.pool, parts.limits, parts.counters)
+    parts.counters.add(Counter.connectionsCurrent, 1)
+    this.tell(greeting.hello)
+  }
+
+  /** The proven key; empty before login. */
+  get key(): Uint8Array {
+    return this.#login?.key ?? new Uint8Array(0)
+  }
+
+  get isEstablished(): boolean {
+    return this.#phase === Phase.established
+  }
+
+  get remote(): Link['remote'] {
+    return this.#link.remote
+  }
+
+  // ── inbound ──
+
+  receive(chunk: Buffer, start: number, end: number): void {
+    if (this.#phase === Phase.ended) return
+    this.#parts.counters.add(Counter.wireBytesIn, end - start)
+    if (this.#held !== undefined) {
+      // Paused: what the transport still had in hand joins what is held.
+      this.#held = Buffer.concat([this.#held, chunk.subarray(start, end)])
+      return
+    }
+    this.#read(chunk, start, end)
+  }
+
+  onHeader(type: number, payloadBytes: number): Verdict {
+    if (this.#phase !== Phase.established) return this.#judge(judgeFirstFrame(type, payloadBytes))
+    if (this.isShared) this.#parts.directory.noteActivity(this, this.peer as Peer)
+    if (this.#rate !== undefined) this.#charge(payloadBytes)
+    return this.#judge(judgeFrame(type, payloadBytes, this.#isMesh))
+  }
+
+  onFrame(type: number, buffer: Buffer, start: number, end: number): boolean {
+    if (type === FrameType.sendPacket) {
+      this.#parts.forwarder.fromClient(this, buffer, start, end)
+    } else if (this.#phase === Phase.greeting) {
+      this.#logIn(buffer.subarray(start, end))
+    } else {
+      this.#onControl(type, buffer, start, end)
+    }
+    return this.#phase === Phase.established && !this.#isThrottled
+  }
+
+  #read(chunk: Buffer, start: number, end: number): void {
+    const stoppedAt = this.#frames.feed(chunk, start, end)
+    if (this.#phase === Phase.ended) return
+    if (this.#frames.isRefused) return this.end(this.#endReason)
+    if (!this.#isPaused) return
+    this.#held = Buffer.from(chunk.subarray(stoppedAt, end))
+    this.#link.pause()
+  }
+
+  get #isPaused(): boolean {
+    return this.#isThrottled || this.#phase === Phase.admitting
+  }
+
+  /** Goes on with what was held back, and then with the link. */
+  #resume(): void {
+    const held = this.#held
+    this.#held = undefined
+    if (held !== undefined && held.length > 0) this.#read(held, 0, held.length)
+    if (this.#phase !== Phase.ended && !this.#isPaused) this.#link.resume()
+  }
+
+  /** Refused: the session ends for this reason when the reader has returned. */
+  #judge(rule: FrameRule): Verdict {
+    if (rule === 'take') return Verdict.take
+    if (rule === 'skip') {
+      this.#parts.counters.add(Counter.unknownFrames, 1)
+      return Verdict.skip
+    }
+    this.#endReason = rule
+    return Verdict.refuse
+  }
+
+  #onControl(type: number, buffer: Buffer, start: number, end: number): void {
+    switch (type) {
+      case FrameType.ping:
+        return this.#onPing(buffer.subarray(start, end))
+      case FrameType.notePreferred:
+        return this.#noteHome(buffer[start] !== 0)
+      case FrameType.forwardPacket:
+        return this.#parts.forwarder.fromSibling(this, buffer, start, end)
+      case FrameType.watchConns:
+        return this.#parts.directory.watch(this)
+      case FrameType.closePeer:
+        return this.#parts.scheduler.closePeerEverywhere(new Uint8Array(buffer.subarray(start, end)))
+    }
+  }
+
+  /** At most one answer waits; pings that come meanwhile are not answered, as with derper. */
+  #onPing(payload: Uint8Array): void {
+    this.#parts.counters.add(Counter.pingsReceived, 1)
+    if (this.#hasPong) return
+    this.#hasPong = true
+    this.#parts.counters.add(Counter.pongsSent, 1)
+    this.tell(pongFrame(payload))
+  }
+
+  #noteHome(isHome: boolean): void {
+    if (isHome === this.#isHome) return
+    this.#isHome = isHome
+    const { counters, now } = this.#parts
+    counters.add(Counter.clientsHome, isHome ? 1 : -1)
+    if (now() - this.#bornMs <= HOME_MOVE_AFTER_MS) return
+    counters.add(isHome ? Counter.homeMovesIn : Counter.homeMovesOut, 1)
+  }
+
+  #charge(payloadBytes: number): void {
+    const charge = Math.min(payloadBytes, RATE_CHARGE_BYTES_MAX)
+    const waitMs = this.#rate?.overdraw(charge, this.#parts.now()) ?? 0
+    if (waitMs === 0 || this.#isThrottled) return
+    this.#isThrottled = true
+    this.#parts.counters.add(Counter.rateLimitWaits, 1)
+    this.#parts.later(waitMs, () => {
+      this.#isThrottled = false
+      if (this.#phase !== Phase.ended) this.#resume()
+    })
+  }
+
+  // ── login ──
+
+  #logIn(payload: Uint8Array): void {
+    const login = readLogin(payload, this.#parts.rules)
+    if (typeof login === 'string') return this.end(login)
+    this.#login = login
+    this.#phase = Phase.admitting
+    if (login.isMesh) return this.#establish(login)
+    const { admission, counters, now } = this.#parts
+    const askedMs = now()
+    admission.check({ key: login.key, remote: this.#link.remote }, (isAllowed) => {
+      counters.observe('admission', (now() - askedMs) / 1_000)
+      counters.add(isAllowed ? Counter.admissionsAllowed : Counter.admissionsDenied, 1)
+      if (this.#phase !== Phase.admitting) return
+      if (!isAllowed) return this.end(EndReason.admissionRefused)
+      this.#establish(login)
+      if (this.#held !== undefined) this.#resume()
+    })
+  }
+
+  /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
+  #establish(login: Login): void {
+    const { counters, directory, limits, now, random } = this.#parts
+    this.#phase = Phase.established
+    if (limits.rate !== undefined && !login.isMesh) {
+      this.#rate = new TokenBucket(limits.rate.bytesPerSecond, limits.rate.burstBytes, now())
+    }
+    this.tell(serverInfoFrame(login.box, random(NONCE_BYTES)))
+    this.presentFrame = peerPresentFrame({
+      key: login.key,
+      ...this.#link.remote,
+      flags: this.#presenceFlags(login),
+      appName: login.info.appName,
+    })
+    this.#nextKeepAliveMs = now() + this.#keepAliveMs
+    this.#countClient(login, 1)
+    counters.add(Counter.loginsTotal, 1)
+    counters.observe('login', (now() - this.#bornMs) / 1_000)
+    this.peer = directory.register(this)
+  }
+
+  #presenceFlags(login: Login): number {
+    const flags =
+      (login.isMesh ? PresenceFlag.meshPeer : 0) |
+      (login.info.isProber ? PresenceFlag.prober : 0) |
+      (this.#isNotIdeal ? PresenceFlag.notIdeal : 0)
+    return flags === 0 ? PresenceFlag.regular : flags
+  }
+
+  #countClient(login: Login, by: 1 | -1): void {
+    const { counters } = this.#parts
+    counters.add(Counter.clientsCurrent, by)
+    if (this.#isNotIdeal) counters.add(Counter.clientsNotIdeal, by)
+    if (this.#link.isWebSocket) counters.add(Counter.clientsWebSocket, by)
+    if (login.info.isProber) counters.add(Counter.clientsProber, by)
+  }
+
+  get #isMesh(): boolean {
+    return this.#login?.isMesh === true
+  }
+
+  // ── outbound ──
+
+  /** Queues a control frame. */
+  tell(frame: Uint8Array): void {
+    if (this.#phase === Phase.ended) return
+    if (!this.outbox.offerControl(frame, this.#parts.now())) return this.end(EndReason.controlOverflow)
+    this.wantsFlush()
+  }
+
+  /** Something waits in the outbox; it is written when this turn of the loop has been read. */
+  wantsFlush(): void {
+    if (this.#isFlushDue) return
+    this.#isFlushDue = true
+    this.#parts.scheduler.flushSoon(this)
+  }
+
+  flush(): void {
+    this.#isFlushDue = false
+    if (this.#phase === Phase.ended || this.outbox.writingSinceMs !== undefined) return
+    this.#hasPong = false
+    this.outbox.flush(this.#link, this.#parts.now())
+  }
+
+  written(): void {
+    this.outbox.written()
+    this.flush()
+  }
+
+  /** Whether this session may be told "not here" now; takes one of its answers. */
+  mayHearNotHere(nowMs: number): boolean {
+    this.#notHere ??= new TokenBucket(NOT_HERE_PER_SECOND, NOT_HERE_BURST, nowMs)
+    return this.#notHere.tryTake(1, nowMs)
+  }
+
+  // ── time and end ──
+
+  /** Called a few times per second: does what is due. */
+  sweep(nowMs: number): void {
+    if (this.#phase === Phase.greeting && nowMs - this.#bornMs > LOGIN_TIMEOUT_MS) {
+      return this.end(EndReason.loginTimeout)
+    }
+    const timeoutMs = this.#isMesh ? MESH_WRITE_TIMEOUT_MS : this.#parts.limits.writeTimeoutMs
+    const sinceMs = this.outbox.writingSinceMs
+    if (sinceMs !== undefined && timeoutMs > 0 && nowMs - sinceMs > timeoutMs) {
+      this.#parts.counters.add(Counter.writeStalls, 1)
+      return this.end(EndReason.writeStalled)
+    }
+    if (nowMs < this.#nextKeepAliveMs) return
+    this.#nextKeepAliveMs += this.#keepAliveMs
+    this.#parts.counters.add(Counter.keepAlivesSent, 1)
+    this.tell(KEEP_ALIVE_FRAME)
+  }
+
+  closed(reason: EndReason): void {
+    this.end(reason)
+  }
+
+  /** The only way out, from wherever: everything that the session held is given back here. */
+  end(reason: EndReason): void {
+    if (this.#phase === Phase.ended) return
+    const { counters, directory, observer, scheduler } = this.#parts
+    const peer = this.peer
+    this.#phase = Phase.ended
+    this.#frames.close()
+    this.#held = undefined
+    this.lastDestination = undefined
+    if (reason === EndReason.writeStalled || reason === EndReason.unacknowledged) this.#link.destroy()
+    else this.#link.close()
+    this.outbox.close()
+    if (peer !== undefined && this.#login !== undefined) {
+      directory.unregister(this, peer)
+      this.#countClient(this.#login, -1)
+      if (this.#isHome) counters.add(Counter.clientsHome, -1)
+    }
+    counters.add(Counter.connectionsCurrent, -1)
+    counters.countEnd(reason)
+    scheduler.ended(this)
+    observer.sessionEnded({ reason, remote: this.#link.remote, key: this.#login?.key })
+  }
+}

@@ -1,0 +1,38 @@
+// A token bucket that may be overdrawn: who takes more than is there waits until the debt is paid. Counts
+// in whatever unit its owner chooses; knows no clock, time is passed in.
+
+export class TokenBucket {
+  readonly #perSecond: number
+  readonly #depth: number
+  #tokens: number
+  #filledAtMs: number
+
+  /** Starts full. */
+  constructor(perSecond: number, depth: number, nowMs: number) {
+    this.#perSecond = perSecond
+    this.#depth = depth
+    this.#tokens = depth
+    this.#filledAtMs = nowMs
+  }
+
+  /** Takes `amount` if there is as much; otherwise takes nothing and says false. */
+  tryTake(amount: number, nowMs: number): boolean {
+    this.#fill(nowMs)
+    if (this.#tokens < amount) return false
+    this.#tokens -= amount
+    return true
+  }
+
+  /** Takes `amount` in any case; returns how many ms until the bucket is out of debt, 0 if it is not in. */
+  overdraw(amount: number, nowMs: number): number {
+    this.#fill(nowMs)
+    this.#tokens -= amount
+    return this.#tokens >= 0 ? 0 : (-this.#tokens / this.#perSecond) * 1_000
+  }
+
+  #fill(nowMs: number): void {
+    const added = ((nowMs - this.#filledAtMs) / 1_000) * this.#perSecond
+    this.#tokens = Math.min(this.#depth, this.#tokens + Math.max(0, added))
+    this.#filledAtMs = nowMs
+  }
+}

@@ -2,7 +2,7 @@
 // that were valid before something happened to them. Large arrays are made from a small seed, because fast-check
 // would spend its time shrinking them.
 
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Verdict } from '#protocol/frame-reader.ts'
 import type { Treatment } from './recording-sink.ts'
 

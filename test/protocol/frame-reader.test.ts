@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameReader, Verdict } from '#protocol/frame-reader.ts'

@@ -1,0 +1,109 @@
+import * as fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { toHex } from '#protocol/bytes.ts'
+import { formatKeyFile, parseKeyFile, parseMeshKey } from '#protocol/key-file.ts'
+import { keyPairFrom } from '#protocol/node-key.ts'
+import { meshKey, server, serverKeyFile, serverPrivateText } from '../vectors/keys.ts'
+import { damaged, exactly } from './arbitraries.ts'
+
+const pair = keyPairFrom(server.privateKey)
+const digits = toHex(server.privateKey)
+
+it('writes the key file that derper writes', () => {
+  expect(formatKeyFile(pair)).toBe(serverKeyFile)
+})
+
+it('reads back every key file it writes', () => {
+  fc.assert(
+    fc.property(exactly(32), (raw) => {
+      const written = keyPairFrom(raw)
+      expect(parseKeyFile(formatKeyFile(written))).toEqual({ value: written })
+    }),
+    { numRuns: 20 },
+  )
+})
+
+it.each([
+  ['as derper writes it', serverKeyFile],
+  ['with a newline at the end', `${serverKeyFile}\n`],
+  ['on one line', `{"PrivateKey":"${serverPrivateText}"}`],
+  ['with its name in lower case', serverKeyFile.replace('PrivateKey', 'privatekey')],
+  ['with its name in upper case', serverKeyFile.replace('PrivateKey', 'PRIVATEKEY')],
+  ['with digits in upper case', serverKeyFile.replace(digits, digits.toUpperCase())],
+  [
+    'with other fields beside it',
+    `{"Comment": [1, {}], "PrivateKey": "${serverPrivateText}", "privatekeys": 1}`,
+  ],
+  ['as a bare line', serverPrivateText],
+  ['as a bare line with a newline', `${serverPrivateText}\r\n`],
+])('reads a key file %s', (_how, text) => {
+  expect(parseKeyFile(text)).toEqual({ value: pair })
+})
+
+it.each([
+  ['nothing', ''],
+  ['an empty object', '{}'],
+  ['no key', '{"PublicKey": "x"}'],
+  ['a key that is no text', '{"PrivateKey": 7}'],
+  ['no key but null', '{"PrivateKey": null}'],
+  ['an empty key', '{"PrivateKey": ""}'],
+  ['a list', `["${serverPrivateText}"]`],
+  ['half a file', serverKeyFile.slice(0, 60)],
+  ['something after the object', `${serverKeyFile} x`],
+  ['a key without its type', `{"PrivateKey": "${digits}"}`],
+  ['a public key', `{"PrivateKey": "nodekey:${digits}"}`],
+  ['a key that is too short', `{"PrivateKey": "privkey:${digits.slice(2)}"}`],
+  ['a bare key without its type', digits],
+  ['an unquoted key', `{"PrivateKey": ${serverPrivateText}}`],
+  ['an unquoted key without its type', `{"PrivateKey": ${digits}}`],
+  ['an unquoted key that starts with a letter', `{"PrivateKey": a${digits}}`],
+  ['an unquoted bare key', `{${digits}}`],
+  ['the all-zero key', `{"PrivateKey": "privkey:${'0'.repeat(64)}"}`],
+  ['the all-zero key, bare', `privkey:${'0'.repeat(64)}`],
+])('says what it expected of a key file with %s, and shows nothing of the key', (_what, text) => {
+  const result = parseKeyFile(text)
+  const problem = 'problem' in result ? result.problem : ''
+  expect(problem).toMatch(/expected/)
+  expect(leaked(problem)).toEqual([])
+})
+
+it('makes of a damaged key file a whole pair or a complaint without the key', () => {
+  fc.assert(
+    fc.property(damaged(Buffer.from(serverKeyFile), Buffer.from(serverPrivateText)), (bytes) => {
+      const result = parseKeyFile(bytes.toString('utf8'))
+      if ('problem' in result) expect(leaked(result.problem)).toEqual([])
+      else expect(result.value).toEqual(keyPairFrom(result.value.privateKey))
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+/** Runs of six digits of the private key that stand in a text: few enough to be worth nothing, never chance. */
+function leaked(text: string): string[] {
+  return Array.from({ length: 59 }, (_, at) => digits.slice(at, at + 6)).filter((run) =>
+    text.toLowerCase().includes(run),
+  )
+}
+
+it.each([
+  ['as it is', toHex(meshKey)],
+  ['with a newline', `${toHex(meshKey)}\n`],
+  ['with white space around', ` \t${toHex(meshKey)}\r\n`],
+  ['in upper case', toHex(meshKey).toUpperCase()],
+])('reads a mesh key %s', (_how, text) => {
+  expect(parseMeshKey(text)).toEqual({ value: Uint8Array.from(meshKey) })
+})
+
+it('reads the all-zero mesh key as none', () => {
+  expect(parseMeshKey('0'.repeat(64))).toEqual({ value: undefined })
+})
+
+it.each(['', '0x12', toHex(meshKey).slice(1), `${toHex(meshKey)}0`, `nodekey:${toHex(meshKey)}`])(
+  'refuses the mesh key "%s" without repeating it',
+  (text) => {
+    const result = parseMeshKey(text)
+    const problem = 'problem' in result ? result.problem : ''
+    expect(problem).toMatch(new RegExp(`^holds ${text.length} characters .* expected 64 hex digits$`))
+    expect(problem).not.toContain(toHex(meshKey).slice(1, 9))
+  },
+)

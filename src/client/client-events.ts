@@ -1,0 +1,78 @@
+// What a client tells its user, and how it is read from the server's frames. All bytes are copies and the
+// listener's to keep. A frame that is too short for its type tells nothing, as in Tailscale's own client.
+
+import { copyBytes } from '#protocol/bytes.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import { readPeerGone, readPeerPresent, readRestarting, type Presence } from '#protocol/frames.ts'
+import type { ServerInfo } from '#protocol/handshake.ts'
+import { KEY_BYTES, PING_BYTES } from '#protocol/limits.ts'
+import type { ConnectionEnd } from './connect-error.ts'
+import type { Emitter } from './emitter.ts'
+
+/** A packet and the key of the client that sent it. */
+export interface ReceivedPacket {
+  readonly source: Uint8Array
+  readonly packet: Buffer
+}
+
+/** The events of a client, each with one value. */
+export interface ClientEvents {
+  packet: ReceivedPacket
+  /** A peer left the region (`GoneReason.disconnected`) or was addressed and is not there (`notHere`). */
+  peerGone: { readonly key: Uint8Array; readonly reason: number }
+  /** To watchers: a connection on this server. */
+  peerPresent: Presence
+  /** A problem to show the user; the empty text clears it. */
+  health: string
+  /** The server is about to restart. */
+  restarting: { readonly reconnectInMs: number; readonly tryForMs: number }
+  /** The eight bytes of a pong; the round trip in ms if it answers a `ping()`. */
+  pong: { readonly bytes: Uint8Array; readonly roundTripMs: number | undefined }
+  keepAlive: undefined
+  /** The server has admitted this client. */
+  serverInfo: ServerInfo
+  /** The end; no event follows. */
+  closed: ConnectionEnd
+}
+
+/** The payload at [start, end), copied. Not a Buffer: those slice without copying. */
+export function copyPayload(buffer: Buffer, start: number, end: number): Uint8Array {
+  const payload = new Uint8Array(end - start)
+  copyBytes(buffer, start, end, payload, 0)
+  return payload
+}
+
+/** Tells of a RecvPacket's payload at [start, end). */
+export function emitPacket(events: Emitter<ClientEvents>, buffer: Buffer, start: number, end: number): void {
+  if (end - start < KEY_BYTES) return
+  const copy = Buffer.allocUnsafe(end - start)
+  copyBytes(buffer, start, end, copy, 0)
+  events.emit('packet', { source: copy.subarray(0, KEY_BYTES), packet: copy.subarray(KEY_BYTES) })
+}
+
+/** Tells of any frame that is for the user alone and no packet; other types are ignored. */
+export function emitNotice(events: Emitter<ClientEvents>, type: number, payload: Uint8Array): void {
+  if (type === FrameType.keepAlive) events.emit('keepAlive', undefined)
+  else if (type === FrameType.health) events.emit('health', Buffer.from(payload).toString('utf8'))
+  else if (type === FrameType.peerGone) emitIfRead(events, 'peerGone', readPeerGone(payload))
+  else if (type === FrameType.peerPresent) emitIfRead(events, 'peerPresent', readPeerPresent(payload))
+  else if (type === FrameType.restarting) emitIfRead(events, 'restarting', readRestarting(payload))
+}
+
+/** Tells of a pong; `roundTripMs` if it answers a ping of ours. */
+export function emitPong(
+  events: Emitter<ClientEvents>,
+  payload: Uint8Array,
+  roundTripMs: number | undefined,
+): void {
+  if (payload.length >= PING_BYTES)
+    events.emit('pong', { bytes: payload.subarray(0, PING_BYTES), roundTripMs })
+}
+
+function emitIfRead<Name extends keyof ClientEvents>(
+  events: Emitter<ClientEvents>,
+  name: Name,
+  value: ClientEvents[Name] | undefined,
+): void {
+  if (value !== undefined) events.emit(name, value)
+}

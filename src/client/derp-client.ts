@@ -1,0 +1,275 @@
+// A DERP client: logs in with a node key over one connection, sends and receives packets, and tells what the
+// server says. One object is one connection and is not reused; reconnecting-derp-client.ts comes back by itself,
+// derp-connection.ts is the same without a login. Best effort as DERP is: nothing is acknowledged or repeated.
+
+import { writeU32 } from '#protocol/bytes.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import {
+  closePeerFrame,
+  forwardPacketFrame,
+  notePreferredFrame,
+  pingFrame,
+  pongFrame,
+  WATCH_CONNS_FRAME,
+} from '#protocol/frames.ts'
+import { readServerKey, type ServerInfo } from '#protocol/handshake.ts'
+import { HEADER_BYTES, KEY_BYTES, PACKET_BYTES_MAX, PING_BYTES } from '#protocol/limits.ts'
+import { copyPayload, emitNotice, emitPacket, emitPong, type ClientEvents } from './client-events.ts'
+import { ClientLogin, type LoginOptions } from './client-login.ts'
+import { DerpConnectError, type ConnectionEnd } from './connect-error.ts'
+import { DerpConnection } from './derp-connection.ts'
+import { Emitter, type Listeners } from './emitter.ts'
+import type { OpenedWay } from './opening.ts'
+import { PendingPings } from './pending-pings.ts'
+import { SendLimiter } from './send-limiter.ts'
+import { CONNECT_TIMEOUT_MS, type TargetOptions } from './target.ts'
+
+export { newKeyPair } from './key-pair.ts'
+export { SharedResources } from './shared-resources.ts'
+
+/** Where to connect, and who logs in. */
+export interface ClientOptions extends TargetOptions, LoginOptions {}
+
+/** What Tailscale's clients give a server to answer before they drop the connection. */
+const PING_TIMEOUT_MS = 3_000
+
+export class DerpClient implements AsyncDisposable {
+  readonly #options: ClientOptions
+  readonly #login: ClientLogin
+  readonly #connection: DerpConnection
+  readonly #events = new Emitter<ClientEvents>()
+  readonly #pings = new PendingPings()
+  readonly #admitted = Promise.withResolvers<ServerInfo>()
+  #serverKey: Uint8Array | undefined
+  #isAdmitted = false
+  #limiter: SendLimiter | undefined
+  #packetsLimited = 0
+
+  /** Connects and logs in; listeners given here miss nothing, not even what comes with the admission. */
+  static async connect(options: ClientOptions, listeners: Listeners<ClientEvents> = {}): Promise<DerpClient> {
+    const client = new DerpClient(options, listeners)
+    await client.connect()
+    return client
+  }
+
+  /** Checks the options and does nothing else yet. @throws RangeError naming the option that can't be right */
+  constructor(options: ClientOptions, listeners: Listeners<ClientEvents> = {}) {
+    this.#options = options
+    this.#login = new ClientLogin(options)
+    this.#events.onAll(listeners)
+    this.#connection = new DerpConnection(options, {
+      onFrame: (type, buffer, start, end) => this.#onFrame(type, buffer, start, end),
+      onClosed: (end) => this.#onClosed(end),
+      greet: (serverKey) => this.#greet(serverKey),
+    })
+    this.#admitted.promise.catch(() => undefined)
+  }
+
+  /**
+   * Connects and logs in; to be called once. Done when the server has admitted this client.
+   *
+   * @throws DerpConnectError when it fails, is refused, takes longer than allowed, or is closed meanwhile
+   */
+  async connect(): Promise<ServerInfo> {
+    const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options
+    const limit = setTimeout(
+      () => this.#failLogin(`not admitted within ${connectTimeoutMs} ms`),
+      connectTimeoutMs,
+    )
+    try {
+      await this.#connection.open()
+      if (this.#connection.way === 'fast-start' && this.#serverKey === undefined) {
+        this.#failLogin('no box can be made for the server key in the meta certificate')
+      }
+      return await this.#admitted.promise
+    } catch (error) {
+      this.#events.finish(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    } finally {
+      clearTimeout(limit)
+    }
+  }
+
+  /** Calls `listener` with every such event from now on; returns what ends that. */
+  on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void {
+    return this.#events.on(name, listener)
+  }
+
+  /** The next such event, or the next that satisfies `isWanted`; rejects when the client closes first. */
+  next<Name extends keyof ClientEvents>(
+    name: Name,
+    isWanted?: (value: ClientEvents[Name]) => boolean,
+  ): Promise<ClientEvents[Name]> {
+    return this.#events.next(name, isWanted)
+  }
+
+  /** Whether the server has admitted this client and the connection stands. */
+  get isConnected(): boolean {
+    return this.#isAdmitted && this.#connection.isOpen
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#options.key.publicKey
+  }
+
+  /** The server's key; undefined before it is known. */
+  get serverKey(): Uint8Array | undefined {
+    return this.#serverKey
+  }
+
+  /** How the connection became a DERP stream. */
+  get way(): OpenedWay | undefined {
+    return this.#connection.way
+  }
+
+  /** The connection itself, for those who send what no client should. */
+  get connection(): DerpConnection {
+    return this.#connection
+  }
+
+  /** Packets not sent because the server's limit (ServerInfo) was reached. */
+  get packetsLimited(): number {
+    return this.#packetsLimited
+  }
+
+  /**
+   * Sends a packet (at most 65,536 bytes) to the holder of a key, in one write. Like a stream's write, false
+   * means that enough is waiting and `drained` should be awaited; it is also the answer when not connected.
+   */
+  send(destination: Uint8Array, packet: Uint8Array): boolean {
+    checkKey('destination', destination)
+    checkPacket(packet)
+    if (!this.#isAdmitted) return false
+    if (this.#limiter?.admits(packet.length, performance.now()) === false) {
+      this.#packetsLimited++
+      return true
+    }
+    const frame = Buffer.allocUnsafe(HEADER_BYTES + KEY_BYTES + packet.length)
+    frame[0] = FrameType.sendPacket
+    writeU32(frame, 1, KEY_BYTES + packet.length)
+    frame.set(destination, HEADER_BYTES)
+    frame.set(packet, HEADER_BYTES + KEY_BYTES)
+    return this.#connection.write(frame)
+  }
+
+  /** Done when more can be sent; rejects when not connected or when the connection ends first. */
+  drained(): Promise<void> {
+    return this.#isAdmitted ? this.#connection.drained() : Promise.reject(new Error('not connected'))
+  }
+
+  /** The round trip to the server in ms. Rejects without a pong in time, and when the connection ends. */
+  ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
+    if (!this.isConnected) return Promise.reject(new Error('not connected'))
+    return this.#pings.send(timeoutMs, (bytes) => this.#connection.write(pingFrame(bytes)))
+  }
+
+  /** Says whether this server is the client's home. */
+  notePreferred(isHome: boolean): boolean {
+    return this.#write(notePreferredFrame(isHome))
+  }
+
+  /** With the mesh key: asks to be told who is connected, now and from now on. */
+  watch(): boolean {
+    return this.#write(WATCH_CONNS_FRAME)
+  }
+
+  /** With the mesh key: has a packet delivered in another client's name. Answers as `send`. */
+  forwardPacket(source: Uint8Array, destination: Uint8Array, packet: Uint8Array): boolean {
+    checkKey('source', source)
+    checkKey('destination', destination)
+    checkPacket(packet)
+    return this.#write(forwardPacketFrame(source, destination, packet))
+  }
+
+  /** With the mesh key: closes all connections of a key. */
+  closePeer(key: Uint8Array): boolean {
+    checkKey('key', key)
+    return this.#write(closePeerFrame(key))
+  }
+
+  /** Flushes, closes in order and waits until it is done; at most a second. */
+  close(): Promise<void> {
+    return this.#connection.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** Nothing may precede the login, and nothing follows the end. */
+  #write(frame: Uint8Array): boolean {
+    return this.#isAdmitted && this.#connection.write(frame)
+  }
+
+  #greet(serverKey: Uint8Array): Uint8Array | undefined {
+    const greeting = this.#login.greeting(serverKey)
+    if (greeting !== undefined) this.#serverKey = serverKey
+    return greeting
+  }
+
+  #onFrame(type: number, buffer: Buffer, start: number, end: number): void {
+    if (this.#serverKey === undefined) this.#onServerKey(type, copyPayload(buffer, start, end))
+    else if (type === FrameType.recvPacket) emitPacket(this.#events, buffer, start, end)
+    else if (type === FrameType.serverInfo) this.#onServerInfo(copyPayload(buffer, start, end))
+    else if (type === FrameType.ping) this.#onPing(copyPayload(buffer, start, end))
+    else if (type === FrameType.pong) this.#onPong(copyPayload(buffer, start, end))
+    else emitNotice(this.#events, type, copyPayload(buffer, start, end))
+  }
+
+  /** The first frame of all but fast-start connections, which know the key and ignore this one. */
+  #onServerKey(type: number, payload: Uint8Array): void {
+    const serverKey = type === FrameType.serverKey ? readServerKey(payload) : undefined
+    if (serverKey === undefined)
+      return this.#failLogin(`expected ServerKey first, got a frame of type ${type}`)
+    const greeting = this.#greet(serverKey)
+    if (greeting === undefined) return this.#failLogin('no box can be made for the key in ServerKey')
+    this.#connection.write(greeting)
+  }
+
+  #onServerInfo(payload: Uint8Array): void {
+    const info = this.#login.openServerInfo(payload)
+    if (info === undefined) return this.#failLogin('the box of ServerInfo does not open or is not ServerInfo')
+    const { tokenBucketBytesPerSecond, tokenBucketBytesBurst } = info
+    this.#limiter =
+      tokenBucketBytesPerSecond === 0
+        ? undefined
+        : new SendLimiter(tokenBucketBytesPerSecond, tokenBucketBytesBurst, performance.now())
+    this.#isAdmitted = true
+    this.#admitted.resolve(info)
+    this.#events.emit('serverInfo', info)
+  }
+
+  #onPing(payload: Uint8Array): void {
+    const { canAckPings = true } = this.#options
+    if (canAckPings && payload.length >= PING_BYTES) this.#connection.write(pongFrame(payload))
+  }
+
+  #onPong(payload: Uint8Array): void {
+    emitPong(this.#events, payload, this.#pings.settle(payload))
+  }
+
+  #failLogin(what: string): void {
+    this.#admitted.reject(new DerpConnectError('login', what))
+    this.#connection.breakOff(what)
+  }
+
+  #onClosed(end: ConnectionEnd): void {
+    const { kind, message, cause } = end
+    const reason = new Error(`not connected (${kind}): ${message}`)
+    this.#admitted.reject(new DerpConnectError('login', `not admitted: ${message}`, { cause }))
+    this.#pings.rejectAll(reason)
+    if (this.#isAdmitted) this.#events.emit('closed', end)
+    this.#events.finish(reason)
+  }
+}
+
+function checkKey(name: string, key: Uint8Array): void {
+  if (key.length !== KEY_BYTES)
+    throw new RangeError(`${name}: expected ${KEY_BYTES} bytes, got ${key.length}`)
+}
+
+function checkPacket(packet: Uint8Array): void {
+  if (packet.length > PACKET_BYTES_MAX) {
+    throw new RangeError(`packet: expected at most ${PACKET_BYTES_MAX} bytes, got ${packet.length}`)
+  }
+}

@@ -1,0 +1,280 @@
+// One connection to a DERP server in any of the four ways, without a login: frames as they come, and any bytes
+// sent as they are. For those who test servers or record what they say; DerpClient is built on it. Keeps the
+// limits that every client keeps (ServerKey 1 KiB, other frames 1 MiB, 120 s of silence) and nothing else.
+
+import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import { frame } from '#protocol/handshake.ts'
+import { CLIENT_FRAME_BYTES_MAX, SERVER_KEY_BYTES_MAX } from '#protocol/limits.ts'
+import { EndKind, type ConnectionEnd } from './connect-error.ts'
+import { Opening, type OpenedWay } from './opening.ts'
+import { SharedResources } from './shared-resources.ts'
+import { SocketLink, type LinkHandler, type SecureFacts } from './socket-link.ts'
+import { resolveTarget, type Target, type TargetOptions } from './target.ts'
+import { CloseCode, WebSocketStream } from './web-socket-stream.ts'
+
+/** Who uses a connection. What these throw is not caught. */
+export interface ConnectionHandler {
+  /** One frame, payload at [start, end), borrowed for the call: copy what must stay. */
+  onFrame(type: number, buffer: Buffer, start: number, end: number): void
+  /** The end of a connection whose `open` succeeded, told once. */
+  onClosed(end: ConnectionEnd): void
+  /** TLS is done and nothing was sent yet. The facts are not kept. */
+  onSecure?(facts: SecureFacts): void
+  /** Fast start: what to say in the same write as the request, now that the server's key is known. */
+  greet?(serverKey: Uint8Array): Uint8Array | undefined
+}
+
+type Phase = 'new' | 'opening' | 'frames' | 'ending' | 'over'
+
+export class DerpConnection implements AsyncDisposable {
+  readonly #target: Target
+  readonly #handler: ConnectionHandler
+  readonly #shared: SharedResources
+  readonly #reader: FrameReader
+  readonly #opened = Promise.withResolvers<void>()
+  readonly #over = Promise.withResolvers<void>()
+  #drained: PromiseWithResolvers<void> | undefined
+  #phase: Phase = 'new'
+  #link: SocketLink | undefined
+  #opening: Opening | undefined
+  #webSocket: WebSocketStream | undefined
+  #way: OpenedWay | undefined
+  #end: ConnectionEnd | undefined
+  #violation: string | undefined
+  #frameCount = 0
+  #silenceLimit: NodeJS.Timeout | undefined
+
+  /** Checks the options and does nothing else yet. @throws RangeError naming the option that can't be right */
+  constructor(options: TargetOptions, handler: ConnectionHandler) {
+    this.#target = resolveTarget(options)
+    this.#handler = handler
+    this.#shared = options.shared ?? new SharedResources()
+    this.#reader = new FrameReader(this.#frameSink(), this.#shared.pool)
+    // Whoever closes while connecting may not be who awaits the opening.
+    this.#opened.promise.catch(() => undefined)
+  }
+
+  /**
+   * Connects; to be called once. Done when frames can be sent: with fast start that is before the server has
+   * said anything.
+   *
+   * @throws DerpConnectError when it fails, takes longer than allowed, or is closed meanwhile
+   */
+  open(): Promise<void> {
+    if (this.#phase !== 'new') throw new Error('a DerpConnection opens once')
+    this.#phase = 'opening'
+    const { way, serverKey } = this.#target
+    const wantsMetaKey = (way === 'auto' || way === 'fast-start') && serverKey === undefined
+    const wantsCertificates = wantsMetaKey || this.#handler.onSecure !== undefined
+    const link = new SocketLink(this.#target, this.#shared, this.#linkHandler(), wantsCertificates)
+    this.#link = link
+    this.#opening = new Opening(this.#target, link, {
+      greet: (key) => this.#handler.greet?.(key),
+      onOpened: (openedWay) => this.#onOpened(openedWay),
+      onFailed: (error) => {
+        this.#phase = 'ending'
+        this.#opened.reject(error)
+      },
+    })
+    return this.#opened.promise
+  }
+
+  /** How it became a DERP stream; undefined before it is open. */
+  get way(): OpenedWay | undefined {
+    return this.#way
+  }
+
+  /** The server's key where it was known before its first frame: by meta certificate or options. */
+  get serverKey(): Uint8Array | undefined {
+    return this.#opening?.serverKey
+  }
+
+  /** The head of the HTTP answer as it came; empty with fast start. */
+  get answerHead(): string {
+    return this.#opening?.answerHead ?? ''
+  }
+
+  /** Bytes that were written and have not left the process. */
+  get waitingBytes(): number {
+    return this.#link?.waitingBytes ?? 0
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === 'frames'
+  }
+
+  /**
+   * Sends bytes as they are, in one write. False when enough is waiting and `drained` should be awaited, or
+   * when the connection is not open and nothing is sent.
+   */
+  write(bytes: Uint8Array): boolean {
+    if (this.#phase !== 'frames' || this.#link === undefined) return false
+    return this.#link.write(this.#webSocket === undefined ? bytes : this.#webSocket.encode(bytes))
+  }
+
+  /** Sends one frame; answers as `write`. For types that don't exist, write the bytes. */
+  sendFrame(type: FrameType, ...payload: Uint8Array[]): boolean {
+    return this.write(frame(type, ...payload))
+  }
+
+  /** Done when more can be written. Rejects when the connection is not open or ends first. */
+  drained(): Promise<void> {
+    if (this.#phase !== 'frames') return Promise.reject(this.#notOpen())
+    if (this.#link?.needsDrain !== true) return Promise.resolve()
+    this.#drained ??= Promise.withResolvers<void>()
+    return this.#drained.promise
+  }
+
+  /** Stops reading, so that the server's writes fill up. What was read already may still come. */
+  pause(): void {
+    this.#link?.pause()
+  }
+
+  resume(): void {
+    this.#link?.resume()
+  }
+
+  /** Flushes, closes in order and waits until it is done; at most a second. */
+  close(): Promise<void> {
+    if (this.#phase === 'new') this.#finish(undefined)
+    else if (this.#phase === 'opening') this.#opening?.fail('closed while connecting')
+    else this.#endInOrder({ kind: EndKind.closed, message: 'closed by this side' })
+    return this.#over.promise
+  }
+
+  /** Cuts at once, as a crash would; what was not flushed is lost. */
+  destroy(): void {
+    if (this.#phase === 'opening') this.#opening?.fail('cut while connecting')
+    else this.#cut({ kind: EndKind.closed, message: 'cut by this side' })
+  }
+
+  /** Cuts at once because the server broke the protocol; `what` says how. */
+  breakOff(what: string): void {
+    this.#cut({ kind: EndKind.violated, message: what })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #linkHandler(): LinkHandler {
+    return {
+      onOpen: (secure) => {
+        if (secure !== undefined) this.#handler.onSecure?.(secure)
+        this.#opening?.begin(secure)
+      },
+      onBytes: (buffer, start, end) => this.#onBytes(buffer, start, end),
+      onDrained: () => {
+        this.#drained?.resolve()
+        this.#drained = undefined
+      },
+      onClosed: (error) => {
+        if (this.#phase === 'opening') this.#opening?.onClosed(error)
+        this.#finish(error)
+      },
+    }
+  }
+
+  #frameSink(): FrameSink {
+    return {
+      onHeader: (type, payloadBytes) => {
+        const bytesMax = type === FrameType.serverKey ? SERVER_KEY_BYTES_MAX : CLIENT_FRAME_BYTES_MAX
+        if (payloadBytes <= bytesMax) return Verdict.take
+        this.#violation = `a frame of type ${type} with ${payloadBytes} bytes, over ${bytesMax}`
+        return Verdict.refuse
+      },
+      onFrame: (type, buffer, start, end) => {
+        this.#frameCount++
+        this.#handler.onFrame(type, buffer, start, end)
+        return this.#phase === 'frames'
+      },
+    }
+  }
+
+  #onOpened(way: OpenedWay): void {
+    this.#way = way
+    this.#phase = 'frames'
+    if (way === 'websocket') this.#webSocket = this.#openWebSocket()
+    const { silenceTimeoutMs } = this.#target
+    if (silenceTimeoutMs !== Number.POSITIVE_INFINITY) {
+      this.#silenceLimit = setTimeout(() => this.#onSilence(), silenceTimeoutMs)
+    }
+    this.#opened.resolve()
+  }
+
+  #onBytes(buffer: Buffer, start: number, end: number): void {
+    if (this.#phase === 'frames') return this.#onStream(buffer, start, end)
+    if (this.#phase !== 'opening' || this.#opening === undefined) return
+    const streamAt = this.#opening.feed(buffer, start, end)
+    if (streamAt < end) this.#onStream(buffer, streamAt, end)
+  }
+
+  #onStream(buffer: Buffer, start: number, end: number): void {
+    const framesBefore = this.#frameCount
+    if (this.#webSocket === undefined) this.#reader.feed(buffer, start, end)
+    else this.#webSocket.receive(buffer, start, end)
+    if (this.#frameCount !== framesBefore) this.#silenceLimit?.refresh()
+    if (this.#violation !== undefined) this.breakOff(`the server sent ${this.#violation}`)
+  }
+
+  #openWebSocket(): WebSocketStream {
+    return new WebSocketStream(
+      {
+        onPayload: (buffer, start, end) => {
+          if (this.#phase === 'frames') this.#reader.feed(buffer, start, end)
+        },
+        onReply: (bytes) => this.#link?.write(bytes),
+        onClose: (code, text) => {
+          const words = text === '' ? '' : `: ${JSON.stringify(text)}`
+          const message = `the server closed the WebSocket with ${code}${words}`
+          this.#endInOrder({ kind: EndKind.ended, message })
+        },
+        onViolation: (message) => this.#endInOrder({ kind: EndKind.violated, message }),
+      },
+      this.#target.webSocketMessageBytesMax,
+    )
+  }
+
+  #onSilence(): void {
+    this.#cut({ kind: EndKind.silent, message: `no frame within ${this.#target.silenceTimeoutMs} ms` })
+  }
+
+  #endInOrder(end: ConnectionEnd): void {
+    if (this.#phase !== 'frames') return
+    if (this.#webSocket !== undefined && end.kind === EndKind.closed) {
+      this.#link?.write(this.#webSocket.encodeClose(CloseCode.normal))
+    }
+    this.#phase = 'ending'
+    this.#end = end
+    this.#link?.end()
+  }
+
+  #cut(end: ConnectionEnd): void {
+    if (this.#phase !== 'frames') return
+    this.#phase = 'ending'
+    this.#end = end
+    this.#link?.destroy()
+  }
+
+  /** The socket is gone, or there never was one. */
+  #finish(error: Error | undefined): void {
+    this.#end ??= endOf(error)
+    this.#phase = 'over'
+    clearTimeout(this.#silenceLimit)
+    this.#reader.close()
+    this.#drained?.reject(this.#notOpen())
+    this.#over.resolve()
+    if (this.#way !== undefined) this.#handler.onClosed(this.#end)
+  }
+
+  #notOpen(): Error {
+    return new Error(`the connection is not open${this.#end === undefined ? '' : `: ${this.#end.message}`}`)
+  }
+}
+
+function endOf(error: Error | undefined): ConnectionEnd {
+  return error === undefined
+    ? { kind: EndKind.ended, message: 'the server closed the connection' }
+    : { kind: EndKind.broken, message: error.message, cause: error }
+}

@@ -1,0 +1,135 @@
+// The way from a dialled link to a DERP stream: decides between fast start, upgrade and WebSocket, sends the
+// request and judges the answer. Ends by telling its owner that the stream is open or why it is not; bytes
+// behind the answer are the owner's. One time limit covers all of it.
+//
+//   dial ── TLS ──┬─ key known:  request and greeting in one write ──► open
+//                 ├─ upgrade:    request ── 101 ─────────────────────► open
+//                 └─ websocket:  request ── 101 ─────────────────────► open
+
+import { randomBytes } from 'node:crypto'
+import { concatBytes } from '#protocol/bytes.ts'
+import { DERP_PATH, upgradeRequest } from '#protocol/upgrade.ts'
+import { DerpConnectError } from './connect-error.ts'
+import { HttpAnswer, webSocketProblem, webSocketRequest } from './http-answer.ts'
+import type { SecureFacts, SocketLink } from './socket-link.ts'
+import type { Target } from './target.ts'
+
+/** How a connection became a DERP stream. */
+export type OpenedWay = 'fast-start' | 'upgrade' | 'websocket'
+
+/** Who has a connection opened. */
+export interface OpeningOwner {
+  /** Fast start: what to say in the same write as the request, now that the server's key is known. */
+  greet(serverKey: Uint8Array): Uint8Array | undefined
+  onOpened(way: OpenedWay): void
+  /** The link is being cut. */
+  onFailed(error: DerpConnectError): void
+}
+
+/** A refusal's body is a courtesy: worth a moment, not the whole time limit. */
+const REFUSAL_TIMEOUT_MS = 1_000
+
+export class Opening {
+  readonly #target: Target
+  readonly #link: SocketLink
+  readonly #owner: OpeningOwner
+  readonly #answer = new HttpAnswer()
+  readonly #limit: NodeJS.Timeout
+  #webSocketKey = ''
+  #serverKey: Uint8Array | undefined
+  #isAsked = false
+  #isOver = false
+  #refusalLimit: NodeJS.Timeout | undefined
+
+  constructor(target: Target, link: SocketLink, owner: OpeningOwner) {
+    this.#target = target
+    this.#link = link
+    this.#owner = owner
+    const { connectTimeoutMs } = target
+    this.#limit = setTimeout(() => this.fail(`not connected within ${connectTimeoutMs} ms`), connectTimeoutMs)
+  }
+
+  /** The server's key where it was known before its first frame: by meta certificate or options. */
+  get serverKey(): Uint8Array | undefined {
+    return this.#serverKey
+  }
+
+  /** The head of the HTTP answer as it came; empty with fast start. */
+  get answerHead(): string {
+    return this.#answer.headText
+  }
+
+  /** The link is open: asks for the stream. */
+  begin(secure: SecureFacts | undefined): void {
+    const { way, hostField, idealNode } = this.#target
+    this.#isAsked = true
+    this.#serverKey = this.#target.serverKey ?? secure?.metaKey
+    if (way === 'websocket') {
+      this.#webSocketKey = randomBytes(16).toString('base64')
+      this.#link.write(webSocketRequest(hostField, DERP_PATH, this.#webSocketKey))
+    } else if (way !== 'upgrade' && this.#serverKey !== undefined) {
+      const request = upgradeRequest(hostField, { isFastStart: true, idealNode })
+      const greeting = this.#owner.greet(this.#serverKey)
+      this.#link.write(greeting === undefined ? request : concatBytes(request, greeting))
+      this.#succeed('fast-start')
+    } else if (way === 'fast-start') {
+      this.fail(`no meta certificate over TLS 1.3, which fast start needs (${secure?.protocol ?? 'no TLS'})`)
+    } else {
+      this.#link.write(upgradeRequest(hostField, { isFastStart: false, idealNode }))
+    }
+  }
+
+  /** Takes bytes before the stream is open; returns where the stream begins, `end` while it does not. */
+  feed(buffer: Buffer, start: number, end: number): number {
+    if (!this.#isAsked) {
+      this.fail('the server spoke before it was asked')
+      return end
+    }
+    const streamAt = this.#answer.feed(buffer, start, end)
+    const { error, head, headText } = this.#answer
+    if (error !== undefined) {
+      this.#end(error)
+    } else if (head !== undefined && this.#target.way === 'websocket') {
+      const problem = webSocketProblem(head, this.#webSocketKey)
+      if (problem === undefined) this.#succeed('websocket')
+      else this.fail(`not a WebSocket for DERP: ${problem}`)
+    } else if (head !== undefined) {
+      this.#succeed('upgrade')
+    } else if (headText !== '') {
+      this.#refusalLimit ??= setTimeout(() => this.fail('refused'), REFUSAL_TIMEOUT_MS)
+    }
+    return this.#isOver ? streamAt : end
+  }
+
+  /** The link is gone before the stream was open. */
+  onClosed(error: Error | undefined): void {
+    if (error instanceof DerpConnectError) return this.#end(error)
+    const { host, port, dialAddress } = this.#target
+    const where = dialAddress === host ? `${host}:${port}` : `${host}:${port} (${dialAddress})`
+    this.fail(`${where}: ${error?.message ?? 'the server closed the connection'}`, error)
+  }
+
+  /** Gives up, for a refusal if one has begun to arrive, else for this reason. */
+  fail(reason: string, cause?: Error): void {
+    const stage = this.#isAsked ? 'upgrade' : this.#link.stage
+    this.#end(this.#answer.giveUp() ?? new DerpConnectError(stage, reason, { cause }))
+  }
+
+  #succeed(way: OpenedWay): void {
+    this.#stop()
+    this.#owner.onOpened(way)
+  }
+
+  #end(error: DerpConnectError): void {
+    if (this.#isOver) return
+    this.#stop()
+    this.#link.destroy()
+    this.#owner.onFailed(error)
+  }
+
+  #stop(): void {
+    this.#isOver = true
+    clearTimeout(this.#limit)
+    clearTimeout(this.#refusalLimit)
+  }
+}

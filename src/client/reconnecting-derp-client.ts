@@ -1,0 +1,195 @@
+// A DERP client that comes back: connects again whenever the connection is lost or can't be made, at the pace of
+// Tailscale's clients, and says again what the server must know. Nothing is queued meanwhile: a packet for which
+// there is no connection is gone, as everywhere in DERP.
+
+import type { ServerInfo } from '#protocol/handshake.ts'
+import { backOffMs } from './back-off.ts'
+import type { ClientEvents } from './client-events.ts'
+import type { ConnectionEnd } from './connect-error.ts'
+import { DerpClient, SharedResources, type ClientOptions } from './derp-client.ts'
+import { Emitter, type Listeners } from './emitter.ts'
+
+/** A client's events, of which `closed` is here the end for good, after `close()`. */
+export interface ReconnectingEvents extends ClientEvents {
+  connected: ServerInfo
+  /** An attempt failed (an Error) or a connection was lost; the next attempt is in `retryInMs`. */
+  disconnected: {
+    readonly reason: Error | ConnectionEnd
+    readonly failureCount: number
+    readonly retryInMs: number
+  }
+}
+
+export class ReconnectingDerpClient implements AsyncDisposable {
+  readonly #options: ClientOptions
+  readonly #random: () => number
+  readonly #events = new Emitter<ReconnectingEvents>()
+  readonly #forwarders = forwarders(this.#events)
+  #client: DerpClient
+  #isPreferred: boolean
+  #isWatcher: boolean
+  #failureCount = 0
+  #retry: NodeJS.Timeout | undefined
+  #state: 'new' | 'running' | 'closed' = 'new'
+
+  /**
+   * Checks the options and does nothing else yet.
+   *
+   * @param random numbers of [0, 1) that spread the waiting times of many clients
+   * @throws RangeError naming the option that can't be right
+   */
+  constructor(options: ClientOptions, random: () => number = Math.random) {
+    this.#options = { ...options, shared: options.shared ?? new SharedResources() }
+    this.#random = random
+    this.#isPreferred = options.isPreferred ?? false
+    this.#isWatcher = options.isWatcher ?? false
+    this.#client = this.#newClient()
+  }
+
+  /** Begins to connect, and goes on until `close`. */
+  start(): void {
+    if (this.#state !== 'new') throw new Error('a ReconnectingDerpClient starts once')
+    this.#state = 'running'
+    this.#connect()
+  }
+
+  /** Calls `listener` with every such event from now on; returns what ends that. */
+  on<Name extends keyof ReconnectingEvents>(
+    name: Name,
+    listener: (value: ReconnectingEvents[Name]) => void,
+  ): () => void {
+    return this.#events.on(name, listener)
+  }
+
+  /** The next such event, or the next that satisfies `isWanted`; rejects when closed first. */
+  next<Name extends keyof ReconnectingEvents>(
+    name: Name,
+    isWanted?: (value: ReconnectingEvents[Name]) => boolean,
+  ): Promise<ReconnectingEvents[Name]> {
+    return this.#events.next(name, isWanted)
+  }
+
+  get isConnected(): boolean {
+    return this.#client.isConnected
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#options.key.publicKey
+  }
+
+  /** The connection of the moment, or the last one. */
+  get client(): DerpClient {
+    return this.#client
+  }
+
+  /** Sends a packet; false when not connected, and the packet is gone. `drained` says when to send more. */
+  send(destination: Uint8Array, packet: Uint8Array): boolean {
+    if (!this.isConnected) return false
+    this.#client.send(destination, packet)
+    return true
+  }
+
+  /** Done when more can be sent; rejects when not connected. */
+  drained(): Promise<void> {
+    return this.#client.drained()
+  }
+
+  /** The round trip to the server in ms; rejects without a pong in time, and when not connected. */
+  ping(timeoutMs?: number): Promise<number> {
+    return this.#client.ping(timeoutMs)
+  }
+
+  /** Says whether this server is the client's home, now and at every reconnect. */
+  notePreferred(isHome: boolean): void {
+    this.#isPreferred = isHome
+    this.#client.notePreferred(isHome)
+  }
+
+  /** With the mesh key: asks to be told who is connected, now and at every reconnect. */
+  watch(): void {
+    this.#isWatcher = true
+    this.#client.watch()
+  }
+
+  /** With the mesh key: as `send`, in another client's name. */
+  forwardPacket(source: Uint8Array, destination: Uint8Array, packet: Uint8Array): boolean {
+    if (!this.isConnected) return false
+    this.#client.forwardPacket(source, destination, packet)
+    return true
+  }
+
+  /** With the mesh key: closes all connections of a key; false when not connected. */
+  closePeer(key: Uint8Array): boolean {
+    if (!this.isConnected) return false
+    this.#client.closePeer(key)
+    return true
+  }
+
+  /** Ends for good. */
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    clearTimeout(this.#retry)
+    await this.#client.close()
+    const end: ConnectionEnd = { kind: 'closed', message: 'closed by this side' }
+    this.#events.emit('closed', end)
+    this.#events.finish(new Error(`not connected (${end.kind}): ${end.message}`))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #newClient(): DerpClient {
+    const said = { isPreferred: this.#isPreferred, isWatcher: this.#isWatcher }
+    const client = new DerpClient(
+      { ...this.#options, ...said },
+      { ...this.#forwarders, closed: (end) => this.#onLost(end) },
+    )
+    client.on('serverInfo', (info) => this.#onAdmitted(client, info, said))
+    return client
+  }
+
+  #connect(): void {
+    this.#client.connect().catch((error: unknown) => {
+      this.#onLost(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  #onAdmitted(
+    client: DerpClient,
+    info: ServerInfo,
+    said: { isPreferred: boolean; isWatcher: boolean },
+  ): void {
+    this.#failureCount = 0
+    // What changed after the login was written still has to be said.
+    if (this.#isPreferred !== said.isPreferred) client.notePreferred(this.#isPreferred)
+    if (this.#isWatcher && !said.isWatcher) client.watch()
+    this.#events.emit('connected', info)
+  }
+
+  #onLost(reason: Error | ConnectionEnd): void {
+    if (this.#state === 'closed') return
+    const failureCount = ++this.#failureCount
+    const retryInMs = backOffMs(failureCount, this.#random())
+    this.#retry = setTimeout(() => {
+      this.#client = this.#newClient()
+      this.#connect()
+    }, retryInMs)
+    this.#events.emit('disconnected', { reason, failureCount, retryInMs })
+  }
+}
+
+/** Listeners that pass on what is the same whichever connection it comes from. */
+function forwarders(events: Emitter<ReconnectingEvents>): Listeners<ClientEvents> {
+  return {
+    packet: (packet) => events.emit('packet', packet),
+    peerGone: (gone) => events.emit('peerGone', gone),
+    peerPresent: (presence) => events.emit('peerPresent', presence),
+    health: (problem) => events.emit('health', problem),
+    restarting: (delays) => events.emit('restarting', delays),
+    pong: (pong) => events.emit('pong', pong),
+    keepAlive: () => events.emit('keepAlive', undefined),
+    serverInfo: (info) => events.emit('serverInfo', info),
+  }
+}

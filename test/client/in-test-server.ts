@@ -1,0 +1,211 @@
+// A DERP server for one test: real sockets, real TLS, the real login, and then whatever the test makes it say.
+// It shows what a client sent, byte by byte, and routes nothing. Not for WebSocket.
+
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import { BoxSecret, type BoxKey } from '#protocol/box.ts'
+import { BufferPool } from '#protocol/buffer-pool.ts'
+import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import {
+  openClientInfo,
+  readClientKey,
+  serverInfoFrame,
+  serverKeyFrame,
+  type ClientInfo,
+} from '#protocol/handshake.ts'
+import { httpHeadEnd, parseHttpHead } from '#protocol/http-head.ts'
+import { metaCertificate } from '#protocol/meta-certificate.ts'
+import { switchingProtocols, upgradeWish } from '#protocol/upgrade.ts'
+import { newKeyPair } from '#client/derp-client.ts'
+import type { Certificate } from '../support/certificate.ts'
+
+export interface InTestServerOptions {
+  /** TLS with this certificate; plaintext without. */
+  readonly certificate?: Certificate
+  /** PEM files presented behind it. */
+  readonly chain?: readonly Certificate[]
+  readonly hasMetaCertificate?: boolean
+  /** Answers the request in place of the server: may write anything, or nothing. */
+  readonly onRequest?: (session: InTestSession) => void
+  /** What happens to a client that has proven its key; admitted by default. */
+  readonly onLogin?: (session: InTestSession) => void
+}
+
+interface Frame {
+  readonly type: number
+  readonly payload: Buffer
+}
+
+/** One connection as the server sees it. */
+export class InTestSession {
+  readonly socket: Socket
+  /** The request's head. */
+  head = ''
+  /** The first chunk of bytes that came in. */
+  firstChunk = Buffer.alloc(0)
+  info: ClientInfo | undefined
+  clientKey: Uint8Array | undefined
+  box: BoxKey | undefined
+  readonly #frames: Frame[] = []
+  #wanted: PromiseWithResolvers<Frame> | undefined
+
+  constructor(socket: Socket) {
+    this.socket = socket
+  }
+
+  write(...parts: Uint8Array[]): void {
+    this.socket.write(Buffer.concat(parts))
+  }
+
+  /** Sends ServerInfo. */
+  admit(): void {
+    if (this.box === undefined) throw new Error('admitted before login')
+    this.write(serverInfoFrame(this.box, randomBytes(24)))
+  }
+
+  /** The next frame behind ClientInfo. */
+  async nextFrame(): Promise<Frame> {
+    const frame = this.#frames.shift()
+    if (frame !== undefined) return frame
+    this.#wanted = Promise.withResolvers<Frame>()
+    return this.#wanted.promise
+  }
+
+  take(frame: Frame): void {
+    if (this.#wanted === undefined) this.#frames.push(frame)
+    else this.#wanted.resolve(frame)
+    this.#wanted = undefined
+  }
+}
+
+export class InTestServer implements AsyncDisposable {
+  readonly key = newKeyPair()
+  readonly #secret = new BoxSecret(this.key.privateKey)
+  readonly #options: InTestServerOptions
+  readonly #sessions: InTestSession[] = []
+  readonly #open = new Set<Socket>()
+  #server: Server | undefined
+  #wanted: PromiseWithResolvers<InTestSession> | undefined
+  port = 0
+
+  private constructor(options: InTestServerOptions) {
+    this.#options = options
+  }
+
+  /** Listens on a free port of 127.0.0.1. */
+  static async start(options: InTestServerOptions = {}): Promise<InTestServer> {
+    const server = new InTestServer(options)
+    await server.#listen()
+    return server
+  }
+
+  /** The next connection that has sent its login, or that `onRequest` was called for. */
+  async nextSession(): Promise<InTestSession> {
+    const session = this.#sessions.shift()
+    if (session !== undefined) return session
+    this.#wanted = Promise.withResolvers<InTestSession>()
+    return this.#wanted.promise
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#open) socket.destroy()
+    this.#server?.close()
+    if (this.#server?.listening === true) await once(this.#server, 'close')
+  }
+
+  async #listen(): Promise<void> {
+    const { certificate, chain = [], hasMetaCertificate = true } = this.#options
+    if (certificate === undefined) {
+      this.#server = createTcpServer((socket) => this.#serve(socket))
+    } else {
+      const paths = [certificate, ...chain].map((one) => one.certPath)
+      const pems = await Promise.all(paths.map((path) => readFile(path, 'utf8')))
+      if (hasMetaCertificate) pems.push(this.#metaPem())
+      const key = await readFile(certificate.keyPath)
+      this.#server = createTlsServer({ cert: pems.join('\n'), key }, (socket) => this.#serve(socket))
+    }
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    const address = this.#server.address()
+    if (address !== null && typeof address === 'object') this.port = address.port
+  }
+
+  #metaPem(): string {
+    const der = metaCertificate(this.key.publicKey, randomBytes(32), Date.now())
+    const base64 = Buffer.from(der).toString('base64').replace(/.{64}/g, '$&\n')
+    return `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
+  }
+
+  #serve(socket: Socket): void {
+    const session = new InTestSession(socket)
+    this.#open.add(socket)
+    socket.on('close', () => this.#open.delete(socket))
+    // A client that cuts its connection is what several tests are about.
+    socket.on('error', () => socket.destroy())
+    const reader = this.#reader(session)
+    let request: Buffer | undefined = Buffer.alloc(0)
+    socket.on('data', (chunk: Buffer) => {
+      if (session.firstChunk.length === 0) session.firstChunk = Buffer.from(chunk)
+      if (request === undefined) return void reader.feed(chunk, 0, chunk.length)
+      request = Buffer.concat([request, chunk])
+      const headEnd = httpHeadEnd(request, 0, request.length)
+      if (headEnd < 0) return
+      const rest = Buffer.from(request.subarray(headEnd))
+      this.#answer(session, request.subarray(0, headEnd))
+      request = undefined
+      reader.feed(rest, 0, rest.length)
+    })
+  }
+
+  #answer(session: InTestSession, head: Buffer): void {
+    session.head = head.toString('latin1')
+    if (this.#options.onRequest !== undefined) {
+      this.#options.onRequest(session)
+      this.#announce(session)
+      return
+    }
+    const parsed = parseHttpHead(head, 0, head.length)
+    const wish = parsed === undefined ? undefined : upgradeWish(parsed)
+    if (wish?.kind !== 'derp') return void session.socket.destroy()
+    const answer = wish.isFastStart ? new Uint8Array(0) : switchingProtocols(this.key.publicKey)
+    session.write(answer, serverKeyFrame(this.key.publicKey))
+  }
+
+  #reader(session: InTestSession): FrameReader {
+    return new FrameReader(
+      {
+        onHeader: () => Verdict.take,
+        onFrame: (type, buffer, start, end) => {
+          const payload = Buffer.from(buffer.subarray(start, end))
+          if (session.clientKey === undefined) this.#login(session, { type, payload })
+          else session.take({ type, payload })
+          return true
+        },
+      },
+      new BufferPool(),
+    )
+  }
+
+  #login(session: InTestSession, { type, payload }: Frame): void {
+    const key = type === FrameType.clientInfo ? readClientKey(new Uint8Array(payload)) : 'not ClientInfo'
+    const box = typeof key === 'string' ? undefined : this.#secret.agree(key)
+    const info = box === undefined ? 'no box' : openClientInfo(payload, box)
+    if (typeof key === 'string' || typeof info === 'string') return void session.socket.destroy()
+    session.clientKey = key
+    session.box = box
+    session.info = info
+    if (this.#options.onLogin === undefined) session.admit()
+    else this.#options.onLogin(session)
+    this.#announce(session)
+  }
+
+  #announce(session: InTestSession): void {
+    if (this.#wanted === undefined) this.#sessions.push(session)
+    else this.#wanted.resolve(session)
+    this.#wanted = undefined
+  }
+}

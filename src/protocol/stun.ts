@@ -50,7 +50,7 @@ export function isBindingRequest(bytes: Uint8Array): boolean {
     const type = readU16(bytes, at)
     const valueBytes = readU16(bytes, at + 2)
     if (type === SOFTWARE) {
-      isTailnode = valueBytes === SOFTWARE_NAME.length && startsWithAt(bytes, valueAt, SOFTWARE_NAME)
+      isTailnode ||= valueBytes === SOFTWARE_NAME.length && startsWithAt(bytes, valueAt, SOFTWARE_NAME)
     }
     if (type === FINGERPRINT && next === bytes.length) {
       return isTailnode && valueBytes === 4 && readU32(bytes, valueAt) === fingerprint(bytes.subarray(0, at))
@@ -141,6 +141,7 @@ function attributeEnd(bytes: Uint8Array, at: number): number | undefined {
 
 function readAddress(bytes: Uint8Array, at: number, isXored: boolean): BindingAnswer | undefined {
   const family = byteAt(bytes, at + 5)
+  if (family !== FAMILY_IPV4 && family !== FAMILY_IPV6) return undefined
   const addressBytes = family === FAMILY_IPV4 ? 4 : 16
   if (readU16(bytes, at + 2) < 4 + addressBytes) return undefined
   const ip = new Uint8Array(16)

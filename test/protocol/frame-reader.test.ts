@@ -225,10 +225,13 @@ function readUntilClosed(stream: Buffer, cut: number, answer: { header?: Verdict
   return { heardAfter, lentBytes: pool.lentBytes }
 }
 
+/** What a relay might do: take up to 64 KiB, skip up to 1 MiB, refuse what is longer. */
+function judge(payloadBytes: number): Verdict {
+  if (payloadBytes <= 65_536) return Verdict.take
+  return payloadBytes <= 1_048_576 ? Verdict.skip : Verdict.refuse
+}
+
 it('makes the same of damaged streams however they are cut, and always comes to an end', () => {
-  // What a relay might do: take up to 64 KiB, skip up to 1 MiB, refuse what is longer.
-  const judge = (payloadBytes: number): Verdict =>
-    payloadBytes <= 65_536 ? Verdict.take : payloadBytes <= 1_048_576 ? Verdict.skip : Verdict.refuse
   fc.assert(
     fc.property(damaged(Buffer.concat(vectorFrames), ...vectorFrames), someCuts, (stream, cuts) => {
       const whole = read([stream], (_frameAt, payloadBytes) => ({

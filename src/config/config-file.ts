@@ -36,7 +36,10 @@ export function readConfigFile(table: OptionTable, path: string, fileText: strin
   // A file of comments alone sets nothing.
   if (content === null) return { values: new Map(), problems: [] }
   if (!isMap(document.contents)) {
-    return { values: new Map(), problems: [{ where: path, found: 'is not a map', expected: 'lines of KEY: VALUE' }] }
+    return {
+      values: new Map(),
+      problems: [{ where: path, found: 'is not a map', expected: 'lines of KEY: VALUE' }],
+    }
   }
   const lineOf = keyLines(document, lines)
   const where = (word: string): string => `${path}:${lineOf.get(word) ?? 1}: ${word}`
@@ -78,7 +81,11 @@ interface FileContext {
 function shapeProblems(table: OptionTable, issue: z.core.$ZodIssue, context: FileContext): Problem[] {
   const { content, where } = context
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ where: where(key), found: `unknown key${keyHint(table, key)}`, expected: '' }))
+    return issue.keys.map((key) => ({
+      where: where(key),
+      found: `unknown key${keyHint(table, key)}`,
+      expected: '',
+    }))
   }
   const word = String(issue.path[0])
   const value = typeof content === 'object' && content !== null ? Object.entries(content) : []

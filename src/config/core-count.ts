@@ -27,7 +27,8 @@ export function usableCoreCount(cores: number = availableParallelism(), paths: C
 export function quotaCores(paths: CgroupPaths): number {
   const quotas = (readText(paths.membership) ?? '').split('\n').flatMap((line) => {
     const [, controllers = '', path = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? []
-    if (controllers === '' && path !== '') return groupsUpwards(path).map((at) => quotaV2(join(paths.mount, at)))
+    if (controllers === '' && path !== '')
+      return groupsUpwards(path).map((at) => quotaV2(join(paths.mount, at)))
     if (!controllers.split(',').includes('cpu')) return []
     return V1_CONTROLLERS.flatMap((name) =>
       groupsUpwards(path).map((at) => quotaV1(join(paths.mount, name, at))),

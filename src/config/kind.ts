@@ -2,7 +2,7 @@
 // holds for it, and the words for what was expected. Text forms are Go's, so that derper's command lines mean
 // the same here. Parsing only; whether a value makes sense beside others is decided later.
 
-import { isIPv6 } from 'node:net'
+import { isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import type { Endpoint } from './settings.ts'
 
@@ -26,12 +26,12 @@ export function text(expected: string): Kind<string> {
   }
 }
 
-const TRUE = ['1', 't', 'T', 'TRUE', 'true', 'True']
-const FALSE = ['0', 'f', 'F', 'FALSE', 'false', 'False']
+const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True'])
+const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False'])
 
 export const boolean: Kind<boolean> = {
   expected: 'true or false',
-  parse: (given) => (TRUE.includes(given) ? true : FALSE.includes(given) ? false : undefined),
+  parse: (given) => (TRUE.has(given) ? true : FALSE.has(given) ? false : undefined),
   shape: z.boolean(),
   isBoolean: true,
 }
@@ -131,6 +131,14 @@ export const httpUrl: Kind<string> = {
   expected: 'a URL that starts with http:// or https://',
   parse: (given) => (/^https?:\/\//.test(given) && URL.canParse(given) ? given : undefined),
   shape: z.string(),
+}
+
+export function ipAddress(version: 4 | 6): Kind<string> {
+  return {
+    expected: `an IPv${version} address`,
+    parse: (given) => (isIP(given) === version ? given : undefined),
+    shape: z.string(),
+  }
 }
 
 /** What a listener binds, as Go writes it: `:443`, `127.0.0.1:443`, `[::1]:443`, `:https`. */

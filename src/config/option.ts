@@ -31,8 +31,9 @@ export interface Unsupported {
 export type OptionTable = Readonly<Record<string, Option>>
 
 /** The type of an option's value; undefined is among it unless the table has a default. */
-export type OptionValue<O extends Option> =
-  O extends { readonly fallback: string } ? KindValue<O> : KindValue<O> | undefined
+export type OptionValue<O extends Option> = O extends { readonly fallback: string }
+  ? KindValue<O>
+  : KindValue<O> | undefined
 
 type KindValue<O extends Option> = O['kind'] extends Kind<infer T> ? T : never
 

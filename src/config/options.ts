@@ -34,7 +34,8 @@ const LISTENING = {
     flag: 'a',
     env: ['DERP_ADDR'],
     fallback: ':443',
-    about: 'The DERP port; it speaks TLS when the port is 443 or the certificate mode is manual, else plain TCP',
+    about:
+      'The DERP port; it speaks TLS when the port is 443 or the certificate mode is manual, else plain TCP',
   },
   'http-port': {
     kind: integer(-1, PORT_MAX),
@@ -57,12 +58,14 @@ const LISTENING = {
   admin: {
     kind: endpointOrOff,
     fallback: '127.0.0.1:9090',
-    about: 'Metrics, health and status pages. On loopback, because they tell who is connected and ask for no password',
+    about:
+      'Metrics, health and status pages. On loopback, because they tell who is connected and ask for no password',
   },
   dev: {
     kind: boolean,
     fallback: 'false',
-    about: 'Listen on :3340 whatever -a says, with a key made for this run and the mesh key from TAILSCALE_DERPER_MESH_KEY',
+    about:
+      'Listen on :3340 whatever -a says, with a key made for this run and the mesh key from TAILSCALE_DERPER_MESH_KEY',
   },
 } as const satisfies OptionTable
 
@@ -145,7 +148,10 @@ const ADMISSION = {
     fallback: 'false',
     about: 'Anybody may use this relay; without it, a public address needs one of the checks above',
   },
-  'disallow-app-names': { kind: list('names between commas'), about: 'Refuse clients that log in as these applications' },
+  'disallow-app-names': {
+    kind: list('names between commas'),
+    about: 'Refuse clients that log in as these applications',
+  },
 } as const satisfies OptionTable
 
 const LIMITS = {
@@ -178,12 +184,14 @@ const LIMITS = {
   'tcp-keepalive-time': {
     kind: duration,
     fallback: '10m',
-    about: "TCP's own keepalive; long, because DERP's keepalive finds dead clients sooner and radios may sleep",
+    about:
+      "TCP's own keepalive; long, because DERP's keepalive finds dead clients sooner and radios may sleep",
   },
   'tcp-user-timeout': {
     kind: duration,
     fallback: '15s',
-    about: 'A client that acknowledges nothing for this long is closed; 0 leaves it to the kernel (15 minutes)',
+    about:
+      'A client that acknowledges nothing for this long is closed; 0 leaves it to the kernel (15 minutes)',
   },
   'tcp-write-timeout': {
     kind: duration,

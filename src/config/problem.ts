@@ -16,7 +16,6 @@ export function problemText({ where, found, expected }: Problem): string {
   return expected === '' ? `${where}: ${found}` : `${where}: ${found}; expected ${expected}`
 }
 
-
 /** The reason of a failed file operation, without Node's wrapping of path and call. */
 export function reasonOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''

@@ -57,6 +57,9 @@ function readFile(path: RawValue): typeof NO_FILE | ReturnType<typeof readConfig
 
 function presetValues(presets: Presets): RawValues {
   return new Map(
-    Object.entries(presets).map(([word, text]) => [word, { text, source: 'preset', where: `-${word}` } as const]),
+    Object.entries(presets).map(([word, text]) => [
+      word,
+      { text, source: 'preset', where: `-${word}` } as const,
+    ]),
   )
 }

@@ -1,0 +1,97 @@
+// `derpfleet keygen`: makes a relay's key in derper's form, or a mesh key, and shows the public half of a key file.
+
+import { randomBytes } from 'node:crypto'
+import { readFileText, whyUnread } from '#config/file-text.ts'
+import { readFlags } from '#config/flags.ts'
+import { boolean, text } from '#config/kind.ts'
+import { createFiles } from '#config/new-file.ts'
+import { newKeyPair } from '#config/node-identity.ts'
+import { OptionValues } from '#config/option-values.ts'
+import type { OptionTable } from '#config/option.ts'
+import { toHex } from '#protocol/bytes.ts'
+import { formatKeyFile, parseKeyFile } from '#protocol/key-file.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
+import { ExitCode, type Command, type Io } from './command.ts'
+import { optionLines, reportProblems } from './report.ts'
+
+const KEYGEN_OPTIONS = {
+  o: {
+    kind: text('the path of a new file'),
+    about: 'Write it to this file, mode 0600, which must not exist',
+  },
+  mesh: {
+    kind: boolean,
+    fallback: 'false',
+    about: 'Make a mesh key: 64 hex digits for every relay of the region',
+  },
+  public: {
+    kind: text('the path of a key file'),
+    about: 'Make nothing; print the public key of this key file',
+  },
+  help: { kind: boolean, fallback: 'false', about: 'Print this page' },
+} as const satisfies OptionTable
+
+export const keygen: Command = {
+  name: 'keygen',
+  summary: "Make a relay's key (derper.key) or a mesh key",
+  async run(args, io) {
+    const flags = readFlags(KEYGEN_OPTIONS, args)
+    const problems = [...flags.problems]
+    const values = new OptionValues(KEYGEN_OPTIONS, flags.values, problems)
+    const shown = values.get('public')
+    if (shown !== undefined && (values.get('mesh') || values.get('o') !== undefined)) {
+      problems.push({
+        where: values.where('public'),
+        found: 'makes nothing',
+        expected: 'it without -mesh and -o',
+      })
+    }
+    if (problems.length > 0) {
+      reportProblems(io.stderr, 'derpfleet keygen: nothing made', problems)
+      return ExitCode.misused
+    }
+    if (values.get('help')) {
+      io.stdout.write(`usage: derpfleet keygen [-o FILE] [-mesh]\n       derpfleet keygen -public FILE\n\n`)
+      io.stdout.write(optionLines(KEYGEN_OPTIONS))
+      return ExitCode.done
+    }
+    if (shown !== undefined) return showPublicKey(shown, io)
+    return values.get('mesh') ? makeMeshKey(values.get('o'), io) : makeNodeKey(values.get('o'), io)
+  },
+}
+
+/** The key goes to the file or to standard output, its public half to the other place where people look. */
+function makeNodeKey(path: string | undefined, io: Io): number {
+  const pair = newKeyPair()
+  if (!put(formatKeyFile(pair), path, io)) return ExitCode.failed
+  const publicKey = `${publicKeyText(pair.publicKey)}\n`
+  if (path === undefined) io.stderr.write(publicKey)
+  else io.stdout.write(publicKey)
+  return ExitCode.done
+}
+
+function makeMeshKey(path: string | undefined, io: Io): number {
+  return put(toHex(randomBytes(32)), path, io) ? ExitCode.done : ExitCode.failed
+}
+
+function put(secret: string, path: string | undefined, io: Io): boolean {
+  if (path === undefined) {
+    io.stdout.write(`${secret}\n`)
+    return true
+  }
+  const file = { path, text: secret, mode: 0o600, folder: 'must exist', existing: 'is kept' } as const
+  const problem = createFiles([file])
+  if (problem !== undefined) reportProblems(io.stderr, 'derpfleet keygen: nothing made', [problem])
+  return problem === undefined
+}
+
+function showPublicKey(path: string, io: Io): number {
+  const file = readFileText(path)
+  const parsed = 'text' in file ? parseKeyFile(file.text) : { problem: whyUnread(file) }
+  if ('problem' in parsed) {
+    io.stderr.write(`derpfleet keygen: ${path} ${parsed.problem}\n`)
+    return ExitCode.failed
+  }
+  io.stdout.write(`${publicKeyText(parsed.value.publicKey)}\n`)
+  return ExitCode.done
+}

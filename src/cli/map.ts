@@ -1,0 +1,174 @@
+// `derpfleet map`: prints what to paste so that clients know this relay. Everything is taken from the options that
+// the relay is served with; flags of its own say what those cannot know.
+
+import { X509Certificate } from 'node:crypto'
+import { isIP, isIPv4, isIPv6 } from 'node:net'
+import { certificateFiles, certificateFolder } from '#config/certificate.ts'
+import { selfSignedPin } from '#config/certificate-check.ts'
+import { readFileText, whyUnread } from '#config/file-text.ts'
+import { Findings } from '#config/findings.ts'
+import { readFlags } from '#config/flags.ts'
+import { thisHost } from '#config/host.ts'
+import { boolean, choice, integer, ipAddress, text } from '#config/kind.ts'
+import { isEveryAddress, resolveListeners, type Listeners } from '#config/listeners.ts'
+import { derpNode, OWN_REGION_MAX, OWN_REGION_MIN } from '#config/map-entry.ts'
+import { OptionValues } from '#config/option-values.ts'
+import type { OptionTable } from '#config/option.ts'
+import { OPTIONS, type ServeOptions } from '#config/options.ts'
+import { mergeSettings } from '#config/read.ts'
+import { ExitCode, type Command, type Io } from './command.ts'
+import { quickStartPresets } from './quick-start.ts'
+import { ENTRY_HEADINGS, entryText, MapFormat, type RegionEntry } from './region-entry.ts'
+import { optionLines, reportProblems } from './report.ts'
+
+const MAP_OPTIONS = {
+  format: {
+    kind: choice(MapFormat.headscale, MapFormat.policy, MapFormat.json),
+    fallbackNote: 'all three, with headings',
+    about: 'The form to print',
+  },
+  'region-id': {
+    kind: integer(1, 65_535),
+    fallback: `${OWN_REGION_MIN}`,
+    about: `The region's number; ${OWN_REGION_MIN} to ${OWN_REGION_MAX} are for users' own`,
+  },
+  'region-code': {
+    kind: text('a short word'),
+    fallback: 'derpfleet',
+    about: "The region's code, as clients show it",
+  },
+  'region-name': { kind: text('a name'), fallbackNote: 'the code', about: "The region's name" },
+  ipv4: { kind: ipAddress(4), about: "The relay's address; without it, clients look its name up" },
+  ipv6: { kind: ipAddress(6), about: "The relay's address; without it, clients look its name up" },
+  'derp-port': { kind: integer(1, 65_535), fallbackNote: "-a's", about: 'The port that clients reach it by' },
+  'can-port-80': {
+    kind: boolean,
+    fallbackNote: 'whether -http-port is 80',
+    about: 'Clients may look for captive portals at port 80',
+  },
+  cert: {
+    kind: text('the path of a certificate'),
+    fallbackNote: "-certdir's",
+    about: 'Pin this certificate if it is self-signed',
+  },
+} as const satisfies OptionTable
+
+type MapValues = OptionValues<typeof MAP_OPTIONS>
+type ServeValues = OptionValues<ServeOptions>
+
+export const map: Command = {
+  name: 'map',
+  summary: "Print this relay's entry for Headscale, Tailscale's policy file or a DERP map",
+  async run(args, io) {
+    const flags = readFlags({ ...OPTIONS, ...MAP_OPTIONS }, args)
+    const findings = new Findings()
+    const own = new OptionValues(MAP_OPTIONS, flags.values, findings.problems)
+    const plain = mergeSettings(flags, io.env)
+    const isQuick = plain.values.get('quick-start')
+    const presets = isQuick ? quickStartPresets(plain.values.get('state-dir')) : {}
+    const raw = isQuick ? mergeSettings(flags, io.env, presets) : plain
+    findings.problems.push(...raw.problems)
+    if (raw.values.get('help')) {
+      io.stdout.write(usage())
+      return ExitCode.done
+    }
+    const entry = regionEntry(own, raw.values, findings, io)
+    for (const warning of findings.warnings) io.stderr.write(`note: ${warning}\n`)
+    if (findings.problems.length > 0 || entry === undefined) {
+      reportProblems(io.stderr, 'derpfleet map: nothing to print', findings.problems)
+      return ExitCode.misused
+    }
+    io.stdout.write(mapText(own.get('format'), entry))
+    return ExitCode.done
+  },
+}
+
+function mapText(format: MapFormat | undefined, entry: RegionEntry): string {
+  if (format !== undefined) return entryText(format, entry)
+  return Object.values(MapFormat)
+    .map((each) => `# ${ENTRY_HEADINGS[each]}\n\n${entryText(each, entry)}`)
+    .join('\n')
+}
+
+function regionEntry(
+  own: MapValues,
+  values: ServeValues,
+  findings: Findings,
+  io: Io,
+): RegionEntry | undefined {
+  const listeners = resolveListeners(values, new Findings())
+  const hostname = values.get('hostname')
+  if (hostname === undefined) {
+    return findings.complain(values.where('hostname'), 'is not set', OPTIONS.hostname.kind.expected)
+  }
+  const id = own.get('region-id')
+  if (id < OWN_REGION_MIN || id > OWN_REGION_MAX) {
+    findings.warn(`region ${id}: Tailscale's policy file takes ${OWN_REGION_MIN} to ${OWN_REGION_MAX}`)
+  }
+  const ipv4 = own.get('ipv4') ?? implied(hostname, listeners, isIPv4)
+  const node = derpNode({
+    Name: `${id}a`,
+    RegionID: id,
+    HostName: hostname,
+    CertName: pin(own, values, { hostname, isTls: listeners.isTls, io }, findings),
+    IPv4: ipv4,
+    IPv6: own.get('ipv6') ?? implied(hostname, listeners, isIPv6),
+    STUNPort: values.get('stun') ? values.get('stun-port') : -1,
+    DERPPort: own.get('derp-port') ?? listeners.derp.port,
+    // Clients look there only for nodes whose IPv4 address the map has.
+    CanPort80: own.get('can-port-80') ?? (listeners.http?.port === 80 && ipv4 !== undefined),
+  })
+  const code = own.get('region-code')
+  return { id, code, name: own.get('region-name') ?? code, node }
+}
+
+/** An address that the options name anyway: the host name is one, or the relay listens on that one alone. */
+function implied(
+  hostname: string,
+  { derp }: Listeners,
+  isOne: (text: string) => boolean,
+): string | undefined {
+  if (isIP(hostname) !== 0) return isOne(hostname) ? hostname : undefined
+  return isOne(derp.host) && !isEveryAddress(derp.host) ? derp.host : undefined
+}
+
+interface Served {
+  readonly hostname: string
+  readonly isTls: boolean
+  readonly io: Io
+}
+
+/** How clients check a certificate that no authority signed; undefined for all others. */
+function pin(own: MapValues, values: ServeValues, served: Served, findings: Findings): string | undefined {
+  const named = own.get('cert')
+  if (named === undefined && !served.isTls) {
+    findings.warn('the relay speaks plain TCP with these options; clients need TLS in front of it')
+    return undefined
+  }
+  const folder = certificateFolder(values, thisHost(served.io.env))
+  const path = named ?? certificateFiles(folder, served.hostname).certificatePath
+  const file = readFileText(path)
+  if ('text' in file) return pinOf(file.text, path, findings)
+  if (named !== undefined) return findings.complain(own.where('cert'), `${path} ${whyUnread(file)}`)
+  // Without these options the certificate is somebody else's concern: nothing says that it is a file here.
+  const isNamed = values.get('certmode') === 'manual' || values.source('certdir') !== undefined
+  if (!isNamed) return undefined
+  findings.warn(`${path} ${whyUnread(file)}; if the certificate is self-signed, name it with -cert to pin it`)
+  return undefined
+}
+
+function pinOf(pem: string, path: string, findings: Findings): string | undefined {
+  try {
+    return selfSignedPin(new X509Certificate(pem))
+  } catch {
+    return findings.complain(
+      path,
+      'holds no certificate that can be read',
+      'PEM (-----BEGIN CERTIFICATE-----)',
+    )
+  }
+}
+
+function usage(): string {
+  return `usage: derpfleet map [-format FORMAT] [FLAG VALUE]... [any flag of serve]...\n\n${optionLines(MAP_OPTIONS)}`
+}

@@ -1,0 +1,76 @@
+// `derpfleet serve -quick-start`, which `npm start` runs: a relay on loopback that needs nothing from its user. Its
+// key and certificate live in a state folder and are made once. This file has its presets and the text that says
+// how to use what has started; starting is `serve`'s.
+
+import { readFileSync } from 'node:fs'
+import { isIPv4, isIPv6 } from 'node:net'
+import { join } from 'node:path'
+import { X509Certificate } from 'node:crypto'
+import { isEveryAddress } from '#config/listeners.ts'
+import { derpNode, OWN_REGION_MIN } from '#config/map-entry.ts'
+import { selfSignedPin } from '#config/certificate-check.ts'
+import type { Presets, RawSettings } from '#config/read.ts'
+import type { Settings } from '#config/settings.ts'
+import type { RelayAddresses } from '#assemble.ts'
+import { entryText, type RegionEntry } from './region-entry.ts'
+
+/** What the quick start runs with where its user says nothing else. The ports need no privilege. */
+export function quickStartPresets(stateFolder: string): Presets {
+  return {
+    listen: '127.0.0.1:8443',
+    'http-port': '8080',
+    hostname: 'localhost',
+    certmode: 'manual',
+    certdir: stateFolder,
+    'key-file': join(stateFolder, 'derper.key'),
+  }
+}
+
+export function isQuickStart(raw: RawSettings): boolean {
+  return raw.values.get('quick-start')
+}
+
+/** What to paste where, and how to see that it works. */
+export function quickStartText(settings: Settings, addresses: RelayAddresses): string {
+  const { derp, stun, admin } = addresses
+  const { certificate } = settings
+  const pin =
+    certificate === undefined
+      ? undefined
+      : selfSignedPin(new X509Certificate(readFileSync(certificate.certificatePath)))
+  const host = isEveryAddress(derp.host) ? '127.0.0.1' : derp.host
+  const entry: RegionEntry = {
+    id: OWN_REGION_MIN,
+    code: 'quick',
+    name: 'quick start',
+    node: derpNode({
+      Name: `${OWN_REGION_MIN}a`,
+      RegionID: OWN_REGION_MIN,
+      HostName: settings.hostname,
+      CertName: pin,
+      IPv4: isIPv4(host) ? host : undefined,
+      IPv6: isIPv6(host) ? host : undefined,
+      STUNPort: stun?.port ?? -1,
+      DERPPort: derp.port,
+    }),
+  }
+  return [
+    '',
+    'Try it with Headscale on this machine: save this as derp.yaml, and in config.yaml',
+    'set derp.urls to [] and derp.paths to [derp.yaml]:',
+    '',
+    indented(entryText('headscale', entry)),
+    'See that it works:',
+    '',
+    `  bin/derpfleet probe ${host.includes(':') ? `[${host}]` : host}:${derp.port}${pin === undefined ? '' : ` ${pin}`}`,
+    ...(admin === undefined ? [] : [`  curl http://${admin.host}:${admin.port}/metrics`]),
+    '  tailscale netcheck; tailscale debug derp quick',
+    '',
+    'Ctrl-C stops it.',
+    '',
+  ].join('\n')
+}
+
+function indented(text: string): string {
+  return text.replaceAll(/^(?=.)/gm, '  ')
+}

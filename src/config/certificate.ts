@@ -1,0 +1,140 @@
+// Which certificate the relay serves with, by derper's manual mode: HOSTNAME.crt and HOSTNAME.key in a folder,
+// looked at before the start. For an IP address as hostname, and in the quick start, a missing pair is planned as a
+// self-signed one.
+
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { isIP } from 'node:net'
+import { join } from 'node:path'
+import { certificatePem, certificatePin, selfSignedCertificate } from '#protocol/self-signed.ts'
+import {
+  checkCertificate,
+  expiryText,
+  isNearlyExpired,
+  selfSignedPin,
+  type CertificateFault,
+} from './certificate-check.ts'
+import { readFileText, whyUnread, type FileText } from './file-text.ts'
+import type { Findings } from './findings.ts'
+import type { Host } from './host.ts'
+import { derpNode, OWN_REGION_MIN } from './map-entry.ts'
+import type { OptionValues } from './option-values.ts'
+import type { ServeOptions } from './options.ts'
+import type { CertificateFiles } from './settings.ts'
+
+const HOUR_MS = 3_600_000
+/** Clients refuse a certificate that is not valid yet, and their clocks may be a little behind. */
+const BACKDATED_MS = HOUR_MS
+/** A year in all; Apple's platforms refuse what lives much longer. */
+const LIFE_MS = 365 * 24 * HOUR_MS
+/** What browsers and clients on this machine may call a relay of its own. */
+const LOCAL_NAMES = ['localhost', '127.0.0.1', '::1']
+
+/** The two files of a hostname in a folder, named as derper names them. */
+export function certificateFiles(folder: string, hostname: string): CertificateFiles {
+  const name = hostname.replaceAll(/[^a-zA-Z0-9.-]/g, '')
+  return { certificatePath: join(folder, `${name}.crt`), keyPath: join(folder, `${name}.key`) }
+}
+
+/** The folder that the options name, or derper's. */
+export function certificateFolder(values: OptionValues<ServeOptions>, host: Host): string {
+  return values.get('certdir') ?? join(host.cacheFolder, 'tailscale', 'derper-certs')
+}
+
+/** The pair to serve with; undefined, with a complaint, when there is none. For a relay that speaks TLS. */
+export function resolveCertificate(
+  values: OptionValues<ServeOptions>,
+  hostname: string | undefined,
+  host: Host,
+  findings: Findings,
+): CertificateFiles | undefined {
+  if (values.get('certmode') !== 'manual') {
+    return findings.complain(
+      values.where('certmode'),
+      `${JSON.stringify(values.get('certmode'))} is not supported: no certificates are fetched`,
+      `manual, with ${hostname ?? 'HOSTNAME'}.crt and ${hostname ?? 'HOSTNAME'}.key in -certdir from any ACME client`,
+    )
+  }
+  if (hostname === undefined) return undefined
+  const files = certificateFiles(certificateFolder(values, host), hostname)
+  const certificate = readFileText(files.certificatePath)
+  const key = readFileText(files.keyPath)
+  const isOwn = isQuickStart(values)
+  if ('missing' in certificate && 'missing' in key && (isOwn || isIP(hostname) !== 0)) {
+    planSelfSigned({ files, hostname, isOwn, existing: 'is kept' }, host, findings)
+    return files
+  }
+  if (!('text' in certificate) || !('text' in key)) {
+    const where = values.where('certdir')
+    complainOfUnread(where, files.certificatePath, certificate, findings)
+    complainOfUnread(where, files.keyPath, key, findings)
+    return undefined
+  }
+  const checked = checkCertificate({ certificate: certificate.text, key: key.text }, hostname, host.nowMs)
+  const [onlyFault, ...others] = checked.faults
+  if (isOwn && onlyFault?.kind === 'expired' && others.length === 0) {
+    planSelfSigned({ files, hostname, isOwn, existing: 'is replaced' }, host, findings)
+    return files
+  }
+  for (const fault of checked.faults) complainOfFault(fault, files, findings)
+  if (!('certificate' in checked) || checked.faults.length > 0) return undefined
+  if (isNearlyExpired(checked.certificate, host.nowMs)) {
+    findings.warn(`${files.certificatePath}: expires on ${expiryText(checked.certificate)}`)
+  }
+  if (!isOwn) warnOfPin(hostname, selfSignedPin(checked.certificate), findings)
+  return files
+}
+
+/** Whether key and certificate are the quick start's own, not the operator's. */
+export function isQuickStart(values: OptionValues<ServeOptions>): boolean {
+  return values.source('certdir') === 'preset'
+}
+
+interface SelfSignedPlan {
+  readonly files: CertificateFiles
+  readonly hostname: string
+  readonly isOwn: boolean
+  readonly existing: 'is kept' | 'is replaced'
+}
+
+function planSelfSigned(plan: SelfSignedPlan, host: Host, findings: Findings): void {
+  const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey
+  const fromMs = host.nowMs - BACKDATED_MS
+  const names = plan.isOwn ? [...new Set([plan.hostname, ...LOCAL_NAMES])] : [plan.hostname]
+  const certificate = selfSignedCertificate({
+    names,
+    key,
+    serial: randomBytes(16),
+    fromMs,
+    untilMs: fromMs + LIFE_MS,
+  })
+  const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const { certificatePath, keyPath } = plan.files
+  const rest = { folder: 'is made', existing: plan.existing } as const
+  findings.create({ path: keyPath, text: pem, mode: 0o600, ...rest })
+  findings.create({ path: certificatePath, text: certificatePem(certificate), mode: 0o644, ...rest })
+  if (!plan.isOwn) warnOfPin(plan.hostname, certificatePin(certificate), findings)
+}
+
+/** Clients take a self-signed certificate by its pin alone. */
+function warnOfPin(hostname: string, pin: string | undefined, findings: Findings): void {
+  if (pin === undefined) return
+  const node = derpNode({
+    Name: 'custom',
+    RegionID: OWN_REGION_MIN,
+    HostName: hostname,
+    CertName: pin,
+  })
+  findings.warn(
+    `the certificate for ${hostname} is self-signed; clients take it with this node in their DERP map: ${JSON.stringify(node)}`,
+  )
+}
+
+function complainOfUnread(where: string, path: string, file: FileText, findings: Findings): void {
+  if ('text' in file) return
+  findings.complain(where, `${path} ${whyUnread(file)}`, 'the certificate and its key as PEM files')
+}
+
+function complainOfFault(fault: CertificateFault, files: CertificateFiles, findings: Findings): void {
+  const path = fault.file === 'key' ? files.keyPath : files.certificatePath
+  findings.complain(path, fault.found, fault.expected)
+}

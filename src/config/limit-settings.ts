@@ -1,0 +1,68 @@
+// What one client may take: bytes, packets, time, and new connections. derper's rate file is read here.
+
+import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
+import { readFileText, whyUnread } from './file-text.ts'
+import type { Findings } from './findings.ts'
+import { didYouMean, nearestWord } from './nearest.ts'
+import type { OptionValues } from './option-values.ts'
+import type { ServeOptions } from './options.ts'
+import type { LimitSettings, RateLimit } from './settings.ts'
+
+const RATE_KEY = 'PerClientRateLimitBytesPerSec'
+const BURST_KEY = 'PerClientRateBurstBytes'
+const RATE_EXPECTED = `{"${RATE_KEY}": N, "${BURST_KEY}": M}, both whole numbers of bytes`
+
+export function resolveLimits(values: OptionValues<ServeOptions>, findings: Findings): LimitSettings {
+  const acceptsPerSecond = values.get('accept-connection-limit')
+  const acceptBurst = values.get('accept-connection-burst') ?? Infinity
+  if (acceptsPerSecond !== Infinity && acceptBurst === Infinity) {
+    findings.warn(
+      `${values.where('accept-connection-limit')} ${acceptsPerSecond}: limits nothing without -accept-connection-burst`,
+    )
+  }
+  return {
+    outboxBytesMax: values.get('outbox-bytes'),
+    outboxPacketsMax: values.get('outbox-packets') || Infinity,
+    writeTimeoutMs: values.get('tcp-write-timeout'),
+    rate: resolveRate(values, findings),
+    acceptsPerSecond,
+    acceptBurst,
+    tcpKeepaliveMs: values.get('tcp-keepalive-time'),
+    tcpUserTimeoutMs: values.get('tcp-user-timeout'),
+  }
+}
+
+/** derper's file: a rate of 0 switches the limit off, a burst is at least one whole packet. */
+function resolveRate(values: OptionValues<ServeOptions>, findings: Findings): RateLimit | undefined {
+  const path = values.get('rate-config')
+  if (path === undefined) return undefined
+  const where = values.where('rate-config')
+  const file = readFileText(path)
+  if (!('text' in file)) return findings.complain(where, `${path} ${whyUnread(file)}`, RATE_EXPECTED)
+  let content: unknown
+  try {
+    content = JSON.parse(file.text)
+  } catch {
+    return findings.complain(where, `${path} is not JSON`, RATE_EXPECTED)
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    return findings.complain(where, `${path} is not a JSON object`, RATE_EXPECTED)
+  }
+  const numbers = { [RATE_KEY]: 0, [BURST_KEY]: 0 }
+  for (const [name, value] of Object.entries(content)) {
+    const key = ([RATE_KEY, BURST_KEY] as const).find((known) => known.toLowerCase() === name.toLowerCase())
+    if (key === undefined) {
+      const hint = didYouMean(nearestWord(name, [RATE_KEY, BURST_KEY]))
+      findings.complain(where, `${path} has the unknown key ${JSON.stringify(name)}${hint}`, RATE_EXPECTED)
+    } else if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+      findings.complain(where, `${path} has ${JSON.stringify(value)} as ${key}`, RATE_EXPECTED)
+    } else {
+      numbers[key] = value
+    }
+  }
+  if (numbers[RATE_KEY] === 0) return undefined
+  return {
+    bytesPerSecond: numbers[RATE_KEY],
+    burstBytes: Math.max(numbers[BURST_KEY], SEND_PACKET_BYTES_MAX),
+  }
+}

@@ -1,0 +1,91 @@
+// Where the relay listens, by derper's rules: TLS when the DERP port is 443 or certificates are files, the HTTP port
+// beside TLS only, STUN and HTTP on the DERP port's address.
+
+import { isIPv4 } from 'node:net'
+import type { Findings } from './findings.ts'
+import type { OptionValues } from './option-values.ts'
+import type { ServeOptions } from './options.ts'
+import type { Endpoint } from './settings.ts'
+
+export interface Listeners {
+  readonly derp: Endpoint
+  readonly http: Endpoint | undefined
+  readonly stun: Endpoint | undefined
+  readonly admin: Endpoint | undefined
+  readonly isTls: boolean
+}
+
+/** derper's port in `-dev` mode ("above the keys DERP"). */
+const DEV_PORT = 3340
+
+export function resolveListeners(values: OptionValues<ServeOptions>, findings: Findings): Listeners {
+  const derp = values.get('dev') ? { host: '::', port: DEV_PORT } : values.get('listen')
+  const isTls = derp.port === 443 || values.get('certmode') === 'manual'
+  const httpPort = values.get('http-port')
+  const stunPort = values.get('stun-port')
+  const admin = values.get('admin')
+  const hasHttp = isTls && httpPort !== -1
+  if (!isTls && httpPort !== -1 && values.source('http-port') !== undefined) {
+    findings.warn(
+      `${values.where('http-port')} ${httpPort}: not used, because the DERP port speaks plain HTTP itself`,
+    )
+  }
+  if (admin !== 'off' && !isLoopback(admin.host)) {
+    findings.warn(
+      `${values.where('admin')} ${endpointText(admin)}: the admin pages ask for no password; keep this address from the internet`,
+    )
+  }
+  const listeners = {
+    derp,
+    isTls,
+    http: hasHttp ? { host: derp.host, port: httpPort } : undefined,
+    stun: values.get('stun') ? { host: derp.host, port: stunPort } : undefined,
+    admin: admin === 'off' ? undefined : admin,
+  }
+  complainOfClashes(values, listeners, findings)
+  return listeners
+}
+
+/** Whether only this machine can reach a host that something listens on. */
+export function isLoopback(host: string): boolean {
+  const plain = host.replace(/^::ffff:/i, '')
+  return host === 'localhost' || host === '::1' || (isIPv4(plain) && plain.startsWith('127.'))
+}
+
+/** Whether a host stands for all addresses of the machine. */
+export function isEveryAddress(host: string): boolean {
+  return host === '::' || host === '0.0.0.0'
+}
+
+/** HOST:PORT as an operator writes it. */
+export function endpointText({ host, port }: Endpoint): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** Two of our own on one port would share it silently where the port is shared between threads. */
+function complainOfClashes(
+  values: OptionValues<ServeOptions>,
+  listeners: Listeners,
+  findings: Findings,
+): void {
+  const { derp, http, admin } = listeners
+  const users = [
+    { option: values.get('dev') ? 'dev' : 'listen', at: derp },
+    { option: 'http-port', at: http },
+    { option: 'admin', at: admin },
+  ] as const
+  for (const [index, { option, at }] of users.entries()) {
+    const other = users.slice(0, index).find((earlier) => at && earlier.at && clash(at, earlier.at))
+    if (at === undefined || other === undefined) continue
+    findings.complain(
+      values.where(option),
+      `port ${at.port} is taken by ${values.where(other.option)}`,
+      'a port of its own',
+    )
+  }
+}
+
+function clash(a: Endpoint, b: Endpoint): boolean {
+  const isSameHost = a.host === b.host || isEveryAddress(a.host) || isEveryAddress(b.host)
+  return isSameHost && a.port === b.port && a.port !== 0
+}

@@ -1,0 +1,111 @@
+// The relay's secrets: its own key, which may be made at the first start, and the mesh key, which never is. Each
+// comes from one place; two places that both name one are a contradiction.
+
+import { randomBytes } from 'node:crypto'
+import { dirname } from 'node:path'
+import { formatKeyFile, parseKeyFile, parseMeshKey } from '#protocol/key-file.ts'
+import { keyPairFrom, type KeyPair } from '#protocol/node-key.ts'
+import { exists, isFolder, readFileText, whyUnread } from './file-text.ts'
+import type { Findings } from './findings.ts'
+import type { Host } from './host.ts'
+import type { OptionValues } from './option-values.ts'
+import { DEV_MESH_KEY_ENV, type ServeOptions } from './options.ts'
+
+const KEY_EXPECTED = "a derper.key file; one is made where it doesn't exist"
+
+export function resolveNodeKey(
+  values: OptionValues<ServeOptions>,
+  host: Host,
+  findings: Findings,
+): KeyPair | undefined {
+  if (values.get('dev')) return newKeyPair()
+  const key = values.get('key')
+  const isFileNamed = values.get('key-file') !== undefined && values.source('key-file') !== 'preset'
+  if (key !== undefined && isFileNamed) {
+    const files = values.where('key-file')
+    return findings.complain(values.where('key'), `is set beside ${files}`, 'one of the two')
+  }
+  if (key !== undefined) return parsedKey(key, values.where('key'), 'its value', findings)
+  const path = values.get('key-file') ?? (host.isRoot ? host.rootKeyPath : undefined)
+  const where = values.where('key-file')
+  if (path === undefined) return findings.complain(where, 'is not set', KEY_EXPECTED)
+  const file = readFileText(path)
+  if ('text' in file) {
+    warnIfShared(path, file.mode, findings)
+    return parsedKey(file.text, where, path, findings)
+  }
+  if ('reason' in file) return findings.complain(where, `${path} ${file.reason}`, KEY_EXPECTED)
+  // Only folders that are the relay's own by name are made; elsewhere a missing one is a typing error.
+  const isOwnFolder = values.source('key-file') === undefined || values.source('key-file') === 'preset'
+  if (!isOwnFolder && !isFolder(dirname(path))) {
+    return findings.complain(where, `there is no folder ${dirname(path)} to make ${path} in`, KEY_EXPECTED)
+  }
+  const pair = newKeyPair()
+  const folder = isOwnFolder ? 'is made' : 'must exist'
+  findings.create({ path, text: formatKeyFile(pair), mode: 0o600, folder, existing: 'is kept' })
+  return pair
+}
+
+export function newKeyPair(): KeyPair {
+  return keyPairFrom(randomBytes(32))
+}
+
+/** The mesh key, undefined without one. */
+export function resolveMeshKey(
+  values: OptionValues<ServeOptions>,
+  host: Host,
+  findings: Findings,
+): Uint8Array | undefined {
+  const where = values.where('mesh-psk')
+  const given = values.get('mesh-psk')
+  const isDev = values.get('dev')
+  const isIgnored = where === DEV_MESH_KEY_ENV && !isDev
+  const path = values.get('mesh-psk-file')
+  if (given !== undefined && isIgnored) findings.warn(`${where}: read in -dev mode only`)
+  if (given !== undefined && !isIgnored) {
+    if (path === undefined || isDev) return parsedMeshKey(given, where, 'its value', findings)
+    return findings.complain(where, `is set beside ${values.where('mesh-psk-file')}`, 'one of the two')
+  }
+  if (isDev) return undefined
+  // derper's own places count unless the option says otherwise, even by an empty value.
+  const isSilent = values.source('mesh-psk-file') === undefined
+  const found = path ?? (isSilent ? host.meshKeyPaths.find(exists) : undefined)
+  if (found === undefined) return undefined
+  const file = readFileText(found)
+  if ('text' in file) {
+    warnIfShared(found, file.mode, findings)
+    return parsedMeshKey(file.text, values.where('mesh-psk-file'), found, findings)
+  }
+  return findings.complain(
+    values.where('mesh-psk-file'),
+    `${found} ${whyUnread(file)}`,
+    'a file of 64 hex digits',
+  )
+}
+
+function parsedKey(text: string, where: string, what: string, findings: Findings): KeyPair | undefined {
+  const parsed = parseKeyFile(text)
+  if ('value' in parsed) return parsed.value
+  return findings.complain(where, `${what} ${parsed.problem}`)
+}
+
+function parsedMeshKey(
+  text: string,
+  where: string,
+  what: string,
+  findings: Findings,
+): Uint8Array | undefined {
+  const parsed = parseMeshKey(text)
+  if ('problem' in parsed) return findings.complain(where, `${what} ${parsed.problem}`)
+  // derper takes zeros for "no mesh"; who sets up a key means to have one.
+  if (parsed.value === undefined) {
+    return findings.complain(where, `${what} holds the all-zero mesh key`, '64 random hex digits')
+  }
+  return parsed.value
+}
+
+function warnIfShared(path: string, mode: number, findings: Findings): void {
+  if ((mode & 0o007) === 0) return
+  const digits = (mode & 0o777).toString(8).padStart(4, '0')
+  findings.warn(`${path}: every user of this machine may read this secret (mode ${digits}); expected 0600`)
+}

@@ -1,0 +1,137 @@
+// The second step of the settings: what the operator's words amount to on this host. Reads the files they name and
+// looks at everything before it answers, with settings or with all that is wrong. Writes nothing: files that a first
+// start makes are answered as a plan.
+
+import { isIP } from 'node:net'
+import { APP_NAME_BYTES_MAX } from '#protocol/limits.ts'
+import { resolveAdmission } from './admission.ts'
+import { resolveCertificate } from './certificate.ts'
+import { Findings } from './findings.ts'
+import type { Host } from './host.ts'
+import { resolveLimits } from './limit-settings.ts'
+import { resolveListeners } from './listeners.ts'
+import type { NewFile } from './new-file.ts'
+import { resolveMeshKey, resolveNodeKey } from './node-identity.ts'
+import type { OptionValues } from './option-values.ts'
+import { OPTIONS, type ServeOptions } from './options.ts'
+import type { Option, Unsupported } from './option.ts'
+import type { Problem } from './problem.ts'
+import type { RawSettings } from './read.ts'
+import type { Settings } from './settings.ts'
+
+export type Resolution =
+  | {
+      readonly settings: Settings
+      /** To be written before the start: `createFiles`. */
+      readonly newFiles: readonly NewFile[]
+    }
+  | { readonly problems: readonly Problem[] }
+
+export function resolveSettings(raw: RawSettings, host: Host): Resolution {
+  const { values } = raw
+  const findings = new Findings()
+  findings.problems.push(...raw.problems)
+  findings.warnings.push(...raw.warnings)
+  nameUnsupported(values, findings)
+  const listeners = resolveListeners(values, findings)
+  const hostname = resolveHostname(values, listeners.isTls, findings)
+  const nodeKey = resolveNodeKey(values, host, findings)
+  const meshKey = resolveMeshKey(values, host, findings)
+  const certificate = listeners.isTls ? resolveCertificate(values, hostname, host, findings) : undefined
+  const admission = resolveAdmission(values, listeners, host, findings)
+  const limits = resolveLimits(values, findings)
+  const home = resolveHome(values, findings)
+  const disallowedAppNames = resolveAppNames(values, findings)
+  if (findings.problems.length > 0 || nodeKey === undefined || hostname === undefined) {
+    return { problems: findings.problems }
+  }
+  const { derp, http, stun, admin } = listeners
+  const settings: Settings = {
+    nodeKey,
+    meshKey,
+    derp,
+    http,
+    stun,
+    admin,
+    hostname,
+    certificate,
+    tlsMaxVersion: values.get('tls-max-version') === '1.2' ? 'TLSv1.2' : 'TLSv1.3',
+    isDerpEnabled: values.get('derp'),
+    threadCount: values.get('threads') ?? host.coreCount,
+    admission,
+    disallowedAppNames,
+    limits,
+    home,
+    bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
+    logLevel: values.get('log-level'),
+    warnings: findings.warnings,
+  }
+  return { settings: frozen(settings), newFiles: findings.newFiles }
+}
+
+/** derper's options without effect here: running without them unsaid would surprise whoever moves over. */
+function nameUnsupported(values: OptionValues<ServeOptions>, findings: Findings): void {
+  for (const [word, option] of Object.entries<Option>(OPTIONS)) {
+    if (option.unsupported === undefined) continue
+    const value = values.get(word as keyof ServeOptions)
+    if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue
+    tellUnsupported(values.where(word as keyof ServeOptions), option.unsupported, findings)
+  }
+}
+
+function tellUnsupported(where: string, { effect, instead }: Unsupported, findings: Findings): void {
+  const found = `is not supported; ${instead}`
+  if (effect === 'error') findings.complain(where, found)
+  else findings.warn(`${where}: ${found}`)
+}
+
+function resolveHostname(
+  values: OptionValues<ServeOptions>,
+  isTls: boolean,
+  findings: Findings,
+): string | undefined {
+  const { expected } = OPTIONS.hostname.kind
+  const hostname = values.get('hostname')
+  if (hostname === undefined) {
+    return isTls ? findings.complain(values.where('hostname'), 'is not set', expected) : 'localhost'
+  }
+  if (isIP(hostname) !== 0 || /^[a-zA-Z0-9_]([\w.-]{0,252})$/.test(hostname)) return hostname
+  return findings.complain(values.where('hostname'), `${JSON.stringify(hostname)} does not fit`, expected)
+}
+
+function resolveHome(values: OptionValues<ServeOptions>, findings: Findings): Settings['home'] {
+  const home = values.get('home')
+  if (home === undefined) return { kind: 'page' }
+  if (home === 'blank') return { kind: 'blank' }
+  if (/^https?:\/\//.test(home) && URL.canParse(home)) return { kind: 'redirect', url: home }
+  findings.complain(values.where('home'), `${JSON.stringify(home)} does not fit`, OPTIONS.home.kind.expected)
+  return { kind: 'page' }
+}
+
+/** A name that no client can have would never refuse anybody. */
+function resolveAppNames(values: OptionValues<ServeOptions>, findings: Findings): readonly string[] {
+  const names = values.get('disallow-app-names') ?? []
+  for (const name of names) {
+    if (/^[\x20-\x7e]+$/.test(name) && name.length <= APP_NAME_BYTES_MAX) continue
+    findings.complain(
+      values.where('disallow-app-names'),
+      `${JSON.stringify(name)} is no application's name`,
+      `up to ${APP_NAME_BYTES_MAX} printable ASCII characters`,
+    )
+  }
+  return names
+}
+
+/** Settings are shared by everything that runs; a writer would be a bug at a distance. */
+function frozen(settings: Settings): Settings {
+  for (const part of Object.values(settings)) {
+    if (isPlain(part)) Object.freeze(part)
+  }
+  Object.freeze(settings.limits.rate)
+  return Object.freeze(settings)
+}
+
+/** Bytes cannot be frozen. */
+function isPlain(part: unknown): boolean {
+  return typeof part === 'object' && part !== null && (Array.isArray(part) || part.constructor === Object)
+}

@@ -1,0 +1,60 @@
+// The program: finds the command and runs it. The only place that ends the process.
+
+import { ExitCode, type Command, type Io } from '#cli/command.ts'
+import { packageVersion } from '#cli/version.ts'
+
+/** Loaded when asked for, so that making a key does not load a relay. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./cli/serve.ts')).serve,
+  config: async () => (await import('./cli/config.ts')).config,
+  keygen: async () => (await import('./cli/keygen.ts')).keygen,
+  map: async () => (await import('./cli/map.ts')).map,
+  probe: async () => (await import('./cli/probe.ts')).probe,
+}
+
+/** A terminal's Ctrl-C reaches a program that npm runs twice: from the terminal, and from npm a moment later. */
+const SAME_SIGNAL_MS = 300
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined || ['help', '-h', '-help', '--help'].includes(name)) {
+    process.stdout.write(await usage())
+    return ExitCode.done
+  }
+  if (['version', '-version', '--version'].includes(name)) {
+    process.stdout.write(`${packageVersion()}\n`)
+    return ExitCode.done
+  }
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (load === undefined) {
+    process.stderr.write(`derpfleet: there is no command ${JSON.stringify(name)}\n\n${await usage()}`)
+    return ExitCode.misused
+  }
+  const io: Io = { stdout: process.stdout, stderr: process.stderr, env: process.env, untilStopped }
+  return (await load()).run(args, io)
+}
+
+async function usage(): Promise<string> {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()))
+  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}\n`)
+  const more = 'derpfleet COMMAND -help tells the rest.'
+  return `derpfleet ${packageVersion()}: a relay that speaks DERP\n\nusage: derpfleet COMMAND [ARGUMENT]...\n\n${lines.join('')}\n${more}\n`
+}
+
+function untilStopped(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let firstAtMs: number | undefined
+    const onSignal = (signal: NodeJS.Signals): void => {
+      const nowMs = performance.now()
+      if (firstAtMs !== undefined && nowMs - firstAtMs > SAME_SIGNAL_MS) process.exit(ExitCode.failed)
+      firstAtMs ??= nowMs
+      resolve(signal)
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+  })
+}
+
+// Whoever reads the output may stop early (`derpfleet map | head`); that is no failure.
+process.stdout.on('error', () => process.exit(ExitCode.done))
+
+process.exit(await main(process.argv.slice(2)))

@@ -1,0 +1,191 @@
+// The entry of a relay thread: composes one relay with its front door, its HTTP server and its ways to the
+// other threads, and obeys the control thread. Construction and translation of messages, no logic.
+
+import { randomBytes } from 'node:crypto'
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import { ipToText } from '#protocol/ip-address.ts'
+import { shortKey } from '#protocol/node-key.ts'
+import { Counters } from '#relay/counters.ts'
+import { EndReason } from '#relay/end-reason.ts'
+import type { Admission, AdmissionRequest, Link, LinkListener, SessionEnd } from '#relay/ports.ts'
+import { Relay } from '#relay/relay.ts'
+import { TokenBucket } from '#relay/token-bucket.ts'
+import { BackDoor } from '#transport/back-door.ts'
+import { FrontDoor } from '#transport/front-door.ts'
+import { remoteText } from '#transport/remote-address.ts'
+import { TlsIdentity } from '#transport/tls-identity.ts'
+import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } from './thread-messages.ts'
+
+/** Eight of these make a whole sweep, so every session is looked at about twice a second. */
+const SWEEP_MS = 60
+/** Ends of sessions that are told one by one; the rest is only counted. */
+const NOTICES_PER_SECOND = 10
+
+/** Asks the control thread. */
+class AskedAdmission implements Admission {
+  readonly #tell: (message: FromRelayThread) => void
+  readonly #waiting = new Map<number, (isAllowed: boolean) => void>()
+  #nextId = 0
+
+  constructor(tell: (message: FromRelayThread) => void) {
+    this.#tell = tell
+  }
+
+  check(request: AdmissionRequest, decide: (isAllowed: boolean) => void): void {
+    const id = this.#nextId++
+    this.#waiting.set(id, decide)
+    this.#tell({ kind: 'admit', id, key: request.key, source: ipToText(request.remote.ip) })
+  }
+
+  answer(id: number, isAllowed: boolean): void {
+    this.#waiting.get(id)?.(isAllowed)
+    this.#waiting.delete(id)
+  }
+}
+
+class RelayThread {
+  readonly #port: MessagePort
+  readonly #relay: Relay
+  readonly #frontDoor: FrontDoor
+  readonly #backDoor: BackDoor
+  readonly #identity: TlsIdentity | undefined
+  readonly #admission: AskedAdmission
+  readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
+  readonly #sweeper: NodeJS.Timeout
+  #unreported = 0
+  #bootstrapDns = ''
+
+  constructor(data: RelayThreadData, port: MessagePort) {
+    this.#port = port
+    const { settings } = data
+    const counters = new Counters(data.counters)
+    const now = (): number => performance.now()
+    this.#admission = new AskedAdmission((message) => port.postMessage(message))
+    this.#relay = this.#makeRelay(data, counters, now)
+    this.#identity = makeIdentity(data)
+    const accept = (link: Link, wish: { wantsAnswer: boolean; idealNode: string }): LinkListener =>
+      this.#relay.accept({ link, ...wish })
+    const { isDerpEnabled, home } = settings
+    const pages = { home, isDerpEnabled, bootstrapDns: () => this.#bootstrapDns }
+    this.#backDoor = new BackDoor({ counters, socketPath: data.socketPath, pages, isDerpEnabled, accept })
+    this.#frontDoor = new FrontDoor({
+      counters,
+      identity: this.#identity,
+      isDerpEnabled,
+      backDoor: this.#backDoor,
+      limits: settings.limits,
+      now,
+      accept,
+    })
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
+    port.on('message', (message: ToRelayThread) => this.#onMessage(message))
+    if (data.threads !== undefined) void this.#hearAlways()
+  }
+
+  #makeRelay(data: RelayThreadData, counters: Counters, now: () => number): Relay {
+    const { settings } = data
+    const isOpen =
+      settings.admission.verifyUrl === undefined && settings.admission.tailscaledSocket === undefined
+    const everybody: Admission = { check: (_request, decide) => decide(true) }
+    const flush = (): void => this.#relay.flush()
+    return new Relay({
+      nodeKey: settings.nodeKey,
+      meshKey: settings.meshKey,
+      disallowedAppNames: settings.disallowedAppNames,
+      limits: settings.limits,
+      counters,
+      admission: isOpen ? everybody : this.#admission,
+      observer: { sessionEnded: (event) => this.#onSessionEnd(event) },
+      now,
+      random: (bytes) => randomBytes(bytes),
+      later: (delayMs, callback) => void setTimeout(callback, delayMs),
+      flushLater: () => void setImmediate(flush),
+      threads: data.threads,
+    })
+  }
+
+  #onMessage(message: ToRelayThread): void {
+    switch (message.kind) {
+      case 'listen':
+        return void this.#listen(message.request)
+      case 'admitted':
+        return this.#admission.answer(message.id, message.isAllowed)
+      case 'certificate':
+        return this.#identity?.replace(message.pem)
+      case 'bootstrapDns':
+        this.#bootstrapDns = message.json
+        return
+      case 'unacknowledged': {
+        const gone = new Set(message.remotes.map(remoteText))
+        this.#relay.endWhere((session) => gone.has(remoteText(session.remote)), EndReason.unacknowledged)
+        return
+      }
+      case 'stop':
+        return void this.#stop()
+    }
+  }
+
+  async #listen(request: ListenRequest): Promise<void> {
+    try {
+      await this.#backDoor.listen()
+      const address = await this.#frontDoor.listen(request, request.isShared)
+      this.#tell({ kind: 'listening', port: address.port })
+    } catch (error) {
+      const { code = '', message } = error as NodeJS.ErrnoException
+      this.#tell({ kind: 'refused', code, message })
+    }
+  }
+
+  async #stop(): Promise<void> {
+    clearInterval(this.#sweeper)
+    this.#relay.endWhere(() => true, EndReason.shutdown)
+    await this.#frontDoor.close()
+    this.#backDoor.close()
+    this.#tell({ kind: 'stopped' })
+    this.#port.close()
+  }
+
+  /** Sleeps until another thread rings, for as long as this thread lives. */
+  async #hearAlways(): Promise<void> {
+    const { bell } = this.#relay.neighbours
+    for (;;) {
+      const count = bell.count()
+      this.#relay.hear()
+      await bell.wait(count)
+    }
+  }
+
+  #sweep(): void {
+    this.#relay.sweep()
+    this.#frontDoor.sweep()
+  }
+
+  #onSessionEnd(event: SessionEnd): void {
+    if (!this.#notices.tryTake(1, performance.now())) {
+      this.#unreported++
+      return
+    }
+    const key = event.key === undefined ? '' : shortKey(event.key)
+    const notice = { reason: event.reason, remote: remoteText(event.remote), key }
+    this.#tell({ kind: 'ended', notice, unreported: this.#unreported })
+    this.#unreported = 0
+  }
+
+  #tell(message: FromRelayThread): void {
+    this.#port.postMessage(message)
+  }
+}
+
+function makeIdentity(data: RelayThreadData): TlsIdentity | undefined {
+  if (data.pem === undefined) return undefined
+  return new TlsIdentity({
+    pem: data.pem,
+    publicKey: data.settings.nodeKey.publicKey,
+    seed: data.metaSeed,
+    maxVersion: data.settings.tlsMaxVersion,
+    nowMs: data.startedMs,
+  })
+}
+
+if (parentPort === null) throw new Error('relay-thread.ts is the entry of a worker thread')
+void new RelayThread(workerData as RelayThreadData, parentPort)

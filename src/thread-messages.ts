@@ -1,0 +1,65 @@
+// What the control thread and the relay threads say to each other. Plain data that survives structured
+// cloning; packets never travel this way.
+
+import type { Settings } from '#config/settings.ts'
+import type { EndReason } from '#relay/end-reason.ts'
+import type { ThreadMemory } from '#relay/neighbours.ts'
+import type { RemoteAddress } from '#relay/ports.ts'
+import type { CertificatePem } from '#transport/tls-identity.ts'
+
+/** Given to a relay thread at its start. */
+export interface RelayThreadData {
+  readonly settings: Settings
+  readonly counters: SharedArrayBuffer
+  /** Undefined when this is the only one. */
+  readonly threads: ThreadMemory | undefined
+  readonly pem: CertificatePem | undefined
+  /** 32 random bytes, the same for all threads: clients must see one meta certificate. */
+  readonly metaSeed: Uint8Array
+  readonly startedMs: number
+  /** The private Unix socket of its HTTP server. */
+  readonly socketPath: string
+}
+
+export interface ListenRequest {
+  readonly host: string
+  readonly port: number
+  /** Other threads listen on the same port. */
+  readonly isShared: boolean
+}
+
+/** To a relay thread. */
+export type ToRelayThread =
+  | { readonly kind: 'listen'; readonly request: ListenRequest }
+  | { readonly kind: 'admitted'; readonly id: number; readonly isAllowed: boolean }
+  | { readonly kind: 'certificate'; readonly pem: CertificatePem }
+  | { readonly kind: 'bootstrapDns'; readonly json: string }
+  | { readonly kind: 'unacknowledged'; readonly remotes: readonly RemoteAddress[] }
+  | { readonly kind: 'stop' }
+
+/** One session's end, for the log. */
+export interface EndNotice {
+  readonly reason: EndReason
+  readonly remote: string
+  /** The key's short form; empty if none was proven. */
+  readonly key: string
+}
+
+/** From a relay thread. */
+export type FromRelayThread =
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string }
+  | { readonly kind: 'admit'; readonly id: number; readonly key: Uint8Array; readonly source: string }
+  | { readonly kind: 'ended'; readonly notice: EndNotice; readonly unreported: number }
+  | { readonly kind: 'stopped' }
+
+/** Given to the STUN thread. */
+export interface StunThreadData {
+  readonly host: string
+  readonly port: number
+  readonly counters: SharedArrayBuffer
+}
+
+export type ToStunThread =
+  | { readonly kind: 'answer'; readonly isAnswering: boolean }
+  | { readonly kind: 'stop' }

@@ -1,0 +1,38 @@
+// The plain HTTP port beside a TLS relay: captive-portal checks and redirects, by uWebSockets.js directly.
+
+import { createServer } from 'node:net'
+import * as uWS from 'uWebSockets.js'
+import { servePlainPages } from './http-pages.ts'
+
+export class PlainPort {
+  readonly #app = uWS.App()
+
+  /** Listens and returns the real port. */
+  async listen(endpoint: { host: string; port: number }): Promise<number> {
+    servePlainPages(this.#app)
+    await assertFree(endpoint)
+    return await new Promise((resolve, reject) => {
+      const onListen = (token: uWS.us_listen_socket | false): void => {
+        if (token === false || !token) reject(new Error('the system refused without a reason'))
+        else resolve(uWS.us_socket_local_port(token))
+      }
+      this.#app.listen(endpoint.host, endpoint.port, onListen)
+    })
+  }
+
+  close(): void {
+    this.#app.close()
+  }
+}
+
+/** Rejects with the system's own error (in use, not allowed, no such address) if nobody could listen there. */
+export async function assertFree(endpoint: { host: string; port: number }): Promise<void> {
+  const probe = createServer()
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen({ ...endpoint, exclusive: true }, resolve)
+  })
+  await new Promise((resolve) => {
+    probe.close(resolve)
+  })
+}

@@ -1,0 +1,83 @@
+// A link over a socket of Node's, TLS or plain, after its HTTP head has been read. Translates the socket's
+// events to the relay's terms and back. Holds no queue: the relay gives it one burst at a time.
+
+import type { Socket } from 'node:net'
+import { EndReason } from '#relay/end-reason.ts'
+import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
+
+/** A remote that does not answer our closing within this time is cut off; it has nothing to gain by it. */
+const CLOSE_TIMEOUT_MS = 1_000
+
+export class SocketLink implements Link {
+  readonly isWebSocket = false
+  readonly remote: RemoteAddress
+  readonly #socket: Socket
+  #listener: LinkListener | undefined = undefined
+  #isCorked = false
+
+  constructor(socket: Socket, remote: RemoteAddress) {
+    this.#socket = socket
+    this.remote = remote
+  }
+
+  /** Hands all further bytes and the end to `listener`. */
+  attach(listener: LinkListener): void {
+    this.#listener = listener
+    const socket = this.#socket
+    socket.on('data', this.#onData)
+    socket.on('error', this.#onError)
+    socket.on('close', this.#onClose)
+    socket.resume()
+  }
+
+  write(bytes: Uint8Array, isLast: boolean): void {
+    if (!isLast && !this.#isCorked) {
+      this.#isCorked = true
+      this.#socket.cork()
+    }
+    if (!isLast) {
+      this.#socket.write(bytes)
+      return
+    }
+    this.#socket.write(bytes, this.#onWritten)
+    if (!this.#isCorked) return
+    this.#isCorked = false
+    this.#socket.uncork()
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  close(): void {
+    if (this.#socket.destroyed) return
+    this.#socket.end()
+    this.#socket.resume()
+    setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS).unref()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#listener?.receive(chunk, 0, chunk.length)
+  }
+
+  /** An error here is followed by `close`, which tells the session. */
+  readonly #onWritten = (error?: Error | null): void => {
+    if (error === undefined || error === null) this.#listener?.written()
+  }
+
+  readonly #onError = (): void => {
+    this.#listener?.closed(EndReason.remoteReset)
+  }
+
+  readonly #onClose = (): void => {
+    this.#listener?.closed(EndReason.remoteClosed)
+  }
+}

@@ -1,0 +1,83 @@
+// What the front door shows in TLS: the operator's certificate chain with the relay's meta certificate after
+// it, and the settings that go with them. Can be replaced while serving. Reads no files.
+
+import type { SecureContextOptions, TlsOptions } from 'node:tls'
+import { constants } from 'node:crypto'
+import { metaCertificate } from '#protocol/meta-certificate.ts'
+
+/** AES-128 first: the cheapest where the processor helps, and what the other relays choose. */
+const CIPHERS = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+].join(':')
+
+/** A chain (leaf first) and its private key, PEM. */
+export interface CertificatePem {
+  readonly certificate: string
+  readonly key: string
+}
+
+export interface TlsIdentityParts {
+  readonly pem: CertificatePem
+  /** The relay's public key, told to clients by the meta certificate. */
+  readonly publicKey: Uint8Array
+  /** 32 random bytes for the meta certificate's own key, which is then forgotten. */
+  readonly seed: Uint8Array
+  readonly maxVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly nowMs: number
+}
+
+export class TlsIdentity {
+  readonly #metaPem: string
+  readonly #maxVersion: 'TLSv1.2' | 'TLSv1.3'
+  #pem: CertificatePem
+  readonly #listeners: ((fresh: SecureContextOptions) => void)[] = []
+
+  constructor(parts: TlsIdentityParts) {
+    this.#pem = parts.pem
+    this.#maxVersion = parts.maxVersion
+    this.#metaPem = pemOf(metaCertificate(parts.publicKey, parts.seed, parts.nowMs))
+  }
+
+  /** Everything that a TLS server needs. */
+  options(): TlsOptions {
+    return { ...this.#context(), ALPNProtocols: ['http/1.1'] }
+  }
+
+  /** Shows another certificate from the next handshake on. */
+  replace(pem: CertificatePem): void {
+    this.#pem = pem
+    for (const listener of this.#listeners) listener(this.#context())
+  }
+
+  onChange(listener: (fresh: SecureContextOptions) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  #context(): SecureContextOptions {
+    const { certificate, key } = this.#pem
+    return {
+      // The meta certificate comes after the complete chain: clients look for it among the rest.
+      cert: `${certificate.trimEnd()}\n${this.#metaPem}`,
+      key,
+      ciphers: CIPHERS,
+      minVersion: 'TLSv1.2',
+      maxVersion: this.#maxVersion,
+      // Clients of relays never resume, so tickets are work for nothing.
+      secureOptions: constants.SSL_OP_NO_TICKET,
+    }
+  }
+}
+
+function pemOf(certificateDer: Uint8Array): string {
+  const base64 = Buffer.from(certificateDer).toString('base64')
+  const lines = base64.match(/.{1,64}/g) ?? []
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
+}

@@ -44,7 +44,7 @@ export class HttpAnswer {
 
   /** Nothing more will come, or is waited for: a refusal, if that much is known. */
   giveUp(): DerpConnectError | undefined {
-    if (this.#error === undefined && this.#head !== undefined) this.#refuse()
+    if (this.#error === undefined && this.#head !== undefined && this.#status !== 101) this.#refuse()
     return this.#error
   }
 

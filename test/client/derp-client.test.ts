@@ -1,0 +1,348 @@
+// The client on a connection of its own: its login in bytes, its events, and what it does when a server behaves
+// in ways that no real one does often enough to wait for.
+
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { ClientEvents } from '#client/client-events.ts'
+import { ClientLogin } from '#client/client-login.ts'
+import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
+import { fromHex, toHex } from '#protocol/bytes.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import {
+  healthFrame,
+  KEEP_ALIVE_FRAME,
+  peerGoneFrame,
+  peerPresentFrame,
+  pingFrame,
+  pongFrame,
+  recvPacketFrame,
+  restartingFrame,
+} from '#protocol/frames.ts'
+import { frame, serverKeyFrame } from '#protocol/handshake.ts'
+import { ipToBytes } from '#protocol/ip-address.ts'
+import { keyPairFrom } from '#protocol/node-key.ts'
+import { switchingProtocols } from '#protocol/upgrade.ts'
+import { makeCertificate, type Certificate } from '../support/certificate.ts'
+import { InTestServer, type InTestServerOptions, type InTestSession } from './in-test-server.ts'
+
+const bob = newKeyPair().publicKey
+const packet = Buffer.from('hello, derp')
+let folder = ''
+let certificate: Certificate
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'derpfleet-'))
+  certificate = await makeCertificate(folder, 'localhost')
+})
+
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** Alice's options for a server of this test, which is plain and so never asks for fast start. */
+function alice(server: InTestServer, options: Partial<ClientOptions> = {}): ClientOptions {
+  return { host: '127.0.0.1', port: server.port, tls: false, key: newKeyPair(), ...options }
+}
+
+/** Alice connected, and the server's side of it. */
+async function connected(
+  options: Partial<ClientOptions> = {},
+  serverOptions: InTestServerOptions = {},
+): Promise<{ client: DerpClient; session: InTestSession }> {
+  const server = await InTestServer.start(serverOptions)
+  const client = await DerpClient.connect(alice(server, options))
+  client.on('closed', () => void server[Symbol.asyncDispose]())
+  return { client, session: await server.nextSession() }
+}
+
+const sha256 = (text: string): Uint8Array => new Uint8Array(createHash('sha256').update(text).digest())
+
+test("a tailscaled's ClientInfo, bit for bit", () => {
+  const key = keyPairFrom(sha256('derp-spec/priv/client-a'))
+  const server = keyPairFrom(sha256('derp-spec/priv/server'))
+  const nonce = fromHex('7c8ea684204ebc83f362bdb3b4b4d7c823a81de8733d10c0') ?? new Uint8Array(0)
+  const login = new ClientLogin({ key, isPreferred: true, isWatcher: true }, () => nonce)
+  expect(toHex(login.greeting(server.publicKey) ?? new Uint8Array(0))).toBe(
+    '0200000068c11e1b11acc6982d13f20e5d03c760f1b30d6d5e40f993c8282e02' +
+      '8e0be54e077c8ea684204ebc83f362bdb3b4b4d7c823a81de8733d10c080182b' +
+      'c51b67fef722ac1db9c7918afec53d99845f7dfd85670757b51ac1ad51fe06b1' +
+      '7ba90d586bc28ade71e9496b84' +
+      '070000000101' +
+      '1000000000',
+  )
+})
+
+test('new key pairs are clamped, belong together and differ', () => {
+  const [one, two] = [newKeyPair(), newKeyPair()]
+  expect(one).toEqual(keyPairFrom(one.privateKey))
+  expect(one.privateKey).not.toEqual(two.privateKey)
+})
+
+test('what a client says of itself', async () => {
+  const meshKey = sha256('mesh')
+  const claims = { meshKey, isProber: true, appName: 'probe', canAckPings: false }
+  const { client, session } = await connected({ ...claims, isPreferred: true, isWatcher: true })
+  expect(session.info).toEqual({ version: 2, ...claims })
+  expect(session.clientKey).toEqual(client.publicKey)
+  expect(await session.nextFrame()).toEqual({ type: FrameType.notePreferred, payload: Buffer.from([1]) })
+  expect(await session.nextFrame()).toEqual({ type: FrameType.watchConns, payload: Buffer.alloc(0) })
+  await client.close()
+})
+
+test('with fast start the login comes with the request, and ServerKey is ignored', async () => {
+  await using server = await InTestServer.start({ certificate })
+  const options = { host: '127.0.0.1', port: server.port, tls: { isInsecure: true }, isPreferred: true }
+  await using client = await DerpClient.connect({ ...options, key: newKeyPair() })
+  const session = await server.nextSession()
+  expect(client.way).toBe('fast-start')
+  expect(client.serverKey).toEqual(server.key.publicKey)
+  expect(session.firstChunk.subarray(-6)).toEqual(Buffer.from('070000000101', 'hex'))
+  session.write(recvPacketFrame(bob, packet))
+  expect(await client.next('packet')).toEqual({ source: Buffer.from(bob), packet })
+})
+
+test('options that no server would accept', () => {
+  const target = { host: 'h', key: newKeyPair() }
+  expect(() => new DerpClient({ ...target, meshKey: new Uint8Array(31) })).toThrow(
+    /^meshKey: expected 32 bytes/,
+  )
+  expect(() => new DerpClient({ ...target, appName: 'é' })).toThrow(/^appName: expected at most 32 printable/)
+  expect(() => new DerpClient({ ...target, host: '' })).toThrow(/^host:/)
+})
+
+test('frames become events, in order', async () => {
+  const { client, session } = await connected()
+  const told: [keyof ClientEvents, unknown][] = []
+  const names = ['packet', 'peerGone', 'peerPresent', 'health', 'restarting', 'pong', 'keepAlive'] as const
+  for (const name of names) client.on(name, (value) => told.push([name, value]))
+  const presence = { key: bob, ip: ipToBytes('192.0.2.7'), port: 4711, flags: 5, appName: 'app' }
+  session.write(
+    recvPacketFrame(bob, packet),
+    recvPacketFrame(bob, new Uint8Array(0)),
+    peerGoneFrame(bob, 1),
+    frame(FrameType.peerGone, bob),
+    peerPresentFrame(presence),
+    healthFrame('clock is wrong'),
+    restartingFrame(10, 20),
+    pongFrame(new Uint8Array(8)),
+    frame(0x77 as FrameType, packet),
+    serverKeyFrame(bob),
+    KEEP_ALIVE_FRAME,
+  )
+  await client.next('keepAlive')
+  const source = Buffer.from(bob)
+  expect(told).toEqual([
+    ['packet', { source, packet }],
+    ['packet', { source, packet: Buffer.alloc(0) }],
+    ['peerGone', { key: bob, reason: 1 }],
+    ['peerGone', { key: bob, reason: 0 }],
+    ['peerPresent', presence],
+    ['health', 'clock is wrong'],
+    ['restarting', { reconnectInMs: 10, tryForMs: 20 }],
+    ['pong', { bytes: new Uint8Array(8), roundTripMs: undefined }],
+    ['keepAlive', undefined],
+  ])
+  await client.close()
+})
+
+test('frames that are too short for their type tell nothing and break nothing', async () => {
+  const { client, session } = await connected()
+  const names = ['packet', 'peerGone', 'peerPresent', 'restarting', 'pong'] as const
+  const told: string[] = []
+  for (const name of names) client.on(name, () => told.push(name))
+  const types = [FrameType.recvPacket, FrameType.peerGone, FrameType.peerPresent, FrameType.restarting]
+  session.write(
+    ...types.map((type) => frame(type, new Uint8Array(7))),
+    frame(FrameType.pong, new Uint8Array(7)),
+  )
+  session.write(frame(FrameType.ping, new Uint8Array(7)), KEEP_ALIVE_FRAME)
+  await client.next('keepAlive')
+  expect(told).toEqual([])
+  await client.close()
+})
+
+test('what is handed out is the listener’s to keep', async () => {
+  const { client, session } = await connected()
+  const first = client.next('packet')
+  session.write(recvPacketFrame(bob, packet))
+  const kept = await first
+  const gone = client.next('peerGone')
+  session.write(peerGoneFrame(bob, 0))
+  const { key } = await gone
+  session.write(recvPacketFrame(new Uint8Array(32), Buffer.alloc(60_000)))
+  await client.next('packet')
+  expect([kept.packet, kept.source, key]).toEqual([packet, Buffer.from(bob), bob])
+  await client.close()
+})
+
+test('packets that come with the admission are not missed', async () => {
+  await using server = await InTestServer.start({
+    onLogin: (session) => {
+      session.socket.cork()
+      session.admit()
+      session.write(recvPacketFrame(bob, packet))
+      session.socket.uncork()
+    },
+  })
+  const packets: string[] = []
+  const listeners = { packet: (received: { packet: Buffer }) => packets.push(received.packet.toString()) }
+  await using client = await DerpClient.connect(alice(server), listeners)
+  if (packets.length === 0) await client.next('packet')
+  expect(packets).toEqual(['hello, derp'])
+})
+
+test('every frame a client sends', async () => {
+  const { client, session } = await connected()
+  const carol = newKeyPair().publicKey
+  client.send(bob, packet)
+  client.send(bob, Buffer.alloc(65_536, 1))
+  client.notePreferred(true)
+  client.notePreferred(false)
+  client.watch()
+  client.forwardPacket(bob, carol, packet)
+  client.closePeer(bob)
+  const expected = [
+    [FrameType.sendPacket, [bob, packet]],
+    [FrameType.sendPacket, [bob, Buffer.alloc(65_536, 1)]],
+    [FrameType.notePreferred, [Buffer.from([1])]],
+    [FrameType.notePreferred, [Buffer.from([0])]],
+    [FrameType.watchConns, []],
+    [FrameType.forwardPacket, [bob, carol, packet]],
+    [FrameType.closePeer, [bob]],
+  ] as const
+  for (const [type, parts] of expected) {
+    expect(await session.nextFrame()).toEqual({ type, payload: Buffer.concat(parts) })
+  }
+  expect(() => client.send(bob, Buffer.alloc(65_537))).toThrow(
+    /^packet: expected at most 65536 bytes, got 65537$/,
+  )
+  expect(() => client.send(bob.subarray(1), packet)).toThrow(/^destination: expected 32 bytes, got 31$/)
+  await client.close()
+  expect(client.send(bob, packet)).toBe(false)
+})
+
+test('a ping is a round trip; without a pong it fails in time', async () => {
+  const { client, session } = await connected()
+  const answered = client.ping()
+  const ping = await session.nextFrame()
+  expect([ping.type, ping.payload.length]).toEqual([FrameType.ping, 8])
+  const pong = client.next('pong')
+  session.write(pongFrame(new Uint8Array(ping.payload)))
+  const roundTripMs = await answered
+  expect(roundTripMs).toBeGreaterThan(0)
+  expect(await pong).toEqual({ bytes: new Uint8Array(ping.payload), roundTripMs })
+  await expect(client.ping(20)).rejects.toThrow('no pong within 20 ms')
+  const unanswered = client.ping(60_000)
+  await client.close()
+  await expect(unanswered).rejects.toThrow('not connected (closed): closed by this side')
+  await expect(client.ping()).rejects.toThrow('not connected')
+})
+
+test.each([true, false])('pings are answered as announced: canAckPings %s', async (canAckPings) => {
+  const { client, session } = await connected({ canAckPings })
+  session.write(pingFrame(Buffer.from('12345678and more')), KEEP_ALIVE_FRAME)
+  await client.next('keepAlive')
+  client.notePreferred(true)
+  const expected = { type: FrameType.pong, payload: Buffer.from('12345678') }
+  const next = { type: FrameType.notePreferred, payload: Buffer.from([1]) }
+  expect(await session.nextFrame()).toEqual(canAckPings ? expected : next)
+  await client.close()
+})
+
+test('a login that leads nowhere says why', async () => {
+  const cases: [InTestServerOptions, string | RegExp][] = [
+    [{ onLogin: (session) => session.socket.end() }, 'not admitted: the server closed the connection'],
+    [{ onLogin: () => undefined }, 'not admitted within 80 ms'],
+    [
+      { onLogin: (session) => session.write(frame(FrameType.serverInfo, new Uint8Array(60))) },
+      'the box of ServerInfo does not open or is not ServerInfo',
+    ],
+    [
+      { onRequest: (session) => session.write(switchingProtocols(bob), KEEP_ALIVE_FRAME) },
+      'expected ServerKey first, got a frame of type 6',
+    ],
+    [
+      {
+        onRequest: (session) =>
+          session.write(switchingProtocols(bob), frame(FrameType.serverKey, new Uint8Array(40))),
+      },
+      'expected ServerKey first, got a frame of type 1',
+    ],
+    [
+      { onRequest: (session) => session.write(switchingProtocols(bob), serverKeyFrame(new Uint8Array(32))) },
+      'no box can be made for the key in ServerKey',
+    ],
+  ]
+  for (const [serverOptions, message] of cases) {
+    await using server = await InTestServer.start(serverOptions)
+    const client = new DerpClient(alice(server, { connectTimeoutMs: 80 }))
+    const closed = client.next('closed')
+    await expect(client.connect()).rejects.toMatchObject({ stage: 'login', message })
+    await expect(closed).rejects.toThrow()
+  }
+})
+
+test('nothing is sent before the admission', async () => {
+  const { promise: isReady, resolve: ready } = Promise.withResolvers<InTestSession>()
+  await using server = await InTestServer.start({ onLogin: ready })
+  await using client = new DerpClient(alice(server))
+  const connecting = client.connect()
+  const session = await isReady
+  expect([client.send(bob, packet), client.notePreferred(true), client.isConnected]).toEqual([
+    false,
+    false,
+    false,
+  ])
+  await expect(client.drained()).rejects.toThrow('not connected')
+  session.admit()
+  await connecting
+  client.send(bob, Buffer.from('after'))
+  expect((await session.nextFrame()).payload.subarray(32).toString()).toBe('after')
+})
+
+test('send says when to wait, and drained when to go on', async () => {
+  const { client, session } = await connected()
+  session.socket.pause()
+  let sent = 1
+  while (client.send(bob, Buffer.alloc(65_000))) sent++
+  const drained = client.drained()
+  expect(client.connection.waitingBytes).toBeGreaterThan(0)
+  session.socket.resume()
+  await drained
+  expect(client.send(bob, packet)).toBe(true)
+  for (let i = 0; i < sent; i++) expect((await session.nextFrame()).payload.length).toBe(65_032)
+  expect((await session.nextFrame()).payload.subarray(32)).toEqual(packet)
+  await client.close()
+})
+
+test('waiting for room ends with the connection', async () => {
+  const { client, session } = await connected()
+  session.socket.pause()
+  while (client.send(bob, Buffer.alloc(65_000)));
+  const drained = client.drained()
+  client.connection.destroy()
+  await expect(drained).rejects.toThrow('cut by this side')
+})
+
+test('a limit that the server imposes is kept here', async () => {
+  const nonce = new Uint8Array(24)
+  const limits = { version: 2, TokenBucketBytesPerSecond: 1, TokenBucketBytesBurst: 200 }
+  const onLogin = (session: InTestSession): void => {
+    const box = session.box?.seal(nonce, Buffer.from(JSON.stringify(limits)))
+    session.write(frame(FrameType.serverInfo, box ?? new Uint8Array(0)))
+  }
+  const { client, session } = await connected({}, { onLogin })
+  // Each costs 5 + 32 + 63 = 100 bytes.
+  const answers = [1, 2, 3].map((byte) => client.send(bob, Buffer.alloc(63, byte)))
+  client.notePreferred(true)
+  const arrived = [await session.nextFrame(), await session.nextFrame(), await session.nextFrame()]
+  expect(arrived.map(({ type, payload }) => [type, payload.at(-1)])).toEqual([
+    [FrameType.sendPacket, 1],
+    [FrameType.sendPacket, 2],
+    [FrameType.notePreferred, 1],
+  ])
+  expect(answers).toEqual([true, true, true])
+  expect(client.packetsLimited).toBe(1)
+  await client.close()
+})

@@ -1,7 +1,6 @@
 // What a client tells its user, and how it is read from the server's frames. All bytes are copies and the
 // listener's to keep. A frame that is too short for its type tells nothing, as in Tailscale's own client.
 
-import { copyBytes } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { readPeerGone, readPeerPresent, readRestarting, type Presence } from '#protocol/frames.ts'
 import type { ServerInfo } from '#protocol/handshake.ts'
@@ -38,7 +37,7 @@ export interface ClientEvents {
 /** The payload at [start, end), copied. Not a Buffer: those slice without copying. */
 export function copyPayload(buffer: Buffer, start: number, end: number): Uint8Array {
   const payload = new Uint8Array(end - start)
-  copyBytes(buffer, start, end, payload, 0)
+  buffer.copy(payload, 0, start, end)
   return payload
 }
 
@@ -46,7 +45,7 @@ export function copyPayload(buffer: Buffer, start: number, end: number): Uint8Ar
 export function emitPacket(events: Emitter<ClientEvents>, buffer: Buffer, start: number, end: number): void {
   if (end - start < KEY_BYTES) return
   const copy = Buffer.allocUnsafe(end - start)
-  copyBytes(buffer, start, end, copy, 0)
+  buffer.copy(copy, 0, start, end)
   events.emit('packet', { source: copy.subarray(0, KEY_BYTES), packet: copy.subarray(KEY_BYTES) })
 }
 

@@ -89,11 +89,3 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
 export function concatBytes(...parts: Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts))
 }
-
-/**
- * Copies source[start, end) to `target` at `at`. Buffers copy without allocating a view for it, which
- * matters on the packet path.
- */
-export function copyBytes(source: Buffer, start: number, end: number, target: Uint8Array, at: number): void {
-  source.copy(target, at, start, end)
-}

@@ -9,7 +9,7 @@
 // five bytes before the payload (the frame's own header) to the payload's end.
 
 import type { BufferPool } from './buffer-pool.ts'
-import { byteAt, copyBytes, readU32 } from './bytes.ts'
+import { byteAt, readU32 } from './bytes.ts'
 import { HEADER_BYTES } from './limits.ts'
 
 /** What to do with a frame, decided from its header. */
@@ -46,28 +46,12 @@ export class FrameReader {
   feed(chunk: Buffer, start: number, end: number): number {
     let at = start
     while (at < end && !this.#refused) {
-      if (this.#skipBytes > 0) {
-        const skipped = Math.min(this.#skipBytes, end - at)
-        this.#skipBytes -= skipped
-        at += skipped
-      } else if (this.#carry !== undefined) {
-        const next = this.#completeCarry(chunk, at, end)
-        if (next < 0) return ~next
-        at = next
-      } else {
-        if (end - at < HEADER_BYTES) return this.#keep(chunk, at, end, HEADER_BYTES)
-        const type = byteAt(chunk, at)
-        const payloadBytes = readU32(chunk, at + 1)
-        if (!this.#admit(type, payloadBytes)) {
-          if (this.#refused) return at
-          at += HEADER_BYTES
-          continue
-        }
-        const frameEnd = at + HEADER_BYTES + payloadBytes
-        if (frameEnd > end) return this.#keep(chunk, at, end, HEADER_BYTES + payloadBytes)
-        if (!this.#sink.onFrame(type, chunk, at + HEADER_BYTES, frameEnd)) return frameEnd
-        at = frameEnd
-      }
+      let next: number
+      if (this.#skipBytes > 0) next = this.#skip(at, end)
+      else if (this.#carry !== undefined) next = this.#completeCarry(chunk, at, end)
+      else next = this.#readWhole(chunk, at, end)
+      if (next < 0) return ~next
+      at = next
     }
     return at
   }
@@ -84,6 +68,23 @@ export class FrameReader {
     this.#carry = undefined
   }
 
+  #skip(at: number, end: number): number {
+    const skipped = Math.min(this.#skipBytes, end - at)
+    this.#skipBytes -= skipped
+    return at + skipped
+  }
+
+  /** Reads a frame where it lies; returns where reading goes on, or ~position to stop there. */
+  #readWhole(chunk: Buffer, at: number, end: number): number {
+    if (end - at < HEADER_BYTES) return this.#keep(chunk, at, end, HEADER_BYTES)
+    const type = byteAt(chunk, at)
+    const payloadBytes = readU32(chunk, at + 1)
+    if (!this.#admit(type, payloadBytes)) return this.#refused ? ~at : at + HEADER_BYTES
+    const frameEnd = at + HEADER_BYTES + payloadBytes
+    if (frameEnd > end) return this.#keep(chunk, at, end, HEADER_BYTES + payloadBytes)
+    return this.#sink.onFrame(type, chunk, at + HEADER_BYTES, frameEnd) ? frameEnd : ~frameEnd
+  }
+
   /** True: the frame is taken. False: skipped from here on, or refused for good (or closed by the sink). */
   #admit(type: number, payloadBytes: number): boolean {
     const verdict = this.#sink.onHeader(type, payloadBytes)
@@ -95,7 +96,7 @@ export class FrameReader {
 
   #keep(chunk: Buffer, at: number, end: number, frameBytes: number): number {
     this.#carry = this.#pool.rent(end - at)
-    copyBytes(chunk, at, end, this.#carry, 0)
+    chunk.copy(this.#carry, 0, at, end)
     this.#carryBytes = end - at
     this.#frameBytes = frameBytes
     return end
@@ -131,11 +132,11 @@ export class FrameReader {
     let carry = this.#carry as Buffer
     if (this.#carryBytes + added > carry.length) {
       const larger = this.#pool.rent(this.#carryBytes + added)
-      copyBytes(carry, 0, this.#carryBytes, larger, 0)
+      carry.copy(larger, 0, 0, this.#carryBytes)
       this.#pool.giveBack(carry)
       this.#carry = carry = larger
     }
-    copyBytes(chunk, at, at + added, carry, this.#carryBytes)
+    chunk.copy(carry, this.#carryBytes, at, at + added)
     this.#carryBytes += added
     return at + added
   }

@@ -7,7 +7,6 @@
 // Contract: exactly one thread writes and exactly one reads. Both indices only grow (modulo 2^32).
 
 import type { FrameReader } from '#protocol/frame-reader.ts'
-import { copyBytes } from '#protocol/bytes.ts'
 
 const READ_AT = 0
 const WRITE_AT = 16
@@ -41,8 +40,8 @@ export class CrossingWriter {
   put(source: Buffer, start: number, end: number): void {
     const at = (this.#written >>> 0) % CAPACITY_BYTES
     const first = Math.min(end - start, CAPACITY_BYTES - at)
-    copyBytes(source, start, start + first, this.#bytes, at)
-    if (start + first < end) copyBytes(source, start + first, end, this.#bytes, 0)
+    source.copy(this.#bytes, at, start, start + first)
+    if (start + first < end) source.copy(this.#bytes, 0, start + first, end)
     this.#written = (this.#written + end - start) | 0
   }
 

@@ -146,7 +146,7 @@ export class Directory {
 
   /** A thread ended: all that was only there is gone. */
   forgetThread(thread: number): void {
-    for (const peer of [...this.#table]) this.goneElsewhere(thread, peer.key)
+    for (const peer of Array.from(this.#table)) this.goneElsewhere(thread, peer.key)
   }
 
   /** The known peer of `key`, or one listed anew. */

@@ -8,7 +8,7 @@
 // Contract: frames pushed are complete (header and payload), so that the front one tells its own length.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
-import { copyBytes, readU32 } from '#protocol/bytes.ts'
+import { readU32 } from '#protocol/bytes.ts'
 import { HEADER_BYTES } from '#protocol/limits.ts'
 
 /** Chunks of a busy lane grow to this: four TLS records, and few enough chunks for any queue. */
@@ -52,7 +52,7 @@ export class Lane {
     if (chunk === undefined || chunk.end + frameBytes > chunk.buffer.length) {
       chunk = this.#append(frameBytes, nowMs)
     }
-    copyBytes(source, start, end, chunk.buffer, chunk.end)
+    source.copy(chunk.buffer, chunk.end, start, end)
     chunk.end += frameBytes
     chunk.frameCount++
     this.bytes += frameBytes

@@ -185,7 +185,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Ends this thread's sessions of `key`. */
   closePeer(key: Uint8Array): void {
     const peer = this.#directory.find(key, 0)
-    for (const session of [...(peer?.sessions ?? [])]) session.end(EndReason.closedBySibling)
+    for (const session of peer?.sessions.slice() ?? []) session.end(EndReason.closedBySibling)
   }
 
   #makeSessionParts(): SessionParts {

@@ -136,7 +136,7 @@ export class BackDoor {
       return
     }
     this.#parts.counters.add(Counter.webSocketsAccepted, 1)
-    attached.link = new WebSocketLink(socket as uWS.WebSocket<unknown>, attached.front)
+    attached.link = new WebSocketLink(socket, attached.front)
     // The order is the protocol's: ServerKey leaves before anything is read.
     attached.link.attach(this.#parts.accept(attached.link, { wantsAnswer: false, idealNode: '' }))
   }

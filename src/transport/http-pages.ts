@@ -2,7 +2,7 @@
 // bootstrap DNS, the front page; and those of the plain port. Sizes, headers and status are what derper
 // answers, since clients were written against it. Cheap on purpose: some of these are timed.
 
-import * as uWS from 'uWebSockets.js'
+import type * as uWS from 'uWebSockets.js'
 
 const BROWSER_HEADERS = [
   ['Strict-Transport-Security', 'max-age=63072000; includeSubDomains'],

@@ -3,7 +3,6 @@ import { expect, it } from 'vitest'
 import {
   bytesEqual,
   concatBytes,
-  copyBytes,
   fromHex,
   isZero,
   readU16,
@@ -85,10 +84,4 @@ it('puts parts together into an array of its own', () => {
   const whole = concatBytes(part, new Uint8Array(0), Uint8Array.of(3))
   part[0] = 9
   expect([...whole]).toEqual([1, 2, 3])
-})
-
-it('copies a range and nothing beside it', () => {
-  const target = new Uint8Array(6)
-  copyBytes(Buffer.from([1, 2, 3, 4]), 1, 3, target, 2)
-  expect([...target]).toEqual([0, 0, 2, 3, 0, 0])
 })

@@ -60,16 +60,20 @@ export class CrossingReader {
     this.#bytes = Buffer.from(memory, INDEX_BYTES)
   }
 
-  /** Feeds all that is there to `frames`, and makes its room free again. */
+  /**
+   * Feeds all that is there at the call to `frames`, and makes its room free again. What is written meanwhile is
+   * left for the next call, so that a busy writer can't keep the reader from its other work.
+   */
   drain(frames: FrameReader): void {
-    for (;;) {
-      const read = Atomics.load(this.#indices, READ_AT)
-      const waiting = (Atomics.load(this.#indices, WRITE_AT) - read) >>> 0
-      if (waiting === 0) return
+    let read = Atomics.load(this.#indices, READ_AT)
+    let waiting = (Atomics.load(this.#indices, WRITE_AT) - read) >>> 0
+    while (waiting > 0) {
       const at = (read >>> 0) % CAPACITY_BYTES
-      const end = Math.min(at + waiting, CAPACITY_BYTES)
-      frames.feed(this.#bytes, at, end)
-      Atomics.store(this.#indices, READ_AT, (read + end - at) | 0)
+      const bytes = Math.min(waiting, CAPACITY_BYTES - at)
+      frames.feed(this.#bytes, at, at + bytes)
+      waiting -= bytes
+      read = (read + bytes) | 0
+      Atomics.store(this.#indices, READ_AT, read)
     }
   }
 }

@@ -1,0 +1,76 @@
+import { expect, it } from 'vitest'
+import { Counter, Counters, HISTOGRAM_BOUNDS, type PlainCounter } from '#relay/counters.ts'
+import { DROP_REASON_LABELS, DropReason, PACKET_KIND_LABELS, PacketKind } from '#relay/drop-reason.ts'
+import { END_REASONS } from '#relay/end-reason.ts'
+
+const names = Object.keys(Counter) as PlainCounter[]
+
+/** Gives every place of the counters a value of its own. */
+function fillAll(counters: Counters): void {
+  names.forEach((name, i) => counters.add(Counter[name], 1_000 + i))
+  for (const reason of Object.values(DropReason)) {
+    for (const kind of Object.values(PacketKind))
+      counters.countDrop(reason, kind, 100 * reason + 10 * kind + 7)
+  }
+  END_REASONS.forEach((reason, i) => {
+    for (let n = 0; n <= i; n++) counters.countEnd(reason)
+  })
+}
+
+it('no two counters share a place', () => {
+  const counters = new Counters()
+  fillAll(counters)
+  names.forEach((name, i) => expect(counters.get(name)).toBe(1_000 + i))
+  for (const reason of Object.values(DropReason)) {
+    for (const kind of Object.values(PacketKind)) {
+      expect(counters.droppedPackets(reason, kind)).toBe(1)
+      expect(counters.droppedBytes(reason, kind)).toBe(100 * reason + 10 * kind + 7)
+    }
+  }
+  END_REASONS.forEach((reason, i) => expect(counters.ended(reason)).toBe(i + 1))
+  for (const name of ['queueDelay', 'login', 'admission'] as const) {
+    expect(new Set(counters.histogram(name).counts)).toEqual(new Set([0]))
+  }
+})
+
+it('a value on a bound belongs to its bucket, one beyond all bounds to the last', () => {
+  for (const name of ['queueDelay', 'login', 'admission'] as const) {
+    const counters = new Counters()
+    const bounds = HISTOGRAM_BOUNDS[name]
+    for (const bound of bounds) counters.observe(name, bound)
+    counters.observe(name, 1_000)
+    const { counts, sum } = counters.histogram(name)
+    expect(counts).toEqual(Array.from({ length: bounds.length + 1 }, () => 1))
+    expect(sum).toBeCloseTo(
+      bounds.reduce((total, bound) => total + bound, 1_000),
+      6,
+    )
+  }
+})
+
+it('whoever holds the memory sees the numbers', () => {
+  const memory = Counters.memory()
+  new Counters(memory).add(Counter.loginsTotal, 3)
+  expect(new Counters(memory).get('loginsTotal')).toBe(3)
+})
+
+it('several threads are summed into one, anew each time', () => {
+  const threads = [new Counters(), new Counters(), new Counters()]
+  for (const thread of threads) fillAll(thread)
+  const sum = new Counters().sumOf(threads).sumOf(threads)
+  names.forEach((name, i) => expect(sum.get(name)).toBe(3 * (1_000 + i)))
+  expect(sum.droppedPackets(DropReason.queueAge, PacketKind.disco)).toBe(3)
+  END_REASONS.forEach((reason, i) => expect(sum.ended(reason)).toBe(3 * (i + 1)))
+})
+
+it('every drop reason and kind has a label of its own', () => {
+  expect(DROP_REASON_LABELS.length).toBe(Object.keys(DropReason).length)
+  expect(new Set(DROP_REASON_LABELS).size).toBe(DROP_REASON_LABELS.length)
+  expect(DROP_REASON_LABELS.slice(0, 4)).toEqual([
+    'unknown_dest',
+    'unknown_dest_on_fwd',
+    'gone_disconnected',
+    'queue_head',
+  ])
+  expect(PACKET_KIND_LABELS[PacketKind.disco]).toBe('disco')
+})

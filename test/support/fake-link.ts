@@ -1,0 +1,144 @@
+// A link without a socket: what the relay writes waits until the test lets the system take it, what the remote sends
+// arrives when the test says so. Keeps the relay to the Link's contract: one burst at a time, bytes unchanged until
+// they are taken, nothing written after the end; and lends its own chunks as badly as the contract allows.
+
+import { EndReason } from '#relay/end-reason.ts'
+import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
+
+/** A write: the relay's own bytes, and how they looked when they were given. */
+interface Written {
+  readonly lent: Uint8Array
+  readonly given: Buffer
+}
+
+export interface LinkEnds {
+  /** The remote receives these bytes. */
+  readonly received: (bytes: Buffer) => void
+  /** The link has something to do: call `work` soon. */
+  readonly stirred: (link: FakeLink) => void
+}
+
+/** All links' chunks lie in this one buffer, as in a transport that shares its read buffer. */
+const sharedChunk = Buffer.alloc(80_000)
+
+export class FakeLink implements Link {
+  readonly remote: RemoteAddress
+  readonly isWebSocket: boolean
+  /** Pauses are ignored, as by a system that has read ahead. */
+  hasReadAhead = false
+  isPaused = false
+  /** How the relay ended the link; undefined while it has not. */
+  ending: 'close' | 'destroy' | undefined = undefined
+  /** The remote sees that the connection has ended. */
+  isClosed = false
+  /** Bursts that were taken whole. */
+  burstCount = 0
+  readonly #ends: LinkEnds
+  #listener: LinkListener | undefined = undefined
+  #isStalled = false
+  #burst: Written[] = []
+  #isBurstWhole = false
+  #inbox: Buffer[] = []
+
+  constructor(remote: RemoteAddress, isWebSocket: boolean, ends: LinkEnds) {
+    this.remote = remote
+    this.isWebSocket = isWebSocket
+    this.#ends = ends
+  }
+
+  attach(listener: LinkListener): void {
+    this.#listener = listener
+  }
+
+  /** A stalled link takes nothing more. */
+  get isStalled(): boolean {
+    return this.#isStalled
+  }
+
+  set isStalled(isStalled: boolean) {
+    this.#isStalled = isStalled
+    this.#ends.stirred(this)
+  }
+
+  // ── the relay's side ──
+
+  write(bytes: Uint8Array, isLast: boolean): void {
+    if (this.ending !== undefined || this.isClosed) throw new Error('written to after its end')
+    if (this.#isBurstWhole) throw new Error('written to while a burst is in flight')
+    if (bytes.length === 0) throw new Error('written nothing')
+    this.#burst.push({ lent: bytes, given: Buffer.from(bytes) })
+    this.#isBurstWhole = isLast
+    this.#ends.stirred(this)
+  }
+
+  pause(): void {
+    this.isPaused = true
+  }
+
+  resume(): void {
+    this.isPaused = false
+    this.#ends.stirred(this)
+  }
+
+  close(): void {
+    this.ending ??= 'close'
+    this.#ends.stirred(this)
+  }
+
+  destroy(): void {
+    this.ending = 'destroy'
+    this.#ends.stirred(this)
+  }
+
+  // ── the remote's side ──
+
+  /** The remote sends bytes; they arrive at once unless the relay has paused the link. */
+  send(bytes: Uint8Array): void {
+    if (this.ending !== undefined || this.isClosed) return
+    if (this.#inbox.length > 0 || (this.isPaused && !this.hasReadAhead)) this.#inbox.push(Buffer.from(bytes))
+    else this.#deliver(bytes)
+  }
+
+  /** The remote ends the connection, or its host does. */
+  hangUp(reason: EndReason = EndReason.remoteClosed): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.#listener?.closed(reason)
+  }
+
+  // ── the system ──
+
+  /** Does what a system would have done by now. */
+  work(): void {
+    if (this.isClosed) return
+    if (this.ending !== 'destroy' && !this.#isStalled) this.#takeBurst()
+    if (this.ending === 'destroy' || (this.ending === 'close' && !this.#isStalled)) this.hangUp()
+    while (!this.isPaused && this.ending === undefined && this.#inbox.length > 0) {
+      this.#deliver(this.#inbox.shift() ?? new Uint8Array(0))
+    }
+  }
+
+  #takeBurst(): void {
+    if (this.#burst.length === 0) return
+    if (!this.#isBurstWhole) throw new Error('a burst has no end')
+    const burst = this.#burst
+    this.#burst = []
+    this.#isBurstWhole = false
+    this.burstCount++
+    for (const { lent, given } of burst) {
+      if (!given.equals(lent)) throw new Error('bytes were changed before they were taken')
+      this.#ends.received(given)
+    }
+    if (this.ending === undefined) this.#listener?.written()
+  }
+
+  #deliver(bytes: Uint8Array): void {
+    // Off a round address, between other bytes, and overwritten as soon as the call returns.
+    const start = 1 + (bytes.length % 7)
+    const end = start + bytes.length
+    const chunk = end < sharedChunk.length ? sharedChunk : Buffer.alloc(end + 1)
+    chunk.set(bytes, start)
+    this.#listener?.receive(chunk, start, end)
+    chunk.fill(0xee, 0, end + 1)
+  }
+}

@@ -1,0 +1,200 @@
+// A relay without sockets: one or several relay threads inside this one, joined by real crossings, under a clock that
+// the test moves. Everything is synchronous: `settle` does what the transport and the system would do until nothing
+// is left to do. Threads hear each other only when their bells have rung, as real ones do.
+
+import { ipToBytes } from '#protocol/ip-address.ts'
+import { Counters, type PlainCounter } from '#relay/counters.ts'
+import { Bell, crossingMemory } from '#relay/crossing.ts'
+import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
+import type { ThreadMemory } from '#relay/neighbours.ts'
+import type { Admission, SessionEnd } from '#relay/ports.ts'
+import { Relay } from '#relay/relay.ts'
+import type { SessionLimits } from '#relay/session.ts'
+import { sha256 } from '../vectors/hex.ts'
+import * as keys from '../vectors/keys.ts'
+import { type Actor, server } from './actor.ts'
+import { FakeClock } from './fake-clock.ts'
+import { FakeLink } from './fake-link.ts'
+import { MemoryClient } from './memory-client.ts'
+
+/** What an operator gets who sets nothing. */
+export const defaultLimits: SessionLimits = {
+  outboxBytesMax: 524_288,
+  outboxPacketsMax: Infinity,
+  writeTimeoutMs: 2_000,
+  rate: undefined,
+}
+
+export const admitAll: Admission = { check: (_request, decide) => decide(true) }
+
+export interface TestRelayOptions {
+  readonly threads?: number
+  readonly limits?: Partial<SessionLimits>
+  /** The relay has no mesh key. */
+  readonly isWithoutMesh?: boolean
+  readonly disallowedAppNames?: readonly string[]
+  readonly admission?: Admission
+}
+
+export interface ConnectOptions {
+  readonly thread?: number
+  readonly ip?: string
+  readonly port?: number
+  readonly idealNode?: string
+  readonly wantsAnswer?: boolean
+  readonly isWebSocket?: boolean
+}
+
+interface Thread {
+  readonly relay: Relay
+  readonly counters: Counters
+  isFlushAsked: boolean
+  /** Rings that were heard. */
+  rungCount: number
+}
+
+/** The transport calls `sweep` so often. */
+const SWEEP_EVERY_MS = 125
+
+export class TestRelay {
+  readonly clock = new FakeClock()
+  readonly threads: readonly Thread[]
+  /** What the observer heard. */
+  readonly ends: SessionEnd[] = []
+  readonly #stirred = new Set<FakeLink>()
+  #clientCount = 0
+  #randomCount = 0
+
+  constructor(options: TestRelayOptions = {}) {
+    const memories = threadMemories(options.threads ?? 1)
+    this.threads = memories.map((memory) => this.#startThread(memory, options))
+  }
+
+  /** A connection that has got past HTTP; ServerKey is on its way. */
+  connect(actor: Actor, options: ConnectOptions = {}): MemoryClient {
+    const port = options.port ?? 40_000 + this.#clientCount++
+    const remote = { ip: ipToBytes(options.ip ?? '192.0.2.1'), port }
+    const wantsAnswer = options.wantsAnswer ?? false
+    const link: FakeLink = new FakeLink(remote, options.isWebSocket ?? false, {
+      received: (bytes) => client.receive(bytes),
+      stirred: (stirred) => this.#stirred.add(stirred),
+    })
+    const client = new MemoryClient(actor, link, { wantsAnswer, settle: () => this.settle() })
+    const arrival = { link, wantsAnswer, idealNode: options.idealNode ?? '' }
+    link.attach(this.thread(options.thread ?? 0).relay.accept(arrival))
+    return client
+  }
+
+  /** A client that has logged in and whose greeting is read. */
+  join(actor: Actor, options: ConnectOptions = {}): MemoryClient {
+    const client = this.connect(actor, options).logIn()
+    client.take()
+    return client
+  }
+
+  /** A sibling that has logged in with the mesh key, its greeting read; not watching yet. */
+  joinSibling(actor: Actor, options: ConnectOptions = {}): MemoryClient {
+    const client = this.connect(actor, options).logIn({ meshKey: keys.meshKey })
+    client.take()
+    return client
+  }
+
+  thread(index: number): Thread {
+    const thread = this.threads[index]
+    if (thread === undefined) throw new Error(`there is no thread ${index}`)
+    return thread
+  }
+
+  /** Lets threads flush and hear and links take and bring bytes until all is at rest. */
+  settle(): void {
+    for (let isBusy = true; isBusy;) {
+      isBusy = false
+      for (const thread of this.threads) isBusy = this.#turn(thread) || isBusy
+      if (this.#stirred.size === 0) continue
+      isBusy = true
+      const links = [...this.#stirred]
+      this.#stirred.clear()
+      for (const link of links) link.work()
+    }
+  }
+
+  /** Lets time pass, with the sweeps that fall into it, and everything come to rest after each. */
+  pass(ms: number): void {
+    this.settle()
+    for (let left = ms; left > 0; left -= SWEEP_EVERY_MS) {
+      this.clock.advance(Math.min(left, SWEEP_EVERY_MS))
+      for (const { relay } of this.threads) relay.sweep()
+      this.settle()
+    }
+  }
+
+  /** A counter, summed over the threads. */
+  count(name: PlainCounter): number {
+    return this.threads.reduce((sum, { counters }) => sum + counters.get(name), 0)
+  }
+
+  /** Dropped packets by reason and kind, those that are not zero. */
+  get drops(): Record<string, number> {
+    const drops: Record<string, number> = {}
+    for (const reason of Object.values(DropReason)) {
+      for (const [label, kind] of Object.entries(PacketKind)) {
+        const dropped = this.threads.reduce((sum, one) => sum + one.counters.droppedPackets(reason, kind), 0)
+        if (dropped > 0) drops[`${DROP_REASON_LABELS[reason]} ${label}`] = dropped
+      }
+    }
+    return drops
+  }
+
+  /** Why the last session ended. */
+  get lastEnd(): string | undefined {
+    return this.ends.at(-1)?.reason
+  }
+
+  #turn(thread: Thread): boolean {
+    let isBusy = false
+    if (thread.isFlushAsked) {
+      thread.isFlushAsked = false
+      thread.relay.flush()
+      isBusy = true
+    }
+    const rungCount = thread.relay.neighbours.bell.count()
+    if (rungCount !== thread.rungCount) {
+      thread.rungCount = rungCount
+      thread.relay.hear()
+      isBusy = true
+    }
+    return isBusy
+  }
+
+  #startThread(memory: ThreadMemory | undefined, options: TestRelayOptions): Thread {
+    const counters = new Counters()
+    const relay = new Relay({
+      nodeKey: { privateKey: server.privateKey, publicKey: server.key },
+      meshKey: options.isWithoutMesh === true ? undefined : keys.meshKey,
+      disallowedAppNames: options.disallowedAppNames ?? [],
+      limits: { ...defaultLimits, ...options.limits },
+      counters,
+      admission: options.admission ?? admitAll,
+      observer: { sessionEnded: (end) => this.ends.push(end) },
+      now: this.clock.now,
+      random: (bytes) => sha256(`random ${this.#randomCount++}`).subarray(0, bytes),
+      later: this.clock.later,
+      flushLater: () => {
+        thread.isFlushAsked = true
+      },
+      threads: memory,
+    })
+    const thread: Thread = { relay, counters, isFlushAsked: false, rungCount: 0 }
+    return thread
+  }
+}
+
+/** What each of `count` threads is given to reach the others; nothing where there is only one. */
+export function threadMemories(count: number): (ThreadMemory | undefined)[] {
+  if (count === 1) return [undefined]
+  const all = Array.from({ length: count }, (_, index) => index)
+  const claims = new SharedArrayBuffer(4)
+  const bells = all.map(() => Bell.memory())
+  const crossings = all.map((from) => all.map((to) => (from === to ? undefined : crossingMemory())))
+  return all.map((index) => ({ index, claims, bells, crossings }))
+}

@@ -1,7 +1,8 @@
 // Where the foreign programs are that the integration tests and the benchmarks run against: the real Tailscale
 // client, the real derper, Headscale, a browser. The project ships none of them; each is built once per machine
 // into a cache outside the repository, one build at a time across all processes, and is either there whole or
-// not there at all. Run as a program, this file makes them all: node test/support/foreign.ts all
+// not there at all. Tests only look: making them takes minutes and is asked for by name (npm run foreign, or
+// node test/support/foreign.ts all).
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { access, constants, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
@@ -23,13 +24,16 @@ export type Foreigners<Name extends ForeignName> =
 /** Prefix of the folders in which builds are under way. */
 const unfinished = '.building-'
 
-/**
- * Finds a foreign program, building or installing it when it is not there. That takes minutes, once: call it
- * outside of a test's time.
- */
+/** Finds a foreign program where it was made or installed before. */
 export async function foreign(name: ForeignName): Promise<Foreign> {
   const path = await lookUp(name)
-  if (path !== undefined) return { path }
+  return path === undefined ? { missing: 'it is not on this machine; `npm run foreign` makes it' } : { path }
+}
+
+/** Finds a foreign program, building or installing it when it is not there. That takes minutes, once. */
+async function foreignMade(name: ForeignName): Promise<Foreign> {
+  const found = await foreign(name)
+  if ('path' in found) return found
   try {
     return { path: await withLock(async () => (await lookUp(name)) ?? make(name)) }
   } catch (error) {
@@ -138,7 +142,7 @@ async function report(names: readonly ForeignName[]): Promise<void> {
   for (const name of names) {
     const started = performance.now()
     const wasThere = (await lookUp(name)) !== undefined
-    const found = await foreign(name)
+    const found = await foreignMade(name)
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     const line =
       'missing' in found

@@ -5,7 +5,7 @@
 import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
 import { didYouMean, nearestWord } from './nearest.ts'
-import { flagNames, isInFile, type Option, type OptionTable } from './option.ts'
+import { envName, flagNames, isInFile, type Option, type OptionTable } from './option.ts'
 import type { Problem } from './problem.ts'
 import type { RawValue, RawValues } from './raw-value.ts'
 
@@ -18,9 +18,7 @@ export interface FileValues {
 export function fileSchema(table: OptionTable): z.ZodType<Record<string, unknown>> {
   const shape: Record<string, z.ZodType> = {}
   for (const [word, option] of Object.entries(table)) {
-    if (isInFile(option) && word !== 'config') {
-      shape[word] = option.kind.shape.optional().describe(option.about)
-    }
+    if (isInFile(option)) shape[word] = option.kind.shape.optional().describe(option.about)
   }
   return z.strictObject(shape)
 }
@@ -43,16 +41,16 @@ export function readConfigFile(table: OptionTable, path: string, fileText: strin
   }
   const lineOf = keyLines(document, lines)
   const where = (word: string): string => `${path}:${lineOf.get(word) ?? 1}: ${word}`
-  const result = fileSchema(table).safeParse(content)
-  if (!result.success) {
-    const problems = result.error.issues.flatMap((issue) => shapeProblems(table, issue, { content, where }))
-    return { values: new Map(), problems }
-  }
+  const issues = fileSchema(table).safeParse(content).error?.issues ?? []
+  const problems = issues.flatMap((issue) => shapeProblems(table, issue, { content, where }))
+  // The keys without fault count, so that they are not missed elsewhere.
+  const faulty = new Set(problems.map((problem) => problem.where))
   const values = new Map<string, RawValue>()
-  for (const [word, value] of Object.entries(result.data)) {
-    values.set(word, { text: textOf(value), source: 'file', where: where(word) })
+  for (const [word, value] of Object.entries(content as object)) {
+    const raw = { text: textOf(value), source: 'file', where: where(word) } as const
+    if (!faulty.has(raw.where)) values.set(word, raw)
   }
-  return { values, problems: [] }
+  return { values, problems }
 }
 
 function syntaxProblem(
@@ -95,12 +93,13 @@ function shapeProblems(table: OptionTable, issue: z.core.$ZodIssue, context: Fil
 
 /** The key that was meant: derper's flag for an option, one that may not stand in a file, or the nearest word. */
 function keyHint(table: OptionTable, key: string): string {
-  const known = Object.entries(table).filter(([word, option]) => isInFile(option) && word !== 'config')
+  const known = Object.entries(table).filter(([, option]) => isInFile(option))
   const byFlag = known.find(([word, option]) => flagNames(word, option).includes(key))
   if (byFlag !== undefined) return didYouMean(byFlag[0])
   const option: Option | undefined = table[key]
-  if (option?.only === 'env') return '; secrets come from the environment or files of their own'
-  if (option !== undefined) return '; it is a flag only'
+  if (option?.only === 'env') return `; it is read from ${envName(key)} only`
+  if (option?.only === 'flag') return '; it is a flag only'
+  if (option !== undefined) return '; it is a flag or an environment variable'
   return didYouMean(
     nearestWord(
       key,

@@ -3,7 +3,7 @@
 // stops reading at it and would ignore every flag behind (`-stun false -verify-clients`).
 
 import { didYouMean, nearestWord } from './nearest.ts'
-import { flagNames, type Option, type OptionTable } from './option.ts'
+import { envName, flagNames, type Option, type OptionTable } from './option.ts'
 import type { Problem } from './problem.ts'
 import type { RawValue, RawValues } from './raw-value.ts'
 
@@ -26,7 +26,7 @@ export function readFlags(table: OptionTable, args: readonly string[]): Flags {
     }
     const [word, option] = words.get(flag) ?? []
     if (word === undefined || option === undefined) {
-      problems.push(unknown(flag, words))
+      problems.push(unknown(flag, table, words))
       // What may be its value would be one more complaint about nothing.
       if (inline === undefined && isValue(args[at + 1])) at++
       continue
@@ -54,10 +54,15 @@ function isValue(arg: string | undefined): boolean {
   return arg !== undefined && !arg.startsWith('-')
 }
 
-function unknown(flag: string, words: ReadonlyMap<string, unknown>): Problem {
+function unknown(flag: string, table: OptionTable, words: ReadonlyMap<string, unknown>): Problem {
+  const where = `-${flag}`
+  // A secret on a command line is readable by every user of the machine.
+  if (table[flag]?.only === 'env') {
+    return { where, found: `unknown flag; it is read from ${envName(flag)} only`, expected: '' }
+  }
   const nearest = nearestWord(flag, words.keys())
   const hint = didYouMean(nearest === undefined ? undefined : `-${nearest}`)
-  return { where: `-${flag}`, found: `unknown flag${hint}`, expected: '' }
+  return { where, found: `unknown flag${hint}`, expected: '' }
 }
 
 function leftOver(arg: string, before: string | undefined): Problem {

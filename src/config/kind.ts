@@ -120,9 +120,9 @@ export function choice<const T extends string>(...words: readonly T[]): Kind<T> 
     expected: words.length === 1 ? `${words[0]}` : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
     parse: (given) => words.find((word) => word === given),
     // 1.3 is a number to YAML.
-    shape: words.every((word) => Number.isFinite(Number(word)))
-      ? z.union([z.number(), z.string()])
-      : z.string(),
+    shape: words.some((word) => Number.isNaN(Number(word)))
+      ? z.enum(words)
+      : z.literal([...words, ...words.map(Number)]),
   }
 }
 

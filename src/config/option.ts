@@ -15,8 +15,8 @@ export interface Option {
   readonly fallbackNote?: string
   /** What it is for, with the reason for its default; ends without a full stop. */
   readonly about: string
-  /** The only place it may come from: commands' switches are flags, bare secrets are environment variables. */
-  readonly only?: 'flag' | 'env'
+  /** Where it may come from, when not from everywhere: commands' switches are flags, bare secrets variables. */
+  readonly only?: 'flag' | 'env' | 'flag and env'
   /** It is derper's, is understood, and has no effect here. */
   readonly unsupported?: Unsupported
 }

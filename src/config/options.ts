@@ -201,7 +201,11 @@ const LIMITS = {
 } as const satisfies OptionTable
 
 const SERVICE = {
-  config: { kind: text(FILE), about: 'A YAML file with these options; none is read unless named' },
+  config: {
+    kind: text(FILE),
+    only: 'flag and env',
+    about: 'A YAML file with these options; none is read unless named',
+  },
   threads: {
     kind: integer(1, THREADS_MAX),
     fallbackNote: 'the cores this process may use: affinity and cgroup quota count',

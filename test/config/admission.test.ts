@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest'
+import { Operator } from './operator.ts'
+
+const PUBLIC = ['-a', '0.0.0.0:3340']
+const URL_FLAG = ['-verify-client-url', 'https://headscale.example/verify']
+
+test('a public relay says who may use it, or does not start', () => {
+  using operator = new Operator()
+  const problems = operator.problems(['-c', operator.keyPath, ...PUBLIC])
+  expect(problems).toEqual([
+    '-a: 0.0.0.0:3340 is not loopback, and nothing says who may use this relay; ' +
+      "expected -verify-client-url URL (Headscale's is https://HEADSCALE/verify), " +
+      "or -verify-clients (whom this host's tailscaled knows), or -open-relay (anybody)",
+  ])
+  expect(operator.problems(['-c', operator.keyPath], { DERP_ADDR: ':3340' })).toEqual([
+    expect.stringMatching(/^DERP_ADDR: \[::\]:3340 is not loopback/),
+  ])
+  expect(operator.problems(['-dev'])).toEqual([expect.stringMatching(/^-dev: \[::\]:3340 is not loopback/)])
+})
+
+test.each([
+  ['open to all', ['-open-relay'], { isOpen: true, verifyUrl: undefined, tailscaledSocket: undefined }],
+  ['checked by URL', URL_FLAG, { isOpen: false, verifyUrl: URL_FLAG[1], tailscaledSocket: undefined }],
+  ['checked by tailscaled', ['-verify-clients', '-socket', '/s'], { isOpen: false, tailscaledSocket: '/s' }],
+  [
+    'checked by both',
+    [...URL_FLAG, '-verify-clients', '-socket', '/s'],
+    { verifyUrl: URL_FLAG[1], tailscaledSocket: '/s' },
+  ],
+  ['without relaying', ['-derp=false'], { isOpen: true }],
+])('a public relay may be %s', (_name, args, expected) => {
+  using operator = new Operator()
+  expect(operator.settings(['-c', operator.keyPath, ...PUBLIC, ...args]).admission).toMatchObject(expected)
+})
+
+test('a relay on loopback is open without being told', () => {
+  using operator = new Operator()
+  const { admission } = operator.settings(['-c', operator.keyPath, '-a', '[::1]:3340'])
+  expect(admission).toMatchObject({ isOpen: true, verifyUrl: undefined, tailscaledSocket: undefined })
+})
+
+test('fails closed unless told otherwise', () => {
+  using operator = new Operator()
+  const failOpen = (...args: string[]): boolean =>
+    operator.settings(['-c', operator.keyPath, ...PUBLIC, ...args]).admission.verifyUrlFailOpen
+  expect(failOpen(...URL_FLAG)).toBe(false)
+  expect(failOpen(...URL_FLAG, '-verify-client-url-fail-open')).toBe(true)
+  expect(failOpen('-open-relay', '-verify-client-url-fail-open')).toBe(false)
+})
+
+test("uses the host's tailscaled, and warns while it is not there", () => {
+  using operator = new Operator()
+  const args = ['-c', operator.keyPath, ...PUBLIC, '-verify-clients']
+  const before = operator.settings(args)
+  expect(before.admission.tailscaledSocket).toBe(operator.host.tailscaledSocket)
+  expect(before.warnings).toEqual([
+    `${operator.host.tailscaledSocket}: tailscaled is not there yet; until it is, no client is admitted`,
+  ])
+  operator.folder.write('tailscaled.sock', '')
+  expect(operator.settings(args).warnings).toEqual([])
+})
+
+test('refuses an open relay with a check', () => {
+  using operator = new Operator()
+  expect(operator.problems(['-c', operator.keyPath, ...PUBLIC, '-open-relay', ...URL_FLAG])).toEqual([
+    '-open-relay: contradicts -verify-client-url; expected either an open relay or a check of its clients',
+  ])
+})

@@ -1,0 +1,81 @@
+import { X509Certificate } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { certificatePin } from '#protocol/self-signed.ts'
+import { checkCertificate, isNearlyExpired, selfSignedPin } from '#config/certificate-check.ts'
+import { runOk } from '../support/process.ts'
+import { issueCertificate, makeAuthority } from '../support/certificate.ts'
+import { readFileSync } from 'node:fs'
+import { DAY_MS, goodPair, keyPem, makePair, newKey } from './certificates.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
+
+const NOW_MS = Date.UTC(2026, 5, 15, 12, 30)
+
+function faultsOf(pem: { certificate: string; key: string }, hostname = 'derp.example.com'): string[] {
+  const { faults } = checkCertificate(pem, hostname, NOW_MS)
+  return faults.map(({ file, found, expected }) => `${file} ${found}; expected ${expected}`)
+}
+
+const good = makePair(['derp.example.com', '192.0.2.7', '*.lab.example'], NOW_MS - DAY_MS, NOW_MS + DAY_MS)
+
+test.each(['derp.example.com', '192.0.2.7', 'fra.lab.example', 'DERP.example.com'])(
+  'has nothing against %s',
+  (name) => {
+    expect(faultsOf(good, name)).toEqual([])
+  },
+)
+
+test.each(['example.com', 'a.derp.example.com', '192.0.2.8', 'lab.example'])(
+  'finds that it is not for %s',
+  (name) => {
+    expect(faultsOf(good, name)).toEqual([
+      'certificate is made out to DNS:derp.example.com, IP Address:192.0.2.7, DNS:*.lab.example; ' +
+        `expected one for ${name}, the -hostname`,
+    ])
+  },
+)
+
+test('names the dates of one that is not valid now', () => {
+  const old = makePair(['derp.example.com'], NOW_MS - 2 * DAY_MS, NOW_MS - DAY_MS)
+  const early = makePair(['derp.example.com'], NOW_MS + DAY_MS, NOW_MS + 2 * DAY_MS)
+  expect(faultsOf(old)).toEqual([
+    'certificate expired on 2026-06-14 12:30 UTC; expected one that is valid now, 2026-06-15 12:30 UTC',
+  ])
+  expect(faultsOf(early)).toEqual([
+    'certificate is not valid before 2026-06-16 12:30 UTC; expected one that is valid now, 2026-06-15 12:30 UTC',
+  ])
+})
+
+test('tells all faults at once', () => {
+  const old = makePair(['other.example'], NOW_MS - 2 * DAY_MS, NOW_MS - DAY_MS)
+  const { faults } = checkCertificate({ ...old, key: keyPem(newKey()) }, 'derp.example.com', NOW_MS)
+  expect(faults.map(({ kind }) => kind)).toEqual(['mismatch', 'expired', 'other name'])
+})
+
+test('tells an unreadable file from an encrypted key', async () => {
+  using folder = new TemporaryFolder()
+  const key = folder.write('plain.key', good.key)
+  const encrypted = await runOk('openssl', ['pkcs8', '-topk8', '-in', key, '-passout', 'pass:x'])
+  expect(faultsOf({ certificate: 'x', key: 'y' }).map((text) => text.split(';')[0])).toEqual([
+    'certificate holds no certificate that can be read',
+    'key holds no private key that can be read',
+  ])
+  expect(faultsOf({ ...good, key: encrypted })).toEqual([
+    'key is encrypted; expected PEM without a passphrase (-----BEGIN PRIVATE KEY-----)',
+  ])
+})
+
+test('pins what signed itself, and not what an authority signed', async () => {
+  using folder = new TemporaryFolder()
+  const authority = await makeAuthority(folder.path, 'ca')
+  const issued = await issueCertificate(folder.path, 'derp.example.com', authority)
+  const own = new X509Certificate(goodPair('localhost').certificate)
+  expect(selfSignedPin(own)).toBe(certificatePin(own.raw))
+  expect(selfSignedPin(new X509Certificate(readFileSync(issued.certPath)))).toBeUndefined()
+})
+
+test('finds the last tenth of a life', () => {
+  const { certificate } = makePair(['a'], NOW_MS, NOW_MS + 10 * DAY_MS)
+  const read = new X509Certificate(certificate)
+  expect(isNearlyExpired(read, NOW_MS + 8.9 * DAY_MS)).toBe(false)
+  expect(isNearlyExpired(read, NOW_MS + 9.1 * DAY_MS)).toBe(true)
+})

@@ -1,0 +1,78 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { readFlags } from '#config/flags.ts'
+import { flagNames } from '#config/option.ts'
+import { OPTIONS } from '#config/options.ts'
+import { problemText } from '#config/problem.ts'
+
+function textsOf(args: readonly string[]): Record<string, string> {
+  const { values, problems } = readFlags(OPTIONS, args)
+  expect(problems).toEqual([])
+  return Object.fromEntries([...values].map(([word, { text }]) => [word, text]))
+}
+
+function problemsOf(args: readonly string[]): string[] {
+  return readFlags(OPTIONS, args).problems.map(problemText)
+}
+
+test.each([
+  ['one dash and a value', ['-hostname', 'a.example'], { hostname: 'a.example' }],
+  ['two dashes and a value', ['--hostname', 'a.example'], { hostname: 'a.example' }],
+  [
+    'an equals sign',
+    ['-hostname=a.example', '--home=http://x/?a=b'],
+    { hostname: 'a.example', home: 'http://x/?a=b' },
+  ],
+  ['a value that looks like a flag', ['-http-port', '-1'], { 'http-port': '-1' }],
+  [
+    'a boolean alone, before a flag',
+    ['-verify-clients', '-a', ':443'],
+    { 'verify-clients': 'true', listen: ':443' },
+  ],
+  ['a boolean with its value', ['-stun=false', '--derp=F'], { stun: 'false', derp: 'F' }],
+  ['the last of several', ['-a', ':1', '-a', ':2'], { listen: ':2' }],
+  ['an empty value', ['-mesh-psk-file='], { 'mesh-psk-file': '' }],
+  ['the option by its word', ['-listen', ':1', '-key-file', 'k'], { listen: ':1', 'key-file': 'k' }],
+])('reads %s', (_name, args, expected) => {
+  expect(textsOf(args)).toEqual(expected)
+})
+
+test.each([
+  [['-hostnam', 'x'], ['-hostnam: unknown flag; did you mean -hostname?']],
+  [['--verify-client', '-stun'], ['-verify-client: unknown flag; did you mean -verify-clients?']],
+  [['-zzz=1'], ['-zzz: unknown flag']],
+  [['-a'], ['-a: has no value; expected HOST:PORT or :PORT, an IPv6 address in brackets ([::1]:443)']],
+  // Go stops at "false" and would run STUN, without -verify-clients.
+  [
+    ['-stun', 'false', '-verify-clients'],
+    ['"false": belongs to no flag; a boolean takes its value behind "=": -stun=false'],
+  ],
+  [['serve'], ['"serve": belongs to no flag']],
+  [
+    ['--', '-'],
+    ['"--": belongs to no flag', '"-": belongs to no flag'],
+  ],
+  [['-mesh-psk', 'secret'], ['-mesh-psk: unknown flag; it is read from DERPFLEET_MESH_PSK only']],
+])('complains of %j', (args, expected) => {
+  expect(problemsOf(args)).toEqual(expected)
+})
+
+test('reads back whatever is written by the rules of Go, in any form and order', () => {
+  const flags = Object.entries(OPTIONS).flatMap(([word, option]) =>
+    flagNames(word, option).map((flag) => ({ word, flag, isBoolean: option.kind.isBoolean === true })),
+  )
+  const given = fc.record({
+    flag: fc.constantFrom(...flags),
+    value: fc.string(),
+    dashes: fc.constantFrom('-', '--'),
+    isInline: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(fc.array(given), (all) => {
+      const args = all.flatMap(({ flag, value, dashes, isInline }) =>
+        isInline || flag.isBoolean ? [`${dashes}${flag.flag}=${value}`] : [`${dashes}${flag.flag}`, value],
+      )
+      expect(textsOf(args)).toEqual(Object.fromEntries(all.map(({ flag, value }) => [flag.word, value])))
+    }),
+  )
+})

@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest'
+import { Operator } from './operator.ts'
+
+function args(operator: Operator, ...more: string[]): string[] {
+  return ['-c', operator.keyPath, '-a', '127.0.0.1:3340', ...more]
+}
+
+test.each([
+  [
+    'both',
+    '{"PerClientRateLimitBytesPerSec": 100000, "PerClientRateBurstBytes": 200000}',
+    [100_000, 200_000],
+  ],
+  ['a burst below one packet', '{"PerClientRateLimitBytesPerSec": 100000}', [100_000, 65_568]],
+  ['keys in another case', '{"perclientratelimitbytespersec": 5}', [5, 65_568]],
+])("reads derper's rate file with %s", (_name, text, [bytesPerSecond, burstBytes]) => {
+  using operator = new Operator()
+  const path = operator.folder.write('rate.json', text)
+  expect(operator.settings(args(operator, '-rate-config', path)).limits.rate).toEqual({
+    bytesPerSecond,
+    burstBytes,
+  })
+})
+
+test.each(['{}', '{"PerClientRateLimitBytesPerSec": 0, "PerClientRateBurstBytes": 9}'])(
+  '%s limits nothing',
+  (text) => {
+    using operator = new Operator()
+    const path = operator.folder.write('rate.json', text)
+    expect(operator.settings(args(operator, '-rate-config', path)).limits.rate).toBeUndefined()
+  },
+)
+
+test.each([
+  ['is missing', undefined, 'does not exist'],
+  ['is no JSON', '{', 'is not JSON'],
+  ['is a list', '[]', 'is not a JSON object'],
+  [
+    'has a misspelt key',
+    '{"PerClientRateLimitBytesPerSecs": 1}',
+    'has the unknown key "PerClientRateLimitBytesPerSecs"; did you mean PerClientRateLimitBytesPerSec?',
+  ],
+  ['has text', '{"PerClientRateBurstBytes": "1"}', 'has "1" as PerClientRateBurstBytes'],
+  ['is negative', '{"PerClientRateLimitBytesPerSec": -1}', 'has -1 as PerClientRateLimitBytesPerSec'],
+])('refuses a rate file that %s', (_name, text, found) => {
+  using operator = new Operator()
+  const path = text === undefined ? operator.folder.at('rate.json') : operator.folder.write('rate.json', text)
+  expect(operator.problems(args(operator, '-rate-config', path))).toEqual([
+    `-rate-config: ${path} ${found}; expected {"PerClientRateLimitBytesPerSec": N, "PerClientRateBurstBytes": M}, both whole numbers of bytes`,
+  ])
+})
+
+test("takes derper's queue depth; zero leaves it to the bytes", () => {
+  using operator = new Operator()
+  const packets = (depth: string): number =>
+    operator.settings(args(operator), { TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH: depth }).limits
+      .outboxPacketsMax
+  expect([packets('64'), packets('0'), packets('')]).toEqual([64, Infinity, Infinity])
+})
+
+test('says that an accept limit needs a burst', () => {
+  using operator = new Operator()
+  expect(operator.settings(args(operator, '-accept-connection-limit', '10')).warnings).toEqual([
+    '-accept-connection-limit 10: limits nothing without -accept-connection-burst',
+  ])
+})
+
+test('zero switches timeouts off', () => {
+  using operator = new Operator()
+  const { limits } = operator.settings(args(operator, '-tcp-write-timeout', '0', '-tcp-user-timeout', '0s'))
+  expect([limits.writeTimeoutMs, limits.tcpUserTimeoutMs]).toEqual([0, 0])
+})

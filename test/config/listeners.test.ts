@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest'
+import { Findings } from '#config/findings.ts'
+import { endpointText, isLoopback, resolveListeners, type Listeners } from '#config/listeners.ts'
+import { problemText } from '#config/problem.ts'
+import { readSettings } from '#config/read.ts'
+
+function listen(...args: string[]): Listeners & { problems: string[]; warnings: readonly string[] } {
+  const findings = new Findings()
+  const listeners = resolveListeners(readSettings(args, {}).values, findings)
+  return { ...listeners, problems: findings.problems.map(problemText), warnings: findings.warnings }
+}
+
+const PORT_80 = { host: '::', port: 80 }
+
+test.each([
+  ['443 speaks TLS', [], true, PORT_80],
+  ['https speaks TLS', ['-a', ':https'], true, PORT_80],
+  ['another port is plain', ['-a', ':3340'], false, undefined],
+  ['another port with certificate files speaks TLS', ['-a', ':3340', '-certmode', 'manual'], true, PORT_80],
+  ['-dev is plain', ['-dev'], false, undefined],
+  ['the HTTP port can be off', ['-http-port', '-1'], true, undefined],
+])("by derper's rule: %s", (_name, args, isTls, http) => {
+  expect(listen(...args)).toMatchObject({ isTls, http, problems: [], warnings: [] })
+})
+
+test('binds HTTP and STUN on the address of the DERP port', () => {
+  expect(listen('-a', '[::1]:443', '-http-port', '8080', '-stun-port', '3479')).toMatchObject({
+    http: { host: '::1', port: 8080 },
+    stun: { host: '::1', port: 3479 },
+  })
+})
+
+test('switches STUN and the admin pages off', () => {
+  expect(listen('-stun=false', '-admin', 'off')).toMatchObject({ stun: undefined, admin: undefined })
+})
+
+test('-dev listens on 3340 whatever -a says', () => {
+  expect(listen('-dev', '-a', '127.0.0.1:1').derp).toEqual({ host: '::', port: 3340 })
+})
+
+test('names what two listeners of its own would share', () => {
+  expect(listen('-a', ':443', '-http-port', '443', '-admin', '127.0.0.1:443').problems).toEqual([
+    '-http-port: port 443 is taken by -a; expected a port of its own',
+    '-admin: port 443 is taken by -a; expected a port of its own',
+  ])
+  expect(listen('-a', '127.0.0.2:9090').problems).toEqual([])
+  expect(listen('-a', '127.0.0.1:0', '-admin', '127.0.0.1:0').problems).toEqual([])
+})
+
+test('warns of what has no effect or should not be public', () => {
+  expect(listen('-a', ':3340', '-http-port', '80', '-admin', '0.0.0.0:9090').warnings).toEqual([
+    '-http-port 80: not used, because the DERP port speaks plain HTTP itself',
+    '-admin 0.0.0.0:9090: the admin pages ask for no password; keep this address from the internet',
+  ])
+})
+
+test.each([
+  ['127.0.0.1', true],
+  ['127.1.2.3', true],
+  ['::1', true],
+  ['::ffff:127.0.0.1', true],
+  ['localhost', true],
+  ['::', false],
+  ['0.0.0.0', false],
+  ['10.0.0.1', false],
+  ['127.example.com', false],
+])('%s is loopback: %s', (host, expected) => {
+  expect(isLoopback(host)).toBe(expected)
+})
+
+test('writes addresses as Go does', () => {
+  expect([endpointText({ host: '::1', port: 1 }), endpointText({ host: 'a', port: 2 })]).toEqual([
+    '[::1]:1',
+    'a:2',
+  ])
+})

@@ -1,0 +1,48 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { createFiles, type NewFile } from '#config/new-file.ts'
+import { problemText } from '#config/problem.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
+
+function newFile(path: string, rest: Partial<NewFile> = {}): NewFile {
+  return { path, text: 'secret', mode: 0o600, folder: 'must exist', existing: 'is kept', ...rest }
+}
+
+function modeOf(path: string): string {
+  return (statSync(path).mode & 0o777).toString(8)
+}
+
+test('makes secrets that their owner alone can read, and folders where that was planned', () => {
+  using folder = new TemporaryFolder()
+  const path = folder.at('state/deep/derper.key')
+  expect(createFiles([newFile(path, { folder: 'is made' })])).toBeUndefined()
+  expect([readFileSync(path, 'utf8'), modeOf(path), modeOf(folder.at('state'))]).toEqual([
+    'secret',
+    '600',
+    '700',
+  ])
+})
+
+test('never writes over a file', () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('derper.key', 'old')
+  const problem = createFiles([newFile(path)])
+  expect(problem && problemText(problem)).toBe(`${path}: could not be written: it exists already`)
+  expect(readFileSync(path, 'utf8')).toBe('old')
+})
+
+test('replaces a file whole, and leaves nothing beside it', () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('localhost.crt', 'old')
+  expect(createFiles([newFile(path, { existing: 'is replaced' })])).toBeUndefined()
+  expect(readFileSync(path, 'utf8')).toBe('secret')
+  expect(readdirSync(folder.path)).toEqual(['localhost.crt'])
+})
+
+test('stops at the first file that cannot be made', () => {
+  using folder = new TemporaryFolder()
+  const missing = folder.at('none/derper.key')
+  const problem = createFiles([newFile(missing), newFile(folder.at('after'))])
+  expect(problem && problemText(problem)).toBe(`${missing}: could not be written: it does not exist`)
+  expect(readdirSync(folder.path)).toEqual([])
+})

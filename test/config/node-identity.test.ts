@@ -1,0 +1,132 @@
+import { chmodSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { createFiles } from '#config/new-file.ts'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { KEY_PAIR, Operator } from './operator.ts'
+
+const LOOPBACK = ['-a', '127.0.0.1:3340']
+const PSK = 'ab'.repeat(32)
+
+test("reads derper's key file, and the plain one of Headscale", () => {
+  using operator = new Operator()
+  const plain = operator.folder.write('plain.key', `privkey:${'07'.repeat(32)}\n`)
+  expect(operator.settings([...LOOPBACK, '-c', operator.keyPath]).nodeKey).toEqual(KEY_PAIR)
+  expect(operator.settings([...LOOPBACK, '-c', plain]).nodeKey).toEqual(KEY_PAIR)
+})
+
+test('makes a missing key file once, and keeps the key', () => {
+  using operator = new Operator()
+  const args = [...LOOPBACK, '-c', operator.folder.at('new.key')]
+  const { settings, newFiles } = operator.plan(args)
+  expect(newFiles).toEqual([
+    expect.objectContaining({ text: formatKeyFile(settings.nodeKey), mode: 0o600, folder: 'must exist' }),
+  ])
+  expect(createFiles(newFiles)).toBeUndefined()
+  const again = operator.plan(args)
+  expect([again.settings.nodeKey, again.newFiles]).toEqual([settings.nodeKey, []])
+})
+
+test("needs -c, except as root, who has derper's place", () => {
+  using operator = new Operator()
+  expect(operator.problems(LOOPBACK)).toEqual([
+    "-c: is not set; expected a derper.key file; one is made where it doesn't exist",
+  ])
+  const { newFiles } = operator.plan(LOOPBACK, { host: { isRoot: true } })
+  expect(newFiles).toEqual([expect.objectContaining({ path: operator.host.rootKeyPath, folder: 'is made' })])
+})
+
+test.each([
+  ['no folder', 'none/derper.key', undefined, /^-c: there is no folder .*\/none to make .* in; expected/],
+  ['a folder', '.', undefined, /^-c: .* is a folder; expected a derper\.key file/],
+  ['no JSON', 'k', '{"PrivateKey"', /^-c: \S+\/k is not JSON; expected {"PrivateKey": "privkey:<64 hex>"}$/],
+  ['no key', 'k', '{"PublicKey": "x"}', /^-c: \S+\/k has no string "PrivateKey"; expected/],
+  ['half a key', 'k', 'privkey:00', /^-c: \S+\/k does not hold a private key; expected privkey:<64 hex>$/],
+  [
+    'a zero key',
+    'k',
+    `privkey:${'00'.repeat(32)}`,
+    /^-c: \S+\/k holds the all-zero private key; expected a generated one$/,
+  ],
+])('refuses a key file with %s', (_name, file, content, expected) => {
+  using operator = new Operator()
+  if (content !== undefined) operator.folder.write(file, content)
+  expect(operator.problems([...LOOPBACK, '-c', operator.folder.at(file)])).toEqual([
+    expect.stringMatching(expected),
+  ])
+})
+
+test('takes the key from the environment, but from one place only, and never repeats it', () => {
+  using operator = new Operator()
+  const env = { DERPFLEET_KEY: `privkey:${'07'.repeat(32)}` }
+  expect(operator.settings(LOOPBACK, env).nodeKey).toEqual(KEY_PAIR)
+  expect(operator.problems([...LOOPBACK, '-c', operator.keyPath], env)).toEqual([
+    'DERPFLEET_KEY: is set beside -c; expected one of the two',
+  ])
+  expect(operator.problems(LOOPBACK, { DERPFLEET_KEY: 'privkey:secret' })).toEqual([
+    'DERPFLEET_KEY: its value does not hold a private key; expected privkey:<64 hex>',
+  ])
+})
+
+test('warns of a secret that everyone may read', () => {
+  using operator = new Operator()
+  chmodSync(operator.keyPath, 0o644)
+  expect(operator.settings([...LOOPBACK, '-c', operator.keyPath]).warnings).toEqual([
+    `${operator.keyPath}: every user of this machine may read this secret (mode 0644); expected 0600`,
+  ])
+})
+
+test('-dev makes a key for the run, and reads the mesh key by its name for derper', () => {
+  using operator = new Operator()
+  const args = ['-dev', '-open-relay']
+  const env = { TAILSCALE_DERPER_MESH_KEY: PSK }
+  const [first, second] = [operator.plan(args, { env }), operator.plan(args, { env })]
+  expect(first.newFiles).toEqual([])
+  expect(first.settings.nodeKey).not.toEqual(second.settings.nodeKey)
+  expect(first.settings.meshKey).toEqual(new Uint8Array(32).fill(0xab))
+  const outside = operator.settings([...LOOPBACK, '-c', operator.keyPath], env)
+  expect([outside.meshKey, outside.warnings]).toEqual([
+    undefined,
+    ['TAILSCALE_DERPER_MESH_KEY: read in -dev mode only'],
+  ])
+})
+
+test('finds the mesh key where derper looks, unless an option says otherwise', () => {
+  using operator = new Operator()
+  operator.folder.write('home/keys/derp-mesh.key', PSK)
+  const args = [...LOOPBACK, '-c', operator.keyPath]
+  expect(operator.settings(args).meshKey).toEqual(new Uint8Array(32).fill(0xab))
+  operator.folder.write('derp-mesh.key', 'cd'.repeat(32))
+  expect(operator.settings(args).meshKey).toEqual(new Uint8Array(32).fill(0xcd))
+  expect(operator.settings([...args, '-mesh-psk-file=']).meshKey).toBeUndefined()
+  const named = operator.folder.write('other', 'ef'.repeat(32))
+  expect(operator.settings([...args, '-mesh-psk-file', named]).meshKey).toEqual(new Uint8Array(32).fill(0xef))
+  expect(operator.settings(args, { DERPFLEET_MESH_PSK: PSK }).meshKey).toEqual(new Uint8Array(32).fill(0xab))
+})
+
+test.each([
+  ['is missing', undefined, /^-mesh-psk-file: \S+ does not exist; expected a file of 64 hex digits$/],
+  [
+    'is too short',
+    'abcd',
+    /^-mesh-psk-file: \S+ holds 4 characters that are not a mesh key; expected 64 hex digits$/,
+  ],
+  [
+    'is all zero',
+    '00'.repeat(32),
+    /^-mesh-psk-file: \S+ holds the all-zero mesh key; expected 64 random hex digits$/,
+  ],
+])('refuses a mesh key that %s', (_name, content, expected) => {
+  using operator = new Operator()
+  const path = content === undefined ? operator.folder.at('psk') : operator.folder.write('psk', content)
+  expect(operator.problems([...LOOPBACK, '-c', operator.keyPath, '-mesh-psk-file', path])).toEqual([
+    expect.stringMatching(expected),
+  ])
+})
+
+test('takes one mesh key, not two', () => {
+  using operator = new Operator()
+  const args = [...LOOPBACK, '-c', operator.keyPath, '-mesh-psk-file', operator.folder.write('psk', PSK)]
+  expect(operator.problems(args, { DERPFLEET_MESH_PSK: PSK })).toEqual([
+    'DERPFLEET_MESH_PSK: is set beside -mesh-psk-file; expected one of the two',
+  ])
+})

@@ -1,0 +1,57 @@
+// An operator with a folder of files: what they say becomes settings or complaints, on a host whose places are in
+// that folder.
+
+import type { Environment } from '#config/environment.ts'
+import type { Host } from '#config/host.ts'
+import type { NewFile } from '#config/new-file.ts'
+import { problemText } from '#config/problem.ts'
+import { readSettings, type Presets } from '#config/read.ts'
+import { resolveSettings } from '#config/resolve.ts'
+import type { Settings } from '#config/settings.ts'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { keyPairFrom } from '#protocol/node-key.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
+
+export const KEY_PAIR = keyPairFrom(new Uint8Array(32).fill(7))
+
+export class Operator implements Disposable {
+  readonly folder = new TemporaryFolder()
+  /** A good key file. */
+  readonly keyPath = this.folder.write('derper.key', formatKeyFile(KEY_PAIR))
+  readonly host: Host = {
+    nowMs: Date.now(),
+    isRoot: false,
+    homeFolder: this.folder.at('home'),
+    cacheFolder: this.folder.at('cache'),
+    tailscaledSocket: this.folder.at('tailscaled.sock'),
+    coreCount: 2,
+    meshKeyPaths: [this.folder.at('derp-mesh.key'), this.folder.at('home/keys/derp-mesh.key')],
+    rootKeyPath: this.folder.at('var/lib/derper/derper.key'),
+  }
+
+  /** Settings, for words that have to be good. */
+  settings(args: readonly string[], env: Environment = {}, host: Partial<Host> = {}): Settings {
+    return this.plan(args, { env, host }).settings
+  }
+
+  /** The same with the files that a first start would make. */
+  plan(
+    args: readonly string[],
+    more: { env?: Environment; host?: Partial<Host>; presets?: Presets } = {},
+  ): { settings: Settings; newFiles: readonly NewFile[] } {
+    const raw = readSettings(args, more.env ?? {}, more.presets)
+    const resolution = resolveSettings(raw, { ...this.host, ...more.host })
+    if ('settings' in resolution) return resolution
+    throw new Error(`complaints: ${resolution.problems.map(problemText).join('\n')}`)
+  }
+
+  /** Complaints; none for words that are good. */
+  problems(args: readonly string[], env: Environment = {}, host: Partial<Host> = {}): string[] {
+    const resolution = resolveSettings(readSettings(args, env), { ...this.host, ...host })
+    return 'problems' in resolution ? resolution.problems.map(problemText) : []
+  }
+
+  [Symbol.dispose](): void {
+    this.folder[Symbol.dispose]()
+  }
+}

@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest'
+import { problemText } from '#config/problem.ts'
+import { readSettings } from '#config/read.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
+
+test('flag wins over environment, environment over file, file over preset, preset over default', () => {
+  using folder = new TemporaryFolder()
+  const keys = ['listen', 'hostname', 'certdir', 'home', 'log-level'] as const
+  const config = folder.write('relay.yaml', 'listen: ":1"\nhostname: file\ncertdir: file\n')
+  const { values, problems } = readSettings(
+    ['-config', config, '-a', ':3'],
+    { DERP_ADDR: ':2', DERP_DOMAIN: 'env' },
+    { listen: ':0', hostname: 'preset', certdir: 'preset', home: 'blank' },
+  )
+  expect(problems).toEqual([])
+  expect(keys.map((key) => [values.get(key), values.source(key)])).toEqual([
+    [{ host: '::', port: 3 }, 'flag'],
+    ['env', 'env'],
+    ['file', 'file'],
+    ['blank', 'preset'],
+    ['info', undefined],
+  ])
+})
+
+test('finds the file by its environment variable too', () => {
+  using folder = new TemporaryFolder()
+  const config = folder.write('relay.yaml', 'threads: 3\n')
+  expect(readSettings([], { DERPFLEET_CONFIG: config }).values.get('threads')).toBe(3)
+})
+
+test('an empty flag takes back what a lower source says', () => {
+  const raw = readSettings(['-verify-client-url='], { DERP_VERIFY_CLIENT_URL: 'http://127.0.0.1/verify' })
+  expect([raw.values.get('verify-client-url'), raw.values.source('verify-client-url')]).toEqual([
+    undefined,
+    'flag',
+  ])
+  expect(raw.problems).toEqual([])
+})
+
+test('collects the problems of all sources, and goes on with defaults', () => {
+  using folder = new TemporaryFolder()
+  const config = folder.write('relay.yaml', 'log-level: loud\n\noutbox-bytes: 1\n')
+  const raw = readSettings(['-config', config, '-threads', '0', '-nope'], {
+    DERP_STUN_PORT: 'x',
+    DERPFLEET_TCP_USER_TIMEOUT: '15',
+  })
+  expect(raw.problems.map(problemText).toSorted()).toEqual(
+    [
+      '-nope: unknown flag',
+      '-threads: "0" does not fit; expected a whole number from 1 to 256',
+      `${config}:1: log-level: "loud" does not fit; expected debug, info, warn or error`,
+      `${config}:3: outbox-bytes: 1 does not fit; expected a number of bytes of 131072 or more, such as 262144, 512KiB or 1MiB`,
+      'DERPFLEET_TCP_USER_TIMEOUT: "15" does not fit; expected a duration such as 10m, 15s or 500ms, or 0 for none',
+      'DERP_STUN_PORT: "x" does not fit; expected a whole number from 0 to 65535',
+    ].toSorted(),
+  )
+  expect(raw.values.get('stun-port')).toBe(3478)
+})
+
+test('says which option named a file that cannot be read', () => {
+  using folder = new TemporaryFolder()
+  expect(problemOf(folder.at('none.yaml'))).toEqual([
+    `-config: ${folder.at('none.yaml')} does not exist; expected a YAML file`,
+  ])
+  expect(problemOf(folder.path)).toEqual([`-config: ${folder.path} is a folder; expected a YAML file`])
+})
+
+function problemOf(path: string): string[] {
+  return readSettings(['-config', path], {}).problems.map(problemText)
+}

@@ -1,0 +1,166 @@
+import { expect, test } from 'vitest'
+import { goodPair, writePair } from './certificates.ts'
+import { KEY_PAIR, Operator } from './operator.ts'
+
+/** A plain relay on loopback: the least that starts. */
+function plain(operator: Operator): string[] {
+  return ['-c', operator.keyPath, '-a', '127.0.0.1:3340']
+}
+
+test("takes derper's own command line", () => {
+  using operator = new Operator()
+  writePair(operator.folder, 'localhost', goodPair('localhost'))
+  const psk = operator.folder.write('mesh.key', `${'AB'.repeat(32)}\n`)
+  const line =
+    `-c ${operator.keyPath} -a 127.0.0.1:3443 --hostname localhost -certmode=manual -certdir ${operator.folder.path} ` +
+    `-http-port -1 -stun-port 3478 -mesh-psk-file ${psk} --verify-client-url=http://127.0.0.1:8090/verify ` +
+    '-accept-connection-limit 100 -accept-connection-burst 20 -tcp-write-timeout 3s -home blank ' +
+    '-bootstrap-dns-names a.example,b.example -disallow-app-names bad'
+  const settings = operator.settings(line.split(' '))
+  expect(settings).toEqual({
+    nodeKey: KEY_PAIR,
+    meshKey: new Uint8Array(32).fill(0xab),
+    derp: { host: '127.0.0.1', port: 3443 },
+    http: undefined,
+    stun: { host: '127.0.0.1', port: 3478 },
+    admin: { host: '127.0.0.1', port: 9090 },
+    hostname: 'localhost',
+    certificate: {
+      certificatePath: operator.folder.at('localhost.crt'),
+      keyPath: operator.folder.at('localhost.key'),
+    },
+    tlsMaxVersion: 'TLSv1.3',
+    isDerpEnabled: true,
+    threadCount: 2,
+    admission: {
+      isOpen: false,
+      verifyUrl: 'http://127.0.0.1:8090/verify',
+      verifyUrlFailOpen: false,
+      tailscaledSocket: undefined,
+    },
+    disallowedAppNames: ['bad'],
+    limits: {
+      outboxBytesMax: 524_288,
+      outboxPacketsMax: Infinity,
+      writeTimeoutMs: 3_000,
+      rate: undefined,
+      acceptsPerSecond: 100,
+      acceptBurst: 20,
+      tcpKeepaliveMs: 600_000,
+      tcpUserTimeoutMs: 15_000,
+    },
+    home: { kind: 'blank' },
+    bootstrapDnsNames: ['a.example', 'b.example'],
+    logLevel: 'info',
+    warnings: [expect.stringContaining('localhost is self-signed')],
+  })
+  expect(Object.isFrozen(settings) && Object.isFrozen(settings.limits)).toBe(true)
+})
+
+test('writes nothing while it resolves', () => {
+  using operator = new Operator()
+  const path = operator.folder.at('new.key')
+  const { newFiles } = operator.plan(['-c', path, '-a', '127.0.0.1:3340'])
+  expect(newFiles.map((file) => file.path)).toEqual([path])
+  expect(operator.problems(['-c', path, '-a', '127.0.0.1:3340'])).toEqual([])
+})
+
+test('tells everything that is wrong at once', () => {
+  using operator = new Operator()
+  const config = operator.folder.write('relay.yaml', 'threads: 0\nhome: nowhere\n')
+  const args = [
+    '-config',
+    config,
+    '-c',
+    operator.folder.at('none/derper.key'),
+    '-stun=maybe',
+    '-ace',
+    '-mesh-with',
+    'b',
+  ]
+  expect(
+    operator.problems(args, { DERP_VERIFY_CLIENT_URL: 'headscale' }).map((text) => text.split('; ')[0]),
+  ).toEqual([
+    `${config}:1: threads: 0 does not fit`,
+    '-stun: "maybe" does not fit',
+    'DERP_VERIFY_CLIENT_URL: "headscale" does not fit',
+    '-mesh-with: is not supported',
+    '-hostname: is not set',
+    `-c: there is no folder ${operator.folder.at('none')} to make ${operator.folder.at('none/derper.key')} in`,
+    '-certmode: "letsencrypt" is not supported: no certificates are fetched',
+    '-a: [::]:443 is not loopback, and nothing says who may use this relay',
+    `${config}:2: home: "nowhere" does not fit`,
+  ])
+})
+
+test.each([
+  ['-mesh-with', 'derp2.lab'],
+  ['-secrets-url', 'https://setec.lab'],
+])('does not start with %s', (flag, value) => {
+  using operator = new Operator()
+  expect(operator.problems([...plain(operator), flag, value])).toEqual([
+    expect.stringMatching(new RegExp(`^${flag}: is not supported; \\w`)),
+  ])
+})
+
+test.each([
+  ['-ace', []],
+  ['-secrets-path-prefix', ['p']],
+  ['-secrets-cache-dir', ['d']],
+  ['-acme-eab-kid', ['k']],
+  ['-acme-eab-key', ['k']],
+  ['-acme-email', ['a@b']],
+  ['-acme-ip-certs', []],
+  ['-unpublished-bootstrap-dns-names', ['a/b']],
+])('starts with %s, but says that it has no effect', (flag, value) => {
+  using operator = new Operator()
+  expect(operator.settings([...plain(operator), flag, ...value]).warnings).toEqual([
+    expect.stringMatching(new RegExp(`^${flag}: is not supported; \\w`)),
+  ])
+})
+
+test("does not name what only has derper's default", () => {
+  using operator = new Operator()
+  const args = [
+    '-ace=false',
+    '-mesh-with=',
+    '-acme-ip-certs=false',
+    '-acme-email',
+    '',
+    '-certmode',
+    'letsencrypt',
+  ]
+  expect(operator.settings([...plain(operator), ...args]).warnings).toEqual([])
+})
+
+test.each([
+  ['', { kind: 'page' }],
+  ['blank', { kind: 'blank' }],
+  ['https://example.com/', { kind: 'redirect', url: 'https://example.com/' }],
+])('the front page %j is %j', (text, home) => {
+  using operator = new Operator()
+  expect(operator.settings([...plain(operator), '-home', text]).home).toEqual(home)
+})
+
+test.each([
+  ['-home', 'nowhere', 'expected blank, or a URL that starts with http:// or https://'],
+  ['-hostname', 'http://derp.example', 'expected the name or IP address that clients reach this relay by'],
+  ['-hostname', '-certmode', 'expected the name or IP address that clients reach this relay by'],
+  ['-disallow-app-names', 'a,naïve', 'expected up to 32 printable ASCII characters'],
+  ['-disallow-app-names', 'x'.repeat(33), 'expected up to 32 printable ASCII characters'],
+])('refuses %s %s', (flag, value, expected) => {
+  using operator = new Operator()
+  expect(operator.problems([...plain(operator), flag, value])).toEqual([expect.stringContaining(expected)])
+})
+
+test('needs no hostname without TLS, and runs with the cores there are', () => {
+  using operator = new Operator()
+  const settings = operator.settings(plain(operator), {}, { coreCount: 5 })
+  expect([settings.hostname, settings.threadCount]).toEqual(['localhost', 5])
+  expect(operator.settings([...plain(operator), '-threads', '3']).threadCount).toBe(3)
+})
+
+test('takes TLS 1.2 at most when told so', () => {
+  using operator = new Operator()
+  expect(operator.settings([...plain(operator), '-tls-max-version', '1.2']).tlsMaxVersion).toBe('TLSv1.2')
+})

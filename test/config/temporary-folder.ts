@@ -1,0 +1,26 @@
+// A folder of real files for one test, gone when the test ends.
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+
+export class TemporaryFolder implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), 'derpfleet-'))
+
+  /** The path of a name in it; nothing is made. */
+  at(name: string): string {
+    return join(this.path, name)
+  }
+
+  /** Writes a file, and the folders it needs; answers its path. */
+  write(name: string, text: string, mode = 0o600): string {
+    const path = this.at(name)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, text, { mode })
+    return path
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true })
+  }
+}

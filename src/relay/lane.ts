@@ -15,6 +15,8 @@ import { HEADER_BYTES } from '#protocol/limits.ts'
 const CHUNK_BYTES_MAX = 131_072
 /** A first chunk of one full-size tunnel packet. */
 const CHUNK_BYTES_MIN = 2_048
+/** Frames of one chunk count as equally old. A tenth of the age at which packets are dropped is close enough. */
+const CHUNK_AGE_MAX_MS = 100
 
 export interface Chunk {
   buffer: Buffer
@@ -49,7 +51,7 @@ export class Lane {
   push(source: Buffer, start: number, end: number, nowMs: number): void {
     const frameBytes = end - start
     let chunk = this.#last
-    if (chunk === undefined || chunk.end + frameBytes > chunk.buffer.length) {
+    if (chunk === undefined || chunk.end + frameBytes > chunk.buffer.length || isOld(chunk, nowMs)) {
       chunk = this.#append(frameBytes, nowMs)
     }
     source.copy(chunk.buffer, chunk.end, start, end)
@@ -88,11 +90,14 @@ export class Lane {
   }
 
   #append(frameBytes: number, nowMs: number): Chunk {
-    const wanted = Math.min(CHUNK_BYTES_MAX, Math.max(this.#takenBytes, this.bytes * 2))
-    const buffer = this.#pool.rent(Math.max(frameBytes, wanted))
+    const last = this.#last
+    // After a chunk that did not fill in its time the next will hardly hold more than it did.
+    const isQuiet = last !== undefined && isOld(last, nowMs)
+    const wanted = isQuiet ? last.end : Math.max(this.#takenBytes, this.bytes * 2)
+    const buffer = this.#pool.rent(Math.max(frameBytes, Math.min(CHUNK_BYTES_MAX, wanted)))
     const chunk: Chunk = { buffer, start: 0, end: 0, frameCount: 0, bornMs: nowMs, next: undefined }
-    if (this.#last === undefined) this.#first = chunk
-    else this.#last.next = chunk
+    if (last === undefined) this.#first = chunk
+    else last.next = chunk
     this.#last = chunk
     return chunk
   }
@@ -102,4 +107,8 @@ export class Lane {
     if (this.#first === undefined) this.#last = undefined
     chunk.next = undefined
   }
+}
+
+function isOld(chunk: Chunk, nowMs: number): boolean {
+  return nowMs - chunk.bornMs > CHUNK_AGE_MAX_MS
 }

@@ -115,7 +115,7 @@ export class Outbox {
     for (const kind of [PacketKind.disco, PacketKind.data] as const) {
       const lane = this.#lanes[kind]
       const { bytes, frameCount, oldestMs } = lane
-      if (frameCount === 0) continue
+      if (frameCount === 0 || burst.bytes >= BURST_BYTES_MAX) continue
       this.#take(lane, burst)
       this.#countSent(kind, frameCount - lane.frameCount, bytes - lane.bytes)
       if (oldestMs !== undefined) this.#counters.observe('queueDelay', (nowMs - oldestMs) / 1_000)

@@ -206,8 +206,17 @@ export class WebSocketStream {
     this.#masks.copy(frame, maskAt, this.#maskAt, this.#maskAt + MASK_BYTES)
     this.#maskAt += MASK_BYTES
     const start = maskAt + MASK_BYTES
-    for (let i = 0; i < payload.length; i++) {
-      frame[start + i] = byteAt(payload, i) ^ byteAt(frame, maskAt + (i & 3))
+    frame.set(payload, start)
+    let at = start
+    if ((frame.byteOffset + maskAt) % MASK_BYTES === 0) {
+      // Word by word where words can be had, which takes half the time for a full-size packet.
+      const words = new Int32Array(frame.buffer, frame.byteOffset + maskAt, 1 + (payload.length >>> 2))
+      const mask = words[0] ?? 0
+      for (let i = 1; i < words.length; i++) words[i] = (words[i] ?? 0) ^ mask
+      at += payload.length & ~3
+    }
+    for (; at < frame.length; at++) {
+      frame[at] = byteAt(frame, at) ^ byteAt(frame, maskAt + ((at - start) & 3))
     }
   }
 }

@@ -2,10 +2,7 @@
 // in ways that no real one does often enough to wait for.
 
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import type { ClientEvents } from '#client/client-events.ts'
 import { ClientLogin } from '#client/client-login.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
@@ -27,18 +24,16 @@ import { keyPairFrom } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
 import { InTestServer, type InTestServerOptions, type InTestSession } from './in-test-server.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 
 const bob = newKeyPair().publicKey
 const packet = Buffer.from('hello, derp')
-let folder = ''
+const folder = temporaryFolder()
 let certificate: Certificate
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'derpfleet-'))
-  certificate = await makeCertificate(folder, 'localhost')
+  certificate = await makeCertificate(folder(), 'localhost')
 })
-
-afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** Alice's options for a server of this test, which is plain and so never asks for fast start. */
 function alice(server: InTestServer, options: Partial<ClientOptions> = {}): ClientOptions {

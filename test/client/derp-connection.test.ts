@@ -1,15 +1,8 @@
-// The raw connection: what is written in which order and in how many pieces, what is refused, and how every kind
-// of end is told.
+// The raw connection once it is open: what goes in and out, the limits, pausing, and how every kind of end is told.
 
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import * as uWS from 'uWebSockets.js'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { ConnectionEnd } from '#client/connect-error.ts'
-import { DerpConnection } from '#client/derp-connection.ts'
+import { beforeAll, expect, test } from 'vitest'
 import { SharedResources } from '#client/shared-resources.ts'
 import type { TargetOptions } from '#client/target.ts'
 import { FrameType } from '#protocol/frame-type.ts'
@@ -17,127 +10,15 @@ import { frame, serverKeyFrame } from '#protocol/handshake.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
 import { InTestServer, type InTestSession } from './in-test-server.ts'
+import { greeting, Recorder, text } from './recorder.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 
-let folder = ''
-let certificate: Certificate
 const host = '127.0.0.1'
-const greeting = Buffer.from('the first frames')
+const folder = temporaryFolder()
+let certificate: Certificate
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'derpfleet-'))
-  certificate = await makeCertificate(folder, 'localhost')
-})
-
-afterAll(() => rm(folder, { recursive: true, force: true }))
-
-/** A connection that records what comes. */
-class Recorder {
-  readonly frames: string[] = []
-  readonly connection: DerpConnection
-  readonly #ended = Promise.withResolvers<ConnectionEnd>()
-  readonly ended = this.#ended.promise
-  onFrame: () => unknown = () => undefined
-
-  constructor(options: TargetOptions) {
-    this.connection = new DerpConnection(options, {
-      onFrame: (type, buffer, start, end) => {
-        this.frames.push(`${type}:${buffer.toString('latin1', start, end)}`)
-        this.onFrame()
-      },
-      onClosed: (end) => this.#ended.resolve(end),
-      greet: () => greeting,
-    })
-  }
-
-  static async open(options: TargetOptions): Promise<Recorder> {
-    const recorder = new Recorder(options)
-    await recorder.connection.open()
-    return recorder
-  }
-
-  /** Resolves once this many frames have come. */
-  framesOf(count: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.onFrame = () => (this.frames.length >= count ? resolve() : undefined)
-      this.onFrame()
-    })
-  }
-}
-
-const text = (type: number, payload: string): Uint8Array => frame(type as FrameType, Buffer.from(payload))
-
-test('fast start writes the request and the greeting at once', async () => {
-  const requests: InTestSession[] = []
-  await using server = await InTestServer.start({
-    certificate,
-    onRequest: (session) => requests.push(session),
-  })
-  const { port } = server
-  const tls = { isInsecure: true }
-  const opened = await Recorder.open({ host: 'localhost', dialAddress: host, port, tls, idealNode: '900a' })
-  await using connection = opened.connection
-  const session = await server.nextSession()
-  const request = [
-    'GET /derp HTTP/1.1',
-    `Host: localhost:${port}`,
-    'User-Agent: Go-http-client/1.1',
-    'Connection: Upgrade',
-    'Derp-Fast-Start: 1',
-    'Ideal-Node: 900a',
-    'Upgrade: DERP',
-    '\r\n',
-  ].join('\r\n')
-  expect(session.firstChunk.toString('latin1')).toBe(`${request}${greeting.toString()}`)
-  expect(connection.way).toBe('fast-start')
-  expect(connection.serverKey).toEqual(server.key.publicKey)
-})
-
-test('a known key starts fast on plaintext too', async () => {
-  await using server = await InTestServer.start({ onRequest: () => undefined })
-  const opened = await Recorder.open({ host, port: server.port, tls: false, serverKey: server.key.publicKey })
-  await using _connection = opened.connection
-  const session = await server.nextSession()
-  expect(session.head).toContain('\r\nDerp-Fast-Start: 1\r\n')
-  expect(session.firstChunk.toString('latin1').endsWith(greeting.toString())).toBe(true)
-})
-
-test('fast start without a meta certificate fails, and nothing is sent', async () => {
-  const requests: InTestSession[] = []
-  await using server = await InTestServer.start({
-    certificate,
-    hasMetaCertificate: false,
-    onRequest: (session) => requests.push(session),
-  })
-  const target = { host, port: server.port, tls: { isInsecure: true }, way: 'fast-start' } as const
-  await expect(Recorder.open(target)).rejects.toMatchObject({
-    stage: 'upgrade',
-    message: expect.stringMatching(/no meta certificate/),
-  })
-  expect(requests).toEqual([])
-})
-
-test('an answer and frames cut after every byte', async () => {
-  await using server = await InTestServer.start({
-    onRequest: (session) => {
-      session.socket.setNoDelay(true)
-      const bytes = Buffer.concat([
-        switchingProtocols(server.key.publicKey),
-        text(0x14, 'one'),
-        text(0x77, 'two'),
-      ])
-      const next = (at: number): void => {
-        if (at < bytes.length)
-          session.socket.write(bytes.subarray(at, at + 1), () => setImmediate(next, at + 1))
-      }
-      next(0)
-    },
-  })
-  const opened = await Recorder.open({ host, port: server.port, tls: false })
-  await using connection = opened.connection
-  await opened.framesOf(2)
-  expect(opened.frames).toEqual(['20:one', '119:two'])
-  expect(connection.answerHead).toBe(Buffer.from(switchingProtocols(server.key.publicKey)).toString('latin1'))
-  expect(connection.way).toBe('upgrade')
+  certificate = await makeCertificate(folder(), 'localhost')
 })
 
 test('bytes of any kind leave as they are', async () => {
@@ -150,71 +31,6 @@ test('bytes of any kind leave as they are', async () => {
     connection.write(Buffer.from('\xff\x00any', 'latin1')),
   ])
   expect(received).toEqual([Buffer.from('\xff\x00any', 'latin1')])
-})
-
-test.each([
-  [
-    'with a reason',
-    'HTTP/1.1 403 Forbidden\r\nContent-Length: 15\r\n\r\nnot on a "list"',
-    { status: 403, message: 'the server answered 403 Forbidden: "not on a \\"list\\""' },
-  ],
-  [
-    'with a long body that never ends',
-    `HTTP/1.1 502 Bad Gateway\r\n\r\n${'x'.repeat(3000)}`,
-    { status: 502, message: `the server answered 502 Bad Gateway: "${'x'.repeat(1024)}"` },
-  ],
-  [
-    'with a body that stops short',
-    'HTTP/1.1 426 No\r\nContent-Length: 9\r\n\r\nhm',
-    { message: 'the server answered 426 No: "hm"' },
-  ],
-  ['that is not HTTP', 'SSH-2.0-OpenSSH\r\n\r\n', { message: 'the server did not answer in HTTP/1.1' }],
-  ['without an end', `HTTP/1.1 101 ${'x'.repeat(20_000)}`, { message: 'the HTTP answer has no end' }],
-])('an answer %s', async (_what, answer, error) => {
-  await using server = await InTestServer.start({
-    onRequest: (session) => session.write(Buffer.from(answer)),
-  })
-  const opening = Recorder.open({ host, port: server.port, tls: false })
-  await expect(opening).rejects.toMatchObject({ stage: 'upgrade', ...error })
-})
-
-test('who does not answer, or closes instead', async () => {
-  await using silent = await InTestServer.start({ onRequest: () => undefined })
-  const target = { host, tls: false, connectTimeoutMs: 50 } as const
-  const waiting = Recorder.open({ ...target, port: silent.port })
-  await expect(waiting).rejects.toMatchObject({ stage: 'upgrade', message: 'not connected within 50 ms' })
-  await using closing = await InTestServer.start({ onRequest: (session) => session.socket.end() })
-  const closed = Recorder.open({ ...target, port: closing.port })
-  await expect(closed).rejects.toMatchObject({
-    stage: 'upgrade',
-    message: expect.stringMatching(/the server closed the connection$/),
-  })
-  const { port } = closing
-  await closing[Symbol.asyncDispose]()
-  await expect(Recorder.open({ ...target, port })).rejects.toMatchObject({
-    stage: 'dial',
-    message: expect.stringMatching(/ECONNREFUSED/),
-  })
-})
-
-test('a listener that never speaks TLS fails in that stage', async () => {
-  const sockets: Socket[] = []
-  const listener = createServer((socket) => sockets.push(socket)).listen(0, host)
-  await once(listener, 'listening')
-  const { port } = listener.address() as AddressInfo
-  const opening = Recorder.open({ host, port, connectTimeoutMs: 50 })
-  await expect(opening).rejects.toMatchObject({ stage: 'tls', message: 'not connected within 50 ms' })
-  for (const socket of sockets) socket.destroy()
-  listener.close()
-})
-
-test('closing while connecting refuses the opening', async () => {
-  await using server = await InTestServer.start({ onRequest: () => undefined })
-  const { connection } = new Recorder({ host, port: server.port, tls: false })
-  const opening = connection.open()
-  await server.nextSession()
-  await connection.close()
-  await expect(opening).rejects.toMatchObject({ message: 'closed while connecting' })
 })
 
 /** Opens a plain connection to a server that does this once the connection is open. */
@@ -406,16 +222,4 @@ test('WebSocket, with an independent server: long messages, text, its close, our
   await (await plain).connection.close()
   app.close()
   expect(closes.map(([code]) => code)).toEqual([1000, 1008, 1009, 1003, 1000])
-})
-
-test('a 101 that is not for this WebSocket is refused', async () => {
-  const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
-  await using server = await InTestServer.start({
-    onRequest: (session) => session.write(Buffer.from(`${head}Sec-WebSocket-Accept: AAAA\r\n\r\n`)),
-  })
-  const opening = Recorder.open({ url: `ws://${host}:${server.port}` })
-  await expect(opening).rejects.toMatchObject({
-    stage: 'upgrade',
-    message: expect.stringMatching(/Sec-WebSocket-Accept does not belong/),
-  })
 })

@@ -2,17 +2,17 @@
 // refused, and with what words.
 
 import { X509Certificate } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { DerpConnectError } from '#client/connect-error.ts'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { pinProblem, type TlsOptions } from '#client/tls-verification.ts'
 import { issueCertificate, makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
 import { InTestServer, type InTestServerOptions } from './in-test-server.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 
-let folder = ''
+const folder = temporaryFolder()
 let authority: Certificate
 let authorityPem = ''
 let localhost: Certificate
@@ -20,16 +20,15 @@ let other: Certificate
 let selfSigned: Certificate
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'derpfleet-'))
-  authority = await makeAuthority(folder, 'authority')
+  authority = await makeAuthority(folder(), 'authority')
   authorityPem = await readFile(authority.certPath, 'utf8')
-  localhost = await issueCertificate(folder, 'localhost', authority)
-  other = await issueCertificate(folder, 'other.lab', authority)
-  await rm(join(folder, 'self'), { recursive: true, force: true })
-  selfSigned = await makeCertificate(await mkdtemp(join(folder, 'self-')), 'localhost')
+  localhost = await issueCertificate(folder(), 'localhost', authority)
+  other = await issueCertificate(folder(), 'other.lab', authority)
+  // In a folder of its own, since a certificate's file has its name.
+  const selfFolder = join(folder(), 'self')
+  await mkdir(selfFolder)
+  selfSigned = await makeCertificate(selfFolder, 'localhost')
 })
-
-afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** `connected`, or the stage and the words of the failure. */
 async function outcome(

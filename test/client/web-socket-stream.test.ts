@@ -1,7 +1,7 @@
 // WebSocket framing against RFC 6455's own examples, against every way a server may cut its messages, and against
 // what a server must not send.
 
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { webSocketAccept } from '#client/http-answer.ts'
 import { WebSocketStream } from '#client/web-socket-stream.ts'

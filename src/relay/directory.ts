@@ -110,6 +110,8 @@ export class Directory {
           : peer.elsewhere.find((other) => other.thread === peer.thread)?.presentFrame
       if (frame !== undefined) session.tell(frame)
     }
+    // Who does not take so much at once has just been ended.
+    if (!session.isEstablished) return
     if (!this.#watchers.has(session)) this.#counters.add(Counter.watchersCurrent, 1)
     this.#watchers.add(session)
   }

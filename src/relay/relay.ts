@@ -94,6 +94,11 @@ export class Relay implements SessionScheduler, NeighbourListener {
     return this.#sessions.length
   }
 
+  /** Bytes of memory lent to sessions for parts of frames and for what waits to leave. */
+  get bytesHeld(): number {
+    return this.#sessionParts.pool.lentBytes
+  }
+
   /** Begins a session on a link; what the link receives goes to the listener returned. */
   accept(arrival: Arrival): LinkListener {
     const hello = arrival.wantsAnswer ? this.#answerAndServerKey : this.#serverKey

@@ -353,8 +353,10 @@ export class Session implements LinkListener, FrameSink {
     this.tell(KEEP_ALIVE_FRAME)
   }
 
+  /** The link is no more, so that nobody reads the burst in flight any longer. */
   closed(reason: EndReason): void {
     this.end(reason)
+    this.outbox.written()
   }
 
   /** The only way out, from wherever: everything that the session held is given back here. */

@@ -1,0 +1,166 @@
+import { expect, it } from 'vitest'
+import { EndReason } from '#relay/end-reason.ts'
+import { alice, bob, sibling, type Actor } from '../support/actor.ts'
+import type { MemoryClient } from '../support/memory-client.ts'
+import { TestRelay, type TestRelayOptions } from '../support/test-relay.ts'
+import { frames } from '../vectors/frames.ts'
+import { meshKey } from '../vectors/keys.ts'
+import * as login from '../vectors/login.ts'
+
+const greeting = ['ServerKey server', 'ServerInfo version 2']
+const meshHex = meshKey.toString('hex')
+
+interface OutcomeOptions extends TestRelayOptions {
+  readonly who?: Actor
+}
+
+/** What comes of a ClientInfo frame: the greeting, or the reason for which the session ended without ServerInfo. */
+function outcome(info: (client: MemoryClient) => Uint8Array, options: OutcomeOptions = {}): string {
+  const who = options.who ?? alice
+  const relay = new TestRelay(options)
+  const client = relay.connect(who)
+  const lines = client.send(info(client)).take()
+  if (!client.isClosed) {
+    expect(lines).toEqual(greeting)
+    expect(relay.count('clientsCurrent')).toBe(1)
+    return 'admitted'
+  }
+  expect(lines).not.toContain('ServerInfo version 2')
+  expect(relay.count('clientsCurrent')).toBe(0)
+  expect(relay.count('connectionsCurrent')).toBe(0)
+  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  return relay.lastEnd ?? 'closed without a reason'
+}
+
+const saying = (text: string, options?: TestRelayOptions): string =>
+  outcome((client) => client.clientInfoSaying(text), options)
+
+it.each(Object.entries(login.clientInfos))('the published %s logs in', (_name, { frame, from }) => {
+  const who = [alice, bob, sibling].find(({ key }) => from.publicKey.equals(key))
+  expect(outcome(() => frame, who === undefined ? {} : { who })).toBe('admitted')
+})
+
+it.each(Object.entries(login.refusedLogins))('the published %s is refused', (name, bytes) => {
+  const reason = name === 'otherType' ? EndReason.clientInfoExpected : EndReason.clientInfoLength
+  expect(outcome(() => bytes)).toBe(reason)
+})
+
+it('a ClientInfo of 262,144 bytes is read', () => {
+  const padding = ' '.repeat(262_144 - 32 - 40 - 2)
+  expect(saying(`{${padding}}`)).toBe('admitted')
+})
+
+it('a ClientInfo of 56 bytes holds no box', () => {
+  const frame = Buffer.concat([Buffer.from([2, 0, 0, 0, 56]), login.clientInfo.frame.subarray(5, 61)])
+  expect(outcome(() => frame)).toBe(EndReason.boxRefused)
+})
+
+it('a box with one bit flipped is refused, wherever it is', () => {
+  const { frame } = login.clientInfo
+  for (let at = 5; at < frame.length; at++) {
+    const flipped = Buffer.from(frame)
+    flipped.writeUInt8(flipped.readUInt8(at) ^ (1 << (at % 8)), at)
+    expect(outcome(() => flipped)).toBe(EndReason.boxRefused)
+  }
+})
+
+it('the all-zero key and keys of low order are refused', () => {
+  const withKey = (key: Buffer): Buffer => {
+    const frame = Buffer.from(login.clientInfo.frame)
+    key.copy(frame, 5)
+    return frame
+  }
+  expect(outcome(() => withKey(Buffer.alloc(32)))).toBe(EndReason.keyZero)
+  const one = Buffer.alloc(32)
+  one.writeUInt8(1)
+  expect(outcome(() => withKey(one))).toBe(EndReason.boxRefused)
+})
+
+it.each([
+  '{}',
+  'null',
+  ' {"version":2} ',
+  '{"version":0}',
+  '{"version":1}',
+  '{"version":3}',
+  '{"VERSION":2,"canackpings":true,"ISPROBER":false}',
+  '{"Version":2,"unheardOf":[{"x":1}]}',
+])('%s is a login', (text) => {
+  expect(saying(text)).toBe('admitted')
+})
+
+it.each([
+  '[]',
+  '1',
+  '"x"',
+  '',
+  '{',
+  '{}{}',
+  '{"version":2}x',
+  '{"version":"2"}',
+  '{"CanAckPings":1}',
+  '{"IsProber":"yes"}',
+])('%s is none', (text) => {
+  expect(saying(text)).toBe(EndReason.clientInfoJson)
+})
+
+it.each(['', 'x', meshHex.slice(2), `${meshHex}00`, `g${meshHex.slice(1)}`])(
+  'a mesh key of "%s" is refused',
+  (text) => {
+    expect(saying(JSON.stringify({ meshKey: text }))).toBe(EndReason.meshKeySyntax)
+  },
+)
+
+it.each(['{"meshKey":null}', '{"meshKey":7}'])('%s is refused', (text) => {
+  expect(saying(text)).toBe(EndReason.meshKeySyntax)
+})
+
+const other = 'ab'.repeat(32)
+it.each([
+  ['the mesh key', { meshKey: meshHex }, {}, true],
+  ['the mesh key in upper case', { meshKey: meshHex.toUpperCase() }, {}, true],
+  ['the mesh key under a name in other case', { MeshKey: meshHex }, {}, true],
+  ['another mesh key', { meshKey: other }, {}, false],
+  ['a mesh key of zeros', { meshKey: '0'.repeat(64) }, {}, false],
+  ['no mesh key', {}, {}, false],
+  ['the mesh key where the relay has none', { meshKey: meshHex }, { isWithoutMesh: true }, false],
+])('who brings %s is admitted, and privileged or not', (_what, info, options, isPrivileged) => {
+  const relay = new TestRelay(options)
+  const client = relay.connect(sibling)
+  expect(client.send(client.clientInfoSaying(JSON.stringify(info))).take()).toEqual(greeting)
+  client.send(frames.watchConns).settled()
+  expect(client.isClosed).toBe(!isPrivileged)
+  if (!isPrivileged) expect(relay.lastEnd).toBe(EndReason.notPrivileged)
+})
+
+it.each([
+  ['', 'admitted'],
+  ['an app 1.0 ~!', 'admitted'],
+  ['x'.repeat(32), 'admitted'],
+  ['x'.repeat(33), EndReason.appNameInvalid],
+  ['tab\t', EndReason.appNameInvalid],
+  ['ümlaut', EndReason.appNameInvalid],
+  ['bad-app', EndReason.appNameRefused],
+  ['Bad-App', 'admitted'],
+])('the app name "%s" is %s', (appName, expected) => {
+  expect(saying(JSON.stringify({ AppName: appName }), { disallowedAppNames: ['bad-app', 'x'] })).toBe(
+    expected,
+  )
+})
+
+it('a sibling is admitted whatever its app name and whatever admission says', () => {
+  const asked: unknown[] = []
+  const relay = new TestRelay({
+    disallowedAppNames: ['bad-app'],
+    admission: {
+      check: (request, decide) => {
+        asked.push(request)
+        decide(false)
+      },
+    },
+  })
+  const client = relay.connect(sibling)
+  client.send(client.clientInfo({ meshKey, appName: 'bad-app' }))
+  expect(client.take()).toEqual(greeting)
+  expect(asked).toEqual([])
+})

@@ -16,6 +16,7 @@ it('knows it at any place, and looks at nothing outside the packet', () => {
   expect(isDisco(sendPacket, 5 + 32, sendPacket.length)).toBe(true)
   expect(isDisco(sendPacket, 5 + 31, sendPacket.length)).toBe(false)
   expect(isDisco(Buffer.concat([message, message]), 0, 61)).toBe(false)
+  expect(isDisco(Buffer.concat([message, message]), 62, 62 + 61)).toBe(false)
 })
 
 it('takes 62 bytes for something else if any bit of the magic differs', () => {

@@ -164,6 +164,15 @@ it('grows with what has arrived, never with what a header promises', () => {
   expect(pool.lentBytes).toBe(0)
 })
 
+it('rents for what it keeps of a shared buffer, not for the buffer', () => {
+  const pool = new BufferPool()
+  const reader = new FrameReader(new RecordingSink(), pool)
+  const shared = Buffer.alloc(65_536, 0xee)
+  frames.sendPacket.copy(shared, 65_536 - 40, 0, 40)
+  reader.feed(shared, 65_536 - 40, 65_536)
+  expect(pool.lentBytes).toBe(2_048)
+})
+
 it('gives back what it holds when it is closed at any point, and reads nothing afterwards', () => {
   const stream = Buffer.concat(vectorFrames)
   for (let cut = 1; cut < stream.length; cut++) {

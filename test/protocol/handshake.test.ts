@@ -102,6 +102,13 @@ it('leaves fields with their default out of ClientInfo, as the native client doe
   expect(toHex(frame)).toBe(toHex(login.clientInfo.frame))
 })
 
+it('says of a client that it cannot answer pings unless it is told so', () => {
+  const box = agreed(new BoxSecret(keys.clientB.privateKey), keys.server.publicKey)
+  const frame = clientInfoFrame(keys.clientB.publicKey, {}, box, login.proberInfo.nonce)
+  const plain = box.open(frame.subarray(5 + 32)) ?? new Uint8Array(0)
+  expect(Buffer.from(plain).toString()).toBe('{"version":2,"CanAckPings":false}')
+})
+
 const someAppName = fc.stringMatching(/^[\x20-\x7e]{0,32}$/)
 const someInfo: fc.Arbitrary<ClientInfo> = fc.record({
   meshKey: fc.option(

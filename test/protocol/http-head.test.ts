@@ -21,6 +21,12 @@ it('finds the end of a head at its last byte, not before and not behind', () => 
   }
 })
 
+it('ends a head of nothing but line ends', () => {
+  for (const text of ['\n\n', '\n\r\n', '\r\n\r\n']) {
+    expect(httpHeadEnd(Buffer.from(`${text}\n`), 0, text.length + 1)).toBe(text.length)
+  }
+})
+
 it('looks only between start and end of a shared buffer', () => {
   const shared = Buffer.concat([Buffer.from('\r\n\r\n\n\n'), whole, Buffer.from('\r\n\r\n')])
   expect(httpHeadEnd(shared, 6, shared.length)).toBe(6 + whole.length)

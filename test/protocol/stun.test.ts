@@ -25,8 +25,12 @@ const software = Buffer.from('tailnode')
 
 /** A binding request of the given attributes with a right fingerprint at its end. */
 function requestOf(...attributes: Buffer[]): Buffer {
+  return messageOf(stun.request.subarray(0, 20), ...attributes)
+}
+
+function messageOf(header: Buffer, ...attributes: Buffer[]): Buffer {
   const length = attributes.reduce((sum, { length }) => sum + length, 8)
-  const before = Buffer.concat([stun.request.subarray(0, 20), ...attributes])
+  const before = Buffer.concat([header, ...attributes])
   before.writeUInt16BE(length, 2)
   return Buffer.concat([before, attribute(0x8028, word(crc32(before) ^ 0x5354554e))])
 }
@@ -117,6 +121,27 @@ it.each([
   ['our name under another number', [attribute(0x8023, software)]],
 ])('does not answer a request with a right fingerprint but %s', (_what, attributes) => {
   expect(isBindingRequest(requestOf(...attributes))).toBe(false)
+})
+
+it.each([
+  ['another type', '0002'],
+  ['the type of an indication', '0011'],
+  ['the top bits of something else', 'c001'],
+  ['another cookie', '0001000012345678'],
+])('takes nothing with a right fingerprint but %s for a request', (_what, start) => {
+  const header = Buffer.from(stun.request.subarray(0, 20))
+  header.write(start, 'hex')
+  expect(isBindingRequest(messageOf(header, attribute(0x8022, software)))).toBe(false)
+})
+
+it.each([
+  ['the type of an error', '0111'],
+  ['the top bits of something else', 'c101'],
+  ['another cookie', '0101000c12345678'],
+])('takes nothing with %s for an answer', (_what, start) => {
+  const message = Buffer.from(stun.answers.ipv4.message)
+  message.write(start, 'hex')
+  expect(readBindingAnswer(message)).toBeUndefined()
 })
 
 it('finds our software among several', () => {

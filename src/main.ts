@@ -1,6 +1,7 @@
 // The program: finds the command and runs it. The only place that ends the process.
 
 import { ExitCode, type Command, type Io } from '#cli/command.ts'
+import { firstStopSignal } from '#cli/stop-signal.ts'
 import { packageVersion } from '#cli/version.ts'
 
 /** Loaded when asked for, so that making a key does not load a relay. */
@@ -11,9 +12,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   map: async () => (await import('./cli/map.ts')).map,
   probe: async () => (await import('./cli/probe.ts')).probe,
 }
-
-/** A terminal's Ctrl-C reaches a program that npm runs twice: from the terminal, and from npm a moment later. */
-const SAME_SIGNAL_MS = 300
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined || ['help', '-h', '-help', '--help'].includes(name)) {
@@ -41,17 +39,7 @@ async function usage(): Promise<string> {
 }
 
 function untilStopped(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let firstAtMs: number | undefined
-    const onSignal = (signal: NodeJS.Signals): void => {
-      const nowMs = performance.now()
-      if (firstAtMs !== undefined && nowMs - firstAtMs > SAME_SIGNAL_MS) process.exit(ExitCode.failed)
-      firstAtMs ??= nowMs
-      resolve(signal)
-    }
-    process.on('SIGTERM', onSignal)
-    process.on('SIGINT', onSignal)
-  })
+  return firstStopSignal(process, () => process.exit(ExitCode.failed))
 }
 
 // Whoever reads the output may stop early (`derpfleet map | head`); that is no failure.

@@ -46,6 +46,11 @@ export const keygen: Command = {
         expected: 'it without -mesh and -o',
       })
     }
+    // `-o "$FILE"` with an unset variable must not print the secret instead.
+    for (const word of ['o', 'public'] as const) {
+      if (flags.values.get(word)?.text !== '') continue
+      problems.push({ where: `-${word}`, found: 'is empty', expected: KEYGEN_OPTIONS[word].kind.expected })
+    }
     if (problems.length > 0) {
       reportProblems(io.stderr, 'derpfleet keygen: nothing made', problems)
       return ExitCode.misused

@@ -1,0 +1,117 @@
+import { copyFileSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs'
+import { arch, platform } from 'node:os'
+import { dirname } from 'node:path'
+import { expect, test } from 'vitest'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { runProcess, type RunResult } from '../support/process.ts'
+import { PROGRAM } from './program.ts'
+
+const PACKAGE = 'lib/node_modules/derpfleet'
+const TELL = 'console.log(JSON.stringify([process.execPath, process.execArgv, process.argv.slice(1)]))\n'
+const NODE_PACKAGE = `node-${platform()}-${arch()}`
+
+/** A package as npm installs it: the launcher, a program that tells how it was run, and no Node. */
+function installPackage(folder: TemporaryFolder, main = 'dist/main.js'): string {
+  folder.write(`${PACKAGE}/package.json`, '{"type": "module"}')
+  folder.write(`${PACKAGE}/${main}`, TELL)
+  const program = folder.write(`${PACKAGE}/bin/derpfleet`, '')
+  copyFileSync(PROGRAM, program)
+  return program
+}
+
+function addNode(folder: TemporaryFolder, path: string): string {
+  const node = folder.at(path)
+  mkdirSync(dirname(node), { recursive: true })
+  symlinkSync(process.execPath, node)
+  return node
+}
+
+/** A `node` on the path that claims a version, and says when it is run. */
+function addSystemNode(folder: TemporaryFolder, version: string): void {
+  folder.write(
+    'bin/node',
+    `#!/bin/sh\n[ "$1" = --version ] && echo ${version} || echo "system node runs $3"\n`,
+    0o755,
+  )
+}
+
+function run(program: string, folder: TemporaryFolder, ...args: string[]): Promise<RunResult> {
+  return runProcess(program, args, { env: { PATH: `${folder.at('bin')}:/usr/bin:/bin` } })
+}
+
+test.each([
+  ['inside the package', `${PACKAGE}/node_modules/${NODE_PACKAGE}/bin/node`],
+  ['beside it', `lib/node_modules/${NODE_PACKAGE}/bin/node`],
+  ['among its programs', `${PACKAGE}/node_modules/.bin/node`],
+])('finds Node %s, before the system’s', async (_name, path) => {
+  using folder = new TemporaryFolder()
+  const program = installPackage(folder)
+  addSystemNode(folder, 'v22.20.0')
+  addNode(folder, path)
+  const { code, stdout } = await run(program, folder, 'serve', 'a b', '')
+  expect(code).toBe(0)
+  expect(JSON.parse(stdout)).toEqual([
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=64'],
+    [folder.at(`${PACKAGE}/dist/main.js`), 'serve', 'a b', ''],
+  ])
+})
+
+test('finds its package through links to it', async () => {
+  using folder = new TemporaryFolder()
+  const program = installPackage(folder)
+  addNode(folder, `${PACKAGE}/node_modules/${NODE_PACKAGE}/bin/node`)
+  mkdirSync(folder.at('lib/node_modules/.bin'))
+  symlinkSync('../derpfleet/bin/derpfleet', folder.at('lib/node_modules/.bin/derpfleet'))
+  mkdirSync(folder.at('bin'))
+  symlinkSync(folder.at('lib/node_modules/.bin/derpfleet'), folder.at('bin/derpfleet'))
+  const { code, stdout } = await run(folder.at('bin/derpfleet'), folder)
+  expect([code, JSON.parse(stdout)[2]]).toEqual([0, [folder.at(`${PACKAGE}/dist/main.js`)]])
+  expect(readlinkSync(folder.at('bin/derpfleet'))).not.toBe(program)
+})
+
+test('runs the sources where there are some', async () => {
+  using folder = new TemporaryFolder()
+  const program = installPackage(folder)
+  folder.write(`${PACKAGE}/src/main.ts`, `const told: string = 'sources'\nconsole.log(told)\n`)
+  addNode(folder, `${PACKAGE}/node_modules/.bin/node`)
+  // Node strips types outside of node_modules only, where sources are.
+  const { stderr } = await run(program, folder)
+  expect(stderr).toContain('ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING')
+  expect(stderr).toContain('src/main.ts')
+})
+
+test.each(['v22.18.0', 'v22.23.3'])("takes the system's node %s", async (version) => {
+  using folder = new TemporaryFolder()
+  const program = installPackage(folder)
+  addSystemNode(folder, version)
+  const { code, stdout } = await run(program, folder)
+  expect([code, stdout]).toEqual([0, `system node runs ${folder.at(`${PACKAGE}/dist/main.js`)}\n`])
+})
+
+test.each(['v20.19.0', 'v22.17.1', 'v24.1.0'])(
+  "does not take the system's node %s, and says so",
+  async (version) => {
+    using folder = new TemporaryFolder()
+    const program = installPackage(folder)
+    addSystemNode(folder, version)
+    const { code, stdout, stderr } = await run(program, folder)
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr).toMatch(
+      new RegExp(
+        `needs Node 22\\.18 or newer of the 22 line; .*${NODE_PACKAGE}.*the system's node is ${version}\n`,
+      ),
+    )
+    expect(stderr).toContain(`npm install`)
+  },
+)
+
+test('says when the program itself is missing', async () => {
+  using folder = new TemporaryFolder()
+  const program = installPackage(folder, 'elsewhere/main.js')
+  const { code, stderr } = await run(program, folder)
+  expect([code, stderr]).toEqual([
+    1,
+    `derpfleet: neither src/main.ts nor dist/main.js is in ${folder.at(PACKAGE)}; install the package again\n`,
+  ])
+})

@@ -1,0 +1,154 @@
+import { X509Certificate } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { certificatePin } from '#protocol/self-signed.ts'
+import { goodPair, writePair } from '../config/certificates.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { issueCertificate, makeAuthority } from '../support/certificate.ts'
+import { derpfleet } from './program.ts'
+
+async function printed(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await derpfleet(['map', ...args])
+  expect([code, stderr]).toEqual([0, ''])
+  return stdout
+}
+
+async function node(...args: string[]): Promise<unknown> {
+  return JSON.parse(await printed('-format', 'json', ...args)).Regions['900'].Nodes[0]
+}
+
+const FULL = (
+  '-hostname derp1.example.com -region-id 901 -region-code fra -region-name Frankfurt ' +
+  '-ipv4 192.0.2.7 -ipv6 2001:db8::7'
+).split(' ')
+
+test('prints a region for a DERP map, without what is zero', async () => {
+  expect(JSON.parse(await printed('-format', 'json', ...FULL))).toEqual({
+    Regions: {
+      901: {
+        RegionID: 901,
+        RegionCode: 'fra',
+        RegionName: 'Frankfurt',
+        Nodes: [
+          {
+            Name: '901a',
+            RegionID: 901,
+            HostName: 'derp1.example.com',
+            IPv4: '192.0.2.7',
+            IPv6: '2001:db8::7',
+            STUNPort: 3478,
+            DERPPort: 443,
+            CanPort80: true,
+          },
+        ],
+      },
+    },
+  })
+})
+
+test('prints the same for Headscale, all in lower case and with a number as key', async () => {
+  const text = await printed('-format', 'headscale', ...FULL)
+  expect(text).toMatch(/^regions:\n {2}901:\n/)
+  expect(parse(text)).toEqual({
+    regions: {
+      901: {
+        regionid: 901,
+        regioncode: 'fra',
+        regionname: 'Frankfurt',
+        nodes: [
+          {
+            name: '901a',
+            regionid: 901,
+            hostname: 'derp1.example.com',
+            ipv4: '192.0.2.7',
+            ipv6: '2001:db8::7',
+            stunport: 3478,
+            derpport: 443,
+            canport80: true,
+          },
+        ],
+      },
+    },
+  })
+})
+
+test('prints a member of the policy file, and all three with headings', async () => {
+  const policy = await printed('-format', 'policy', ...FULL)
+  const map = JSON.parse(await printed('-format', 'json', ...FULL))
+  expect(JSON.parse(`{${policy}}`)).toEqual({ derpMap: map })
+  const all = await printed(...FULL)
+  expect(all.match(/^# .*/gm)).toEqual([
+    '# Headscale: save as derp.yaml, and name it in config.yaml under derp.paths',
+    '# Tailscale: a member of the policy file',
+    '# A DERP map of its own',
+  ])
+  expect(all).toContain(policy)
+})
+
+test.each([
+  [['-a', ':8443', '-stun=false', '-http-port', '8080'], { DERPPort: 8443, STUNPort: -1 }],
+  [['-a', '127.0.0.1:443', '-stun-port', '3479'], { IPv4: '127.0.0.1', STUNPort: 3479, CanPort80: true }],
+  [['-a', '127.0.0.1:443', '-can-port-80=false'], { IPv4: '127.0.0.1' }],
+  [['-a', ':8443', '-derp-port', '443'], { DERPPort: 443 }],
+])('takes what it can from the options of serve: %j', async (args, expected) => {
+  const { stdout } = await derpfleet(['map', '-format', 'json', '-hostname', 'a.example', ...args])
+  const base = { Name: '900a', RegionID: 900, HostName: 'a.example', STUNPort: 3478, DERPPort: 443 }
+  expect(JSON.parse(stdout).Regions['900'].Nodes).toEqual([{ ...base, ...expected }])
+})
+
+test('takes them from a file, and pins the certificate that signed itself', async () => {
+  using folder = new TemporaryFolder()
+  const pair = goodPair('192.0.2.7')
+  writePair(folder, '192.0.2.7', pair)
+  const config = folder.write(
+    'derpfleet.yaml',
+    `hostname: 192.0.2.7\ncertmode: manual\ncertdir: ${folder.path}\nlisten: ":3443"\n`,
+  )
+  const pin = certificatePin(new X509Certificate(pair.certificate).raw)
+  const expected = { HostName: '192.0.2.7', IPv4: '192.0.2.7', CertName: pin, DERPPort: 3443 }
+  expect(await node('-config', config)).toMatchObject(expected)
+  expect(await node('-hostname', '192.0.2.7', '-cert', folder.at('192.0.2.7.crt'))).toMatchObject({
+    CertName: pin,
+  })
+})
+
+test('pins nothing that an authority has signed', async () => {
+  using folder = new TemporaryFolder()
+  const authority = await makeAuthority(folder.path, 'ca')
+  const { certPath } = await issueCertificate(folder.path, 'a.example', authority)
+  expect(await node('-hostname', 'a.example', '-cert', certPath)).not.toHaveProperty('CertName')
+})
+
+test('says what it does not know', async () => {
+  using folder = new TemporaryFolder()
+  const plain = await derpfleet(['map', '-hostname', 'a.example', '-a', ':3340'])
+  expect([plain.code, plain.stderr]).toEqual([
+    0,
+    'note: the relay speaks plain TCP with these options; clients need TLS in front of it\n',
+  ])
+  const args = ['-hostname', 'a.example', '-certmode', 'manual', '-certdir', folder.path, '-region-id', '20']
+  const early = await derpfleet(['map', ...args])
+  expect(early.code).toBe(0)
+  expect(early.stderr.split('\n')).toEqual([
+    "note: region 20: Tailscale's policy file takes 900 to 999",
+    `note: ${folder.at('a.example.crt')} does not exist; if the certificate is self-signed, name it with -cert to pin it`,
+    '',
+  ])
+})
+
+test.each([
+  [[], '-hostname: is not set'],
+  [['-hostname', 'a', '-format', 'yaml'], '-format: "yaml" does not fit; expected headscale, policy or json'],
+  [['-hostname', 'a', '-ipv4', '::1'], '-ipv4: "::1" does not fit; expected an IPv4 address'],
+  [
+    ['-hostname', 'a', '-region-id', '0'],
+    '-region-id: "0" does not fit; expected a whole number from 1 to 65535',
+  ],
+  [['-hostname', 'a', '-cert', '/none'], '-cert: /none does not exist'],
+  [['-hostname', 'a', '-cert', import.meta.filename], 'map.test.ts: holds no certificate that can be read'],
+  [['-hostname', 'a', '-regionid', '9'], '-regionid: unknown flag; did you mean -region-id?'],
+])('does not understand %j', async (args, complaint) => {
+  const { code, stdout, stderr } = await derpfleet(['map', ...args])
+  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toContain(complaint)
+})

@@ -1,0 +1,96 @@
+import { once } from 'node:events'
+import { existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { expect, test } from 'vitest'
+import { parseKeyFile } from '#protocol/key-file.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
+import { goodPair, writePair } from '../config/certificates.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { freeTcpPort, type RunningProcess } from '../support/process.ts'
+import { derpfleet, FREE_PORTS, startDerpfleet } from './program.ts'
+
+const SERVING = /DERP +(\S+:\d+), [^]*STUN +\S+:\d+\/udp\n/
+
+function startPlain(folder: TemporaryFolder, ...args: string[]): Promise<RunningProcess> {
+  const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
+  return startDerpfleet(all, { readyWhen: SERVING })
+}
+
+function derpAddress(relay: RunningProcess): string {
+  return SERVING.exec(relay.output)?.[1] ?? ''
+}
+
+test.each(['SIGTERM', 'SIGINT'] as const)('serves until %s, and ends well', async (signal) => {
+  using folder = new TemporaryFolder()
+  await using relay = await startPlain(folder)
+  const key = parseKeyFile(readFileSync(folder.at('derper.key'), 'utf8'))
+  expect(relay.output).toContain(`note: made ${folder.at('derper.key')}\n`)
+  expect(relay.output).toContain(`serves as ${'value' in key ? publicKeyText(key.value.publicKey) : ''}\n`)
+  expect(relay.output).toContain(', plain TCP\n')
+  const answer = await fetch(`http://${derpAddress(relay)}/derp/probe`)
+  expect(answer.status).toBe(200)
+  relay.signal(signal)
+  expect(await relay.exited).toEqual({ code: 0, signal: null })
+  expect(relay.output).toContain(`stopped by ${signal}\n`)
+})
+
+test("serves by derper's own command line", async () => {
+  using folder = new TemporaryFolder()
+  writePair(folder, 'localhost', goodPair('localhost'))
+  const ports = [await freeTcpPort(), await freeTcpPort()] as const
+  const line =
+    `-c ${folder.at('key.json')} -a 127.0.0.1:${ports[0]} -hostname localhost -certmode manual ` +
+    `-certdir ${folder.path} -http-port -1 --stun-port ${ports[1]}`
+  await using relay = await startDerpfleet(['serve', ...line.split(' ')], {
+    readyWhen: SERVING,
+    env: { DERPFLEET_ADMIN: 'off' },
+  })
+  expect(relay.output).toContain(`  DERP   127.0.0.1:${ports[0]}, TLS for localhost\n`)
+  expect(relay.output).toContain(`  STUN   127.0.0.1:${ports[1]}/udp\n`)
+  expect(relay.output).not.toMatch(/HTTP |admin /)
+  expect(await relay.stop()).toEqual({ code: 0, signal: null })
+})
+
+test('does not start with bad settings, and leaves nothing behind', async () => {
+  using folder = new TemporaryFolder()
+  const args = ['-c', folder.at('derper.key'), '-a', '0.0.0.0:0', '-stun=maybe']
+  const { code, stdout, stderr } = await derpfleet(['serve', ...args])
+  expect([code, stdout, existsSync(folder.at('derper.key'))]).toEqual([1, '', false])
+  expect(stderr.split('\n').map((line) => line.split(';')[0])).toEqual([
+    'derpfleet: not started, 2 problems:',
+    '  -stun: "maybe" does not fit',
+    '  -a: 0.0.0.0:0 is not loopback, and nothing says who may use this relay',
+    '',
+  ])
+})
+
+test('says which port is taken', async () => {
+  using folder = new TemporaryFolder()
+  const squatter = createServer().listen(0, '127.0.0.1')
+  await once(squatter, 'listening')
+  const { port } = squatter.address() as AddressInfo
+  const args = ['-c', folder.at('derper.key'), ...FREE_PORTS, '-a', `127.0.0.1:${port}`]
+  const { code, stdout, stderr } = await derpfleet(['serve', ...args])
+  squatter.close()
+  expect([code, stdout]).toEqual([1, ''])
+  expect(stderr).toMatch(new RegExp(`^derpfleet: not started: .*127\\.0\\.0\\.1:${port} is in use`, 'm'))
+})
+
+test('says that a key file cannot be made', async () => {
+  using folder = new TemporaryFolder()
+  // A link to nowhere: neither there to be read nor free to be made.
+  const path = folder.at('derper.key')
+  symlinkSync(folder.at('nowhere'), path)
+  expect(await derpfleet(['serve', '-c', path, ...FREE_PORTS])).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `derpfleet: not started, one problem:\n  ${path}: could not be written: it exists already\n`,
+  })
+})
+
+test('prints every option', async () => {
+  const { code, stdout } = await derpfleet(['serve', '-help'])
+  expect(code).toBe(0)
+  expect(stdout).toContain('\n  -a VALUE\n      The DERP port;')
+  expect(stdout).toContain("\nderper's, not supported:\n")
+})

@@ -1,3 +1,5 @@
+// The NaCl box: the vectors byte for byte, and the runtime's X25519 against the portable one. No frames here.
+
 import { x25519 } from '@noble/curves/ed25519.js'
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'

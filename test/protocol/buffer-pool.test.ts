@@ -1,3 +1,5 @@
+// Lending and giving back buffers, with the count of what is out compared to a list after every step.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'

@@ -1,3 +1,5 @@
+// Numbers, keys and hex against the runtime's own Buffer methods. What is out of bounds is the callers' affair.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import {

@@ -1,3 +1,5 @@
+// ASN.1 elements against encodings known from certificates in use. Whole certificates have tests of their own.
+
 import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
 import * as asn1 from '#protocol/der.ts'

@@ -1,3 +1,5 @@
+// Which packets count as disco messages, on both sides of each condition.
+
 import { expect, it } from 'vitest'
 import { isDisco } from '#protocol/disco.ts'
 import { disco, packet } from '../vectors/frames.ts'

@@ -1,3 +1,6 @@
+// One stream, cut in every way: the frames, skips, refusals and stops must be the same, and every buffer must come
+// back. The sink spoils what it is lent, so that nothing may be read twice or kept uncopied.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'

@@ -1,3 +1,5 @@
+// The frames after login: vectors byte for byte, round trips, announced lengths, and damaged payloads.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'

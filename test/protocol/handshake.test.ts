@@ -1,3 +1,6 @@
+// The login in bytes: vectors both ways, every refused login derived from them, and damaged ones. What the JSON
+// inside may say is tried in `client-info.test.ts`.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { type BoxKey, BoxSecret } from '#protocol/box.ts'

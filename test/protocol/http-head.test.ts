@@ -1,3 +1,6 @@
+// Finding and splitting one HTTP head in a stream that goes on with other bytes. What a request wishes is tried in
+// `upgrade.test.ts`.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead } from '#protocol/http-head.ts'

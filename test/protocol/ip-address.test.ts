@@ -1,3 +1,5 @@
+// Addresses as bytes and text, against RFC 5952's samples and the way in which URLs write them.
+
 import { isIP } from 'node:net'
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'

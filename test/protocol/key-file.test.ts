@@ -1,3 +1,5 @@
+// The files that hold secrets: what is read, and that no complaint repeats a part of a key.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'

@@ -1,3 +1,6 @@
+// Both sides of every size limit as constants, and that no number of a closed list is used twice. The frames'
+// fate is the session's.
+
 import { expect, it } from 'vitest'
 import { FrameType, GoneReason, PresenceFlag } from '#protocol/frame-type.ts'
 import * as limits from '#protocol/limits.ts'

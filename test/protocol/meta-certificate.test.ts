@@ -1,3 +1,5 @@
+// The meta certificate: whole DER byte for byte, as OpenSSL reads it, and behind a real leaf in a TLS handshake.
+
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'

@@ -1,3 +1,5 @@
+// Key pairs and the text forms of keys, from the vectors and for any 32 bytes.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'

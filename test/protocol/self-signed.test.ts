@@ -1,3 +1,5 @@
+// Self-signed certificates as OpenSSL reads them and as a TLS client that trusts them meets them.
+
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'

@@ -1,3 +1,5 @@
+// STUN both ways: our vectors, those of RFC 5769, messages built attribute by attribute, and damaged datagrams.
+
 import { crc32 } from 'node:zlib'
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'

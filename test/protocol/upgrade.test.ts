@@ -1,3 +1,5 @@
+// What an HTTP request wishes, as a table, and the native request and answer byte for byte.
+
 import { createHash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { parseHttpHead } from '#protocol/http-head.ts'

@@ -1,3 +1,6 @@
+// The vectors against the labels that their "random" values are hashes of, so that a slip of a digit is seen here
+// and not looked for in the code.
+
 import { expect, it } from 'vitest'
 import { admissionRequest, admissionSource } from './admission.ts'
 import { disco } from './frames.ts'

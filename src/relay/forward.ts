@@ -62,7 +62,7 @@ export class Forwarder {
   /** A sibling's ForwardPacket, payload at [start, end): source key, destination key and packet. */
   fromSibling(session: Session, buffer: Buffer, start: number, end: number): void {
     const destinationAt = start + KEY_BYTES
-    const destination = this.#lookUp(buffer, destinationAt)
+    const destination = this.#directory.find(buffer, destinationAt)
     const packet = this.#packet
     packet.set(buffer, destinationAt, destinationAt + KEY_BYTES, end)
     this.#counters.add(Counter.forwardedIn, 1)
@@ -100,16 +100,9 @@ export class Forwarder {
   #lastOrLookUp(session: Session, buffer: Buffer, at: number): Peer | undefined {
     const last = session.lastDestination
     if (last !== undefined && !last.isGone && sameKey(last.key, buffer, at)) return last
-    const found = this.#lookUp(buffer, at)
+    const found = this.#directory.find(buffer, at)
     session.lastDestination = found
     return found
-  }
-
-  /** Before a key is called unknown, hears out the other threads: one may have said it is there. */
-  #lookUp(buffer: Buffer, at: number): Peer | undefined {
-    const found = this.#directory.find(buffer, at)
-    if (found !== undefined || !this.#neighbours.drain()) return found
-    return this.#directory.find(buffer, at)
   }
 
   #deliver(destination: Peer, source: Peer | undefined): void {

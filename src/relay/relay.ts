@@ -212,6 +212,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
       directory: this.#directory,
       forwarder: this.#forwarder,
       scheduler: this,
+      hear: () => this.neighbours.drain(),
     }
   }
 }

@@ -58,6 +58,8 @@ export interface SessionParts {
   /** Calls back once after so many ms. */
   readonly later: (delayMs: number, callback: () => void) => void
   readonly scheduler: SessionScheduler
+  /** Takes in what other threads of this relay have said. */
+  readonly hear: () => void
 }
 
 /** What a session asks of the relay that holds it. */
@@ -134,7 +136,7 @@ export class Session implements LinkListener, FrameSink {
   // ── inbound ──
 
   receive(chunk: Buffer, start: number, end: number): void {
-    if (this.#phase === Phase.ended) return
+    if (this.#isEnded) return
     this.#parts.counters.add(Counter.wireBytesIn, end - start)
     if (this.#held !== undefined) {
       // Paused: what the transport still had in hand joins what is held.
@@ -163,12 +165,19 @@ export class Session implements LinkListener, FrameSink {
   }
 
   #read(chunk: Buffer, start: number, end: number): void {
+    // What other threads said before these bytes were sent must be known before they are read.
+    this.#parts.hear()
+    if (this.#isEnded) return
     const stoppedAt = this.#frames.feed(chunk, start, end)
-    if (this.#phase === Phase.ended) return
+    if (this.#isEnded) return
     if (this.#frames.isRefused) return this.end(this.#endReason)
     if (!this.#isPaused) return
     this.#held = Buffer.from(chunk.subarray(stoppedAt, end))
     this.#link.pause()
+  }
+
+  get #isEnded(): boolean {
+    return this.#phase === Phase.ended
   }
 
   get #isPaused(): boolean {
@@ -180,7 +189,7 @@ export class Session implements LinkListener, FrameSink {
     const held = this.#held
     this.#held = undefined
     if (held !== undefined && held.length > 0) this.#read(held, 0, held.length)
-    if (this.#phase !== Phase.ended && !this.#isPaused) this.#link.resume()
+    if (!this.#isEnded && !this.#isPaused) this.#link.resume()
   }
 
   /** Refused: the session ends for this reason when the reader has returned. */
@@ -235,7 +244,7 @@ export class Session implements LinkListener, FrameSink {
     this.#parts.counters.add(Counter.rateLimitWaits, 1)
     this.#parts.later(waitMs, () => {
       this.#isThrottled = false
-      if (this.#phase !== Phase.ended) this.#resume()
+      if (!this.#isEnded) this.#resume()
     })
   }
 
@@ -304,7 +313,7 @@ export class Session implements LinkListener, FrameSink {
 
   /** Queues a control frame. */
   tell(frame: Uint8Array): void {
-    if (this.#phase === Phase.ended) return
+    if (this.#isEnded) return
     if (!this.outbox.offerControl(frame, this.#parts.now())) return this.end(EndReason.controlOverflow)
     this.wantsFlush()
   }
@@ -318,7 +327,7 @@ export class Session implements LinkListener, FrameSink {
 
   flush(): void {
     this.#isFlushDue = false
-    if (this.#phase === Phase.ended || this.outbox.writingSinceMs !== undefined) return
+    if (this.#isEnded || this.outbox.writingSinceMs !== undefined) return
     this.#hasPong = false
     this.outbox.flush(this.#link, this.#parts.now())
   }
@@ -361,7 +370,7 @@ export class Session implements LinkListener, FrameSink {
 
   /** The only way out, from wherever: everything that the session held is given back here. */
   end(reason: EndReason): void {
-    if (this.#phase === Phase.ended) return
+    if (this.#isEnded) return
     const { counters, directory, observer, scheduler } = this.#parts
     const peer = this.peer
     this.#phase = Phase.ended

@@ -1,0 +1,113 @@
+// A real relay in this process, built as the program builds it: threads, sockets, TLS, on free ports of the
+// loopback. Tests give only what matters to them.
+
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startRelay, type RunningRelay } from '#assemble.ts'
+import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
+import type { LimitSettings, Settings } from '#config/settings.ts'
+import { keyPairFrom } from '#protocol/node-key.ts'
+import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
+
+export const LIMITS: LimitSettings = {
+  outboxBytesMax: 524_288,
+  outboxPacketsMax: Infinity,
+  writeTimeoutMs: 2_000,
+  rate: undefined,
+  acceptsPerSecond: Infinity,
+  acceptBurst: Infinity,
+  tcpKeepaliveMs: 600_000,
+  tcpUserTimeoutMs: 15_000,
+}
+
+/** A mesh key for tests; siblings prove it. */
+export const MESH_KEY = new Uint8Array(32).fill(7)
+
+/** A relay that runs, the certificate folder it came with, and clients for it. */
+export class LiveRelay implements AsyncDisposable {
+  readonly settings: Settings
+  readonly #running: RunningRelay
+  readonly #folder: string
+  readonly #clients: DerpClient[] = []
+
+  private constructor(settings: Settings, running: RunningRelay, folder: string) {
+    this.settings = settings
+    this.#running = running
+    this.#folder = folder
+  }
+
+  static async start(wanted: Partial<Settings> = {}): Promise<LiveRelay> {
+    const folder = mkdtempSync(join(tmpdir(), 'live-relay-'))
+    const settings = settingsIn(folder, wanted)
+    return new LiveRelay(settings, await startRelay(settings), folder)
+  }
+
+  get addresses(): RunningRelay['addresses'] {
+    return this.#running.addresses
+  }
+
+  get port(): number {
+    return this.#running.addresses.derp.port
+  }
+
+  /** How a client reaches it: TLS as it serves it, not verified. */
+  target(): { host: string; port: number; tls: { isInsecure: true } | false } {
+    const tls = this.settings.certificate === undefined ? false : ({ isInsecure: true } as const)
+    return { host: '127.0.0.1', port: this.port, tls }
+  }
+
+  /** A client that has logged in, and is closed with the relay. */
+  async client(options: Partial<ClientOptions> = {}): Promise<DerpClient> {
+    const client = await DerpClient.connect({ ...this.target(), key: newKeyPair(), ...options })
+    this.#clients.push(client)
+    return client
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#clients.map(async (client) => await client.close()))
+    await this.#running.stop()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+function settingsIn(folder: string, wanted: Partial<Settings>): Settings {
+  return {
+    nodeKey: keyPairFrom(randomBytes(32)),
+    meshKey: MESH_KEY,
+    derp: { host: '127.0.0.1', port: 0 },
+    http: undefined,
+    stun: undefined,
+    admin: undefined,
+    hostname: 'localhost',
+    certificate: makeCertificateFiles(folder),
+    tlsMaxVersion: 'TLSv1.3',
+    isDerpEnabled: true,
+    threadCount: 1,
+    admission: { isOpen: true, verifyUrl: undefined, verifyUrlFailOpen: false, tailscaledSocket: undefined },
+    disallowedAppNames: [],
+    limits: LIMITS,
+    home: { kind: 'page' },
+    bootstrapDnsNames: [],
+    logLevel: 'error',
+    warnings: [],
+    ...wanted,
+  }
+}
+
+function makeCertificateFiles(folder: string): { certificatePath: string; keyPath: string } {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const day = 86_400_000
+  const der = selfSignedCertificate({
+    names: ['localhost', '127.0.0.1'],
+    key: privateKey,
+    serial: randomBytes(16),
+    fromMs: Date.now() - day,
+    untilMs: Date.now() + 90 * day,
+  })
+  const paths = { certificatePath: join(folder, 'localhost.crt'), keyPath: join(folder, 'localhost.key') }
+  writeFileSync(paths.certificatePath, certificatePem(der))
+  writeFileSync(paths.keyPath, privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  return paths
+}

@@ -32,7 +32,7 @@ export const config: Command = {
 }
 
 /** Every option with its names, default and reason: the tables of the documentation. */
-export function optionReference(): string {
+function optionReference(): string {
   return Object.entries(OPTION_GROUPS)
     .map(([title, table]) => `### ${title}\n\n${markdownTable(table)}`)
     .join('\n')

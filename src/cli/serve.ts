@@ -93,7 +93,7 @@ async function untilEnd(relay: RunningRelay, stopped: Promise<NodeJS.Signals>, i
 }
 
 /** One line for each listener. */
-export function servingText(settings: Settings, addresses: RelayAddresses): string {
+function servingText(settings: Settings, addresses: RelayAddresses): string {
   const { derp, http, stun, admin } = addresses
   const tls = settings.certificate === undefined ? 'plain TCP' : `TLS for ${settings.hostname}`
   const lines = [

@@ -59,7 +59,7 @@ export function isNearlyExpired(certificate: X509Certificate, nowMs: number): bo
 }
 
 /** The day and minute of an instant, UTC. */
-export function dateText(ms: number): string {
+function dateText(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
 

@@ -16,6 +16,7 @@ import {
 import { readFileText, whyUnread, type FileText } from './file-text.ts'
 import type { Findings } from './findings.ts'
 import type { Host } from './host.ts'
+import type { Listeners } from './listeners.ts'
 import { derpNode, OWN_REGION_MIN } from './map-entry.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
@@ -43,7 +44,7 @@ export function certificateFolder(values: OptionValues<ServeOptions>, host: Host
 /** The pair to serve with; undefined, with a complaint, when there is none. For a relay that speaks TLS. */
 export function resolveCertificate(
   values: OptionValues<ServeOptions>,
-  hostname: string | undefined,
+  { hostname, listeners }: { readonly hostname: string | undefined; readonly listeners: Listeners },
   host: Host,
   findings: Findings,
 ): CertificateFiles | undefined {
@@ -58,9 +59,10 @@ export function resolveCertificate(
   const files = certificateFiles(certificateFolder(values, host), hostname)
   const certificate = readFileText(files.certificatePath)
   const key = readFileText(files.keyPath)
-  const isOwn = isQuickStart(values)
+  const isOwn = isQuickStartState(values)
+  const plan = { files, hostname, listeners, isOwn }
   if ('missing' in certificate && 'missing' in key && (isOwn || isIP(hostname) !== 0)) {
-    planSelfSigned({ files, hostname, isOwn, existing: 'is kept' }, host, findings)
+    planSelfSigned({ ...plan, existing: 'is kept' }, host, findings)
     return files
   }
   if (!('text' in certificate) || !('text' in key)) {
@@ -70,9 +72,8 @@ export function resolveCertificate(
     return undefined
   }
   const checked = checkCertificate({ certificate: certificate.text, key: key.text }, hostname, host.nowMs)
-  const [onlyFault, ...others] = checked.faults
-  if (isOwn && onlyFault?.kind === 'expired' && others.length === 0) {
-    planSelfSigned({ files, hostname, isOwn, existing: 'is replaced' }, host, findings)
+  if (isOwn && checked.faults.some((fault) => fault.kind === 'expired')) {
+    planSelfSigned({ ...plan, existing: 'is replaced' }, host, findings)
     return files
   }
   for (const fault of checked.faults) complainOfFault(fault, files, findings)
@@ -80,18 +81,22 @@ export function resolveCertificate(
   if (isNearlyExpired(checked.certificate, host.nowMs)) {
     findings.warn(`${files.certificatePath}: expires on ${expiryText(checked.certificate)}`)
   }
-  if (!isOwn) warnOfPin(hostname, selfSignedPin(checked.certificate), findings)
+  if (!isOwn) warnOfPin(plan, selfSignedPin(checked.certificate), findings)
   return files
 }
 
 /** Whether key and certificate are the quick start's own, not the operator's. */
-export function isQuickStart(values: OptionValues<ServeOptions>): boolean {
+function isQuickStartState(values: OptionValues<ServeOptions>): boolean {
   return values.source('certdir') === 'preset'
 }
 
-interface SelfSignedPlan {
-  readonly files: CertificateFiles
+interface Served {
   readonly hostname: string
+  readonly listeners: Listeners
+}
+
+interface SelfSignedPlan extends Served {
+  readonly files: CertificateFiles
   readonly isOwn: boolean
   readonly existing: 'is kept' | 'is replaced'
 }
@@ -112,17 +117,22 @@ function planSelfSigned(plan: SelfSignedPlan, host: Host, findings: Findings): v
   const rest = { folder: 'is made', existing: plan.existing } as const
   findings.create({ path: keyPath, text: pem, mode: 0o600, ...rest })
   findings.create({ path: certificatePath, text: certificatePem(certificate), mode: 0o644, ...rest })
-  if (!plan.isOwn) warnOfPin(plan.hostname, certificatePin(certificate), findings)
+  if (!plan.isOwn) warnOfPin(plan, certificatePin(certificate), findings)
 }
 
 /** Clients take a self-signed certificate by its pin alone. */
-function warnOfPin(hostname: string, pin: string | undefined, findings: Findings): void {
+function warnOfPin(served: Served, pin: string | undefined, findings: Findings): void {
   if (pin === undefined) return
+  const { hostname, listeners } = served
+  const { derp, stun } = listeners
+  // The ports only where clients would not take them for granted, so that derper's users find its node again.
   const node = derpNode({
     Name: 'custom',
     RegionID: OWN_REGION_MIN,
     HostName: hostname,
     CertName: pin,
+    STUNPort: stun === undefined ? -1 : stun.port === 3478 ? undefined : stun.port,
+    DERPPort: derp.port === 443 ? undefined : derp.port,
   })
   findings.warn(
     `the certificate for ${hostname} is self-signed; clients take it with this node in their DERP map: ${JSON.stringify(node)}`,

@@ -37,7 +37,9 @@ export function resolveSettings(raw: RawSettings, host: Host): Resolution {
   const hostname = resolveHostname(values, listeners.isTls, findings)
   const nodeKey = resolveNodeKey(values, host, findings)
   const meshKey = resolveMeshKey(values, host, findings)
-  const certificate = listeners.isTls ? resolveCertificate(values, hostname, host, findings) : undefined
+  const certificate = listeners.isTls
+    ? resolveCertificate(values, { hostname, listeners }, host, findings)
+    : undefined
   const admission = resolveAdmission(values, listeners, host, findings)
   const limits = resolveLimits(values, findings)
   const home = resolveHome(values, findings)

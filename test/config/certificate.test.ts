@@ -66,7 +66,7 @@ test.each(['192.0.2.7', '2001:db8::7'])(
   'plans a certificate for %s, and says how clients take it',
   (hostname) => {
     using operator = new Operator()
-    const args = manual(operator, hostname)
+    const args = [...manual(operator, hostname), '-stun-port', '3479']
     const { newFiles, settings } = operator.plan(args)
     expect(createFiles(newFiles)).toBeUndefined()
     const certificate = new X509Certificate(readFileSync(settings.certificate?.certificatePath ?? ''))
@@ -77,6 +77,8 @@ test.each(['192.0.2.7', '2001:db8::7'])(
       RegionID: 900,
       HostName: hostname,
       CertName: certificatePin(certificate.raw),
+      STUNPort: 3479,
+      DERPPort: 3443,
     }
     const warning = `the certificate for ${hostname} is self-signed; clients take it with this node in their DERP map: `
     expect(settings.warnings).toEqual([warning + JSON.stringify(node)])
@@ -118,4 +120,17 @@ test('the quick start makes its certificate, keeps it, and renews it when it has
   expect(read().raw.equals(before)).toBe(false)
   expect(read().validFromDate.getTime()).toBeGreaterThan(operator.host.nowMs)
   expect(operator.plan([], { presets, host: { nowMs } }).newFiles).toEqual([])
+})
+
+test('the quick start recovers from a renewal that was cut short', () => {
+  using operator = new Operator()
+  const certdir = operator.folder.at('state')
+  const nowMs = operator.host.nowMs
+  const expired = makePair(['localhost'], nowMs - 2 * DAY_MS, nowMs - DAY_MS)
+  // The key was written, its certificate was not.
+  writePair(operator.folder, 'state/localhost', { ...expired, key: goodPair('localhost').key })
+  const presets = { listen: '127.0.0.1:8443', hostname: 'localhost', certmode: 'manual', certdir }
+  const plan = { presets, env: { DERPFLEET_KEY_FILE: operator.keyPath } }
+  expect(createFiles(operator.plan([], plan).newFiles)).toBeUndefined()
+  expect(operator.plan([], plan).newFiles).toEqual([])
 })

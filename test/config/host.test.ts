@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest'
+import { thisHost } from '#config/host.ts'
+
+test.skipIf(process.platform === 'darwin').each([
+  [{ HOME: '/home/alice' }, '/home/alice/.cache'],
+  [{ HOME: '/home/alice', XDG_CACHE_HOME: '/var/cache/alice' }, '/var/cache/alice'],
+  // Go refuses a relative one.
+  [{ HOME: '/home/alice', XDG_CACHE_HOME: 'cache' }, '/home/alice/.cache'],
+])('with %j, the cache is %s', (env, expected) => {
+  expect(thisHost(env).cacheFolder).toBe(expected)
+})
+
+test("knows derper's places for the mesh key", () => {
+  expect(thisHost({ HOME: '/home/alice' }).meshKeyPaths).toEqual([
+    '/home/derp/keys/derp-mesh.key',
+    '/home/alice/keys/derp-mesh.key',
+  ])
+})

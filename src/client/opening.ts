@@ -104,9 +104,12 @@ export class Opening {
   /** The link is gone before the stream was open. */
   onClosed(error: Error | undefined): void {
     if (error instanceof DerpConnectError) return this.#end(error)
-    const { host, port, dialAddress } = this.#target
-    const where = dialAddress === host ? `${host}:${port}` : `${host}:${port} (${dialAddress})`
-    this.fail(`${where}: ${error?.message ?? 'the server closed the connection'}`, error)
+    const { host, name, dialAddress } = this.#target
+    const where = dialAddress === host ? name : `${name} (${dialAddress})`
+    this.fail(
+      `${where}: ${error === undefined ? 'the server closed the connection' : messageOf(error)}`,
+      error,
+    )
   }
 
   /** Gives up, for a refusal if one has begun to arrive, else for this reason. */
@@ -132,4 +135,10 @@ export class Opening {
     clearTimeout(this.#limit)
     clearTimeout(this.#refusalLimit)
   }
+}
+
+/** An attempt on several addresses fails with an error for each and no words of its own. */
+function messageOf(error: Error): string {
+  if (!(error instanceof AggregateError)) return error.message
+  return error.errors.map((one: unknown) => (one instanceof Error ? one.message : String(one))).join(', ')
 }

@@ -56,6 +56,8 @@ export interface TargetOptions {
 export interface Target {
   readonly host: string
   readonly port: number
+  /** Host and port, for messages. */
+  readonly name: string
   /** The Host field of the request: the port only where it is not the scheme's. */
   readonly hostField: string
   readonly dialAddress: string
@@ -100,6 +102,7 @@ export function resolveTarget(options: TargetOptions): Target {
   return {
     host,
     port,
+    name: `${bracketed}:${port}`,
     hostField: fieldText('host', port === schemePort ? bracketed : `${bracketed}:${port}`),
     dialAddress: options.dialAddress ?? host,
     localAddress: options.localAddress,

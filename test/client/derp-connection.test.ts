@@ -2,7 +2,7 @@
 
 import { once } from 'node:events'
 import * as uWS from 'uWebSockets.js'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { SharedResources } from '#client/shared-resources.ts'
 import type { TargetOptions } from '#client/target.ts'
 import { FrameType } from '#protocol/frame-type.ts'
@@ -71,27 +71,41 @@ test('every end has its kind', async () => {
   await expect(cut.connection.drained()).rejects.toThrow('the connection is not open: cut by this side')
 })
 
-test('only whole frames break the silence', async () => {
-  const drip =
-    (bytes: Uint8Array) =>
-    (session: InTestSession): void => {
-      const timer = setInterval(() => session.write(bytes), 5)
-      session.socket.once('close', () => clearInterval(timer))
-    }
-  const alive = await ending(drip(frame(FrameType.keepAlive)), { silenceTimeoutMs: 40 })
-  await alive.framesOf(20)
-  expect(alive.connection.isOpen).toBe(true)
-  await alive.connection.close()
-  const half = Buffer.from([0x77, 0, 0x0f, 0, 0])
-  const silent = await ending(
-    (session) => {
-      session.write(half)
-      drip(Buffer.from('x'))(session)
+test('120 s without a whole frame end it, however many bytes come', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const { promise: isReady, resolve: ready } = Promise.withResolvers<InTestSession>()
+  const opened = await ending(ready)
+  const session = await isReady
+  for (const count of [1, 2]) {
+    vi.advanceTimersByTime(119_999)
+    expect(opened.connection.isOpen).toBe(true)
+    session.write(frame(FrameType.keepAlive))
+    await opened.framesOf(count)
+  }
+  vi.advanceTimersByTime(119_999)
+  session.write(Buffer.from([0x77, 0, 0, 0x10, 0]), Buffer.from('half a payload'))
+  // What was written to this connection first has arrived there when the other has a whole frame.
+  const other = await ending((later) => later.write(frame(FrameType.keepAlive)))
+  await other.framesOf(1)
+  vi.advanceTimersByTime(1)
+  expect(await opened.ended).toEqual({ kind: 'silent', message: 'no frame within 120000 ms' })
+  expect(other.connection.isOpen).toBe(true)
+  other.connection.destroy()
+})
+
+test('a connection that ends gives back what it holds', async () => {
+  const shared = new SharedResources()
+  const opened = await ending(
+    (session) => session.write(text(0x14, 'a'), Buffer.from([0x77, 0, 0, 9, 9, 9])),
+    {
+      shared,
     },
-    { silenceTimeoutMs: 40 },
   )
-  expect(await silent.ended).toEqual({ kind: 'silent', message: 'no frame within 40 ms' })
-  expect(silent.frames).toEqual([])
+  await opened.framesOf(1)
+  expect(shared.pool.lentBytes).toBeGreaterThan(0)
+  await opened.connection.close()
+  expect(shared.pool.lentBytes).toBe(0)
 })
 
 test('the limits on frames', async () => {
@@ -218,8 +232,17 @@ test('WebSocket, with an independent server: long messages, text, its close, our
   sockets.at(-1)?.send('hello')
   expect(await asText.ended).toEqual({ kind: 'violated', message: 'the server sent a text message' })
 
+  const closing = await open()
+  closing.onFrame = () => closing.connection.destroy()
+  sockets.at(-1)?.cork(() => {
+    sockets.at(-1)?.send(text(0x14, 'a'), true)
+    sockets.at(-1)?.send(text(0x14, 'b'), true)
+  })
+  await closing.ended
+  expect(closing.frames).toEqual(['20:a'])
+
   const plain = Recorder.open({ url: `ws://${host}:${port}/derp`, way: 'websocket' })
   await (await plain).connection.close()
   app.close()
-  expect(closes.map(([code]) => code)).toEqual([1000, 1008, 1009, 1003, 1000])
+  expect(closes.map(([code]) => code)).toEqual([1000, 1008, 1009, 1003, 1006, 1000])
 })

@@ -1,6 +1,6 @@
 // Coming back: after a refusal, after a loss, with what the server must be told again, and never after close.
 
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient, type ReconnectingEvents } from '#client/reconnecting-derp-client.ts'
 import { FrameType } from '#protocol/frame-type.ts'
@@ -112,9 +112,13 @@ test('close ends it, whatever it was doing', async () => {
   expect(standing.isConnected).toBe(false)
   const retrying = watched(clientOf(server))
   await server[Symbol.asyncDispose]()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
   retrying.start()
   await retrying.next('disconnected')
+  expect(vi.getTimerCount()).toBe(1)
   await retrying.close()
+  expect(vi.getTimerCount()).toBe(0)
   expect(told).toEqual(['connected', 'disconnected'])
   expect(ends).toEqual(['closed', 'closed', 'closed', 'closed'])
   await expect(retrying.next('connected')).rejects.toThrow('closed by this side')

@@ -26,6 +26,10 @@ export const config: Command = {
       io.stdout.write(optionReference())
       return ExitCode.done
     }
+    if (action !== undefined && /^--?h(elp)?$/.test(action)) {
+      io.stdout.write(USAGE)
+      return ExitCode.done
+    }
     io.stderr.write(USAGE)
     return ExitCode.misused
   },

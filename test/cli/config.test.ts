@@ -47,6 +47,12 @@ test('the documentation has every option as the program knows it', async () => {
   expect(rowsOf(page)).toEqual(expect.arrayContaining(rowsOf(stdout)))
 })
 
+test('prints its usage when asked', async () => {
+  const { code, stdout, stderr } = await derpfleet(['config', '-help'])
+  expect([code, stderr]).toEqual([0, ''])
+  expect(stdout).toMatch(/^usage: derpfleet config check/)
+})
+
 test.each([[[]], [['show']], [['schema', 'x']]])('does not understand %j', async (args) => {
   const { code, stderr } = await derpfleet(['config', ...args])
   expect([code, stderr]).toEqual([2, expect.stringMatching(/^usage: derpfleet config check/)])

@@ -3,7 +3,7 @@
 // packets pass through; `forward.ts` looks keys up here.
 //
 // Contract: events reach watchers in the order in which they happened. A key is reported gone only when its
-// last session in the whole relay has ended.
+// last session in the whole relay has ended, as far as the other threads have said by then.
 
 import { bytesEqual } from '#protocol/bytes.ts'
 import { FrameType, GoneReason } from '#protocol/frame-type.ts'
@@ -13,7 +13,7 @@ import { LOCAL, Peer, type Elsewhere } from './peer.ts'
 import { PeerTable } from './peer-table.ts'
 import type { Session } from './session.ts'
 
-/** Tells the relay's other threads what happened on this one. */
+/** Tells the relay's other threads what happened on this one, and hears what happened there. */
 export interface Announcer {
   /** This thread's number. */
   readonly index: number
@@ -22,6 +22,9 @@ export interface Announcer {
   present(presentFrame: Uint8Array, claim: number): void
   claim(key: Uint8Array, claim: number): void
   gone(key: Uint8Array): void
+  /** Hears all that the others have said until now. False if there are none, or this is already under way. */
+  drain(): boolean
+  readonly isDraining: boolean
 }
 
 /** What a peer adds to the gauges, so that the difference can be taken when it changes. */
@@ -46,6 +49,8 @@ export class Directory {
   readonly #ownKey: Uint8Array
   readonly #table: PeerTable<Peer>
   readonly #watchers = new Set<Session>()
+  /** Keys without a session, as far as is known; another thread may be about to say that it has one. */
+  #leaving = new Set<Peer>()
 
   constructor(parts: DirectoryParts) {
     this.#counters = parts.counters
@@ -70,9 +75,9 @@ export class Directory {
     const before = this.#count(peer)
     if (peer.registrations > 0) this.#counters.add(Counter.duplicatesTotal, 1)
     peer.sessions.push(session)
-    peer.claim = this.#announcer.nextClaim()
+    session.claim = this.#announcer.nextClaim()
     this.#changed(peer, before)
-    this.#announcer.present(session.presentFrame, peer.claim)
+    this.#announcer.present(session.presentFrame, session.claim)
     this.#tellWatchers(session.presentFrame)
     return peer
   }
@@ -84,8 +89,16 @@ export class Directory {
     session.heard.clear()
     const before = this.#count(peer)
     peer.sessions.splice(peer.sessions.indexOf(session), 1)
-    if (peer.sessions.length === 0) this.#announcer.gone(peer.key)
+    const heir = peer.sessions.at(-1)
+    if (heir === undefined) this.#announcer.gone(peer.key)
+    else if (peer.elsewhere.length > 0) this.#announcer.claim(peer.key, heir.claim)
     this.#changed(peer, before)
+    if (!this.#announcer.isDraining) this.#settle()
+  }
+
+  /** Takes in what other threads have said. */
+  hear(): void {
+    if (this.#announcer.drain()) this.#settle()
   }
 
   /** A frame arrived on a session whose key has others: it is the active one from now on. */
@@ -93,10 +106,8 @@ export class Directory {
     if (peer.active === session && peer.thread === LOCAL) return
     peer.sessions.splice(peer.sessions.indexOf(session), 1)
     peer.sessions.push(session)
-    if (peer.elsewhere.length > 0) {
-      peer.claim = this.#announcer.nextClaim()
-      this.#announcer.claim(peer.key, peer.claim)
-    }
+    session.claim = this.#announcer.nextClaim()
+    if (peer.elsewhere.length > 0) this.#announcer.claim(peer.key, session.claim)
     peer.elect()
   }
 
@@ -149,6 +160,7 @@ export class Directory {
   /** A thread ended: all that was only there is gone. */
   forgetThread(thread: number): void {
     for (const peer of Array.from(this.#table)) this.goneElsewhere(thread, peer.key)
+    this.#settle()
   }
 
   /** The known peer of `key`, or one listed anew. */
@@ -169,7 +181,7 @@ export class Directory {
     this.#counters.add(Counter.keysCurrent, after.keys - before.keys)
     this.#counters.add(Counter.duplicateKeys, after.duplicateKeys - before.duplicateKeys)
     this.#counters.add(Counter.duplicateSessions, after.duplicateSessions - before.duplicateSessions)
-    if (peer.registrations === 0) this.#remove(peer)
+    if (peer.registrations === 0) this.#leaving.add(peer)
   }
 
   /** Each key is counted by the lowest thread that holds it, each session by its own. */
@@ -181,6 +193,21 @@ export class Directory {
       keys: isOurs ? 1 : 0,
       duplicateKeys: isOurs && isDuplicate ? 1 : 0,
       duplicateSessions: isDuplicate ? peer.sessions.length : 0,
+    }
+  }
+
+  /**
+   * Declares gone the keys that are nowhere. A key that moves from one thread to another is present there before
+   * it is gone here, so whoever has heard of its end and then hears everybody out knows of the move.
+   */
+  #settle(): void {
+    while (this.#leaving.size > 0) {
+      const leaving = this.#leaving
+      this.#leaving = new Set()
+      this.#announcer.drain()
+      for (const peer of leaving) {
+        if (peer.registrations === 0 && !peer.isGone && !this.#leaving.has(peer)) this.#remove(peer)
+      }
     }
   }
 

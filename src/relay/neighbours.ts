@@ -144,6 +144,11 @@ export class Neighbours {
     return this.#neighbours.some((to) => to.backlog.length > 0)
   }
 
+  /** Whether what the neighbours have written is being read just now. */
+  get isDraining(): boolean {
+    return this.#isDraining
+  }
+
   /** Reads all that the neighbours have written. False if there are none, or this is already under way. */
   drain(): boolean {
     if (this.#isDraining || this.#neighbours.length === 0) return false

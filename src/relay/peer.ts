@@ -10,7 +10,7 @@ export const LOCAL = -1
 /** The same key on another thread of this relay. */
 export interface Elsewhere {
   readonly thread: number
-  /** When that thread's member last became active, in the relay's common count. */
+  /** When that thread's active session became so, in the relay's common count. */
   claim: number
   /** The last registration there, as a PeerPresent frame for watchers. */
   readonly presentFrame: Uint8Array
@@ -22,8 +22,6 @@ export class Peer {
   readonly sessions: Session[] = []
   /** Where else in this relay the key is connected. */
   readonly elsewhere: Elsewhere[] = []
-  /** When this thread's member last became active; only counted while the key is elsewhere too. */
-  claim = 0
   /** Thread whose member receives packets: LOCAL, or another's number. */
   thread = LOCAL
   /** The session on this thread that receives packets when `thread` is LOCAL. */
@@ -63,7 +61,7 @@ export class Peer {
   elect(): void {
     this.active = this.sessions.at(-1)
     this.thread = LOCAL
-    let latest = this.active === undefined ? undefined : this.claim
+    let latest = this.active?.claim
     for (const other of this.elsewhere) {
       if (latest !== undefined && ((other.claim - latest) | 0) < 0) continue
       latest = other.claim

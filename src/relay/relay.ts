@@ -121,7 +121,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Reads what other threads have written. */
   hear(): void {
-    this.neighbours.drain()
+    this.#directory.hear()
   }
 
   /** Does what is due by time, for one part of the sessions at each call. */
@@ -212,7 +212,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
       directory: this.#directory,
       forwarder: this.#forwarder,
       scheduler: this,
-      hear: () => this.neighbours.drain(),
+      hear: () => this.hear(),
     }
   }
 }

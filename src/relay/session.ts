@@ -97,6 +97,8 @@ export class Session implements LinkListener, FrameSink {
   #isThrottled = false
   #isHome = false
   isShared = false
+  /** When it last became the active one of its key, in the relay's common count. */
+  claim = 0
   lastDestination: Peer | undefined = undefined
   /** The peers whose packets this session was given. */
   readonly heard = new Set<Peer>()

@@ -51,15 +51,15 @@ it('what only a sibling may send is refused from a client of whatever length', (
 })
 
 it('every other frame is skipped up to 65,568 bytes and refused beyond', () => {
-  const meant: readonly number[] = [
+  const meant = new Set<number>([
     FrameType.sendPacket,
     FrameType.forwardPacket,
     FrameType.notePreferred,
     FrameType.watchConns,
     FrameType.closePeer,
     FrameType.ping,
-  ]
-  const someOtherType = fc.nat(255).filter((type) => !meant.includes(type))
+  ])
+  const someOtherType = fc.nat(255).filter((type) => !meant.has(type))
   fc.assert(
     fc.property(
       someOtherType,

@@ -11,8 +11,6 @@ import { TestRelay, type TestRelayOptions } from '../support/test-relay.ts'
 import { frames, packet } from '../vectors/frames.ts'
 import * as login from '../vectors/login.ts'
 
-const greeting = ['ServerKey server', 'ServerInfo version 2']
-
 /** A relay that decides only when told to. */
 function undecided(options: TestRelayOptions = {}): {
   relay: TestRelay

@@ -1,0 +1,303 @@
+import { describe, expect, it } from 'vitest'
+import { FrameType } from '#protocol/frame-type.ts'
+import { closePeerFrame, forwardPacketFrame } from '#protocol/frames.ts'
+import { frame } from '#protocol/handshake.ts'
+import { EndReason } from '#relay/end-reason.ts'
+import { actor, alice, bob, cathy, server, sibling } from '../support/actor.ts'
+import { packetLine, type MemoryClient } from '../support/memory-client.ts'
+import { TestRelay } from '../support/test-relay.ts'
+import { frames, packet } from '../vectors/frames.ts'
+import { meshKey } from '../vectors/keys.ts'
+
+const fromAlice = packetLine(alice, packet)
+const aliceGone = 'PeerGone alice disconnected'
+
+// Each rule is tried on one thread, and with whoever shares a key, hears or watches on threads of their own.
+describe.each([
+  ['on one thread', 1],
+  ['on three threads', 3],
+])('%s', (_where, threads) => {
+  const [first, second, third] = [0, 1 % threads, 2 % threads]
+
+  function relayWithAlice(): { relay: TestRelay; a: MemoryClient } {
+    const relay = new TestRelay({ threads })
+    return { relay, a: relay.join(alice, { thread: third }) }
+  }
+
+  /** Who of bob's sessions receives a packet now; checks that no other does. */
+  function receiver(a: MemoryClient, sessions: readonly MemoryClient[]): number {
+    for (const session of sessions) session.take()
+    a.send(frames.sendPacket)
+    const receivers = sessions.flatMap((session, at) => (session.take().includes(fromAlice) ? [at] : []))
+    expect(receivers.length).toBeLessThanOrEqual(1)
+    return receivers[0] ?? -1
+  }
+
+  const duplicates = (relay: TestRelay): number[] =>
+    (['duplicateKeys', 'duplicateSessions', 'duplicatesTotal'] as const).map((name) => relay.count(name))
+
+  it('a second login with a key receives from then on, the first when it sends any frame', () => {
+    const { relay, a } = relayWithAlice()
+    const old = relay.join(bob, { thread: first })
+    expect(receiver(a, [old])).toBe(0)
+    const recent = relay.join(bob, { thread: second })
+    const both = [old, recent]
+    expect(receiver(a, both)).toBe(1)
+    expect(duplicates(relay)).toEqual([1, 2, 1])
+    const doings = [
+      frames.unknown,
+      frames.pong,
+      frames.notePreferredYes,
+      frames.ping,
+      frame(FrameType.sendPacket, cathy.key),
+    ]
+    for (const doing of doings) {
+      old.send(doing).settled()
+      expect(receiver(a, both)).toBe(0)
+      recent.send(doing).settled()
+      expect(receiver(a, both)).toBe(1)
+    }
+  })
+
+  it('a frame counts as activity from its header on', () => {
+    const { relay, a } = relayWithAlice()
+    const old = relay.join(bob, { thread: first })
+    const both = [old, relay.join(bob, { thread: second })]
+    old.send(Buffer.from([0x7e, 0, 0, 0]))
+    expect(receiver(a, both)).toBe(1)
+    old.send(Buffer.from([50])).settled()
+    expect(receiver(a, both)).toBe(0)
+  })
+
+  it('when the active one leaves, the one that was active before it takes over, and nobody is told', () => {
+    const { relay, a } = relayWithAlice()
+    const watcher = relay.joinSibling(sibling, { thread: second }).send(frames.watchConns)
+    const hearer = relay.join(cathy, { thread: first })
+    const bobs = [first, second, third].map((thread) => relay.join(bob, { thread }))
+    bobs[0]?.sendPacket(cathy, packet)
+    expect(hearer.take()).toEqual([packetLine(bob, packet)])
+    watcher.take()
+    // In order of activity: 1, 2, 0.
+    expect(receiver(a, bobs)).toBe(0)
+    bobs[0]?.hangUp()
+    expect(receiver(a, bobs)).toBe(2)
+    bobs[2]?.hangUp()
+    expect(receiver(a, bobs)).toBe(1)
+    expect(duplicates(relay)).toEqual([0, 0, 2])
+    expect([...hearer.take(), ...watcher.take()]).toEqual([])
+    bobs[1]?.hangUp()
+    expect(hearer.take()).toEqual(['PeerGone bob disconnected'])
+    expect(watcher.take()).toEqual(['PeerGone bob disconnected'])
+    expect(receiver(a, bobs)).toBe(-1)
+  })
+
+  it('falls back to the most recently active wherever it is, not to the neighbour of the one that left', () => {
+    const { relay, a } = relayWithAlice()
+    const bobs = [first, second, first].map((thread) => relay.join(bob, { thread }))
+    expect(receiver(a, bobs)).toBe(2)
+    bobs[2]?.hangUp()
+    expect(receiver(a, bobs)).toBe(1)
+    bobs[1]?.hangUp()
+    expect(receiver(a, bobs)).toBe(0)
+  })
+
+  it('one that is not active leaves without changing anything', () => {
+    const { relay, a } = relayWithAlice()
+    const bobs = [first, second, third].map((thread) => relay.join(bob, { thread }))
+    bobs[1]?.send(frames.ping)
+    expect(receiver(a, bobs)).toBe(1)
+    bobs[0]?.hangUp()
+    expect(receiver(a, bobs)).toBe(1)
+    expect(duplicates(relay)).toEqual([1, 2, 2])
+    bobs[2]?.hangUp()
+    expect(receiver(a, bobs)).toBe(1)
+    expect(duplicates(relay)).toEqual([0, 0, 2])
+  })
+
+  it('all members go on being read and answered', () => {
+    const { relay } = relayWithAlice()
+    const c = relay.join(cathy)
+    const bobs = [first, second].map((thread) => relay.join(bob, { thread }))
+    for (const one of bobs) {
+      one.sendPacket(cathy, packet)
+      expect(c.take()).toEqual([packetLine(bob, packet)])
+      expect(one.send(frames.ping).take()).toEqual(['Pong <0102030405060708>'])
+    }
+    relay.pass(70_000)
+    for (const one of bobs) expect(one.take()).toEqual(['KeepAlive'])
+  })
+
+  it('who received from a peer is told that it left; who only sent to it is not', () => {
+    const { relay, a } = relayWithAlice()
+    const [b, c] = [relay.join(bob, { thread: first }), relay.join(cathy, { thread: second })]
+    a.send(frames.sendPacket, frames.sendPacket)
+    expect(b.take()).toEqual([fromAlice, fromAlice])
+    c.sendPacket(alice, packet)
+    expect(a.take()).toEqual([packetLine(cathy, packet)])
+    a.hangUp()
+    expect(b.take()).toEqual([aliceGone])
+    expect(c.take()).toEqual([])
+    expect(relay.count('peerGoneDisconnected')).toBe(1)
+  })
+
+  it('a second departure is told as well, once something was received again', () => {
+    const { relay, a } = relayWithAlice()
+    const b = relay.join(bob, { thread: first })
+    a.send(frames.sendPacket).settled()
+    a.hangUp()
+    expect(b.take()).toEqual([fromAlice, aliceGone])
+    relay.join(alice, { thread: second }).hangUp()
+    expect(b.take()).toEqual([])
+    const again = relay.join(alice, { thread: second }).send(frames.sendPacket)
+    expect(b.take()).toEqual([fromAlice])
+    again.hangUp()
+    expect(b.take()).toEqual([aliceGone])
+  })
+
+  it('a peer that reconnects before its old connection dies is not told of', () => {
+    const { relay, a } = relayWithAlice()
+    const b = relay.join(bob, { thread: first })
+    const watcher = relay.joinSibling(sibling, { thread: first }).send(frames.watchConns)
+    a.send(frames.sendPacket).settled()
+    for (const one of [b, watcher]) one.take()
+    const again = relay.join(alice, { thread: second })
+    a.hangUp()
+    expect(b.take()).toEqual([])
+    expect(watcher.take()).toEqual([expect.stringMatching(/^PeerPresent alice/)])
+    again.send(frames.sendPacket)
+    expect(b.take()).toEqual([fromAlice])
+    again.hangUp()
+    expect(b.take()).toEqual([aliceGone])
+  })
+
+  it('a peer that reconnects is not told of even when its threads have not heard of each other yet', () => {
+    const { relay, a } = relayWithAlice()
+    const hearers = [first, second, third].map((thread, n) => relay.join(actor(`hearer ${n}`), { thread }))
+    for (const one of hearers) a.sendPacket(one.actor, packet)
+    for (const one of hearers) expect(one.take()).toEqual([fromAlice])
+    const again = relay.connect(alice, { thread: second })
+    relay.settle()
+    // From here on nobody flushes or hears until both have happened.
+    again.send(again.clientInfo())
+    a.link.hangUp()
+    expect(hearers.flatMap((one) => one.take())).toEqual([])
+    again.sendPacket(bob, packet)
+    again.hangUp()
+    expect(hearers.flatMap((one) => one.take())).toEqual([aliceGone, aliceGone, aliceGone])
+  })
+
+  it('who has left is not told anything and not remembered', () => {
+    const { relay, a } = relayWithAlice()
+    const b = relay.join(bob, { thread: first })
+    a.send(frames.sendPacket).settled()
+    b.hangUp()
+    const again = relay.join(bob, { thread: first })
+    a.hangUp()
+    expect(again.take()).toEqual([])
+    expect(relay.count('peerGoneDisconnected')).toBe(0)
+  })
+
+  it('a watcher hears of everybody who is here, itself included, and then of every change in order', () => {
+    const { relay, a } = relayWithAlice()
+    const b = relay.connect(bob, { thread: first, ip: '2001:db8::7', port: 443, idealNode: '900a' })
+    b.logIn({ isProber: true, appName: 'an app' }).take()
+    const m = relay.connect(sibling, { thread: second, ip: '198.51.100.9', port: 50_001 })
+    m.logIn({ meshKey }).take()
+    const here = m.send(frames.watchConns).take()
+    expect(here.toSorted()).toEqual([
+      `PeerPresent alice 192.0.2.1:${40_000} flags 1`,
+      'PeerPresent bob 2001:db8::7:443 flags 12 app an app',
+      'PeerPresent sibling 198.51.100.9:50001 flags 2',
+    ])
+    expect(relay.count('watchersCurrent')).toBe(1)
+
+    const c = relay.connect(cathy, { thread: third, ip: '203.0.113.7', port: 1 }).logIn()
+    relay.connect(cathy, { thread: third, ip: '203.0.113.7', port: 2 }).logIn().hangUp()
+    c.hangUp()
+    a.hangUp()
+    relay.connect(alice, { thread: third, ip: '203.0.113.7', port: 3 }).logIn()
+    expect(m.take()).toEqual([
+      'PeerPresent cathy 203.0.113.7:1 flags 1',
+      'PeerPresent cathy 203.0.113.7:2 flags 1',
+      'PeerGone cathy disconnected',
+      'PeerGone alice disconnected',
+      'PeerPresent alice 203.0.113.7:3 flags 1',
+    ])
+    m.hangUp()
+    expect(relay.count('watchersCurrent')).toBe(0)
+  })
+
+  it('watching twice tells who is here twice, and each change once', () => {
+    const { relay, a } = relayWithAlice()
+    const m = relay.joinSibling(sibling, { thread: first })
+    expect(m.send(frames.watchConns).take().length).toBe(2)
+    expect(m.send(frames.watchConns).take().length).toBe(2)
+    expect(relay.count('watchersCurrent')).toBe(1)
+    a.hangUp()
+    expect(m.take()).toEqual([aliceGone])
+  })
+
+  it('a watcher is told that a peer left whether it ever received from it or not, and once if both', () => {
+    const { relay, a } = relayWithAlice()
+    const m = relay.joinSibling(sibling, { thread: first }).send(frames.watchConns)
+    const b = relay.join(bob, { thread: first })
+    m.take()
+    b.hangUp()
+    expect(m.take()).toEqual(['PeerGone bob disconnected'])
+    a.sendPacket(sibling, packet).settled()
+    a.hangUp()
+    expect(m.take().filter((line) => line === aliceGone).length).toBeGreaterThan(0)
+  })
+
+  it('the relay itself, watching, is told nothing', () => {
+    const { relay, a } = relayWithAlice()
+    const self = relay.joinSibling(server, { thread: first }).send(frames.watchConns)
+    a.hangUp()
+    expect(self.take()).toEqual([])
+    expect(self.isClosed).toBe(false)
+    expect(relay.count('watchersCurrent')).toBe(0)
+  })
+
+  it('ClosePeer ends every session of the key without a word, and knows when there is none', () => {
+    const { relay, a } = relayWithAlice()
+    const bobs = [first, second, third, third].map((thread) => relay.join(bob, { thread }))
+    const m = relay.joinSibling(sibling, { thread: first }).send(frames.watchConns)
+    m.take()
+    m.send(closePeerFrame(cathy.key))
+    expect(m.take()).toEqual([])
+    m.send(frames.closePeer)
+    expect(m.take()).toEqual(['PeerGone bob disconnected'])
+    expect(bobs.map((one) => one.isClosed)).toEqual([true, true, true, true])
+    expect(bobs.flatMap((one) => one.take())).toEqual([])
+    expect(relay.ends.every((end) => end.reason === EndReason.closedBySibling)).toBe(true)
+    expect([a, m].map((one) => one.isClosed)).toEqual([false, false])
+  })
+
+  it('a sibling that closes itself ends there and then', () => {
+    const { relay } = relayWithAlice()
+    const m = relay.joinSibling(sibling, { thread: first })
+    const b = relay.join(bob, { thread: first })
+    m.send(closePeerFrame(sibling.key), forwardPacketFrame(alice.key, bob.key, packet))
+    expect(b.take()).toEqual([])
+    expect(m.isClosed).toBe(true)
+  })
+
+  it('keys and sessions are counted once, whoever shares them and wherever they are', () => {
+    const { relay, a } = relayWithAlice()
+    const bobs = [second, first, third, first].map((thread) => relay.join(bob, { thread }))
+    const counted = (): number[] => [relay.count('keysCurrent'), relay.count('clientsCurrent')]
+    expect(counted()).toEqual([2, 5])
+    expect(relay.threads.map(({ relay: one }) => one.keyCount)).toEqual(
+      Array.from({ length: threads }, () => 2),
+    )
+    bobs[1]?.hangUp()
+    bobs[3]?.hangUp()
+    expect(counted()).toEqual([2, 3])
+    for (const one of [...bobs, a]) one.hangUp()
+    expect(counted()).toEqual([0, 0])
+    expect(duplicates(relay).slice(0, 2)).toEqual([0, 0])
+    expect(relay.threads.map(({ relay: one }) => one.keyCount + one.sessionCount + one.bytesHeld)).toEqual(
+      Array.from({ length: threads }, () => 0),
+    )
+  })
+})

@@ -1,0 +1,245 @@
+import { describe, expect, it } from 'vitest'
+import { forwardPacketFrame, sendPacketFrame } from '#protocol/frames.ts'
+import { bytesFrom } from '../protocol/arbitraries.ts'
+import { alice, bob, cathy, sibling } from '../support/actor.ts'
+import { packetLine, type MemoryClient } from '../support/memory-client.ts'
+import { TestRelay } from '../support/test-relay.ts'
+import { disco, frames, largestFrames, largestPacket, packet } from '../vectors/frames.ts'
+import { sha256 } from '../vectors/hex.ts'
+import * as login from '../vectors/login.ts'
+
+/** Every packet that came in has gone out, waits, or was dropped for a reason. */
+function expectBalance(relay: TestRelay): void {
+  const received = relay.count('receivedData') + relay.count('receivedDisco') + relay.count('forwardedIn')
+  const sent = relay.count('sentData') + relay.count('sentDisco')
+  const dropped = Object.values(relay.drops).reduce((sum, count) => sum + count, 0)
+  expect(received).toBe(sent + dropped + relay.count('queuedPackets'))
+  expect(relay.count('crossedOut')).toBe(relay.count('crossedIn'))
+}
+
+// The same where sender and receiver meet on one thread and where a packet has to cross.
+describe.each([
+  ['on one thread', 1],
+  ['across threads', 3],
+])('%s', (_where, threads) => {
+  interface Meeting {
+    readonly relay: TestRelay
+    readonly a: MemoryClient
+    readonly b: MemoryClient
+    readonly m: MemoryClient
+  }
+
+  /** Alice on the first thread, bob on the last, a sibling between them. */
+  function meeting(): Meeting {
+    const relay = new TestRelay({ threads })
+    const a = relay.join(alice)
+    const b = relay.join(bob, { thread: threads - 1 })
+    const m = relay.joinSibling(sibling, { thread: Math.floor(threads / 2) })
+    return { relay, a, b, m }
+  }
+
+  it.each([0, 1, 61, 62, 63, 1_280, 65_535, 65_536])('a packet of %i bytes arrives intact', (bytes) => {
+    const { relay, a, b, m } = meeting()
+    const sent = bytesFrom(bytes, bytes)
+    expect(a.sendPacket(bob, sent).take()).toEqual([])
+    expect(b.take()).toEqual([packetLine(alice, sent)])
+    m.send(forwardPacketFrame(cathy.key, bob.key, sent))
+    expect(b.take()).toEqual([packetLine(cathy, sent)])
+    expect(relay.drops).toEqual({})
+    expect(relay.count('receivedBytesData')).toBe(bytes)
+    expect(relay.count('sentBytesData')).toBe(2 * bytes)
+    expectBalance(relay)
+  })
+
+  it('the published largest packet arrives as published', () => {
+    const { a, b } = meeting()
+    const frame = sendPacketFrame(bob.key, largestPacket())
+    expect(sha256(frame).toString('hex')).toBe(largestFrames.sendPacketSha256)
+    const before = b.received.length
+    a.send(frame).settled()
+    expect(sha256(Buffer.concat(b.received.slice(before))).toString('hex')).toBe(
+      largestFrames.recvPacketSha256,
+    )
+  })
+
+  it('a disco message is told from a packet by its magic and its length', () => {
+    const { relay, a, b } = meeting()
+    const short = disco.message.subarray(0, 61)
+    const other = Buffer.from(disco.message)
+    other[5] = 0
+    a.sendPacket(bob, disco.message).sendPacket(bob, short).sendPacket(bob, other)
+    expect(b.take()).toEqual([disco.message, short, other].map((one) => packetLine(alice, one)))
+    expect([relay.count('receivedDisco'), relay.count('receivedData')]).toEqual([1, 2])
+    expect([relay.count('sentDisco'), relay.count('sentData')]).toEqual([1, 2])
+    expect(relay.count('receivedBytesDisco')).toBe(62)
+  })
+
+  it('a packet to oneself comes back', () => {
+    const { a, b } = meeting()
+    expect(a.sendPacket(alice, packet).take()).toEqual([packetLine(alice, packet)])
+    expect(b.sendPacket(bob, packet).take()).toEqual([packetLine(bob, packet)])
+  })
+
+  it('ten thousand packets arrive in order, none lost, with thirty under way at a time', () => {
+    const { relay, a, b } = meeting()
+    const expected: string[] = []
+    const arrived: string[] = []
+    for (let n = 0; n < 10_000; n++) {
+      const numbered = Buffer.from(`packet ${n}`)
+      a.sendPacket(bob, numbered)
+      expected.push(packetLine(alice, numbered))
+      if (n % 30 === 29) arrived.push(...b.take())
+    }
+    arrived.push(...b.take())
+    expect(arrived).toEqual(expected)
+    expectBalance(relay)
+  })
+
+  it('a data packet to an unknown key is dropped in silence', () => {
+    const { relay, a } = meeting()
+    expect(a.sendPacket(cathy, packet).take()).toEqual([])
+    expect(relay.drops).toEqual({ 'unknown_dest data': 1 })
+    expectBalance(relay)
+  })
+
+  it('a disco message to an unknown key is answered three times, then once a second', () => {
+    const { relay, a, b } = meeting()
+    const answer = 'PeerGone cathy not here'
+    const flood = (): string[] => {
+      for (let n = 0; n < 10; n++) a.sendPacket(cathy, disco.message).sendPacket(cathy, packet)
+      return a.take()
+    }
+    expect(flood()).toEqual([answer, answer, answer])
+    relay.clock.advance(999)
+    expect(flood()).toEqual([])
+    relay.clock.advance(1)
+    expect(flood()).toEqual([answer])
+    relay.clock.advance(60_000)
+    expect(flood()).toEqual([answer, answer, answer])
+    // Each connection has answers of its own.
+    expect(b.sendPacket(cathy, disco.message).take()).toEqual([answer])
+    expect(relay.count('peerGoneNotHere')).toBe(8)
+    expect(relay.drops).toEqual({ 'unknown_dest data': 40, 'unknown_dest disco': 41 })
+    expectBalance(relay)
+  })
+
+  it('a forwarded packet has the stated source, is counted apart, and is never forwarded again', () => {
+    const { relay, a, b, m } = meeting()
+    const other = relay.joinSibling(cathy).send(frames.watchConns)
+    other.take()
+    m.send(frames.forwardPacket)
+    expect(b.take()).toEqual([packetLine(alice, packet)])
+    m.send(forwardPacketFrame(alice.key, server32, packet))
+    expect([a, b, m, other].flatMap((client) => client.take())).toEqual([])
+    expect(relay.drops).toEqual({ 'unknown_dest_on_fwd data': 1 })
+    expect([relay.count('forwardedIn'), relay.count('receivedData')]).toEqual([2, 0])
+    expect(relay.count('sentData')).toBe(1)
+    expectBalance(relay)
+  })
+
+  it('a forwarded disco message for an unknown key is answered to the sibling, within the same limits', () => {
+    const { relay, m } = meeting()
+    for (let n = 0; n < 5; n++) m.send(forwardPacketFrame(alice.key, cathy.key, disco.message))
+    expect(m.take()).toEqual(Array.from({ length: 3 }, () => 'PeerGone cathy not here'))
+    expect(relay.drops).toEqual({ 'unknown_dest_on_fwd disco': 5 })
+  })
+
+  it('a forwarded packet from nobody is dropped', () => {
+    const { relay, b, m } = meeting()
+    m.send(forwardPacketFrame(new Uint8Array(32), bob.key, packet))
+    expect(b.take()).toEqual([])
+    expect(relay.drops).toEqual({ 'source_invalid data': 1 })
+    expectBalance(relay)
+  })
+
+  it('who hears from a forwarded source that is connected here is told when it leaves', () => {
+    const { a, b, m } = meeting()
+    m.send(frames.forwardPacket).settled()
+    b.take()
+    a.hangUp()
+    expect(b.take()).toEqual(['PeerGone alice disconnected'])
+  })
+
+  it('a destination that has come back is found anew', () => {
+    const { relay, a, b } = meeting()
+    a.send(frames.sendPacket).settled()
+    b.take()
+    b.hangUp()
+    a.send(frames.sendPacket).settled()
+    expect(relay.drops).toEqual({ 'unknown_dest data': 1 })
+    const again = relay.join(bob)
+    a.send(frames.sendPacket)
+    expect(again.take()).toEqual([packetLine(alice, packet)])
+    expectBalance(relay)
+  })
+
+  it('packets to several destinations in one piece each find theirs, and each is written to once', () => {
+    const { relay, a, b } = meeting()
+    const c = relay.join(cathy, { thread: threads - 1 })
+    const bursts = [b, c].map((client) => client.link.burstCount)
+    const parts = Array.from({ length: 60 }, (_, n) =>
+      sendPacketFrame(n % 3 === 0 ? cathy.key : bob.key, Buffer.from(`packet ${n}`)),
+    )
+    a.send(...parts)
+    const line = (n: number): string => packetLine(alice, Buffer.from(`packet ${n}`))
+    const all = Array.from({ length: 60 }, (_, n) => n)
+    expect(b.take()).toEqual(all.filter((n) => n % 3 !== 0).map((n) => line(n)))
+    expect(c.take()).toEqual(all.filter((n) => n % 3 === 0).map((n) => line(n)))
+    expect([b, c].map((client) => client.link.burstCount)).toEqual(bursts.map((count) => count + 1))
+  })
+})
+
+/** A key that nobody here has. */
+const server32 = sha256('nobody')
+
+it('a packet that crossed to a key which has left meanwhile is counted as lost', () => {
+  const relay = new TestRelay({ threads: 2 })
+  const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
+  relay.settle()
+  // The packet is on its way when bob's thread hears that he is gone.
+  a.send(frames.sendPacket)
+  b.link.hangUp()
+  relay.settle()
+  expect(relay.drops).toEqual({ 'gone_disconnected data': 1 })
+  expectBalance(relay)
+})
+
+it('packets that do not fit between threads are refused and counted, the others arrive in order', () => {
+  const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
+  const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
+  const sent = Array.from({ length: 40 }, (_, n) => bytesFrom(n, 60_000))
+  for (const one of sent) a.sendPacket(bob, one)
+  const fitting = Math.floor(1_048_576 / (60_000 + 69))
+  expect(b.take()).toEqual(sent.slice(0, fitting).map((one) => packetLine(alice, one)))
+  expect(relay.drops).toEqual({ 'queue_thread data': 40 - fitting })
+  expectBalance(relay)
+  a.sendPacket(bob, packet)
+  expect(b.take()).toEqual([packetLine(alice, packet)])
+})
+
+it('a receiver that takes nothing loses its oldest data, not its disco messages, and nobody else loses anything', () => {
+  const relay = new TestRelay({ limits: { outboxPacketsMax: 32, writeTimeoutMs: 0 } })
+  const [a, b, c] = [relay.join(alice), relay.join(bob), relay.join(cathy)]
+  const numbered = (n: number): Buffer => Buffer.from(`packet ${n}`)
+  a.sendPacket(bob, numbered(0)).settled()
+  b.take()
+  b.link.isStalled = true
+  a.sendPacket(bob, numbered(1)).settled()
+  for (let n = 2; n < 40; n++) a.sendPacket(bob, numbered(n)).sendPacket(cathy, numbered(n)).settled()
+  for (let n = 0; n < 5; n++) a.sendPacket(bob, disco.message)
+  expect(c.take().length).toBe(38)
+  expect(relay.drops).toEqual({ 'queue_head data': 6 })
+  b.link.isStalled = false
+  const data = Array.from({ length: 32 }, (_, n) => packetLine(alice, numbered(8 + n)))
+  const messages = Array.from({ length: 5 }, () => packetLine(alice, disco.message))
+  expect(b.take()).toEqual([packetLine(alice, numbered(1)), ...messages, ...data])
+  expectBalance(relay)
+})
+
+it('greeting, login, note and packet in one piece are served at once', () => {
+  const relay = new TestRelay()
+  const b = relay.join(bob)
+  relay.connect(alice).send(login.clientInfo.frame, frames.notePreferredYes, frames.sendPacket)
+  expect(b.take()).toEqual([packetLine(alice, packet)])
+  expect(relay.count('clientsHome')).toBe(1)
+})

@@ -12,7 +12,6 @@ const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 1
 /** Why a side closes (RFC 6455 §7.4.1); those that occur here. */
 export const CloseCode = {
   normal: 1000,
-  goingAway: 1001,
   protocolError: 1002,
   unsupported: 1003,
   noStatus: 1005,

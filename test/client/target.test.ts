@@ -22,7 +22,7 @@ test.each<[TargetOptions, Record<string, unknown>]>([
   ],
   [
     { host: '2001:db8::1', port: 8443 },
-    { host: '2001:db8::1', hostField: '[2001:db8::1]:8443' },
+    { host: '2001:db8::1', hostField: '[2001:db8::1]:8443', name: '[2001:db8::1]:8443' },
   ],
   [{ url: 'https://derp1.lab' }, { host: 'derp1.lab', port: 443, way: 'auto' }],
   [{ url: 'https://derp1.lab:8443/derp' }, { port: 8443, hostField: 'derp1.lab:8443' }],

@@ -375,6 +375,9 @@ export class Session implements LinkListener, FrameSink {
     if (this.#isEnded) return
     const { counters, directory, observer, scheduler } = this.#parts
     const peer = this.peer
+    // Who is refused at login has been greeted all the same: only ServerKey can wait here.
+    const isLinkOver = reason === EndReason.remoteClosed || reason === EndReason.remoteReset
+    if (peer === undefined && !isLinkOver) this.outbox.flush(this.#link, this.#parts.now())
     this.#phase = Phase.ended
     this.#frames.close()
     this.#held = undefined

@@ -60,6 +60,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   readonly #sessionAt = new Map<Session, number>()
   #due: Session[] = []
   #isFlushAsked = false
+  #isFlushComing = false
   #sweepPart = 0
 
   constructor(parts: RelayParts) {
@@ -116,7 +117,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     this.#due = []
     for (const session of due) session.flush()
     this.neighbours.flush()
-    if (this.neighbours.hasBacklog) this.#parts.later(1, () => this.neighbours.flush())
+    if (this.neighbours.hasBacklog) this.#flushAgain()
   }
 
   /** Reads what other threads have written. */
@@ -191,6 +192,16 @@ export class Relay implements SessionScheduler, NeighbourListener {
   closePeer(key: Uint8Array): void {
     const peer = this.#directory.find(key, 0)
     for (const session of peer?.sessions.slice() ?? []) session.end(EndReason.closedBySibling)
+  }
+
+  /** A neighbour had no room for news: tries again, and again from there, until it has. */
+  #flushAgain(): void {
+    if (this.#isFlushComing) return
+    this.#isFlushComing = true
+    this.#parts.later(1, () => {
+      this.#isFlushComing = false
+      this.flush()
+    })
   }
 
   #makeSessionParts(): SessionParts {

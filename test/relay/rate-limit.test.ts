@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { FrameType } from '#protocol/frame-type.ts'
+import type { FrameType } from '#protocol/frame-type.ts'
 import { forwardPacketFrame, sendPacketFrame } from '#protocol/frames.ts'
 import { frame } from '#protocol/handshake.ts'
 import { alice, bob, cathy, sibling } from '../support/actor.ts'

@@ -51,6 +51,8 @@ interface Thread {
   isFlushAsked: boolean
   /** Rings that were heard. */
   rungCount: number
+  /** Its bell rings in vain: a thread that is busy with something else. */
+  isDeaf: boolean
 }
 
 /** The transport calls `sweep` so often. */
@@ -158,7 +160,7 @@ export class TestRelay {
       isBusy = true
     }
     const rungCount = thread.relay.neighbours.bell.count()
-    if (rungCount !== thread.rungCount) {
+    if (rungCount !== thread.rungCount && !thread.isDeaf) {
       thread.rungCount = rungCount
       thread.relay.hear()
       isBusy = true
@@ -184,7 +186,7 @@ export class TestRelay {
       },
       threads: memory,
     })
-    const thread: Thread = { relay, counters, isFlushAsked: false, rungCount: 0 }
+    const thread: Thread = { relay, counters, isFlushAsked: false, rungCount: 0, isDeaf: false }
     return thread
   }
 }

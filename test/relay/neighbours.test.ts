@@ -1,0 +1,310 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { toHex } from '#protocol/bytes.ts'
+import { forwardPacketFrame, peerPresentFrame } from '#protocol/frames.ts'
+import { ipToBytes } from '#protocol/ip-address.ts'
+import { Neighbours, type NeighbourListener, type ThreadMemory } from '#relay/neighbours.ts'
+import { Packet } from '#relay/packet.ts'
+import { bytesFrom } from '../protocol/arbitraries.ts'
+import { actor, alice, bob, cathy } from '../support/actor.ts'
+import { packetLine } from '../support/memory-client.ts'
+import { TestRelay, threadMemories } from '../support/test-relay.ts'
+import { packet } from '../vectors/frames.ts'
+import { sha256 } from '../vectors/hex.ts'
+
+/** Writes down what it hears. */
+class Listener implements NeighbourListener {
+  readonly heard: string[] = []
+  onPacket: () => void = () => undefined
+
+  presentElsewhere(thread: number, key: Uint8Array, presentFrame: Uint8Array, claim: number): void {
+    this.heard.push(`${thread} present ${toHex(key)} ${toHex(presentFrame)} ${claim}`)
+  }
+
+  claimedElsewhere(thread: number, key: Uint8Array, claim: number): void {
+    this.heard.push(`${thread} claim ${toHex(key)} ${claim}`)
+  }
+
+  goneElsewhere(thread: number, key: Uint8Array): void {
+    this.heard.push(`${thread} gone ${toHex(key)}`)
+  }
+
+  closePeer(key: Uint8Array): void {
+    this.heard.push(`close ${toHex(key)}`)
+  }
+
+  packet(buffer: Buffer, start: number, end: number): void {
+    this.heard.push(`packet ${sha256(buffer.subarray(start, end)).toString('hex')}`)
+    buffer.fill(0xaa, start - 5, end)
+    this.onPacket()
+  }
+}
+
+interface Neighbour {
+  readonly neighbours: Neighbours
+  readonly listener: Listener
+  wakes: number
+}
+
+function neighbourhood(count: number): Neighbour[] {
+  return threadMemories(count).map((memory) => {
+    const listener = new Listener()
+    const wake = (): void => void one.wakes++
+    const neighbours = new Neighbours(memory as ThreadMemory, { listener: () => listener, wake })
+    const one: Neighbour = { neighbours, listener, wakes: 0 }
+    return one
+  })
+}
+
+/** The two ends of a neighbourhood of two. */
+function pair(): [Neighbour, Neighbour] {
+  return neighbourhood(2) as [Neighbour, Neighbour]
+}
+
+/** A packet as it arrived from a client: destination key, then the packet. */
+function arrived(destination: Uint8Array, bytes: Uint8Array): Packet {
+  const buffer = Buffer.concat([Buffer.alloc(5), destination, bytes])
+  const lying = new Packet()
+  lying.set(buffer, 5, 37, buffer.length)
+  return lying
+}
+
+function presence(key: Uint8Array, appName: string): Uint8Array {
+  return peerPresentFrame({ key, ip: ipToBytes('203.0.113.7'), port: 443, flags: 1, appName })
+}
+
+type Saying =
+  | { readonly kind: 'present' | 'claim' | 'gone' | 'close'; readonly who: number; readonly claim: number }
+  | { readonly kind: 'packet'; readonly who: number; readonly bytes: number; readonly seed: number }
+
+const someSaying: fc.Arbitrary<Saying> = fc.oneof(
+  fc.record({
+    kind: fc.constantFrom('present' as const, 'claim' as const, 'gone' as const, 'close' as const),
+    who: fc.nat(5),
+    claim: fc.integer(),
+  }),
+  fc.record({
+    kind: fc.constant('packet' as const),
+    who: fc.nat(5),
+    bytes: fc.oneof(fc.nat(2_000), fc.constant(65_536)),
+    seed: fc.integer(),
+  }),
+)
+
+/** Says something, and returns what the other should hear; undefined if it was refused. */
+function say(from: Neighbours, saying: Saying): string | undefined {
+  const key = actor(`neighbour ${saying.who}`).key
+  switch (saying.kind) {
+    case 'present': {
+      const frame = presence(key, `app ${saying.who}`)
+      from.present(frame, saying.claim)
+      return `0 present ${toHex(key)} ${toHex(frame)} ${saying.claim}`
+    }
+    case 'claim':
+      from.claim(key, saying.claim)
+      return `0 claim ${toHex(key)} ${saying.claim}`
+    case 'gone':
+      from.gone(key)
+      return `0 gone ${toHex(key)}`
+    case 'close':
+      from.closePeer(key)
+      return `close ${toHex(key)}`
+    case 'packet': {
+      const bytes = bytesFrom(saying.seed, saying.bytes)
+      if (!from.sendPacket(1, alice.key, arrived(key, bytes))) return undefined
+      return `packet ${sha256(forwardPacketFrame(alice.key, key, bytes).subarray(5)).toString('hex')}`
+    }
+  }
+}
+
+it('all that one says the other hears, intact and in order, however rarely it listens', () => {
+  const someSteps = fc.array(
+    fc.oneof({ weight: 12, arbitrary: someSaying }, fc.constantFrom('drain', 'flush')),
+    {
+      maxLength: 150,
+    },
+  )
+  fc.assert(
+    fc.property(someSteps, (steps) => {
+      const [from, to] = pair()
+      const expected: string[] = []
+      let refusedCount = 0
+      for (const step of steps) {
+        if (step === 'drain') to.neighbours.drain()
+        else if (step === 'flush') from.neighbours.flush()
+        else {
+          const line = say(from.neighbours, step as Saying)
+          if (line === undefined) refusedCount++
+          else expected.push(line)
+        }
+      }
+      for (let round = 0; round < 3; round++) {
+        from.neighbours.flush()
+        to.neighbours.drain()
+      }
+      expect(to.listener.heard).toEqual(expected)
+      // Sixteen of the largest packets fit between two times of listening.
+      const packetCount = steps.filter((step) => typeof step !== 'string' && step.kind === 'packet').length
+      if (packetCount < 16) expect(refusedCount).toBe(0)
+    }),
+    { numRuns: 100 },
+  )
+})
+
+/** Fills the crossing with packets until no more is taken; how many there are. */
+function fill(from: Neighbours): number {
+  let count = 0
+  while (from.sendPacket(1, alice.key, arrived(bob.key, Buffer.alloc(60_000)))) count++
+  while (from.sendPacket(1, alice.key, arrived(bob.key, Buffer.alloc(0)))) count++
+  return count
+}
+
+it('news that does not fit waits, and no packet overtakes it', () => {
+  const [from, to] = pair()
+  const packets = fill(from.neighbours)
+  const news = Array.from({ length: 300 }, (_, n): Saying => ({ kind: 'present', who: n % 6, claim: n }))
+  const expected = news.map((saying) => say(from.neighbours, saying))
+  expect(from.neighbours.hasBacklog).toBe(true)
+  to.neighbours.drain()
+  expect(to.listener.heard.length).toBe(packets)
+  // There is room now, but what was said first goes first.
+  expect(from.neighbours.sendPacket(1, alice.key, arrived(bob.key, packet))).toBe(false)
+  from.neighbours.flush()
+  expect(from.neighbours.hasBacklog).toBe(false)
+  expect(from.neighbours.sendPacket(1, alice.key, arrived(bob.key, packet))).toBe(true)
+  to.neighbours.drain()
+  expect(to.listener.heard.slice(packets, -1)).toEqual(expected)
+  expect(to.listener.heard.at(-1)).toMatch(/^packet/)
+})
+
+it('one neighbour that does not listen keeps no news from the others', () => {
+  const [from, deaf, other] = neighbourhood(3) as [Neighbour, Neighbour, Neighbour]
+  const packets = fill(from.neighbours)
+  from.neighbours.gone(cathy.key)
+  other.neighbours.drain()
+  expect(other.listener.heard).toEqual([`0 gone ${toHex(cathy.key)}`])
+  deaf.neighbours.drain()
+  expect(deaf.listener.heard.length).toBe(packets)
+})
+
+it('the bell rings once for all that was said in a turn, and not when nothing was', () => {
+  const [from, to] = pair()
+  const rings = (): number => to.neighbours.bell.count()
+  from.neighbours.flush()
+  expect([from.wakes, rings()]).toEqual([0, 0])
+  from.neighbours.gone(alice.key)
+  from.neighbours.sendPacket(1, alice.key, arrived(bob.key, packet))
+  from.neighbours.gone(bob.key)
+  expect([from.wakes, rings()]).toEqual([1, 0])
+  from.neighbours.flush()
+  from.neighbours.flush()
+  expect([from.wakes, rings()]).toEqual([1, 1])
+  from.neighbours.gone(alice.key)
+  from.neighbours.flush()
+  expect([from.wakes, rings()]).toEqual([2, 2])
+})
+
+it('listening while listening does nothing', () => {
+  const [from, to] = pair()
+  const inner: boolean[] = []
+  to.listener.onPacket = () => inner.push(to.neighbours.drain(), to.neighbours.isDraining)
+  from.neighbours.sendPacket(1, alice.key, arrived(bob.key, packet))
+  from.neighbours.sendPacket(1, alice.key, arrived(cathy.key, packet))
+  expect(to.neighbours.drain()).toBe(true)
+  expect(inner).toEqual([false, true, false, true])
+  expect(to.listener.heard.length).toBe(2)
+  expect(to.neighbours.isDraining).toBe(false)
+})
+
+it('activity is counted in common', () => {
+  const all = neighbourhood(3)
+  const claims = [0, 1, 2, 1, 0].map((thread) => all[thread]?.neighbours.nextClaim())
+  expect(claims).toEqual([1, 2, 3, 4, 5])
+})
+
+it('a single thread has nobody to hear, and nothing to pay', () => {
+  const alone = Neighbours.none()
+  alone.present(presence(alice.key, ''), 1)
+  alone.gone(alice.key)
+  expect(alone.drain()).toBe(false)
+  expect(alone.hasBacklog).toBe(false)
+  expect(alone.count).toBe(0)
+  expect(alone.sendPacket(0, alice.key, arrived(bob.key, packet))).toBe(false)
+})
+
+describe('in a relay', () => {
+  it('news that found no room arrives although nothing else happens, however long the other is busy', () => {
+    const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
+    const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
+    const busy = relay.thread(1)
+    busy.isDeaf = true
+    // What is left when no more of the large packets fit is filled with the smallest ones.
+    for (let n = 0; n < 60; n++) a.sendPacket(bob, Buffer.alloc(20_000, n)).settled()
+    for (let n = 0; n < 300; n++) a.sendPacket(bob, Buffer.alloc(0)).settled()
+    const names = Array.from({ length: 50 }, (_, n) => `late ${n}`)
+    for (const name of names) relay.join(actor(name))
+    relay.clock.advance(100)
+    relay.settle()
+    expect(relay.thread(1).relay.keyCount).toBe(2)
+    // One callback waits, not one for each time that something else was flushed.
+    expect(relay.clock.waiting).toBe(1)
+    busy.isDeaf = false
+    relay.settle()
+    relay.clock.advance(2)
+    relay.settle()
+    expect(busy.relay.keyCount).toBe(2 + names.length)
+    expect(relay.clock.waiting).toBe(0)
+    b.take()
+    b.sendPacket(actor('late 49'), packet).settled()
+    const roomFor = Math.floor(1_048_576 / 20_069)
+    const smallRoomFor = Math.floor((1_048_576 - roomFor * 20_069) / 69)
+    expect(relay.drops).toEqual({ 'queue_thread data': 60 - roomFor + 300 - smallRoomFor })
+  })
+
+  it('a packet never arrives before the news of who sent it', () => {
+    const relay = new TestRelay({ threads: 2 })
+    const b = relay.join(bob, { thread: 1 })
+    relay.thread(1).isDeaf = true
+    const a = relay.join(alice).sendPacket(bob, packet).settled()
+    relay.thread(1).isDeaf = false
+    expect(b.take()).toEqual([packetLine(alice, packet)])
+    // Bob's thread knew alice when her packet came, so it can tell him that she left.
+    a.hangUp()
+    expect(b.take()).toEqual(['PeerGone alice disconnected'])
+  })
+
+  it('whoever is told of a newcomer can reach it at once, whether the bell was heard or not', () => {
+    const relay = new TestRelay({ threads: 2 })
+    const a = relay.join(alice)
+    relay.thread(0).isDeaf = true
+    const b = relay.join(bob, { thread: 1 })
+    a.sendPacket(bob, packet)
+    expect(b.take()).toEqual([packetLine(alice, packet)])
+    expect(relay.drops).toEqual({})
+  })
+
+  const moves = [0, 1, 2].flatMap((from) =>
+    [0, 1, 2].filter((to) => to !== from).map((to) => [from, to] as const),
+  )
+  it.each(moves)(
+    'a key that moves from thread %i to thread %i has not left, whoever hears of it last',
+    (from, to) => {
+      const relay = new TestRelay({ threads: 3 })
+      const old = relay.join(alice, { thread: from })
+      const hearers = [0, 1, 2].map((thread) => relay.join(actor(`hearer ${thread}`), { thread }))
+      for (const one of hearers) old.sendPacket(one.actor, packet)
+      for (const one of hearers) one.take()
+      const recent = relay.connect(alice, { thread: to }).settled()
+      for (const thread of relay.threads) thread.isDeaf = true
+      recent.send(recent.clientInfo())
+      old.link.hangUp()
+      relay.settle()
+      for (const thread of relay.threads) thread.isDeaf = false
+      expect(hearers.flatMap((one) => one.take())).toEqual([])
+      expect(relay.threads.map((thread) => thread.relay.keyCount)).toEqual([4, 4, 4])
+      recent.hangUp()
+      expect(hearers.flatMap((one) => one.take()).length).toBe(3)
+      expect(relay.count('keysCurrent')).toBe(3)
+    },
+  )
+})

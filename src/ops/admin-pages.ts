@@ -1,0 +1,106 @@
+// The pages of the admin port by path: what each answers, as data. Read-only, and only what operators and their tools
+// may see; `admin-server.ts` speaks HTTP.
+
+import { reportText, type Health } from './health.ts'
+import type { Metrics } from './metrics.ts'
+import type { Varz } from './varz.ts'
+
+export interface PageRequest {
+  readonly path: string
+  readonly query: URLSearchParams
+  /** The `Accept` header. */
+  readonly accept: string | undefined
+}
+
+export interface PageAnswer {
+  readonly status: number
+  readonly contentType: string
+  readonly text: string
+}
+
+export interface AdminPagesParts {
+  readonly metrics: Metrics
+  readonly varz: Varz
+  readonly health: Health
+  /** The program's, for the index. */
+  readonly version: string
+}
+
+interface Page {
+  readonly path: string
+  /** For the index. */
+  readonly about: string
+  answer(request: PageRequest): PageAnswer | Promise<PageAnswer>
+}
+
+const PLAIN = 'text/plain; charset=utf-8'
+
+export class AdminPages {
+  readonly #parts: AdminPagesParts
+  readonly #pages: readonly Page[]
+
+  constructor(parts: AdminPagesParts) {
+    this.#parts = parts
+    this.#pages = [
+      { path: '/', about: 'this list', answer: () => this.#index() },
+      {
+        path: '/metrics',
+        about: 'metrics for Prometheus, as text or OpenMetrics',
+        answer: ({ accept }) => this.#metrics(accept),
+      },
+      {
+        path: '/livez',
+        about: '200 as long as the process answers at all',
+        answer: () => ({ status: 200, contentType: PLAIN, text: 'live\n' }),
+      },
+      {
+        path: '/readyz',
+        about: '200 when clients may be sent here, else 503 and why; ?verbose lists every check',
+        answer: (request) => this.#ready(request),
+      },
+      {
+        path: '/debug/varz',
+        about: "metrics under derper's names",
+        answer: () => this.#varz(),
+      },
+    ]
+  }
+
+  /** Undefined when there is no such page. */
+  async answer(request: PageRequest): Promise<PageAnswer | undefined> {
+    return this.#pages.find(({ path }) => path === request.path)?.answer(request)
+  }
+
+  #index(): PageAnswer {
+    const width = Math.max(...this.#pages.map(({ path }) => path.length))
+    const lines = this.#pages.map(({ path, about }) => `${path.padEnd(width)}  ${about}\n`)
+    return {
+      status: 200,
+      contentType: PLAIN,
+      text: `derpfleet ${this.#parts.version}\n\n${lines.join('')}`,
+    }
+  }
+
+  async #metrics(accept: string | undefined): Promise<PageAnswer> {
+    return { status: 200, ...(await this.#parts.metrics.page(accept)) }
+  }
+
+  async #varz(): Promise<PageAnswer> {
+    return { status: 200, ...(await this.#parts.varz.page()) }
+  }
+
+  #ready({ query, accept }: PageRequest): PageAnswer {
+    const report = this.#parts.health.report()
+    const status = report.isReady ? 200 : 503
+    if (wantsJson(accept)) {
+      return { status, contentType: 'application/json', text: `${JSON.stringify(report)}\n` }
+    }
+    const text = reportText(report, query.has('verbose') ? 'all' : 'failing')
+    return { status, contentType: PLAIN, text }
+  }
+}
+
+function wantsJson(accept: string | undefined): boolean {
+  const types = (accept ?? '').split(',').map((range) => range.split(';')[0]?.trim().toLowerCase())
+  return types.includes('application/json')
+}

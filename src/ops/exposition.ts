@@ -1,0 +1,100 @@
+// Families as text, in the two formats that Prometheus reads: its classic one (version 0.0.4) and OpenMetrics 1.0.0.
+// Written here rather than by prom-client's registry, which drops `_total` from a counter's name for good once it
+// has written OpenMetrics, and writes bucket bounds and NaN in forms that strict readers refuse.
+
+import type { Family, FamilyType, Sample } from './family.ts'
+
+export type ExpositionFormat = 'classic' | 'openMetrics'
+
+export const EXPOSITION_CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>> = {
+  classic: 'text/plain; version=0.0.4; charset=utf-8',
+  openMetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
+}
+
+const OPEN_METRICS_TYPES: Readonly<Record<FamilyType, string>> = {
+  counter: 'counter',
+  gauge: 'gauge',
+  histogram: 'histogram',
+  untyped: 'unknown',
+}
+
+const TOTAL = '_total'
+
+/** The text in the given format. A family without samples is not written. */
+export function writeExposition(families: readonly Family[], format: ExpositionFormat): string {
+  const present = families.filter(({ samples }) => samples.length > 0)
+  if (format === 'classic') return present.map(classicFamily).join('')
+  return `${present.map(openMetricsFamily).join('')}# EOF\n`
+}
+
+/** The format that an `Accept` header prefers; classic when it names neither, or none is sent (RFC 9110 §12.5.1). */
+export function acceptedFormat(accept: string | undefined): ExpositionFormat {
+  let openMetrics = 0
+  let classic = 0
+  for (const range of (accept ?? '').split(',')) {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
+    const quality = qualityOf(parameters)
+    if (type === 'application/openmetrics-text' && hasVersion(parameters)) {
+      openMetrics = Math.max(openMetrics, quality)
+    } else if (type === 'text/plain' || type === 'text/*') {
+      classic = Math.max(classic, quality)
+    }
+  }
+  return openMetrics > 0 && openMetrics >= classic ? 'openMetrics' : 'classic'
+}
+
+function qualityOf(parameters: readonly string[]): number {
+  const text = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2)
+  if (text === undefined) return 1
+  const quality = Number(text)
+  return quality >= 0 && quality <= 1 ? quality : 0
+}
+
+/** Whether 1.0.0 will do; no version named means any. */
+function hasVersion(parameters: readonly string[]): boolean {
+  const version = parameters.find((parameter) => parameter.startsWith('version='))
+  return version === undefined || version === 'version=1.0.0'
+}
+
+function classicFamily({ name, type, help, samples }: Family): string {
+  const head =
+    (help === '' ? '' : `# HELP ${name} ${escapeHelp(help)}\n`) +
+    (type === 'untyped' ? '' : `# TYPE ${name} ${type}\n`)
+  return head + samples.map((sample) => line(name, sample, sample.labels.le)).join('')
+}
+
+function openMetricsFamily({ name, type, help, samples }: Family): string {
+  const isCounter = type === 'counter'
+  const familyName = isCounter && name.endsWith(TOTAL) ? name.slice(0, -TOTAL.length) : name
+  const sampleName = isCounter ? familyName + TOTAL : name
+  const head =
+    `# TYPE ${familyName} ${OPEN_METRICS_TYPES[type]}\n` +
+    (help === '' ? '' : `# HELP ${familyName} ${escapeText(help)}\n`)
+  return head + samples.map((sample) => line(sampleName, sample, canonicalBound(sample.labels.le))).join('')
+}
+
+/** OpenMetrics has one way to write a bound, so that 1 and 1.0 never become two series. */
+function canonicalBound(bound: string | undefined): string | undefined {
+  return bound !== undefined && /^\d+$/.test(bound) ? `${bound}.0` : bound
+}
+
+function line(name: string, { suffix, labels, value }: Sample, bound: string | undefined): string {
+  const parts = Object.entries(labels).map(
+    ([label, text]) => `${label}="${escapeText(label === 'le' ? (bound ?? text) : text)}"`,
+  )
+  return `${name}${suffix}${parts.length === 0 ? '' : `{${parts.join(',')}}`} ${numberText(value)}\n`
+}
+
+function numberText(value: number): string {
+  if (value === Infinity) return '+Inf'
+  return value === -Infinity ? '-Inf' : String(value)
+}
+
+/** The classic format leaves quotes alone in help texts. */
+function escapeHelp(text: string): string {
+  return text.replaceAll('\\', String.raw`\\`).replaceAll('\n', String.raw`\n`)
+}
+
+function escapeText(text: string): string {
+  return escapeHelp(text).replaceAll('"', String.raw`\"`)
+}

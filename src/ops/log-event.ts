@@ -1,0 +1,17 @@
+// What the log tells of, by stable names: the `event` of each line. Queries and alerts are written against these, so a
+// name is never reused for something else. Everything that happens per packet is a metric and never a line.
+
+export const LogEvent = {
+  relayStarted: 'relay_started',
+  relayReady: 'relay_ready',
+  relayNotReady: 'relay_not_ready', //      a check of /readyz began to fail
+  relayStopping: 'relay_stopping',
+  relayStopped: 'relay_stopped',
+  relayFailed: 'relay_failed', //           a fault of ours; the process ends
+  settingWarning: 'setting_warning', //     something about the settings that stops nothing
+  sessionEnded: 'session_ended',
+  sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
+  adminFailed: 'admin_failed',
+  adminPageFailed: 'admin_page_failed',
+} as const
+export type LogEvent = (typeof LogEvent)[keyof typeof LogEvent]

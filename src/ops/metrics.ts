@@ -1,0 +1,199 @@
+// The metrics page of one relay: what its threads, its STUN server, its certificate and the process say at the
+// moment of the scrape. Holds no numbers itself and keeps nothing up to date between scrapes. `docs/metrics.md`
+// lists all that it exports.
+
+import { Counters } from '#relay/counters.ts'
+import { acceptedFormat, EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
+import { sample, type Family, type Sample } from './family.ts'
+import type { CheckReport } from './health.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
+import { relayFamilies } from './relay-families.ts'
+
+/** What the STUN server has counted since the start. */
+export interface StunNumbers {
+  readonly successIpv4: number
+  readonly successIpv6: number
+  /** Datagrams that were no acceptable binding request. */
+  readonly notStun: number
+  readonly readErrors: number
+  readonly writeErrors: number
+}
+
+/** The certificate in use. */
+export interface CertificateLife {
+  readonly hostname: string
+  /** Unix time. */
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+}
+
+export interface RelayState {
+  readonly isReady: boolean
+  readonly isDraining: boolean
+  readonly checks: readonly CheckReport[]
+}
+
+export interface BuildInfo {
+  readonly version: string
+  readonly nodeVersion: string
+}
+
+/** How long a thread's event loop has worked and waited since its start: `eventLoopUtilization()` of the thread. */
+export interface LoopTime {
+  readonly activeMs: number
+  readonly idleMs: number
+}
+
+/** The limits that the relay runs with; Infinity is none. */
+export interface RelayLimits {
+  readonly outboxBytesMax: number
+  readonly outboxPacketsMax: number
+  readonly writeTimeoutMs: number
+  readonly acceptsPerSecond: number
+  readonly acceptBurst: number
+  readonly rate: { readonly bytesPerSecond: number; readonly burstBytes: number } | undefined
+}
+
+export interface MetricSources {
+  /** One per relay thread. */
+  readonly threads: readonly Counters[]
+  /** One per relay thread, in the same order. */
+  readonly threadLoops: () => readonly LoopTime[]
+  /** Undefined when STUN is off. */
+  readonly stun: () => StunNumbers | undefined
+  /** Undefined when there is none: plain TCP. */
+  readonly certificate: () => CertificateLife | undefined
+  readonly state: () => RelayState
+  readonly build: BuildInfo
+  readonly limits: RelayLimits
+  readonly process: ProcessMetrics
+}
+
+export class Metrics {
+  readonly #sources: MetricSources
+  readonly #total = new Counters()
+
+  constructor(sources: MetricSources) {
+    this.#sources = sources
+  }
+
+  /** The page in the format that the `Accept` header prefers. */
+  async page(accept: string | undefined): Promise<{ readonly contentType: string; readonly text: string }> {
+    const format = acceptedFormat(accept)
+    const text = writeExposition(await this.families(), format)
+    return { contentType: EXPOSITION_CONTENT_TYPES[format], text }
+  }
+
+  /** Everything exported, read now; without samples where there is nothing to tell. */
+  async families(): Promise<Family[]> {
+    const { threads, stun, certificate, process } = this.#sources
+    const processFamilies = await process.families()
+    return [
+      ...this.#stateFamilies(),
+      ...relayFamilies(this.#total.sumOf(threads)),
+      ...this.#threadFamilies(),
+      ...stunFamilies(stun()),
+      ...certificateFamilies(certificate()),
+      ...limitFamilies(this.#sources.limits),
+      ...processFamilies,
+    ]
+  }
+
+  #stateFamilies(): Family[] {
+    const { build, state, threads } = this.#sources
+    const { isReady, isDraining, checks } = state()
+    return [
+      gauge('derp_build_info', 'Always 1; the labels tell what runs.', [
+        sample(1, { version: build.version, node_version: build.nodeVersion }),
+      ]),
+      gauge('derp_ready', '1 when clients may be sent here, as /readyz says.', [sample(Number(isReady))]),
+      gauge('derp_draining', '1 while clients are being moved elsewhere.', [sample(Number(isDraining))]),
+      gauge(
+        'derp_check_ok',
+        '1 for each passing check of /readyz.',
+        checks.map(({ name, isOk }) => sample(Number(isOk), { check: name })),
+      ),
+      gauge('derp_threads', 'Relay threads.', [sample(threads.length)]),
+    ]
+  }
+
+  #threadFamilies(): Family[] {
+    const loops = this.#sources.threadLoops()
+    const seconds = (read: (loop: LoopTime) => number): Sample[] =>
+      loops.map((loop, thread) => sample(read(loop) / 1_000, { thread: String(thread) }))
+    return [
+      counter(
+        'derp_thread_active_seconds_total',
+        "Time that a relay thread's event loop has worked; its rate is the share of a core in use.",
+        seconds((loop) => loop.activeMs),
+      ),
+      counter(
+        'derp_thread_idle_seconds_total',
+        "Time that a relay thread's event loop has waited.",
+        seconds((loop) => loop.idleMs),
+      ),
+    ]
+  }
+}
+
+function gauge(name: string, help: string, samples: readonly Sample[]): Family {
+  return { name, type: 'gauge', help, samples }
+}
+
+function counter(name: string, help: string, samples: readonly Sample[]): Family {
+  return { name, type: 'counter', help, samples }
+}
+
+/** The family is known for answered requests alone: what is refused is not looked into that far. */
+function stunFamilies(stun: StunNumbers | undefined): Family[] {
+  if (stun === undefined) return []
+  const samples = [
+    sample(stun.successIpv4, { result: 'success', family: 'ipv4' }),
+    sample(stun.successIpv6, { result: 'success', family: 'ipv6' }),
+    sample(stun.notStun, { result: 'not_stun', family: 'unknown' }),
+    sample(stun.readErrors, { result: 'read_error', family: 'unknown' }),
+    sample(stun.writeErrors, { result: 'write_error', family: 'unknown' }),
+  ]
+  return [counter('stun_requests_total', 'Datagrams on the STUN port, by what became of them.', samples)]
+}
+
+function certificateFamilies(certificate: CertificateLife | undefined): Family[] {
+  if (certificate === undefined) return []
+  const { hostname, notBeforeMs, notAfterMs } = certificate
+  return [
+    gauge('tls_certificate_not_before_timestamp_seconds', "Start of the certificate's life, Unix time.", [
+      sample(notBeforeMs / 1_000, { hostname }),
+    ]),
+    gauge('tls_certificate_not_after_timestamp_seconds', "End of the certificate's life, Unix time.", [
+      sample(notAfterMs / 1_000, { hostname }),
+    ]),
+  ]
+}
+
+function limitFamilies({ rate, ...limits }: RelayLimits): Family[] {
+  return [
+    gauge('derp_send_queue_limit_bytes', 'Bytes of data packets that may wait for one client.', [
+      sample(limits.outboxBytesMax),
+    ]),
+    gauge('derp_send_queue_limit_packets', 'Packets of a kind that may wait for one client.', [
+      sample(limits.outboxPacketsMax),
+    ]),
+    gauge('derp_write_timeout_seconds', 'How long a client may take no bytes; 0 is no limit.', [
+      sample(limits.writeTimeoutMs / 1_000),
+    ]),
+    gauge('derp_accept_limit_per_second', 'New connections that are taken per second.', [
+      sample(limits.acceptsPerSecond),
+    ]),
+    gauge('derp_accept_limit_burst', 'New connections that are taken at once.', [sample(limits.acceptBurst)]),
+    gauge(
+      'derp_rate_limit_bytes_per_second',
+      'Receive limit per client; absent when there is none.',
+      rate === undefined ? [] : [sample(rate.bytesPerSecond)],
+    ),
+    gauge(
+      'derp_rate_limit_burst_bytes',
+      'Burst of the receive limit per client; absent when there is none.',
+      rate === undefined ? [] : [sample(rate.burstBytes)],
+    ),
+  ]
+}

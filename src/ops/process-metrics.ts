@@ -1,0 +1,53 @@
+// What prom-client knows of the process: CPU, memory, files, garbage collection, event loop lag. Memory, CPU and files
+// are the whole process's, the rest the control thread's alone, since that is where this is made; how busy the relay
+// threads are is `derp_thread_*`. One per process: the watchers that prom-client starts are never stopped.
+
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { type Family, type FamilyType, type Sample } from './family.ts'
+
+/** Left out: totals of other metrics whose names pass for counters', private Node calls, and a constant. */
+const UNWANTED = [
+  'nodejs_active_resources_total',
+  'nodejs_active_handles',
+  'nodejs_active_handles_total',
+  'nodejs_active_requests',
+  'nodejs_active_requests_total',
+  'nodejs_eventloop_lag_min_seconds',
+]
+
+export class ProcessMetrics {
+  readonly #registry = new Registry()
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry })
+    for (const name of UNWANTED) this.#registry.removeSingleMetric(name)
+  }
+
+  async families(): Promise<Family[]> {
+    return (await this.#registry.getMetricsAsJSON()).map((metric) => ({
+      name: metric.name,
+      type: familyType(String(metric.type)),
+      help: metric.help,
+      samples: metric.values.map((value) => toSample(metric.name, value)),
+    }))
+  }
+}
+
+function familyType(text: string): FamilyType {
+  return text === 'counter' || text === 'gauge' || text === 'histogram' ? text : 'untyped'
+}
+
+function toSample(
+  family: string,
+  value: { readonly value: number; readonly labels: object; readonly metricName?: string },
+): Sample {
+  const labels: Record<string, string> = {}
+  for (const [name, label] of Object.entries(value.labels)) {
+    labels[name] = label === Infinity ? '+Inf' : String(label)
+  }
+  return { suffix: suffixOf(value.metricName?.slice(family.length)), labels, value: value.value }
+}
+
+function suffixOf(text: string | undefined): Sample['suffix'] {
+  return text === '_bucket' || text === '_sum' || text === '_count' ? text : ''
+}

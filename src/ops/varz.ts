@@ -1,0 +1,234 @@
+// derper's own metric names, as its `/debug/varz` has them, so that boards and alerts made for derper go on working.
+// Only what this relay counts: a missing name is one that it has no number for. Text format 0.0.4; like derper's,
+// names have no `_total`, few have HELP, and some have no TYPE.
+
+import { Counters, type PlainCounter } from '#relay/counters.ts'
+import { DROP_REASON_LABELS, DropReason, PacketKind, type DropReason as Reason } from '#relay/drop-reason.ts'
+import { END_REASONS } from '#relay/end-reason.ts'
+import { EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
+import { sample, type Family, type FamilyType, type Sample } from './family.ts'
+import type { MetricSources, RelayLimits, StunNumbers } from './metrics.ts'
+
+/** derper calls all packets that are not disco `other`. */
+const KIND_LABELS = { [PacketKind.disco]: 'disco', [PacketKind.data]: 'other' } as const
+
+/** derper's reasons, in its own order of meaning; the last two have no counterpart here and stay zero. */
+const DERPER_REASONS = [
+  'unknown_dest',
+  'unknown_dest_on_fwd',
+  'gone_disconnected',
+  'queue_head',
+  'queue_tail',
+  'write_error',
+  'dup_client',
+] as const
+type DerperReason = (typeof DERPER_REASONS)[number]
+
+/** Which of derper's reasons counts each of ours. */
+const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReason>> = {
+  unknown_dest: 'unknown_dest',
+  unknown_dest_on_fwd: 'unknown_dest_on_fwd',
+  gone_disconnected: 'gone_disconnected',
+  queue_head: 'queue_head',
+  // Also taken from the head of a queue whose client is slow.
+  queue_age: 'queue_head',
+  // The newest, refused because a queue is full.
+  queue_thread: 'queue_tail',
+  // Only a sibling's packet can have it, and the sibling is at fault.
+  source_invalid: 'unknown_dest_on_fwd',
+}
+
+const COUNTERS: Readonly<Record<string, PlainCounter>> = {
+  derp_got_ping: 'pingsReceived',
+  derp_home_moves_in: 'homeMovesIn',
+  derp_home_moves_out: 'homeMovesOut',
+  derp_packets_forwarded_in: 'forwardedIn',
+  derp_peer_gone_disconnected_frames: 'peerGoneDisconnected',
+  derp_peer_gone_not_here_frames: 'peerGoneNotHere',
+  derp_sclient_write_timeouts: 'writeStalls',
+  derp_sent_pong: 'pongsSent',
+  derp_total_dup_client_conns: 'duplicatesTotal',
+  derp_unknown_frames: 'unknownFrames',
+  derp_websocket_accepts: 'webSocketsAccepted',
+}
+
+const GAUGES: Readonly<Record<string, PlainCounter>> = {
+  derp_clients_local: 'keysCurrent',
+  derp_current_connections: 'clientsCurrent',
+  derp_current_dup_client_conns: 'duplicateSessions',
+  derp_current_dup_client_keys: 'duplicateKeys',
+  derp_current_home_connections: 'clientsHome',
+  derp_current_notideal_connections: 'clientsNotIdeal',
+  derp_watchers: 'watchersCurrent',
+}
+
+export class Varz {
+  readonly #sources: MetricSources
+  readonly #total = new Counters()
+  #acceptsMax = 0
+  #delay = { sum: 0, count: 0, meanMs: 0 }
+
+  constructor(sources: MetricSources) {
+    this.#sources = sources
+  }
+
+  async page(): Promise<{ readonly contentType: string; readonly text: string }> {
+    const text = writeExposition(await this.families(), 'classic')
+    return { contentType: EXPOSITION_CONTENT_TYPES.classic, text }
+  }
+
+  /** The process's own metrics, then derper's names in order. */
+  async families(): Promise<Family[]> {
+    const { threads, limits, stun } = this.#sources
+    const process = (await this.#sources.process.families()).filter(({ name }) => name.startsWith('process_'))
+    const total = this.#total.sumOf(threads)
+    const named = [
+      ...this.#statefulFamilies(total),
+      ...Object.entries(COUNTERS).map(([name, from]) => one(name, 'counter', total.get(from))),
+      ...Object.entries(GAUGES).map(([name, from]) => one(name, 'gauge', total.get(from))),
+      ...packetFamilies(total),
+      ...meshFamilies(total),
+      ...tlsFamilies(total, this.#sources.certificate() !== undefined),
+      ...rateFamilies(limits, total),
+      ...stunFamilies(stun()),
+      ...this.#processFamilies(process),
+    ]
+    return [...process, ...named.sort((a, b) => (a.name < b.name ? -1 : 1))]
+  }
+
+  #statefulFamilies(total: Counters): Family[] {
+    return [
+      one('derp_accepts', 'counter', this.#accepts(total)),
+      one('derp_average_queue_duration_ms', 'untyped', this.#averageQueueMs(total)),
+    ]
+  }
+
+  /**
+   * Sessions begun: those that ended and those that last. The threads write on while this reads, so the sum may be
+   * off by a few for a moment; a counter that falls would look like a restart.
+   */
+  #accepts(total: Counters): number {
+    const ended = END_REASONS.reduce((sum, reason) => sum + total.ended(reason), 0)
+    this.#acceptsMax = Math.max(this.#acceptsMax, ended + total.get('connectionsCurrent'))
+    return this.#acceptsMax
+  }
+
+  /** The mean since the last reading; derper's is a moving average of single packets. */
+  #averageQueueMs(total: Counters): number {
+    const { counts, sum } = total.histogram('queueDelay')
+    const count = counts.reduce((all, inBucket) => all + inBucket, 0)
+    if (count > this.#delay.count) {
+      const meanMs = ((sum - this.#delay.sum) * 1_000) / (count - this.#delay.count)
+      this.#delay = { sum, count, meanMs }
+    }
+    return this.#delay.meanMs
+  }
+
+  #processFamilies(process: readonly Family[]): Family[] {
+    const read = (name: string): number | undefined =>
+      process.find((family) => family.name === name)?.samples[0]?.value
+    const startedS = read('process_start_time_seconds') ?? 0
+    const { version } = this.#sources.build
+    return [
+      one('derp_current_file_descriptors', 'gauge', read('process_open_fds') ?? 0),
+      one('process_start_unix_time', 'untyped', startedS),
+      one('uptime_sec', 'counter', Math.max(0, Math.floor(Date.now() / 1_000 - startedS))),
+      family('version', 'untyped', [sample(1, { version, binary: 'derpfleet' })]),
+    ]
+  }
+}
+
+function family(name: string, type: FamilyType, samples: readonly Sample[], help = ''): Family {
+  return { name, type, help, samples }
+}
+
+function one(name: string, type: FamilyType, value: number): Family {
+  return family(name, type, [sample(value)])
+}
+
+function packetFamilies(total: Counters): Family[] {
+  const disco = total.get('receivedDisco')
+  const other = total.get('receivedData')
+  return [
+    one('derp_bytes_received', 'counter', total.get('receivedBytesData') + total.get('receivedBytesDisco')),
+    one('derp_bytes_sent', 'counter', total.get('sentBytesData') + total.get('sentBytesDisco')),
+    one('derp_packets_received', 'counter', disco + other),
+    one('derp_packets_sent', 'counter', total.get('sentData') + total.get('sentDisco')),
+    family('derp_packets_received_kind', 'counter', [
+      sample(disco, { kind: 'disco' }),
+      sample(other, { kind: 'other' }),
+    ]),
+    family(
+      'derp_packets_dropped',
+      'counter',
+      dropSamples((reason, kind) => total.droppedPackets(reason, kind)),
+      'DERP packets dropped by reason and by kind',
+    ),
+    family(
+      'derp_bytes_dropped',
+      'counter',
+      dropSamples((reason, kind) => total.droppedBytes(reason, kind)),
+      'DERP bytes dropped by reason and by kind',
+    ),
+  ]
+}
+
+/** Every combination of derper's reasons and kinds, from zero. */
+function dropSamples(count: (reason: Reason, kind: PacketKind) => number): Sample[] {
+  return DERPER_REASONS.flatMap((derperReason) =>
+    [PacketKind.disco, PacketKind.data].map((kind) => {
+      const reasons = Object.values(DropReason).filter(
+        (reason) => COUNTS_AS[DROP_REASON_LABELS[reason]] === derperReason,
+      )
+      const value = reasons.reduce<number>((sum, reason) => sum + count(reason, kind), 0)
+      return sample(value, { reason: derperReason, kind: KIND_LABELS[kind] })
+    }),
+  )
+}
+
+/** This relay forwards to no siblings and so knows no remote clients: true zeros, for sums made of them. */
+function meshFamilies(total: Counters): Family[] {
+  return [
+    one('derp_clients_remote', 'gauge', 0),
+    one('derp_clients_total', 'gauge', total.get('keysCurrent')),
+    one('derp_packets_forwarded_out', 'counter', 0),
+  ]
+}
+
+/** derper has the listener's counts only when it serves TLS. */
+function tlsFamilies(total: Counters, isTls: boolean): Family[] {
+  if (!isTls) return []
+  return [
+    family('derper_tls_active_version', 'gauge', [
+      sample(total.get('tlsCurrent12'), { version: '1.2' }),
+      sample(total.get('tlsCurrent13'), { version: '1.3' }),
+    ]),
+    one('tls_listener_accepted_connections', 'counter', total.get('connectionsAccepted')),
+    one('tls_listener_rejected_connections', 'counter', total.get('connectionsRejected')),
+  ]
+}
+
+function rateFamilies({ rate }: RelayLimits, total: Counters): Family[] {
+  if (rate === undefined) return []
+  return [
+    one('derp_rate_limit_per_client_burst_bytes', 'untyped', rate.burstBytes),
+    one('derp_rate_limit_per_client_bytes_per_second', 'untyped', rate.bytesPerSecond),
+    one('derp_rate_limit_per_client_waited', 'counter', total.get('rateLimitWaits')),
+  ]
+}
+
+function stunFamilies(stun: StunNumbers | undefined): Family[] {
+  if (stun === undefined) return []
+  return [
+    family('stun_addrfamily', 'counter', [
+      sample(stun.successIpv4, { family: 'ipv4' }),
+      sample(stun.successIpv6, { family: 'ipv6' }),
+    ]),
+    family('stun_requests', 'counter', [
+      sample(stun.notStun, { disposition: 'not_stun' }),
+      sample(stun.readErrors, { disposition: 'read_error' }),
+      sample(stun.successIpv4 + stun.successIpv6, { disposition: 'success' }),
+      sample(stun.writeErrors, { disposition: 'write_error' }),
+    ]),
+  ]
+}

@@ -1,0 +1,215 @@
+import { once } from 'node:events'
+import { Agent, request, type IncomingHttpHeaders, type RequestOptions } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { AdminPages } from '#ops/admin-pages.ts'
+import { AdminServer } from '#ops/admin-server.ts'
+import { Health } from '#ops/health.ts'
+import { Log } from '#ops/log.ts'
+import { Metrics } from '#ops/metrics.ts'
+import { Varz } from '#ops/varz.ts'
+import { testSources } from './sources.ts'
+import { parseClassic, parseOpenMetrics } from './strict-exposition.ts'
+
+const host = '127.0.0.1'
+
+let isStunOk: boolean
+let isBroken: boolean
+let logged: string
+let port: number
+let server: AdminServer
+
+beforeEach(async () => {
+  isStunOk = true
+  isBroken = false
+  logged = ''
+  server = new AdminServer({ host, port: 0 }, pages(), log())
+  port = (await server.start()).port
+})
+
+afterEach(() => server.close())
+
+function log(): Log {
+  return new Log('debug', { write: (line) => (logged += line) })
+}
+
+function pages(): AdminPages {
+  const sources = testSources({
+    stun: () => {
+      if (isBroken) throw new Error('the STUN thread has ended')
+      return undefined
+    },
+  })
+  const stun = { name: 'stun', check: () => ({ isOk: isStunOk, detail: isStunOk ? 'answers' : 'silent' }) }
+  const health = new Health([{ name: 'listeners', check: () => ({ isOk: true, detail: 'bound' }) }, stun])
+  return new AdminPages({ metrics: new Metrics(sources), varz: new Varz(sources), health, version: '1.2.3' })
+}
+
+interface Answer {
+  readonly status: number | undefined
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+}
+
+async function ask(path: string, options: RequestOptions = {}): Promise<Answer> {
+  const asked = request({ host, port, path, agent: false, ...options })
+  asked.end()
+  const [response] = await once(asked, 'response')
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) text += chunk
+  return { status: response.statusCode, headers: response.headers, text }
+}
+
+describe('pages', () => {
+  it('/ lists every page, and every page is there', async () => {
+    const { status, text } = await ask('/')
+    expect(status).toBe(200)
+    const paths = text.match(/^\/\S*/gm) ?? []
+    expect(paths).toEqual(['/', '/metrics', '/livez', '/readyz', '/debug/varz'])
+    for (const path of paths) expect([path, (await ask(path)).status]).toEqual([path, 200])
+    expect(text).toMatch(/^derpfleet 1\.2\.3$/m)
+  })
+
+  it('/metrics in the format asked for', async () => {
+    const classic = await ask('/metrics')
+    expect(classic.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(parseClassic(classic.text).get('derp_ready')?.type).toBe('gauge')
+    const openMetrics = await ask('/metrics', { headers: { accept: 'application/openmetrics-text' } })
+    expect(openMetrics.headers['content-type']).toBe(
+      'application/openmetrics-text; version=1.0.0; charset=utf-8',
+    )
+    expect(parseOpenMetrics(openMetrics.text).get('derp_logins')?.type).toBe('counter')
+    expect(openMetrics.headers.vary).toBe('Accept')
+  })
+
+  it("/debug/varz with derper's names", async () => {
+    const { headers, text } = await ask('/debug/varz')
+    expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(parseClassic(text).get('derp_accepts')?.type).toBe('counter')
+  })
+
+  it('/readyz says yes or no, and why', async () => {
+    expect(await ask('/readyz')).toMatchObject({ status: 200, text: 'ready\n' })
+    isStunOk = false
+    expect(await ask('/readyz')).toMatchObject({ status: 503, text: 'not ready\nFAIL stun: silent\n' })
+    expect((await ask('/readyz?verbose')).text).toBe('not ready\nok   listeners: bound\nFAIL stun: silent\n')
+    const json = await ask('/readyz', { headers: { accept: 'application/json' } })
+    expect(json).toMatchObject({ status: 503, headers: { 'content-type': 'application/json' } })
+    expect(JSON.parse(json.text)).toEqual({
+      isReady: false,
+      checks: [
+        { name: 'listeners', isOk: true, detail: 'bound' },
+        { name: 'stun', isOk: false, detail: 'silent' },
+      ],
+    })
+  })
+
+  it('/livez says yes even when the relay is not ready', async () => {
+    isStunOk = false
+    expect(await ask('/livez')).toMatchObject({ status: 200, text: 'live\n' })
+  })
+
+  it('elsewhere is nothing', async () => {
+    for (const path of ['/metric', '/metrics/', '//', '/debug', '/%2e%2e/etc/passwd', 'http://x/metrics']) {
+      expect([path, (await ask(path)).status]).toEqual([path, 404])
+    }
+  })
+
+  it('one that fails is a 500 and a log line, and the next request is answered', async () => {
+    isBroken = true
+    expect((await ask('/metrics')).status).toBe(500)
+    expect(JSON.parse(logged)).toMatchObject({
+      level: 'error',
+      event: 'admin_page_failed',
+      url: '/metrics',
+      error: { message: 'the STUN thread has ended' },
+    })
+    expect((await ask('/livez')).status).toBe(200)
+  })
+})
+
+describe('HTTP', () => {
+  it('HEAD is GET without the body', async () => {
+    const whole = await ask('/readyz')
+    const head = await ask('/readyz', { method: 'HEAD' })
+    expect(head).toMatchObject({ status: 200, text: '' })
+    expect(head.headers['content-length']).toBe(String(whole.text.length))
+  })
+
+  it('any other method is refused', async () => {
+    for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']) {
+      const { status, headers } = await ask('/metrics', { method })
+      expect([method, status, headers.allow]).toEqual([method, 405, 'GET, HEAD'])
+    }
+  })
+
+  it('a head over 8 KiB is refused', async () => {
+    const { status } = await ask('/livez', { headers: { 'x-long': 'x'.repeat(8_192) } })
+    expect(status).toBe(431)
+  })
+
+  it('connections beyond 64 are closed at once, those before them are served', async () => {
+    const sockets: Socket[] = []
+    for (let count = 0; count < 64; count++) {
+      const socket = connect({ host, port })
+      await once(socket, 'connect')
+      sockets.push(socket)
+    }
+    const [first] = sockets
+    const extra = connect({ host, port })
+    extra.on('error', () => {})
+    await once(extra, 'close')
+    first?.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+    const [answer] = await once(first ?? extra, 'data')
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /)
+    for (const socket of sockets) socket.destroy()
+  })
+
+  it('a head that never ends is given up', async () => {
+    const socket = connect({ host, port })
+    socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n')
+    const [answer] = await once(socket, 'data')
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 408 /)
+    socket.destroy()
+  })
+})
+
+describe('start and close', () => {
+  it('a port in use is one clear error', async () => {
+    const second = new AdminServer({ host, port }, pages(), log())
+    await expect(second.start()).rejects.toThrow(
+      `admin: ${host}:${port} is in use by another process; choose another with -admin HOST:PORT`,
+    )
+    await second.close()
+    expect((await ask('/livez')).status).toBe(200)
+  })
+
+  it('so is an address of another machine', async () => {
+    const stranger = new AdminServer({ host: '2001:db8::1', port: 9_090 }, pages(), log())
+    await expect(stranger.start()).rejects.toThrow(
+      'admin: [2001:db8::1]:9090 is not an address of this machine; choose another with -admin HOST:PORT',
+    )
+  })
+
+  it('tells the real address, of either family', async () => {
+    const other = new AdminServer({ host: '::1', port: 0 }, pages(), log())
+    const address = await other.start()
+    expect(address.host).toBe('::1')
+    expect(address.port).toBeGreaterThan(0)
+    await other.close()
+  })
+
+  it('close ends kept connections and those that never asked, and can be called again', async () => {
+    const agent = new Agent({ keepAlive: true })
+    await ask('/livez', { agent })
+    const [kept] = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? [])
+    const silent = connect({ host, port })
+    await once(silent, 'connect')
+    const ended = Promise.all([once(kept ?? silent, 'close'), once(silent.resume(), 'close')])
+    await server.close()
+    await ended
+    await expect(ask('/livez')).rejects.toThrow('ECONNREFUSED')
+    await server.close()
+    agent.destroy()
+  })
+})

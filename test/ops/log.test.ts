@@ -1,0 +1,130 @@
+import { spawnSync } from 'node:child_process'
+import { describe, expect, it } from 'vitest'
+import { LogEvent } from '#ops/log-event.ts'
+import { readableLine } from '#ops/log-line.ts'
+import { Log } from '#ops/log.ts'
+
+/** A log whose lines the test reads. */
+function logged(level: 'debug' | 'info' | 'warn' | 'error'): { log: Log; lines: () => unknown[] } {
+  let text = ''
+  const log = new Log(level, { write: (line) => (text += line) })
+  const parsed = (): unknown[] =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line): unknown => JSON.parse(line))
+  return { log, lines: parsed }
+}
+
+describe('a line', () => {
+  it('has a level, a time and an event, and the fields of the event', () => {
+    const { log, lines } = logged('info')
+    log.warn(LogEvent.settingWarning, { message: 'no mesh key' })
+    expect(lines()).toEqual([
+      {
+        level: 'warn',
+        time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+        event: 'setting_warning',
+        message: 'no mesh key',
+      },
+    ])
+  })
+
+  it('tells an error with its stack and its causes', () => {
+    const { log, lines } = logged('info')
+    const cause = new Error('connection refused')
+    log.error(LogEvent.relayFailed, { error: new Error('no admission', { cause }) })
+    expect(lines()).toMatchObject([
+      {
+        error: {
+          message: 'no admission',
+          stack: expect.any(String),
+          cause: { message: 'connection refused' },
+        },
+      },
+    ])
+  })
+
+  it('is written from the level that is set, which can change', () => {
+    const { log, lines } = logged('warn')
+    log.info(LogEvent.relayStarted)
+    expect(log.isEnabled('info')).toBe(false)
+    log.setLevel('debug')
+    expect(log.isEnabled('debug')).toBe(true)
+    log.debug(LogEvent.relayReady)
+    log.setLevel('error')
+    log.warn(LogEvent.relayStopping)
+    expect(lines()).toMatchObject([{ level: 'debug', event: 'relay_ready' }])
+  })
+})
+
+describe('on a terminal', () => {
+  const readable = (fields: object): string =>
+    readableLine(
+      JSON.stringify({ level: 'info', time: '2030-01-02T03:04:05.678Z', event: 'session_ended', ...fields }),
+    )
+
+  it('a line is short and has the same fields', () => {
+    expect(readable({ reason: 'write_stalled', remote: '192.0.2.1:5', key: '[abc/+]', count: 3 })).toBe(
+      '03:04:05.678 info  session_ended reason=write_stalled remote=192.0.2.1:5 key=[abc/+] count=3\n',
+    )
+  })
+
+  it('values that are not one plain word are quoted, errors are their message', () => {
+    expect(readable({ text: 'two words', empty: '', sum: 'a=b' })).toContain(
+      'text="two words" empty="" sum="a=b"',
+    )
+    expect(readable({ error: { type: 'Error', message: 'port in use', stack: 'Error: …\n at' } })).toContain(
+      'error="port in use"\n',
+    )
+  })
+
+  it('nothing that a remote wrote can move the cursor or forge a line', () => {
+    const line = readable({ appName: 'x\u001b[2J\n03:04:05.678 info  relay_ready \u009b31m\u202e\u007f' })
+    expect(line.slice(0, -1)).toMatch(/^[ -~]*$/)
+  })
+
+  it('what is no line of the log is shown all the same', () => {
+    expect(readableLine('a\u0007b\n')).toBe(String.raw`??:??:??.??? ?     ? line="a\u0007b"` + '\n')
+  })
+})
+
+describe('the log of a process', () => {
+  /** A program that writes a thousand lines and then ends in the given way. */
+  const program = (end: string): string[] => [
+    '--input-type=module',
+    '--eval',
+    [
+      "import { Log } from '#ops/log.ts'",
+      "const log = Log.open('info', process.stdout)",
+      "for (let at = 0; at < 1000; at++) log.info('relay_started', { at })",
+      end,
+    ].join('\n'),
+  ]
+
+  it('is JSON on a pipe, complete even when the process ends at once', () => {
+    const { stdout, stderr, status } = spawnSync(process.execPath, program('process.exit(3)'), {
+      encoding: 'utf8',
+    })
+    expect([stderr, status]).toEqual(['', 3])
+    const lines = stdout.trimEnd().split('\n')
+    expect(lines).toHaveLength(1_000)
+    expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ level: 'info', event: 'relay_started', at: 999 })
+  })
+
+  it('has lost nothing after a flush, even when the process is killed', () => {
+    const killed = program("log.flush(); process.kill(process.pid, 'SIGKILL')")
+    const { stdout, signal } = spawnSync(process.execPath, killed, { encoding: 'utf8' })
+    expect(signal).toBe('SIGKILL')
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1_000)
+  })
+
+  it('is readable on a terminal', () => {
+    const run = [process.execPath, ...program('process.exit(3)')]
+    const command = run.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ')
+    const { stdout } = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8' })
+    const lines = stdout.trimEnd().split('\r\n')
+    expect(lines).toHaveLength(1_000)
+    expect(lines.at(-1)).toMatch(/^\d\d:\d\d:\d\d\.\d{3} info {2}relay_started at=999$/)
+  })
+})

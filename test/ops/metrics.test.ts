@@ -1,0 +1,336 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+import { writeExposition } from '#ops/exposition.ts'
+import type { Family } from '#ops/family.ts'
+import { Metrics, type MetricSources } from '#ops/metrics.ts'
+import { Varz } from '#ops/varz.ts'
+import {
+  Counter,
+  Counters,
+  HISTOGRAM_BOUNDS,
+  type HistogramName,
+  type PlainCounter,
+} from '#relay/counters.ts'
+import { DROP_REASON_LABELS, DropReason, PACKET_KIND_LABELS, PacketKind } from '#relay/drop-reason.ts'
+import { END_REASONS } from '#relay/end-reason.ts'
+import { disco, frames, packet } from '../vectors/frames.ts'
+import { alice, bob, cathy, sibling } from '../support/actor.ts'
+import { TestRelay } from '../support/test-relay.ts'
+import { certificate, testSources } from './sources.ts'
+import { allSeries, parseClassic } from './strict-exposition.ts'
+
+/** Every series of the relay itself by name and labels; what belongs to the process changes by itself. */
+async function scrape(replaced: Partial<MetricSources>): Promise<Map<string, number>> {
+  const families = await new Metrics(testSources(replaced)).families()
+  const own = families.filter(({ name }) => !/^(?:process|nodejs)_/.test(name))
+  return allSeries(parseClassic(writeExposition(own, 'classic')))
+}
+
+/** The series that differ, with what they rose by. */
+function risen(before: Map<string, number>, after: Map<string, number>): Record<string, number> {
+  const changed = [...after].filter(([series, value]) => value !== (before.get(series) ?? 0))
+  return Object.fromEntries(changed.map(([series, value]) => [series, value - (before.get(series) ?? 0)]))
+}
+
+/** Where each plain counter shows. A counter without a line here, or a metric without a counter, fails. */
+const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
+  connectionsAccepted: ['derp_connections_accepted_total'],
+  connectionsRejected: ['derp_connections_rejected_total'],
+  connectionsCurrent: ['derp_connections_current'],
+  webSocketsAccepted: ['derp_websockets_accepted_total'],
+  handshakesTls12: ['tls_handshakes_total{version="1.2"}'],
+  handshakesTls13: ['tls_handshakes_total{version="1.3"}'],
+  handshakesFailed: ['derp_handshake_failures_total{stage="tls"}'],
+  tlsCurrent12: ['tls_connections_current{version="1.2"}'],
+  tlsCurrent13: ['tls_connections_current{version="1.3"}'],
+  headsRefused: ['derp_handshake_failures_total{stage="http"}'],
+  fastStarts: ['derp_fast_starts_total'],
+  clientsCurrent: ['derp_clients_current{kind="other"}'],
+  clientsHome: ['derp_clients_current{kind="home"}', 'derp_clients_current{kind="other"}'],
+  clientsNotIdeal: ['derp_clients_not_ideal_current'],
+  clientsWebSocket: ['derp_clients_websocket_current'],
+  clientsProber: ['derp_clients_prober_current'],
+  watchersCurrent: ['derp_watchers_current'],
+  keysCurrent: ['derp_keys_current'],
+  duplicateKeys: ['derp_duplicate_keys_current'],
+  duplicateSessions: ['derp_duplicate_sessions_current'],
+  duplicatesTotal: ['derp_duplicates_total'],
+  homeMovesIn: ['derp_home_moves_total{direction="in"}'],
+  homeMovesOut: ['derp_home_moves_total{direction="out"}'],
+  loginsTotal: ['derp_logins_total'],
+  admissionsAllowed: ['derp_admission_total{result="allowed"}'],
+  admissionsDenied: ['derp_admission_total{result="denied"}'],
+  receivedData: ['derp_received_packets_total{kind="data"}'],
+  receivedDisco: ['derp_received_packets_total{kind="disco"}'],
+  receivedBytesData: ['derp_received_bytes_total{kind="data"}'],
+  receivedBytesDisco: ['derp_received_bytes_total{kind="disco"}'],
+  sentData: ['derp_sent_packets_total{kind="data"}'],
+  sentDisco: ['derp_sent_packets_total{kind="disco"}'],
+  sentBytesData: ['derp_sent_bytes_total{kind="data"}'],
+  sentBytesDisco: ['derp_sent_bytes_total{kind="disco"}'],
+  forwardedIn: ['derp_mesh_forwarded_packets_total{direction="in"}'],
+  crossedIn: ['derp_thread_crossings_total{direction="in"}'],
+  crossedOut: ['derp_thread_crossings_total{direction="out"}'],
+  queuedPackets: ['derp_send_queue_packets'],
+  queuedBytes: ['derp_send_queue_bytes'],
+  pingsReceived: ['derp_pings_received_total'],
+  pongsSent: ['derp_pongs_sent_total'],
+  keepAlivesSent: ['derp_keep_alives_sent_total'],
+  peerGoneDisconnected: ['derp_peer_gone_sent_total{reason="disconnected"}'],
+  peerGoneNotHere: ['derp_peer_gone_sent_total{reason="not_here"}'],
+  unknownFrames: ['derp_unknown_frames_total'],
+  rateLimitWaits: ['derp_rate_limit_waits_total'],
+  writeStalls: ['derp_write_stall_total'],
+  wireBytesIn: ['derp_wire_bytes_total{direction="in"}'],
+  wireBytesOut: ['derp_wire_bytes_total{direction="out"}'],
+}
+
+const HISTOGRAM_NAMES: Readonly<Record<HistogramName, string>> = {
+  queueDelay: 'derp_send_queue_delay_seconds',
+  login: 'derp_handshake_seconds',
+  admission: 'derp_admission_seconds',
+}
+
+describe('every number that a relay thread counts shows, and shows where it should', () => {
+  it.each(Object.keys(Counter) as PlainCounter[])('%s', async (name) => {
+    const counters = new Counters()
+    // Home clients are clients, so that none of both would be no state of a relay.
+    if (name === 'clientsHome') counters.add(Counter.clientsCurrent, 1)
+    const before = await scrape({ threads: [counters] })
+    counters.add(Counter[name], 1)
+    const changed = risen(before, await scrape({ threads: [counters] }))
+    expect(sorted(Object.keys(changed))).toEqual(SERIES[name])
+    expect(changed[SERIES[name][0] ?? '']).toBe(1)
+  })
+
+  it('drops, by every reason and kind', async () => {
+    for (const reason of Object.values(DropReason)) {
+      for (const kind of Object.values(PacketKind)) {
+        const counters = new Counters()
+        const before = await scrape({ threads: [counters] })
+        counters.countDrop(reason, kind, 70)
+        const labels = `{reason="${DROP_REASON_LABELS[reason]}",kind="${PACKET_KIND_LABELS[kind]}"}`
+        expect(risen(before, await scrape({ threads: [counters] }))).toEqual({
+          [`derp_dropped_packets_total${labels}`]: 1,
+          [`derp_dropped_bytes_total${labels}`]: 70,
+        })
+      }
+    }
+  })
+
+  it('ends, by every reason', async () => {
+    for (const reason of END_REASONS) {
+      const counters = new Counters()
+      const before = await scrape({ threads: [counters] })
+      counters.countEnd(reason)
+      expect(risen(before, await scrape({ threads: [counters] }))).toEqual({
+        [`derp_connections_closed_total{reason="${reason}"}`]: 1,
+      })
+    }
+  })
+
+  it.each(Object.keys(HISTOGRAM_NAMES) as HistogramName[])('%s', async (name) => {
+    const bounds: readonly number[] = HISTOGRAM_BOUNDS[name]
+    const counters = new Counters()
+    const before = await scrape({ threads: [counters] })
+    const last = bounds.at(-1) ?? 0
+    counters.observe(name, last)
+    counters.observe(name, last * 2)
+    const metric = HISTOGRAM_NAMES[name]
+    expect(risen(before, await scrape({ threads: [counters] }))).toEqual({
+      [`${metric}_bucket{le="${last}"}`]: 1,
+      [`${metric}_bucket{le="+Inf"}`]: 2,
+      [`${metric}_sum`]: last * 3,
+      [`${metric}_count`]: 2,
+    })
+  })
+})
+
+it('threads add up to one relay', async () => {
+  const threads = [new Counters(), new Counters(), new Counters()]
+  for (const [at, counters] of threads.entries()) counters.add(Counter.loginsTotal, 10 ** at)
+  const series = await scrape({ threads, threadLoops: () => threads.map((_, at) => loop(at)) })
+  expect(series.get('derp_logins_total')).toBe(111)
+  expect(series.get('derp_threads')).toBe(3)
+  expect(series.get('derp_thread_active_seconds_total{thread="2"}')).toBe(2)
+  expect(series.get('derp_thread_idle_seconds_total{thread="0"}')).toBe(1)
+})
+
+const loop = (activeS: number) => ({ activeMs: activeS * 1_000, idleMs: 1_000 })
+
+it('STUN by result and family', async () => {
+  const before = await scrape({})
+  const stun = { successIpv4: 1, successIpv6: 2, notStun: 3, readErrors: 4, writeErrors: 5 }
+  expect(risen(before, await scrape({ stun: () => stun }))).toEqual({
+    'stun_requests_total{result="success",family="ipv4"}': 1,
+    'stun_requests_total{result="success",family="ipv6"}': 2,
+    'stun_requests_total{result="not_stun",family="unknown"}': 3,
+    'stun_requests_total{result="read_error",family="unknown"}': 4,
+    'stun_requests_total{result="write_error",family="unknown"}': 5,
+  })
+})
+
+it('state, build, certificate and limits', async () => {
+  const checks = [
+    { name: 'listeners', isOk: true, detail: '' },
+    { name: 'stun', isOk: false, detail: 'no answer' },
+  ]
+  const series = await scrape({ state: () => ({ isReady: false, isDraining: true, checks }) })
+  const expected: Record<string, number> = {
+    'derp_build_info{version="1.2.3",node_version="22.0.0"}': 1,
+    derp_ready: 0,
+    derp_draining: 1,
+    'derp_check_ok{check="listeners"}': 1,
+    'derp_check_ok{check="stun"}': 0,
+    'tls_certificate_not_before_timestamp_seconds{hostname="relay.example"}': certificate.notBeforeMs / 1_000,
+    'tls_certificate_not_after_timestamp_seconds{hostname="relay.example"}': certificate.notAfterMs / 1_000,
+    derp_send_queue_limit_bytes: 524_288,
+    derp_send_queue_limit_packets: Infinity,
+    derp_write_timeout_seconds: 2,
+    derp_accept_limit_per_second: 500,
+    derp_accept_limit_burst: 1_000,
+    derp_rate_limit_bytes_per_second: 1_250_000,
+    derp_rate_limit_burst_bytes: 2_500_000,
+  }
+  for (const [name, value] of Object.entries(expected))
+    expect([name, series.get(name)]).toEqual([name, value])
+  expect((await scrape({})).get('derp_ready')).toBe(1)
+})
+
+it('what a relay does not have has no metric', async () => {
+  const { rate: _rate, ...limits } = testSources().limits
+  const series = await scrape({
+    stun: () => undefined,
+    certificate: () => undefined,
+    limits: { ...limits, rate: undefined },
+  })
+  const names = [...series.keys()].join('\n')
+  expect(names).not.toMatch(/^(?:stun_|tls_certificate|derp_rate_limit_b)/m)
+  expect(names).toMatch(/^derp_rate_limit_waits_total/m)
+})
+
+describe('a relay at work', () => {
+  const relay = new TestRelay({ threads: 2 })
+  const threads = relay.threads.map(({ counters }) => counters)
+
+  it('shows in its metrics', async () => {
+    const before = await scrape({ threads })
+    const a = relay.join(alice, { thread: 0, idealNode: 'other-1' })
+    const b = relay.join(bob, { thread: 1, isWebSocket: true })
+    a.send(frames.notePreferredYes)
+    const m = relay.joinSibling(sibling, { thread: 0 }).send(frames.watchConns)
+    a.send(frames.sendPacket, disco.sendPacket, frames.ping)
+    a.sendPacket(cathy, packet)
+    b.sendPacket(alice, packet)
+    m.send(frames.forwardPacket)
+    relay.settle()
+    b.hangUp()
+    const change = risen(before, await scrape({ threads }))
+    expect(change).toMatchObject({
+      derp_connections_current: 2,
+      derp_logins_total: 3,
+      'derp_admission_total{result="allowed"}': 2,
+      'derp_clients_current{kind="home"}': 1,
+      'derp_clients_current{kind="other"}': 1,
+      derp_clients_not_ideal_current: 1,
+      derp_watchers_current: 1,
+      derp_keys_current: 2,
+      'derp_received_packets_total{kind="data"}': 3,
+      'derp_received_packets_total{kind="disco"}': 1,
+      'derp_sent_packets_total{kind="data"}': 3,
+      'derp_sent_packets_total{kind="disco"}': 1,
+      'derp_mesh_forwarded_packets_total{direction="in"}': 1,
+      'derp_dropped_packets_total{reason="unknown_dest",kind="data"}': 1,
+      derp_pings_received_total: 1,
+      derp_pongs_sent_total: 1,
+      'derp_connections_closed_total{reason="remote_closed"}': 1,
+      derp_handshake_seconds_count: 3,
+      derp_admission_seconds_count: 2,
+    })
+    expect(change['derp_thread_crossings_total{direction="in"}']).toBe(
+      change['derp_thread_crossings_total{direction="out"}'],
+    )
+    expect(change).not.toHaveProperty('derp_clients_websocket_current')
+  })
+
+  it('accounts for every packet, as its documentation says', async () => {
+    const series = [...(await scrape({ threads }))]
+    const sum = (prefix: string): number =>
+      series.filter(([name]) => name.startsWith(prefix)).reduce((all, [, value]) => all + value, 0)
+    const received = sum('derp_received_packets_total') + sum('derp_mesh_forwarded_packets_total')
+    expect(received).toBe(5)
+    expect(received).toBe(
+      sum('derp_sent_packets_total') + sum('derp_dropped_packets_total') + sum('derp_send_queue_packets'),
+    )
+  })
+})
+
+describe('docs/metrics.md', async () => {
+  const page = await readFile('docs/metrics.md', 'utf8')
+  const [metricsPart = '', varzPart = ''] = page.split("\n## Under derper's names\n")
+  const metrics = await new Metrics(testSources()).families()
+  const varz = await new Varz(testSources()).families()
+
+  it('lists exactly what is exported, with type, labels and meaning', () => {
+    const rows = tableRows(metricsPart)
+    expect(sorted(rows.map(([name = '']) => name))).toEqual(sorted(metrics.map(({ name }) => name)))
+    for (const family of metrics) {
+      const row = rows.find(([name]) => name === family.name)
+      // Labels of what has not happened yet are not there to compare.
+      const labels = family.samples.length === 0 ? row?.[2] : labelsOf(family)
+      expect(row).toEqual([family.name, family.type, labels, family.help])
+    }
+  })
+
+  it("lists exactly derper's names, with type and labels", () => {
+    const own = varz.filter(({ name }) => metrics.every((family) => family.name !== name))
+    const rows = tableRows(varzPart).map(([name, type, labels]) => `${name} ${type} ${labels}`)
+    const exported = own.map((family) => `${family.name} ${family.type} ${labelsOf(family)}`)
+    expect(sorted(rows)).toEqual(sorted(exported))
+  })
+
+  it('explains every drop reason and every end reason', () => {
+    for (const reason of [...DROP_REASON_LABELS, ...END_REASONS])
+      expect(metricsPart).toContain(`| \`${reason}\``)
+  })
+
+  it('uses no name that is not exported', () => {
+    const exported = new Set([...metrics, ...varz].map(({ name }) => name))
+    const used = page.match(/\b(?:derp|stun|tls|derper|nodejs|process)_[a-z_0-9]+\b(?!_)/g) ?? []
+    const prefixes = new Set(['process_', 'nodejs_', 'derp_'])
+    const unknown = used.filter((name) => !prefixes.has(name) && !exported.has(name.replace(/_bucket$/, '')))
+    expect(unknown).toEqual([])
+  })
+})
+
+function sorted(texts: readonly string[]): string[] {
+  return texts.toSorted((a, b) => (a < b ? -1 : 1))
+}
+
+/** The cells of all table rows whose first one is a metric's name, without the backticks around names. */
+function tableRows(text: string): string[][] {
+  return text
+    .split('\n')
+    .filter((line) =>
+      /^\| `(?:derp|derper|stun|tls|process|nodejs|bootstrap|uptime|version)[a-z_0-9]*` /.test(line),
+    )
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    )
+    .map(([name = '', type = '', labels = '', meaning = '']) => [
+      name.replaceAll('`', ''),
+      type,
+      labels.replaceAll('`', ''),
+      meaning,
+    ])
+}
+
+/** `le` is part of every histogram. */
+function labelsOf({ samples }: Family): string {
+  const names = new Set(samples.flatMap(({ labels }) => Object.keys(labels)))
+  names.delete('le')
+  return [...names].join(', ')
+}

@@ -1,0 +1,43 @@
+// What metrics are made of, for tests: everything that can be there is there, and each test replaces what it is about.
+
+import type { MetricSources } from '#ops/metrics.ts'
+import { ProcessMetrics } from '#ops/process-metrics.ts'
+import { Counters } from '#relay/counters.ts'
+
+/** One for all tests of a file: what it starts is never stopped. */
+const processMetrics = new ProcessMetrics()
+
+export const noStun = { successIpv4: 0, successIpv6: 0, notStun: 0, readErrors: 0, writeErrors: 0 }
+
+export const limits = {
+  outboxBytesMax: 524_288,
+  outboxPacketsMax: Infinity,
+  writeTimeoutMs: 2_000,
+  acceptsPerSecond: 500,
+  acceptBurst: 1_000,
+  rate: { bytesPerSecond: 1_250_000, burstBytes: 2_500_000 },
+}
+
+export const certificate = {
+  hostname: 'relay.example',
+  notBeforeMs: Date.UTC(2030, 0, 1),
+  notAfterMs: Date.UTC(2030, 3, 1),
+}
+
+export function testSources(replaced: Partial<MetricSources> = {}): MetricSources {
+  return {
+    threads: [new Counters()],
+    threadLoops: () => [{ activeMs: 1_500, idleMs: 8_500 }],
+    stun: () => noStun,
+    certificate: () => certificate,
+    state: () => ({
+      isReady: true,
+      isDraining: false,
+      checks: [{ name: 'listeners', isOk: true, detail: 'bound' }],
+    }),
+    build: { version: '1.2.3', nodeVersion: '22.0.0' },
+    limits,
+    process: processMetrics,
+    ...replaced,
+  }
+}

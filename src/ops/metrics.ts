@@ -27,19 +27,19 @@ export interface CertificateLife {
   readonly notAfterMs: number
 }
 
-export interface RelayState {
+interface RelayState {
   readonly isReady: boolean
   readonly isDraining: boolean
   readonly checks: readonly CheckReport[]
 }
 
-export interface BuildInfo {
+interface BuildInfo {
   readonly version: string
   readonly nodeVersion: string
 }
 
 /** How long a thread's event loop has worked and waited since its start: `eventLoopUtilization()` of the thread. */
-export interface LoopTime {
+interface LoopTime {
   readonly activeMs: number
   readonly idleMs: number
 }

@@ -4,6 +4,10 @@ import { LogEvent } from '#ops/log-event.ts'
 import { readableLine } from '#ops/log-line.ts'
 import { Log } from '#ops/log.ts'
 
+/** util-linux's, which gives a program a terminal. */
+const hasScript = spawnSync('script', ['--version']).status === 0
+if (!hasScript) process.stderr.write('SKIPPING a test that needs script: it is not on the PATH\n')
+
 /** A log whose lines the test reads. */
 function logged(level: 'debug' | 'info' | 'warn' | 'error'): { log: Log; lines: () => unknown[] } {
   let text = ''
@@ -119,7 +123,7 @@ describe('the log of a process', () => {
     expect(stdout.trimEnd().split('\n')).toHaveLength(1_000)
   })
 
-  it('is readable on a terminal', () => {
+  it.skipIf(!hasScript)('is readable on a terminal', () => {
     const run = [process.execPath, ...program('process.exit(3)')]
     const command = run.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ')
     const { stdout } = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8' })

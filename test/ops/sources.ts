@@ -7,9 +7,9 @@ import { Counters } from '#relay/counters.ts'
 /** One for all tests of a file: what it starts is never stopped. */
 const processMetrics = new ProcessMetrics()
 
-export const noStun = { successIpv4: 0, successIpv6: 0, notStun: 0, readErrors: 0, writeErrors: 0 }
+const noStun = { successIpv4: 0, successIpv6: 0, notStun: 0, readErrors: 0, writeErrors: 0 }
 
-export const limits = {
+const limits = {
   outboxBytesMax: 524_288,
   outboxPacketsMax: Infinity,
   writeTimeoutMs: 2_000,

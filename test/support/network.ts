@@ -1,0 +1,59 @@
+// A host of its own beside this one: a network namespace joined to ours by a pair of virtual Ethernet ends, whose
+// cable can be pulled. Needs root on Linux; who lacks it is told so, and skips.
+
+import { runOk } from './process.ts'
+
+/** From the block for benchmarks (RFC 2544), which nothing else here uses. */
+const OUR_ADDRESS = '198.18.7.1'
+const THEIR_ADDRESS = '198.18.7.2'
+
+/** Whether such hosts can be made here. */
+export async function canMakeNetworks(): Promise<boolean> {
+  return await runOk('ip', ['netns', 'list']).then(
+    () => process.getuid?.() === 0,
+    () => false,
+  )
+}
+
+export class FarHost implements AsyncDisposable {
+  readonly ourAddress = OUR_ADDRESS
+  readonly #name: string
+  readonly #ourEnd: string
+
+  private constructor(name: string) {
+    this.#name = name
+    this.#ourEnd = `${name}a`
+  }
+
+  static async make(): Promise<FarHost> {
+    const host = new FarHost(`df${process.pid}`)
+    const [ours, theirs] = [`${host.#name}a`, `${host.#name}b`]
+    await runOk('ip', ['netns', 'add', host.#name])
+    await runOk('ip', ['link', 'add', ours, 'type', 'veth', 'peer', 'name', theirs, 'netns', host.#name])
+    await runOk('ip', ['addr', 'add', `${OUR_ADDRESS}/24`, 'dev', ours])
+    await runOk('ip', ['link', 'set', ours, 'up'])
+    await host.run('ip', ['addr', 'add', `${THEIR_ADDRESS}/24`, 'dev', theirs])
+    await host.run('ip', ['link', 'set', theirs, 'up'])
+    return host
+  }
+
+  /** Runs a program over there to its end. */
+  async run(command: string, args: readonly string[]): Promise<void> {
+    await runOk('ip', ['netns', 'exec', this.#name, command, ...args])
+  }
+
+  /** What to put before a command that is to run over there. */
+  get prefix(): readonly string[] {
+    return ['netns', 'exec', this.#name]
+  }
+
+  /** From here on nothing arrives any more, and nobody is told. */
+  async pullCable(): Promise<void> {
+    await this.run('ip', ['link', 'set', `${this.#name}b`, 'down'])
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await runOk('ip', ['link', 'del', this.#ourEnd]).catch(() => undefined)
+    await runOk('ip', ['netns', 'del', this.#name]).catch(() => undefined)
+  }
+}

@@ -1,0 +1,38 @@
+import * as fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { LOCAL, Peer } from '#relay/peer.ts'
+import { alice } from '../support/actor.ts'
+
+const elsewhere = (thread: number, claim: number) => ({ thread, claim, presentFrame: new Uint8Array(0) })
+
+it('a key that is only elsewhere is received by whichever thread became active last', () => {
+  const peer = new Peer(alice.key)
+  peer.elsewhere.push(elsewhere(0, 5), elsewhere(2, 9), elsewhere(1, 7))
+  peer.elect()
+  expect(peer.thread).toBe(2)
+  expect(peer.active).toBeUndefined()
+  expect(peer.registrations).toBe(3)
+})
+
+it('a key that is nowhere has nobody to receive', () => {
+  const peer = new Peer(alice.key)
+  peer.elect()
+  expect([peer.thread, peer.active, peer.registrations]).toEqual([LOCAL, undefined, 0])
+})
+
+it('the order of activity survives the count starting anew', () => {
+  fc.assert(
+    fc.property(
+      fc.integer(),
+      fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 1 }),
+      (base, threads) => {
+        const peer = new Peer(alice.key)
+        // Each thread became active after those with lower numbers.
+        for (const thread of threads) peer.elsewhere.push(elsewhere(thread, (base + thread) | 0))
+        peer.elect()
+        expect(peer.thread).toBe(Math.max(...threads))
+      },
+    ),
+    { examples: [[0x7fff_fffc, [8, 1, 5, 3]]] },
+  )
+})

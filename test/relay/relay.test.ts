@@ -1,0 +1,124 @@
+import { expect, it } from 'vitest'
+import { EndReason } from '#relay/end-reason.ts'
+import { actor, alice, bob, cathy, sibling } from '../support/actor.ts'
+import { packetLine, type MemoryClient } from '../support/memory-client.ts'
+import { TestRelay } from '../support/test-relay.ts'
+import { frames, packet } from '../vectors/frames.ts'
+import * as login from '../vectors/login.ts'
+
+const crowd = (relay: TestRelay, count: number): MemoryClient[] =>
+  Array.from({ length: count }, (_, n) => relay.join(actor(`crowd ${n}`)))
+
+it('a turn is flushed once, whatever it holds', () => {
+  const relay = new TestRelay()
+  const [a, b] = [relay.join(alice), relay.join(bob)]
+  expect(relay.thread(0).isFlushAsked).toBe(false)
+  const bursts = [a, b].map((one) => one.link.burstCount)
+  for (let n = 0; n < 50; n++) {
+    a.sendPacket(bob, packet).send(frames.ping)
+    b.sendPacket(alice, packet)
+  }
+  expect(relay.thread(0).isFlushAsked).toBe(true)
+  relay.settle()
+  expect([a, b].map((one) => one.link.burstCount)).toEqual(bursts.map((count) => count + 1))
+  expect(b.take().length).toBe(50)
+})
+
+it('sweeping reaches every session, however many end meanwhile', () => {
+  const relay = new TestRelay()
+  const sessions = crowd(relay, 101)
+  const idle = sessions.filter((_, n) => n % 3 !== 0)
+  for (const one of sessions) if (!idle.includes(one)) one.hangUp()
+  expect(relay.thread(0).relay.sessionCount).toBe(idle.length)
+  relay.pass(67_000)
+  for (const one of idle) expect(one.take()).toEqual(['KeepAlive'])
+})
+
+it('sessions that are all due to end at once end within a few rounds of sweeping', () => {
+  const relay = new TestRelay()
+  for (let n = 0; n < 100; n++) relay.connect(actor(`crowd ${n}`))
+  relay.settle()
+  relay.pass(10_000)
+  expect(relay.thread(0).relay.sessionCount).toBe(100)
+  // Who takes the place of one that ended waits for the next round.
+  relay.pass(8_000)
+  expect(relay.thread(0).relay.sessionCount).toBe(0)
+  expect(relay.thread(0).counters.ended(EndReason.loginTimeout)).toBe(100)
+})
+
+it('ends the sessions that are asked for, each once, and tells the observer who they were', () => {
+  const relay = new TestRelay()
+  const [a, b, m] = [relay.join(alice), relay.join(bob), relay.joinSibling(sibling)]
+  const stranger = relay.connect(cathy).settled()
+  m.send(frames.watchConns).take()
+  const one = relay.thread(0).relay
+  expect(one.endWhere((session) => session.isEstablished, EndReason.shutdown)).toBe(3)
+  relay.settle()
+  expect([a, b, m, stranger].map((client) => client.isClosed)).toEqual([true, true, true, false])
+  expect(one.endWhere(() => true, EndReason.shutdown)).toBe(1)
+  relay.settle()
+  expect(one.endWhere(() => true, EndReason.shutdown)).toBe(0)
+  expect(relay.ends.map(({ key }) => key)).toEqual([alice.key, bob.key, sibling.key, undefined])
+  expect(relay.ends.map(({ reason }) => reason)).toEqual(Array.from({ length: 4 }, () => EndReason.shutdown))
+  expect(relay.ends[1]?.remote).toEqual(b.link.remote)
+  expect(relay.thread(0).counters.ended(EndReason.shutdown)).toBe(4)
+})
+
+it('a session ends once, for the first reason', () => {
+  const relay = new TestRelay()
+  const client = relay.join(alice).send(Buffer.from([4, 0, 0, 0, 1]))
+  client.link.hangUp(EndReason.remoteReset)
+  relay.settle()
+  expect(relay.ends.map((end) => end.reason)).toEqual([EndReason.sendPacketLength])
+  expect(relay.count('connectionsCurrent')).toBe(0)
+})
+
+it('a connection that breaks within a frame leaves nothing behind', () => {
+  const relay = new TestRelay()
+  const client = relay.join(alice).send(Buffer.from([4, 0, 1, 0, 0, 1, 2, 3]), Buffer.alloc(5_000))
+  expect(relay.thread(0).relay.bytesHeld).toBeGreaterThan(5_000)
+  client.link.hangUp(EndReason.remoteReset)
+  relay.settle()
+  expect(relay.lastEnd).toBe(EndReason.remoteReset)
+  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+})
+
+it('an idle session holds no memory of the pool', () => {
+  const relay = new TestRelay()
+  const sessions = crowd(relay, 20)
+  for (const one of sessions) one.sendPacket(alice, packet).send(frames.ping).take()
+  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+})
+
+it('gauges tell what kinds of clients are here, and return to zero', () => {
+  const relay = new TestRelay()
+  const clients = [
+    relay.connect(alice, { isWebSocket: true }).logIn(),
+    relay.connect(bob, { idealNode: '900a' }).logIn({ isProber: true }),
+    relay.connect(cathy).send(login.clientInfo.frame.subarray(0, 20)),
+  ]
+  relay.settle()
+  const gauges = [
+    'connectionsCurrent',
+    'clientsCurrent',
+    'clientsWebSocket',
+    'clientsNotIdeal',
+    'clientsProber',
+    'keysCurrent',
+  ] as const
+  expect(gauges.map((name) => relay.count(name))).toEqual([3, 2, 1, 1, 1, 2])
+  expect(relay.count('loginsTotal')).toBe(2)
+  for (const one of clients) one.hangUp()
+  expect(gauges.map((name) => relay.count(name))).toEqual([0, 0, 0, 0, 0, 0])
+})
+
+it('what the relay was told to send before it ends a session itself is still sent', () => {
+  const relay = new TestRelay()
+  const [a, b] = [relay.join(alice), relay.join(bob)]
+  a.send(frames.sendPacket)
+  relay.thread(0).relay.flush()
+  relay.thread(0).relay.endWhere((session) => session.remote === b.link.remote, EndReason.shutdown)
+  expect(b.take()).toEqual([packetLine(alice, packet)])
+  expect(b.isClosed).toBe(true)
+  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+})

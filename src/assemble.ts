@@ -7,11 +7,17 @@ import { readFileSync } from 'node:fs'
 import type { CertificateFiles, Endpoint, Settings } from '#config/settings.ts'
 import { AdmissionDesk } from '#fleet/admission.ts'
 import { BootstrapDns } from '#fleet/bootstrap-dns.ts'
+import { LogEvent } from '#ops/log-event.ts'
+import { Log } from '#ops/log.ts'
+import { SessionEndLog } from '#ops/session-end-log.ts'
 import { assertFree, PlainPort } from '#transport/plain-port.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 import { UnacknowledgedWatch } from '#transport/unacknowledged.ts'
+import { listening } from './listening.ts'
+import { Operation } from './operation.ts'
 import type { FromRelayThread, ToRelayThread } from './thread-messages.ts'
 import { RelayThreads, StunThread } from './threads.ts'
+import { packageVersion } from './version.ts'
 
 /** Where a relay really listens; port 0 in the settings has become a number here. */
 export interface RelayAddresses {
@@ -29,119 +35,136 @@ export interface RunningRelay extends AsyncDisposable {
   stop(): Promise<void>
 }
 
+type Stop = () => Promise<void> | void
+
 /** How often the kernel is asked who no longer acknowledges; a third of the usual limit. */
 const UNACKNOWLEDGED_LOOK_MS = 5_000
+/** Ends of sessions that get a line in the log each second. */
+const SESSION_END_LINES_PER_SECOND = 10
 
 /** Starts a relay; rejects with one clear error, and nothing left running, when it can't. */
 export async function startRelay(settings: Settings): Promise<RunningRelay> {
-  const stops: (() => Promise<void> | void)[] = []
+  const log = Log.open(settings.logLevel, process.stderr)
+  const stops: Stop[] = []
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).reverse()) await end()
+    log.flush()
   }
-  let onFault: (error: Error) => void = () => undefined
-  const failed = new Promise<Error>((resolve) => {
-    onFault = resolve
-  })
+  const failure = Promise.withResolvers<Error>()
+  const onFault = (error: Error): void => {
+    log.error(LogEvent.relayFailed, { error })
+    failure.resolve(error)
+  }
   try {
-    const addresses = await startParts(settings, stops, onFault)
-    return { addresses, failed, stop, [Symbol.asyncDispose]: stop }
+    const addresses = await startParts(settings, { log, stops, onFault })
+    log.info(LogEvent.relayStarted, { ...addresses, threads: settings.threadCount })
+    stops.push(() => log.info(LogEvent.relayStopping))
+    return { addresses, failed: failure.promise, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-async function startParts(
-  settings: Settings,
-  stops: (() => Promise<void> | void)[],
-  onFault: (error: Error) => void,
-): Promise<RelayAddresses> {
-  const desk = new AdmissionDesk(settings.admission)
-  const threads = new RelayThreads({
-    settings,
-    pem: settings.certificate === undefined ? undefined : readPem(settings.certificate),
-    startedMs: Date.now(),
-    onMessage: (message, reply) => void onThreadMessage(message, reply, desk),
-    onFault,
-  })
+/** What every part is started with. */
+interface Surroundings {
+  readonly log: Log
+  readonly stops: Stop[]
+  readonly onFault: (error: Error) => void
+}
+
+async function startParts(settings: Settings, surroundings: Surroundings): Promise<RelayAddresses> {
+  const { log, stops } = surroundings
+  const pem = settings.certificate === undefined ? undefined : readPem(settings.certificate)
+  const threads = makeThreads(settings, pem, surroundings)
   stops.push(async () => await threads.stop())
   const derp = await listening('DERP', '-a', settings.derp, async (endpoint) => {
     await assertFree(endpoint)
     return await threads.listen(endpoint)
   })
   const http = settings.http && (await startPlainPort(settings.http, stops))
-  const stun = settings.stun && (await startStun(settings.stun, stops, onFault))
-  startChores(settings, { threads, derp }, stops)
-  return { derp, http, stun, admin: undefined }
+  const stun = settings.stun && (await startStun(settings.stun, surroundings))
+  startBootstrapDns(settings, threads, stops)
+  startUnacknowledgedWatch(settings.limits.tcpUserTimeoutMs, { derp, threads }, stops)
+  const operation = new Operation({
+    settings,
+    version: packageVersion(),
+    log,
+    threads,
+    stun,
+    certificatePem: pem?.certificate,
+  })
+  stops.push(() => operation.stop())
+  await operation.start()
+  const admin = settings.admin && (await startAdmin(operation, settings.admin, stops))
+  return { derp, http, stun: stun?.endpoint, admin }
 }
 
-async function startPlainPort(endpoint: Endpoint, stops: (() => void)[]): Promise<Endpoint> {
+function makeThreads(
+  settings: Settings,
+  pem: CertificatePem | undefined,
+  { log, onFault }: Surroundings,
+): RelayThreads {
+  const desk = new AdmissionDesk(settings.admission)
+  const sessionEnds = new SessionEndLog({
+    log,
+    linesPerSecond: SESSION_END_LINES_PER_SECOND,
+    later: (delayMs, callback) => void setTimeout(callback, delayMs).unref(),
+    now: () => performance.now(),
+  })
+  const onMessage = (message: FromRelayThread, reply: (message: ToRelayThread) => void): void => {
+    if (message.kind === 'ended') sessionEnds.write(message.notice)
+    if (message.kind !== 'admit') return
+    const { id, key, source } = message
+    void desk.decide({ key, source }).then((isAllowed) => reply({ kind: 'admitted', id, isAllowed }))
+  }
+  return new RelayThreads({ settings, pem, startedMs: Date.now(), onMessage, onFault })
+}
+
+async function startPlainPort(endpoint: Endpoint, stops: Stop[]): Promise<Endpoint> {
   const plainPort = new PlainPort()
   stops.push(() => plainPort.close())
   return await listening('HTTP', '-http-port', endpoint, async (at) => await plainPort.listen(at))
 }
 
 async function startStun(
-  endpoint: Endpoint,
-  stops: (() => Promise<void> | void)[],
-  onFault: (error: Error) => void,
-): Promise<Endpoint> {
-  const stun = new StunThread(endpoint, onFault)
-  stops.push(async () => await stun.stop())
-  return await listening('STUN', '-stun-port', endpoint, async () => await stun.listen())
+  wanted: Endpoint,
+  { stops, onFault }: Surroundings,
+): Promise<{ thread: StunThread; endpoint: Endpoint }> {
+  const thread = new StunThread(wanted, onFault)
+  stops.push(async () => await thread.stop())
+  const endpoint = await listening('STUN', '-stun-port', wanted, async () => await thread.listen())
+  return { thread, endpoint }
 }
 
-/** What the control thread does now and then. */
-function startChores(
-  settings: Settings,
-  { threads, derp }: { threads: RelayThreads; derp: Endpoint },
-  stops: (() => void)[],
-): void {
+async function startAdmin(operation: Operation, endpoint: Endpoint, stops: Stop[]): Promise<Endpoint> {
+  const server = operation.adminServer(endpoint)
+  const address = await server.start()
+  stops.push(async () => await server.close())
+  return address
+}
+
+function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: Stop[]): void {
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.tellAll({ kind: 'bootstrapDns', json }),
   )
   bootstrapDns.start()
   stops.push(() => bootstrapDns.stop())
-  const { tcpUserTimeoutMs } = settings.limits
-  if (tcpUserTimeoutMs === 0) return
-  const watch = new UnacknowledgedWatch(derp.port, tcpUserTimeoutMs)
+}
+
+function startUnacknowledgedWatch(
+  limitMs: number,
+  { derp, threads }: { derp: Endpoint; threads: RelayThreads },
+  stops: Stop[],
+): void {
+  if (limitMs === 0) return
+  const watch = new UnacknowledgedWatch(derp.port, limitMs)
   const timer = setInterval(() => {
     void watch.look(performance.now()).then((remotes) => {
       if (remotes.length > 0) threads.tellAll({ kind: 'unacknowledged', remotes })
     })
   }, UNACKNOWLEDGED_LOOK_MS)
   stops.push(() => clearInterval(timer))
-}
-
-async function onThreadMessage(
-  message: FromRelayThread,
-  reply: (message: ToRelayThread) => void,
-  desk: AdmissionDesk,
-): Promise<void> {
-  if (message.kind !== 'admit') return
-  const { id, key, source } = message
-  reply({ kind: 'admitted', id, isAllowed: await desk.decide({ key, source }) })
-}
-
-/** Listens, or says in one line what could not listen where, why, and which flag changes it. */
-async function listening(
-  what: string,
-  flag: string,
-  endpoint: Endpoint,
-  listen: (endpoint: Endpoint) => Promise<number>,
-): Promise<Endpoint> {
-  try {
-    return { host: endpoint.host, port: await listen(endpoint) }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const reasons: Record<string, string> = {
-      EADDRINUSE: 'is in use by another process; stop it, or choose another port',
-      EACCES: 'may not be used by this user; ports below 1024 need root or CAP_NET_BIND_SERVICE',
-      EADDRNOTAVAIL: 'is not an address of this host',
-    }
-    const reason = reasons[code ?? ''] ?? `can't be listened on (${message})`
-    throw new Error(`${what}: ${endpoint.host}:${endpoint.port} ${reason} (${flag})`, { cause: error })
-  }
 }
 
 function readPem(files: CertificateFiles): CertificatePem {

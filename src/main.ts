@@ -2,7 +2,7 @@
 
 import { ExitCode, type Command, type Io } from '#cli/command.ts'
 import { firstStopSignal } from '#cli/stop-signal.ts'
-import { packageVersion } from '#cli/version.ts'
+import { packageVersion } from '#version.ts'
 
 /** Loaded when asked for, so that making a key does not load a relay. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {

@@ -18,8 +18,8 @@ import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } f
 
 /** Eight of these make a whole sweep, so every session is looked at about twice a second. */
 const SWEEP_MS = 60
-/** Ends of sessions that are told one by one; the rest is only counted. */
-const NOTICES_PER_SECOND = 10
+/** Ends of sessions that the control thread hears of; a storm of them must not become one of messages. */
+const NOTICES_PER_SECOND = 100
 
 /** Asks the control thread. */
 class AskedAdmission implements Admission {
@@ -52,7 +52,6 @@ class RelayThread {
   readonly #admission: AskedAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
-  #unreported = 0
   #bootstrapDns = ''
 
   constructor(data: RelayThreadData, port: MessagePort) {
@@ -161,14 +160,10 @@ class RelayThread {
   }
 
   #onSessionEnd(event: SessionEnd): void {
-    if (!this.#notices.tryTake(1, performance.now())) {
-      this.#unreported++
-      return
-    }
-    const key = event.key === undefined ? '' : shortKey(event.key)
-    const notice = { reason: event.reason, remote: remoteText(event.remote), key }
-    this.#tell({ kind: 'ended', notice, unreported: this.#unreported })
-    this.#unreported = 0
+    // Metrics count every end; the log needs no more than it can tell.
+    if (!this.#notices.tryTake(1, performance.now())) return
+    const key = event.key === undefined ? undefined : shortKey(event.key)
+    this.#tell({ kind: 'ended', notice: { reason: event.reason, remote: remoteText(event.remote), key } })
   }
 
   #tell(message: FromRelayThread): void {

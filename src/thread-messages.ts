@@ -41,8 +41,8 @@ export type ToRelayThread =
 export interface EndNotice {
   readonly reason: EndReason
   readonly remote: string
-  /** The key's short form; empty if none was proven. */
-  readonly key: string
+  /** The key's short form; undefined if none was proven. */
+  readonly key: string | undefined
 }
 
 /** From a relay thread. */
@@ -50,7 +50,7 @@ export type FromRelayThread =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
   | { readonly kind: 'admit'; readonly id: number; readonly key: Uint8Array; readonly source: string }
-  | { readonly kind: 'ended'; readonly notice: EndNotice; readonly unreported: number }
+  | { readonly kind: 'ended'; readonly notice: EndNotice }
   | { readonly kind: 'stopped' }
 
 /** Given to the STUN thread. */

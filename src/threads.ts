@@ -59,6 +59,12 @@ class Thread<To> {
     this.#worker.postMessage(message)
   }
 
+  /** How long its event loop has worked and waited since its start. */
+  get loopTime(): { activeMs: number; idleMs: number } {
+    const { active, idle } = this.#worker.performance.eventLoopUtilization()
+    return { activeMs: active, idleMs: idle }
+  }
+
   async stop(message: To): Promise<void> {
     this.#isStopping = true
     const ended = new Promise((resolve) => this.#worker.once('exit', resolve))
@@ -121,6 +127,10 @@ export class RelayThreads {
       port = await listening
     }
     return port
+  }
+
+  get loopTimes(): { activeMs: number; idleMs: number }[] {
+    return this.#threads.map((thread) => thread.loopTime)
   }
 
   tellAll(message: ToRelayThread): void {

@@ -13,7 +13,7 @@ import type { RelayAddresses, RunningRelay } from '#assemble.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { isQuickStart, quickStartPresets, quickStartText } from './quick-start.ts'
 import { optionLines, reportProblems, reportWarnings } from './report.ts'
-import { packageVersion } from './version.ts'
+import { packageVersion } from '#version.ts'
 
 export const serve: Command = {
   name: 'serve',

@@ -1,4 +1,4 @@
-// The log: one line per event, JSON on standard output for machines, readable on a terminal. Each line has `level`,
+// The log: one line per event, JSON on standard error for machines, readable on a terminal. Each line has `level`,
 // `time` (ISO 8601, UTC) and `event`, then the fields of that event. Never payloads or private keys; whoever logs a
 // node key shortens it first.
 
@@ -23,7 +23,7 @@ export interface LogOutput extends LineSink {
 
 /** Lines wait here while a pipe is full; beyond it they are lost, so that a stuck reader can't stop the relay. */
 const WAITING_BYTES_MAX = 1_048_576
-const STDOUT_FD = 1
+const STDERR_FD = 2
 
 export class Log {
   readonly #pino: Logger
@@ -45,12 +45,12 @@ export class Log {
     )
   }
 
-  /** The process's log: readable when `stdout` is a terminal, JSON otherwise. */
-  static open(level: LogLevel, stdout: LogOutput): Log {
-    if (stdout.isTTY === true) {
-      return new Log(level, { write: (line) => stdout.write(readableLine(line)) })
+  /** The process's log: readable when `stderr` is a terminal, JSON otherwise. */
+  static open(level: LogLevel, stderr: LogOutput): Log {
+    if (stderr.isTTY === true) {
+      return new Log(level, { write: (line) => stderr.write(readableLine(line)) })
     }
-    const destination = pino.destination({ dest: STDOUT_FD, sync: false, maxLength: WAITING_BYTES_MAX })
+    const destination = pino.destination({ dest: STDERR_FD, sync: false, maxLength: WAITING_BYTES_MAX })
     return new Log(level, destination, () => destination.flushSync())
   }
 

@@ -184,6 +184,11 @@ const CONTROL_ROWS: readonly Row[] = [
     'Sessions ended because the remote took no bytes for the write time limit.',
     alone('writeStalls'),
   ),
+  counter(
+    'derp_thread_sweeps_total',
+    'Times that relay threads came to their timers; one that stands still hangs.',
+    alone('sweeps'),
+  ),
 ]
 
 const ROWS = [...CONNECTION_ROWS, ...CLIENT_ROWS, ...PACKET_ROWS, ...CONTROL_ROWS]

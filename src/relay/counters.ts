@@ -57,6 +57,7 @@ const PLAIN = [
   'unknownFrames',
   'rateLimitWaits',
   'writeStalls',
+  'sweeps', //               how often this thread came to its timers
   // wire
   'wireBytesIn',
   'wireBytesOut',

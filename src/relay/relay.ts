@@ -8,7 +8,7 @@ import { concatBytes, readU32 } from '#protocol/bytes.ts'
 import { serverKeyFrame } from '#protocol/handshake.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
-import type { Counters } from './counters.ts'
+import { Counter, type Counters } from './counters.ts'
 import { Directory } from './directory.ts'
 import { EndReason } from './end-reason.ts'
 import { Forwarder } from './forward.ts'
@@ -128,6 +128,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Does what is due by time, for one part of the sessions at each call. */
   sweep(): void {
     const nowMs = this.#parts.now()
+    this.#parts.counters.add(Counter.sweeps, 1)
     this.#sweepPart = (this.#sweepPart + 1) % SWEEP_PARTS
     // A session that ends is replaced by the last one, whose turn then comes with the next sweep.
     for (let at = this.#sweepPart; at < this.#sessions.length; at += SWEEP_PARTS) {

@@ -74,13 +74,17 @@ export class StunServer {
     // A dual-stack socket names IPv4 senders in mapped form, which is what the sixteen bytes are anyway.
     const ip = ipToBytes(remote.address)
     const answerBytes = writeBindingAnswer(this.#answer, message, ip, remote.port)
-    this.#counters.count(isMappedIpv4(ip) ? 'successIpv4' : 'successIpv6')
+    const onSent = isMappedIpv4(ip) ? this.#onSentIpv4 : this.#onSentIpv6
     // The datagram is copied to the kernel before `send` returns unless the socket is full, when it is lost.
-    this.#socket.send(this.#answer, 0, answerBytes, remote.port, remote.address, this.#onSent)
+    this.#socket.send(this.#answer, 0, answerBytes, remote.port, remote.address, onSent)
   }
 
-  readonly #onSent = (error: Error | null): void => {
-    if (error !== null) this.#counters.count('writeErrors')
+  readonly #onSentIpv4 = (error: Error | null): void => {
+    this.#counters.count(error === null ? 'successIpv4' : 'writeErrors')
+  }
+
+  readonly #onSentIpv6 = (error: Error | null): void => {
+    this.#counters.count(error === null ? 'successIpv6' : 'writeErrors')
   }
 }
 

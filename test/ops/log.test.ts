@@ -100,7 +100,7 @@ describe('the log of a process', () => {
     '--eval',
     [
       "import { Log } from '#ops/log.ts'",
-      "const log = Log.open('info', process.stdout)",
+      "const log = Log.open('info', process.stderr)",
       "for (let at = 0; at < 1000; at++) log.info('relay_started', { at })",
       end,
     ].join('\n'),
@@ -110,17 +110,17 @@ describe('the log of a process', () => {
     const { stdout, stderr, status } = spawnSync(process.execPath, program('process.exit(3)'), {
       encoding: 'utf8',
     })
-    expect([stderr, status]).toEqual(['', 3])
-    const lines = stdout.trimEnd().split('\n')
+    expect([stdout, status]).toEqual(['', 3])
+    const lines = stderr.trimEnd().split('\n')
     expect(lines).toHaveLength(1_000)
     expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ level: 'info', event: 'relay_started', at: 999 })
   })
 
   it('has lost nothing after a flush, even when the process is killed', () => {
     const killed = program("log.flush(); process.kill(process.pid, 'SIGKILL')")
-    const { stdout, signal } = spawnSync(process.execPath, killed, { encoding: 'utf8' })
+    const { stderr, signal } = spawnSync(process.execPath, killed, { encoding: 'utf8' })
     expect(signal).toBe('SIGKILL')
-    expect(stdout.trimEnd().split('\n')).toHaveLength(1_000)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1_000)
   })
 
   it.skipIf(!hasScript)('is readable on a terminal', () => {

@@ -81,6 +81,7 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   unknownFrames: ['derp_unknown_frames_total'],
   rateLimitWaits: ['derp_rate_limit_waits_total'],
   writeStalls: ['derp_write_stall_total'],
+  sweeps: ['derp_thread_sweeps_total'],
   wireBytesIn: ['derp_wire_bytes_total{direction="in"}'],
   wireBytesOut: ['derp_wire_bytes_total{direction="out"}'],
 }

@@ -1,0 +1,133 @@
+// What an operator sees of a relay, composed: log, metrics, health and the admin port, fed by the threads. Also
+// keeps STUN and DERP one: while the relay can't serve, STUN is silent, so that clients go elsewhere.
+
+import { X509Certificate } from 'node:crypto'
+import { askStun } from '#client/stun-request.ts'
+import type { Endpoint, Settings } from '#config/settings.ts'
+import { AdminPages } from '#ops/admin-pages.ts'
+import { AdminServer } from '#ops/admin-server.ts'
+import { certificateCheck } from '#ops/certificate-check.ts'
+import { Health, type Check } from '#ops/health.ts'
+import { LogEvent } from '#ops/log-event.ts'
+import type { Log } from '#ops/log.ts'
+import { Metrics, type CertificateLife, type MetricSources } from '#ops/metrics.ts'
+import { ProcessMetrics } from '#ops/process-metrics.ts'
+import { StunWatch } from '#ops/stun-watch.ts'
+import { ThreadWatch } from '#ops/thread-watch.ts'
+import { Varz } from '#ops/varz.ts'
+import type { RelayThreads, StunThread } from './threads.ts'
+
+/** How often the checks are looked at, and a failing one silences STUN. */
+const LOOK_MS = 1_000
+/** STUN asks itself in every so many looks; an answer may take as long. */
+const STUN_ASKED_EVERY_LOOKS = 5
+const STUN_TIMEOUT_MS = 3_000
+
+/** One per process: the watchers that it starts are never stopped. */
+let processMetrics: ProcessMetrics | undefined
+
+export interface OperationParts {
+  readonly settings: Settings
+  readonly version: string
+  readonly log: Log
+  readonly threads: RelayThreads
+  readonly stun: { readonly thread: StunThread; readonly endpoint: Endpoint } | undefined
+  /** The certificate being served, PEM. */
+  readonly certificatePem: string | undefined
+}
+
+export class Operation {
+  readonly #parts: OperationParts
+  readonly #threadWatch: ThreadWatch
+  readonly #stunWatch: StunWatch | undefined
+  /** What makes the relay able to serve; STUN follows it. */
+  readonly #serving: Health
+  /** The same and STUN: whether clients may be sent here. */
+  readonly #health: Health
+  #timer: NodeJS.Timeout | undefined = undefined
+  #lookCount = 0
+  #wasReady: boolean | undefined = undefined
+
+  constructor(parts: OperationParts) {
+    this.#parts = parts
+    this.#threadWatch = new ThreadWatch(parts.threads.counters, () => performance.now())
+    this.#stunWatch = parts.stun === undefined ? undefined : new StunWatch(stunAsker(parts.stun.endpoint))
+    const serving: Check[] = [this.#threadWatch]
+    if (parts.certificatePem !== undefined) {
+      serving.push(certificateCheck(() => this.#certificate(), Date.now))
+    }
+    this.#serving = new Health(serving)
+    this.#health = new Health(this.#stunWatch === undefined ? serving : [...serving, this.#stunWatch])
+  }
+
+  /** Looks once, so that the first probe finds an answer, and then goes on looking. */
+  async start(): Promise<void> {
+    this.#threadWatch.look()
+    await this.#stunWatch?.look()
+    this.#judge()
+    this.#timer = setInterval(() => this.#look(), LOOK_MS)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  adminServer(endpoint: Endpoint): AdminServer {
+    const sources = this.#sources()
+    const pages = new AdminPages({
+      metrics: new Metrics(sources),
+      varz: new Varz(sources),
+      health: this.#health,
+      version: this.#parts.version,
+    })
+    return new AdminServer(endpoint, pages, this.#parts.log)
+  }
+
+  #sources(): MetricSources {
+    const { settings, threads, stun, version } = this.#parts
+    processMetrics ??= new ProcessMetrics()
+    return {
+      threads: threads.counters,
+      threadLoops: () => threads.loopTimes,
+      stun: () => stun?.thread.read(),
+      certificate: () => this.#certificate(),
+      state: () => ({ ...this.#health.report(), isDraining: false }),
+      build: { version, nodeVersion: process.version },
+      limits: settings.limits,
+      process: processMetrics,
+    }
+  }
+
+  #certificate(): CertificateLife | undefined {
+    const { certificatePem, settings } = this.#parts
+    if (certificatePem === undefined) return undefined
+    const { validFromDate, validToDate } = new X509Certificate(certificatePem)
+    return {
+      hostname: settings.hostname,
+      notBeforeMs: validFromDate.getTime(),
+      notAfterMs: validToDate.getTime(),
+    }
+  }
+
+  #look(): void {
+    this.#threadWatch.look()
+    if (this.#lookCount++ % STUN_ASKED_EVERY_LOOKS === 0) void this.#stunWatch?.look()
+    this.#judge()
+  }
+
+  #judge(): void {
+    this.#parts.stun?.thread.answer(this.#serving.report().isReady)
+    const { isReady, checks } = this.#health.report()
+    if (isReady === this.#wasReady) return
+    this.#wasReady = isReady
+    const failing = checks.filter(({ isOk }) => !isOk).map(({ name, detail }) => `${name}: ${detail}`)
+    if (isReady) this.#parts.log.info(LogEvent.relayReady)
+    else this.#parts.log.warn(LogEvent.relayNotReady, { failing })
+  }
+}
+
+/** Asks where the server listens, or on loopback when that is every address. */
+function stunAsker({ host, port }: Endpoint): () => Promise<number> {
+  const address = host === '::' || host === '0.0.0.0' ? '127.0.0.1' : host
+  return async () => (await askStun(address, port, STUN_TIMEOUT_MS)).roundTripMs
+}

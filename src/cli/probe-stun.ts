@@ -1,0 +1,47 @@
+// Whether a relay answers STUN, over each family, and whom it sees there.
+
+import { askStun } from '#client/stun-request.ts'
+import { isLeadingNowhere, nowhereText, type Place } from './probe-addresses.ts'
+import type { CheckList, Outcome } from './probe-check.ts'
+import type { Family, ProbeSettings } from './probe-options.ts'
+import type { ProbeNode } from './probe-target.ts'
+import { isIP } from 'node:net'
+
+/** The addresses that STUN has told, by family. */
+export type SeenAs = Partial<Record<Family, string>>
+
+export async function checkStun(
+  node: ProbeNode,
+  places: readonly Place[],
+  settings: ProbeSettings,
+  checks: CheckList,
+): Promise<SeenAs> {
+  const seenAs: SeenAs = {}
+  for (const place of places) {
+    const { family } = place
+    const seen = await checks.run('stun', family, () => ask(node, place, settings))
+    if (seen !== undefined) seenAs[family] = seen
+  }
+  return seenAs
+}
+
+async function ask(node: ProbeNode, place: Place, settings: ProbeSettings): Promise<Outcome<string>> {
+  const { stunPort: port, stunAddress } = node
+  if (port === -1) return { status: 'skip', detail: 'switched off (STUN port -1)' }
+  const isElsewhere = stunAddress !== undefined && isIP(stunAddress) === place.family
+  const address = isElsewhere ? stunAddress : 'address' in place ? place.address : undefined
+  if (address === undefined) return { status: 'skip', detail: 'reason' in place ? place.reason : '' }
+  try {
+    const { ip, port: seenPort, roundTripMs } = await askStun(address, port, settings.timeoutMs)
+    const seen = ip.includes(':') ? `[${ip}]:${seenPort}` : `${ip}:${seenPort}`
+    return { status: 'ok', value: seen, detail: `sees ${seen}`, ms: roundTripMs }
+  } catch (error) {
+    if ('address' in place && isLeadingNowhere(place)) return { status: 'skip', detail: nowhereText(place) }
+    const reason = error instanceof Error ? error.message : String(error)
+    return {
+      status: 'fail',
+      detail: `${address}, port ${port}/udp: ${reason}`,
+      hint: 'clients measure relays by STUN: is it switched off, on another port (-stun-port), or is UDP filtered?',
+    }
+  }
+}

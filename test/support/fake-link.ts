@@ -33,6 +33,10 @@ export class FakeLink implements Link {
   isClosed = false
   /** Bursts that were taken whole. */
   burstCount = 0
+  /** Bytes that the relay wrote. */
+  writtenBytes = 0
+  /** Bytes that the remote received; the rest was in flight when the link ended. */
+  takenBytes = 0
   readonly #ends: LinkEnds
   #listener: LinkListener | undefined = undefined
   #isStalled = false
@@ -66,6 +70,7 @@ export class FakeLink implements Link {
     if (this.ending !== undefined || this.isClosed) throw new Error('written to after its end')
     if (this.#isBurstWhole) throw new Error('written to while a burst is in flight')
     if (bytes.length === 0) throw new Error('written nothing')
+    this.writtenBytes += bytes.length
     this.#burst.push({ lent: bytes, given: Buffer.from(bytes) })
     this.#isBurstWhole = isLast
     this.#ends.stirred(this)
@@ -127,6 +132,7 @@ export class FakeLink implements Link {
     this.burstCount++
     for (const { lent, given } of burst) {
       if (!given.equals(lent)) throw new Error('bytes were changed before they were taken')
+      this.takenBytes += given.length
       this.#ends.received(given)
     }
     if (this.ending === undefined) this.#listener?.written()

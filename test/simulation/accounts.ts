@@ -1,0 +1,72 @@
+// What a relay's counters must say, whatever happened: every packet that came in has gone out, waits, or was dropped
+// for a reason; and when everybody has left, nothing is left.
+
+import type { PlainCounter } from '#relay/counters.ts'
+import { DropReason, PacketKind } from '#relay/drop-reason.ts'
+import type { TestRelay } from '../support/test-relay.ts'
+
+type Thread = TestRelay['threads'][number]
+
+const kinds = Object.values(PacketKind)
+const reasons = Object.values(DropReason)
+
+const gauges = [
+  'connectionsCurrent',
+  'clientsCurrent',
+  'clientsHome',
+  'keysCurrent',
+  'duplicateKeys',
+  'duplicateSessions',
+  'watchersCurrent',
+  'queuedPackets',
+  'queuedBytes',
+] as const satisfies readonly PlainCounter[]
+
+/** Dropped packets of both kinds. */
+function dropped(thread: Thread, reason: DropReason): number {
+  return kinds.reduce<number>((sum, kind) => sum + thread.counters.droppedPackets(reason, kind), 0)
+}
+
+/** Checks the balance of every thread, and that nothing is between them. Everything must be at rest. */
+export function expectBalance(
+  relay: TestRelay,
+  expected: { sent: number; delivered: number; unknown: number },
+): void {
+  let [unknown, received, forwarded] = [0, 0, 0]
+  for (const thread of relay.threads) {
+    const count = (name: PlainCounter): number => thread.counters.get(name)
+    received += count('receivedData') + count('receivedDisco')
+    forwarded += count('forwardedIn')
+    unknown += dropped(thread, DropReason.unknownDestination)
+    unknown += dropped(thread, DropReason.unknownDestinationForwarded)
+    const cameIn = count('receivedData') + count('receivedDisco') + count('forwardedIn') + count('crossedIn')
+    const drops = reasons.reduce<number>((sum, reason) => sum + dropped(thread, reason), 0)
+    const wentOut = count('sentData') + count('sentDisco') + count('crossedOut')
+    expectEqual(cameIn, wentOut + drops + count('queuedPackets'), 'packets in, and out, dropped or queued')
+    expectEqual(
+      dropped(thread, DropReason.threadQueue) + dropped(thread, DropReason.sourceInvalid),
+      0,
+      'needless drops',
+    )
+  }
+  expectEqual(received + forwarded, expected.sent, 'packets received')
+  expectEqual(unknown, expected.unknown, 'packets to unknown keys')
+  expectEqual(relay.count('crossedOut'), relay.count('crossedIn'), 'packets that crossed')
+  const sent = relay.count('sentData') + relay.count('sentDisco')
+  if (sent < expected.delivered) throw new Error(`${expected.delivered} packets arrived, ${sent} were sent`)
+}
+
+/** Checks that a relay which everybody has left remembers nobody and holds nothing. */
+export function expectNothingLeft(relay: TestRelay): void {
+  for (const gauge of gauges) expectEqual(relay.count(gauge), 0, gauge)
+  for (const { relay: one } of relay.threads) {
+    expectEqual(one.keyCount, 0, 'keys')
+    expectEqual(one.sessionCount, 0, 'sessions')
+    expectEqual(one.bytesHeld, 0, 'bytes held')
+  }
+  expectEqual(relay.clock.waiting, 0, 'callbacks that wait')
+}
+
+function expectEqual(actual: number, expected: number, what: string): void {
+  if (actual !== expected) throw new Error(`${what}: ${actual}, where ${expected} was expected`)
+}

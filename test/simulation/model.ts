@@ -1,0 +1,61 @@
+// What a relay should do, written as naively as possible: who is here, who of several with one key receives, and who
+// must be told that a peer has left. No bytes, no queues, no threads, no time: what it says is what is due when
+// everything has come to rest.
+
+/** A login with one of the keys, which are numbers here. */
+export interface ModelSession {
+  readonly key: number
+  /** Keys that sent to this session and have not left since. */
+  readonly heard: Set<number>
+}
+
+export class Model<Session extends ModelSession> {
+  /** Of each key, its sessions in the order of their last activity. */
+  readonly #sessions = new Map<number, readonly Session[]>()
+
+  /** Keys that have a session. */
+  get keys(): number[] {
+    return [...this.#sessions.keys()]
+  }
+
+  sessionsOf(key: number): readonly Session[] {
+    return this.#sessions.get(key) ?? []
+  }
+
+  /** The session that receives what is sent to the key. */
+  active(key: number): Session | undefined {
+    return this.#sessions.get(key)?.at(-1)
+  }
+
+  join(session: Session): void {
+    this.#sessions.set(session.key, [...this.sessionsOf(session.key), session])
+  }
+
+  /** A frame arrived from the session. */
+  note(session: Session): void {
+    this.#sessions.set(session.key, [...this.#othersThan(session), session])
+  }
+
+  /** Removes a session; who must be told that its key has left. */
+  leave(session: Session): Session[] {
+    const others = this.#othersThan(session)
+    if (others.length > 0) {
+      this.#sessions.set(session.key, others)
+      return []
+    }
+    this.#sessions.delete(session.key)
+    return [...this.#sessions.values()].flat().filter((one) => one.heard.delete(session.key))
+  }
+
+  /** A client sends a packet; who receives it. */
+  send(from: Session, to: number): Session | undefined {
+    if (this.active(from.key) !== from) this.note(from)
+    const receiver = this.active(to)
+    receiver?.heard.add(from.key)
+    return receiver
+  }
+
+  #othersThan(session: Session): Session[] {
+    return this.sessionsOf(session.key).filter((one) => one !== session)
+  }
+}

@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest'
+import { RelaySimulation } from './relay-simulation.ts'
+
+/** SIMULATION_SEED repeats a run that failed. */
+const seed = Number(process.env['SIMULATION_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+
+it.each([1, 3])(
+  'a million packets among 200 peers on %i thread(s) go where they should',
+  { timeout: 120_000 },
+  (threads) => {
+    const simulation = new RelaySimulation({ seed, threads, packets: 1_000_000, peers: 200 })
+    try {
+      simulation.run()
+    } catch (error) {
+      throw new Error(`repeat with SIMULATION_SEED=${seed}`, { cause: error })
+    }
+    // A run that has not met all of this has tested less than it says.
+    for (const [what, times] of Object.entries(simulation.tried)) expect(times, what).toBeGreaterThan(10)
+    expect(Object.keys(simulation.relay.drops)).toEqual(
+      expect.arrayContaining([
+        'unknown_dest data',
+        'queue_head data',
+        'queue_head disco',
+        'queue_age data',
+        'gone_disconnected data',
+      ]),
+    )
+    if (threads > 1) expect(simulation.relay.count('crossedIn')).toBeGreaterThan(100_000)
+  },
+)

@@ -110,5 +110,7 @@ function keyHint(table: OptionTable, key: string): string {
 
 /** The value as a flag would have it, so that one parser serves all sources. */
 function textOf(value: unknown): string {
-  return Array.isArray(value) ? value.join(',') : String(value ?? '')
+  if (Array.isArray(value)) return value.join(',')
+  if (value === null || value === undefined) return ''
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }

@@ -24,7 +24,7 @@ export const PING_BYTES = 8
 /** Longest ping that is answered (with its first eight bytes). */
 export const PING_BYTES_MAX = 1_000
 /** Longest frame of unknown type that is skipped rather than refused (derper 1.104). */
-export const UNKNOWN_FRAME_BYTES_MAX = SEND_PACKET_BYTES_MAX
+export const UNKNOWN_FRAME_BYTES_MAX = KEY_BYTES + PACKET_BYTES_MAX
 /** ServerKey as a client accepts it: magic and key, and room for later additions. */
 export const SERVER_KEY_BYTES_MAX = 1_024
 /** Any other frame that a client accepts. */

@@ -4,13 +4,14 @@
 
 import { connect, type Socket } from 'node:net'
 import { rmSync } from 'node:fs'
-import * as uWS from 'uWebSockets.js'
+import type * as uWS from 'uWebSockets.js'
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
 import { servePages, sendText, type HttpPages } from './http-pages.ts'
 import { connectionNumber, proxyHeader } from './proxy-header.ts'
 import { remoteOf } from './remote-address.ts'
+import { App } from './uws.ts'
 import { WebSocketLink } from './web-socket-link.ts'
 
 /** The relay's own limits apply; uWebSockets.js must never drop or close by itself before they do. */
@@ -44,7 +45,7 @@ interface Attached {
 
 export class BackDoor {
   readonly #parts: BackDoorParts
-  readonly #app = uWS.App()
+  readonly #app = App()
   readonly #handed = new Map<number, Handed>()
   #nextNumber = 1
 

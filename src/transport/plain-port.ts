@@ -1,11 +1,12 @@
 // The plain HTTP port beside a TLS relay: captive-portal checks and redirects, by uWebSockets.js directly.
 
 import { createServer } from 'node:net'
-import * as uWS from 'uWebSockets.js'
+import type * as uWS from 'uWebSockets.js'
 import { servePlainPages } from './http-pages.ts'
+import { App, localPortOf } from './uws.ts'
 
 export class PlainPort {
-  readonly #app = uWS.App()
+  readonly #app = App()
 
   /** Listens and returns the real port. */
   async listen(endpoint: { host: string; port: number }): Promise<number> {
@@ -14,7 +15,7 @@ export class PlainPort {
     return await new Promise((resolve, reject) => {
       const onListen = (token: uWS.us_listen_socket | false): void => {
         if (token === false || !token) reject(new Error('the system refused without a reason'))
-        else resolve(uWS.us_socket_local_port(token))
+        else resolve(localPortOf(token))
       }
       this.#app.listen(endpoint.host, endpoint.port, onListen)
     })

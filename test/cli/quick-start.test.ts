@@ -42,7 +42,7 @@ test('serves TLS on loopback with what it has made, and says how to use it', asy
     stunport: expect.any(Number),
     derpport: expect.any(Number),
   })
-  expect(relay.output).toContain(`  DERP   127.0.0.1:${node.derpport}, TLS for localhost\n`)
+  expect(relay.output).toContain(`  DERP   127.0.0.1:${String(node.derpport)}, TLS for localhost\n`)
   expect(await statusOf(node.derpport, pem)).toBe(200)
 })
 

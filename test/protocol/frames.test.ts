@@ -26,7 +26,14 @@ import {
 } from '#protocol/frames.ts'
 import { frame, isAppName } from '#protocol/handshake.ts'
 import { IP_BYTES, ipToBytes } from '#protocol/ip-address.ts'
-import { disco, frames, largestFrames, largestPacket, packet } from '../vectors/frames.ts'
+import {
+  disco,
+  frames,
+  largestFrames,
+  largestPacket,
+  largestRecvPacketHeader,
+  packet,
+} from '../vectors/frames.ts'
 import { sha256 } from '../vectors/hex.ts'
 import { clientA, clientB, meshPeer } from '../vectors/keys.ts'
 import { damaged, exactly, someKey, somePacket } from './arbitraries.ts'
@@ -76,6 +83,7 @@ it.each(Object.entries(presences))('writes and reads %s byte for byte', (name, v
 it('writes 64 KiB packets byte for byte', () => {
   const sent = sendPacketFrame(keyB, largestPacket())
   const received = recvPacketFrame(keyA, largestPacket())
+  expect(received.subarray(0, 5)).toEqual(new Uint8Array(largestRecvPacketHeader))
   expect(sha256(sent).toString('hex')).toBe(largestFrames.sendPacketSha256)
   expect(sha256(received).toString('hex')).toBe(largestFrames.recvPacketSha256)
 })

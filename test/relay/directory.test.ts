@@ -205,7 +205,7 @@ describe.each([
     m.logIn({ meshKey }).take()
     const here = m.send(frames.watchConns).take()
     expect(here.toSorted()).toEqual([
-      `PeerPresent alice 192.0.2.1:${40_000} flags 1`,
+      'PeerPresent alice 192.0.2.1:40000 flags 1',
       'PeerPresent bob 2001:db8::7:443 flags 12 app an app',
       'PeerPresent sibling 198.51.100.9:50001 flags 2',
     ])

@@ -133,7 +133,7 @@ it('all that one says the other hears, intact and in order, however rarely it li
         if (step === 'drain') to.neighbours.drain()
         else if (step === 'flush') from.neighbours.flush()
         else {
-          const line = say(from.neighbours, step as Saying)
+          const line = say(from.neighbours, step)
           if (line === undefined) refusedCount++
           else expected.push(line)
         }

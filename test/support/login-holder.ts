@@ -27,7 +27,9 @@ async function logInMany(): Promise<void> {
 }
 
 await Promise.all(Array.from({ length: UNDER_WAY_MAX }, logInMany))
-process.stdout.write(`${JSON.stringify({ connected: clients.filter((client) => client.isConnected).length })}\n`)
+process.stdout.write(
+  `${JSON.stringify({ connected: clients.filter((client) => client.isConnected).length })}\n`,
+)
 process.stdin.once('data', async () => {
   let answered = 0
   for (const client of clients) {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { DerpClient, newKeyPair } from '#client/derp-client.ts'
+import { type DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { concatBytes, toHex } from '#protocol/bytes.ts'
@@ -191,7 +191,7 @@ describe('a TLS relay', () => {
     ['h2 and http/1.1', ['h2', 'http/1.1'], 'http/1.1'],
   ] as const)('serves DERP over HTTP/1.1 to a client that offers ALPN %s', async (_name, offer, chosen) => {
     const raw = await RawSocket.tls(relay.port, offer === undefined ? {} : { ALPNProtocols: [...offer] })
-    expect((raw.socket as import('node:tls').TLSSocket).alpnProtocol).toBe(chosen)
+    expect((raw.socket as TLSSocket).alpnProtocol).toBe(chosen)
     raw.send(upgradeRequest('localhost', { isFastStart: true }))
     expect((await raw.atLeast(45))[0]).toBe(FrameType.serverKey)
     raw.destroy()
@@ -215,7 +215,7 @@ describe('a TLS relay', () => {
 
   it('shows the certificate and then the meta certificate of its own key, serial 2', async () => {
     const raw = await RawSocket.tls(relay.port)
-    const leaf = (raw.socket as import('node:tls').TLSSocket).getPeerCertificate(true)
+    const leaf = (raw.socket as TLSSocket).getPeerCertificate(true)
     raw.destroy()
     expect(leaf.subject.CN).toBe('localhost')
     // A self-signed leaf is its own issuer to Node, so the chain is read by openssl's own order elsewhere;

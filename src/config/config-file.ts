@@ -112,5 +112,5 @@ function keyHint(table: OptionTable, key: string): string {
 function textOf(value: unknown): string {
   if (Array.isArray(value)) return value.join(',')
   if (value === null || value === undefined) return ''
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }

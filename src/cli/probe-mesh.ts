@@ -86,7 +86,7 @@ async function sendAcross(alice: DerpClient, bob: DerpClient, timeoutMs: number)
 
 async function meet({ approach, place }: Meeting): Promise<DerpClient> {
   try {
-    return await DerpClient.connect(clientOptions(approach, place, 'auto'))
+    return await DerpClient.connect(clientOptions(approach, place, 'upgrade'))
   } catch (error) {
     throw explained(error, approach.settings)
   }

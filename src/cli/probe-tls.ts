@@ -122,6 +122,8 @@ async function handshake(
   }
 }
 
+const NO_HANDSHAKE = 'no TLS handshake'
+
 /** A TLS connection, unverified, and how long its handshake took. */
 export async function openTls(
   node: ProbeNode,
@@ -141,7 +143,7 @@ export async function openTls(
   })
   socket.on('error', () => undefined)
   try {
-    await within(timeoutMs, 'no TLS handshake', secured(socket))
+    await within(timeoutMs, NO_HANDSHAKE, secured(socket))
     return { socket, ms: performance.now() - startMs }
   } catch (error) {
     socket.destroy()
@@ -159,14 +161,14 @@ async function secured(socket: Socket): Promise<void> {
 /** The same error with its likely cause. */
 function explained(error: unknown, sni: string | undefined): unknown {
   const text = errorText(error)
-  if (/wrong version number|packet length too long|http request/i.test(text)) {
-    return new CheckError(text, 'it does not speak TLS there; http://HOST:PORT probes a relay without TLS')
-  }
-  if (sni !== undefined) return error
-  return new CheckError(
-    text,
-    'no server name was sent, because the target is an address; many relays must be probed by their name',
-  )
+  const isPlain = /wrong version number|packet length too long|http request/i.test(text)
+  const hints = [
+    ...(isPlain || text.startsWith(NO_HANDSHAKE) ? ['http://HOST:PORT probes a relay without TLS'] : []),
+    ...(isPlain || sni !== undefined
+      ? []
+      : ['no server name was sent, as the target is an address; many relays must be probed by their name']),
+  ]
+  return hints.length === 0 ? error : new CheckError(text, hints.join('; '))
 }
 
 function codeText(error: Error | string): string {

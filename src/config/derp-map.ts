@@ -45,13 +45,15 @@ export interface DerpMap {
   readonly problems: readonly Problem[]
 }
 
-// 901 without quotes is a number to YAML and a name to Headscale.
-const word = z.union([z.string(), z.number().transform(String)])
+// 901 without quotes is a number to YAML and a name to Headscale. What would command a terminal is no name to anybody.
+const word = z
+  .union([z.string(), z.number().transform(String)])
+  .pipe(z.string().regex(/^\P{C}*$/u, 'has characters that can not be printed'))
 const flag = z.boolean().default(false)
 
 const NODE = z.object({
-  name: word.pipe(z.string().min(1)),
-  hostname: word.pipe(z.string().min(1)),
+  name: word.pipe(z.string().min(1, 'is empty')),
+  hostname: word.pipe(z.string().min(1, 'is empty')),
   regionid: z.int().optional(),
   certname: z.string().default(''),
   ipv4: z.string().default(''),

@@ -29,6 +29,16 @@ export interface BackDoorParts {
   accept(link: Link, wish: { readonly wantsAnswer: boolean; readonly idealNode: string }): LinkListener
 }
 
+/** What the front door has read of a connection. */
+export interface ReadSoFar {
+  /** The request's head, whole. */
+  readonly head: Buffer
+  /** What came after it. */
+  readonly behind: Buffer
+  /** It asks for a WebSocket. */
+  readonly isWebSocket: boolean
+}
+
 /** A client's connection that was handed over. */
 interface Handed {
   readonly remote: RemoteAddress
@@ -71,8 +81,8 @@ export class BackDoor {
     rmSync(this.#parts.socketPath, { force: true })
   }
 
-  /** Serves a client's connection from here on; `bytes` is what was read of it so far. */
-  handOver(client: Socket, bytes: Buffer): void {
+  /** Serves a client's connection from here on. */
+  handOver(client: Socket, { head, behind, isWebSocket }: ReadSoFar): void {
     const number = this.#nextNumber++ >>> 0
     const inner = connect(this.#parts.socketPath)
     this.#handed.set(number, {
@@ -81,9 +91,13 @@ export class BackDoor {
       resume: () => client.resume(),
     })
     inner.write(proxyHeader(number))
-    inner.write(bytes)
+    inner.write(head)
     inner.pipe(client)
-    client.pipe(inner)
+    client.pause()
+    if (behind.length > 0) client.unshift(behind)
+    // uWebSockets.js drops what it reads in one with a WebSocket's handshake: the client's stream begins there.
+    if (isWebSocket) inner.once('data', () => client.pipe(inner))
+    else client.pipe(inner)
     client.on('close', () => {
       this.#handed.delete(number)
       inner.destroy()
@@ -114,7 +128,7 @@ export class BackDoor {
   #upgrade(response: uWS.HttpResponse, request: uWS.HttpRequest, context: uWS.us_socket_context_t): void {
     if (request.getHeader('sec-websocket-version') !== '13') {
       response.writeStatus('400 Bad Request').writeHeader('Sec-WebSocket-Version', '13')
-      return sendText(response, 'unsupported WebSocket protocol version, expected 13\n')
+      return sendText(response, request, 'unsupported WebSocket protocol version, expected 13\n')
     }
     const asked = request.getHeader('sec-websocket-protocol').split(',')
     const token = asked.map((text) => text.trim()).find((text) => text.toLowerCase() === 'derp')

@@ -21,6 +21,9 @@ const HEAD_TIMEOUT_MS = 30_000
 /** Dials that wait to be accepted while a storm of reconnects is worked off. */
 const BACKLOG = 8_192
 
+/** A token (RFC 9110 §5.6.2), in lower case. */
+const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
+
 export interface FrontDoorParts {
   readonly counters: Counters
   /** Undefined: plain TCP. */
@@ -159,9 +162,7 @@ export class FrontDoor {
     const head = parseHttpHead(bytes, 0, headEnd)
     socket.off('data', onData)
     this.#visitors.delete(visitor)
-    if (head === undefined || !head.firstLine[2].startsWith('HTTP/1.')) {
-      return this.#turnAway(visitor, '400 Bad Request')
-    }
+    if (head === undefined || !isAnswerable(head)) return this.#turnAway(visitor, '400 Bad Request')
     this.#admit(visitor, head, headEnd)
   }
 
@@ -172,7 +173,9 @@ export class FrontDoor {
     }
     const wish = upgradeWish(head)
     if (wish.kind === 'http' || !this.#parts.isDerpEnabled) {
-      this.#parts.backDoor.handOver(socket, bytes)
+      const isWebSocket = head.fields.get('upgrade')?.toLowerCase() === 'websocket'
+      const behind = bytes.subarray(headEnd)
+      this.#parts.backDoor.handOver(socket, { head: inHttp11(head, bytes, headEnd), behind, isWebSocket })
       return
     }
     if (wish.isFastStart) this.#parts.counters.add(Counter.fastStarts, 1)
@@ -188,9 +191,29 @@ export class FrontDoor {
     this.#visitors.delete(visitor)
     const { socket } = visitor
     socket.end(
-      `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+      `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n` +
         `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
     )
     setTimeout(() => socket.destroy(), 1_000).unref()
   }
+}
+
+/** What the HTTP server behind would leave without an answer until it gives up: no Host, a name that is none. */
+function isAnswerable({ firstLine, fields }: HttpHead): boolean {
+  const version = firstLine[2]
+  if (version !== 'HTTP/1.0' && !(version.startsWith('HTTP/1.') && fields.has('host'))) return false
+  for (const name of fields.keys()) if (!FIELD_NAME.test(name)) return false
+  return true
+}
+
+/**
+ * A head as the HTTP server behind reads it: it knows HTTP/1.1 alone, but load balancers check health in HTTP/1.0.
+ * There the connection ends with the answer, and there are no WebSockets.
+ */
+function inHttp11({ firstLine, fields }: HttpHead, bytes: Buffer, headEnd: number): Buffer {
+  const [method, target, version] = firstLine
+  if (version !== 'HTTP/1.0' || fields.has('upgrade')) return bytes.subarray(0, headEnd)
+  const host = fields.has('host') ? '' : 'Host: none\r\n'
+  const line = Buffer.from(`${method} ${target} HTTP/1.1\r\nConnection: close\r\n${host}`, 'latin1')
+  return Buffer.concat([line, bytes.subarray(bytes.indexOf('\n') + 1, headEnd)])
 }

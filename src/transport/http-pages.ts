@@ -31,21 +31,21 @@ export function servePages(app: uWS.TemplatedApp, pages: HttpPages): void {
   app.any('/derp/probe', answerLatencyCheck)
   app.any('/derp/latency-check', answerLatencyCheck)
   app.any('/generate_204', answerNoContent)
-  app.any('/bootstrap-dns', (response) => {
+  app.any('/bootstrap-dns', (response, request) => {
     browserHeaders(response.writeStatus('200 OK')).writeHeader('Content-Type', 'application/json')
-    response.writeHeader('Connection', 'close').end(pages.bootstrapDns(), true)
+    sendLast(response, request, pages.bootstrapDns())
   })
-  app.any('/robots.txt', (response) => {
+  app.any('/robots.txt', (response, request) => {
     browserHeaders(response.writeStatus('200 OK')).writeHeader('Content-Type', 'text/plain; charset=utf-8')
-    response.end('User-agent: *\nDisallow: /\n')
+    send(response, request, 'User-agent: *\nDisallow: /\n')
   })
   for (const path of ['/debug', '/debug/*']) {
-    app.any(path, (response) => {
+    app.any(path, (response, request) => {
       response.writeStatus('403 Forbidden')
-      sendText(response, 'debug access denied; metrics and health are on the admin port\n')
+      sendText(response, request, 'debug access denied; metrics and health are on the admin port\n')
     })
   }
-  app.any('/*', (response) => answerHome(response, pages))
+  app.any('/*', (response, request) => answerHome(response, request, pages))
 }
 
 /** The plain port beside a TLS one: portal checks, and the way to HTTPS for everything else. */
@@ -55,7 +55,7 @@ export function servePlainPages(app: uWS.TemplatedApp): void {
     const method = request.getMethod()
     if (method !== 'get' && method !== 'head') {
       response.writeStatus('400 Bad Request')
-      return sendText(response, 'Use HTTPS\n')
+      return sendText(response, request, 'Use HTTPS\n')
     }
     const query = request.getQuery()
     const target = request.getUrl() + (query === undefined || query === '' ? '' : `?${query}`)
@@ -66,26 +66,44 @@ export function servePlainPages(app: uWS.TemplatedApp): void {
 }
 
 /** Ends a response whose status is written with plain text, as derper's errors look. */
-export function sendText(response: uWS.HttpResponse, text: string): void {
+export function sendText(response: uWS.HttpResponse, request: uWS.HttpRequest, text: string): void {
   response.writeHeader('Content-Type', 'text/plain; charset=utf-8')
   response.writeHeader('X-Content-Type-Options', 'nosniff')
-  response.end(text)
+  send(response, request, text)
+}
+
+/** Ends a response with its body; HEAD is told the length alone, which uWebSockets.js leaves to its user. */
+function send(response: uWS.HttpResponse, request: uWS.HttpRequest, body: string): void {
+  if (request.getMethod() === 'head') sendLength(response, body)
+  else response.end(body)
+}
+
+/** The same, and the connection ends with it; after HEAD it may go on. */
+function sendLast(response: uWS.HttpResponse, request: uWS.HttpRequest, body: string): void {
+  if (request.getMethod() === 'head') sendLength(response, body)
+  else response.end(body, true)
+}
+
+/** Written as a field: a length given to `endWithoutBody` leaves uWebSockets.js waiting for the body. */
+function sendLength(response: uWS.HttpResponse, body: string): void {
+  response.writeHeader('Content-Length', `${Buffer.byteLength(body)}`).endWithoutBody()
 }
 
 /** Only requests that ask for no upgrade arrive here, or those on a connection already used for HTTP. */
-function answerDerp(response: uWS.HttpResponse, _request: uWS.HttpRequest, pages: HttpPages): void {
+function answerDerp(response: uWS.HttpResponse, request: uWS.HttpRequest, pages: HttpPages): void {
   response.writeStatus(pages.isDerpEnabled ? '426 Upgrade Required' : '404 Not Found')
   response.writeHeader('Content-Type', 'text/plain; charset=utf-8')
   response.writeHeader('X-Content-Type-Options', 'nosniff')
   // The upgrade must be a connection's first request: whoever asks again must come in anew.
-  response.end(pages.isDerpEnabled ? 'DERP requires connection upgrade\n' : 'derp server disabled\n', true)
+  const text = pages.isDerpEnabled ? 'DERP requires connection upgrade\n' : 'derp server disabled\n'
+  sendLast(response, request, text)
 }
 
 function answerLatencyCheck(response: uWS.HttpResponse, request: uWS.HttpRequest): void {
   const method = request.getMethod()
   if (method !== 'get' && method !== 'head') {
     response.writeStatus('405 Method Not Allowed')
-    return sendText(response, 'bogus probe method\n')
+    return sendText(response, request, 'bogus probe method\n')
   }
   response.writeStatus('200 OK').writeHeader('Access-Control-Allow-Origin', '*').end()
 }
@@ -98,14 +116,14 @@ function answerNoContent(response: uWS.HttpResponse, request: uWS.HttpRequest): 
   response.endWithoutBody()
 }
 
-function answerHome(response: uWS.HttpResponse, pages: HttpPages): void {
+function answerHome(response: uWS.HttpResponse, request: uWS.HttpRequest, pages: HttpPages): void {
   if (pages.home.kind === 'redirect') {
     response.writeStatus('302 Found').writeHeader('Location', pages.home.url)
     response.end()
     return
   }
   browserHeaders(response.writeStatus('200 OK')).writeHeader('Content-Type', 'text/html; charset=utf-8')
-  response.end(pages.home.kind === 'blank' ? '' : homePage(pages.isDerpEnabled))
+  send(response, request, pages.home.kind === 'blank' ? '' : homePage(pages.isDerpEnabled))
 }
 
 function browserHeaders(response: uWS.HttpResponse): uWS.HttpResponse {

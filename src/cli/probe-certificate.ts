@@ -161,7 +161,7 @@ function hintFor(
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
       return `if this certificate is the relay's own, pin it: -pin ${pin} here, CertName in the DERP map`
     case 'SELF_SIGNED_CERT_IN_CHAIN':
-      return '-ca FILE trusts an authority of your own; clients need it among their system’s'
+      return "-ca FILE trusts an authority of your own; clients need it among their system's"
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'UNABLE_TO_GET_ISSUER_CERT':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':

@@ -38,7 +38,7 @@ export async function checkPages(approach: Approach, place: OpenPlace, checks: C
     if (answer.status <= STATUS_MAX && answer.fields['access-control-allow-origin'] !== '*') {
       throw new CheckError(
         `${path} answers without "Access-Control-Allow-Origin: *"`,
-        'browsers’ clients can not measure this relay',
+        'clients in browsers can not measure this relay',
       )
     }
     return timed(path, answer)

@@ -102,8 +102,9 @@ function checkTitle({ name, family }: Check): string {
 }
 
 function titleLine({ node }: NodeReport): string {
-  const region = node.region === undefined ? '' : `region ${node.region.id} ${node.region.code}, `
-  return `${region}${nodeTitle(node)}\n`
+  if (node.region === undefined) return `${nodeTitle(node)}\n`
+  const { id, code } = node.region
+  return `region ${id}${code === '' ? '' : ` ${code}`}, ${nodeTitle(node)}\n`
 }
 
 /** The lines about regions' meshes; empty when there was no pair. */

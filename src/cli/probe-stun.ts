@@ -1,11 +1,11 @@
 // Whether a relay answers STUN, over each family, and whom it sees there.
 
+import { isIP } from 'node:net'
 import { askStun } from '#client/stun-request.ts'
 import { isLeadingNowhere, nowhereText, type Place } from './probe-addresses.ts'
 import type { CheckList, Outcome } from './probe-check.ts'
 import type { Family, ProbeSettings } from './probe-options.ts'
 import type { ProbeNode } from './probe-target.ts'
-import { isIP } from 'node:net'
 
 /** The addresses that STUN has told, by family. */
 export type SeenAs = Partial<Record<Family, string>>
@@ -19,7 +19,12 @@ export async function checkStun(
   const seenAs: SeenAs = {}
   for (const place of places) {
     const { family } = place
-    const seen = await checks.run('stun', family, () => ask(node, place, settings))
+    const hasOther = places.some((other) => other !== place && 'address' in other)
+    const seen = await checks.run('stun', family, async () => {
+      const outcome = await ask(node, place, settings)
+      const isExcused = outcome.status === 'fail' && hasOther && 'address' in place && isLeadingNowhere(place)
+      return isExcused ? { status: 'skip', detail: nowhereText(place) } : outcome
+    })
     if (seen !== undefined) seenAs[family] = seen
   }
   return seenAs
@@ -36,7 +41,6 @@ async function ask(node: ProbeNode, place: Place, settings: ProbeSettings): Prom
     const seen = ip.includes(':') ? `[${ip}]:${seenPort}` : `${ip}:${seenPort}`
     return { status: 'ok', value: seen, detail: `sees ${seen}`, ms: roundTripMs }
   } catch (error) {
-    if ('address' in place && isLeadingNowhere(place)) return { status: 'skip', detail: nowhereText(place) }
     const reason = error instanceof Error ? error.message : String(error)
     return {
       status: 'fail',

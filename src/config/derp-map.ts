@@ -78,7 +78,7 @@ const MAP = z.object({ regions: z.record(z.string(), z.unknown()) })
 export function readDerpMap(text: string): DerpMap | { readonly fault: string } {
   let content: unknown
   try {
-    content = text.trimStart().startsWith('{') ? JSON.parse(text) : parse(text)
+    content = text.trimStart().startsWith('{') ? JSON.parse(text) : parse(text, { logLevel: 'error' })
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
     return { fault: `is neither JSON nor YAML: ${reason}` }

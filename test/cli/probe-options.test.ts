@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { readProbeRequest, type ProbeSettings } from '#cli/probe-options.ts'
+import { PROBE_OPTIONS, readProbeRequest, type ProbeSettings } from '#cli/probe-options.ts'
 import { parseTarget } from '#cli/probe-target.ts'
 import { problemText } from '#config/problem.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { ALL_GOOD } from './probe-program.ts'
 import { derpfleet } from './program.ts'
 
 const PIN = `sha256-raw:${'5f'.repeat(32)}`
@@ -131,4 +133,12 @@ test('the program ends with 2 when it is misused, and explains itself', async ()
   const help = await derpfleet(['probe', '-help'])
   expect([help.code, help.stderr]).toEqual([0, ''])
   expect(help.stdout).toMatch(/^usage: derpfleet probe TARGET.*\n\n.*\n\n {2}-pin VALUE\n/)
+})
+
+test('the documentation has every flag and every check', () => {
+  const page = readFileSync(new URL('../../docs/probe.md', import.meta.url), 'utf8')
+  const flags = Object.keys(PROBE_OPTIONS).filter((flag) => flag !== 'help')
+  expect(flags.filter((flag) => !new RegExp(`^\\|.*\`-${flag}[ =\`]`, 'm').test(page))).toEqual([])
+  const names = [...ALL_GOOD.map((title) => title.split(' ')[0] ?? ''), 'map', 'mesh']
+  expect(names.filter((name) => !page.includes(`\n| \`${name}\` `))).toEqual([])
 })

@@ -112,7 +112,7 @@ export const ALL_GOOD = [
 /** Everything behind the TLS connection. */
 export const BEHIND_TLS = ALL_GOOD.slice(ALL_GOOD.indexOf('login 4') + 1)
 
-/** A listener of this process on a free port of 127.0.0.1. */
+/** A listener of this process, by default on a free port of 127.0.0.1. */
 export class Listener implements AsyncDisposable {
   readonly port: number
   readonly #server: Server
@@ -124,8 +124,8 @@ export class Listener implements AsyncDisposable {
     server.on('connection', (socket: Socket) => this.#sockets.add(socket))
   }
 
-  static async start(server: Server): Promise<Listener> {
-    server.listen(0, '127.0.0.1')
+  static async start(server: Server, at = { host: '127.0.0.1', port: 0 }): Promise<Listener> {
+    server.listen(at)
     await once(server, 'listening')
     return new Listener(server)
   }
@@ -138,6 +138,14 @@ export class Listener implements AsyncDisposable {
   /** Ends TLS with a certificate of its own and passes everything on to a plain port. */
   static tls(options: TlsOptions, port: number): Promise<Listener> {
     return Listener.start(createTlsServer(options, (socket) => passOn(socket, port)))
+  }
+
+  /** Passes connections on to a port of 127.0.0.1. */
+  static passing(port: number, at: { readonly host: string; readonly port: number }): Promise<Listener> {
+    return Listener.start(
+      createServer((socket) => passOn(socket, port)),
+      at,
+    )
   }
 
   /** Passes connections on to several ports in turn, as a load balancer does. */
@@ -154,7 +162,8 @@ export class Listener implements AsyncDisposable {
 }
 
 function passOn(socket: Socket, port: number): void {
-  const other = connect(port, '127.0.0.1')
+  const other = connect({ host: '127.0.0.1', port, noDelay: true })
+  socket.setNoDelay(true)
   socket.on('error', () => other.destroy())
   other.on('error', () => socket.destroy())
   socket.on('close', () => other.destroy())

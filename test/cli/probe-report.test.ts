@@ -151,8 +151,12 @@ test('prints JSON of this shape', async () => {
 })
 
 test("a map's relays, pairs and mistakes have this shape", async () => {
-  const node = { HostName: 'localhost', IPv4: '127.0.0.1', IPv6: 'none', DERPPort: relay.port, STUNPort: -1 }
-  const Nodes = ['900a', '900b'].map((Name) => ({ Name, ...node, CertName: target()[1] }))
+  const at = { IPv4: '127.0.0.1', IPv6: 'none', DERPPort: relay.port, STUNPort: -1 }
+  const node = { HostName: 'localhost', CertName: target()[1], ...at }
+  const Nodes = [
+    { Name: '900a', ...node },
+    { Name: '900b', ...node },
+  ]
   const map = folder.write('map.json', JSON.stringify({ Regions: { 900: { RegionCode: 'lab', Nodes } } }))
   const { report } = await probed([map])
   expect(report.map).toEqual({

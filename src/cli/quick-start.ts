@@ -6,11 +6,11 @@ import { readFileSync } from 'node:fs'
 import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
-import { isEveryAddress } from '#config/listeners.ts'
+import { endpointText, isEveryAddress } from '#config/listeners.ts'
 import { derpNode, OWN_REGION_MIN } from '#config/map-entry.ts'
 import { selfSignedPin } from '#config/certificate-check.ts'
 import type { Presets, RawSettings } from '#config/read.ts'
-import type { Settings } from '#config/settings.ts'
+import type { Endpoint, Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#assemble.ts'
 import { entryText, type RegionEntry } from './region-entry.ts'
 
@@ -62,13 +62,26 @@ export function quickStartText(settings: Settings, addresses: RelayAddresses): s
     indented(entryText('headscale', entry)),
     'See that it works:',
     '',
-    `  bin/derpfleet probe ${host.includes(':') ? `[${host}]` : host}:${derp.port}${pin === undefined ? '' : ` ${pin}`}`,
+    `  bin/derpfleet probe ${probeArguments({ host, port: derp.port }, stun, pin)}`,
     ...(admin === undefined ? [] : [`  curl http://${admin.host}:${admin.port}/metrics`]),
     '  tailscale netcheck; tailscale debug derp quick',
     '',
     'Ctrl-C stops it.',
     '',
   ].join('\n')
+}
+
+/** What clients and the probe take for granted. */
+const USUAL_STUN_PORT = 3478
+
+/** What to give the probe, as far as it is not what the probe takes for granted. */
+function probeArguments(derp: Endpoint, stun: Endpoint | undefined, pin: string | undefined): string {
+  const stunPort = stun?.port ?? -1
+  return [
+    endpointText(derp),
+    ...(stunPort === USUAL_STUN_PORT ? [] : [`-stun-port=${stunPort}`]),
+    ...(pin === undefined ? [] : [pin]),
+  ].join(' ')
 }
 
 function indented(text: string): string {

@@ -5,6 +5,7 @@
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { createServer } from 'node:net'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import { byteAt } from '#protocol/bytes.ts'
 import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead, type HttpHead } from '#protocol/http-head.ts'
 import { upgradeWish } from '#protocol/upgrade.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
@@ -150,13 +151,14 @@ export class FrontDoor {
   }
 
   #onBytes(visitor: Visitor, chunk: Buffer, onData: (chunk: Buffer) => void): void {
+    if (!this.#visitors.has(visitor)) return // turned away already
     visitor.bytes = visitor.bytes.length === 0 ? chunk : Buffer.concat([visitor.bytes, chunk])
     const { bytes, socket } = visitor
     const headEnd = httpHeadEnd(bytes, 0, bytes.length)
+    // No method begins so; TLS on a plain port does, and is told at once rather than left waiting.
+    if (!isLetter(byteAt(bytes, 0))) return this.#turnAway(visitor, '400 Bad Request')
     if (headEnd < 0) {
-      if (bytes.length > HTTP_HEAD_BYTES_MAX) {
-        this.#turnAway(visitor, '431 Request Header Fields Too Large')
-      }
+      if (bytes.length > HTTP_HEAD_BYTES_MAX) this.#turnAway(visitor, '431 Request Header Fields Too Large')
       return
     }
     const head = parseHttpHead(bytes, 0, headEnd)
@@ -216,4 +218,8 @@ function inHttp11({ firstLine, fields }: HttpHead, bytes: Buffer, headEnd: numbe
   const host = fields.has('host') ? '' : 'Host: none\r\n'
   const line = Buffer.from(`${method} ${target} HTTP/1.1\r\nConnection: close\r\n${host}`, 'latin1')
   return Buffer.concat([line, bytes.subarray(bytes.indexOf('\n') + 1, headEnd)])
+}
+
+function isLetter(byte: number): boolean {
+  return (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)
 }

@@ -53,6 +53,13 @@ describe('what is not HTTP ends its connection alone', () => {
     })
   })
 
+  it('TLS on a plain port, at once and in words', async () => {
+    await using plain = await LiveRelay.start({ certificate: undefined })
+    const socket = await RawSocket.plain(plain.port)
+    socket.send(Buffer.from('1603010200010001fc0303', 'hex'))
+    expect((await socket.ended()).toString('latin1')).toMatch(/^HTTP\/1\.1 400 /)
+  })
+
   it('what is not TLS at all', async () => {
     await undisturbed(async () => {
       const socket = await RawSocket.plain(relay.port)

@@ -22,6 +22,8 @@ export const LIMITS: LimitSettings = {
   tcpUserTimeoutMs: 15_000,
 }
 
+const DAY_MS = 86_400_000
+
 /** A mesh key for tests; siblings prove it. */
 export const MESH_KEY = new Uint8Array(32).fill(7)
 
@@ -38,9 +40,10 @@ export class LiveRelay implements AsyncDisposable {
     this.#folder = folder
   }
 
-  static async start(wanted: Partial<Settings> = {}): Promise<LiveRelay> {
+  /** @param certificateMs how long its certificate is good for */
+  static async start(wanted: Partial<Settings> = {}, certificateMs = 90 * DAY_MS): Promise<LiveRelay> {
     const folder = mkdtempSync(join(tmpdir(), 'live-relay-'))
-    const settings = settingsIn(folder, wanted)
+    const settings = settingsIn(folder, certificateMs, wanted)
     return new LiveRelay(settings, await startRelay(settings), folder)
   }
 
@@ -72,7 +75,7 @@ export class LiveRelay implements AsyncDisposable {
   }
 }
 
-function settingsIn(folder: string, wanted: Partial<Settings>): Settings {
+function settingsIn(folder: string, certificateMs: number, wanted: Partial<Settings>): Settings {
   return {
     nodeKey: keyPairFrom(randomBytes(32)),
     meshKey: MESH_KEY,
@@ -81,7 +84,7 @@ function settingsIn(folder: string, wanted: Partial<Settings>): Settings {
     stun: undefined,
     admin: undefined,
     hostname: 'localhost',
-    certificate: makeCertificateFiles(folder),
+    certificate: makeCertificateFiles(folder, certificateMs),
     tlsMaxVersion: 'TLSv1.3',
     isDerpEnabled: true,
     threadCount: 1,
@@ -96,15 +99,17 @@ function settingsIn(folder: string, wanted: Partial<Settings>): Settings {
   }
 }
 
-function makeCertificateFiles(folder: string): { certificatePath: string; keyPath: string } {
+function makeCertificateFiles(
+  folder: string,
+  certificateMs: number,
+): { certificatePath: string; keyPath: string } {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const day = 86_400_000
   const der = selfSignedCertificate({
     names: ['localhost', '127.0.0.1'],
     key: privateKey,
     serial: randomBytes(16),
-    fromMs: Date.now() - day,
-    untilMs: Date.now() + 90 * day,
+    fromMs: Date.now() - DAY_MS,
+    untilMs: Date.now() + certificateMs,
   })
   const paths = { certificatePath: join(folder, 'localhost.crt'), keyPath: join(folder, 'localhost.key') }
   writeFileSync(paths.certificatePath, certificatePem(der))

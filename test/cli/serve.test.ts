@@ -1,7 +1,9 @@
 import { once } from 'node:events'
-import { existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
+import { DerpClient, newKeyPair } from '#client/derp-client.ts'
+import { PresenceFlag } from '#protocol/frame-type.ts'
 import { parseKeyFile } from '#protocol/key-file.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { goodPair, writePair } from '../config/certificates.ts'
@@ -50,6 +52,36 @@ test("serves by derper's own command line", async () => {
   expect(relay.output).not.toMatch(/HTTP |admin /)
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 })
+
+test.each(['-', '--'])(
+  'serves without STUN and with a mesh key file, flags written with %s',
+  async (dash) => {
+    using folder = new TemporaryFolder()
+    writePair(folder, 'localhost', goodPair('localhost'))
+    writeFileSync(folder.at('mesh.key'), `${'AB'.repeat(32)}\n`)
+    const port = await freeTcpPort()
+    const line =
+      `-c ${folder.at('key.json')} -a 127.0.0.1:${port} -hostname localhost -certmode manual ` +
+      `-certdir ${folder.path} -http-port -1 -stun=false -mesh-psk-file ${folder.at('mesh.key')}`
+    const args = line.split(' ').map((word) => word.replace(/^-(?=[a-z])/, dash))
+    await using relay = await startDerpfleet(['serve', ...args], {
+      readyWhen: /DERP +\S+:\d+, TLS/,
+      env: { DERPFLEET_ADMIN: 'off' },
+    })
+    expect(relay.output).not.toContain('STUN')
+    const sibling = await DerpClient.connect({
+      host: '127.0.0.1',
+      port,
+      tls: { isInsecure: true },
+      key: newKeyPair(),
+      meshKey: new Uint8Array(32).fill(0xab),
+    })
+    const itself = sibling.next('peerPresent')
+    sibling.watch()
+    expect((await itself).flags).toBe(PresenceFlag.meshPeer)
+    await sibling.close()
+  },
+)
 
 test('does not start with bad settings, and leaves nothing behind', async () => {
   using folder = new TemporaryFolder()

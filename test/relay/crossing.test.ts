@@ -1,9 +1,11 @@
+import { Worker } from 'node:worker_threads'
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
 import { Bell, CrossingReader, CrossingWriter, crossingMemory } from '#relay/crossing.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
+import { type CrossingWriterData, payloadBytesOf } from './crossing-writer.ts'
 
 /** What a crossing holds. */
 const CAPACITY_BYTES = 1_048_576
@@ -168,4 +170,35 @@ it('a bell wakes who waits, and who comes after it has rung does not sleep', asy
   await woken
   expect(bell.count()).toBe(before + 1)
   await bell.wait(before)
+})
+
+it('a hundred thousand frames from another thread arrive intact and in order while it goes on writing', async () => {
+  const frameCount = 100_000
+  const data: CrossingWriterData = { memory: crossingMemory(), bell: Bell.memory(), frames: frameCount }
+  const [bell, reader] = [new Bell(data.bell), new CrossingReader(data.memory)]
+  let arrived = 0
+  const wrong: string[] = []
+  const sink: FrameSink = {
+    onHeader: () => Verdict.take,
+    onFrame: (_type, buffer, start, end) => {
+      const isRight =
+        end - start === payloadBytesOf(arrived) &&
+        buffer.readUInt32BE(start) === arrived &&
+        buffer.subarray(start + 4, end).every((byte) => byte === (arrived & 0xff))
+      if (!isRight) wrong.push(`frame ${arrived}: ${buffer.toString('hex', start, start + 8)}`)
+      arrived++
+      return true
+    },
+  }
+  const frames = new FrameReader(sink, new BufferPool())
+  const worker = new Worker(new URL('crossing-writer.ts', import.meta.url), { workerData: data })
+  const failure = new Promise<never>((_resolve, reject) => worker.once('error', reject))
+  while (arrived < frameCount && wrong.length === 0) {
+    const rung = bell.count()
+    reader.drain(frames)
+    if (arrived < frameCount) await Promise.race([bell.wait(rung), failure])
+  }
+  await worker.terminate()
+  expect(wrong).toEqual([])
+  expect(arrived).toBe(frameCount)
 })

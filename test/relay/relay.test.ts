@@ -13,12 +13,13 @@ it('a turn is flushed once, whatever it holds', () => {
   const relay = new TestRelay()
   const [a, b] = [relay.join(alice), relay.join(bob)]
   expect(relay.thread(0).isFlushAsked).toBe(false)
+  const asked = relay.thread(0).flushAskCount
   const bursts = [a, b].map((one) => one.link.burstCount)
   for (let n = 0; n < 50; n++) {
     a.sendPacket(bob, packet).send(frames.ping)
     b.sendPacket(alice, packet)
   }
-  expect(relay.thread(0).isFlushAsked).toBe(true)
+  expect(relay.thread(0).flushAskCount).toBe(asked + 1)
   relay.settle()
   expect([a, b].map((one) => one.link.burstCount)).toEqual(bursts.map((count) => count + 1))
   expect(b.take().length).toBe(50)
@@ -88,6 +89,23 @@ it('an idle session holds no memory of the pool', () => {
   const sessions = crowd(relay, 20)
   for (const one of sessions) one.sendPacket(alice, packet).send(frames.ping).take()
   expect(relay.thread(0).relay.bytesHeld).toBe(0)
+})
+
+it('a session does not remember the peers that it has outlived', () => {
+  const relay = new TestRelay()
+  const b = relay.join(bob)
+  for (const one of crowd(relay, 30)) {
+    one.sendPacket(bob, packet).settled()
+    one.hangUp()
+  }
+  relay.join(alice).sendPacket(bob, packet)
+  expect(b.take().filter((line) => line.startsWith('PeerGone')).length).toBe(30)
+  const remembered: number[] = []
+  relay.thread(0).relay.endWhere((session) => {
+    remembered.push(session.heard.size)
+    return false
+  }, EndReason.shutdown)
+  expect(remembered).toEqual([1, 0])
 })
 
 it('gauges tell what kinds of clients are here, and return to zero', () => {

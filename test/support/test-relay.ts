@@ -49,6 +49,8 @@ interface Thread {
   readonly relay: Relay
   readonly counters: Counters
   isFlushAsked: boolean
+  /** How often the relay has asked to be flushed. */
+  flushAskCount: number
   /** Rings that were heard. */
   rungCount: number
   /** Its bell rings in vain: a thread that is busy with something else. */
@@ -183,10 +185,18 @@ export class TestRelay {
       later: this.clock.later,
       flushLater: () => {
         thread.isFlushAsked = true
+        thread.flushAskCount++
       },
       threads: memory,
     })
-    const thread: Thread = { relay, counters, isFlushAsked: false, rungCount: 0, isDeaf: false }
+    const thread: Thread = {
+      relay,
+      counters,
+      isFlushAsked: false,
+      flushAskCount: 0,
+      rungCount: 0,
+      isDeaf: false,
+    }
     return thread
   }
 }

@@ -92,6 +92,8 @@ export class Player {
   #stream: Buffer = Buffer.alloc(0)
   #items: string[][] = []
   #isOver = false
+  /** Whoever refuses what is still coming leaves bytes unread; whether the end is a FIN or a reset is chance. */
+  #isTooLong = false
 
   constructor(name: string, actor: Actor, dial: Dial, script: Script) {
     this.name = name
@@ -233,7 +235,10 @@ export class Player {
     this.#takeUnlimitedBody()
     this.#isOver = true
     const rest = Buffer.concat([this.#stream, this.#bytes])
-    this.#add(...(rest.length === 0 ? [] : [`unfinished ${bytesText(rest)}`]), `closed (${kind})`)
+    this.#add(
+      ...(rest.length === 0 ? [] : [`unfinished ${bytesText(rest)}`]),
+      this.#isTooLong ? 'closed' : `closed (${kind})`,
+    )
   }
 
   #takeOne(): boolean {
@@ -259,6 +264,7 @@ export class Player {
     const length = isBare ? '0' : /^content-length: *(\d+)/im.exec(head)?.[1]
     if (length === undefined || this.#bytes.length < headEnd + Number(length)) return false
     this.#methods.shift()
+    this.#isTooLong = status === '431'
     this.#add(...answerLines(head, this.#bytes.subarray(headEnd, headEnd + Number(length))))
     this.#bytes = this.#bytes.subarray(headEnd + Number(length))
     return true

@@ -30,6 +30,15 @@ export interface Showing {
   readonly versions?: readonly string[]
 }
 
+/** A difference that shows in the same form in many scenes, with one version of derper. */
+export interface Rewriting {
+  readonly title: string
+  readonly version: string
+  readonly derper: RegExp
+  /** A replacement text. */
+  readonly derpfleet: string
+}
+
 const frameNames = new Map<number, string>(
   Object.entries(FrameType).map(([name, type]) => [type, name.charAt(0).toUpperCase() + name.slice(1)]),
 )
@@ -170,6 +179,43 @@ export function withDifferences(
     }
   }
   return expected
+}
+
+/** The lines as the rewritings for a version of derper make them; `used` is told those that changed something. */
+export function rewritten(
+  lines: readonly string[],
+  rewritings: readonly Rewriting[],
+  used: (rewriting: Rewriting) => void,
+): string[] {
+  return lines.map((line) => {
+    let text = line
+    for (const rewriting of rewritings) {
+      const next = text.replace(rewriting.derper, rewriting.derpfleet)
+      if (next !== text) used(rewriting)
+      text = next
+    }
+    return text
+  })
+}
+
+/** Received lines as a transcript has them. */
+export function said(who: string, ...lines: readonly string[]): string[] {
+  return lines.map((line) => `${who} < ${line}`)
+}
+
+/** In one scene one player hears something else. */
+export function hears(
+  scene: string,
+  who: string,
+  derper: readonly string[],
+  derpfleet: readonly string[],
+): Showing {
+  return { scene, derper: said(who, ...derper), derpfleet: said(who, ...derpfleet) }
+}
+
+/** The same, in comparison with one version of derper alone. */
+export function onlyWith(version: string, showing: Showing): Showing {
+  return { ...showing, versions: [version] }
 }
 
 function indexOfRun(lines: readonly string[], run: readonly string[]): number {

@@ -10,7 +10,8 @@ import { BootstrapDns } from '#fleet/bootstrap-dns.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log } from '#ops/log.ts'
 import { SessionEndLog } from '#ops/session-end-log.ts'
-import { assertFree, PlainPort } from '#transport/plain-port.ts'
+import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
+import { PlainPort } from '#transport/plain-port.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 import { UnacknowledgedWatch } from '#transport/unacknowledged.ts'
 import { listening } from './listening.ts'
@@ -75,13 +76,11 @@ interface Surroundings {
 
 async function startParts(settings: Settings, surroundings: Surroundings): Promise<RelayAddresses> {
   const { log, stops } = surroundings
+  await assertPortsFree(settings)
   const pem = settings.certificate === undefined ? undefined : readPem(settings.certificate)
   const threads = makeThreads(settings, pem, surroundings)
   stops.push(async () => await threads.stop())
-  const derp = await listening('DERP', '-a', settings.derp, async (endpoint) => {
-    await assertFree(endpoint)
-    return await threads.listen(endpoint)
-  })
+  const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
   const http = settings.http && (await startPlainPort(settings.http, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
   startBootstrapDns(settings, threads, stops)
@@ -98,6 +97,23 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   await operation.start()
   const admin = settings.admin && (await startAdmin(operation, settings.admin, stops))
   return { derp, http, stun: stun?.endpoint, admin }
+}
+
+/** All ports are tried before anything listens, so that no client is served by a start that will fail. */
+async function assertPortsFree({ derp, http, stun, admin }: Settings): Promise<void> {
+  const tcp = [
+    ['DERP', '-a', derp] as const,
+    ['HTTP', '-http-port', http] as const,
+    ['admin', '-admin', admin] as const,
+  ]
+  const tried = (assertFree: (at: Endpoint) => Promise<void>) => async (at: Endpoint) => {
+    await assertFree(at)
+    return at.port
+  }
+  for (const [what, flag, endpoint] of tcp) {
+    if (endpoint !== undefined) await listening(what, flag, endpoint, tried(assertTcpFree))
+  }
+  if (stun !== undefined) await listening('STUN', '-stun-port', stun, tried(assertUdpFree))
 }
 
 function makeThreads(

@@ -1,5 +1,6 @@
 // The program: finds the command and runs it. The only place that ends the process.
 
+import { writeSync } from 'node:fs'
 import { ExitCode, type Command, type Io } from '#cli/command.ts'
 import { firstStopSignal } from '#cli/stop-signal.ts'
 import { packageVersion } from '#version.ts'
@@ -39,10 +40,35 @@ async function usage(): Promise<string> {
 }
 
 function untilStopped(): Promise<NodeJS.Signals> {
-  return firstStopSignal(process, () => process.exit(ExitCode.failed))
+  return firstStopSignal(process, endAtOnce)
 }
 
-// Whoever reads the output may stop early (`derpfleet map | head`); that is no failure.
-process.stdout.on('error', () => process.exit(ExitCode.done))
+/**
+ * Ends without waiting for anything. Node's own exit waits for worker threads to end, which they can't while their
+ * HTTP servers are open: it would hang or abort.
+ */
+function endAtOnce(): never {
+  process.kill(process.pid, 'SIGKILL')
+  throw new Error('unreachable')
+}
 
-process.exit(await main(process.argv.slice(2)))
+/** A fault of ours: said, and ended by it. Written at once, since nothing else will be. */
+function onFault(error: unknown): never {
+  writeSync(
+    STDERR_FD,
+    `derpfleet: a fault in the program: ${error instanceof Error ? error.stack : String(error)}\n`,
+  )
+  endAtOnce()
+}
+
+const STDERR_FD = 2
+const args = process.argv.slice(2)
+process.on('uncaughtException', onFault)
+// Whoever reads the output may stop early (`derpfleet map | head`); that is no failure, and no reason for a relay to
+// stop serving.
+process.stdout.on('error', () => {
+  if (args[0] !== 'serve') process.exit(ExitCode.done)
+})
+process.stderr.on('error', () => undefined)
+
+process.exit(await main(args))

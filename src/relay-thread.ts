@@ -79,6 +79,7 @@ class RelayThread {
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))
     if (data.threads !== undefined) void this.#hearAlways()
+    process.on('uncaughtException', (error) => this.#onFault(error))
   }
 
   #makeRelay(data: RelayThreadData, counters: Counters, now: () => number): Relay {
@@ -164,6 +165,13 @@ class RelayThread {
     if (!this.#notices.tryTake(1, performance.now())) return
     const key = event.key === undefined ? undefined : shortKey(event.key)
     this.#tell({ kind: 'ended', notice: { reason: event.reason, remote: remoteText(event.remote), key } })
+  }
+
+  /** A fault of ours ends this thread, and by that the relay. A thread can't end while its HTTP server is open. */
+  #onFault(error: Error): void {
+    this.#tell({ kind: 'fault', text: error.stack ?? error.message })
+    this.#backDoor.close()
+    process.exit(1)
   }
 
   #tell(message: FromRelayThread): void {

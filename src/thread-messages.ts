@@ -51,6 +51,7 @@ export type FromRelayThread =
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
   | { readonly kind: 'admit'; readonly id: number; readonly key: Uint8Array; readonly source: string }
   | { readonly kind: 'ended'; readonly notice: EndNotice }
+  | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'stopped' }
 
 /** Given to the STUN thread. */

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
@@ -24,10 +25,15 @@ export class ListenError extends Error {
   }
 }
 
+/** Saying goodbye takes milliseconds; a thread that hangs does not hear of it. */
+const STOP_TIMEOUT_MS = 3_000
+
 /** One worker thread and the conversation with it. */
-class Thread<To> {
+export class Thread<To> {
   readonly #worker: Worker
   readonly #onMessage: (message: FromRelayThread) => void
+  readonly #onFault: (error: Error) => void
+  readonly #exited: Promise<void>
   #isStopping = false
 
   constructor(
@@ -36,10 +42,14 @@ class Thread<To> {
     parts: { onMessage: (message: FromRelayThread) => void; onFault: (error: Error) => void },
   ) {
     this.#onMessage = parts.onMessage
+    this.#onFault = parts.onFault
     this.#worker = new Worker(entry, { workerData })
     this.#worker.on('error', parts.onFault)
-    this.#worker.on('exit', (code) => {
-      if (!this.#isStopping) parts.onFault(new Error(`a thread ended by itself with code ${code}`))
+    this.#exited = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        resolve()
+        if (!this.#isStopping) parts.onFault(new Error(`a thread ended by itself with code ${code}`))
+      })
     })
   }
 
@@ -49,6 +59,7 @@ class Thread<To> {
       this.#worker.on('message', (message: FromRelayThread) => {
         if (message.kind === 'listening') resolve(message.port)
         else if (message.kind === 'refused') reject(new ListenError(message.code, message.message))
+        else if (message.kind === 'fault') this.#onFault(new Error(message.text))
         else this.#onMessage(message)
       })
       this.#worker.once('error', reject)
@@ -65,17 +76,19 @@ class Thread<To> {
     return { activeMs: active, idleMs: idle }
   }
 
+  /** Rejects when the thread can't be ended; then the process can't end in order either. */
   async stop(message: To): Promise<void> {
     this.#isStopping = true
-    const ended = new Promise((resolve) => this.#worker.once('exit', resolve))
     const stopped = new Promise<void>((resolve) => {
       this.#worker.on('message', (said: FromRelayThread) => {
         if (said.kind === 'stopped') resolve()
       })
     })
     this.tell(message)
-    await Promise.race([stopped, ended])
-    await this.#worker.terminate()
+    await Promise.race([stopped, this.#exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })])
+    const terminated = this.#worker.terminate().then(() => true)
+    if (await Promise.race([terminated, sleep(STOP_TIMEOUT_MS, false, { ref: false })])) return
+    throw new Error('a thread does not end')
   }
 }
 

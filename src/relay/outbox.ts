@@ -14,8 +14,8 @@ import { Lane, type Chunk } from './lane.ts'
 import type { Packet } from './packet.ts'
 import type { Link } from './ports.ts'
 
-/** One burst: enough for several full TLS records, little enough for a slow link to take in the time limit. */
-const BURST_BYTES_MAX = 131_072
+/** One burst: several full TLS records, and what a link of half a megabit takes in the usual time limit of 2 s. */
+const BURST_BYTES_MAX = 65_536
 /** Disco messages are small and periodic; 64 KiB holds several hundred. */
 const DISCO_BYTES_MAX = 65_536
 /** Pongs, departures and the like. A watcher of 10,000 peers is owed 600 KB at once; nobody is owed 16 MiB. */

@@ -1,7 +1,7 @@
 // The plain HTTP port beside a TLS relay: captive-portal checks and redirects, by uWebSockets.js directly.
 
-import { createServer } from 'node:net'
 import type * as uWS from 'uWebSockets.js'
+import { assertTcpFree } from './free-port.ts'
 import { servePlainPages } from './http-pages.ts'
 import { App, localPortOf } from './uws.ts'
 
@@ -11,7 +11,7 @@ export class PlainPort {
   /** Listens and returns the real port. */
   async listen(endpoint: { host: string; port: number }): Promise<number> {
     servePlainPages(this.#app)
-    await assertFree(endpoint)
+    await assertTcpFree(endpoint)
     return await new Promise((resolve, reject) => {
       const onListen = (token: uWS.us_listen_socket | false): void => {
         if (token === false || !token) reject(new Error('the system refused without a reason'))
@@ -24,16 +24,4 @@ export class PlainPort {
   close(): void {
     this.#app.close()
   }
-}
-
-/** Rejects with the system's own error (in use, not allowed, no such address) if nobody could listen there. */
-export async function assertFree(endpoint: { host: string; port: number }): Promise<void> {
-  const probe = createServer()
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen({ ...endpoint, exclusive: true }, resolve)
-  })
-  await new Promise((resolve) => {
-    probe.close(resolve)
-  })
 }

@@ -8,12 +8,23 @@ import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
 /** A remote that does not answer our closing within this time is cut off; it has nothing to gain by it. */
 const CLOSE_TIMEOUT_MS = 1_000
 
+/**
+ * What is read of one remote in a turn of the loop. A turn ends by writing, so reading more than is written in a turn
+ * would only fill outboxes and be dropped there; unread bytes wait in the system, which slows their sender.
+ */
+const TURN_BYTES_MAX = 65_536
+
 export class SocketLink implements Link {
   readonly isWebSocket = false
   readonly remote: RemoteAddress
   readonly #socket: Socket
   #listener: LinkListener | undefined = undefined
   #isCorked = false
+  /** By the relay. */
+  #isPaused = false
+  /** Until the next turn. */
+  #isResting = false
+  #turnBytes = 0
 
   constructor(socket: Socket, remote: RemoteAddress) {
     this.#socket = socket
@@ -46,11 +57,13 @@ export class SocketLink implements Link {
   }
 
   pause(): void {
+    this.#isPaused = true
     this.#socket.pause()
   }
 
   resume(): void {
-    this.#socket.resume()
+    this.#isPaused = false
+    if (!this.#isResting) this.#socket.resume()
   }
 
   close(): void {
@@ -66,6 +79,17 @@ export class SocketLink implements Link {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#listener?.receive(chunk, 0, chunk.length)
+    this.#turnBytes += chunk.length
+    if (this.#turnBytes < TURN_BYTES_MAX || this.#isResting) return
+    this.#isResting = true
+    this.#socket.pause()
+    setImmediate(this.#onTurn)
+  }
+
+  readonly #onTurn = (): void => {
+    this.#isResting = false
+    this.#turnBytes = 0
+    if (!this.#isPaused) this.#socket.resume()
   }
 
   /** An error here is followed by `close`, which tells the session. */

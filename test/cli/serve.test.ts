@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -9,7 +10,7 @@ import { publicKeyText } from '#protocol/node-key.ts'
 import { goodPair, writePair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freeTcpPort, type RunningProcess } from '../support/process.ts'
-import { derpfleet, FREE_PORTS, startDerpfleet } from './program.ts'
+import { derpfleet, FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
 
 const SERVING = /DERP +(\S+:\d+), [^]*STUN +\S+:\d+\/udp\n/
 
@@ -82,6 +83,33 @@ test.each(['-', '--'])(
     await sibling.close()
   },
 )
+
+test('goes on serving when nobody reads what it prints', async () => {
+  using folder = new TemporaryFolder()
+  const port = await freeTcpPort()
+  const args = [
+    'serve',
+    '-c',
+    folder.at('derper.key'),
+    '-a',
+    `127.0.0.1:${port}`,
+    '-stun=false',
+    '-admin',
+    'off',
+  ]
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stdout.destroy()
+  child.stderr.destroy()
+  const isServing = (): Promise<boolean> =>
+    fetch(`http://127.0.0.1:${port}/derp/probe`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  await expect.poll(isServing, { timeout: 10_000 }).toBe(true)
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  expect(await exited).toEqual([0, null])
+})
 
 test('does not start with bad settings, and leaves nothing behind', async () => {
   using folder = new TemporaryFolder()

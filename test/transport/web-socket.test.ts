@@ -22,7 +22,7 @@ async function open(...protocols: string[]): Promise<WebSocket> {
 }
 
 async function closeCode(socket: WebSocket): Promise<number> {
-  const [event] = (await once(socket, 'close')) as [CloseEvent]
+  const [event] = (await once(socket, 'close')) as [{ code: number }]
   return event.code
 }
 

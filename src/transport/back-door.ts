@@ -8,6 +8,7 @@ import type * as uWS from 'uWebSockets.js'
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
+import { sayFarewell } from './farewell.ts'
 import { servePages, sendText, type HttpPages } from './http-pages.ts'
 import { connectionNumber, proxyHeader } from './proxy-header.ts'
 import { remoteOf } from './remote-address.ts'
@@ -103,7 +104,7 @@ export class BackDoor {
       inner.destroy()
     })
     inner.on('error', () => client.destroy())
-    inner.on('close', () => client.end())
+    inner.on('close', () => sayFarewell(client))
   }
 
   #serveWebSockets(): void {

@@ -12,6 +12,7 @@ import { Counter, type Counters } from '#relay/counters.ts'
 import type { Link, LinkListener } from '#relay/ports.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
 import type { BackDoor } from './back-door.ts'
+import { sayFarewell } from './farewell.ts'
 import { remoteOf } from './remote-address.ts'
 import { SocketLink } from './socket-link.ts'
 import type { TlsIdentity } from './tls-identity.ts'
@@ -192,11 +193,11 @@ export class FrontDoor {
     this.#parts.counters.add(Counter.headsRefused, 1)
     this.#visitors.delete(visitor)
     const { socket } = visitor
-    socket.end(
+    sayFarewell(
+      socket,
       `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n` +
         `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
     )
-    setTimeout(() => socket.destroy(), 1_000).unref()
   }
 }
 

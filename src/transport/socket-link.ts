@@ -4,9 +4,7 @@
 import type { Socket } from 'node:net'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
-
-/** A remote that does not answer our closing within this time is cut off; it has nothing to gain by it. */
-const CLOSE_TIMEOUT_MS = 1_000
+import { sayFarewell } from './farewell.ts'
 
 /**
  * What is read of one remote in a turn of the loop. A turn ends by writing, so reading more than is written in a turn
@@ -67,10 +65,9 @@ export class SocketLink implements Link {
   }
 
   close(): void {
-    if (this.#socket.destroyed) return
-    this.#socket.end()
+    sayFarewell(this.#socket)
+    // What the remote still sends is read and dropped, so that it sees an end and not a reset.
     this.#socket.resume()
-    setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS).unref()
   }
 
   destroy(): void {

@@ -59,6 +59,7 @@ export async function startRelay(settings: Settings): Promise<RunningRelay> {
   try {
     const addresses = await startParts(settings, { log, stops, onFault })
     log.info(LogEvent.relayStarted, { ...addresses, threads: settings.threadCount })
+    stops.unshift(() => log.info(LogEvent.relayStopped))
     stops.push(() => log.info(LogEvent.relayStopping))
     return { addresses, failed: failure.promise, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {

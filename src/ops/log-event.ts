@@ -8,7 +8,6 @@ export const LogEvent = {
   relayStopping: 'relay_stopping',
   relayStopped: 'relay_stopped',
   relayFailed: 'relay_failed', //           a fault of ours; the process ends
-  settingWarning: 'setting_warning', //     something about the settings that stops nothing
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
   adminFailed: 'admin_failed',

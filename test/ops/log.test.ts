@@ -23,12 +23,12 @@ function logged(level: 'debug' | 'info' | 'warn' | 'error'): { log: Log; lines: 
 describe('a line', () => {
   it('has a level, a time and an event, and the fields of the event', () => {
     const { log, lines } = logged('info')
-    log.warn(LogEvent.settingWarning, { message: 'no mesh key' })
+    log.warn(LogEvent.relayNotReady, { message: 'no mesh key' })
     expect(lines()).toEqual([
       {
         level: 'warn',
         time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
-        event: 'setting_warning',
+        event: 'relay_not_ready',
         message: 'no mesh key',
       },
     ])

@@ -1,5 +1,5 @@
 // The same dialogues with derper and with this relay, on one thread and on two: the transcripts are equal, or differ
-// as listed and documented. Each scene is a test of its own. A transcript that differs is taken once more with more
+// as listed and documented. Each scene is a test of its own. A transcript that differs is taken again with more
 // patience, since a machine under load may be too slow to say in time what it has to say.
 
 import { readFile } from 'node:fs/promises'
@@ -34,8 +34,8 @@ const scenes = {
 
 const usual: Patience = { answerMs: 3_000, quietMs: 40 }
 const great: Patience = { answerMs: 10_000, quietMs: 600 }
-/** Two rounds of the longest scene, every wait of which is in vain. */
-const testTimeoutMs = 120_000
+/** Both rounds of the longest scene, every wait of which is in vain. */
+const testTimeoutMs = 240_000
 
 const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 const derpfleets: readonly Program[] = [1, 2].map((threads) => ({
@@ -43,6 +43,9 @@ const derpfleets: readonly Program[] = [1, 2].map((threads) => ({
   command: derpfleet,
   args: ['serve', '-admin', 'off', '-threads', `${threads}`],
 }))
+
+/** On two threads chance decides which connections come together: what is wrong may go well once. */
+const playsAtOnce = [1, 4]
 
 const versions = ['1.102.5', '1.104.5'] as const
 const derpers: Program[] = []
@@ -68,12 +71,12 @@ describe.skipIf(derpers.length === 0)('derpfleet speaks as derper does', () => {
 
   /** What each relay said, and for ours what each derper's transcript makes of it. */
   const compare = async (name: string, scene: Scene, patience: Patience): Promise<Comparison[]> => {
-    const take = async (relay: RelayUnderTest): Promise<string[]> =>
-      await play([name, scene], relay, patience)
-    const said = await Promise.all([...derper, ...ours].map(take))
+    const take = async (relay: RelayUnderTest): Promise<string[]> => await play(scene, relay, patience)
+    const plays = ours.flatMap((relay, at) => Array.from({ length: playsAtOnce[at] ?? 1 }, () => relay))
+    const said = await Promise.all([...derper, ...plays].map(take))
     return derper.flatMap(({ name: version }, at) => {
       const lines = said[at] ?? []
-      return ours.map((relay, i) => ({
+      return plays.map((relay, i) => ({
         who: `${relay.name}, compared with derper ${version}`,
         lines: said[derper.length + i] ?? [],
         expected: expectedOf(lines, { scene: name, version }, (one) => usedRewritings.add(one)),
@@ -82,8 +85,8 @@ describe.skipIf(derpers.length === 0)('derpfleet speaks as derper does', () => {
   }
 
   test.for(Object.entries(scenes))('%s', { timeout: testTimeoutMs }, async ([name, scene]) => {
-    let comparisons = await compare(name, scene, usual)
-    if (!comparisons.every(isEqual)) comparisons = await compare(name, scene, great)
+    const first = await compare(name, scene, usual)
+    const comparisons = first.every(isEqual) ? first : await compare(name, scene, great)
     for (const { who, lines, expected } of comparisons) expect(lines, who).toEqual(expected)
   })
 

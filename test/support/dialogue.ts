@@ -2,6 +2,7 @@
 // of the vectors, brings players on, and keeps the transcript. A scene is a function that plays the same on every
 // relay; what it expects is nowhere written: the transcripts are compared.
 
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,9 +10,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { webSocketRequest } from '#client/http-answer.ts'
 import { toHex } from '#protocol/bytes.ts'
+import { KEY_BYTES } from '#protocol/limits.ts'
 import { type KeyPair, keyPairFrom } from '#protocol/node-key.ts'
 import { DERP_PATH, upgradeRequest } from '#protocol/upgrade.ts'
-import { sha256 } from '../vectors/hex.ts'
 import { meshKey, server, serverKeyFile } from '../vectors/keys.ts'
 import { webSocketHandshake } from '../vectors/login.ts'
 import { Actor } from './actor.ts'
@@ -101,14 +102,10 @@ export async function startRelayUnderTest(program: Program): Promise<RelayUnderT
 }
 
 /** Plays a scene on a relay and returns the transcript. */
-export async function play(
-  scene: readonly [name: string, play: Scene],
-  relay: RelayUnderTest,
-  patience: Patience,
-): Promise<string[]> {
-  const stage = new Stage(scene[0], relay, patience)
+export async function play(scene: Scene, relay: RelayUnderTest, patience: Patience): Promise<string[]> {
+  const stage = new Stage(relay, patience)
   try {
-    await scene[1](stage)
+    await scene(stage)
     await stage.close()
     return stage.lines
   } finally {
@@ -119,7 +116,6 @@ export async function play(
 export class Stage implements Script {
   readonly relay: RelayUnderTest
   readonly lines: string[] = []
-  readonly #scene: string
   readonly #patience: Patience
   readonly #players: Player[] = []
   readonly #actors = new Map<string, Actor>()
@@ -128,15 +124,14 @@ export class Stage implements Script {
   #stirredMs = 0
   #stirred = Promise.withResolvers<void>()
 
-  constructor(scene: string, relay: RelayUnderTest, patience: Patience) {
-    this.#scene = scene
+  constructor(relay: RelayUnderTest, patience: Patience) {
     this.relay = relay
     this.#patience = patience
   }
 
-  /** The actor of that name in this scene; no other scene knows the key. */
+  /** The actor of that name; with a key of its own in each play, so that several can be played at once. */
   actor(name: string): Actor {
-    return this.#actors.get(name) ?? this.castAs(name, keyPairFrom(sha256(`${this.#scene}: ${name}`)))
+    return this.#actors.get(name) ?? this.castAs(name, keyPairFrom(randomBytes(KEY_BYTES)))
   }
 
   /** An actor with a key that was not made for this scene. */

@@ -180,13 +180,15 @@ export const meshScenes: Scenes = {
   'closing a peer closes all its connections': async (stage) => {
     const sibling = await watcher(stage)
     const bob = await stage.join('bob', { more: 1 })
-    for (const name of ['first', 'second']) {
+    // As many as make it unlikely that the threads of a relay have not all of them some.
+    const names = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth']
+    for (const name of names) {
       const alice = await stage.join(name, { actor: stage.actor('alice'), more: 1 })
       alice.send(sendPacketFrame(bob.actor.key, hello))
       await stage.settle(1)
     }
     sibling.send(closePeerFrame(stage.actor('alice').key))
-    await stage.settle(4)
+    await stage.settle(names.length + 2)
   },
 
   'closing one who is not here': async (stage) => {

@@ -42,7 +42,7 @@ async function handshake(
   if (!(socket instanceof TLSSocket)) throw new Error('dialled without TLS')
   await stage.settle(0)
   const asked = JSON.stringify(tls)
-  if (socket.getPeerX509Certificate() === undefined) {
+  if (socket.destroyed) {
     stage.write(`${name} got no further: ${asked}`)
   } else {
     stage.write(`${name} agreed on ${socket.getProtocol()}, ALPN ${socket.alpnProtocol}: ${asked}`)

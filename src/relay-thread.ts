@@ -2,6 +2,7 @@
 // other threads, and obeys the control thread. Construction and translation of messages, no logic.
 
 import { randomBytes } from 'node:crypto'
+import type { TlsOptions } from 'node:tls'
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { ipToText } from '#protocol/ip-address.ts'
 import { shortKey } from '#protocol/node-key.ts'
@@ -13,7 +14,7 @@ import { TokenBucket } from '#relay/token-bucket.ts'
 import { BackDoor } from '#transport/back-door.ts'
 import { FrontDoor } from '#transport/front-door.ts'
 import { remoteText } from '#transport/remote-address.ts'
-import { TlsIdentity } from '#transport/tls-identity.ts'
+import { tlsIdentity } from '#transport/tls-identity.ts'
 import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } from './thread-messages.ts'
 
 /** Eight of these make a whole sweep, so every session is looked at about twice a second. */
@@ -48,7 +49,6 @@ class RelayThread {
   readonly #relay: Relay
   readonly #frontDoor: FrontDoor
   readonly #backDoor: BackDoor
-  readonly #identity: TlsIdentity | undefined
   readonly #admission: AskedAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
@@ -61,7 +61,6 @@ class RelayThread {
     const now = (): number => performance.now()
     this.#admission = new AskedAdmission((message) => port.postMessage(message))
     this.#relay = this.#makeRelay(data, counters, now)
-    this.#identity = makeIdentity(data)
     const accept = (link: Link, wish: { wantsAnswer: boolean; idealNode: string }): LinkListener =>
       this.#relay.accept({ link, ...wish })
     const { isDerpEnabled, home } = settings
@@ -69,7 +68,7 @@ class RelayThread {
     this.#backDoor = new BackDoor({ counters, socketPath: data.socketPath, pages, isDerpEnabled, accept })
     this.#frontDoor = new FrontDoor({
       counters,
-      identity: this.#identity,
+      identity: makeIdentity(data),
       isDerpEnabled,
       backDoor: this.#backDoor,
       limits: settings.limits,
@@ -110,8 +109,6 @@ class RelayThread {
         return void this.#listen(message.request)
       case 'admitted':
         return this.#admission.answer(message.id, message.isAllowed)
-      case 'certificate':
-        return this.#identity?.replace(message.pem)
       case 'bootstrapDns':
         this.#bootstrapDns = message.json
         return
@@ -179,9 +176,9 @@ class RelayThread {
   }
 }
 
-function makeIdentity(data: RelayThreadData): TlsIdentity | undefined {
+function makeIdentity(data: RelayThreadData): TlsOptions | undefined {
   if (data.pem === undefined) return undefined
-  return new TlsIdentity({
+  return tlsIdentity({
     pem: data.pem,
     publicKey: data.settings.nodeKey.publicKey,
     seed: data.metaSeed,

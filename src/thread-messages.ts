@@ -32,7 +32,6 @@ export interface ListenRequest {
 export type ToRelayThread =
   | { readonly kind: 'listen'; readonly request: ListenRequest }
   | { readonly kind: 'admitted'; readonly id: number; readonly isAllowed: boolean }
-  | { readonly kind: 'certificate'; readonly pem: CertificatePem }
   | { readonly kind: 'bootstrapDns'; readonly json: string }
   | { readonly kind: 'unacknowledged'; readonly remotes: readonly RemoteAddress[] }
   | { readonly kind: 'stop' }

@@ -16,7 +16,7 @@ import type { CertificatePem } from '#transport/tls-identity.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread, ToStunThread } from './thread-messages.ts'
 
 /** How a thread said that it can't listen. */
-export class ListenError extends Error {
+class ListenError extends Error {
   readonly code: string
 
   constructor(code: string, message: string) {

@@ -30,7 +30,7 @@ export interface Approach {
 }
 
 /** Everything behind the first login; in the order in which the checks are made. */
-const BEHIND_LOGIN: readonly CheckName[] = [
+export const BEHIND_LOGIN: readonly CheckName[] = [
   'meta-certificate',
   'fast-start',
   'ping',

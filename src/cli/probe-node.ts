@@ -7,7 +7,7 @@ import { findPlaces, tryPlaces, type OpenPlace, type Place } from './probe-addre
 import type { CertificateFacts } from './probe-certificate.ts'
 import { CheckList, type Check, type CheckName } from './probe-check.ts'
 import { checkPages } from './probe-http.ts'
-import { checkLogins, type Approach } from './probe-login.ts'
+import { BEHIND_LOGIN, checkLogins, type Approach } from './probe-login.ts'
 import type { ProbeSettings } from './probe-options.ts'
 import { checkStun, type SeenAs } from './probe-stun.ts'
 import type { ProbeNode } from './probe-target.ts'
@@ -43,12 +43,7 @@ export interface ProbeRun {
 /** In the order in which the checks are made. */
 const BEHIND_TLS: readonly CheckName[] = [
   'login',
-  'meta-certificate',
-  'fast-start',
-  'ping',
-  'packet',
-  'full-packet',
-  'websocket',
+  ...BEHIND_LOGIN,
   'latency-check',
   'browser-probe',
   'generate-204',

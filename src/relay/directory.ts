@@ -157,12 +157,6 @@ export class Directory {
     this.#changed(peer, before)
   }
 
-  /** A thread ended: all that was only there is gone. */
-  forgetThread(thread: number): void {
-    for (const peer of Array.from(this.#table)) this.goneElsewhere(thread, peer.key)
-    this.#settle()
-  }
-
   /** The known peer of `key`, or one listed anew. */
   #find(key: Uint8Array): Peer {
     const known = this.#table.find(key, 0)

@@ -4,7 +4,7 @@
 
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { createServer } from 'node:net'
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
 import { byteAt } from '#protocol/bytes.ts'
 import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead, type HttpHead } from '#protocol/http-head.ts'
 import { upgradeWish } from '#protocol/upgrade.ts'
@@ -15,7 +15,6 @@ import type { BackDoor } from './back-door.ts'
 import { sayFarewell } from './farewell.ts'
 import { remoteOf } from './remote-address.ts'
 import { SocketLink } from './socket-link.ts'
-import type { TlsIdentity } from './tls-identity.ts'
 
 /** TLS handshake and HTTP head each; derper allows 30 s for the head as well. */
 const HANDSHAKE_TIMEOUT_MS = 30_000
@@ -29,7 +28,7 @@ const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
 export interface FrontDoorParts {
   readonly counters: Counters
   /** Undefined: plain TCP. */
-  readonly identity: TlsIdentity | undefined
+  readonly identity: TlsOptions | undefined
   /** False: `/derp` is answered like any other path. */
   readonly isDerpEnabled: boolean
   readonly backDoor: BackDoor
@@ -102,9 +101,9 @@ export class FrontDoor {
     return createServer({ noDelay: true, ...this.#keepAlive() }, (socket) => this.#greet(socket))
   }
 
-  #tlsServer(identity: TlsIdentity): Server {
+  #tlsServer(identity: TlsOptions): Server {
     const { counters } = this.#parts
-    const options = { ...identity.options(), noDelay: true, ...this.#keepAlive() }
+    const options = { ...identity, noDelay: true, ...this.#keepAlive() }
     const server = createTlsServer({ ...options, handshakeTimeout: HANDSHAKE_TIMEOUT_MS }, (socket) => {
       const isTls13 = socket.getProtocol() === 'TLSv1.3'
       const current = isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12
@@ -113,7 +112,6 @@ export class FrontDoor {
       socket.on('close', () => counters.add(current, -1))
       this.#greet(socket)
     })
-    identity.onChange((fresh) => server.setSecureContext(fresh))
     server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
       counters.add(Counter.handshakesFailed, 1)
       socket.destroy()
@@ -155,9 +153,9 @@ export class FrontDoor {
     if (!this.#visitors.has(visitor)) return // turned away already
     visitor.bytes = visitor.bytes.length === 0 ? chunk : Buffer.concat([visitor.bytes, chunk])
     const { bytes, socket } = visitor
-    const headEnd = httpHeadEnd(bytes, 0, bytes.length)
     // No method begins so; TLS on a plain port does, and is told at once rather than left waiting.
     if (!isLetter(byteAt(bytes, 0))) return this.#turnAway(visitor, '400 Bad Request')
+    const headEnd = httpHeadEnd(bytes, 0, bytes.length)
     if (headEnd < 0) {
       if (bytes.length > HTTP_HEAD_BYTES_MAX) this.#turnAway(visitor, '431 Request Header Fields Too Large')
       return

@@ -1,7 +1,6 @@
 // The plain HTTP port beside a TLS relay: captive-portal checks and redirects, by uWebSockets.js directly.
 
 import type * as uWS from 'uWebSockets.js'
-import { assertTcpFree } from './free-port.ts'
 import { servePlainPages } from './http-pages.ts'
 import { App, localPortOf } from './uws.ts'
 
@@ -11,7 +10,6 @@ export class PlainPort {
   /** Listens and returns the real port. */
   async listen(endpoint: { host: string; port: number }): Promise<number> {
     servePlainPages(this.#app)
-    await assertTcpFree(endpoint)
     return await new Promise((resolve, reject) => {
       const onListen = (token: uWS.us_listen_socket | false): void => {
         if (token === false || !token) reject(new Error('the system refused without a reason'))

@@ -1,9 +1,10 @@
 // What the front door shows in TLS: the operator's certificate chain with the relay's meta certificate after
-// it, and the settings that go with them. Can be replaced while serving. Reads no files.
+// it, and the settings that go with them. Reads no files.
 
-import type { SecureContextOptions, TlsOptions } from 'node:tls'
+import type { TlsOptions } from 'node:tls'
 import { constants } from 'node:crypto'
 import { metaCertificate } from '#protocol/meta-certificate.ts'
+import { certificatePem } from '#protocol/self-signed.ts'
 
 /** AES-128 first: the cheapest where the processor helps, and what the other relays choose. */
 const CIPHERS = [
@@ -34,50 +35,19 @@ export interface TlsIdentityParts {
   readonly nowMs: number
 }
 
-export class TlsIdentity {
-  readonly #metaPem: string
-  readonly #maxVersion: 'TLSv1.2' | 'TLSv1.3'
-  #pem: CertificatePem
-  readonly #listeners: ((fresh: SecureContextOptions) => void)[] = []
-
-  constructor(parts: TlsIdentityParts) {
-    this.#pem = parts.pem
-    this.#maxVersion = parts.maxVersion
-    this.#metaPem = pemOf(metaCertificate(parts.publicKey, parts.seed, parts.nowMs))
+/** Everything that a TLS server needs. */
+export function tlsIdentity(parts: TlsIdentityParts): TlsOptions {
+  const { certificate, key } = parts.pem
+  const meta = certificatePem(metaCertificate(parts.publicKey, parts.seed, parts.nowMs))
+  return {
+    // The meta certificate comes after the complete chain: clients look for it among the rest.
+    cert: `${certificate.trimEnd()}\n${meta}`,
+    key,
+    ciphers: CIPHERS,
+    minVersion: 'TLSv1.2',
+    maxVersion: parts.maxVersion,
+    // Clients of relays never resume, so tickets are work for nothing.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    ALPNProtocols: ['http/1.1'],
   }
-
-  /** Everything that a TLS server needs. */
-  options(): TlsOptions {
-    return { ...this.#context(), ALPNProtocols: ['http/1.1'] }
-  }
-
-  /** Shows another certificate from the next handshake on. */
-  replace(pem: CertificatePem): void {
-    this.#pem = pem
-    for (const listener of this.#listeners) listener(this.#context())
-  }
-
-  onChange(listener: (fresh: SecureContextOptions) => void): void {
-    this.#listeners.push(listener)
-  }
-
-  #context(): SecureContextOptions {
-    const { certificate, key } = this.#pem
-    return {
-      // The meta certificate comes after the complete chain: clients look for it among the rest.
-      cert: `${certificate.trimEnd()}\n${this.#metaPem}`,
-      key,
-      ciphers: CIPHERS,
-      minVersion: 'TLSv1.2',
-      maxVersion: this.#maxVersion,
-      // Clients of relays never resume, so tickets are work for nothing.
-      secureOptions: constants.SSL_OP_NO_TICKET,
-    }
-  }
-}
-
-function pemOf(certificateDer: Uint8Array): string {
-  const base64 = Buffer.from(certificateDer).toString('base64')
-  const lines = base64.match(/.{1,64}/g) ?? []
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
 }

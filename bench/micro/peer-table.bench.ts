@@ -1,0 +1,93 @@
+// How long it takes to find a peer by the 32 key bytes that lie in a buffer, among few peers and among many, against
+// what one would write first: a Map whose keys are latin1 strings made for each look-up.
+//
+// Keys are asked for in random order and lie next to each other in memory, which is kinder to the processor than
+// packets are; the table's own memory is visited as randomly as in life.
+
+import { createHash } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { KEY_BYTES } from '#protocol/limits.ts'
+import { PeerTable, type Keyed } from '#relay/peer-table.ts'
+import { measure, perOperation } from './per-operation.ts'
+
+const LOOK_UPS = 8_192
+
+/** The key of a number; the same in every run. */
+function keyOf(index: number): Uint8Array {
+  return new Uint8Array(createHash('sha256').update(`peer ${index}`).digest())
+}
+
+class Population {
+  readonly table = new PeerTable<Keyed>(0x5eed)
+  readonly map = new Map<string, Keyed>()
+  /** Keys that are there, and keys that are not, one after another. */
+  readonly here = Buffer.alloc(LOOK_UPS * KEY_BYTES)
+  readonly nowhere = Buffer.alloc(LOOK_UPS * KEY_BYTES)
+  readonly newcomers: readonly Keyed[]
+
+  constructor(size: number) {
+    const peers = Array.from({ length: size }, (_, index) => ({ key: keyOf(index) }))
+    for (const peer of peers) {
+      this.table.add(peer)
+      this.map.set(Buffer.from(peer.key).toString('latin1'), peer)
+    }
+    for (let at = 0; at < LOOK_UPS; at++) {
+      const random = createHash('sha256').update(`look-up ${at}`).digest().readUInt32LE()
+      this.here.set(peers[random % size]?.key ?? [], at * KEY_BYTES)
+      this.nowhere.set(keyOf(size + at), at * KEY_BYTES)
+    }
+    this.newcomers = Array.from({ length: 1_000 }, (_, index) => ({
+      key: keyOf(2 * size + LOOK_UPS + index),
+    }))
+  }
+
+  findAll(keys: Buffer): number {
+    let found = 0
+    for (let at = 0; at < keys.length; at += KEY_BYTES) {
+      if (this.table.find(keys, at) !== undefined) found++
+    }
+    return found
+  }
+
+  findAllInMap(keys: Buffer): number {
+    let found = 0
+    for (let at = 0; at < keys.length; at += KEY_BYTES) {
+      if (this.map.get(keys.toString('latin1', at, at + KEY_BYTES)) !== undefined) found++
+    }
+    return found
+  }
+
+  comeAndGo(): void {
+    for (const peer of this.newcomers) this.table.add(peer)
+    for (const peer of this.newcomers) this.table.remove(peer)
+  }
+}
+
+test.for([1_000, 50_000])('peer table, %i keys', async (size, { bench }) => {
+  const all = new Population(size)
+  expect(all.findAll(all.here)).toBe(LOOK_UPS)
+  expect(all.findAllInMap(all.here)).toBe(LOOK_UPS)
+  expect(all.findAll(all.nowhere)).toBe(0)
+  await measure(
+    bench(
+      'find',
+      perOperation(LOOK_UPS, () => void all.findAll(all.here)),
+    ),
+    bench(
+      'find, a Map of latin1 strings',
+      perOperation(LOOK_UPS, () => void all.findAllInMap(all.here)),
+    ),
+    bench(
+      'find what is not there',
+      perOperation(LOOK_UPS, () => void all.findAll(all.nowhere)),
+    ),
+    bench(
+      'find what is not there, a Map',
+      perOperation(LOOK_UPS, () => void all.findAllInMap(all.nowhere)),
+    ),
+    bench(
+      'add and remove',
+      perOperation(all.newcomers.length, () => all.comeAndGo()),
+    ),
+  )
+})

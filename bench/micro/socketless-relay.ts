@@ -1,0 +1,77 @@
+// One relay thread without sockets, its clients on links that take everything at once: what a relay costs before
+// its transport. Logins are real handshakes. Not the relay of the tests, whose links check and copy every byte.
+
+import { clientInfoFrame } from '#protocol/handshake.ts'
+import { Counters } from '#relay/counters.ts'
+import { EndReason } from '#relay/end-reason.ts'
+import type { LinkListener } from '#relay/ports.ts'
+import { Relay } from '#relay/relay.ts'
+import { server, type Actor } from '../../test/support/actor.ts'
+import { freshNonce } from '../../test/support/memory-client.ts'
+import { admitAll, defaultLimits } from '../../test/support/test-relay.ts'
+import { TakingLink } from './taking-link.ts'
+
+const RANDOM = new Uint8Array(64).fill(9)
+
+/** Somebody who has logged in. */
+export interface Client {
+  readonly actor: Actor
+  readonly link: TakingLink
+  readonly listener: LinkListener
+}
+
+export class SocketlessRelay {
+  readonly counters = new Counters()
+  readonly #relay: Relay
+  readonly #links = new Set<TakingLink>()
+
+  constructor() {
+    this.#relay = new Relay({
+      nodeKey: { privateKey: server.privateKey, publicKey: server.key },
+      meshKey: undefined,
+      disallowedAppNames: [],
+      limits: defaultLimits,
+      counters: this.counters,
+      admission: admitAll,
+      observer: { sessionEnded: () => undefined },
+      now: () => performance.now(),
+      random: (bytes) => RANDOM.subarray(0, bytes),
+      later: () => undefined,
+      flushLater: () => undefined,
+      threads: undefined,
+    })
+  }
+
+  join(who: Actor): Client {
+    return this.logIn(who, helloOf(who))
+  }
+
+  /** @param hello this actor's ClientInfo frame */
+  logIn(who: Actor, hello: Buffer): Client {
+    const link = new TakingLink()
+    const listener = this.#relay.accept({ link, wantsAnswer: false, idealNode: '' })
+    link.listener = listener
+    this.#links.add(link)
+    listener.receive(hello, 0, hello.length)
+    this.#relay.flush()
+    link.take()
+    return { actor: who, link, listener }
+  }
+
+  /** The client hangs up. */
+  leave({ link, listener }: Client): void {
+    this.#links.delete(link)
+    listener.closed(EndReason.remoteClosed)
+  }
+
+  /** What comes after a turn of the loop: everything is written, and taken. */
+  endTurn(): void {
+    this.#relay.flush()
+    for (const link of this.#links) link.take()
+  }
+}
+
+/** The ClientInfo frame by which somebody logs in. */
+export function helloOf(who: Actor): Buffer {
+  return Buffer.from(clientInfoFrame(who.key, {}, who.boxWithServer, freshNonce()))
+}

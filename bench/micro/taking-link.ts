@@ -1,0 +1,33 @@
+// A link that takes everything at once and keeps nothing: the cost of what comes before the socket, without the
+// socket. Tells the session that its burst was taken when asked to, as the system does after the turn.
+
+import type { Link, LinkListener } from '#relay/ports.ts'
+
+export class TakingLink implements Link {
+  readonly remote = { ip: new Uint8Array(16), port: 0 }
+  readonly isWebSocket = false
+  listener: LinkListener | undefined = undefined
+  /** A burst was written whole and its taking not told yet. */
+  isBurstWhole = false
+  bytes = 0
+
+  write(bytes: Uint8Array, isLast: boolean): void {
+    this.bytes += bytes.length
+    this.isBurstWhole = isLast
+  }
+
+  /** The system has taken the burst, if there is one. */
+  take(): void {
+    if (!this.isBurstWhole) return
+    this.isBurstWhole = false
+    this.listener?.written()
+  }
+
+  pause(): void {}
+
+  resume(): void {}
+
+  close(): void {}
+
+  destroy(): void {}
+}

@@ -1,0 +1,24 @@
+// Delays in nanoseconds, counted in buckets that are 1/64 of a power of two wide, so that every percentile is
+// right to 1.6 % and the histograms of several processes can be added. Printed sparse: [bucket, count] pairs.
+#ifndef HISTOGRAM_H
+#define HISTOGRAM_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+// Up to 2^41 ns, about 36 minutes: longer than any run.
+#define HISTOGRAM_BUCKETS (37 * 64)
+
+typedef struct {
+  uint64_t counts[HISTOGRAM_BUCKETS];
+  uint64_t total;
+  uint64_t max;
+} Histogram;
+
+void histogram_add(Histogram *histogram, uint64_t ns);
+void histogram_clear(Histogram *histogram);
+// The middle of the bucket that holds this share of all delays; 0 when there are none.
+double histogram_at(const Histogram *histogram, double share);
+void histogram_print(const Histogram *histogram, FILE *out);
+
+#endif

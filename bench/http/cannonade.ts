@@ -11,8 +11,6 @@ export interface CannonJob {
   readonly url: string
   readonly connections: number
   readonly durationMs: number
-  /** All connections together; undefined asks as fast as answers come. */
-  readonly requestsPerSecond: number | undefined
   /** The server's process, whose CPU time is read. */
   readonly serverPid: number | undefined
 }
@@ -109,7 +107,6 @@ async function shoot(job: CannonJob, tally: Tally): Promise<autocannon.Result> {
     duration: job.durationMs / 1_000,
     timeout: TIMEOUT_SECONDS,
     sampleInt: SAMPLE_MS,
-    ...(job.requestsPerSecond === undefined ? {} : { overallRate: job.requestsPerSecond }),
   }
   const done = Promise.withResolvers<autocannon.Result>()
   const run = autocannon(options, (error: Error | null, result) => {

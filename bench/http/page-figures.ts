@@ -26,11 +26,9 @@ export interface PageOptions {
   /** Those of the addresses given; all that there are when undefined. */
   readonly pages?: readonly Page[]
   readonly connections?: number
-  /** For all connections together; undefined asks as fast as answers come. */
-  readonly requestsPerSecond?: number
   /** The processor that autocannon is pinned to, by taskset; undefined leaves it to the system. */
   readonly cpu?: number
-  /** The relay's process: its CPU time per request is measured too. */
+  /** The relay's process: its CPU time per request is measured too, where requests are all it has to do. */
   readonly serverPid?: number
   /** Called with each page's figures when they are there. */
   readonly onPage?: (figures: PageFigures) => void
@@ -92,7 +90,8 @@ async function measureBeside<Load>(
   // A load that ends or fails without ever being steady must not be waited for.
   await Promise.race([steady.promise, running])
   try {
-    const measured = await measurePage(page, options)
+    const { serverPid: _busyWithPackets, ...rest } = options
+    const measured = await measurePage(page, rest)
     const isCovered = !isOver
     return { ...measured, load: await running, isCovered }
   } catch (error) {
@@ -106,7 +105,6 @@ async function measurePage(page: Page, options: PageOptions): Promise<PageFigure
     url: `${options.addresses[page.on]}${page.path}`,
     connections: options.connections ?? CONNECTIONS,
     durationMs: options.durationMs,
-    requestsPerSecond: options.requestsPerSecond,
     serverPid: options.serverPid,
   }
   await fire({ ...job, durationMs: WARM_UP_MS }, options.cpu)

@@ -18,8 +18,7 @@ Measures a relay's pages with autocannon and prints a Markdown table.
 
   --seconds N       how long each page is asked for (default 5)
   --quick           the same as --seconds 1
-  --connections N   at once (default 64)
-  --rate N          requests/s of all connections together (default: as fast as answers come)
+  --connections N   at once (default 64, which is also all that an admin port takes)
   --relay-cpu N     the processor the relay is pinned to (default 0)
   --client-cpu N    the processor autocannon is pinned to (default 1)
   --derp URL        measure a relay that runs already, at its DERP port: https://127.0.0.1:8443
@@ -32,7 +31,6 @@ const OPTIONS = {
   seconds: { type: 'string', default: '5' },
   quick: { type: 'boolean', default: false },
   connections: { type: 'string', default: '64' },
-  rate: { type: 'string' },
   'relay-cpu': { type: 'string', default: '0' },
   'client-cpu': { type: 'string', default: '1' },
   derp: { type: 'string' },
@@ -108,7 +106,6 @@ async function main(flags: Flags): Promise<void> {
     durationMs: 1_000 * (flags.quick ? 1 : numberOf('seconds', flags.seconds)),
     connections: numberOf('connections', flags.connections),
     cpu: numberOf('client-cpu', flags['client-cpu']),
-    ...(flags.rate === undefined ? {} : { requestsPerSecond: numberOf('rate', flags.rate) }),
     onPage: (figures: PageFigures): void => {
       process.stderr.write(`${pageName(figures)}: ${Math.round(figures.requestsPerSecond)} requests/s\n`)
     },

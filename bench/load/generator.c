@@ -1,0 +1,35 @@
+// An open-loop DERP load generator: the program. Prints JSON lines on standard output, the last one being the
+// result, and a summary for people on standard error.
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "scenarios.h"
+
+void fail(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  fputs("generator: ", stderr);
+  vfprintf(stderr, format, arguments);
+  fputc('\n', stderr);
+  va_end(arguments);
+  exit(1);
+}
+
+// Every connection is a descriptor; the soft limit is made for programs of another kind.
+static void raise_file_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int main(int argc, char **argv) {
+  Options options = options_read(argc, argv);
+  signal(SIGPIPE, SIG_IGN);
+  raise_file_limit();
+  if (options.scenario == SCENARIO_FLOW) run_flow(&options);
+  return 0;
+}

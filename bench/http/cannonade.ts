@@ -20,8 +20,8 @@ export interface CannonFigures {
   readonly durationMs: number
   readonly requests: number
   readonly requestsPerSecond: number
-  /** From the request to the whole answer, without each connection's first. */
-  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number }
+  /** From the request to the whole answer, without each connection's first; null when there was no other. */
+  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number } | null
   /** The slowest first answer of a connection, with TCP and TLS before it. */
   readonly firstAnswerMs: number
   /** Connections refused, reset or otherwise broken. */
@@ -33,7 +33,7 @@ export interface CannonFigures {
   /** How often each status came, and each error. */
   readonly statuses: Readonly<Record<string, number>>
   readonly errorTexts: Readonly<Record<string, number>>
-  /** CPU time that one request cost the server; undefined when its process was not named. */
+  /** CPU time that one request cost the server; undefined when its process was not named or nothing was answered. */
   readonly serverCpuUs: number | undefined
 }
 
@@ -68,8 +68,9 @@ class Tally {
 
   latencyMs(): CannonFigures['latencyMs'] {
     const sorted = Float64Array.from(this.#latenciesMs).sort()
+    if (sorted.length === 0) return null
     const at = (share: number): number =>
-      sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN
+      sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
     return { p50: at(0.5), p99: at(0.99), max: at(1) }
   }
 }
@@ -96,7 +97,7 @@ async function fire(job: CannonJob): Promise<CannonFigures> {
     unanswered: Math.max(0, result.requests.sent - requests - job.connections - result.errors),
     statuses: tally.statuses,
     errorTexts: tally.errorTexts,
-    serverCpuUs: job.serverPid === undefined ? undefined : (1_000 * serverMs) / requests,
+    serverCpuUs: job.serverPid === undefined || requests === 0 ? undefined : (1_000 * serverMs) / requests,
   }
 }
 

@@ -38,7 +38,8 @@ function cells(figures: PageFigures): string[] {
   return [
     pageName(figures),
     Math.round(figures.requestsPerSecond).toLocaleString('en'),
-    ...[latencyMs.p50, latencyMs.p99, latencyMs.max, figures.firstAnswerMs].map((ms) => ms.toFixed(1)),
+    ...[latencyMs?.p50, latencyMs?.p99, latencyMs?.max].map((ms) => ms?.toFixed(1) ?? '–'),
+    figures.firstAnswerMs.toFixed(1),
     serverCpuUs === undefined ? '–' : serverCpuUs.toFixed(0),
     withReasons(figures.errors, figures.errorTexts),
     `${figures.timeouts}`,

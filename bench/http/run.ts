@@ -21,7 +21,8 @@ Measures a relay's pages with autocannon and prints a Markdown table.
   --connections N   at once (default 64, which is also all that an admin port takes)
   --relay-cpu N     the processor the relay is pinned to (default 0)
   --client-cpu N    the processor autocannon is pinned to (default 1)
-  --derp URL        measure a relay that runs already, at its DERP port: https://127.0.0.1:8443
+  --derp URL        measure a relay that runs already, at its DERP port: https://localhost:8443
+                    (derper answers to its own host name only)
   --admin URL       and at its admin port: http://127.0.0.1:9090
   --pid N           its process, for CPU time per request
   --help            this text

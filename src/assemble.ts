@@ -17,7 +17,8 @@ import { UnacknowledgedWatch } from '#transport/unacknowledged.ts'
 import { listening } from './listening.ts'
 import { Operation } from './operation.ts'
 import type { FromRelayThread, ToRelayThread } from './thread-messages.ts'
-import { RelayThreads, StunThread } from './threads.ts'
+import { StunService } from './stun-service.ts'
+import { RelayThreads, type ThreadDeath } from './threads.ts'
 import { packageVersion } from './version.ts'
 
 /** Where a relay really listens; port 0 in the settings has become a number here. */
@@ -79,14 +80,15 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   const { log, stops } = surroundings
   await assertPortsFree(settings)
   const pem = settings.certificate === undefined ? undefined : readPem(settings.certificate)
-  const threads = makeThreads(settings, pem, surroundings)
+  let operation: Operation | undefined = undefined
+  const threads = makeThreads(settings, pem, { ...surroundings, onChange: () => operation?.threadsChanged() })
   stops.push(async () => await threads.stop())
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
   const http = settings.http && (await startPlainPort(settings.http, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
   startBootstrapDns(settings, threads, stops)
   startUnacknowledgedWatch(settings.limits.tcpUserTimeoutMs, { derp, threads }, stops)
-  const operation = new Operation({
+  operation = new Operation({
     settings,
     version: packageVersion(),
     log,
@@ -120,7 +122,7 @@ async function assertPortsFree({ derp, http, stun, admin }: Settings): Promise<v
 function makeThreads(
   settings: Settings,
   pem: CertificatePem | undefined,
-  { log, onFault }: Surroundings,
+  { log, onFault, onChange }: Surroundings & { readonly onChange: () => void },
 ): RelayThreads {
   const desk = new AdmissionDesk(settings.admission)
   const sessionEnds = new SessionEndLog({
@@ -135,7 +137,15 @@ function makeThreads(
     const { id, key, source } = message
     void desk.decide({ key, source }).then((isAllowed) => reply({ kind: 'admitted', id, isAllowed }))
   }
-  return new RelayThreads({ settings, pem, startedMs: Date.now(), onMessage, onFault })
+  const onDeath = (death: ThreadDeath): void => {
+    log.error(LogEvent.threadDied, { ...death })
+    onChange()
+  }
+  const onRestart = (thread: number): void => {
+    log.info(LogEvent.threadRestarted, { thread })
+    onChange()
+  }
+  return new RelayThreads({ settings, pem, startedMs: Date.now(), onMessage, onDeath, onRestart, onFault })
 }
 
 async function startPlainPort(endpoint: Endpoint, stops: Stop[]): Promise<Endpoint> {
@@ -147,8 +157,8 @@ async function startPlainPort(endpoint: Endpoint, stops: Stop[]): Promise<Endpoi
 async function startStun(
   wanted: Endpoint,
   { stops, onFault }: Surroundings,
-): Promise<{ thread: StunThread; endpoint: Endpoint }> {
-  const thread = new StunThread(wanted, onFault)
+): Promise<{ thread: StunService; endpoint: Endpoint }> {
+  const thread = new StunService(wanted, onFault)
   stops.push(async () => await thread.stop())
   const endpoint = await listening('STUN', '-stun-port', wanted, async () => await thread.listen())
   return { thread, endpoint }

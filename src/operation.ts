@@ -15,7 +15,8 @@ import { ProcessMetrics } from '#ops/process-metrics.ts'
 import { StunWatch } from '#ops/stun-watch.ts'
 import { ThreadWatch } from '#ops/thread-watch.ts'
 import { Varz } from '#ops/varz.ts'
-import type { RelayThreads, StunThread } from './threads.ts'
+import type { StunService } from './stun-service.ts'
+import type { RelayThreads } from './threads.ts'
 
 /** How often the checks are looked at, and a failing one silences STUN. */
 const LOOK_MS = 1_000
@@ -31,7 +32,7 @@ export interface OperationParts {
   readonly version: string
   readonly log: Log
   readonly threads: RelayThreads
-  readonly stun: { readonly thread: StunThread; readonly endpoint: Endpoint } | undefined
+  readonly stun: { readonly thread: StunService; readonly endpoint: Endpoint } | undefined
   /** The certificate being served, PEM. */
   readonly certificatePem: string | undefined
 }
@@ -50,7 +51,7 @@ export class Operation {
 
   constructor(parts: OperationParts) {
     this.#parts = parts
-    this.#threadWatch = new ThreadWatch(parts.threads.counters, () => performance.now())
+    this.#threadWatch = new ThreadWatch(parts.threads, () => performance.now())
     this.#stunWatch = parts.stun === undefined ? undefined : new StunWatch(stunAsker(parts.stun.endpoint))
     const serving: Check[] = [this.#threadWatch]
     if (parts.certificatePem !== undefined) {
@@ -68,8 +69,14 @@ export class Operation {
     this.#timer = setInterval(() => this.#look(), LOOK_MS)
   }
 
+  /** A thread has died, or serves again. */
+  threadsChanged(): void {
+    if (this.#timer !== undefined) this.#judge()
+  }
+
   stop(): void {
     clearInterval(this.#timer)
+    this.#timer = undefined
   }
 
   adminServer(endpoint: Endpoint): AdminServer {
@@ -88,7 +95,8 @@ export class Operation {
     processMetrics ??= new ProcessMetrics()
     return {
       threads: threads.counters,
-      threadLoops: () => threads.loopTimes,
+      threadLoops: () => threads.readLoopTimes(),
+      threadDeaths: () => threads.deaths,
       stun: () => stun?.thread.read(),
       certificate: () => this.#certificate(),
       state: () => ({ ...this.#health.report(), isDraining: false }),
@@ -111,6 +119,8 @@ export class Operation {
 
   #look(): void {
     this.#threadWatch.look()
+    // Of a thread that has died only what was read before is known.
+    this.#parts.threads.readLoopTimes()
     if (this.#lookCount++ % STUN_ASKED_EVERY_LOOKS === 0) void this.#stunWatch?.look()
     this.#judge()
   }

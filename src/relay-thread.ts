@@ -15,10 +15,13 @@ import { BackDoor } from '#transport/back-door.ts'
 import { FrontDoor } from '#transport/front-door.ts'
 import { remoteText } from '#transport/remote-address.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
+import { assertHeapHasRoom } from './heap-watch.ts'
 import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } from './thread-messages.ts'
 
 /** Eight of these make a whole sweep, so every session is looked at about twice a second. */
 const SWEEP_MS = 60
+/** About once a second: a heap fills in seconds, and looking takes microseconds. */
+const SWEEPS_PER_HEAP_LOOK = 16
 /** Ends of sessions that the control thread hears of; a storm of them must not become one of messages. */
 const NOTICES_PER_SECOND = 100
 
@@ -53,6 +56,7 @@ class RelayThread {
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
   #bootstrapDns = ''
+  #sweepCount = 0
 
   constructor(data: RelayThreadData, port: MessagePort) {
     this.#port = port
@@ -79,6 +83,8 @@ class RelayThread {
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))
     if (data.threads !== undefined) void this.#hearAlways()
     process.on('uncaughtException', (error) => this.#onFault(error))
+    // A thread can't end while its HTTP server is open, nor can the process then.
+    process.on('exit', () => this.#backDoor.close())
   }
 
   #makeRelay(data: RelayThreadData, counters: Counters, now: () => number): Relay {
@@ -117,6 +123,10 @@ class RelayThread {
         this.#relay.endWhere((session) => gone.has(remoteText(session.remote)), EndReason.unacknowledged)
         return
       }
+      case 'threadStarted':
+        return this.#relay.threadStarted(message.link)
+      case 'threadEnded':
+        return this.#relay.threadEnded(message.thread)
       case 'stop':
         return void this.#stop()
     }
@@ -125,6 +135,8 @@ class RelayThread {
   async #listen(request: ListenRequest): Promise<void> {
     try {
       await this.#backDoor.listen()
+      // Clients may be on other threads already; whoever comes here must find them.
+      await this.#relay.neighbours.allTold()
       const address = await this.#frontDoor.listen(request, request.isShared)
       this.#tell({ kind: 'listening', port: address.port })
     } catch (error) {
@@ -155,6 +167,7 @@ class RelayThread {
   #sweep(): void {
     this.#relay.sweep()
     this.#frontDoor.sweep()
+    if (this.#sweepCount++ % SWEEPS_PER_HEAP_LOOK === 0) assertHeapHasRoom()
   }
 
   #onSessionEnd(event: SessionEnd): void {
@@ -164,10 +177,9 @@ class RelayThread {
     this.#tell({ kind: 'ended', notice: { reason: event.reason, remote: remoteText(event.remote), key } })
   }
 
-  /** A fault of ours ends this thread, and by that the relay. A thread can't end while its HTTP server is open. */
+  /** A fault of ours ends this thread; another is started in its place. */
   #onFault(error: Error): void {
     this.#tell({ kind: 'fault', text: error.stack ?? error.message })
-    this.#backDoor.close()
     process.exit(1)
   }
 

@@ -3,7 +3,7 @@
 
 import type { Settings } from '#config/settings.ts'
 import type { EndReason } from '#relay/end-reason.ts'
-import type { ThreadMemory } from '#relay/neighbours.ts'
+import type { ThreadLink, ThreadMemory } from '#relay/neighbours.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 
@@ -34,6 +34,9 @@ export type ToRelayThread =
   | { readonly kind: 'admitted'; readonly id: number; readonly isAllowed: boolean }
   | { readonly kind: 'bootstrapDns'; readonly json: string }
   | { readonly kind: 'unacknowledged'; readonly remotes: readonly RemoteAddress[] }
+  /** Another relay thread has been started, or has died. */
+  | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
+  | { readonly kind: 'threadEnded'; readonly thread: number }
   | { readonly kind: 'stop' }
 
 /** One session's end, for the log. */

@@ -1,205 +1,219 @@
-// The control thread's hold on the threads that do the work: starts them, gives each its memory, carries
-// messages, and stops them. A thread that dies unasked is reported; nothing is hidden.
+// The control thread's hold on the relay threads, which are one relay to the outside: gives each its memory,
+// passes messages on, stops them, and starts those anew that die. A death is never silent: it is counted, told to
+// the other threads and to whoever keeps the log, and when deaths pile up the whole relay has failed.
 
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { extname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { Worker } from 'node:worker_threads'
+import { join } from 'node:path'
 import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
-import { Bell, crossingMemory } from '#relay/crossing.ts'
-import type { ThreadMemory } from '#relay/neighbours.ts'
-import { StunCounters, type StunNumbers } from '#transport/stun-server.ts'
+import { Neighbourhood } from '#relay/neighbourhood.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
-import type { FromRelayThread, RelayThreadData, ToRelayThread, ToStunThread } from './thread-messages.ts'
-
-/** How a thread said that it can't listen. */
-class ListenError extends Error {
-  readonly code: string
-
-  constructor(code: string, message: string) {
-    super(message)
-    this.code = code
-  }
-}
-
-/** Saying goodbye takes milliseconds; a thread that hangs does not hear of it. */
-const STOP_TIMEOUT_MS = 3_000
-
-/** One worker thread and the conversation with it. */
-export class Thread<To> {
-  readonly #worker: Worker
-  readonly #onMessage: (message: FromRelayThread) => void
-  readonly #onFault: (error: Error) => void
-  readonly #exited: Promise<void>
-  #isStopping = false
-
-  constructor(
-    entry: URL,
-    workerData: unknown,
-    parts: { onMessage: (message: FromRelayThread) => void; onFault: (error: Error) => void },
-  ) {
-    this.#onMessage = parts.onMessage
-    this.#onFault = parts.onFault
-    this.#worker = new Worker(entry, { workerData })
-    this.#worker.on('error', parts.onFault)
-    this.#exited = new Promise((resolve) => {
-      this.#worker.on('exit', (code) => {
-        resolve()
-        if (!this.#isStopping) parts.onFault(new Error(`a thread ended by itself with code ${code}`))
-      })
-    })
-  }
-
-  /** Passes on what it says; settles with the port it listens on. */
-  async listening(): Promise<number> {
-    return await new Promise((resolve, reject) => {
-      this.#worker.on('message', (message: FromRelayThread) => {
-        if (message.kind === 'listening') resolve(message.port)
-        else if (message.kind === 'refused') reject(new ListenError(message.code, message.message))
-        else if (message.kind === 'fault') this.#onFault(new Error(message.text))
-        else this.#onMessage(message)
-      })
-      this.#worker.once('error', reject)
-    })
-  }
-
-  tell(message: To): void {
-    this.#worker.postMessage(message)
-  }
-
-  /** How long its event loop has worked and waited since its start. */
-  get loopTime(): { activeMs: number; idleMs: number } {
-    const { active, idle } = this.#worker.performance.eventLoopUtilization()
-    return { activeMs: active, idleMs: idle }
-  }
-
-  /** Rejects when the thread can't be ended; then the process can't end in order either. */
-  async stop(message: To): Promise<void> {
-    this.#isStopping = true
-    const stopped = new Promise<void>((resolve) => {
-      this.#worker.on('message', (said: FromRelayThread) => {
-        if (said.kind === 'stopped') resolve()
-      })
-    })
-    this.tell(message)
-    await Promise.race([stopped, this.#exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })])
-    const terminated = this.#worker.terminate().then(() => true)
-    if (await Promise.race([terminated, sleep(STOP_TIMEOUT_MS, false, { ref: false })])) return
-    throw new Error('a thread does not end')
-  }
-}
+import { RestartPolicy } from './restart-policy.ts'
+import { entryOf, ListenError, Thread } from './thread.ts'
+import type { FromRelayThread, RelayThreadData, ToRelayThread } from './thread-messages.ts'
 
 export interface RelayThreadsParts {
   readonly settings: Settings
   readonly pem: CertificatePem | undefined
   readonly startedMs: number
   readonly onMessage: (message: FromRelayThread, reply: (message: ToRelayThread) => void) => void
+  /** A thread has died, and is about to be started anew. */
+  readonly onDeath: (death: ThreadDeath) => void
+  /** One that had died serves again. */
+  readonly onRestart: (thread: number) => void
+  /** The relay can't go on. */
   readonly onFault: (error: Error) => void
 }
 
-/** The relay threads, which are one relay to the outside. */
+export interface ThreadDeath {
+  readonly thread: number
+  readonly error: Error
+  /** Connections that ended with it. */
+  readonly sessions: number
+  readonly restartInMs: number
+}
+
+interface LoopTime {
+  readonly activeMs: number
+  readonly idleMs: number
+}
+
+/** A place among the relay threads; threads come and go in it, its numbers stay. */
+interface Place {
+  readonly index: number
+  readonly memory: SharedArrayBuffer
+  readonly counters: Counters
+  thread: Thread<ToRelayThread> | undefined
+  isServing: boolean
+  deaths: number
+  /** Of the threads that have died here. */
+  pastLoop: LoopTime
+  /** Of the present one when last looked at: of one that has died nothing is known any more. */
+  lastLoop: LoopTime
+}
+
+const NO_TIME: LoopTime = { activeMs: 0, idleMs: 0 }
+
 export class RelayThreads {
-  readonly counters: readonly Counters[]
-  readonly #threads: readonly Thread<ToRelayThread>[]
+  readonly #parts: RelayThreadsParts
+  readonly #places: readonly Place[]
+  readonly #neighbourhood: Neighbourhood | undefined
   readonly #folder = mkdtempSync(join(tmpdir(), 'derpfleet-'))
+  readonly #metaSeed = new Uint8Array(randomBytes(32))
+  readonly #policy = new RestartPolicy()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  /** Told again to a thread that was not there. */
+  #bootstrapDns: ToRelayThread | undefined = undefined
+  #endpoint: { host: string; port: number } | undefined = undefined
+  #isStopping = false
 
   constructor(parts: RelayThreadsParts) {
+    this.#parts = parts
     const { threadCount } = parts.settings
-    const memories = Array.from({ length: threadCount }, () => Counters.memory())
-    const shared = sharedMemory(threadCount)
-    const metaSeed = new Uint8Array(randomBytes(32))
-    this.counters = memories.map((memory) => new Counters(memory))
-    this.#threads = memories.map((counters, index) => {
-      const data: RelayThreadData = {
-        settings: parts.settings,
-        counters,
-        threads: shared === undefined ? undefined : { ...shared, index },
-        pem: parts.pem,
-        metaSeed,
-        startedMs: parts.startedMs,
-        socketPath: join(this.#folder, `http-${index}.sock`),
-      }
-      const reply = (message: ToRelayThread): void => this.#threads[index]?.tell(message)
-      return new Thread(entryOf('relay-thread'), data, {
-        onMessage: (message) => parts.onMessage(message, reply),
-        onFault: parts.onFault,
-      })
-    })
+    this.#neighbourhood = threadCount > 1 ? new Neighbourhood() : undefined
+    this.#places = Array.from({ length: threadCount }, (_, index) => makePlace(index))
+    for (const place of this.#places) this.#start(place)
   }
 
-  /** Has all threads listen; the first finds the port if any will do. */
+  /** Has all threads listen; the first finds the port if any will do. From here on a thread that dies is replaced. */
   async listen(endpoint: { host: string; port: number }): Promise<number> {
-    const isShared = this.#threads.length > 1
     let { port } = endpoint
-    for (const thread of this.#threads) {
-      const listening = thread.listening()
-      thread.tell({ kind: 'listen', request: { host: endpoint.host, port, isShared } })
-      port = await listening
+    for (const place of this.#places) {
+      port = await this.#listen(place, { host: endpoint.host, port })
     }
+    this.#endpoint = { host: endpoint.host, port }
     return port
   }
 
-  get loopTimes(): { activeMs: number; idleMs: number }[] {
-    return this.#threads.map((thread) => thread.loopTime)
+  get counters(): readonly Counters[] {
+    return this.#places.map(({ counters }) => counters)
+  }
+
+  /** Of each place: whether a thread takes clients there. */
+  get serving(): readonly boolean[] {
+    return this.#places.map(({ isServing }) => isServing)
+  }
+
+  /** Of each place: how often a thread has died there. */
+  get deaths(): readonly number[] {
+    return this.#places.map(({ deaths }) => deaths)
+  }
+
+  /** Of each place: how long event loops have worked and waited. Never falls. */
+  readLoopTimes(): readonly LoopTime[] {
+    return this.#places.map((place) => {
+      const { activeMs, idleMs } = place.thread?.loopTime ?? NO_TIME
+      // A thread that is just ending has no numbers any more.
+      if (activeMs >= place.lastLoop.activeMs) place.lastLoop = { activeMs, idleMs }
+      return sum(place.pastLoop, place.lastLoop)
+    })
   }
 
   tellAll(message: ToRelayThread): void {
-    for (const thread of this.#threads) thread.tell(message)
+    if (message.kind === 'bootstrapDns') this.#bootstrapDns = message
+    for (const { thread } of this.#places) thread?.tell(message)
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#threads.map(async (thread) => await thread.stop({ kind: 'stop' })))
+    this.#isStopping = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    await Promise.all(this.#places.map(async ({ thread }) => await thread?.stop({ kind: 'stop' })))
     rmSync(this.#folder, { recursive: true, force: true })
   }
+
+  #start(place: Place): void {
+    const { index } = place
+    const joining = this.#neighbourhood?.join(index)
+    const { settings, pem, startedMs, onMessage, onFault } = this.#parts
+    const data: RelayThreadData = {
+      settings,
+      counters: place.memory,
+      threads: joining?.memory,
+      pem,
+      metaSeed: this.#metaSeed,
+      startedMs,
+      socketPath: join(this.#folder, `http-${index}.sock`),
+    }
+    const thread = new Thread<ToRelayThread>(entryOf('relay-thread'), data, {
+      // Answers go to the thread that asked: to another one its questions' numbers mean something else.
+      onMessage: (message) => onMessage(message, (answer) => thread.tell(answer)),
+      onEnd: (error) => this.#onEnd(place, error),
+      onHang: onFault,
+    })
+    place.thread = thread
+    for (const { to, link } of joining?.news ?? []) {
+      this.#places[to]?.thread?.tell({ kind: 'threadStarted', link })
+    }
+    if (this.#bootstrapDns !== undefined) thread.tell(this.#bootstrapDns)
+  }
+
+  async #listen(place: Place, endpoint: { host: string; port: number }): Promise<number> {
+    const isShared = this.#places.length > 1
+    place.thread?.tell({ kind: 'listen', request: { ...endpoint, isShared } })
+    const port = await place.thread?.listening()
+    place.isServing = true
+    return port ?? endpoint.port
+  }
+
+  /** A thread is no more. Before the relay has listened as a whole, that is a start that failed. */
+  #onEnd(place: Place, error: Error): void {
+    const sessions = place.counters.get('connectionsCurrent')
+    place.thread = undefined
+    place.isServing = false
+    place.deaths++
+    place.pastLoop = sum(place.pastLoop, place.lastLoop)
+    place.lastLoop = NO_TIME
+    place.counters.endOfThread()
+    this.#neighbourhood?.leave(place.index)
+    for (const { thread } of this.#places) thread?.tell({ kind: 'threadEnded', thread: place.index })
+    if (this.#endpoint === undefined || this.#isStopping) return
+    const restartInMs = this.#policy.died(performance.now())
+    if (restartInMs === undefined) {
+      const { recentDeaths } = this.#policy
+      const text = `relay threads died ${recentDeaths} times within a minute, which starting them anew does not mend`
+      return this.#parts.onFault(new Error(text, { cause: error }))
+    }
+    this.#parts.onDeath({ thread: place.index, error, sessions, restartInMs })
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      void this.#restart(place)
+    }, restartInMs)
+    this.#timers.add(timer)
+  }
+
+  async #restart(place: Place): Promise<void> {
+    const endpoint = this.#endpoint
+    if (endpoint === undefined) return
+    this.#start(place)
+    const { thread } = place
+    try {
+      await this.#listen(place, endpoint)
+    } catch (error) {
+      // One that has died meanwhile has been taken care of.
+      if (!(error instanceof ListenError) || this.#isStopping) return
+      await thread?.stop({ kind: 'stop' })
+      return this.#onEnd(place, error)
+    }
+    if (!this.#isStopping) this.#parts.onRestart(place.index)
+  }
 }
 
-/** The thread that answers STUN. */
-export class StunThread {
-  readonly #thread: Thread<ToStunThread>
-  readonly #counters: StunCounters
-
-  constructor(endpoint: { host: string; port: number }, onFault: (error: Error) => void) {
-    const counters = StunCounters.memory()
-    this.#counters = new StunCounters(counters)
-    this.#thread = new Thread(
-      entryOf('stun-thread'),
-      { ...endpoint, counters },
-      { onMessage: () => undefined, onFault },
-    )
-  }
-
-  async listen(): Promise<number> {
-    return await this.#thread.listening()
-  }
-
-  answer(isAnswering: boolean): void {
-    this.#thread.tell({ kind: 'answer', isAnswering })
-  }
-
-  read(): StunNumbers {
-    return this.#counters.read()
-  }
-
-  async stop(): Promise<void> {
-    await this.#thread.stop({ kind: 'stop' })
-  }
-}
-
-/** A thread's entry beside this file, in whichever form the program runs: as written, or compiled. */
-function entryOf(name: string): URL {
-  return new URL(`./${name}${extname(import.meta.url)}`, import.meta.url)
-}
-
-/** What the threads of one relay share; nothing when there is only one. */
-function sharedMemory(count: number): Omit<ThreadMemory, 'index'> | undefined {
-  if (count === 1) return undefined
-  const indices = Array.from({ length: count }, (_, index) => index)
+function makePlace(index: number): Place {
+  const memory = Counters.memory()
   return {
-    claims: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
-    bells: indices.map(() => Bell.memory()),
-    crossings: indices.map((from) => indices.map((to) => (from === to ? undefined : crossingMemory()))),
+    index,
+    memory,
+    counters: new Counters(memory),
+    thread: undefined,
+    isServing: false,
+    deaths: 0,
+    pastLoop: NO_TIME,
+    lastLoop: NO_TIME,
   }
+}
+
+function sum(a: LoopTime, b: LoopTime): LoopTime {
+  return { activeMs: a.activeMs + b.activeMs, idleMs: a.idleMs + b.idleMs }
 }

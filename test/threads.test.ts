@@ -1,23 +1,247 @@
-import { readFileSync } from 'node:fs'
-import { expect, it } from 'vitest'
-import { RelayThreads } from '#threads.ts'
-import { LiveRelay } from './support/live-relay.ts'
+// Threads that die for real, in relays as the program runs them. They are reached as no part of the program reaches
+// them: by the workers that this process starts, and by messages that no control thread sends.
 
-it('a fault in one thread is told with its cause, and all of them can be ended after it', async () => {
-  await using other = await LiveRelay.start()
-  const settings = { ...other.settings, threadCount: 2 }
-  const { certificatePath, keyPath } = settings.certificate ?? { certificatePath: '', keyPath: '' }
-  const faults: Error[] = []
-  const threads = new RelayThreads({
-    settings,
-    pem: { certificate: readFileSync(certificatePath, 'utf8'), key: readFileSync(keyPath, 'utf8') },
-    startedMs: Date.now(),
-    onMessage: () => undefined,
-    onFault: (error) => faults.push(error),
+import { createServer, type ServerResponse } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import type { Worker } from 'node:worker_threads'
+import { expect, it, onTestFinished } from 'vitest'
+import { newKeyPair } from '#client/derp-client.ts'
+import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
+import { toHex } from '#protocol/bytes.ts'
+import { GoneReason } from '#protocol/frame-type.ts'
+import { LiveRelay, MESH_KEY } from './support/live-relay.ts'
+
+const anywhere = { host: '127.0.0.1', port: 0 }
+
+/** The threads of the relay that the test starts next, those started anew included. */
+function observeWorkers(): Worker[] {
+  const workers: Worker[] = []
+  const observe = (worker: Worker): void => void workers.push(worker)
+  process.on('worker', observe)
+  onTestFinished(() => void process.off('worker', observe))
+  return workers
+}
+
+/** Has a thread meet a fault of its own. */
+function kill(worker: Worker | undefined): void {
+  worker?.postMessage({ kind: 'unacknowledged', remotes: 7 })
+}
+
+async function page(relay: LiveRelay, path: string): Promise<string> {
+  return await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}${path}`)).text()
+}
+
+/** The samples of the metrics page whose names fit. */
+async function samples(relay: LiveRelay, name: RegExp): Promise<Map<string, number>> {
+  const lines = (await page(relay, '/metrics')).split('\n').filter((line) => !line.startsWith('#'))
+  const pairs = lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))])
+  return new Map((pairs as [string, number][]).filter(([key]) => name.test(key)))
+}
+
+/** A client that comes back by itself, and what it hears. */
+class Client {
+  readonly derp: ReconnectingDerpClient
+  readonly key: string
+  /** Numbers of the packets that arrived, by the sender's key. */
+  readonly arrived = new Map<string, number[]>()
+  readonly gone: string[] = []
+  readonly present: string[] = []
+  losses = 0
+  #sent = 0
+
+  constructor(relay: LiveRelay, isWatcher = false) {
+    const mesh = isWatcher ? { meshKey: MESH_KEY, isWatcher } : {}
+    this.derp = new ReconnectingDerpClient({ ...relay.target(), key: newKeyPair(), ...mesh })
+    this.key = toHex(this.derp.publicKey)
+    this.derp.on('packet', ({ source, packet }) => {
+      const numbers = this.arrived.get(toHex(source)) ?? []
+      numbers.push(packet.readUInt32BE())
+      this.arrived.set(toHex(source), numbers)
+    })
+    this.derp.on('peerGone', ({ key, reason }) => {
+      if (reason === GoneReason.disconnected) this.gone.push(toHex(key))
+    })
+    this.derp.on('peerPresent', ({ key }) => this.present.push(toHex(key)))
+    this.derp.on('disconnected', () => this.losses++)
+    this.derp.start()
+  }
+
+  /** Sends the next number to another client. */
+  sendTo(other: Client): void {
+    const packet = Buffer.alloc(100)
+    packet.writeUInt32BE(this.#sent)
+    if (this.derp.send(other.derp.publicKey, packet)) this.#sent++
+  }
+
+  get sent(): number {
+    return this.#sent
+  }
+}
+
+function startClients(relay: LiveRelay, count: number, isWatcher = false): Client[] {
+  const clients = Array.from({ length: count }, () => new Client(relay, isWatcher))
+  onTestFinished(async () => void (await Promise.all(clients.map(async ({ derp }) => await derp.close()))))
+  return clients
+}
+
+async function untilConnected(clients: readonly Client[]): Promise<void> {
+  await expect
+    .poll(() => clients.filter(({ derp }) => derp.isConnected).length, { timeout: 20_000 })
+    .toBe(clients.length)
+}
+
+/** All that only grows, but what the process says of itself. */
+const COUNTS = /^(?!nodejs_|process_).*(_total|_count|_sum|_bucket)(\{|$)/
+
+/** Each of `clients` sends to the next one, again and again, until what is returned is called. */
+function startTraffic(clients: readonly Client[]): () => void {
+  const timer = setInterval(() => {
+    clients.forEach((client, n) => client.sendTo(clients[(n + 1) % clients.length] ?? client))
+  }, 2)
+  onTestFinished(() => clearInterval(timer))
+  return () => clearInterval(timer)
+}
+
+/** Waits until the last packet of everybody has arrived. */
+async function untilArrived(clients: readonly Client[]): Promise<void> {
+  const last = (client: Client, n: number) => client.arrived.get(clients.at(n - 1)?.key ?? '')?.at(-1)
+  await expect
+    .poll(() => clients.map(last))
+    .toEqual(clients.map((_, n) => (clients.at(n - 1)?.sent ?? 0) - 1))
+}
+
+it('a thread dies under traffic: others lose nothing, its clients come back, and all is told and counted', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ threadCount: 3, admin: anywhere })
+  const [clients, watchers] = [startClients(relay, 24), startClients(relay, 16, true)]
+  const everybody = [...clients, ...watchers]
+  await untilConnected(everybody)
+  await expect.poll(() => watchers.every(({ present }) => present.length >= everybody.length)).toBe(true)
+  const stopTraffic = startTraffic(clients)
+  await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0)).toBe(true)
+  const before = await samples(relay, COUNTS)
+  for (const watcher of watchers) watcher.present.length = 0
+
+  kill(workers[1])
+  await expect
+    .poll(async () => await page(relay, '/readyz'), { interval: 5 })
+    .toMatch(/died, being started anew: thread 1/)
+  await expect.poll(async () => await page(relay, '/readyz')).toBe('ready\n')
+  await untilConnected(everybody)
+  const marks = clients.map(({ sent }) => sent)
+  await expect.poll(() => clients.every(({ sent }, n) => sent > (marks[n] ?? 0) + 20)).toBe(true)
+  stopTraffic()
+  await untilArrived(clients)
+
+  const keysLost = everybody.filter(({ losses }) => losses > 0).map(({ key }) => key)
+  expect(keysLost.length).toBeGreaterThan(0)
+  for (const [n, client] of clients.entries()) {
+    const sender = clients.at(n - 1)
+    const numbers = client.arrived.get(sender?.key ?? '') ?? []
+    const isWhole = client.losses === 0 && sender?.losses === 0
+    expect(numbers).toEqual(
+      isWhole ? [...Array(sender?.sent).keys()] : [...new Set(numbers)].sort((a, b) => a - b),
+    )
+  }
+  for (const watcher of watchers.filter(({ losses }) => losses === 0)) {
+    await expect.poll(() => [...watcher.present].sort()).toEqual([...keysLost].sort())
+    expect([...watcher.gone].sort()).toEqual([...keysLost].sort())
+  }
+  const after = await samples(relay, COUNTS)
+  for (const [key, value] of before) expect(after.get(key) ?? -1, key).toBeGreaterThanOrEqual(value)
+  expect(after.get('derp_thread_restarts_total{thread="1"}')).toBe(1)
+  expect(after.get('derp_connections_closed_total{reason="thread_lost"}')).toBe(keysLost.length)
+  expect(
+    Object.fromEntries(await samples(relay, /^derp_(keys|watchers|connections|send_queue)_?(current|bytes)/)),
+  ).toEqual({
+    derp_connections_current: everybody.length,
+    derp_keys_current: everybody.length,
+    derp_watchers_current: watchers.length,
+    derp_send_queue_bytes: 0,
   })
-  await threads.listen({ host: '127.0.0.1', port: 0 })
-  // What no control thread says: a fault of ours, as far as the threads are concerned.
-  threads.tellAll(JSON.parse('{"kind":"unacknowledged","remotes":7}'))
-  await expect.poll(() => faults.map(String).join('\n')).toMatch(/TypeError[^]*ended by itself with code 1/)
-  await threads.stop()
+})
+
+it('the only thread dies, and the one in its place listens on the same port', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start()
+  const clients = startClients(relay, 2)
+  await untilConnected(clients)
+  kill(workers[0])
+  await expect.poll(() => clients.every(({ losses }) => losses > 0)).toBe(true)
+  await untilConnected(clients)
+  const stopTraffic = startTraffic(clients)
+  await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0)).toBe(true)
+  stopTraffic()
+  expect(workers.length).toBe(2)
+})
+
+it('a thread whose heap is nearly full is replaced before the whole process goes down with it', async () => {
+  // The limit of heaps made from here on, in MiB, to which V8 adds 48; and back to its own choice.
+  setFlagsFromString('--max-old-space-size=160')
+  onTestFinished(() => setFlagsFromString('--max-old-space-size=0'))
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ threadCount: 2, admin: anywhere })
+  const clients = startClients(relay, 8)
+  await untilConnected(clients)
+  workers[0]?.postMessage({ kind: 'bootstrapDns', json: 'x'.repeat(180 * 2 ** 20) })
+  await expect
+    .poll(
+      async () =>
+        (await samples(relay, /^derp_thread_restarts_total/)).get('derp_thread_restarts_total{thread="0"}'),
+      {
+        timeout: 20_000,
+      },
+    )
+    .toBe(1)
+  await untilConnected(clients)
+  expect(await page(relay, '/readyz')).toBe('ready\n')
+})
+
+it('when threads die again and again the relay gives up, and says why', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ threadCount: 2 })
+  for (let deaths = 1; deaths <= 6; deaths++) {
+    kill(workers.at(-1))
+    if (deaths < 6) await expect.poll(() => workers.length, { timeout: 10_000 }).toBe(2 + deaths)
+  }
+  const failure = await relay.failed
+  expect(failure.message).toBe(
+    'relay threads died 6 times within a minute, which starting them anew does not mend',
+  )
+  expect(String(failure.cause)).toMatch(/ended by itself with code 1/)
+  expect(String((failure.cause as Error).cause)).toMatch(/TypeError/)
+})
+
+it('an answer to a thread that has died admits nobody to the one in its place', async () => {
+  const asked: ServerResponse[] = []
+  const server = createServer((_request, response) => void asked.push(response)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => server.closeAllConnections())
+  onTestFinished(() => void server.close())
+  const verifyUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/verify`
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({
+    admission: { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined },
+  })
+  const alice = relay.client().catch(() => 'lost')
+  await expect.poll(() => asked.length).toBe(1)
+  kill(workers[0])
+  expect(await alice).toBe('lost')
+  let bob: Promise<unknown> = Promise.resolve()
+  await expect
+    .poll(async () => {
+      bob = relay.client().then(
+        () => 'admitted',
+        () => 'refused',
+      )
+      await Promise.race([bob, expect.poll(() => asked.length, { timeout: 2_000 }).toBe(2)])
+      return asked.length
+    })
+    .toBe(2)
+  asked[0]?.end('{"Allow": true}')
+  await once(asked[0] as ServerResponse, 'close')
+  asked[1]?.end('{"Allow": false}')
+  expect(await bob).toBe('refused')
 })

@@ -8,6 +8,8 @@ export const LogEvent = {
   relayStopping: 'relay_stopping',
   relayStopped: 'relay_stopped',
   relayFailed: 'relay_failed', //           a fault of ours; the process ends
+  threadDied: 'thread_died', //             a fault of ours in a relay thread; it is started anew
+  threadRestarted: 'thread_restarted', //   one that had died serves again
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
   adminFailed: 'admin_failed',

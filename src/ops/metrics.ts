@@ -59,6 +59,8 @@ export interface MetricSources {
   readonly threads: readonly Counters[]
   /** One per relay thread, in the same order. */
   readonly threadLoops: () => readonly LoopTime[]
+  /** How often a thread has died in each place, in the same order. */
+  readonly threadDeaths: () => readonly number[]
   /** Undefined when STUN is off. */
   readonly stun: () => StunNumbers | undefined
   /** Undefined when there is none: plain TCP. */
@@ -131,6 +133,11 @@ export class Metrics {
         'derp_thread_idle_seconds_total',
         "Time that a relay thread's event loop has waited.",
         seconds((loop) => loop.idleMs),
+      ),
+      counter(
+        'derp_thread_restarts_total',
+        'Times that a relay thread died, by a fault of ours, and was replaced.',
+        this.#sources.threadDeaths().map((deaths, thread) => sample(deaths, { thread: String(thread) })),
       ),
     ]
   }

@@ -2,8 +2,9 @@
 // scraped. Gauges are counters that also fall. No labels, no hashing, no allocation; which metric a number
 // becomes is decided where metrics are made.
 
-import { DROP_REASON_LABELS, PACKET_KIND_LABELS, type DropReason, type PacketKind } from './drop-reason.ts'
-import { END_REASONS, type EndReason } from './end-reason.ts'
+import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
+import { DROP_REASON_LABELS, DropReason, PACKET_KIND_LABELS, PacketKind } from './drop-reason.ts'
+import { END_REASONS, EndReason } from './end-reason.ts'
 
 const PLAIN = [
   // connections
@@ -63,6 +64,24 @@ const PLAIN = [
   'wireBytesOut',
 ] as const
 export type PlainCounter = (typeof PLAIN)[number]
+
+/** Those that also fall: what is there now. */
+export const GAUGES = [
+  'connectionsCurrent',
+  'tlsCurrent12',
+  'tlsCurrent13',
+  'clientsCurrent',
+  'clientsHome',
+  'clientsNotIdeal',
+  'clientsWebSocket',
+  'clientsProber',
+  'watchersCurrent',
+  'keysCurrent',
+  'duplicateKeys',
+  'duplicateSessions',
+  'queuedPackets',
+  'queuedBytes',
+] as const satisfies readonly PlainCounter[]
 
 /** Upper bounds of each histogram's buckets, in seconds; one more bucket takes the rest. */
 export const HISTOGRAM_BOUNDS = {
@@ -143,6 +162,19 @@ export class Counters {
 
   ended(reason: EndReason): number {
     return this.#values[ENDED_AT + END_REASONS.indexOf(reason)] as number
+  }
+
+  /**
+   * The thread that counted here has died. What was there is gone: its sessions have ended, its queued packets are
+   * dropped, of which nobody knows the kind any more; they count as data, as nearly all are.
+   */
+  endOfThread(): void {
+    const [packets, bytes] = [this.get('queuedPackets'), this.get('queuedBytes')]
+    const droppedAt = DropReason.goneDisconnected * KINDS + PacketKind.data
+    this.add(DROPPED_PACKETS_AT + droppedAt, packets)
+    this.add(DROPPED_BYTES_AT + droppedAt, bytes - packets * (HEADER_BYTES + KEY_BYTES))
+    this.add(ENDED_AT + END_REASONS.indexOf(EndReason.threadLost), this.get('connectionsCurrent'))
+    for (const name of GAUGES) this.#values[Counter[name]] = 0
   }
 
   observe(name: HistogramName, seconds: number): void {

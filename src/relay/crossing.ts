@@ -1,53 +1,79 @@
-// A one-way byte pipe from one relay thread to another, in shared memory: one writer, one reader, no locks,
-// no messages. Carries whole DERP frames. Full is full: the writer is told and decides what that means.
+// A one-way pipe of frames from one relay thread to another, in shared memory: one writer, one reader, no
+// locks, no messages. Full is full: the writer is told and decides what that means. A frame always lies in one
+// piece, so that it is read, and may be changed, where it lies: one that begins before the end of the ring
+// runs on into the slack behind it, and the next one begins as far after the ring's start.
 //
 //   indices:  [0] read up to here      [16] written up to here      (64 bytes apart: no false sharing)
-//   bytes:    ····[frame][frame][fra    …wraps…    me]····
+//   bytes:    ····[frame][frame][frame][fra|me]····                 | is where the ring ends and the slack begins
 //
-// Contract: exactly one thread writes and exactly one reads. Both indices only grow (modulo 2^32).
+// Contract: exactly one thread writes and exactly one reads. Both indices only grow (modulo 2^32), and always lie
+// between frames: a thread may die at any point, and what it leaves is whole frames.
 
-import type { FrameReader } from '#protocol/frame-reader.ts'
+import { byteAt, readU32 } from '#protocol/bytes.ts'
+import { FORWARD_PACKET_BYTES_MAX, HEADER_BYTES } from '#protocol/limits.ts'
 
 const READ_AT = 0
 const WRITE_AT = 16
 const INDEX_BYTES = 128
 /** Half a millisecond of a saturated relay, and sixteen of the largest packets. A power of two. */
 const CAPACITY_BYTES = 1_048_576
+/** The largest frame. */
+const SLACK_BYTES = HEADER_BYTES + FORWARD_PACKET_BYTES_MAX
+/** The reader frees room after so many bytes, so that a writer that waits for it need not wait for all. */
+const FREED_BYTES = 65_536
 
 /** The memory of one crossing, all zero, to be given to both threads. */
 export function crossingMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(INDEX_BYTES + CAPACITY_BYTES)
+  return new SharedArrayBuffer(INDEX_BYTES + CAPACITY_BYTES + SLACK_BYTES)
+}
+
+/** Who takes the frames; `buffer` may be changed from `start - 5` to `end`, and is borrowed for the call. */
+export interface CrossingSink {
+  onFrame(type: number, buffer: Buffer, start: number, end: number): void
 }
 
 export class CrossingWriter {
+  /** Where frames are written: at what `reserve` has returned. */
+  readonly bytes: Buffer
   readonly #indices: Int32Array
-  readonly #bytes: Buffer
   #written: number
+  #reserved = 0
+  /** How far the reader was when last looked at; it is further by now, never less far. */
+  #readSeen: number
 
   constructor(memory: SharedArrayBuffer) {
     this.#indices = new Int32Array(memory, 0, INDEX_BYTES / 4)
-    this.#bytes = Buffer.from(memory, INDEX_BYTES)
+    this.bytes = Buffer.from(memory, INDEX_BYTES)
     this.#written = Atomics.load(this.#indices, WRITE_AT)
+    this.#readSeen = Atomics.load(this.#indices, READ_AT)
   }
 
-  /** Whether a frame of `bytes` bytes fits now. */
-  hasRoom(bytes: number): boolean {
-    const waiting = (this.#written - Atomics.load(this.#indices, READ_AT)) >>> 0
-    return waiting + bytes <= CAPACITY_BYTES
+  /** Where in `bytes` a frame of `frameBytes` bytes, header included, goes; -1 if it does not fit now. */
+  reserve(frameBytes: number): number {
+    if (!this.#fits(frameBytes)) {
+      this.#readSeen = Atomics.load(this.#indices, READ_AT)
+      if (!this.#fits(frameBytes)) return -1
+    }
+    this.#reserved = frameBytes
+    return (this.#written >>> 0) % CAPACITY_BYTES
   }
 
-  /** Adds a part of a frame; the caller has made sure of room for all of it. Not visible yet. */
-  put(source: Buffer, start: number, end: number): void {
-    const at = (this.#written >>> 0) % CAPACITY_BYTES
-    const first = Math.min(end - start, CAPACITY_BYTES - at)
-    source.copy(this.#bytes, at, start, start + first)
-    if (start + first < end) source.copy(this.#bytes, 0, start + first, end)
-    this.#written = (this.#written + end - start) | 0
-  }
-
-  /** Lets the reader see all that was put. */
+  /** Lets the reader see the frame that was reserved, and has been written, last. */
   publish(): void {
+    this.#written = (this.#written + this.#reserved) | 0
+    this.#reserved = 0
     Atomics.store(this.#indices, WRITE_AT, this.#written)
+  }
+
+  /** Gives what the reader has not read to `sink`; for when there is no reader any more, nor a writer after this. */
+  reclaim(sink: CrossingSink): void {
+    drain(this.#indices, this.bytes, sink)
+  }
+
+  #fits(frameBytes: number): boolean {
+    return (
+      ((this.#written - this.#readSeen) >>> 0) + frameBytes <= CAPACITY_BYTES && frameBytes <= SLACK_BYTES
+    )
   }
 }
 
@@ -60,48 +86,77 @@ export class CrossingReader {
     this.#bytes = Buffer.from(memory, INDEX_BYTES)
   }
 
+  /** Whether there is anything to read. */
+  get hasFrames(): boolean {
+    return Atomics.load(this.#indices, WRITE_AT) !== Atomics.load(this.#indices, READ_AT)
+  }
+
   /**
-   * Feeds all that is there at the call to `frames`, and makes its room free again. What is written meanwhile is
-   * left for the next call, so that a busy writer can't keep the reader from its other work.
+   * Gives all that is there at the call to `sink`, and makes its room free again. What is written meanwhile is left
+   * for the next call, so that a busy writer can't keep the reader from its other work.
    */
-  drain(frames: FrameReader): void {
-    let read = Atomics.load(this.#indices, READ_AT)
-    let waiting = (Atomics.load(this.#indices, WRITE_AT) - read) >>> 0
-    while (waiting > 0) {
-      const at = (read >>> 0) % CAPACITY_BYTES
-      const bytes = Math.min(waiting, CAPACITY_BYTES - at)
-      frames.feed(this.#bytes, at, at + bytes)
-      waiting -= bytes
-      read = (read + bytes) | 0
-      Atomics.store(this.#indices, READ_AT, read)
-    }
+  drain(sink: CrossingSink): void {
+    drain(this.#indices, this.#bytes, sink)
   }
 }
 
-/** Tells a thread that something lies in its crossings, however many; sleepers wake at once. */
+function drain(indices: Int32Array, bytes: Buffer, sink: CrossingSink): void {
+  const written = Atomics.load(indices, WRITE_AT)
+  let freed = Atomics.load(indices, READ_AT)
+  let read = freed
+  while (read !== written) {
+    const at = (read >>> 0) % CAPACITY_BYTES
+    const start = at + HEADER_BYTES
+    const payloadBytes = readU32(bytes, at + 1)
+    sink.onFrame(byteAt(bytes, at), bytes, start, start + payloadBytes)
+    read = (read + HEADER_BYTES + payloadBytes) | 0
+    if ((read - freed) >>> 0 < FREED_BYTES) continue
+    freed = read
+    Atomics.store(indices, READ_AT, freed)
+  }
+  if (freed !== read) Atomics.store(indices, READ_AT, read)
+}
+
+const RINGS = 0
+const AWAKE = 1
+
+/**
+ * Tells a thread that something lies in its crossings, however many. Waking a thread costs more than carrying a
+ * frame, so one that is awake anyway says so, and is not rung for: it looks into its crossings before it sleeps.
+ */
 export class Bell {
-  readonly #word: Int32Array
+  readonly #words: Int32Array
 
   constructor(memory: SharedArrayBuffer) {
-    this.#word = new Int32Array(memory)
+    this.#words = new Int32Array(memory)
   }
 
   static memory(): SharedArrayBuffer {
-    return new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
+    return new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT)
   }
 
+  /** Called after writing: wakes the owner unless it is awake, or another has just rung for it. */
   ring(): void {
-    Atomics.add(this.#word, 0, 1)
-    Atomics.notify(this.#word, 0)
+    if (Atomics.compareExchange(this.#words, AWAKE, 0, 1) !== 0) return
+    Atomics.add(this.#words, RINGS, 1)
+    Atomics.notify(this.#words, RINGS)
+  }
+
+  /**
+   * The owner says whether it will look into its crossings by itself. Who falls asleep looks once more afterwards: a
+   * writer that has written before it could see this does not ring.
+   */
+  setAwake(isAwake: boolean): void {
+    Atomics.store(this.#words, AWAKE, isAwake ? 1 : 0)
   }
 
   /** How often it has rung; pass it to `wait`. */
   count(): number {
-    return Atomics.load(this.#word, 0)
+    return Atomics.load(this.#words, RINGS)
   }
 
   /** Settles at the first ring after `count` was taken. */
   async wait(count: number): Promise<void> {
-    await Atomics.waitAsync(this.#word, 0, count).value
+    await Atomics.waitAsync(this.#words, RINGS, count).value
   }
 }

@@ -22,6 +22,9 @@ export interface Announcer {
   present(presentFrame: Uint8Array, claim: number): void
   claim(key: Uint8Array, claim: number): void
   gone(key: Uint8Array): void
+  /** What `present` says, to a thread that was not there yet; and that this was everybody. */
+  presentTo(thread: number, presentFrame: Uint8Array, claim: number): void
+  allPresentTo(thread: number): void
   /** Hears all that the others have said until now. False if there are none, or this is already under way. */
   drain(): boolean
   readonly isDraining: boolean
@@ -155,6 +158,21 @@ export class Directory {
     const before = this.#count(peer)
     peer.elsewhere.splice(at, 1)
     this.#changed(peer, before)
+  }
+
+  /** A thread has been started: it is told of everybody who is connected to this one. */
+  introduceTo(thread: number): void {
+    for (const { active } of this.#table) {
+      if (active !== undefined) this.#announcer.presentTo(thread, active.presentFrame, active.claim)
+    }
+    this.#announcer.allPresentTo(thread)
+  }
+
+  /** A thread has ended, and what it said until then has been heard: all its sessions are gone. */
+  forgetThread(thread: number): void {
+    const peers = [...this.#table].filter((peer) => peer.elsewhere.some((other) => other.thread === thread))
+    for (const { key } of peers) this.goneElsewhere(thread, key)
+    this.#settle()
   }
 
   /** The known peer of `key`, or one listed anew. */

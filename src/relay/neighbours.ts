@@ -1,20 +1,21 @@
 // The other threads of this relay, as one of them sees them. They tell each other who connects and leaves,
 // and hand over packets, in the mesh's own frames through shared memory; so a packet can never overtake the
-// news of its sender. A relay of one thread has no neighbours and pays nothing.
+// news of its sender. Threads come and go: each has its neighbours linked and unlinked by who starts them. A
+// relay of one thread has no neighbours and pays nothing.
 //
 // Contract: news is never lost (what does not fit waits here); packets that do not fit are refused.
 
-import { BufferPool } from '#protocol/buffer-pool.ts'
 import { readU32, writeU32 } from '#protocol/bytes.ts'
-import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
-import { Bell, CrossingReader, CrossingWriter } from './crossing.ts'
+import { Bell, CrossingReader, CrossingWriter, type CrossingSink } from './crossing.ts'
 import type { Packet } from './packet.ts'
 
 /** News between threads that has no frame in the mesh: 32 B key, 4 B count of activity. Never on a wire. */
 const CLAIM = 0x80
 const CLAIM_BYTES = 4
+/** Who has been linked has now been told of everybody who is here: 32 zeros. */
+const ALL_TOLD = 0x81
 
 /** What a thread hears from its neighbours. */
 export interface NeighbourListener {
@@ -26,15 +27,24 @@ export interface NeighbourListener {
   packet(buffer: Buffer, start: number, end: number): void
 }
 
-/** Everything that the threads of one relay share to reach each other. */
+/** How a thread reaches another and hears of it. */
+export interface ThreadLink {
+  readonly thread: number
+  /** The other's. */
+  readonly bell: SharedArrayBuffer
+  readonly outgoing: SharedArrayBuffer
+  readonly incoming: SharedArrayBuffer
+}
+
+/** What a thread of a relay that has several is given at its start. */
 export interface ThreadMemory {
   readonly index: number
   /** A count of activity common to all. */
   readonly claims: SharedArrayBuffer
-  /** Each thread's bell, by index. */
-  readonly bells: readonly SharedArrayBuffer[]
-  /** Memory of the crossing from thread a to thread b at [a][b]; nothing at [a][a]. */
-  readonly crossings: readonly (readonly (SharedArrayBuffer | undefined)[])[]
+  /** Its own. */
+  readonly bell: SharedArrayBuffer
+  /** To those who were here before; they tell who is connected to them. */
+  readonly links: readonly ThreadLink[]
 }
 
 /** One neighbour: a crossing each way, and the news that waits for room. */
@@ -42,16 +52,16 @@ interface Neighbour {
   readonly thread: number
   readonly writer: CrossingWriter
   readonly reader: CrossingReader
-  readonly frames: FrameReader
+  readonly sink: CrossingSink
   readonly bell: Bell
-  readonly backlog: Buffer[]
+  readonly backlog: Uint8Array[]
   isRung: boolean
 }
 
 export interface NeighbourParts {
   /** Who hears; asked for only when a neighbour speaks, since it is itself made with this. */
   readonly listener: () => NeighbourListener
-  /** Asks for a call of `flush` at the end of this turn of the loop. */
+  /** Asks for a call of `flush`, and then of `fallAsleep`, at the end of this turn of the loop. */
   readonly wake: () => void
 }
 
@@ -59,24 +69,30 @@ export class Neighbours {
   readonly index: number
   readonly bell: Bell
   readonly #claims: Int32Array
-  readonly #neighbours: readonly Neighbour[]
-  readonly #byThread: readonly (Neighbour | undefined)[]
-  readonly #header = Buffer.alloc(HEADER_BYTES + KEY_BYTES)
-  readonly #wake: () => void
+  readonly #parts: NeighbourParts
+  #neighbours: readonly Neighbour[] = []
+  readonly #byThread: (Neighbour | undefined)[] = []
+  /** Those who have not told yet who is connected to them. */
+  readonly #untold = new Set<number>()
+  readonly #allTold = Promise.withResolvers<void>()
   #isDraining = false
+  #isAwake = false
 
   constructor(memory: ThreadMemory, parts: NeighbourParts) {
     this.index = memory.index
-    this.#wake = parts.wake
-    this.bell = new Bell(memory.bells[memory.index] ?? Bell.memory())
+    this.#parts = parts
+    this.bell = new Bell(memory.bell)
     this.#claims = new Int32Array(memory.claims)
-    this.#byThread = memory.bells.map((bell, thread) => neighbour(memory, thread, bell, parts.listener))
-    this.#neighbours = this.#byThread.filter((one) => one !== undefined)
+    for (const link of memory.links) {
+      this.link(link)
+      this.#untold.add(link.thread)
+    }
+    if (this.#untold.size === 0) this.#allTold.resolve()
   }
 
   /** A relay of one thread. */
   static none(): Neighbours {
-    const memory = { index: 0, claims: new SharedArrayBuffer(4), bells: [Bell.memory()], crossings: [[]] }
+    const memory = { index: 0, claims: new SharedArrayBuffer(4), bell: Bell.memory(), links: [] }
     const listener = (): never => {
       throw new Error('a single thread has no neighbours to hear from')
     }
@@ -87,17 +103,49 @@ export class Neighbours {
     return this.#neighbours.length
   }
 
+  /** Settles when those who were here before have told of everybody, or have ended. */
+  async allTold(): Promise<void> {
+    await this.#allTold.promise
+  }
+
+  /** A neighbour has been started. */
+  link(link: ThreadLink): void {
+    this.#byThread[link.thread] = this.#neighbour(link)
+    this.#neighbours = this.#byThread.filter((one) => one !== undefined)
+  }
+
+  /**
+   * A neighbour has ended; what it had said has been heard. What was written for it is lost: `lost` takes its packets,
+   * payload as in ForwardPacket.
+   */
+  unlink(thread: number, lost: (buffer: Buffer, start: number, end: number) => void): void {
+    const gone = this.#byThread[thread]
+    this.#byThread[thread] = undefined
+    this.#neighbours = this.#byThread.filter((one) => one !== undefined)
+    gone?.writer.reclaim({
+      onFrame: (type, buffer, start, end) => {
+        if (type === FrameType.forwardPacket) lost(buffer, start, end)
+      },
+    })
+    this.#told(thread)
+  }
+
   nextClaim(): number {
     return (Atomics.add(this.#claims, 0, 1) + 1) | 0
   }
 
   present(presentFrame: Uint8Array, claim: number): void {
-    if (this.#neighbours.length === 0) return
-    const frame = Buffer.alloc(presentFrame.length + CLAIM_BYTES)
-    frame.set(presentFrame)
-    writeU32(frame, 1, frame.length - HEADER_BYTES)
-    writeU32(frame, presentFrame.length, claim >>> 0)
-    this.#tellAll(frame)
+    if (this.#neighbours.length > 0) this.#tellAll(presenceFrame(presentFrame, claim))
+  }
+
+  /** The same for a neighbour that was not here when it happened. */
+  presentTo(thread: number, presentFrame: Uint8Array, claim: number): void {
+    this.#tell(this.#byThread[thread], presenceFrame(presentFrame, claim))
+  }
+
+  /** That was everybody. */
+  allPresentTo(thread: number): void {
+    this.#tell(this.#byThread[thread], keyFrame(ALL_TOLD, new Uint8Array(KEY_BYTES), 0))
   }
 
   claim(key: Uint8Array, claim: number): void {
@@ -118,13 +166,16 @@ export class Neighbours {
   sendPacket(thread: number, sourceKey: Uint8Array, packet: Packet): boolean {
     const to = this.#byThread[thread]
     const frameBytes = HEADER_BYTES + KEY_BYTES + packet.end - packet.start
-    if (to === undefined || to.backlog.length > 0 || !to.writer.hasRoom(frameBytes)) return false
-    this.#header[0] = FrameType.forwardPacket
-    writeU32(this.#header, 1, frameBytes - HEADER_BYTES)
-    this.#header.set(sourceKey, HEADER_BYTES)
-    to.writer.put(this.#header, 0, HEADER_BYTES + KEY_BYTES)
-    to.writer.put(packet.buffer, packet.start, packet.end)
-    to.writer.publish()
+    if (to === undefined || to.backlog.length > 0) return false
+    const { writer } = to
+    const at = writer.reserve(frameBytes)
+    if (at < 0) return false
+    const { bytes } = writer
+    bytes[at] = FrameType.forwardPacket
+    writeU32(bytes, at + 1, frameBytes - HEADER_BYTES)
+    bytes.set(sourceKey, at + HEADER_BYTES)
+    packet.buffer.copy(bytes, at + HEADER_BYTES + KEY_BYTES, packet.start, packet.end)
+    writer.publish()
     this.#ringSoon(to)
     return true
   }
@@ -132,7 +183,7 @@ export class Neighbours {
   /** Wakes the neighbours that were written to; once per turn of the loop is enough. */
   flush(): void {
     for (const to of this.#neighbours) {
-      this.#retryBacklog(to)
+      if (to.backlog.length > 0) this.#retryBacklog(to)
       if (to.isRung) continue
       to.isRung = true
       to.bell.ring()
@@ -153,62 +204,86 @@ export class Neighbours {
   drain(): boolean {
     if (this.#isDraining || this.#neighbours.length === 0) return false
     this.#isDraining = true
-    for (const from of this.#neighbours) from.reader.drain(from.frames)
+    this.#stayAwake()
+    for (const from of this.#neighbours) from.reader.drain(from.sink)
     this.#isDraining = false
     return true
   }
 
-  #tellAll(frame: Buffer): void {
-    for (const to of this.#neighbours) {
-      if (to.backlog.length > 0 || !to.writer.hasRoom(frame.length)) {
-        to.backlog.push(frame)
-      } else {
-        to.writer.put(frame, 0, frame.length)
-        to.writer.publish()
-      }
-      this.#ringSoon(to)
-    }
+  /** At the end of a turn: neighbours ring from now on. False, if one has written meanwhile: it is to be read. */
+  fallAsleep(): boolean {
+    if (!this.#isAwake) return true
+    this.#isAwake = false
+    this.bell.setAwake(false)
+    if (!this.#neighbours.some((from) => from.reader.hasFrames)) return true
+    this.#stayAwake()
+    return false
+  }
+
+  /** Who works is not rung for until the end of its turn, at which it looks by itself. */
+  #stayAwake(): void {
+    if (this.#isAwake) return
+    this.#isAwake = true
+    this.bell.setAwake(true)
+    this.#parts.wake()
+  }
+
+  #tellAll(frame: Uint8Array): void {
+    for (const to of this.#neighbours) this.#tell(to, frame)
+  }
+
+  #tell(to: Neighbour | undefined, frame: Uint8Array): void {
+    if (to === undefined) return
+    if (to.backlog.length > 0 || !put(to.writer, frame)) to.backlog.push(frame)
+    this.#ringSoon(to)
   }
 
   #ringSoon(to: Neighbour): void {
     if (!to.isRung) return
     to.isRung = false
-    this.#wake()
+    this.#parts.wake()
   }
 
   #retryBacklog(to: Neighbour): void {
-    let sent = 0
-    for (const frame of to.backlog) {
-      if (!to.writer.hasRoom(frame.length)) break
-      to.writer.put(frame, 0, frame.length)
-      to.writer.publish()
-      sent++
+    const waits = to.backlog.findIndex((frame) => !put(to.writer, frame))
+    if (waits === 0) return
+    to.backlog.splice(0, waits < 0 ? to.backlog.length : waits)
+    to.isRung = false
+  }
+
+  #neighbour({ thread, bell, outgoing, incoming }: ThreadLink): Neighbour {
+    return {
+      thread,
+      writer: new CrossingWriter(outgoing),
+      reader: new CrossingReader(incoming),
+      sink: new NewsSink(thread, this.#parts.listener, () => this.#told(thread)),
+      bell: new Bell(bell),
+      backlog: [],
+      isRung: true,
     }
-    if (sent > 0) {
-      to.backlog.splice(0, sent)
-      to.isRung = false
-    }
+  }
+
+  #told(thread: number): void {
+    if (this.#untold.delete(thread) && this.#untold.size === 0) this.#allTold.resolve()
   }
 }
 
-function neighbour(
-  memory: ThreadMemory,
-  thread: number,
-  bell: SharedArrayBuffer,
-  listener: () => NeighbourListener,
-): Neighbour | undefined {
-  const outgoing = memory.crossings[memory.index]?.[thread]
-  const incoming = memory.crossings[thread]?.[memory.index]
-  if (outgoing === undefined || incoming === undefined) return undefined
-  return {
-    thread,
-    writer: new CrossingWriter(outgoing),
-    reader: new CrossingReader(incoming),
-    frames: new FrameReader(new NewsSink(thread, listener), new BufferPool()),
-    bell: new Bell(bell),
-    backlog: [],
-    isRung: true,
-  }
+/** Writes a frame, unless it does not fit. */
+function put(writer: CrossingWriter, frame: Uint8Array): boolean {
+  const at = writer.reserve(frame.length)
+  if (at < 0) return false
+  writer.bytes.set(frame, at)
+  writer.publish()
+  return true
+}
+
+/** A PeerPresent frame with the count of activity behind it. */
+function presenceFrame(presentFrame: Uint8Array, claim: number): Uint8Array {
+  const frame = Buffer.alloc(presentFrame.length + CLAIM_BYTES)
+  frame.set(presentFrame)
+  writeU32(frame, 1, frame.length - HEADER_BYTES)
+  writeU32(frame, presentFrame.length, claim >>> 0)
+  return frame
 }
 
 function keyFrame(type: number, key: Uint8Array, moreBytes: number): Buffer {
@@ -220,24 +295,22 @@ function keyFrame(type: number, key: Uint8Array, moreBytes: number): Buffer {
 }
 
 /** Reads one neighbour's frames. What a thread of our own writes is trusted. */
-class NewsSink implements FrameSink {
+class NewsSink implements CrossingSink {
   readonly #thread: number
   readonly #listener: () => NeighbourListener
+  readonly #allTold: () => void
 
-  constructor(thread: number, listener: () => NeighbourListener) {
+  constructor(thread: number, listener: () => NeighbourListener, allTold: () => void) {
     this.#thread = thread
     this.#listener = listener
+    this.#allTold = allTold
   }
 
-  onHeader(): Verdict {
-    return Verdict.take
-  }
-
-  onFrame(type: number, buffer: Buffer, start: number, end: number): boolean {
+  onFrame(type: number, buffer: Buffer, start: number, end: number): void {
     const listener = this.#listener()
     if (type === FrameType.forwardPacket) {
       listener.packet(buffer, start, end)
-      return true
+      return
     }
     const key = Uint8Array.prototype.slice.call(buffer, start, start + KEY_BYTES)
     const claim = readU32(buffer, end - CLAIM_BYTES) | 0
@@ -251,7 +324,8 @@ class NewsSink implements FrameSink {
       listener.goneElsewhere(this.#thread, key)
     } else if (type === FrameType.closePeer) {
       listener.closePeer(key)
+    } else if (type === ALL_TOLD) {
+      this.#allTold()
     }
-    return true
   }
 }

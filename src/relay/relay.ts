@@ -6,13 +6,16 @@ import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { concatBytes, readU32 } from '#protocol/bytes.ts'
 import { serverKeyFrame } from '#protocol/handshake.ts'
+import { KEY_BYTES } from '#protocol/limits.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
 import { Counter, type Counters } from './counters.ts'
 import { Directory } from './directory.ts'
+import { DropReason } from './drop-reason.ts'
 import { EndReason } from './end-reason.ts'
 import { Forwarder } from './forward.ts'
-import { Neighbours, type NeighbourListener, type ThreadMemory } from './neighbours.ts'
+import { Neighbours, type NeighbourListener, type ThreadLink, type ThreadMemory } from './neighbours.ts'
+import { Packet } from './packet.ts'
 import type { Admission, Link, LinkListener, Observer } from './ports.ts'
 import { Session, type SessionLimits, type SessionParts, type SessionScheduler } from './session.ts'
 
@@ -112,17 +115,39 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Writes all that this turn of the loop has put into outboxes, once per session. */
   flush(): void {
+    // Neighbours are woken first, so that they work while this thread goes on.
+    this.neighbours.flush()
+    this.#isFlushAsked = true
+    this.hear()
     this.#isFlushAsked = false
+    this.neighbours.flush()
     const due = this.#due
     this.#due = []
     for (const session of due) session.flush()
-    this.neighbours.flush()
     if (this.neighbours.hasBacklog) this.#flushAgain()
+    if (!this.neighbours.fallAsleep()) this.wake()
   }
 
   /** Reads what other threads have written. */
   hear(): void {
     this.#directory.hear()
+  }
+
+  /** Another thread has been started: it is reached from now on, and told who is connected here. */
+  threadStarted(link: ThreadLink): void {
+    this.neighbours.link(link)
+    this.#directory.introduceTo(link.thread)
+  }
+
+  /** Another thread has ended, and with it its sessions; what was written for them and not read is dropped. */
+  threadEnded(thread: number): void {
+    this.hear()
+    const packet = new Packet()
+    this.neighbours.unlink(thread, (buffer, start, end) => {
+      packet.set(buffer, start, start + 2 * KEY_BYTES, end)
+      this.#parts.counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
+    })
+    this.#directory.forgetThread(thread)
   }
 
   /** Does what is due by time, for one part of the sessions at each call. */

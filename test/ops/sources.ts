@@ -28,6 +28,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
   return {
     threads: [new Counters()],
     threadLoops: () => [{ activeMs: 1_500, idleMs: 8_500 }],
+    threadDeaths: () => [0],
     stun: () => noStun,
     certificate: () => certificate,
     state: () => ({

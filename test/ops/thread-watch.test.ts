@@ -4,8 +4,9 @@ import { Counter, Counters } from '#relay/counters.ts'
 
 it('misses a thread that has not swept for five seconds, and no other', () => {
   let nowMs = 0
+  const serving = [true, true]
   const [first, second] = [new Counters(), new Counters()]
-  const watch = new ThreadWatch([first, second], () => nowMs)
+  const watch = new ThreadWatch({ counters: [first, second], serving }, () => nowMs)
   for (; nowMs <= 20_000; nowMs += 1_000) {
     first.add(Counter.sweeps, 8)
     if (nowMs < 10_000) second.add(Counter.sweeps, 8)
@@ -16,4 +17,6 @@ it('misses a thread that has not swept for five seconds, and no other', () => {
   second.add(Counter.sweeps, 1)
   watch.look()
   expect(watch.check()).toEqual({ isOk: true, detail: '2 of 2 turn' })
+  serving[0] = false
+  expect(watch.check()).toEqual({ isOk: false, detail: 'died, being started anew: thread 0' })
 })

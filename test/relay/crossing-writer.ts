@@ -23,9 +23,9 @@ function writeAll({ memory, bell: bellMemory, frames }: CrossingWriterData): voi
     frame.fill(n & 0xff, 5)
     frame.writeUInt32BE(payloadBytes, 1)
     frame.writeUInt32BE(n, 5)
-    while (!writer.hasRoom(5 + payloadBytes)) bell.ring()
-    writer.put(frame, 0, 9)
-    writer.put(frame, 9, 5 + payloadBytes)
+    let at = writer.reserve(5 + payloadBytes)
+    for (; at < 0; at = writer.reserve(5 + payloadBytes)) bell.ring()
+    frame.copy(writer.bytes, at, 0, 5 + payloadBytes)
     writer.publish()
     if (n % 16 === 0) bell.ring()
   }

@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
 import { forwardPacketFrame, peerPresentFrame } from '#protocol/frames.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
-import { Neighbours, type NeighbourListener, type ThreadMemory } from '#relay/neighbours.ts'
+import { Neighbourhood } from '#relay/neighbourhood.ts'
+import { Neighbours, type NeighbourListener } from '#relay/neighbours.ts'
 import { Packet } from '#relay/packet.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
 import { actor, alice, bob, cathy } from '../support/actor.ts'
 import { packetLine } from '../support/memory-client.ts'
-import { TestRelay, threadMemories } from '../support/test-relay.ts'
+import { TestRelay } from '../support/test-relay.ts'
 import { packet } from '../vectors/frames.ts'
 import { sha256 } from '../vectors/hex.ts'
 
@@ -47,13 +48,18 @@ interface Neighbour {
 }
 
 function neighbourhood(count: number): Neighbour[] {
-  return threadMemories(count).map((memory) => {
+  const neighbourhood = new Neighbourhood()
+  const all: Neighbour[] = []
+  for (let index = 0; index < count; index++) {
+    const { memory, news } = neighbourhood.join(index)
     const listener = new Listener()
     const wake = (): void => void one.wakes++
-    const neighbours = new Neighbours(memory as ThreadMemory, { listener: () => listener, wake })
+    const neighbours = new Neighbours(memory, { listener: () => listener, wake })
     const one: Neighbour = { neighbours, listener, wakes: 0 }
-    return one
-  })
+    all.push(one)
+    for (const { to, link } of news) all[to]?.neighbours.link(link)
+  }
+  return all
 }
 
 /** The two ends of a neighbourhood of two. */
@@ -199,9 +205,30 @@ it('the bell rings once for all that was said in a turn, and not when nothing wa
   from.neighbours.flush()
   from.neighbours.flush()
   expect([from.wakes, rings()]).toEqual([1, 1])
+  to.neighbours.drain()
+  expect(to.neighbours.fallAsleep()).toBe(true)
   from.neighbours.gone(alice.key)
   from.neighbours.flush()
   expect([from.wakes, rings()]).toEqual([2, 2])
+})
+
+it('the bell does not ring for who is at work, and who has been written to meanwhile does not fall asleep', () => {
+  const [from, to] = pair()
+  const speak = (): void => {
+    from.neighbours.gone(alice.key)
+    from.neighbours.flush()
+  }
+  to.neighbours.drain()
+  expect(to.wakes).toBe(1)
+  speak()
+  expect(to.neighbours.bell.count()).toBe(0)
+  expect(to.neighbours.fallAsleep()).toBe(false)
+  expect(to.wakes).toBe(2)
+  to.neighbours.drain()
+  expect(to.listener.heard.length).toBe(1)
+  expect(to.neighbours.fallAsleep()).toBe(true)
+  speak()
+  expect(to.neighbours.bell.count()).toBe(1)
 })
 
 it('listening while listening does nothing', () => {

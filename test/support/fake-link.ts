@@ -111,6 +111,12 @@ export class FakeLink implements Link {
     this.#listener?.closed(reason)
   }
 
+  /** The relay's end is gone without having said anything; there is nobody left to be told. */
+  breakOff(): void {
+    this.#listener = undefined
+    this.isClosed = true
+  }
+
   // ── the system ──
 
   /** Does what a system would have done by now. */

@@ -51,6 +51,11 @@ export class LiveRelay implements AsyncDisposable {
     return this.#running.addresses
   }
 
+  /** Settles when the relay has given up. */
+  get failed(): Promise<Error> {
+    return this.#running.failed
+  }
+
   get port(): number {
     return this.#running.addresses.derp.port
   }

@@ -4,8 +4,8 @@
 
 import { ipToBytes } from '#protocol/ip-address.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
-import { Bell, crossingMemory } from '#relay/crossing.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
+import { Neighbourhood } from '#relay/neighbourhood.ts'
 import type { ThreadMemory } from '#relay/neighbours.ts'
 import type { Admission, SessionEnd } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
@@ -55,6 +55,8 @@ interface Thread {
   rungCount: number
   /** Its bell rings in vain: a thread that is busy with something else. */
   isDeaf: boolean
+  /** Killed, and not started anew. */
+  isDead: boolean
 }
 
 /** The transport calls `sweep` so often. */
@@ -62,16 +64,39 @@ const SWEEP_EVERY_MS = 125
 
 export class TestRelay {
   readonly clock = new FakeClock()
-  readonly threads: readonly Thread[]
+  readonly threads: Thread[] = []
   /** What the observer heard. */
   readonly ends: SessionEnd[] = []
+  readonly #options: TestRelayOptions
+  readonly #neighbourhood: Neighbourhood | undefined
   readonly #stirred = new Set<FakeLink>()
+  readonly #linksOf = new Map<Relay, FakeLink[]>()
   #clientCount = 0
   #randomCount = 0
 
   constructor(options: TestRelayOptions = {}) {
-    const memories = threadMemories(options.threads ?? 1)
-    this.threads = memories.map((memory) => this.#startThread(memory, options))
+    const count = options.threads ?? 1
+    this.#neighbourhood = count === 1 ? undefined : new Neighbourhood()
+    this.#options = options
+    for (let index = 0; index < count; index++) this.startThread(index)
+  }
+
+  /** A thread begins, at first or anew, and those who are there are told. */
+  startThread(index: number): void {
+    const joining = this.#neighbourhood?.join(index)
+    const counters = this.threads[index]?.counters ?? new Counters()
+    this.threads[index] = this.#makeThread(joining?.memory, counters)
+    for (const { to, link } of joining?.news ?? []) this.thread(to).relay.threadStarted(link)
+  }
+
+  /** A thread dies in the midst of whatever it was doing; its connections break, and those who are there are told. */
+  killThread(index: number): void {
+    const dead = this.thread(index)
+    dead.isDead = true
+    for (const link of this.#linksOf.get(dead.relay) ?? []) link.breakOff()
+    this.#neighbourhood?.leave(index)
+    dead.counters.endOfThread()
+    for (const { relay, isDead } of this.threads) if (!isDead) relay.threadEnded(index)
   }
 
   /** A connection that has got past HTTP; ServerKey is on its way. */
@@ -85,7 +110,9 @@ export class TestRelay {
     })
     const client = new MemoryClient(actor, link, { wantsAnswer, settle: () => this.settle() })
     const arrival = { link, wantsAnswer, idealNode: options.idealNode ?? '' }
-    link.attach(this.thread(options.thread ?? 0).relay.accept(arrival))
+    const { relay } = this.thread(options.thread ?? 0)
+    link.attach(relay.accept(arrival))
+    this.#linksOf.get(relay)?.push(link)
     return client
   }
 
@@ -127,7 +154,7 @@ export class TestRelay {
     this.settle()
     for (let left = ms; left > 0; left -= SWEEP_EVERY_MS) {
       this.clock.advance(Math.min(left, SWEEP_EVERY_MS))
-      for (const { relay } of this.threads) relay.sweep()
+      for (const { relay, isDead } of this.threads) if (!isDead) relay.sweep()
       this.settle()
     }
   }
@@ -155,6 +182,7 @@ export class TestRelay {
   }
 
   #turn(thread: Thread): boolean {
+    if (thread.isDead) return false
     let isBusy = false
     if (thread.isFlushAsked) {
       thread.isFlushAsked = false
@@ -170,8 +198,8 @@ export class TestRelay {
     return isBusy
   }
 
-  #startThread(memory: ThreadMemory | undefined, options: TestRelayOptions): Thread {
-    const counters = new Counters()
+  #makeThread(memory: ThreadMemory | undefined, counters: Counters): Thread {
+    const options = this.#options
     const relay = new Relay({
       nodeKey: { privateKey: server.privateKey, publicKey: server.key },
       meshKey: options.isWithoutMesh === true ? undefined : keys.meshKey,
@@ -196,17 +224,9 @@ export class TestRelay {
       flushAskCount: 0,
       rungCount: 0,
       isDeaf: false,
+      isDead: false,
     }
+    this.#linksOf.set(relay, [])
     return thread
   }
-}
-
-/** What each of `count` threads is given to reach the others; nothing where there is only one. */
-export function threadMemories(count: number): (ThreadMemory | undefined)[] {
-  if (count === 1) return [undefined]
-  const all = Array.from({ length: count }, (_, index) => index)
-  const claims = new SharedArrayBuffer(4)
-  const bells = all.map(() => Bell.memory())
-  const crossings = all.map((from) => all.map((to) => (from === to ? undefined : crossingMemory())))
-  return all.map((index) => ({ index, claims, bells, crossings }))
 }

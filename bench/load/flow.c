@@ -1,13 +1,12 @@
 // The load itself: an open loop. When each packet is meant to leave is settled beforehand; a socket that is full or
 // a generator that is late changes nothing about the time that a packet's delay is counted from. Or all that can be
 // sent ("saturate"), bounded per turn, so that the generator never stops reading for the sake of sending.
-#include <sched.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "clock.h"
 #include "scenarios.h"
 #include "server-stat.h"
+#include "start-signal.h"
 #include "traffic.h"
 
 // One turn of the loop makes at most so many shots: less than a millisecond, then receivers are served again.
@@ -69,7 +68,8 @@ static int send_scheduled(uint64_t now) {
   uint64_t senders = (uint64_t)traffic.sender_count;
   if (some_are_behind && due < ring_at + senders) due = ring_at + senders;
   some_are_behind = false;
-  // A sender makes all that is due when its turn comes, so one round is enough.
+  // A sender makes all that is due when its turn comes, so one round is enough, and whole rounds can be left out.
+  while (due > ring_at + 2 * senders) ring_at += senders;
   uint64_t visits = due > ring_at ? due - ring_at : 0;
   if (visits > senders) visits = senders;
   for (uint64_t i = 0; i < visits; i++) {
@@ -82,13 +82,24 @@ static int send_scheduled(uint64_t now) {
   return made;
 }
 
+// Writes shot by shot, as a client does that has something to say: many shots to a write are cheaper to make, and
+// to read, than any real load is.
+static int visit(Sender *sender, uint64_t now) {
+  int made = 0;
+  while (made < SHOTS_PER_VISIT && !connection_is_blocked(sender->connection)) {
+    for (int i = 0; i < traffic.options.per_write && traffic_has_room(&traffic); i++, made++)
+      traffic_make_shot(&traffic, sender, now);
+    shots_send(&traffic.crew.network, sender->connection);
+  }
+  return made;
+}
+
 static int send_all(uint64_t now) {
   int made = 0;
   for (int visits = 0; visits < traffic.sender_count && made < SHOTS_PER_TURN; visits++) {
     Sender *sender = &traffic.senders[ring_at++ % (uint64_t)traffic.sender_count];
     if (sender->connection->phase != PHASE_READY || connection_is_blocked(sender->connection)) continue;
-    for (int i = 0; i < SHOTS_PER_VISIT && traffic_has_room(&traffic); i++, made++) traffic_make_shot(&traffic, sender, now);
-    shots_send(&traffic.crew.network, sender->connection);
+    made += visit(sender, now);
   }
   return made;
 }
@@ -122,22 +133,6 @@ static int read_slowly(uint64_t now) {
   size_t got = connection_receive(&traffic.crew.network, connection, allowance < READ_MAX ? (size_t)allowance : READ_MAX);
   allowance = got == 0 ? 16384 : allowance - (double)got;
   return got > 0;
-}
-
-static void wait_for_go(void) {
-  traffic.start_ns = now_ns() + 20 * NS_PER_MS;
-  if (!traffic.options.waits_for_go) return;
-  unsigned long long at = 0;
-  printf("{\"event\":\"ready\"}\n");
-  fflush(stdout);
-  if (scanf("go %llu", &at) != 1) fail("expected 'go NANOSECONDS' on standard input");
-  traffic.start_ns = at;
-}
-
-static void become_realtime(void) {
-  struct sched_param parameter = {.sched_priority = 10};
-  if (sched_setscheduler(0, SCHED_FIFO, &parameter) != 0 && setpriority(PRIO_PROCESS, 0, -20) != 0)
-    fprintf(stderr, "generator: no right to run before others; delays include waits for the processor\n");
 }
 
 // Sleeps until something comes or the next shot is due. A load's loop does not sleep while it has a schedule.
@@ -267,8 +262,7 @@ void run_flow(const Options *options) {
     traffic.crew.connections[0].is_slow = true;
     connection_watch(&traffic.crew.network, &traffic.crew.connections[0], EPOLLRDHUP);
   }
-  if (options->is_realtime) become_realtime();
-  wait_for_go();
+  traffic.start_ns = start_signal(options);
   traffic.window_start = traffic.start_ns + (uint64_t)(options->warm_seconds * 1e9);
   traffic.window_end = traffic.window_start + (uint64_t)(options->seconds * 1e9);
   run_loop(&measured);

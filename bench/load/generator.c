@@ -30,6 +30,7 @@ int main(int argc, char **argv) {
   Options options = options_read(argc, argv);
   signal(SIGPIPE, SIG_IGN);
   raise_file_limit();
-  if (options.scenario == SCENARIO_FLOW) run_flow(&options);
+  static void (*const SCENARIOS[])(const Options *) = {run_flow, run_hold, run_storm, run_stun, run_churn};
+  SCENARIOS[options.scenario](&options);
   return 0;
 }

@@ -22,6 +22,7 @@ static const char HELP[] =
     "  --size BYTES         packets, 32 to 65536 (1420); or --mix BYTES:WEIGHT,BYTES:WEIGHT...\n"
     "  --batch K            frames in one TLS record (1)\n"
     "  --rate R             frames per second in all, by a schedule; 0 is all that can be sent (0)\n"
+    "  --per-write N        records in one write when all is sent that can be (1); by a schedule: what is due\n"
     "  --warm S  --secs S   before the measured window, and the window (1, 5)\n"
     "  --drain S            how long packets of the window may still arrive (0.2)\n"
     "  --interval S         a line of delays every S seconds\n"
@@ -59,8 +60,8 @@ static bool read_scenario(Options *options, const char *flag, const char *value)
     Scenario scenario;
     Topology topology;
   } SCENARIOS[] = {{"--pairs", SCENARIO_FLOW, TOPOLOGY_PAIRS},    {"--fan-in", SCENARIO_FLOW, TOPOLOGY_FAN_IN},
-                   {"--fan-out", SCENARIO_FLOW, TOPOLOGY_FAN_OUT}, {"--hold", SCENARIO_HOLD, TOPOLOGY_PAIRS},
-                   {"--storm", SCENARIO_STORM, TOPOLOGY_PAIRS},    {"--churn", SCENARIO_CHURN, TOPOLOGY_PAIRS}};
+                   {"--fan-out", SCENARIO_FLOW, TOPOLOGY_FAN_OUT}, {"--hold", SCENARIO_HOLD, TOPOLOGY_RING},
+                   {"--storm", SCENARIO_STORM, TOPOLOGY_RING},    {"--churn", SCENARIO_CHURN, TOPOLOGY_RING}};
   for (size_t i = 0; i < sizeof SCENARIOS / sizeof *SCENARIOS; i++) {
     if (strcmp(flag, SCENARIOS[i].flag) != 0) continue;
     options->scenario = SCENARIOS[i].scenario;
@@ -95,6 +96,7 @@ static void read_value(Options *o, const char *flag, const char *value) {
                {"--phases", KIND_TEXT, &o->phases},         {"--pid", KIND_INT, &o->pid},
                {"--login-from", KIND_INT, &o->login_from},  {"--in-flight", KIND_INT, &o->in_flight},
                {"--batch", KIND_INT, &o->batch},            {"--burst", KIND_INT, &o->burst_bytes},
+               {"--per-write", KIND_INT, &o->per_write},
                {"--rate", KIND_NUMBER, &o->rate},           {"--secs", KIND_NUMBER, &o->seconds},
                {"--warm", KIND_NUMBER, &o->warm_seconds},   {"--drain", KIND_NUMBER, &o->drain_seconds},
                {"--interval", KIND_NUMBER, &o->interval_seconds}, {"--slow", KIND_NUMBER, &o->slow_rate},
@@ -114,7 +116,7 @@ static void read_value(Options *o, const char *flag, const char *value) {
 }
 
 Options options_read(int argc, char **argv) {
-  Options options = {.in_flight = 64, .batch = 1, .seconds = 5, .warm_seconds = 1, .drain_seconds = -1,
+  Options options = {.in_flight = 64, .batch = 1, .per_write = 1, .seconds = 5, .warm_seconds = 1, .drain_seconds = -1,
                      .slow_rate = -1, .slow_until = 1e9, .phases = "", .quiet_seconds = 60, .burst_rate = 500,
                      .burst_bytes = 61440, .settle_seconds = 2, .topology = TOPOLOGY_PAIRS};
   read_mix(&options, "1420");

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef enum { SCENARIO_FLOW, SCENARIO_HOLD, SCENARIO_STORM, SCENARIO_STUN, SCENARIO_CHURN } Scenario;
-typedef enum { TOPOLOGY_PAIRS, TOPOLOGY_FAN_IN, TOPOLOGY_FAN_OUT } Topology;
+typedef enum { TOPOLOGY_PAIRS, TOPOLOGY_FAN_IN, TOPOLOGY_FAN_OUT, TOPOLOGY_RING } Topology;
 
 #define SIZES_MAX 8
 
@@ -17,7 +17,8 @@ typedef struct {
   bool is_plain, waits_for_go, is_realtime, is_strict;
 
   Topology topology;
-  int count, batch;
+  // Frames in a shot; shots in a write when everything is sent that can be.
+  int count, batch, per_write;
   int sizes[SIZES_MAX], weights[SIZES_MAX], size_count, weight_sum;
   // Frames per second in all; 0 is all that can be sent.
   double rate;

@@ -3,6 +3,7 @@
 #define SCENARIOS_H
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "failure.h"
 #include "options.h"

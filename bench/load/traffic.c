@@ -7,7 +7,22 @@
 #include "memory.h"
 
 int traffic_connections(const Options *options) {
+  if (options->topology == TOPOLOGY_RING) return options->count;
   return options->topology == TOPOLOGY_PAIRS ? 2 * options->count : options->count + 1;
+}
+
+// Receivers come first: connection 0 is the one that fan-in goes to, and fan-out comes from. In a ring everybody
+// sends to the next.
+static int source_of(Topology topology, int count, int flow) {
+  if (topology == TOPOLOGY_PAIRS) return count + flow;
+  if (topology == TOPOLOGY_FAN_IN) return flow + 1;
+  return topology == TOPOLOGY_FAN_OUT ? 0 : flow;
+}
+
+static int target_of(Topology topology, int count, int flow) {
+  if (topology == TOPOLOGY_PAIRS) return flow;
+  if (topology == TOPOLOGY_FAN_IN) return 0;
+  return topology == TOPOLOGY_FAN_OUT ? flow + 1 : (flow + 1) % count;
 }
 
 void traffic_arrange(Traffic *traffic) {
@@ -19,11 +34,9 @@ void traffic_arrange(Traffic *traffic) {
   traffic->flows = zeroed((size_t)count, sizeof(Flow));
   traffic->senders = zeroed((size_t)traffic->sender_count, sizeof(Sender));
   traffic->run = (uint32_t)now_ns();
-  // Receivers first: connection 0 is the one that fan-in goes to, and fan-out comes from.
   for (int i = 0; i < count; i++) {
-    Flow *flow = &traffic->flows[i];
-    flow->to = topology == TOPOLOGY_PAIRS ? &connections[i] : topology == TOPOLOGY_FAN_IN ? &connections[0] : &connections[i + 1];
-    flow->from = topology == TOPOLOGY_PAIRS ? &connections[count + i] : topology == TOPOLOGY_FAN_IN ? &connections[i + 1] : &connections[0];
+    traffic->flows[i].from = &connections[source_of(topology, count, i)];
+    traffic->flows[i].to = &connections[target_of(topology, count, i)];
   }
   for (int i = 0; i < traffic->sender_count; i++) {
     Sender *sender = &traffic->senders[i];

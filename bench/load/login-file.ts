@@ -1,0 +1,94 @@
+// The file of ready logins for the generator: new clients' public keys, each with a ClientInfo frame sealed for one
+// server. Made here because X25519 and the NaCl box are here already; the layout is login-file.h's.
+
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { DerpConnection } from '#client/derp-connection.ts'
+import { BoxSecret } from '#protocol/box.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import { clientInfoFrame, readServerKey } from '#protocol/handshake.ts'
+import { KEY_BYTES, NONCE_BYTES } from '#protocol/limits.ts'
+import { toHex } from '#protocol/bytes.ts'
+
+const MAGIC = Buffer.from('DERPLOG1')
+const RECORD_BYTES = 256
+const FRAME_AT = KEY_BYTES + 2
+
+/** Where a server is: `host:port`, IPv4, and whether TLS is spoken there. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+  readonly isPlain: boolean
+}
+
+/** A server's DERP key, 32 bytes, as it tells every client. @throws DerpConnectError when there is no server */
+export async function serverKeyAt(address: Address): Promise<Uint8Array> {
+  const found = Promise.withResolvers<Uint8Array>()
+  const connection = new DerpConnection(
+    {
+      host: address.host,
+      port: address.port,
+      tls: address.isPlain ? false : { isInsecure: true, servername: 'localhost' },
+      way: 'upgrade',
+    },
+    {
+      onFrame: (type, buffer, start, end) => {
+        const key = type === FrameType.serverKey ? readServerKey(buffer.subarray(start, end)) : undefined
+        if (key !== undefined) found.resolve(key)
+      },
+      onClosed: (end) => found.reject(new Error(`no ServerKey from port ${address.port}: ${end.message}`)),
+    },
+  )
+  await connection.open()
+  try {
+    return await found.promise
+  } finally {
+    connection.destroy()
+  }
+}
+
+/** The bytes of a login file for `count` new clients of the server with that key. */
+export function loginFile(serverKey: Uint8Array, count: number): Buffer {
+  const file = Buffer.alloc(MAGIC.length + KEY_BYTES + count * RECORD_BYTES)
+  file.set(MAGIC)
+  file.set(serverKey, MAGIC.length)
+  for (let i = 0; i < count; i++) {
+    const at = MAGIC.length + KEY_BYTES + i * RECORD_BYTES
+    const { publicKey, frame } = login(serverKey)
+    file.set(publicKey, at)
+    file.writeUInt16BE(frame.length, at + KEY_BYTES)
+    file.set(frame, at + FRAME_AT)
+  }
+  return file
+}
+
+function login(serverKey: Uint8Array): { publicKey: Uint8Array; frame: Uint8Array } {
+  const pair = generateKeyPairSync('x25519')
+  const { x = '', d = '' } = pair.privateKey.export({ format: 'jwk' })
+  const publicKey = Buffer.from(x, 'base64url')
+  const box = new BoxSecret(Buffer.from(d, 'base64url')).agree(serverKey)
+  if (box === undefined) throw new Error(`the server's key ${toHex(serverKey)} is of low order`)
+  const frame = clientInfoFrame(publicKey, { canAckPings: true }, box, randomBytes(NONCE_BYTES))
+  return { publicKey, frame }
+}
+
+/** `host:port` in its parts. @throws Error naming what is wrong */
+export function parseAddress(text: string, isPlain: boolean): Address {
+  const [, host, port] = /^([\d.]+):(\d+)$/.exec(text) ?? []
+  if (host === undefined || port === undefined) {
+    throw new Error(`${text}: expected an IPv4 address, a colon and a port`)
+  }
+  return { host, port: Number(port), isPlain }
+}
+
+if (import.meta.main) {
+  const [address, count, path, mode] = process.argv.slice(2)
+  if (address === undefined || count === undefined || path === undefined) {
+    process.stderr.write('usage: login-file.ts HOST:PORT COUNT FILE [plain]\n')
+    process.exitCode = 2
+  } else {
+    const key = await serverKeyAt(parseAddress(address, mode === 'plain'))
+    await writeFile(path, loginFile(key, Number(count)))
+    process.stdout.write(`${count} logins for the server ${toHex(key)} in ${path}\n`)
+  }
+}

@@ -36,24 +36,40 @@ static void leave(void) {
   for (int i = 0; i < traffic.crew.count; i++) connection_close(&traffic.crew.connections[i]);
 }
 
-// Each sends its burst in one write, paced from one connection to the next.
+// One write of a burst: half of what derper keeps for a client, so that none of it is dropped.
+#define PIECE_PACKETS 16
+// From one piece of a connection's burst to its next.
+#define PIECE_GAP_S 0.01
+
+static void send_piece(int index, int packets) {
+  if (index < 0 || index >= traffic.sender_count) return;
+  Sender *sender = &traffic.senders[index];
+  if (sender->connection->phase != PHASE_READY || connection_is_blocked(sender->connection)) return;
+  uint64_t now = now_ns();
+  for (int i = 0; i < packets && traffic_has_room(&traffic); i++) traffic_make_shot(&traffic, sender, now);
+  shots_send(&traffic.crew.network, sender->connection);
+}
+
+// Everybody's burst goes to its neighbour, in pieces that follow close on each other; one connection begins after
+// the other.
 static void burst(const Options *options) {
   double gap = 1e9 / options->burst_rate;
   uint64_t start = now_ns(), last_came = 0, last_came_at = start;
-  int next = 0, size = options->sizes[0], packets = (options->burst_bytes + size - 1) / size;
+  int size = options->sizes[0], packets = (options->burst_bytes + size - 1) / size, slot = 0;
+  int lag = (int)(PIECE_GAP_S * options->burst_rate) + 1, pieces = (packets + PIECE_PACKETS - 1) / PIECE_PACKETS;
+  int slots = traffic.sender_count + lag * pieces;
   traffic.window_start = start;
   traffic.window_end = start + 3600 * NS_PER_S;
-  for (uint64_t now = start; next < traffic.sender_count || now - last_came_at < BURST_SILENCE_NS; now = now_ns()) {
-    while (next < traffic.sender_count && now >= start + (uint64_t)(next * gap)) {
-      Sender *sender = &traffic.senders[next++];
-      if (sender->connection->phase != PHASE_READY || connection_is_blocked(sender->connection)) continue;
-      for (int i = 0; i < packets && traffic_has_room(&traffic); i++) traffic_make_shot(&traffic, sender, now);
-      shots_send(&traffic.crew.network, sender->connection);
-    }
+  for (uint64_t now = start; slot < slots || now - last_came_at < BURST_SILENCE_NS; now = now_ns()) {
+    for (; slot < slots && now >= start + (uint64_t)(slot * gap); slot++)
+      for (int piece = 0; piece < pieces; piece++) {
+        int left = packets - piece * PIECE_PACKETS;
+        send_piece(slot - piece * lag, left < PIECE_PACKETS ? left : PIECE_PACKETS);
+      }
     crew_turn(&traffic.crew, 1);
     if (traffic.ledger.came != last_came) last_came_at = now;
     last_came = traffic.ledger.came;
-    if (next == traffic.sender_count && last_came == traffic.ledger.made) break;
+    if (slot == slots && last_came == traffic.ledger.made) break;
   }
 }
 

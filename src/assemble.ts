@@ -133,6 +133,7 @@ function makeThreads(
   })
   const onMessage = (message: FromRelayThread, reply: (message: ToRelayThread) => void): void => {
     if (message.kind === 'ended') sessionEnds.write(message.notice)
+    if (message.kind === 'handlesFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
     if (message.kind !== 'admit') return
     const { id, key, source } = message
     void desk.decide({ key, source }).then((isAllowed) => reply({ kind: 'admitted', id, isAllowed }))

@@ -12,8 +12,13 @@ import type { Admission, AdmissionRequest, Link, LinkListener, SessionEnd } from
 import { Relay } from '#relay/relay.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
 import { BackDoor } from '#transport/back-door.ts'
-import { FrontDoor } from '#transport/front-door.ts'
+import type { Entrance, EntranceParts } from '#transport/caller.ts'
+import { DirectEntrance } from '#transport/direct-entrance.ts'
+import { FrontDoor, type DoorKeeper } from '#transport/front-door.ts'
+import { triedHandles } from '#transport/handle-trial.ts'
+import { ReadPace } from '#transport/read-pace.ts'
 import { remoteText } from '#transport/remote-address.ts'
+import { SocketEntrance } from '#transport/socket-entrance.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } from './thread-messages.ts'
@@ -55,6 +60,8 @@ class RelayThread {
   readonly #admission: AskedAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
+  readonly #pace = new ReadPace(() => performance.now())
+  #loopTime = performance.eventLoopUtilization()
   #bootstrapDns = ''
   #sweepCount = 0
 
@@ -72,12 +79,12 @@ class RelayThread {
     this.#backDoor = new BackDoor({ counters, socketPath: data.socketPath, pages, isDerpEnabled, accept })
     this.#frontDoor = new FrontDoor({
       counters,
-      identity: makeIdentity(data),
       isDerpEnabled,
       backDoor: this.#backDoor,
       limits: settings.limits,
       now,
       accept,
+      entrance: async (door) => await this.#makeEntrance(data, door, counters),
     })
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))
@@ -107,6 +114,26 @@ class RelayThread {
       flushLater: () => void setImmediate(flush),
       threads: data.threads,
     })
+  }
+
+  /** Over the runtime's handles, or, where these fail their trial, over its sockets. */
+  async #makeEntrance(data: RelayThreadData, door: DoorKeeper, counters: Counters): Promise<Entrance> {
+    const identity = makeIdentity(data)
+    const parts: EntranceParts & { pace: ReadPace } = {
+      identity,
+      counters,
+      pace: this.#pace,
+      keepAliveMs: data.settings.limits.tcpKeepaliveMs,
+      now: () => performance.now(),
+      mayEnter: () => door.mayEnter(),
+      entered: (caller) => door.entered(caller),
+    }
+    try {
+      return new DirectEntrance({ ...parts, handles: await triedHandles(identity) })
+    } catch (error) {
+      this.#tell({ kind: 'handlesFailed', text: String(error) })
+      return new SocketEntrance(parts)
+    }
   }
 
   #onMessage(message: ToRelayThread): void {
@@ -165,6 +192,9 @@ class RelayThread {
   }
 
   #sweep(): void {
+    const loopTime = performance.eventLoopUtilization()
+    this.#pace.note(performance.eventLoopUtilization(loopTime, this.#loopTime).utilization)
+    this.#loopTime = loopTime
     this.#relay.sweep()
     this.#frontDoor.sweep()
     if (this.#sweepCount++ % SWEEPS_PER_HEAP_LOOK === 0) assertHeapHasRoom()

@@ -53,6 +53,8 @@ export type FromRelayThread =
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
   | { readonly kind: 'admit'; readonly id: number; readonly key: Uint8Array; readonly source: string }
   | { readonly kind: 'ended'; readonly notice: EndNotice }
+  /** It listens over public sockets, because the runtime's handles are not as it knows them. */
+  | { readonly kind: 'handlesFailed'; readonly text: string }
   | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'stopped' }
 

@@ -10,6 +10,7 @@ export const LogEvent = {
   relayFailed: 'relay_failed', //           a fault of ours; the process ends
   threadDied: 'thread_died', //             a fault of ours in a relay thread; it is started anew
   threadRestarted: 'thread_restarted', //   one that had died serves again
+  handlesFailed: 'handles_failed', //       this Node's inside is not as expected: slower sockets are used
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
   adminFailed: 'admin_failed',

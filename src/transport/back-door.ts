@@ -11,7 +11,6 @@ import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
 import { sayFarewell } from './farewell.ts'
 import { servePages, sendText, type HttpPages } from './http-pages.ts'
 import { connectionNumber, proxyHeader } from './proxy-header.ts'
-import { remoteOf } from './remote-address.ts'
 import { App } from './uws.ts'
 import { WebSocketLink } from './web-socket-link.ts'
 
@@ -83,11 +82,11 @@ export class BackDoor {
   }
 
   /** Serves a client's connection from here on. */
-  handOver(client: Socket, { head, behind, isWebSocket }: ReadSoFar): void {
+  handOver(client: Socket, remote: RemoteAddress, { head, behind, isWebSocket }: ReadSoFar): void {
     const number = this.#nextNumber++ >>> 0
     const inner = connect(this.#parts.socketPath)
     this.#handed.set(number, {
-      remote: remoteOf(client),
+      remote,
       pause: () => client.pause(),
       resume: () => client.resume(),
     })
@@ -103,6 +102,7 @@ export class BackDoor {
       this.#handed.delete(number)
       inner.destroy()
     })
+    client.on('error', () => client.destroy())
     inner.on('error', () => client.destroy())
     inner.on('close', () => sayFarewell(client))
   }

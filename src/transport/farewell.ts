@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net'
 
 /** A remote that does not answer our closing within this time is cut off; it has nothing to gain by it. */
-const FAREWELL_TIMEOUT_MS = 1_000
+export const FAREWELL_TIMEOUT_MS = 1_000
 
 export function sayFarewell(socket: Socket, lastWords = ''): void {
   if (socket.destroyed) return

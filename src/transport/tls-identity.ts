@@ -46,8 +46,8 @@ export function tlsIdentity(parts: TlsIdentityParts): TlsOptions {
     ciphers: CIPHERS,
     minVersion: 'TLSv1.2',
     maxVersion: parts.maxVersion,
-    // Clients of relays never resume, so tickets are work for nothing.
-    secureOptions: constants.SSL_OP_NO_TICKET,
+    // Clients of relays never resume, so tickets are work for nothing; nor do they negotiate again (TLS 1.2).
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     ALPNProtocols: ['http/1.1'],
   }
 }

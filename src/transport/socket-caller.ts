@@ -1,42 +1,45 @@
-// A link over a socket of Node's, TLS or plain, after its HTTP head has been read. Translates the socket's
-// events to the relay's terms and back. Holds no queue: the relay gives it one burst at a time.
+// A connection driven by a socket of Node's, TLS or plain: what the relay runs on where the runtime's handles
+// are not as it knows them. Translates the socket's events to the relay's terms and back. Holds no queue: the
+// relay gives it one burst at a time.
 
 import type { Socket } from 'node:net'
 import { EndReason } from '#relay/end-reason.ts'
-import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
+import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
+import type { Caller } from './caller.ts'
 import { sayFarewell } from './farewell.ts'
+import { Flow, type Paced, type ReadPace } from './read-pace.ts'
+import { remoteOf } from './remote-address.ts'
 
-/**
- * What is read of one remote in a turn of the loop. A turn ends by writing, so reading more than is written in a turn
- * would only fill outboxes and be dropped there; unread bytes wait in the system, which slows their sender.
- */
-const TURN_BYTES_MAX = 65_536
-
-export class SocketLink implements Link {
+export class SocketCaller implements Caller, Paced {
   readonly isWebSocket = false
+  readonly flow = new Flow()
   readonly remote: RemoteAddress
   readonly #socket: Socket
+  readonly #pace: ReadPace
   #listener: LinkListener | undefined = undefined
   #isCorked = false
   /** By the relay. */
   #isPaused = false
-  /** Until the next turn. */
-  #isResting = false
-  #turnBytes = 0
 
-  constructor(socket: Socket, remote: RemoteAddress) {
+  constructor(socket: Socket, pace: ReadPace) {
     this.#socket = socket
-    this.remote = remote
-  }
-
-  /** Hands all further bytes and the end to `listener`. */
-  attach(listener: LinkListener): void {
-    this.#listener = listener
-    const socket = this.#socket
+    this.#pace = pace
+    this.remote = remoteOf(socket)
     socket.on('data', this.#onData)
     socket.on('error', this.#onError)
     socket.on('close', this.#onClose)
-    socket.resume()
+  }
+
+  attach(listener: LinkListener): void {
+    this.#listener = listener
+  }
+
+  toSocket(): Socket {
+    const socket = this.#socket
+    this.#listener = undefined
+    socket.off('data', this.#onData)
+    socket.pause()
+    return socket
   }
 
   write(bytes: Uint8Array, isLast: boolean): void {
@@ -56,12 +59,17 @@ export class SocketLink implements Link {
 
   pause(): void {
     this.#isPaused = true
-    this.#socket.pause()
+    this.readAsWanted()
   }
 
   resume(): void {
     this.#isPaused = false
-    if (!this.#isResting) this.#socket.resume()
+    this.readAsWanted()
+  }
+
+  readAsWanted(): void {
+    if (this.#isPaused || this.flow.isResting) this.#socket.pause()
+    else this.#socket.resume()
   }
 
   close(): void {
@@ -76,17 +84,7 @@ export class SocketLink implements Link {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#listener?.receive(chunk, 0, chunk.length)
-    this.#turnBytes += chunk.length
-    if (this.#turnBytes < TURN_BYTES_MAX || this.#isResting) return
-    this.#isResting = true
-    this.#socket.pause()
-    setImmediate(this.#onTurn)
-  }
-
-  readonly #onTurn = (): void => {
-    this.#isResting = false
-    this.#turnBytes = 0
-    if (!this.#isPaused) this.#socket.resume()
+    this.#pace.read(this, chunk.length)
   }
 
   /** An error here is followed by `close`, which tells the session. */

@@ -1,0 +1,42 @@
+// A connection that has come in and can carry HTTP: TLS, where there is any, is done. What it wants is found
+// out by the front door; then it goes on as a link of the relay or as a socket of Node's. How connections
+// come in is an entrance's business: there are two, over the runtime's handles and over its sockets.
+
+import type { AddressInfo, Socket } from 'node:net'
+import type { TlsOptions } from 'node:tls'
+import type { Counters } from '#relay/counters.ts'
+import type { Link, LinkListener } from '#relay/ports.ts'
+
+export interface Caller extends Link {
+  /** Hands all further bytes and the end to `listener`, in place of the one before. */
+  attach(listener: LinkListener): void
+  /** Goes on as a socket, paused; its listener hears nothing more. To be called while it is being read. */
+  toSocket(): Socket
+}
+
+/** TLS handshakes may take this long; derper allows as much for the head that follows. */
+export const HANDSHAKE_TIMEOUT_MS = 30_000
+/** Dials that wait to be accepted while a storm of reconnects is worked off. */
+export const BACKLOG = 8_192
+
+export interface EntranceParts {
+  readonly counters: Counters
+  /** Undefined: plain TCP. */
+  readonly identity: TlsOptions | undefined
+  /** 0: the system's own. */
+  readonly keepAliveMs: number
+  readonly now: () => number
+  /** Asked for each connection that has been accepted. */
+  mayEnter(): boolean
+  /** Somebody can carry HTTP. */
+  entered(caller: Caller): void
+}
+
+export interface Entrance {
+  /** Listens; `isShared` lets the relay's other threads listen on the same port. Rejects if it can't. */
+  listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo>
+  /** Ends what takes too long; to be called a few times a second. */
+  sweep(): void
+  /** Stops listening and ends every connection that came in here. */
+  close(): Promise<void>
+}

@@ -72,8 +72,13 @@ describe('when a thread dies', () => {
     relay.killThread(1)
     for (const client of [a, c, watcher]) client.take()
     relay.startThread(1)
+    let isToldAll = false
+    const told = relay.thread(1).relay.neighbours.allTold()
+    void told.then(() => (isToldAll = true))
+    await new Promise(setImmediate)
+    expect([isToldAll, relay.thread(1).relay.keyCount]).toEqual([false, 0])
     relay.settle()
-    await relay.thread(1).relay.neighbours.allTold()
+    await told
     expect(keyCounts(relay)).toEqual([103, 103, 103])
     const b = relay.join(bob, { thread: 1 })
     expect(watcher.take()).toEqual(['PeerPresent bob 192.0.2.1:40104 flags 1'])

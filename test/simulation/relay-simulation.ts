@@ -26,6 +26,7 @@ export interface SimulationOptions {
 /** A login: in the model, and at the relay. */
 interface Party extends ModelSession {
   readonly id: number
+  readonly thread: number
   readonly client: MemoryClient
   /** Departures it should have been told of, less those that it has been told of. */
   readonly owedGone: Map<number, number>
@@ -45,7 +46,15 @@ const SIBLING = 0
 
 export class RelaySimulation {
   /** Outcomes that show whether a run has tried what it is for. */
-  readonly tried = { unknown: 0, duplicates: 0, departures: 0, cutOff: 0, recovered: 0, closedPeers: 0 }
+  readonly tried = {
+    unknown: 0,
+    duplicates: 0,
+    departures: 0,
+    cutOff: 0,
+    recovered: 0,
+    closedPeers: 0,
+    deaths: 0,
+  }
   readonly relay: TestRelay
   readonly #options: SimulationOptions
   readonly #random: Random
@@ -88,6 +97,7 @@ export class RelaySimulation {
   #batch(): void {
     const first = this.#ledger.count
     if (this.#random.chance(0.015)) this.#changeStuck()
+    if (this.#random.chance(0.005)) this.#killThread()
     this.#sendSome(BATCH_PACKETS / 2)
     if (this.#random.chance(0.4)) this.#change(first)
     this.#sendSome(BATCH_PACKETS / 2)
@@ -166,7 +176,7 @@ export class RelaySimulation {
     if (this.#model.active(key) !== undefined) this.tried.duplicates++
     const client = this.relay.connect(actor(`peer ${key}`), { thread })
     const id = ++this.#partyCount
-    const party: Party = { id, key, client, heard: new Set(), owedGone: new Map(), isVague: false }
+    const party: Party = { id, thread, key, client, heard: new Set(), owedGone: new Map(), isVague: false }
     client.onFrameReceived = (type, buffer, start, end) => {
       if (type === FrameType.recvPacket) this.#onPacket(party, buffer.subarray(start, end))
       else if (type === FrameType.peerGone) this.#onGone(party, buffer.subarray(start, end))
@@ -200,6 +210,17 @@ export class RelaySimulation {
       this.#forget(party)
     }
     this.tried.closedPeers++
+  }
+
+  /** A thread dies and is replaced; not the sibling's, which is the witness, nor the only one. */
+  #killThread(): void {
+    if (this.#options.threads === 1) return
+    const thread = this.#random.between(0, this.#options.threads - 2)
+    for (const party of this.#parties.filter((one) => one.thread === thread)) this.#forget(party)
+    this.relay.killThread(thread)
+    this.relay.startThread(thread)
+    this.relay.settle()
+    this.tried.deaths++
   }
 
   #forget(party: Party): void {

@@ -15,7 +15,9 @@ it.each([1, 3])(
       throw new Error(`repeat with SIMULATION_SEED=${seed}`, { cause: error })
     }
     // A run that has not met all of this has tested less than it says.
-    for (const [what, times] of Object.entries(simulation.tried)) expect(times, what).toBeGreaterThan(10)
+    for (const [what, times] of Object.entries(simulation.tried)) {
+      if (what !== 'deaths' || threads > 1) expect(times, what).toBeGreaterThan(10)
+    }
     expect(Object.keys(simulation.relay.drops)).toEqual(
       expect.arrayContaining([
         'unknown_dest data',

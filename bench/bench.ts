@@ -1,0 +1,190 @@
+// The bench that figures are measured on: the servers that stand ready, how long and how often things are measured,
+// and loads run against them. Rounds go from server to server, so that whatever else the machine does falls on all.
+
+import { runTogether, type Generator } from './load/generator.ts'
+import { mergeFlows, wrongFrames, type FlowOutcome } from './load/outcome.ts'
+import { connectionsOf, loadArguments, type Load } from './load.ts'
+import type { Progress } from './progress.ts'
+import { OURS, RIVAL, Server, type StartOptions, type Workplace } from './server.ts'
+
+/** Above this share of its processor the generator may be what was measured. */
+const GENERATOR_BUSY_MAX = 0.97
+
+/** How thoroughly to measure. */
+export interface Effort {
+  readonly isQuick: boolean
+  readonly rounds: number
+  /** The measured window of a load, and what goes before it. */
+  readonly seconds: number
+  readonly warmSeconds: number
+  /** Idle connections, and clients of a storm. */
+  readonly idleConnections: number
+  readonly quietSeconds: number
+}
+
+export interface Places {
+  /** Processors, as taskset names them. */
+  readonly server: string
+  readonly generator: string
+  readonly both: string
+}
+
+/** Numbers that figures take from each other, by name; kept with the results. */
+export type Facts = Record<string, number>
+
+export class Bench {
+  /** What every figure is measured on, this checkout's relay first. */
+  readonly servers: readonly Server[]
+  readonly effort: Effort
+  readonly places: Places
+  readonly workplace: Workplace
+  readonly progress: Progress
+  readonly facts: Facts
+  /** Generator processes that share a load. */
+  readonly processes: number
+  /** Of the derpload command line, run beside throughput figures. */
+  readonly crossCheckPath: string | undefined
+  readonly #commands = new Map<string, string>()
+  readonly #marks = new Set<string>()
+
+  constructor(parts: {
+    readonly servers: readonly Server[]
+    readonly effort: Effort
+    readonly places: Places
+    readonly workplace: Workplace
+    readonly progress: Progress
+    readonly facts: Facts
+    readonly processes: number
+    readonly crossCheckPath: string | undefined
+  }) {
+    this.servers = parts.servers
+    this.effort = parts.effort
+    this.places = parts.places
+    this.workplace = parts.workplace
+    this.progress = parts.progress
+    this.facts = parts.facts
+    this.processes = parts.processes
+    this.crossCheckPath = parts.crossCheckPath
+  }
+
+  /** This checkout's relay; undefined where only others are measured. */
+  get ours(): Server | undefined {
+    return this.servers.find(({ name }) => name === OURS)
+  }
+
+  /** The one that others are compared with: derper of this year, or the first there is. */
+  get reference(): Server {
+    const found = this.servers.find(({ name }) => name === RIVAL) ?? this.servers[0]
+    if (found === undefined) throw new Error('no servers to measure')
+    return found
+  }
+
+  /** Measures every server once a round, each round beginning with another; answers the rounds by server. */
+  async interleaved<Measured>(
+    servers: readonly Server[],
+    measure: (server: Server, round: number) => Promise<Measured>,
+    rounds: number = this.effort.rounds,
+  ): Promise<Map<Server, Measured[]>> {
+    const measured = new Map<Server, Measured[]>(servers.map((server) => [server, []]))
+    for (let round = 0; round < rounds; round++) {
+      for (let i = 0; i < servers.length; i++) {
+        const server = servers[(i + round) % servers.length]
+        if (server === undefined) continue
+        this.progress.step(`${server.name}, round ${round + 1} of ${rounds}`)
+        measured.get(server)?.push(await measure(server, round))
+      }
+    }
+    return measured
+  }
+
+  /** A load of the usual length. */
+  load(rate: number | 'all', pairs = 10, more: Partial<Load> = {}): Load {
+    const { seconds, warmSeconds } = this.effort
+    return { topology: 'pairs', count: pairs, rate, seconds, warmSeconds, ...more }
+  }
+
+  /** Runs a load. What makes its figures doubtful is marked. */
+  async flow(server: Server, load: Load): Promise<FlowOutcome> {
+    const [outcome] = await this.flows(server, [load])
+    if (outcome === undefined) throw new Error('a load without an outcome')
+    return outcome
+  }
+
+  /** Runs several loads at the same time, each in processes of its own; answers them in order. */
+  async flows(server: Server, loads: readonly Load[]): Promise<FlowOutcome[]> {
+    const { byLoad } = await this.generators(server, loads)
+    return byLoad.map((generators, i) => {
+      const flow = mergeFlows(generators.flatMap((generator) => generator.all('flow')))
+      if (loads[i] !== undefined) this.#judge(server, loads[i], flow)
+      return flow
+    })
+  }
+
+  /** The same, with all that the generators said; `extra` are further runs beside them, by their arguments. */
+  async generators(
+    server: Server,
+    loads: readonly Load[],
+    extra: readonly (readonly string[])[] = [],
+  ): Promise<{ byLoad: Generator[][]; extra: Generator[] }> {
+    const needed = loads.reduce((sum, load) => sum + connectionsOf(load), 0)
+    const common = await server.arguments(needed)
+    let loginFrom = 0
+    const runs = loads.flatMap((load) => {
+      const processes = load.isProbe === true || load.count % this.processes !== 0 ? 1 : this.processes
+      const args = loadArguments(load, processes)
+      return Array.from({ length: processes }, () => {
+        const run = [...common, '--login-from', `${loginFrom}`, ...args]
+        loginFrom += connectionsOf(load) / processes
+        return { args: run, cpu: this.places.generator, load }
+      })
+    })
+    const all = await runTogether([...runs, ...extra.map((args) => ({ args, cpu: this.places.generator }))])
+    const byLoad = loads.map((load) => all.filter((_, i) => runs[i]?.load === load))
+    for (const [generator] of byLoad) if (generator !== undefined) this.note(generator.command)
+    return { byLoad, extra: all.slice(runs.length) }
+  }
+
+  /** Starts a server for one figure alone; dispose of it. */
+  async fresh(name: string, options: Partial<StartOptions> = {}): Promise<Server> {
+    return Server.start(name, this.workplace, { cpus: this.places.server, ...options })
+  }
+
+  /** Keeps a generator's command line for the report, one of each kind of run. */
+  note(command: string): void {
+    const shown = command
+      .replace(/--addr \S+/, '--addr HOST:PORT')
+      .replace(/--logins \S+/, '--logins FILE')
+      .replace(/--pid \d+/, '--pid PID')
+      .replace(/--login-from 0 /, '')
+    const kind = shown.replace(/\d+(\.\d+)?/g, 'N')
+    if (!this.#commands.has(kind)) this.#commands.set(kind, shown)
+  }
+
+  /** Keeps what makes a figure doubtful, for the report. */
+  mark(text: string): void {
+    this.#marks.add(text)
+  }
+
+  /** Commands and marks since the last call. */
+  collect(): { commands: string[]; marks: string[] } {
+    const collected = { commands: [...this.#commands.values()], marks: [...this.#marks] }
+    this.#commands.clear()
+    this.#marks.clear()
+    return collected
+  }
+
+  #judge(server: Server, load: Load, flow: FlowOutcome): void {
+    const what = `${server.name}, ${load.count} ${load.topology} at ${load.rate === 'all' ? 'all that can be sent' : `${Math.round(load.rate)}/s`}`
+    if (flow.busy > GENERATOR_BUSY_MAX && load.isProbe !== true) {
+      this.mark(`${what}: the generator was busy for more than 97 % of its time`)
+    }
+    const wrong = wrongFrames(flow)
+    if (wrong > 0) {
+      const { corrupted, misdelivered, duplicated, reordered } = flow
+      this.mark(
+        `${what}: WRONG FRAMES: ${corrupted} corrupted, ${misdelivered} misdelivered, ${duplicated} duplicated, ${reordered} reordered`,
+      )
+    }
+    if (flow.closed > 0) this.mark(`${what}: the server closed ${flow.closed} connections`)
+  }
+}

@@ -1,0 +1,84 @@
+// What is delivered when more is offered than can be: at all that the generator gives, and along a scale of offered
+// rates, on which a server's own peak is found.
+
+import { gigabitsPerSecond, lossOf } from '../load.ts'
+import type { Bench } from '../bench.ts'
+import type { Figure, Row, Series } from '../figure.ts'
+import { rowOf, withBounds, withOwnTarget } from '../row.ts'
+import { sampleOf, type Sample } from '../sample.ts'
+import { ELDER, RIVAL } from '../server.ts'
+import { crossCheck } from './cross-check.ts'
+
+/** Packets per second, from well below the first server's limit to well above the last one's. */
+const SCALE = [20, 40, 60, 80, 100, 130, 160, 200, 250, 300].map((thousands) => thousands * 1_000)
+/** The scale is a shape; its rounds are fewer than those of the figures with a target. */
+const SCALE_ROUNDS_MAX = 3
+
+async function atAll(bench: Bench, pairs: number): Promise<Row[]> {
+  bench.progress.step(`${pairs} pairs, all that can be sent`)
+  const measured = await bench.interleaved(bench.servers, (server) =>
+    bench.flow(server, bench.load('all', pairs)),
+  )
+  const label = `goodput, ${pairs} pairs, all that can be sent`
+  const goodput = rowOf({ label, unit: 'Gbit/s', digits: 3 }, measured, gigabitsPerSecond)
+  const bounds =
+    pairs === 10
+      ? [
+          { than: RIVAL, atLeast: 2 },
+          { than: ELDER, atLeast: 20 },
+        ]
+      : [{ than: RIVAL, atLeast: 1.6 }]
+  return [
+    withBounds(goodput, ...bounds),
+    rowOf({ label: '– offered', unit: 'packets/s', digits: 0 }, measured, (flow) => flow.sent / flow.seconds),
+    rowOf({ label: '– lost', unit: '%', digits: 1 }, measured, (flow) => 100 * lossOf(flow)),
+  ]
+}
+
+async function alongScale(bench: Bench): Promise<Series> {
+  const points: Record<string, [number, number][]> = {}
+  const rounds = Math.min(bench.effort.rounds, SCALE_ROUNDS_MAX)
+  for (const rate of bench.effort.isQuick ? SCALE.filter((_, i) => i % 3 === 1) : SCALE) {
+    bench.progress.step(`10 pairs at ${rate}/s`)
+    const measured = await bench.interleaved(
+      bench.servers,
+      (server) => bench.flow(server, bench.load(rate)),
+      rounds,
+    )
+    for (const [server, flows] of measured) {
+      const median = sampleOf(flows.map(gigabitsPerSecond)).median
+      ;(points[server.name] ??= []).push([(rate * 1_420 * 8) / 1e9, median])
+    }
+  }
+  return { name: 'goodput', points }
+}
+
+/** Goodput at all that can be sent, by each server's best at any rate. */
+function shareOfPeak(all: Row, scale: Series): Row {
+  const samples: Record<string, Sample> = {}
+  for (const [name, sample] of Object.entries(all.samples)) {
+    const best = Math.max(sample.median, ...(scale.points[name] ?? []).map(([, goodput]) => goodput))
+    samples[name] = sampleOf(sample.rounds.map((goodput) => (100 * goodput) / best))
+  }
+  const row: Row = { label: '– of its own peak at any offered rate', unit: '%', digits: 0, samples }
+  return withOwnTarget(row, '≥ 90 %', (median) => median >= 90)
+}
+
+export const goodput: Figure = {
+  name: 'goodput',
+  title: 'Goodput under overload',
+  async measure(bench) {
+    const ten = await atAll(bench, 10)
+    const hundred = await atAll(bench, 100)
+    const scale = await alongScale(bench)
+    const peak = ten[0] === undefined ? [] : [shareOfPeak(ten[0], scale)]
+    return {
+      rows: [...ten, ...peak, ...hundred, ...(await crossCheck(bench))],
+      series: [scale],
+      notes: [
+        'Goodput is packet bytes that arrived during the window, one direction. "All that can be sent" is one packet to a record, one record to a write, a bounded number for each sender in turn; everything that can be read is read before more is sent, so what is lost is lost by the server.',
+        'A server that reads everything and drops most of it is offered more than one that reads less: that is its own doing, and its goodput shows it.',
+      ],
+    }
+  },
+}

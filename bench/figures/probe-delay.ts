@@ -1,0 +1,62 @@
+// What interactive traffic feels beside a load: a probe of 64-byte packets, 1,000 a second on connections of its own,
+// in a process of its own that runs before the generator's.
+
+import type { Figure, Row, Series } from '../figure.ts'
+import { delayMs } from '../load/delays.ts'
+import { probeLoad } from '../load.ts'
+import { rowOf, withBounds } from '../row.ts'
+import { RIVAL } from '../server.ts'
+import { knownCleanRate } from './clean-rate.ts'
+
+const SHARES = [0.25, 0.5, 0.75, 1]
+const PERCENTILES = [
+  ['p50', 0.5],
+  ['p99', 0.99],
+  ['p99.9', 0.999],
+] as const
+/** Ten thousand packets a round, so that ten of them are beyond p99.9. */
+const SECONDS = 10
+
+export const probeDelay: Figure = {
+  name: 'probe-delay',
+  title: 'Delay of a 64-byte probe beside a load',
+  async measure(bench) {
+    const clean = await knownCleanRate(bench, bench.reference)
+    const seconds = bench.effort.isQuick ? bench.effort.seconds : SECONDS
+    const { warmSeconds } = bench.effort
+    const rows: Row[] = []
+    const points = new Map(PERCENTILES.map(([name]) => [name, {} as Record<string, [number, number][]>]))
+    for (const share of SHARES) {
+      const rate = share * clean
+      const label = `${100 * share} % of ${bench.reference.name}'s clean rate`
+      bench.progress.step(label)
+      const measured = await bench.interleaved(bench.servers, async (server) => {
+        const [, probe] = await bench.flows(server, [
+          bench.load(rate, 10, { seconds }),
+          probeLoad(seconds, warmSeconds),
+        ])
+        return probe
+      })
+      for (const [name, percentile] of PERCENTILES) {
+        const row = rowOf({ label: `${label}: ${name}`, unit: 'ms', digits: 3 }, measured, (probe) =>
+          probe === undefined ? Number.NaN : delayMs(probe.delays, percentile),
+        )
+        rows.push(withBounds(row, { than: RIVAL, atMost: 1 }))
+        const series = points.get(name) ?? {}
+        for (const [server, { median }] of Object.entries(row.samples))
+          (series[server] ??= []).push([rate, median])
+      }
+    }
+    const series: Series[] = [...points].map(([name, byServer]) => ({
+      name: `probe-${name}`,
+      points: byServer,
+    }))
+    return {
+      rows,
+      series,
+      notes: [
+        `One way, from the time a packet was meant to be sent at. The load is 10 pairs of 1420-byte packets; each round is ${seconds} s.`,
+      ],
+    }
+  },
+}

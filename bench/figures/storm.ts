@@ -1,0 +1,83 @@
+// A restart under everybody's feet: the server is killed and started again on the same port, all clients come back at
+// once without back-off, and a probe between two of the first measures what service there is meanwhile.
+
+import type { Figure } from '../figure.ts'
+import { Generator } from '../load/generator.ts'
+import { delayMs } from '../load/delays.ts'
+import type { StormOutcome } from '../load/outcome.ts'
+import type { Bench } from '../bench.ts'
+import { rowOf, withOwnTarget } from '../row.ts'
+import type { Server } from '../server.ts'
+
+/** Ten thousand logins cost a core ten to twenty seconds; a server that is not done then has failed. */
+const LIMIT_SECONDS = 120
+/** A round is a restart with everybody: enough of it is seen in three. */
+const ROUNDS_MAX = 3
+
+async function restartUnder(bench: Bench, name: string): Promise<StormOutcome> {
+  await using server: Server = await bench.fresh(name)
+  const clients = bench.effort.idleConnections
+  const args = [...(await server.arguments(clients)), '--storm', `${clients}`, '--secs', `${LIMIT_SECONDS}`]
+  // The process that it names is about to be replaced.
+  const generator = await Generator.start(withoutPid(args), bench.places.generator)
+  try {
+    await generator.next('held')
+    await server.restart()
+    await generator.done()
+    bench.note(generator.command)
+    return await generator.next('storm')
+  } finally {
+    await generator.stop()
+  }
+}
+
+function withoutPid(args: readonly string[]): string[] {
+  const at = args.indexOf('--pid')
+  return at < 0 ? [...args] : args.toSpliced(at, 2)
+}
+
+export const storm: Figure = {
+  name: 'storm',
+  title: 'All clients reconnect after a restart',
+  async measure(bench) {
+    const own = bench.servers.filter(({ isOwn }) => isOwn)
+    const rounds = Math.min(bench.effort.rounds, ROUNDS_MAX)
+    const measured = await bench.interleaved(own, (server) => restartUnder(bench, server.name), rounds)
+    const seconds = { unit: 's', digits: 2 }
+    const failed = rowOf(
+      { label: 'failed logins', unit: '', digits: 0 },
+      measured,
+      (round) => round.failedLogins + round.lost - round.back,
+    )
+    const p99 = rowOf({ label: "early pair's p99 meanwhile", unit: 'ms', digits: 1 }, measured, (round) =>
+      delayMs(round.probeDelays, 0.99),
+    )
+    return {
+      rows: [
+        withOwnTarget(failed, '0', (median) => median === 0),
+        withOwnTarget(p99, '≤ 50 ms', (median) => median <= 50),
+        rowOf(
+          { label: '– its packets lost', unit: '%', digits: 2 },
+          measured,
+          (round) => 100 * (1 - round.probeCame / round.probeSent),
+        ),
+        rowOf({ ...seconds, label: 'half are back' }, measured, (round) => round.halfBackSeconds),
+        rowOf({ ...seconds, label: '99 % are back' }, measured, (round) => round.almostAllBackSeconds),
+        rowOf({ ...seconds, label: 'all are back' }, measured, (round) => round.allBackSeconds),
+        rowOf(
+          { label: 'logins that took over 10 s', unit: '', digits: 0 },
+          measured,
+          (round) => round.loginsOver10s,
+        ),
+        rowOf(
+          { label: 'slowest login', unit: 's', digits: 2 },
+          measured,
+          (round) => round.loginTimes.maxNs / 1e9,
+        ),
+      ],
+      notes: [
+        `${bench.effort.idleConnections} clients; SIGKILL, then started again on the same port. Times count from the first dial that was accepted again. A dial refused while nobody listens is tried again after 50 ms; a connection that was accepted and did not end in a login is a failed login. Tailscale's own clients give a login 10 s.`,
+      ],
+    }
+  },
+}

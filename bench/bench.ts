@@ -144,9 +144,23 @@ export class Bench {
     return { byLoad, extra: all.slice(runs.length) }
   }
 
-  /** Starts a server for one figure alone; dispose of it. */
-  async fresh(name: string, options: Partial<StartOptions> = {}): Promise<Server> {
+  /** Starts a server beside the standing ones; stop it. */
+  start(name: string, options: Partial<StartOptions>): Promise<Server> {
     return Server.start(name, this.workplace, { cpus: this.places.server, ...options })
+  }
+
+  /** Starts a server for one piece of work alone, and stops it. */
+  async withFresh<Done>(
+    name: string,
+    options: Partial<StartOptions>,
+    work: (server: Server) => Promise<Done>,
+  ): Promise<Done> {
+    const server = await this.start(name, options)
+    try {
+      return await work(server)
+    } finally {
+      await server.stop()
+    }
   }
 
   /** Keeps a generator's command line for the report, one of each kind of run. */

@@ -6,7 +6,7 @@ const PLAIN_INTERVAL_MS = 10_000
 
 export class Progress {
   readonly #started = performance.now()
-  readonly #isTerminal = process.stderr.isTTY === true
+  readonly #isTerminal = process.stderr.isTTY
   #figure = ''
   #lastPlain = Number.NEGATIVE_INFINITY
 

@@ -33,7 +33,7 @@ export interface StartOptions {
 }
 
 /** Folder, key and certificate that all servers of a run share, so that one file of logins serves for all. */
-export class Workplace implements AsyncDisposable {
+export class Workplace {
   readonly folder: string
   readonly #loginFiles = new Map<string, { path: string; count: number }>()
 
@@ -64,12 +64,12 @@ export class Workplace implements AsyncDisposable {
     return path
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async remove(): Promise<void> {
     await rm(this.folder, { recursive: true, force: true })
   }
 }
 
-export class Server implements AsyncDisposable {
+export class Server {
   readonly name: string
   readonly address: Address
   /** UDP; undefined where it is not known. */
@@ -170,7 +170,7 @@ export class Server implements AsyncDisposable {
     return isPlain ? [...common, '--plain'] : common
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async stop(): Promise<void> {
     await this.#process?.stop()
   }
 }

@@ -35,8 +35,9 @@ const PHASES = [
 async function hold(bench: Bench, server: Server): Promise<Map<string, PhaseOutcome>> {
   const phases = ['fresh', 'reconnect', 'burst', 'quiet', 'leave']
   if (!server.isOwn) return holdPhases(bench, server, bench.effort.idleConnections, phases)
-  await using alone = await bench.fresh(server.name)
-  return holdPhases(bench, alone, bench.effort.idleConnections, phases)
+  return bench.withFresh(server.name, {}, (alone) =>
+    holdPhases(bench, alone, bench.effort.idleConnections, phases),
+  )
 }
 
 export const memory: Figure = {

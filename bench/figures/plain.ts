@@ -1,11 +1,31 @@
 // The same relaying without TLS: what is left when encryption is somebody else's.
 
+import type { Bench } from '../bench.ts'
 import type { Figure } from '../figure.ts'
 import { cpuUsPerFrame, gigabitsPerSecond, lossOf } from '../load.ts'
 import { rowOf } from '../row.ts'
 import type { Server } from '../server.ts'
 
 const RATE = 60_000
+
+async function measurePlain(bench: Bench, servers: readonly Server[]): ReturnType<Figure['measure']> {
+  for (const server of servers) await bench.flow(server, bench.load(RATE))
+  const all = await bench.interleaved(servers, (server) => bench.flow(server, bench.load('all')))
+  const steady = await bench.interleaved(servers, (server) => bench.flow(server, bench.load(RATE)))
+  return {
+    rows: [
+      rowOf(
+        { label: 'goodput, 10 pairs, all that can be sent', unit: 'Gbit/s', digits: 3 },
+        all,
+        gigabitsPerSecond,
+      ),
+      rowOf({ label: '– lost', unit: '%', digits: 1 }, all, (flow) => 100 * lossOf(flow)),
+      rowOf({ label: `CPU per frame at ${RATE}/s`, unit: 'µs/frame', digits: 2 }, steady, cpuUsPerFrame),
+      rowOf({ label: '– lost', unit: '%', digits: 2 }, steady, (flow) => 100 * lossOf(flow)),
+    ],
+    notes: ['1420-byte packets, 10 pairs; no TLS on either leg.'],
+  }
+}
 
 export const plain: Figure = {
   name: 'plain',
@@ -14,27 +34,12 @@ export const plain: Figure = {
     const started: Server[] = []
     try {
       for (const server of bench.servers) {
-        if (server.isOwn) started.push(await bench.fresh(server.name, { isPlain: true }))
+        if (server.isOwn) started.push(await bench.start(server.name, { isPlain: true }))
         else if (server.address.isPlain) started.push(server)
       }
-      for (const server of started) await bench.flow(server, bench.load(RATE))
-      const all = await bench.interleaved(started, (server) => bench.flow(server, bench.load('all')))
-      const steady = await bench.interleaved(started, (server) => bench.flow(server, bench.load(RATE)))
-      return {
-        rows: [
-          rowOf(
-            { label: 'goodput, 10 pairs, all that can be sent', unit: 'Gbit/s', digits: 3 },
-            all,
-            gigabitsPerSecond,
-          ),
-          rowOf({ label: '– lost', unit: '%', digits: 1 }, all, (flow) => 100 * lossOf(flow)),
-          rowOf({ label: `CPU per frame at ${RATE}/s`, unit: 'µs/frame', digits: 2 }, steady, cpuUsPerFrame),
-          rowOf({ label: '– lost', unit: '%', digits: 2 }, steady, (flow) => 100 * lossOf(flow)),
-        ],
-        notes: ['1420-byte packets, 10 pairs; no TLS on either leg.'],
-      }
+      return await measurePlain(bench, started)
     } finally {
-      for (const server of started) if (server.isOwn) await server[Symbol.asyncDispose]()
+      for (const server of started) if (server.isOwn) await server.stop()
     }
   },
 }

@@ -25,7 +25,9 @@ export const probeDelay: Figure = {
     const seconds = bench.effort.isQuick ? bench.effort.seconds : SECONDS
     const { warmSeconds } = bench.effort
     const rows: Row[] = []
-    const points = new Map(PERCENTILES.map(([name]) => [name, {} as Record<string, [number, number][]>]))
+    const points = new Map<string, Record<string, [number, number][]>>(
+      PERCENTILES.map(([name]) => [name, {}]),
+    )
     for (const share of SHARES) {
       const rate = share * clean
       const label = `${100 * share} % of ${bench.reference.name}'s clean rate`

@@ -14,8 +14,7 @@ const LIMIT_SECONDS = 120
 /** A round is a restart with everybody: enough of it is seen in three. */
 const ROUNDS_MAX = 3
 
-async function restartUnder(bench: Bench, name: string): Promise<StormOutcome> {
-  await using server: Server = await bench.fresh(name)
+async function restartUnder(bench: Bench, server: Server): Promise<StormOutcome> {
   const clients = bench.effort.idleConnections
   const args = [...(await server.arguments(clients)), '--storm', `${clients}`, '--secs', `${LIMIT_SECONDS}`]
   // The process that it names is about to be replaced.
@@ -42,7 +41,11 @@ export const storm: Figure = {
   async measure(bench) {
     const own = bench.servers.filter(({ isOwn }) => isOwn)
     const rounds = Math.min(bench.effort.rounds, ROUNDS_MAX)
-    const measured = await bench.interleaved(own, (server) => restartUnder(bench, server.name), rounds)
+    const measured = await bench.interleaved(
+      own,
+      ({ name }) => bench.withFresh(name, {}, (fresh) => restartUnder(bench, fresh)),
+      rounds,
+    )
     const seconds = { unit: 's', digits: 2 }
     const failed = rowOf(
       { label: 'failed logins', unit: '', digits: 0 },

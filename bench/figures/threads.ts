@@ -19,14 +19,15 @@ export const threads: Figure = {
     if (bench.ours === undefined) return { rows: [], notes: [`${OURS} was not measured.`] }
     const rate = (await knownCleanRate(bench, bench.reference)) / 2
     const seconds = bench.effort.isQuick ? bench.effort.seconds : SECONDS
-    await using one = await bench.fresh(OURS, { cpus: bench.places.both, threads: 1 })
-    await using two = await bench.fresh(OURS, { cpus: bench.places.both, threads: 2 })
-    for (const server of [one, two]) await bench.flow(server, bench.load(rate))
-    const measured = await bench.interleaved([one, two], (server) =>
-      bench.flow(server, bench.load(rate, 10, { seconds })),
+    const cpus = bench.places.both
+    const { ofOne, ofTwo } = await bench.withFresh(OURS, { cpus, threads: 1 }, (one) =>
+      bench.withFresh(OURS, { cpus, threads: 2 }, async (two) => {
+        for (const server of [one, two]) await bench.flow(server, bench.load(rate))
+        const load = bench.load(rate, 10, { seconds })
+        const measured = await bench.interleaved([one, two], (server) => bench.flow(server, load))
+        return { ofOne: measured.get(one) ?? [], ofTwo: measured.get(two) ?? [] }
+      }),
     )
-    const ofOne = measured.get(one) ?? []
-    const ofTwo = measured.get(two) ?? []
     const own = (of: (flow: FlowOutcome, round: number) => number) => ({ [OURS]: sampleOf(ofTwo.map(of)) })
     const shown = { unit: 'µs/frame', digits: 2 }
     const ratio = {
@@ -46,7 +47,7 @@ export const threads: Figure = {
         { label: 'lost with two threads', unit: '%', digits: 3, samples: own((flow) => 100 * lossOf(flow)) },
       ],
       notes: [
-        `10 pairs at ${Math.round(rate)}/s; both relays may run on processors ${bench.places.both}, one of which the generator is on.`,
+        `10 pairs at ${Math.round(rate)}/s; both relays may run on processors ${cpus}, one of which the generator is on.`,
       ],
     }
   },

@@ -1,0 +1,129 @@
+// Measures this checkout's relay and other DERP servers side by side and writes what came of it: the program behind
+// `npm run bench`. What is measured is in figures/, how in bench.ts; this is order, resumption and the files.
+
+import { join } from 'node:path'
+import { Bench } from './bench.ts'
+import type { Figure } from './figure.ts'
+import { FIGURES } from './figure-list.ts'
+import { generatorPath } from './load/build.ts'
+import { describeCommit, describeMachine, processorTicks } from './machine.ts'
+import { markdownOf } from './markdown.ts'
+import { HELP, readOptions, type CompareOptions } from './options.ts'
+import { Progress } from './progress.ts'
+import { newRecord, readRecord, writeRecord, writeWhole, type Record } from './record.ts'
+import { Server, Workplace } from './server.ts'
+
+/** A first load makes compilers and allocators do what they do once; its figures are thrown away. */
+const WARM_UP_RATE = 30_000
+const WARM_UP_SECONDS = 3
+/** More stolen time than this share is worth a mark. */
+const STOLEN_MAX = 0.02
+
+/** Starts what is to be started into `servers`, so that whoever has that can stop what was. */
+async function startServers(options: CompareOptions, workplace: Workplace, servers: Server[]): Promise<void> {
+  for (const name of options.started) {
+    servers.push(
+      await Server.start(name, workplace, { cpus: options.places.server, threads: options.threads }),
+    )
+  }
+  for (const { name, host, port, pid, isPlain } of options.foreign) {
+    servers.push(Server.known(name, { host, port, isPlain }, pid, workplace))
+  }
+}
+
+/** The figures to measure: those asked for, or all that are not separate, less those that are there already. */
+function figuresOf(options: CompareOptions, record: Record): Figure[] {
+  const asked = FIGURES.filter(({ name, isSeparate }) =>
+    options.figures.length === 0 ? isSeparate !== true : options.figures.includes(name),
+  )
+  return asked.filter(({ name }) => record.figures[name] === undefined)
+}
+
+async function measure(bench: Bench, figure: Figure): Promise<Record['figures'][string]> {
+  const started = performance.now()
+  const before = await processorTicks()
+  bench.collect()
+  const measured = await figure.measure(bench)
+  const after = await processorTicks()
+  const stolen = (after.stolen - before.stolen) / (after.total - before.total)
+  if (stolen > STOLEN_MAX)
+    bench.mark(`${(100 * stolen).toFixed(1)} % of the processors' time was taken by the machine's host`)
+  const seconds = (performance.now() - started) / 1000
+  return { title: figure.title, ...measured, ...bench.collect(), seconds }
+}
+
+async function prepare(options: CompareOptions, bench: Bench): Promise<{ path: string; record: Record }> {
+  if (options.resume !== undefined) {
+    const record = await readRecord(options.resume)
+    Object.assign(bench.facts, record.facts)
+    return { path: options.resume, record: { ...record, facts: bench.facts } }
+  }
+  const commit = await describeCommit()
+  const record = newRecord({
+    commit,
+    machine: await describeMachine(),
+    effort: options.effort,
+    servers: bench.servers.map(({ name, command }) => ({ name, command })),
+    reference: bench.reference.name,
+    commandLine: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    facts: bench.facts,
+  })
+  const name = `${record.started.slice(0, 10)}-${commit}${options.effort.isQuick ? '-quick' : ''}`
+  return { path: join(options.output, `${name}.json`), record }
+}
+
+async function compare(options: CompareOptions): Promise<void> {
+  const progress = new Progress()
+  progress.figure('preparing')
+  await generatorPath()
+  const workplace = await Workplace.make()
+  const servers: Server[] = []
+  try {
+    await startServers(options, workplace, servers)
+    const { effort, places, processes, crossCheckPath } = options
+    const parts = { servers, effort, places, workplace, progress, processes, crossCheckPath }
+    await measureAll(options, new Bench({ ...parts, facts: {} }))
+  } finally {
+    for (const server of servers) await server.stop()
+    await workplace.remove()
+  }
+}
+
+async function measureAll(options: CompareOptions, bench: Bench): Promise<void> {
+  const { progress } = bench
+  const { path, record } = await prepare(options, bench)
+  const figures = figuresOf(options, record)
+  for (const server of bench.servers) {
+    progress.step(`${server.name}: a first load, not counted`)
+    await bench.flow(server, bench.load(WARM_UP_RATE, 10, { seconds: WARM_UP_SECONDS }))
+  }
+  for (const [at, figure] of figures.entries()) {
+    progress.figure(`${at + 1}/${figures.length} ${figure.name}`)
+    try {
+      const result = await measure(bench, figure)
+      record.figures[figure.name] = result
+      progress.say(`${figure.name}: done in ${result.seconds.toFixed(0)} s`)
+    } catch (error) {
+      process.exitCode = 1
+      progress.say(`${figure.name}: FAILED: ${error instanceof Error ? error.message : String(error)}`)
+      continue
+    }
+    await writeRecord(path, record)
+    await writeWhole(path.replace(/\.json$/, '.md'), markdownOf(record))
+  }
+  progress.say(`results in ${path.replace(/\.json$/, '.md')}`)
+}
+
+let options: CompareOptions | undefined
+try {
+  options = readOptions(process.argv.slice(2))
+  if (options === undefined) process.stdout.write(HELP)
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n\n${HELP}`)
+  process.exitCode = 2
+}
+if (options !== undefined) {
+  // Servers and generators are children that die with this process; an interrupted run keeps its finished figures.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+  await compare(options)
+}

@@ -1,0 +1,32 @@
+// The figures of a whole run, in the order in which they are measured: those that others build on come first.
+
+import type { Figure } from './figure.ts'
+import { bystander } from './figures/bystander.ts'
+import { cleanRate } from './figures/clean-rate.ts'
+import { cpuPerFrame } from './figures/cpu-per-frame.ts'
+import { goodput } from './figures/goodput.ts'
+import { http } from './figures/http.ts'
+import { logins } from './figures/logins.ts'
+import { memory } from './figures/memory.ts'
+import { plain } from './figures/plain.ts'
+import { probeDelay } from './figures/probe-delay.ts'
+import { soak } from './figures/soak.ts'
+import { storm } from './figures/storm.ts'
+import { stun } from './figures/stun.ts'
+import { threads } from './figures/threads.ts'
+
+export const FIGURES: readonly Figure[] = [
+  cleanRate,
+  goodput,
+  cpuPerFrame,
+  probeDelay,
+  bystander,
+  logins,
+  memory,
+  threads,
+  storm,
+  stun,
+  http,
+  plain,
+  soak,
+]

@@ -1,0 +1,156 @@
+// Twenty minutes at 70 % of the relay's own clean rate, with packets of mixed sizes and clients that come and go:
+// whether memory stays flat, delays don't drift, and every packet that went in is accounted for. This checkout alone.
+
+import { readFile } from 'node:fs/promises'
+import type { Bench } from '../bench.ts'
+import type { Figure, Row, Series } from '../figure.ts'
+import { delayMs } from '../load/delays.ts'
+import type { Generator } from '../load/generator.ts'
+import { mergeFlows, wrongFrames } from '../load/outcome.ts'
+import { lossOf, probeLoad } from '../load.ts'
+import { withOwnTarget } from '../row.ts'
+import { sampleOf } from '../sample.ts'
+import { OURS, type Server } from '../server.ts'
+import { knownCleanRate } from './clean-rate.ts'
+
+const SECONDS = 20 * 60
+const SHARE = 0.7
+/** Acknowledgements and disco, small datagrams, full packets: what tunnels carry. */
+const MIX = '64:3,576:1,1420:4'
+/** Each stays ten seconds. */
+const CHURN_CLIENTS = 200
+const CHURN_PER_SECOND = 20
+const MEMORY_INTERVAL_MS = 5_000
+/** Heap and allocator take the first minutes to find their size. */
+const SETTLED_SHARE = 0.25
+
+type MemoryPoint = [seconds: number, megabytes: number]
+
+async function rssMb(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024
+}
+
+/** Watches memory until stopped. */
+function watchMemory(pid: number): { points: MemoryPoint[]; stop: () => void } {
+  const points: MemoryPoint[] = []
+  const started = performance.now()
+  const timer = setInterval(() => {
+    void rssMb(pid).then((mb) => points.push([(performance.now() - started) / 1000, mb]))
+  }, MEMORY_INTERVAL_MS)
+  return { points, stop: () => clearInterval(timer) }
+}
+
+/** Least squares: what a series rises by per unit of its abscissa. */
+export function slopeOf(points: readonly (readonly [number, number])[]): number {
+  const count = points.length
+  const meanX = points.reduce((sum, [x]) => sum + x, 0) / count
+  const meanY = points.reduce((sum, [, y]) => sum + y, 0) / count
+  const covariance = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0)
+  return covariance / points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0)
+}
+
+/** Received and forwarded, less sent, dropped and waiting: 0 where every packet has an account. */
+async function imbalance(server: Server): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${server.adminPort ?? 0}/metrics`)
+  const text = await answer.text()
+  const sum = (name: string): number => {
+    const values = text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))
+    return [...values].reduce((total, [, value]) => total + Number(value), 0)
+  }
+  const inward = sum('derp_received_packets_total') + sum('derp_mesh_forwarded_packets_total')
+  if (inward === 0) return Number.NaN
+  return (
+    inward -
+    sum('derp_sent_packets_total') -
+    sum('derp_dropped_packets_total') -
+    sum('derp_send_queue_packets')
+  )
+}
+
+function own(label: string, unit: string, digits: number, value: number): Row {
+  return { label, unit, digits, samples: { [OURS]: sampleOf([value]) } }
+}
+
+/** p99.9 of each minute of the probe. */
+function minutesOf(probe: Generator | undefined): [number, number][] {
+  return (probe?.all('interval') ?? []).map(({ atSeconds, delays }) => [
+    atSeconds / 60,
+    delayMs(delays, 0.999),
+  ])
+}
+
+async function soakOn(
+  bench: Bench,
+  server: Server,
+  rate: number,
+): Promise<{ rows: Row[]; series: Series[] }> {
+  const seconds = bench.effort.isQuick ? 20 : SECONDS
+  const warmSeconds = bench.effort.isQuick ? 2 : 10
+  const load = bench.load(rate, 10, { size: MIX, seconds, warmSeconds })
+  const probe = { ...probeLoad(seconds, warmSeconds), intervalSeconds: bench.effort.isQuick ? 2 : 60 }
+  const logins = await server.arguments(22 + CHURN_CLIENTS)
+  const time = ['--secs', `${seconds}`, '--warm', `${warmSeconds}`]
+  const churn = [
+    ...logins,
+    '--login-from',
+    '22',
+    '--churn',
+    `${CHURN_CLIENTS}`,
+    '--rate',
+    `${CHURN_PER_SECOND}`,
+    ...time,
+  ]
+  const memory = watchMemory(server.pid)
+  const { byLoad, extra } = await bench.generators(server, [load, probe], [churn]).finally(memory.stop)
+  const flow = mergeFlows((byLoad[0] ?? []).flatMap((generator) => generator.all('flow')))
+  const churned = await extra[0]?.next('churn')
+  const settled = memory.points.filter(([at]) => at > SETTLED_SHARE * seconds)
+  const minutes = minutesOf(byLoad[1]?.[0])
+  const third = Math.max(1, Math.floor(minutes.length / 3))
+  const early = sampleOf(minutes.slice(0, third).map(([, ms]) => ms)).median
+  const late = sampleOf(minutes.slice(-third).map(([, ms]) => ms)).median
+  const slope = own('memory gained once settled', 'MB/h', 1, slopeOf(settled) * 3_600)
+  const unbalanced = own('packets without an account', '', 0, await imbalance(server))
+  const wrong = own('wrong frames', '', 0, wrongFrames(flow))
+  return {
+    rows: [
+      // A hundredth of a fresh process in an hour is the allocator's breath, not a leak.
+      withOwnTarget(slope, '≤ 20 MB/h', (median) => median <= 20),
+      own('memory at the end', 'MB', 0, memory.points.at(-1)?.[1] ?? Number.NaN),
+      own("probe's p99.9, first third", 'ms', 2, early),
+      withOwnTarget(
+        own('– last third', 'ms', 2, late),
+        '≤ 1.25 × the first',
+        (median) => median <= 1.25 * early,
+      ),
+      withOwnTarget(unbalanced, '0', (median) => median === 0),
+      withOwnTarget(wrong, '0', (median) => median === 0),
+      own('lost', '%', 3, 100 * lossOf(flow)),
+      own('logins of those who come and go', '', 0, churned?.logins ?? Number.NaN),
+      withOwnTarget(own('– failed', '', 0, churned?.failed ?? Number.NaN), '0', (median) => median === 0),
+    ],
+    series: [
+      { name: 'soak-memory', points: { [OURS]: memory.points.map(([at, mb]) => [at / 60, mb]) } },
+      { name: 'soak-p99.9', points: { [OURS]: minutes } },
+    ],
+  }
+}
+
+export const soak: Figure = {
+  name: 'soak',
+  title: 'Soak',
+  isSeparate: true,
+  async measure(bench) {
+    if (bench.ours === undefined) return { rows: [], notes: [`${OURS} was not measured.`] }
+    const rate = SHARE * (await knownCleanRate(bench, bench.ours))
+    const { rows, series } = await bench.withFresh(OURS, {}, (server) => soakOn(bench, server, rate))
+    return {
+      rows,
+      series,
+      notes: [
+        `${bench.effort.isQuick ? 20 : SECONDS} s at ${Math.round(rate)} packets/s in 10 pairs, sizes ${MIX} (bytes:weight), ${CHURN_PER_SECOND} logins a second by ${CHURN_CLIENTS} clients that come and go, and a probe. Memory's slope leaves out the first quarter.`,
+      ],
+    }
+  },
+}

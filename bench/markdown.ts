@@ -1,0 +1,103 @@
+// A record as Markdown: one table per figure, servers side by side, what was to be reached and whether it was, and all
+// that is needed to judge and to repeat it.
+
+import type { FigureResult, Row } from './figure.ts'
+import type { Record } from './record.ts'
+import type { Sample } from './sample.ts'
+import { OURS } from './server.ts'
+
+export function markdownOf(record: Record): string {
+  const figures = Object.values(record.figures)
+  return [
+    `# derpfleet measured beside ${record.reference}`,
+    headOf(record),
+    summaryOf(figures),
+    ...figures.map((figure) => figureText(record, figure)),
+    howOf(record),
+  ].join('\n\n')
+}
+
+function headOf({ started, commit, machine, effort }: Record): string {
+  const rounds = `${effort.rounds} interleaved rounds of ${effort.seconds} s`
+  return [
+    `- date: ${started.slice(0, 10)}, commit ${commit}${effort.isQuick ? ', **a quick run: for trying, not for quoting**' : ''}`,
+    `- machine: ${machine.cpu}, ${machine.cpuCount} processors, ${machine.memoryGb} GB, ${machine.kernel}`,
+    `- Node ${machine.node}, OpenSSL ${machine.openssl}`,
+    `- medians of ${rounds} unless a figure says otherwise; the smallest and the largest round stand in brackets`,
+  ].join('\n')
+}
+
+function summaryOf(figures: readonly FigureResult[]): string {
+  const targets = figures.flatMap(({ rows }) => rows).filter(({ target }) => target !== undefined)
+  const count = (isHeld: boolean | undefined): number =>
+    targets.filter(({ target }) => target?.isHeld === isHeld).length
+  const missed = targets
+    .filter(({ target }) => target?.isHeld === false)
+    .map(({ label, target }) => `${label} (${target?.text})`)
+  const unknown = count(undefined) === 0 ? '' : `, ${count(undefined)} could not be told`
+  const list = missed.length === 0 ? '' : ` Missed: ${missed.join('; ')}.`
+  return `Targets: ${count(true)} held, ${count(false)} missed${unknown}.${list}`
+}
+
+function figureText(record: Record, figure: FigureResult): string {
+  const marks = figure.marks.map((mark) => `- doubtful: ${mark}`).join('\n')
+  const parts = [
+    `## ${figure.title}`,
+    figure.rows.length === 0 ? '' : tableOf(record, figure),
+    figure.notes.join(' '),
+    marks,
+  ]
+  if (figure.commands.length > 0) parts.push(['```', ...figure.commands, '```'].join('\n'))
+  return parts.filter((part) => part !== '').join('\n\n')
+}
+
+function tableOf(record: Record, { rows }: FigureResult): string {
+  const servers = record.servers
+    .map(({ name }) => name)
+    .filter((name) => rows.some(({ samples }) => name in samples))
+  const others = servers.filter((name) => name !== OURS)
+  const headings = ['', 'unit', ...servers, ...others.map((name) => `${OURS} / ${name}`), 'target', 'held']
+  const lines = rows.map((row) => [
+    row.label,
+    row.unit,
+    ...servers.map((name) => sampleText(row, row.samples[name])),
+    ...others.map((name) => ratioText(row.samples[OURS], row.samples[name])),
+    row.target?.text ?? '',
+    verdictText(row),
+  ])
+  const rule = headings.map((_, column) => (column < 2 ? '---' : '---:'))
+  return [headings, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}
+
+function verdictText({ target }: Row): string {
+  if (target === undefined) return ''
+  return target.isHeld === undefined ? '?' : target.isHeld ? 'yes' : '**no**'
+}
+
+function sampleText(row: Row, sample: Sample | undefined): string {
+  if (sample === undefined) return '–'
+  const median = numberText(sample.median, row.digits)
+  if (sample.rounds.length < 2) return median
+  return `${median} (${numberText(sample.min, row.digits)}–${numberText(sample.max, row.digits)})`
+}
+
+function numberText(value: number | null, digits: number): string {
+  // JSON has no NaN: a record that was read again has null.
+  if (value === null || Number.isNaN(value)) return '–'
+  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+}
+
+function ratioText(ours: Sample | undefined, theirs: Sample | undefined): string {
+  const ratio = (ours?.median ?? Number.NaN) / (theirs?.median ?? Number.NaN)
+  return Number.isFinite(ratio) ? ratio.toFixed(2) : '–'
+}
+
+function howOf({ commandLine, servers, machine }: Record): string {
+  const tcp = Object.entries(machine.tcp).map(([name, value]) => `${name} ${value}`)
+  return [
+    '## How it was measured',
+    'docs/benchmarks.md says what each figure means. This run:',
+    ['```', commandLine, ...servers.map(({ name, command }) => `# ${name}: ${command}`), '```'].join('\n'),
+    `TCP settings: ${tcp.join('; ')}.\n`,
+  ].join('\n\n')
+}

@@ -77,21 +77,23 @@ export class Directory {
     const peer = this.#find(session.key)
     const before = this.#count(peer)
     if (peer.registrations > 0) this.#counters.add(Counter.duplicatesTotal, 1)
-    peer.sessions.push(session)
+    // Made to measure: most keys have one session for ever, and an array that grows leaves room for sixteen more.
+    peer.sessions = peer.sessions.concat(session)
     session.claim = this.#announcer.nextClaim()
     this.#changed(peer, before)
-    this.#announcer.present(session.presentFrame, session.claim)
-    this.#tellWatchers(session.presentFrame)
+    const { presentFrame } = session
+    this.#announcer.present(presentFrame, session.claim)
+    this.#tellWatchers(presentFrame)
     return peer
   }
 
   /** Removes a session; the key's other sessions take over, or it is gone. */
   unregister(session: Session, peer: Peer): void {
     if (this.#watchers.delete(session)) this.#counters.add(Counter.watchersCurrent, -1)
-    for (const other of session.heard) other.forgetHearer(session)
-    session.heard.clear()
+    for (const other of session.heard ?? []) other.forgetHearer(session)
+    session.heard = undefined
     const before = this.#count(peer)
-    peer.sessions.splice(peer.sessions.indexOf(session), 1)
+    peer.sessions = peer.sessions.filter((one) => one !== session)
     const heir = peer.sessions.at(-1)
     if (heir === undefined) this.#announcer.gone(peer.key)
     else if (peer.elsewhere.length > 0) this.#announcer.claim(peer.key, heir.claim)
@@ -107,8 +109,7 @@ export class Directory {
   /** A frame arrived on a session whose key has others: it is the active one from now on. */
   noteActivity(session: Session, peer: Peer): void {
     if (peer.active === session && peer.thread === LOCAL) return
-    peer.sessions.splice(peer.sessions.indexOf(session), 1)
-    peer.sessions.push(session)
+    peer.sessions = peer.sessions.filter((one) => one !== session).concat(session)
     session.claim = this.#announcer.nextClaim()
     if (peer.elsewhere.length > 0) this.#announcer.claim(peer.key, session.claim)
     peer.elect()
@@ -227,12 +228,9 @@ export class Directory {
     this.#table.remove(peer)
     peer.isGone = true
     const frame = peerGoneFrame(peer.key, GoneReason.disconnected)
-    this.#counters.add(Counter.peerGoneDisconnected, peer.hearers.size)
-    for (const hearer of peer.hearers) {
-      hearer.heard.delete(peer)
-      hearer.tell(frame)
-    }
-    peer.hearers.clear()
+    const hearers = peer.takeHearers()
+    this.#counters.add(Counter.peerGoneDisconnected, hearers.length)
+    for (const hearer of hearers) hearer.tell(frame)
     this.#tellWatchers(frame)
   }
 

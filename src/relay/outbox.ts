@@ -32,42 +32,54 @@ export interface OutboxLimits {
   readonly outboxPacketsMax: number
 }
 
+/** Chunks on their way out. */
+interface Burst {
+  first: Chunk | undefined
+  last: Chunk | undefined
+  bytes: number
+}
+
+/** What the outboxes of one thread have in common. */
+export interface OutboxParts {
+  readonly pool: BufferPool
+  readonly limits: OutboxLimits
+  readonly counters: Counters
+}
+
 export class Outbox {
-  readonly #limits: OutboxLimits
-  readonly #counters: Counters
-  readonly #pool: BufferPool
-  readonly #control: Lane
-  readonly #lanes: readonly [data: Lane, disco: Lane]
+  readonly #parts: OutboxParts
+  // Made when first used: most clients never have any but control frames to wait.
+  #control: Lane | undefined = undefined
+  #data: Lane | undefined = undefined
+  #disco: Lane | undefined = undefined
   #flight: Chunk | undefined = undefined
   /** When the burst in flight was begun; undefined when none is. */
   writingSinceMs: number | undefined = undefined
 
-  constructor(pool: BufferPool, limits: OutboxLimits, counters: Counters) {
-    this.#pool = pool
-    this.#limits = limits
-    this.#counters = counters
-    this.#control = new Lane(pool)
-    this.#lanes = [new Lane(pool), new Lane(pool)]
+  constructor(parts: OutboxParts) {
+    this.#parts = parts
   }
 
   /** Queues the RecvPacket frame at packet.start; makes room by dropping this lane's oldest. */
   offerPacket(packet: Packet, nowMs: number): void {
-    const lane = this.#lanes[packet.kind]
+    const { limits, counters } = this.#parts
+    const lane = this.#laneFor(packet.kind)
     const frameBytes = packet.end - packet.start
-    const bytesMax = packet.kind === PacketKind.data ? this.#limits.outboxBytesMax : DISCO_BYTES_MAX
+    const bytesMax = packet.kind === PacketKind.data ? limits.outboxBytesMax : DISCO_BYTES_MAX
     while (
       lane.frameCount > 0 &&
-      (lane.bytes + frameBytes > bytesMax || lane.frameCount >= this.#limits.outboxPacketsMax)
+      (lane.bytes + frameBytes > bytesMax || lane.frameCount >= limits.outboxPacketsMax)
     ) {
       this.#drop(lane, packet.kind, DropReason.queueHead)
     }
     lane.push(packet.buffer, packet.start, packet.end, nowMs)
-    this.#counters.add(Counter.queuedPackets, 1)
-    this.#counters.add(Counter.queuedBytes, frameBytes)
+    counters.add(Counter.queuedPackets, 1)
+    counters.add(Counter.queuedBytes, frameBytes)
   }
 
   /** Queues a frame that must not be lost; false when the remote has let too many pile up. */
   offerControl(frame: Uint8Array, nowMs: number): boolean {
+    this.#control ??= new Lane(this.#parts.pool)
     if (this.#control.bytes + frame.length > CONTROL_BYTES_MAX) return false
     const buffer = Buffer.from(frame.buffer, frame.byteOffset, frame.length)
     this.#control.push(buffer, 0, buffer.length, nowMs)
@@ -83,47 +95,53 @@ export class Outbox {
     this.#flight = first
     this.writingSinceMs = nowMs
     for (let chunk: Chunk | undefined = first; chunk !== undefined; chunk = chunk.next) {
-      this.#counters.add(Counter.wireBytesOut, chunk.end - chunk.start)
+      this.#parts.counters.add(Counter.wireBytesOut, chunk.end - chunk.start)
       link.write(chunk.buffer.subarray(chunk.start, chunk.end), chunk.next === undefined)
     }
   }
 
   /** The burst has been taken by the system: its memory is given back. */
   written(): void {
-    for (let chunk = this.#flight; chunk !== undefined; chunk = chunk.next) this.#pool.giveBack(chunk.buffer)
+    for (let chunk = this.#flight; chunk !== undefined; chunk = chunk.next)
+      this.#parts.pool.giveBack(chunk.buffer)
     this.#flight = undefined
     this.writingSinceMs = undefined
   }
 
   /** Drops all that waits, because the destination is gone. A burst in flight stays until `written`. */
   close(): void {
-    while (this.#control.dropOldest() > 0);
-    for (const kind of [PacketKind.data, PacketKind.disco]) {
-      while (this.#lanes[kind].frameCount > 0)
-        this.#drop(this.#lanes[kind], kind, DropReason.goneDisconnected)
-    }
+    while (this.#control !== undefined && this.#control.dropOldest() > 0);
+    this.#dropAll(this.#disco, PacketKind.disco)
+    this.#dropAll(this.#data, PacketKind.data)
+  }
+
+  #laneFor(kind: PacketKind): Lane {
+    if (kind === PacketKind.data) return (this.#data ??= new Lane(this.#parts.pool))
+    return (this.#disco ??= new Lane(this.#parts.pool))
+  }
+
+  #dropAll(lane: Lane | undefined, kind: PacketKind): void {
+    while (lane !== undefined && lane.frameCount > 0) this.#drop(lane, kind, DropReason.goneDisconnected)
   }
 
   /** Takes chunks off the lanes, control first, until the burst is full. Returns the first of them. */
   #gather(nowMs: number): Chunk | undefined {
-    const burst: { first: Chunk | undefined; last: Chunk | undefined; bytes: number } = {
-      first: undefined,
-      last: undefined,
-      bytes: 0,
-    }
-    this.#take(this.#control, burst)
-    for (const kind of [PacketKind.disco, PacketKind.data] as const) {
-      const lane = this.#lanes[kind]
-      const { bytes, frameCount, oldestMs } = lane
-      if (frameCount === 0 || burst.bytes >= BURST_BYTES_MAX) continue
-      this.#take(lane, burst)
-      this.#countSent(kind, frameCount - lane.frameCount, bytes - lane.bytes)
-      if (oldestMs !== undefined) this.#counters.observe('queueDelay', (nowMs - oldestMs) / 1_000)
-    }
+    const burst: Burst = { first: undefined, last: undefined, bytes: 0 }
+    if (this.#control !== undefined) this.#take(this.#control, burst)
+    if (this.#disco !== undefined) this.#takePackets(this.#disco, PacketKind.disco, burst, nowMs)
+    if (this.#data !== undefined) this.#takePackets(this.#data, PacketKind.data, burst, nowMs)
     return burst.first
   }
 
-  #take(lane: Lane, burst: { first: Chunk | undefined; last: Chunk | undefined; bytes: number }): void {
+  #takePackets(lane: Lane, kind: PacketKind, burst: Burst, nowMs: number): void {
+    const { bytes, frameCount, oldestMs } = lane
+    if (oldestMs === undefined || burst.bytes >= BURST_BYTES_MAX) return
+    this.#take(lane, burst)
+    this.#countSent(kind, frameCount - lane.frameCount, bytes - lane.bytes)
+    this.#parts.counters.observe('queueDelay', (nowMs - oldestMs) / 1_000)
+  }
+
+  #take(lane: Lane, burst: Burst): void {
     while (burst.bytes < BURST_BYTES_MAX) {
       const chunk = lane.takeChunk()
       if (chunk === undefined) return
@@ -136,26 +154,26 @@ export class Outbox {
 
   #countSent(kind: PacketKind, frames: number, bytes: number): void {
     const isDisco = kind === PacketKind.disco
-    this.#counters.add(isDisco ? Counter.sentDisco : Counter.sentData, frames)
-    this.#counters.add(
+    this.#parts.counters.add(isDisco ? Counter.sentDisco : Counter.sentData, frames)
+    this.#parts.counters.add(
       isDisco ? Counter.sentBytesDisco : Counter.sentBytesData,
       bytes - frames * FRAME_OVERHEAD_BYTES,
     )
-    this.#counters.add(Counter.queuedPackets, -frames)
-    this.#counters.add(Counter.queuedBytes, -bytes)
+    this.#parts.counters.add(Counter.queuedPackets, -frames)
+    this.#parts.counters.add(Counter.queuedBytes, -bytes)
   }
 
   #dropAged(nowMs: number): void {
-    const data = this.#lanes[PacketKind.data]
-    while (data.oldestMs !== undefined && nowMs - data.oldestMs > PACKET_AGE_MAX_MS) {
+    const data = this.#data
+    while (data?.oldestMs !== undefined && nowMs - data.oldestMs > PACKET_AGE_MAX_MS) {
       this.#drop(data, PacketKind.data, DropReason.queueAge)
     }
   }
 
   #drop(lane: Lane, kind: PacketKind, reason: DropReason): void {
     const frameBytes = lane.dropOldest()
-    this.#counters.countDrop(reason, kind, frameBytes - FRAME_OVERHEAD_BYTES)
-    this.#counters.add(Counter.queuedPackets, -1)
-    this.#counters.add(Counter.queuedBytes, -frameBytes)
+    this.#parts.counters.countDrop(reason, kind, frameBytes - FRAME_OVERHEAD_BYTES)
+    this.#parts.counters.add(Counter.queuedPackets, -1)
+    this.#parts.counters.add(Counter.queuedBytes, -frameBytes)
   }
 }

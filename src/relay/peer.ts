@@ -19,7 +19,7 @@ export interface Elsewhere {
 export class Peer {
   readonly key: Uint8Array
   /** Sessions on this thread in order of activity; the last one is active. */
-  readonly sessions: Session[] = []
+  sessions: readonly Session[] = []
   /** Where else in this relay the key is connected. */
   readonly elsewhere: Elsewhere[] = []
   /** Thread whose member receives packets: LOCAL, or another's number. */
@@ -29,7 +29,7 @@ export class Peer {
   /** The key has left the relay; whoever remembers this peer must look it up anew. */
   isGone = false
   /** Sessions here that were given a packet of this peer: they are told when it leaves. */
-  readonly hearers = new Set<Session>()
+  #hearers: Set<Session> | undefined = undefined
   /** The latest of them, which spares looking it up for each packet of a flow. */
   lastHearer: Session | undefined = undefined
 
@@ -47,13 +47,24 @@ export class Peer {
   heardBy(session: Session): void {
     if (this.lastHearer === session) return
     this.lastHearer = session
-    this.hearers.add(session)
+    this.#hearers ??= new Set()
+    this.#hearers.add(session)
+    session.heard ??= new Set()
     session.heard.add(this)
+  }
+
+  /** Everybody who was given a packet of this peer; both sides forget it. */
+  takeHearers(): readonly Session[] {
+    const hearers = this.#hearers === undefined ? [] : [...this.#hearers]
+    for (const hearer of hearers) hearer.heard?.delete(this)
+    this.#hearers = undefined
+    this.lastHearer = undefined
+    return hearers
   }
 
   /** The session ended. */
   forgetHearer(session: Session): void {
-    this.hearers.delete(session)
+    this.#hearers?.delete(session)
     if (this.lastHearer === session) this.lastHearer = undefined
   }
 

@@ -60,7 +60,6 @@ export class Relay implements SessionScheduler, NeighbourListener {
   readonly #serverKey: Uint8Array
   readonly #answerAndServerKey: Uint8Array
   readonly #sessions: Session[] = []
-  readonly #sessionAt = new Map<Session, number>()
   #due: Session[] = []
   #isFlushAsked = false
   #isFlushComing = false
@@ -108,7 +107,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     const hello = arrival.wantsAnswer ? this.#answerAndServerKey : this.#serverKey
     const greeting = { hello, isNotIdeal: arrival.idealNode !== '' }
     const session = new Session(arrival.link, greeting, this.#sessionParts)
-    this.#sessionAt.set(session, this.#sessions.length)
+    session.listedAt = this.#sessions.length
     this.#sessions.push(session)
     return session
   }
@@ -183,12 +182,10 @@ export class Relay implements SessionScheduler, NeighbourListener {
   }
 
   ended(session: Session): void {
-    const at = this.#sessionAt.get(session)
     const last = this.#sessions.pop()
-    this.#sessionAt.delete(session)
-    if (at === undefined || last === undefined || last === session) return
-    this.#sessions[at] = last
-    this.#sessionAt.set(last, at)
+    if (last === undefined || last === session) return
+    this.#sessions[session.listedAt] = last
+    last.listedAt = session.listedAt
   }
 
   closePeerEverywhere(key: Uint8Array): void {
@@ -217,7 +214,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Ends this thread's sessions of `key`. */
   closePeer(key: Uint8Array): void {
     const peer = this.#directory.find(key, 0)
-    for (const session of peer?.sessions.slice() ?? []) session.end(EndReason.closedBySibling)
+    for (const session of peer?.sessions ?? []) session.end(EndReason.closedBySibling)
   }
 
   /** A neighbour had no room for news: tries again, and again from there, until it has. */

@@ -2,10 +2,11 @@
 // ends. Routing is `forward.ts`, who is here `directory.ts`, what waits to leave `outbox.ts`. Everything
 // here is synchronous but admission; a session's one way out is `end`.
 
+import type { BoxKey } from '#protocol/box.ts'
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
-import { FrameType, PresenceFlag } from '#protocol/frame-type.ts'
-import { KEEP_ALIVE_FRAME, peerPresentFrame, pongFrame } from '#protocol/frames.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import { KEEP_ALIVE_FRAME, pongFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { NONCE_BYTES, SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
@@ -13,7 +14,8 @@ import type { Directory } from './directory.ts'
 import { EndReason } from './end-reason.ts'
 import type { Forwarder } from './forward.ts'
 import { judgeFirstFrame, judgeFrame, type FrameRule } from './frame-rules.ts'
-import { readLogin, type Login, type LoginRules } from './login.ts'
+import { readLogin, type LoginRules } from './login.ts'
+import { Member } from './member.ts'
 import { Outbox, type OutboxLimits } from './outbox.ts'
 import type { Peer } from './peer.ts'
 import type { Admission, Link, LinkListener, Observer } from './ports.ts'
@@ -85,9 +87,8 @@ export class Session implements LinkListener, FrameSink {
   readonly #bornMs: number
   readonly #keepAliveMs: number
   // Fixed at login
-  #login: Login | undefined = undefined
+  #member: Member | undefined = undefined
   peer: Peer | undefined = undefined
-  presentFrame: Uint8Array = KEEP_ALIVE_FRAME
   // Inbound side
   readonly #frames: FrameReader
   #phase: Phase = Phase.greeting
@@ -100,8 +101,10 @@ export class Session implements LinkListener, FrameSink {
   /** When it last became the active one of its key, in the relay's common count. */
   claim = 0
   lastDestination: Peer | undefined = undefined
-  /** The peers whose packets this session was given. */
-  readonly heard = new Set<Peer>()
+  /** The peers whose packets this session was given; `peer.ts` keeps it. */
+  heard: Set<Peer> | undefined = undefined
+  /** Where the relay has listed it. */
+  listedAt = 0
   // Outbound side
   readonly outbox: Outbox
   #isFlushDue = false
@@ -117,14 +120,19 @@ export class Session implements LinkListener, FrameSink {
     const jitter = (parts.random(1)[0] ?? 0) / 256
     this.#keepAliveMs = KEEP_ALIVE_MS + jitter * KEEP_ALIVE_JITTER_MS
     this.#frames = new FrameReader(this, parts.pool)
-    this.outbox = new Outbox(parts.pool, parts.limits, parts.counters)
+    this.outbox = new Outbox(parts)
     parts.counters.add(Counter.connectionsCurrent, 1)
     this.tell(greeting.hello)
   }
 
   /** The proven key; empty before login. */
   get key(): Uint8Array {
-    return this.#login?.key ?? new Uint8Array(0)
+    return this.#member?.key ?? new Uint8Array(0)
+  }
+
+  /** How watchers are told that it is here; nothing before login. */
+  get presentFrame(): Uint8Array {
+    return this.#member?.presentFrame ?? new Uint8Array(0)
   }
 
   get isEstablished(): boolean {
@@ -255,9 +263,9 @@ export class Session implements LinkListener, FrameSink {
   #logIn(payload: Uint8Array): void {
     const login = readLogin(payload, this.#parts.rules)
     if (typeof login === 'string') return this.end(login)
-    this.#login = login
+    this.#member = new Member(login, this.#link, this.#isNotIdeal)
     this.#phase = Phase.admitting
-    if (login.isMesh) return this.#establish(login)
+    if (login.isMesh) return this.#establish(login.box, this.#member)
     const { admission, counters, now } = this.#parts
     const askedMs = now()
     admission.check({ key: login.key, remote: this.#link.remote }, (isAllowed) => {
@@ -265,50 +273,28 @@ export class Session implements LinkListener, FrameSink {
       counters.add(isAllowed ? Counter.admissionsAllowed : Counter.admissionsDenied, 1)
       if (this.#phase !== Phase.admitting) return
       if (!isAllowed) return this.end(EndReason.admissionRefused)
-      this.#establish(login)
+      this.#establish(login.box, this.#member as Member)
       if (this.#held !== undefined) this.#resume()
     })
   }
 
   /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
-  #establish(login: Login): void {
+  #establish(box: BoxKey, member: Member): void {
     const { counters, directory, limits, now, random } = this.#parts
     this.#phase = Phase.established
-    if (limits.rate !== undefined && !login.isMesh) {
+    if (limits.rate !== undefined && !member.isMesh) {
       this.#rate = new TokenBucket(limits.rate.bytesPerSecond, limits.rate.burstBytes, now())
     }
-    this.tell(serverInfoFrame(login.box, random(NONCE_BYTES)))
-    this.presentFrame = peerPresentFrame({
-      key: login.key,
-      ...this.#link.remote,
-      flags: this.#presenceFlags(login),
-      appName: login.info.appName,
-    })
+    this.tell(serverInfoFrame(box, random(NONCE_BYTES)))
     this.#nextKeepAliveMs = now() + this.#keepAliveMs
-    this.#countClient(login, 1)
+    member.count(counters, 1)
     counters.add(Counter.loginsTotal, 1)
     counters.observe('login', (now() - this.#bornMs) / 1_000)
     this.peer = directory.register(this)
   }
 
-  #presenceFlags(login: Login): number {
-    const flags =
-      (login.isMesh ? PresenceFlag.meshPeer : 0) |
-      (login.info.isProber ? PresenceFlag.prober : 0) |
-      (this.#isNotIdeal ? PresenceFlag.notIdeal : 0)
-    return flags === 0 ? PresenceFlag.regular : flags
-  }
-
-  #countClient(login: Login, by: 1 | -1): void {
-    const { counters } = this.#parts
-    counters.add(Counter.clientsCurrent, by)
-    if (this.#isNotIdeal) counters.add(Counter.clientsNotIdeal, by)
-    if (this.#link.isWebSocket) counters.add(Counter.clientsWebSocket, by)
-    if (login.info.isProber) counters.add(Counter.clientsProber, by)
-  }
-
   get #isMesh(): boolean {
-    return this.#login?.isMesh === true
+    return this.#member?.isMesh === true
   }
 
   // ── outbound ──
@@ -385,14 +371,14 @@ export class Session implements LinkListener, FrameSink {
     if (reason === EndReason.writeStalled || reason === EndReason.unacknowledged) this.#link.destroy()
     else this.#link.close()
     this.outbox.close()
-    if (peer !== undefined && this.#login !== undefined) {
+    if (peer !== undefined && this.#member !== undefined) {
       directory.unregister(this, peer)
-      this.#countClient(this.#login, -1)
+      this.#member.count(counters, -1)
       if (this.#isHome) counters.add(Counter.clientsHome, -1)
     }
     counters.add(Counter.connectionsCurrent, -1)
     counters.countEnd(reason)
     scheduler.ended(this)
-    observer.sessionEnded({ reason, remote: this.#link.remote, key: this.#login?.key })
+    observer.sessionEnded({ reason, remote: this.#link.remote, key: this.#member?.key })
   }
 }

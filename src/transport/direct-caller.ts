@@ -46,7 +46,9 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   readonly flow = new Flow()
   /** Set by the entrance when TLS is done. */
   isTls13 = false
-  readonly remote: RemoteAddress
+  /** Of the remote, as the system writes it; an address in bytes would take six times the memory. */
+  readonly #address: string
+  readonly #port: number
   readonly #parts: DirectParts
   readonly #tcp: TcpHandle
   readonly #tls: TlsHandle | undefined
@@ -71,7 +73,10 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     this.#tcp = tcp
     this.#tls = tls
     this.#parts = parts
-    this.remote = remoteOfHandle(tcp)
+    const name: PeerName = {}
+    tcp.getpeername(name)
+    this.#address = name.address ?? ''
+    this.#port = name.port ?? 0
     // The handle that the system knows holds on to us, and by us to TLS.
     tcp.owner = this
     const handle = this.#handle
@@ -84,6 +89,11 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
 
   attach(listener: LinkListener): void {
     this.#listener = listener
+  }
+
+  /** Zero if the remote was gone when its connection was accepted. */
+  get remote(): RemoteAddress {
+    return { ip: ipToBytes(unmapped(this.#address)), port: this.#port }
   }
 
   secured(): void {
@@ -242,13 +252,6 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     })
     return socket
   }
-}
-
-/** The remote of a connected handle; zero if it is already gone. */
-function remoteOfHandle(handle: TcpHandle): RemoteAddress {
-  const name: PeerName = {}
-  handle.getpeername(name)
-  return { ip: ipToBytes(unmapped(name.address ?? '')), port: name.port ?? 0 }
 }
 
 function onRead(this: StreamHandle): void {

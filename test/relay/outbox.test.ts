@@ -23,7 +23,11 @@ class Bench {
   #received: Buffer[] = []
 
   constructor(limits: Partial<OutboxLimits> = {}) {
-    this.outbox = new Outbox(this.pool, { ...unlimited, ...limits }, this.counters)
+    this.outbox = new Outbox({
+      pool: this.pool,
+      limits: { ...unlimited, ...limits },
+      counters: this.counters,
+    })
     const received = (bytes: Buffer): void => void this.#received.push(bytes)
     const remote = { ip: new Uint8Array(16), port: 0 }
     this.link = new FakeLink(remote, false, { received, stirred: () => undefined })

@@ -102,7 +102,7 @@ it('a session does not remember the peers that it has outlived', () => {
   expect(b.take().filter((line) => line.startsWith('PeerGone')).length).toBe(30)
   const remembered: number[] = []
   relay.thread(0).relay.endWhere((session) => {
-    remembered.push(session.heard.size)
+    remembered.push(session.heard?.size ?? 0)
     return false
   }, EndReason.shutdown)
   expect(remembered).toEqual([1, 0])

@@ -56,7 +56,9 @@ export const http: Figure = {
         [OURS]: sampleOf(page.map(of)),
       })
       const errors: Row = {
-        ...{ label: `${pageName(first)}: errors`, unit: '', digits: 0 },
+        label: `${pageName(first)}: errors`,
+        unit: '',
+        digits: 0,
         samples: own((figures) => figures.errors + figures.timeouts + figures.non2xx + figures.unanswered),
       }
       const lost: Row = {

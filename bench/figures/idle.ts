@@ -13,12 +13,10 @@ export async function holdPhases(
   phases: readonly string[],
 ): Promise<Map<string, PhaseOutcome>> {
   const settle = bench.effort.isQuick ? 1 : 3
-  const args = [
-    ...(await server.arguments(connections)),
-    ...['--hold', `${connections}`, '--phases', phases.join(',')],
-    ...['--quiet', `${bench.effort.quietSeconds}`, '--settle', `${settle}`],
-  ]
-  const generator = await Generator.start(args, bench.places.generator)
+  const common = await server.arguments(connections)
+  const what = ['--hold', `${connections}`, '--phases', phases.join(',')]
+  const times = ['--quiet', `${bench.effort.quietSeconds}`, '--settle', `${settle}`]
+  const generator = await Generator.start([...common, ...what, ...times], bench.places.generator)
   try {
     await generator.done()
   } finally {

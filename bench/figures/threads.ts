@@ -31,7 +31,9 @@ export const threads: Figure = {
     const own = (of: (flow: FlowOutcome, round: number) => number) => ({ [OURS]: sampleOf(ofTwo.map(of)) })
     const shown = { unit: 'µs/frame', digits: 2 }
     const ratio = {
-      ...{ label: 'two threads by one', unit: '×', digits: 2 },
+      label: 'two threads by one',
+      unit: '×',
+      digits: 2,
       samples: own((flow, round) => {
         const alone = ofOne[round]
         return alone === undefined ? Number.NaN : cpuUsPerFrame(flow) / cpuUsPerFrame(alone)

@@ -16,7 +16,7 @@ const READ_AT = 0
 const WRITE_AT = 16
 const INDEX_BYTES = 128
 /** Half a millisecond of a saturated relay, and sixteen of the largest packets. A power of two. */
-const CAPACITY_BYTES = 1_048_576
+export const CAPACITY_BYTES = 1_048_576
 /** The largest frame. */
 const SLACK_BYTES = HEADER_BYTES + FORWARD_PACKET_BYTES_MAX
 /** The reader frees room after so many bytes, so that a writer that waits for it need not wait for all. */
@@ -51,7 +51,7 @@ export class CrossingWriter {
   /** Where in `bytes` a frame of `frameBytes` bytes, header included, goes; -1 if it does not fit now. */
   reserve(frameBytes: number): number {
     if (!this.#fits(frameBytes)) {
-      this.#readSeen = Atomics.load(this.#indices, READ_AT)
+      this.#readSeen = this.readAt
       if (!this.#fits(frameBytes)) return -1
     }
     this.#reserved = frameBytes
@@ -70,10 +70,25 @@ export class CrossingWriter {
     drain(this.#indices, this.bytes, sink)
   }
 
+  /** Whether more than so many bytes wait to be read. */
+  holdsMoreThan(bytes: number): boolean {
+    if (this.#waiting <= bytes) return false
+    this.#readSeen = this.readAt
+    return this.#waiting > bytes
+  }
+
+  /** How far the reader is; changes as it reads. */
+  get readAt(): number {
+    return Atomics.load(this.#indices, READ_AT)
+  }
+
+  /** Bytes that wait, as far as is known. */
+  get #waiting(): number {
+    return (this.#written - this.#readSeen) >>> 0
+  }
+
   #fits(frameBytes: number): boolean {
-    return (
-      ((this.#written - this.#readSeen) >>> 0) + frameBytes <= CAPACITY_BYTES && frameBytes <= SLACK_BYTES
-    )
+    return this.#waiting + frameBytes <= CAPACITY_BYTES && frameBytes <= SLACK_BYTES
   }
 }
 

@@ -55,7 +55,10 @@ export class Forwarder {
       buffer.set(source.key, start)
       this.#deliver(destination, source)
     } else {
-      this.#cross(destination.thread, source.key)
+      const { thread } = destination
+      this.#cross(thread, source.key)
+      // Better not read than read and dropped: the other thread has more to do than it can.
+      if (this.#neighbours.isPressed(thread)) session.rest((goOn) => this.#neighbours.whenRoom(thread, goOn))
     }
   }
 

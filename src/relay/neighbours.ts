@@ -8,7 +8,7 @@
 import { readU32, writeU32 } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
-import { Bell, CrossingReader, CrossingWriter, type CrossingSink } from './crossing.ts'
+import { Bell, CAPACITY_BYTES, CrossingReader, CrossingWriter, type CrossingSink } from './crossing.ts'
 import type { Packet } from './packet.ts'
 
 /** News between threads that has no frame in the mesh: 32 B key, 4 B count of activity. Never on a wire. */
@@ -16,6 +16,13 @@ const CLAIM = 0x80
 const CLAIM_BYTES = 4
 /** Who has been linked has now been told of everybody who is here: 32 zeros. */
 const ALL_TOLD = 0x81
+
+/** Beyond this a crossing is nearly full: what is read on still finds room, in frames of any size. */
+const PRESSED_BYTES = CAPACITY_BYTES - 262_144
+/** And below this there is room again. */
+const EASED_BYTES = CAPACITY_BYTES / 2
+/** A thread that reads nothing for this long is not busy but stuck: nobody waits for it, and packets are dropped. */
+const STUCK_MS = 100
 
 /** What a thread hears from its neighbours. */
 export interface NeighbourListener {
@@ -56,6 +63,11 @@ interface Neighbour {
   readonly bell: Bell
   readonly backlog: Uint8Array[]
   isRung: boolean
+  /** To be called when there is room again. */
+  resting: (() => void)[]
+  /** How far it had read when last looked at because of them, and since when. */
+  readAt: number
+  readAtMs: number
 }
 
 export interface NeighbourParts {
@@ -63,6 +75,8 @@ export interface NeighbourParts {
   readonly listener: () => NeighbourListener
   /** Asks for a call of `flush`, and then of `fallAsleep`, at the end of this turn of the loop. */
   readonly wake: () => void
+  /** Monotonic milliseconds. */
+  readonly now: () => number
 }
 
 export class Neighbours {
@@ -96,7 +110,7 @@ export class Neighbours {
     const listener = (): never => {
       throw new Error('a single thread has no neighbours to hear from')
     }
-    return new Neighbours(memory, { listener, wake: () => undefined })
+    return new Neighbours(memory, { listener, wake: () => undefined, now: () => 0 })
   }
 
   get count(): number {
@@ -128,6 +142,7 @@ export class Neighbours {
       },
     })
     this.#told(thread)
+    for (const goOn of gone?.resting ?? []) goOn()
   }
 
   nextClaim(): number {
@@ -180,19 +195,32 @@ export class Neighbours {
     return true
   }
 
+  /** Whether who sends to `thread` had better rest: it does not keep up with what is written for it. */
+  isPressed(thread: number): boolean {
+    const to = this.#byThread[thread]
+    return to !== undefined && to.writer.holdsMoreThan(PRESSED_BYTES) && !this.#isStuck(to)
+  }
+
+  /** Calls `goOn` when there is room again at a thread that is pressed, or no hope for any. */
+  whenRoom(thread: number, goOn: () => void): void {
+    this.#byThread[thread]?.resting.push(goOn)
+    this.#parts.wake()
+  }
+
   /** Wakes the neighbours that were written to; once per turn of the loop is enough. */
   flush(): void {
     for (const to of this.#neighbours) {
       if (to.backlog.length > 0) this.#retryBacklog(to)
+      if (to.resting.length > 0) this.#releaseResting(to)
       if (to.isRung) continue
       to.isRung = true
       to.bell.ring()
     }
   }
 
-  /** Whether news waits for room at a neighbour, so that `flush` must be called again soon. */
+  /** Whether news or clients wait for room at a neighbour, so that `flush` must be called again soon. */
   get hasBacklog(): boolean {
-    return this.#neighbours.some((to) => to.backlog.length > 0)
+    return this.#neighbours.some((to) => to.backlog.length > 0 || to.resting.length > 0)
   }
 
   /** Whether what the neighbours have written is being read just now. */
@@ -251,6 +279,23 @@ export class Neighbours {
     to.isRung = false
   }
 
+  #releaseResting(to: Neighbour): void {
+    if (to.writer.holdsMoreThan(EASED_BYTES) && !this.#isStuck(to)) return
+    const { resting } = to
+    to.resting = []
+    for (const goOn of resting) goOn()
+  }
+
+  /** Whether a neighbour whose crossing is filling up has stopped reading. */
+  #isStuck(to: Neighbour): boolean {
+    const { readAt } = to.writer
+    const nowMs = this.#parts.now()
+    if (readAt === to.readAt) return nowMs - to.readAtMs > STUCK_MS
+    to.readAt = readAt
+    to.readAtMs = nowMs
+    return false
+  }
+
   #neighbour({ thread, bell, outgoing, incoming }: ThreadLink): Neighbour {
     return {
       thread,
@@ -260,6 +305,9 @@ export class Neighbours {
       bell: new Bell(bell),
       backlog: [],
       isRung: true,
+      resting: [],
+      readAt: -1,
+      readAtMs: 0,
     }
   }
 

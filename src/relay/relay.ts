@@ -70,7 +70,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     this.neighbours =
       parts.threads === undefined
         ? Neighbours.none()
-        : new Neighbours(parts.threads, { listener: () => this, wake: () => this.wake() })
+        : new Neighbours(parts.threads, { listener: () => this, wake: () => this.wake(), now: parts.now })
     this.#directory = new Directory({
       counters: parts.counters,
       announcer: this.neighbours,

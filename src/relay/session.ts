@@ -250,9 +250,15 @@ export class Session implements LinkListener, FrameSink {
     const charge = Math.min(payloadBytes, RATE_CHARGE_BYTES_MAX)
     const waitMs = this.#rate?.overdraw(charge, this.#parts.now()) ?? 0
     if (waitMs === 0 || this.#isThrottled) return
-    this.#isThrottled = true
     this.#parts.counters.add(Counter.rateLimitWaits, 1)
-    this.#parts.later(waitMs, () => {
+    this.rest((goOn) => this.#parts.later(waitMs, goOn))
+  }
+
+  /** Reads no further until what `arrange` is given is called. */
+  rest(arrange: (goOn: () => void) => void): void {
+    if (this.#isThrottled) return
+    this.#isThrottled = true
+    arrange(() => {
       this.#isThrottled = false
       if (!this.#isEnded) this.#resume()
     })

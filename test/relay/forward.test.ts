@@ -204,17 +204,69 @@ it('a packet that crossed to a key which has left meanwhile is counted as lost',
   expectBalance(relay)
 })
 
-it('packets that do not fit between threads are refused and counted, the others arrive in order', () => {
-  const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
-  const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
-  const sent = Array.from({ length: 40 }, (_, n) => bytesFrom(n, 60_000))
-  for (const one of sent) a.sendPacket(bob, one)
-  const fitting = Math.floor(1_048_576 / (60_000 + 69))
-  expect(b.take()).toEqual(sent.slice(0, fitting).map((one) => packetLine(alice, one)))
-  expect(relay.drops).toEqual({ 'queue_thread data': 40 - fitting })
-  expectBalance(relay)
-  a.sendPacket(bob, packet)
-  expect(b.take()).toEqual([packetLine(alice, packet)])
+describe('when more is sent to another thread than it takes', () => {
+  const sent = Array.from({ length: 60 }, (_, n) => bytesFrom(n, 60_000))
+
+  function twoThreads() {
+    const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
+    return { relay, a: relay.join(alice), b: relay.join(bob, { thread: 1 }), c: relay.join(cathy) }
+  }
+
+  it('clients are read more slowly, and lose nothing', () => {
+    const { relay, a, b } = twoThreads()
+    for (const one of sent) a.sendPacket(bob, one)
+    expect(a.link.isPaused).toBe(true)
+    const arrived = b.take()
+    for (let n = 0; n < 10; n++) {
+      relay.pass(2)
+      arrived.push(...b.take())
+    }
+    expect(arrived).toEqual(sent.map((one) => packetLine(alice, one)))
+    expect(a.link.isPaused).toBe(false)
+    expect(relay.drops).toEqual({})
+    expectBalance(relay)
+  })
+
+  it('nobody waits for a thread that is stuck: what does not fit is dropped, and the rest goes on', () => {
+    const { relay, a, b, c } = twoThreads()
+    relay.thread(1).isDeaf = true
+    for (const one of sent) a.sendPacket(bob, one)
+    a.sendPacket(cathy, packet)
+    relay.pass(90)
+    expect(c.take()).toEqual([])
+    relay.pass(30)
+    expect(c.take()).toEqual([packetLine(alice, packet)])
+    relay.thread(1).isDeaf = false
+    relay.settle()
+    const fitting = Math.floor(1_048_576 / (60_000 + 69))
+    expect(b.take()).toEqual(sent.slice(0, fitting).map((one) => packetLine(alice, one)))
+    expect(relay.drops).toEqual({ 'queue_thread data': sent.length - fitting })
+    a.sendPacket(bob, packet)
+    expect(b.take()).toEqual([packetLine(alice, packet)])
+    expectBalance(relay)
+  })
+
+  it('nobody waits for a thread that has died', () => {
+    const { relay, a, c } = twoThreads()
+    relay.thread(1).isDeaf = true
+    for (const one of sent) a.sendPacket(bob, one)
+    a.sendPacket(cathy, packet)
+    expect(c.take()).toEqual([])
+    relay.killThread(1)
+    expect(c.take()).toEqual([packetLine(alice, packet)])
+    const lost = Object.values(relay.drops).reduce((sum, count) => sum + count)
+    expect(lost).toBe(sent.length)
+  })
+
+  it("siblings, who carry many clients' packets, are not kept waiting", () => {
+    const { relay, b } = twoThreads()
+    const mesh = relay.joinSibling(sibling)
+    for (const one of sent) mesh.send(forwardPacketFrame(alice.key, bob.key, one))
+    const fitting = Math.floor(1_048_576 / (60_000 + 69))
+    expect(b.take()).toEqual(sent.slice(0, fitting).map((one) => packetLine(alice, one)))
+    expect(relay.drops).toEqual({ 'queue_thread data': sent.length - fitting })
+    expectBalance(relay)
+  })
 })
 
 it('a receiver that takes nothing loses its oldest data, not its disco messages, and nobody else loses anything', () => {

@@ -7,7 +7,7 @@ import { Neighbourhood } from '#relay/neighbourhood.ts'
 import { Neighbours, type NeighbourListener } from '#relay/neighbours.ts'
 import { Packet } from '#relay/packet.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
-import { actor, alice, bob, cathy } from '../support/actor.ts'
+import { actor, alice, bob, cathy, sibling } from '../support/actor.ts'
 import { packetLine } from '../support/memory-client.ts'
 import { TestRelay } from '../support/test-relay.ts'
 import { packet } from '../vectors/frames.ts'
@@ -54,7 +54,7 @@ function neighbourhood(count: number): Neighbour[] {
     const { memory, news } = neighbourhood.join(index)
     const listener = new Listener()
     const wake = (): void => void one.wakes++
-    const neighbours = new Neighbours(memory, { listener: () => listener, wake })
+    const neighbours = new Neighbours(memory, { listener: () => listener, wake, now: () => 0 })
     const one: Neighbour = { neighbours, listener, wakes: 0 }
     all.push(one)
     for (const { to, link } of news) all[to]?.neighbours.link(link)
@@ -262,12 +262,13 @@ it('a single thread has nobody to hear, and nothing to pay', () => {
 describe('in a relay', () => {
   it('news that found no room arrives although nothing else happens, however long the other is busy', () => {
     const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
-    const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
+    const [a, b] = [relay.joinSibling(sibling), relay.join(bob, { thread: 1 })]
+    const send = (bytes: Uint8Array) => a.send(forwardPacketFrame(cathy.key, bob.key, bytes)).settled()
     const busy = relay.thread(1)
     busy.isDeaf = true
     // What is left when no more of the large packets fit is filled with the smallest ones.
-    for (let n = 0; n < 60; n++) a.sendPacket(bob, Buffer.alloc(20_000, n)).settled()
-    for (let n = 0; n < 300; n++) a.sendPacket(bob, Buffer.alloc(0)).settled()
+    for (let n = 0; n < 60; n++) send(Buffer.alloc(20_000, n))
+    for (let n = 0; n < 300; n++) send(Buffer.alloc(0))
     const names = Array.from({ length: 50 }, (_, n) => `late ${n}`)
     for (const name of names) relay.join(actor(name))
     relay.clock.advance(100)

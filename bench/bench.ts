@@ -1,14 +1,27 @@
 // The bench that figures are measured on: the servers that stand ready, how long and how often things are measured,
 // and loads run against them. Rounds go from server to server, so that whatever else the machine does falls on all.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { runTogether, type Generator } from './load/generator.ts'
 import { mergeFlows, wrongFrames, type FlowOutcome } from './load/outcome.ts'
+import { cpuSeconds } from './machine.ts'
 import { connectionsOf, loadArguments, type Load } from './load.ts'
 import type { Progress } from './progress.ts'
 import { OURS, RIVAL, Server, type StartOptions, type Workplace } from './server.ts'
 
 /** Above this share of its processor the generator may be what was measured. */
 const GENERATOR_BUSY_MAX = 0.97
+
+/**
+ * Logins that loads take in turn, so that one never gets what a server still has in its queues for the keys of the one
+ * before. Two loads of 1,000 pairs fit.
+ */
+export const LOGIN_POOL = 5_000
+
+const SETTLE_LOOK_MS = 200
+const SETTLE_LOOKS_MAX = 25
+/** A relay with nothing to do uses less of its processor. */
+const SETTLED_SHARE = 0.15
 
 /** How thoroughly to measure. */
 export interface Effort {
@@ -46,6 +59,7 @@ export class Bench {
   readonly crossCheckPath: string | undefined
   readonly #commands = new Map<string, string>()
   readonly #marks = new Set<string>()
+  #loginAt = 0
 
   constructor(parts: {
     readonly servers: readonly Server[]
@@ -127,10 +141,12 @@ export class Bench {
     extra: readonly (readonly string[])[] = [],
   ): Promise<{ byLoad: Generator[][]; extra: Generator[] }> {
     const needed = loads.reduce((sum, load) => sum + connectionsOf(load), 0)
-    const common = await server.arguments(needed)
-    let loginFrom = 0
+    const common = await server.arguments(LOGIN_POOL)
+    if (this.#loginAt + needed > LOGIN_POOL) this.#loginAt = 0
+    let loginFrom = this.#loginAt
+    this.#loginAt += needed
     const runs = loads.flatMap((load) => {
-      const processes = load.isProbe === true || load.count % this.processes !== 0 ? 1 : this.processes
+      const processes = load.sleeps === true || load.count % this.processes !== 0 ? 1 : this.processes
       const args = loadArguments(load, processes)
       return Array.from({ length: processes }, () => {
         const run = [...common, '--login-from', `${loginFrom}`, ...args]
@@ -139,6 +155,7 @@ export class Bench {
       })
     })
     const all = await runTogether([...runs, ...extra.map((args) => ({ args, cpu: this.places.generator }))])
+    await this.#settle(server)
     const byLoad = loads.map((load) => all.filter((_, i) => runs[i]?.load === load))
     for (const [generator] of byLoad) if (generator !== undefined) this.note(generator.command)
     return { byLoad, extra: all.slice(runs.length) }
@@ -169,7 +186,7 @@ export class Bench {
       .replace(/--addr \S+/, '--addr HOST:PORT')
       .replace(/--logins \S+/, '--logins FILE')
       .replace(/--pid \d+/, '--pid PID')
-      .replace(/--login-from 0 /, '')
+      .replace(/--login-from \d+ /, '')
     const kind = shown.replace(/\d+(\.\d+)?/g, 'N')
     if (!this.#commands.has(kind)) this.#commands.set(kind, shown)
   }
@@ -187,9 +204,20 @@ export class Bench {
     return collected
   }
 
+  /** What a load left in queues and buffers is the next one's burden: waits until the server has done with it. */
+  async #settle(server: Server): Promise<void> {
+    let before = await cpuSeconds(server.pid)
+    for (let i = 0; i < SETTLE_LOOKS_MAX; i++) {
+      await sleep(SETTLE_LOOK_MS)
+      const now = await cpuSeconds(server.pid)
+      if (now - before < (SETTLED_SHARE * SETTLE_LOOK_MS) / 1_000) return
+      before = now
+    }
+  }
+
   #judge(server: Server, load: Load, flow: FlowOutcome): void {
     const what = `${server.name}, ${load.count} ${load.topology} at ${load.rate === 'all' ? 'all that can be sent' : `${Math.round(load.rate)}/s`}`
-    if (flow.busy > GENERATOR_BUSY_MAX && load.isProbe !== true) {
+    if (flow.busy > GENERATOR_BUSY_MAX && load.sleeps !== true) {
       this.mark(`${what}: the generator was busy for more than 97 % of its time`)
     }
     const wrong = wrongFrames(flow)

@@ -16,14 +16,14 @@ export interface Load {
   readonly batch?: number
   /** The first receiver reads so many bytes per second, and nothing from `slowUntil` seconds on. */
   readonly slow?: { readonly bytesPerSecond: number; readonly untilSeconds: number }
-  /** A probe: sleeps between its packets and runs before others. */
-  readonly isProbe?: boolean
+  /** Sleeps between its packets and runs before others: for probes, and where the processor is shared. */
+  readonly sleeps?: boolean
   readonly intervalSeconds?: number
 }
 
 /** A probe: one pair, 64-byte packets, 1,000 a second. */
 export function probeLoad(seconds: number, warmSeconds: number): Load {
-  return { topology: 'pairs', count: 1, size: 64, rate: 1_000, seconds, warmSeconds, isProbe: true }
+  return { topology: 'pairs', count: 1, size: 64, rate: 1_000, seconds, warmSeconds, sleeps: true }
 }
 
 /** How many connections it takes. */
@@ -41,7 +41,7 @@ export function loadArguments(load: Load, processes = 1): string[] {
   if (load.slow !== undefined) {
     args.push('--slow', `${load.slow.bytesPerSecond}`, '--slow-until', `${load.slow.untilSeconds}`)
   }
-  if (load.isProbe === true) args.push('--realtime')
+  if (load.sleeps === true) args.push('--realtime')
   if (load.intervalSeconds !== undefined) args.push('--interval', `${load.intervalSeconds}`)
   return args
 }

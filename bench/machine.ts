@@ -18,6 +18,9 @@ export interface Machine {
   readonly tcp: Readonly<Record<string, string>>
 }
 
+/** The kernel's unit towards programs, on every architecture that Node is built for. */
+const TICKS_PER_SECOND = 100
+
 const SYSCTLS = ['tcp_rmem', 'tcp_wmem', 'tcp_notsent_lowat', 'tcp_congestion_control']
 
 export async function describeMachine(): Promise<Machine> {
@@ -47,6 +50,13 @@ export async function describeCommit(): Promise<string> {
   } catch {
     return 'unknown'
   }
+}
+
+/** Processor time of a process so far, user and system; 0 when there is none. */
+export async function cpuSeconds(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND
 }
 
 /** Processor time since boot, in ticks: all of it, and what the machine under this one took. */

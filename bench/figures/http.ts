@@ -30,7 +30,12 @@ async function round(bench: Bench, rate: number): Promise<LoadedPageFigures<Flow
     async (window) => {
       const running = bench.flow(
         server,
-        bench.load(rate, 10, { seconds: window.durationMs / 1000, warmSeconds: STEADY_MS / 1000 }),
+        bench.load(rate, 10, {
+          seconds: window.durationMs / 1000,
+          warmSeconds: STEADY_MS / 1000,
+          // autocannon needs the rest of that processor.
+          sleeps: true,
+        }),
       )
       setTimeout(() => window.isSteady(), STEADY_MS)
       return running

@@ -230,8 +230,8 @@ static void print_result(const Measured *measured, double login_seconds) {
          (unsigned long long)ledger->arrived_bytes);
   printf("\"corrupted\":%llu,\"misdelivered\":%llu,\"duplicated\":%llu,\"reordered\":%llu,", (unsigned long long)ledger->corrupted,
          (unsigned long long)ledger->misdelivered, (unsigned long long)duplicated, (unsigned long long)reordered);
-  printf("\"waited\":%llu,\"late\":%llu,\"peerGone\":%llu,\"otherFrames\":%llu,", (unsigned long long)ledger->waited,
-         (unsigned long long)ledger->late, (unsigned long long)ledger->peer_gone, (unsigned long long)ledger->other_frames);
+  printf("\"waited\":%llu,\"late\":%llu,\"stale\":%llu,\"peerGone\":%llu,\"otherFrames\":%llu,", (unsigned long long)ledger->waited,
+         (unsigned long long)ledger->late, (unsigned long long)ledger->stale, (unsigned long long)ledger->peer_gone, (unsigned long long)ledger->other_frames);
   printf("\"closed\":%d,\"firstClosedSeconds\":%.3f,\"serverCpuSeconds\":%.3f,\"serverRssKb\":%llu,\"busy\":%.4f,\"delays\":", traffic.closed_count,
          traffic.closed_count > 0 ? (double)(traffic.first_closed_ns - traffic.start_ns) / 1e9 : -1, cpu,
          (unsigned long long)measured->after.rss_kb, busy);

@@ -23,6 +23,8 @@ export interface FlowOutcome {
   /** Shots that found their socket full; that the generator itself made more than 5 ms late. */
   readonly waited: number
   readonly late: number
+  /** Of an earlier run with the same keys. */
+  readonly stale: number
   readonly peerGone: number
   readonly otherFrames: number
   /** Connections that the server closed, and when the first one, from the start of the load; -1: none. */
@@ -58,6 +60,8 @@ export interface StormOutcome {
   readonly back: number
   readonly refusedDials: number
   readonly failedLogins: number
+  /** Accepted while the old server was ending, and ended with it. */
+  readonly acceptedByDying: number
   readonly loginsOver10s: number
   readonly downSeconds: number
   /** From the first accepted dial on; -1: never. */
@@ -128,6 +132,7 @@ export function mergeFlows(flows: readonly FlowOutcome[]): FlowOutcome {
     reordered: sum((flow) => flow.reordered),
     waited: sum((flow) => flow.waited),
     late: sum((flow) => flow.late),
+    stale: sum((flow) => flow.stale),
     peerGone: sum((flow) => flow.peerGone),
     otherFrames: sum((flow) => flow.otherFrames),
     closed: sum((flow) => flow.closed),

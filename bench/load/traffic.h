@@ -28,6 +28,8 @@ typedef struct {
   // Packets by the time they came: what was carried during the window.
   uint64_t arrived, arrived_bytes;
   uint64_t corrupted, misdelivered, peer_gone, other_frames;
+  // Right, but of another run with the same keys: what a server still had in its queues.
+  uint64_t stale;
   // Shots that waited for a full socket; shots that the generator itself made more than 5 ms late.
   uint64_t waited, late;
   Histogram delays;

@@ -180,7 +180,7 @@ export class Bench {
     }
   }
 
-  /** Keeps a generator's command line for the report, one of each kind of run. */
+  /** Keeps a generator's command line for the report, the last of each kind of run. */
   note(command: string): void {
     const shown = command
       .replace(/--addr \S+/, '--addr HOST:PORT')
@@ -188,7 +188,7 @@ export class Bench {
       .replace(/--pid \d+/, '--pid PID')
       .replace(/--login-from \d+ /, '')
     const kind = shown.replace(/\d+(\.\d+)?/g, 'N')
-    if (!this.#commands.has(kind)) this.#commands.set(kind, shown)
+    this.#commands.set(kind, shown)
   }
 
   /** Keeps what makes a figure doubtful, for the report. */

@@ -31,7 +31,7 @@ export interface FigureResult {
   readonly rows: readonly Row[]
   /** What a reader must know of how it was measured, in sentences. */
   readonly notes: readonly string[]
-  /** Generator command lines, one of each kind. */
+  /** Generator command lines, the last of each kind. */
   readonly commands: readonly string[]
   /** What made a point doubtful: a generator at its limit, frames that were not right. */
   readonly marks: readonly string[]

@@ -91,16 +91,8 @@ async function soakOn(
   const probe = { ...probeLoad(seconds, warmSeconds), intervalSeconds: bench.effort.isQuick ? 2 : 60 }
   const logins = await server.arguments(LOGIN_POOL + CHURN_CLIENTS)
   const time = ['--secs', `${seconds}`, '--warm', `${warmSeconds}`]
-  const churn = [
-    ...logins,
-    '--login-from',
-    '22',
-    '--churn',
-    `${CHURN_CLIENTS}`,
-    '--rate',
-    `${CHURN_PER_SECOND}`,
-    ...time,
-  ]
+  const comeAndGo = ['--churn', `${CHURN_CLIENTS}`, '--rate', `${CHURN_PER_SECOND}`]
+  const churn = [...logins, '--login-from', `${LOGIN_POOL}`, ...comeAndGo, ...time]
   const memory = watchMemory(server.pid)
   const { byLoad, extra } = await bench.generators(server, [load, probe], [churn]).finally(memory.stop)
   const flow = mergeFlows((byLoad[0] ?? []).flatMap((generator) => generator.all('flow')))

@@ -13,6 +13,9 @@ import { toHex } from '#protocol/bytes.ts'
 import { GoneReason } from '#protocol/frame-type.ts'
 import { LiveRelay, MESH_KEY } from './support/live-relay.ts'
 
+/** A thread is there within a second, on a machine that has nothing else to do. */
+const patiently = { timeout: 20_000 }
+
 const anywhere = { host: '127.0.0.1', port: 0 }
 
 /** The threads of the relay that the test starts next, those started anew included. */
@@ -88,7 +91,7 @@ function startClients(relay: LiveRelay, count: number, isWatcher = false): Clien
 
 async function untilConnected(clients: readonly Client[]): Promise<void> {
   await expect
-    .poll(() => clients.filter(({ derp }) => derp.isConnected).length, { timeout: 20_000 })
+    .poll(() => clients.filter(({ derp }) => derp.isConnected).length, patiently)
     .toBe(clients.length)
 }
 
@@ -108,7 +111,7 @@ function startTraffic(clients: readonly Client[]): () => void {
 async function untilArrived(clients: readonly Client[]): Promise<void> {
   const last = (client: Client, n: number) => client.arrived.get(clients.at(n - 1)?.key ?? '')?.at(-1)
   await expect
-    .poll(() => clients.map(last))
+    .poll(() => clients.map(last), patiently)
     .toEqual(clients.map((_, n) => (clients.at(n - 1)?.sent ?? 0) - 1))
 }
 
@@ -118,20 +121,22 @@ it('a thread dies under traffic: others lose nothing, its clients come back, and
   const [clients, watchers] = [startClients(relay, 24), startClients(relay, 16, true)]
   const everybody = [...clients, ...watchers]
   await untilConnected(everybody)
-  await expect.poll(() => watchers.every(({ present }) => present.length >= everybody.length)).toBe(true)
+  await expect
+    .poll(() => watchers.every(({ present }) => present.length >= everybody.length), patiently)
+    .toBe(true)
   const stopTraffic = startTraffic(clients)
-  await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0)).toBe(true)
+  await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0), patiently).toBe(true)
   const before = await samples(relay, COUNTS)
   for (const watcher of watchers) watcher.present.length = 0
 
   kill(workers[1])
   await expect
-    .poll(async () => await page(relay, '/readyz'), { interval: 5 })
+    .poll(async () => await page(relay, '/readyz'), { ...patiently, interval: 5 })
     .toMatch(/died, being started anew: thread 1/)
-  await expect.poll(async () => await page(relay, '/readyz')).toBe('ready\n')
+  await expect.poll(async () => await page(relay, '/readyz'), patiently).toBe('ready\n')
   await untilConnected(everybody)
   const marks = clients.map(({ sent }) => sent)
-  await expect.poll(() => clients.every(({ sent }, n) => sent > (marks[n] ?? 0) + 20)).toBe(true)
+  await expect.poll(() => clients.every(({ sent }, n) => sent > (marks[n] ?? 0) + 20), patiently).toBe(true)
   stopTraffic()
   await untilArrived(clients)
 
@@ -146,7 +151,7 @@ it('a thread dies under traffic: others lose nothing, its clients come back, and
     )
   }
   for (const watcher of watchers.filter(({ losses }) => losses === 0)) {
-    await expect.poll(() => [...watcher.present].sort()).toEqual([...keysLost].sort())
+    await expect.poll(() => [...watcher.present].sort(), patiently).toEqual([...keysLost].sort())
     expect([...watcher.gone].sort()).toEqual([...keysLost].sort())
   }
   const after = await samples(relay, COUNTS)
@@ -169,10 +174,10 @@ it('the only thread dies, and the one in its place listens on the same port', as
   const clients = startClients(relay, 2)
   await untilConnected(clients)
   kill(workers[0])
-  await expect.poll(() => clients.every(({ losses }) => losses > 0)).toBe(true)
+  await expect.poll(() => clients.every(({ losses }) => losses > 0), patiently).toBe(true)
   await untilConnected(clients)
   const stopTraffic = startTraffic(clients)
-  await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0)).toBe(true)
+  await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0), patiently).toBe(true)
   stopTraffic()
   expect(workers.length).toBe(2)
 })
@@ -190,12 +195,10 @@ it('a thread whose heap is nearly full is replaced before the whole process goes
     .poll(
       async () =>
         (await samples(relay, /^derp_thread_restarts_total/)).get('derp_thread_restarts_total{thread="0"}'),
-      {
-        timeout: 20_000,
-      },
+      patiently,
     )
     .toBe(1)
-  await expect.poll(async () => await page(relay, '/readyz'), { timeout: 20_000 }).toBe('ready\n')
+  await expect.poll(async () => await page(relay, '/readyz'), patiently).toBe('ready\n')
   await untilConnected(clients)
 })
 
@@ -204,7 +207,7 @@ it('when threads die again and again the relay gives up, and says why', async ()
   await using relay = await LiveRelay.start({ threadCount: 2 })
   for (let deaths = 1; deaths <= 6; deaths++) {
     kill(workers.at(-1))
-    if (deaths < 6) await expect.poll(() => workers.length, { timeout: 10_000 }).toBe(2 + deaths)
+    if (deaths < 6) await expect.poll(() => workers.length, patiently).toBe(2 + deaths)
   }
   const failure = await relay.failed
   expect(failure.message).toBe(
@@ -226,7 +229,7 @@ it('an answer to a thread that has died admits nobody to the one in its place', 
     admission: { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined },
   })
   const alice = relay.client().catch(() => 'lost')
-  await expect.poll(() => asked.length).toBe(1)
+  await expect.poll(() => asked.length, patiently).toBe(1)
   kill(workers[0])
   expect(await alice).toBe('lost')
   let bob: Promise<unknown> = Promise.resolve()
@@ -236,9 +239,9 @@ it('an answer to a thread that has died admits nobody to the one in its place', 
         () => 'admitted',
         () => 'refused',
       )
-      await Promise.race([bob, expect.poll(() => asked.length, { timeout: 2_000 }).toBe(2)])
+      await Promise.race([bob, expect.poll(() => asked.length, patiently).toBe(2)])
       return asked.length
-    })
+    }, patiently)
     .toBe(2)
   asked[0]?.end('{"Allow": true}')
   await once(asked[0] as ServerResponse, 'close')

@@ -114,15 +114,15 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Writes all that this turn of the loop has put into outboxes, once per session. */
   flush(): void {
-    // Neighbours are woken first, so that they work while this thread goes on.
-    this.neighbours.flush()
+    // What neighbours wrote during the turn leaves with the rest. They are woken last: on a core that threads share, who
+    // is woken takes over at once, before this turn is done.
     this.#isFlushAsked = true
     this.hear()
     this.#isFlushAsked = false
-    this.neighbours.flush()
     const due = this.#due
     this.#due = []
     for (const session of due) session.flush()
+    this.neighbours.flush()
     if (this.neighbours.hasBacklog) this.#flushAgain()
     if (!this.neighbours.fallAsleep()) this.wake()
   }

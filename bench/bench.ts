@@ -23,6 +23,9 @@ const SETTLE_LOOKS_MAX = 25
 /** A relay with nothing to do uses less of its processor. */
 const SETTLED_SHARE = 0.15
 
+/** A generator that is late for more than this share offers something else than it was asked for. */
+const LATE_SHARE_MAX = 0.02
+
 /** How thoroughly to measure. */
 export interface Effort {
   readonly isQuick: boolean
@@ -219,6 +222,11 @@ export class Bench {
     const what = `${server.name}, ${load.count} ${load.topology} at ${load.rate === 'all' ? 'all that can be sent' : `${Math.round(load.rate)}/s`}`
     if (flow.busy > GENERATOR_BUSY_MAX && load.sleeps !== true) {
       this.mark(`${what}: the generator was busy for more than 97 % of its time`)
+    }
+    if (flow.late > LATE_SHARE_MAX * flow.sent) {
+      this.mark(
+        `${what}: the generator sent ${Math.round((100 * flow.late) / flow.sent)} % of it over 5 ms late`,
+      )
     }
     const wrong = wrongFrames(flow)
     if (wrong > 0) {

@@ -74,8 +74,7 @@ function probePlot(figure: FigureResult | undefined, names: readonly string[]): 
 }
 
 function costRows(figure: FigureResult | undefined): Row[] {
-  const rows = (figure?.rows ?? []).filter(({ unit }) => unit === 'µs/frame')
-  return rows.map((row) => ({ ...row, label: row.label.replace(/^1420 B, 10 pairs, /, '1420 B at ') }))
+  return (figure?.rows ?? []).filter(({ unit }) => unit === 'µs/frame')
 }
 
 function memoryRows(figure: FigureResult | undefined): Row[] {
@@ -194,10 +193,11 @@ function ticksOf({ max, logFrom }: Axis): number[] {
   return Array.from({ length: decades + 1 }, (_, i) => logFrom * 10 ** i)
 }
 
-/** The next of 1, 2, 4, 6, 8 times a power of ten: four equal parts of it are short numbers. */
+/** The next number of which four equal parts are short. */
 function niceMax(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value))
-  return power * (([1, 2, 4, 6, 8].find((step) => step * power >= value) ?? 10) as number)
+  const step = [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8].find((each) => each * power >= value)
+  return power * (step ?? 10)
 }
 
 function numberText(value: number): string {

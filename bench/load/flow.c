@@ -178,6 +178,8 @@ static void run_loop(Measured *measured) {
     }
     if (!is_over && now >= traffic.window_end) {
       is_over = true;
+      // What was due since the last turn, which may have been a moment ago on a busy machine.
+      if (gap_ns > 0) send_scheduled(now);
       last_came_at = now;
       measured->after = server_stat(traffic.options.pid);
     }

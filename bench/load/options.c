@@ -24,7 +24,7 @@ static const char HELP[] =
     "  --rate R             frames per second in all, by a schedule; 0 is all that can be sent (0)\n"
     "  --per-write N        records in one write when all is sent that can be (1); by a schedule: what is due\n"
     "  --warm S  --secs S   before the measured window, and the window (1, 5)\n"
-    "  --drain S            how long packets of the window may still arrive (0.2)\n"
+    "  --drain S            how long packets of the window may still arrive (0.2; 15 without a rate)\n"
     "  --interval S         a line of delays every S seconds\n"
     "  --slow BYTES_PER_S   the first receiver reads no more; --slow-until S: nothing from then on\n"
     "hold, storm, churn, STUN:\n"
@@ -132,7 +132,7 @@ Options options_read(int argc, char **argv) {
   if (options.scenario != SCENARIO_STUN && options.logins == NULL) fail("--logins is missing: a file of logins");
   if (options.scenario != SCENARIO_STUN && options.count == 0) fail("nothing to do: --pairs, --hold, ... or --help");
   // What waits in socket buffers at the end is delivered later; by then it is no longer the rate that was carried.
-  if (options.drain_seconds < 0) options.drain_seconds = options.rate > 0 ? 0.2 : 5;
+  if (options.drain_seconds < 0) options.drain_seconds = options.rate > 0 ? 0.2 : 15;
   return options;
 }
 

@@ -1,0 +1,191 @@
+// The load generator against a real relay, and against one that does wrong: what it says of packets is true. How fast
+// anything is, is not asked here.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { generatorPath } from '../../bench/load/build.ts'
+import { Generator } from '../../bench/load/generator.ts'
+import { loginFile, serverKeyAt } from '../../bench/load/login-file.ts'
+import { wrongFrames, type FlowOutcome } from '../../bench/load/outcome.ts'
+import { LiveRelay } from '../support/live-relay.ts'
+import { TamperingRelay, type Tampering } from './tampering-relay.ts'
+
+/** The second half of a flow's window is as good as the first: short, and no schedule that a busy machine misses. */
+const FLOW = ['--warm', '0', '--secs', '0.5', '--rate', '2000', '--drain', '5']
+const LOGINS = 12
+
+const missing = await generatorPath().then(
+  () => undefined,
+  (error: unknown) => String(error),
+)
+if (missing !== undefined) process.stderr.write(`SKIPPING tests of the load generator: ${missing}\n`)
+
+let folder: string
+let logins: string
+let relay: LiveRelay
+let plainRelay: LiveRelay
+let plainLogins: string
+
+async function loginsFor(live: LiveRelay, name: string): Promise<string> {
+  const isPlain = live.settings.certificate === undefined
+  const key = await serverKeyAt({ host: '127.0.0.1', port: live.port, isPlain })
+  const path = join(folder, name)
+  await writeFile(path, loginFile(key, LOGINS))
+  return path
+}
+
+/** Runs to its end. */
+async function run(args: readonly string[]): Promise<Generator> {
+  const generator = await Generator.start(args, '0')
+  await generator.done()
+  return generator
+}
+
+async function flow(port: number, ...args: string[]): Promise<FlowOutcome> {
+  return (await run(['--addr', `127.0.0.1:${port}`, '--logins', logins, ...FLOW, ...args])).next('flow')
+}
+
+async function tampered(forConnection: () => Tampering): Promise<FlowOutcome> {
+  await using proxy = await TamperingRelay.start(plainRelay.port, forConnection)
+  const args = ['--plain', '--logins', plainLogins, '--pairs', '2', ...FLOW, '--drain', '1']
+  return (await run(['--addr', `127.0.0.1:${proxy.port}`, ...args])).next('flow')
+}
+
+beforeAll(async () => {
+  if (missing !== undefined) return
+  folder = await mkdtemp(join(tmpdir(), 'generator-test-'))
+  relay = await LiveRelay.start({ stun: { host: '127.0.0.1', port: 0 } })
+  plainRelay = await LiveRelay.start({ certificate: undefined })
+  logins = await loginsFor(relay, 'logins')
+  plainLogins = await loginsFor(plainRelay, 'plain-logins')
+})
+
+afterAll(async () => {
+  if (missing !== undefined) return
+  await relay[Symbol.asyncDispose]()
+  await plainRelay[Symbol.asyncDispose]()
+  await rm(folder, { recursive: true, force: true })
+})
+
+describe.skipIf(missing !== undefined)('against a real relay', () => {
+  it.each([
+    ['pairs', ['--pairs', '5']],
+    ['a fan-in', ['--fan-in', '5']],
+    ['a fan-out', ['--fan-out', '5']],
+    ['frames that share a record', ['--pairs', '2', '--size', '128', '--batch', '16']],
+    ['packets of all sizes', ['--pairs', '2', '--mix', '32:1,1420:1,65536:1', '--rate', '300']],
+    ['a probe', ['--pairs', '1', '--size', '64', '--realtime']],
+  ])('finds every packet of %s right', async (_, args) => {
+    const outcome = await flow(relay.port, ...args)
+    expect(outcome.due).toBeGreaterThan(100)
+    expect(outcome.sent).toBe(outcome.due)
+    expect(outcome.received).toBe(outcome.due)
+    expect(outcome.delays.total).toBe(outcome.due)
+    expect(wrongFrames(outcome)).toBe(0)
+    expect(outcome.closed).toBe(0)
+  })
+
+  it('sends what it can without a schedule', async () => {
+    const outcome = await flow(relay.port, '--pairs', '2', '--rate', '0', '--drain', '20')
+    expect(outcome.sent).toBeGreaterThan(1_000)
+    expect(outcome.arrived).toBeGreaterThan(1_000)
+    expect(wrongFrames(outcome)).toBe(0)
+  })
+
+  it('holds idle connections, brings them back, and gives each a burst', async () => {
+    const address = ['--addr', `127.0.0.1:${relay.port}`, '--logins', logins]
+    const phases = [
+      '--hold',
+      '10',
+      '--phases',
+      'fresh,reconnect,burst,quiet,leave',
+      '--quiet',
+      '0.1',
+      '--settle',
+      '0.1',
+    ]
+    const outcomes = (await run([...address, ...phases])).all('phase')
+    expect(outcomes.map(({ name, open }) => `${name} ${open}`)).toEqual([
+      'before 0',
+      'fresh 10',
+      'reconnect 10',
+      'burst 10',
+      'quiet 10',
+      'leave 0',
+    ])
+    const last = outcomes.at(-1)
+    expect(last?.made).toBe(10 * Math.ceil(61_440 / 1_420))
+    expect(last?.came).toBe(last?.made)
+    expect(last?.wrong).toBe(0)
+  })
+
+  it('asks STUN as clients do', async () => {
+    const port = relay.addresses.stun?.port ?? 0
+    const args = ['--addr', `127.0.0.1:${port}`, '--stun', '--rate', '200', '--warm', '0', '--secs', '0.5']
+    const outcome = await (await run(args)).next('stun')
+    expect(outcome.sent).toBe(100)
+    expect(outcome.came).toBe(100)
+  })
+
+  it('lets clients come and go', async () => {
+    const args = ['--addr', `127.0.0.1:${relay.port}`, '--logins', logins, '--churn', '5', '--rate', '20']
+    const outcome = await (await run([...args, '--warm', '0', '--secs', '1'])).next('churn')
+    expect(outcome.failed).toBe(0)
+    expect(outcome.logins).toBeGreaterThan(5)
+  })
+
+  it('is not content with another server than its logins are for', async () => {
+    const args = ['--addr', `127.0.0.1:${relay.port}`, '--logins', plainLogins, '--pairs', '1', ...FLOW]
+    await expect(run(args)).rejects.toThrow('another key')
+  })
+})
+
+describe.skipIf(missing !== undefined)('against a relay that does wrong', () => {
+  it('finds nothing wrong where nothing is', async () => {
+    expect(wrongFrames(await tampered(() => (frame) => [frame]))).toBe(0)
+  })
+
+  it('tells corrupted packets, whichever byte it was', async () => {
+    const outcome = await tampered(() => (frame, n) => {
+      if (n % 10 !== 0) return [frame]
+      // Anywhere in the packet, behind header and key.
+      const at = 37 + ((n * 131) % (frame.length - 37))
+      frame[at] = (frame[at] ?? 0) ^ 0x10
+      return [frame]
+    })
+    expect(outcome.corrupted).toBeGreaterThanOrEqual(90)
+    expect(outcome.received + outcome.corrupted).toBe(outcome.sent)
+  })
+
+  it('tells packets that are said to be of somebody else', async () => {
+    const outcome = await tampered(() => (frame, n) => {
+      if (n === 7) frame[5] = (frame[5] ?? 0) ^ 0xff
+      return [frame]
+    })
+    expect(outcome.misdelivered).toBe(2)
+    expect(outcome.received).toBe(outcome.sent - 2)
+  })
+
+  it('tells duplicates', async () => {
+    const outcome = await tampered(() => (frame, n) => (n === 20 ? [frame, frame] : [frame]))
+    expect(outcome.duplicated).toBe(2)
+    expect(outcome.received).toBe(outcome.sent)
+  })
+
+  it('tells packets that overtook others', async () => {
+    const outcome = await tampered(() => {
+      const late: Buffer[] = []
+      return (frame, n) => (n === 20 ? (late.push(frame), []) : [frame, ...late.splice(0)])
+    })
+    expect(outcome.reordered).toBe(2)
+    expect(outcome.received).toBe(outcome.sent)
+  })
+
+  it('tells losses', async () => {
+    const outcome = await tampered(() => (frame, n) => (n >= 20 && n < 25 ? [] : [frame]))
+    expect(outcome.received).toBe(outcome.sent - 10)
+    expect(wrongFrames(outcome)).toBe(0)
+  })
+})

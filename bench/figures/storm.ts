@@ -24,7 +24,11 @@ async function restartUnder(bench: Bench, server: Server): Promise<StormOutcome>
     await server.restart()
     await generator.done()
     bench.note(generator.command)
-    return await generator.next('storm')
+    const outcome = await generator.next('storm')
+    const failed = Object.entries(outcome.failedAt).filter(([, count]) => count > 0)
+    const list = failed.map(([phase, count]) => `${count} ${phase}`).join(', ')
+    if (failed.length > 0) bench.mark(`${server.name}: logins that failed, by how far they had come: ${list}`)
+    return outcome
   } finally {
     await generator.stop()
   }

@@ -55,9 +55,13 @@ void crew_on_ready(Crew *crew) {
   crew->ready++;
 }
 
+const char *phase_name(Phase phase) {
+  static const char *const NAMES[] = {"closed", "dialling", "in TLS", "at the upgrade", "at ServerKey", "at ServerInfo", "in"};
+  return NAMES[phase];
+}
+
 void crew_on_failed(Crew *crew, const Connection *connection, Phase reached, const char *why) {
-  static const char *const PHASES[] = {"closed", "dialling", "in TLS", "at the upgrade", "at ServerKey", "at ServerInfo", "in"};
   crew->under_way--;
   if (crew->failed++ < COMPLAINTS_MAX)
-    fprintf(stderr, "generator: login %d failed %s: %s\n", connection->index, PHASES[reached], why);
+    fprintf(stderr, "generator: login %d failed %s: %s\n", connection->index, phase_name(reached), why);
 }

@@ -26,6 +26,8 @@ int crew_turn(Crew *crew, int timeout_ms);
 
 // To be called by a scenario's own handlers, which are the network's.
 void crew_on_ready(Crew *crew);
+// How far a login had come, in words.
+const char *phase_name(Phase phase);
 void crew_on_failed(Crew *crew, const Connection *connection, Phase reached, const char *why);
 
 #endif

@@ -60,6 +60,8 @@ export interface StormOutcome {
   readonly back: number
   readonly refusedDials: number
   readonly failedLogins: number
+  /** The same by how far they had come. */
+  readonly failedAt: Readonly<Record<string, number>>
   /** Accepted while the old server was ending, and ended with it. */
   readonly acceptedByDying: number
   readonly loginsOver10s: number

@@ -29,6 +29,7 @@ static uint64_t *not_before;
 static int queue_at, queue_length;
 static uint64_t *back_ns;
 static int lost, back, refused, failed_logins, accepted_by_dying, slow_logins;
+static int failed_at[PHASE_READY];
 static uint64_t first_lost_ns, first_accepted_ns, probe_next_ns;
 static uint64_t probe_sent, probe_came;
 
@@ -70,11 +71,15 @@ static void on_closed(Connection *connection, Phase reached, const char *why) {
     // Nobody listens: whoever was accepted before was so by a server that was about to end.
     accepted_by_dying += failed_logins;
     failed_logins = 0;
+    memset(failed_at, 0, sizeof failed_at);
     first_accepted_ns = 0;
     return enqueue(connection, now + REFUSED_RETRY_NS);
   }
   failed_logins++;
-  if (refused > 0 && failed_logins < 5) fprintf(stderr, "generator: login %d failed: %s\n", connection->index, why);
+  failed_at[reached]++;
+  if (refused > 0 && failed_logins < 5)
+    fprintf(stderr, "generator: login %d failed %s after %.1f s: %s\n", connection->index, phase_name(reached),
+            (double)(now - connection->dialled_ns) / 1e9, why);
   enqueue(connection, now);
 }
 
@@ -125,6 +130,10 @@ static double seconds_until(double share, uint64_t from) {
 static void print_result(void) {
   printf("{\"event\":\"storm\",\"clients\":%d,\"lost\":%d,\"back\":%d,\"refusedDials\":%d,\"failedLogins\":%d,\"acceptedByDying\":%d,\"loginsOver10s\":%d,",
          traffic.crew.count, lost, back, refused, failed_logins, accepted_by_dying, slow_logins);
+  printf("\"failedAt\":{");
+  for (int phase = PHASE_HANDSHAKE; phase < PHASE_READY; phase++)
+    printf("%s\"%s\":%d", phase == PHASE_HANDSHAKE ? "" : ",", phase_name((Phase)phase), failed_at[phase]);
+  printf("},");
   printf("\"downSeconds\":%.3f,\"halfBackSeconds\":%.3f,\"almostAllBackSeconds\":%.3f,\"allBackSeconds\":%.3f,",
          first_accepted_ns > 0 ? (double)(first_accepted_ns - first_lost_ns) / 1e9 : -1, seconds_until(0.5, first_accepted_ns),
          seconds_until(0.99, first_accepted_ns), seconds_until(1, first_accepted_ns));

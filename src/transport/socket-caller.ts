@@ -20,6 +20,9 @@ export class SocketCaller implements Caller, Paced {
   #isCorked = false
   /** By the relay. */
   #isPaused = false
+  #isEnding = false
+  #isHandedOver = false
+  #endReason: EndReason = EndReason.remoteClosed
 
   constructor(socket: Socket, pace: ReadPace) {
     this.#socket = socket
@@ -37,6 +40,7 @@ export class SocketCaller implements Caller, Paced {
   toSocket(): Socket {
     const socket = this.#socket
     this.#listener = undefined
+    this.#isHandedOver = true
     socket.off('data', this.#onData)
     socket.pause()
     return socket
@@ -68,11 +72,13 @@ export class SocketCaller implements Caller, Paced {
   }
 
   readAsWanted(): void {
+    if (this.#isHandedOver) return
     if (this.#isPaused || this.flow.isResting) this.#socket.pause()
     else this.#socket.resume()
   }
 
   close(): void {
+    this.#isEnding = true
     sayFarewell(this.#socket)
     // What the remote still sends is read and dropped, so that it sees an end and not a reset.
     this.#socket.resume()
@@ -83,20 +89,21 @@ export class SocketCaller implements Caller, Paced {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    if (this.#isEnding) return
     this.#listener?.receive(chunk, 0, chunk.length)
     this.#pace.read(this, chunk.length)
   }
 
-  /** An error here is followed by `close`, which tells the session. */
   readonly #onWritten = (error?: Error | null): void => {
-    if (error === undefined || error === null) this.#listener?.written()
+    if ((error === undefined || error === null) && !this.#isEnding) this.#listener?.written()
   }
 
+  /** Followed by `close`. */
   readonly #onError = (): void => {
-    this.#listener?.closed(EndReason.remoteReset)
+    this.#endReason = EndReason.remoteReset
   }
 
   readonly #onClose = (): void => {
-    this.#listener?.closed(EndReason.remoteClosed)
+    this.#listener?.closed(this.#endReason)
   }
 }

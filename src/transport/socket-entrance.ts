@@ -46,7 +46,7 @@ export class SocketEntrance implements Entrance {
   }
 
   #plainServer(): Server {
-    return createServer({ noDelay: true, ...this.#keepAlive() }, (socket) => this.#enter(socket))
+    return createServer({ noDelay: true, ...this.#keepAlive() })
   }
 
   #tlsServer(identity: TlsOptions): Server {
@@ -79,6 +79,7 @@ export class SocketEntrance implements Entrance {
     socket.on('close', () => this.#sockets.delete(socket))
     // Until somebody takes the socket over, its errors end it and concern nobody.
     socket.on('error', () => socket.destroy())
+    if (this.#parts.identity === undefined) this.#enter(socket)
   }
 
   #enter(socket: Socket): void {

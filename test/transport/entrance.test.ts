@@ -1,0 +1,341 @@
+// Both ways in, over the runtime's handles and over its sockets, must do the same for the front door and the relay,
+// with TLS and without. The remote is a plain client of Node's.
+
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { connect as connectTls, type TlsOptions } from 'node:tls'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { keyPairFrom } from '#protocol/node-key.ts'
+import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
+import { Counters } from '#relay/counters.ts'
+import type { LinkListener } from '#relay/ports.ts'
+import type { Caller, Entrance, EntranceParts } from '#transport/caller.ts'
+import { DirectEntrance } from '#transport/direct-entrance.ts'
+import { ReadPace } from '#transport/read-pace.ts'
+import { runtimeHandles } from '#transport/runtime-handles.ts'
+import { SocketEntrance } from '#transport/socket-entrance.ts'
+import { tlsIdentity } from '#transport/tls-identity.ts'
+
+const DAY_MS = 86_400_000
+
+function makeIdentity(maxVersion: 'TLSv1.2' | 'TLSv1.3'): TlsOptions {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const life = { fromMs: Date.now() - DAY_MS, untilMs: Date.now() + DAY_MS }
+  const certificate = selfSignedCertificate({
+    names: ['localhost'],
+    key: privateKey,
+    serial: randomBytes(16),
+    ...life,
+  })
+  return tlsIdentity({
+    pem: {
+      certificate: certificatePem(certificate),
+      key: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
+    },
+    publicKey: keyPairFrom(randomBytes(32)).publicKey,
+    seed: randomBytes(32),
+    maxVersion,
+    nowMs: Date.now(),
+  })
+}
+
+/** Somebody who has come in: keeps what is heard. */
+class Guest implements LinkListener {
+  readonly caller: Caller
+  readonly chunks: Buffer[] = []
+  writtenCount = 0
+  closedCount = 0
+  onBytes: (chunk: Buffer) => void = () => undefined
+
+  constructor(caller: Caller) {
+    this.caller = caller
+    caller.attach(this)
+  }
+
+  receive(chunk: Buffer, start: number, end: number): void {
+    const own = Buffer.from(chunk.subarray(start, end))
+    // What is lent may be changed by whom it is lent to, as the relay does.
+    chunk.fill(0xee, start, end)
+    this.chunks.push(own)
+    this.onBytes(own)
+  }
+
+  written(): void {
+    this.writtenCount++
+  }
+
+  closed(): void {
+    this.closedCount++
+  }
+
+  get text(): string {
+    return Buffer.concat(this.chunks).toString('latin1')
+  }
+}
+
+interface Way {
+  readonly isDirect: boolean
+  readonly tls: 'TLSv1.2' | 'TLSv1.3' | undefined
+}
+
+/** An entrance that listens, and who has come in. */
+class Hall {
+  readonly guests: Guest[] = []
+  readonly counters = new Counters()
+  readonly pace = new ReadPace(() => performance.now())
+  isOpen = true
+  port = 0
+  readonly #entrance: Entrance
+  readonly #isTls: boolean
+  readonly #remotes: Socket[] = []
+
+  constructor({ isDirect, tls }: Way) {
+    this.#isTls = tls !== undefined
+    const parts: EntranceParts & { pace: ReadPace } = {
+      counters: this.counters,
+      pace: this.pace,
+      identity: tls === undefined ? undefined : makeIdentity(tls),
+      keepAliveMs: 600_000,
+      now: () => performance.now(),
+      mayEnter: () => this.isOpen,
+      entered: (caller) => void this.guests.push(new Guest(caller)),
+    }
+    this.#entrance = isDirect
+      ? new DirectEntrance({ ...parts, handles: runtimeHandles() })
+      : new SocketEntrance(parts)
+  }
+
+  async open(): Promise<this> {
+    this.port = (await this.#entrance.listen({ host: '127.0.0.1', port: 0 }, false)).port
+    return this
+  }
+
+  async close(): Promise<void> {
+    for (const remote of this.#remotes) remote.destroy()
+    await this.#entrance.close()
+  }
+
+  tcp(): Socket {
+    const socket = connectTcp(this.port, '127.0.0.1')
+    this.#remotes.push(socket)
+    return socket.on('error', () => undefined)
+  }
+
+  async remote(tcp = this.tcp()): Promise<Socket> {
+    await once(tcp, 'connect')
+    if (!this.#isTls) return tcp
+    const socket = connectTls({ socket: tcp, rejectUnauthorized: false })
+    socket.on('error', () => undefined)
+    await once(socket, 'secureConnect')
+    return socket
+  }
+
+  /** A remote, the TCP connection under its TLS, and who it is in here. */
+  async pair(): Promise<{ remote: Socket; tcp: Socket; guest: Guest }> {
+    const before = this.guests.length
+    const tcp = this.tcp()
+    const remote = await this.remote(tcp)
+    await vi.waitFor(() => expect(this.guests.length).toBe(before + 1))
+    return { remote, tcp, guest: this.guests[before] as Guest }
+  }
+}
+
+/** All that a socket receives until its end. */
+async function received(socket: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  await new Promise((resolve) => socket.once('close', resolve))
+  return Buffer.concat(chunks)
+}
+
+const WAYS: readonly (readonly [string, Way])[] = [
+  ['handles, TLS 1.3', { isDirect: true, tls: 'TLSv1.3' }],
+  ['handles, TLS 1.2', { isDirect: true, tls: 'TLSv1.2' }],
+  ['handles, plain', { isDirect: true, tls: undefined }],
+  ['sockets, TLS 1.3', { isDirect: false, tls: 'TLSv1.3' }],
+  ['sockets, plain', { isDirect: false, tls: undefined }],
+]
+
+describe.each(WAYS)('%s', (_name, way) => {
+  let hall: Hall
+  const open = async (): Promise<Hall> => (hall = await new Hall(way).open())
+  afterEach(async () => await hall.close())
+
+  it('tells from where a connection comes', async () => {
+    const { remote, guest } = await (await open()).pair()
+    expect(guest.caller.remote.port).toBe(remote.localPort)
+    expect(Buffer.from(guest.caller.remote.ip).toString('hex')).toBe('00000000000000000000ffff7f000001')
+  })
+
+  it('carries megabytes both ways, however they are cut, one burst at a time', async () => {
+    const { remote, guest } = await (await open()).pair()
+    const bytes = randomBytes(6_000_000)
+    const waiting: Buffer[] = []
+    let isWriting = false
+    const write = (): void => {
+      const burst = waiting.splice(0)
+      isWriting = burst.length > 0
+      for (const [at, part] of burst.entries()) guest.caller.write(part, at === burst.length - 1)
+    }
+    guest.onBytes = (own) => {
+      waiting.push(own)
+      if (!isWriting) write()
+    }
+    guest.written = write
+    const hash = createHash('sha256')
+    let count = 0
+    const isBack = new Promise<void>((resolve) => {
+      remote.on('data', (chunk: Buffer) => {
+        hash.update(chunk)
+        count += chunk.length
+        if (count === bytes.length) resolve()
+      })
+    })
+    for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 7 + 13) % 90_000) {
+      remote.write(bytes.subarray(at, at + size))
+      if (size % 5 === 0) await new Promise((resolve) => void setImmediate(resolve))
+    }
+    await isBack
+    expect(hash.digest('hex')).toBe(createHash('sha256').update(bytes).digest('hex'))
+  })
+
+  it('reads nothing more while paused, and everything afterwards', async () => {
+    const { remote, guest } = await (await open()).pair()
+    guest.caller.pause()
+    const bytes = randomBytes(12_000_000)
+    let isSent = false
+    remote.write(bytes, () => (isSent = true))
+    await once(remote, 'drain', { signal: AbortSignal.timeout(300) }).catch(() => undefined)
+    // What was on its way when reading stopped may still arrive.
+    expect(isSent).toBe(false)
+    expect(Buffer.concat(guest.chunks).length).toBeLessThan(200_000)
+    guest.caller.resume()
+    await vi.waitFor(() => expect(Buffer.concat(guest.chunks).equals(bytes)).toBe(true), 10_000)
+  })
+
+  it('says goodbye after the last word, also to who takes it slowly', async () => {
+    const { remote, guest } = await (await open()).pair()
+    const words = randomBytes(3_000_000)
+    guest.caller.write(words, true)
+    guest.caller.close()
+    expect((await received(remote)).equals(words)).toBe(true)
+    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
+    expect(guest.writtenCount).toBe(0)
+  })
+
+  it('hears no more of whom it says goodbye to, and is rid of who does not answer it', async () => {
+    const { remote, guest } = await (await open()).pair()
+    remote.pause()
+    guest.caller.write(randomBytes(20_000_000), true)
+    guest.caller.close()
+    remote.write('still talking')
+    await vi.waitFor(() => expect(guest.closedCount).toBe(1), 5_000)
+    expect(guest.text).toBe('')
+  })
+
+  it('is told once of the end, whoever ends it', async () => {
+    const here = await open()
+    const hangsUp = await here.pair()
+    hangsUp.remote.end('bye')
+    const isReset = await here.pair()
+    isReset.tcp.resetAndDestroy()
+    const isDestroyed = await here.pair()
+    isDestroyed.guest.caller.destroy()
+    isDestroyed.guest.caller.destroy()
+    await vi.waitFor(() => expect(here.guests.map((guest) => guest.closedCount)).toEqual([1, 1, 1]))
+    expect(hangsUp.guest.text).toBe('bye')
+    expect(here.counters.get('tlsCurrent13') + here.counters.get('tlsCurrent12')).toBe(0)
+  })
+
+  it('goes on as a socket with nothing lost', async () => {
+    const { remote, guest } = await (await open()).pair()
+    const bytes = randomBytes(2_000_000)
+    const socket = await new Promise<Socket>((resolve) => {
+      guest.onBytes = () => resolve(guest.caller.toSocket())
+      remote.write('GET')
+      remote.write(bytes)
+    })
+    const rest: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => rest.push(chunk)).resume()
+    const sent = Buffer.concat([Buffer.from('GET'), bytes])
+    await vi.waitFor(() => expect(Buffer.concat([...guest.chunks, ...rest]).equals(sent)).toBe(true), 5_000)
+    socket.end('answer')
+    expect((await received(remote)).toString()).toBe('answer')
+    await vi.waitFor(() =>
+      expect(hall.counters.get('tlsCurrent13') + hall.counters.get('tlsCurrent12')).toBe(0),
+    )
+  })
+
+  it('lets nobody in when it must not', async () => {
+    const here = await open()
+    here.isOpen = false
+    const remote = here.tcp()
+    await received(remote)
+    expect(here.guests.length).toBe(0)
+  })
+
+  it('takes in many who come at once', async () => {
+    const here = await open()
+    const remotes = await Promise.all(Array.from({ length: 60 }, async () => await here.remote()))
+    await vi.waitFor(() => expect(here.guests.length).toBe(60))
+    for (const [index, remote] of remotes.entries()) remote.write(`${index}`)
+    await vi.waitFor(() => {
+      expect(new Set(here.guests.map((guest) => guest.text)).size).toBe(60)
+    })
+  })
+
+  it('ends everybody when it closes', async () => {
+    const here = await open()
+    const { remote, guest } = await here.pair()
+    const silent = here.tcp()
+    await once(silent, 'connect')
+    const ends = Promise.all([received(remote), received(silent)])
+    await here.close()
+    await ends
+    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
+  })
+})
+
+describe.each(WAYS.filter(([, { tls }]) => tls !== undefined))('%s', (_name, way) => {
+  let hall: Hall
+  afterEach(async () => await hall.close())
+
+  it.each([
+    ['no TLS', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
+    ['a hello of nonsense', Buffer.concat([Buffer.from('16030100fa010000f6', 'hex'), randomBytes(245)])],
+    ['nothing at all', Buffer.alloc(0)],
+  ])('ends and counts who sends %s', async (_what, bytes) => {
+    hall = await new Hall(way).open()
+    const remote = hall.tcp()
+    remote.end(bytes)
+    await received(remote)
+    await vi.waitFor(() => expect(hall.counters.get('handshakesFailed')).toBe(1))
+    expect(hall.guests.length).toBe(0)
+  })
+
+  it('takes a hello that comes byte by byte', async () => {
+    hall = await new Hall(way).open()
+    const remote = hall.tcp().setNoDelay(true)
+    await once(remote, 'connect')
+    const tls = connectTls({ socket: slowly(remote), rejectUnauthorized: false })
+    await once(tls, 'secureConnect')
+    tls.write('here')
+    await vi.waitFor(() => expect(hall.guests[0]?.text).toBe('here'))
+    tls.destroy()
+  })
+})
+
+/** The same connection, what is written to it cut into single bytes. */
+function slowly(socket: Socket): Duplex {
+  const slow = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => {
+      for (const byte of chunk) socket.write(Buffer.of(byte))
+      setImmediate(done)
+    },
+  })
+  socket.on('data', (chunk: Buffer) => slow.push(chunk))
+  return slow
+}

@@ -9,8 +9,10 @@
 #include "server-stat.h"
 #include "traffic.h"
 
-// Few at a time, since an event may be a TLS handshake's half millisecond and the probe waits for it.
-#define EVENTS_PER_TURN 4
+#define EVENTS_MAX 4096
+// Few at a time, since each may be half a millisecond of cryptography, and the probe waits for it.
+#define HANDSHAKES_PER_TURN 4
+#define EVENTS_PER_PROBE 16
 #define DIALS_PER_TURN 16
 // Who is refused asks again so soon; not at once, or ten thousand refusals would be all that the machine does.
 #define REFUSED_RETRY_NS (50 * NS_PER_MS)
@@ -110,15 +112,25 @@ static void probe(uint64_t now) {
   }
 }
 
+static void handle(const struct epoll_event *event) {
+  Connection *connection = event->data.ptr;
+  Phase before = connection->phase;
+  connection_event(&traffic.crew.network, connection, event->events);
+  bool was_accepted = before == PHASE_DIALLING && connection->phase > PHASE_DIALLING;
+  if (was_accepted && first_accepted_ns == 0 && lost > 0) first_accepted_ns = now_ns();
+}
+
+// Clients are many machines, each of which goes on as soon as it can; here they share a processor. So whoever has TLS
+// behind it comes before those whose handshakes cost half a millisecond each.
 static void look(void) {
-  struct epoll_event events[EVENTS_PER_TURN];
-  int count = epoll_wait(traffic.crew.network.epoll, events, EVENTS_PER_TURN, queue_length > 0 ? 0 : 1);
+  static struct epoll_event events[EVENTS_MAX];
+  int count = epoll_wait(traffic.crew.network.epoll, events, EVENTS_MAX, queue_length > 0 ? 0 : 1), handshakes = 0;
   for (int i = 0; i < count; i++) {
-    Connection *connection = events[i].data.ptr;
-    Phase before = connection->phase;
-    connection_event(&traffic.crew.network, connection, events[i].events);
-    bool was_accepted = before == PHASE_DIALLING && connection->phase > PHASE_DIALLING;
-    if (was_accepted && first_accepted_ns == 0 && lost > 0) first_accepted_ns = now_ns();
+    const Connection *connection = events[i].data.ptr;
+    bool is_late = connection->phase >= PHASE_HEAD;
+    if (!is_late && handshakes++ >= HANDSHAKES_PER_TURN) continue;
+    handle(&events[i]);
+    if (is_late && i % EVENTS_PER_PROBE == 0) probe(now_ns());
   }
 }
 

@@ -5,7 +5,7 @@
 //   [04|length|destination key|packet]   as it arrived
 //   [05|length|     source key|packet]   as it leaves: same length, same place
 
-import { isZero } from '#protocol/bytes.ts'
+import { isZero, writeU32 } from '#protocol/bytes.ts'
 import { FrameType, GoneReason } from '#protocol/frame-type.ts'
 import { forwardedAsRecv, peerGoneFrame } from '#protocol/frames.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
@@ -30,6 +30,9 @@ export class Forwarder {
   readonly #counters: Counters
   readonly #now: () => number
   readonly #packet = new Packet()
+  /** Of the last packet from another thread; they come in runs. */
+  #lastCrossedTo: Peer | undefined = undefined
+  #lastCrossedFrom: Peer | undefined = undefined
 
   constructor(parts: ForwarderParts) {
     this.#directory = parts.directory
@@ -56,7 +59,7 @@ export class Forwarder {
       this.#deliver(destination, source)
     } else {
       const { thread } = destination
-      this.#cross(thread, source.key)
+      this.#cross(destination, source.key)
       // Better not read than read and dropped: the other thread has more to do than it can.
       if (this.#neighbours.isPressed(thread)) session.rest((goOn) => this.#neighbours.whenRoom(thread, goOn))
     }
@@ -79,33 +82,40 @@ export class Forwarder {
       packet.start = forwardedAsRecv(buffer, start, end)
       this.#deliver(destination, source)
     } else {
-      this.#cross(destination.thread, buffer.subarray(start, destinationAt))
+      this.#cross(destination, buffer.subarray(start, destinationAt))
     }
   }
 
-  /** The same payload from another thread of this relay: only ever delivered here. */
+  /** Destination key, source key and packet from another thread of this relay: only ever delivered here. */
   fromThread(buffer: Buffer, start: number, end: number): void {
     const packet = this.#packet
-    packet.set(buffer, start, start + 2 * KEY_BYTES, end)
+    const sourceAt = start + KEY_BYTES
+    packet.set(buffer, sourceAt - HEADER_BYTES, sourceAt + KEY_BYTES, end)
     this.#counters.add(Counter.crossedIn, 1)
-    const destination = this.#directory.find(buffer, start + KEY_BYTES)
+    const destination = this.#sameOrLookUp(this.#lastCrossedTo, buffer, start)
     if (destination?.active === undefined) {
       // It left while the packet crossed.
       this.#counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
       return
     }
-    const source = this.#directory.find(buffer, start)
-    packet.start = forwardedAsRecv(buffer, start, end)
+    const source = this.#sameOrLookUp(this.#lastCrossedFrom, buffer, sourceAt)
+    this.#lastCrossedTo = destination
+    this.#lastCrossedFrom = source
+    buffer[packet.start] = FrameType.recvPacket
+    writeU32(buffer, packet.start + 1, end - sourceAt)
     this.#deliver(destination, source)
   }
 
   /** The peer of this session's last destination if it is the same again, else looked up. */
   #lastOrLookUp(session: Session, buffer: Buffer, at: number): Peer | undefined {
-    const last = session.lastDestination
-    if (last !== undefined && !last.isGone && sameKey(last.key, buffer, at)) return last
-    const found = this.#directory.find(buffer, at)
+    const found = this.#sameOrLookUp(session.lastDestination, buffer, at)
     session.lastDestination = found
     return found
+  }
+
+  #sameOrLookUp(last: Peer | undefined, buffer: Buffer, at: number): Peer | undefined {
+    if (last !== undefined && !last.isGone && sameKey(last.key, buffer, at)) return last
+    return this.#directory.find(buffer, at)
   }
 
   #deliver(destination: Peer, source: Peer | undefined): void {
@@ -115,9 +125,8 @@ export class Forwarder {
     target.wantsFlush()
   }
 
-  /** The packet's `start` is at the destination key. */
-  #cross(thread: number, sourceKey: Uint8Array): void {
-    if (this.#neighbours.sendPacket(thread, sourceKey, this.#packet)) {
+  #cross({ thread, key }: Peer, sourceKey: Uint8Array): void {
+    if (this.#neighbours.sendPacket(thread, key, sourceKey, this.#packet)) {
       this.#counters.add(Counter.crossedOut, 1)
     } else {
       this.#counters.countDrop(DropReason.threadQueue, this.#packet.kind, this.#packet.packetBytes)

@@ -1,5 +1,5 @@
 // The other threads of this relay, as one of them sees them. They tell each other who connects and leaves,
-// and hand over packets, in the mesh's own frames through shared memory; so a packet can never overtake the
+// and hand over packets, in frames like the mesh's through shared memory; so a packet can never overtake the
 // news of its sender. Threads come and go: each has its neighbours linked and unlinked by who starts them. A
 // relay of one thread has no neighbours and pays nothing.
 //
@@ -11,12 +11,16 @@ import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Bell, CAPACITY_BYTES, CrossingReader, CrossingWriter, type CrossingSink } from './crossing.ts'
 import type { Packet } from './packet.ts'
 
-/** News between threads that has no frame in the mesh: 32 B key, 4 B count of activity. Never on a wire. */
+/** What has no frame in the mesh, and is never on a wire. News: 32 B key, 4 B count of activity. */
 const CLAIM = 0x80
 const CLAIM_BYTES = 4
 /** Who has been linked has now been told of everybody who is here: 32 zeros. */
 const ALL_TOLD = 0x81
+/** 32 B destination key, 32 B source key, packet: the frame that leaves begins within the first key, and lies ready. */
+const PACKET = 0x82
 
+/** A frame with an empty packet. */
+const FRAME_BYTES_MIN = HEADER_BYTES + 2 * KEY_BYTES
 /** Beyond this a crossing is nearly full: what is read on still finds room, in frames of any size. */
 const PRESSED_BYTES = CAPACITY_BYTES - 262_144
 /** And below this there is room again. */
@@ -30,7 +34,7 @@ export interface NeighbourListener {
   claimedElsewhere(thread: number, key: Uint8Array, claim: number): void
   goneElsewhere(thread: number, key: Uint8Array): void
   closePeer(key: Uint8Array): void
-  /** Payload as in ForwardPacket, borrowed. */
+  /** Destination key, source key and packet, borrowed. */
   packet(buffer: Buffer, start: number, end: number): void
 }
 
@@ -130,7 +134,7 @@ export class Neighbours {
 
   /**
    * A neighbour has ended; what it had said has been heard. What was written for it is lost: `lost` takes its packets,
-   * payload as in ForwardPacket.
+   * as `packet` does.
    */
   unlink(thread: number, lost: (buffer: Buffer, start: number, end: number) => void): void {
     const gone = this.#byThread[thread]
@@ -138,7 +142,7 @@ export class Neighbours {
     this.#neighbours = this.#byThread.filter((one) => one !== undefined)
     gone?.writer.reclaim({
       onFrame: (type, buffer, start, end) => {
-        if (type === FrameType.forwardPacket) lost(buffer, start, end)
+        if (type === PACKET) lost(buffer, start, end)
       },
     })
     this.#told(thread)
@@ -177,19 +181,20 @@ export class Neighbours {
     this.#tellAll(keyFrame(FrameType.closePeer, key, 0))
   }
 
-  /** Hands over a packet; from packet.start on lie destination key and packet. False: no room. */
-  sendPacket(thread: number, sourceKey: Uint8Array, packet: Packet): boolean {
+  /** Hands over a packet. False: no room. */
+  sendPacket(thread: number, destinationKey: Uint8Array, sourceKey: Uint8Array, packet: Packet): boolean {
     const to = this.#byThread[thread]
-    const frameBytes = HEADER_BYTES + KEY_BYTES + packet.end - packet.start
+    const frameBytes = FRAME_BYTES_MIN + packet.packetBytes
     if (to === undefined || to.backlog.length > 0) return false
     const { writer } = to
     const at = writer.reserve(frameBytes)
     if (at < 0) return false
     const { bytes } = writer
-    bytes[at] = FrameType.forwardPacket
+    bytes[at] = PACKET
     writeU32(bytes, at + 1, frameBytes - HEADER_BYTES)
-    bytes.set(sourceKey, at + HEADER_BYTES)
-    packet.buffer.copy(bytes, at + HEADER_BYTES + KEY_BYTES, packet.start, packet.end)
+    bytes.set(destinationKey, at + HEADER_BYTES)
+    bytes.set(sourceKey, at + HEADER_BYTES + KEY_BYTES)
+    packet.buffer.copy(bytes, at + FRAME_BYTES_MIN, packet.packetAt, packet.end)
     writer.publish()
     this.#ringSoon(to)
     return true
@@ -356,7 +361,7 @@ class NewsSink implements CrossingSink {
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): void {
     const listener = this.#listener()
-    if (type === FrameType.forwardPacket) {
+    if (type === PACKET) {
       listener.packet(buffer, start, end)
       return
     }

@@ -117,8 +117,8 @@ function say(from: Neighbours, saying: Saying): string | undefined {
       return `close ${toHex(key)}`
     case 'packet': {
       const bytes = bytesFrom(saying.seed, saying.bytes)
-      if (!from.sendPacket(1, alice.key, arrived(key, bytes))) return undefined
-      return `packet ${sha256(forwardPacketFrame(alice.key, key, bytes).subarray(5)).toString('hex')}`
+      if (!from.sendPacket(1, key, alice.key, arrived(key, bytes))) return undefined
+      return `packet ${sha256(Buffer.concat([key, alice.key, bytes])).toString('hex')}`
     }
   }
 }
@@ -160,8 +160,8 @@ it('all that one says the other hears, intact and in order, however rarely it li
 /** Fills the crossing with packets until no more is taken; how many there are. */
 function fill(from: Neighbours): number {
   let count = 0
-  while (from.sendPacket(1, alice.key, arrived(bob.key, Buffer.alloc(60_000)))) count++
-  while (from.sendPacket(1, alice.key, arrived(bob.key, Buffer.alloc(0)))) count++
+  while (from.sendPacket(1, bob.key, alice.key, arrived(bob.key, Buffer.alloc(60_000)))) count++
+  while (from.sendPacket(1, bob.key, alice.key, arrived(bob.key, Buffer.alloc(0)))) count++
   return count
 }
 
@@ -174,10 +174,10 @@ it('news that does not fit waits, and no packet overtakes it', () => {
   to.neighbours.drain()
   expect(to.listener.heard.length).toBe(packets)
   // There is room now, but what was said first goes first.
-  expect(from.neighbours.sendPacket(1, alice.key, arrived(bob.key, packet))).toBe(false)
+  expect(from.neighbours.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))).toBe(false)
   from.neighbours.flush()
   expect(from.neighbours.hasBacklog).toBe(false)
-  expect(from.neighbours.sendPacket(1, alice.key, arrived(bob.key, packet))).toBe(true)
+  expect(from.neighbours.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))).toBe(true)
   to.neighbours.drain()
   expect(to.listener.heard.slice(packets, -1)).toEqual(expected)
   expect(to.listener.heard.at(-1)).toMatch(/^packet/)
@@ -199,7 +199,7 @@ it('the bell rings once for all that was said in a turn, and not when nothing wa
   from.neighbours.flush()
   expect([from.wakes, rings()]).toEqual([0, 0])
   from.neighbours.gone(alice.key)
-  from.neighbours.sendPacket(1, alice.key, arrived(bob.key, packet))
+  from.neighbours.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))
   from.neighbours.gone(bob.key)
   expect([from.wakes, rings()]).toEqual([1, 0])
   from.neighbours.flush()
@@ -235,8 +235,8 @@ it('listening while listening does nothing', () => {
   const [from, to] = pair()
   const inner: boolean[] = []
   to.listener.onPacket = () => inner.push(to.neighbours.drain(), to.neighbours.isDraining)
-  from.neighbours.sendPacket(1, alice.key, arrived(bob.key, packet))
-  from.neighbours.sendPacket(1, alice.key, arrived(cathy.key, packet))
+  from.neighbours.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))
+  from.neighbours.sendPacket(1, cathy.key, alice.key, arrived(cathy.key, packet))
   expect(to.neighbours.drain()).toBe(true)
   expect(inner).toEqual([false, true, false, true])
   expect(to.listener.heard.length).toBe(2)
@@ -256,7 +256,7 @@ it('a single thread has nobody to hear, and nothing to pay', () => {
   expect(alone.drain()).toBe(false)
   expect(alone.hasBacklog).toBe(false)
   expect(alone.count).toBe(0)
-  expect(alone.sendPacket(0, alice.key, arrived(bob.key, packet))).toBe(false)
+  expect(alone.sendPacket(0, bob.key, alice.key, arrived(bob.key, packet))).toBe(false)
 })
 
 describe('in a relay', () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { writeExposition } from '#ops/exposition.ts'
 import type { Family } from '#ops/family.ts'
 import { Metrics, type MetricSources } from '#ops/metrics.ts'
+import { relayFamilies } from '#ops/relay-families.ts'
 import { Varz } from '#ops/varz.ts'
 import {
   Counter,
@@ -335,3 +336,17 @@ function labelsOf({ samples }: Family): string {
   names.delete('le')
   return [...names].join(', ')
 }
+
+it('has no gauge that a thread would leave behind when it dies', () => {
+  const counters = new Counters()
+  for (const at of Object.values(Counter)) counters.add(at, 5)
+  counters.endOfThread()
+  const gauges = relayFamilies(counters).filter(({ type }) => type === 'gauge')
+  expect(gauges.length).toBeGreaterThan(10)
+  for (const { name, samples } of gauges) {
+    expect(
+      samples.map(({ value }) => value),
+      name,
+    ).toEqual(samples.map(() => 0))
+  }
+})

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
-import { Counter, Counters, HISTOGRAM_BOUNDS, type PlainCounter } from '#relay/counters.ts'
+import { Counter, Counters, GAUGES, HISTOGRAM_BOUNDS, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PACKET_KIND_LABELS, PacketKind } from '#relay/drop-reason.ts'
-import { END_REASONS } from '#relay/end-reason.ts'
+import { END_REASONS, EndReason } from '#relay/end-reason.ts'
 
 const names = Object.keys(Counter) as PlainCounter[]
 
@@ -73,4 +73,17 @@ it('every drop reason and kind has a label of its own', () => {
     'queue_head',
   ])
   expect(PACKET_KIND_LABELS[PacketKind.disco]).toBe('disco')
+})
+
+it('a thread that has died leaves no gauge behind, its sessions ended and its queue dropped', () => {
+  const counters = new Counters()
+  for (const name of names) counters.add(Counter[name], 10)
+  counters.add(Counter.queuedBytes, 10 * (37 + 100) - 10)
+  const totals = names.filter((name) => !(GAUGES as readonly PlainCounter[]).includes(name))
+  counters.endOfThread()
+  for (const name of GAUGES) expect(counters.get(name), name).toBe(0)
+  for (const name of totals) expect(counters.get(name), name).toBe(10)
+  expect(counters.ended(EndReason.threadLost)).toBe(10)
+  expect(counters.droppedPackets(DropReason.goneDisconnected, PacketKind.data)).toBe(10)
+  expect(counters.droppedBytes(DropReason.goneDisconnected, PacketKind.data)).toBe(1_000)
 })

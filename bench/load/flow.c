@@ -170,7 +170,8 @@ typedef struct {
 static void run_loop(Measured *measured) {
   bool is_measuring = false, is_over = false, was_idle = false;
   uint64_t last_came = 0, last_came_at = 0, next_interval = traffic.window_start + (uint64_t)(traffic.options.interval_seconds * 1e9);
-  uint64_t drain_end = traffic.window_end + (uint64_t)(traffic.options.drain_seconds * 1e9);
+  // Counted from when the window's end is noticed: a turn of an overloaded generator may be a long one.
+  uint64_t drain_end = UINT64_MAX;
   for (uint64_t now = now_ns(); now < drain_end;) {
     if (!is_measuring && now >= traffic.window_start) {
       is_measuring = true;
@@ -181,6 +182,7 @@ static void run_loop(Measured *measured) {
       // What was due since the last turn, which may have been a moment ago on a busy machine.
       if (gap_ns > 0) send_scheduled(now);
       last_came_at = now;
+      drain_end = now + (uint64_t)(traffic.options.drain_seconds * 1e9);
       measured->after = server_stat(traffic.options.pid);
     }
     if (traffic.options.interval_seconds > 0 && now >= next_interval) {

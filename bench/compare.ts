@@ -85,7 +85,7 @@ async function compare(options: CompareOptions): Promise<void> {
     await measureAll(options, new Bench({ ...parts, facts: {} }))
   } finally {
     for (const server of servers) await server.stop()
-    await workplace.remove()
+    workplace.remove()
   }
 }
 

@@ -1,7 +1,8 @@
 // A DERP server under measurement: started here with derper's command line, pinned to its processor, or somebody
 // else's, known by address and process id. Knows nothing of loads.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { generateKeyPairSync } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,8 +38,11 @@ export class Workplace {
   readonly folder: string
   readonly #loginFiles = new Map<string, { path: string; count: number }>()
 
+  readonly #removeOnExit = (): void => rmSync(this.folder, { recursive: true, force: true })
+
   private constructor(folder: string) {
     this.folder = folder
+    process.once('exit', this.#removeOnExit)
   }
 
   static async make(): Promise<Workplace> {
@@ -64,8 +68,9 @@ export class Workplace {
     return path
   }
 
-  async remove(): Promise<void> {
-    await rm(this.folder, { recursive: true, force: true })
+  remove(): void {
+    process.off('exit', this.#removeOnExit)
+    this.#removeOnExit()
   }
 }
 

@@ -1,6 +1,7 @@
 // Measures this checkout's relay and other DERP servers side by side and writes what came of it: the program behind
 // `npm run bench`. What is measured is in figures/, how in bench.ts; this is order, resumption and the files.
 
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Bench } from './bench.ts'
 import type { Figure } from './figure.ts'
@@ -52,46 +53,78 @@ async function measure(bench: Bench, figure: Figure): Promise<Record['figures'][
   return { title: figure.title, ...measured, ...bench.collect(), seconds }
 }
 
-async function prepare(options: CompareOptions, bench: Bench): Promise<{ path: string; record: Record }> {
-  if (options.resume !== undefined) {
-    const record = await readRecord(options.resume)
-    Object.assign(bench.facts, record.facts)
-    return { path: options.resume, record: { ...record, facts: bench.facts } }
-  }
+/** The record to go on with. @throws Error when it is of another commit or of other servers */
+async function resumed(options: CompareOptions): Promise<Record | undefined> {
+  if (options.resume === undefined) return undefined
+  const record = await readRecord(options.resume)
   const commit = await describeCommit()
-  const record = newRecord({
-    commit,
+  if (record.commit !== commit) {
+    throw new Error(`--resume ${options.resume}: is of commit ${record.commit}, and this is ${commit}`)
+  }
+  const wanted = [...options.started, ...options.foreign.map(({ name }) => name)].join(', ')
+  const measured = record.servers.map(({ name }) => name).join(', ')
+  if (wanted !== measured)
+    throw new Error(`--resume ${options.resume}: is of the servers ${measured}; expected ${wanted}`)
+  return { ...record, commandLine: `${record.commandLine}\n${commandLine()}` }
+}
+
+function commandLine(): string {
+  return ['npm run bench --', ...process.argv.slice(2)].join(' ')
+}
+
+/** A name that is not taken: a second run on the same day does not overwrite the first. */
+function freePath(folder: string, name: string): string {
+  for (let n = 1; ; n++) {
+    const path = join(folder, `${name}${n === 1 ? '' : `-${n}`}.json`)
+    if (!existsSync(path)) return path
+  }
+}
+
+async function begun(bench: Bench): Promise<Record> {
+  return newRecord({
+    commit: await describeCommit(),
     machine: await describeMachine(),
-    effort: options.effort,
+    effort: bench.effort,
     servers: bench.servers.map(({ name, command }) => ({ name, command })),
     reference: bench.reference.name,
-    commandLine: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    commandLine: commandLine(),
     facts: bench.facts,
   })
-  const name = `${record.started.slice(0, 10)}-${commit}${options.effort.isQuick ? '-quick' : ''}`
-  return { path: join(options.output, `${name}.json`), record }
 }
 
 async function compare(options: CompareOptions): Promise<void> {
   const progress = new Progress()
   progress.figure('preparing')
+  const earlier = await resumed(options)
   await generatorPath()
   const workplace = await Workplace.make()
   const servers: Server[] = []
   try {
     await startServers(options, workplace, servers)
-    const { effort, places, processes, crossCheckPath } = options
-    const parts = { servers, effort, places, workplace, progress, processes, crossCheckPath }
-    await measureAll(options, new Bench({ ...parts, facts: {} }))
+    const { places, processes, crossCheckPath } = options
+    const { effort, facts } = earlier ?? { effort: options.effort, facts: {} }
+    const bench = new Bench({
+      servers,
+      effort,
+      places,
+      workplace,
+      progress,
+      facts,
+      processes,
+      crossCheckPath,
+    })
+    await measureAll(options, bench, earlier)
   } finally {
     for (const server of servers) await server.stop()
     workplace.remove()
   }
 }
 
-async function measureAll(options: CompareOptions, bench: Bench): Promise<void> {
+async function measureAll(options: CompareOptions, bench: Bench, earlier: Record | undefined): Promise<void> {
   const { progress } = bench
-  const { path, record } = await prepare(options, bench)
+  const record = earlier ?? (await begun(bench))
+  const name = `${record.started.slice(0, 10)}-${record.commit}${record.effort.isQuick ? '-quick' : ''}`
+  const path = options.resume ?? freePath(options.output, name)
   const figures = figuresOf(options, record)
   for (const server of bench.servers) {
     progress.step(`${server.name}: a first load, not counted`)
@@ -125,5 +158,10 @@ try {
 if (options !== undefined) {
   // Servers and generators are children that die with this process; an interrupted run keeps its finished figures.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
-  await compare(options)
+  try {
+    await compare(options)
+  } catch (error) {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
+    process.exitCode = 1
+  }
 }

@@ -18,7 +18,7 @@ export const HELP = `usage: npm run bench -- [options]
   --generator-cpus LIST where the generator runs (1)
   --processes N         generator processes that share a load (1)
   --cross-check PATH    run this generator, too, for throughput; it has derpload's command line
-  --resume FILE         go on with an interrupted run: its .json
+  --resume FILE         go on with an interrupted run, or add figures to one: its .json
   --output FOLDER       where results go (bench/results)
 `
 

@@ -53,6 +53,18 @@ async function alongScale(bench: Bench): Promise<Series> {
   return { name: 'goodput', points }
 }
 
+/** The scale with what was delivered of all that could be sent as its last point. */
+function withAll(scale: Series, [goodput, offered]: readonly Row[]): Series {
+  const points = Object.entries(scale.points).map(
+    ([name, some]): [string, readonly (readonly [number, number])[]] => {
+      const x = ((offered?.samples[name]?.median ?? Number.NaN) * 1_420 * 8) / 1e9
+      const all = [...some, [x, goodput?.samples[name]?.median ?? Number.NaN] as const]
+      return [name, all.filter(([at]) => Number.isFinite(at)).sort(([a], [b]) => a - b)]
+    },
+  )
+  return { ...scale, points: Object.fromEntries(points) }
+}
+
 /** Goodput at all that can be sent, by each server's best at any rate. */
 function shareOfPeak(all: Row, scale: Series): Row {
   const samples: Record<string, Sample> = {}
@@ -71,10 +83,11 @@ export const goodput: Figure = {
     const ten = await atAll(bench, 10)
     const hundred = await atAll(bench, 100)
     const scale = await alongScale(bench)
+    const shape = withAll(scale, ten)
     const peak = ten[0] === undefined ? [] : [shareOfPeak(ten[0], scale)]
     return {
       rows: [...ten, ...peak, ...hundred, ...(await crossCheck(bench))],
-      series: [scale],
+      series: [shape],
       notes: [
         'Goodput is packet bytes that arrived during the window, one direction. "All that can be sent" is one packet to a record, one record to a write, a bounded number for each sender in turn; everything that can be read is read before more is sent, so what is lost is lost by the server.',
         'A server that reads everything and drops most of it is offered more than one that reads less: that is its own doing, and its goodput shows it.',

@@ -1,5 +1,5 @@
-// Clients that come and go at a steady rate beside a load: each logs in, stays until its turn comes again, leaves and
-// logs in anew.
+// Clients that come and go at a steady rate beside a load: each logs in, stays until its turn comes again,
+// leaves and logs in anew.
 #include "clock.h"
 #include "scenarios.h"
 #include "start-signal.h"
@@ -18,7 +18,8 @@ static void on_frame(Connection *connection, uint8_t type, const uint8_t *payloa
 }
 
 static void on_closed(Connection *connection, Phase reached, const char *why) {
-  if (failures++ < 5) fprintf(stderr, "generator: client %d ended in phase %d: %s\n", connection->index, reached, why);
+  if (failures++ < 5)
+    fprintf(stderr, "generator: client %d ended in phase %d: %s\n", connection->index, reached, why);
 }
 
 void run_churn(const Options *options) {

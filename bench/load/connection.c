@@ -10,8 +10,8 @@
 #include "clock.h"
 #include "memory.h"
 
-static const char REQUEST[] =
-    "GET /derp HTTP/1.1\r\nHost: localhost\r\nUser-Agent: derpfleet-bench\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n";
+static const char REQUEST[] = "GET /derp HTTP/1.1\r\nHost: localhost\r\nUser-Agent: "
+                              "derpfleet-bench\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n";
 
 // Connections from one source address: below the 28,232 ports that Linux gives out by default.
 #define CONNECTIONS_PER_SOURCE 20000
@@ -48,7 +48,9 @@ static void bind_source(const Network *network, const Connection *connection) {
 
 void connection_dial(Network *network, Connection *connection) {
   connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (connection->fd < 0) fail("no socket for connection %d: %s (raise the limit of open files)", connection->index, strerror(errno));
+  if (connection->fd < 0)
+    fail("no socket for connection %d: %s (raise the limit of open files)", connection->index,
+         strerror(errno));
   int one = 1;
   setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   bind_source(network, connection);
@@ -59,7 +61,8 @@ void connection_dial(Network *network, Connection *connection) {
   epoll_ctl(network->epoll, EPOLL_CTL_ADD, connection->fd, &event);
   if (connect(connection->fd, (struct sockaddr *)&network->address, sizeof network->address) == 0) return;
   // A refused dial shows as an event, too, so that there is one way to hear of it.
-  if (errno != EINPROGRESS && errno != ECONNREFUSED) fail("connection %d: %s", connection->index, strerror(errno));
+  if (errno != EINPROGRESS && errno != ECONNREFUSED)
+    fail("connection %d: %s", connection->index, strerror(errno));
 }
 
 static void send_plain(Network *network, Connection *connection, const void *bytes, size_t length) {
@@ -78,9 +81,12 @@ static void shake_hands(Network *network, Connection *connection) {
   int result = SSL_do_handshake(connection->ssl);
   if (result != 1) {
     int error = SSL_get_error(connection->ssl, result);
-    if (error == SSL_ERROR_WANT_READ) connection_watch(network, connection, EPOLLIN);
-    else if (error == SSL_ERROR_WANT_WRITE) connection_watch(network, connection, EPOLLIN | EPOLLOUT);
-    else end(network, connection, "the TLS handshake failed");
+    if (error == SSL_ERROR_WANT_READ)
+      connection_watch(network, connection, EPOLLIN);
+    else if (error == SSL_ERROR_WANT_WRITE)
+      connection_watch(network, connection, EPOLLIN | EPOLLOUT);
+    else
+      end(network, connection, "the TLS handshake failed");
     return;
   }
   // OpenSSL reads record by record, so nothing behind the handshake is in its buffers.
@@ -171,8 +177,10 @@ static size_t take_frames(Network *network, Connection *connection, const uint8_
       break;
     }
     if (length - at < FRAME_HEADER + payload) break;
-    if (connection->phase == PHASE_READY) network->handler.on_frame(connection, frame[0], frame + FRAME_HEADER, payload);
-    else take_login_frame(network, connection, frame, payload);
+    if (connection->phase == PHASE_READY)
+      network->handler.on_frame(connection, frame[0], frame + FRAME_HEADER, payload);
+    else
+      take_login_frame(network, connection, frame, payload);
     at += FRAME_HEADER + payload;
   }
   return at;
@@ -195,8 +203,10 @@ static ssize_t open_records(Network *network, Connection *connection, size_t len
     at += whole;
     if (record[0] == CONTENT_CHANGE_CIPHER) continue;
     int type = record_open(&connection->in, record, whole, network->plain + *plain_end, &plain);
-    if (type == CONTENT_DATA) *plain_end += plain;
-    else if (type < 0 || !take_control(connection, type, network->plain + *plain_end, plain)) return -1;
+    if (type == CONTENT_DATA)
+      *plain_end += plain;
+    else if (type < 0 || !take_control(connection, type, network->plain + *plain_end, plain))
+      return -1;
   }
   return (ssize_t)at;
 }
@@ -214,8 +224,10 @@ size_t connection_receive(Network *network, Connection *connection, size_t most)
     return 0;
   }
   ssize_t opened = 0;
-  if (network->tls == NULL) plain_end += (size_t)got;
-  else opened = open_records(network, connection, kept + (size_t)got, &plain_end);
+  if (network->tls == NULL)
+    plain_end += (size_t)got;
+  else
+    opened = open_records(network, connection, kept + (size_t)got, &plain_end);
   bool is_over = opened < 0;
   size_t taken = take_frames(network, connection, network->plain, plain_end);
   if (connection->phase == PHASE_CLOSED) return (size_t)got;

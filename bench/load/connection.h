@@ -1,5 +1,5 @@
-// One DERP client connection: dial, TLS 1.3, HTTP upgrade, login, then frames in both directions. Never blocks.
-// What a scenario makes of it is in its three callbacks; nothing here knows of load.
+// One DERP client connection: dial, TLS 1.3, HTTP upgrade, login, then frames in both directions. Never
+// blocks. What a scenario makes of it is in its three callbacks; nothing here knows of load.
 #ifndef CONNECTION_H
 #define CONNECTION_H
 
@@ -13,7 +13,15 @@
 #include "login-file.h"
 #include "record.h"
 
-typedef enum { PHASE_CLOSED, PHASE_DIALLING, PHASE_HANDSHAKE, PHASE_HEAD, PHASE_KEY, PHASE_INFO, PHASE_READY } Phase;
+typedef enum {
+  PHASE_CLOSED,
+  PHASE_DIALLING,
+  PHASE_HANDSHAKE,
+  PHASE_HEAD,
+  PHASE_KEY,
+  PHASE_INFO,
+  PHASE_READY
+} Phase;
 
 enum { FRAME_SERVER_KEY = 1, FRAME_SERVER_INFO = 3, FRAME_SEND = 4, FRAME_RECV = 5, FRAME_PEER_GONE = 8 };
 #define FRAME_HEADER 5
@@ -94,9 +102,9 @@ size_t connection_receive(Network *network, Connection *connection, size_t most)
 // Closes without a word; on_closed is not called.
 void connection_close(Connection *connection);
 
-// A shot is what becomes one TLS record (several above 16 KiB). Room for its plain bytes is got with shot_open and
-// sealed with shot_close; shots_send makes one write of all shots since the last one. The connection must have
-// nothing pending.
+// A shot is what becomes one TLS record (several above 16 KiB). Room for its plain bytes is got with
+// shot_open and sealed with shot_close; shots_send makes one write of all shots since the last one. The
+// connection must have nothing pending.
 uint8_t *shot_open(Network *network, size_t plain);
 void shot_close(Network *network, Connection *connection, size_t plain);
 bool shots_have_room(const Network *network, size_t plain);
@@ -122,7 +130,8 @@ static inline void frame_head(uint8_t *frame, const uint8_t *key, size_t packet)
   frame[2] = (uint8_t)(length >> 16);
   frame[3] = (uint8_t)(length >> 8);
   frame[4] = (uint8_t)length;
-  for (int i = 0; i < KEY_BYTES; i++) frame[FRAME_HEADER + i] = key[i];
+  for (int i = 0; i < KEY_BYTES; i++)
+    frame[FRAME_HEADER + i] = key[i];
 }
 
 #endif

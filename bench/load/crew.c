@@ -17,7 +17,8 @@ void crew_start(Crew *crew, const Options *options, int count) {
   LoginFile file = login_file_read(options->logins);
   if (file.count < options->login_from + count)
     fail("--logins: %d are there, %d are needed", file.count, options->login_from + count);
-  for (int i = 0; i < KEY_BYTES; i++) crew->network.server_key[i] = file.server_key[i];
+  for (int i = 0; i < KEY_BYTES; i++)
+    crew->network.server_key[i] = file.server_key[i];
   crew->connections = zeroed((size_t)count, sizeof(Connection));
   crew->count = count;
   for (int i = 0; i < count; i++) {
@@ -46,7 +47,8 @@ double crew_bring_in(Crew *crew, int in_flight) {
 int crew_turn(Crew *crew, int timeout_ms) {
   struct epoll_event events[EVENTS_MAX];
   int count = epoll_wait(crew->network.epoll, events, EVENTS_MAX, timeout_ms);
-  for (int i = 0; i < count; i++) connection_event(&crew->network, events[i].data.ptr, events[i].events);
+  for (int i = 0; i < count; i++)
+    connection_event(&crew->network, events[i].data.ptr, events[i].events);
   return count;
 }
 
@@ -56,7 +58,8 @@ void crew_on_ready(Crew *crew) {
 }
 
 const char *phase_name(Phase phase) {
-  static const char *const NAMES[] = {"closed", "dialling", "in TLS", "at the upgrade", "at ServerKey", "at ServerInfo", "in"};
+  static const char *const NAMES[] = {"closed",       "dialling",      "in TLS", "at the upgrade",
+                                      "at ServerKey", "at ServerInfo", "in"};
   return NAMES[phase];
 }
 

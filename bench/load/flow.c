@@ -1,6 +1,7 @@
-// The load itself: an open loop. When each packet is meant to leave is settled beforehand; a socket that is full or
-// a generator that is late changes nothing about the time that a packet's delay is counted from. Or all that can be
-// sent ("saturate"), bounded per turn, so that the generator never stops reading for the sake of sending.
+// The load itself: an open loop. When each packet is meant to leave is settled beforehand; a socket that is
+// full or a generator that is late changes nothing about the time that a packet's delay is counted from. Or
+// all that can be sent ("saturate"), bounded per turn, so that the generator never stops reading for the sake
+// of sending.
 #include <string.h>
 
 #include "clock.h"
@@ -32,8 +33,10 @@ static uint64_t intended(const Sender *sender) {
 }
 
 static void note_lateness(Sender *sender, uint64_t due, uint64_t now) {
-  if (sender->was_blocked) traffic.ledger.waited++;
-  else if (now > due + LATE_NS) traffic.ledger.late++;
+  if (sender->was_blocked)
+    traffic.ledger.waited++;
+  else if (now > due + LATE_NS)
+    traffic.ledger.late++;
 }
 
 // Makes and sends what is due of one sender; answers the number of shots.
@@ -68,8 +71,10 @@ static int send_scheduled(uint64_t now) {
   uint64_t senders = (uint64_t)traffic.sender_count;
   if (some_are_behind && due < ring_at + senders) due = ring_at + senders;
   some_are_behind = false;
-  // A sender makes all that is due when its turn comes, so one round is enough, and whole rounds can be left out.
-  while (due > ring_at + 2 * senders) ring_at += senders;
+  // A sender makes all that is due when its turn comes, so one round is enough, and whole rounds can be left
+  // out.
+  while (due > ring_at + 2 * senders)
+    ring_at += senders;
   uint64_t visits = due > ring_at ? due - ring_at : 0;
   if (visits > senders) visits = senders;
   for (uint64_t i = 0; i < visits; i++) {
@@ -82,8 +87,8 @@ static int send_scheduled(uint64_t now) {
   return made;
 }
 
-// Writes shot by shot, as a client does that has something to say: many shots to a write are cheaper to make, and
-// to read, than any real load is.
+// Writes shot by shot, as a client does that has something to say: many shots to a write are cheaper to make,
+// and to read, than any real load is.
 static int visit(Sender *sender, uint64_t now) {
   int made = 0;
   while (made < SHOTS_PER_VISIT && !connection_is_blocked(sender->connection)) {
@@ -130,7 +135,8 @@ static int read_slowly(uint64_t now) {
   if ((double)(now - traffic.start_ns) / 1e9 >= traffic.options.slow_until) allowance = 0;
   // In pieces, as a program reads that has a small buffer.
   if (allowance < 16384) return 0;
-  size_t got = connection_receive(&traffic.crew.network, connection, allowance < READ_MAX ? (size_t)allowance : READ_MAX);
+  size_t got = connection_receive(&traffic.crew.network, connection,
+                                  allowance < READ_MAX ? (size_t)allowance : READ_MAX);
   allowance = got == 0 ? 16384 : allowance - (double)got;
   return got > 0;
 }
@@ -142,7 +148,9 @@ static int look(uint64_t now, bool is_over, bool was_idle) {
   if (is_over || (gap_ns == 0 && was_idle)) timeout.tv_nsec = NS_PER_MS;
   if (traffic.options.is_realtime && gap_ns > 0 && !is_over) {
     uint64_t next = traffic.start_ns + (uint64_t)((double)ring_at * gap_ns);
-    if (next > now) timeout = (struct timespec){.tv_sec = (time_t)((next - now) / NS_PER_S), .tv_nsec = (long)((next - now) % NS_PER_S)};
+    if (next > now)
+      timeout = (struct timespec){.tv_sec = (time_t)((next - now) / NS_PER_S),
+                                  .tv_nsec = (long)((next - now) % NS_PER_S)};
   }
   int count = epoll_pwait2(traffic.crew.network.epoll, events, EVENTS_MAX, &timeout, NULL);
   for (int i = 0; i < count; i++) {
@@ -155,7 +163,8 @@ static int look(uint64_t now, bool is_over, bool was_idle) {
 }
 
 static void print_interval(uint64_t now) {
-  printf("{\"event\":\"interval\",\"atSeconds\":%.1f,\"delays\":", (double)(now - traffic.window_start) / 1e9);
+  printf("{\"event\":\"interval\",\"atSeconds\":%.1f,\"delays\":",
+         (double)(now - traffic.window_start) / 1e9);
   histogram_print(&traffic.interval, stdout);
   printf("}\n");
   fflush(stdout);
@@ -169,7 +178,8 @@ typedef struct {
 
 static void run_loop(Measured *measured) {
   bool is_measuring = false, is_over = false, was_idle = false;
-  uint64_t last_came = 0, last_came_at = 0, next_interval = traffic.window_start + (uint64_t)(traffic.options.interval_seconds * 1e9);
+  uint64_t last_came = 0, last_came_at = 0,
+           next_interval = traffic.window_start + (uint64_t)(traffic.options.interval_seconds * 1e9);
   // Counted from when the window's end is noticed: a turn of an overloaded generator may be a long one.
   uint64_t drain_end = UINT64_MAX;
   for (uint64_t now = now_ns(); now < drain_end;) {
@@ -194,7 +204,8 @@ static void run_loop(Measured *measured) {
     if (!is_over) done += gap_ns > 0 ? send_scheduled(looked) : send_all(looked);
     was_idle = done == 0;
     uint64_t after = now_ns();
-    if (was_idle && now >= traffic.window_start && after < traffic.window_end) measured->idle_ns += after - now;
+    if (was_idle && now >= traffic.window_start && after < traffic.window_end)
+      measured->idle_ns += after - now;
     now = after;
     if (!is_over) continue;
     if (traffic.ledger.came != last_came) last_came_at = now;
@@ -206,7 +217,8 @@ static void run_loop(Measured *measured) {
 // Frames of the window that never reached the kernel. The last shots of a sender are the ones that wait.
 static uint64_t unsent_frames(void) {
   uint64_t unsent = 0;
-  for (int i = 0; i < traffic.sender_count; i++) unsent += connection_unsent_shots(traffic.senders[i].connection);
+  for (int i = 0; i < traffic.sender_count; i++)
+    unsent += connection_unsent_shots(traffic.senders[i].connection);
   unsent *= (uint64_t)traffic.options.batch;
   return unsent < traffic.ledger.made ? unsent : traffic.ledger.made;
 }
@@ -214,7 +226,8 @@ static uint64_t unsent_frames(void) {
 // Frames whose time was in the window, whether or not they could be sent.
 static uint64_t due_frames(void) {
   if (gap_ns == 0) return traffic.ledger.made;
-  double first = (double)(traffic.window_start - traffic.start_ns) / gap_ns, last = (double)(traffic.window_end - traffic.start_ns) / gap_ns;
+  double first = (double)(traffic.window_start - traffic.start_ns) / gap_ns,
+         last = (double)(traffic.window_end - traffic.start_ns) / gap_ns;
   return (uint64_t)((last - first) + 0.5) * (uint64_t)traffic.options.batch;
 }
 
@@ -227,28 +240,38 @@ static void print_result(const Measured *measured, double login_seconds) {
   }
   double seconds = traffic.options.seconds, cpu = measured->after.cpu_s - measured->before.cpu_s;
   double busy = 1 - (double)measured->idle_ns / (seconds * 1e9);
-  printf("{\"event\":\"flow\",\"connections\":%d,\"failedLogins\":%d,\"loginSeconds\":%.3f,\"seconds\":%.3f,", traffic.crew.count,
-         traffic.crew.failed, login_seconds, seconds);
-  printf("\"due\":%llu,\"sent\":%llu,\"received\":%llu,\"arrived\":%llu,\"arrivedBytes\":%llu,", (unsigned long long)due,
-         (unsigned long long)sent, (unsigned long long)ledger->came, (unsigned long long)ledger->arrived,
-         (unsigned long long)ledger->arrived_bytes);
-  printf("\"corrupted\":%llu,\"misdelivered\":%llu,\"duplicated\":%llu,\"reordered\":%llu,", (unsigned long long)ledger->corrupted,
-         (unsigned long long)ledger->misdelivered, (unsigned long long)duplicated, (unsigned long long)reordered);
-  printf("\"waited\":%llu,\"late\":%llu,\"stale\":%llu,\"peerGone\":%llu,\"otherFrames\":%llu,", (unsigned long long)ledger->waited,
-         (unsigned long long)ledger->late, (unsigned long long)ledger->stale, (unsigned long long)ledger->peer_gone, (unsigned long long)ledger->other_frames);
-  printf("\"closed\":%d,\"firstClosedSeconds\":%.3f,\"serverCpuSeconds\":%.3f,\"serverRssKb\":%llu,\"busy\":%.4f,\"delays\":", traffic.closed_count,
+  printf("{\"event\":\"flow\",\"connections\":%d,\"failedLogins\":%d,\"loginSeconds\":%.3f,\"seconds\":%.3f,",
+         traffic.crew.count, traffic.crew.failed, login_seconds, seconds);
+  printf("\"due\":%llu,\"sent\":%llu,\"received\":%llu,\"arrived\":%llu,\"arrivedBytes\":%llu,",
+         (unsigned long long)due, (unsigned long long)sent, (unsigned long long)ledger->came,
+         (unsigned long long)ledger->arrived, (unsigned long long)ledger->arrived_bytes);
+  printf("\"corrupted\":%llu,\"misdelivered\":%llu,\"duplicated\":%llu,\"reordered\":%llu,",
+         (unsigned long long)ledger->corrupted, (unsigned long long)ledger->misdelivered,
+         (unsigned long long)duplicated, (unsigned long long)reordered);
+  printf("\"waited\":%llu,\"late\":%llu,\"stale\":%llu,\"peerGone\":%llu,\"otherFrames\":%llu,",
+         (unsigned long long)ledger->waited, (unsigned long long)ledger->late,
+         (unsigned long long)ledger->stale, (unsigned long long)ledger->peer_gone,
+         (unsigned long long)ledger->other_frames);
+  printf("\"closed\":%d,\"firstClosedSeconds\":%.3f,\"serverCpuSeconds\":%.3f,\"serverRssKb\":%llu,\"busy\":%"
+         ".4f,\"delays\":",
+         traffic.closed_count,
          traffic.closed_count > 0 ? (double)(traffic.first_closed_ns - traffic.start_ns) / 1e9 : -1, cpu,
          (unsigned long long)measured->after.rss_kb, busy);
   histogram_print(&ledger->delays, stdout);
   printf("}\n");
   fprintf(stderr,
-          "offered %.0f/s sent %.0f/s arrived %.0f/s (%.3f Gbit/s), lost of due %.3f %% (unsent %.3f %%), delay ms p50 %.3f p99 %.3f p99.9 %.3f, "
-          "server CPU %.2f us/frame, generator busy %.0f %%, wrong: %llu corrupted %llu misdelivered %llu duplicated %llu reordered, closed %d\n",
-          (double)due / seconds, (double)sent / seconds, (double)ledger->arrived / seconds, (double)ledger->arrived_bytes * 8 / seconds / 1e9,
-          due == 0 ? 0 : 100 * (1 - (double)ledger->came / (double)due), due == 0 ? 0 : 100 * (1 - (double)sent / (double)due),
-          histogram_at(&ledger->delays, 0.5) / 1e6, histogram_at(&ledger->delays, 0.99) / 1e6, histogram_at(&ledger->delays, 0.999) / 1e6,
-          ledger->arrived == 0 ? 0 : cpu * 1e6 / (double)ledger->arrived, busy * 100, (unsigned long long)ledger->corrupted,
-          (unsigned long long)ledger->misdelivered, (unsigned long long)duplicated, (unsigned long long)reordered, traffic.closed_count);
+          "offered %.0f/s sent %.0f/s arrived %.0f/s (%.3f Gbit/s), lost of due %.3f %% (unsent %.3f %%), "
+          "delay ms p50 %.3f p99 %.3f p99.9 %.3f, "
+          "server CPU %.2f us/frame, generator busy %.0f %%, wrong: %llu corrupted %llu misdelivered %llu "
+          "duplicated %llu reordered, closed %d\n",
+          (double)due / seconds, (double)sent / seconds, (double)ledger->arrived / seconds,
+          (double)ledger->arrived_bytes * 8 / seconds / 1e9,
+          due == 0 ? 0 : 100 * (1 - (double)ledger->came / (double)due),
+          due == 0 ? 0 : 100 * (1 - (double)sent / (double)due), histogram_at(&ledger->delays, 0.5) / 1e6,
+          histogram_at(&ledger->delays, 0.99) / 1e6, histogram_at(&ledger->delays, 0.999) / 1e6,
+          ledger->arrived == 0 ? 0 : cpu * 1e6 / (double)ledger->arrived, busy * 100,
+          (unsigned long long)ledger->corrupted, (unsigned long long)ledger->misdelivered,
+          (unsigned long long)duplicated, (unsigned long long)reordered, traffic.closed_count);
 }
 
 void run_flow(const Options *options) {

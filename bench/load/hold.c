@@ -1,6 +1,6 @@
-// Many connections that mostly do nothing, and what they cost a server: logins as fast as they are served, memory
-// while idle, after all have come back once, after each has sent and received a burst and been quiet, after all have
-// left. One line per phase.
+// Many connections that mostly do nothing, and what they cost a server: logins as fast as they are served,
+// memory while idle, after all have come back once, after each has sent and received a burst and been quiet,
+// after all have left. One line per phase.
 #include <string.h>
 
 #include "clock.h"
@@ -24,16 +24,19 @@ static void on_frame(Connection *connection, uint8_t type, const uint8_t *payloa
 
 static void on_closed(Connection *connection, Phase reached, const char *why) {
   if (reached != PHASE_READY) return crew_on_failed(&traffic.crew, connection, reached, why);
-  if (traffic.closed_count++ == 0) fprintf(stderr, "generator: idle connection %d: %s\n", connection->index, why);
+  if (traffic.closed_count++ == 0)
+    fprintf(stderr, "generator: idle connection %d: %s\n", connection->index, why);
 }
 
 static void rest(double seconds) {
   uint64_t end = now_ns() + (uint64_t)(seconds * 1e9);
-  while (now_ns() < end) crew_turn(&traffic.crew, 50);
+  while (now_ns() < end)
+    crew_turn(&traffic.crew, 50);
 }
 
 static void leave(void) {
-  for (int i = 0; i < traffic.crew.count; i++) connection_close(&traffic.crew.connections[i]);
+  for (int i = 0; i < traffic.crew.count; i++)
+    connection_close(&traffic.crew.connections[i]);
 }
 
 // One write of a burst: half of what derper keeps for a client, so that none of it is dropped.
@@ -46,17 +49,19 @@ static void send_piece(int index, int packets) {
   Sender *sender = &traffic.senders[index];
   if (sender->connection->phase != PHASE_READY || connection_is_blocked(sender->connection)) return;
   uint64_t now = now_ns();
-  for (int i = 0; i < packets && traffic_has_room(&traffic); i++) traffic_make_shot(&traffic, sender, now);
+  for (int i = 0; i < packets && traffic_has_room(&traffic); i++)
+    traffic_make_shot(&traffic, sender, now);
   shots_send(&traffic.crew.network, sender->connection);
 }
 
-// Everybody's burst goes to its neighbour, in pieces that follow close on each other; one connection begins after
-// the other.
+// Everybody's burst goes to its neighbour, in pieces that follow close on each other; one connection begins
+// after the other.
 static void burst(const Options *options) {
   double gap = 1e9 / options->burst_rate;
   uint64_t start = now_ns(), last_came = 0, last_came_at = start;
   int size = options->sizes[0], packets = (options->burst_bytes + size - 1) / size, slot = 0;
-  int lag = (int)(PIECE_GAP_S * options->burst_rate) + 1, pieces = (packets + PIECE_PACKETS - 1) / PIECE_PACKETS;
+  int lag = (int)(PIECE_GAP_S * options->burst_rate) + 1,
+      pieces = (packets + PIECE_PACKETS - 1) / PIECE_PACKETS;
   int slots = traffic.sender_count + lag * pieces;
   traffic.window_start = start;
   traffic.window_end = start + 3600 * NS_PER_S;
@@ -76,15 +81,18 @@ static void burst(const Options *options) {
 static void print_phase(const char *name, ServerStat before, double seconds) {
   ServerStat now = server_stat(traffic.options.pid);
   int open = 0;
-  for (int i = 0; i < traffic.crew.count; i++) open += traffic.crew.connections[i].phase == PHASE_READY;
-  printf("{\"event\":\"phase\",\"name\":\"%s\",\"open\":%d,\"failed\":%d,\"closed\":%d,\"seconds\":%.3f,\"serverCpuSeconds\":%.3f,", name, open,
-         traffic.crew.failed, traffic.closed_count, seconds, now.cpu_s - before.cpu_s);
-  printf("\"serverRssKb\":%llu,\"serverAnonymousKb\":%llu,\"made\":%llu,\"came\":%llu,\"wrong\":%llu}\n", (unsigned long long)now.rss_kb,
-         (unsigned long long)now.anonymous_kb, (unsigned long long)traffic.ledger.made, (unsigned long long)traffic.ledger.came,
+  for (int i = 0; i < traffic.crew.count; i++)
+    open += traffic.crew.connections[i].phase == PHASE_READY;
+  printf("{\"event\":\"phase\",\"name\":\"%s\",\"open\":%d,\"failed\":%d,\"closed\":%d,\"seconds\":%.3f,"
+         "\"serverCpuSeconds\":%.3f,",
+         name, open, traffic.crew.failed, traffic.closed_count, seconds, now.cpu_s - before.cpu_s);
+  printf("\"serverRssKb\":%llu,\"serverAnonymousKb\":%llu,\"made\":%llu,\"came\":%llu,\"wrong\":%llu}\n",
+         (unsigned long long)now.rss_kb, (unsigned long long)now.anonymous_kb,
+         (unsigned long long)traffic.ledger.made, (unsigned long long)traffic.ledger.came,
          (unsigned long long)(traffic.ledger.corrupted + traffic.ledger.misdelivered));
   fflush(stdout);
-  fprintf(stderr, "%-10s %d open, %d failed, %.2f s, server CPU %.2f s, memory %.1f MB\n", name, open, traffic.crew.failed, seconds,
-          now.cpu_s - before.cpu_s, (double)now.rss_kb / 1024);
+  fprintf(stderr, "%-10s %d open, %d failed, %.2f s, server CPU %.2f s, memory %.1f MB\n", name, open,
+          traffic.crew.failed, seconds, now.cpu_s - before.cpu_s, (double)now.rss_kb / 1024);
 }
 
 static void run_phase(const char *name, const Options *options) {
@@ -97,11 +105,16 @@ static void run_phase(const char *name, const Options *options) {
     start = now_ns();
     before = server_stat(options->pid);
   }
-  if (strcmp(name, "fresh") == 0 || strcmp(name, "reconnect") == 0) crew_bring_in(&traffic.crew, options->in_flight);
-  else if (strcmp(name, "burst") == 0) burst(options);
-  else if (strcmp(name, "quiet") == 0) rest(options->quiet_seconds);
-  else if (strcmp(name, "leave") == 0) leave();
-  else fail("--phases %s: expected fresh, reconnect, burst, quiet or leave", name);
+  if (strcmp(name, "fresh") == 0 || strcmp(name, "reconnect") == 0)
+    crew_bring_in(&traffic.crew, options->in_flight);
+  else if (strcmp(name, "burst") == 0)
+    burst(options);
+  else if (strcmp(name, "quiet") == 0)
+    rest(options->quiet_seconds);
+  else if (strcmp(name, "leave") == 0)
+    leave();
+  else
+    fail("--phases %s: expected fresh, reconnect, burst, quiet or leave", name);
   double seconds = (double)(now_ns() - start) / 1e9;
   double cpu_s = server_stat(options->pid).cpu_s - before.cpu_s;
   rest(options->settle_seconds);
@@ -118,5 +131,6 @@ void run_hold(const Options *options) {
   traffic_arrange(&traffic);
   print_phase("before", server_stat(options->pid), 0);
   snprintf(phases, sizeof phases, "%s", options->phases[0] == 0 ? "fresh" : options->phases);
-  for (char *name = strtok(phases, ","); name != NULL; name = strtok(NULL, ",")) run_phase(name, options);
+  for (char *name = strtok(phases, ","); name != NULL; name = strtok(NULL, ","))
+    run_phase(name, options);
 }

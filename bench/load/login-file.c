@@ -11,7 +11,8 @@ LoginFile login_file_read(const char *path) {
   if (file == NULL) fail("--logins %s: cannot be opened", path);
   char magic[8];
   LoginFile read = {0};
-  if (fread(magic, 1, 8, file) != 8 || memcmp(magic, "DERPLOG1", 8) != 0) fail("--logins %s: not a login file", path);
+  if (fread(magic, 1, 8, file) != 8 || memcmp(magic, "DERPLOG1", 8) != 0)
+    fail("--logins %s: not a login file", path);
   if (fread(read.server_key, 1, 32, file) != 32) fail("--logins %s: ends early", path);
   fseek(file, 0, SEEK_END);
   size_t count = (size_t)(ftell(file) - 40) / LOGIN_RECORD;
@@ -21,6 +22,7 @@ LoginFile login_file_read(const char *path) {
   if (fread(read.logins, LOGIN_RECORD, count, file) != count) fail("--logins %s: unreadable", path);
   fclose(file);
   for (size_t i = 0; i < count; i++)
-    if (login_length(&read.logins[i]) > sizeof read.logins[i].frame) fail("--logins %s: login %zu is too long", path, i);
+    if (login_length(&read.logins[i]) > sizeof read.logins[i].frame)
+      fail("--logins %s: login %zu is too long", path, i);
   return read;
 }

@@ -9,9 +9,12 @@
 static void take_secret(const SSL *ssl, const char *line) {
   Connection *connection = SSL_get_app_data(ssl);
   uint8_t *into = NULL;
-  if (strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0) into = connection->secret_out;
-  else if (strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0) into = connection->secret_in;
-  else return;
+  if (strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0)
+    into = connection->secret_out;
+  else if (strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0)
+    into = connection->secret_in;
+  else
+    return;
   const char *hex = strrchr(line, ' ') + 1;
   for (int i = 0; i < 32; i++) {
     char digits[3] = {hex[2 * i], hex[2 * i + 1], 0};
@@ -22,7 +25,8 @@ static void take_secret(const SSL *ssl, const char *line) {
 static SSL_CTX *tls_settings(void) {
   SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
   if (tls == NULL || SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) != 1 ||
-      SSL_CTX_set_ciphersuites(tls, "TLS_AES_128_GCM_SHA256") != 1 || SSL_CTX_set1_groups_list(tls, "X25519") != 1)
+      SSL_CTX_set_ciphersuites(tls, "TLS_AES_128_GCM_SHA256") != 1 ||
+      SSL_CTX_set1_groups_list(tls, "X25519") != 1)
     fail("OpenSSL refuses TLS 1.3 with AES-128-GCM and X25519");
   // Whose certificate it is matters to nobody here.
   SSL_CTX_set_verify(tls, SSL_VERIFY_NONE, NULL);
@@ -35,7 +39,8 @@ static SSL_CTX *tls_settings(void) {
 void network_start(Network *network, const char *address, bool uses_tls) {
   const char *colon = strrchr(address, ':');
   char host[64] = "";
-  if (colon != NULL && (size_t)(colon - address) < sizeof host) memcpy(host, address, (size_t)(colon - address));
+  if (colon != NULL && (size_t)(colon - address) < sizeof host)
+    memcpy(host, address, (size_t)(colon - address));
   network->address.sin_family = AF_INET;
   if (colon == NULL || inet_pton(AF_INET, host, &network->address.sin_addr) != 1)
     fail("--addr %s: expected an IPv4 address, a colon and a port", address);

@@ -22,14 +22,16 @@ static const char HELP[] =
     "  --size BYTES         packets, 32 to 65536 (1420); or --mix BYTES:WEIGHT,BYTES:WEIGHT...\n"
     "  --batch K            frames in one TLS record (1)\n"
     "  --rate R             frames per second in all, by a schedule; 0 is all that can be sent (0)\n"
-    "  --per-write N        records in one write when all is sent that can be (1); by a schedule: what is due\n"
+    "  --per-write N        records in one write when all is sent that can be (1); by a schedule: what is "
+    "due\n"
     "  --warm S  --secs S   before the measured window, and the window (1, 5)\n"
     "  --drain S            how long packets of the window may still arrive (0.2; 15 without a rate)\n"
     "  --interval S         a line of delays every S seconds\n"
     "  --slow BYTES_PER_S   the first receiver reads no more; --slow-until S: nothing from then on\n"
     "hold, storm, churn, STUN:\n"
     "  --hold N             open N connections; --phases fresh,reconnect,burst,quiet,leave\n"
-    "  --burst BYTES        what each sends to its neighbour in one go (61440); --burst-rate CONNECTIONS_PER_S (500)\n"
+    "  --burst BYTES        what each sends to its neighbour in one go (61440); --burst-rate "
+    "CONNECTIONS_PER_S (500)\n"
     "  --quiet S            (60)   --settle S  before memory is read (2)\n"
     "  --storm N            hold N connections and come back at once whenever closed, for at most --secs\n"
     "  --churn N            N clients log in and leave, --rate logins per second\n"
@@ -44,7 +46,8 @@ static void read_mix(Options *options, const char *text) {
     int size = 0, weight = 1;
     if (options->size_count == SIZES_MAX || sscanf(at, "%d:%d", &size, &weight) < 1 || weight < 1)
       fail("--size or --mix %s: expected at most %d of BYTES or BYTES:WEIGHT, with commas", text, SIZES_MAX);
-    if (size < PACKET_MIN || size > PACKET_MAX) fail("packets of %d bytes: expected %d to %d", size, PACKET_MIN, PACKET_MAX);
+    if (size < PACKET_MIN || size > PACKET_MAX)
+      fail("packets of %d bytes: expected %d to %d", size, PACKET_MIN, PACKET_MAX);
     options->sizes[options->size_count] = size;
     options->weights[options->size_count++] = weight;
     options->weight_sum += weight;
@@ -59,9 +62,10 @@ static bool read_scenario(Options *options, const char *flag, const char *value)
     const char *flag;
     Scenario scenario;
     Topology topology;
-  } SCENARIOS[] = {{"--pairs", SCENARIO_FLOW, TOPOLOGY_PAIRS},    {"--fan-in", SCENARIO_FLOW, TOPOLOGY_FAN_IN},
-                   {"--fan-out", SCENARIO_FLOW, TOPOLOGY_FAN_OUT}, {"--hold", SCENARIO_HOLD, TOPOLOGY_RING},
-                   {"--storm", SCENARIO_STORM, TOPOLOGY_RING},    {"--churn", SCENARIO_CHURN, TOPOLOGY_RING}};
+  } SCENARIOS[] = {
+      {"--pairs", SCENARIO_FLOW, TOPOLOGY_PAIRS},     {"--fan-in", SCENARIO_FLOW, TOPOLOGY_FAN_IN},
+      {"--fan-out", SCENARIO_FLOW, TOPOLOGY_FAN_OUT}, {"--hold", SCENARIO_HOLD, TOPOLOGY_RING},
+      {"--storm", SCENARIO_STORM, TOPOLOGY_RING},     {"--churn", SCENARIO_CHURN, TOPOLOGY_RING}};
   for (size_t i = 0; i < sizeof SCENARIOS / sizeof *SCENARIOS; i++) {
     if (strcmp(flag, SCENARIOS[i].flag) != 0) continue;
     options->scenario = SCENARIOS[i].scenario;
@@ -92,21 +96,31 @@ static void read_value(Options *o, const char *flag, const char *value) {
     const char *flag;
     Kind kind;
     void *into;
-  } FLAGS[] = {{"--addr", KIND_TEXT, &o->address},          {"--logins", KIND_TEXT, &o->logins},
-               {"--phases", KIND_TEXT, &o->phases},         {"--pid", KIND_INT, &o->pid},
-               {"--login-from", KIND_INT, &o->login_from},  {"--in-flight", KIND_INT, &o->in_flight},
-               {"--batch", KIND_INT, &o->batch},            {"--burst", KIND_INT, &o->burst_bytes},
+  } FLAGS[] = {{"--addr", KIND_TEXT, &o->address},
+               {"--logins", KIND_TEXT, &o->logins},
+               {"--phases", KIND_TEXT, &o->phases},
+               {"--pid", KIND_INT, &o->pid},
+               {"--login-from", KIND_INT, &o->login_from},
+               {"--in-flight", KIND_INT, &o->in_flight},
+               {"--batch", KIND_INT, &o->batch},
+               {"--burst", KIND_INT, &o->burst_bytes},
                {"--per-write", KIND_INT, &o->per_write},
-               {"--rate", KIND_NUMBER, &o->rate},           {"--secs", KIND_NUMBER, &o->seconds},
-               {"--warm", KIND_NUMBER, &o->warm_seconds},   {"--drain", KIND_NUMBER, &o->drain_seconds},
-               {"--interval", KIND_NUMBER, &o->interval_seconds}, {"--slow", KIND_NUMBER, &o->slow_rate},
-               {"--slow-until", KIND_NUMBER, &o->slow_until},     {"--burst-rate", KIND_NUMBER, &o->burst_rate},
-               {"--quiet", KIND_NUMBER, &o->quiet_seconds}, {"--settle", KIND_NUMBER, &o->settle_seconds}};
+               {"--rate", KIND_NUMBER, &o->rate},
+               {"--secs", KIND_NUMBER, &o->seconds},
+               {"--warm", KIND_NUMBER, &o->warm_seconds},
+               {"--drain", KIND_NUMBER, &o->drain_seconds},
+               {"--interval", KIND_NUMBER, &o->interval_seconds},
+               {"--slow", KIND_NUMBER, &o->slow_rate},
+               {"--slow-until", KIND_NUMBER, &o->slow_until},
+               {"--burst-rate", KIND_NUMBER, &o->burst_rate},
+               {"--quiet", KIND_NUMBER, &o->quiet_seconds},
+               {"--settle", KIND_NUMBER, &o->settle_seconds}};
   for (size_t i = 0; i < sizeof FLAGS / sizeof *FLAGS; i++) {
     if (strcmp(flag, FLAGS[i].flag) != 0) continue;
     char *rest = NULL;
     double number = strtod(value, &rest);
-    if (FLAGS[i].kind != KIND_TEXT && (rest == value || *rest != 0)) fail("%s %s: expected a number", flag, value);
+    if (FLAGS[i].kind != KIND_TEXT && (rest == value || *rest != 0))
+      fail("%s %s: expected a number", flag, value);
     if (FLAGS[i].kind == KIND_TEXT) *(const char **)FLAGS[i].into = value;
     if (FLAGS[i].kind == KIND_INT) *(int *)FLAGS[i].into = (int)number;
     if (FLAGS[i].kind == KIND_NUMBER) *(double *)FLAGS[i].into = number;
@@ -116,22 +130,38 @@ static void read_value(Options *o, const char *flag, const char *value) {
 }
 
 Options options_read(int argc, char **argv) {
-  Options options = {.in_flight = 64, .batch = 1, .per_write = 1, .seconds = 5, .warm_seconds = 1, .drain_seconds = -1,
-                     .slow_rate = -1, .slow_until = 1e9, .phases = "", .quiet_seconds = 60, .burst_rate = 500,
-                     .burst_bytes = 61440, .settle_seconds = 2, .topology = TOPOLOGY_PAIRS};
+  Options options = {.in_flight = 64,
+                     .batch = 1,
+                     .per_write = 1,
+                     .seconds = 5,
+                     .warm_seconds = 1,
+                     .drain_seconds = -1,
+                     .slow_rate = -1,
+                     .slow_until = 1e9,
+                     .phases = "",
+                     .quiet_seconds = 60,
+                     .burst_rate = 500,
+                     .burst_bytes = 61440,
+                     .settle_seconds = 2,
+                     .topology = TOPOLOGY_PAIRS};
   read_mix(&options, "1420");
   for (int i = 1; i < argc; i++) {
     if (read_switch(&options, argv[i])) continue;
     if (i + 1 == argc) fail("%s: expected a value, or --help", argv[i]);
     const char *flag = argv[i], *value = argv[++i];
     if (read_scenario(&options, flag, value)) continue;
-    if (strcmp(flag, "--size") == 0 || strcmp(flag, "--mix") == 0) read_mix(&options, value);
-    else read_value(&options, flag, value);
+    if (strcmp(flag, "--size") == 0 || strcmp(flag, "--mix") == 0)
+      read_mix(&options, value);
+    else
+      read_value(&options, flag, value);
   }
   if (options.address == NULL) fail("--addr is missing: HOST:PORT of the server");
-  if (options.scenario != SCENARIO_STUN && options.logins == NULL) fail("--logins is missing: a file of logins");
-  if (options.scenario != SCENARIO_STUN && options.count == 0) fail("nothing to do: --pairs, --hold, ... or --help");
-  // What waits in socket buffers at the end is delivered later; by then it is no longer the rate that was carried.
+  if (options.scenario != SCENARIO_STUN && options.logins == NULL)
+    fail("--logins is missing: a file of logins");
+  if (options.scenario != SCENARIO_STUN && options.count == 0)
+    fail("nothing to do: --pairs, --hold, ... or --help");
+  // What waits in socket buffers at the end is delivered later; by then it is no longer the rate that was
+  // carried.
   if (options.drain_seconds < 0) options.drain_seconds = options.rate > 0 ? 0.2 : 15;
   return options;
 }

@@ -23,7 +23,8 @@ typedef struct {
   // Frames per second in all; 0 is all that can be sent.
   double rate;
   double seconds, warm_seconds, drain_seconds, interval_seconds;
-  // The first receiver reads so many bytes per second; nothing at all from slow_until on. Negative: it is not slow.
+  // The first receiver reads so many bytes per second; nothing at all from slow_until on. Negative: it is not
+  // slow.
   double slow_rate, slow_until;
 
   // hold: what is done one after the other; see hold.c.

@@ -1,5 +1,6 @@
 // The checksum adds 64-bit words in eight lanes, each with a running sum of its sums, so that words changed,
-// swapped or missing show; the compiler makes vector instructions of it, which keeps it far below the cost of AES.
+// swapped or missing show; the compiler makes vector instructions of it, which keeps it far below the cost of
+// AES.
 #include "packet.h"
 
 #include <string.h>
@@ -82,7 +83,8 @@ bool packet_read(const uint8_t *packet, size_t size, PacketHead *head) {
 static void move_window(Sequence *sequence, uint64_t number) {
   uint64_t first = (sequence->next + 63) / 64, last = number / 64;
   if (last >= first + SEEN_WORDS) first = last - SEEN_WORDS + 1;
-  for (uint64_t at = first; at <= last; at++) sequence->seen[at % SEEN_WORDS] = 0;
+  for (uint64_t at = first; at <= last; at++)
+    sequence->seen[at % SEEN_WORDS] = 0;
   sequence->next = number + 1;
 }
 

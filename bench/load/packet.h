@@ -1,6 +1,6 @@
-// The packets of a run and what becomes of them. Each names its flow, its number in the flow and the time it was
-// meant to be sent at, and carries a checksum over all of itself, so that a receiver can tell what was corrupted,
-// misdelivered, duplicated, reordered or lost.
+// The packets of a run and what becomes of them. Each names its flow, its number in the flow and the time it
+// was meant to be sent at, and carries a checksum over all of itself, so that a receiver can tell what was
+// corrupted, misdelivered, duplicated, reordered or lost.
 //
 // flow (4 bytes), run (4), number (8), intended time (8), checksum (8), filling
 #ifndef PACKET_H

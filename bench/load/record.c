@@ -25,7 +25,8 @@ static bool expand_label(const uint8_t secret[32], const char *label, uint8_t *o
 static bool derive(RecordKey *key) {
   uint8_t bytes[16];
   key->sequence = 0;
-  if (!expand_label(key->secret, "key", bytes, 16) || !expand_label(key->secret, "iv", key->iv, 12)) return false;
+  if (!expand_label(key->secret, "key", bytes, 16) || !expand_label(key->secret, "iv", key->iv, 12))
+    return false;
   return EVP_CipherInit_ex(key->cipher, EVP_aes_128_gcm(), NULL, bytes, NULL, key->seals ? 1 : 0) == 1;
 }
 
@@ -53,7 +54,8 @@ void record_key_free(RecordKey *key) {
 static bool start_record(RecordKey *key, const uint8_t *header) {
   uint8_t nonce[12];
   memcpy(nonce, key->iv, 12);
-  for (int i = 0; i < 8; i++) nonce[11 - i] ^= (uint8_t)(key->sequence >> (8 * i));
+  for (int i = 0; i < 8; i++)
+    nonce[11 - i] ^= (uint8_t)(key->sequence >> (8 * i));
   key->sequence++;
   int done = 0;
   return EVP_CipherInit_ex(key->cipher, NULL, NULL, NULL, nonce, -1) == 1 &&
@@ -87,7 +89,8 @@ int record_open(RecordKey *key, const uint8_t *record, size_t length, uint8_t *o
   if (EVP_CipherUpdate(key->cipher, out, &done, record + RECORD_HEADER, inner) != 1) return -1;
   if (EVP_CipherFinal_ex(key->cipher, out + done, &rest) != 1) return -1;
   // The content type is the last byte that is not padding.
-  while (inner > 0 && out[inner - 1] == 0) inner--;
+  while (inner > 0 && out[inner - 1] == 0)
+    inner--;
   if (inner == 0) return -1;
   *plain = (size_t)inner - 1;
   return out[inner - 1];

@@ -1,6 +1,7 @@
-// TLS 1.3 records (RFC 8446 section 5) under TLS_AES_128_GCM_SHA256, sealed and opened in place. OpenSSL makes the
-// handshake; what follows is done here, because a generator that has to offer and receive hundreds of thousands
-// of one-packet records a second on one core can afford neither SSL_write's share per record nor its copies.
+// TLS 1.3 records (RFC 8446 section 5) under TLS_AES_128_GCM_SHA256, sealed and opened in place. OpenSSL
+// makes the handshake; what follows is done here, because a generator that has to offer and receive hundreds
+// of thousands of one-packet records a second on one core can afford neither SSL_write's share per record nor
+// its copies.
 #ifndef RECORD_H
 #define RECORD_H
 
@@ -35,8 +36,8 @@ void record_key_free(RecordKey *key);
 
 // Seals `plain` bytes that stand behind room for the header; answers the record's length.
 size_t record_seal(RecordKey *key, uint8_t *record, size_t plain);
-// Opens a whole record into `out` (its length less the header is enough room). Answers the content type and its
-// length, or -1 when it is not what the peer sealed.
+// Opens a whole record into `out` (its length less the header is enough room). Answers the content type and
+// its length, or -1 when it is not what the peer sealed.
 int record_open(RecordKey *key, const uint8_t *record, size_t length, uint8_t *out, size_t *plain);
 
 #endif

@@ -1,5 +1,5 @@
-// The way out: shots are sealed one after the other into a shared buffer and leave with one write. What the socket
-// does not take is kept by the connection, which is then blocked until all of it is gone.
+// The way out: shots are sealed one after the other into a shared buffer and leave with one write. What the
+// socket does not take is kept by the connection, which is then blocked until all of it is gone.
 #include <string.h>
 #include <unistd.h>
 
@@ -14,7 +14,8 @@ bool shots_have_room(const Network *network, size_t plain) {
 
 uint8_t *shot_open(Network *network, size_t plain) {
   if (network->tls == NULL) return network->shots + network->shots_end;
-  return plain <= RECORD_PLAIN_MAX ? network->shots + network->shots_end + RECORD_HEADER : network->shot_plain;
+  return plain <= RECORD_PLAIN_MAX ? network->shots + network->shots_end + RECORD_HEADER
+                                   : network->shot_plain;
 }
 
 void shot_close(Network *network, Connection *connection, size_t plain) {
@@ -38,7 +39,8 @@ void shot_close(Network *network, Connection *connection, size_t plain) {
 // Keeps what the socket did not take, from `taken` on.
 static void keep_pending(const Network *network, Pending *pending, size_t taken) {
   size_t left = network->shots_end - taken, first = 0;
-  while (first < network->shot_count && network->shot_ends[first] <= taken) first++;
+  while (first < network->shot_count && network->shot_ends[first] <= taken)
+    first++;
   size_t shots = network->shot_count - first;
   if (pending->room < left) {
     free(pending->bytes);
@@ -51,7 +53,8 @@ static void keep_pending(const Network *network, Pending *pending, size_t taken)
     pending->shot_room = shots;
   }
   memcpy(pending->bytes, network->shots + taken, left);
-  for (size_t i = 0; i < shots; i++) pending->shot_ends[i] = network->shot_ends[first + i] - (uint32_t)taken;
+  for (size_t i = 0; i < shots; i++)
+    pending->shot_ends[i] = network->shot_ends[first + i] - (uint32_t)taken;
   pending->at = 0;
   pending->end = left;
   pending->shot_at = 0;
@@ -86,5 +89,6 @@ void connection_flush(Network *network, Connection *connection) {
     while (pending->shot_at < pending->shot_count && pending->shot_ends[pending->shot_at] <= pending->at)
       pending->shot_at++;
   }
-  if (pending->at == pending->end) connection_watch(network, connection, connection->interest & ~(uint32_t)EPOLLOUT);
+  if (pending->at == pending->end)
+    connection_watch(network, connection, connection->interest & ~(uint32_t)EPOLLOUT);
 }

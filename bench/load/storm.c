@@ -1,6 +1,6 @@
-// Many clients lose their server at the same moment and come back at once, without back-off, while two of the first
-// who are back measure what service they get. A dial that is refused while nobody listens is tried again and is no
-// failure; a connection that was accepted and then ended before its login was done is one.
+// Many clients lose their server at the same moment and come back at once, without back-off, while two of the
+// first who are back measure what service they get. A dial that is refused while nobody listens is tried
+// again and is no failure; a connection that was accepted and then ended before its login was done is one.
 #include <string.h>
 
 #include "clock.h"
@@ -14,7 +14,8 @@
 #define HANDSHAKES_PER_TURN 4
 #define EVENTS_PER_PROBE 16
 #define DIALS_PER_TURN 16
-// Who is refused asks again so soon; not at once, or ten thousand refusals would be all that the machine does.
+// Who is refused asks again so soon; not at once, or ten thousand refusals would be all that the machine
+// does.
 #define REFUSED_RETRY_NS (50 * NS_PER_MS)
 // What Tailscale's clients allow a login from dial to ServerInfo.
 #define LOGIN_LIMIT_NS (10 * NS_PER_S)
@@ -52,7 +53,8 @@ static void on_ready(Connection *connection) {
 
 static void on_frame(Connection *connection, uint8_t type, const uint8_t *payload, size_t length) {
   PacketHead head;
-  if (type != FRAME_RECV || connection != &traffic.crew.connections[1] || length != KEY_BYTES + PROBE_BYTES) return;
+  if (type != FRAME_RECV || connection != &traffic.crew.connections[1] || length != KEY_BYTES + PROBE_BYTES)
+    return;
   if (!packet_read(payload + KEY_BYTES, length - KEY_BYTES, &head) || head.run != traffic.run) {
     traffic.ledger.corrupted++;
     return;
@@ -80,8 +82,8 @@ static void on_closed(Connection *connection, Phase reached, const char *why) {
   failed_logins++;
   failed_at[reached]++;
   if (refused > 0 && failed_logins < 5)
-    fprintf(stderr, "generator: login %d failed %s after %.1f s: %s\n", connection->index, phase_name(reached),
-            (double)(now - connection->dialled_ns) / 1e9, why);
+    fprintf(stderr, "generator: login %d failed %s after %.1f s: %s\n", connection->index,
+            phase_name(reached), (double)(now - connection->dialled_ns) / 1e9, why);
   enqueue(connection, now);
 }
 
@@ -98,7 +100,9 @@ static void dial_waiting(uint64_t now) {
 static void probe(uint64_t now) {
   Connection *from = &traffic.crew.connections[0], *to = &traffic.crew.connections[1];
   // Both early clients must be back, and the rest still on their way.
-  if (from->phase != PHASE_READY || to->phase != PHASE_READY || lost == 0 || from->ready_ns < first_lost_ns || to->ready_ns < first_lost_ns) return;
+  if (from->phase != PHASE_READY || to->phase != PHASE_READY || lost == 0 || from->ready_ns < first_lost_ns ||
+      to->ready_ns < first_lost_ns)
+    return;
   connection_receive(&traffic.crew.network, to, READ_MAX);
   if (probe_next_ns == 0) probe_next_ns = now;
   while (probe_next_ns <= now && !connection_is_blocked(from)) {
@@ -120,11 +124,12 @@ static void handle(const struct epoll_event *event) {
   if (was_accepted && first_accepted_ns == 0 && lost > 0) first_accepted_ns = now_ns();
 }
 
-// Clients are many machines, each of which goes on as soon as it can; here they share a processor. So whoever has TLS
-// behind it comes before those whose handshakes cost half a millisecond each.
+// Clients are many machines, each of which goes on as soon as it can; here they share a processor. So whoever
+// has TLS behind it comes before those whose handshakes cost half a millisecond each.
 static void look(void) {
   static struct epoll_event events[EVENTS_MAX];
-  int count = epoll_wait(traffic.crew.network.epoll, events, EVENTS_MAX, queue_length > 0 ? 0 : 1), handshakes = 0;
+  int count = epoll_wait(traffic.crew.network.epoll, events, EVENTS_MAX, queue_length > 0 ? 0 : 1),
+      handshakes = 0;
   for (int i = 0; i < count; i++) {
     const Connection *connection = events[i].data.ptr;
     bool is_late = connection->phase >= PHASE_HEAD;
@@ -140,24 +145,32 @@ static double seconds_until(double share, uint64_t from) {
 }
 
 static void print_result(void) {
-  printf("{\"event\":\"storm\",\"clients\":%d,\"lost\":%d,\"back\":%d,\"refusedDials\":%d,\"failedLogins\":%d,\"acceptedByDying\":%d,\"loginsOver10s\":%d,",
+  printf("{\"event\":\"storm\",\"clients\":%d,\"lost\":%d,\"back\":%d,\"refusedDials\":%d,\"failedLogins\":%"
+         "d,\"acceptedByDying\":%d,\"loginsOver10s\":%d,",
          traffic.crew.count, lost, back, refused, failed_logins, accepted_by_dying, slow_logins);
   printf("\"failedAt\":{");
   for (int phase = PHASE_HANDSHAKE; phase < PHASE_READY; phase++)
     printf("%s\"%s\":%d", phase == PHASE_HANDSHAKE ? "" : ",", phase_name((Phase)phase), failed_at[phase]);
   printf("},");
-  printf("\"downSeconds\":%.3f,\"halfBackSeconds\":%.3f,\"almostAllBackSeconds\":%.3f,\"allBackSeconds\":%.3f,",
-         first_accepted_ns > 0 ? (double)(first_accepted_ns - first_lost_ns) / 1e9 : -1, seconds_until(0.5, first_accepted_ns),
-         seconds_until(0.99, first_accepted_ns), seconds_until(1, first_accepted_ns));
-  printf("\"probeSent\":%llu,\"probeCame\":%llu,\"corrupted\":%llu,\"serverRssKb\":%llu,\"loginTimes\":", (unsigned long long)probe_sent,
-         (unsigned long long)probe_came, (unsigned long long)traffic.ledger.corrupted, (unsigned long long)server_stat(traffic.options.pid).rss_kb);
+  printf(
+      "\"downSeconds\":%.3f,\"halfBackSeconds\":%.3f,\"almostAllBackSeconds\":%.3f,\"allBackSeconds\":%.3f,",
+      first_accepted_ns > 0 ? (double)(first_accepted_ns - first_lost_ns) / 1e9 : -1,
+      seconds_until(0.5, first_accepted_ns), seconds_until(0.99, first_accepted_ns),
+      seconds_until(1, first_accepted_ns));
+  printf("\"probeSent\":%llu,\"probeCame\":%llu,\"corrupted\":%llu,\"serverRssKb\":%llu,\"loginTimes\":",
+         (unsigned long long)probe_sent, (unsigned long long)probe_came,
+         (unsigned long long)traffic.ledger.corrupted,
+         (unsigned long long)server_stat(traffic.options.pid).rss_kb);
   histogram_print(&login_times, stdout);
   printf(",\"probeDelays\":");
   histogram_print(&probe_delays, stdout);
   printf("}\n");
-  fprintf(stderr, "%d lost, %d back (50 %% %.2f s, 99 %% %.2f s, all %.2f s), %d failed logins, %d over 10 s, probe p99 %.2f ms of %llu\n", lost, back,
-          seconds_until(0.5, first_accepted_ns), seconds_until(0.99, first_accepted_ns), seconds_until(1, first_accepted_ns), failed_logins,
-          slow_logins, histogram_at(&probe_delays, 0.99) / 1e6, (unsigned long long)probe_came);
+  fprintf(stderr,
+          "%d lost, %d back (50 %% %.2f s, 99 %% %.2f s, all %.2f s), %d failed logins, %d over 10 s, probe "
+          "p99 %.2f ms of %llu\n",
+          lost, back, seconds_until(0.5, first_accepted_ns), seconds_until(0.99, first_accepted_ns),
+          seconds_until(1, first_accepted_ns), failed_logins, slow_logins,
+          histogram_at(&probe_delays, 0.99) / 1e6, (unsigned long long)probe_came);
 }
 
 void run_storm(const Options *options) {

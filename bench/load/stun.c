@@ -1,5 +1,5 @@
-// STUN binding requests on a schedule (RFC 8489), as Tailscale's clients send them: with SOFTWARE "tailnode" and a
-// fingerprint, without which derper does not answer. Delays are counted from the intended time of each.
+// STUN binding requests on a schedule (RFC 8489), as Tailscale's clients send them: with SOFTWARE "tailnode"
+// and a fingerprint, without which derper does not answer. Delays are counted from the intended time of each.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static uint32_t crc32_of(const uint8_t *bytes, size_t length) {
   uint32_t crc = 0xffffffffu;
   for (size_t i = 0; i < length; i++) {
     crc ^= bytes[i];
-    for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
+    for (int bit = 0; bit < 8; bit++)
+      crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
   }
   return ~crc;
 }
@@ -64,11 +65,14 @@ static int open_socket(const char *address) {
   char host[64] = "";
   const char *colon = strrchr(address, ':');
   struct sockaddr_in to = {.sin_family = AF_INET};
-  if (colon != NULL && (size_t)(colon - address) < sizeof host) memcpy(host, address, (size_t)(colon - address));
-  if (colon == NULL || inet_pton(AF_INET, host, &to.sin_addr) != 1) fail("--addr %s: expected an IPv4 address, a colon and a port", address);
+  if (colon != NULL && (size_t)(colon - address) < sizeof host)
+    memcpy(host, address, (size_t)(colon - address));
+  if (colon == NULL || inet_pton(AF_INET, host, &to.sin_addr) != 1)
+    fail("--addr %s: expected an IPv4 address, a colon and a port", address);
   to.sin_port = htons((uint16_t)atoi(colon + 1));
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) fail("--addr %s: no UDP socket", address);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+    fail("--addr %s: no UDP socket", address);
   return fd;
 }
 
@@ -79,7 +83,8 @@ void run_stun(const Options *options) {
   epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
   double gap = 1e9 / options->rate;
   uint64_t start = start_signal(options), requests = 0, next = start;
-  uint64_t from = start + (uint64_t)(options->warm_seconds * 1e9), until = from + (uint64_t)(options->seconds * 1e9);
+  uint64_t from = start + (uint64_t)(options->warm_seconds * 1e9),
+           until = from + (uint64_t)(options->seconds * 1e9);
   for (uint64_t now = now_ns(); now < until + ANSWER_LIMIT_NS; now = now_ns()) {
     while (next <= now && next < until) {
       uint8_t request[REQUEST_BYTES];
@@ -88,15 +93,17 @@ void run_stun(const Options *options) {
       (void)!send(fd, request, REQUEST_BYTES, 0);
       next = start + (uint64_t)((double)++requests * gap);
     }
-    struct timespec timeout = {.tv_nsec = next > now && next - now < 100 * NS_PER_MS ? (long)(next - now) : 0};
+    struct timespec timeout = {.tv_nsec =
+                                   next > now && next - now < 100 * NS_PER_MS ? (long)(next - now) : 0};
     if (next >= until) timeout.tv_nsec = 10 * NS_PER_MS;
     epoll_pwait2(epoll, &event, 1, &timeout, NULL);
     take_answers(fd, (uint32_t)start, from, until);
     if (next >= until && came == sent) break;
   }
-  printf("{\"event\":\"stun\",\"sent\":%llu,\"came\":%llu,\"late\":%llu,\"delays\":", (unsigned long long)sent, (unsigned long long)came, (unsigned long long)late);
+  printf("{\"event\":\"stun\",\"sent\":%llu,\"came\":%llu,\"late\":%llu,\"delays\":",
+         (unsigned long long)sent, (unsigned long long)came, (unsigned long long)late);
   histogram_print(&delays, stdout);
   printf("}\n");
-  fprintf(stderr, "%llu requests, %llu answers, p50 %.3f ms, p99 %.3f ms\n", (unsigned long long)sent, (unsigned long long)came,
-          histogram_at(&delays, 0.5) / 1e6, histogram_at(&delays, 0.99) / 1e6);
+  fprintf(stderr, "%llu requests, %llu answers, p50 %.3f ms, p99 %.3f ms\n", (unsigned long long)sent,
+          (unsigned long long)came, histogram_at(&delays, 0.5) / 1e6, histogram_at(&delays, 0.99) / 1e6);
 }

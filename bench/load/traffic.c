@@ -11,8 +11,8 @@ int traffic_connections(const Options *options) {
   return options->topology == TOPOLOGY_PAIRS ? 2 * options->count : options->count + 1;
 }
 
-// Receivers come first: connection 0 is the one that fan-in goes to, and fan-out comes from. In a ring everybody
-// sends to the next.
+// Receivers come first: connection 0 is the one that fan-in goes to, and fan-out comes from. In a ring
+// everybody sends to the next.
 static int source_of(Topology topology, int count, int flow) {
   if (topology == TOPOLOGY_PAIRS) return count + flow;
   if (topology == TOPOLOGY_FAN_IN) return flow + 1;
@@ -40,7 +40,10 @@ void traffic_arrange(Traffic *traffic) {
   }
   for (int i = 0; i < traffic->sender_count; i++) {
     Sender *sender = &traffic->senders[i];
-    *sender = (Sender){.connection = traffic->flows[i].from, .index = i, .first_flow = i, .flow_count = topology == TOPOLOGY_FAN_OUT ? count : 1};
+    *sender = (Sender){.connection = traffic->flows[i].from,
+                       .index = i,
+                       .first_flow = i,
+                       .flow_count = topology == TOPOLOGY_FAN_OUT ? count : 1};
     sender->connection->owner = sender;
   }
 }
@@ -64,7 +67,10 @@ void traffic_make_shot(Traffic *traffic, Sender *sender, uint64_t intended_ns) {
   size_t plain = shot_bytes(traffic, size);
   uint8_t *frame = shot_open(network, plain);
   for (int i = 0; i < traffic->options.batch; i++) {
-    PacketHead head = {.flow = (uint32_t)flow_index, .run = traffic->run, .number = flow->made++, .intended_ns = intended_ns};
+    PacketHead head = {.flow = (uint32_t)flow_index,
+                       .run = traffic->run,
+                       .number = flow->made++,
+                       .intended_ns = intended_ns};
     frame_head(frame, flow->to->login->key, (size_t)size);
     packet_fill(frame + FRAME_HEAD, (size_t)size, &head);
     frame += FRAME_HEAD + size;
@@ -76,14 +82,17 @@ void traffic_make_shot(Traffic *traffic, Sender *sender, uint64_t intended_ns) {
 }
 
 // What is right in itself must still be at the right receiver, and said to be of the right sender.
-static Flow *flow_of(Traffic *traffic, const Connection *connection, const uint8_t *from, const PacketHead *head) {
+static Flow *flow_of(Traffic *traffic, const Connection *connection, const uint8_t *from,
+                     const PacketHead *head) {
   if (head->flow >= (uint32_t)traffic->flow_count) return NULL;
   Flow *flow = &traffic->flows[head->flow];
-  bool is_right = flow->to == connection && memcmp(from, flow->from->login->key, KEY_BYTES) == 0 && head->number < flow->made;
+  bool is_right = flow->to == connection && memcmp(from, flow->from->login->key, KEY_BYTES) == 0 &&
+                  head->number < flow->made;
   return is_right ? flow : NULL;
 }
 
-static void take_packet(Traffic *traffic, const Connection *connection, const uint8_t *payload, size_t length) {
+static void take_packet(Traffic *traffic, const Connection *connection, const uint8_t *payload,
+                        size_t length) {
   Ledger *ledger = &traffic->ledger;
   PacketHead head;
   if (length < KEY_BYTES || !packet_read(payload + KEY_BYTES, length - KEY_BYTES, &head)) {
@@ -111,8 +120,12 @@ static void take_packet(Traffic *traffic, const Connection *connection, const ui
   if (traffic->options.interval_seconds > 0) histogram_add(&traffic->interval, now - head.intended_ns);
 }
 
-void traffic_take(Traffic *traffic, const Connection *connection, uint8_t type, const uint8_t *payload, size_t length) {
-  if (type == FRAME_RECV) take_packet(traffic, connection, payload, length);
-  else if (type == FRAME_PEER_GONE) traffic->ledger.peer_gone++;
-  else traffic->ledger.other_frames++;
+void traffic_take(Traffic *traffic, const Connection *connection, uint8_t type, const uint8_t *payload,
+                  size_t length) {
+  if (type == FRAME_RECV)
+    take_packet(traffic, connection, payload, length);
+  else if (type == FRAME_PEER_GONE)
+    traffic->ledger.peer_gone++;
+  else
+    traffic->ledger.other_frames++;
 }

@@ -1,5 +1,5 @@
-// Flows of packets between logged-in connections, and the account of what became of them: the ledger that every
-// load run keeps. What is sent when is the schedule's affair (flow.c).
+// Flows of packets between logged-in connections, and the account of what became of them: the ledger that
+// every load run keeps. What is sent when is the schedule's affair (flow.c).
 #ifndef TRAFFIC_H
 #define TRAFFIC_H
 
@@ -59,6 +59,7 @@ void traffic_arrange(Traffic *traffic);
 void traffic_make_shot(Traffic *traffic, Sender *sender, uint64_t intended_ns);
 bool traffic_has_room(const Traffic *traffic);
 // Accounts for a frame that came.
-void traffic_take(Traffic *traffic, const Connection *connection, uint8_t type, const uint8_t *payload, size_t length);
+void traffic_take(Traffic *traffic, const Connection *connection, uint8_t type, const uint8_t *payload,
+                  size_t length);
 
 #endif

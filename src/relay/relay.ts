@@ -62,6 +62,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   readonly #sessions: Session[] = []
   #due: Session[] = []
   #isFlushAsked = false
+  #isHeld = false
   #isFlushComing = false
   #sweepPart = 0
 
@@ -127,6 +128,17 @@ export class Relay implements SessionScheduler, NeighbourListener {
     if (!this.neighbours.fallAsleep()) this.wake()
   }
 
+  /** Until `release`, what is to be written waits for it. Not for a relay of several threads: they end turns together. */
+  hold(): void {
+    this.#isHeld = this.neighbours.count === 0
+  }
+
+  /** Writes at once what has been put into outboxes since `hold`. */
+  release(): void {
+    this.#isHeld = false
+    if (this.#due.length > 0 && !this.#isFlushAsked) this.flush()
+  }
+
   /** Reads what other threads have written. */
   hear(): void {
     this.#directory.hear()
@@ -176,7 +188,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Something waits to be written, here or at a neighbour. */
   wake(): void {
-    if (this.#isFlushAsked) return
+    if (this.#isFlushAsked || this.#isHeld) return
     this.#isFlushAsked = true
     this.#parts.flushLater()
   }

@@ -26,10 +26,18 @@ const END_OF_STREAM = -4095
 /** A full burst of the relay's and a chunk more; larger ones go as they lie. */
 const SCRATCH_BYTES = 131_072
 
+/** Who writes at the end of each turn, as far as a lone read's answer need not wait for that. */
+export interface Turns {
+  /** Nothing is written until `release`, which writes at once. */
+  hold(): void
+  release(): void
+}
+
 /** What all direct callers of one thread have in common. */
 export interface DirectParts {
   readonly handles: RuntimeHandles
   readonly pace: ReadPace
+  readonly turns: Turns
   /** Where everything read lands. */
   readonly readBuffer: Buffer
   /** The TLS handshake is done. */
@@ -113,8 +121,12 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     if (byteCount < 0) return this.#remoteEnded(byteCount)
     // What a remote sends while it is told goodbye is read and dropped, so that it sees an end and no reset.
     if (this.#isEnding) return
-    this.#listener?.receive(this.#parts.readBuffer, 0, byteCount)
-    this.#parts.pace.read(this, byteCount)
+    const { pace, readBuffer, turns } = this.#parts
+    const isAlone = this.flow.isSparse && this.flow.turnReads === 0
+    if (isAlone) turns.hold()
+    this.#listener?.receive(readBuffer, 0, byteCount)
+    if (isAlone) turns.release()
+    pace.read(this, byteCount)
   }
 
   pause(): void {

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { Counter } from '#relay/counters.ts'
 import { BACKLOG, HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
-import { DirectCaller, type DirectParts } from './direct-caller.ts'
+import { DirectCaller, type DirectParts, type Turns } from './direct-caller.ts'
 import type { ReadPace } from './read-pace.ts'
 import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './runtime-handles.ts'
 
@@ -33,6 +33,7 @@ interface Handshake {
 export interface DirectEntranceParts extends EntranceParts {
   readonly handles: RuntimeHandles
   readonly pace: ReadPace
+  readonly turns: Turns
 }
 
 export class DirectEntrance implements Entrance {
@@ -54,6 +55,7 @@ export class DirectEntrance implements Entrance {
     this.#directParts = {
       handles: parts.handles,
       pace: parts.pace,
+      turns: parts.turns,
       readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
       secured: (caller, tls) => this.#secured(caller, tls),
       left: (caller) => this.#left(caller),

@@ -29,6 +29,7 @@ export async function triedHandles(identity: TlsOptions | undefined): Promise<Ru
     keepAliveMs: 0,
     now,
     pace: new ReadPace(now),
+    turns: { hold: () => undefined, release: () => undefined },
     mayEnter: () => true,
     entered: (caller) => caller.attach(new Echo(caller)),
   })

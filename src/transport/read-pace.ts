@@ -17,6 +17,8 @@ const BEAT_MS = 1
 const FLOW_WINDOW_MS = 16
 const FLOW_READS_MIN = 32
 const FLOW_BYTES_MIN = 8_192
+/** Turns of a thread with time are counted by twos. */
+const SPARSE_READS_MAX = 2
 /** A thread that works less than this has nothing to save. With beats it works a third of what it would without. */
 const BUSY_FROM = 0.12
 const BUSY_UNTIL = 0.04
@@ -32,6 +34,10 @@ export interface Paced {
 export class Flow {
   turnBytes = 0
   turnReads = 0
+  /** It brings no more than a record or two in a turn, so that nothing is gained by waiting for the turn's end. */
+  isSparse = true
+  /** The turn's end will look at it. */
+  isTouched = false
   isResting = false
   windowReads = 0
   windowBytes = 0
@@ -59,7 +65,8 @@ export class ReadPace {
   /** That many bytes of `connection` have been read. */
   read(connection: Paced, byteCount: number): void {
     const { flow } = connection
-    if (flow.turnReads === 0) this.#touch(connection)
+    // On a thread with time single reads are not worth looking at each.
+    if (!flow.isTouched && (this.#isBusy || flow.turnReads > 0)) this.#touch(connection)
     flow.turnReads++
     flow.turnBytes += byteCount
     if (flow.turnBytes < this.#shareBytes || flow.isResting) return
@@ -69,6 +76,7 @@ export class ReadPace {
 
   #touch(connection: Paced): void {
     if (this.#touched.length === 0) setImmediate(this.#endTurn)
+    connection.flow.isTouched = true
     this.#touched.push(connection)
   }
 
@@ -80,6 +88,8 @@ export class ReadPace {
     for (const connection of touched) {
       const { flow } = connection
       const isInFullFlow = this.#isBusy && isFull(flow, nowMs)
+      flow.isSparse = flow.turnReads <= SPARSE_READS_MAX
+      flow.isTouched = false
       flow.turnReads = 0
       flow.turnBytes = 0
       if (flow.isResting) {

@@ -103,7 +103,11 @@ class Hall {
       entered: (caller) => void this.guests.push(new Guest(caller)),
     }
     this.#entrance = isDirect
-      ? new DirectEntrance({ ...parts, handles: runtimeHandles() })
+      ? new DirectEntrance({
+          ...parts,
+          turns: { hold: () => undefined, release: () => undefined },
+          handles: runtimeHandles(),
+        })
       : new SocketEntrance(parts)
   }
 

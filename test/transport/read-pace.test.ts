@@ -104,6 +104,24 @@ describe('beats', () => {
     expect((await flow(new Connection(), records, 0.9)).restCount).toBe(0)
   })
 
+  it('leave nobody behind when they begin or end in the midst of things', async () => {
+    const pace = new ReadPace(() => performance.now())
+    const connections = Array.from({ length: 20 }, () => new Connection())
+    for (let turns = 0; turns < 400; turns++) {
+      if (turns % 7 === 0) pace.note(turns % 2)
+      for (const [at, connection] of connections.entries()) {
+        if (turns % (at + 1) === 0 && connection.isRead) pace.read(connection, 9_000)
+      }
+      await turn()
+    }
+    for (const connection of connections) {
+      await vi.waitFor(() => expect(connection.isRead).toBe(true))
+      // Whoever is not looked at any more stays at rest once its share is used up.
+      expect(readAllThatMay(pace, connection, 1_457)).toBeLessThan(200_000)
+      await vi.waitFor(() => expect(connection.isRead).toBe(true))
+    }
+  })
+
   it('keep nobody waiting on a thread that has time', async () => {
     const records = { recordsPerMs: 10, recordBytes: 1_457 }
     expect((await flow(new Connection(), records, 0.1)).restCount).toBe(0)

@@ -13,6 +13,9 @@ const SHARE_BYTES_MIN = 16_384
 const TURN_BYTES = 1_048_576
 /** The shortest time that the loop's timers know, and unnoticed by a flow of this size. */
 const BEAT_MS = 1
+/** Whose beat it is goes on in groups, a turn for each, so that who sends little waits for one group and not for all. */
+const BEAT_GROUP_MIN = 2
+const BEAT_TURNS_MAX = 8
 /** In full flow: two packets a millisecond, or 4 Mbit/s in larger records. Calls and keystrokes are far below. */
 const FLOW_WINDOW_MS = 16
 const FLOW_READS_MIN = 32
@@ -49,7 +52,10 @@ export class ReadPace {
   readonly #now: () => number
   #touched: Paced[] = []
   #shareBytes = SHARE_BYTES_MAX
+  /** Those who rest until the next beat, and those whose beat it is. */
   #waiting: Paced[] = []
+  #beating: Paced[] = []
+  #groupSize = BEAT_GROUP_MIN
   #isBusy = false
 
   /** @param now monotonic milliseconds */
@@ -66,10 +72,11 @@ export class ReadPace {
   read(connection: Paced, byteCount: number): void {
     const { flow } = connection
     // On a thread with time single reads are not worth looking at each.
-    if (!flow.isTouched && (this.#isBusy || flow.turnReads > 0)) this.#touch(connection)
     flow.turnReads++
     flow.turnBytes += byteCount
-    if (flow.turnBytes < this.#shareBytes || flow.isResting) return
+    const isShareUsed = flow.turnBytes >= this.#shareBytes
+    if (!flow.isTouched && (isShareUsed || this.#isBusy || flow.turnReads > 1)) this.#touch(connection)
+    if (!isShareUsed || flow.isResting) return
     flow.isResting = true
     connection.readAsWanted()
   }
@@ -110,12 +117,18 @@ export class ReadPace {
   }
 
   readonly #onBeat = (): void => {
-    const waiting = this.#waiting
+    if (this.#beating.length === 0) setImmediate(this.#nextGroup)
+    this.#beating.push(...this.#waiting)
     this.#waiting = []
-    for (const connection of waiting) {
+    this.#groupSize = Math.max(BEAT_GROUP_MIN, Math.ceil(this.#beating.length / BEAT_TURNS_MAX))
+  }
+
+  readonly #nextGroup = (): void => {
+    for (const connection of this.#beating.splice(0, this.#groupSize)) {
       connection.flow.isResting = false
       connection.readAsWanted()
     }
+    if (this.#beating.length > 0) setImmediate(this.#nextGroup)
   }
 }
 

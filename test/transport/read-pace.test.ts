@@ -39,6 +39,15 @@ describe('a turn', () => {
     }
   })
 
+  it('goes on with a connection whose first read is more than its share', async () => {
+    const [pace, connection] = [new ReadPace(() => 0), new Connection()]
+    for (let turns = 0; turns < 3; turns++) {
+      expect(readAllThatMay(pace, connection, 65_536)).toBe(65_536)
+      await turn()
+      expect(connection.isRead).toBe(true)
+    }
+  })
+
   it('reads about a megabyte of many together, and a whole record of each', async () => {
     const pace = new ReadPace(() => 0)
     const many = Array.from({ length: 1_000 }, () => new Connection())

@@ -52,7 +52,7 @@ test.each([
   expect(code).toBe(0)
   expect(JSON.parse(stdout)).toEqual([
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=64'],
+    ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16'],
     [folder.at(`${PACKAGE}/dist/main.js`), 'serve', 'a b', ''],
   ])
 })

@@ -16,8 +16,6 @@ export interface Caller extends Link {
 
 /** TLS handshakes may take this long; derper allows as much for the head that follows. */
 export const HANDSHAKE_TIMEOUT_MS = 30_000
-/** Dials that wait to be accepted while a storm of reconnects is worked off. */
-export const BACKLOG = 8_192
 
 export interface EntranceParts {
   readonly counters: Counters

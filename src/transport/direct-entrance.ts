@@ -5,8 +5,9 @@
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { Counter } from '#relay/counters.ts'
-import { BACKLOG, HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
+import { HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
 import { DirectCaller, type DirectParts, type Turns } from './direct-caller.ts'
+import { listenOn } from './listening-server.ts'
 import type { ReadPace } from './read-pace.ts'
 import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './runtime-handles.ts'
 
@@ -24,12 +25,6 @@ interface Newcomer {
   hello: Buffer | undefined
 }
 
-/** A connection in the middle of its TLS handshake. */
-interface Handshake {
-  readonly caller: DirectCaller
-  readonly sinceMs: number
-}
-
 export interface DirectEntranceParts extends EntranceParts {
   readonly handles: RuntimeHandles
   readonly pace: ReadPace
@@ -42,8 +37,9 @@ export class DirectEntrance implements Entrance {
   readonly #context: SecureContext | undefined
   readonly #server: Server = createServer()
   readonly #helloBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
-  readonly #newcomers = new Map<TcpHandle, Newcomer>()
-  readonly #handshakes = new Map<DirectCaller, Handshake>()
+  readonly #newcomers = new Set<Newcomer>()
+  /** Those in the middle of their TLS handshake, and since when they are here. */
+  readonly #handshakes = new Map<DirectCaller, number>()
   readonly #callers = new Set<DirectCaller>()
   /** Those of the newcomers whose hello is here. */
   #queue: Newcomer[] = []
@@ -63,28 +59,22 @@ export class DirectEntrance implements Entrance {
   }
 
   async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ ...endpoint, backlog: BACKLOG, reusePort: isShared }, () => {
-        this.#server.off('error', reject)
-        resolve()
-      })
-    })
+    const address = await listenOn(this.#server, endpoint, isShared)
     const { _handle: listening } = this.#server as unknown as { _handle: ListeningHandle }
     listening.onconnection = (error, tcp) => {
       if (error === 0) this.#onConnection(tcp)
     }
-    return this.#server.address() as AddressInfo
+    return address
   }
 
   sweep(): void {
     const nowMs = this.#parts.now()
-    // Both maps begin with the oldest.
-    for (const { tcp, sinceMs } of this.#newcomers.values()) {
-      if (nowMs - sinceMs <= HANDSHAKE_TIMEOUT_MS) break
-      this.#dismiss(tcp)
+    // Both begin with the oldest.
+    for (const newcomer of this.#newcomers) {
+      if (nowMs - newcomer.sinceMs <= HANDSHAKE_TIMEOUT_MS) break
+      this.#dismiss(newcomer)
     }
-    for (const { caller, sinceMs } of this.#handshakes.values()) {
+    for (const [caller, sinceMs] of this.#handshakes) {
       if (nowMs - sinceMs <= HANDSHAKE_TIMEOUT_MS) break
       caller.destroy()
     }
@@ -94,8 +84,7 @@ export class DirectEntrance implements Entrance {
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve())
     })
-    for (const tcp of this.#newcomers.keys()) tcp.close(() => undefined)
-    this.#newcomers.clear()
+    for (const newcomer of this.#newcomers) this.#dismiss(newcomer)
     for (const caller of this.#callers) caller.destroy()
     await closed
   }
@@ -111,21 +100,21 @@ export class DirectEntrance implements Entrance {
       return this.#parts.entered(caller)
     }
     const newcomer: Newcomer = { tcp, sinceMs: this.#parts.now(), hello: undefined }
-    this.#newcomers.set(tcp, newcomer)
+    this.#newcomers.add(newcomer)
     tcp.useUserBuffer(this.#helloBuffer)
     tcp.onread = () => {
       const byteCount = this.#parts.handles.bytesRead()
       if (byteCount > 0) return this.#onHello(newcomer, byteCount)
       if (byteCount === 0) return
       counters.add(Counter.handshakesFailed, 1)
-      this.#dismiss(tcp)
+      this.#dismiss(newcomer)
     }
     tcp.readStart()
   }
 
-  #dismiss(tcp: TcpHandle): void {
-    this.#newcomers.delete(tcp)
-    tcp.close(() => undefined)
+  #dismiss(newcomer: Newcomer): void {
+    this.#newcomers.delete(newcomer)
+    newcomer.tcp.close(() => undefined)
   }
 
   #onHello(newcomer: Newcomer, byteCount: number): void {
@@ -147,19 +136,20 @@ export class DirectEntrance implements Entrance {
     for (const newcomer of queue.slice(0, HANDSHAKES_PER_TURN_MAX)) {
       this.#handshakesThisTurn++
       // Who has been dismissed meanwhile is no longer a newcomer.
-      if (this.#newcomers.has(newcomer.tcp)) this.#beginTls(newcomer, newcomer.hello ?? Buffer.alloc(0))
+      if (this.#newcomers.has(newcomer)) this.#beginTls(newcomer, newcomer.hello ?? Buffer.alloc(0))
     }
   }
 
-  #beginTls({ tcp, sinceMs }: Newcomer, hello: Buffer): void {
+  #beginTls(newcomer: Newcomer, hello: Buffer): void {
     const { handles } = this.#parts
-    this.#newcomers.delete(tcp)
+    const { tcp, sinceMs } = newcomer
+    this.#newcomers.delete(newcomer)
     const tls = handles.wrapTls(tcp, this.#context as SecureContext)
     tls.setALPNProtocols(ALPN_HTTP11)
     tcp.onread = nothing
     const caller = new DirectCaller(tcp, tls, this.#directParts)
     this.#callers.add(caller)
-    this.#handshakes.set(caller, { caller, sinceMs })
+    this.#handshakes.set(caller, sinceMs)
     tls.receive(hello)
   }
 

@@ -35,24 +35,23 @@ export async function triedHandles(identity: TlsOptions | undefined): Promise<Ru
   })
   try {
     const { port } = await entrance.listen({ host: '127.0.0.1', port: 0 }, false)
-    const socket =
-      identity === undefined
-        ? connectTcp(port, '127.0.0.1')
-        : connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
-    await assertEchoed(socket)
+    const address = { port, host: '127.0.0.1' }
+    if (identity === undefined) await assertEchoed(connectTcp(address), 'connect')
+    else await assertEchoed(connectTls({ ...address, rejectUnauthorized: false }), 'secureConnect')
   } finally {
     await entrance.close()
   }
   return handles
 }
 
-async function assertEchoed(socket: Socket): Promise<void> {
+/** @param openEvent by which the socket tells that it can carry bytes */
+async function assertEchoed(socket: Socket, openEvent: string): Promise<void> {
   const timer = setTimeout(
     () => socket.destroy(new Error(`no echo within ${TRIAL_TIMEOUT_MS} ms`)),
     TRIAL_TIMEOUT_MS,
   )
   try {
-    await once(socket, socket instanceof Object && 'encrypted' in socket ? 'secureConnect' : 'connect')
+    await once(socket, openEvent)
     const sent = randomBytes(TRIAL_BYTES)
     socket.write(sent)
     const hash = createHash('sha256')

@@ -71,10 +71,10 @@ export class ReadPace {
   /** That many bytes of `connection` have been read. */
   read(connection: Paced, byteCount: number): void {
     const { flow } = connection
-    // On a thread with time single reads are not worth looking at each.
     flow.turnReads++
     flow.turnBytes += byteCount
     const isShareUsed = flow.turnBytes >= this.#shareBytes
+    // On a thread with time single reads are not worth looking at each.
     if (!flow.isTouched && (isShareUsed || this.#isBusy || flow.turnReads > 1)) this.#touch(connection)
     if (!isShareUsed || flow.isResting) return
     flow.isResting = true

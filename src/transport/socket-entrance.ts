@@ -4,7 +4,8 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
 import { Counter } from '#relay/counters.ts'
-import { BACKLOG, HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
+import { HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
+import { listenOn } from './listening-server.ts'
 import type { ReadPace } from './read-pace.ts'
 import { SocketCaller } from './socket-caller.ts'
 
@@ -24,14 +25,7 @@ export class SocketEntrance implements Entrance {
   }
 
   async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ ...endpoint, backlog: BACKLOG, reusePort: isShared }, () => {
-        this.#server.off('error', reject)
-        resolve()
-      })
-    })
-    return this.#server.address() as AddressInfo
+    return await listenOn(this.#server, endpoint, isShared)
   }
 
   /** Sockets have timers of their own. */

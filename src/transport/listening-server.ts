@@ -1,0 +1,23 @@
+// A server of Node's that listens for clients, on a port that the relay's other threads may share; what becomes of the
+// connections is its owner's business.
+
+import type { AddressInfo, Server } from 'node:net'
+
+/** Dials that wait to be accepted while a storm of reconnects is worked off. */
+const BACKLOG = 8_192
+
+/** Rejects with the system's own error. */
+export async function listenOn(
+  server: Server,
+  endpoint: { host: string; port: number },
+  isShared: boolean,
+): Promise<AddressInfo> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ ...endpoint, backlog: BACKLOG, reusePort: isShared }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  return server.address() as AddressInfo
+}

@@ -60,8 +60,7 @@ class RelayThread {
   readonly #admission: AskedAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
-  readonly #pace = new ReadPace(() => performance.now())
-  #loopTime = performance.eventLoopUtilization()
+  readonly #pace: ReadPace
   #bootstrapDns = ''
   #sweepCount = 0
 
@@ -72,6 +71,7 @@ class RelayThread {
     const now = (): number => performance.now()
     this.#admission = new AskedAdmission((message) => port.postMessage(message))
     this.#relay = this.#makeRelay(data, counters, now)
+    this.#pace = new ReadPace(now, this.#relay)
     const accept = (link: Link, wish: { wantsAnswer: boolean; idealNode: string }): LinkListener =>
       this.#relay.accept({ link, ...wish })
     const { isDerpEnabled, home } = settings
@@ -192,9 +192,7 @@ class RelayThread {
   }
 
   #sweep(): void {
-    const loopTime = performance.eventLoopUtilization()
-    this.#pace.note(performance.eventLoopUtilization(loopTime, this.#loopTime).utilization)
-    this.#loopTime = loopTime
+    this.#pace.sweep()
     this.#relay.sweep()
     this.#frontDoor.sweep()
     if (this.#sweepCount++ % SWEEPS_PER_HEAP_LOOK === 0) assertHeapHasRoom()

@@ -4,13 +4,14 @@
 //
 // Contract: one burst is under way at a time, as the relay has it anyway. After `closed` nothing is called.
 
+import { readSync } from 'node:fs'
 import { Socket, type SocketConstructorOpts } from 'node:net'
 import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
 import type { Caller } from './caller.ts'
 import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
-import { Flow, type Paced, type ReadPace } from './read-pace.ts'
+import { Flow, SHARE_BYTES_MAX, type Paced, type ReadPace, type Turns } from './read-pace.ts'
 import type {
   HandleOwner,
   HandleRequest,
@@ -26,13 +27,6 @@ const END_OF_STREAM = -4095
 /** A full burst of the relay's and a chunk more; larger ones go as they lie. */
 const SCRATCH_BYTES = 131_072
 
-/** Who writes at the end of each turn, as far as a lone read's answer need not wait for that. */
-export interface Turns {
-  /** Nothing is written until `release`, which writes at once. */
-  hold(): void
-  release(): void
-}
-
 /** What all direct callers of one thread have in common. */
 export interface DirectParts {
   readonly handles: RuntimeHandles
@@ -46,6 +40,8 @@ export interface DirectParts {
   left(caller: DirectCaller): void
 }
 
+/** What was read at once, before TLS has been at it. */
+const cipherBytes = Buffer.allocUnsafeSlow(SHARE_BYTES_MAX)
 /** A burst under TLS is gathered here: it is encrypted, and so used up, before the write returns. */
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
 
@@ -122,11 +118,35 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     // What a remote sends while it is told goodbye is read and dropped, so that it sees an end and no reset.
     if (this.#isEnding) return
     const { pace, readBuffer, turns } = this.#parts
-    const isAlone = this.flow.isSparse && this.flow.turnReads === 0
+    const isAlone = this.flow.isSparse && this.flow.turnReads === 0 && !this.flow.isInBeat
     if (isAlone) turns.hold()
     this.#listener?.receive(readBuffer, 0, byteCount)
     if (isAlone) turns.release()
     pace.read(this, byteCount)
+  }
+
+  pull(): number {
+    // How it ended is told to who waits for its bytes.
+    if (this.#isClosed || this.#isEnding || this.#isPaused || this.#socket !== undefined) return -1
+    const buffer = this.#tls === undefined ? this.#parts.readBuffer : cipherBytes
+    const byteCount = this.#readNow(buffer)
+    if (byteCount <= 0) return byteCount
+    if (this.#tls === undefined) {
+      this.#listener?.receive(buffer, 0, byteCount)
+      this.#parts.pace.read(this, byteCount)
+    } else {
+      this.#tls.receive(byteCount === buffer.length ? buffer : buffer.subarray(0, byteCount))
+    }
+    return byteCount
+  }
+
+  /** Zero when there is nothing, negative at the end of the stream and when it is broken. */
+  #readNow(buffer: Buffer): number {
+    try {
+      return readSync(this.#tcp.fd, buffer, 0, SHARE_BYTES_MAX, null) || -1
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? 0 : -1
+    }
   }
 
   pause(): void {
@@ -141,7 +161,7 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
 
   readAsWanted(): void {
     if (this.#isClosed || this.#socket !== undefined) return
-    const isWanted = this.#isEnding || !(this.#isPaused || this.flow.isResting)
+    const isWanted = this.#isEnding || (this.flow.isAwaited && !this.#isPaused)
     const handle = this.#handle
     if (handle.reading === isWanted) return
     handle.reading = isWanted

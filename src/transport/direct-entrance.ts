@@ -6,9 +6,9 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { Counter } from '#relay/counters.ts'
 import { HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
-import { DirectCaller, type DirectParts, type Turns } from './direct-caller.ts'
+import { DirectCaller, type DirectParts } from './direct-caller.ts'
 import { listenOn } from './listening-server.ts'
-import type { ReadPace } from './read-pace.ts'
+import type { ReadPace, Turns } from './read-pace.ts'
 import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './runtime-handles.ts'
 
 /** What libuv reads at once; the largest run of bytes that one call brings. */

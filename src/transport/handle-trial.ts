@@ -22,14 +22,15 @@ const TRIAL_TIMEOUT_MS = 5_000
 export async function triedHandles(identity: TlsOptions | undefined): Promise<RuntimeHandles> {
   const handles = runtimeHandles()
   const now = (): number => performance.now()
+  const turns = { hold: () => undefined, release: () => undefined }
   const entrance = new DirectEntrance({
     handles,
     identity,
     counters: new Counters(),
     keepAliveMs: 0,
     now,
-    pace: new ReadPace(now),
-    turns: { hold: () => undefined, release: () => undefined },
+    pace: new ReadPace(now, turns),
+    turns,
     mayEnter: () => true,
     entered: (caller) => caller.attach(new Echo(caller)),
   })

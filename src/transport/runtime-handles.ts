@@ -45,6 +45,8 @@ export interface StreamHandle {
 }
 
 export interface TcpHandle extends StreamHandle {
+  /** The descriptor; negative when closed. */
+  readonly fd: number
   getpeername(name: PeerName): number
   setNoDelay(isOn: boolean): number
   setKeepAlive(isOn: boolean, delaySeconds: number): number

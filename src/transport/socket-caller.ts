@@ -73,8 +73,13 @@ export class SocketCaller implements Caller, Paced {
 
   readAsWanted(): void {
     if (this.#isHandedOver) return
-    if (this.#isPaused || this.flow.isResting) this.#socket.pause()
+    if (this.#isPaused || !this.flow.isAwaited) this.#socket.pause()
     else this.#socket.resume()
+  }
+
+  /** A socket has no way to be read at once. */
+  pull(): number {
+    return -1
   }
 
   close(): void {

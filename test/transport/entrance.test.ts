@@ -13,7 +13,7 @@ import { Counters } from '#relay/counters.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Caller, Entrance, EntranceParts } from '#transport/caller.ts'
 import { DirectEntrance } from '#transport/direct-entrance.ts'
-import { ReadPace } from '#transport/read-pace.ts'
+import { ReadPace, type Paced } from '#transport/read-pace.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
 import { SocketEntrance } from '#transport/socket-entrance.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
@@ -80,11 +80,13 @@ interface Way {
   readonly tls: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
 
+const NO_TURNS = { hold: () => undefined, release: () => undefined }
+
 /** An entrance that listens, and who has come in. */
 class Hall {
   readonly guests: Guest[] = []
   readonly counters = new Counters()
-  readonly pace = new ReadPace(() => performance.now())
+  readonly pace = new ReadPace(() => performance.now(), NO_TURNS)
   isOpen = true
   port = 0
   readonly #entrance: Entrance
@@ -105,7 +107,7 @@ class Hall {
     this.#entrance = isDirect
       ? new DirectEntrance({
           ...parts,
-          turns: { hold: () => undefined, release: () => undefined },
+          turns: NO_TURNS,
           handles: runtimeHandles(),
         })
       : new SocketEntrance(parts)
@@ -217,6 +219,26 @@ describe.each(WAYS)('%s', (_name, way) => {
     expect(Buffer.concat(guest.chunks).length).toBeLessThan(200_000)
     guest.caller.resume()
     await vi.waitFor(() => expect(Buffer.concat(guest.chunks).equals(bytes)).toBe(true), 10_000)
+  })
+
+  it('loses nothing of a flow that is looked at in beats, and is told of its end', async () => {
+    const hall = await open()
+    const { remote, guest } = await hall.pair()
+    const { flow } = guest.caller as unknown as Paced
+    const sent: Buffer[] = []
+    let beats = 0
+    const sweeper = setInterval(() => hall.pace.sweep(), 20)
+    while (beats < 20) {
+      const record = randomBytes(4_000)
+      sent.push(record)
+      remote.write(record)
+      if (flow.isInBeat) beats++
+      await new Promise((resolve) => void setImmediate(resolve))
+    }
+    clearInterval(sweeper)
+    remote.end()
+    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
+    expect(Buffer.concat(guest.chunks).equals(Buffer.concat(sent))).toBe(true)
   })
 
   it('says goodbye after the last word, also to who takes it slowly', async () => {

@@ -1,7 +1,11 @@
-// Who is read how much and when: against connections that only note whether they are read. Turns are the loop's own.
+// Who is read how much and when: against connections that only note how they are read. Turns are the loop's own;
+// beats are played on a clock of the test's.
 
-import { describe, expect, it, vi } from 'vitest'
-import { Flow, ReadPace, type Paced } from '#transport/read-pace.ts'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Flow, ReadPace, SHARE_BYTES_MAX, type Paced } from '#transport/read-pace.ts'
+
+const NO_TURNS = { hold: () => undefined, release: () => undefined }
 
 class Connection implements Paced {
   readonly flow = new Flow()
@@ -10,8 +14,12 @@ class Connection implements Paced {
 
   readAsWanted(): void {
     const wasRead = this.isRead
-    this.isRead = !this.flow.isResting
+    this.isRead = this.flow.isAwaited
     if (wasRead && !this.isRead) this.restCount++
+  }
+
+  pull(): number {
+    return -1
   }
 }
 
@@ -29,7 +37,7 @@ function readAllThatMay(pace: ReadPace, connection: Connection, recordBytes: num
 
 describe('a turn', () => {
   it('reads 64 KiB of one connection, and goes on with the next turn', async () => {
-    const [pace, connection] = [new ReadPace(() => 0), new Connection()]
+    const [pace, connection] = [new ReadPace(() => 0, NO_TURNS), new Connection()]
     for (let turns = 0; turns < 3; turns++) {
       const byteCount = readAllThatMay(pace, connection, 1_457)
       expect(byteCount).toBeGreaterThanOrEqual(65_536)
@@ -40,7 +48,7 @@ describe('a turn', () => {
   })
 
   it('goes on with a connection whose first read is more than its share', async () => {
-    const [pace, connection] = [new ReadPace(() => 0), new Connection()]
+    const [pace, connection] = [new ReadPace(() => 0, NO_TURNS), new Connection()]
     for (let turns = 0; turns < 3; turns++) {
       expect(readAllThatMay(pace, connection, 65_536)).toBe(65_536)
       await turn()
@@ -49,7 +57,7 @@ describe('a turn', () => {
   })
 
   it('reads about a megabyte of many together, and a whole record of each', async () => {
-    const pace = new ReadPace(() => 0)
+    const pace = new ReadPace(() => 0, NO_TURNS)
     const many = Array.from({ length: 1_000 }, () => new Connection())
     const some = many.slice(0, 32)
     const readTurn = async (connections: Connection[]): Promise<number[]> => {
@@ -68,7 +76,7 @@ describe('a turn', () => {
   })
 
   it('does not hold back who sends less', async () => {
-    const [pace, connection] = [new ReadPace(() => 0), new Connection()]
+    const [pace, connection] = [new ReadPace(() => 0, NO_TURNS), new Connection()]
     for (let turns = 0; turns < 100; turns++) {
       for (let records = 0; records < 40; records++) pace.read(connection, 1_457)
       await turn()
@@ -77,80 +85,197 @@ describe('a turn', () => {
   })
 })
 
-describe('beats', () => {
-  /** Lets some milliseconds go by, in each of which a connection brings so many records in turns of their own. */
-  async function flow(
-    connection: Connection,
-    { recordsPerMs, recordBytes }: { recordsPerMs: number; recordBytes: number },
-    utilization: number,
-  ): Promise<Connection> {
-    let nowMs = 0
-    const pace = new ReadPace(() => nowMs)
-    pace.note(utilization)
-    for (let records = 0; records < recordsPerMs * 60; records++) {
-      nowMs = records / recordsPerMs
-      if (connection.isRead) pace.read(connection, recordBytes)
-      else await vi.waitFor(() => expect(connection.isRead).toBe(true), { interval: 1 })
-      await turn()
-    }
-    return connection
+/** A connection with what the system holds for it: records, each with the time at which it came. */
+class Source implements Paced {
+  readonly flow = new Flow()
+  readonly #play: Play
+  readonly #waiting: { sinceMs: number; bytes: number }[] = []
+  /** How long each record waited. */
+  readonly delaysMs: number[] = []
+  visits = 0
+  isGone = false
+
+  constructor(play: Play) {
+    this.#play = play
   }
 
+  get waitingRecords(): number {
+    return this.#waiting.length
+  }
+
+  arrive(bytes: number): void {
+    this.#waiting.push({ sinceMs: this.#play.nowMs, bytes })
+  }
+
+  /** The loop tells that there is something, if it is to. */
+  look(): void {
+    if (this.#waiting.length > 0 && this.flow.isAwaited) this.visits++
+    while (this.#waiting.length > 0 && this.flow.isAwaited) this.#read()
+  }
+
+  readAsWanted(): void {}
+
+  pull(): number {
+    this.visits++
+    if (this.isGone) return -1
+    let byteCount = 0
+    while (this.#waiting.length > 0 && byteCount < SHARE_BYTES_MAX) byteCount += this.#read()
+    return Math.min(byteCount, SHARE_BYTES_MAX)
+  }
+
+  #read(): number {
+    const record = this.#waiting.shift()
+    if (record === undefined) return 0
+    this.delaysMs.push(this.#play.nowMs - record.sinceMs)
+    this.#play.pace.read(this, record.bytes)
+    return record.bytes
+  }
+}
+
+interface Sending {
+  readonly recordsPerMs: number
+  readonly recordBytes: number
+}
+
+const STEPS_PER_MS = 4
+/** A turn takes some microseconds. */
+const TURNS_PER_STEP = 4
+const SWEEP_MS = 60
+
+/** A thread's loop with a clock of its own, which goes on by quarters of a millisecond. */
+class Play {
+  nowMs = 0
+  readonly pace = new ReadPace(() => this.nowMs, NO_TURNS)
+  readonly sources: Source[] = []
+
+  source(): Source {
+    const source = new Source(this)
+    this.sources.push(source)
+    return source
+  }
+
+  async run(ms: number, sendings: Map<Source, Sending>): Promise<void> {
+    const owed = new Map<Source, number>(
+      [...sendings.keys()].map((source, at) => [source, at / sendings.size]),
+    )
+    for (let step = 0; step < ms * STEPS_PER_MS; step++) {
+      for (const [source, { recordsPerMs, recordBytes }] of sendings) {
+        let due = (owed.get(source) ?? 0) + recordsPerMs / STEPS_PER_MS
+        for (; due >= 1; due--) source.arrive(recordBytes)
+        owed.set(source, due)
+      }
+      for (let turns = 0; turns < TURNS_PER_STEP; turns++) {
+        for (const source of this.sources) source.look()
+        await turn()
+      }
+      this.nowMs += 1 / STEPS_PER_MS
+      if (Number.isInteger(this.nowMs)) vi.advanceTimersByTime(1)
+      if (this.nowMs % SWEEP_MS === 0) this.pace.sweep()
+    }
+  }
+
+  /** So many sources that send alike; half of the time is for getting into beats. */
+  async runAlike(count: number, sending: Sending): Promise<Source[]> {
+    const sources = Array.from({ length: count }, () => this.source())
+    const sendings = new Map(sources.map((source) => [source, sending]))
+    await this.run(240, sendings)
+    for (const source of sources) {
+      source.visits = 0
+      source.delaysMs.length = 0
+    }
+    await this.run(240, sendings)
+    return sources
+  }
+}
+
+const mean = (numbers: number[]): number => numbers.reduce((sum, n) => sum + n, 0) / numbers.length
+
+describe('beats', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  it('gather what flows bring to a crowded thread, for a millisecond', async () => {
+    for (const source of await new Play().runAlike(12, { recordsPerMs: 4, recordBytes: 1_457 })) {
+      expect(source.visits).toBeGreaterThan(200)
+      expect(source.visits).toBeLessThan(280)
+      expect(Math.max(...source.delaysMs)).toBeLessThanOrEqual(1.5)
+    }
+  })
+
+  it('take in all that a thread can be brought', async () => {
+    const play = new Play()
+    const sources = await play.runAlike(4, { recordsPerMs: 100, recordBytes: 1_457 })
+    for (const source of sources) expect(source.waitingRecords).toBeLessThanOrEqual(200)
+  })
+
+  it('gather records of many packets, also on a thread with time', async () => {
+    for (const source of await new Play().runAlike(10, { recordsPerMs: 0.375, recordBytes: 2_640 })) {
+      expect(source.visits).toBeLessThan(200)
+      expect(mean(source.delaysMs)).toBeGreaterThan(0.2)
+      expect(Math.max(...source.delaysMs)).toBeLessThanOrEqual(4)
+    }
+  })
+
   it.each([
-    ['full-size packets, a record each', { recordsPerMs: 3, recordBytes: 1_457 }],
-    ['small packets, many to a record', { recordsPerMs: 0.5, recordBytes: 2_640 }],
-    ['small packets, a record each', { recordsPerMs: 3, recordBytes: 165 }],
-  ])('gather %s on a busy thread, and always go on', async (_what, records) => {
-    const connection = await flow(new Connection(), records, 0.6)
-    expect(connection.restCount).toBeGreaterThan(3)
-    await vi.waitFor(() => expect(connection.isRead).toBe(true), { interval: 1 })
+    ['packets', 5, { recordsPerMs: 4, recordBytes: 1_457 }],
+    ['small packets', 5, { recordsPerMs: 4, recordBytes: 100 }],
+    ['a single flow of large records', 1, { recordsPerMs: 0.5, recordBytes: 16_000 }],
+  ])('keep nobody waiting on a thread that has time: %s', async (_what, count, sending) => {
+    for (const source of await new Play().runAlike(count, sending))
+      expect(Math.max(...source.delaysMs)).toBe(0)
   })
 
   it.each([
     ['a call', { recordsPerMs: 0.2, recordBytes: 1_200 }],
     ['a thousand pings a second', { recordsPerMs: 1, recordBytes: 101 }],
-  ])('do not keep %s waiting', async (_what, records) => {
-    expect((await flow(new Connection(), records, 0.9)).restCount).toBe(0)
+  ])('do not keep %s waiting on a crowded thread', async (_what, sending) => {
+    const play = new Play()
+    const small = play.source()
+    const flows = Array.from({ length: 12 }, () => play.source())
+    await play.run(
+      300,
+      new Map([
+        [small, sending],
+        ...flows.map((flow) => [flow, { recordsPerMs: 4, recordBytes: 1_457 }] as const),
+      ]),
+    )
+    expect(mean(flows.flatMap(({ delaysMs }) => delaysMs))).toBeGreaterThan(0.1)
+    expect(Math.max(...small.delaysMs)).toBe(0)
   })
 
-  it('leave nobody behind when they begin or end in the midst of things', async () => {
-    const pace = new ReadPace(() => performance.now())
-    const connections = Array.from({ length: 20 }, () => new Connection())
-    for (let turns = 0; turns < 400; turns++) {
-      if (turns % 7 === 0) pace.note(turns % 2)
-      for (const [at, connection] of connections.entries()) {
-        if (turns % (at + 1) === 0 && connection.isRead) pace.read(connection, 9_000)
-      }
-      await turn()
-    }
-    for (const connection of connections) {
-      await vi.waitFor(() => expect(connection.isRead).toBe(true))
-      // Whoever is not looked at any more stays at rest once its share is used up.
-      expect(readAllThatMay(pace, connection, 1_457)).toBeLessThan(200_000)
-      await vi.waitFor(() => expect(connection.isRead).toBe(true))
-    }
+  it('end with the crowd, and with who can only be waited for', async () => {
+    const play = new Play()
+    const sources = await play.runAlike(12, { recordsPerMs: 4, recordBytes: 1_457 })
+    const [gone, ...others] = sources as [Source, ...Source[]]
+    expect(sources.every(({ flow }) => flow.isInBeat)).toBe(true)
+    gone.isGone = true
+    await play.run(3, new Map())
+    expect(gone.flow.isAwaited).toBe(true)
+    await play.run(240, new Map(others.map((source) => [source, { recordsPerMs: 1, recordBytes: 1_457 }])))
+    expect(others.map(({ flow }) => flow.isAwaited)).toEqual(others.map(() => true))
+    expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('keep nobody waiting on a thread that has time', async () => {
-    const records = { recordsPerMs: 10, recordBytes: 1_457 }
-    expect((await flow(new Connection(), records, 0.1)).restCount).toBe(0)
-  })
-
-  it('go on while the load lasts that would bring them back, and then stop', () => {
-    let nowMs = 0
-    const pace = new ReadPace(() => nowMs)
-    const rests = async (): Promise<boolean> => {
-      const connection = new Connection()
-      for (let records = 0; records < 100; records++, nowMs += 0.3) {
-        if (connection.isRead) pace.read(connection, 1_457)
-        await turn()
-      }
-      return connection.restCount > 0
-    }
-    return [0.1, 0.2, 0.06, 0.03, 0.1].reduce(async (before, utilization) => {
-      await before
-      pace.note(utilization)
-      expect(await rests(), `at ${utilization}`).toBe(utilization === 0.2 || utilization === 0.06)
-    }, Promise.resolve())
+  it('leave nobody and nothing behind, whoever begins and ends when', async () => {
+    const sending = fc.record({
+      recordsPerMs: fc.constantFrom(0, 0.1, 1, 3, 10),
+      recordBytes: fc.constantFrom(60, 1_457, 2_640, 16_406),
+    })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(sending, { minLength: 8, maxLength: 8 }), { maxLength: 6 }),
+        async (phases) => {
+          const play = new Play()
+          const sources = Array.from({ length: 8 }, () => play.source())
+          for (const phase of phases) {
+            await play.run(70, new Map(sources.map((source, at) => [source, phase[at] as Sending])))
+          }
+          await play.run(150, new Map())
+          expect(sources.map(({ waitingRecords }) => waitingRecords)).toEqual(sources.map(() => 0))
+          expect(sources.map(({ flow }) => flow.isAwaited)).toEqual(sources.map(() => true))
+        },
+      ),
+      { numRuns: 30 },
+    )
   })
 })

@@ -185,18 +185,18 @@ export class ReadPace {
   }
 
   readonly #onBeat = (): void => {
-    // A beat that takes longer than one is gone on with.
-    if (this.#queue.length > 0) return
-    for (const connection of this.#inBeat) {
-      if (--connection.flow.beatsLeft <= 0) this.#queue.push(connection)
-    }
     if (this.#inBeat.size === 0) {
       clearInterval(this.#timer)
       this.#timer = undefined
-    } else if (this.#queue.length > 0) {
-      this.#groupSize = Math.max(GROUP_MIN, Math.ceil(this.#queue.length / TURNS_PER_BEAT_MAX))
-      this.#nextGroup()
+      return
     }
+    // Who is still in the queue of an earlier beat, because it brings more than can be read, stays where it is.
+    const isIdle = this.#queue.length === 0
+    for (const connection of this.#inBeat) {
+      if (--connection.flow.beatsLeft === 0) this.#queue.push(connection)
+    }
+    this.#groupSize = Math.max(GROUP_MIN, Math.ceil(this.#queue.length / TURNS_PER_BEAT_MAX))
+    if (isIdle && this.#queue.length > 0) this.#nextGroup()
   }
 
   readonly #nextGroup = (): void => {
@@ -229,10 +229,14 @@ function shareOf(connections: number): number {
 
 /** Takes this turn into account. */
 function count(flow: Flow, nowMs: number): void {
-  if (nowMs - flow.windowFromMs >= FLOW_WINDOW_MS) {
+  const windowMs = nowMs - flow.windowFromMs
+  if (windowMs >= FLOW_WINDOW_MS) {
     const { windowReads, windowBytes } = flow
-    flow.isBulk = windowBytes >= FLOW_BYTES_MIN && windowBytes >= BULK_RECORD_BYTES * windowReads
-    flow.isFull = windowReads >= FLOW_READS_MIN || windowBytes >= FLOW_BYTES_MIN
+    // What has piled up while the thread was held up came in more time than a window.
+    const windows = windowMs / FLOW_WINDOW_MS
+    const isLarge = windowBytes >= FLOW_BYTES_MIN * windows
+    flow.isBulk = isLarge && windowBytes >= BULK_RECORD_BYTES * windowReads
+    flow.isFull = isLarge || windowReads >= FLOW_READS_MIN * windows
     flow.windowFromMs = nowMs
     flow.windowReads = 0
     flow.windowBytes = 0

@@ -208,6 +208,36 @@ describe('beats', () => {
     for (const source of sources) expect(source.waitingRecords).toBeLessThanOrEqual(200)
   })
 
+  it('do not let flows that bring more than can be read keep others waiting', async () => {
+    const play = new Play()
+    const other = play.source()
+    const floods = Array.from({ length: 4 }, () => play.source())
+    const sendings = new Map<Source, Sending>([
+      [other, { recordsPerMs: 3, recordBytes: 1_457 }],
+      ...floods.map((flood) => [flood, { recordsPerMs: 600, recordBytes: 1_457 }] as const),
+    ])
+    await play.run(300, sendings)
+    expect(Math.min(...floods.map(({ waitingRecords }) => waitingRecords))).toBeGreaterThan(1_000)
+    expect(other.flow.isInBeat).toBe(true)
+    expect(other.waitingRecords).toBeLessThanOrEqual(9)
+    expect(Math.max(...other.delaysMs)).toBeLessThanOrEqual(3)
+  })
+
+  it('do not take pings that have piled up for a flow', async () => {
+    const play = new Play()
+    const small = play.source()
+    const flows = Array.from({ length: 12 }, () => play.source())
+    const sending = { recordsPerMs: 4, recordBytes: 1_457 }
+    await play.run(180, new Map(flows.map((flow) => [flow, sending])))
+    for (let stalls = 0; stalls < 10; stalls++) {
+      for (let pings = 0; pings < 40; pings++) small.arrive(101)
+      await play.run(40, new Map(flows.map((flow) => [flow, sending])))
+      small.arrive(101)
+      await play.run(1, new Map(flows.map((flow) => [flow, sending])))
+      expect(small.flow.isInBeat).toBe(false)
+    }
+  })
+
   it('gather records of many packets, also on a thread with time', async () => {
     for (const source of await new Play().runAlike(10, { recordsPerMs: 0.375, recordBytes: 2_640 })) {
       expect(source.visits).toBeLessThan(200)

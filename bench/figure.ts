@@ -35,6 +35,8 @@ export interface FigureResult {
   readonly commands: readonly string[]
   /** What made a point doubtful: a generator at its limit, frames that were not right. */
   readonly marks: readonly string[]
+  /** Rounds that were measured again because the machine's host had taken the processors away. */
+  readonly repeats: number
   readonly series?: readonly Series[]
   readonly seconds: number
 }
@@ -44,5 +46,5 @@ export interface Figure {
   readonly title: string
   /** Not part of a run of all figures: to be asked for by name. */
   readonly isSeparate?: boolean
-  measure(bench: Bench): Promise<Omit<FigureResult, 'title' | 'seconds' | 'commands' | 'marks'>>
+  measure(bench: Bench): Promise<Omit<FigureResult, 'title' | 'seconds' | 'commands' | 'marks' | 'repeats'>>
 }

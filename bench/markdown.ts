@@ -44,11 +44,18 @@ function figureText(record: Record, figure: FigureResult): string {
   const parts = [
     `## ${figure.title}`,
     figure.rows.length === 0 ? '' : tableOf(record, figure),
-    figure.notes.join(' '),
+    [...figure.notes, ...repeatsText(figure.repeats)].join(' '),
     marks,
   ]
   if (figure.commands.length > 0) parts.push(['```', ...figure.commands, '```'].join('\n'))
   return parts.filter((part) => part !== '').join('\n\n')
+}
+
+function repeatsText(repeats: number): string[] {
+  if (repeats === 0) return []
+  return [
+    `${repeats} rounds were measured again, since the host of this virtual machine took its processors away in them.`,
+  ]
 }
 
 function tableOf(record: Record, { rows }: FigureResult): string {

@@ -98,6 +98,7 @@ function figure(...rows: Row[]): FigureResult {
     notes: ['A note.'],
     commands: ['generator --pairs 10'],
     marks: ['busy'],
+    repeats: 3,
     series,
     seconds: 1,
   }
@@ -115,6 +116,7 @@ it('prints ratios, ranges, misses and doubts', () => {
   expect(text).toContain('| goodput | Gbit/s | 1.0 | – | – |')
   expect(text).toContain('Targets: 0 held, 1 missed.')
   expect(text).toContain('doubtful: busy')
+  expect(text).toContain('A note. 3 rounds were measured again')
   expect(text).toContain('generator --pairs 10')
   expect(text).toContain('# derper-1.104.5: run derper-1.104.5')
 })

@@ -129,7 +129,7 @@ class RelayThread {
       entered: (caller) => door.entered(caller),
     }
     try {
-      return new DirectEntrance({ ...parts, turns: this.#relay, handles: await triedHandles(identity) })
+      return new DirectEntrance({ ...parts, handles: await triedHandles(identity) })
     } catch (error) {
       this.#tell({ kind: 'handlesFailed', text: String(error) })
       return new SocketEntrance(parts)

@@ -11,7 +11,7 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
 import type { Caller } from './caller.ts'
 import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
-import { Flow, SHARE_BYTES_MAX, type Paced, type ReadPace, type Turns } from './read-pace.ts'
+import { Flow, SHARE_BYTES_MAX, type Paced, type ReadPace } from './read-pace.ts'
 import type {
   HandleOwner,
   HandleRequest,
@@ -31,7 +31,6 @@ const SCRATCH_BYTES = 131_072
 export interface DirectParts {
   readonly handles: RuntimeHandles
   readonly pace: ReadPace
-  readonly turns: Turns
   /** Where everything read lands. */
   readonly readBuffer: Buffer
   /** The TLS handshake is done. */
@@ -117,11 +116,11 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     if (byteCount < 0) return this.#remoteEnded(byteCount)
     // What a remote sends while it is told goodbye is read and dropped, so that it sees an end and no reset.
     if (this.#isEnding) return
-    const { pace, readBuffer, turns } = this.#parts
-    const isAlone = this.flow.isSparse && this.flow.turnReads === 0 && !this.flow.isInBeat
-    if (isAlone) turns.hold()
+    const { pace, readBuffer } = this.#parts
+    const { isAlone } = this.flow
+    if (isAlone) pace.turns.hold()
     this.#listener?.receive(readBuffer, 0, byteCount)
-    if (isAlone) turns.release()
+    if (isAlone) pace.turns.release()
     pace.read(this, byteCount)
   }
 

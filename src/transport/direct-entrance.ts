@@ -8,7 +8,7 @@ import { Counter } from '#relay/counters.ts'
 import { HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
 import { DirectCaller, type DirectParts } from './direct-caller.ts'
 import { listenOn } from './listening-server.ts'
-import type { ReadPace, Turns } from './read-pace.ts'
+import type { ReadPace } from './read-pace.ts'
 import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './runtime-handles.ts'
 
 /** What libuv reads at once; the largest run of bytes that one call brings. */
@@ -28,7 +28,6 @@ interface Newcomer {
 export interface DirectEntranceParts extends EntranceParts {
   readonly handles: RuntimeHandles
   readonly pace: ReadPace
-  readonly turns: Turns
 }
 
 export class DirectEntrance implements Entrance {
@@ -51,7 +50,6 @@ export class DirectEntrance implements Entrance {
     this.#directParts = {
       handles: parts.handles,
       pace: parts.pace,
-      turns: parts.turns,
       readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
       secured: (caller, tls) => this.#secured(caller, tls),
       left: (caller) => this.#left(caller),

@@ -30,7 +30,6 @@ export async function triedHandles(identity: TlsOptions | undefined): Promise<Ru
     keepAliveMs: 0,
     now,
     pace: new ReadPace(now, turns),
-    turns,
     mayEnter: () => true,
     entered: (caller) => caller.attach(new Echo(caller)),
   })

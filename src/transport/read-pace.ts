@@ -79,6 +79,11 @@ export class Flow {
   beatsBetween = 1
   emptyBeats = 0
 
+  /** What is read now is all that it brings in this turn, as far as one can tell. */
+  get isAlone(): boolean {
+    return this.isSparse && this.turnReads === 0 && !this.isInBeat
+  }
+
   /** The system shall tell when there is something to be read. */
   get isAwaited(): boolean {
     return !this.isResting && !this.isInBeat
@@ -87,7 +92,7 @@ export class Flow {
 
 export class ReadPace {
   readonly #now: () => number
-  readonly #turns: Turns
+  readonly turns: Turns
   #touched: Paced[] = []
   #shareBytes = SHARE_BYTES_MAX
   /** Those who are looked at in beats, and those of them whom this beat has still to look at. */
@@ -104,7 +109,7 @@ export class ReadPace {
   /** @param now monotonic milliseconds */
   constructor(now: () => number, turns: Turns) {
     this.#now = now
-    this.#turns = turns
+    this.turns = turns
   }
 
   /** Looks at how many records came since the last call. To be called some ten times a second. */
@@ -200,9 +205,9 @@ export class ReadPace {
   }
 
   readonly #nextGroup = (): void => {
-    this.#turns.hold()
+    this.turns.hold()
     for (const connection of this.#queue.splice(0, this.#groupSize)) this.#pull(connection)
-    this.#turns.release()
+    this.turns.release()
     if (this.#queue.length > 0) setImmediate(this.#nextGroup)
   }
 

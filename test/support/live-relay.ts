@@ -1,7 +1,7 @@
 // A real relay in this process, built as the program builds it: threads, sockets, TLS, on free ports of the
 // loopback. Tests give only what matters to them.
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { startRelay, type RunningRelay } from '#assemble.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
 import type { LimitSettings, Settings } from '#config/settings.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
-import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
+import { DAY_MS, makePair } from '../config/certificates.ts'
 
 export const LIMITS: LimitSettings = {
   outboxBytesMax: 524_288,
@@ -21,8 +21,6 @@ export const LIMITS: LimitSettings = {
   tcpKeepaliveMs: 600_000,
   tcpUserTimeoutMs: 15_000,
 }
-
-const DAY_MS = 86_400_000
 
 /** A mesh key for tests; siblings prove it. */
 export const MESH_KEY = new Uint8Array(32).fill(7)
@@ -108,16 +106,10 @@ function makeCertificateFiles(
   folder: string,
   certificateMs: number,
 ): { certificatePath: string; keyPath: string } {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const der = selfSignedCertificate({
-    names: ['localhost', '127.0.0.1'],
-    key: privateKey,
-    serial: randomBytes(16),
-    fromMs: Date.now() - DAY_MS,
-    untilMs: Date.now() + certificateMs,
-  })
+  const nowMs = Date.now()
+  const pair = makePair(['localhost', '127.0.0.1'], nowMs - DAY_MS, nowMs + certificateMs)
   const paths = { certificatePath: join(folder, 'localhost.crt'), keyPath: join(folder, 'localhost.key') }
-  writeFileSync(paths.certificatePath, certificatePem(der))
-  writeFileSync(paths.keyPath, privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  writeFileSync(paths.certificatePath, pair.certificate)
+  writeFileSync(paths.keyPath, pair.key)
   return paths
 }

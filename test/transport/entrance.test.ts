@@ -1,14 +1,13 @@
 // Both ways in, over the runtime's handles and over its sockets, must do the same for the front door and the relay,
 // with TLS and without. The remote is a plain client of Node's.
 
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { connect as connectTls, type TlsOptions } from 'node:tls'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { keyPairFrom } from '#protocol/node-key.ts'
-import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
 import { Counters } from '#relay/counters.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Caller, Entrance, EntranceParts } from '#transport/caller.ts'
@@ -17,23 +16,11 @@ import { ReadPace, type Paced } from '#transport/read-pace.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
 import { SocketEntrance } from '#transport/socket-entrance.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
-
-const DAY_MS = 86_400_000
+import { goodPair } from '../config/certificates.ts'
 
 function makeIdentity(maxVersion: 'TLSv1.2' | 'TLSv1.3'): TlsOptions {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const life = { fromMs: Date.now() - DAY_MS, untilMs: Date.now() + DAY_MS }
-  const certificate = selfSignedCertificate({
-    names: ['localhost'],
-    key: privateKey,
-    serial: randomBytes(16),
-    ...life,
-  })
   return tlsIdentity({
-    pem: {
-      certificate: certificatePem(certificate),
-      key: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
-    },
+    pem: goodPair('localhost'),
     publicKey: keyPairFrom(randomBytes(32)).publicKey,
     seed: randomBytes(32),
     maxVersion,
@@ -107,7 +94,6 @@ class Hall {
     this.#entrance = isDirect
       ? new DirectEntrance({
           ...parts,
-          turns: NO_TURNS,
           handles: runtimeHandles(),
         })
       : new SocketEntrance(parts)

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runTogether, type Generator } from './load/generator.ts'
 import { mergeFlows, wrongFrames, type FlowOutcome } from './load/outcome.ts'
-import { cpuSeconds, processorTicks } from './machine.ts'
+import { cpuSeconds, processorTicks, stolenShare } from './machine.ts'
 import { connectionsOf, loadArguments, type Load } from './load.ts'
 import type { Progress } from './progress.ts'
 import { OURS, RIVAL, Server, type StartOptions, type Workplace } from './server.ts'
@@ -228,8 +228,7 @@ export class Bench {
       const started = performance.now()
       const before = await processorTicks()
       const measured = await measure()
-      const after = await processorTicks()
-      const isStolen = after.stolen - before.stolen > STOLEN_SHARE_MAX * (after.total - before.total)
+      const isStolen = (await stolenShare(before)) > STOLEN_SHARE_MAX
       const isLong = performance.now() - started > 1_000 * REPEATED_SECONDS_MAX
       if (!isStolen || isLong || attempts === ATTEMPTS_MAX || this.effort.isQuick) return measured
       this.#repeats++

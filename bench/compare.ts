@@ -7,7 +7,7 @@ import { Bench } from './bench.ts'
 import type { Figure } from './figure.ts'
 import { FIGURES } from './figure-list.ts'
 import { generatorPath } from './load/build.ts'
-import { describeCommit, describeMachine, processorTicks } from './machine.ts'
+import { describeCommit, describeMachine, processorTicks, stolenShare } from './machine.ts'
 import { markdownOf } from './markdown.ts'
 import { HELP, readOptions, type CompareOptions } from './options.ts'
 import { Progress } from './progress.ts'
@@ -45,8 +45,7 @@ async function measure(bench: Bench, figure: Figure): Promise<Record['figures'][
   const before = await processorTicks()
   bench.collect()
   const measured = await figure.measure(bench)
-  const after = await processorTicks()
-  const stolen = (after.stolen - before.stolen) / (after.total - before.total)
+  const stolen = await stolenShare(before)
   if (stolen > STOLEN_MAX)
     bench.mark(`${(100 * stolen).toFixed(1)} % of the processors' time was taken by the machine's host`)
   const seconds = (performance.now() - started) / 1000

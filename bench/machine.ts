@@ -59,8 +59,19 @@ export async function cpuSeconds(pid: number): Promise<number> {
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND
 }
 
+export interface ProcessorTicks {
+  readonly total: number
+  readonly stolen: number
+}
+
+/** What part of the processors' time since `before` the machine under this one took. */
+export async function stolenShare(before: ProcessorTicks): Promise<number> {
+  const { total, stolen } = await processorTicks()
+  return (stolen - before.stolen) / (total - before.total)
+}
+
 /** Processor time since boot, in ticks: all of it, and what the machine under this one took. */
-export async function processorTicks(): Promise<{ total: number; stolen: number }> {
+export async function processorTicks(): Promise<ProcessorTicks> {
   const text = await readFile('/proc/stat', 'utf8')
   const fields = /^cpu +(.*)$/m.exec(text)?.[1]?.split(' ').map(Number) ?? []
   return { total: fields.slice(0, 8).reduce((sum, ticks) => sum + ticks, 0), stolen: fields[7] ?? 0 }

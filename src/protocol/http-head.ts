@@ -4,7 +4,7 @@
 
 /** Room for the request of any browser or proxy; what is longer is not from a DERP client. */
 export const HTTP_HEAD_BYTES_MAX = 16_384
-/** As many fields as any client sends several times over. */
+/** Several times what browsers behind proxies send: who sends more is no client, and each field costs memory. */
 const FIELD_COUNT_MAX = 100
 
 const CR = 0x0d

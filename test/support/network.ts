@@ -1,7 +1,8 @@
 // A host of its own beside this one: a network namespace joined to ours by a pair of virtual Ethernet ends, whose
 // cable can be pulled. Needs root on Linux; who lacks it is told so, and skips.
 
-import { runOk } from './process.ts'
+import { existsSync } from 'node:fs'
+import { runOk, runProcess } from './process.ts'
 
 /** From the block for benchmarks (RFC 2544), which nothing else here uses. */
 const OUR_ADDRESS = '198.18.7.1'
@@ -20,12 +21,13 @@ export class FarHost implements AsyncDisposable {
   readonly #name: string
   readonly #ourEnd: string
 
-  private constructor(name: string) {
+  constructor(name: string) {
     this.#name = name
     this.#ourEnd = `${name}a`
   }
 
   static async make(): Promise<FarHost> {
+    await removeOrphans()
     const host = new FarHost(`df${process.pid}`)
     const [ours, theirs] = [`${host.#name}a`, `${host.#name}b`]
     await runOk('ip', ['netns', 'add', host.#name])
@@ -55,5 +57,13 @@ export class FarHost implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await runOk('ip', ['link', 'del', this.#ourEnd]).catch(() => undefined)
     await runOk('ip', ['netns', 'del', this.#name]).catch(() => undefined)
+  }
+}
+
+/** Hosts of processes that did not live to remove them: with their addresses still here, ours would not be reached. */
+async function removeOrphans(): Promise<void> {
+  const { stdout } = await runProcess('ip', ['netns', 'list'])
+  for (const [name, pid] of stdout.matchAll(/^df(\d+)/gm)) {
+    if (!existsSync(`/proc/${pid}`)) await new FarHost(name)[Symbol.asyncDispose]()
   }
 }

@@ -5,7 +5,7 @@
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-/** Part of the limit, but for young objects alone: three half-spaces of 16 MiB, V8's default on 64 bits. */
+/** Part of the limit, but for young objects alone: at most three half-spaces of 16 MiB, V8's default on 64 bits. */
 const YOUNG_BYTES = 50_331_648
 /** Collections become frequent beyond it, and the rest is what a burst may take meanwhile. */
 const FULL_SHARE = 0.85

@@ -31,13 +31,14 @@ export class BoxSecret {
    * order, so that nothing secret would come of it.
    */
   agree(publicKey: Uint8Array): BoxKey | undefined {
+    // Filled by hand: the key given here is kept as long as its session is, and functions of Node's own would have an
+    // array buffer made for it, which takes more than the key.
+    const der = new Uint8Array(SPKI_PREFIX.length + KEY_BYTES)
+    der.set(SPKI_PREFIX)
+    der.set(publicKey, SPKI_PREFIX.length)
     let shared: Buffer
     try {
-      const theirs = createPublicKey({
-        key: Buffer.concat([SPKI_PREFIX, publicKey]),
-        format: 'der',
-        type: 'spki',
-      })
+      const theirs = createPublicKey({ key: Buffer.from(der.buffer), format: 'der', type: 'spki' })
       shared = diffieHellman({ privateKey: this.#key, publicKey: theirs })
     } catch {
       return undefined

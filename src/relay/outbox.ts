@@ -127,10 +127,16 @@ export class Outbox {
   /** Takes chunks off the lanes, control first, until the burst is full. Returns the first of them. */
   #gather(nowMs: number): Chunk | undefined {
     const burst: Burst = { first: undefined, last: undefined, bytes: 0 }
-    if (this.#control !== undefined) this.#take(this.#control, burst)
+    if (this.#control !== undefined) this.#takeControl(this.#control, burst)
     if (this.#disco !== undefined) this.#takePackets(this.#disco, PacketKind.disco, burst, nowMs)
     if (this.#data !== undefined) this.#takePackets(this.#data, PacketKind.data, burst, nowMs)
     return burst.first
+  }
+
+  /** Control frames are few: a lane for them is made again when there are any. */
+  #takeControl(lane: Lane, burst: Burst): void {
+    this.#take(lane, burst)
+    if (lane.frameCount === 0) this.#control = undefined
   }
 
   #takePackets(lane: Lane, kind: PacketKind, burst: Burst, nowMs: number): void {

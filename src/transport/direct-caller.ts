@@ -21,16 +21,20 @@ import type {
   TcpHandle,
   TlsHandle,
 } from './runtime-handles.ts'
+import { Volume } from './volume.ts'
 
 /** The runtime's number for an orderly end. */
 const END_OF_STREAM = -4095
-/** A full burst of the relay's and a chunk more; larger ones go as they lie. */
+/** A full burst of the relay's and a chunk more. */
 const SCRATCH_BYTES = 131_072
+/** TLS's output buffer grows to what is written at once, for good, by 16 KiB at a time: this is a record that fits. */
+const SMALL_WRITE_BYTES = 16_000
 
 /** What all direct callers of one thread have in common. */
 export interface DirectParts {
   readonly handles: RuntimeHandles
   readonly pace: ReadPace
+  readonly now: () => number
   /** Where everything read lands. */
   readonly readBuffer: Buffer
   /** The TLS handshake is done. */
@@ -58,9 +62,10 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   #listener: LinkListener | undefined = undefined
   /** Set when it has gone on as a socket of Node's. */
   #socket: Socket | undefined = undefined
-  /** Earlier parts of the burst that is being written. */
-  #gathered: Uint8Array[] | undefined = undefined
+  /** Of the burst that is being written, what has not been given to the handle yet. */
+  #unsent: Uint8Array[] | undefined = undefined
   #isWriting = false
+  #outgoing: Volume | undefined = undefined
   /** By the relay. */
   #isPaused = false
   /** We say goodbye: what was written is sent, then the end. */
@@ -179,34 +184,45 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
 
   write(bytes: Uint8Array, isLast: boolean): void {
     if (this.#isClosed) return
-    if (!isLast) {
-      this.#gathered ??= []
-      this.#gathered.push(bytes)
-      return
+    if (isLast && this.#unsent === undefined && bytes.length <= SMALL_WRITE_BYTES) return this.#send(bytes)
+    this.#unsent ??= []
+    this.#unsent.push(bytes)
+    if (isLast) this.#sendNext()
+  }
+
+  /** Sends what is left of a burst; under TLS, as much of it as shall be encrypted at once. */
+  #sendNext(): void {
+    const unsent = this.#unsent ?? []
+    this.#unsent = undefined
+    if (this.#tls === undefined) return this.#send(unsent)
+    const outgoing = (this.#outgoing ??= new Volume())
+    const bytesMax = outgoing.isLarge ? SCRATCH_BYTES : SMALL_WRITE_BYTES
+    let byteCount = 0
+    for (const [i, part] of unsent.entries()) {
+      const taken = Math.min(part.length, bytesMax - byteCount)
+      scratch.set(taken === part.length ? part : part.subarray(0, taken), byteCount)
+      byteCount += taken
+      if (taken === part.length) continue
+      this.#unsent = unsent.slice(i)
+      this.#unsent[0] = part.subarray(taken)
+      break
     }
+    if (!outgoing.isLarge) outgoing.add(byteCount, this.#parts.now())
+    this.#send(scratch.subarray(0, byteCount))
+  }
+
+  #send(bytes: Uint8Array | Uint8Array[]): void {
     const { WriteRequest, wasAsync } = this.#parts.handles
     const request = new WriteRequest()
     request.owner = this
     request.oncomplete = onWritten
     this.#isWriting = true
+    const handle = this.#handle
+    const status = Array.isArray(bytes)
+      ? handle.writev(request, bytes, true)
+      : handle.writeBuffer(request, bytes)
     // What is over at once is told in a later turn, since the relay is in the middle of writing.
-    const status = this.#send(request, bytes)
     if (status !== 0 || !wasAsync()) setImmediate(() => this.written(status))
-  }
-
-  #send(request: HandleRequest, last: Uint8Array): number {
-    const parts = this.#gathered
-    if (parts === undefined) return this.#handle.writeBuffer(request, last)
-    this.#gathered = undefined
-    parts.push(last)
-    if (this.#tls === undefined) return this.#handle.writev(request, parts, true)
-    let byteCount = 0
-    for (const part of parts) {
-      if (byteCount + part.length > SCRATCH_BYTES) return this.#handle.writev(request, parts, true)
-      scratch.set(part, byteCount)
-      byteCount += part.length
-    }
-    return this.#handle.writeBuffer(request, scratch.subarray(0, byteCount))
   }
 
   written(status: number): void {
@@ -215,6 +231,8 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     if (status < 0) {
       this.#endReason = EndReason.remoteReset
       this.destroy()
+    } else if (this.#unsent !== undefined) {
+      this.#sendNext()
     } else if (this.#isEnding) {
       this.#shutDown()
     } else {

@@ -15,6 +15,8 @@ import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './ru
 const READ_BUFFER_BYTES = 65_536
 /** A handshake takes half a millisecond of the thread; packets wait no longer than four of them. */
 const HANDSHAKES_PER_TURN_MAX = 4
+/** TLS's input buffer has 1 KiB; when that is full it gets another of 16 KiB, for good. */
+const HELLO_PIECE_BYTES = 1_023
 /** RFC 7301 §3.1: each name after its length. */
 const ALPN_HTTP11 = Buffer.from('\x08http/1.1', 'latin1')
 
@@ -50,6 +52,7 @@ export class DirectEntrance implements Entrance {
     this.#directParts = {
       handles: parts.handles,
       pace: parts.pace,
+      now: parts.now,
       readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
       secured: (caller, tls) => this.#secured(caller, tls),
       left: (caller) => this.#left(caller),
@@ -148,7 +151,9 @@ export class DirectEntrance implements Entrance {
     const caller = new DirectCaller(tcp, tls, this.#directParts)
     this.#callers.add(caller)
     this.#handshakes.set(caller, sinceMs)
-    tls.receive(hello)
+    for (let at = 0; at < hello.length; at += HELLO_PIECE_BYTES) {
+      tls.receive(hello.subarray(at, at + HELLO_PIECE_BYTES))
+    }
   }
 
   #secured(caller: DirectCaller, tls: TlsHandle): void {

@@ -46,7 +46,8 @@ export function tlsIdentity(parts: TlsIdentityParts): TlsOptions {
     ciphers: CIPHERS,
     minVersion: 'TLSv1.2',
     maxVersion: parts.maxVersion,
-    // Clients of relays never resume, so tickets are work for nothing; nor do they negotiate again (TLS 1.2).
+    // Clients of relays never resume, so tickets are work for nothing (TLS 1.2; bin/openssl.cnf says it for 1.3); nor do
+    // they negotiate again.
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     ALPNProtocols: ['http/1.1'],
   }

@@ -30,7 +30,7 @@ function addNode(folder: TemporaryFolder, path: string): string {
 function addSystemNode(folder: TemporaryFolder, version: string): void {
   folder.write(
     'bin/node',
-    `#!/bin/sh\n[ "$1" = --version ] && echo ${version} || echo "system node runs $3"\n`,
+    `#!/bin/sh\n[ "$1" = --version ] && echo ${version} || echo "system node runs $5"\n`,
     0o755,
   )
 }
@@ -52,7 +52,12 @@ test.each([
   expect(code).toBe(0)
   expect(JSON.parse(stdout)).toEqual([
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16'],
+    [
+      '--disable-warning=ExperimentalWarning',
+      '--max-semi-space-size=2',
+      '--heap-growing-percent=200',
+      `--openssl-config=${folder.at(`${PACKAGE}/bin/openssl.cnf`)}`,
+    ],
     [folder.at(`${PACKAGE}/dist/main.js`), 'serve', 'a b', ''],
   ])
 })

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
+import { connect } from 'node:tls'
 import { expect, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { PresenceFlag } from '#protocol/frame-type.ts'
@@ -52,6 +53,22 @@ test("serves by derper's own command line", async () => {
   expect(relay.output).toContain(`  STUN   127.0.0.1:${ports[1]}/udp\n`)
   expect(relay.output).not.toMatch(/HTTP |admin /)
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
+})
+
+test('gives no session tickets', async () => {
+  using folder = new TemporaryFolder()
+  writePair(folder, 'localhost', goodPair('localhost'))
+  const tls = ['--hostname', 'localhost', '--certmode', 'manual', '--certdir', folder.path]
+  await using relay = await startPlain(folder, ...tls)
+  const port = Number(derpAddress(relay).split(':')[1])
+  const socket = connect({ port, rejectUnauthorized: false, minVersion: 'TLSv1.3' })
+  let ticketCount = 0
+  socket.on('session', () => ticketCount++)
+  socket.write('GET /generate_204 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+  let answer = ''
+  for await (const chunk of socket as AsyncIterable<Buffer>) answer += chunk.toString()
+  expect(answer).toMatch(/^HTTP\/1.1 204 /)
+  expect(ticketCount).toBe(0)
 })
 
 test.each(['-', '--'])(

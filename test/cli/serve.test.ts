@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { connect } from 'node:tls'
 import { expect, test } from 'vitest'
@@ -54,6 +54,20 @@ test("serves by derper's own command line", async () => {
   expect(relay.output).not.toMatch(/HTTP |admin /)
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 })
+
+test.runIf(process.getuid?.() === 0)('answers STUN in a thread that goes before the others', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await startPlain(folder)
+  const threads = `/proc/${relay.pid}/task`
+  const nicenesses = readdirSync(threads).map((id) => niceness(readFileSync(`${threads}/${id}/stat`, 'utf8')))
+  expect(nicenesses.filter((own) => own < 0)).toEqual([-10])
+  expect(nicenesses.length).toBeGreaterThan(3)
+})
+
+/** proc_pid_stat(5): the nineteenth field; the second, in parentheses, may have spaces. */
+function niceness(stat: string): number {
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+}
 
 test('gives no session tickets', async () => {
   using folder = new TemporaryFolder()

@@ -263,6 +263,7 @@ export class DerpConnection implements AsyncDisposable {
     this.#phase = 'over'
     clearTimeout(this.#silenceLimit)
     this.#reader.close()
+    this.#shared.pool.trim()
     this.#drained?.reject(this.#notOpen())
     this.#over.resolve()
     if (this.#way !== undefined) this.#handler.onClosed(this.#end)

@@ -166,6 +166,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     const nowMs = this.#parts.now()
     this.#parts.counters.add(Counter.sweeps, 1)
     this.#sweepPart = (this.#sweepPart + 1) % SWEEP_PARTS
+    if (this.#sweepPart === 0) this.#sessionParts.pool.trim()
     // A session that ends is replaced by the last one, whose turn then comes with the next sweep.
     for (let at = this.#sweepPart; at < this.#sessions.length; at += SWEEP_PARTS) {
       this.#sessions[at]?.sweep(nowMs)

@@ -41,13 +41,44 @@ it('lends again what came back', () => {
   expect(pool.rent(2_048)).toBe(first)
 })
 
-it('keeps no more than 4 MiB of a size after a burst', () => {
+function rent(pool: BufferPool, count: number): Buffer[] {
+  return Array.from({ length: count }, () => pool.rent(131_072))
+}
+
+function giveBack(pool: BufferPool, buffers: readonly Buffer[]): void {
+  for (const buffer of buffers) pool.giveBack(buffer)
+}
+
+it('keeps what is needed again and again, however much', () => {
   const pool = new BufferPool()
-  const burst = Array.from({ length: 100 }, () => pool.rent(131_072))
+  const burst = rent(pool, 100)
   const known = new Set(burst)
-  for (const buffer of burst) pool.giveBack(buffer)
-  const again = Array.from({ length: 100 }, () => pool.rent(131_072))
-  expect(again.filter((buffer) => known.has(buffer)).length).toBe(4_194_304 / 131_072)
+  giveBack(pool, burst)
+  for (let second = 0; second < 5; second++) {
+    const again = rent(pool, 100)
+    expect(again.every((buffer) => known.has(buffer))).toBe(true)
+    giveBack(pool, again)
+    pool.trim()
+  }
+})
+
+it('keeps no more than 4 MiB of a size when a burst is over', () => {
+  const pool = new BufferPool()
+  const burst = rent(pool, 100)
+  giveBack(pool, burst)
+  // What was needed since the last call is kept once more.
+  pool.trim()
+  giveBack(pool, rent(pool, 60))
+  pool.trim()
+  const known = new Set(burst)
+  const keptThen = rent(pool, 100)
+  expect(keptThen.filter((buffer) => known.has(buffer)).length).toBe(60)
+  giveBack(pool, keptThen)
+  pool.trim()
+  pool.trim()
+  const keptNow = new Set(keptThen)
+  const left = rent(pool, 100).filter((buffer) => keptNow.has(buffer))
+  expect(left.length).toBe(4_194_304 / 131_072)
 })
 
 it('makes what is over 2 MiB to measure and does not keep it', () => {

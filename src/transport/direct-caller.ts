@@ -184,10 +184,14 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
 
   write(bytes: Uint8Array, isLast: boolean): void {
     if (this.#isClosed) return
-    if (isLast && this.#unsent === undefined && bytes.length <= SMALL_WRITE_BYTES) return this.#send(bytes)
+    if (isLast && this.#unsent === undefined && this.#goesAsItLies(bytes)) return this.#send(bytes)
     this.#unsent ??= []
     this.#unsent.push(bytes)
     if (isLast) this.#sendNext()
+  }
+
+  #goesAsItLies(bytes: Uint8Array): boolean {
+    return this.#tls === undefined || bytes.length <= SMALL_WRITE_BYTES || this.#outgoing?.isLarge === true
   }
 
   /** Sends what is left of a burst; under TLS, as much of it as shall be encrypted at once. */

@@ -1,6 +1,6 @@
 // How connections come in over the runtime's handles. The first bytes of a TLS connection are read before
-// there is TLS for it: so nothing but a descriptor is spent on who says nothing, TLS gets a buffer of the
-// hello's size instead of 64 KiB, and a storm of hellos can be taken in by turns.
+// there is TLS for it: so nothing but a descriptor is spent on who says nothing, TLS gets a buffer of 1 KiB
+// instead of 64, and a storm of hellos can be taken in by turns.
 
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'

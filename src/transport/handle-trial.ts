@@ -10,7 +10,7 @@ import { Counters } from '#relay/counters.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Caller } from './caller.ts'
 import { DirectEntrance } from './direct-entrance.ts'
-import { ReadPace } from './read-pace.ts'
+import { NO_TURNS, ReadPace } from './read-pace.ts'
 import { runtimeHandles, type RuntimeHandles } from './runtime-handles.ts'
 
 /** More than all buffers on the way hold at first, so that reading is paused and writing waits. */
@@ -22,14 +22,13 @@ const TRIAL_TIMEOUT_MS = 5_000
 export async function triedHandles(identity: TlsOptions | undefined): Promise<RuntimeHandles> {
   const handles = runtimeHandles()
   const now = (): number => performance.now()
-  const turns = { hold: () => undefined, release: () => undefined }
   const entrance = new DirectEntrance({
     handles,
     identity,
     counters: new Counters(),
     keepAliveMs: 0,
     now,
-    pace: new ReadPace(now, turns),
+    pace: new ReadPace(now, NO_TURNS),
     mayEnter: () => true,
     entered: (caller) => caller.attach(new Echo(caller)),
   })

@@ -56,6 +56,9 @@ export interface Turns {
   release(): void
 }
 
+/** Nobody writes, or at once. */
+export const NO_TURNS: Turns = { hold: () => undefined, release: () => undefined }
+
 /** What the pace remembers of one connection. */
 export class Flow {
   turnBytes = 0

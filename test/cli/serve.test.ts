@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -55,7 +55,10 @@ test("serves by derper's own command line", async () => {
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 })
 
-test.runIf(process.getuid?.() === 0)('answers STUN in a thread that goes before the others', async () => {
+/** Root in a container often may not. */
+const mayGoFirst = spawnSync('nice', ['-n', '-10', 'nice'], { encoding: 'utf8' }).stdout === '-10\n'
+
+test.runIf(mayGoFirst)('answers STUN in a thread that goes before the others', async () => {
   using folder = new TemporaryFolder()
   await using relay = await startPlain(folder)
   const threads = `/proc/${relay.pid}/task`

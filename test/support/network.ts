@@ -21,13 +21,13 @@ export class FarHost implements AsyncDisposable {
   readonly #name: string
   readonly #ourEnd: string
 
-  constructor(name: string) {
+  private constructor(name: string) {
     this.#name = name
     this.#ourEnd = `${name}a`
   }
 
   static async make(): Promise<FarHost> {
-    await removeOrphans()
+    await FarHost.#removeOrphans()
     const host = new FarHost(`df${process.pid}`)
     const [ours, theirs] = [`${host.#name}a`, `${host.#name}b`]
     await runOk('ip', ['netns', 'add', host.#name])
@@ -37,6 +37,14 @@ export class FarHost implements AsyncDisposable {
     await host.run('ip', ['addr', 'add', `${THEIR_ADDRESS}/24`, 'dev', theirs])
     await host.run('ip', ['link', 'set', theirs, 'up'])
     return host
+  }
+
+  /** Hosts of processes that did not live to remove them: with their addresses still here, ours would not be reached. */
+  static async #removeOrphans(): Promise<void> {
+    const { stdout } = await runProcess('ip', ['netns', 'list'])
+    for (const [name, pid] of stdout.matchAll(/^df(\d+)/gm)) {
+      if (!existsSync(`/proc/${pid}`)) await new FarHost(name)[Symbol.asyncDispose]()
+    }
   }
 
   /** Runs a program over there to its end. */
@@ -57,13 +65,5 @@ export class FarHost implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await runOk('ip', ['link', 'del', this.#ourEnd]).catch(() => undefined)
     await runOk('ip', ['netns', 'del', this.#name]).catch(() => undefined)
-  }
-}
-
-/** Hosts of processes that did not live to remove them: with their addresses still here, ours would not be reached. */
-async function removeOrphans(): Promise<void> {
-  const { stdout } = await runProcess('ip', ['netns', 'list'])
-  for (const [name, pid] of stdout.matchAll(/^df(\d+)/gm)) {
-    if (!existsSync(`/proc/${pid}`)) await new FarHost(name)[Symbol.asyncDispose]()
   }
 }

@@ -12,7 +12,7 @@ import { Counters } from '#relay/counters.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Caller, Entrance, EntranceParts } from '#transport/caller.ts'
 import { DirectEntrance } from '#transport/direct-entrance.ts'
-import { ReadPace, type Paced } from '#transport/read-pace.ts'
+import { NO_TURNS, ReadPace, type Paced } from '#transport/read-pace.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
 import { SocketEntrance } from '#transport/socket-entrance.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
@@ -66,8 +66,6 @@ interface Way {
   readonly isDirect: boolean
   readonly tls: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
-
-const NO_TURNS = { hold: () => undefined, release: () => undefined }
 
 /** An entrance that listens, and who has come in. */
 class Hall {

@@ -3,9 +3,7 @@
 
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Flow, ReadPace, SHARE_BYTES_MAX, type Paced } from '#transport/read-pace.ts'
-
-const NO_TURNS = { hold: () => undefined, release: () => undefined }
+import { Flow, NO_TURNS, ReadPace, SHARE_BYTES_MAX, type Paced } from '#transport/read-pace.ts'
 
 class Connection implements Paced {
   readonly flow = new Flow()

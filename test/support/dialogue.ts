@@ -209,6 +209,12 @@ export class Stage implements Script {
     if (isVain) this.write(`(waited in vain for ${expectedCount})`)
   }
 
+  /** The same, once a player's connection has ended: derper may take seconds between saying so and doing it. */
+  async settleEnd(player: Player): Promise<void> {
+    await this.#stirredUntil(() => player.isOver, 15_000)
+    await this.settle(1)
+  }
+
   async #stirredUntil(isThere: () => boolean, limitMs: number): Promise<void> {
     const expired = Promise.withResolvers<void>()
     let isExpired = false

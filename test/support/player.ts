@@ -124,6 +124,11 @@ export class Player {
     return this.#socket
   }
 
+  /** The connection has ended. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
   /** Things received and not taken yet: a frame, an answer, an end. */
   get itemCount(): number {
     return this.#items.length

@@ -50,6 +50,15 @@ function saying(text: string, answers: number, ...frames: readonly Uint8Array[])
   }
 }
 
+/** The same with something for which the connection is ended. */
+function ending(text: string, frame: Uint8Array): Scene {
+  return async (stage) => {
+    const alice = await stage.join('alice', { way: 'WebSocket over TLS' })
+    alice.sendRaw(frame, text)
+    await stage.settleEnd(alice)
+  }
+}
+
 /** Alice's packet to herself, as bytes of the stream. */
 const toSelf = (alice: Player, bytes: number): Buffer =>
   Buffer.from(sendPacketFrame(alice.actor.key, Buffer.alloc(bytes, 7)))
@@ -162,7 +171,7 @@ export const webSocketScenes: Scenes = {
     const alice = await stage.join('alice', { way: 'WebSocket over TLS' })
     const bytes = toSelf(alice, WEB_SOCKET_MESSAGE_BYTES_MAX - 36)
     alice.sendRaw(webSocketFrame(Opcode.binary, bytes), `a message of ${bytes.length} B`)
-    await stage.settle(1)
+    await stage.settleEnd(alice)
   },
   'WebSocket: fragments that are too large together': async (stage) => {
     const alice = await stage.join('alice', { way: 'WebSocket over TLS' })
@@ -172,7 +181,7 @@ export const webSocketScenes: Scenes = {
       webSocketFrame(Opcode.continuation, bytes.subarray(20_000)),
     ]
     alice.sendRaw(Buffer.concat(frames), 'a message of two fragments of 20 kB')
-    await stage.settle(1)
+    await stage.settleEnd(alice)
   },
   'WebSocket: a text message': saying('text', 1, webSocketFrame(Opcode.text, Buffer.from('hello'))),
   'WebSocket: a text message before the login': async (stage) => {
@@ -207,29 +216,24 @@ export const webSocketScenes: Scenes = {
     1,
     webSocketFrame(Opcode.binary, frameOf(0x7e), { isUnmasked: true }),
   ),
-  'WebSocket: reserved bits': saying(
+  'WebSocket: reserved bits': ending(
     'a message with a reserved bit',
-    1,
     webSocketFrame(Opcode.binary, frameOf(0x7e), { firstByte: 0xc0 | Opcode.binary }),
   ),
-  'WebSocket: a frame of an unknown type': saying(
+  'WebSocket: a frame of an unknown type': ending(
     'a frame of type 3',
-    1,
     webSocketFrame(Opcode.binary, frameOf(0x7e), { firstByte: 0x83 }),
   ),
-  'WebSocket: a continuation of nothing': saying(
+  'WebSocket: a continuation of nothing': ending(
     'a continuation',
-    1,
     webSocketFrame(Opcode.continuation, frameOf(0x7e)),
   ),
-  'WebSocket: a ping in fragments': saying(
+  'WebSocket: a ping in fragments': ending(
     'a ping that is not final',
-    1,
     webSocketFrame(Opcode.ping, Buffer.from('x'), { firstByte: Opcode.ping }),
   ),
-  'WebSocket: a ping that is too long': saying(
+  'WebSocket: a ping that is too long': ending(
     'a ping of 126 B',
-    1,
     webSocketFrame(Opcode.ping, Buffer.alloc(126)),
   ),
 

@@ -33,7 +33,9 @@ static int queue_at, queue_length;
 static uint64_t *back_ns;
 static int lost, back, refused, failed_logins, accepted_by_dying, slow_logins;
 static int failed_at[PHASE_READY];
-static uint64_t first_lost_ns, first_accepted_ns, probe_next_ns;
+// When the first one dialled who was accepted by the new server, and the last one who was refused.
+static uint64_t first_accepted_ns, last_refused_ns;
+static uint64_t first_lost_ns, probe_next_ns;
 static uint64_t probe_sent, probe_came;
 
 static void enqueue(const Connection *connection, uint64_t from_ns) {
@@ -63,6 +65,18 @@ static void on_frame(Connection *connection, uint8_t type, const uint8_t *payloa
   histogram_add(&probe_delays, now_ns() - head.intended_ns);
 }
 
+// Whoever was accepted before was so by a server that was about to end. Over loopback a dial is decided when it
+// is made, however late it is looked at.
+static void nobody_listened_at(uint64_t dialled_ns) {
+  if (dialled_ns <= last_refused_ns) return;
+  last_refused_ns = dialled_ns;
+  if (first_accepted_ns > dialled_ns) return;
+  accepted_by_dying += failed_logins;
+  failed_logins = 0;
+  memset(failed_at, 0, sizeof failed_at);
+  first_accepted_ns = 0;
+}
+
 static void on_closed(Connection *connection, Phase reached, const char *why) {
   if (traffic.is_coming_in) return crew_on_failed(&traffic.crew, connection, reached, why);
   uint64_t now = now_ns();
@@ -72,12 +86,12 @@ static void on_closed(Connection *connection, Phase reached, const char *why) {
   }
   if (reached == PHASE_DIALLING) {
     refused++;
-    // Nobody listens: whoever was accepted before was so by a server that was about to end.
-    accepted_by_dying += failed_logins;
-    failed_logins = 0;
-    memset(failed_at, 0, sizeof failed_at);
-    first_accepted_ns = 0;
+    nobody_listened_at(connection->dialled_ns);
     return enqueue(connection, now + REFUSED_RETRY_NS);
+  }
+  if (connection->dialled_ns < last_refused_ns) {
+    accepted_by_dying++;
+    return enqueue(connection, now);
   }
   failed_logins++;
   failed_at[reached]++;
@@ -120,8 +134,10 @@ static void handle(const struct epoll_event *event) {
   Connection *connection = event->data.ptr;
   Phase before = connection->phase;
   connection_event(&traffic.crew.network, connection, event->events);
+  uint64_t dialled_ns = connection->dialled_ns;
   bool was_accepted = before == PHASE_DIALLING && connection->phase > PHASE_DIALLING;
-  if (was_accepted && first_accepted_ns == 0 && lost > 0) first_accepted_ns = now_ns();
+  if (!was_accepted || lost == 0 || dialled_ns <= last_refused_ns) return;
+  if (first_accepted_ns == 0 || dialled_ns < first_accepted_ns) first_accepted_ns = dialled_ns;
 }
 
 // Clients are many machines, each of which goes on as soon as it can; here they share a processor. So whoever

@@ -11,9 +11,10 @@ export class TakingLink implements Link {
   isBurstWhole = false
   bytes = 0
 
-  write(bytes: Uint8Array, isLast: boolean): void {
+  write(bytes: Uint8Array, isLast: boolean): boolean {
     this.bytes += bytes.length
     this.isBurstWhole = isLast
+    return true
   }
 
   /** The system has taken the burst, if there is one. */

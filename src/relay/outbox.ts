@@ -52,6 +52,7 @@ export class Outbox {
   #control: Lane | undefined = undefined
   #data: Lane | undefined = undefined
   #disco: Lane | undefined = undefined
+  /** What the link still reads of the burst in flight. */
   #flight: Chunk | undefined = undefined
   /** When the burst in flight was begun; undefined when none is. */
   writingSinceMs: number | undefined = undefined
@@ -88,23 +89,23 @@ export class Outbox {
 
   /** Writes one burst of what waits, unless one is in flight. */
   flush(link: Link, nowMs: number): void {
-    if (this.#flight !== undefined) return
+    if (this.writingSinceMs !== undefined) return
     this.#dropAged(nowMs)
     const first = this.#gather(nowMs)
     if (first === undefined) return
     this.#flight = first
     this.writingSinceMs = nowMs
+    let isUsedUp = false
     for (let chunk: Chunk | undefined = first; chunk !== undefined; chunk = chunk.next) {
       this.#parts.counters.add(Counter.wireBytesOut, chunk.end - chunk.start)
-      link.write(chunk.buffer.subarray(chunk.start, chunk.end), chunk.next === undefined)
+      isUsedUp = link.write(chunk.buffer.subarray(chunk.start, chunk.end), chunk.next === undefined)
     }
+    if (isUsedUp) this.#giveBackFlight()
   }
 
   /** The burst has been taken by the system: its memory is given back. */
   written(): void {
-    for (let chunk = this.#flight; chunk !== undefined; chunk = chunk.next)
-      this.#parts.pool.giveBack(chunk.buffer)
-    this.#flight = undefined
+    this.#giveBackFlight()
     this.writingSinceMs = undefined
   }
 
@@ -113,6 +114,12 @@ export class Outbox {
     while (this.#control !== undefined && this.#control.dropOldest() > 0);
     this.#dropAll(this.#disco, PacketKind.disco)
     this.#dropAll(this.#data, PacketKind.data)
+  }
+
+  #giveBackFlight(): void {
+    for (let chunk = this.#flight; chunk !== undefined; chunk = chunk.next)
+      this.#parts.pool.giveBack(chunk.buffer)
+    this.#flight = undefined
   }
 
   #laneFor(kind: PacketKind): Lane {

@@ -10,14 +10,14 @@ export interface RemoteAddress {
 }
 
 /**
- * An ordered byte pipe to one remote, as the relay uses it. Bytes given to `write` stay untouched until the
- * session's `written()` is called, which happens once for each burst (writes up to and including `isLast`)
- * when the system has taken it. After `close` or `destroy` the link calls nothing but, once, `closed`.
+ * An ordered byte pipe to one remote, as the relay uses it. `written()` is called once for each burst (writes up
+ * to and including `isLast`) when the system has taken it. Bytes given to `write` stay untouched until then, unless
+ * the burst's last `write` answers that they are used up, because they have been encrypted or copied. After `close` or `destroy` the link calls nothing but, once, `closed`.
  */
 export interface Link {
   readonly remote: RemoteAddress
   readonly isWebSocket: boolean
-  write(bytes: Uint8Array, isLast: boolean): void
+  write(bytes: Uint8Array, isLast: boolean): boolean
   /** Stops reading; what was already received may still arrive. */
   pause(): void
   resume(): void

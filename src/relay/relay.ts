@@ -120,9 +120,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     this.#isFlushAsked = true
     this.hear()
     this.#isFlushAsked = false
-    const due = this.#due
-    this.#due = []
-    for (const session of due) session.flush()
+    this.flushSoFar()
     this.neighbours.flush()
     if (this.neighbours.hasBacklog) this.#flushAgain()
     if (!this.neighbours.fallAsleep()) this.wake()
@@ -137,6 +135,13 @@ export class Relay implements SessionScheduler, NeighbourListener {
   release(): void {
     this.#isHeld = false
     if (this.#due.length > 0 && !this.#isFlushAsked) this.flush()
+  }
+
+  /** Writes what has been put into outboxes so far, in the middle of a turn. */
+  flushSoFar(): void {
+    const due = this.#due
+    this.#due = []
+    for (const session of due) session.flush()
   }
 
   /** Reads what other threads have written. */

@@ -11,7 +11,8 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
 import type { Caller } from './caller.ts'
 import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
-import { Flow, SHARE_BYTES_MAX, type Paced, type ReadPace } from './read-pace.ts'
+import { Flow, SHARE_BYTES_MAX, type Paced } from './flow.ts'
+import type { ReadPace } from './read-pace.ts'
 import type {
   HandleOwner,
   HandleRequest,
@@ -182,12 +183,17 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
 
   // ── writing ──
 
-  write(bytes: Uint8Array, isLast: boolean): void {
-    if (this.#isClosed) return
-    if (isLast && this.#unsent === undefined && this.#goesAsItLies(bytes)) return this.#send(bytes)
-    this.#unsent ??= []
-    this.#unsent.push(bytes)
-    if (isLast) this.#sendNext()
+  write(bytes: Uint8Array, isLast: boolean): boolean {
+    if (this.#isClosed) return false
+    if (isLast && this.#unsent === undefined && this.#goesAsItLies(bytes)) {
+      this.#send(bytes)
+    } else {
+      this.#unsent ??= []
+      this.#unsent.push(bytes)
+      if (isLast) this.#sendNext()
+    }
+    // TLS has encrypted what it was given, or copied it.
+    return this.#tls !== undefined && this.#unsent === undefined
   }
 
   #goesAsItLies(bytes: Uint8Array): boolean {

@@ -10,7 +10,8 @@ import { Counters } from '#relay/counters.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Caller } from './caller.ts'
 import { DirectEntrance } from './direct-entrance.ts'
-import { NO_TURNS, ReadPace } from './read-pace.ts'
+import { NO_TURNS } from './flow.ts'
+import { ReadPace } from './read-pace.ts'
 import { runtimeHandles, type RuntimeHandles } from './runtime-handles.ts'
 
 /** More than all buffers on the way hold at first, so that reading is paused and writing waits. */

@@ -1,32 +1,24 @@
 // What is read of whom, and when. One turn of a thread's loop reads at most so much of each connection; and
 // on a crowded thread, connections in full flow are not waited for: they are looked at once a millisecond, so
 // that a wake-up, a read, a write and a turn carry several packets (docs/decisions/0007). Who sends little is
-// never kept waiting, and on a thread with time nobody is.
+// never kept waiting, and on a thread with time nobody is. What is done in beats is in beats.ts, what is known
+// of a connection in flow.ts.
 
-/**
- * What is read of one connection in a turn. A turn ends by writing, so reading more than is written in a turn would
- * only fill outboxes and be dropped there; unread bytes wait in the system, which slows their sender.
- */
-export const SHARE_BYTES_MAX = 65_536
+import { Beats } from './beats.ts'
+import { SHARE_BYTES_MAX, type Flow, type Paced, type Turns } from './flow.ts'
+
 /** A full TLS record: with less a turn of its own would not pay. */
 const SHARE_BYTES_MIN = 16_384
 /** What a turn reads of all together: two milliseconds' work, so that nobody waits longer for the next one. */
 const TURN_BYTES = 1_048_576
-/** The shortest time that the loop's timers know, and unnoticed by a flow of this size. */
-const BEAT_MS = 1
-/** Whose beat it is is looked at in groups, a turn for each, so that who sends little waits for one group and not for all. */
-const GROUP_MIN = 2
-const TURNS_PER_BEAT_MAX = 8
+/** What is read at most before it is written: it and its copies stay in a core's own cache. */
+const FLUSH_BYTES = 262_144
 /** In full flow: two packets a millisecond, or 4 Mbit/s in larger records. Calls and keystrokes are far below. */
 const FLOW_WINDOW_MS = 16
 const FLOW_READS_MIN = 32
 const FLOW_BYTES_MIN = 8_192
 /** Records of several packets: their sender lets packets wait for each other, too. */
 const BULK_RECORD_BYTES = 2_048
-/** Who brings less than a record in a beat is looked at every second or third. */
-const BEATS_BETWEEN_MAX = 3
-/** In so many beats one in full flow brings something, or is none any more. */
-const EMPTY_BEATS_MAX = 6
 /** Turns of a thread with time are counted by twos. */
 const SPARSE_READS_MAX = 2
 /**
@@ -38,81 +30,25 @@ const CROWD_UNTIL = 24
 /** With fewer than this the beat would cost more than is saved. */
 const BULK_FROM = 2
 
-/** A connection as the pace sees it. */
-export interface Paced {
-  readonly flow: Flow
-  /** Whether its bytes are waited for (`Flow.isAwaited`) has changed. */
-  readAsWanted(): void
-  /**
-   * Reads at once what is there, up to SHARE_BYTES_MAX. Returns how many bytes that were; 0 if nothing is there yet,
-   * and less if they can only be waited for.
-   */
-  pull(): number
-}
-
-/** Who writes when something has been read; `release` writes at once what came since `hold`. */
-export interface Turns {
-  hold(): void
-  release(): void
-}
-
-/** Nobody writes, or at once. */
-export const NO_TURNS: Turns = { hold: () => undefined, release: () => undefined }
-
-/** What the pace remembers of one connection. */
-export class Flow {
-  turnBytes = 0
-  turnReads = 0
-  /** It brings no more than a record or two in a turn, so that nothing is gained by waiting for the turn's end. */
-  isSparse = true
-  /** The turn's end will look at it. */
-  isTouched = false
-  /** It has had its share of this turn. */
-  isResting = false
-  /** It is looked at in beats. */
-  isInBeat = false
-  /** Its records have several packets. */
-  isBulk = false
-  isFull = false
-  windowReads = 0
-  windowBytes = 0
-  windowFromMs = 0
-  /** Beats until it is looked at, and between. */
-  beatsLeft = 0
-  beatsBetween = 1
-  emptyBeats = 0
-
-  /** What is read now is all that it brings in this turn, as far as one can tell. */
-  get isAlone(): boolean {
-    return this.isSparse && this.turnReads === 0 && !this.isInBeat
-  }
-
-  /** The system shall tell when there is something to be read. */
-  get isAwaited(): boolean {
-    return !this.isResting && !this.isInBeat
-  }
-}
-
 export class ReadPace {
   readonly #now: () => number
   readonly turns: Turns
+  readonly #beats: Beats
   #touched: Paced[] = []
   #shareBytes = SHARE_BYTES_MAX
-  /** Those who are looked at in beats, and those of them whom this beat has still to look at. */
-  readonly #inBeat = new Set<Paced>()
-  #queue: Paced[] = []
-  #groupSize = GROUP_MIN
-  #timer: NodeJS.Timeout | undefined = undefined
   /** Since `#countedMs`. */
   #records = 0
   #countedMs = 0
   #isCrowded = false
   #isWorthBeats = false
+  /** Read since `flushSoFar`; most of it has been written since then. */
+  #unwrittenBytes = 0
 
   /** @param now monotonic milliseconds */
   constructor(now: () => number, turns: Turns) {
     this.#now = now
     this.turns = turns
+    this.#beats = new Beats(turns, (flow, byteCount) => this.#mayStayInBeat(flow, byteCount))
   }
 
   /** Looks at how many records came since the last call. To be called some ten times a second. */
@@ -130,6 +66,11 @@ export class ReadPace {
     const { flow } = connection
     this.#records++
     flow.turnReads++
+    this.#unwrittenBytes += byteCount
+    if (this.#unwrittenBytes >= FLUSH_BYTES) {
+      this.#unwrittenBytes = 0
+      this.turns.flushSoFar()
+    }
     if (flow.isInBeat) return
     flow.turnBytes += byteCount
     const isShareUsed = flow.turnBytes >= this.#shareBytes
@@ -163,70 +104,23 @@ export class ReadPace {
       const isResting = flow.isResting
       // There is more, or there may be.
       flow.isResting = false
-      if (this.#wantsBeat(flow)) this.#enterBeat(connection)
+      // Slow as it may be read on a thread with too much to do, more than a turn's share has piled up.
+      if (isResting) flow.isFull = true
+      if (this.#wantsBeat(flow)) this.#beats.take(connection)
       else if (isResting) connection.readAsWanted()
     }
   }
 
-  // ── beats ──
+  #mayStayInBeat(flow: Flow, byteCount: number): boolean {
+    flow.turnBytes = byteCount
+    count(flow, this.#now())
+    flow.turnReads = 0
+    flow.turnBytes = 0
+    return this.#wantsBeat(flow)
+  }
 
   #wantsBeat(flow: Flow): boolean {
     return flow.isFull && (this.#isCrowded || (flow.isBulk && this.#isWorthBeats))
-  }
-
-  #enterBeat(connection: Paced): void {
-    const { flow } = connection
-    flow.isInBeat = true
-    flow.beatsBetween = 1
-    flow.beatsLeft = 1
-    flow.emptyBeats = 0
-    connection.readAsWanted()
-    this.#inBeat.add(connection)
-    this.#timer ??= setInterval(this.#onBeat, BEAT_MS)
-  }
-
-  #leaveBeat(connection: Paced): void {
-    this.#inBeat.delete(connection)
-    connection.flow.isInBeat = false
-    connection.flow.isFull = false
-    connection.readAsWanted()
-  }
-
-  readonly #onBeat = (): void => {
-    if (this.#inBeat.size === 0) {
-      clearInterval(this.#timer)
-      this.#timer = undefined
-      return
-    }
-    // Who is still in the queue of an earlier beat, because it brings more than can be read, stays where it is.
-    const isIdle = this.#queue.length === 0
-    for (const connection of this.#inBeat) {
-      if (--connection.flow.beatsLeft === 0) this.#queue.push(connection)
-    }
-    this.#groupSize = Math.max(GROUP_MIN, Math.ceil(this.#queue.length / TURNS_PER_BEAT_MAX))
-    if (isIdle && this.#queue.length > 0) this.#nextGroup()
-  }
-
-  readonly #nextGroup = (): void => {
-    this.turns.hold()
-    for (const connection of this.#queue.splice(0, this.#groupSize)) this.#pull(connection)
-    this.turns.release()
-    if (this.#queue.length > 0) setImmediate(this.#nextGroup)
-  }
-
-  #pull(connection: Paced): void {
-    const { flow } = connection
-    const byteCount = connection.pull()
-    const { turnReads } = flow
-    flow.turnReads = 0
-    // It had its share, and there is more.
-    if (byteCount === SHARE_BYTES_MAX) return void this.#queue.push(connection)
-    flow.emptyBeats = byteCount === 0 ? flow.emptyBeats + 1 : 0
-    if (byteCount < 0 || flow.emptyBeats > EMPTY_BEATS_MAX || !this.#wantsBeat(flow))
-      return this.#leaveBeat(connection)
-    if (byteCount === 0) flow.beatsBetween = Math.min(BEATS_BETWEEN_MAX, flow.beatsBetween + 1)
-    else if (turnReads > 1) flow.beatsBetween = 1
-    flow.beatsLeft = flow.beatsBetween
   }
 }
 
@@ -242,9 +136,11 @@ function count(flow: Flow, nowMs: number): void {
     const { windowReads, windowBytes } = flow
     // What has piled up while the thread was held up came in more time than a window.
     const windows = windowMs / FLOW_WINDOW_MS
-    const isLarge = windowBytes >= FLOW_BYTES_MIN * windows
+    // Who is looked at in beats already stays with half as much, so that nobody comes and goes all the time.
+    const least = flow.isInBeat ? windows / 2 : windows
+    const isLarge = windowBytes >= FLOW_BYTES_MIN * least
     flow.isBulk = isLarge && windowBytes >= BULK_RECORD_BYTES * windowReads
-    flow.isFull = isLarge || windowReads >= FLOW_READS_MIN * windows
+    flow.isFull = isLarge || windowReads >= FLOW_READS_MIN * least
     flow.windowFromMs = nowMs
     flow.windowReads = 0
     flow.windowBytes = 0

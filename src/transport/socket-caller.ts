@@ -7,7 +7,8 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
 import type { Caller } from './caller.ts'
 import { sayFarewell } from './farewell.ts'
-import { Flow, type Paced, type ReadPace } from './read-pace.ts'
+import { Flow, type Paced } from './flow.ts'
+import type { ReadPace } from './read-pace.ts'
 import { remoteOf } from './remote-address.ts'
 
 export class SocketCaller implements Caller, Paced {
@@ -46,19 +47,19 @@ export class SocketCaller implements Caller, Paced {
     return socket
   }
 
-  write(bytes: Uint8Array, isLast: boolean): void {
+  write(bytes: Uint8Array, isLast: boolean): boolean {
     if (!isLast && !this.#isCorked) {
       this.#isCorked = true
       this.#socket.cork()
     }
     if (!isLast) {
       this.#socket.write(bytes)
-      return
+      return false
     }
     this.#socket.write(bytes, this.#onWritten)
-    if (!this.#isCorked) return
+    if (this.#isCorked) this.#socket.uncork()
     this.#isCorked = false
-    this.#socket.uncork()
+    return false
   }
 
   pause(): void {

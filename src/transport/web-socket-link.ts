@@ -37,13 +37,14 @@ export class WebSocketLink implements Link {
     this.#listener = listener
   }
 
-  write(bytes: Uint8Array, isLast: boolean): void {
-    if (this.#isClosed) return
+  write(bytes: Uint8Array, isLast: boolean): boolean {
+    if (this.#isClosed) return false
     for (let at = 0; at < bytes.length; at += WEB_SOCKET_MESSAGE_BYTES_MAX) {
       this.#socket.send(bytes.subarray(at, at + WEB_SOCKET_MESSAGE_BYTES_MAX), true)
     }
     // Told in a later turn, since the relay is in the middle of writing; or when it has drained.
     if (isLast && this.#socket.getBufferedAmount() === 0) setImmediate(() => this.#onWritten())
+    return false
   }
 
   pause(): void {

@@ -133,6 +133,22 @@ it('nothing is flushed while a burst is in flight, and what waits meanwhile goes
   expect(bench.drainNames()).toEqual(['m1', 'd2'])
 })
 
+it.each([
+  ['taken', false],
+  ['used up', true],
+])('memory of a burst is given back when it has been %s', (_what, isCopying) => {
+  const bench = new Bench()
+  bench.link.isCopying = isCopying
+  bench.offer(data(1, 1_400))
+  bench.flush()
+  expect(bench.pool.lentBytes > 0).toBe(!isCopying)
+  bench.offer(data(2))
+  bench.flush()
+  expect(bench.take().map((frame) => nameIn(frame))).toEqual(['d1'])
+  expect(bench.drainNames()).toEqual(['d2'])
+  expect(bench.pool.lentBytes).toBe(0)
+})
+
 it('a burst is bounded, whatever waits', () => {
   const bench = new Bench()
   const sent = numbers(0, 4_000)

@@ -24,6 +24,8 @@ const sharedChunk = Buffer.alloc(80_000)
 export class FakeLink implements Link {
   readonly remote: RemoteAddress
   readonly isWebSocket: boolean
+  /** It uses bytes up at once, as one that encrypts them does. */
+  isCopying = false
   /** Pauses are ignored, as by a system that has read ahead. */
   hasReadAhead = false
   isPaused = false
@@ -66,14 +68,16 @@ export class FakeLink implements Link {
 
   // ── the relay's side ──
 
-  write(bytes: Uint8Array, isLast: boolean): void {
+  write(bytes: Uint8Array, isLast: boolean): boolean {
     if (this.ending !== undefined || this.isClosed) throw new Error('written to after its end')
     if (this.#isBurstWhole) throw new Error('written to while a burst is in flight')
     if (bytes.length === 0) throw new Error('written nothing')
     this.writtenBytes += bytes.length
-    this.#burst.push({ lent: bytes, given: Buffer.from(bytes) })
+    const given = Buffer.from(bytes)
+    this.#burst.push({ lent: this.isCopying ? given : bytes, given })
     this.#isBurstWhole = isLast
     this.#ends.stirred(this)
+    return this.isCopying
   }
 
   pause(): void {

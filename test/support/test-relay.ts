@@ -108,6 +108,7 @@ export class TestRelay {
       received: (bytes) => client.receive(bytes),
       stirred: (stirred) => this.#stirred.add(stirred),
     })
+    link.isCopying = port % 2 === 0
     const client = new MemoryClient(actor, link, { wantsAnswer, settle: () => this.settle() })
     const arrival = { link, wantsAnswer, idealNode: options.idealNode ?? '' }
     const { relay } = this.thread(options.thread ?? 0)

@@ -3,7 +3,8 @@
 
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Flow, NO_TURNS, ReadPace, SHARE_BYTES_MAX, type Paced } from '#transport/read-pace.ts'
+import { Flow, NO_TURNS, SHARE_BYTES_MAX, type Paced, type Turns } from '#transport/flow.ts'
+import { ReadPace } from '#transport/read-pace.ts'
 
 class Connection implements Paced {
   readonly flow = new Flow()
@@ -73,6 +74,14 @@ describe('a turn', () => {
     expect(Math.min(...ofMany)).toBeGreaterThanOrEqual(16_384)
   })
 
+  it('writes after every quarter of a megabyte that it reads', () => {
+    let flushes = 0
+    const turns: Turns = { ...NO_TURNS, flushSoFar: () => flushes++ }
+    const pace = new ReadPace(() => 0, turns)
+    for (let records = 0; records < 1_000; records++) pace.read(new Connection(), 1_457)
+    expect(flushes).toBe(Math.floor((1_000 * 1_457) / 262_144))
+  })
+
   it('does not hold back who sends less', async () => {
     const [pace, connection] = [new ReadPace(() => 0, NO_TURNS), new Connection()]
     for (let turns = 0; turns < 100; turns++) {
@@ -90,11 +99,16 @@ class Source implements Paced {
   readonly #waiting: { sinceMs: number; bytes: number }[] = []
   /** How long each record waited. */
   readonly delaysMs: number[] = []
-  visits = 0
+  readonly visitsMs: number[] = []
   isGone = false
+  onRead: (bytes: number) => void = () => undefined
 
   constructor(play: Play) {
     this.#play = play
+  }
+
+  get visits(): number {
+    return this.visitsMs.length
   }
 
   get waitingRecords(): number {
@@ -107,14 +121,14 @@ class Source implements Paced {
 
   /** The loop tells that there is something, if it is to. */
   look(): void {
-    if (this.#waiting.length > 0 && this.flow.isAwaited) this.visits++
+    if (this.#waiting.length > 0 && this.flow.isAwaited) this.visitsMs.push(this.#play.nowMs)
     while (this.#waiting.length > 0 && this.flow.isAwaited) this.#read()
   }
 
   readAsWanted(): void {}
 
   pull(): number {
-    this.visits++
+    this.visitsMs.push(this.#play.nowMs)
     if (this.isGone) return -1
     let byteCount = 0
     while (this.#waiting.length > 0 && byteCount < SHARE_BYTES_MAX) byteCount += this.#read()
@@ -125,6 +139,7 @@ class Source implements Paced {
     const record = this.#waiting.shift()
     if (record === undefined) return 0
     this.delaysMs.push(this.#play.nowMs - record.sinceMs)
+    this.onRead(record.bytes)
     this.#play.pace.read(this, record.bytes)
     return record.bytes
   }
@@ -143,8 +158,12 @@ const SWEEP_MS = 60
 /** A thread's loop with a clock of its own, which goes on by quarters of a millisecond. */
 class Play {
   nowMs = 0
-  readonly pace = new ReadPace(() => this.nowMs, NO_TURNS)
+  readonly pace: ReadPace
   readonly sources: Source[] = []
+
+  constructor(turns: Turns = NO_TURNS) {
+    this.pace = new ReadPace(() => this.nowMs, turns)
+  }
 
   source(): Source {
     const source = new Source(this)
@@ -178,7 +197,7 @@ class Play {
     const sendings = new Map(sources.map((source) => [source, sending]))
     await this.run(240, sendings)
     for (const source of sources) {
-      source.visits = 0
+      source.visitsMs.length = 0
       source.delaysMs.length = 0
     }
     await this.run(240, sendings)
@@ -189,7 +208,7 @@ class Play {
 const mean = (numbers: number[]): number => numbers.reduce((sum, n) => sum + n, 0) / numbers.length
 
 describe('beats', () => {
-  beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }))
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
   afterEach(() => void vi.useRealTimers())
 
   it('gather what flows bring to a crowded thread, for a millisecond', async () => {
@@ -198,6 +217,31 @@ describe('beats', () => {
       expect(source.visits).toBeLessThan(280)
       expect(Math.max(...source.delaysMs)).toBeLessThanOrEqual(1.5)
     }
+  })
+
+  it('read on those in whom more than a share has piled up, though a slow thread gets little of each', async () => {
+    const play = new Play()
+    const sources = Array.from({ length: 200 }, () => play.source())
+    const sendings = new Map(sources.map((source) => [source, { recordsPerMs: 0.2, recordBytes: 1_457 }]))
+    await play.run(120, sendings)
+    expect(sources.some(({ flow }) => flow.isInBeat)).toBe(false)
+    for (const source of sources) for (let records = 0; records < 60; records++) source.arrive(1_457)
+    await play.run(1, sendings)
+    expect(sources.every(({ flow }) => flow.isInBeat)).toBe(true)
+    await play.run(120, sendings)
+    expect(sources.some(({ flow }) => flow.isInBeat)).toBe(false)
+  })
+
+  it('look at much in many turns', async () => {
+    const written: number[] = []
+    let readBytes = 0
+    const turns: Turns = { ...NO_TURNS, hold: () => (readBytes = 0), release: () => written.push(readBytes) }
+    const play = new Play(turns)
+    const sources = Array.from({ length: 60 }, () => play.source())
+    for (const source of sources) source.onRead = (bytes) => (readBytes += bytes)
+    await play.run(180, new Map(sources.map((source) => [source, { recordsPerMs: 30, recordBytes: 1_457 }])))
+    expect(Math.max(...written)).toBeGreaterThan(400_000)
+    expect(Math.max(...written)).toBeLessThan(524_288 + SHARE_BYTES_MAX)
   })
 
   it('take in all that a thread can be brought', async () => {
@@ -237,11 +281,14 @@ describe('beats', () => {
   })
 
   it('gather records of many packets, also on a thread with time', async () => {
-    for (const source of await new Play().runAlike(10, { recordsPerMs: 0.375, recordBytes: 2_640 })) {
-      expect(source.visits).toBeLessThan(200)
+    const sources = await new Play().runAlike(10, { recordsPerMs: 0.375, recordBytes: 2_640 })
+    for (const source of sources) {
+      expect(source.visits).toBeLessThan(100)
       expect(mean(source.delaysMs)).toBeGreaterThan(0.2)
       expect(Math.max(...source.delaysMs)).toBeLessThanOrEqual(4)
     }
+    const wakeUps = new Set(sources.flatMap(({ visitsMs }) => visitsMs))
+    expect(wakeUps.size).toBeLessThan(100)
   })
 
   it.each([

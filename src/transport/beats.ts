@@ -1,0 +1,123 @@
+// Connections in full flow on a crowded thread, which are not waited for but looked at once a millisecond: a
+// beat. Whoever is due is looked at in a round, a few to a turn of the loop; who has more than it may bring in
+// one round is looked at again in the next, at once and after everybody else. Who is to be looked at so, and for how
+// long, is decided in read-pace.ts.
+
+import { SHARE_BYTES_MAX, type Flow, type Paced, type Turns } from './flow.ts'
+
+/** The shortest time that the loop's timers know, and unnoticed by a flow of this size. */
+const BEAT_MS = 1
+/** Who brings less than a record in a beat is looked at in every third, all such in the same. */
+const SLOW_BEATS = 3
+/** A turn takes so many of a round, so that who sends little waits for some and not for all. */
+const GROUP_MIN = 2
+const TURNS_PER_ROUND_MAX = 8
+/** And no more than half a millisecond's work. */
+const GROUP_BYTES_MAX = 524_288
+
+export class Beats {
+  readonly #turns: Turns
+  readonly #mayStay: (flow: Flow, byteCount: number) => boolean
+  readonly #members = new Set<Paced>()
+  #isTicking = false
+  /** Until the beat in which slow ones are looked at, too. */
+  #beatsToSlow = SLOW_BEATS
+  #isSlowDue = false
+  /** There are none but slow ones. */
+  #isSlow = false
+  /** Whom the present round looks at, and how far it has come. */
+  #round: Paced[] = []
+  #roundAt = 0
+  #groupSize = GROUP_MIN
+  #isInRound = false
+  /** A beat came meanwhile. */
+  #isRoundDue = false
+  /** They had their share in this round, and there is more. */
+  #unfinished: Paced[] = []
+
+  /** @param mayStay asked of a flow that has brought so many bytes: is it still to be looked at in beats? */
+  constructor(turns: Turns, mayStay: (flow: Flow, byteCount: number) => boolean) {
+    this.#turns = turns
+    this.#mayStay = mayStay
+  }
+
+  /** From now on `connection` is looked at in beats. */
+  take(connection: Paced): void {
+    const { flow } = connection
+    flow.isInBeat = true
+    flow.isSlow = false
+    connection.readAsWanted()
+    this.#members.add(connection)
+    if (this.#isTicking) return
+    this.#isTicking = true
+    setTimeout(this.#onBeat, BEAT_MS)
+  }
+
+  #release(connection: Paced): void {
+    this.#members.delete(connection)
+    connection.flow.isInBeat = false
+    connection.flow.isFull = false
+    connection.readAsWanted()
+  }
+
+  readonly #onBeat = (): void => {
+    this.#isTicking = this.#members.size > 0
+    if (!this.#isTicking) return
+    if (this.#beatsToSlow === 0) {
+      this.#isSlowDue = true
+      this.#beatsToSlow = SLOW_BEATS
+    }
+    if (this.#isInRound) this.#isRoundDue = true
+    else this.#beginRound()
+    const beats = this.#isSlow ? this.#beatsToSlow : 1
+    this.#beatsToSlow -= beats
+    setTimeout(this.#onBeat, beats * BEAT_MS)
+  }
+
+  readonly #beginRound = (): void => {
+    this.#round = []
+    this.#isSlow = true
+    for (const connection of this.#members) {
+      if (!connection.flow.isSlow) this.#isSlow = false
+      if (!connection.flow.isSlow || this.#isSlowDue) this.#round.push(connection)
+    }
+    this.#isSlowDue = false
+    this.#isRoundDue = false
+    this.#isInRound = true
+    this.#groupSize = Math.max(GROUP_MIN, Math.ceil(this.#round.length / TURNS_PER_ROUND_MAX))
+    this.#nextGroup()
+  }
+
+  readonly #nextGroup = (): void => {
+    const end = Math.min(this.#round.length, this.#roundAt + this.#groupSize)
+    let byteCount = 0
+    this.#turns.hold()
+    while (this.#roundAt < end && byteCount < GROUP_BYTES_MAX) {
+      byteCount += this.#pull(this.#round[this.#roundAt++] as Paced)
+    }
+    this.#turns.release()
+    if (this.#roundAt < this.#round.length) setImmediate(this.#nextGroup)
+    else this.#endRound()
+  }
+
+  #endRound(): void {
+    this.#round = this.#unfinished
+    this.#roundAt = 0
+    this.#unfinished = []
+    if (this.#isRoundDue) setImmediate(this.#beginRound)
+    else if (this.#round.length > 0) setImmediate(this.#nextGroup)
+    else this.#isInRound = false
+  }
+
+  /** Returns how many bytes came. */
+  #pull(connection: Paced): number {
+    const { flow } = connection
+    const byteCount = connection.pull()
+    const { turnReads } = flow
+    if (byteCount < 0 || !this.#mayStay(flow, byteCount)) this.#release(connection)
+    else if (byteCount === SHARE_BYTES_MAX) this.#unfinished.push(connection)
+    if (byteCount === 0) flow.isSlow = true
+    else if (turnReads > SLOW_BEATS || byteCount === SHARE_BYTES_MAX) flow.isSlow = false
+    return Math.max(0, byteCount)
+  }
+}

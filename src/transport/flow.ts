@@ -1,0 +1,67 @@
+// What is known of how a connection brings its bytes, and what is asked of it to read it in a measured way: by
+// turns (read-pace.ts) and in beats (beats.ts). No decisions are made here.
+
+/**
+ * What is read of one connection in a turn. A turn ends by writing, so reading more than is written in a turn would
+ * only fill outboxes and be dropped there; unread bytes wait in the system, which slows their sender.
+ */
+export const SHARE_BYTES_MAX = 65_536
+
+/** A connection as the pace sees it. */
+export interface Paced {
+  readonly flow: Flow
+  /** Whether its bytes are waited for (`Flow.isAwaited`) has changed. */
+  readAsWanted(): void
+  /**
+   * Reads at once what is there, up to SHARE_BYTES_MAX. Returns how many bytes that were; 0 if nothing is there yet,
+   * and less if they can only be waited for.
+   */
+  pull(): number
+}
+
+/** Who writes when something has been read; `release` writes at once what came since `hold`. */
+export interface Turns {
+  hold(): void
+  release(): void
+  /** Writes what came so far, in the middle of a turn. */
+  flushSoFar(): void
+}
+
+/** Nobody writes, or at once. */
+export const NO_TURNS: Turns = {
+  hold: () => undefined,
+  release: () => undefined,
+  flushSoFar: () => undefined,
+}
+
+/** What the pace remembers of one connection. */
+export class Flow {
+  turnBytes = 0
+  turnReads = 0
+  /** It brings no more than a record or two in a turn, so that nothing is gained by waiting for the turn's end. */
+  isSparse = true
+  /** The turn's end will look at it. */
+  isTouched = false
+  /** It has had its share of this turn. */
+  isResting = false
+  /** It is looked at in beats. */
+  isInBeat = false
+  /** Its records have several packets. */
+  isBulk = false
+  isFull = false
+  windowReads = 0
+  windowBytes = 0
+  windowFromMs = 0
+  /** It is looked at in slow beats only. */
+  isSlow = false
+
+  /** What is read now is all that it brings in this turn, as far as one can tell. */
+  get isAlone(): boolean {
+    return this.isSparse && this.turnReads === 0 && !this.isInBeat
+  }
+
+  /** The system shall tell when there is something to be read. */
+  get isAwaited(): boolean {
+    return !this.isResting && !this.isInBeat
+  }
+}

@@ -10,13 +10,17 @@ export interface RemoteAddress {
 }
 
 /**
- * An ordered byte pipe to one remote, as the relay uses it. `written()` is called once for each burst (writes up
- * to and including `isLast`) when the system has taken it. Bytes given to `write` stay untouched until then, unless
- * the burst's last `write` answers that they are used up, because they have been encrypted or copied. After `close` or `destroy` the link calls nothing but, once, `closed`.
+ * An ordered byte pipe to one remote, as the relay uses it. The session's `written()` is called once for each burst
+ * (writes up to and including `isLast`), when the system has taken it. After `close` or `destroy` the link calls
+ * nothing but, once, `closed`.
  */
 export interface Link {
   readonly remote: RemoteAddress
   readonly isWebSocket: boolean
+  /**
+   * Bytes given stay untouched until `written()`, unless the burst's last call returns true: then all of the burst is
+   * used up, encrypted or copied, and its memory may be used again at once.
+   */
   write(bytes: Uint8Array, isLast: boolean): boolean
   /** Stops reading; what was already received may still arrive. */
   pause(): void

@@ -101,6 +101,9 @@ export async function startRelayUnderTest(program: Program): Promise<RelayUnderT
   }
 }
 
+/** What a relay takes that waits for something before it answers or ends: derper's longest is 10 s. */
+const LONG_MS = 15_000
+
 /** Plays a scene on a relay and returns the transcript. */
 export async function play(scene: Scene, relay: RelayUnderTest, patience: Patience): Promise<string[]> {
   const stage = new Stage(relay, patience)
@@ -197,7 +200,7 @@ export class Stage implements Script {
   ): Promise<void> {
     const { answerMs, quietMs } = this.#patience
     const isThere = (): boolean => this.#itemCount >= expectedCount
-    await this.#stirredUntil(isThere, limit === 'soon' ? answerMs : 15_000)
+    await this.#stirredUntil(isThere, limit === 'soon' ? answerMs : LONG_MS)
     this.#stirredMs = performance.now()
     for (let left = quietMs; left > 0; left = this.#stirredMs + quietMs - performance.now()) await sleep(left)
     const isVain = !isThere()
@@ -211,7 +214,7 @@ export class Stage implements Script {
 
   /** The same, once a player's connection has ended: derper may take seconds between saying so and doing it. */
   async settleEnd(player: Player): Promise<void> {
-    await this.#stirredUntil(() => player.isOver, 15_000)
+    await this.#stirredUntil(() => player.isOver, LONG_MS)
     await this.settle(1)
   }
 

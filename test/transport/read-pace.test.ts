@@ -237,9 +237,9 @@ describe('beats', () => {
     let readBytes = 0
     const turns: Turns = { ...NO_TURNS, hold: () => (readBytes = 0), release: () => written.push(readBytes) }
     const play = new Play(turns)
-    const sources = Array.from({ length: 60 }, () => play.source())
+    const sources = Array.from({ length: 160 }, () => play.source())
     for (const source of sources) source.onRead = (bytes) => (readBytes += bytes)
-    await play.run(180, new Map(sources.map((source) => [source, { recordsPerMs: 30, recordBytes: 1_457 }])))
+    await play.run(180, new Map(sources.map((source) => [source, { recordsPerMs: 4, recordBytes: 16_406 }])))
     expect(Math.max(...written)).toBeGreaterThan(400_000)
     expect(Math.max(...written)).toBeLessThan(524_288 + SHARE_BYTES_MAX)
   })

@@ -192,7 +192,7 @@ class RelayThread {
   }
 
   #sweep(): void {
-    this.#pace.sweep()
+    this.#pace.sweep(1 + this.#relay.neighbours.count)
     this.#relay.sweep()
     this.#frontDoor.sweep()
     if (this.#sweepCount++ % SWEEPS_PER_HEAP_LOOK === 0) assertHeapHasRoom()

@@ -90,10 +90,12 @@ async function climb(bench: Bench, server: Server, pairs: number): Promise<numbe
     }
     return false
   }
-  let step = 0
-  while (rateAt(step) < RATE_MAX && (await isClean(step))) step += CLIMB_STEPS
-  let low = Math.max(0, step - CLIMB_STEPS)
-  for (let high = step; high - low > 1;) {
+  let low = 0
+  // Two steps must show loss before it is believed: a machine may be held up for longer than two looks at one.
+  for (let step = 0; rateAt(step) < RATE_MAX && step <= low + 2 * CLIMB_STEPS; step += CLIMB_STEPS) {
+    if (await isClean(step)) low = step
+  }
+  for (let high = low + CLIMB_STEPS; high - low > 1;) {
     const middle = Math.floor((low + high) / 2)
     if (await isClean(middle)) low = middle
     else high = middle

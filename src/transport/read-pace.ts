@@ -51,13 +51,16 @@ export class ReadPace {
     this.#beats = new Beats(turns, (flow, byteCount) => this.#mayStayInBeat(flow, byteCount))
   }
 
-  /** Looks at how many records came since the last call. To be called some ten times a second. */
-  sweep(): void {
+  /**
+   * Looks at how many records came since the last call. To be called some ten times a second.
+   * @param threads the relay's: what would crowd one thread alone crowds several together
+   */
+  sweep(threads = 1): void {
     const nowMs = this.#now()
     const recordsPerMs = this.#records / (nowMs - this.#countedMs)
     this.#records = 0
     this.#countedMs = nowMs
-    this.#isCrowded = recordsPerMs > (this.#isCrowded ? CROWD_UNTIL : CROWD_FROM)
+    this.#isCrowded = recordsPerMs * threads > (this.#isCrowded ? CROWD_UNTIL : CROWD_FROM)
     this.#isWorthBeats = recordsPerMs > BULK_FROM
   }
 

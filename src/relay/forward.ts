@@ -29,6 +29,7 @@ export class Forwarder {
   readonly #neighbours: Neighbours
   readonly #counters: Counters
   readonly #now: () => number
+  #nowMs = 0
   readonly #packet = new Packet()
   /** Of the last packet from another thread; they come in runs. */
   #lastCrossedTo: Peer | undefined = undefined
@@ -39,6 +40,11 @@ export class Forwarder {
     this.#neighbours = parts.neighbours
     this.#counters = parts.counters
     this.#now = parts.now
+  }
+
+  /** To be called before bytes are read: the packets in them have come now. */
+  lookAtClock(): void {
+    this.#nowMs = this.#now()
   }
 
   /** A client's SendPacket, payload at [start, end): destination key and packet. */
@@ -121,7 +127,7 @@ export class Forwarder {
   #deliver(destination: Peer, source: Peer | undefined): void {
     const target = destination.active as Session
     source?.heardBy(target)
-    target.outbox.offerPacket(this.#packet, this.#now())
+    target.outbox.offerPacket(this.#packet, this.#nowMs)
     target.wantsFlush()
   }
 
@@ -137,7 +143,7 @@ export class Forwarder {
   #nowhere(session: Session, reason: DropReason, keyAt: number): void {
     const { buffer, kind, packetBytes } = this.#packet
     this.#counters.countDrop(reason, kind, packetBytes)
-    if (kind !== PacketKind.disco || !session.mayHearNotHere(this.#now())) return
+    if (kind !== PacketKind.disco || !session.mayHearNotHere(this.#nowMs)) return
     this.#counters.add(Counter.peerGoneNotHere, 1)
     session.tell(peerGoneFrame(buffer.subarray(keyAt, keyAt + KEY_BYTES), GoneReason.notHere))
   }

@@ -144,8 +144,9 @@ export class Relay implements SessionScheduler, NeighbourListener {
     for (const session of due) session.flush()
   }
 
-  /** Reads what other threads have written. */
+  /** Reads what other threads have written, before bytes of a session are. */
   hear(): void {
+    this.#forwarder.lookAtClock()
     this.#directory.hear()
   }
 

@@ -9,9 +9,11 @@ import { SHARE_BYTES_MAX, type Flow, type Paced, type Turns } from './flow.ts'
 const BEAT_MS = 1
 /** Who brings less than a record in a beat is looked at in every third, all such in the same. */
 const SLOW_BEATS = 3
-/** A turn takes so many of a round, so that who sends little waits for some and not for all. */
-const GROUP_MIN = 2
+/** A round is done in so many turns, so that who sends little waits for some and not for all. */
 const TURNS_PER_ROUND_MAX = 8
+/** But a turn costs as much as a read: it takes so many who bring little, or so much. */
+const GROUP_MIN = 16
+const GROUP_BYTES_MIN = 16_384
 /** And no more than half a millisecond's work. */
 const GROUP_BYTES_MAX = 524_288
 
@@ -29,6 +31,8 @@ export class Beats {
   #round: Paced[] = []
   #roundAt = 0
   #groupSize = GROUP_MIN
+  #groupBytes = GROUP_BYTES_MIN
+  #roundBytes = 0
   #isInRound = false
   /** A beat came meanwhile. */
   #isRoundDue = false
@@ -85,6 +89,10 @@ export class Beats {
     this.#isRoundDue = false
     this.#isInRound = true
     this.#groupSize = Math.max(GROUP_MIN, Math.ceil(this.#round.length / TURNS_PER_ROUND_MAX))
+    // As much as before, it is expected.
+    const share = this.#roundBytes / TURNS_PER_ROUND_MAX
+    this.#groupBytes = Math.min(GROUP_BYTES_MAX, Math.max(GROUP_BYTES_MIN, share))
+    this.#roundBytes = 0
     this.#nextGroup()
   }
 
@@ -92,9 +100,10 @@ export class Beats {
     const end = Math.min(this.#round.length, this.#roundAt + this.#groupSize)
     let byteCount = 0
     this.#turns.hold()
-    while (this.#roundAt < end && byteCount < GROUP_BYTES_MAX) {
+    while (this.#roundAt < end && byteCount < this.#groupBytes) {
       byteCount += this.#pull(this.#round[this.#roundAt++] as Paced)
     }
+    this.#roundBytes += byteCount
     this.#turns.release()
     if (this.#roundAt < this.#round.length) setImmediate(this.#nextGroup)
     else this.#endRound()

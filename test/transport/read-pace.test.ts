@@ -161,8 +161,11 @@ class Play {
   readonly pace: ReadPace
   readonly sources: Source[] = []
 
-  constructor(turns: Turns = NO_TURNS) {
+  readonly #threads: number
+
+  constructor(turns: Turns = NO_TURNS, threads = 1) {
     this.pace = new ReadPace(() => this.nowMs, turns)
+    this.#threads = threads
   }
 
   source(): Source {
@@ -187,7 +190,7 @@ class Play {
       }
       this.nowMs += 1 / STEPS_PER_MS
       if (Number.isInteger(this.nowMs)) vi.advanceTimersByTime(1)
-      if (this.nowMs % SWEEP_MS === 0) this.pace.sweep()
+      if (this.nowMs % SWEEP_MS === 0) this.pace.sweep(this.#threads)
     }
   }
 
@@ -242,6 +245,33 @@ describe('beats', () => {
     await play.run(180, new Map(sources.map((source) => [source, { recordsPerMs: 4, recordBytes: 16_406 }])))
     expect(Math.max(...written)).toBeGreaterThan(400_000)
     expect(Math.max(...written)).toBeLessThan(524_288 + SHARE_BYTES_MAX)
+  })
+
+  it.each([
+    [
+      'ten who bring a record now and then in one turn or two',
+      10,
+      { recordsPerMs: 0.375, recordBytes: 2_640 },
+      1,
+      2,
+    ],
+    ['twelve who bring more in several', 12, { recordsPerMs: 4, recordBytes: 1_457 }, 3, 6],
+  ])('look at %s', async (_what, count, sending, fewest, most) => {
+    const turnsMs: number[] = []
+    const play = new Play({ ...NO_TURNS, hold: () => turnsMs.push(play.nowMs) })
+    await play.runAlike(count, sending)
+    const settled = turnsMs.filter((ms) => ms > 300)
+    const turnsPerBeat = settled.length / new Set(settled.map(Math.floor)).size
+    expect(turnsPerBeat).toBeGreaterThanOrEqual(fewest)
+    expect(turnsPerBeat).toBeLessThanOrEqual(most)
+  })
+
+  it('begin with less on each of several threads, which share the crowd', async () => {
+    const sending = { recordsPerMs: 2.5, recordBytes: 1_457 }
+    for (const source of await new Play(NO_TURNS, 1).runAlike(8, sending))
+      expect(source.flow.isInBeat).toBe(false)
+    for (const source of await new Play(NO_TURNS, 2).runAlike(8, sending))
+      expect(source.flow.isInBeat).toBe(true)
   })
 
   it('take in all that a thread can be brought', async () => {

@@ -18,10 +18,12 @@ const LOSS_MAX = 0.01
  * 0.12 s for delays that merely vary.
  */
 const CARRIED_MIN = 0.97
-/** Where the climb begins, packets per second: every server on every machine so far has carried it. */
+/** The scale begins with it, packets per second: every server on every machine so far has carried it. */
 const FIRST_RATE = 10_000
-/** Steps of the climb at first, about 28 %; then single steps decide. */
-const CLIMB_STEPS = 5
+/** Where the climb begins: about 40,000. */
+const CLIMB_FROM = 28
+/** And how it goes on at first: doubling. */
+const CLIMB_STEPS = 14
 /** No machine of two processors comes near it; a climb beyond it has lost its way. */
 const RATE_MAX = 2_000_000
 
@@ -91,11 +93,14 @@ async function climb(bench: Bench, server: Server, pairs: number): Promise<numbe
     return false
   }
   let low = 0
+  let high = CLIMB_FROM
   // Two steps must show loss before it is believed: a machine may be held up for longer than two looks at one.
-  for (let step = 0; rateAt(step) < RATE_MAX && step <= low + 2 * CLIMB_STEPS; step += CLIMB_STEPS) {
-    if (await isClean(step)) low = step
+  for (let step = high; step <= high + CLIMB_STEPS && rateAt(step) < RATE_MAX; step += CLIMB_STEPS) {
+    if (!(await isClean(step))) continue
+    low = step
+    high = step + CLIMB_STEPS
   }
-  for (let high = low + CLIMB_STEPS; high - low > 1;) {
+  while (high - low > 1) {
     const middle = Math.floor((low + high) / 2)
     if (await isClean(middle)) low = middle
     else high = middle

@@ -2,6 +2,7 @@
 // `npm run bench`. What is measured is in figures/, how in bench.ts; this is order, resumption and the files.
 
 import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { Bench } from './bench.ts'
 import type { Figure } from './figure.ts'
@@ -79,12 +80,21 @@ function freePath(folder: string, name: string): string {
   }
 }
 
+/** A command as it may be published: without where things lie on this machine. */
+function placeless(command: string, { folder }: Workplace): string {
+  const root = join(import.meta.dirname, '..')
+  return command.replaceAll(folder, 'WORK').replaceAll(`${root}/`, '').replaceAll(homedir(), '~')
+}
+
 async function begun(bench: Bench): Promise<Record> {
   return newRecord({
     commit: await describeCommit(),
     machine: await describeMachine(),
     effort: bench.effort,
-    servers: bench.servers.map(({ name, command }) => ({ name, command })),
+    servers: bench.servers.map(({ name, command }) => ({
+      name,
+      command: placeless(command, bench.workplace),
+    })),
     reference: bench.reference.name,
     commandLine: commandLine(),
     facts: bench.facts,

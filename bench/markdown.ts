@@ -81,7 +81,7 @@ function verdictText({ target }: Row): string {
   return target.isHeld === undefined ? '?' : target.isHeld ? 'yes' : '**no**'
 }
 
-function sampleText(row: Row, sample: Sample | undefined): string {
+export function sampleText(row: Row, sample: Sample | undefined): string {
   if (sample === undefined) return '–'
   const median = numberText(sample.median, row.digits)
   if (sample.rounds.length < 2) return median
@@ -94,7 +94,7 @@ function numberText(value: number | null, digits: number): string {
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-function ratioText(ours: Sample | undefined, theirs: Sample | undefined): string {
+export function ratioText(ours: Sample | undefined, theirs: Sample | undefined): string {
   const ratio = (ours?.median ?? Number.NaN) / (theirs?.median ?? Number.NaN)
   return Number.isFinite(ratio) ? ratio.toFixed(2) : '–'
 }

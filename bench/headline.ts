@@ -33,25 +33,24 @@ const HEADLINES = [
 const MARK = /<!-- figures: (\S+\.json) -->\n[\s\S]*?\n<!-- \/figures -->/
 
 export function headlineOf(record: Record): string {
-  const rows = HEADLINES.flatMap(([figure, label, name]) =>
+  const lines = HEADLINES.flatMap(([figure, label, name]) =>
     (record.figures[figure]?.rows ?? [])
       .filter((row) => row.label.startsWith(label) && row.unit !== '×')
-      .map((row) => ({ ...row, label: name ?? row.label })),
+      .map((row) => lineOf(row, name ?? row.label)),
   )
   const headings = ['', 'unit', ELDER, RIVAL, OURS, `÷ ${RIVAL}`]
-  const lines = rows.map(lineOf)
   return [headings, ['---', '---', '---:', '---:', '---:', '---:'], ...lines]
     .map((cells) => `| ${cells.join(' | ')} |`)
     .join('\n')
 }
 
-function lineOf(row: Row): string[] {
-  const median = (name: string): string => {
-    const sample = row.samples[name]
+function lineOf(row: Row, name: string): string[] {
+  const median = (server: string): string => {
+    const sample = row.samples[server]
     return sampleText(row, sample && { ...sample, rounds: [sample.median] })
   }
   const ratio = ratioText(row.samples[OURS], row.samples[RIVAL])
-  return [row.label, row.unit, median(ELDER), median(RIVAL), `**${median(OURS)}**`, ratio]
+  return [name, row.unit, median(ELDER), median(RIVAL), `**${median(OURS)}**`, ratio]
 }
 
 /** The README with the table of the record there. @throws Error when the README has no place for it */

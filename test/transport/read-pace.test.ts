@@ -248,18 +248,12 @@ describe('beats', () => {
   })
 
   it.each([
-    [
-      'ten who bring a record now and then in one turn or two',
-      10,
-      { recordsPerMs: 0.375, recordBytes: 2_640 },
-      1,
-      2,
-    ],
-    ['twelve who bring more in several', 12, { recordsPerMs: 4, recordBytes: 1_457 }, 3, 6],
-  ])('look at %s', async (_what, count, sending, fewest, most) => {
+    ['ten who bring a record now and then in one turn or two', 10, [0.375, 2_640], [1, 2]],
+    ['twelve who bring more in several', 12, [4, 1_457], [3, 6]],
+  ] as const)('look at %s', async (_what, count, [recordsPerMs, recordBytes], [fewest, most]) => {
     const turnsMs: number[] = []
     const play = new Play({ ...NO_TURNS, hold: () => turnsMs.push(play.nowMs) })
-    await play.runAlike(count, sending)
+    await play.runAlike(count, { recordsPerMs, recordBytes })
     const settled = turnsMs.filter((ms) => ms > 300)
     const turnsPerBeat = settled.length / new Set(settled.map(Math.floor)).size
     expect(turnsPerBeat).toBeGreaterThanOrEqual(fewest)

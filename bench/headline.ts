@@ -10,20 +10,20 @@ import { ratioText, sampleText } from './markdown.ts'
 import { readRecord, writeWhole, type Record } from './record.ts'
 import { ELDER, OURS, RIVAL } from './server.ts'
 
-/** Figure, beginning of the row's label, and what it is called in the README. Rows that share all are all shown. */
+/** Figure, beginning of the row's label, and what it is called in the README, or what is to stand before its label. */
 const HEADLINES = [
   ['clean-rate', 'clean rate', undefined],
   ['goodput', 'goodput, 10 pairs', 'goodput when far more is offered than fits, 10 pairs'],
   ['goodput', 'goodput, 100 pairs', '– 100 pairs'],
-  ['cpu-per-frame', '1420 B', undefined],
-  ['cpu-per-frame', '128 B', undefined],
-  ['probe-delay', '50 %', undefined],
-  ['probe-delay', '100 %', undefined],
+  ['cpu-per-frame', '1420 B', 'CPU per frame:'],
+  ['cpu-per-frame', '128 B', 'CPU per frame:'],
+  ['probe-delay', '50 %', 'delay of a lone packet beside'],
+  ['probe-delay', '100 %', 'delay of a lone packet beside'],
   ['bystander', "bystander's p99 without", 'p99 of an idle pair, alone'],
   ['bystander', "bystander's p99 with it", '– while eight others flood a slow receiver'],
   ['logins', 'logins per CPU-second', undefined],
-  ['memory', 'fresh', undefined],
-  ['memory', 'after', undefined],
+  ['memory', 'fresh', 'memory per idle TLS connection:'],
+  ['memory', 'after', 'memory per idle TLS connection:'],
   ['storm', 'failed logins', 'failed logins when 10,000 clients come back at once'],
   ['storm', "early pair's p99", '– p99 of a pair that is back early'],
   ['stun', 'p99 unloaded', "STUN's p99, alone"],
@@ -36,12 +36,17 @@ export function headlineOf(record: Record): string {
   const lines = HEADLINES.flatMap(([figure, label, name]) =>
     (record.figures[figure]?.rows ?? [])
       .filter((row) => row.label.startsWith(label) && row.unit !== '×')
-      .map((row) => lineOf(row, name ?? row.label)),
+      .map((row) => lineOf(row, nameOf(row, name))),
   )
   const headings = ['', 'unit', ELDER, RIVAL, OURS, `÷ ${RIVAL}`]
   return [headings, ['---', '---', '---:', '---:', '---:', '---:'], ...lines]
     .map((cells) => `| ${cells.join(' | ')} |`)
     .join('\n')
+}
+
+function nameOf({ label }: Row, name: string | undefined): string {
+  if (name === undefined) return label
+  return name.endsWith(':') || name.endsWith('beside') ? `${name} ${label}` : name
 }
 
 function lineOf(row: Row, name: string): string[] {

@@ -1,4 +1,4 @@
-// The README's table: of a record the few rows that say most, held or missed. Written between two marks there, the
+// The README's table: of a record the few rows that say most, good or bad. Written between two marks there, the
 // first of which names the record, so that a test can tell whether the table still is what was measured.
 //
 //   node bench/headline.ts bench/results/DATE-COMMIT.json
@@ -7,23 +7,24 @@ import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { Row } from './figure.ts'
 import { ratioText, sampleText } from './markdown.ts'
-import { readRecord, writeWhole, type Record } from './record.ts'
+import { recordAsked, writeWhole, type Record } from './record.ts'
 import { ELDER, OURS, RIVAL } from './server.ts'
+import { markdownTable } from './table.ts'
 
-/** Figure, beginning of the row's label, and what it is called in the README, or what is to stand before its label. */
+/** Figure, beginning of the row's label, and what it is called in the README; `*` stands for the label. */
 const HEADLINES = [
-  ['clean-rate', 'clean rate', undefined],
+  ['clean-rate', 'clean rate', '*'],
   ['goodput', 'goodput, 10 pairs', 'goodput when far more is offered than fits, 10 pairs'],
   ['goodput', 'goodput, 100 pairs', '– 100 pairs'],
-  ['cpu-per-frame', '1420 B', 'CPU per frame:'],
-  ['cpu-per-frame', '128 B', 'CPU per frame:'],
-  ['probe-delay', '50 %', 'delay of a lone packet beside'],
-  ['probe-delay', '100 %', 'delay of a lone packet beside'],
+  ['cpu-per-frame', '1420 B', 'CPU per frame: *'],
+  ['cpu-per-frame', '128 B', 'CPU per frame: *'],
+  ['probe-delay', '50 %', 'delay of a lone packet beside *'],
+  ['probe-delay', '100 %', 'delay of a lone packet beside *'],
   ['bystander', "bystander's p99 without", 'p99 of an idle pair, alone'],
   ['bystander', "bystander's p99 with it", '– while eight others flood a slow receiver'],
-  ['logins', 'logins per CPU-second', undefined],
-  ['memory', 'fresh', 'memory per idle TLS connection:'],
-  ['memory', 'after', 'memory per idle TLS connection:'],
+  ['logins', 'logins per CPU-second', '*'],
+  ['memory', 'fresh', 'memory per idle TLS connection: *'],
+  ['memory', 'after', 'memory per idle TLS connection: *'],
   ['storm', 'failed logins', 'failed logins when 10,000 clients come back at once'],
   ['storm', "early pair's p99", '– p99 of a pair that is back early'],
   ['stun', 'p99 unloaded', "STUN's p99, alone"],
@@ -32,21 +33,14 @@ const HEADLINES = [
 
 const MARK = /<!-- figures: (\S+\.json) -->\n[\s\S]*?\n<!-- \/figures -->/
 
-export function headlineOf(record: Record): string {
+function headlineOf(record: Record): string {
   const lines = HEADLINES.flatMap(([figure, label, name]) =>
     (record.figures[figure]?.rows ?? [])
       .filter((row) => row.label.startsWith(label) && row.unit !== '×')
-      .map((row) => lineOf(row, nameOf(row, name))),
+      .map((row) => lineOf(row, name.replace('*', row.label))),
   )
   const headings = ['', 'unit', ELDER, RIVAL, OURS, `÷ ${RIVAL}`]
-  return [headings, ['---', '---', '---:', '---:', '---:', '---:'], ...lines]
-    .map((cells) => `| ${cells.join(' | ')} |`)
-    .join('\n')
-}
-
-function nameOf({ label }: Row, name: string | undefined): string {
-  if (name === undefined) return label
-  return name.endsWith(':') || name.endsWith('beside') ? `${name} ${label}` : name
+  return markdownTable(headings, 2, lines)
 }
 
 function lineOf(row: Row, name: string): string[] {
@@ -71,14 +65,11 @@ export function headlineSource(readme: string): string | undefined {
 }
 
 if (import.meta.main) {
-  const [path] = process.argv.slice(2)
-  if (path === undefined || !path.endsWith('.json')) {
-    process.stderr.write('usage: headline.ts bench/results/DATE-COMMIT.json\n')
-    process.exitCode = 2
-  } else {
+  const asked = await recordAsked('headline.ts')
+  if (asked !== undefined) {
     const root = join(import.meta.dirname, '..')
     const readme = join(root, 'README.md')
     const text = await readFile(readme, 'utf8')
-    await writeWhole(readme, withHeadline(text, relative(root, path), await readRecord(path)))
+    await writeWhole(readme, withHeadline(text, relative(root, asked.path), asked.record))
   }
 }

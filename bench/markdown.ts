@@ -5,6 +5,7 @@ import type { FigureResult, Row } from './figure.ts'
 import type { Record } from './record.ts'
 import type { Sample } from './sample.ts'
 import { OURS } from './server.ts'
+import { markdownTable } from './table.ts'
 
 export function markdownOf(record: Record): string {
   const figures = Object.values(record.figures)
@@ -72,8 +73,7 @@ function tableOf(record: Record, { rows }: FigureResult): string {
     row.target?.text ?? '',
     verdictText(row),
   ])
-  const rule = headings.map((_, column) => (column < 2 ? '---' : '---:'))
-  return [headings, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+  return markdownTable(headings, 2, lines)
 }
 
 function verdictText({ target }: Row): string {

@@ -5,7 +5,7 @@
 
 import { basename, dirname, join } from 'node:path'
 import type { FigureResult, Row, Series } from './figure.ts'
-import { readRecord, writeWhole, type Record } from './record.ts'
+import { recordAsked, writeWhole, type Record } from './record.ts'
 import { OURS } from './server.ts'
 
 const WIDTH = 640
@@ -230,13 +230,10 @@ function svg(title: string, parts: readonly string[]): string {
 }
 
 if (import.meta.main) {
-  const [path] = process.argv.slice(2)
-  if (path === undefined || !path.endsWith('.json')) {
-    process.stderr.write('usage: plots.ts bench/results/DATE-COMMIT.json\n')
-    process.exitCode = 2
-  } else {
-    for (const [name, drawn] of plotsOf(await readRecord(path))) {
-      const file = join(dirname(path), `${basename(path, '.json')}-${name}`)
+  const asked = await recordAsked('plots.ts')
+  if (asked !== undefined) {
+    for (const [name, drawn] of plotsOf(asked.record)) {
+      const file = join(dirname(asked.path), `${basename(asked.path, '.json')}-${name}`)
       await writeWhole(file, drawn)
       process.stdout.write(`${file}\n`)
     }

@@ -36,6 +36,15 @@ export async function readRecord(path: string): Promise<Record> {
   return { ...record, format: FORMAT }
 }
 
+/** The record that a program's only argument names; undefined, and the usage said, when that names none. */
+export async function recordAsked(program: string): Promise<{ path: string; record: Record } | undefined> {
+  const [path] = process.argv.slice(2)
+  if (path?.endsWith('.json') === true) return { path, record: await readRecord(path) }
+  process.stderr.write(`usage: ${program} bench/results/DATE-COMMIT.json\n`)
+  process.exitCode = 2
+  return undefined
+}
+
 export async function writeRecord(path: string, record: Record): Promise<void> {
   await writeWhole(path, `${JSON.stringify(record, numbers, 1)}\n`)
 }

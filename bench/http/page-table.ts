@@ -1,6 +1,7 @@
 // Figures of pages as Markdown. Shows what was measured and leaves the judgement to the reader; errors are shown with
 // their reasons, since there should be none.
 
+import { markdownTable } from '../table.ts'
 import type { PageFigures } from './page-figures.ts'
 
 const HEADINGS = [
@@ -24,8 +25,7 @@ export function pageTable<Figures extends PageFigures>(
 ): string {
   const rows = all.map((figures) => [...cells(figures), ...(note === undefined ? [] : [note.of(figures)])])
   const headings = [...HEADINGS, ...(note === undefined ? [] : [note.heading])]
-  const rule = headings.map((_, column) => (column === 0 ? '---' : '---:'))
-  return `${[headings, rule, ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')}\n`
+  return `${markdownTable(headings, 1, rows)}\n`
 }
 
 /** The page's address in words. */

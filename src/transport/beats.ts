@@ -6,9 +6,9 @@
 import { SHARE_BYTES_MAX, type Flow, type Paced, type Turns } from './flow.ts'
 
 /** The shortest time that the loop's timers know, and unnoticed by a flow of this size. */
-const BEAT_MS = 1
-/** Who brings less than a record in a beat is looked at in every third, all such in the same. */
-const SLOW_BEATS = 3
+export const BEAT_MS = 1
+/** Who brings less than a record in a beat is looked at in every fourth, all such in the same. */
+const SLOW_BEATS = 4
 /** A round is done in so many turns, so that who sends little waits for some and not for all. */
 const TURNS_PER_ROUND_MAX = 8
 /** But a turn costs as much as a read: it takes so many who bring little, or so much. */
@@ -49,6 +49,7 @@ export class Beats {
   take(connection: Paced): void {
     const { flow } = connection
     flow.isInBeat = true
+    // Until it has been looked at for long enough to tell.
     flow.isSlow = false
     connection.readAsWanted()
     this.#members.add(connection)
@@ -122,11 +123,8 @@ export class Beats {
   #pull(connection: Paced): number {
     const { flow } = connection
     const byteCount = connection.pull()
-    const { turnReads } = flow
     if (byteCount < 0 || !this.#mayStay(flow, byteCount)) this.#release(connection)
     else if (byteCount === SHARE_BYTES_MAX) this.#unfinished.push(connection)
-    if (byteCount === 0) flow.isSlow = true
-    else if (turnReads > SLOW_BEATS || byteCount === SHARE_BYTES_MAX) flow.isSlow = false
     return Math.max(0, byteCount)
   }
 }

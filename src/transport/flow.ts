@@ -49,11 +49,11 @@ export class Flow {
   /** Its records have several packets. */
   isBulk = false
   isFull = false
+  /** It brings less than a record in a beat. */
+  isSlow = false
   windowReads = 0
   windowBytes = 0
   windowFromMs = 0
-  /** It is looked at in slow beats only. */
-  isSlow = false
 
   /** What is read now is all that it brings in this turn, as far as one can tell. */
   get isAlone(): boolean {

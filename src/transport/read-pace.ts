@@ -4,7 +4,7 @@
 // never kept waiting, and on a thread with time nobody is. What is done in beats is in beats.ts, what is known
 // of a connection in flow.ts.
 
-import { Beats } from './beats.ts'
+import { BEAT_MS, Beats } from './beats.ts'
 import { SHARE_BYTES_MAX, type Flow, type Paced, type Turns } from './flow.ts'
 
 /** A full TLS record: with less a turn of its own would not pay. */
@@ -25,8 +25,8 @@ const SPARSE_READS_MAX = 2
  * Records per millisecond. Each that is read on its own costs 15 µs, so a thread is half busy with this many. Below,
  * a packet that finds the thread asleep, as beats leave it, would wait longer than one that comes to a wakeful thread.
  */
-const CROWD_FROM = 32
-const CROWD_UNTIL = 24
+const CROWD_FROM = 48
+const CROWD_UNTIL = 42
 /** With fewer than this the beat would cost more than is saved. */
 const BULK_FROM = 2
 
@@ -144,6 +144,7 @@ function count(flow: Flow, nowMs: number): void {
     const isLarge = windowBytes >= FLOW_BYTES_MIN * least
     flow.isBulk = isLarge && windowBytes >= BULK_RECORD_BYTES * windowReads
     flow.isFull = isLarge || windowReads >= FLOW_READS_MIN * least
+    flow.isSlow = windowReads < windowMs / BEAT_MS
     flow.windowFromMs = nowMs
     flow.windowReads = 0
     flow.windowBytes = 0

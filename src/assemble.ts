@@ -9,11 +9,13 @@ import { AdmissionDesk } from '#fleet/admission.ts'
 import { BootstrapDns } from '#fleet/bootstrap-dns.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log } from '#ops/log.ts'
+import { SiblingLog } from '#ops/sibling-log.ts'
 import { SessionEndLog } from '#ops/session-end-log.ts'
 import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
 import { PlainPort } from '#transport/plain-port.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 import { UnacknowledgedWatch } from '#transport/unacknowledged.ts'
+import { authorities } from './authorities.ts'
 import { listening } from './listening.ts'
 import { Operation } from './operation.ts'
 import type { FromRelayThread, ToRelayThread } from './thread-messages.ts'
@@ -86,6 +88,7 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
   const http = settings.http && (await startPlainPort(settings.http, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
+  threads.tellAll({ kind: 'siblings', siblings: settings.mesh.siblings })
   startBootstrapDns(settings, threads, stops)
   startUnacknowledgedWatch(settings.limits.tcpUserTimeoutMs, { derp, threads }, stops)
   operation = new Operation({
@@ -131,8 +134,10 @@ function makeThreads(
     later: (delayMs, callback) => void setTimeout(callback, delayMs).unref(),
     now: () => performance.now(),
   })
+  const siblingLog = new SiblingLog(log)
   const onMessage = (message: FromRelayThread, reply: (message: ToRelayThread) => void): void => {
     if (message.kind === 'ended') sessionEnds.write(message.notice)
+    if (message.kind === 'linkChanged') siblingLog.write(message.report)
     if (message.kind === 'handlesFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
     if (message.kind !== 'admit') return
     const { id, key, source } = message
@@ -146,7 +151,16 @@ function makeThreads(
     log.info(LogEvent.threadRestarted, { thread })
     onChange()
   }
-  return new RelayThreads({ settings, pem, startedMs: Date.now(), onMessage, onDeath, onRestart, onFault })
+  return new RelayThreads({
+    settings,
+    pem,
+    siblingAuthorities: authorities(settings.mesh.ca),
+    startedMs: Date.now(),
+    onMessage,
+    onDeath,
+    onRestart,
+    onFault,
+  })
 }
 
 async function startPlainPort(endpoint: Endpoint, stops: Stop[]): Promise<Endpoint> {

@@ -4,8 +4,12 @@
 import { randomBytes } from 'node:crypto'
 import type { TlsOptions } from 'node:tls'
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import { BoxSecret } from '#protocol/box.ts'
+import { readU32 } from '#protocol/bytes.ts'
 import { ipToText } from '#protocol/ip-address.ts'
 import { shortKey } from '#protocol/node-key.ts'
+import { RouteBook } from '#mesh/route-book.ts'
+import { Siblings } from '#mesh/siblings.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Admission, AdmissionRequest, Link, LinkListener, SessionEnd } from '#relay/ports.ts'
@@ -21,6 +25,7 @@ import { remoteText } from '#transport/remote-address.ts'
 import { SocketEntrance } from '#transport/socket-entrance.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
+import { siblingDialler } from './sibling-dial.ts'
 import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } from './thread-messages.ts'
 
 /** Eight of these make a whole sweep, so every session is looked at about twice a second. */
@@ -29,6 +34,11 @@ const SWEEP_MS = 60
 const SWEEPS_PER_HEAP_LOOK = 16
 /** Ends of sessions that the control thread hears of; a storm of them must not become one of messages. */
 const NOTICES_PER_SECOND = 100
+
+/** Keys that one sibling may have: ten times what one relay has been measured with. */
+const SIBLING_KEYS_MAX = 100_000
+/** What waits for one sibling: a tenth of a second at a gigabit. */
+const SIBLING_OUTBOX_BYTES = 16_777_216
 
 /** Asks the control thread. */
 class AskedAdmission implements Admission {
@@ -55,6 +65,7 @@ class AskedAdmission implements Admission {
 class RelayThread {
   readonly #port: MessagePort
   readonly #relay: Relay
+  readonly #siblings: Siblings | undefined
   readonly #frontDoor: FrontDoor
   readonly #backDoor: BackDoor
   readonly #admission: AskedAdmission
@@ -70,7 +81,11 @@ class RelayThread {
     const counters = new Counters(data.counters)
     const now = (): number => performance.now()
     this.#admission = new AskedAdmission((message) => port.postMessage(message))
-    this.#relay = this.#makeRelay(data, counters, now)
+    const book = new RouteBook(readU32(randomBytes(4), 0), (bytes, at, route) =>
+      this.#relay.routeChanged(bytes, at, route),
+    )
+    this.#relay = this.#makeRelay(data, { counters, now, book })
+    this.#siblings = this.#makeSiblings(data, book, now)
     this.#pace = new ReadPace(now, this.#relay)
     const accept = (link: Link, wish: { wantsAnswer: boolean; idealNode: string }): LinkListener =>
       this.#relay.accept({ link, ...wish })
@@ -94,7 +109,32 @@ class RelayThread {
     process.on('exit', () => this.#backDoor.close())
   }
 
-  #makeRelay(data: RelayThreadData, counters: Counters, now: () => number): Relay {
+  /** Undefined without a mesh key. */
+  #makeSiblings({ settings, threads, siblingAuthorities }: RelayThreadData, book: RouteBook, now: () => number) {
+    const { nodeKey, meshKey } = settings
+    if (meshKey === undefined) return undefined
+    const identity = { publicKey: nodeKey.publicKey, secret: new BoxSecret(nodeKey.privateKey), meshKey }
+    const isFirst = (threads?.index ?? 0) === 0
+    return new Siblings({
+      identity: () => identity,
+      dial: siblingDialler({ ca: siblingAuthorities, isPlain: false }),
+      book,
+      makeOutbox: () =>
+        this.#relay.siblingOutbox({ outboxBytesMax: SIBLING_OUTBOX_BYTES, outboxPacketsMax: Infinity }),
+      keysMax: SIBLING_KEYS_MAX,
+      now,
+      random: (bytes) => randomBytes(bytes),
+      later: (delayMs, callback) => void setTimeout(callback, delayMs),
+      flushSoon: (one) => this.#relay.flushSoon(one),
+      // Each thread has its own link; the log needs to hear of one.
+      onChange: (report) => isFirst && this.#tell({ kind: 'linkChanged', report }),
+    })
+  }
+
+  #makeRelay(
+    data: RelayThreadData,
+    { counters, now, book }: { counters: Counters; now: () => number; book: RouteBook },
+  ): Relay {
     const { settings } = data
     const isOpen =
       settings.admission.verifyUrl === undefined && settings.admission.tailscaledSocket === undefined
@@ -108,6 +148,7 @@ class RelayThread {
       counters,
       admission: isOpen ? everybody : this.#admission,
       observer: { sessionEnded: (event) => this.#onSessionEnd(event) },
+      routes: book,
       now,
       random: (bytes) => randomBytes(bytes),
       later: (delayMs, callback) => void setTimeout(callback, delayMs),
@@ -150,6 +191,8 @@ class RelayThread {
         this.#relay.endWhere((session) => gone.has(remoteText(session.remote)), EndReason.unacknowledged)
         return
       }
+      case 'siblings':
+        return this.#siblings?.setMembers(message.siblings)
       case 'threadStarted':
         return this.#relay.threadStarted(message.link)
       case 'threadEnded':
@@ -174,6 +217,7 @@ class RelayThread {
 
   async #stop(): Promise<void> {
     clearInterval(this.#sweeper)
+    this.#siblings?.close()
     this.#relay.endWhere(() => true, EndReason.shutdown)
     await this.#frontDoor.close()
     this.#backDoor.close()
@@ -195,6 +239,7 @@ class RelayThread {
     this.#pace.sweep(1 + this.#relay.neighbours.count)
     this.#relay.sweep()
     this.#frontDoor.sweep()
+    this.#siblings?.sweep(performance.now())
     if (this.#sweepCount++ % SWEEPS_PER_HEAP_LOOK === 0) assertHeapHasRoom()
   }
 

@@ -1,7 +1,8 @@
 // What the control thread and the relay threads say to each other. Plain data that survives structured
 // cloning; packets never travel this way.
 
-import type { Settings } from '#config/settings.ts'
+import type { Settings, SiblingSettings } from '#config/settings.ts'
+import type { LinkReport } from '#mesh/sibling-link.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#relay/neighbours.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
@@ -16,6 +17,8 @@ export interface RelayThreadData {
   readonly pem: CertificatePem | undefined
   /** 32 random bytes, the same for all threads: clients must see one meta certificate. */
   readonly metaSeed: Uint8Array
+  /** Authorities that siblings' certificates may be signed by, PEM. */
+  readonly siblingAuthorities: readonly string[]
   readonly startedMs: number
   /** The private Unix socket of its HTTP server. */
   readonly socketPath: string
@@ -37,6 +40,8 @@ export type ToRelayThread =
   /** Another relay thread has been started, or has died. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
+  /** Whom to mesh with from now on. */
+  | { readonly kind: 'siblings'; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }
 
 /** One session's end, for the log. */
@@ -55,6 +60,8 @@ export type FromRelayThread =
   | { readonly kind: 'ended'; readonly notice: EndNotice }
   /** It listens over public sockets, because the runtime's handles are not as it knows them. */
   | { readonly kind: 'handlesFailed'; readonly text: string }
+  /** The state of this thread's link to a sibling has changed. */
+  | { readonly kind: 'linkChanged'; readonly report: LinkReport }
   | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'stopped' }
 

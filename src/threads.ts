@@ -17,6 +17,7 @@ import type { FromRelayThread, RelayThreadData, ToRelayThread } from './thread-m
 export interface RelayThreadsParts {
   readonly settings: Settings
   readonly pem: CertificatePem | undefined
+  readonly siblingAuthorities: readonly string[]
   readonly startedMs: number
   readonly onMessage: (message: FromRelayThread, reply: (message: ToRelayThread) => void) => void
   /** A thread has died, and is about to be started anew. */
@@ -54,6 +55,9 @@ interface Place {
   lastLoop: LoopTime
 }
 
+/** What holds until something else is said, so that a thread that starts later must hear it, too. */
+const STANDING: ReadonlySet<ToRelayThread['kind']> = new Set(['bootstrapDns', 'siblings'])
+
 const NO_TIME: LoopTime = { activeMs: 0, idleMs: 0 }
 
 export class RelayThreads {
@@ -65,7 +69,7 @@ export class RelayThreads {
   readonly #policy = new RestartPolicy()
   readonly #timers = new Set<NodeJS.Timeout>()
   /** Told again to a thread that was not there. */
-  #bootstrapDns: ToRelayThread | undefined = undefined
+  readonly #standing = new Map<ToRelayThread['kind'], ToRelayThread>()
   #endpoint: { host: string; port: number } | undefined = undefined
   #isStopping = false
 
@@ -112,7 +116,7 @@ export class RelayThreads {
   }
 
   tellAll(message: ToRelayThread): void {
-    if (message.kind === 'bootstrapDns') this.#bootstrapDns = message
+    if (STANDING.has(message.kind)) this.#standing.set(message.kind, message)
     for (const { thread } of this.#places) thread?.tell(message)
   }
 
@@ -126,13 +130,14 @@ export class RelayThreads {
   #start(place: Place): void {
     const { index } = place
     const joining = this.#neighbourhood?.join(index)
-    const { settings, pem, startedMs, onMessage, onFault } = this.#parts
+    const { settings, pem, siblingAuthorities, startedMs, onMessage, onFault } = this.#parts
     const data: RelayThreadData = {
       settings,
       counters: place.memory,
       threads: joining?.memory,
       pem,
       metaSeed: this.#metaSeed,
+      siblingAuthorities,
       startedMs,
       socketPath: join(this.#folder, `http-${index}.sock`),
     }
@@ -146,7 +151,7 @@ export class RelayThreads {
     for (const { to, link } of joining?.news ?? []) {
       this.#places[to]?.thread?.tell({ kind: 'threadStarted', link })
     }
-    if (this.#bootstrapDns !== undefined) thread.tell(this.#bootstrapDns)
+    for (const message of this.#standing.values()) thread.tell(message)
   }
 
   async #listen(place: Place, endpoint: { host: string; port: number }): Promise<number> {

@@ -30,7 +30,7 @@ class Outboxes {
   constructor(count: number, packetBytes: number) {
     const pool = new BufferPool()
     this.#pairs = Array.from({ length: count }, () => ({
-      outbox: new Outbox({ pool, limits: LIMITS, counters: this.counters }),
+      outbox: Outbox.forClient({ pool, limits: LIMITS, counters: this.counters }),
       link: new TakingLink(),
     }))
     const frame = Buffer.from(recvPacketFrame(new Uint8Array(KEY_BYTES).fill(7), new Uint8Array(packetBytes)))

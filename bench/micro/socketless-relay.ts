@@ -4,7 +4,7 @@
 import { clientInfoFrame } from '#protocol/handshake.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
-import type { LinkListener } from '#relay/ports.ts'
+import { NO_ROUTES, type LinkListener } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { server, type Actor } from '../../test/support/actor.ts'
 import { freshNonce } from '../../test/support/memory-client.ts'
@@ -38,6 +38,7 @@ export class SocketlessRelay {
       random: (bytes) => RANDOM.subarray(0, bytes),
       later: () => undefined,
       flushLater: () => undefined,
+      routes: NO_ROUTES,
       threads: undefined,
     })
   }

@@ -107,10 +107,12 @@ export class DerpConnection implements AsyncDisposable {
   /**
    * Sends bytes as they are, in one write. False when enough is waiting and `drained` should be awaited, or
    * when the connection is not open and nothing is sent.
+   *
+   * @param taken called when the system has taken the bytes; not if the connection ends before
    */
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, taken?: () => void): boolean {
     if (this.#phase !== 'frames' || this.#link === undefined) return false
-    return this.#link.write(this.#webSocket === undefined ? bytes : this.#webSocket.encode(bytes))
+    return this.#link.write(this.#webSocket === undefined ? bytes : this.#webSocket.encode(bytes), taken)
   }
 
   /** Sends one frame; answers as `write`. For types that don't exist, write the bytes. */

@@ -81,9 +81,17 @@ export class SocketLink {
     return this.#socket.writableNeedDrain
   }
 
-  /** Writes; false when the socket holds enough and the caller should wait for onDrained. */
-  write(bytes: Uint8Array): boolean {
-    return this.#socket.write(bytes)
+  /**
+   * Writes; false when the socket holds enough and the caller should wait for onDrained.
+   *
+   * @param taken called when the system has taken the bytes; not if the link ends before
+   */
+  write(bytes: Uint8Array, taken?: () => void): boolean {
+    if (taken === undefined) return this.#socket.write(bytes)
+    return this.#socket.write(bytes, (error) => {
+      // Absent or null, according to the kind of socket.
+      if (!error) taken()
+    })
   }
 
   /** Stops reading, so that the server feels it; up to what was already read may still come. */

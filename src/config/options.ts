@@ -94,6 +94,18 @@ const IDENTITY = {
   },
 } as const satisfies OptionTable
 
+const MESH = {
+  'mesh-with': {
+    kind: list('relays between commas, each HOST, HOST:PORT or HOST/DIAL'),
+    about:
+      'Relays to mesh with, by the name of their certificate; DIAL is a name or address to dial instead. May list this relay itself',
+  },
+  'mesh-ca-file': {
+    kind: text(FILE),
+    about: "Certificates of authorities, PEM, that siblings' certificates may be signed by besides the system's",
+  },
+} as const satisfies OptionTable
+
 const CERTIFICATE = {
   hostname: {
     kind: text('the name or IP address that clients reach this relay by'),
@@ -254,11 +266,6 @@ const UNSUPPORTED = {
     about: 'CONNECT proxy to the coordination server',
     unsupported: { effect: 'warning', instead: 'it is not needed for relaying' },
   },
-  'mesh-with': {
-    kind: list('host names between commas'),
-    about: 'Relays to mesh with',
-    unsupported: { effect: 'error', instead: 'start without it: each relay of the region serves alone' },
-  },
   'secrets-url': {
     kind: text('a URL'),
     about: 'setec server that has the mesh key',
@@ -305,6 +312,7 @@ const UNSUPPORTED = {
 export const OPTION_GROUPS = {
   'Where it listens': LISTENING,
   'Its keys': IDENTITY,
+  'Its mesh': MESH,
   'Its name and certificate': CERTIFICATE,
   'Who may use it': ADMISSION,
   Limits: LIMITS,
@@ -315,6 +323,7 @@ export const OPTION_GROUPS = {
 export const OPTIONS = {
   ...LISTENING,
   ...IDENTITY,
+  ...MESH,
   ...CERTIFICATE,
   ...ADMISSION,
   ...LIMITS,

@@ -11,6 +11,7 @@ import type { Host } from './host.ts'
 import { resolveLimits } from './limit-settings.ts'
 import { resolveListeners } from './listeners.ts'
 import type { NewFile } from './new-file.ts'
+import { resolveMesh } from './mesh.ts'
 import { resolveMeshKey, resolveNodeKey } from './node-identity.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
@@ -37,6 +38,7 @@ export function resolveSettings(raw: RawSettings, host: Host): Resolution {
   const hostname = resolveHostname(values, listeners.isTls, findings)
   const nodeKey = resolveNodeKey(values, host, findings)
   const meshKey = resolveMeshKey(values, host, findings)
+  const mesh = resolveMesh(values, meshKey !== undefined, findings)
   const certificate = listeners.isTls
     ? resolveCertificate(values, { hostname, listeners }, host, findings)
     : undefined
@@ -51,6 +53,7 @@ export function resolveSettings(raw: RawSettings, host: Host): Resolution {
   const settings: Settings = {
     nodeKey,
     meshKey,
+    mesh,
     derp,
     http,
     stun,

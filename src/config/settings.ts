@@ -50,9 +50,29 @@ export interface LimitSettings {
   readonly tcpUserTimeoutMs: number
 }
 
+/** Another relay of the mesh. */
+export interface SiblingSettings {
+  /** `host[:port]`, as it is shown. */
+  readonly name: string
+  /** What its certificate is made out to. */
+  readonly host: string
+  readonly port: number
+  /** Name or address to dial instead of the host. */
+  readonly dialHost: string | undefined
+  /** As in a DERP map: another name to verify, or `sha256-raw:` and a digest. */
+  readonly certName: string | undefined
+}
+
+export interface MeshSettings {
+  readonly siblings: readonly SiblingSettings[]
+  /** Authorities besides the system's that siblings' certificates may be signed by, PEM. */
+  readonly ca: string | undefined
+}
+
 export interface Settings {
   readonly nodeKey: KeyPair
   readonly meshKey: Uint8Array | undefined
+  readonly mesh: MeshSettings
   /** The DERP port. */
   readonly derp: Endpoint
   /** The port for captive-portal checks and redirects; undefined is off. */

@@ -11,6 +11,9 @@ export const LogEvent = {
   threadDied: 'thread_died', //             a fault of ours in a relay thread; it is started anew
   threadRestarted: 'thread_restarted', //   one that had died serves again
   handlesFailed: 'handles_failed', //       this Node's inside is not as expected: slower sockets are used
+  siblingUp: 'sibling_up',
+  siblingDown: 'sibling_down',
+  siblingIsSelf: 'sibling_is_self', //      this relay is listed among its siblings, and found itself
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
   adminFailed: 'admin_failed',

@@ -152,8 +152,13 @@ const PACKET_ROWS: readonly Row[] = [
   ),
   counter(
     'derp_mesh_forwarded_packets_total',
-    'Packets that siblings handed over for delivery here.',
-    by('direction', { in: 'forwardedIn' }),
+    'Packets that siblings handed over for delivery here, and that were handed to siblings.',
+    by('direction', { in: 'forwardedIn', out: 'forwardedOut' }),
+  ),
+  counter(
+    'derp_mesh_forwarded_bytes_total',
+    'Bytes of packets handed to siblings, without frame headers and keys.',
+    by('direction', { out: 'forwardedOutBytes' }),
   ),
   counter(
     'derp_thread_crossings_total',

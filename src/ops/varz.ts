@@ -12,7 +12,7 @@ import type { MetricSources, RelayLimits, StunNumbers } from './metrics.ts'
 /** derper calls all packets that are not disco `other`. */
 const KIND_LABELS = { [PacketKind.disco]: 'disco', [PacketKind.data]: 'other' } as const
 
-/** derper's reasons, in its own order of meaning; the last two have no counterpart here and stay zero. */
+/** derper's reasons, in its own order of meaning; the last has no counterpart here and stays zero. */
 const DERPER_REASONS = [
   'unknown_dest',
   'unknown_dest_on_fwd',
@@ -36,6 +36,8 @@ const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReas
   queue_thread: 'queue_tail',
   // Only a sibling's packet can have it, and the sibling is at fault.
   source_invalid: 'unknown_dest_on_fwd',
+  queue_sibling: 'queue_head',
+  sibling_lost: 'write_error',
 }
 
 const COUNTERS: Readonly<Record<string, PlainCounter>> = {
@@ -43,6 +45,7 @@ const COUNTERS: Readonly<Record<string, PlainCounter>> = {
   derp_home_moves_in: 'homeMovesIn',
   derp_home_moves_out: 'homeMovesOut',
   derp_packets_forwarded_in: 'forwardedIn',
+  derp_packets_forwarded_out: 'forwardedOut',
   derp_peer_gone_disconnected_frames: 'peerGoneDisconnected',
   derp_peer_gone_not_here_frames: 'peerGoneNotHere',
   derp_sclient_write_timeouts: 'writeStalls',
@@ -191,7 +194,6 @@ function meshFamilies(total: Counters): Family[] {
   return [
     one('derp_clients_remote', 'gauge', 0),
     one('derp_clients_total', 'gauge', total.get('keysCurrent')),
-    one('derp_packets_forwarded_out', 'counter', 0),
   ]
 }
 

@@ -45,6 +45,8 @@ const PLAIN = [
   'sentBytesData',
   'sentBytesDisco',
   'forwardedIn', //          from siblings, for delivery here
+  'forwardedOut', //         to siblings
+  'forwardedOutBytes',
   'crossedIn', //            from other threads of this relay
   'crossedOut',
   'queuedPackets', //        gauge: waiting in outboxes

@@ -1,16 +1,19 @@
 // Who is here: every key connected to this relay, on this thread or another, and the siblings' sessions that
-// watch it change. Holds the policy for several sessions with one key: whoever was active last receives. No
-// packets pass through; `forward.ts` looks keys up here.
+// watch it change. Holds the policy for several sessions with one key: whoever was active last receives. Of the keys
+// that are not here it knows those that packets come from or go to, by the routes that it is told of. No packets pass
+// through; `forward.ts` looks keys up here.
 //
 // Contract: events reach watchers in the order in which they happened. A key is reported gone only when its
 // last session in the whole relay has ended, as far as the other threads have said by then.
 
-import { bytesEqual } from '#protocol/bytes.ts'
+import { bytesEqual, copyOf } from '#protocol/bytes.ts'
 import { FrameType, GoneReason } from '#protocol/frame-type.ts'
 import { peerGoneFrame } from '#protocol/frames.ts'
+import { KeyTable } from '#protocol/key-table.ts'
+import { KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import { LOCAL, Peer, type Elsewhere } from './peer.ts'
-import { PeerTable } from './peer-table.ts'
+import type { Routes, Sibling } from './ports.ts'
 import type { Session } from './session.ts'
 
 /** Tells the relay's other threads what happened on this one, and hears what happened there. */
@@ -40,6 +43,7 @@ interface Counted {
 export interface DirectoryParts {
   readonly counters: Counters
   readonly announcer: Announcer
+  readonly routes: Routes
   /** This relay's public key: a watcher with it is the relay itself and hears nothing. */
   readonly ownKey: Uint8Array
   /** 32 random bits for the table's hash. */
@@ -49,27 +53,49 @@ export interface DirectoryParts {
 export class Directory {
   readonly #counters: Counters
   readonly #announcer: Announcer
+  readonly #routes: Routes
   readonly #ownKey: Uint8Array
-  readonly #table: PeerTable<Peer>
+  readonly #table: KeyTable<Peer>
   readonly #watchers = new Set<Session>()
   /** Keys without a session, as far as is known; another thread may be about to say that it has one. */
   #leaving = new Set<Peer>()
+  /** Keys that were away and have no route any more. */
+  #lost = new Set<Peer>()
 
   constructor(parts: DirectoryParts) {
     this.#counters = parts.counters
     this.#announcer = parts.announcer
+    this.#routes = parts.routes
     this.#ownKey = parts.ownKey
-    this.#table = new PeerTable(parts.seed)
+    this.#table = new KeyTable(parts.seed)
   }
 
-  /** Keys known, on whichever thread. */
+  /** Keys dealt with: those that are here, on whichever thread, and those away that packets came from or went to. */
   get size(): number {
     return this.#table.size
   }
 
-  /** The peer whose key is bytes[at, at + 32). */
+  /** The peer whose key is bytes[at, at + 32), if it is dealt with already. */
   find(bytes: Uint8Array, at: number): Peer | undefined {
     return this.#table.find(bytes, at)
+  }
+
+  /** The same, or a peer that is away and has a route. */
+  locate(bytes: Uint8Array, at: number): Peer | undefined {
+    const known = this.#table.find(bytes, at)
+    if (known !== undefined) return known
+    const route = this.#routes.find(bytes, at)
+    return route === undefined ? undefined : this.#list(copyOf(bytes, at, at + KEY_BYTES), route)
+  }
+
+  /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */
+  routeChanged(bytes: Uint8Array, at: number, route: Sibling | undefined): void {
+    const peer = this.#table.find(bytes, at)
+    if (peer === undefined) return
+    peer.route = route
+    if (route !== undefined || peer.registrations > 0) return
+    this.#lost.add(peer)
+    if (!this.#announcer.isDraining) this.#settle()
   }
 
   /** Adds a session that has proven its key; it receives from now on, before its older sessions. */
@@ -180,8 +206,13 @@ export class Directory {
   #find(key: Uint8Array): Peer {
     const known = this.#table.find(key, 0)
     if (known !== undefined) return known
+    return this.#list(key, this.#routes.find(key, 0))
+  }
+
+  #list(key: Uint8Array, route: Sibling | undefined): Peer {
     const peer = new Peer(key)
-    this.#table.add(peer)
+    peer.route = route
+    this.#table.set(key, 0, peer)
     return peer
   }
 
@@ -189,7 +220,8 @@ export class Directory {
   #changed(peer: Peer, before: Counted): void {
     peer.elect()
     const isShared = peer.registrations > 1
-    for (const session of peer.sessions) session.isShared = isShared
+    // Nobody sends a packet to a sibling's own key, so it does not matter which of its links is active.
+    for (const session of peer.sessions) session.isShared = isShared && !session.isMesh
     const after = this.#count(peer)
     this.#counters.add(Counter.keysCurrent, after.keys - before.keys)
     this.#counters.add(Counter.duplicateKeys, after.duplicateKeys - before.duplicateKeys)
@@ -210,28 +242,34 @@ export class Directory {
   }
 
   /**
-   * Declares gone the keys that are nowhere. A key that moves from one thread to another is present there before
+   * Declares gone from here the keys that are on no thread, and gone for good those that no sibling has either. A key that moves from one thread to another is present there before
    * it is gone here, so whoever has heard of its end and then hears everybody out knows of the move.
    */
   #settle(): void {
-    while (this.#leaving.size > 0) {
+    while (this.#leaving.size > 0 || this.#lost.size > 0) {
       const leaving = this.#leaving
+      const lost = this.#lost
       this.#leaving = new Set()
+      this.#lost = new Set()
       this.#announcer.drain()
       for (const peer of leaving) {
-        if (peer.registrations === 0 && !peer.isGone && !this.#leaving.has(peer)) this.#remove(peer)
+        if (peer.registrations > 0 || peer.isGone || this.#leaving.has(peer)) continue
+        if (peer.route === undefined) this.#remove(peer)
+        this.#tellWatchers(peerGoneFrame(peer.key, GoneReason.disconnected))
+      }
+      for (const peer of lost) {
+        if (peer.registrations === 0 && peer.route === undefined && !peer.isGone) this.#remove(peer)
       }
     }
   }
 
   #remove(peer: Peer): void {
-    this.#table.remove(peer)
+    this.#table.delete(peer.key, 0)
     peer.isGone = true
     const frame = peerGoneFrame(peer.key, GoneReason.disconnected)
     const hearers = peer.takeHearers()
     this.#counters.add(Counter.peerGoneDisconnected, hearers.length)
     for (const hearer of hearers) hearer.tell(frame)
-    this.#tellWatchers(frame)
   }
 
   #tellWatchers(frame: Uint8Array): void {

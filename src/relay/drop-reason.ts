@@ -9,6 +9,8 @@ export const DropReason = {
   queueAge: 4, //                  waited too long to be of use
   threadQueue: 5, //               the queue to the relay thread that holds the destination is full
   sourceInvalid: 6, //             forwarded with an all-zero source key, which clients can't take
+  siblingQueue: 7, //              evicted as the oldest of what waits for a sibling
+  siblingLost: 8, //               the link to the sibling broke while the packet waited
 } as const
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
@@ -21,6 +23,8 @@ export const DROP_REASON_LABELS = [
   'queue_age',
   'queue_thread',
   'source_invalid',
+  'queue_sibling',
+  'sibling_lost',
 ] as const
 
 /** The two kinds of packets, which have lanes of their own. */

@@ -1,5 +1,6 @@
 // Where does this packet go? Finds the destination and hands the packet to its session's outbox, to the
-// relay thread that holds it, or counts why it went nowhere. The hot path: synchronous, no allocation, no
+// relay thread that holds it or to the sibling that has it, or counts why it went nowhere. What a sibling forwarded is
+// never forwarded again. The hot path: synchronous, no allocation, no
 // exceptions; a SendPacket becomes a RecvPacket by rewriting its type and key where it lies.
 //
 //   [04|length|destination key|packet]   as it arrived
@@ -14,7 +15,7 @@ import type { Directory } from './directory.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
 import type { Neighbours } from './neighbours.ts'
 import { Packet } from './packet.ts'
-import { LOCAL, type Peer } from './peer.ts'
+import { AWAY, LOCAL, type Peer } from './peer.ts'
 import type { Session } from './session.ts'
 
 export interface ForwarderParts {
@@ -63,6 +64,9 @@ export class Forwarder {
       buffer[packet.start] = FrameType.recvPacket
       buffer.set(source.key, start)
       this.#deliver(destination, source)
+    } else if (destination.thread === AWAY) {
+      if (destination.route === undefined) this.#nowhere(session, DropReason.unknownDestination, start)
+      else destination.route.forward(packet, source.key, this.#nowMs)
     } else {
       const { thread } = destination
       this.#cross(destination, source.key)
@@ -81,10 +85,10 @@ export class Forwarder {
     if (isZero(buffer, start, destinationAt)) {
       // A RecvPacket without a source is a form that today's clients don't read.
       this.#counters.countDrop(DropReason.sourceInvalid, packet.kind, packet.packetBytes)
-    } else if (destination === undefined) {
+    } else if (destination === undefined || destination.thread === AWAY) {
       this.#nowhere(session, DropReason.unknownDestinationForwarded, destinationAt)
     } else if (destination.thread === LOCAL) {
-      const source = this.#directory.find(buffer, start)
+      const source = this.#directory.locate(buffer, start)
       packet.start = forwardedAsRecv(buffer, start, end)
       this.#deliver(destination, source)
     } else {
@@ -121,7 +125,7 @@ export class Forwarder {
 
   #sameOrLookUp(last: Peer | undefined, buffer: Buffer, at: number): Peer | undefined {
     if (last !== undefined && !last.isGone && sameKey(last.key, buffer, at)) return last
-    return this.#directory.find(buffer, at)
+    return this.#directory.locate(buffer, at)
   }
 
   #deliver(destination: Peer, source: Peer | undefined): void {

@@ -49,16 +49,21 @@ export class Lane {
 
   /** Copies the frame source[start, end) to the lane's end. */
   push(source: Buffer, start: number, end: number, nowMs: number): void {
-    const frameBytes = end - start
+    const chunk = this.reserve(end - start, nowMs)
+    source.copy(chunk.buffer, chunk.end - (end - start), start, end)
+  }
+
+  /** Adds a frame that the caller writes at once: into the last `frameBytes` bytes of the chunk returned. */
+  reserve(frameBytes: number, nowMs: number): Chunk {
     let chunk = this.#last
     if (chunk === undefined || chunk.end + frameBytes > chunk.buffer.length || isOld(chunk, nowMs)) {
       chunk = this.#append(frameBytes, nowMs)
     }
-    source.copy(chunk.buffer, chunk.end, start, end)
     chunk.end += frameBytes
     chunk.frameCount++
     this.bytes += frameBytes
     this.frameCount++
+    return chunk
   }
 
   /** Removes the oldest frame and returns its size in bytes, header included; 0 when empty. */

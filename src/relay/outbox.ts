@@ -1,29 +1,59 @@
-// What waits to leave on one session: control frames, disco packets and data packets, each in a lane of its
-// own, written in that order. The only door by which bytes leave a session, so limits, drops and counters
-// can't be bypassed. Bounded: a full packet lane drops its oldest; a full control lane ends the session.
+// What waits to leave on one session, or for one sibling: control frames, disco packets and data packets, each in a
+// lane of its own, written in that order. The only door by which bytes leave, so limits, drops and counters can't be
+// bypassed. Bounded: a full packet lane drops its oldest; a full control lane ends the session.
 //
 //   control ─┐
 //   disco   ─┼─ flush ─→ one burst in flight ─→ link        nothing is flushed while a burst is in flight,
 //   data    ─┘                                              so what waits, waits here and can be dropped
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
+import { writeU32 } from '#protocol/bytes.ts'
+import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
 import { Lane, type Chunk } from './lane.ts'
-import type { Packet } from './packet.ts'
-import type { Link } from './ports.ts'
+import type { AddressedPacket, Link, SiblingOutbox } from './ports.ts'
 
-/** One burst: several full TLS records, and what a link of half a megabit takes in the usual time limit of 2 s. */
-const BURST_BYTES_MAX = 65_536
-/** Disco messages are small and periodic; 64 KiB holds several hundred. */
-const DISCO_BYTES_MAX = 65_536
 /** Pongs, departures and the like. A watcher of 10,000 peers is owed 600 KB at once; nobody is owed 16 MiB. */
 const CONTROL_BYTES_MAX = 16_777_216
 /** A tunnel's packet that has waited for a second has been sent again by its owner. */
 const PACKET_AGE_MAX_MS = 1_000
-/** What a packet's frame has besides the packet. */
-const FRAME_OVERHEAD_BYTES = HEADER_BYTES + KEY_BYTES
+/** Whom an outbox is for: how much may be in it, and what its packets are counted as. */
+interface OutboxUse {
+  readonly burstBytesMax: number
+  readonly discoBytesMax: number
+  /** What a packet's frame has besides the packet. */
+  readonly overheadBytes: number
+  /** By kind of packet. */
+  readonly sent: readonly [data: number, disco: number]
+  readonly sentBytes: readonly [data: number, disco: number]
+  readonly dropWhenFull: DropReason
+  readonly dropAtEnd: DropReason
+}
+
+const CLIENT: OutboxUse = {
+  // Several full TLS records, and what a link of half a megabit takes in the usual time limit of 2 s.
+  burstBytesMax: 65_536,
+  // Disco messages are small and periodic; 64 KiB holds several hundred.
+  discoBytesMax: 65_536,
+  overheadBytes: HEADER_BYTES + KEY_BYTES,
+  sent: [Counter.sentData, Counter.sentDisco],
+  sentBytes: [Counter.sentBytesData, Counter.sentBytesDisco],
+  dropWhenFull: DropReason.queueHead,
+  dropAtEnd: DropReason.goneDisconnected,
+}
+
+const SIBLING: OutboxUse = {
+  // A link to a sibling carries thousands of flows, and is never as slow as half a megabit.
+  burstBytesMax: 262_144,
+  discoBytesMax: 1_048_576,
+  overheadBytes: HEADER_BYTES + 2 * KEY_BYTES,
+  sent: [Counter.forwardedOut, Counter.forwardedOut],
+  sentBytes: [Counter.forwardedOutBytes, Counter.forwardedOutBytes],
+  dropWhenFull: DropReason.siblingQueue,
+  dropAtEnd: DropReason.siblingLost,
+}
 
 export interface OutboxLimits {
   /** Bytes of data frames that may wait. */
@@ -46,8 +76,9 @@ export interface OutboxParts {
   readonly counters: Counters
 }
 
-export class Outbox {
+export class Outbox implements SiblingOutbox {
   readonly #parts: OutboxParts
+  readonly #use: OutboxUse
   // Made when first used: most clients never have any but control frames to wait.
   #control: Lane | undefined = undefined
   #data: Lane | undefined = undefined
@@ -57,25 +88,52 @@ export class Outbox {
   /** When the burst in flight was begun; undefined when none is. */
   writingSinceMs: number | undefined = undefined
 
-  constructor(parts: OutboxParts) {
+  private constructor(parts: OutboxParts, use: OutboxUse) {
     this.#parts = parts
+    this.#use = use
+  }
+
+  static forClient(parts: OutboxParts): Outbox {
+    return new Outbox(parts, CLIENT)
+  }
+
+  static forSibling(parts: OutboxParts): Outbox {
+    return new Outbox(parts, SIBLING)
   }
 
   /** Queues the RecvPacket frame at packet.start; makes room by dropping this lane's oldest. */
-  offerPacket(packet: Packet, nowMs: number): void {
-    const { limits, counters } = this.#parts
-    const lane = this.#laneFor(packet.kind)
+  offerPacket(packet: AddressedPacket, nowMs: number): void {
     const frameBytes = packet.end - packet.start
-    const bytesMax = packet.kind === PacketKind.data ? limits.outboxBytesMax : DISCO_BYTES_MAX
+    const lane = this.#roomFor(packet.kind, frameBytes)
+    lane.push(packet.buffer, packet.start, packet.end, nowMs)
+  }
+
+  /** Queues a ForwardPacket frame of the packet whose destination's key is at packet.start. */
+  offerForward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void {
+    const payloadBytes = KEY_BYTES + packet.end - packet.start
+    const lane = this.#roomFor(packet.kind, HEADER_BYTES + payloadBytes)
+    const { buffer, end } = lane.reserve(HEADER_BYTES + payloadBytes, nowMs)
+    const payloadAt = end - payloadBytes
+    buffer[payloadAt - HEADER_BYTES] = FrameType.forwardPacket
+    writeU32(buffer, payloadAt - HEADER_BYTES + 1, payloadBytes)
+    buffer.set(sourceKey, payloadAt)
+    packet.buffer.copy(buffer, payloadAt + KEY_BYTES, packet.start, packet.end)
+  }
+
+  /** The lane with room for a frame that is added to it at once. */
+  #roomFor(kind: PacketKind, frameBytes: number): Lane {
+    const { limits, counters } = this.#parts
+    const lane = this.#laneFor(kind)
+    const bytesMax = kind === PacketKind.data ? limits.outboxBytesMax : this.#use.discoBytesMax
     while (
       lane.frameCount > 0 &&
       (lane.bytes + frameBytes > bytesMax || lane.frameCount >= limits.outboxPacketsMax)
     ) {
-      this.#drop(lane, packet.kind, DropReason.queueHead)
+      this.#drop(lane, kind, this.#use.dropWhenFull)
     }
-    lane.push(packet.buffer, packet.start, packet.end, nowMs)
     counters.add(Counter.queuedPackets, 1)
     counters.add(Counter.queuedBytes, frameBytes)
+    return lane
   }
 
   /** Queues a frame that must not be lost; false when the remote has let too many pile up. */
@@ -88,7 +146,7 @@ export class Outbox {
   }
 
   /** Writes one burst of what waits, unless one is in flight. */
-  flush(link: Link, nowMs: number): void {
+  flush(link: Pick<Link, 'write'>, nowMs: number): void {
     if (this.writingSinceMs !== undefined) return
     this.#dropAged(nowMs)
     const first = this.#gather(nowMs)
@@ -128,7 +186,7 @@ export class Outbox {
   }
 
   #dropAll(lane: Lane | undefined, kind: PacketKind): void {
-    while (lane !== undefined && lane.frameCount > 0) this.#drop(lane, kind, DropReason.goneDisconnected)
+    while (lane !== undefined && lane.frameCount > 0) this.#drop(lane, kind, this.#use.dropAtEnd)
   }
 
   /** Takes chunks off the lanes, control first, until the burst is full. Returns the first of them. */
@@ -148,14 +206,14 @@ export class Outbox {
 
   #takePackets(lane: Lane, kind: PacketKind, burst: Burst, nowMs: number): void {
     const { bytes, frameCount, oldestMs } = lane
-    if (oldestMs === undefined || burst.bytes >= BURST_BYTES_MAX) return
+    if (oldestMs === undefined || burst.bytes >= this.#use.burstBytesMax) return
     this.#take(lane, burst)
     this.#countSent(kind, frameCount - lane.frameCount, bytes - lane.bytes)
     this.#parts.counters.observe('queueDelay', (nowMs - oldestMs) / 1_000)
   }
 
   #take(lane: Lane, burst: Burst): void {
-    while (burst.bytes < BURST_BYTES_MAX) {
+    while (burst.bytes < this.#use.burstBytesMax) {
       const chunk = lane.takeChunk()
       if (chunk === undefined) return
       if (burst.last === undefined) burst.first = chunk
@@ -166,12 +224,9 @@ export class Outbox {
   }
 
   #countSent(kind: PacketKind, frames: number, bytes: number): void {
-    const isDisco = kind === PacketKind.disco
-    this.#parts.counters.add(isDisco ? Counter.sentDisco : Counter.sentData, frames)
-    this.#parts.counters.add(
-      isDisco ? Counter.sentBytesDisco : Counter.sentBytesData,
-      bytes - frames * FRAME_OVERHEAD_BYTES,
-    )
+    const { sent, sentBytes, overheadBytes } = this.#use
+    this.#parts.counters.add(sent[kind], frames)
+    this.#parts.counters.add(sentBytes[kind], bytes - frames * overheadBytes)
     this.#parts.counters.add(Counter.queuedPackets, -frames)
     this.#parts.counters.add(Counter.queuedBytes, -bytes)
   }
@@ -185,7 +240,7 @@ export class Outbox {
 
   #drop(lane: Lane, kind: PacketKind, reason: DropReason): void {
     const frameBytes = lane.dropOldest()
-    this.#parts.counters.countDrop(reason, kind, frameBytes - FRAME_OVERHEAD_BYTES)
+    this.#parts.counters.countDrop(reason, kind, frameBytes - this.#use.overheadBytes)
     this.#parts.counters.add(Counter.queuedPackets, -1)
     this.#parts.counters.add(Counter.queuedBytes, -frameBytes)
   }

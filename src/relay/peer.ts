@@ -1,11 +1,14 @@
-// One node key that is connected to this relay: with one or more sessions on this thread, or on others, or
-// both. Knows which of them receives packets, and who must be told when the key leaves. Not the table that
-// finds it, and not the policy: `directory.ts` changes it.
+// One node key that this thread deals with: connected with one or more sessions on this thread, or on others, or
+// both; or not to this relay at all but to a sibling. Knows which of them receives packets, and who must be told when
+// the key leaves. Not the table that finds it, and not the policy: `directory.ts` changes it.
 
+import type { Sibling } from './ports.ts'
 import type { Session } from './session.ts'
 
-/** A relay thread, by number. */
+/** In place of a relay thread's number: this one. */
 export const LOCAL = -1
+/** No thread of this relay. */
+export const AWAY = -2
 
 /** The same key on another thread of this relay. */
 export interface Elsewhere {
@@ -22,11 +25,13 @@ export class Peer {
   sessions: readonly Session[] = []
   /** Where else in this relay the key is connected. */
   readonly elsewhere: Elsewhere[] = []
-  /** Thread whose member receives packets: LOCAL, or another's number. */
-  thread = LOCAL
+  /** Thread whose member receives packets: LOCAL, another's number, or AWAY. */
+  thread = AWAY
+  /** Where packets go while it is away; kept up to date while it is not, too. */
+  route: Sibling | undefined = undefined
   /** The session on this thread that receives packets when `thread` is LOCAL. */
   active: Session | undefined = undefined
-  /** The key has left the relay; whoever remembers this peer must look it up anew. */
+  /** The key is neither here nor at a sibling any more; whoever remembers this peer must look it up anew. */
   isGone = false
   /** Sessions here that were given a packet of this peer: they are told when it leaves. */
   #hearers: Set<Session> | undefined = undefined
@@ -71,7 +76,7 @@ export class Peer {
   /** Decides anew which thread and session receive packets: whoever became active last. */
   elect(): void {
     this.active = this.sessions.at(-1)
-    this.thread = LOCAL
+    this.thread = this.active === undefined ? AWAY : LOCAL
     let latest = this.active?.claim
     for (const other of this.elsewhere) {
       if (latest !== undefined && ((other.claim - latest) | 0) < 0) continue

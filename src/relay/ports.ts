@@ -1,6 +1,7 @@
 // What the relay asks of its surroundings, and what it hands them. Structural and few: a Link carries bytes,
 // Admission decides who may log in, an Observer hears of rare events. Nothing here knows sockets.
 
+import type { PacketKind } from './drop-reason.ts'
 import type { EndReason } from './end-reason.ts'
 
 /** The far end of a link as presence tells of it: sixteen bytes of IP and a port; zero when unknown. */
@@ -39,6 +40,50 @@ export interface LinkListener {
   written(): void
   /** The remote or the transport ended the link. */
   closed(reason: EndReason): void
+}
+
+/** A packet in hand, borrowed for the call: its destination's key at [start, start + 32), itself at [packetAt, end). */
+export interface AddressedPacket {
+  readonly buffer: Buffer
+  readonly start: number
+  readonly packetAt: number
+  readonly end: number
+  readonly kind: PacketKind
+}
+
+/** Another relay, as the way to the keys that are connected there. */
+export interface Sibling {
+  /** Takes the packet over, for delivery there or for a drop that is counted; never refuses. */
+  forward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void
+}
+
+/** Where keys are that are not connected to this relay. */
+export interface Routes {
+  /** The sibling that a packet for the key bytes[at, at + 32) goes to; undefined: nowhere. */
+  find(bytes: Uint8Array, at: number): Sibling | undefined
+}
+
+/** Of a relay without siblings. */
+export const NO_ROUTES: Routes = { find: () => undefined }
+
+/** What waits to leave for one sibling; an outbox that frames packets as ForwardPacket. */
+export interface SiblingOutbox {
+  offerForward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void
+  /** Queues a frame that must not be lost; false when too many have piled up. */
+  offerControl(frame: Uint8Array, nowMs: number): boolean
+  /** Writes one burst of what waits, unless one is in flight. */
+  flush(link: Pick<Link, 'write'>, nowMs: number): void
+  /** The burst has been taken by the system. */
+  written(): void
+  /** Drops all that waits. */
+  close(): void
+  /** When the burst in flight was begun; undefined when none is. */
+  readonly writingSinceMs: number | undefined
+}
+
+/** What has frames to write at the end of a turn. */
+export interface Flushable {
+  flush(): void
 }
 
 /** One login that waits for a decision. */

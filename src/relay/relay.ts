@@ -15,8 +15,18 @@ import { DropReason } from './drop-reason.ts'
 import { EndReason } from './end-reason.ts'
 import { Forwarder } from './forward.ts'
 import { Neighbours, type NeighbourListener, type ThreadLink, type ThreadMemory } from './neighbours.ts'
+import { Outbox, type OutboxLimits } from './outbox.ts'
 import { Packet } from './packet.ts'
-import type { Admission, Link, LinkListener, Observer } from './ports.ts'
+import type {
+  Admission,
+  Flushable,
+  Link,
+  LinkListener,
+  Observer,
+  Routes,
+  Sibling,
+  SiblingOutbox,
+} from './ports.ts'
 import { Session, type SessionLimits, type SessionParts, type SessionScheduler } from './session.ts'
 
 /** A whole sweep takes this many calls, so that no single one visits every session. */
@@ -30,6 +40,7 @@ export interface RelayParts {
   readonly counters: Counters
   readonly admission: Admission
   readonly observer: Observer
+  readonly routes: Routes
   /** Monotonic milliseconds. */
   readonly now: () => number
   /** That many random bytes. */
@@ -60,7 +71,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   readonly #serverKey: Uint8Array
   readonly #answerAndServerKey: Uint8Array
   readonly #sessions: Session[] = []
-  #due: Session[] = []
+  #due: Flushable[] = []
   #isFlushAsked = false
   #isHeld = false
   #isFlushComing = false
@@ -75,6 +86,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     this.#directory = new Directory({
       counters: parts.counters,
       announcer: this.neighbours,
+      routes: parts.routes,
       ownKey: parts.nodeKey.publicKey,
       seed: readU32(parts.random(4), 0),
     })
@@ -141,7 +153,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   flushSoFar(): void {
     const due = this.#due
     this.#due = []
-    for (const session of due) session.flush()
+    for (const one of due) one.flush()
   }
 
   /** Reads what other threads have written, before bytes of a session are. */
@@ -186,10 +198,23 @@ export class Relay implements SessionScheduler, NeighbourListener {
     return ending.length
   }
 
+  // ── what the mesh asks ──
+
+  /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */
+  routeChanged(bytes: Uint8Array, at: number, route: Sibling | undefined): void {
+    this.#directory.routeChanged(bytes, at, route)
+  }
+
+  /** What is to leave for a sibling. */
+  siblingOutbox(limits: OutboxLimits): SiblingOutbox {
+    const { pool, counters } = this.#sessionParts
+    return Outbox.forSibling({ pool, counters, limits })
+  }
+
   // ── what sessions ask ──
 
-  flushSoon(session: Session): void {
-    this.#due.push(session)
+  flushSoon(one: Flushable): void {
+    this.#due.push(one)
     this.wake()
   }
 

@@ -18,7 +18,7 @@ import { readLogin, type LoginRules } from './login.ts'
 import { Member } from './member.ts'
 import { Outbox, type OutboxLimits } from './outbox.ts'
 import type { Peer } from './peer.ts'
-import type { Admission, Link, LinkListener, Observer } from './ports.ts'
+import type { Admission, Flushable, Link, LinkListener, Observer } from './ports.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
@@ -66,7 +66,7 @@ export interface SessionParts {
 
 /** What a session asks of the relay that holds it. */
 export interface SessionScheduler {
-  flushSoon(session: Session): void
+  flushSoon(session: Flushable): void
   ended(session: Session): void
   closePeerEverywhere(key: Uint8Array): void
 }
@@ -120,7 +120,7 @@ export class Session implements LinkListener, FrameSink {
     const jitter = (parts.random(1)[0] ?? 0) / 256
     this.#keepAliveMs = KEEP_ALIVE_MS + jitter * KEEP_ALIVE_JITTER_MS
     this.#frames = new FrameReader(this, parts.pool)
-    this.outbox = new Outbox(parts)
+    this.outbox = Outbox.forClient(parts)
     parts.counters.add(Counter.connectionsCurrent, 1)
     this.tell(greeting.hello)
   }
@@ -160,7 +160,7 @@ export class Session implements LinkListener, FrameSink {
     if (this.#phase !== Phase.established) return this.#judge(judgeFirstFrame(type, payloadBytes))
     if (this.isShared) this.#parts.directory.noteActivity(this, this.peer as Peer)
     if (this.#rate !== undefined) this.#charge(payloadBytes)
-    return this.#judge(judgeFrame(type, payloadBytes, this.#isMesh))
+    return this.#judge(judgeFrame(type, payloadBytes, this.isMesh))
   }
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): boolean {
@@ -299,7 +299,8 @@ export class Session implements LinkListener, FrameSink {
     this.peer = directory.register(this)
   }
 
-  get #isMesh(): boolean {
+  /** It has logged in with the mesh key. */
+  get isMesh(): boolean {
     return this.#member?.isMesh === true
   }
 
@@ -344,7 +345,7 @@ export class Session implements LinkListener, FrameSink {
     if (this.#phase === Phase.greeting && nowMs - this.#bornMs > LOGIN_TIMEOUT_MS) {
       return this.end(EndReason.loginTimeout)
     }
-    const timeoutMs = this.#isMesh ? MESH_WRITE_TIMEOUT_MS : this.#parts.limits.writeTimeoutMs
+    const timeoutMs = this.isMesh ? MESH_WRITE_TIMEOUT_MS : this.#parts.limits.writeTimeoutMs
     const sinceMs = this.outbox.writingSinceMs
     if (sinceMs !== undefined && timeoutMs > 0 && nowMs - sinceMs > timeoutMs) {
       this.#parts.counters.add(Counter.writeStalls, 1)

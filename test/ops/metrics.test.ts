@@ -70,6 +70,8 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   sentBytesData: ['derp_sent_bytes_total{kind="data"}'],
   sentBytesDisco: ['derp_sent_bytes_total{kind="disco"}'],
   forwardedIn: ['derp_mesh_forwarded_packets_total{direction="in"}'],
+  forwardedOut: ['derp_mesh_forwarded_packets_total{direction="out"}'],
+  forwardedOutBytes: ['derp_mesh_forwarded_bytes_total{direction="out"}'],
   crossedIn: ['derp_thread_crossings_total{direction="in"}'],
   crossedOut: ['derp_thread_crossings_total{direction="out"}'],
   queuedPackets: ['derp_send_queue_packets'],

@@ -23,7 +23,7 @@ class Bench {
   #received: Buffer[] = []
 
   constructor(limits: Partial<OutboxLimits> = {}) {
-    this.outbox = new Outbox({
+    this.outbox = Outbox.forClient({
       pool: this.pool,
       limits: { ...unlimited, ...limits },
       counters: this.counters,

@@ -11,16 +11,26 @@ export class Actor {
   readonly name: string
   readonly privateKey: Uint8Array
   readonly key: Uint8Array
-  /** What this actor and the server seal with. */
-  readonly boxWithServer: BoxKey
+  readonly #boxes = new Map<Actor, BoxKey>()
 
   constructor(name: string, pair: { readonly privateKey: Uint8Array; readonly publicKey: Uint8Array }) {
     this.name = name
     this.privateKey = pair.privateKey
     this.key = Uint8Array.from(pair.publicKey)
-    const box = new BoxSecret(pair.privateKey).agree(keys.server.publicKey)
-    if (box === undefined) throw new Error(`${name} can't agree with the server`)
-    this.boxWithServer = box
+  }
+
+  /** What this actor and another seal with. */
+  boxWith(other: Actor): BoxKey {
+    const known = this.#boxes.get(other)
+    if (known !== undefined) return known
+    const box = new BoxSecret(this.privateKey).agree(other.key)
+    if (box === undefined) throw new Error(`${this.name} can't agree with ${other.name}`)
+    this.#boxes.set(other, box)
+    return box
+  }
+
+  get boxWithServer(): BoxKey {
+    return this.boxWith(server)
   }
 }
 

@@ -82,6 +82,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
   return {
     nodeKey: keyPairFrom(randomBytes(32)),
     meshKey: MESH_KEY,
+    mesh: { siblings: [], ca: undefined },
     derp: { host: '127.0.0.1', port: 0 },
     http: undefined,
     stun: undefined,

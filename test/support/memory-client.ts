@@ -39,6 +39,8 @@ export type FrameHandler = (type: number, buffer: Buffer, start: number, end: nu
 export class MemoryClient implements FrameSink {
   readonly actor: Actor
   readonly link: FakeLink
+  /** Whom it is connected to. */
+  readonly server: Actor
   /** All bytes received. */
   readonly received: Buffer[] = []
   /** What came before the first frame, where an HTTP answer was asked for. */
@@ -50,8 +52,13 @@ export class MemoryClient implements FrameSink {
   #wantsAnswer: boolean
   #lines: string[] = []
 
-  constructor(actor: Actor, link: FakeLink, way: { wantsAnswer: boolean; settle: () => void }) {
+  constructor(
+    actor: Actor,
+    link: FakeLink,
+    way: { server: Actor; wantsAnswer: boolean; settle: () => void },
+  ) {
     this.actor = actor
+    this.server = way.server
     this.link = link
     this.#settle = way.settle
     this.#wantsAnswer = way.wantsAnswer
@@ -67,12 +74,12 @@ export class MemoryClient implements FrameSink {
   }
 
   clientInfo(info: Partial<ClientInfo> = {}): Uint8Array {
-    return clientInfoFrame(this.actor.key, info, this.actor.boxWithServer, freshNonce())
+    return clientInfoFrame(this.actor.key, info, this.actor.boxWith(this.server), freshNonce())
   }
 
   /** A ClientInfo frame with any text in its box. */
   clientInfoSaying(text: string): Uint8Array {
-    const sealed = this.actor.boxWithServer.seal(freshNonce(), Buffer.from(text))
+    const sealed = this.actor.boxWith(this.server).seal(freshNonce(), Buffer.from(text))
     const header = Buffer.alloc(5)
     header[0] = FrameType.clientInfo
     header.writeUInt32BE(this.actor.key.length + sealed.length, 1)
@@ -135,7 +142,7 @@ export class MemoryClient implements FrameSink {
       case FrameType.serverKey:
         return `ServerKey ${nameOf(readServerKey(payload) ?? payload)}`
       case FrameType.serverInfo: {
-        const info = openServerInfo(payload, this.actor.boxWithServer)
+        const info = openServerInfo(payload, this.actor.boxWith(this.server))
         return info === undefined ? 'ServerInfo that does not open' : `ServerInfo version ${info.version}`
       }
       case FrameType.recvPacket:

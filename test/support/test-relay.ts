@@ -7,7 +7,7 @@ import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
 import { Neighbourhood } from '#relay/neighbourhood.ts'
 import type { ThreadMemory } from '#relay/neighbours.ts'
-import type { Admission, SessionEnd } from '#relay/ports.ts'
+import { NO_ROUTES, type Admission, type Routes, type SessionEnd } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import type { SessionLimits } from '#relay/session.ts'
 import { sha256 } from '../vectors/hex.ts'
@@ -34,6 +34,10 @@ export interface TestRelayOptions {
   readonly isWithoutMesh?: boolean
   readonly disallowedAppNames?: readonly string[]
   readonly admission?: Admission
+  readonly routes?: Routes
+  /** Whose key the relay has. */
+  readonly server?: Actor
+  readonly clock?: FakeClock
 }
 
 export interface ConnectOptions {
@@ -60,10 +64,13 @@ interface Thread {
 }
 
 /** The transport calls `sweep` so often. */
-const SWEEP_EVERY_MS = 125
+export const SWEEP_EVERY_MS = 125
 
 export class TestRelay {
-  readonly clock = new FakeClock()
+  readonly clock: FakeClock
+  readonly server: Actor
+  /** Lets everything come to rest that a client's doings may have stirred. */
+  settleAll: () => void = () => this.settle()
   readonly threads: Thread[] = []
   /** What the observer heard. */
   readonly ends: SessionEnd[] = []
@@ -78,6 +85,8 @@ export class TestRelay {
     const count = options.threads ?? 1
     this.#neighbourhood = count === 1 ? undefined : new Neighbourhood()
     this.#options = options
+    this.clock = options.clock ?? new FakeClock()
+    this.server = options.server ?? server
     for (let index = 0; index < count; index++) this.startThread(index)
   }
 
@@ -102,19 +111,29 @@ export class TestRelay {
   /** A connection that has got past HTTP; ServerKey is on its way. */
   connect(actor: Actor, options: ConnectOptions = {}): MemoryClient {
     const port = options.port ?? 40_000 + this.#clientCount++
-    const remote = { ip: ipToBytes(options.ip ?? '192.0.2.1'), port }
     const wantsAnswer = options.wantsAnswer ?? false
-    const link: FakeLink = new FakeLink(remote, options.isWebSocket ?? false, {
-      received: (bytes) => client.receive(bytes),
+    const link = this.accept({ ...options, port }, (bytes) => client.receive(bytes))
+    const client = new MemoryClient(actor, link, {
+      server: this.server,
+      wantsAnswer,
+      settle: () => this.settleAll(),
+    })
+    return client
+  }
+
+  /** The relay's end of a connection that has got past HTTP, and who receives what it writes. */
+  accept(options: ConnectOptions & { readonly port: number }, received: (bytes: Buffer) => void): FakeLink {
+    const remote = { ip: ipToBytes(options.ip ?? '192.0.2.1'), port: options.port }
+    const link = new FakeLink(remote, options.isWebSocket ?? false, {
+      received,
       stirred: (stirred) => this.#stirred.add(stirred),
     })
-    link.isCopying = port % 2 === 0
-    const client = new MemoryClient(actor, link, { wantsAnswer, settle: () => this.settle() })
-    const arrival = { link, wantsAnswer, idealNode: options.idealNode ?? '' }
+    link.isCopying = options.port % 2 === 0
     const { relay } = this.thread(options.thread ?? 0)
-    link.attach(relay.accept(arrival))
+    const wish = { wantsAnswer: options.wantsAnswer ?? false, idealNode: options.idealNode ?? '' }
+    link.attach(relay.accept({ link, ...wish }))
     this.#linksOf.get(relay)?.push(link)
-    return client
+    return link
   }
 
   /** A client that has logged in and whose greeting is read. */
@@ -139,15 +158,18 @@ export class TestRelay {
 
   /** Lets threads flush and hear and links take and bring bytes until all is at rest. */
   settle(): void {
-    for (let isBusy = true; isBusy;) {
-      isBusy = false
-      for (const thread of this.threads) isBusy = this.#turn(thread) || isBusy
-      if (this.#stirred.size === 0) continue
-      isBusy = true
-      const links = [...this.#stirred]
-      this.#stirred.clear()
-      for (const link of links) link.work()
-    }
+    while (this.work());
+  }
+
+  /** One round of that; false if there was nothing to do. */
+  work(): boolean {
+    let isBusy = false
+    for (const thread of this.threads) isBusy = this.#turn(thread) || isBusy
+    if (this.#stirred.size === 0) return isBusy
+    const links = [...this.#stirred]
+    this.#stirred.clear()
+    for (const link of links) link.work()
+    return true
   }
 
   /** Lets time pass, with the sweeps that fall into it, and everything come to rest after each. */
@@ -155,9 +177,13 @@ export class TestRelay {
     this.settle()
     for (let left = ms; left > 0; left -= SWEEP_EVERY_MS) {
       this.clock.advance(Math.min(left, SWEEP_EVERY_MS))
-      for (const { relay, isDead } of this.threads) if (!isDead) relay.sweep()
+      this.sweep()
       this.settle()
     }
+  }
+
+  sweep(): void {
+    for (const { relay, isDead } of this.threads) if (!isDead) relay.sweep()
   }
 
   /** A counter, summed over the threads. */
@@ -202,13 +228,14 @@ export class TestRelay {
   #makeThread(memory: ThreadMemory | undefined, counters: Counters): Thread {
     const options = this.#options
     const relay = new Relay({
-      nodeKey: { privateKey: server.privateKey, publicKey: server.key },
+      nodeKey: { privateKey: this.server.privateKey, publicKey: this.server.key },
       meshKey: options.isWithoutMesh === true ? undefined : keys.meshKey,
       disallowedAppNames: options.disallowedAppNames ?? [],
       limits: { ...defaultLimits, ...options.limits },
       counters,
       admission: options.admission ?? admitAll,
       observer: { sessionEnded: (end) => this.ends.push(end) },
+      routes: options.routes ?? NO_ROUTES,
       now: this.clock.now,
       random: (bytes) => sha256(`random ${this.#randomCount++}`).subarray(0, bytes),
       later: this.clock.later,

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
-import { PeerTable } from '#relay/peer-table.ts'
+import { KeyTable } from '#protocol/key-table.ts'
 import { sha256 } from '../vectors/hex.ts'
 
 interface Entry {
@@ -11,11 +11,11 @@ interface Entry {
 const entries: readonly Entry[] = Array.from({ length: 300 }, (_, i) => ({ key: sha256(`entry ${i}`) }))
 
 /** Looks a key up where it lies inside other bytes. */
-function find(table: PeerTable<Entry>, key: Uint8Array): Entry | undefined {
+function find(table: KeyTable<Entry>, key: Uint8Array): Entry | undefined {
   return table.find(Buffer.concat([Buffer.alloc(3, 0xee), key, Buffer.alloc(2, 0xee)]), 3)
 }
 
-function expectSame(table: PeerTable<Entry>, model: ReadonlyMap<string, Entry>): void {
+function expectSame(table: KeyTable<Entry>, model: ReadonlyMap<string, Entry>): void {
   expect(table.size).toBe(model.size)
   expect(new Set(table)).toEqual(new Set(model.values()))
   for (const entry of entries) expect(find(table, entry.key)).toBe(model.get(toHex(entry.key)))
@@ -27,21 +27,21 @@ it.each([31, 300])('%i keys added and removed at random are found as in a map', 
   const someToggles = fc.array(fc.nat(entryCount - 1), { minLength: entryCount, maxLength: 3 * entryCount })
   fc.assert(
     fc.property(fc.integer(), someToggles, (seed, toggles) => {
-      const table = new PeerTable<Entry>(seed)
+      const table = new KeyTable<Entry>(seed)
       const model = new Map<string, Entry>()
       for (const at of toggles) {
         const entry = entries[at] as Entry
         const key = toHex(entry.key)
-        if (model.delete(key)) table.remove(entry)
+        if (model.delete(key)) table.delete(entry.key, 0)
         else {
           model.set(key, entry)
-          table.add(entry)
+          table.set(entry.key, 0, entry)
         }
         expect(find(table, entry.key)).toBe(model.get(key))
       }
       expectSame(table, model)
       for (const entry of model.values()) {
-        table.remove(entry)
+        table.delete(entry.key, 0)
         model.delete(toHex(entry.key))
       }
       expectSame(table, model)
@@ -51,9 +51,9 @@ it.each([31, 300])('%i keys added and removed at random are found as in a map', 
 })
 
 it('keys are compared to the last bit', () => {
-  const table = new PeerTable<Entry>(7)
+  const table = new KeyTable<Entry>(7)
   const entry = { key: sha256('alice') }
-  table.add(entry)
+  table.set(entry.key, 0, entry)
   for (let bit = 0; bit < 256; bit++) {
     const near = Uint8Array.from(entry.key)
     near[bit >> 3] = (near[bit >> 3] ?? 0) ^ (1 << (bit & 7))
@@ -64,8 +64,8 @@ it('keys are compared to the last bit', () => {
 
 it('where keys lie depends on the seed, so that nobody can choose keys that collide', () => {
   const orders = [1, 1, 2].map((seed) => {
-    const table = new PeerTable<Entry>(seed)
-    for (const entry of entries) table.add(entry)
+    const table = new KeyTable<Entry>(seed)
+    for (const entry of entries) table.set(entry.key, 0, entry)
     return [...table].map((entry) => entries.indexOf(entry)).join()
   })
   expect(orders[1]).toBe(orders[0])
@@ -73,7 +73,7 @@ it('where keys lie depends on the seed, so that nobody can choose keys that coll
 })
 
 it('keys that differ in one word alone are told apart', () => {
-  const table = new PeerTable<Entry>(3)
+  const table = new KeyTable<Entry>(3)
   const similar = Array.from({ length: 20_000 }, (_, i) => {
     const key = Buffer.alloc(32, 0x11)
     key.writeUInt32LE(i, 4 * (i % 8))
@@ -81,7 +81,7 @@ it('keys that differ in one word alone are told apart', () => {
   })
   for (const entry of similar) {
     expect(table.find(entry.key, 0)).toBeUndefined()
-    table.add(entry)
+    table.set(entry.key, 0, entry)
   }
   expect(similar.every((entry) => table.find(entry.key, 0) === entry)).toBe(true)
 })

@@ -7,8 +7,12 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { KEY_BYTES } from '#protocol/limits.ts'
-import { PeerTable, type Keyed } from '#relay/peer-table.ts'
+import { KeyTable } from '#protocol/key-table.ts'
 import { measure, perOperation } from './per-operation.ts'
+
+interface Entry {
+  readonly key: Uint8Array
+}
 
 const LOOK_UPS = 8_192
 
@@ -18,17 +22,17 @@ function keyOf(index: number): Uint8Array {
 }
 
 class Population {
-  readonly table = new PeerTable<Keyed>(0x5eed)
-  readonly map = new Map<string, Keyed>()
+  readonly table = new KeyTable<Entry>(0x5eed)
+  readonly map = new Map<string, Entry>()
   /** Keys that are there, and keys that are not, one after another. */
   readonly here = Buffer.alloc(LOOK_UPS * KEY_BYTES)
   readonly nowhere = Buffer.alloc(LOOK_UPS * KEY_BYTES)
-  readonly newcomers: readonly Keyed[]
+  readonly newcomers: readonly Entry[]
 
   constructor(size: number) {
     const peers = Array.from({ length: size }, (_, index) => ({ key: keyOf(index) }))
     for (const peer of peers) {
-      this.table.add(peer)
+      this.table.set(peer.key, 0, peer)
       this.map.set(Buffer.from(peer.key).toString('latin1'), peer)
     }
     for (let at = 0; at < LOOK_UPS; at++) {
@@ -58,12 +62,12 @@ class Population {
   }
 
   comeAndGo(): void {
-    for (const peer of this.newcomers) this.table.add(peer)
-    for (const peer of this.newcomers) this.table.remove(peer)
+    for (const peer of this.newcomers) this.table.set(peer.key, 0, peer)
+    for (const peer of this.newcomers) this.table.delete(peer.key, 0)
   }
 }
 
-test.for([1_000, 50_000])('peer table, %i keys', async (size, { bench }) => {
+test.for([1_000, 50_000])('key table, %i keys', async (size, { bench }) => {
   const all = new Population(size)
   expect(all.findAll(all.here)).toBe(LOOK_UPS)
   expect(all.findAllInMap(all.here)).toBe(LOOK_UPS)

@@ -1,0 +1,78 @@
+// How well a link to a sibling does, by pings that travel among its packets: round trip, jitter and loss. Sends
+// nothing itself and keeps no timers: who has the link asks for a ping when one is due.
+
+import { readU32, writeU32 } from '#protocol/bytes.ts'
+import { pingFrame } from '#protocol/frames.ts'
+import { PING_BYTES } from '#protocol/limits.ts'
+
+/** One answer more weighs an eighth in the mean and a sixteenth in its deviation (RFC 6298 §2, RFC 3550 §6.4.1). */
+const RTT_WEIGHT = 1 / 8
+const JITTER_WEIGHT = 1 / 16
+/** Answers later than this count as lost. */
+const PONG_TIMEOUT_MS = 3_000
+/** Loss is that of so many pings, five minutes at one in five seconds. */
+const HISTORY_MAX = 60
+
+export interface Quality {
+  /** Smoothed; undefined before the first answer. */
+  readonly rttMs: number | undefined
+  readonly jitterMs: number
+  /** Of the last pings, 0–1. */
+  readonly lossRatio: number
+  /** Pings without an answer since the last one that had one. */
+  readonly silentPings: number
+}
+
+export class LinkQuality {
+  #sequence = 0
+  #sentMs: number | undefined = undefined
+  #rttMs: number | undefined = undefined
+  #lastRttMs = 0
+  #jitterMs = 0
+  #silentPings = 0
+  readonly #answered: boolean[] = []
+
+  /** The next ping, as a frame; undefined while the last one may still be answered. */
+  ping(nowMs: number): Uint8Array | undefined {
+    if (this.#sentMs !== undefined) {
+      if (nowMs - this.#sentMs < PONG_TIMEOUT_MS) return undefined
+      this.#note(false)
+    }
+    this.#sentMs = nowMs
+    this.#sequence = (this.#sequence + 1) >>> 0
+    const payload = new Uint8Array(PING_BYTES)
+    writeU32(payload, 0, this.#sequence)
+    return pingFrame(payload)
+  }
+
+  /** A Pong's payload has come; one that answers no open ping is passed over. */
+  pong(payload: Uint8Array, nowMs: number): void {
+    if (this.#sentMs === undefined || payload.length < PING_BYTES || readU32(payload, 0) !== this.#sequence) return
+    const rttMs = nowMs - this.#sentMs
+    this.#note(true)
+    if (this.#rttMs === undefined) {
+      this.#rttMs = rttMs
+    } else {
+      this.#jitterMs += JITTER_WEIGHT * (Math.abs(rttMs - this.#lastRttMs) - this.#jitterMs)
+      this.#rttMs += RTT_WEIGHT * (rttMs - this.#rttMs)
+    }
+    this.#lastRttMs = rttMs
+  }
+
+  read(): Quality {
+    const lost = this.#answered.reduce((sum, isAnswered) => sum + (isAnswered ? 0 : 1), 0)
+    return {
+      rttMs: this.#rttMs,
+      jitterMs: this.#jitterMs,
+      lossRatio: this.#answered.length === 0 ? 0 : lost / this.#answered.length,
+      silentPings: this.#silentPings,
+    }
+  }
+
+  #note(isAnswered: boolean): void {
+    this.#sentMs = undefined
+    this.#silentPings = isAnswered ? 0 : this.#silentPings + 1
+    this.#answered.push(isAnswered)
+    if (this.#answered.length > HISTORY_MAX) this.#answered.shift()
+  }
+}

@@ -1,0 +1,90 @@
+// Dials siblings with the project's own client, as any client would: fast start where the sibling shows its key in
+// its certificate, an upgrade otherwise. Ties the client to what the mesh asks of a dialler; no logic of either.
+
+import { DerpConnection } from '#client/derp-connection.ts'
+import { SharedResources } from '#client/shared-resources.ts'
+import type { TlsOptions } from '#client/tls-verification.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import { readServerKey } from '#protocol/handshake.ts'
+import type { Connection, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
+
+export interface DialOptions {
+  /** Authorities that siblings' certificates may be signed by. */
+  readonly ca: readonly string[]
+  /** Siblings are reached without TLS. */
+  readonly isPlain: boolean
+}
+
+/** A dialler whose connections share what they can. */
+export function siblingDialler(options: DialOptions): Dial {
+  const shared = new SharedResources()
+  const tls: TlsOptions = { ca: options.ca }
+  return (address, handler) => new SiblingConnection(address, handler, { shared, tls: options.isPlain ? false : tls })
+}
+
+interface Way {
+  readonly shared: SharedResources
+  readonly tls: TlsOptions | false
+}
+
+class SiblingConnection implements Connection {
+  readonly #handler: DialHandler
+  readonly #connection: DerpConnection
+  #isGreeted = false
+  #isOver = false
+
+  constructor(address: SiblingAddress, handler: DialHandler, { shared, tls }: Way) {
+    this.#handler = handler
+    const { host, port, dialHost, certName } = address
+    this.#connection = new DerpConnection(
+      {
+        host,
+        port,
+        shared,
+        tls: tls === false || certName === undefined ? tls : { ...tls, certName },
+        ...(dialHost === undefined ? {} : { dialAddress: dialHost }),
+      },
+      {
+        onFrame: (type, buffer, start, end) => this.#onFrame(type, buffer, start, end),
+        onClosed: (end) => this.#onClosed(end.message),
+        greet: (serverKey) => this.#greet(serverKey),
+      },
+    )
+    this.#connection.open().catch((error: unknown) => {
+      this.#onClosed(error instanceof Error ? error.message : String(error))
+    })
+  }
+
+  write(bytes: Uint8Array, isLast: boolean): boolean {
+    if (isLast) this.#connection.write(bytes, () => this.#handler.written())
+    else this.#connection.write(bytes)
+    return false
+  }
+
+  destroy(): void {
+    this.#connection.destroy()
+  }
+
+  #greet(serverKey: Uint8Array): Uint8Array | undefined {
+    this.#isGreeted = true
+    const greeting = this.#handler.greet(serverKey)
+    // Not in the middle of the connection's own opening.
+    if (greeting === undefined) setImmediate(() => this.destroy())
+    return greeting
+  }
+
+  #onFrame(type: number, buffer: Buffer, start: number, end: number): void {
+    if (type !== FrameType.serverKey) return this.#handler.onFrame(type, buffer, start, end)
+    if (this.#isGreeted) return
+    const serverKey = readServerKey(buffer.subarray(start, end))
+    if (serverKey === undefined) return this.#connection.breakOff('the server sent no key of its own')
+    const greeting = this.#greet(serverKey)
+    if (greeting !== undefined) this.#connection.write(greeting)
+  }
+
+  #onClosed(why: string): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#handler.onClosed(why)
+  }
+}

@@ -1,0 +1,154 @@
+// A mesh of real relays and real siblings, without sockets: what spec/derp-mesh asks of a server that meshes.
+
+import { expect, it } from 'vitest'
+import { alice, bob, cathy } from '../support/actor.ts'
+import { packetLine } from '../support/memory-client.ts'
+import { TestMesh } from '../support/test-mesh.ts'
+import { packet } from '../vectors/frames.ts'
+
+const NAMES = ['north', 'south', 'west'] as const
+
+function meshOfThree(): TestMesh {
+  return new TestMesh(...NAMES)
+}
+
+it('every relay reaches every other, and finds itself among its siblings', () => {
+  const mesh = meshOfThree()
+  for (const name of NAMES) {
+    const expected = Object.fromEntries(NAMES.map((other) => [other, other === name ? 'self' : 'up']))
+    expect(mesh.node(name).links).toEqual(expected)
+  }
+})
+
+it('packets pass in all directions, and say who sent them', () => {
+  const mesh = meshOfThree()
+  const actors = [alice, bob, cathy]
+  const clients = actors.map((who, at) => mesh.node(NAMES[at] ?? '').join(who))
+  for (const [i, from] of clients.entries()) {
+    for (const [j, to] of clients.entries()) {
+      from.sendPacket(to.actor, packet)
+      expect(to.take(), `${i} to ${j}`).toEqual([packetLine(from.actor, packet)])
+    }
+  }
+  const forwarded = NAMES.map((name) => {
+    const { relay } = mesh.node(name)
+    return [relay.count('forwardedOut'), relay.count('forwardedIn'), relay.count('sentData')]
+  })
+  expect(forwarded).toEqual(NAMES.map(() => [2, 2, 3]))
+})
+
+it('a client that logs in is reached at once, one that leaves no more', () => {
+  const mesh = meshOfThree()
+  const a = mesh.node('north').join(alice)
+  a.sendPacket(bob, packet)
+  const b = mesh.node('south').join(bob)
+  expect(b.take()).toEqual([])
+  a.sendPacket(bob, packet)
+  expect(b.take()).toEqual([packetLine(alice, packet)])
+  b.hangUp()
+  a.sendPacket(bob, packet).settled()
+  expect(mesh.node('north').relay.drops).toEqual({ 'unknown_dest data': 2 })
+  expect(mesh.node('north').relay.count('forwardedOut')).toBe(1)
+})
+
+it('who heard from a client elsewhere is told when it leaves the mesh, and nobody else is', () => {
+  const mesh = meshOfThree()
+  const [a, c] = [mesh.node('north').join(alice), mesh.node('north').join(cathy)]
+  const b = mesh.node('south').join(bob)
+  b.sendPacket(alice, packet)
+  expect(a.take()).toEqual([packetLine(bob, packet)])
+  b.hangUp()
+  expect(a.take()).toEqual(['PeerGone bob disconnected'])
+  expect(c.take()).toEqual([])
+})
+
+it('a client that moves from relay to relay is followed, and nobody is told that it is gone', () => {
+  const mesh = meshOfThree()
+  const a = mesh.node('north').join(alice)
+  const old = mesh.node('south').join(bob)
+  old.sendPacket(alice, packet)
+  expect(a.take()).toEqual([packetLine(bob, packet)])
+  const next = mesh.node('west').join(bob)
+  a.sendPacket(bob, packet)
+  // The flow stays on its path while there is one.
+  expect(old.take()).toEqual([packetLine(alice, packet)])
+  old.hangUp()
+  a.sendPacket(bob, packet)
+  expect(next.take()).toEqual([packetLine(alice, packet)])
+  expect(a.take()).toEqual([])
+})
+
+it('a client that is here and there is served here, and there when it leaves here', () => {
+  const mesh = meshOfThree()
+  const a = mesh.node('north').join(alice)
+  const there = mesh.node('south').join(bob)
+  const here = mesh.node('north').join(bob)
+  here.sendPacket(alice, packet)
+  expect(a.take()).toEqual([packetLine(bob, packet)])
+  a.sendPacket(bob, packet)
+  expect([here.take(), there.take()]).toEqual([[packetLine(alice, packet)], []])
+  here.hangUp()
+  a.sendPacket(bob, packet)
+  expect(there.take()).toEqual([packetLine(alice, packet)])
+  expect(a.take()).toEqual([])
+})
+
+it('what a dead relay had is gone at once, and found again when both are back', () => {
+  const mesh = meshOfThree()
+  const a = mesh.node('north').join(alice)
+  const b = mesh.node('south').join(bob)
+  const w = mesh.node('west').join(cathy)
+  b.sendPacket(alice, packet)
+  w.sendPacket(alice, packet)
+  a.take()
+  mesh.kill('south')
+  expect(a.take()).toEqual(['PeerGone bob disconnected'])
+  expect(mesh.node('north').links).toMatchObject({ south: 'waiting', west: 'up' })
+  mesh.pass(3_000)
+  const back = mesh.restart('south').join(bob)
+  mesh.pass(6_500)
+  for (const name of NAMES) expect(Object.values(mesh.node(name).links).sort()).toEqual(['self', 'up', 'up'])
+  a.sendPacket(bob, packet)
+  expect(back.take()).toEqual([packetLine(alice, packet)])
+  back.sendPacket(alice, packet)
+  expect(a.take()).toEqual([packetLine(bob, packet)])
+})
+
+it('relays that lose each other for a while find all keys again, and none that have left', () => {
+  const mesh = meshOfThree()
+  const a = mesh.node('north').join(alice)
+  const b = mesh.node('south').join(bob)
+  mesh.part('north', 'south')
+  const c = mesh.node('south').join(cathy)
+  a.sendPacket(bob, packet).sendPacket(cathy, packet)
+  expect([b.take(), c.take()]).toEqual([[], []])
+  b.hangUp()
+  mesh.pass(60_000)
+  mesh.heal('north', 'south')
+  c.take()
+  mesh.pass(6_500)
+  a.sendPacket(bob, packet).sendPacket(cathy, packet)
+  expect(c.take()).toEqual([packetLine(alice, packet)])
+  expect(mesh.node('north').relay.drops).toEqual({ 'unknown_dest data': 3 })
+})
+
+it('a sibling that stalls holds nobody else up, loses what waits too long, and is dialled anew', () => {
+  const mesh = meshOfThree()
+  const a = mesh.node('north').join(alice)
+  const b = mesh.node('south').join(bob)
+  const c = mesh.node('north').join(cathy)
+  mesh.stall('north', 'south', true)
+  for (let i = 0; i < 3_000; i++) a.sendPacket(bob, Buffer.alloc(1_000, i))
+  a.sendPacket(cathy, packet)
+  expect(c.take()).toEqual([packetLine(alice, packet)])
+  const { relay } = mesh.node('north')
+  expect(relay.count('queuedBytes')).toBeLessThan(1_400_000)
+  expect(relay.drops['queue_sibling data']).toBeGreaterThan(1_500)
+  mesh.pass(7_000)
+  expect(mesh.node('north').links).toMatchObject({ south: 'up' })
+  expect(mesh.node('north').changes).toContain('south waiting')
+  b.take()
+  a.sendPacket(bob, packet)
+  expect(b.take()).toEqual([packetLine(alice, packet)])
+  expect([relay.count('queuedPackets'), relay.count('queuedBytes')]).toEqual([0, 0])
+})

@@ -1,0 +1,280 @@
+// Several relays without sockets under one clock, meshed by the project's own siblings: each dials the others as its
+// members say, over links that the test may cut, stall and refuse. Everything is synchronous.
+
+import { BufferPool } from '#protocol/buffer-pool.ts'
+import { BoxSecret } from '#protocol/box.ts'
+import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import { readServerKey } from '#protocol/handshake.ts'
+import type { Connection, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
+import { RouteBook } from '#mesh/route-book.ts'
+import type { LinkReport } from '#mesh/sibling-link.ts'
+import { Siblings } from '#mesh/siblings.ts'
+import type { SiblingOutbox } from '#relay/ports.ts'
+import type { Relay } from '#relay/relay.ts'
+import { sha256 } from '../vectors/hex.ts'
+import { meshKey } from '../vectors/keys.ts'
+import { actor, type Actor } from './actor.ts'
+import { FakeClock } from './fake-clock.ts'
+import type { FakeLink } from './fake-link.ts'
+import type { MemoryClient } from './memory-client.ts'
+import { SWEEP_EVERY_MS, TestRelay, type ConnectOptions } from './test-relay.ts'
+
+/** What waits for one sibling at most. */
+const OUTBOX_BYTES = 1_048_576
+
+export function addressOf(name: string): SiblingAddress {
+  return { name, host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined }
+}
+
+/** One relay of one thread with its siblings. */
+export class MeshNode {
+  readonly name: string
+  readonly relay: TestRelay
+  readonly siblings: Siblings
+  readonly book: RouteBook
+  /** Down: whoever dials is refused. */
+  isDown = false
+  /** What changed, in order. */
+  readonly changes: string[] = []
+
+  constructor(name: string, mesh: TestMesh, dial: Dial) {
+    this.name = name
+    const server = actor(name)
+    this.book = new RouteBook(1, (bytes, at, route) => this.#domain.routeChanged(bytes, at, route))
+    this.relay = new TestRelay({ server, clock: mesh.clock, routes: this.book })
+    this.relay.settleAll = () => mesh.settle()
+    const identity = {
+      publicKey: server.key,
+      secret: new BoxSecret(server.privateKey),
+      meshKey,
+    }
+    this.siblings = new Siblings({
+      identity: () => identity,
+      dial,
+      book: this.book,
+      makeOutbox: () => this.#makeOutbox(),
+      keysMax: 1_000,
+      now: mesh.clock.now,
+      random: (bytes) => sha256(`${name} random`).subarray(0, bytes),
+      later: mesh.clock.later,
+      flushSoon: (one) => this.#domain.flushSoon(one),
+      onChange: (report) => this.#note(report),
+    })
+  }
+
+  join(who: Actor, options?: ConnectOptions): MemoryClient {
+    return this.relay.join(who, options)
+  }
+
+  /** The states of its links by name. */
+  get links(): Record<string, string> {
+    return Object.fromEntries(this.siblings.reports().map(({ name, state }) => [name, state]))
+  }
+
+  get #domain(): Relay {
+    return this.relay.thread(0).relay
+  }
+
+  #makeOutbox(): SiblingOutbox {
+    return this.#domain.siblingOutbox({ outboxBytesMax: OUTBOX_BYTES, outboxPacketsMax: Infinity })
+  }
+
+  #note({ name, state }: LinkReport): void {
+    this.changes.push(`${name} ${state}`)
+  }
+}
+
+export class TestMesh {
+  readonly clock = new FakeClock()
+  readonly #nodes = new Map<string, MeshNode>()
+  readonly #connections = new Set<FakeConnection>()
+  /** Pairs of names that can't reach each other. */
+  readonly #parted = new Set<string>()
+  #portCount = 0
+
+  /** Relays of these names, all meshed with each other. */
+  constructor(...names: string[]) {
+    for (const name of names) this.start(name)
+    for (const name of names) this.node(name).siblings.setMembers(names.map(addressOf))
+    this.settle()
+  }
+
+  /** A relay begins, at first or anew; it has no members until it is told. */
+  start(name: string): MeshNode {
+    const node = new MeshNode(name, this, (address, handler) => this.#dial(name, address, handler))
+    this.#nodes.set(name, node)
+    return node
+  }
+
+  node(name: string): MeshNode {
+    const node = this.#nodes.get(name)
+    if (node === undefined) throw new Error(`there is no relay ${name}`)
+    return node
+  }
+
+  /** The relay dies: all its connections break, and nobody reaches it. */
+  kill(name: string): void {
+    this.node(name).isDown = true
+    for (const connection of this.#connections) {
+      if (connection.from === name) connection.vanish()
+      else if (connection.to === name) connection.breakOff('connection reset')
+    }
+    this.settle()
+  }
+
+  /** It is there again, empty, and meshes with the same relays as before. */
+  restart(name: string): MeshNode {
+    const node = this.start(name)
+    node.siblings.setMembers([...this.#nodes.keys()].map(addressOf))
+    this.settle()
+    return node
+  }
+
+  /** Two relays can't reach each other; what they have breaks. */
+  part(a: string, b: string): void {
+    this.#parted.add(`${a} ${b}`).add(`${b} ${a}`)
+    for (const connection of this.#connections) {
+      if (this.#isParted(connection.from, connection.to)) connection.breakOff('connection timed out')
+    }
+    this.settle()
+  }
+
+  heal(a: string, b: string): void {
+    this.#parted.delete(`${a} ${b}`)
+    this.#parted.delete(`${b} ${a}`)
+  }
+
+  /** What `from` sends to `to` is not taken, until it is said that it is. */
+  stall(from: string, to: string, isStalled: boolean): void {
+    for (const connection of this.#connections) {
+      if (connection.from === from && connection.to === to) connection.isStalled = isStalled
+    }
+  }
+
+  settle(): void {
+    for (let isBusy = true; isBusy;) {
+      isBusy = false
+      for (const { relay, isDown } of this.#nodes.values()) if (!isDown) isBusy = relay.work() || isBusy
+      for (const connection of this.#connections) isBusy = connection.work() || isBusy
+    }
+  }
+
+  pass(ms: number): void {
+    this.settle()
+    for (let left = ms; left > 0; left -= SWEEP_EVERY_MS) {
+      this.clock.advance(Math.min(left, SWEEP_EVERY_MS))
+      for (const { relay, siblings, isDown } of this.#nodes.values()) {
+        if (isDown) continue
+        relay.sweep()
+        siblings.sweep(this.clock.now())
+      }
+      this.settle()
+    }
+  }
+
+  #isParted(a: string, b: string): boolean {
+    return this.#parted.has(`${a} ${b}`)
+  }
+
+  #dial(from: string, address: SiblingAddress, handler: DialHandler): Connection {
+    const connection = new FakeConnection(from, address.name, handler, () => this.#connections.delete(connection))
+    this.#connections.add(connection)
+    const target = this.#nodes.get(address.name)
+    if (target === undefined || target.isDown || this.#isParted(from, address.name)) {
+      connection.breakOff('connection refused')
+    } else {
+      const port = 50_000 + this.#portCount++
+      connection.attach(target.relay.accept({ port }, (bytes) => connection.receive(bytes)))
+    }
+    return connection
+  }
+}
+
+/** A connection that one relay's siblings have dialled, with the other's link at its end. */
+class FakeConnection implements Connection {
+  readonly from: string
+  readonly to: string
+  isStalled = false
+  readonly #handler: DialHandler
+  readonly #ended: () => void
+  readonly #reader: FrameReader
+  #link: FakeLink | undefined = undefined
+  #outgoing: Buffer[] = []
+  #isBurstWhole = false
+  #end: string | undefined = undefined
+  #isOver = false
+
+  constructor(from: string, to: string, handler: DialHandler, ended: () => void) {
+    this.from = from
+    this.to = to
+    this.#handler = handler
+    this.#ended = ended
+    const sink = {
+      onHeader: () => Verdict.take,
+      onFrame: (type: number, buffer: Buffer, start: number, end: number) => {
+        this.#onFrame(type, buffer, start, end)
+        return !this.#isOver
+      },
+    }
+    this.#reader = new FrameReader(sink, new BufferPool())
+  }
+
+  attach(link: FakeLink): void {
+    this.#link = link
+  }
+
+  receive(bytes: Buffer): void {
+    if (!this.#isOver && this.#end === undefined) this.#reader.feed(bytes, 0, bytes.length)
+  }
+
+  write(bytes: Uint8Array, isLast: boolean): boolean {
+    if (this.#isBurstWhole) throw new Error('written to while a burst is in flight')
+    this.#outgoing.push(Buffer.from(bytes))
+    this.#isBurstWhole = isLast
+    return false
+  }
+
+  destroy(): void {
+    this.#end ??= 'cut by this side'
+  }
+
+  /** It breaks, and the one who dialled hears of it. */
+  breakOff(why: string): void {
+    this.#end ??= why
+  }
+
+  /** The one who dialled is dead, and hears of nothing. */
+  vanish(): void {
+    this.#isOver = true
+    this.#link?.hangUp()
+    this.#ended()
+  }
+
+  /** Does what a system would have done by now; false if that is nothing. */
+  work(): boolean {
+    if (this.#isOver) return false
+    if (this.#link?.isClosed === true) this.#end ??= 'the server closed the connection'
+    if (this.#end !== undefined) {
+      this.#isOver = true
+      this.#ended()
+      this.#link?.hangUp()
+      this.#handler.onClosed(this.#end)
+      return true
+    }
+    if (!this.#isBurstWhole || this.isStalled) return false
+    const bytes = Buffer.concat(this.#outgoing)
+    this.#outgoing = []
+    this.#isBurstWhole = false
+    this.#link?.send(bytes)
+    this.#handler.written()
+    return true
+  }
+
+  #onFrame(type: number, buffer: Buffer, start: number, end: number): void {
+    if (type !== FrameType.serverKey) return this.#handler.onFrame(type, buffer, start, end)
+    const greeting = this.#handler.greet(readServerKey(buffer.subarray(start, end)) ?? new Uint8Array(32))
+    if (greeting === undefined) this.destroy()
+    else this.#link?.send(greeting)
+  }
+}

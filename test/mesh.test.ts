@@ -32,7 +32,7 @@ async function freePort(): Promise<number> {
 }
 
 function siblingAt(port: number): SiblingSettings {
-  return { name: `localhost:${port}`, host: 'localhost', port, dialHost: '127.0.0.1', certName: undefined }
+  return { name: `localhost:${port}`, host: 'localhost', port, dialHost: '127.0.0.1', certName: undefined, isInside: true }
 }
 
 /** Relays with so many threads each, meshed with each other; all list themselves as well. */

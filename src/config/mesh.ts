@@ -40,7 +40,7 @@ function parseSibling(entry: string): SiblingSettings | undefined {
   if (!(port >= 1 && port <= 65_535)) return undefined
   if (bracketed === undefined ? !/^[\w.-]+$/.test(host) : !isIPv6(host)) return undefined
   if (dialHost !== undefined && !/^[\w.:-]+$/.test(dialHost)) return undefined
-  return { name: hostPort, host, port, dialHost, certName: undefined }
+  return { name: hostPort, host, port, dialHost, certName: undefined, isInside: true }
 }
 
 function resolveCa(values: OptionValues<ServeOptions>, findings: Findings): string | undefined {

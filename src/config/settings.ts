@@ -61,6 +61,8 @@ export interface SiblingSettings {
   readonly dialHost: string | undefined
   /** As in a DERP map: another name to verify, or `sha256-raw:` and a digest. */
   readonly certName: string | undefined
+  /** It is of a region of ours. */
+  readonly isInside: boolean
 }
 
 export interface MeshSettings {

@@ -12,6 +12,8 @@ export interface SiblingAddress {
   readonly dialHost: string | undefined
   /** As in a DERP map: another name to verify, or `sha256-raw:` and a digest. */
   readonly certName: string | undefined
+  /** It is of a region of ours: we hear of all its clients, not only of those whose home it is. */
+  readonly isInside: boolean
 }
 
 export interface DialHandler {

@@ -94,7 +94,7 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
 
   constructor(address: SiblingAddress, parts: SiblingLinkParts) {
     this.address = address
-    this.rank = 0
+    this.rank = address.isInside ? 0 : 1
     this.#parts = parts
     this.#outbox = parts.makeOutbox()
   }
@@ -178,8 +178,8 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
     }
     this.#serverKey = serverKey
     this.#enter('greeted')
-    const info = clientInfoFrame(publicKey, { meshKey, canAckPings: false }, this.#box, random(NONCE_BYTES))
-    return concatBytes(info, WATCH_CONNS_FRAME)
+    const info = { meshKey, canAckPings: false, wantsHomesOnly: !this.address.isInside }
+    return concatBytes(clientInfoFrame(publicKey, info, this.#box, random(NONCE_BYTES)), WATCH_CONNS_FRAME)
   }
 
   // ── frames in ──

@@ -28,6 +28,8 @@ export interface ClientInfo {
   readonly isProber: boolean
   /** 0–32 printable ASCII characters for statistics. */
   readonly appName: string
+  /** A sibling of another region: when it watches, it wants to hear of home keys alone. derper does not know of it. */
+  readonly wantsHomesOnly: boolean
 }
 
 /** What a server tells a client that it has admitted. */
@@ -75,6 +77,7 @@ export function clientInfoFrame(
     CanAckPings: info.canAckPings ?? false,
     IsProber: info.isProber === true ? true : undefined,
     AppName: info.appName === undefined || info.appName === '' ? undefined : info.appName,
+    WatchHomesOnly: info.wantsHomesOnly === true ? true : undefined,
   })
   return frame(FrameType.clientInfo, publicKey, box.seal(nonce, Buffer.from(json)))
 }
@@ -101,6 +104,7 @@ export function parseClientInfo(text: string): ClientInfo | ProtocolError {
   const canAckPings = fields.get('canackpings') ?? false
   const isProber = fields.get('isprober') ?? false
   const appName = fields.get('appname') ?? ''
+  const wantsHomesOnly = fields.get('watchhomesonly') === true
   if (typeof version !== 'number' || !Number.isInteger(version)) return ProtocolError.clientInfoJson
   if (typeof canAckPings !== 'boolean' || typeof isProber !== 'boolean') return ProtocolError.clientInfoJson
   if (typeof appName !== 'string') return ProtocolError.clientInfoJson
@@ -112,7 +116,7 @@ export function parseClientInfo(text: string): ClientInfo | ProtocolError {
     if (meshKey === undefined) return ProtocolError.meshKeySyntax
     if (isZero(meshKey)) meshKey = undefined
   }
-  return { meshKey, version, canAckPings, isProber, appName }
+  return { meshKey, version, canAckPings, isProber, appName, wantsHomesOnly }
 }
 
 /** Whether this can be an application's name: at most 32 bytes, each 0x20–0x7E. */

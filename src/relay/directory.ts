@@ -25,8 +25,10 @@ export interface Announcer {
   present(presentFrame: Uint8Array, claim: number): void
   claim(key: Uint8Array, claim: number): void
   gone(key: Uint8Array): void
+  home(key: Uint8Array, isHome: boolean): void
   /** What `present` says, to a thread that was not there yet; and that this was everybody. */
   presentTo(thread: number, presentFrame: Uint8Array, claim: number): void
+  homeTo(thread: number, key: Uint8Array): void
   allPresentTo(thread: number): void
   /** Hears all that the others have said until now. False if there are none, or this is already under way. */
   drain(): boolean
@@ -56,7 +58,9 @@ export class Directory {
   readonly #routes: Routes
   readonly #ownKey: Uint8Array
   readonly #table: KeyTable<Peer>
+  /** Siblings that are told of every key, and those that are told of home keys. */
   readonly #watchers = new Set<Session>()
+  readonly #homeWatchers = new Set<Session>()
   /** Keys without a session, as far as is known; another thread may be about to say that it has one. */
   #leaving = new Set<Peer>()
   /** Keys that were away and have no route any more. */
@@ -109,13 +113,13 @@ export class Directory {
     this.#changed(peer, before)
     const { presentFrame } = session
     this.#announcer.present(presentFrame, session.claim)
-    this.#tellWatchers(presentFrame)
+    this.#tell(this.#watchers, presentFrame)
     return peer
   }
 
   /** Removes a session; the key's other sessions take over, or it is gone. */
   unregister(session: Session, peer: Peer): void {
-    if (this.#watchers.delete(session)) this.#counters.add(Counter.watchersCurrent, -1)
+    if (this.#watchers.delete(session) || this.#homeWatchers.delete(session)) this.#counters.add(Counter.watchersCurrent, -1)
     for (const other of session.heard ?? []) other.forgetHearer(session)
     session.heard = undefined
     const before = this.#count(peer)
@@ -124,6 +128,7 @@ export class Directory {
     if (heir === undefined) this.#announcer.gone(peer.key)
     else if (peer.elsewhere.length > 0) this.#announcer.claim(peer.key, heir.claim)
     this.#changed(peer, before)
+    this.homeNoted(peer)
     if (!this.#announcer.isDraining) this.#settle()
   }
 
@@ -144,17 +149,44 @@ export class Directory {
   /** Subscribes a privileged session: first everybody who is here, itself included, then every change. */
   watch(session: Session): void {
     if (bytesEqual(session.key, this.#ownKey)) return
+    const { wantsHomesOnly } = session
     for (const peer of this.#table) {
-      const frame =
-        peer.thread === LOCAL
-          ? peer.active?.presentFrame
-          : peer.elsewhere.find((other) => other.thread === peer.thread)?.presentFrame
+      const frame = wantsHomesOnly && !peer.isHome ? undefined : presentFrameOf(peer)
       if (frame !== undefined) session.tell(frame)
     }
     // Who does not take so much at once has just been ended.
     if (!session.isEstablished) return
-    if (!this.#watchers.has(session)) this.#counters.add(Counter.watchersCurrent, 1)
-    this.#watchers.add(session)
+    const watchers = wantsHomesOnly ? this.#homeWatchers : this.#watchers
+    if (!watchers.has(session)) this.#counters.add(Counter.watchersCurrent, 1)
+    watchers.add(session)
+  }
+
+  /** What the sessions of a peer on this thread note as their home may have changed. */
+  homeNoted(peer: Peer): void {
+    const isHomeHere = peer.sessions.some(({ isHome }) => isHome)
+    if (isHomeHere === peer.isHomeHere) return
+    peer.isHomeHere = isHomeHere
+    // That the last session has ended says as much.
+    if (peer.sessions.length > 0) this.#announcer.home(peer.key, isHomeHere)
+    this.#electHome(peer)
+  }
+
+  /** The same on another thread. */
+  homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void {
+    const peer = this.#table.find(key, 0)
+    const known = peer?.elsewhere.find((other) => other.thread === thread)
+    if (peer === undefined || known === undefined) return
+    known.isHome = isHome
+    this.#electHome(peer)
+  }
+
+  #electHome(peer: Peer): void {
+    const isHome = peer.isHomeHere || peer.elsewhere.some((other) => other.isHome)
+    if (isHome === peer.isHome) return
+    peer.isHome = isHome
+    if (this.#homeWatchers.size === 0) return
+    const frame = isHome ? presentFrameOf(peer) : peerGoneFrame(peer.key, GoneReason.disconnected)
+    if (frame !== undefined) this.#tell(this.#homeWatchers, frame)
   }
 
   /** Another thread registered a session of `key`. */
@@ -162,10 +194,11 @@ export class Directory {
     const peer = this.#find(key)
     const before = this.#count(peer)
     const at = peer.elsewhere.findIndex((other) => other.thread === there.thread)
-    if (at < 0) peer.elsewhere.push(there)
-    else peer.elsewhere[at] = there
+    const known = peer.elsewhere[at]
+    if (known === undefined) peer.elsewhere.push(there)
+    else peer.elsewhere[at] = { ...there, isHome: known.isHome }
     this.#changed(peer, before)
-    this.#tellWatchers(there.presentFrame)
+    this.#tell(this.#watchers, there.presentFrame)
   }
 
   /** A session of `key` on another thread became active. */
@@ -185,12 +218,15 @@ export class Directory {
     const before = this.#count(peer)
     peer.elsewhere.splice(at, 1)
     this.#changed(peer, before)
+    this.#electHome(peer)
   }
 
   /** A thread has been started: it is told of everybody who is connected to this one. */
   introduceTo(thread: number): void {
-    for (const { active } of this.#table) {
-      if (active !== undefined) this.#announcer.presentTo(thread, active.presentFrame, active.claim)
+    for (const { active, key, isHomeHere } of this.#table) {
+      if (active === undefined) continue
+      this.#announcer.presentTo(thread, active.presentFrame, active.claim)
+      if (isHomeHere) this.#announcer.homeTo(thread, key)
     }
     this.#announcer.allPresentTo(thread)
   }
@@ -255,7 +291,7 @@ export class Directory {
       for (const peer of leaving) {
         if (peer.registrations > 0 || peer.isGone || this.#leaving.has(peer)) continue
         if (peer.route === undefined) this.#remove(peer)
-        this.#tellWatchers(peerGoneFrame(peer.key, GoneReason.disconnected))
+        this.#tell(this.#watchers, peerGoneFrame(peer.key, GoneReason.disconnected))
       }
       for (const peer of lost) {
         if (peer.registrations === 0 && peer.route === undefined && !peer.isGone) this.#remove(peer)
@@ -272,11 +308,15 @@ export class Directory {
     for (const hearer of hearers) hearer.tell(frame)
   }
 
-  #tellWatchers(frame: Uint8Array): void {
-    if (this.#watchers.size === 0) return
-    if (frame[0] === FrameType.peerGone) {
-      this.#counters.add(Counter.peerGoneDisconnected, this.#watchers.size)
-    }
-    for (const watcher of this.#watchers) watcher.tell(frame)
+  #tell(watchers: ReadonlySet<Session>, frame: Uint8Array): void {
+    if (watchers.size === 0) return
+    if (frame[0] === FrameType.peerGone) this.#counters.add(Counter.peerGoneDisconnected, watchers.size)
+    for (const watcher of watchers) watcher.tell(frame)
   }
+}
+
+/** How watchers are told of a peer; undefined if it is not here. */
+function presentFrameOf(peer: Peer): Uint8Array | undefined {
+  if (peer.thread === LOCAL) return peer.active?.presentFrame
+  return peer.elsewhere.find((other) => other.thread === peer.thread)?.presentFrame
 }

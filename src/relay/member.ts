@@ -12,6 +12,8 @@ export class Member {
   readonly key: Uint8Array
   /** It holds this relay's mesh key: privileged, and not subject to admission or limits. */
   readonly isMesh: boolean
+  /** A sibling of another region, which is told of home keys alone. */
+  readonly wantsHomesOnly: boolean
   readonly #link: Link
   readonly #flags: number
   readonly #appName: string
@@ -20,6 +22,7 @@ export class Member {
   constructor({ key, isMesh, info }: Login, link: Link, isNotIdeal: boolean) {
     this.key = key
     this.isMesh = isMesh
+    this.wantsHomesOnly = isMesh && info.wantsHomesOnly
     this.#link = link
     this.#appName = info.appName
     this.#flags =

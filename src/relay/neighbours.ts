@@ -18,6 +18,8 @@ const CLAIM_BYTES = 4
 const ALL_TOLD = 0x81
 /** 32 B destination key, 32 B source key, packet: the frame that leaves begins within the first key, and lies ready. */
 const PACKET = 0x82
+/** Whether a client there has noted this relay as its home: 32 B key, one byte. */
+const HOME = 0x83
 
 /** A frame with an empty packet. */
 const FRAME_BYTES_MIN = HEADER_BYTES + 2 * KEY_BYTES
@@ -33,6 +35,7 @@ export interface NeighbourListener {
   presentElsewhere(thread: number, key: Uint8Array, presentFrame: Uint8Array, claim: number): void
   claimedElsewhere(thread: number, key: Uint8Array, claim: number): void
   goneElsewhere(thread: number, key: Uint8Array): void
+  homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void
   closePeer(key: Uint8Array): void
   /** Destination key, source key and packet, borrowed. */
   packet(buffer: Buffer, start: number, end: number): void
@@ -171,6 +174,15 @@ export class Neighbours {
     const frame = keyFrame(CLAIM, key, CLAIM_BYTES)
     writeU32(frame, HEADER_BYTES + KEY_BYTES, claim >>> 0)
     this.#tellAll(frame)
+  }
+
+  home(key: Uint8Array, isHome: boolean): void {
+    this.#tellAll(homeFrame(key, isHome))
+  }
+
+  /** That a key is at home, to a neighbour that was not here when it was noted. */
+  homeTo(thread: number, key: Uint8Array): void {
+    this.#tell(this.#byThread[thread], homeFrame(key, true))
   }
 
   gone(key: Uint8Array): void {
@@ -339,6 +351,12 @@ function presenceFrame(presentFrame: Uint8Array, claim: number): Uint8Array {
   return frame
 }
 
+function homeFrame(key: Uint8Array, isHome: boolean): Uint8Array {
+  const frame = keyFrame(HOME, key, 1)
+  frame[HEADER_BYTES + KEY_BYTES] = isHome ? 1 : 0
+  return frame
+}
+
 function keyFrame(type: number, key: Uint8Array, moreBytes: number): Buffer {
   const frame = Buffer.alloc(HEADER_BYTES + KEY_BYTES + moreBytes)
   frame[0] = type
@@ -375,6 +393,8 @@ class NewsSink implements CrossingSink {
       listener.claimedElsewhere(this.#thread, key, claim)
     } else if (type === FrameType.peerGone) {
       listener.goneElsewhere(this.#thread, key)
+    } else if (type === HOME) {
+      listener.homeElsewhere(this.#thread, key, buffer[end - 1] === 1)
     } else if (type === FrameType.closePeer) {
       listener.closePeer(key)
     } else if (type === ALL_TOLD) {

@@ -17,6 +17,8 @@ export interface Elsewhere {
   claim: number
   /** The last registration there, as a PeerPresent frame for watchers. */
   readonly presentFrame: Uint8Array
+  /** A client there has noted this relay as its home. */
+  isHome: boolean
 }
 
 export class Peer {
@@ -29,6 +31,9 @@ export class Peer {
   thread = AWAY
   /** Where packets go while it is away; kept up to date while it is not, too. */
   route: Sibling | undefined = undefined
+  /** A client of this key has noted this relay as its home: those on this thread, and all in the relay. */
+  isHomeHere = false
+  isHome = false
   /** The session on this thread that receives packets when `thread` is LOCAL. */
   active: Session | undefined = undefined
   /** The key is neither here nor at a sibling any more; whoever remembers this peer must look it up anew. */

@@ -240,7 +240,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   // ── what other threads say ──
 
   presentElsewhere(thread: number, key: Uint8Array, presentFrame: Uint8Array, claim: number): void {
-    this.#directory.presentElsewhere({ thread, claim, presentFrame }, key)
+    this.#directory.presentElsewhere({ thread, claim, presentFrame, isHome: false }, key)
   }
 
   claimedElsewhere(thread: number, key: Uint8Array, claim: number): void {
@@ -249,6 +249,10 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   goneElsewhere(thread: number, key: Uint8Array): void {
     this.#directory.goneElsewhere(thread, key)
+  }
+
+  homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void {
+    this.#directory.homeElsewhere(thread, key, isHome)
   }
 
   packet(buffer: Buffer, start: number, end: number): void {

@@ -96,7 +96,8 @@ export class Session implements LinkListener, FrameSink {
   #held: Buffer | undefined = undefined
   #rate: TokenBucket | undefined = undefined
   #isThrottled = false
-  #isHome = false
+  /** Its client has noted this relay as its home. */
+  isHome = false
   isShared = false
   /** When it last became the active one of its key, in the relay's common count. */
   claim = 0
@@ -238,8 +239,9 @@ export class Session implements LinkListener, FrameSink {
   }
 
   #noteHome(isHome: boolean): void {
-    if (isHome === this.#isHome) return
-    this.#isHome = isHome
+    if (isHome === this.isHome) return
+    this.isHome = isHome
+    this.#parts.directory.homeNoted(this.peer as Peer)
     const { counters, now } = this.#parts
     counters.add(Counter.clientsHome, isHome ? 1 : -1)
     if (now() - this.#bornMs <= HOME_MOVE_AFTER_MS) return
@@ -297,6 +299,11 @@ export class Session implements LinkListener, FrameSink {
     counters.add(Counter.loginsTotal, 1)
     counters.observe('login', (now() - this.#bornMs) / 1_000)
     this.peer = directory.register(this)
+  }
+
+  /** It watches, and is of another region. */
+  get wantsHomesOnly(): boolean {
+    return this.#member?.wantsHomesOnly === true
   }
 
   /** It has logged in with the mesh key. */
@@ -381,7 +388,7 @@ export class Session implements LinkListener, FrameSink {
     if (peer !== undefined && this.#member !== undefined) {
       directory.unregister(this, peer)
       this.#member.count(counters, -1)
-      if (this.#isHome) counters.add(Counter.clientsHome, -1)
+      if (this.isHome) counters.add(Counter.clientsHome, -1)
     }
     counters.add(Counter.connectionsCurrent, -1)
     counters.countEnd(reason)

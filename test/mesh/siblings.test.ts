@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 import { alice, bob, cathy } from '../support/actor.ts'
 import { packetLine } from '../support/memory-client.ts'
 import { TestMesh } from '../support/test-mesh.ts'
-import { packet } from '../vectors/frames.ts'
+import { frames, packet } from '../vectors/frames.ts'
 
 const NAMES = ['north', 'south', 'west'] as const
 
@@ -125,8 +125,8 @@ it('relays that lose each other for a while find all keys again, and none that h
   b.hangUp()
   mesh.pass(60_000)
   mesh.heal('north', 'south')
-  c.take()
   mesh.pass(6_500)
+  c.take()
   a.sendPacket(bob, packet).sendPacket(cathy, packet)
   expect(c.take()).toEqual([packetLine(alice, packet)])
   expect(mesh.node('north').relay.drops).toEqual({ 'unknown_dest data': 3 })
@@ -151,4 +151,64 @@ it('a sibling that stalls holds nobody else up, loses what waits too long, and i
   a.sendPacket(bob, packet)
   expect(b.take()).toEqual([packetLine(alice, packet)])
   expect([relay.count('queuedPackets'), relay.count('queuedBytes')]).toEqual([0, 0])
+})
+
+it('of another region only home clients are known, from when they note it until they note it no more', () => {
+  const mesh = new TestMesh('eu-1', 'eu-2', 'us-1')
+  const a = mesh.node('us-1').join(alice)
+  const b = mesh.node('eu-1').join(bob)
+  const c = mesh.node('eu-2').join(cathy)
+  a.sendPacket(bob, packet)
+  c.sendPacket(bob, packet)
+  // In its own region it is known without.
+  expect(b.take()).toEqual([packetLine(cathy, packet)])
+  b.send(frames.notePreferredYes).settled()
+  a.sendPacket(bob, packet)
+  expect(b.take()).toEqual([packetLine(alice, packet)])
+  b.send(frames.notePreferredNo).settled()
+  a.sendPacket(bob, packet)
+  expect(b.take()).toEqual([])
+  expect(mesh.node('us-1').relay.drops).toEqual({ 'unknown_dest data': 2 })
+})
+
+it('a home client of another region is known to relays that come later, and gone when it leaves', () => {
+  const mesh = new TestMesh('eu-1', 'us-1')
+  const b = mesh.node('eu-1').join(bob).send(frames.notePreferredYes)
+  mesh.kill('us-1')
+  mesh.pass(2_000)
+  const a = mesh.restart('us-1').join(alice)
+  mesh.pass(6_500)
+  b.sendPacket(alice, packet).settled()
+  a.send(frames.notePreferredYes).sendPacket(bob, packet)
+  b.take()
+  b.sendPacket(alice, packet)
+  expect(a.take()).toEqual([packetLine(bob, packet)])
+  b.hangUp()
+  expect(a.take()).toEqual(['PeerGone bob disconnected'])
+})
+
+it('a key that two relays have is reached in its own region first', () => {
+  const mesh = new TestMesh('eu-1', 'us-1', 'eu-2')
+  const a = mesh.node('eu-1').join(alice)
+  const far = mesh.node('us-1').join(bob).send(frames.notePreferredYes).settled()
+  a.sendPacket(bob, packet)
+  expect(far.take()).toEqual([packetLine(alice, packet)])
+  const near = mesh.node('eu-2').join(bob)
+  a.sendPacket(bob, packet)
+  expect([near.take(), far.take()]).toEqual([[packetLine(alice, packet)], []])
+})
+
+it('what a sibling forwarded is never forwarded again, even where another sibling has the key', () => {
+  const mesh = new TestMesh('north', 'south', 'west')
+  const a = mesh.node('north').join(alice)
+  const b = mesh.node('south').join(bob)
+  // North does not hear that bob has moved on from south to west.
+  mesh.deafen('north', 'south', true)
+  b.hangUp()
+  const moved = mesh.node('west').join(bob)
+  mesh.part('north', 'west')
+  a.sendPacket(bob, packet)
+  expect(moved.take()).toEqual([])
+  expect(mesh.node('south').relay.drops).toEqual({ 'unknown_dest_on_fwd data': 1 })
+  expect(mesh.node('south').relay.count('forwardedOut')).toBe(0)
 })

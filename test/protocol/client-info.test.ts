@@ -16,6 +16,7 @@ const silent: ClientInfo = {
   canAckPings: false,
   isProber: false,
   appName: '',
+  wantsHomesOnly: false,
 }
 const errors: readonly string[] = Object.values(ProtocolError)
 

@@ -28,6 +28,7 @@ const defaults: ClientInfo = {
   canAckPings: false,
   isProber: false,
   appName: '',
+  wantsHomesOnly: false,
 }
 const expectedInfos: Record<keyof typeof login.clientInfos, ClientInfo> = {
   clientInfo: { ...defaults, canAckPings: true },
@@ -122,6 +123,7 @@ const someInfo: fc.Arbitrary<ClientInfo> = fc.record({
   canAckPings: fc.boolean(),
   isProber: fc.boolean(),
   appName: someAppName,
+  wantsHomesOnly: fc.boolean(),
 })
 
 it('reads back every ClientInfo it writes, and announces its real length', () => {

@@ -30,6 +30,10 @@ class Listener implements NeighbourListener {
     this.heard.push(`${thread} gone ${toHex(key)}`)
   }
 
+  homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void {
+    this.heard.push(`${thread} ${isHome ? 'home' : 'no home'} ${toHex(key)}`)
+  }
+
   closePeer(key: Uint8Array): void {
     this.heard.push(`close ${toHex(key)}`)
   }

@@ -1,9 +1,14 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { LOCAL, Peer } from '#relay/peer.ts'
+import { AWAY, Peer } from '#relay/peer.ts'
 import { alice } from '../support/actor.ts'
 
-const elsewhere = (thread: number, claim: number) => ({ thread, claim, presentFrame: new Uint8Array(0) })
+const elsewhere = (thread: number, claim: number) => ({
+  thread,
+  claim,
+  presentFrame: new Uint8Array(0),
+  isHome: false,
+})
 
 it('a key that is only elsewhere is received by whichever thread became active last', () => {
   const peer = new Peer(alice.key)
@@ -17,7 +22,7 @@ it('a key that is only elsewhere is received by whichever thread became active l
 it('a key that is nowhere has nobody to receive', () => {
   const peer = new Peer(alice.key)
   peer.elect()
-  expect([peer.thread, peer.active, peer.registrations]).toEqual([LOCAL, undefined, 0])
+  expect([peer.thread, peer.active, peer.registrations]).toEqual([AWAY, undefined, 0])
 })
 
 it('the order of activity survives the count starting anew', () => {

@@ -23,8 +23,14 @@ import { SWEEP_EVERY_MS, TestRelay, type ConnectOptions } from './test-relay.ts'
 /** What waits for one sibling at most. */
 const OUTBOX_BYTES = 1_048_576
 
-export function addressOf(name: string): SiblingAddress {
-  return { name, host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined }
+/** Where a relay is. What is before the last hyphen of its name is its region, if there is one. */
+export function addressOf(name: string, seenFrom: string): SiblingAddress {
+  const isInside = regionOf(name) === regionOf(seenFrom)
+  return { name, host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined, isInside }
+}
+
+function regionOf(name: string): string {
+  return name.slice(0, Math.max(0, name.lastIndexOf('-')))
 }
 
 /** One relay of one thread with its siblings. */
@@ -96,7 +102,7 @@ export class TestMesh {
   /** Relays of these names, all meshed with each other. */
   constructor(...names: string[]) {
     for (const name of names) this.start(name)
-    for (const name of names) this.node(name).siblings.setMembers(names.map(addressOf))
+    for (const name of names) this.#introduce(name)
     this.settle()
   }
 
@@ -126,7 +132,7 @@ export class TestMesh {
   /** It is there again, empty, and meshes with the same relays as before. */
   restart(name: string): MeshNode {
     const node = this.start(name)
-    node.siblings.setMembers([...this.#nodes.keys()].map(addressOf))
+    this.#introduce(name)
     this.settle()
     return node
   }
@@ -152,6 +158,13 @@ export class TestMesh {
     }
   }
 
+  /** What `to` says to `from` is not heard, until it is said that it is. */
+  deafen(from: string, to: string, isDeaf: boolean): void {
+    for (const connection of this.#connections) {
+      if (connection.from === from && connection.to === to) connection.isDeaf = isDeaf
+    }
+  }
+
   settle(): void {
     for (let isBusy = true; isBusy;) {
       isBusy = false
@@ -171,6 +184,11 @@ export class TestMesh {
       }
       this.settle()
     }
+  }
+
+  #introduce(name: string): void {
+    const addresses = [...this.#nodes.keys()].map((other) => addressOf(other, name))
+    this.node(name).siblings.setMembers(addresses)
   }
 
   #isParted(a: string, b: string): boolean {
@@ -196,6 +214,8 @@ class FakeConnection implements Connection {
   readonly from: string
   readonly to: string
   isStalled = false
+  isDeaf = false
+  #unheard: Buffer[] = []
   readonly #handler: DialHandler
   readonly #ended: () => void
   readonly #reader: FrameReader
@@ -225,7 +245,7 @@ class FakeConnection implements Connection {
   }
 
   receive(bytes: Buffer): void {
-    if (!this.#isOver && this.#end === undefined) this.#reader.feed(bytes, 0, bytes.length)
+    if (!this.#isOver && this.#end === undefined) this.#unheard.push(Buffer.from(bytes))
   }
 
   write(bytes: Uint8Array, isLast: boolean): boolean {
@@ -262,12 +282,21 @@ class FakeConnection implements Connection {
       this.#handler.onClosed(this.#end)
       return true
     }
-    if (!this.#isBurstWhole || this.isStalled) return false
+    const hasHeard = this.#hear()
+    if (!this.#isBurstWhole || this.isStalled) return hasHeard
     const bytes = Buffer.concat(this.#outgoing)
     this.#outgoing = []
     this.#isBurstWhole = false
     this.#link?.send(bytes)
     this.#handler.written()
+    return true
+  }
+
+  #hear(): boolean {
+    if (this.isDeaf || this.#unheard.length === 0) return false
+    const bytes = Buffer.concat(this.#unheard)
+    this.#unheard = []
+    this.#reader.feed(bytes, 0, bytes.length)
     return true
   }
 

@@ -66,6 +66,7 @@ class RelayThread {
   readonly #port: MessagePort
   readonly #relay: Relay
   readonly #siblings: Siblings | undefined
+  #meshKeys: readonly Uint8Array[]
   readonly #frontDoor: FrontDoor
   readonly #backDoor: BackDoor
   readonly #admission: AskedAdmission
@@ -78,6 +79,7 @@ class RelayThread {
   constructor(data: RelayThreadData, port: MessagePort) {
     this.#port = port
     const { settings } = data
+    this.#meshKeys = settings.meshKeys
     const counters = new Counters(data.counters)
     const now = (): number => performance.now()
     this.#admission = new AskedAdmission((message) => port.postMessage(message))
@@ -111,12 +113,13 @@ class RelayThread {
 
   /** Undefined without a mesh key. */
   #makeSiblings({ settings, threads, siblingAuthorities }: RelayThreadData, book: RouteBook, now: () => number) {
-    const { nodeKey, meshKey } = settings
-    if (meshKey === undefined) return undefined
-    const identity = { publicKey: nodeKey.publicKey, secret: new BoxSecret(nodeKey.privateKey), meshKey }
+    const { nodeKey, meshKeys } = settings
+    if (meshKeys.length === 0) return undefined
+    const secret = new BoxSecret(nodeKey.privateKey)
     const isFirst = (threads?.index ?? 0) === 0
     return new Siblings({
-      identity: () => identity,
+      identity: { publicKey: nodeKey.publicKey, secret },
+      meshKey: () => this.#meshKeys[0],
       dial: siblingDialler({ ca: siblingAuthorities, isPlain: false }),
       book,
       makeOutbox: () =>
@@ -142,7 +145,7 @@ class RelayThread {
     const flush = (): void => this.#relay.flush()
     return new Relay({
       nodeKey: settings.nodeKey,
-      meshKey: settings.meshKey,
+      meshKeys: this.#meshKeys,
       disallowedAppNames: settings.disallowedAppNames,
       limits: settings.limits,
       counters,
@@ -191,6 +194,9 @@ class RelayThread {
         this.#relay.endWhere((session) => gone.has(remoteText(session.remote)), EndReason.unacknowledged)
         return
       }
+      case 'meshKeys':
+        this.#meshKeys = message.keys
+        return this.#relay.setMeshKeys(message.keys)
       case 'siblings':
         return this.#siblings?.setMembers(message.siblings)
       case 'threadStarted':

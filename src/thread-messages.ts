@@ -40,6 +40,8 @@ export type ToRelayThread =
   /** Another relay thread has been started, or has died. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
+  /** Other keys let siblings in from now on. */
+  | { readonly kind: 'meshKeys'; readonly keys: readonly Uint8Array[] }
   /** Whom to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }

@@ -56,7 +56,7 @@ interface Place {
 }
 
 /** What holds until something else is said, so that a thread that starts later must hear it, too. */
-const STANDING: ReadonlySet<ToRelayThread['kind']> = new Set(['bootstrapDns', 'siblings'])
+const STANDING: ReadonlySet<ToRelayThread['kind']> = new Set(['bootstrapDns', 'meshKeys', 'siblings'])
 
 const NO_TIME: LoopTime = { activeMs: 0, idleMs: 0 }
 

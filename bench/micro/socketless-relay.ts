@@ -28,7 +28,7 @@ export class SocketlessRelay {
   constructor() {
     this.#relay = new Relay({
       nodeKey: { privateKey: server.privateKey, publicKey: server.key },
-      meshKey: undefined,
+      meshKeys: [],
       disallowedAppNames: [],
       limits: defaultLimits,
       counters: this.counters,

@@ -11,7 +11,7 @@ import { boolean, duration, integer, text, type Kind } from '#config/kind.ts'
 import { OptionValues } from '#config/option-values.ts'
 import { flagNames, type OptionTable } from '#config/option.ts'
 import type { Problem } from '#config/problem.ts'
-import { parseMeshKey } from '#protocol/key-file.ts'
+import { parseMeshKeys } from '#protocol/key-file.ts'
 import { parseTarget, TARGET_EXPECTED, type ProbeTarget } from './probe-target.ts'
 
 /** 4 or 6, as in IPv4 and IPv6. */
@@ -209,12 +209,9 @@ function meshKey(values: ProbeValues, findings: Findings): Uint8Array | undefine
   const path = values.get('mesh-psk-file')
   if (path === undefined) return undefined
   const file = readFileText(path)
-  const parsed = 'text' in file ? parseMeshKey(file.text) : { problem: whyUnread(file) }
+  const parsed = 'text' in file ? parseMeshKeys(file.text) : { problem: whyUnread(file) }
   if ('problem' in parsed) return findings.complain('-mesh-psk-file', `${path} ${parsed.problem}`)
-  if (parsed.value === undefined) {
-    return findings.complain('-mesh-psk-file', `${path} holds the all-zero mesh key`, '64 random hex digits')
-  }
-  return parsed.value
+  return parsed.value[0]
 }
 
 function authorities(values: ProbeValues, findings: Findings): readonly string[] {

@@ -3,13 +3,21 @@
 
 import { randomBytes } from 'node:crypto'
 import { dirname } from 'node:path'
-import { formatKeyFile, parseKeyFile, parseMeshKey } from '#protocol/key-file.ts'
+import { formatKeyFile, parseKeyFile, parseMeshKeys } from '#protocol/key-file.ts'
 import { keyPairFrom, type KeyPair } from '#protocol/node-key.ts'
 import { exists, isFolder, readFileText, whyUnread } from './file-text.ts'
 import type { Findings } from './findings.ts'
 import type { Host } from './host.ts'
 import type { OptionValues } from './option-values.ts'
 import { DEV_MESH_KEY_ENV, type ServeOptions } from './options.ts'
+
+export interface MeshKeys {
+  readonly keys: readonly Uint8Array[]
+  /** The file that they are from, which may change. */
+  readonly path?: string
+}
+
+const NO_MESH_KEYS: MeshKeys = { keys: [] }
 
 const KEY_EXPECTED = "a derper.key file; one is made where it doesn't exist"
 
@@ -50,12 +58,12 @@ export function newKeyPair(): KeyPair {
   return keyPairFrom(randomBytes(32))
 }
 
-/** The mesh key, undefined without one. */
-export function resolveMeshKey(
+/** The mesh keys, none without a mesh; the first is the one that this relay proves itself with. */
+export function resolveMeshKeys(
   values: OptionValues<ServeOptions>,
   host: Host,
   findings: Findings,
-): Uint8Array | undefined {
+): MeshKeys {
   const where = values.where('mesh-psk')
   const given = values.get('mesh-psk')
   const isDev = values.get('dev')
@@ -63,24 +71,22 @@ export function resolveMeshKey(
   const path = values.get('mesh-psk-file')
   if (given !== undefined && isIgnored) findings.warn(`${where}: read in -dev mode only`)
   if (given !== undefined && !isIgnored) {
-    if (path === undefined || isDev) return parsedMeshKey(given, where, 'its value', findings)
-    return findings.complain(where, `is set beside ${values.where('mesh-psk-file')}`, 'one of the two')
+    if (path === undefined || isDev) return { keys: parsedMeshKeys(given, where, 'its value', findings) }
+    findings.complain(where, `is set beside ${values.where('mesh-psk-file')}`, 'one of the two')
+    return NO_MESH_KEYS
   }
-  if (isDev) return undefined
+  if (isDev) return NO_MESH_KEYS
   // derper's own places count unless the option says otherwise, even by an empty value.
   const isSilent = values.source('mesh-psk-file') === undefined
   const found = path ?? (isSilent ? host.meshKeyPaths.find(exists) : undefined)
-  if (found === undefined) return undefined
+  if (found === undefined) return NO_MESH_KEYS
   const file = readFileText(found)
   if ('text' in file) {
     warnIfShared(found, file.mode, findings)
-    return parsedMeshKey(file.text, values.where('mesh-psk-file'), found, findings)
+    return { keys: parsedMeshKeys(file.text, values.where('mesh-psk-file'), found, findings), path: found }
   }
-  return findings.complain(
-    values.where('mesh-psk-file'),
-    `${found} ${whyUnread(file)}`,
-    'a file of 64 hex digits',
-  )
+  findings.complain(values.where('mesh-psk-file'), `${found} ${whyUnread(file)}`, 'a file of 64 hex digits')
+  return NO_MESH_KEYS
 }
 
 function parsedKey(text: string, where: string, what: string, findings: Findings): KeyPair | undefined {
@@ -89,19 +95,16 @@ function parsedKey(text: string, where: string, what: string, findings: Findings
   return findings.complain(where, `${what} ${parsed.problem}`)
 }
 
-function parsedMeshKey(
+function parsedMeshKeys(
   text: string,
   where: string,
   what: string,
   findings: Findings,
-): Uint8Array | undefined {
-  const parsed = parseMeshKey(text)
-  if ('problem' in parsed) return findings.complain(where, `${what} ${parsed.problem}`)
-  // derper takes zeros for "no mesh"; who sets up a key means to have one.
-  if (parsed.value === undefined) {
-    return findings.complain(where, `${what} holds the all-zero mesh key`, '64 random hex digits')
-  }
-  return parsed.value
+): readonly Uint8Array[] {
+  const parsed = parseMeshKeys(text)
+  if ('value' in parsed) return parsed.value
+  findings.complain(where, `${what} ${parsed.problem}`)
+  return []
 }
 
 function warnIfShared(path: string, mode: number, findings: Findings): void {

@@ -12,7 +12,7 @@ import { resolveLimits } from './limit-settings.ts'
 import { resolveListeners } from './listeners.ts'
 import type { NewFile } from './new-file.ts'
 import { resolveMesh } from './mesh.ts'
-import { resolveMeshKey, resolveNodeKey } from './node-identity.ts'
+import { resolveMeshKeys, resolveNodeKey } from './node-identity.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
 import type { Option, Unsupported } from './option.ts'
@@ -37,8 +37,8 @@ export function resolveSettings(raw: RawSettings, host: Host): Resolution {
   const listeners = resolveListeners(values, findings)
   const hostname = resolveHostname(values, listeners.isTls, findings)
   const nodeKey = resolveNodeKey(values, host, findings)
-  const meshKey = resolveMeshKey(values, host, findings)
-  const mesh = resolveMesh(values, meshKey !== undefined, findings)
+  const meshKeys = resolveMeshKeys(values, host, findings)
+  const mesh = resolveMesh(values, meshKeys.keys.length > 0, findings)
   const certificate = listeners.isTls
     ? resolveCertificate(values, { hostname, listeners }, host, findings)
     : undefined
@@ -52,7 +52,8 @@ export function resolveSettings(raw: RawSettings, host: Host): Resolution {
   const { derp, http, stun, admin } = listeners
   const settings: Settings = {
     nodeKey,
-    meshKey,
+    meshKeys: meshKeys.keys,
+    meshKeyPath: meshKeys.path,
     mesh,
     derp,
     http,

@@ -73,7 +73,10 @@ export interface MeshSettings {
 
 export interface Settings {
   readonly nodeKey: KeyPair
-  readonly meshKey: Uint8Array | undefined
+  /** Each of them lets a sibling in; the first is proven to siblings. None: no mesh. */
+  readonly meshKeys: readonly Uint8Array[]
+  /** Where they are from; read again when it changes. */
+  readonly meshKeyPath: string | undefined
   readonly mesh: MeshSettings
   /** The DERP port. */
   readonly derp: Endpoint

@@ -44,13 +44,13 @@ export interface LinkOwner {
 export interface MeshIdentity {
   readonly publicKey: Uint8Array
   readonly secret: BoxSecret
-  /** The key that proves us to siblings. */
-  readonly meshKey: Uint8Array
 }
 
 export interface SiblingLinkParts {
   readonly owner: LinkOwner
-  readonly identity: () => MeshIdentity
+  readonly identity: MeshIdentity
+  /** The key that proves us to siblings, at this moment. */
+  readonly meshKey: () => Uint8Array | undefined
   readonly dial: Dial
   readonly book: RouteBook
   readonly makeOutbox: () => SiblingOutbox
@@ -164,22 +164,22 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
   // ── login ──
 
   greet(serverKey: Uint8Array): Uint8Array | undefined {
-    const { owner, identity, random } = this.#parts
+    const { owner, identity, meshKey, random } = this.#parts
     const verdict = owner.judge(this, serverKey)
     if (verdict !== 'welcome') {
       this.#enter(verdict)
       return undefined
     }
-    const { publicKey, secret, meshKey } = identity()
-    this.#box = secret.agree(serverKey)
+    this.#box = identity.secret.agree(serverKey)
     if (this.#box === undefined) {
       this.#why = 'its key is none that a box can be made for'
       return undefined
     }
     this.#serverKey = serverKey
     this.#enter('greeted')
-    const info = { meshKey, canAckPings: false, wantsHomesOnly: !this.address.isInside }
-    return concatBytes(clientInfoFrame(publicKey, info, this.#box, random(NONCE_BYTES)), WATCH_CONNS_FRAME)
+    const info = { meshKey: meshKey(), canAckPings: false, wantsHomesOnly: !this.address.isInside }
+    const login = clientInfoFrame(identity.publicKey, info, this.#box, random(NONCE_BYTES))
+    return concatBytes(login, WATCH_CONNS_FRAME)
   }
 
   // ── frames in ──
@@ -210,7 +210,7 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
   #onPresent(buffer: Buffer, start: number, end: number): void {
     if (end - start < KEY_BYTES) return this.#cut('sent a presence without a key')
     if (this.#state === 'greeted') this.#onUp()
-    if (startsWithAt(buffer, start, this.#parts.identity().publicKey)) return
+    if (startsWithAt(buffer, start, this.#parts.identity.publicKey)) return
     if (this.#keys >= this.#parts.keysMax) {
       this.#keysRefused++
     } else if (this.#parts.book.add(buffer, start, this)) {

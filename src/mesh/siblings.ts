@@ -7,13 +7,11 @@ import {
   SiblingLink,
   type LinkOwner,
   type LinkReport,
-  type MeshIdentity,
   type SiblingLinkParts,
   type Verdict,
 } from './sibling-link.ts'
 
 export interface SiblingsParts extends Omit<SiblingLinkParts, 'owner'> {
-  readonly identity: () => MeshIdentity
   /** The state of a link has changed. */
   readonly onChange: (report: LinkReport) => void
 }
@@ -43,7 +41,7 @@ export class Siblings implements LinkOwner {
   }
 
   judge(link: SiblingLink, serverKey: Uint8Array): Verdict {
-    if (bytesEqual(serverKey, this.#parts.identity().publicKey)) return 'self'
+    if (bytesEqual(serverKey, this.#parts.identity.publicKey)) return 'self'
     const twin = [...this.#links.values()].find((other) => other !== link && isLinkTo(other, serverKey))
     return twin === undefined ? 'welcome' : 'twin'
   }

@@ -189,11 +189,10 @@ function dropSamples(count: (reason: Reason, kind: PacketKind) => number): Sampl
   )
 }
 
-/** This relay forwards to no siblings and so knows no remote clients: true zeros, for sums made of them. */
 function meshFamilies(total: Counters): Family[] {
   return [
-    one('derp_clients_remote', 'gauge', 0),
-    one('derp_clients_total', 'gauge', total.get('keysCurrent')),
+    one('derp_clients_remote', 'gauge', total.get('keysAway')),
+    one('derp_clients_total', 'gauge', total.get('keysCurrent') + total.get('keysAway')),
   ]
 }
 

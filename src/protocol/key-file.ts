@@ -30,15 +30,31 @@ export function parseKeyFile(text: string): Parsed<KeyPair> {
   return { problem: 'has no string "PrivateKey"; expected {"PrivateKey": "privkey:<64 hex>"}' }
 }
 
-/** Reads a mesh key: 64 hex digits in either case, white space around them ignored; zero means none. */
-export function parseMeshKey(text: string): Parsed<Uint8Array | undefined> {
-  const key = parseUntypedKey(text.trim())
-  if (key === undefined) {
-    return {
-      problem: `holds ${text.trim().length} characters that are not a mesh key; expected 64 hex digits`,
+/** Two while one replaces the other; each is compared with at every login of a sibling. */
+const MESH_KEYS_MAX = 8
+
+/**
+ * Reads mesh keys, each 64 hex digits in either case on a line of its own; white space around them, empty lines and
+ * lines that begin with # are passed over. One alone is derper's form. There is at least one.
+ */
+export function parseMeshKeys(text: string): Parsed<readonly [Uint8Array, ...Uint8Array[]]> {
+  const lines = text.split('\n').map((line) => line.trim())
+  const keys: Uint8Array[] = []
+  for (const line of lines.filter((one) => one !== '' && !one.startsWith('#'))) {
+    const key = parseUntypedKey(line)
+    if (key === undefined) {
+      return { problem: `holds ${line.length} characters that are not a mesh key; expected 64 hex digits` }
     }
+    // derper takes zeros for "no mesh"; who sets up a key means to have one.
+    if (isZero(key)) return { problem: 'holds the all-zero mesh key; expected 64 random hex digits' }
+    keys.push(key)
   }
-  return { value: isZero(key) ? undefined : key }
+  if (keys.length > MESH_KEYS_MAX) {
+    return { problem: `holds ${keys.length} mesh keys; expected at most ${MESH_KEYS_MAX}` }
+  }
+  const [first, ...others] = keys
+  if (first === undefined) return { problem: 'holds no mesh key; expected 64 hex digits' }
+  return { value: [first, ...others] }
 }
 
 function pairFrom(text: string): Parsed<KeyPair> {

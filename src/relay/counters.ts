@@ -27,6 +27,7 @@ const PLAIN = [
   'clientsProber', //        gauge
   'watchersCurrent', //      gauge: mesh subscribers
   'keysCurrent', //          gauge: distinct keys, each counted by one thread
+  'keysAway', //             gauge: distinct keys known at siblings and not here, counted by the first thread
   'duplicateKeys', //        gauge
   'duplicateSessions', //    gauge: all members of duplicate sets
   'duplicatesTotal', //      registrations that met an existing one
@@ -79,6 +80,7 @@ export const GAUGES = [
   'clientsProber',
   'watchersCurrent',
   'keysCurrent',
+  'keysAway',
   'duplicateKeys',
   'duplicateSessions',
   'queuedPackets',
@@ -139,6 +141,10 @@ export class Counters {
 
   add(at: number, amount: number): void {
     this.#values[at] = (this.#values[at] as number) + amount
+  }
+
+  set(at: number, value: number): void {
+    this.#values[at] = value
   }
 
   get(name: PlainCounter): number {

@@ -40,6 +40,8 @@ interface Counted {
   readonly keys: number
   readonly duplicateKeys: number
   readonly duplicateSessions: number
+  /** No gauge: known on every thread. */
+  readonly routed: number
 }
 
 export interface DirectoryParts {
@@ -63,6 +65,8 @@ export class Directory {
   readonly #homeWatchers = new Set<Session>()
   /** Keys without a session, as far as is known; another thread may be about to say that it has one. */
   #leaving = new Set<Peer>()
+  /** Keys that are here and at a sibling, too. */
+  #routedHere = 0
   /** Keys that were away and have no route any more. */
   #lost = new Set<Peer>()
 
@@ -72,6 +76,11 @@ export class Directory {
     this.#routes = parts.routes
     this.#ownKey = parts.ownKey
     this.#table = new KeyTable(parts.seed)
+  }
+
+  /** Keys that siblings have and this relay has not. */
+  get awayCount(): number {
+    return this.#routes.size - this.#routedHere
   }
 
   /** Keys dealt with: those that are here, on whichever thread, and those away that packets came from or went to. */
@@ -96,8 +105,10 @@ export class Directory {
   routeChanged(bytes: Uint8Array, at: number, route: Sibling | undefined): void {
     const peer = this.#table.find(bytes, at)
     if (peer === undefined) return
+    const before = this.#count(peer)
     peer.route = route
-    if (route !== undefined || peer.registrations > 0) return
+    if (peer.registrations > 0) return this.#recount(peer, before)
+    if (route !== undefined) return
     this.#lost.add(peer)
     if (!this.#announcer.isDraining) this.#settle()
   }
@@ -258,11 +269,16 @@ export class Directory {
     const isShared = peer.registrations > 1
     // Nobody sends a packet to a sibling's own key, so it does not matter which of its links is active.
     for (const session of peer.sessions) session.isShared = isShared && !session.isMesh
+    this.#recount(peer, before)
+    if (peer.registrations === 0) this.#leaving.add(peer)
+  }
+
+  #recount(peer: Peer, before: Counted): void {
     const after = this.#count(peer)
+    this.#routedHere += after.routed - before.routed
     this.#counters.add(Counter.keysCurrent, after.keys - before.keys)
     this.#counters.add(Counter.duplicateKeys, after.duplicateKeys - before.duplicateKeys)
     this.#counters.add(Counter.duplicateSessions, after.duplicateSessions - before.duplicateSessions)
-    if (peer.registrations === 0) this.#leaving.add(peer)
   }
 
   /** Each key is counted by the lowest thread that holds it, each session by its own. */
@@ -274,6 +290,7 @@ export class Directory {
       keys: isOurs ? 1 : 0,
       duplicateKeys: isOurs && isDuplicate ? 1 : 0,
       duplicateSessions: isDuplicate ? peer.sessions.length : 0,
+      routed: peer.registrations > 0 && peer.route !== undefined ? 1 : 0,
     }
   }
 

@@ -10,7 +10,8 @@ import { EndReason } from './end-reason.ts'
 /** What this relay knows before anybody logs in. */
 export interface LoginRules {
   readonly secret: BoxSecret
-  readonly meshKey: Uint8Array | undefined
+  /** Each lets a sibling in; they may change. */
+  meshKeys: readonly Uint8Array[]
   /** Applications that may not log in; mesh peers may, whatever they are called. */
   readonly disallowedAppNames: ReadonlySet<string>
 }
@@ -20,8 +21,8 @@ export interface Login {
   readonly key: Uint8Array
   readonly box: BoxKey
   readonly info: ClientInfo
-  /** It holds this relay's mesh key: privileged, and not subject to admission or limits. */
-  readonly isMesh: boolean
+  /** The mesh key that it holds: privileged, and not subject to admission or limits. Undefined for a client. */
+  readonly meshKey: Uint8Array | undefined
 }
 
 /** Reads a ClientInfo payload; the reason to end the session where it is not acceptable. */
@@ -32,10 +33,10 @@ export function readLogin(payload: Uint8Array, rules: LoginRules): Login | EndRe
   if (box === undefined) return ProtocolError.boxRefused
   const info = openClientInfo(payload, box)
   if (typeof info === 'string') return info
-  const isMesh =
-    rules.meshKey !== undefined && info.meshKey !== undefined && timingSafeEqual(rules.meshKey, info.meshKey)
-  if (!isMesh && info.appName !== '' && rules.disallowedAppNames.has(info.appName)) {
+  const shown = info.meshKey
+  const meshKey = shown && rules.meshKeys.find((one) => timingSafeEqual(one, shown))
+  if (meshKey === undefined && info.appName !== '' && rules.disallowedAppNames.has(info.appName)) {
     return EndReason.appNameRefused
   }
-  return { key, box, info, isMesh }
+  return { key, box, info, meshKey }
 }

@@ -10,8 +10,8 @@ import type { Link } from './ports.ts'
 export class Member {
   /** 32 bytes. */
   readonly key: Uint8Array
-  /** It holds this relay's mesh key: privileged, and not subject to admission or limits. */
-  readonly isMesh: boolean
+  /** The mesh key that it holds: privileged, and not subject to admission or limits. Undefined for a client. */
+  readonly meshKey: Uint8Array | undefined
   /** A sibling of another region, which is told of home keys alone. */
   readonly wantsHomesOnly: boolean
   readonly #link: Link
@@ -19,16 +19,20 @@ export class Member {
   readonly #appName: string
 
   /** @param isNotIdeal the client named another node as its ideal one */
-  constructor({ key, isMesh, info }: Login, link: Link, isNotIdeal: boolean) {
+  constructor({ key, meshKey, info }: Login, link: Link, isNotIdeal: boolean) {
     this.key = key
-    this.isMesh = isMesh
-    this.wantsHomesOnly = isMesh && info.wantsHomesOnly
+    this.meshKey = meshKey
+    this.wantsHomesOnly = this.isMesh && info.wantsHomesOnly
     this.#link = link
     this.#appName = info.appName
     this.#flags =
-      (isMesh ? PresenceFlag.meshPeer : 0) |
+      (this.isMesh ? PresenceFlag.meshPeer : 0) |
       (info.isProber ? PresenceFlag.prober : 0) |
       (isNotIdeal ? PresenceFlag.notIdeal : 0)
+  }
+
+  get isMesh(): boolean {
+    return this.meshKey !== undefined
   }
 
   /** How watchers are told that it is here. */

@@ -61,10 +61,12 @@ export interface Sibling {
 export interface Routes {
   /** The sibling that a packet for the key bytes[at, at + 32) goes to; undefined: nowhere. */
   find(bytes: Uint8Array, at: number): Sibling | undefined
+  /** Keys that have a way. */
+  readonly size: number
 }
 
 /** Of a relay without siblings. */
-export const NO_ROUTES: Routes = { find: () => undefined }
+export const NO_ROUTES: Routes = { find: () => undefined, size: 0 }
 
 /** What waits to leave for one sibling; an outbox that frames packets as ForwardPacket. */
 export interface SiblingOutbox {

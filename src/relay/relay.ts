@@ -4,7 +4,7 @@
 
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { concatBytes, readU32 } from '#protocol/bytes.ts'
+import { bytesEqual, concatBytes, readU32 } from '#protocol/bytes.ts'
 import { serverKeyFrame } from '#protocol/handshake.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
@@ -34,7 +34,8 @@ const SWEEP_PARTS = 8
 
 export interface RelayParts {
   readonly nodeKey: KeyPair
-  readonly meshKey: Uint8Array | undefined
+  /** Each lets a sibling in. */
+  readonly meshKeys: readonly Uint8Array[]
   readonly disallowedAppNames: readonly string[]
   readonly limits: SessionLimits
   readonly counters: Counters
@@ -185,6 +186,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     this.#parts.counters.add(Counter.sweeps, 1)
     this.#sweepPart = (this.#sweepPart + 1) % SWEEP_PARTS
     if (this.#sweepPart === 0) this.#sessionParts.pool.trim()
+    if (this.neighbours.index === 0) this.#parts.counters.set(Counter.keysAway, this.#directory.awayCount)
     // A session that ends is replaced by the last one, whose turn then comes with the next sweep.
     for (let at = this.#sweepPart; at < this.#sessions.length; at += SWEEP_PARTS) {
       this.#sessions[at]?.sweep(nowMs)
@@ -199,6 +201,14 @@ export class Relay implements SessionScheduler, NeighbourListener {
   }
 
   // ── what the mesh asks ──
+
+  /** Other keys let siblings in from now on; who came in with one that does no more is ended. */
+  setMeshKeys(keys: readonly Uint8Array[]): void {
+    this.#sessionParts.rules.meshKeys = keys
+    const isRevoked = ({ meshKey }: Session): boolean =>
+      meshKey !== undefined && !keys.some((key) => bytesEqual(key, meshKey))
+    this.endWhere(isRevoked, EndReason.meshKeyRevoked)
+  }
 
   /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */
   routeChanged(bytes: Uint8Array, at: number, route: Sibling | undefined): void {
@@ -288,7 +298,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
       pool: new BufferPool(),
       rules: {
         secret: new BoxSecret(this.#parts.nodeKey.privateKey),
-        meshKey: this.#parts.meshKey,
+        meshKeys: this.#parts.meshKeys,
         disallowedAppNames: new Set(this.#parts.disallowedAppNames),
       },
       directory: this.#directory,

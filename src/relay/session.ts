@@ -273,7 +273,7 @@ export class Session implements LinkListener, FrameSink {
     if (typeof login === 'string') return this.end(login)
     this.#member = new Member(login, this.#link, this.#isNotIdeal)
     this.#phase = Phase.admitting
-    if (login.isMesh) return this.#establish(login.box, this.#member)
+    if (this.#member.isMesh) return this.#establish(login.box, this.#member)
     const { admission, counters, now } = this.#parts
     const askedMs = now()
     admission.check({ key: login.key, remote: this.#link.remote }, (isAllowed) => {
@@ -304,6 +304,11 @@ export class Session implements LinkListener, FrameSink {
   /** It watches, and is of another region. */
   get wantsHomesOnly(): boolean {
     return this.#member?.wantsHomesOnly === true
+  }
+
+  /** The mesh key that it has logged in with. */
+  get meshKey(): Uint8Array | undefined {
+    return this.#member?.meshKey
   }
 
   /** It has logged in with the mesh key. */

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { parseKeyFile, parseMeshKey } from '#protocol/key-file.ts'
+import { parseKeyFile, parseMeshKeys } from '#protocol/key-file.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { derpfleet } from './program.ts'
@@ -33,7 +33,7 @@ test('makes a mesh key that a relay takes', async () => {
   using folder = new TemporaryFolder()
   const printed = await derpfleet(['keygen', '--mesh'])
   expect(printed).toMatchObject({ code: 0, stderr: '' })
-  expect(parseMeshKey(printed.stdout)).toHaveProperty('value', expect.any(Uint8Array))
+  expect(parseMeshKeys(printed.stdout)).toHaveProperty('value', [expect.any(Uint8Array)])
   const path = folder.at('mesh.key')
   expect(await derpfleet(['keygen', '-mesh', '-o', path])).toEqual({ code: 0, stdout: '', stderr: '' })
   expect(readFileSync(path, 'utf8')).toMatch(/^[0-9a-f]{64}$/)

@@ -82,10 +82,10 @@ test('-dev makes a key for the run, and reads the mesh key by its name for derpe
   const [first, second] = [operator.plan(args, { env }), operator.plan(args, { env })]
   expect(first.newFiles).toEqual([])
   expect(first.settings.nodeKey).not.toEqual(second.settings.nodeKey)
-  expect(first.settings.meshKey).toEqual(new Uint8Array(32).fill(0xab))
+  expect(first.settings.meshKeys).toEqual([new Uint8Array(32).fill(0xab)])
   const outside = operator.settings([...LOOPBACK, '-c', operator.keyPath], env)
-  expect([outside.meshKey, outside.warnings]).toEqual([
-    undefined,
+  expect([outside.meshKeys, outside.warnings]).toEqual([
+    [],
     ['TAILSCALE_DERPER_MESH_KEY: read in -dev mode only'],
   ])
 })
@@ -94,13 +94,21 @@ test('finds the mesh key where derper looks, unless an option says otherwise', (
   using operator = new Operator()
   operator.folder.write('home/keys/derp-mesh.key', PSK)
   const args = [...LOOPBACK, '-c', operator.keyPath]
-  expect(operator.settings(args).meshKey).toEqual(new Uint8Array(32).fill(0xab))
+  expect(operator.settings(args).meshKeys).toEqual([new Uint8Array(32).fill(0xab)])
   operator.folder.write('derp-mesh.key', 'cd'.repeat(32))
-  expect(operator.settings(args).meshKey).toEqual(new Uint8Array(32).fill(0xcd))
-  expect(operator.settings([...args, '-mesh-psk-file=']).meshKey).toBeUndefined()
+  expect(operator.settings(args).meshKeys).toEqual([new Uint8Array(32).fill(0xcd)])
+  expect(operator.settings([...args, '-mesh-psk-file=']).meshKeys).toEqual([])
   const named = operator.folder.write('other', 'ef'.repeat(32))
-  expect(operator.settings([...args, '-mesh-psk-file', named]).meshKey).toEqual(new Uint8Array(32).fill(0xef))
-  expect(operator.settings(args, { DERPFLEET_MESH_PSK: PSK }).meshKey).toEqual(new Uint8Array(32).fill(0xab))
+  expect(operator.settings([...args, '-mesh-psk-file', named]).meshKeys).toEqual([new Uint8Array(32).fill(0xef)])
+  expect(operator.settings(args, { DERPFLEET_MESH_PSK: PSK }).meshKeys).toEqual([new Uint8Array(32).fill(0xab)])
+})
+
+test('takes several mesh keys, and remembers the file that they are from', () => {
+  using operator = new Operator()
+  const path = operator.folder.write('psk', `# the new one\n${'cd'.repeat(32)}\n\n# until June\n${PSK}\n`)
+  const settings = operator.settings([...LOOPBACK, '-c', operator.keyPath, '-mesh-psk-file', path])
+  expect(settings.meshKeys).toEqual([new Uint8Array(32).fill(0xcd), new Uint8Array(32).fill(0xab)])
+  expect(settings.meshKeyPath).toBe(path)
 })
 
 test.each([

@@ -15,11 +15,18 @@ test("takes derper's own command line", () => {
     `-c ${operator.keyPath} -a 127.0.0.1:3443 --hostname localhost -certmode=manual -certdir ${operator.folder.path} ` +
     `-http-port -1 -stun-port 3478 -mesh-psk-file ${psk} --verify-client-url=http://127.0.0.1:8090/verify ` +
     '-accept-connection-limit 100 -accept-connection-burst 20 -tcp-write-timeout 3s -home blank ' +
-    '-bootstrap-dns-names a.example,b.example -disallow-app-names bad'
+    '-bootstrap-dns-names a.example,b.example -disallow-app-names bad -mesh-with derp1.lab,derp2.lab:8443/10.0.0.2'
   const settings = operator.settings(line.split(' '))
   expect(settings).toEqual({
     nodeKey: KEY_PAIR,
-    meshKey: new Uint8Array(32).fill(0xab),
+    meshKeys: [new Uint8Array(32).fill(0xab)],
+    meshKeyPath: psk,
+    mesh: {
+      siblings: [
+        { name: 'derp1.lab', host: 'derp1.lab', port: 443, isInside: true },
+        { name: 'derp2.lab:8443', host: 'derp2.lab', port: 8_443, dialHost: '10.0.0.2', isInside: true },
+      ],
+    },
     derp: { host: '127.0.0.1', port: 3443 },
     http: undefined,
     stun: { host: '127.0.0.1', port: 3478 },
@@ -84,19 +91,16 @@ test('tells everything that is wrong at once', () => {
     `${config}:1: threads: 0 does not fit`,
     '-stun: "maybe" does not fit',
     'DERP_VERIFY_CLIENT_URL: "headscale" does not fit',
-    '-mesh-with: is not supported',
     '-hostname: is not set',
     `-c: there is no folder ${operator.folder.at('none')} to make ${operator.folder.at('none/derper.key')} in`,
+    '-mesh-with: is set without a mesh key',
     '-certmode: "letsencrypt" is not supported: no certificates are fetched',
     '-a: [::]:443 is not loopback, and nothing says who may use this relay',
     `${config}:2: home: "nowhere" does not fit`,
   ])
 })
 
-test.each([
-  ['-mesh-with', 'derp2.lab'],
-  ['-secrets-url', 'https://setec.lab'],
-])('does not start with %s', (flag, value) => {
+test.each([['-secrets-url', 'https://setec.lab']])('does not start with %s', (flag, value) => {
   using operator = new Operator()
   expect(operator.problems([...plain(operator), flag, value])).toEqual([
     expect.stringMatching(new RegExp(`^${flag}: is not supported; \\w`)),

@@ -53,6 +53,7 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   clientsProber: ['derp_clients_prober_current'],
   watchersCurrent: ['derp_watchers_current'],
   keysCurrent: ['derp_keys_current'],
+  keysAway: ['derp_keys_away'],
   duplicateKeys: ['derp_duplicate_keys_current'],
   duplicateSessions: ['derp_duplicate_sessions_current'],
   duplicatesTotal: ['derp_duplicates_total'],
@@ -261,11 +262,12 @@ describe('a relay at work', () => {
     const series = [...(await scrape({ threads }))]
     const sum = (prefix: string): number =>
       series.filter(([name]) => name.startsWith(prefix)).reduce((all, [, value]) => all + value, 0)
-    const received = sum('derp_received_packets_total') + sum('derp_mesh_forwarded_packets_total')
+    const forwarded = (direction: string): number =>
+      sum(`derp_mesh_forwarded_packets_total{direction="${direction}"}`)
+    const received = sum('derp_received_packets_total') + forwarded('in')
+    const left = sum('derp_sent_packets_total') + forwarded('out')
     expect(received).toBe(5)
-    expect(received).toBe(
-      sum('derp_sent_packets_total') + sum('derp_dropped_packets_total') + sum('derp_send_queue_packets'),
-    )
+    expect(received).toBe(left + sum('derp_dropped_packets_total') + sum('derp_send_queue_packets'))
   })
 })
 

@@ -64,7 +64,10 @@ it('honours names in any case and ignores names it does not know', () => {
     canAckPings: true,
     isProber: true,
     appName: 'x',
+    wantsHomesOnly: false,
   })
+  expect(parseClientInfo('{"WatchHomesOnly":true}')).toEqual({ ...silent, wantsHomesOnly: true })
+  expect(parseClientInfo('{"WatchHomesOnly":1}')).toEqual(silent)
 })
 
 it('takes the last of equal names', () => {

@@ -3,7 +3,7 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
-import { formatKeyFile, parseKeyFile, parseMeshKey } from '#protocol/key-file.ts'
+import { formatKeyFile, parseKeyFile, parseMeshKeys } from '#protocol/key-file.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
 import { meshKey, server, serverKeyFile, serverPrivateText } from '../vectors/keys.ts'
 import { damaged, exactly } from './arbitraries.ts'
@@ -93,17 +93,27 @@ it.each([
   ['with white space around', ` \t${toHex(meshKey)}\r\n`],
   ['in upper case', toHex(meshKey).toUpperCase()],
 ])('reads a mesh key %s', (_how, text) => {
-  expect(parseMeshKey(text)).toEqual({ value: Uint8Array.from(meshKey) })
+  expect(parseMeshKeys(text)).toEqual({ value: [Uint8Array.from(meshKey)] })
 })
 
-it('reads the all-zero mesh key as none', () => {
-  expect(parseMeshKey('0'.repeat(64))).toEqual({ value: undefined })
+it('reads several mesh keys in their order, between empty lines and comments', () => {
+  const other = 'cd'.repeat(32)
+  const text = `\n# new\r\n${other}\r\n\n  # old\n ${toHex(meshKey)}`
+  expect(parseMeshKeys(text)).toEqual({ value: [new Uint8Array(32).fill(0xcd), Uint8Array.from(meshKey)] })
 })
 
-it.each(['', '0x12', toHex(meshKey).slice(1), `${toHex(meshKey)}0`, `nodekey:${toHex(meshKey)}`])(
+it.each([
+  ['the all-zero mesh key', '0'.repeat(64), /^holds the all-zero mesh key; expected 64 random hex digits$/],
+  ['no key at all', ' \n# none\n', /^holds no mesh key; expected 64 hex digits$/],
+  ['nine keys', `${'cd'.repeat(32)}\n`.repeat(9), /^holds 9 mesh keys; expected at most 8$/],
+])('refuses %s', (_what, text, expected) => {
+  expect(parseMeshKeys(text)).toEqual({ problem: expect.stringMatching(expected) })
+})
+
+it.each(['0x12', toHex(meshKey).slice(1), `${toHex(meshKey)}0`, `nodekey:${toHex(meshKey)}`])(
   'refuses the mesh key "%s" without repeating it',
   (text) => {
-    const result = parseMeshKey(text)
+    const result = parseMeshKeys(text)
     const problem = 'problem' in result ? result.problem : ''
     expect(problem).toMatch(new RegExp(`^holds ${text.length} characters .* expected 64 hex digits$`))
     expect(problem).not.toContain(toHex(meshKey).slice(1, 9))

@@ -81,7 +81,8 @@ export class LiveRelay implements AsyncDisposable {
 function settingsIn(folder: string, certificateMs: number, wanted: Partial<Settings>): Settings {
   return {
     nodeKey: keyPairFrom(randomBytes(32)),
-    meshKey: MESH_KEY,
+    meshKeys: [MESH_KEY],
+    meshKeyPath: undefined,
     mesh: { siblings: [], ca: undefined },
     derp: { host: '127.0.0.1', port: 0 },
     http: undefined,

@@ -53,10 +53,10 @@ export class MeshNode {
     const identity = {
       publicKey: server.key,
       secret: new BoxSecret(server.privateKey),
-      meshKey,
     }
     this.siblings = new Siblings({
-      identity: () => identity,
+      identity,
+      meshKey: () => mesh.meshKeys[0],
       dial,
       book: this.book,
       makeOutbox: () => this.#makeOutbox(),
@@ -93,6 +93,8 @@ export class MeshNode {
 
 export class TestMesh {
   readonly clock = new FakeClock()
+  /** Those of relays that are started from now on; the first proves a relay to its siblings. */
+  meshKeys: readonly Uint8Array[] = [meshKey]
   readonly #nodes = new Map<string, MeshNode>()
   readonly #connections = new Set<FakeConnection>()
   /** Pairs of names that can't reach each other. */

@@ -229,7 +229,7 @@ export class TestRelay {
     const options = this.#options
     const relay = new Relay({
       nodeKey: { privateKey: this.server.privateKey, publicKey: this.server.key },
-      meshKey: options.isWithoutMesh === true ? undefined : keys.meshKey,
+      meshKeys: options.isWithoutMesh === true ? [] : [keys.meshKey],
       disallowedAppNames: options.disallowedAppNames ?? [],
       limits: { ...defaultLimits, ...options.limits },
       counters,

@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest'
+import { Operator } from './operator.ts'
+
+const PSK = 'ab'.repeat(32)
+
+function args(operator: Operator, ...more: string[]): string[] {
+  const psk = operator.folder.write('psk', PSK)
+  return ['-c', operator.keyPath, '-a', '127.0.0.1:3340', '-mesh-psk-file', psk, ...more]
+}
+
+test.each([
+  ['derp2.lab', { name: 'derp2.lab', host: 'derp2.lab', port: 443 }],
+  ['derp2.lab:8443', { name: 'derp2.lab:8443', host: 'derp2.lab', port: 8_443 }],
+  ['derp2.lab/vpc2', { name: 'derp2.lab', host: 'derp2.lab', port: 443, dialHost: 'vpc2' }],
+  ['derp2.lab:8443/2001:db8::2', { name: 'derp2.lab:8443', port: 8_443, dialHost: '2001:db8::2' }],
+  ['[2001:db8::2]:444', { name: '[2001:db8::2]:444', host: '2001:db8::2', port: 444 }],
+])('reads %s as derper does', (entry, sibling) => {
+  using operator = new Operator()
+  const { mesh } = operator.settings(args(operator, '-mesh-with', entry))
+  expect(mesh.siblings).toEqual([expect.objectContaining({ ...sibling, isInside: true })])
+})
+
+test.each(['a/b/c', 'a/', '/b', 'a:0', 'a:65536', 'a:x', 'a b', '2001:db8::2', '[derp2.lab]', 'https://derp2.lab'])(
+  'refuses %s, and says what was expected',
+  (entry) => {
+    using operator = new Operator()
+    expect(operator.problems(args(operator, '-mesh-with', `derp1.lab,${entry}`))).toEqual([
+      `-mesh-with: ${JSON.stringify(entry)} is no relay; expected HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead`,
+    ])
+  },
+)
+
+test('an empty list is no mesh, with a key or without', () => {
+  using operator = new Operator()
+  expect(operator.settings(args(operator, '-mesh-with=')).mesh.siblings).toEqual([])
+  const without = ['-c', operator.keyPath, '-a', '127.0.0.1:3340', '-mesh-with=']
+  expect(operator.settings(without).mesh.siblings).toEqual([])
+})
+
+test('takes authorities from a file that has some, and refuses another', () => {
+  using operator = new Operator()
+  const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+  const good = operator.folder.write('ca.pem', pem)
+  expect(operator.settings(args(operator, '-mesh-ca-file', good)).mesh.ca).toBe(pem)
+  const bad = operator.folder.write('empty.pem', 'nothing')
+  expect(operator.problems(args(operator, '-mesh-ca-file', bad))).toEqual([
+    `-mesh-ca-file: ${bad} has no certificate; expected a file of certificates, PEM`,
+  ])
+  const missing = operator.folder.at('none.pem')
+  expect(operator.problems(args(operator, '-mesh-ca-file', missing))).toEqual([
+    `-mesh-ca-file: ${missing} does not exist; expected a file of certificates, PEM`,
+  ])
+})

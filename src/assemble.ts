@@ -17,6 +17,7 @@ import type { CertificatePem } from '#transport/tls-identity.ts'
 import { UnacknowledgedWatch } from '#transport/unacknowledged.ts'
 import { authorities } from './authorities.ts'
 import { listening } from './listening.ts'
+import { MeshService } from './mesh-service.ts'
 import { Operation } from './operation.ts'
 import type { FromRelayThread, ToRelayThread } from './thread-messages.ts'
 import { StunService } from './stun-service.ts'
@@ -88,7 +89,7 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
   const http = settings.http && (await startPlainPort(settings.http, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
-  threads.tellAll({ kind: 'siblings', siblings: settings.mesh.siblings })
+  await startMesh(settings, { derp, threads, log }, stops)
   startBootstrapDns(settings, threads, stops)
   startUnacknowledgedWatch(settings.limits.tcpUserTimeoutMs, { derp, threads }, stops)
   operation = new Operation({
@@ -192,6 +193,17 @@ function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: Sto
   )
   bootstrapDns.start()
   stops.push(() => bootstrapDns.stop())
+}
+
+async function startMesh(
+  settings: Settings,
+  { derp, threads, log }: { derp: Endpoint; threads: RelayThreads; log: Log },
+  stops: Stop[],
+): Promise<void> {
+  if (settings.meshKeys.length === 0) return
+  const mesh = new MeshService({ settings, port: derp.port, log, tell: (message) => threads.tellAll(message) })
+  stops.push(() => mesh.stop())
+  await mesh.start()
 }
 
 function startUnacknowledgedWatch(

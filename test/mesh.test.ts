@@ -1,16 +1,18 @@
 // Relays as the program builds them, meshed over TLS on loopback: what the mesh's own tests can't see, which is
 // dialling, certificates, threads and the settings between.
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, it } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DerpClient } from '#client/derp-client.ts'
 import type { SiblingSettings } from '#config/settings.ts'
+import { toHex } from '#protocol/bytes.ts'
 import { makeCertificate, type Certificate } from './support/certificate.ts'
-import { LiveRelay } from './support/live-relay.ts'
+import { LiveRelay, MESH_KEY, NO_MESH } from './support/live-relay.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-test-'))
 let certificate: Certificate
@@ -35,8 +37,13 @@ function siblingAt(port: number): SiblingSettings {
   return { name: `localhost:${port}`, host: 'localhost', port, dialHost: '127.0.0.1', certName: undefined, isInside: true }
 }
 
+interface MeshOptions {
+  readonly threadCounts: readonly number[]
+  readonly meshKeyPath?: string
+}
+
 /** Relays with so many threads each, meshed with each other; all list themselves as well. */
-async function startMesh(...threadCounts: number[]): Promise<LiveRelay[]> {
+async function startMesh({ threadCounts, meshKeyPath }: MeshOptions): Promise<LiveRelay[]> {
   const ports = await Promise.all(threadCounts.map(freePort))
   const siblings = ports.map(siblingAt)
   return await Promise.all(
@@ -46,8 +53,9 @@ async function startMesh(...threadCounts: number[]): Promise<LiveRelay[]> {
       return await LiveRelay.start({
         derp,
         threadCount,
+        meshKeyPath,
         certificate: { certificatePath, keyPath },
-        mesh: { siblings, ca },
+        mesh: { ...NO_MESH, siblings, ca },
       })
     }),
   )
@@ -65,7 +73,7 @@ describe.each([
   ['of two threads and of one', [2, 1, 2]],
 ])('relays %s', (_what, threadCounts) => {
   it('carry packets both ways between clients of any two', async () => {
-    const relays = await startMesh(...threadCounts)
+    const relays = await startMesh({ threadCounts })
     try {
       const clients = await Promise.all(relays.map(async (relay) => await relay.client()))
       for (const [i, from] of clients.entries()) {
@@ -75,4 +83,33 @@ describe.each([
       for (const relay of relays) await relay[Symbol.asyncDispose]()
     }
   })
+})
+
+it('a mesh key is exchanged for another while clients talk, and the old one lets nobody in any more', async () => {
+  const path = join(folder, 'psk')
+  const [old, next] = [toHex(MESH_KEY), 'ab'.repeat(32)]
+  writeFileSync(path, old)
+  const relays = await startMesh({ threadCounts: [1, 1], meshKeyPath: path })
+  try {
+    const [first, second] = relays as [LiveRelay, LiveRelay]
+    const [alice, bob] = [await first.client(), await second.client()]
+    await reaches(alice, bob, 'with the old key')
+    for (const [i, text] of [`${old}\n${next}`, `${next}\n${old}`, 'no key at all', next].entries()) {
+      writeFileSync(path, text)
+      // Longer than it takes until the file is looked at.
+      await sleep(2_500)
+      await reaches(alice, bob, `after change ${i}`)
+      await reaches(bob, alice, `after change ${i}, back`)
+    }
+    const withOld = await first.client({ meshKey: MESH_KEY })
+    const ended = new Promise((resolve) => void withOld.on('closed', resolve))
+    withOld.watch()
+    expect(await ended).toMatchObject({ kind: 'ended' })
+    const withNew = await first.client({ meshKey: Buffer.from(next, 'hex') })
+    const presence = withNew.next('peerPresent')
+    withNew.watch()
+    await presence
+  } finally {
+    for (const relay of relays) await relay[Symbol.asyncDispose]()
+  }
 })

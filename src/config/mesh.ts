@@ -6,10 +6,14 @@ import { readFileText, whyUnread } from './file-text.ts'
 import type { Findings } from './findings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
+import { readRegionsFile, type FleetRegion } from './regions-file.ts'
 import type { MeshSettings, SiblingSettings } from './settings.ts'
 
 const HTTPS_PORT = 443
-const ENTRY_EXPECTED = 'HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead'
+const EXPECTED = {
+  'mesh-with': 'HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead',
+  'mesh-dns': 'NAME or NAME:PORT',
+}
 
 /** @param hasKey whether there is a mesh key: without one nobody can be meshed with */
 export function resolveMesh(
@@ -17,18 +21,71 @@ export function resolveMesh(
   hasKey: boolean,
   findings: Findings,
 ): MeshSettings {
-  const entries = values.get('mesh-with') ?? []
-  const where = values.where('mesh-with')
-  if (entries.length > 0 && !hasKey) {
-    findings.complain(where, 'is set without a mesh key', 'a key by -mesh-psk-file or DERPFLEET_MESH_PSK')
+  for (const word of ['mesh-with', 'mesh-dns', 'regions-file'] as const) {
+    const value = values.get(word)
+    if (hasKey || value === undefined || value.length === 0) continue
+    findings.complain(
+      values.where(word),
+      'is set without a mesh key',
+      'a key by -mesh-psk-file or DERPFLEET_MESH_PSK',
+    )
   }
-  const siblings: SiblingSettings[] = []
-  for (const entry of entries) {
-    const sibling = parseSibling(entry)
-    if (sibling === undefined) findings.complain(where, `${JSON.stringify(entry)} is no relay`, ENTRY_EXPECTED)
-    else siblings.push(sibling)
+  return {
+    siblings: parsedList(values, 'mesh-with', parseSibling, findings),
+    dnsNames: parsedList(values, 'mesh-dns', parseDnsName, findings),
+    ...resolveRegions(values, findings),
+    region: values.get('region'),
+    ca: resolveCa(values, findings),
   }
-  return { siblings, ca: resolveCa(values, findings) }
+}
+
+function parsedList<T>(
+  values: OptionValues<ServeOptions>,
+  word: 'mesh-with' | 'mesh-dns',
+  parse: (entry: string) => T | undefined,
+  findings: Findings,
+): readonly T[] {
+  return (values.get(word) ?? []).flatMap((entry) => {
+    const parsed = parse(entry)
+    if (parsed !== undefined) return [parsed]
+    findings.complain(values.where(word), `${JSON.stringify(entry)} does not fit`, EXPECTED[word])
+    return []
+  })
+}
+
+function resolveRegions(
+  values: OptionValues<ServeOptions>,
+  findings: Findings,
+): { regionsPath: string | undefined; regions: readonly FleetRegion[] } {
+  const regionsPath = values.get('regions-file')
+  if (regionsPath === undefined) return { regionsPath, regions: [] }
+  const where = values.where('regions-file')
+  const file = readFileText(regionsPath)
+  if (!('text' in file)) {
+    findings.complain(where, `${regionsPath} ${whyUnread(file)}`, 'a file of regions, YAML')
+    return { regionsPath, regions: [] }
+  }
+  const read = readRegionsFile(regionsPath, file.text)
+  if ('problems' in read) {
+    findings.problems.push(...read.problems)
+    return { regionsPath, regions: [] }
+  }
+  const hostname = values.get('hostname')?.toLowerCase()
+  const isListed = read.regions.some(({ nodes }) => nodes.some((node) => node.hostname.toLowerCase() === hostname))
+  if (!isListed && values.get('region') === undefined) {
+    findings.complain(
+      where,
+      `${regionsPath} has no relay whose hostname is ${JSON.stringify(hostname ?? '')}`,
+      'this relay to be in it, or -region to say where it is',
+    )
+  }
+  return { regionsPath, regions: read.regions }
+}
+
+function parseDnsName(entry: string): { name: string; port: number } | undefined {
+  const [, name = '', portText] = /^([\w.-]+)(?::(\d+))?$/.exec(entry) ?? []
+  const port = portText === undefined ? HTTPS_PORT : Number(portText)
+  return name !== '' && port >= 1 && port <= 65_535 ? { name, port } : undefined
 }
 
 function parseSibling(entry: string): SiblingSettings | undefined {

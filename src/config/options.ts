@@ -100,6 +100,20 @@ const MESH = {
     about:
       'Relays to mesh with, by the name of their certificate; DIAL is a name or address to dial instead. May list this relay itself',
   },
+  'mesh-dns': {
+    kind: list('host names between commas, each with a port or without'),
+    about:
+      'Names that stand for relays to mesh with, one for each address; one that begins with _ has SRV records. Asked every 10 s',
+  },
+  'regions-file': {
+    kind: text(FILE),
+    about: "The fleet's regions and their relays; this one finds itself by -hostname. Read again when it changes",
+  },
+  region: {
+    kind: integer(1, 65_535),
+    fallbackNote: 'as -regions-file says',
+    about: 'The region that this relay is of',
+  },
   'mesh-ca-file': {
     kind: text(FILE),
     about: "Certificates of authorities, PEM, that siblings' certificates may be signed by besides the system's",

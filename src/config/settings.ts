@@ -2,6 +2,7 @@
 // refused. Frozen data and nothing else; how the operator's words become this is `resolve.ts`.
 
 import type { KeyPair } from '#protocol/node-key.ts'
+import type { FleetRegion } from './regions-file.ts'
 
 /** Where something listens. `host` is an IP literal or name; `::` is every address of both families. */
 export interface Endpoint {
@@ -66,7 +67,15 @@ export interface SiblingSettings {
 }
 
 export interface MeshSettings {
+  /** Those that are named one by one. */
   readonly siblings: readonly SiblingSettings[]
+  /** Names that stand for siblings, in DNS; one that begins with an underscore has SRV records. */
+  readonly dnsNames: readonly { readonly name: string; readonly port: number }[]
+  /** The file with the fleet's regions; read again when it changes. */
+  readonly regionsPath: string | undefined
+  readonly regions: readonly FleetRegion[]
+  /** This relay's own region where the file does not say. */
+  readonly region: number | undefined
   /** Authorities besides the system's that siblings' certificates may be signed by, PEM. */
   readonly ca: string | undefined
 }

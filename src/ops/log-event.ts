@@ -13,6 +13,11 @@ export const LogEvent = {
   handlesFailed: 'handles_failed', //       this Node's inside is not as expected: slower sockets are used
   siblingUp: 'sibling_up',
   siblingDown: 'sibling_down',
+  meshKeysChanged: 'mesh_keys_changed',
+  meshKeysRefused: 'mesh_keys_refused', //  what the file holds now is not used
+  regionsChanged: 'regions_changed',
+  regionsRefused: 'regions_refused', //     what the file holds now is not used
+  meshNameFailed: 'mesh_name_failed', //    a name of -mesh-dns does not resolve; who was known by it stays known
   siblingIsSelf: 'sibling_is_self', //      this relay is listed among its siblings, and found itself
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own

@@ -25,7 +25,7 @@ test.each(['a/b/c', 'a/', '/b', 'a:0', 'a:65536', 'a:x', 'a b', '2001:db8::2', '
   (entry) => {
     using operator = new Operator()
     expect(operator.problems(args(operator, '-mesh-with', `derp1.lab,${entry}`))).toEqual([
-      `-mesh-with: ${JSON.stringify(entry)} is no relay; expected HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead`,
+      `-mesh-with: ${JSON.stringify(entry)} does not fit; expected HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead`,
     ])
   },
 )

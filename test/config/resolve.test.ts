@@ -22,6 +22,8 @@ test("takes derper's own command line", () => {
     meshKeys: [new Uint8Array(32).fill(0xab)],
     meshKeyPath: psk,
     mesh: {
+      dnsNames: [],
+      regions: [],
       siblings: [
         { name: 'derp1.lab', host: 'derp1.lab', port: 443, isInside: true },
         { name: 'derp2.lab:8443', host: 'derp2.lab', port: 8_443, dialHost: '10.0.0.2', isInside: true },

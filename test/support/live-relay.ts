@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startRelay, type RunningRelay } from '#assemble.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
-import type { LimitSettings, Settings } from '#config/settings.ts'
+import type { LimitSettings, MeshSettings, Settings } from '#config/settings.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
 import { DAY_MS, makePair } from '../config/certificates.ts'
 
@@ -20,6 +20,15 @@ export const LIMITS: LimitSettings = {
   acceptBurst: Infinity,
   tcpKeepaliveMs: 600_000,
   tcpUserTimeoutMs: 15_000,
+}
+
+export const NO_MESH: MeshSettings = {
+  siblings: [],
+  dnsNames: [],
+  regionsPath: undefined,
+  regions: [],
+  region: undefined,
+  ca: undefined,
 }
 
 /** A mesh key for tests; siblings prove it. */
@@ -83,7 +92,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     nodeKey: keyPairFrom(randomBytes(32)),
     meshKeys: [MESH_KEY],
     meshKeyPath: undefined,
-    mesh: { siblings: [], ca: undefined },
+    mesh: NO_MESH,
     derp: { host: '127.0.0.1', port: 0 },
     http: undefined,
     stun: undefined,

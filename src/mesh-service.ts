@@ -1,0 +1,109 @@
+// Who belongs to the mesh, and what proves it, as the relay threads are told: composed of what the operator lists,
+// of DNS and of the files that are read again when they change. A file that can't be used changes nothing.
+
+import { readRegionsFile, type FleetRegion } from '#config/regions-file.ts'
+import { problemText } from '#config/problem.ts'
+import type { Settings } from '#config/settings.ts'
+import { DnsMembers } from '#fleet/dns-members.ts'
+import { membersOf, regionsOf, type Member } from '#fleet/members.ts'
+import { WatchedFile } from '#fleet/watched-file.ts'
+import { LogEvent } from '#ops/log-event.ts'
+import type { Log } from '#ops/log.ts'
+import { bytesEqual } from '#protocol/bytes.ts'
+import { parseMeshKeys } from '#protocol/key-file.ts'
+import type { ToRelayThread } from './thread-messages.ts'
+
+export interface MeshServiceParts {
+  readonly settings: Settings
+  /** Where this relay listens. */
+  readonly port: number
+  readonly log: Log
+  /** To all relay threads. */
+  readonly tell: (message: ToRelayThread) => void
+}
+
+export class MeshService {
+  readonly #parts: MeshServiceParts
+  readonly #dns: DnsMembers
+  readonly #files: readonly WatchedFile[]
+  #regions: readonly FleetRegion[]
+  #meshKeys: readonly Uint8Array[]
+
+  constructor(parts: MeshServiceParts) {
+    this.#parts = parts
+    const { mesh, meshKeys, meshKeyPath } = parts.settings
+    this.#regions = mesh.regions
+    this.#meshKeys = meshKeys
+    this.#dns = new DnsMembers({
+      names: mesh.dnsNames,
+      onChange: () => this.#tellMembers(),
+      onProblem: (name, error) => parts.log.warn(LogEvent.meshNameFailed, { name, reason: error.message }),
+    })
+    this.#files = [
+      this.#watched(mesh.regionsPath, LogEvent.regionsRefused, (path, text) => this.#onRegions(path, text)),
+      this.#watched(meshKeyPath, LogEvent.meshKeysRefused, (path, text) => this.#onMeshKeys(path, text)),
+    ].flat()
+  }
+
+  /** Done when names have been asked for once. */
+  async start(): Promise<void> {
+    await this.#dns.start()
+    this.#tellMembers()
+    for (const file of this.#files) file.start()
+  }
+
+  stop(): void {
+    this.#dns.stop()
+    for (const file of this.#files) file.stop()
+  }
+
+  #watched(
+    path: string | undefined,
+    refused: LogEvent,
+    onText: (path: string, text: string) => void,
+  ): readonly WatchedFile[] {
+    if (path === undefined) return []
+    const onProblem = ({ message }: Error): void => this.#parts.log.warn(refused, { path, reason: message })
+    return [new WatchedFile(path, { onText: (text) => onText(path, text), onProblem })]
+  }
+
+  #onRegions(path: string, text: string): void {
+    const { log } = this.#parts
+    const read = readRegionsFile(path, text)
+    if ('problems' in read) {
+      log.warn(LogEvent.regionsRefused, { path, problems: read.problems.map(problemText) })
+    } else if (JSON.stringify(read.regions) !== JSON.stringify(this.#regions)) {
+      this.#regions = read.regions
+      log.info(LogEvent.regionsChanged, { path, regions: read.regions.length })
+      this.#tellMembers()
+    }
+  }
+
+  #onMeshKeys(path: string, text: string): void {
+    const { log, tell } = this.#parts
+    const parsed = parseMeshKeys(text)
+    if ('problem' in parsed) {
+      log.warn(LogEvent.meshKeysRefused, { path, reason: parsed.problem })
+    } else if (!areSame(parsed.value, this.#meshKeys)) {
+      this.#meshKeys = parsed.value
+      log.info(LogEvent.meshKeysChanged, { path, keys: parsed.value.length })
+      tell({ kind: 'meshKeys', keys: parsed.value })
+    }
+  }
+
+  #tellMembers(): void {
+    const { settings, port, tell } = this.#parts
+    const { hostname, mesh } = settings
+    const own = new Set(regionsOf(this.#regions, hostname))
+    if (mesh.region !== undefined) own.add(mesh.region)
+    const listed: readonly Member[] = [...mesh.siblings, ...this.#dns.members]
+    const ofRegions = membersOf(this.#regions, own, { hostname, port })
+    // Who is in the fleet's file is what it says there, however else it is named.
+    const members = new Map([...listed, ...ofRegions].map((member) => [member.name, member]))
+    tell({ kind: 'siblings', siblings: [...members.values()] })
+  }
+}
+
+function areSame(some: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {
+  return some.length === others.length && some.every((key, i) => bytesEqual(key, others[i] ?? new Uint8Array(0)))
+}

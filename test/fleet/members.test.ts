@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest'
+import { membersOf, regionsOf, type FleetRelay } from '#fleet/members.ts'
+
+const relay = (hostname: string, port = 443): FleetRelay => ({
+  hostname,
+  port,
+  meshHost: undefined,
+  certName: undefined,
+})
+
+const regions = [
+  { id: 900, nodes: [relay('fra1.lab'), relay('fra2.lab'), relay('nyc2.lab')] },
+  { id: 901, nodes: [relay('nyc1.lab'), relay('nyc2.lab'), relay('nyc2.lab', 8_443)] },
+  { id: 902, nodes: [relay('sgp1.lab')] },
+]
+
+function seenFrom(hostname: string, port = 443): Record<string, boolean> {
+  const own = regionsOf(regions, hostname)
+  return Object.fromEntries(
+    membersOf(regions, own, { hostname, port }).map(({ name, isInside }) => [name, isInside]),
+  )
+}
+
+it('a relay is a sibling of all others, and inside where a region is shared', () => {
+  expect([...regionsOf(regions, 'FRA1.lab')]).toEqual([900])
+  expect(seenFrom('FRA1.lab')).toEqual({
+    'fra2.lab': true,
+    'nyc1.lab': false,
+    'nyc2.lab': true,
+    'nyc2.lab:8443': false,
+    'sgp1.lab': false,
+  })
+})
+
+it('a standby is of the region that it stands by for and of its own, whichever comes first', () => {
+  expect([...regionsOf(regions, 'nyc2.lab')]).toEqual([900, 901])
+  expect(seenFrom('nyc2.lab')).toEqual({
+    'fra1.lab': true,
+    'fra2.lab': true,
+    'nyc1.lab': true,
+    'nyc2.lab:8443': true,
+    'sgp1.lab': false,
+  })
+})
+
+it('a relay that the file does not know is of no region, and everybody is outside', () => {
+  expect(regionsOf(regions, 'lon1.lab').size).toBe(0)
+  expect(Object.values(seenFrom('lon1.lab'))).toEqual([false, false, false, false, false, false])
+})

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import type { CertificateFiles, Endpoint, Settings } from '#config/settings.ts'
 import { AdmissionDesk } from '#fleet/admission.ts'
 import { BootstrapDns } from '#fleet/bootstrap-dns.ts'
+import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log } from '#ops/log.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
@@ -19,9 +20,9 @@ import { authorities } from './authorities.ts'
 import { listening } from './listening.ts'
 import { MeshService } from './mesh-service.ts'
 import { Operation } from './operation.ts'
-import type { FromRelayThread, ToRelayThread } from './thread-messages.ts'
+import type { FromRelayThread } from './thread-messages.ts'
 import { StunService } from './stun-service.ts'
-import { RelayThreads, type ThreadDeath } from './threads.ts'
+import { RelayThreads, type SpeakingThread, type ThreadDeath } from './threads.ts'
 import { packageVersion } from './version.ts'
 
 /** Where a relay really listens; port 0 in the settings has become a number here. */
@@ -84,7 +85,16 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   await assertPortsFree(settings)
   const pem = settings.certificate === undefined ? undefined : readPem(settings.certificate)
   let operation: Operation | undefined = undefined
-  const threads = makeThreads(settings, pem, { ...surroundings, onChange: () => operation?.threadsChanged() })
+  const links = new LinkWatch({
+    threadCount: settings.threadCount,
+    hasMesh: settings.meshKeys.length > 0,
+    now: () => performance.now(),
+  })
+  const threads = makeThreads(settings, pem, {
+    ...surroundings,
+    links,
+    onChange: () => operation?.threadsChanged(),
+  })
   stops.push(async () => await threads.stop())
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
   const http = settings.http && (await startPlainPort(settings.http, stops))
@@ -97,6 +107,7 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
     version: packageVersion(),
     log,
     threads,
+    links,
     stun,
     certificatePem: pem?.certificate,
   })
@@ -123,10 +134,15 @@ async function assertPortsFree({ derp, http, stun, admin }: Settings): Promise<v
   if (stun !== undefined) await listening('STUN', '-stun-port', stun, tried(assertUdpFree))
 }
 
+interface ThreadSurroundings extends Surroundings {
+  readonly links: LinkWatch
+  readonly onChange: () => void
+}
+
 function makeThreads(
   settings: Settings,
   pem: CertificatePem | undefined,
-  { log, onFault, onChange }: Surroundings & { readonly onChange: () => void },
+  { log, links, onFault, onChange }: ThreadSurroundings,
 ): RelayThreads {
   const desk = new AdmissionDesk(settings.admission)
   const sessionEnds = new SessionEndLog({
@@ -136,16 +152,21 @@ function makeThreads(
     now: () => performance.now(),
   })
   const siblingLog = new SiblingLog(log)
-  const onMessage = (message: FromRelayThread, reply: (message: ToRelayThread) => void): void => {
+  const onMessage = (message: FromRelayThread, from: SpeakingThread): void => {
     if (message.kind === 'ended') sessionEnds.write(message.notice)
-    if (message.kind === 'linkChanged') siblingLog.write(message.report)
+    if (message.kind === 'links') {
+      links.note(from.index, message.links)
+      // Each thread has its own links; the log needs to hear of one.
+      if (from.index === 0) for (const link of message.links) siblingLog.write(link)
+    }
     if (message.kind === 'handlesFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
     if (message.kind !== 'admit') return
     const { id, key, source } = message
-    void desk.decide({ key, source }).then((isAllowed) => reply({ kind: 'admitted', id, isAllowed }))
+    void desk.decide({ key, source }).then((isAllowed) => from.tell({ kind: 'admitted', id, isAllowed }))
   }
   const onDeath = (death: ThreadDeath): void => {
     log.error(LogEvent.threadDied, { ...death })
+    links.forget(death.thread)
     onChange()
   }
   const onRestart = (thread: number): void => {
@@ -201,7 +222,12 @@ async function startMesh(
   stops: Stop[],
 ): Promise<void> {
   if (settings.meshKeys.length === 0) return
-  const mesh = new MeshService({ settings, port: derp.port, log, tell: (message) => threads.tellAll(message) })
+  const mesh = new MeshService({
+    settings,
+    port: derp.port,
+    log,
+    tell: (message) => threads.tellAll(message),
+  })
   stops.push(() => mesh.stop())
   await mesh.start()
 }

@@ -8,6 +8,7 @@ import { AdminPages } from '#ops/admin-pages.ts'
 import { AdminServer } from '#ops/admin-server.ts'
 import { certificateCheck } from '#ops/certificate-check.ts'
 import { Health, type Check } from '#ops/health.ts'
+import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { Metrics, type CertificateLife, type MetricSources } from '#ops/metrics.ts'
@@ -32,6 +33,7 @@ export interface OperationParts {
   readonly version: string
   readonly log: Log
   readonly threads: RelayThreads
+  readonly links: LinkWatch
   readonly stun: { readonly thread: StunService; readonly endpoint: Endpoint } | undefined
   /** The certificate being served, PEM. */
   readonly certificatePem: string | undefined
@@ -58,7 +60,8 @@ export class Operation {
       serving.push(certificateCheck(() => this.#certificate(), Date.now))
     }
     this.#serving = new Health(serving)
-    this.#health = new Health(this.#stunWatch === undefined ? serving : [...serving, this.#stunWatch])
+    const others: Check[] = [parts.links, this.#stunWatch].filter((check) => check !== undefined)
+    this.#health = new Health([...serving, ...others])
   }
 
   /** Looks once, so that the first probe finds an answer, and then goes on looking. */
@@ -91,12 +94,13 @@ export class Operation {
   }
 
   #sources(): MetricSources {
-    const { settings, threads, stun, version } = this.#parts
+    const { links, settings, threads, stun, version } = this.#parts
     processMetrics ??= new ProcessMetrics()
     return {
       threads: threads.counters,
       threadLoops: () => threads.readLoopTimes(),
       threadDeaths: () => threads.deaths,
+      siblings: () => links.siblings(),
       stun: () => stun?.thread.read(),
       certificate: () => this.#certificate(),
       state: () => ({ ...this.#health.report(), isDraining: false }),

@@ -32,6 +32,8 @@ import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } f
 const SWEEP_MS = 60
 /** About once a second: a heap fills in seconds, and looking takes microseconds. */
 const SWEEPS_PER_HEAP_LOOK = 16
+/** About once a second. */
+const SWEEPS_PER_LINK_REPORT = 16
 /** Ends of sessions that the control thread hears of; a storm of them must not become one of messages. */
 const NOTICES_PER_SECOND = 100
 
@@ -75,6 +77,7 @@ class RelayThread {
   readonly #pace: ReadPace
   #bootstrapDns = ''
   #sweepCount = 0
+  #areLinksChanged = false
 
   constructor(data: RelayThreadData, port: MessagePort) {
     this.#port = port
@@ -112,11 +115,10 @@ class RelayThread {
   }
 
   /** Undefined without a mesh key. */
-  #makeSiblings({ settings, threads, siblingAuthorities }: RelayThreadData, book: RouteBook, now: () => number) {
+  #makeSiblings({ settings, siblingAuthorities }: RelayThreadData, book: RouteBook, now: () => number) {
     const { nodeKey, meshKeys } = settings
     if (meshKeys.length === 0) return undefined
     const secret = new BoxSecret(nodeKey.privateKey)
-    const isFirst = (threads?.index ?? 0) === 0
     return new Siblings({
       identity: { publicKey: nodeKey.publicKey, secret },
       meshKey: () => this.#meshKeys[0],
@@ -129,8 +131,7 @@ class RelayThread {
       random: (bytes) => randomBytes(bytes),
       later: (delayMs, callback) => void setTimeout(callback, delayMs),
       flushSoon: (one) => this.#relay.flushSoon(one),
-      // Each thread has its own link; the log needs to hear of one.
-      onChange: (report) => isFirst && this.#tell({ kind: 'linkChanged', report }),
+      onChange: () => (this.#areLinksChanged = true),
     })
   }
 
@@ -245,8 +246,16 @@ class RelayThread {
     this.#pace.sweep(1 + this.#relay.neighbours.count)
     this.#relay.sweep()
     this.#frontDoor.sweep()
-    this.#siblings?.sweep(performance.now())
+    this.#sweepSiblings()
     if (this.#sweepCount++ % SWEEPS_PER_HEAP_LOOK === 0) assertHeapHasRoom()
+  }
+
+  #sweepSiblings(): void {
+    if (this.#siblings === undefined) return
+    this.#siblings.sweep(performance.now())
+    if (!this.#areLinksChanged && this.#sweepCount % SWEEPS_PER_LINK_REPORT !== 0) return
+    this.#areLinksChanged = false
+    this.#tell({ kind: 'links', links: this.#siblings.reports() })
   }
 
   #onSessionEnd(event: SessionEnd): void {

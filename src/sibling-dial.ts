@@ -19,7 +19,8 @@ export interface DialOptions {
 export function siblingDialler(options: DialOptions): Dial {
   const shared = new SharedResources()
   const tls: TlsOptions = { ca: options.ca }
-  return (address, handler) => new SiblingConnection(address, handler, { shared, tls: options.isPlain ? false : tls })
+  return (address, handler) =>
+    new SiblingConnection(address, handler, { shared, tls: options.isPlain ? false : tls })
 }
 
 interface Way {

@@ -62,8 +62,8 @@ export type FromRelayThread =
   | { readonly kind: 'ended'; readonly notice: EndNotice }
   /** It listens over public sockets, because the runtime's handles are not as it knows them. */
   | { readonly kind: 'handlesFailed'; readonly text: string }
-  /** The state of this thread's link to a sibling has changed. */
-  | { readonly kind: 'linkChanged'; readonly report: LinkReport }
+  /** This thread's links to its siblings, once a second and whenever the state of one has changed. */
+  | { readonly kind: 'links'; readonly links: readonly LinkReport[] }
   | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'stopped' }
 

@@ -19,13 +19,19 @@ export interface RelayThreadsParts {
   readonly pem: CertificatePem | undefined
   readonly siblingAuthorities: readonly string[]
   readonly startedMs: number
-  readonly onMessage: (message: FromRelayThread, reply: (message: ToRelayThread) => void) => void
+  readonly onMessage: (message: FromRelayThread, from: SpeakingThread) => void
   /** A thread has died, and is about to be started anew. */
   readonly onDeath: (death: ThreadDeath) => void
   /** One that had died serves again. */
   readonly onRestart: (thread: number) => void
   /** The relay can't go on. */
   readonly onFault: (error: Error) => void
+}
+
+/** The thread that has said something. */
+export interface SpeakingThread {
+  readonly index: number
+  tell(message: ToRelayThread): void
 }
 
 export interface ThreadDeath {
@@ -143,7 +149,7 @@ export class RelayThreads {
     }
     const thread = new Thread<ToRelayThread>(entryOf('relay-thread'), data, {
       // Answers go to the thread that asked: to another one its questions' numbers mean something else.
-      onMessage: (message) => onMessage(message, (answer) => thread.tell(answer)),
+      onMessage: (message) => onMessage(message, { index, tell: (answer) => thread.tell(answer) }),
       onEnd: (error) => this.#onEnd(place, error),
       onHang: onFault,
     })

@@ -34,7 +34,14 @@ async function freePort(): Promise<number> {
 }
 
 function siblingAt(port: number): SiblingSettings {
-  return { name: `localhost:${port}`, host: 'localhost', port, dialHost: '127.0.0.1', certName: undefined, isInside: true }
+  return {
+    name: `localhost:${port}`,
+    host: 'localhost',
+    port,
+    dialHost: '127.0.0.1',
+    certName: undefined,
+    isInside: true,
+  }
 }
 
 interface MeshOptions {

@@ -13,7 +13,7 @@ it('is ready when it serves, and every part says so', async () => {
   await using relay = await LiveRelay.start({ stun: anywhere, admin: anywhere, threadCount: 2 })
   const [status, text] = await page(relay, '/readyz?verbose')
   expect(status).toBe(200)
-  expect(text).toMatch(/^ready\nok {3}relay_threads: .*\nok {3}certificate: .*\nok {3}stun: /)
+  expect(text).toMatch(/^ready\nok {3}relay_threads: .*\nok {3}certificate: .*\nok {3}mesh: .*\nok {3}stun: /)
   expect(await page(relay, '/livez')).toEqual([200, 'live\n'])
 })
 

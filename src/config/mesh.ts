@@ -71,7 +71,9 @@ function resolveRegions(
     return { regionsPath, regions: [] }
   }
   const hostname = values.get('hostname')?.toLowerCase()
-  const isListed = read.regions.some(({ nodes }) => nodes.some((node) => node.hostname.toLowerCase() === hostname))
+  const isListed = read.regions.some(({ nodes }) =>
+    nodes.some((node) => node.hostname.toLowerCase() === hostname),
+  )
   if (!isListed && values.get('region') === undefined) {
     findings.complain(
       where,
@@ -105,7 +107,8 @@ function resolveCa(values: OptionValues<ServeOptions>, findings: Findings): stri
   if (path === undefined) return undefined
   const where = values.where('mesh-ca-file')
   const file = readFileText(path)
-  if (!('text' in file)) return findings.complain(where, `${path} ${whyUnread(file)}`, 'a file of certificates, PEM')
+  if (!('text' in file))
+    return findings.complain(where, `${path} ${whyUnread(file)}`, 'a file of certificates, PEM')
   if (file.text.includes('-----BEGIN CERTIFICATE-----')) return file.text
   return findings.complain(where, `${path} has no certificate`, 'a file of certificates, PEM')
 }

@@ -107,7 +107,8 @@ const MESH = {
   },
   'regions-file': {
     kind: text(FILE),
-    about: "The fleet's regions and their relays; this one finds itself by -hostname. Read again when it changes",
+    about:
+      "The fleet's regions and their relays; this one finds itself by -hostname. Read again when it changes",
   },
   region: {
     kind: integer(1, 65_535),
@@ -116,7 +117,8 @@ const MESH = {
   },
   'mesh-ca-file': {
     kind: text(FILE),
-    about: "Certificates of authorities, PEM, that siblings' certificates may be signed by besides the system's",
+    about:
+      "Certificates of authorities, PEM, that siblings' certificates may be signed by besides the system's",
   },
 } as const satisfies OptionTable
 

@@ -86,7 +86,11 @@ const EXPECTED: Readonly<Record<string, string>> = {
 /** Reads the text of the file at `path`, which is only used to name it. */
 export function readRegionsFile(path: string, text: string): RegionsFile {
   if (text.length > FILE_CHARS_MAX) {
-    return { problems: [{ where: path, found: `has ${text.length} characters`, expected: `${FILE_CHARS_MAX} at most` }] }
+    return {
+      problems: [
+        { where: path, found: `has ${text.length} characters`, expected: `${FILE_CHARS_MAX} at most` },
+      ],
+    }
   }
   return new RegionsReader(path, text).read()
 }
@@ -104,7 +108,11 @@ class RegionsReader {
 
   read(): RegionsFile {
     for (const { message, pos } of this.#document.errors) {
-      this.#problems.push({ where: `${this.#path}:${this.#lines.linePos(pos[0]).line}`, found: message, expected: '' })
+      this.#problems.push({
+        where: `${this.#path}:${this.#lines.linePos(pos[0]).line}`,
+        found: message,
+        expected: '',
+      })
     }
     if (this.#problems.length > 0) return { problems: this.#problems }
     const parsed = FILE.safeParse(this.#content())
@@ -132,7 +140,11 @@ class RegionsReader {
   #region(key: string, region: z.infer<typeof REGION>): FleetRegion {
     const id = /^\d+$/.test(key) ? Number(key) : Number.NaN
     if (!(id >= 1 && id <= REGION_ID_MAX)) {
-      this.#complain(['regions', key], `${JSON.stringify(key)} is no region's number`, `1 to ${REGION_ID_MAX}`)
+      this.#complain(
+        ['regions', key],
+        `${JSON.stringify(key)} is no region's number`,
+        `1 to ${REGION_ID_MAX}`,
+      )
     }
     const nodes = region.nodes.map((node) => ({
       name: node.name,
@@ -152,7 +164,11 @@ class RegionsReader {
         const other = regionOf.get(name)
         if (other !== undefined) {
           const where = ['regions', String(id), 'nodes', i, 'name']
-          this.#complain(where, `${JSON.stringify(name)} is the name of a relay of region ${other}, too`, 'a name of its own')
+          this.#complain(
+            where,
+            `${JSON.stringify(name)} is the name of a relay of region ${other}, too`,
+            'a name of its own',
+          )
         }
         regionOf.set(name, id)
       }
@@ -162,7 +178,8 @@ class RegionsReader {
   #complainOf(issue: z.core.$ZodIssue): void {
     const { path } = issue
     if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys) this.#complain([...path, key], 'is not known here', 'one of the words in docs/fleet.md')
+      for (const key of issue.keys)
+        this.#complain([...path, key], 'is not known here', 'one of the words in docs/fleet.md')
       return
     }
     const value: unknown = this.#at(path, false)

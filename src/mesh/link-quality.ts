@@ -47,7 +47,8 @@ export class LinkQuality {
 
   /** A Pong's payload has come; one that answers no open ping is passed over. */
   pong(payload: Uint8Array, nowMs: number): void {
-    if (this.#sentMs === undefined || payload.length < PING_BYTES || readU32(payload, 0) !== this.#sequence) return
+    if (this.#sentMs === undefined || payload.length < PING_BYTES || readU32(payload, 0) !== this.#sequence)
+      return
     const rttMs = nowMs - this.#sentMs
     this.#note(true)
     if (this.#rttMs === undefined) {

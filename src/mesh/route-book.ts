@@ -74,7 +74,9 @@ export class RouteBook implements Routes {
 
   /** `sibling` has no key any more. */
   forget(sibling: RankedSibling): void {
-    const keys = this.#table.keysWhere((entry) => entry === sibling || (isSeveral(entry) && entry.includes(sibling)))
+    const keys = this.#table.keysWhere(
+      (entry) => entry === sibling || (isSeveral(entry) && entry.includes(sibling)),
+    )
     for (let at = 0; at < keys.length; at += KEY_BYTES) this.remove(keys, at, sibling)
   }
 }

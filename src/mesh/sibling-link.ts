@@ -70,8 +70,18 @@ export interface LinkReport extends Quality {
   readonly state: LinkState
   /** Why it is not up; empty when it is. */
   readonly why: string
+  /** It has told who is there, or could not be had. */
+  readonly isTried: boolean
   readonly keys: number
   readonly keysRefused: number
+  readonly isInside: boolean
+  readonly waitingBytes: number
+  /** Since the link was made, over all its connections. */
+  readonly packets: number
+  readonly bytes: number
+  readonly dropped: number
+  /** How long a packet has waited here at most since the last report. */
+  readonly delayMs: number
 }
 
 export class SiblingLink implements RankedSibling, DialHandler, Flushable {
@@ -85,8 +95,12 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
   #serverKey: Uint8Array | undefined = undefined
   #box: BoxKey | undefined = undefined
   #why = ''
+  #isTried = false
   #keys = 0
   #keysRefused = 0
+  #packets = 0
+  #bytes = 0
+  #dropped = 0
   #failures = 0
   #upSinceMs = 0
   #pingDueMs = 0
@@ -108,15 +122,32 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
     return this.#serverKey
   }
 
+  /** To be called by one who keeps the reports: what is said of delay is said once. */
   report(): LinkReport {
+    const { packets, bytes, dropped, delayMs } = this.#outbox.takeTally()
+    this.#packets += packets
+    this.#bytes += bytes
+    this.#dropped += dropped
     return {
       name: this.address.name,
       state: this.#state,
       why: this.#why,
+      isTried: this.#isTried,
       keys: this.#keys,
       keysRefused: this.#keysRefused,
+      isInside: this.address.isInside,
+      waitingBytes: this.#outbox.waitingBytes,
+      packets: this.#packets,
+      bytes: this.#bytes,
+      dropped: this.#dropped,
+      delayMs,
       ...this.#quality.read(),
     }
+  }
+
+  /** Why it is not up; empty when it is. */
+  get why(): string {
+    return this.#why
   }
 
   /** Begins, and goes on until it is closed. */
@@ -193,6 +224,8 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
       case FrameType.peerGone:
         return this.#onGone(buffer, start, end)
       case FrameType.pong:
+        // The first comes behind all presence, where the sibling keeps things in order.
+        this.#isTried = true
         return this.#quality.pong(buffer.subarray(start, end), this.#parts.now())
       case FrameType.ping:
         return this.#tell(pongFrame(buffer.subarray(start, end)))
@@ -288,6 +321,7 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
 
   #enter(state: LinkState): void {
     this.#state = state
+    this.#isTried ||= state !== 'dialling' && state !== 'greeted' && state !== 'up'
     this.#parts.owner.changed(this)
   }
 }

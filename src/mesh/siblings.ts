@@ -13,7 +13,7 @@ import {
 
 export interface SiblingsParts extends Omit<SiblingLinkParts, 'owner'> {
   /** The state of a link has changed. */
-  readonly onChange: (report: LinkReport) => void
+  readonly onChange: (link: SiblingLink) => void
 }
 
 export class Siblings implements LinkOwner {
@@ -47,7 +47,7 @@ export class Siblings implements LinkOwner {
   }
 
   changed(link: SiblingLink): void {
-    this.#parts.onChange(link.report())
+    this.#parts.onChange(link)
   }
 
   sweep(nowMs: number): void {

@@ -7,7 +7,9 @@ import { acceptedFormat, EXPOSITION_CONTENT_TYPES, writeExposition } from './exp
 import { sample, type Family, type Sample } from './family.ts'
 import type { CheckReport } from './health.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
+import type { SiblingView } from './link-watch.ts'
 import { relayFamilies } from './relay-families.ts'
+import { siblingFamilies } from './sibling-families.ts'
 
 /** What the STUN server has counted since the start. */
 export interface StunNumbers {
@@ -55,6 +57,7 @@ export interface RelayLimits {
 }
 
 export interface MetricSources {
+  readonly siblings: () => readonly SiblingView[]
   /** One per relay thread. */
   readonly threads: readonly Counters[]
   /** One per relay thread, in the same order. */
@@ -88,12 +91,13 @@ export class Metrics {
 
   /** Everything exported, read now; without samples where there is nothing to tell. */
   async families(): Promise<Family[]> {
-    const { threads, stun, certificate, process } = this.#sources
+    const { threads, siblings, stun, certificate, process } = this.#sources
     const processFamilies = await process.families()
     return [
       ...this.#stateFamilies(),
       ...relayFamilies(this.#total.sumOf(threads)),
       ...this.#threadFamilies(),
+      ...siblingFamilies(siblings()),
       ...stunFamilies(stun()),
       ...certificateFamilies(certificate()),
       ...limitFamilies(this.#sources.limits),

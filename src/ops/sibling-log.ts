@@ -24,7 +24,8 @@ export class SiblingLog {
   write({ name, state, why }: LinkNews): void {
     const said = this.#said.get(name)
     if (state === 'up') this.#say(name, 'up', () => this.#log.info(LogEvent.siblingUp, { sibling: name }))
-    else if (state === 'self') this.#say(name, 'self', () => this.#log.info(LogEvent.siblingIsSelf, { sibling: name }))
+    else if (state === 'self')
+      this.#say(name, 'self', () => this.#log.info(LogEvent.siblingIsSelf, { sibling: name }))
     else if (state === 'waiting' && said !== why)
       this.#say(name, why, () => this.#log.warn(LogEvent.siblingDown, { sibling: name, reason: why }))
     else if (state === 'closed') this.#said.delete(name)

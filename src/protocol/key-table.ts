@@ -53,7 +53,11 @@ export class KeyTable<V> {
   delete(bytes: Uint8Array, at: number): boolean {
     let gap = this.#slotOf(bytes, at)
     if (this.#values[gap] === undefined) return false
-    for (let next = (gap + 1) & this.#mask; this.#values[next] !== undefined; next = (next + 1) & this.#mask) {
+    for (
+      let next = (gap + 1) & this.#mask;
+      this.#values[next] !== undefined;
+      next = (next + 1) & this.#mask
+    ) {
       const home = this.#homeOf(next)
       // What is at `next` may fill the gap unless its home lies between the gap and where it is.
       if (((next - home) & this.#mask) < ((next - gap) & this.#mask)) continue

@@ -130,7 +130,8 @@ export class Directory {
 
   /** Removes a session; the key's other sessions take over, or it is gone. */
   unregister(session: Session, peer: Peer): void {
-    if (this.#watchers.delete(session) || this.#homeWatchers.delete(session)) this.#counters.add(Counter.watchersCurrent, -1)
+    if (this.#watchers.delete(session) || this.#homeWatchers.delete(session))
+      this.#counters.add(Counter.watchersCurrent, -1)
     for (const other of session.heard ?? []) other.forgetHearer(session)
     session.heard = undefined
     const before = this.#count(peer)

@@ -13,7 +13,7 @@ import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
 import { Lane, type Chunk } from './lane.ts'
-import type { AddressedPacket, Link, SiblingOutbox } from './ports.ts'
+import type { AddressedPacket, Link, SiblingOutbox, Tally } from './ports.ts'
 
 /** Pongs, departures and the like. A watcher of 10,000 peers is owed 600 KB at once; nobody is owed 16 MiB. */
 const CONTROL_BYTES_MAX = 16_777_216
@@ -62,6 +62,8 @@ export interface OutboxLimits {
   readonly outboxPacketsMax: number
 }
 
+const NOTHING: Tally = { packets: 0, bytes: 0, dropped: 0, delayMs: 0 }
+
 /** Chunks on their way out. */
 interface Burst {
   first: Chunk | undefined
@@ -87,6 +89,8 @@ export class Outbox implements SiblingOutbox {
   #flight: Chunk | undefined = undefined
   /** When the burst in flight was begun; undefined when none is. */
   writingSinceMs: number | undefined = undefined
+  /** Only a sibling's is kept: clients are many. */
+  #tally: { -readonly [Name in keyof Tally]: number } | undefined = undefined
 
   private constructor(parts: OutboxParts, use: OutboxUse) {
     this.#parts = parts
@@ -98,7 +102,9 @@ export class Outbox implements SiblingOutbox {
   }
 
   static forSibling(parts: OutboxParts): Outbox {
-    return new Outbox(parts, SIBLING)
+    const outbox = new Outbox(parts, SIBLING)
+    outbox.#tally = { ...NOTHING }
+    return outbox
   }
 
   /** Queues the RecvPacket frame at packet.start; makes room by dropping this lane's oldest. */
@@ -167,6 +173,16 @@ export class Outbox implements SiblingOutbox {
     this.writingSinceMs = undefined
   }
 
+  get waitingBytes(): number {
+    return (this.#data?.bytes ?? 0) + (this.#disco?.bytes ?? 0)
+  }
+
+  takeTally(): Tally {
+    const tally = this.#tally ?? NOTHING
+    this.#tally = { ...NOTHING }
+    return tally
+  }
+
   /** Drops all that waits, because the destination is gone. A burst in flight stays until `written`. */
   close(): void {
     while (this.#control !== undefined && this.#control.dropOldest() > 0);
@@ -209,7 +225,9 @@ export class Outbox implements SiblingOutbox {
     if (oldestMs === undefined || burst.bytes >= this.#use.burstBytesMax) return
     this.#take(lane, burst)
     this.#countSent(kind, frameCount - lane.frameCount, bytes - lane.bytes)
-    this.#parts.counters.observe('queueDelay', (nowMs - oldestMs) / 1_000)
+    const delayMs = nowMs - oldestMs
+    if (this.#tally !== undefined && delayMs > this.#tally.delayMs) this.#tally.delayMs = delayMs
+    this.#parts.counters.observe('queueDelay', delayMs / 1_000)
   }
 
   #take(lane: Lane, burst: Burst): void {
@@ -225,8 +243,13 @@ export class Outbox implements SiblingOutbox {
 
   #countSent(kind: PacketKind, frames: number, bytes: number): void {
     const { sent, sentBytes, overheadBytes } = this.#use
+    const packetBytes = bytes - frames * overheadBytes
+    if (this.#tally !== undefined) {
+      this.#tally.packets += frames
+      this.#tally.bytes += packetBytes
+    }
     this.#parts.counters.add(sent[kind], frames)
-    this.#parts.counters.add(sentBytes[kind], bytes - frames * overheadBytes)
+    this.#parts.counters.add(sentBytes[kind], packetBytes)
     this.#parts.counters.add(Counter.queuedPackets, -frames)
     this.#parts.counters.add(Counter.queuedBytes, -bytes)
   }
@@ -240,6 +263,7 @@ export class Outbox implements SiblingOutbox {
 
   #drop(lane: Lane, kind: PacketKind, reason: DropReason): void {
     const frameBytes = lane.dropOldest()
+    if (this.#tally !== undefined) this.#tally.dropped++
     this.#parts.counters.countDrop(reason, kind, frameBytes - this.#use.overheadBytes)
     this.#parts.counters.add(Counter.queuedPackets, -1)
     this.#parts.counters.add(Counter.queuedBytes, -frameBytes)

@@ -81,6 +81,17 @@ export interface SiblingOutbox {
   close(): void
   /** When the burst in flight was begun; undefined when none is. */
   readonly writingSinceMs: number | undefined
+  /** Bytes of packets that wait. */
+  readonly waitingBytes: number
+  /** Packets and their bytes that have left since the last call, how many were dropped, and how long one waited at most. */
+  takeTally(): Tally
+}
+
+export interface Tally {
+  readonly packets: number
+  readonly bytes: number
+  readonly dropped: number
+  readonly delayMs: number
 }
 
 /** What has frames to write at the end of a turn. */

@@ -20,15 +20,23 @@ test.each([
   expect(mesh.siblings).toEqual([expect.objectContaining({ ...sibling, isInside: true })])
 })
 
-test.each(['a/b/c', 'a/', '/b', 'a:0', 'a:65536', 'a:x', 'a b', '2001:db8::2', '[derp2.lab]', 'https://derp2.lab'])(
-  'refuses %s, and says what was expected',
-  (entry) => {
-    using operator = new Operator()
-    expect(operator.problems(args(operator, '-mesh-with', `derp1.lab,${entry}`))).toEqual([
-      `-mesh-with: ${JSON.stringify(entry)} does not fit; expected HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead`,
-    ])
-  },
-)
+test.each([
+  'a/b/c',
+  'a/',
+  '/b',
+  'a:0',
+  'a:65536',
+  'a:x',
+  'a b',
+  '2001:db8::2',
+  '[derp2.lab]',
+  'https://derp2.lab',
+])('refuses %s, and says what was expected', (entry) => {
+  using operator = new Operator()
+  expect(operator.problems(args(operator, '-mesh-with', `derp1.lab,${entry}`))).toEqual([
+    `-mesh-with: ${JSON.stringify(entry)} does not fit; expected HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead`,
+  ])
+})
 
 test('an empty list is no mesh, with a key or without', () => {
   using operator = new Operator()

@@ -99,8 +99,12 @@ test('finds the mesh key where derper looks, unless an option says otherwise', (
   expect(operator.settings(args).meshKeys).toEqual([new Uint8Array(32).fill(0xcd)])
   expect(operator.settings([...args, '-mesh-psk-file=']).meshKeys).toEqual([])
   const named = operator.folder.write('other', 'ef'.repeat(32))
-  expect(operator.settings([...args, '-mesh-psk-file', named]).meshKeys).toEqual([new Uint8Array(32).fill(0xef)])
-  expect(operator.settings(args, { DERPFLEET_MESH_PSK: PSK }).meshKeys).toEqual([new Uint8Array(32).fill(0xab)])
+  expect(operator.settings([...args, '-mesh-psk-file', named]).meshKeys).toEqual([
+    new Uint8Array(32).fill(0xef),
+  ])
+  expect(operator.settings(args, { DERPFLEET_MESH_PSK: PSK }).meshKeys).toEqual([
+    new Uint8Array(32).fill(0xab),
+  ])
 })
 
 test('takes several mesh keys, and remembers the file that they are from', () => {

@@ -33,7 +33,11 @@ it('knows a member for each address and each service record', async () => {
   await members.start()
   expect(members.members.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual([
     expect.objectContaining({ name: 'derp.lab:443 at 192.0.2.1', host: 'derp.lab', dialHost: '192.0.2.1' }),
-    expect.objectContaining({ name: 'derp.lab:443 at [2001:db8::1]', host: 'derp.lab', dialHost: '2001:db8::1' }),
+    expect.objectContaining({
+      name: 'derp.lab:443 at [2001:db8::1]',
+      host: 'derp.lab',
+      dialHost: '2001:db8::1',
+    }),
     { name: 'east.lab:8443', host: 'east.lab', port: 8_443, isInside: true },
   ])
 })

@@ -1,5 +1,6 @@
 // What metrics are made of, for tests: everything that can be there is there, and each test replaces what it is about.
 
+import type { SiblingView } from '#ops/link-watch.ts'
 import type { MetricSources } from '#ops/metrics.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import { Counters } from '#relay/counters.ts'
@@ -24,11 +25,28 @@ export const certificate = {
   notAfterMs: Date.UTC(2030, 3, 1),
 }
 
+const sibling: SiblingView = {
+  name: 'derp2.example',
+  isInside: true,
+  isUp: true,
+  keys: 1_000,
+  keysRefused: 0,
+  waitingBytes: 0,
+  packets: 0,
+  bytes: 0,
+  dropped: 0,
+  delayMs: 0.2,
+  rttMs: 12.5,
+  jitterMs: 0.4,
+  lossRatio: 0,
+}
+
 export function testSources(replaced: Partial<MetricSources> = {}): MetricSources {
   return {
     threads: [new Counters()],
     threadLoops: () => [{ activeMs: 1_500, idleMs: 8_500 }],
     threadDeaths: () => [0],
+    siblings: () => [sibling],
     stun: () => noStun,
     certificate: () => certificate,
     state: () => ({

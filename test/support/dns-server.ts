@@ -70,7 +70,9 @@ export class DnsServer implements AsyncDisposable {
 function recordData(type: string | undefined, record: string): Buffer[] {
   const srv = /^([a-z.]+):(\d+)$/.exec(record)
   if (type === 'SRV' && srv !== null) {
-    const labels = (srv[1] ?? '').split('.').map((label) => Buffer.from([label.length, ...Buffer.from(label)]))
+    const labels = (srv[1] ?? '')
+      .split('.')
+      .map((label) => Buffer.from([label.length, ...Buffer.from(label)]))
     const head = Buffer.alloc(6)
     head.writeUInt16BE(Number(srv[2]), 4)
     return [Buffer.concat([head, ...labels, Buffer.alloc(1)])]

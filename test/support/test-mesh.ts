@@ -8,7 +8,6 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
 import type { Connection, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
 import { RouteBook } from '#mesh/route-book.ts'
-import type { LinkReport } from '#mesh/sibling-link.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import type { SiblingOutbox } from '#relay/ports.ts'
 import type { Relay } from '#relay/relay.ts'
@@ -65,7 +64,7 @@ export class MeshNode {
       random: (bytes) => sha256(`${name} random`).subarray(0, bytes),
       later: mesh.clock.later,
       flushSoon: (one) => this.#domain.flushSoon(one),
-      onChange: (report) => this.#note(report),
+      onChange: ({ address, state }) => this.changes.push(`${address.name} ${state}`),
     })
   }
 
@@ -84,10 +83,6 @@ export class MeshNode {
 
   #makeOutbox(): SiblingOutbox {
     return this.#domain.siblingOutbox({ outboxBytesMax: OUTBOX_BYTES, outboxPacketsMax: Infinity })
-  }
-
-  #note({ name, state }: LinkReport): void {
-    this.changes.push(`${name} ${state}`)
   }
 }
 
@@ -198,7 +193,9 @@ export class TestMesh {
   }
 
   #dial(from: string, address: SiblingAddress, handler: DialHandler): Connection {
-    const connection = new FakeConnection(from, address.name, handler, () => this.#connections.delete(connection))
+    const connection = new FakeConnection(from, address.name, handler, () =>
+      this.#connections.delete(connection),
+    )
     this.#connections.add(connection)
     const target = this.#nodes.get(address.name)
     if (target === undefined || target.isDown || this.#isParted(from, address.name)) {

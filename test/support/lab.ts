@@ -1,0 +1,125 @@
+// Hosts on one network, each a namespace of its own with an IPv4 and an IPv6 address and a hosts file in which all
+// know each other by name; this process is on the network, too. Hosts can be unplugged. Needs root on Linux.
+
+import { existsSync } from 'node:fs'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { runOk, runProcess } from './process.ts'
+
+/** From the blocks for benchmarks (RFC 2544) and for documentation (RFC 3849). */
+const NETWORK_4 = '198.18.8.'
+const NETWORK_6 = '2001:db8:8::'
+const FIRST_HOST = 10
+
+export class LabHost {
+  readonly name: string
+  readonly address: string
+  readonly address6: string
+  readonly #namespace: string
+
+  constructor(name: string, namespace: string, number: number) {
+    this.name = name
+    this.address = `${NETWORK_4}${number}`
+    this.address6 = `${NETWORK_6}${number}`
+    this.#namespace = namespace
+  }
+
+  /** What a program is started with to run on this host. */
+  command(command: string, ...args: readonly string[]): [string, string[]] {
+    return ['ip', ['netns', 'exec', this.#namespace, command, ...args]]
+  }
+
+  /** From here on nothing arrives any more, and nobody is told. */
+  async unplug(): Promise<void> {
+    await this.#run('ip', 'link', 'set', 'eth0', 'down')
+  }
+
+  async plug(): Promise<void> {
+    await this.#run('ip', 'link', 'set', 'eth0', 'up')
+    // An end that goes down loses this one.
+    await this.#run('ip', '-6', 'addr', 'add', `${this.address6}/64`, 'dev', 'eth0', 'nodad')
+  }
+
+  /** Replaces the names that programs on this host know. */
+  async setNames(names: ReadonlyMap<string, string>): Promise<void> {
+    const lines = [...names].map(([name, address]) => `${address} ${name}\n`)
+    await writeFile(join('/etc/netns', this.#namespace, 'hosts'), `127.0.0.1 localhost\n${lines.join('')}`)
+  }
+
+  async #run(command: string, ...args: readonly string[]): Promise<void> {
+    await runOk(...this.command(command, ...args))
+  }
+}
+
+export class Lab implements AsyncDisposable {
+  readonly hosts: readonly LabHost[]
+  readonly #prefix: string
+
+  private constructor(prefix: string, hosts: readonly LabHost[]) {
+    this.#prefix = prefix
+    this.hosts = hosts
+  }
+
+  /** @param names of the hosts, such as derp1.lab */
+  static async make(...names: readonly string[]): Promise<Lab> {
+    await Lab.#removeOrphans()
+    const prefix = `dl${process.pid}`
+    const hosts = names.map((name, i) => new LabHost(name, `${prefix}-${i}`, FIRST_HOST + i))
+    const lab = new Lab(prefix, hosts)
+    await lab.#makeSwitch()
+    for (const [i, host] of hosts.entries()) await lab.#plugIn(`${prefix}-${i}`, i, host)
+    return lab
+  }
+
+  host(name: string): LabHost {
+    const host = this.hosts.find((one) => one.name === name)
+    if (host === undefined) throw new Error(`there is no host ${name}`)
+    return host
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await runProcess('ip', ['link', 'del', `${this.#prefix}r`])
+    for (const i of ['s', ...this.hosts.keys()]) {
+      await runProcess('ip', ['netns', 'del', `${this.#prefix}-${i}`])
+      await rm(`/etc/netns/${this.#prefix}-${i}`, { recursive: true, force: true })
+    }
+  }
+
+  /** Labs of processes that did not live to remove them: with their addresses still here, ours would not be reached. */
+  static async #removeOrphans(): Promise<void> {
+    const { stdout } = await runProcess('ip', ['netns', 'list'])
+    for (const [name, pid] of stdout.matchAll(/^dl(\d+)-\w+/gm)) {
+      if (existsSync(`/proc/${pid}`)) continue
+      await runProcess('ip', ['netns', 'del', name])
+      await rm(`/etc/netns/${name}`, { recursive: true, force: true })
+      await runProcess('ip', ['link', 'del', `dl${pid}r`])
+    }
+  }
+
+  async #makeSwitch(): Promise<void> {
+    const inSwitch = `${this.#prefix}-s`
+    const ours = `${this.#prefix}r`
+    await runOk('ip', ['netns', 'add', inSwitch])
+    await runOk('ip', ['-n', inSwitch, 'link', 'add', 'br0', 'type', 'bridge'])
+    await runOk('ip', ['-n', inSwitch, 'link', 'set', 'br0', 'up'])
+    await runOk('ip', ['link', 'add', ours, 'type', 'veth', 'peer', 'name', 'root', 'netns', inSwitch])
+    await runOk('ip', ['-n', inSwitch, 'link', 'set', 'root', 'master', 'br0', 'up'])
+    await runOk('ip', ['addr', 'add', `${NETWORK_4}1/24`, 'dev', ours])
+    await runOk('ip', ['-6', 'addr', 'add', `${NETWORK_6}1/64`, 'dev', ours, 'nodad'])
+    await runOk('ip', ['link', 'set', ours, 'up'])
+  }
+
+  async #plugIn(namespace: string, i: number, host: LabHost): Promise<void> {
+    const inSwitch = `${this.#prefix}-s`
+    await runOk('ip', ['netns', 'add', namespace])
+    await mkdir(`/etc/netns/${namespace}`, { recursive: true })
+    await host.setNames(new Map(this.hosts.map(({ name, address }) => [name, address])))
+    const peer = ['type', 'veth', 'peer', 'name', `h${i}`, 'netns', inSwitch]
+    await runOk('ip', ['-n', namespace, 'link', 'add', 'eth0', ...peer])
+    await runOk('ip', ['-n', inSwitch, 'link', 'set', `h${i}`, 'master', 'br0', 'up'])
+    await runOk('ip', ['-n', namespace, 'addr', 'add', `${host.address}/24`, 'dev', 'eth0'])
+    await runOk('ip', ['-n', namespace, '-6', 'addr', 'add', `${host.address6}/64`, 'dev', 'eth0', 'nodad'])
+    await runOk('ip', ['-n', namespace, 'link', 'set', 'lo', 'up'])
+    await runOk('ip', ['-n', namespace, 'link', 'set', 'eth0', 'up'])
+  }
+}

@@ -7,6 +7,9 @@ import { Counter, type Counters } from './counters.ts'
 import type { Login } from './login.ts'
 import type { Link } from './ports.ts'
 
+/** A change of the home note this soon after login is part of logging in, not a move. */
+const HOME_MOVE_AFTER_MS = 5_000
+
 export class Member {
   /** 32 bytes. */
   readonly key: Uint8Array
@@ -14,6 +17,8 @@ export class Member {
   readonly meshKey: Uint8Array | undefined
   /** A sibling of another region, which is told of home keys alone. */
   readonly wantsHomesOnly: boolean
+  /** It has noted this relay as its home. */
+  isHome = false
   readonly #link: Link
   readonly #flags: number
   readonly #appName: string
@@ -45,9 +50,23 @@ export class Member {
     })
   }
 
+  /**
+   * It notes that this relay is its home, or no more. False: that was so before.
+   *
+   * @param ageMs since the connection was accepted
+   */
+  noteHome(isHome: boolean, ageMs: number, counters: Counters): boolean {
+    if (isHome === this.isHome) return false
+    this.isHome = isHome
+    counters.add(Counter.clientsHome, isHome ? 1 : -1)
+    if (ageMs > HOME_MOVE_AFTER_MS) counters.add(isHome ? Counter.homeMovesIn : Counter.homeMovesOut, 1)
+    return true
+  }
+
   /** Adds it to the gauges, or takes it out again. */
   count(counters: Counters, by: 1 | -1): void {
     counters.add(Counter.clientsCurrent, by)
+    if (this.isHome) counters.add(Counter.clientsHome, by)
     if ((this.#flags & PresenceFlag.notIdeal) !== 0) counters.add(Counter.clientsNotIdeal, by)
     if ((this.#flags & PresenceFlag.prober) !== 0) counters.add(Counter.clientsProber, by)
     if (this.#link.isWebSocket) counters.add(Counter.clientsWebSocket, by)

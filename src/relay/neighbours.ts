@@ -5,41 +5,29 @@
 //
 // Contract: news is never lost (what does not fit waits here); packets that do not fit are refused.
 
-import { readU32, writeU32 } from '#protocol/bytes.ts'
-import { FrameType } from '#protocol/frame-type.ts'
+import { writeU32 } from '#protocol/bytes.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Bell, CAPACITY_BYTES, CrossingReader, CrossingWriter, type CrossingSink } from './crossing.ts'
+import {
+  allToldFrame,
+  claimFrame,
+  closeFrame,
+  goneFrame,
+  homeFrame,
+  NewsSink,
+  PACKET,
+  PACKET_FRAME_BYTES_MIN,
+  presenceFrame,
+  type NeighbourListener,
+} from './news.ts'
 import type { Packet } from './packet.ts'
 
-/** What has no frame in the mesh, and is never on a wire. News: 32 B key, 4 B count of activity. */
-const CLAIM = 0x80
-const CLAIM_BYTES = 4
-/** Who has been linked has now been told of everybody who is here: 32 zeros. */
-const ALL_TOLD = 0x81
-/** 32 B destination key, 32 B source key, packet: the frame that leaves begins within the first key, and lies ready. */
-const PACKET = 0x82
-/** Whether a client there has noted this relay as its home: 32 B key, one byte. */
-const HOME = 0x83
-
-/** A frame with an empty packet. */
-const FRAME_BYTES_MIN = HEADER_BYTES + 2 * KEY_BYTES
 /** Beyond this a crossing is nearly full: what is read on still finds room, in frames of any size. */
 const PRESSED_BYTES = CAPACITY_BYTES - 262_144
 /** And below this there is room again. */
 const EASED_BYTES = CAPACITY_BYTES / 2
 /** A thread that reads nothing for this long is not busy but stuck: nobody waits for it, and packets are dropped. */
 const STUCK_MS = 100
-
-/** What a thread hears from its neighbours. */
-export interface NeighbourListener {
-  presentElsewhere(thread: number, key: Uint8Array, presentFrame: Uint8Array, claim: number): void
-  claimedElsewhere(thread: number, key: Uint8Array, claim: number): void
-  goneElsewhere(thread: number, key: Uint8Array): void
-  homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void
-  closePeer(key: Uint8Array): void
-  /** Destination key, source key and packet, borrowed. */
-  packet(buffer: Buffer, start: number, end: number): void
-}
 
 /** How a thread reaches another and hears of it. */
 export interface ThreadLink {
@@ -167,13 +155,11 @@ export class Neighbours {
 
   /** That was everybody. */
   allPresentTo(thread: number): void {
-    this.#tell(this.#byThread[thread], keyFrame(ALL_TOLD, new Uint8Array(KEY_BYTES), 0))
+    this.#tell(this.#byThread[thread], allToldFrame())
   }
 
   claim(key: Uint8Array, claim: number): void {
-    const frame = keyFrame(CLAIM, key, CLAIM_BYTES)
-    writeU32(frame, HEADER_BYTES + KEY_BYTES, claim >>> 0)
-    this.#tellAll(frame)
+    this.#tellAll(claimFrame(key, claim))
   }
 
   home(key: Uint8Array, isHome: boolean): void {
@@ -186,17 +172,17 @@ export class Neighbours {
   }
 
   gone(key: Uint8Array): void {
-    this.#tellAll(keyFrame(FrameType.peerGone, key, 0))
+    this.#tellAll(goneFrame(key))
   }
 
   closePeer(key: Uint8Array): void {
-    this.#tellAll(keyFrame(FrameType.closePeer, key, 0))
+    this.#tellAll(closeFrame(key))
   }
 
   /** Hands over a packet. False: no room. */
   sendPacket(thread: number, destinationKey: Uint8Array, sourceKey: Uint8Array, packet: Packet): boolean {
     const to = this.#byThread[thread]
-    const frameBytes = FRAME_BYTES_MIN + packet.packetBytes
+    const frameBytes = PACKET_FRAME_BYTES_MIN + packet.packetBytes
     if (to === undefined || to.backlog.length > 0) return false
     const { writer } = to
     const at = writer.reserve(frameBytes)
@@ -206,7 +192,7 @@ export class Neighbours {
     writeU32(bytes, at + 1, frameBytes - HEADER_BYTES)
     bytes.set(destinationKey, at + HEADER_BYTES)
     bytes.set(sourceKey, at + HEADER_BYTES + KEY_BYTES)
-    packet.buffer.copy(bytes, at + FRAME_BYTES_MIN, packet.packetAt, packet.end)
+    packet.buffer.copy(bytes, at + PACKET_FRAME_BYTES_MIN, packet.packetAt, packet.end)
     writer.publish()
     this.#ringSoon(to)
     return true
@@ -340,65 +326,4 @@ function put(writer: CrossingWriter, frame: Uint8Array): boolean {
   writer.bytes.set(frame, at)
   writer.publish()
   return true
-}
-
-/** A PeerPresent frame with the count of activity behind it. */
-function presenceFrame(presentFrame: Uint8Array, claim: number): Uint8Array {
-  const frame = Buffer.alloc(presentFrame.length + CLAIM_BYTES)
-  frame.set(presentFrame)
-  writeU32(frame, 1, frame.length - HEADER_BYTES)
-  writeU32(frame, presentFrame.length, claim >>> 0)
-  return frame
-}
-
-function homeFrame(key: Uint8Array, isHome: boolean): Uint8Array {
-  const frame = keyFrame(HOME, key, 1)
-  frame[HEADER_BYTES + KEY_BYTES] = isHome ? 1 : 0
-  return frame
-}
-
-function keyFrame(type: number, key: Uint8Array, moreBytes: number): Buffer {
-  const frame = Buffer.alloc(HEADER_BYTES + KEY_BYTES + moreBytes)
-  frame[0] = type
-  writeU32(frame, 1, frame.length - HEADER_BYTES)
-  frame.set(key, HEADER_BYTES)
-  return frame
-}
-
-/** Reads one neighbour's frames. What a thread of our own writes is trusted. */
-class NewsSink implements CrossingSink {
-  readonly #thread: number
-  readonly #listener: () => NeighbourListener
-  readonly #allTold: () => void
-
-  constructor(thread: number, listener: () => NeighbourListener, allTold: () => void) {
-    this.#thread = thread
-    this.#listener = listener
-    this.#allTold = allTold
-  }
-
-  onFrame(type: number, buffer: Buffer, start: number, end: number): void {
-    const listener = this.#listener()
-    if (type === PACKET) {
-      listener.packet(buffer, start, end)
-      return
-    }
-    const key = Uint8Array.prototype.slice.call(buffer, start, start + KEY_BYTES)
-    const claim = readU32(buffer, end - CLAIM_BYTES) | 0
-    if (type === FrameType.peerPresent) {
-      const presentFrame = new Uint8Array(buffer.subarray(start - HEADER_BYTES, end - CLAIM_BYTES))
-      writeU32(presentFrame, 1, presentFrame.length - HEADER_BYTES)
-      listener.presentElsewhere(this.#thread, key, presentFrame, claim)
-    } else if (type === CLAIM) {
-      listener.claimedElsewhere(this.#thread, key, claim)
-    } else if (type === FrameType.peerGone) {
-      listener.goneElsewhere(this.#thread, key)
-    } else if (type === HOME) {
-      listener.homeElsewhere(this.#thread, key, buffer[end - 1] === 1)
-    } else if (type === FrameType.closePeer) {
-      listener.closePeer(key)
-    } else if (type === ALL_TOLD) {
-      this.#allTold()
-    }
-  }
 }

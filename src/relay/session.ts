@@ -26,8 +26,6 @@ const LOGIN_TIMEOUT_MS = 10_000
 /** Clients give up after 120 s without a frame; each session draws its own period from 60–65 s. */
 const KEEP_ALIVE_MS = 60_000
 const KEEP_ALIVE_JITTER_MS = 5_000
-/** A change of the home note this soon after login is part of logging in, not a move. */
-const HOME_MOVE_AFTER_MS = 5_000
 /** Answers that a destination is not here: three at once, then one a second, as derper's. */
 const NOT_HERE_BURST = 3
 const NOT_HERE_PER_SECOND = 1
@@ -96,8 +94,6 @@ export class Session implements LinkListener, FrameSink {
   #held: Buffer | undefined = undefined
   #rate: TokenBucket | undefined = undefined
   #isThrottled = false
-  /** Its client has noted this relay as its home. */
-  isHome = false
   isShared = false
   /** When it last became the active one of its key, in the relay's common count. */
   claim = 0
@@ -239,13 +235,9 @@ export class Session implements LinkListener, FrameSink {
   }
 
   #noteHome(isHome: boolean): void {
-    if (isHome === this.isHome) return
-    this.isHome = isHome
-    this.#parts.directory.homeNoted(this.peer as Peer)
-    const { counters, now } = this.#parts
-    counters.add(Counter.clientsHome, isHome ? 1 : -1)
-    if (now() - this.#bornMs <= HOME_MOVE_AFTER_MS) return
-    counters.add(isHome ? Counter.homeMovesIn : Counter.homeMovesOut, 1)
+    const { counters, directory, now } = this.#parts
+    const isNews = this.#member?.noteHome(isHome, now() - this.#bornMs, counters)
+    if (isNews === true) directory.homeNoted(this.peer as Peer)
   }
 
   #charge(payloadBytes: number): void {
@@ -299,6 +291,11 @@ export class Session implements LinkListener, FrameSink {
     counters.add(Counter.loginsTotal, 1)
     counters.observe('login', (now() - this.#bornMs) / 1_000)
     this.peer = directory.register(this)
+  }
+
+  /** Its client has noted this relay as its home. */
+  get isHome(): boolean {
+    return this.#member?.isHome === true
   }
 
   /** It watches, and is of another region. */
@@ -393,7 +390,6 @@ export class Session implements LinkListener, FrameSink {
     if (peer !== undefined && this.#member !== undefined) {
       directory.unregister(this, peer)
       this.#member.count(counters, -1)
-      if (this.isHome) counters.add(Counter.clientsHome, -1)
     }
     counters.add(Counter.connectionsCurrent, -1)
     counters.countEnd(reason)

@@ -30,10 +30,8 @@ import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } f
 
 /** Eight of these make a whole sweep, so every session is looked at about twice a second. */
 const SWEEP_MS = 60
-/** About once a second: a heap fills in seconds, and looking takes microseconds. */
-const SWEEPS_PER_HEAP_LOOK = 16
-/** About once a second. */
-const SWEEPS_PER_LINK_REPORT = 16
+/** About: what is done once a second is done then. */
+const SWEEPS_PER_SECOND = 16
 /** Ends of sessions that the control thread hears of; a storm of them must not become one of messages. */
 const NOTICES_PER_SECOND = 100
 
@@ -78,11 +76,14 @@ class RelayThread {
   #bootstrapDns = ''
   #sweepCount = 0
   #areLinksChanged = false
+  readonly #rebalancePerSecond: number
 
   constructor(data: RelayThreadData, port: MessagePort) {
     this.#port = port
     const { settings } = data
     this.#meshKeys = settings.meshKeys
+    // Each thread moves its share; one that has less than one a second moves one.
+    this.#rebalancePerSecond = Math.ceil(settings.mesh.rebalancePerSecond / settings.threadCount)
     const counters = new Counters(data.counters)
     const now = (): number => performance.now()
     this.#admission = new AskedAdmission((message) => port.postMessage(message))
@@ -247,13 +248,17 @@ class RelayThread {
     this.#relay.sweep()
     this.#frontDoor.sweep()
     this.#sweepSiblings()
-    if (this.#sweepCount++ % SWEEPS_PER_HEAP_LOOK === 0) assertHeapHasRoom()
+    if (this.#sweepCount++ % SWEEPS_PER_SECOND === 0) assertHeapHasRoom()
   }
 
   #sweepSiblings(): void {
     if (this.#siblings === undefined) return
     this.#siblings.sweep(performance.now())
-    if (!this.#areLinksChanged && this.#sweepCount % SWEEPS_PER_LINK_REPORT !== 0) return
+    const isSecond = this.#sweepCount % SWEEPS_PER_SECOND === 0
+    if (isSecond && this.#rebalancePerSecond > 0) {
+      this.#relay.rebalance(this.#siblings.settledNodes(performance.now()), this.#rebalancePerSecond)
+    }
+    if (!this.#areLinksChanged && !isSecond) return
     this.#areLinksChanged = false
     this.#tell({ kind: 'links', links: this.#siblings.reports() })
   }

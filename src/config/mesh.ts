@@ -34,6 +34,7 @@ export function resolveMesh(
     siblings: parsedList(values, 'mesh-with', parseSibling, findings),
     dnsNames: parsedList(values, 'mesh-dns', parseDnsName, findings),
     ...resolveRegions(values, findings),
+    rebalancePerSecond: values.get('rebalance'),
     region: values.get('region'),
     ca: resolveCa(values, findings),
   }
@@ -99,7 +100,7 @@ function parseSibling(entry: string): SiblingSettings | undefined {
   if (!(port >= 1 && port <= 65_535)) return undefined
   if (bracketed === undefined ? !/^[\w.-]+$/.test(host) : !isIPv6(host)) return undefined
   if (dialHost !== undefined && !/^[\w.:-]+$/.test(dialHost)) return undefined
-  return { name: hostPort, host, port, dialHost, certName: undefined, isInside: true }
+  return { name: hostPort, host, port, dialHost, certName: undefined, isInside: true, nodes: [] }
 }
 
 function resolveCa(values: OptionValues<ServeOptions>, findings: Findings): string | undefined {

@@ -115,6 +115,12 @@ const MESH = {
     fallbackNote: 'as -regions-file says',
     about: 'The region that this relay is of',
   },
+  rebalance: {
+    kind: integer(0, 1_000),
+    fallback: '0',
+    about:
+      'Clients closed each second because another relay is their first choice and there again; 0 is none, as with derper',
+  },
   'mesh-ca-file': {
     kind: text(FILE),
     about:

@@ -64,6 +64,8 @@ export interface SiblingSettings {
   readonly certName: string | undefined
   /** It is of a region of ours. */
   readonly isInside: boolean
+  /** Its names as a node of the DERP map. */
+  readonly nodes: readonly string[]
 }
 
 export interface MeshSettings {
@@ -74,6 +76,8 @@ export interface MeshSettings {
   /** The file with the fleet's regions; read again when it changes. */
   readonly regionsPath: string | undefined
   readonly regions: readonly FleetRegion[]
+  /** Clients that are moved to their ideal node, each second; 0 none. */
+  readonly rebalancePerSecond: number
   /** This relay's own region where the file does not say. */
   readonly region: number | undefined
   /** Authorities besides the system's that siblings' certificates may be signed by, PEM. */

@@ -3,6 +3,7 @@
 
 /** A relay of the fleet, as its regions have it. */
 export interface FleetRelay {
+  readonly name: string
   readonly hostname: string
   readonly port: number
   readonly meshHost: string | undefined
@@ -22,6 +23,8 @@ export interface Member {
   readonly dialHost: string | undefined
   readonly certName: string | undefined
   readonly isInside: boolean
+  /** Its names as a node of the DERP map. */
+  readonly nodes: readonly string[]
 }
 
 const HTTPS_PORT = 443
@@ -45,11 +48,19 @@ export function membersOf(
 ): readonly Member[] {
   const members = new Map<string, Member>()
   for (const { id, nodes } of regions) {
-    for (const { hostname, port, meshHost, certName } of nodes) {
+    for (const { name: node, hostname, port, meshHost, certName } of nodes) {
       if (isName(hostname, self.hostname) && port === self.port) continue
       const name = port === HTTPS_PORT ? hostname : `${hostname}:${port}`
-      const isInside = own.has(id) || members.get(name)?.isInside === true
-      members.set(name, { name, host: hostname, port, dialHost: meshHost, certName, isInside })
+      const known = members.get(name)
+      members.set(name, {
+        name,
+        host: hostname,
+        port,
+        dialHost: meshHost,
+        certName,
+        isInside: own.has(id) || known?.isInside === true,
+        nodes: [...(known?.nodes ?? []), node],
+      })
     }
   }
   return [...members.values()]

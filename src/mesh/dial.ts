@@ -14,6 +14,8 @@ export interface SiblingAddress {
   readonly certName: string | undefined
   /** It is of a region of ours: we hear of all its clients, not only of those whose home it is. */
   readonly isInside: boolean
+  /** Its names as a node of the DERP map, by which clients call it their ideal one. */
+  readonly nodes: readonly string[]
 }
 
 export interface DialHandler {

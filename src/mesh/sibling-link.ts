@@ -19,7 +19,7 @@ import type { RankedSibling, RouteBook } from './route-book.ts'
 /** A sibling that was restarted is back in seconds; from the fifth attempt on as often as derper tries. */
 const RETRY_MIN_MS = 250
 const RETRY_MAX_MS = 5_000
-/** Up for this long, a link that breaks is tried again at once. */
+/** Up for this long, a link that breaks is tried again at once, and clients may be sent to the sibling. */
 const SETTLED_MS = 10_000
 /** Another name of a relay that we have a link to may become one of its own. */
 const TWIN_RETRY_MS = 30_000
@@ -143,6 +143,11 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
       delayMs,
       ...this.#quality.read(),
     }
+  }
+
+  /** It has been up for so long that clients may be sent there. */
+  isSettled(nowMs: number): boolean {
+    return this.#state === 'up' && nowMs - this.#upSinceMs > SETTLED_MS
   }
 
   /** Why it is not up; empty when it is. */

@@ -58,6 +58,12 @@ export class Siblings implements LinkOwner {
     return [...this.#links.values()].map((link) => link.report())
   }
 
+  /** The nodes of the DERP map that can be reached, and could for a while. */
+  settledNodes(nowMs: number): ReadonlySet<string> {
+    const settled = [...this.#links.values()].filter((link) => link.isSettled(nowMs))
+    return new Set(settled.flatMap(({ address }) => address.nodes))
+  }
+
   close(): void {
     this.setMembers([])
   }

@@ -7,6 +7,8 @@ import type { HttpHead } from './http-head.ts'
 import { PROTOCOL_VERSION } from './limits.ts'
 
 export const DERP_PATH = '/derp'
+/** Longer than any node's name; a relay keeps it as long as the session. */
+const NODE_NAME_CHARS_MAX = 63
 
 /** What a request wants: a raw DERP stream (with or without an answer first), or anything else. */
 export type UpgradeWish =
@@ -24,7 +26,7 @@ export function upgradeWish(head: HttpHead): UpgradeWish {
   return {
     kind: 'derp',
     isFastStart: head.fields.get('derp-fast-start') === '1',
-    idealNode: head.fields.get('ideal-node') ?? '',
+    idealNode: nodeName(head.fields.get('ideal-node') ?? ''),
   }
 }
 
@@ -38,6 +40,11 @@ export function switchingProtocols(serverKey: Uint8Array): Uint8Array {
       `Derp-Public-Key: ${toHex(serverKey)}\r\n` +
       '\r\n',
   )
+}
+
+/** A text of its own: a part of the head's would keep all of that. */
+function nodeName(field: string): string {
+  return Buffer.from(field.slice(0, NODE_NAME_CHARS_MAX), 'latin1').toString('latin1')
 }
 
 /** The request of Tailscale's native client; `idealNode` only when this is not the region's first node. */

@@ -161,7 +161,7 @@ export class Directory {
   /** Subscribes a privileged session: first everybody who is here, itself included, then every change. */
   watch(session: Session): void {
     if (bytesEqual(session.key, this.#ownKey)) return
-    const { wantsHomesOnly } = session
+    const wantsHomesOnly = session.member?.wantsHomesOnly === true
     for (const peer of this.#table) {
       const frame = wantsHomesOnly && !peer.isHome ? undefined : presentFrameOf(peer)
       if (frame !== undefined) session.tell(frame)
@@ -175,7 +175,7 @@ export class Directory {
 
   /** What the sessions of a peer on this thread note as their home may have changed. */
   homeNoted(peer: Peer): void {
-    const isHomeHere = peer.sessions.some(({ isHome }) => isHome)
+    const isHomeHere = peer.sessions.some(({ member }) => member?.isHome === true)
     if (isHomeHere === peer.isHomeHere) return
     peer.isHomeHere = isHomeHere
     // That the last session has ended says as much.

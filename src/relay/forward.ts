@@ -143,11 +143,15 @@ export class Forwarder {
     }
   }
 
-  /** Counts the drop; who sends disco messages to an unknown key is told so, within limits. */
+  /**
+   * Counts the drop; who sends disco messages to an unknown key is told so, within limits. A sibling is told whatever
+   * it sends: its route is stale, and it had better forget it.
+   */
   #nowhere(session: Session, reason: DropReason, keyAt: number): void {
     const { buffer, kind, packetBytes } = this.#packet
     this.#counters.countDrop(reason, kind, packetBytes)
-    if (kind !== PacketKind.disco || !session.mayHearNotHere(this.#nowMs)) return
+    if (kind !== PacketKind.disco && !session.isMesh) return
+    if (!session.mayHearNotHere(this.#nowMs)) return
     this.#counters.add(Counter.peerGoneNotHere, 1)
     session.tell(peerGoneFrame(buffer.subarray(keyAt, keyAt + KEY_BYTES), GoneReason.notHere))
   }

@@ -17,23 +17,26 @@ export class Member {
   readonly meshKey: Uint8Array | undefined
   /** A sibling of another region, which is told of home keys alone. */
   readonly wantsHomesOnly: boolean
+  /** The node that it would rather be at; empty if there is none. */
+  readonly idealNode: string
   /** It has noted this relay as its home. */
   isHome = false
   readonly #link: Link
   readonly #flags: number
   readonly #appName: string
 
-  /** @param isNotIdeal the client named another node as its ideal one */
-  constructor({ key, meshKey, info }: Login, link: Link, isNotIdeal: boolean) {
+  /** @param idealNode the node that the client named as its ideal one, if it is another; else empty */
+  constructor({ key, meshKey, info }: Login, link: Link, idealNode: string) {
     this.key = key
     this.meshKey = meshKey
     this.wantsHomesOnly = this.isMesh && info.wantsHomesOnly
+    this.idealNode = idealNode
     this.#link = link
     this.#appName = info.appName
     this.#flags =
       (this.isMesh ? PresenceFlag.meshPeer : 0) |
       (info.isProber ? PresenceFlag.prober : 0) |
-      (isNotIdeal ? PresenceFlag.notIdeal : 0)
+      (idealNode === '' ? 0 : PresenceFlag.notIdeal)
   }
 
   get isMesh(): boolean {

@@ -120,7 +120,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Begins a session on a link; what the link receives goes to the listener returned. */
   accept(arrival: Arrival): LinkListener {
     const hello = arrival.wantsAnswer ? this.#answerAndServerKey : this.#serverKey
-    const greeting = { hello, isNotIdeal: arrival.idealNode !== '' }
+    const greeting = { hello, idealNode: arrival.idealNode }
     const session = new Session(arrival.link, greeting, this.#sessionParts)
     session.listedAt = this.#sessions.length
     this.#sessions.push(session)
@@ -203,12 +203,23 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   // ── what the mesh asks ──
 
+  /**
+   * Ends up to `countMax` sessions of clients that would rather be at one of these nodes, which are there: they come
+   * back at their first choice.
+   */
+  rebalance(nodes: ReadonlySet<string>, countMax: number): void {
+    if (nodes.size === 0) return
+    const misplaced = this.#sessions.filter(({ member }) => nodes.has(member?.idealNode ?? ''))
+    for (const session of misplaced.slice(0, countMax)) session.end(EndReason.rebalanced)
+  }
+
   /** Other keys let siblings in from now on; who came in with one that does no more is ended. */
   setMeshKeys(keys: readonly Uint8Array[]): void {
     this.#sessionParts.rules.meshKeys = keys
-    const isRevoked = ({ meshKey }: Session): boolean =>
-      meshKey !== undefined && !keys.some((key) => bytesEqual(key, meshKey))
-    this.endWhere(isRevoked, EndReason.meshKeyRevoked)
+    this.endWhere(({ member }) => {
+      const shown = member?.meshKey
+      return shown !== undefined && !keys.some((key) => bytesEqual(key, shown))
+    }, EndReason.meshKeyRevoked)
   }
 
   /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */

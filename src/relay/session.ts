@@ -26,9 +26,9 @@ const LOGIN_TIMEOUT_MS = 10_000
 /** Clients give up after 120 s without a frame; each session draws its own period from 60–65 s. */
 const KEEP_ALIVE_MS = 60_000
 const KEEP_ALIVE_JITTER_MS = 5_000
-/** Answers that a destination is not here: three at once, then one a second, as derper's. */
-const NOT_HERE_BURST = 3
-const NOT_HERE_PER_SECOND = 1
+/** Answers that a destination is not here: three at once, then one a second, as derper's; a sibling has many clients. */
+const NOT_HERE = { burst: 3, perSecond: 1 }
+const NOT_HERE_TO_SIBLING = { burst: 100, perSecond: 100 }
 /** Mesh links carry many clients' traffic and may stall for longer, as derper's. */
 const MESH_WRITE_TIMEOUT_MS = 30_000
 /** No frame is charged for more than the largest packet. */
@@ -73,15 +73,15 @@ export interface SessionScheduler {
 export interface Greeting {
   /** What to send first: the `101` where one is due, and ServerKey. */
   readonly hello: Uint8Array
-  /** The client named another node as its ideal one. */
-  readonly isNotIdeal: boolean
+  /** The node that the client named as its ideal one; empty if it is this one. */
+  readonly idealNode: string
 }
 
 export class Session implements LinkListener, FrameSink {
   // Fixed at birth
   readonly #link: Link
   readonly #parts: SessionParts
-  readonly #isNotIdeal: boolean
+  readonly #idealNode: string
   readonly #bornMs: number
   readonly #keepAliveMs: number
   // Fixed at login
@@ -112,7 +112,7 @@ export class Session implements LinkListener, FrameSink {
   constructor(link: Link, greeting: Greeting, parts: SessionParts) {
     this.#link = link
     this.#parts = parts
-    this.#isNotIdeal = greeting.isNotIdeal
+    this.#idealNode = greeting.idealNode
     this.#bornMs = parts.now()
     const jitter = (parts.random(1)[0] ?? 0) / 256
     this.#keepAliveMs = KEEP_ALIVE_MS + jitter * KEEP_ALIVE_JITTER_MS
@@ -120,6 +120,11 @@ export class Session implements LinkListener, FrameSink {
     this.outbox = Outbox.forClient(parts)
     parts.counters.add(Counter.connectionsCurrent, 1)
     this.tell(greeting.hello)
+  }
+
+  /** What it has logged in as; undefined before. */
+  get member(): Member | undefined {
+    return this.#member
   }
 
   /** The proven key; empty before login. */
@@ -263,7 +268,7 @@ export class Session implements LinkListener, FrameSink {
   #logIn(payload: Uint8Array): void {
     const login = readLogin(payload, this.#parts.rules)
     if (typeof login === 'string') return this.end(login)
-    this.#member = new Member(login, this.#link, this.#isNotIdeal)
+    this.#member = new Member(login, this.#link, this.#idealNode)
     this.#phase = Phase.admitting
     if (this.#member.isMesh) return this.#establish(login.box, this.#member)
     const { admission, counters, now } = this.#parts
@@ -291,21 +296,6 @@ export class Session implements LinkListener, FrameSink {
     counters.add(Counter.loginsTotal, 1)
     counters.observe('login', (now() - this.#bornMs) / 1_000)
     this.peer = directory.register(this)
-  }
-
-  /** Its client has noted this relay as its home. */
-  get isHome(): boolean {
-    return this.#member?.isHome === true
-  }
-
-  /** It watches, and is of another region. */
-  get wantsHomesOnly(): boolean {
-    return this.#member?.wantsHomesOnly === true
-  }
-
-  /** The mesh key that it has logged in with. */
-  get meshKey(): Uint8Array | undefined {
-    return this.#member?.meshKey
   }
 
   /** It has logged in with the mesh key. */
@@ -343,7 +333,8 @@ export class Session implements LinkListener, FrameSink {
 
   /** Whether this session may be told "not here" now; takes one of its answers. */
   mayHearNotHere(nowMs: number): boolean {
-    this.#notHere ??= new TokenBucket(NOT_HERE_PER_SECOND, NOT_HERE_BURST, nowMs)
+    const { perSecond, burst } = this.isMesh ? NOT_HERE_TO_SIBLING : NOT_HERE
+    this.#notHere ??= new TokenBucket(perSecond, burst, nowMs)
     return this.#notHere.tryTake(1, nowMs)
   }
 

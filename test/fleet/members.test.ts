@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { membersOf, regionsOf, type FleetRelay } from '#fleet/members.ts'
 
 const relay = (hostname: string, port = 443): FleetRelay => ({
+  name: `${hostname.slice(0, 4)}-${port}`,
   hostname,
   port,
   meshHost: undefined,
@@ -46,4 +47,13 @@ it('a standby is of the region that it stands by for and of its own, whichever c
 it('a relay that the file does not know is of no region, and everybody is outside', () => {
   expect(regionsOf(regions, 'lon1.lab').size).toBe(0)
   expect(Object.values(seenFrom('lon1.lab'))).toEqual([false, false, false, false, false, false])
+})
+
+it('a sibling has all the names that clients know it by', () => {
+  const standby = [
+    { id: 900, nodes: [relay('fra1.lab'), { ...relay('nyc1.lab'), name: '900s' }] },
+    { id: 901, nodes: [{ ...relay('nyc1.lab'), name: '901a' }] },
+  ]
+  const [member] = membersOf(standby, new Set([900]), { hostname: 'fra1.lab', port: 443 })
+  expect(member).toMatchObject({ name: 'nyc1.lab', nodes: ['900s', '901a'], isInside: true })
 })

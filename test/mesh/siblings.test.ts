@@ -1,7 +1,7 @@
 // A mesh of real relays and real siblings, without sockets: what spec/derp-mesh asks of a server that meshes.
 
 import { expect, it } from 'vitest'
-import { alice, bob, cathy } from '../support/actor.ts'
+import { actor, alice, bob, cathy } from '../support/actor.ts'
 import { packetLine } from '../support/memory-client.ts'
 import { TestMesh } from '../support/test-mesh.ts'
 import { frames, packet } from '../vectors/frames.ts'
@@ -211,4 +211,30 @@ it('what a sibling forwarded is never forwarded again, even where another siblin
   expect(moved.take()).toEqual([])
   expect(mesh.node('south').relay.drops).toEqual({ 'unknown_dest_on_fwd data': 1 })
   expect(mesh.node('south').relay.count('forwardedOut')).toBe(0)
+})
+
+it('a few clients at a time are sent to their ideal node, when it has been there for a while', () => {
+  const mesh = new TestMesh('north', 'south')
+  const south = mesh.node('south')
+  const misplaced = ['a', 'b', 'c'].map((name) => south.join(actor(name), { idealNode: 'north' }))
+  const others = [south.join(alice), south.join(bob, { idealNode: 'elsewhere' })]
+  const rebalance = (): void => {
+    south.relay.thread(0).relay.rebalance(south.siblings.settledNodes(mesh.clock.now()), 2)
+    mesh.settle()
+  }
+  const closed = (): number => misplaced.filter(({ isClosed }) => isClosed).length
+  rebalance()
+  expect(closed()).toBe(0)
+  mesh.pass(11_000)
+  rebalance()
+  expect(closed()).toBe(2)
+  mesh.kill('north')
+  rebalance()
+  expect(closed()).toBe(2)
+  mesh.restart('north')
+  mesh.pass(17_000)
+  rebalance()
+  expect(closed()).toBe(3)
+  expect(others.some(({ isClosed }) => isClosed)).toBe(false)
+  expect(south.relay.lastEnd).toBe('rebalanced')
 })

@@ -137,11 +137,12 @@ describe.each([
     expectBalance(relay)
   })
 
-  it('a forwarded disco message for an unknown key is answered to the sibling, within the same limits', () => {
+  it('whatever a sibling forwards for an unknown key is answered to it, up to a hundred at once', () => {
     const { relay, m } = meeting()
-    for (let n = 0; n < 5; n++) m.send(forwardPacketFrame(alice.key, cathy.key, disco.message))
-    expect(m.take()).toEqual(Array.from({ length: 3 }, () => 'PeerGone cathy not here'))
-    expect(relay.drops).toEqual({ 'unknown_dest_on_fwd disco': 5 })
+    m.send(forwardPacketFrame(alice.key, cathy.key, disco.message))
+    for (let n = 1; n < 130; n++) m.send(forwardPacketFrame(alice.key, cathy.key, packet))
+    expect(m.take()).toEqual(Array.from({ length: 100 }, () => 'PeerGone cathy not here'))
+    expect(relay.drops).toEqual({ 'unknown_dest_on_fwd disco': 1, 'unknown_dest_on_fwd data': 129 })
   })
 
   it('a forwarded packet from nobody is dropped', () => {

@@ -85,6 +85,7 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   await assertPortsFree(settings)
   const pem = settings.certificate === undefined ? undefined : readPem(settings.certificate)
   let operation: Operation | undefined = undefined
+  let mesh: MeshService | undefined = undefined
   const links = new LinkWatch({
     threadCount: settings.threadCount,
     hasMesh: settings.meshKeys.length > 0,
@@ -93,13 +94,17 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   const threads = makeThreads(settings, pem, {
     ...surroundings,
     links,
+    hear: (message, thread) => mesh?.hear(message, thread),
+    onDeath: (thread) => mesh?.threadEnded(thread),
     onChange: () => operation?.threadsChanged(),
   })
   stops.push(async () => await threads.stop())
+  // Threads have something to say to it as soon as they have clients.
+  mesh = makeMesh(settings, threads, surroundings)
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
   const http = settings.http && (await startPlainPort(settings.http, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
-  await startMesh(settings, { derp, threads, log }, stops)
+  await mesh?.start()
   startBootstrapDns(settings, threads, stops)
   startUnacknowledgedWatch(settings.limits.tcpUserTimeoutMs, { derp, threads }, stops)
   operation = new Operation({
@@ -136,13 +141,16 @@ async function assertPortsFree({ derp, http, stun, admin }: Settings): Promise<v
 
 interface ThreadSurroundings extends Surroundings {
   readonly links: LinkWatch
+  /** What is for the mesh. */
+  readonly hear: (message: FromRelayThread, thread: number) => void
+  readonly onDeath: (thread: number) => void
   readonly onChange: () => void
 }
 
 function makeThreads(
   settings: Settings,
   pem: CertificatePem | undefined,
-  { log, links, onFault, onChange }: ThreadSurroundings,
+  { log, links, hear, onFault, onChange, ...on }: ThreadSurroundings,
 ): RelayThreads {
   const desk = new AdmissionDesk(settings.admission)
   const sessionEnds = new SessionEndLog({
@@ -159,6 +167,7 @@ function makeThreads(
       // Each thread has its own links; the log needs to hear of one.
       if (from.index === 0) for (const link of message.links) siblingLog.write(link)
     }
+    hear(message, from.index)
     if (message.kind === 'handlesFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
     if (message.kind !== 'admit') return
     const { id, key, source } = message
@@ -167,6 +176,7 @@ function makeThreads(
   const onDeath = (death: ThreadDeath): void => {
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
+    on.onDeath(death.thread)
     onChange()
   }
   const onRestart = (thread: number): void => {
@@ -216,20 +226,17 @@ function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: Sto
   stops.push(() => bootstrapDns.stop())
 }
 
-async function startMesh(
-  settings: Settings,
-  { derp, threads, log }: { derp: Endpoint; threads: RelayThreads; log: Log },
-  stops: Stop[],
-): Promise<void> {
-  if (settings.meshKeys.length === 0) return
+/** Undefined without a mesh key. */
+function makeMesh(settings: Settings, threads: RelayThreads, { log, stops }: Surroundings): MeshService | undefined {
+  if (settings.meshKeys.length === 0) return undefined
   const mesh = new MeshService({
     settings,
-    port: derp.port,
     log,
     tell: (message) => threads.tellAll(message),
+    tellThread: (thread, message) => threads.tell(thread, message),
   })
-  stops.push(() => mesh.stop())
-  await mesh.start()
+  stops.push(async () => await mesh.stop())
+  return mesh
 }
 
 function startUnacknowledgedWatch(

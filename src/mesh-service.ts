@@ -3,29 +3,32 @@
 
 import { readRegionsFile, type FleetRegion } from '#config/regions-file.ts'
 import { problemText } from '#config/problem.ts'
-import type { Settings } from '#config/settings.ts'
+import type { NatsSettings, Settings } from '#config/settings.ts'
 import { DnsMembers } from '#fleet/dns-members.ts'
-import { membersOf, regionsOf, type Member } from '#fleet/members.ts'
+import { memberName, membersOf, regionsOf, type Member } from '#fleet/members.ts'
 import { WatchedFile } from '#fleet/watched-file.ts'
+import { DirectoryDesk } from '#mesh/directory-desk.ts'
+import { NatsDirectory } from '#mesh/nats-directory.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
 import { parseMeshKeys } from '#protocol/key-file.ts'
-import type { ToRelayThread } from './thread-messages.ts'
+import type { FromRelayThread, ToRelayThread } from './thread-messages.ts'
 
 export interface MeshServiceParts {
   readonly settings: Settings
-  /** Where this relay listens. */
-  readonly port: number
   readonly log: Log
   /** To all relay threads. */
   readonly tell: (message: ToRelayThread) => void
+  readonly tellThread: (thread: number, message: ToRelayThread) => void
 }
 
 export class MeshService {
   readonly #parts: MeshServiceParts
   readonly #dns: DnsMembers
   readonly #files: readonly WatchedFile[]
+  readonly #directory: NatsDirectory | undefined
+  readonly #desk: DirectoryDesk | undefined
   #regions: readonly FleetRegion[]
   #meshKeys: readonly Uint8Array[]
 
@@ -39,10 +42,29 @@ export class MeshService {
       onChange: () => this.#tellMembers(),
       onProblem: (name, error) => parts.log.warn(LogEvent.meshNameFailed, { name, reason: error.message }),
     })
+    if (mesh.nats !== undefined) {
+      this.#directory = this.#openDirectory(mesh.nats)
+      const { tell, tellThread } = parts
+      this.#desk = new DirectoryDesk({
+        directory: this.#directory,
+        tell: (thread, located) => tellThread(thread, { kind: 'located', ...located }),
+        tellAll: (located) => tell({ kind: 'located', ...located }),
+      })
+    }
     this.#files = [
       this.#watched(mesh.regionsPath, LogEvent.regionsRefused, (path, text) => this.#onRegions(path, text)),
       this.#watched(meshKeyPath, LogEvent.meshKeysRefused, (path, text) => this.#onMeshKeys(path, text)),
     ].flat()
+  }
+
+  /** What relay threads say to the key directory. */
+  hear(message: FromRelayThread, thread: number): void {
+    if (message.kind === 'homes') this.#desk?.note(thread, message.notes)
+    if (message.kind === 'locate') this.#desk?.locate(thread, message.key)
+  }
+
+  threadEnded(thread: number): void {
+    this.#desk?.threadEnded(thread)
   }
 
   /** Done when names have been asked for once. */
@@ -52,9 +74,23 @@ export class MeshService {
     for (const file of this.#files) file.start()
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#dns.stop()
     for (const file of this.#files) file.stop()
+    this.#desk?.close()
+    await this.#directory?.close()
+  }
+
+  #openDirectory(settings: NatsSettings): NatsDirectory {
+    const { log, settings: own } = this.#parts
+    return new NatsDirectory({
+      settings,
+      name: memberName(own.hostname, own.derp.port),
+      onConnected: (isConnected, detail) => {
+        if (isConnected) log.info(LogEvent.directoryReached, { server: detail })
+        else log.warn(LogEvent.directoryLost, { reason: detail })
+      },
+    })
   }
 
   #watched(
@@ -92,12 +128,12 @@ export class MeshService {
   }
 
   #tellMembers(): void {
-    const { settings, port, tell } = this.#parts
-    const { hostname, mesh } = settings
+    const { settings, tell } = this.#parts
+    const { derp, hostname, mesh } = settings
     const own = new Set(regionsOf(this.#regions, hostname))
     if (mesh.region !== undefined) own.add(mesh.region)
     const listed: readonly Member[] = [...mesh.siblings, ...this.#dns.members]
-    const ofRegions = membersOf(this.#regions, own, { hostname, port })
+    const ofRegions = membersOf(this.#regions, own, { hostname, port: derp.port, hasDirectory: mesh.nats !== undefined })
     // Who is in the fleet's file is what it says there, however else it is named.
     const members = new Map([...listed, ...ofRegions].map((member) => [member.name, member]))
     tell({ kind: 'siblings', siblings: [...members.values()] })

@@ -8,6 +8,8 @@ import { BoxSecret } from '#protocol/box.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { ipToText } from '#protocol/ip-address.ts'
 import { shortKey } from '#protocol/node-key.ts'
+import type { HomeNote } from '#mesh/directory-desk.ts'
+import { Locator } from '#mesh/locator.ts'
 import { RouteBook } from '#mesh/route-book.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import { Counters } from '#relay/counters.ts'
@@ -76,6 +78,8 @@ class RelayThread {
   #bootstrapDns = ''
   #sweepCount = 0
   #areLinksChanged = false
+  #homeNotes: HomeNote[] = []
+  #locator: Locator | undefined = undefined
   readonly #rebalancePerSecond: number
 
   constructor(data: RelayThreadData, port: MessagePort) {
@@ -92,6 +96,14 @@ class RelayThread {
     )
     this.#relay = this.#makeRelay(data, { counters, now, book })
     this.#siblings = this.#makeSiblings(data, book, now)
+    if (settings.mesh.nats !== undefined) {
+      this.#locator = book.seeker = new Locator({
+        ask: (key) => this.#tell({ kind: 'locate', key }),
+        sibling: (name) => this.#siblings?.named(name),
+        book,
+        counters,
+      })
+    }
     this.#pace = new ReadPace(now, this.#relay)
     const accept = (link: Link, wish: { wantsAnswer: boolean; idealNode: string }): LinkListener =>
       this.#relay.accept({ link, ...wish })
@@ -143,6 +155,7 @@ class RelayThread {
     const { settings } = data
     const isOpen =
       settings.admission.verifyUrl === undefined && settings.admission.tailscaledSocket === undefined
+    const hasDirectory = settings.mesh.nats !== undefined
     const everybody: Admission = { check: (_request, decide) => decide(true) }
     const flush = (): void => this.#relay.flush()
     return new Relay({
@@ -152,7 +165,10 @@ class RelayThread {
       limits: settings.limits,
       counters,
       admission: isOpen ? everybody : this.#admission,
-      observer: { sessionEnded: (event) => this.#onSessionEnd(event) },
+      observer: {
+        sessionEnded: (event) => this.#onSessionEnd(event),
+        homeChanged: (key, isHome) => hasDirectory && this.#homeNotes.push({ key, isHome }),
+      },
       routes: book,
       now,
       random: (bytes) => randomBytes(bytes),
@@ -199,6 +215,8 @@ class RelayThread {
       case 'meshKeys':
         this.#meshKeys = message.keys
         return this.#relay.setMeshKeys(message.keys)
+      case 'located':
+        return this.#locator?.located(message.key, message.relay, performance.now())
       case 'siblings':
         return this.#siblings?.setMembers(message.siblings)
       case 'threadStarted':
@@ -254,6 +272,8 @@ class RelayThread {
   #sweepSiblings(): void {
     if (this.#siblings === undefined) return
     this.#siblings.sweep(performance.now())
+    this.#locator?.sweep(performance.now())
+    if (this.#homeNotes.length > 0) this.#tell({ kind: 'homes', notes: this.#homeNotes.splice(0) })
     const isSecond = this.#sweepCount % SWEEPS_PER_SECOND === 0
     if (isSecond && this.#rebalancePerSecond > 0) {
       this.#relay.rebalance(this.#siblings.settledNodes(performance.now()), this.#rebalancePerSecond)

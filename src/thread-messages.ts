@@ -2,6 +2,7 @@
 // cloning; packets never travel this way.
 
 import type { Settings, SiblingSettings } from '#config/settings.ts'
+import type { HomeNote } from '#mesh/directory-desk.ts'
 import type { LinkReport } from '#mesh/sibling-link.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#relay/neighbours.ts'
@@ -42,6 +43,8 @@ export type ToRelayThread =
   | { readonly kind: 'threadEnded'; readonly thread: number }
   /** Other keys let siblings in from now on. */
   | { readonly kind: 'meshKeys'; readonly keys: readonly Uint8Array[] }
+  /** Where a key is that this thread has asked for, or that has moved. */
+  | { readonly kind: 'located'; readonly key: Uint8Array; readonly relay: string | undefined }
   /** Whom to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }
@@ -64,6 +67,10 @@ export type FromRelayThread =
   | { readonly kind: 'handlesFailed'; readonly text: string }
   /** This thread's links to its siblings, once a second and whenever the state of one has changed. */
   | { readonly kind: 'links'; readonly links: readonly LinkReport[] }
+  /** Clients that have noted this relay as their home, or no more. */
+  | { readonly kind: 'homes'; readonly notes: readonly HomeNote[] }
+  /** Where is this key? */
+  | { readonly kind: 'locate'; readonly key: Uint8Array }
   | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'stopped' }
 

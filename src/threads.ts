@@ -126,6 +126,10 @@ export class RelayThreads {
     for (const { thread } of this.#places) thread?.tell(message)
   }
 
+  tell(thread: number, message: ToRelayThread): void {
+    this.#places[thread]?.thread?.tell(message)
+  }
+
   async stop(): Promise<void> {
     this.#isStopping = true
     for (const timer of this.#timers) clearTimeout(timer)

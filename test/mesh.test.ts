@@ -40,6 +40,7 @@ function siblingAt(port: number): SiblingSettings {
     port,
     dialHost: '127.0.0.1',
     certName: undefined,
+    isWatched: true,
     nodes: [],
     isInside: true,
   }

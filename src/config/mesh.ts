@@ -3,16 +3,18 @@
 
 import { isIPv6 } from 'node:net'
 import { readFileText, whyUnread } from './file-text.ts'
+import { parseUntypedKey } from '#protocol/node-key.ts'
 import type { Findings } from './findings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import { readRegionsFile, type FleetRegion } from './regions-file.ts'
-import type { MeshSettings, SiblingSettings } from './settings.ts'
+import type { MeshSettings, NatsSettings, SiblingSettings } from './settings.ts'
 
 const HTTPS_PORT = 443
 const EXPECTED = {
   'mesh-with': 'HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead',
   'mesh-dns': 'NAME or NAME:PORT',
+  'nats-url': 'nats://HOST:PORT or tls://HOST:PORT',
 }
 
 /** @param hasKey whether there is a mesh key: without one nobody can be meshed with */
@@ -34,6 +36,7 @@ export function resolveMesh(
     siblings: parsedList(values, 'mesh-with', parseSibling, findings),
     dnsNames: parsedList(values, 'mesh-dns', parseDnsName, findings),
     ...resolveRegions(values, findings),
+    nats: resolveNats(values, findings),
     rebalancePerSecond: values.get('rebalance'),
     region: values.get('region'),
     ca: resolveCa(values, findings),
@@ -100,7 +103,48 @@ function parseSibling(entry: string): SiblingSettings | undefined {
   if (!(port >= 1 && port <= 65_535)) return undefined
   if (bracketed === undefined ? !/^[\w.-]+$/.test(host) : !isIPv6(host)) return undefined
   if (dialHost !== undefined && !/^[\w.:-]+$/.test(dialHost)) return undefined
-  return { name: hostPort, host, port, dialHost, certName: undefined, isInside: true, nodes: [] }
+  return { name: hostPort, host, port, dialHost, certName: undefined, isInside: true, isWatched: true, nodes: [] }
+}
+
+function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): NatsSettings | undefined {
+  const servers = values.get('nats-url') ?? []
+  if (servers.length === 0) return undefined
+  for (const server of servers) {
+    if (/^(nats|tls):\/\/[\w.-]+(:\d+)?$|^(nats|tls):\/\/\[[\da-f:]+\](:\d+)?$/i.test(server)) continue
+    findings.complain(values.where('nats-url'), `${JSON.stringify(server)} does not fit`, EXPECTED['nats-url'])
+  }
+  if (values.get('regions-file') === undefined) {
+    findings.complain(values.where('nats-url'), 'is set without regions', 'the fleet by -regions-file')
+  }
+  const secret = resolveNatsSecret(values, findings)
+  if (secret === undefined) return undefined
+  const credentials = fileText(values, 'nats-credentials-file', 'a credentials file', findings)
+  return { servers, credentials, ca: fileText(values, 'nats-ca-file', 'a file of certificates, PEM', findings), secret }
+}
+
+function resolveNatsSecret(values: OptionValues<ServeOptions>, findings: Findings): Uint8Array | undefined {
+  const expected = 'a file of 64 hex digits'
+  const where = values.where('nats-secret-file')
+  if (values.get('nats-secret-file') === undefined) return findings.complain(where, 'is not set', expected)
+  const secretText = fileText(values, 'nats-secret-file', expected, findings)
+  if (secretText === undefined) return undefined
+  const secret = parseUntypedKey(secretText.trim())
+  if (secret !== undefined) return secret
+  return findings.complain(where, `${values.get('nats-secret-file')} holds something else`, expected)
+}
+
+/** The text of a file that has to be there if it is named. */
+function fileText(
+  values: OptionValues<ServeOptions>,
+  word: 'nats-credentials-file' | 'nats-ca-file' | 'nats-secret-file',
+  expected: string,
+  findings: Findings,
+): string | undefined {
+  const path = values.get(word)
+  if (path === undefined) return undefined
+  const file = readFileText(path)
+  if ('text' in file) return file.text
+  return findings.complain(values.where(word), `${path} ${whyUnread(file)}`, expected)
 }
 
 function resolveCa(values: OptionValues<ServeOptions>, findings: Findings): string | undefined {

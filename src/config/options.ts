@@ -115,6 +115,23 @@ const MESH = {
     fallbackNote: 'as -regions-file says',
     about: 'The region that this relay is of',
   },
+  'nats-url': {
+    kind: list('URLs between commas, nats://HOST:PORT or tls://HOST:PORT'),
+    about: 'NATS servers that keep the key directory of a large fleet; without, relays of other regions are watched',
+  },
+  'nats-credentials-file': {
+    kind: text(FILE),
+    about: 'What the NATS servers know this relay by, as nsc writes it',
+  },
+  'nats-ca-file': {
+    kind: text(FILE),
+    about: "Certificates of authorities, PEM, that the NATS servers' certificates are signed by",
+  },
+  'nats-secret-file': {
+    kind: text(FILE),
+    fallbackNote: 'required with -nats-url',
+    about: 'Hides node keys from the NATS servers: 64 hex digits, the same for the whole fleet',
+  },
   rebalance: {
     kind: integer(0, 1_000),
     fallback: '0',

@@ -64,11 +64,26 @@ export interface SiblingSettings {
   readonly certName: string | undefined
   /** It is of a region of ours. */
   readonly isInside: boolean
+  /** We are told of its keys, and do not look for them in the key directory. */
+  readonly isWatched: boolean
   /** Its names as a node of the DERP map. */
   readonly nodes: readonly string[]
 }
 
+/** The key directory over NATS. */
+export interface NatsSettings {
+  readonly servers: readonly string[]
+  /** The text of a credentials file. */
+  readonly credentials: string | undefined
+  readonly ca: string | undefined
+  /** What keys are hashed with. */
+  readonly secret: Uint8Array
+}
+
 export interface MeshSettings {
+  /** Undefined: siblings of other regions are watched. */
+  readonly nats: NatsSettings | undefined
+
   /** Those that are named one by one. */
   readonly siblings: readonly SiblingSettings[]
   /** Names that stand for siblings, in DNS; one that begins with an underscore has SRV records. */

@@ -23,11 +23,20 @@ export interface Member {
   readonly dialHost: string | undefined
   readonly certName: string | undefined
   readonly isInside: boolean
+  /** We are told of its keys. */
+  readonly isWatched: boolean
   /** Its names as a node of the DERP map. */
   readonly nodes: readonly string[]
 }
 
 const HTTPS_PORT = 443
+
+export interface Self {
+  readonly hostname: string
+  readonly port: number
+  /** Keys of other regions are looked for in a directory, and their relays need not be watched. */
+  readonly hasDirectory: boolean
+}
 
 /** The regions that a relay of this name stands in; none if the fleet does not know it. */
 export function regionsOf(regions: readonly FleetRegionMembers[], hostname: string): ReadonlySet<number> {
@@ -44,26 +53,33 @@ export function regionsOf(regions: readonly FleetRegionMembers[], hostname: stri
 export function membersOf(
   regions: readonly FleetRegionMembers[],
   own: ReadonlySet<number>,
-  self: { readonly hostname: string; readonly port: number },
+  self: Self,
 ): readonly Member[] {
   const members = new Map<string, Member>()
   for (const { id, nodes } of regions) {
     for (const { name: node, hostname, port, meshHost, certName } of nodes) {
       if (isName(hostname, self.hostname) && port === self.port) continue
-      const name = port === HTTPS_PORT ? hostname : `${hostname}:${port}`
+      const name = memberName(hostname, port)
       const known = members.get(name)
+      const isInside = own.has(id) || known?.isInside === true
       members.set(name, {
         name,
         host: hostname,
         port,
         dialHost: meshHost,
         certName,
-        isInside: own.has(id) || known?.isInside === true,
+        isInside,
+        isWatched: isInside || !self.hasDirectory,
         nodes: [...(known?.nodes ?? []), node],
       })
     }
   }
   return [...members.values()]
+}
+
+/** What a relay is called among its siblings. */
+export function memberName(hostname: string, port: number): string {
+  return port === HTTPS_PORT ? hostname : `${hostname}:${port}`
 }
 
 /** DNS names are the same in any case. */

@@ -14,6 +14,8 @@ export interface SiblingAddress {
   readonly certName: string | undefined
   /** It is of a region of ours: we hear of all its clients, not only of those whose home it is. */
   readonly isInside: boolean
+  /** We are told of its keys; else they are located by the key directory, and the link is made when it is needed. */
+  readonly isWatched: boolean
   /** Its names as a node of the DERP map, by which clients call it their ideal one. */
   readonly nodes: readonly string[]
 }

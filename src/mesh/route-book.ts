@@ -6,7 +6,7 @@
 
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
-import type { Routes, Sibling } from '#relay/ports.ts'
+import type { AddressedPacket, Asker, Routes, Sibling } from '#relay/ports.ts'
 
 /** A sibling as the book compares it with others. */
 export interface RankedSibling extends Sibling {
@@ -22,6 +22,8 @@ type Entry = RankedSibling | readonly RankedSibling[]
 export class RouteBook implements Routes {
   readonly #table: KeyTable<Entry>
   readonly #changed: RouteListener
+  /** Looks for keys that are not in the book; undefined where all keys are. */
+  seeker: Pick<Routes, 'seek'> | undefined = undefined
 
   /** @param seed 32 random bits for the table's hash */
   constructor(seed: number, changed: RouteListener) {
@@ -37,6 +39,10 @@ export class RouteBook implements Routes {
   find(bytes: Uint8Array, at: number): Sibling | undefined {
     const entry = this.#table.find(bytes, at)
     return isSeveral(entry) ? entry[0] : entry
+  }
+
+  seek(packet: AddressedPacket, asker: Asker, nowMs: number): boolean {
+    return this.seeker?.seek(packet, asker, nowMs) ?? false
   }
 
   /** `sibling` has the key. False: that was known. */

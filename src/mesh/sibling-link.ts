@@ -14,7 +14,8 @@ import { KEY_BYTES, NONCE_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket, Flushable, SiblingOutbox } from '#relay/ports.ts'
 import type { Connection, Dial, DialHandler, SiblingAddress } from './dial.ts'
 import { LinkQuality, type Quality } from './link-quality.ts'
-import type { RankedSibling, RouteBook } from './route-book.ts'
+import type { LocatableSibling } from './locator.ts'
+import type { RouteBook } from './route-book.ts'
 
 /** A sibling that was restarted is back in seconds; from the fifth attempt on as often as derper tries. */
 const RETRY_MIN_MS = 250
@@ -29,7 +30,8 @@ const PING_EVERY_MS = 5_000
 /** Not one answer in a quarter of a minute. */
 const SILENT_PINGS_MAX = 3
 
-export type LinkState = 'waiting' | 'dialling' | 'greeted' | 'up' | 'self' | 'twin' | 'closed'
+/** Idle: not needed so far. */
+export type LinkState = 'idle' | 'waiting' | 'dialling' | 'greeted' | 'up' | 'self' | 'twin' | 'closed'
 
 /** What a sibling's key means to us: welcome, or this relay's own, or one that we have a link to. */
 export type Verdict = 'welcome' | 'self' | 'twin'
@@ -84,7 +86,7 @@ export interface LinkReport extends Quality {
   readonly delayMs: number
 }
 
-export class SiblingLink implements RankedSibling, DialHandler, Flushable {
+export class SiblingLink implements LocatableSibling, DialHandler, Flushable {
   readonly address: SiblingAddress
   readonly rank: number
   readonly #parts: SiblingLinkParts
@@ -155,9 +157,18 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
     return this.#why
   }
 
-  /** Begins, and goes on until it is closed. */
+  get isUp(): boolean {
+    return this.#state === 'up'
+  }
+
+  /** Begins, if it is wanted already, and goes on until it is closed. */
   open(): void {
-    if (this.#state !== 'waiting') return
+    if (this.address.isWatched) this.wake()
+    else this.#enter('idle')
+  }
+
+  wake(): void {
+    if (this.#state !== 'waiting' && this.#state !== 'idle') return
     this.#enter('dialling')
     this.#connection = this.#parts.dial(this.address, this)
   }
@@ -212,10 +223,13 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
       return undefined
     }
     this.#serverKey = serverKey
+    this.#quality = new LinkQuality()
     this.#enter('greeted')
     const info = { meshKey: meshKey(), canAckPings: false, wantsHomesOnly: !this.address.isInside }
     const login = clientInfoFrame(identity.publicKey, info, this.#box, random(NONCE_BYTES))
-    return concatBytes(login, WATCH_CONNS_FRAME)
+    if (this.address.isWatched) return concatBytes(login, WATCH_CONNS_FRAME)
+    const ping = this.#quality.ping(this.#parts.now())
+    return ping === undefined ? login : concatBytes(login, ping)
   }
 
   // ── frames in ──
@@ -231,6 +245,8 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
       case FrameType.pong:
         // The first comes behind all presence, where the sibling keeps things in order.
         this.#isTried = true
+        // Who is not watched has nothing to tell but this.
+        if (this.#state === 'greeted' && !this.address.isWatched) this.#onUp()
         return this.#quality.pong(buffer.subarray(start, end), this.#parts.now())
       case FrameType.ping:
         return this.#tell(pongFrame(buffer.subarray(start, end)))
@@ -259,13 +275,12 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
   /** Whatever the reason: also the answer to a packet for a key that is not there. */
   #onGone(buffer: Buffer, start: number, end: number): void {
     if (end - start < KEY_BYTES) return this.#cut('sent a departure without a key')
-    if (this.#parts.book.remove(buffer, start, this)) this.#keys--
+    if (this.#parts.book.remove(buffer, start, this) && this.address.isWatched) this.#keys--
   }
 
   #onUp(): void {
     this.#upSinceMs = this.#parts.now()
     this.#pingDueMs = this.#upSinceMs
-    this.#quality = new LinkQuality()
     this.#why = ''
     this.#enter('up')
   }
@@ -315,7 +330,7 @@ export class SiblingLink implements RankedSibling, DialHandler, Flushable {
     if (this.#state === 'closed') return
     this.#state = 'waiting'
     this.#why = ''
-    this.open()
+    this.wake()
   }
 
   /** Doubles with each failure; up to a quarter more, so that siblings that lost one together do not come together. */

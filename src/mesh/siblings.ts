@@ -58,6 +58,11 @@ export class Siblings implements LinkOwner {
     return [...this.#links.values()].map((link) => link.report())
   }
 
+  /** The member of that name. */
+  named(name: string): SiblingLink | undefined {
+    return [...this.#links.values()].find((link) => link.address.name === name)
+  }
+
   /** The nodes of the DERP map that can be reached, and could for a while. */
   settledNodes(nowMs: number): ReadonlySet<string> {
     const settled = [...this.#links.values()].filter((link) => link.isSettled(nowMs))

@@ -45,8 +45,8 @@ export interface SiblingView {
 
 /** A sibling that can be reached is, in this time: dialled, greeted and heard out. */
 const START_MS_MAX = 10_000
-/** No siblings to be had: this relay itself, or another name of one that there is a link to. */
-const NO_SIBLING = new Set(['self', 'twin', 'closed'])
+/** Not to be reached: this relay itself, another name of one that there is a link to, or one not needed so far. */
+const NO_SIBLING = new Set(['self', 'twin', 'idle', 'closed'])
 
 export interface LinkWatchParts {
   readonly threadCount: number

@@ -17,6 +17,8 @@ export const LogEvent = {
   meshKeysRefused: 'mesh_keys_refused', //  what the file holds now is not used
   regionsChanged: 'regions_changed',
   regionsRefused: 'regions_refused', //     what the file holds now is not used
+  directoryReached: 'directory_reached',
+  directoryLost: 'directory_lost', //       keys of other regions are not found; what is known stays known
   meshNameFailed: 'mesh_name_failed', //    a name of -mesh-dns does not resolve; who was known by it stays known
   siblingIsSelf: 'sibling_is_self', //      this relay is listed among its siblings, and found itself
   sessionEnded: 'session_ended',

@@ -162,6 +162,11 @@ const PACKET_ROWS: readonly Row[] = [
     by('direction', { out: 'forwardedOutBytes' }),
   ),
   counter(
+    'derp_lookups_total',
+    'Keys that the key directory was asked for while a packet waited.',
+    by('result', { found: 'lookupsFound', failed: 'lookupsFailed' }),
+  ),
+  counter(
     'derp_thread_crossings_total',
     'Packets that went from one thread of this relay to another, as counted on each side.',
     by('direction', { in: 'crossedIn', out: 'crossedOut' }),

@@ -38,6 +38,8 @@ const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReas
   source_invalid: 'unknown_dest_on_fwd',
   queue_sibling: 'queue_head',
   sibling_lost: 'write_error',
+  lookup_queue: 'queue_tail',
+  lookup_timeout: 'unknown_dest',
 }
 
 const COUNTERS: Readonly<Record<string, PlainCounter>> = {

@@ -48,6 +48,8 @@ const PLAIN = [
   'forwardedIn', //          from siblings, for delivery here
   'forwardedOut', //         to siblings
   'forwardedOutBytes',
+  'lookupsFound', //         keys that the directory was asked for, with a packet waiting
+  'lookupsFailed',
   'crossedIn', //            from other threads of this relay
   'crossedOut',
   'queuedPackets', //        gauge: waiting in outboxes

@@ -13,7 +13,7 @@ import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import { LOCAL, Peer, type Elsewhere } from './peer.ts'
-import type { Routes, Sibling } from './ports.ts'
+import type { Observer, Routes, Sibling } from './ports.ts'
 import type { Session } from './session.ts'
 
 /** Tells the relay's other threads what happened on this one, and hears what happened there. */
@@ -48,6 +48,7 @@ export interface DirectoryParts {
   readonly counters: Counters
   readonly announcer: Announcer
   readonly routes: Routes
+  readonly observer: Pick<Observer, 'homeChanged'>
   /** This relay's public key: a watcher with it is the relay itself and hears nothing. */
   readonly ownKey: Uint8Array
   /** 32 random bits for the table's hash. */
@@ -58,6 +59,7 @@ export class Directory {
   readonly #counters: Counters
   readonly #announcer: Announcer
   readonly #routes: Routes
+  readonly #observer: Pick<Observer, 'homeChanged'>
   readonly #ownKey: Uint8Array
   readonly #table: KeyTable<Peer>
   /** Siblings that are told of every key, and those that are told of home keys. */
@@ -74,6 +76,7 @@ export class Directory {
     this.#counters = parts.counters
     this.#announcer = parts.announcer
     this.#routes = parts.routes
+    this.#observer = parts.observer
     this.#ownKey = parts.ownKey
     this.#table = new KeyTable(parts.seed)
   }
@@ -178,6 +181,7 @@ export class Directory {
     const isHomeHere = peer.sessions.some(({ member }) => member?.isHome === true)
     if (isHomeHere === peer.isHomeHere) return
     peer.isHomeHere = isHomeHere
+    this.#observer.homeChanged(peer.key, isHomeHere)
     // That the last session has ended says as much.
     if (peer.sessions.length > 0) this.#announcer.home(peer.key, isHomeHere)
     this.#electHome(peer)

@@ -11,6 +11,8 @@ export const DropReason = {
   sourceInvalid: 6, //             forwarded with an all-zero source key, which clients can't take
   siblingQueue: 7, //              evicted as the oldest of what waits for a sibling
   siblingLost: 8, //               the link to the sibling broke while the packet waited
+  lookupQueue: 9, //               too much waits already until it is known where the destination is
+  lookupTimeout: 10, //            that was not found out in time
 } as const
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
@@ -25,6 +27,8 @@ export const DROP_REASON_LABELS = [
   'source_invalid',
   'queue_sibling',
   'sibling_lost',
+  'lookup_queue',
+  'lookup_timeout',
 ] as const
 
 /** The two kinds of packets, which have lanes of their own. */

@@ -16,11 +16,13 @@ import { DropReason, PacketKind } from './drop-reason.ts'
 import type { Neighbours } from './neighbours.ts'
 import { Packet } from './packet.ts'
 import { AWAY, LOCAL, type Peer } from './peer.ts'
+import type { Routes } from './ports.ts'
 import type { Session } from './session.ts'
 
 export interface ForwarderParts {
   readonly directory: Directory
   readonly neighbours: Neighbours
+  readonly routes: Routes
   readonly counters: Counters
   readonly now: () => number
 }
@@ -28,6 +30,7 @@ export interface ForwarderParts {
 export class Forwarder {
   readonly #directory: Directory
   readonly #neighbours: Neighbours
+  readonly #routes: Routes
   readonly #counters: Counters
   readonly #now: () => number
   #nowMs = 0
@@ -39,6 +42,7 @@ export class Forwarder {
   constructor(parts: ForwarderParts) {
     this.#directory = parts.directory
     this.#neighbours = parts.neighbours
+    this.#routes = parts.routes
     this.#counters = parts.counters
     this.#now = parts.now
   }
@@ -58,7 +62,9 @@ export class Forwarder {
     this.#counters.add(isDisco ? Counter.receivedBytesDisco : Counter.receivedBytesData, packet.packetBytes)
     const source = session.peer as Peer
     if (destination === undefined) {
-      this.#nowhere(session, DropReason.unknownDestination, start)
+      if (!this.#routes.seek(packet, session, this.#nowMs)) {
+        this.#nowhere(session, DropReason.unknownDestination, start)
+      }
     } else if (destination.thread === LOCAL) {
       packet.start = start - HEADER_BYTES
       buffer[packet.start] = FrameType.recvPacket

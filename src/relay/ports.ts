@@ -57,16 +57,25 @@ export interface Sibling {
   forward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void
 }
 
+/** A client that sends to a key of which nothing is known. */
+export interface Asker {
+  readonly key: Uint8Array
+  /** Whether it may have one more key looked for now; takes one of its questions. */
+  mayLookUp(nowMs: number): boolean
+}
+
 /** Where keys are that are not connected to this relay. */
 export interface Routes {
   /** The sibling that a packet for the key bytes[at, at + 32) goes to; undefined: nowhere. */
   find(bytes: Uint8Array, at: number): Sibling | undefined
+  /** Takes over a packet for a key without a way, until it is known whether there is one. False: there is none. */
+  seek(packet: AddressedPacket, asker: Asker, nowMs: number): boolean
   /** Keys that have a way. */
   readonly size: number
 }
 
 /** Of a relay without siblings. */
-export const NO_ROUTES: Routes = { find: () => undefined, size: 0 }
+export const NO_ROUTES: Routes = { find: () => undefined, seek: () => false, size: 0 }
 
 /** What waits to leave for one sibling; an outbox that frames packets as ForwardPacket. */
 export interface SiblingOutbox {
@@ -110,8 +119,10 @@ export interface Admission {
   check(request: AdmissionRequest, decide: (isAllowed: boolean) => void): void
 }
 
-/** Hears of rare events: one call per session at most, never one per packet. */
+/** Hears of rare events: a few calls per session at most, never one per packet. */
 export interface Observer {
+  /** A key's clients on this thread have noted this relay as their home, or none of them does any more. */
+  homeChanged(key: Uint8Array, isHome: boolean): void
   sessionEnded(event: SessionEnd): void
 }
 

@@ -89,12 +89,14 @@ export class Relay implements SessionScheduler, NeighbourListener {
       counters: parts.counters,
       announcer: this.neighbours,
       routes: parts.routes,
+      observer: parts.observer,
       ownKey: parts.nodeKey.publicKey,
       seed: readU32(parts.random(4), 0),
     })
     this.#forwarder = new Forwarder({
       directory: this.#directory,
       neighbours: this.neighbours,
+      routes: parts.routes,
       counters: parts.counters,
       now: parts.now,
     })

@@ -18,7 +18,7 @@ import { readLogin, type LoginRules } from './login.ts'
 import { Member } from './member.ts'
 import { Outbox, type OutboxLimits } from './outbox.ts'
 import type { Peer } from './peer.ts'
-import type { Admission, Flushable, Link, LinkListener, Observer } from './ports.ts'
+import type { Admission, Asker, Flushable, Link, LinkListener, Observer } from './ports.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
@@ -29,6 +29,8 @@ const KEEP_ALIVE_JITTER_MS = 5_000
 /** Answers that a destination is not here: three at once, then one a second, as derper's; a sibling has many clients. */
 const NOT_HERE = { burst: 3, perSecond: 1 }
 const NOT_HERE_TO_SIBLING = { burst: 100, perSecond: 100 }
+/** Keys of other regions that a client may have looked for: a network's worth at once, then now and then. */
+const LOOK_UPS = { burst: 50, perSecond: 5 }
 /** Mesh links carry many clients' traffic and may stall for longer, as derper's. */
 const MESH_WRITE_TIMEOUT_MS = 30_000
 /** No frame is charged for more than the largest packet. */
@@ -77,7 +79,7 @@ export interface Greeting {
   readonly idealNode: string
 }
 
-export class Session implements LinkListener, FrameSink {
+export class Session implements LinkListener, FrameSink, Asker {
   // Fixed at birth
   readonly #link: Link
   readonly #parts: SessionParts
@@ -108,6 +110,7 @@ export class Session implements LinkListener, FrameSink {
   #hasPong = false
   #nextKeepAliveMs = Infinity
   #notHere: TokenBucket | undefined = undefined
+  #lookUps: TokenBucket | undefined = undefined
 
   constructor(link: Link, greeting: Greeting, parts: SessionParts) {
     this.#link = link
@@ -336,6 +339,11 @@ export class Session implements LinkListener, FrameSink {
     const { perSecond, burst } = this.isMesh ? NOT_HERE_TO_SIBLING : NOT_HERE
     this.#notHere ??= new TokenBucket(perSecond, burst, nowMs)
     return this.#notHere.tryTake(1, nowMs)
+  }
+
+  mayLookUp(nowMs: number): boolean {
+    this.#lookUps ??= new TokenBucket(LOOK_UPS.perSecond, LOOK_UPS.burst, nowMs)
+    return this.#lookUps.tryTake(1, nowMs)
   }
 
   // ── time and end ──

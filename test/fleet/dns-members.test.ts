@@ -38,7 +38,7 @@ it('knows a member for each address and each service record', async () => {
       host: 'derp.lab',
       dialHost: '2001:db8::1',
     }),
-    { name: 'east.lab:8443', host: 'east.lab', port: 8_443, isInside: true },
+    { name: 'east.lab:8443', host: 'east.lab', port: 8_443, isInside: true, isWatched: true, nodes: [] },
   ])
 })
 

@@ -18,7 +18,7 @@ const regions = [
 function seenFrom(hostname: string, port = 443): Record<string, boolean> {
   const own = regionsOf(regions, hostname)
   return Object.fromEntries(
-    membersOf(regions, own, { hostname, port }).map(({ name, isInside }) => [name, isInside]),
+    membersOf(regions, own, { hostname, port, hasDirectory: false }).map(({ name, isInside }) => [name, isInside]),
   )
 }
 
@@ -54,6 +54,12 @@ it('a sibling has all the names that clients know it by', () => {
     { id: 900, nodes: [relay('fra1.lab'), { ...relay('nyc1.lab'), name: '900s' }] },
     { id: 901, nodes: [{ ...relay('nyc1.lab'), name: '901a' }] },
   ]
-  const [member] = membersOf(standby, new Set([900]), { hostname: 'fra1.lab', port: 443 })
-  expect(member).toMatchObject({ name: 'nyc1.lab', nodes: ['900s', '901a'], isInside: true })
+  const [member] = membersOf(standby, new Set([900]), { hostname: 'fra1.lab', port: 443, hasDirectory: true })
+  expect(member).toMatchObject({ name: 'nyc1.lab', nodes: ['900s', '901a'], isInside: true, isWatched: true })
+})
+
+it('with a key directory only relays of the own region are watched', () => {
+  const own = regionsOf(regions, 'fra1.lab')
+  const members = membersOf(regions, own, { hostname: 'fra1.lab', port: 443, hasDirectory: true })
+  expect(members.filter(({ isWatched }) => isWatched).map(({ name }) => name)).toEqual(['fra2.lab', 'nyc2.lab'])
 })

@@ -73,6 +73,8 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   forwardedIn: ['derp_mesh_forwarded_packets_total{direction="in"}'],
   forwardedOut: ['derp_mesh_forwarded_packets_total{direction="out"}'],
   forwardedOutBytes: ['derp_mesh_forwarded_bytes_total{direction="out"}'],
+  lookupsFound: ['derp_lookups_total{result="found"}'],
+  lookupsFailed: ['derp_lookups_total{result="failed"}'],
   crossedIn: ['derp_thread_crossings_total{direction="in"}'],
   crossedOut: ['derp_thread_crossings_total{direction="out"}'],
   queuedPackets: ['derp_send_queue_packets'],

@@ -25,7 +25,7 @@ const OUTBOX_BYTES = 1_048_576
 /** Where a relay is. What is before the last hyphen of its name is its region, if there is one. */
 export function addressOf(name: string, seenFrom: string): SiblingAddress {
   const isInside = regionOf(name) === regionOf(seenFrom)
-  return { name, host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined, isInside, nodes: [name] }
+  return { name, host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined, isInside, isWatched: true, nodes: [name] }
 }
 
 function regionOf(name: string): string {

@@ -35,6 +35,7 @@ export interface TestRelayOptions {
   readonly disallowedAppNames?: readonly string[]
   readonly admission?: Admission
   readonly routes?: Routes
+  readonly homeChanged?: (key: Uint8Array, isHome: boolean) => void
   /** Whose key the relay has. */
   readonly server?: Actor
   readonly clock?: FakeClock
@@ -234,7 +235,10 @@ export class TestRelay {
       limits: { ...defaultLimits, ...options.limits },
       counters,
       admission: options.admission ?? admitAll,
-      observer: { sessionEnded: (end) => this.ends.push(end) },
+      observer: {
+        sessionEnded: (end) => this.ends.push(end),
+        homeChanged: options.homeChanged ?? (() => undefined),
+      },
       routes: options.routes ?? NO_ROUTES,
       now: this.clock.now,
       random: (bytes) => sha256(`random ${this.#randomCount++}`).subarray(0, bytes),

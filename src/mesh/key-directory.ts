@@ -1,0 +1,15 @@
+// Where home keys are in the whole fleet, for fleets in which not every relay can hear of every key. The alternative
+// to watching all siblings (route-book.ts), which needs nothing beside the relays themselves. Answers are hints: the
+// relay that is named checks the whole key.
+
+/** Names are those of members of the mesh: `host` or `host:port`. Keys are 32 bytes. */
+export interface KeyDirectory {
+  /** A key has noted this relay as its home. */
+  announce(key: Uint8Array): void
+  /** It has left, or its home is elsewhere. */
+  withdraw(key: Uint8Array): void
+  /** Calls back once, with the relay that has the key; undefined: nobody has, or nobody can say. Never long. */
+  locate(key: Uint8Array, found: (relay: string | undefined) => void): void
+  /** Calls back whenever the key is announced by a relay, until what is returned is called. */
+  watch(key: Uint8Array, moved: (relay: string) => void): () => void
+}

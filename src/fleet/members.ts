@@ -31,58 +31,72 @@ export interface Member {
 
 const HTTPS_PORT = 443
 
+/** How this relay knows itself among the others. */
 export interface Self {
   readonly hostname: string
-  readonly port: number
+  /** Its name in the fleet's file, for when its host name stands there for several relays. */
+  readonly node: string | undefined
+  /** Its region, where the file does not say. */
+  readonly region: number | undefined
   /** Keys of other regions are looked for in a directory, and their relays need not be watched. */
   readonly hasDirectory: boolean
 }
 
-/** The regions that a relay of this name stands in; none if the fleet does not know it. */
-export function regionsOf(regions: readonly FleetRegionMembers[], hostname: string): ReadonlySet<number> {
-  const own = regions.filter(({ nodes }) => nodes.some((node) => isName(node.hostname, hostname)))
-  return new Set(own.map(({ id }) => id))
+/** This relay's place in the fleet. */
+export interface Standing {
+  /** What it is called by its siblings; undefined if the file does not know it, or it may be one of several. */
+  readonly name: string | undefined
+  readonly regions: ReadonlySet<number>
+  /** Everybody else, each once; this relay, too, where it can't be told. */
+  readonly members: readonly Member[]
 }
 
-/**
- * Every relay of the fleet but those of this relay's own name and port, each once. Inside is who shares a region with
- * us, a standby for one of ours included.
- *
- * @param own the regions that this relay is of
- */
-export function membersOf(
+/** Inside is who shares a region with this relay, a standby for one of its regions included. */
+export function standingIn(regions: readonly FleetRegionMembers[], self: Self): Standing {
+  const all = regions.flatMap(({ nodes }) => nodes)
+  const names = new Set(ownRelays(all, self).map(relayName))
+  const [name] = names.size === 1 ? names : []
+  const own = regions.filter(({ nodes }) => nodes.some((node) => names.has(relayName(node))))
+  const ids = new Set(own.map(({ id }) => id))
+  if (self.region !== undefined) ids.add(self.region)
+  const members = membersOf(regions, ids, self.hasDirectory).filter((member) => member.name !== name)
+  return { name, regions: ids, members }
+}
+
+function ownRelays(all: readonly FleetRelay[], { hostname, node }: Self): readonly FleetRelay[] {
+  if (node !== undefined) return all.filter(({ name }) => name === node)
+  // DNS names are the same in any case.
+  return all.filter((relay) => relay.hostname.toLowerCase() === hostname.toLowerCase())
+}
+
+function membersOf(
   regions: readonly FleetRegionMembers[],
   own: ReadonlySet<number>,
-  self: Self,
+  hasDirectory: boolean,
 ): readonly Member[] {
   const members = new Map<string, Member>()
   for (const { id, nodes } of regions) {
-    for (const { name: node, hostname, port, meshHost, certName } of nodes) {
-      if (isName(hostname, self.hostname) && port === self.port) continue
-      const name = memberName(hostname, port)
+    for (const relay of nodes) {
+      const name = relayName(relay)
       const known = members.get(name)
       const isInside = own.has(id) || known?.isInside === true
       members.set(name, {
         name,
-        host: hostname,
-        port,
-        dialHost: meshHost,
-        certName,
+        host: relay.hostname,
+        port: relay.port,
+        dialHost: relay.meshHost,
+        certName: relay.certName,
         isInside,
-        isWatched: isInside || !self.hasDirectory,
-        nodes: [...(known?.nodes ?? []), node],
+        isWatched: isInside || !hasDirectory,
+        nodes: [...(known?.nodes ?? []), relay.name],
       })
     }
   }
   return [...members.values()]
 }
 
-/** What a relay is called among its siblings. */
-export function memberName(hostname: string, port: number): string {
-  return port === HTTPS_PORT ? hostname : `${hostname}:${port}`
-}
-
-/** DNS names are the same in any case. */
-function isName(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase()
+/** The same for all entries of one relay, and for no other's: several may share a host name that leads to the nearest. */
+function relayName({ hostname, port, meshHost }: FleetRelay): string {
+  const at = port === HTTPS_PORT ? hostname : `${hostname}:${port}`
+  return (meshHost === undefined ? at : `${at}/${meshHost}`).toLowerCase()
 }

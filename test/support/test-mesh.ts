@@ -6,6 +6,8 @@ import { BoxSecret } from '#protocol/box.ts'
 import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
+import { DirectoryDesk, type Located } from '#mesh/directory-desk.ts'
+import { Locator } from '#mesh/locator.ts'
 import type { Connection, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
 import { RouteBook } from '#mesh/route-book.ts'
 import { Siblings } from '#mesh/siblings.ts'
@@ -15,6 +17,7 @@ import { sha256 } from '../vectors/hex.ts'
 import { meshKey } from '../vectors/keys.ts'
 import { actor, type Actor } from './actor.ts'
 import { FakeClock } from './fake-clock.ts'
+import { FakeDirectoryServer, type FakeDirectory } from './fake-directory.ts'
 import type { FakeLink } from './fake-link.ts'
 import type { MemoryClient } from './memory-client.ts'
 import { SWEEP_EVERY_MS, TestRelay, type ConnectOptions } from './test-relay.ts'
@@ -23,9 +26,10 @@ import { SWEEP_EVERY_MS, TestRelay, type ConnectOptions } from './test-relay.ts'
 const OUTBOX_BYTES = 1_048_576
 
 /** Where a relay is. What is before the last hyphen of its name is its region, if there is one. */
-export function addressOf(name: string, seenFrom: string): SiblingAddress {
+function addressOf(name: string, seenFrom: string, hasDirectory: boolean): SiblingAddress {
   const isInside = regionOf(name) === regionOf(seenFrom)
-  return { name, host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined, isInside, isWatched: true, nodes: [name] }
+  const place = { host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined }
+  return { name, ...place, isInside, isWatched: isInside || !hasDirectory, nodes: [name] }
 }
 
 function regionOf(name: string): string {
@@ -38,6 +42,9 @@ export class MeshNode {
   readonly relay: TestRelay
   readonly siblings: Siblings
   readonly book: RouteBook
+  /** Its share of the key directory, where there is one. */
+  readonly directory: FakeDirectory | undefined
+  readonly locator: Locator | undefined
   /** Down: whoever dials is refused. */
   isDown = false
   /** What changed, in order. */
@@ -47,7 +54,16 @@ export class MeshNode {
     this.name = name
     const server = actor(name)
     this.book = new RouteBook(1, (bytes, at, route) => this.#domain.routeChanged(bytes, at, route))
-    this.relay = new TestRelay({ server, clock: mesh.clock, routes: this.book })
+    this.directory = mesh.directoryServer?.open(name)
+    const desk = this.directory && this.#makeDesk(this.directory, mesh)
+    this.relay = new TestRelay({
+      server,
+      clock: mesh.clock,
+      routes: this.book,
+      homeChanged: (key, isHome) => desk?.note(0, [{ key, isHome }]),
+    })
+    this.locator = desk && this.#makeLocator(desk)
+    this.book.seeker = this.locator
     this.relay.settleAll = () => mesh.settle()
     const identity = {
       publicKey: server.key,
@@ -81,6 +97,20 @@ export class MeshNode {
     return this.relay.thread(0).relay
   }
 
+  #makeDesk(directory: FakeDirectory, mesh: TestMesh): DirectoryDesk {
+    const tell = ({ key, relay }: Located): void => this.locator?.located(key, relay, mesh.clock.now())
+    return new DirectoryDesk({ directory, tell: (_thread, located) => tell(located), tellAll: tell })
+  }
+
+  #makeLocator(desk: DirectoryDesk): Locator {
+    return new Locator({
+      ask: (key) => desk.locate(0, key),
+      sibling: (name) => this.siblings.named(name),
+      book: this.book,
+      counters: this.relay.thread(0).counters,
+    })
+  }
+
   #makeOutbox(): SiblingOutbox {
     return this.#domain.siblingOutbox({ outboxBytesMax: OUTBOX_BYTES, outboxPacketsMax: Infinity })
   }
@@ -90,6 +120,7 @@ export class TestMesh {
   readonly clock = new FakeClock()
   /** Those of relays that are started from now on; the first proves a relay to its siblings. */
   meshKeys: readonly Uint8Array[] = [meshKey]
+  directoryServer: FakeDirectoryServer | undefined = undefined
   readonly #nodes = new Map<string, MeshNode>()
   readonly #connections = new Set<FakeConnection>()
   /** Pairs of names that can't reach each other. */
@@ -98,6 +129,18 @@ export class TestMesh {
 
   /** Relays of these names, all meshed with each other. */
   constructor(...names: string[]) {
+    this.#begin(names)
+  }
+
+  /** The same, with a key directory between regions. */
+  static withDirectory(...names: string[]): TestMesh {
+    const mesh = new TestMesh()
+    mesh.directoryServer = new FakeDirectoryServer(mesh.clock)
+    mesh.#begin(names)
+    return mesh
+  }
+
+  #begin(names: readonly string[]): void {
     for (const name of names) this.start(name)
     for (const name of names) this.#introduce(name)
     this.settle()
@@ -118,7 +161,9 @@ export class TestMesh {
 
   /** The relay dies: all its connections break, and nobody reaches it. */
   kill(name: string): void {
-    this.node(name).isDown = true
+    const node = this.node(name)
+    node.isDown = true
+    if (node.directory !== undefined) node.directory.isAway = true
     for (const connection of this.#connections) {
       if (connection.from === name) connection.vanish()
       else if (connection.to === name) connection.breakOff('connection reset')
@@ -174,17 +219,18 @@ export class TestMesh {
     this.settle()
     for (let left = ms; left > 0; left -= SWEEP_EVERY_MS) {
       this.clock.advance(Math.min(left, SWEEP_EVERY_MS))
-      for (const { relay, siblings, isDown } of this.#nodes.values()) {
+      for (const { relay, siblings, locator, isDown } of this.#nodes.values()) {
         if (isDown) continue
         relay.sweep()
         siblings.sweep(this.clock.now())
+        locator?.sweep(this.clock.now())
       }
       this.settle()
     }
   }
 
   #introduce(name: string): void {
-    const addresses = [...this.#nodes.keys()].map((other) => addressOf(other, name))
+    const addresses = [...this.#nodes.keys()].map((other) => addressOf(other, name, this.directoryServer !== undefined))
     this.node(name).siblings.setMembers(addresses)
   }
 

@@ -5,7 +5,7 @@ import { readRegionsFile, type FleetRegion } from '#config/regions-file.ts'
 import { problemText } from '#config/problem.ts'
 import type { NatsSettings, Settings } from '#config/settings.ts'
 import { DnsMembers } from '#fleet/dns-members.ts'
-import { memberName, membersOf, regionsOf, type Member } from '#fleet/members.ts'
+import { standingIn, type Member, type Standing } from '#fleet/members.ts'
 import { WatchedFile } from '#fleet/watched-file.ts'
 import { DirectoryDesk } from '#mesh/directory-desk.ts'
 import { NatsDirectory } from '#mesh/nats-directory.ts'
@@ -83,9 +83,14 @@ export class MeshService {
 
   #openDirectory(settings: NatsSettings): NatsDirectory {
     const { log, settings: own } = this.#parts
+    const { name } = this.#standing
+    if (name === undefined) {
+      const where = `${own.hostname} in ${own.mesh.regionsPath}`
+      throw new Error(`-node: is not set; expected which relay this is, since ${where} stands for none or several`)
+    }
     return new NatsDirectory({
       settings,
-      name: memberName(own.hostname, own.derp.port),
+      name,
       onConnected: (isConnected, detail) => {
         if (isConnected) log.info(LogEvent.directoryReached, { server: detail })
         else log.warn(LogEvent.directoryLost, { reason: detail })
@@ -129,14 +134,16 @@ export class MeshService {
 
   #tellMembers(): void {
     const { settings, tell } = this.#parts
-    const { derp, hostname, mesh } = settings
-    const own = new Set(regionsOf(this.#regions, hostname))
-    if (mesh.region !== undefined) own.add(mesh.region)
-    const listed: readonly Member[] = [...mesh.siblings, ...this.#dns.members]
-    const ofRegions = membersOf(this.#regions, own, { hostname, port: derp.port, hasDirectory: mesh.nats !== undefined })
+    const listed: readonly Member[] = [...settings.mesh.siblings, ...this.#dns.members]
     // Who is in the fleet's file is what it says there, however else it is named.
-    const members = new Map([...listed, ...ofRegions].map((member) => [member.name, member]))
-    tell({ kind: 'siblings', siblings: [...members.values()] })
+    const all = [...listed, ...this.#standing.members]
+    tell({ kind: 'siblings', siblings: [...new Map(all.map((member) => [member.name, member])).values()] })
+  }
+
+  get #standing(): Standing {
+    const { hostname, mesh } = this.#parts.settings
+    const { nats, node, region } = mesh
+    return standingIn(this.#regions, { hostname, node, region, hasDirectory: nats !== undefined })
   }
 }
 

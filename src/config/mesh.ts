@@ -7,7 +7,7 @@ import { parseUntypedKey } from '#protocol/node-key.ts'
 import type { Findings } from './findings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import { readRegionsFile, type FleetRegion } from './regions-file.ts'
+import { readRegionsFile, type FleetNode, type FleetRegion } from './regions-file.ts'
 import type { MeshSettings, NatsSettings, SiblingSettings } from './settings.ts'
 
 const HTTPS_PORT = 443
@@ -39,6 +39,7 @@ export function resolveMesh(
     nats: resolveNats(values, findings),
     rebalancePerSecond: values.get('rebalance'),
     region: values.get('region'),
+    node: values.get('node'),
     ca: resolveCa(values, findings),
   }
 }
@@ -74,14 +75,15 @@ function resolveRegions(
     findings.problems.push(...read.problems)
     return { regionsPath, regions: [] }
   }
-  const hostname = values.get('hostname')?.toLowerCase()
-  const isListed = read.regions.some(({ nodes }) =>
-    nodes.some((node) => node.hostname.toLowerCase() === hostname),
-  )
-  if (!isListed && values.get('region') === undefined) {
+  const [hostname, node] = [values.get('hostname')?.toLowerCase(), values.get('node')]
+  const isOwn = (relay: FleetNode): boolean =>
+    node === undefined ? relay.hostname.toLowerCase() === hostname : relay.name === node
+  if (!read.regions.some(({ nodes }) => nodes.some(isOwn)) && values.get('region') === undefined) {
+    const what =
+      node === undefined ? `hostname is ${JSON.stringify(hostname ?? '')}` : `name is ${JSON.stringify(node)}`
     findings.complain(
       where,
-      `${regionsPath} has no relay whose hostname is ${JSON.stringify(hostname ?? '')}`,
+      `${regionsPath} has no relay whose ${what}`,
       'this relay to be in it, or -region to say where it is',
     )
   }
@@ -103,7 +105,7 @@ function parseSibling(entry: string): SiblingSettings | undefined {
   if (!(port >= 1 && port <= 65_535)) return undefined
   if (bracketed === undefined ? !/^[\w.-]+$/.test(host) : !isIPv6(host)) return undefined
   if (dialHost !== undefined && !/^[\w.:-]+$/.test(dialHost)) return undefined
-  return { name: hostPort, host, port, dialHost, certName: undefined, isInside: true, isWatched: true, nodes: [] }
+  return { name: entry, host, port, dialHost, certName: undefined, isInside: true, isWatched: true, nodes: [] }
 }
 
 function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): NatsSettings | undefined {

@@ -138,6 +138,11 @@ const MESH = {
     about:
       'Clients closed each second because another relay is their first choice and there again; 0 is none, as with derper',
   },
+  node: {
+    kind: text("a relay's name in -regions-file"),
+    fallbackNote: 'the one with this -hostname',
+    about: 'Which of the relays in -regions-file this is, where several have its host name',
+  },
   'mesh-ca-file': {
     kind: text(FILE),
     about:

@@ -95,6 +95,8 @@ export interface MeshSettings {
   readonly rebalancePerSecond: number
   /** This relay's own region where the file does not say. */
   readonly region: number | undefined
+  /** Its name in the file, where its host name stands there for several relays. */
+  readonly node: string | undefined
   /** Authorities besides the system's that siblings' certificates may be signed by, PEM. */
   readonly ca: string | undefined
 }

@@ -11,8 +11,8 @@ function args(operator: Operator, ...more: string[]): string[] {
 test.each([
   ['derp2.lab', { name: 'derp2.lab', host: 'derp2.lab', port: 443 }],
   ['derp2.lab:8443', { name: 'derp2.lab:8443', host: 'derp2.lab', port: 8_443 }],
-  ['derp2.lab/vpc2', { name: 'derp2.lab', host: 'derp2.lab', port: 443, dialHost: 'vpc2' }],
-  ['derp2.lab:8443/2001:db8::2', { name: 'derp2.lab:8443', port: 8_443, dialHost: '2001:db8::2' }],
+  ['derp2.lab/vpc2', { name: 'derp2.lab/vpc2', host: 'derp2.lab', port: 443, dialHost: 'vpc2' }],
+  ['derp2.lab:8443/2001:db8::2', { port: 8_443, dialHost: '2001:db8::2' }],
   ['[2001:db8::2]:444', { name: '[2001:db8::2]:444', host: '2001:db8::2', port: 444 }],
 ])('reads %s as derper does', (entry, sibling) => {
   using operator = new Operator()

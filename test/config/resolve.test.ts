@@ -26,7 +26,7 @@ test("takes derper's own command line", () => {
       regions: [],
       siblings: [
         { name: 'derp1.lab', host: 'derp1.lab', port: 443, isInside: true },
-        { name: 'derp2.lab:8443', host: 'derp2.lab', port: 8_443, dialHost: '10.0.0.2', isInside: true },
+        { name: 'derp2.lab:8443/10.0.0.2', host: 'derp2.lab', port: 8_443, dialHost: '10.0.0.2', isInside: true },
       ],
     },
     derp: { host: '127.0.0.1', port: 3443 },

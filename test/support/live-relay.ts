@@ -28,6 +28,7 @@ export const NO_MESH: MeshSettings = {
   regionsPath: undefined,
   regions: [],
   region: undefined,
+  node: undefined,
   nats: undefined,
   rebalancePerSecond: 0,
   ca: undefined,

@@ -227,7 +227,11 @@ function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: Sto
 }
 
 /** Undefined without a mesh key. */
-function makeMesh(settings: Settings, threads: RelayThreads, { log, stops }: Surroundings): MeshService | undefined {
+function makeMesh(
+  settings: Settings,
+  threads: RelayThreads,
+  { log, stops }: Surroundings,
+): MeshService | undefined {
   if (settings.meshKeys.length === 0) return undefined
   const mesh = new MeshService({
     settings,

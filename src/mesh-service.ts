@@ -86,7 +86,9 @@ export class MeshService {
     const { name } = this.#standing
     if (name === undefined) {
       const where = `${own.hostname} in ${own.mesh.regionsPath}`
-      throw new Error(`-node: is not set; expected which relay this is, since ${where} stands for none or several`)
+      throw new Error(
+        `-node: is not set; expected which relay this is, since ${where} stands for none or several`,
+      )
     }
     return new NatsDirectory({
       settings,

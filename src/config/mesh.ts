@@ -105,7 +105,16 @@ function parseSibling(entry: string): SiblingSettings | undefined {
   if (!(port >= 1 && port <= 65_535)) return undefined
   if (bracketed === undefined ? !/^[\w.-]+$/.test(host) : !isIPv6(host)) return undefined
   if (dialHost !== undefined && !/^[\w.:-]+$/.test(dialHost)) return undefined
-  return { name: entry, host, port, dialHost, certName: undefined, isInside: true, isWatched: true, nodes: [] }
+  return {
+    name: entry,
+    host,
+    port,
+    dialHost,
+    certName: undefined,
+    isInside: true,
+    isWatched: true,
+    nodes: [],
+  }
 }
 
 function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): NatsSettings | undefined {
@@ -113,7 +122,11 @@ function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): Na
   if (servers.length === 0) return undefined
   for (const server of servers) {
     if (/^(nats|tls):\/\/[\w.-]+(:\d+)?$|^(nats|tls):\/\/\[[\da-f:]+\](:\d+)?$/i.test(server)) continue
-    findings.complain(values.where('nats-url'), `${JSON.stringify(server)} does not fit`, EXPECTED['nats-url'])
+    findings.complain(
+      values.where('nats-url'),
+      `${JSON.stringify(server)} does not fit`,
+      EXPECTED['nats-url'],
+    )
   }
   if (values.get('regions-file') === undefined) {
     findings.complain(values.where('nats-url'), 'is set without regions', 'the fleet by -regions-file')
@@ -121,7 +134,12 @@ function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): Na
   const secret = resolveNatsSecret(values, findings)
   if (secret === undefined) return undefined
   const credentials = fileText(values, 'nats-credentials-file', 'a credentials file', findings)
-  return { servers, credentials, ca: fileText(values, 'nats-ca-file', 'a file of certificates, PEM', findings), secret }
+  return {
+    servers,
+    credentials,
+    ca: fileText(values, 'nats-ca-file', 'a file of certificates, PEM', findings),
+    secret,
+  }
 }
 
 function resolveNatsSecret(values: OptionValues<ServeOptions>, findings: Findings): Uint8Array | undefined {

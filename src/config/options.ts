@@ -117,7 +117,8 @@ const MESH = {
   },
   'nats-url': {
     kind: list('URLs between commas, nats://HOST:PORT or tls://HOST:PORT'),
-    about: 'NATS servers that keep the key directory of a large fleet; without, relays of other regions are watched',
+    about:
+      'NATS servers that keep the key directory of a large fleet; without, relays of other regions are watched',
   },
   'nats-credentials-file': {
     kind: text(FILE),

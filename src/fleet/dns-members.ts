@@ -115,5 +115,14 @@ async function membersOf({ name, port }: DnsName, resolver: Resolver): Promise<r
 
 function memberAt(host: string, port: number, address: string | undefined): Member {
   const at = address === undefined ? '' : isIPv6(address) ? ` at [${address}]` : ` at ${address}`
-  return { name: `${host}:${port}${at}`, host, port, dialHost: address, certName: undefined, isInside: true, isWatched: true, nodes: [] }
+  return {
+    name: `${host}:${port}${at}`,
+    host,
+    port,
+    dialHost: address,
+    certName: undefined,
+    isInside: true,
+    isWatched: true,
+    nodes: [],
+  }
 }

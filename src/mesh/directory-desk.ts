@@ -81,7 +81,10 @@ export class DirectoryDesk {
   #watch(key: Uint8Array): void {
     const id = toHex(key)
     if (this.#watched.has(id)) return
-    this.#watched.set(id, this.#parts.directory.watch(key, (relay) => this.#parts.tellAll({ key, relay })))
+    this.#watched.set(
+      id,
+      this.#parts.directory.watch(key, (relay) => this.#parts.tellAll({ key, relay })),
+    )
     const [oldest] = this.#watched
     if (this.#watched.size <= WATCHED_MAX || oldest === undefined) return
     const [oldestId, unwatch] = oldest

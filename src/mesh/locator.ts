@@ -82,7 +82,8 @@ export class Locator {
     const id = toHex(key)
     let sought = this.#sought.get(id)
     if (sought === undefined) {
-      if (this.#isNowhere(id, nowMs) || this.#sought.size >= SOUGHT_MAX || !asker.mayLookUp(nowMs)) return false
+      if (this.#isNowhere(id, nowMs) || this.#sought.size >= SOUGHT_MAX || !asker.mayLookUp(nowMs))
+        return false
       sought = { key: new Uint8Array(key), sinceMs: nowMs, held: [], heldBytes: 0, sibling: undefined }
       this.#sought.set(id, sought)
       this.#hold(sought, packet, asker.key)
@@ -168,7 +169,11 @@ export class Locator {
     counters.add(Counter.lookupsFailed, 1)
   }
 
-  #hold(sought: Sought, { buffer, start, packetAt, end, kind }: AddressedPacket, sourceKey: Uint8Array): void {
+  #hold(
+    sought: Sought,
+    { buffer, start, packetAt, end, kind }: AddressedPacket,
+    sourceKey: Uint8Array,
+  ): void {
     const { counters } = this.#parts
     const byteCount = end - start
     if (sought.held.length >= HELD_PACKETS_MAX || sought.heldBytes + byteCount > HELD_BYTES_MAX) {

@@ -9,7 +9,13 @@
 // it is back everything is announced again.
 
 import { createHmac } from 'node:crypto'
-import { connect, credsAuthenticator, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
+import {
+  connect,
+  credsAuthenticator,
+  type Msg,
+  type NatsConnection,
+  type Subscription,
+} from '@nats-io/transport-node'
 import { toHex } from '#protocol/bytes.ts'
 import type { KeyDirectory } from './key-directory.ts'
 
@@ -85,11 +91,15 @@ export class NatsDirectory implements KeyDirectory {
       return
     }
     this.#questions++
-    const question = this.#connection.request(subjectAt(this.#hash(key)), undefined, { timeout: LOCATE_TIMEOUT_MS })
-    void question.then(nameIn, () => undefined).then((name) => {
-      this.#questions--
-      found(name)
+    const question = this.#connection.request(subjectAt(this.#hash(key)), undefined, {
+      timeout: LOCATE_TIMEOUT_MS,
     })
+    void question
+      .then(nameIn, () => undefined)
+      .then((name) => {
+        this.#questions--
+        found(name)
+      })
   }
 
   watch(key: Uint8Array, moved: (relay: string) => void): () => void {

@@ -40,13 +40,13 @@ test('an empty flag takes back what a lower source says', () => {
 test('collects the problems of all sources, and goes on with defaults', () => {
   using folder = new TemporaryFolder()
   const config = folder.write('relay.yaml', 'log-level: loud\n\noutbox-bytes: 1\n')
-  const raw = readSettings(['-config', config, '-threads', '0', '-nope'], {
+  const raw = readSettings(['-config', config, '-threads', '0', '-xyzzy'], {
     DERP_STUN_PORT: 'x',
     DERPFLEET_TCP_USER_TIMEOUT: '15',
   })
   expect(raw.problems.map(problemText).toSorted()).toEqual(
     [
-      '-nope: unknown flag',
+      '-xyzzy: unknown flag',
       '-threads: "0" does not fit; expected a whole number from 1 to 256',
       `${config}:1: log-level: "loud" does not fit; expected debug, info, warn or error`,
       `${config}:3: outbox-bytes: 1 does not fit; expected a number of bytes of 131072 or more, such as 262144, 512KiB or 1MiB`,

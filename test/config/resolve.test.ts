@@ -22,12 +22,21 @@ test("takes derper's own command line", () => {
     meshKeys: [new Uint8Array(32).fill(0xab)],
     meshKeyPath: psk,
     mesh: {
+      siblings: [
+        { name: 'derp1.lab', host: 'derp1.lab', port: 443, isInside: true, isWatched: true, nodes: [] },
+        {
+          name: 'derp2.lab:8443/10.0.0.2',
+          host: 'derp2.lab',
+          port: 8_443,
+          dialHost: '10.0.0.2',
+          isInside: true,
+          isWatched: true,
+          nodes: [],
+        },
+      ],
       dnsNames: [],
       regions: [],
-      siblings: [
-        { name: 'derp1.lab', host: 'derp1.lab', port: 443, isInside: true },
-        { name: 'derp2.lab:8443/10.0.0.2', host: 'derp2.lab', port: 8_443, dialHost: '10.0.0.2', isInside: true },
-      ],
+      rebalancePerSecond: 0,
     },
     derp: { host: '127.0.0.1', port: 3443 },
     http: undefined,

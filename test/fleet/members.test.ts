@@ -15,8 +15,17 @@ const regions = [
   { id: 902, nodes: [relay('sgp1.lab')] },
 ]
 
-function seenFrom(hostname: string, more: Partial<Self> = {}): Standing & { inside: Record<string, boolean> } {
-  const standing = standingIn(regions, { hostname, node: undefined, region: undefined, hasDirectory: false, ...more })
+function seenFrom(
+  hostname: string,
+  more: Partial<Self> = {},
+): Standing & { inside: Record<string, boolean> } {
+  const standing = standingIn(regions, {
+    hostname,
+    node: undefined,
+    region: undefined,
+    hasDirectory: false,
+    ...more,
+  })
   return {
     ...standing,
     inside: Object.fromEntries(standing.members.map(({ name, isInside }) => [name, isInside])),
@@ -69,11 +78,14 @@ it('a sibling has all the names that clients know it by', () => {
 })
 
 it('relays behind one host name that leads to the nearest are told apart by where siblings dial them', () => {
-  const sites = [1, 2].map((n) => ({ ...relay('derp.lab'), name: `90${n}`, meshHost: `10.0.0.${n}` }))
+  const site = { ...relay('derp.lab'), name: '901', meshHost: '10.0.0.1' }
+  const sites = [site, { ...site, name: '902', meshHost: '10.0.0.2' }]
   const self = { hostname: 'derp.lab', node: '902', region: undefined, hasDirectory: false }
   const { name, members } = standingIn([{ id: 900, nodes: sites }], self)
   expect(name).toBe('derp.lab/10.0.0.2')
-  expect(members).toEqual([expect.objectContaining({ host: 'derp.lab', dialHost: '10.0.0.1', isInside: true })])
+  expect(members).toEqual([
+    expect.objectContaining({ host: 'derp.lab', dialHost: '10.0.0.1', isInside: true }),
+  ])
 })
 
 it('with a key directory only relays of the own region are watched', () => {

@@ -32,7 +32,9 @@ describe.each([
       for (const to of clients) {
         from.sendPacket(to.actor, packet)
         mesh.pass(SETTLED_MS)
-        expect(packets(to), `${from.actor.name} to ${to.actor.name}`).toEqual([packetLine(from.actor, packet)])
+        expect(packets(to), `${from.actor.name} to ${to.actor.name}`).toEqual([
+          packetLine(from.actor, packet),
+        ])
       }
     }
   })

@@ -104,7 +104,8 @@ export class MeshSimulation {
     const [receiver] = receivers
     if (receiver === undefined) return must ? [`${what}: lost; it is at ${may.join(', ')}`] : []
     if (receiver.actor !== to) return [`${what}: ${receiver.actor.name} received it`]
-    if (!may.includes(receiver.relay)) return [`${what}: received at ${receiver.relay}, not ${may.join(', ')}`]
+    if (!may.includes(receiver.relay))
+      return [`${what}: received at ${receiver.relay}, not ${may.join(', ')}`]
     return hops === (receiver.relay === sender.relay ? 0 : 1) ? [] : [`${what}: over ${hops} links`]
   }
 

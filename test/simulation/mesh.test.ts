@@ -12,7 +12,10 @@ it.each([
   ['that ask a directory', (): TestMesh => TestMesh.withDirectory(...RELAYS)],
 ])('six relays %s find every key again after whatever happens', { timeout: 120_000 }, (_how, makeMesh) => {
   for (let run = 0; run < 8; run++) {
-    const simulation = new MeshSimulation(makeMesh(), new Random(seed + run), { relays: RELAYS, keyCount: 24 })
+    const simulation = new MeshSimulation(makeMesh(), new Random(seed + run), {
+      relays: RELAYS,
+      keyCount: 24,
+    })
     for (let steps = 0; steps < 150; steps++) simulation.step()
     simulation.quieten()
     expect(simulation.judge(), `SIMULATION_SEED=${seed + run}`).toEqual([])

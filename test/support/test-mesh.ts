@@ -230,7 +230,9 @@ export class TestMesh {
   }
 
   #introduce(name: string): void {
-    const addresses = [...this.#nodes.keys()].map((other) => addressOf(other, name, this.directoryServer !== undefined))
+    const addresses = [...this.#nodes.keys()].map((other) =>
+      addressOf(other, name, this.directoryServer !== undefined),
+    )
     this.node(name).siblings.setMembers(addresses)
   }
 

@@ -9,10 +9,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DerpClient } from '#client/derp-client.ts'
-import type { SiblingSettings } from '#config/settings.ts'
+import type { FleetRegion } from '#config/regions-file.ts'
+import type { NatsSettings, SiblingSettings } from '#config/settings.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { makeCertificate, type Certificate } from './support/certificate.ts'
+import { foreigners } from './support/foreign.ts'
 import { LiveRelay, MESH_KEY, NO_MESH } from './support/live-relay.ts'
+import { NatsServers } from './support/nats.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-test-'))
 let certificate: Certificate
@@ -46,15 +49,29 @@ function siblingAt(port: number): SiblingSettings {
   }
 }
 
+/** The file of a fleet in which each relay is a region. */
+function regionsAt(ports: readonly number[]): readonly FleetRegion[] {
+  return ports.map((port, i) => ({
+    id: 900 + i,
+    code: `r${i}`,
+    name: `Region ${i}`,
+    nodes: [{ name: `90${i}a`, hostname: 'localhost', port, meshHost: '127.0.0.1', certName: undefined }],
+  }))
+}
+
 interface MeshOptions {
   readonly threadCounts: readonly number[]
   readonly meshKeyPath?: string
+  /** Each relay is a region of its own. */
+  readonly areRegions?: boolean
+  readonly nats?: NatsSettings
 }
 
 /** Relays with so many threads each, meshed with each other; all list themselves as well. */
-async function startMesh({ threadCounts, meshKeyPath }: MeshOptions): Promise<LiveRelay[]> {
+async function startMesh({ threadCounts, meshKeyPath, areRegions, nats }: MeshOptions): Promise<LiveRelay[]> {
   const ports = await Promise.all(threadCounts.map(freePort))
-  const siblings = ports.map(siblingAt)
+  const siblings = areRegions === true ? [] : ports.map(siblingAt)
+  const regions = areRegions === true ? regionsAt(ports) : []
   return await Promise.all(
     threadCounts.map(async (threadCount, i) => {
       const derp = { host: '127.0.0.1', port: ports[i] ?? 0 }
@@ -64,7 +81,7 @@ async function startMesh({ threadCounts, meshKeyPath }: MeshOptions): Promise<Li
         threadCount,
         meshKeyPath,
         certificate: { certificatePath, keyPath },
-        mesh: { ...NO_MESH, siblings, ca },
+        mesh: { ...NO_MESH, siblings, regions, node: `90${i}a`, nats, ca },
       })
     }),
   )
@@ -121,4 +138,44 @@ it('a mesh key is exchanged for another while clients talk, and the old one lets
   } finally {
     for (const relay of relays) await relay[Symbol.asyncDispose]()
   }
+})
+
+const found = await foreigners('nats-server')
+
+describe.each([
+  ['that watch each other', false],
+  ['that ask a key directory', true],
+])('relays of three regions %s', (_how, hasDirectory) => {
+  it.skipIf(hasDirectory && 'missing' in found)(
+    'reach home clients of one another',
+    { timeout: 60_000 },
+    async () => {
+      const program = 'paths' in found ? found.paths['nats-server'] : ''
+      const servers = hasDirectory
+        ? await NatsServers.start(program, { folder, names: ['EU', 'US'] })
+        : undefined
+      const nats = servers && {
+        servers: [servers.url('EU'), servers.url('US')],
+        credentials: undefined,
+        ca: undefined,
+        secret: new Uint8Array(32).fill(9),
+      }
+      const relays = await startMesh({
+        threadCounts: [2, 1, 1],
+        areRegions: true,
+        ...(nats === undefined ? {} : { nats }),
+      })
+      try {
+        const clients = await Promise.all(
+          relays.map(async (relay) => await relay.client({ isPreferred: true })),
+        )
+        for (const [i, from] of clients.entries()) {
+          for (const [j, to] of clients.entries()) await reaches(from, to, `from ${i} to ${j}`)
+        }
+      } finally {
+        for (const relay of relays) await relay[Symbol.asyncDispose]()
+        await servers?.[Symbol.asyncDispose]()
+      }
+    },
+  )
 })

@@ -207,5 +207,5 @@ function subjectMoved(hash: string): string {
 function nameIn(message: Msg): string | undefined {
   if (message.data.length > NAME_BYTES_MAX) return undefined
   const name = message.string()
-  return /^[\w.:[\]-]+$/.test(name) ? name : undefined
+  return /^[\w.:/[\]-]+$/.test(name) ? name : undefined
 }

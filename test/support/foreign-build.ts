@@ -19,6 +19,7 @@ const buildTimeoutMs = 20 * 60_000
 const clientVersion = '1.102.5'
 const derperVersion = '1.104.5'
 const headscaleVersion = '0.29.1'
+const natsVersion = '2.15.2'
 
 /** What each program's go.mod asks for. The newer derper asks for more, and is given a toolchain of its own. */
 const goNeeded = { client: '1.26.6', headscale: '1.26.4', fetchesToolchains: '1.21.0' }
@@ -32,6 +33,7 @@ export const recipes = {
   tailscale: tailscaleRecipe('tailscale'),
   tailscaled: tailscaleRecipe('tailscaled'),
   headscale: { version: headscaleVersion, build: buildHeadscale },
+  'nats-server': { version: natsVersion, build: buildNats },
 } as const satisfies Record<string, Recipe>
 
 const browserNames = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
@@ -69,6 +71,12 @@ function tailscaleRecipe(name: string): Recipe {
       return join(folder, name)
     },
   }
+}
+
+async function buildNats(folder: string): Promise<string> {
+  await needGo(goNeeded.fetchesToolchains)
+  await go(['install', `github.com/nats-io/nats-server/v2@v${natsVersion}`], { GOBIN: folder }, folder)
+  return join(folder, 'nats-server')
 }
 
 /**

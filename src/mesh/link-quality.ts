@@ -50,6 +50,7 @@ export class LinkQuality {
     if (this.#sentMs === undefined || payload.length < PING_BYTES || readU32(payload, 0) !== this.#sequence)
       return
     const rttMs = nowMs - this.#sentMs
+    if (rttMs > PONG_TIMEOUT_MS) return this.#note(false)
     this.#note(true)
     if (this.#rttMs === undefined) {
       this.#rttMs = rttMs

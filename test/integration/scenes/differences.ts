@@ -68,6 +68,21 @@ const packets: readonly Difference[] = [
     ],
   },
   {
+    title: 'A sibling is told of every packet for a key that is not here.',
+    shows: [
+      {
+        scene: 'forwarding to one who is not here',
+        derper: ['sibling < Pong <3132333435363738>'],
+        derpfleet: ['sibling < PeerGone nobody notHere (33 B)', 'sibling < Pong <3132333435363738>'],
+      },
+      {
+        scene: 'forwarding to one who is not here',
+        derper: Array.from({ length: 3 }, () => 'sibling < PeerGone nobody notHere (33 B)'),
+        derpfleet: Array.from({ length: 5 }, () => 'sibling < PeerGone nobody notHere (33 B)'),
+      },
+    ],
+  },
+  {
     title: 'An unknown frame of more than 65,568 bytes ends the connection (as with derper from 1.104 on).',
     shows: [
       {

@@ -40,10 +40,10 @@ export class LabHost {
     await this.#run('ip', '-6', 'addr', 'add', `${this.address6}/64`, 'dev', 'eth0', 'nodad')
   }
 
-  /** Replaces the names that programs on this host know. */
-  async setNames(names: ReadonlyMap<string, string>): Promise<void> {
-    const lines = [...names].map(([name, address]) => `${address} ${name}\n`)
-    await writeFile(join('/etc/netns', this.#namespace, 'hosts'), `127.0.0.1 localhost\n${lines.join('')}`)
+  /** Replaces the names that programs on this host know: `address name` each. */
+  async setHosts(lines: readonly string[]): Promise<void> {
+    const all = ['127.0.0.1 localhost', ...lines].map((line) => `${line}\n`)
+    await writeFile(join('/etc/netns', this.#namespace, 'hosts'), all.join(''))
   }
 
   async #run(command: string, ...args: readonly string[]): Promise<void> {
@@ -76,6 +76,16 @@ export class Lab implements AsyncDisposable {
     if (host === undefined) throw new Error(`there is no host ${name}`)
     return host
   }
+
+  /** One more address of this process on the network, from 101 on; the first is .1. */
+  async addAddress(number: number): Promise<string> {
+    const address = `${NETWORK_4}${number}`
+    await runOk('ip', ['addr', 'add', `${address}/24`, 'dev', `${this.#prefix}r`])
+    return address
+  }
+
+  /** Of this process on the network. */
+  readonly ownAddress = `${NETWORK_4}1`
 
   async [Symbol.asyncDispose](): Promise<void> {
     await runProcess('ip', ['link', 'del', `${this.#prefix}r`])
@@ -113,7 +123,7 @@ export class Lab implements AsyncDisposable {
     const inSwitch = `${this.#prefix}-s`
     await runOk('ip', ['netns', 'add', namespace])
     await mkdir(`/etc/netns/${namespace}`, { recursive: true })
-    await host.setNames(new Map(this.hosts.map(({ name, address }) => [name, address])))
+    await host.setHosts(this.hosts.map(({ name, address }) => `${address} ${name}`))
     const peer = ['type', 'veth', 'peer', 'name', `h${i}`, 'netns', inSwitch]
     await runOk('ip', ['-n', namespace, 'link', 'add', 'eth0', ...peer])
     await runOk('ip', ['-n', inSwitch, 'link', 'set', `h${i}`, 'master', 'br0', 'up'])

@@ -1,16 +1,18 @@
-// A tailnet on loopback, made of unmodified programs: Headscale, two tailscaled (alice and bob) that are forbidden
-// any direct path and told of one relay, which is whatever program answers at the address given.
+// A tailnet on loopback, or on hosts of a lab, made of unmodified programs: Headscale, two tailscaled (alice and bob)
+// that are forbidden any direct path and told of one relay, which is whatever program answers at the address given, or
+// of the relays of a map.
 // Everything lives in a temporary folder and on free ports, and is gone after disposal. What went wrong is told
 // with the last lines of the logs.
 
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { access, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { foreign, type ForeignName } from './foreign.ts'
+import type { LabHost } from './lab.ts'
 import { freeTcpPort, type RunningProcess, runOk, startProcess, tail, waitUntil } from './process.ts'
 
 /** The one region of the tailnet; 900 to 999 are reserved for users' own. */
@@ -24,6 +26,19 @@ export type RelayAddress = {
   readonly stunPort: number
   /** Pins the certificate: lower-case hex SHA-256 of its DER. */
   readonly certSha256: string
+}
+
+/** On which hosts a tailnet lives, and what it is told. */
+export type LabPlace = {
+  /** Where Headscale listens: an address of this machine that the hosts reach. */
+  readonly controlAddress: string
+  readonly hosts: { readonly alice: LabHost; readonly bob: LabHost }
+  /** As Headscale reads it: every key in lower case, the regions' numbers as keys of a Map. */
+  readonly derpMap: object
+  /** The code of the region that both clients are to be at home in. */
+  readonly homeRegion: string
+  /** The authority that relays' certificates are signed by. */
+  readonly caPath: string
 }
 
 export type PeerStatus = {
@@ -49,13 +64,18 @@ export type RegionReport = {
 /** One tailscaled with its command line. */
 export class Client implements AsyncDisposable {
   readonly name: string
+  /** Where programs reach its SOCKS5 proxy. */
+  readonly socks5Host: string
   readonly socks5Port: number
+  readonly host: LabHost | undefined
   readonly #daemon: RunningProcess
   readonly #program: string
   readonly #socketPath: string
 
   private constructor(name: string, daemon: RunningProcess, options: ClientOptions, socks5Port: number) {
     this.name = name
+    this.host = options.host
+    this.socks5Host = options.host?.address ?? '127.0.0.1'
     this.socks5Port = socks5Port
     this.#daemon = daemon
     this.#program = options.programs.tailscale
@@ -66,15 +86,20 @@ export class Client implements AsyncDisposable {
     const folder = join(options.folder, name)
     const socketPath = join(folder, 'socket')
     const socks5Port = await freeTcpPort()
+    const { host, env = {}, programs } = options
     await mkdir(folder)
     const place = [`--statedir=${folder}`, `--socket=${socketPath}`, '--port=0']
     const mode = [
       '--tun=userspace-networking',
       '--no-logs-no-support',
-      `--socks5-server=127.0.0.1:${socks5Port}`,
+      `--socks5-server=${host?.address ?? '127.0.0.1'}:${socks5Port}`,
     ]
-    const daemon = await startProcess(options.programs.tailscaled, [...mode, ...place], {
-      env: { TS_DEBUG_ALWAYS_USE_DERP: '1' },
+    const [command, args] = host?.command(programs.tailscaled, ...mode, ...place) ?? [
+      programs.tailscaled,
+      [...mode, ...place],
+    ]
+    const daemon = await startProcess(command, args, {
+      env: { TS_DEBUG_ALWAYS_USE_DERP: '1', ...env },
       readyWhen: () => exists(socketPath),
     })
     return new Client(name, daemon, options, socks5Port)
@@ -151,6 +176,9 @@ export class Client implements AsyncDisposable {
 
 type ClientOptions = {
   readonly folder: string
+  /** Where it runs; this machine where it is not given. */
+  readonly host?: LabHost
+  readonly env?: NodeJS.ProcessEnv
   readonly programs: { readonly tailscale: string; readonly tailscaled: string }
 }
 
@@ -159,37 +187,42 @@ export class Tailnet implements AsyncDisposable {
   readonly alice: Client
   readonly bob: Client
   readonly headscaleUrl: string
+  readonly #headscale: RunningProcess
   readonly #stack: OwnedStack
 
-  constructor(clients: { alice: Client; bob: Client }, headscaleUrl: string, stack: OwnedStack) {
+  constructor(clients: { alice: Client; bob: Client }, control: Control, stack: OwnedStack) {
     this.alice = clients.alice
     this.bob = clients.bob
-    this.headscaleUrl = headscaleUrl
+    this.headscaleUrl = control.url
+    this.#headscale = control.server
     this.#stack = stack
   }
 
   /** Sends so many random bytes from bob's 127.0.0.1 to a program beside alice, through her SOCKS5 proxy. */
-  async transfer(bytes: number): Promise<{ sent: string; received: string; receivedBytes: number }> {
-    const content = randomBytes(bytes)
-    const server = createServer((socket) => void socket.end(content)).listen(0, '127.0.0.1')
+  async transfer(bytes: number): Promise<Transfer> {
+    const content = await serveContent(bytes, this.bob.host)
     try {
-      await once(server, 'listening')
-      const listening = server.address()
-      if (listening === null || typeof listening === 'string') throw new Error('a TCP listener has no port')
-      const to = { host: await this.bob.address(), port: listening.port }
-      const socket = await connectThroughSocks5(this.alice.socks5Port, to)
+      const to = { host: await this.bob.address(), port: content.port }
+      const startedMs = performance.now()
+      const socket = await connectThroughSocks5(this.alice, to)
       const hash = createHash('sha256')
       let receivedBytes = 0
       for await (const chunk of socket as AsyncIterable<Buffer>) {
         hash.update(chunk)
         receivedBytes += chunk.length
       }
-      return { sent: sha256(content), received: hash.digest('hex'), receivedBytes }
+      const seconds = (performance.now() - startedMs) / 1_000
+      return { sent: content.sha256, received: hash.digest('hex'), receivedBytes, seconds }
     } catch (error) {
       throw new Error(`transfer failed\n${this.alice.log()}\n${this.bob.log()}`, { cause: error })
     } finally {
-      server.close()
+      await content.process.stop()
     }
+  }
+
+  /** The control server is gone, and stays so. */
+  async stopControl(): Promise<void> {
+    await this.#headscale.stop()
   }
 
   /** Asks Headscale's admission hook, which relays use, about a node key (`nodekey:<hex>`). */
@@ -206,8 +239,35 @@ export class Tailnet implements AsyncDisposable {
   }
 }
 
-/** Starts a tailnet whose only relay is the given one. */
-export async function startTailnet(options: { readonly derp: RelayAddress }): Promise<Tailnet> {
+type Transfer = {
+  readonly sent: string
+  readonly received: string
+  readonly receivedBytes: number
+  readonly seconds: number
+}
+
+type Control = { readonly url: string; readonly authKey: string; readonly server: RunningProcess }
+
+/** A program on a host that sends so many random bytes to whoever connects to its 127.0.0.1. */
+async function serveContent(
+  bytes: number,
+  host: LabHost | undefined,
+): Promise<{ process: RunningProcess; port: number; sha256: string }> {
+  const script = `
+    const content = require('node:crypto').randomBytes(${bytes})
+    const sha256 = require('node:crypto').createHash('sha256').update(content).digest('hex')
+    const server = require('node:net').createServer((socket) => socket.on('error', () => {}).end(content))
+    server.listen(0, '127.0.0.1', () => console.log('serves', server.address().port, sha256))`
+  const [command, args] = host?.command(process.execPath, '-e', script) ?? [process.execPath, ['-e', script]]
+  const running = await startProcess(command, args, { readyWhen: /^serves \d+ \w+$/m })
+  const [, port = '', sha256 = ''] = /^serves (\d+) (\w+)$/m.exec(running.output) ?? []
+  return { process: running, port: Number(port), sha256 }
+}
+
+/** Starts a tailnet whose only relay is the given one, or one on the hosts of a lab. */
+export async function startTailnet(
+  options: { readonly derp: RelayAddress } | { readonly lab: LabPlace },
+): Promise<Tailnet> {
   const programs = {
     headscale: await pathOf('headscale'),
     tailscale: await pathOf('tailscale'),
@@ -217,12 +277,21 @@ export async function startTailnet(options: { readonly derp: RelayAddress }): Pr
   try {
     const folder = await mkdtemp(join(tmpdir(), 'tailnet-'))
     stack.own({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) })
-    const { url, authKey } = await startHeadscale(programs.headscale, folder, options.derp, stack)
-    const alice = stack.own(await Client.start('alice', { folder, programs }))
-    const bob = stack.own(await Client.start('bob', { folder, programs }))
+    const lab = 'lab' in options ? options.lab : undefined
+    const map = 'lab' in options ? options.lab.derpMap : derpMap(options.derp)
+    const control = await startHeadscale(programs.headscale, folder, lab?.controlAddress ?? '127.0.0.1', map)
+    stack.own(control.server)
+    const place = (host: LabHost | undefined): ClientOptions =>
+      host === undefined || lab === undefined
+        ? { folder, programs }
+        : { folder, programs, host, env: { SSL_CERT_FILE: lab.caPath } }
+    const alice = stack.own(await Client.start('alice', place(lab?.hosts.alice)))
+    const bob = stack.own(await Client.start('bob', place(lab?.hosts.bob)))
+    const { url, authKey } = control
     await Promise.all([alice.logIn(url, authKey), bob.logIn(url, authKey)])
-    await Promise.all([alice, bob].map(settled))
-    return new Tailnet({ alice, bob }, url, stack)
+    const home = lab?.homeRegion ?? region.code
+    await Promise.all([alice, bob].map(async (client) => await settled(client, home)))
+    return new Tailnet({ alice, bob }, control, stack)
   } catch (error) {
     await stack[Symbol.asyncDispose]()
     throw error
@@ -243,10 +312,10 @@ class OwnedStack implements AsyncDisposable {
   }
 }
 
-async function settled(client: Client): Promise<void> {
+async function settled(client: Client, home: string): Promise<void> {
   try {
     await waitUntil(`${client.name} is at home and knows its peer`, async () => {
-      return (await client.homeRegion()) === region.code && (await client.peer())?.relay === region.code
+      return (await client.homeRegion()) === home && (await client.peer())?.relay === home
     })
   } catch (error) {
     throw new Error(client.log(), { cause: error })
@@ -256,35 +325,34 @@ async function settled(client: Client): Promise<void> {
 async function startHeadscale(
   program: string,
   folder: string,
-  derp: RelayAddress,
-  stack: OwnedStack,
-): Promise<{ url: string; authKey: string }> {
+  address: string,
+  map: object,
+): Promise<Control> {
   const port = await freeTcpPort()
-  const url = `http://127.0.0.1:${port}`
+  const url = `http://${address}:${port}`
   const configPath = join(folder, 'config.yaml')
-  await writeFile(join(folder, 'derp.yaml'), stringify(derpMap(derp)))
-  await writeFile(configPath, stringify(headscaleConfig(folder, port, await freeTcpPort())))
+  await writeFile(join(folder, 'derp.yaml'), stringify(map))
+  await writeFile(configPath, stringify(headscaleConfig(folder, `${address}:${port}`, await freeTcpPort())))
   const run = (...args: readonly string[]): Promise<string> => runOk(program, ['-c', configPath, ...args])
-  const server = stack.own(
-    await startProcess(program, ['-c', configPath, 'serve'], {
-      cwd: folder,
-      readyWhen: async () =>
-        (await fetch(`${url}/health`)).ok && (await exists(join(folder, 'headscale.sock'))),
-    }),
-  )
+  const server = await startProcess(program, ['-c', configPath, 'serve'], {
+    cwd: folder,
+    readyWhen: async () =>
+      (await fetch(`${url}/health`)).ok && (await exists(join(folder, 'headscale.sock'))),
+  })
   try {
     await run('users', 'create', 'lab')
     const authKey = await run('preauthkeys', 'create', '--user', '1', '--reusable', '--expiration', '24h')
-    return { url, authKey: authKey.trim() }
+    return { url, authKey: authKey.trim(), server }
   } catch (error) {
+    await server.stop()
     throw new Error(`--- Headscale's log ends:\n${tail(server.output)}`, { cause: error })
   }
 }
 
-function headscaleConfig(folder: string, port: number, grpcPort: number): object {
+function headscaleConfig(folder: string, address: string, grpcPort: number): object {
   return {
-    server_url: `http://127.0.0.1:${port}`,
-    listen_addr: `127.0.0.1:${port}`,
+    server_url: `http://${address}`,
+    listen_addr: address,
     metrics_listen_addr: '',
     grpc_listen_addr: `127.0.0.1:${grpcPort}`,
     disable_check_updates: true,
@@ -319,10 +387,10 @@ function derpMap(derp: RelayAddress): object {
 
 /** RFC 1928: no authentication, CONNECT to an IPv4 address. The bytes that follow are the destination's. */
 async function connectThroughSocks5(
-  proxyPort: number,
+  { socks5Host, socks5Port }: Client,
   to: { readonly host: string; readonly port: number },
 ): Promise<Socket> {
-  const socket = connect(proxyPort, '127.0.0.1')
+  const socket = connect(socks5Port, socks5Host)
   await once(socket, 'connect')
   socket.write(Uint8Array.of(5, 1, 0))
   const [, method] = await readExactly(socket, 2)
@@ -357,10 +425,6 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   )
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
 
 /** The foreign programs' JSON is not worth a schema here: what is missing shows as the failing check. */

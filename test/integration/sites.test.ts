@@ -1,0 +1,122 @@
+// One region, two sites with a long way between them, and one host name that leads each client to the nearest: what
+// unmodified clients get of it, and what they would get with both of them on one far relay.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DelayLine } from '../support/delay-line.ts'
+import { Fleet, type FleetMember } from '../support/fleet.ts'
+import { foreigners } from '../support/foreign.ts'
+import { Lab } from '../support/lab.ts'
+import { canMakeNetworks } from '../support/network.ts'
+import { waitUntil } from '../support/process.ts'
+import { startTailnet, type Tailnet } from '../support/tailnet.ts'
+
+const START_TIMEOUT_MS = 240_000
+const TEST_TIMEOUT_MS = 180_000
+/** One way between the sites. */
+const DELAY_MS = 20
+const BACK_TIMEOUT_MS = 5_000
+const TRANSFER_BYTES = 100_000_000
+
+const REGIONS = `
+regions:
+  900:
+    code: lab
+    nodes:
+      - { name: 900a, hostname: derp.lab, mesh: 198.18.8.101 }
+      - { name: 900b, hostname: derp.lab, mesh: 198.18.8.102 }
+`
+
+const clients = await foreigners('tailscale', 'tailscaled', 'headscale')
+const canMake = await canMakeNetworks()
+if (!canMake) process.stderr.write('SKIPPING two sites: they take network namespaces, for which it takes root\n')
+
+describe.skipIf('missing' in clients || !canMake)('a region of two sites', () => {
+  let lab: Lab
+  let fleet: Fleet
+  let net: Tailnet
+  let sites: readonly [FleetMember, FleetMember]
+  const lines: DelayLine[] = []
+  const results: string[] = []
+
+  beforeAll(async () => {
+    lab = await Lab.make('site1.lab', 'site2.lab', 'alice.lab', 'bob.lab')
+    const [near, far] = [lab.host('site1.lab'), lab.host('site2.lab')]
+    for (const [number, site] of [
+      [101, near],
+      [102, far],
+    ] as const) {
+      const host = await lab.addAddress(number)
+      lines.push(await DelayLine.open({ host, port: 443 }, { host: site.address, port: 443 }, DELAY_MS))
+    }
+    fleet = await Fleet.make(REGIONS)
+    sites = [
+      { host: near, hostname: 'derp.lab', node: '900a' },
+      { host: far, hostname: 'derp.lab', node: '900b' },
+    ]
+    for (const site of sites) await fleet.start(site)
+    // Each is led to its own site; when that is gone, the way to the other one is long.
+    await lab.host('alice.lab').setHosts([`${near.address} derp.lab`, '198.18.8.102 derp.lab'])
+    await lab.host('bob.lab').setHosts([`${far.address} derp.lab`, '198.18.8.101 derp.lab'])
+    const node = { name: '900a', regionid: 900, hostname: 'derp.lab', ipv6: 'none' }
+    const region = { regionid: 900, regioncode: 'lab', regionname: 'Laboratory', nodes: [node] }
+    net = await startTailnet({
+      lab: {
+        controlAddress: lab.ownAddress,
+        hosts: { alice: lab.host('alice.lab'), bob: lab.host('bob.lab') },
+        derpMap: { regions: new Map([[900, region]]) },
+        homeRegion: 'lab',
+        caPath: fleet.caPath,
+      },
+    })
+  }, START_TIMEOUT_MS)
+
+  afterAll(async () => {
+    await net?.[Symbol.asyncDispose]()
+    await fleet?.[Symbol.asyncDispose]()
+    for (const line of lines) await line[Symbol.asyncDispose]()
+    await lab?.[Symbol.asyncDispose]()
+    process.stderr.write(`two sites, ${DELAY_MS} ms apart: ${results.join('; ')}\n`)
+  }, START_TIMEOUT_MS)
+
+  async function pingMs(): Promise<number> {
+    const answer = await net.alice.run('ping', '--until-direct=false', '-c=5', await net.bob.address())
+    const times = [...answer.matchAll(/via DERP\(lab\) in (\d+)ms/g)].map(([, ms]) => Number(ms))
+    expect(times).toHaveLength(5)
+    return times.toSorted((a, b) => a - b)[2] ?? 0
+  }
+
+  async function transfer(what: string): Promise<void> {
+    const ping = await pingMs()
+    const { sent, received, receivedBytes, seconds } = await net.transfer(TRANSFER_BYTES)
+    expect(receivedBytes).toBe(TRANSFER_BYTES)
+    expect(received).toBe(sent)
+    results.push(`${what}: ping ${ping} ms, ${(TRANSFER_BYTES / 1e6 / seconds).toFixed(1)} MB/s`)
+  }
+
+  async function crossed(): Promise<readonly number[]> {
+    const series = 'derp_mesh_forwarded_packets_total{direction="out"}'
+    return await Promise.all(sites.map(async ({ host }) => await fleet.metric(host, series)))
+  }
+
+  test('clients at different sites reach each other', { timeout: TEST_TIMEOUT_MS }, async () => {
+    expect(await net.alice.run('ping', '--tsmp', '-c=1', await net.bob.address())).toContain('via TSMP')
+    const before = await crossed()
+    await transfer('each at its own site')
+    const after = await crossed()
+    for (const [i, count] of after.entries()) expect(count - (before[i] ?? 0)).toBeGreaterThan(10_000)
+  })
+
+  test('a client whose site is gone is back through the other', { timeout: TEST_TIMEOUT_MS }, async () => {
+    await fleet.kill('900a')
+    const address = await net.bob.address()
+    await waitUntil(
+      'alice reaches bob again',
+      async () => (await net.alice.run('ping', '--until-direct=false', '-c=1', '--timeout=500ms', address)).includes('via DERP'),
+      BACK_TIMEOUT_MS,
+    )
+  })
+
+  test('as with both on one far relay', { timeout: TEST_TIMEOUT_MS }, async () => {
+    await transfer('both at the far site')
+  })
+})

@@ -1,0 +1,90 @@
+// Relays of a fleet on hosts of a lab, as an operator starts them: one file of regions, one mesh key, certificates of
+// one authority. What a relay has counted is read from its admin port.
+
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { newKeyPair } from '#client/derp-client.ts'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { issueCertificate, makeAuthority, type Certificate } from './certificate.ts'
+import type { LabHost } from './lab.ts'
+import { startProcess, type RunningProcess } from './process.ts'
+
+const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
+const ADMIN_PORT = 9_090
+
+/** One relay: where it runs, and what it is in the file of regions. */
+export interface FleetMember {
+  readonly host: LabHost
+  readonly hostname: string
+  readonly node: string
+}
+
+export class Fleet implements AsyncDisposable {
+  readonly caPath: string
+  readonly ca: string
+  readonly folder: string
+  readonly #authority: Certificate
+  readonly #running = new Map<string, RunningProcess>()
+
+  private constructor(folder: string, authority: Certificate, ca: string) {
+    this.folder = folder
+    this.#authority = authority
+    this.caPath = authority.certPath
+    this.ca = ca
+  }
+
+  /** @param regions the text of the file of regions */
+  static async make(regions: string): Promise<Fleet> {
+    const folder = await mkdtemp(join(tmpdir(), 'fleet-'))
+    const authority = await makeAuthority(folder, 'authority')
+    await writeFile(join(folder, 'regions.yaml'), regions)
+    await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
+    return new Fleet(folder, authority, await readFile(authority.certPath, 'utf8'))
+  }
+
+  /** Starts a relay, at first or anew; it has the same key each time. */
+  async start({ host, hostname, node }: FleetMember, ...more: readonly string[]): Promise<void> {
+    const keyPath = join(this.folder, `${node}.json`)
+    if (!(await isThere(keyPath))) {
+      await issueCertificate(this.folder, hostname, this.#authority)
+      await writeFile(keyPath, formatKeyFile(newKeyPair()), { mode: 0o600 })
+    }
+    const at = ['-c', keyPath, '-a', ':443', '-hostname', hostname, '-certmode', 'manual', '-certdir', this.folder]
+    const mesh = ['-mesh-psk-file', join(this.folder, 'psk'), '-regions-file', join(this.folder, 'regions.yaml')]
+    const own = ['-node', node, '-mesh-ca-file', this.caPath, '-admin', `${host.address}:${ADMIN_PORT}`, '-open-relay']
+    const [command, args] = host.command(DERPFLEET, 'serve', ...at, ...mesh, ...own, ...more)
+    this.#running.set(node, await startProcess(command, args, { readyWhen: /serves as/ }))
+  }
+
+  async kill(node: string): Promise<void> {
+    const running = this.#running.get(node)
+    running?.signal('SIGKILL')
+    await running?.exited
+  }
+
+  /** A number on the relay's metrics page: the sum of the series that begin so. */
+  async metric(host: LabHost, series: string): Promise<number> {
+    const page = await (await fetch(`http://${host.address}:${ADMIN_PORT}/metrics`)).text()
+    const values = page.split('\n').filter((line) => line.startsWith(series))
+    return values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+  }
+
+  /** The ends of the relays' logs, for messages. */
+  get logs(): string {
+    return [...this.#running].map(([node, { output }]) => `--- ${node}:\n${output.slice(-2_000)}`).join('\n')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#running.values()].map(async (one) => await one.stop()))
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await readFile(path).then(
+    () => true,
+    () => false,
+  )
+}

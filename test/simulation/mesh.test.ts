@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { TestMesh } from '../support/test-mesh.ts'
+import { MeshScale } from './mesh-scale.ts'
 import { MeshSimulation } from './mesh-simulation.ts'
 import { Random } from './random.ts'
 
@@ -20,4 +21,16 @@ it.each([
     simulation.quieten()
     expect(simulation.judge(), `SIMULATION_SEED=${seed + run}`).toEqual([])
   }
+})
+
+/** MESH_SCALE=500x1000000 takes some minutes and gigabytes. */
+const [relays = 40, keys = 20_000] = (process.env['MESH_SCALE'] ?? '40x20000').split('x').map(Number)
+
+it(`${relays} relays find ${keys} keys after thousands of moves, deaths and losses`, { timeout: 1_200_000 }, () => {
+  const fleet = new MeshScale(new Random(seed), { relays, keys })
+  fleet.disturb(relays * 50)
+  const { lost, twice, hopsMax, sent } = fleet.judge(2_000)
+  expect({ lost, twice, hopsMax }, `SIMULATION_SEED=${seed}`).toEqual({ lost: 0, twice: 0, hopsMax: 1 })
+  expect(sent).toBeGreaterThan(1_900)
+  expect(fleet.remnantsOf(0)).toBe(0)
 })

@@ -1,0 +1,204 @@
+// Eight relays in four regions and two NATS servers, as processes of this machine: relays and servers are killed and
+// started again at random while clients talk. A packet may be lost only by what was killed. MESH_CHAOS_SECONDS says for
+// how long; ten minutes say more than one.
+
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newKeyPair } from '#client/derp-client.ts'
+import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { Random } from '../simulation/random.ts'
+import { makeCertificate, type Certificate } from '../support/certificate.ts'
+import { foreigners } from '../support/foreign.ts'
+import { NatsServers } from '../support/nats.ts'
+import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+
+const SECONDS = Number(process.env['MESH_CHAOS_SECONDS'] ?? 45)
+const TIMEOUT_MS = (SECONDS + 120) * 1_000
+const REGIONS = 4
+const RELAYS_PER_REGION = 2
+const CLIENTS_PER_RELAY = 2
+const SEND_EVERY_MS = 250
+/** From a restart until everything is found again: a link is tried every 5 s, a client comes back in as many. */
+const BACK_MS = 12_000
+/** Longer than any packet is under way. */
+const LATE_MS = 3_000
+
+const found = await foreigners('nats-server')
+
+interface Relay {
+  readonly name: string
+  readonly region: number
+  readonly port: number
+  readonly client: ReconnectingDerpClient[]
+  running: RunningProcess | undefined
+}
+
+/** Something that may lose packets from one moment to another. */
+interface Outage {
+  readonly what: string
+  readonly fromMs: number
+  toMs: number
+}
+
+interface Sent {
+  readonly from: Relay
+  readonly to: Relay
+  readonly atMs: number
+  isReceived: boolean
+}
+
+describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () => {
+  const folder = new TemporaryFolder()
+  const random = new Random(Number(process.env['SIMULATION_SEED'] ?? Date.now() % 2 ** 31))
+  const relays: Relay[] = []
+  const outages: Outage[] = []
+  const sent = new Map<string, Sent>()
+  let servers: NatsServers
+  let certificate: Certificate
+
+  beforeAll(async () => {
+    certificate = await makeCertificate(folder.path, 'localhost')
+    const program = 'paths' in found ? found.paths['nats-server'] : ''
+    servers = await NatsServers.start(program, { folder: folder.path, names: ['EU', 'US'] })
+    for (let i = 0; i < REGIONS * RELAYS_PER_REGION; i++) {
+      const region = 900 + Math.floor(i / RELAYS_PER_REGION)
+      relays.push({ name: `${region}${'ab'[i % 2]}`, region, port: await freeTcpPort(), client: [], running: undefined })
+    }
+    await writeFile(join(folder.path, 'regions.yaml'), regionsText(relays))
+    await writeFile(join(folder.path, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
+    await writeFile(join(folder.path, 'secret'), randomBytes(32).toString('hex'), { mode: 0o600 })
+    for (const relay of relays) {
+      await writeFile(join(folder.path, `${relay.name}.json`), formatKeyFile(newKeyPair()), { mode: 0o600 })
+    }
+    await Promise.all(relays.map(start))
+    for (const relay of relays) for (let i = 0; i < CLIENTS_PER_RELAY; i++) relay.client.push(clientOf(relay))
+    await waitUntil('all clients are there', () => allClients().every(({ isConnected }) => isConnected))
+  }, TIMEOUT_MS)
+
+  afterAll(async () => {
+    for (const client of allClients()) await client.close()
+    await Promise.all(relays.map(async ({ running }) => await running?.stop()))
+    await servers?.[Symbol.asyncDispose]()
+    folder[Symbol.dispose]()
+  }, TIMEOUT_MS)
+
+  const allClients = (): ReconnectingDerpClient[] => relays.flatMap(({ client }) => client)
+
+  async function start(relay: Relay): Promise<void> {
+    const at = ['-c', join(folder.path, `${relay.name}.json`), '-a', `127.0.0.1:${relay.port}`, '-hostname', 'localhost']
+    const certificates = ['-certmode', 'manual', '-certdir', folder.path, '-mesh-ca-file', certificate.certPath]
+    const mesh = ['-mesh-psk-file', join(folder.path, 'psk'), '-regions-file', join(folder.path, 'regions.yaml')]
+    const [near, far] = relay.region % 2 === 0 ? ['EU', 'US'] : ['US', 'EU']
+    const nats = ['-nats-url', `${servers.url(near ?? '')},${servers.url(far ?? '')}`]
+    const more = ['-nats-secret-file', join(folder.path, 'secret'), '-node', relay.name, '-threads', '1']
+    const off = ['-admin', 'off', '-stun=false', '-http-port', '-1']
+    const command = join(import.meta.dirname, '../../bin/derpfleet')
+    const args = ['serve', ...at, ...certificates, ...mesh, ...nats, ...more, ...off]
+    relay.running = await startProcess(command, args, { readyWhen: /serves as/ })
+  }
+
+  function clientOf(relay: Relay): ReconnectingDerpClient {
+    const client = new ReconnectingDerpClient({
+      host: 'localhost',
+      port: relay.port,
+      dialAddress: '127.0.0.1',
+      tls: { isInsecure: true },
+      key: newKeyPair(),
+      isPreferred: true,
+    })
+    client.on('packet', ({ packet }) => {
+      const one = sent.get(packet.toString())
+      if (one === undefined) throw new Error(`received what was never sent: ${packet.toString()}`)
+      if (one.isReceived) throw new Error(`received twice: ${packet.toString()}`)
+      one.isReceived = true
+    })
+    client.start()
+    return client
+  }
+
+  /** Every client sends to a random other one. */
+  function sendRound(): void {
+    for (const from of relays) {
+      for (const client of from.client) {
+        const to = random.pick(relays) as Relay
+        const target = random.pick(to.client) as ReconnectingDerpClient
+        if (target === client || !client.isConnected) continue
+        const text = randomBytes(8).toString('hex')
+        if (client.send(target.publicKey, Buffer.from(text))) {
+          sent.set(text, { from, to, atMs: performance.now(), isReceived: false })
+        }
+      }
+    }
+  }
+
+  async function outage(what: string, kill: () => Promise<void>, restart: () => Promise<void>): Promise<void> {
+    const one: Outage = { what, fromMs: performance.now() - LATE_MS, toMs: Infinity }
+    outages.push(one)
+    await kill()
+    await sleep(random.between(500, 4_000))
+    await restart()
+    one.toMs = performance.now() + BACK_MS
+  }
+
+  async function wreck(): Promise<void> {
+    if (random.chance(0.3)) {
+      const server = random.pick(['EU', 'US']) ?? 'EU'
+      await outage('nats', async () => await servers.kill(server), async () => await servers.restart(server))
+      return
+    }
+    const relay = random.pick(relays) as Relay
+    const kill = async (): Promise<void> => {
+      relay.running?.signal('SIGKILL')
+      await relay.running?.exited
+    }
+    await outage(relay.name, kill, async () => await start(relay))
+  }
+
+  /** Whether the loss of a packet is explained by something that was killed. */
+  function isExcused({ from, to, atMs }: Sent): boolean {
+    const isFar = from.region !== to.region
+    return outages.some(
+      ({ what, fromMs, toMs }) =>
+        atMs >= fromMs && atMs <= toMs && (what === from.name || what === to.name || (what === 'nats' && isFar)),
+    )
+  }
+
+  test('loses packets by nothing but that, and finds everybody again', { timeout: TIMEOUT_MS }, async () => {
+    // Until the first are known everywhere.
+    outages.push({ what: 'nats', fromMs: 0, toMs: performance.now() + BACK_MS })
+    const endMs = performance.now() + SECONDS * 1_000
+    const sender = setInterval(sendRound, SEND_EVERY_MS)
+    while (performance.now() < endMs) {
+      await sleep(random.between(1_000, 6_000))
+      await wreck()
+    }
+    await sleep(BACK_MS)
+    clearInterval(sender)
+    await sleep(LATE_MS)
+    const lost = [...sent.values()].filter(({ isReceived }) => !isReceived)
+    const unexplained = lost.filter((one) => !isExcused(one))
+    process.stderr.write(
+      `fleet under ${outages.length - 1} outages: ${sent.size} packets, ${lost.length} lost, ${unexplained.length} unexplained\n`,
+    )
+    expect(unexplained.map(({ from, to, atMs }) => `${from.name} to ${to.name} at ${Math.round(atMs)}`)).toEqual([])
+    expect(sent.size).toBeGreaterThan(500)
+  })
+})
+
+function regionsText(relays: readonly Relay[]): string {
+  const ids = [...new Set(relays.map(({ region }) => region))]
+  const lines = ids.flatMap((id) => [
+    `  ${id}:`,
+    `    code: r${id}`,
+    '    nodes:',
+    ...relays
+      .filter(({ region }) => region === id)
+      .map(({ name, port }) => `      - { name: ${name}, hostname: localhost, derpport: ${port}, mesh: 127.0.0.1 }`),
+  ])
+  return ['regions:', ...lines, ''].join('\n')
+}

@@ -1,0 +1,131 @@
+// Two regions of two relays each, with unmodified clients at home in one of them: what happens to a packet that is sent
+// to a region where its target no longer is, and what is left when the control server and a whole region are gone.
+
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
+import { Fleet, type FleetMember } from '../support/fleet.ts'
+import { foreigners } from '../support/foreign.ts'
+import { Lab } from '../support/lab.ts'
+import { canMakeNetworks } from '../support/network.ts'
+import { waitUntil } from '../support/process.ts'
+import { startTailnet, type Tailnet } from '../support/tailnet.ts'
+
+const START_TIMEOUT_MS = 240_000
+const TEST_TIMEOUT_MS = 120_000
+const BACK_TIMEOUT_MS = 5_000
+
+/** The second relay of New York stands by for Frankfurt. */
+const REGIONS = `
+regions:
+  900:
+    code: fra
+    nodes:
+      - { name: 900a, hostname: fra1.lab }
+      - { name: 900b, hostname: fra2.lab }
+      - { name: 900s, hostname: nyc2.lab }
+  901:
+    code: nyc
+    nodes:
+      - { name: 901a, hostname: nyc1.lab }
+      - { name: 901b, hostname: nyc2.lab }
+`
+
+const RELAYS: readonly (readonly [hostname: string, node: string])[] = [
+  ['fra1.lab', '900a'],
+  ['fra2.lab', '900b'],
+  ['nyc1.lab', '901a'],
+  ['nyc2.lab', '901b'],
+]
+
+const clients = await foreigners('tailscale', 'tailscaled', 'headscale')
+const canMake = await canMakeNetworks()
+if (!canMake) process.stderr.write('SKIPPING two regions: they take network namespaces, for which it takes root\n')
+
+describe.skipIf('missing' in clients || !canMake)('two regions', () => {
+  let lab: Lab
+  let fleet: Fleet
+  let net: Tailnet
+  let members: readonly FleetMember[]
+
+  beforeAll(async () => {
+    lab = await Lab.make(...RELAYS.map(([hostname]) => hostname), 'alice.lab', 'bob.lab')
+    fleet = await Fleet.make(REGIONS)
+    members = RELAYS.map(([hostname, node]) => ({ host: lab.host(hostname), hostname, node }))
+    for (const member of members) await fleet.start(member)
+    net = await startTailnet({
+      lab: {
+        controlAddress: lab.ownAddress,
+        hosts: { alice: lab.host('alice.lab'), bob: lab.host('bob.lab') },
+        derpMap: { regions: new Map([region(900, 'fra', false), region(901, 'nyc', true)]) },
+        homeRegion: 'fra',
+        caPath: fleet.caPath,
+      },
+    })
+  }, START_TIMEOUT_MS)
+
+  afterAll(async () => {
+    await net?.[Symbol.asyncDispose]()
+    await fleet?.[Symbol.asyncDispose]()
+    await lab?.[Symbol.asyncDispose]()
+  }, START_TIMEOUT_MS)
+
+  /** As Headscale reads it; where clients may not measure, they are never at home. */
+  function region(id: number, code: string, isNoHome: boolean): [number, object] {
+    const names = id === 900 ? ['fra1.lab', 'fra2.lab', 'nyc2.lab'] : ['nyc1.lab', 'nyc2.lab']
+    const nodes = names.map((hostname, i) => ({
+      name: `${id}${'abs'[i]}`,
+      regionid: id,
+      hostname,
+      ipv4: lab.host(hostname).address,
+      ipv6: 'none',
+    }))
+    return [id, { regionid: id, regioncode: code, regionname: code, nomeasurenohome: isNoHome, nodes }]
+  }
+
+  async function clientAt(hostname: string, more: Partial<ClientOptions> = {}): Promise<DerpClient> {
+    const dialAddress = lab.host(hostname).address
+    return await DerpClient.connect({ host: hostname, dialAddress, tls: { ca: fleet.ca }, key: newKeyPair(), ...more })
+  }
+
+  async function counted(series: string): Promise<Record<string, number>> {
+    const counts = members.map(async ({ host, node }) => [node, await fleet.metric(host, series)] as const)
+    return Object.fromEntries(await Promise.all(counts))
+  }
+
+  test('a packet for a stale home arrives, once, where its target lives', { timeout: TEST_TIMEOUT_MS }, async () => {
+    const key = newKeyPair()
+    const [sender, target] = [await clientAt('fra1.lab'), await clientAt('nyc1.lab', { key, isPreferred: true })]
+    const received: string[] = []
+    target.on('packet', ({ packet }) => received.push(packet.toString()))
+    // Presence of a moment ago has crossed by then.
+    await sleep(1_000)
+    const before = await counted('derp_mesh_forwarded_packets_total')
+    const text = randomBytes(8).toString('hex')
+    sender.send(key.publicKey, Buffer.from(text))
+    await waitUntil('the packet is there', () => received.includes(text), BACK_TIMEOUT_MS)
+    await sleep(1_000)
+    expect(received).toEqual([text])
+    const after = await counted('derp_mesh_forwarded_packets_total')
+    const risen = Object.fromEntries(Object.entries(after).map(([node, count]) => [node, count - (before[node] ?? 0)]))
+    expect(risen).toMatchObject({ '900a': 1, '901a': 1 })
+    await sender.close()
+    await target.close()
+  })
+
+  test('without control server and home region, clients are there again at the standby', { timeout: TEST_TIMEOUT_MS }, async () => {
+    const address = await net.bob.address()
+    const ping = async (): Promise<boolean> =>
+      (await net.alice.run('ping', '--until-direct=false', '-c=1', '--timeout=500ms', address)).includes('via DERP')
+    await waitUntil('alice reaches bob', ping, BACK_TIMEOUT_MS)
+    await net.stopControl()
+    await Promise.all([fleet.kill('900a'), fleet.kill('900b')])
+    await waitUntil('alice reaches bob again', ping, BACK_TIMEOUT_MS)
+    for (let times = 0; times < 10; times++) {
+      expect(await ping()).toBe(true)
+      await sleep(1_000)
+    }
+    expect(await fleet.metric(lab.host('nyc2.lab'), 'derp_clients_current{kind="home"}')).toBe(2)
+  })
+})

@@ -1,0 +1,261 @@
+// A large fleet with a key directory, at the size at which real sessions would not fit: relays are their route book,
+// their locator and their desk at the directory, all real; clients are keys. From a seed: clients come, go, move and are
+// in two places, relays die and come back, relays lose each other. What is counted is what a fleet of that size costs.
+
+import { createHash } from 'node:crypto'
+import { DirectoryDesk, type Located } from '#mesh/directory-desk.ts'
+import { Locator, type LocatableSibling } from '#mesh/locator.ts'
+import { RouteBook } from '#mesh/route-book.ts'
+import { toHex } from '#protocol/bytes.ts'
+import { Counters } from '#relay/counters.ts'
+import { PacketKind } from '#relay/drop-reason.ts'
+import type { AddressedPacket } from '#relay/ports.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { FakeDirectoryServer, type FakeDirectory } from '../support/fake-directory.ts'
+import type { Random } from './random.ts'
+
+const REGION_SIZE = 4
+const SWEEP_MS = 60
+
+/** One relay without sessions. */
+class Site {
+  readonly index: number
+  readonly keys = new Map<string, Uint8Array>()
+  readonly directory: FakeDirectory
+  readonly desk: DirectoryDesk
+  readonly book: RouteBook
+  readonly locator: Locator
+  isDown = false
+  readonly #fleet: MeshScale
+  readonly #siblings = new Map<Site, Way>()
+
+  constructor(index: number, fleet: MeshScale, server: FakeDirectoryServer) {
+    this.index = index
+    this.#fleet = fleet
+    this.directory = server.open(`relay-${index}`)
+    const tell = ({ key, relay }: Located): void => this.locator.located(key, relay, fleet.clock.now())
+    this.desk = new DirectoryDesk({
+      directory: this.directory,
+      tell: (_thread, located) => tell(located),
+      tellAll: tell,
+    })
+    this.book = new RouteBook(index, () => undefined)
+    this.locator = new Locator({
+      ask: (key) => this.desk.locate(0, key),
+      sibling: (name) => this.wayTo(fleet.sites[Number(name.slice(6))] as Site),
+      book: this.book,
+      counters: new Counters(),
+    })
+    this.book.seeker = this.locator
+  }
+
+  wayTo(site: Site): Way {
+    const known = this.#siblings.get(site)
+    if (known !== undefined) return known
+    const way = new Way(this, site, this.#fleet)
+    this.#siblings.set(site, way)
+    return way
+  }
+
+  /** All ways to a relay that can't be reached any more are forgotten, as when its link breaks. */
+  lose(site: Site): void {
+    const way = this.#siblings.get(site)
+    if (way !== undefined) this.book.forget(way)
+  }
+
+  send(packet: AddressedPacket, nowMs: number): void {
+    const id = toHex(packet.buffer.subarray(packet.start, packet.start + 32))
+    if (this.keys.has(id)) return this.#fleet.delivered(this, this)
+    const near = this.#fleet.regionOf(this).find((site) => site !== this && !site.isDown && site.keys.has(id))
+    const route = near === undefined ? this.book.find(packet.buffer, packet.start) : this.wayTo(near)
+    if (route !== undefined) route.forward(packet, NOBODY, nowMs)
+    else this.book.seek(packet, { key: NOBODY, mayLookUp: () => true }, nowMs)
+  }
+}
+
+const NOBODY = new Uint8Array(32)
+
+/** A link between two relays. */
+class Way implements LocatableSibling {
+  readonly rank = 1
+  readonly #from: Site
+  readonly #to: Site
+  readonly #fleet: MeshScale
+
+  constructor(from: Site, to: Site, fleet: MeshScale) {
+    this.#from = from
+    this.#to = to
+    this.#fleet = fleet
+  }
+
+  get isUp(): boolean {
+    return !this.#to.isDown && !this.#from.isDown && !this.#fleet.areParted(this.#from, this.#to)
+  }
+
+  wake(): void {}
+
+  forward({ buffer, start }: AddressedPacket): void {
+    if (!this.isUp) return
+    const key = buffer.subarray(start, start + 32)
+    // Delivered there or nowhere: what was forwarded is never forwarded again.
+    if (this.#to.keys.has(toHex(key))) this.#fleet.delivered(this.#from, this.#to)
+    else this.#from.book.remove(key, 0, this)
+  }
+}
+
+export class MeshScale {
+  readonly clock = new FakeClock()
+  readonly sites: readonly Site[]
+  readonly #server: FakeDirectoryServer
+  readonly #random: Random
+  readonly #keys: readonly Uint8Array[]
+  /** Where each key is, the last one last. */
+  readonly #at: Site[][]
+  readonly #parted = new Set<number>()
+  #hops: number[] = []
+  events = 0
+
+  constructor(random: Random, { relays, keys }: { relays: number; keys: number }) {
+    this.#random = random
+    this.#server = new FakeDirectoryServer(this.clock)
+    this.sites = Array.from({ length: relays }, (_, i) => new Site(i, this, this.#server))
+    this.#keys = Array.from({ length: keys }, (_, i) => createHash('sha256').update(`key ${i}`).digest())
+    this.#at = this.#keys.map(() => [])
+    for (const i of this.#keys.keys()) this.#join(i, this.sites[i % relays] as Site)
+  }
+
+  regionOf(site: Site): readonly Site[] {
+    const first = site.index - (site.index % REGION_SIZE)
+    return this.sites.slice(first, first + REGION_SIZE)
+  }
+
+  areParted(a: Site, b: Site): boolean {
+    return this.#parted.has(this.#pair(a, b))
+  }
+
+  delivered(from: Site, to: Site): void {
+    this.#hops.push(from === to ? 0 : 1)
+  }
+
+  /** Clients move, relays die and come back, relays lose each other: so many events, with traffic between them. */
+  disturb(events: number): void {
+    for (let i = 0; i < events; i++) {
+      const key = this.#random.between(0, this.#keys.length - 1)
+      if (this.#random.chance(0.9)) this.#move(key)
+      else if (this.#random.chance(0.5)) this.#restart(this.#site())
+      else this.#part(this.#site(), this.#site())
+      this.#send(this.#site(), this.#random.between(0, this.#keys.length - 1))
+      if (i % 100 === 0) this.#pass(SWEEP_MS)
+    }
+    this.#parted.clear()
+    this.#pass(4_000)
+  }
+
+  /** Sends so many packets; returns how many went otherwise than they should. */
+  judge(packets: number): { lost: number; twice: number; hopsMax: number; sent: number } {
+    const result = { lost: 0, twice: 0, hopsMax: 0, sent: 0 }
+    for (let i = 0; i < packets; i++) {
+      const key = this.#random.between(0, this.#keys.length - 1)
+      if ((this.#at[key] ?? []).length === 0) continue
+      this.#hops = []
+      this.#send(this.#site(), key)
+      this.#pass(2 * SWEEP_MS)
+      // A stale way is found out by the first packet that takes it; its owner sends again.
+      if (this.#hops.length === 0) this.#sendAgain(key)
+      result.sent++
+      if (this.#hops.length === 0) result.lost++
+      if (this.#hops.length > 1) result.twice++
+      result.hopsMax = Math.max(result.hopsMax, ...this.#hops)
+    }
+    return result
+  }
+
+  /** Keys that the directory still gives a dead relay. */
+  remnantsOf(index: number): number {
+    const site = this.sites[index] as Site
+    this.#kill(site)
+    const [asker] = this.sites.filter((one) => one !== site)
+    let remnants = 0
+    for (const key of site.keys.values()) {
+      if (this.#server.find(toHex(key), (asker as Site).directory) === site.directory.name) remnants++
+    }
+    return remnants
+  }
+
+  #sendAgain(key: number): void {
+    for (const site of this.sites.slice(0, 3)) {
+      if (this.#hops.length > 0) return
+      this.#send(site, key)
+      this.#pass(2 * SWEEP_MS)
+    }
+  }
+
+  #send(from: Site, key: number): void {
+    if (from.isDown) return
+    const buffer = Buffer.concat([this.#keys[key] ?? NOBODY, Buffer.alloc(8)])
+    from.send({ buffer, start: 0, packetAt: 32, end: buffer.length, kind: PacketKind.data }, this.clock.now())
+  }
+
+  #pass(ms: number): void {
+    for (let left = ms; left > 0; left -= SWEEP_MS) {
+      this.clock.advance(Math.min(left, SWEEP_MS))
+      for (const { locator, isDown } of this.sites) if (!isDown) locator.sweep(this.clock.now())
+    }
+  }
+
+  #site(): Site {
+    return this.#random.pick(this.sites) as Site
+  }
+
+  #move(key: number): void {
+    const at = this.#at[key] ?? []
+    const to = this.#site()
+    if (to.isDown || at.includes(to)) return
+    this.#join(key, to)
+    // Most leave where they were, some stay in both places for a while.
+    if (this.#random.chance(0.9)) for (const site of at.slice()) if (site !== to) this.#leave(key, site)
+  }
+
+  #join(key: number, site: Site): void {
+    const bytes = this.#keys[key] as Uint8Array
+    site.keys.set(toHex(bytes), bytes)
+    this.#at[key]?.push(site)
+    site.desk.note(0, [{ key: bytes, isHome: true }])
+    this.events++
+  }
+
+  #leave(key: number, site: Site): void {
+    const bytes = this.#keys[key] as Uint8Array
+    site.keys.delete(toHex(bytes))
+    this.#at[key] = (this.#at[key] ?? []).filter((one) => one !== site)
+    site.desk.note(0, [{ key: bytes, isHome: false }])
+    this.events++
+  }
+
+  #kill(site: Site): void {
+    site.isDown = true
+    site.directory.isAway = true
+    for (const other of this.sites) other.lose(site)
+  }
+
+  #restart(site: Site): void {
+    this.#kill(site)
+    this.#pass(SWEEP_MS)
+    site.isDown = false
+    site.directory.isAway = false
+    this.events++
+  }
+
+  #part(a: Site, b: Site): void {
+    if (a === b) return
+    const pair = this.#pair(a, b)
+    if (this.#parted.delete(pair)) return
+    this.#parted.add(pair)
+    a.lose(b)
+    b.lose(a)
+  }
+
+  #pair(a: Site, b: Site): number {
+    return Math.min(a.index, b.index) * this.sites.length + Math.max(a.index, b.index)
+  }
+}

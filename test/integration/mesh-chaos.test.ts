@@ -67,7 +67,13 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
     servers = await NatsServers.start(program, { folder: folder.path, names: ['EU', 'US'] })
     for (let i = 0; i < REGIONS * RELAYS_PER_REGION; i++) {
       const region = 900 + Math.floor(i / RELAYS_PER_REGION)
-      relays.push({ name: `${region}${'ab'[i % 2]}`, region, port: await freeTcpPort(), client: [], running: undefined })
+      relays.push({
+        name: `${region}${'ab'[i % 2]}`,
+        region,
+        port: await freeTcpPort(),
+        client: [],
+        running: undefined,
+      })
     }
     await writeFile(join(folder.path, 'regions.yaml'), regionsText(relays))
     await writeFile(join(folder.path, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
@@ -90,9 +96,28 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
   const allClients = (): ReconnectingDerpClient[] => relays.flatMap(({ client }) => client)
 
   async function start(relay: Relay): Promise<void> {
-    const at = ['-c', join(folder.path, `${relay.name}.json`), '-a', `127.0.0.1:${relay.port}`, '-hostname', 'localhost']
-    const certificates = ['-certmode', 'manual', '-certdir', folder.path, '-mesh-ca-file', certificate.certPath]
-    const mesh = ['-mesh-psk-file', join(folder.path, 'psk'), '-regions-file', join(folder.path, 'regions.yaml')]
+    const at = [
+      '-c',
+      join(folder.path, `${relay.name}.json`),
+      '-a',
+      `127.0.0.1:${relay.port}`,
+      '-hostname',
+      'localhost',
+    ]
+    const certificates = [
+      '-certmode',
+      'manual',
+      '-certdir',
+      folder.path,
+      '-mesh-ca-file',
+      certificate.certPath,
+    ]
+    const mesh = [
+      '-mesh-psk-file',
+      join(folder.path, 'psk'),
+      '-regions-file',
+      join(folder.path, 'regions.yaml'),
+    ]
     const [near, far] = relay.region % 2 === 0 ? ['EU', 'US'] : ['US', 'EU']
     const nats = ['-nats-url', `${servers.url(near ?? '')},${servers.url(far ?? '')}`]
     const more = ['-nats-secret-file', join(folder.path, 'secret'), '-node', relay.name, '-threads', '1']
@@ -136,7 +161,11 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
     }
   }
 
-  async function outage(what: string, kill: () => Promise<void>, restart: () => Promise<void>): Promise<void> {
+  async function outage(
+    what: string,
+    kill: () => Promise<void>,
+    restart: () => Promise<void>,
+  ): Promise<void> {
     const one: Outage = { what, fromMs: performance.now() - LATE_MS, toMs: Infinity }
     outages.push(one)
     await kill()
@@ -148,7 +177,11 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
   async function wreck(): Promise<void> {
     if (random.chance(0.3)) {
       const server = random.pick(['EU', 'US']) ?? 'EU'
-      await outage('nats', async () => await servers.kill(server), async () => await servers.restart(server))
+      await outage(
+        'nats',
+        async () => await servers.kill(server),
+        async () => await servers.restart(server),
+      )
       return
     }
     const relay = random.pick(relays) as Relay
@@ -164,7 +197,9 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
     const isFar = from.region !== to.region
     return outages.some(
       ({ what, fromMs, toMs }) =>
-        atMs >= fromMs && atMs <= toMs && (what === from.name || what === to.name || (what === 'nats' && isFar)),
+        atMs >= fromMs &&
+        atMs <= toMs &&
+        (what === from.name || what === to.name || (what === 'nats' && isFar)),
     )
   }
 
@@ -185,7 +220,9 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
     process.stderr.write(
       `fleet under ${outages.length - 1} outages: ${sent.size} packets, ${lost.length} lost, ${unexplained.length} unexplained\n`,
     )
-    expect(unexplained.map(({ from, to, atMs }) => `${from.name} to ${to.name} at ${Math.round(atMs)}`)).toEqual([])
+    expect(
+      unexplained.map(({ from, to, atMs }) => `${from.name} to ${to.name} at ${Math.round(atMs)}`),
+    ).toEqual([])
     expect(sent.size).toBeGreaterThan(500)
   })
 })
@@ -198,7 +235,10 @@ function regionsText(relays: readonly Relay[]): string {
     '    nodes:',
     ...relays
       .filter(({ region }) => region === id)
-      .map(({ name, port }) => `      - { name: ${name}, hostname: localhost, derpport: ${port}, mesh: 127.0.0.1 }`),
+      .map(
+        ({ name, port }) =>
+          `      - { name: ${name}, hostname: localhost, derpport: ${port}, mesh: 127.0.0.1 }`,
+      ),
   ])
   return ['regions:', ...lines, ''].join('\n')
 }

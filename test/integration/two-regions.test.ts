@@ -41,7 +41,8 @@ const RELAYS: readonly (readonly [hostname: string, node: string])[] = [
 
 const clients = await foreigners('tailscale', 'tailscaled', 'headscale')
 const canMake = await canMakeNetworks()
-if (!canMake) process.stderr.write('SKIPPING two regions: they take network namespaces, for which it takes root\n')
+if (!canMake)
+  process.stderr.write('SKIPPING two regions: they take network namespaces, for which it takes root\n')
 
 describe.skipIf('missing' in clients || !canMake)('two regions', () => {
   let lab: Lab
@@ -86,7 +87,13 @@ describe.skipIf('missing' in clients || !canMake)('two regions', () => {
 
   async function clientAt(hostname: string, more: Partial<ClientOptions> = {}): Promise<DerpClient> {
     const dialAddress = lab.host(hostname).address
-    return await DerpClient.connect({ host: hostname, dialAddress, tls: { ca: fleet.ca }, key: newKeyPair(), ...more })
+    return await DerpClient.connect({
+      host: hostname,
+      dialAddress,
+      tls: { ca: fleet.ca },
+      key: newKeyPair(),
+      ...more,
+    })
   }
 
   async function counted(series: string): Promise<Record<string, number>> {
@@ -94,38 +101,53 @@ describe.skipIf('missing' in clients || !canMake)('two regions', () => {
     return Object.fromEntries(await Promise.all(counts))
   }
 
-  test('a packet for a stale home arrives, once, where its target lives', { timeout: TEST_TIMEOUT_MS }, async () => {
-    const key = newKeyPair()
-    const [sender, target] = [await clientAt('fra1.lab'), await clientAt('nyc1.lab', { key, isPreferred: true })]
-    const received: string[] = []
-    target.on('packet', ({ packet }) => received.push(packet.toString()))
-    // Presence of a moment ago has crossed by then.
-    await sleep(1_000)
-    const before = await counted('derp_mesh_forwarded_packets_total')
-    const text = randomBytes(8).toString('hex')
-    sender.send(key.publicKey, Buffer.from(text))
-    await waitUntil('the packet is there', () => received.includes(text), BACK_TIMEOUT_MS)
-    await sleep(1_000)
-    expect(received).toEqual([text])
-    const after = await counted('derp_mesh_forwarded_packets_total')
-    const risen = Object.fromEntries(Object.entries(after).map(([node, count]) => [node, count - (before[node] ?? 0)]))
-    expect(risen).toMatchObject({ '900a': 1, '901a': 1 })
-    await sender.close()
-    await target.close()
-  })
-
-  test('without control server and home region, clients are there again at the standby', { timeout: TEST_TIMEOUT_MS }, async () => {
-    const address = await net.bob.address()
-    const ping = async (): Promise<boolean> =>
-      (await net.alice.run('ping', '--until-direct=false', '-c=1', '--timeout=500ms', address)).includes('via DERP')
-    await waitUntil('alice reaches bob', ping, BACK_TIMEOUT_MS)
-    await net.stopControl()
-    await Promise.all([fleet.kill('900a'), fleet.kill('900b')])
-    await waitUntil('alice reaches bob again', ping, BACK_TIMEOUT_MS)
-    for (let times = 0; times < 10; times++) {
-      expect(await ping()).toBe(true)
+  test(
+    'a packet for a stale home arrives, once, where its target lives',
+    { timeout: TEST_TIMEOUT_MS },
+    async () => {
+      const key = newKeyPair()
+      const [sender, target] = [
+        await clientAt('fra1.lab'),
+        await clientAt('nyc1.lab', { key, isPreferred: true }),
+      ]
+      const received: string[] = []
+      target.on('packet', ({ packet }) => received.push(packet.toString()))
+      // Presence of a moment ago has crossed by then.
       await sleep(1_000)
-    }
-    expect(await fleet.metric(lab.host('nyc2.lab'), 'derp_clients_current{kind="home"}')).toBe(2)
-  })
+      const before = await counted('derp_mesh_forwarded_packets_total')
+      const text = randomBytes(8).toString('hex')
+      sender.send(key.publicKey, Buffer.from(text))
+      await waitUntil('the packet is there', () => received.includes(text), BACK_TIMEOUT_MS)
+      await sleep(1_000)
+      expect(received).toEqual([text])
+      const after = await counted('derp_mesh_forwarded_packets_total')
+      const risen = Object.fromEntries(
+        Object.entries(after).map(([node, count]) => [node, count - (before[node] ?? 0)]),
+      )
+      expect(risen).toMatchObject({ '900a': 1, '901a': 1 })
+      await sender.close()
+      await target.close()
+    },
+  )
+
+  test(
+    'without control server and home region, clients are there again at the standby',
+    { timeout: TEST_TIMEOUT_MS },
+    async () => {
+      const address = await net.bob.address()
+      const ping = async (): Promise<boolean> =>
+        (await net.alice.run('ping', '--until-direct=false', '-c=1', '--timeout=500ms', address)).includes(
+          'via DERP',
+        )
+      await waitUntil('alice reaches bob', ping, BACK_TIMEOUT_MS)
+      await net.stopControl()
+      await Promise.all([fleet.kill('900a'), fleet.kill('900b')])
+      await waitUntil('alice reaches bob again', ping, BACK_TIMEOUT_MS)
+      for (let times = 0; times < 10; times++) {
+        expect(await ping()).toBe(true)
+        await sleep(1_000)
+      }
+      expect(await fleet.metric(lab.host('nyc2.lab'), 'derp_clients_current{kind="home"}')).toBe(2)
+    },
+  )
 })

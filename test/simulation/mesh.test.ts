@@ -26,12 +26,16 @@ it.each([
 /** MESH_SCALE=500x1000000 takes some minutes and gigabytes. */
 const [relays = 40, keys = 20_000] = (process.env['MESH_SCALE'] ?? '40x20000').split('x').map(Number)
 
-it(`${relays} relays find ${keys} keys after thousands of moves, deaths and losses`, { timeout: 1_200_000 }, () => {
-  const fleet = new MeshScale(new Random(seed), { relays, keys })
-  fleet.disturb(relays * 50)
-  const { lost, twice, hopsMax, sent, stale } = fleet.judge(2_000)
-  expect({ lost, twice, hopsMax }, `SIMULATION_SEED=${seed}`).toEqual({ lost: 0, twice: 0, hopsMax: 1 })
-  expect(sent).toBeGreaterThan(1_900)
-  expect(stale).toBeLessThan(20)
-  expect(fleet.remnantsOf(0)).toBe(0)
-})
+it(
+  `${relays} relays find ${keys} keys after thousands of moves, deaths and losses`,
+  { timeout: 1_200_000 },
+  () => {
+    const fleet = new MeshScale(new Random(seed), { relays, keys })
+    fleet.disturb(relays * 50)
+    const { lost, twice, hopsMax, sent, stale } = fleet.judge(2_000)
+    expect({ lost, twice, hopsMax }, `SIMULATION_SEED=${seed}`).toEqual({ lost: 0, twice: 0, hopsMax: 1 })
+    expect(sent).toBeGreaterThan(1_900)
+    expect(stale).toBeLessThan(20)
+    expect(fleet.remnantsOf(0)).toBe(0)
+  },
+)

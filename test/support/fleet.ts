@@ -51,9 +51,33 @@ export class Fleet implements AsyncDisposable {
       await issueCertificate(this.folder, hostname, this.#authority)
       await writeFile(keyPath, formatKeyFile(newKeyPair()), { mode: 0o600 })
     }
-    const at = ['-c', keyPath, '-a', ':443', '-hostname', hostname, '-certmode', 'manual', '-certdir', this.folder]
-    const mesh = ['-mesh-psk-file', join(this.folder, 'psk'), '-regions-file', join(this.folder, 'regions.yaml')]
-    const own = ['-node', node, '-mesh-ca-file', this.caPath, '-admin', `${host.address}:${ADMIN_PORT}`, '-open-relay']
+    const at = [
+      '-c',
+      keyPath,
+      '-a',
+      ':443',
+      '-hostname',
+      hostname,
+      '-certmode',
+      'manual',
+      '-certdir',
+      this.folder,
+    ]
+    const mesh = [
+      '-mesh-psk-file',
+      join(this.folder, 'psk'),
+      '-regions-file',
+      join(this.folder, 'regions.yaml'),
+    ]
+    const own = [
+      '-node',
+      node,
+      '-mesh-ca-file',
+      this.caPath,
+      '-admin',
+      `${host.address}:${ADMIN_PORT}`,
+      '-open-relay',
+    ]
     const [command, args] = host.command(DERPFLEET, 'serve', ...at, ...mesh, ...own, ...more)
     this.#running.set(node, await startProcess(command, args, { readyWhen: /serves as/ }))
   }

@@ -190,7 +190,7 @@ export class MeshScale {
   remnantsOf(index: number): number {
     const site = this.sites[index] as Site
     this.#kill(site)
-    const [asker] = this.sites.filter((one) => one !== site)
+    const asker = this.sites.find((one) => one !== site)
     let remnants = 0
     for (const key of site.keys.values()) {
       if (this.#server.find(toHex(key), (asker as Site).directory) === site.directory.name) remnants++

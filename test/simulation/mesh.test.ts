@@ -12,7 +12,7 @@ it.each([
   ['that watch each other', (): TestMesh => new TestMesh(...RELAYS)],
   ['that ask a directory', (): TestMesh => TestMesh.withDirectory(...RELAYS)],
 ])('six relays %s find every key again after whatever happens', { timeout: 120_000 }, (_how, makeMesh) => {
-  for (let run = 0; run < 8; run++) {
+  for (let run = 0; run < 30; run++) {
     const simulation = new MeshSimulation(makeMesh(), new Random(seed + run), {
       relays: RELAYS,
       keyCount: 24,

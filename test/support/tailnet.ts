@@ -6,12 +6,12 @@
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { access, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { stringify } from 'yaml'
 import { foreign, type ForeignName } from './foreign.ts'
+import { startHeadscale, type Control } from './headscale.ts'
 import type { LabHost } from './lab.ts'
 import { freeTcpPort, type RunningProcess, runOk, startProcess, tail, waitUntil } from './process.ts'
 
@@ -246,8 +246,6 @@ type Transfer = {
   readonly seconds: number
 }
 
-type Control = { readonly url: string; readonly authKey: string; readonly server: RunningProcess }
-
 /** A program on a host that sends so many random bytes to whoever connects to its 127.0.0.1. */
 async function serveContent(
   bytes: number,
@@ -319,54 +317,6 @@ async function settled(client: Client, home: string): Promise<void> {
     })
   } catch (error) {
     throw new Error(client.log(), { cause: error })
-  }
-}
-
-async function startHeadscale(
-  program: string,
-  folder: string,
-  address: string,
-  map: object,
-): Promise<Control> {
-  const port = await freeTcpPort()
-  const url = `http://${address}:${port}`
-  const configPath = join(folder, 'config.yaml')
-  await writeFile(join(folder, 'derp.yaml'), stringify(map))
-  await writeFile(configPath, stringify(headscaleConfig(folder, `${address}:${port}`, await freeTcpPort())))
-  const run = (...args: readonly string[]): Promise<string> => runOk(program, ['-c', configPath, ...args])
-  const server = await startProcess(program, ['-c', configPath, 'serve'], {
-    cwd: folder,
-    readyWhen: async () =>
-      (await fetch(`${url}/health`)).ok && (await exists(join(folder, 'headscale.sock'))),
-  })
-  try {
-    await run('users', 'create', 'lab')
-    const authKey = await run('preauthkeys', 'create', '--user', '1', '--reusable', '--expiration', '24h')
-    return { url, authKey: authKey.trim(), server }
-  } catch (error) {
-    await server.stop()
-    throw new Error(`--- Headscale's log ends:\n${tail(server.output)}`, { cause: error })
-  }
-}
-
-function headscaleConfig(folder: string, address: string, grpcPort: number): object {
-  return {
-    server_url: `http://${address}`,
-    listen_addr: address,
-    metrics_listen_addr: '',
-    grpc_listen_addr: `127.0.0.1:${grpcPort}`,
-    disable_check_updates: true,
-    noise: { private_key_path: join(folder, 'noise.key') },
-    unix_socket: join(folder, 'headscale.sock'),
-    prefixes: { v4: '100.64.0.0/10', v6: 'fd7a:115c:a1e0::/48' },
-    database: { type: 'sqlite', sqlite: { path: join(folder, 'headscale.sqlite') } },
-    derp: {
-      server: { enabled: false },
-      urls: [],
-      paths: [join(folder, 'derp.yaml')],
-      auto_update_enabled: false,
-    },
-    dns: { magic_dns: false, base_domain: 'tailnet.test', override_local_dns: false },
   }
 }
 

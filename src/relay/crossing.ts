@@ -133,7 +133,10 @@ function drain(indices: Int32Array, bytes: Buffer, sink: CrossingSink): void {
 }
 
 const RINGS = 0
+const STATE = 1
+const ASLEEP = 0
 const AWAKE = 1
+const DOZING = 2
 
 /**
  * Tells a thread that something lies in its crossings, however many. Waking a thread costs more than carrying a
@@ -151,8 +154,10 @@ export class Bell {
   }
 
   /** Called after writing: wakes the owner unless it is awake, or another has just rung for it. */
-  ring(): void {
-    if (Atomics.compareExchange(this.#words, AWAKE, 0, 1) !== 0) return
+  ring(isUrgent = true): void {
+    const state = Atomics.compareExchange(this.#words, STATE, ASLEEP, AWAKE)
+    if (state === AWAKE || (state === DOZING && !isUrgent)) return
+    if (state === DOZING && Atomics.compareExchange(this.#words, STATE, DOZING, AWAKE) !== DOZING) return
     Atomics.add(this.#words, RINGS, 1)
     Atomics.notify(this.#words, RINGS)
   }
@@ -162,7 +167,12 @@ export class Bell {
    * writer that has written before it could see this does not ring.
    */
   setAwake(isAwake: boolean): void {
-    Atomics.store(this.#words, AWAKE, isAwake ? 1 : 0)
+    Atomics.store(this.#words, STATE, isAwake ? AWAKE : ASLEEP)
+  }
+
+  /** It sleeps, but not for long: it is woken for what is urgent alone. */
+  doze(): void {
+    Atomics.store(this.#words, STATE, DOZING)
   }
 
   /** How often it has rung; pass it to `wait`. */

@@ -58,6 +58,8 @@ interface Neighbour {
   readonly bell: Bell
   readonly backlog: Uint8Array[]
   isRung: boolean
+  /** What was written since it was rung for last can't wait for its next beat. */
+  isUrgent: boolean
   /** To be called when there is room again. */
   resting: (() => void)[]
   /** How far it had read when last looked at because of them, and since when. */
@@ -86,6 +88,9 @@ export class Neighbours {
   readonly #allTold = Promise.withResolvers<void>()
   #isDraining = false
   #isAwake = false
+  #isBeating = false
+  /** What is written now may wait for a neighbour's next beat: it has waited for one here. */
+  isPatient = false
 
   constructor(memory: ThreadMemory, parts: NeighbourParts) {
     this.index = memory.index
@@ -217,7 +222,8 @@ export class Neighbours {
       if (to.resting.length > 0) this.#releaseResting(to)
       if (to.isRung) continue
       to.isRung = true
-      to.bell.ring()
+      to.bell.ring(to.isUrgent)
+      to.isUrgent = false
     }
   }
 
@@ -241,11 +247,19 @@ export class Neighbours {
     return true
   }
 
+  /** Whether this thread looks into its crossings every millisecond, rung for or not. */
+  setBeating(isBeating: boolean): void {
+    if (this.#isBeating === isBeating || this.#neighbours.length === 0) return
+    this.#isBeating = isBeating
+    if (!isBeating) this.#stayAwake()
+  }
+
   /** At the end of a turn: neighbours ring from now on. False, if one has written meanwhile: it is to be read. */
   fallAsleep(): boolean {
     if (!this.#isAwake) return true
     this.#isAwake = false
-    this.bell.setAwake(false)
+    if (this.#isBeating) this.bell.doze()
+    else this.bell.setAwake(false)
     if (!this.#neighbours.some((from) => from.reader.hasFrames)) return true
     this.#stayAwake()
     return false
@@ -270,6 +284,7 @@ export class Neighbours {
   }
 
   #ringSoon(to: Neighbour): void {
+    if (!this.isPatient) to.isUrgent = true
     if (!to.isRung) return
     to.isRung = false
     this.#parts.wake()
@@ -308,6 +323,7 @@ export class Neighbours {
       bell: new Bell(bell),
       backlog: [],
       isRung: true,
+      isUrgent: false,
       resting: [],
       readAt: -1,
       readAtMs: 0,

@@ -145,12 +145,20 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Until `release`, what is to be written waits for it. Not for a relay of several threads: they end turns together. */
   hold(): void {
     this.#isHeld = this.neighbours.count === 0
+    if (this.#isHeld) return
+    this.neighbours.isPatient = true
+    this.hear()
   }
 
   /** Writes at once what has been put into outboxes since `hold`. */
   release(): void {
     this.#isHeld = false
+    this.neighbours.isPatient = false
     if (this.#due.length > 0 && !this.#isFlushAsked) this.flush()
+  }
+
+  setBeating(isBeating: boolean): void {
+    this.neighbours.setBeating(isBeating)
   }
 
   /** Writes what has been put into outboxes so far, in the middle of a turn. */

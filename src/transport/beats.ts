@@ -55,6 +55,7 @@ export class Beats {
     this.#members.add(connection)
     if (this.#isTicking) return
     this.#isTicking = true
+    this.#turns.setBeating(true)
     setTimeout(this.#onBeat, BEAT_MS)
   }
 
@@ -67,7 +68,7 @@ export class Beats {
 
   readonly #onBeat = (): void => {
     this.#isTicking = this.#members.size > 0
-    if (!this.#isTicking) return
+    if (!this.#isTicking) return this.#turns.setBeating(false)
     if (this.#beatsToSlow === 0) {
       this.#isSlowDue = true
       this.#beatsToSlow = SLOW_BEATS
@@ -76,6 +77,7 @@ export class Beats {
     else this.#beginRound()
     const beats = this.#isSlow ? this.#beatsToSlow : 1
     this.#beatsToSlow -= beats
+    this.#turns.setBeating(beats === 1)
     setTimeout(this.#onBeat, beats * BEAT_MS)
   }
 

@@ -21,6 +21,8 @@ export interface Paced {
 
 /** Who writes when something has been read; `release` writes at once what came since `hold`. */
 export interface Turns {
+  /** Whether there is a turn every millisecond from now on, at least. */
+  setBeating(isBeating: boolean): void
   hold(): void
   release(): void
   /** Writes what came so far, in the middle of a turn. */
@@ -29,6 +31,7 @@ export interface Turns {
 
 /** Nobody writes, or at once. */
 export const NO_TURNS: Turns = {
+  setBeating: () => undefined,
   hold: () => undefined,
   release: () => undefined,
   flushSoFar: () => undefined,

@@ -1,6 +1,7 @@
 // Who belongs to the mesh, and what proves it, as the relay threads are told: composed of what the operator lists,
 // of DNS and of the files that are read again when they change. A file that can't be used changes nothing.
 
+import { isNatsCredentials } from '#config/mesh.ts'
 import { readRegionsFile, type FleetRegion } from '#config/regions-file.ts'
 import { problemText } from '#config/problem.ts'
 import type { NatsSettings, Settings } from '#config/settings.ts'
@@ -31,12 +32,15 @@ export class MeshService {
   readonly #desk: DirectoryDesk | undefined
   #regions: readonly FleetRegion[]
   #meshKeys: readonly Uint8Array[]
+  #credentials: string
 
   constructor(parts: MeshServiceParts) {
     this.#parts = parts
     const { mesh, meshKeys, meshKeyPath } = parts.settings
     this.#regions = mesh.regions
     this.#meshKeys = meshKeys
+    const { credentials } = mesh.nats ?? {}
+    this.#credentials = credentials?.text ?? ''
     this.#dns = new DnsMembers({
       names: mesh.dnsNames,
       onChange: () => this.#tellMembers(),
@@ -54,6 +58,9 @@ export class MeshService {
     this.#files = [
       this.#watched(mesh.regionsPath, LogEvent.regionsRefused, (path, text) => this.#onRegions(path, text)),
       this.#watched(meshKeyPath, LogEvent.meshKeysRefused, (path, text) => this.#onMeshKeys(path, text)),
+      this.#watched(credentials?.path, LogEvent.credentialsRefused, (path, text) =>
+        this.#onCredentials(path, text),
+      ),
     ].flat()
   }
 
@@ -92,6 +99,7 @@ export class MeshService {
     }
     return new NatsDirectory({
       settings,
+      credentials: settings.credentials === undefined ? undefined : () => Buffer.from(this.#credentials),
       name,
       onConnected: (isConnected, detail) => {
         if (isConnected) log.info(LogEvent.directoryReached, { server: detail })
@@ -131,6 +139,16 @@ export class MeshService {
       this.#meshKeys = parsed.value
       log.info(LogEvent.meshKeysChanged, { path, keys: parsed.value.length })
       tell({ kind: 'meshKeys', keys: parsed.value })
+    }
+  }
+
+  /** The next connection to a NATS server is made with them. */
+  #onCredentials(path: string, text: string): void {
+    if (isNatsCredentials(text)) {
+      this.#credentials = text
+    } else {
+      const reason = "it has no user's JWT and seed"
+      this.#parts.log.warn(LogEvent.credentialsRefused, { path, reason })
     }
   }
 

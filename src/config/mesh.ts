@@ -17,6 +17,8 @@ const EXPECTED = {
   'nats-url': 'nats://HOST:PORT or tls://HOST:PORT',
 }
 
+const CREDENTIALS_EXPECTED = "a credentials file with a user's JWT and seed, as nsc writes it"
+
 /** @param hasKey whether there is a mesh key: without one nobody can be meshed with */
 export function resolveMesh(
   values: OptionValues<ServeOptions>,
@@ -133,13 +135,29 @@ function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): Na
   }
   const secret = resolveNatsSecret(values, findings)
   if (secret === undefined) return undefined
-  const credentials = fileText(values, 'nats-credentials-file', 'a credentials file', findings)
   return {
     servers,
-    credentials,
+    credentials: resolveCredentials(values, findings),
     ca: fileText(values, 'nats-ca-file', 'a file of certificates, PEM', findings),
     secret,
   }
+}
+
+function resolveCredentials(
+  values: OptionValues<ServeOptions>,
+  findings: Findings,
+): NatsSettings['credentials'] {
+  const path = values.get('nats-credentials-file')
+  const text = fileText(values, 'nats-credentials-file', CREDENTIALS_EXPECTED, findings)
+  if (path === undefined || text === undefined) return undefined
+  if (isNatsCredentials(text)) return { path, text }
+  const where = values.where('nats-credentials-file')
+  return findings.complain(where, `${path} holds something else`, CREDENTIALS_EXPECTED)
+}
+
+/** Whether a NATS client can log in with it. */
+export function isNatsCredentials(text: string): boolean {
+  return /BEGIN NATS USER JWT[^]*BEGIN USER NKEY SEED/.test(text)
 }
 
 function resolveNatsSecret(values: OptionValues<ServeOptions>, findings: Findings): Uint8Array | undefined {

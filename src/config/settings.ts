@@ -73,8 +73,8 @@ export interface SiblingSettings {
 /** The key directory over NATS. */
 export interface NatsSettings {
   readonly servers: readonly string[]
-  /** The text of a credentials file. */
-  readonly credentials: string | undefined
+  /** A credentials file, and what is in it; read again when it changes. */
+  readonly credentials: { readonly path: string; readonly text: string } | undefined
   readonly ca: string | undefined
   /** What keys are hashed with. */
   readonly secret: Uint8Array
@@ -83,7 +83,6 @@ export interface NatsSettings {
 export interface MeshSettings {
   /** Undefined: siblings of other regions are watched. */
   readonly nats: NatsSettings | undefined
-
   /** Those that are named one by one. */
   readonly siblings: readonly SiblingSettings[]
   /** Names that stand for siblings, in DNS; one that begins with an underscore has SRV records. */

@@ -78,12 +78,21 @@ export class DirectoryDesk {
     this.#parts.directory.withdraw(known.key)
   }
 
+  /** A relay that had the key has it no more; perhaps another one has. */
+  #locateAgain(key: Uint8Array): void {
+    const { directory, tellAll } = this.#parts
+    directory.locate(key, (relay) => tellAll({ key, relay }))
+  }
+
   #watch(key: Uint8Array): void {
     const id = toHex(key)
     if (this.#watched.has(id)) return
     this.#watched.set(
       id,
-      this.#parts.directory.watch(key, (relay) => this.#parts.tellAll({ key, relay })),
+      this.#parts.directory.watch(key, (relay) => {
+        if (relay === undefined) this.#locateAgain(key)
+        else this.#parts.tellAll({ key, relay })
+      }),
     )
     const [oldest] = this.#watched
     if (this.#watched.size <= WATCHED_MAX || oldest === undefined) return

@@ -10,6 +10,9 @@ export interface KeyDirectory {
   withdraw(key: Uint8Array): void
   /** Calls back once, with the relay that has the key; undefined: nobody has, or nobody can say. Never long. */
   locate(key: Uint8Array, found: (relay: string | undefined) => void): void
-  /** Calls back whenever the key is announced by a relay, until what is returned is called. */
-  watch(key: Uint8Array, moved: (relay: string) => void): () => void
+  /**
+   * Calls back whenever a relay announces the key, or, with undefined, withdraws it; until what is returned is called.
+   * Who has withdrawn it may not have been the only one to have it.
+   */
+  watch(key: Uint8Array, moved: (relay: string | undefined) => void): () => void
 }

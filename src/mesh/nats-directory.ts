@@ -3,12 +3,13 @@
 // connection. Subjects hold keyed hashes, so that a server learns no node keys. Packets never come this way.
 //
 //   derpfleet.at.<hash>      request: who has this key?   answer: the relay's name
-//   derpfleet.moved.<hash>   the relay that has it from now on, for whoever has asked for it before
+//   derpfleet.moved.<hash>   the relay that has it from now on, for whoever has asked for it before; empty: one has it no more
 //
-// Contract: while NATS is away every question is answered "nowhere" at once, and what is announced is remembered; when
-// it is back everything is announced again.
+// Contract: while NATS is away every question is answered "nowhere" at once, and what is announced or watched is
+// remembered; when it is back everything is announced again, a little at a time.
 
 import { createHmac } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import {
   connect,
   credsAuthenticator,
@@ -23,9 +24,12 @@ import type { KeyDirectory } from './key-directory.ts'
 const LOCATE_TIMEOUT_MS = 200
 /** Questions under way at once; each holds a timer and a promise. */
 const QUESTIONS_MAX = 2_000
-/** After a break the server is told of this many keys in a turn, so that thousands of relays do not flood it. */
-const ANNOUNCEMENTS_PER_TURN = 200
-const ANNOUNCE_TURN_MS = 10
+/** A server is told of this many keys in a turn, so that those that come back together do not flood it. */
+const TOLD_PER_TURN = 200
+const TELL_TURN_MS = 10
+/** And so often one that it has is asked whether it is there; silent twice, it is not. */
+const PING_EVERY_MS = 5_000
+const SILENT_PINGS_MAX = 2
 const RECONNECT_MS = 1_000
 const HASH_BYTES = 16
 /** A host name and a port. */
@@ -34,8 +38,6 @@ const NAME_BYTES_MAX = 260
 export interface NatsSettings {
   /** `nats://host:port` or `tls://host:port`. */
   readonly servers: readonly string[]
-  /** The text of a credentials file. */
-  readonly credentials: string | undefined
   /** Authorities that the servers' certificates may be signed by, PEM; undefined: those that Node trusts. */
   readonly ca: string | undefined
   /** What keys are hashed with; the same for all relays of a fleet. */
@@ -44,27 +46,42 @@ export interface NatsSettings {
 
 export interface NatsDirectoryParts {
   readonly settings: NatsSettings
+  /** A credentials file, as it is when a server asks for it; undefined: servers let anybody in. */
+  readonly credentials: (() => Uint8Array) | undefined
   /** This relay, as the others' members name it. */
   readonly name: string
   /** The connection is there, or is not any more. */
   readonly onConnected: (isConnected: boolean, detail: string) => void
 }
 
+/** A subject that is listened to whenever a server is there. */
+interface Interest {
+  readonly subject: string
+  readonly onMessage: (message: Msg) => void
+  /** For a key that is here: the subject on which that is said. */
+  readonly moved: string | undefined
+  subscription: Subscription | undefined
+}
+
 export class NatsDirectory implements KeyDirectory {
   readonly #parts: NatsDirectoryParts
-  /** Announced keys by hash; those without a subscription wait for their turn. */
-  readonly #announced = new Map<string, Subscription | undefined>()
-  #waiting: string[] = []
+  readonly #announced = new Map<string, Interest>()
+  /** The server has been told of these. */
+  readonly #told = new Set<Interest>()
+  /** These wait for their turn. */
+  readonly #untold = new Set<Interest>()
   #connection: NatsConnection | undefined = undefined
   #isConnected = false
   #isClosed = false
+  /** Why there is no connection, as it was last said. */
+  #unreached = ''
   #questions = 0
   #turn: NodeJS.Timeout | undefined = undefined
 
   /** Begins to connect, and goes on until it has. */
   constructor(parts: NatsDirectoryParts) {
     this.#parts = parts
-    void this.#connect()
+    void this.#stayConnected()
   }
 
   get isConnected(): boolean {
@@ -74,15 +91,23 @@ export class NatsDirectory implements KeyDirectory {
   announce(key: Uint8Array): void {
     const hash = this.#hash(key)
     if (this.#announced.has(hash)) return
-    this.#announced.set(hash, undefined)
-    this.#waiting.push(hash)
-    this.#announceSoon()
+    const interest: Interest = {
+      subject: subjectAt(hash),
+      onMessage: (message) => message.respond(this.#parts.name),
+      moved: subjectMoved(hash),
+      subscription: undefined,
+    }
+    this.#announced.set(hash, interest)
+    this.#listen(interest)
   }
 
   withdraw(key: Uint8Array): void {
     const hash = this.#hash(key)
-    this.#announced.get(hash)?.unsubscribe()
+    const interest = this.#announced.get(hash)
+    if (interest === undefined) return
     this.#announced.delete(hash)
+    if (this.#told.has(interest)) this.#connection?.publish(subjectMoved(hash))
+    this.#ignore(interest)
   }
 
   locate(key: Uint8Array, found: (relay: string | undefined) => void): void {
@@ -102,14 +127,16 @@ export class NatsDirectory implements KeyDirectory {
       })
   }
 
-  watch(key: Uint8Array, moved: (relay: string) => void): () => void {
-    const subscription = this.#connection?.subscribe(subjectMoved(this.#hash(key)), {
-      callback: (_error, message) => {
-        const name = nameIn(message)
-        if (name !== undefined && name !== this.#parts.name) moved(name)
-      },
-    })
-    return () => subscription?.unsubscribe()
+  watch(key: Uint8Array, moved: (relay: string | undefined) => void): () => void {
+    const onMessage = (message: Msg): void => {
+      if (message.data.length === 0) return moved(undefined)
+      const name = nameIn(message)
+      if (name !== undefined && name !== this.#parts.name) moved(name)
+    }
+    const subject = subjectMoved(this.#hash(key))
+    const interest: Interest = { subject, onMessage, moved: undefined, subscription: undefined }
+    this.#listen(interest)
+    return () => this.#ignore(interest)
   }
 
   async close(): Promise<void> {
@@ -123,76 +150,105 @@ export class NatsDirectory implements KeyDirectory {
     return toHex(hash.subarray(0, HASH_BYTES))
   }
 
-  async #connect(): Promise<void> {
-    const { settings, name, onConnected } = this.#parts
-    const { servers, credentials, ca } = settings
-    try {
-      const connection = await connect({
-        servers: [...servers],
-        name: `derpfleet ${name}`,
-        noEcho: true,
-        // For ever: a relay serves its own region without.
-        waitOnFirstConnect: true,
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: RECONNECT_MS,
-        reconnectJitter: RECONNECT_MS,
-        // A refused password may have been corrected on the server meanwhile.
-        ignoreAuthErrorAbort: true,
-        ...(credentials === undefined ? {} : { authenticator: credsAuthenticator(Buffer.from(credentials)) }),
-        ...(ca === undefined ? {} : { tls: { ca } }),
-      })
-      if (this.#isClosed) return await connection.close()
-      this.#connection = connection
-      this.#onConnected(connection.getServer())
-      void this.#hearStatus(connection)
-    } catch (error) {
-      onConnected(false, error instanceof Error ? error.message : String(error))
+  /** The library comes back from breaks by itself; from what it takes for final, and to a first server, it does not. */
+  async #stayConnected(): Promise<void> {
+    while (!this.#isClosed) {
+      try {
+        const connection = await this.#connect()
+        this.#connection = connection
+        if (this.#isClosed) return await connection.close()
+        this.#onConnected(connection.getServer())
+        void this.#hearStatus(connection)
+        const error = await connection.closed()
+        this.#onDisconnected(reasonOf(error))
+      } catch (error) {
+        this.#onDisconnected(reasonOf(error))
+      }
+      await pause(RECONNECT_MS * (1 + Math.random()), undefined, { ref: false })
     }
+  }
+
+  async #connect(): Promise<NatsConnection> {
+    const { settings, credentials, name } = this.#parts
+    const { servers, ca } = settings
+    return await connect({
+      servers: [...servers],
+      name: `derpfleet ${name}`,
+      noEcho: true,
+      // For ever: a relay serves its own region without.
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_MS,
+      reconnectJitter: RECONNECT_MS,
+      pingInterval: PING_EVERY_MS,
+      maxPingOut: SILENT_PINGS_MAX,
+      // A refused password may have been corrected on the server meanwhile.
+      ignoreAuthErrorAbort: true,
+      ...(credentials === undefined ? {} : { authenticator: credsAuthenticator(credentials) }),
+      ...(ca === undefined ? {} : { tls: { ca } }),
+    })
   }
 
   async #hearStatus(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
       if (status.type === 'reconnect') this.#onConnected(status.server)
-      else if (status.type === 'disconnect') this.#onDisconnected(status.server)
+      else if (status.type === 'disconnect') this.#onDisconnected(`${status.server} has gone`)
     }
   }
 
   #onConnected(server: string): void {
     this.#isConnected = true
+    this.#unreached = ''
     this.#parts.onConnected(true, server)
-    this.#announceSoon()
+    this.#tellSoon()
   }
 
-  #onDisconnected(server: string): void {
+  #onDisconnected(reason: string): void {
     this.#isConnected = false
-    this.#parts.onConnected(false, server)
-  }
-
-  #announceSoon(): void {
-    if (!this.#isConnected || this.#waiting.length === 0) return
-    this.#turn ??= setTimeout(() => this.#announceSome(), ANNOUNCE_TURN_MS)
-  }
-
-  #announceSome(): void {
-    this.#turn = undefined
-    if (this.#connection === undefined || !this.#isConnected) return
-    const some = this.#waiting.splice(0, ANNOUNCEMENTS_PER_TURN)
-    for (const hash of some) {
-      // Withdrawn meanwhile, or announced again and so twice in the list.
-      if (!this.#announced.has(hash) || this.#announced.get(hash) !== undefined) continue
-      this.#announced.set(hash, this.#subscribe(this.#connection, hash))
-      this.#connection.publish(subjectMoved(hash), this.#parts.name)
+    // Else the library would tell the next server of all of them in one go.
+    for (const interest of this.#told) {
+      interest.subscription?.unsubscribe()
+      this.#untold.add(interest)
     }
-    this.#announceSoon()
+    this.#told.clear()
+    if (this.#isClosed || reason === this.#unreached) return
+    this.#unreached = reason
+    this.#parts.onConnected(false, reason)
   }
 
-  #subscribe(connection: NatsConnection, hash: string): Subscription {
-    return connection.subscribe(subjectAt(hash), {
-      callback: (error, message) => {
-        if (error === null) message.respond(this.#parts.name)
-      },
-    })
+  #listen(interest: Interest): void {
+    this.#untold.add(interest)
+    this.#tellSoon()
   }
+
+  #ignore(interest: Interest): void {
+    if (!this.#untold.delete(interest) && this.#told.delete(interest)) interest.subscription?.unsubscribe()
+  }
+
+  #tellSoon(): void {
+    if (!this.#isConnected || this.#untold.size === 0) return
+    this.#turn ??= setTimeout(() => this.#tellSome(), TELL_TURN_MS)
+  }
+
+  #tellSome(): void {
+    this.#turn = undefined
+    const connection = this.#connection
+    if (connection === undefined || !this.#isConnected) return
+    for (const interest of [...this.#untold].slice(0, TOLD_PER_TURN)) {
+      this.#untold.delete(interest)
+      this.#told.add(interest)
+      interest.subscription = connection.subscribe(interest.subject, {
+        callback: (error, message) => {
+          if (error === null) interest.onMessage(message)
+        },
+      })
+      if (interest.moved !== undefined) connection.publish(interest.moved, this.#parts.name)
+    }
+    this.#tellSoon()
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'it was closed'
 }
 
 function subjectAt(hash: string): string {

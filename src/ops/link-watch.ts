@@ -4,14 +4,9 @@
 
 import type { Check, CheckOutcome } from './health.ts'
 
-/** A link of one thread to one sibling. */
-export interface WatchedLink {
+/** What is known of a sibling, by one link or by all. */
+interface SiblingFigures {
   readonly name: string
-  readonly state: string
-  /** Why it is not up; empty when it is. */
-  readonly why: string
-  /** It has told who is there, or could not be had. */
-  readonly isTried: boolean
   readonly isInside: boolean
   readonly keys: number
   readonly keysRefused: number
@@ -25,22 +20,19 @@ export interface WatchedLink {
   readonly lossRatio: number
 }
 
+/** A link of one thread to one sibling. */
+export interface WatchedLink extends SiblingFigures {
+  readonly state: string
+  /** Why it is not up; empty when it is. */
+  readonly why: string
+  /** It has told who is there, or could not be had. */
+  readonly isTried: boolean
+}
+
 /** One sibling, over all threads. */
-export interface SiblingView {
-  readonly name: string
-  readonly isInside: boolean
+export interface SiblingView extends SiblingFigures {
   /** All threads can reach it. */
   readonly isUp: boolean
-  readonly keys: number
-  readonly keysRefused: number
-  readonly waitingBytes: number
-  readonly packets: number
-  readonly bytes: number
-  readonly dropped: number
-  readonly delayMs: number
-  readonly rttMs: number | undefined
-  readonly jitterMs: number
-  readonly lossRatio: number
 }
 
 /** A sibling that can be reached is, in this time: dialled, greeted and heard out. */

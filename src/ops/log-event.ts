@@ -15,6 +15,7 @@ export const LogEvent = {
   siblingDown: 'sibling_down',
   meshKeysChanged: 'mesh_keys_changed',
   meshKeysRefused: 'mesh_keys_refused', //  what the file holds now is not used
+  credentialsRefused: 'credentials_refused', // what the file holds now is not used
   regionsChanged: 'regions_changed',
   regionsRefused: 'regions_refused', //     what the file holds now is not used
   directoryReached: 'directory_reached',

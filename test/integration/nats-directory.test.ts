@@ -1,20 +1,66 @@
 // The key directory over real NATS servers, two of them, joined by a gateway: one for each region.
 
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer, type AddressInfo, connect as connectTcp, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { NatsDirectory } from '#mesh/nats-directory.ts'
+import { NatsDirectory, type NatsDirectoryParts } from '#mesh/nats-directory.ts'
 import { toHex } from '#protocol/bytes.ts'
+import { makeCertificate } from '../support/certificate.ts'
 import { foreigners } from '../support/foreign.ts'
 import { NatsServers } from '../support/nats.ts'
+import { NatsOperator } from '../support/nats-credentials.ts'
 import { waitUntil } from '../support/process.ts'
 
 const found = await foreigners('nats-server')
-const TIMEOUT_MS = 60_000
+const TIMEOUT_MS = 120_000
+const program = 'paths' in found ? found.paths['nats-server'] : ''
 const secret = randomBytes(32)
+
+/** Between a relay and its NATS server: lets everything through, or swallows it, or says something else. */
+class Tamperer implements AsyncDisposable {
+  readonly #server: Server
+  readonly #relays = new Set<Socket>()
+  isSilent = false
+
+  constructor(target: string) {
+    const { hostname, port } = new URL(target)
+    this.#server = createServer((relay) => {
+      const server = connectTcp(Number(port), hostname)
+      this.#relays.add(relay)
+      relay.on('data', (bytes) => this.isSilent || server.write(bytes))
+      server.on('data', (bytes) => this.isSilent || relay.write(bytes))
+      for (const [one, other] of [
+        [relay, server],
+        [server, relay],
+      ] as const) {
+        one.on('error', () => undefined)
+        one.on('close', () => other.destroy())
+      }
+      relay.on('close', () => this.#relays.delete(relay))
+    })
+  }
+
+  async listen(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    return `nats://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  say(bytes: Uint8Array | string): void {
+    for (const relay of this.#relays) relay.write(bytes)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const relay of this.#relays) relay.destroy()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}
 
 describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIMEOUT_MS }, () => {
   let folder: string
@@ -23,7 +69,6 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'nats-'))
-    const program = 'paths' in found ? found.paths['nats-server'] : ''
     servers = await NatsServers.start(program, { folder, names: ['EU', 'US'] })
   }, TIMEOUT_MS)
 
@@ -35,13 +80,27 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
 
   /** A relay's directory; the server of its region comes first. */
   async function directoryOf(name: string, region: string): Promise<NatsDirectory> {
+    return await connected(
+      opened(name, { settings: { servers: [servers.url(region)], ca: undefined, secret } }),
+    )
+  }
+
+  function opened(
+    name: string,
+    parts: Pick<NatsDirectoryParts, 'settings'> & Partial<NatsDirectoryParts>,
+  ): NatsDirectory {
     const directory = new NatsDirectory({
-      settings: { servers: [servers.url(region)], credentials: undefined, ca: undefined, secret },
-      name,
+      credentials: undefined,
       onConnected: () => undefined,
+      ...parts,
+      name,
     })
     open.push(directory)
-    await waitUntil(`${name} is connected`, () => directory.isConnected)
+    return directory
+  }
+
+  async function connected(directory: NatsDirectory): Promise<NatsDirectory> {
+    await waitUntil('it is connected', () => directory.isConnected)
     return directory
   }
 
@@ -76,7 +135,7 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
   test('tells who asked that a key has moved', async () => {
     const [fra, nyc] = [await directoryOf('fra2.lab', 'EU'), await directoryOf('nyc2.lab', 'US')]
     const key = randomBytes(32)
-    const moves: string[] = []
+    const moves: (string | undefined)[] = []
     const unwatch = fra.watch(key, (relay) => moves.push(relay))
     await located(fra, key)
     await waitUntil('it is told', () => {
@@ -84,6 +143,8 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
       nyc.announce(key)
       return moves.includes('nyc2.lab')
     })
+    nyc.withdraw(key)
+    await waitUntil('it is told that it has left', () => moves.at(-1) === undefined)
     unwatch()
   })
 
@@ -102,6 +163,69 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     fra.announce(meanwhile)
     await servers.restart('EU')
     for (const key of [...keys, meanwhile]) await isAt(nyc, key, 'fra3.lab')
+  })
+
+  test('logs in over TLS with a credentials file, and with another one once the first is refused', async () => {
+    const certificate = await makeCertificate(folder, 'localhost')
+    const [operator, stranger] = [new NatsOperator(), new NatsOperator()]
+    const tls = `tls { cert_file: "${certificate.certPath}", key_file: "${certificate.keyPath}" }`
+    const more = `${tls}\n${operator.serverLines}`
+    await using secured = await NatsServers.start(program, { folder, names: ['SAFE'], more })
+    const ca = await readFile(certificate.certPath, 'utf8')
+    const settings = { servers: [secured.url('SAFE', 'tls').replace('127.0.0.1', 'localhost')], ca, secret }
+    const good = Buffer.from(operator.credentials())
+    const fra = await connected(opened('fra5.lab', { settings, credentials: () => good }))
+    let shown = Buffer.from(stranger.credentials())
+    const reasons: string[] = []
+    const onConnected = (isConnected: boolean, detail: string): void => {
+      if (!isConnected) reasons.push(detail)
+    }
+    const nyc = opened('nyc5.lab', { settings, credentials: () => shown, onConnected })
+    await waitUntil('it is refused', () => reasons.length > 0)
+    expect(reasons[0]).toMatch(/authorization/i)
+    shown = Buffer.from(operator.credentials())
+    await connected(nyc)
+    const key = randomBytes(32)
+    fra.announce(key)
+    await isAt(nyc, key, 'fra5.lab')
+    const distrusted: string[] = []
+    opened('ber5.lab', {
+      settings: { ...settings, ca: undefined },
+      credentials: () => good,
+      onConnected: (_isConnected, detail) => distrusted.push(detail),
+    })
+    await waitUntil('the server is distrusted', () => distrusted.length > 0)
+    expect(distrusted[0]).toMatch(/self-signed certificate/)
+  })
+
+  test('outlives a server that says nothing and one that says anything', async () => {
+    await using between = new Tamperer(servers.url('EU'))
+    const settings = { servers: [await between.listen()], ca: undefined, secret }
+    const fra = await connected(opened('fra6.lab', { settings }))
+    const nyc = await directoryOf('nyc6.lab', 'US')
+    const [here, there] = [randomBytes(32), randomBytes(32)]
+    fra.announce(here)
+    nyc.announce(there)
+    await isAt(fra, there, 'nyc6.lab')
+    between.isSilent = true
+    expect(await located(fra, there)).toBeUndefined()
+    between.isSilent = false
+    const garbage = [
+      randomBytes(100_000),
+      'INFO {"max_payload":\r\n',
+      'MSG derpfleet.at.x 1 -5\r\n',
+      'HMSG a 1 900 20\r\nNATS/1.0\r\n\r\n',
+      "-ERR 'Authorization Violation'\r\n",
+    ]
+    for (const bytes of garbage) {
+      between.say(bytes)
+      await waitUntil(
+        'the key is found again',
+        async () => (await located(fra, there)) === 'nyc6.lab',
+        60_000,
+      )
+      await isAt(nyc, here, 'fra6.lab')
+    }
   })
 
   test('shows the servers no keys, and takes no garbage for a relay', async () => {

@@ -212,6 +212,32 @@ it('takes no more keys of a sibling than it may have, in any form that presence 
   expect(old.link.report().keys).toBe(4)
 })
 
+it('a sibling that says it has a key and has it not loses it to the one that has', () => {
+  const truth = { rank: 1, forward: () => undefined }
+  const play = new Play().up()
+  play.book.add(alice.key, 0, truth)
+  for (let lies = 0; lies < 3; lies++) {
+    play.present(alice.key)
+    expect(play.knows(alice)).toBe(true)
+    play.link.forward(addressed(alice, 1), bob.key, play.clock.now())
+    play.turn()
+    play.say(peerGoneFrame(alice.key, GoneReason.notHere))
+    expect(play.book.find(alice.key, 0)).toBe(truth)
+  }
+})
+
+it('keeps nothing of a flood of keys that come and go, in whatever order that is told', () => {
+  const play = new Play().up()
+  for (let i = 0; i < 20_000; i++) {
+    const key = sha256(`key ${i % 4}`)
+    if (i % 3 === 0) play.present(key)
+    else play.say(peerGoneFrame(key, i % 2 === 0 ? GoneReason.disconnected : GoneReason.notHere))
+  }
+  for (let i = 0; i < 4; i++) play.say(peerGoneFrame(sha256(`key ${i}`), GoneReason.disconnected))
+  expect(play.link.report()).toMatchObject({ state: 'up', keys: 0, keysRefused: 0 })
+  expect([play.book.size, play.cuts]).toEqual([0, 0])
+})
+
 it.each([
   ['a presence without a key', FrameType.peerPresent],
   ['a departure without a key', FrameType.peerGone],

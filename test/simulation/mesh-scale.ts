@@ -1,6 +1,7 @@
-// A large fleet with a key directory, at the size at which real sessions would not fit: relays are their route book,
-// their locator and their desk at the directory, all real; clients are keys. From a seed: clients come, go, move and are
-// in two places, relays die and come back, relays lose each other. What is counted is what a fleet of that size costs.
+// A large fleet, at the size at which real sessions would not fit: relays are their route book and, where they ask a key
+// directory rather than watch each other, their locator and their desk at it, all real; clients are keys. From a seed:
+// clients come, go, move and are in two places, relays die and come back, relays lose each other. Messages between
+// relays, or between relays and the directory, are counted.
 
 import { createHash } from 'node:crypto'
 import { DirectoryDesk, type Located } from '#mesh/directory-desk.ts'
@@ -21,32 +22,55 @@ const SWEEP_MS = 60
 class Site {
   readonly index: number
   readonly keys = new Map<string, Uint8Array>()
-  readonly directory: FakeDirectory
-  readonly desk: DirectoryDesk
   readonly book: RouteBook
-  readonly locator: Locator
+  /** Undefined where siblings are watched. */
+  readonly asking: Asking | undefined
   isDown = false
   readonly #fleet: MeshScale
   readonly #siblings = new Map<Site, Way>()
 
-  constructor(index: number, fleet: MeshScale, server: FakeDirectoryServer) {
+  constructor(index: number, fleet: MeshScale, server: FakeDirectoryServer | undefined) {
     this.index = index
     this.#fleet = fleet
-    this.directory = server.open(`relay-${index}`)
-    const tell = ({ key, relay }: Located): void => this.locator.located(key, relay, fleet.clock.now())
-    this.desk = new DirectoryDesk({
-      directory: this.directory,
-      tell: (_thread, located) => tell(located),
-      tellAll: tell,
-    })
     this.book = new RouteBook(index, () => undefined)
-    this.locator = new Locator({
-      ask: (key) => this.desk.locate(0, key),
+    this.asking = server && this.#askingAt(server.open(`relay-${index}`))
+    this.book.seeker = this.asking?.locator
+  }
+
+  #askingAt(directory: FakeDirectory): Asking {
+    const fleet = this.#fleet
+    const tell = ({ key, relay }: Located): void => locator.located(key, relay, fleet.clock.now())
+    const desk = new DirectoryDesk({ directory, tell: (_thread, located) => tell(located), tellAll: tell })
+    const locator = new Locator({
+      ask: (key) => desk.locate(0, key),
       sibling: (name) => this.wayTo(fleet.sites[Number(name.slice(6))] as Site),
       book: this.book,
       counters: new Counters(),
     })
-    this.book.seeker = this.locator
+    return { directory, desk, locator }
+  }
+
+  /** A client has come, whose home it is, or has left. */
+  note(key: Uint8Array, isHome: boolean): void {
+    if (isHome) this.keys.set(toHex(key), key)
+    else this.keys.delete(toHex(key))
+    if (this.asking !== undefined) return this.asking.desk.note(0, [{ key, isHome }])
+    for (const site of this.#fleet.sites) {
+      if (site !== this && site.wayTo(this).isUp) site.hear(this, key, isHome)
+    }
+  }
+
+  /** A sibling that is watched has told of a key. */
+  hear(from: Site, key: Uint8Array, isThere: boolean): void {
+    this.#fleet.messages++
+    if (isThere) this.book.add(key, 0, this.wayTo(from))
+    else this.book.remove(key, 0, this.wayTo(from))
+  }
+
+  /** The link to a sibling that is watched has been made. */
+  find(site: Site): void {
+    if (this.asking !== undefined || !this.wayTo(site).isUp) return
+    for (const key of site.keys.values()) this.hear(site, key, true)
   }
 
   wayTo(site: Site): Way {
@@ -71,6 +95,13 @@ class Site {
     if (route !== undefined) route.forward(packet, NOBODY, nowMs)
     else this.book.seek(packet, { key: NOBODY, mayLookUp: () => true }, nowMs)
   }
+}
+
+/** What a relay has at a key directory. */
+interface Asking {
+  readonly directory: FakeDirectory
+  readonly desk: DirectoryDesk
+  readonly locator: Locator
 }
 
 const NOBODY = new Uint8Array(32)
@@ -114,21 +145,31 @@ export interface Verdict {
   readonly hopsMax: number
 }
 
+export interface FleetSize {
+  readonly relays: number
+  readonly keys: number
+  /** Else relays watch each other. */
+  readonly hasDirectory: boolean
+}
+
 export class MeshScale {
   readonly clock = new FakeClock()
-  readonly sites: readonly Site[]
-  readonly #server: FakeDirectoryServer
+  readonly sites: readonly Site[] = []
+  readonly #server: FakeDirectoryServer | undefined
   readonly #random: Random
   readonly #keys: readonly Uint8Array[]
   /** Where each key is, the last one last. */
   readonly #at: Site[][]
   readonly #parted = new Set<number>()
   #hops: number[] = []
+  /** Clients that came or went. */
   events = 0
+  /** Of relays that watch each other. */
+  messages = 0
 
-  constructor(random: Random, { relays, keys }: { relays: number; keys: number }) {
+  constructor(random: Random, { relays, keys, hasDirectory }: FleetSize) {
     this.#random = random
-    this.#server = new FakeDirectoryServer(this.clock)
+    this.#server = hasDirectory ? new FakeDirectoryServer(this.clock) : undefined
     this.sites = Array.from({ length: relays }, (_, i) => new Site(i, this, this.#server))
     this.#keys = Array.from({ length: keys }, (_, i) => createHash('sha256').update(`key ${i}`).digest())
     this.#at = this.#keys.map(() => [])
@@ -158,7 +199,7 @@ export class MeshScale {
       this.#send(this.#site(), this.#random.between(0, this.#keys.length - 1))
       if (i % 100 === 0) this.#pass(SWEEP_MS)
     }
-    this.#parted.clear()
+    for (const pair of this.#parted) this.#heal(pair)
     this.#pass(4_000)
   }
 
@@ -190,12 +231,18 @@ export class MeshScale {
   remnantsOf(index: number): number {
     const site = this.sites[index] as Site
     this.#kill(site)
-    const asker = this.sites.find((one) => one !== site)
-    let remnants = 0
-    for (const key of site.keys.values()) {
-      if (this.#server.find(toHex(key), (asker as Site).directory) === site.directory.name) remnants++
+    const asker = this.sites.find((one) => one !== site) as Site
+    const isRemnant = (key: Uint8Array): boolean => {
+      if (asker.asking === undefined || site.asking === undefined)
+        return asker.book.find(key, 0) === asker.wayTo(site)
+      return this.#server?.find(toHex(key), asker.asking.directory) === site.asking.directory.name
     }
-    return remnants
+    return [...site.keys.values()].filter(isRemnant).length
+  }
+
+  /** Messages between relays, or between relays and the directory, so far. */
+  get messageCount(): number {
+    return this.messages + (this.#server?.messageCount ?? 0)
   }
 
   #send(from: Site, key: number): void {
@@ -207,7 +254,7 @@ export class MeshScale {
   #pass(ms: number): void {
     for (let left = ms; left > 0; left -= SWEEP_MS) {
       this.clock.advance(Math.min(left, SWEEP_MS))
-      for (const { locator, isDown } of this.sites) if (!isDown) locator.sweep(this.clock.now())
+      for (const { asking, isDown } of this.sites) if (!isDown) asking?.locator.sweep(this.clock.now())
     }
   }
 
@@ -225,42 +272,53 @@ export class MeshScale {
   }
 
   #join(key: number, site: Site): void {
-    const bytes = this.#keys[key] as Uint8Array
-    site.keys.set(toHex(bytes), bytes)
     this.#at[key]?.push(site)
-    site.desk.note(0, [{ key: bytes, isHome: true }])
+    site.note(this.#keys[key] as Uint8Array, true)
     this.events++
   }
 
   #leave(key: number, site: Site): void {
-    const bytes = this.#keys[key] as Uint8Array
-    site.keys.delete(toHex(bytes))
     this.#at[key] = (this.#at[key] ?? []).filter((one) => one !== site)
-    site.desk.note(0, [{ key: bytes, isHome: false }])
+    site.note(this.#keys[key] as Uint8Array, false)
     this.events++
   }
 
   #kill(site: Site): void {
     site.isDown = true
-    site.directory.isAway = true
-    for (const other of this.sites) other.lose(site)
+    if (site.asking !== undefined) site.asking.directory.isAway = true
+    for (const other of this.sites) {
+      other.lose(site)
+      site.lose(other)
+    }
   }
 
   #restart(site: Site): void {
     this.#kill(site)
     this.#pass(SWEEP_MS)
     site.isDown = false
-    site.directory.isAway = false
-    this.events++
+    if (site.asking !== undefined) site.asking.directory.isAway = false
+    for (const other of this.sites) {
+      if (other === site) continue
+      other.find(site)
+      site.find(other)
+    }
   }
 
   #part(a: Site, b: Site): void {
     if (a === b) return
     const pair = this.#pair(a, b)
-    if (this.#parted.delete(pair)) return
+    if (this.#parted.has(pair)) return this.#heal(pair)
     this.#parted.add(pair)
     a.lose(b)
     b.lose(a)
+  }
+
+  #heal(pair: number): void {
+    this.#parted.delete(pair)
+    const [a, b] = [this.sites[Math.floor(pair / this.sites.length)], this.sites[pair % this.sites.length]]
+    if (a === undefined || b === undefined) return
+    a.find(b)
+    b.find(a)
   }
 
   #pair(a: Site, b: Site): number {

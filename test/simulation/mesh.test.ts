@@ -26,11 +26,15 @@ it.each([
 /** MESH_SCALE=500x1000000 takes some minutes and gigabytes. */
 const [relays = 40, keys = 20_000] = (process.env['MESH_SCALE'] ?? '40x20000').split('x').map(Number)
 
-it(
-  `${relays} relays find ${keys} keys after thousands of moves, deaths and losses`,
+it.each([
+  ['that ask a directory', true, relays, keys],
+  // Each of them knows every key: no fleet of hundreds is to be watched, and none would fit into this process.
+  ['that watch each other', false, 40, 20_000],
+])(
+  'relays %s find all keys after thousands of moves, deaths and losses',
   { timeout: 1_200_000 },
-  () => {
-    const fleet = new MeshScale(new Random(seed), { relays, keys })
+  (_how, hasDirectory, relays, keys) => {
+    const fleet = new MeshScale(new Random(seed), { relays, keys, hasDirectory })
     fleet.disturb(relays * 50)
     const { lost, twice, hopsMax, sent, stale } = fleet.judge(2_000)
     expect({ lost, twice, hopsMax }, `SIMULATION_SEED=${seed}`).toEqual({ lost: 0, twice: 0, hopsMax: 1 })

@@ -10,9 +10,11 @@ const ANSWER_MS = 20
 
 export class FakeDirectoryServer {
   readonly clock: FakeClock
+  /** As NATS has them: to its servers and from them. */
+  messageCount = 0
   /** The relays that have each key, the last to announce it last. */
   readonly #homes = new Map<string, FakeDirectory[]>()
-  readonly #watchers = new Map<string, Set<(relay: string) => void>>()
+  readonly #watchers = new Map<string, Set<(relay: string | undefined) => void>>()
 
   constructor(clock: FakeClock) {
     this.clock = clock
@@ -24,7 +26,16 @@ export class FakeDirectoryServer {
 
   add(id: string, home: FakeDirectory): void {
     this.#homes.set(id, [...(this.#homes.get(id) ?? []).filter((one) => one !== home), home])
-    for (const moved of this.#watchers.get(id) ?? []) moved(home.name)
+    // A subscription, and the word that the key has moved.
+    this.messageCount += 2
+    this.#tell(id, home.name)
+  }
+
+  /** Its relay says so. */
+  withdraw(id: string, home: FakeDirectory): void {
+    this.messageCount += 2
+    this.remove(id, home)
+    this.#tell(id, undefined)
   }
 
   remove(id: string, home: FakeDirectory): void {
@@ -37,10 +48,18 @@ export class FakeDirectoryServer {
     return (this.#homes.get(id) ?? []).findLast((home) => home !== asker)?.name
   }
 
-  watch(id: string, moved: (relay: string) => void): () => void {
+  watch(id: string, moved: (relay: string | undefined) => void): () => void {
+    this.messageCount++
     const watchers = this.#watchers.get(id) ?? new Set()
     this.#watchers.set(id, watchers.add(moved))
     return () => watchers.delete(moved)
+  }
+
+  #tell(id: string, relay: string | undefined): void {
+    for (const moved of this.#watchers.get(id) ?? []) {
+      this.messageCount++
+      moved(relay)
+    }
   }
 }
 
@@ -77,16 +96,18 @@ export class FakeDirectory implements KeyDirectory {
   withdraw(key: Uint8Array): void {
     const id = toHex(key)
     this.#announced.delete(id)
-    this.#server.remove(id, this)
+    if (!this.#isAway) this.#server.withdraw(id, this)
   }
 
   locate(key: Uint8Array, found: (relay: string | undefined) => void): void {
     this.questionCount++
     if (this.#isAway) return found(undefined)
+    // To the server and on to the relay that has it, and back.
+    this.#server.messageCount += 4
     this.#server.clock.later(ANSWER_MS, () => found(this.#server.find(toHex(key), this)))
   }
 
-  watch(key: Uint8Array, moved: (relay: string) => void): () => void {
+  watch(key: Uint8Array, moved: (relay: string | undefined) => void): () => void {
     return this.#server.watch(toHex(key), (relay) => {
       if (!this.#isAway && relay !== this.name) moved(relay)
     })

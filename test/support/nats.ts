@@ -42,6 +42,10 @@ export class NatsServers implements AsyncDisposable {
     return `${scheme}://127.0.0.1:${this.#portsOf(name).client}`
   }
 
+  pidOf(name: string): number {
+    return this.#running.get(name)?.pid ?? 0
+  }
+
   async restart(name: string): Promise<void> {
     const ports = this.#portsOf(name)
     const path = join(this.#folder, `${name}.conf`)

@@ -7,7 +7,7 @@ import { mergeFlows, wrongFrames, type FlowOutcome } from './load/outcome.ts'
 import { cpuSeconds, processorTicks, stolenShare } from './machine.ts'
 import { connectionsOf, loadArguments, type Load } from './load.ts'
 import type { Progress } from './progress.ts'
-import { OURS, RIVAL, Server, type StartOptions, type Workplace } from './server.ts'
+import { OURS, RIVAL, Server, type StartOptions, type Target, type Workplace } from './server.ts'
 
 /** Above this share of its processor the generator may be what was measured. */
 const GENERATOR_BUSY_MAX = 0.97
@@ -107,12 +107,12 @@ export class Bench {
   }
 
   /** Measures every server once a round, each round beginning with another; answers the rounds by server. */
-  async interleaved<Measured>(
-    servers: readonly Server[],
-    measure: (server: Server, round: number) => Promise<Measured>,
+  async interleaved<On extends { readonly name: string }, Measured>(
+    servers: readonly On[],
+    measure: (server: On, round: number) => Promise<Measured>,
     rounds: number = this.effort.rounds,
-  ): Promise<Map<Server, Measured[]>> {
-    const measured = new Map<Server, Measured[]>(servers.map((server) => [server, []]))
+  ): Promise<Map<On, Measured[]>> {
+    const measured = new Map<On, Measured[]>(servers.map((server) => [server, []]))
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < servers.length; i++) {
         const server = servers[(i + round) % servers.length]
@@ -131,14 +131,14 @@ export class Bench {
   }
 
   /** Runs a load. What makes its figures doubtful is marked. */
-  async flow(server: Server, load: Load): Promise<FlowOutcome> {
+  async flow(server: Target, load: Load): Promise<FlowOutcome> {
     const [outcome] = await this.flows(server, [load])
     if (outcome === undefined) throw new Error('a load without an outcome')
     return outcome
   }
 
   /** Runs several loads at the same time, each in processes of its own; answers them in order. */
-  async flows(server: Server, loads: readonly Load[]): Promise<FlowOutcome[]> {
+  async flows(server: Target, loads: readonly Load[]): Promise<FlowOutcome[]> {
     const { byLoad } = await this.generators(server, loads)
     return byLoad.map((generators, i) => {
       const flow = mergeFlows(generators.flatMap((generator) => generator.all('flow')))
@@ -149,7 +149,7 @@ export class Bench {
 
   /** The same, with all that the generators said; `extra` are further runs beside them, by their arguments. */
   async generators(
-    server: Server,
+    server: Target,
     loads: readonly Load[],
     extra: readonly (readonly string[])[] = [],
   ): Promise<{ byLoad: Generator[][]; extra: Generator[] }> {
@@ -197,8 +197,9 @@ export class Bench {
   note(command: string): void {
     const shown = command
       .replace(/--addr \S+/, '--addr HOST:PORT')
-      .replace(/--logins \S+/, '--logins FILE')
-      .replace(/--pid \d+/, '--pid PID')
+      .replace(/--far \S+/, '--far HOST:PORT')
+      .replaceAll(/logins \S+/g, 'logins FILE')
+      .replaceAll(/pid \d+/g, 'pid PID')
       .replace(/--login-from \d+ /, '')
     const kind = shown.replace(/\d+(\.\d+)?/g, 'N')
     this.#commands.set(kind, shown)
@@ -236,17 +237,18 @@ export class Bench {
   }
 
   /** What a load left in queues and buffers is the next one's burden: waits until the server has done with it. */
-  async #settle(server: Server): Promise<void> {
-    let before = await cpuSeconds(server.pid)
+  async #settle({ pids }: Target): Promise<void> {
+    const used = async (): Promise<number> => Math.max(...(await Promise.all(pids.map(cpuSeconds))))
+    let before = await used()
     for (let i = 0; i < SETTLE_LOOKS_MAX; i++) {
       await sleep(SETTLE_LOOK_MS)
-      const now = await cpuSeconds(server.pid)
+      const now = await used()
       if (now - before < (SETTLED_SHARE * SETTLE_LOOK_MS) / 1_000) return
       before = now
     }
   }
 
-  #judge(server: Server, load: Load, flow: FlowOutcome): void {
+  #judge(server: Target, load: Load, flow: FlowOutcome): void {
     const what = `${server.name}, ${load.count} ${load.topology} at ${load.rate === 'all' ? 'all that can be sent' : `${Math.round(load.rate)}/s`}`
     if (flow.busy > GENERATOR_BUSY_MAX && load.sleeps !== true) {
       this.mark(`${what}: the generator was busy for more than 97 % of its time`)

@@ -4,11 +4,14 @@ import type { Figure } from './figure.ts'
 import { bystander } from './figures/bystander.ts'
 import { cleanRate } from './figures/clean-rate.ts'
 import { cpuPerFrame } from './figures/cpu-per-frame.ts'
+import { directory } from './figures/directory.ts'
+import { forwarding } from './figures/forwarding.ts'
 import { goodput } from './figures/goodput.ts'
 import { http } from './figures/http.ts'
 import { logins } from './figures/logins.ts'
 import { memory } from './figures/memory.ts'
 import { plain } from './figures/plain.ts'
+import { presence } from './figures/presence.ts'
 import { probeDelay } from './figures/probe-delay.ts'
 import { soak } from './figures/soak.ts'
 import { storm } from './figures/storm.ts'
@@ -28,5 +31,8 @@ export const FIGURES: readonly Figure[] = [
   stun,
   http,
   plain,
+  forwarding,
+  presence,
+  directory,
   soak,
 ]

@@ -2,7 +2,7 @@
 
 import type { Row, Target } from './figure.ts'
 import { sampleOf, type Sample } from './sample.ts'
-import { OURS, type Server } from './server.ts'
+import { OURS } from './server.ts'
 
 /** How a row is shown. */
 export interface Shown {
@@ -14,7 +14,7 @@ export interface Shown {
 /** One number of every round, as a row. */
 export function rowOf<Measured>(
   shown: Shown,
-  measured: ReadonlyMap<Server, readonly Measured[]>,
+  measured: ReadonlyMap<{ readonly name: string }, readonly Measured[]>,
   of: (measured: Measured) => number,
 ): Row {
   const samples: Record<string, Sample> = {}

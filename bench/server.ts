@@ -3,7 +3,7 @@
 
 import { rmSync } from 'node:fs'
 import { mkdtemp, writeFile } from 'node:fs/promises'
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'node:net'
@@ -31,6 +31,23 @@ export interface StartOptions {
   readonly isPlain?: boolean
   /** Relay threads; for this checkout's relay only. */
   readonly threads?: number
+  readonly mesh?: MeshPlace
+}
+
+/** What one relay of several needs: see mesh.ts. */
+export interface MeshPlace {
+  readonly port: number
+  readonly keyPath: string
+  readonly siblingPorts: readonly number[]
+}
+
+/** What a load can be run against. */
+export interface Target {
+  readonly name: string
+  /** Their rest is waited for after a load. */
+  readonly pids: readonly number[]
+  /** The generator's arguments that every load against it has. */
+  arguments(logins: number): Promise<string[]>
 }
 
 /** Folder, key and certificate that all servers of a run share, so that one file of logins serves for all. */
@@ -48,12 +65,19 @@ export class Workplace {
   static async make(): Promise<Workplace> {
     const folder = await mkdtemp(join(tmpdir(), 'derpfleet-bench-'))
     await makeCertificate(folder, 'localhost')
+    await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
+    const workplace = new Workplace(folder)
+    await workplace.makeKey('key')
+    return workplace
+  }
+
+  /** A new node key in a file of that name; answers its path. */
+  async makeKey(name: string): Promise<string> {
     const { d = '' } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
     const secret = Buffer.from(d, 'base64url').toString('hex')
-    await writeFile(join(folder, 'key.json'), JSON.stringify({ PrivateKey: `privkey:${secret}` }), {
-      mode: 0o600,
-    })
-    return new Workplace(folder)
+    const path = join(this.folder, `${name}.json`)
+    await writeFile(path, JSON.stringify({ PrivateKey: `privkey:${secret}` }), { mode: 0o600 })
+    return path
   }
 
   /** A file with at least so many logins for the server there. */
@@ -74,7 +98,7 @@ export class Workplace {
   }
 }
 
-export class Server {
+export class Server implements Target {
   readonly name: string
   readonly address: Address
   /** UDP; undefined where it is not known. */
@@ -106,12 +130,14 @@ export class Server {
 
   /** Starts derpfleet or a derper of that version. @throws Error when it is not on this machine or does not start */
   static async start(name: string, workplace: Workplace, options: StartOptions): Promise<Server> {
-    const [port, stunPort, adminPort] = [await freeTcpPort(), await freeUdpPort(), await freeTcpPort()]
+    const { mesh } = options
+    const port = mesh?.port ?? (await freeTcpPort())
+    const [stunPort, adminPort] = [await freeUdpPort(), await freeTcpPort()]
     const isOurs = name === OURS
     const command = isOurs
       ? fileURLToPath(new URL('../bin/derpfleet', import.meta.url))
       : await derperPath(name)
-    const key = join(workplace.folder, 'key.json')
+    const key = mesh?.keyPath ?? join(workplace.folder, 'key.json')
     const listen = ['-c', key, '-a', `127.0.0.1:${port}`, '-http-port', '-1', '-stun-port', `${stunPort}`]
     const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', workplace.folder]
     const own = ['-admin', `127.0.0.1:${adminPort}`, '-threads', `${options.threads ?? 1}`]
@@ -120,7 +146,13 @@ export class Server {
       ...listen,
       ...(options.isPlain === true ? [] : identity),
       ...(isOurs ? own : []),
+      ...(mesh === undefined ? [] : meshArguments(workplace, mesh)),
     ]
+    const env = {
+      DERPFLEET_OPEN_RELAY: 'true',
+      // Servers verify each other, and the certificate is nobody's but its own.
+      ...(mesh === undefined ? {} : { SSL_CERT_FILE: join(workplace.folder, 'localhost.crt') }),
+    }
     const readyWhen =
       options.isPlain === true ? () => isListening(port) : async () => (await tlsVersionAt(port)) !== null
     const server = new Server({
@@ -129,7 +161,7 @@ export class Server {
       stunPort,
       ...(isOurs ? { adminPort } : {}),
       workplace,
-      start: () => startProcess('taskset', ['-c', options.cpus, command, ...args], { readyWhen }),
+      start: () => startProcess('taskset', ['-c', options.cpus, command, ...args], { readyWhen, env }),
     })
     await server.restart()
     return server
@@ -142,6 +174,10 @@ export class Server {
 
   get pid(): number {
     return this.#process?.pid ?? this.#foreignPid
+  }
+
+  get pids(): readonly number[] {
+    return [this.pid]
   }
 
   /** How it was started. */
@@ -167,7 +203,11 @@ export class Server {
     await this.#process?.exited
   }
 
-  /** The generator's arguments that every load against it has. */
+  /** Halts all of it, or lets it go on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#process?.signal(signal)
+  }
+
   async arguments(logins: number): Promise<string[]> {
     const { host, port, isPlain } = this.address
     const path = await this.workplace.logins(this.address, logins)
@@ -178,6 +218,11 @@ export class Server {
   async stop(): Promise<void> {
     await this.#process?.stop()
   }
+}
+
+function meshArguments({ folder }: Workplace, { siblingPorts }: MeshPlace): string[] {
+  const siblings = siblingPorts.map((port) => `localhost:${port}`).join(',')
+  return ['-mesh-psk-file', join(folder, 'psk'), '-mesh-with', siblings]
 }
 
 async function derperPath(name: string): Promise<string> {

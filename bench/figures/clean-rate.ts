@@ -8,7 +8,7 @@ import type { FlowOutcome } from '../load/outcome.ts'
 import { delayMs } from '../load/delays.ts'
 import { withBounds } from '../row.ts'
 import { sampleOf, type Sample } from '../sample.ts'
-import { ELDER, RIVAL, type Server } from '../server.ts'
+import { ELDER, RIVAL, type Server, type Target } from '../server.ts'
 
 const PAIRS = [10, 100, 1_000]
 const STEP = 1.05
@@ -83,7 +83,7 @@ class Search {
 }
 
 /** The step at which a single look at each rate finds the first loss, less one. */
-async function climb(bench: Bench, server: Server, pairs: number): Promise<number> {
+async function climb(bench: Bench, server: Target, pairs: number): Promise<number> {
   const isClean = async (step: number): Promise<boolean> => {
     // A second look where the first one finds loss: a moment's hiccup would end the climb far too low.
     for (let look = 0; look < 2; look++) {
@@ -179,7 +179,12 @@ export function cleanRateFact(server: string, pairs: number): string {
 /** A server's clean rate with 10 pairs as found before in this run, or else found now, in one quick climb. */
 export async function knownCleanRate(bench: Bench, server: Server): Promise<number> {
   const name = cleanRateFact(server.name, 10)
-  return (bench.facts[name] ??= rateAt(await climb(bench, server, 10)))
+  return (bench.facts[name] ??= await roughCleanRate(bench, server, 10))
+}
+
+/** A clean rate by one quick climb. */
+export async function roughCleanRate(bench: Bench, target: Target, pairs: number): Promise<number> {
+  return rateAt(await climb(bench, target, pairs))
 }
 
 export const cleanRate: Figure = {

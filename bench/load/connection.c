@@ -36,8 +36,8 @@ void connection_close(Connection *connection) {
 }
 
 // Loopback has 16 million source addresses; one is not enough for 28,000 connections to one port.
-static void bind_source(const Network *network, const Connection *connection) {
-  uint32_t to = ntohl(network->address.sin_addr.s_addr);
+static void bind_source(const Connection *connection) {
+  uint32_t to = ntohl(connection->remote->address.sin_addr.s_addr);
   if (to >> 24 != 127) return;
   int one = 1;
   uint32_t from = 0x7f000101u + (uint32_t)(connection->index / CONNECTIONS_PER_SOURCE);
@@ -53,13 +53,14 @@ void connection_dial(Network *network, Connection *connection) {
          strerror(errno));
   int one = 1;
   setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  bind_source(network, connection);
+  bind_source(connection);
   connection->phase = PHASE_DIALLING;
   connection->dialled_ns = now_ns();
   connection->interest = EPOLLIN | EPOLLOUT;
   struct epoll_event event = {.events = connection->interest, .data.ptr = connection};
   epoll_ctl(network->epoll, EPOLL_CTL_ADD, connection->fd, &event);
-  if (connect(connection->fd, (struct sockaddr *)&network->address, sizeof network->address) == 0) return;
+  const struct sockaddr_in *address = &connection->remote->address;
+  if (connect(connection->fd, (const struct sockaddr *)address, sizeof *address) == 0) return;
   // A refused dial shows as an event, too, so that there is one way to hear of it.
   if (errno != EINPROGRESS && errno != ECONNREFUSED)
     fail("connection %d: %s", connection->index, strerror(errno));
@@ -156,7 +157,7 @@ static void take_login_frame(Network *network, Connection *connection, const uin
     return;
   }
   if (frame[0] != FRAME_SERVER_KEY || payload < 40) return end(network, connection, "no ServerKey");
-  if (memcmp(frame + FRAME_HEADER + 8, network->server_key, KEY_BYTES) != 0)
+  if (memcmp(frame + FRAME_HEADER + 8, connection->remote->key, KEY_BYTES) != 0)
     fail("the server has another key than the login file was made for");
   connection->phase = PHASE_INFO;
   send_plain(network, connection, connection->login->frame, login_length(connection->login));

@@ -43,7 +43,14 @@ typedef struct {
   size_t shot_at, shot_count, shot_room;
 } Pending;
 
+// A server: where it is, and the key that its logins are sealed for.
+typedef struct {
+  struct sockaddr_in address;
+  uint8_t key[KEY_BYTES];
+} Remote;
+
 typedef struct Connection {
+  const Remote *remote;
   int fd;
   int index;
   Phase phase;
@@ -70,8 +77,6 @@ typedef struct {
 typedef struct {
   int epoll;
   SSL_CTX *tls;
-  struct sockaddr_in address;
-  uint8_t server_key[KEY_BYTES];
   Handler handler;
   // Shared by all connections; each keeps only what is left over.
   uint8_t *cipher, *plain;
@@ -91,7 +96,9 @@ typedef struct {
 // The longest frame that a client takes, and the longest shot.
 #define FRAME_MAX (1 << 20)
 
-void network_start(Network *network, const char *address, bool uses_tls);
+void network_start(Network *network, bool uses_tls);
+// HOST:PORT, given by `flag`.
+struct sockaddr_in network_address(const char *flag, const char *text);
 
 // Starts or restarts a closed connection.
 void connection_dial(Network *network, Connection *connection);

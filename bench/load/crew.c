@@ -2,6 +2,7 @@
 #include "crew.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "clock.h"
 #include "memory.h"
@@ -10,21 +11,38 @@
 // More than this many descriptions of failures tell nothing new.
 #define COMPLAINTS_MAX 5
 
+// Connections [from, until) are of that server, with logins out of that file.
+static void assign(Crew *crew, const Remote *remote, const LoginFile *file, int login_from, int from,
+                   int until) {
+  if (file->count < login_from + until)
+    fail("--logins: %d are there, %d are needed", file->count, login_from + until);
+  for (int i = from; i < until; i++) {
+    crew->connections[i].remote = remote;
+    crew->connections[i].index = login_from + i;
+    crew->connections[i].login = &file->logins[login_from + i];
+  }
+}
+
+static LoginFile start_remote(Remote *remote, const char *flag, const char *address, const char *logins) {
+  LoginFile file = login_file_read(logins);
+  remote->address = network_address(flag, address);
+  memcpy(remote->key, file.server_key, KEY_BYTES);
+  return file;
+}
+
 void crew_start(Crew *crew, const Options *options, int count) {
   Handler handler = crew->network.handler;
-  network_start(&crew->network, options->address, !options->is_plain);
+  network_start(&crew->network, !options->is_plain);
   crew->network.handler = handler;
-  LoginFile file = login_file_read(options->logins);
-  if (file.count < options->login_from + count)
-    fail("--logins: %d are there, %d are needed", file.count, options->login_from + count);
-  for (int i = 0; i < KEY_BYTES; i++)
-    crew->network.server_key[i] = file.server_key[i];
   crew->connections = zeroed((size_t)count, sizeof(Connection));
   crew->count = count;
-  for (int i = 0; i < count; i++) {
-    crew->connections[i].index = options->login_from + i;
-    crew->connections[i].login = &file.logins[options->login_from + i];
-  }
+  LoginFile file = start_remote(&crew->near, "--addr", options->address, options->logins);
+  assign(crew, &crew->near, &file, options->login_from, 0, count);
+  if (options->far_address == NULL) return;
+  // Receivers come first: see traffic.c.
+  int receivers = options->topology == TOPOLOGY_PAIRS ? options->count : 1;
+  LoginFile far_file = start_remote(&crew->far, "--far", options->far_address, options->far_logins);
+  assign(crew, &crew->far, &far_file, options->login_from, 0, receivers);
 }
 
 void crew_dial_on(Crew *crew, int in_flight) {

@@ -8,6 +8,8 @@
 
 typedef struct {
   Network network;
+  // Where connections go; `far` is where the receivers are, if they are elsewhere.
+  Remote near, far;
   Connection *connections;
   int count;
   // How many are under way, how many of those asked for came in, failed.

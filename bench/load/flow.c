@@ -176,6 +176,12 @@ typedef struct {
   uint64_t idle_ns;
 } Measured;
 
+// Of the server, and of the one where the receivers are.
+static ServerStat servers_stat(void) {
+  ServerStat near = server_stat(traffic.options.pid), far = server_stat(traffic.options.far_pid);
+  return (ServerStat){near.cpu_s + far.cpu_s, near.rss_kb + far.rss_kb, near.anonymous_kb + far.anonymous_kb};
+}
+
 static void run_loop(Measured *measured) {
   bool is_measuring = false, is_over = false, was_idle = false;
   uint64_t last_came = 0, last_came_at = 0,
@@ -185,7 +191,7 @@ static void run_loop(Measured *measured) {
   for (uint64_t now = now_ns(); now < drain_end;) {
     if (!is_measuring && now >= traffic.window_start) {
       is_measuring = true;
-      measured->before = server_stat(traffic.options.pid);
+      measured->before = servers_stat();
     }
     if (!is_over && now >= traffic.window_end) {
       is_over = true;
@@ -193,7 +199,7 @@ static void run_loop(Measured *measured) {
       if (gap_ns > 0) send_scheduled(now);
       last_came_at = now;
       drain_end = now + (uint64_t)(traffic.options.drain_seconds * 1e9);
-      measured->after = server_stat(traffic.options.pid);
+      measured->after = servers_stat();
     }
     if (traffic.options.interval_seconds > 0 && now >= next_interval) {
       print_interval(now);

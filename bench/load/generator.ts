@@ -48,10 +48,13 @@ export class Generator {
     return new Generator(await generatorPath(), args, cpu)
   }
 
-  /** The first line of that kind, now or when it comes. @throws Error when the run ends without it */
-  async next<Event extends Outcome['event']>(event: Event): Promise<OutcomeOf<Event>> {
+  /** The first such line of that kind, now or when it comes. @throws Error when the run ends without it */
+  async next<Event extends Outcome['event']>(
+    event: Event,
+    isWanted: (line: OutcomeOf<Event>) => boolean = () => true,
+  ): Promise<OutcomeOf<Event>> {
     for (;;) {
-      const found = this.all(event)[0]
+      const found = this.all(event).find(isWanted)
       if (found !== undefined) return found
       if (this.#end !== undefined) {
         throw this.#end === 'done' ? new Error(`${this.command}: ended without "${event}"`) : this.#end

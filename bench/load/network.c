@@ -1,4 +1,4 @@
-// What all connections share: address, TLS settings, buffers.
+// What all connections share: TLS settings, buffers.
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -36,15 +36,18 @@ static SSL_CTX *tls_settings(void) {
   return tls;
 }
 
-void network_start(Network *network, const char *address, bool uses_tls) {
-  const char *colon = strrchr(address, ':');
+struct sockaddr_in network_address(const char *flag, const char *text) {
+  struct sockaddr_in address = {.sin_family = AF_INET};
+  const char *colon = strrchr(text, ':');
   char host[64] = "";
-  if (colon != NULL && (size_t)(colon - address) < sizeof host)
-    memcpy(host, address, (size_t)(colon - address));
-  network->address.sin_family = AF_INET;
-  if (colon == NULL || inet_pton(AF_INET, host, &network->address.sin_addr) != 1)
-    fail("--addr %s: expected an IPv4 address, a colon and a port", address);
-  network->address.sin_port = htons((uint16_t)atoi(colon + 1));
+  if (colon != NULL && (size_t)(colon - text) < sizeof host) memcpy(host, text, (size_t)(colon - text));
+  if (colon == NULL || inet_pton(AF_INET, host, &address.sin_addr) != 1)
+    fail("%s %s: expected an IPv4 address, a colon and a port", flag, text);
+  address.sin_port = htons((uint16_t)atoi(colon + 1));
+  return address;
+}
+
+void network_start(Network *network, bool uses_tls) {
   network->epoll = epoll_create1(EPOLL_CLOEXEC);
   if (uses_tls) network->tls = tls_settings();
   // Behind what is read stands what was left over: at most one record, at most one frame.

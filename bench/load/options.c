@@ -12,6 +12,8 @@ static const char HELP[] =
     "usage: generator --addr HOST:PORT --logins FILE [options]\n"
     "  --plain              no TLS\n"
     "  --pid PID            the server's process: its CPU time and memory are reported\n"
+    "  --far HOST:PORT --far-logins FILE [--far-pid PID]\n"
+    "                       the receivers are at another relay of the mesh (pairs, fan-in)\n"
     "  --login-from N       use the file's logins from the Nth on (several processes, one file)\n"
     "  --in-flight N        logins under way at once (64)\n"
     "  --wait               print {\"event\":\"ready\"} and begin at 'go NANOSECONDS' on standard input\n"
@@ -98,6 +100,9 @@ static void read_value(Options *o, const char *flag, const char *value) {
     void *into;
   } FLAGS[] = {{"--addr", KIND_TEXT, &o->address},
                {"--logins", KIND_TEXT, &o->logins},
+               {"--far", KIND_TEXT, &o->far_address},
+               {"--far-logins", KIND_TEXT, &o->far_logins},
+               {"--far-pid", KIND_INT, &o->far_pid},
                {"--phases", KIND_TEXT, &o->phases},
                {"--pid", KIND_INT, &o->pid},
                {"--login-from", KIND_INT, &o->login_from},
@@ -158,6 +163,10 @@ Options options_read(int argc, char **argv) {
   if (options.address == NULL) fail("--addr is missing: HOST:PORT of the server");
   if (options.scenario != SCENARIO_STUN && options.logins == NULL)
     fail("--logins is missing: a file of logins");
+  if (options.far_address != NULL && options.far_logins == NULL)
+    fail("--far-logins is missing: a file of logins for the server that --far names");
+  if (options.far_address != NULL && (options.scenario != SCENARIO_FLOW || options.topology == TOPOLOGY_FAN_OUT))
+    fail("--far: expected --pairs or --fan-in with it");
   if (options.scenario != SCENARIO_STUN && options.count == 0)
     fail("nothing to do: --pairs, --hold, ... or --help");
   // What waits in socket buffers at the end is delivered later; by then it is no longer the rate that was

@@ -13,7 +13,9 @@ typedef enum { TOPOLOGY_PAIRS, TOPOLOGY_FAN_IN, TOPOLOGY_FAN_OUT, TOPOLOGY_RING 
 typedef struct {
   Scenario scenario;
   const char *address, *logins;
-  int login_from, pid, in_flight;
+  // Where the receivers are, if that is another relay of the mesh.
+  const char *far_address, *far_logins;
+  int login_from, pid, far_pid, in_flight;
   bool is_plain, waits_for_go, is_realtime, is_strict;
 
   Topology topology;

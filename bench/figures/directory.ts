@@ -1,0 +1,227 @@
+// From which size on a fleet is better off with a key directory: what a change of one client costs relays that watch
+// each other, and what it costs one that announces its keys to a NATS server, in messages, processor time and memory.
+// The more relays there are, the more of them hear of each change; the directory hears of it once.
+
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { NatsDirectory } from '#mesh/nats-directory.ts'
+import { RouteBook } from '#mesh/route-book.ts'
+import { foreign } from '../../test/support/foreign.ts'
+import { NatsServers } from '../../test/support/nats.ts'
+import { waitUntil } from '../../test/support/process.ts'
+import { MeshScale } from '../../test/simulation/mesh-scale.ts'
+import { Random } from '../../test/simulation/random.ts'
+import type { Bench } from '../bench.ts'
+import type { Figure, Row } from '../figure.ts'
+import { cpuSeconds } from '../machine.ts'
+import { sampleOf } from '../sample.ts'
+import { OURS } from '../server.ts'
+import { TOLD_CHANGE_FACT } from './presence.ts'
+
+const FLEETS = [4, 8, 16, 32, 64]
+const KEYS_PER_RELAY = 500
+const KEYS = 50_000
+const LOOKUPS = 10_000
+/** Less than what a relay may have under way. */
+const LOOKUPS_AT_ONCE = 100
+
+function row(label: string, unit: string, digits: number, rounds: readonly number[]): Row {
+  return { label, unit, digits, samples: { [OURS]: sampleOf(rounds) } }
+}
+
+/** Messages for each client that comes or goes, in the whole fleet. */
+function messagesPerEvent(relays: number, hasDirectory: boolean): number {
+  const fleet = new MeshScale(new Random(1), { relays, keys: relays * KEYS_PER_RELAY, hasDirectory })
+  const [messages, events] = [fleet.messageCount, fleet.events]
+  fleet.disturb(relays * 50)
+  return (fleet.messageCount - messages) / (fleet.events - events)
+}
+
+/** Bytes of heap and buffers in use after everything that can be given back has been. */
+function usedBytes(collect: () => void): number {
+  collect()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+function collector(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as () => void
+}
+
+/** What a relay keeps of each key that it has been told of. */
+function bookBytesPerKey(keys: readonly Uint8Array[], collect: () => void): number {
+  const before = usedBytes(collect)
+  const book = new RouteBook(1, () => undefined)
+  const sibling = { rank: 0, forward: () => undefined }
+  for (const key of keys) book.add(key, 0, sibling)
+  const bytes = (usedBytes(collect) - before) / keys.length
+  if (book.size !== keys.length) throw new Error('a book that lost keys')
+  return bytes
+}
+
+interface NatsCosts {
+  readonly relayBytes: number
+  readonly serverBytes: number
+  readonly relayUs: number
+  readonly serverUs: number
+  readonly lookupRelayUs: number
+  readonly lookupMs: number
+}
+
+async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return 1_024 * Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN)
+}
+
+/** User and system time of this process, µs. */
+function ownUs(): number {
+  const { user, system } = process.cpuUsage()
+  return user + system
+}
+
+async function located(directory: NatsDirectory, key: Uint8Array): Promise<string | undefined> {
+  return await new Promise((resolve) => directory.locate(key, resolve))
+}
+
+async function lookUpAll(directory: NatsDirectory, keys: readonly Uint8Array[]): Promise<number[]> {
+  const delaysMs: number[] = []
+  for (let at = 0; at < LOOKUPS; at += LOOKUPS_AT_ONCE) {
+    const some = keys.slice(at, at + LOOKUPS_AT_ONCE)
+    const started = performance.now()
+    await Promise.all(some.map(async (key) => await located(directory, key)))
+    delaysMs.push(performance.now() - started)
+  }
+  return delaysMs
+}
+
+async function natsCosts(
+  program: string,
+  keys: readonly Uint8Array[],
+  collect: () => void,
+): Promise<NatsCosts> {
+  const folder = await mkdtemp(join(tmpdir(), 'derpfleet-bench-nats-'))
+  const servers = await NatsServers.start(program, { folder, names: ['ONE'] })
+  const settings = { servers: [servers.url('ONE')], ca: undefined, secret: randomBytes(32) }
+  const parts = { settings, credentials: undefined, onConnected: () => undefined }
+  const relay = new NatsDirectory({ ...parts, name: 'one.example.com' })
+  const other = new NatsDirectory({ ...parts, name: 'two.example.com' })
+  const pid = servers.pidOf('ONE')
+  try {
+    await waitUntil('both are connected', () => relay.isConnected && other.isConnected)
+    const before = {
+      bytes: usedBytes(collect),
+      serverBytes: await residentBytes(pid),
+      us: ownUs(),
+      serverUs: 1e6 * (await cpuSeconds(pid)),
+    }
+    for (const key of keys) relay.announce(key)
+    const last = keys.at(-1) ?? randomBytes(32)
+    await waitUntil('all are announced', async () => (await located(other, last)) !== undefined, 60_000)
+    const announced = { us: ownUs(), serverUs: 1e6 * (await cpuSeconds(pid)) }
+    const bytes = usedBytes(collect) - before.bytes
+    const serverBytes = (await residentBytes(pid)) - before.serverBytes
+    const asked = ownUs()
+    const delaysMs = await lookUpAll(other, keys)
+    return {
+      relayBytes: bytes / keys.length,
+      serverBytes: serverBytes / keys.length,
+      relayUs: (announced.us - before.us) / keys.length,
+      serverUs: (announced.serverUs - before.serverUs) / keys.length,
+      // Who asks and who answers are both this process.
+      lookupRelayUs: (ownUs() - asked) / LOOKUPS,
+      lookupMs: sampleOf(delaysMs).median / LOOKUPS_AT_ONCE,
+    }
+  } finally {
+    await relay.close()
+    await other.close()
+    await servers[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function messageRows(bench: Bench): Row[] {
+  return FLEETS.flatMap((relays) => {
+    bench.progress.step(`${relays} relays simulated`)
+    return [
+      row(`messages per client's change, ${relays} relays that watch`, '', 1, [
+        messagesPerEvent(relays, false),
+      ]),
+      row(`– with a directory`, '', 1, [messagesPerEvent(relays, true)]),
+    ]
+  })
+}
+
+export const directory: Figure = {
+  name: 'directory',
+  title: 'Watching siblings or asking a directory',
+  async measure(bench) {
+    const rows = messageRows(bench)
+    const found = await foreign('nats-server')
+    if ('missing' in found) return { rows, notes: [`nats-server: ${found.missing}`] }
+    const collect = collector()
+    const keys = Array.from({ length: KEYS }, () => new Uint8Array(randomBytes(32)))
+    const [books, costs]: [number[], NatsCosts[]] = [[], []]
+    for (let round = 0; round < bench.effort.rounds; round++) {
+      bench.progress.step(`a NATS server, round ${round + 1} of ${bench.effort.rounds}`)
+      books.push(bookBytesPerKey(keys, collect))
+      costs.push(await natsCosts(found.path, keys, collect))
+    }
+    const of = (read: (one: NatsCosts) => number): number[] => costs.map(read)
+    const announcedUs = sampleOf(of(({ relayUs }) => relayUs)).median
+    const announcedBytes = sampleOf(of(({ relayBytes }) => relayBytes)).median
+    const toldUs = bench.facts[TOLD_CHANGE_FACT] ?? Number.NaN
+    rows.push(
+      row('memory per key of a sibling that is watched', 'bytes', 0, books),
+      row(
+        'memory per key that is announced, at the relay',
+        'bytes',
+        0,
+        of(({ relayBytes }) => relayBytes),
+      ),
+      row(
+        '– at the NATS server',
+        'bytes',
+        0,
+        of(({ serverBytes }) => serverBytes),
+      ),
+      row('CPU per change of a sibling that is watched', 'µs', 1, [toldUs]),
+      row(
+        'CPU per key that is announced, at the relay',
+        'µs',
+        1,
+        of(({ relayUs }) => relayUs),
+      ),
+      row(
+        '– at the NATS server',
+        'µs',
+        1,
+        of(({ serverUs }) => serverUs),
+      ),
+      row(
+        'CPU per key that is looked up, at both relays',
+        'µs',
+        1,
+        of(({ lookupRelayUs }) => lookupRelayUs),
+      ),
+      row(
+        'lookups that one relay gets done',
+        'per second',
+        0,
+        of(({ lookupMs }) => 1_000 / lookupMs),
+      ),
+      row('relays from which on watching takes more CPU than announcing', '', 0, [announcedUs / toldUs]),
+      row('– more memory', '', 0, [announcedBytes / sampleOf(books).median]),
+    )
+    return {
+      rows,
+      notes: [
+        `Messages are counted in a simulation with the relays' own code: ${KEYS_PER_RELAY} home keys per relay, moves, restarts, links that break and traffic; a fleet with a directory sends what NATS servers hear and say. Costs are measured with ${KEYS} keys and a NATS server on this machine. Of n relays, one that watches is told of n times as many changes as it would announce, and knows n times as many keys: the sizes are the quotients of the costs.`,
+      ],
+    }
+  },
+}

@@ -1,0 +1,101 @@
+// A sibling that joins running relays to hear who is connected there: the project's own mesh code in this process, over
+// real links. Forwards nothing. Counts what it is told.
+
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Dial } from '#mesh/dial.ts'
+import { RouteBook } from '#mesh/route-book.ts'
+import { Siblings } from '#mesh/siblings.ts'
+import { BoxSecret } from '#protocol/box.ts'
+import { BufferPool } from '#protocol/buffer-pool.ts'
+import { parseMeshKeys } from '#protocol/key-file.ts'
+import { HEADER_BYTES } from '#protocol/limits.ts'
+import { keyPairFrom } from '#protocol/node-key.ts'
+import { Counters } from '#relay/counters.ts'
+import { Outbox } from '#relay/outbox.ts'
+import { siblingDialler } from '#sibling-dial.ts'
+import type { Server } from './server.ts'
+
+const SWEEP_MS = 500
+
+export class Joiner {
+  /** Frames that came, and their bytes; what TLS adds is not among them. */
+  frames = 0
+  frameBytes = 0
+  readonly #book: RouteBook
+  readonly #siblings: Siblings
+  readonly #sweeper: NodeJS.Timeout
+  #changed: () => void = () => undefined
+
+  constructor(servers: readonly Server[]) {
+    const [first] = servers
+    if (first === undefined) throw new Error('nobody to join')
+    const { folder } = first.workplace
+    const meshKeys = parseMeshKeys(readFileSync(join(folder, 'psk'), 'utf8'))
+    if ('problem' in meshKeys) throw new Error(meshKeys.problem)
+    const { privateKey, publicKey } = keyPairFrom(randomBytes(32))
+    this.#book = new RouteBook(1, () => this.#changed())
+    const parts = { pool: new BufferPool(), counters: new Counters() }
+    const limits = { outboxBytesMax: 1_048_576, outboxPacketsMax: Infinity }
+    this.#siblings = new Siblings({
+      identity: { publicKey, secret: new BoxSecret(privateKey) },
+      meshKey: () => meshKeys.value[0],
+      dial: this.#counted(
+        siblingDialler({ ca: [readFileSync(join(folder, 'localhost.crt'), 'utf8')], isPlain: false }),
+      ),
+      book: this.#book,
+      makeOutbox: () => Outbox.forSibling({ ...parts, limits }),
+      keysMax: Infinity,
+      now: () => performance.now(),
+      random: (bytes) => randomBytes(bytes),
+      later: (delayMs, callback) => void setTimeout(callback, delayMs),
+      flushSoon: (one) => void setImmediate(() => one.flush()),
+      onChange: () => undefined,
+    })
+    this.#sweeper = setInterval(() => this.#siblings.sweep(performance.now()), SWEEP_MS)
+    this.#siblings.setMembers(
+      servers.map(({ address: { port } }) => ({
+        name: `localhost:${port}`,
+        host: 'localhost',
+        port,
+        dialHost: undefined,
+        certName: undefined,
+        isInside: true,
+        isWatched: true,
+        nodes: [],
+      })),
+    )
+  }
+
+  /** Waits until it knows so many keys; answers the seconds that took. */
+  async knows(keys: number): Promise<number> {
+    const started = performance.now()
+    if (this.#book.size < keys) {
+      await new Promise<void>((resolve) => {
+        this.#changed = () => this.#book.size >= keys && resolve()
+      })
+    }
+    this.#changed = () => undefined
+    return (performance.now() - started) / 1_000
+  }
+
+  close(): void {
+    clearInterval(this.#sweeper)
+    this.#siblings.close()
+  }
+
+  #counted(dial: Dial): Dial {
+    return (address, handler) =>
+      dial(address, {
+        greet: (serverKey) => handler.greet(serverKey),
+        onFrame: (type, buffer, start, end) => {
+          this.frames++
+          this.frameBytes += HEADER_BYTES + end - start
+          handler.onFrame(type, buffer, start, end)
+        },
+        written: () => handler.written(),
+        onClosed: (why) => handler.onClosed(why),
+      })
+  }
+}

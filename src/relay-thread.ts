@@ -143,7 +143,7 @@ class RelayThread {
       now,
       random: (bytes) => randomBytes(bytes),
       later: (delayMs, callback) => void setTimeout(callback, delayMs),
-      flushSoon: (one) => this.#relay.flushSoon(one),
+      flushSoon: (one) => this.#relay.flushAfterRound(one),
       onChange: () => (this.#areLinksChanged = true),
     })
   }

@@ -4,6 +4,7 @@
 import { DerpConnection } from '#client/derp-connection.ts'
 import { SharedResources } from '#client/shared-resources.ts'
 import type { TlsOptions } from '#client/tls-verification.ts'
+import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
 import type { Connection, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
@@ -31,11 +32,17 @@ interface Way {
 class SiblingConnection implements Connection {
   readonly #handler: DialHandler
   readonly #connection: DerpConnection
+  readonly #pool: BufferPool
+  /** What has come of a burst so far. */
+  #parts: Uint8Array[] = []
+  /** The burst that the system has not taken yet. */
+  #burst: Buffer | undefined = undefined
   #isGreeted = false
   #isOver = false
 
   constructor(address: SiblingAddress, handler: DialHandler, { shared, tls }: Way) {
     this.#handler = handler
+    this.#pool = shared.pool
     const { host, port, dialHost, certName } = address
     this.#connection = new DerpConnection(
       {
@@ -56,10 +63,23 @@ class SiblingConnection implements Connection {
     })
   }
 
+  /** A burst leaves in one write: for several, the runtime would make a buffer of its own each time. */
   write(bytes: Uint8Array, isLast: boolean): boolean {
-    if (isLast) this.#connection.write(bytes, () => this.#handler.written())
-    else this.#connection.write(bytes)
-    return false
+    this.#parts.push(bytes)
+    if (!isLast) return false
+    const byteCount = this.#parts.reduce((sum, part) => sum + part.length, 0)
+    const burst = this.#pool.rent(byteCount)
+    let at = 0
+    for (const part of this.#parts.splice(0)) {
+      burst.set(part, at)
+      at += part.length
+    }
+    this.#burst = burst
+    this.#connection.write(burst.subarray(0, byteCount), () => {
+      this.#giveBack()
+      this.#handler.written()
+    })
+    return true
   }
 
   destroy(): void {
@@ -83,9 +103,15 @@ class SiblingConnection implements Connection {
     if (greeting !== undefined) this.#connection.write(greeting)
   }
 
+  #giveBack(): void {
+    if (this.#burst !== undefined) this.#pool.giveBack(this.#burst)
+    this.#burst = undefined
+  }
+
   #onClosed(why: string): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.#giveBack()
     this.#handler.onClosed(why)
   }
 }

@@ -24,6 +24,8 @@ export class TakingLink implements Link {
     this.listener?.written()
   }
 
+  becomeTrunk(): void {}
+
   pause(): void {}
 
   resume(): void {}

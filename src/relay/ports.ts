@@ -23,6 +23,8 @@ export interface Link {
    * used up, encrypted or copied, and its memory may be used again at once.
    */
   write(bytes: Uint8Array, isLast: boolean): boolean
+  /** Packets of many come over it: that several arrive at once does not mean that they may wait for each other. */
+  becomeTrunk(): void
   /** Stops reading; what was already received may still arrive. */
   pause(): void
   resume(): void

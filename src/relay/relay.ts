@@ -76,6 +76,8 @@ export class Relay implements SessionScheduler, NeighbourListener {
   #due: Flushable[] = []
   #isFlushAsked = false
   #isHeld = false
+  #isInRound = false
+  #dueAfterRound: Flushable[] = []
   #isFlushComing = false
   #sweepPart = 0
 
@@ -143,18 +145,27 @@ export class Relay implements SessionScheduler, NeighbourListener {
   }
 
   /** Until `release`, what is to be written waits for it. Not for a relay of several threads: they end turns together. */
-  hold(): void {
+  hold(isInRound: boolean): void {
+    this.#isInRound = isInRound
     this.#isHeld = this.neighbours.count === 0
     if (this.#isHeld) return
-    this.neighbours.isPatient = true
+    this.neighbours.isPatient = isInRound
     this.hear()
   }
 
   /** Writes at once what has been put into outboxes since `hold`. */
   release(): void {
     this.#isHeld = false
+    this.#isInRound = false
     this.neighbours.isPatient = false
     if (this.#due.length > 0 && !this.#isFlushAsked) this.flush()
+  }
+
+  /** Writes for siblings, too: a link to one carries what came of many in one go. */
+  endRound(): void {
+    const due = this.#dueAfterRound
+    this.#dueAfterRound = []
+    for (const one of due) one.flush()
   }
 
   setBeating(isBeating: boolean): void {
@@ -250,9 +261,23 @@ export class Relay implements SessionScheduler, NeighbourListener {
     this.wake()
   }
 
+  /** The same for one to whom many send: when everybody has been looked at whose turn it is, and never before. */
+  flushAfterRound(one: Flushable): void {
+    if (this.#isInRound) {
+      this.#dueAfterRound.push(one)
+      return
+    }
+    this.#due.push(one)
+    this.#flushLater()
+  }
+
   /** Something waits to be written, here or at a neighbour. */
   wake(): void {
-    if (this.#isFlushAsked || this.#isHeld) return
+    if (!this.#isHeld) this.#flushLater()
+  }
+
+  #flushLater(): void {
+    if (this.#isFlushAsked) return
     this.#isFlushAsked = true
     this.#parts.flushLater()
   }

@@ -290,7 +290,9 @@ export class Session implements LinkListener, FrameSink, Asker {
   #establish(box: BoxKey, member: Member): void {
     const { counters, directory, limits, now, random } = this.#parts
     this.#phase = Phase.established
-    if (limits.rate !== undefined && !member.isMesh) {
+    if (member.isMesh) {
+      this.#link.becomeTrunk()
+    } else if (limits.rate !== undefined) {
       this.#rate = new TokenBucket(limits.rate.bytesPerSecond, limits.rate.burstBytes, now())
     }
     this.tell(serverInfoFrame(box, random(NONCE_BYTES)))

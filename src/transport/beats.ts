@@ -102,7 +102,7 @@ export class Beats {
   readonly #nextGroup = (): void => {
     const end = Math.min(this.#round.length, this.#roundAt + this.#groupSize)
     let byteCount = 0
-    this.#turns.hold()
+    this.#turns.hold(true)
     while (this.#roundAt < end && byteCount < this.#groupBytes) {
       byteCount += this.#pull(this.#round[this.#roundAt++] as Paced)
     }
@@ -113,6 +113,7 @@ export class Beats {
   }
 
   #endRound(): void {
+    this.#turns.endRound()
     this.#round = this.#unfinished
     this.#roundAt = 0
     this.#unfinished = []

@@ -124,7 +124,7 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     if (this.#isEnding) return
     const { pace, readBuffer } = this.#parts
     const { isAlone } = this.flow
-    if (isAlone) pace.turns.hold()
+    if (isAlone) pace.turns.hold(false)
     this.#listener?.receive(readBuffer, 0, byteCount)
     if (isAlone) pace.turns.release()
     pace.read(this, byteCount)
@@ -152,6 +152,10 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     } catch (error) {
       return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? 0 : -1
     }
+  }
+
+  becomeTrunk(): void {
+    this.flow.isTrunk = true
   }
 
   pause(): void {

@@ -19,12 +19,17 @@ export interface Paced {
   pull(): number
 }
 
-/** Who writes when something has been read; `release` writes at once what came since `hold`. */
+/**
+ * Who writes when something has been read; `release` writes at once what came since `hold`. In a round, which is done
+ * in several pieces, what is for siblings waits for its end.
+ */
 export interface Turns {
   /** Whether there is a turn every millisecond from now on, at least. */
   setBeating(isBeating: boolean): void
-  hold(): void
+  hold(isInRound: boolean): void
   release(): void
+  /** Everybody has been looked at whose turn it was. */
+  endRound(): void
   /** Writes what came so far, in the middle of a turn. */
   flushSoFar(): void
 }
@@ -34,6 +39,7 @@ export const NO_TURNS: Turns = {
   setBeating: () => undefined,
   hold: () => undefined,
   release: () => undefined,
+  endRound: () => undefined,
   flushSoFar: () => undefined,
 }
 
@@ -49,7 +55,9 @@ export class Flow {
   isResting = false
   /** It is looked at in beats. */
   isInBeat = false
-  /** Its records have several packets. */
+  /** Packets of many come over it. */
+  isTrunk = false
+  /** Its records have several packets, of which their sender has thus let some wait. */
   isBulk = false
   isFull = false
   /** It brings less than a record in a beat. */

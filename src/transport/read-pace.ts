@@ -142,7 +142,7 @@ function count(flow: Flow, nowMs: number): void {
     // Who is looked at in beats already stays with half as much, so that nobody comes and goes all the time.
     const least = flow.isInBeat ? windows / 2 : windows
     const isLarge = windowBytes >= FLOW_BYTES_MIN * least
-    flow.isBulk = isLarge && windowBytes >= BULK_RECORD_BYTES * windowReads
+    flow.isBulk = isLarge && !flow.isTrunk && windowBytes >= BULK_RECORD_BYTES * windowReads
     flow.isFull = isLarge || windowReads >= FLOW_READS_MIN * least
     flow.isSlow = windowReads < windowMs / BEAT_MS
     flow.windowFromMs = nowMs

@@ -62,6 +62,10 @@ export class SocketCaller implements Caller, Paced {
     return false
   }
 
+  becomeTrunk(): void {
+    this.flow.isTrunk = true
+  }
+
   pause(): void {
     this.#isPaused = true
     this.readAsWanted()

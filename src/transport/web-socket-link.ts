@@ -47,6 +47,9 @@ export class WebSocketLink implements Link {
     return false
   }
 
+  /** Siblings come without. */
+  becomeTrunk(): void {}
+
   pause(): void {
     this.#front.pause()
   }

@@ -80,6 +80,8 @@ export class FakeLink implements Link {
     return this.isCopying
   }
 
+  becomeTrunk(): void {}
+
   pause(): void {
     this.isPaused = true
   }

@@ -79,7 +79,7 @@ export class MeshNode {
       now: mesh.clock.now,
       random: (bytes) => sha256(`${name} random`).subarray(0, bytes),
       later: mesh.clock.later,
-      flushSoon: (one) => this.#domain.flushSoon(one),
+      flushSoon: (one) => this.#domain.flushAfterRound(one),
       onChange: ({ address, state }) => this.changes.push(`${address.name} ${state}`),
     })
   }

@@ -180,6 +180,18 @@ it('a bell does not ring for who is awake, and once for who sleeps', () => {
   expect([rings(), rings()]).toEqual([2, 2])
 })
 
+it('a bell rings for who dozes only when that is urgent, and once', () => {
+  const bell = new Bell(Bell.memory())
+  bell.doze()
+  const rings = (isUrgent: boolean): number => {
+    bell.ring(isUrgent)
+    return bell.count()
+  }
+  expect([rings(false), rings(true), rings(true), rings(false)]).toEqual([0, 1, 1, 1])
+  bell.setAwake(false)
+  expect(rings(false)).toBe(2)
+})
+
 it('a hundred thousand frames from another thread arrive intact and in order while it goes on writing', async () => {
   const frameCount = 100_000
   const data: CrossingWriterData = { memory: crossingMemory(), bell: Bell.memory(), frames: frameCount }

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { NO_TURNS, SHARE_BYTES_MAX, type Turns } from '#transport/flow.ts'
-import { Play, type Source } from './loop-play.ts'
+import { Play, type Sending, type Source } from './loop-play.ts'
 
 /** More than a thread serves well one by one. */
 const CROWD = 14

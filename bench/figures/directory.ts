@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { NatsDirectory } from '#mesh/nats-directory.ts'
@@ -22,10 +23,15 @@ import { sampleOf } from '../sample.ts'
 import { OURS } from '../server.ts'
 import { TOLD_CHANGE_FACT } from './presence.ts'
 
-const FLEETS = [4, 8, 16, 32, 64]
+const FLEETS = [8, 32, 64]
 const KEYS_PER_RELAY = 500
+const MOVES = 2_000
 const KEYS = 50_000
 const LOOKUPS = 10_000
+/** Clients come one by one. */
+const TRICKLE = 5_000
+const TRICKLE_PER_TURN = 10
+const TRICKLE_TURN_MS = 10
 /** Less than what a relay may have under way. */
 const LOOKUPS_AT_ONCE = 100
 
@@ -33,17 +39,37 @@ function row(label: string, unit: string, digits: number, rounds: readonly numbe
   return { label, unit, digits, samples: { [OURS]: sampleOf(rounds) } }
 }
 
-/** Messages for each client that comes or goes, in the whole fleet. */
-function messagesPerEvent(relays: number, hasDirectory: boolean): number {
-  const fleet = new MeshScale(new Random(1), { relays, keys: relays * KEYS_PER_RELAY, hasDirectory })
-  const [messages, events] = [fleet.messageCount, fleet.events]
-  fleet.disturb(relays * 50)
-  return (fleet.messageCount - messages) / (fleet.events - events)
+/** Messages in the whole fleet while something happens. */
+function messagesOf(fleet: MeshScale, happen: () => void): number {
+  const before = fleet.messageCount
+  happen()
+  return fleet.messageCount - before
+}
+
+function messageRows(bench: Bench): Row[] {
+  return FLEETS.flatMap((relays) =>
+    [false, true].flatMap((hasDirectory) => {
+      bench.progress.step(`${relays} relays simulated`)
+      const fleet = new MeshScale(new Random(1), { relays, keys: relays * KEYS_PER_RELAY, hasDirectory })
+      const events = fleet.events
+      const moves = messagesOf(fleet, () => fleet.moveSome(MOVES))
+      const perChange = moves / (fleet.events - events)
+      const restart = messagesOf(fleet, () => fleet.restartOne())
+      const who = `${relays} relays ${hasDirectory ? 'with a directory' : 'that watch each other'}`
+      return [
+        row(`messages for a client that comes or goes, ${who}`, '', 1, [perChange]),
+        row(`– for a relay that restarts`, '', 0, [restart]),
+      ]
+    }),
+  )
 }
 
 /** Bytes of heap and buffers in use after everything that can be given back has been. */
-function usedBytes(collect: () => void): number {
-  collect()
+async function usedBytes(collect: () => void): Promise<number> {
+  for (let i = 0; i < 3; i++) {
+    await sleep(100)
+    collect()
+  }
   const { heapUsed, arrayBuffers } = process.memoryUsage()
   return heapUsed + arrayBuffers
 }
@@ -54,12 +80,12 @@ function collector(): () => void {
 }
 
 /** What a relay keeps of each key that it has been told of. */
-function bookBytesPerKey(keys: readonly Uint8Array[], collect: () => void): number {
-  const before = usedBytes(collect)
+async function bookBytesPerKey(keys: readonly Uint8Array[], collect: () => void): Promise<number> {
+  const before = await usedBytes(collect)
   const book = new RouteBook(1, () => undefined)
   const sibling = { rank: 0, forward: () => undefined }
   for (const key of keys) book.add(key, 0, sibling)
-  const bytes = (usedBytes(collect) - before) / keys.length
+  const bytes = ((await usedBytes(collect)) - before) / keys.length
   if (book.size !== keys.length) throw new Error('a book that lost keys')
   return bytes
 }
@@ -67,8 +93,11 @@ function bookBytesPerKey(keys: readonly Uint8Array[], collect: () => void): numb
 interface NatsCosts {
   readonly relayBytes: number
   readonly serverBytes: number
+  /** Of keys that come one by one, as clients do. */
   readonly relayUs: number
   readonly serverUs: number
+  /** Of all that a relay has, after its start. */
+  readonly relayFloodUs: number
   readonly lookupRelayUs: number
   readonly lookupMs: number
 }
@@ -114,24 +143,30 @@ async function natsCosts(
   try {
     await waitUntil('both are connected', () => relay.isConnected && other.isConnected)
     const before = {
-      bytes: usedBytes(collect),
+      bytes: await usedBytes(collect),
       serverBytes: await residentBytes(pid),
       us: ownUs(),
-      serverUs: 1e6 * (await cpuSeconds(pid)),
     }
     for (const key of keys) relay.announce(key)
     const last = keys.at(-1) ?? randomBytes(32)
     await waitUntil('all are announced', async () => (await located(other, last)) !== undefined, 60_000)
-    const announced = { us: ownUs(), serverUs: 1e6 * (await cpuSeconds(pid)) }
-    const bytes = usedBytes(collect) - before.bytes
+    const announced = { us: ownUs() }
+    const bytes = (await usedBytes(collect)) - before.bytes
     const serverBytes = (await residentBytes(pid)) - before.serverBytes
+    const trickling = { us: ownUs(), serverUs: 1e6 * (await cpuSeconds(pid)) }
+    for (let i = 0; i < TRICKLE; i += TRICKLE_PER_TURN) {
+      for (let n = 0; n < TRICKLE_PER_TURN; n++) relay.announce(new Uint8Array(randomBytes(32)))
+      await sleep(TRICKLE_TURN_MS)
+    }
+    const trickled = { us: ownUs(), serverUs: 1e6 * (await cpuSeconds(pid)) }
     const asked = ownUs()
     const delaysMs = await lookUpAll(other, keys)
     return {
       relayBytes: bytes / keys.length,
       serverBytes: serverBytes / keys.length,
-      relayUs: (announced.us - before.us) / keys.length,
-      serverUs: (announced.serverUs - before.serverUs) / keys.length,
+      relayUs: (trickled.us - trickling.us) / TRICKLE,
+      serverUs: (trickled.serverUs - trickling.serverUs) / TRICKLE,
+      relayFloodUs: (announced.us - before.us) / keys.length,
       // Who asks and who answers are both this process.
       lookupRelayUs: (ownUs() - asked) / LOOKUPS,
       lookupMs: sampleOf(delaysMs).median / LOOKUPS_AT_ONCE,
@@ -142,18 +177,6 @@ async function natsCosts(
     await servers[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   }
-}
-
-function messageRows(bench: Bench): Row[] {
-  return FLEETS.flatMap((relays) => {
-    bench.progress.step(`${relays} relays simulated`)
-    return [
-      row(`messages per client's change, ${relays} relays that watch`, '', 1, [
-        messagesPerEvent(relays, false),
-      ]),
-      row(`– with a directory`, '', 1, [messagesPerEvent(relays, true)]),
-    ]
-  })
 }
 
 export const directory: Figure = {
@@ -168,15 +191,13 @@ export const directory: Figure = {
     const [books, costs]: [number[], NatsCosts[]] = [[], []]
     for (let round = 0; round < bench.effort.rounds; round++) {
       bench.progress.step(`a NATS server, round ${round + 1} of ${bench.effort.rounds}`)
-      books.push(bookBytesPerKey(keys, collect))
+      books.push(await bookBytesPerKey(keys, collect))
       costs.push(await natsCosts(found.path, keys, collect))
     }
     const of = (read: (one: NatsCosts) => number): number[] => costs.map(read)
-    const announcedUs = sampleOf(of(({ relayUs }) => relayUs)).median
-    const announcedBytes = sampleOf(of(({ relayBytes }) => relayBytes)).median
     const toldUs = bench.facts[TOLD_CHANGE_FACT] ?? Number.NaN
     rows.push(
-      row('memory per key of a sibling that is watched', 'bytes', 0, books),
+      row('memory per key of a sibling that is watched, for each thread', 'bytes', 0, books),
       row(
         'memory per key that is announced, at the relay',
         'bytes',
@@ -189,7 +210,7 @@ export const directory: Figure = {
         0,
         of(({ serverBytes }) => serverBytes),
       ),
-      row('CPU per change of a sibling that is watched', 'µs', 1, [toldUs]),
+      row('CPU per change of a sibling that is watched, for each thread', 'µs', 1, [toldUs]),
       row(
         'CPU per key that is announced, at the relay',
         'µs',
@@ -203,6 +224,12 @@ export const directory: Figure = {
         of(({ serverUs }) => serverUs),
       ),
       row(
+        '– at the relay, all its keys after a start',
+        'µs',
+        1,
+        of(({ relayFloodUs }) => relayFloodUs),
+      ),
+      row(
         'CPU per key that is looked up, at both relays',
         'µs',
         1,
@@ -214,13 +241,12 @@ export const directory: Figure = {
         0,
         of(({ lookupMs }) => 1_000 / lookupMs),
       ),
-      row('relays from which on watching takes more CPU than announcing', '', 0, [announcedUs / toldUs]),
-      row('– more memory', '', 0, [announcedBytes / sampleOf(books).median]),
+      row('changes a second that cost a watching thread a twentieth of its time', '', 0, [50_000 / toldUs]),
     )
     return {
       rows,
       notes: [
-        `Messages are counted in a simulation with the relays' own code: ${KEYS_PER_RELAY} home keys per relay, moves, restarts, links that break and traffic; a fleet with a directory sends what NATS servers hear and say. Costs are measured with ${KEYS} keys and a NATS server on this machine. Of n relays, one that watches is told of n times as many changes as it would announce, and knows n times as many keys: the sizes are the quotients of the costs.`,
+        `Messages are counted in a simulation with the relays' own code, ${KEYS_PER_RELAY} home keys per relay: between relays that watch each other, or to and from NATS servers. Costs are measured with ${KEYS} keys and a NATS server on this machine; keys are announced ${TRICKLE_PER_TURN} in ${TRICKLE_TURN_MS} ms unless it says otherwise.`,
       ],
     }
   },

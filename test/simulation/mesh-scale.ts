@@ -203,6 +203,16 @@ export class MeshScale {
     this.#pass(4_000)
   }
 
+  /** So many clients move to another relay, and nothing else happens. */
+  moveSome(count: number): void {
+    for (let i = 0; i < count; i++) this.#move(this.#random.between(0, this.#keys.length - 1))
+  }
+
+  /** A relay dies and comes back with the clients that it had. */
+  restartOne(): void {
+    this.#restart(this.#site())
+  }
+
   /** Sends so many packets; returns how many went otherwise than they should. */
   judge(packets: number): Verdict {
     const result = { sent: 0, stale: 0, lost: 0, twice: 0, hopsMax: 0 }

@@ -5,9 +5,6 @@ import { freeTcpPort } from '../test/support/process.ts'
 import type { Bench } from './bench.ts'
 import type { Server, StartOptions, Target } from './server.ts'
 
-/** Keys keep their files, so that logins made for one round serve the next. */
-const keyPaths: string[] = []
-
 /** Starts so many relays of a mesh; stop them. */
 export async function startMesh(
   bench: Bench,
@@ -16,16 +13,13 @@ export async function startMesh(
   options: Partial<StartOptions> = {},
 ): Promise<Server[]> {
   const ports: number[] = []
-  for (let i = 0; i < count; i++) {
-    ports.push(await freeTcpPort())
-    keyPaths[i] ??= await bench.workplace.makeKey(`mesh-key-${i}`)
-  }
+  for (let i = 0; i < count; i++) ports.push(await freeTcpPort())
   const servers: Server[] = []
   try {
     for (const [i, port] of ports.entries()) {
       const mesh = {
         port,
-        keyPath: keyPaths[i] ?? '',
+        keyName: `mesh-key-${i}`,
         siblingPorts: ports.filter((other) => other !== port),
       }
       servers.push(await bench.start(name, { ...options, mesh }))

@@ -22,6 +22,11 @@ export function rowOf<Measured>(
   return { ...shown, samples }
 }
 
+/** Rounds of something that was measured of this checkout alone. */
+export function ownRow(shown: Shown, rounds: readonly number[]): Row {
+  return { ...shown, samples: { [OURS]: sampleOf(rounds) } }
+}
+
 /** A bound on the ratio of this checkout's median to another server's. */
 export interface Bound {
   readonly than: string

@@ -37,7 +37,7 @@ export interface StartOptions {
 /** What one relay of several needs: see mesh.ts. */
 export interface MeshPlace {
   readonly port: number
-  readonly keyPath: string
+  readonly keyName: string
   readonly siblingPorts: readonly number[]
 }
 
@@ -54,6 +54,7 @@ export interface Target {
 export class Workplace {
   readonly folder: string
   readonly #loginFiles = new Map<string, { path: string; count: number }>()
+  readonly #keyPaths = new Map<string, string>()
 
   readonly #removeOnExit = (): void => rmSync(this.folder, { recursive: true, force: true })
 
@@ -66,17 +67,18 @@ export class Workplace {
     const folder = await mkdtemp(join(tmpdir(), 'derpfleet-bench-'))
     await makeCertificate(folder, 'localhost')
     await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
-    const workplace = new Workplace(folder)
-    await workplace.makeKey('key')
-    return workplace
+    return new Workplace(folder)
   }
 
-  /** A new node key in a file of that name; answers its path. */
-  async makeKey(name: string): Promise<string> {
+  /** A file with the node key of that name: the same all through, so that logins made for one server serve the next. */
+  async keyPath(name: string): Promise<string> {
+    const made = this.#keyPaths.get(name)
+    if (made !== undefined) return made
     const { d = '' } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
     const secret = Buffer.from(d, 'base64url').toString('hex')
     const path = join(this.folder, `${name}.json`)
     await writeFile(path, JSON.stringify({ PrivateKey: `privkey:${secret}` }), { mode: 0o600 })
+    this.#keyPaths.set(name, path)
     return path
   }
 
@@ -137,7 +139,7 @@ export class Server implements Target {
     const command = isOurs
       ? fileURLToPath(new URL('../bin/derpfleet', import.meta.url))
       : await derperPath(name)
-    const key = mesh?.keyPath ?? join(workplace.folder, 'key.json')
+    const key = await workplace.keyPath(mesh?.keyName ?? 'key')
     const listen = ['-c', key, '-a', `127.0.0.1:${port}`, '-http-port', '-1', '-stun-port', `${stunPort}`]
     const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', workplace.folder]
     const own = ['-admin', `127.0.0.1:${adminPort}`, '-threads', `${options.threads ?? 1}`]

@@ -34,7 +34,7 @@ class SiblingConnection implements Connection {
   readonly #connection: DerpConnection
   readonly #pool: BufferPool
   /** What has come of a burst so far. */
-  #parts: Uint8Array[] = []
+  #chunks: Uint8Array[] = []
   /** The burst that the system has not taken yet. */
   #burst: Buffer | undefined = undefined
   #isGreeted = false
@@ -65,14 +65,14 @@ class SiblingConnection implements Connection {
 
   /** A burst leaves in one write: for several, the runtime would make a buffer of its own each time. */
   write(bytes: Uint8Array, isLast: boolean): boolean {
-    this.#parts.push(bytes)
+    this.#chunks.push(bytes)
     if (!isLast) return false
-    const byteCount = this.#parts.reduce((sum, part) => sum + part.length, 0)
+    const byteCount = this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     const burst = this.#pool.rent(byteCount)
     let at = 0
-    for (const part of this.#parts.splice(0)) {
-      burst.set(part, at)
-      at += part.length
+    for (const chunk of this.#chunks.splice(0)) {
+      burst.set(chunk, at)
+      at += chunk.length
     }
     this.#burst = burst
     this.#connection.write(burst.subarray(0, byteCount), () => {

@@ -3,7 +3,7 @@
 // The more relays there are, the more of them hear of each change; the directory hears of it once.
 
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,9 +18,9 @@ import { MeshScale } from '../../test/simulation/mesh-scale.ts'
 import { Random } from '../../test/simulation/random.ts'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
-import { cpuSeconds } from '../machine.ts'
+import { cpuSeconds, residentBytes } from '../machine.ts'
+import { ownRow, type Shown } from '../row.ts'
 import { sampleOf } from '../sample.ts'
-import { OURS } from '../server.ts'
 import { TOLD_CHANGE_FACT } from './presence.ts'
 
 const FLEETS = [8, 32, 64]
@@ -34,10 +34,6 @@ const TRICKLE_PER_TURN = 10
 const TRICKLE_TURN_MS = 10
 /** Less than what a relay may have under way. */
 const LOOKUPS_AT_ONCE = 100
-
-function row(label: string, unit: string, digits: number, rounds: readonly number[]): Row {
-  return { label, unit, digits, samples: { [OURS]: sampleOf(rounds) } }
-}
 
 /** Messages in the whole fleet while something happens. */
 function messagesOf(fleet: MeshScale, happen: () => void): number {
@@ -57,8 +53,10 @@ function messageRows(bench: Bench): Row[] {
       const restart = messagesOf(fleet, () => fleet.restartOne())
       const who = `${relays} relays ${hasDirectory ? 'with a directory' : 'that watch each other'}`
       return [
-        row(`messages for a client that comes or goes, ${who}`, '', 1, [perChange]),
-        row(`– for a relay that restarts`, '', 0, [restart]),
+        ownRow({ label: `messages for a client that comes or goes, ${who}`, unit: '', digits: 1 }, [
+          perChange,
+        ]),
+        ownRow({ label: '– for a relay that restarts', unit: '', digits: 0 }, [restart]),
       ]
     }),
   )
@@ -102,16 +100,33 @@ interface NatsCosts {
   readonly lookupMs: number
 }
 
-async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return 1_024 * Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN)
-}
-
 /** User and system time of this process, µs. */
 function ownUs(): number {
   const { user, system } = process.cpuUsage()
   return user + system
 }
+
+const NATS_ROWS: readonly (readonly [shown: Shown, read: (one: NatsCosts) => number])[] = [
+  [
+    { label: 'memory per key that is announced, at the relay', unit: 'bytes', digits: 0 },
+    ({ relayBytes }) => relayBytes,
+  ],
+  [{ label: '– at the NATS server', unit: 'bytes', digits: 0 }, ({ serverBytes }) => serverBytes],
+  [{ label: 'CPU per key that is announced, at the relay', unit: 'µs', digits: 1 }, ({ relayUs }) => relayUs],
+  [{ label: '– at the NATS server', unit: 'µs', digits: 1 }, ({ serverUs }) => serverUs],
+  [
+    { label: '– at the relay, all its keys after a start', unit: 'µs', digits: 1 },
+    ({ relayFloodUs }) => relayFloodUs,
+  ],
+  [
+    { label: 'CPU per key that is looked up, at both relays', unit: 'µs', digits: 1 },
+    ({ lookupRelayUs }) => lookupRelayUs,
+  ],
+  [
+    { label: 'lookups that one relay gets done', unit: 'per second', digits: 0 },
+    ({ lookupMs }) => 1_000 / lookupMs,
+  ],
+]
 
 async function located(directory: NatsDirectory, key: Uint8Array): Promise<string | undefined> {
   return await new Promise((resolve) => directory.locate(key, resolve))
@@ -150,7 +165,7 @@ async function natsCosts(
     for (const key of keys) relay.announce(key)
     const last = keys.at(-1) ?? randomBytes(32)
     await waitUntil('all are announced', async () => (await located(other, last)) !== undefined, 60_000)
-    const announced = { us: ownUs() }
+    const announcedUs = ownUs()
     const bytes = (await usedBytes(collect)) - before.bytes
     const serverBytes = (await residentBytes(pid)) - before.serverBytes
     const trickling = { us: ownUs(), serverUs: 1e6 * (await cpuSeconds(pid)) }
@@ -166,7 +181,7 @@ async function natsCosts(
       serverBytes: serverBytes / keys.length,
       relayUs: (trickled.us - trickling.us) / TRICKLE,
       serverUs: (trickled.serverUs - trickling.serverUs) / TRICKLE,
-      relayFloodUs: (announced.us - before.us) / keys.length,
+      relayFloodUs: (announcedUs - before.us) / keys.length,
       // Who asks and who answers are both this process.
       lookupRelayUs: (ownUs() - asked) / LOOKUPS,
       lookupMs: sampleOf(delaysMs).median / LOOKUPS_AT_ONCE,
@@ -194,54 +209,19 @@ export const directory: Figure = {
       books.push(await bookBytesPerKey(keys, collect))
       costs.push(await natsCosts(found.path, keys, collect))
     }
-    const of = (read: (one: NatsCosts) => number): number[] => costs.map(read)
     const toldUs = bench.facts[TOLD_CHANGE_FACT] ?? Number.NaN
+    const bearable = 'changes a second that cost a watching thread a twentieth of its time'
     rows.push(
-      row('memory per key of a sibling that is watched, for each thread', 'bytes', 0, books),
-      row(
-        'memory per key that is announced, at the relay',
-        'bytes',
-        0,
-        of(({ relayBytes }) => relayBytes),
+      ownRow(
+        { label: 'memory per key of a sibling that is watched, for each thread', unit: 'bytes', digits: 0 },
+        books,
       ),
-      row(
-        '– at the NATS server',
-        'bytes',
-        0,
-        of(({ serverBytes }) => serverBytes),
+      ownRow(
+        { label: 'CPU per change of a sibling that is watched, for each thread', unit: 'µs', digits: 1 },
+        [toldUs],
       ),
-      row('CPU per change of a sibling that is watched, for each thread', 'µs', 1, [toldUs]),
-      row(
-        'CPU per key that is announced, at the relay',
-        'µs',
-        1,
-        of(({ relayUs }) => relayUs),
-      ),
-      row(
-        '– at the NATS server',
-        'µs',
-        1,
-        of(({ serverUs }) => serverUs),
-      ),
-      row(
-        '– at the relay, all its keys after a start',
-        'µs',
-        1,
-        of(({ relayFloodUs }) => relayFloodUs),
-      ),
-      row(
-        'CPU per key that is looked up, at both relays',
-        'µs',
-        1,
-        of(({ lookupRelayUs }) => lookupRelayUs),
-      ),
-      row(
-        'lookups that one relay gets done',
-        'per second',
-        0,
-        of(({ lookupMs }) => 1_000 / lookupMs),
-      ),
-      row('changes a second that cost a watching thread a twentieth of its time', '', 0, [50_000 / toldUs]),
+      ownRow({ label: bearable, unit: '', digits: 0 }, [50_000 / toldUs]),
+      ...NATS_ROWS.map(([shown, read]) => ownRow(shown, costs.map(read))),
     )
     return {
       rows,

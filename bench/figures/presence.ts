@@ -8,7 +8,7 @@ import { Joiner } from '../joiner.ts'
 import { Generator } from '../load/generator.ts'
 import { cpuSeconds } from '../machine.ts'
 import { startMesh } from '../mesh.ts'
-import { sampleOf } from '../sample.ts'
+import { ownRow } from '../row.ts'
 import { OURS, type Server } from '../server.ts'
 
 const RELAYS = 3
@@ -84,7 +84,7 @@ function row<Round>(
   rounds: readonly Round[],
   of: (round: Round) => number,
 ): Row {
-  return { label, unit, digits, samples: { [OURS]: sampleOf(rounds.map(of)) } }
+  return ownRow({ label, unit, digits }, rounds.map(of))
 }
 
 async function measureOn(bench: Bench, servers: readonly Server[], keys: number): Promise<Row[]> {

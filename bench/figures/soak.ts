@@ -1,14 +1,14 @@
 // Twenty minutes at 70 % of the relay's own clean rate, with packets of mixed sizes and clients that come and go:
 // whether memory stays flat, delays don't drift, and every packet that went in is accounted for. This checkout alone.
 
-import { readFile } from 'node:fs/promises'
 import { type Bench, LOGIN_POOL } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
 import type { Generator } from '../load/generator.ts'
 import { mergeFlows, wrongFrames } from '../load/outcome.ts'
 import { lossOf, probeLoad } from '../load.ts'
-import { withOwnTarget } from '../row.ts'
+import { residentBytes } from '../machine.ts'
+import { ownRow, withOwnTarget } from '../row.ts'
 import { sampleOf } from '../sample.ts'
 import { OURS, type Server } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'
@@ -26,17 +26,14 @@ const SETTLED_SHARE = 0.25
 
 type MemoryPoint = [seconds: number, megabytes: number]
 
-async function rssMb(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024
-}
-
 /** Watches memory until stopped. */
 function watchMemory(pid: number): { points: MemoryPoint[]; stop: () => void } {
   const points: MemoryPoint[] = []
   const started = performance.now()
   const timer = setInterval(() => {
-    void rssMb(pid).then((mb) => points.push([(performance.now() - started) / 1000, mb]))
+    void residentBytes(pid).then((bytes) =>
+      points.push([(performance.now() - started) / 1000, bytes / 2 ** 20]),
+    )
   }, MEMORY_INTERVAL_MS)
   return { points, stop: () => clearInterval(timer) }
 }
@@ -69,7 +66,7 @@ async function imbalance(server: Server): Promise<number> {
 }
 
 function own(label: string, unit: string, digits: number, value: number): Row {
-  return { label, unit, digits, samples: { [OURS]: sampleOf([value]) } }
+  return ownRow({ label, unit, digits }, [value])
 }
 
 /** p99.9 of each minute of the probe. */

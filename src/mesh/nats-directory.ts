@@ -60,14 +60,13 @@ interface Interest {
   readonly onMessage: (message: Msg) => void
   /** For a key that is here: the subject on which that is said. */
   readonly moved: string | undefined
-  subscription: Subscription | undefined
 }
 
 export class NatsDirectory implements KeyDirectory {
   readonly #parts: NatsDirectoryParts
   readonly #announced = new Map<string, Interest>()
   /** The server has been told of these. */
-  readonly #told = new Set<Interest>()
+  readonly #told = new Map<Interest, Subscription>()
   /** These wait for their turn. */
   readonly #untold = new Set<Interest>()
   #connection: NatsConnection | undefined = undefined
@@ -95,7 +94,6 @@ export class NatsDirectory implements KeyDirectory {
       subject: subjectAt(hash),
       onMessage: (message) => message.respond(this.#parts.name),
       moved: subjectMoved(hash),
-      subscription: undefined,
     }
     this.#announced.set(hash, interest)
     this.#listen(interest)
@@ -134,7 +132,7 @@ export class NatsDirectory implements KeyDirectory {
       if (name !== undefined && name !== this.#parts.name) moved(name)
     }
     const subject = subjectMoved(this.#hash(key))
-    const interest: Interest = { subject, onMessage, moved: undefined, subscription: undefined }
+    const interest: Interest = { subject, onMessage, moved: undefined }
     this.#listen(interest)
     return () => this.#ignore(interest)
   }
@@ -205,8 +203,8 @@ export class NatsDirectory implements KeyDirectory {
   #onDisconnected(reason: string): void {
     this.#isConnected = false
     // Else the library would tell the next server of all of them in one go.
-    for (const interest of this.#told) {
-      interest.subscription?.unsubscribe()
+    for (const [interest, subscription] of this.#told) {
+      subscription.unsubscribe()
       this.#untold.add(interest)
     }
     this.#told.clear()
@@ -221,7 +219,9 @@ export class NatsDirectory implements KeyDirectory {
   }
 
   #ignore(interest: Interest): void {
-    if (!this.#untold.delete(interest) && this.#told.delete(interest)) interest.subscription?.unsubscribe()
+    this.#untold.delete(interest)
+    this.#told.get(interest)?.unsubscribe()
+    this.#told.delete(interest)
   }
 
   #tellSoon(): void {
@@ -233,14 +233,16 @@ export class NatsDirectory implements KeyDirectory {
     this.#turn = undefined
     const connection = this.#connection
     if (connection === undefined || !this.#isConnected) return
-    for (const interest of [...this.#untold].slice(0, TOLD_PER_TURN)) {
+    let left = TOLD_PER_TURN
+    for (const interest of this.#untold) {
+      if (left-- === 0) break
       this.#untold.delete(interest)
-      this.#told.add(interest)
-      interest.subscription = connection.subscribe(interest.subject, {
+      const subscription = connection.subscribe(interest.subject, {
         callback: (error, message) => {
           if (error === null) interest.onMessage(message)
         },
       })
+      this.#told.set(interest, subscription)
       if (interest.moved !== undefined) connection.publish(interest.moved, this.#parts.name)
     }
     this.#tellSoon()

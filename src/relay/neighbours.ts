@@ -89,8 +89,8 @@ export class Neighbours {
   #isDraining = false
   #isAwake = false
   #isBeating = false
-  /** What is written now may wait for a neighbour's next beat: it has waited for one here. */
-  isPatient = false
+  /** What is written now comes of a round of beats, and may wait for a neighbour's next one. */
+  isInRound = false
 
   constructor(memory: ThreadMemory, parts: NeighbourParts) {
     this.index = memory.index
@@ -284,7 +284,7 @@ export class Neighbours {
   }
 
   #ringSoon(to: Neighbour): void {
-    if (!this.isPatient) to.isUrgent = true
+    if (!this.isInRound) to.isUrgent = true
     if (!to.isRung) return
     to.isRung = false
     this.#parts.wake()

@@ -76,7 +76,6 @@ export class Relay implements SessionScheduler, NeighbourListener {
   #due: Flushable[] = []
   #isFlushAsked = false
   #isHeld = false
-  #isInRound = false
   #dueAfterRound: Flushable[] = []
   #isFlushComing = false
   #sweepPart = 0
@@ -146,23 +145,20 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Until `release`, what is to be written waits for it. Not for a relay of several threads: they end turns together. */
   hold(isInRound: boolean): void {
-    this.#isInRound = isInRound
     this.#isHeld = this.neighbours.count === 0
-    if (this.#isHeld) return
-    this.neighbours.isPatient = isInRound
-    this.hear()
+    this.neighbours.isInRound = isInRound
   }
 
   /** Writes at once what has been put into outboxes since `hold`. */
   release(): void {
     this.#isHeld = false
-    this.#isInRound = false
-    this.neighbours.isPatient = false
+    this.neighbours.isInRound = false
     if (this.#due.length > 0 && !this.#isFlushAsked) this.flush()
   }
 
-  /** Writes for siblings, too: a link to one carries what came of many in one go. */
+  /** Writes for siblings, too: a link to one carries what came of many in one go. Who dozes was not rung for. */
   endRound(): void {
+    this.hear()
     const due = this.#dueAfterRound
     this.#dueAfterRound = []
     for (const one of due) one.flush()
@@ -263,7 +259,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** The same for one to whom many send: when everybody has been looked at whose turn it is, and never before. */
   flushAfterRound(one: Flushable): void {
-    if (this.#isInRound) {
+    if (this.neighbours.isInRound) {
       this.#dueAfterRound.push(one)
       return
     }

@@ -12,6 +12,7 @@ import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { Random } from '../simulation/random.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
+import { memberArguments } from '../support/fleet.ts'
 import { foreigners } from '../support/foreign.ts'
 import { NatsServers } from '../support/nats.ts'
 import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
@@ -96,34 +97,18 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
   const allClients = (): ReconnectingDerpClient[] => relays.flatMap(({ client }) => client)
 
   async function start(relay: Relay): Promise<void> {
-    const at = [
-      '-c',
-      join(folder.path, `${relay.name}.json`),
-      '-a',
-      `127.0.0.1:${relay.port}`,
-      '-hostname',
-      'localhost',
-    ]
-    const certificates = [
-      '-certmode',
-      'manual',
-      '-certdir',
-      folder.path,
-      '-mesh-ca-file',
-      certificate.certPath,
-    ]
-    const mesh = [
-      '-mesh-psk-file',
-      join(folder.path, 'psk'),
-      '-regions-file',
-      join(folder.path, 'regions.yaml'),
-    ]
+    const common = memberArguments(folder.path, {
+      node: relay.name,
+      hostname: 'localhost',
+      at: `127.0.0.1:${relay.port}`,
+      caPath: certificate.certPath,
+    })
     const [near, far] = relay.region % 2 === 0 ? ['EU', 'US'] : ['US', 'EU']
     const nats = ['-nats-url', `${servers.url(near ?? '')},${servers.url(far ?? '')}`]
-    const more = ['-nats-secret-file', join(folder.path, 'secret'), '-node', relay.name, '-threads', '1']
+    const more = ['-nats-secret-file', join(folder.path, 'secret'), '-threads', '1']
     const off = ['-admin', 'off', '-stun=false', '-http-port', '-1']
     const command = join(import.meta.dirname, '../../bin/derpfleet')
-    const args = ['serve', ...at, ...certificates, ...mesh, ...nats, ...more, ...off]
+    const args = ['serve', ...common, ...nats, ...more, ...off]
     relay.running = await startProcess(command, args, { readyWhen: /serves as/ })
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { forwardPacketFrame, sendPacketFrame } from '#protocol/frames.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
-import { alice, bob, cathy, sibling } from '../support/actor.ts'
+import { alice, bob, cathy, nameOf, sibling } from '../support/actor.ts'
 import { packetLine, type MemoryClient } from '../support/memory-client.ts'
 import { TestRelay } from '../support/test-relay.ts'
 import { disco, frames, largestFrames, largestPacket, packet } from '../vectors/frames.ts'
@@ -129,8 +129,9 @@ describe.each([
     other.take()
     m.send(frames.forwardPacket)
     expect(b.take()).toEqual([packetLine(alice, packet)])
-    m.send(forwardPacketFrame(alice.key, server32, packet))
+    m.send(forwardPacketFrame(alice.key, nobody, packet))
     expect([a, b, other].flatMap((client) => client.take())).toEqual([])
+    expect(m.take()).toEqual([`PeerGone ${nameOf(nobody)} not here`])
     expect(relay.drops).toEqual({ 'unknown_dest_on_fwd data': 1 })
     expect([relay.count('forwardedIn'), relay.count('receivedData')]).toEqual([2, 0])
     expect(relay.count('sentData')).toBe(1)
@@ -191,7 +192,7 @@ describe.each([
 })
 
 /** A key that nobody here has. */
-const server32 = sha256('nobody')
+const nobody = sha256('nobody')
 
 it('a packet that crossed to a key which has left meanwhile is counted as lost', () => {
   const relay = new TestRelay({ threads: 2 })

@@ -154,7 +154,7 @@ export interface FleetSize {
 
 export class MeshScale {
   readonly clock = new FakeClock()
-  readonly sites: readonly Site[] = []
+  readonly sites: readonly Site[]
   readonly #server: FakeDirectoryServer | undefined
   readonly #random: Random
   readonly #keys: readonly Uint8Array[]

@@ -21,6 +21,17 @@ export interface FleetMember {
   readonly node: string
 }
 
+/** What every relay of a fleet is started with; the folder has its key, its certificate, the regions and the mesh key. */
+export function memberArguments(
+  folder: string,
+  { node, hostname, at, caPath }: { node: string; hostname: string; at: string; caPath: string },
+): string[] {
+  const file = (name: string): string => join(folder, name)
+  const served = ['-c', file(`${node}.json`), '-a', at, '-hostname', hostname, '-node', node]
+  const certificates = ['-certmode', 'manual', '-certdir', folder, '-mesh-ca-file', caPath]
+  return [...served, ...certificates, '-mesh-psk-file', file('psk'), '-regions-file', file('regions.yaml')]
+}
+
 export class Fleet implements AsyncDisposable {
   readonly caPath: string
   readonly ca: string
@@ -51,34 +62,9 @@ export class Fleet implements AsyncDisposable {
       await issueCertificate(this.folder, hostname, this.#authority)
       await writeFile(keyPath, formatKeyFile(newKeyPair()), { mode: 0o600 })
     }
-    const at = [
-      '-c',
-      keyPath,
-      '-a',
-      ':443',
-      '-hostname',
-      hostname,
-      '-certmode',
-      'manual',
-      '-certdir',
-      this.folder,
-    ]
-    const mesh = [
-      '-mesh-psk-file',
-      join(this.folder, 'psk'),
-      '-regions-file',
-      join(this.folder, 'regions.yaml'),
-    ]
-    const own = [
-      '-node',
-      node,
-      '-mesh-ca-file',
-      this.caPath,
-      '-admin',
-      `${host.address}:${ADMIN_PORT}`,
-      '-open-relay',
-    ]
-    const [command, args] = host.command(DERPFLEET, 'serve', ...at, ...mesh, ...own, ...more)
+    const common = memberArguments(this.folder, { node, hostname, at: ':443', caPath: this.caPath })
+    const own = ['-admin', `${host.address}:${ADMIN_PORT}`, '-open-relay']
+    const [command, args] = host.command(DERPFLEET, 'serve', ...common, ...own, ...more)
     this.#running.set(node, await startProcess(command, args, { readyWhen: /serves as/ }))
   }
 

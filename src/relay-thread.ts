@@ -104,7 +104,8 @@ class RelayThread {
         counters,
       })
     }
-    this.#pace = new ReadPace(now, this.#relay)
+    const busyMs = (): number => performance.eventLoopUtilization().active
+    this.#pace = new ReadPace(now, busyMs, this.#relay)
     const accept = (link: Link, wish: { wantsAnswer: boolean; idealNode: string }): LinkListener =>
       this.#relay.accept({ link, ...wish })
     const { isDerpEnabled, home } = settings

@@ -57,7 +57,7 @@ export class Flow {
   isInBeat = false
   /** Packets of many come over it. */
   isTrunk = false
-  /** Its records have several packets, of which their sender has thus let some wait. */
+  /** Its records have several packets, of which their sender has thus let some wait; unless it is a trunk. */
   isBulk = false
   isFull = false
   /** It brings less than a record in a beat. */

@@ -29,7 +29,7 @@ export async function triedHandles(identity: TlsOptions | undefined): Promise<Ru
     counters: new Counters(),
     keepAliveMs: 0,
     now,
-    pace: new ReadPace(now, NO_TURNS),
+    pace: new ReadPace(now, () => 0, NO_TURNS),
     mayEnter: () => true,
     entered: (caller) => caller.attach(new Echo(caller)),
   })

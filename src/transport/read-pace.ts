@@ -22,52 +22,75 @@ const BULK_RECORD_BYTES = 2_048
 /** Turns of a thread with time are counted by twos. */
 const SPARSE_READS_MAX = 2
 /**
- * Records per millisecond. Each that is read on its own costs 15 µs, so a thread is half busy with this many. Below,
- * a packet that finds the thread asleep, as beats leave it, would wait longer than one that comes to a wakeful thread.
+ * A thread whose loop is busy for more than this share of its time is crowded: what comes next finds it busy more often than
+ * not. Below, what finds it asleep, as beats leave it, would be later than what comes to a wakeful thread. Told by time
+ * and not by records, since one that is read on its own takes 14 µs on one machine and 36 on another.
  */
-const CROWD_FROM = 48
-const CROWD_UNTIL = 42
-/** With fewer than this the beat would cost more than is saved. */
+const CROWDED_SHARE = 0.6
+/** In beats it has more time. They end with less than this share of the bytes that would crowd it without them … */
+const RELIEVED_BYTES_SHARE = 7 / 8
+/** … or when it has next to nothing to do: something else had kept it busy. */
+const RELIEVED_SHARE = 0.15
+/** Records per millisecond. With fewer the beat would cost more than is saved. */
 const BULK_FROM = 2
 
 export class ReadPace {
   readonly #now: () => number
+  readonly #busyMs: () => number
   readonly turns: Turns
   readonly #beats: Beats
   #touched: Paced[] = []
   #shareBytes = SHARE_BYTES_MAX
-  /** Since `#countedMs`. */
+  /** Of the last sweep; what was read is counted since then. */
+  #sweptMs = 0
+  #sweptBusyMs = 0
   #records = 0
-  #countedMs = 0
+  #byteCount = 0
   #isCrowded = false
+  /** In a millisecond; with fewer it would not be crowded. */
+  #crowdBytes = 0
   #isWorthBeats = false
   /** Read since `flushSoFar`; most of it has been written since then. */
   #unwrittenBytes = 0
 
-  /** @param now monotonic milliseconds */
-  constructor(now: () => number, turns: Turns) {
+  /**
+   * @param now monotonic milliseconds
+   * @param busyMs for how many of them the thread's loop has not waited so far
+   */
+  constructor(now: () => number, busyMs: () => number, turns: Turns) {
     this.#now = now
+    this.#busyMs = busyMs
     this.turns = turns
     this.#beats = new Beats(turns, (flow, byteCount) => this.#mayStayInBeat(flow, byteCount))
   }
 
   /**
-   * Looks at how many records came since the last call. To be called some ten times a second.
+   * Looks at what came since the last call, and what work it was. To be called some ten times a second.
    * @param threads the relay's: what would crowd one thread alone crowds several together
    */
   sweep(threads = 1): void {
-    const nowMs = this.#now()
-    const recordsPerMs = this.#records / (nowMs - this.#countedMs)
+    const [nowMs, busyMs] = [this.#now(), this.#busyMs()]
+    const elapsedMs = nowMs - this.#sweptMs
+    const busyShare = (threads * (busyMs - this.#sweptBusyMs)) / elapsedMs
+    const bytesPerMs = this.#byteCount / elapsedMs
+    this.#isWorthBeats = this.#records > BULK_FROM * elapsedMs
+    if (this.#isCrowded) {
+      this.#isCrowded = bytesPerMs > RELIEVED_BYTES_SHARE * this.#crowdBytes && busyShare > RELIEVED_SHARE
+    } else if (busyShare > CROWDED_SHARE) {
+      this.#isCrowded = true
+      this.#crowdBytes = (bytesPerMs * CROWDED_SHARE) / busyShare
+    }
+    this.#sweptMs = nowMs
+    this.#sweptBusyMs = busyMs
     this.#records = 0
-    this.#countedMs = nowMs
-    this.#isCrowded = recordsPerMs * threads > (this.#isCrowded ? CROWD_UNTIL : CROWD_FROM)
-    this.#isWorthBeats = recordsPerMs > BULK_FROM
+    this.#byteCount = 0
   }
 
   /** That many bytes of `connection` have been read. */
   read(connection: Paced, byteCount: number): void {
     const { flow } = connection
     this.#records++
+    this.#byteCount += byteCount
     flow.turnReads++
     this.#unwrittenBytes += byteCount
     if (this.#unwrittenBytes >= FLUSH_BYTES) {
@@ -123,7 +146,10 @@ export class ReadPace {
   }
 
   #wantsBeat(flow: Flow): boolean {
-    return flow.isFull && (this.#isCrowded || (flow.isBulk && this.#isWorthBeats))
+    if (!flow.isFull) return false
+    // What the sibling has gathered has waited once, and its records are of several packets because several clients sent.
+    if (flow.isTrunk) return this.#isCrowded && !flow.isBulk
+    return this.#isCrowded || (flow.isBulk && this.#isWorthBeats)
   }
 }
 
@@ -142,7 +168,7 @@ function count(flow: Flow, nowMs: number): void {
     // Who is looked at in beats already stays with half as much, so that nobody comes and goes all the time.
     const least = flow.isInBeat ? windows / 2 : windows
     const isLarge = windowBytes >= FLOW_BYTES_MIN * least
-    flow.isBulk = isLarge && !flow.isTrunk && windowBytes >= BULK_RECORD_BYTES * windowReads
+    flow.isBulk = isLarge && windowBytes >= BULK_RECORD_BYTES * windowReads
     flow.isFull = isLarge || windowReads >= FLOW_READS_MIN * least
     flow.isSlow = windowReads < windowMs / BEAT_MS
     flow.windowFromMs = nowMs

@@ -59,22 +59,63 @@ describe('beats', () => {
     expect(turnsPerBeat).toBeLessThanOrEqual(most)
   })
 
-  it('leave a link over which packets of many come to be read at once, until the thread is crowded', async () => {
+  it('leave a link alone over which a sibling gathers packets of many, and gather those that it does not', async () => {
     const play = new Play()
-    const [trunk, bulk] = [play.source(), play.source()]
-    trunk.flow.isTrunk = true
-    const sending = { recordsPerMs: 2, recordBytes: 8_000 }
-    await play.run(
-      240,
-      new Map([
-        [trunk, sending],
-        [bulk, sending],
-      ]),
-    )
-    expect([trunk.flow.isInBeat, bulk.flow.isInBeat]).toEqual([false, true])
-    await play.runAlike(CROWD, { recordsPerMs: 4, recordBytes: 1_457 })
-    await play.run(240, new Map(play.sources.map((source) => [source, { ...sending, recordsPerMs: 4 }])))
-    expect(trunk.flow.isInBeat).toBe(true)
+    const [gathered, single, bulk] = [play.source(), play.source(), play.source()]
+    for (const trunk of [gathered, single]) trunk.flow.isTrunk = true
+    const records = { recordsPerMs: 2, recordBytes: 8_000 }
+    const packets = { recordsPerMs: 4, recordBytes: 1_497 }
+    const sendings = new Map([
+      [gathered, records],
+      [single, packets],
+      [bulk, records],
+    ])
+    await play.run(240, sendings)
+    expect([gathered, single, bulk].map(({ flow }) => flow.isInBeat)).toEqual([false, false, true])
+    for (let count = 0; count < CROWD; count++) sendings.set(play.source(), packets)
+    await play.run(240, sendings)
+    expect([gathered, single, bulk].map(({ flow }) => flow.isInBeat)).toEqual([false, true, true])
+  })
+
+  it('begin with less where a record costs more', async () => {
+    const sending = { recordsPerMs: 4, recordBytes: 1_457 }
+    for (const [recordMs, isInBeat] of [
+      [0.014, false],
+      [0.036, true],
+    ] as const) {
+      const play = new Play()
+      play.recordMs = recordMs
+      const sources = await play.runAlike(5, sending)
+      expect(sources.map(({ flow }) => flow.isInBeat)).toEqual(sources.map(() => isInBeat))
+    }
+  })
+
+  it('begin while something else keeps the thread busy, and end with that', async () => {
+    const play = new Play()
+    const source = play.source()
+    const sendings = new Map([[source, { recordsPerMs: 4, recordBytes: 1_457 }]])
+    await play.run(120, sendings)
+    expect(source.flow.isInBeat).toBe(false)
+    play.busyMs += 50
+    await play.run(100, sendings)
+    expect(source.flow.isInBeat).toBe(true)
+    await play.run(120, sendings)
+    expect(source.flow.isInBeat).toBe(false)
+  })
+
+  it('stay while they make a crowd bearable, and end when less comes', async () => {
+    const play = new Play()
+    const sources = Array.from({ length: CROWD }, () => play.source())
+    const at = (recordsPerMs: number): Map<Source, Sending> =>
+      new Map(sources.map((source) => [source, { recordsPerMs, recordBytes: 1_457 }]))
+    await play.run(240, at(4))
+    for (let looks = 0; looks < 20; looks++) {
+      await play.run(20, at(4))
+      expect(sources.every(({ flow }) => flow.isInBeat)).toBe(true)
+    }
+    // A crowd begins with 3.1 of each in a millisecond, and ends with 2.7.
+    await play.run(240, at(2.6))
+    expect(sources.some(({ flow }) => flow.isInBeat)).toBe(false)
   })
 
   it('tell when a round is over, and that there will be another', async () => {

@@ -72,7 +72,11 @@ interface Way {
 class Hall {
   readonly guests: Guest[] = []
   readonly counters = new Counters()
-  readonly pace = new ReadPace(() => performance.now(), NO_TURNS)
+  readonly pace = new ReadPace(
+    () => performance.now(),
+    () => 0,
+    NO_TURNS,
+  )
   isOpen = true
   port = 0
   readonly #entrance: Entrance

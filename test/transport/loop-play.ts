@@ -37,7 +37,10 @@ export class Source implements Paced {
   /** The loop tells that there is something, if it is to. */
   look(): void {
     if (this.#waiting.length > 0 && this.flow.isAwaited) this.visitsMs.push(this.#play.nowMs)
-    while (this.#waiting.length > 0 && this.flow.isAwaited) this.#read()
+    while (this.#waiting.length > 0 && this.flow.isAwaited) {
+      this.#read()
+      this.#play.busyMs += this.#play.recordMs
+    }
   }
 
   readAsWanted(): void {}
@@ -46,7 +49,10 @@ export class Source implements Paced {
     this.visitsMs.push(this.#play.nowMs)
     if (this.isGone) return -1
     let byteCount = 0
-    while (this.#waiting.length > 0 && byteCount < SHARE_BYTES_MAX) byteCount += this.#read()
+    while (this.#waiting.length > 0 && byteCount < SHARE_BYTES_MAX) {
+      byteCount += this.#read()
+      this.#play.busyMs += this.#play.recordMs / CHEAPER_IN_BEATS
+    }
     return Math.min(byteCount, SHARE_BYTES_MAX)
   }
 
@@ -69,17 +75,27 @@ const STEPS_PER_MS = 4
 /** A turn takes some microseconds. */
 const TURNS_PER_STEP = 4
 const SWEEP_MS = 60
+const RECORD_MS = 0.014
+const CHEAPER_IN_BEATS = 3
 
 /** A thread's loop with a clock of its own, which goes on by quarters of a millisecond. */
 export class Play {
   nowMs = 0
+  /** For so long it has not waited. */
+  busyMs = 0
+  /** What a record that is read on its own costs. */
+  recordMs = RECORD_MS
   readonly pace: ReadPace
   readonly sources: Source[] = []
 
   readonly #threads: number
 
   constructor(turns: Turns = NO_TURNS, threads = 1) {
-    this.pace = new ReadPace(() => this.nowMs, turns)
+    this.pace = new ReadPace(
+      () => this.nowMs,
+      () => this.busyMs,
+      turns,
+    )
     this.#threads = threads
   }
 

@@ -4,6 +4,13 @@ import { describe, expect, it } from 'vitest'
 import { Flow, NO_TURNS, type Paced, type Turns } from '#transport/flow.ts'
 import { ReadPace } from '#transport/read-pace.ts'
 
+const newPace = (turns: Turns): ReadPace =>
+  new ReadPace(
+    () => 0,
+    () => 0,
+    turns,
+  )
+
 class Connection implements Paced {
   readonly flow = new Flow()
   isRead = true
@@ -34,7 +41,7 @@ function readAllThatMay(pace: ReadPace, connection: Connection, recordBytes: num
 
 describe('a turn', () => {
   it('reads 64 KiB of one connection, and goes on with the next turn', async () => {
-    const [pace, connection] = [new ReadPace(() => 0, NO_TURNS), new Connection()]
+    const [pace, connection] = [newPace(NO_TURNS), new Connection()]
     for (let turns = 0; turns < 3; turns++) {
       const byteCount = readAllThatMay(pace, connection, 1_457)
       expect(byteCount).toBeGreaterThanOrEqual(65_536)
@@ -45,7 +52,7 @@ describe('a turn', () => {
   })
 
   it('goes on with a connection whose first read is more than its share', async () => {
-    const [pace, connection] = [new ReadPace(() => 0, NO_TURNS), new Connection()]
+    const [pace, connection] = [newPace(NO_TURNS), new Connection()]
     for (let turns = 0; turns < 3; turns++) {
       expect(readAllThatMay(pace, connection, 65_536)).toBe(65_536)
       await turn()
@@ -54,7 +61,7 @@ describe('a turn', () => {
   })
 
   it('reads about a megabyte of many together, and a whole record of each', async () => {
-    const pace = new ReadPace(() => 0, NO_TURNS)
+    const pace = newPace(NO_TURNS)
     const many = Array.from({ length: 1_000 }, () => new Connection())
     const some = many.slice(0, 32)
     const readTurn = async (connections: Connection[]): Promise<number[]> => {
@@ -75,13 +82,13 @@ describe('a turn', () => {
   it('writes after every quarter of a megabyte that it reads', () => {
     let flushes = 0
     const turns: Turns = { ...NO_TURNS, flushSoFar: () => flushes++ }
-    const pace = new ReadPace(() => 0, turns)
+    const pace = newPace(turns)
     for (let records = 0; records < 1_000; records++) pace.read(new Connection(), 1_457)
     expect(flushes).toBe(Math.floor((1_000 * 1_457) / 262_144))
   })
 
   it('does not hold back who sends less', async () => {
-    const [pace, connection] = [new ReadPace(() => 0, NO_TURNS), new Connection()]
+    const [pace, connection] = [newPace(NO_TURNS), new Connection()]
     for (let turns = 0; turns < 100; turns++) {
       for (let records = 0; records < 40; records++) pace.read(connection, 1_457)
       await turn()

@@ -35,7 +35,7 @@ class SiblingConnection implements Connection {
   readonly #pool: BufferPool
   /** What has come of a burst so far. */
   #chunks: Uint8Array[] = []
-  /** The burst that the system has not taken yet. */
+  /** Put together of several chunks, and not taken by the system yet. */
   #burst: Buffer | undefined = undefined
   #isGreeted = false
   #isOver = false
@@ -65,6 +65,10 @@ class SiblingConnection implements Connection {
 
   /** A burst leaves in one write: for several, the runtime would make a buffer of its own each time. */
   write(bytes: Uint8Array, isLast: boolean): boolean {
+    if (isLast && this.#chunks.length === 0) {
+      this.#connection.write(bytes, this.#taken)
+      return false
+    }
     this.#chunks.push(bytes)
     if (!isLast) return false
     const byteCount = this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0)
@@ -75,11 +79,13 @@ class SiblingConnection implements Connection {
       at += chunk.length
     }
     this.#burst = burst
-    this.#connection.write(burst.subarray(0, byteCount), () => {
-      this.#giveBack()
-      this.#handler.written()
-    })
+    this.#connection.write(burst.subarray(0, byteCount), this.#taken)
     return true
+  }
+
+  readonly #taken = (): void => {
+    this.#giveBack()
+    this.#handler.written()
   }
 
   destroy(): void {

@@ -11,7 +11,7 @@ import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { HEADER_BYTES } from '#protocol/limits.ts'
 
-/** Chunks of a busy lane grow to this: two full TLS records, and few enough chunks for any queue. */
+/** Chunks of a busy client's lane grow to this: two full TLS records, and few enough chunks for any queue. */
 const CHUNK_BYTES_MAX = 32_768
 /** A first chunk of one full-size tunnel packet. */
 const CHUNK_BYTES_MIN = 2_048
@@ -31,6 +31,7 @@ export interface Chunk {
 
 export class Lane {
   readonly #pool: BufferPool
+  readonly #chunkBytesMax: number
   #first: Chunk | undefined = undefined
   #last: Chunk | undefined = undefined
   /** What the last chunk taken held: the size to start the next one with. */
@@ -38,8 +39,9 @@ export class Lane {
   bytes = 0
   frameCount = 0
 
-  constructor(pool: BufferPool) {
+  constructor(pool: BufferPool, chunkBytesMax = CHUNK_BYTES_MAX) {
     this.#pool = pool
+    this.#chunkBytesMax = chunkBytesMax
   }
 
   /** When the oldest waiting frame's chunk was begun; undefined when empty. */
@@ -99,7 +101,7 @@ export class Lane {
     // After a chunk that did not fill in its time the next will hardly hold more than it did.
     const isQuiet = last !== undefined && isOld(last, nowMs)
     const wanted = isQuiet ? last.end : Math.max(this.#takenBytes, this.bytes * 2)
-    const buffer = this.#pool.rent(Math.max(frameBytes, Math.min(CHUNK_BYTES_MAX, wanted)))
+    const buffer = this.#pool.rent(Math.max(frameBytes, Math.min(this.#chunkBytesMax, wanted)))
     const chunk: Chunk = { buffer, start: 0, end: 0, frameCount: 0, bornMs: nowMs, next: undefined }
     if (last === undefined) this.#first = chunk
     else last.next = chunk

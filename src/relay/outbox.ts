@@ -23,6 +23,8 @@ const PACKET_AGE_MAX_MS = 1_000
 interface OutboxUse {
   readonly burstBytesMax: number
   readonly discoBytesMax: number
+  /** How large a chunk of data may become; undefined: as a lane has them. */
+  readonly chunkBytesMax: number | undefined
   /** What a packet's frame has besides the packet. */
   readonly overheadBytes: number
   /** By kind of packet. */
@@ -37,6 +39,7 @@ const CLIENT: OutboxUse = {
   burstBytesMax: 65_536,
   // Disco messages are small and periodic; 64 KiB holds several hundred.
   discoBytesMax: 65_536,
+  chunkBytesMax: undefined,
   overheadBytes: HEADER_BYTES + KEY_BYTES,
   sent: [Counter.sentData, Counter.sentDisco],
   sentBytes: [Counter.sentBytesData, Counter.sentBytesDisco],
@@ -48,6 +51,8 @@ const SIBLING: OutboxUse = {
   // A link to a sibling carries thousands of flows, and is never as slow as half a megabit.
   burstBytesMax: 262_144,
   discoBytesMax: 1_048_576,
+  // What comes in a beat on a busy thread leaves as one piece, without being put together first.
+  chunkBytesMax: 131_072,
   overheadBytes: HEADER_BYTES + 2 * KEY_BYTES,
   sent: [Counter.forwardedOut, Counter.forwardedOut],
   sentBytes: [Counter.forwardedOutBytes, Counter.forwardedOutBytes],
@@ -197,7 +202,7 @@ export class Outbox implements SiblingOutbox {
   }
 
   #laneFor(kind: PacketKind): Lane {
-    if (kind === PacketKind.data) return (this.#data ??= new Lane(this.#parts.pool))
+    if (kind === PacketKind.data) return (this.#data ??= new Lane(this.#parts.pool, this.#use.chunkBytesMax))
     return (this.#disco ??= new Lane(this.#parts.pool))
   }
 

@@ -6,7 +6,9 @@ import { readFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import type { RemoteAddress } from '#relay/ports.ts'
 
-const FILES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'] as const
+const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'] as const
+/** To print the tables takes the system milliseconds, however few connections are in them; this takes none. */
+const COUNTERS = '/proc/self/net/snmp'
 const ESTABLISHED = '01'
 /** The retransmission timer; the others are keepalive, zero-window probes and the like. */
 const RETRANSMITTING = '01'
@@ -22,18 +24,26 @@ export interface Waiting {
 export class UnacknowledgedWatch {
   readonly #localPort: number
   readonly #limitMs: number
+  readonly #read: (path: string) => Promise<string>
   #since = new Map<string, number>()
+  /** Of the last look; undefined where the system does not count them. */
+  #resent: string | undefined = undefined
 
-  constructor(localPort: number, limitMs: number) {
+  /** @param read a file of the kernel's as text; empty where there is none */
+  constructor(localPort: number, limitMs: number, read = readFromKernel) {
     this.#localPort = localPort
     this.#limitMs = limitMs
+    this.#read = read
   }
 
   /** Call every few seconds; returns the remotes that have been silent for the limit. */
   async look(nowMs: number): Promise<RemoteAddress[]> {
-    const tables = await Promise.all(
-      FILES.map(async (path) => await readFile(path, 'latin1').catch(() => '')),
-    )
+    const resent = resentSegments(await this.#read(COUNTERS))
+    const isQuiet = resent !== undefined && resent === this.#resent
+    this.#resent = resent
+    // Whoever is looked for has been sent something again since the last look, or was waited for at that.
+    if (isQuiet && this.#since.size === 0) return []
+    const tables = await Promise.all(TABLES.map(this.#read))
     return this.judge(tables.flatMap(retransmitting), nowMs)
   }
 
@@ -50,6 +60,19 @@ export class UnacknowledgedWatch {
     this.#since = since
     return dead
   }
+}
+
+async function readFromKernel(path: string): Promise<string> {
+  return await readFile(path, 'latin1').catch(() => '')
+}
+
+/** How many segments this host has sent again: a line of names, and one of numbers. */
+function resentSegments(counters: string): string | undefined {
+  const [names = [], numbers = []] = counters
+    .split('\n')
+    .filter((line) => line.startsWith('Tcp:'))
+    .map((line) => line.split(' '))
+  return numbers[names.indexOf('RetransSegs')]
 }
 
 /** The established sockets in a table of the kernel's that have sent again and not been answered since. */

@@ -52,6 +52,36 @@ it('gives up only who has been silent for the whole limit, on this port', () => 
   for (const atMs of [0, 60_000]) expect(other.judge([waiting], atMs)).toEqual([])
 })
 
+it('has the tables printed only when something was sent again, or is waited for', async () => {
+  const counters = (resent: number): string =>
+    `Ip: Forwarding\nIp: 1\nTcp: InSegs OutSegs RetransSegs InErrs\nTcp: 70 80 ${resent} 0\n`
+  const asked: string[] = []
+  let [snmp, tcp] = [counters(3), '']
+  const read = async (path: string): Promise<string> => {
+    asked.push(path)
+    if (path.endsWith('snmp')) return snmp
+    return path.endsWith('tcp') ? tcp : ''
+  }
+  const watch = new UnacknowledgedWatch(3283, 15_000, read)
+  const look = async (nowMs: number): Promise<readonly [tables: number, dead: number]> => {
+    const dead = await watch.look(nowMs)
+    const tables = asked.splice(0).filter((path) => /tcp6?$/.test(path)).length
+    return [tables, dead.length]
+  }
+  expect(await look(0)).toEqual([2, 0])
+  expect(await look(5_000)).toEqual([0, 0])
+  ;[snmp, tcp] = [counters(4), table]
+  expect(await look(10_000)).toEqual([2, 0])
+  expect(await look(15_000)).toEqual([2, 0])
+  expect(await look(25_000)).toEqual([2, 1])
+  tcp = ''
+  expect(await look(30_000)).toEqual([2, 0])
+  expect(await look(35_000)).toEqual([0, 0])
+  snmp = 'not to be had'
+  expect(await look(40_000)).toEqual([2, 0])
+  expect(await look(45_000)).toEqual([2, 0])
+})
+
 const isPossible = await canMakeNetworks()
 if (!isPossible)
   process.stderr.write('SKIPPING the pulled cable: network namespaces need root and iproute2\n')

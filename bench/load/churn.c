@@ -1,5 +1,5 @@
 // Clients that come and go at a steady rate beside a load: each logs in, stays until its turn comes again,
-// leaves and logs in anew.
+// leaves and logs in anew. Who is not logged in by then waits for its next turn.
 #include "clock.h"
 #include "scenarios.h"
 #include "start-signal.h"
@@ -31,6 +31,8 @@ void run_churn(const Options *options) {
   for (uint64_t now = now_ns(); now < end; now = now_ns()) {
     while (now >= start + (uint64_t)((double)turns / options->rate * 1e9)) {
       Connection *connection = &crew.connections[turns++ % (uint64_t)crew.count];
+      // If everybody who has not been let in by now began anew, a server that is late would let in nobody any more.
+      if (connection->phase != PHASE_CLOSED && connection->phase != PHASE_READY) continue;
       connection_close(connection);
       connection_dial(&crew.network, connection);
     }

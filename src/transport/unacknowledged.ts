@@ -26,6 +26,7 @@ export class UnacknowledgedWatch {
   readonly #limitMs: number
   readonly #read: (path: string) => Promise<string>
   #since = new Map<string, number>()
+  #isLooking = false
   /** Of the last look; undefined where the system does not count them. */
   #resent: string | undefined = undefined
 
@@ -38,13 +39,20 @@ export class UnacknowledgedWatch {
 
   /** Call every few seconds; returns the remotes that have been silent for the limit. */
   async look(nowMs: number): Promise<RemoteAddress[]> {
-    const resent = resentSegments(await this.#read(COUNTERS))
-    const isQuiet = resent !== undefined && resent === this.#resent
-    this.#resent = resent
-    // Whoever is looked for has been sent something again since the last look, or was waited for at that.
-    if (isQuiet && this.#since.size === 0) return []
-    const tables = await Promise.all(TABLES.map(this.#read))
-    return this.judge(tables.flatMap(retransmitting), nowMs)
+    // With tens of thousands of sockets on a busy host the last look may take longer than the time to the next one.
+    if (this.#isLooking) return []
+    this.#isLooking = true
+    try {
+      const resent = resentSegments(await this.#read(COUNTERS))
+      const isQuiet = resent !== undefined && resent === this.#resent
+      this.#resent = resent
+      // Whoever is looked for has been sent something again since the last look, or was waited for at that.
+      if (isQuiet && this.#since.size === 0) return []
+      const tables = await Promise.all(TABLES.map(this.#read))
+      return this.judge(tables.flatMap(retransmitting), nowMs)
+    } finally {
+      this.#isLooking = false
+    }
   }
 
   /** The same for a list already read. */

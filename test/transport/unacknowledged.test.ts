@@ -82,6 +82,22 @@ it('has the tables printed only when something was sent again, or is waited for'
   expect(await look(45_000)).toEqual([2, 0])
 })
 
+it('does not look again while it looks', async () => {
+  let asked = 0
+  const { promise, resolve } = Promise.withResolvers<string>()
+  const watch = new UnacknowledgedWatch(3283, 15_000, async () => {
+    asked++
+    return await promise
+  })
+  const first = watch.look(0)
+  await watch.look(5_000)
+  expect(asked).toBe(1)
+  resolve('')
+  await first
+  await watch.look(10_000)
+  expect(asked).toBe(6)
+})
+
 const isPossible = await canMakeNetworks()
 if (!isPossible)
   process.stderr.write('SKIPPING the pulled cable: network namespaces need root and iproute2\n')

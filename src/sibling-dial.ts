@@ -1,5 +1,5 @@
-// Dials siblings with the project's own client, as any client would: fast start where the sibling shows its key in
-// its certificate, an upgrade otherwise. Ties the client to what the mesh asks of a dialler; no logic of either.
+// Dials siblings with the project's own client, in the way of all clients: fast start where the sibling shows its key
+// in its certificate, an upgrade otherwise. Ties the client to what the mesh asks of a dialler; no logic of either.
 
 import { DerpConnection } from '#client/derp-connection.ts'
 import { SharedResources } from '#client/shared-resources.ts'

@@ -11,8 +11,8 @@ import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { HEADER_BYTES } from '#protocol/limits.ts'
 
-/** Chunks of a busy client's lane grow to this: two full TLS records, and few enough chunks for any queue. */
-const CHUNK_BYTES_MAX = 32_768
+/** Chunks of a busy lane grow to this as a rule: two full TLS records, and few enough chunks for any queue. */
+export const CHUNK_BYTES_MAX = 32_768
 /** A first chunk of one full-size tunnel packet. */
 const CHUNK_BYTES_MIN = 2_048
 /** Frames of one chunk count as equally old. A tenth of the age at which packets are dropped is close enough. */

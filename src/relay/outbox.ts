@@ -12,7 +12,7 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
-import { Lane, type Chunk } from './lane.ts'
+import { CHUNK_BYTES_MAX, Lane, type Chunk } from './lane.ts'
 import type { AddressedPacket, Link, SiblingOutbox, Tally } from './ports.ts'
 
 /** Pongs, departures and the like. A watcher of 10,000 peers is owed 600 KB at once; nobody is owed 16 MiB. */
@@ -23,8 +23,8 @@ const PACKET_AGE_MAX_MS = 1_000
 interface OutboxUse {
   readonly burstBytesMax: number
   readonly discoBytesMax: number
-  /** How large a chunk of data may become; undefined: as a lane has them. */
-  readonly chunkBytesMax: number | undefined
+  /** What a chunk of data grows to. */
+  readonly chunkBytesMax: number
   /** What a packet's frame has besides the packet. */
   readonly overheadBytes: number
   /** By kind of packet. */
@@ -39,7 +39,7 @@ const CLIENT: OutboxUse = {
   burstBytesMax: 65_536,
   // Disco messages are small and periodic; 64 KiB holds several hundred.
   discoBytesMax: 65_536,
-  chunkBytesMax: undefined,
+  chunkBytesMax: CHUNK_BYTES_MAX,
   overheadBytes: HEADER_BYTES + KEY_BYTES,
   sent: [Counter.sentData, Counter.sentDisco],
   sentBytes: [Counter.sentBytesData, Counter.sentBytesDisco],

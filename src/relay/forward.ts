@@ -157,7 +157,7 @@ export class Forwarder {
     const { buffer, kind, packetBytes } = this.#packet
     this.#counters.countDrop(reason, kind, packetBytes)
     if (kind !== PacketKind.disco && !session.isMesh) return
-    if (!session.mayHearNotHere(this.#nowMs)) return
+    if (!session.allowances.mayHearNotHere(this.#nowMs)) return
     this.#counters.add(Counter.peerGoneNotHere, 1)
     session.tell(peerGoneFrame(buffer.subarray(keyAt, keyAt + KEY_BYTES), GoneReason.notHere))
   }

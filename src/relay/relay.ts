@@ -28,7 +28,8 @@ import type {
   Sibling,
   SiblingOutbox,
 } from './ports.ts'
-import { Session, type SessionLimits, type SessionParts, type SessionScheduler } from './session.ts'
+import { Session, type SessionParts, type SessionScheduler } from './session.ts'
+import type { SessionLimits } from './session-limits.ts'
 
 /** A whole sweep takes this many calls, so that no single one visits every session. */
 const SWEEP_PARTS = 8

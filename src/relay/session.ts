@@ -8,7 +8,7 @@ import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, pongFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
-import { NONCE_BYTES, SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
+import { NONCE_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import type { Directory } from './directory.ts'
 import { EndReason } from './end-reason.ts'
@@ -16,34 +16,22 @@ import type { Forwarder } from './forward.ts'
 import { judgeFirstFrame, judgeFrame, type FrameRule } from './frame-rules.ts'
 import { readLogin, type LoginRules } from './login.ts'
 import { Member } from './member.ts'
-import { Outbox, type OutboxLimits } from './outbox.ts'
+import { Outbox } from './outbox.ts'
 import type { Peer } from './peer.ts'
 import type { Admission, Asker, Flushable, Link, LinkListener, Observer } from './ports.ts'
+import {
+  Allowances,
+  KEEP_ALIVE_JITTER_MS,
+  KEEP_ALIVE_MS,
+  LOGIN_TIMEOUT_MS,
+  MESH_WRITE_TIMEOUT_MS,
+  RATE_CHARGE_BYTES_MAX,
+  type SessionLimits,
+} from './session-limits.ts'
 import { TokenBucket } from './token-bucket.ts'
-
-/** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
-const LOGIN_TIMEOUT_MS = 10_000
-/** Clients give up after 120 s without a frame; each session draws its own period from 60–65 s. */
-const KEEP_ALIVE_MS = 60_000
-const KEEP_ALIVE_JITTER_MS = 5_000
-/** Answers that a destination is not here: three at once, then one a second, as derper's; a sibling has many clients. */
-const NOT_HERE = { burst: 3, perSecond: 1 }
-const NOT_HERE_TO_SIBLING = { burst: 100, perSecond: 100 }
-/** Keys of other regions that a client may have looked for: a network's worth at once, then now and then. */
-const LOOK_UPS = { burst: 50, perSecond: 5 }
-/** Mesh links carry many clients' traffic and may stall for longer, as derper's. */
-const MESH_WRITE_TIMEOUT_MS = 30_000
-/** No frame is charged for more than the largest packet. */
-const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
 
 const Phase = { greeting: 0, admitting: 1, established: 2, ended: 3 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
-
-export interface SessionLimits extends OutboxLimits {
-  /** 0 never. */
-  readonly writeTimeoutMs: number
-  readonly rate: { readonly bytesPerSecond: number; readonly burstBytes: number } | undefined
-}
 
 /** What sessions of one relay thread have in common. */
 export interface SessionParts {
@@ -109,8 +97,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   #isFlushDue = false
   #hasPong = false
   #nextKeepAliveMs = Infinity
-  #notHere: TokenBucket | undefined = undefined
-  #lookUps: TokenBucket | undefined = undefined
+  #allowances: Allowances | undefined = undefined
 
   constructor(link: Link, greeting: Greeting, parts: SessionParts) {
     this.#link = link
@@ -336,16 +323,12 @@ export class Session implements LinkListener, FrameSink, Asker {
     this.flush()
   }
 
-  /** Whether this session may be told "not here" now; takes one of its answers. */
-  mayHearNotHere(nowMs: number): boolean {
-    const { perSecond, burst } = this.isMesh ? NOT_HERE_TO_SIBLING : NOT_HERE
-    this.#notHere ??= new TokenBucket(perSecond, burst, nowMs)
-    return this.#notHere.tryTake(1, nowMs)
+  get allowances(): Allowances {
+    return (this.#allowances ??= new Allowances(this.isMesh))
   }
 
   mayLookUp(nowMs: number): boolean {
-    this.#lookUps ??= new TokenBucket(LOOK_UPS.perSecond, LOOK_UPS.burst, nowMs)
-    return this.#lookUps.tryTake(1, nowMs)
+    return this.allowances.mayLookUp(nowMs)
   }
 
   // ── time and end ──

@@ -54,10 +54,14 @@ function endAtOnce(): never {
 
 /** A fault of ours: said, and ended by it. Written at once, since nothing else will be. */
 function onFault(error: unknown): never {
-  writeSync(
-    STDERR_FD,
-    `derpfleet: a fault in the program: ${error instanceof Error ? error.stack : String(error)}\n`,
-  )
+  try {
+    writeSync(
+      STDERR_FD,
+      `derpfleet: a fault in the program: ${error instanceof Error ? error.stack : String(error)}\n`,
+    )
+  } catch {
+    // Nobody can be told.
+  }
   endAtOnce()
 }
 
@@ -66,9 +70,14 @@ const args = process.argv.slice(2)
 process.on('uncaughtException', onFault)
 // Whoever reads the output may stop early (`derpfleet map | head`); that is no failure, and no reason for a relay to
 // stop serving.
-process.stdout.on('error', () => {
-  if (args[0] !== 'serve') process.exit(ExitCode.done)
+process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+  if (args[0] === 'serve') return
+  if (code !== 'EPIPE') process.stderr.write(`derpfleet: the output could not be written: ${message}\n`)
+  process.exit(code === 'EPIPE' ? ExitCode.done : ExitCode.failed)
 })
 process.stderr.on('error', () => undefined)
 
-process.exit(await main(args))
+const code = await main(args)
+// A result counts when it has been written; a relay ends without waiting for whoever reads its output.
+if (args[0] !== 'serve') await new Promise((resolve) => process.stdout.write('', resolve))
+process.exit(code)

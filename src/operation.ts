@@ -94,7 +94,7 @@ export class Operation {
   }
 
   #sources(): MetricSources {
-    const { links, settings, threads, stun, version } = this.#parts
+    const { links, log, settings, threads, stun, version } = this.#parts
     processMetrics ??= new ProcessMetrics()
     return {
       threads: threads.counters,
@@ -103,7 +103,8 @@ export class Operation {
       siblings: () => links.siblings(),
       stun: () => stun?.thread.read(),
       certificate: () => this.#certificate(),
-      state: () => ({ ...this.#health.report(), isDraining: false }),
+      state: () => this.#health.report(),
+      logLinesLost: () => log.linesLost,
       build: { version, nodeVersion: process.version },
       limits: settings.limits,
       process: processMetrics,

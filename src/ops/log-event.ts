@@ -24,6 +24,7 @@ export const LogEvent = {
   siblingIsSelf: 'sibling_is_self', //      this relay is listed among its siblings, and found itself
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
+  logLinesLost: 'log_lines_lost', //        they could not be written; it works again
   adminFailed: 'admin_failed',
   adminPageFailed: 'admin_page_failed',
 } as const

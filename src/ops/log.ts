@@ -3,7 +3,8 @@
 // node key shortens it first.
 
 import { pino, stdSerializers, stdTimeFunctions, type Logger } from 'pino'
-import type { LogEvent } from './log-event.ts'
+import { descriptorOf, LineOutput } from './line-output.ts'
+import { LogEvent } from './log-event.ts'
 import { readableLine } from './log-line.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -16,22 +17,21 @@ export interface LineSink {
   write(line: string): unknown
 }
 
-/** The part of a stream that tells how to write to it. */
-export interface LogOutput extends LineSink {
-  readonly isTTY?: boolean
+interface LogOutput {
+  /** Writes what still waits. */
+  flush(): void
+  linesLost(): number
 }
 
-/** Lines wait here while a pipe is full; beyond it they are lost, so that a stuck reader can't stop the relay. */
-const WAITING_BYTES_MAX = 1_048_576
-const STDERR_FD = 2
+/** The process's own output, which all its logs share: what is lost there is lost once. */
+let processOutput: LineOutput | undefined = undefined
 
 export class Log {
   readonly #pino: Logger
-  readonly #flush: () => void
+  readonly #output: LogOutput
 
-  /** @param flush writes what still waits */
-  constructor(level: LogLevel, sink: LineSink, flush: () => void = () => {}) {
-    this.#flush = flush
+  constructor(level: LogLevel, sink: LineSink, output: LogOutput = { flush: () => {}, linesLost: () => 0 }) {
+    this.#output = output
     this.#pino = pino(
       {
         level,
@@ -45,13 +45,17 @@ export class Log {
     )
   }
 
-  /** The process's log: readable when `stderr` is a terminal, JSON otherwise. */
-  static open(level: LogLevel, stderr: LogOutput): Log {
-    if (stderr.isTTY === true) {
-      return new Log(level, { write: (line) => stderr.write(readableLine(line)) })
-    }
-    const destination = pino.destination({ dest: STDERR_FD, sync: false, maxLength: WAITING_BYTES_MAX })
-    return new Log(level, destination, () => destination.flushSync())
+  /** The process's log: readable when `stderr` is a terminal, JSON otherwise. Nothing that befalls it ends the process. */
+  static open(level: LogLevel, stderr: { readonly fd: number; readonly isTTY?: boolean }): Log {
+    const written = stderr.isTTY === true ? readableLine : (line: string) => line
+    const output = (processOutput ??= openOutput(stderr, written))
+    const sink: LineSink = { write: (line) => output.write(written(line)) }
+    return new Log(level, sink, { flush: () => output.flush(), linesLost: () => output.linesLost })
+  }
+
+  /** Lines that could not be written, by whichever log of this process. */
+  get linesLost(): number {
+    return this.#output.linesLost()
   }
 
   /** Whether lines of this level are written; to spare the making of their fields. */
@@ -82,6 +86,21 @@ export class Log {
 
   /** Writes what still waits, before the process ends. */
   flush(): void {
-    this.#flush()
+    this.#output.flush()
   }
+}
+
+function openOutput(
+  stderr: { readonly fd: number; readonly isTTY?: boolean },
+  written: (line: string) => string,
+): LineOutput {
+  // Made by pino as well, so that this line is like all others.
+  let line = ''
+  const log = new Log('warn', { write: (text) => (line = text) })
+  const output = new LineOutput(descriptorOf(stderr), (lines) => {
+    log.warn(LogEvent.logLinesLost, { lines })
+    return written(line)
+  })
+  process.on('exit', () => output.flush())
+  return output
 }

@@ -31,7 +31,6 @@ export interface CertificateLife {
 
 interface RelayState {
   readonly isReady: boolean
-  readonly isDraining: boolean
   readonly checks: readonly CheckReport[]
 }
 
@@ -69,6 +68,8 @@ export interface MetricSources {
   /** Undefined when there is none: plain TCP. */
   readonly certificate: () => CertificateLife | undefined
   readonly state: () => RelayState
+  /** Lines of the log that could not be written. */
+  readonly logLinesLost: () => number
   readonly build: BuildInfo
   readonly limits: RelayLimits
   readonly process: ProcessMetrics
@@ -106,20 +107,22 @@ export class Metrics {
   }
 
   #stateFamilies(): Family[] {
-    const { build, state, threads } = this.#sources
-    const { isReady, isDraining, checks } = state()
+    const { build, logLinesLost, state, threads } = this.#sources
+    const { isReady, checks } = state()
     return [
       gauge('derp_build_info', 'Always 1; the labels tell what runs.', [
         sample(1, { version: build.version, node_version: build.nodeVersion }),
       ]),
       gauge('derp_ready', '1 when clients may be sent here, as /readyz says.', [sample(Number(isReady))]),
-      gauge('derp_draining', '1 while clients are being moved elsewhere.', [sample(Number(isDraining))]),
       gauge(
         'derp_check_ok',
         '1 for each passing check of /readyz.',
         checks.map(({ name, isOk }) => sample(Number(isOk), { check: name })),
       ),
       gauge('derp_threads', 'Relay threads.', [sample(threads.length)]),
+      counter('derp_log_lines_lost_total', 'Lines of the log that could not be written.', [
+        sample(logLinesLost()),
+      ]),
     ]
   }
 

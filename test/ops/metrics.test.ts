@@ -182,11 +182,11 @@ it('state, build, certificate and limits', async () => {
     { name: 'listeners', isOk: true, detail: '' },
     { name: 'stun', isOk: false, detail: 'no answer' },
   ]
-  const series = await scrape({ state: () => ({ isReady: false, isDraining: true, checks }) })
+  const series = await scrape({ state: () => ({ isReady: false, checks }), logLinesLost: () => 7 })
   const expected: Record<string, number> = {
     'derp_build_info{version="1.2.3",node_version="22.0.0"}': 1,
     derp_ready: 0,
-    derp_draining: 1,
+    derp_log_lines_lost_total: 7,
     'derp_check_ok{check="listeners"}': 1,
     'derp_check_ok{check="stun"}': 0,
     'tls_certificate_not_before_timestamp_seconds{hostname="relay.example"}': certificate.notBeforeMs / 1_000,

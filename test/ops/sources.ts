@@ -51,9 +51,9 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     certificate: () => certificate,
     state: () => ({
       isReady: true,
-      isDraining: false,
       checks: [{ name: 'listeners', isOk: true, detail: 'bound' }],
     }),
+    logLinesLost: () => 0,
     build: { version: '1.2.3', nodeVersion: '22.0.0' },
     limits,
     process: processMetrics,

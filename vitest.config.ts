@@ -1,10 +1,27 @@
 import { defineConfig } from 'vitest/config'
 
+const HOSTILE = 'test/hostile/**/*.test.ts'
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     // Real processes, TLS and builds share two cores with the tests; a hanging test still ends.
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'tests',
+          include: ['test/**/*.test.ts'],
+          exclude: [HOSTILE, '**/node_modules/**'],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      // Attacks load both cores and watch a relay's memory: they come last, one at a time.
+      {
+        extends: true,
+        test: { name: 'hostile', include: [HOSTILE], fileParallelism: false, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 })

@@ -1,0 +1,149 @@
+// The relay that is attacked: the program as its users have it, in a process of its own, with two relay threads on one
+// core where the system lets us say so. Tells what it holds (memory, descriptors) and what it counts. Not a stage for
+// well-behaved tests: those have LiveRelay.
+
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { newKeyPair } from '#client/derp-client.ts'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { DAY_MS, makePair, writePair } from '../config/certificates.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { FREE_PORTS, PROGRAM } from '../cli/program.ts'
+import { startProcess, type RunningProcess } from '../support/process.ts'
+
+const MIB = 1_048_576
+const SERVING = /DERP +\S+:(\d+), [^]*STUN +\S+:(\d+)\/udp\n[^]*admin +http:\/\/\S+:(\d+)\//
+
+/** Both the relay and its attackers have a core of their own; else they share what there is. */
+export const HAS_CORES =
+  availableParallelism() > 1 && spawnSync('taskset', ['-c', '0', 'true'], { stdio: 'ignore' }).status === 0
+const RELAY_CORE = '0'
+const ATTACKERS_CORE = '1'
+
+/** TLS, as clients come; or a plain port, as a proxy in front of it comes. */
+export type Door = 'tls' | 'plain'
+
+export interface TargetOptions {
+  readonly door?: Door
+  /** Flags beside those of the ports. */
+  readonly args?: (folder: TemporaryFolder) => readonly string[]
+  /** Descriptors that the relay may have. */
+  readonly descriptorsMax?: number
+}
+
+/** Puts this very process on the attackers' core. */
+export function goToAttackersCore(): void {
+  if (HAS_CORES) spawnSync('taskset', ['-a', '-c', '-p', ATTACKERS_CORE, `${process.pid}`])
+}
+
+export class Target implements AsyncDisposable {
+  readonly door: Door
+  readonly port: number
+  readonly stunPort: number
+  /** Of the HTTP port beside TLS; 0 where there is none. */
+  readonly httpPort: number
+  readonly serverKey: Uint8Array
+  readonly process: RunningProcess
+  readonly #adminPort: number
+  readonly #folder: TemporaryFolder
+
+  private constructor(
+    door: Door,
+    serverKey: Uint8Array,
+    { process, folder }: { process: RunningProcess; folder: TemporaryFolder },
+  ) {
+    const [, derp, stun, admin] = SERVING.exec(process.output) ?? []
+    this.door = door
+    this.process = process
+    this.serverKey = serverKey
+    this.port = Number(derp)
+    this.stunPort = Number(stun)
+    this.httpPort = Number(/HTTP +\S+:(\d+)\n/.exec(process.output)?.[1] ?? 0)
+    this.#adminPort = Number(admin)
+    this.#folder = folder
+  }
+
+  static async start({ door = 'tls', args, descriptorsMax }: TargetOptions): Promise<Target> {
+    const folder = new TemporaryFolder()
+    const pair = newKeyPair()
+    writeFileSync(folder.at('derper.key'), formatKeyFile(pair), { mode: 0o600 })
+    const nowMs = Date.now()
+    writePair(folder, 'localhost', makePair(['localhost', '127.0.0.1'], nowMs - DAY_MS, nowMs + 90 * DAY_MS))
+    const tls = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder.path]
+    const command = [
+      ...(HAS_CORES ? ['taskset', '-c', RELAY_CORE] : []),
+      ...(descriptorsMax === undefined ? [] : ['prlimit', `--nofile=${descriptorsMax}:${descriptorsMax}`]),
+      PROGRAM,
+      'serve',
+      '-c',
+      folder.at('derper.key'),
+      '-threads',
+      '2',
+      ...FREE_PORTS,
+      ...(door === 'tls' ? tls : []),
+      ...(args?.(folder) ?? []),
+    ]
+    const [first = '', ...rest] = command
+    const process = await startProcess(first, rest, { readyWhen: SERVING })
+    return new Target(door, pair.publicKey, { process, folder })
+  }
+
+  get adminPort(): number {
+    return this.#adminPort
+  }
+
+  /** Resident memory, in MiB. */
+  get memoryMiB(): number {
+    const status = readFileSync(`/proc/${this.#pid}/status`, 'utf8')
+    return (Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024) / MIB
+  }
+
+  get descriptors(): number {
+    return readdirSync(`/proc/${this.#pid}/fd`).length
+  }
+
+  /** Seconds of a core that it has used. */
+  get cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.#pid}/stat`, 'utf8')
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13)
+    return (Number(user) + Number(system)) / 100
+  }
+
+  async admin(path: string, timeoutMs = 2_000): Promise<{ status: number; text: string }> {
+    const answer = await fetch(`http://127.0.0.1:${this.#adminPort}${path}`, {
+      signal: AbortSignal.timeout(timeoutMs),
+      headers: { connection: 'close' },
+    })
+    return { status: answer.status, text: await answer.text() }
+  }
+
+  /** What is counted under a metric's name, over all labels that match. */
+  async count(name: string, labels = ''): Promise<number> {
+    const { text } = await this.admin('/metrics', 10_000)
+    const lines = text
+      .split('\n')
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    return lines
+      .filter((line) => line.includes(labels))
+      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+  }
+
+  /** Sessions that ended for a reason. */
+  async ended(reason: string): Promise<number> {
+    return await this.count('derp_connections_closed_total', `reason="${reason}"`)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.process.stop()
+    this.#folder[Symbol.dispose]()
+  }
+
+  get #pid(): number {
+    if (this.process.exit !== undefined) throw new Error(`the relay has ended:\n${this.process.output}`)
+    return this.process.pid ?? 0
+  }
+}

@@ -1,5 +1,7 @@
 // A table by 32-byte keys that lie anywhere in a buffer, without making a string or an object of them. Open
-// addressing over raw key words; the hash is seeded, because remotes choose their keys.
+// addressing over raw key words. Remotes choose their keys, so the hash is of a family (NH, as in RFC 4418) in which any
+// two keys meet by chance alone: each half of a word has a secret of its own, and halves are multiplied with each other,
+// so that nobody can choose differences that cancel without knowing the secrets.
 //
 //   words:   |k k k k k k k k|· · · · · · · ·|k k k k k k k k|…   eight 32-bit words per slot
 //   values:  |       V       |   undefined   |       V       |…   at most half full
@@ -13,7 +15,8 @@ const WORDS = KEY_BYTES / 4
 const CAPACITY_MIN = 64
 
 export class KeyTable<V> {
-  readonly #seed: number
+  /** For each word two secrets of 16 bits. */
+  readonly #secrets = new Int32Array(WORDS)
   #words = new Int32Array(CAPACITY_MIN * WORDS)
   #values: (V | undefined)[] = Array.from({ length: CAPACITY_MIN })
   #mask = CAPACITY_MIN - 1
@@ -21,7 +24,11 @@ export class KeyTable<V> {
 
   /** @param seed 32 random bits, secret to this process */
   constructor(seed: number) {
-    this.#seed = seed | 0
+    let state = seed | 0
+    for (let word = 0; word < WORDS; word++) {
+      state = (state + 0x9e3779b9) | 0
+      this.#secrets[word] = scrambled(state)
+    }
   }
 
   get size(): number {
@@ -58,7 +65,7 @@ export class KeyTable<V> {
       this.#values[next] !== undefined;
       next = (next + 1) & this.#mask
     ) {
-      const home = this.#homeOf(next)
+      const home = this.#homeOf(this.#words, next)
       // What is at `next` may fill the gap unless its home lies between the gap and where it is.
       if (((next - home) & this.#mask) < ((next - gap) & this.#mask)) continue
       this.#words.copyWithin(gap * WORDS, next * WORDS, (next + 1) * WORDS)
@@ -100,21 +107,22 @@ export class KeyTable<V> {
   }
 
   #hash(bytes: Uint8Array, at: number): number {
-    let hash = this.#seed
-    for (let word = 0; word < WORDS; word++) hash = mixed(hash, readWord(bytes, at + 4 * word))
-    return this.#finished(hash)
+    const secrets = this.#secrets
+    let sum = 0
+    for (let word = 0; word < WORDS; word++) {
+      sum = (sum + product(readWord(bytes, at + 4 * word), secrets[word] as number)) | 0
+    }
+    return scrambled(sum) & this.#mask
   }
 
-  /** The same of the key in a slot. */
-  #homeOf(slot: number): number {
-    let hash = this.#seed
-    for (let word = 0; word < WORDS; word++) hash = mixed(hash, this.#words[slot * WORDS + word] as number)
-    return this.#finished(hash)
-  }
-
-  #finished(mixedHash: number): number {
-    const hash = Math.imul(mixedHash ^ this.#seed, 0x85ebca6b)
-    return (hash ^ (hash >>> 13)) & this.#mask
+  /** The same of the key in a slot of `words`. */
+  #homeOf(words: Int32Array, slot: number): number {
+    const secrets = this.#secrets
+    let sum = 0
+    for (let word = 0; word < WORDS; word++) {
+      sum = (sum + product(words[slot * WORDS + word] as number, secrets[word] as number)) | 0
+    }
+    return scrambled(sum) & this.#mask
   }
 
   #matches(slot: number, bytes: Uint8Array, at: number): boolean {
@@ -133,16 +141,22 @@ export class KeyTable<V> {
     this.#mask = this.#values.length - 1
     for (const [from, value] of values.entries()) {
       if (value === undefined) continue
-      const moved = words.subarray(from * WORDS, (from + 1) * WORDS)
-      let slot = this.#finished(moved.reduce(mixed, this.#seed))
+      let slot = this.#homeOf(words, from)
       while (this.#values[slot] !== undefined) slot = (slot + 1) & this.#mask
-      this.#words.set(moved, slot * WORDS)
+      this.#words.set(words.subarray(from * WORDS, (from + 1) * WORDS), slot * WORDS)
       this.#values[slot] = value
     }
   }
 }
 
-function mixed(hash: number, word: number): number {
-  const product = Math.imul(hash ^ word, 0x9e3779b1)
-  return product ^ (product >>> 15)
+/** Of both halves of a word, each with its secret added modulo 2^16. */
+function product(word: number, secret: number): number {
+  return Math.imul((word + secret) & 0xffff, ((word >>> 16) + (secret >>> 16)) & 0xffff)
+}
+
+/** Each bit of the result depends on each of `bits` (the finish of MurmurHash3). */
+function scrambled(bits: number): number {
+  let mixed = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
+  return mixed ^ (mixed >>> 16)
 }

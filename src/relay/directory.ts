@@ -12,9 +12,13 @@ import { peerGoneFrame } from '#protocol/frames.ts'
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
+import { Homes } from './homes.ts'
 import { LOCAL, Peer, type Elsewhere } from './peer.ts'
 import type { Observer, Routes, Sibling } from './ports.ts'
 import type { Session } from './session.ts'
+
+/** A sibling asks once, and again if it lost count. Five bytes that have everybody told of are no way to ask for more. */
+const LISTS_PER_SWEEP = 4
 
 /** Tells the relay's other threads what happened on this one, and hears what happened there. */
 export interface Announcer {
@@ -26,10 +30,6 @@ export interface Announcer {
   claim(key: Uint8Array, claim: number): void
   gone(key: Uint8Array): void
   home(key: Uint8Array, isHome: boolean): void
-  /** What `present` says, to a thread that was not there yet; and that this was everybody. */
-  presentTo(thread: number, presentFrame: Uint8Array, claim: number): void
-  homeTo(thread: number, key: Uint8Array): void
-  allPresentTo(thread: number): void
   /** Hears all that the others have said until now. False if there are none, or this is already under way. */
   drain(): boolean
   readonly isDraining: boolean
@@ -65,6 +65,12 @@ export class Directory {
   /** Siblings that are told of every key, and those that are told of home keys. */
   readonly #watchers = new Set<Session>()
   readonly #homeWatchers = new Set<Session>()
+  /** How often each was told of everybody since the last sweep, and who asked for it more often. */
+  readonly #listed = new Map<Session, number>()
+  #toList = new Set<Session>()
+  readonly #homes = new Homes({ changed: (peer) => this.#homeChanged(peer) })
+  /** Known on a thread that is telling of everybody just now, and not told of yet; by thread. */
+  readonly #doubted = new Map<number, Set<Peer>>()
   /** Keys without a session, as far as is known; another thread may be about to say that it has one. */
   #leaving = new Set<Peer>()
   /** Keys that are here and at a sibling, too. */
@@ -154,16 +160,25 @@ export class Directory {
 
   /** A frame arrived on a session whose key has others: it is the active one from now on. */
   noteActivity(session: Session, peer: Peer): void {
-    if (peer.active === session && peer.thread === LOCAL) return
-    peer.sessions = peer.sessions.filter((one) => one !== session).concat(session)
-    session.claim = this.#announcer.nextClaim()
-    if (peer.elsewhere.length > 0) this.#announcer.claim(peer.key, session.claim)
+    const { active } = peer
+    if (active === session && peer.thread === LOCAL) return
+    if (active !== session) peer.sessions = movedToEnd(peer.sessions, session)
+    if (peer.thread === LOCAL && active !== undefined) {
+      // The other threads know that it is here; which of the sessions it is does not concern them.
+      session.claim = active.claim
+    } else {
+      session.claim = this.#announcer.nextClaim()
+      this.#announcer.claim(peer.key, session.claim)
+    }
     peer.elect()
   }
 
   /** Subscribes a privileged session: first everybody who is here, itself included, then every change. */
   watch(session: Session): void {
     if (bytesEqual(session.key, this.#ownKey)) return
+    const listed = this.#listed.get(session) ?? 0
+    if (listed === LISTS_PER_SWEEP) return void this.#toList.add(session)
+    this.#listed.set(session, listed + 1)
     const wantsHomesOnly = session.member?.wantsHomesOnly === true
     for (const peer of this.#table) {
       const frame = wantsHomesOnly && !peer.isHome ? undefined : presentFrameOf(peer)
@@ -178,12 +193,22 @@ export class Directory {
 
   /** What the sessions of a peer on this thread note as their home may have changed. */
   homeNoted(peer: Peer): void {
-    const isHomeHere = peer.sessions.some(({ member }) => member?.isHome === true)
-    if (isHomeHere === peer.isHomeHere) return
-    peer.isHomeHere = isHomeHere
-    this.#observer.homeChanged(peer.key, isHomeHere)
+    this.#homes.noted(peer)
+  }
+
+  /** To be called about twice a second: tells what has not been told at once. */
+  sweep(): void {
+    this.#homes.sweep()
+    this.#listed.clear()
+    const toList = this.#toList
+    this.#toList = new Set()
+    for (const session of toList) if (session.isEstablished) this.watch(session)
+  }
+
+  #homeChanged(peer: Peer): void {
+    this.#observer.homeChanged(peer.key, peer.isHomeHere)
     // That the last session has ended says as much.
-    if (peer.sessions.length > 0) this.#announcer.home(peer.key, isHomeHere)
+    if (peer.sessions.length > 0) this.#announcer.home(peer.key, peer.isHomeHere)
     this.#electHome(peer)
   }
 
@@ -213,7 +238,10 @@ export class Directory {
     const known = peer.elsewhere[at]
     if (known === undefined) peer.elsewhere.push(there)
     else peer.elsewhere[at] = { ...there, isHome: known.isHome }
+    this.#doubted.get(there.thread)?.delete(peer)
     this.#changed(peer, before)
+    // Whoever is only told of once more is known to watchers.
+    if (known !== undefined && bytesEqual(known.presentFrame, there.presentFrame)) return
     this.#tell(this.#watchers, there.presentFrame)
   }
 
@@ -233,25 +261,37 @@ export class Directory {
     if (peer === undefined || at < 0) return
     const before = this.#count(peer)
     peer.elsewhere.splice(at, 1)
+    this.#doubted.get(thread)?.delete(peer)
     this.#changed(peer, before)
     this.#electHome(peer)
   }
 
-  /** A thread has been started: it is told of everybody who is connected to this one. */
-  introduceTo(thread: number): void {
-    for (const { active, key, isHomeHere } of this.#table) {
-      if (active === undefined) continue
-      this.#announcer.presentTo(thread, active.presentFrame, active.claim)
-      if (isHomeHere) this.#announcer.homeTo(thread, key)
-    }
-    this.#announcer.allPresentTo(thread)
+  /** Another thread tells of everybody who is there, since it was started or because this one has not listened. */
+  introducing(thread: number): void {
+    this.#doubted.set(thread, new Set(this.#on(thread)))
+  }
+
+  /** That was everybody: who was there and has not been told of again has left meanwhile. */
+  introduced(thread: number): void {
+    const gone = this.#doubted.get(thread) ?? []
+    this.#doubted.delete(thread)
+    for (const { key } of gone) this.goneElsewhere(thread, key)
   }
 
   /** A thread has ended, and what it said until then has been heard: all its sessions are gone. */
   forgetThread(thread: number): void {
-    const peers = [...this.#table].filter((peer) => peer.elsewhere.some((other) => other.thread === thread))
-    for (const { key } of peers) this.goneElsewhere(thread, key)
+    this.#doubted.delete(thread)
+    for (const { key } of this.#on(thread)) this.goneElsewhere(thread, key)
     this.#settle()
+  }
+
+  /** The keys that are connected to this thread. */
+  connectedHere(): readonly Peer[] {
+    return [...this.#table].filter((peer) => peer.sessions.length > 0)
+  }
+
+  #on(thread: number): readonly Peer[] {
+    return [...this.#table].filter((peer) => peer.elsewhere.some((other) => other.thread === thread))
   }
 
   /** The known peer of `key`, or one listed anew. */
@@ -335,6 +375,14 @@ export class Directory {
     if (frame[0] === FrameType.peerGone) this.#counters.add(Counter.peerGoneDisconnected, watchers.size)
     for (const watcher of watchers) watcher.tell(frame)
   }
+}
+
+function movedToEnd(sessions: readonly Session[], session: Session): readonly Session[] {
+  const moved = sessions.slice()
+  const at = moved.indexOf(session)
+  moved.copyWithin(at, at + 1)
+  moved[moved.length - 1] = session
+  return moved
 }
 
 /** How watchers are told of a peer; undefined if it is not here. */

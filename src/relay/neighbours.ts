@@ -3,13 +3,14 @@
 // news of its sender. Threads come and go: each has its neighbours linked and unlinked by who starts them. A
 // relay of one thread has no neighbours and pays nothing.
 //
-// Contract: news is never lost (what does not fit waits here); packets that do not fit are refused.
+// Contract: news is never lost to who listens (what does not fit waits, `news-queue.ts`); packets that do not fit are
+// refused.
 
 import { writeU32 } from '#protocol/bytes.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Bell, CAPACITY_BYTES, CrossingReader, CrossingWriter, type CrossingSink } from './crossing.ts'
+import { NewsQueue } from './news-queue.ts'
 import {
-  allToldFrame,
   claimFrame,
   closeFrame,
   goneFrame,
@@ -21,6 +22,7 @@ import {
   type NeighbourListener,
 } from './news.ts'
 import type { Packet } from './packet.ts'
+import type { Peer } from './peer.ts'
 
 /** Beyond this a crossing is nearly full: what is read on still finds room, in frames of any size. */
 const PRESSED_BYTES = CAPACITY_BYTES - 262_144
@@ -56,7 +58,7 @@ interface Neighbour {
   readonly reader: CrossingReader
   readonly sink: CrossingSink
   readonly bell: Bell
-  readonly backlog: Uint8Array[]
+  readonly news: NewsQueue
   isRung: boolean
   /** What was written since it was rung for last can't wait for its next beat. */
   isUrgent: boolean
@@ -70,6 +72,8 @@ interface Neighbour {
 export interface NeighbourParts {
   /** Who hears; asked for only when a neighbour speaks, since it is itself made with this. */
   readonly listener: () => NeighbourListener
+  /** The keys that are connected to this thread; asked for when a neighbour must be told of all. */
+  readonly everybody: () => readonly Peer[]
   /** Asks for a call of `flush`, and then of `fallAsleep`, at the end of this turn of the loop. */
   readonly wake: () => void
   /** Monotonic milliseconds. */
@@ -110,7 +114,7 @@ export class Neighbours {
     const listener = (): never => {
       throw new Error('a single thread has no neighbours to hear from')
     }
-    return new Neighbours(memory, { listener, wake: () => undefined, now: () => 0 })
+    return new Neighbours(memory, { listener, everybody: () => [], wake: () => undefined, now: () => 0 })
   }
 
   get count(): number {
@@ -153,14 +157,12 @@ export class Neighbours {
     if (this.#neighbours.length > 0) this.#tellAll(presenceFrame(presentFrame, claim))
   }
 
-  /** The same for a neighbour that was not here when it happened. */
-  presentTo(thread: number, presentFrame: Uint8Array, claim: number): void {
-    this.#tell(this.#byThread[thread], presenceFrame(presentFrame, claim))
-  }
-
-  /** That was everybody. */
-  allPresentTo(thread: number): void {
-    this.#tell(this.#byThread[thread], allToldFrame())
+  /** Tells a neighbour that has been started of everybody who is here. */
+  introduceTo(thread: number): void {
+    const to = this.#byThread[thread]
+    if (to === undefined) return
+    to.news.introduce()
+    this.#ringSoon(to)
   }
 
   claim(key: Uint8Array, claim: number): void {
@@ -169,11 +171,6 @@ export class Neighbours {
 
   home(key: Uint8Array, isHome: boolean): void {
     this.#tellAll(homeFrame(key, isHome))
-  }
-
-  /** That a key is at home, to a neighbour that was not here when it was noted. */
-  homeTo(thread: number, key: Uint8Array): void {
-    this.#tell(this.#byThread[thread], homeFrame(key, true))
   }
 
   gone(key: Uint8Array): void {
@@ -188,7 +185,7 @@ export class Neighbours {
   sendPacket(thread: number, destinationKey: Uint8Array, sourceKey: Uint8Array, packet: Packet): boolean {
     const to = this.#byThread[thread]
     const frameBytes = PACKET_FRAME_BYTES_MIN + packet.packetBytes
-    if (to === undefined || to.backlog.length > 0) return false
+    if (to === undefined || to.news.isWaiting) return false
     const { writer } = to
     const at = writer.reserve(frameBytes)
     if (at < 0) return false
@@ -218,7 +215,7 @@ export class Neighbours {
   /** Wakes the neighbours that were written to; once per turn of the loop is enough. */
   flush(): void {
     for (const to of this.#neighbours) {
-      if (to.backlog.length > 0) this.#retryBacklog(to)
+      if (to.news.isWaiting && to.news.retry()) to.isRung = false
       if (to.resting.length > 0) this.#releaseResting(to)
       if (to.isRung) continue
       to.isRung = true
@@ -229,7 +226,7 @@ export class Neighbours {
 
   /** Whether news or clients wait for room at a neighbour, so that `flush` must be called again soon. */
   get hasBacklog(): boolean {
-    return this.#neighbours.some((to) => to.backlog.length > 0 || to.resting.length > 0)
+    return this.#neighbours.some((to) => to.news.isWaiting || to.resting.length > 0)
   }
 
   /** Whether what the neighbours have written is being read just now. */
@@ -249,9 +246,10 @@ export class Neighbours {
 
   /** Whether this thread looks into its crossings every millisecond, rung for or not. */
   setBeating(isBeating: boolean): void {
-    if (this.#isBeating === isBeating || this.#neighbours.length === 0) return
+    if (this.#isBeating === isBeating) return
+    // Kept while there is no neighbour, too: the next one may come at any time.
     this.#isBeating = isBeating
-    if (!isBeating) this.#stayAwake()
+    if (!isBeating && this.#neighbours.length > 0) this.#stayAwake()
   }
 
   /** At the end of a turn: neighbours ring from now on. False, if one has written meanwhile: it is to be read. */
@@ -274,13 +272,10 @@ export class Neighbours {
   }
 
   #tellAll(frame: Uint8Array): void {
-    for (const to of this.#neighbours) this.#tell(to, frame)
-  }
-
-  #tell(to: Neighbour | undefined, frame: Uint8Array): void {
-    if (to === undefined) return
-    if (to.backlog.length > 0 || !put(to.writer, frame)) to.backlog.push(frame)
-    this.#ringSoon(to)
+    for (const to of this.#neighbours) {
+      to.news.tell(frame)
+      this.#ringSoon(to)
+    }
   }
 
   #ringSoon(to: Neighbour): void {
@@ -288,13 +283,6 @@ export class Neighbours {
     if (!to.isRung) return
     to.isRung = false
     this.#parts.wake()
-  }
-
-  #retryBacklog(to: Neighbour): void {
-    const waits = to.backlog.findIndex((frame) => !put(to.writer, frame))
-    if (waits === 0) return
-    to.backlog.splice(0, waits < 0 ? to.backlog.length : waits)
-    to.isRung = false
   }
 
   #releaseResting(to: Neighbour): void {
@@ -315,13 +303,14 @@ export class Neighbours {
   }
 
   #neighbour({ thread, bell, outgoing, incoming }: ThreadLink): Neighbour {
+    const writer = new CrossingWriter(outgoing)
     return {
       thread,
-      writer: new CrossingWriter(outgoing),
+      writer,
       reader: new CrossingReader(incoming),
       sink: new NewsSink(thread, this.#parts.listener, () => this.#told(thread)),
       bell: new Bell(bell),
-      backlog: [],
+      news: new NewsQueue(writer, this.#parts.everybody),
       isRung: true,
       isUrgent: false,
       resting: [],
@@ -333,13 +322,4 @@ export class Neighbours {
   #told(thread: number): void {
     if (this.#untold.delete(thread) && this.#untold.size === 0) this.#allTold.resolve()
   }
-}
-
-/** Writes a frame, unless it does not fit. */
-function put(writer: CrossingWriter, frame: Uint8Array): boolean {
-  const at = writer.reserve(frame.length)
-  if (at < 0) return false
-  writer.bytes.set(frame, at)
-  writer.publish()
-  return true
 }

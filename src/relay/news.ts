@@ -9,12 +9,15 @@ import type { CrossingSink } from './crossing.ts'
 /** What has no frame in the mesh, and is never on a wire. News: 32 B key, 4 B count of activity. */
 const CLAIM = 0x80
 const CLAIM_BYTES = 4
-/** Who has been linked has now been told of everybody who is here: 32 zeros. */
+/** That was everybody who is here: 32 zeros. */
 const ALL_TOLD = 0x81
 /** 32 B destination key, 32 B source key, packet: the frame that leaves begins within the first key, and lies ready. */
 export const PACKET = 0x82
 /** Whether a client there has noted this relay as its home: 32 B key, one byte. */
 const HOME = 0x83
+
+/** What follows, until ALL_TOLD, is everybody: who was here and is not told of now has left. 32 zeros. */
+const INTRODUCTION = 0x84
 
 /** A packet's frame when the packet is empty. */
 export const PACKET_FRAME_BYTES_MIN = HEADER_BYTES + 2 * KEY_BYTES
@@ -25,6 +28,9 @@ export interface NeighbourListener {
   claimedElsewhere(thread: number, key: Uint8Array, claim: number): void
   goneElsewhere(thread: number, key: Uint8Array): void
   homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void
+  /** Everybody there is told of until `introduced`, who was known already, too. */
+  introducing(thread: number): void
+  introduced(thread: number): void
   closePeer(key: Uint8Array): void
   /** Destination key, source key and packet, borrowed. */
   packet(buffer: Buffer, start: number, end: number): void
@@ -54,6 +60,10 @@ export function goneFrame(key: Uint8Array): Uint8Array {
 /** That all sessions of the key shall be ended. */
 export function closeFrame(key: Uint8Array): Uint8Array {
   return keyFrame(FrameType.closePeer, key, 0)
+}
+
+export function introductionFrame(): Uint8Array {
+  return keyFrame(INTRODUCTION, new Uint8Array(KEY_BYTES), 0)
 }
 
 export function allToldFrame(): Uint8Array {
@@ -107,7 +117,10 @@ export class NewsSink implements CrossingSink {
       listener.homeElsewhere(this.#thread, key, buffer[end - 1] === 1)
     } else if (type === FrameType.closePeer) {
       listener.closePeer(key)
+    } else if (type === INTRODUCTION) {
+      listener.introducing(this.#thread)
     } else if (type === ALL_TOLD) {
+      listener.introduced(this.#thread)
       this.#allTold()
     }
   }

@@ -86,7 +86,12 @@ export class Relay implements SessionScheduler, NeighbourListener {
     this.neighbours =
       parts.threads === undefined
         ? Neighbours.none()
-        : new Neighbours(parts.threads, { listener: () => this, wake: () => this.wake(), now: parts.now })
+        : new Neighbours(parts.threads, {
+            listener: () => this,
+            everybody: () => this.#directory.connectedHere(),
+            wake: () => this.wake(),
+            now: parts.now,
+          })
     this.#directory = new Directory({
       counters: parts.counters,
       announcer: this.neighbours,
@@ -185,7 +190,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Another thread has been started: it is reached from now on, and told who is connected here. */
   threadStarted(link: ThreadLink): void {
     this.neighbours.link(link)
-    this.#directory.introduceTo(link.thread)
+    this.neighbours.introduceTo(link.thread)
   }
 
   /** Another thread has ended, and with it its sessions; what was written for them and not read is dropped. */
@@ -204,7 +209,10 @@ export class Relay implements SessionScheduler, NeighbourListener {
     const nowMs = this.#parts.now()
     this.#parts.counters.add(Counter.sweeps, 1)
     this.#sweepPart = (this.#sweepPart + 1) % SWEEP_PARTS
-    if (this.#sweepPart === 0) this.#sessionParts.pool.trim()
+    if (this.#sweepPart === 0) {
+      this.#sessionParts.pool.trim()
+      this.#directory.sweep()
+    }
     if (this.neighbours.index === 0) this.#parts.counters.set(Counter.keysAway, this.#directory.awayCount)
     // A session that ends is replaced by the last one, whose turn then comes with the next sweep.
     for (let at = this.#sweepPart; at < this.#sessions.length; at += SWEEP_PARTS) {
@@ -307,6 +315,14 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void {
     this.#directory.homeElsewhere(thread, key, isHome)
+  }
+
+  introducing(thread: number): void {
+    this.#directory.introducing(thread)
+  }
+
+  introduced(thread: number): void {
+    this.#directory.introduced(thread)
   }
 
   packet(buffer: Buffer, start: number, end: number): void {

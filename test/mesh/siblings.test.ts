@@ -165,6 +165,7 @@ it('of another region only home clients are known, from when they note it until 
   b.send(frames.notePreferredYes).settled()
   a.sendPacket(bob, packet)
   expect(b.take()).toEqual([packetLine(alice, packet)])
+  mesh.pass(1_000)
   b.send(frames.notePreferredNo).settled()
   a.sendPacket(bob, packet)
   expect(b.take()).toEqual([])

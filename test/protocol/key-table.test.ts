@@ -85,3 +85,53 @@ it('keys that differ in one word alone are told apart', () => {
   }
   expect(similar.every((entry) => table.find(entry.key, 0) === entry)).toBe(true)
 })
+
+/**
+ * Keys that differ in the top bit of one word and in two bits of the next: in a hash that multiplies the words in by a
+ * known odd number one after another, these differences cancel, whatever state it begins with.
+ */
+function chosenKeys(baseCount: number): Uint8Array[] {
+  const keys: Uint8Array[] = []
+  for (let base = 0; base < baseCount; base++) {
+    for (let pairs = 0; pairs < 16; pairs++) {
+      const key = Buffer.from(sha256(`base ${base}`))
+      for (const pair of [0, 1, 2, 3].filter((one) => (pairs & (1 << one)) > 0)) flip(key, 2 * pair)
+      keys.push(key)
+    }
+  }
+  return keys
+}
+
+/** The top bit of a word, and what it becomes in the next. */
+function flip(key: Buffer, word: number): void {
+  key.writeUInt32LE((key.readUInt32LE(4 * word) ^ 0x8000_0000) >>> 0, 4 * word)
+  key.writeUInt32LE((key.readUInt32LE(4 * word + 4) ^ 0x8001_0000) >>> 0, 4 * word + 4)
+}
+
+/** How many bytes of `key` the table looks at to find it: more for each other key that lies in the way. */
+function bytesLookedAt(table: KeyTable<Entry>, key: Uint8Array): number {
+  let count = 0
+  const counted = new Proxy(key, {
+    get: (target, at) => {
+      count++
+      return target[Number(at)]
+    },
+  })
+  expect(table.find(counted, 0)).toBeDefined()
+  return count
+}
+
+it('chosen keys cost no more to find than random ones, with any seed', () => {
+  const random = Array.from({ length: 8_000 }, (_, i) => sha256(`random ${i}`))
+  const costs = [chosenKeys(500), random].map((keys) => {
+    let sum = 0
+    for (const seed of [0, 1, 0x5eed, -1, 0x7fff_ffff]) {
+      const table = new KeyTable<Entry>(seed)
+      for (const key of keys) table.set(key, 0, { key })
+      for (const key of keys) sum += bytesLookedAt(table, key)
+    }
+    return sum / keys.length / 5
+  })
+  const [chosen = Infinity, ordinary = 0] = costs
+  expect(chosen / ordinary).toBeLessThan(1.05)
+})

@@ -301,3 +301,38 @@ describe.each([
     )
   })
 })
+
+it('who asks ten thousand times who is here is told a few times at once, and then once a sweep', () => {
+  const relay = new TestRelay()
+  relay.join(alice)
+  const m = relay.joinSibling(sibling)
+  m.send(Buffer.concat(Array.from({ length: 10_000 }, () => frames.watchConns)))
+  const atOnce = m.take().length
+  expect(atOnce).toBeGreaterThanOrEqual(2)
+  expect(atOnce).toBeLessThanOrEqual(8)
+  relay.pass(2_000)
+  expect(m.take().length).toBe(2)
+  expect(m.isClosed).toBe(false)
+  // As every sweep begins anew.
+  expect(m.send(frames.watchConns).take().length).toBe(2)
+})
+
+it('sessions that take turns with one key tell the other threads no more than that the key is here', () => {
+  const relay = new TestRelay({ threads: 2 })
+  const a = relay.join(alice, { thread: 1 })
+  const bobs = [0, 0, 1].map((thread) => relay.join(bob, { thread }))
+  relay.settle()
+  const claims = relay.thread(0).relay.neighbours
+  const before = claims.nextClaim()
+  for (let n = 0; n < 500; n++) for (const one of bobs.slice(0, 2)) one.send(frames.unknown).settled()
+  // The first of them took over from the other thread, and none of the rest did.
+  expect(claims.nextClaim() - before).toBe(2)
+  a.sendPacket(bob, packet)
+  expect(bobs.map((one) => one.take().filter((line) => line === fromAlice).length)).toEqual([0, 1, 0])
+  bobs[1]?.hangUp()
+  a.sendPacket(bob, packet)
+  expect([0, 2].map((at) => bobs[at]?.take().filter((line) => line === fromAlice).length)).toEqual([1, 0])
+  bobs[0]?.hangUp()
+  a.sendPacket(bob, packet)
+  expect(bobs[2]?.take().filter((line) => line === fromAlice).length).toBe(1)
+})

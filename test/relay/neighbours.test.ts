@@ -1,16 +1,15 @@
 import * as fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
-import { forwardPacketFrame, peerPresentFrame } from '#protocol/frames.ts'
+import { peerPresentFrame } from '#protocol/frames.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
+import { Bell, crossingMemory } from '#relay/crossing.ts'
 import { Neighbourhood } from '#relay/neighbourhood.ts'
 import { Neighbours } from '#relay/neighbours.ts'
 import type { NeighbourListener } from '#relay/news.ts'
 import { Packet } from '#relay/packet.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
-import { actor, alice, bob, cathy, sibling } from '../support/actor.ts'
-import { packetLine } from '../support/memory-client.ts'
-import { TestRelay } from '../support/test-relay.ts'
+import { actor, alice, bob, cathy } from '../support/actor.ts'
 import { packet } from '../vectors/frames.ts'
 import { sha256 } from '../vectors/hex.ts'
 
@@ -35,6 +34,14 @@ class Listener implements NeighbourListener {
     this.heard.push(`${thread} ${isHome ? 'home' : 'no home'} ${toHex(key)}`)
   }
 
+  introducing(thread: number): void {
+    this.heard.push(`${thread} introducing`)
+  }
+
+  introduced(thread: number): void {
+    this.heard.push(`${thread} introduced`)
+  }
+
   closePeer(key: Uint8Array): void {
     this.heard.push(`close ${toHex(key)}`)
   }
@@ -47,6 +54,7 @@ class Listener implements NeighbourListener {
 }
 
 interface Neighbour {
+  readonly bell: SharedArrayBuffer
   readonly neighbours: Neighbours
   readonly listener: Listener
   wakes: number
@@ -59,8 +67,13 @@ function neighbourhood(count: number): Neighbour[] {
     const { memory, news } = neighbourhood.join(index)
     const listener = new Listener()
     const wake = (): void => void one.wakes++
-    const neighbours = new Neighbours(memory, { listener: () => listener, wake, now: () => 0 })
-    const one: Neighbour = { neighbours, listener, wakes: 0 }
+    const neighbours = new Neighbours(memory, {
+      listener: () => listener,
+      everybody: () => [],
+      wake,
+      now: () => 0,
+    })
+    const one: Neighbour = { bell: memory.bell, neighbours, listener, wakes: 0 }
     all.push(one)
     for (const { to, link } of news) all[to]?.neighbours.link(link)
   }
@@ -236,6 +249,58 @@ it('the bell does not ring for who is at work, and who has been written to meanw
   expect(to.neighbours.bell.count()).toBe(1)
 })
 
+it('who looks by itself each millisecond is not rung for, from its first neighbour on, and is again when it stops', () => {
+  const [from, to] = pair()
+  const isRungFor = (): boolean => {
+    to.neighbours.drain()
+    expect(to.neighbours.fallAsleep()).toBe(true)
+    const rings = to.neighbours.bell.count()
+    from.neighbours.isInRound = true
+    from.neighbours.gone(alice.key)
+    from.neighbours.flush()
+    from.neighbours.isInRound = false
+    return to.neighbours.bell.count() > rings
+  }
+  expect(isRungFor()).toBe(true)
+  to.neighbours.setBeating(true)
+  expect(isRungFor()).toBe(false)
+  // Neither the beginning nor the end of it is lost while there is no neighbour.
+  for (const isBeating of [false, true]) {
+    to.neighbours.unlink(0, () => undefined)
+    to.neighbours.setBeating(isBeating)
+    const back = { outgoing: crossingMemory(), incoming: crossingMemory() }
+    to.neighbours.link({ thread: 0, bell: Bell.memory(), ...back })
+    from.neighbours.unlink(1, () => undefined)
+    from.neighbours.link({
+      thread: 1,
+      bell: to.bell,
+      outgoing: back.incoming,
+      incoming: back.outgoing,
+    })
+    expect(isRungFor()).toBe(!isBeating)
+  }
+})
+
+it('news for one that never listens is bounded, and who is here is told when it does', () => {
+  const [from, to] = pair()
+  const sayings = 200_000
+  for (let n = 0; n < sayings; n++) from.neighbours.gone(alice.key)
+  expect(from.neighbours.hasBacklog).toBe(true)
+  for (let round = 0; round < 100; round++) {
+    to.neighbours.drain()
+    from.neighbours.flush()
+  }
+  expect(from.neighbours.hasBacklog).toBe(false)
+  const { heard } = to.listener
+  const inCrossing = Math.floor(1_048_576 / 37)
+  expect(heard.length).toBeLessThan(inCrossing + 16_384 + 10)
+  expect(heard.slice(-2)).toEqual(['0 introducing', '0 introduced'])
+  // And then as before.
+  from.neighbours.gone(bob.key)
+  to.neighbours.drain()
+  expect(heard.at(-1)).toBe(`0 gone ${toHex(bob.key)}`)
+})
+
 it('listening while listening does nothing', () => {
   const [from, to] = pair()
   const inner: boolean[] = []
@@ -262,82 +327,4 @@ it('a single thread has nobody to hear, and nothing to pay', () => {
   expect(alone.hasBacklog).toBe(false)
   expect(alone.count).toBe(0)
   expect(alone.sendPacket(0, bob.key, alice.key, arrived(bob.key, packet))).toBe(false)
-})
-
-describe('in a relay', () => {
-  it('news that found no room arrives although nothing else happens, however long the other is busy', () => {
-    const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
-    const [a, b] = [relay.joinSibling(sibling), relay.join(bob, { thread: 1 })]
-    const send = (bytes: Uint8Array) => a.send(forwardPacketFrame(cathy.key, bob.key, bytes)).settled()
-    const busy = relay.thread(1)
-    busy.isDeaf = true
-    // What is left when no more of the large packets fit is filled with the smallest ones.
-    for (let n = 0; n < 60; n++) send(Buffer.alloc(20_000, n))
-    for (let n = 0; n < 300; n++) send(Buffer.alloc(0))
-    const names = Array.from({ length: 50 }, (_, n) => `late ${n}`)
-    for (const name of names) relay.join(actor(name))
-    relay.clock.advance(100)
-    relay.settle()
-    expect(relay.thread(1).relay.keyCount).toBe(2)
-    // One callback waits, not one for each time that something else was flushed.
-    expect(relay.clock.waiting).toBe(1)
-    busy.isDeaf = false
-    relay.settle()
-    relay.clock.advance(2)
-    relay.settle()
-    expect(busy.relay.keyCount).toBe(2 + names.length)
-    expect(relay.clock.waiting).toBe(0)
-    b.take()
-    b.sendPacket(actor('late 49'), packet).settled()
-    const roomFor = Math.floor(1_048_576 / 20_069)
-    const smallRoomFor = Math.floor((1_048_576 - roomFor * 20_069) / 69)
-    expect(relay.drops).toEqual({ 'queue_thread data': 60 - roomFor + 300 - smallRoomFor })
-  })
-
-  it('a packet never arrives before the news of who sent it', () => {
-    const relay = new TestRelay({ threads: 2 })
-    const b = relay.join(bob, { thread: 1 })
-    relay.thread(1).isDeaf = true
-    const a = relay.join(alice).sendPacket(bob, packet).settled()
-    relay.thread(1).isDeaf = false
-    expect(b.take()).toEqual([packetLine(alice, packet)])
-    // Bob's thread knew alice when her packet came, so it can tell him that she left.
-    a.hangUp()
-    expect(b.take()).toEqual(['PeerGone alice disconnected'])
-  })
-
-  it('whoever is told of a newcomer can reach it at once, whether the bell was heard or not', () => {
-    const relay = new TestRelay({ threads: 2 })
-    const a = relay.join(alice)
-    relay.thread(0).isDeaf = true
-    const b = relay.join(bob, { thread: 1 })
-    a.sendPacket(bob, packet)
-    expect(b.take()).toEqual([packetLine(alice, packet)])
-    expect(relay.drops).toEqual({})
-  })
-
-  const moves = [0, 1, 2].flatMap((from) =>
-    [0, 1, 2].filter((to) => to !== from).map((to) => [from, to] as const),
-  )
-  it.each(moves)(
-    'a key that moves from thread %i to thread %i has not left, whoever hears of it last',
-    (from, to) => {
-      const relay = new TestRelay({ threads: 3 })
-      const old = relay.join(alice, { thread: from })
-      const hearers = [0, 1, 2].map((thread) => relay.join(actor(`hearer ${thread}`), { thread }))
-      for (const one of hearers) old.sendPacket(one.actor, packet)
-      for (const one of hearers) one.take()
-      const recent = relay.connect(alice, { thread: to }).settled()
-      for (const thread of relay.threads) thread.isDeaf = true
-      recent.send(recent.clientInfo())
-      old.link.hangUp()
-      relay.settle()
-      for (const thread of relay.threads) thread.isDeaf = false
-      expect(hearers.flatMap((one) => one.take())).toEqual([])
-      expect(relay.threads.map((thread) => thread.relay.keyCount)).toEqual([4, 4, 4])
-      recent.hangUp()
-      expect(hearers.flatMap((one) => one.take()).length).toBe(3)
-      expect(relay.count('keysCurrent')).toBe(3)
-    },
-  )
 })

@@ -4,14 +4,16 @@
 // relay because clients choose regions by it: it must not answer for a relay that can't serve.
 
 import { readFileSync } from 'node:fs'
+import { endpointText } from '#config/listeners.ts'
 import type { CertificateFiles, Endpoint, Settings } from '#config/settings.ts'
 import { AdmissionDesk } from '#fleet/admission.ts'
 import { BootstrapDns } from '#fleet/bootstrap-dns.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
-import { Log } from '#ops/log.ts'
+import { Log, type LogFields } from '#ops/log.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
 import { SessionEndLog } from '#ops/session-end-log.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
 import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
 import { PlainPort } from '#transport/plain-port.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
@@ -49,8 +51,10 @@ const UNACKNOWLEDGED_LOOK_MS = 5_000
 const SESSION_END_LINES_PER_SECOND = 10
 
 /** Starts a relay; rejects with one clear error, and nothing left running, when it can't. */
-export async function startRelay(settings: Settings): Promise<RunningRelay> {
-  const log = Log.open(settings.logLevel, process.stderr)
+export async function startRelay(
+  settings: Settings,
+  log: Log = Log.open(settings.logLevel, 'json'),
+): Promise<RunningRelay> {
   const stops: Stop[] = []
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).reverse()) await end()
@@ -63,13 +67,30 @@ export async function startRelay(settings: Settings): Promise<RunningRelay> {
   }
   try {
     const addresses = await startParts(settings, { log, stops, onFault })
-    log.info(LogEvent.relayStarted, { ...addresses, threads: settings.threadCount })
+    log.info(LogEvent.relayStarted, startFields(settings, addresses))
     stops.unshift(() => log.info(LogEvent.relayStopped))
     stops.push(() => log.info(LogEvent.relayStopping))
     return { addresses, failed: failure.promise, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+/** What the log tells of a relay that serves. */
+function startFields(settings: Settings, addresses: RelayAddresses): LogFields {
+  const { certificate, hostname, nodeKey, threadCount } = settings
+  const listeners = Object.entries<Endpoint | undefined>({ ...addresses }).map(([name, at]) => [
+    name,
+    at && endpointText(at),
+  ])
+  return {
+    version: packageVersion(),
+    key: publicKeyText(nodeKey.publicKey),
+    hostname,
+    tls: certificate !== undefined,
+    ...Object.fromEntries(listeners),
+    threads: threadCount,
   }
 }
 

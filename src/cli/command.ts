@@ -30,6 +30,11 @@ export interface Command {
   run(args: readonly string[], io: Io): Promise<number>
 }
 
+/** `COMMAND help` is `COMMAND -help`. */
+export function helpAsFlag(args: readonly string[]): readonly string[] {
+  return args[0] === 'help' ? ['-help', ...args.slice(1)] : args
+}
+
 /** How commands end. */
 export const ExitCode = {
   done: 0,

@@ -3,36 +3,68 @@
 
 import { z } from 'zod'
 import { fileSchema } from '#config/config-file.ts'
+import { readFlags } from '#config/flags.ts'
+import { boolean } from '#config/kind.ts'
+import { didYouMean, nearestWord } from '#config/nearest.ts'
 import { envNames, flagNames, isInFile, type Option, type OptionTable } from '#config/option.ts'
 import { OPTION_GROUPS, OPTIONS } from '#config/options.ts'
-import { ExitCode, type Command } from './command.ts'
+import { ExitCode, helpAsFlag, type Command, type Io } from './command.ts'
+import { EXIT_CODES, reportProblems } from './report.ts'
 import { check, readServeSettings } from './serve.ts'
 
 const USAGE = `usage: derpfleet config check [any flag of serve]...
        derpfleet config schema
        derpfleet config reference
-`
+
+  check      Say what is wrong with settings, or that nothing is; takes what serve takes
+  schema     Print the JSON Schema of the YAML file
+  reference  Print all options as tables in Markdown
+
+${EXIT_CODES}`
+
+const ACTIONS: Readonly<Record<string, (args: readonly string[], io: Io) => number | Promise<number>>> = {
+  check: (args, io) => {
+    const raw = readServeSettings(args, io)
+    return raw.values.get('help') ? printUsage(io) : check(raw, io)
+  },
+  schema: printer(() => `${JSON.stringify(z.toJSONSchema(fileSchema(OPTIONS)), null, 2)}\n`),
+  reference: printer(optionReference),
+}
+
+const HELP = { help: { kind: boolean, fallback: 'false', about: 'Print this page' } } as const
 
 export const config: Command = {
   name: 'config',
   summary: "Check settings, or print the file's JSON Schema or the table of options",
-  async run([action, ...args], io) {
-    if (action === 'check') return check(readServeSettings(args, io), io)
-    if (action === 'schema' && args.length === 0) {
-      io.stdout.write(`${JSON.stringify(z.toJSONSchema(fileSchema(OPTIONS)), null, 2)}\n`)
-      return ExitCode.done
-    }
-    if (action === 'reference' && args.length === 0) {
-      io.stdout.write(optionReference())
-      return ExitCode.done
-    }
-    if (action !== undefined && /^--?h(elp)?$/.test(action)) {
-      io.stdout.write(USAGE)
-      return ExitCode.done
-    }
-    io.stderr.write(USAGE)
+  async run([name = '', ...rest], io) {
+    if (/^--?h(elp)?$/.test(name)) return printUsage(io)
+    const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined
+    if (action !== undefined) return action(helpAsFlag(rest), io)
+    const hint = didYouMean(nearestWord(name, [...Object.keys(ACTIONS), '-help']))
+    const found = name === '' ? 'what to do is not said' : `there is no ${JSON.stringify(name)}${hint}`
+    io.stderr.write(`derpfleet config: ${found}\n\n${USAGE}`)
     return ExitCode.misused
   },
+}
+
+function printUsage(io: Io): number {
+  io.stdout.write(USAGE)
+  return ExitCode.done
+}
+
+/** An action that prints what it knows and takes nothing. */
+function printer(print: () => string): (args: readonly string[], io: Io) => number {
+  return (args, io) => {
+    const { problems, values } = readFlags(HELP, args)
+    const help = values.get('help')
+    if (help !== undefined && boolean.parse(help.text) === true) return printUsage(io)
+    if (problems.length > 0) {
+      reportProblems(io.stderr, 'derpfleet config: nothing printed', problems)
+      return ExitCode.misused
+    }
+    io.stdout.write(print())
+    return ExitCode.done
+  }
 }
 
 /** Every option with its names, default and reason: the tables of the documentation. */

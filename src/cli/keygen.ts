@@ -12,11 +12,11 @@ import { toHex } from '#protocol/bytes.ts'
 import { formatKeyFile, parseKeyFile } from '#protocol/key-file.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
-import { optionLines, reportProblems } from './report.ts'
+import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
 
 const KEYGEN_OPTIONS = {
   o: {
-    kind: text('the path of a new file'),
+    kind: text('the path of a new file', 'FILE'),
     about: 'Write it to this file, mode 0600, which must not exist',
   },
   mesh: {
@@ -25,7 +25,7 @@ const KEYGEN_OPTIONS = {
     about: 'Make a mesh key: 64 hex digits for every relay of the region',
   },
   public: {
-    kind: text('the path of a key file'),
+    kind: text('the path of a key file', 'FILE'),
     about: 'Make nothing; print the public key of this key file',
   },
   help: { kind: boolean, fallback: 'false', about: 'Print this page' },
@@ -38,6 +38,11 @@ export const keygen: Command = {
     const flags = readFlags(KEYGEN_OPTIONS, args)
     const problems = [...flags.problems]
     const values = new OptionValues(KEYGEN_OPTIONS, flags.values, problems)
+    if (values.get('help')) {
+      io.stdout.write(`usage: derpfleet keygen [-o FILE] [-mesh]\n       derpfleet keygen -public FILE\n\n`)
+      io.stdout.write(`${optionLines(KEYGEN_OPTIONS)}\n${EXIT_CODES}`)
+      return ExitCode.done
+    }
     const shown = values.get('public')
     if (shown !== undefined && (values.get('mesh') || values.get('o') !== undefined)) {
       problems.push({
@@ -54,11 +59,6 @@ export const keygen: Command = {
     if (problems.length > 0) {
       reportProblems(io.stderr, 'derpfleet keygen: nothing made', problems)
       return ExitCode.misused
-    }
-    if (values.get('help')) {
-      io.stdout.write(`usage: derpfleet keygen [-o FILE] [-mesh]\n       derpfleet keygen -public FILE\n\n`)
-      io.stdout.write(optionLines(KEYGEN_OPTIONS))
-      return ExitCode.done
     }
     if (shown !== undefined) return showPublicKey(shown, io)
     return values.get('mesh') ? makeMeshKey(values.get('o'), io) : makeNodeKey(values.get('o'), io)

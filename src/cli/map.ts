@@ -19,7 +19,7 @@ import { mergeSettings } from '#config/read.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
 import { ENTRY_HEADINGS, entryText, MapFormat, type RegionEntry } from './region-entry.ts'
-import { optionLines, reportProblems } from './report.ts'
+import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
 
 const MAP_OPTIONS = {
   format: {
@@ -47,7 +47,7 @@ const MAP_OPTIONS = {
     about: 'Clients may look for captive portals at port 80',
   },
   cert: {
-    kind: text('the path of a certificate'),
+    kind: text('the path of a certificate', 'FILE'),
     fallbackNote: "-certdir's",
     about: 'Pin this certificate if it is self-signed',
   },
@@ -170,5 +170,5 @@ function pinOf(pem: string, path: string, findings: Findings): string | undefine
 }
 
 function usage(): string {
-  return `usage: derpfleet map [-format FORMAT] [FLAG VALUE]... [any flag of serve]...\n\n${optionLines(MAP_OPTIONS)}`
+  return `usage: derpfleet map [-format FORMAT] [FLAG VALUE]... [any flag of serve]...\n\n${optionLines(MAP_OPTIONS)}\n${EXIT_CODES}`
 }

@@ -66,10 +66,10 @@ const pin: Kind<string> = {
 
 export const PROBE_OPTIONS = {
   pin: { kind: pin, about: 'Take this certificate and no other, as CertName in a DERP map says it' },
-  ca: { kind: text('the path of a PEM file'), about: "Trust these authorities beside the system's" },
+  ca: { kind: text('the path of a PEM file', 'FILE'), about: "Trust these authorities beside the system's" },
   insecure: { kind: boolean, fallback: 'false', about: 'Verify no certificate' },
   'mesh-psk-file': {
-    kind: text('the path of a file'),
+    kind: text('the path of a file', 'FILE'),
     about: "Log in with the relay's mesh key, for relays that admit only clients they know",
   },
   region: { kind: text("a region's code or number"), about: 'Of a map, probe this region alone' },

@@ -22,7 +22,7 @@ import {
 } from './probe-report.ts'
 import { nodeOfMap, nodeOfRelay, TARGET_EXPECTED, type MapTarget, type ProbeNode } from './probe-target.ts'
 import { trustedAuthorities } from './probe-tls.ts'
-import { optionLines, reportProblems } from './report.ts'
+import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
 import { packageVersion } from '#version.ts'
 
 /** A few: enough that slow relays do not add up, so few that they don't disturb each other's times. */
@@ -133,5 +133,5 @@ function isColourful({ stdout, env }: Io): boolean {
 }
 
 function usage(): string {
-  return `usage: derpfleet probe TARGET [sha256-raw:PIN] [-FLAG VALUE]...\n\nTARGET is ${TARGET_EXPECTED}.\n\n${optionLines(PROBE_OPTIONS)}`
+  return `usage: derpfleet probe TARGET [sha256-raw:PIN] [-FLAG VALUE]...\n\nTARGET is ${TARGET_EXPECTED}.\n\n${optionLines(PROBE_OPTIONS)}\n${EXIT_CODES}`
 }

@@ -23,6 +23,7 @@ export function quickStartPresets(stateFolder: string): Presets {
     certmode: 'manual',
     certdir: stateFolder,
     'key-file': join(stateFolder, 'derper.key'),
+    'log-format': 'text',
   }
 }
 

@@ -6,13 +6,11 @@ import { thisHost } from '#config/host.ts'
 import { createFiles } from '#config/new-file.ts'
 import { OPTION_GROUPS } from '#config/options.ts'
 import { readSettings, type RawSettings } from '#config/read.ts'
-import type { Settings } from '#config/settings.ts'
-import { endpointText } from '#config/listeners.ts'
-import { publicKeyText } from '#protocol/node-key.ts'
-import type { RelayAddresses, RunningRelay } from '#assemble.ts'
+import type { RunningRelay } from '#assemble.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
-import { isQuickStart, quickStartPresets, quickStartText } from './quick-start.ts'
-import { optionLines, reportProblems, reportWarnings } from './report.ts'
+import { quickStartPresets } from './quick-start.ts'
+import { EXIT_CODES, optionLines, reportProblems, reportWarnings } from './report.ts'
+import type { StartReport } from './start-report.ts'
 import { packageVersion } from '#version.ts'
 
 export const serve: Command = {
@@ -43,77 +41,76 @@ export function readServeSettings(args: readonly string[], io: Io): RawSettings 
 export async function check(raw: RawSettings, io: Io): Promise<number> {
   const resolution = resolveSettings(raw, thisHost(io.env))
   if ('problems' in resolution) {
-    reportProblems(io.stderr, 'derpfleet: the settings are not good', resolution.problems)
-    return ExitCode.failed
+    reportProblems(io.stderr, 'derpfleet: invalid configuration', resolution.problems)
+    return refusal(raw)
   }
   reportWarnings(io.stderr, resolution.settings.warnings)
   for (const { path } of resolution.newFiles) io.stderr.write(`note: ${path} will be made at the start\n`)
-  io.stdout.write('the settings are good\n')
+  io.stdout.write('the configuration is valid\n')
   return ExitCode.done
+}
+
+/** A command line that cannot be read is another mistake than settings that do not fit each other or this host. */
+function refusal(raw: RawSettings): number {
+  return raw.isMisused ? ExitCode.misused : ExitCode.failed
 }
 
 async function start(raw: RawSettings, io: Io): Promise<number> {
   // First of all: as process 1 of a container, this is what gives SIGTERM an effect.
   const stopped = io.untilStopped()
+  // Loaded late, as all that only a running relay needs.
+  const { openReport } = await import('./start-report.ts')
+  const report = openReport(raw, io)
+  const code = await startAndServe(raw, report, { stopped, io })
+  report.log.flush()
+  return code
+}
+
+async function startAndServe(
+  raw: RawSettings,
+  report: StartReport,
+  { stopped, io }: { readonly stopped: Promise<NodeJS.Signals>; readonly io: Io },
+): Promise<number> {
   const resolution = resolveSettings(raw, thisHost(io.env))
   if ('problems' in resolution) {
-    reportProblems(io.stderr, 'derpfleet: not started', resolution.problems)
-    return ExitCode.failed
+    report.refused(resolution.problems)
+    return refusal(raw)
   }
   const { settings, newFiles } = resolution
   const unwritten = createFiles(newFiles)
   if (unwritten !== undefined) {
-    reportProblems(io.stderr, 'derpfleet: not started', [unwritten])
+    report.refused([unwritten])
     return ExitCode.failed
   }
-  for (const { path } of newFiles) io.stderr.write(`note: made ${path}\n`)
-  reportWarnings(io.stderr, settings.warnings)
+  for (const { path } of newFiles) report.made(path)
+  report.warn(settings.warnings)
   let relay: RunningRelay
   try {
-    // Loaded late: commands and complaints do not wait for what only a running relay needs.
     const { startRelay } = await import('#assemble.ts')
-    relay = await startRelay(settings)
+    relay = await startRelay(settings, report.log)
   } catch (error) {
-    io.stderr.write(`derpfleet: not started: ${messageOf(error)}\n`)
+    report.notStarted(error)
     return ExitCode.failed
   }
-  io.stdout.write(servingText(settings, relay.addresses))
-  if (isQuickStart(raw)) io.stdout.write(quickStartText(settings, relay.addresses))
-  return untilEnd(relay, stopped, io)
+  report.serving(settings, relay.addresses)
+  return untilEnd(relay, stopped, report)
 }
 
 /** Waits for a signal or for the relay's own end, and takes it down. */
-async function untilEnd(relay: RunningRelay, stopped: Promise<NodeJS.Signals>, io: Io): Promise<number> {
+async function untilEnd(
+  relay: RunningRelay,
+  stopped: Promise<NodeJS.Signals>,
+  report: StartReport,
+): Promise<number> {
   const end = await Promise.race([stopped, relay.failed])
-  const isFailure = end instanceof Error
-  if (isFailure) io.stderr.write(`derpfleet: the relay failed: ${messageOf(end)}\n`)
+  if (end instanceof Error) report.failed(end)
   await relay.stop()
-  if (!isFailure) io.stdout.write(`stopped by ${end}\n`)
-  return isFailure ? ExitCode.failed : ExitCode.done
-}
-
-/** One line for each listener. */
-function servingText(settings: Settings, addresses: RelayAddresses): string {
-  const { derp, http, stun, admin } = addresses
-  const tls = settings.certificate === undefined ? 'plain TCP' : `TLS for ${settings.hostname}`
-  const lines = [
-    `derpfleet ${packageVersion()} serves as ${publicKeyText(settings.nodeKey.publicKey)}`,
-    `  DERP   ${endpointText(derp)}, ${tls}${settings.isDerpEnabled ? '' : ', relaying switched off'}`,
-    ...(http === undefined ? [] : [`  HTTP   ${endpointText(http)}`]),
-    ...(stun === undefined ? [] : [`  STUN   ${endpointText(stun)}/udp`]),
-    ...(admin === undefined ? [] : [`  admin  http://${endpointText(admin)}/`]),
-  ]
-  return `${lines.join('\n')}\n`
+  if (end instanceof Error) return ExitCode.failed
+  report.stopped(end)
+  return ExitCode.done
 }
 
 function serveUsage(): string {
   const groups = Object.entries(OPTION_GROUPS).map(([title, table]) => `\n${title}:\n${optionLines(table)}`)
-  return `usage: derpfleet serve [-FLAG VALUE | -FLAG=VALUE | -BOOLEAN | -BOOLEAN=false]...\n${groups.join('')}`
-}
-
-/** The message with its causes, each once. */
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause === undefined ? '' : messageOf(error.cause)
-  return cause === '' || error.message.includes(cause) ? error.message : `${error.message}: ${cause}`
+  return `usage: derpfleet serve [-FLAG VALUE | -FLAG=VALUE | -BOOLEAN | -BOOLEAN=false]...\n${groups.join('')}\n${EXIT_CODES}`
 }

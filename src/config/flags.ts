@@ -1,6 +1,7 @@
 // A command line in the syntax of Go's flag package, which derper's has: one dash or two, `-flag value` or
-// `-flag=value`, booleans alone or behind `=`. Stricter in one point: what is left over is a complaint, because Go
-// stops reading at it and would ignore every flag behind (`-stun false -verify-clients`).
+// `-flag=value`, booleans alone or behind `=`, `-h` for `-help`, `--` to end the flags. Stricter in one point: what is
+// left over is a complaint, because Go stops reading at it and would ignore every flag behind (`-stun false
+// -verify-clients`).
 
 import { didYouMean, nearestWord } from './nearest.ts'
 import { envName, flagNames, type Option, type OptionTable } from './option.ts'
@@ -19,6 +20,10 @@ export function readFlags(table: OptionTable, args: readonly string[]): Flags {
   const problems: Problem[] = []
   for (let at = 0; at < args.length; at++) {
     const arg = args[at] ?? ''
+    if (arg === '--') {
+      problems.push(...args.slice(at + 1).map((word) => leftOver(word, undefined)))
+      break
+    }
     const [, flag = '', inline] = /^--?([^-=][^=]*)(?:=([^]*))?$/.exec(arg) ?? []
     if (flag === '') {
       problems.push(leftOver(arg, args[at - 1]))
@@ -42,12 +47,12 @@ export function readFlags(table: OptionTable, args: readonly string[]): Flags {
 }
 
 function wordsByFlag(table: OptionTable): ReadonlyMap<string, readonly [string, Option]> {
-  const entries = Object.entries(table)
-  return new Map(
-    entries.flatMap(([word, option]) =>
-      flagNames(word, option).map((flag) => [flag, [word, option] as const] as const),
-    ),
-  )
+  const words = new Map<string, readonly [string, Option]>()
+  for (const [word, option] of Object.entries(table)) {
+    for (const flag of flagNames(word, option)) words.set(flag, [word, option])
+  }
+  const help = words.get('help')
+  return help === undefined ? words : words.set('h', help)
 }
 
 function isValue(arg: string | undefined): boolean {

@@ -13,14 +13,17 @@ export interface Kind<T> {
   parse(text: string): T | undefined
   /** The value's shape in the YAML file. */
   readonly shape: z.ZodType
+  /** What stands for the value on a usage page, where it can say more than VALUE. */
+  readonly placeholder?: string
   /** As a flag it stands alone (`-stun`) or takes its value behind `=`, as Go's booleans do. */
   readonly isBoolean?: true
 }
 
 /** Any text but the empty one. */
-export function text(expected: string): Kind<string> {
+export function text(expected: string, placeholder = 'TEXT'): Kind<string> {
   return {
     expected,
+    placeholder,
     parse: (given) => (given === '' ? undefined : given),
     shape: z.string(),
   }
@@ -41,6 +44,7 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Kin
   const range = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`
   return {
     expected: `a whole number ${range}`,
+    placeholder: 'N',
     parse: (given) => {
       const value = /^[+-]?\d+$/.test(given) ? Number(given) : Number.NaN
       return value >= min && value <= max ? value : undefined
@@ -52,6 +56,7 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Kin
 /** A number above zero; `+Inf` is none at all. */
 export const rate: Kind<number> = {
   expected: 'a number above 0, or +Inf for no limit',
+  placeholder: 'N',
   parse: (given) => {
     if (/^\+?inf(inity)?$/i.test(given)) return Infinity
     const value = /^\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(given) ? Number(given) : Number.NaN
@@ -74,6 +79,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 /** Go's durations in milliseconds: `10m`, `1h2m`, `1.5s`, `500ms`; zero may stand without a unit. */
 export const duration: Kind<number> = {
   expected: 'a duration such as 10m, 15s or 500ms, or 0 for none',
+  placeholder: 'DURATION',
   parse: (given) => {
     if (given === '0') return 0
     if (!/^\+?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$/.test(given)) return undefined
@@ -92,6 +98,7 @@ const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, KiB: 1_024, MiB: 1
 export function byteSize(min: number): Kind<number> {
   return {
     expected: `a number of bytes of ${min} or more, such as 262144, 512KiB or 1MiB`,
+    placeholder: 'BYTES',
     parse: (given) => {
       const [, amount, unit = ''] = /^(\d+)(KiB|MiB)?$/.exec(given) ?? []
       const bytes = Number(amount) * (UNIT_BYTES[unit] ?? Number.NaN)
@@ -105,6 +112,7 @@ export function byteSize(min: number): Kind<number> {
 export function list(expected: string): Kind<readonly string[]> {
   return {
     expected,
+    placeholder: 'LIST',
     parse: (given) =>
       given
         .split(',')
@@ -117,6 +125,7 @@ export function list(expected: string): Kind<readonly string[]> {
 /** One of a few words. */
 export function choice<const T extends string>(...words: readonly T[]): Kind<T> {
   return {
+    placeholder: words.join('|'),
     expected: words.length === 1 ? `${words[0]}` : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
     parse: (given) => words.find((word) => word === given),
     // 1.3 is a number to YAML.
@@ -129,6 +138,7 @@ export function choice<const T extends string>(...words: readonly T[]): Kind<T> 
 /** An address that HTTP requests go to. */
 export const httpUrl: Kind<string> = {
   expected: 'a URL that starts with http:// or https://',
+  placeholder: 'URL',
   parse: (given) => (/^https?:\/\//.test(given) && URL.canParse(given) ? given : undefined),
   shape: z.string(),
 }
@@ -136,6 +146,7 @@ export const httpUrl: Kind<string> = {
 export function ipAddress(version: 4 | 6): Kind<string> {
   return {
     expected: `an IPv${version} address`,
+    placeholder: 'ADDRESS',
     parse: (given) => (isIP(given) === version ? given : undefined),
     shape: z.string(),
   }
@@ -144,6 +155,7 @@ export function ipAddress(version: 4 | 6): Kind<string> {
 /** What a listener binds, as Go writes it: `:443`, `127.0.0.1:443`, `[::1]:443`, `:https`. */
 export const endpoint: Kind<Endpoint> = {
   expected: 'HOST:PORT or :PORT, an IPv6 address in brackets ([::1]:443)',
+  placeholder: 'HOST:PORT',
   parse: parseEndpoint,
   shape: z.string(),
 }
@@ -151,6 +163,7 @@ export const endpoint: Kind<Endpoint> = {
 /** The same, or `off`. */
 export const endpointOrOff: Kind<Endpoint | 'off'> = {
   expected: 'HOST:PORT, an IPv6 address in brackets ([::1]:9090), or off',
+  placeholder: 'HOST:PORT|off',
   parse: (given) => (given === 'off' ? 'off' : parseEndpoint(given)),
   shape: z.string(),
 }

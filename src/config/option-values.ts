@@ -9,11 +9,22 @@ export class OptionValues<T extends OptionTable> {
   readonly #table: T
   readonly #raw: RawValues
   readonly #parsed = new Map<string, unknown>()
+  readonly #misfits = new Map<string, Source>()
 
   constructor(table: T, raw: RawValues, problems: Problem[]) {
     this.#table = table
     this.#raw = raw
     for (const [word, option] of Object.entries(table)) this.#parse(word, option, problems)
+  }
+
+  /** Whether a value from there does not parse. */
+  hasMisfitFrom(source: Source): boolean {
+    return [...this.#misfits.values()].includes(source)
+  }
+
+  /** Whether what was said of each is known: a default that stands for a misfit is not what the operator means. */
+  areRead(...words: readonly (keyof T & string)[]): boolean {
+    return !words.some((word) => this.#misfits.has(word))
   }
 
   /** The value; its default where none was given. */
@@ -36,10 +47,15 @@ export class OptionValues<T extends OptionTable> {
   #parse(word: string, option: Option, problems: Problem[]): void {
     const raw = this.#raw.get(word)
     const fallback = option.fallback === undefined ? undefined : option.kind.parse(option.fallback)
-    // An empty text takes back what a source of lower rank says, where there may be no value at all.
-    if (raw?.text === '' && option.fallback === undefined) return
+    // An empty text takes back what a source of lower rank says. A boolean says something or is not given.
+    const isEmpty = raw?.text === '' && option.kind.isBoolean !== true
+    if (isEmpty) {
+      this.#parsed.set(word, fallback)
+      return
+    }
     const value = raw === undefined ? undefined : option.kind.parse(raw.text)
     if (raw !== undefined && value === undefined) {
+      this.#misfits.set(word, raw.source)
       const found = option.only === 'env' ? 'its value' : JSON.stringify(raw.text)
       problems.push({ where: raw.where, found: `${found} does not fit`, expected: option.kind.expected })
     }

@@ -71,7 +71,7 @@ const LISTENING = {
 
 const IDENTITY = {
   'key-file': {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     flag: 'c',
     fallbackNote: '/var/lib/derper/derper.key for root, else required',
     about: "derper's key file; made with mode 0600 when it does not exist, in a folder that does",
@@ -82,7 +82,7 @@ const IDENTITY = {
     about: 'The key itself instead of its file',
   },
   'mesh-psk-file': {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     fallbackNote: '/home/derp/keys/derp-mesh.key, then ~/keys/derp-mesh.key, if there',
     about: 'The mesh key, 64 hex digits: relays that hold it may watch and forward',
   },
@@ -106,7 +106,7 @@ const MESH = {
       'Names that stand for relays to mesh with, one for each address; one that begins with _ has SRV records. Asked every 10 s',
   },
   'regions-file': {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     about:
       "The fleet's regions and their relays; this one finds itself by -hostname. Read again when it changes",
   },
@@ -121,15 +121,15 @@ const MESH = {
       'NATS servers that keep the key directory of a large fleet; without, relays of other regions are watched',
   },
   'nats-credentials-file': {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     about: 'What the NATS servers know this relay by, as nsc writes it',
   },
   'nats-ca-file': {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     about: "Certificates of authorities, PEM, that the NATS servers' certificates are signed by",
   },
   'nats-secret-file': {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     fallbackNote: 'required with -nats-url',
     about: 'Hides node keys from the NATS servers: 64 hex digits, the same for the whole fleet',
   },
@@ -145,7 +145,7 @@ const MESH = {
     about: 'Which of the relays in -regions-file this is, where several have its host name',
   },
   'mesh-ca-file': {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     about:
       "Certificates of authorities, PEM, that siblings' certificates may be signed by besides the system's",
   },
@@ -165,7 +165,7 @@ const CERTIFICATE = {
     about: "Where the certificate comes from. derper's default is understood, but only manual is supported",
   },
   certdir: {
-    kind: text(FOLDER),
+    kind: text(FOLDER, 'FOLDER'),
     env: ['DERP_CERT_DIR'],
     fallbackNote: "tailscale/derper-certs in the user's cache folder",
     about: 'Holds HOSTNAME.crt and HOSTNAME.key; for an IP address as hostname they are made when missing',
@@ -185,7 +185,7 @@ const ADMISSION = {
     about: "Admit whom this host's tailscaled knows",
   },
   socket: {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     fallbackNote: "tailscaled's usual one",
     about: 'The socket of that tailscaled',
   },
@@ -223,7 +223,7 @@ const LIMITS = {
     about: 'New connections at once before that limit holds',
   },
   'rate-config': {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     about: 'JSON with PerClientRateLimitBytesPerSec and PerClientRateBurstBytes: what one client may send',
   },
   'outbox-bytes': {
@@ -259,7 +259,7 @@ const LIMITS = {
 
 const SERVICE = {
   config: {
-    kind: text(FILE),
+    kind: text(FILE, 'FILE'),
     only: 'flag and env',
     about: 'A YAML file with these options; none is read unless named',
   },
@@ -281,8 +281,14 @@ const SERVICE = {
     fallback: 'info',
     about: 'The least important lines that are logged',
   },
+  'log-format': {
+    kind: choice('json', 'text'),
+    fallbackNote: 'text on a terminal and for the quick start, else json',
+    about:
+      'How the log is written on standard error, one line for each event. With json every line there is JSON, and standard output stays empty',
+  },
   'state-dir': {
-    kind: text(FOLDER),
+    kind: text(FOLDER, 'FOLDER'),
     fallback: './state',
     about: 'Where the quick start keeps its key and certificate; nothing else reads it',
   },
@@ -312,7 +318,7 @@ const UNSUPPORTED = {
     unsupported: { effect: 'warning', instead: 'it is not needed for relaying' },
   },
   'secrets-url': {
-    kind: text('a URL'),
+    kind: text('a URL', 'URL'),
     about: 'setec server that has the mesh key',
     unsupported: { effect: 'error', instead: PSK_INSTEAD },
   },
@@ -322,7 +328,7 @@ const UNSUPPORTED = {
     unsupported: { effect: 'warning', instead: PSK_INSTEAD },
   },
   'secrets-cache-dir': {
-    kind: text(FOLDER),
+    kind: text(FOLDER, 'FOLDER'),
     about: "setec's cache",
     unsupported: { effect: 'warning', instead: PSK_INSTEAD },
   },

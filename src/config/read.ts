@@ -16,6 +16,8 @@ export interface RawSettings {
   readonly values: OptionValues<ServeOptions>
   readonly problems: readonly Problem[]
   readonly warnings: readonly string[]
+  /** Flags or their values are not understood; all other problems are about what is. */
+  readonly isMisused: boolean
 }
 
 /** Defaults of a way to start, by option; they rank below everything that the operator says. */
@@ -39,7 +41,8 @@ export function mergeSettings(flags: Flags, env: Environment, presets: Presets =
   ])
   const problems = [...flags.problems, ...file.problems]
   const values = new OptionValues(OPTIONS, merged, problems)
-  return { values, problems, warnings: environment.warnings }
+  const isMisused = flags.problems.length > 0 || values.hasMisfitFrom('flag')
+  return { values, problems, warnings: environment.warnings, isMisused }
 }
 
 const NO_FILE = { values: new Map<string, RawValue>(), problems: [] as readonly Problem[] }

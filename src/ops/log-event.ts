@@ -2,6 +2,9 @@
 // name is never reused for something else. Everything that happens per packet is a metric and never a line.
 
 export const LogEvent = {
+  settingWarning: 'setting_warning', //     a setting that stops nothing and deserves a look
+  fileMade: 'file_made', //                 by the first start: a key, a certificate
+  startFailed: 'start_failed', //           the process ends
   relayStarted: 'relay_started',
   relayReady: 'relay_ready',
   relayNotReady: 'relay_not_ready', //      a check of /readyz began to fail

@@ -1,6 +1,6 @@
-// The log: one line per event, JSON on standard error for machines, readable on a terminal. Each line has `level`,
-// `time` (ISO 8601, UTC) and `event`, then the fields of that event. Never payloads or private keys; whoever logs a
-// node key shortens it first.
+// The log: one line per event on standard error, JSON for machines or text for people. Each line has `level`, `time`
+// (ISO 8601, UTC) and `event`, then the fields of that event. Never payloads or private keys; whoever logs a node key
+// shortens it first.
 
 import { pino, stdSerializers, stdTimeFunctions, type Logger } from 'pino'
 import { descriptorOf, LineOutput } from './line-output.ts'
@@ -8,6 +8,7 @@ import { LogEvent } from './log-event.ts'
 import { readableLine } from './log-line.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+export type LogFormat = 'json' | 'text'
 
 /** `error` may be an Error: it is written with its stack and causes. */
 export type LogFields = Readonly<Record<string, unknown>>
@@ -16,6 +17,8 @@ export type LogFields = Readonly<Record<string, unknown>>
 export interface LineSink {
   write(line: string): unknown
 }
+
+type ProcessStream = { readonly fd: number; readonly isTTY?: boolean }
 
 interface LogOutput {
   /** Writes what still waits. */
@@ -45,9 +48,9 @@ export class Log {
     )
   }
 
-  /** The process's log: readable when `stderr` is a terminal, JSON otherwise. Nothing that befalls it ends the process. */
-  static open(level: LogLevel, stderr: { readonly fd: number; readonly isTTY?: boolean }): Log {
-    const written = stderr.isTTY === true ? readableLine : (line: string) => line
+  /** The process's log, on standard error. Nothing that befalls it ends the process. */
+  static open(level: LogLevel, format: LogFormat, stderr: ProcessStream = process.stderr): Log {
+    const written = format === 'text' ? readableLine : (line: string) => line
     const output = (processOutput ??= openOutput(stderr, written))
     const sink: LineSink = { write: (line) => output.write(written(line)) }
     return new Log(level, sink, { flush: () => output.flush(), linesLost: () => output.linesLost })
@@ -90,10 +93,7 @@ export class Log {
   }
 }
 
-function openOutput(
-  stderr: { readonly fd: number; readonly isTTY?: boolean },
-  written: (line: string) => string,
-): LineOutput {
+function openOutput(stderr: ProcessStream, written: (line: string) => string): LineOutput {
   // Made by pino as well, so that this line is like all others.
   let line = ''
   const log = new Log('warn', { write: (text) => (line = text) })

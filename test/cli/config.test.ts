@@ -12,17 +12,17 @@ test('judges settings as serve does, and makes nothing', async () => {
   ]) {
     expect(await derpfleet([...command, ...args])).toEqual({
       code: 0,
-      stdout: 'the settings are good\n',
+      stdout: 'the configuration is valid\n',
       stderr:
         'warning: -ace: is not supported; it is not needed for relaying\n' +
         `note: ${folder.at('derper.key')} will be made at the start\n`,
     })
   }
   expect(await derpfleet(['config', 'check', ...args, '-threads', 'x'])).toEqual({
-    code: 1,
+    code: 2,
     stdout: '',
     stderr:
-      'derpfleet: the settings are not good, one problem:\n' +
+      'derpfleet: invalid configuration, one problem:\n' +
       '  -threads: "x" does not fit; expected a whole number from 1 to 256\n',
   })
 })
@@ -53,9 +53,27 @@ test('prints its usage when asked', async () => {
   expect(stdout).toMatch(/^usage: derpfleet config check/)
 })
 
-test.each([[[]], [['show']], [['schema', 'x']]])('does not understand %j', async (args) => {
-  const { code, stderr } = await derpfleet(['config', ...args])
-  expect([code, stderr]).toEqual([2, expect.stringMatching(/^usage: derpfleet config check/)])
+test('tells a command line that is not understood from settings that do not fit', async () => {
+  using folder = new TemporaryFolder()
+  const args = ['-c', folder.at('derper.key'), '-a', '127.0.0.1:3340']
+  const codeOf = async (more: string[], env: Record<string, string> = {}): Promise<number | null> =>
+    (await derpfleet(['config', 'check', ...args, ...more], env)).code
+  expect(await codeOf(['-threads', '0'])).toBe(2)
+  expect(await codeOf(['-treads', '1'])).toBe(2)
+  expect(await codeOf(['-threads'])).toBe(2)
+  expect(await codeOf([], { DERPFLEET_THREADS: '0' })).toBe(1)
+  expect(await codeOf(['-rate-config', folder.at('none')])).toBe(1)
+  expect(await codeOf([])).toBe(0)
+})
+
+test.each([
+  [[], 'what to do is not said'],
+  [['shcema'], 'there is no "shcema"; did you mean schema?'],
+  [['constructor'], 'there is no "constructor"'],
+  [['schema', 'x'], '"x": belongs to no flag'],
+])('does not understand %j', async (args, complaint) => {
+  const { code, stdout, stderr } = await derpfleet(['config', ...args])
+  expect([code, stdout, stderr.includes(complaint)]).toEqual([2, '', true])
 })
 
 /** The rows of a page's tables, however they are padded. */

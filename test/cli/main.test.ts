@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
-import { derpfleet } from './program.ts'
+import { describe, expect, test } from 'vitest'
+import { derpfleet, derpfleetProcess } from './program.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 
-test.each([[[]], [['help']], [['--help']], [['-h']]])('%j prints the commands', async (args) => {
+const COMMANDS = ['serve', 'config', 'keygen', 'map', 'probe']
+
+test.each([[[]], [['help']], [['--help']], [['-h']], [['--h']]])('%j prints the commands', async (args) => {
   const { code, stdout, stderr } = await derpfleet(args)
   expect([code, stderr]).toEqual([0, ''])
-  for (const command of ['serve', 'config', 'keygen', 'map', 'probe']) {
-    expect(stdout).toMatch(new RegExp(`^  ${command} +\\w`, 'm'))
-  }
+  for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command} +\\w`, 'm'))
 })
 
 test.each([[['version']], [['--version']], [['serve', '-version']]])(
@@ -19,8 +19,44 @@ test.each([[['version']], [['--version']], [['serve', '-version']]])(
   },
 )
 
-test.each(['sreve', 'constructor', ''])('does not know the command %j', async (name) => {
+test.each([
+  ['sreve', '; did you mean serve?'],
+  ['constructor', ''],
+  ['', ''],
+])('does not know the command %j', async (name, hint) => {
   const { code, stdout, stderr } = await derpfleet([name])
   expect([code, stdout]).toEqual([2, ''])
-  expect(stderr).toMatch(`derpfleet: there is no command ${JSON.stringify(name)}\n`)
+  expect(stderr).toContain(`derpfleet: there is no command ${JSON.stringify(name)}${hint}\n`)
+})
+
+test('a process has the same words and codes', async () => {
+  const help = await derpfleetProcess(['serve', '-h'])
+  expect([help.code, help.stderr]).toEqual([0, ''])
+  expect(help).toEqual(await derpfleet(['serve', '-h']))
+  const unknown = await derpfleetProcess(['probe', '-timout', '5s'])
+  expect([unknown.code, unknown.stdout]).toEqual([2, ''])
+  expect(unknown).toEqual(await derpfleet(['probe', '-timout', '5s']))
+})
+
+describe.each([...COMMANDS, 'config check', 'config schema', 'config reference'])('%s', (command) => {
+  const words = command.split(' ')
+  /** The log of a process is written past this one's streams. */
+  const more = command === 'serve' ? ['-log-format', 'text'] : []
+
+  test.each(['-h', '--h', '-help', '--help', 'help'])('%s prints its usage', async (help) => {
+    const { code, stdout, stderr } = await derpfleet([...words, help])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(new RegExp(`^usage: derpfleet ${words[0]} `))
+    expect(stdout).toContain('exit code: 0 ')
+  })
+
+  test('names what it does not understand, and ends with 2', async () => {
+    const flag = await derpfleet([...words, '-hlep', ...more])
+    expect([flag.code, flag.stdout]).toEqual([2, ''])
+    expect(flag.stderr).toContain('-hlep')
+    expect(flag.stderr).toContain('; did you mean -help?')
+    const word = await derpfleet([...words, 'wrod', 'drow', ...more])
+    expect([word.code, word.stdout]).toEqual([2, ''])
+    expect(word.stderr).toMatch(/"(wrod|drow)"/)
+  })
 })

@@ -103,7 +103,7 @@ test.skipIf(!hasIpv6)('a relay with an IPv6 address alone is good in everything'
   const listening = ['-a', `[::1]:${port}`, '-stun-port', `${stunPort}`, '-http-port', '-1']
   const certificate = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder.path]
   const args = [...OWN_RELAY.args, '-c', folder.at('derper.key'), ...listening, ...certificate]
-  await using relay = await startProcess(OWN_RELAY.command, args, { readyWhen: /serves as/ })
+  await using relay = await startProcess(OWN_RELAY.command, args, { readyWhen: /"relay_started"/ })
   expect(relay.exit).toBeUndefined()
   const found = await probed([`[::1]:${port}`, `sha256-raw:${sha256}`, '-stun-port', `${stunPort}`])
   expect([found.code, found.named('ok')]).toEqual([0, ALL_GOOD.map((name) => name.replace(' 4', ' 6'))])

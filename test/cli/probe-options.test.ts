@@ -132,7 +132,7 @@ test('the program ends with 2 when it is misused, and explains itself', async ()
   )
   const help = await derpfleet(['probe', '-help'])
   expect([help.code, help.stderr]).toEqual([0, ''])
-  expect(help.stdout).toMatch(/^usage: derpfleet probe TARGET.*\n\n.*\n\n {2}-pin VALUE\n/)
+  expect(help.stdout).toMatch(/^usage: derpfleet probe TARGET.*\n\n.*\n\n {2}-pin TEXT\n/)
 })
 
 test('the documentation has every flag and every check', () => {

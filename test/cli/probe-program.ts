@@ -6,7 +6,7 @@ import { createServer as createHttpServer, type RequestListener } from 'node:htt
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { RunOptions } from '../support/process.ts'
-import { derpfleet, PROGRAM } from './program.ts'
+import { derpfleet, derpfleetProcess, PROGRAM } from './program.ts'
 
 export interface CheckOutput {
   readonly name: string
@@ -82,7 +82,10 @@ function titleOf({ name, family }: CheckOutput): string {
 
 /** Probes and reads the JSON. */
 export async function probed(args: readonly string[], options: RunOptions = {}): Promise<Probed> {
-  const { code, stdout, stderr } = await derpfleet(['probe', ...args, '-json'], options)
+  const all = ['probe', ...args, '-json']
+  // What Node itself reads from the environment, it reads when it starts.
+  const run = Object.keys(options).length === 0 ? derpfleet(all) : derpfleetProcess(all, options)
+  const { code, stdout, stderr } = await run
   if (stderr !== '') throw new Error(stderr)
   return new Probed(code, JSON.parse(stdout) as ProbeOutput)
 }

@@ -1,6 +1,8 @@
-// The program as its users have it: bin/derpfleet in a process of its own.
+// The program as its users have it: bin/derpfleet in a process of its own; and its commands in this process, for
+// what is about their words alone, since a process of its own costs half a second.
 
 import { fileURLToPath } from 'node:url'
+import { runCommand } from '#cli/commands.ts'
 import {
   runProcess,
   startProcess,
@@ -12,7 +14,24 @@ import {
 
 export const PROGRAM = fileURLToPath(new URL('../../bin/derpfleet', import.meta.url))
 
-export function derpfleet(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+/** A command, in this process. It sees no other environment than it is given. */
+export async function derpfleet(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunResult> {
+  const output = { stdout: '', stderr: '' }
+  const code = await runCommand(args, {
+    stdout: { write: (text) => (output.stdout += text) },
+    stderr: { write: (text) => (output.stderr += text) },
+    env,
+    // Nothing that is started this way is meant to go on.
+    untilStopped: () => Promise.resolve('SIGTERM'),
+  })
+  return { code, ...output }
+}
+
+/** The program as it is installed. */
+export function derpfleetProcess(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   return runProcess(PROGRAM, args, options)
 }
 

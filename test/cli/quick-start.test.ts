@@ -7,7 +7,7 @@ import { parse } from 'yaml'
 import { certificatePin } from '#protocol/self-signed.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import type { RunningProcess } from '../support/process.ts'
-import { derpfleet, FREE_PORTS, startDerpfleet } from './program.ts'
+import { derpfleet, derpfleetProcess, FREE_PORTS, startDerpfleet } from './program.ts'
 
 function start(folder: TemporaryFolder, ...args: string[]): Promise<RunningProcess> {
   const all = ['serve', '--quick-start', ...FREE_PORTS, ...args]
@@ -63,7 +63,9 @@ test('keeps its key and certificate from one start to the next', async () => {
 
 test('is as careful as serve with the addresses it is given', async () => {
   using folder = new TemporaryFolder()
-  const { code, stderr } = await derpfleet(['serve', '-quick-start', '-a', ':443'], { cwd: folder.path })
+  const { code, stderr } = await derpfleetProcess(['serve', '-quick-start', '-a', ':443'], {
+    cwd: folder.path,
+  })
   expect([code, stderr]).toEqual([1, expect.stringContaining('-a: [::]:443 is not loopback')])
 })
 
@@ -71,7 +73,7 @@ test('has its ports, state and entry without being asked', async () => {
   using folder = new TemporaryFolder()
   const args = ['map', '-quick-start', '-format', 'json']
   const env = { DERPFLEET_STATE_DIR: folder.at('mine') }
-  const { code, stdout, stderr } = await derpfleet(args, { cwd: folder.path, env })
+  const { code, stdout, stderr } = await derpfleet(args, env)
   expect(code).toBe(0)
   expect(stderr).toContain(folder.at('mine/localhost.crt'))
   expect(JSON.parse(stdout).Regions['900'].Nodes).toEqual([

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { connect } from 'node:tls'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { PresenceFlag } from '#protocol/frame-type.ts'
 import { parseKeyFile } from '#protocol/key-file.ts'
@@ -11,12 +11,12 @@ import { publicKeyText } from '#protocol/node-key.ts'
 import { goodPair, writePair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freeTcpPort, type RunningProcess } from '../support/process.ts'
-import { derpfleet, FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
+import { derpfleet, derpfleetProcess, FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
 
 const SERVING = /DERP +(\S+:\d+), [^]*STUN +\S+:\d+\/udp\n/
 
 function startPlain(folder: TemporaryFolder, ...args: string[]): Promise<RunningProcess> {
-  const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
+  const all = ['serve', '-log-format', 'text', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
   return startDerpfleet(all, { readyWhen: SERVING })
 }
 
@@ -47,7 +47,7 @@ test("serves by derper's own command line", async () => {
     `-certdir ${folder.path} -http-port -1 --stun-port ${ports[1]}`
   await using relay = await startDerpfleet(['serve', ...line.split(' ')], {
     readyWhen: SERVING,
-    env: { DERPFLEET_ADMIN: 'off' },
+    env: { DERPFLEET_ADMIN: 'off', DERPFLEET_LOG_FORMAT: 'text' },
   })
   expect(relay.output).toContain(`  DERP   127.0.0.1:${ports[0]}, TLS for localhost\n`)
   expect(relay.output).toContain(`  STUN   127.0.0.1:${ports[1]}/udp\n`)
@@ -101,7 +101,7 @@ test.each(['-', '--'])(
     const args = line.split(' ').map((word) => word.replace(/^-(?=[a-z])/, dash))
     await using relay = await startDerpfleet(['serve', ...args], {
       readyWhen: /DERP +\S+:\d+, TLS/,
-      env: { DERPFLEET_ADMIN: 'off' },
+      env: { DERPFLEET_ADMIN: 'off', DERPFLEET_LOG_FORMAT: 'text' },
     })
     expect(relay.output).not.toMatch(/^ {2}STUN /m)
     const sibling = await DerpClient.connect({
@@ -147,11 +147,11 @@ test('goes on serving when nobody reads what it prints', async () => {
 
 test('does not start with bad settings, and leaves nothing behind', async () => {
   using folder = new TemporaryFolder()
-  const args = ['-c', folder.at('derper.key'), '-a', '0.0.0.0:0', '-stun=maybe']
+  const args = ['-c', folder.at('derper.key'), '-a', '0.0.0.0:0', '-stun=maybe', '-log-format', 'text']
   const { code, stdout, stderr } = await derpfleet(['serve', ...args])
-  expect([code, stdout, existsSync(folder.at('derper.key'))]).toEqual([1, '', false])
+  expect([code, stdout, existsSync(folder.at('derper.key'))]).toEqual([2, '', false])
   expect(stderr.split('\n').map((line) => line.split(';')[0])).toEqual([
-    'derpfleet: not started, 2 problems:',
+    'derpfleet: not started: invalid configuration, 2 problems:',
     '  -stun: "maybe" does not fit',
     '  -a: 0.0.0.0:0 is not loopback, and nothing says who may use this relay',
     '',
@@ -164,7 +164,7 @@ test('says which port is taken', async () => {
   await once(squatter, 'listening')
   const { port } = squatter.address() as AddressInfo
   const args = ['-c', folder.at('derper.key'), ...FREE_PORTS, '-a', `127.0.0.1:${port}`]
-  const { code, stdout, stderr } = await derpfleet(['serve', ...args])
+  const { code, stdout, stderr } = await derpfleet(['serve', ...args, '-log-format', 'text'])
   squatter.close()
   expect([code, stdout]).toEqual([1, ''])
   expect(stderr).toMatch(new RegExp(`^derpfleet: not started: .*127\\.0\\.0\\.1:${port} is in use`, 'm'))
@@ -175,16 +175,63 @@ test('says that a key file cannot be made', async () => {
   // A link to nowhere: neither there to be read nor free to be made.
   const path = folder.at('derper.key')
   symlinkSync(folder.at('nowhere'), path)
-  expect(await derpfleet(['serve', '-c', path, ...FREE_PORTS])).toEqual({
+  expect(await derpfleet(['serve', '-c', path, ...FREE_PORTS, '-log-format', 'text'])).toEqual({
     code: 1,
     stdout: '',
-    stderr: `derpfleet: not started, one problem:\n  ${path}: could not be written: it exists already\n`,
+    stderr: `derpfleet: not started: invalid configuration, one problem:\n  ${path}: could not be written: it exists already\n`,
   })
 })
 
 test('prints every option', async () => {
   const { code, stdout } = await derpfleet(['serve', '-help'])
   expect(code).toBe(0)
-  expect(stdout).toContain('\n  -a VALUE\n      The DERP port;')
+  expect(stdout).toContain('\n  -a HOST:PORT\n      The DERP port;')
   expect(stdout).toContain("\nderper's, not supported:\n")
+})
+
+/** Every line of standard error, which has to be JSON. */
+function events(stderr: string): Record<string, unknown>[] {
+  return stderr
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+describe('with a log of JSON', () => {
+  test('every line of standard error is JSON from the start to the end, and standard output is empty', async () => {
+    using folder = new TemporaryFolder()
+    const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, '-ace', '-log-level', 'debug']
+    await using relay = await startDerpfleet(args, { readyWhen: /"relay_started"/ })
+    await relay.stop()
+    // Both streams are read into one text: a banner would be in it.
+    const lines = events(relay.output)
+    expect(lines.map(({ level, event }) => `${String(level)} ${String(event)}`)).toEqual(
+      expect.arrayContaining([
+        'info file_made',
+        'warn setting_warning',
+        'info relay_started',
+        'info relay_stopped',
+      ]),
+    )
+    const key = parseKeyFile(readFileSync(folder.at('derper.key'), 'utf8'))
+    expect(lines.find(({ event }) => event === 'relay_started')).toMatchObject({
+      version: expect.any(String),
+      key: 'value' in key ? publicKeyText(key.value.publicKey) : '',
+      hostname: 'localhost',
+      tls: false,
+      derp: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+      threads: expect.any(Number),
+    })
+  })
+
+  test.each([
+    ['settings', ['-a', '0.0.0.0:0', '-nonsense'], 2],
+    ['a port that is no address of this host', ['-a', '203.0.113.7:0', '-open-relay'], 1],
+  ])('so is a start that fails because of %s', async (_what, args, code) => {
+    using folder = new TemporaryFolder()
+    const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
+    const ended = await derpfleetProcess(all)
+    expect([ended.code, ended.stdout]).toEqual([code, ''])
+    expect(events(ended.stderr).at(-1)).toMatchObject({ level: 'error', event: 'start_failed' })
+  })
 })

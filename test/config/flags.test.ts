@@ -32,6 +32,8 @@ test.each([
   ['a boolean with its value', ['-stun=false', '--derp=F'], { stun: 'false', derp: 'F' }],
   ['the last of several', ['-a', ':1', '-a', ':2'], { listen: ':2' }],
   ['an empty value', ['-mesh-psk-file='], { 'mesh-psk-file': '' }],
+  ['flags up to an end that is said', ['-a', ':1', '--'], { listen: ':1' }],
+  ['-h and --h for help', ['-h', '--h'], { help: 'true' }],
   ['the option by its word', ['-listen', ':1', '-key-file', 'k'], { listen: ':1', 'key-file': 'k' }],
 ])('reads %s', (_name, args, expected) => {
   expect(textsOf(args)).toEqual(expected)
@@ -48,10 +50,12 @@ test.each([
     ['"false": belongs to no flag; a boolean takes its value behind "=": -stun=false'],
   ],
   [['serve'], ['"serve": belongs to no flag']],
+  // Behind "--" there are no flags, as in Go, and no other words mean anything here.
   [
-    ['--', '-'],
-    ['"--": belongs to no flag', '"-": belongs to no flag'],
+    ['-', '--', '-stun', '---'],
+    ['"-": belongs to no flag', '"-stun": belongs to no flag', '"---": belongs to no flag'],
   ],
+  [['-=x'], ['"-=x": belongs to no flag']],
   [['-mesh-psk', 'secret'], ['-mesh-psk: unknown flag; it is read from DERPFLEET_MESH_PSK only']],
 ])('complains of %j', (args, expected) => {
   expect(problemsOf(args)).toEqual(expected)

@@ -109,7 +109,7 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
     const off = ['-admin', 'off', '-stun=false', '-http-port', '-1']
     const command = join(import.meta.dirname, '../../bin/derpfleet')
     const args = ['serve', ...common, ...nats, ...more, ...off]
-    relay.running = await startProcess(command, args, { readyWhen: /serves as/ })
+    relay.running = await startProcess(command, args, { readyWhen: /"relay_started"/ })
   }
 
   function clientOf(relay: Relay): ReconnectingDerpClient {

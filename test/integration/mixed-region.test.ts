@@ -72,7 +72,7 @@ describe.skipIf('missing' in found || !canMake)('a region of a derper and two of
     const relay = await startProcess(command, args, {
       // Of derper's environment is what it trusts; of ours, that a public relay without admission is meant.
       env: { SSL_CERT_FILE: join(folder, 'authority.crt'), DERPFLEET_OPEN_RELAY: 'true' },
-      readyWhen: isTheirs ? /serving on/ : /serves as/,
+      readyWhen: isTheirs ? /serving on/ : /"relay_started"/,
     })
     relays.set(host, relay)
   }

@@ -1,0 +1,52 @@
+// The program's commands: finds the one that a command line names and runs it.
+
+import { didYouMean, nearestWord } from '#config/nearest.ts'
+import { ExitCode, helpAsFlag, type Command, type Io } from './command.ts'
+import { EXIT_CODES } from './report.ts'
+import { packageVersion } from '#version.ts'
+
+/** Loaded when asked for, so that making a key does not load a relay. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serve,
+  config: async () => (await import('./config.ts')).config,
+  keygen: async () => (await import('./keygen.ts')).keygen,
+  map: async () => (await import('./map.ts')).map,
+  probe: async () => (await import('./probe.ts')).probe,
+}
+
+const HELP_WORDS: readonly (string | undefined)[] = [undefined, 'help', '-h', '--h', '-help', '--help']
+const VERSION_WORDS: readonly (string | undefined)[] = ['version', '-version', '--version']
+
+/** Resolves to the process's exit code. */
+export async function runCommand([name, ...args]: readonly string[], io: Io): Promise<number> {
+  // `help COMMAND` is `COMMAND -help`.
+  if (name === 'help' && args[0] !== undefined) return runCommand([args[0], '-help'], io)
+  if (name === undefined || HELP_WORDS.includes(name)) {
+    io.stdout.write(await usage())
+    return ExitCode.done
+  }
+  if (VERSION_WORDS.includes(name)) {
+    io.stdout.write(`${packageVersion()}\n`)
+    return ExitCode.done
+  }
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (load === undefined) {
+    const hint = didYouMean(nearestWord(name, Object.keys(COMMANDS)))
+    io.stderr.write(`derpfleet: there is no command ${JSON.stringify(name)}${hint}\n`)
+    io.stderr.write('derpfleet -help lists the commands.\n')
+    return ExitCode.misused
+  }
+  return (await load()).run(helpAsFlag(args), io)
+}
+
+async function usage(): Promise<string> {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()))
+  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}\n`)
+  return `derpfleet ${packageVersion()}: a relay that speaks DERP
+
+usage: derpfleet COMMAND [ARGUMENT]...
+
+${lines.join('')}
+derpfleet COMMAND -help tells the rest.
+${EXIT_CODES}`
+}

@@ -123,7 +123,7 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   // Threads have something to say to it as soon as they have clients.
   mesh = makeMesh(settings, threads, surroundings)
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
-  const http = settings.http && (await startPlainPort(settings.http, stops))
+  const http = settings.http && (await startPlainPort(settings.http, derp.port, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
   await mesh?.start()
   startBootstrapDns(settings, threads, stops)
@@ -216,9 +216,9 @@ function makeThreads(
   })
 }
 
-async function startPlainPort(endpoint: Endpoint, stops: Stop[]): Promise<Endpoint> {
-  const plainPort = new PlainPort()
-  stops.push(() => plainPort.close())
+async function startPlainPort(endpoint: Endpoint, tlsPort: number, stops: Stop[]): Promise<Endpoint> {
+  const plainPort = new PlainPort(tlsPort)
+  stops.push(async () => await plainPort.close())
   return await listening('HTTP', '-http-port', endpoint, async (at) => await plainPort.listen(at))
 }
 

@@ -17,11 +17,11 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { Admission, AdmissionRequest, Link, LinkListener, SessionEnd } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
-import { BackDoor } from '#transport/back-door.ts'
 import type { Entrance, EntranceParts } from '#transport/caller.ts'
 import { DirectEntrance } from '#transport/direct-entrance.ts'
 import { FrontDoor, type DoorKeeper } from '#transport/front-door.ts'
 import { triedHandles } from '#transport/handle-trial.ts'
+import { pageOf } from '#transport/http-pages.ts'
 import { ReadPace } from '#transport/read-pace.ts'
 import { remoteText } from '#transport/remote-address.ts'
 import { SocketEntrance } from '#transport/socket-entrance.ts'
@@ -36,6 +36,11 @@ const SWEEP_MS = 60
 const SWEEPS_PER_SECOND = 16
 /** Ends of sessions that the control thread hears of; a storm of them must not become one of messages. */
 const NOTICES_PER_SECOND = 100
+
+/** How long a connection waits for its next HTTP request; derper's. */
+const IDLE_TIMEOUT_MS = 30_000
+/** On a plain port a proxy keeps connections for later, and must be first to end them: nginx after 60 s, Go after 90. */
+const PROXY_IDLE_TIMEOUT_MS = 120_000
 
 /** Keys that one sibling may have: ten times what one relay has been measured with. */
 const SIBLING_KEYS_MAX = 100_000
@@ -70,7 +75,6 @@ class RelayThread {
   readonly #siblings: Siblings | undefined
   #meshKeys: readonly Uint8Array[]
   readonly #frontDoor: FrontDoor
-  readonly #backDoor: BackDoor
   readonly #admission: AskedAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
@@ -110,22 +114,20 @@ class RelayThread {
       this.#relay.accept({ link, ...wish })
     const { isDerpEnabled, home } = settings
     const pages = { home, isDerpEnabled, bootstrapDns: () => this.#bootstrapDns }
-    this.#backDoor = new BackDoor({ counters, socketPath: data.socketPath, pages, isDerpEnabled, accept })
     this.#frontDoor = new FrontDoor({
       counters,
       isDerpEnabled,
-      backDoor: this.#backDoor,
       limits: settings.limits,
+      idleTimeoutMs: data.pem === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
       now,
       accept,
+      pageOf: (head) => pageOf(head, pages),
       entrance: async (door) => await this.#makeEntrance(data, door, counters),
     })
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))
     if (data.threads !== undefined) void this.#hearAlways()
     process.on('uncaughtException', (error) => this.#onFault(error))
-    // A thread can't end while its HTTP server is open, nor can the process then.
-    process.on('exit', () => this.#backDoor.close())
   }
 
   /** Undefined without a mesh key. */
@@ -231,7 +233,6 @@ class RelayThread {
 
   async #listen(request: ListenRequest): Promise<void> {
     try {
-      await this.#backDoor.listen()
       // Clients may be on other threads already; whoever comes here must find them.
       await this.#relay.neighbours.allTold()
       const address = await this.#frontDoor.listen(request, request.isShared)
@@ -247,7 +248,6 @@ class RelayThread {
     this.#siblings?.close()
     this.#relay.endWhere(() => true, EndReason.shutdown)
     await this.#frontDoor.close()
-    this.#backDoor.close()
     this.#tell({ kind: 'stopped' })
     this.#port.close()
   }

@@ -21,8 +21,6 @@ export interface RelayThreadData {
   /** Authorities that siblings' certificates may be signed by, PEM. */
   readonly siblingAuthorities: readonly string[]
   readonly startedMs: number
-  /** The private Unix socket of its HTTP server. */
-  readonly socketPath: string
 }
 
 export interface ListenRequest {

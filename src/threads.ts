@@ -3,9 +3,6 @@
 // the other threads and to whoever keeps the log, and when deaths pile up the whole relay has failed.
 
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
 import { Neighbourhood } from '#relay/neighbourhood.ts'
@@ -70,7 +67,6 @@ export class RelayThreads {
   readonly #parts: RelayThreadsParts
   readonly #places: readonly Place[]
   readonly #neighbourhood: Neighbourhood | undefined
-  readonly #folder = mkdtempSync(join(tmpdir(), 'derpfleet-'))
   readonly #metaSeed = new Uint8Array(randomBytes(32))
   readonly #policy = new RestartPolicy()
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -134,7 +130,6 @@ export class RelayThreads {
     this.#isStopping = true
     for (const timer of this.#timers) clearTimeout(timer)
     await Promise.all(this.#places.map(async ({ thread }) => await thread?.stop({ kind: 'stop' })))
-    rmSync(this.#folder, { recursive: true, force: true })
   }
 
   #start(place: Place): void {
@@ -149,7 +144,6 @@ export class RelayThreads {
       metaSeed: this.#metaSeed,
       siblingAuthorities,
       startedMs,
-      socketPath: join(this.#folder, `http-${index}.sock`),
     }
     const thread = new Thread<ToRelayThread>(entryOf('relay-thread'), data, {
       // Answers go to the thread that asked: to another one its questions' numbers mean something else.

@@ -6,12 +6,13 @@ import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { frame } from '#protocol/handshake.ts'
 import { CLIENT_FRAME_BYTES_MAX, SERVER_KEY_BYTES_MAX } from '#protocol/limits.ts'
+import { CloseCode } from '#protocol/web-socket.ts'
 import { EndKind, type ConnectionEnd } from './connect-error.ts'
 import { Opening, type OpenedWay } from './opening.ts'
 import { SharedResources } from './shared-resources.ts'
 import { SocketLink, type LinkHandler, type SecureFacts } from './socket-link.ts'
 import { resolveTarget, type Target, type TargetOptions } from './target.ts'
-import { CloseCode, WebSocketStream } from './web-socket-stream.ts'
+import { WebSocketStream } from './web-socket-stream.ts'
 
 /** Who uses a connection. What these throw is not caught. */
 export interface ConnectionHandler {

@@ -2,14 +2,12 @@
 // byte stream, and of a refusal also the beginning of the body, in which servers say why. What follows the head
 // of a 101 is the stream's and is not touched.
 
-import { createHash } from 'node:crypto'
 import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead, type HttpHead } from '#protocol/http-head.ts'
+import { webSocketAccept } from '#protocol/web-socket-handshake.ts'
 import { DerpConnectError } from './connect-error.ts'
 
 /** As much of a refusal as Tailscale's clients show. */
 const REFUSAL_BODY_BYTES_MAX = 1_024
-/** RFC 6455 §1.3. */
-const ACCEPT_SUFFIX = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
 export class HttpAnswer {
   #collected = Buffer.alloc(0)
@@ -97,13 +95,6 @@ export function webSocketProblem(head: HttpHead, key: string): string | undefine
   }
   const protocol = head.fields.get('sec-websocket-protocol')
   return protocol === 'derp' ? undefined : `expected the subprotocol "derp", got ${JSON.stringify(protocol)}`
-}
-
-/** The answer that proves that a server has read this `Sec-WebSocket-Key` (RFC 6455 §4.2.2). */
-export function webSocketAccept(key: string): string {
-  return createHash('sha1')
-    .update(key + ACCEPT_SUFFIX)
-    .digest('base64')
 }
 
 /** The request for a WebSocket that carries DERP; `key` is 16 random bytes in base64. */

@@ -6,17 +6,7 @@
 import { randomFillSync } from 'node:crypto'
 import { byteAt, readU16, readU32, writeU16 } from '#protocol/bytes.ts'
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
-
-const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
-
-/** Why a side closes (RFC 6455 §7.4.1); those that occur here. */
-export const CloseCode = {
-  normal: 1000,
-  protocolError: 1002,
-  unsupported: 1003,
-  noStatus: 1005,
-  tooBig: 1009,
-} as const
+import { CloseCode, Opcode } from '#protocol/web-socket.ts'
 
 const FIN = 0x80
 const RESERVED_BITS = 0x70

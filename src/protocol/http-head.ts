@@ -15,6 +15,8 @@ export interface HttpHead {
   /** The first line's three parts: method, target, version; or version, status, reason. */
   readonly firstLine: readonly [string, string, string]
   readonly fields: ReadonlyMap<string, string>
+  /** Names that occur more than once; undefined when there are none. */
+  readonly repeated: ReadonlySet<string> | undefined
 }
 
 /** Where the head's closing empty line ends; -1 while it has not all arrived. A bare LF ends a line too. */
@@ -32,12 +34,25 @@ export function parseHttpHead(bytes: Buffer, start: number, end: number): HttpHe
   const first = /^(\S+) (\S+) ?(.*)$/.exec(lines[0] ?? '')
   if (first === null || lines.length > FIELD_COUNT_MAX + 3) return undefined
   const fields = new Map<string, string>()
+  let repeated: Set<string> | undefined = undefined
   for (const line of lines.slice(1)) {
     if (line === '') break
     const colon = line.indexOf(':')
     if (colon <= 0) return undefined
     const name = line.slice(0, colon).toLowerCase()
-    if (!fields.has(name)) fields.set(name, line.slice(colon + 1).trim())
+    if (fields.has(name)) (repeated ??= new Set()).add(name)
+    else fields.set(name, line.slice(colon + 1).trim())
   }
-  return { firstLine: [first[1] ?? '', first[2] ?? '', first[3] ?? ''], fields }
+  return { firstLine: [first[1] ?? '', first[2] ?? '', first[3] ?? ''], fields, repeated }
+}
+
+/** Whether something may follow the head that is not the next message: also where fields contradict each other. */
+export function hasBody({ fields, repeated }: HttpHead): boolean {
+  if (fields.has('transfer-encoding') || repeated?.has('content-length') === true) return true
+  return !/^0*$/.test(fields.get('content-length') ?? '')
+}
+
+/** Whether a field that is a list between commas has this word in it, in whatever case. */
+export function hasToken(field: string | undefined, word: string): boolean {
+  return (field ?? '').split(',').some((one) => one.trim().toLowerCase() === word)
 }

@@ -10,24 +10,29 @@ export const DERP_PATH = '/derp'
 /** Longer than any node's name; a relay keeps it as long as the session. */
 const NODE_NAME_CHARS_MAX = 63
 
-/** What a request wants: a raw DERP stream (with or without an answer first), or anything else. */
+/** What a request wants: a raw DERP stream (with or without an answer first), one in a WebSocket, or anything else. */
 export type UpgradeWish =
   | { readonly kind: 'derp'; readonly isFastStart: boolean; readonly idealNode: string }
+  | { readonly kind: 'webSocket' }
   | { readonly kind: 'http' }
 
 /** Reads a request's wish. WebSocket without the subprotocol `derp` asks for raw DERP, as old clients did. */
 export function upgradeWish(head: HttpHead): UpgradeWish {
   const upgrade = head.fields.get('upgrade')?.toLowerCase()
-  const path = (head.firstLine[1].split('?')[0] ?? '').replace(/^https?:\/\/[^/]*/, '')
-  if (path !== DERP_PATH || (upgrade !== 'derp' && upgrade !== 'websocket')) return { kind: 'http' }
+  if (pathOf(head) !== DERP_PATH || (upgrade !== 'derp' && upgrade !== 'websocket')) return { kind: 'http' }
   const isWebSocket =
     upgrade === 'websocket' && (head.fields.get('sec-websocket-protocol') ?? '').includes('derp')
-  if (isWebSocket) return { kind: 'http' }
+  if (isWebSocket) return { kind: 'webSocket' }
   return {
     kind: 'derp',
     isFastStart: head.fields.get('derp-fast-start') === '1',
     idealNode: nodeName(head.fields.get('ideal-node') ?? ''),
   }
+}
+
+/** A request's path, whether it stands alone or in a whole URL, without its query. */
+export function pathOf(head: HttpHead): string {
+  return (head.firstLine[1].split('?')[0] ?? '').replace(/^https?:\/\/[^/]*/, '')
 }
 
 /** The `101` that precedes ServerKey for a client that did not ask for fast start. */

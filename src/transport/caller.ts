@@ -1,8 +1,8 @@
 // A connection that has come in and can carry HTTP: TLS, where there is any, is done. What it wants is found
-// out by the front door; then it goes on as a link of the relay or as a socket of Node's. How connections
-// come in is an entrance's business: there are two, over the runtime's handles and over its sockets.
+// out by the front door. How connections come in is an entrance's business: there are two, over the runtime's
+// handles and over its sockets. While it is paused, the remote's end is not told either: it comes after the bytes.
 
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import type { TlsOptions } from 'node:tls'
 import type { Counters } from '#relay/counters.ts'
 import type { Link, LinkListener } from '#relay/ports.ts'
@@ -10,8 +10,6 @@ import type { Link, LinkListener } from '#relay/ports.ts'
 export interface Caller extends Link {
   /** Hands all further bytes and the end to `listener`, in place of the one before. */
   attach(listener: LinkListener): void
-  /** Goes on as a socket, paused; its listener hears nothing more. To be called while it is being read. */
-  toSocket(): Socket
 }
 
 /** TLS handshakes may take this long; derper allows as much for the head that follows. */

@@ -5,7 +5,6 @@
 // Contract: one burst is under way at a time, as the relay has it anyway. After `closed` nothing is called.
 
 import { readSync } from 'node:fs'
-import { Socket, type SocketConstructorOpts } from 'node:net'
 import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
@@ -61,8 +60,6 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   readonly #tcp: TcpHandle
   readonly #tls: TlsHandle | undefined
   #listener: LinkListener | undefined = undefined
-  /** Set when it has gone on as a socket of Node's. */
-  #socket: Socket | undefined = undefined
   /** Of the burst that is being written, what has not been given to the handle yet. */
   #unsent: Uint8Array[] | undefined = undefined
   #isWriting = false
@@ -73,6 +70,8 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   #isEnding = false
   #isShutDown = false
   #isRemoteOver = false
+  /** The remote's end came while reading was stopped, as TLS tells it with the last bytes. */
+  #isEndHeld = false
   #isClosed = false
   #endReason: EndReason = EndReason.remoteClosed
   #farewell: NodeJS.Timeout | undefined = undefined
@@ -132,7 +131,7 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
 
   pull(): number {
     // How it ended is told to who waits for its bytes.
-    if (this.#isClosed || this.#isEnding || this.#isPaused || this.#socket !== undefined) return -1
+    if (this.#isClosed || this.#isEnding || this.#isPaused) return -1
     const buffer = this.#tls === undefined ? this.#parts.readBuffer : cipherBytes
     const byteCount = this.#readNow(buffer)
     if (byteCount <= 0) return byteCount
@@ -165,11 +164,12 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
 
   resume(): void {
     this.#isPaused = false
-    this.readAsWanted()
+    if (this.#isEndHeld) this.#remoteEnded(END_OF_STREAM)
+    else this.readAsWanted()
   }
 
   readAsWanted(): void {
-    if (this.#isClosed || this.#socket !== undefined) return
+    if (this.#isClosed) return
     const isWanted = this.#isEnding || (this.flow.isAwaited && !this.#isPaused)
     const handle = this.#handle
     if (handle.reading === isWanted) return
@@ -179,6 +179,8 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   }
 
   #remoteEnded(error: number): void {
+    this.#isEndHeld = error === END_OF_STREAM && this.#isPaused && !this.#isEnding
+    if (this.#isEndHeld) return
     this.#isRemoteOver = true
     if (error !== END_OF_STREAM) this.#endReason = EndReason.remoteReset
     if (error !== END_OF_STREAM || this.#isShutDown) this.destroy()
@@ -237,6 +239,8 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
       : handle.writeBuffer(request, bytes)
     // What is over at once is told in a later turn, since the relay is in the middle of writing.
     if (status !== 0 || !wasAsync()) setImmediate(() => this.written(status))
+    // The system reads them later: until then they must not be collected.
+    else request.bytes = bytes
   }
 
   written(status: number): void {
@@ -259,6 +263,7 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   close(): void {
     if (this.#isEnding || this.#isClosed) return
     this.#isEnding = true
+    this.#isRemoteOver ||= this.#isEndHeld
     this.#farewell = setTimeout(() => this.destroy(), FAREWELL_TIMEOUT_MS)
     this.#farewell.unref()
     this.readAsWanted()
@@ -278,7 +283,6 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   }
 
   destroy(): void {
-    if (this.#socket !== undefined) return void this.#socket.destroy()
     if (this.#isClosed) return
     this.#isClosed = true
     clearTimeout(this.#farewell)
@@ -291,29 +295,6 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     // Only now does nobody read what was given to be written.
     this.#listener?.closed(this.#endReason)
     this.#listener = undefined
-  }
-
-  // ── going on as a socket ──
-
-  toSocket(): Socket {
-    const { readBuffer } = this.#parts
-    const options: SocketConstructorOpts & { handle: StreamHandle; manualStart: boolean } = {
-      handle: this.#handle,
-      manualStart: true,
-      onread: {
-        buffer: readBuffer,
-        // Streams keep what they are given.
-        callback: (byteCount) => socket.push(Buffer.from(readBuffer.subarray(0, byteCount))),
-      },
-    }
-    const socket = new Socket(options)
-    this.#socket = socket
-    this.#listener = undefined
-    socket.on('close', () => {
-      this.#isClosed = true
-      this.#closed()
-    })
-    return socket
   }
 }
 

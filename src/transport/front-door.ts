@@ -1,19 +1,25 @@
-// Where clients come in: one listener, TLS or plain. Reads one HTTP head from each connection. Who asks for
-// DERP gets a session of the relay on that very socket; everybody else is handed, with all that was read, to
-// the HTTP server behind. Bytes that came with the head go along: a client in a hurry has sent its login.
+// Where clients come in: one listener, TLS or plain, whose connections speak HTTP at first. Who asks for DERP, raw or in a
+// WebSocket, gets a session of the relay on that very connection, with its first request or a later one; everybody else
+// gets a page. Bytes that came with a head go along: a client in a hurry has sent its login. How a request is gathered is
+// `visitor.ts`, which pages there are `http-pages.ts`.
 
 import type { AddressInfo } from 'node:net'
-import { byteAt } from '#protocol/bytes.ts'
-import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead, type HttpHead } from '#protocol/http-head.ts'
+import { hasBody, hasToken, type HttpHead } from '#protocol/http-head.ts'
 import { upgradeWish } from '#protocol/upgrade.ts'
+import { CloseCode, closeFrame } from '#protocol/web-socket.ts'
+import { handshakeFault, subprotocolOf, switchingToWebSocket } from '#protocol/web-socket-handshake.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import type { Link, LinkListener } from '#relay/ports.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
-import type { BackDoor } from './back-door.ts'
 import type { Caller, Entrance } from './caller.ts'
+import { httpAnswer, textPage, type HttpPage } from './http-pages.ts'
+import { Visitor, type Request, type VisitorHost } from './visitor.ts'
+import { WebSocketLink } from './web-socket-link.ts'
 
-/** For the HTTP head; derper allows 30 s as well. */
-const HEAD_TIMEOUT_MS = 30_000
+/** For an HTTP head, and then for taking the answer; derper allows 30 s as well. */
+const REQUEST_TIMEOUT_MS = 30_000
+/** Unfinished heads of all who are at this door: a thousand as large as may be. Heads come whole but for a few. */
+const HELD_BYTES_MAX = 16_777_216
 
 /** A token (RFC 9110 §5.6.2), in lower case. */
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
@@ -22,16 +28,19 @@ export interface FrontDoorParts {
   readonly counters: Counters
   /** False: `/derp` is answered like any other path. */
   readonly isDerpEnabled: boolean
-  readonly backDoor: BackDoor
   readonly limits: {
     readonly acceptsPerSecond: number
     readonly acceptBurst: number
   }
+  /** How long a connection may wait for its next request. */
+  readonly idleTimeoutMs: number
   readonly now: () => number
   /** Makes the way in, which asks and tells this door. */
   entrance(door: DoorKeeper): Promise<Entrance>
   /** Begins a session. */
   accept(link: Link, wish: { readonly wantsAnswer: boolean; readonly idealNode: string }): LinkListener
+  /** What is answered to who asks for anything else. */
+  pageOf(head: HttpHead): HttpPage
 }
 
 /** What an entrance asks and tells the front door. */
@@ -40,10 +49,16 @@ export interface DoorKeeper {
   entered(caller: Caller): void
 }
 
-export class FrontDoor implements DoorKeeper {
+export class FrontDoor implements DoorKeeper, VisitorHost {
   readonly #parts: FrontDoorParts
   readonly #accepts: TokenBucket | undefined
-  readonly #visitors = new Set<Visitor>()
+  /** Who asks or is answered, oldest first. */
+  readonly #busy = new Set<Visitor>()
+  /** Who has been served, oldest first. */
+  readonly #idle = new Set<Visitor>()
+  /** Who holds memory, oldest first. */
+  readonly #holders = new Set<Visitor>()
+  #heldBytes = 0
   #entrance: Entrance | undefined = undefined
 
   constructor(parts: FrontDoorParts) {
@@ -64,10 +79,15 @@ export class FrontDoor implements DoorKeeper {
   sweep(): void {
     this.#entrance?.sweep()
     const nowMs = this.#parts.now()
-    for (const visitor of this.#visitors) {
-      // Oldest first: the rest are younger.
-      if (nowMs - visitor.sinceMs <= HEAD_TIMEOUT_MS) return
-      this.#turnAway(visitor, '408 Request Timeout')
+    // Oldest first: the rest are younger.
+    for (const visitor of this.#busy) {
+      if (nowMs - visitor.sinceMs <= REQUEST_TIMEOUT_MS) break
+      if (visitor.isAnswering) visitor.dismiss()
+      else this.misspoke(visitor, '408 Request Timeout')
+    }
+    for (const visitor of this.#idle) {
+      if (nowMs - visitor.sinceMs <= this.#parts.idleTimeoutMs) break
+      visitor.leave()
     }
   }
 
@@ -85,116 +105,104 @@ export class FrontDoor implements DoorKeeper {
   }
 
   entered(caller: Caller): void {
-    const visitor = new Visitor(caller, this.#parts.now(), {
-      heard: (bytes) => this.#onBytes(visitor, bytes),
-      left: () => this.#visitors.delete(visitor),
-    })
-    this.#visitors.add(visitor)
+    const visitor = new Visitor(caller, this)
+    this.begun(visitor)
     caller.attach(visitor)
   }
 
-  /** All that the visitor has sent so far, borrowed. */
-  #onBytes(visitor: Visitor, bytes: Buffer): void {
-    if (!this.#visitors.has(visitor)) return // turned away already
-    // No method begins so; TLS on a plain port does, and is told at once rather than left waiting.
-    if (!isLetter(byteAt(bytes, 0))) return this.#turnAway(visitor, '400 Bad Request')
-    const headEnd = httpHeadEnd(bytes, 0, bytes.length)
-    if (headEnd < 0) {
-      if (bytes.length > HTTP_HEAD_BYTES_MAX) this.#turnAway(visitor, '431 Request Header Fields Too Large')
-      else visitor.keep(bytes)
-      return
-    }
-    const head = parseHttpHead(bytes, 0, headEnd)
-    if (head === undefined || !isAnswerable(head)) return this.#turnAway(visitor, '400 Bad Request')
-    if (head.firstLine[0] === 'CONNECT') {
-      return this.#turnAway(visitor, '403 Forbidden', 'CONNECT not enabled\n')
-    }
-    this.#visitors.delete(visitor)
-    this.#admit(visitor.caller, head, { bytes, headEnd })
+  // ── what visitors tell ──
+
+  begun(visitor: Visitor): void {
+    this.#idle.delete(visitor)
+    this.#busy.delete(visitor)
+    visitor.sinceMs = this.#parts.now()
+    this.#busy.add(visitor)
   }
 
-  #admit(caller: Caller, head: HttpHead, { bytes, headEnd }: { bytes: Buffer; headEnd: number }): void {
-    const wish = upgradeWish(head)
-    if (wish.kind === 'http' || !this.#parts.isDerpEnabled) {
-      const isWebSocket = head.fields.get('upgrade')?.toLowerCase() === 'websocket'
-      const behind = Buffer.from(bytes.subarray(headEnd))
-      const socket = caller.toSocket()
-      this.#parts.backDoor.handOver(socket, caller.remote, {
-        head: inHttp11(head, bytes, headEnd),
-        behind,
-        isWebSocket,
-      })
-      return
+  served(visitor: Visitor): void {
+    this.#busy.delete(visitor)
+    visitor.sinceMs = this.#parts.now()
+    this.#idle.add(visitor)
+  }
+
+  left(visitor: Visitor): void {
+    this.#busy.delete(visitor)
+    this.#idle.delete(visitor)
+  }
+
+  holds(visitor: Visitor, moreBytes: number, isHolder: boolean): void {
+    this.#heldBytes += moreBytes
+    if (isHolder) this.#holders.add(visitor)
+    else this.#holders.delete(visitor)
+    if (this.#heldBytes <= HELD_BYTES_MAX) return
+    for (const oldest of this.#holders) {
+      this.#parts.counters.add(Counter.headsRefused, 1)
+      return oldest.dismiss()
     }
+  }
+
+  asked(visitor: Visitor, request: Request): void {
+    const { head } = request
+    if (!isAnswerable(head)) return this.misspoke(visitor, '400 Bad Request')
+    if (head.firstLine[0] === 'CONNECT') {
+      return this.misspoke(visitor, '403 Forbidden', 'CONNECT not enabled\n')
+    }
+    const wish = this.#parts.isDerpEnabled ? upgradeWish(head) : ({ kind: 'http' } as const)
+    if (wish.kind === 'http') return this.#answer(visitor, head, this.#parts.pageOf(head))
+    if (wish.kind === 'webSocket') return this.#openWebSocket(visitor, request)
     if (wish.isFastStart) this.#parts.counters.add(Counter.fastStarts, 1)
+    visitor.release()
+    const { caller } = visitor
     const listener = this.#parts.accept(caller, { wantsAnswer: !wish.isFastStart, idealNode: wish.idealNode })
     caller.attach(listener)
-    if (headEnd < bytes.length) listener.receive(bytes, headEnd, bytes.length)
+    goOn(caller, listener, request)
   }
 
   /** Answers in HTTP, in case somebody reads it, and ends the connection. */
-  #turnAway(visitor: Visitor, status: string, text = `${status.slice(4)}\n`): void {
+  misspoke(visitor: Visitor, status: string, text = `${status.slice(4)}\n`): void {
     this.#parts.counters.add(Counter.headsRefused, 1)
-    this.#visitors.delete(visitor)
-    const { caller } = visitor
-    const answer =
-      `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n` +
-      `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`
-    caller.write(Buffer.from(answer), true)
-    caller.close()
+    visitor.answer(httpAnswer(textPage(status, text), { isHead: false, isLast: true }), true)
+  }
+
+  #answer(visitor: Visitor, head: HttpHead, page: HttpPage): void {
+    const isKept = head.firstLine[2] !== 'HTTP/1.0' && !hasToken(head.fields.get('connection'), 'close')
+    const isLast = page.isLast === true || !isKept || hasBody(head)
+    this.begun(visitor)
+    visitor.answer(httpAnswer(page, { isHead: head.firstLine[0] === 'HEAD', isLast }), isLast)
+  }
+
+  #openWebSocket(visitor: Visitor, request: Request): void {
+    const { counters, now } = this.#parts
+    const { head } = request
+    const fault = handshakeFault(head)
+    if (fault !== undefined) {
+      return this.#answer(visitor, head, textPage(fault.status, fault.text, fault.fields))
+    }
+    const answer = switchingToWebSocket(head)
+    if (subprotocolOf(head) !== 'derp') {
+      const close = closeFrame(CloseCode.policy, 'expected the subprotocol derp')
+      return visitor.answer(Buffer.concat([answer, close]), true)
+    }
+    counters.add(Counter.webSocketsAccepted, 1)
+    visitor.release()
+    const link = new WebSocketLink(visitor.caller, answer, now)
+    link.attach(this.#parts.accept(link, { wantsAnswer: false, idealNode: '' }))
+    goOn(visitor.caller, link, request)
   }
 }
 
-/** A connection that has not sent its whole head yet. */
-class Visitor implements LinkListener {
-  readonly caller: Caller
-  readonly sinceMs: number
-  readonly #told: { heard(bytes: Buffer): void; left(): void }
-  #bytes = Buffer.alloc(0)
-
-  constructor(caller: Caller, sinceMs: number, told: { heard(bytes: Buffer): void; left(): void }) {
-    this.caller = caller
-    this.sinceMs = sinceMs
-    this.#told = told
-  }
-
-  /** More is to come. */
-  keep(bytes: Buffer): void {
-    this.#bytes = Buffer.from(bytes)
-  }
-
-  receive(chunk: Buffer, start: number, end: number): void {
-    const part = chunk.subarray(start, end)
-    this.#told.heard(this.#bytes.length === 0 ? part : Buffer.concat([this.#bytes, part]))
-  }
-
-  written(): void {}
-
-  closed(): void {
-    this.#told.left()
-  }
+/** What came with a request belongs to the stream that it begins; after an earlier request, reading may have stopped. */
+function goOn(caller: Caller, listener: LinkListener, { chunk, start, end }: Request): void {
+  caller.resume()
+  if (start < end) listener.receive(chunk, start, end)
 }
 
-/** What the HTTP server behind would leave without an answer until it gives up: no Host, a name that is none. */
+/** What no answer could be right for: no Host, a name that is none, a value that is read otherwise by others. */
 function isAnswerable({ firstLine, fields }: HttpHead): boolean {
   const version = firstLine[2]
   if (version !== 'HTTP/1.0' && !(version.startsWith('HTTP/1.') && fields.has('host'))) return false
-  for (const name of fields.keys()) if (!FIELD_NAME.test(name)) return false
+  for (const [name, value] of fields) {
+    if (!FIELD_NAME.test(name) || value.includes('\r') || value.includes('\0')) return false
+  }
   return true
-}
-
-/**
- * A head as the HTTP server behind reads it: it knows HTTP/1.1 alone, but load balancers check health in HTTP/1.0.
- * There the connection ends with the answer, and there are no WebSockets.
- */
-function inHttp11({ firstLine, fields }: HttpHead, bytes: Buffer, headEnd: number): Buffer {
-  const [method, target, version] = firstLine
-  if (version !== 'HTTP/1.0' || fields.has('upgrade')) return Buffer.from(bytes.subarray(0, headEnd))
-  const host = fields.has('host') ? '' : 'Host: none\r\n'
-  const line = Buffer.from(`${method} ${target} HTTP/1.1\r\nConnection: close\r\n${host}`, 'latin1')
-  return Buffer.concat([line, bytes.subarray(bytes.indexOf('\n') + 1, headEnd)])
-}
-
-function isLetter(byte: number): boolean {
-  return (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)
 }

@@ -1,10 +1,14 @@
 // The pages that DERP clients and people ask a relay for over HTTP: latency checks, captive-portal checks,
 // bootstrap DNS, the front page; and those of the plain port. Sizes, headers and status are what derper
-// answers, since clients were written against it. Cheap on purpose: some of these are timed.
+// answers, since clients were written against it. Cheap on purpose: some of these are timed. No I/O: a request's head
+// goes in, a page comes out, and `httpAnswer` has its bytes.
 
-import type * as uWS from 'uWebSockets.js'
+import type { HttpHead } from '#protocol/http-head.ts'
+import { pathOf } from '#protocol/upgrade.ts'
 
-const BROWSER_HEADERS = [
+type Fields = readonly (readonly [string, string])[]
+
+const BROWSER_FIELDS: Fields = [
   ['Strict-Transport-Security', 'max-age=63072000; includeSubDomains'],
   [
     'Content-Security-Policy',
@@ -12,11 +16,13 @@ const BROWSER_HEADERS = [
   ],
   ['X-Frame-Options', 'DENY'],
   ['X-Content-Type-Options', 'nosniff'],
-] as const
+]
 
 /** A challenge that is echoed: short, and of characters that can do no harm in a header. */
 const CHALLENGE = /^[a-zA-Z0-9.\-_:]{1,64}$/
 const NO_CACHE = 'no-cache, no-store, must-revalidate, no-transform, max-age=0'
+/** A host as it may stand in a URL, with a port or without. */
+const HOST = /^([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?$/i
 
 export interface HttpPages {
   readonly home: { readonly kind: 'page' | 'blank' } | { readonly kind: 'redirect'; readonly url: string }
@@ -25,110 +31,92 @@ export interface HttpPages {
   bootstrapDns(): string
 }
 
+/** What is answered to a request; undefined as body where HTTP allows none. */
+export interface HttpPage {
+  readonly status: string
+  readonly fields: Fields
+  readonly body: string | undefined
+  /** The connection ends with it. */
+  readonly isLast?: boolean
+}
+
 /** Everything on the DERP port that is not DERP. */
-export function servePages(app: uWS.TemplatedApp, pages: HttpPages): void {
-  app.any('/derp', (response, request) => answerDerp(response, request, pages))
-  app.any('/derp/probe', answerLatencyCheck)
-  app.any('/derp/latency-check', answerLatencyCheck)
-  app.any('/generate_204', answerNoContent)
-  app.any('/bootstrap-dns', (response, request) => {
-    browserHeaders(response.writeStatus('200 OK')).writeHeader('Content-Type', 'application/json')
-    sendLast(response, request, pages.bootstrapDns())
-  })
-  app.any('/robots.txt', (response, request) => {
-    browserHeaders(response.writeStatus('200 OK')).writeHeader('Content-Type', 'text/plain; charset=utf-8')
-    send(response, request, 'User-agent: *\nDisallow: /\n')
-  })
-  for (const path of ['/debug', '/debug/*']) {
-    app.any(path, (response, request) => {
-      response.writeStatus('403 Forbidden')
-      sendText(response, request, 'debug access denied; metrics and health are on the admin port\n')
-    })
-  }
-  app.any('/*', (response, request) => answerHome(response, request, pages))
-}
-
-/** The plain port beside a TLS one: portal checks, and the way to HTTPS for everything else. */
-export function servePlainPages(app: uWS.TemplatedApp): void {
-  app.any('/generate_204', answerNoContent)
-  app.any('/*', (response, request) => {
-    const method = request.getMethod()
-    if (method !== 'get' && method !== 'head') {
-      response.writeStatus('400 Bad Request')
-      return sendText(response, request, 'Use HTTPS\n')
+export function pageOf(head: HttpHead, pages: HttpPages): HttpPage {
+  const path = pathOf(head)
+  switch (path) {
+    case '/derp':
+      return pages.isDerpEnabled
+        ? textPage('426 Upgrade Required', 'DERP requires connection upgrade\n')
+        : textPage('404 Not Found', 'derp server disabled\n')
+    case '/derp/probe':
+    case '/derp/latency-check':
+      return latencyCheck(head)
+    case '/generate_204':
+      return noContent(head)
+    case '/bootstrap-dns': {
+      const fields: Fields = [...BROWSER_FIELDS, ['Content-Type', 'application/json']]
+      return { status: '200 OK', fields, body: pages.bootstrapDns(), isLast: true }
     }
-    const query = request.getQuery()
-    const target = request.getUrl() + (query === undefined || query === '' ? '' : `?${query}`)
-    const host = request.getHeader('host').replace(/:\d+$/, '')
-    response.writeStatus('302 Found').writeHeader('Location', `https://${host}${target}`)
-    response.end()
-  })
-}
-
-/** Ends a response whose status is written with plain text, as derper's errors look. */
-export function sendText(response: uWS.HttpResponse, request: uWS.HttpRequest, text: string): void {
-  response.writeHeader('Content-Type', 'text/plain; charset=utf-8')
-  response.writeHeader('X-Content-Type-Options', 'nosniff')
-  send(response, request, text)
-}
-
-/** Ends a response with its body; HEAD is told the length alone, which uWebSockets.js leaves to its user. */
-function send(response: uWS.HttpResponse, request: uWS.HttpRequest, body: string): void {
-  if (request.getMethod() === 'head') sendLength(response, body)
-  else response.end(body)
-}
-
-/** The same, and the connection ends with it; after HEAD it may go on. */
-function sendLast(response: uWS.HttpResponse, request: uWS.HttpRequest, body: string): void {
-  if (request.getMethod() === 'head') sendLength(response, body)
-  else response.end(body, true)
-}
-
-/** Written as a field: a length given to `endWithoutBody` leaves uWebSockets.js waiting for the body. */
-function sendLength(response: uWS.HttpResponse, body: string): void {
-  response.writeHeader('Content-Length', `${Buffer.byteLength(body)}`).endWithoutBody()
-}
-
-/** Only requests that ask for no upgrade arrive here, or those on a connection already used for HTTP. */
-function answerDerp(response: uWS.HttpResponse, request: uWS.HttpRequest, pages: HttpPages): void {
-  response.writeStatus(pages.isDerpEnabled ? '426 Upgrade Required' : '404 Not Found')
-  response.writeHeader('Content-Type', 'text/plain; charset=utf-8')
-  response.writeHeader('X-Content-Type-Options', 'nosniff')
-  // The upgrade must be a connection's first request: whoever asks again must come in anew.
-  const text = pages.isDerpEnabled ? 'DERP requires connection upgrade\n' : 'derp server disabled\n'
-  sendLast(response, request, text)
-}
-
-function answerLatencyCheck(response: uWS.HttpResponse, request: uWS.HttpRequest): void {
-  const method = request.getMethod()
-  if (method !== 'get' && method !== 'head') {
-    response.writeStatus('405 Method Not Allowed')
-    return sendText(response, request, 'bogus probe method\n')
+    case '/robots.txt': {
+      const fields: Fields = [...BROWSER_FIELDS, ['Content-Type', 'text/plain; charset=utf-8']]
+      return { status: '200 OK', fields, body: 'User-agent: *\nDisallow: /\n' }
+    }
   }
-  response.writeStatus('200 OK').writeHeader('Access-Control-Allow-Origin', '*').end()
-}
-
-function answerNoContent(response: uWS.HttpResponse, request: uWS.HttpRequest): void {
-  const challenge = request.getHeader('x-tailscale-challenge')
-  response.writeStatus('204 No Content')
-  if (CHALLENGE.test(challenge)) response.writeHeader('X-Tailscale-Response', `response ${challenge}`)
-  response.writeHeader('Cache-Control', NO_CACHE)
-  response.endWithoutBody()
-}
-
-function answerHome(response: uWS.HttpResponse, request: uWS.HttpRequest, pages: HttpPages): void {
-  if (pages.home.kind === 'redirect') {
-    response.writeStatus('302 Found').writeHeader('Location', pages.home.url)
-    response.end()
-    return
+  if (path === '/debug' || path.startsWith('/debug/')) {
+    return textPage('403 Forbidden', 'debug access denied; metrics and health are on the admin port\n')
   }
-  browserHeaders(response.writeStatus('200 OK')).writeHeader('Content-Type', 'text/html; charset=utf-8')
-  send(response, request, pages.home.kind === 'blank' ? '' : homePage(pages.isDerpEnabled))
+  return home(pages)
 }
 
-function browserHeaders(response: uWS.HttpResponse): uWS.HttpResponse {
-  for (const [name, value] of BROWSER_HEADERS) response.writeHeader(name, value)
-  return response
+/** The plain port beside a TLS one: portal checks, and the way to HTTPS, on that port, for everything else. */
+export function plainPageOf(head: HttpHead, tlsPort: number): HttpPage {
+  if (pathOf(head) === '/generate_204') return noContent(head)
+  if (!isRead(head)) return textPage('400 Bad Request', 'Use HTTPS\n')
+  const [, host] = HOST.exec(head.fields.get('host') ?? '') ?? []
+  if (host === undefined) return textPage('400 Bad Request', 'Bad Request\n')
+  const target = head.firstLine[1].replace(/^https?:\/\/[^/]*/, '')
+  const port = tlsPort === 443 ? '' : `:${tlsPort}`
+  return { status: '302 Found', fields: [['Location', `https://${host}${port}${target}`]], body: '' }
+}
+
+/** Plain text, as derper's errors look. */
+export function textPage(status: string, body: string, more: Fields = []): HttpPage {
+  const type = ['Content-Type', 'text/plain; charset=utf-8'] as const
+  return { status, fields: [type, ['X-Content-Type-Options', 'nosniff'], ...more], body }
+}
+
+/** A page as bytes. To HEAD the length is told and nothing else. */
+export function httpAnswer(
+  page: HttpPage,
+  { isHead, isLast }: { isHead: boolean; isLast: boolean },
+): Uint8Array {
+  let text = `HTTP/1.1 ${page.status}\r\nDate: ${new Date().toUTCString()}\r\n`
+  for (const [name, value] of page.fields) text += `${name}: ${value}\r\n`
+  if (page.body !== undefined) text += `Content-Length: ${Buffer.byteLength(page.body)}\r\n`
+  if (isLast) text += 'Connection: close\r\n'
+  text += '\r\n'
+  return Buffer.from(isHead || page.body === undefined ? text : text + page.body)
+}
+
+function isRead({ firstLine }: HttpHead): boolean {
+  return firstLine[0] === 'GET' || firstLine[0] === 'HEAD'
+}
+
+function latencyCheck(head: HttpHead): HttpPage {
+  if (!isRead(head)) return textPage('405 Method Not Allowed', 'bogus probe method\n')
+  return { status: '200 OK', fields: [['Access-Control-Allow-Origin', '*']], body: '' }
+}
+
+function noContent(head: HttpHead): HttpPage {
+  const challenge = head.fields.get('x-tailscale-challenge') ?? ''
+  const echo: Fields = CHALLENGE.test(challenge) ? [['X-Tailscale-Response', `response ${challenge}`]] : []
+  return { status: '204 No Content', fields: [...echo, ['Cache-Control', NO_CACHE]], body: undefined }
+}
+
+function home({ home: page, isDerpEnabled }: HttpPages): HttpPage {
+  if (page.kind === 'redirect') return { status: '302 Found', fields: [['Location', page.url]], body: '' }
+  const fields: Fields = [...BROWSER_FIELDS, ['Content-Type', 'text/html; charset=utf-8']]
+  return { status: '200 OK', fields, body: page.kind === 'blank' ? '' : homePage(isDerpEnabled) }
 }
 
 function homePage(isDerpEnabled: boolean): string {

@@ -1,25 +1,59 @@
-// The plain HTTP port beside a TLS relay: captive-portal checks and redirects, by uWebSockets.js directly.
+// The plain HTTP port beside a TLS relay: captive-portal checks, and redirects to the TLS port. A front door without DERP,
+// over sockets of Node's, with the same limits.
 
-import type * as uWS from 'uWebSockets.js'
-import { servePlainPages } from './http-pages.ts'
-import { App, localPortOf } from './uws.ts'
+import { Counters } from '#relay/counters.ts'
+import { NO_TURNS } from './flow.ts'
+import { FrontDoor } from './front-door.ts'
+import { plainPageOf } from './http-pages.ts'
+import { ReadPace } from './read-pace.ts'
+import { SocketEntrance } from './socket-entrance.ts'
+
+/** For the next request; few send a second one. */
+const IDLE_TIMEOUT_MS = 30_000
+const SWEEP_MS = 1_000
 
 export class PlainPort {
-  readonly #app = App()
+  readonly #door: FrontDoor
+  readonly #sweeper: NodeJS.Timeout
+
+  /** @param tlsPort where the relay serves TLS */
+  constructor(tlsPort: number) {
+    const now = (): number => performance.now()
+    // Not the relay's: its counters are about clients of DERP.
+    const counters = new Counters()
+    this.#door = new FrontDoor({
+      counters,
+      isDerpEnabled: false,
+      limits: { acceptsPerSecond: Infinity, acceptBurst: Infinity },
+      idleTimeoutMs: IDLE_TIMEOUT_MS,
+      now,
+      entrance: (door) =>
+        Promise.resolve(
+          new SocketEntrance({
+            counters,
+            identity: undefined,
+            keepAliveMs: 0,
+            now,
+            pace: new ReadPace(now, () => 0, NO_TURNS),
+            mayEnter: () => door.mayEnter(),
+            entered: (caller) => door.entered(caller),
+          }),
+        ),
+      accept: () => {
+        throw new Error('there are no sessions on the plain port')
+      },
+      pageOf: (head) => plainPageOf(head, tlsPort),
+    })
+    this.#sweeper = setInterval(() => this.#door.sweep(), SWEEP_MS)
+  }
 
   /** Listens and returns the real port. */
   async listen(endpoint: { host: string; port: number }): Promise<number> {
-    servePlainPages(this.#app)
-    return await new Promise((resolve, reject) => {
-      const onListen = (token: uWS.us_listen_socket | false): void => {
-        if (token === false || !token) reject(new Error('the system refused without a reason'))
-        else resolve(localPortOf(token))
-      }
-      this.#app.listen(endpoint.host, endpoint.port, onListen)
-    })
+    return (await this.#door.listen(endpoint, false)).port
   }
 
-  close(): void {
-    this.#app.close()
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper)
+    await this.#door.close()
   }
 }

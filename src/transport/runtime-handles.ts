@@ -9,6 +9,8 @@ export interface HandleRequest {
   oncomplete: (this: this, status: number) => void
   /** Whose it is. */
   owner?: HandleOwner
+  /** What is being written, kept from the garbage collector. */
+  bytes?: Uint8Array | readonly Uint8Array[]
 }
 
 /** Who hears what happens on a handle. */

@@ -22,7 +22,6 @@ export class SocketCaller implements Caller, Paced {
   /** By the relay. */
   #isPaused = false
   #isEnding = false
-  #isHandedOver = false
   #endReason: EndReason = EndReason.remoteClosed
 
   constructor(socket: Socket, pace: ReadPace) {
@@ -36,15 +35,6 @@ export class SocketCaller implements Caller, Paced {
 
   attach(listener: LinkListener): void {
     this.#listener = listener
-  }
-
-  toSocket(): Socket {
-    const socket = this.#socket
-    this.#listener = undefined
-    this.#isHandedOver = true
-    socket.off('data', this.#onData)
-    socket.pause()
-    return socket
   }
 
   write(bytes: Uint8Array, isLast: boolean): boolean {
@@ -77,7 +67,6 @@ export class SocketCaller implements Caller, Paced {
   }
 
   readAsWanted(): void {
-    if (this.#isHandedOver) return
     if (this.#isPaused || !this.flow.isAwaited) this.#socket.pause()
     else this.#socket.resume()
   }

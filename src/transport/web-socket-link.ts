@@ -1,86 +1,163 @@
-// A link over a WebSocket of uWebSockets.js. The relay's bytes leave as binary messages, cut to the size
-// that browsers' clients accept; message borders mean nothing in either direction. Reading is paused at the
-// front door, which still holds the client's socket.
+// A link over a WebSocket on a connection of a client's. The relay's bytes leave as binary messages, cut to the size that
+// browsers' clients accept; message borders mean nothing in either direction. What the connection keeps, this keeps: a
+// pause stops reading it, and one burst at a time is written. Of pings, one answer may be under way; only the latest that
+// came meanwhile is answered, and who reads no answer for too long is ended.
 
-import type { WebSocket } from 'uWebSockets.js'
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
+import { CloseCode, closeFrame, Opcode, WebSocketReader, webSocketHeader } from '#protocol/web-socket.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
+import type { Caller } from './caller.ts'
+import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
 
-/** "Going away" would tell a browser to stay away; 1000 is a plain end of stream. */
-const CLOSE_NORMAL = 1000
+/** For one answer to a ping: whoever pings and takes nothing for so long does not read. */
+const PONG_TIMEOUT_MS = 10_000
 
-/** The client's connection as the front door holds it. */
-export interface FrontSocket {
-  readonly remote: RemoteAddress
-  pause(): void
-  resume(): void
-}
+const Flight = { none: 0, burst: 1, pong: 2 } as const
+type Flight = (typeof Flight)[keyof typeof Flight]
 
-export class WebSocketLink implements Link {
+export class WebSocketLink implements Link, LinkListener {
   readonly isWebSocket = true
-  readonly #front: FrontSocket
-  readonly #socket: WebSocket<unknown>
+  readonly #caller: Caller
+  readonly #now: () => number
+  readonly #reader = new WebSocketReader(WEB_SOCKET_MESSAGE_BYTES_MAX)
   #listener: LinkListener | undefined = undefined
-  #isClosed = false
+  /** The answer to the handshake, until it leaves with the first bytes. */
+  #preface: Uint8Array | undefined
+  /** What is being written. */
+  #flight: Flight = Flight.none
+  #flightSinceMs = 0
+  /** The answer to the latest ping, until it can be written. */
+  #pong: Uint8Array | undefined = undefined
+  /** The relay's burst, while a pong is under way. */
+  #waiting: { readonly bytes: Uint8Array; readonly isLast: boolean }[] = []
+  /** Set when either side has had enough: the code to close with. */
+  #closeCode: number | undefined = undefined
+  #endReason: EndReason | undefined = undefined
+  #farewell: NodeJS.Timeout | undefined = undefined
 
-  constructor(socket: WebSocket<unknown>, front: FrontSocket) {
-    this.#socket = socket
-    this.#front = front
+  /** @param preface leaves before anything else */
+  constructor(caller: Caller, preface: Uint8Array, now: () => number) {
+    this.#caller = caller
+    this.#preface = preface
+    this.#now = now
+    caller.attach(this)
   }
 
   get remote(): RemoteAddress {
-    return this.#front.remote
+    return this.#caller.remote
   }
 
   attach(listener: LinkListener): void {
     this.#listener = listener
   }
 
-  write(bytes: Uint8Array, isLast: boolean): boolean {
-    if (this.#isClosed) return false
-    for (let at = 0; at < bytes.length; at += WEB_SOCKET_MESSAGE_BYTES_MAX) {
-      this.#socket.send(bytes.subarray(at, at + WEB_SOCKET_MESSAGE_BYTES_MAX), true)
+  // ── reading ──
+
+  receive(chunk: Buffer, start: number, end: number): void {
+    if (this.#closeCode !== undefined) return
+    const payloadEnd = this.#reader.feed(chunk, start, end)
+    if (payloadEnd > start) this.#listener?.receive(chunk, start, payloadEnd)
+    const ping = this.#reader.takePing()
+    if (ping !== undefined) this.#onPing(ping)
+    if (this.#reader.closeCode !== undefined) this.#finish(this.#reader.closeCode)
+  }
+
+  pause(): void {
+    this.#caller.pause()
+  }
+
+  resume(): void {
+    this.#caller.resume()
+  }
+
+  #onPing(payload: Uint8Array): void {
+    if (this.#flight === Flight.pong && this.#now() - this.#flightSinceMs > PONG_TIMEOUT_MS) {
+      this.#endReason = EndReason.writeStalled
+      return this.#caller.destroy()
     }
-    // Told in a later turn, since the relay is in the middle of writing; or when it has drained.
-    if (isLast && this.#socket.getBufferedAmount() === 0) setImmediate(() => this.#onWritten())
+    this.#pong = payload
+    if (this.#flight === Flight.none && this.#preface === undefined) this.#sendPong()
+  }
+
+  // ── writing ──
+
+  write(bytes: Uint8Array, isLast: boolean): boolean {
+    if (this.#closeCode !== undefined) return false
+    if (this.#flight !== Flight.pong) return this.#send(bytes, isLast)
+    this.#waiting.push({ bytes, isLast })
     return false
   }
 
   /** Siblings come without. */
   becomeTrunk(): void {}
 
-  pause(): void {
-    this.#front.pause()
+  #send(bytes: Uint8Array, isLast: boolean): boolean {
+    this.#flight = Flight.burst
+    this.#sendPreface()
+    let isUsedUp = false
+    for (let at = 0; at < bytes.length; at += WEB_SOCKET_MESSAGE_BYTES_MAX) {
+      const end = Math.min(bytes.length, at + WEB_SOCKET_MESSAGE_BYTES_MAX)
+      this.#caller.write(webSocketHeader(Opcode.binary, end - at), false)
+      isUsedUp = this.#caller.write(bytes.subarray(at, end), isLast && end === bytes.length)
+    }
+    return isUsedUp
   }
 
-  resume(): void {
-    this.#front.resume()
+  #sendPreface(): void {
+    if (this.#preface !== undefined) this.#caller.write(this.#preface, false)
+    this.#preface = undefined
   }
+
+  #sendPong(): void {
+    const payload = this.#pong ?? new Uint8Array(0)
+    this.#pong = undefined
+    this.#flight = Flight.pong
+    this.#flightSinceMs = this.#now()
+    this.#caller.write(Buffer.concat([webSocketHeader(Opcode.pong, payload.length), payload]), true)
+  }
+
+  written(): void {
+    const isBurst = this.#flight === Flight.burst
+    this.#flight = Flight.none
+    if (this.#waiting.length > 0) {
+      for (const { bytes, isLast } of this.#waiting.splice(0)) this.#send(bytes, isLast)
+    } else if (this.#closeCode !== undefined) {
+      this.#sendClose(this.#closeCode)
+    } else {
+      if (this.#pong !== undefined) this.#sendPong()
+      if (isBurst) this.#listener?.written()
+    }
+  }
+
+  // ── ending ──
 
   close(): void {
-    if (!this.#isClosed) this.#socket.end(CLOSE_NORMAL)
+    this.#finish(CloseCode.normal)
   }
 
   destroy(): void {
-    if (!this.#isClosed) this.#socket.close()
+    this.#closeCode ??= CloseCode.normal
+    this.#caller.destroy()
   }
 
-  onMessage(message: ArrayBuffer): void {
-    const chunk = Buffer.from(message)
-    this.#listener?.receive(chunk, 0, chunk.length)
+  /** Closes with this code as soon as what was written has left. */
+  #finish(code: number): void {
+    if (this.#closeCode !== undefined) return
+    this.#closeCode = code
+    if (this.#flight === Flight.none) return this.#sendClose(code)
+    this.#farewell = setTimeout(() => this.#caller.destroy(), FAREWELL_TIMEOUT_MS).unref()
   }
 
-  onDrain(): void {
-    if (this.#socket.getBufferedAmount() === 0) this.#onWritten()
+  #sendClose(code: number): void {
+    this.#sendPreface()
+    this.#caller.write(closeFrame(code), true)
+    this.#caller.close()
   }
 
-  onClose(): void {
-    this.#isClosed = true
-    this.#listener?.closed(EndReason.remoteClosed)
-  }
-
-  #onWritten(): void {
-    if (!this.#isClosed) this.#listener?.written()
+  closed(reason: EndReason): void {
+    this.#closeCode ??= CloseCode.normal
+    clearTimeout(this.#farewell)
+    this.#listener?.closed(this.#endReason ?? reason)
   }
 }

@@ -3,7 +3,7 @@
 
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { webSocketAccept } from '#client/http-answer.ts'
+import { webSocketAccept } from '#protocol/web-socket-handshake.ts'
 import { WebSocketStream } from '#client/web-socket-stream.ts'
 
 class Recorder {

@@ -52,9 +52,11 @@ it.each(['websocket', 'WebSocket'])(
 )
 
 it.each(['derp', 'chat, derp', 'derpy', 'xderp'])(
-  'leaves a WebSocket with subprotocol %s to the HTTP server',
+  'sees a WebSocket in a request with the subprotocol %s',
   (name) => {
-    expect(wishOf(get, 'Upgrade: websocket', `Sec-WebSocket-Protocol: ${name}`)).toEqual(http)
+    expect(wishOf(get, 'Upgrade: websocket', `Sec-WebSocket-Protocol: ${name}`)).toEqual({
+      kind: 'webSocket',
+    })
   },
 )
 

@@ -264,25 +264,6 @@ describe.each(WAYS)('%s', (_name, way) => {
     expect(here.counters.get('tlsCurrent13') + here.counters.get('tlsCurrent12')).toBe(0)
   })
 
-  it('goes on as a socket with nothing lost', async () => {
-    const { remote, guest } = await (await open()).pair()
-    const bytes = randomBytes(2_000_000)
-    const socket = await new Promise<Socket>((resolve) => {
-      guest.onBytes = () => resolve(guest.caller.toSocket())
-      remote.write('GET')
-      remote.write(bytes)
-    })
-    const rest: Buffer[] = []
-    socket.on('data', (chunk: Buffer) => rest.push(chunk)).resume()
-    const sent = Buffer.concat([Buffer.from('GET'), bytes])
-    await vi.waitFor(() => expect(Buffer.concat([...guest.chunks, ...rest]).equals(sent)).toBe(true), 5_000)
-    socket.end('answer')
-    expect((await received(remote)).toString()).toBe('answer')
-    await vi.waitFor(() =>
-      expect(hall.counters.get('tlsCurrent13') + hall.counters.get('tlsCurrent12')).toBe(0),
-    )
-  })
-
   it('lets nobody in when it must not', async () => {
     const here = await open()
     here.isOpen = false

@@ -1,0 +1,199 @@
+// A connection that speaks HTTP, before and between requests: gathers one head at a time and asks its host what becomes of
+// it. While an answer waits to be taken, nothing further is read, so that what is held is one head and one read at most,
+// whatever the remote sends. Not a router, and not a reader of bodies: who sends one is answered and left.
+
+import { byteAt } from '#protocol/bytes.ts'
+import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead, type HttpHead } from '#protocol/http-head.ts'
+import type { LinkListener } from '#relay/ports.ts'
+import type { Caller } from './caller.ts'
+
+const CR = 0x0d
+const LF = 0x0a
+/** Room for the usual head; more is taken as it comes. */
+const ROOM_BYTES = 1_024
+/** What may arrive though reading was stopped, beyond the head: two of the largest reads. More is no transport of ours. */
+const HELD_BYTES_MAX = HTTP_HEAD_BYTES_MAX + 131_072
+/** Where a head may have to be looked at again, since its end is three bytes in one read and one in the next. */
+const END_BYTES = 4
+
+const NOTHING = Buffer.alloc(0)
+
+/** A head, and the bytes behind it, borrowed for the call. */
+export interface Request {
+  readonly head: HttpHead
+  readonly chunk: Buffer
+  readonly start: number
+  readonly end: number
+}
+
+/** Who receives visitors. */
+export interface VisitorHost {
+  /** One request, whole. */
+  asked(visitor: Visitor, request: Request): void
+  /** It says what is no request, or too much. */
+  misspoke(visitor: Visitor, status: string): void
+  /** It holds more bytes than before, or fewer. */
+  holds(visitor: Visitor, moreBytes: number, isHolder: boolean): void
+  /** An answer has been taken by the system; nothing of the next request is here yet. */
+  served(visitor: Visitor): void
+  /** The next request has begun. */
+  begun(visitor: Visitor): void
+  left(visitor: Visitor): void
+}
+
+export class Visitor implements LinkListener {
+  readonly caller: Caller
+  /** When its present stage began: set by its host. */
+  sinceMs = 0
+  readonly #host: VisitorHost
+  /** What has come and was not used: at [from, to). */
+  #bytes: Buffer = NOTHING
+  #from = 0
+  #to = 0
+  /** Up to here there is no end of a head. */
+  #lookedTo = 0
+  #isAnswering = false
+  #isBetween = false
+  #isOver = false
+
+  constructor(caller: Caller, host: VisitorHost) {
+    this.caller = caller
+    this.#host = host
+  }
+
+  /** An answer is under way. */
+  get isAnswering(): boolean {
+    return this.#isAnswering
+  }
+
+  /** It has been served, and has not begun to ask again. */
+  get isBetween(): boolean {
+    return this.#isBetween
+  }
+
+  /** Sends an answer; the next request is read when that has been taken. */
+  answer(bytes: Uint8Array, isLast: boolean): void {
+    this.#isAnswering = true
+    this.caller.write(bytes, true)
+    if (isLast) this.leave()
+    else this.caller.pause()
+  }
+
+  /** Ends the connection in order; what it still sends is dropped. */
+  leave(): void {
+    if (this.#isOver) return
+    this.release()
+    this.caller.close()
+  }
+
+  /** Ends the connection at once. */
+  dismiss(): void {
+    this.release()
+    this.caller.destroy()
+  }
+
+  /** Goes on as something else: nothing more is read here. */
+  release(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#hold(NOTHING)
+    this.#host.left(this)
+  }
+
+  receive(chunk: Buffer, start: number, end: number): void {
+    if (this.#isOver) return
+    if (this.#isBetween) {
+      this.#isBetween = false
+      this.#host.begun(this)
+    }
+    const isFirst = this.#from === this.#to
+    if (!isFirst || this.#isAnswering) {
+      if (!this.#append(chunk, start, end)) return this.dismiss()
+      if (!this.#isAnswering) this.#read(this.#bytes, this.#from, this.#to)
+      return
+    }
+    this.#lookedTo = start
+    this.#read(chunk, start, end)
+  }
+
+  /** The answer has been taken by the system. */
+  written(): void {
+    this.#isAnswering = false
+    if (this.#isOver) return
+    this.#lookedTo = this.#from
+    if (this.#from < this.#to) this.#read(this.#bytes, this.#from, this.#to)
+    if (this.#isOver || this.#isAnswering) return
+    if (this.#from === this.#to) {
+      this.#isBetween = true
+      this.#host.served(this)
+    }
+    if (!this.#isOver) this.caller.resume()
+  }
+
+  closed(): void {
+    this.release()
+  }
+
+  /** Looks for a head in chunk[start, end), which is either what is held or what has just come. */
+  #read(chunk: Buffer, start: number, end: number): void {
+    let at = start
+    // Between messages empty lines mean nothing (RFC 9112 §2.2).
+    while (at < end && (byteAt(chunk, at) === CR || byteAt(chunk, at) === LF)) at++
+    if (at === end) return this.#keep(chunk, at, end)
+    // No method begins otherwise; TLS on a plain port does, and is told at once rather than left waiting.
+    if (!isLetter(byteAt(chunk, at))) return this.#host.misspoke(this, '400 Bad Request')
+    const headEnd = httpHeadEnd(chunk, Math.max(at, this.#lookedTo - END_BYTES), end)
+    const headBytes = (headEnd < 0 ? end + 1 : headEnd) - at
+    if (headBytes > HTTP_HEAD_BYTES_MAX) {
+      return this.#host.misspoke(this, '431 Request Header Fields Too Large')
+    }
+    if (headEnd < 0) return this.#keep(chunk, at, end)
+    const head = parseHttpHead(chunk, at, headEnd)
+    if (head === undefined) return this.#host.misspoke(this, '400 Bad Request')
+    this.#host.asked(this, { head, chunk, start: headEnd, end })
+    if (!this.#isOver) this.#keep(chunk, headEnd, end)
+  }
+
+  /** Keeps chunk[start, end), which may lie in what is kept already, and nothing else. */
+  #keep(chunk: Buffer, start: number, end: number): void {
+    if (chunk === this.#bytes && start < end) {
+      this.#from = start
+    } else if (chunk === this.#bytes || start === end) {
+      this.#hold(NOTHING)
+    } else {
+      this.#hold(Buffer.allocUnsafeSlow(Math.max(ROOM_BYTES, end - start)))
+      this.#to = chunk.copy(this.#bytes, 0, start, end)
+    }
+    this.#lookedTo = this.#to
+  }
+
+  /** False if that would be too much. */
+  #append(chunk: Buffer, start: number, end: number): boolean {
+    const heldBytes = this.#to - this.#from
+    const wantedBytes = heldBytes + end - start
+    if (wantedBytes > HELD_BYTES_MAX) return false
+    if (this.#to + end - start > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(ROOM_BYTES, 2 * heldBytes, wantedBytes))
+      this.#bytes.copy(larger, 0, this.#from, this.#to)
+      const lookedBytes = Math.max(0, this.#lookedTo - this.#from)
+      this.#hold(larger)
+      this.#to = heldBytes
+      this.#lookedTo = lookedBytes
+    }
+    this.#to += chunk.copy(this.#bytes, this.#to, start, end)
+    return true
+  }
+
+  #hold(bytes: Buffer): void {
+    const moreBytes = bytes.length - this.#bytes.length
+    this.#bytes = bytes
+    this.#from = 0
+    this.#to = 0
+    this.#lookedTo = 0
+    if (moreBytes !== 0) this.#host.holds(this, moreBytes, bytes.length > 0)
+  }
+}
+
+function isLetter(byte: number): boolean {
+  return (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)
+}

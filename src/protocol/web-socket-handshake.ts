@@ -1,5 +1,5 @@
 // How an HTTP/1.1 connection becomes a WebSocket that carries DERP (RFC 6455 §4.2): what is wrong with a request, and the
-// answer to one that is right. Refusals are derper's, whose library checks the same in the same order.
+// answer to one that is right. Refusals are derper's, checked in the same order.
 
 import { createHash } from 'node:crypto'
 import { hasToken, type HttpHead } from './http-head.ts'
@@ -17,27 +17,38 @@ export interface HandshakeFault {
   readonly fields: readonly (readonly [string, string])[]
 }
 
+const UPGRADE = [
+  ['Connection', 'Upgrade'],
+  ['Upgrade', 'websocket'],
+] as const
+const VERSION = [['Sec-WebSocket-Version', '13']] as const
+
 /** What is wrong with a request for a WebSocket; undefined when nothing is. */
 export function handshakeFault({ firstLine, fields, repeated }: HttpHead): HandshakeFault | undefined {
-  const upgrade = [
-    ['Connection', 'Upgrade'],
-    ['Upgrade', 'websocket'],
-  ] as const
-  if (firstLine[2] === 'HTTP/1.0')
-    return fault('426 Upgrade Required', 'WebSocket needs HTTP/1.1 or higher', upgrade)
-  if (!hasToken(fields.get('connection'), 'upgrade')) {
-    return fault('426 Upgrade Required', 'the field Connection does not say Upgrade', upgrade)
+  const [method, , version] = firstLine
+  if (version === 'HTTP/1.0') {
+    return fault('426 Upgrade Required', `handshake request must be at least HTTP/1.1: "${version}"`)
   }
-  if (firstLine[0] !== 'GET') return fault('405 Method Not Allowed', 'WebSocket needs the method GET')
-  if (fields.get('sec-websocket-version') !== '13') {
-    const version = [['Sec-WebSocket-Version', '13']] as const
-    return fault('400 Bad Request', 'unsupported WebSocket protocol version, expected 13', version)
+  const connection = fields.get('connection') ?? ''
+  if (!hasToken(connection, 'upgrade')) {
+    const words = `Connection header ${JSON.stringify(connection)} does not contain Upgrade`
+    return fault('426 Upgrade Required', words, UPGRADE)
   }
-  const isOneKey =
-    repeated?.has('sec-websocket-key') !== true && KEY.test(fields.get('sec-websocket-key') ?? '')
-  return isOneKey
-    ? undefined
-    : fault('400 Bad Request', 'expected one Sec-WebSocket-Key of 16 bytes in base64')
+  if (method !== 'GET') {
+    return fault('405 Method Not Allowed', `handshake request method is not GET but "${method}"`)
+  }
+  const asked = fields.get('sec-websocket-version') ?? ''
+  if (asked !== '13') {
+    return fault(
+      '400 Bad Request',
+      `unsupported protocol version ${JSON.stringify(asked)}, expected 13`,
+      VERSION,
+    )
+  }
+  const keys =
+    repeated?.has('sec-websocket-key') === true ? 'several' : (fields.get('sec-websocket-key') ?? '')
+  if (KEY.test(keys)) return undefined
+  return fault('400 Bad Request', 'expected one Sec-WebSocket-Key of 16 bytes in base64')
 }
 
 /** The subprotocol that is agreed on, as the client writes it; only `derp` itself is served. */
@@ -67,5 +78,5 @@ export function webSocketAccept(key: string): string {
 }
 
 function fault(status: string, text: string, fields: HandshakeFault['fields'] = []): HandshakeFault {
-  return { status, text: `${text}\n`, fields }
+  return { status, text: `WebSocket protocol violation: ${text}\n`, fields }
 }

@@ -1,6 +1,6 @@
 // The server's side of WebSocket framing (RFC 6455 §5), as DERP uses it: a byte stream in binary messages whose borders
 // mean nothing. A message is never assembled: payloads are unmasked where they lie and moved together, so that what is
-// kept of a connection is the beginning of a header, one control frame and the latest ping, whatever is sent. No I/O.
+// kept of a connection is the beginning of a header, one control frame and the latest pings, whatever is sent. No I/O.
 
 import { byteAt, readU16, readU32, writeU16 } from './bytes.ts'
 
@@ -26,6 +26,8 @@ const LENGTH_16 = 126
 const LENGTH_64 = 127
 /** Control frames: ping, pong, close. */
 const CONTROL_BYTES_MAX = 125
+/** Pings that wait for their answer; only the latest need be answered (§5.5.3), and nobody sends several. */
+export const PINGS_MAX = 8
 /** Two bytes, eight of length, four of mask. */
 const HEADER_BYTES_MAX = 14
 
@@ -51,10 +53,8 @@ export class WebSocketReader {
   /** Made with the first control frame. */
   #control: Uint8Array | undefined = undefined
   #controlBytes = 0
-  /** What the latest ping said, once there was one. */
-  #ping: Uint8Array | undefined = undefined
-  #pingBytes = 0
-  #hasPing = false
+  /** What the latest pings said. */
+  #pings: Uint8Array[] = []
   #closeCode: number | undefined = undefined
 
   /** @param messageBytesMax longest message taken, all its fragments together */
@@ -67,11 +67,11 @@ export class WebSocketReader {
     return this.#closeCode
   }
 
-  /** What the latest ping since the last call said; only that one need be answered (§5.5.3). */
-  takePing(): Uint8Array | undefined {
-    if (!this.#hasPing) return undefined
-    this.#hasPing = false
-    return this.#ping?.slice(0, this.#pingBytes) ?? new Uint8Array(0)
+  /** What the latest pings since the last call said. */
+  takePings(): Uint8Array[] {
+    const pings = this.#pings
+    if (pings.length > 0) this.#pings = []
+    return pings
   }
 
   /** Reads chunk[start, end), changing it: the stream's bytes lie at [start, returned) afterwards. */
@@ -162,10 +162,8 @@ export class WebSocketReader {
   #endControl(): void {
     const payload = this.#control?.subarray(0, this.#controlBytes) ?? new Uint8Array(0)
     if (this.#opcode === Opcode.ping) {
-      if (payload.length > 0) this.#ping ??= new Uint8Array(CONTROL_BYTES_MAX)
-      this.#ping?.set(payload)
-      this.#pingBytes = payload.length
-      this.#hasPing = true
+      if (this.#pings.length === PINGS_MAX) this.#pings.shift()
+      this.#pings.push(payload.slice())
     } else if (this.#opcode === Opcode.close) {
       const code = payload.length >= 2 ? readU16(payload, 0) : CloseCode.noStatus
       // The same code goes back (§5.5.1), if it is one.

@@ -91,7 +91,9 @@ export function httpAnswer(
   { isHead, isLast }: { isHead: boolean; isLast: boolean },
 ): Uint8Array {
   let text = `HTTP/1.1 ${page.status}\r\nDate: ${new Date().toUTCString()}\r\n`
-  for (const [name, value] of page.fields) text += `${name}: ${value}\r\n`
+  for (const [name, value] of page.fields) {
+    if (!isLast || name !== 'Connection') text += `${name}: ${value}\r\n`
+  }
   if (page.body !== undefined) text += `Content-Length: ${Buffer.byteLength(page.body)}\r\n`
   if (isLast) text += 'Connection: close\r\n'
   text += '\r\n'

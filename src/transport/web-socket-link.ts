@@ -1,10 +1,17 @@
 // A link over a WebSocket on a connection of a client's. The relay's bytes leave as binary messages, cut to the size that
 // browsers' clients accept; message borders mean nothing in either direction. What the connection keeps, this keeps: a
-// pause stops reading it, and one burst at a time is written. Of pings, one answer may be under way; only the latest that
-// came meanwhile is answered, and who reads no answer for too long is ended.
+// pause stops reading it, and one burst at a time is written. While answers to pings are under way,
+// the latest few that come wait; who reads no answer for too long is ended.
 
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
-import { CloseCode, closeFrame, Opcode, WebSocketReader, webSocketHeader } from '#protocol/web-socket.ts'
+import {
+  CloseCode,
+  closeFrame,
+  Opcode,
+  PINGS_MAX,
+  WebSocketReader,
+  webSocketHeader,
+} from '#protocol/web-socket.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
 import type { Caller } from './caller.ts'
@@ -13,7 +20,7 @@ import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
 /** For one answer to a ping: whoever pings and takes nothing for so long does not read. */
 const PONG_TIMEOUT_MS = 10_000
 
-const Flight = { none: 0, burst: 1, pong: 2 } as const
+const Flight = { none: 0, burst: 1, pongs: 2 } as const
 type Flight = (typeof Flight)[keyof typeof Flight]
 
 export class WebSocketLink implements Link, LinkListener {
@@ -27,9 +34,9 @@ export class WebSocketLink implements Link, LinkListener {
   /** What is being written. */
   #flight: Flight = Flight.none
   #flightSinceMs = 0
-  /** The answer to the latest ping, until it can be written. */
-  #pong: Uint8Array | undefined = undefined
-  /** The relay's burst, while a pong is under way. */
+  /** Pings whose answers can't be written yet. */
+  #unanswered: Uint8Array[] = []
+  /** The relay's burst, while pongs are under way. */
   #waiting: { readonly bytes: Uint8Array; readonly isLast: boolean }[] = []
   /** Set when either side has had enough: the code to close with. */
   #closeCode: number | undefined = undefined
@@ -58,8 +65,8 @@ export class WebSocketLink implements Link, LinkListener {
     if (this.#closeCode !== undefined) return
     const payloadEnd = this.#reader.feed(chunk, start, end)
     if (payloadEnd > start) this.#listener?.receive(chunk, start, payloadEnd)
-    const ping = this.#reader.takePing()
-    if (ping !== undefined) this.#onPing(ping)
+    const pings = this.#reader.takePings()
+    if (pings.length > 0) this.#onPings(pings)
     if (this.#reader.closeCode !== undefined) this.#finish(this.#reader.closeCode)
   }
 
@@ -71,20 +78,20 @@ export class WebSocketLink implements Link, LinkListener {
     this.#caller.resume()
   }
 
-  #onPing(payload: Uint8Array): void {
-    if (this.#flight === Flight.pong && this.#now() - this.#flightSinceMs > PONG_TIMEOUT_MS) {
+  #onPings(payloads: readonly Uint8Array[]): void {
+    if (this.#flight === Flight.pongs && this.#now() - this.#flightSinceMs > PONG_TIMEOUT_MS) {
       this.#endReason = EndReason.writeStalled
       return this.#caller.destroy()
     }
-    this.#pong = payload
-    if (this.#flight === Flight.none && this.#preface === undefined) this.#sendPong()
+    this.#unanswered = [...this.#unanswered, ...payloads].slice(-PINGS_MAX)
+    if (this.#flight === Flight.none && this.#preface === undefined) this.#sendPongs()
   }
 
   // ── writing ──
 
   write(bytes: Uint8Array, isLast: boolean): boolean {
     if (this.#closeCode !== undefined) return false
-    if (this.#flight !== Flight.pong) return this.#send(bytes, isLast)
+    if (this.#flight !== Flight.pongs) return this.#send(bytes, isLast)
     this.#waiting.push({ bytes, isLast })
     return false
   }
@@ -109,12 +116,12 @@ export class WebSocketLink implements Link, LinkListener {
     this.#preface = undefined
   }
 
-  #sendPong(): void {
-    const payload = this.#pong ?? new Uint8Array(0)
-    this.#pong = undefined
-    this.#flight = Flight.pong
+  #sendPongs(): void {
+    const pongs = this.#unanswered.splice(0)
+    this.#flight = Flight.pongs
     this.#flightSinceMs = this.#now()
-    this.#caller.write(Buffer.concat([webSocketHeader(Opcode.pong, payload.length), payload]), true)
+    const frames = pongs.flatMap((payload) => [webSocketHeader(Opcode.pong, payload.length), payload])
+    this.#caller.write(Buffer.concat(frames), true)
   }
 
   written(): void {
@@ -125,7 +132,7 @@ export class WebSocketLink implements Link, LinkListener {
     } else if (this.#closeCode !== undefined) {
       this.#sendClose(this.#closeCode)
     } else {
-      if (this.#pong !== undefined) this.#sendPong()
+      if (this.#unanswered.length > 0) this.#sendPongs()
       if (isBurst) this.#listener?.written()
     }
   }

@@ -101,6 +101,16 @@ export function healthFrame(problem: string): Uint8Array {
   return frame(FrameType.health, Buffer.from(problem))
 }
 
+const MESH_KEY_REFUSED = 'mesh key refused'
+
+/** Why a sibling is sent away; only who has shown a mesh key is told, which no client does. */
+export const MESH_KEY_REFUSED_FRAME = healthFrame(MESH_KEY_REFUSED)
+
+/** Whether a Health payload says so. */
+export function isMeshKeyRefusal(payload: Uint8Array): boolean {
+  return payload.length === MESH_KEY_REFUSED.length && Buffer.from(payload).toString() === MESH_KEY_REFUSED
+}
+
 export function restartingFrame(reconnectInMs: number, tryForMs: number): Uint8Array {
   const payload = new Uint8Array(8)
   writeU32(payload, 0, reconnectInMs)

@@ -38,7 +38,12 @@ export interface ServerInfo {
   /** A send limit that the client imposes on itself; 0 is none. */
   readonly tokenBucketBytesPerSecond: number
   readonly tokenBucketBytesBurst: number
+  /** Which run of a relay answers, where it tells siblings so; derper does not. */
+  readonly instance: string | undefined
 }
+
+/** What tells one run of a relay from any other is sixteen bytes in hex; room for other ways to write it. */
+const INSTANCE_CHARS_MAX = 64
 
 /** A frame's header and payload in one array. */
 export function frame(type: FrameType, ...payload: Uint8Array[]): Uint8Array {
@@ -125,11 +130,9 @@ export function isAppName(text: string): boolean {
 }
 
 /** The ServerInfo frame that Tailscale's clients expect; `nonce` is 24 fresh random bytes. */
-export function serverInfoFrame(box: BoxKey, nonce: Uint8Array): Uint8Array {
-  return frame(
-    FrameType.serverInfo,
-    box.seal(nonce, Buffer.from(JSON.stringify({ version: PROTOCOL_VERSION }))),
-  )
+export function serverInfoFrame(box: BoxKey, nonce: Uint8Array, instance?: string): Uint8Array {
+  const json = JSON.stringify({ version: PROTOCOL_VERSION, instance })
+  return frame(FrameType.serverInfo, box.seal(nonce, Buffer.from(json)))
 }
 
 /** Opens a ServerInfo payload; undefined if the box does not open or its JSON is not what it should be. */
@@ -142,7 +145,13 @@ export function openServerInfo(payload: Uint8Array, box: BoxKey): ServerInfo | u
     (name) => fields.get(name) ?? 0,
   )
   if (typeof version !== 'number' || typeof rate !== 'number' || typeof burst !== 'number') return undefined
-  return { version, tokenBucketBytesPerSecond: rate, tokenBucketBytesBurst: burst }
+  const instance = fields.get('instance')
+  return {
+    version,
+    tokenBucketBytesPerSecond: rate,
+    tokenBucketBytesBurst: burst,
+    instance: typeof instance === 'string' && instance.length <= INSTANCE_CHARS_MAX ? instance : undefined,
+  }
 }
 
 /** A JSON object's fields by lower-cased name, the last of equal names winning; null reads as empty. */

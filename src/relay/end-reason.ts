@@ -15,6 +15,7 @@ export const EndReason = {
   controlOverflow: 'control_overflow', //  it does not take the control frames that it is owed
   closedBySibling: 'closed_by_sibling', // a mesh peer asked for it (ClosePeer)
   rebalanced: 'rebalanced', //             it named another relay as its ideal one, which is there again
+  meshKeyRefused: 'mesh_key_refused', //   it showed a mesh key that is none of this relay's, and may not go on without
   meshKeyRevoked: 'mesh_key_revoked', //   the sibling logged in with a mesh key that is no longer one
   threadLost: 'thread_lost', //            the relay thread that held it died
   shutdown: 'shutdown', //                 this relay ends

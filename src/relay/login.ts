@@ -12,6 +12,8 @@ export interface LoginRules {
   readonly secret: BoxSecret
   /** Each lets a sibling in; they may change. */
   meshKeys: readonly Uint8Array[]
+  /** Which run of this relay this is, the same on all its threads: siblings are told. Undefined: they are not. */
+  readonly instance: string | undefined
   /** Applications that may not log in; mesh peers may, whatever they are called. */
   readonly disallowedAppNames: ReadonlySet<string>
 }

@@ -7,6 +7,10 @@ import { Counter, type Counters } from './counters.ts'
 import type { Login } from './login.ts'
 import type { Link } from './ports.ts'
 
+/** Beside presence's flags: it showed a mesh key that is none of ours. Watchers are not told. */
+const MESH_KEY_REFUSED = 0x100
+const PRESENCE_FLAGS = 0xff
+
 /** A change of the home note this soon after login is part of logging in, not a move. */
 const HOME_MOVE_AFTER_MS = 5_000
 
@@ -36,19 +40,26 @@ export class Member {
     this.#flags =
       (this.isMesh ? PresenceFlag.meshPeer : 0) |
       (info.isProber ? PresenceFlag.prober : 0) |
-      (idealNode === '' ? 0 : PresenceFlag.notIdeal)
+      (idealNode === '' ? 0 : PresenceFlag.notIdeal) |
+      (info.meshKey !== undefined && !this.isMesh ? MESH_KEY_REFUSED : 0)
   }
 
   get isMesh(): boolean {
     return this.meshKey !== undefined
   }
 
+  /** It takes itself for a sibling, and is none. */
+  get isMeshKeyRefused(): boolean {
+    return (this.#flags & MESH_KEY_REFUSED) !== 0
+  }
+
   /** How watchers are told that it is here. */
   get presentFrame(): Uint8Array {
+    const flags = this.#flags & PRESENCE_FLAGS
     return peerPresentFrame({
       key: this.key,
       ...this.#link.remote,
-      flags: this.#flags === 0 ? PresenceFlag.regular : this.#flags,
+      flags: flags === 0 ? PresenceFlag.regular : flags,
       appName: this.#appName,
     })
   }

@@ -39,6 +39,8 @@ export interface RelayParts {
   /** Each lets a sibling in. */
   readonly meshKeys: readonly Uint8Array[]
   readonly disallowedAppNames: readonly string[]
+  /** Tells this run of the relay from any other, to siblings; undefined: they are not told. */
+  readonly instance?: string | undefined
   readonly limits: SessionLimits
   readonly counters: Counters
   readonly admission: Admission
@@ -359,6 +361,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
       rules: {
         secret: new BoxSecret(this.#parts.nodeKey.privateKey),
         meshKeys: this.#parts.meshKeys,
+        instance: this.#parts.instance,
         disallowedAppNames: new Set(this.#parts.disallowedAppNames),
       },
       directory: this.#directory,

@@ -6,13 +6,14 @@ import type { BoxKey } from '#protocol/box.ts'
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
-import { KEEP_ALIVE_FRAME, pongFrame } from '#protocol/frames.ts'
+import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import type { Directory } from './directory.ts'
 import { EndReason } from './end-reason.ts'
 import type { Forwarder } from './forward.ts'
+import { ProtocolError } from '#protocol/protocol-error.ts'
 import { judgeFirstFrame, judgeFrame, type FrameRule } from './frame-rules.ts'
 import { readLogin, type LoginRules } from './login.ts'
 import { Member } from './member.ts'
@@ -201,8 +202,13 @@ export class Session implements LinkListener, FrameSink, Asker {
       this.#parts.counters.add(Counter.unknownFrames, 1)
       return Verdict.skip
     }
-    this.#endReason = rule
+    this.#endReason = rule === ProtocolError.notPrivileged ? this.#whyUnprivileged(rule) : rule
     return Verdict.refuse
+  }
+
+  /** Who shows a key that is none is told so when it makes use of it; without, it is a client like any other. */
+  #whyUnprivileged(other: EndReason): EndReason {
+    return this.#member?.isMeshKeyRefused === true ? EndReason.meshKeyRefused : other
   }
 
   #onControl(type: number, buffer: Buffer, start: number, end: number): void {
@@ -267,7 +273,7 @@ export class Session implements LinkListener, FrameSink, Asker {
       counters.observe('admission', (now() - askedMs) / 1_000)
       counters.add(isAllowed ? Counter.admissionsAllowed : Counter.admissionsDenied, 1)
       if (this.#phase !== Phase.admitting) return
-      if (!isAllowed) return this.end(EndReason.admissionRefused)
+      if (!isAllowed) return this.end(this.#whyUnprivileged(EndReason.admissionRefused))
       this.#establish(login.box, this.#member as Member)
       if (this.#held !== undefined) this.#resume()
     })
@@ -275,14 +281,14 @@ export class Session implements LinkListener, FrameSink, Asker {
 
   /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
   #establish(box: BoxKey, member: Member): void {
-    const { counters, directory, limits, now, random } = this.#parts
+    const { counters, directory, limits, now, random, rules } = this.#parts
     this.#phase = Phase.established
     if (member.isMesh) {
       this.#link.becomeTrunk()
     } else if (limits.rate !== undefined) {
       this.#rate = new TokenBucket(limits.rate.bytesPerSecond, limits.rate.burstBytes, now())
     }
-    this.tell(serverInfoFrame(box, random(NONCE_BYTES)))
+    this.tell(serverInfoFrame(box, random(NONCE_BYTES), member.isMesh ? rules.instance : undefined))
     this.#nextKeepAliveMs = now() + this.#keepAliveMs
     member.count(counters, 1)
     counters.add(Counter.loginsTotal, 1)
@@ -363,7 +369,9 @@ export class Session implements LinkListener, FrameSink, Asker {
     const peer = this.peer
     // Who is refused at login has been greeted all the same: only ServerKey can wait here.
     const isLinkOver = reason === EndReason.remoteClosed || reason === EndReason.remoteReset
-    if (peer === undefined && !isLinkOver) this.outbox.flush(this.#link, this.#parts.now())
+    const isToBeTold = reason === EndReason.meshKeyRefused
+    if (isToBeTold) this.outbox.offerControl(MESH_KEY_REFUSED_FRAME, this.#parts.now())
+    if ((peer === undefined && !isLinkOver) || isToBeTold) this.outbox.flush(this.#link, this.#parts.now())
     this.#phase = Phase.ended
     this.#frames.close()
     this.#held = undefined

@@ -39,7 +39,7 @@ export class Joiner {
     const parts = { pool: new BufferPool(), counters: new Counters() }
     const limits = { outboxBytesMax: 1_048_576, outboxPacketsMax: Infinity }
     this.#siblings = new Siblings({
-      identity: { publicKey, secret: new BoxSecret(privateKey) },
+      identity: { name: 'joiner', instance: '', publicKey, secret: new BoxSecret(privateKey) },
       meshKey: () => meshKeys.value[0],
       dial: this.#counted(
         siblingDialler({ ca: [readFileSync(join(folder, 'localhost.crt'), 'utf8')], isPlain: false }),

@@ -121,11 +121,11 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   })
   stops.push(async () => await threads.stop())
   // Threads have something to say to it as soon as they have clients.
-  mesh = makeMesh(settings, threads, surroundings)
+  mesh = makeMesh(settings, { threads, links }, surroundings)
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
   const http = settings.http && (await startPlainPort(settings.http, derp.port, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
-  await mesh?.start()
+  mesh?.start()
   startBootstrapDns(settings, threads, stops)
   startUnacknowledgedWatch(settings.limits.tcpUserTimeoutMs, { derp, threads }, stops)
   operation = new Operation({
@@ -184,9 +184,8 @@ function makeThreads(
   const onMessage = (message: FromRelayThread, from: SpeakingThread): void => {
     if (message.kind === 'ended') sessionEnds.write(message.notice)
     if (message.kind === 'links') {
-      links.note(from.index, message.links)
-      // Each thread has its own links; the log needs to hear of one.
-      if (from.index === 0) for (const link of message.links) siblingLog.write(link)
+      links.note(from.index, message.edition, message.links)
+      siblingLog.write(from.index, message.links)
     }
     hear(message, from.index)
     if (message.kind === 'handlesFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
@@ -197,6 +196,7 @@ function makeThreads(
   const onDeath = (death: ThreadDeath): void => {
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
+    siblingLog.forget(death.thread)
     on.onDeath(death.thread)
     onChange()
   }
@@ -250,7 +250,7 @@ function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: Sto
 /** Undefined without a mesh key. */
 function makeMesh(
   settings: Settings,
-  threads: RelayThreads,
+  { threads, links }: { threads: RelayThreads; links: LinkWatch },
   { log, stops }: Surroundings,
 ): MeshService | undefined {
   if (settings.meshKeys.length === 0) return undefined
@@ -259,6 +259,7 @@ function makeMesh(
     log,
     tell: (message) => threads.tellAll(message),
     tellThread: (thread, message) => threads.tell(thread, message),
+    onMembers: (edition) => links.expect(edition),
   })
   stops.push(async () => await mesh.stop())
   return mesh

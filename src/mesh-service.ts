@@ -22,6 +22,8 @@ export interface MeshServiceParts {
   /** To all relay threads. */
   readonly tell: (message: ToRelayThread) => void
   readonly tellThread: (thread: number, message: ToRelayThread) => void
+  /** The threads have been told of all members, as far as all names have been answered once. */
+  readonly onMembers: (edition: number) => void
 }
 
 export class MeshService {
@@ -33,6 +35,8 @@ export class MeshService {
   #regions: readonly FleetRegion[]
   #meshKeys: readonly Uint8Array[]
   #credentials: string
+  /** How often threads have been told of members. */
+  #edition = 0
 
   constructor(parts: MeshServiceParts) {
     this.#parts = parts
@@ -74,10 +78,9 @@ export class MeshService {
     this.#desk?.threadEnded(thread)
   }
 
-  /** Done when names have been asked for once. */
-  async start(): Promise<void> {
-    await this.#dns.start()
+  start(): void {
     this.#tellMembers()
+    this.#dns.start()
     for (const file of this.#files) file.start()
   }
 
@@ -153,11 +156,14 @@ export class MeshService {
   }
 
   #tellMembers(): void {
-    const { settings, tell } = this.#parts
+    const { settings, tell, onMembers } = this.#parts
     const listed: readonly Member[] = [...settings.mesh.siblings, ...this.#dns.members]
     // Who is in the fleet's file is what it says there, however else it is named.
     const all = [...listed, ...this.#standing.members]
-    tell({ kind: 'siblings', siblings: [...new Map(all.map((member) => [member.name, member])).values()] })
+    const siblings = [...new Map(all.map((member) => [member.name, member])).values()]
+    const edition = ++this.#edition
+    tell({ kind: 'siblings', edition, siblings })
+    if (this.#dns.areAllAnswered) onMembers(edition)
   }
 
   get #standing(): Standing {

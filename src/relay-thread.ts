@@ -1,7 +1,7 @@
 // The entry of a relay thread: composes one relay with its front door, its HTTP server and its ways to the
 // other threads, and obeys the control thread. Construction and translation of messages, no logic.
 
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { TlsOptions } from 'node:tls'
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { BoxSecret } from '#protocol/box.ts'
@@ -44,6 +44,8 @@ const PROXY_IDLE_TIMEOUT_MS = 120_000
 
 /** Keys that one sibling may have: ten times what one relay has been measured with. */
 const SIBLING_KEYS_MAX = 100_000
+/** Of what tells one run of a relay from another: sixteen bytes, so that no two are alike. */
+const INSTANCE_DIGITS = 32
 /** What waits for one sibling: a tenth of a second at a gigabit. */
 const SIBLING_OUTBOX_BYTES = 16_777_216
 
@@ -74,6 +76,8 @@ class RelayThread {
   readonly #relay: Relay
   readonly #siblings: Siblings | undefined
   #meshKeys: readonly Uint8Array[]
+  /** Tells siblings this run of the relay from any other. */
+  readonly #instance: string
   readonly #frontDoor: FrontDoor
   readonly #admission: AskedAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
@@ -82,6 +86,8 @@ class RelayThread {
   #bootstrapDns = ''
   #sweepCount = 0
   #areLinksChanged = false
+  /** Of the members; zero before any were told. */
+  #edition = 0
   #homeNotes: HomeNote[] = []
   #locator: Locator | undefined = undefined
   readonly #rebalancePerSecond: number
@@ -90,6 +96,7 @@ class RelayThread {
     this.#port = port
     const { settings } = data
     this.#meshKeys = settings.meshKeys
+    this.#instance = instanceOf(data.metaSeed)
     // Each thread moves its share; one that has less than one a second moves one.
     this.#rebalancePerSecond = Math.ceil(settings.mesh.rebalancePerSecond / settings.threadCount)
     const counters = new Counters(data.counters)
@@ -132,11 +139,11 @@ class RelayThread {
 
   /** Undefined without a mesh key. */
   #makeSiblings({ settings, siblingAuthorities }: RelayThreadData, book: RouteBook, now: () => number) {
-    const { nodeKey, meshKeys } = settings
+    const { nodeKey, meshKeys, hostname } = settings
     if (meshKeys.length === 0) return undefined
     const secret = new BoxSecret(nodeKey.privateKey)
     return new Siblings({
-      identity: { publicKey: nodeKey.publicKey, secret },
+      identity: { name: hostname, instance: this.#instance, publicKey: nodeKey.publicKey, secret },
       meshKey: () => this.#meshKeys[0],
       dial: siblingDialler({ ca: siblingAuthorities, isPlain: false }),
       book,
@@ -165,6 +172,7 @@ class RelayThread {
       nodeKey: settings.nodeKey,
       meshKeys: this.#meshKeys,
       disallowedAppNames: settings.disallowedAppNames,
+      instance: this.#instance,
       limits: settings.limits,
       counters,
       admission: isOpen ? everybody : this.#admission,
@@ -221,6 +229,8 @@ class RelayThread {
       case 'located':
         return this.#locator?.located(message.key, message.relay, performance.now())
       case 'siblings':
+        this.#edition = message.edition
+        this.#areLinksChanged = true
         return this.#siblings?.setMembers(message.siblings)
       case 'threadStarted':
         return this.#relay.threadStarted(message.link)
@@ -281,7 +291,7 @@ class RelayThread {
     }
     if (!this.#areLinksChanged && !isSecond) return
     this.#areLinksChanged = false
-    this.#tell({ kind: 'links', links: this.#siblings.reports() })
+    this.#tell({ kind: 'links', edition: this.#edition, links: this.#siblings.reports() })
   }
 
   #onSessionEnd(event: SessionEnd): void {
@@ -300,6 +310,11 @@ class RelayThread {
   #tell(message: FromRelayThread): void {
     this.#port.postMessage(message)
   }
+}
+
+/** Drawn anew with each start, and the same for all threads. */
+function instanceOf(seed: Uint8Array): string {
+  return createHash('sha256').update('instance').update(seed).digest('hex').slice(0, INSTANCE_DIGITS)
 }
 
 function makeIdentity(data: RelayThreadData): TlsOptions | undefined {

@@ -3,7 +3,7 @@
 
 import type { Settings, SiblingSettings } from '#config/settings.ts'
 import type { HomeNote } from '#mesh/directory-desk.ts'
-import type { LinkReport } from '#mesh/sibling-link.ts'
+import type { LinkReport } from '#mesh/link-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#relay/neighbours.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
@@ -44,7 +44,7 @@ export type ToRelayThread =
   /** Where a key is that this thread has asked for, or that has moved. */
   | { readonly kind: 'located'; readonly key: Uint8Array; readonly relay: string | undefined }
   /** Whom to mesh with from now on. */
-  | { readonly kind: 'siblings'; readonly siblings: readonly SiblingSettings[] }
+  | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }
 
 /** One session's end, for the log. */
@@ -63,8 +63,8 @@ export type FromRelayThread =
   | { readonly kind: 'ended'; readonly notice: EndNotice }
   /** It listens over public sockets, because the runtime's handles are not as it knows them. */
   | { readonly kind: 'handlesFailed'; readonly text: string }
-  /** This thread's links to its siblings, once a second and whenever the state of one has changed. */
-  | { readonly kind: 'links'; readonly links: readonly LinkReport[] }
+  /** This thread's links to the siblings of that edition, once a second and whenever the state of one has changed. */
+  | { readonly kind: 'links'; readonly edition: number; readonly links: readonly LinkReport[] }
   /** Clients that have noted this relay as their home, or no more. */
   | { readonly kind: 'homes'; readonly notes: readonly HomeNote[] }
   /** Where is this key? */

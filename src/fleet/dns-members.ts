@@ -1,6 +1,6 @@
 // Relays that a DNS name stands for, as an orchestrator keeps it up to date: an address for each (A, AAAA), or a host
-// and port for each (SRV). Asked again and again; an answer that fails changes nothing, and who is missing from a few
-// answers in a row is no member any more.
+// and port for each (SRV). Asked again and again, one question after the other; an answer that fails changes nothing,
+// and who is missing from a few answers in a row is no member any more.
 
 import { Resolver } from 'node:dns/promises'
 import { isIPv6 } from 'node:net'
@@ -10,8 +10,12 @@ const REFRESH_MS = 10_000
 const RESOLVE_TIMEOUT_MS = 3_000
 /** A name server that is restarted answers with few addresses for a while. */
 const ABSENCES_MAX = 3
-/** More relays than a mesh of this kind carries; the name stands for something else. */
+/** Of one name: more relays than a mesh of this kind carries; the name stands for something else. */
 const MEMBERS_MAX = 256
+/** What an operator may name, and a record point to; an empty target means that there is no such service. */
+const HOST = /^[\w.-]{1,253}$/
+/** That a name has no record of a kind is an answer; all other errors are none. */
+const NO_RECORDS = new Set(['ENODATA', 'ENOTFOUND'])
 
 export interface DnsName {
   /** Begins with an underscore for SRV records. */
@@ -25,7 +29,7 @@ export interface DnsMembersParts {
   readonly servers?: readonly string[]
   /** The members are others than before. */
   readonly onChange: (members: readonly Member[]) => void
-  /** A name does not resolve; told once until it does. */
+  /** A name does not resolve, or stands for too many; told once until it does. */
   readonly onProblem: (name: string, error: Error) => void
 }
 
@@ -37,44 +41,76 @@ interface Known {
 export class DnsMembers {
   readonly #parts: DnsMembersParts
   readonly #known = new Map<string, Map<string, Known>>()
+  readonly #answered = new Set<string>()
   readonly #failing = new Set<string>()
   #timer: NodeJS.Timeout | undefined = undefined
+  #refresh: Promise<void> | undefined = undefined
+  #isStopped = false
 
   constructor(parts: DnsMembersParts) {
     this.#parts = parts
   }
 
   get members(): readonly Member[] {
-    return [...this.#known.values()].flatMap((known) => [...known.values()].map(({ member }) => member))
+    const known = this.#parts.names.flatMap((name) => [...(this.#known.get(idOf(name))?.values() ?? [])])
+    return known.map(({ member }) => member)
   }
 
-  /** Asks once before it returns. */
-  async start(): Promise<void> {
-    if (this.#parts.names.length === 0) return
-    this.#timer = setInterval(() => void this.refresh(), REFRESH_MS)
-    this.#timer.unref()
-    await this.refresh()
+  /** Each name has been answered at least once. */
+  get areAllAnswered(): boolean {
+    return this.#parts.names.every((name) => this.#answered.has(idOf(name)))
+  }
+
+  /** Begins to ask; waits for no answer. */
+  start(): void {
+    if (this.#parts.names.length > 0) void this.refresh()
   }
 
   stop(): void {
-    clearInterval(this.#timer)
+    this.#isStopped = true
+    clearTimeout(this.#timer)
   }
 
+  /** Asks now, unless that is under way: then it waits for that. */
   async refresh(): Promise<void> {
+    this.#refresh ??= this.#askAll().finally(() => {
+      this.#refresh = undefined
+      clearTimeout(this.#timer)
+      if (!this.#isStopped) this.#timer = setTimeout(() => void this.refresh(), REFRESH_MS).unref()
+    })
+    await this.#refresh
+  }
+
+  async #askAll(): Promise<void> {
+    const wasComplete = this.areAllAnswered
     const changed = await Promise.all(this.#parts.names.map(async (name) => await this.#ask(name)))
-    if (changed.some(Boolean)) this.#parts.onChange(this.members)
+    if (this.#isStopped) return
+    if (changed.some(Boolean) || wasComplete !== this.areAllAnswered) this.#parts.onChange(this.members)
   }
 
   async #ask(name: DnsName): Promise<boolean> {
+    const id = idOf(name)
     try {
-      const found = await membersOf(name, this.#resolver())
-      this.#failing.delete(name.name)
-      return this.#take(name.name, found.slice(0, MEMBERS_MAX))
+      const { members, isWhole } = await membersOf(name, this.#resolver())
+      if (this.#isStopped) return false
+      this.#answered.add(id)
+      if (members.length <= MEMBERS_MAX) this.#failing.delete(id)
+      else
+        this.#complain(
+          name,
+          new Error(`stands for ${members.length} relays; expected ${MEMBERS_MAX} at most`),
+        )
+      return this.#take(id, members, isWhole)
     } catch (error) {
-      if (!this.#failing.has(name.name)) this.#parts.onProblem(name.name, error as Error)
-      this.#failing.add(name.name)
+      if (!this.#isStopped) this.#complain(name, error as Error)
       return false
     }
+  }
+
+  #complain(name: DnsName, error: Error): void {
+    const id = idOf(name)
+    if (!this.#failing.has(id)) this.#parts.onProblem(name.name, error)
+    this.#failing.add(id)
   }
 
   /** A new one each time: the system's settings may have changed. */
@@ -84,33 +120,54 @@ export class DnsMembers {
     return resolver
   }
 
-  #take(name: string, found: readonly Member[]): boolean {
-    const known = this.#known.get(name) ?? new Map<string, Known>()
-    this.#known.set(name, known)
+  /** Who is known stays rather than who is new comes, so that an answer in another order changes nothing. */
+  #take(id: string, found: readonly Member[], isWhole: boolean): boolean {
+    const known = this.#known.get(id) ?? new Map<string, Known>()
+    this.#known.set(id, known)
     let isChanged = false
-    for (const one of known.values()) one.absences++
-    for (const member of found) {
-      isChanged ||= !known.has(member.name)
-      known.set(member.name, { member, absences: 0 })
+    if (isWhole) for (const one of known.values()) one.absences++
+    for (const { name } of found) {
+      const one = known.get(name)
+      if (one !== undefined) one.absences = 0
     }
-    for (const [id, { absences }] of known) {
+    for (const [name, { absences }] of known) {
       if (absences < ABSENCES_MAX) continue
-      known.delete(id)
+      known.delete(name)
+      isChanged = true
+    }
+    for (const member of found) {
+      if (known.has(member.name) || known.size >= MEMBERS_MAX) continue
+      known.set(member.name, { member, absences: 0 })
       isChanged = true
     }
     return isChanged
   }
 }
 
-async function membersOf({ name, port }: DnsName, resolver: Resolver): Promise<readonly Member[]> {
+interface Found {
+  readonly members: readonly Member[]
+  /** Whoever is not there is missing; else a part of the answer is. */
+  readonly isWhole: boolean
+}
+
+async function membersOf({ name, port }: DnsName, resolver: Resolver): Promise<Found> {
   if (name.startsWith('_')) {
     const records = await resolver.resolveSrv(name)
-    return records.map((record) => memberAt(record.name, record.port, undefined))
+    const usable = records.filter((record) => HOST.test(record.name) && record.port > 0)
+    return { members: usable.map((record) => memberAt(record.name, record.port, undefined)), isWhole: true }
   }
-  const [four, six] = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
-  if (four.status === 'rejected' && six.status === 'rejected') throw four.reason
-  const addresses = [four, six].flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
-  return addresses.map((address) => memberAt(name, port, address))
+  const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
+  const failed = answers.filter((answer) => answer.status === 'rejected')
+  if (failed.length === answers.length) throw failed[0]?.reason
+  const addresses = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
+  return {
+    members: addresses.map((address) => memberAt(name, port, address)),
+    isWhole: failed.every(({ reason }) => NO_RECORDS.has((reason as NodeJS.ErrnoException).code ?? '')),
+  }
+}
+
+function idOf({ name, port }: DnsName): string {
+  return `${name}:${port}`
 }
 
 function memberAt(host: string, port: number, address: string | undefined): Member {

@@ -32,17 +32,19 @@ export class LinkQuality {
   #silentPings = 0
   readonly #answered: boolean[] = []
 
-  /** The next ping, as a frame; undefined while the last one may still be answered. */
-  ping(nowMs: number): Uint8Array | undefined {
-    if (this.#sentMs !== undefined) {
-      if (nowMs - this.#sentMs < PONG_TIMEOUT_MS) return undefined
-      this.#note(false)
-    }
+  /** The next ping, as a frame; one that has had no answer yet is lost. */
+  ping(nowMs: number): Uint8Array {
+    if (this.#sentMs !== undefined) this.#note(false)
     this.#sentMs = nowMs
     this.#sequence = (this.#sequence + 1) >>> 0
     const payload = new Uint8Array(PING_BYTES)
     writeU32(payload, 0, this.#sequence)
     return pingFrame(payload)
+  }
+
+  /** What the open ping will say is none of the way: it travels with a login, and waits for it. */
+  disregard(): void {
+    this.#sentMs = undefined
   }
 
   /** A Pong's payload has come; one that answers no open ping is passed over. */

@@ -3,49 +3,51 @@
 // it and holds nobody up. What arrives here is presence and answers; packets from the sibling come over its own link
 // to us, which is a session like any other.
 //
-//   waiting ─→ dialling ─→ greeted ─→ up ─→ waiting …      self and twin: there is nothing to be had at this address
+//   waiting ─→ dialling ─→ greeted ─→ up ─→ waiting …      self, twin and copied: nothing is to be had at this address
+//
+// Up is who has proven its key and answered behind a frame that only siblings may send.
 
-import type { BoxKey, BoxSecret } from '#protocol/box.ts'
 import { concatBytes, startsWithAt } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
-import { pongFrame, WATCH_CONNS_FRAME } from '#protocol/frames.ts'
-import { clientInfoFrame, openServerInfo } from '#protocol/handshake.ts'
-import { KEY_BYTES, NONCE_BYTES } from '#protocol/limits.ts'
+import { isMeshKeyRefusal, pongFrame } from '#protocol/frames.ts'
+import { KEY_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket, Flushable, SiblingOutbox } from '#relay/ports.ts'
 import type { Connection, Dial, DialHandler, SiblingAddress } from './dial.ts'
-import { LinkQuality, type Quality } from './link-quality.ts'
+import { LinkQuality } from './link-quality.ts'
+import type { LinkReport, LinkState } from './link-report.ts'
 import type { LocatableSibling } from './locator.ts'
+import { Redial } from './redial.ts'
+import { SiblingLogin, type MeshIdentity } from './sibling-login.ts'
 import type { RouteBook } from './route-book.ts'
 
-/** A sibling that was restarted is back in seconds; from the fifth attempt on as often as derper tries. */
-const RETRY_MIN_MS = 250
-const RETRY_MAX_MS = 5_000
 /** Up for this long, a link that breaks is tried again at once, and clients may be sent to the sibling. */
 const SETTLED_MS = 10_000
 /** Another name of a relay that we have a link to may become one of its own. */
 const TWIN_RETRY_MS = 30_000
+/** A machine with a copied key may have been given its own; it is dialled as often as one that can't be reached. */
+const COPIED_RETRY_MS = 5_000
+/** Wanted before its time, a link is dialled at once, but not without a pause between two attempts. */
+const DIAL_EVERY_MS_MIN = 1_000
 /** As derper cuts a forward that is not taken. */
 const WRITE_TIMEOUT_MS = 5_000
 const PING_EVERY_MS = 5_000
 /** Not one answer in a quarter of a minute. */
 const SILENT_PINGS_MAX = 3
 
-/** Idle: not needed so far. */
-export type LinkState = 'idle' | 'waiting' | 'dialling' | 'greeted' | 'up' | 'self' | 'twin' | 'closed'
-
-/** What a sibling's key means to us: welcome, or this relay's own, or one that we have a link to. */
-export type Verdict = 'welcome' | 'self' | 'twin'
+/** What a relay with a key that we know turns out to be; `why` is empty where that is as it should be. */
+export interface Recognition {
+  readonly state: 'self' | 'twin' | 'copied'
+  readonly why: string
+}
 
 /** Who has the links of this thread. */
 export interface LinkOwner {
-  judge(link: SiblingLink, serverKey: Uint8Array): Verdict
+  /** Whether the key is this relay's own, or that of a relay that another link leads to. */
+  isKnown(link: SiblingLink, serverKey: Uint8Array): boolean
+  /** Who has that key, by the run that it says it is; undefined: that can't be said yet. */
+  recognise(link: SiblingLink, login: SiblingLogin): Recognition | undefined
   /** The state has changed. */
   changed(link: SiblingLink): void
-}
-
-export interface MeshIdentity {
-  readonly publicKey: Uint8Array
-  readonly secret: BoxSecret
 }
 
 export interface SiblingLinkParts {
@@ -66,62 +68,54 @@ export interface SiblingLinkParts {
   readonly flushSoon: (one: Flushable) => void
 }
 
-/** One link as operators see it. */
-export interface LinkReport extends Quality {
-  readonly name: string
-  readonly state: LinkState
-  /** Why it is not up; empty when it is. */
-  readonly why: string
-  /** It has told who is there, or could not be had. */
-  readonly isTried: boolean
-  readonly keys: number
-  readonly keysRefused: number
-  readonly isInside: boolean
-  readonly waitingBytes: number
-  /** Since the link was made, over all its connections. */
-  readonly packets: number
-  readonly bytes: number
-  readonly dropped: number
-  /** How long a packet has waited here at most since the last report. */
-  readonly delayMs: number
-}
-
-export class SiblingLink implements LocatableSibling, DialHandler, Flushable {
+export class SiblingLink implements LocatableSibling, Flushable {
+  readonly serial: number
   readonly address: SiblingAddress
   readonly rank: number
   readonly #parts: SiblingLinkParts
   readonly #outbox: SiblingOutbox
+  readonly #redial: Redial
   #quality = new LinkQuality()
   #state: LinkState = 'waiting'
+  /** The dial under way or done; what others call back about is over. */
+  #dialled: DialHandler | undefined = undefined
   #connection: Connection | undefined = undefined
-  #serverKey: Uint8Array | undefined = undefined
-  #box: BoxKey | undefined = undefined
+  #login: SiblingLogin | undefined = undefined
+  /** Why it is not up, while that is so, and why this side has cut the present connection. */
   #why = ''
+  #cutWhy = ''
   #isTried = false
   #keys = 0
   #keysRefused = 0
   #packets = 0
   #bytes = 0
   #dropped = 0
-  #failures = 0
+  #dialledMs = -Infinity
   #upSinceMs = 0
   #pingDueMs = 0
   #isFlushDue = false
 
-  constructor(address: SiblingAddress, parts: SiblingLinkParts) {
+  constructor(address: SiblingAddress, serial: number, parts: SiblingLinkParts) {
     this.address = address
+    this.serial = serial
     this.rank = address.isInside ? 0 : 1
     this.#parts = parts
     this.#outbox = parts.makeOutbox()
+    this.#redial = new Redial(parts, () => this.#dial())
   }
 
   get state(): LinkState {
     return this.#state
   }
 
-  /** The sibling's own key, while there is a connection. */
-  get serverKey(): Uint8Array | undefined {
-    return this.#serverKey
+  /** While there is a connection to a relay that no other link leads to. */
+  get login(): SiblingLogin | undefined {
+    return this.#login?.isDoubtful === true ? undefined : this.#login
+  }
+
+  /** Nothing of it is left: it is closed, and so is its connection. */
+  get isOver(): boolean {
+    return this.#state === 'closed' && this.#dialled === undefined
   }
 
   /** To be called by one who keeps the reports: what is said of delay is said once. */
@@ -132,6 +126,7 @@ export class SiblingLink implements LocatableSibling, DialHandler, Flushable {
     this.#dropped += dropped
     return {
       name: this.address.name,
+      serial: this.serial,
       state: this.#state,
       why: this.#why,
       isTried: this.#isTried,
@@ -163,20 +158,55 @@ export class SiblingLink implements LocatableSibling, DialHandler, Flushable {
 
   /** Begins, if it is wanted already, and goes on until it is closed. */
   open(): void {
-    if (this.address.isWatched) this.wake()
+    if (this.address.isWatched) this.#dial()
     else this.#enter('idle')
   }
 
+  /** It is wanted now, whenever it would have been dialled next. */
   wake(): void {
-    if (this.#state !== 'waiting' && this.#state !== 'idle') return
-    this.#enter('dialling')
-    this.#connection = this.#parts.dial(this.address, this)
+    if (this.#dialled !== undefined || this.#state === 'self' || this.#state === 'closed') return
+    const sinceMs = this.#parts.now() - this.#dialledMs
+    if (sinceMs >= DIAL_EVERY_MS_MIN) this.#dial()
+    else if (this.#state !== 'waiting') this.#redial.after(DIAL_EVERY_MS_MIN - sinceMs)
   }
 
   /** For good. */
   close(): void {
+    if (this.#state === 'closed') return
+    this.#redial.callOff()
+    this.#forget()
     this.#enter('closed')
     this.#connection?.destroy()
+  }
+
+  #dial(): void {
+    if (this.#dialled !== undefined || this.#state === 'closed') return
+    this.#redial.callOff()
+    this.#cutWhy = ''
+    this.#dialledMs = this.#parts.now()
+    const handler = this.#makeHandler()
+    this.#dialled = handler
+    this.#enter('dialling')
+    const connection = this.#parts.dial(this.address, handler)
+    if (this.#dialled === handler) this.#connection = connection
+  }
+
+  /** What a connection that is no longer this link's calls back changes nothing. */
+  #makeHandler(): DialHandler {
+    const isCurrent = (): boolean => this.#dialled === handler
+    const handler: DialHandler = {
+      greet: (serverKey) => (isCurrent() ? this.#greet(serverKey) : undefined),
+      onFrame: (type, buffer, start, end) => {
+        if (isCurrent() && this.#state !== 'closed') this.#onFrame(type, buffer, start, end)
+      },
+      written: () => {
+        if (isCurrent()) this.#written()
+      },
+      onClosed: (why) => {
+        if (isCurrent()) this.#onClosed(why)
+      },
+    }
+    return handler
   }
 
   // ── packets out ──
@@ -188,11 +218,11 @@ export class SiblingLink implements LocatableSibling, DialHandler, Flushable {
 
   flush(): void {
     this.#isFlushDue = false
-    if (this.#connection === undefined || this.#state === 'dialling') return
+    if (this.#connection === undefined || this.#state === 'dialling' || this.#state === 'closed') return
     this.#outbox.flush(this.#connection, this.#parts.now())
   }
 
-  written(): void {
+  #written(): void {
     this.#outbox.written()
     this.flush()
   }
@@ -210,31 +240,27 @@ export class SiblingLink implements LocatableSibling, DialHandler, Flushable {
 
   // ── login ──
 
-  greet(serverKey: Uint8Array): Uint8Array | undefined {
-    const { owner, identity, meshKey, random } = this.#parts
-    const verdict = owner.judge(this, serverKey)
-    if (verdict !== 'welcome') {
-      this.#enter(verdict)
+  #greet(serverKey: Uint8Array): Uint8Array | undefined {
+    if (this.#state !== 'dialling') return undefined
+    const { owner, identity, meshKey, now, random } = this.#parts
+    const box = identity.secret.agree(serverKey)
+    if (box === undefined) {
+      this.#cutWhy = 'has a key that no box can be made for'
       return undefined
     }
-    this.#box = identity.secret.agree(serverKey)
-    if (this.#box === undefined) {
-      this.#why = 'its key is none that a box can be made for'
-      return undefined
-    }
-    this.#serverKey = serverKey
+    this.#login = new SiblingLogin(serverKey, owner.isKnown(this, serverKey), box)
     this.#quality = new LinkQuality()
     this.#enter('greeted')
-    const info = { meshKey: meshKey(), canAckPings: false, wantsHomesOnly: !this.address.isInside }
-    const login = clientInfoFrame(identity.publicKey, info, this.#box, random(NONCE_BYTES))
-    if (this.address.isWatched) return concatBytes(login, WATCH_CONNS_FRAME)
-    const ping = this.#quality.ping(this.#parts.now())
-    return ping === undefined ? login : concatBytes(login, ping)
+    const { isInside, isWatched } = this.address
+    const wish = { meshKey: meshKey(), wantsHomesOnly: !isInside, wantsPresence: isWatched }
+    const nowMs = now()
+    this.#pingDueMs = nowMs + PING_EVERY_MS
+    return concatBytes(this.#login.greeting(identity, wish, random), this.#quality.ping(nowMs))
   }
 
   // ── frames in ──
 
-  onFrame(type: number, buffer: Buffer, start: number, end: number): void {
+  #onFrame(type: number, buffer: Buffer, start: number, end: number): void {
     switch (type) {
       case FrameType.serverInfo:
         return this.#onServerInfo(buffer.subarray(start, end))
@@ -243,27 +269,55 @@ export class SiblingLink implements LocatableSibling, DialHandler, Flushable {
       case FrameType.peerGone:
         return this.#onGone(buffer, start, end)
       case FrameType.pong:
-        // The first comes behind all presence, where the sibling keeps things in order.
-        this.#isTried = true
-        // Who is not watched has nothing to tell but this.
-        if (this.#state === 'greeted' && !this.address.isWatched) this.#onUp()
-        return this.#quality.pong(buffer.subarray(start, end), this.#parts.now())
+        return this.#onPong(buffer.subarray(start, end))
       case FrameType.ping:
         return this.#tell(pongFrame(buffer.subarray(start, end)))
+      case FrameType.health:
+        if (isMeshKeyRefusal(buffer.subarray(start, end)))
+          this.#cutWhy = "did not accept this relay's mesh key"
     }
   }
 
   /** The box proves that the sibling holds the key that it showed. */
   #onServerInfo(payload: Uint8Array): void {
-    if (this.#box === undefined || openServerInfo(payload, this.#box) === undefined) {
-      this.#cut('its ServerInfo is not meant for us')
-    }
+    if (this.#login?.prove(payload) !== true) return this.#cut('sent a ServerInfo that is not meant for us')
+    this.#recognise()
   }
 
-  /** The first is our own: the sibling has taken the mesh key, and tells us who is there. */
+  #recognise(): void {
+    const login = this.#login
+    if (login?.isDoubtful !== true || !login.isProven) return
+    const found = this.#parts.owner.recognise(this, login)
+    if (found === undefined) return
+    this.#why = found.why
+    this.#enter(found.state)
+    this.#connection?.destroy()
+  }
+
+  /** The first comes behind the login and a frame for siblings alone, and behind all presence, where the sibling keeps order. */
+  #onPong(payload: Uint8Array): void {
+    if (this.#state === 'greeted') {
+      this.#isTried = true
+      return this.#onAccepted()
+    }
+    this.#isTried = true
+    this.#quality.pong(payload, this.#parts.now())
+  }
+
+  #onAccepted(): void {
+    if (this.#state !== 'greeted' || this.#login === undefined || this.#login.isDoubtful) return
+    if (!this.#login.isProven) return this.#cut('has not proven its key')
+    this.#quality.disregard()
+    this.#upSinceMs = this.#parts.now()
+    this.#pingDueMs = this.#upSinceMs
+    this.#why = ''
+    this.#enter('up')
+  }
+
   #onPresent(buffer: Buffer, start: number, end: number): void {
     if (end - start < KEY_BYTES) return this.#cut('sent a presence without a key')
-    if (this.#state === 'greeted') this.#onUp()
+    this.#onAccepted()
+    if (this.#state !== 'up') return
     if (startsWithAt(buffer, start, this.#parts.identity.publicKey)) return
     if (this.#keys >= this.#parts.keysMax) {
       this.#keysRefused++
@@ -278,65 +332,53 @@ export class SiblingLink implements LocatableSibling, DialHandler, Flushable {
     if (this.#parts.book.remove(buffer, start, this) && this.address.isWatched) this.#keys--
   }
 
-  #onUp(): void {
-    this.#upSinceMs = this.#parts.now()
-    this.#pingDueMs = this.#upSinceMs
-    this.#why = ''
-    this.#enter('up')
-  }
-
   // ── time and end ──
 
   /** To be called about twice a second. */
   sweep(nowMs: number): void {
-    if (this.#state !== 'up') return
+    if (this.#state !== 'up' && this.#state !== 'greeted') return
     const { writingSinceMs } = this.#outbox
     if (writingSinceMs !== undefined && nowMs - writingSinceMs > WRITE_TIMEOUT_MS) {
       return this.#cut(`took no bytes for ${WRITE_TIMEOUT_MS} ms`)
     }
     if (this.#quality.read().silentPings >= SILENT_PINGS_MAX) return this.#cut('answers no pings')
+    this.#recognise()
+    if (this.#state === 'up' && nowMs - this.#upSinceMs > SETTLED_MS) this.#redial.succeeded()
     if (nowMs < this.#pingDueMs) return
-    const ping = this.#quality.ping(nowMs)
-    if (ping === undefined) return
     this.#pingDueMs = nowMs + PING_EVERY_MS
-    this.#tell(ping)
+    this.#tell(this.#quality.ping(nowMs))
   }
 
   /** `why` completes "the sibling …". */
   #cut(why: string): void {
-    this.#why = why
+    this.#cutWhy = why
     this.#connection?.destroy()
   }
 
-  onClosed(why: string): void {
-    const nowMs = this.#parts.now()
-    const wasUp = this.#state === 'up'
+  #onClosed(why: string): void {
+    const before = this.#state
+    this.#dialled = undefined
     this.#connection = undefined
-    this.#serverKey = undefined
-    this.#box = undefined
-    this.#parts.book.forget(this)
-    this.#keys = 0
+    this.#forget()
     this.#outbox.written()
     this.#outbox.close()
-    if (this.#state === 'closed' || this.#state === 'self') return
-    this.#why ||= why
-    this.#failures = wasUp && nowMs - this.#upSinceMs > SETTLED_MS ? 0 : this.#failures + 1
-    const retryMs = this.#state === 'twin' ? TWIN_RETRY_MS : this.#retryMs()
-    if (this.#state !== 'twin') this.#enter('waiting')
-    this.#parts.later(retryMs, () => this.#retry())
+    if (before === 'closed') return this.#parts.owner.changed(this)
+    if (before === 'self') return
+    if (before === 'twin') return this.#redial.after(TWIN_RETRY_MS)
+    if (before === 'copied') return this.#redial.after(COPIED_RETRY_MS)
+    const isRefusal = before === 'greeted' && this.#cutWhy === ''
+    if (isRefusal)
+      this.#why = `closed the connection at login, as a relay with another mesh key does (${why})`
+    else this.#why = this.#cutWhy === '' ? why : this.#cutWhy
+    this.#enter('waiting')
+    this.#redial.afterFailure()
   }
 
-  #retry(): void {
-    if (this.#state === 'closed') return
-    this.#state = 'waiting'
-    this.#why = ''
-    this.wake()
-  }
-
-  /** Doubles with each failure; up to a quarter more, so that siblings that lost one together do not come together. */
-  #retryMs(): number {
-    const jitter = 1 + (this.#parts.random(1)[0] ?? 0) / 1_024
-    return Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures) * jitter
+  /** Of the connection and what was told over it nothing is left. */
+  #forget(): void {
+    this.#login = undefined
+    this.#parts.book.forget(this)
+    this.#keys = 0
   }
 
   #enter(state: LinkState): void {

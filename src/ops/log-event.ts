@@ -25,6 +25,7 @@ export const LogEvent = {
   directoryLost: 'directory_lost', //       keys of other regions are not found; what is known stays known
   meshNameFailed: 'mesh_name_failed', //    a name of -mesh-dns does not resolve; who was known by it stays known
   siblingIsSelf: 'sibling_is_self', //      this relay is listed among its siblings, and found itself
+  siblingHasCopiedKey: 'sibling_has_copied_key', // two relays with one key: neither meshes with the other
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
   logLinesLost: 'log_lines_lost', //        they could not be written; it works again

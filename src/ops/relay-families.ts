@@ -105,7 +105,7 @@ const CLIENT_ROWS: readonly Row[] = [
   gauge('derp_clients_websocket_current', 'Clients connected by WebSocket.', alone('clientsWebSocket')),
   gauge('derp_clients_prober_current', 'Clients that call themselves probers.', alone('clientsProber')),
   gauge('derp_watchers_current', 'Sibling sessions subscribed to presence.', alone('watchersCurrent')),
-  gauge('derp_keys_current', 'Distinct node keys connected.', alone('keysCurrent')),
+  gauge('derp_keys_current', "Distinct node keys connected; siblings' own are none.", alone('keysCurrent')),
   gauge('derp_keys_away', 'Distinct node keys that siblings have and this relay has not.', alone('keysAway')),
   gauge(
     'derp_duplicate_keys_current',

@@ -126,7 +126,7 @@ export class Directory {
   register(session: Session): Peer {
     const peer = this.#find(session.key)
     const before = this.#count(peer)
-    if (peer.registrations > 0) this.#counters.add(Counter.duplicatesTotal, 1)
+    if (peer.registrations > 0 && !session.isMesh) this.#counters.add(Counter.duplicatesTotal, 1)
     // Made to measure: most keys have one session for ever, and an array that grows leaves room for sixteen more.
     peer.sessions = peer.sessions.concat(session)
     session.claim = this.#announcer.nextClaim()
@@ -326,11 +326,14 @@ export class Directory {
     this.#counters.add(Counter.duplicateSessions, after.duplicateSessions - before.duplicateSessions)
   }
 
-  /** Each key is counted by the lowest thread that holds it, each session by its own. */
+  /**
+   * Each key is counted by the lowest thread that holds it, each session by its own. A sibling's own key is no node's,
+   * and has as many sessions as the sibling has threads.
+   */
   #count(peer: Peer): Counted {
-    const isOurs =
-      peer.sessions.length > 0 && peer.elsewhere.every((other) => other.thread > this.#announcer.index)
-    const isDuplicate = peer.registrations > 1
+    const isClient = peer.sessions.some((session) => !session.isMesh)
+    const isOurs = isClient && peer.elsewhere.every((other) => other.thread > this.#announcer.index)
+    const isDuplicate = isClient && peer.registrations > 1
     return {
       keys: isOurs ? 1 : 0,
       duplicateKeys: isOurs && isDuplicate ? 1 : 0,

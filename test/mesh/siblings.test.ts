@@ -5,6 +5,7 @@ import { actor, alice, bob, cathy } from '../support/actor.ts'
 import { packetLine } from '../support/memory-client.ts'
 import { TestMesh } from '../support/test-mesh.ts'
 import { frames, packet } from '../vectors/frames.ts'
+import { sha256 } from '../vectors/hex.ts'
 
 const NAMES = ['north', 'south', 'west'] as const
 
@@ -238,4 +239,121 @@ it('a few clients at a time are sent to their ideal node, when it has been there
   expect(closed()).toBe(3)
   expect(others.some(({ isClosed }) => isClosed)).toBe(false)
   expect(south.relay.lastEnd).toBe('rebalanced')
+})
+
+it('two regions without a client have every link up, and every way measured', () => {
+  const mesh = new TestMesh('eu-1', 'eu-2', 'us-1')
+  mesh.pass(1_000)
+  for (const name of ['eu-1', 'eu-2', 'us-1']) {
+    const reports = mesh
+      .node(name)
+      .siblings.reports()
+      .filter((report) => report.name !== name)
+    for (const report of reports) expect(report).toMatchObject({ state: 'up', isTried: true })
+    expect(reports.map(({ rttMs }) => rttMs)).not.toContain(undefined)
+  }
+})
+
+it('a member that is removed is unknown at once and not dialled again, and the others stay', () => {
+  const mesh = meshOfThree()
+  const [a, b] = [mesh.node('north').join(alice), mesh.node('south').join(bob)]
+  const { siblings, relay } = mesh.node('north')
+  siblings.setMembers(NAMES.filter((name) => name !== 'south').map((name) => mesh.addressOf(name, 'north')))
+  expect(siblings.named('south')).toBeUndefined()
+  a.sendPacket(bob, packet)
+  expect([b.take(), relay.drops]).toEqual([[], { 'unknown_dest data': 1 }])
+  expect(mesh.connectionsBetween('north', 'south')).toBe(0)
+  siblings.reports()
+  mesh.pass(60_000)
+  expect([mesh.connectionsBetween('north', 'south'), mesh.node('north').links]).toEqual([
+    0,
+    { north: 'self', west: 'up' },
+  ])
+  expect(mesh.node('north').changes.filter((change) => change === 'south dialling')).toHaveLength(1)
+})
+
+it('what was counted for a member that is removed is told to the end', () => {
+  const mesh = meshOfThree()
+  const a = mesh.node('north').join(alice)
+  mesh.node('south').join(bob)
+  mesh.stall('north', 'south', true)
+  for (let i = 0; i < 3; i++) a.sendPacket(bob, packet)
+  mesh.settle()
+  a.sendPacket(bob, packet).settled()
+  const { siblings } = mesh.node('north')
+  siblings.setMembers([])
+  const told = [siblings.reports(), (mesh.settle(), siblings.reports()), siblings.reports()].map((reports) =>
+    reports.filter(({ name }) => name === 'south').map(({ packets, dropped }) => packets + dropped),
+  )
+  expect(told[0]).toHaveLength(1)
+  expect(told[1]).toEqual([4])
+  expect(told[2]).toEqual([])
+})
+
+it('of two names of one relay one has a link, and the other when that is removed or its way is lost', () => {
+  const mesh = new TestMesh('north', 'south')
+  mesh.aliases.set('also south', 'south')
+  const addresses = ['north', 'south', 'also south'].map((name) => mesh.addressOf(name, 'north'))
+  const { siblings } = mesh.node('north')
+  const b = mesh.node('south').join(bob)
+  const a = mesh.node('north').join(alice)
+  const states = (): string[] => {
+    const reports = siblings.reports().filter(({ state }) => state !== 'closed')
+    return reports.map(({ name, state }) => `${name} ${state}`)
+  }
+  siblings.setMembers(addresses)
+  mesh.settle()
+  expect(states()).toEqual(['north self', 'south up', 'also south twin'])
+  expect(mesh.node('south').relay.count('watchersCurrent')).toBe(1)
+  mesh.pass(1_000)
+  // Only the first name's way is broken.
+  mesh.part('north', 'south')
+  mesh.settle()
+  expect(states()).toEqual(['north self', 'south waiting', 'also south up'])
+  mesh.heal('north', 'south')
+  mesh.pass(10_000)
+  expect(states()).toEqual(['north self', 'south twin', 'also south up'])
+  siblings.setMembers(addresses.slice(0, 2))
+  mesh.pass(1_000)
+  expect(states()).toEqual(['north self', 'south up'])
+  a.sendPacket(bob, packet)
+  expect(b.take()).toEqual([packetLine(alice, packet)])
+})
+
+it('a machine that was copied with its key is none of the names of the relay that it was copied from', () => {
+  const mesh = new TestMesh('north', 'south', 'west', { copies: { west: 'south' } })
+  // To the copies each other is one with its own key, to the third both have the same.
+  for (const [name, other] of [
+    ['south', 'west'],
+    ['west', 'south'],
+  ] as const) {
+    expect(mesh.node(name).links).toEqual({ north: 'up', [name]: 'self', [other]: 'copied' })
+    const report = mesh
+      .node(name)
+      .siblings.reports()
+      .find((one) => one.name === other)
+    expect(report).toMatchObject({
+      why: expect.stringContaining(`has the key of this relay, ${name}`),
+      isTried: true,
+    })
+  }
+  const { siblings, links } = mesh.node('north')
+  expect(links).toEqual({ north: 'self', south: 'up', west: 'copied' })
+  expect(siblings.named('west')?.why).toContain('has the key of south')
+  // The operator gives it its own.
+  mesh.copies.delete('west')
+  mesh.kill('west')
+  mesh.restart('west')
+  mesh.pass(13_000)
+  expect(mesh.node('north').links).toMatchObject({ south: 'up', west: 'up' })
+  expect(mesh.node('south').links).toMatchObject({ north: 'up', west: 'up' })
+})
+
+it('a relay with another mesh key is told so, and knows it', () => {
+  const mesh = new TestMesh('north', 'south')
+  mesh.meshKeys = [sha256('another mesh key')]
+  mesh.kill('south')
+  mesh.restart('south')
+  expect(mesh.node('south').siblings.named('north')?.why).toBe("did not accept this relay's mesh key")
+  expect(mesh.node('north').relay.ends.map(({ reason }) => reason)).toContain('mesh_key_refused')
 })

@@ -3,6 +3,7 @@ import { LinkWatch, type WatchedLink } from '#ops/link-watch.ts'
 
 const link: WatchedLink = {
   name: 'derp2.lab',
+  serial: 0,
   state: 'up',
   why: '',
   isTried: true,
@@ -22,24 +23,25 @@ const link: WatchedLink = {
 function watch(threadCount: number): { links: LinkWatch; pass: (ms: number) => void } {
   let nowMs = 1_000
   const links = new LinkWatch({ threadCount, hasMesh: true, now: () => nowMs })
+  links.expect(1)
   return { links, pass: (ms) => (nowMs += ms) }
 }
 
 it('is ready when every thread has tried every sibling, and stays so when one is lost', () => {
   const { links } = watch(2)
   expect(links.check().isOk).toBe(false)
-  links.note(0, [link])
-  links.note(1, [{ ...link, isTried: false, state: 'greeted' }])
+  links.note(0, 1, [link])
+  links.note(1, 1, [{ ...link, isTried: false, state: 'greeted' }])
   expect(links.check().isOk).toBe(false)
-  links.note(1, [link])
+  links.note(1, 1, [link])
   expect(links.check()).toEqual({ isOk: true, detail: '1 of 1 siblings reached' })
-  links.note(0, [{ ...link, isTried: false, state: 'waiting' }])
-  expect(links.check()).toEqual({ isOk: true, detail: '0 of 1 siblings reached' })
+  links.note(0, 1, [{ ...link, isTried: false, state: 'waiting', why: 'refuses' }])
+  expect(links.check()).toEqual({ isOk: true, detail: '0 of 1 siblings reached; derp2.lab: refuses' })
 })
 
 it('waits for nobody longer than ten seconds', () => {
   const { links, pass } = watch(1)
-  links.note(0, [{ ...link, isTried: false, state: 'dialling' }])
+  links.note(0, 1, [{ ...link, isTried: false, state: 'dialling' }])
   pass(9_000)
   expect(links.check().isOk).toBe(false)
   pass(2_000)
@@ -48,13 +50,16 @@ it('waits for nobody longer than ten seconds', () => {
 
 it('tells of a sibling once, with what all threads handed to it and the best way that one has measured', () => {
   const { links } = watch(2)
-  links.note(0, [link, { ...link, name: 'derp1.lab', state: 'self' }])
-  links.note(1, [{ ...link, packets: 7, dropped: 0, delayMs: 9, rttMs: 6, keys: 11, state: 'waiting' }])
-  const { why: _why, state: _state, isTried: _isTried, ...numbers } = link
+  links.note(0, 1, [link, { ...link, name: 'derp1.lab', state: 'self' }])
+  links.note(1, 1, [
+    { ...link, packets: 7, dropped: 0, delayMs: 9, rttMs: 6, keys: 11, state: 'waiting', why: 'refuses' },
+  ])
+  const { state: _state, serial: _serial, isTried: _isTried, ...numbers } = link
   expect(links.siblings()).toEqual([
     {
       ...numbers,
       isUp: false,
+      why: 'refuses',
       keys: 11,
       waitingBytes: 200,
       packets: 12,
@@ -65,5 +70,75 @@ it('tells of a sibling once, with what all threads handed to it and the best way
     },
   ])
   links.forget(1)
-  expect(links.siblings()).toEqual([{ ...numbers, isUp: true }])
+  // What the dead thread had handed over stays handed over.
+  expect(links.siblings()).toEqual([{ ...numbers, isUp: true, packets: 12, bytes: 10_000 }])
+})
+
+it('is not ready while nothing is known of members, nor by what a thread said before it was told of them', () => {
+  let nowMs = 0
+  const links = new LinkWatch({ threadCount: 1, hasMesh: true, now: () => nowMs })
+  // A thread that has just started has no links; so has one that knows all members and needs none.
+  links.note(0, 0, [])
+  expect(links.check().isOk).toBe(false)
+  links.note(0, 1, [link])
+  // Not all names have been answered yet.
+  expect(links.check().isOk).toBe(false)
+  links.expect(2)
+  expect(links.check().isOk).toBe(false)
+  links.note(0, 2, [link, { ...link, name: 'derp3.lab', isTried: false, state: 'dialling' }])
+  expect(links.check().isOk).toBe(false)
+  links.note(0, 2, [])
+  expect(links.check()).toEqual({ isOk: true, detail: '0 of 0 siblings reached' })
+  nowMs = 11_000
+  expect(new LinkWatch({ threadCount: 1, hasMesh: true, now: () => nowMs }).check().isOk).toBe(false)
+})
+
+it('counts what goes to a sibling on and on: over the death of a thread, a link that is remade, a member listed anew', () => {
+  const { links } = watch(2)
+  let last = 0
+  const total = (): number => {
+    const [view] = links.siblings()
+    const now = view?.packets ?? last
+    expect(now).toBeGreaterThanOrEqual(last)
+    return (last = now)
+  }
+  const counted = (serial: number, packets: number): WatchedLink => ({ ...link, serial, packets })
+  links.note(0, 1, [counted(0, 100)])
+  links.note(1, 1, [counted(0, 10)])
+  expect(total()).toBe(110)
+  links.forget(0)
+  expect(total()).toBe(110)
+  links.note(0, 1, [counted(0, 5)])
+  expect(total()).toBe(115)
+  // Another address under the same name: the old link's last words come with the new one's first.
+  links.note(1, 2, [counted(1, 3), { ...counted(0, 12), state: 'closed' }])
+  expect(total()).toBe(120)
+  links.note(0, 3, [])
+  links.note(1, 3, [])
+  expect(links.siblings()).toEqual([])
+  links.note(0, 4, [counted(2, 0)])
+  expect(total()).toBe(120)
+  links.note(0, 4, [counted(2, 7)])
+  expect(total()).toBe(127)
+})
+
+it('names a few of the siblings that are not reached, and says how many more there are', () => {
+  const { links } = watch(1)
+  const away = { ...link, state: 'waiting', why: 'is away' }
+  const down = [0, 1, 2, 3, 4].map((i): WatchedLink => Object.assign({}, away, { name: `derp${i}.lab` }))
+  links.note(0, 1, [{ ...link, name: 'up.lab' }, ...down.slice(2)])
+  expect(links.check().detail).toBe(
+    '1 of 4 siblings reached; derp2.lab: is away; derp3.lab: is away; derp4.lab: is away',
+  )
+  links.note(0, 1, down)
+  expect(links.check().detail).toBe(
+    '0 of 5 siblings reached; derp0.lab: is away; derp1.lab: is away; derp2.lab: is away; and 2 more',
+  )
+})
+
+it('shows a sibling with a copied key as one that is not reached', () => {
+  const { links } = watch(1)
+  links.note(0, 1, [{ ...link, state: 'copied', why: 'has the key of this relay, too' }])
+  expect(links.siblings()).toMatchObject([{ name: 'derp2.lab', isUp: false }])
+  expect(links.check().detail).toContain('derp2.lab: has the key of this relay, too')
 })

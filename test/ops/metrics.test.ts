@@ -241,7 +241,7 @@ describe('a relay at work', () => {
       'derp_clients_current{kind="other"}': 1,
       derp_clients_not_ideal_current: 1,
       derp_watchers_current: 1,
-      derp_keys_current: 2,
+      derp_keys_current: 1,
       'derp_received_packets_total{kind="data"}': 3,
       'derp_received_packets_total{kind="disco"}': 1,
       'derp_sent_packets_total{kind="data"}': 3,

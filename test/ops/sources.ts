@@ -29,6 +29,7 @@ const sibling: SiblingView = {
   name: 'derp2.example',
   isInside: true,
   isUp: true,
+  why: '',
   keys: 1_000,
   keysRefused: 0,
   waitingBytes: 0,

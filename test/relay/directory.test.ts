@@ -336,3 +336,13 @@ it('sessions that take turns with one key tell the other threads no more than th
   a.sendPacket(bob, packet)
   expect(bobs[2]?.take().filter((line) => line === fromAlice).length).toBe(1)
 })
+
+it('a sibling is no node: its key is not counted, nor that each of its threads has a session', () => {
+  const relay = new TestRelay({ threads: 2 })
+  relay.join(bob)
+  for (const thread of [0, 1, 1]) relay.joinSibling(alice, { thread })
+  const counted = ['keysCurrent', 'duplicateKeys', 'duplicateSessions', 'duplicatesTotal'] as const
+  expect(counted.map((name) => relay.count(name))).toEqual([1, 0, 0, 0])
+  relay.join(bob, { thread: 1 })
+  expect(counted.map((name) => relay.count(name))).toEqual([1, 1, 2, 1])
+})

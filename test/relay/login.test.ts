@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { FrameType } from '#protocol/frame-type.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import { alice, bob, sibling, type Actor } from '../support/actor.ts'
 import type { MemoryClient } from '../support/memory-client.ts'
@@ -115,22 +116,45 @@ it.each(['{"meshKey":null}', '{"meshKey":7}'])('%s is refused', (text) => {
   expect(saying(text)).toBe(EndReason.meshKeySyntax)
 })
 
+const refused = `frame ${FrameType.health} <${Buffer.from('mesh key refused').toString('hex')}>`
 const other = 'ab'.repeat(32)
 it.each([
-  ['the mesh key', { meshKey: meshHex }, {}, true],
-  ['the mesh key in upper case', { meshKey: meshHex.toUpperCase() }, {}, true],
-  ['the mesh key under a name in other case', { MeshKey: meshHex }, {}, true],
-  ['another mesh key', { meshKey: other }, {}, false],
-  ['a mesh key of zeros', { meshKey: '0'.repeat(64) }, {}, false],
-  ['no mesh key', {}, {}, false],
-  ['the mesh key where the relay has none', { meshKey: meshHex }, { isWithoutMesh: true }, false],
-])('who brings %s is admitted, and privileged or not', (_what, info, options, isPrivileged) => {
+  ['the mesh key', { meshKey: meshHex }, {}, undefined],
+  ['the mesh key in upper case', { meshKey: meshHex.toUpperCase() }, {}, undefined],
+  ['the mesh key under a name in other case', { MeshKey: meshHex }, {}, undefined],
+  ['another mesh key', { meshKey: other }, {}, EndReason.meshKeyRefused],
+  ['a mesh key of zeros', { meshKey: '0'.repeat(64) }, {}, EndReason.notPrivileged],
+  ['no mesh key', {}, {}, EndReason.notPrivileged],
+  [
+    'the mesh key where the relay has none',
+    { meshKey: meshHex },
+    { isWithoutMesh: true },
+    EndReason.meshKeyRefused,
+  ],
+])('who brings %s is admitted, and privileged or not', (_what, info, options, refusal) => {
   const relay = new TestRelay(options)
   const client = relay.connect(sibling)
   expect(client.send(client.clientInfoSaying(JSON.stringify(info))).take()).toEqual(greeting)
   client.send(frames.watchConns).settled()
-  expect(client.isClosed).toBe(!isPrivileged)
-  if (!isPrivileged) expect(relay.lastEnd).toBe(EndReason.notPrivileged)
+  expect([client.isClosed, relay.lastEnd]).toEqual([refusal !== undefined, refusal])
+  // Who was told so is no client of anybody's: none shows a mesh key.
+  if (refusal !== undefined)
+    expect(client.take()).toEqual(refusal === EndReason.meshKeyRefused ? [refused] : [])
+})
+
+it.each([
+  [
+    'shows a mesh key that is none',
+    { meshKey: new Uint8Array(32).fill(9) },
+    EndReason.meshKeyRefused,
+    [refused],
+  ],
+  ['shows none', {}, EndReason.admissionRefused, []],
+])('who may not use the relay and %s is told why it may be', (_what, info, reason, lines) => {
+  const relay = new TestRelay({ admission: { check: (_request, decide) => decide(false) } })
+  const client = relay.connect(sibling).logIn(info)
+  expect([client.isClosed, relay.lastEnd]).toEqual([true, reason])
+  expect(client.take().slice(1)).toEqual(lines)
 })
 
 it.each([

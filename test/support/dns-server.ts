@@ -14,6 +14,9 @@ export class DnsServer implements AsyncDisposable {
   /** By name: IPv4 and IPv6 addresses, or `host:port` for SRV. */
   readonly records = new Map<string, readonly string[]>()
   isFailing = false
+  /** Questions for these kinds of records fail. */
+  readonly failingTypes = new Set<'A' | 'AAAA' | 'SRV'>()
+  questionCount = 0
   readonly #socket: Socket
 
   private constructor(socket: Socket) {
@@ -45,14 +48,16 @@ export class DnsServer implements AsyncDisposable {
       labels.push(query.toString('latin1', at + 1, at + 1 + length))
       at += 1 + length
     }
+    this.questionCount++
     const type = TYPES[query.readUInt16BE(at + 1) as keyof typeof TYPES]
+    const isFailing = this.isFailing || this.failingTypes.has(type)
     const known = this.records.get(labels.join('.'))
     const data = (known ?? []).flatMap((record) => recordData(type, record))
     const header = Buffer.from(query.subarray(0, 12))
-    const code = this.isFailing ? SERVER_FAILURE : known === undefined ? NO_SUCH_NAME : 0
+    const code = isFailing ? SERVER_FAILURE : known === undefined ? NO_SUCH_NAME : 0
     header.writeUInt16BE(0x8180 | code, 2)
     header.writeUInt16BE(1, 4)
-    header.writeUInt16BE(this.isFailing ? 0 : data.length, 6)
+    header.writeUInt16BE(isFailing ? 0 : data.length, 6)
     header.fill(0, 8, 12)
     const question = query.subarray(12, at + 5)
     const answers = data.map((bytes) => {

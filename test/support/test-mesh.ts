@@ -52,12 +52,14 @@ export class MeshNode {
 
   constructor(name: string, mesh: TestMesh, dial: Dial) {
     this.name = name
-    const server = actor(name)
+    const server = mesh.serverOf(name)
+    const instance = `${name} ${mesh.startCount}`
     this.book = new RouteBook(1, (bytes, at, route) => this.#domain.routeChanged(bytes, at, route))
     this.directory = mesh.directoryServer?.open(name)
     const desk = this.directory && this.#makeDesk(this.directory, mesh)
     this.relay = new TestRelay({
       server,
+      instance,
       clock: mesh.clock,
       routes: this.book,
       homeChanged: (key, isHome) => desk?.note(0, [{ key, isHome }]),
@@ -66,6 +68,8 @@ export class MeshNode {
     this.book.seeker = this.locator
     this.relay.settleAll = () => mesh.settle()
     const identity = {
+      name,
+      instance,
       publicKey: server.key,
       secret: new BoxSecret(server.privateKey),
     }
@@ -116,6 +120,11 @@ export class MeshNode {
   }
 }
 
+export interface MeshOptions {
+  /** Relays by name that have the key of another. */
+  readonly copies: Readonly<Record<string, string>>
+}
+
 export class TestMesh {
   readonly clock = new FakeClock()
   /** Those of relays that are started from now on; the first proves a relay to its siblings. */
@@ -126,10 +135,20 @@ export class TestMesh {
   /** Pairs of names that can't reach each other. */
   readonly #parted = new Set<string>()
   #portCount = 0
+  /** Relays started so far. */
+  startCount = 0
+  /** Relays by name that have the key of another. */
+  readonly copies = new Map<string, string>()
+  /** Other names of relays. */
+  readonly aliases = new Map<string, string>()
 
   /** Relays of these names, all meshed with each other. */
-  constructor(...names: string[]) {
-    this.#begin(names)
+  constructor(...names: (string | MeshOptions)[]) {
+    const options = names.filter((one) => typeof one !== 'string')
+    for (const { copies } of options) {
+      for (const [name, original] of Object.entries(copies)) this.copies.set(name, original)
+    }
+    this.#begin(names.filter((one) => typeof one === 'string'))
   }
 
   /** The same, with a key directory between regions. */
@@ -148,9 +167,15 @@ export class TestMesh {
 
   /** A relay begins, at first or anew; it has no members until it is told. */
   start(name: string): MeshNode {
+    this.startCount++
     const node = new MeshNode(name, this, (address, handler) => this.#dial(name, address, handler))
     this.#nodes.set(name, node)
     return node
+  }
+
+  /** Whose key the relay of that name has. */
+  serverOf(name: string): Actor {
+    return actor(this.copies.get(name) ?? name)
   }
 
   node(name: string): MeshNode {
@@ -207,6 +232,16 @@ export class TestMesh {
     }
   }
 
+  /** As `seenFrom` has it among its members. */
+  addressOf(name: string, seenFrom: string): SiblingAddress {
+    return addressOf(name, seenFrom, this.directoryServer !== undefined)
+  }
+
+  /** Connections that `from` has dialled to `to`. */
+  connectionsBetween(from: string, to: string): number {
+    return [...this.#connections].filter((one) => one.from === from && one.to === to).length
+  }
+
   settle(): void {
     for (let isBusy = true; isBusy;) {
       isBusy = false
@@ -230,9 +265,7 @@ export class TestMesh {
   }
 
   #introduce(name: string): void {
-    const addresses = [...this.#nodes.keys()].map((other) =>
-      addressOf(other, name, this.directoryServer !== undefined),
-    )
+    const addresses = [...this.#nodes.keys()].map((other) => this.addressOf(other, name))
     this.node(name).siblings.setMembers(addresses)
   }
 
@@ -245,7 +278,7 @@ export class TestMesh {
       this.#connections.delete(connection),
     )
     this.#connections.add(connection)
-    const target = this.#nodes.get(address.name)
+    const target = this.#nodes.get(this.aliases.get(address.name) ?? address.name)
     if (target === undefined || target.isDown || this.#isParted(from, address.name)) {
       connection.breakOff('connection refused')
     } else {
@@ -321,7 +354,9 @@ class FakeConnection implements Connection {
   /** Does what a system would have done by now; false if that is nothing. */
   work(): boolean {
     if (this.#isOver) return false
-    if (this.#link?.isClosed === true) this.#end ??= 'the server closed the connection'
+    // What was said before the end is heard before it.
+    const isHeardOut = this.isDeaf || this.#unheard.length === 0
+    if (this.#link?.isClosed === true && isHeardOut) this.#end ??= 'the server closed the connection'
     if (this.#end !== undefined) {
       this.#isOver = true
       this.#ended()

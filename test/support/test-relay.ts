@@ -38,6 +38,8 @@ export interface TestRelayOptions {
   readonly homeChanged?: (key: Uint8Array, isHome: boolean) => void
   /** Whose key the relay has. */
   readonly server?: Actor
+  /** Which run of a relay this is. */
+  readonly instance?: string
   readonly clock?: FakeClock
 }
 
@@ -230,6 +232,7 @@ export class TestRelay {
     const options = this.#options
     const relay = new Relay({
       nodeKey: { privateKey: this.server.privateKey, publicKey: this.server.key },
+      instance: options.instance,
       meshKeys: options.isWithoutMesh === true ? [] : [keys.meshKey],
       disallowedAppNames: options.disallowedAppNames ?? [],
       limits: { ...defaultLimits, ...options.limits },

@@ -1,0 +1,61 @@
+import { beforeEach, expect, it } from 'vitest'
+import { Log } from '#ops/log.ts'
+import { SiblingLog, type LinkNews } from '#ops/sibling-log.ts'
+
+let lines: Record<string, unknown>[]
+let siblings: SiblingLog
+
+beforeEach(() => {
+  lines = []
+  siblings = new SiblingLog(new Log('info', { write: (line) => lines.push(JSON.parse(line)) }))
+})
+
+const link = (state: string, why = '', name = 'derp2.lab'): LinkNews => ({ name, state, why })
+const events = (): unknown[] => lines.map(({ event }) => event)
+
+it('tells when a sibling is reached, when it no longer is and why, and nothing of the attempts between', () => {
+  for (const state of ['waiting', 'dialling', 'greeted', 'up', 'up'])
+    siblings.write(0, [link(state, 'refuses')])
+  for (let tries = 0; tries < 50; tries++) {
+    for (const state of ['waiting', 'dialling', 'greeted'])
+      siblings.write(0, [link(state, `reason ${tries % 10}`)])
+  }
+  siblings.write(0, [link('up')])
+  siblings.write(0, [link('waiting', 'refuses')])
+  expect(lines.map(({ event, level, reason }) => [event, level, reason])).toEqual([
+    ['sibling_down', 'warn', 'refuses'],
+    ['sibling_up', 'info', undefined],
+    ...[0, 1, 2, 3].map((i) => ['sibling_down', 'warn', `reason ${i}`]),
+    ['sibling_up', 'info', undefined],
+    ['sibling_down', 'warn', 'refuses'],
+  ])
+})
+
+it('tells of one thread, and of another when that one has died', () => {
+  siblings.write(1, [link('up')])
+  siblings.write(0, [link('waiting', 'refuses')])
+  expect(events()).toEqual(['sibling_up'])
+  siblings.forget(1)
+  siblings.write(0, [link('waiting', 'refuses')])
+  siblings.write(1, [link('up')])
+  expect(events()).toEqual(['sibling_up', 'sibling_down'])
+})
+
+it('says of a copied key once, as an error, and of a relay that is listed among its own siblings as it should be', () => {
+  for (let tries = 0; tries < 5; tries++) {
+    for (const state of ['copied', 'dialling', 'greeted']) {
+      siblings.write(0, [link(state, 'has the key of this relay, too'), link('self', '', 'derp1.lab')])
+    }
+  }
+  expect(lines.map(({ event, level, sibling }) => [event, level, sibling])).toEqual([
+    ['sibling_has_copied_key', 'error', 'derp2.lab'],
+    ['sibling_is_self', 'info', 'derp1.lab'],
+  ])
+})
+
+it('keeps nothing of members that come and go', () => {
+  for (const state of ['up', 'closed', 'up']) siblings.write(0, [link(state)])
+  siblings.write(0, [])
+  siblings.write(0, [link('up')])
+  expect(events()).toEqual(['sibling_up', 'sibling_up', 'sibling_up'])
+})

@@ -1,0 +1,161 @@
+// One link to a sibling that a test plays: what the link is told, what it may do, and how the sibling may misbehave.
+
+import { BoxSecret } from '#protocol/box.ts'
+import { BufferPool } from '#protocol/buffer-pool.ts'
+import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
+import { FrameType } from '#protocol/frame-type.ts'
+import { peerPresentFrame, pongFrame } from '#protocol/frames.ts'
+import { openClientInfo, serverInfoFrame, type ClientInfo } from '#protocol/handshake.ts'
+import type { Connection, DialHandler } from '#mesh/dial.ts'
+import { RouteBook } from '#mesh/route-book.ts'
+import { SiblingLink, type Recognition } from '#mesh/sibling-link.ts'
+import { Outbox } from '#relay/outbox.ts'
+import { Counters } from '#relay/counters.ts'
+import type { AddressedPacket } from '#relay/ports.ts'
+import { actor, type Actor } from './actor.ts'
+import { FakeClock } from './fake-clock.ts'
+import { sha256 } from '../vectors/hex.ts'
+import { meshKey } from '../vectors/keys.ts'
+
+/** Of the sibling. */
+export const KEYS_MAX = 5
+/** Who has the link, and the sibling. */
+export const [self, other] = [actor('self'), actor('other')]
+
+export class SiblingPlay {
+  readonly clock = new FakeClock()
+  readonly book = new RouteBook(1, () => undefined)
+  readonly link: SiblingLink
+  /** What the link wrote since the last look, by frames. */
+  readonly written: { type: number; payload: Buffer }[] = []
+  dials = 0
+  cuts = 0
+  isStalled = false
+  /** What the sibling turns out to be whose key is known; undefined: it is not known. */
+  recognition: Recognition | undefined = undefined
+  handler: DialHandler | undefined = undefined
+  readonly #isInside: boolean
+  #due: (() => void)[] = []
+
+  constructor({ isInside = true, isWatched = true } = {}) {
+    this.#isInside = isInside
+    const pool = new BufferPool()
+    const counters = new Counters()
+    const address = { name: 'other', host: 'other.lab', port: 443, dialHost: undefined, certName: undefined }
+    this.link = new SiblingLink({ ...address, isInside, isWatched, nodes: ['other'] }, 0, {
+      owner: {
+        isKnown: () => this.recognition !== undefined,
+        recognise: () => this.recognition,
+        changed: () => undefined,
+      },
+      identity: {
+        name: 'self.lab',
+        instance: 'this run',
+        publicKey: self.key,
+        secret: new BoxSecret(self.privateKey),
+      },
+      meshKey: () => meshKey,
+      dial: (_address, handler) => this.#dial(handler),
+      book: this.book,
+      makeOutbox: () =>
+        Outbox.forSibling({
+          pool,
+          counters,
+          limits: { outboxBytesMax: 100_000, outboxPacketsMax: Infinity },
+        }),
+      keysMax: KEYS_MAX,
+      now: this.clock.now,
+      random: (bytes) => sha256('random').subarray(0, bytes),
+      later: this.clock.later,
+      flushSoon: (one) => this.#due.push(() => one.flush()),
+    })
+    this.link.open()
+  }
+
+  /** The sibling shows its key; what it is told in answer. */
+  meet(): { info: ClientInfo; frames: number[]; pings: Buffer[] } {
+    const greeting = this.handler?.greet(other.key) ?? new Uint8Array(0)
+    this.#read(Buffer.from(greeting))
+    const [login, ...more] = this.written.splice(0)
+    const info = openClientInfo(login?.payload ?? Buffer.alloc(0), other.boxWith(self))
+    if (typeof info === 'string') throw new Error(info)
+    const pings = more.filter(({ type }) => type === FrameType.ping).map(({ payload }) => payload)
+    return { info, frames: more.map(({ type }) => type), pings }
+  }
+
+  /** It has logged in and is told of these, as a relay does it: who hears of home keys alone hears nothing of itself. */
+  up(...present: Actor[]): this {
+    const ping = this.meet().pings[0] ?? Buffer.alloc(8)
+    this.prove()
+    for (const who of this.#isInside ? [self, ...present] : present) this.present(who.key)
+    this.say(pongFrame(ping))
+    this.turn()
+    return this
+  }
+
+  /** It shows that it holds its key. */
+  prove(): void {
+    this.say(serverInfoFrame(other.boxWith(self), sha256('nonce').subarray(0, 24)))
+  }
+
+  present(key: Uint8Array): void {
+    this.say(peerPresentFrame({ key, ip: new Uint8Array(16), port: 0, flags: 0, appName: undefined }))
+  }
+
+  say(frame: Uint8Array): void {
+    const buffer = Buffer.from(frame)
+    this.handler?.onFrame(buffer[0] ?? 0, buffer, 5, buffer.length)
+  }
+
+  end(why: string): void {
+    this.handler?.onClosed(why)
+  }
+
+  turn(): void {
+    for (const flush of this.#due.splice(0)) flush()
+  }
+
+  pass(ms: number): void {
+    for (let left = ms; left > 0; left -= 500) {
+      this.clock.advance(Math.min(left, 500))
+      this.link.sweep(this.clock.now())
+      this.turn()
+    }
+  }
+
+  knows(who: Actor): boolean {
+    return this.book.find(who.key, 0) === this.link
+  }
+
+  #dial(handler: DialHandler): Connection {
+    this.dials++
+    this.handler = handler
+    return {
+      write: (bytes, isLast) => {
+        this.#read(Buffer.from(bytes))
+        if (isLast && !this.isStalled) this.#due.push(() => handler.written())
+        return false
+      },
+      destroy: () => {
+        this.cuts++
+        this.end('cut')
+      },
+    }
+  }
+
+  #read(bytes: Buffer): void {
+    const sink = {
+      onHeader: () => Verdict.take,
+      onFrame: (type: number, buffer: Buffer, start: number, end: number) => {
+        this.written.push({ type, payload: Buffer.from(buffer.subarray(start, end)) })
+        return true
+      },
+    }
+    new FrameReader(sink, new BufferPool()).feed(bytes, 0, bytes.length)
+  }
+}
+
+export function addressed(to: Actor, bytes: number): AddressedPacket {
+  const buffer = Buffer.concat([to.key, Buffer.alloc(bytes)])
+  return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0 }
+}

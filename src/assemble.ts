@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { endpointText } from '#config/listeners.ts'
 import type { CertificateFiles, Endpoint, Settings } from '#config/settings.ts'
-import { AdmissionDesk } from '#fleet/admission.ts'
+import type { AdmissionDesk } from '#admission/admission-desk.ts'
 import { BootstrapDns } from '#fleet/bootstrap-dns.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -18,6 +18,7 @@ import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
 import { PlainPort } from '#transport/plain-port.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 import { UnacknowledgedWatch } from '#transport/unacknowledged.ts'
+import { makeAdmissionDesk } from './admission-service.ts'
 import { authorities } from './authorities.ts'
 import { listening } from './listening.ts'
 import { MeshService } from './mesh-service.ts'
@@ -112,8 +113,11 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
     hasMesh: settings.meshKeys.length > 0,
     now: () => performance.now(),
   })
+  const desk = makeAdmissionDesk(settings, log)
+  stops.push(() => desk?.close())
   const threads = makeThreads(settings, pem, {
     ...surroundings,
+    desk,
     links,
     hear: (message, thread) => mesh?.hear(message, thread),
     onDeath: (thread) => mesh?.threadEnded(thread),
@@ -135,6 +139,7 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
     threads,
     links,
     stun,
+    admission: desk,
     certificatePem: pem?.certificate,
   })
   stops.push(() => operation.stop())
@@ -161,6 +166,7 @@ async function assertPortsFree({ derp, http, stun, admin }: Settings): Promise<v
 }
 
 interface ThreadSurroundings extends Surroundings {
+  readonly desk: AdmissionDesk | undefined
   readonly links: LinkWatch
   /** What is for the mesh. */
   readonly hear: (message: FromRelayThread, thread: number) => void
@@ -171,9 +177,8 @@ interface ThreadSurroundings extends Surroundings {
 function makeThreads(
   settings: Settings,
   pem: CertificatePem | undefined,
-  { log, links, hear, onFault, onChange, ...on }: ThreadSurroundings,
+  { log, links, desk, hear, onFault, onChange, ...on }: ThreadSurroundings,
 ): RelayThreads {
-  const desk = new AdmissionDesk(settings.admission)
   const sessionEnds = new SessionEndLog({
     log,
     linesPerSecond: SESSION_END_LINES_PER_SECOND,
@@ -189,14 +194,15 @@ function makeThreads(
     }
     hear(message, from.index)
     if (message.kind === 'handlesFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
+    if (message.kind === 'admitNoMore') desk?.cancel(from.index, message.id)
     if (message.kind !== 'admit') return
-    const { id, key, source } = message
-    void desk.decide({ key, source }).then((isAllowed) => from.tell({ kind: 'admitted', id, isAllowed }))
+    desk?.ask(from.index, message, (answer) => from.tell({ kind: 'admitted', id: message.id, answer }))
   }
   const onDeath = (death: ThreadDeath): void => {
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
     siblingLog.forget(death.thread)
+    desk?.forget(death.thread)
     on.onDeath(death.thread)
     onChange()
   }

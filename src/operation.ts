@@ -2,6 +2,7 @@
 // keeps STUN and DERP one: while the relay can't serve, STUN is silent, so that clients go elsewhere.
 
 import { X509Certificate } from 'node:crypto'
+import type { AdmissionDesk } from '#admission/admission-desk.ts'
 import { askStun } from '#client/stun-request.ts'
 import type { Endpoint, Settings } from '#config/settings.ts'
 import { AdminPages } from '#ops/admin-pages.ts'
@@ -35,6 +36,8 @@ export interface OperationParts {
   readonly threads: RelayThreads
   readonly links: LinkWatch
   readonly stun: { readonly thread: StunService; readonly endpoint: Endpoint } | undefined
+  /** Undefined where anybody may use the relay. */
+  readonly admission: AdmissionDesk | undefined
   /** The certificate being served, PEM. */
   readonly certificatePem: string | undefined
 }
@@ -59,6 +62,7 @@ export class Operation {
     if (parts.certificatePem !== undefined) {
       serving.push(certificateCheck(() => this.#certificate(), Date.now))
     }
+    if (parts.admission !== undefined) serving.push(parts.admission)
     this.#serving = new Health(serving)
     const others: Check[] = [parts.links, this.#stunWatch].filter((check) => check !== undefined)
     this.#health = new Health([...serving, ...others])
@@ -94,12 +98,13 @@ export class Operation {
   }
 
   #sources(): MetricSources {
-    const { links, log, settings, threads, stun, version } = this.#parts
+    const { admission, links, log, settings, threads, stun, version } = this.#parts
     processMetrics ??= new ProcessMetrics()
     return {
       threads: threads.counters,
       threadLoops: () => threads.readLoopTimes(),
       threadDeaths: () => threads.deaths,
+      admission: () => admission?.numbers,
       siblings: () => links.siblings(),
       stun: () => stun?.thread.read(),
       certificate: () => this.#certificate(),

@@ -6,15 +6,15 @@ import type { TlsOptions } from 'node:tls'
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { BoxSecret } from '#protocol/box.ts'
 import { readU32 } from '#protocol/bytes.ts'
-import { ipToText } from '#protocol/ip-address.ts'
 import { shortKey } from '#protocol/node-key.ts'
+import { EVERYBODY, RemoteAdmission } from '#admission/remote-admission.ts'
 import type { HomeNote } from '#mesh/directory-desk.ts'
 import { Locator } from '#mesh/locator.ts'
 import { RouteBook } from '#mesh/route-book.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
-import type { Admission, AdmissionRequest, Link, LinkListener, SessionEnd } from '#relay/ports.ts'
+import type { Link, LinkListener, SessionEnd } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
 import type { Entrance, EntranceParts } from '#transport/caller.ts'
@@ -49,28 +49,6 @@ const INSTANCE_DIGITS = 32
 /** What waits for one sibling: a tenth of a second at a gigabit. */
 const SIBLING_OUTBOX_BYTES = 16_777_216
 
-/** Asks the control thread. */
-class AskedAdmission implements Admission {
-  readonly #tell: (message: FromRelayThread) => void
-  readonly #waiting = new Map<number, (isAllowed: boolean) => void>()
-  #nextId = 0
-
-  constructor(tell: (message: FromRelayThread) => void) {
-    this.#tell = tell
-  }
-
-  check(request: AdmissionRequest, decide: (isAllowed: boolean) => void): void {
-    const id = this.#nextId++
-    this.#waiting.set(id, decide)
-    this.#tell({ kind: 'admit', id, key: request.key, source: ipToText(request.remote.ip) })
-  }
-
-  answer(id: number, isAllowed: boolean): void {
-    this.#waiting.get(id)?.(isAllowed)
-    this.#waiting.delete(id)
-  }
-}
-
 class RelayThread {
   readonly #port: MessagePort
   readonly #relay: Relay
@@ -79,7 +57,7 @@ class RelayThread {
   /** Tells siblings this run of the relay from any other. */
   readonly #instance: string
   readonly #frontDoor: FrontDoor
-  readonly #admission: AskedAdmission
+  readonly #admission: RemoteAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
   readonly #pace: ReadPace
@@ -101,7 +79,10 @@ class RelayThread {
     this.#rebalancePerSecond = Math.ceil(settings.mesh.rebalancePerSecond / settings.threadCount)
     const counters = new Counters(data.counters)
     const now = (): number => performance.now()
-    this.#admission = new AskedAdmission((message) => port.postMessage(message))
+    this.#admission = new RemoteAdmission({
+      ask: (question) => this.#tell({ kind: 'admit', ...question }),
+      cancel: (id) => this.#tell({ kind: 'admitNoMore', id }),
+    })
     const book = new RouteBook(readU32(randomBytes(4), 0), (bytes, at, route) =>
       this.#relay.routeChanged(bytes, at, route),
     )
@@ -163,10 +144,7 @@ class RelayThread {
     { counters, now, book }: { counters: Counters; now: () => number; book: RouteBook },
   ): Relay {
     const { settings } = data
-    const isOpen =
-      settings.admission.verifyUrl === undefined && settings.admission.tailscaledSocket === undefined
     const hasDirectory = settings.mesh.nats !== undefined
-    const everybody: Admission = { check: (_request, decide) => decide(true) }
     const flush = (): void => this.#relay.flush()
     return new Relay({
       nodeKey: settings.nodeKey,
@@ -175,7 +153,7 @@ class RelayThread {
       instance: this.#instance,
       limits: settings.limits,
       counters,
-      admission: isOpen ? everybody : this.#admission,
+      admission: settings.admission.isOpen ? EVERYBODY : this.#admission,
       observer: {
         sessionEnded: (event) => this.#onSessionEnd(event),
         homeChanged: (key, isHome) => hasDirectory && this.#homeNotes.push({ key, isHome }),
@@ -214,7 +192,7 @@ class RelayThread {
       case 'listen':
         return void this.#listen(message.request)
       case 'admitted':
-        return this.#admission.answer(message.id, message.isAllowed)
+        return this.#admission.answered(message.id, message.answer)
       case 'bootstrapDns':
         this.#bootstrapDns = message.json
         return
@@ -298,7 +276,7 @@ class RelayThread {
     // Metrics count every end; the log needs no more than it can tell.
     if (!this.#notices.tryTake(1, performance.now())) return
     const key = event.key === undefined ? undefined : shortKey(event.key)
-    this.#tell({ kind: 'ended', notice: { reason: event.reason, remote: remoteText(event.remote), key } })
+    this.#tell({ kind: 'ended', notice: { ...event, remote: remoteText(event.remote), key } })
   }
 
   /** A fault of ours ends this thread; another is started in its place. */

@@ -2,11 +2,12 @@
 // cloning; packets never travel this way.
 
 import type { Settings, SiblingSettings } from '#config/settings.ts'
+import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { HomeNote } from '#mesh/directory-desk.ts'
 import type { LinkReport } from '#mesh/link-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#relay/neighbours.ts'
-import type { RemoteAddress } from '#relay/ports.ts'
+import type { AdmissionAnswer, RemoteAddress } from '#relay/ports.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 
 /** Given to a relay thread at its start. */
@@ -33,7 +34,7 @@ export interface ListenRequest {
 /** To a relay thread. */
 export type ToRelayThread =
   | { readonly kind: 'listen'; readonly request: ListenRequest }
-  | { readonly kind: 'admitted'; readonly id: number; readonly isAllowed: boolean }
+  | { readonly kind: 'admitted'; readonly id: number; readonly answer: AdmissionAnswer }
   | { readonly kind: 'bootstrapDns'; readonly json: string }
   | { readonly kind: 'unacknowledged'; readonly remotes: readonly RemoteAddress[] }
   /** Another relay thread has been started, or has died. */
@@ -53,13 +54,17 @@ export interface EndNotice {
   readonly remote: string
   /** The key's short form; undefined if none was proven. */
   readonly key: string | undefined
+  /** What led to it, in words; undefined where the reason says it all. */
+  readonly cause: string | undefined
 }
 
 /** From a relay thread. */
 export type FromRelayThread =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
-  | { readonly kind: 'admit'; readonly id: number; readonly key: Uint8Array; readonly source: string }
+  | ({ readonly kind: 'admit' } & AdmissionQuestion)
+  /** Nobody waits for this answer any more. */
+  | { readonly kind: 'admitNoMore'; readonly id: number }
   | { readonly kind: 'ended'; readonly notice: EndNotice }
   /** It listens over public sockets, because the runtime's handles are not as it knows them. */
   | { readonly kind: 'handlesFailed'; readonly text: string }

@@ -26,6 +26,9 @@ export const LogEvent = {
   meshNameFailed: 'mesh_name_failed', //    a name of -mesh-dns does not resolve; who was known by it stays known
   siblingIsSelf: 'sibling_is_self', //      this relay is listed among its siblings, and found itself
   siblingHasCopiedKey: 'sibling_has_copied_key', // two relays with one key: neither meshes with the other
+  admissionLost: 'admission_lost', //       a back end of admission fails; clients are refused, or all admitted
+  admissionReached: 'admission_reached', // it works again
+  admissionFailed: 'admission_failed', //   a fault of ours; who waited was refused
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
   logLinesLost: 'log_lines_lost', //        they could not be written; it works again

@@ -3,6 +3,7 @@
 // lists all that it exports.
 
 import { Counters } from '#relay/counters.ts'
+import { admissionFamilies, type AdmissionNumbers } from './admission-families.ts'
 import { acceptedFormat, EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
 import { sample, type Family, type Sample } from './family.ts'
 import type { CheckReport } from './health.ts'
@@ -56,6 +57,8 @@ export interface RelayLimits {
 }
 
 export interface MetricSources {
+  /** Undefined where anybody may use the relay. */
+  readonly admission: () => AdmissionNumbers | undefined
   readonly siblings: () => readonly SiblingView[]
   /** One per relay thread. */
   readonly threads: readonly Counters[]
@@ -92,12 +95,13 @@ export class Metrics {
 
   /** Everything exported, read now; without samples where there is nothing to tell. */
   async families(): Promise<Family[]> {
-    const { threads, siblings, stun, certificate, process } = this.#sources
+    const { threads, admission, siblings, stun, certificate, process } = this.#sources
     const processFamilies = await process.families()
     return [
       ...this.#stateFamilies(),
       ...relayFamilies(this.#total.sumOf(threads)),
       ...this.#threadFamilies(),
+      ...admissionFamilies(admission()),
       ...siblingFamilies(siblings()),
       ...stunFamilies(stun()),
       ...certificateFamilies(certificate()),

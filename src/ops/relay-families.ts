@@ -126,7 +126,12 @@ const CLIENT_ROWS: readonly Row[] = [
   counter(
     'derp_admission_total',
     'Admission decisions.',
-    by('result', { allowed: 'admissionsAllowed', denied: 'admissionsDenied' }),
+    by('result', {
+      allowed: 'admissionsAllowed',
+      denied: 'admissionsDenied',
+      unreachable: 'admissionsUnreachable',
+      failed_open: 'admissionsFailedOpen',
+    }),
   ),
 ]
 
@@ -210,7 +215,10 @@ const HISTOGRAMS: Readonly<Record<HistogramName, { readonly name: string; readon
     help: 'How long the oldest packet of each write had waited.',
   },
   login: { name: 'derp_handshake_seconds', help: 'From the start of a session to its admission.' },
-  admission: { name: 'derp_admission_seconds', help: 'From asking for admission to the decision.' },
+  admission: {
+    name: 'derp_admission_seconds',
+    help: 'From asking for admission to the decision, waiting included.',
+  },
 }
 
 /** All metrics of the relay threads. `counters` is the sum of all threads. */

@@ -22,6 +22,8 @@ export interface SessionEndText {
   readonly remote: string
   /** The node key, shortened; undefined when none was proven. */
   readonly key: string | undefined
+  /** What led to it; undefined where the reason says it all. */
+  readonly cause: string | undefined
 }
 
 export interface SessionEndLogParts {

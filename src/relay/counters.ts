@@ -36,6 +36,8 @@ const PLAIN = [
   'loginsTotal',
   'admissionsAllowed',
   'admissionsDenied',
+  'admissionsUnreachable', // refused, since nobody could say
+  'admissionsFailedOpen', //  admitted, since nobody could say
   // packets; bytes are payload bytes
   'receivedData',
   'receivedDisco',
@@ -95,8 +97,8 @@ export const HISTOGRAM_BOUNDS = {
   queueDelay: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
   /** From accepting a session to having sent its ServerInfo. */
   login: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-  /** From asking for admission to the answer. */
-  admission: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+  /** From asking for admission to the answer, waiting for a turn included. */
+  admission: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
 } as const
 export type HistogramName = keyof typeof HISTOGRAM_BOUNDS
 

@@ -8,7 +8,9 @@ export const EndReason = {
   remoteClosed: 'remote_closed', //        the remote ended the connection, at a frame's border or inside
   remoteReset: 'remote_reset', //          the connection broke
   loginTimeout: 'login_timeout', //        no complete ClientInfo in time
-  admissionRefused: 'admission_refused',
+  admissionTimeout: 'admission_timeout', //  no answer of admission within the login time limit
+  admissionRefused: 'admission_refused', //  admission knows it not
+  admissionUnreachable: 'admission_unreachable', // nobody could be asked, or nobody gave a usable answer
   appNameRefused: 'app_name_refused', //   the operator disallows this application
   writeStalled: 'write_stalled', //        the remote took no bytes for the write time limit
   unacknowledged: 'unacknowledged', //     the remote's host no longer acknowledges what is sent

@@ -114,11 +114,28 @@ export interface Flushable {
 export interface AdmissionRequest {
   readonly key: Uint8Array
   readonly remote: RemoteAddress
+  /** Waiting and asking together; afterwards nobody listens any more. */
+  readonly withinMs: number
 }
 
-/** Decides who may log in. Calls `decide` exactly once, at once or later; never throws. */
+export interface AdmissionAnswer {
+  /** `unreachable` refuses, `failed_open` admits: nobody could say, and the operator has chosen what that means. */
+  readonly result: 'allowed' | 'denied' | 'unreachable' | 'failed_open'
+  /** In words, for the log; empty where there is nothing to add. */
+  readonly reason: string
+  /** Until when it holds, Unix time in ms; undefined for as long as the session lasts. */
+  readonly expiresMs?: number
+}
+
+/** A question under way. */
+export interface AdmissionAsking {
+  /** Nobody waits for the answer any more. Harmless when it has been given. */
+  cancel(): void
+}
+
+/** Decides who may log in. Calls `decide` at most once, at once or later, and never after `cancel`; never throws. */
 export interface Admission {
-  check(request: AdmissionRequest, decide: (isAllowed: boolean) => void): void
+  ask(request: AdmissionRequest, decide: (answer: AdmissionAnswer) => void): AdmissionAsking
 }
 
 /** Hears of rare events: a few calls per session at most, never one per packet. */
@@ -133,4 +150,6 @@ export interface SessionEnd {
   readonly remote: RemoteAddress
   /** Undefined when the session never proved a key. */
   readonly key: Uint8Array | undefined
+  /** What led to it, in words; undefined where the reason says it all. */
+  readonly cause: string | undefined
 }

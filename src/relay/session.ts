@@ -19,7 +19,7 @@ import { readLogin, type LoginRules } from './login.ts'
 import { Member } from './member.ts'
 import { Outbox } from './outbox.ts'
 import type { Peer } from './peer.ts'
-import type { Admission, Asker, Flushable, Link, LinkListener, Observer } from './ports.ts'
+import type { Admission, AdmissionAsking, Asker, Flushable, Link, LinkListener, Observer } from './ports.ts'
 import {
   Allowances,
   KEEP_ALIVE_JITTER_MS,
@@ -29,6 +29,7 @@ import {
   RATE_CHARGE_BYTES_MAX,
   type SessionLimits,
 } from './session-limits.ts'
+import { askAdmission, EARLY_BYTES_MAX } from './session-login.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 const Phase = { greeting: 0, admitting: 1, established: 2, ended: 3 } as const
@@ -75,6 +76,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   readonly #idealNode: string
   readonly #bornMs: number
   readonly #keepAliveMs: number
+  #asking: AdmissionAsking | undefined = undefined
   // Fixed at login
   #member: Member | undefined = undefined
   peer: Peer | undefined = undefined
@@ -144,7 +146,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     if (this.#held !== undefined) {
       // Paused: what the transport still had in hand joins what is held.
       this.#held = Buffer.concat([this.#held, chunk.subarray(start, end)])
-      return
+      return this.#pauseLink()
     }
     this.#read(chunk, start, end)
   }
@@ -176,7 +178,13 @@ export class Session implements LinkListener, FrameSink, Asker {
     if (this.#frames.isRefused) return this.end(this.#endReason)
     if (!this.#isPaused) return
     this.#held = Buffer.from(chunk.subarray(stoppedAt, end))
-    this.#link.pause()
+    this.#pauseLink()
+  }
+
+  /** Who waits to be let in is read on for a while, so that its leaving is seen. */
+  #pauseLink(): void {
+    const isEarly = this.#phase === Phase.admitting && !this.#isThrottled
+    if (!isEarly || (this.#held?.length ?? 0) > EARLY_BYTES_MAX) this.#link.pause()
   }
 
   get #isEnded(): boolean {
@@ -267,13 +275,12 @@ export class Session implements LinkListener, FrameSink, Asker {
     this.#member = new Member(login, this.#link, this.#idealNode)
     this.#phase = Phase.admitting
     if (this.#member.isMesh) return this.#establish(login.box, this.#member)
-    const { admission, counters, now } = this.#parts
-    const askedMs = now()
-    admission.check({ key: login.key, remote: this.#link.remote }, (isAllowed) => {
-      counters.observe('admission', (now() - askedMs) / 1_000)
-      counters.add(isAllowed ? Counter.admissionsAllowed : Counter.admissionsDenied, 1)
+    const withinMs = LOGIN_TIMEOUT_MS - (this.#parts.now() - this.#bornMs)
+    const request = { key: login.key, remote: this.#link.remote, withinMs }
+    this.#asking = askAdmission(request, this.#parts, (refusal) => {
+      this.#asking = undefined
       if (this.#phase !== Phase.admitting) return
-      if (!isAllowed) return this.end(this.#whyUnprivileged(EndReason.admissionRefused))
+      if (refusal !== undefined) return this.end(this.#whyUnprivileged(refusal.reason), refusal.cause)
       this.#establish(login.box, this.#member as Member)
       if (this.#held !== undefined) this.#resume()
     })
@@ -341,8 +348,8 @@ export class Session implements LinkListener, FrameSink, Asker {
 
   /** Called a few times per second: does what is due. */
   sweep(nowMs: number): void {
-    if (this.#phase === Phase.greeting && nowMs - this.#bornMs > LOGIN_TIMEOUT_MS) {
-      return this.end(EndReason.loginTimeout)
+    if (this.#phase < Phase.established && nowMs - this.#bornMs > LOGIN_TIMEOUT_MS) {
+      return this.end(this.#phase === Phase.greeting ? EndReason.loginTimeout : EndReason.admissionTimeout)
     }
     const timeoutMs = this.isMesh ? MESH_WRITE_TIMEOUT_MS : this.#parts.limits.writeTimeoutMs
     const sinceMs = this.outbox.writingSinceMs
@@ -363,7 +370,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   }
 
   /** The only way out, from wherever: everything that the session held is given back here. */
-  end(reason: EndReason): void {
+  end(reason: EndReason, cause?: string): void {
     if (this.#isEnded) return
     const { counters, directory, observer, scheduler } = this.#parts
     const peer = this.peer
@@ -373,6 +380,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     if (isToBeTold) this.outbox.offerControl(MESH_KEY_REFUSED_FRAME, this.#parts.now())
     if ((peer === undefined && !isLinkOver) || isToBeTold) this.outbox.flush(this.#link, this.#parts.now())
     this.#phase = Phase.ended
+    this.#asking?.cancel()
     this.#frames.close()
     this.#held = undefined
     this.lastDestination = undefined
@@ -386,6 +394,6 @@ export class Session implements LinkListener, FrameSink, Asker {
     counters.add(Counter.connectionsCurrent, -1)
     counters.countEnd(reason)
     scheduler.ended(this)
-    observer.sessionEnded({ reason, remote: this.#link.remote, key: this.#member?.key })
+    observer.sessionEnded({ reason, remote: this.#link.remote, key: this.#member?.key, cause })
   }
 }

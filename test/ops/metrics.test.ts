@@ -62,6 +62,8 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   loginsTotal: ['derp_logins_total'],
   admissionsAllowed: ['derp_admission_total{result="allowed"}'],
   admissionsDenied: ['derp_admission_total{result="denied"}'],
+  admissionsUnreachable: ['derp_admission_total{result="unreachable"}'],
+  admissionsFailedOpen: ['derp_admission_total{result="failed_open"}'],
   receivedData: ['derp_received_packets_total{kind="data"}'],
   receivedDisco: ['derp_received_packets_total{kind="disco"}'],
   receivedBytesData: ['derp_received_bytes_total{kind="data"}'],

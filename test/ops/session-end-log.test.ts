@@ -18,7 +18,8 @@ function open(level: LogLevel, linesPerSecond = 3): SessionEndLog {
 }
 
 function end(log: SessionEndLog, reason: EndReason, count = 1): void {
-  for (let at = 0; at < count; at++) log.write({ reason, remote: `192.0.2.1:${at}`, key: '[abcde]' })
+  for (let at = 0; at < count; at++)
+    log.write({ reason, remote: `192.0.2.1:${at}`, key: '[abcde]', cause: undefined })
 }
 
 /** The events in short, and the lines taken. */
@@ -32,10 +33,16 @@ function take(): unknown[] {
 
 it('each end is a line with its reason, its remote and its key', () => {
   const log = open('info')
-  log.write({ reason: EndReason.keyZero, remote: '[2001:db8::1]:443', key: undefined })
+  log.write({ reason: EndReason.keyZero, remote: '[2001:db8::1]:443', key: undefined, cause: 'it is zero' })
   end(log, EndReason.writeStalled)
   expect(lines).toMatchObject([
-    { level: 'info', event: 'session_ended', reason: 'key_zero', remote: '[2001:db8::1]:443' },
+    {
+      level: 'info',
+      event: 'session_ended',
+      reason: 'key_zero',
+      remote: '[2001:db8::1]:443',
+      cause: 'it is zero',
+    },
     { event: 'session_ended', reason: 'write_stalled', remote: '192.0.2.1:0', key: '[abcde]' },
   ])
   expect(lines[0]).not.toHaveProperty('key')

@@ -47,6 +47,13 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     threads: [new Counters()],
     threadLoops: () => [{ activeMs: 1_500, idleMs: 8_500 }],
     threadDeaths: () => [0],
+    admission: () => ({
+      waiting: 3,
+      asking: 64,
+      oldestWaitMs: 1_500,
+      overflows: 2,
+      backEnds: [{ name: 'url', isUp: false }],
+    }),
     siblings: () => [sibling],
     stun: () => noStun,
     certificate: () => certificate,

@@ -11,7 +11,7 @@ import { Counter, type PlainCounter } from '#relay/counters.ts'
 import type { Admission } from '#relay/ports.ts'
 import { bytesFrom, cutStream, singleBytes, someCuts } from '../protocol/arbitraries.ts'
 import { actor, bob, cathy, sibling, type Actor } from '../support/actor.ts'
-import { TestRelay } from '../support/test-relay.ts'
+import { answer, noCancel, TestRelay } from '../support/test-relay.ts'
 import { disco, frames } from '../vectors/frames.ts'
 import { sha256 } from '../vectors/hex.ts'
 import { meshKey } from '../vectors/keys.ts'
@@ -56,11 +56,13 @@ function record(frameCount: number, isMesh: boolean): Recording {
 /** What everybody received, and everything that was counted, after the recording was fed in these pieces. */
 function outcome(pieces: readonly Buffer[], waits: boolean): Record<string, unknown> {
   const decisions: ((isAllowed: boolean) => void)[] = []
-  const check: Admission['check'] = (request, decide) => {
-    if (waits && bytesEqual(request.key, speaker.key)) decisions.push(decide)
-    else decide(true)
+  const ask: Admission['ask'] = (request, decide) => {
+    if (waits && bytesEqual(request.key, speaker.key))
+      decisions.push((isAllowed) => decide(answer(isAllowed)))
+    else decide(answer(true))
+    return noCancel
   }
-  const relay = new TestRelay({ admission: { check } })
+  const relay = new TestRelay({ admission: { ask } })
   const listeners = [bob, cathy].map((who) => relay.connect(who).logIn())
   const client = relay.connect(speaker).settled()
   client.link.hasReadAhead = true

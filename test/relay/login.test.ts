@@ -3,7 +3,7 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import { alice, bob, sibling, type Actor } from '../support/actor.ts'
 import type { MemoryClient } from '../support/memory-client.ts'
-import { TestRelay, type TestRelayOptions } from '../support/test-relay.ts'
+import { admit, answer, noCancel, TestRelay, type TestRelayOptions } from '../support/test-relay.ts'
 import { frames } from '../vectors/frames.ts'
 import { meshKey } from '../vectors/keys.ts'
 import * as login from '../vectors/login.ts'
@@ -151,7 +151,7 @@ it.each([
   ],
   ['shows none', {}, EndReason.admissionRefused, []],
 ])('who may not use the relay and %s is told why it may be', (_what, info, reason, lines) => {
-  const relay = new TestRelay({ admission: { check: (_request, decide) => decide(false) } })
+  const relay = new TestRelay({ admission: admit(false) })
   const client = relay.connect(sibling).logIn(info)
   expect([client.isClosed, relay.lastEnd]).toEqual([true, reason])
   expect(client.take().slice(1)).toEqual(lines)
@@ -177,9 +177,10 @@ it('a sibling is admitted whatever its app name and whatever admission says', ()
   const relay = new TestRelay({
     disallowedAppNames: ['bad-app'],
     admission: {
-      check: (request, decide) => {
+      ask: (request, decide) => {
         asked.push(request)
-        decide(false)
+        decide(answer(false))
+        return noCancel
       },
     },
   })

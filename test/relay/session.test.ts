@@ -4,25 +4,12 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, notePreferredFrame, pingFrame } from '#protocol/frames.ts'
 import { frame } from '#protocol/handshake.ts'
 import { EndReason } from '#relay/end-reason.ts'
-import type { AdmissionRequest } from '#relay/ports.ts'
 import { actor, alice, bob, cathy, sibling } from '../support/actor.ts'
 import { packetLine } from '../support/memory-client.ts'
-import { TestRelay, type TestRelayOptions } from '../support/test-relay.ts'
+import { TestRelay } from '../support/test-relay.ts'
+import { undecided } from '../support/undecided-relay.ts'
 import { frames, packet } from '../vectors/frames.ts'
 import * as login from '../vectors/login.ts'
-
-/** A relay that decides only when told to. */
-function undecided(options: TestRelayOptions = {}): {
-  relay: TestRelay
-  asked: { request: AdmissionRequest; decide: (isAllowed: boolean) => void }[]
-} {
-  const asked: { request: AdmissionRequest; decide: (isAllowed: boolean) => void }[] = []
-  const admission = {
-    check: (request: AdmissionRequest, decide: (isAllowed: boolean) => void) =>
-      void asked.push({ request, decide }),
-  }
-  return { relay: new TestRelay({ ...options, admission }), asked }
-}
 
 // ── greeting and admission ──
 
@@ -70,7 +57,7 @@ it('admission is asked with key and address, and ServerInfo waits for it', () =>
   const client = relay.connect(alice, { ip: '203.0.113.7', port: 41_641 }).send(login.clientInfo.frame)
   expect(client.take()).toEqual(['ServerKey server'])
   expect(asked.length).toBe(1)
-  expect(asked[0]?.request).toEqual({ key: alice.key, remote: client.link.remote })
+  expect(asked[0]?.request).toEqual({ key: alice.key, remote: client.link.remote, withinMs: 10_000 })
   expect(relay.count('clientsCurrent')).toBe(0)
   relay.clock.advance(300)
   asked[0]?.decide(true)
@@ -117,10 +104,11 @@ it.each([false, true])(
   },
 )
 
-it('who leaves while admission is pending is not admitted later', () => {
+it('who leaves while admission is pending is not asked for any more, nor admitted later', () => {
   const { relay, asked } = undecided()
   const client = relay.connect(alice).send(login.clientInfo.frame, frames.sendPacket)
   client.hangUp()
+  expect(asked[0]?.isCancelled).toBe(true)
   asked[0]?.decide(true)
   relay.settle()
   expect(relay.count('clientsCurrent')).toBe(0)

@@ -7,7 +7,14 @@ import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
 import { Neighbourhood } from '#relay/neighbourhood.ts'
 import type { ThreadMemory } from '#relay/neighbours.ts'
-import { NO_ROUTES, type Admission, type Routes, type SessionEnd } from '#relay/ports.ts'
+import {
+  NO_ROUTES,
+  type Admission,
+  type AdmissionAnswer,
+  type AdmissionAsking,
+  type Routes,
+  type SessionEnd,
+} from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import type { SessionLimits } from '#relay/session-limits.ts'
 import { sha256 } from '../vectors/hex.ts'
@@ -25,7 +32,24 @@ export const defaultLimits: SessionLimits = {
   rate: undefined,
 }
 
-export const admitAll: Admission = { check: (_request, decide) => decide(true) }
+/** Whether somebody is let in, as admission says it. */
+export const answer = (isAllowed: boolean): AdmissionAnswer => ({
+  result: isAllowed ? 'allowed' : 'denied',
+  reason: '',
+})
+
+/** What asking gives whom nobody can cancel. */
+export const noCancel: AdmissionAsking = { cancel: () => undefined }
+
+/** Says the same of everybody. */
+export const admit = (isAllowed: boolean): Admission => ({
+  ask: (_request, decide) => {
+    decide(answer(isAllowed))
+    return noCancel
+  },
+})
+
+export const admitAll = admit(true)
 
 export interface TestRelayOptions {
   readonly threads?: number

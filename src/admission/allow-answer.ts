@@ -1,0 +1,77 @@
+// What a verify URL answers, read as derper reads it, which is as Go's encoding/json does: the first JSON value of the
+// text counts and what follows is not looked at; a field's name may be written in any case, its last value counts, null
+// is no value, and any other type spoils the whole answer.
+
+/** Whether it admits; undefined when it is no answer. */
+export function readAllow(text: string): boolean | undefined {
+  const end = firstValueEnd(text)
+  if (end === undefined) return undefined
+  const value = text.slice(0, end)
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(value)
+  } catch {
+    return undefined
+  }
+  if (parsed === null) return false
+  if (typeof parsed !== 'object' || Array.isArray(parsed)) return undefined
+  return allowOf(members(value))
+}
+
+/** Where the first value ends, if all of it is there; only objects, arrays and null are looked for. */
+export function firstValueEnd(text: string): number | undefined {
+  const start = /^[ \t\n\r]*/.exec(text)?.[0].length ?? 0
+  if (text.startsWith('null', start)) return start + 4
+  if (!'{['.includes(text[start] ?? ' ')) return undefined
+  let depth = 0
+  for (let at = start; at < text.length; at++) {
+    const character = text[at] as string
+    if (character === '"') at = stringEnd(text, at) - 1
+    else if ('{['.includes(character)) depth++
+    else if ('}]'.includes(character) && --depth === 0) return at + 1
+  }
+  return undefined
+}
+
+function allowOf(fields: readonly (readonly [name: string, value: string])[]): boolean | undefined {
+  let isAllowed = false
+  for (const [name, value] of fields) {
+    if (name.toLowerCase() !== 'allow' || value === 'null') continue
+    if (value !== 'true' && value !== 'false') return undefined
+    isAllowed = value === 'true'
+  }
+  return isAllowed
+}
+
+/** Of an object that is known to be well-formed: every field with its value as it is written, repeated ones, too. */
+function members(object: string): [name: string, value: string][] {
+  const found: [string, string][] = []
+  let depth = 0
+  let name: string | undefined
+  let from = 0
+  for (let at = 0; at < object.length; at++) {
+    const character = object[at] as string
+    if (depth === 1 && (character === ',' || character === '}') && name !== undefined) {
+      found.push([name, object.slice(from, at).trim()])
+      name = undefined
+    }
+    if ('{['.includes(character)) depth++
+    else if ('}]'.includes(character)) depth--
+    else if (character === '"') {
+      const end = stringEnd(object, at)
+      if (depth === 1 && name === undefined) {
+        name = JSON.parse(object.slice(at, end)) as string
+        from = object.indexOf(':', end) + 1
+      }
+      at = end - 1
+    }
+  }
+  return found
+}
+
+/** Behind the closing quote of the string that begins here; the text's end if it is not there. */
+function stringEnd(text: string, start: number): number {
+  let at = start + 1
+  while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1
+  return at + 1
+}

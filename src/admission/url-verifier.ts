@@ -1,0 +1,149 @@
+// Admission by a URL such as Headscale's `/verify`: POST {NodePublic, Source} → {Allow}. Asked as derper asks, which is as
+// Go's HTTP client does: the same redirects, trust, proxies and ports, and the same reading of the answer. What Go's
+// client takes for an error is `unreachable` here, so that fail-open means the same.
+
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import { createGunzip } from 'node:zlib'
+import { publicKeyText } from '#protocol/node-key.ts'
+import { firstValueEnd, readAllow } from './allow-answer.ts'
+import { failureText, isOurFault } from './failure-text.ts'
+import { authorization, HttpConnections } from './http-connections.ts'
+import { ALLOWED, type Applicant, type Verdict, type Verifier } from './verifier.ts'
+import {
+  parseWebAddress,
+  requestable,
+  resolveReference,
+  shownAddress,
+  type WebAddress,
+} from './web-address.ts'
+
+/** For the whole exchange, as derper's. */
+const TIMEOUT_MS = 5_000
+/** What is read of an answer, as derper reads it. */
+const ANSWER_BYTES_MAX = 4_096
+/** As Go's. */
+const REQUESTS_MAX = 10
+
+export class UrlVerifier implements Verifier {
+  readonly name = 'url'
+  readonly #address: WebAddress
+  readonly #connections: HttpConnections
+
+  /** Throws for what is no URL; settings have been checked for that. */
+  constructor(url: string, env: Readonly<Record<string, string | undefined>>) {
+    this.#address = requestable(parseWebAddress(url))
+    this.#connections = new HttpConnections(env)
+  }
+
+  async verify({ key, source }: Applicant, signal: AbortSignal): Promise<Verdict> {
+    const body = Buffer.from(JSON.stringify({ NodePublic: publicKeyText(key), Source: source }))
+    const timeout = AbortSignal.timeout(TIMEOUT_MS)
+    try {
+      const response = await this.#exchange(body, AbortSignal.any([signal, timeout]))
+      if (response.statusCode === 200) return await this.#read(response)
+      discard(response)
+      return this.#refusedWith(response.statusCode ?? 0)
+    } catch (error) {
+      const text = timeout.aborted
+        ? `${failureText(error)} within ${TIMEOUT_MS / 1_000} s`
+        : failureText(error)
+      return {
+        kind: isOurFault(error) ? 'fault' : 'unreachable',
+        reason: `${shownAddress(this.#address)}: ${text}`,
+      }
+    }
+  }
+
+  close(): void {
+    this.#connections.close()
+  }
+
+  /** Follows redirects to the last response. */
+  async #exchange(body: Uint8Array, signal: AbortSignal): Promise<IncomingMessage> {
+    let address = this.#address
+    let outgoing: { method: string; body: Uint8Array | undefined } = { method: 'POST', body }
+    let referer: Record<string, string> = {}
+    for (let count = 1; ; count++) {
+      const headers = { ...COMMON_HEADERS, ...authorization('Authorization', address), ...referer }
+      const response = await this.#connections.send(address, { ...outgoing, headers }, signal)
+      const location = locationOf(response)
+      if (location === undefined) return response
+      discard(response)
+      if (count === REQUESTS_MAX) throw new Error(`stopped after ${REQUESTS_MAX} redirects`)
+      const next = requestable(resolveReference(address, location))
+      referer = refererOf(address, next)
+      // What asks for another page is not told what was to be known; 307 and 308 keep to the question.
+      if (![307, 308].includes(response.statusCode ?? 0)) outgoing = { method: 'GET', body: undefined }
+      address = next
+    }
+  }
+
+  async #read(response: IncomingMessage): Promise<Verdict> {
+    const isAllowed = readAllow(await readStart(response))
+    if (isAllowed === true) return ALLOWED
+    const from = shownAddress(this.#address)
+    if (isAllowed === false) return { kind: 'denied', reason: `${from} does not allow this key` }
+    return {
+      kind: 'unusable',
+      reason: `${from} answered 200 with something else than {"Allow": true or false}`,
+    }
+  }
+
+  /** A client error may be how it says no; anything else says nothing of the client. */
+  #refusedWith(status: number): Verdict {
+    const isNo = status >= 400 && status < 500 && !ABOUT_NO_CLIENT.has(status)
+    const kind = isNo ? 'denied' : 'unusable'
+    return { kind, reason: `${shownAddress(this.#address)} answered ${status}` }
+  }
+}
+
+/** A proxy wants a password; too slow; too many questions. */
+const ABOUT_NO_CLIENT: ReadonlySet<number> = new Set([407, 408, 429])
+
+const COMMON_HEADERS = { 'User-Agent': 'derpfleet', 'Accept-Encoding': 'gzip' }
+
+/** Undefined where there is nothing to follow, whatever the status says. */
+function locationOf({ statusCode = 0, headers }: IncomingMessage): string | undefined {
+  if (![301, 302, 303, 307, 308].includes(statusCode)) return undefined
+  const location = Buffer.from(headers.location ?? '', 'latin1').toString('utf8')
+  return location === '' ? undefined : location
+}
+
+function refererOf(from: WebAddress, to: WebAddress): Record<string, string> {
+  if (from.scheme === 'https' && to.scheme === 'http') return {}
+  return { Referer: shownAddress(from) + (from.query === undefined ? '' : `?${from.query}`) }
+}
+
+/** What an answer begins with: up to the end of its first JSON value, or as much as is read of any answer. */
+async function readStart(response: IncomingMessage): Promise<string> {
+  const isZipped = response.headers['content-encoding']?.toLowerCase() === 'gzip'
+  const source: Readable = isZipped ? response.pipe(createGunzip()) : response
+  const { promise, resolve } = Promise.withResolvers<string>()
+  let start = Buffer.alloc(0)
+  const done = (): void => {
+    resolve(start.toString('utf8'))
+    source.off('data', take)
+    source.resume()
+    discard(response)
+  }
+  const take = (chunk: Buffer): void => {
+    start = Buffer.concat([start, chunk]).subarray(0, ANSWER_BYTES_MAX)
+    if (start.length === ANSWER_BYTES_MAX || firstValueEnd(start.toString('utf8')) !== undefined) done()
+  }
+  source.on('data', take)
+  // An answer that breaks off counts as far as it came.
+  for (const event of ['end', 'error', 'close']) source.on(event, done)
+  if (isZipped) response.on('error', () => source.destroy()).on('close', () => source.destroy())
+  return await promise
+}
+
+/** The rest of a short answer is read, so that its connection can be used again; a long one ends with it. */
+function discard(response: IncomingMessage): void {
+  let bytes = 0
+  response.on('error', () => undefined)
+  response.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes > ANSWER_BYTES_MAX) response.destroy()
+  })
+}

@@ -1,0 +1,54 @@
+// A client that has proven its key and waits to be let in: asks admission, counts what comes of it, and says in the
+// session's words whether to go on. Runs in a relay thread. Reading the login is `login.ts`; who may come in is
+// decided elsewhere.
+
+import { Counter, type Counters } from './counters.ts'
+import { EndReason } from './end-reason.ts'
+import type { Admission, AdmissionAnswer, AdmissionAsking, AdmissionRequest } from './ports.ts'
+
+/**
+ * What a client may send ahead of its admission: a few control frames. As long as it keeps to that, its link is read,
+ * so that its leaving is seen and nobody asks for it any longer.
+ */
+export const EARLY_BYTES_MAX = 4_096
+
+/** A client that is not let in. */
+export interface Refusal {
+  readonly reason: EndReason
+  /** In words, for the log. */
+  readonly cause: string
+}
+
+const RESULT_COUNTERS: Readonly<Record<AdmissionAnswer['result'], number>> = {
+  allowed: Counter.admissionsAllowed,
+  denied: Counter.admissionsDenied,
+  unreachable: Counter.admissionsUnreachable,
+  failed_open: Counter.admissionsFailedOpen,
+}
+
+/** What asking takes of a session's parts. */
+interface AskingParts {
+  readonly admission: Admission
+  readonly counters: Counters
+  readonly now: () => number
+}
+
+/** Calls `settle` at most once, at once or later, and not after a `cancel`. */
+export function askAdmission(
+  request: AdmissionRequest,
+  { admission, counters, now }: AskingParts,
+  settle: (refusal: Refusal | undefined) => void,
+): AdmissionAsking {
+  const askedMs = now()
+  return admission.ask(request, (answer) => {
+    counters.observe('admission', (now() - askedMs) / 1_000)
+    counters.add(RESULT_COUNTERS[answer.result], 1)
+    settle(refusalOf(answer))
+  })
+}
+
+function refusalOf({ result, reason }: AdmissionAnswer): Refusal | undefined {
+  if (result === 'denied') return { reason: EndReason.admissionRefused, cause: reason }
+  if (result === 'unreachable') return { reason: EndReason.admissionUnreachable, cause: reason }
+  return undefined
+}

@@ -13,6 +13,7 @@ import { LogEvent } from '#ops/log-event.ts'
 import { Log, type LogFields } from '#ops/log.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
 import { SessionEndLog } from '#ops/session-end-log.ts'
+import { SessionStartLog } from '#ops/session-start-log.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
 import { PlainPort } from '#transport/plain-port.ts'
@@ -48,8 +49,8 @@ type Stop = () => Promise<void> | void
 
 /** How often the kernel is asked who no longer acknowledges; a third of the usual limit. */
 const UNACKNOWLEDGED_LOOK_MS = 5_000
-/** Ends of sessions that get a line in the log each second. */
-const SESSION_END_LINES_PER_SECOND = 10
+/** Logins, and ends of sessions, that get a line in the log each second. */
+const SESSION_LINES_PER_SECOND = 10
 
 /** Starts a relay; rejects with one clear error, and nothing left running, when it can't. */
 export async function startRelay(
@@ -179,15 +180,19 @@ function makeThreads(
   pem: CertificatePem | undefined,
   { log, links, desk, hear, onFault, onChange, ...on }: ThreadSurroundings,
 ): RelayThreads {
-  const sessionEnds = new SessionEndLog({
+  const sessionLogParts = {
     log,
-    linesPerSecond: SESSION_END_LINES_PER_SECOND,
-    later: (delayMs, callback) => void setTimeout(callback, delayMs).unref(),
+    linesPerSecond: SESSION_LINES_PER_SECOND,
+    later: (delayMs: number, callback: () => void) => void setTimeout(callback, delayMs).unref(),
     now: () => performance.now(),
-  })
+  }
+  const sessionEnds = new SessionEndLog(sessionLogParts)
+  const sessionStarts = new SessionStartLog(sessionLogParts)
   const siblingLog = new SiblingLog(log)
   const onMessage = (message: FromRelayThread, from: SpeakingThread): void => {
     if (message.kind === 'ended') sessionEnds.write(message.notice)
+    if (message.kind === 'started') sessionStarts.write(message.notice)
+    if (message.kind === 'homeChanged') sessionStarts.writeHome(message.notice)
     if (message.kind === 'links') {
       links.note(from.index, message.edition, message.links)
       siblingLog.write(from.index, message.links)

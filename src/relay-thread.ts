@@ -14,7 +14,7 @@ import { RouteBook } from '#mesh/route-book.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
-import type { Link, LinkListener, SessionEnd } from '#relay/ports.ts'
+import type { Link, LinkListener, SessionEnd, SessionStart } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
 import type { Entrance, EntranceParts } from '#transport/caller.ts'
@@ -34,7 +34,7 @@ import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } f
 const SWEEP_MS = 60
 /** About: what is done once a second is done then. */
 const SWEEPS_PER_SECOND = 16
-/** Ends of sessions that the control thread hears of; a storm of them must not become one of messages. */
+/** Logins and ends of sessions that the control thread hears of; a storm of them must not become one of messages. */
 const NOTICES_PER_SECOND = 100
 
 /** How long a connection waits for its next HTTP request; derper's. */
@@ -145,6 +145,7 @@ class RelayThread {
   ): Relay {
     const { settings } = data
     const hasDirectory = settings.mesh.nats !== undefined
+    const isVerbose = settings.logLevel === 'debug'
     const flush = (): void => this.#relay.flush()
     return new Relay({
       nodeKey: settings.nodeKey,
@@ -155,8 +156,12 @@ class RelayThread {
       counters,
       admission: settings.admission.isOpen ? EVERYBODY : this.#admission,
       observer: {
+        sessionStarted: (event) => isVerbose && this.#onSessionStart(event),
         sessionEnded: (event) => this.#onSessionEnd(event),
-        homeChanged: (key, isHome) => hasDirectory && this.#homeNotes.push({ key, isHome }),
+        homeChanged: (key, isHome) => {
+          if (hasDirectory) this.#homeNotes.push({ key, isHome })
+          if (isVerbose) this.#onHomeChange(key, isHome)
+        },
       },
       routes: book,
       now,
@@ -270,6 +275,18 @@ class RelayThread {
     if (!this.#areLinksChanged && !isSecond) return
     this.#areLinksChanged = false
     this.#tell({ kind: 'links', edition: this.#edition, links: this.#siblings.reports() })
+  }
+
+  #onSessionStart({ key, remote, way, kind, appName }: SessionStart): void {
+    if (!this.#notices.tryTake(1, performance.now())) return
+    const app = appName === '' ? undefined : appName
+    const notice = { key: shortKey(key), remote: remoteText(remote), way, kind, app }
+    this.#tell({ kind: 'started', notice })
+  }
+
+  #onHomeChange(key: Uint8Array, home: boolean): void {
+    if (!this.#notices.tryTake(1, performance.now())) return
+    this.#tell({ kind: 'homeChanged', notice: { key: shortKey(key), home } })
   }
 
   #onSessionEnd(event: SessionEnd): void {

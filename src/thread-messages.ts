@@ -7,7 +7,7 @@ import type { HomeNote } from '#mesh/directory-desk.ts'
 import type { LinkReport } from '#mesh/link-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#relay/neighbours.ts'
-import type { AdmissionAnswer, RemoteAddress } from '#relay/ports.ts'
+import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 
 /** Given to a relay thread at its start. */
@@ -48,6 +48,14 @@ export type ToRelayThread =
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }
 
+/** A login, for the log. */
+export interface StartNotice extends Pick<SessionStart, 'way' | 'kind'> {
+  readonly remote: string
+  /** The key's short form. */
+  readonly key: string
+  readonly app: string | undefined
+}
+
 /** One session's end, for the log. */
 export interface EndNotice {
   readonly reason: EndReason
@@ -66,6 +74,9 @@ export type FromRelayThread =
   /** Nobody waits for this answer any more. */
   | { readonly kind: 'admitNoMore'; readonly id: number }
   | { readonly kind: 'ended'; readonly notice: EndNotice }
+  /** Told when the log has a use for it alone, as the next one is. */
+  | { readonly kind: 'started'; readonly notice: StartNotice }
+  | { readonly kind: 'homeChanged'; readonly notice: { readonly key: string; readonly home: boolean } }
   /** It listens over public sockets, because the runtime's handles are not as it knows them. */
   | { readonly kind: 'handlesFailed'; readonly text: string }
   /** This thread's links to the siblings of that edition, once a second and whenever the state of one has changed. */

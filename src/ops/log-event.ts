@@ -29,6 +29,9 @@ export const LogEvent = {
   admissionLost: 'admission_lost', //       a back end of admission fails; clients are refused, or all admitted
   admissionReached: 'admission_reached', // it works again
   admissionFailed: 'admission_failed', //   a fault of ours; who waited was refused
+  sessionStarted: 'session_started', //     a login
+  sessionsStartedMore: 'sessions_started_more', // how many logged in without a line of their own
+  homeChanged: 'home_changed', //           a client makes this relay its home, or no more
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
   logLinesLost: 'log_lines_lost', //        they could not be written; it works again

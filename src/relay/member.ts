@@ -5,7 +5,7 @@ import { PresenceFlag } from '#protocol/frame-type.ts'
 import { peerPresentFrame } from '#protocol/frames.ts'
 import { Counter, type Counters } from './counters.ts'
 import type { Login } from './login.ts'
-import type { Link } from './ports.ts'
+import type { Link, SessionStart } from './ports.ts'
 
 /** Beside presence's flags: it showed a mesh key that is none of ours. Watchers are not told. */
 const MESH_KEY_REFUSED = 0x100
@@ -25,9 +25,10 @@ export class Member {
   readonly idealNode: string
   /** It has noted this relay as its home. */
   isHome = false
+  /** What the application calls itself; empty if it says nothing. */
+  readonly appName: string
   readonly #link: Link
   readonly #flags: number
-  readonly #appName: string
 
   /** @param idealNode the node that the client named as its ideal one, if it is another; else empty */
   constructor({ key, meshKey, info }: Login, link: Link, idealNode: string) {
@@ -36,7 +37,7 @@ export class Member {
     this.wantsHomesOnly = this.isMesh && info.wantsHomesOnly
     this.idealNode = idealNode
     this.#link = link
-    this.#appName = info.appName
+    this.appName = info.appName
     this.#flags =
       (this.isMesh ? PresenceFlag.meshPeer : 0) |
       (info.isProber ? PresenceFlag.prober : 0) |
@@ -53,6 +54,11 @@ export class Member {
     return (this.#flags & MESH_KEY_REFUSED) !== 0
   }
 
+  get kind(): SessionStart['kind'] {
+    if (this.isMesh) return 'sibling'
+    return (this.#flags & PresenceFlag.prober) === 0 ? 'client' : 'prober'
+  }
+
   /** How watchers are told that it is here. */
   get presentFrame(): Uint8Array {
     const flags = this.#flags & PRESENCE_FLAGS
@@ -60,7 +66,7 @@ export class Member {
       key: this.key,
       ...this.#link.remote,
       flags: flags === 0 ? PresenceFlag.regular : flags,
-      appName: this.#appName,
+      appName: this.appName,
     })
   }
 

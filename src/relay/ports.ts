@@ -142,7 +142,18 @@ export interface Admission {
 export interface Observer {
   /** A key's clients on this thread have noted this relay as their home, or none of them does any more. */
   homeChanged(key: Uint8Array, isHome: boolean): void
+  /** A session has proven a key and is admitted. */
+  sessionStarted(event: SessionStart): void
   sessionEnded(event: SessionEnd): void
+}
+
+export interface SessionStart {
+  readonly key: Uint8Array
+  readonly remote: RemoteAddress
+  readonly way: 'derp' | 'fast_start' | 'websocket'
+  readonly kind: 'client' | 'prober' | 'sibling'
+  /** What the application calls itself; empty if it says nothing. */
+  readonly appName: string
 }
 
 export interface SessionEnd {

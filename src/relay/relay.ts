@@ -131,7 +131,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Begins a session on a link; what the link receives goes to the listener returned. */
   accept(arrival: Arrival): LinkListener {
     const hello = arrival.wantsAnswer ? this.#answerAndServerKey : this.#serverKey
-    const greeting = { hello, idealNode: arrival.idealNode }
+    const greeting = { hello, idealNode: arrival.idealNode, isFastStart: !arrival.wantsAnswer }
     const session = new Session(arrival.link, greeting, this.#sessionParts)
     session.listedAt = this.#sessions.length
     this.#sessions.push(session)

@@ -4,7 +4,25 @@
 
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
-import type { Admission, AdmissionAnswer, AdmissionAsking, AdmissionRequest } from './ports.ts'
+import type { Member } from './member.ts'
+import type {
+  Admission,
+  AdmissionAnswer,
+  AdmissionAsking,
+  AdmissionRequest,
+  Link,
+  SessionStart,
+} from './ports.ts'
+
+/** How the connection came in. */
+export interface Greeting {
+  /** What to send first: the `101` where one is due, and ServerKey. */
+  readonly hello: Uint8Array
+  /** Its client waits for no answer. */
+  readonly isFastStart: boolean
+  /** The node that the client named as its ideal one; empty if it is this one. */
+  readonly idealNode: string
+}
 
 /**
  * What a client may send ahead of its admission: a few control frames. As long as it keeps to that, its link is read,
@@ -51,4 +69,10 @@ function refusalOf({ result, reason }: AdmissionAnswer): Refusal | undefined {
   if (result === 'denied') return { reason: EndReason.admissionRefused, cause: reason }
   if (result === 'unreachable') return { reason: EndReason.admissionUnreachable, cause: reason }
   return undefined
+}
+
+/** What the observer hears of a session that is admitted. */
+export function sessionStart({ key, kind, appName }: Member, link: Link, isFastStart: boolean): SessionStart {
+  const way = link.isWebSocket ? 'websocket' : isFastStart ? 'fast_start' : 'derp'
+  return { key, remote: link.remote, way, kind, appName }
 }

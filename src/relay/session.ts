@@ -29,7 +29,7 @@ import {
   RATE_CHARGE_BYTES_MAX,
   type SessionLimits,
 } from './session-limits.ts'
-import { askAdmission, EARLY_BYTES_MAX } from './session-login.ts'
+import { askAdmission, EARLY_BYTES_MAX, sessionStart, type Greeting } from './session-login.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 const Phase = { greeting: 0, admitting: 1, established: 2, ended: 3 } as const
@@ -61,19 +61,12 @@ export interface SessionScheduler {
   closePeerEverywhere(key: Uint8Array): void
 }
 
-/** How the connection came in. */
-export interface Greeting {
-  /** What to send first: the `101` where one is due, and ServerKey. */
-  readonly hello: Uint8Array
-  /** The node that the client named as its ideal one; empty if it is this one. */
-  readonly idealNode: string
-}
-
 export class Session implements LinkListener, FrameSink, Asker {
   // Fixed at birth
   readonly #link: Link
   readonly #parts: SessionParts
   readonly #idealNode: string
+  readonly #isFastStart: boolean
   readonly #bornMs: number
   readonly #keepAliveMs: number
   #asking: AdmissionAsking | undefined = undefined
@@ -106,6 +99,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     this.#link = link
     this.#parts = parts
     this.#idealNode = greeting.idealNode
+    this.#isFastStart = greeting.isFastStart
     this.#bornMs = parts.now()
     const jitter = (parts.random(1)[0] ?? 0) / 256
     this.#keepAliveMs = KEEP_ALIVE_MS + jitter * KEEP_ALIVE_JITTER_MS
@@ -288,7 +282,7 @@ export class Session implements LinkListener, FrameSink, Asker {
 
   /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
   #establish(box: BoxKey, member: Member): void {
-    const { counters, directory, limits, now, random, rules } = this.#parts
+    const { counters, directory, limits, now, observer, random, rules } = this.#parts
     this.#phase = Phase.established
     if (member.isMesh) {
       this.#link.becomeTrunk()
@@ -301,6 +295,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     counters.add(Counter.loginsTotal, 1)
     counters.observe('login', (now() - this.#bornMs) / 1_000)
     this.peer = directory.register(this)
+    observer.sessionStarted(sessionStart(member, this.#link, this.#isFastStart))
   }
 
   /** It has logged in with the mesh key. */

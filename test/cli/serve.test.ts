@@ -202,6 +202,20 @@ describe('with a log of JSON', () => {
     using folder = new TemporaryFolder()
     const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, '-ace', '-log-level', 'debug']
     await using relay = await startDerpfleet(args, { readyWhen: /"relay_started"/ })
+    const key = parseKeyFile(readFileSync(folder.at('derper.key'), 'utf8'))
+    const serverKey = 'value' in key ? key.value.publicKey : undefined
+    const port = Number(/"derp":"127\.0\.0\.1:(\d+)"/.exec(relay.output)?.[1])
+    for (const way of ['upgrade', 'fast-start', 'websocket'] as const) {
+      const target = { host: '127.0.0.1', port, tls: false, way, serverKey } as const
+      const client = await DerpClient.connect({
+        ...target,
+        key: newKeyPair(),
+        appName: 'test',
+        isPreferred: true,
+      })
+      await client.close()
+    }
+    await expect.poll(() => relay.output.split('"session_ended"').length - 1, { timeout: 10_000 }).toBe(3)
     await relay.stop()
     // Both streams are read into one text: a banner would be in it.
     const lines = events(relay.output)
@@ -213,7 +227,20 @@ describe('with a log of JSON', () => {
         'info relay_stopped',
       ]),
     )
-    const key = parseKeyFile(readFileSync(folder.at('derper.key'), 'utf8'))
+    const logins = lines.filter(({ event }) => event === 'session_started')
+    expect(logins).toMatchObject(
+      ['derp', 'fast_start', 'websocket'].map((way) => ({
+        level: 'debug',
+        way,
+        kind: 'client',
+        app: 'test',
+      })),
+    )
+    const ends = lines.filter(({ event }) => event === 'session_ended')
+    expect(ends.map(({ key, remote }) => [key, remote])).toEqual(
+      logins.map(({ key, remote }) => [key, remote]),
+    )
+    expect(lines.filter(({ event, home }) => event === 'home_changed' && home === true)).toHaveLength(3)
     expect(lines.find(({ event }) => event === 'relay_started')).toMatchObject({
       version: expect.any(String),
       key: 'value' in key ? publicKeyText(key.value.publicKey) : '',

@@ -4,6 +4,7 @@ import { actor, alice, bob, cathy, sibling } from '../support/actor.ts'
 import { packetLine, type MemoryClient } from '../support/memory-client.ts'
 import { TestRelay } from '../support/test-relay.ts'
 import { frames, packet } from '../vectors/frames.ts'
+import * as keys from '../vectors/keys.ts'
 import * as login from '../vectors/login.ts'
 
 const crowd = (relay: TestRelay, count: number): MemoryClient[] =>
@@ -63,6 +64,20 @@ it('ends the sessions that are asked for, each once, and tells the observer who 
   expect(relay.ends.map(({ reason }) => reason)).toEqual(Array.from({ length: 4 }, () => EndReason.shutdown))
   expect(relay.ends[1]?.remote).toEqual(b.link.remote)
   expect(relay.thread(0).counters.ended(EndReason.shutdown)).toBe(4)
+})
+
+it('tells the observer who has logged in, from where and how, and nothing of who has not', () => {
+  const relay = new TestRelay()
+  relay.connect(alice, { wantsAnswer: true }).logIn({ appName: 'app' })
+  const b = relay.connect(bob).logIn({ isProber: true })
+  relay.connect(sibling, { isWebSocket: true }).logIn({ meshKey: keys.meshKey })
+  relay.connect(cathy).send(Buffer.from([2, 0, 0, 0, 56]))
+  relay.settle()
+  expect(relay.starts).toMatchObject([
+    { key: alice.key, way: 'derp', kind: 'client', appName: 'app' },
+    { key: bob.key, way: 'fast_start', kind: 'prober', appName: '', remote: b.link.remote },
+    { key: sibling.key, way: 'websocket', kind: 'sibling' },
+  ])
 })
 
 it('a session ends once, for the first reason', () => {

@@ -14,6 +14,7 @@ import {
   type AdmissionAsking,
   type Routes,
   type SessionEnd,
+  type SessionStart,
 } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import type { SessionLimits } from '#relay/session-limits.ts'
@@ -101,6 +102,7 @@ export class TestRelay {
   readonly threads: Thread[] = []
   /** What the observer heard. */
   readonly ends: SessionEnd[] = []
+  readonly starts: SessionStart[] = []
   readonly #options: TestRelayOptions
   readonly #neighbourhood: Neighbourhood | undefined
   readonly #stirred = new Set<FakeLink>()
@@ -263,6 +265,7 @@ export class TestRelay {
       counters,
       admission: options.admission ?? admitAll,
       observer: {
+        sessionStarted: (start) => this.starts.push(start),
         sessionEnded: (end) => this.ends.push(end),
         homeChanged: options.homeChanged ?? (() => undefined),
       },

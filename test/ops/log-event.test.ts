@@ -1,0 +1,64 @@
+import { globSync, readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { LogEvent } from '#ops/log-event.ts'
+
+const root = new URL('../../', import.meta.url)
+const page = readFileSync(new URL('docs/log-events.md', root), 'utf8')
+
+interface Row {
+  readonly event: string
+  readonly level: string
+  readonly fields: readonly string[]
+  readonly meaning: string
+  readonly advice: string
+}
+
+const rows: readonly Row[] = page
+  .split('\n')
+  .filter((line) => /^\| `\w+` \| \w+ \|/.test(line))
+  .map((line) => line.split('|').map((cell) => cell.trim()))
+  .map(([, event = '', level = '', fields = '', meaning = '', advice = '']) => ({
+    event: event.replaceAll('`', ''),
+    level,
+    fields: [...fields.matchAll(/`(\w+)`/g)].map(([, field]) => field ?? ''),
+    meaning,
+    advice,
+  }))
+
+/** Where the sources write an event: with a level, and with fields that are named there. */
+const calls = globSync('src/**/*.ts', { cwd: root })
+  .map((path) => readFileSync(new URL(path, root), 'utf8'))
+  .flatMap((text) => [
+    ...text.matchAll(/\blog\.(debug|info|warn|error)\(\s*LogEvent\.(\w+)(?:,\s*\{([^{}]*)\})?/g),
+  ])
+  .map(([, level = '', name = '', fields = '']) => ({
+    level,
+    event: LogEvent[name as keyof typeof LogEvent],
+    fields: fields
+      .split(',')
+      .map((field) => field.trim())
+      .filter((field) => /^\w+(: .*)?$/.test(field))
+      .map((field) => /^\w+/.exec(field)?.[0] ?? ''),
+  }))
+
+describe('the page of log events', () => {
+  it('has each event once, and no other', () => {
+    expect(rows.map(({ event }) => event).sort()).toEqual(Object.values(LogEvent).sort())
+  })
+
+  it.each(rows)('says what $event means and what to do', ({ level, meaning, advice }) => {
+    expect(['debug', 'info', 'warn', 'error']).toContain(level)
+    expect(meaning).toMatch(/\.$/)
+    expect(advice).toMatch(/^–$|\.$/)
+  })
+
+  it('has the level and the fields that the program writes', () => {
+    expect(calls.length).toBeGreaterThan(Object.keys(LogEvent).length / 2)
+    const documented = new Map(rows.map((row) => [row.event, row]))
+    const wrong = calls.filter(({ event, level, fields }) => {
+      const row = documented.get(event)
+      return row?.level !== level || fields.some((field) => !row.fields.includes(field))
+    })
+    expect(wrong).toEqual([])
+  })
+})

@@ -33,7 +33,11 @@ export class SocketlessRelay {
       limits: defaultLimits,
       counters: this.counters,
       admission: admitAll,
-      observer: { sessionStarted: () => undefined, sessionEnded: () => undefined, homeChanged: () => undefined },
+      observer: {
+        sessionStarted: () => undefined,
+        sessionEnded: () => undefined,
+        homeChanged: () => undefined,
+      },
       now: () => performance.now(),
       random: (bytes) => RANDOM.subarray(0, bytes),
       later: () => undefined,

@@ -25,12 +25,12 @@ const rows: readonly Row[] = page
     advice,
   }))
 
+const CALL = /\blog\.(debug|info|warn|error)\(\s*LogEvent\.(\w+)(?:,\s*\{([^{}]*)\})?/g
+
 /** Where the sources write an event: with a level, and with fields that are named there. */
 const calls = globSync('src/**/*.ts', { cwd: root })
   .map((path) => readFileSync(new URL(path, root), 'utf8'))
-  .flatMap((text) => [
-    ...text.matchAll(/\blog\.(debug|info|warn|error)\(\s*LogEvent\.(\w+)(?:,\s*\{([^{}]*)\})?/g),
-  ])
+  .flatMap((text) => Array.from(text.matchAll(CALL)))
   .map(([, level = '', name = '', fields = '']) => ({
     level,
     event: LogEvent[name as keyof typeof LogEvent],

@@ -180,6 +180,7 @@ class RelayThread {
       counters,
       pace: this.#pace,
       keepAliveMs: data.settings.limits.tcpKeepaliveMs,
+      threadCount: data.settings.threadCount,
       now: () => performance.now(),
       mayEnter: () => door.mayEnter(),
       entered: (caller) => door.entered(caller),

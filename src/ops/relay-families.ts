@@ -46,6 +46,17 @@ const gauge = (name: string, help: string, readings: Row['readings']): Row => ({
 const otherClients = (counters: Counters): number =>
   Math.max(0, counters.get('clientsCurrent') - counters.get('clientsHome'))
 
+const HANDSHAKE_FAILURES = {
+  timeout: 'handshakesTimedOut',
+  not_tls: 'handshakesNotTls',
+  closed: 'handshakesLeft',
+  protocol: 'handshakesBroken',
+  crowded_out: 'handshakesCrowdedOut',
+} as const
+
+const failedHandshakes = (counters: Counters): number =>
+  Object.values(HANDSHAKE_FAILURES).reduce((sum, name) => sum + counters.get(name), 0)
+
 const CONNECTION_ROWS: readonly Row[] = [
   counter(
     'derp_connections_accepted_total',
@@ -71,7 +82,17 @@ const CONNECTION_ROWS: readonly Row[] = [
   counter(
     'derp_handshake_failures_total',
     'Connections that ended before a session: in the TLS handshake, or without a usable HTTP head.',
-    by('stage', { tls: 'handshakesFailed', http: 'headsRefused' }),
+    by('stage', { tls: failedHandshakes, http: 'headsRefused' }),
+  ),
+  counter(
+    'tls_handshake_failures_total',
+    'TLS handshakes that failed, by why.',
+    by('reason', HANDSHAKE_FAILURES),
+  ),
+  counter(
+    'tls_useless_connections_total',
+    'TLS connections ended because their records brought no data.',
+    alone('tlsUseless'),
   ),
   counter(
     'derp_wire_bytes_total',

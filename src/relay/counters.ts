@@ -14,7 +14,12 @@ const PLAIN = [
   'webSocketsAccepted',
   'handshakesTls12',
   'handshakesTls13',
-  'handshakesFailed',
+  'handshakesTimedOut', //   failed ones, by why: this and the next four
+  'handshakesNotTls', //     what came first is no TLS
+  'handshakesLeft', //       the remote ended the connection
+  'handshakesBroken', //     TLS found something wrong, or the remote did
+  'handshakesCrowdedOut', // they took long, and others wanted their room
+  'tlsUseless', //           connections whose records brought no data
   'tlsCurrent12', //         gauge: TLS connections, for their whole life
   'tlsCurrent13', //         gauge
   'headsRefused', //         connections that sent no usable HTTP head

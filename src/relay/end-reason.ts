@@ -14,6 +14,7 @@ export const EndReason = {
   appNameRefused: 'app_name_refused', //   the operator disallows this application
   writeStalled: 'write_stalled', //        the remote took no bytes for the write time limit
   unacknowledged: 'unacknowledged', //     the remote's host no longer acknowledges what is sent
+  uselessRecords: 'useless_records', //    its TLS records bring no data: key updates and the like
   controlOverflow: 'control_overflow', //  it does not take the control frames that it is owed
   closedBySibling: 'closed_by_sibling', // a mesh peer asked for it (ClosePeer)
   rebalanced: 'rebalanced', //             it named another relay as its ideal one, which is there again

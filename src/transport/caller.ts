@@ -15,12 +15,20 @@ export interface Caller extends Link {
 /** TLS handshakes may take this long; derper allows as much for the head that follows. */
 export const HANDSHAKE_TIMEOUT_MS = 30_000
 
+/**
+ * In the middle of their handshake at once, over all threads of a relay: each costs 45 KB. As many as are begun in a second
+ * and a half, so that it takes a remote that is slower than that, and as many others, to be held up.
+ */
+export const HANDSHAKES_MAX = 2_048
+
 export interface EntranceParts {
   readonly counters: Counters
   /** Undefined: plain TCP. */
   readonly identity: TlsOptions | undefined
   /** 0: the system's own. */
   readonly keepAliveMs: number
+  /** Of the relay, whose limits are shared by them. */
+  readonly threadCount: number
   readonly now: () => number
   /** Asked for each connection that has been accepted. */
   mayEnter(): boolean

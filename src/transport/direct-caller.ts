@@ -12,6 +12,7 @@ import type { Caller } from './caller.ts'
 import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
 import { Flow, SHARE_BYTES_MAX, type Paced } from './flow.ts'
 import type { ReadPace } from './read-pace.ts'
+import { RecordBudget } from './record-budget.ts'
 import type {
   HandleOwner,
   HandleRequest,
@@ -51,8 +52,13 @@ const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
 export class DirectCaller implements Caller, HandleOwner, Paced {
   readonly isWebSocket = false
   readonly flow = new Flow()
-  /** Set by the entrance when TLS is done. */
+  /** Both set by the entrance when the handshake is done. */
+  isSecure = false
   isTls13 = false
+  /** It is being ended because TLS has failed. */
+  isTlsBroken = false
+  /** It is being ended because its records bring no data. */
+  isUseless = false
   /** Of the remote, as the system writes it; an address in bytes would take six times the memory. */
   readonly #address: string
   readonly #port: number
@@ -75,11 +81,18 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   #isClosed = false
   #endReason: EndReason = EndReason.remoteClosed
   #farewell: NodeJS.Timeout | undefined = undefined
+  /** Undefined without TLS. */
+  readonly #budget: RecordBudget | undefined
+  /** With data, since the last look. */
+  #records = 0
+  /** Read of the descriptor, past the TCP handle. */
+  #pulledBytes = 0
 
   /** Takes over `tcp`, and `tls` on it if there is TLS, and begins to read. */
   constructor(tcp: TcpHandle, tls: TlsHandle | undefined, parts: DirectParts) {
     this.#tcp = tcp
     this.#tls = tls
+    this.#budget = tls && new RecordBudget(parts.now())
     this.#parts = parts
     const name: PeerName = {}
     tcp.getpeername(name)
@@ -119,6 +132,7 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     const byteCount = this.#parts.handles.bytesRead()
     if (byteCount === 0) return
     if (byteCount < 0) return this.#remoteEnded(byteCount)
+    this.#records++
     // What a remote sends while it is told goodbye is read and dropped, so that it sees an end and no reset.
     if (this.#isEnding) return
     const { pace, readBuffer } = this.#parts
@@ -139,6 +153,7 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
       this.#listener?.receive(buffer, 0, byteCount)
       this.#parts.pace.read(this, byteCount)
     } else {
+      this.#pulledBytes += byteCount
       this.#tls.receive(byteCount === buffer.length ? buffer : buffer.subarray(0, byteCount))
     }
     return byteCount
@@ -151,6 +166,18 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     } catch (error) {
       return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? 0 : -1
     }
+  }
+
+  /** Ends it if it sends records for their own sake. To be called now and then. */
+  lookAtRecords(nowMs: number): void {
+    if (this.#budget === undefined || this.#tls === undefined || this.#isClosed) return
+    const restBytes = this.#tcp.bytesRead + this.#pulledBytes - this.#tls.bytesRead
+    const records = this.#records
+    this.#records = 0
+    if (!this.#budget.isExceeded(restBytes, records, nowMs)) return
+    this.isUseless = true
+    this.#endReason = EndReason.uselessRecords
+    this.destroy()
   }
 
   becomeTrunk(): void {
@@ -280,6 +307,12 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   shutDown(): void {
     this.#isShutDown = true
     if (this.#isRemoteOver) this.destroy()
+  }
+
+  tlsFailed(): void {
+    this.isTlsBroken = true
+    this.#endReason = EndReason.remoteReset
+    this.destroy()
   }
 
   destroy(): void {

@@ -1,13 +1,15 @@
-// How connections come in over the runtime's handles. The first bytes of a TLS connection are read before
-// there is TLS for it: so nothing but a descriptor is spent on who says nothing, TLS gets a buffer of 1 KiB
-// instead of 64, and a storm of hellos can be taken in by turns.
+// How connections come in over the runtime's handles. The first record of a TLS connection is read before there is TLS
+// for it: so nothing but a descriptor and what it has sent is spent on who says nothing or half, TLS gets a buffer of
+// 1 KiB instead of 64, and a storm of hellos can be taken in by turns.
 
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import { helloState } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
-import { HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
+import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Entrance, type EntranceParts } from './caller.ts'
 import { DirectCaller, type DirectParts } from './direct-caller.ts'
 import { listenOn } from './listening-server.ts'
+import { Newcomers, type Newcomer } from './newcomers.ts'
 import type { ReadPace } from './read-pace.ts'
 import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './runtime-handles.ts'
 
@@ -15,17 +17,16 @@ import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './ru
 const READ_BUFFER_BYTES = 65_536
 /** A handshake takes half a millisecond of the thread; packets wait no longer than four of them. */
 const HANDSHAKES_PER_TURN_MAX = 4
+/** Who has not finished for so long makes room for the next one. Answers from the other side of the earth take 0.4 s. */
+const HANDSHAKE_PATIENCE_MS = 3_000
 /** TLS's input buffer has 1 KiB; when that is full it gets another of 16 KiB, for good. */
 const HELLO_PIECE_BYTES = 1_023
+/** Each connection's records are looked at in every so many sweeps … */
+const SWEEPS_PER_LOOK = 8
+/** … and all of them at once after one that comes so late that something must have kept the thread busy. */
+const LATE_SWEEP_MS = 100
 /** RFC 7301 §3.1: each name after its length. */
 const ALPN_HTTP11 = Buffer.from('\x08http/1.1', 'latin1')
-
-/** A TCP connection whose TLS hello has not come, or waits for its turn. */
-interface Newcomer {
-  readonly tcp: TcpHandle
-  readonly sinceMs: number
-  hello: Buffer | undefined
-}
 
 export interface DirectEntranceParts extends EntranceParts {
   readonly handles: RuntimeHandles
@@ -38,16 +39,24 @@ export class DirectEntrance implements Entrance {
   readonly #context: SecureContext | undefined
   readonly #server: Server = createServer()
   readonly #helloBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
-  readonly #newcomers = new Set<Newcomer>()
-  /** Those in the middle of their TLS handshake, and since when they are here. */
+  readonly #newcomers: Newcomers
+  readonly #handshakesMax: number
+  /** Those in the middle of their TLS handshake, and since when they are; oldest first. */
   readonly #handshakes = new Map<DirectCaller, number>()
   readonly #callers = new Set<DirectCaller>()
+  /** Where the last sweep stopped. */
+  #looking = this.#callers.values()
+  #sweptMs: number
   /** Those of the newcomers whose hello is here. */
   #queue: Newcomer[] = []
   #handshakesThisTurn = 0
+  #isTurnComing = false
 
   constructor(parts: DirectEntranceParts) {
     this.#parts = parts
+    this.#sweptMs = parts.now()
+    this.#newcomers = new Newcomers(parts.threadCount)
+    this.#handshakesMax = Math.ceil(HANDSHAKES_MAX / parts.threadCount)
     this.#context = parts.identity && createSecureContext(parts.identity)
     this.#directParts = {
       handles: parts.handles,
@@ -73,11 +82,30 @@ export class DirectEntrance implements Entrance {
     // Both begin with the oldest.
     for (const newcomer of this.#newcomers) {
       if (nowMs - newcomer.sinceMs <= HANDSHAKE_TIMEOUT_MS) break
-      this.#dismiss(newcomer)
+      this.#dismiss(newcomer, Counter.handshakesTimedOut)
     }
     for (const [caller, sinceMs] of this.#handshakes) {
       if (nowMs - sinceMs <= HANDSHAKE_TIMEOUT_MS) break
-      caller.destroy()
+      this.#giveUp(caller, Counter.handshakesTimedOut)
+    }
+    if (this.#queue.length > 0) this.#turnLater()
+    if (this.#context !== undefined) this.#lookAtRecords(nowMs)
+    this.#sweptMs = nowMs
+  }
+
+  /** Ends those whose records bring no data: some of the connections are looked at, the others in the next sweeps. */
+  #lookAtRecords(nowMs: number): void {
+    const isLate = nowMs - this.#sweptMs >= LATE_SWEEP_MS
+    const { size } = this.#callers
+    const count = isLate ? size : Math.ceil(size / SWEEPS_PER_LOOK)
+    for (let i = 0; i < count; i++) {
+      const { value: caller } = this.#looking.next()
+      if (caller !== undefined) {
+        caller.lookAtRecords(nowMs)
+        continue
+      }
+      this.#looking = this.#callers.values()
+      if (!isLate) return
     }
   }
 
@@ -91,7 +119,7 @@ export class DirectEntrance implements Entrance {
   }
 
   #onConnection(tcp: TcpHandle): void {
-    const { counters, keepAliveMs } = this.#parts
+    const { keepAliveMs } = this.#parts
     if (!this.#parts.mayEnter()) return tcp.close(() => undefined)
     tcp.setNoDelay(true)
     if (keepAliveMs > 0) tcp.setKeepAlive(true, Math.ceil(keepAliveMs / 1_000))
@@ -100,66 +128,113 @@ export class DirectEntrance implements Entrance {
       this.#callers.add(caller)
       return this.#parts.entered(caller)
     }
-    const newcomer: Newcomer = { tcp, sinceMs: this.#parts.now(), hello: undefined }
-    this.#newcomers.add(newcomer)
+    const newcomer = this.#newcomers.add(tcp, this.#parts.now())
     tcp.useUserBuffer(this.#helloBuffer)
     tcp.onread = () => {
       const byteCount = this.#parts.handles.bytesRead()
-      if (byteCount > 0) return this.#onHello(newcomer, byteCount)
-      if (byteCount === 0) return
-      counters.add(Counter.handshakesFailed, 1)
-      this.#dismiss(newcomer)
+      if (byteCount > 0) return this.#onBytes(newcomer, byteCount)
+      if (byteCount < 0) this.#dismiss(newcomer, Counter.handshakesLeft)
     }
     tcp.readStart()
   }
 
-  #dismiss(newcomer: Newcomer): void {
+  /** @param reason what it counts as; nothing if its going is not its own fault */
+  #dismiss(newcomer: Newcomer, reason?: number): void {
+    if (reason !== undefined) this.#parts.counters.add(reason, 1)
     this.#newcomers.delete(newcomer)
     newcomer.tcp.close(() => undefined)
   }
 
-  #onHello(newcomer: Newcomer, byteCount: number): void {
-    if (this.#handshakesThisTurn === 0) setImmediate(this.#onTurn)
-    const hello = this.#helloBuffer.subarray(0, byteCount)
-    if (this.#handshakesThisTurn++ < HANDSHAKES_PER_TURN_MAX) return this.#beginTls(newcomer, hello)
+  #onBytes(newcomer: Newcomer, byteCount: number): void {
+    const part = this.#helloBuffer.subarray(0, byteCount)
+    const bytes = newcomer.hello === undefined ? part : Buffer.concat([newcomer.hello, part])
+    const state = helloState(bytes)
+    if (state === 'foreign') this.#dismiss(newcomer, Counter.handshakesNotTls)
+    else if (state === 'partial') this.#hold(newcomer, bytes)
+    else this.#onHello(newcomer, bytes)
+  }
+
+  /** What it has sent is kept, since it lies in everybody's buffer. */
+  #hold(newcomer: Newcomer, bytes: Buffer): void {
+    this.#newcomers.hold(newcomer, Buffer.from(bytes))
+    for (let last = this.#newcomers.superfluous; last !== undefined; last = this.#newcomers.superfluous) {
+      this.#dismiss(last, Counter.handshakesCrowdedOut)
+    }
+  }
+
+  #onHello(newcomer: Newcomer, hello: Buffer): void {
+    this.#turnLater()
+    if (this.#handshakesThisTurn < HANDSHAKES_PER_TURN_MAX && this.#mayBegin()) {
+      this.#handshakesThisTurn++
+      return this.#beginTls(newcomer, hello)
+    }
     newcomer.tcp.readStop()
-    newcomer.hello = Buffer.from(hello)
     this.#queue.push(newcomer)
+    this.#hold(newcomer, hello)
+  }
+
+  #turnLater(): void {
+    if (this.#isTurnComing) return
+    this.#isTurnComing = true
+    setImmediate(this.#onTurn)
   }
 
   /** Takes in some of those who wait, before those who come in this turn. */
   readonly #onTurn = (): void => {
+    this.#isTurnComing = false
     this.#handshakesThisTurn = 0
-    const queue = this.#queue
-    if (queue.length === 0) return
-    this.#queue = queue.slice(HANDSHAKES_PER_TURN_MAX)
-    setImmediate(this.#onTurn)
-    for (const newcomer of queue.slice(0, HANDSHAKES_PER_TURN_MAX)) {
-      this.#handshakesThisTurn++
+    let taken = 0
+    for (const newcomer of this.#queue) {
+      if (this.#handshakesThisTurn === HANDSHAKES_PER_TURN_MAX || !this.#mayBegin()) break
+      taken++
       // Who has been dismissed meanwhile is no longer a newcomer.
-      if (this.#newcomers.has(newcomer)) this.#beginTls(newcomer, newcomer.hello ?? Buffer.alloc(0))
+      if (!this.#newcomers.has(newcomer)) continue
+      this.#handshakesThisTurn++
+      this.#beginTls(newcomer, newcomer.hello ?? Buffer.alloc(0))
     }
+    if (taken === 0) return
+    this.#queue = this.#queue.slice(taken)
+    this.#turnLater()
+  }
+
+  /** Whether there is room for one more handshake; who takes too long makes some. */
+  #mayBegin(): boolean {
+    if (this.#handshakes.size < this.#handshakesMax) return true
+    for (const [caller, sinceMs] of this.#handshakes) {
+      if (this.#parts.now() - sinceMs < HANDSHAKE_PATIENCE_MS) return false
+      this.#giveUp(caller, Counter.handshakesCrowdedOut)
+      return true
+    }
+    return true
   }
 
   #beginTls(newcomer: Newcomer, hello: Buffer): void {
     const { handles } = this.#parts
-    const { tcp, sinceMs } = newcomer
+    const { tcp } = newcomer
     this.#newcomers.delete(newcomer)
     const tls = handles.wrapTls(tcp, this.#context as SecureContext)
     tls.setALPNProtocols(ALPN_HTTP11)
     tcp.onread = nothing
     const caller = new DirectCaller(tcp, tls, this.#directParts)
     this.#callers.add(caller)
-    this.#handshakes.set(caller, sinceMs)
+    this.#handshakes.set(caller, this.#parts.now())
     for (let at = 0; at < hello.length; at += HELLO_PIECE_BYTES) {
       tls.receive(hello.subarray(at, at + HELLO_PIECE_BYTES))
     }
   }
 
+  #giveUp(caller: DirectCaller, reason: number): void {
+    this.#handshakes.delete(caller)
+    this.#parts.counters.add(reason, 1)
+    caller.destroy()
+  }
+
   #secured(caller: DirectCaller, tls: TlsHandle): void {
     const { counters } = this.#parts
     if (!this.#handshakes.delete(caller)) return
+    if (this.#queue.length > 0) this.#turnLater()
     caller.isTls13 = tls.getProtocol() === 'TLSv1.3'
+    caller.isSecure = true
     counters.add(caller.isTls13 ? Counter.handshakesTls13 : Counter.handshakesTls12, 1)
     counters.add(caller.isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12, 1)
     this.#parts.entered(caller)
@@ -169,8 +244,13 @@ export class DirectEntrance implements Entrance {
     const { counters } = this.#parts
     this.#callers.delete(caller)
     if (this.#context === undefined) return
-    if (this.#handshakes.delete(caller)) counters.add(Counter.handshakesFailed, 1)
-    else counters.add(caller.isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12, -1)
+    if (caller.isUseless) counters.add(Counter.tlsUseless, 1)
+    if (caller.isSecure) {
+      counters.add(caller.isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12, -1)
+    } else if (this.#handshakes.delete(caller)) {
+      counters.add(caller.isTlsBroken ? Counter.handshakesBroken : Counter.handshakesLeft, 1)
+      if (this.#queue.length > 0) this.#turnLater()
+    }
   }
 }
 

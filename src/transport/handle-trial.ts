@@ -28,6 +28,7 @@ export async function triedHandles(identity: TlsOptions | undefined): Promise<Ru
     identity,
     counters: new Counters(),
     keepAliveMs: 0,
+    threadCount: 1,
     now,
     pace: new ReadPace(now, () => 0, NO_TURNS),
     mayEnter: () => true,

@@ -33,6 +33,7 @@ export class PlainPort {
             counters,
             identity: undefined,
             keepAliveMs: 0,
+            threadCount: 1,
             now,
             pace: new ReadPace(now, () => 0, NO_TURNS),
             mayEnter: () => door.mayEnter(),

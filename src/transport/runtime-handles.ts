@@ -21,7 +21,7 @@ export interface HandleOwner {
   secured(): void
   written(status: number): void
   shutDown(): void
-  destroy(): void
+  tlsFailed(): void
 }
 
 export interface PeerName {
@@ -35,6 +35,8 @@ export interface StreamHandle {
   /** For streams of Node's own that are built on this handle later: whether it is being read. */
   reading?: boolean
   onread: (this: StreamHandle) => void
+  /** What has been read of it since it was made, by events. */
+  readonly bytesRead: number
   /** All that arrives is put at the start of `buffer`, until the next call. */
   useUserBuffer(buffer: Buffer): void
   readStart(): number
@@ -72,7 +74,7 @@ export interface ListeningHandle {
 }
 
 export interface RuntimeHandles {
-  /** TLS over a connection that was accepted. Its failure destroys its owner. */
+  /** TLS over a connection that was accepted. Its owner is told of its failure. */
   readonly wrapTls: (handle: TcpHandle, context: SecureContext) => TlsHandle
   readonly WriteRequest: new () => HandleRequest
   readonly ShutdownRequest: new () => HandleRequest
@@ -124,6 +126,6 @@ const TLS_EVENTS = {
     this.owner?.secured()
   },
   onerror(this: TlsHandle): void {
-    this.owner?.destroy()
+    this.owner?.tlsFailed()
   },
 }

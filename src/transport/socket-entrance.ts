@@ -1,22 +1,41 @@
 // How connections come in over sockets of Node's, TLS or plain: the way without any knowledge of the runtime's
-// inside, for when that has changed.
+// inside, for when that has changed. Promises what the other way does, with two differences: TLS is made for every
+// connection at once, so half a hello costs as much as half a handshake, and records are told by bytes alone, so a remote
+// that sends much data may send more beside it.
 
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
 import { Counter } from '#relay/counters.ts'
-import { HANDSHAKE_TIMEOUT_MS, type Entrance, type EntranceParts } from './caller.ts'
+import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Entrance, type EntranceParts } from './caller.ts'
 import { listenOn } from './listening-server.ts'
 import type { ReadPace } from './read-pace.ts'
+import { RecordBudget } from './record-budget.ts'
 import { SocketCaller } from './socket-caller.ts'
+
+/** Of data, that are taken for a record: so that no common client's records are smaller by much. */
+const BYTES_PER_RECORD = 64
+
+/** Node's limit must not come before ours. */
+const NEVER_MS = 2 * HANDSHAKE_TIMEOUT_MS
 
 export interface SocketEntranceParts extends EntranceParts {
   readonly pace: ReadPace
+}
+
+/** A TLS connection whose handshake is done. */
+interface Secured {
+  readonly tcp: Socket
+  readonly budget: RecordBudget
+  dataBytes: number
 }
 
 export class SocketEntrance implements Entrance {
   readonly #parts: SocketEntranceParts
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  /** TCP connections that are in their TLS handshake by their remote, and since when; oldest first. */
+  readonly #handshakes = new Map<string, { readonly tcp: Socket; readonly sinceMs: number }>()
+  readonly #secured = new Map<TLSSocket, Secured>()
 
   constructor(parts: SocketEntranceParts) {
     this.#parts = parts
@@ -28,13 +47,20 @@ export class SocketEntrance implements Entrance {
     return await listenOn(this.#server, endpoint, isShared)
   }
 
-  /** Sockets have timers of their own. */
-  sweep(): void {}
+  sweep(): void {
+    const nowMs = this.#parts.now()
+    for (const [remote, { sinceMs }] of this.#handshakes) {
+      if (nowMs - sinceMs <= HANDSHAKE_TIMEOUT_MS) break
+      this.#giveUp(remote, Counter.handshakesTimedOut)
+    }
+    for (const [socket, secured] of this.#secured) this.#lookAtRecords(socket, secured, nowMs)
+  }
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve())
     })
+    this.#handshakes.clear()
     for (const socket of this.#sockets) socket.destroy()
     await closed
   }
@@ -44,18 +70,10 @@ export class SocketEntrance implements Entrance {
   }
 
   #tlsServer(identity: TlsOptions): Server {
-    const { counters } = this.#parts
-    const options = { ...identity, noDelay: true, ...this.#keepAlive() }
-    const server = createTlsServer({ ...options, handshakeTimeout: HANDSHAKE_TIMEOUT_MS }, (socket) => {
-      const isTls13 = socket.getProtocol() === 'TLSv1.3'
-      const current = isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12
-      counters.add(isTls13 ? Counter.handshakesTls13 : Counter.handshakesTls12, 1)
-      counters.add(current, 1)
-      socket.on('close', () => counters.add(current, -1))
-      this.#enter(socket)
-    })
-    server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
-      counters.add(Counter.handshakesFailed, 1)
+    const options = { ...identity, noDelay: true, ...this.#keepAlive(), handshakeTimeout: NEVER_MS }
+    const server = createTlsServer(options, (socket) => this.#onSecure(socket))
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+      this.#giveUp(remoteName(socket), failureCounter(error.code ?? ''))
       socket.destroy()
     })
     return server
@@ -73,10 +91,62 @@ export class SocketEntrance implements Entrance {
     socket.on('close', () => this.#sockets.delete(socket))
     // Until somebody takes the socket over, its errors end it and concern nobody.
     socket.on('error', () => socket.destroy())
-    if (this.#parts.identity === undefined) this.#enter(socket)
+    if (this.#parts.identity === undefined) return this.#enter(socket)
+    const remote = remoteName(socket)
+    this.#handshakes.set(remote, { tcp: socket, sinceMs: this.#parts.now() })
+    socket.on('close', () => this.#giveUp(remote, Counter.handshakesLeft))
+    if (this.#handshakes.size <= HANDSHAKES_MAX / this.#parts.threadCount) return
+    for (const oldest of this.#handshakes.keys()) return this.#giveUp(oldest, Counter.handshakesCrowdedOut)
+  }
+
+  /** Ends a handshake that is under way, and counts it. */
+  #giveUp(remote: string, reason: number): void {
+    const handshake = this.#handshakes.get(remote)
+    if (handshake === undefined) return
+    this.#handshakes.delete(remote)
+    this.#parts.counters.add(reason, 1)
+    handshake.tcp.destroy()
+  }
+
+  #onSecure(socket: TLSSocket): void {
+    const { counters, now } = this.#parts
+    const remote = remoteName(socket)
+    const tcp = this.#handshakes.get(remote)?.tcp
+    this.#handshakes.delete(remote)
+    const isTls13 = socket.getProtocol() === 'TLSv1.3'
+    const current = isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12
+    counters.add(isTls13 ? Counter.handshakesTls13 : Counter.handshakesTls12, 1)
+    counters.add(current, 1)
+    if (tcp !== undefined) this.#secured.set(socket, { tcp, budget: new RecordBudget(now()), dataBytes: 0 })
+    socket.on('close', () => {
+      this.#secured.delete(socket)
+      counters.add(current, -1)
+    })
+    this.#enter(socket)
+  }
+
+  #lookAtRecords(socket: TLSSocket, secured: Secured, nowMs: number): void {
+    const { bytesRead } = socket
+    const records = (bytesRead - secured.dataBytes) / BYTES_PER_RECORD
+    secured.dataBytes = bytesRead
+    if (!secured.budget.isExceeded(secured.tcp.bytesRead - bytesRead, records, nowMs)) return
+    this.#parts.counters.add(Counter.tlsUseless, 1)
+    socket.destroy(new Error('its records bring no data'))
   }
 
   #enter(socket: Socket): void {
     this.#parts.entered(new SocketCaller(socket, this.#parts.pace))
   }
+}
+
+/** Unique among connections that are open. */
+function remoteName({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
+}
+
+/** @param code Node's, of an error in the handshake */
+function failureCounter(code: string): number {
+  if (code === 'ECONNRESET' || code === 'EPIPE') return Counter.handshakesLeft
+  const isForeign = code === 'ERR_SSL_HTTP_REQUEST' || code === 'ERR_SSL_WRONG_VERSION_NUMBER'
+  return isForeign ? Counter.handshakesNotTls : Counter.handshakesBroken
 }

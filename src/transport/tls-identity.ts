@@ -47,8 +47,13 @@ export function tlsIdentity(parts: TlsIdentityParts): TlsOptions {
     minVersion: 'TLSv1.2',
     maxVersion: parts.maxVersion,
     // Clients of relays never resume, so tickets are work for nothing (TLS 1.2; bin/openssl.cnf says it for 1.3); nor do
-    // they negotiate again.
-    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+    // they negotiate again. The order of ciphers is ours, except for clients that put ChaCha first because their processor
+    // has no AES.
+    secureOptions:
+      constants.SSL_OP_NO_TICKET |
+      constants.SSL_OP_NO_RENEGOTIATION |
+      constants.SSL_OP_CIPHER_SERVER_PREFERENCE |
+      constants.SSL_OP_PRIORITIZE_CHACHA,
     ALPNProtocols: ['http/1.1'],
   }
 }

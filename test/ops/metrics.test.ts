@@ -41,7 +41,27 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   webSocketsAccepted: ['derp_websockets_accepted_total'],
   handshakesTls12: ['tls_handshakes_total{version="1.2"}'],
   handshakesTls13: ['tls_handshakes_total{version="1.3"}'],
-  handshakesFailed: ['derp_handshake_failures_total{stage="tls"}'],
+  handshakesTimedOut: [
+    'derp_handshake_failures_total{stage="tls"}',
+    'tls_handshake_failures_total{reason="timeout"}',
+  ],
+  handshakesNotTls: [
+    'derp_handshake_failures_total{stage="tls"}',
+    'tls_handshake_failures_total{reason="not_tls"}',
+  ],
+  handshakesLeft: [
+    'derp_handshake_failures_total{stage="tls"}',
+    'tls_handshake_failures_total{reason="closed"}',
+  ],
+  handshakesBroken: [
+    'derp_handshake_failures_total{stage="tls"}',
+    'tls_handshake_failures_total{reason="protocol"}',
+  ],
+  handshakesCrowdedOut: [
+    'derp_handshake_failures_total{stage="tls"}',
+    'tls_handshake_failures_total{reason="crowded_out"}',
+  ],
+  tlsUseless: ['tls_useless_connections_total'],
   tlsCurrent12: ['tls_connections_current{version="1.2"}'],
   tlsCurrent13: ['tls_connections_current{version="1.3"}'],
   headsRefused: ['derp_handshake_failures_total{stage="http"}'],

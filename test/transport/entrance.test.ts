@@ -3,147 +3,13 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { connect as connectTcp, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import { connect as connectTls, type TlsOptions } from 'node:tls'
+import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { keyPairFrom } from '#protocol/node-key.ts'
-import { Counters } from '#relay/counters.ts'
-import type { LinkListener } from '#relay/ports.ts'
-import type { Caller, Entrance, EntranceParts } from '#transport/caller.ts'
-import { DirectEntrance } from '#transport/direct-entrance.ts'
-import { NO_TURNS, type Paced } from '#transport/flow.ts'
-import { ReadPace } from '#transport/read-pace.ts'
-import { runtimeHandles } from '#transport/runtime-handles.ts'
-import { SocketEntrance } from '#transport/socket-entrance.ts'
-import { tlsIdentity } from '#transport/tls-identity.ts'
-import { goodPair } from '../config/certificates.ts'
-
-function makeIdentity(maxVersion: 'TLSv1.2' | 'TLSv1.3'): TlsOptions {
-  return tlsIdentity({
-    pem: goodPair('localhost'),
-    publicKey: keyPairFrom(randomBytes(32)).publicKey,
-    seed: randomBytes(32),
-    maxVersion,
-    nowMs: Date.now(),
-  })
-}
-
-/** Somebody who has come in: keeps what is heard. */
-class Guest implements LinkListener {
-  readonly caller: Caller
-  readonly chunks: Buffer[] = []
-  writtenCount = 0
-  closedCount = 0
-  onBytes: (chunk: Buffer) => void = () => undefined
-
-  constructor(caller: Caller) {
-    this.caller = caller
-    caller.attach(this)
-  }
-
-  receive(chunk: Buffer, start: number, end: number): void {
-    const own = Buffer.from(chunk.subarray(start, end))
-    // What is lent may be changed by whom it is lent to, as the relay does.
-    chunk.fill(0xee, start, end)
-    this.chunks.push(own)
-    this.onBytes(own)
-  }
-
-  written(): void {
-    this.writtenCount++
-  }
-
-  closed(): void {
-    this.closedCount++
-  }
-
-  get text(): string {
-    return Buffer.concat(this.chunks).toString('latin1')
-  }
-}
-
-interface Way {
-  readonly isDirect: boolean
-  readonly tls: 'TLSv1.2' | 'TLSv1.3' | undefined
-}
-
-/** An entrance that listens, and who has come in. */
-class Hall {
-  readonly guests: Guest[] = []
-  readonly counters = new Counters()
-  readonly pace = new ReadPace(
-    () => performance.now(),
-    () => 0,
-    NO_TURNS,
-  )
-  isOpen = true
-  port = 0
-  readonly #entrance: Entrance
-  readonly #isTls: boolean
-  readonly #remotes: Socket[] = []
-
-  constructor({ isDirect, tls }: Way) {
-    this.#isTls = tls !== undefined
-    const parts: EntranceParts & { pace: ReadPace } = {
-      counters: this.counters,
-      pace: this.pace,
-      identity: tls === undefined ? undefined : makeIdentity(tls),
-      keepAliveMs: 600_000,
-      now: () => performance.now(),
-      mayEnter: () => this.isOpen,
-      entered: (caller) => void this.guests.push(new Guest(caller)),
-    }
-    this.#entrance = isDirect
-      ? new DirectEntrance({
-          ...parts,
-          handles: runtimeHandles(),
-        })
-      : new SocketEntrance(parts)
-  }
-
-  async open(): Promise<this> {
-    this.port = (await this.#entrance.listen({ host: '127.0.0.1', port: 0 }, false)).port
-    return this
-  }
-
-  async close(): Promise<void> {
-    for (const remote of this.#remotes) remote.destroy()
-    await this.#entrance.close()
-  }
-
-  tcp(): Socket {
-    const socket = connectTcp(this.port, '127.0.0.1')
-    this.#remotes.push(socket)
-    return socket.on('error', () => undefined)
-  }
-
-  async remote(tcp = this.tcp()): Promise<Socket> {
-    await once(tcp, 'connect')
-    if (!this.#isTls) return tcp
-    const socket = connectTls({ socket: tcp, rejectUnauthorized: false })
-    socket.on('error', () => undefined)
-    await once(socket, 'secureConnect')
-    return socket
-  }
-
-  /** A remote, the TCP connection under its TLS, and who it is in here. */
-  async pair(): Promise<{ remote: Socket; tcp: Socket; guest: Guest }> {
-    const before = this.guests.length
-    const tcp = this.tcp()
-    const remote = await this.remote(tcp)
-    await vi.waitFor(() => expect(this.guests.length).toBe(before + 1))
-    return { remote, tcp, guest: this.guests[before] as Guest }
-  }
-}
-
-/** All that a socket receives until its end. */
-async function received(socket: Socket): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  await new Promise((resolve) => socket.once('close', resolve))
-  return Buffer.concat(chunks)
-}
+import type { PlainCounter } from '#relay/counters.ts'
+import type { Paced } from '#transport/flow.ts'
+import { failures, Hall, received, type Way } from '../support/hall.ts'
 
 const WAYS: readonly (readonly [string, Way])[] = [
   ['handles, TLS 1.3', { isDirect: true, tls: 'TLSv1.3' }],
@@ -298,16 +164,21 @@ describe.each(WAYS.filter(([, { tls }]) => tls !== undefined))('%s', (_name, way
   let hall: Hall
   afterEach(async () => await hall.close())
 
-  it.each([
-    ['no TLS', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
-    ['a hello of nonsense', Buffer.concat([Buffer.from('16030100fa010000f6', 'hex'), randomBytes(245)])],
-    ['nothing at all', Buffer.alloc(0)],
-  ])('ends and counts who sends %s', async (_what, bytes) => {
+  it.each<[string, Buffer, PlainCounter]>([
+    ['no TLS', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'), 'handshakesNotTls'],
+    [
+      'a hello of nonsense',
+      Buffer.concat([Buffer.from('16030100f5010000f1', 'hex'), randomBytes(241)]),
+      'handshakesBroken',
+    ],
+    ['nothing at all', Buffer.alloc(0), 'handshakesLeft'],
+  ])('ends and counts who sends %s', async (_what, bytes, counter) => {
     hall = await new Hall(way).open()
     const remote = hall.tcp()
     remote.end(bytes)
     await received(remote)
-    await vi.waitFor(() => expect(hall.counters.get('handshakesFailed')).toBe(1))
+    await vi.waitFor(() => expect(hall.counters.get(counter)).toBe(1))
+    expect(failures(hall.counters)).toBe(1)
     expect(hall.guests.length).toBe(0)
   })
 

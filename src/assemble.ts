@@ -25,6 +25,7 @@ import { listening } from './listening.ts'
 import { MeshService } from './mesh-service.ts'
 import { Operation } from './operation.ts'
 import type { FromRelayThread } from './thread-messages.ts'
+import { StopList } from './stop-list.ts'
 import { StunService } from './stun-service.ts'
 import { RelayThreads, type SpeakingThread, type ThreadDeath } from './threads.ts'
 import { packageVersion } from './version.ts'
@@ -42,10 +43,13 @@ export interface RunningRelay extends AsyncDisposable {
   readonly addresses: RelayAddresses
   /** Settles when the relay has ended by a fault of its own; never by `stop`. */
   readonly failed: Promise<Error>
+  /** Reads anew what can change while it runs, and says in the log what that was. */
+  reload(): Promise<void>
+  /** Between debug and the log level of the settings. */
+  toggleDebug(): void
+  /** Ends every part, in the reverse order of the start; rejects when one did not end, after all were tried. */
   stop(): Promise<void>
 }
-
-type Stop = () => Promise<void> | void
 
 /** How often the kernel is asked who no longer acknowledges; a third of the usual limit. */
 const UNACKNOWLEDGED_LOOK_MS = 5_000
@@ -57,10 +61,13 @@ export async function startRelay(
   settings: Settings,
   log: Log = Log.open(settings.logLevel, 'json'),
 ): Promise<RunningRelay> {
-  const stops: Stop[] = []
+  const stops = new StopList()
   const stop = async (): Promise<void> => {
-    for (const end of stops.splice(0).reverse()) await end()
-    log.flush()
+    try {
+      await stops.stop()
+    } finally {
+      log.flush()
+    }
   }
   const failure = Promise.withResolvers<Error>()
   const onFault = (error: Error): void => {
@@ -68,13 +75,20 @@ export async function startRelay(
     failure.resolve(error)
   }
   try {
-    const addresses = await startParts(settings, { log, stops, onFault })
+    stops.push(() => log.info(LogEvent.relayStopped))
+    const { addresses, mesh } = await startParts(settings, { log, stops, onFault })
     log.info(LogEvent.relayStarted, startFields(settings, addresses))
-    stops.unshift(() => log.info(LogEvent.relayStopped))
     stops.push(() => log.info(LogEvent.relayStopping))
-    return { addresses, failed: failure.promise, stop, [Symbol.asyncDispose]: stop }
+    return {
+      addresses,
+      failed: failure.promise,
+      reload: async () => log.info(LogEvent.relayReloaded, { files: (await mesh?.reload()) ?? [] }),
+      toggleDebug: () => toggleDebug(log, settings),
+      stop,
+      [Symbol.asyncDispose]: stop,
+    }
   } catch (error) {
-    await stop()
+    await stop().catch((stopError: unknown) => log.error(LogEvent.relayFailed, { error: stopError }))
     throw error
   }
 }
@@ -96,14 +110,25 @@ function startFields(settings: Settings, addresses: RelayAddresses): LogFields {
   }
 }
 
+function toggleDebug(log: Log, { logLevel }: Settings): void {
+  const level = log.isEnabled('debug') ? logLevel : 'debug'
+  // Said while the log takes it.
+  if (level === 'debug') log.setLevel(level)
+  log.info(LogEvent.logLevelChanged, { level })
+  log.setLevel(level)
+}
+
 /** What every part is started with. */
 interface Surroundings {
   readonly log: Log
-  readonly stops: Stop[]
+  readonly stops: StopList
   readonly onFault: (error: Error) => void
 }
 
-async function startParts(settings: Settings, surroundings: Surroundings): Promise<RelayAddresses> {
+async function startParts(
+  settings: Settings,
+  surroundings: Surroundings,
+): Promise<{ addresses: RelayAddresses; mesh: MeshService | undefined }> {
   const { log, stops } = surroundings
   await assertPortsFree(settings)
   const pem = settings.certificate === undefined ? undefined : readPem(settings.certificate)
@@ -146,7 +171,7 @@ async function startParts(settings: Settings, surroundings: Surroundings): Promi
   stops.push(() => operation.stop())
   await operation.start()
   const admin = settings.admin && (await startAdmin(operation, settings.admin, stops))
-  return { derp, http, stun: stun?.endpoint, admin }
+  return { addresses: { derp, http, stun: stun?.endpoint, admin }, mesh }
 }
 
 /** All ports are tried before anything listens, so that no client is served by a start that will fail. */
@@ -227,7 +252,7 @@ function makeThreads(
   })
 }
 
-async function startPlainPort(endpoint: Endpoint, tlsPort: number, stops: Stop[]): Promise<Endpoint> {
+async function startPlainPort(endpoint: Endpoint, tlsPort: number, stops: StopList): Promise<Endpoint> {
   const plainPort = new PlainPort(tlsPort)
   stops.push(async () => await plainPort.close())
   return await listening('HTTP', '-http-port', endpoint, async (at) => await plainPort.listen(at))
@@ -243,14 +268,14 @@ async function startStun(
   return { thread, endpoint }
 }
 
-async function startAdmin(operation: Operation, endpoint: Endpoint, stops: Stop[]): Promise<Endpoint> {
+async function startAdmin(operation: Operation, endpoint: Endpoint, stops: StopList): Promise<Endpoint> {
   const server = operation.adminServer(endpoint)
   const address = await server.start()
   stops.push(async () => await server.close())
   return address
 }
 
-function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: Stop[]): void {
+function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: StopList): void {
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.tellAll({ kind: 'bootstrapDns', json }),
   )
@@ -279,7 +304,7 @@ function makeMesh(
 function startUnacknowledgedWatch(
   limitMs: number,
   { derp, threads }: { derp: Endpoint; threads: RelayThreads },
-  stops: Stop[],
+  stops: StopList,
 ): void {
   if (limitMs === 0) return
   const watch = new UnacknowledgedWatch(derp.port, limitMs)

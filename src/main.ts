@@ -1,21 +1,36 @@
 // The program as a process: its streams, its signals, its faults and its end. The only place that ends the process.
 
 import { writeSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { ExitCode } from '#cli/command.ts'
 import { runCommand } from '#cli/commands.ts'
-import { firstStopSignal } from '#cli/stop-signal.ts'
+import { RelaySignals } from '#cli/relay-signals.ts'
 
-function untilStopped(): Promise<NodeJS.Signals> {
-  return firstStopSignal(process, endAtOnce)
+const STDERR_FD = 2
+const SIGNAL_MS_MAX = 1_000
+
+/** Before anything is loaded: until then a signal has its default effect, which is the end for most. */
+function listenToSignals(): RelaySignals {
+  const wasOnTerminal = isatty(STDERR_FD)
+  return new RelaySignals(process, {
+    endNow: endBy,
+    isTerminalGone: () => wasOnTerminal && !isatty(STDERR_FD),
+    now: () => performance.now(),
+  })
 }
 
-/**
- * Ends without waiting for anything. Node's own exit waits for worker threads to end, which they can't while their
- * HTTP servers are open: it would hang or abort.
- */
+/** Ends without waiting for anything. Node's own exit waits for worker threads, of which one may hang. */
 function endAtOnce(): never {
-  process.kill(process.pid, 'SIGKILL')
-  throw new Error('unreachable')
+  return endBy('SIGKILL')
+}
+
+/** By the signal itself, so that whoever started the process sees what ended it. */
+function endBy(signal: NodeJS.Signals): never {
+  process.removeAllListeners(signal)
+  process.kill(process.pid, signal)
+  // It may take a moment; process 1 of a container ignores its own signals, but not this.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, SIGNAL_MS_MAX)
+  process.abort()
 }
 
 /** A fault of ours: said, and ended by it. Written at once, since nothing else will be. */
@@ -31,8 +46,8 @@ function onFault(error: unknown): never {
   endAtOnce()
 }
 
-const STDERR_FD = 2
 const args = process.argv.slice(2)
+const signals = args[0] === 'serve' ? listenToSignals() : undefined
 process.on('uncaughtException', onFault)
 // Whoever reads the output may stop early (`derpfleet map | head`); that is no failure, and no reason for a relay to
 // stop serving.
@@ -44,7 +59,7 @@ process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => undefined)
 
 const { stdout, stderr, env } = process
-const code = await runCommand(args, { stdout, stderr, env, untilStopped })
+const code = await runCommand(args, { stdout, stderr, env, signals, endAtOnce })
 // A result counts when it has been written; a relay ends without waiting for whoever reads its output.
 if (args[0] !== 'serve') await new Promise((resolve) => stdout.write('', resolve))
 process.exit(code)

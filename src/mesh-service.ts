@@ -7,7 +7,7 @@ import { problemText } from '#config/problem.ts'
 import type { NatsSettings, Settings } from '#config/settings.ts'
 import { DnsMembers } from '#fleet/dns-members.ts'
 import { standingIn, type Member, type Standing } from '#fleet/members.ts'
-import { WatchedFile } from '#fleet/watched-file.ts'
+import { WatchedFile, type FileLook } from '#fleet/watched-file.ts'
 import { DirectoryDesk } from '#mesh/directory-desk.ts'
 import { NatsDirectory } from '#mesh/nats-directory.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -82,6 +82,13 @@ export class MeshService {
     this.#tellMembers()
     this.#dns.start()
     for (const file of this.#files) file.start()
+  }
+
+  /** Reads all files now; what came of each. What is in a new one is taken, or refused with a line in the log. */
+  async reload(): Promise<readonly { readonly path: string; readonly result: FileLook }[]> {
+    return await Promise.all(
+      this.#files.map(async (file) => ({ path: file.path, result: await file.look() })),
+    )
   }
 
   async stop(): Promise<void> {

@@ -56,7 +56,12 @@ export class Operation {
 
   constructor(parts: OperationParts) {
     this.#parts = parts
-    this.#threadWatch = new ThreadWatch(parts.threads, () => performance.now())
+    const { threads } = parts
+    this.#threadWatch = new ThreadWatch({
+      threads,
+      lookMs: LOOK_MS,
+      onHang: (thread, seconds) => threads.replace(thread, seconds),
+    })
     this.#stunWatch = parts.stun === undefined ? undefined : new StunWatch(stunAsker(parts.stun.endpoint))
     const serving: Check[] = [this.#threadWatch]
     if (parts.certificatePem !== undefined) {

@@ -14,7 +14,13 @@ export class StunService {
     this.#thread = new Thread(
       entryOf('stun-thread'),
       { ...endpoint, counters },
-      { onMessage: () => undefined, onEnd: onFault, onHang: onFault },
+      {
+        what: 'STUN thread',
+
+        onMessage: () => undefined,
+        onEnd: onFault,
+        onHang: onFault,
+      },
     )
   }
 

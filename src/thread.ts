@@ -24,7 +24,12 @@ export class ListenError extends Error {
 /** Saying goodbye takes milliseconds; a thread that hangs does not hear of it. */
 const STOP_TIMEOUT_MS = 3_000
 
+/** Imports take a second at most; one that has not listened after so long never will. */
+const START_TIMEOUT_MS = 30_000
+
 export interface ThreadParts {
+  /** As in "a relay thread". */
+  readonly what: string
   onMessage(message: FromRelayThread): void
   /** It has ended without having been asked to; nothing of it runs any more. Called once. */
   onEnd(error: Error): void
@@ -52,9 +57,16 @@ export class Thread<To> {
     this.#worker.on('exit', (code) => this.#onExit(code))
   }
 
-  /** The port it listens on; rejects when it can't, with a `ListenError`, or has ended before. */
+  /** The port it listens on; rejects when it can't, with a `ListenError`, has ended before, or hangs. */
   async listening(): Promise<number> {
-    return await this.#listening.promise
+    const patience = setTimeout(() => {
+      this.#listening.reject(new Error(`a ${this.#parts.what} does not come to listen`))
+    }, START_TIMEOUT_MS).unref()
+    try {
+      return await this.#listening.promise
+    } finally {
+      clearTimeout(patience)
+    }
   }
 
   tell(message: To): void {
@@ -71,11 +83,17 @@ export class Thread<To> {
   async stop(message: To): Promise<void> {
     this.#isStopping = true
     this.tell(message)
-    const patience = sleep(STOP_TIMEOUT_MS, undefined, { ref: false })
-    await Promise.race([this.#stopped.promise, this.#exited.promise, patience])
-    const terminated = this.#worker.terminate().then(() => true)
-    if (await Promise.race([terminated, sleep(STOP_TIMEOUT_MS, false, { ref: false })])) return
-    throw new Error('a thread does not end')
+    const ended = Promise.race([this.#stopped.promise, this.#exited.promise])
+    await within(ended, STOP_TIMEOUT_MS)
+    if (await within(this.#worker.terminate(), STOP_TIMEOUT_MS)) return
+    throw new Error(`a ${this.#parts.what} does not end`)
+  }
+
+  /** Ends one that hangs, as a death of its own. */
+  kill(cause: Error): void {
+    this.#cause ??= cause
+    void this.#worker.terminate()
+    this.#expectEnd()
   }
 
   #onMessage(message: FromRelayThread): void {
@@ -94,8 +112,12 @@ export class Thread<To> {
 
   #onFault(text: string): void {
     this.#cause = new Error(text)
+    this.#expectEnd()
+  }
+
+  #expectEnd(): void {
     const hang = setTimeout(() => {
-      this.#parts.onHang(new Error('a thread that failed does not end', { cause: this.#cause }))
+      this.#parts.onHang(new Error(`a ${this.#parts.what} that failed does not end`, { cause: this.#cause }))
     }, STOP_TIMEOUT_MS).unref()
     void this.#exited.promise.then(() => clearTimeout(hang))
   }
@@ -103,8 +125,13 @@ export class Thread<To> {
   #onExit(code: number): void {
     this.#exited.resolve()
     if (this.#isStopping) return
-    const error = new Error(`a thread ended by itself with code ${code}`, { cause: this.#cause })
+    const error = new Error(`a ${this.#parts.what} ended by itself with code ${code}`, { cause: this.#cause })
     this.#listening.reject(error)
     this.#parts.onEnd(error)
   }
+}
+
+/** False when `promise` has not settled after so long. */
+async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  return await Promise.race([promise.then(() => true), sleep(ms, false, { ref: false })])
 }

@@ -74,6 +74,8 @@ export class RelayThreads {
   readonly #standing = new Map<ToRelayThread['kind'], ToRelayThread>()
   #endpoint: { host: string; port: number } | undefined = undefined
   #isStopping = false
+  /** Of the first thread that died before all listened. */
+  #startFailure: Error | undefined = undefined
 
   constructor(parts: RelayThreadsParts) {
     this.#parts = parts
@@ -89,6 +91,8 @@ export class RelayThreads {
     for (const place of this.#places) {
       port = await this.#listen(place, { host: endpoint.host, port })
     }
+    // One that listened may have died while others came to.
+    if (this.#startFailure !== undefined) throw this.#startFailure
     this.#endpoint = { host: endpoint.host, port }
     return port
   }
@@ -100,6 +104,16 @@ export class RelayThreads {
   /** Of each place: whether a thread takes clients there. */
   get serving(): readonly boolean[] {
     return this.#places.map(({ isServing }) => isServing)
+  }
+
+  /** Of each place: whether there is a thread, be it one that does not take clients yet. */
+  get present(): readonly boolean[] {
+    return this.#places.map(({ thread }) => thread !== undefined)
+  }
+
+  /** Ends a thread that hangs; another one is started in its place, as after any death. */
+  replace(thread: number, seconds: number): void {
+    this.#places[thread]?.thread?.kill(new Error(`no sign of life for ${seconds} s`))
   }
 
   /** Of each place: how often a thread has died there. */
@@ -129,7 +143,10 @@ export class RelayThreads {
   async stop(): Promise<void> {
     this.#isStopping = true
     for (const timer of this.#timers) clearTimeout(timer)
-    await Promise.all(this.#places.map(async ({ thread }) => await thread?.stop({ kind: 'stop' })))
+    const ends = await Promise.allSettled(
+      this.#places.map(async ({ thread }) => await thread?.stop({ kind: 'stop' })),
+    )
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 
   #start(place: Place): void {
@@ -146,6 +163,7 @@ export class RelayThreads {
       startedMs,
     }
     const thread = new Thread<ToRelayThread>(entryOf('relay-thread'), data, {
+      what: 'relay thread',
       // Answers go to the thread that asked: to another one its questions' numbers mean something else.
       onMessage: (message) => onMessage(message, { index, tell: (answer) => thread.tell(answer) }),
       onEnd: (error) => this.#onEnd(place, error),
@@ -159,11 +177,13 @@ export class RelayThreads {
   }
 
   async #listen(place: Place, endpoint: { host: string; port: number }): Promise<number> {
-    const isShared = this.#places.length > 1
-    place.thread?.tell({ kind: 'listen', request: { ...endpoint, isShared } })
-    const port = await place.thread?.listening()
-    place.isServing = true
-    return port ?? endpoint.port
+    const { thread } = place
+    if (thread === undefined) throw this.#startFailure ?? new Error('a relay thread has died')
+    thread.tell({ kind: 'listen', request: { ...endpoint, isShared: this.#places.length > 1 } })
+    const port = await thread.listening()
+    // What it said may be all that is left of it.
+    place.isServing = place.thread === thread
+    return port
   }
 
   /** A thread is no more. Before the relay has listened as a whole, that is a start that failed. */
@@ -177,6 +197,7 @@ export class RelayThreads {
     place.counters.endOfThread()
     this.#neighbourhood?.leave(place.index)
     for (const { thread } of this.#places) thread?.tell({ kind: 'threadEnded', thread: place.index })
+    if (this.#endpoint === undefined) this.#startFailure ??= error
     if (this.#endpoint === undefined || this.#isStopping) return
     const restartInMs = this.#policy.died(performance.now())
     if (restartInMs === undefined) {

@@ -2,6 +2,7 @@
 // exit code. A command writes to the streams it is given and never ends the process: main.ts alone does.
 
 import type { Environment } from '#config/environment.ts'
+import type { RelaySignals } from './relay-signals.ts'
 
 /** The part of a stream that commands use. */
 export interface TextSink {
@@ -15,11 +16,10 @@ export interface Io {
   /** Everything said to a person: complaints, notes. */
   readonly stderr: TextSink
   readonly env: Environment
-  /**
-   * Settles at the first SIGTERM or SIGINT. From the call on, those signals no longer end the process by
-   * themselves; a second one ends it at once.
-   */
-  untilStopped(): Promise<NodeJS.Signals>
+  /** Listened to since the process began, for `serve`; other commands leave signals their default effects. */
+  readonly signals: RelaySignals | undefined
+  /** Ends the process without waiting for anything, where it can't end in order. */
+  endAtOnce(): never
 }
 
 export interface Command {

@@ -3,7 +3,7 @@
 
 import { resolveSettings } from '#config/resolve.ts'
 import { thisHost } from '#config/host.ts'
-import { createFiles } from '#config/new-file.ts'
+import { createFiles, MadeFiles } from '#config/new-file.ts'
 import { OPTION_GROUPS } from '#config/options.ts'
 import { readSettings, type RawSettings } from '#config/read.ts'
 import type { RunningRelay } from '#assemble.ts'
@@ -56,55 +56,57 @@ function refusal(raw: RawSettings): number {
 }
 
 async function start(raw: RawSettings, io: Io): Promise<number> {
-  // First of all: as process 1 of a container, this is what gives SIGTERM an effect.
-  const stopped = io.untilStopped()
   // Loaded late, as all that only a running relay needs.
   const { openReport } = await import('./start-report.ts')
   const report = openReport(raw, io)
-  const code = await startAndServe(raw, report, { stopped, io })
+  const code = await startAndServe(raw, report, io)
   report.log.flush()
   return code
 }
 
-async function startAndServe(
-  raw: RawSettings,
-  report: StartReport,
-  { stopped, io }: { readonly stopped: Promise<NodeJS.Signals>; readonly io: Io },
-): Promise<number> {
+async function startAndServe(raw: RawSettings, report: StartReport, io: Io): Promise<number> {
   const resolution = resolveSettings(raw, thisHost(io.env))
   if ('problems' in resolution) {
     report.refused(resolution.problems)
     return refusal(raw)
   }
   const { settings, newFiles } = resolution
-  const unwritten = createFiles(newFiles)
+  const made = new MadeFiles()
+  const unwritten = createFiles(newFiles, made)
   if (unwritten !== undefined) {
     report.refused([unwritten])
     return ExitCode.failed
   }
-  for (const { path } of newFiles) report.made(path)
   report.warn(settings.warnings)
   let relay: RunningRelay
   try {
     const { startRelay } = await import('#assemble.ts')
     relay = await startRelay(settings, report.log)
   } catch (error) {
+    made.undo()
     report.notStarted(error)
     return ExitCode.failed
   }
+  for (const { path } of newFiles) report.made(path)
   report.serving(settings, relay.addresses)
-  return untilEnd(relay, stopped, report)
+  return untilEnd(relay, report, io)
 }
 
 /** Waits for a signal or for the relay's own end, and takes it down. */
-async function untilEnd(
-  relay: RunningRelay,
-  stopped: Promise<NodeJS.Signals>,
-  report: StartReport,
-): Promise<number> {
-  const end = await Promise.race([stopped, relay.failed])
+async function untilEnd(relay: RunningRelay, report: StartReport, io: Io): Promise<number> {
+  const { signals } = io
+  if (signals !== undefined) {
+    signals.listener = { reload: () => void relay.reload(), toggleDebug: () => relay.toggleDebug() }
+  }
+  const end = await Promise.race([...(signals === undefined ? [] : [signals.stopped]), relay.failed])
   if (end instanceof Error) report.failed(end)
-  await relay.stop()
+  try {
+    await relay.stop()
+  } catch (error) {
+    report.notEnded(error)
+    // What still runs would keep the process from ending as it should.
+    return io.endAtOnce()
+  }
   if (end instanceof Error) return ExitCode.failed
   report.stopped(end)
   return ExitCode.done

@@ -24,6 +24,8 @@ export interface StartReport {
   serving(settings: Settings, addresses: RelayAddresses): void
   failed(error: Error): void
   stopped(signal: NodeJS.Signals): void
+  /** Something of it runs on. */
+  notEnded(error: unknown): void
 }
 
 /** In the form that the settings ask for, even if they are good for nothing else. */
@@ -75,6 +77,11 @@ class LoggedReport implements StartReport {
   stopped(): void {
     // The log has it: relay_stopped.
   }
+
+  notEnded(error: unknown): void {
+    this.log.error(LogEvent.stopFailed, { reason: messageOf(error) })
+    this.log.flush()
+  }
 }
 
 class PrintedReport implements StartReport {
@@ -115,6 +122,10 @@ class PrintedReport implements StartReport {
 
   stopped(signal: NodeJS.Signals): void {
     this.#io.stdout.write(`stopped by ${signal}\n`)
+  }
+
+  notEnded(error: unknown): void {
+    this.#io.stderr.write(`derpfleet: ${messageOf(error)}\n`)
   }
 }
 

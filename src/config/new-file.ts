@@ -1,7 +1,16 @@
 // Files that a first start makes: a key, a certificate. Planned while resolving and written only when nothing is
 // wrong, so that a refused start leaves nothing behind. Never written over another file unless that was planned.
 
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { reasonOf, type Problem } from './problem.ts'
 
@@ -16,17 +25,52 @@ export interface NewFile {
   readonly existing: 'is kept' | 'is replaced'
 }
 
-/** Writes the files in order, up to the first that fails. */
-export function createFiles(files: readonly NewFile[]): Problem | undefined {
+/** What a start has made, to be taken back when the start fails. */
+export class MadeFiles {
+  readonly #undos: (() => void)[] = []
+
+  add(undo: () => void): void {
+    this.#undos.push(undo)
+  }
+
+  /** Removes files and folders that were not there before; never a folder that somebody else has put something into. */
+  undo(): void {
+    for (const undo of this.#undos.splice(0).reverse()) undo()
+  }
+}
+
+/** Writes the files in order. One that fails takes back those before. */
+export function createFiles(
+  files: readonly NewFile[],
+  made: MadeFiles = new MadeFiles(),
+): Problem | undefined {
   for (const file of files) {
     try {
-      if (file.folder === 'is made') mkdirSync(dirname(file.path), { recursive: true, mode: 0o700 })
+      if (file.folder === 'is made') makeFolder(dirname(file.path), made)
       createFile(file)
     } catch (error) {
+      made.undo()
       return { where: file.path, found: `could not be written: it ${reasonOf(error)}`, expected: '' }
     }
+    // What was replaced had expired: the new one is as good as any.
+    if (file.existing === 'is kept') made.add(() => rmSync(file.path, { force: true }))
   }
   return undefined
+}
+
+function makeFolder(path: string, made: MadeFiles): void {
+  const first = mkdirSync(path, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  made.add(() => {
+    // From the innermost outwards, as far as they are empty.
+    for (let at = path; at.length >= first.length; at = dirname(at)) {
+      try {
+        rmdirSync(at)
+      } catch {
+        return
+      }
+    }
+  })
 }
 
 /** A replaced file changes at once or not at all; a new one is made exclusively. */

@@ -11,16 +11,19 @@ export interface FileListener {
   onProblem(error: Error): void
 }
 
+/** What a look at a file found: text that is new, the same as before, or none. */
+export type FileLook = 'new' | 'same' | 'unreadable'
+
 export class WatchedFile {
-  readonly #path: string
+  readonly path: string
   readonly #listener: FileListener
   #text: string | undefined = undefined
   #isUnread = false
   #timer: NodeJS.Timeout | undefined = undefined
-  #isLooking = false
+  #looking: Promise<FileLook> | undefined = undefined
 
   constructor(path: string, listener: FileListener) {
-    this.#path = path
+    this.path = path
     this.#listener = listener
   }
 
@@ -33,21 +36,24 @@ export class WatchedFile {
     clearInterval(this.#timer)
   }
 
-  /** Looks now. */
-  async look(): Promise<void> {
-    if (this.#isLooking) return
-    this.#isLooking = true
+  /** Looks now; one look at a time. */
+  async look(): Promise<FileLook> {
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
+    return await this.#looking
+  }
+
+  async #look(): Promise<FileLook> {
     try {
-      const text = await readFile(this.#path, 'utf8')
+      const text = await readFile(this.path, 'utf8')
       this.#isUnread = false
-      if (text === this.#text) return
+      if (text === this.#text) return 'same'
       this.#text = text
       this.#listener.onText(text)
+      return 'new'
     } catch (error) {
       if (!this.#isUnread) this.#listener.onProblem(error instanceof Error ? error : new Error(String(error)))
       this.#isUnread = true
-    } finally {
-      this.#isLooking = false
+      return 'unreadable'
     }
   }
 }

@@ -8,8 +8,11 @@ export const LogEvent = {
   relayStarted: 'relay_started',
   relayReady: 'relay_ready',
   relayNotReady: 'relay_not_ready', //      a check of /readyz began to fail
+  relayReloaded: 'relay_reloaded', //       asked to by SIGHUP: which files were read again
+  logLevelChanged: 'log_level_changed', //  by SIGUSR2
   relayStopping: 'relay_stopping',
   relayStopped: 'relay_stopped',
+  stopFailed: 'stop_failed', //             a part did not end; the process ends all the same, by SIGKILL
   relayFailed: 'relay_failed', //           a fault of ours; the process ends
   threadDied: 'thread_died', //             a fault of ours in a relay thread; it is started anew
   threadRestarted: 'thread_restarted', //   one that had died serves again

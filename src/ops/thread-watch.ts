@@ -1,57 +1,73 @@
 // Whether the relay threads are there and turn: each counts its sweeps, several a second, and one that counts no more
-// hangs. The relay can't serve then, whatever its listener says. Looked at now and then; nothing is asked of the
-// threads.
+// hangs. The relay can't serve then, whatever its listener says, and after a while it can't go on. Nothing is asked of
+// the threads. Silence is counted in looks, not in seconds: while the whole process or its machine is stopped, or
+// starved, nobody looks either.
 
 import type { Counters } from '#relay/counters.ts'
 import type { Check, CheckOutcome } from './health.ts'
 
-/** A thread that is so busy that it does not come to its timers for this long serves nobody well. */
-const SILENCE_MS_MAX = 5_000
+/** A thread that is so busy that it does not come to its timers for so many looks serves nobody well. */
+const SILENT_LOOKS_MAX = 5
+/** Nothing that a thread does takes so long, so it will not come back. */
+const HUNG_LOOKS = 20
 
 /** The threads by number. */
 export interface WatchedThreads {
   readonly counters: readonly Counters[]
+  /** Whether there is a thread at all. */
+  readonly present: readonly boolean[]
   /** Whether each serves; one that has died does not until it has been replaced. */
   readonly serving: readonly boolean[]
 }
 
+export interface ThreadWatchParts {
+  readonly threads: WatchedThreads
+  /** How often `look` is called. */
+  readonly lookMs: number
+  /** Called once for a thread that will not come back. */
+  onHang(thread: number, seconds: number): void
+}
+
 interface Seen {
-  readonly counters: Counters
   sweeps: number
-  changedMs: number
+  silentLooks: number
 }
 
 export class ThreadWatch implements Check {
   readonly name = 'relay_threads'
-  readonly #threads: WatchedThreads
+  readonly #parts: ThreadWatchParts
   readonly #seen: readonly Seen[]
-  readonly #now: () => number
 
-  /** @param now monotonic milliseconds */
-  constructor(threads: WatchedThreads, now: () => number) {
-    this.#threads = threads
-    this.#now = now
-    this.#seen = threads.counters.map((counters) => ({ counters, sweeps: -1, changedMs: now() }))
+  constructor(parts: ThreadWatchParts) {
+    this.#parts = parts
+    this.#seen = parts.threads.counters.map(() => ({ sweeps: -1, silentLooks: 0 }))
   }
 
-  /** To be called every second or so. */
+  /** To be called every `lookMs`. */
   look(): void {
-    for (const seen of this.#seen) {
-      const sweeps = seen.counters.get('sweeps')
-      if (sweeps === seen.sweeps) continue
+    const { counters, present } = this.#parts.threads
+    for (const [thread, seen] of this.#seen.entries()) {
+      const sweeps = counters[thread]?.get('sweeps') ?? 0
+      const isSilent = sweeps === seen.sweeps && present[thread] === true
       seen.sweeps = sweeps
-      seen.changedMs = this.#now()
+      seen.silentLooks = isSilent ? seen.silentLooks + 1 : 0
+      if (seen.silentLooks === HUNG_LOOKS) this.#parts.onHang(thread, this.#seconds(seen))
     }
   }
 
   check(): CheckOutcome {
-    const absent = this.#threads.serving.flatMap((isServing, index) => (isServing ? [] : [`thread ${index}`]))
-    if (absent.length > 0) return { isOk: false, detail: `died, being started anew: ${absent.join(', ')}` }
-    const silent = this.#seen.flatMap(({ changedMs }, index) => {
-      const silenceMs = this.#now() - changedMs
-      return silenceMs > SILENCE_MS_MAX ? [`thread ${index} for ${(silenceMs / 1_000).toFixed(0)} s`] : []
-    })
+    const { serving } = this.#parts.threads
+    // A thread that is silent while it starts anew hangs, too.
+    const silent = this.#seen.flatMap((seen, thread) =>
+      seen.silentLooks > SILENT_LOOKS_MAX ? [`thread ${thread} for ${this.#seconds(seen)} s`] : [],
+    )
     if (silent.length > 0) return { isOk: false, detail: `no sign of life: ${silent.join(', ')}` }
+    const absent = serving.flatMap((isServing, thread) => (isServing ? [] : [`thread ${thread}`]))
+    if (absent.length > 0) return { isOk: false, detail: `died, being started anew: ${absent.join(', ')}` }
     return { isOk: true, detail: `${this.#seen.length} of ${this.#seen.length} turn` }
+  }
+
+  #seconds({ silentLooks }: Seen): number {
+    return Math.round((silentLooks * this.#parts.lookMs) / 1_000)
   }
 }

@@ -87,7 +87,10 @@ test.each([
     stdout,
     stderr: stdout,
     env,
-    untilStopped: () => Promise.reject(new Error('not asked for')),
+    signals: undefined,
+    endAtOnce: () => {
+      throw new Error('not asked for here')
+    },
   }
   const port = await freeTcpPort()
   expect(await probe.run([`127.0.0.1:${port}`, '-stun-port', '-1'], io)).toBe(1)

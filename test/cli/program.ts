@@ -3,6 +3,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { runCommand } from '#cli/commands.ts'
+import { RelaySignals, type SignalSource } from '#cli/relay-signals.ts'
 import {
   runProcess,
   startProcess,
@@ -24,10 +25,18 @@ export async function derpfleet(
     stdout: { write: (text) => (output.stdout += text) },
     stderr: { write: (text) => (output.stderr += text) },
     env,
-    // Nothing that is started this way is meant to go on.
-    untilStopped: () => Promise.resolve('SIGTERM'),
+    signals: stoppedAtOnce(),
+    endAtOnce: () => {
+      throw new Error('not asked for here')
+    },
   })
   return { code, ...output }
+}
+
+/** Nothing that is started in this process is meant to go on. */
+function stoppedAtOnce(): RelaySignals {
+  const source: SignalSource = { on: (signal, listener) => signal === 'SIGTERM' && listener(signal) }
+  return new RelaySignals(source, { endNow: () => {}, isTerminalGone: () => false, now: () => 0 })
 }
 
 /** The program as it is installed. */

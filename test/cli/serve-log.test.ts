@@ -96,7 +96,10 @@ test('a log reader that has gone is no reason to end', async () => {
   const relay = await serve(folder, '')
   relay.child.stderr?.destroy()
   await sleep(100)
+  // Has it say something.
+  relay.child.kill('SIGHUP')
   await expectRelaying(relay.port)
+  await expect.poll(async () => await relay.metric('derp_log_lines_lost_total'), patiently).toBe(1)
   await expectGoodEnd(relay)
 })
 

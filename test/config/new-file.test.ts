@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { createFiles, type NewFile } from '#config/new-file.ts'
+import { createFiles, MadeFiles, type NewFile } from '#config/new-file.ts'
 import { problemText } from '#config/problem.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
@@ -44,5 +44,36 @@ test('stops at the first file that cannot be made', () => {
   const missing = folder.at('none/derper.key')
   const problem = createFiles([newFile(missing), newFile(folder.at('after'))])
   expect(problem && problemText(problem)).toBe(`${missing}: could not be written: it does not exist`)
+  expect(readdirSync(folder.path)).toEqual([])
+})
+
+test('what a start has made can be taken back: its files and folders, and nothing else', () => {
+  using folder = new TemporaryFolder()
+  folder.write('there', 'before')
+  const made = new MadeFiles()
+  const files = [
+    newFile(folder.at('state/deep/derper.key'), { folder: 'is made' }),
+    newFile(folder.at('own.key')),
+    newFile(folder.at('there'), { existing: 'is replaced' }),
+  ]
+  expect(createFiles(files, made)).toBeUndefined()
+  made.undo()
+  expect(readdirSync(folder.path)).toEqual(['there'])
+  expect(readFileSync(folder.at('there'), 'utf8')).toBe('secret')
+})
+
+test('a folder that somebody else uses meanwhile stays', () => {
+  using folder = new TemporaryFolder()
+  const made = new MadeFiles()
+  createFiles([newFile(folder.at('state/derper.key'), { folder: 'is made' })], made)
+  folder.write('state/notes', 'of another')
+  made.undo()
+  expect(readdirSync(folder.at('state'))).toEqual(['notes'])
+})
+
+test('one that fails takes back those before', () => {
+  using folder = new TemporaryFolder()
+  const problem = createFiles([newFile(folder.at('first')), newFile(folder.at('none/second'))])
+  expect(problem && problemText(problem)).toMatch(/second: could not be written/)
   expect(readdirSync(folder.path)).toEqual([])
 })

@@ -1,0 +1,258 @@
+// What signals do to the program, and how it ends.
+
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect, type AddressInfo, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test } from 'vitest'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
+
+const SERVING = /"event":"relay_started".*"derp":"([^"]+):(\d+)"/
+const TROUBLE = fileURLToPath(new URL('../support/troubled-thread.ts', import.meta.url))
+
+/** util-linux's, which gives a program a terminal. */
+const hasScript = spawnSync('script', ['--version']).status === 0
+if (!hasScript) process.stderr.write('SKIPPING a test that needs script: it is not on the PATH\n')
+
+function start(folder: TemporaryFolder, ...args: string[]): Promise<RunningProcess> {
+  const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
+  const env = { NODE_OPTIONS: `--import ${TROUBLE}`, TROUBLE_FOLDER: folder.path }
+  return startDerpfleet(all, { readyWhen: SERVING, env })
+}
+
+async function isServing(relay: RunningProcess): Promise<boolean> {
+  const [, host, port] = SERVING.exec(relay.output) ?? []
+  const { ok } = await fetch(`http://${host}:${port}/derp/probe`)
+  return ok
+}
+
+/** Has a relay thread of it hang from now on: in a loop, or where nobody can end it. */
+async function trouble(folder: TemporaryFolder, what: 'hang' | 'block'): Promise<void> {
+  const path = folder.at(`${what}-relay`)
+  writeFileSync(path, '')
+  await waitUntil('a thread hangs', () => !existsSync(path))
+}
+
+async function hang(folder: TemporaryFolder): Promise<void> {
+  await trouble(folder, 'hang')
+}
+
+/** Lines of the log with this event. */
+function logged(relay: RunningProcess, event: string): Record<string, unknown>[] {
+  return relay.output
+    .split('\n')
+    .filter((line) => line.includes(`"event":"${event}"`))
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+test('signals that are no request to end leave it serving, and open no port', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder)
+  const signals = [
+    'SIGHUP',
+    'SIGUSR1',
+    'SIGUSR2',
+    'SIGPIPE',
+    'SIGWINCH',
+    'SIGXFSZ',
+    'SIGCONT',
+    'SIGCHLD',
+  ] as const
+  for (const signal of signals) {
+    relay.signal(signal)
+    await sleep(50)
+    expect(await isServing(relay), signal).toBe(true)
+  }
+  expect(relay.output).not.toContain('Debugger')
+  expect(await relay.stop()).toEqual({ code: 0, signal: null })
+})
+
+test('SIGUSR1 opens no debugger however Node is started', async () => {
+  using folder = new TemporaryFolder()
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const args = [main, 'serve', '-c', folder.at('derper.key'), ...FREE_PORTS]
+  await using relay = await startProcess(process.execPath, args, { readyWhen: SERVING })
+  relay.signal('SIGUSR1')
+  await sleep(200)
+  expect(await isServing(relay)).toBe(true)
+  expect(relay.output).not.toContain('Debugger')
+})
+
+test.each(['SIGTSTP', 'SIGTTIN', 'SIGTTOU', 'SIGSTOP'] as const)(
+  '%s stops it until SIGCONT',
+  async (signal) => {
+    using folder = new TemporaryFolder()
+    await using relay = await start(folder)
+    const state = (): string | undefined =>
+      /^State:\s+(\w)/m.exec(readFileSync(`/proc/${relay.pid}/status`, 'utf8'))?.[1]
+    relay.signal(signal)
+    await waitUntil('it has stopped', () => state() === 'T')
+    relay.signal('SIGCONT')
+    expect(await isServing(relay)).toBe(true)
+  },
+)
+
+test('SIGHUP reads files again, and says which', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.at('mesh.key')
+  writeFileSync(path, `${'ab'.repeat(32)}\n`)
+  await using relay = await start(folder, '-mesh-psk-file', path)
+  const results = (): unknown[] => logged(relay, 'relay_reloaded').map(({ files }) => files)
+  const reload = async (): Promise<unknown> => {
+    const count = results().length
+    relay.signal('SIGHUP')
+    await waitUntil('it has answered', () => results().length > count)
+    return results().at(-1)
+  }
+  await reload()
+  expect(await reload()).toEqual([{ path, result: 'same' }])
+  // Read within two seconds anyway, if it was not this signal that was quicker.
+  writeFileSync(path, `${'cd'.repeat(32)}\n`)
+  const [answer] = (await reload()) as { result: string }[]
+  expect(['new', 'same']).toContain(answer?.result)
+  expect(logged(relay, 'mesh_keys_changed')).toHaveLength(1)
+})
+
+test('SIGUSR2 turns debug on, and off again', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder)
+  for (const level of ['debug', 'info']) {
+    relay.signal('SIGUSR2')
+    await waitUntil('it has answered', () => logged(relay, 'log_level_changed').at(-1)?.level === level)
+  }
+})
+
+test('SIGQUIT ends it at once', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder)
+  await hang(folder)
+  relay.signal('SIGQUIT')
+  expect(await relay.exited).toEqual({ code: null, signal: 'SIGQUIT' })
+})
+
+test.each(['SIGTERM', 'SIGINT'] as const)(
+  'a second %s ends at once what does not end in order',
+  async (signal) => {
+    using folder = new TemporaryFolder()
+    await using relay = await start(folder)
+    await hang(folder)
+    relay.signal('SIGTERM')
+    await waitUntil('it is stopping', () => logged(relay, 'relay_stopping').length > 0)
+    await sleep(400)
+    expect(relay.exit).toBeUndefined()
+    const startMs = performance.now()
+    relay.signal(signal)
+    expect(await relay.exited).toEqual({ code: null, signal })
+    expect(performance.now() - startMs).toBeLessThan(2_000)
+  },
+)
+
+test('the same signal twice within a moment, as npm sends it, is one', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder)
+  await hang(folder)
+  relay.signal('SIGINT')
+  relay.signal('SIGINT')
+  await waitUntil('it is stopping', () => logged(relay, 'relay_stopping').length > 0)
+  await sleep(400)
+  expect(relay.exit).toBeUndefined()
+})
+
+test('a thread that hangs while it is stopped delays the end, and does not prevent it', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-threads', '2')
+  await hang(folder)
+  expect(await relay.stop()).toEqual({ code: 0, signal: null })
+  expect(logged(relay, 'relay_stopped')).toHaveLength(1)
+})
+
+test('a thread that can not be ended at all ends the process with a failure, after the rest', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-threads', '2')
+  await trouble(folder, 'block')
+  expect(await relay.stop()).toEqual({ code: null, signal: 'SIGKILL' })
+  expect(relay.output).toMatch(/not all parts ended: a relay thread does not end/)
+  expect(logged(relay, 'relay_stopped')).toHaveLength(1)
+})
+
+test('a thread that hangs is replaced after twenty seconds; until then the relay is not ready and says why', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-threads', '2')
+  await hang(folder)
+  const hangMs = performance.now()
+  await waitUntil('it has said why', () =>
+    logged(relay, 'relay_not_ready').some(({ failing }) =>
+      /relay_threads: no sign of life: thread \d for \d+ s/.test(String(failing)),
+    ),
+  )
+  await waitUntil('the thread is replaced', () => logged(relay, 'thread_restarted').length > 0)
+  expect(performance.now() - hangMs).toBeGreaterThan(15_000)
+  expect(logged(relay, 'thread_died')).toMatchObject([
+    { error: { cause: { message: 'no sign of life for 20 s' } } },
+  ])
+  await waitUntil('it is ready again', () => logged(relay, 'relay_ready').length > 1)
+  expect(await isServing(relay)).toBe(true)
+  expect(await relay.stop()).toEqual({ code: 0, signal: null })
+}, 90_000)
+
+test('a hung thread that can not be ended ends the relay, to be started anew by whoever watches over it', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-threads', '2')
+  await trouble(folder, 'block')
+  expect(await relay.exited).toEqual({ code: null, signal: 'SIGKILL' })
+  expect(logged(relay, 'relay_failed')).toMatchObject([
+    { error: { message: expect.stringContaining('relay thread that failed does not end') } },
+  ])
+}, 90_000)
+
+test('a process that was stopped for half a minute has all its threads afterwards', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-threads', '2')
+  relay.signal('SIGSTOP')
+  await sleep(30_000)
+  relay.signal('SIGCONT')
+  await sleep(3_000)
+  expect(await isServing(relay)).toBe(true)
+  expect(relay.output).not.toMatch(/thread_died|relay_not_ready/)
+}, 90_000)
+
+test.runIf(hasScript)('the end of the terminal that it was started on ends it', async () => {
+  using folder = new TemporaryFolder()
+  const port = await freeTcpPort()
+  const line = `exec '${PROGRAM}' serve -c '${folder.at('derper.key')}' -a 127.0.0.1:${port} -http-port -1 -stun=false -admin off`
+  const terminal = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'ignore' })
+  onTestFinished(() => void terminal.kill('SIGKILL'))
+  await waitUntil('it serves', async () => await accepts(port))
+  const gone = once(terminal, 'exit')
+  terminal.kill('SIGKILL')
+  await gone
+  await waitUntil('it has ended', async () => !(await accepts(port)))
+})
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+test('ends with 1 when a port is taken', async () => {
+  using folder = new TemporaryFolder()
+  const squatter = createServer().listen(0, '127.0.0.1')
+  await once(squatter, 'listening')
+  onTestFinished(() => void squatter.close())
+  const { port } = squatter.address() as AddressInfo
+  const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, '-a', `127.0.0.1:${port}`]
+  const { status } = spawnSync(PROGRAM, args)
+  expect(status).toBe(1)
+  expect(existsSync(folder.at('derper.key'))).toBe(false)
+})

@@ -1,0 +1,43 @@
+// The page on signals and health, held against the code: whoever adds a check, a signal or an exit code tells operators
+// of it there.
+
+import { globSync, readFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import { ExitCode } from '#cli/command.ts'
+import { RelaySignals } from '#cli/relay-signals.ts'
+
+const root = new URL('../../', import.meta.url)
+const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
+const page = read('docs/signals-and-health.md')
+
+/** The first cells of the rows of all tables. */
+const cells = page
+  .split('\n')
+  .filter((line) => line.startsWith('| ') && !line.startsWith('| ---'))
+  .map((line) => line.split('|')[1]?.trim() ?? '')
+
+/** Names of checks: whatever has a name and can be asked for its outcome. */
+const checkNames = globSync('src/**/*.ts', { cwd: root })
+  .map(read)
+  .filter((text) => /\bcheck\(\): (CheckOutcome|\{)|\bcheck: \(\) =>/.test(text))
+  .flatMap((text) => Array.from(text.matchAll(/(?:readonly name = |\bname: )'([^']+)'/g)))
+  .map(([, name = '']) => name)
+
+it('has each check of /readyz, and no other', () => {
+  expect(checkNames).toEqual(expect.arrayContaining(['relay_threads', 'certificate', 'mesh', 'stun']))
+  const documented = cells.filter((cell) => /^`\w+`$/.test(cell)).map((cell) => cell.replaceAll('`', ''))
+  expect(documented.sort()).toEqual([...new Set(checkNames)].sort())
+})
+
+it('has each signal that a relay listens to', () => {
+  const signals: string[] = []
+  const parts = { endNow: () => undefined, isTerminalGone: () => false, now: () => 0 }
+  const listening = new RelaySignals({ on: (signal) => signals.push(signal) }, parts)
+  expect(listening.listener).toBeUndefined()
+  const documented = new Set(cells.flatMap((cell) => cell.match(/\bSIG\w+/g) ?? []))
+  for (const signal of signals) expect(documented, signal).toContain(signal)
+})
+
+it('has each exit code', () => {
+  for (const code of Object.values(ExitCode)) expect(cells).toContain(String(code))
+})

@@ -6,7 +6,7 @@ import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml
 import { z } from 'zod'
 import { didYouMean, nearestWord } from './nearest.ts'
 import { envName, flagNames, isInFile, type Option, type OptionTable } from './option.ts'
-import type { Problem } from './problem.ts'
+import { reasonOf, type Problem } from './problem.ts'
 import type { RawValue, RawValues } from './raw-value.ts'
 
 export interface FileValues {
@@ -30,7 +30,16 @@ export function readConfigFile(table: OptionTable, path: string, fileText: strin
   if (document.errors.length > 0) {
     return { values: new Map(), problems: document.errors.map((error) => syntaxProblem(error, path, lines)) }
   }
-  const content: unknown = document.toJS()
+  let content: unknown
+  try {
+    content = document.toJS()
+  } catch (error) {
+    // An alias without its anchor, or so many that a small file stands for a huge one.
+    return {
+      values: new Map(),
+      problems: [{ where: path, found: reasonOf(error), expected: 'every value written out' }],
+    }
+  }
   // A file of comments alone sets nothing.
   if (content === null) return { values: new Map(), problems: [] }
   if (!isMap(document.contents)) {

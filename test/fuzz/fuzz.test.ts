@@ -1,0 +1,44 @@
+// Ten seconds of fuzzing for every parser that faces the network, and all that longer runs have ever found. A seed that
+// fails here can be had again: npm run fuzz -- --parser NAME --seed SEED.
+
+import { expect, test } from 'vitest'
+import { tryOnce } from './campaign.ts'
+import { fuzz, regressions } from './fuzzing.ts'
+import { SUBJECTS, subjectNamed } from './subjects.ts'
+
+/** Of each parser, beside those that run in the same thread. */
+const FUZZED_MS = 10_000
+/** So many threads share the machine, and those who share a thread its seconds. */
+const THREADS = 4
+const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() >>> 0)
+
+const computing = SUBJECTS.filter(({ waits }) => waits === undefined).map(({ name }) => name)
+const groups = [
+  SUBJECTS.filter(({ waits }) => waits).map(({ name }) => name),
+  ...Array.from({ length: THREADS }, (_, at) => computing.filter((_name, i) => i % THREADS === at)),
+]
+
+test.concurrent.each(groups.map((names) => [names] as const))(
+  `keeps its promises whatever it reads, with the seed ${seed}: %s`,
+  { timeout: 90_000 },
+  async (names) => {
+    for (const { name, attempts, finding } of await fuzz({ names, seed, forMs: FUZZED_MS })) {
+      expect(
+        finding && { ...finding, input: Buffer.from(finding.input).toString('base64') },
+        name,
+      ).toBeUndefined()
+      expect(attempts, name).toBeGreaterThan(3)
+    }
+  },
+)
+
+test.each(regressions().map((found) => [`${found.name}/${found.file}`, found] as const))(
+  'has mended %s',
+  async (_path, { name, input, seed }) => {
+    const subject = subjectNamed(name)
+    await subject.open?.()
+    const { problem } = await tryOnce(subject, input, seed)
+    await subject.close?.()
+    expect(problem).toBeUndefined()
+  },
+)

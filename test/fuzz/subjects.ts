@@ -1,0 +1,24 @@
+// All that is fuzzed, by name.
+
+import type { Subject } from './subject.ts'
+import { ADDRESS_SUBJECTS } from './subjects/addresses.ts'
+import { FRAME_SUBJECTS } from './subjects/frames.ts'
+import { HTTP_SUBJECTS } from './subjects/http.ts'
+import { LIVE_SUBJECTS } from './subjects/live.ts'
+import { SETTINGS_SUBJECTS } from './subjects/settings.ts'
+
+export const SUBJECTS: readonly Subject[] = [
+  ...FRAME_SUBJECTS,
+  ...HTTP_SUBJECTS,
+  ...ADDRESS_SUBJECTS,
+  ...SETTINGS_SUBJECTS,
+  ...LIVE_SUBJECTS,
+]
+
+export function subjectNamed(name: string): Subject {
+  const subject = SUBJECTS.find((one) => one.name === name)
+  if (subject === undefined) {
+    throw new Error(`${name}: no such parser; there are ${SUBJECTS.map((one) => one.name).join(', ')}`)
+  }
+  return subject
+}

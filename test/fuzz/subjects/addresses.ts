@@ -1,0 +1,225 @@
+// Keys, addresses, certificates and STUN: what is small and read by hand.
+
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { isIP, isIPv6 } from 'node:net'
+import { metaKeyOf } from '#client/tls-verification.ts'
+import { der } from '#protocol/der.ts'
+import { ipToBytes, ipToText, isMappedIpv4, unmapped } from '#protocol/ip-address.ts'
+import { formatKeyFile, parseKeyFile, parseMeshKeys } from '#protocol/key-file.ts'
+import { metaCertificate, readMetaKey } from '#protocol/meta-certificate.ts'
+import {
+  parsePrivateKey,
+  parsePublicKey,
+  parseUntypedKey,
+  privateKeyText,
+  publicKeyText,
+} from '#protocol/node-key.ts'
+import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
+import {
+  bindingRequest,
+  isBindingRequest,
+  isStun,
+  readBindingAnswer,
+  writeBindingAnswer,
+} from '#protocol/stun.ts'
+import * as keys from '../../vectors/keys.ts'
+import * as stun from '../../vectors/stun.ts'
+import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
+
+const stunRequest: Subject = {
+  name: 'stun-request',
+  corpus: [
+    stun.request,
+    stun.rfc5769.request,
+    ...Object.values(stun.ignoredRequests),
+    bindingRequest(new Uint8Array(12)),
+  ],
+  attempt(input, random) {
+    if (!isBindingRequest(input)) return `${isStun(input)} ${magnitude(input.length)}`
+    const [ip, port] = [random.chance(2) ? ipToBytes('192.0.2.1') : random.bytes(16), random.below(65_536)]
+    const out = new Uint8Array(44)
+    const length = writeBindingAnswer(out, input, ip, port)
+    promise(length <= input.length + 4, `${length} bytes answered to ${input.length}`)
+    const answer = readBindingAnswer(out.subarray(0, length))
+    same(
+      answer,
+      { transactionId: new Uint8Array(input.subarray(8, 20)), ip: new Uint8Array(ip), port },
+      'the answer',
+    )
+    return `answered ${magnitude(input.length)}`
+  },
+}
+
+const answers = [...Object.values(stun.answers), stun.rfc5769.ipv4, stun.rfc5769.ipv6].map(
+  ({ message }) => message,
+)
+const stunAnswer: Subject = {
+  name: 'stun-answer',
+  corpus: answers,
+  attempt(input) {
+    const answer = readBindingAnswer(input)
+    if (answer === undefined) return `${isStun(input)}`
+    promise(answer.ip.length === 16 && answer.transactionId.length === 12, 'an answer cut short')
+    promise(answer.port >= 0 && answer.port <= 65_535, `port ${answer.port}`)
+    const out = new Uint8Array(44)
+    const request = bindingRequest(answer.transactionId)
+    const length = writeBindingAnswer(out, request, answer.ip, answer.port)
+    same(readBindingAnswer(out.subarray(0, length)), answer, 'the answer')
+    return `${isMappedIpv4(answer.ip)} ${magnitude(input.length)}`
+  },
+}
+
+const ipAddress: Subject = {
+  name: 'ip-address',
+  corpus: texts(
+    '192.0.2.1',
+    '2001:db8::7',
+    '::ffff:192.0.2.1',
+    'fe80::1%eth0',
+    '::',
+    '1:2:3:4:5:6:7:8',
+    '64:ff9b::192.0.2.1',
+  ),
+  tokens: ['::', ':', '.', 'ffff', '%', '0', '255', '256'],
+  attempt(input) {
+    const text = input.toString('latin1')
+    const bytes = ipToBytes(text)
+    promise(bytes.length === 16, 'not sixteen bytes')
+    same(ipToBytes(ipToText(bytes)), bytes, `the text of ${ipToText(bytes)}`)
+    const bare = text.split('%')[0] ?? ''
+    if (isIPv6(bare) && !isMappedIpv4(bytes)) {
+      const canonical = URL.parse(`http://[${bare}]`)?.hostname ?? ''
+      same(`[${ipToText(bytes) === '' ? '::' : ipToText(bytes)}]`, canonical, `the form of ${bare}`)
+    }
+    const raw = Buffer.alloc(16)
+    input.copy(raw)
+    same(Buffer.from(ipToBytes(ipToText(raw))), raw, 'sixteen bytes')
+    unmapped(text)
+    return `${isIP(text)} ${isIP(bare)} ${isMappedIpv4(bytes)} ${ipToText(bytes).length}`
+  },
+}
+
+const nodeKey: Subject = {
+  name: 'node-key',
+  corpus: texts(
+    publicKeyText(keys.clientA.publicKey),
+    privateKeyText(keys.clientA.privateKey),
+    'AB'.repeat(32),
+    'nodekey:' + '0'.repeat(64),
+  ),
+  tokens: ['nodekey:', 'privkey:', 'derpkey', '0'.repeat(64)],
+  attempt(input) {
+    const text = input.toString('latin1')
+    const [open, secret, bare] = [parsePublicKey(text), parsePrivateKey(text), parseUntypedKey(text)]
+    if (open !== undefined) same(publicKeyText(open).toLowerCase(), text.toLowerCase(), 'a public key')
+    if (secret !== undefined) same(privateKeyText(secret).toLowerCase(), text.toLowerCase(), 'a private key')
+    const meta = readMetaKey(text, text.slice(-4))
+    promise(
+      meta === undefined || (meta.publicKey.length === 32 && meta.version <= 255),
+      'a meta key that is none',
+    )
+    return [open, secret, bare, meta].map((key) => key === undefined).join()
+  },
+}
+
+const keyFile: Subject = {
+  name: 'key-file',
+  corpus: texts(
+    formatKeyFile(keys.server),
+    privateKeyText(keys.server.privateKey),
+    `# keys\n${'ab'.repeat(32)}\n\n  ${'CD'.repeat(32)}  \n`,
+    '{"PRIVATEKEY":1,"privateKey":"privkey:00"}',
+  ),
+  tokens: ['"PrivateKey":', 'privkey:', '#', 'ab'.repeat(32), '0'.repeat(64)],
+  attempt(input) {
+    const text = input.toString('utf8')
+    const pair = parseKeyFile(text)
+    if ('value' in pair) same(parseKeyFile(formatKeyFile(pair.value)), pair, 'a key file')
+    else promise(!/[0-9a-f]{64}/i.test(pair.problem), 'a complaint with a key in it')
+    const mesh = parseMeshKeys(text)
+    if ('value' in mesh) {
+      same(
+        parseMeshKeys(mesh.value.map((key) => Buffer.from(key).toString('hex')).join('\n')),
+        mesh,
+        'mesh keys',
+      )
+    } else promise(!/[0-9a-f]{64}/i.test(mesh.problem), 'a complaint with a key in it')
+    return [pair, mesh]
+      .map((read) => ('value' in read ? 'read' : read.problem.replaceAll(/\d+/g, 'N')))
+      .join('; ')
+  },
+}
+
+const meta = Buffer.from(
+  metaCertificate(keys.server.publicKey, new Uint8Array(32).fill(3), Date.UTC(2026, 0)),
+)
+const signer = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey
+const selfSigned = selfSignedCertificate({
+  names: ['localhost', '127.0.0.1'],
+  key: signer,
+  serial: new Uint8Array(16).fill(1),
+  fromMs: 0,
+  untilMs: 1e12,
+})
+
+/** The relay's certificates, as a client's TLS hands them on: whatever OpenSSL reads is looked at. */
+const certificate: Subject = {
+  name: 'meta-certificate',
+  corpus: [meta, Buffer.from(selfSigned)],
+  tokens: ['derpkey', 'derpkey' + '11'.repeat(32), '\x02\x01\x02'],
+  attempt(input) {
+    let read: X509Certificate
+    try {
+      read = new X509Certificate(input)
+    } catch {
+      return 'no certificate'
+    }
+    const key = metaKeyOf([new X509Certificate(selfSigned), read])
+    promise(key === undefined || key.length === 32, 'a key cut short')
+    return `${key === undefined} ${magnitude(read.subject?.length ?? 0)}`
+  },
+}
+
+/** Elements of any length are read back as they were written; certificates for any names are certificates. */
+const derWriter: Subject = {
+  name: 'der',
+  corpus: [
+    Buffer.alloc(127),
+    Buffer.alloc(128),
+    Buffer.alloc(255),
+    Buffer.alloc(256),
+    Buffer.from('localhost'),
+    meta,
+  ],
+  attempt(input, random) {
+    const content = input.subarray(0, 65_535)
+    const element = Buffer.from(der(0x30, content))
+    const lengthBytes = (element[1] ?? 0) < 0x80 ? 0 : (element[1] ?? 0) & 0x7f
+    const length = lengthBytes === 0 ? (element[1] ?? 0) : element.readUIntBE(2, lengthBytes)
+    same(length, content.length, 'the length of an element')
+    promise(content.equals(element.subarray(2 + lengthBytes)), 'the content of an element')
+    if (!random.chance(200)) return magnitude(content.length)
+    const name = `${input
+      .toString('latin1')
+      .replaceAll(/[^a-z0-9.-]/gi, '')
+      .slice(0, 60)}a`
+    const fromMs = random.below(2 ** 31) * 1_000
+    const parts = { names: [name], key: signer, serial: random.bytes(16), fromMs, untilMs: fromMs + 1e9 }
+    const made = new X509Certificate(certificatePem(selfSignedCertificate(parts)))
+    promise(
+      made.subjectAltName?.includes(name) === true,
+      `a certificate for ${name} is for ${made.subjectAltName}`,
+    )
+    return `certificate ${magnitude(name.length)}`
+  },
+}
+
+export const ADDRESS_SUBJECTS: readonly Subject[] = [
+  stunRequest,
+  stunAnswer,
+  ipAddress,
+  nodeKey,
+  keyFile,
+  certificate,
+  derWriter,
+]

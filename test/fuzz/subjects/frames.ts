@@ -1,0 +1,154 @@
+// What the relay and its clients read of frames: the reader itself, logins, boxes, notices.
+
+import { BoxSecret } from '#protocol/box.ts'
+import { BufferPool } from '#protocol/buffer-pool.ts'
+import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
+import { peerPresentFrame, readPeerGone, readPeerPresent, readRestarting } from '#protocol/frames.ts'
+import {
+  clientInfoFrame,
+  openClientInfo,
+  openServerInfo,
+  parseClientInfo,
+  readClientKey,
+  readServerKey,
+} from '#protocol/handshake.ts'
+import { ProtocolError } from '#protocol/protocol-error.ts'
+import { feedAll, RecordingSink, type Treat } from '../../protocol/recording-sink.ts'
+import { disco, frames } from '../../vectors/frames.ts'
+import * as keys from '../../vectors/keys.ts'
+import * as login from '../../vectors/login.ts'
+import { pieces } from '../random.ts'
+import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
+
+const ERRORS: readonly unknown[] = Object.values(ProtocolError)
+const stream = [login.serverKeyFrame, login.clientInfo.frame, disco.sendPacket, ...Object.values(frames)]
+const box = new BoxSecret(keys.server.privateKey).agree(keys.clientA.publicKey)
+if (box === undefined) throw new Error('the vectors agree on no box')
+const nonce = Buffer.alloc(24, 9)
+
+function eventsOf(chunks: readonly Buffer[], treat: Treat): { events: readonly string[]; pool: BufferPool } {
+  const pool = new BufferPool()
+  const sink = new RecordingSink(treat)
+  const reader = new FrameReader(sink, pool)
+  feedAll(reader, sink, chunks)
+  const held = pool.lentBytes
+  const fed = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+  // The pool's smallest buffer, and its classes are four times apart.
+  promise(held <= 2_048 + 4 * fed, `the reader holds ${held} bytes of ${fed}`)
+  reader.close()
+  promise(pool.lentBytes === 0, 'a closed reader holds buffers')
+  return { events: sink.events, pool }
+}
+
+const frameReader: Subject = {
+  name: 'frame-reader',
+  corpus: [Buffer.concat(stream), ...stream],
+  attempt(input, random) {
+    const kind = random.below(1_000)
+    // Most frames are taken; what is done depends on the frame alone, so that it is the same however it is cut.
+    const treat: Treat = (at, payloadBytes) => ({
+      verdict: payloadBytes > 200_000 ? Verdict.refuse : (at + kind) % 5 === 0 ? Verdict.skip : Verdict.take,
+      goesOn: (at + kind) % 7 !== 0,
+    })
+    const whole = eventsOf([Buffer.from(input)], treat)
+    const cut = eventsOf(pieces(Buffer.from(input), random.cuts(input.length)), treat)
+    same(cut.events, whole.events, 'a stream that is cut is another one')
+    return `${whole.events.length} ${whole.events.map((event) => event.split(' ')[1]).join()}`
+  },
+}
+
+/** Same text, same meaning: what is read is written as an honest client would, and read again. */
+const clientInfo: Subject = {
+  name: 'client-info',
+  corpus: texts(
+    login.clientInfo.json,
+    '{}',
+    'null',
+    '{"meshKey":"' + '0a'.repeat(32) + '","version":2,"CanAckPings":true,"IsProber":true,"AppName":"a b"}',
+    '{"WatchHomesOnly":true,"VERSION":2,"appname":""}',
+  ),
+  tokens: [
+    '"meshKey":',
+    '"version":',
+    '"CanAckPings":',
+    '"IsProber":',
+    '"AppName":',
+    '"WatchHomesOnly":',
+    'null',
+    '1.5',
+  ],
+  attempt(input) {
+    const info = parseClientInfo(input.toString('utf8'))
+    if (typeof info === 'string') {
+      promise(ERRORS.includes(info), `an error that is none: ${info}`)
+      return info
+    }
+    const frame = clientInfoFrame(keys.clientA.publicKey, info, box, nonce)
+    same(openClientInfo(frame.subarray(5), box), info, 'ClientInfo')
+    return Object.values(info)
+      .map((field) => `${typeof field}${field === false}`)
+      .join()
+  },
+}
+
+/** Whole payloads as the relay gets them; what was sealed opens, what was touched does not. */
+const sealed: Subject = {
+  name: 'sealed-box',
+  corpus: [
+    login.clientInfo.frame.subarray(5),
+    login.serverInfo.frame.subarray(5),
+    Buffer.alloc(56),
+    Buffer.alloc(32, 1),
+  ],
+  attempt(input) {
+    const key = readClientKey(input)
+    promise(typeof key !== 'string' || ERRORS.includes(key), 'an error that is none')
+    const agreed = typeof key === 'string' ? box : (new BoxSecret(keys.server.privateKey).agree(key) ?? box)
+    const info = openClientInfo(input, agreed)
+    openServerInfo(input, agreed)
+    const again = box.seal(nonce, input)
+    same(box.open(again), new Uint8Array(input), 'what was sealed')
+    const at = again.length - 1 - (input.length % (again.length - 1))
+    again[at] = (again[at] ?? 0) ^ 1
+    promise(box.open(again) === undefined, `byte ${at} of a box was touched, and it opens`)
+    return `${typeof key} ${typeof info === 'string' ? info : 'opened'}`
+  },
+}
+
+const serverInfo: Subject = {
+  name: 'server-info',
+  corpus: texts(
+    '{"version":2}',
+    '{"TokenBucketBytesPerSecond":1000,"TokenBucketBytesBurst":5}',
+    'null',
+    '[]',
+  ),
+  tokens: ['"version":', '"tokenBucketBytesPerSecond":', '"TokenBucketBytesBurst":'],
+  attempt(input) {
+    const info = openServerInfo(box.seal(nonce, input), box)
+    if (info === undefined) return 'refused'
+    for (const value of Object.values(info)) promise(typeof value === 'number', 'a limit that is no number')
+    return Object.values(info)
+      .map((value) => Math.sign(value as number))
+      .join()
+  },
+}
+
+const notices: Subject = {
+  name: 'notices',
+  corpus: [login.serverKeyFrame.subarray(5), ...Object.values(frames).map((frame) => frame.subarray(5))],
+  attempt(input) {
+    const present = readPeerPresent(input)
+    if (present !== undefined)
+      same(readPeerPresent(peerPresentFrame(present).subarray(5)), present, 'PeerPresent')
+    const gone = readPeerGone(input)
+    promise(gone === undefined || gone.key.length === 32, 'PeerGone without a key')
+    const restarting = readRestarting(input)
+    promise(restarting === undefined || restarting.tryForMs >= 0, 'Restarting before now')
+    const key = readServerKey(input)
+    promise(key === undefined || key.length === 32, 'ServerKey without a key')
+    return `${present?.appName?.length} ${gone?.reason} ${restarting === undefined} ${key === undefined} ${magnitude(input.length)}`
+  },
+}
+
+export const FRAME_SUBJECTS: readonly Subject[] = [frameReader, clientInfo, sealed, serverInfo, notices]

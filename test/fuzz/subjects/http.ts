@@ -1,0 +1,173 @@
+// What is read of HTTP and WebSockets: heads, wishes, answers, messages, and the header between the two servers.
+
+import { HttpAnswer, webSocketProblem } from '#client/http-answer.ts'
+import { WebSocketStream, type WebSocketHandler } from '#client/web-socket-stream.ts'
+import { httpHeadEnd, parseHttpHead } from '#protocol/http-head.ts'
+import { upgradeRequest, upgradeWish } from '#protocol/upgrade.ts'
+import { connectionNumber, proxyHeader } from '#transport/proxy-header.ts'
+import * as login from '../../vectors/login.ts'
+import { pieces } from '../random.ts'
+import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
+
+const REQUESTS = texts(
+  login.request,
+  login.fastStartRequest,
+  'GET /derp HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: derp\r\nSec-WebSocket-Version: 13\r\n\r\n',
+  'GET / HTTP/1.0\n\n',
+  'POST http://a/derp?x=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n',
+)
+const REQUEST_TOKENS = [
+  'GET ',
+  ' HTTP/1.1',
+  'Host: ',
+  'Upgrade: ',
+  'DERP',
+  'websocket',
+  'Derp-Fast-Start: 1',
+  '\r\n\r\n',
+]
+
+const httpHead: Subject = {
+  name: 'http-head',
+  corpus: REQUESTS,
+  tokens: [...REQUEST_TOKENS, 'Ideal-Node: ', '/derp', 'Transfer-Encoding: chunked', '\n\n', '\n\r\n'],
+  attempt(input, random) {
+    const end = httpHeadEnd(input, 0, input.length)
+    const naive = /\n\r?\n/.exec(input.toString('latin1'))
+    same(end, naive === null ? -1 : naive.index + naive[0].length, 'the end of the head')
+    // Of a head that comes in pieces nothing is found before its end, and then the same.
+    const shorter = random.below(input.length + 1)
+    same(
+      httpHeadEnd(input, 0, shorter),
+      end >= 0 && end <= shorter ? end : -1,
+      `the end among ${shorter} bytes`,
+    )
+    const head = end < 0 ? undefined : parseHttpHead(input, 0, end)
+    if (head === undefined) return `${end < 0}`
+    promise(head.fields.size <= 102, 'fields without end')
+    for (const name of head.fields.keys()) promise(name === name.toLowerCase(), `a field's name is ${name}`)
+    return `${head.firstLine[0].slice(0, 8)} ${magnitude(head.fields.size)} ${head.firstLine[2].slice(0, 9)}`
+  },
+}
+
+const upgrade: Subject = {
+  name: 'upgrade-wish',
+  corpus: REQUESTS,
+  tokens: [...REQUEST_TOKENS, 'Ideal-Node: 900a', 'derp-fast-start: 0', '/derp', '/derp/', 'https://', '?'],
+  attempt(input, random) {
+    const end = httpHeadEnd(input, 0, input.length)
+    const head = end < 0 ? undefined : parseHttpHead(input, 0, end)
+    const wish = head === undefined ? undefined : upgradeWish(head)
+    if (wish?.kind === 'derp') promise(wish.idealNode.length <= 63, 'a name without end')
+    const idealNode = input
+      .toString('latin1')
+      .replaceAll(/[^\x21-\x7e]/g, '')
+      .slice(0, 63)
+    const isFastStart = random.chance(2)
+    const request = Buffer.from(
+      upgradeRequest('h', { isFastStart, ...(idealNode === '' ? {} : { idealNode }) }),
+    )
+    const asked = parseHttpHead(request, 0, httpHeadEnd(request, 0, request.length))
+    same(asked && upgradeWish(asked), { kind: 'derp', isFastStart, idealNode }, 'our own wish')
+    return JSON.stringify(wish ?? 'none').slice(0, 60)
+  },
+}
+
+function answerOf(chunks: readonly Buffer[]): unknown {
+  const answer = new HttpAnswer()
+  let rest = 0
+  for (const chunk of chunks) {
+    // Who reads it stops at an error or at the stream's beginning.
+    if (answer.error !== undefined || answer.head !== undefined) rest += chunk.length
+    else rest += chunk.length - answer.feed(chunk, 0, chunk.length)
+  }
+  answer.giveUp()
+  return { head: answer.head, isRefused: answer.error?.status, rest: answer.head === undefined ? 0 : rest }
+}
+
+const httpAnswer: Subject = {
+  name: 'http-answer',
+  corpus: texts(
+    `${login.switchingProtocols}frames`,
+    'HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno.\n',
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: derp\r\n' +
+      `Sec-WebSocket-Accept: ${login.webSocketHandshake.accept}\r\n\r\n\x82\x01a`,
+    'HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n',
+  ),
+  tokens: ['HTTP/1.1 ', '101', '503', 'Content-Length: ', 'Upgrade: ', '\r\n\r\n', 'Sec-WebSocket-Accept: '],
+  attempt(input, random) {
+    // What comes behind a head that is too long may be seen or not: that it is refused is the same.
+    const whole = answerOf([input])
+    if (input.length < 16_000)
+      same(answerOf(pieces(input, random.cuts(input.length))), whole, 'an answer in pieces')
+    const { head } = whole as { head: ReturnType<typeof parseHttpHead> }
+    const problem = head === undefined ? 'no head' : webSocketProblem(head, login.webSocketHandshake.key)
+    return `${(problem ?? 'none').slice(0, 30)} ${JSON.stringify((whole as { isRefused: unknown }).isRefused)}`
+  },
+}
+
+class Heard implements WebSocketHandler {
+  payload = Buffer.alloc(0)
+  readonly replyBytes: number[] = []
+  end = ''
+
+  onPayload(buffer: Buffer, start: number, end: number): void {
+    promise(this.end === '', 'payload after the end')
+    this.payload = Buffer.concat([this.payload, buffer.subarray(start, end)])
+  }
+
+  onReply(bytes: Buffer): void {
+    this.replyBytes.push(bytes.length)
+  }
+
+  onClose(code: number, text: string): void {
+    promise(this.end === '', 'two ends')
+    this.end = `close ${code} ${text}`
+  }
+
+  onViolation(what: string): void {
+    promise(this.end === '', 'two ends')
+    this.end = what
+  }
+}
+
+function heard(chunks: readonly Buffer[]): Heard {
+  const handler = new Heard()
+  const socket = new WebSocketStream(handler, 40_000)
+  for (const chunk of chunks) socket.receive(chunk, 0, chunk.length)
+  return handler
+}
+
+const webSocket: Subject = {
+  name: 'web-socket',
+  corpus: [
+    Buffer.from('820548656c6c6f', 'hex'),
+    Buffer.from('02034865000080026c6f', 'hex'),
+    Buffer.from('8900880203e8', 'hex'),
+    Buffer.from('827e0100'.padEnd(8 + 512, 'ab'), 'hex'),
+    Buffer.from('827f0000000000010000'.padEnd(20 + 1024, 'cd'), 'hex'),
+    Buffer.from('8a0548656c6c6f8980', 'hex'),
+  ],
+  attempt(input, random) {
+    const whole = heard([input])
+    same(heard(pieces(input, random.cuts(input.length))), whole, 'a stream in pieces')
+    promise(whole.payload.length <= input.length, 'more payload than came')
+    const replied = whole.replyBytes.reduce((sum, bytes) => sum + bytes, 0)
+    promise(replied <= 8 * input.length + 8, `${replied} bytes answered to ${input.length}`)
+    return `${whole.end.slice(0, 40)} ${whole.replyBytes.length} ${magnitude(whole.payload.length)}`
+  },
+}
+
+const proxy: Subject = {
+  name: 'proxy-header',
+  corpus: [proxyHeader(1), proxyHeader(0xffffffff)],
+  attempt(input) {
+    const address = Uint8Array.from(input.subarray(0, 16)).buffer
+    const number = connectionNumber(address)
+    promise(Number.isInteger(number) && number >= 0 && number <= 0xffffffff, `no number: ${number}`)
+    same(connectionNumber(Uint8Array.from(proxyHeader(number).subarray(16, 32)).buffer), number, 'the number')
+    return magnitude(number)
+  },
+}
+
+export const HTTP_SUBJECTS: readonly Subject[] = [httpHead, upgrade, httpAnswer, webSocket, proxy]

@@ -1,6 +1,7 @@
 // All that is fuzzed, by name.
 
 import type { Subject } from './subject.ts'
+import { ADMISSION_SUBJECTS } from './subjects/admission.ts'
 import { ADDRESS_SUBJECTS } from './subjects/addresses.ts'
 import { FRAME_SUBJECTS } from './subjects/frames.ts'
 import { HTTP_SUBJECTS } from './subjects/http.ts'
@@ -12,6 +13,7 @@ export const SUBJECTS: readonly Subject[] = [
   ...HTTP_SUBJECTS,
   ...ADDRESS_SUBJECTS,
   ...SETTINGS_SUBJECTS,
+  ...ADMISSION_SUBJECTS,
   ...LIVE_SUBJECTS,
 ]
 

@@ -2,9 +2,10 @@
 
 import { HttpAnswer, webSocketProblem } from '#client/http-answer.ts'
 import { WebSocketStream, type WebSocketHandler } from '#client/web-socket-stream.ts'
-import { httpHeadEnd, parseHttpHead } from '#protocol/http-head.ts'
+import { hasBody, hasToken, httpHeadEnd, parseHttpHead } from '#protocol/http-head.ts'
 import { upgradeRequest, upgradeWish } from '#protocol/upgrade.ts'
-import { connectionNumber, proxyHeader } from '#transport/proxy-header.ts'
+import { handshakeFault, switchingToWebSocket } from '#protocol/web-socket-handshake.ts'
+import { closeFrame, PINGS_MAX, WebSocketReader, webSocketHeader } from '#protocol/web-socket.ts'
 import * as login from '../../vectors/login.ts'
 import { pieces } from '../random.ts'
 import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
@@ -158,16 +159,87 @@ const webSocket: Subject = {
   },
 }
 
-const proxy: Subject = {
-  name: 'proxy-header',
-  corpus: [proxyHeader(1), proxyHeader(0xffffffff)],
-  attempt(input) {
-    const address = Uint8Array.from(input.subarray(0, 16)).buffer
-    const number = connectionNumber(address)
-    promise(Number.isInteger(number) && number >= 0 && number <= 0xffffffff, `no number: ${number}`)
-    same(connectionNumber(Uint8Array.from(proxyHeader(number).subarray(16, 32)).buffer), number, 'the number')
-    return magnitude(number)
+/** What the relay reads of a client's stream, and how that ends. */
+function read(chunks: readonly Buffer[]): {
+  payload: Buffer
+  pings: readonly Uint8Array[]
+  code: number | undefined
+} {
+  const reader = new WebSocketReader(40_000)
+  const payload: Buffer[] = []
+  const pings: Uint8Array[] = []
+  for (const chunk of chunks) {
+    const own = Buffer.from(chunk)
+    const end = reader.feed(own, 0, own.length)
+    promise(end <= own.length, 'more payload than came')
+    payload.push(own.subarray(0, end))
+    const taken = reader.takePings()
+    promise(taken.length <= PINGS_MAX, `${taken.length} pings kept`)
+    pings.push(...taken)
+  }
+  return { payload: Buffer.concat(payload), pings: pings.slice(-1), code: reader.closeCode }
+}
+
+const clientStream = new WebSocketStream(new Heard(), 40_000)
+const webSocketServer: Subject = {
+  name: 'web-socket-server',
+  corpus: [
+    clientStream.encode(Buffer.from('Hello')),
+    clientStream.encode(Buffer.alloc(300, 7)),
+    clientStream.encodeClose(1_000),
+    Buffer.from('818537fa213d7f9f4d5158', 'hex'),
+    Buffer.from('028337fa213d7f9f4d800237fa213d5158898037fa213d', 'hex'),
+    Buffer.from('898537fa213d7f9f4d5158888237fa213d3412', 'hex'),
+  ],
+  attempt(input, random) {
+    const whole = read([input])
+    same(read(pieces(input, random.cuts(input.length))), whole, 'a stream in pieces')
+    if (whole.code !== undefined) promise(closeFrame(whole.code).length <= 4, 'no close')
+    // Whatever the bytes: what a client says arrives, and what the relay says is read by a client.
+    same(read([clientStream.encode(input)]).payload, Buffer.from(input), 'what a client said')
+    const short = input.subarray(0, 40_000)
+    same(
+      heard([Buffer.concat([webSocketHeader(2, short.length), short])]).payload,
+      short,
+      'what a server said',
+    )
+    return `${whole.code} ${whole.pings.length} ${magnitude(whole.payload.length)}`
   },
 }
 
-export const HTTP_SUBJECTS: readonly Subject[] = [httpHead, upgrade, httpAnswer, webSocket, proxy]
+const webSocketHandshake: Subject = {
+  name: 'web-socket-handshake',
+  corpus: texts(
+    'GET /derp HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n' +
+      `Sec-WebSocket-Protocol: x, derp\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${login.webSocketHandshake.key}\r\n\r\n`,
+    'POST /derp HTTP/1.0\r\nContent-Length: 00\r\nContent-Length: 1\r\nConnection: upgrade\r\n\r\n',
+  ),
+  tokens: [
+    ...REQUEST_TOKENS,
+    'Connection: ',
+    'Sec-WebSocket-Key: ',
+    'Sec-WebSocket-Version: ',
+    'Content-Length: ',
+    ', ',
+  ],
+  attempt(input) {
+    const end = httpHeadEnd(input, 0, input.length)
+    const head = end < 0 ? undefined : parseHttpHead(input, 0, end)
+    if (head === undefined) return `${end < 0}`
+    const fault = handshakeFault(head)
+    const answer = fault === undefined ? Buffer.from(switchingToWebSocket(head)) : undefined
+    // An answer is one head, whatever the request has in it.
+    if (answer !== undefined)
+      same(httpHeadEnd(answer, 0, answer.length), answer.length, 'the end of our answer')
+    return `${hasBody(head)} ${hasToken(head.fields.get('upgrade'), 'websocket')} ${fault?.text.slice(0, 60)}`
+  },
+}
+
+export const HTTP_SUBJECTS: readonly Subject[] = [
+  httpHead,
+  upgrade,
+  httpAnswer,
+  webSocket,
+  webSocketServer,
+  webSocketHandshake,
+]

@@ -1,0 +1,158 @@
+// What those answer who are asked whether a client may in, and the addresses at which they are asked: a mistake here lets
+// everybody in, or nobody.
+
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Server } from 'node:net'
+import { readAllow } from '#admission/allow-answer.ts'
+import { UrlVerifier } from '#admission/url-verifier.ts'
+import {
+  hostHeader,
+  parseWebAddress,
+  portOf,
+  requestable,
+  requestTarget,
+  resolveReference,
+  shownAddress,
+  WebAddressError,
+  type WebAddress,
+} from '#admission/web-address.ts'
+import { alice } from '../../support/actor.ts'
+import { pieces } from '../random.ts'
+import { promise, same, texts, type Subject } from '../subject.ts'
+
+/** What the runtime makes of it: the judge wherever no name is given twice and the whole text is one value. */
+function naiveAllow(text: string): boolean | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+    const fields = Object.entries(value).filter(([name]) => name.toLowerCase() === 'allow')
+    return fields.length === 1 && typeof fields[0]?.[1] === 'boolean' ? fields[0][1] : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const allowAnswer: Subject = {
+  name: 'allow-answer',
+  corpus: texts(
+    '{"Allow":true}',
+    '{"allow":false}',
+    'null',
+    '{"a":{"Allow":true},"ALLOW":null} trailing',
+    '{"Allow":"true"}',
+  ),
+  tokens: ['"Allow":', 'true', 'false', 'null', '\\"', '\\u0041llow', '{"', '"}', ' '],
+  attempt(input) {
+    const text = input.toString('utf8')
+    const allowed = readAllow(text)
+    // Nobody is let in by a text that does not say so at all.
+    promise(allowed !== true || /true/.test(text), 'admitted without a word')
+    const naive = naiveAllow(text)
+    if (naive !== undefined && !/allow[^]*allow/i.test(JSON.stringify(JSON.parse(text)))) {
+      same([allowed], [naive], 'the answer')
+    }
+    return `${allowed} ${naive}`
+  },
+}
+
+function parsed(text: string): WebAddress | string {
+  try {
+    return parseWebAddress(text)
+  } catch (error) {
+    promise(error instanceof WebAddressError, `a fault of ours: ${String(error)}`)
+    promise(!error.message.includes('secret'), 'a complaint with a secret in it')
+    return error.message
+  }
+}
+
+const BASE = parseWebAddress('https://name:secret@h.example:8443/a/b?c')
+
+const webAddress: Subject = {
+  name: 'web-address',
+  corpus: texts(
+    'https://headscale.example/verify',
+    'http://u:secret@[fe80::1%25eth0]:8080/a/../b?c=d#e',
+    '//other/x',
+    '../y?z',
+    'HTTP://b\u00fccher.example:/',
+  ),
+  tokens: ['http://', 'https://', '@', ':', '/', '%25', '%2f', '[::1]', '?', '#', '..', '//', 'secret'],
+  attempt(input) {
+    const text = input.toString('utf8')
+    const address = parsed(text)
+    if (typeof address === 'string') return address
+    for (const [what, said] of Object.entries({
+      host: hostHeader(address),
+      target: requestTarget(address),
+    })) {
+      promise(!/[\r\n\0]/.test(said), `a ${what} that ends its line: ${JSON.stringify(said)}`)
+    }
+    // Nothing between spaces may look like more than one word to the server.
+    promise(!requestTarget(address).includes(' '), 'a target of two words')
+    shownAddress(address)
+    let end = 'requestable'
+    try {
+      requestable(address)
+      promise(portOf(address) >= 0, 'no port')
+    } catch (error) {
+      promise(error instanceof WebAddressError, `a fault of ours: ${String(error)}`)
+      end = error.message
+    }
+    resolveReference(BASE, text)
+    return `${end} ${address.userinfo === undefined} ${address.hostname.length > 0} ${address.query === undefined}`
+  },
+}
+
+let server: Server | undefined
+let verifier: UrlVerifier | undefined
+let answer: Buffer = Buffer.alloc(0)
+let cuts: readonly number[] = []
+
+const verifyAnswer: Subject = {
+  name: 'verify-answer',
+  waits: true,
+  corpus: texts(
+    'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"Allow":true}',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ne\r\n{"Allow":true}\r\n0\r\n\r\n',
+    'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n',
+    'HTTP/1.0 200 OK\r\n\r\n{"Allow":false}',
+    'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n',
+  ),
+  tokens: [
+    'HTTP/1.1 ',
+    '200',
+    '101',
+    '500',
+    'Content-Length: ',
+    'Content-Encoding: gzip',
+    '\r\n\r\n',
+    '{"Allow":true}',
+  ],
+  async open() {
+    server = createServer((socket) => {
+      socket.on('error', () => socket.destroy())
+      socket.once('data', () => {
+        for (const piece of pieces(answer, cuts)) socket.write(piece)
+        socket.end()
+      })
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    verifier = new UrlVerifier(`http://127.0.0.1:${(server.address() as AddressInfo).port}/verify`, {})
+  },
+  async close() {
+    verifier?.close()
+    server?.close()
+  },
+  async attempt(input, random) {
+    answer = input
+    cuts = random.cuts(input.length)
+    const applicant = { key: alice.key, source: '192.0.2.1' }
+    const verdict = await verifier?.verify(applicant, new AbortController().signal)
+    const { kind, reason } = verdict ?? { kind: 'none', reason: '' }
+    promise(kind !== 'fault', `a fault of ours: ${reason}`)
+    promise(kind !== 'allowed' || input.includes('true'), 'admitted without a word')
+    return `${kind} ${reason.replaceAll(/["'][^]*["']|\d+/g, '_').slice(-40)}`
+  },
+}
+
+export const ADMISSION_SUBJECTS: readonly Subject[] = [allowAnswer, webAddress, verifyAnswer]

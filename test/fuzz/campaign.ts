@@ -25,6 +25,7 @@ export interface Outcome {
 
 /** No single input may take longer, on the slowest machine: the slowest parser takes some milliseconds for the longest. */
 const ATTEMPT_MS_MAX = 1_000
+const ANSWER_MS_MAX = 15_000
 const SLICE_MS = 20
 /** What is worth going on from: so many, none of them long, since a long one takes the time of a hundred. */
 const CORPUS_MAX = 2_000
@@ -58,10 +59,8 @@ async function attemptAll(
   let sliceMs = performance.now()
   while (performance.now() < untilMs) {
     // The samples themselves first.
-    const input =
-      attempts < subject.corpus.length
-        ? Buffer.from(corpus[attempts] ?? Buffer.alloc(0))
-        : mutated(material, random)
+    const fresh = attempts < subject.corpus.length ? corpus[attempts] : mutated(material, random)
+    const input = Buffer.from(fresh ?? Buffer.alloc(0)).subarray(0, subject.inputBytesMax)
     const attemptSeed = random.below(2 ** 32)
     beat(subject.name, input, attemptSeed)
     const { problem, outcome } = await tryOnce(subject, input, attemptSeed)
@@ -93,7 +92,7 @@ export async function tryOnce(
   const start = process.cpuUsage()
   try {
     const result = subject.attempt(lent, new Random(seed))
-    if (typeof result !== 'string') return { problem: undefined, outcome: await result }
+    if (typeof result !== 'string') return await inTime(result)
     const { user, system } = process.cpuUsage(start)
     const tookMs = (user + system) / 1_000
     // The whole process's time: garbage collection and others' slices are in it, so the second try counts.
@@ -104,6 +103,16 @@ export async function tryOnce(
   } catch (error) {
     return { problem: error instanceof Error ? (error.stack ?? error.message) : String(error), outcome: '' }
   }
+}
+
+/** What waits for sockets has time limits of its own, the longest of them ten seconds for a client's connection. */
+async function inTime(result: Promise<string>): Promise<{ problem: string | undefined; outcome: string }> {
+  const late = Promise.withResolvers<string | undefined>()
+  const timer = setTimeout(() => late.resolve(undefined), ANSWER_MS_MAX)
+  const outcome = await Promise.race([result, late.promise])
+  clearTimeout(timer)
+  if (outcome !== undefined) return { problem: undefined, outcome }
+  return { problem: `has not ended after ${ANSWER_MS_MAX} ms`, outcome: '' }
 }
 
 function isSlow(subject: Subject, input: Buffer, seed: number): boolean {

@@ -20,7 +20,7 @@ const groups = [
 
 test.concurrent.each(groups.map((names) => [names] as const))(
   `keeps its promises whatever it reads, with the seed ${seed}: %s`,
-  { timeout: 90_000 },
+  { timeout: 60_000 },
   async (names) => {
     for (const { name, attempts, finding } of await fuzz({ names, seed, forMs: FUZZED_MS })) {
       expect(

@@ -127,10 +127,11 @@ const serverInfo: Subject = {
   attempt(input) {
     const info = openServerInfo(box.seal(nonce, input), box)
     if (info === undefined) return 'refused'
-    for (const value of Object.values(info)) promise(typeof value === 'number', 'a limit that is no number')
-    return Object.values(info)
-      .map((value) => Math.sign(value as number))
-      .join()
+    const { version, tokenBucketBytesPerSecond: rate, tokenBucketBytesBurst: burst, instance } = info
+    for (const value of [version, rate, burst])
+      promise(typeof value === 'number', 'a limit that is no number')
+    promise(instance === undefined || instance.length <= 64, 'a name without end')
+    return `${[version, rate, burst].map((value) => Math.sign(value)).join()} ${instance === undefined}`
   },
 }
 

@@ -16,6 +16,7 @@ export const EndReason = {
   unacknowledged: 'unacknowledged', //     the remote's host no longer acknowledges what is sent
   uselessRecords: 'useless_records', //    its TLS records bring no data: key updates and the like
   controlOverflow: 'control_overflow', //  it does not take the control frames that it is owed
+  inputOverflow: 'input_overflow', //      it was not being read, and more came than a transport has under way
   closedBySibling: 'closed_by_sibling', // a mesh peer asked for it (ClosePeer)
   rebalanced: 'rebalanced', //             it named another relay as its ideal one, which is there again
   meshKeyRefused: 'mesh_key_refused', //   it showed a mesh key that is none of this relay's, and may not go on without

@@ -15,6 +15,7 @@ import { EndReason } from './end-reason.ts'
 import type { Forwarder } from './forward.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import { judgeFirstFrame, judgeFrame, type FrameRule } from './frame-rules.ts'
+import { Held } from './held.ts'
 import { readLogin, type LoginRules } from './login.ts'
 import { Member } from './member.ts'
 import { Outbox } from './outbox.ts'
@@ -77,7 +78,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   readonly #frames: FrameReader
   #phase: Phase = Phase.greeting
   #endReason: EndReason = EndReason.remoteClosed
-  #held: Buffer | undefined = undefined
+  #held: Held | undefined = undefined
   #rate: TokenBucket | undefined = undefined
   #isThrottled = false
   isShared = false
@@ -139,7 +140,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     this.#parts.counters.add(Counter.wireBytesIn, end - start)
     if (this.#held !== undefined) {
       // Paused: what the transport still had in hand joins what is held.
-      this.#held = Buffer.concat([this.#held, chunk.subarray(start, end)])
+      if (!this.#held.add(chunk, start, end)) return this.end(EndReason.inputOverflow)
       return this.#pauseLink()
     }
     this.#read(chunk, start, end)
@@ -171,14 +172,14 @@ export class Session implements LinkListener, FrameSink, Asker {
     if (this.#isEnded) return
     if (this.#frames.isRefused) return this.end(this.#endReason)
     if (!this.#isPaused) return
-    this.#held = Buffer.from(chunk.subarray(stoppedAt, end))
+    this.#held = new Held(this.#parts.pool, chunk, stoppedAt, end)
     this.#pauseLink()
   }
 
   /** Who waits to be let in is read on for a while, so that its leaving is seen. */
   #pauseLink(): void {
     const isEarly = this.#phase === Phase.admitting && !this.#isThrottled
-    if (!isEarly || (this.#held?.length ?? 0) > EARLY_BYTES_MAX) this.#link.pause()
+    if (!isEarly || (this.#held?.bytes ?? 0) > EARLY_BYTES_MAX) this.#link.pause()
   }
 
   get #isEnded(): boolean {
@@ -192,9 +193,28 @@ export class Session implements LinkListener, FrameSink, Asker {
   /** Goes on with what was held back, and then with the link. */
   #resume(): void {
     const held = this.#held
+    if (held !== undefined && !this.#readHeld(held)) return
+    this.#link.resume()
+  }
+
+  /** False if something is left, or nothing more is to be read. */
+  #readHeld(held: Held): boolean {
+    this.#parts.hear()
+    if (this.#isEnded) return false
+    held.from = this.#frames.feed(held.buffer, held.from, held.to)
+    if (this.#frames.isRefused) this.end(this.#endReason)
+    if (this.#isEnded) return false
+    if (this.#isPaused) {
+      this.#pauseLink()
+      return false
+    }
+    this.#dropHeld()
+    return true
+  }
+
+  #dropHeld(): void {
+    this.#held?.close()
     this.#held = undefined
-    if (held !== undefined && held.length > 0) this.#read(held, 0, held.length)
-    if (!this.#isEnded && !this.#isPaused) this.#link.resume()
   }
 
   /** Refused: the session ends for this reason when the reader has returned. */
@@ -377,7 +397,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     this.#phase = Phase.ended
     this.#asking?.cancel()
     this.#frames.close()
-    this.#held = undefined
+    this.#dropHeld()
     this.lastDestination = undefined
     if (reason === EndReason.writeStalled || reason === EndReason.unacknowledged) this.#link.destroy()
     else this.#link.close()

@@ -7,8 +7,6 @@ import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead, type HttpHead } from '
 import type { LinkListener } from '#relay/ports.ts'
 import type { Caller } from './caller.ts'
 
-const CR = 0x0d
-const LF = 0x0a
 /** Room for the usual head; more is taken as it comes. */
 const ROOM_BYTES = 1_024
 /** What may arrive though reading was stopped, beyond the head: two of the largest reads. More is no transport of ours. */
@@ -136,19 +134,16 @@ export class Visitor implements LinkListener {
 
   /** Looks for a head in chunk[start, end), which is either what is held or what has just come. */
   #read(chunk: Buffer, start: number, end: number): void {
-    let at = start
-    // Between messages empty lines mean nothing (RFC 9112 §2.2).
-    while (at < end && (byteAt(chunk, at) === CR || byteAt(chunk, at) === LF)) at++
-    if (at === end) return this.#keep(chunk, at, end)
+    if (start === end) return this.#keep(chunk, start, end)
     // No method begins otherwise; TLS on a plain port does, and is told at once rather than left waiting.
-    if (!isLetter(byteAt(chunk, at))) return this.#host.misspoke(this, '400 Bad Request')
-    const headEnd = httpHeadEnd(chunk, Math.max(at, this.#lookedTo - END_BYTES), end)
-    const headBytes = (headEnd < 0 ? end + 1 : headEnd) - at
+    if (!isLetter(byteAt(chunk, start))) return this.#host.misspoke(this, '400 Bad Request')
+    const headEnd = httpHeadEnd(chunk, Math.max(start, this.#lookedTo - END_BYTES), end)
+    const headBytes = (headEnd < 0 ? end + 1 : headEnd) - start
     if (headBytes > HTTP_HEAD_BYTES_MAX) {
       return this.#host.misspoke(this, '431 Request Header Fields Too Large')
     }
-    if (headEnd < 0) return this.#keep(chunk, at, end)
-    const head = parseHttpHead(chunk, at, headEnd)
+    if (headEnd < 0) return this.#keep(chunk, start, end)
+    const head = parseHttpHead(chunk, start, headEnd)
     if (head === undefined) return this.#host.misspoke(this, '400 Bad Request')
     this.#host.asked(this, { head, chunk, start: headEnd, end })
     if (!this.#isOver) this.#keep(chunk, headEnd, end)

@@ -148,7 +148,7 @@ describe('a head may have 16,384 bytes and no more, however they arrive', () => 
 describe('a connection carries one request after another', () => {
   it('and answers all that came at once, in order', async () => {
     const paths = ['/derp/probe', '/generate_204', '/robots.txt', '/derp']
-    const requests = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`).join('\r\n')
+    const requests = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`).join('')
     const answer = await answerTo(requests + PROBE.replace('GET', 'HEAD') + 'Connection: close\r\n\r\n')
     expect(answer.match(/^HTTP\S+ \d+/gm)).toEqual(
       [200, 204, 200, 426, 200].map((status) => `HTTP/1.1 ${status}`),

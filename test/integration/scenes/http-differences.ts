@@ -4,6 +4,7 @@
 import { type Difference, hears, onlyWith, said } from '../../support/transcript.ts'
 
 const text = ['content-type: text/plain; charset=utf-8', 'x-content-type-options: nosniff'] as const
+const bogusMethod = ['content-length: 19', ...text, 'body "bogus probe method\\n"'] as const
 const empty200 = ['HTTP/1.1 200 OK', 'access-control-allow-origin: *', 'content-length: 0'] as const
 const refused400 = ['HTTP 400', 'connection: close', 'closed (fin)'] as const
 const tooOld = [
@@ -64,7 +65,14 @@ export const httpDifferences: readonly Difference[] = [
   },
   {
     title: 'HTTP/1.0 is answered in HTTP/1.1.',
-    shows: [hears('a latency check in HTTP/1.0', 'client 0', ['HTTP/1.0 200 OK'], ['HTTP/1.1 200 OK'])],
+    shows: [
+      hears(
+        'a latency check in HTTP/1.0',
+        'client 0',
+        ['HTTP/1.0 200 OK', 'access-control-allow-origin: *'],
+        ['HTTP/1.1 200 OK', 'access-control-allow-origin: *', 'connection: close'],
+      ),
+    ],
   },
   {
     title: 'Debug pages are on the admin port, and on the DERP port for nobody.',
@@ -152,6 +160,17 @@ export const httpDifferences: readonly Difference[] = [
         derper: [],
         derpfleet: said('alice', 'HTTP 431', 'connection: close', 'closed'),
       },
+    ],
+  },
+  {
+    title: 'Bodies are not read.',
+    shows: [
+      hears(
+        'latency checks by other methods',
+        'client 1',
+        ['HTTP/1.1 405 Method Not Allowed', ...bogusMethod],
+        ['HTTP/1.1 405 Method Not Allowed', 'connection: close', ...bogusMethod, 'closed (fin)'],
+      ),
     ],
   },
   {

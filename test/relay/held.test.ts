@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto'
+import { expect, it } from 'vitest'
+import { BufferPool } from '#protocol/buffer-pool.ts'
+import { Held, HELD_BYTES_MAX } from '#relay/held.ts'
+
+it('gives back in order what was added, however it is read, and all its memory at the end', () => {
+  const pool = new BufferPool()
+  const bytes = randomBytes(200_000)
+  const held = new Held(pool, bytes, 0, 1)
+  const read: Buffer[] = []
+  for (let at = 1, step = 1; at < bytes.length; at += step, step = (step * 7 + 3) % 3_001) {
+    expect(held.add(bytes, at, Math.min(bytes.length, at + step))).toBe(true)
+    const end = Math.min(held.to, held.from + (step % 1_009))
+    read.push(Buffer.from(held.buffer.subarray(held.from, end)))
+    held.from = end
+  }
+  read.push(Buffer.from(held.buffer.subarray(held.from, held.to)))
+  expect(Buffer.concat(read).equals(bytes)).toBe(true)
+  held.close()
+  expect(pool.lentBytes).toBe(0)
+})
+
+it.each([
+  [HELD_BYTES_MAX - 1, true],
+  [HELD_BYTES_MAX, true],
+  [HELD_BYTES_MAX + 1, false],
+])('%i bytes in all fit: %s, in one piece and in many', (bytes, fits) => {
+  const chunk = Buffer.alloc(bytes)
+  const pool = new BufferPool()
+  expect(new Held(pool, chunk, 0, 1).add(chunk, 1, bytes)).toBe(fits)
+  const many = new Held(pool, chunk, 0, 1)
+  let isAdded = true
+  for (let at = 1; at < bytes; at += 1_024) isAdded = many.add(chunk, at, Math.min(bytes, at + 1_024))
+  expect(isAdded).toBe(fits)
+  expect(pool.lentBytes).toBeLessThan(8 * HELD_BYTES_MAX)
+})

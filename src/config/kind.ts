@@ -92,6 +92,18 @@ export const duration: Kind<number> = {
   shape: z.string(),
 }
 
+/** A duration within bounds, which are told in seconds. */
+export function durationOf(minMs: number, maxMs: number): Kind<number> {
+  return {
+    expected: `a duration from ${minMs / 1_000}s to ${maxMs / 1_000}s`,
+    parse: (given) => {
+      const ms = duration.parse(given)
+      return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined
+    },
+    shape: z.string(),
+  }
+}
+
 const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, KiB: 1_024, MiB: 1_048_576 }
 
 /** A number of bytes, plain or in KiB or MiB. */

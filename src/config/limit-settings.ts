@@ -12,7 +12,18 @@ const RATE_KEY = 'PerClientRateLimitBytesPerSec'
 const BURST_KEY = 'PerClientRateBurstBytes'
 const RATE_EXPECTED = `{"${RATE_KEY}": N, "${BURST_KEY}": M}, both whole numbers of bytes`
 
-export function resolveLimits(values: OptionValues<ServeOptions>, findings: Findings): LimitSettings {
+/** derper's. Rare, since phones' radios sleep meanwhile. */
+const KEEP_ALIVE = { minMs: 60_000, maxMs: 65_000 }
+/** A plain port is there for a proxy: nginx cuts an idle connection after 60 s, Debian's haproxy after 50. */
+const KEEP_ALIVE_BEHIND_PROXY = { minMs: 25_000, maxMs: 45_000 }
+/** Of what the operator wants at most; the rest is for sessions to differ in. */
+const KEEP_ALIVE_MIN_SHARE = 0.75
+
+export function resolveLimits(
+  values: OptionValues<ServeOptions>,
+  isTls: boolean,
+  findings: Findings,
+): LimitSettings {
   const acceptsPerSecond = values.get('accept-connection-limit')
   const acceptBurst = values.get('accept-connection-burst') ?? Infinity
   if (acceptsPerSecond !== Infinity && acceptBurst === Infinity) {
@@ -27,9 +38,15 @@ export function resolveLimits(values: OptionValues<ServeOptions>, findings: Find
     rate: resolveRate(values, findings),
     acceptsPerSecond,
     acceptBurst,
+    keepAlive: resolveKeepAlive(values.get('keepalive'), isTls),
     tcpKeepaliveMs: values.get('tcp-keepalive-time'),
     tcpUserTimeoutMs: values.get('tcp-user-timeout'),
   }
+}
+
+function resolveKeepAlive(maxMs: number | undefined, isTls: boolean): LimitSettings['keepAlive'] {
+  if (maxMs !== undefined) return { minMs: KEEP_ALIVE_MIN_SHARE * maxMs, maxMs }
+  return isTls ? KEEP_ALIVE : KEEP_ALIVE_BEHIND_PROXY
 }
 
 /** derper's file: a rate of 0 switches the limit off, a burst is at least one whole packet. */

@@ -6,6 +6,7 @@ import {
   byteSize,
   choice,
   duration,
+  durationOf,
   endpoint,
   endpointOrOff,
   httpUrl,
@@ -237,6 +238,12 @@ const LIMITS = {
     env: ['TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH'],
     fallback: '0',
     about: 'Packets that may wait for one client beside that; 0 leaves it to the bytes',
+  },
+  keepalive: {
+    kind: durationOf(5_000, 110_000),
+    fallbackNote: '65s with TLS, 45s without',
+    about:
+      'Send every client a keepalive at least so often, which is to be less than any proxy in front waits (nginx 60s, haproxy 50s) and than clients do (120s); each session draws its own time, by default from 60–65s with TLS and 25–45s without',
   },
   'tcp-keepalive-time': {
     kind: duration,

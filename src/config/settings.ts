@@ -46,6 +46,8 @@ export interface LimitSettings {
   /** New connections per second and in one burst; Infinity is no limit. */
   readonly acceptsPerSecond: number
   readonly acceptBurst: number
+  /** DERP's own: each session draws its time between two from this range. */
+  readonly keepAlive: { readonly minMs: number; readonly maxMs: number }
   readonly tcpKeepaliveMs: number
   /** Bytes that a remote leaves unacknowledged for this long end its connection; 0 never. */
   readonly tcpUserTimeoutMs: number

@@ -7,9 +7,6 @@ import { TokenBucket } from './token-bucket.ts'
 
 /** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
 export const LOGIN_TIMEOUT_MS = 10_000
-/** Clients give up after 120 s without a frame; each session draws its own period from 60–65 s. */
-export const KEEP_ALIVE_MS = 60_000
-export const KEEP_ALIVE_JITTER_MS = 5_000
 /** Answers that a destination is not here: three at once, then one a second, as derper's; a sibling has many clients. */
 const NOT_HERE = { burst: 3, perSecond: 1 }
 const NOT_HERE_TO_SIBLING = { burst: 100, perSecond: 100 }
@@ -24,6 +21,21 @@ export interface SessionLimits extends OutboxLimits {
   /** 0 never. */
   readonly writeTimeoutMs: number
   readonly rate: { readonly bytesPerSecond: number; readonly burstBytes: number } | undefined
+  /** Each session draws its own time between keepalives from this range, so that they don't come all at once. */
+  readonly keepAlive: { readonly minMs: number; readonly maxMs: number }
+}
+
+/** How the connection came in. */
+export interface Greeting {
+  /** What to send first: the `101` where one is due, and ServerKey. */
+  readonly hello: Uint8Array
+  /** The node that the client named as its ideal one; empty if it is this one. */
+  readonly idealNode: string
+}
+
+/** @param random one byte */
+export function drawKeepAliveMs({ keepAlive }: SessionLimits, random: Uint8Array): number {
+  return keepAlive.minMs + ((random[0] ?? 0) / 256) * (keepAlive.maxMs - keepAlive.minMs)
 }
 
 /** How often one session may cause what costs others something; buckets are made when first needed. */

@@ -23,11 +23,11 @@ import type { Peer } from './peer.ts'
 import type { Admission, AdmissionAsking, Asker, Flushable, Link, LinkListener, Observer } from './ports.ts'
 import {
   Allowances,
-  KEEP_ALIVE_JITTER_MS,
-  KEEP_ALIVE_MS,
   LOGIN_TIMEOUT_MS,
   MESH_WRITE_TIMEOUT_MS,
   RATE_CHARGE_BYTES_MAX,
+  drawKeepAliveMs,
+  type Greeting,
   type SessionLimits,
 } from './session-limits.ts'
 import { askAdmission, EARLY_BYTES_MAX, sessionStart, type Greeting } from './session-login.ts'
@@ -102,8 +102,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     this.#idealNode = greeting.idealNode
     this.#isFastStart = greeting.isFastStart
     this.#bornMs = parts.now()
-    const jitter = (parts.random(1)[0] ?? 0) / 256
-    this.#keepAliveMs = KEEP_ALIVE_MS + jitter * KEEP_ALIVE_JITTER_MS
+    this.#keepAliveMs = drawKeepAliveMs(parts.limits, parts.random(1))
     this.#frames = new FrameReader(this, parts.pool)
     this.outbox = Outbox.forClient(parts)
     parts.counters.add(Counter.connectionsCurrent, 1)
@@ -171,8 +170,9 @@ export class Session implements LinkListener, FrameSink, Asker {
     const stoppedAt = this.#frames.feed(chunk, start, end)
     if (this.#isEnded) return
     if (this.#frames.isRefused) return this.end(this.#endReason)
-    if (!this.#isPaused) return
-    this.#held = new Held(this.#parts.pool, chunk, stoppedAt, end)
+    if (!this.#isPaused) return this.#dropHeld()
+    if (this.#held === undefined) this.#held = new Held(this.#parts.pool, chunk, stoppedAt, end)
+    else this.#held.from = stoppedAt
     this.#pauseLink()
   }
 
@@ -193,23 +193,8 @@ export class Session implements LinkListener, FrameSink, Asker {
   /** Goes on with what was held back, and then with the link. */
   #resume(): void {
     const held = this.#held
-    if (held !== undefined && !this.#readHeld(held)) return
-    this.#link.resume()
-  }
-
-  /** False if something is left, or nothing more is to be read. */
-  #readHeld(held: Held): boolean {
-    this.#parts.hear()
-    if (this.#isEnded) return false
-    held.from = this.#frames.feed(held.buffer, held.from, held.to)
-    if (this.#frames.isRefused) this.end(this.#endReason)
-    if (this.#isEnded) return false
-    if (this.#isPaused) {
-      this.#pauseLink()
-      return false
-    }
-    this.#dropHeld()
-    return true
+    if (held !== undefined) this.#read(held.buffer, held.from, held.to)
+    if (!this.#isEnded && !this.#isPaused) this.#link.resume()
   }
 
   #dropHeld(): void {

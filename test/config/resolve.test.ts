@@ -64,6 +64,7 @@ test("takes derper's own command line", () => {
       rate: undefined,
       acceptsPerSecond: 100,
       acceptBurst: 20,
+      keepAlive: { minMs: 60_000, maxMs: 65_000 },
       tcpKeepaliveMs: 600_000,
       tcpUserTimeoutMs: 15_000,
     },

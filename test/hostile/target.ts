@@ -13,7 +13,8 @@ import { FREE_PORTS, PROGRAM } from '../cli/program.ts'
 import { startProcess, type RunningProcess } from '../support/process.ts'
 
 const MIB = 1_048_576
-const SERVING = /DERP +\S+:(\d+), [^]*STUN +\S+:(\d+)\/udp\n[^]*admin +http:\/\/\S+:(\d+)\//
+/** The relay's own line of having started, with where it listens. */
+const SERVING = /^\{.*"event":"relay_started".*\}$/m
 
 /** Both the relay and its attackers have a core of their own; else they share what there is. */
 export const HAS_CORES =
@@ -53,14 +54,15 @@ export class Target implements AsyncDisposable {
     serverKey: Uint8Array,
     { process, folder }: { process: RunningProcess; folder: TemporaryFolder },
   ) {
-    const [, derp, stun, admin] = SERVING.exec(process.output) ?? []
+    const started = JSON.parse(SERVING.exec(process.output)?.[0] ?? '{}') as Record<string, string>
+    const portOf = (name: string): number => Number(/\d+$/.exec(started[name] ?? '')?.[0] ?? 0)
     this.door = door
     this.process = process
     this.serverKey = serverKey
-    this.port = Number(derp)
-    this.stunPort = Number(stun)
-    this.httpPort = Number(/HTTP +\S+:(\d+)\n/.exec(process.output)?.[1] ?? 0)
-    this.#adminPort = Number(admin)
+    this.port = portOf('derp')
+    this.stunPort = portOf('stun')
+    this.httpPort = portOf('http')
+    this.#adminPort = portOf('admin')
     this.#folder = folder
   }
 

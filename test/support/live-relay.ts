@@ -18,6 +18,7 @@ export const LIMITS: LimitSettings = {
   rate: undefined,
   acceptsPerSecond: Infinity,
   acceptBurst: Infinity,
+  keepAlive: { minMs: 60_000, maxMs: 65_000 },
   tcpKeepaliveMs: 600_000,
   tcpUserTimeoutMs: 15_000,
 }

@@ -31,6 +31,7 @@ export const defaultLimits: SessionLimits = {
   outboxPacketsMax: Infinity,
   writeTimeoutMs: 2_000,
   rate: undefined,
+  keepAlive: { minMs: 60_000, maxMs: 65_000 },
 }
 
 /** Whether somebody is let in, as admission says it. */

@@ -96,6 +96,7 @@ export const duration: Kind<number> = {
 export function durationOf(minMs: number, maxMs: number): Kind<number> {
   return {
     expected: `a duration from ${minMs / 1_000}s to ${maxMs / 1_000}s`,
+    placeholder: duration.placeholder,
     parse: (given) => {
       const ms = duration.parse(given)
       return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined

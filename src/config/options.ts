@@ -1,20 +1,8 @@
 // Every option of `derpfleet serve`: derper's flags as they are, and the relay's own. The table is all there is to
 // an option's names, kind and default; flags, environment, YAML file, usage page and documentation follow from it.
 
-import {
-  boolean,
-  byteSize,
-  choice,
-  duration,
-  durationOf,
-  endpoint,
-  endpointOrOff,
-  httpUrl,
-  integer,
-  list,
-  rate,
-  text,
-} from './kind.ts'
+import { boolean, choice, endpoint, endpointOrOff, httpUrl, integer, list, text } from './kind.ts'
+import { LIMITS } from './limit-options.ts'
 import type { OptionTable } from './option.ts'
 
 const FILE = 'the path of a file'
@@ -23,8 +11,6 @@ const PORT_MAX = 65_535
 
 /** More threads than any machine's worth of one relay; a number above it is a typing error. */
 const THREADS_MAX = 256
-/** Two of the largest packets: with room for fewer, one burst of full-size packets would drop its own. */
-const OUTBOX_BYTES_MIN = 131_072
 
 /** derper's name for the mesh key of `-dev`; read in no other mode. */
 export const DEV_MESH_KEY_ENV = 'TAILSCALE_DERPER_MESH_KEY'
@@ -209,58 +195,6 @@ const ADMISSION = {
   'disallow-app-names': {
     kind: list('names between commas'),
     about: 'Refuse clients that log in as these applications',
-  },
-} as const satisfies OptionTable
-
-const LIMITS = {
-  'accept-connection-limit': {
-    kind: rate,
-    fallback: '+Inf',
-    about: 'New connections per second; it needs a burst to have effect',
-  },
-  'accept-connection-burst': {
-    kind: integer(1),
-    fallbackNote: 'no limit',
-    about: 'New connections at once before that limit holds',
-  },
-  'rate-config': {
-    kind: text(FILE, 'FILE'),
-    about: 'JSON with PerClientRateLimitBytesPerSec and PerClientRateBurstBytes: what one client may send',
-  },
-  'outbox-bytes': {
-    kind: byteSize(OUTBOX_BYTES_MIN),
-    fallback: '512KiB',
-    about:
-      'Bytes that may wait for one client before the oldest packets are dropped; the default is what 100 Mbit/s carry in 40 ms',
-  },
-  'outbox-packets': {
-    kind: integer(0),
-    env: ['TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH'],
-    fallback: '0',
-    about: 'Packets that may wait for one client beside that; 0 leaves it to the bytes',
-  },
-  keepalive: {
-    kind: durationOf(5_000, 110_000),
-    fallbackNote: '65s with TLS, 45s without',
-    about:
-      'Send every client a keepalive at least so often, which is to be less than any proxy in front waits (nginx 60s, haproxy 50s) and than clients do (120s); each session draws its own time, by default from 60–65s with TLS and 25–45s without',
-  },
-  'tcp-keepalive-time': {
-    kind: duration,
-    fallback: '10m',
-    about:
-      "TCP's own keepalive; long, because DERP's keepalive finds dead clients sooner and radios may sleep",
-  },
-  'tcp-user-timeout': {
-    kind: duration,
-    fallback: '15s',
-    about:
-      'A client that acknowledges nothing for this long is closed; 0 leaves it to the kernel (15 minutes)',
-  },
-  'tcp-write-timeout': {
-    kind: duration,
-    fallback: '2s',
-    about: 'A client that takes nothing for this long is closed; not for mesh peers; 0 is never',
   },
 } as const satisfies OptionTable
 

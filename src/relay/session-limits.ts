@@ -25,14 +25,6 @@ export interface SessionLimits extends OutboxLimits {
   readonly keepAlive: { readonly minMs: number; readonly maxMs: number }
 }
 
-/** How the connection came in. */
-export interface Greeting {
-  /** What to send first: the `101` where one is due, and ServerKey. */
-  readonly hello: Uint8Array
-  /** The node that the client named as its ideal one; empty if it is this one. */
-  readonly idealNode: string
-}
-
 /** @param random one byte */
 export function drawKeepAliveMs({ keepAlive }: SessionLimits, random: Uint8Array): number {
   return keepAlive.minMs + ((random[0] ?? 0) / 256) * (keepAlive.maxMs - keepAlive.minMs)

@@ -27,7 +27,6 @@ import {
   MESH_WRITE_TIMEOUT_MS,
   RATE_CHARGE_BYTES_MAX,
   drawKeepAliveMs,
-  type Greeting,
   type SessionLimits,
 } from './session-limits.ts'
 import { askAdmission, EARLY_BYTES_MAX, sessionStart, type Greeting } from './session-login.ts'

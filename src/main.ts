@@ -2,7 +2,7 @@
 
 import { writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
-import { ExitCode } from '#cli/command.ts'
+import { ExitCode, type ProcessVoice } from '#cli/command.ts'
 import { runCommand } from '#cli/commands.ts'
 import { RelaySignals } from '#cli/relay-signals.ts'
 
@@ -36,16 +36,21 @@ function endBy(signal: NodeJS.Signals): never {
 /** A fault of ours: said, and ended by it. Written at once, since nothing else will be. */
 function onFault(error: unknown): never {
   try {
-    writeSync(
-      STDERR_FD,
-      `derpfleet: a fault in the program: ${error instanceof Error ? error.stack : String(error)}\n`,
-    )
+    writeSync(STDERR_FD, faultLine(error))
   } catch {
     // Nobody can be told.
   }
   endAtOnce()
 }
 
+function speakAs(voice: ProcessVoice): void {
+  faultLine = (error) => voice.faultLine(error)
+  // Node's own listener prints lines of its own form.
+  process.removeAllListeners('warning').on('warning', (warning) => voice.warning(warning))
+}
+
+let faultLine = (error: unknown): string =>
+  `derpfleet: a fault in the program: ${error instanceof Error ? error.stack : String(error)}\n`
 const args = process.argv.slice(2)
 const signals = args[0] === 'serve' ? listenToSignals() : undefined
 process.on('uncaughtException', onFault)
@@ -59,7 +64,7 @@ process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => undefined)
 
 const { stdout, stderr, env } = process
-const code = await runCommand(args, { stdout, stderr, env, signals, endAtOnce })
+const code = await runCommand(args, { stdout, stderr, env, signals, endAtOnce, speakAs })
 // A result counts when it has been written; a relay ends without waiting for whoever reads its output.
 if (args[0] !== 'serve') await new Promise((resolve) => stdout.write('', resolve))
 process.exit(code)

@@ -20,6 +20,15 @@ export interface Io {
   readonly signals: RelaySignals | undefined
   /** Ends the process without waiting for anything, where it can't end in order. */
   endAtOnce(): never
+  /** Has what befalls the process itself told in this way from now on. */
+  speakAs?(voice: ProcessVoice): void
+}
+
+/** How a fault of ours, or a warning of Node's, is told. */
+export interface ProcessVoice {
+  /** A whole line, newline included; the process ends when it is written. */
+  faultLine(error: unknown): string
+  warning(warning: Error): void
 }
 
 export interface Command {

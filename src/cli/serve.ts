@@ -3,9 +3,11 @@
 
 import { resolveSettings } from '#config/resolve.ts'
 import { thisHost } from '#config/host.ts'
-import { createFiles, MadeFiles } from '#config/new-file.ts'
+import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-file.ts'
 import { OPTION_GROUPS } from '#config/options.ts'
+import type { Problem } from '#config/problem.ts'
 import { readSettings, type RawSettings } from '#config/read.ts'
+import type { Settings } from '#config/settings.ts'
 import type { RunningRelay } from '#assemble.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
@@ -44,10 +46,21 @@ export async function check(raw: RawSettings, io: Io): Promise<number> {
     reportProblems(io.stderr, 'derpfleet: invalid configuration', resolution.problems)
     return refusal(raw)
   }
-  reportWarnings(io.stderr, resolution.settings.warnings)
-  for (const { path } of resolution.newFiles) io.stderr.write(`note: ${path} will be made at the start\n`)
+  const { settings, newFiles } = resolution
+  const problems = [...(await wouldFail(settings, newFiles)), ...unwritable(newFiles)]
+  if (problems.length > 0) {
+    reportProblems(io.stderr, 'derpfleet: invalid configuration', problems)
+    return ExitCode.failed
+  }
+  reportWarnings(io.stderr, settings.warnings)
+  for (const { path } of newFiles) io.stderr.write(`note: ${path} will be made at the start\n`)
   io.stdout.write('the configuration is valid\n')
   return ExitCode.done
+}
+
+async function wouldFail(settings: Settings, newFiles: readonly NewFile[]): Promise<readonly Problem[]> {
+  const { startProblems } = await import('#startable.ts')
+  return startProblems(settings, new Set(newFiles.map(({ path }) => path)))
 }
 
 /** A command line that cannot be read is another mistake than settings that do not fit each other or this host. */
@@ -71,10 +84,11 @@ async function startAndServe(raw: RawSettings, report: StartReport, io: Io): Pro
     return refusal(raw)
   }
   const { settings, newFiles } = resolution
+  const problems = await wouldFail(settings, newFiles)
   const made = new MadeFiles()
-  const unwritten = createFiles(newFiles, made)
-  if (unwritten !== undefined) {
-    report.refused([unwritten])
+  const unwritten = problems.length > 0 ? undefined : createFiles(newFiles, made)
+  if (problems.length > 0 || unwritten !== undefined) {
+    report.refused(unwritten === undefined ? problems : [unwritten])
     return ExitCode.failed
   }
   report.warn(settings.warnings)

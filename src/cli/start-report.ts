@@ -8,7 +8,7 @@ import type { RawSettings } from '#config/read.ts'
 import type { Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#assemble.ts'
 import { LogEvent } from '#ops/log-event.ts'
-import { Log, type LogFormat } from '#ops/log.ts'
+import { Log, type LogFields, type LogFormat, type LogLevel } from '#ops/log.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import type { Io, TextSink } from './command.ts'
 import { isQuickStart, quickStartText } from './quick-start.ts'
@@ -32,12 +32,24 @@ export interface StartReport {
 export function openReport(raw: RawSettings, io: Io): StartReport {
   const format = raw.values.get('log-format') ?? usualFormat(io.stderr)
   const log = Log.open(raw.values.get('log-level'), format)
-  return format === 'json' ? new LoggedReport(log) : new PrintedReport(log, io, isQuickStart(raw))
+  if (format === 'text') return new PrintedReport(log, io, isQuickStart(raw))
+  io.speakAs?.({
+    faultLine: (error) => logLine('error', LogEvent.relayFailed, { error }),
+    warning: ({ name, message }) => log.warn(LogEvent.nodeWarning, { name, message }),
+  })
+  return new LoggedReport(log)
 }
 
 /** A terminal has a person before it; all else collects lines. */
 function usualFormat(stderr: TextSink): LogFormat {
   return 'isTTY' in stderr && stderr.isTTY === true ? 'text' : 'json'
+}
+
+/** One line of the log, for whoever writes it by themselves. */
+function logLine(level: LogLevel, event: LogEvent, fields: LogFields): string {
+  let line = ''
+  new Log(level, { write: (text) => (line = text) })[level](event, fields)
+  return line
 }
 
 class LoggedReport implements StartReport {

@@ -30,7 +30,9 @@ export function resolveAdmission(
       'either an open relay or a check of its clients',
     )
   }
-  if (!saysOpen && !hasCheck && values.get('derp') && !isLoopback(derp.host)) {
+  // What cannot be read may have been the answer, or an address that is not public.
+  const isKnown = values.areRead('listen', 'dev', 'derp', 'open-relay', 'verify-clients', 'verify-client-url')
+  if (isKnown && !saysOpen && !hasCheck && values.get('derp') && !isLoopback(derp.host)) {
     findings.complain(
       values.where(values.get('dev') ? 'dev' : 'listen'),
       `${endpointText(derp)} is not loopback, and nothing says who may use this relay`,

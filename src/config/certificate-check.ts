@@ -31,7 +31,7 @@ export function checkCertificate(
   const key = readKey(pem.key)
   const unreadable = [certificate, key].filter((part): part is CertificateFault => 'kind' in part)
   if (!(certificate instanceof X509Certificate)) return { faults: unreadable }
-  const faults: CertificateFault[] = [...unreadable]
+  const faults: CertificateFault[] = [...unreadable, ...chainFaults(pem.certificate)]
   if (!('kind' in key) && !certificate.checkPrivateKey(key)) {
     faults.push({
       file: 'key',
@@ -82,6 +82,28 @@ function readCertificate(pem: string): X509Certificate | CertificateFault {
       expected: "PEM (-----BEGIN CERTIFICATE-----), the relay's own first, then its chain",
     }
   }
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*(?:-----END CERTIFICATE-----)?/g
+
+/** Where in a PEM file a certificate stands that can't be read, from 1; undefined if all can. */
+export function damagedCertificate(pem: string): number | undefined {
+  const at = (pem.match(PEM_CERTIFICATE) ?? []).findIndex((one) => 'kind' in readCertificate(one))
+  return at === -1 ? undefined : at + 1
+}
+
+/** Clients get the whole chain, and TLS does not start with one that is damaged. The leaf is looked at by itself. */
+function chainFaults(pem: string): CertificateFault[] {
+  const position = damagedCertificate(pem)
+  if (position === undefined) return []
+  return [
+    {
+      file: 'certificate',
+      kind: 'unreadable',
+      found: `holds a damaged certificate, number ${position} of its chain`,
+      expected: 'a chain of whole certificates, PEM',
+    },
+  ]
 }
 
 function readKey(pem: string): KeyObject | CertificateFault {

@@ -26,7 +26,7 @@ export function fileSchema(table: OptionTable): z.ZodType<Record<string, unknown
 /** Reads the text of the file at `path`, which is only used to name it. */
 export function readConfigFile(table: OptionTable, path: string, fileText: string): FileValues {
   const lines = new LineCounter()
-  const document = parseDocument(fileText, { lineCounter: lines, prettyErrors: false })
+  const document = parseDocument(fileText, { lineCounter: lines, prettyErrors: false, logLevel: 'error' })
   if (document.errors.length > 0) {
     return { values: new Map(), problems: document.errors.map((error) => syntaxProblem(error, path, lines)) }
   }

@@ -1,6 +1,7 @@
-// The text of a file that an option names, or why there is none.
+// The text of a file that an option names, or why there is none. Bounded: a path that leads to a device or to a log
+// must not fill the memory.
 
-import { readFileSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { reasonOf } from './problem.ts'
 
 export type FileText =
@@ -9,13 +10,34 @@ export type FileText =
   /** Completes "PATH …". */
   | { readonly reason: string }
 
+/** As large as the largest map; bundles of authorities have a quarter of a megabyte. */
+const FILE_BYTES_MAX = 4_194_304
+
 /** Reads all of it; missing is told apart, because some files are made then. */
 export function readFileText(path: string): FileText {
   try {
-    return { text: readFileSync(path, 'utf8'), mode: statSync(path).mode }
+    return readBounded(path)
   } catch (error) {
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
     return isMissing ? { missing: true } : { reason: reasonOf(error) }
+  }
+}
+
+/** A pipe is read to its end, as a shell's `<(…)` makes one. */
+function readBounded(path: string): FileText {
+  const descriptor = openSync(path, 'r')
+  try {
+    const { mode } = fstatSync(descriptor)
+    const bytes = Buffer.allocUnsafe(FILE_BYTES_MAX + 1)
+    let length = 0
+    for (;;) {
+      const count = readSync(descriptor, bytes, length, bytes.length - length, null)
+      length += count
+      if (length > FILE_BYTES_MAX) return { reason: `has more than ${FILE_BYTES_MAX} bytes` }
+      if (count === 0) return { text: bytes.toString('utf8', 0, length), mode }
+    }
+  } finally {
+    closeSync(descriptor)
   }
 }
 

@@ -3,6 +3,7 @@
 
 import type { NewFile } from './new-file.ts'
 import type { Problem } from './problem.ts'
+import { withoutSecrets } from './secret-mask.ts'
 
 export class Findings {
   readonly problems: Problem[] = []
@@ -15,7 +16,7 @@ export class Findings {
   }
 
   warn(text: string): void {
-    this.warnings.push(text)
+    this.warnings.push(withoutSecrets(text))
   }
 
   create(file: NewFile): void {

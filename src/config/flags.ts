@@ -7,6 +7,7 @@ import { didYouMean, nearestWord } from './nearest.ts'
 import { envName, flagNames, type Option, type OptionTable } from './option.ts'
 import type { Problem } from './problem.ts'
 import type { RawValue, RawValues } from './raw-value.ts'
+import { shownText } from './secret-mask.ts'
 
 export interface Flags {
   readonly values: RawValues
@@ -73,5 +74,5 @@ function unknown(flag: string, table: OptionTable, words: ReadonlyMap<string, un
 function leftOver(arg: string, before: string | undefined): Problem {
   const isForBoolean = /^(true|false)$/i.test(arg) && before?.startsWith('-') === true
   const hint = isForBoolean ? `; a boolean takes its value behind "=": ${before}=${arg}` : ''
-  return { where: JSON.stringify(arg), found: `belongs to no flag${hint}`, expected: '' }
+  return { where: shownText(arg), found: `belongs to no flag${hint}`, expected: '' }
 }

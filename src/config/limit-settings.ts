@@ -26,11 +26,6 @@ export function resolveLimits(
 ): LimitSettings {
   const acceptsPerSecond = values.get('accept-connection-limit')
   const acceptBurst = values.get('accept-connection-burst') ?? Infinity
-  if (acceptsPerSecond !== Infinity && acceptBurst === Infinity) {
-    findings.warn(
-      `${values.where('accept-connection-limit')} ${acceptsPerSecond}: limits nothing without -accept-connection-burst`,
-    )
-  }
   return {
     outboxBytesMax: values.get('outbox-bytes'),
     outboxPacketsMax: values.get('outbox-packets') || Infinity,

@@ -1,7 +1,7 @@
 // Where the relay listens, by derper's rules: TLS when the DERP port is 443 or certificates are files, the HTTP port
 // beside TLS only, STUN and HTTP on the DERP port's address.
 
-import { isIPv4 } from 'node:net'
+import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import type { Findings } from './findings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
@@ -30,6 +30,7 @@ export function resolveListeners(values: OptionValues<ServeOptions>, findings: F
       `${values.where('http-port')} ${httpPort}: not used, because the DERP port speaks plain HTTP itself`,
     )
   }
+  if (!isTls && !values.get('dev')) warnOfPlain(values, derp, findings)
   if (admin !== 'off' && !isLoopback(admin.host)) {
     findings.warn(
       `${values.where('admin')} ${endpointText(admin)}: the admin pages ask for no password; keep this address from the internet`,
@@ -46,11 +47,25 @@ export function resolveListeners(values: OptionValues<ServeOptions>, findings: F
   return listeners
 }
 
+/** derper's default mode stands for TLS on port 443 alone; elsewhere derper, too, speaks plain HTTP, and says nothing. */
+function warnOfPlain(values: OptionValues<ServeOptions>, derp: Endpoint, findings: Findings): void {
+  const isMeant = values.source('certmode') === undefined && isLoopback(derp.host)
+  if (isMeant || !values.areRead('listen', 'certmode')) return
+  findings.warn(
+    `${values.where('certmode')} ${values.get('certmode')}: port ${derp.port} speaks plain HTTP, as derper's does on all ports but 443; for TLS, use port 443 or -certmode manual`,
+  )
+}
+
 /** Whether only this machine can reach a host that something listens on. */
 export function isLoopback(host: string): boolean {
-  const plain = host.replace(/^::ffff:/i, '')
-  return host === 'localhost' || host === '::1' || (isIPv4(plain) && plain.startsWith('127.'))
+  if (isIPv4(host)) return LOOPBACK.check(host)
+  return isIPv6(host) ? LOOPBACK.check(host, 'ipv6') : /^localhost\.?$/i.test(host)
 }
+
+/** In whatever way an address is written. */
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8)
+LOOPBACK.addAddress('::1', 'ipv6')
 
 /** Whether a host stands for all addresses of the machine. */
 export function isEveryAddress(host: string): boolean {
@@ -76,7 +91,7 @@ function complainOfClashes(
   ] as const
   for (const [index, { option, at }] of users.entries()) {
     const other = users.slice(0, index).find((earlier) => at && earlier.at && clash(at, earlier.at))
-    if (at === undefined || other === undefined) continue
+    if (at === undefined || other === undefined || !values.areRead(option, other.option)) continue
     findings.complain(
       values.where(option),
       `port ${at.port} is taken by ${values.where(other.option)}`,

@@ -2,6 +2,7 @@
 // is read as derper reads it; that a relay may list itself is found out when it is reached.
 
 import { isIPv6 } from 'node:net'
+import { damagedCertificate } from './certificate-check.ts'
 import { readFileText, whyUnread } from './file-text.ts'
 import { parseUntypedKey } from '#protocol/node-key.ts'
 import type { Findings } from './findings.ts'
@@ -138,7 +139,7 @@ function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): Na
   return {
     servers,
     credentials: resolveCredentials(values, findings),
-    ca: fileText(values, 'nats-ca-file', 'a file of certificates, PEM', findings),
+    ca: resolveNatsCa(values, findings),
     secret,
   }
 }
@@ -192,6 +193,27 @@ function resolveCa(values: OptionValues<ServeOptions>, findings: Findings): stri
   const file = readFileText(path)
   if (!('text' in file))
     return findings.complain(where, `${path} ${whyUnread(file)}`, 'a file of certificates, PEM')
-  if (file.text.includes('-----BEGIN CERTIFICATE-----')) return file.text
-  return findings.complain(where, `${path} has no certificate`, 'a file of certificates, PEM')
+  return checkedCa(file.text, { where, path }, findings)
+}
+
+function resolveNatsCa(values: OptionValues<ServeOptions>, findings: Findings): string | undefined {
+  const path = values.get('nats-ca-file')
+  const text = fileText(values, 'nats-ca-file', 'a file of certificates, PEM', findings)
+  if (path === undefined || text === undefined) return undefined
+  return checkedCa(text, { where: values.where('nats-ca-file'), path }, findings)
+}
+
+/** The text, if all certificates in it can be read: with one that can't, no connection could be made. */
+function checkedCa(
+  text: string,
+  { where, path }: { readonly where: string; readonly path: string },
+  findings: Findings,
+): string | undefined {
+  const expected = 'a file of certificates, PEM'
+  if (!text.includes('-----BEGIN CERTIFICATE-----')) {
+    return findings.complain(where, `${path} has no certificate`, expected)
+  }
+  const position = damagedCertificate(text)
+  if (position === undefined) return text
+  return findings.complain(where, `${path} holds a damaged certificate, its number ${position}`, expected)
 }

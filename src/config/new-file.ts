@@ -2,7 +2,10 @@
 // wrong, so that a refused start leaves nothing behind. Never written over another file unless that was planned.
 
 import {
+  accessSync,
   closeSync,
+  constants,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -12,6 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { isFolder } from './file-text.ts'
 import { reasonOf, type Problem } from './problem.ts'
 
 export interface NewFile {
@@ -71,6 +75,25 @@ function makeFolder(path: string, made: MadeFiles): void {
       }
     }
   })
+}
+
+/** What `createFiles` would fail at for want of a right. */
+export function unwritable(files: readonly NewFile[]): readonly Problem[] {
+  const folders = new Set(files.map(({ path }) => existingFolder(dirname(path))))
+  return [...folders].flatMap((folder) => {
+    if (!isFolder(folder)) return [{ where: folder, found: 'is no folder to make files in', expected: '' }]
+    try {
+      accessSync(folder, constants.W_OK | constants.X_OK)
+      return []
+    } catch (error) {
+      return [{ where: folder, found: `cannot be written into: it ${reasonOf(error)}`, expected: '' }]
+    }
+  })
+}
+
+/** The folder, or the nearest around it that is there. */
+function existingFolder(folder: string): string {
+  return existsSync(folder) || dirname(folder) === folder ? folder : existingFolder(dirname(folder))
 }
 
 /** A replaced file changes at once or not at all; a new one is made exclusively. */

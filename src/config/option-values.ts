@@ -3,6 +3,7 @@
 
 import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
 import type { Problem } from './problem.ts'
+import { shownText } from './secret-mask.ts'
 import type { RawValues, Source } from './raw-value.ts'
 
 export class OptionValues<T extends OptionTable> {
@@ -56,7 +57,7 @@ export class OptionValues<T extends OptionTable> {
     const value = raw === undefined ? undefined : option.kind.parse(raw.text)
     if (raw !== undefined && value === undefined) {
       this.#misfits.set(word, raw.source)
-      const found = option.only === 'env' ? 'its value' : JSON.stringify(raw.text)
+      const found = option.only === 'env' ? 'its value' : shownText(raw.text)
       problems.push({ where: raw.where, found: `${found} does not fit`, expected: option.kind.expected })
     }
     this.#parsed.set(word, value ?? fallback)

@@ -1,6 +1,8 @@
 // What is wrong with the operator's words: where they stand, what was found, what was expected. Collected rather
 // than thrown, so that one start tells all of them.
 
+import { withoutSecrets } from './secret-mask.ts'
+
 /** One complaint. */
 export interface Problem {
   /** A flag, an environment variable, a file with its line: where the operator has to look. */
@@ -13,7 +15,8 @@ export interface Problem {
 
 /** The complaint as one line. */
 export function problemText({ where, found, expected }: Problem): string {
-  return expected === '' ? `${where}: ${found}` : `${where}: ${found}; expected ${expected}`
+  const text = withoutSecrets(`${where}: ${found}`)
+  return expected === '' ? text : `${text}; expected ${expected}`
 }
 
 /** The reason of a failed file operation, without Node's wrapping of path and call. */

@@ -2,13 +2,13 @@
 // presets, each value with its place. Flag wins over environment, environment over file, file over preset. Says what
 // it cannot understand; what the values mean is resolve.ts's.
 
-import { readFileSync } from 'node:fs'
 import { readConfigFile } from './config-file.ts'
+import { readFileText, whyUnread } from './file-text.ts'
 import { readEnvironment, type Environment } from './environment.ts'
 import { readFlags, type Flags } from './flags.ts'
 import { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
-import { reasonOf, type Problem } from './problem.ts'
+import type { Problem } from './problem.ts'
 import type { RawValue, RawValues } from './raw-value.ts'
 
 /** What the operator said. */
@@ -48,14 +48,10 @@ export function mergeSettings(flags: Flags, env: Environment, presets: Presets =
 const NO_FILE = { values: new Map<string, RawValue>(), problems: [] as readonly Problem[] }
 
 function readFile(path: RawValue): typeof NO_FILE | ReturnType<typeof readConfigFile> {
-  let fileText: string
-  try {
-    fileText = readFileSync(path.text, 'utf8')
-  } catch (error) {
-    const problem = { where: path.where, found: `${path.text} ${reasonOf(error)}`, expected: 'a YAML file' }
-    return { ...NO_FILE, problems: [problem] }
-  }
-  return readConfigFile(OPTIONS, path.text, fileText)
+  const file = readFileText(path.text)
+  if ('text' in file) return readConfigFile(OPTIONS, path.text, file.text)
+  const problem = { where: path.where, found: `${path.text} ${whyUnread(file)}`, expected: 'a YAML file' }
+  return { ...NO_FILE, problems: [problem] }
 }
 
 function presetValues(presets: Presets): RawValues {

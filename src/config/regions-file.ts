@@ -103,7 +103,7 @@ class RegionsReader {
 
   constructor(path: string, text: string) {
     this.#path = path
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
+    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, logLevel: 'error' })
   }
 
   read(): RegionsFile {

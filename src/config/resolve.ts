@@ -12,6 +12,7 @@ import { resolveLimits } from './limit-settings.ts'
 import { resolveListeners } from './listeners.ts'
 import type { NewFile } from './new-file.ts'
 import { resolveMesh } from './mesh.ts'
+import { nameIdle } from './option-needs.ts'
 import { resolveMeshKeys, resolveNodeKey } from './node-identity.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
@@ -35,13 +36,17 @@ export function resolveSettings(raw: RawSettings, host: Host): Resolution {
   findings.warnings.push(...raw.warnings)
   nameUnsupported(values, findings)
   const listeners = resolveListeners(values, findings)
-  const hostname = resolveHostname(values, listeners.isTls, findings)
+  // A port or mode that is not understood says nothing of TLS, and all that follows from it is not asked for.
+  const isTlsKnown = values.areRead('listen', 'certmode', 'dev')
+  if (isTlsKnown) nameIdle(values, listeners.isTls, findings)
+  const hostname = resolveHostname(values, isTlsKnown && listeners.isTls, findings)
   const nodeKey = resolveNodeKey(values, host, findings)
   const meshKeys = resolveMeshKeys(values, host, findings)
   const mesh = resolveMesh(values, meshKeys.keys.length > 0, findings)
-  const certificate = listeners.isTls
-    ? resolveCertificate(values, { hostname, listeners }, host, findings)
-    : undefined
+  const certificate =
+    isTlsKnown && listeners.isTls
+      ? resolveCertificate(values, { hostname, listeners }, host, findings)
+      : undefined
   const admission = resolveAdmission(values, listeners, host, findings)
   const limits = resolveLimits(values, listeners.isTls, findings)
   const home = resolveHome(values, findings)

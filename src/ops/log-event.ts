@@ -37,6 +37,7 @@ export const LogEvent = {
   homeChanged: 'home_changed', //           a client makes this relay its home, or no more
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
+  nodeWarning: 'node_warning', //           of the runtime itself
   logLinesLost: 'log_lines_lost', //        they could not be written; it works again
   adminFailed: 'admin_failed',
   adminPageFailed: 'admin_page_failed',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { goodPair, writePair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { derpfleet } from './program.ts'
 
@@ -51,6 +52,34 @@ test('prints its usage when asked', async () => {
   const { code, stdout, stderr } = await derpfleet(['config', '-help'])
   expect([code, stderr]).toEqual([0, ''])
   expect(stdout).toMatch(/^usage: derpfleet config check/)
+})
+
+test('says what would stop a start though every word is good', async () => {
+  using folder = new TemporaryFolder()
+  const base = ['config', 'check', '-c', folder.at('derper.key'), '-a', '127.0.0.1:3340']
+  const complaint = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await derpfleet([...base, ...args])
+    expect([code, stdout]).toEqual([1, ''])
+    return stderr
+  }
+  folder.write('mesh.key', 'ab'.repeat(32))
+  const relay = (name: string): string => `{name: ${name}, hostname: derp.example}`
+  folder.write(
+    'regions.yaml',
+    `regions:\n  901:\n    code: a\n    nodes: [${relay('901a')}, ${relay('901b')}]\n`,
+  )
+  const mesh = ['-mesh-psk-file', folder.at('mesh.key'), '-regions-file', folder.at('regions.yaml')]
+  const nats = ['-nats-url', 'nats://127.0.0.1', '-nats-secret-file', folder.at('mesh.key'), '-region', '901']
+  expect(await complaint(...mesh, ...nats, '-hostname', 'other.example')).toContain(
+    '-node: is not set, and other.example in',
+  )
+  // A chain whose second certificate is damaged starts no TLS.
+  const { certificate, key } = goodPair('a.example')
+  const damaged = certificate.replace(/.{30}\n-----END/, '\n-----END')
+  writePair(folder, 'a.example', { certificate: `${certificate}${damaged}`, key })
+  expect(await complaint('-certmode', 'manual', '-hostname', 'a.example', '-certdir', folder.path)).toContain(
+    'a.example.crt: holds a damaged certificate, number 2 of its chain',
+  )
 })
 
 test('tells a command line that is not understood from settings that do not fit', async () => {

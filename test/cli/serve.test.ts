@@ -166,6 +166,7 @@ test('says which port is taken', async () => {
   const args = ['-c', folder.at('derper.key'), ...FREE_PORTS, '-a', `127.0.0.1:${port}`]
   const { code, stdout, stderr } = await derpfleet(['serve', ...args, '-log-format', 'text'])
   squatter.close()
+  expect(existsSync(folder.at('derper.key'))).toBe(false)
   expect([code, stdout]).toEqual([1, ''])
   expect(stderr).toMatch(new RegExp(`^derpfleet: not started: .*127\\.0\\.0\\.1:${port} is in use`, 'm'))
 })
@@ -249,6 +250,22 @@ describe('with a log of JSON', () => {
       derp: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
       threads: expect.any(Number),
     })
+  })
+
+  test('so are warnings of the runtime, and a fault that ends the process', async () => {
+    using folder = new TemporaryFolder()
+    const surprise = `process.on('SIGWINCH', () => { process.emitWarning('odd'); setTimeout(() => { throw new Error('bad') }, 50) })`
+    const preloaded = `import { isMainThread } from 'node:worker_threads'; if (isMainThread) ${surprise}`
+    await using relay = await startDerpfleet(['serve', '-c', folder.at('derper.key'), ...FREE_PORTS], {
+      readyWhen: /"relay_started"/,
+      env: { NODE_OPTIONS: `--import="data:text/javascript,${encodeURIComponent(preloaded)}"` },
+    })
+    relay.signal('SIGWINCH')
+    expect(await relay.exited).toEqual({ code: null, signal: 'SIGKILL' })
+    expect(events(relay.output).slice(-2)).toMatchObject([
+      { level: 'warn', event: 'node_warning', message: 'odd' },
+      { level: 'error', event: 'relay_failed', error: { message: 'bad' } },
+    ])
   })
 
   test.each([

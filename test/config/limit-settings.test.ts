@@ -61,7 +61,7 @@ test("takes derper's queue depth; zero leaves it to the bytes", () => {
 test('says that an accept limit needs a burst', () => {
   using operator = new Operator()
   expect(operator.settings(args(operator, '-accept-connection-limit', '10')).warnings).toEqual([
-    '-accept-connection-limit 10: limits nothing without -accept-connection-burst',
+    '-accept-connection-limit: has no effect without -accept-connection-burst',
   ])
 })
 

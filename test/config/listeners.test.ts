@@ -15,7 +15,7 @@ const PORT_80 = { host: '::', port: 80 }
 test.each([
   ['443 speaks TLS', [], true, PORT_80],
   ['https speaks TLS', ['-a', ':https'], true, PORT_80],
-  ['another port is plain', ['-a', ':3340'], false, undefined],
+  ['another port is plain', ['-a', '127.0.0.1:3340'], false, undefined],
   ['another port with certificate files speaks TLS', ['-a', ':3340', '-certmode', 'manual'], true, PORT_80],
   ['-dev is plain', ['-dev'], false, undefined],
   ['the HTTP port can be off', ['-http-port', '-1'], true, undefined],
@@ -50,8 +50,21 @@ test('names what two listeners of its own would share', () => {
 test('warns of what has no effect or should not be public', () => {
   expect(listen('-a', ':3340', '-http-port', '80', '-admin', '0.0.0.0:9090').warnings).toEqual([
     '-http-port 80: not used, because the DERP port speaks plain HTTP itself',
+    expect.stringMatching(/^-certmode letsencrypt: port 3340 speaks plain HTTP/),
     '-admin 0.0.0.0:9090: the admin pages ask for no password; keep this address from the internet',
   ])
+})
+
+test.each([
+  ['by a mode that is named', ['-a', '127.0.0.1:8443', '-certmode', 'letsencrypt'], 1],
+  ['on an address that others reach', ['-a', ':8443'], 1],
+  ['with certificate files', ['-a', ':8443', '-certmode', 'manual'], 0],
+  ['on port 443', ['-certmode', 'letsencrypt'], 0],
+  ['on loopback, as behind a proxy', ['-a', 'localhost:8443'], 0],
+  ['where everything is for trying out', ['-dev'], 0],
+])('says that a port speaks no TLS though one may think so: %s', (_name, args, count) => {
+  const said = listen(...args).warnings.filter((text) => text.includes('speaks plain HTTP, as derper'))
+  expect(said).toHaveLength(count)
 })
 
 test.each([
@@ -59,7 +72,10 @@ test.each([
   ['127.1.2.3', true],
   ['::1', true],
   ['::ffff:127.0.0.1', true],
+  ['::ffff:7f00:1', true],
+  ['0:0:0:0:0:0:0:1', true],
   ['localhost', true],
+  ['LocalHost.', true],
   ['::', false],
   ['0.0.0.0', false],
   ['10.0.0.1', false],

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { goodPair } from './certificates.ts'
 import { Operator } from './operator.ts'
 
 const PSK = 'ab'.repeat(32)
@@ -47,12 +48,16 @@ test('an empty list is no mesh, with a key or without', () => {
 
 test('takes authorities from a file that has some, and refuses another', () => {
   using operator = new Operator()
-  const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+  const pem = `${goodPair('a.example').certificate}# and another\n${goodPair('b.example').certificate}`
   const good = operator.folder.write('ca.pem', pem)
   expect(operator.settings(args(operator, '-mesh-ca-file', good)).mesh.ca).toBe(pem)
   const bad = operator.folder.write('empty.pem', 'nothing')
   expect(operator.problems(args(operator, '-mesh-ca-file', bad))).toEqual([
     `-mesh-ca-file: ${bad} has no certificate; expected a file of certificates, PEM`,
+  ])
+  const half = operator.folder.write('half.pem', pem.replace(/.{40}\n-----END CERTIFICATE-----\n$/, '\n'))
+  expect(operator.problems(args(operator, '-mesh-ca-file', half))).toEqual([
+    `-mesh-ca-file: ${half} holds a damaged certificate, its number 2; expected a file of certificates, PEM`,
   ])
   const missing = operator.folder.at('none.pem')
   expect(operator.problems(args(operator, '-mesh-ca-file', missing))).toEqual([

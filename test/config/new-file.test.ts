@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { createFiles, MadeFiles, type NewFile } from '#config/new-file.ts'
+import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-file.ts'
 import { problemText } from '#config/problem.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
@@ -76,4 +76,15 @@ test('one that fails takes back those before', () => {
   const problem = createFiles([newFile(folder.at('first')), newFile(folder.at('none/second'))])
   expect(problem && problemText(problem)).toMatch(/second: could not be written/)
   expect(readdirSync(folder.path)).toEqual([])
+
+  test('knows beforehand where nothing can be made', () => {
+    using folder = new TemporaryFolder()
+    const file = folder.write('file', '')
+    expect(unwritable([newFile(folder.at('new/deep/derper.key')), newFile(folder.at('derper.key'))])).toEqual(
+      [],
+    )
+    expect(unwritable([newFile(`${file}/deep/derper.key`)]).map(problemText)).toEqual([
+      `${file}: is no folder to make files in`,
+    ])
+  })
 })

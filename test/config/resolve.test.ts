@@ -107,7 +107,6 @@ test('tells everything that is wrong at once', () => {
     `-c: there is no folder ${operator.folder.at('none')} to make ${operator.folder.at('none/derper.key')} in`,
     '-mesh-with: is set without a mesh key',
     '-certmode: "letsencrypt" is not supported: no certificates are fetched',
-    '-a: [::]:443 is not loopback, and nothing says who may use this relay',
     `${config}:2: home: "nowhere" does not fit`,
   ])
 })
@@ -137,15 +136,7 @@ test.each([
 
 test("does not name what only has derper's default", () => {
   using operator = new Operator()
-  const args = [
-    '-ace=false',
-    '-mesh-with=',
-    '-acme-ip-certs=false',
-    '-acme-email',
-    '',
-    '-certmode',
-    'letsencrypt',
-  ]
+  const args = ['-ace=false', '-mesh-with=', '-acme-ip-certs=false', '-acme-email', '']
   expect(operator.settings([...plain(operator), ...args]).warnings).toEqual([])
 })
 
@@ -179,4 +170,28 @@ test('needs no hostname without TLS, and runs with the cores there are', () => {
 test('takes TLS 1.2 at most when told so', () => {
   using operator = new Operator()
   expect(operator.settings([...plain(operator), '-tls-max-version', '1.2']).tlsMaxVersion).toBe('TLSv1.2')
+})
+
+test.each([
+  [['-a', 'localhost']],
+  [['-a', '8443']],
+  [['-a', ':443', '-certmode', 'manaul']],
+  [['-a', ':8443', '-dev=maybe']],
+])('%j brings no complaints of what it would mean if it were left out', (args) => {
+  using operator = new Operator()
+  expect(
+    operator.problems(['-c', operator.keyPath, '-open-relay', '-hostname', 'a.example', ...args]),
+  ).toEqual([expect.stringContaining('does not fit')])
+})
+
+test.each([
+  [['-a', '0.0.0.0:3340', '-verify-client-url', 'headscale']],
+  [['-a', '0.0.0.0:3340', '-verify-clients=yes']],
+  [['-a', '0.0.0.0:3340', '-open-relay=yes']],
+  [['-a', '0.0.0.0']],
+  [['-a', '127.0.0.1:9090', '-admin', 'localhost', '-http-port', 'x']],
+])('%j is no relay without an answer, nor one port for two', (args) => {
+  using operator = new Operator()
+  const problems = operator.problems(['-c', operator.keyPath, ...args])
+  expect(problems.filter((text) => !text.includes('does not fit'))).toEqual([])
 })

@@ -1,0 +1,73 @@
+// Options that do nothing without another, or beside one. Such an option stops nothing, but whoever sets it expects
+// something of it, so each is named in a warning.
+
+import type { Findings } from './findings.ts'
+import { displayName, type Option } from './option.ts'
+import type { OptionValues } from './option-values.ts'
+import { OPTIONS, type ServeOptions } from './options.ts'
+
+type Word = keyof ServeOptions
+
+interface Need {
+  /** It takes one of them; TLS is none of the options, but follows from several. */
+  readonly oneOf?: readonly (Word | 'TLS')[]
+  /** It has no effect beside this one. */
+  readonly not?: Word
+}
+
+const MESH = ['mesh-with', 'mesh-dns', 'regions-file'] as const
+
+const NEEDS: Readonly<Partial<Record<Word, Need>>> = {
+  listen: { not: 'dev' },
+  'key-file': { not: 'dev' },
+  key: { not: 'dev' },
+  'mesh-psk-file': { not: 'dev' },
+  'stun-port': { oneOf: ['stun'] },
+  region: { oneOf: ['regions-file'] },
+  node: { oneOf: ['regions-file'] },
+  'nats-credentials-file': { oneOf: ['nats-url'] },
+  'nats-ca-file': { oneOf: ['nats-url'] },
+  'nats-secret-file': { oneOf: ['nats-url'] },
+  rebalance: { oneOf: ['regions-file'] },
+  'mesh-ca-file': { oneOf: MESH },
+  certdir: { oneOf: ['TLS'] },
+  'tls-max-version': { oneOf: ['TLS'] },
+  socket: { oneOf: ['verify-clients'] },
+  'verify-client-url-fail-open': { oneOf: ['verify-client-url'] },
+  'verify-clients': { oneOf: ['derp'] },
+  'verify-client-url': { oneOf: ['derp'] },
+  'disallow-app-names': { oneOf: ['derp'] },
+  'accept-connection-limit': { oneOf: ['accept-connection-burst'] },
+  'accept-connection-burst': { oneOf: ['accept-connection-limit'] },
+  'state-dir': { oneOf: ['quick-start'] },
+}
+
+/** Warns of each option that is set and does nothing. */
+export function nameIdle(values: OptionValues<ServeOptions>, isTls: boolean, findings: Findings): void {
+  const isOn = (word: Word | 'TLS'): boolean => (word === 'TLS' ? isTls : isSet(values.get(word)))
+  for (const [word, { oneOf, not }] of Object.entries(NEEDS) as [Word, Need][]) {
+    if (!isNamed(values, word)) continue
+    if (not !== undefined && isOn(not))
+      findings.warn(`${values.where(word)}: has no effect with ${nameOf(not)}`)
+    if (oneOf === undefined || oneOf.some(isOn)) continue
+    findings.warn(`${values.where(word)}: has no effect without ${oneOf.map(nameOf).join(' or ')}`)
+  }
+}
+
+/** The operator has set it to something. */
+function isNamed(values: OptionValues<ServeOptions>, word: Word): boolean {
+  const source = values.source(word)
+  return source !== undefined && source !== 'preset' && isSet(values.get(word))
+}
+
+/** Not off, by whichever word. */
+function isSet(value: unknown): boolean {
+  const isNothing = value === undefined || value === false || value === 0 || value === Infinity
+  return !isNothing && !(Array.isArray(value) && value.length === 0)
+}
+
+function nameOf(word: Word | 'TLS'): string {
+  if (word === 'TLS') return 'TLS'
+  const option: Option = OPTIONS[word]
+  return displayName(word, option)
+}

@@ -1,0 +1,91 @@
+import { expect, test } from 'vitest'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { goodPair, writePair } from './certificates.ts'
+import { KEY_PAIR, Operator } from './operator.ts'
+
+/** An option, and the warning that it does nothing by itself; what it does something with. */
+const IDLE: readonly (readonly [flag: string, value: string, ending: string, more: readonly string[]])[] = [
+  [
+    'verify-client-url-fail-open',
+    'true',
+    'without -verify-client-url',
+    ['-verify-client-url=https://h.example/verify'],
+  ],
+  ['socket', '/s', 'without -verify-clients', ['-verify-clients']],
+  ['nats-credentials-file', '/f', 'without -nats-url', []],
+  ['nats-ca-file', '/f', 'without -nats-url', []],
+  ['nats-secret-file', '/f', 'without -nats-url', []],
+  ['region', '901', 'without -regions-file', []],
+  ['node', '901a', 'without -regions-file', []],
+  ['rebalance', '1', 'without -regions-file', []],
+  ['accept-connection-limit', '10', 'without -accept-connection-burst', ['-accept-connection-burst=5']],
+  ['accept-connection-burst', '5', 'without -accept-connection-limit', ['-accept-connection-limit=10']],
+  ['state-dir', '/d', 'without -quick-start', []],
+  ['certdir', 'CERTIFICATES', 'without TLS', ['-certmode=manual', '-hostname=a.example']],
+  [
+    'tls-max-version',
+    '1.2',
+    'without TLS',
+    ['-certmode=manual', '-hostname=a.example', '-certdir=CERTIFICATES'],
+  ],
+]
+
+class Idle extends Operator {
+  warnings(...args: string[]): readonly string[] {
+    const all = ['-c', this.keyPath, '-a', '127.0.0.1:3340', ...args]
+    return this.settings(all.map((arg) => arg.replace('CERTIFICATES', this.folder.path))).warnings
+  }
+}
+
+test.each(IDLE)('-%s %s has no effect %s, and that is said', (flag, value, ending, more) => {
+  using operator = new Idle()
+  writePair(operator.folder, 'a.example', goodPair('a.example'))
+  const alone = operator.warnings(`-${flag}=${value}`).filter((text) => text.includes('has no effect'))
+  expect(alone).toEqual([`-${flag}: has no effect ${ending}`])
+  if (more.length === 0) return
+  const together = operator.warnings(`-${flag}=${value}`, ...more)
+  expect(together.filter((text) => text.includes('has no effect'))).toEqual([])
+})
+
+test.each([
+  [['-stun=false', '-stun-port=3479'], ['-stun-port: has no effect without -stun']],
+  [
+    ['-derp=false', '-verify-client-url=https://h.example/verify', '-disallow-app-names=x'],
+    ['-verify-client-url: has no effect without -derp', '-disallow-app-names: has no effect without -derp'],
+  ],
+  [
+    ['-dev', '-open-relay'],
+    ['-c: has no effect with -dev', '-a: has no effect with -dev'],
+  ],
+  // What says nothing else than the default asks for nothing.
+  [
+    [
+      '-verify-client-url-fail-open=false',
+      '-rebalance=0',
+      '-nats-secret-file=',
+      '-accept-connection-limit=+Inf',
+    ],
+    [],
+  ],
+])('%j', (args, expected) => {
+  using operator = new Idle()
+  const said = operator.warnings(...args).filter((text) => text.includes('has no effect'))
+  expect([...said].sort()).toEqual([...expected].sort())
+})
+
+test('it does not matter where an option is from', () => {
+  using operator = new Idle()
+  const path = operator.folder.write('relay.yaml', 'region: 901\n')
+  const args = ['-c', operator.keyPath, '-a', '127.0.0.1:3340', '-config', path]
+  const { warnings } = operator.settings(args, { DERPFLEET_KEY: '', DERPFLEET_NODE: '901a' })
+  expect(warnings).toEqual([
+    `${path}:1: region: has no effect without -regions-file`,
+    'DERPFLEET_NODE: has no effect without -regions-file',
+  ])
+})
+
+test('a key in the environment is not looked at with -dev', () => {
+  using operator = new Idle()
+  const { warnings } = operator.settings(['-dev', '-open-relay'], { DERPFLEET_KEY: formatKeyFile(KEY_PAIR) })
+  expect(warnings).toEqual(['DERPFLEET_KEY: has no effect with -dev'])
+})

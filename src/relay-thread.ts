@@ -59,6 +59,7 @@ class RelayThread {
   readonly #frontDoor: FrontDoor
   readonly #admission: RemoteAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
+  readonly #startNotices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
   readonly #pace: ReadPace
   #bootstrapDns = ''
@@ -145,7 +146,6 @@ class RelayThread {
   ): Relay {
     const { settings } = data
     const hasDirectory = settings.mesh.nats !== undefined
-    const isVerbose = settings.logLevel === 'debug'
     const flush = (): void => this.#relay.flush()
     return new Relay({
       nodeKey: settings.nodeKey,
@@ -156,11 +156,11 @@ class RelayThread {
       counters,
       admission: settings.admission.isOpen ? EVERYBODY : this.#admission,
       observer: {
-        sessionStarted: (event) => isVerbose && this.#onSessionStart(event),
+        sessionStarted: (event) => this.#onSessionStart(event),
         sessionEnded: (event) => this.#onSessionEnd(event),
         homeChanged: (key, isHome) => {
           if (hasDirectory) this.#homeNotes.push({ key, isHome })
-          if (isVerbose) this.#onHomeChange(key, isHome)
+          this.#onHomeChange(key, isHome)
         },
       },
       routes: book,
@@ -279,14 +279,14 @@ class RelayThread {
   }
 
   #onSessionStart({ key, remote, way, kind, appName }: SessionStart): void {
-    if (!this.#notices.tryTake(1, performance.now())) return
+    if (!this.#startNotices.tryTake(1, performance.now())) return
     const app = appName === '' ? undefined : appName
     const notice = { key: shortKey(key), remote: remoteText(remote), way, kind, app }
     this.#tell({ kind: 'started', notice })
   }
 
   #onHomeChange(key: Uint8Array, home: boolean): void {
-    if (!this.#notices.tryTake(1, performance.now())) return
+    if (!this.#startNotices.tryTake(1, performance.now())) return
     this.#tell({ kind: 'homeChanged', notice: { key: shortKey(key), home } })
   }
 

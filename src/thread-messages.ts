@@ -74,7 +74,6 @@ export type FromRelayThread =
   /** Nobody waits for this answer any more. */
   | { readonly kind: 'admitNoMore'; readonly id: number }
   | { readonly kind: 'ended'; readonly notice: EndNotice }
-  /** Told when the log has a use for it alone, as the next one is. */
   | { readonly kind: 'started'; readonly notice: StartNotice }
   | { readonly kind: 'homeChanged'; readonly notice: { readonly key: string; readonly home: boolean } }
   /** It listens over public sockets, because the runtime's handles are not as it knows them. */

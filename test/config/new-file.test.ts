@@ -76,15 +76,14 @@ test('one that fails takes back those before', () => {
   const problem = createFiles([newFile(folder.at('first')), newFile(folder.at('none/second'))])
   expect(problem && problemText(problem)).toMatch(/second: could not be written/)
   expect(readdirSync(folder.path)).toEqual([])
+})
 
-  test('knows beforehand where nothing can be made', () => {
-    using folder = new TemporaryFolder()
-    const file = folder.write('file', '')
-    expect(unwritable([newFile(folder.at('new/deep/derper.key')), newFile(folder.at('derper.key'))])).toEqual(
-      [],
-    )
-    expect(unwritable([newFile(`${file}/deep/derper.key`)]).map(problemText)).toEqual([
-      `${file}: is no folder to make files in`,
-    ])
-  })
+test('knows beforehand where nothing can be made', () => {
+  using folder = new TemporaryFolder()
+  const file = folder.write('file', '')
+  const good = [newFile(folder.at('new/deep/derper.key')), newFile(folder.at('derper.key'))]
+  expect(unwritable(good)).toEqual([])
+  expect(unwritable([newFile(`${file}/deep/derper.key`)]).map(problemText)).toEqual([
+    `${file}: is no folder to make files in`,
+  ])
 })

@@ -8,6 +8,7 @@ import type { Endpoint, Settings } from '#config/settings.ts'
 import { AdminPages } from '#ops/admin-pages.ts'
 import { AdminServer } from '#ops/admin-server.ts'
 import { certificateCheck } from '#ops/certificate-check.ts'
+import { DescriptorWatch } from '#ops/descriptor-watch.ts'
 import { Health, type Check } from '#ops/health.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -17,6 +18,7 @@ import { ProcessMetrics } from '#ops/process-metrics.ts'
 import { StunWatch } from '#ops/stun-watch.ts'
 import { ThreadWatch } from '#ops/thread-watch.ts'
 import { Varz } from '#ops/varz.ts'
+import { clientDescriptorsEnd, descriptorsMax, lowestFreeDescriptor } from '#transport/descriptors.ts'
 import type { StunService } from './stun-service.ts'
 import type { RelayThreads } from './threads.ts'
 
@@ -25,6 +27,11 @@ const LOOK_MS = 1_000
 /** STUN asks itself in every so many looks; an answer may take as long. */
 const STUN_ASKED_EVERY_LOOKS = 5
 const STUN_TIMEOUT_MS = 3_000
+
+/** A limit of 1,024, as shells have it, is worth a word; a relay that serves a team is not. */
+const FEW_CLIENTS = 1_000
+const HOW_TO_RAISE =
+  'raise the hard limit of open files: LimitNOFILE= in a systemd unit, --ulimit nofile= of docker, ulimit -n in a shell'
 
 /** One per process: the watchers that it starts are never stopped. */
 let processMetrics: ProcessMetrics | undefined
@@ -45,6 +52,7 @@ export interface OperationParts {
 export class Operation {
   readonly #parts: OperationParts
   readonly #threadWatch: ThreadWatch
+  readonly #descriptorWatch: DescriptorWatch
   readonly #stunWatch: StunWatch | undefined
   /** What makes the relay able to serve; STUN follows it. */
   readonly #serving: Health
@@ -63,7 +71,8 @@ export class Operation {
       onHang: (thread, seconds) => threads.replace(thread, seconds),
     })
     this.#stunWatch = parts.stun === undefined ? undefined : new StunWatch(stunAsker(parts.stun.endpoint))
-    const serving: Check[] = [this.#threadWatch]
+    this.#descriptorWatch = makeDescriptorWatch(parts)
+    const serving: Check[] = [this.#threadWatch, this.#descriptorWatch]
     if (parts.certificatePem !== undefined) {
       serving.push(certificateCheck(() => this.#certificate(), Date.now))
     }
@@ -76,6 +85,7 @@ export class Operation {
   /** Looks once, so that the first probe finds an answer, and then goes on looking. */
   async start(): Promise<void> {
     this.#threadWatch.look()
+    this.#descriptorWatch.look()
     await this.#stunWatch?.look()
     this.#judge()
     this.#timer = setInterval(() => this.#look(), LOOK_MS)
@@ -134,6 +144,7 @@ export class Operation {
 
   #look(): void {
     this.#threadWatch.look()
+    this.#descriptorWatch.look()
     // Of a thread that has died only what was read before is known.
     this.#parts.threads.readLoopTimes()
     if (this.#lookCount++ % STUN_ASKED_EVERY_LOOKS === 0) void this.#stunWatch?.look()
@@ -149,6 +160,24 @@ export class Operation {
     if (isReady) this.#parts.log.info(LogEvent.relayReady)
     else this.#parts.log.warn(LogEvent.relayNotReady, { failing })
   }
+}
+
+/** Says at once when the limit is low, and from then on when there are none left. */
+function makeDescriptorWatch({ log, threads }: OperationParts): DescriptorWatch {
+  const max = descriptorsMax()
+  const clientsEnd = clientDescriptorsEnd(max)
+  const clients = clientsEnd - lowestFreeDescriptor()
+  if (clients < FEW_CLIENTS) log.warn(LogEvent.descriptorsFew, { limit: max, clients, remedy: HOW_TO_RAISE })
+  return new DescriptorWatch({
+    max,
+    clientsEnd,
+    lowestFree: lowestFreeDescriptor,
+    refused: () =>
+      threads.counters.reduce((sum, counters) => sum + counters.get('connectionsOutOfDescriptors'), 0),
+    now: () => performance.now(),
+    onShort: (limit) => log.warn(LogEvent.descriptorsShort, { limit, remedy: HOW_TO_RAISE }),
+    onOver: (refused) => log.info(LogEvent.descriptorsOver, { refused }),
+  })
 }
 
 /** Asks where the server listens, or on loopback when that is every address. */

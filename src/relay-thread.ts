@@ -18,6 +18,7 @@ import type { Link, LinkListener, SessionEnd, SessionStart } from '#relay/ports.
 import { Relay } from '#relay/relay.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
 import type { Entrance, EntranceParts } from '#transport/caller.ts'
+import { AcceptBudget } from '#transport/accept-budget.ts'
 import { DirectEntrance } from '#transport/direct-entrance.ts'
 import { FrontDoor, type DoorKeeper } from '#transport/front-door.ts'
 import { triedHandles } from '#transport/handle-trial.ts'
@@ -106,7 +107,7 @@ class RelayThread {
     this.#frontDoor = new FrontDoor({
       counters,
       isDerpEnabled,
-      limits: settings.limits,
+      accepts: makeAcceptBudget(data),
       idleTimeoutMs: data.pem === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
       now,
       accept,
@@ -311,6 +312,13 @@ class RelayThread {
 /** Drawn anew with each start, and the same for all threads. */
 function instanceOf(seed: Uint8Array): string {
   return createHash('sha256').update('instance').update(seed).digest('hex').slice(0, INSTANCE_DIGITS)
+}
+
+function makeAcceptBudget({ accepts, settings }: RelayThreadData): AcceptBudget | undefined {
+  const { acceptsPerSecond, acceptBurst } = settings.limits
+  return Number.isFinite(acceptsPerSecond) && Number.isFinite(acceptBurst)
+    ? new AcceptBudget(accepts, acceptsPerSecond, acceptBurst)
+    : undefined
 }
 
 function makeIdentity(data: RelayThreadData): TlsOptions | undefined {

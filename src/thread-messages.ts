@@ -14,6 +14,8 @@ import type { CertificatePem } from '#transport/tls-identity.ts'
 export interface RelayThreadData {
   readonly settings: Settings
   readonly counters: SharedArrayBuffer
+  /** How many connections all threads may take. */
+  readonly accepts: SharedArrayBuffer
   /** Undefined when this is the only one. */
   readonly threads: ThreadMemory | undefined
   readonly pem: CertificatePem | undefined

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
 import { Neighbourhood } from '#relay/neighbourhood.ts'
+import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 import { RestartPolicy } from './restart-policy.ts'
 import { entryOf, ListenError, Thread } from './thread.ts'
@@ -67,6 +68,7 @@ export class RelayThreads {
   readonly #parts: RelayThreadsParts
   readonly #places: readonly Place[]
   readonly #neighbourhood: Neighbourhood | undefined
+  readonly #accepts = AcceptBudget.memory()
   readonly #metaSeed = new Uint8Array(randomBytes(32))
   readonly #policy = new RestartPolicy()
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -156,6 +158,7 @@ export class RelayThreads {
     const data: RelayThreadData = {
       settings,
       counters: place.memory,
+      accepts: this.#accepts,
       threads: joining?.memory,
       pem,
       metaSeed: this.#metaSeed,

@@ -17,6 +17,9 @@ export const LogEvent = {
   threadDied: 'thread_died', //             a fault of ours in a relay thread; it is started anew
   threadRestarted: 'thread_restarted', //   one that had died serves again
   handlesFailed: 'handles_failed', //       this Node's inside is not as expected: slower sockets are used
+  descriptorsFew: 'descriptors_few', //     the limit of open files allows for few clients
+  descriptorsShort: 'descriptors_short', // none is left for clients; who comes is refused
+  descriptorsOver: 'descriptors_over', //   there are some again
   siblingUp: 'sibling_up',
   siblingDown: 'sibling_down',
   meshKeysChanged: 'mesh_keys_changed',

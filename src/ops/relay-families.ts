@@ -68,6 +68,11 @@ const CONNECTION_ROWS: readonly Row[] = [
     'Connections closed at once because they exceeded the accept limit.',
     alone('connectionsRejected'),
   ),
+  counter(
+    'derp_connections_out_of_descriptors_total',
+    'Connections closed at once because no file descriptor was left for them.',
+    alone('connectionsOutOfDescriptors'),
+  ),
   gauge('derp_connections_current', 'DERP sessions, logged in or not.', alone('connectionsCurrent')),
   counter(
     'derp_websockets_accepted_total',

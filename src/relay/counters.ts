@@ -10,6 +10,7 @@ const PLAIN = [
   // connections
   'connectionsAccepted',
   'connectionsRejected', //  over the accept limit
+  'connectionsOutOfDescriptors', // there was no descriptor for them
   'connectionsCurrent', //   gauge: sessions in any phase
   'webSocketsAccepted',
   'handshakesTls12',

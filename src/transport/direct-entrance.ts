@@ -8,7 +8,7 @@ import { helloState } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Entrance, type EntranceParts } from './caller.ts'
 import { DirectCaller, type DirectParts } from './direct-caller.ts'
-import { listenOn } from './listening-server.ts'
+import { Listener } from './listener.ts'
 import { Newcomers, type Newcomer } from './newcomers.ts'
 import type { ReadPace } from './read-pace.ts'
 import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './runtime-handles.ts'
@@ -38,6 +38,7 @@ export class DirectEntrance implements Entrance {
   readonly #directParts: DirectParts
   readonly #context: SecureContext | undefined
   readonly #server: Server = createServer()
+  readonly #listener: Listener
   readonly #helloBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
   readonly #newcomers: Newcomers
   readonly #handshakesMax: number
@@ -54,7 +55,9 @@ export class DirectEntrance implements Entrance {
 
   constructor(parts: DirectEntranceParts) {
     this.#parts = parts
-    this.#sweptMs = parts.now()
+    const { counters, now } = parts
+    this.#listener = new Listener(this.#server, { counters, now, listening: () => this.#onListening() })
+    this.#sweptMs = now()
     this.#newcomers = new Newcomers(parts.threadCount)
     this.#handshakesMax = Math.ceil(HANDSHAKES_MAX / parts.threadCount)
     this.#context = parts.identity && createSecureContext(parts.identity)
@@ -69,15 +72,18 @@ export class DirectEntrance implements Entrance {
   }
 
   async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
-    const address = await listenOn(this.#server, endpoint, isShared)
+    return await this.#listener.listen(endpoint, isShared)
+  }
+
+  #onListening(): void {
     const { _handle: listening } = this.#server as unknown as { _handle: ListeningHandle }
     listening.onconnection = (error, tcp) => {
       if (error === 0) this.#onConnection(tcp)
     }
-    return address
   }
 
   sweep(): void {
+    this.#listener.sweep()
     const nowMs = this.#parts.now()
     // Both begin with the oldest.
     for (const newcomer of this.#newcomers) {
@@ -110,9 +116,7 @@ export class DirectEntrance implements Entrance {
   }
 
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve())
-    })
+    const closed = this.#listener.close()
     for (const newcomer of this.#newcomers) this.#dismiss(newcomer)
     for (const caller of this.#callers) caller.destroy()
     await closed
@@ -120,7 +124,7 @@ export class DirectEntrance implements Entrance {
 
   #onConnection(tcp: TcpHandle): void {
     const { keepAliveMs } = this.#parts
-    if (!this.#parts.mayEnter()) return tcp.close(() => undefined)
+    if (!this.#hasDescriptorFor(tcp) || !this.#parts.mayEnter()) return tcp.close(() => undefined)
     tcp.setNoDelay(true)
     if (keepAliveMs > 0) tcp.setKeepAlive(true, Math.ceil(keepAliveMs / 1_000))
     if (this.#context === undefined) {
@@ -136,6 +140,17 @@ export class DirectEntrance implements Entrance {
       if (byteCount < 0) this.#dismiss(newcomer, Counter.handshakesLeft)
     }
     tcp.readStart()
+  }
+
+  /** Who has said nothing for long makes room for who comes now. */
+  #hasDescriptorFor({ fd }: TcpHandle): boolean {
+    if (this.#listener.mayTake(fd)) return true
+    for (const newcomer of this.#newcomers) {
+      if (this.#parts.now() - newcomer.sinceMs < HANDSHAKE_PATIENCE_MS) return false
+      this.#dismiss(newcomer, Counter.handshakesCrowdedOut)
+      return false
+    }
+    return false
   }
 
   /** @param reason what it counts as; nothing if its going is not its own fault */

@@ -10,7 +10,7 @@ import { CloseCode, closeFrame } from '#protocol/web-socket.ts'
 import { handshakeFault, subprotocolOf, switchingToWebSocket } from '#protocol/web-socket-handshake.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import type { Link, LinkListener } from '#relay/ports.ts'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import type { AcceptBudget } from './accept-budget.ts'
 import type { Caller, Entrance } from './caller.ts'
 import { httpAnswer, textPage, type HttpPage } from './http-pages.ts'
 import { Visitor, type Request, type VisitorHost } from './visitor.ts'
@@ -28,10 +28,8 @@ export interface FrontDoorParts {
   readonly counters: Counters
   /** False: `/derp` is answered like any other path. */
   readonly isDerpEnabled: boolean
-  readonly limits: {
-    readonly acceptsPerSecond: number
-    readonly acceptBurst: number
-  }
+  /** The relay's; undefined: as many as come. */
+  readonly accepts: AcceptBudget | undefined
   /** How long a connection may wait for its next request. */
   readonly idleTimeoutMs: number
   readonly now: () => number
@@ -51,7 +49,6 @@ export interface DoorKeeper {
 
 export class FrontDoor implements DoorKeeper, VisitorHost {
   readonly #parts: FrontDoorParts
-  readonly #accepts: TokenBucket | undefined
   /** Who asks or is answered, oldest first. */
   readonly #busy = new Set<Visitor>()
   /** Who has been served, oldest first. */
@@ -63,10 +60,6 @@ export class FrontDoor implements DoorKeeper, VisitorHost {
 
   constructor(parts: FrontDoorParts) {
     this.#parts = parts
-    const { acceptsPerSecond, acceptBurst } = parts.limits
-    this.#accepts = Number.isFinite(acceptsPerSecond)
-      ? new TokenBucket(acceptsPerSecond, acceptBurst, parts.now())
-      : undefined
   }
 
   /** Listens; `isShared` lets the relay's other threads listen on the same port. Rejects if it can't. */
@@ -98,8 +91,8 @@ export class FrontDoor implements DoorKeeper, VisitorHost {
 
   /** Every TCP connection, before any TLS. */
   mayEnter(): boolean {
-    const { counters, now } = this.#parts
-    const isAccepted = this.#accepts === undefined || this.#accepts.tryTake(1, now())
+    const { accepts, counters } = this.#parts
+    const isAccepted = accepts === undefined || accepts.tryTake()
     counters.add(isAccepted ? Counter.connectionsAccepted : Counter.connectionsRejected, 1)
     return isAccepted
   }

@@ -13,11 +13,17 @@ export async function listenOn(
   isShared: boolean,
 ): Promise<AddressInfo> {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ ...endpoint, backlog: BACKLOG, reusePort: isShared }, () => {
-      server.off('error', reject)
+    const refused = (error: Error): void => {
+      server.off('listening', listening)
+      reject(error)
+    }
+    const listening = (): void => {
+      server.off('error', refused)
       resolve()
-    })
+    }
+    server.once('error', refused)
+    server.once('listening', listening)
+    server.listen({ ...endpoint, backlog: BACKLOG, reusePort: isShared })
   })
   return server.address() as AddressInfo
 }

@@ -24,7 +24,7 @@ export class PlainPort {
     this.#door = new FrontDoor({
       counters,
       isDerpEnabled: false,
-      limits: { acceptsPerSecond: Infinity, acceptBurst: Infinity },
+      accepts: undefined,
       idleTimeoutMs: IDLE_TIMEOUT_MS,
       now,
       entrance: (door) =>

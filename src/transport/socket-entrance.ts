@@ -7,7 +7,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
 import { Counter } from '#relay/counters.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Entrance, type EntranceParts } from './caller.ts'
-import { listenOn } from './listening-server.ts'
+import { Listener } from './listener.ts'
 import type { ReadPace } from './read-pace.ts'
 import { RecordBudget } from './record-budget.ts'
 import { SocketCaller } from './socket-caller.ts'
@@ -31,7 +31,7 @@ interface Secured {
 
 export class SocketEntrance implements Entrance {
   readonly #parts: SocketEntranceParts
-  readonly #server: Server
+  readonly #listener: Listener
   readonly #sockets = new Set<Socket>()
   /** TCP connections that are in their TLS handshake by their remote, and since when; oldest first. */
   readonly #handshakes = new Map<string, { readonly tcp: Socket; readonly sinceMs: number }>()
@@ -39,15 +39,17 @@ export class SocketEntrance implements Entrance {
 
   constructor(parts: SocketEntranceParts) {
     this.#parts = parts
-    this.#server = parts.identity === undefined ? this.#plainServer() : this.#tlsServer(parts.identity)
-    this.#server.on('connection', (socket: Socket) => this.#onConnection(socket))
+    const server = parts.identity === undefined ? this.#plainServer() : this.#tlsServer(parts.identity)
+    this.#listener = new Listener(server, { counters: parts.counters, now: parts.now })
+    server.on('connection', (socket: Socket) => this.#onConnection(socket))
   }
 
   async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
-    return await listenOn(this.#server, endpoint, isShared)
+    return await this.#listener.listen(endpoint, isShared)
   }
 
   sweep(): void {
+    this.#listener.sweep()
     const nowMs = this.#parts.now()
     for (const [remote, { sinceMs }] of this.#handshakes) {
       if (nowMs - sinceMs <= HANDSHAKE_TIMEOUT_MS) break
@@ -57,9 +59,7 @@ export class SocketEntrance implements Entrance {
   }
 
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve())
-    })
+    const closed = this.#listener.close()
     this.#handshakes.clear()
     for (const socket of this.#sockets) socket.destroy()
     await closed
@@ -86,7 +86,7 @@ export class SocketEntrance implements Entrance {
 
   /** Every TCP connection, before any TLS. */
   #onConnection(socket: Socket): void {
-    if (!this.#parts.mayEnter()) return void socket.destroy()
+    if (!this.#listener.mayTake(descriptorOf(socket)) || !this.#parts.mayEnter()) return void socket.destroy()
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
     // Until somebody takes the socket over, its errors end it and concern nobody.
@@ -137,6 +137,11 @@ export class SocketEntrance implements Entrance {
   #enter(socket: Socket): void {
     this.#parts.entered(new SocketCaller(socket, this.#parts.pace))
   }
+}
+
+/** Negative where this Node does not tell; then the system's own limit is the only one. */
+function descriptorOf(socket: Socket): number {
+  return (socket as { _handle?: { fd?: number } })._handle?.fd ?? -1
 }
 
 /** Unique among connections that are open. */

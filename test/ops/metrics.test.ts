@@ -37,6 +37,7 @@ function risen(before: Map<string, number>, after: Map<string, number>): Record<
 const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   connectionsAccepted: ['derp_connections_accepted_total'],
   connectionsRejected: ['derp_connections_rejected_total'],
+  connectionsOutOfDescriptors: ['derp_connections_out_of_descriptors_total'],
   connectionsCurrent: ['derp_connections_current'],
   webSocketsAccepted: ['derp_websockets_accepted_total'],
   handshakesTls12: ['tls_handshakes_total{version="1.2"}'],

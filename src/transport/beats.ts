@@ -14,11 +14,14 @@ const TURNS_PER_ROUND_MAX = 8
 /** But a turn costs as much as a read: it takes so many who bring little, or so much. */
 const GROUP_MIN = 16
 const GROUP_BYTES_MIN = 16_384
-/** And no more than half a millisecond's work. */
+/** And no more than half a millisecond's work, if it comes in full records. */
 const GROUP_BYTES_MAX = 524_288
+/** However it comes: in records of one packet the same bytes are ten times the work. */
+const GROUP_MS_MAX = 1
 
 export class Beats {
   readonly #turns: Turns
+  readonly #now: () => number
   readonly #mayStay: (flow: Flow, byteCount: number) => boolean
   readonly #members = new Set<Paced>()
   #isTicking = false
@@ -40,8 +43,9 @@ export class Beats {
   #unfinished: Paced[] = []
 
   /** @param mayStay asked of a flow that has brought so many bytes: is it still to be looked at in beats? */
-  constructor(turns: Turns, mayStay: (flow: Flow, byteCount: number) => boolean) {
+  constructor(turns: Turns, now: () => number, mayStay: (flow: Flow, byteCount: number) => boolean) {
     this.#turns = turns
+    this.#now = now
     this.#mayStay = mayStay
   }
 
@@ -102,8 +106,9 @@ export class Beats {
   readonly #nextGroup = (): void => {
     const end = Math.min(this.#round.length, this.#roundAt + this.#groupSize)
     let byteCount = 0
+    const endMs = this.#now() + GROUP_MS_MAX
     this.#turns.hold(true)
-    while (this.#roundAt < end && byteCount < this.#groupBytes) {
+    while (this.#roundAt < end && byteCount < this.#groupBytes && this.#now() < endMs) {
       byteCount += this.#pull(this.#round[this.#roundAt++] as Paced)
     }
     this.#roundBytes += byteCount

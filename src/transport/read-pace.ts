@@ -61,7 +61,7 @@ export class ReadPace {
     this.#now = now
     this.#busyMs = busyMs
     this.turns = turns
-    this.#beats = new Beats(turns, (flow, byteCount) => this.#mayStayInBeat(flow, byteCount))
+    this.#beats = new Beats(turns, now, (flow, byteCount) => this.#mayStayInBeat(flow, byteCount))
   }
 
   /**

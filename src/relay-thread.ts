@@ -135,7 +135,8 @@ class RelayThread {
       keysMax: SIBLING_KEYS_MAX,
       now,
       random: (bytes) => randomBytes(bytes),
-      later: (delayMs, callback) => void setTimeout(callback, delayMs),
+      later: (delayMs, callback) =>
+        void (delayMs === 0 ? setImmediate(callback) : setTimeout(callback, delayMs)),
       flushSoon: (one) => this.#relay.flushAfterRound(one),
       onChange: () => (this.#areLinksChanged = true),
     })
@@ -167,7 +168,8 @@ class RelayThread {
       routes: book,
       now,
       random: (bytes) => randomBytes(bytes),
-      later: (delayMs, callback) => void setTimeout(callback, delayMs),
+      later: (delayMs, callback) =>
+        void (delayMs === 0 ? setImmediate(callback) : setTimeout(callback, delayMs)),
       flushLater: () => void setImmediate(flush),
       threads: data.threads,
     })

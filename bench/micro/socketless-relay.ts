@@ -24,6 +24,7 @@ export class SocketlessRelay {
   readonly counters = new Counters()
   readonly #relay: Relay
   readonly #links = new Set<TakingLink>()
+  #nextTurn: (() => void)[] = []
 
   constructor() {
     this.#relay = new Relay({
@@ -40,7 +41,9 @@ export class SocketlessRelay {
       },
       now: () => performance.now(),
       random: (bytes) => RANDOM.subarray(0, bytes),
-      later: () => undefined,
+      later: (delayMs, callback) => {
+        if (delayMs === 0) this.#nextTurn.push(callback)
+      },
       flushLater: () => undefined,
       routes: NO_ROUTES,
       threads: undefined,
@@ -60,6 +63,7 @@ export class SocketlessRelay {
     listener.receive(hello, 0, hello.length)
     this.#relay.flush()
     link.take()
+    for (const callback of this.#nextTurn.splice(0)) callback()
     return { actor: who, link, listener }
   }
 

@@ -28,12 +28,14 @@ import type {
   Sibling,
   SiblingOutbox,
 } from './ports.ts'
-import { Session, type SessionParts, type SessionScheduler } from './session.ts'
+import { SessionList } from './session-list.ts'
+import type { SessionParts, SessionScheduler } from './session-parts.ts'
+import { Session } from './session.ts'
 import type { SessionLimits } from './session-limits.ts'
+import { Turnstile } from './turnstile.ts'
 
-/** A whole sweep takes this many calls, so that no single one visits every session. */
-const SWEEP_PARTS = 8
-
+/** A login takes a third of a millisecond, one that is as large as may be two. Packets wait no longer than that. */
+const LOGIN_MS_PER_TURN = 2
 export interface RelayParts {
   readonly nodeKey: KeyPair
   /** Each lets a sibling in. */
@@ -50,7 +52,7 @@ export interface RelayParts {
   readonly now: () => number
   /** That many random bytes. */
   readonly random: (bytes: number) => Uint8Array
-  /** Calls back once after so many ms. */
+  /** Calls back once after so many ms; 0: in the next turn of the loop. */
   readonly later: (delayMs: number, callback: () => void) => void
   /** Asks for one call of `flush` when the current turn of the loop has been read. */
   readonly flushLater: () => void
@@ -75,16 +77,16 @@ export class Relay implements SessionScheduler, NeighbourListener {
   readonly #sessionParts: SessionParts
   readonly #serverKey: Uint8Array
   readonly #answerAndServerKey: Uint8Array
-  readonly #sessions: Session[] = []
+  readonly #sessions: SessionList
   #due: Flushable[] = []
   #isFlushAsked = false
   #isHeld = false
   #dueAfterRound: Flushable[] = []
   #isFlushComing = false
-  #sweepPart = 0
 
   constructor(parts: RelayParts) {
     this.#parts = parts
+    this.#sessions = new SessionList(parts)
     this.neighbours =
       parts.threads === undefined
         ? Neighbours.none()
@@ -120,7 +122,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   }
 
   get sessionCount(): number {
-    return this.#sessions.length
+    return this.#sessions.size
   }
 
   /** Bytes of memory lent to sessions for parts of frames and for what waits to leave. */
@@ -133,8 +135,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     const hello = arrival.wantsAnswer ? this.#answerAndServerKey : this.#serverKey
     const greeting = { hello, idealNode: arrival.idealNode, isFastStart: !arrival.wantsAnswer }
     const session = new Session(arrival.link, greeting, this.#sessionParts)
-    session.listedAt = this.#sessions.length
-    this.#sessions.push(session)
+    this.#sessions.add(session)
     return session
   }
 
@@ -208,23 +209,16 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Does what is due by time, for one part of the sessions at each call. */
   sweep(): void {
-    const nowMs = this.#parts.now()
     this.#parts.counters.add(Counter.sweeps, 1)
-    this.#sweepPart = (this.#sweepPart + 1) % SWEEP_PARTS
-    if (this.#sweepPart === 0) {
-      this.#sessionParts.pool.trim()
-      this.#directory.sweep()
-    }
     if (this.neighbours.index === 0) this.#parts.counters.set(Counter.keysAway, this.#directory.awayCount)
-    // A session that ends is replaced by the last one, whose turn then comes with the next sweep.
-    for (let at = this.#sweepPart; at < this.#sessions.length; at += SWEEP_PARTS) {
-      this.#sessions[at]?.sweep(nowMs)
-    }
+    if (!this.#sessions.sweep()) return
+    this.#sessionParts.pool.trim()
+    this.#directory.sweep()
   }
 
   /** Ends the sessions whose remotes fit; returns how many. */
   endWhere(fits: (session: Session) => boolean, reason: EndReason): number {
-    const ending = this.#sessions.filter(fits)
+    const ending = this.#sessions.where(fits)
     for (const session of ending) session.end(reason)
     return ending.length
   }
@@ -237,7 +231,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
    */
   rebalance(nodes: ReadonlySet<string>, countMax: number): void {
     if (nodes.size === 0) return
-    const misplaced = this.#sessions.filter(({ member }) => nodes.has(member?.idealNode ?? ''))
+    const misplaced = this.#sessions.where(({ member }) => nodes.has(member?.idealNode ?? ''))
     for (const session of misplaced.slice(0, countMax)) session.end(EndReason.rebalanced)
   }
 
@@ -290,10 +284,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   }
 
   ended(session: Session): void {
-    const last = this.#sessions.pop()
-    if (last === undefined || last === session) return
-    this.#sessions[session.listedAt] = last
-    last.listedAt = session.listedAt
+    this.#sessions.delete(session)
   }
 
   closePeerEverywhere(key: Uint8Array): void {
@@ -368,6 +359,12 @@ export class Relay implements SessionScheduler, NeighbourListener {
       forwarder: this.#forwarder,
       scheduler: this,
       hear: () => this.hear(),
+      logins: new Turnstile({
+        perTurnMax: Infinity,
+        perTurnMs: LOGIN_MS_PER_TURN,
+        now,
+        nextTurn: (callback) => later(0, callback),
+      }),
     }
   }
 }

@@ -3,63 +3,34 @@
 // here is synchronous but admission; a session's one way out is `end`.
 
 import type { BoxKey } from '#protocol/box.ts'
-import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
-import { Counter, type Counters } from './counters.ts'
-import type { Directory } from './directory.ts'
+import { Counter } from './counters.ts'
 import { EndReason } from './end-reason.ts'
-import type { Forwarder } from './forward.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import { judgeFirstFrame, judgeFrame, type FrameRule } from './frame-rules.ts'
 import { Held } from './held.ts'
-import { readLogin, type LoginRules } from './login.ts'
+import { readLogin } from './login.ts'
 import { Member } from './member.ts'
 import { Outbox } from './outbox.ts'
 import type { Peer } from './peer.ts'
-import type { Admission, AdmissionAsking, Asker, Flushable, Link, LinkListener, Observer } from './ports.ts'
+import type { AdmissionAsking, Asker, Link, LinkListener } from './ports.ts'
 import {
   Allowances,
   LOGIN_TIMEOUT_MS,
   MESH_WRITE_TIMEOUT_MS,
   RATE_CHARGE_BYTES_MAX,
   drawKeepAliveMs,
-  type SessionLimits,
 } from './session-limits.ts'
 import { askAdmission, EARLY_BYTES_MAX, sessionStart, type Greeting } from './session-login.ts'
+import type { SessionParts } from './session-parts.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 const Phase = { greeting: 0, admitting: 1, established: 2, ended: 3 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
-
-/** What sessions of one relay thread have in common. */
-export interface SessionParts {
-  readonly counters: Counters
-  readonly pool: BufferPool
-  readonly limits: SessionLimits
-  readonly rules: LoginRules
-  readonly admission: Admission
-  readonly observer: Observer
-  readonly directory: Directory
-  readonly forwarder: Forwarder
-  readonly now: () => number
-  readonly random: (bytes: number) => Uint8Array
-  /** Calls back once after so many ms. */
-  readonly later: (delayMs: number, callback: () => void) => void
-  readonly scheduler: SessionScheduler
-  /** Takes in what other threads of this relay have said. */
-  readonly hear: () => void
-}
-
-/** What a session asks of the relay that holds it. */
-export interface SessionScheduler {
-  flushSoon(session: Flushable): void
-  ended(session: Session): void
-  closePeerEverywhere(key: Uint8Array): void
-}
 
 export class Session implements LinkListener, FrameSink, Asker {
   // Fixed at birth
@@ -155,7 +126,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     if (type === FrameType.sendPacket) {
       this.#parts.forwarder.fromClient(this, buffer, start, end)
     } else if (this.#phase === Phase.greeting) {
-      this.#logIn(buffer.subarray(start, end))
+      this.#comeToLogin(buffer.subarray(start, end))
     } else {
       this.#onControl(type, buffer, start, end)
     }
@@ -267,12 +238,26 @@ export class Session implements LinkListener, FrameSink, Asker {
 
   // ── login ──
 
+  /** Logins are work: when many come at once, packets don't wait for all of them. */
+  #comeToLogin(payload: Uint8Array): void {
+    const { logins } = this.#parts
+    if (logins.isFree) return logins.pass(() => this.#logIn(payload))
+    const kept = Buffer.from(payload)
+    this.#phase = Phase.admitting
+    logins.pass(() => {
+      if (this.#phase === Phase.admitting) this.#logIn(kept)
+    })
+  }
+
   #logIn(payload: Uint8Array): void {
     const login = readLogin(payload, this.#parts.rules)
     if (typeof login === 'string') return this.end(login)
     this.#member = new Member(login, this.#link, this.#idealNode)
     this.#phase = Phase.admitting
-    if (this.#member.isMesh) return this.#establish(login.box, this.#member)
+    if (this.#member.isMesh) {
+      this.#establish(login.box, this.#member)
+      return this.#held === undefined ? undefined : this.#resume()
+    }
     const withinMs = LOGIN_TIMEOUT_MS - (this.#parts.now() - this.#bornMs)
     const request = { key: login.key, remote: this.#link.remote, withinMs }
     this.#asking = askAdmission(request, this.#parts, (refusal) => {
@@ -345,9 +330,14 @@ export class Session implements LinkListener, FrameSink, Asker {
 
   // ── time and end ──
 
+  /** It has not logged in in time; `sweep` ends it. */
+  isOverdue(nowMs: number): boolean {
+    return this.#phase < Phase.established && nowMs - this.#bornMs > LOGIN_TIMEOUT_MS
+  }
+
   /** Called a few times per second: does what is due. */
   sweep(nowMs: number): void {
-    if (this.#phase < Phase.established && nowMs - this.#bornMs > LOGIN_TIMEOUT_MS) {
+    if (this.isOverdue(nowMs)) {
       return this.end(this.#phase === Phase.greeting ? EndReason.loginTimeout : EndReason.admissionTimeout)
     }
     const timeoutMs = this.isMesh ? MESH_WRITE_TIMEOUT_MS : this.#parts.limits.writeTimeoutMs

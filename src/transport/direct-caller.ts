@@ -8,6 +8,7 @@ import { readSync } from 'node:fs'
 import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
+import type { Turnstile } from '#relay/turnstile.ts'
 import type { Caller } from './caller.ts'
 import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
 import { Flow, SHARE_BYTES_MAX, type Paced } from './flow.ts'
@@ -36,6 +37,8 @@ export interface DirectParts {
   readonly handles: RuntimeHandles
   readonly pace: ReadPace
   readonly now: () => number
+  /** Those whose remotes have ended go through here. */
+  readonly ends: Turnstile
   /** Where everything read lands. */
   readonly readBuffer: Buffer
   /** The TLS handshake is done. */
@@ -131,7 +134,7 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
     if (this.#isClosed) return
     const byteCount = this.#parts.handles.bytesRead()
     if (byteCount === 0) return
-    if (byteCount < 0) return this.#remoteEnded(byteCount)
+    if (byteCount < 0) return this.#parts.ends.pass(() => this.#remoteEnded(byteCount))
     this.#records++
     // What a remote sends while it is told goodbye is read and dropped, so that it sees an end and no reset.
     if (this.#isEnding) return
@@ -206,6 +209,7 @@ export class DirectCaller implements Caller, HandleOwner, Paced {
   }
 
   #remoteEnded(error: number): void {
+    if (this.#isClosed) return
     this.#isEndHeld = error === END_OF_STREAM && this.#isPaused && !this.#isEnding
     if (this.#isEndHeld) return
     this.#isRemoteOver = true

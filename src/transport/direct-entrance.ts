@@ -6,6 +6,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { helloState } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
+import { Turnstile } from '#relay/turnstile.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Entrance, type EntranceParts } from './caller.ts'
 import { DirectCaller, type DirectParts } from './direct-caller.ts'
 import { Listener } from './listener.ts'
@@ -17,6 +18,9 @@ import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './ru
 const READ_BUFFER_BYTES = 65_536
 /** A handshake takes half a millisecond of the thread; packets wait no longer than four of them. */
 const HANDSHAKES_PER_TURN_MAX = 4
+/** To see one off is a tenth of a millisecond's work, half of it in a later turn; ten thousand may end at once. */
+const ENDS_PER_TURN_MAX = 32
+const ENDS_MS_PER_TURN = 2
 /** Who has not finished for so long makes room for the next one. Answers from the other side of the earth take 0.4 s. */
 const HANDSHAKE_PATIENCE_MS = 3_000
 /** TLS's input buffer has 1 KiB; when that is full it gets another of 16 KiB, for good. */
@@ -65,6 +69,12 @@ export class DirectEntrance implements Entrance {
       handles: parts.handles,
       pace: parts.pace,
       now: parts.now,
+      ends: new Turnstile({
+        perTurnMax: ENDS_PER_TURN_MAX,
+        perTurnMs: ENDS_MS_PER_TURN,
+        now: parts.now,
+        nextTurn: setImmediate,
+      }),
       readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
       secured: (caller, tls) => this.#secured(caller, tls),
       left: (caller) => this.#left(caller),

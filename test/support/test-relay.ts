@@ -107,6 +107,8 @@ export class TestRelay {
   readonly #options: TestRelayOptions
   readonly #neighbourhood: Neighbourhood | undefined
   readonly #stirred = new Set<FakeLink>()
+  /** What threads do in the next turn of their loops. */
+  #nextTurn: (() => void)[] = []
   readonly #linksOf = new Map<Relay, FakeLink[]>()
   #clientCount = 0
   #randomCount = 0
@@ -193,7 +195,10 @@ export class TestRelay {
 
   /** One round of that; false if there was nothing to do. */
   work(): boolean {
-    let isBusy = false
+    const nextTurn = this.#nextTurn
+    this.#nextTurn = []
+    for (const callback of nextTurn) callback()
+    let isBusy = nextTurn.length > 0
     for (const thread of this.threads) isBusy = this.#turn(thread) || isBusy
     if (this.#stirred.size === 0) return isBusy
     const links = [...this.#stirred]
@@ -273,7 +278,10 @@ export class TestRelay {
       routes: options.routes ?? NO_ROUTES,
       now: this.clock.now,
       random: (bytes) => sha256(`random ${this.#randomCount++}`).subarray(0, bytes),
-      later: this.clock.later,
+      later: (delayMs, callback) => {
+        if (delayMs === 0) this.#nextTurn.push(callback)
+        else this.clock.later(delayMs, callback)
+      },
       flushLater: () => {
         thread.isFlushAsked = true
         thread.flushAskCount++

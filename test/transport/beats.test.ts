@@ -2,7 +2,8 @@
 
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { NO_TURNS, SHARE_BYTES_MAX, type Turns } from '#transport/flow.ts'
+import { Beats } from '#transport/beats.ts'
+import { Flow, NO_TURNS, SHARE_BYTES_MAX, type Turns } from '#transport/flow.ts'
 import { Play, type Sending, type Source } from './loop-play.ts'
 
 /** More than a thread serves well one by one. */
@@ -44,6 +45,26 @@ describe('beats', () => {
     await play.run(180, new Map(sources.map((source) => [source, { recordsPerMs: 4, recordBytes: 16_406 }])))
     expect(Math.max(...written)).toBeGreaterThan(400_000)
     expect(Math.max(...written)).toBeLessThan(524_288 + SHARE_BYTES_MAX)
+  })
+
+  it('begin no more in a turn when a millisecond of it is over, however little that brought', async () => {
+    let nowMs = 0
+    const perTurn: number[] = []
+    const turns: Turns = { ...NO_TURNS, hold: () => void perTurn.push(0) }
+    const beats = new Beats(
+      turns,
+      () => nowMs,
+      () => true,
+    )
+    const pull = (): number => {
+      nowMs += 0.3
+      perTurn.push((perTurn.pop() ?? 0) + 1)
+      return 100
+    }
+    for (let n = 0; n < 40; n++) beats.take({ flow: new Flow(), readAsWanted: () => undefined, pull })
+    vi.advanceTimersByTime(1)
+    while (perTurn.reduce((sum, pulled) => sum + pulled, 0) < 40) await new Promise(setImmediate)
+    expect(perTurn).toEqual([4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
   })
 
   it.each([

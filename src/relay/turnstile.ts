@@ -1,0 +1,67 @@
+// Lets so much work of a kind through in one turn of the loop; what comes beyond waits for the next turns, first come,
+// first served. For what thousands may ask for at the same moment: to be let in, or to be seen off. Knows neither what
+// the work is nor how turns come about.
+
+export interface TurnstileParts {
+  /** Works done in one turn. */
+  readonly perTurnMax: number
+  /** No more is begun in a turn when so much time was spent. */
+  readonly perTurnMs: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Calls back in the next turn of the loop. */
+  readonly nextTurn: (callback: () => void) => void
+}
+
+export class Turnstile {
+  readonly #parts: TurnstileParts
+  #queue: (() => void)[] = []
+  #count = 0
+  #spentMs = 0
+  #isTurnComing = false
+
+  constructor(parts: TurnstileParts) {
+    this.#parts = parts
+  }
+
+  /** Whether `pass` would do its work at once. */
+  get isFree(): boolean {
+    return this.#queue.length === 0 && this.#hasRoom
+  }
+
+  /** Does `work` at once, or in a later turn. */
+  pass(work: () => void): void {
+    if (this.isFree) this.#do(work)
+    else this.#queue.push(work)
+    if (this.#isTurnComing) return
+    this.#isTurnComing = true
+    this.#parts.nextTurn(this.#onTurn)
+  }
+
+  get #hasRoom(): boolean {
+    return this.#count < this.#parts.perTurnMax && this.#spentMs < this.#parts.perTurnMs
+  }
+
+  #do(work: () => void): void {
+    const { now } = this.#parts
+    const sinceMs = now()
+    this.#count++
+    work()
+    this.#spentMs += now() - sinceMs
+  }
+
+  readonly #onTurn = (): void => {
+    this.#isTurnComing = false
+    this.#count = 0
+    this.#spentMs = 0
+    if (this.#queue.length === 0) return
+    const queue = this.#queue
+    this.#queue = []
+    let done = 0
+    while (done < queue.length && this.#hasRoom) this.#do(queue[done++] as () => void)
+    // Who came meanwhile comes after those who were here.
+    this.#queue = queue.slice(done).concat(this.#queue)
+    this.#isTurnComing = true
+    this.#parts.nextTurn(this.#onTurn)
+  }
+}

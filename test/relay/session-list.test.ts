@@ -1,0 +1,97 @@
+import { expect, it } from 'vitest'
+import { forwardPacketFrame, sendPacketFrame } from '#protocol/frames.ts'
+import { EndReason } from '#relay/end-reason.ts'
+import { actor, alice, bob, sibling } from '../support/actor.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { packetLine } from '../support/memory-client.ts'
+import { TestRelay } from '../support/test-relay.ts'
+import { frames, packet } from '../vectors/frames.ts'
+import { meshKey } from '../vectors/keys.ts'
+
+it('a thousand connections that say nothing are all ended within a second of their ten', () => {
+  const relay = new TestRelay()
+  const good = relay.join(alice)
+  const silent = Array.from({ length: 1_000 }, (_, n) => relay.connect(actor(`silent ${n % 10}`)))
+  relay.pass(9_900)
+  expect(silent.filter((one) => one.isClosed).length).toBe(0)
+  relay.pass(500)
+  expect(silent.filter((one) => !one.isClosed).length).toBe(0)
+  expect(relay.ends.every(({ reason }) => reason === EndReason.loginTimeout)).toBe(true)
+  expect(good.isClosed).toBe(false)
+})
+
+it('they are ended a few dozen a turn', () => {
+  const relay = new TestRelay()
+  for (let n = 0; n < 1_000; n++) relay.connect(actor(`silent ${n % 10}`))
+  relay.settle()
+  relay.clock.advance(10_001)
+  const perTurn: number[] = []
+  relay.sweep()
+  do perTurn.push(relay.ends.length - perTurn.reduce((sum, ended) => sum + ended, 0))
+  while (relay.work())
+  expect(Math.max(...perTurn)).toBeLessThanOrEqual(64)
+  expect(relay.ends.length).toBe(1_000)
+})
+
+it('a thousand clients that stop taking bytes are all ended in one whole sweep, a few dozen a turn', () => {
+  const relay = new TestRelay()
+  const b = relay.join(bob)
+  const stalled = Array.from({ length: 300 }, (_, n) => relay.join(actor(`stalled ${n}`)))
+  for (const one of stalled) {
+    one.link.isStalled = true
+    b.sendPacket(one.actor, packet)
+  }
+  relay.settle()
+  relay.clock.advance(2_001)
+  relay.sweep()
+  expect(relay.ends.length).toBeLessThanOrEqual(64)
+  for (let part = 1; part < 8; part++) {
+    relay.settle()
+    relay.sweep()
+  }
+  relay.settle()
+  expect(relay.ends.filter(({ reason }) => reason === EndReason.writeStalled).length).toBe(300)
+  expect(b.send(frames.ping).take()).toContain('Pong <0102030405060708>')
+})
+
+/** Time passes whenever it is looked at. */
+function busyClock(): FakeClock {
+  const clock = new FakeClock()
+  const still = clock.now
+  return Object.assign(clock, {
+    now: () => {
+      clock.advance(0.25)
+      return still()
+    },
+  })
+}
+
+it('logins that come at once are done a few a turn, and what was sent behind them arrives', () => {
+  const relay = new TestRelay({ clock: busyClock() })
+  const b = relay.join(bob)
+  const newcomers = Array.from({ length: 60 }, (_, n) => relay.connect(actor(`newcomer ${n}`)))
+  const mesh = relay.connect(sibling)
+  relay.settle()
+  for (const one of newcomers) one.send(one.clientInfo(), sendPacketFrame(bob.key, packet))
+  mesh.send(mesh.clientInfo({ meshKey }), forwardPacketFrame(alice.key, bob.key, packet))
+  const perTurn: number[] = []
+  do perTurn.push(relay.count('loginsTotal') - 1 - perTurn.reduce((sum, done) => sum + done, 0))
+  while (relay.work())
+  expect(Math.max(...perTurn)).toBeLessThanOrEqual(10)
+  expect(relay.count('loginsTotal')).toBe(62)
+  expect(b.take()).toEqual([
+    ...newcomers.map((one) => packetLine(one.actor, packet)),
+    packetLine(alice, packet),
+  ])
+})
+
+it('who leaves while its login waits is nobody', () => {
+  const relay = new TestRelay({ clock: busyClock() })
+  const newcomers = Array.from({ length: 60 }, (_, n) => relay.connect(actor(`newcomer ${n}`)))
+  relay.settle()
+  for (const one of newcomers) one.send(one.clientInfo())
+  newcomers.at(-1)?.link.hangUp()
+  relay.settle()
+  expect([relay.count('loginsTotal'), relay.count('keysCurrent')]).toEqual([59, 59])
+  expect(relay.lastEnd).toBe(EndReason.remoteClosed)
+})

@@ -8,9 +8,11 @@ import { endpointText } from '#config/listeners.ts'
 import type { CertificateFiles, Endpoint, Settings } from '#config/settings.ts'
 import type { AdmissionDesk } from '#admission/admission-desk.ts'
 import { BootstrapDns } from '#fleet/bootstrap-dns.ts'
+import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log, type LogFields } from '#ops/log.ts'
+import { Reloads } from '#ops/reloads.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
 import { SessionEndLog } from '#ops/session-end-log.ts'
 import { SessionStartLog } from '#ops/session-start-log.ts'
@@ -151,7 +153,8 @@ async function startParts(
   })
   stops.push(async () => await threads.stop())
   // Threads have something to say to it as soon as they have clients.
-  mesh = makeMesh(settings, { threads, links }, surroundings)
+  const reloads = new Reloads(log, Date.now)
+  mesh = makeMesh(settings, { threads, links, reloads }, surroundings)
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
   const http = settings.http && (await startPlainPort(settings.http, derp.port, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
@@ -164,6 +167,8 @@ async function startParts(
     log,
     threads,
     links,
+    directory: new DirectoryWatch(() => mesh?.directoryHealth),
+    reloads,
     stun,
     admission: desk,
     certificatePem: pem?.certificate,
@@ -286,13 +291,14 @@ function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: Sto
 /** Undefined without a mesh key. */
 function makeMesh(
   settings: Settings,
-  { threads, links }: { threads: RelayThreads; links: LinkWatch },
+  { threads, links, reloads }: { threads: RelayThreads; links: LinkWatch; reloads: Reloads },
   { log, stops }: Surroundings,
 ): MeshService | undefined {
   if (settings.meshKeys.length === 0) return undefined
   const mesh = new MeshService({
     settings,
     log,
+    reloads,
     tell: (message) => threads.tellAll(message),
     tellThread: (thread, message) => threads.tell(thread, message),
     onMembers: (edition) => links.expect(edition),

@@ -2,23 +2,31 @@
 // of DNS and of the files that are read again when they change. A file that can't be used changes nothing.
 
 import { isNatsCredentials } from '#config/mesh.ts'
-import { readRegionsFile, type FleetRegion } from '#config/regions-file.ts'
-import { problemText } from '#config/problem.ts'
+import { placeProblem } from '#config/own-place.ts'
+import { readRegionsFile, REGIONS_FILE_BYTES_MAX, type FleetRegion } from '#config/regions-file.ts'
+import { problemText, reasonOf } from '#config/problem.ts'
 import type { NatsSettings, Settings } from '#config/settings.ts'
 import { DnsMembers } from '#fleet/dns-members.ts'
 import { standingIn, type Member, type Standing } from '#fleet/members.ts'
 import { WatchedFile, type FileLook } from '#fleet/watched-file.ts'
 import { DirectoryDesk } from '#mesh/directory-desk.ts'
-import { NatsDirectory } from '#mesh/nats-directory.ts'
+import { NatsDirectory, type DirectoryHealth } from '#mesh/nats-directory.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
+import type { Reloads } from '#ops/reloads.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
 import { parseMeshKeys } from '#protocol/key-file.ts'
 import type { FromRelayThread, ToRelayThread } from './thread-messages.ts'
 
+/** Keys and credentials are a few lines. */
+const SECRET_BYTES_MAX = 65_536
+/** Names of what has come or gone that a line of the log has room for. */
+const NAMED_MAX = 20
+
 export interface MeshServiceParts {
   readonly settings: Settings
   readonly log: Log
+  readonly reloads: Reloads
   /** To all relay threads. */
   readonly tell: (message: ToRelayThread) => void
   readonly tellThread: (thread: number, message: ToRelayThread) => void
@@ -31,6 +39,10 @@ export class MeshService {
   readonly #dns: DnsMembers
   readonly #files: readonly WatchedFile[]
   readonly #directory: NatsDirectory | undefined
+  /** What this relay is called in the directory. */
+  #name: string | undefined
+  /** Names of members, as threads were told of them last. */
+  #members: ReadonlySet<string> | undefined = undefined
   readonly #desk: DirectoryDesk | undefined
   #regions: readonly FleetRegion[]
   #meshKeys: readonly Uint8Array[]
@@ -42,12 +54,13 @@ export class MeshService {
     this.#parts = parts
     const { mesh, meshKeys, meshKeyPath } = parts.settings
     this.#regions = mesh.regions
+    this.#name = this.#standing(mesh.regions).name
     this.#meshKeys = meshKeys
     const { credentials } = mesh.nats ?? {}
     this.#credentials = credentials?.text ?? ''
     this.#dns = new DnsMembers({
       names: mesh.dnsNames,
-      onChange: () => this.#tellMembers(),
+      onChange: () => this.#onNames(),
       onProblem: (name, error) => parts.log.warn(LogEvent.meshNameFailed, { name, reason: error.message }),
     })
     if (mesh.nats !== undefined) {
@@ -60,12 +73,17 @@ export class MeshService {
       })
     }
     this.#files = [
-      this.#watched(mesh.regionsPath, LogEvent.regionsRefused, (path, text) => this.#onRegions(path, text)),
-      this.#watched(meshKeyPath, LogEvent.meshKeysRefused, (path, text) => this.#onMeshKeys(path, text)),
-      this.#watched(credentials?.path, LogEvent.credentialsRefused, (path, text) =>
+      this.#watched('regions-file', mesh.regionsPath, (path, text) => this.#onRegions(path, text)),
+      this.#watched('mesh-psk-file', meshKeyPath, (path, text) => this.#onMeshKeys(path, text)),
+      this.#watched('nats-credentials-file', credentials?.path, (path, text) =>
         this.#onCredentials(path, text),
       ),
     ].flat()
+  }
+
+  /** Undefined where there is no key directory. */
+  get directoryHealth(): DirectoryHealth | undefined {
+    return this.#directory?.health
   }
 
   /** What relay threads say to the key directory. */
@@ -100,8 +118,7 @@ export class MeshService {
 
   #openDirectory(settings: NatsSettings): NatsDirectory {
     const { log, settings: own } = this.#parts
-    const { name } = this.#standing
-    if (name === undefined) {
+    if (this.#name === undefined) {
       const where = `${own.hostname} in ${own.mesh.regionsPath}`
       throw new Error(
         `-node: is not set; expected which relay this is, since ${where} stands for none or several`,
@@ -110,7 +127,7 @@ export class MeshService {
     return new NatsDirectory({
       settings,
       credentials: settings.credentials === undefined ? undefined : () => Buffer.from(this.#credentials),
-      name,
+      name: () => this.#name ?? own.hostname,
       onConnected: (isConnected, detail) => {
         if (isConnected) log.info(LogEvent.directoryReached, { server: detail })
         else log.warn(LogEvent.directoryLost, { reason: detail })
@@ -118,66 +135,131 @@ export class MeshService {
     })
   }
 
+  /** `take` answers with complaints about what is in the file; none: it is used from now on. */
   #watched(
+    file: keyof typeof WATCHED,
     path: string | undefined,
-    refused: LogEvent,
-    onText: (path: string, text: string) => void,
+    take: (path: string, text: string) => readonly string[],
   ): readonly WatchedFile[] {
     if (path === undefined) return []
-    const onProblem = ({ message }: Error): void => this.#parts.log.warn(refused, { path, reason: message })
-    return [new WatchedFile(path, { onText: (text) => onText(path, text), onProblem })]
-  }
-
-  #onRegions(path: string, text: string): void {
-    const { log } = this.#parts
-    const read = readRegionsFile(path, text)
-    if ('problems' in read) {
-      log.warn(LogEvent.regionsRefused, { path, problems: read.problems.map(problemText) })
-    } else if (JSON.stringify(read.regions) !== JSON.stringify(this.#regions)) {
-      this.#regions = read.regions
-      log.info(LogEvent.regionsChanged, { path, regions: read.regions.length })
-      this.#tellMembers()
+    const { log, reloads } = this.#parts
+    const { refused, bytesMax } = WATCHED[file]
+    reloads.taken(file, path)
+    const refuse = (problems: readonly string[]): void => {
+      log.warn(refused, { path, problems: problems.slice(0, NAMED_MAX) })
+      reloads.refused(file)
     }
+    const onText = (text: string): void => {
+      const problems = take(path, text)
+      if (problems.length > 0) refuse(problems)
+      else reloads.taken(file, path)
+    }
+    return [new WatchedFile(path, bytesMax, { onText, onProblem: (error) => refuse([reasonOf(error)]) })]
   }
 
-  #onMeshKeys(path: string, text: string): void {
+  #onRegions(path: string, text: string): readonly string[] {
+    const { log, settings } = this.#parts
+    const read = readRegionsFile(path, text)
+    if ('problems' in read) return read.problems.map(problemText)
+    if (JSON.stringify(read.regions) === JSON.stringify(this.#regions)) return []
+    const { hostname, mesh } = settings
+    const { node, region, nats } = mesh
+    const problem = placeProblem(path, read.regions, {
+      hostname,
+      node,
+      region,
+      hasDirectory: nats !== undefined,
+    })
+    if (problem !== undefined) return [`${problem.found}; expected ${problem.expected}`]
+    const [before, after] = [this.#regions, read.regions].map(nodesByName) as [Nodes, Nodes]
+    const changed = [...after].filter(([name, node]) => before.has(name) && before.get(name) !== node)
+    this.#regions = read.regions
+    log.info(LogEvent.regionsChanged, {
+      path,
+      regions: read.regions.length,
+      added: named([...after.keys()].filter((name) => !before.has(name))),
+      removed: named([...before.keys()].filter((name) => !after.has(name))),
+      changed: named(changed.map(([name]) => name)),
+    })
+    this.#rename(this.#standing(read.regions).name)
+    this.#tellMembers()
+    return []
+  }
+
+  /** The others' members call this relay otherwise. */
+  #rename(name: string | undefined): void {
+    if (name === this.#name) return
+    this.#name = name
+    this.#directory?.renamed()
+  }
+
+  #onMeshKeys(path: string, text: string): readonly string[] {
     const { log, tell } = this.#parts
     const parsed = parseMeshKeys(text)
-    if ('problem' in parsed) {
-      log.warn(LogEvent.meshKeysRefused, { path, reason: parsed.problem })
-    } else if (!areSame(parsed.value, this.#meshKeys)) {
-      this.#meshKeys = parsed.value
-      log.info(LogEvent.meshKeysChanged, { path, keys: parsed.value.length })
-      tell({ kind: 'meshKeys', keys: parsed.value })
-    }
+    if ('problem' in parsed) return [parsed.problem]
+    if (areSame(parsed.value, this.#meshKeys)) return []
+    this.#meshKeys = parsed.value
+    log.info(LogEvent.meshKeysChanged, { path, keys: parsed.value.length })
+    tell({ kind: 'meshKeys', keys: parsed.value })
+    return []
   }
 
   /** The next connection to a NATS server is made with them. */
-  #onCredentials(path: string, text: string): void {
-    if (isNatsCredentials(text)) {
-      this.#credentials = text
-    } else {
-      const reason = "it has no user's JWT and seed"
-      this.#parts.log.warn(LogEvent.credentialsRefused, { path, reason })
-    }
+  #onCredentials(_path: string, text: string): readonly string[] {
+    if (!isNatsCredentials(text)) return ["it has no user's JWT and seed"]
+    this.#credentials = text
+    return []
   }
 
-  #tellMembers(): void {
+  #onNames(): void {
+    const before = this.#members ?? new Set()
+    const edition = this.#tellMembers()
+    const after = this.#members ?? new Set()
+    const added = [...after].filter((name) => !before.has(name))
+    const removed = [...before].filter((name) => !after.has(name))
+    if (added.length + removed.length === 0) return
+    this.#parts.log.info(LogEvent.membersChanged, { edition, added: named(added), removed: named(removed) })
+  }
+
+  #tellMembers(): number {
     const { settings, tell, onMembers } = this.#parts
     const listed: readonly Member[] = [...settings.mesh.siblings, ...this.#dns.members]
     // Who is in the fleet's file is what it says there, however else it is named.
-    const all = [...listed, ...this.#standing.members]
+    const all = [...listed, ...this.#standing(this.#regions).members]
     const siblings = [...new Map(all.map((member) => [member.name, member])).values()]
     const edition = ++this.#edition
     tell({ kind: 'siblings', edition, siblings })
+    this.#members = new Set(siblings.map(({ name }) => name))
     if (this.#dns.areAllAnswered) onMembers(edition)
+    return edition
   }
 
-  get #standing(): Standing {
+  #standing(regions: readonly FleetRegion[]): Standing {
     const { hostname, mesh } = this.#parts.settings
     const { nats, node, region } = mesh
-    return standingIn(this.#regions, { hostname, node, region, hasDirectory: nats !== undefined })
+    return standingIn(regions, { hostname, node, region, hasDirectory: nats !== undefined })
   }
+}
+
+/** Files that are read again, by the options that name them. */
+const WATCHED = {
+  'regions-file': { refused: LogEvent.regionsRefused, bytesMax: REGIONS_FILE_BYTES_MAX },
+  'mesh-psk-file': { refused: LogEvent.meshKeysRefused, bytesMax: SECRET_BYTES_MAX },
+  'nats-credentials-file': { refused: LogEvent.credentialsRefused, bytesMax: SECRET_BYTES_MAX },
+} as const
+
+/** What is said of each relay, by its name. */
+type Nodes = ReadonlyMap<string, string>
+
+function nodesByName(regions: readonly FleetRegion[]): Nodes {
+  return new Map(
+    regions.flatMap(({ id, nodes }) => nodes.map((node) => [node.name, JSON.stringify([id, node])] as const)),
+  )
+}
+
+function named(names: readonly string[]): readonly string[] {
+  if (names.length <= NAMED_MAX) return names
+  return [...names.slice(0, NAMED_MAX), `and ${names.length - NAMED_MAX} more`]
 }
 
 function areSame(some: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {

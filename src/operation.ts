@@ -10,11 +10,13 @@ import { AdminServer } from '#ops/admin-server.ts'
 import { certificateCheck } from '#ops/certificate-check.ts'
 import { DescriptorWatch } from '#ops/descriptor-watch.ts'
 import { Health, type Check } from '#ops/health.ts'
+import type { DirectoryWatch } from '#ops/directory-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { Metrics, type CertificateLife, type MetricSources } from '#ops/metrics.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
+import type { Reloads } from '#ops/reloads.ts'
 import { StunWatch } from '#ops/stun-watch.ts'
 import { ThreadWatch } from '#ops/thread-watch.ts'
 import { Varz } from '#ops/varz.ts'
@@ -42,6 +44,8 @@ export interface OperationParts {
   readonly log: Log
   readonly threads: RelayThreads
   readonly links: LinkWatch
+  readonly directory: DirectoryWatch
+  readonly reloads: Reloads
   readonly stun: { readonly thread: StunService; readonly endpoint: Endpoint } | undefined
   /** Undefined where anybody may use the relay. */
   readonly admission: AdmissionDesk | undefined
@@ -78,7 +82,9 @@ export class Operation {
     }
     if (parts.admission !== undefined) serving.push(parts.admission)
     this.#serving = new Health(serving)
-    const others: Check[] = [parts.links, this.#stunWatch].filter((check) => check !== undefined)
+    const others: Check[] = [parts.links, parts.directory, this.#stunWatch].filter(
+      (check) => check !== undefined,
+    )
     this.#health = new Health([...serving, ...others])
   }
 
@@ -113,7 +119,7 @@ export class Operation {
   }
 
   #sources(): MetricSources {
-    const { admission, links, log, settings, threads, stun, version } = this.#parts
+    const { admission, links, directory, reloads, log, settings, threads, stun, version } = this.#parts
     processMetrics ??= new ProcessMetrics()
     return {
       threads: threads.counters,
@@ -121,6 +127,7 @@ export class Operation {
       threadDeaths: () => threads.deaths,
       admission: () => admission?.numbers,
       siblings: () => links.siblings(),
+      mesh: () => [...directory.families(), ...reloads.families()],
       stun: () => stun?.thread.read(),
       certificate: () => this.#certificate(),
       state: () => this.#health.report(),

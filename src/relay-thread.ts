@@ -214,7 +214,7 @@ class RelayThread {
         this.#meshKeys = message.keys
         return this.#relay.setMeshKeys(message.keys)
       case 'located':
-        return this.#locator?.located(message.key, message.relay, performance.now())
+        return this.#locator?.located(message.key, message.where, performance.now())
       case 'siblings':
         this.#edition = message.edition
         this.#areLinksChanged = true

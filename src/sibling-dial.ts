@@ -31,7 +31,8 @@ interface Way {
 
 class SiblingConnection implements Connection {
   readonly #handler: DialHandler
-  readonly #connection: DerpConnection
+  /** Undefined where the address is none that can be dialled. */
+  readonly #connection: DerpConnection | undefined
   readonly #pool: BufferPool
   /** What has come of a burst so far. */
   #chunks: Uint8Array[] = []
@@ -43,8 +44,23 @@ class SiblingConnection implements Connection {
   constructor(address: SiblingAddress, handler: DialHandler, { shared, tls }: Way) {
     this.#handler = handler
     this.#pool = shared.pool
-    const { host, port, dialHost, certName } = address
-    this.#connection = new DerpConnection(
+    this.#connection = this.#open(address, { shared, tls })
+  }
+
+  #open(address: SiblingAddress, way: Way): DerpConnection | undefined {
+    try {
+      const connection = this.#make(address, way)
+      connection.open().catch((error: unknown) => this.#onFailed(error))
+      return connection
+    } catch (error) {
+      // As every other failure: when whoever dials has what it dialled.
+      setImmediate(() => this.#onFailed(error))
+      return undefined
+    }
+  }
+
+  #make({ host, port, dialHost, certName }: SiblingAddress, { shared, tls }: Way): DerpConnection {
+    return new DerpConnection(
       {
         host,
         port,
@@ -58,15 +74,12 @@ class SiblingConnection implements Connection {
         greet: (serverKey) => this.#greet(serverKey),
       },
     )
-    this.#connection.open().catch((error: unknown) => {
-      this.#onClosed(error instanceof Error ? error.message : String(error))
-    })
   }
 
   /** A burst leaves in one write: for several, the runtime would make a buffer of its own each time. */
   write(bytes: Uint8Array, isLast: boolean): boolean {
     if (isLast && this.#chunks.length === 0) {
-      this.#connection.write(bytes, this.#taken)
+      this.#connection?.write(bytes, this.#taken)
       return false
     }
     this.#chunks.push(bytes)
@@ -79,7 +92,7 @@ class SiblingConnection implements Connection {
       at += chunk.length
     }
     this.#burst = burst
-    this.#connection.write(burst.subarray(0, byteCount), this.#taken)
+    this.#connection?.write(burst.subarray(0, byteCount), this.#taken)
     return true
   }
 
@@ -89,7 +102,7 @@ class SiblingConnection implements Connection {
   }
 
   destroy(): void {
-    this.#connection.destroy()
+    this.#connection?.destroy()
   }
 
   #greet(serverKey: Uint8Array): Uint8Array | undefined {
@@ -104,9 +117,13 @@ class SiblingConnection implements Connection {
     if (type !== FrameType.serverKey) return this.#handler.onFrame(type, buffer, start, end)
     if (this.#isGreeted) return
     const serverKey = readServerKey(buffer.subarray(start, end))
-    if (serverKey === undefined) return this.#connection.breakOff('the server sent no key of its own')
+    if (serverKey === undefined) return this.#connection?.breakOff('the server sent no key of its own')
     const greeting = this.#greet(serverKey)
-    if (greeting !== undefined) this.#connection.write(greeting)
+    if (greeting !== undefined) this.#connection?.write(greeting)
+  }
+
+  #onFailed(error: unknown): void {
+    this.#onClosed(error instanceof Error ? error.message : String(error))
   }
 
   #giveBack(): void {

@@ -4,6 +4,7 @@
 import type { Settings, SiblingSettings } from '#config/settings.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { HomeNote } from '#mesh/directory-desk.ts'
+import type { Whereabouts } from '#mesh/key-directory.ts'
 import type { LinkReport } from '#mesh/link-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#relay/neighbours.ts'
@@ -45,7 +46,7 @@ export type ToRelayThread =
   /** Other keys let siblings in from now on. */
   | { readonly kind: 'meshKeys'; readonly keys: readonly Uint8Array[] }
   /** Where a key is that this thread has asked for, or that has moved. */
-  | { readonly kind: 'located'; readonly key: Uint8Array; readonly relay: string | undefined }
+  | { readonly kind: 'located'; readonly key: Uint8Array; readonly where: Whereabouts }
   /** Whom to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }

@@ -1,21 +1,24 @@
 // Relays as the program builds them, meshed over TLS on loopback: what the mesh's own tests can't see, which is
 // dialling, certificates, threads and the settings between.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DerpClient } from '#client/derp-client.ts'
-import type { FleetRegion } from '#config/regions-file.ts'
+import { readRegionsFile, type FleetRegion } from '#config/regions-file.ts'
 import type { NatsSettings, SiblingSettings } from '#config/settings.ts'
-import { toHex } from '#protocol/bytes.ts'
+import { parseMeshKeys } from '#protocol/key-file.ts'
+import { keyPairFrom, type KeyPair } from '#protocol/node-key.ts'
 import { makeCertificate, type Certificate } from './support/certificate.ts'
 import { foreigners } from './support/foreign.ts'
-import { LiveRelay, MESH_KEY, NO_MESH } from './support/live-relay.ts'
+import { LiveRelay, NO_MESH } from './support/live-relay.ts'
 import { NatsServers } from './support/nats.ts'
+import { waitUntil } from './support/process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-test-'))
 let certificate: Certificate
@@ -62,13 +65,18 @@ function regionsAt(ports: readonly number[]): readonly FleetRegion[] {
 interface MeshOptions {
   readonly threadCounts: readonly number[]
   readonly meshKeyPath?: string
+  readonly meshKeys?: readonly Uint8Array[]
+  readonly hasAdmin?: boolean
+  /** Of all relays. */
+  readonly nodeKey?: KeyPair
   /** Each relay is a region of its own. */
   readonly areRegions?: boolean
   readonly nats?: NatsSettings
 }
 
 /** Relays with so many threads each, meshed with each other; all list themselves as well. */
-async function startMesh({ threadCounts, meshKeyPath, areRegions, nats }: MeshOptions): Promise<LiveRelay[]> {
+async function startMesh(options: MeshOptions): Promise<LiveRelay[]> {
+  const { threadCounts, meshKeyPath, meshKeys, areRegions, nats, hasAdmin, nodeKey } = options
   const ports = await Promise.all(threadCounts.map(freePort))
   const siblings = areRegions === true ? [] : ports.map(siblingAt)
   const regions = areRegions === true ? regionsAt(ports) : []
@@ -80,6 +88,9 @@ async function startMesh({ threadCounts, meshKeyPath, areRegions, nats }: MeshOp
         derp,
         threadCount,
         meshKeyPath,
+        ...(meshKeys && { meshKeys }),
+        ...(nodeKey && { nodeKey }),
+        ...(hasAdmin === true ? { admin: { host: '127.0.0.1', port: 0 } } : {}),
         certificate: { certificatePath, keyPath },
         mesh: { ...NO_MESH, siblings, regions, node: `90${i}a`, nats, ca },
       })
@@ -111,30 +122,161 @@ describe.each([
   })
 })
 
-it('a mesh key is exchanged for another while clients talk, and the old one lets nobody in any more', async () => {
-  const path = join(folder, 'psk')
-  const [old, next] = [toHex(MESH_KEY), 'ab'.repeat(32)]
-  writeFileSync(path, old)
-  const relays = await startMesh({ threadCounts: [1, 1], meshKeyPath: path })
-  try {
-    const [first, second] = relays as [LiveRelay, LiveRelay]
-    const [alice, bob] = [await first.client(), await second.client()]
-    await reaches(alice, bob, 'with the old key')
-    for (const [i, text] of [`${old}\n${next}`, `${next}\n${old}`, 'no key at all', next].entries()) {
-      writeFileSync(path, text)
-      // Longer than it takes until the file is looked at.
-      await sleep(2_500)
-      await reaches(alice, bob, `after change ${i}`)
-      await reaches(bob, alice, `after change ${i}, back`)
+/** The commands by which the documentation exchanges a mesh key, each with what it does. */
+function exchangeSteps(): readonly string[] {
+  const page = readFileSync(join(import.meta.dirname, '../docs/fleet.md'), 'utf8')
+  const [, block = ''] = /## Exchanging the mesh key[^]*?```sh\n([^]*?)```/.exec(page) ?? []
+  return block.split('\n').filter((line) => line !== '')
+}
+
+it(
+  'a mesh key is exchanged as documented while clients talk, and the old one lets nobody in any more',
+  {
+    timeout: 60_000,
+  },
+  async () => {
+    const path = join(folder, 'mesh.key')
+    const run = (script: string): void => {
+      const environment = {
+        ...process.env,
+        PATH: `${join(import.meta.dirname, '../bin')}:${process.env.PATH ?? ''}`,
+      }
+      execFileSync('bash', ['-ec', script], { cwd: folder, env: environment })
     }
-    const withOld = await first.client({ meshKey: MESH_KEY })
-    const ended = new Promise((resolve) => void withOld.on('closed', resolve))
-    withOld.watch()
-    expect(await ended).toMatchObject({ kind: 'ended' })
-    const withNew = await first.client({ meshKey: Buffer.from(next, 'hex') })
-    const presence = withNew.next('peerPresent')
-    withNew.watch()
-    await presence
+    run('derpfleet keygen -mesh -o mesh.key')
+    const old = parseMeshKeys(readFileSync(path, 'utf8'))
+    if ('problem' in old) throw new Error(old.problem)
+    const relays = await startMesh({ threadCounts: [1, 2], meshKeyPath: path, meshKeys: old.value })
+    try {
+      const [first, second] = relays as [LiveRelay, LiveRelay]
+      const [alice, bob] = [await first.client(), await second.client()]
+      await reaches(alice, bob, 'with the old key')
+      const [umask = '', keygen = '', ...steps] = exchangeSteps()
+      expect(steps).toHaveLength(3)
+      run(`${umask}\n${keygen}`)
+      const next = parseMeshKeys(readFileSync(join(folder, 'new.key'), 'utf8'))
+      if ('problem' in next) throw new Error(next.problem)
+      for (const [i, step] of steps.entries()) {
+        run(`${umask}\n${step}`)
+        expect(statSync(path).mode & 0o777).toBe(0o600)
+        const lines = readFileSync(path, 'utf8')
+        for (const relay of relays) await usesKeys(relay, lines)
+        await reaches(alice, bob, `after step ${i + 1}`)
+        await reaches(bob, alice, `after step ${i + 1}, back`)
+      }
+      const withOld = await first.client({ meshKey: old.value[0] })
+      const ended = new Promise((resolve) => void withOld.on('closed', resolve))
+      withOld.watch()
+      expect(await ended).toMatchObject({ kind: 'ended' })
+      const withNew = await first.client({ meshKey: next.value[0] })
+      const presence = withNew.next('peerPresent')
+      withNew.watch()
+      await presence
+    } finally {
+      for (const relay of relays) await relay[Symbol.asyncDispose]()
+    }
+  },
+)
+
+/** Waits until the relay lets in whoever shows one of the keys, on whichever thread, and nobody else. */
+async function usesKeys(relay: LiveRelay, text: string): Promise<void> {
+  const parsed = parseMeshKeys(text)
+  if ('problem' in parsed) throw new Error(parsed.problem)
+  const last = parsed.value.at(-1) as Uint8Array
+  for (let times = 0; times < 2 * relay.settings.threadCount; times++) {
+    await waitUntil('the key lets in', async () => await letsIn(relay, last), 10_000)
+  }
+}
+
+async function letsIn(relay: LiveRelay, meshKey: Uint8Array): Promise<boolean> {
+  const client = await relay.client({ meshKey })
+  const heard = Promise.race([
+    client.next('peerPresent').then(() => true),
+    new Promise<boolean>((resolve) => void client.on('closed', () => resolve(false))),
+  ]).catch(() => false)
+  client.watch()
+  const isIn = await heard
+  await client.close()
+  return isIn
+}
+
+/** Numbers on the relay's metrics page by series. */
+async function metrics(relay: LiveRelay, name: RegExp): Promise<Map<string, number>> {
+  const page = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
+  const lines = page.split('\n').filter((line) => name.test(line))
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]))
+}
+
+it('two regions without a client: every link is up, its way measured within ten seconds, and only then is who starts ready', async () => {
+  const startedMs = performance.now()
+  const relays = await startMesh({ threadCounts: [2, 1], areRegions: true, hasAdmin: true })
+  try {
+    for (const relay of relays) {
+      await waitUntil('it is ready', async () => {
+        const { status } = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/readyz`)
+        return status === 200
+      })
+      expect([...(await metrics(relay, /^derp_sibling_up/)).values()]).toEqual([1])
+      await waitUntil(
+        'the way is measured',
+        async () => (await metrics(relay, /^derp_sibling_round_trip_seconds\{/)).size === 1,
+      )
+    }
+    expect(performance.now() - startedMs).toBeLessThan(10_000)
+  } finally {
+    for (const relay of relays) await relay[Symbol.asyncDispose]()
+  }
+})
+
+it('a file of regions without this relay, or without any, changes nothing and is told of; a good one is used', async () => {
+  const path = join(folder, 'live-regions.yaml')
+  const [own, other] = await Promise.all([freePort(), freePort()])
+  const written = (...ports: number[]): string =>
+    ports
+      .map(
+        (port, i) =>
+          `  ${900 + i}: { code: r${i}, nodes: [{ name: n${port}, hostname: localhost, derpport: ${port}, mesh: 127.0.0.1 }] }`,
+      )
+      .join('\n')
+  const write = (regions: string): void => writeFileSync(path, `regions:\n${regions}\n`)
+  write(written(own, other))
+  const read = readRegionsFile(path, readFileSync(path, 'utf8'))
+  const regions = 'regions' in read ? read.regions : []
+  await using relay = await LiveRelay.start({
+    derp: { host: '127.0.0.1', port: own },
+    admin: { host: '127.0.0.1', port: 0 },
+    mesh: { ...NO_MESH, regionsPath: path, regions, node: `n${own}`, ca },
+  })
+  const successful = /^derp_config_last_reload_successful\{file="regions-file"/
+  const isUsed = async (): Promise<boolean> => [...(await metrics(relay, successful)).values()][0] === 1
+  const siblings = async (): Promise<number> => (await metrics(relay, /^derp_sibling_up\{/)).size
+  await waitUntil('the sibling is listed', async () => (await siblings()) === 1)
+  for (const wrong of [written(other), '  {}', '  900: [', '']) {
+    write(wrong)
+    await waitUntil('it is refused', async () => !(await isUsed()), 10_000)
+    expect(await siblings()).toBe(1)
+    write(written(own, other))
+    await waitUntil('it is used again', isUsed, 10_000)
+  }
+  write(written(own))
+  await waitUntil('the sibling is gone', async () => (await siblings()) === 0, 10_000)
+  expect(await isUsed()).toBe(true)
+}, 60_000)
+
+it('two machines with one key file say so, and each is ready and shows the other at 0', async () => {
+  const nodeKey = keyPairFrom(randomBytes(32))
+  const relays = await startMesh({ threadCounts: [1, 2], hasAdmin: true, nodeKey })
+  try {
+    for (const relay of relays) {
+      const page = async (): Promise<string> =>
+        await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/readyz?verbose`)).text()
+      await waitUntil('it says so', async () =>
+        (await page()).includes('has the key of this relay, localhost, too'),
+      )
+      await waitUntil('it is ready', async () => (await page()).startsWith('ready'))
+      // Itself, which it is listed as as well, has no series.
+      expect([...(await metrics(relay, /^derp_sibling_up\{/)).values()]).toEqual([0])
+    }
   } finally {
     for (const relay of relays) await relay[Symbol.asyncDispose]()
   }

@@ -128,8 +128,8 @@ const NATS_ROWS: readonly (readonly [shown: Shown, read: (one: NatsCosts) => num
   ],
 ]
 
-async function located(directory: NatsDirectory, key: Uint8Array): Promise<string | undefined> {
-  return await new Promise((resolve) => directory.locate(key, resolve))
+async function located(directory: NatsDirectory, key: Uint8Array): Promise<void> {
+  await new Promise((resolve) => directory.locate(key, resolve))
 }
 
 async function lookUpAll(directory: NatsDirectory, keys: readonly Uint8Array[]): Promise<number[]> {
@@ -152,8 +152,8 @@ async function natsCosts(
   const servers = await NatsServers.start(program, { folder, names: ['ONE'] })
   const settings = { servers: [servers.url('ONE')], ca: undefined, secret: randomBytes(32) }
   const parts = { settings, credentials: undefined, onConnected: () => undefined }
-  const relay = new NatsDirectory({ ...parts, name: 'one.example.com' })
-  const other = new NatsDirectory({ ...parts, name: 'two.example.com' })
+  const relay = new NatsDirectory({ ...parts, name: () => 'one.example.com' })
+  const other = new NatsDirectory({ ...parts, name: () => 'two.example.com' })
   const pid = servers.pidOf('ONE')
   try {
     await waitUntil('both are connected', () => relay.isConnected && other.isConnected)

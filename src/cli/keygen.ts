@@ -76,7 +76,10 @@ function makeNodeKey(path: string | undefined, io: Io): number {
 }
 
 function makeMeshKey(path: string | undefined, io: Io): number {
-  return put(toHex(randomBytes(32)), path, io) ? ExitCode.done : ExitCode.failed
+  // A whole line, so that the next key can be appended.
+  return put(path === undefined ? toHex(randomBytes(32)) : `${toHex(randomBytes(32))}\n`, path, io)
+    ? ExitCode.done
+    : ExitCode.failed
 }
 
 function put(secret: string, path: string | undefined, io: Io): boolean {

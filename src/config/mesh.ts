@@ -8,7 +8,8 @@ import { parseUntypedKey } from '#protocol/node-key.ts'
 import type { Findings } from './findings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import { readRegionsFile, type FleetNode, type FleetRegion } from './regions-file.ts'
+import { placeProblem } from './own-place.ts'
+import { readRegionsFile, type FleetRegion } from './regions-file.ts'
 import type { MeshSettings, NatsSettings, SiblingSettings } from './settings.ts'
 
 const HTTPS_PORT = 443
@@ -78,18 +79,14 @@ function resolveRegions(
     findings.problems.push(...read.problems)
     return { regionsPath, regions: [] }
   }
-  const [hostname, node] = [values.get('hostname')?.toLowerCase(), values.get('node')]
-  const isOwn = (relay: FleetNode): boolean =>
-    node === undefined ? relay.hostname.toLowerCase() === hostname : relay.name === node
-  if (!read.regions.some(({ nodes }) => nodes.some(isOwn)) && values.get('region') === undefined) {
-    const what =
-      node === undefined ? `hostname is ${JSON.stringify(hostname ?? '')}` : `name is ${JSON.stringify(node)}`
-    findings.complain(
-      where,
-      `${regionsPath} has no relay whose ${what}`,
-      'this relay to be in it, or -region to say where it is',
-    )
+  const own = {
+    hostname: values.get('hostname') ?? '',
+    node: values.get('node'),
+    region: values.get('region'),
+    hasDirectory: (values.get('nats-url') ?? []).length > 0,
   }
+  const problem = placeProblem(regionsPath, read.regions, own)
+  if (problem !== undefined) findings.complain(where, problem.found, problem.expected)
   return { regionsPath, regions: read.regions }
 }
 

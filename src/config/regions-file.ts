@@ -34,7 +34,7 @@ export type RegionsFile =
 /** Clients keep the region in the port of a pseudo address, which has sixteen bits. */
 const REGION_ID_MAX = 65_535
 /** Larger than any fleet's, and small enough to be read while the relay serves. */
-const FILE_CHARS_MAX = 4_194_304
+export const REGIONS_FILE_BYTES_MAX = 4_194_304
 const DERP_PORT = 443
 
 // 901 without quotes is a number to YAML and a name to people.
@@ -65,6 +65,8 @@ const REGION = z.strictObject({
 })
 
 const FILE = z.strictObject({ regions: z.record(z.string(), REGION) })
+/** More than any fleet's: each costs a link from every relay. */
+const NODES_MAX = 10_000
 
 const EXPECTED: Readonly<Record<string, string>> = {
   code: 'a short name such as fra, of letters, digits, dots and hyphens',
@@ -85,14 +87,24 @@ const EXPECTED: Readonly<Record<string, string>> = {
 
 /** Reads the text of the file at `path`, which is only used to name it. */
 export function readRegionsFile(path: string, text: string): RegionsFile {
-  if (text.length > FILE_CHARS_MAX) {
+  if (text.length > REGIONS_FILE_BYTES_MAX) {
     return {
       problems: [
-        { where: path, found: `has ${text.length} characters`, expected: `${FILE_CHARS_MAX} at most` },
+        {
+          where: path,
+          found: `has ${text.length} characters`,
+          expected: `${REGIONS_FILE_BYTES_MAX} at most`,
+        },
       ],
     }
   }
-  return new RegionsReader(path, text).read()
+  try {
+    return new RegionsReader(path, text).read()
+  } catch (error) {
+    // What is nested without end exhausts the parser's stack.
+    const found = `can not be read: ${error instanceof Error ? error.message : String(error)}`
+    return { problems: [{ where: path, found, expected: 'regions, each with its relays' }] }
+  }
 }
 
 class RegionsReader {
@@ -122,6 +134,9 @@ class RegionsReader {
       return { problems: this.#problems }
     }
     const regions = Object.entries(parsed.data.regions).map(([key, region]) => this.#region(key, region))
+    const nodeCount = regions.reduce((sum, { nodes }) => sum + nodes.length, 0)
+    if (regions.length === 0) this.#complain(['regions'], 'is empty', 'one region or more')
+    if (nodeCount > NODES_MAX) this.#complain(['regions'], `has ${nodeCount} relays`, `${NODES_MAX} at most`)
     this.#judgeNames(regions)
     return this.#problems.length > 0 ? { problems: this.#problems } : { regions }
   }

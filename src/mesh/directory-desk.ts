@@ -3,7 +3,7 @@
 // that moves is followed before anybody asks again.
 
 import { toHex } from '#protocol/bytes.ts'
-import type { KeyDirectory } from './key-directory.ts'
+import type { KeyDirectory, Whereabouts } from './key-directory.ts'
 
 /** Each watched key is a subscription; the oldest gives way. */
 const WATCHED_MAX = 20_000
@@ -13,10 +13,10 @@ export interface HomeNote {
   readonly isHome: boolean
 }
 
-/** An answer for one thread, or for all: `key` is at `relay`; undefined: nowhere. */
+/** An answer for one thread, or for all. */
 export interface Located {
   readonly key: Uint8Array
-  readonly relay: string | undefined
+  readonly where: Whereabouts
 }
 
 export interface DirectoryDeskParts {
@@ -31,6 +31,7 @@ export class DirectoryDesk {
   readonly #homes = new Map<string, { readonly key: Uint8Array; readonly threads: Set<number> }>()
   /** What ends watching, by key; the oldest first. */
   readonly #watched = new Map<string, () => void>()
+  #isClosed = false
 
   constructor(parts: DirectoryDeskParts) {
     this.#parts = parts
@@ -52,13 +53,15 @@ export class DirectoryDesk {
   /** A thread asks where a key is. */
   locate(thread: number, key: Uint8Array): void {
     const { directory, tell } = this.#parts
-    directory.locate(key, (relay) => {
-      tell(thread, { key, relay })
-      if (relay !== undefined) this.#watch(key)
+    directory.locate(key, (where) => {
+      if (this.#isClosed) return
+      tell(thread, { key, where })
+      if (where.kind === 'at') this.#watch(key)
     })
   }
 
   close(): void {
+    this.#isClosed = true
     for (const unwatch of this.#watched.values()) unwatch()
     this.#watched.clear()
   }
@@ -81,7 +84,9 @@ export class DirectoryDesk {
   /** A relay that had the key has it no more; perhaps another one has. */
   #locateAgain(key: Uint8Array): void {
     const { directory, tellAll } = this.#parts
-    directory.locate(key, (relay) => tellAll({ key, relay }))
+    directory.locate(key, (where) => {
+      if (!this.#isClosed) tellAll({ key, where })
+    })
   }
 
   #watch(key: Uint8Array): void {
@@ -91,7 +96,7 @@ export class DirectoryDesk {
       id,
       this.#parts.directory.watch(key, (relay) => {
         if (relay === undefined) this.#locateAgain(key)
-        else this.#parts.tellAll({ key, relay })
+        else this.#parts.tellAll({ key, where: { kind: 'at', relay } })
       }),
     )
     const [oldest] = this.#watched

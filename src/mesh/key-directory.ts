@@ -2,14 +2,20 @@
 // to watching all siblings (route-book.ts), which needs nothing beside the relays themselves. Answers are hints: the
 // relay that is named checks the whole key.
 
+/** Where a key is: at a relay; nowhere, which is known; or that can't be said now, and may be asked again soon. */
+export type Whereabouts =
+  | { readonly kind: 'at'; readonly relay: string }
+  | { readonly kind: 'nowhere' }
+  | { readonly kind: 'unknown' }
+
 /** Names are those of members of the mesh: `host` or `host:port`. Keys are 32 bytes. */
 export interface KeyDirectory {
   /** A key has noted this relay as its home. */
   announce(key: Uint8Array): void
   /** It has left, or its home is elsewhere. */
   withdraw(key: Uint8Array): void
-  /** Calls back once, with the relay that has the key; undefined: nobody has, or nobody can say. Never long. */
-  locate(key: Uint8Array, found: (relay: string | undefined) => void): void
+  /** Calls back once. Never long. */
+  locate(key: Uint8Array, found: (where: Whereabouts) => void): void
   /**
    * Calls back whenever a relay announces the key, or, with undefined, withdraws it; until what is returned is called.
    * Who has withdrawn it may not have been the only one to have it.

@@ -9,6 +9,7 @@ import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import { DropReason, type PacketKind } from '#relay/drop-reason.ts'
 import type { AddressedPacket, Asker } from '#relay/ports.ts'
+import type { Whereabouts } from './key-directory.ts'
 import type { RankedSibling, RouteBook } from './route-book.ts'
 
 /** What a tunnel's handshake sends before it waits for an answer. */
@@ -18,6 +19,8 @@ const HELD_BYTES_MAX = 16_384
 const HOLD_MS_MAX = 200
 /** Most keys that are nowhere are peers that sleep, and are asked for again and again. */
 const NOWHERE_MS = 3_000
+/** The directory could not say: it is away, or has too much to do, and gets no more to do by being asked for each packet. */
+const UNKNOWN_MS = 500
 /** A key that has moved on is found out by its relay's answer; this is for the rest. */
 const LOCATED_MS = 300_000
 /** Keys that are looked for at once, not to be found, or located. A scan over all keys must not fill the memory. */
@@ -67,7 +70,7 @@ interface Located {
 export class Locator {
   readonly #parts: LocatorParts
   readonly #sought = new Map<string, Sought>()
-  /** When each was last found to be nowhere, the oldest first. */
+  /** Until when each is not asked for again; who was found to be nowhere last comes last. */
   readonly #nowhere = new Map<string, number>()
   /** The oldest first. */
   readonly #located = new Map<string, Located>()
@@ -95,9 +98,10 @@ export class Locator {
   }
 
   /** The directory's answer. */
-  located(key: Uint8Array, name: string | undefined, nowMs: number): void {
+  located(key: Uint8Array, where: Whereabouts, nowMs: number): void {
     const id = toHex(key)
-    const sibling = name === undefined ? undefined : this.#parts.sibling(name)
+    if (where.kind === 'unknown') return this.#notSaid(id, nowMs)
+    const sibling = where.kind === 'at' ? this.#parts.sibling(where.relay) : undefined
     const sought = this.#sought.get(id)
     if (sibling === undefined) return this.#notFound(id, sought, nowMs)
     this.#nowhere.delete(id)
@@ -113,40 +117,58 @@ export class Locator {
       if (sibling?.isUp === true) this.#found(id, key, sibling, nowMs)
       else if (nowMs - sought.sinceMs > HOLD_MS_MAX) this.#giveUp(id, sought, DropReason.lookupTimeout)
     }
-    for (const [id, { key, sinceMs }] of this.#located) {
-      if (nowMs - sinceMs <= LOCATED_MS) break
+    for (const [id, located] of this.#located) {
+      if (nowMs - located.sinceMs <= LOCATED_MS) break
+      // Asked again rather than forgotten: somebody may be talking to it. Until there is an answer it stays as it is.
       this.#located.delete(id)
-      // Asked again rather than forgotten: somebody may be talking to it.
-      this.#parts.ask(key)
+      this.#located.set(id, { ...located, sinceMs: nowMs })
+      this.#parts.ask(located.key)
     }
   }
 
   #isNowhere(id: string, nowMs: number): boolean {
-    const sinceMs = this.#nowhere.get(id)
-    if (sinceMs === undefined) return false
-    if (nowMs - sinceMs < NOWHERE_MS) return true
+    const untilMs = this.#nowhere.get(id)
+    if (untilMs === undefined) return false
+    if (nowMs < untilMs) return true
     this.#nowhere.delete(id)
     return false
   }
 
   #notFound(id: string, sought: Sought | undefined, nowMs: number): void {
+    this.#forget(id)
+    this.#rest(id, nowMs + NOWHERE_MS)
+    if (sought !== undefined) this.#giveUp(id, sought, DropReason.unknownDestination)
+  }
+
+  /** What is known stays; what is not is asked for again. */
+  #notSaid(id: string, nowMs: number): void {
+    const sought = this.#sought.get(id)
+    if (sought === undefined || sought.sibling !== undefined) return
+    this.#rest(id, nowMs + UNKNOWN_MS)
+    this.#giveUp(id, sought, DropReason.lookupTimeout)
+  }
+
+  #rest(id: string, untilMs: number): void {
+    this.#nowhere.delete(id)
+    this.#nowhere.set(id, untilMs)
+    const [oldest] = this.#nowhere.keys()
+    if (this.#nowhere.size > NOWHERE_MAX && oldest !== undefined) this.#nowhere.delete(oldest)
+  }
+
+  #forget(id: string): void {
     const known = this.#located.get(id)
     this.#located.delete(id)
     if (known !== undefined) this.#parts.book.remove(known.key, 0, known.sibling)
-    this.#nowhere.delete(id)
-    this.#nowhere.set(id, nowMs)
-    if (this.#nowhere.size > NOWHERE_MAX) this.#nowhere.delete(this.#nowhere.keys().next().value ?? '')
-    if (sought !== undefined) this.#giveUp(id, sought, DropReason.unknownDestination)
   }
 
   #found(id: string, key: Uint8Array, sibling: LocatableSibling, nowMs: number): void {
     const { book, counters } = this.#parts
     const known = this.#located.get(id)
     this.#located.delete(id)
-    if (this.#located.size < LOCATED_MAX) {
-      book.add(key, 0, sibling)
-      this.#located.set(id, { key, sibling, sinceMs: nowMs })
-    }
+    book.add(key, 0, sibling)
+    this.#located.set(id, { key, sibling, sinceMs: nowMs })
+    const [oldest] = this.#located.keys()
+    if (this.#located.size > LOCATED_MAX && oldest !== undefined) this.#forget(oldest)
     if (known !== undefined && known.sibling !== sibling) book.remove(known.key, 0, known.sibling)
     const sought = this.#sought.get(id)
     if (sought === undefined) return

@@ -5,20 +5,23 @@
 //   derpfleet.at.<hash>      request: who has this key?   answer: the relay's name
 //   derpfleet.moved.<hash>   the relay that has it from now on, for whoever has asked for it before; empty: one has it no more
 //
-// Contract: while NATS is away every question is answered "nowhere" at once, and what is announced or watched is
-// remembered; when it is back everything is announced again, a little at a time.
+// Contract: while NATS is away every question is answered "unknown" at once, and what is announced or watched is
+// remembered; when it is back everything is announced again, a little at a time. Nothing that the connection does or
+// suffers ends the process: a call on one that has just been closed is as if it had been lost before.
 
 import { createHmac } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import {
   connect,
   credsAuthenticator,
+  NoRespondersError,
+  RequestError,
   type Msg,
   type NatsConnection,
   type Subscription,
 } from '@nats-io/transport-node'
 import { toHex } from '#protocol/bytes.ts'
-import type { KeyDirectory } from './key-directory.ts'
+import type { KeyDirectory, Whereabouts } from './key-directory.ts'
 
 /** The longest that a packet waits for an answer; a question round the globe takes half a second, and is asked again. */
 const LOCATE_TIMEOUT_MS = 200
@@ -31,6 +34,11 @@ const TELL_TURN_MS = 10
 const PING_EVERY_MS = 5_000
 const SILENT_PINGS_MAX = 2
 const RECONNECT_MS = 1_000
+/** A server that takes the connection and says nothing. */
+const CONNECT_TIMEOUT_MS = 5_000
+const CLOSE_TIMEOUT_MS = 1_000
+/** Reasons that are told of one outage: several servers fail in several ways, again and again. */
+const REASONS_MAX = 4
 const HASH_BYTES = 16
 /** A host name and a port. */
 const NAME_BYTES_MAX = 260
@@ -48,10 +56,23 @@ export interface NatsDirectoryParts {
   readonly settings: NatsSettings
   /** A credentials file, as it is when a server asks for it; undefined: servers let anybody in. */
   readonly credentials: (() => Uint8Array) | undefined
-  /** This relay, as the others' members name it. */
-  readonly name: string
+  /** This relay, as the others' members name it at this moment. */
+  readonly name: () => string
   /** The connection is there, or is not any more. */
   readonly onConnected: (isConnected: boolean, detail: string) => void
+}
+
+/** How the directory does, for operators. */
+export interface DirectoryHealth {
+  readonly isConnected: boolean
+  /** The server, or why there is none. */
+  readonly detail: string
+  /** Times that a server was reached. */
+  readonly connects: number
+  /** Keys of this relay that are in the directory, or will be as soon as a server is there. */
+  readonly announced: number
+  /** Questions by their answers. */
+  readonly answers: Readonly<Record<Whereabouts['kind'], number>>
 }
 
 /** A subject that is listened to whenever a server is there. */
@@ -72,8 +93,11 @@ export class NatsDirectory implements KeyDirectory {
   #connection: NatsConnection | undefined = undefined
   #isConnected = false
   #isClosed = false
-  /** Why there is no connection, as it was last said. */
-  #unreached = ''
+  /** Why there is no connection, as far as that was said. */
+  readonly #reasons = new Set<string>()
+  #detail = 'not reached yet'
+  #connects = 0
+  readonly #answers = { at: 0, nowhere: 0, unknown: 0 }
   #questions = 0
   #turn: NodeJS.Timeout | undefined = undefined
 
@@ -87,12 +111,30 @@ export class NatsDirectory implements KeyDirectory {
     return this.#isConnected
   }
 
+  get health(): DirectoryHealth {
+    return {
+      isConnected: this.#isConnected,
+      detail: this.#detail,
+      connects: this.#connects,
+      announced: this.#announced.size,
+      answers: { ...this.#answers },
+    }
+  }
+
+  /** This relay is called otherwise from now on: whoever has asked for its keys is told so. */
+  renamed(): void {
+    for (const interest of this.#announced.values()) {
+      if (this.#told.has(interest)) this.#untold.add(interest)
+    }
+    this.#tellSoon()
+  }
+
   announce(key: Uint8Array): void {
     const hash = this.#hash(key)
     if (this.#announced.has(hash)) return
     const interest: Interest = {
       subject: subjectAt(hash),
-      onMessage: (message) => message.respond(this.#parts.name),
+      onMessage: (message) => this.#attempt(() => message.respond(this.#parts.name())),
       moved: subjectMoved(hash),
     }
     this.#announced.set(hash, interest)
@@ -104,32 +146,34 @@ export class NatsDirectory implements KeyDirectory {
     const interest = this.#announced.get(hash)
     if (interest === undefined) return
     this.#announced.delete(hash)
-    if (this.#told.has(interest)) this.#connection?.publish(subjectMoved(hash))
+    if (this.#told.has(interest)) this.#attempt(() => this.#connection?.publish(subjectMoved(hash)))
     this.#ignore(interest)
   }
 
-  locate(key: Uint8Array, found: (relay: string | undefined) => void): void {
-    if (this.#connection === undefined || !this.#isConnected || this.#questions >= QUESTIONS_MAX) {
-      found(undefined)
-      return
+  locate(key: Uint8Array, found: (where: Whereabouts) => void): void {
+    const answered = (where: Whereabouts): void => {
+      this.#answers[where.kind]++
+      found(where)
     }
+    const connection = this.#isConnected ? this.#connection : undefined
+    if (connection === undefined || this.#questions >= QUESTIONS_MAX) return answered({ kind: 'unknown' })
+    const subject = subjectAt(this.#hash(key))
+    const question = this.#attempt(() =>
+      connection.request(subject, undefined, { timeout: LOCATE_TIMEOUT_MS }),
+    )
+    if (question === undefined) return answered({ kind: 'unknown' })
     this.#questions++
-    const question = this.#connection.request(subjectAt(this.#hash(key)), undefined, {
-      timeout: LOCATE_TIMEOUT_MS,
+    void question.then(whereIn, whyNot).then((where) => {
+      this.#questions--
+      answered(where)
     })
-    void question
-      .then(nameIn, () => undefined)
-      .then((name) => {
-        this.#questions--
-        found(name)
-      })
   }
 
   watch(key: Uint8Array, moved: (relay: string | undefined) => void): () => void {
     const onMessage = (message: Msg): void => {
       if (message.data.length === 0) return moved(undefined)
       const name = nameIn(message)
-      if (name !== undefined && name !== this.#parts.name) moved(name)
+      if (name !== undefined && name !== this.#parts.name()) moved(name)
     }
     const subject = subjectMoved(this.#hash(key))
     const interest: Interest = { subject, onMessage, moved: undefined }
@@ -140,7 +184,8 @@ export class NatsDirectory implements KeyDirectory {
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#turn)
-    await this.#connection?.close()
+    const closing = this.#connection?.close().catch(() => undefined)
+    await Promise.race([closing, pause(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
   }
 
   #hash(key: Uint8Array): string {
@@ -156,7 +201,7 @@ export class NatsDirectory implements KeyDirectory {
         this.#connection = connection
         if (this.#isClosed) return await connection.close()
         this.#onConnected(connection.getServer())
-        void this.#hearStatus(connection)
+        this.#hearStatus(connection).catch(() => undefined)
         const error = await connection.closed()
         this.#onDisconnected(reasonOf(error))
       } catch (error) {
@@ -171,7 +216,8 @@ export class NatsDirectory implements KeyDirectory {
     const { servers, ca } = settings
     return await connect({
       servers: [...servers],
-      name: `derpfleet ${name}`,
+      name: `derpfleet ${name()}`,
+      timeout: CONNECT_TIMEOUT_MS,
       noEcho: true,
       // For ever: a relay serves its own region without.
       maxReconnectAttempts: -1,
@@ -195,22 +241,34 @@ export class NatsDirectory implements KeyDirectory {
 
   #onConnected(server: string): void {
     this.#isConnected = true
-    this.#unreached = ''
+    this.#connects++
+    this.#detail = server
+    this.#reasons.clear()
     this.#parts.onConnected(true, server)
     this.#tellSoon()
   }
 
   #onDisconnected(reason: string): void {
     this.#isConnected = false
+    this.#detail = reason
     // Else the library would tell the next server of all of them in one go.
     for (const [interest, subscription] of this.#told) {
-      subscription.unsubscribe()
+      this.#attempt(() => subscription.unsubscribe())
       this.#untold.add(interest)
     }
     this.#told.clear()
-    if (this.#isClosed || reason === this.#unreached) return
-    this.#unreached = reason
+    if (this.#isClosed || this.#reasons.has(reason) || this.#reasons.size >= REASONS_MAX) return
+    this.#reasons.add(reason)
     this.#parts.onConnected(false, reason)
+  }
+
+  /** The library throws where its connection has been closed for good, of which we hear a moment later. */
+  #attempt<T>(call: () => T): T | undefined {
+    try {
+      return call()
+    } catch {
+      return undefined
+    }
   }
 
   #listen(interest: Interest): void {
@@ -220,8 +278,9 @@ export class NatsDirectory implements KeyDirectory {
 
   #ignore(interest: Interest): void {
     this.#untold.delete(interest)
-    this.#told.get(interest)?.unsubscribe()
+    const subscription = this.#told.get(interest)
     this.#told.delete(interest)
+    if (subscription !== undefined) this.#attempt(() => subscription.unsubscribe())
   }
 
   #tellSoon(): void {
@@ -236,16 +295,27 @@ export class NatsDirectory implements KeyDirectory {
     let left = TOLD_PER_TURN
     for (const interest of this.#untold) {
       if (left-- === 0) break
+      if (!this.#tell(connection, interest)) break
       this.#untold.delete(interest)
-      const subscription = connection.subscribe(interest.subject, {
-        callback: (error, message) => {
-          if (error === null) interest.onMessage(message)
-        },
-      })
-      this.#told.set(interest, subscription)
-      if (interest.moved !== undefined) connection.publish(interest.moved, this.#parts.name)
     }
     this.#tellSoon()
+  }
+
+  /** False: the connection is none any more; it is told when there is another. */
+  #tell(connection: NatsConnection, interest: Interest): boolean {
+    const told = this.#attempt(() => {
+      const subscription =
+        this.#told.get(interest) ??
+        connection.subscribe(interest.subject, {
+          callback: (error, message) => {
+            if (error === null) interest.onMessage(message)
+          },
+        })
+      this.#told.set(interest, subscription)
+      if (interest.moved !== undefined) connection.publish(interest.moved, this.#parts.name())
+      return true
+    })
+    return told === true
   }
 }
 
@@ -259,6 +329,18 @@ function subjectAt(hash: string): string {
 
 function subjectMoved(hash: string): string {
   return `derpfleet.moved.${hash}`
+}
+
+function whereIn(message: Msg): Whereabouts {
+  const relay = nameIn(message)
+  return relay === undefined ? { kind: 'nowhere' } : { kind: 'at', relay }
+}
+
+/** That nobody is there is said by the server; that nobody has answered says nothing. */
+function whyNot(error: unknown): Whereabouts {
+  const isNobody =
+    error instanceof NoRespondersError || (error instanceof RequestError && error.isNoResponders())
+  return { kind: isNobody ? 'nowhere' : 'unknown' }
 }
 
 /** A relay's name; undefined for what can't be one. Whether there is such a relay is for the members to say. */

@@ -27,6 +27,8 @@ export const LogEvent = {
   credentialsRefused: 'credentials_refused', // what the file holds now is not used
   regionsChanged: 'regions_changed',
   regionsRefused: 'regions_refused', //     what the file holds now is not used
+  fileUsableAgain: 'file_usable_again', //  a file that was refused is used again
+  membersChanged: 'members_changed', //     of the mesh, by DNS
   directoryReached: 'directory_reached',
   directoryLost: 'directory_lost', //       keys of other regions are not found; what is known stays known
   meshNameFailed: 'mesh_name_failed', //    a name of -mesh-dns does not resolve; who was known by it stays known

@@ -60,6 +60,8 @@ export interface MetricSources {
   /** Undefined where anybody may use the relay. */
   readonly admission: () => AdmissionNumbers | undefined
   readonly siblings: () => readonly SiblingView[]
+  /** Of the mesh besides siblings: the key directory, and files that are read again. */
+  readonly mesh: () => readonly Family[]
   /** One per relay thread. */
   readonly threads: readonly Counters[]
   /** One per relay thread, in the same order. */
@@ -95,7 +97,7 @@ export class Metrics {
 
   /** Everything exported, read now; without samples where there is nothing to tell. */
   async families(): Promise<Family[]> {
-    const { threads, admission, siblings, stun, certificate, process } = this.#sources
+    const { threads, admission, siblings, mesh, stun, certificate, process } = this.#sources
     const processFamilies = await process.families()
     return [
       ...this.#stateFamilies(),
@@ -103,6 +105,7 @@ export class Metrics {
       ...this.#threadFamilies(),
       ...admissionFamilies(admission()),
       ...siblingFamilies(siblings()),
+      ...mesh(),
       ...stunFamilies(stun()),
       ...certificateFamilies(certificate()),
       ...limitFamilies(this.#sources.limits),

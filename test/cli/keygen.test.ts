@@ -36,7 +36,8 @@ test('makes a mesh key that a relay takes', async () => {
   expect(parseMeshKeys(printed.stdout)).toHaveProperty('value', [expect.any(Uint8Array)])
   const path = folder.at('mesh.key')
   expect(await derpfleet(['keygen', '-mesh', '-o', path])).toEqual({ code: 0, stdout: '', stderr: '' })
-  expect(readFileSync(path, 'utf8')).toMatch(/^[0-9a-f]{64}$/)
+  expect(readFileSync(path, 'utf8')).toMatch(/^[0-9a-f]{64}\n$/)
+  expect(statSync(path).mode & 0o777).toBe(0o600)
 })
 
 test('says why a file has no public key to show', async () => {

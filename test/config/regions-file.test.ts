@@ -96,6 +96,21 @@ it.each([
     'regions:\n  900: &a {code: x, nodes: [{name: a, hostname: b}]}\n  901: *a\n',
     /alias/i,
   ],
+  ['no region at all', 'regions: {}', /regions: is empty; expected one region or more/],
+  ['a list without end', '['.repeat(200_000), /./],
+  [
+    'what is nested without end',
+    Array.from({ length: 20_000 }, (_, i) => `${' '.repeat(i % 1_000)}a:`).join('\n'),
+    /./,
+  ],
+  [
+    'aliases that grow',
+    `a: &a [x,x]\n${'bcdefgh'
+      .split('')
+      .map((name, i) => `${name}: &${name} [*${'abcdefg'[i]},*${'abcdefg'[i]}]`)
+      .join('\n')}`,
+    /alias/i,
+  ],
   ['far too much', ' '.repeat(5_000_000), /has 5000000 characters/],
 ])('refuses %s', (_what, text, expected) => {
   const read = readRegionsFile('r.yaml', text)

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Whereabouts } from '#mesh/key-directory.ts'
 import { NatsDirectory, type NatsDirectoryParts } from '#mesh/nats-directory.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { makeCertificate } from '../support/certificate.ts'
@@ -92,8 +93,8 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     const directory = new NatsDirectory({
       credentials: undefined,
       onConnected: () => undefined,
+      name: () => name,
       ...parts,
-      name,
     })
     open.push(directory)
     return directory
@@ -105,7 +106,8 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
   }
 
   async function located(directory: NatsDirectory, key: Uint8Array): Promise<string | undefined> {
-    return await new Promise((resolve) => directory.locate(key, resolve))
+    const where = await new Promise<Whereabouts>((resolve) => directory.locate(key, resolve))
+    return where.kind === 'at' ? where.relay : undefined
   }
 
   async function isAt(directory: NatsDirectory, key: Uint8Array, relay: string | undefined): Promise<void> {
@@ -148,21 +150,119 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     unwatch()
   })
 
-  test('answers nowhere at once while its server is away, and announces everything again after', async () => {
+  test('can not say at once while its server is away, and announces everything again after', async () => {
     const [fra, nyc] = [await directoryOf('fra3.lab', 'EU'), await directoryOf('nyc3.lab', 'US')]
     const keys = Array.from({ length: 1_000 }, () => randomBytes(32))
     for (const key of keys) fra.announce(key)
     for (const key of keys) await isAt(nyc, key, 'fra3.lab')
     await servers.kill('EU')
     await waitUntil('the relay knows', () => !fra.isConnected)
-    const answers: (string | undefined)[] = []
-    fra.locate(keys[0] as Uint8Array, (relay) => answers.push(relay))
-    expect(answers).toEqual([undefined])
+    const answers: Whereabouts[] = []
+    fra.locate(keys[0] as Uint8Array, (where) => answers.push(where))
+    expect(answers).toEqual([{ kind: 'unknown' }])
+    expect(fra.health).toMatchObject({ isConnected: false, connects: 1, announced: 1_000 })
     await isAt(nyc, keys[0] as Uint8Array, undefined)
     const meanwhile = randomBytes(32)
     fra.announce(meanwhile)
     await servers.restart('EU')
     for (const key of [...keys, meanwhile]) await isAt(nyc, key, 'fra3.lab')
+    expect(fra.health).toMatchObject({ isConnected: true, connects: 2 })
+  })
+
+  test('answers by the name that the relay has now, and tells who has asked before of the new one', async () => {
+    let name = 'fra6.lab'
+    const settings = { servers: [servers.url('EU')], ca: undefined, secret }
+    const fra = await connected(opened('', { settings, name: () => name }))
+    const nyc = await directoryOf('nyc6.lab', 'US')
+    const key = randomBytes(32)
+    fra.announce(key)
+    await isAt(nyc, key, 'fra6.lab')
+    const moves: (string | undefined)[] = []
+    const unwatch = nyc.watch(key, (relay) => moves.push(relay))
+    // The interest has reached the other region's server when a later announcement arrives.
+    await waitUntil('it is told', () => {
+      fra.renamed()
+      return moves.length > 0
+    })
+    name = 'fra6.lab:8443'
+    fra.renamed()
+    await waitUntil('it is told of the new name', () => moves.at(-1) === 'fra6.lab:8443')
+    await isAt(nyc, key, 'fra6.lab:8443')
+    unwatch()
+  })
+
+  test('with too many questions at once can not say, which is not the same as nowhere', async () => {
+    const fra = await directoryOf('fra7.lab', 'EU')
+    const answers = await Promise.all(
+      Array.from({ length: 2_100 }, async () => {
+        const key = randomBytes(32)
+        return await new Promise<Whereabouts>((resolve) => fra.locate(key, resolve))
+      }),
+    )
+    const kinds = answers.map(({ kind }) => kind)
+    expect(kinds.slice(2_000)).toEqual(Array.from({ length: 100 }, () => 'unknown'))
+    expect(kinds.slice(0, 2_000)).toContain('nowhere')
+    expect(fra.health.answers.unknown).toBeGreaterThanOrEqual(100)
+  })
+
+  test('that has been closed, or whose connection just has, throws nothing at whoever uses it', async () => {
+    const fra = await directoryOf('fra8.lab', 'EU')
+    const [known, other] = [randomBytes(32), randomBytes(32)]
+    fra.announce(known)
+    const unwatch = fra.watch(other, () => undefined)
+    await waitUntil(
+      'all is told',
+      async () => (await located(await directoryOf('nyc8.lab', 'US'), known)) !== undefined,
+    )
+    const closing = fra.close()
+    const answers: Whereabouts[] = []
+    // The library has closed its connection and has not said so yet.
+    fra.locate(other, (where) => answers.push(where))
+    fra.withdraw(known)
+    fra.announce(other)
+    unwatch()
+    fra.renamed()
+    await closing
+    fra.locate(other, (where) => answers.push(where))
+    fra.announce(known)
+    await waitUntil('both are answered', () => answers.length === 2)
+    expect(answers).toEqual([{ kind: 'unknown' }, { kind: 'unknown' }])
+  })
+
+  test.each([
+    ['says nothing', () => undefined, /timeout/i],
+    ['speaks another protocol', (socket: Socket) => void socket.write('SSH-2.0-other\r\n'), /./],
+    ['closes at once', (socket: Socket) => void socket.destroy(), /./],
+    [
+      'has no end of its first line',
+      (socket: Socket) => void socket.write('INFO {'.padEnd(100_000, ' ')),
+      /timeout|closed/i,
+    ],
+  ])('a server that %s is told of once, and another is found', async (_what, behave, reason) => {
+    const bad = createServer((socket) => {
+      socket.on('error', () => undefined)
+      behave(socket)
+    })
+    bad.listen(0, '127.0.0.1')
+    await once(bad, 'listening')
+    const { port } = bad.address() as AddressInfo
+    const told: [boolean, string][] = []
+    const lonely = opened('ber9.lab', {
+      settings: { servers: [`nats://127.0.0.1:${port}`], ca: undefined, secret },
+      onConnected: (isConnected, detail) => told.push([isConnected, detail]),
+    })
+    const lucky = opened('fra9.lab', {
+      settings: { servers: [`nats://127.0.0.1:${port}`, servers.url('EU')], ca: undefined, secret },
+    })
+    await waitUntil('the other server is found', () => lucky.isConnected, 30_000)
+    await waitUntil('it is told', () => told.length > 0, 30_000)
+    expect(told[0]).toEqual([false, expect.stringMatching(reason)])
+    // Some more attempts, of a second or two each.
+    await new Promise((resolve) => void setTimeout(resolve, 5_000))
+    expect(told.length).toBeLessThanOrEqual(2)
+    expect(lonely.health).toMatchObject({ isConnected: false, connects: 0 })
+    await lonely.close()
+    bad.close()
   })
 
   test('logs in over TLS with a credentials file, and with another one once the first is refused', async () => {

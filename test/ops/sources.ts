@@ -1,5 +1,8 @@
 // What metrics are made of, for tests: everything that can be there is there, and each test replaces what it is about.
 
+import { DirectoryWatch } from '#ops/directory-watch.ts'
+import { Log } from '#ops/log.ts'
+import { Reloads } from '#ops/reloads.ts'
 import type { SiblingView } from '#ops/link-watch.ts'
 import type { MetricSources } from '#ops/metrics.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
@@ -42,6 +45,17 @@ const sibling: SiblingView = {
   lossRatio: 0,
 }
 
+const directory = new DirectoryWatch(() => ({
+  isConnected: true,
+  detail: 'nats.lab:4222',
+  connects: 1,
+  announced: 100,
+  answers: { at: 10, nowhere: 5, unknown: 0 },
+}))
+
+const reloads = new Reloads(new Log('error', { write: () => undefined }), Date.now)
+reloads.taken('regions-file', 'regions.yaml')
+
 export function testSources(replaced: Partial<MetricSources> = {}): MetricSources {
   return {
     threads: [new Counters()],
@@ -55,6 +69,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       backEnds: [{ name: 'url', isUp: false }],
     }),
     siblings: () => [sibling],
+    mesh: () => [...directory.families(), ...reloads.families()],
     stun: () => noStun,
     certificate: () => certificate,
     state: () => ({

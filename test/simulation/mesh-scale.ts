@@ -39,7 +39,7 @@ class Site {
 
   #askingAt(directory: FakeDirectory): Asking {
     const fleet = this.#fleet
-    const tell = ({ key, relay }: Located): void => locator.located(key, relay, fleet.clock.now())
+    const tell = ({ key, where }: Located): void => locator.located(key, where, fleet.clock.now())
     const desk = new DirectoryDesk({ directory, tell: (_thread, located) => tell(located), tellAll: tell })
     const locator = new Locator({
       ask: (key) => desk.locate(0, key),

@@ -2,7 +2,7 @@
 // from it, as from the servers.
 
 import { toHex } from '#protocol/bytes.ts'
-import type { KeyDirectory } from '#mesh/key-directory.ts'
+import type { KeyDirectory, Whereabouts } from '#mesh/key-directory.ts'
 import type { FakeClock } from './fake-clock.ts'
 
 /** There and back. */
@@ -99,12 +99,15 @@ export class FakeDirectory implements KeyDirectory {
     if (!this.#isAway) this.#server.withdraw(id, this)
   }
 
-  locate(key: Uint8Array, found: (relay: string | undefined) => void): void {
+  locate(key: Uint8Array, found: (where: Whereabouts) => void): void {
     this.questionCount++
-    if (this.#isAway) return found(undefined)
+    if (this.#isAway) return found({ kind: 'unknown' })
     // To the server and on to the relay that has it, and back.
     this.#server.messageCount += 4
-    this.#server.clock.later(ANSWER_MS, () => found(this.#server.find(toHex(key), this)))
+    this.#server.clock.later(ANSWER_MS, () => {
+      const relay = this.#server.find(toHex(key), this)
+      found(relay === undefined ? { kind: 'nowhere' } : { kind: 'at', relay })
+    })
   }
 
   watch(key: Uint8Array, moved: (relay: string | undefined) => void): () => void {

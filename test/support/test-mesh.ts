@@ -102,7 +102,7 @@ export class MeshNode {
   }
 
   #makeDesk(directory: FakeDirectory, mesh: TestMesh): DirectoryDesk {
-    const tell = ({ key, relay }: Located): void => this.locator?.located(key, relay, mesh.clock.now())
+    const tell = ({ key, where }: Located): void => this.locator?.located(key, where, mesh.clock.now())
     return new DirectoryDesk({ directory, tell: (_thread, located) => tell(located), tellAll: tell })
   }
 

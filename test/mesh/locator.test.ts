@@ -1,0 +1,120 @@
+// The locator alone, with a directory that a test plays: what it keeps, and how much of it.
+
+import { expect, it } from 'vitest'
+import { Locator, type LocatableSibling } from '#mesh/locator.ts'
+import { RouteBook } from '#mesh/route-book.ts'
+import { Counters } from '#relay/counters.ts'
+import type { AddressedPacket } from '#relay/ports.ts'
+import { alice, bob } from '../support/actor.ts'
+import { sha256 } from '../vectors/hex.ts'
+
+const asker = { key: alice.key, mayLookUp: () => true }
+
+function packetTo(key: Uint8Array): AddressedPacket {
+  const buffer = Buffer.concat([key, Buffer.alloc(10)])
+  return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0 }
+}
+
+class Sibling implements LocatableSibling {
+  readonly rank = 1
+  isUp = true
+  forwarded = 0
+
+  wake(): void {}
+
+  forward(): void {
+    this.forwarded++
+  }
+}
+
+function play(): {
+  locator: Locator
+  book: RouteBook
+  east: Sibling
+  west: Sibling
+  asked: Uint8Array[]
+  counters: Counters
+} {
+  const [east, west] = [new Sibling(), new Sibling()]
+  const asked: Uint8Array[] = []
+  const book = new RouteBook(1, () => undefined)
+  const counters = new Counters()
+  const locator = new Locator({
+    ask: (key) => asked.push(key),
+    sibling: (name) => ({ east, west })[name],
+    book,
+    counters,
+  })
+  return { locator, book, east, west, asked, counters }
+}
+
+const atEast = { kind: 'at', relay: 'east' } as const
+const nowhere = { kind: 'nowhere' } as const
+const unknown = { kind: 'unknown' } as const
+
+it('asks again after five minutes, and believes what it is told then', () => {
+  const { locator, book, east, west, asked } = play()
+  locator.seek(packetTo(bob.key), asker, 0)
+  locator.located(bob.key, atEast, 10)
+  expect([book.find(bob.key, 0), east.forwarded]).toEqual([east, 1])
+  locator.sweep(300_000)
+  expect(asked).toHaveLength(1)
+  locator.sweep(300_011)
+  expect(asked).toHaveLength(2)
+  // While there is no answer, and when nobody can say, what is known is used on.
+  expect(book.find(bob.key, 0)).toBe(east)
+  locator.located(bob.key, unknown, 300_020)
+  expect(book.find(bob.key, 0)).toBe(east)
+  locator.sweep(600_030)
+  locator.located(bob.key, { kind: 'at', relay: 'west' }, 600_040)
+  expect(book.find(bob.key, 0)).toBe(west)
+  locator.sweep(900_050)
+  locator.located(bob.key, nowhere, 900_060)
+  expect([book.find(bob.key, 0), book.size]).toEqual([undefined, 0])
+})
+
+it('asks soon again for a key of which nothing could be said, and late for one that is nowhere', () => {
+  const { locator, asked, counters } = play()
+  const seek = (nowMs: number): boolean => locator.seek(packetTo(bob.key), asker, nowMs)
+  expect(seek(0)).toBe(true)
+  locator.located(bob.key, unknown, 10)
+  expect(counters.get('queuedPackets')).toBe(0)
+  expect([seek(100), seek(509)]).toEqual([false, false])
+  expect(seek(511)).toBe(true)
+  locator.located(bob.key, nowhere, 520)
+  expect([seek(1_100), seek(3_519)]).toEqual([false, false])
+  expect(seek(3_521)).toBe(true)
+  expect(asked).toHaveLength(3)
+})
+
+it('looks for a thousand keys at once and no more, and holds nothing for the rest', () => {
+  const { locator, asked, counters } = play()
+  const taken = Array.from({ length: 1_200 }, (_, i) => locator.seek(packetTo(sha256(`key ${i}`)), asker, 0))
+  expect([taken.filter(Boolean).length, asked.length, counters.get('queuedPackets')]).toEqual([
+    1_000, 1_000, 1_000,
+  ])
+  locator.sweep(201)
+  expect([counters.get('queuedPackets'), counters.get('queuedBytes')]).toEqual([0, 0])
+  expect(locator.seek(packetTo(bob.key), asker, 202)).toBe(true)
+})
+
+it('remembers the last twenty thousand that are nowhere, and asks again for those before', () => {
+  const { locator } = play()
+  const keys = Array.from({ length: 20_100 }, (_, i) => sha256(`key ${i}`))
+  for (const key of keys) locator.located(key, nowhere, 0)
+  const isSought = (i: number): boolean => locator.seek(packetTo(keys[i] as Uint8Array), asker, 1)
+  expect([0, 99, 100, 20_099].map(isSought)).toEqual([true, true, false, false])
+})
+
+it('remembers the last hundred thousand that were found, and forgets those before with their routes', () => {
+  const { locator, book, east } = play()
+  const keys = Array.from({ length: 100_050 }, (_, i) => sha256(`key ${i}`))
+  for (const key of keys) locator.located(key, atEast, 0)
+  expect(book.size).toBe(100_000)
+  expect([0, 49, 50, 100_049].map((i) => book.find(keys[i] as Uint8Array, 0))).toEqual([
+    undefined,
+    undefined,
+    east,
+    east,
+  ])
+})

@@ -3,6 +3,7 @@
 // connections are few; limits keep anything else from holding the control thread's memory.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { AdminConnections } from './admin-connections.ts'
 import type { AdminPages, PageAnswer } from './admin-pages.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
@@ -21,6 +22,8 @@ const STALLED_TIMEOUT_MS = 30_000
 const HEAD_BYTES_MAX = 8_192
 /** A pair of Prometheus servers, probes and a few people; each connection costs a descriptor. */
 const CONNECTIONS_MAX = 64
+/** Scrapers ask one thing at a time; so each connection holds no more than a page. */
+const PENDING_REQUESTS_MAX = 8
 /** Pages are made in milliseconds; whoever is not served by then has stopped reading. */
 const CLOSE_GRACE_MS = 1_000
 
@@ -35,6 +38,7 @@ export class AdminServer {
   readonly #pages: AdminPages
   readonly #log: Log
   readonly #server: Server
+  readonly #connections = new AdminConnections(CONNECTIONS_MAX, PENDING_REQUESTS_MAX)
 
   constructor(endpoint: AdminEndpoint, pages: AdminPages, log: Log) {
     this.#endpoint = endpoint
@@ -50,7 +54,7 @@ export class AdminServer {
       },
       (request, response) => void this.#serve(request, response),
     )
-    this.#server.maxConnections = CONNECTIONS_MAX
+    this.#server.on('connection', (socket) => this.#connections.add(socket))
     this.#server.timeout = STALLED_TIMEOUT_MS
   }
 
@@ -85,6 +89,10 @@ export class AdminServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const answered = new Promise<void>((resolve) => {
+      response.once('close', resolve)
+    })
+    if (!(await this.#connections.turn(request.socket, answered))) return
     try {
       send(response, await this.#answer(request))
     } catch (error) {

@@ -128,6 +128,11 @@ describe('pages', () => {
   })
 })
 
+/** Whether in order or by a reset. */
+async function closed(socket: Socket): Promise<void> {
+  await new Promise((resolve) => socket.once('close', resolve))
+}
+
 describe('HTTP', () => {
   it('HEAD is GET without the body', async () => {
     const whole = await ask('/readyz')
@@ -148,21 +153,43 @@ describe('HTTP', () => {
     expect(status).toBe(431)
   })
 
-  it('connections beyond 64 are closed at once, those before them are served', async () => {
+  it.each([
+    ['that say nothing', ''],
+    ['that say half a head', 'GET /livez HTTP/1.1\r\nHost: x\r\n'],
+    ['that were answered once', 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['that take no answer', 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ])('with 64 connections %s, the oldest is closed for the newest', async (_what, words) => {
     const sockets: Socket[] = []
     for (let count = 0; count < 64; count++) {
-      const socket = connect({ host, port })
+      const socket = connect({ host, port }).on('error', () => undefined)
       await once(socket, 'connect')
+      if (words !== '') socket.write(words)
       sockets.push(socket)
     }
-    const [first] = sockets
-    const extra = connect({ host, port })
-    extra.on('error', () => {})
-    await once(extra, 'close')
-    first?.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
-    const [answer] = await once(first ?? extra, 'data')
-    expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /)
+    const over = sockets.map(async (socket) => await closed(socket.resume()))
+    let isSecondOver = false
+    void over[1]?.then(() => (isSecondOver = true))
+    expect((await ask('/livez')).status).toBe(200)
+    await over[0]
+    expect(isSecondOver).toBe(false)
     for (const socket of sockets) socket.destroy()
+  })
+
+  it('who asks eight things at once gets eight answers in order, who asks more is ended', async () => {
+    const asking = async (count: number): Promise<string> => {
+      const socket = connect({ host, port }).on('error', () => undefined)
+      await once(socket, 'connect')
+      const [some, last] = ['GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n', 'GET /livez HTTP/1.1\r\nHost: x\r\n']
+      socket.write(`${some.repeat(count - 1)}${last}Connection: close\r\n\r\n`)
+      let text = ''
+      socket.setEncoding('utf8').on('data', (part: string) => (text += part))
+      await closed(socket)
+      return text
+    }
+    expect((await asking(8)).match(/(?<=\n)(?:ready|live)\n/g)?.join('')).toBe('ready\n'.repeat(7) + 'live\n')
+    expect(await asking(9)).toBe('')
+    expect(await asking(2_000)).toBe('')
+    expect((await ask('/livez')).status).toBe(200)
   })
 
   it('a head that never ends is given up', async () => {

@@ -265,9 +265,14 @@ async function startPlainPort(endpoint: Endpoint, tlsPort: number, stops: StopLi
 
 async function startStun(
   wanted: Endpoint,
-  { stops, onFault }: Surroundings,
+  { log, stops, onFault }: Surroundings,
 ): Promise<{ thread: StunService; endpoint: Endpoint }> {
-  const thread = new StunService(wanted, onFault)
+  const thread = new StunService({
+    ...wanted,
+    onDeath: ({ error, restartInMs }) => log.error(LogEvent.stunDied, { error, restartInMs }),
+    onRestart: () => log.info(LogEvent.stunRestarted),
+    onFault,
+  })
   stops.push(async () => await thread.stop())
   const endpoint = await listening('STUN', '-stun-port', wanted, async () => await thread.listen())
   return { thread, endpoint }

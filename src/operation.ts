@@ -129,6 +129,7 @@ export class Operation {
       siblings: () => links.siblings(),
       mesh: () => [...directory.families(), ...reloads.families()],
       stun: () => stun?.thread.read(),
+      stunDeaths: () => stun?.thread.deaths,
       certificate: () => this.#certificate(),
       state: () => this.#health.report(),
       logLinesLost: () => log.linesLost,
@@ -152,6 +153,7 @@ export class Operation {
   #look(): void {
     this.#threadWatch.look()
     this.#descriptorWatch.look()
+    this.#parts.stun?.thread.look()
     // Of a thread that has died only what was read before is known.
     this.#parts.threads.readLoopTimes()
     if (this.#lookCount++ % STUN_ASKED_EVERY_LOOKS === 0) void this.#stunWatch?.look()

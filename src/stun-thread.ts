@@ -6,13 +6,17 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { StunCounters, StunServer } from '#transport/stun-server.ts'
 import type { StunThreadData, ToStunThread } from './thread-messages.ts'
 
+/** Often enough for the control thread to tell silence, and for addresses that come to be served soon. */
+const LOOK_MS = 2_000
 /** Nine times the weight of a thread with the usual niceness. */
 const NICENESS = -10
 
 if (parentPort === null) throw new Error('stun-thread.ts is the entry of a worker thread')
 const control = parentPort
 const data = workerData as StunThreadData
-const server = new StunServer(data.host, new StunCounters(data.counters))
+const counters = new StunCounters(data.counters)
+const server = new StunServer(data.host, counters)
+server.isAnswering = data.isAnswering
 
 preferThisThread()
 
@@ -22,6 +26,11 @@ try {
     if (message.kind === 'answer') server.isAnswering = message.isAnswering
     else stop()
   })
+  const looks = setInterval(() => {
+    counters.beat()
+    void server.look()
+  }, LOOK_MS)
+  control.on('close', () => clearInterval(looks))
   control.postMessage({ kind: 'listening', port })
 } catch (error) {
   const { code = '', message } = error as NodeJS.ErrnoException

@@ -92,6 +92,8 @@ export type FromRelayThread =
 
 /** Given to the STUN thread. */
 export interface StunThreadData {
+  /** Whether it answers until it is told otherwise. */
+  readonly isAnswering: boolean
   readonly host: string
   readonly port: number
   readonly counters: SharedArrayBuffer

@@ -1,10 +1,11 @@
 // Asks a STUN server for our own address, as a Tailscale client does, and times the answer. For probes and
-// self-tests; no retransmission schedule, no NAT judgement.
+// self-tests; no retransmission schedule, no NAT judgement. Each question has a transaction of its own, so that an answer
+// is timed from the question that it answers.
 
 import { createSocket } from 'node:dgram'
 import { randomBytes } from 'node:crypto'
 import { isIPv6 } from 'node:net'
-import { bytesEqual } from '#protocol/bytes.ts'
+import { toHex } from '#protocol/bytes.ts'
 import { ipToText } from '#protocol/ip-address.ts'
 import { bindingRequest, readBindingAnswer, TRANSACTION_ID_BYTES } from '#protocol/stun.ts'
 
@@ -21,12 +22,12 @@ export interface StunResult {
 /** Asks `address` (an IP literal); rejects when nothing valid has come back in time. */
 export async function askStun(address: string, port: number, timeoutMs: number): Promise<StunResult> {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
-  const transactionId = randomBytes(TRANSACTION_ID_BYTES)
-  const request = bindingRequest(transactionId)
-  let sentMs = performance.now()
+  /** When each question was sent, by its transaction. */
+  const sentMs = new Map<string, number>()
   const send = (): void => {
-    sentMs = performance.now()
-    socket.send(request, port, address)
+    const transactionId = randomBytes(TRANSACTION_ID_BYTES)
+    sentMs.set(toHex(transactionId), performance.now())
+    socket.send(bindingRequest(transactionId), port, address)
   }
   const retry = setInterval(send, RETRY_MS)
   let timeout: NodeJS.Timeout | undefined
@@ -36,8 +37,9 @@ export async function askStun(address: string, port: number, timeoutMs: number):
       socket.on('error', reject)
       socket.on('message', (message) => {
         const answer = readBindingAnswer(message)
-        if (answer === undefined || !bytesEqual(answer.transactionId, transactionId)) return
-        resolve({ ip: ipToText(answer.ip), port: answer.port, roundTripMs: performance.now() - sentMs })
+        const askedMs = answer && sentMs.get(toHex(answer.transactionId))
+        if (answer === undefined || askedMs === undefined) return
+        resolve({ ip: ipToText(answer.ip), port: answer.port, roundTripMs: performance.now() - askedMs })
       })
       send()
     })

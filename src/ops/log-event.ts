@@ -16,6 +16,8 @@ export const LogEvent = {
   relayFailed: 'relay_failed', //           a fault of ours; the process ends
   threadDied: 'thread_died', //             a fault of ours in a relay thread; it is started anew
   threadRestarted: 'thread_restarted', //   one that had died serves again
+  stunDied: 'stun_died', //                 a fault of ours in the STUN thread; it is started anew
+  stunRestarted: 'stun_restarted', //       it serves again
   handlesFailed: 'handles_failed', //       this Node's inside is not as expected: slower sockets are used
   descriptorsFew: 'descriptors_few', //     the limit of open files allows for few clients
   descriptorsShort: 'descriptors_short', // none is left for clients; who comes is refused

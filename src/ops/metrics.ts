@@ -70,6 +70,8 @@ export interface MetricSources {
   readonly threadDeaths: () => readonly number[]
   /** Undefined when STUN is off. */
   readonly stun: () => StunNumbers | undefined
+  /** How often the STUN thread has died; undefined when STUN is off. */
+  readonly stunDeaths: () => number | undefined
   /** Undefined when there is none: plain TCP. */
   readonly certificate: () => CertificateLife | undefined
   readonly state: () => RelayState
@@ -150,9 +152,18 @@ export class Metrics {
       ),
       counter(
         'derp_thread_restarts_total',
-        'Times that a relay thread died, by a fault of ours, and was replaced.',
-        this.#sources.threadDeaths().map((deaths, thread) => sample(deaths, { thread: String(thread) })),
+        'Times that a thread died, by a fault of ours, and was replaced.',
+        this.#deaths(),
       ),
+    ]
+  }
+
+  #deaths(): Sample[] {
+    const { stunDeaths, threadDeaths } = this.#sources
+    const stun = stunDeaths()
+    return [
+      ...threadDeaths().map((deaths, thread) => sample(deaths, { thread: String(thread) })),
+      ...(stun === undefined ? [] : [sample(stun, { thread: 'stun' })]),
     ]
   }
 }

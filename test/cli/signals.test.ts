@@ -31,14 +31,14 @@ async function isServing(relay: RunningProcess): Promise<boolean> {
 }
 
 /** Has a relay thread of it hang from now on: in a loop, or where nobody can end it. */
-async function trouble(folder: TemporaryFolder, what: 'hang' | 'block'): Promise<void> {
-  const path = folder.at(`${what}-relay`)
+async function trouble(folder: TemporaryFolder, what: string): Promise<void> {
+  const path = folder.at(what)
   writeFileSync(path, '')
   await waitUntil('a thread hangs', () => !existsSync(path))
 }
 
 async function hang(folder: TemporaryFolder): Promise<void> {
-  await trouble(folder, 'hang')
+  await trouble(folder, 'hang-relay')
 }
 
 /** Lines of the log with this event. */
@@ -173,7 +173,7 @@ test('a thread that hangs while it is stopped delays the end, and does not preve
 test('a thread that can not be ended at all ends the process with a failure, after the rest', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
-  await trouble(folder, 'block')
+  await trouble(folder, 'block-relay')
   expect(await relay.stop()).toEqual({ code: null, signal: 'SIGKILL' })
   expect(relay.output).toMatch(/not all parts ended: a relay thread does not end/)
   expect(logged(relay, 'relay_stopped')).toHaveLength(1)
@@ -202,11 +202,23 @@ test('a thread that hangs is replaced after twenty seconds; until then the relay
 test('a hung thread that can not be ended ends the relay, to be started anew by whoever watches over it', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
-  await trouble(folder, 'block')
+  await trouble(folder, 'block-relay')
   expect(await relay.exited).toEqual({ code: null, signal: 'SIGKILL' })
   expect(logged(relay, 'relay_failed')).toMatchObject([
     { error: { message: expect.stringContaining('relay thread that failed does not end') } },
   ])
+}, 90_000)
+
+test('a STUN thread that hangs is replaced, and the relay serves on', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder)
+  await trouble(folder, 'hang-stun')
+  await waitUntil('it answers again', () => logged(relay, 'stun_restarted').length > 0)
+  expect(logged(relay, 'stun_died')).toMatchObject([
+    { error: { cause: { message: 'no sign of life for 20 s' } } },
+  ])
+  expect(logged(relay, 'thread_died')).toEqual([])
+  expect(await isServing(relay)).toBe(true)
 }, 90_000)
 
 test('a process that was stopped for half a minute has all its threads afterwards', async () => {

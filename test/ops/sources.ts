@@ -71,6 +71,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     siblings: () => [sibling],
     mesh: () => [...directory.families(), ...reloads.families()],
     stun: () => noStun,
+    stunDeaths: () => 0,
     certificate: () => certificate,
     state: () => ({
       isReady: true,

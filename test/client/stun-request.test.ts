@@ -1,0 +1,56 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, it, onTestFinished } from 'vitest'
+import { askStun } from '#client/stun-request.ts'
+import { ipToBytes } from '#protocol/ip-address.ts'
+import { isBindingRequest, STUN_ANSWER_BYTES_MAX, writeBindingAnswer } from '#protocol/stun.ts'
+
+/** A STUN server on loopback that loses the first questions and takes its time for others. */
+async function slowServer(delayMs: number, lost = 0): Promise<{ port: number; asked: () => number }> {
+  const socket = createSocket('udp4')
+  onTestFinished(() => void socket.close())
+  let asked = 0
+  socket.on('message', (message, { address, port }) => {
+    if (!isBindingRequest(message) || ++asked <= lost) return
+    const answer = Buffer.alloc(STUN_ANSWER_BYTES_MAX)
+    const byteCount = writeBindingAnswer(answer, message, ipToBytes(address), port)
+    void sleep(delayMs).then(() => {
+      try {
+        socket.send(answer.subarray(0, byteCount), port, address)
+      } catch {
+        // The test is over.
+      }
+    })
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  return { port: socket.address().port, asked: () => asked }
+}
+
+it('a round trip longer than the time until it is asked again is told as long as it was', async () => {
+  const { port, asked } = await slowServer(1_200)
+  const { roundTripMs } = await askStun('127.0.0.1', port, 10_000)
+  expect(asked()).toBeGreaterThan(1)
+  expect(roundTripMs).toBeGreaterThan(1_150)
+})
+
+it('an answer to the second question is timed from that one', async () => {
+  const { port } = await slowServer(0, 1)
+  const { roundTripMs } = await askStun('127.0.0.1', port, 10_000)
+  expect(roundTripMs).toBeLessThan(400)
+})
+
+it('an answer to what was not asked is none', async () => {
+  const socket = createSocket('udp4')
+  onTestFinished(() => void socket.close())
+  socket.on('message', (message, { address, port }) => {
+    const answer = Buffer.alloc(STUN_ANSWER_BYTES_MAX)
+    const byteCount = writeBindingAnswer(answer, message, ipToBytes(address), port)
+    answer.writeUInt8(answer.readUInt8(8) ^ 1, 8)
+    socket.send(answer.subarray(0, byteCount), port, address)
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  await expect(askStun('127.0.0.1', socket.address().port, 300)).rejects.toThrow('no STUN answer')
+})

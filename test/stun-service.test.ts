@@ -1,0 +1,77 @@
+// The STUN thread of a live relay, dying for real.
+
+import type { Worker } from 'node:worker_threads'
+import { expect, it, onTestFinished } from 'vitest'
+import { askStun } from '#client/stun-request.ts'
+import { DAY_MS } from './config/certificates.ts'
+import { LiveRelay } from './support/live-relay.ts'
+
+const patiently = { timeout: 20_000 }
+const anywhere = { host: '127.0.0.1', port: 0 }
+
+/** The threads of the relay that the test starts next; the STUN thread comes after the relay threads. */
+function observeWorkers(): Worker[] {
+  const workers: Worker[] = []
+  const observe = (worker: Worker): void => void workers.push(worker)
+  process.on('worker', observe)
+  onTestFinished(() => void process.off('worker', observe))
+  return workers
+}
+
+async function page(relay: LiveRelay, path: string): Promise<string> {
+  return await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}${path}`)).text()
+}
+
+async function answered(relay: LiveRelay): Promise<number> {
+  const text = await page(relay, '/metrics')
+  return Number(/^stun_requests_total\{result="success",family="ipv4"\} (\d+)$/m.exec(text)?.[1])
+}
+
+it('dies, and is back on the same port: sessions stay, what it counted stays counted', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ stun: anywhere, admin: anywhere })
+  const port = relay.addresses.stun?.port ?? 0
+  const alice = await relay.client()
+  await askStun('127.0.0.1', port, 3_000)
+  const before = await answered(relay)
+  expect(before).toBeGreaterThan(0)
+  for (const deaths of [1, 2, 3]) {
+    // Not a message that it knows.
+    workers.at(-1)?.postMessage(null)
+    await expect.poll(() => workers.length, patiently).toBe(2 + deaths)
+    await expect
+      .poll(
+        async () =>
+          await askStun('127.0.0.1', port, 1_000).then(
+            () => true,
+            () => false,
+          ),
+        patiently,
+      )
+      .toBe(true)
+  }
+  expect(await answered(relay)).toBeGreaterThanOrEqual(before + 3)
+  expect(await page(relay, '/metrics')).toContain('derp_thread_restarts_total{thread="stun"} 3\n')
+  await alice.ping()
+})
+
+it('stays silent when it comes back, while the relay beside it can not serve', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ stun: anywhere, admin: anywhere }, 3_000)
+  const port = relay.addresses.stun?.port ?? 0
+  await expect.poll(async () => await page(relay, '/readyz'), patiently).toMatch(/expired at/)
+  workers.at(-1)?.postMessage(null)
+  await expect.poll(() => workers.length, patiently).toBe(3)
+  await expect(askStun('127.0.0.1', port, 3_000)).rejects.toThrow('no STUN answer')
+})
+
+it('is silent no later than the relay is gone', async () => {
+  const relay = await LiveRelay.start({ stun: anywhere }, DAY_MS)
+  const port = relay.addresses.stun?.port ?? 0
+  const alice = await relay.client()
+  const lost = alice.next('closed')
+  const stopped = relay[Symbol.asyncDispose]()
+  await lost
+  await expect(askStun('127.0.0.1', port, 300)).rejects.toThrow()
+  await stopped
+})

@@ -57,7 +57,7 @@ it('dies, and is back on the same port: sessions stay, what it counted stays cou
 
 it('stays silent when it comes back, while the relay beside it can not serve', async () => {
   const workers = observeWorkers()
-  await using relay = await LiveRelay.start({ stun: anywhere, admin: anywhere }, 3_000)
+  await using relay = await LiveRelay.start({ stun: anywhere, admin: anywhere }, 8_000)
   const port = relay.addresses.stun?.port ?? 0
   await expect.poll(async () => await page(relay, '/readyz'), patiently).toMatch(/expired at/)
   workers.at(-1)?.postMessage(null)

@@ -115,7 +115,8 @@ export class StunService {
       if (!this.#isStopping) this.#parts.onRestart()
     } catch (error) {
       // One that has died meanwhile has been taken care of.
-      if (!(error instanceof ListenError) || this.#isStopping) return
+      if (this.#isStopping || this.#thread !== thread) return
+      if (!(error instanceof ListenError)) return thread.kill(error as Error)
       await thread.stop({ kind: 'stop' }).catch(this.#parts.onFault)
       this.#onEnd(error)
     }

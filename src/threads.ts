@@ -225,8 +225,9 @@ export class RelayThreads {
       await this.#listen(place, endpoint)
     } catch (error) {
       // One that has died meanwhile has been taken care of.
-      if (!(error instanceof ListenError) || this.#isStopping) return
-      await thread?.stop({ kind: 'stop' })
+      if (this.#isStopping || thread === undefined || place.thread !== thread) return
+      if (!(error instanceof ListenError)) return thread.kill(error as Error)
+      await thread.stop({ kind: 'stop' }).catch(this.#parts.onFault)
       return this.#onEnd(place, error)
     }
     if (!this.#isStopping) this.#parts.onRestart(place.index)

@@ -13,6 +13,8 @@ import { hostHeader, portOf, requestTarget, type WebAddress } from './web-addres
 
 /** Idle connections are closed after 90 s, as Go's are. */
 const KEPT = { keepAlive: true, timeout: 90_000 }
+/** More than any back end sends; Go takes ten times as much. */
+const HEAD_BYTES_MAX = 1_048_576
 /** After this time another address of the host is tried; its first family may lead nowhere. */
 const NEXT_ADDRESS_MS = 1_000
 
@@ -82,6 +84,7 @@ export class HttpConnections {
       signal,
       // Go is lenient with line ends and more; the answer is the back end's, and nothing is passed on.
       insecureHTTPParser: true,
+      maxHeaderSize: HEAD_BYTES_MAX,
     })
     asking.on('response', (response) => resolve({ response }))
     // Whoever switches protocols has answered 101, which is an answer.

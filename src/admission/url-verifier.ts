@@ -134,7 +134,8 @@ async function readStart(response: IncomingMessage): Promise<string> {
   source.on('data', take)
   // An answer that breaks off counts as far as it came.
   for (const event of ['end', 'error', 'close']) source.on(event, done)
-  if (isZipped) response.on('error', () => source.destroy()).on('close', () => source.destroy())
+  // One that came whole goes on to be unpacked.
+  if (isZipped) response.on('close', () => response.complete || source.destroy())
   return await promise
 }
 

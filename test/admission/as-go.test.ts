@@ -1,0 +1,281 @@
+// The verify request beside Go's client, which is derper's: each URL is asked by both, in the same environment, and the
+// verdicts are the same.
+
+import { readFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { text } from 'node:stream/consumers'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { UrlVerifier } from '#admission/url-verifier.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { DAY_MS, makePair } from '../config/certificates.ts'
+import { issueCertificate, makeAuthority } from '../support/certificate.ts'
+import { runOk } from '../support/process.ts'
+import { admissionRequest, admissionSource } from '../vectors/admission.ts'
+import { clientA } from '../vectors/keys.ts'
+import { manners } from './manners.ts'
+import { OddProxy, OddServer } from './odd-server.ts'
+
+type Environment = Readonly<Record<string, string>>
+
+const folder = new TemporaryFolder()
+const goClient = folder.at('go-client')
+const hasGo = spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0
+if (!hasGo) process.stderr.write('SKIPPING tests beside Go: there is no `go` here\n')
+
+beforeAll(async () => {
+  if (hasGo)
+    await runOk('go', ['build', '-o', goClient, `${import.meta.dirname}/go-client/main.go`], {
+      timeoutMs: 120_000,
+    })
+}, 130_000)
+afterAll(() => folder[Symbol.dispose]())
+
+async function byGo(urls: readonly string[], env: Environment): Promise<string[]> {
+  const { HOME = '', PATH = '' } = process.env
+  const child = spawn(goClient, [admissionRequest], { env: { HOME, PATH, ...env } })
+  child.stdin.end(`${urls.join('\n')}\n`)
+  return (await text(child.stdout)).trimEnd().split('\n')
+}
+
+async function byUs(urls: readonly string[], env: Environment): Promise<string[]> {
+  const applicant = { key: clientA.publicKey, source: admissionSource }
+  return await Promise.all(
+    urls.map(async (url) => {
+      let verifier: UrlVerifier
+      try {
+        verifier = new UrlVerifier(url, env)
+      } catch (error) {
+        return `no request: ${String(error)}`
+      }
+      const { kind } = await verifier.verify(applicant, new AbortController().signal)
+      verifier.close()
+      return kind === 'denied' || kind === 'unusable' ? 'refused' : kind
+    }),
+  )
+}
+
+/** Both, as `URL: verdict`, once for each. */
+async function both(
+  urls: readonly string[],
+  env: Environment = {},
+): Promise<[ours: string[], gos: string[]]> {
+  const [ours, gos] = await Promise.all([byUs(urls, env), byGo(urls, env)])
+  const named = (verdicts: readonly string[]): string[] => urls.map((url, at) => `${url}: ${verdicts[at]}`)
+  return [named(ours), named(gos)]
+}
+
+const verdictsOf = (lines: readonly string[]): (string | undefined)[] =>
+  lines.map((line) => line.split(': ').at(-1))
+
+describe.skipIf(!hasGo)("the verify request is as Go's client makes it", () => {
+  test('whatever the back end answers', { timeout: 60_000 }, async () => {
+    await using server = await new OddServer(manners).listen()
+    const urls = Object.keys(manners).map((path) => `http://127.0.0.1:${server.port}${path}`)
+    const [ours, gos] = await both(urls)
+    expect(ours).toEqual(gos)
+    // The table would be worth nothing if all of it were refused.
+    for (const verdict of ['allowed', 'refused', 'unreachable']) expect(verdictsOf(gos)).toContain(verdict)
+  })
+
+  test('however the URL is written', { timeout: 60_000 }, async () => {
+    await using server = await new OddServer(manners).listen()
+    await using six = await new OddServer(manners).listen('::1')
+    const at = `127.0.0.1:${server.port}`
+    const urls = [
+      `HTTP://${at}/allow`,
+      `http://alice:p%40ss%20word@${at}/wants-alice`,
+      `http://alice@${at}/wants-alice-alone`,
+      `http://alice:p%40ss%20word@${at}/to-wants-alice`,
+      `http://alice:p%40ss%20word@${at}/absolute-to-nobody`,
+      `http://alice:p%40ss%20word@${at}/with-alice`,
+      `http://${at}/wants-query?a=b&c=%20d`,
+      `http://${at}/wants-query?a=b&c=%20d#fragment`,
+      `http://${at}/wants blank`,
+      `http://${at}/wants%2Fescapes`,
+      `http://${at}/wants/../dots`,
+      `http://${at}`,
+      `http://${at}?`,
+      `http://localhost:${server.port}/allow`,
+      `http://LOCALHOST:${server.port}/allow`,
+      `http://[::1]:${six.port}/allow`,
+      `http://[::1%25lo]:${six.port}/allow`,
+      `http://nowhere.invalid:${server.port}/allow`,
+      `https://${at}/allow`,
+      'http://127.0.0.1:1/allow',
+      'http://127.0.0.1:6000/allow',
+    ]
+    const [ours, gos] = await both(urls)
+    expect(ours).toEqual(gos)
+    expect(verdictsOf(gos).filter((verdict) => verdict === 'allowed').length).toBeGreaterThan(14)
+  })
+
+  test('what is no URL is none for both', async () => {
+    const urls = [
+      'http://',
+      'http://[::1/x',
+      'http://127.0.0.1:port/',
+      'http://a b/',
+      'http://127.0.0.1/%zz',
+      'http://us er@127.0.0.1/',
+      'http://127.0.0.1:80:80/',
+      '://x',
+      'http:/\u007f/x',
+      'ftp://127.0.0.1/',
+      '127.0.0.1:80/x',
+    ]
+    const [ours, gos] = await both(urls)
+    // Go finds some of it at the request only.
+    for (const [index, line] of ours.entries()) {
+      expect(line).toContain(': no request')
+      expect(gos[index]).toMatch(/: (no request|unreachable)/)
+    }
+  })
+
+  test('on ports that browsers block', async () => {
+    await using server = await new OddServer(manners).listen('127.0.0.1', 10_080)
+    expect(verdictsOf((await both([`http://127.0.0.1:${server.port}/allow`])).flat())).toEqual([
+      'allowed',
+      'allowed',
+    ])
+  })
+
+  test('whoever signed the certificate', { timeout: 60_000 }, async () => {
+    const authority = await makeAuthority(folder.path, 'authority')
+    const good = await issueCertificate(folder.path, 'localhost', authority)
+    const elsewhere = await issueCertificate(folder.path, 'elsewhere.test', authority)
+    const plain = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-x509', '-days', '9']
+    const nameless = { certPath: folder.at('cn.crt'), keyPath: folder.at('cn.key') }
+    await runOk('openssl', [
+      'req',
+      ...plain,
+      '-subj',
+      '/CN=localhost',
+      '-keyout',
+      nameless.keyPath,
+      '-out',
+      nameless.certPath,
+    ])
+    const old = makePair(['localhost'], Date.now() - 9 * DAY_MS, Date.now() - DAY_MS)
+    const own = makePair(['localhost'], Date.now() - DAY_MS, Date.now() + DAY_MS)
+    const tls = async (pair: { certPath: string; keyPath: string } | { certificate: string; key: string }) =>
+      await new OddServer(
+        manners,
+        'certPath' in pair
+          ? { cert: readFileSync(pair.certPath, 'utf8'), key: readFileSync(pair.keyPath, 'utf8') }
+          : { cert: pair.certificate, key: pair.key },
+      ).listen()
+    const servers = await Promise.all([good, elsewhere, nameless, old, own].map(tls))
+    const urls = servers.map(({ port }) => `https://localhost:${port}/allow`)
+    const all = [authority.certPath, nameless.certPath].map((path) => readFileSync(path, 'utf8'))
+    // As operators' files are: remarks, blanks at the ends of lines, other line ends, one long line, something else.
+    const odd = [
+      '# our own\r\n',
+      ...all.map((pem) => pem.replaceAll('\n', ' \r\n')),
+      own.certificate,
+      old.certificate,
+    ]
+    const bundle = folder.write(
+      'bundle.pem',
+      `${odd.join('junk\n')}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+    )
+    using certs = new TemporaryFolder()
+    certs.write(
+      'one.pem',
+      all
+        .join('')
+        .replace(/\n(?!-)/g, '')
+        .replace('CERTIFICATE-----', 'CERTIFICATE-----\n'),
+    )
+    certs.write('mine', readFileSync(authority.certPath, 'utf8'))
+    const [expected, none] = [
+      ['allowed', 'unreachable', 'unreachable', 'unreachable', 'allowed'],
+      Array(5).fill('unreachable'),
+    ]
+    for (const [env, verdicts] of [
+      [{}, none],
+      [{ SSL_CERT_FILE: bundle }, expected],
+      [{ SSL_CERT_DIR: certs.path }, ['allowed', ...none.slice(1)]],
+      [{ SSL_CERT_DIR: `/nowhere:${certs.path}`, SSL_CERT_FILE: '/nowhere' }, ['allowed', ...none.slice(1)]],
+    ] as const) {
+      const [ours, gos] = await both(urls, env)
+      expect([env, ours]).toEqual([env, gos])
+      expect(verdictsOf(gos)).toEqual(verdicts)
+    }
+    for (const server of servers) await server[Symbol.asyncDispose]()
+  })
+
+  test('through whichever proxy', { timeout: 60_000 }, async () => {
+    const authority = await makeAuthority(folder.path, 'proxied authority')
+    const certificate = await issueCertificate(folder.path, '*.test', authority)
+    const pem = {
+      cert: readFileSync(certificate.certPath, 'utf8'),
+      key: readFileSync(certificate.keyPath, 'utf8'),
+    }
+    await using plain = await new OddServer(manners).listen()
+    await using secure = await new OddServer(manners, pem).listen()
+    await using toPlain = await new OddProxy(plain.port).listen()
+    await using toSecure = await new OddProxy(secure.port).listen()
+    await using strict = await new OddProxy(
+      plain.port,
+      `Basic ${Buffer.from('bob:secret').toString('base64')}`,
+    ).listen()
+    await using strictSecure = await new OddProxy(
+      secure.port,
+      'Proxy-Authorization: Basic Ym9iOnNlY3JldA==',
+    ).listen()
+    const trust = { SSL_CERT_FILE: authority.certPath }
+    const proxies = {
+      HTTP_PROXY: `http://127.0.0.1:${toPlain.port}`,
+      HTTPS_PROXY: `127.0.0.1:${toSecure.port}`,
+    }
+    const urls = [
+      'http://a.test/allow',
+      'http://a.test:81/307',
+      'https://a.test/allow',
+      'https://b.a.test/allow',
+      `http://127.0.0.1:${plain.port}/allow`,
+    ]
+    const inside = ['allowed', 'allowed', 'allowed', 'unreachable', 'allowed']
+    const outside = ['unreachable', 'unreachable', 'unreachable', 'unreachable', 'allowed']
+    const environments: readonly (readonly [Environment, readonly string[]])[] = [
+      [{}, outside],
+      [proxies, inside],
+      [{ http_proxy: proxies.HTTP_PROXY, https_proxy: `http://${proxies.HTTPS_PROXY}` }, inside],
+      [{ ...proxies, NO_PROXY: 'test' }, outside],
+      [{ ...proxies, no_proxy: 'other, .a.test' }, inside],
+      [{ ...proxies, NO_PROXY: '*' }, outside],
+      [
+        { ...proxies, NO_PROXY: 'a.test:81' },
+        ['allowed', 'unreachable', 'allowed', 'unreachable', 'allowed'],
+      ],
+      [{ ...proxies, NO_PROXY: '10.0.0.0/8, 127.0.0.1, *.test:82' }, inside],
+      [
+        {
+          HTTP_PROXY: `http://bob:secret@127.0.0.1:${strict.port}`,
+          HTTPS_PROXY: `http://bob:secret@127.0.0.1:${strictSecure.port}`,
+        },
+        inside,
+      ],
+      [
+        {
+          HTTP_PROXY: `http://127.0.0.1:${strict.port}`,
+          HTTPS_PROXY: `http://127.0.0.1:${strictSecure.port}`,
+        },
+        ['refused', 'refused', 'unreachable', 'unreachable', 'allowed'],
+      ],
+      [
+        {
+          HTTP_PROXY: `socks5://127.0.0.1:${toPlain.port}`,
+          HTTPS_PROXY: `socks5h://127.0.0.1:${toSecure.port}`,
+        },
+        inside,
+      ],
+      [{ HTTP_PROXY: 'http://127.0.0.1:1', HTTPS_PROXY: 'http://127.0.0.1:1' }, outside],
+    ]
+    for (const [env, verdicts] of environments) {
+      const [ours, gos] = await both(urls, { ...trust, ...env })
+      expect([env, ours]).toEqual([env, gos])
+      expect([env, verdictsOf(gos)]).toEqual([env, verdicts])
+    }
+  })
+})

@@ -1,0 +1,161 @@
+// Storms against a back end that is slow or hangs, over real sockets: the program in a process of its own, and clients
+// that give up after ten seconds and come again, as Tailscale's do.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, it, onTestFinished } from 'vitest'
+import { DerpClient, newKeyPair, SharedResources } from '#client/derp-client.ts'
+import { askStun } from '#client/stun-request.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { FREE_PORTS, startDerpfleet } from '../cli/program.ts'
+import { VerifyServer } from '../support/verify-server.ts'
+
+const GIVES_UP_MS = 10_000
+const SERVING = /"relay_started".*"derp":"\S+?:(\d+)".*"stun":"\S+?:(\d+)".*"admin":"\S+?:(\d+)"/
+
+interface Served {
+  readonly port: number
+  readonly stunPort: number
+  /** Log lines of admission, in short. */
+  readonly lines: () => string[]
+  metric(name: string): Promise<number>
+  page(path: string): Promise<string>
+}
+
+async function serve(verifyUrl: string, ...more: readonly string[]): Promise<Served> {
+  const folder = new TemporaryFolder()
+  onTestFinished(() => folder[Symbol.dispose]())
+  const args = [
+    'serve',
+    '-c',
+    folder.at('derper.key'),
+    ...FREE_PORTS,
+    '-verify-client-url',
+    verifyUrl,
+    ...more,
+  ]
+  const relay = await startDerpfleet(args, { readyWhen: SERVING })
+  onTestFinished(async () => void (await relay.stop()))
+  const [, port, stunPort, adminPort] = (SERVING.exec(relay.output) ?? []).map(Number)
+  const page = async (path: string): Promise<string> =>
+    await (await fetch(`http://127.0.0.1:${adminPort}${path}`)).text()
+  return {
+    port: port ?? 0,
+    stunPort: stunPort ?? 0,
+    lines: () => relay.output.split('\n').filter((line) => /"admission_(lost|reached|failed)"/.test(line)),
+    page,
+    metric: async (name) => {
+      const line = (await page('/metrics')).split('\n').find((text) => text.startsWith(`${name} `))
+      return Number(line?.slice(name.length))
+    },
+  }
+}
+
+const shared = new SharedResources()
+
+/** One client's try. */
+async function logIn(port: number, key = newKeyPair()): Promise<DerpClient | undefined> {
+  const client = new DerpClient({
+    host: '127.0.0.1',
+    port,
+    tls: false,
+    key,
+    shared,
+    connectTimeoutMs: GIVES_UP_MS,
+  })
+  onTestFinished(async () => void (await client.close()))
+  return await client.connect().then(
+    () => client,
+    async () => void (await client.close()),
+  )
+}
+
+/** Comes again until it is in. */
+async function persist(port: number): Promise<number> {
+  const key = newKeyPair()
+  for (let tries = 1; ; tries++) {
+    if ((await logIn(port, key)) !== undefined) return tries
+    await sleep(Math.random() * 200)
+  }
+}
+
+const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make)
+
+it('500 clients that give up after ten seconds are all in within a minute, though the back end takes three', async () => {
+  await using back = await VerifyServer.start()
+  back.delayMs = 3_000
+  const relay = await serve(back.url)
+  const startedMs = performance.now()
+  await Promise.all(times(500, async () => await persist(relay.port)))
+  expect(performance.now() - startedMs).toBeLessThan(60_000)
+  expect(back.openMax).toBeLessThanOrEqual(64)
+  expect(await relay.metric('derp_clients_current{kind="other"}')).toBe(500)
+  expect(await relay.metric('derp_admission_pending{state="waiting"}')).toBe(0)
+  expect(relay.lines()).toEqual([])
+}, 120_000)
+
+it('1,500 clients that have left do not keep a live one waiting', async () => {
+  await using back = await VerifyServer.start()
+  back.delayMs = 1_000
+  const relay = await serve(back.url)
+  const keys = times(1_500, newKeyPair)
+  const leaving = keys.map(async (key) => {
+    const client = new DerpClient({ host: '127.0.0.1', port: relay.port, tls: false, key, shared })
+    const tried = client.connect().catch(() => undefined)
+    await sleep(2_000)
+    await client.close()
+    await tried
+  })
+  await Promise.all(leaving)
+  // They have left by an end in order, which is read while a client waits.
+  await expect
+    .poll(async () => await relay.metric('derp_admission_pending{state="waiting"}'), { timeout: 5_000 })
+    .toBe(0)
+  const startedMs = performance.now()
+  expect(await logIn(relay.port)).toBeDefined()
+  expect(performance.now() - startedMs).toBeLessThan(GIVES_UP_MS)
+}, 60_000)
+
+it('a back end that hangs, with fail-open: every client is in, and the log has one line each way', async () => {
+  await using back = await VerifyServer.start()
+  back.delayMs = undefined
+  const relay = await serve(back.url, '-verify-client-url-fail-open')
+  await Promise.all(times(500, async () => await persist(relay.port)))
+  expect(await relay.metric('derp_admission_total{result="failed_open"}')).toBe(500)
+  expect(await relay.metric('derp_admission_total{result="unreachable"}')).toBe(0)
+  await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(1)
+  expect(relay.lines()[0]).toMatch(
+    /"level":"warn".*admission_lost.*no answer within 5 s.*"clients":"all admitted"/,
+  )
+  // Whoever wants to may come in, so it stays ready.
+  expect(await relay.page('/readyz?verbose')).toMatch(
+    /ok +admission: url out for \d+ s: .*every client is admitted/,
+  )
+  back.delayMs = 0
+  await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(2)
+  expect(relay.lines()[1]).toMatch(/"level":"info".*admission_reached.*"outageSeconds":\d+/)
+  expect(await relay.metric('derp_admission_back_end_up{back_end="url"}')).toBe(1)
+}, 120_000)
+
+it('a back end that hangs: nobody is in, STUN is silent, and all are in when it is back', async () => {
+  await using back = await VerifyServer.start()
+  back.delayMs = undefined
+  const relay = await serve(back.url)
+  const clients = Promise.all(times(500, async () => await persist(relay.port)))
+  const stun = async (): Promise<string> =>
+    await askStun('127.0.0.1', relay.stunPort, 500).then(
+      () => 'answers',
+      () => 'silent',
+    )
+  expect(await stun()).toBe('answers')
+  await expect.poll(relay.lines, { timeout: 30_000 }).toHaveLength(1)
+  expect(relay.lines()[0]).toMatch(/admission_lost.*no answer within 5 s.*"clients":"all refused"/)
+  await expect.poll(stun, { timeout: 5_000 }).toBe('silent')
+  expect(await relay.page('/readyz')).toMatch(/FAIL admission: url out for \d+ s: .*no answer within 5 s/)
+  expect(await relay.metric('derp_admission_total{result="allowed"}')).toBe(0)
+  expect(await relay.metric('derp_admission_total{result="unreachable"}')).toBeGreaterThan(400)
+  back.delayMs = 0
+  await clients
+  await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(2)
+  await expect.poll(stun, { timeout: 5_000 }).toBe('answers')
+  expect(await relay.page('/readyz')).toBe('ready\n')
+}, 120_000)

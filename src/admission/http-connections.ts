@@ -9,7 +9,7 @@ import { sharedLookup } from './shared-lookup.ts'
 import { proxyChoice, type ProxyChoice } from './proxy-choice.ts'
 import { SecureTunnelAgent, TunnelAgent, type ProxyHop } from './proxy-tunnel.ts'
 import { checkIdentity, trustOf } from './trusted-roots.ts'
-import { hostHeader, portOf, requestTarget, type WebAddress } from './web-address.ts'
+import { hostHeader, portOf, requestTarget, type WebAddress } from '#protocol/web-address.ts'
 
 /** Idle connections are closed after 90 s, as Go's are. */
 const KEPT = { keepAlive: true, timeout: 90_000 }

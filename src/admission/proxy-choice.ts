@@ -2,7 +2,7 @@
 // or lower case. This host itself is never asked through a proxy.
 
 import { BlockList, isIP, isIPv4 } from 'node:net'
-import { parseWebAddress, portOf, type WebAddress } from './web-address.ts'
+import { parseWebAddress, portOf, type WebAddress } from '#protocol/web-address.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 

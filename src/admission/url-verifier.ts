@@ -16,7 +16,7 @@ import {
   resolveReference,
   shownAddress,
   type WebAddress,
-} from './web-address.ts'
+} from '#protocol/web-address.ts'
 
 /** For the whole exchange, as derper's. */
 const TIMEOUT_MS = 5_000

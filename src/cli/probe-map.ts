@@ -7,6 +7,7 @@ import { request as requestTls } from 'node:https'
 import { readDerpMap, type DerpMap } from '#config/derp-map.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import { problemText } from '#config/problem.ts'
+import { withoutSecrets } from '#config/secret-mask.ts'
 import { CheckError, within, type Outcome } from './probe-check.ts'
 import type { MapTarget } from './probe-target.ts'
 
@@ -67,7 +68,7 @@ async function get(url: string, access: MapAccess, redirects = 0): Promise<strin
     if (status >= 300 && status <= 399 && location !== undefined && URL.canParse(location, url)) {
       return await get(nextUrl(url, location, redirects), access, redirects + 1)
     }
-    if (status !== 200) throw new Error(`${url} answers ${status}`)
+    if (status !== 200) throw new Error(`${withoutSecrets(url)} answers ${status}`)
     return await body(response)
   } finally {
     response.destroy()
@@ -77,9 +78,10 @@ async function get(url: string, access: MapAccess, redirects = 0): Promise<strin
 function nextUrl(from: string, location: string, redirects: number): string {
   const next = new URL(location, from)
   if (redirects === REDIRECTS_MAX)
-    throw new Error(`more than ${REDIRECTS_MAX} redirects, the last from ${from}`)
+    throw new Error(`more than ${REDIRECTS_MAX} redirects, the last from ${withoutSecrets(from)}`)
   const isWeaker = from.startsWith('https:') && next.protocol !== 'https:'
-  if (isWeaker || !/^https?:$/.test(next.protocol)) throw new Error(`${from} redirects to ${next.href}`)
+  if (isWeaker || !/^https?:$/.test(next.protocol))
+    throw new Error(withoutSecrets(`${from} redirects to ${next.href}`))
   return next.href
 }
 
@@ -93,7 +95,9 @@ function open(url: string, access: MapAccess): Promise<IncomingMessage> {
           rejectUnauthorized: !access.isInsecure,
         })
       : requestPlain(url, options)
-    outgoing.on('error', (error) => reject(new CheckError(`${url}: ${error.message}`, tlsHint(error))))
+    outgoing.on('error', (error) =>
+      reject(new CheckError(`${withoutSecrets(url)}: ${error.message}`, tlsHint(error))),
+    )
     outgoing.on('response', resolve)
     outgoing.end()
   })

@@ -23,6 +23,7 @@ import {
 import { nodeOfMap, nodeOfRelay, TARGET_EXPECTED, type MapTarget, type ProbeNode } from './probe-target.ts'
 import { trustedAuthorities } from './probe-tls.ts'
 import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
+import { withoutSecrets } from '#config/secret-mask.ts'
 import { packageVersion } from '#version.ts'
 
 /** A few: enough that slow relays do not add up, so few that they don't disturb each other's times. */
@@ -61,14 +62,14 @@ async function probeTarget(settings: ProbeSettings, io: Io): Promise<number> {
   const sink: TextSink = settings.isJson ? { write: () => true } : io.stdout
   const paint = isColourful(io) ? coloured : plain
   const map = 'map' in source ? source.map : undefined
-  if (map !== undefined) sink.write(`${settings.targetText}\n${checkLines([map], paint)}\n`)
+  if (map !== undefined) sink.write(`${withoutSecrets(settings.targetText)}\n${checkLines([map], paint)}\n`)
   const nodes = await probeNodes(source.nodes, run, { sink, paint })
   const meshes: MeshCheck[] = []
   await checkMeshes(nodes, (check) => meshes.push(check))
   sink.write(meshLines(meshes, paint))
   const seconds = (performance.now() - startMs) / 1_000
   const report: ProbeReport = {
-    target: settings.targetText,
+    target: withoutSecrets(settings.targetText),
     version: packageVersion(),
     startedAt,
     seconds,

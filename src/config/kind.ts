@@ -4,6 +4,7 @@
 
 import { isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
+import { parseWebAddress, requestable } from '#protocol/web-address.ts'
 import type { Endpoint } from './settings.ts'
 
 export interface Kind<T> {
@@ -148,12 +149,21 @@ export function choice<const T extends string>(...words: readonly T[]): Kind<T> 
   }
 }
 
-/** An address that HTTP requests go to. */
+/** An address that HTTP requests go to, as whoever makes them understands it. */
 export const httpUrl: Kind<string> = {
   expected: 'a URL that starts with http:// or https://',
   placeholder: 'URL',
-  parse: (given) => (/^https?:\/\//.test(given) && URL.canParse(given) ? given : undefined),
+  parse: (given) => (isRequestable(given) ? given : undefined),
   shape: z.string(),
+}
+
+function isRequestable(given: string): boolean {
+  try {
+    requestable(parseWebAddress(given))
+    return true
+  } catch {
+    return false
+  }
 }
 
 export function ipAddress(version: 4 | 6): Kind<string> {

@@ -17,9 +17,13 @@ export function shownText(value: string): string {
 
 /** A text that may have such values in it. */
 export function withoutSecrets(text: string): string {
-  return text
-    .replaceAll(/(:\/{1,2})(?:[^\s"\\]|\\.)*@/g, `$1${MASK}@`)
-    .replaceAll(/"[^\s":/@]+:(?!\/)[^"@]+@/g, `"${MASK}@`)
-    .replaceAll(/(:\/{1,2}[^\s"?]*\?)[^\s"]+/g, `$1${MASK}`)
-    .replaceAll(SECRET_KEY, MASK)
+  return (
+    text
+      .replaceAll(/(:\/{1,2})(?:[^\s"\\]|\\.)*@/g, `$1${MASK}@`)
+      .replaceAll(/"[^":@]+:(?!\/)[^"@]+@/g, `"${MASK}@`)
+      // The host was forgotten: the password stands where a port should.
+      .replaceAll(/(:\/\/[^\s/?#:@"[\]]+):(?!\d*(?:[/?#,"\s]|$))[^/?#,"\s]*/g, `$1:${MASK}`)
+      .replaceAll(/(:\/{1,2}[^\s"?]*\?)[^\s"]+/g, `$1${MASK}`)
+      .replaceAll(SECRET_KEY, MASK)
+  )
 }

@@ -62,10 +62,13 @@ async function logIn(port: number, key = newKeyPair()): Promise<DerpClient | und
     shared,
     connectTimeoutMs: GIVES_UP_MS,
   })
-  onTestFinished(async () => void (await client.close()))
+  onTestFinished(async () => await client.close())
   return await client.connect().then(
     () => client,
-    async () => void (await client.close()),
+    async () => {
+      await client.close()
+      return undefined
+    },
   )
 }
 

@@ -67,3 +67,34 @@ test('refuses an open relay with a check', () => {
     '-open-relay: contradicts -verify-client-url; expected either an open relay or a check of its clients',
   ])
 })
+
+test.each([
+  ['-verify-client-url', 'ftp://alice:hunter2@headscale.example/verify'],
+  ['-verify-client-url', 'https://alice:hun ter2@headscale.example:port/verify'],
+  ['-verify-client-url', 'alice:hunter2@headscale.example'],
+  ['-verify-client-url', 'https://headscale.example:99999/verify?token=hunter2'],
+  ['-verify-client-url', 'https://headscale.example:hunter2'],
+  ['-nats-url', 'nats://alice:hunter2@nats.example'],
+  ['-home', 'https//alice:hunter2@home.example'],
+  ['-a', 'https://alice:hunter2@headscale.example/verify'],
+])('%s %s is refused without its secrets', (flag, value) => {
+  using operator = new Operator()
+  const file = operator.folder.write('derpfleet.yaml', `${flag.slice(1)}: ${JSON.stringify(value)}\n`)
+  const ways = [[flag, value], [value], ['-config', file]]
+  for (const args of flag === '-a' ? ways.slice(0, 2) : ways) {
+    const problems = operator.problems(['-c', operator.keyPath, ...args]).join('\n')
+    expect(problems).toMatch(flag === '-a' ? /./ : /headscale|nats|home/)
+    expect(problems).not.toMatch(/hun.?ter2|alice/)
+  }
+})
+
+test.each([
+  'HTTPS://headscale.example/verify',
+  'http://[fe80::1%25eth0]:8080/verify',
+  'http://headscale_web:6000/verify',
+  'http://127.0.0.1',
+])('%s is a URL, as it is to derper', (url) => {
+  using operator = new Operator()
+  const { admission } = operator.settings(['-c', operator.keyPath, ...PUBLIC, '-verify-client-url', url])
+  expect(admission.verifyUrl).toBe(url)
+})

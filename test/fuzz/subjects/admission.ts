@@ -15,7 +15,7 @@ import {
   shownAddress,
   WebAddressError,
   type WebAddress,
-} from '#admission/web-address.ts'
+} from '#protocol/web-address.ts'
 import { alice } from '../../support/actor.ts'
 import { pieces } from '../random.ts'
 import { promise, same, texts, type Subject } from '../subject.ts'

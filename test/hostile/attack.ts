@@ -124,3 +124,17 @@ function report(
       `descriptors ${vitals.descriptors} + ${peak.descriptors - vitals.descriptors}\n`,
   )
 }
+
+/** Dials under way at once: enough to keep the relay busy, few enough for its queue of connections. */
+const UNDER_WAY_MAX = 32
+
+/** So many of them, made a few at a time. */
+export async function many<T>(count: number, make: (at: number) => Promise<T>): Promise<T[]> {
+  const made: T[] = []
+  let next = 0
+  const makeSome = async (): Promise<void> => {
+    for (let at = next++; at < count; at = next++) made.push(await make(at))
+  }
+  await Promise.all(Array.from({ length: UNDER_WAY_MAX }, makeSome))
+  return made
+}

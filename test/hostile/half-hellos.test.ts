@@ -1,0 +1,37 @@
+// Attack: thousands of connections that say nothing, and thousands that say the first half of a TLS hello.
+// Stage: TCP, TLS.
+// Promise: a good client logs in within 2 s and sends a packet.
+// Bound: nothing of TLS is made before the first record is whole: 16 KiB for each, and 24 MiB for all together.
+// Offender: kept for the handshake's 30 s, or closed for those who come later; back at once when they are gone.
+
+import { generateKeyPairSync } from 'node:crypto'
+import { expect } from 'vitest'
+import { clientHello } from '../support/tls13-client.ts'
+import { attack, many, scaled } from './attack.ts'
+import { Intruder } from './intruder.ts'
+
+const COUNT = scaled(6_000, 500)
+const publicKey = generateKeyPairSync('x25519')
+  .publicKey.export({ format: 'der', type: 'spki' })
+  .subarray(-32)
+const hello = clientHello(publicKey)
+const boundMiB = 24 + (COUNT * 16) / 1_024
+
+for (const [title, bytes] of [
+  ['connections that say nothing', Buffer.alloc(0)],
+  ['one byte of a TLS hello', hello.subarray(0, 1)],
+  ['half a TLS hello', hello.subarray(0, hello.length >> 1)],
+] as const) {
+  attack(`${COUNT} times ${title}`, {
+    memoryMiB: { during: boundMiB, after: boundMiB },
+    run: async (target, stage) => {
+      const silent = await many(COUNT, async () => {
+        const intruder = stage.keep(await Intruder.knock(target))
+        await intruder.say(bytes)
+        return intruder
+      })
+      expect(silent.every(({ receivedBytes }) => receivedBytes < 100)).toBe(true)
+      expect(target.descriptors).toBeLessThan(COUNT + 100)
+    },
+  })
+}

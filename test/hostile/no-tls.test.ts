@@ -1,0 +1,37 @@
+// Attack: something else than TLS on the TLS port: HTTP, garbage, records whose lengths lie, an alert, a hello twice.
+// Stage: TLS.
+// Promise: a good client logs in within 2 s and sends a packet.
+// Bound: 32 MiB; no descriptor.
+// Offender: closed as soon as it is seen to be no TLS, and counted.
+
+import { randomBytes } from 'node:crypto'
+import { expect } from 'vitest'
+import { clientHello } from '../support/tls13-client.ts'
+import { attack, many, scaled } from './attack.ts'
+import { Intruder } from './intruder.ts'
+
+const hello = clientHello(randomBytes(32))
+const LIES: readonly Uint8Array[] = [
+  Buffer.from('GET /derp HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+  Buffer.alloc(600, 0xff),
+  // A record of 64 KiB, an empty one, application data before any key, an alert.
+  Buffer.concat([Buffer.from('160301ffff', 'hex'), Buffer.alloc(20_000)]),
+  Buffer.from('1603010000'.repeat(100), 'hex'),
+  Buffer.concat([Buffer.from('1703030100', 'hex'), Buffer.alloc(256)]),
+  Buffer.from('15030100020228', 'hex'),
+  Buffer.concat([hello, hello]),
+]
+
+attack('no TLS on the TLS port', {
+  memoryMiB: { during: 32, after: 32 },
+  run: async (target, stage) => {
+    const before = await target.count('derp_handshake_failures_total')
+    const count = LIES.length * scaled(100)
+    await many(count, async (at) => {
+      const liar = stage.keep(await Intruder.knock(target))
+      await liar.say(LIES[at % LIES.length] ?? hello)
+      expect(await liar.ended(5_000), `lie ${at % LIES.length} ends`).toBe(true)
+    })
+    expect((await target.count('derp_handshake_failures_total')) - before).toBe(count)
+  },
+})

@@ -1,5 +1,5 @@
-// `derpfleet map`: prints what to paste so that clients know this relay. Everything is taken from the options that
-// the relay is served with; flags of its own say what those cannot know.
+// `derpfleet map`: prints what to paste so that clients know this relay, or its whole fleet. Everything is taken from the
+// options that the relay is served with, the fleet's file among them; flags of its own say what those cannot know.
 
 import { X509Certificate } from 'node:crypto'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
@@ -18,6 +18,7 @@ import { OPTIONS, type ServeOptions } from '#config/options.ts'
 import { mergeSettings } from '#config/read.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
+import { fleetEntries } from './fleet-entries.ts'
 import { ENTRY_HEADINGS, entryText, MapFormat, type RegionEntry } from './region-entry.ts'
 import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
 
@@ -26,6 +27,11 @@ const MAP_OPTIONS = {
     kind: choice(MapFormat.headscale, MapFormat.policy, MapFormat.json),
     fallbackNote: 'all three, with headings',
     about: 'The form to print',
+  },
+  all: {
+    kind: boolean,
+    fallback: 'false',
+    about: 'With -regions-file: print all its regions, and not those of this relay alone',
   },
   'region-id': {
     kind: integer(1, 65_535),
@@ -58,7 +64,7 @@ type ServeValues = OptionValues<ServeOptions>
 
 export const map: Command = {
   name: 'map',
-  summary: "Print this relay's entry for Headscale, Tailscale's policy file or a DERP map",
+  summary: "Print this relay's or its fleet's entry for Headscale, Tailscale's policy file or a DERP map",
   async run(args, io) {
     const flags = readFlags({ ...OPTIONS, ...MAP_OPTIONS }, args)
     const findings = new Findings()
@@ -72,22 +78,64 @@ export const map: Command = {
       io.stdout.write(usage())
       return ExitCode.done
     }
-    const entry = regionEntry(own, raw.values, findings, io)
+    const entries = mapEntries(own, raw.values, findings, io)
     for (const warning of findings.warnings) io.stderr.write(`note: ${warning}\n`)
-    if (findings.problems.length > 0 || entry === undefined) {
+    if (findings.problems.length > 0 || entries === undefined) {
       reportProblems(io.stderr, 'derpfleet map: nothing to print', findings.problems)
       return ExitCode.misused
     }
-    io.stdout.write(mapText(own.get('format'), entry))
+    io.stdout.write(mapText(own.get('format'), entries))
     return ExitCode.done
   },
 }
 
-function mapText(format: MapFormat | undefined, entry: RegionEntry): string {
-  if (format !== undefined) return entryText(format, entry)
+function mapText(format: MapFormat | undefined, entries: readonly RegionEntry[]): string {
+  if (format !== undefined) return entryText(format, entries)
   return Object.values(MapFormat)
-    .map((each) => `# ${ENTRY_HEADINGS[each]}\n\n${entryText(each, entry)}`)
+    .map((each) => `# ${ENTRY_HEADINGS[each]}\n\n${entryText(each, entries)}`)
     .join('\n')
+}
+
+/** What the fleet's file says, where there is one, is not said by flags. */
+const SAID_BY_FILE = [
+  'region-id',
+  'region-code',
+  'region-name',
+  'ipv4',
+  'ipv6',
+  'derp-port',
+  'can-port-80',
+] as const
+
+function mapEntries(
+  own: MapValues,
+  values: ServeValues,
+  findings: Findings,
+  io: Io,
+): readonly RegionEntry[] | undefined {
+  if (values.get('regions-file') === undefined) {
+    if (own.get('all')) findings.complain(own.where('all'), 'has no fleet', 'its file by -regions-file')
+    const entry = regionEntry(own, values, findings, io)
+    return entry && [entry]
+  }
+  for (const word of SAID_BY_FILE) {
+    if (own.source(word) === undefined) continue
+    findings.complain(own.where(word), 'is set beside -regions-file', 'it in that file, or no such file')
+  }
+  const { isTls } = resolveListeners(values, new Findings())
+  const entries = fleetEntries(
+    values,
+    own.get('all'),
+    (hostname) => pin(own, values, { hostname, isTls, io }, findings),
+    findings,
+  )
+  for (const { id } of entries ?? []) warnOfRegion(id, findings)
+  return entries
+}
+
+function warnOfRegion(id: number, findings: Findings): void {
+  if (id >= OWN_REGION_MIN && id <= OWN_REGION_MAX) return
+  findings.warn(`region ${id}: Tailscale's policy file takes ${OWN_REGION_MIN} to ${OWN_REGION_MAX}`)
 }
 
 function regionEntry(
@@ -102,9 +150,7 @@ function regionEntry(
     return findings.complain(values.where('hostname'), 'is not set', OPTIONS.hostname.kind.expected)
   }
   const id = own.get('region-id')
-  if (id < OWN_REGION_MIN || id > OWN_REGION_MAX) {
-    findings.warn(`region ${id}: Tailscale's policy file takes ${OWN_REGION_MIN} to ${OWN_REGION_MAX}`)
-  }
+  warnOfRegion(id, findings)
   const ipv4 = own.get('ipv4') ?? implied(hostname, listeners, isIPv4)
   const node = derpNode({
     Name: `${id}a`,
@@ -119,7 +165,7 @@ function regionEntry(
     CanPort80: own.get('can-port-80') ?? (listeners.http?.port === 80 && ipv4 !== undefined),
   })
   const code = own.get('region-code')
-  return { id, code, name: own.get('region-name') ?? code, node }
+  return { id, code, name: own.get('region-name') ?? code, nodes: [node] }
 }
 
 /** An address that the options name anyway: the host name is one, or the relay listens on that one alone. */

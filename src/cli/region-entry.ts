@@ -1,4 +1,4 @@
-// A region of one relay for a DERP map, in the three forms that people paste: Headscale's YAML, Tailscale's policy
+// Regions for a DERP map, each with its relays, in the three forms that people paste: Headscale's YAML, Tailscale's policy
 // file, plain JSON. Fields that have their zero value are left out.
 
 import { stringify } from 'yaml'
@@ -8,17 +8,20 @@ export interface RegionEntry {
   readonly id: number
   readonly code: string
   readonly name: string
-  readonly node: DerpNode
+  /** Degrees; undefined where they are not said. */
+  readonly latitude?: number | undefined
+  readonly longitude?: number | undefined
+  readonly nodes: readonly DerpNode[]
 }
 
 export const MapFormat = { headscale: 'headscale', policy: 'policy', json: 'json' } as const
 export type MapFormat = (typeof MapFormat)[keyof typeof MapFormat]
 
 /** The text to paste, with a newline at its end. */
-export function entryText(format: MapFormat, entry: RegionEntry): string {
+export function entryText(format: MapFormat, entries: readonly RegionEntry[]): string {
   if (format === 'headscale')
-    return stringify({ regions: new Map([[entry.id, lowerCaseKeys(region(entry))]]) })
-  const regions = { Regions: { [entry.id]: region(entry) } }
+    return stringify({ regions: new Map(entries.map((entry) => [entry.id, lowerCaseKeys(region(entry))])) })
+  const regions = { Regions: Object.fromEntries(entries.map((entry) => [entry.id, region(entry)])) }
   if (format === 'json') return `${JSON.stringify(regions, null, 2)}\n`
   // A member of the policy file's object, so without braces around it.
   return `"derpMap": ${JSON.stringify(regions, null, 2)}\n`
@@ -31,8 +34,16 @@ export const ENTRY_HEADINGS: Readonly<Record<MapFormat, string>> = {
   json: 'A DERP map of its own',
 }
 
-function region({ id, code, name, node }: RegionEntry): Readonly<Record<string, unknown>> {
-  return { RegionID: id, RegionCode: code, RegionName: name, Nodes: [node] }
+function region(entry: RegionEntry): Readonly<Record<string, unknown>> {
+  const { id, code, name, latitude, longitude, nodes } = entry
+  return {
+    RegionID: id,
+    RegionCode: code,
+    RegionName: name,
+    ...(latitude === undefined ? {} : { Latitude: latitude }),
+    ...(longitude === undefined ? {} : { Longitude: longitude }),
+    Nodes: nodes,
+  }
 }
 
 /** Headscale reads its YAML files by the lower-case names of the fields. */

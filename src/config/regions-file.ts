@@ -18,12 +18,20 @@ export interface FleetNode {
   readonly meshHost: string | undefined
   /** As in a DERP map: another name to verify, or `sha256-raw:` and a digest. */
   readonly certName: string | undefined
+  /** For clients alone: an address, or `none`. */
+  readonly ipv4?: string | undefined
+  readonly ipv6?: string | undefined
+  /** −1 is off. */
+  readonly stunPort?: number | undefined
+  readonly canPort80?: boolean | undefined
 }
 
 export interface FleetRegion {
   readonly id: number
   readonly code: string
   readonly name: string
+  readonly latitude?: number | undefined
+  readonly longitude?: number | undefined
   readonly nodes: readonly FleetNode[]
 }
 
@@ -167,8 +175,13 @@ class RegionsReader {
       port: node.derpport,
       meshHost: node.mesh,
       certName: node.certname,
+      ipv4: node.ipv4,
+      ipv6: node.ipv6,
+      stunPort: node.stunport,
+      canPort80: node.canport80,
     }))
-    return { id, code: region.code, name: region.name ?? region.code, nodes }
+    const { code, name = code, latitude, longitude } = region
+    return { id, code, name, latitude, longitude, nodes }
   }
 
   /** Clients find relays by their names. */

@@ -152,3 +152,107 @@ test.each([
   expect([code, stdout]).toEqual([2, ''])
   expect(stderr).toContain(complaint)
 })
+
+const REGIONS = `
+regions:
+  900:
+    code: fra
+    name: Frankfurt
+    latitude: 50.1
+    nodes:
+      - { name: 900a, hostname: derp1.fra.example.com, ipv4: 192.0.2.1, ipv6: none, canport80: true }
+      - { name: 900b, hostname: derp2.fra.example.com, derpport: 8443, stunport: -1, mesh: 10.0.0.2 }
+  901:
+    code: nyc
+    nodes:
+      - { name: 901a, hostname: derp1.nyc.example.com, certname: other.example.com }
+      - { name: 900s, hostname: derp1.fra.example.com, ipv4: 192.0.2.1 }
+  905: { code: sgp, nodes: [{ name: 905a, hostname: derp1.sgp.example.com }] }
+`
+
+const FRANKFURT = {
+  RegionID: 900,
+  RegionCode: 'fra',
+  RegionName: 'Frankfurt',
+  Latitude: 50.1,
+  Nodes: [
+    {
+      Name: '900a',
+      RegionID: 900,
+      HostName: 'derp1.fra.example.com',
+      IPv4: '192.0.2.1',
+      IPv6: 'none',
+      CanPort80: true,
+    },
+    { Name: '900b', RegionID: 900, HostName: 'derp2.fra.example.com', STUNPort: -1, DERPPort: 8443 },
+  ],
+}
+
+const NEW_YORK = {
+  RegionID: 901,
+  RegionCode: 'nyc',
+  RegionName: 'nyc',
+  Nodes: [
+    { Name: '901a', RegionID: 901, HostName: 'derp1.nyc.example.com', CertName: 'other.example.com' },
+    { Name: '900s', RegionID: 901, HostName: 'derp1.fra.example.com', IPv4: '192.0.2.1' },
+  ],
+}
+
+test.each([
+  ['a relay of one region', ['-hostname', 'derp1.nyc.example.com'], { 901: NEW_YORK }],
+  ['a standby', ['-hostname', 'DERP1.fra.example.com'], { 900: FRANKFURT, 901: NEW_YORK }],
+  ['a relay by its name', ['-node', '900b', '-hostname', 'any.example.com'], { 900: FRANKFURT }],
+  [
+    'a relay that the file knows the region of',
+    ['-hostname', 'new.example.com', '-region', '901'],
+    { 901: NEW_YORK },
+  ],
+])('with the file of a fleet prints the regions of %s', async (_what, args, regions) => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('regions.yaml', REGIONS)
+  expect(JSON.parse(await printed('-format', 'json', '-regions-file', path, ...args))).toEqual({
+    Regions: regions,
+  })
+})
+
+test.each([
+  ['whichever relay asks', ['-hostname', 'derp1.nyc.example.com']],
+  ['nobody in particular', []],
+])('prints the map of the whole fleet for %s', async (_who, args) => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('regions.yaml', REGIONS)
+  const map = JSON.parse(await printed('-format', 'json', '-all', '-regions-file', path, ...args))
+  expect(map.Regions).toMatchObject({ 900: FRANKFURT, 901: NEW_YORK })
+  expect(Object.keys(map.Regions)).toEqual(['900', '901', '905'])
+  const yaml = parse(await printed('-format', 'headscale', '--all', '-regions-file', path, ...args))
+  expect(Object.keys(yaml.regions)).toEqual(['900', '901', '905'])
+  expect(yaml.regions['901'].nodes[0]).toEqual({
+    name: '901a',
+    regionid: 901,
+    hostname: 'derp1.nyc.example.com',
+    certname: 'other.example.com',
+  })
+})
+
+test.each([
+  [['-hostname', 'derp9.example.com'], 'has no relay whose hostname is "derp9.example.com"'],
+  [['-hostname', 'derp1.nyc.example.com', '-region', '905'], 'in region 901, and -region says 905'],
+  [['-hostname', 'derp1.nyc.example.com', '-region', '906'], 'has no region 906, as -region says'],
+  [['-hostname', 'derp1.nyc.example.com', '-region-id', '901'], '-region-id: is set beside -regions-file'],
+  [[], '-hostname: is not set; expected which relay of the file this is, or -all for the whole fleet'],
+])('prints nothing where %j contradicts the file', async (args, complaint) => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('regions.yaml', REGIONS)
+  const { code, stdout, stderr } = await derpfleet(['map', '-regions-file', path, ...args])
+  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toContain(complaint)
+})
+
+test.each([
+  [['-all', '-hostname', 'derp1.example.com'], '-all: has no fleet; expected its file by -regions-file'],
+  [['-all', '-regions-file', '/nowhere.yaml'], '-regions-file: /nowhere.yaml does not exist'],
+])('prints nothing for %j', async (args, complaint) => {
+  const { code, stdout, stderr } = await derpfleet(['map', ...args])
+  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toContain(complaint)
+})

@@ -33,7 +33,7 @@ it('reads regions and what siblings need of their relays', () => {
         code: 'fra',
         name: 'Frankfurt',
         nodes: [
-          { ...node, name: '900a', hostname: 'derp1.fra.example.com' },
+          { ...node, name: '900a', hostname: 'derp1.fra.example.com', ipv4: '192.0.2.1', ipv6: 'none' },
           { ...node, name: '900b', hostname: 'derp2.fra.example.com', port: 8_443, meshHost: '10.0.0.2' },
         ],
       },
@@ -41,8 +41,16 @@ it('reads regions and what siblings need of their relays', () => {
         id: 901,
         code: 'nyc',
         name: 'nyc',
+        latitude: 40.7,
+        longitude: -74,
         nodes: [
-          { ...node, name: '901a', hostname: '198.51.100.7', certName: `sha256-raw:${'ab'.repeat(32)}` },
+          {
+            ...node,
+            name: '901a',
+            hostname: '198.51.100.7',
+            stunPort: -1,
+            certName: `sha256-raw:${'ab'.repeat(32)}`,
+          },
         ],
       },
     ],

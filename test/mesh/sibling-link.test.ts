@@ -277,10 +277,16 @@ it('cuts a sibling that takes no bytes for five seconds, and drops what waited',
   expect(play.link.report()).toMatchObject({ state: 'waiting', waitingBytes: 0, dropped: 10, keys: 0 })
 })
 
-it('cuts a sibling that answers no pings, and measures one that does', () => {
-  const silent = new SiblingPlay().up()
-  silent.pass(17_500)
-  expect(silent.cuts).toBe(1)
+it.each([true, false])(
+  'a sibling that is cut off without a word is noticed within 18 seconds, inside the region: %s',
+  (isInside) => {
+    const play = new SiblingPlay({ isInside }).up()
+    play.pass(18_000)
+    expect(play.cuts).toBe(1)
+  },
+)
+
+it('measures a sibling that answers pings', () => {
   const play = new SiblingPlay().up()
   let answers = 0
   while (answers < 40) {

@@ -154,7 +154,10 @@ class RelayThread {
       meshKeys: this.#meshKeys,
       disallowedAppNames: settings.disallowedAppNames,
       instance: this.#instance,
-      limits: settings.limits,
+      limits: {
+        ...settings.limits,
+        waitingBytesMax: settings.limits.waitingBytesMax / settings.threadCount,
+      },
       counters,
       admission: settings.admission.isOpen ? EVERYBODY : this.#admission,
       observer: {

@@ -14,6 +14,7 @@ import { DropReason, PacketKind } from '#relay/drop-reason.ts'
 import { Outbox, type OutboxLimits } from '#relay/outbox.ts'
 import { Packet } from '#relay/packet.ts'
 import { measure, perOperation } from './per-operation.ts'
+import { Allotment } from '#relay/allotment.ts'
 import { TakingLink } from './taking-link.ts'
 
 const TURNS = 50
@@ -30,7 +31,12 @@ class Outboxes {
   constructor(count: number, packetBytes: number) {
     const pool = new BufferPool()
     this.#pairs = Array.from({ length: count }, () => ({
-      outbox: Outbox.forClient({ pool, limits: LIMITS, counters: this.counters }),
+      outbox: Outbox.forClient({
+        allotment: Allotment.unbounded(),
+        pool,
+        limits: LIMITS,
+        counters: this.counters,
+      }),
       link: new TakingLink(),
     }))
     const frame = Buffer.from(recvPacketFrame(new Uint8Array(KEY_BYTES).fill(7), new Uint8Array(packetBytes)))

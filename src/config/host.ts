@@ -1,7 +1,7 @@
 // What settings depend on besides the operator's words: the machine, the user and the time. Gathered once, so that
 // resolving is a function of what it is given.
 
-import { homedir } from 'node:os'
+import { homedir, totalmem } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import type { Environment } from './environment.ts'
 import { usableCoreCount } from './core-count.ts'
@@ -14,6 +14,8 @@ export interface Host {
   readonly cacheFolder: string
   readonly tailscaledSocket: string
   readonly coreCount: number
+  /** What this process may have: its control group's, or the machine's. */
+  readonly memoryBytes: number
   /** Where derper's mesh key is looked for when no option names it. */
   readonly meshKeyPaths: readonly string[]
   readonly rootKeyPath: string
@@ -29,6 +31,8 @@ export function thisHost(env: Environment): Host {
     tailscaledSocket:
       process.platform === 'darwin' ? '/var/run/tailscaled.socket' : '/var/run/tailscale/tailscaled.sock',
     coreCount: usableCoreCount(),
+    // Zero, or more than there is, where nothing limits it.
+    memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Infinity),
     meshKeyPaths: ['/home/derp/keys/derp-mesh.key', join(homeFolder, 'keys', 'derp-mesh.key')],
     rootKeyPath: '/var/lib/derper/derper.key',
   }

@@ -6,6 +6,8 @@ import type { OptionTable } from './option.ts'
 
 /** Two of the largest packets: with room for fewer, one burst of full-size packets would drop its own. */
 const OUTBOX_BYTES_MIN = 131_072
+/** A relay that busy threads lend less to would drop what is merely on its way. */
+const WAITING_BYTES_MIN = 16_777_216
 /** Clients give up after 120 s of silence. */
 const KEEPALIVE_MS_MAX = 110_000
 /** More often would wake every phone's radio all the time. */
@@ -37,6 +39,12 @@ export const LIMITS = {
     env: ['TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH'],
     fallback: '0',
     about: 'Packets that may wait for one client beside that; 0 leaves it to the bytes',
+  },
+  'waiting-bytes': {
+    kind: byteSize(WAITING_BYTES_MIN),
+    fallbackNote: 'a quarter of the memory',
+    about:
+      'Bytes that may wait for all clients together; beyond half of it each may have less waiting, and the oldest packets are dropped',
   },
   keepalive: {
     kind: durationOf(KEEPALIVE_MS_MIN, KEEPALIVE_MS_MAX),

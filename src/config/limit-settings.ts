@@ -19,9 +19,12 @@ const KEEP_ALIVE_BEHIND_PROXY = { minMs: 25_000, maxMs: 45_000 }
 /** Of what the operator wants at most; the rest is for sessions to differ in. */
 const KEEP_ALIVE_MIN_SHARE = 0.75
 
+/** Of the machine's memory, or of what the process may have of it; TLS and the program need the rest. */
+const WAITING_SHARE = 1 / 4
+
 export function resolveLimits(
   values: OptionValues<ServeOptions>,
-  isTls: boolean,
+  { isTls, memoryBytes }: { readonly isTls: boolean; readonly memoryBytes: number },
   findings: Findings,
 ): LimitSettings {
   const acceptsPerSecond = values.get('accept-connection-limit')
@@ -29,6 +32,7 @@ export function resolveLimits(
   return {
     outboxBytesMax: values.get('outbox-bytes'),
     outboxPacketsMax: values.get('outbox-packets') || Infinity,
+    waitingBytesMax: values.get('waiting-bytes') ?? Math.floor(memoryBytes * WAITING_SHARE),
     writeTimeoutMs: values.get('tcp-write-timeout'),
     rate: resolveRate(values, findings),
     acceptsPerSecond,

@@ -48,7 +48,7 @@ export function resolveSettings(raw: RawSettings, host: Host): Resolution {
       ? resolveCertificate(values, { hostname, listeners }, host, findings)
       : undefined
   const admission = resolveAdmission(values, listeners, host, findings)
-  const limits = resolveLimits(values, listeners.isTls, findings)
+  const limits = resolveLimits(values, { isTls: listeners.isTls, memoryBytes: host.memoryBytes }, findings)
   const home = resolveHome(values, findings)
   const disallowedAppNames = resolveAppNames(values, findings)
   if (findings.problems.length > 0 || nodeKey === undefined || hostname === undefined) {

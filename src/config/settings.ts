@@ -40,6 +40,8 @@ export interface LimitSettings {
   readonly outboxBytesMax: number
   /** Packets that may wait on one lane of one session; unlimited unless the operator set derper's depth. */
   readonly outboxPacketsMax: number
+  /** Bytes that may wait in the whole relay; its threads share them. */
+  readonly waitingBytesMax: number
   /** A client that takes no bytes for this long is closed; 0 never. */
   readonly writeTimeoutMs: number
   readonly rate: RateLimit | undefined

@@ -204,6 +204,11 @@ const PACKET_ROWS: readonly Row[] = [
   ),
   gauge('derp_send_queue_packets', 'Packets waiting to be sent.', alone('queuedPackets')),
   gauge('derp_send_queue_bytes', 'Bytes of the frames of packets waiting to be sent.', alone('queuedBytes')),
+  gauge(
+    'derp_waiting_bytes',
+    'Memory in use for all that waits: packets to be sent, halves of frames, input held back.',
+    alone('waitingBytes'),
+  ),
 ]
 
 const CONTROL_ROWS: readonly Row[] = [

@@ -34,6 +34,7 @@ const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReas
   queue_age: 'queue_head',
   // The newest, refused because a queue is full.
   queue_thread: 'queue_tail',
+  memory: 'queue_head',
   // Only a sibling's packet can have it, and the sibling is at fault.
   source_invalid: 'unknown_dest_on_fwd',
   queue_sibling: 'queue_head',

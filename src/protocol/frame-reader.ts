@@ -61,6 +61,11 @@ export class FrameReader {
     return this.#refused
   }
 
+  /** Bytes of a frame of which the rest has not come. */
+  get keptBytes(): number {
+    return this.#carry === undefined ? 0 : this.#carryBytes
+  }
+
   /** Gives back what is held. Nothing more is read; the sink may call this from within its own methods. */
   close(): void {
     this.#refused = true

@@ -62,6 +62,7 @@ const PLAIN = [
   'crossedOut',
   'queuedPackets', //        gauge: waiting in outboxes
   'queuedBytes', //          gauge: the same, in bytes of whole frames
+  'waitingBytes', //         gauge: memory lent for packets, halves of frames and input that is held back
   // control frames
   'pingsReceived',
   'pongsSent',
@@ -95,6 +96,7 @@ export const GAUGES = [
   'duplicateSessions',
   'queuedPackets',
   'queuedBytes',
+  'waitingBytes',
 ] as const satisfies readonly PlainCounter[]
 
 /** Upper bounds of each histogram's buckets, in seconds; one more bucket takes the rest. */

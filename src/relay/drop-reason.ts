@@ -13,6 +13,7 @@ export const DropReason = {
   siblingLost: 8, //               the link to the sibling broke while the packet waited
   lookupQueue: 9, //               too much waits already until it is known where the destination is
   lookupTimeout: 10, //            that was not found out in time
+  memory: 11, //                   too much waits in the whole relay, and more for this destination than for others
 } as const
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
@@ -29,6 +30,7 @@ export const DROP_REASON_LABELS = [
   'sibling_lost',
   'lookup_queue',
   'lookup_timeout',
+  'memory',
 ] as const
 
 /** The two kinds of packets, which have lanes of their own. */

@@ -10,6 +10,7 @@ import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { writeU32 } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
+import type { Allotment } from './allotment.ts'
 import { Counter, type Counters } from './counters.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
 import { CHUNK_BYTES_MAX, Lane, type Chunk } from './lane.ts'
@@ -79,6 +80,7 @@ interface Burst {
 /** What the outboxes of one thread have in common. */
 export interface OutboxParts {
   readonly pool: BufferPool
+  readonly allotment: Allotment
   readonly limits: OutboxLimits
   readonly counters: Counters
 }
@@ -92,6 +94,8 @@ export class Outbox implements SiblingOutbox {
   #disco: Lane | undefined = undefined
   /** What the link still reads of the burst in flight. */
   #flight: Chunk | undefined = undefined
+  /** Of the burst in flight, what the link has copied. */
+  #copiedBytes = 0
   /** When the burst in flight was begun; undefined when none is. */
   writingSinceMs: number | undefined = undefined
   /** Only a sibling's is kept: clients are many. */
@@ -133,18 +137,36 @@ export class Outbox implements SiblingOutbox {
 
   /** The lane with room for a frame that is added to it at once. */
   #roomFor(kind: PacketKind, frameBytes: number): Lane {
-    const { limits, counters } = this.#parts
+    const { allotment, limits, counters } = this.#parts
     const lane = this.#laneFor(kind)
-    const bytesMax = kind === PacketKind.data ? limits.outboxBytesMax : this.#use.discoBytesMax
+    const bytesMax = this.#bytesMax(kind)
     while (
       lane.frameCount > 0 &&
-      (lane.bytes + frameBytes > bytesMax || lane.frameCount >= limits.outboxPacketsMax)
+      (lane.bytes + frameBytes > bytesMax * allotment.share || lane.frameCount >= limits.outboxPacketsMax)
     ) {
-      this.#drop(lane, kind, this.#use.dropWhenFull)
+      const isFull = lane.bytes + frameBytes > bytesMax || lane.frameCount >= limits.outboxPacketsMax
+      this.#drop(lane, kind, isFull ? this.#use.dropWhenFull : DropReason.memory)
     }
     counters.add(Counter.queuedPackets, 1)
     counters.add(Counter.queuedBytes, frameBytes)
     return lane
+  }
+
+  #bytesMax(kind: PacketKind): number {
+    return kind === PacketKind.data ? this.#parts.limits.outboxBytesMax : this.#use.discoBytesMax
+  }
+
+  /** Drops what is beyond its share of the memory that is left. */
+  shrink(): void {
+    this.#shrink(this.#data, PacketKind.data)
+    this.#shrink(this.#disco, PacketKind.disco)
+  }
+
+  #shrink(lane: Lane | undefined, kind: PacketKind): void {
+    const bytesMax = this.#bytesMax(kind) * this.#parts.allotment.share
+    while (lane !== undefined && lane.frameCount > 1 && lane.bytes > bytesMax) {
+      this.#drop(lane, kind, DropReason.memory)
+    }
   }
 
   /** Queues a frame that must not be lost; false when the remote has let too many pile up. */
@@ -165,16 +187,24 @@ export class Outbox implements SiblingOutbox {
     this.#flight = first
     this.writingSinceMs = nowMs
     let isUsedUp = false
+    let burstBytes = 0
     for (let chunk: Chunk | undefined = first; chunk !== undefined; chunk = chunk.next) {
-      this.#parts.counters.add(Counter.wireBytesOut, chunk.end - chunk.start)
+      burstBytes += chunk.end - chunk.start
       isUsedUp = link.write(chunk.buffer.subarray(chunk.start, chunk.end), chunk.next === undefined)
     }
-    if (isUsedUp) this.#giveBackFlight()
+    this.#parts.counters.add(Counter.wireBytesOut, burstBytes)
+    if (!isUsedUp) return
+    this.#giveBackFlight()
+    // It lies in the transport's memory until the system has taken it.
+    this.#copiedBytes = burstBytes
+    this.#parts.allotment.inFlight(burstBytes)
   }
 
   /** The burst has been taken by the system: its memory is given back. */
   written(): void {
     this.#giveBackFlight()
+    this.#parts.allotment.inFlight(-this.#copiedBytes)
+    this.#copiedBytes = 0
     this.writingSinceMs = undefined
   }
 

@@ -9,6 +9,7 @@ import { serverKeyFrame } from '#protocol/handshake.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
+import { Allotment } from './allotment.ts'
 import { Counter, type Counters } from './counters.ts'
 import { Directory } from './directory.ts'
 import { DropReason } from './drop-reason.ts'
@@ -77,6 +78,8 @@ export class Relay implements SessionScheduler, NeighbourListener {
   readonly #sessionParts: SessionParts
   readonly #serverKey: Uint8Array
   readonly #answerAndServerKey: Uint8Array
+  readonly #pool = new BufferPool()
+  readonly #allotment: Allotment
   readonly #sessions: SessionList
   #due: Flushable[] = []
   #isFlushAsked = false
@@ -86,7 +89,13 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   constructor(parts: RelayParts) {
     this.#parts = parts
-    this.#sessions = new SessionList(parts)
+    this.#allotment = new Allotment({
+      bytesMax: parts.limits.waitingBytesMax,
+      pool: this.#pool,
+      counters: parts.counters,
+    })
+    const isMemoryShort = (): boolean => this.#allotment.share < 1
+    this.#sessions = new SessionList({ now: parts.now, later: parts.later, isMemoryShort })
     this.neighbours =
       parts.threads === undefined
         ? Neighbours.none()
@@ -127,7 +136,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Bytes of memory lent to sessions for parts of frames and for what waits to leave. */
   get bytesHeld(): number {
-    return this.#sessionParts.pool.lentBytes
+    return this.#pool.lentBytes
   }
 
   /** Begins a session on a link; what the link receives goes to the listener returned. */
@@ -146,6 +155,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
     this.#isFlushAsked = true
     this.hear()
     this.#isFlushAsked = false
+    this.#allotment.look()
     this.flushSoFar()
     this.neighbours.flush()
     if (this.neighbours.hasBacklog) this.#flushAgain()
@@ -210,9 +220,10 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Does what is due by time, for one part of the sessions at each call. */
   sweep(): void {
     this.#parts.counters.add(Counter.sweeps, 1)
+    this.#allotment.look()
     if (this.neighbours.index === 0) this.#parts.counters.set(Counter.keysAway, this.#directory.awayCount)
     if (!this.#sessions.sweep()) return
-    this.#sessionParts.pool.trim()
+    this.#pool.trim()
     this.#directory.sweep()
   }
 
@@ -251,8 +262,8 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** What is to leave for a sibling. */
   siblingOutbox(limits: OutboxLimits): SiblingOutbox {
-    const { pool, counters } = this.#sessionParts
-    return Outbox.forSibling({ pool, counters, limits })
+    const { pool, allotment, counters } = this.#sessionParts
+    return Outbox.forSibling({ pool, allotment, counters, limits })
   }
 
   // ── what sessions ask ──
@@ -348,7 +359,8 @@ export class Relay implements SessionScheduler, NeighbourListener {
       now,
       random,
       later,
-      pool: new BufferPool(),
+      pool: this.#pool,
+      allotment: this.#allotment,
       rules: {
         secret: new BoxSecret(this.#parts.nodeKey.privateKey),
         meshKeys: this.#parts.meshKeys,

@@ -18,6 +18,8 @@ export const MESH_WRITE_TIMEOUT_MS = 30_000
 export const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
 
 export interface SessionLimits extends OutboxLimits {
+  /** Bytes that may wait on this thread in all. */
+  readonly waitingBytesMax: number
   /** 0 never. */
   readonly writeTimeoutMs: number
   readonly rate: { readonly bytesPerSecond: number; readonly burstBytes: number } | undefined

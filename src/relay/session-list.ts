@@ -13,6 +13,8 @@ export interface SessionListParts {
   readonly now: () => number
   /** Calls back once after so many ms; 0: in the next turn of the loop. */
   readonly later: (delayMs: number, callback: () => void) => void
+  /** Whether sessions must give up some of what waits. */
+  readonly isMemoryShort: () => boolean
 }
 
 export class SessionList {
@@ -61,6 +63,7 @@ export class SessionList {
     let left = ENDS_PER_TURN
     for (let at = start; at < this.#sessions.length;) {
       const session = this.#sessions[at] as Session
+      if (this.#parts.isMemoryShort()) session.relieve()
       if (session.isEstablished) session.sweep(nowMs)
       // One that has ended is replaced by the last one, whose turn would come with the next whole sweep.
       if (this.#sessions[at] === session) at += SWEEP_PARTS

@@ -2,8 +2,10 @@
 // session's words whether to go on. Runs in a relay thread. Reading the login is `login.ts`; who may come in is
 // decided elsewhere.
 
+import { FRAME_BYTES_MAX_WHEN_SPENT, type Allotment } from './allotment.ts'
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
+import { judgeFirstFrame, type FrameRule } from './frame-rules.ts'
 import type { Member } from './member.ts'
 import type {
   Admission,
@@ -29,6 +31,12 @@ export interface Greeting {
  * so that its leaving is seen and nobody asks for it any longer.
  */
 export const EARLY_BYTES_MAX = 4_096
+
+/** Of the first frame, by its header. */
+export function judgeLogin(type: number, payloadBytes: number, allotment: Allotment): FrameRule | EndReason {
+  if (payloadBytes > FRAME_BYTES_MAX_WHEN_SPENT && allotment.isSpent) return EndReason.memoryShort
+  return judgeFirstFrame(type, payloadBytes)
+}
 
 /** A client that is not let in. */
 export interface Refusal {

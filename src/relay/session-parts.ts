@@ -2,6 +2,7 @@
 // and how its connection came in.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
+import type { Allotment } from './allotment.ts'
 import type { Counters } from './counters.ts'
 import type { Directory } from './directory.ts'
 import type { Forwarder } from './forward.ts'
@@ -15,6 +16,7 @@ import type { Turnstile } from './turnstile.ts'
 export interface SessionParts {
   readonly counters: Counters
   readonly pool: BufferPool
+  readonly allotment: Allotment
   readonly limits: SessionLimits
   readonly rules: LoginRules
   readonly admission: Admission

@@ -8,10 +8,11 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
+import { FRAME_BYTES_MAX_WHEN_SPENT } from './allotment.ts'
 import { Counter } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
-import { judgeFirstFrame, judgeFrame, type FrameRule } from './frame-rules.ts'
+import { judgeFrame, type FrameRule } from './frame-rules.ts'
 import { Held } from './held.ts'
 import { readLogin } from './login.ts'
 import { Member } from './member.ts'
@@ -25,7 +26,7 @@ import {
   RATE_CHARGE_BYTES_MAX,
   drawKeepAliveMs,
 } from './session-limits.ts'
-import { askAdmission, EARLY_BYTES_MAX, sessionStart, type Greeting } from './session-login.ts'
+import { askAdmission, EARLY_BYTES_MAX, judgeLogin, sessionStart, type Greeting } from './session-login.ts'
 import type { SessionParts } from './session-parts.ts'
 import { TokenBucket } from './token-bucket.ts'
 
@@ -116,7 +117,8 @@ export class Session implements LinkListener, FrameSink, Asker {
   }
 
   onHeader(type: number, payloadBytes: number): Verdict {
-    if (this.#phase !== Phase.established) return this.#judge(judgeFirstFrame(type, payloadBytes))
+    if (this.#phase !== Phase.established)
+      return this.#judge(judgeLogin(type, payloadBytes, this.#parts.allotment))
     if (this.isShared) this.#parts.directory.noteActivity(this, this.peer as Peer)
     if (this.#rate !== undefined) this.#charge(payloadBytes)
     return this.#judge(judgeFrame(type, payloadBytes, this.isMesh))
@@ -173,7 +175,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   }
 
   /** Refused: the session ends for this reason when the reader has returned. */
-  #judge(rule: FrameRule): Verdict {
+  #judge(rule: FrameRule | EndReason): Verdict {
     if (rule === 'take') return Verdict.take
     if (rule === 'skip') {
       this.#parts.counters.add(Counter.unknownFrames, 1)
@@ -329,6 +331,15 @@ export class Session implements LinkListener, FrameSink, Asker {
   }
 
   // ── time and end ──
+
+  /** Too much waits in the whole relay: gives up what it must. Siblings are few, and carry many clients' packets. */
+  relieve(): void {
+    this.outbox.shrink()
+    const keptBytes = Math.max(this.#frames.keptBytes, this.#held?.bytes ?? 0)
+    if (keptBytes > FRAME_BYTES_MAX_WHEN_SPENT && this.#parts.allotment.isSpent && !this.isMesh) {
+      this.end(EndReason.memoryShort)
+    }
+  }
 
   /** It has not logged in in time; `sweep` ends it. */
   isOverdue(nowMs: number): boolean {

@@ -25,6 +25,7 @@ export class Operator implements Disposable {
     cacheFolder: this.folder.at('cache'),
     tailscaledSocket: this.folder.at('tailscaled.sock'),
     coreCount: 2,
+    memoryBytes: 1_073_741_824,
     meshKeyPaths: [this.folder.at('derp-mesh.key'), this.folder.at('home/keys/derp-mesh.key')],
     rootKeyPath: this.folder.at('var/lib/derper/derper.key'),
   }

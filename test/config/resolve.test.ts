@@ -60,6 +60,7 @@ test("takes derper's own command line", () => {
     limits: {
       outboxBytesMax: 524_288,
       outboxPacketsMax: Infinity,
+      waitingBytesMax: 268_435_456,
       writeTimeoutMs: 3_000,
       rate: undefined,
       acceptsPerSecond: 100,

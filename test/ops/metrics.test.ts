@@ -102,6 +102,7 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   crossedOut: ['derp_thread_crossings_total{direction="out"}'],
   queuedPackets: ['derp_send_queue_packets'],
   queuedBytes: ['derp_send_queue_bytes'],
+  waitingBytes: ['derp_waiting_bytes'],
   pingsReceived: ['derp_pings_received_total'],
   pongsSent: ['derp_pongs_sent_total'],
   keepAlivesSent: ['derp_keep_alives_sent_total'],

@@ -9,6 +9,7 @@ import { Outbox, type OutboxLimits } from '#relay/outbox.ts'
 import { Packet } from '#relay/packet.ts'
 import { alice, bob } from '../support/actor.ts'
 import { FakeLink } from '../support/fake-link.ts'
+import { Allotment } from '#relay/allotment.ts'
 import { disco } from '../vectors/frames.ts'
 
 const unlimited: OutboxLimits = { outboxBytesMax: Infinity, outboxPacketsMax: Infinity }
@@ -24,6 +25,7 @@ class Bench {
 
   constructor(limits: Partial<OutboxLimits> = {}) {
     this.outbox = Outbox.forClient({
+      allotment: Allotment.unbounded(),
       pool: this.pool,
       limits: { ...unlimited, ...limits },
       counters: this.counters,

@@ -14,6 +14,7 @@ import { DAY_MS, makePair } from '../config/certificates.ts'
 export const LIMITS: LimitSettings = {
   outboxBytesMax: 524_288,
   outboxPacketsMax: Infinity,
+  waitingBytesMax: 268_435_456,
   writeTimeoutMs: 2_000,
   rate: undefined,
   acceptsPerSecond: Infinity,

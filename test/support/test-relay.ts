@@ -29,6 +29,7 @@ import { MemoryClient } from './memory-client.ts'
 export const defaultLimits: SessionLimits = {
   outboxBytesMax: 524_288,
   outboxPacketsMax: Infinity,
+  waitingBytesMax: Infinity,
   writeTimeoutMs: 2_000,
   rate: undefined,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },

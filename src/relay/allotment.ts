@@ -1,0 +1,62 @@
+// The memory that may wait on one relay thread in all: packets in outboxes, halves of frames, input of sessions that are
+// not read. Says how much of its own limit each outbox may still hold, and when nothing is left. Counts nothing by
+// itself but bursts that are under way: the pool knows the rest. Looked at once a turn, not for each packet.
+//
+// What is given up, in this order, as more waits: beyond half of the bound each outbox may hold a smaller share of its own
+// limit, and the oldest packets beyond it are dropped, so that who has little waiting loses nothing. At the bound, logins
+// larger than any real one are refused, and clients that have sent half of a large frame are ended.
+
+import type { BufferPool } from '#protocol/buffer-pool.ts'
+import { Counter, Counters } from './counters.ts'
+
+/** Up to here all is as if there were no bound. */
+const FREE_SHARE = 0.5
+/** Of the default limit 2 KiB: the newest full packet of a tunnel. */
+const LEAST_SHARE = 1 / 256
+/** When nothing is left: real logins have some 300 bytes, and who is read in time has no more than this of a frame. */
+export const FRAME_BYTES_MAX_WHEN_SPENT = 4_096
+
+export interface AllotmentParts {
+  readonly bytesMax: number
+  readonly pool: Pick<BufferPool, 'lentBytes'>
+  readonly counters: Counters
+}
+
+export class Allotment {
+  readonly #parts: AllotmentParts
+  /** Of its own limit, what each outbox may hold now: 1 to LEAST_SHARE. */
+  share = 1
+  #flightBytes = 0
+
+  constructor(parts: AllotmentParts) {
+    this.#parts = parts
+  }
+
+  /** Without a bound. */
+  static unbounded(): Allotment {
+    return new Allotment({ bytesMax: Infinity, pool: { lentBytes: 0 }, counters: new Counters() })
+  }
+
+  get #bytes(): number {
+    return this.#parts.pool.lentBytes + this.#flightBytes
+  }
+
+  /** Nothing is left. */
+  get isSpent(): boolean {
+    return this.#bytes >= this.#parts.bytesMax
+  }
+
+  /** To be called once a turn. */
+  look(): void {
+    const bytes = this.#bytes
+    const used = bytes / this.#parts.bytesMax
+    const left = (1 - used) / (1 - FREE_SHARE)
+    this.share = used <= FREE_SHARE ? 1 : Math.max(LEAST_SHARE, left)
+    this.#parts.counters.set(Counter.waitingBytes, bytes)
+  }
+
+  /** A burst has been taken out of lent memory and is not written yet; or it is, and `bytes` are negative. */
+  inFlight(bytes: number): void {
+    this.#flightBytes += bytes
+  }
+}

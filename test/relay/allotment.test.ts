@@ -1,0 +1,125 @@
+import { expect, it } from 'vitest'
+import { Allotment } from '#relay/allotment.ts'
+import { Counters } from '#relay/counters.ts'
+import { sendPacketFrame } from '#protocol/frames.ts'
+import { EndReason } from '#relay/end-reason.ts'
+import { actor, alice, bob, cathy, type Actor } from '../support/actor.ts'
+import { packetLine, type MemoryClient } from '../support/memory-client.ts'
+import { TestRelay } from '../support/test-relay.ts'
+import { packet } from '../vectors/frames.ts'
+
+const MIB = 1_048_576
+
+/** Clients who take nothing, of whom each is sent so many bytes. */
+function flooded(relay: TestRelay, count: number, bytesEach: number): MemoryClient[] {
+  const sender = relay.join(alice)
+  const deaf = Array.from({ length: count }, (_, n) => relay.join(actor(`deaf ${n}`)))
+  for (const one of deaf) one.link.isStalled = true
+  const piece = Buffer.alloc(32_000)
+  for (let sent = 0; sent < bytesEach; sent += piece.length) {
+    for (const one of deaf) sender.sendPacket(one.actor, piece)
+    relay.settle()
+  }
+  return deaf
+}
+
+it('what waits for all together stays below its bound, and who has little waiting loses nothing', () => {
+  const relay = new TestRelay({ limits: { waitingBytesMax: 16 * MIB } })
+  const b = relay.join(bob)
+  const deaf = flooded(relay, 200, 600_000)
+  const held = relay.thread(0).relay.bytesHeld
+  expect(held).toBeLessThan(16 * MIB)
+  // A bound that nobody can use would be none of use.
+  expect(held).toBeGreaterThan(8 * MIB)
+  expect(relay.drops['memory data']).toBeGreaterThan(0)
+  b.link.isStalled = true
+  const c = relay.join(cathy)
+  for (let n = 0; n < 10; n++) c.sendPacket(bob, packet).settled()
+  b.link.isStalled = false
+  expect(b.take().filter((line) => line === packetLine(cathy, packet)).length).toBe(10)
+  for (const one of deaf) one.hangUp()
+  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  relay.sweep()
+  expect(relay.count('waitingBytes')).toBe(0)
+})
+
+it('below half of the bound each has its whole limit', () => {
+  const relay = new TestRelay({ limits: { waitingBytesMax: 64 * MIB } })
+  flooded(relay, 20, 450_000)
+  expect(relay.drops).toEqual({})
+})
+
+it('what waits already is dropped in the next sweep, though nothing more comes for it', () => {
+  const relay = new TestRelay({ limits: { waitingBytesMax: 16 * MIB, writeTimeoutMs: 0 } })
+  const first = flooded(relay, 14, 500_000)
+  const waiting = (): number => relay.count('queuedBytes')
+  const before = waiting()
+  // Others take what is left.
+  const others = Array.from({ length: 120 }, (_, n) => relay.join(actor(`other ${n}`)))
+  const c = relay.join(cathy)
+  for (const one of others) {
+    one.link.isStalled = true
+    for (let n = 0; n < 5; n++) c.sendPacket(one.actor, Buffer.alloc(20_000)).settled()
+  }
+  for (let part = 0; part < 8; part++) relay.sweep()
+  for (const one of others) one.hangUp()
+  expect(first.length).toBe(14)
+  expect(waiting()).toBeLessThan(before)
+})
+
+/** Sends the first bytes of a login frame of that length. */
+function halfLogin(relay: TestRelay, who: Actor, bytes: number, sent: number): MemoryClient {
+  const client = relay.connect(who)
+  const header = Buffer.from([2, 0, 0, 0, 0])
+  header.writeUInt32BE(bytes, 1)
+  return client.send(header, Buffer.alloc(sent)).settled()
+}
+
+it('halves of logins can take no more than there is: who has sent most ends, real logins go on', () => {
+  const relay = new TestRelay({ limits: { waitingBytesMax: 4 * MIB } })
+  const half = Array.from({ length: 100 }, (_, n) => halfLogin(relay, actor(`half ${n}`), 262_144, 200_000))
+  expect(relay.thread(0).relay.bytesHeld).toBeLessThan(5 * MIB)
+  expect(relay.ends.filter(({ reason }) => reason === EndReason.memoryShort).length).toBeGreaterThan(80)
+  expect(half.filter((one) => !one.isClosed).length).toBeLessThan(20)
+  relay.join(bob)
+  expect(relay.count('loginsTotal')).toBe(1)
+})
+
+it('who has sent half of a large frame is ended in a whole sweep when nothing is left, and nobody else', () => {
+  const relay = new TestRelay({ limits: { waitingBytesMax: 4 * MIB } })
+  const [a, b] = [relay.join(alice), relay.join(bob)]
+  const begun = [
+    ...Array.from({ length: 50 }, (_, n) => halfLogin(relay, actor(`half ${n}`), 262_144, 1_000)),
+    ...Array.from({ length: 50 }, (_, n) => {
+      const frame = sendPacketFrame(bob.key, Buffer.alloc(60_000))
+      return relay
+        .join(actor(`slow ${n}`))
+        .send(frame.subarray(0, 1_000))
+        .settled()
+    }),
+  ]
+  for (const one of begun) one.send(Buffer.alloc(50_000)).settled()
+  expect(relay.thread(0).relay.bytesHeld).toBeGreaterThan(8 * MIB)
+  for (let part = 0; part < 8; part++) {
+    relay.sweep()
+    relay.settle()
+  }
+  expect(relay.thread(0).relay.bytesHeld).toBeLessThan(4 * MIB)
+  expect(relay.lastEnd).toBe(EndReason.memoryShort)
+  a.sendPacket(bob, packet)
+  expect(b.take()).toEqual([packetLine(alice, packet)])
+})
+
+it('a burst that the transport has copied counts until the system has taken it', () => {
+  const counters = new Counters()
+  const allotment = new Allotment({ bytesMax: 100, pool: { lentBytes: 20 }, counters })
+  allotment.inFlight(55)
+  allotment.look()
+  expect([allotment.share, allotment.isSpent, counters.get('waitingBytes')]).toEqual([0.5, false, 75])
+  allotment.inFlight(25)
+  allotment.look()
+  expect([allotment.share, allotment.isSpent]).toEqual([1 / 256, true])
+  allotment.inFlight(-80)
+  allotment.look()
+  expect([allotment.share, allotment.isSpent]).toEqual([1, false])
+})

@@ -172,6 +172,7 @@ async function startParts(
     stun,
     admission: desk,
     certificatePem: pem?.certificate,
+    place: () => mesh?.place,
   })
   stops.push(() => operation.stop())
   await operation.start()

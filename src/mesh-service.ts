@@ -86,6 +86,12 @@ export class MeshService {
     return this.#directory?.health
   }
 
+  /** Where this relay stands in the fleet, by the file as it is now. */
+  get place(): { readonly regions: readonly number[]; readonly nodes: readonly string[] } {
+    const { regions, nodes } = this.#standing
+    return { regions: [...regions], nodes }
+  }
+
   /** What relay threads say to the key directory. */
   hear(message: FromRelayThread, thread: number): void {
     if (message.kind === 'homes') this.#desk?.note(thread, message.notes)

@@ -14,7 +14,7 @@ import type { DirectoryWatch } from '#ops/directory-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
-import { Metrics, type CertificateLife, type MetricSources } from '#ops/metrics.ts'
+import { Metrics, type CertificateLife, type MetricSources, type RelayInfo } from '#ops/metrics.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import { StunWatch } from '#ops/stun-watch.ts'
@@ -51,6 +51,8 @@ export interface OperationParts {
   readonly admission: AdmissionDesk | undefined
   /** The certificate being served, PEM. */
   readonly certificatePem: string | undefined
+  /** Undefined without a mesh. */
+  readonly place: () => { readonly regions: readonly number[]; readonly nodes: readonly string[] } | undefined
 }
 
 export class Operation {
@@ -134,9 +136,20 @@ export class Operation {
       state: () => this.#health.report(),
       logLinesLost: () => log.linesLost,
       build: { version, nodeVersion: process.version },
+      relay: () => this.#relayInfo(),
       limits: settings.limits,
       process: processMetrics,
     }
+  }
+
+  #relayInfo(): RelayInfo {
+    const { place, settings } = this.#parts
+    const { region, node } = settings.mesh
+    const { regions, nodes } = place() ?? {
+      regions: region === undefined ? [] : [region],
+      nodes: node === undefined ? [] : [node],
+    }
+    return { hostname: settings.hostname, regions, nodes }
   }
 
   #certificate(): CertificateLife | undefined {

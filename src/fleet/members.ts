@@ -47,6 +47,8 @@ export interface Standing {
   /** What it is called by its siblings; undefined if the file does not know it, or it may be one of several. */
   readonly name: string | undefined
   readonly regions: ReadonlySet<number>
+  /** Its names as a node of the DERP map; several for a standby. */
+  readonly nodes: readonly string[]
   /** Everybody else, each once; this relay, too, where it can't be told. */
   readonly members: readonly Member[]
 }
@@ -60,7 +62,8 @@ export function standingIn(regions: readonly FleetRegionMembers[], self: Self): 
   const ids = new Set(own.map(({ id }) => id))
   if (self.region !== undefined) ids.add(self.region)
   const members = membersOf(regions, ids, self.hasDirectory).filter((member) => member.name !== name)
-  return { name, regions: ids, members }
+  const nodes = name === undefined ? [] : all.filter((one) => relayName(one) === name).map((one) => one.name)
+  return { name, regions: ids, nodes, members }
 }
 
 function ownRelays(all: readonly FleetRelay[], { hostname, node }: Self): readonly FleetRelay[] {

@@ -35,6 +35,14 @@ interface RelayState {
   readonly checks: readonly CheckReport[]
 }
 
+/** Which relay it is, for whoever reads the metrics of many. */
+export interface RelayInfo {
+  readonly hostname: string
+  /** Of the fleet; several for a standby, none without one. */
+  readonly regions: readonly number[]
+  readonly nodes: readonly string[]
+}
+
 interface BuildInfo {
   readonly version: string
   readonly nodeVersion: string
@@ -78,6 +86,7 @@ export interface MetricSources {
   /** Lines of the log that could not be written. */
   readonly logLinesLost: () => number
   readonly build: BuildInfo
+  readonly relay: () => RelayInfo
   readonly limits: RelayLimits
   readonly process: ProcessMetrics
 }
@@ -116,11 +125,15 @@ export class Metrics {
   }
 
   #stateFamilies(): Family[] {
-    const { build, logLinesLost, state, threads } = this.#sources
+    const { build, logLinesLost, relay, state, threads } = this.#sources
+    const { hostname, regions, nodes } = relay()
     const { isReady, checks } = state()
     return [
       gauge('derp_build_info', 'Always 1; the labels tell what runs.', [
         sample(1, { version: build.version, node_version: build.nodeVersion }),
+      ]),
+      gauge('derp_relay_info', 'Always 1; the labels tell which relay it is.', [
+        sample(1, { hostname, region: regions.join(','), node: nodes.join(','), version: build.version }),
       ]),
       gauge('derp_ready', '1 when clients may be sent here, as /readyz says.', [sample(Number(isReady))]),
       gauge(

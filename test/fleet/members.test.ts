@@ -74,6 +74,11 @@ it('a sibling has all the names that clients know it by', () => {
   ]
   const self = { hostname: 'fra1.lab', node: undefined, region: undefined, hasDirectory: true }
   const [member] = standingIn(standby, self).members
+  expect(standingIn(standby, { ...self, hostname: 'nyc1.lab' })).toMatchObject({
+    regions: new Set([900, 901]),
+    nodes: ['900s', '901a'],
+  })
+  expect(standingIn(standby, { ...self, hostname: 'unknown.lab' }).nodes).toEqual([])
   expect(member).toMatchObject({ name: 'nyc1.lab', nodes: ['900s', '901a'], isInside: true, isWatched: true })
 })
 

@@ -189,6 +189,19 @@ it('threads add up to one relay', async () => {
 
 const loop = (activeS: number) => ({ activeMs: activeS * 1_000, idleMs: 1_000 })
 
+it('which relay it is, with its place in the fleet where it has one', async () => {
+  const info = async (regions: readonly number[], nodes: readonly string[]): Promise<string[]> => {
+    const series = await scrape({ relay: () => ({ hostname: 'derp1.example', regions, nodes }) })
+    return [...series.keys()].filter((name) => name.startsWith('derp_relay_info'))
+  }
+  expect(await info([901, 902], ['901a', '902b'])).toEqual([
+    'derp_relay_info{hostname="derp1.example",region="901,902",node="901a,902b",version="1.2.3"}',
+  ])
+  expect(await info([], [])).toEqual([
+    'derp_relay_info{hostname="derp1.example",region="",node="",version="1.2.3"}',
+  ])
+})
+
 it('STUN by result and family', async () => {
   const before = await scrape({})
   const stun = { successIpv4: 1, successIpv6: 2, notStun: 3, readErrors: 4, writeErrors: 5 }

@@ -78,6 +78,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       checks: [{ name: 'listeners', isOk: true, detail: 'bound' }],
     }),
     logLinesLost: () => 0,
+    relay: () => ({ hostname: 'relay.example', regions: [901], nodes: ['901a'] }),
     build: { version: '1.2.3', nodeVersion: '22.0.0' },
     limits,
     process: processMetrics,

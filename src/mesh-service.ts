@@ -88,7 +88,7 @@ export class MeshService {
 
   /** Where this relay stands in the fleet, by the file as it is now. */
   get place(): { readonly regions: readonly number[]; readonly nodes: readonly string[] } {
-    const { regions, nodes } = this.#standing
+    const { regions, nodes } = this.#standing(this.#regions)
     return { regions: [...regions], nodes }
   }
 

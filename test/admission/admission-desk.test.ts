@@ -153,6 +153,32 @@ describe('an outage', () => {
     expect(asked.length).toBe(askedBefore)
   }, 30_000)
 
+  it('of tailscaled ends when it is back', async () => {
+    const path = socketPath()
+    const { ask, desk, events } = open({ tailscaledSocket: path })
+    expect((await ask()).result).toBe('unreachable')
+    await expect.poll(() => events.length, { timeout: 10_000 }).toBe(1)
+    expect(events[0]).toBe(`tailscaled lost, none admitted: ${path}: does not exist`)
+    expect(desk.check().isOk).toBe(false)
+    await serve((_request, response) => response.end('{}'), path)
+    await expect.poll(() => events.length, { timeout: 10_000 }).toBe(2)
+    expect(events[1]).toBe('tailscaled reached')
+    expect([desk.check().isOk, (await ask()).result]).toEqual([true, 'allowed'])
+  }, 30_000)
+
+  it('is none where many questions time out at once, but each of them is told', async () => {
+    let isWell = false
+    const verifyUrl = await serve((_request, response) => void (isWell && response.end('{"Allow":true}')))
+    const { ask, desk, events } = open({ verifyUrl })
+    const keys = Array.from({ length: 20 }, (_, at) => new Uint8Array(32).fill(at + 1))
+    const answers = await Promise.all(keys.map(async (key) => await ask(key)))
+    expect(new Set(answers.map(({ result }) => result))).toEqual(new Set(['unreachable']))
+    isWell = true
+    // It is asked again before the failure is called an outage.
+    await new Promise((resolve) => setTimeout(resolve, 4_000))
+    expect([events, desk.check().isOk]).toEqual([[], true])
+  }, 30_000)
+
   it.each([
     [false, false, 'unreachable', 'none'],
     [true, true, 'failed_open', 'all'],

@@ -2,8 +2,11 @@ import { createServer, type RequestListener } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect, it, onTestFinished } from 'vitest'
+import { createServer as createTlsServer } from 'node:https'
 import { UrlVerifier } from '#admission/url-verifier.ts'
 import type { Verdict } from '#admission/verifier.ts'
+import { goodPair } from '../config/certificates.ts'
+import { runOk } from '../support/process.ts'
 import { admissionAnswers, admissionRequest, admissionSource } from '../vectors/admission.ts'
 import { clientA } from '../vectors/keys.ts'
 
@@ -70,6 +73,36 @@ it('says what stands in the way, and neither password nor query', async () => {
     kind: 'unreachable',
     reason: 'http://127.0.0.1:1/verify: connection refused',
   })
+})
+
+it('says that a certificate is not trusted, and that a name is not known', async () => {
+  const { certificate, key } = goodPair('localhost')
+  const server = createTlsServer({ cert: certificate, key }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  const url = `https://localhost:${(server.address() as AddressInfo).port}`
+  expect(await ask(url)).toEqual({
+    kind: 'unreachable',
+    reason: `${url}: its certificate is self-signed, and not among those that this host trusts`,
+  })
+  expect(await ask('http://nowhere.invalid/verify')).toEqual({
+    kind: 'unreachable',
+    reason: expect.stringMatching(/: (the host name is not known to DNS|DNS gives no answer)$/),
+  })
+})
+
+it('does not blame the back end for a want of descriptors, so that it never fails open', async () => {
+  const url = await serve((_request, response) => response.end('{"Allow":true}'))
+  const script = `
+    import { openSync } from 'node:fs'
+    import { UrlVerifier } from '#admission/url-verifier.ts'
+    const verifier = new UrlVerifier(process.argv[1], {})
+    try { for (;;) openSync('/dev/null') } catch {}
+    const { kind } = await verifier.verify({ key: new Uint8Array(32), source: '' }, new AbortController().signal)
+    console.log(kind)
+    process.exit()`
+  const node = ['--nofile=64:64', process.execPath, '--no-warnings', '--input-type=module', '-e', script, url]
+  expect((await runOk('prlimit', node)).trim()).toBe('fault')
 })
 
 it('waits five seconds for the whole exchange', async () => {

@@ -17,6 +17,7 @@ import { SiblingLog } from '#ops/sibling-log.ts'
 import { SessionEndLog } from '#ops/session-end-log.ts'
 import { SessionStartLog } from '#ops/session-start-log.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
+import { everyAddress } from '#transport/every-address.ts'
 import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
 import { PlainPort } from '#transport/plain-port.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
@@ -78,7 +79,7 @@ export async function startRelay(
   }
   try {
     stops.push(() => log.info(LogEvent.relayStopped))
-    const { addresses, mesh } = await startParts(settings, { log, stops, onFault })
+    const { addresses, mesh } = await startParts(await withAddresses(settings), { log, stops, onFault })
     log.info(LogEvent.relayStarted, startFields(settings, addresses))
     stops.push(() => log.info(LogEvent.relayStopping))
     return {
@@ -92,6 +93,20 @@ export async function startRelay(
   } catch (error) {
     await stop().catch((stopError: unknown) => log.error(LogEvent.relayFailed, { error: stopError }))
     throw error
+  }
+}
+
+/** Listeners that were given no host take every address that this machine has. */
+async function withAddresses(settings: Settings): Promise<Settings> {
+  const every = await everyAddress()
+  const placed = (at: Endpoint): Endpoint => ({ host: at.host === '' ? every : at.host, port: at.port })
+  const { derp, http, stun, admin } = settings
+  return {
+    ...settings,
+    derp: placed(derp),
+    http: http && placed(http),
+    stun: stun && placed(stun),
+    admin: admin && placed(admin),
   }
 }
 

@@ -1,11 +1,13 @@
 // Listening, told to an operator: what could not listen where, why, and which flag changes it, in one line.
 
+import { endpointText } from '#config/listeners.ts'
 import type { Endpoint } from '#config/settings.ts'
 
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'is in use by another process; stop it, or choose another port',
   EACCES: 'may not be used by this user; ports below 1024 need root or CAP_NET_BIND_SERVICE',
   EADDRNOTAVAIL: 'is not an address of this host',
+  EAFNOSUPPORT: 'is of a family that this kernel has not',
 }
 
 /** Calls `listen`, which resolves to the port it got; an error is put in the operator's terms. */
@@ -20,6 +22,6 @@ export async function listening(
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reason = REASONS[code ?? ''] ?? `can't be listened on (${message})`
-    throw new Error(`${what}: ${endpoint.host}:${endpoint.port} ${reason} (${flag})`, { cause: error })
+    throw new Error(`${what}: ${endpointText(endpoint)} ${reason} (${flag})`, { cause: error })
   }
 }

@@ -199,6 +199,5 @@ function parseEndpoint(given: string): Endpoint | undefined {
   if (!(port >= 0 && port <= 65_535)) return undefined
   if (bracketed !== undefined) return isIPv6(bracketed) ? { host: bracketed, port } : undefined
   if (plain === undefined || !/^[\w.-]*$/.test(plain)) return undefined
-  // No host means every address of both families.
-  return { host: plain === '' ? '::' : plain, port }
+  return { host: plain, port }
 }

@@ -19,7 +19,7 @@ export interface Listeners {
 const DEV_PORT = 3340
 
 export function resolveListeners(values: OptionValues<ServeOptions>, findings: Findings): Listeners {
-  const derp = values.get('dev') ? { host: '::', port: DEV_PORT } : values.get('listen')
+  const derp = values.get('dev') ? { host: '', port: DEV_PORT } : values.get('listen')
   const isTls = derp.port === 443 || values.get('certmode') === 'manual'
   const httpPort = values.get('http-port')
   const stunPort = values.get('stun-port')
@@ -69,7 +69,7 @@ LOOPBACK.addAddress('::1', 'ipv6')
 
 /** Whether a host stands for all addresses of the machine. */
 export function isEveryAddress(host: string): boolean {
-  return host === '::' || host === '0.0.0.0'
+  return host === '' || host === '::' || host === '0.0.0.0'
 }
 
 /** HOST:PORT as an operator writes it. */

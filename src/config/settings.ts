@@ -4,7 +4,7 @@
 import type { KeyPair } from '#protocol/node-key.ts'
 import type { FleetRegion } from './regions-file.ts'
 
-/** Where something listens. `host` is an IP literal or name; `::` is every address of both families. */
+/** Where something listens. `host` is an IP literal or name; empty is every address of the families that the machine has. */
 export interface Endpoint {
   readonly host: string
   /** 0 asks the system for a free port (tests). */

@@ -35,9 +35,10 @@ test.each([
 })
 
 test.each([
-  [':443', { host: '::', port: 443 }],
-  [':https', { host: '::', port: 443 }],
-  [':http', { host: '::', port: 80 }],
+  ['[::]:443', { host: '::', port: 443 }],
+  [':443', { host: '', port: 443 }],
+  [':https', { host: '', port: 443 }],
+  [':http', { host: '', port: 80 }],
   ['127.0.0.1:3443', { host: '127.0.0.1', port: 3443 }],
   ['localhost:0', { host: 'localhost', port: 0 }],
   ['[::1]:443', { host: '::1', port: 443 }],

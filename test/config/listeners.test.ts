@@ -10,7 +10,7 @@ function listen(...args: string[]): Listeners & { problems: string[]; warnings: 
   return { ...listeners, problems: findings.problems.map(problemText), warnings: findings.warnings }
 }
 
-const PORT_80 = { host: '::', port: 80 }
+const PORT_80 = { host: '', port: 80 }
 
 test.each([
   ['443 speaks TLS', [], true, PORT_80],
@@ -35,7 +35,7 @@ test('switches STUN and the admin pages off', () => {
 })
 
 test('-dev listens on 3340 whatever -a says', () => {
-  expect(listen('-dev', '-a', '127.0.0.1:1').derp).toEqual({ host: '::', port: 3340 })
+  expect(listen('-dev', '-a', '127.0.0.1:1').derp).toEqual({ host: '', port: 3340 })
 })
 
 test('names what two listeners of its own would share', () => {

@@ -14,7 +14,7 @@ test('flag wins over environment, environment over file, file over preset, prese
   )
   expect(problems).toEqual([])
   expect(keys.map((key) => [values.get(key), values.source(key)])).toEqual([
-    [{ host: '::', port: 3 }, 'flag'],
+    [{ host: '', port: 3 }, 'flag'],
     ['env', 'env'],
     ['file', 'file'],
     ['blank', 'preset'],

@@ -31,6 +31,12 @@ export const PINGS_MAX = 8
 /** Two bytes, eight of length, four of mask. */
 const HEADER_BYTES_MAX = 14
 
+export interface Pings {
+  readonly count: number
+  /** What the latest of them said. */
+  readonly latest: readonly Uint8Array[]
+}
+
 /** What a client may say as its reason (§7.4): the registered codes but those never sent, and those free for use. */
 function mayBeSent(code: number): boolean {
   if (code >= 3_000) return code < 5_000
@@ -53,8 +59,8 @@ export class WebSocketReader {
   /** Made with the first control frame. */
   #control: Uint8Array | undefined = undefined
   #controlBytes = 0
-  /** What the latest pings said. */
   #pings: Uint8Array[] = []
+  #pingCount = 0
   #closeCode: number | undefined = undefined
 
   /** @param messageBytesMax longest message taken, all its fragments together */
@@ -67,10 +73,12 @@ export class WebSocketReader {
     return this.#closeCode
   }
 
-  /** What the latest pings since the last call said. */
-  takePings(): Uint8Array[] {
-    const pings = this.#pings
-    if (pings.length > 0) this.#pings = []
+  /** The pings since the last call; undefined if there were none. */
+  takePings(): Pings | undefined {
+    if (this.#pingCount === 0) return undefined
+    const pings = { count: this.#pingCount, latest: this.#pings }
+    this.#pingCount = 0
+    this.#pings = []
     return pings
   }
 
@@ -162,6 +170,7 @@ export class WebSocketReader {
   #endControl(): void {
     const payload = this.#control?.subarray(0, this.#controlBytes) ?? new Uint8Array(0)
     if (this.#opcode === Opcode.ping) {
+      this.#pingCount++
       if (this.#pings.length === PINGS_MAX) this.#pings.shift()
       this.#pings.push(payload.slice())
     } else if (this.#opcode === Opcode.close) {

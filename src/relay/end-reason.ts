@@ -18,6 +18,7 @@ export const EndReason = {
   controlOverflow: 'control_overflow', //  it does not take the control frames that it is owed
   inputOverflow: 'input_overflow', //      it was not being read, and more came than a transport has under way
   memoryShort: 'memory_short', //          too much waits in the whole relay, and it has sent half of a large frame
+  pingFlood: 'ping_flood', //              too many pings of its WebSocket's
   closedBySibling: 'closed_by_sibling', // a mesh peer asked for it (ClosePeer)
   rebalanced: 'rebalanced', //             it named another relay as its ideal one, which is there again
   meshKeyRefused: 'mesh_key_refused', //   it showed a mesh key that is none of this relay's, and may not go on without

@@ -1,7 +1,7 @@
 // A link over a WebSocket on a connection of a client's. The relay's bytes leave as binary messages, cut to the size that
 // browsers' clients accept; message borders mean nothing in either direction. What the connection keeps, this keeps: a
-// pause stops reading it, and one burst at a time is written. While answers to pings are under way,
-// the latest few that come wait; who reads no answer for too long is ended.
+// pause stops reading it, and one burst at a time is written. Pings are answered, a few at once and a few a second: more
+// end the connection.
 
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
 import {
@@ -9,16 +9,18 @@ import {
   closeFrame,
   Opcode,
   PINGS_MAX,
+  type Pings,
   WebSocketReader,
   webSocketHeader,
 } from '#protocol/web-socket.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
+import { TokenBucket } from '#relay/token-bucket.ts'
 import type { Caller } from './caller.ts'
 import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
 
-/** For one answer to a ping: whoever pings and takes nothing for so long does not read. */
-const PONG_TIMEOUT_MS = 10_000
+/** Browsers send none, proxies one in some seconds; each costs an answer. */
+const PINGS = { burst: 100, perSecond: 10 }
 
 const Flight = { none: 0, burst: 1, pongs: 2 } as const
 type Flight = (typeof Flight)[keyof typeof Flight]
@@ -33,7 +35,6 @@ export class WebSocketLink implements Link, LinkListener {
   #preface: Uint8Array | undefined
   /** What is being written. */
   #flight: Flight = Flight.none
-  #flightSinceMs = 0
   /** Pings whose answers can't be written yet. */
   #unanswered: Uint8Array[] = []
   /** The relay's burst, while pongs are under way. */
@@ -42,6 +43,7 @@ export class WebSocketLink implements Link, LinkListener {
   #closeCode: number | undefined = undefined
   #endReason: EndReason | undefined = undefined
   #farewell: NodeJS.Timeout | undefined = undefined
+  #pingAllowance: TokenBucket | undefined = undefined
 
   /** @param preface leaves before anything else */
   constructor(caller: Caller, preface: Uint8Array, now: () => number) {
@@ -66,7 +68,7 @@ export class WebSocketLink implements Link, LinkListener {
     const payloadEnd = this.#reader.feed(chunk, start, end)
     if (payloadEnd > start) this.#listener?.receive(chunk, start, payloadEnd)
     const pings = this.#reader.takePings()
-    if (pings.length > 0) this.#onPings(pings)
+    if (pings !== undefined) this.#onPings(pings)
     if (this.#reader.closeCode !== undefined) this.#finish(this.#reader.closeCode)
   }
 
@@ -78,12 +80,14 @@ export class WebSocketLink implements Link, LinkListener {
     this.#caller.resume()
   }
 
-  #onPings(payloads: readonly Uint8Array[]): void {
-    if (this.#flight === Flight.pongs && this.#now() - this.#flightSinceMs > PONG_TIMEOUT_MS) {
-      this.#endReason = EndReason.writeStalled
-      return this.#caller.destroy()
+  #onPings({ count, latest }: Pings): void {
+    const nowMs = this.#now()
+    this.#pingAllowance ??= new TokenBucket(PINGS.perSecond, PINGS.burst, nowMs)
+    if (!this.#pingAllowance.tryTake(count, nowMs)) {
+      this.#endReason = EndReason.pingFlood
+      return this.#finish(CloseCode.policy)
     }
-    this.#unanswered = [...this.#unanswered, ...payloads].slice(-PINGS_MAX)
+    this.#unanswered = [...this.#unanswered, ...latest].slice(-PINGS_MAX)
     if (this.#flight === Flight.none && this.#preface === undefined) this.#sendPongs()
   }
 
@@ -119,7 +123,6 @@ export class WebSocketLink implements Link, LinkListener {
   #sendPongs(): void {
     const pongs = this.#unanswered.splice(0)
     this.#flight = Flight.pongs
-    this.#flightSinceMs = this.#now()
     const frames = pongs.flatMap((payload) => [webSocketHeader(Opcode.pong, payload.length), payload])
     this.#caller.write(Buffer.concat(frames), true)
   }

@@ -1,36 +1,40 @@
-// Attack: WebSocket pings whose pongs nobody reads, before any login.
-// Stage: login, by WebSocket.
-// Promise: a good client logs in within 2 s and sends a packet.
-// Bound: 32 MiB for all; no descriptor.
-// Offender: ended for good when its time to log in is over at the latest.
+// Attack: WebSocket pings as fast as they are taken, whose pongs are not read.
+// Stage: before and after the login, TLS and plain.
+// Promise: a good client logs in within 2 s and sends a packet; the pair that has nothing to do with it stays.
+// Bound: nothing is kept but eight pings of 125 bytes: 24 MiB for sixty connections, most of which is TLS, and as much after.
+// Offender: ended after a hundred pings, as `ping_flood`.
 
 import { expect } from 'vitest'
-import { attack, many, scaled } from './attack.ts'
+import { attack, scaled, type Stage } from './attack.ts'
 import { Intruder } from './intruder.ts'
+import { Opcode, webSocketFrame } from '../support/player.ts'
+import type { Target } from './target.ts'
 
-const ATTACK_MS = 3_000
-/** The time for a login, and what a loaded machine adds. */
-const ENDED_MS = 15_000
-/** Final, of 125 bytes, with the mask of zeros. */
 const PINGS = Buffer.concat(
-  Array.from({ length: 100 }, () =>
-    Buffer.concat([Buffer.from('89fd00000000', 'hex'), Buffer.alloc(125, 0x61)]),
-  ),
+  Array.from({ length: 500 }, () => webSocketFrame(Opcode.ping, Buffer.alloc(125, 7))),
 )
+const FLOOD_MS = 10_000
 
-attack('pongs that nobody reads', {
-  memoryMiB: { during: 32, after: 32 },
-  run: async (target, stage) => {
-    const liars = await many(scaled(60, 10), async () => {
-      const liar = stage.keep(await Intruder.open(target, 'WebSocket'))
-      liar.stopReading()
-      const untilMs = performance.now() + ATTACK_MS
-      while (performance.now() < untilMs && liar.end === undefined) {
-        const late = new Promise((resolve) => setTimeout(resolve, untilMs - performance.now()))
-        await Promise.race([liar.sayRaw(PINGS), late])
-      }
-      return liar
-    })
-    for (const liar of liars) expect(await liar.ended(ENDED_MS), 'is ended').toBe(true)
-  },
-})
+function run(enter: (target: Target) => Promise<Intruder>) {
+  return async (target: Target, stage: Stage): Promise<void> => {
+    const pingers = await Promise.all(
+      Array.from({ length: scaled(600, 60) }, async () => stage.keep(await enter(target))),
+    )
+    for (const pinger of pingers) pinger.stopReading()
+    await Promise.all(
+      pingers.map(async (pinger) => {
+        const untilMs = performance.now() + FLOOD_MS
+        while (performance.now() < untilMs && pinger.endedMs === undefined) await pinger.sayRaw(PINGS)
+      }),
+    )
+    for (const pinger of pingers) expect(await pinger.ended(2_000)).toBe(true)
+    expect(await target.ended('ping_flood')).toBe(pingers.length)
+  }
+}
+
+const opened = async (target: Target): Promise<Intruder> => await Intruder.open(target, 'WebSocket')
+const loggedIn = async (target: Target): Promise<Intruder> => await Intruder.logIn(target, 'WebSocket')
+const memoryMiB = { during: 24, after: 24 }
+attack('unread pongs before the login', { memoryMiB, run: run(opened) })
+attack('unread pongs after the login', { memoryMiB, run: run(loggedIn) })
+attack('unread pongs after the login, on a plain port', { memoryMiB, door: 'plain', run: run(loggedIn) })

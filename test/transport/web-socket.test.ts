@@ -1,11 +1,13 @@
 import { once } from 'node:events'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { readdirSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { concatBytes } from '#protocol/bytes.ts'
-import { sendPacketFrame } from '#protocol/frames.ts'
+import { pingFrame, sendPacketFrame } from '#protocol/frames.ts'
 import { clientInfoFrame } from '#protocol/handshake.ts'
 import { LiveRelay } from '../support/live-relay.ts'
+import { Opcode, webSocketFrame } from '../support/player.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 
 let relay: LiveRelay
@@ -24,6 +26,38 @@ async function open(...protocols: string[]): Promise<WebSocket> {
 async function closeCode(socket: WebSocket): Promise<number> {
   const [event] = (await once(socket, 'close')) as [{ code: number }]
   return event.code
+}
+
+async function sessionsOf(relay: LiveRelay): Promise<number> {
+  const metrics = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`, {
+    headers: { connection: 'close' },
+  })
+  return Number(/^derp_connections_current (\d+)$/m.exec(await metrics.text())?.[1])
+}
+
+/** Of this process, in which the relay runs. */
+function descriptors(): number {
+  return readdirSync('/proc/self/fd').length
+}
+
+/** Frames that a relay passes over, of so many bytes in all. */
+function unknownFrames(bytes: number): Buffer {
+  const frame = Buffer.alloc(bytes)
+  frame[0] = 0x7e
+  frame.writeUInt32BE(bytes - 5, 1)
+  return frame
+}
+
+/** A message in so many frames. */
+function fragments(payload: Buffer, count: number): Buffer {
+  const each = Math.ceil(payload.length / count)
+  const frames: Buffer[] = []
+  for (let at = 0; at < payload.length; at += each) {
+    const opcode = at === 0 ? Opcode.binary : Opcode.continuation
+    const firstByte = at + each >= payload.length ? 0x80 | opcode : opcode
+    frames.push(webSocketFrame(opcode, payload.subarray(at, at + each), { firstByte }))
+  }
+  return Buffer.concat(frames)
 }
 
 function login(): Uint8Array {
@@ -60,6 +94,81 @@ it('ends a connection that sends a message of more than 32,768 bytes, and no oth
   // The message is not read to its end, so the close code may be lost on the way.
   expect([1006, 1009]).toContain(await closeCode(socket))
   await bystander.ping()
+})
+
+describe('a message may have 32,768 bytes and no more, however it comes', () => {
+  const limits = [32_767, 32_768, 32_769]
+  const cuts = [
+    ['in one frame', 1],
+    ['in two fragments', 2],
+    ['in a thousand fragments', 1_000],
+  ] as const
+  const pieces = [100_000, 1_000, 7]
+  const cases = limits.flatMap((bytes) =>
+    cuts.flatMap(([how, frames]) => pieces.map((piece) => ({ bytes, how, frames, piece }))),
+  )
+  it.each(cases)('$bytes bytes $how, $piece at a time', async ({ bytes, frames, piece }) => {
+    const raw = await RawSocket.plain(relay.port)
+    raw.send(handshake('Sec-WebSocket-Protocol: derp'))
+    await expect.poll(() => raw.received.includes('DERP\u{1f511}')).toBe(true)
+    const had = raw.received.length
+    raw.send(webSocketFrame(Opcode.binary, login()))
+    await expect.poll(() => raw.received.length).toBe(had + 2 + 58)
+    // Frames that are skipped, and a ping that is answered when all was read.
+    const stream = Buffer.concat([unknownFrames(bytes), Buffer.from(pingFrame(Buffer.alloc(8, 5)))])
+    const message = fragments(stream.subarray(0, bytes), frames)
+    const sent = Buffer.concat([message, webSocketFrame(Opcode.binary, stream.subarray(bytes))])
+    for (let at = 0; at < sent.length && !raw.isEnded; at += piece) {
+      raw.send(sent.subarray(at, at + piece))
+      if (at % (97 * piece) === 0) await new Promise((resolve) => void setImmediate(resolve))
+    }
+    if (bytes <= 32_768) {
+      await expect
+        .poll(() => raw.received.includes(Buffer.from('13000000080505050505050505', 'hex')))
+        .toBe(true)
+    } else {
+      expect((await raw.ended()).includes(Buffer.from('880203f1', 'hex'))).toBe(true)
+    }
+    raw.destroy()
+  })
+})
+
+describe('a hundred pings at once are answered or passed over, one more ends the connection', () => {
+  it.each([
+    [99, false],
+    [100, false],
+    [101, true],
+  ])('%i pings', async (count, isOver) => {
+    const raw = await RawSocket.plain(relay.port)
+    raw.send(handshake('Sec-WebSocket-Protocol: derp'))
+    await expect.poll(() => raw.received.includes('DERP\u{1f511}')).toBe(true)
+    raw.send(
+      Buffer.concat(Array.from({ length: count }, () => webSocketFrame(Opcode.ping, Buffer.from('hi')))),
+    )
+    const answer = isOver ? '880203f0' : '8a026869'
+    await expect.poll(() => raw.received.includes(Buffer.from(answer, 'hex'))).toBe(true)
+    if (isOver) await raw.ended()
+    raw.destroy()
+  })
+})
+
+it('a WebSocket that is reset leaves no session and no socket', async () => {
+  await using own = await LiveRelay.start({ certificate: undefined, admin: { host: '127.0.0.1', port: 0 } })
+  const sessions = async (): Promise<number> => await sessionsOf(own)
+  await expect.poll(sessions).toBe(0)
+  const before = descriptors()
+  const raws = await Promise.all(
+    Array.from({ length: 10 }, async () => {
+      const raw = await RawSocket.plain(own.port)
+      raw.send(handshake('Sec-WebSocket-Protocol: derp'))
+      await expect.poll(() => raw.received.includes('DERP\u{1f511}')).toBe(true)
+      return raw
+    }),
+  )
+  expect(await sessions()).toBe(10)
+  for (const raw of raws) raw.socket.resetAndDestroy()
+  await expect.poll(sessions).toBe(0)
+  await expect.poll(descriptors).toBeLessThanOrEqual(before)
 })
 
 it.each(['Derp, derp2', 'derp2'])('closes with 1008 when the subprotocol is %s', async (protocol) => {

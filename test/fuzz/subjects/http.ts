@@ -173,9 +173,9 @@ function read(chunks: readonly Buffer[]): {
     const end = reader.feed(own, 0, own.length)
     promise(end <= own.length, 'more payload than came')
     payload.push(own.subarray(0, end))
-    const taken = reader.takePings()
-    promise(taken.length <= PINGS_MAX, `${taken.length} pings kept`)
-    pings.push(...taken)
+    const { count, latest } = reader.takePings() ?? { count: 0, latest: [] }
+    promise(latest.length === Math.min(count, PINGS_MAX), `${latest.length} pings of ${count} kept`)
+    pings.push(...latest)
   }
   return { payload: Buffer.concat(payload), pings: pings.slice(-1), code: reader.closeCode }
 }

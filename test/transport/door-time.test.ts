@@ -1,0 +1,172 @@
+// How long the front door waits for whom, by a clock that the test moves; and what it holds of all together. Connections
+// are made up, since none of this is about sockets.
+
+import { describe, expect, it } from 'vitest'
+import { HTTP_HEAD_BYTES_MAX } from '#protocol/http-head.ts'
+import { Counters } from '#relay/counters.ts'
+import { EndReason } from '#relay/end-reason.ts'
+import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
+import type { Caller } from '#transport/caller.ts'
+import { FrontDoor } from '#transport/front-door.ts'
+import { pageOf } from '#transport/http-pages.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+const IDLE_TIMEOUT_MS = 120_000
+const PROBE = 'GET /derp/probe HTTP/1.1\r\nHost: localhost\r\n\r\n'
+
+/** A connection whose other end the test is. */
+class MadeUpCaller implements Caller {
+  readonly isWebSocket = false
+  readonly remote: RemoteAddress = { ip: new Uint8Array(16), port: 1 }
+  isPaused = false
+  ending: 'close' | 'destroy' | undefined = undefined
+  text = ''
+  #listener: LinkListener | undefined = undefined
+
+  attach(listener: LinkListener): void {
+    this.#listener = listener
+  }
+
+  say(text: string): void {
+    const chunk = Buffer.from(text)
+    this.#listener?.receive(chunk, 0, chunk.length)
+  }
+
+  /** The system takes what was written. */
+  take(): void {
+    this.#listener?.written()
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.text += Buffer.from(bytes).toString('latin1')
+    return false
+  }
+
+  becomeTrunk(): void {}
+
+  pause(): void {
+    this.isPaused = true
+  }
+
+  resume(): void {
+    this.isPaused = false
+  }
+
+  close(): void {
+    this.ending ??= 'close'
+    this.#listener?.closed(EndReason.remoteClosed)
+  }
+
+  destroy(): void {
+    this.ending ??= 'destroy'
+    this.#listener?.closed(EndReason.remoteClosed)
+  }
+}
+
+class Doorstep {
+  readonly clock = new FakeClock()
+  readonly counters = new Counters()
+  readonly door = new FrontDoor({
+    counters: this.counters,
+    isDerpEnabled: true,
+    limits: { acceptsPerSecond: Infinity, acceptBurst: Infinity },
+    idleTimeoutMs: IDLE_TIMEOUT_MS,
+    now: this.clock.now,
+    entrance: () => Promise.reject(new Error('nobody comes in by a socket')),
+    accept: () => ({ receive() {}, written() {}, closed() {} }),
+    pageOf: (head) => pageOf(head, { home: { kind: 'page' }, isDerpEnabled: true, bootstrapDns: () => '' }),
+  })
+
+  enter(): MadeUpCaller {
+    const caller = new MadeUpCaller()
+    this.door.entered(caller)
+    return caller
+  }
+
+  pass(ms: number): void {
+    for (let left = ms; left > 0; left -= 250) {
+      this.clock.advance(Math.min(left, 250))
+      this.door.sweep()
+    }
+  }
+}
+
+describe('somebody is waited for', () => {
+  it.each([
+    ['who says nothing', ''],
+    ['whose head never ends', 'GET /derp HTTP/1.1\r\n'],
+  ])('%s: 30 seconds', (_name, text) => {
+    const step = new Doorstep()
+    const caller = step.enter()
+    caller.say(text)
+    step.pass(29_900)
+    expect([caller.ending, step.counters.get('headsRefused')]).toEqual([undefined, 0])
+    step.pass(300)
+    expect([caller.ending, step.counters.get('headsRefused')]).toEqual(['close', 1])
+    expect(caller.text).toMatch(/^HTTP\/1\.1 408 /)
+  })
+
+  it('who says a head byte by byte: 30 seconds in all', () => {
+    const step = new Doorstep()
+    const caller = step.enter()
+    for (let second = 0; second < 29; second++) {
+      caller.say('G')
+      step.pass(1_000)
+    }
+    expect(caller.ending).toBe(undefined)
+    step.pass(1_500)
+    expect(caller.ending).toBe('close')
+  })
+
+  it('who does not take an answer: 30 seconds, and nothing more is read', () => {
+    const step = new Doorstep()
+    const caller = step.enter()
+    caller.say(PROBE + PROBE + PROBE)
+    expect(caller.isPaused).toBe(true)
+    expect(caller.text.match(/^HTTP/gm)).toHaveLength(1)
+    step.pass(29_900)
+    expect(caller.ending).toBe(undefined)
+    step.pass(300)
+    expect(caller.ending).toBe('destroy')
+  })
+
+  it('who was served: as long as a proxy keeps a connection, and again from the next request on', () => {
+    const step = new Doorstep()
+    const caller = step.enter()
+    for (let request = 0; request < 3; request++) {
+      caller.say(PROBE)
+      caller.take()
+      expect(caller.isPaused).toBe(false)
+      step.pass(IDLE_TIMEOUT_MS - 300)
+      expect(caller.ending).toBe(undefined)
+    }
+    step.pass(600)
+    expect([caller.ending, caller.text.match(/^HTTP/gm)?.length]).toEqual(['close', 3])
+  })
+
+  it('who was served and begins a request: 30 seconds', () => {
+    const step = new Doorstep()
+    const caller = step.enter()
+    caller.say(`${PROBE}GET`)
+    caller.take()
+    step.pass(30_300)
+    expect(caller.ending).toBe('close')
+    expect(caller.text).toMatch(/HTTP\/1\.1 408 /)
+  })
+})
+
+it('of those whose heads are unfinished, the oldest goes when all hold more than 16 MiB', () => {
+  const step = new Doorstep()
+  const half = 'GET / HTTP/1.1\r\nX: '.padEnd(HTTP_HEAD_BYTES_MAX - 1, 'a')
+  const callers = Array.from({ length: 1_200 }, () => {
+    const caller = step.enter()
+    caller.say(half)
+    return caller
+  })
+  const gone = callers.filter(({ ending }) => ending === 'destroy')
+  expect(gone).toHaveLength(1_200 - 1_024)
+  expect(gone).toEqual(callers.slice(0, gone.length))
+  const late = step.enter()
+  late.say(PROBE)
+  expect(late.text).toMatch(/^HTTP\/1\.1 200 /)
+})

@@ -69,7 +69,7 @@ class Doorstep {
   readonly door = new FrontDoor({
     counters: this.counters,
     isDerpEnabled: true,
-    limits: { acceptsPerSecond: Infinity, acceptBurst: Infinity },
+    accepts: undefined,
     idleTimeoutMs: IDLE_TIMEOUT_MS,
     now: this.clock.now,
     entrance: () => Promise.reject(new Error('nobody comes in by a socket')),

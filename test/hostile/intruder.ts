@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
+import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { webSocketRequest } from '#client/http-answer.ts'
 import { newKeyPair } from '#client/derp-client.ts'
@@ -67,7 +68,7 @@ export class Intruder {
   static async enter(target: Target): Promise<Intruder> {
     if (target.door === 'plain') return await Intruder.knock(target)
     const tcp = connectTcp({ host: '127.0.0.1', port: target.port, noDelay: true })
-    const socket = connectTls({ socket: tcp, rejectUnauthorized: false })
+    const socket = connectTls({ socket: apartFrom(tcp), rejectUnauthorized: false })
     await once(socket, 'secureConnect')
     return new Intruder(socket, target, tcp)
   }
@@ -133,12 +134,17 @@ export class Intruder {
   /** Says it again and again until so much time has passed, or the end; answers how many bytes were taken. */
   async flood(bytes: Uint8Array, forMs: number): Promise<number> {
     const untilMs = performance.now() + forMs
-    const start = this.socket.bytesWritten - this.socket.writableLength
+    const start = this.#takenBytes
     while (performance.now() < untilMs && this.end === undefined && !this.socket.destroyed) {
       const late = new Promise<void>((resolve) => setTimeout(resolve, untilMs - performance.now()))
       await Promise.race([this.say(bytes), late])
     }
-    return this.socket.bytesWritten - this.socket.writableLength - start
+    return this.#takenBytes - start
+  }
+
+  /** What the system has taken for the relay, TLS's own included. */
+  get #takenBytes(): number {
+    return this.#tcp.bytesWritten - this.#tcp.writableLength
   }
 
   /** Reads nothing from here on. */
@@ -180,4 +186,24 @@ export class Intruder {
   #wake(): void {
     for (const wake of this.#wakes) wake()
   }
+}
+
+/** A stream for TLS to run on that is not the socket itself: Node crashes when the handle below its TLS is reset. */
+function apartFrom(tcp: Socket): Duplex {
+  const stream = new Duplex({
+    read: () => void tcp.resume(),
+    write: (chunk: Uint8Array, _encoding, done) => void tcp.write(chunk, done),
+    final: (done) => void tcp.end(done),
+    destroy: (error, done) => {
+      tcp.destroy()
+      done(error)
+    },
+  })
+  tcp.on('data', (chunk: Buffer) => {
+    if (!stream.push(chunk)) tcp.pause()
+  })
+  tcp.on('end', () => stream.push(null))
+  tcp.on('error', (error) => stream.destroy(error))
+  tcp.on('close', () => stream.destroy())
+  return stream
 }

@@ -142,18 +142,19 @@ export class Outbox implements SiblingOutbox {
     const bytesMax = this.#bytesMax(kind)
     while (
       lane.frameCount > 0 &&
-      (lane.bytes + frameBytes > bytesMax * allotment.share || lane.frameCount >= limits.outboxPacketsMax)
+      (lane.bytes + frameBytes > bytesMax || lane.frameCount >= limits.outboxPacketsMax)
     ) {
-      const isFull = lane.bytes + frameBytes > bytesMax || lane.frameCount >= limits.outboxPacketsMax
-      this.#drop(lane, kind, isFull ? this.#use.dropWhenFull : DropReason.memory)
+      this.#drop(lane, kind, allotment.share < 1 ? DropReason.memory : this.#use.dropWhenFull)
     }
     counters.add(Counter.queuedPackets, 1)
     counters.add(Counter.queuedBytes, frameBytes)
     return lane
   }
 
+  /** Of its own limit, the share that there is memory for. */
   #bytesMax(kind: PacketKind): number {
-    return kind === PacketKind.data ? this.#parts.limits.outboxBytesMax : this.#use.discoBytesMax
+    const { allotment, limits } = this.#parts
+    return allotment.share * (kind === PacketKind.data ? limits.outboxBytesMax : this.#use.discoBytesMax)
   }
 
   /** Drops what is beyond its share of the memory that is left. */
@@ -163,7 +164,7 @@ export class Outbox implements SiblingOutbox {
   }
 
   #shrink(lane: Lane | undefined, kind: PacketKind): void {
-    const bytesMax = this.#bytesMax(kind) * this.#parts.allotment.share
+    const bytesMax = this.#bytesMax(kind)
     while (lane !== undefined && lane.frameCount > 1 && lane.bytes > bytesMax) {
       this.#drop(lane, kind, DropReason.memory)
     }

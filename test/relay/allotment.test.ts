@@ -110,6 +110,26 @@ it('who has sent half of a large frame is ended in a whole sweep when nothing is
   expect(b.take()).toEqual([packetLine(alice, packet)])
 })
 
+it('what a transport has copied is counted for as long as the system has not taken it, and no longer', () => {
+  const relay = new TestRelay()
+  const [a, b] = [relay.join(alice), relay.join(bob)]
+  b.link.isCopying = true
+  b.link.isStalled = true
+  a.sendPacket(bob, Buffer.alloc(50_000)).settled()
+  relay.sweep()
+  expect(relay.count('waitingBytes')).toBeGreaterThanOrEqual(50_000)
+  b.link.isStalled = false
+  relay.settle()
+  relay.sweep()
+  expect(relay.count('waitingBytes')).toBe(0)
+  // Nor when it never takes it.
+  b.link.isStalled = true
+  a.sendPacket(bob, Buffer.alloc(50_000)).settled()
+  b.hangUp()
+  relay.sweep()
+  expect(relay.count('waitingBytes')).toBe(0)
+})
+
 it('a burst that the transport has copied counts until the system has taken it', () => {
   const counters = new Counters()
   const allotment = new Allotment({ bytesMax: 100, pool: { lentBytes: 20 }, counters })

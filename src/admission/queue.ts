@@ -3,7 +3,7 @@
 // order would spend every turn on a client that is about to give up, or has. Runs in the control thread.
 //
 // Contract: bounded in questions; each waiter is answered at most once, and never after it has cancelled; one whose
-// time is up is forgotten, since its session has ended by itself.
+// time is up is told so, and not asked for any more.
 
 import type { AdmissionAnswer, AdmissionAsking } from '#relay/ports.ts'
 import type { Applicant } from './verifier.ts'
@@ -95,7 +95,7 @@ export class AdmissionQueue {
   sweep(): void {
     const nowMs = this.#parts.now()
     for (const flight of this.#flights.values()) {
-      for (const waiter of flight.waiters) if (nowMs >= waiter.deadlineMs) this.#leave(flight, waiter)
+      for (const waiter of flight.waiters) if (nowMs >= waiter.deadlineMs) this.#tellLate(flight, waiter)
       const isOrphan = flight.orphanedMs !== undefined && nowMs - flight.orphanedMs >= ORPHAN_MS
       if (isOrphan) this.#close(flight)
       const isOut = this.#lastFailure !== undefined && nowMs - flight.sinceMs >= PATIENCE_MS
@@ -137,6 +137,15 @@ export class AdmissionQueue {
       result: 'unreachable',
       reason: `more than ${WAITING_MAX} clients wait for admission`,
     })
+  }
+
+  #tellLate(flight: Flight, waiter: Waiter): void {
+    const seconds = Math.round((this.#parts.now() - flight.sinceMs) / 1_000)
+    const others = `${this.#askingCount} are being asked for, ${this.#waitingCount} wait`
+    const reason =
+      flight.asking === undefined ? `no turn in ${seconds} s: ${others}` : `no answer in ${seconds} s`
+    this.#leave(flight, waiter)
+    waiter.decide({ result: 'unreachable', reason, isLate: true })
   }
 
   #leave(flight: Flight, waiter: Waiter): void {

@@ -123,6 +123,8 @@ export interface AdmissionAnswer {
   readonly result: 'allowed' | 'denied' | 'unreachable' | 'failed_open'
   /** In words, for the log; empty where there is nothing to add. */
   readonly reason: string
+  /** `unreachable` only because the time for a login was over. */
+  readonly isLate?: boolean
   /** Until when it holds, Unix time in ms; undefined for as long as the session lasts. */
   readonly expiresMs?: number
 }

@@ -73,7 +73,8 @@ export function askAdmission(
   })
 }
 
-function refusalOf({ result, reason }: AdmissionAnswer): Refusal | undefined {
+function refusalOf({ result, reason, isLate }: AdmissionAnswer): Refusal | undefined {
+  if (isLate === true) return { reason: EndReason.admissionTimeout, cause: reason }
   if (result === 'denied') return { reason: EndReason.admissionRefused, cause: reason }
   if (result === 'unreachable') return { reason: EndReason.admissionUnreachable, cause: reason }
   return undefined

@@ -22,12 +22,15 @@ let questions: Question[]
 let faults: unknown[]
 /** Who was told what. */
 let told: string[]
+/** Why, where it was too late. */
+let reasons: string[]
 
 beforeEach(() => {
   clock = new FakeClock()
   questions = []
   faults = []
   told = []
+  reasons = []
   queue = new AdmissionQueue({
     verify: async (applicant, signal) =>
       await new Promise((answer, fail) => questions.push({ who: nameOf(applicant), signal, answer, fail })),
@@ -39,7 +42,10 @@ beforeEach(() => {
 const applicant = (who: string, source = ''): Applicant => ({ key: Buffer.from(who), source })
 const nameOf = ({ key }: Applicant): string => Buffer.from(key).toString()
 const ask = (who: string, source?: string): AdmissionAsking =>
-  queue.ask(applicant(who, source), LOGIN_MS, ({ result }) => told.push(`${who} ${result}`))
+  queue.ask(applicant(who, source), LOGIN_MS, ({ result, reason, isLate }) => {
+    told.push(`${who} ${result}`)
+    if (isLate === true) reasons.push(reason)
+  })
 const many = (count: number, prefix = 'client'): string[] =>
   Array.from({ length: count }, (_, n) => `${prefix} ${n}`)
 
@@ -119,7 +125,7 @@ it('lets who comes again at once find its question still being asked', async () 
   expect(told).toEqual(['alice allowed'])
 })
 
-it('forgets who waits longer than a login may take', async () => {
+it('tells who waits longer than a login may take, and does not ask for it any more', async () => {
   for (const who of many(64)) ask(who)
   ask('late')
   clock.advance(LOGIN_MS)
@@ -128,7 +134,8 @@ it('forgets who waits longer than a login may take', async () => {
   clock.advance(1_000)
   queue.sweep()
   await answer(questions)
-  expect(told).toEqual([])
+  expect(told).toHaveLength(65)
+  expect(reasons.slice(63)).toEqual(['no answer in 10 s', 'no turn in 10 s: 64 are being asked for, 1 wait'])
   expect(questions).toHaveLength(64)
 })
 

@@ -19,6 +19,13 @@ it.each([
   expect(relay.count(counter)).toBe(1)
 })
 
+it('who is told too late ends by the time limit, with what it waited for', () => {
+  const { relay, asked } = undecided()
+  relay.connect(alice).send(login.clientInfo.frame).settled()
+  asked[0]?.answer({ result: 'unreachable', reason: 'no turn in 10 s', isLate: true })
+  expect(relay.ends).toMatchObject([{ reason: EndReason.admissionTimeout, cause: 'no turn in 10 s' }])
+})
+
 it('who fails open is admitted, and counted apart', () => {
   const { relay, asked } = undecided()
   const client = relay.connect(alice).send(login.clientInfo.frame)

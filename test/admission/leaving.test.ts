@@ -1,0 +1,73 @@
+// Whoever leaves while it waits for admission is not asked for any longer, whichever way it came in and however it went.
+
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { DerpClient, newKeyPair } from '#client/derp-client.ts'
+import { BoxSecret } from '#protocol/box.ts'
+import { concatBytes } from '#protocol/bytes.ts'
+import { clientInfoFrame } from '#protocol/handshake.ts'
+import { upgradeRequest } from '#protocol/upgrade.ts'
+import { LiveRelay } from '../support/live-relay.ts'
+import { RawSocket } from '../support/raw-socket.ts'
+import { VerifyServer } from '../support/verify-server.ts'
+
+let back: VerifyServer
+const relays: LiveRelay[] = []
+beforeAll(async () => {
+  back = await VerifyServer.start()
+  back.delayMs = undefined
+  const admission = {
+    isOpen: false,
+    verifyUrl: back.url,
+    verifyUrlFailOpen: false,
+    tailscaledSocket: undefined,
+  }
+  relays.push(
+    await LiveRelay.start({ admission }),
+    await LiveRelay.start({ admission, certificate: undefined }),
+  )
+})
+afterAll(async () => {
+  for (const relay of relays) await relay[Symbol.asyncDispose]()
+  await back[Symbol.asyncDispose]()
+})
+
+/** The question is open, and is broken off well before the five seconds of its own limit. */
+async function expectBrokenOff(leave: () => unknown): Promise<void> {
+  await expect.poll(() => back.open, { timeout: 5_000 }).toBe(1)
+  await leave()
+  await expect.poll(() => back.open, { timeout: 3_500 }).toBe(0)
+}
+
+it.each([
+  ['fast-start', 0],
+  ['upgrade', 0],
+  ['websocket', 0],
+  ['upgrade', 1],
+  ['websocket', 1],
+] as const)('%s, relay %i', async (way, at) => {
+  const relay = relays[at]
+  if (relay === undefined) throw new Error('no relay')
+  const client = new DerpClient({ ...relay.target(), key: newKeyPair(), way })
+  const tried = client.connect().catch(() => undefined)
+  await expectBrokenOff(async () => await client.close())
+  await tried
+})
+
+it.each(['resetAndDestroy', 'end', 'destroy'] as const)('by %s, with frames sent ahead', async (how) => {
+  const relay = relays[1]
+  if (relay === undefined) throw new Error('no relay')
+  const key = newKeyPair()
+  const box = new BoxSecret(key.privateKey).agree(relay.settings.nodeKey.publicKey)
+  if (box === undefined) throw new Error('no box')
+  const socket = await RawSocket.plain(relay.port)
+  const login = clientInfoFrame(key.publicKey, {}, box, new Uint8Array(24))
+  socket.send(
+    concatBytes(
+      upgradeRequest('localhost', { isFastStart: true }),
+      login,
+      Buffer.from('7e0000000101', 'hex'),
+    ),
+  )
+  await expectBrokenOff(() => socket.socket[how]())
+  socket.destroy()
+})

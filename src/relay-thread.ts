@@ -65,6 +65,8 @@ class RelayThread {
   readonly #pace: ReadPace
   #bootstrapDns = ''
   #sweepCount = 0
+  #sweptMs = performance.now()
+  readonly #counters: Counters
   #areLinksChanged = false
   /** Of the members; zero before any were told. */
   #edition = 0
@@ -80,6 +82,7 @@ class RelayThread {
     // Each thread moves its share; one that has less than one a second moves one.
     this.#rebalancePerSecond = Math.ceil(settings.mesh.rebalancePerSecond / settings.threadCount)
     const counters = new Counters(data.counters)
+    this.#counters = counters
     const now = (): number => performance.now()
     this.#admission = new RemoteAdmission({
       ask: (question) => this.#tell({ kind: 'admit', ...question }),
@@ -263,6 +266,9 @@ class RelayThread {
   }
 
   #sweep(): void {
+    const nowMs = performance.now()
+    this.#counters.observe('loopLag', Math.max(0, nowMs - this.#sweptMs - SWEEP_MS) / 1_000)
+    this.#sweptMs = nowMs
     this.#pace.sweep(1 + this.#relay.neighbours.count)
     this.#relay.sweep()
     this.#frontDoor.sweep()

@@ -1,8 +1,35 @@
-import { expect, it } from 'vitest'
+import type { Worker } from 'node:worker_threads'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { expect, it, onTestFinished } from 'vitest'
 import { askStun } from '#client/stun-request.ts'
+import { Log } from '#ops/log.ts'
+import { Counters } from '#relay/counters.ts'
+import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
+import { Operation, type OperationParts } from '#operation.ts'
 import { LiveRelay } from './support/live-relay.ts'
+import { freeTcpPort, freeUdpPort } from './support/process.ts'
 
 const anywhere = { host: '127.0.0.1', port: 0 }
+
+function onWorker(observe: (worker: Worker) => void): void {
+  process.on('worker', observe)
+  onTestFinished(() => void process.off('worker', observe))
+}
+
+/** The threads that this process starts from here on. */
+function observeWorkers(): Worker[] {
+  const workers: Worker[] = []
+  onWorker((worker) => workers.push(worker))
+  return workers
+}
+
+/** A thread that has ended has no number. */
+async function untilEnded(workers: readonly Worker[]): Promise<void> {
+  await expect
+    .poll(() => workers.map(({ threadId }) => threadId), { timeout: 5_000 })
+    .toEqual(workers.map(() => -1))
+}
 
 async function page(relay: LiveRelay, path: string): Promise<[number, string]> {
   const response = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}${path}`)
@@ -13,7 +40,9 @@ it('is ready when it serves, and every part says so', async () => {
   await using relay = await LiveRelay.start({ stun: anywhere, admin: anywhere, threadCount: 2 })
   await expect.poll(async () => (await page(relay, '/readyz'))[0], { timeout: 20_000 }).toBe(200)
   const [, text] = await page(relay, '/readyz?verbose')
-  expect(text).toMatch(/^ready\nok {3}relay_threads: .*\nok {3}certificate: .*\nok {3}mesh: .*\nok {3}stun: /)
+  expect(text).toMatch(/^ready\nok {3}relay_threads: .*\n(?:ok {3}.*\n)*ok {3}stun: /)
+  for (const check of ['relay_threads', 'certificate', 'mesh', 'stun'])
+    expect(text).toContain(`\nok   ${check}: `)
   expect(await page(relay, '/livez')).toEqual([200, 'live\n'])
 })
 
@@ -44,10 +73,12 @@ it('falls silent in STUN when its certificate has run out, and says why it is no
   expect((await page(relay, '/livez'))[0]).toBe(200)
 })
 
-it('leaves nothing running when a port is taken, and names it', async () => {
+it('leaves nothing running when a port is taken, names it, and serves nobody meanwhile', async () => {
   await using first = await LiveRelay.start({ admin: anywhere, stun: anywhere, threadCount: 2 })
+  const workers = observeWorkers()
   for (const [what, taken] of Object.entries({
-    DERP: { derp: first.addresses.derp },
+    // Threads share their port, so that the system would let others join.
+    DERP: { derp: first.addresses.derp, threadCount: 2 },
     STUN: { stun: first.addresses.stun },
     admin: { admin: first.addresses.admin },
   })) {
@@ -56,5 +87,61 @@ it('leaves nothing running when a port is taken, and names it', async () => {
       new RegExp(`^${what}: 127\\.0\\.0\\.1:\\d+ is in use by another process`),
     )
   }
+  expect(workers).toEqual([])
   await first.client()
+})
+
+it('a start that fails late leaves no thread and no port', async () => {
+  const workers = observeWorkers()
+  const [derp, stun, admin] = [await freeTcpPort(), await freeUdpPort(), await freeTcpPort()]
+  const at = (port: number): { host: string; port: number } => ({ host: '127.0.0.1', port })
+  // The same port twice: each is free when it is tried.
+  const wanted = { derp: at(derp), stun: at(stun), http: at(admin), admin: at(admin), threadCount: 2 }
+  await expect(LiveRelay.start(wanted)).rejects.toThrow(/^admin: .* is in use by another process/)
+  expect(workers).toHaveLength(3)
+  await untilEnded(workers)
+  for (const port of [derp, admin]) await assertTcpFree(at(port))
+  await assertUdpFree(at(stun))
+})
+
+it('a thread that dies before its turn to listen fails the start, which leaves nothing', async () => {
+  const workers: Worker[] = []
+  // The second of two; its first message is one that it does not survive.
+  onWorker((worker) => {
+    workers.push(worker)
+    if (workers.length === 2) worker.postMessage({ kind: 'unacknowledged', remotes: 7 })
+  })
+  const derp = { host: '127.0.0.1', port: await freeTcpPort() }
+  await expect(LiveRelay.start({ derp, threadCount: 2 })).rejects.toThrow(/relay thread ended by itself/)
+  await untilEnded(workers)
+  expect(workers).toHaveLength(2)
+  await assertTcpFree(derp)
+})
+
+it('an answer to itself that is lost silences nothing: STUN follows what makes the relay able to serve', async () => {
+  await using relay = await LiveRelay.start()
+  // Nobody answers there; beside it all is well.
+  const mute = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(mute, 'listening')
+  onTestFinished(() => void mute.close())
+  const told: boolean[] = []
+  const thread = { answer: (isAnswering: boolean) => told.push(isAnswering), look: () => undefined }
+  const well = { check: () => ({ isOk: true, detail: '' }) }
+  let report = ''
+  const operation = new Operation({
+    settings: relay.settings,
+    version: '',
+    log: new Log('info', { write: (line) => (report += line) }),
+    threads: { counters: [new Counters()], present: [true], serving: [true] },
+    links: { name: 'mesh', ...well },
+    directory: { name: 'directory', ...well },
+    reloads: undefined,
+    stun: { thread, endpoint: { host: '127.0.0.1', port: mute.address().port } },
+    admission: undefined,
+    certificatePem: undefined,
+  } as unknown as OperationParts)
+  await operation.start()
+  operation.stop()
+  expect(report).toMatch(/relay_not_ready.*stun: no STUN answer/)
+  expect(told).toEqual([true])
 })

@@ -168,6 +168,49 @@ it('a thread dies under traffic: others lose nothing, its clients come back, and
   })
 })
 
+it('two threads die, the second before it has told the one in place of the first who is there', async () => {
+  const workers = observeWorkers()
+  // The one in place of the first: what is posted now comes before the news of it.
+  process.on('worker', onReplacement)
+  onTestFinished(() => void process.off('worker', onReplacement))
+  function onReplacement(): void {
+    if (workers.length === 4) kill(workers[2])
+  }
+  await using relay = await LiveRelay.start({ threadCount: 3, admin: anywhere })
+  const clients = startClients(relay, 24)
+  await untilConnected(clients)
+  kill(workers[1])
+  await expect.poll(() => workers.length, patiently).toBe(5)
+  await expect.poll(async () => await page(relay, '/readyz'), patiently).toBe('ready\n')
+  await untilConnected(clients)
+  const marks = clients.map(({ sent }) => sent)
+  const stopTraffic = startTraffic(clients)
+  await expect.poll(() => clients.every(({ sent }, n) => sent > (marks[n] ?? 0) + 20), patiently).toBe(true)
+  stopTraffic()
+  await untilArrived(clients)
+})
+
+it('a new thread listens when it has been told who is there, and not before', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ threadCount: 2 })
+  await relay.client()
+  const order: string[] = []
+  workers[0]?.on('exit', () => order.push('the busy one has come to its messages'))
+  // Busy for seconds with what is in it: nothing.
+  const remotes: unknown[] = []
+  remotes.length = 2 ** 24
+  workers[0]?.postMessage({ kind: 'unacknowledged', remotes })
+  kill(workers[0])
+  kill(workers[1])
+  await expect.poll(() => workers.length, patiently).toBeGreaterThan(2)
+  workers[2]?.on(
+    'message',
+    ({ kind }: { kind: string }) => kind === 'listening' && order.push('the new one listens'),
+  )
+  await expect.poll(() => order.length, patiently).toBe(2)
+  expect(order).toEqual(['the busy one has come to its messages', 'the new one listens'])
+})
+
 it('the only thread dies, and the one in its place listens on the same port', async () => {
   const workers = observeWorkers()
   await using relay = await LiveRelay.start()

@@ -29,15 +29,19 @@ export function sample(value: number, labels: Labels = {}): Sample {
 }
 
 /** The samples of a histogram: cumulative buckets, the one without a bound last, then sum and count. */
-export function histogramSamples(bounds: readonly number[], { counts, sum }: HistogramSnapshot): Sample[] {
+export function histogramSamples(
+  bounds: readonly number[],
+  { counts, sum }: HistogramSnapshot,
+  labels: Labels = {},
+): Sample[] {
   const samples: Sample[] = []
   let count = 0
   for (const [at, inBucket] of counts.entries()) {
     count += inBucket
     const bound = bounds[at]
     const le = bound === undefined ? '+Inf' : String(bound)
-    samples.push({ suffix: '_bucket', labels: { le }, value: count })
+    samples.push({ suffix: '_bucket', labels: { ...labels, le }, value: count })
   }
-  samples.push({ suffix: '_sum', labels: {}, value: sum }, { suffix: '_count', labels: {}, value: count })
+  samples.push({ suffix: '_sum', labels, value: sum }, { suffix: '_count', labels, value: count })
   return samples
 }

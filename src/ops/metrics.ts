@@ -2,10 +2,10 @@
 // moment of the scrape. Holds no numbers itself and keeps nothing up to date between scrapes. `docs/metrics.md`
 // lists all that it exports.
 
-import { Counters } from '#relay/counters.ts'
+import { Counters, HISTOGRAM_BOUNDS } from '#relay/counters.ts'
 import { admissionFamilies, type AdmissionNumbers } from './admission-families.ts'
 import { acceptedFormat, EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
-import { sample, type Family, type Sample } from './family.ts'
+import { histogramSamples, sample, type Family, type Sample } from './family.ts'
 import type { CheckReport } from './health.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import type { SiblingView } from './link-watch.ts'
@@ -153,6 +153,16 @@ export class Metrics {
     const seconds = (read: (loop: LoopTime) => number): Sample[] =>
       loops.map((loop, thread) => sample(read(loop) / 1_000, { thread: String(thread) }))
     return [
+      {
+        name: 'derp_thread_loop_lag_seconds',
+        type: 'histogram',
+        help: 'How much later than it should a relay thread came to its timers, sixteen times a second.',
+        samples: this.#sources.threads.flatMap((counters, thread) =>
+          histogramSamples(HISTOGRAM_BOUNDS.loopLag, counters.histogram('loopLag'), {
+            thread: String(thread),
+          }),
+        ),
+      },
       counter(
         'derp_thread_active_seconds_total',
         "Time that a relay thread's event loop has worked; its rate is the share of a core in use.",

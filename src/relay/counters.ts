@@ -107,6 +107,8 @@ export const HISTOGRAM_BOUNDS = {
   login: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   /** From asking for admission to the answer, waiting for a turn included. */
   admission: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  /** How much later than it should a thread came to its timers. */
+  loopLag: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
 } as const
 export type HistogramName = keyof typeof HISTOGRAM_BOUNDS
 
@@ -125,6 +127,7 @@ const HISTOGRAM_AT: Record<HistogramName, number> = {
   queueDelay: reserve(HISTOGRAM_BOUNDS.queueDelay.length + 2),
   login: reserve(HISTOGRAM_BOUNDS.login.length + 2),
   admission: reserve(HISTOGRAM_BOUNDS.admission.length + 2),
+  loopLag: reserve(HISTOGRAM_BOUNDS.loopLag.length + 2),
 }
 const COUNT = next
 
@@ -192,7 +195,9 @@ export class Counters {
     const [packets, bytes] = [this.get('queuedPackets'), this.get('queuedBytes')]
     const droppedAt = DropReason.goneDisconnected * KINDS + PacketKind.data
     this.add(DROPPED_PACKETS_AT + droppedAt, packets)
-    this.add(DROPPED_BYTES_AT + droppedAt, bytes - packets * (HEADER_BYTES + KEY_BYTES))
+    // It may have died between counting a packet and counting its bytes.
+    const payloadBytes = Math.max(0, bytes - packets * (HEADER_BYTES + KEY_BYTES))
+    this.add(DROPPED_BYTES_AT + droppedAt, payloadBytes)
     this.add(ENDED_AT + END_REASONS.indexOf(EndReason.threadLost), this.get('connectionsCurrent'))
     for (const name of GAUGES) this.#values[Counter[name]] = 0
   }

@@ -120,6 +120,7 @@ const HISTOGRAM_NAMES: Readonly<Record<HistogramName, string>> = {
   queueDelay: 'derp_send_queue_delay_seconds',
   login: 'derp_handshake_seconds',
   admission: 'derp_admission_seconds',
+  loopLag: 'derp_thread_loop_lag_seconds',
 }
 
 describe('every number that a relay thread counts shows, and shows where it should', () => {
@@ -168,11 +169,14 @@ describe('every number that a relay thread counts shows, and shows where it shou
     counters.observe(name, last)
     counters.observe(name, last * 2)
     const metric = HISTOGRAM_NAMES[name]
+    const thread = name === 'loopLag' ? 'thread="0"' : ''
+    const labels = thread === '' ? '' : `{${thread}}`
+    const le = thread === '' ? 'le' : `${thread},le`
     expect(risen(before, await scrape({ threads: [counters] }))).toEqual({
-      [`${metric}_bucket{le="${last}"}`]: 1,
-      [`${metric}_bucket{le="+Inf"}`]: 2,
-      [`${metric}_sum`]: last * 3,
-      [`${metric}_count`]: 2,
+      [`${metric}_bucket{${le}="${last}"}`]: 1,
+      [`${metric}_bucket{${le}="+Inf"}`]: 2,
+      [`${metric}_sum${labels}`]: last * 3,
+      [`${metric}_count${labels}`]: 2,
     })
   })
 })

@@ -70,3 +70,18 @@ test('zero switches timeouts off', () => {
   const { limits } = operator.settings(args(operator, '-tcp-write-timeout', '0', '-tcp-user-timeout', '0s'))
   expect([limits.writeTimeoutMs, limits.tcpUserTimeoutMs]).toEqual([0, 0])
 })
+
+test.each([
+  ['on a plain port', ['-a', '127.0.0.1:3340'], { minMs: 25_000, maxMs: 45_000 }],
+  ['as it is set', ['-a', '127.0.0.1:3340', '-keepalive', '20s'], { minMs: 15_000, maxMs: 20_000 }],
+  ['as seldom as it may', ['-a', '127.0.0.1:3340', '-keepalive', '110s'], { minMs: 82_500, maxMs: 110_000 }],
+] as const)('keeps sessions alive in time for proxies, %s', (_name, given, keepAlive) => {
+  using operator = new Operator()
+  expect(operator.settings(['-c', operator.keyPath, ...given]).limits.keepAlive).toEqual(keepAlive)
+})
+
+test.each(['4999ms', '110001ms', '0'])('refuses a keepalive of %s', (given) => {
+  using operator = new Operator()
+  const [problem] = operator.problems(args(operator, '-keepalive', given))
+  expect(problem).toMatch(/-keepalive.*a duration from 5s to 110s/)
+})

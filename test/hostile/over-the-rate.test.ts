@@ -40,9 +40,13 @@ async function flood(target: Target, stage: Stage): Promise<void> {
   const grownMiB: number[] = []
   for (let measurement = 0; measurement < 3; measurement++) {
     const [beforeMiB, before, sinceMs] = [target.memoryMiB, [...taken], performance.now()]
+    const readBefore = await target.count('derp_wire_bytes_total', 'direction="in"')
     await sleep(WINDOW_MS)
     const seconds = (performance.now() - sinceMs) / 1_000
     grownMiB.push(target.memoryMiB - beforeMiB)
+    // The three together are read at their rates, not less; the bystander adds a little.
+    const read = (await target.count('derp_wire_bytes_total', 'direction="in"')) - readBefore
+    expect(read / (WAYS.length * BYTES_PER_SECOND * seconds), 'share of their rates').toBeGreaterThan(0.5)
     for (const [at, way] of WAYS.entries()) {
       const bytes = (taken[at] ?? 0) - (before[at] ?? 0)
       process.stdout.write(`${target.door}, ${way}: ${bytes} bytes in ${seconds.toFixed(1)} s\n`)

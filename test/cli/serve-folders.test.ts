@@ -1,0 +1,66 @@
+// Where the relay may write is nobody's business but its key's: it serves with no folder for temporary files, with a
+// read-only /tmp, and when a cleaner removes what is there.
+
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { DerpClient, newKeyPair } from '#client/derp-client.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { startProcess, type RunningProcess } from '../support/process.ts'
+import { FREE_PORTS, PROGRAM } from './program.ts'
+
+const STARTED = /^\{.*"event":"relay_started".*"derp":"127\.0\.0\.1:(\d+)"/m
+const ARGS = ['serve', '-threads', '2', ...FREE_PORTS]
+
+async function servesAll(running: RunningProcess): Promise<void> {
+  const port = Number(STARTED.exec(running.output)?.[1])
+  const pages = ['/derp/latency-check', '/generate_204', '/'].map((path) => `http://127.0.0.1:${port}${path}`)
+  const answers = await Promise.all(pages.map(async (page) => await fetch(page)))
+  expect(answers.map(({ status }) => status)).toEqual([200, 204, 200])
+  for (const way of ['websocket', 'upgrade'] as const) {
+    const client = await DerpClient.connect({ host: '127.0.0.1', port, tls: false, key: newKeyPair(), way })
+    await client.ping()
+    await client.close()
+  }
+}
+
+it('serves when there is no folder for temporary files', async () => {
+  using folder = new TemporaryFolder()
+  const args = [...ARGS, '-c', folder.at('derper.key')]
+  await using running = await startProcess(PROGRAM, args, {
+    env: { TMPDIR: folder.at('nowhere') },
+    readyWhen: STARTED,
+  })
+  await servesAll(running)
+})
+
+it('leaves nothing in the folder for temporary files, and goes on when that is removed', async () => {
+  using folder = new TemporaryFolder()
+  const scratch = folder.at('scratch')
+  mkdirSync(scratch)
+  const args = [...ARGS, '-c', folder.at('derper.key')]
+  await using running = await startProcess(PROGRAM, args, { env: { TMPDIR: scratch }, readyWhen: STARTED })
+  await servesAll(running)
+  expect(readdirSync(scratch)).toEqual([])
+  rmSync(scratch, { recursive: true })
+  await servesAll(running)
+})
+
+const mayUnshare = spawnSync('unshare', ['-m', 'mount', '--bind', '-o', 'ro', '/tmp', '/tmp']).status === 0
+if (!mayUnshare) process.stderr.write('SKIPPING a test with a read-only /tmp: it needs root\n')
+
+it.skipIf(!mayUnshare)('serves with a read-only /tmp', async () => {
+  mkdirSync(join(homedir(), '.cache'), { recursive: true })
+  const folder = mkdtempSync(join(homedir(), '.cache/serve-folders-'))
+  const command =
+    'mount --bind /tmp /tmp && mount -o remount,ro,bind /tmp && ! touch /tmp/x 2>/dev/null && exec "$@"'
+  const args = ['-m', 'sh', '-c', command, 'sh', PROGRAM, ...ARGS, '-c', join(folder, 'derper.key')]
+  try {
+    await using running = await startProcess('unshare', args, { readyWhen: STARTED })
+    await servesAll(running)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})

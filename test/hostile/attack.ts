@@ -29,7 +29,7 @@ export interface Stage {
 
 /** What a good client must be able to do within this time, whatever goes on. */
 const LOGIN_MAX_MS = 2_000
-const BEFORE_MS = 1_000
+const BEFORE_MS = 800
 const BACK_WITHIN_MS = 10_000
 const SAMPLED_EVERY_MS = 100
 

@@ -213,6 +213,24 @@ it('that is wanted while it waits to be dialled again is dialled once, at once',
   expect(play.dials).toBe(6)
 })
 
+it('that was dialled before its time has one time to be dialled again, and not the old one too', () => {
+  const play = new SiblingPlay()
+  for (let tries = 1; tries < 7; tries++) {
+    play.end('connection refused')
+    while (play.dials === tries) play.clock.advance(50)
+  }
+  // From here on it is five seconds and up to a quarter more.
+  play.end('connection refused')
+  play.clock.advance(4_500)
+  play.link.wake()
+  expect(play.dials).toBe(8)
+  play.end('connection refused')
+  play.clock.advance(4_900)
+  expect(play.dials).toBe(8)
+  play.clock.advance(1_500)
+  expect(play.dials).toBe(9)
+})
+
 it('takes no notice of a connection that it has no more', () => {
   const play = new SiblingPlay().up(alice)
   const old = play.handler

@@ -189,3 +189,15 @@ it('a sibling is admitted whatever its app name and whatever admission says', ()
   expect(client.take()).toEqual(greeting)
   expect(asked).toEqual([])
 })
+
+it('who shows a mesh key that is none is to watchers a client like any other', () => {
+  const present = [{ meshKey: new Uint8Array(32).fill(9) }, {}].map((info) => {
+    const relay = new TestRelay()
+    const watcher = relay.joinSibling(sibling).send(frames.watchConns)
+    watcher.take()
+    relay.connect(alice, { port: 40_100 }).logIn(info)
+    return watcher.take()
+  })
+  expect(present[0]).toHaveLength(1)
+  expect(present[0]).toEqual(present[1])
+})

@@ -121,8 +121,13 @@ export class Hall {
     return this
   }
 
-  async close(): Promise<void> {
+  /** Ends all remotes. */
+  hangUp(): void {
     for (const remote of this.#remotes) remote.destroy()
+  }
+
+  async close(): Promise<void> {
+    this.hangUp()
     await this.#entrance.close()
   }
 

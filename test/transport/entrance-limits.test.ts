@@ -2,6 +2,7 @@
 // as hostile as it can be with bytes.
 
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
@@ -30,6 +31,10 @@ async function sends(hall: Hall, bytes: Uint8Array): Promise<Socket> {
   await once(remote, 'connect')
   if (bytes.length > 0) await new Promise((resolve) => void remote.write(bytes, resolve))
   return remote
+}
+
+function descriptorCount(): number {
+  return readdirSync('/proc/self/fd').length
 }
 
 /** Lets everything happen that was sent until now. */
@@ -107,6 +112,68 @@ describe.each([
       expect(hall.guests[0]?.closedCount).toBe(1)
     })
     expect(hall.counters.get('tlsCurrent13')).toBe(0)
+  })
+
+  it.each([
+    [
+      'TLSv1.3',
+      'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256',
+      'TLS_AES_128_GCM_SHA256',
+    ],
+    ['TLSv1.3', 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'],
+    [
+      'TLSv1.2',
+      'ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256',
+      'ECDHE-ECDSA-AES128-GCM-SHA256',
+    ],
+    [
+      'TLSv1.2',
+      'ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256',
+      'ECDHE-ECDSA-CHACHA20-POLY1305',
+    ],
+  ] as const)('%s of a client that wants %s is %s', async (tls, ciphers, chosen) => {
+    hall = await new Hall({ ...way, tls }).open()
+    const socket = connectTls({
+      port: hall.port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+      ciphers,
+      maxVersion: tls,
+    })
+    await once(socket, 'secureConnect')
+    expect(socket.getCipher().standardName.replaceAll('_', '-')).toContain(
+      chosen
+        .replace(/^ECDHE-ECDSA-AES(\d+)-/, 'AES-$1-')
+        .replaceAll('_', '-')
+        .replace(/^ECDHE-ECDSA-/, ''),
+    )
+    socket.destroy()
+  })
+
+  it('nothing is left of who leaves, at whatever stage and however', async () => {
+    hall = await new Hall(way).open()
+    await settled(hall)
+    const before = descriptorCount()
+    const words = await hello()
+    const stages = [Buffer.alloc(0), words.subarray(0, 100), words, Buffer.from('no TLS')]
+    const ends: ((remote: Socket) => void)[] = [
+      (remote) => remote.resetAndDestroy(),
+      (remote) => void remote.end(),
+      (remote) => void remote.destroy(),
+    ]
+    for (let round = 0; round < 10; round++) {
+      for (const end of ends) {
+        for (const stage of stages) end(await sends(hall, stage))
+        end((await hall.pair()).tcp)
+      }
+    }
+    await vi.waitFor(() => {
+      expect(failures(hall.counters)).toBe(1 + 10 * ends.length * stages.length)
+      expect(hall.counters.get('tlsCurrent13')).toBe(0)
+      expect(hall.guests.map(({ closedCount }) => closedCount)).toEqual(hall.guests.map(() => 1))
+    }, 5_000)
+    hall.hangUp()
+    await vi.waitFor(() => expect(descriptorCount()).toBeLessThanOrEqual(before), 5_000)
   })
 
   it('takes key updates beside data, and data in single bytes', async () => {

@@ -72,15 +72,16 @@ class RelayThread {
   #edition = 0
   #homeNotes: HomeNote[] = []
   #locator: Locator | undefined = undefined
+  /** Each thread moves its share; one that has less than one a second moves one every so many. */
   readonly #rebalancePerSecond: number
+  #rebalanceCredit = 0
 
   constructor(data: RelayThreadData, port: MessagePort) {
     this.#port = port
     const { settings } = data
     this.#meshKeys = settings.meshKeys
     this.#instance = instanceOf(data.metaSeed)
-    // Each thread moves its share; one that has less than one a second moves one.
-    this.#rebalancePerSecond = Math.ceil(settings.mesh.rebalancePerSecond / settings.threadCount)
+    this.#rebalancePerSecond = settings.mesh.rebalancePerSecond / settings.threadCount
     const counters = new Counters(data.counters)
     this.#counters = counters
     const now = (): number => performance.now()
@@ -283,7 +284,9 @@ class RelayThread {
     if (this.#homeNotes.length > 0) this.#tell({ kind: 'homes', notes: this.#homeNotes.splice(0) })
     const isSecond = this.#sweepCount % SWEEPS_PER_SECOND === 0
     if (isSecond && this.#rebalancePerSecond > 0) {
-      this.#relay.rebalance(this.#siblings.settledNodes(performance.now()), this.#rebalancePerSecond)
+      this.#rebalanceCredit = (this.#rebalanceCredit % 1) + this.#rebalancePerSecond
+      const count = Math.floor(this.#rebalanceCredit)
+      if (count > 0) this.#relay.rebalance(this.#siblings.settledNodes(performance.now()), count)
     }
     if (!this.#areLinksChanged && !isSecond) return
     this.#areLinksChanged = false

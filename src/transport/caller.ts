@@ -16,7 +16,7 @@ export interface Caller extends Link {
 export const HANDSHAKE_TIMEOUT_MS = 30_000
 
 /**
- * In the middle of their handshake at once, over all threads of a relay: each costs 45 KB. As many as are begun in a second
+ * In the middle of their handshake at once, over all threads of a relay: each costs up to 45 KB. As many as are begun in a second
  * and a half, so that it takes a remote that is slower than that, and as many others, to be held up.
  */
 export const HANDSHAKES_MAX = 2_048

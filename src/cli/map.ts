@@ -82,7 +82,7 @@ export const map: Command = {
     for (const warning of findings.warnings) io.stderr.write(`note: ${warning}\n`)
     if (findings.problems.length > 0 || entries === undefined) {
       reportProblems(io.stderr, 'derpfleet map: nothing to print', findings.problems)
-      return ExitCode.misused
+      return raw.isMisused || own.hasMisfitFrom('flag') ? ExitCode.misused : ExitCode.failed
     }
     io.stdout.write(mapText(own.get('format'), entries))
     return ExitCode.done

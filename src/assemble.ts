@@ -245,6 +245,9 @@ function makeThreads(
     }
     hear(message, from.index)
     if (message.kind === 'handlesFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
+    if (message.kind === 'nodeWarning') {
+      log.warn(LogEvent.nodeWarning, { name: message.name, message: message.text })
+    }
     if (message.kind === 'admitNoMore') desk?.cancel(from.index, message.id)
     if (message.kind !== 'admit') return
     desk?.ask(from.index, message, (answer) => from.tell({ kind: 'admitted', id: message.id, answer }))
@@ -287,6 +290,7 @@ async function startStun(
     ...wanted,
     onDeath: ({ error, restartInMs }) => log.error(LogEvent.stunDied, { error, restartInMs }),
     onRestart: () => log.info(LogEvent.stunRestarted),
+    onWarning: (name, message) => log.warn(LogEvent.nodeWarning, { name, message }),
     onFault,
   })
   stops.push(async () => await thread.stop())

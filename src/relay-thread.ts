@@ -122,6 +122,11 @@ class RelayThread {
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))
     if (data.threads !== undefined) void this.#hearAlways()
     process.on('uncaughtException', (error) => this.#onFault(error))
+    // Node's own listener would print it in a form of its own between the lines of the log.
+    process.removeAllListeners('warning').on('warning', ({ name, message }) => {
+      if (this.#notices.tryTake(1, performance.now()))
+        this.#tell({ kind: 'nodeWarning', name, text: message })
+    })
   }
 
   /** Undefined without a mesh key. */

@@ -18,6 +18,8 @@ export interface StunServiceParts {
   /** It has died, and is about to be started anew. */
   readonly onDeath: (death: { readonly error: Error; readonly restartInMs: number }) => void
   readonly onRestart: () => void
+  /** The runtime warns of something. */
+  readonly onWarning: (name: string, message: string) => void
   /** It can't even be ended. */
   readonly onFault: (error: Error) => void
 }
@@ -90,7 +92,9 @@ export class StunService {
     }
     return new Thread(entryOf('stun-thread'), data, {
       what: 'STUN thread',
-      onMessage: () => undefined,
+      onMessage: (message) => {
+        if (message.kind === 'nodeWarning') this.#parts.onWarning(message.name, message.text)
+      },
       onEnd: (error) => this.#onEnd(error),
       onHang: this.#parts.onFault,
     })

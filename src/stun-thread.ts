@@ -18,6 +18,10 @@ const counters = new StunCounters(data.counters)
 const server = new StunServer(data.host, counters)
 server.isAnswering = data.isAnswering
 
+// Node's own listener would print it in a form of its own between the lines of the log.
+process.removeAllListeners('warning').on('warning', ({ name, message: text }) => {
+  control.postMessage({ kind: 'nodeWarning', name, text })
+})
 preferThisThread()
 
 try {

@@ -81,6 +81,8 @@ export type FromRelayThread =
   | { readonly kind: 'homeChanged'; readonly notice: { readonly key: string; readonly home: boolean } }
   /** It listens over public sockets, because the runtime's handles are not as it knows them. */
   | { readonly kind: 'handlesFailed'; readonly text: string }
+  /** The runtime warns of something. */
+  | { readonly kind: 'nodeWarning'; readonly name: string; readonly text: string }
   /** This thread's links to the siblings of that edition, once a second and whenever the state of one has changed. */
   | { readonly kind: 'links'; readonly edition: number; readonly links: readonly LinkReport[] }
   /** Clients that have noted this relay as their home, or no more. */

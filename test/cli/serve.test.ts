@@ -228,9 +228,10 @@ describe('with a log of JSON', () => {
   test('so are warnings of the runtime, and a fault that ends the process', async () => {
     using folder = new TemporaryFolder()
     const surprise = `process.on('SIGWINCH', () => { process.emitWarning('odd'); setTimeout(() => { throw new Error('bad') }, 50) })`
-    const preloaded = `import { isMainThread } from 'node:worker_threads'; if (isMainThread) ${surprise}`
+    const ofThread = `setTimeout(() => process.emitWarning('odd thread'), 500)`
+    const preloaded = `import { isMainThread } from 'node:worker_threads'; if (isMainThread) ${surprise}; else ${ofThread}`
     await using relay = await startDerpfleet(['serve', '-c', folder.at('derper.key'), ...FREE_PORTS], {
-      readyWhen: /"relay_started"/,
+      readyWhen: /"relay_started"[^]*odd thread/,
       env: { NODE_OPTIONS: `--import="data:text/javascript,${encodeURIComponent(preloaded)}"` },
     })
     relay.signal('SIGWINCH')

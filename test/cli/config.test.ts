@@ -63,16 +63,17 @@ test('says what would stop a start though every word is good', async () => {
     return stderr
   }
   folder.write('mesh.key', 'ab'.repeat(32))
-  const relay = (name: string): string => `{name: ${name}, hostname: derp.example}`
+  const relay = (name: string, port = 443): string =>
+    `{name: ${name}, hostname: derp.example, derpport: ${port}}`
   folder.write(
     'regions.yaml',
-    `regions:\n  901:\n    code: a\n    nodes: [${relay('901a')}, ${relay('901b')}]\n`,
+    `regions:\n  901:\n    code: a\n    nodes: [${relay('901a')}, ${relay('901b', 8_443)}]\n`,
   )
   const mesh = ['-mesh-psk-file', folder.at('mesh.key'), '-regions-file', folder.at('regions.yaml')]
   const nats = ['-nats-url', 'nats://127.0.0.1', '-nats-secret-file', folder.at('mesh.key'), '-region', '901']
-  expect(await complaint(...mesh, ...nats, '-hostname', 'other.example')).toContain(
-    '-node: is not set, and other.example in',
-  )
+  expect(await complaint(...mesh, ...nats, '-hostname', 'other.example')).toContain('"other.example"')
+  // Of two relays behind one name it is not said which one this is.
+  expect(await complaint(...mesh, ...nats, '-hostname', 'derp.example')).toContain('-node')
   // A chain whose second certificate is damaged starts no TLS.
   const { certificate, key } = goodPair('a.example')
   const damaged = certificate.replace(/.{30}\n-----END/, '\n-----END')

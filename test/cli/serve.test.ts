@@ -112,7 +112,7 @@ test('goes on serving when nobody reads what it prints', async () => {
       ({ ok }) => ok,
       () => false,
     )
-  await expect.poll(isServing, { timeout: 10_000 }).toBe(true)
+  await expect.poll(isServing, { timeout: 25_000 }).toBe(true)
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
   expect(await exited).toEqual([0, null])

@@ -61,6 +61,11 @@ export class HttpConnections {
     }
   }
 
+  /** Reads what is trusted, so that no question has to wait for it: some hundred files. */
+  prepare(): void {
+    this.#trusted()
+  }
+
   close(): void {
     for (const { plain, secure } of this.#agents.values()) {
       plain.destroy()
@@ -128,7 +133,6 @@ export class HttpConnections {
     }
     const agents = this.#agentsThrough(proxy)
     if (scheme !== 'https') return { ...to, agent: agents.plain }
-    // The host's certificates are read when first needed: a hundred files.
     agents.secure ??= this.#secureAgent(proxy)
     const servername = isIP(hostname.split('%', 1)[0] ?? '') === 0 ? hostname.replace(/\.$/, '') : ''
     return Object.assign(to, {

@@ -42,30 +42,34 @@ export function trustOf(env: Environment): SecureContext {
 export function systemRoots(env: Environment): readonly string[] {
   const files = isSet(env['SSL_CERT_FILE']) ? [env['SSL_CERT_FILE']] : FILES
   const folders = isSet(env['SSL_CERT_DIR']) ? env['SSL_CERT_DIR'].split(':') : FOLDERS
-  const roots = new Set<string>()
+  const bodies = new Set<string>()
   const first = files.map(readIfThere).find((text) => text !== undefined)
-  for (const pem of certificatesIn(first ?? '')) roots.add(pem)
+  for (const body of certificatesIn(first ?? '')) bodies.add(body)
   for (const folder of folders) {
     for (const name of namesIn(folder)) {
-      for (const pem of certificatesIn(readIfThere(`${folder}/${name}`) ?? '')) roots.add(pem)
+      for (const body of certificatesIn(readIfThere(`${folder}/${name}`) ?? '')) bodies.add(body)
     }
   }
-  return [...roots]
+  return [...bodies].map(pemOf).filter((pem) => pem !== undefined)
 }
 
-/** The certificates in a text, each in the one form that every reader takes. */
+/** The certificates in a text, in base64 without anything else: a system lists each two or three times. */
 function certificatesIn(text: string): string[] {
   const found: string[] = []
   for (const [, body = ''] of text.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g)) {
     // One with headers is encrypted or not meant to be read by us.
-    if (body.includes(':')) continue
-    try {
-      found.push(new X509Certificate(Buffer.from(body, 'base64')).toString())
-    } catch {
-      continue
-    }
+    if (!body.includes(':')) found.push(body.replace(/\s+/g, ''))
   }
   return found
+}
+
+/** In the one form that every reader takes; undefined for what is no certificate. */
+function pemOf(body: string): string | undefined {
+  try {
+    return new X509Certificate(Buffer.from(body, 'base64')).toString()
+  } catch {
+    return undefined
+  }
 }
 
 /**

@@ -34,6 +34,7 @@ export class UrlVerifier implements Verifier {
   constructor(url: string, env: Readonly<Record<string, string | undefined>>) {
     this.#address = requestable(parseWebAddress(url))
     this.#connections = new HttpConnections(env)
+    if (this.#address.scheme === 'https') this.#connections.prepare()
   }
 
   async verify({ key, source }: Applicant, signal: AbortSignal): Promise<Verdict> {

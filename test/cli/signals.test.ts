@@ -18,6 +18,10 @@ const TROUBLE = fileURLToPath(new URL('../support/troubled-thread.ts', import.me
 const hasScript = spawnSync('script', ['--version']).status === 0
 if (!hasScript) process.stderr.write('SKIPPING a test that needs script: it is not on the PATH\n')
 
+const canHaveNamespace = spawnSync('unshare', ['--fork', '--pid', 'true']).status === 0
+if (!canHaveNamespace)
+  process.stderr.write('SKIPPING a test that needs a process namespace: root and unshare\n')
+
 function start(folder: TemporaryFolder, ...args: string[]): Promise<RunningProcess> {
   const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
   const env = { NODE_OPTIONS: `--import ${TROUBLE}`, TROUBLE_FOLDER: folder.path }
@@ -150,6 +154,45 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
     expect(performance.now() - startMs).toBeLessThan(2_000)
   },
 )
+
+test.runIf(canHaveNamespace)('a second SIGTERM ends process 1 of a container, too', async () => {
+  using folder = new TemporaryFolder()
+  const args = [
+    '--fork',
+    '--pid',
+    '--kill-child',
+    PROGRAM,
+    'serve',
+    '-c',
+    folder.at('derper.key'),
+    ...FREE_PORTS,
+  ]
+  const env = { NODE_OPTIONS: `--import ${TROUBLE}`, TROUBLE_FOLDER: folder.path }
+  await using container = await startProcess('unshare', args, { readyWhen: SERVING, env })
+  const pid = Number(readFileSync(`/proc/${container.pid}/task/${container.pid}/children`, 'utf8'))
+  await hang(folder)
+  process.kill(pid, 'SIGTERM')
+  await waitUntil('it is stopping', () => logged(container, 'relay_stopping').length > 0)
+  await sleep(400)
+  process.kill(pid, 'SIGTERM')
+  const { code, signal } = await container.exited
+  expect([code, signal]).not.toEqual([0, null])
+  expect(logged(container, 'relay_stopped')).toEqual([])
+})
+
+test('ends with 1 when threads die again and again, after it has said why', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder)
+  for (let deaths = 1; deaths <= 6; deaths++) {
+    await trouble(folder, 'fault-relay')
+    await waitUntil('it is noticed', () => relay.output.split(/"thread_died"|"relay_failed"/).length > deaths)
+  }
+  expect(await relay.exited).toEqual({ code: 1, signal: null })
+  expect(logged(relay, 'relay_failed')).toMatchObject([
+    { error: { message: expect.stringContaining('relay threads died 6 times within a minute') } },
+  ])
+  expect(logged(relay, 'relay_stopped')).toHaveLength(1)
+}, 90_000)
 
 test('the same signal twice within a moment, as npm sends it, is one', async () => {
   using folder = new TemporaryFolder()

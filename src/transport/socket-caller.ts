@@ -93,8 +93,13 @@ export class SocketCaller implements Caller, Paced {
     this.#pace.read(this, chunk.length)
   }
 
+  /** Told in a later turn: who has more to answer would else go on with it before anybody else is heard. */
   readonly #onWritten = (error?: Error | null): void => {
-    if ((error === undefined || error === null) && !this.#isEnding) this.#listener?.written()
+    if (error === undefined || error === null) setImmediate(this.#tellWritten)
+  }
+
+  readonly #tellWritten = (): void => {
+    if (!this.#isEnding && !this.#socket.destroyed) this.#listener?.written()
   }
 
   /** Followed by `close`. */

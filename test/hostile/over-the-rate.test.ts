@@ -34,7 +34,8 @@ async function flood(target: Target, stage: Stage): Promise<void> {
   let isOver = false
   const taken = senders.map(() => 0)
   const sending = senders.map(async (sender, at) => {
-    while (!isOver) taken[at] = (taken[at] ?? 0) + (await sender.flood(packet, 200))
+    while (!isOver && sender.end === undefined)
+      taken[at] = (taken[at] ?? 0) + (await sender.flood(packet, 200))
   })
   await sleep(WINDOW_MS)
   const grownMiB: number[] = []

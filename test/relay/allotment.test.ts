@@ -143,3 +143,14 @@ it('a burst that the transport has copied counts until the system has taken it',
   allotment.look()
   expect([allotment.share, allotment.isSpent]).toEqual([1, false])
 })
+
+it('what waited on a thread that has died waits no more', () => {
+  const relay = new TestRelay({ threads: 2 })
+  const [a, b] = [relay.join(alice, { thread: 1 }), relay.join(bob, { thread: 1 })]
+  b.link.isStalled = true
+  a.sendPacket(bob, Buffer.alloc(50_000)).settled()
+  relay.sweep()
+  expect(relay.count('waitingBytes')).toBeGreaterThanOrEqual(50_000)
+  relay.killThread(1)
+  expect(relay.count('waitingBytes')).toBe(0)
+})

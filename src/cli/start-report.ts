@@ -7,6 +7,7 @@ import { problemText, type Problem } from '#config/problem.ts'
 import type { RawSettings } from '#config/read.ts'
 import type { Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#assemble.ts'
+import { libraryConsole } from '#ops/library-output.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log, type LogFields, type LogFormat, type LogLevel } from '#ops/log.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
@@ -32,6 +33,7 @@ export interface StartReport {
 export function openReport(raw: RawSettings, io: Io): StartReport {
   const format = raw.values.get('log-format') ?? usualFormat(io.stderr)
   const log = Log.open(raw.values.get('log-level'), format)
+  globalThis.console = libraryConsole(log)
   if (format === 'text') return new PrintedReport(log, io, isQuickStart(raw))
   io.speakAs?.({
     faultLine: (error) => logLine('error', LogEvent.relayFailed, { error }),

@@ -45,6 +45,7 @@ export const LogEvent = {
   sessionEnded: 'session_ended',
   sessionsEndedMore: 'sessions_ended_more', // how many ended without a line of their own
   nodeWarning: 'node_warning', //           of the runtime itself
+  libraryPrinted: 'library_printed', //     by a library, in its own words
   logLinesLost: 'log_lines_lost', //        they could not be written; it works again
   adminFailed: 'admin_failed',
   adminPageFailed: 'admin_page_failed',

@@ -1,0 +1,31 @@
+import { describe, expect, test } from 'vitest'
+import { libraryConsole } from '#ops/library-output.ts'
+import { Log } from '#ops/log.ts'
+
+function lines(level: 'debug' | 'info'): { log: Log; written: string[] } {
+  const written: string[] = []
+  return { log: new Log(level, { write: (line) => written.push(line) }), written }
+}
+
+describe('what a library prints', () => {
+  test('is one line of the log, whatever a stranger has put into it', () => {
+    const { log, written } = lines('debug')
+    const stranger = `\u0000\u001b[2J\n{"level":"error"}${'x'.repeat(10_000)}`
+    libraryConsole(log).log('reader closed', new Error(stranger))
+    libraryConsole(log).error('!!!', stranger)
+    expect(written).toHaveLength(2)
+    for (const line of written) {
+      expect(line.endsWith('\n')).toBe(true)
+      expect(line.indexOf('\n')).toBe(line.length - 1)
+      expect(line).not.toContain('\u001b')
+      expect(line.length).toBeLessThan(2_000)
+      expect(JSON.parse(line)).toMatchObject({ level: 'debug', event: 'library_printed' })
+    }
+  })
+
+  test('is not seen by those who do not debug', () => {
+    const { log, written } = lines('info')
+    libraryConsole(log).warn('something')
+    expect(written).toEqual([])
+  })
+})

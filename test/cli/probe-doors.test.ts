@@ -30,7 +30,7 @@ class PlainRelay implements AsyncDisposable {
     const ports = [await freeTcpPort(), await freeUdpPort()] as const
     const listen = ['-a', `127.0.0.1:${ports[0]}`, '-stun-port', `${ports[1]}`, '-http-port', '-1']
     const args = [...OWN_RELAY.args, '-c', folder.at('derper.key'), ...listen]
-    const child = await startProcess(OWN_RELAY.command, args, { readyWhen: /serves as/ })
+    const child = await startProcess(OWN_RELAY.command, args, { readyWhen: /"event":"relay_started"/ })
     return new PlainRelay(ports, child, folder)
   }
 

@@ -65,7 +65,7 @@ export class Fleet implements AsyncDisposable {
     const common = memberArguments(this.folder, { node, hostname, at: ':443', caPath: this.caPath })
     const own = ['-admin', `${host.address}:${ADMIN_PORT}`, '-open-relay']
     const [command, args] = host.command(DERPFLEET, 'serve', ...common, ...own, ...more)
-    this.#running.set(node, await startProcess(command, args, { readyWhen: /serves as/ }))
+    this.#running.set(node, await startProcess(command, args, { readyWhen: /"event":"relay_started"/ }))
   }
 
   async kill(node: string): Promise<void> {

@@ -4,11 +4,17 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { connect as connectTcp, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net'
-import { checkServerIdentity, connect as connectTls, TLSSocket, type ConnectionOptions } from 'node:tls'
+import { connect as connectTls, TLSSocket, type ConnectionOptions } from 'node:tls'
 import { DerpConnectError, type ConnectStage } from './connect-error.ts'
 import type { SharedResources } from './shared-resources.ts'
 import type { Target } from './target.ts'
-import { metaKeyOf, pinProblem, presentedCertificates, type TlsOptions } from './tls-verification.ts'
+import {
+  metaKeyOf,
+  nameProblem,
+  pinProblem,
+  presentedCertificates,
+  type TlsOptions,
+} from './tls-verification.ts'
 
 /** Who uses a link. */
 export interface LinkHandler {
@@ -151,7 +157,7 @@ function tlsSettings(target: Target, tls: TlsOptions, shared: SharedResources): 
     rejectUnauthorized: verification.kind === 'chain',
     checkServerIdentity: (_host, certificate) =>
       verification.kind === 'chain' && verification.name !== undefined
-        ? checkServerIdentity(verification.name, certificate)
+        ? nameProblem(verification.name, certificate)
         : undefined,
   }
 }

@@ -1,11 +1,11 @@
 // Whether a server's certificate is the right one, by the rules of Tailscale's clients, and what its meta
-// certificate says. The rules: the chain must verify for the host's name; `CertName` is another name, or the
-// SHA-256 of the one certificate that may be presented. An address instead of a name is not compared with the
+// certificate says. The rules: the chain must verify for the host's name, which a certificate has among its alternative
+// names or not at all; `CertName` is another name, or the SHA-256 of the one certificate that may be presented. An address instead of a name is not compared with the
 // certificate, only the chain is verified: such a client has no name to send.
 
 import { createHash, type X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
-import type { TLSSocket } from 'node:tls'
+import { checkServerIdentity, type PeerCertificate, type TLSSocket } from 'node:tls'
 import { readMetaKey } from '#protocol/meta-certificate.ts'
 
 /** How the server's certificate is verified; nothing given means as for any https URL. */
@@ -42,6 +42,11 @@ export function verificationFor(host: string, tls: TlsOptions): Verification {
   }
   if (certName !== undefined) return { kind: 'chain', sni, name: certName }
   return tls.isInsecure === true ? { kind: 'none', sni } : { kind: 'chain', sni, name: sni }
+}
+
+/** Why a certificate is not one for a name; undefined if it is. Go ignores the common name, where Node falls back on it. */
+export function nameProblem(name: string, certificate: PeerCertificate): Error | undefined {
+  return checkServerIdentity(name, { ...certificate, subject: { ...certificate.subject, CN: '' } })
 }
 
 /**
@@ -84,7 +89,7 @@ export function pinProblem(
   if (nowMs < certificate.validFromDate.getTime() || nowMs > certificate.validToDate.getTime()) {
     return `the pinned certificate is valid from ${certificate.validFrom} to ${certificate.validTo}, not now`
   }
-  if (pin.sni !== undefined && certificate.checkHost(pin.sni) === undefined) {
+  if (pin.sni !== undefined && certificate.checkHost(pin.sni, { subject: 'never' }) === undefined) {
     return `the pinned certificate is not one for ${pin.sni}`
   }
   return undefined

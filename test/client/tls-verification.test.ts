@@ -102,6 +102,21 @@ test('a pinned certificate must be one for the name that was sent; without a nam
   expect(await outcome({ certificate: other }, { host: '127.0.0.1', tls })).toBe('connected')
 })
 
+test('a common name alone is no name, for a chain or a pin, as it is none for Go', async () => {
+  const bareFolder = join(folder(), 'bare')
+  await mkdir(bareFolder)
+  // Such as authorities have them: signed by itself, and without alternative names.
+  const bare = await makeAuthority(bareFolder, 'localhost')
+  const ca = await readFile(bare.certPath, 'utf8')
+  const server = { certificate: bare }
+  expect(await outcome(server, { tls: { ca } })).toMatch(/^tls: .*localhost/)
+  expect(await outcome(server, { tls: { certName: `sha256-raw:${bare.sha256}` } })).toBe(
+    'tls: the pinned certificate is not one for localhost',
+  )
+  // It is trusted: only the name is missing.
+  expect(await outcome(server, { host: '127.0.0.1', tls: { ca } })).toBe('connected')
+})
+
 test('a pinned certificate must be valid today', async () => {
   const certificate = new X509Certificate(await readFile(selfSigned.certPath))
   const pin = { sni: 'localhost', sha256: selfSigned.sha256 }

@@ -34,6 +34,22 @@ test.each(['example.com', 'a.derp.example.com', '192.0.2.8', 'lab.example'])(
   },
 )
 
+test('takes no common name for a name, as Go does not', async () => {
+  using folder = new TemporaryFolder()
+  // An authority has no alternative names.
+  const { certPath, keyPath } = await makeAuthority(folder.path, 'derp.example.com')
+  const pem = { certificate: readFileSync(certPath, 'utf8'), key: readFileSync(keyPath, 'utf8') }
+  const { faults } = checkCertificate(pem, 'derp.example.com', Date.now() + 1_000)
+  expect(faults).toEqual([
+    {
+      file: 'certificate',
+      kind: 'other name',
+      found: 'is made out to no alternative name',
+      expected: 'one for derp.example.com, the -hostname',
+    },
+  ])
+})
+
 test('names the dates of one that is not valid now', () => {
   const old = makePair(['derp.example.com'], NOW_MS - 2 * DAY_MS, NOW_MS - DAY_MS)
   const early = makePair(['derp.example.com'], NOW_MS + DAY_MS, NOW_MS + 2 * DAY_MS)

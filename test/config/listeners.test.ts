@@ -34,6 +34,14 @@ test('switches STUN and the admin pages off', () => {
   expect(listen('-stun=false', '-admin', 'off')).toMatchObject({ stun: undefined, admin: undefined })
 })
 
+test('an empty -admin takes back what a file or the environment says: the default address, not off', () => {
+  const findings = new Findings()
+  const raw = readSettings(['-admin='], { DERPFLEET_ADMIN: '0.0.0.0:9191' })
+  expect(raw.problems).toEqual([])
+  expect(resolveListeners(raw.values, findings).admin).toEqual({ host: '127.0.0.1', port: 9090 })
+  expect(findings.warnings).toEqual([])
+})
+
 test('-dev listens on 3340 whatever -a says', () => {
   expect(listen('-dev', '-a', '127.0.0.1:1').derp).toEqual({ host: '', port: 3340 })
 })

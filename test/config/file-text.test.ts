@@ -1,0 +1,36 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, truncateSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { readFileText } from '#config/file-text.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
+
+const BYTES_MAX = 4_194_304
+
+test('a file may have 4 MiB, and not a byte more', () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('text', 'as it is')
+  truncateSync(path, BYTES_MAX)
+  const read = readFileText(path)
+  expect('text' in read && read.text.length).toBe(BYTES_MAX)
+  truncateSync(path, BYTES_MAX + 1)
+  expect(readFileText(path)).toEqual({ reason: 'has more than 4194304 bytes' })
+})
+
+test('a device that never ends is given up at that, and a pipe is read to its end', () => {
+  expect(readFileText('/dev/zero')).toEqual({ reason: 'has more than 4194304 bytes' })
+  const read = `import('#config/file-text.ts').then(({ readFileText }) => console.log(readFileText('/dev/stdin').text))`
+  // More than a pipe holds at once.
+  const line = `head -c 200000 /dev/zero | tr '\\0' x | "$0" -e "$1"`
+  const { stdout } = spawnSync('sh', ['-c', line, process.execPath, read], { encoding: 'utf8' })
+  expect(stdout).toBe(`${'x'.repeat(200_000)}\n`)
+})
+
+test('what is missing is told apart from what can not be read, and the mode is told', () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('text', 'as it is')
+  chmodSync(path, 0o640)
+  const read = readFileText(path)
+  expect('text' in read && [read.text, read.mode & 0o777]).toEqual(['as it is', 0o640])
+  expect(readFileText(folder.at('none'))).toEqual({ missing: true })
+  expect(readFileText(folder.path)).toEqual({ reason: 'is a folder' })
+})

@@ -72,11 +72,13 @@ interface MeshOptions {
   /** Each relay is a region of its own. */
   readonly areRegions?: boolean
   readonly nats?: NatsSettings
+  readonly rebalancePerSecond?: number
 }
 
 /** Relays with so many threads each, meshed with each other; all list themselves as well. */
 async function startMesh(options: MeshOptions): Promise<LiveRelay[]> {
   const { threadCounts, meshKeyPath, meshKeys, areRegions, nats, hasAdmin, nodeKey } = options
+  const { rebalancePerSecond = 0 } = options
   const ports = await Promise.all(threadCounts.map(freePort))
   const siblings = areRegions === true ? [] : ports.map(siblingAt)
   const regions = areRegions === true ? regionsAt(ports) : []
@@ -92,7 +94,7 @@ async function startMesh(options: MeshOptions): Promise<LiveRelay[]> {
         ...(nodeKey && { nodeKey }),
         ...(hasAdmin === true ? { admin: { host: '127.0.0.1', port: 0 } } : {}),
         certificate: { certificatePath, keyPath },
-        mesh: { ...NO_MESH, siblings, regions, node: `90${i}a`, nats, ca },
+        mesh: { ...NO_MESH, siblings, regions, node: `90${i}a`, nats, ca, rebalancePerSecond },
       })
     }),
   )
@@ -227,6 +229,29 @@ it('two regions without a client: every link is up, its way measured within ten 
     for (const relay of relays) await relay[Symbol.asyncDispose]()
   }
 })
+
+it("sends away as many clients a second as its rate says, which is the relay's and not each thread's", async () => {
+  // Each thread's share is less than one a second, so that a part of one has to be carried over.
+  const relays = await startMesh({ threadCounts: [3, 1], areRegions: true, rebalancePerSecond: 2 })
+  const [relay] = relays as [LiveRelay, LiveRelay]
+  try {
+    const atMs: number[] = []
+    const wishes = [...Array<string>(60).fill('901a'), ...Array<undefined>(6).fill(undefined)]
+    const clients = await Promise.all(
+      wishes.map(async (idealNode) => await relay.client({ ...(idealNode && { idealNode }) })),
+    )
+    for (const client of clients) client.on('closed', () => atMs.push(performance.now()))
+    // The sibling has to have been there for ten seconds.
+    await waitUntil('the first are sent away', () => atMs.length >= 2, 30_000)
+    const [beforeMs, before] = [performance.now(), atMs.length]
+    await waitUntil('the others follow', () => atMs.length >= before + 14, 30_000)
+    // Seven seconds at two a second, five if each thread was about to; two at three times that rate.
+    expect(performance.now() - beforeMs).toBeGreaterThan(4_000)
+    expect(clients.slice(60).every(({ isConnected }) => isConnected)).toBe(true)
+  } finally {
+    for (const one of relays) await one[Symbol.asyncDispose]()
+  }
+}, 90_000)
 
 it('a file of regions without this relay, or without any, changes nothing and is told of; a good one is used', async () => {
   const path = join(folder, 'live-regions.yaml')

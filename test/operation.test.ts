@@ -1,13 +1,17 @@
-import type { Worker } from 'node:worker_threads'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer, type AddressInfo, type Server } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Worker } from 'node:worker_threads'
 import { expect, it, onTestFinished } from 'vitest'
 import { askStun } from '#client/stun-request.ts'
+import type { Endpoint } from '#config/settings.ts'
 import { Log } from '#ops/log.ts'
 import { Counters } from '#relay/counters.ts'
 import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
 import { Operation, type OperationParts } from '#operation.ts'
-import { LiveRelay } from './support/live-relay.ts'
+import { LiveRelay, NO_MESH } from './support/live-relay.ts'
 import { freeTcpPort, freeUdpPort } from './support/process.ts'
 
 const anywhere = { host: '127.0.0.1', port: 0 }
@@ -29,6 +33,13 @@ async function untilEnded(workers: readonly Worker[]): Promise<void> {
   await expect
     .poll(() => workers.map(({ threadId }) => threadId), { timeout: 5_000 })
     .toEqual(workers.map(() => -1))
+}
+
+async function listeningPort(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  return (server.address() as AddressInfo).port
 }
 
 async function page(relay: LiveRelay, path: string): Promise<[number, string]> {
@@ -91,6 +102,43 @@ it('leaves nothing running when a port is taken, names it, and serves nobody mea
   await first.client()
 })
 
+it('when it is stopped nothing is left: no thread, no port, and nobody is asked or dialled any more', async () => {
+  let [asked, dialled] = [0, 0]
+  const backEnd = createHttpServer((_request, response) => {
+    asked++
+    response.writeHead(500).end()
+  })
+  const directory = createServer((socket) => {
+    dialled++
+    socket.destroy()
+  })
+  const verifyUrl = `http://127.0.0.1:${await listeningPort(backEnd)}/verify`
+  const nats = { servers: [`nats://127.0.0.1:${await listeningPort(directory)}`], ca: undefined }
+  const node = { name: '900a', hostname: 'localhost', port: 443, meshHost: undefined, certName: undefined }
+  const regions = [{ id: 900, code: 'r', name: 'Region', nodes: [node] }]
+  const workers = observeWorkers()
+  const relay = await LiveRelay.start({
+    threadCount: 2,
+    mesh: { ...NO_MESH, regions, nats: { ...nats, credentials: undefined, secret: new Uint8Array(32) } },
+    http: anywhere,
+    stun: anywhere,
+    admin: anywhere,
+    admission: { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined },
+  })
+  await expect(relay.client()).rejects.toThrow()
+  // From then on the relay asks by itself.
+  await expect.poll(() => asked, { timeout: 8_000 }).toBeGreaterThanOrEqual(2)
+  const { derp, http, stun, admin } = relay.addresses
+  await relay[Symbol.asyncDispose]()
+  const before = [asked, dialled]
+  expect(dialled).toBeGreaterThanOrEqual(2)
+  await untilEnded(workers)
+  for (const at of [derp, http, admin]) await assertTcpFree(at as Endpoint)
+  await assertUdpFree(stun as Endpoint)
+  await sleep(2_500)
+  expect([asked, dialled]).toEqual(before)
+})
+
 it('a start that fails late leaves no thread and no port', async () => {
   const workers = observeWorkers()
   const [derp, stun, admin] = [await freeTcpPort(), await freeUdpPort(), await freeTcpPort()]
@@ -141,7 +189,10 @@ it('an answer to itself that is lost silences nothing: STUN follows what makes t
     certificatePem: undefined,
   } as unknown as OperationParts)
   await operation.start()
+  // However often it is looked at, one line says so.
+  for (let looks = 0; looks < 3; looks++) operation.threadsChanged()
   operation.stop()
   expect(report).toMatch(/relay_not_ready.*stun: no STUN answer/)
-  expect(told).toEqual([true])
+  expect(report.match(/relay_not_ready/g)).toHaveLength(1)
+  expect(told).toEqual([true, true, true, true])
 })

@@ -212,3 +212,22 @@ it('a thread that has died is answered no more, and its questions are broken off
   expect(desk.numbers).toMatchObject({ waiting: 0, asking: 0 })
   expect(answers).toEqual([])
 })
+
+it('a desk that is closed asks nobody any more, and answers nobody', async () => {
+  let [asked, brokenOff] = [0, 0]
+  const verifyUrl = await serve((_request, response) => {
+    asked++
+    response.on('close', () => brokenOff++)
+  })
+  const { desk } = open({ verifyUrl })
+  const answers: unknown[] = []
+  // One more than are asked at once waits.
+  for (let id = 0; id < 65; id++) {
+    const question = { id, key: clientA.publicKey, source: `192.0.2.${id}`, withinMs: 10_000 }
+    desk.ask(0, question, (one) => answers.push(one))
+  }
+  await expect.poll(() => asked, { timeout: 4_000 }).toBe(64)
+  desk.close()
+  await expect.poll(() => brokenOff, { timeout: 4_000 }).toBe(64)
+  expect([asked, answers, desk.numbers.waiting]).toEqual([64, [], 0])
+})

@@ -4,14 +4,15 @@ import { expect, it } from 'vitest'
 import { Locator, type LocatableSibling } from '#mesh/locator.ts'
 import { RouteBook } from '#mesh/route-book.ts'
 import { Counters } from '#relay/counters.ts'
+import { DropReason, PacketKind } from '#relay/drop-reason.ts'
 import type { AddressedPacket } from '#relay/ports.ts'
 import { alice, bob } from '../support/actor.ts'
 import { sha256 } from '../vectors/hex.ts'
 
 const asker = { key: alice.key, mayLookUp: () => true }
 
-function packetTo(key: Uint8Array): AddressedPacket {
-  const buffer = Buffer.concat([key, Buffer.alloc(10)])
+function packetTo(key: Uint8Array, packetBytes = 10): AddressedPacket {
+  const buffer = Buffer.concat([key, Buffer.alloc(packetBytes)])
   return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0 }
 }
 
@@ -46,6 +47,12 @@ function play(): {
     counters,
   })
   return { locator, book, east, west, asked, counters }
+}
+
+function droppedIn(counters: Counters): { lookupQueue: number; lookupTimeout: number } {
+  const { lookupQueue, lookupTimeout } = DropReason
+  const dropped = (reason: DropReason): number => counters.droppedPackets(reason, PacketKind.data)
+  return { lookupQueue: dropped(lookupQueue), lookupTimeout: dropped(lookupTimeout) }
 }
 
 const atEast = { kind: 'at', relay: 'east' } as const
@@ -85,6 +92,29 @@ it('asks soon again for a key of which nothing could be said, and late for one t
   expect([seek(1_100), seek(3_519)]).toEqual([false, false])
   expect(seek(3_521)).toBe(true)
   expect(asked).toHaveLength(3)
+})
+
+it('holds eight packets for a key and 16 KiB, tells when the rest is lost, and counts what became of the search', () => {
+  const { locator, east, counters } = play()
+  const large = packetTo(bob.key, 4_000)
+  for (let n = 0; n < 6; n++) expect(locator.seek(large, asker, 0)).toBe(true)
+  expect([counters.get('queuedPackets'), droppedIn(counters)]).toEqual([
+    4,
+    { lookupQueue: 2, lookupTimeout: 0 },
+  ])
+  locator.located(bob.key, atEast, 10)
+  expect(east.forwarded).toBe(4)
+  for (let n = 0; n < 9; n++) locator.seek(packetTo(alice.key), asker, 20)
+  expect([counters.get('queuedPackets'), droppedIn(counters)]).toEqual([
+    8,
+    { lookupQueue: 3, lookupTimeout: 0 },
+  ])
+  locator.sweep(221)
+  expect([counters.get('queuedPackets'), droppedIn(counters)]).toEqual([
+    0,
+    { lookupQueue: 3, lookupTimeout: 8 },
+  ])
+  expect([counters.get('lookupsFound'), counters.get('lookupsFailed')]).toEqual([1, 1])
 })
 
 it('looks for a thousand keys at once and no more, and holds nothing for the rest', () => {

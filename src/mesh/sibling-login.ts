@@ -57,7 +57,7 @@ export class SiblingLogin {
     { meshKey, wantsHomesOnly, wantsPresence }: LoginWish,
     random: (bytes: number) => Uint8Array,
   ): Uint8Array {
-    const info = { meshKey, canAckPings: false, wantsHomesOnly }
+    const info = { meshKey, canAckPings: false, wantsHomesOnly, wantsInstance: true }
     const login = clientInfoFrame(publicKey, info, this.#box, random(NONCE_BYTES))
     return concatBytes(login, wantsPresence && !this.isDoubtful ? WATCH_CONNS_FRAME : CLOSE_NOBODY_FRAME)
   }

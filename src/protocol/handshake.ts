@@ -30,6 +30,8 @@ export interface ClientInfo {
   readonly appName: string
   /** A sibling of another region: when it watches, it wants to hear of home keys alone. derper does not know of it. */
   readonly wantsHomesOnly: boolean
+  /** A sibling that asks which run of a relay answers, and wants to be told why it is refused. derper does not. */
+  readonly wantsInstance: boolean
 }
 
 /** What a server tells a client that it has admitted. */
@@ -38,7 +40,7 @@ export interface ServerInfo {
   /** A send limit that the client imposes on itself; 0 is none. */
   readonly tokenBucketBytesPerSecond: number
   readonly tokenBucketBytesBurst: number
-  /** Which run of a relay answers, where it tells siblings so; derper does not. */
+  /** Which run of a relay answers, for siblings that ask; derper does not say. */
   readonly instance: string | undefined
 }
 
@@ -83,6 +85,7 @@ export function clientInfoFrame(
     IsProber: info.isProber === true ? true : undefined,
     AppName: info.appName === undefined || info.appName === '' ? undefined : info.appName,
     WatchHomesOnly: info.wantsHomesOnly === true ? true : undefined,
+    TellInstance: info.wantsInstance === true ? true : undefined,
   })
   return frame(FrameType.clientInfo, publicKey, box.seal(nonce, Buffer.from(json)))
 }
@@ -110,6 +113,7 @@ export function parseClientInfo(text: string): ClientInfo | ProtocolError {
   const isProber = fields.get('isprober') ?? false
   const appName = fields.get('appname') ?? ''
   const wantsHomesOnly = fields.get('watchhomesonly') === true
+  const wantsInstance = fields.get('tellinstance') === true
   if (typeof version !== 'number' || !Number.isInteger(version)) return ProtocolError.clientInfoJson
   if (typeof canAckPings !== 'boolean' || typeof isProber !== 'boolean') return ProtocolError.clientInfoJson
   if (typeof appName !== 'string') return ProtocolError.clientInfoJson
@@ -121,7 +125,7 @@ export function parseClientInfo(text: string): ClientInfo | ProtocolError {
     if (meshKey === undefined) return ProtocolError.meshKeySyntax
     if (isZero(meshKey)) meshKey = undefined
   }
-  return { meshKey, version, canAckPings, isProber, appName, wantsHomesOnly }
+  return { meshKey, version, canAckPings, isProber, appName, wantsHomesOnly, wantsInstance }
 }
 
 /** Whether this can be an application's name: at most 32 bytes, each 0x20–0x7E. */

@@ -9,6 +9,8 @@ import type { Link, SessionStart } from './ports.ts'
 
 /** Beside presence's flags: it showed a mesh key that is none of ours. Watchers are not told. */
 const MESH_KEY_REFUSED = 0x100
+/** It asks which run of a relay this is, as relays of ours do and derpers do not. */
+const WANTS_INSTANCE = 0x200
 const PRESENCE_FLAGS = 0xff
 
 /** A change of the home note this soon after login is part of logging in, not a move. */
@@ -42,7 +44,8 @@ export class Member {
       (this.isMesh ? PresenceFlag.meshPeer : 0) |
       (info.isProber ? PresenceFlag.prober : 0) |
       (idealNode === '' ? 0 : PresenceFlag.notIdeal) |
-      (info.meshKey !== undefined && !this.isMesh ? MESH_KEY_REFUSED : 0)
+      (info.meshKey !== undefined && !this.isMesh ? MESH_KEY_REFUSED : 0) |
+      (info.wantsInstance ? WANTS_INSTANCE : 0)
   }
 
   get isMesh(): boolean {
@@ -52,6 +55,11 @@ export class Member {
   /** It takes itself for a sibling, and is none. */
   get isMeshKeyRefused(): boolean {
     return (this.#flags & MESH_KEY_REFUSED) !== 0
+  }
+
+  /** What derper does not say is told to those alone who ask for it. */
+  get wantsInstance(): boolean {
+    return (this.#flags & WANTS_INSTANCE) !== 0
   }
 
   get kind(): SessionStart['kind'] {

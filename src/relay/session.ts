@@ -280,7 +280,8 @@ export class Session implements LinkListener, FrameSink, Asker {
     } else if (limits.rate !== undefined) {
       this.#rate = new TokenBucket(limits.rate.bytesPerSecond, limits.rate.burstBytes, now())
     }
-    this.tell(serverInfoFrame(box, random(NONCE_BYTES), member.isMesh ? rules.instance : undefined))
+    const instance = member.isMesh && member.wantsInstance ? rules.instance : undefined
+    this.tell(serverInfoFrame(box, random(NONCE_BYTES), instance))
     this.#nextKeepAliveMs = now() + this.#keepAliveMs
     member.count(counters, 1)
     counters.add(Counter.loginsTotal, 1)
@@ -376,7 +377,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     const peer = this.peer
     // Who is refused at login has been greeted all the same: only ServerKey can wait here.
     const isLinkOver = reason === EndReason.remoteClosed || reason === EndReason.remoteReset
-    const isToBeTold = reason === EndReason.meshKeyRefused
+    const isToBeTold = reason === EndReason.meshKeyRefused && this.#member?.wantsInstance === true
     if (isToBeTold) this.outbox.offerControl(MESH_KEY_REFUSED_FRAME, this.#parts.now())
     if ((peer === undefined && !isLinkOver) || isToBeTold) this.outbox.flush(this.#link, this.#parts.now())
     this.#phase = Phase.ended

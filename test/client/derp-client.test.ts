@@ -78,7 +78,7 @@ test('what a client says of itself', async () => {
   const meshKey = sha256('mesh')
   const claims = { meshKey, isProber: true, appName: 'probe', canAckPings: false }
   const { client, session } = await connected({ ...claims, isPreferred: true, isWatcher: true })
-  expect(session.info).toEqual({ version: 2, wantsHomesOnly: false, ...claims })
+  expect(session.info).toEqual({ version: 2, wantsHomesOnly: false, wantsInstance: false, ...claims })
   expect(session.clientKey).toEqual(client.publicKey)
   expect(await session.nextFrame()).toEqual({ type: FrameType.notePreferred, payload: Buffer.from([1]) })
   expect(await session.nextFrame()).toEqual({ type: FrameType.watchConns, payload: Buffer.alloc(0) })

@@ -18,6 +18,7 @@ it('logs in with the mesh key as derper does, and watches in the same breath', (
     isProber: false,
     appName: '',
     wantsHomesOnly: false,
+    wantsInstance: true,
   })
   expect(frames).toEqual([FrameType.watchConns, FrameType.ping])
 })

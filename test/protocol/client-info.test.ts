@@ -17,6 +17,7 @@ const silent: ClientInfo = {
   isProber: false,
   appName: '',
   wantsHomesOnly: false,
+  wantsInstance: false,
 }
 const errors: readonly string[] = Object.values(ProtocolError)
 
@@ -65,6 +66,7 @@ it('honours names in any case and ignores names it does not know', () => {
     isProber: true,
     appName: 'x',
     wantsHomesOnly: false,
+    wantsInstance: false,
   })
   expect(parseClientInfo('{"WatchHomesOnly":true}')).toEqual({ ...silent, wantsHomesOnly: true })
   expect(parseClientInfo('{"WatchHomesOnly":1}')).toEqual(silent)

@@ -29,6 +29,7 @@ const defaults: ClientInfo = {
   isProber: false,
   appName: '',
   wantsHomesOnly: false,
+  wantsInstance: false,
 }
 const expectedInfos: Record<keyof typeof login.clientInfos, ClientInfo> = {
   clientInfo: { ...defaults, canAckPings: true },
@@ -124,6 +125,7 @@ const someInfo: fc.Arbitrary<ClientInfo> = fc.record({
   isProber: fc.boolean(),
   appName: someAppName,
   wantsHomesOnly: fc.boolean(),
+  wantsInstance: fc.boolean(),
 })
 
 it('reads back every ClientInfo it writes, and announces its real length', () => {

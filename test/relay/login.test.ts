@@ -123,6 +123,7 @@ it.each([
   ['the mesh key in upper case', { meshKey: meshHex.toUpperCase() }, {}, undefined],
   ['the mesh key under a name in other case', { MeshKey: meshHex }, {}, undefined],
   ['another mesh key', { meshKey: other }, {}, EndReason.meshKeyRefused],
+  ['another mesh key, and asks', { meshKey: other, TellInstance: true }, {}, EndReason.meshKeyRefused],
   ['a mesh key of zeros', { meshKey: '0'.repeat(64) }, {}, EndReason.notPrivileged],
   ['no mesh key', {}, {}, EndReason.notPrivileged],
   [
@@ -137,15 +138,14 @@ it.each([
   expect(client.send(client.clientInfoSaying(JSON.stringify(info))).take()).toEqual(greeting)
   client.send(frames.watchConns).settled()
   expect([client.isClosed, relay.lastEnd]).toEqual([refusal !== undefined, refusal])
-  // Who was told so is no client of anybody's: none shows a mesh key.
-  if (refusal !== undefined)
-    expect(client.take()).toEqual(refusal === EndReason.meshKeyRefused ? [refused] : [])
+  // derper says nothing; a relay of ours that asks is told why.
+  if (refusal !== undefined) expect(client.take()).toEqual('TellInstance' in info ? [refused] : [])
 })
 
 it.each([
   [
     'shows a mesh key that is none',
-    { meshKey: new Uint8Array(32).fill(9) },
+    { meshKey: new Uint8Array(32).fill(9), wantsInstance: true },
     EndReason.meshKeyRefused,
     [refused],
   ],
@@ -200,4 +200,18 @@ it('who shows a mesh key that is none is to watchers a client like any other', (
   })
   expect(present[0]).toHaveLength(1)
   expect(present[0]).toEqual(present[1])
+})
+
+it('a sibling is told which run of the relay answers if it asks, and else what derper says', () => {
+  const relay = new TestRelay({ instance: 'a run' })
+  const told = (info: object): unknown => {
+    const client = relay.connect(sibling)
+    return client
+      .send(client.clientInfoSaying(JSON.stringify(info)))
+      .take()
+      .at(-1)
+  }
+  expect(told({ meshKey: meshHex, TellInstance: true })).toBe('ServerInfo version 2 of a run')
+  expect(told({ meshKey: meshHex })).toBe('ServerInfo version 2')
+  expect(told({ TellInstance: true })).toBe('ServerInfo version 2')
 })

@@ -143,7 +143,9 @@ export class MemoryClient implements FrameSink {
         return `ServerKey ${nameOf(readServerKey(payload) ?? payload)}`
       case FrameType.serverInfo: {
         const info = openServerInfo(payload, this.actor.boxWith(this.server))
-        return info === undefined ? 'ServerInfo that does not open' : `ServerInfo version ${info.version}`
+        if (info === undefined) return 'ServerInfo that does not open'
+        const run = info.instance === undefined ? '' : ` of ${info.instance}`
+        return `ServerInfo version ${info.version}${run}`
       }
       case FrameType.recvPacket:
         return `RecvPacket from ${nameOf(payload.subarray(0, 32))} ${packetText(payload.subarray(32))}`

@@ -4,6 +4,7 @@
 import { createServer, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Worker } from 'node:worker_threads'
 import { expect, it, onTestFinished } from 'vitest'
@@ -11,6 +12,7 @@ import { newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { GoneReason } from '#protocol/frame-type.ts'
+import { RelayThreads } from '#threads.ts'
 import { LiveRelay, MESH_KEY } from './support/live-relay.ts'
 
 /** A thread is there within a second, on a machine that has nothing else to do. */
@@ -224,6 +226,47 @@ it('the only thread dies, and the one in its place listens on the same port', as
   await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0), patiently).toBe(true)
   stopTraffic()
   expect(workers.length).toBe(2)
+})
+
+it('a relay that is stopped while a thread waits to be started anew starts none', async () => {
+  const workers = observeWorkers()
+  const relay = await LiveRelay.start()
+  // The fourth is waited for the longest: 400 ms.
+  for (let deaths = 1; deaths <= 4; deaths++) {
+    const dying = workers.at(-1) as Worker
+    kill(dying)
+    await once(dying, 'exit')
+    if (deaths < 4) await expect.poll(() => workers.length, patiently).toBe(1 + deaths)
+  }
+  await relay[Symbol.asyncDispose]()
+  await sleep(1_000)
+  expect(workers.length).toBe(4)
+})
+
+it('what all threads were told holds for one that is started later, bootstrap DNS too', async () => {
+  const { settings } = await LiveRelay.start().then(async (relay) => {
+    await relay[Symbol.asyncDispose]()
+    return relay
+  })
+  const workers = observeWorkers()
+  const restarted = Promise.withResolvers<number>()
+  const threads = new RelayThreads({
+    settings: { ...settings, certificate: undefined },
+    pem: undefined,
+    siblingAuthorities: [],
+    startedMs: Date.now(),
+    onMessage: () => undefined,
+    onDeath: () => undefined,
+    onRestart: restarted.resolve,
+    onFault: restarted.reject,
+  })
+  onTestFinished(async () => await threads.stop())
+  const port = await threads.listen(anywhere)
+  threads.tellAll({ kind: 'bootstrapDns', json: '{"login.example":["192.0.2.1"]}' })
+  kill(workers[0])
+  await restarted.promise
+  const answer = await fetch(`http://127.0.0.1:${port}/bootstrap-dns`)
+  expect(await answer.text()).toBe('{"login.example":["192.0.2.1"]}')
 })
 
 it('a thread whose heap is nearly full is replaced before the whole process goes down with it', async () => {

@@ -122,6 +122,24 @@ it('counts what goes to a sibling on and on: over the death of a thread, a link 
   expect(total()).toBe(127)
 })
 
+it('remembers what went to the last thousand siblings, and not what went to those before', () => {
+  const { links } = watch(1)
+  const named = (i: number, packets: number): WatchedLink => ({
+    ...link,
+    name: `relay ${i}`,
+    serial: i,
+    packets,
+  })
+  // The first stays a member all the time, others come and go.
+  for (let i = 1; i <= 1_200; i++) links.note(0, i, [named(0, 5), named(i, 10)])
+  const remembered = [0, 202, 1_200, 1, 200].map((i) => {
+    links.note(0, 2_000, [])
+    links.note(0, 2_000, [{ ...named(i, 1), serial: 5_000 + i }])
+    return links.siblings()[0]?.packets
+  })
+  expect(remembered).toEqual([6, 11, 11, 1, 1])
+})
+
 it('names a few of the siblings that are not reached, and says how many more there are', () => {
   const { links } = watch(1)
   const away = { ...link, state: 'waiting', why: 'is away' }

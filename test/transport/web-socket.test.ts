@@ -12,7 +12,7 @@ import { RawSocket } from '../support/raw-socket.ts'
 
 let relay: LiveRelay
 beforeAll(async () => {
-  relay = await LiveRelay.start({ certificate: undefined })
+  relay = await LiveRelay.start({ certificate: undefined, admin: { host: '127.0.0.1', port: 0 } })
 })
 afterAll(async () => await relay[Symbol.asyncDispose]())
 
@@ -28,11 +28,20 @@ async function closeCode(socket: WebSocket): Promise<number> {
   return event.code
 }
 
-async function sessionsOf(relay: LiveRelay): Promise<number> {
+async function metricOf(relay: LiveRelay, series: string): Promise<number> {
   const metrics = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`, {
     headers: { connection: 'close' },
   })
-  return Number(/^derp_connections_current (\d+)$/m.exec(await metrics.text())?.[1])
+  const line = (await metrics.text()).split('\n').find((one) => one.startsWith(`${series} `))
+  return Number(line?.slice(series.length))
+}
+
+async function sessionsOf(relay: LiveRelay): Promise<number> {
+  return await metricOf(relay, 'derp_connections_current')
+}
+
+async function endsOf(relay: LiveRelay, reason: string): Promise<number> {
+  return await metricOf(relay, `derp_connections_closed_total{reason="${reason}"}`)
 }
 
 /** Of this process, in which the relay runs. */
@@ -149,6 +158,7 @@ describe('a hundred pings at once are answered or passed over, one more ends the
     await expect.poll(() => raw.received.includes(Buffer.from(answer, 'hex'))).toBe(true)
     if (isOver) await raw.ended()
     raw.destroy()
+    await expect.poll(async () => await endsOf(relay, 'ping_flood')).toBe(isOver ? 1 : 0)
   })
 })
 
@@ -169,6 +179,7 @@ it('a WebSocket that is reset leaves no session and no socket', async () => {
   for (const raw of raws) raw.socket.resetAndDestroy()
   await expect.poll(sessions).toBe(0)
   await expect.poll(descriptors).toBeLessThanOrEqual(before)
+  expect(await endsOf(own, 'remote_reset')).toBe(10)
 })
 
 it.each(['Derp, derp2', 'derp2'])('closes with 1008 when the subprotocol is %s', async (protocol) => {

@@ -30,7 +30,7 @@ function addNode(folder: TemporaryFolder, path: string): string {
 function addSystemNode(folder: TemporaryFolder, version: string): void {
   folder.write(
     'bin/node',
-    `#!/bin/sh\n[ "$1" = --version ] && echo ${version} || echo "system node runs $5"\n`,
+    `#!/bin/sh\n[ "$1" = --version ] && echo ${version} || echo "system node runs $6"\n`,
     0o755,
   )
 }
@@ -54,6 +54,7 @@ test.each([
     process.execPath,
     [
       '--disable-warning=ExperimentalWarning',
+      '--disable-sigusr1',
       '--max-semi-space-size=2',
       '--heap-growing-percent=200',
       `--openssl-config=${folder.at(`${PACKAGE}/bin/openssl.cnf`)}`,

@@ -34,7 +34,7 @@ async function flood(target: Target, stage: Stage): Promise<void> {
   let isOver = false
   const taken = senders.map(() => 0)
   const sending = senders.map(async (sender, at) => {
-    while (!isOver && !sender.socket.destroyed)
+    while (!isOver && sender.end === undefined && !sender.socket.destroyed)
       taken[at] = (taken[at] ?? 0) + (await sender.flood(packet, 200))
   })
   await sleep(WINDOW_MS)

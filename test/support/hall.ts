@@ -8,6 +8,7 @@ import { connect as connectTls, type TlsOptions } from 'node:tls'
 import { expect, vi } from 'vitest'
 import { keyPairFrom } from '#protocol/node-key.ts'
 import { Counters } from '#relay/counters.ts'
+import type { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Caller, Entrance, EntranceParts } from '#transport/caller.ts'
 import { DirectEntrance } from '#transport/direct-entrance.ts'
@@ -35,6 +36,7 @@ export class Guest implements LinkListener {
   readonly chunks: Buffer[] = []
   writtenCount = 0
   closedCount = 0
+  endReason: EndReason | undefined = undefined
   onBytes: (chunk: Buffer) => void = () => undefined
 
   constructor(caller: Caller) {
@@ -54,7 +56,8 @@ export class Guest implements LinkListener {
     this.writtenCount++
   }
 
-  closed(): void {
+  closed(reason: EndReason): void {
+    this.endReason = reason
     this.closedCount++
   }
 

@@ -8,6 +8,7 @@ import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { PlainCounter } from '#relay/counters.ts'
+import { EndReason } from '#relay/end-reason.ts'
 import type { Paced } from '#transport/flow.ts'
 import { failures, Hall, received, type Way } from '../support/hall.ts'
 
@@ -127,6 +128,8 @@ describe.each(WAYS)('%s', (_name, way) => {
     isDestroyed.guest.caller.destroy()
     await vi.waitFor(() => expect(here.guests.map((guest) => guest.closedCount)).toEqual([1, 1, 1]))
     expect(hangsUp.guest.text).toBe('bye')
+    const reasons = [hangsUp, isReset].map(({ guest }) => guest.endReason)
+    expect(reasons).toEqual([EndReason.remoteClosed, EndReason.remoteReset])
     expect(here.counters.get('tlsCurrent13') + here.counters.get('tlsCurrent12')).toBe(0)
   })
 

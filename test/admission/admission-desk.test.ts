@@ -108,6 +108,8 @@ describe('the local tailscaled', () => {
     [400, 'something else', 'unreachable', /answered 400/],
     [500, '', 'unreachable', /answered 500/],
     [200, 'garbage', 'unreachable', /without JSON/],
+    // Nothing but 200 says that it knows the key.
+    [203, '{}', 'unreachable', /answered 203/],
   ])('that answers %i %s makes it %s', async (status, body, result, reason) => {
     const { ask } = open({ tailscaledSocket: await tailscaled(status, body) })
     expect(await ask()).toEqual({ result, reason: expect.stringMatching(reason) })

@@ -10,10 +10,14 @@ import type { Worker } from 'node:worker_threads'
 import { expect, it, onTestFinished } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
+import { BoxSecret, type BoxKey } from '#protocol/box.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { GoneReason } from '#protocol/frame-type.ts'
+import { clientInfoFrame } from '#protocol/handshake.ts'
+import { upgradeRequest } from '#protocol/upgrade.ts'
 import { RelayThreads } from '#threads.ts'
-import { LiveRelay, MESH_KEY } from './support/live-relay.ts'
+import { RawSocket } from './support/raw-socket.ts'
+import { LIMITS, LiveRelay, MESH_KEY } from './support/live-relay.ts'
 
 /** A thread is there within a second, on a machine that has nothing else to do. */
 const patiently = { timeout: 20_000 }
@@ -267,6 +271,38 @@ it('what all threads were told holds for one that is started later, bootstrap DN
   await restarted.promise
   const answer = await fetch(`http://127.0.0.1:${port}/bootstrap-dns`)
   expect(await answer.text()).toBe('{"login.example":["192.0.2.1"]}')
+})
+
+it('what may wait is what may wait on all threads together, and not on each', async () => {
+  const limits = { ...LIMITS, waitingBytesMax: 8_388_608, outboxBytesMax: 16_777_216, writeTimeoutMs: 0 }
+  await using relay = await LiveRelay.start({
+    certificate: undefined,
+    threadCount: 2,
+    admin: anywhere,
+    limits,
+  })
+  const key = newKeyPair()
+  const box = new BoxSecret(key.privateKey).agree(relay.settings.nodeKey.publicKey) as BoxKey
+  const raw = await RawSocket.plain(relay.port)
+  onTestFinished(() => raw.destroy())
+  raw.send(Buffer.from(upgradeRequest('localhost', { isFastStart: true })))
+  raw.send(Buffer.from(clientInfoFrame(key.publicKey, {}, box, new Uint8Array(24).fill(5))))
+  await expect.poll(() => raw.received.length, patiently).toBeGreaterThan(45)
+  raw.socket.pause()
+  const sender = await relay.client()
+  const flood = setInterval(() => {
+    for (let n = 0; n < 8; n++) sender.send(key.publicKey, new Uint8Array(60_000))
+  }, 5)
+  onTestFinished(() => clearInterval(flood))
+  let most = 0
+  for (let looks = 0; looks < 40; looks++) {
+    const [waiting = 0] = (await samples(relay, /^derp_waiting_bytes/)).values()
+    most = Math.max(most, waiting)
+    await sleep(100)
+  }
+  // Of its half of 8 MiB a thread lends one half freely, and a chunk of a lane more than all.
+  expect(most).toBeGreaterThan(2_097_152)
+  expect(most).toBeLessThan(6_291_456)
 })
 
 it('a thread whose heap is nearly full is replaced before the whole process goes down with it', async () => {

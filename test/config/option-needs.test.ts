@@ -21,6 +21,7 @@ const IDLE: readonly (readonly [flag: string, value: string, ending: string, mor
   ['accept-connection-limit', '10', 'without -accept-connection-burst', ['-accept-connection-burst=5']],
   ['accept-connection-burst', '5', 'without -accept-connection-limit', ['-accept-connection-limit=10']],
   ['state-dir', '/d', 'without -quick-start', []],
+  ['mesh-ca-file', 'CERTIFICATES/a.example.crt', 'without -mesh-with or -mesh-dns or -regions-file', []],
   ['certdir', 'CERTIFICATES', 'without TLS', ['-certmode=manual', '-hostname=a.example']],
   [
     'tls-max-version',
@@ -56,6 +57,11 @@ test.each([
   [
     ['-dev', '-open-relay'],
     ['-c: has no effect with -dev', '-a: has no effect with -dev'],
+  ],
+  [['-derp=false', '-verify-clients'], ['-verify-clients: has no effect without -derp']],
+  [
+    ['-dev', '-open-relay', '-mesh-psk-file=/f'],
+    ['-c: has no effect with -dev', '-a: has no effect with -dev', '-mesh-psk-file: has no effect with -dev'],
   ],
   // What says nothing else than the default asks for nothing.
   [

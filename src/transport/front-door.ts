@@ -10,6 +10,7 @@ import { CloseCode, closeFrame } from '#protocol/web-socket.ts'
 import { handshakeFault, subprotocolOf, switchingToWebSocket } from '#protocol/web-socket-handshake.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import type { Link, LinkListener } from '#relay/ports.ts'
+import { Turnstile } from '#relay/turnstile.ts'
 import type { AcceptBudget } from './accept-budget.ts'
 import type { Caller, Entrance } from './caller.ts'
 import { httpAnswer, textPage, type HttpPage } from './http-pages.ts'
@@ -41,6 +42,10 @@ export interface FrontDoorParts {
   pageOf(head: HttpHead): HttpPage
 }
 
+/** Answers of connections that had one before, in a turn: as logins, no more than what packets hardly notice. */
+const FURTHER_PER_TURN_MAX = 32
+const FURTHER_PER_TURN_MS = 2
+
 /** What an entrance asks and tells the front door. */
 export interface DoorKeeper {
   mayEnter(): boolean
@@ -56,10 +61,18 @@ export class FrontDoor implements DoorKeeper, VisitorHost {
   /** Who holds memory, oldest first. */
   readonly #holders = new Set<Visitor>()
   #heldBytes = 0
+  /** Requests behind others on their connection. */
+  readonly #further: Turnstile
   #entrance: Entrance | undefined = undefined
 
   constructor(parts: FrontDoorParts) {
     this.#parts = parts
+    this.#further = new Turnstile({
+      perTurnMax: FURTHER_PER_TURN_MAX,
+      perTurnMs: FURTHER_PER_TURN_MS,
+      now: parts.now,
+      nextTurn: (callback) => void setImmediate(callback),
+    })
   }
 
   /** Listens; `isShared` lets the relay's other threads listen on the same port. Rejects if it can't. */
@@ -110,6 +123,10 @@ export class FrontDoor implements DoorKeeper, VisitorHost {
     this.#busy.delete(visitor)
     visitor.sinceMs = this.#parts.now()
     this.#busy.add(visitor)
+  }
+
+  taken(goOn: () => void): void {
+    this.#further.pass(goOn)
   }
 
   served(visitor: Visitor): void {

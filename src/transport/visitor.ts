@@ -32,7 +32,9 @@ export interface VisitorHost {
   misspoke(visitor: Visitor, status: string): void
   /** It holds more bytes than before, or fewer. */
   holds(visitor: Visitor, moreBytes: number, isHolder: boolean): void
-  /** An answer has been taken by the system; nothing of the next request is here yet. */
+  /** An answer has been taken by the system: calls `goOn` when it is this connection's turn. */
+  taken(goOn: () => void): void
+  /** Nothing of the next request is here yet. */
   served(visitor: Visitor): void
   /** The next request has begun. */
   begun(visitor: Visitor): void
@@ -114,8 +116,16 @@ export class Visitor implements LinkListener {
     this.#read(chunk, start, end)
   }
 
-  /** The answer has been taken by the system. */
+  /**
+   * The answer has been taken by the system. The runtime tells of that in the turn in which it was written, and again for
+   * what is written then: without an order of turns, all that one has sent would be answered before anybody else is heard.
+   */
   written(): void {
+    if (this.#isOver) this.#isAnswering = false
+    else this.#host.taken(this.#goOn)
+  }
+
+  readonly #goOn = (): void => {
     this.#isAnswering = false
     if (this.#isOver) return
     this.#lookedTo = this.#from

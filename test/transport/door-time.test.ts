@@ -1,6 +1,7 @@
 // How long the front door waits for whom, by a clock that the test moves; and what it holds of all together. Connections
 // are made up, since none of this is about sockets.
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { HTTP_HEAD_BYTES_MAX } from '#protocol/http-head.ts'
 import { Counters } from '#relay/counters.ts'
@@ -19,6 +20,8 @@ class MadeUpCaller implements Caller {
   readonly isWebSocket = false
   readonly remote: RemoteAddress = { ip: new Uint8Array(16), port: 1 }
   isPaused = false
+  /** As over TLS, when the system has room: it tells so before the loop's next turn, however often it is asked. */
+  isTakenAtOnce = false
   ending: 'close' | 'destroy' | undefined = undefined
   text = ''
   #listener: LinkListener | undefined = undefined
@@ -39,6 +42,7 @@ class MadeUpCaller implements Caller {
 
   write(bytes: Uint8Array): boolean {
     this.text += Buffer.from(bytes).toString('latin1')
+    if (this.isTakenAtOnce) queueMicrotask(() => this.take())
     return false
   }
 
@@ -169,4 +173,22 @@ it('of those whose heads are unfinished, the oldest goes when all hold more than
   const late = step.enter()
   late.say(PROBE)
   expect(late.text).toMatch(/^HTTP\/1\.1 200 /)
+})
+
+it('whose requests come all at once is answered in turns with the others, and in the end whole', async () => {
+  const step = new Doorstep()
+  const callers = Array.from({ length: 40 }, () => step.enter())
+  const answers = (): number =>
+    callers.reduce((sum, { text }) => sum + (text.match(/^HTTP/gm)?.length ?? 0), 0)
+  for (const caller of callers) {
+    caller.isTakenAtOnce = true
+    caller.say(PROBE.repeat(50))
+  }
+  await nextTurn()
+  expect(answers()).toBeLessThan(200)
+  const late = step.enter()
+  late.say(PROBE)
+  expect(late.text).toMatch(/^HTTP\/1\.1 200 /)
+  while (callers.some(({ isPaused }) => isPaused)) await nextTurn()
+  expect(answers()).toBe(40 * 50)
 })

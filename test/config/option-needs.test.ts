@@ -70,6 +70,8 @@ test.each([
       '-rebalance=0',
       '-nats-secret-file=',
       '-accept-connection-limit=+Inf',
+      '-derp=false',
+      '-disallow-app-names=,',
     ],
     [],
   ],
@@ -94,4 +96,11 @@ test('a key in the environment is not looked at with -dev', () => {
   using operator = new Idle()
   const { warnings } = operator.settings(['-dev', '-open-relay'], { DERPFLEET_KEY: formatKeyFile(KEY_PAIR) })
   expect(warnings).toEqual(['DERPFLEET_KEY: has no effect with -dev'])
+})
+
+test('what is preset, as for the quick start, was asked for by nobody', () => {
+  using operator = new Idle()
+  const args = ['-c', operator.keyPath, '-a', '127.0.0.1:3340']
+  const { settings } = operator.plan(args, { presets: { region: '901' } })
+  expect(settings.warnings).toEqual([])
 })

@@ -40,6 +40,11 @@ class MadeUpCaller implements Caller {
     this.#listener?.written()
   }
 
+  /** Its connection breaks. */
+  reset(): void {
+    this.#listener?.closed(EndReason.remoteReset)
+  }
+
   write(bytes: Uint8Array): boolean {
     this.text += Buffer.from(bytes).toString('latin1')
     if (this.isTakenAtOnce) queueMicrotask(() => this.take())
@@ -108,6 +113,20 @@ describe('somebody is waited for', () => {
     step.pass(300)
     expect([caller.ending, step.counters.get('headsRefused')]).toEqual(['close', 1])
     expect(caller.text).toMatch(/^HTTP\/1\.1 408 /)
+  })
+
+  it.each([
+    ['nothing', ''],
+    ['half a head', 'GET /derp HTTP/1.1\r\n'],
+    ['a request', PROBE],
+  ])('nobody who has left after %s: no more is said or counted', (_name, text) => {
+    const step = new Doorstep()
+    const caller = step.enter()
+    caller.say(text)
+    const said = caller.text
+    caller.reset()
+    step.pass(IDLE_TIMEOUT_MS + 31_000)
+    expect([caller.ending, caller.text, step.counters.get('headsRefused')]).toEqual([undefined, said, 0])
   })
 
   it('who says a head byte by byte: 30 seconds in all', () => {

@@ -60,6 +60,13 @@ it('stays silent when it comes back, while the relay beside it can not serve', a
   await using relay = await LiveRelay.start({ stun: anywhere, admin: anywhere }, 8_000)
   const port = relay.addresses.stun?.port ?? 0
   await expect.poll(async () => await page(relay, '/readyz'), patiently).toMatch(/expired at/)
+  const state = async (): Promise<string> =>
+    await askStun('127.0.0.1', port, 500).then(
+      () => 'answers',
+      () => 'silent',
+    )
+  // The control thread looks once a second.
+  await expect.poll(state, patiently).toBe('silent')
   workers.at(-1)?.postMessage(null)
   await expect.poll(() => workers.length, patiently).toBe(3)
   await expect(askStun('127.0.0.1', port, 3_000)).rejects.toThrow('no STUN answer')

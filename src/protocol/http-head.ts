@@ -31,8 +31,8 @@ export function httpHeadEnd(bytes: Uint8Array, start: number, end: number): numb
 /** Splits the head in [start, end); undefined if it is not HTTP. */
 export function parseHttpHead(bytes: Buffer, start: number, end: number): HttpHead | undefined {
   const lines = bytes.toString('latin1', start, end).split(/\r?\n/)
-  const first = /^(\S+) (\S+) ?(.*)$/.exec(lines[0] ?? '')
-  if (first === null || lines.length > FIELD_COUNT_MAX + 3) return undefined
+  const firstLine = parseFirstLine(lines[0] ?? '')
+  if (firstLine === undefined || lines.length > FIELD_COUNT_MAX + 3) return undefined
   const fields = new Map<string, string>()
   let repeated: Set<string> | undefined = undefined
   for (const line of lines.slice(1)) {
@@ -43,7 +43,19 @@ export function parseHttpHead(bytes: Buffer, start: number, end: number): HttpHe
     if (fields.has(name)) (repeated ??= new Set()).add(name)
     else fields.set(name, line.slice(colon + 1).trim())
   }
-  return { firstLine: [first[1] ?? '', first[2] ?? '', first[3] ?? ''], fields, repeated }
+  return { firstLine, fields, repeated }
+}
+
+/**
+ * Two words and the rest, between single spaces. In two steps: an expression that matched the rest as well would try every
+ * end of the second word before it gave up on a bare CR, a third of a second for one head.
+ */
+function parseFirstLine(line: string): HttpHead['firstLine'] | undefined {
+  const words = /^(\S+) (\S+)/.exec(line)
+  if (words === null) return undefined
+  const [both, first = '', second = ''] = words
+  const rest = line.slice(line[both.length] === ' ' ? both.length + 1 : both.length)
+  return rest.includes('\r') ? undefined : [first, second, rest]
 }
 
 /** Whether something may follow the head that is not the next message: also where fields contradict each other. */

@@ -161,5 +161,6 @@ it('a back end that hangs: nobody is in, STUN is silent, and all are in when it 
   await clients
   await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(2)
   await expect.poll(stun, { timeout: 5_000 }).toBe('answers')
-  expect(await relay.page('/readyz')).toBe('ready\n')
+  // STUN asks itself every five seconds.
+  await expect.poll(async () => await relay.page('/readyz'), { timeout: 10_000 }).toBe('ready\n')
 }, 120_000)

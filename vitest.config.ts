@@ -7,6 +7,8 @@ export default defineConfig({
     // Real processes, TLS and builds share two cores with the tests; a hanging test still ends.
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Most files wait for processes and deadlines: two at once take half the time, also where two cores would get one.
+    maxWorkers: 2,
     projects: [
       {
         extends: true,

@@ -1,22 +1,13 @@
 // The STUN thread of a live relay, dying for real.
 
-import type { Worker } from 'node:worker_threads'
-import { expect, it, onTestFinished } from 'vitest'
+import { expect, it } from 'vitest'
 import { askStun } from '#client/stun-request.ts'
 import { DAY_MS } from './config/certificates.ts'
 import { LiveRelay } from './support/live-relay.ts'
+import { observeWorkers } from './support/observed-workers.ts'
 
 const patiently = { timeout: 20_000 }
 const anywhere = { host: '127.0.0.1', port: 0 }
-
-/** The threads of the relay that the test starts next; the STUN thread comes after the relay threads. */
-function observeWorkers(): Worker[] {
-  const workers: Worker[] = []
-  const observe = (worker: Worker): void => void workers.push(worker)
-  process.on('worker', observe)
-  onTestFinished(() => void process.off('worker', observe))
-  return workers
-}
 
 async function page(relay: LiveRelay, path: string): Promise<string> {
   return await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}${path}`)).text()

@@ -18,20 +18,12 @@ import { upgradeRequest } from '#protocol/upgrade.ts'
 import { RelayThreads } from '#threads.ts'
 import { RawSocket } from './support/raw-socket.ts'
 import { LIMITS, LiveRelay, MESH_KEY } from './support/live-relay.ts'
+import { observeWorkers } from './support/observed-workers.ts'
 
 /** A thread is there within a second, on a machine that has nothing else to do. */
 const patiently = { timeout: 20_000 }
 
 const anywhere = { host: '127.0.0.1', port: 0 }
-
-/** The threads of the relay that the test starts next, those started anew included. */
-function observeWorkers(): Worker[] {
-  const workers: Worker[] = []
-  const observe = (worker: Worker): void => void workers.push(worker)
-  process.on('worker', observe)
-  onTestFinished(() => void process.off('worker', observe))
-  return workers
-}
 
 /** Has a thread meet a fault of its own. */
 function kill(worker: Worker | undefined): void {

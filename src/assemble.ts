@@ -255,7 +255,6 @@ function makeThreads(
   const onDeath = (death: ThreadDeath): void => {
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
-    siblingLog.forget(death.thread)
     desk?.forget(death.thread)
     on.onDeath(death.thread)
     onChange()

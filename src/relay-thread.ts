@@ -1,4 +1,4 @@
-// The entry of a relay thread: composes one relay with its front door, its HTTP server and its ways to the
+// The entry of a relay thread: composes one relay with its front door, its pages and its ways to the
 // other threads, and obeys the control thread. Construction and translation of messages, no logic.
 
 import { createHash, randomBytes } from 'node:crypto'

@@ -4,6 +4,7 @@
 import { statSync } from 'node:fs'
 import { request as requestPlain, type IncomingMessage } from 'node:http'
 import { request as requestTls } from 'node:https'
+import { nameProblem } from '#client/tls-verification.ts'
 import { readDerpMap, type DerpMap } from '#config/derp-map.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import { problemText } from '#config/problem.ts'
@@ -93,6 +94,7 @@ function open(url: string, access: MapAccess): Promise<IncomingMessage> {
           ...options,
           ca: [...access.authorities],
           rejectUnauthorized: !access.isInsecure,
+          checkServerIdentity: (name, certificate) => nameProblem(name, certificate),
         })
       : requestPlain(url, options)
     outgoing.on('error', (error) =>

@@ -69,7 +69,11 @@ export class SocketLink {
     this.#socket.once('connect', () => this.#onConnect())
     this.#socket.once('secureConnect', () => this.#onSecure())
     this.#socket.on('drain', () => this.#handler.onDrained())
-    this.#socket.on('error', (error) => (this.#error ??= error))
+    // A record that can't be read is an error to the runtime, and no end.
+    this.#socket.on('error', (error) => {
+      this.#error ??= error
+      this.#socket.destroy()
+    })
     this.#socket.once('close', () => this.#handler.onClosed(this.#error))
   }
 

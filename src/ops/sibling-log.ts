@@ -1,5 +1,5 @@
 // What the log says of siblings: when one can be reached, when it no longer can and why, and nothing of the attempts
-// between. Each thread has links of its own; one thread's are told of, another's when that one has died.
+// between. Each thread has links of its own; one thread's are told of: another is soon started in its place if it dies.
 
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
@@ -37,11 +37,6 @@ export class SiblingLog {
     const names = new Set(links.filter(({ state }) => state !== 'closed').map(({ name }) => name))
     for (const name of this.#said.keys()) if (!names.has(name)) this.#said.delete(name)
     for (const link of links) this.#tell(link)
-  }
-
-  /** The thread has died. */
-  forget(thread: number): void {
-    if (this.#thread === thread) this.#thread = undefined
   }
 
   #tell({ name, state, why }: LinkNews): void {

@@ -102,9 +102,10 @@ export class SocketCaller implements Caller, Paced {
     if (!this.#isEnding && !this.#socket.destroyed) this.#listener?.written()
   }
 
-  /** Followed by `close`. */
+  /** A record that can't be read is an error to the runtime, and no end: without one, nobody would hear of it. */
   readonly #onError = (): void => {
     this.#endReason = EndReason.remoteReset
+    this.#socket.destroy()
   }
 
   readonly #onClose = (): void => {

@@ -121,7 +121,9 @@ export class OddProxy implements AsyncDisposable {
     } else {
       const head = first.toString('latin1')
       if (wants !== undefined && !head.includes(wants)) {
-        return void socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n')
+        return void socket.end(
+          'HTTP/1.1 407 Proxy Authentication Required\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
+        )
       }
       if (head.startsWith('CONNECT ')) socket.write('HTTP/1.1 200 OK\r\n\r\n')
       else back.write(first)

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goodPair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { makeCertificate, type Certificate } from '../support/certificate.ts'
+import { makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
 import { startRelay, type Relay } from '../support/process.ts'
 import { derpfleet } from './program.ts'
 import { Listener, OWN_RELAY, probed } from './probe-program.ts'
@@ -164,6 +164,19 @@ describe('a map at an address', () => {
     const stranger = await probed([url])
     expect([stranger.code, stranger.report.nodes, stranger.report.map?.status]).toEqual([1, [], 'fail'])
     expect(stranger.report.map?.hint).toContain('-ca FILE')
+  })
+
+  test('is not taken from a server whose certificate has its name as a common name alone', async () => {
+    using folder = new TemporaryFolder()
+    const bare = await makeAuthority(folder.path, 'localhost')
+    const [cert, key] = [bare.certPath, bare.keyPath].map((path) => readFileSync(path, 'utf8'))
+    const server = createHttpsServer({ cert, key }, (_request, response) => {
+      response.end(mapText(region(900, 'lab', [node('900a', relays[0])])))
+    })
+    await using web = await Listener.start(server)
+    const { code, report } = await probed([`https://localhost:${web.port}/map`, '-ca', bare.certPath])
+    expect([code, report.map?.status]).toEqual([1, 'fail'])
+    expect(report.map?.detail).toMatch(/altnames|localhost/)
   })
 
   test.each([

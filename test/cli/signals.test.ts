@@ -7,6 +7,7 @@ import { connect, type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
+import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 import { FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
@@ -141,6 +142,20 @@ test('SIGUSR2 turns debug on, and off again', async () => {
     relay.signal('SIGUSR2')
     await waitUntil('it has answered', () => logged(relay, 'log_level_changed').at(-1)?.level === level)
   }
+})
+
+test('SIGTERM ends sessions, which is said to be why', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-log-level', 'debug')
+  const [, host = '', port] = SERVING.exec(relay.output) ?? []
+  const clients = await Promise.all(
+    Array.from(
+      { length: 3 },
+      async () => await DerpClient.connect({ host, port: Number(port), tls: false, key: newKeyPair() }),
+    ),
+  )
+  expect(await relay.stop()).toEqual({ code: 0, signal: null })
+  expect(logged(relay, 'session_ended').map(({ reason }) => reason)).toEqual(clients.map(() => 'shutdown'))
 })
 
 test('SIGQUIT ends it at once', async () => {

@@ -1,8 +1,10 @@
 // The client on a connection of its own: its login in bytes, its events, and what it does when a server behaves
 // in ways that no real one does often enough to wait for.
 
-import { createHash } from 'node:crypto'
-import { beforeAll, expect, test } from 'vitest'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import type { ClientEvents } from '#client/client-events.ts'
 import { ClientLogin } from '#client/client-login.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
@@ -318,6 +320,32 @@ test('waiting for room ends with the connection', async () => {
   const drained = client.drained()
   client.connection.destroy()
   await expect(drained).rejects.toThrow('cut by this side')
+})
+
+test('a TLS record that nobody can read ends the connection', { timeout: 5_000 }, async () => {
+  await using server = await InTestServer.start({ certificate })
+  const middle = createServer((near) => {
+    const far = connect(server.port, '127.0.0.1')
+    for (const socket of [near, far]) socket.on('error', () => undefined)
+    near.pipe(far).pipe(near)
+    broken.push(near)
+  })
+  const broken: Socket[] = []
+  onTestFinished(() => void middle.close())
+  await once(middle.listen(0, '127.0.0.1'), 'listening')
+  const { port } = middle.address() as AddressInfo
+  const client = await DerpClient.connect({
+    host: '127.0.0.1',
+    port,
+    key: newKeyPair(),
+    tls: { isInsecure: true },
+  })
+  const closed = new Promise((resolve) => void client.on('closed', resolve))
+  // Nobody else ends it.
+  broken[0]?.unpipe()
+  // Application data, of a length that any cipher takes.
+  broken[0]?.write(Buffer.concat([Buffer.from('1703030040', 'hex'), randomBytes(64)]))
+  await closed
 })
 
 test('a limit that the server imposes is kept here', async () => {

@@ -32,6 +32,8 @@ const LOGIN_MAX_MS = 2_000
 const BEFORE_MS = 800
 const BACK_WITHIN_MS = 10_000
 const SAMPLED_EVERY_MS = 100
+/** The bystander's own logins come and go. */
+const BYSTANDER_DESCRIPTORS = 3
 
 /** The share of the full numbers that is sent: 1 is what an attacker would do, the default what a shared machine bears. */
 const SCALE = Number(process.env['HOSTILE_SCALE'] ?? 0.1)
@@ -56,18 +58,26 @@ export function attack(title: string, plan: Plan): void {
       peak.memoryMiB = Math.max(peak.memoryMiB, target.memoryMiB)
       peak.descriptors = Math.max(peak.descriptors, target.descriptors)
     }, SAMPLED_EVERY_MS)
-    try {
-      const keep: Stage['keep'] = (one) => {
-        kept.add(one)
-        return one
-      }
-      const untilMs = performance.now() + ATTACK_MS_MIN
-      do await plan.run(target, { keep })
-      while (performance.now() < untilMs)
-    } finally {
-      clearInterval(sampler)
+    const keep: Stage['keep'] = (one) => {
+      kept.add(one)
+      return one
+    }
+    const leave = (): void => {
       kept.forEach((one) => one.reset())
       kept.clear()
+    }
+    const descriptorsMax = vitals.descriptors + (plan.descriptorsAfter ?? 0) + BYSTANDER_DESCRIPTORS
+    const untilMs = performance.now() + ATTACK_MS_MIN
+    try {
+      do {
+        await target.begin()
+        await plan.run(target, { keep })
+        leave()
+        await waitUntil('none is left', () => target.descriptors <= descriptorsMax, BACK_WITHIN_MS)
+      } while (performance.now() < untilMs)
+    } finally {
+      clearInterval(sampler)
+      leave()
     }
     const during = await witness.testify()
     report(title, { before, during, vitals, peak })
@@ -93,8 +103,7 @@ function judgeBystanders(during: Testimony, plan: Plan): void {
 }
 
 async function judgeRelay(target: Target, plan: Plan, vitals: Vitals): Promise<void> {
-  // The bystander's own logins come and go.
-  const descriptorsMax = vitals.descriptors + (plan.descriptorsAfter ?? 0) + 3
+  const descriptorsMax = vitals.descriptors + (plan.descriptorsAfter ?? 0) + BYSTANDER_DESCRIPTORS
   await waitUntil(
     'descriptors and memory are back',
     () => {

@@ -22,6 +22,8 @@ export const HAS_CORES =
 const RELAY_CORE = '0'
 const ATTACKERS_CORE = '1'
 
+const CLOSED = 'derp_connections_closed_total'
+
 /** TLS, as clients come; or a plain port, as a proxy in front of it comes. */
 export type Door = 'tls' | 'plain'
 
@@ -48,6 +50,7 @@ export class Target implements AsyncDisposable {
   readonly process: RunningProcess
   readonly #adminPort: number
   readonly #folder: TemporaryFolder
+  #metricsBefore = ''
 
   private constructor(
     door: Door,
@@ -125,18 +128,23 @@ export class Target implements AsyncDisposable {
 
   /** What is counted under a metric's name, over all labels that match. */
   async count(name: string, labels = ''): Promise<number> {
-    const { text } = await this.admin('/metrics', 10_000)
-    const lines = text
-      .split('\n')
-      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-    return lines
-      .filter((line) => line.includes(labels))
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+    return sumOf(await this.#metrics(), name, labels)
   }
 
-  /** Sessions that ended for a reason. */
+  /** Sessions that ended for a reason since the attack was begun. */
   async ended(reason: string): Promise<number> {
-    return await this.count('derp_connections_closed_total', `reason="${reason}"`)
+    const labels = `reason="${reason}"`
+    const before = sumOf(this.#metricsBefore, CLOSED, labels)
+    return (await this.count(CLOSED, labels)) - before
+  }
+
+  /** An attack begins: what ended before is not its doing. */
+  async begin(): Promise<void> {
+    this.#metricsBefore = await this.#metrics()
+  }
+
+  async #metrics(): Promise<string> {
+    return (await this.admin('/metrics', 10_000)).text
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -148,4 +156,12 @@ export class Target implements AsyncDisposable {
     if (this.process.exit !== undefined) throw new Error(`the relay has ended:\n${this.process.output}`)
     return this.process.pid ?? 0
   }
+}
+
+function sumOf(metrics: string, name: string, labels: string): number {
+  return metrics
+    .split('\n')
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .filter((line) => line.includes(labels))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
 }

@@ -24,7 +24,7 @@ function run(enter: (target: Target) => Promise<Intruder>) {
     await Promise.all(
       pingers.map(async (pinger) => {
         const untilMs = performance.now() + FLOOD_MS
-        while (performance.now() < untilMs && pinger.endedMs === undefined) await pinger.sayRaw(PINGS)
+        while (performance.now() < untilMs && pinger.end === undefined) await pinger.sayRaw(PINGS)
       }),
     )
     for (const pinger of pingers) expect(await pinger.ended(2_000)).toBe(true)

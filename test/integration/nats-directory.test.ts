@@ -8,13 +8,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { DerpClient } from '#client/derp-client.ts'
 import type { Whereabouts } from '#mesh/key-directory.ts'
 import { NatsDirectory, type NatsDirectoryParts } from '#mesh/nats-directory.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { foreigners } from '../support/foreign.ts'
+import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { NatsServers } from '../support/nats.ts'
 import { NatsOperator } from '../support/nats-credentials.ts'
+import { observeWorkers } from '../support/observed-workers.ts'
 import { waitUntil } from '../support/process.ts'
 
 const found = await foreigners('nats-server')
@@ -328,6 +331,31 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
       )
       await isAt(nyc, here, 'fra6.lab')
     }
+  })
+
+  test('has no homes of a relay thread that has died', async () => {
+    const settings = { servers: [servers.url('EU')], ca: undefined, secret }
+    const node = { name: 'fra10', hostname: 'fra10.lab', port: 443, meshHost: undefined, certName: undefined }
+    const region = { id: 1, code: 'eu', name: 'Europe', nodes: [node] }
+    const workers = observeWorkers()
+    await using relay = await LiveRelay.start({
+      hostname: 'fra10.lab',
+      threadCount: 2,
+      mesh: { ...NO_MESH, regions: [region], nats: { ...settings, credentials: undefined } },
+    })
+    const nyc = await directoryOf('nyc10.lab', 'US')
+    const clients = await Promise.all(Array.from({ length: 12 }, async () => await relay.client()))
+    for (const client of clients) client.notePreferred(true)
+    for (const { publicKey } of clients) await isAt(nyc, publicKey, 'fra10.lab')
+    const lost = new Set<DerpClient>()
+    for (const client of clients) client.on('closed', () => lost.add(client))
+    const [dying] = workers
+    dying?.postMessage({ kind: 'unacknowledged', remotes: 7 })
+    await waitUntil('its clients are lost', () => lost.size > 0)
+    for (const client of clients) {
+      await isAt(nyc, client.publicKey, lost.has(client) ? undefined : 'fra10.lab')
+    }
+    expect(lost.size).toBeLessThan(clients.length)
   })
 
   test('shows the servers no keys, and takes no garbage for a relay', async () => {

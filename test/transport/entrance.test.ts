@@ -133,6 +133,17 @@ describe.each(WAYS)('%s', (_name, way) => {
     expect(here.counters.get('tlsCurrent13') + here.counters.get('tlsCurrent12')).toBe(0)
   })
 
+  it('takes what can no longer be written for a connection that broke, also while it reads nothing', async () => {
+    const { tcp, guest } = await (await open()).pair()
+    guest.caller.pause()
+    const isReset = once(tcp, 'close')
+    tcp.resetAndDestroy()
+    await isReset
+    guest.caller.write(Buffer.from('are you there?'), true)
+    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
+    expect(guest.endReason).toBe(EndReason.remoteReset)
+  })
+
   it('lets nobody in when it must not', async () => {
     const here = await open()
     here.isOpen = false
@@ -183,6 +194,16 @@ describe.each(WAYS.filter(([, { tls }]) => tls !== undefined))('%s', (_name, way
     await vi.waitFor(() => expect(hall.counters.get(counter)).toBe(1))
     expect(failures(hall.counters)).toBe(1)
     expect(hall.guests.length).toBe(0)
+  })
+
+  it('takes a record that nobody can read for a connection that broke', async () => {
+    hall = await new Hall(way).open()
+    const { tcp, guest } = await hall.pair()
+    // Application data, of a length that any cipher takes.
+    tcp.write(Buffer.concat([Buffer.from('1703030040', 'hex'), randomBytes(64)]))
+    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
+    expect(guest.endReason).toBe(EndReason.remoteReset)
+    expect(guest.text).toBe('')
   })
 
   it('takes a hello that comes byte by byte', async () => {

@@ -106,6 +106,7 @@ it.skipIf(!isPossible)('a client whose cable is pulled is gone soon after', { ti
   await using host = await FarHost.make()
   await using relay = await LiveRelay.start({
     derp: { host: host.ourAddress, port: 0 },
+    admin: { host: '127.0.0.1', port: 0 },
     limits: { ...LIMITS, tcpUserTimeoutMs: 2_000 },
   })
   const script = join(import.meta.dirname, '..', 'support', 'far-client.ts')
@@ -124,5 +125,7 @@ it.skipIf(!isPossible)('a client whose cable is pulled is gone soon after', { ti
   // Something must be under way: what is never sent is never missed.
   near.send(farKey, Buffer.from('are you there?'))
   expect(Buffer.from((await gone).key)).toEqual(farKey)
+  const metrics = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
+  expect(metrics).toContain('derp_connections_closed_total{reason="unacknowledged"} 1\n')
   far.kill('SIGKILL')
 })

@@ -225,8 +225,6 @@ export class NatsDirectory implements KeyDirectory {
       reconnectJitter: RECONNECT_MS,
       pingInterval: PING_EVERY_MS,
       maxPingOut: SILENT_PINGS_MAX,
-      // A refused password may have been corrected on the server meanwhile.
-      ignoreAuthErrorAbort: true,
       ...(credentials === undefined ? {} : { authenticator: credsAuthenticator(credentials) }),
       ...(ca === undefined ? {} : { tls: { ca } }),
     })

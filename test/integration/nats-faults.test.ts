@@ -1,0 +1,210 @@
+// The key directory beside NATS servers that refuse, distrust, say nothing or say anything, and what they get to see of keys.
+
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer, type AddressInfo, connect as connectTcp, type Server, type Socket } from 'node:net'
+import { connect } from '@nats-io/transport-node'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { toHex } from '#protocol/bytes.ts'
+import { makeCertificate } from '../support/certificate.ts'
+import { foreigners } from '../support/foreign.ts'
+import { NatsServers } from '../support/nats.ts'
+import { NatsOperator } from '../support/nats-credentials.ts'
+import { NatsDirectories } from '../support/nats-directories.ts'
+import { waitUntil } from '../support/process.ts'
+
+const found = await foreigners('nats-server')
+const TIMEOUT_MS = 120_000
+const program = 'paths' in found ? found.paths['nats-server'] : ''
+
+/** Between a relay and its NATS server: lets everything through, or swallows it, or says something else. */
+class Tamperer implements AsyncDisposable {
+  readonly #server: Server
+  readonly #relays = new Set<Socket>()
+  isSilent = false
+
+  constructor(target: string) {
+    const { hostname, port } = new URL(target)
+    this.#server = createServer((relay) => {
+      const server = connectTcp(Number(port), hostname)
+      this.#relays.add(relay)
+      relay.on('data', (bytes) => this.isSilent || server.write(bytes))
+      server.on('data', (bytes) => this.isSilent || relay.write(bytes))
+      for (const [one, other] of [
+        [relay, server],
+        [server, relay],
+      ] as const) {
+        one.on('error', () => undefined)
+        one.on('close', () => other.destroy())
+      }
+      relay.on('close', () => this.#relays.delete(relay))
+    })
+  }
+
+  async listen(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    return `nats://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  say(bytes: Uint8Array | string): void {
+    for (const relay of this.#relays) relay.write(bytes)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const relay of this.#relays) relay.destroy()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}
+
+describe.skipIf('missing' in found)(
+  'a key directory beside NATS servers at fault',
+  { timeout: TIMEOUT_MS },
+  () => {
+    let directories: NatsDirectories
+
+    beforeAll(async () => {
+      directories = await NatsDirectories.start(program)
+    }, TIMEOUT_MS)
+
+    afterAll(async () => await directories?.[Symbol.asyncDispose]())
+
+    test.each([
+      ['says nothing', () => undefined, /timeout/i],
+      ['speaks another protocol', (socket: Socket) => void socket.write('SSH-2.0-other\r\n'), /./],
+      ['closes at once', (socket: Socket) => void socket.destroy(), /./],
+      [
+        'has no end of its first line',
+        (socket: Socket) => void socket.write('INFO {'.padEnd(100_000, ' ')),
+        /timeout|closed/i,
+      ],
+    ])('a server that %s is told of once, and another is found', async (_what, behave, reason) => {
+      const bad = createServer((socket) => {
+        socket.on('error', () => undefined)
+        behave(socket)
+      })
+      bad.listen(0, '127.0.0.1')
+      await once(bad, 'listening')
+      const { port } = bad.address() as AddressInfo
+      const told: [boolean, string][] = []
+      const lonely = directories.opened('ber9.lab', {
+        settings: { servers: [`nats://127.0.0.1:${port}`], ca: undefined, secret: directories.secret },
+        onConnected: (isConnected, detail) => told.push([isConnected, detail]),
+      })
+      const lucky = directories.opened('fra9.lab', {
+        settings: {
+          servers: [`nats://127.0.0.1:${port}`, directories.servers.url('EU')],
+          ca: undefined,
+          secret: directories.secret,
+        },
+      })
+      await waitUntil('the other server is found', () => lucky.isConnected, 30_000)
+      await waitUntil('it is told', () => told.length > 0, 30_000)
+      expect(told[0]).toEqual([false, expect.stringMatching(reason)])
+      // Some more attempts, of a second or two each.
+      await new Promise((resolve) => void setTimeout(resolve, 5_000))
+      expect(told.length).toBeLessThanOrEqual(2)
+      expect(lonely.health).toMatchObject({ isConnected: false, connects: 0 })
+      await lonely.close()
+      bad.close()
+    })
+
+    test('logs in over TLS with a credentials file, and with another one once the first is refused', async () => {
+      const certificate = await makeCertificate(directories.folder, 'localhost')
+      const [operator, stranger] = [new NatsOperator(), new NatsOperator()]
+      const tls = `tls { cert_file: "${certificate.certPath}", key_file: "${certificate.keyPath}" }`
+      const more = `${tls}\n${operator.serverLines}`
+      await using secured = await NatsServers.start(program, {
+        folder: directories.folder,
+        names: ['SAFE'],
+        more,
+      })
+      const ca = await readFile(certificate.certPath, 'utf8')
+      const settings = {
+        servers: [secured.url('SAFE', 'tls').replace('127.0.0.1', 'localhost')],
+        ca,
+        secret: directories.secret,
+      }
+      const good = Buffer.from(operator.credentials())
+      const fra = await directories.connected(
+        directories.opened('fra5.lab', { settings, credentials: () => good }),
+      )
+      let shown = Buffer.from(stranger.credentials())
+      const reasons: string[] = []
+      const onConnected = (isConnected: boolean, detail: string): void => {
+        if (!isConnected) reasons.push(detail)
+      }
+      const nyc = directories.opened('nyc5.lab', { settings, credentials: () => shown, onConnected })
+      await waitUntil('it is refused', () => reasons.length > 0)
+      expect(reasons[0]).toMatch(/authorization/i)
+      shown = Buffer.from(operator.credentials())
+      await directories.connected(nyc)
+      const key = randomBytes(32)
+      fra.announce(key)
+      await directories.isAt(nyc, key, 'fra5.lab')
+      const distrusted: string[] = []
+      directories.opened('ber5.lab', {
+        settings: { ...settings, ca: undefined },
+        credentials: () => good,
+        onConnected: (_isConnected, detail) => distrusted.push(detail),
+      })
+      await waitUntil('the server is distrusted', () => distrusted.length > 0)
+      expect(distrusted[0]).toMatch(/self-signed certificate/)
+    })
+
+    test('outlives a server that says nothing and one that says anything', async () => {
+      // The library prints what it can't read; a relay makes lines of its log of that.
+      using _quiet = vi.spyOn(console, 'log').mockImplementation(() => undefined)
+      await using between = new Tamperer(directories.servers.url('EU'))
+      const settings = { servers: [await between.listen()], ca: undefined, secret: directories.secret }
+      const fra = await directories.connected(directories.opened('fra6.lab', { settings }))
+      const nyc = await directories.of('nyc6.lab', 'US')
+      const [here, there] = [randomBytes(32), randomBytes(32)]
+      fra.announce(here)
+      nyc.announce(there)
+      await directories.isAt(fra, there, 'nyc6.lab')
+      between.isSilent = true
+      expect(await directories.located(fra, there)).toBeUndefined()
+      between.isSilent = false
+      const garbage = [
+        randomBytes(100_000),
+        'INFO {"max_payload":\r\n',
+        'MSG derpfleet.at.x 1 -5\r\n',
+        'HMSG a 1 900 20\r\nNATS/1.0\r\n\r\n',
+        "-ERR 'Authorization Violation'\r\n",
+      ]
+      for (const bytes of garbage) {
+        between.say(bytes)
+        await waitUntil(
+          'the key is found again',
+          async () => (await directories.located(fra, there)) === 'nyc6.lab',
+          60_000,
+        )
+        await directories.isAt(nyc, here, 'fra6.lab')
+      }
+    })
+
+    test('shows the servers no keys, and takes no garbage for a relay', async () => {
+      const fra = await directories.of('fra4.lab', 'EU')
+      const spy = await connect({ servers: directories.servers.url('EU') })
+      const seen: string[] = []
+      spy.subscribe('>', {
+        callback: (_error, message) => {
+          seen.push(message.subject)
+          if (message.reply !== undefined && message.reply !== '') message.respond('no relay \u0000 at all')
+        },
+      })
+      await spy.flush()
+      const key = randomBytes(32)
+      expect(await directories.located(fra, key)).toBeUndefined()
+      fra.announce(key)
+      await waitUntil('it is announced', () => seen.some((subject) => subject.startsWith('derpfleet.moved.')))
+      const text = seen.join('\n')
+      expect(text).not.toContain(toHex(key).slice(0, 16))
+      expect(text).toMatch(/^derpfleet\.at\.[0-9a-f]{32}$/m)
+      await spy.close()
+    })
+  },
+)

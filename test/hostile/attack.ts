@@ -27,6 +27,9 @@ export interface Stage {
   readonly keep: <T extends { reset(): void }>(intruder: T) => T
 }
 
+/** A remote sees its end a moment before the relay has counted it. */
+export const COUNTED_WITHIN = { timeout: 5_000 }
+
 /** What a good client must be able to do within this time, whatever goes on. */
 const LOGIN_MAX_MS = 2_000
 const BEFORE_MS = 800

@@ -12,7 +12,7 @@ import { BoxSecret } from '#protocol/box.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { pingFrame } from '#protocol/frames.ts'
 import { frame } from '#protocol/handshake.ts'
-import { attack, scaled } from './attack.ts'
+import { attack, COUNTED_WITHIN, scaled } from './attack.ts'
 import { Intruder, WAYS } from './intruder.ts'
 import type { Target } from './target.ts'
 
@@ -57,6 +57,10 @@ attack('logins that are none', {
         expected.set(reason, (expected.get(reason) ?? 0) + 1)
       }
     }
-    for (const [reason, count] of expected) expect(await target.ended(reason), reason).toBe(count)
+    for (const [reason, count] of expected) {
+      await expect
+        .poll(async () => await target.ended(reason), { ...COUNTED_WITHIN, message: reason })
+        .toBe(count)
+    }
   },
 })

@@ -6,7 +6,7 @@
 // nothing but its session.
 
 import { expect } from 'vitest'
-import { attack, scaled, type Stage } from './attack.ts'
+import { attack, COUNTED_WITHIN, scaled, type Stage } from './attack.ts'
 import { Intruder, WAYS } from './intruder.ts'
 import type { Target } from './target.ts'
 
@@ -36,7 +36,11 @@ async function lie(target: Target, stage: Stage): Promise<void> {
         await liar.say(Buffer.from(header, 'hex'))
         expect(await liar.ended(2_000), `${header}, ${way}`).toBe(true)
       }
-      for (const [reason, count] of expected) expect(await target.ended(reason), reason).toBe(count)
+      for (const [reason, count] of expected) {
+        await expect
+          .poll(async () => await target.ended(reason), { ...COUNTED_WITHIN, message: reason })
+          .toBe(count)
+      }
     }
   }
   const promising = await Promise.all(

@@ -7,7 +7,7 @@
 import { expect } from 'vitest'
 import { closePeerFrame, forwardPacketFrame, WATCH_CONNS_FRAME } from '#protocol/frames.ts'
 import { newKeyPair } from '#client/derp-client.ts'
-import { attack, scaled } from './attack.ts'
+import { attack, COUNTED_WITHIN, scaled } from './attack.ts'
 import { Intruder, WAYS } from './intruder.ts'
 
 attack('siblings without a mesh key', {
@@ -37,7 +37,7 @@ attack('siblings without a mesh key', {
         }
       }
     }
-    expect(await target.ended('not_privileged')).toBe(liars)
+    await expect.poll(async () => await target.ended('not_privileged'), COUNTED_WITHIN).toBe(liars)
     expect(await target.ended('closed_by_sibling')).toBe(0)
     expect(victim.end).toBeUndefined()
     expect(victim.receivedBytes).toBe(before)

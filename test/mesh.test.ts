@@ -4,21 +4,19 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DerpClient } from '#client/derp-client.ts'
 import { readRegionsFile, type FleetRegion } from '#config/regions-file.ts'
-import type { NatsSettings, SiblingSettings } from '#config/settings.ts'
+import type { NatsSettings } from '#config/settings.ts'
 import { parseMeshKeys } from '#protocol/key-file.ts'
 import { keyPairFrom, type KeyPair } from '#protocol/node-key.ts'
 import { makeCertificate, type Certificate } from './support/certificate.ts'
 import { foreigners } from './support/foreign.ts'
-import { LiveRelay, NO_MESH } from './support/live-relay.ts'
+import { LiveRelay, NO_MESH, siblingAt } from './support/live-relay.ts'
 import { NatsServers } from './support/nats.ts'
-import { waitUntil } from './support/process.ts'
+import { freeTcpPort, waitUntil } from './support/process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-test-'))
 let certificate: Certificate
@@ -29,28 +27,6 @@ beforeAll(async () => {
   ca = readFileSync(certificate.certPath, 'utf8')
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => void server.close(resolve))
-  return port
-}
-
-function siblingAt(port: number): SiblingSettings {
-  return {
-    name: `localhost:${port}`,
-    host: 'localhost',
-    port,
-    dialHost: '127.0.0.1',
-    certName: undefined,
-    isWatched: true,
-    nodes: [],
-    isInside: true,
-  }
-}
 
 /** The file of a fleet in which each relay is a region. */
 function regionsAt(ports: readonly number[]): readonly FleetRegion[] {
@@ -79,7 +55,7 @@ interface MeshOptions {
 async function startMesh(options: MeshOptions): Promise<LiveRelay[]> {
   const { threadCounts, meshKeyPath, meshKeys, areRegions, nats, hasAdmin, nodeKey } = options
   const { rebalancePerSecond = 0 } = options
-  const ports = await Promise.all(threadCounts.map(freePort))
+  const ports = await Promise.all(threadCounts.map(freeTcpPort))
   const siblings = areRegions === true ? [] : ports.map(siblingAt)
   const regions = areRegions === true ? regionsAt(ports) : []
   return await Promise.all(
@@ -186,27 +162,8 @@ async function usesKeys(relay: LiveRelay, text: string): Promise<void> {
   if ('problem' in parsed) throw new Error(parsed.problem)
   const last = parsed.value.at(-1) as Uint8Array
   for (let times = 0; times < 2 * relay.settings.threadCount; times++) {
-    await waitUntil('the key lets in', async () => await letsIn(relay, last), 10_000)
+    await waitUntil('the key lets in', async () => await relay.letsIn(last), 10_000)
   }
-}
-
-async function letsIn(relay: LiveRelay, meshKey: Uint8Array): Promise<boolean> {
-  const client = await relay.client({ meshKey })
-  const heard = Promise.race([
-    client.next('peerPresent').then(() => true),
-    new Promise<boolean>((resolve) => void client.on('closed', () => resolve(false))),
-  ]).catch(() => false)
-  client.watch()
-  const isIn = await heard
-  await client.close()
-  return isIn
-}
-
-/** Numbers on the relay's metrics page by series. */
-async function metrics(relay: LiveRelay, name: RegExp): Promise<Map<string, number>> {
-  const page = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
-  const lines = page.split('\n').filter((line) => name.test(line))
-  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]))
 }
 
 it('two regions without a client: every link is up, its way measured within ten seconds, and only then is who starts ready', async () => {
@@ -218,10 +175,10 @@ it('two regions without a client: every link is up, its way measured within ten 
         const { status } = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/readyz`)
         return status === 200
       })
-      expect([...(await metrics(relay, /^derp_sibling_up/)).values()]).toEqual([1])
+      expect([...(await relay.samples(/^derp_sibling_up/)).values()]).toEqual([1])
       await waitUntil(
         'the way is measured',
-        async () => (await metrics(relay, /^derp_sibling_round_trip_seconds\{/)).size === 1,
+        async () => (await relay.samples(/^derp_sibling_round_trip_seconds\{/)).size === 1,
       )
     }
     expect(performance.now() - startedMs).toBeLessThan(10_000)
@@ -255,7 +212,7 @@ it("sends away as many clients a second as its rate says, which is the relay's a
 
 it('a file of regions without this relay, or without any, changes nothing and is told of; a good one is used', async () => {
   const path = join(folder, 'live-regions.yaml')
-  const [own, other] = await Promise.all([freePort(), freePort()])
+  const [own, other] = await Promise.all([freeTcpPort(), freeTcpPort()])
   const written = (...ports: number[]): string =>
     ports
       .map(
@@ -273,8 +230,8 @@ it('a file of regions without this relay, or without any, changes nothing and is
     mesh: { ...NO_MESH, regionsPath: path, regions, node: `n${own}`, ca },
   })
   const successful = /^derp_config_last_reload_successful\{file="regions-file"/
-  const isUsed = async (): Promise<boolean> => [...(await metrics(relay, successful)).values()][0] === 1
-  const siblings = async (): Promise<number> => (await metrics(relay, /^derp_sibling_up\{/)).size
+  const isUsed = async (): Promise<boolean> => [...(await relay.samples(successful)).values()][0] === 1
+  const siblings = async (): Promise<number> => (await relay.samples(/^derp_sibling_up\{/)).size
   await waitUntil('the sibling is listed', async () => (await siblings()) === 1)
   for (const wrong of [written(other), '  {}', '  900: [', '']) {
     write(wrong)
@@ -300,7 +257,7 @@ it('two machines with one key file say so, and each is ready and shows the other
       )
       await waitUntil('it is ready', async () => (await page()).startsWith('ready'))
       // Itself, which it is listed as as well, has no series.
-      expect([...(await metrics(relay, /^derp_sibling_up\{/)).values()]).toEqual([0])
+      expect([...(await relay.samples(/^derp_sibling_up\{/)).values()]).toEqual([0])
     }
   } finally {
     for (const relay of relays) await relay[Symbol.asyncDispose]()

@@ -12,6 +12,7 @@ import { Counters } from '#relay/counters.ts'
 import { assertTcpFree, assertUdpFree } from '#transport/free-port.ts'
 import { Operation, type OperationParts } from '#operation.ts'
 import { LiveRelay, NO_MESH } from './support/live-relay.ts'
+import { causeFault } from './support/observed-workers.ts'
 import { freeTcpPort, freeUdpPort } from './support/process.ts'
 
 const anywhere = { host: '127.0.0.1', port: 0 }
@@ -157,7 +158,7 @@ it('a thread that dies before its turn to listen fails the start, which leaves n
   // The second of two; its first message is one that it does not survive.
   onWorker((worker) => {
     workers.push(worker)
-    if (workers.length === 2) worker.postMessage({ kind: 'unacknowledged', remotes: 7 })
+    if (workers.length === 2) causeFault(worker)
   })
   const derp = { host: '127.0.0.1', port: await freeTcpPort() }
   await expect(LiveRelay.start({ derp, threadCount: 2 })).rejects.toThrow(/relay thread ended by itself/)

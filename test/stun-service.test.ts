@@ -9,12 +9,8 @@ import { observeWorkers } from './support/observed-workers.ts'
 const patiently = { timeout: 20_000 }
 const anywhere = { host: '127.0.0.1', port: 0 }
 
-async function page(relay: LiveRelay, path: string): Promise<string> {
-  return await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}${path}`)).text()
-}
-
 async function answered(relay: LiveRelay): Promise<number> {
-  const text = await page(relay, '/metrics')
+  const text = await relay.page('/metrics')
   return Number(/^stun_requests_total\{result="success",family="ipv4"\} (\d+)$/m.exec(text)?.[1])
 }
 
@@ -42,7 +38,7 @@ it('dies, and is back on the same port: sessions stay, what it counted stays cou
       .toBe(true)
   }
   expect(await answered(relay)).toBeGreaterThanOrEqual(before + 3)
-  expect(await page(relay, '/metrics')).toContain('derp_thread_restarts_total{thread="stun"} 3\n')
+  expect(await relay.page('/metrics')).toContain('derp_thread_restarts_total{thread="stun"} 3\n')
   await alice.ping()
 })
 
@@ -50,7 +46,7 @@ it('stays silent when it comes back, while the relay beside it can not serve', a
   const workers = observeWorkers()
   await using relay = await LiveRelay.start({ stun: anywhere, admin: anywhere }, 8_000)
   const port = relay.addresses.stun?.port ?? 0
-  await expect.poll(async () => await page(relay, '/readyz'), patiently).toMatch(/expired at/)
+  await expect.poll(async () => await relay.page('/readyz'), patiently).toMatch(/expired at/)
   const state = async (): Promise<string> =>
     await askStun('127.0.0.1', port, 500).then(
       () => 'answers',

@@ -10,8 +10,8 @@ import type { Worker } from 'node:worker_threads'
 import { expect, it, onTestFinished } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
 import { makeCertificate } from './support/certificate.ts'
-import { LiveRelay, MESH_KEY, NO_MESH } from './support/live-relay.ts'
-import { observeWorkers } from './support/observed-workers.ts'
+import { LiveRelay, MESH_KEY, NO_MESH, siblingAt } from './support/live-relay.ts'
+import { causeFault, observeWorkers } from './support/observed-workers.ts'
 import { freeTcpPort, waitUntil } from './support/process.ts'
 import { VerifyServer } from './support/verify-server.ts'
 
@@ -23,27 +23,8 @@ const anywhere = { host: '127.0.0.1', port: 0 }
 async function kill(worker: Worker | undefined): Promise<void> {
   if (worker === undefined) throw new Error('there is no such thread')
   const ended = once(worker, 'exit')
-  worker.postMessage({ kind: 'unacknowledged', remotes: 7 })
+  causeFault(worker)
   await ended
-}
-
-async function metric(relay: LiveRelay, series: RegExp): Promise<number[]> {
-  const page = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
-  const lines = page.split('\n').filter((line) => series.test(line))
-  return lines.map((line) => Number(line.slice(line.lastIndexOf(' '))))
-}
-
-/** Whether who shows that mesh key is let in. */
-async function letsIn(relay: LiveRelay, meshKey: Uint8Array): Promise<boolean> {
-  const client = await relay.client({ meshKey })
-  const heard = Promise.race([
-    client.next('peerPresent').then(() => true),
-    new Promise<boolean>((resolve) => void client.on('closed', () => resolve(false))),
-  ]).catch(() => false)
-  client.watch()
-  const isIn = await heard
-  await client.close()
-  return isIn
 }
 
 /** A relay that is to reach a sibling, and the sibling; both read their mesh keys from one file. */
@@ -66,27 +47,17 @@ async function startPair(threadCount: number): Promise<Pair> {
     meshKeyPath: pskPath,
     mesh: { ...NO_MESH, ca: readFileSync(certificatePath, 'utf8') },
   }
-  const sibling = {
-    name: `localhost:${port}`,
-    host: 'localhost',
-    port,
-    dialHost: '127.0.0.1',
-    certName: undefined,
-    isWatched: true,
-    nodes: [],
-    isInside: true,
-  }
   const far = await LiveRelay.start({ ...shared, derp: { host: '127.0.0.1', port } })
   onTestFinished(async () => await far[Symbol.asyncDispose]())
   const workers = observeWorkers()
-  const mesh = { ...shared.mesh, siblings: [sibling] }
+  const mesh = { ...shared.mesh, siblings: [siblingAt(port)] }
   const relay = await LiveRelay.start({ ...shared, admin: anywhere, threadCount, mesh })
   onTestFinished(async () => await relay[Symbol.asyncDispose]())
   return { far, relay, workers, pskPath }
 }
 
 async function reaches(relay: LiveRelay): Promise<boolean> {
-  return (await metric(relay, /^derp_sibling_up\{/))[0] === 1
+  return [...(await relay.samples(/^derp_sibling_up\{/)).values()][0] === 1
 }
 
 it('a sibling is not called reached by the links of a thread that has died', async () => {
@@ -105,25 +76,30 @@ it('a thread in place of one that has died reaches the mesh, and refuses a mesh 
   writeFileSync(pskPath, toHex(NEW_KEY))
   for (const one of [relay, far]) {
     for (let times = 0; times < 4; times++) {
-      await waitUntil('the old key lets nobody in', async () => !(await letsIn(one, MESH_KEY)), 10_000)
+      await waitUntil('the old key lets nobody in', async () => !(await one.letsIn(MESH_KEY)), 10_000)
     }
   }
   const [alice, bob] = [await relay.client(), await far.client()]
-  const before = await metric(relay, /^derp_sibling_packets_total\{/)
+  const packets = async (): Promise<number | undefined> =>
+    [...(await relay.samples(/^derp_sibling_packets_total\{/)).values()][0]
+  const before = await packets()
   // Each meets a fault of its own.
   for (const worker of workers.slice(0, 2)) await kill(worker)
   await waitUntil(
     'both have been replaced',
     async () => {
-      const restarts = await metric(relay, /^derp_thread_restarts_total\{/)
-      return restarts.every((count) => count === 1) && (await metric(relay, /^derp_ready /))[0] === 1
+      const restarts = [...(await relay.samples(/^derp_thread_restarts_total\{/)).values()]
+      return (
+        restarts.every((count) => count === 1) &&
+        (await relay.samples(/^derp_ready$/)).get('derp_ready') === 1
+      )
     },
     20_000,
   )
   await waitUntil('the sibling is reached again', isUp, 20_000)
-  expect((await metric(relay, /^derp_sibling_packets_total\{/))[0]).toBeGreaterThanOrEqual(before[0] ?? 0)
+  expect(await packets()).toBeGreaterThanOrEqual(before ?? 0)
   for (let times = 0; times < 6; times++) {
-    expect([await letsIn(relay, MESH_KEY), await letsIn(relay, NEW_KEY)]).toEqual([false, true])
+    expect([await relay.letsIn(MESH_KEY), await relay.letsIn(NEW_KEY)]).toEqual([false, true])
   }
   await alice.close()
   for (let times = 0; times < 4; times++) {

@@ -18,28 +18,12 @@ import { upgradeRequest } from '#protocol/upgrade.ts'
 import { RelayThreads } from '#threads.ts'
 import { RawSocket } from './support/raw-socket.ts'
 import { LIMITS, LiveRelay, MESH_KEY } from './support/live-relay.ts'
-import { observeWorkers } from './support/observed-workers.ts'
+import { causeFault, observeWorkers } from './support/observed-workers.ts'
 
 /** A thread is there within a second, on a machine that has nothing else to do. */
 const patiently = { timeout: 20_000 }
 
 const anywhere = { host: '127.0.0.1', port: 0 }
-
-/** Has a thread meet a fault of its own. */
-function kill(worker: Worker | undefined): void {
-  worker?.postMessage({ kind: 'unacknowledged', remotes: 7 })
-}
-
-async function page(relay: LiveRelay, path: string): Promise<string> {
-  return await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}${path}`)).text()
-}
-
-/** The samples of the metrics page whose names fit. */
-async function samples(relay: LiveRelay, name: RegExp): Promise<Map<string, number>> {
-  const lines = (await page(relay, '/metrics')).split('\n').filter((line) => !line.startsWith('#'))
-  const pairs = lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))])
-  return new Map((pairs as [string, number][]).filter(([key]) => name.test(key)))
-}
 
 /** A client that comes back by itself, and what it hears. */
 class Client {
@@ -124,14 +108,14 @@ it('a thread dies under traffic: others lose nothing, its clients come back, and
     .toBe(true)
   const stopTraffic = startTraffic(clients)
   await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0), patiently).toBe(true)
-  const before = await samples(relay, COUNTS)
+  const before = await relay.samples(COUNTS)
   for (const watcher of watchers) watcher.present.length = 0
 
-  kill(workers[1])
+  causeFault(workers[1])
   await expect
-    .poll(async () => await page(relay, '/readyz'), { ...patiently, interval: 5 })
+    .poll(async () => await relay.page('/readyz'), { ...patiently, interval: 5 })
     .toMatch(/died, being started anew: thread 1/)
-  await expect.poll(async () => await page(relay, '/readyz'), patiently).toBe('ready\n')
+  await expect.poll(async () => await relay.page('/readyz'), patiently).toBe('ready\n')
   await untilConnected(everybody)
   const marks = clients.map(({ sent }) => sent)
   await expect.poll(() => clients.every(({ sent }, n) => sent > (marks[n] ?? 0) + 20), patiently).toBe(true)
@@ -152,12 +136,12 @@ it('a thread dies under traffic: others lose nothing, its clients come back, and
     await expect.poll(() => [...watcher.present].sort(), patiently).toEqual([...keysLost].sort())
     expect([...watcher.gone].sort()).toEqual([...keysLost].sort())
   }
-  const after = await samples(relay, COUNTS)
+  const after = await relay.samples(COUNTS)
   for (const [key, value] of before) expect(after.get(key) ?? -1, key).toBeGreaterThanOrEqual(value)
   expect(after.get('derp_thread_restarts_total{thread="1"}')).toBe(1)
   expect(after.get('derp_connections_closed_total{reason="thread_lost"}')).toBe(keysLost.length)
   expect(
-    Object.fromEntries(await samples(relay, /^derp_(keys|watchers|connections|send_queue)_?(current|bytes)/)),
+    Object.fromEntries(await relay.samples(/^derp_(keys|watchers|connections|send_queue)_?(current|bytes)/)),
   ).toEqual({
     derp_connections_current: everybody.length,
     // Siblings' own keys are no node's.
@@ -173,14 +157,14 @@ it('two threads die, the second before it has told the one in place of the first
   process.on('worker', onReplacement)
   onTestFinished(() => void process.off('worker', onReplacement))
   function onReplacement(): void {
-    if (workers.length === 4) kill(workers[2])
+    if (workers.length === 4) causeFault(workers[2])
   }
   await using relay = await LiveRelay.start({ threadCount: 3, admin: anywhere })
   const clients = startClients(relay, 24)
   await untilConnected(clients)
-  kill(workers[1])
+  causeFault(workers[1])
   await expect.poll(() => workers.length, patiently).toBe(5)
-  await expect.poll(async () => await page(relay, '/readyz'), patiently).toBe('ready\n')
+  await expect.poll(async () => await relay.page('/readyz'), patiently).toBe('ready\n')
   await untilConnected(clients)
   const marks = clients.map(({ sent }) => sent)
   const stopTraffic = startTraffic(clients)
@@ -199,8 +183,8 @@ it('a new thread listens when it has been told who is there, and not before', as
   const remotes: unknown[] = []
   remotes.length = 2 ** 25
   workers[0]?.postMessage({ kind: 'unacknowledged', remotes })
-  kill(workers[0])
-  kill(workers[1])
+  causeFault(workers[0])
+  causeFault(workers[1])
   await expect.poll(() => workers.length, patiently).toBeGreaterThan(2)
   workers[2]?.on(
     'message',
@@ -215,7 +199,7 @@ it('the only thread dies, and the one in its place listens on the same port', as
   await using relay = await LiveRelay.start()
   const clients = startClients(relay, 2)
   await untilConnected(clients)
-  kill(workers[0])
+  causeFault(workers[0])
   await expect.poll(() => clients.every(({ losses }) => losses > 0), patiently).toBe(true)
   await untilConnected(clients)
   const stopTraffic = startTraffic(clients)
@@ -230,7 +214,7 @@ it('a relay that is stopped while a thread waits to be started anew starts none'
   // The fourth is waited for the longest: 400 ms.
   for (let deaths = 1; deaths <= 4; deaths++) {
     const dying = workers.at(-1) as Worker
-    kill(dying)
+    causeFault(dying)
     await once(dying, 'exit')
     if (deaths < 4) await expect.poll(() => workers.length, patiently).toBe(1 + deaths)
   }
@@ -259,7 +243,7 @@ it('what all threads were told holds for one that is started later, bootstrap DN
   onTestFinished(async () => await threads.stop())
   const port = await threads.listen(anywhere)
   threads.tellAll({ kind: 'bootstrapDns', json: '{"login.example":["192.0.2.1"]}' })
-  kill(workers[0])
+  causeFault(workers[0])
   await restarted.promise
   const answer = await fetch(`http://127.0.0.1:${port}/bootstrap-dns`)
   expect(await answer.text()).toBe('{"login.example":["192.0.2.1"]}')
@@ -288,7 +272,7 @@ it('what may wait is what may wait on all threads together, and not on each', as
   onTestFinished(() => clearInterval(flood))
   let most = 0
   for (let looks = 0; looks < 40; looks++) {
-    const [waiting = 0] = (await samples(relay, /^derp_waiting_bytes/)).values()
+    const [waiting = 0] = (await relay.samples(/^derp_waiting_bytes/)).values()
     most = Math.max(most, waiting)
     await sleep(100)
   }
@@ -309,11 +293,11 @@ it('a thread whose heap is nearly full is replaced before the whole process goes
   await expect
     .poll(
       async () =>
-        (await samples(relay, /^derp_thread_restarts_total/)).get('derp_thread_restarts_total{thread="0"}'),
+        (await relay.samples(/^derp_thread_restarts_total/)).get('derp_thread_restarts_total{thread="0"}'),
       patiently,
     )
     .toBe(1)
-  await expect.poll(async () => await page(relay, '/readyz'), patiently).toBe('ready\n')
+  await expect.poll(async () => await relay.page('/readyz'), patiently).toBe('ready\n')
   await untilConnected(clients)
 })
 
@@ -321,7 +305,7 @@ it('when threads die again and again the relay gives up, and says why', async ()
   const workers = observeWorkers()
   await using relay = await LiveRelay.start({ threadCount: 2 })
   for (let deaths = 1; deaths <= 6; deaths++) {
-    kill(workers.at(-1))
+    causeFault(workers.at(-1))
     if (deaths < 6) await expect.poll(() => workers.length, patiently).toBe(2 + deaths)
   }
   const failure = await relay.failed
@@ -345,7 +329,7 @@ it('an answer to a thread that has died admits nobody to the one in its place', 
   })
   const alice = relay.client().catch(() => 'lost')
   await expect.poll(() => asked.length, patiently).toBe(1)
-  kill(workers[0])
+  causeFault(workers[0])
   expect(await alice).toBe('lost')
   let bob: Promise<unknown> = Promise.resolve()
   await expect

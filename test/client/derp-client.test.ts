@@ -1,7 +1,7 @@
 // The client on a connection of its own: its login in bytes, its events, and what it does when a server behaves
 // in ways that no real one does often enough to wait for.
 
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
@@ -25,6 +25,7 @@ import { ipToBytes } from '#protocol/ip-address.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
+import { unreadableRecord } from '../support/tls-records.ts'
 import { InTestServer, type InTestServerOptions, type InTestSession } from './in-test-server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
@@ -343,8 +344,7 @@ test('a TLS record that nobody can read ends the connection', { timeout: 5_000 }
   const closed = new Promise((resolve) => void client.on('closed', resolve))
   // Nobody else ends it.
   broken[0]?.unpipe()
-  // Application data, of a length that any cipher takes.
-  broken[0]?.write(Buffer.concat([Buffer.from('1703030040', 'hex'), randomBytes(64)]))
+  broken[0]?.write(unreadableRecord())
   await closed
 })
 

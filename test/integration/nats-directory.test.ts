@@ -9,7 +9,7 @@ import { toHex } from '#protocol/bytes.ts'
 import { foreigners } from '../support/foreign.ts'
 import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { NatsDirectories } from '../support/nats-directories.ts'
-import { observeWorkers } from '../support/observed-workers.ts'
+import { causeFault, observeWorkers } from '../support/observed-workers.ts'
 import { waitUntil } from '../support/process.ts'
 
 const found = await foreigners('nats-server')
@@ -225,7 +225,7 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     const lost = new Set<DerpClient>()
     for (const client of clients) client.on('closed', () => lost.add(client))
     const [dying] = workers
-    dying?.postMessage({ kind: 'unacknowledged', remotes: 7 })
+    causeFault(dying)
     await waitUntil('its clients are lost', () => lost.size > 0)
     for (const client of clients) {
       await directories.isAt(nyc, client.publicKey, lost.has(client) ? undefined : 'fra10.lab')

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startRelay, type RunningRelay } from '#assemble.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
-import type { LimitSettings, MeshSettings, Settings } from '#config/settings.ts'
+import type { LimitSettings, MeshSettings, Settings, SiblingSettings } from '#config/settings.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
 import { DAY_MS, makePair } from '../config/certificates.ts'
 
@@ -38,6 +38,20 @@ export const NO_MESH: MeshSettings = {
 
 /** A mesh key for tests; siblings prove it. */
 export const MESH_KEY = new Uint8Array(32).fill(7)
+
+/** A relay on this host, as its siblings list it; its certificate is for localhost. */
+export function siblingAt(port: number): SiblingSettings {
+  return {
+    name: `localhost:${port}`,
+    host: 'localhost',
+    port,
+    dialHost: '127.0.0.1',
+    certName: undefined,
+    isWatched: true,
+    nodes: [],
+    isInside: true,
+  }
+}
 
 /** A relay that runs, the certificate folder it came with, and clients for it. */
 export class LiveRelay implements AsyncDisposable {
@@ -83,6 +97,34 @@ export class LiveRelay implements AsyncDisposable {
     const client = await DerpClient.connect({ ...this.target(), key: newKeyPair(), ...options })
     this.#clients.push(client)
     return client
+  }
+
+  /** A page of its admin port, which it must have. */
+  async page(path: string): Promise<string> {
+    return await (await fetch(`http://127.0.0.1:${this.addresses.admin?.port}${path}`)).text()
+  }
+
+  /** Numbers on the metrics page, by series. */
+  async samples(series: RegExp): Promise<Map<string, number>> {
+    const lines = (await this.page('/metrics')).split('\n').filter((line) => !line.startsWith('#'))
+    const pairs = lines.map((line): [string, number] => {
+      const at = line.lastIndexOf(' ')
+      return [line.slice(0, at), Number(line.slice(at + 1))]
+    })
+    return new Map(pairs.filter(([key]) => series.test(key)))
+  }
+
+  /** Whether who shows that mesh key is let in as a sibling, on whichever thread. */
+  async letsIn(meshKey: Uint8Array): Promise<boolean> {
+    const client = await this.client({ meshKey })
+    const heard = Promise.race([
+      client.next('peerPresent').then(() => true),
+      new Promise<boolean>((resolve) => void client.on('closed', () => resolve(false))),
+    ]).catch(() => false)
+    client.watch()
+    const isIn = await heard
+    await client.close()
+    return isIn
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,3 +11,8 @@ export function observeWorkers(): Worker[] {
   onTestFinished(() => void process.off('worker', observe))
   return workers
 }
+
+/** Has a relay thread meet a fault of its own: no control thread says this. */
+export function causeFault(worker: Worker | undefined): void {
+  worker?.postMessage({ kind: 'unacknowledged', remotes: 7 })
+}

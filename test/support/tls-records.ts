@@ -1,7 +1,7 @@
 // A TLS 1.3 client that can also send what no TLS library lets one send: any record, as often as one likes. The library makes
 // the handshake and tells the secret; from then on records are sealed here.
 
-import { createCipheriv, createHmac } from 'node:crypto'
+import { createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
@@ -11,6 +11,11 @@ import { connect, type TLSSocket } from 'node:tls'
 export const RecordType = { alert: 21, handshake: 22, data: 23 } as const
 const KEY_UPDATE = 24
 const SUITE = 'TLS_AES_128_GCM_SHA256'
+
+/** Application data that nobody has the key to, of a length that any cipher takes. */
+export function unreadableRecord(): Buffer {
+  return Buffer.concat([Buffer.from('1703030040', 'hex'), randomBytes(64)])
+}
 
 export class RecordClient {
   readonly tcp: Socket

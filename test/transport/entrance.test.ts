@@ -11,6 +11,7 @@ import type { PlainCounter } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Paced } from '#transport/flow.ts'
 import { failures, Hall, received, type Way } from '../support/hall.ts'
+import { unreadableRecord } from '../support/tls-records.ts'
 
 const WAYS: readonly (readonly [string, Way])[] = [
   ['handles, TLS 1.3', { isDirect: true, tls: 'TLSv1.3' }],
@@ -199,8 +200,7 @@ describe.each(WAYS.filter(([, { tls }]) => tls !== undefined))('%s', (_name, way
   it('takes a record that nobody can read for a connection that broke', async () => {
     hall = await new Hall(way).open()
     const { tcp, guest } = await hall.pair()
-    // Application data, of a length that any cipher takes.
-    tcp.write(Buffer.concat([Buffer.from('1703030040', 'hex'), randomBytes(64)]))
+    tcp.write(unreadableRecord())
     await vi.waitFor(() => expect(guest.closedCount).toBe(1))
     expect(guest.endReason).toBe(EndReason.remoteReset)
     expect(guest.text).toBe('')

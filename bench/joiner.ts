@@ -14,7 +14,7 @@ import { HEADER_BYTES } from '#protocol/limits.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
 import { Counters } from '#relay/counters.ts'
 import { Outbox } from '#relay/outbox.ts'
-import { siblingDialler } from '#sibling-dial.ts'
+import { siblingDialler } from '#worker/sibling-dial.ts'
 import { Allotment } from '#relay/allotment.ts'
 import type { Server } from './server.ts'
 

@@ -3,7 +3,7 @@
 import { didYouMean, nearestWord } from '#config/nearest.ts'
 import { ExitCode, helpAsFlag, type Command, type Io } from './command.ts'
 import { EXIT_CODES } from './report.ts'
-import { packageVersion } from '#version.ts'
+import { packageVersion } from '#ops/version.ts'
 
 /** Loaded when asked for, so that making a key does not load a relay. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {

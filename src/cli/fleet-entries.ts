@@ -3,12 +3,12 @@
 
 import type { Findings } from '#config/findings.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
-import { derpNode, type DerpNode } from '#config/map-entry.ts'
+import { derpNode, type DerpNode } from '#fleet/derp-node.ts'
 import type { OptionValues } from '#config/option-values.ts'
 import type { ServeOptions } from '#config/options.ts'
-import { isOwn, placeProblem } from '#config/own-place.ts'
-import { readRegionsFile, type FleetNode, type FleetRegion } from '#config/regions-file.ts'
-import type { RegionEntry } from './region-entry.ts'
+import { isOwn, placeProblem } from '#fleet/own-place.ts'
+import { readRegionsFile, type FleetNode, type FleetRegion } from '#fleet/regions-file.ts'
+import type { RegionEntry } from '#fleet/region-entry.ts'
 
 const DERP_PORT = 443
 

@@ -3,11 +3,11 @@
 
 import { SharedResources } from '#client/shared-resources.ts'
 import { ExitCode, type Command, type Io, type TextSink } from './command.ts'
-import { checkOf, outcomeOf, type Check, type Outcome } from './probe-check.ts'
-import { loadMap, type LoadedMap } from './probe-map.ts'
-import { checkMeshes, type MeshCheck } from './probe-mesh.ts'
-import { NodeProbe, type ProbeRun } from './probe-node.ts'
-import { PROBE_OPTIONS, readProbeRequest, type ProbeSettings } from './probe-options.ts'
+import { checkOf, outcomeOf, type Check, type Outcome } from '#probe/finding.ts'
+import { loadMap, type LoadedMap } from '#probe/map-source.ts'
+import { checkMeshes, type MeshCheck } from '#probe/mesh-checks.ts'
+import { NodeProbe, type ProbeRun } from '#probe/node-probe.ts'
+import { PROBE_OPTIONS, readProbeRequest, type ProbeSettings } from '#probe/settings.ts'
 import {
   checkLines,
   coloured,
@@ -19,12 +19,12 @@ import {
   summaryLine,
   type Paint,
   type ProbeReport,
-} from './probe-report.ts'
-import { nodeOfMap, nodeOfRelay, TARGET_EXPECTED, type MapTarget, type ProbeNode } from './probe-target.ts'
-import { trustedAuthorities } from './probe-tls.ts'
+} from '#probe/report.ts'
+import { nodeOfMap, nodeOfRelay, TARGET_EXPECTED, type MapTarget, type ProbeNode } from '#probe/target.ts'
+import { trustedAuthorities } from '#probe/tls-checks.ts'
 import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
-import { withoutSecrets } from '#config/secret-mask.ts'
-import { packageVersion } from '#version.ts'
+import { withoutSecrets } from '#fleet/secret-mask.ts'
+import { packageVersion } from '#ops/version.ts'
 
 /** A few: enough that slow relays do not add up, so few that they don't disturb each other's times. */
 const NODES_AT_ONCE = 4

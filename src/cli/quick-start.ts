@@ -7,12 +7,12 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
 import { endpointText, isEveryAddress } from '#config/listeners.ts'
-import { derpNode, OWN_REGION_MIN } from '#config/map-entry.ts'
+import { derpNode, OWN_REGION_MIN } from '#fleet/derp-node.ts'
 import { selfSignedPin } from '#config/certificate-check.ts'
 import type { Presets, RawSettings } from '#config/read.ts'
 import type { Endpoint, Settings } from '#config/settings.ts'
-import type { RelayAddresses } from '#assemble.ts'
-import { entryText, type RegionEntry } from './region-entry.ts'
+import type { RelayAddresses } from '#control/start-relay.ts'
+import { entryText, type RegionEntry } from '#fleet/region-entry.ts'
 
 /** What the quick start runs with where its user says nothing else. The ports need no privilege. */
 export function quickStartPresets(stateFolder: string): Presets {

@@ -1,7 +1,7 @@
 // How commands tell a person what is wrong, and what their options are.
 
 import { displayName, type Option, type OptionTable } from '#config/option.ts'
-import { problemText, type Problem } from '#config/problem.ts'
+import { problemText, type Problem } from '#fleet/problem.ts'
 import type { TextSink } from './command.ts'
 
 /** How every command ends; the last lines of each usage page. */

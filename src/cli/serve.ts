@@ -5,15 +5,15 @@ import { resolveSettings } from '#config/resolve.ts'
 import { thisHost } from '#config/host.ts'
 import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-file.ts'
 import { OPTION_GROUPS } from '#config/options.ts'
-import type { Problem } from '#config/problem.ts'
+import type { Problem } from '#fleet/problem.ts'
 import { readSettings, type RawSettings } from '#config/read.ts'
 import type { Settings } from '#config/settings.ts'
-import type { RunningRelay } from '#assemble.ts'
+import type { RunningRelay } from '#control/start-relay.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
 import { EXIT_CODES, optionLines, reportProblems, reportWarnings } from './report.ts'
 import type { StartReport } from './start-report.ts'
-import { packageVersion } from '#version.ts'
+import { packageVersion } from '#ops/version.ts'
 
 export const serve: Command = {
   name: 'serve',
@@ -59,7 +59,7 @@ export async function check(raw: RawSettings, io: Io): Promise<number> {
 }
 
 async function wouldFail(settings: Settings, newFiles: readonly NewFile[]): Promise<readonly Problem[]> {
-  const { startProblems } = await import('#startable.ts')
+  const { startProblems } = await import('#control/start-check.ts')
   return startProblems(settings, new Set(newFiles.map(({ path }) => path)))
 }
 
@@ -94,7 +94,7 @@ async function startAndServe(raw: RawSettings, report: StartReport, io: Io): Pro
   report.warn(settings.warnings)
   let relay: RunningRelay
   try {
-    const { startRelay } = await import('#assemble.ts')
+    const { startRelay } = await import('#control/start-relay.ts')
     relay = await startRelay(settings, report.log)
   } catch (error) {
     made.undo()

@@ -3,10 +3,10 @@
 // from the first to the last.
 
 import { endpointText } from '#config/listeners.ts'
-import { problemText, type Problem } from '#config/problem.ts'
+import { problemText, type Problem } from '#fleet/problem.ts'
 import type { RawSettings } from '#config/read.ts'
 import type { Settings } from '#config/settings.ts'
-import type { RelayAddresses } from '#assemble.ts'
+import type { RelayAddresses } from '#control/start-relay.ts'
 import { libraryConsole } from '#ops/library-output.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log, type LogFields, type LogFormat, type LogLevel } from '#ops/log.ts'
@@ -14,7 +14,7 @@ import { publicKeyText } from '#protocol/node-key.ts'
 import type { Io, TextSink } from './command.ts'
 import { isQuickStart, quickStartText } from './quick-start.ts'
 import { reportProblems, reportWarnings } from './report.ts'
-import { packageVersion } from '#version.ts'
+import { packageVersion } from '#ops/version.ts'
 
 export interface StartReport {
   readonly log: Log

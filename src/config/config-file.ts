@@ -6,7 +6,7 @@ import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml
 import { z } from 'zod'
 import { didYouMean, nearestWord } from './nearest.ts'
 import { envName, flagNames, isInFile, type Option, type OptionTable } from './option.ts'
-import { reasonOf, type Problem } from './problem.ts'
+import { reasonOf, type Problem } from '#fleet/problem.ts'
 import type { RawValue, RawValues } from './raw-value.ts'
 
 export interface FileValues {

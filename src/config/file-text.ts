@@ -2,7 +2,7 @@
 // must not fill the memory.
 
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
-import { reasonOf } from './problem.ts'
+import { reasonOf } from '#fleet/problem.ts'
 
 export type FileText =
   | { readonly text: string; readonly mode: number }

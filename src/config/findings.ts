@@ -2,8 +2,8 @@
 // One object handed through all parts, so that every part is examined whatever the others found.
 
 import type { NewFile } from './new-file.ts'
-import type { Problem } from './problem.ts'
-import { withoutSecrets } from './secret-mask.ts'
+import type { Problem } from '#fleet/problem.ts'
+import { withoutSecrets } from '#fleet/secret-mask.ts'
 
 export class Findings {
   readonly problems: Problem[] = []

@@ -5,9 +5,9 @@
 
 import { didYouMean, nearestWord } from './nearest.ts'
 import { envName, flagNames, type Option, type OptionTable } from './option.ts'
-import type { Problem } from './problem.ts'
+import type { Problem } from '#fleet/problem.ts'
 import type { RawValue, RawValues } from './raw-value.ts'
-import { shownText } from './secret-mask.ts'
+import { shownText } from '#fleet/secret-mask.ts'
 
 export interface Flags {
   readonly values: RawValues

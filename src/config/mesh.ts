@@ -8,8 +8,8 @@ import { parseUntypedKey } from '#protocol/node-key.ts'
 import type { Findings } from './findings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import { placeProblem } from './own-place.ts'
-import { readRegionsFile, type FleetRegion } from './regions-file.ts'
+import { placeProblem } from '#fleet/own-place.ts'
+import { readRegionsFile, type FleetRegion } from '#fleet/regions-file.ts'
 import type { MeshSettings, NatsSettings, SiblingSettings } from './settings.ts'
 
 const HTTPS_PORT = 443

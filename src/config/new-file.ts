@@ -16,7 +16,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { isFolder } from './file-text.ts'
-import { reasonOf, type Problem } from './problem.ts'
+import { reasonOf, type Problem } from '#fleet/problem.ts'
 
 export interface NewFile {
   readonly path: string

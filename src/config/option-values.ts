@@ -2,8 +2,8 @@
 // are complaints, and count as not given so that the rest is examined too.
 
 import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
-import type { Problem } from './problem.ts'
-import { shownText } from './secret-mask.ts'
+import type { Problem } from '#fleet/problem.ts'
+import { shownText } from '#fleet/secret-mask.ts'
 import type { RawValues, Source } from './raw-value.ts'
 
 export class OptionValues<T extends OptionTable> {

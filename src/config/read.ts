@@ -8,7 +8,7 @@ import { readEnvironment, type Environment } from './environment.ts'
 import { readFlags, type Flags } from './flags.ts'
 import { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
-import type { Problem } from './problem.ts'
+import type { Problem } from '#fleet/problem.ts'
 import type { RawValue, RawValues } from './raw-value.ts'
 
 /** What the operator said. */

@@ -17,7 +17,7 @@ import { resolveMeshKeys, resolveNodeKey } from './node-identity.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
 import type { Option, Unsupported } from './option.ts'
-import type { Problem } from './problem.ts'
+import type { Problem } from '#fleet/problem.ts'
 import type { RawSettings } from './read.ts'
 import type { Settings } from './settings.ts'
 

@@ -2,7 +2,7 @@
 // refused. Frozen data and nothing else; how the operator's words become this is `resolve.ts`.
 
 import type { KeyPair } from '#protocol/node-key.ts'
-import type { FleetRegion } from './regions-file.ts'
+import type { FleetRegion } from '#fleet/regions-file.ts'
 
 /** Where something listens. `host` is an IP literal or name; empty is every address of the families that the machine has. */
 export interface Endpoint {

@@ -7,7 +7,7 @@ import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
 import { foreigners } from '../support/foreign.ts'
 import { freeTcpPort, startRelay, type Relay } from '../support/process.ts'
-import { ALL_GOOD, BEHIND_TLS, Listener, OWN_RELAY, probed } from './probe-program.ts'
+import { ALL_GOOD, BEHIND_TLS, Listener, OWN_RELAY, probed } from '../probe/probe-program.ts'
 
 const derper = await foreigners('derper-1.104.5')
 const relays = [

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { fileSchema, readConfigFile } from '#config/config-file.ts'
 import { OPTIONS } from '#config/options.ts'
-import { problemText } from '#config/problem.ts'
+import { problemText } from '#fleet/problem.ts'
 
 function problemsOf(text: string): string[] {
   return readConfigFile(OPTIONS, 'relay.yaml', text).problems.map(problemText)

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { readFlags } from '#config/flags.ts'
 import { flagNames } from '#config/option.ts'
 import { OPTIONS } from '#config/options.ts'
-import { problemText } from '#config/problem.ts'
+import { problemText } from '#fleet/problem.ts'
 
 function textsOf(args: readonly string[]): Record<string, string> {
   const { values, problems } = readFlags(OPTIONS, args)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Findings } from '#config/findings.ts'
 import { endpointText, isLoopback, resolveListeners, type Listeners } from '#config/listeners.ts'
-import { problemText } from '#config/problem.ts'
+import { problemText } from '#fleet/problem.ts'
 import { readSettings } from '#config/read.ts'
 
 function listen(...args: string[]): Listeners & { problems: string[]; warnings: readonly string[] } {

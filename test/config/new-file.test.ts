@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-file.ts'
-import { problemText } from '#config/problem.ts'
+import { problemText } from '#fleet/problem.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
 function newFile(path: string, rest: Partial<NewFile> = {}): NewFile {

@@ -4,7 +4,7 @@
 import type { Environment } from '#config/environment.ts'
 import type { Host } from '#config/host.ts'
 import type { NewFile } from '#config/new-file.ts'
-import { problemText } from '#config/problem.ts'
+import { problemText } from '#fleet/problem.ts'
 import { readSettings, type Presets } from '#config/read.ts'
 import { resolveSettings } from '#config/resolve.ts'
 import type { Settings } from '#config/settings.ts'

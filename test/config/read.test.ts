@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { problemText } from '#config/problem.ts'
+import { problemText } from '#fleet/problem.ts'
 import { readSettings } from '#config/read.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 

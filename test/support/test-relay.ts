@@ -5,8 +5,8 @@
 import { ipToBytes } from '#protocol/ip-address.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
-import { Neighbourhood } from '#relay/neighbourhood.ts'
-import type { ThreadMemory } from '#relay/neighbours.ts'
+import { Neighbourhood } from '#interthread/thread-memory.ts'
+import type { ThreadMemory } from '#interthread/thread-links.ts'
 import {
   NO_ROUTES,
   type Admission,

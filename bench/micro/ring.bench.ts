@@ -1,0 +1,55 @@
+// How long a packet takes from one relay thread's hand into another's, through shared memory: written, published, given
+// to whoever takes the frames. Writer and reader take turns in one thread, so that this is the work that both do
+// together, without the waiting and waking that two threads add.
+
+import { expect, test } from 'vitest'
+import { forwardPacketFrame } from '#protocol/frames.ts'
+import { KEY_BYTES } from '#protocol/limits.ts'
+import { Bell, CrossingReader, CrossingWriter, crossingMemory, type CrossingSink } from '#interthread/ring.ts'
+import { measure, perOperation } from './per-operation.ts'
+
+const ROUNDS = 30
+
+class Counting implements CrossingSink {
+  frames = 0
+
+  onFrame(): void {
+    this.frames++
+  }
+}
+
+/** Batches of packets, each written, published and read. */
+function crossing(packetBytes: number, batch: number): () => void {
+  const memory = crossingMemory()
+  const [writer, reader, sink] = [new CrossingWriter(memory), new CrossingReader(memory), new Counting()]
+  const keys = [new Uint8Array(KEY_BYTES).fill(7), new Uint8Array(KEY_BYTES).fill(8)] as const
+  const frame = Buffer.from(forwardPacketFrame(...keys, new Uint8Array(packetBytes)))
+  const pass = (): void => {
+    for (let round = 0; round < ROUNDS; round++) {
+      for (let at = 0; at < batch; at++) {
+        const place = writer.reserve(frame.length)
+        if (place < 0) throw new Error('a batch fits')
+        frame.copy(writer.bytes, place)
+        writer.publish()
+      }
+      reader.drain(sink)
+    }
+  }
+  pass()
+  expect(sink.frames).toBe(ROUNDS * batch)
+  return pass
+}
+
+test('crossing between threads', async ({ bench }) => {
+  const bell = new Bell(Bell.memory())
+  const ring = (): void => {
+    for (let at = 0; at < 1_000; at++) bell.ring()
+  }
+  await measure(
+    bench('1,420 B, 44 at once', perOperation(ROUNDS * 44, crossing(1_420, 44))),
+    bench('1,420 B, one at a time', perOperation(ROUNDS, crossing(1_420, 1))),
+    bench('128 B, 44 at once', perOperation(ROUNDS * 44, crossing(128, 44))),
+    bench('128 B, one at a time', perOperation(ROUNDS, crossing(128, 1))),
+    bench('a ring that nobody waits for', perOperation(1_000, ring)),
+  )
+})

@@ -1,0 +1,325 @@
+// The other threads of this relay, as one of them sees them. They tell each other who connects and leaves,
+// and hand over packets, in frames like the mesh's through shared memory; so a packet can never overtake the
+// news of its sender. Threads come and go: each has its neighbours linked and unlinked by who starts them. A
+// relay of one thread has no neighbours and pays nothing.
+//
+// Contract: news is never lost to who listens (what does not fit waits, `presence-queue.ts`); packets that do not fit are
+// refused.
+
+import { writeU32 } from '#protocol/bytes.ts'
+import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
+import { Bell, CAPACITY_BYTES, CrossingReader, CrossingWriter, type CrossingSink } from './ring.ts'
+import { NewsQueue } from './presence-queue.ts'
+import {
+  claimFrame,
+  closeFrame,
+  goneFrame,
+  homeFrame,
+  NewsSink,
+  PACKET,
+  PACKET_FRAME_BYTES_MIN,
+  presenceFrame,
+  type NeighbourListener,
+} from './thread-frames.ts'
+import type { Packet } from '#relay/packet.ts'
+import type { Peer } from '#relay/peer.ts'
+
+/** Beyond this a crossing is nearly full: what is read on still finds room, in frames of any size. */
+const PRESSED_BYTES = CAPACITY_BYTES - 262_144
+/** And below this there is room again. */
+const EASED_BYTES = CAPACITY_BYTES / 2
+/** A thread that reads nothing for this long is not busy but stuck: nobody waits for it, and packets are dropped. */
+const STUCK_MS = 100
+
+/** How a thread reaches another and hears of it. */
+export interface ThreadLink {
+  readonly thread: number
+  /** The other's. */
+  readonly bell: SharedArrayBuffer
+  readonly outgoing: SharedArrayBuffer
+  readonly incoming: SharedArrayBuffer
+}
+
+/** What a thread of a relay that has several is given at its start. */
+export interface ThreadMemory {
+  readonly index: number
+  /** A count of activity common to all. */
+  readonly claims: SharedArrayBuffer
+  /** Its own. */
+  readonly bell: SharedArrayBuffer
+  /** To those who were here before; they tell who is connected to them. */
+  readonly links: readonly ThreadLink[]
+}
+
+/** One neighbour: a crossing each way, and the news that waits for room. */
+interface Neighbour {
+  readonly thread: number
+  readonly writer: CrossingWriter
+  readonly reader: CrossingReader
+  readonly sink: CrossingSink
+  readonly bell: Bell
+  readonly news: NewsQueue
+  isRung: boolean
+  /** What was written since it was rung for last can't wait for its next beat. */
+  isUrgent: boolean
+  /** To be called when there is room again. */
+  resting: (() => void)[]
+  /** How far it had read when last looked at because of them, and since when. */
+  readAt: number
+  readAtMs: number
+}
+
+export interface NeighbourParts {
+  /** Who hears; asked for only when a neighbour speaks, since it is itself made with this. */
+  readonly listener: () => NeighbourListener
+  /** The keys that are connected to this thread; asked for when a neighbour must be told of all. */
+  readonly everybody: () => readonly Peer[]
+  /** Asks for a call of `flush`, and then of `fallAsleep`, at the end of this turn of the loop. */
+  readonly wake: () => void
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+export class Neighbours {
+  readonly index: number
+  readonly bell: Bell
+  readonly #claims: Int32Array
+  readonly #parts: NeighbourParts
+  #neighbours: readonly Neighbour[] = []
+  readonly #byThread: (Neighbour | undefined)[] = []
+  /** Those who have not told yet who is connected to them. */
+  readonly #untold = new Set<number>()
+  readonly #allTold = Promise.withResolvers<void>()
+  #isDraining = false
+  #isAwake = false
+  #isBeating = false
+  /** What is written now comes of a round of beats, and may wait for a neighbour's next one. */
+  isInRound = false
+
+  constructor(memory: ThreadMemory, parts: NeighbourParts) {
+    this.index = memory.index
+    this.#parts = parts
+    this.bell = new Bell(memory.bell)
+    this.#claims = new Int32Array(memory.claims)
+    for (const link of memory.links) {
+      this.link(link)
+      this.#untold.add(link.thread)
+    }
+    if (this.#untold.size === 0) this.#allTold.resolve()
+  }
+
+  /** A relay of one thread. */
+  static none(): Neighbours {
+    const memory = { index: 0, claims: new SharedArrayBuffer(4), bell: Bell.memory(), links: [] }
+    const listener = (): never => {
+      throw new Error('a single thread has no neighbours to hear from')
+    }
+    return new Neighbours(memory, { listener, everybody: () => [], wake: () => undefined, now: () => 0 })
+  }
+
+  get count(): number {
+    return this.#neighbours.length
+  }
+
+  /** Settles when those who were here before have told of everybody, or have ended. */
+  async allTold(): Promise<void> {
+    await this.#allTold.promise
+  }
+
+  /** A neighbour has been started. */
+  link(link: ThreadLink): void {
+    this.#byThread[link.thread] = this.#neighbour(link)
+    this.#neighbours = this.#byThread.filter((one) => one !== undefined)
+  }
+
+  /**
+   * A neighbour has ended; what it had said has been heard. What was written for it is lost: `lost` takes its packets,
+   * as `packet` does.
+   */
+  unlink(thread: number, lost: (buffer: Buffer, start: number, end: number) => void): void {
+    const gone = this.#byThread[thread]
+    this.#byThread[thread] = undefined
+    this.#neighbours = this.#byThread.filter((one) => one !== undefined)
+    gone?.writer.reclaim({
+      onFrame: (type, buffer, start, end) => {
+        if (type === PACKET) lost(buffer, start, end)
+      },
+    })
+    this.#told(thread)
+    for (const goOn of gone?.resting ?? []) goOn()
+  }
+
+  nextClaim(): number {
+    return (Atomics.add(this.#claims, 0, 1) + 1) | 0
+  }
+
+  present(presentFrame: Uint8Array, claim: number): void {
+    if (this.#neighbours.length > 0) this.#tellAll(presenceFrame(presentFrame, claim))
+  }
+
+  /** Tells a neighbour that has been started of everybody who is here. */
+  introduceTo(thread: number): void {
+    const to = this.#byThread[thread]
+    if (to === undefined) return
+    to.news.introduce()
+    this.#ringSoon(to)
+  }
+
+  claim(key: Uint8Array, claim: number): void {
+    this.#tellAll(claimFrame(key, claim))
+  }
+
+  home(key: Uint8Array, isHome: boolean): void {
+    this.#tellAll(homeFrame(key, isHome))
+  }
+
+  gone(key: Uint8Array): void {
+    this.#tellAll(goneFrame(key))
+  }
+
+  closePeer(key: Uint8Array): void {
+    this.#tellAll(closeFrame(key))
+  }
+
+  /** Hands over a packet. False: no room. */
+  sendPacket(thread: number, destinationKey: Uint8Array, sourceKey: Uint8Array, packet: Packet): boolean {
+    const to = this.#byThread[thread]
+    const frameBytes = PACKET_FRAME_BYTES_MIN + packet.packetBytes
+    if (to === undefined || to.news.isWaiting) return false
+    const { writer } = to
+    const at = writer.reserve(frameBytes)
+    if (at < 0) return false
+    const { bytes } = writer
+    bytes[at] = PACKET
+    writeU32(bytes, at + 1, frameBytes - HEADER_BYTES)
+    bytes.set(destinationKey, at + HEADER_BYTES)
+    bytes.set(sourceKey, at + HEADER_BYTES + KEY_BYTES)
+    packet.buffer.copy(bytes, at + PACKET_FRAME_BYTES_MIN, packet.packetAt, packet.end)
+    writer.publish()
+    this.#ringSoon(to)
+    return true
+  }
+
+  /** Whether who sends to `thread` had better rest: it does not keep up with what is written for it. */
+  isPressed(thread: number): boolean {
+    const to = this.#byThread[thread]
+    return to !== undefined && to.writer.holdsMoreThan(PRESSED_BYTES) && !this.#isStuck(to)
+  }
+
+  /** Calls `goOn` when there is room again at a thread that is pressed, or no hope for any. */
+  whenRoom(thread: number, goOn: () => void): void {
+    this.#byThread[thread]?.resting.push(goOn)
+    this.#parts.wake()
+  }
+
+  /** Wakes the neighbours that were written to; once per turn of the loop is enough. */
+  flush(): void {
+    for (const to of this.#neighbours) {
+      if (to.news.isWaiting && to.news.retry()) to.isRung = false
+      if (to.resting.length > 0) this.#releaseResting(to)
+      if (to.isRung) continue
+      to.isRung = true
+      to.bell.ring(to.isUrgent)
+      to.isUrgent = false
+    }
+  }
+
+  /** Whether news or clients wait for room at a neighbour, so that `flush` must be called again soon. */
+  get hasBacklog(): boolean {
+    return this.#neighbours.some((to) => to.news.isWaiting || to.resting.length > 0)
+  }
+
+  /** Whether what the neighbours have written is being read just now. */
+  get isDraining(): boolean {
+    return this.#isDraining
+  }
+
+  /** Reads all that the neighbours have written. False if there are none, or this is already under way. */
+  drain(): boolean {
+    if (this.#isDraining || this.#neighbours.length === 0) return false
+    this.#isDraining = true
+    this.#stayAwake()
+    for (const from of this.#neighbours) from.reader.drain(from.sink)
+    this.#isDraining = false
+    return true
+  }
+
+  /** Whether this thread looks into its crossings every millisecond, rung for or not. */
+  setBeating(isBeating: boolean): void {
+    if (this.#isBeating === isBeating) return
+    // Kept while there is no neighbour, too: the next one may come at any time.
+    this.#isBeating = isBeating
+    if (!isBeating && this.#neighbours.length > 0) this.#stayAwake()
+  }
+
+  /** At the end of a turn: neighbours ring from now on. False, if one has written meanwhile: it is to be read. */
+  fallAsleep(): boolean {
+    if (!this.#isAwake) return true
+    this.#isAwake = false
+    if (this.#isBeating) this.bell.doze()
+    else this.bell.setAwake(false)
+    if (!this.#neighbours.some((from) => from.reader.hasFrames)) return true
+    this.#stayAwake()
+    return false
+  }
+
+  /** Who works is not rung for until the end of its turn, at which it looks by itself. */
+  #stayAwake(): void {
+    if (this.#isAwake) return
+    this.#isAwake = true
+    this.bell.setAwake(true)
+    this.#parts.wake()
+  }
+
+  #tellAll(frame: Uint8Array): void {
+    for (const to of this.#neighbours) {
+      to.news.tell(frame)
+      this.#ringSoon(to)
+    }
+  }
+
+  #ringSoon(to: Neighbour): void {
+    if (!this.isInRound) to.isUrgent = true
+    if (!to.isRung) return
+    to.isRung = false
+    this.#parts.wake()
+  }
+
+  #releaseResting(to: Neighbour): void {
+    if (to.writer.holdsMoreThan(EASED_BYTES) && !this.#isStuck(to)) return
+    const { resting } = to
+    to.resting = []
+    for (const goOn of resting) goOn()
+  }
+
+  /** Whether a neighbour whose crossing is filling up has stopped reading. */
+  #isStuck(to: Neighbour): boolean {
+    const { readAt } = to.writer
+    const nowMs = this.#parts.now()
+    if (readAt === to.readAt) return nowMs - to.readAtMs > STUCK_MS
+    to.readAt = readAt
+    to.readAtMs = nowMs
+    return false
+  }
+
+  #neighbour({ thread, bell, outgoing, incoming }: ThreadLink): Neighbour {
+    const writer = new CrossingWriter(outgoing)
+    return {
+      thread,
+      writer,
+      reader: new CrossingReader(incoming),
+      sink: new NewsSink(thread, this.#parts.listener, () => this.#told(thread)),
+      bell: new Bell(bell),
+      news: new NewsQueue(writer, this.#parts.everybody),
+      isRung: true,
+      isUrgent: false,
+      resting: [],
+      readAt: -1,
+      readAtMs: 0,
+    }
+  }
+
+  #told(thread: number): void {
+    if (this.#untold.delete(thread) && this.#untold.size === 0) this.#allTold.resolve()
+  }
+}

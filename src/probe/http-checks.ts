@@ -1,0 +1,125 @@
+// The pages of a relay that clients time, or look for captive portals with: one request on a fresh connection each,
+// timed from the request on, as clients do.
+
+import { request } from 'node:http'
+import type { Socket } from 'node:net'
+import { endpointText } from '#config/listeners.ts'
+import { openTcp, type OpenPlace } from './addresses.ts'
+import { CheckError, within, type CheckList, type Outcome } from './finding.ts'
+import type { Approach } from './login-checks.ts'
+import { openTls } from './tls-checks.ts'
+
+interface Question {
+  readonly method: 'GET' | 'HEAD'
+  readonly path: string
+  readonly fields: Readonly<Record<string, string>>
+}
+
+interface Answer {
+  readonly status: number
+  readonly fields: Readonly<Record<string, string | readonly string[] | undefined>>
+  readonly ms: number
+}
+
+/** The highest status with which clients take an answer for a measurement. */
+const STATUS_MAX = 299
+
+export async function checkPages(approach: Approach, place: OpenPlace, checks: CheckList): Promise<void> {
+  const { node } = approach
+  const host = node.port === (node.isPlain ? 80 : 443) ? bracketed(node.host) : endpointText(node)
+  const fields = { Host: host }
+  await checks.run('latency-check', undefined, async () => {
+    const path = '/derp/latency-check'
+    return timed(path, await askDerpPort(approach, place, { method: 'GET', path, fields }))
+  })
+  await checks.run('browser-probe', undefined, async () => {
+    const path = '/derp/probe'
+    const answer = await askDerpPort(approach, place, { method: 'HEAD', path, fields })
+    if (answer.status <= STATUS_MAX && answer.fields['access-control-allow-origin'] !== '*') {
+      throw new CheckError(
+        `${path} answers without "Access-Control-Allow-Origin: *"`,
+        'clients in browsers can not measure this relay',
+      )
+    }
+    return timed(path, answer)
+  })
+  await checks.run('generate-204', undefined, () => askForPortal(approach, place, host))
+}
+
+function timed(path: string, { status, ms }: Answer): Outcome<true> {
+  if (status > STATUS_MAX) return { status: 'fail', detail: `${path} answers ${status}` }
+  return { status: 'ok', value: true, detail: `${path} answers ${status}`, ms }
+}
+
+/** As clients look for captive portals: whether the answer is the relay's own, unchanged. */
+async function askForPortal(approach: Approach, place: OpenPlace, derpHost: string): Promise<Outcome<true>> {
+  const { node, settings } = approach
+  const challenge = `ts_${place.address}`
+  const { httpPort } = node
+  const host = httpPort === undefined ? derpHost : bracketed(place.address)
+  const question: Question = {
+    method: 'GET',
+    path: `/generate_204?t=${Math.floor(Date.now() / 1_000)}`,
+    fields: { Host: host, 'X-Tailscale-Challenge': challenge },
+  }
+  const where = httpPort === undefined ? 'on the DERP port' : `on port ${httpPort}`
+  const { status, fields, ms } =
+    httpPort === undefined
+      ? await askDerpPort(approach, place, question)
+      : await ask(() => plainSocket(place, httpPort, settings.timeoutMs), question, settings.timeoutMs)
+  const hint = 'clients take this for a captive portal and warn their users'
+  if (status !== 204) {
+    const target = fields.location === undefined ? '' : ` (to ${String(fields.location)})`
+    return { status: 'fail', detail: `answers ${status}${target} ${where}`, hint }
+  }
+  const echo = fields['x-tailscale-response']
+  if (echo !== `response ${challenge}`) {
+    const found = echo === undefined ? 'no X-Tailscale-Response' : `X-Tailscale-Response ${String(echo)}`
+    return { status: 'fail', detail: `answers 204 ${where} with ${found}`, hint }
+  }
+  return { status: 'ok', value: true, detail: `answers 204 with the challenge ${where}`, ms }
+}
+
+function askDerpPort(approach: Approach, place: OpenPlace, question: Question): Promise<Answer> {
+  const { node, settings, security, shared } = approach
+  const { timeoutMs } = settings
+  const { tls } = security
+  const open = async (): Promise<Socket> =>
+    tls === false
+      ? await plainSocket(place, node.port, timeoutMs)
+      : (await openTls(node, place, { tls, shared, timeoutMs })).socket
+  return ask(open, question, timeoutMs)
+}
+
+async function plainSocket(place: OpenPlace, port: number, timeoutMs: number): Promise<Socket> {
+  return (await openTcp(place.address, port, timeoutMs)).socket
+}
+
+/** Asks over a socket of its own. The body, if any, is not waited for. */
+async function ask(open: () => Promise<Socket>, question: Question, timeoutMs: number): Promise<Answer> {
+  const socket = await open()
+  socket.on('error', () => undefined)
+  try {
+    return await within(timeoutMs, 'no HTTP answer', answerOn(socket, question))
+  } finally {
+    socket.destroy()
+  }
+}
+
+function answerOn(socket: Socket, { method, path, fields }: Question): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const startMs = performance.now()
+    const outgoing = request({ createConnection: () => socket, method, path, headers: fields })
+    outgoing.on('error', reject)
+    outgoing.on('response', (response) => {
+      const ms = performance.now() - startMs
+      resolve({ status: response.statusCode ?? 0, fields: response.headers, ms })
+    })
+    outgoing.end()
+  })
+}
+
+/** A host as it stands in a Host field. */
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}

@@ -1,0 +1,144 @@
+// The files that the mesh is told by, while the relay serves: what is told to threads and to the log, once each.
+
+import { writeFileSync } from 'node:fs'
+import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { MeshService } from '#control/mesh-service.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
+import { Log } from '#ops/log.ts'
+import { Reloads } from '#ops/reloads.ts'
+import { toHex } from '#protocol/bytes.ts'
+import type { ToRelayThread } from '#worker/thread-messages.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { LiveRelay, MESH_KEY, NO_MESH } from '../support/live-relay.ts'
+
+let folder: TemporaryFolder
+let service: MeshService
+let lines: Record<string, unknown>[]
+let told: ToRelayThread[]
+let base: LiveRelay['settings']
+
+function regions(...nodes: (readonly [region: number, name: string])[]): string {
+  const ids = [...new Set(nodes.map(([id]) => id))]
+  const entries = ids.map((id) => {
+    const own = nodes
+      .filter(([region]) => region === id)
+      .map(([, name]) => `{ name: ${name}, hostname: ${name}.lab }`)
+    return `  ${id}: { code: r${id}, nodes: [${own.join(', ')}] }\n`
+  })
+  return `regions:\n${entries.join('')}`
+}
+
+const FIRST = regions([900, 'a'], [900, 'b'], [901, 'c'])
+
+beforeAll(async () => {
+  await using relay = await LiveRelay.start()
+  base = relay.settings
+})
+
+beforeEach(async () => {
+  folder = new TemporaryFolder()
+  lines = []
+  told = []
+  const path = folder.write('regions.yaml', FIRST)
+  const pskPath = folder.write('psk', toHex(MESH_KEY))
+  const read = readRegionsFile(path, FIRST)
+  const settings = {
+    ...base,
+    hostname: 'a.lab',
+    meshKeyPath: pskPath,
+    mesh: { ...NO_MESH, regionsPath: path, regions: 'regions' in read ? read.regions : [] },
+  }
+  const log = new Log('info', { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) })
+  service = new MeshService({
+    settings,
+    log,
+    reloads: new Reloads(log, Date.now),
+    tell: (message) => told.push(message),
+    tellThread: () => undefined,
+    onMembers: () => undefined,
+  })
+  service.start()
+  await service.reload()
+})
+
+afterEach(async () => {
+  await service.stop()
+  folder[Symbol.dispose]()
+})
+
+/** The siblings that threads were told of last. */
+function siblings(): string[] {
+  const last = told.findLast((message) => message.kind === 'siblings')
+  return last?.siblings.map(({ name }) => name) ?? []
+}
+
+async function write(text: string): Promise<void> {
+  writeFileSync(folder.at('regions.yaml'), text)
+  await service.reload()
+}
+
+it('says nothing of files that are as they were read at the start', () => {
+  expect([lines, siblings()]).toEqual([[], ['b.lab', 'c.lab']])
+})
+
+it('names the relays that a file adds, removes and changes', async () => {
+  await write(regions([900, 'a'], [901, 'b'], [902, 'd']))
+  expect(siblings()).toEqual(['b.lab', 'd.lab'])
+  expect(lines).toEqual([
+    expect.objectContaining({
+      event: 'regions_changed',
+      level: 'info',
+      regions: 3,
+      added: ['d'],
+      removed: ['c'],
+      changed: ['b'],
+    }),
+  ])
+})
+
+it('names twenty of hundreds, and how many more there are', async () => {
+  const many = Array.from({ length: 300 }, (_, i) => [900, `n${i}`] as const)
+  await write(regions([900, 'a'], ...many))
+  expect(siblings()).toHaveLength(300)
+  const names = many.slice(0, 20).map(([, name]) => name)
+  expect(lines).toEqual([expect.objectContaining({ added: [...names, 'and 280 more'] })])
+})
+
+it.each([
+  ['without this relay', regions([900, 'b'], [901, 'c']), /has no relay whose hostname is "a.lab"/],
+  ['without any', 'regions: {}', /regions: is empty/],
+  ['that is half of one', FIRST.slice(0, -10), /./],
+  ['of something else', '\0\0\0', /./],
+])('a file %s is refused once, and what was before stays', async (_what, text, problem) => {
+  await write(text)
+  await service.reload()
+  await service.reload()
+  expect(lines.map(({ event, level }) => [event, level])).toEqual([['regions_refused', 'warn']])
+  expect(lines).toEqual([
+    expect.objectContaining({ problems: expect.arrayContaining([expect.stringMatching(problem)]) }),
+  ])
+  expect([siblings(), told.filter(({ kind }) => kind === 'siblings').length]).toEqual([['b.lab', 'c.lab'], 1])
+  await write(FIRST)
+  expect(lines.map(({ event }) => event)).toEqual(['regions_refused', 'file_usable_again'])
+})
+
+it('tells threads of mesh keys once, and of none that can not be', async () => {
+  const next = 'ab'.repeat(32)
+  for (const text of ['no key', `${toHex(MESH_KEY)}\n${next}\n`, `${toHex(MESH_KEY)}\n\n${next}\n`]) {
+    writeFileSync(folder.at('psk'), text)
+    await service.reload()
+  }
+  expect(lines.map(({ event }) => event)).toEqual([
+    'mesh_keys_refused',
+    'mesh_keys_changed',
+    'file_usable_again',
+  ])
+  expect(told.filter(({ kind }) => kind === 'meshKeys')).toHaveLength(1)
+})
+
+it('is silent when it has been stopped', async () => {
+  const before = told.length
+  await service.stop()
+  await write(regions([900, 'a']))
+  expect([lines, told.length]).toEqual([[], before])
+})

@@ -1,0 +1,350 @@
+// Threads that die for real, in relays as the program runs them. They are reached as no part of the program reaches
+// them: by the workers that this process starts, and by messages that no control thread sends.
+
+import { createServer, type ServerResponse } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import type { Worker } from 'node:worker_threads'
+import { expect, it, onTestFinished } from 'vitest'
+import { newKeyPair } from '#client/derp-client.ts'
+import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
+import { BoxSecret, type BoxKey } from '#protocol/box.ts'
+import { toHex } from '#protocol/bytes.ts'
+import { GoneReason } from '#protocol/frame-type.ts'
+import { clientInfoFrame } from '#protocol/handshake.ts'
+import { upgradeRequest } from '#protocol/upgrade.ts'
+import { RelayThreads } from '#control/relay-threads.ts'
+import { RawSocket } from '../support/raw-socket.ts'
+import { LIMITS, LiveRelay, MESH_KEY } from '../support/live-relay.ts'
+import { causeFault, observeWorkers } from '../support/observed-workers.ts'
+
+/** A thread is there within a second, on a machine that has nothing else to do. */
+const patiently = { timeout: 20_000 }
+
+const anywhere = { host: '127.0.0.1', port: 0 }
+
+/** A client that comes back by itself, and what it hears. */
+class Client {
+  readonly derp: ReconnectingDerpClient
+  readonly key: string
+  /** Numbers of the packets that arrived, by the sender's key. */
+  readonly arrived = new Map<string, number[]>()
+  readonly gone: string[] = []
+  readonly present: string[] = []
+  losses = 0
+  #sent = 0
+
+  constructor(relay: LiveRelay, isWatcher = false) {
+    const mesh = isWatcher ? { meshKey: MESH_KEY, isWatcher } : {}
+    this.derp = new ReconnectingDerpClient({ ...relay.target(), key: newKeyPair(), ...mesh })
+    this.key = toHex(this.derp.publicKey)
+    this.derp.on('packet', ({ source, packet }) => {
+      const numbers = this.arrived.get(toHex(source)) ?? []
+      numbers.push(packet.readUInt32BE())
+      this.arrived.set(toHex(source), numbers)
+    })
+    this.derp.on('peerGone', ({ key, reason }) => {
+      if (reason === GoneReason.disconnected) this.gone.push(toHex(key))
+    })
+    this.derp.on('peerPresent', ({ key }) => this.present.push(toHex(key)))
+    this.derp.on('disconnected', () => this.losses++)
+    this.derp.start()
+  }
+
+  /** Sends the next number to another client. */
+  sendTo(other: Client): void {
+    const packet = Buffer.alloc(100)
+    packet.writeUInt32BE(this.#sent)
+    if (this.derp.send(other.derp.publicKey, packet)) this.#sent++
+  }
+
+  get sent(): number {
+    return this.#sent
+  }
+}
+
+function startClients(relay: LiveRelay, count: number, isWatcher = false): Client[] {
+  const clients = Array.from({ length: count }, () => new Client(relay, isWatcher))
+  onTestFinished(async () => void (await Promise.all(clients.map(async ({ derp }) => await derp.close()))))
+  return clients
+}
+
+async function untilConnected(clients: readonly Client[]): Promise<void> {
+  await expect
+    .poll(() => clients.filter(({ derp }) => derp.isConnected).length, patiently)
+    .toBe(clients.length)
+}
+
+/** All that only grows, but what the process says of itself. */
+const COUNTS = /^(?!nodejs_|process_).*(_total|_count|_sum|_bucket)(\{|$)/
+
+/** Each of `clients` sends to the next one, again and again, until what is returned is called. */
+function startTraffic(clients: readonly Client[]): () => void {
+  const timer = setInterval(() => {
+    clients.forEach((client, n) => client.sendTo(clients[(n + 1) % clients.length] ?? client))
+  }, 2)
+  onTestFinished(() => clearInterval(timer))
+  return () => clearInterval(timer)
+}
+
+/** Waits until the last packet of everybody has arrived. */
+async function untilArrived(clients: readonly Client[]): Promise<void> {
+  const last = (client: Client, n: number) => client.arrived.get(clients.at(n - 1)?.key ?? '')?.at(-1)
+  await expect
+    .poll(() => clients.map(last), patiently)
+    .toEqual(clients.map((_, n) => (clients.at(n - 1)?.sent ?? 0) - 1))
+}
+
+it('a thread dies under traffic: others lose nothing, its clients come back, and all is told and counted', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ threadCount: 3, admin: anywhere })
+  const [clients, watchers] = [startClients(relay, 24), startClients(relay, 16, true)]
+  const everybody = [...clients, ...watchers]
+  await untilConnected(everybody)
+  await expect
+    .poll(() => watchers.every(({ present }) => present.length >= everybody.length), patiently)
+    .toBe(true)
+  const stopTraffic = startTraffic(clients)
+  await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0), patiently).toBe(true)
+  const before = await relay.samples(COUNTS)
+  for (const watcher of watchers) watcher.present.length = 0
+
+  causeFault(workers[1])
+  await expect
+    .poll(async () => await relay.page('/readyz'), { ...patiently, interval: 5 })
+    .toMatch(/died, being started anew: thread 1/)
+  await expect.poll(async () => await relay.page('/readyz'), patiently).toBe('ready\n')
+  await untilConnected(everybody)
+  const marks = clients.map(({ sent }) => sent)
+  await expect.poll(() => clients.every(({ sent }, n) => sent > (marks[n] ?? 0) + 20), patiently).toBe(true)
+  stopTraffic()
+  await untilArrived(clients)
+
+  const keysLost = everybody.filter(({ losses }) => losses > 0).map(({ key }) => key)
+  expect(keysLost.length).toBeGreaterThan(0)
+  for (const [n, client] of clients.entries()) {
+    const sender = clients.at(n - 1)
+    const numbers = client.arrived.get(sender?.key ?? '') ?? []
+    const isWhole = client.losses === 0 && sender?.losses === 0
+    expect(numbers).toEqual(
+      isWhole ? [...Array(sender?.sent).keys()] : [...new Set(numbers)].sort((a, b) => a - b),
+    )
+  }
+  for (const watcher of watchers.filter(({ losses }) => losses === 0)) {
+    await expect.poll(() => [...watcher.present].sort(), patiently).toEqual([...keysLost].sort())
+    expect([...watcher.gone].sort()).toEqual([...keysLost].sort())
+  }
+  const after = await relay.samples(COUNTS)
+  for (const [key, value] of before) expect(after.get(key) ?? -1, key).toBeGreaterThanOrEqual(value)
+  expect(after.get('derp_thread_restarts_total{thread="1"}')).toBe(1)
+  expect(after.get('derp_connections_closed_total{reason="thread_lost"}')).toBe(keysLost.length)
+  expect(
+    Object.fromEntries(await relay.samples(/^derp_(keys|watchers|connections|send_queue)_?(current|bytes)/)),
+  ).toEqual({
+    derp_connections_current: everybody.length,
+    // Siblings' own keys are no node's.
+    derp_keys_current: clients.length,
+    derp_watchers_current: watchers.length,
+    derp_send_queue_bytes: 0,
+  })
+})
+
+it('two threads die, the second before it has told the one in place of the first who is there', async () => {
+  const workers = observeWorkers()
+  // The one in place of the first: what is posted now comes before the news of it.
+  process.on('worker', onReplacement)
+  onTestFinished(() => void process.off('worker', onReplacement))
+  function onReplacement(): void {
+    if (workers.length === 4) causeFault(workers[2])
+  }
+  await using relay = await LiveRelay.start({ threadCount: 3, admin: anywhere })
+  const clients = startClients(relay, 24)
+  await untilConnected(clients)
+  causeFault(workers[1])
+  await expect.poll(() => workers.length, patiently).toBe(5)
+  await expect.poll(async () => await relay.page('/readyz'), patiently).toBe('ready\n')
+  await untilConnected(clients)
+  const marks = clients.map(({ sent }) => sent)
+  const stopTraffic = startTraffic(clients)
+  await expect.poll(() => clients.every(({ sent }, n) => sent > (marks[n] ?? 0) + 20), patiently).toBe(true)
+  stopTraffic()
+  await untilArrived(clients)
+})
+
+it('a new thread listens when it has been told who is there, and not before', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ threadCount: 2 })
+  await relay.client()
+  const order: string[] = []
+  workers[0]?.on('exit', () => order.push('the busy one has come to its messages'))
+  // Busy for seconds with what is in it: nothing.
+  const remotes: unknown[] = []
+  remotes.length = 2 ** 25
+  workers[0]?.postMessage({ kind: 'unacknowledged', remotes })
+  causeFault(workers[0])
+  causeFault(workers[1])
+  await expect.poll(() => workers.length, patiently).toBeGreaterThan(2)
+  workers[2]?.on(
+    'message',
+    ({ kind }: { kind: string }) => kind === 'listening' && order.push('the new one listens'),
+  )
+  await expect.poll(() => order.length, { timeout: 40_000 }).toBe(2)
+  expect(order).toEqual(['the busy one has come to its messages', 'the new one listens'])
+}, 60_000)
+
+it('the only thread dies, and the one in its place listens on the same port', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start()
+  const clients = startClients(relay, 2)
+  await untilConnected(clients)
+  causeFault(workers[0])
+  await expect.poll(() => clients.every(({ losses }) => losses > 0), patiently).toBe(true)
+  await untilConnected(clients)
+  const stopTraffic = startTraffic(clients)
+  await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0), patiently).toBe(true)
+  stopTraffic()
+  expect(workers.length).toBe(2)
+})
+
+it('a relay that is stopped while a thread waits to be started anew starts none', async () => {
+  const workers = observeWorkers()
+  const relay = await LiveRelay.start()
+  // The fourth is waited for the longest: 400 ms.
+  for (let deaths = 1; deaths <= 4; deaths++) {
+    const dying = workers.at(-1) as Worker
+    causeFault(dying)
+    await once(dying, 'exit')
+    if (deaths < 4) await expect.poll(() => workers.length, patiently).toBe(1 + deaths)
+  }
+  await relay[Symbol.asyncDispose]()
+  await sleep(1_000)
+  expect(workers.length).toBe(4)
+})
+
+it('what all threads were told holds for one that is started later, bootstrap DNS too', async () => {
+  const { settings } = await LiveRelay.start().then(async (relay) => {
+    await relay[Symbol.asyncDispose]()
+    return relay
+  })
+  const workers = observeWorkers()
+  const restarted = Promise.withResolvers<number>()
+  const threads = new RelayThreads({
+    settings: { ...settings, certificate: undefined },
+    pem: undefined,
+    siblingAuthorities: [],
+    startedMs: Date.now(),
+    onMessage: () => undefined,
+    onDeath: () => undefined,
+    onRestart: restarted.resolve,
+    onFault: restarted.reject,
+  })
+  onTestFinished(async () => await threads.stop())
+  const port = await threads.listen(anywhere)
+  threads.tellAll({ kind: 'bootstrapDns', json: '{"login.example":["192.0.2.1"]}' })
+  causeFault(workers[0])
+  await restarted.promise
+  const answer = await fetch(`http://127.0.0.1:${port}/bootstrap-dns`)
+  expect(await answer.text()).toBe('{"login.example":["192.0.2.1"]}')
+})
+
+it('what may wait is what may wait on all threads together, and not on each', async () => {
+  const limits = { ...LIMITS, waitingBytesMax: 8_388_608, outboxBytesMax: 16_777_216, writeTimeoutMs: 0 }
+  await using relay = await LiveRelay.start({
+    certificate: undefined,
+    threadCount: 2,
+    admin: anywhere,
+    limits,
+  })
+  const key = newKeyPair()
+  const box = new BoxSecret(key.privateKey).agree(relay.settings.nodeKey.publicKey) as BoxKey
+  const raw = await RawSocket.plain(relay.port)
+  onTestFinished(() => raw.destroy())
+  raw.send(Buffer.from(upgradeRequest('localhost', { isFastStart: true })))
+  raw.send(Buffer.from(clientInfoFrame(key.publicKey, {}, box, new Uint8Array(24).fill(5))))
+  await expect.poll(() => raw.received.length, patiently).toBeGreaterThan(45)
+  raw.socket.pause()
+  const sender = await relay.client()
+  const flood = setInterval(() => {
+    for (let n = 0; n < 8; n++) sender.send(key.publicKey, new Uint8Array(60_000))
+  }, 5)
+  onTestFinished(() => clearInterval(flood))
+  let most = 0
+  for (let looks = 0; looks < 40; looks++) {
+    const [waiting = 0] = (await relay.samples(/^derp_waiting_bytes/)).values()
+    most = Math.max(most, waiting)
+    await sleep(100)
+  }
+  // Of its half of 8 MiB a thread lends one half freely, and a chunk of a lane more than all.
+  expect(most).toBeGreaterThan(2_097_152)
+  expect(most).toBeLessThan(6_291_456)
+})
+
+it('a thread whose heap is nearly full is replaced before the whole process goes down with it', async () => {
+  // The limit of heaps made from here on, in MiB; and back to V8's own choice.
+  setFlagsFromString('--max-old-space-size=160')
+  onTestFinished(() => setFlagsFromString('--max-old-space-size=0'))
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ threadCount: 2, admin: anywhere })
+  const clients = startClients(relay, 8)
+  await untilConnected(clients)
+  workers[0]?.postMessage({ kind: 'bootstrapDns', json: 'x'.repeat(132 * 2 ** 20) })
+  await expect
+    .poll(
+      async () =>
+        (await relay.samples(/^derp_thread_restarts_total/)).get('derp_thread_restarts_total{thread="0"}'),
+      patiently,
+    )
+    .toBe(1)
+  await expect.poll(async () => await relay.page('/readyz'), patiently).toBe('ready\n')
+  await untilConnected(clients)
+})
+
+it('when threads die again and again the relay gives up, and says why', async () => {
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({ threadCount: 2 })
+  for (let deaths = 1; deaths <= 6; deaths++) {
+    causeFault(workers.at(-1))
+    if (deaths < 6) await expect.poll(() => workers.length, patiently).toBe(2 + deaths)
+  }
+  const failure = await relay.failed
+  expect(failure.message).toBe(
+    'relay threads died 6 times within a minute, which starting them anew does not mend',
+  )
+  expect(String(failure.cause)).toMatch(/ended by itself with code 1/)
+  expect(String((failure.cause as Error).cause)).toMatch(/TypeError/)
+})
+
+it('an answer to a thread that has died admits nobody to the one in its place', async () => {
+  const asked: ServerResponse[] = []
+  const server = createServer((_request, response) => void asked.push(response)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => server.closeAllConnections())
+  onTestFinished(() => void server.close())
+  const verifyUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/verify`
+  const workers = observeWorkers()
+  await using relay = await LiveRelay.start({
+    admission: { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined },
+  })
+  const alice = relay.client().catch(() => 'lost')
+  await expect.poll(() => asked.length, patiently).toBe(1)
+  causeFault(workers[0])
+  expect(await alice).toBe('lost')
+  let bob: Promise<unknown> = Promise.resolve()
+  await expect
+    .poll(async () => {
+      bob = relay.client().then(
+        () => 'admitted',
+        () => 'refused',
+      )
+      await Promise.race([bob, expect.poll(() => asked.length, patiently).toBe(2)])
+      return asked.length
+    }, patiently)
+    .toBe(2)
+  // Too late: nobody waits for it, and it may have been broken off for that.
+  asked[0]?.end('{"Allow": true}')
+  await expect.poll(() => asked[0]?.writableFinished === true || asked[0]?.destroyed, patiently).toBe(true)
+  asked[1]?.end('{"Allow": false}')
+  expect(await bob).toBe('refused')
+})

@@ -1,0 +1,99 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { readDerpMap, type DerpMap } from '#fleet/derp-map.ts'
+import { problemText } from '#fleet/problem.ts'
+
+function read(text: string): DerpMap {
+  const map = readDerpMap(text)
+  if ('fault' in map) throw new Error(map.fault)
+  return map
+}
+
+function complaints(map: object): readonly string[] {
+  return read(JSON.stringify(map)).problems.map(problemText)
+}
+
+const NODE = { Name: '900a', RegionID: 900, HostName: 'relay.example' }
+
+const FULL = {
+  name: '900a',
+  hostName: 'relay.example',
+  certName: '',
+  ipv4: '192.0.2.7',
+  ipv6: 'none',
+  stunPort: -1,
+  derpPort: 8443,
+  isStunOnly: false,
+  isInsecureForTests: true,
+  canPort80: true,
+  stunTestIp: '',
+}
+
+test("reads Tailscale's JSON, names in any case, null as absent", () => {
+  const text = `{"OmitDefaultRegions": true, "Regions": {"7": null, "900": {"RegionID": 900, "regioncode": "lab",
+    "NODES": [{"Name": "900a", "RegionID": 900, "hostName": "relay.example", "CertName": null, "IPv4": "192.0.2.7",
+    "IPV6": "none", "STUNPort": -1, "DERPPort": 8443, "InsecureForTests": true, "CanPort80": true}]}}}`
+  expect(read(text)).toEqual({ regions: [{ id: 900, code: 'lab', nodes: [FULL] }], problems: [] })
+})
+
+test("reads Headscale's YAML, and a name that is a number to YAML", () => {
+  const text = `regions:
+  901:
+    regionid: 901
+    regioncode: lab
+    nodes:
+      - name: 901
+        regionid: 901
+        hostname: relay.example
+`
+  const [region] = read(text).regions
+  expect(region?.nodes[0]).toMatchObject({ name: '901', stunPort: 3_478, derpPort: 443, ipv4: '' })
+})
+
+test("reads a policy file's member", () => {
+  const text = `"derpMap": ${JSON.stringify({ Regions: { 900: { Nodes: [NODE] } } })}`
+  expect(read(text).regions).toHaveLength(1)
+})
+
+test.each([
+  [{ 0: { Nodes: [NODE] } }, 'region 0: "0" is no region\'s number; expected 1 to 65535'],
+  [{ 65536: { Nodes: [NODE] } }, 'region 65536: "65536" is no region\'s number; expected 1 to 65535'],
+  [{ 900: { RegionID: 901, Nodes: [NODE] } }, 'region 900: its RegionID is 901; expected 900, as its key'],
+  [{ 900: {} }, 'region 900: has no nodes; expected at least one'],
+  [
+    { 900: { Nodes: [{ ...NODE, RegionID: 1 }] } },
+    "region 900, node 1: its RegionID is 1; expected 900, as its region's",
+  ],
+  [
+    { 900: { Nodes: [NODE] }, 901: { Nodes: [{ ...NODE, RegionID: 901 }] } },
+    'region 901, node 1: region 900, node 1 has the name "900a" too; expected a name of its own',
+  ],
+])('complains of %j', (regions, complaint) => {
+  expect(complaints({ Regions: regions })).toEqual([complaint])
+})
+
+test('what is wrong with one node does not hide the others', () => {
+  const bad = [{ ...NODE, HostName: '' }, { ...NODE, DERPPort: 70_000 }, { ...NODE, Name: 'a\u001b[2J' }, 'x']
+  const map = read(JSON.stringify({ Regions: { 900: { Nodes: [...bad, NODE] } } }))
+  expect(map.regions[0]?.nodes.map(({ name }) => name)).toEqual(['900a'])
+  expect(map.problems.map(({ where }) => where)).toEqual([1, 2, 3, 4].map((at) => `region 900, node ${at}`))
+  expect(map.problems.map(problemText).join()).toMatch(/hostname: is empty.*derpport: .*name: has characters/)
+})
+
+test.each(['', '[]', '{}', 'null', '{"Regions": []}', 'just words', '{"Regions": {'])(
+  'says that %j is no map',
+  (text) => {
+    expect(readDerpMap(text)).toHaveProperty('fault')
+  },
+)
+
+test('no text makes it throw', () => {
+  const json = fc.json({ maxDepth: 12 })
+  const nested = fc
+    .integer({ min: 1, max: 20_000 })
+    .map((depth) => `${'['.repeat(depth)}${']'.repeat(depth)}`)
+  fc.assert(fc.property(fc.oneof(fc.string(), json, nested), (text) => void readDerpMap(text)))
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => void readDerpMap(JSON.stringify({ Regions: { 1: value } }))),
+  )
+})

@@ -1,0 +1,38 @@
+// A thread that writes numbered frames into a crossing as fast as there is room, for a test that reads them in
+// another. Rings once for each run of frames, as a relay thread does at the end of its turn.
+
+import { workerData } from 'node:worker_threads'
+import { Bell, CrossingWriter } from '#interthread/ring.ts'
+
+export interface CrossingWriterData {
+  readonly memory: SharedArrayBuffer
+  readonly bell: SharedArrayBuffer
+  readonly frames: number
+}
+
+/** Sizes vary, so that frames come to lie across the ring's end in every way. */
+export function payloadBytesOf(frame: number): number {
+  return 4 + ((frame * 7_919) % 3_001)
+}
+
+function writeAll({ memory, bell: bellMemory, frames }: CrossingWriterData): void {
+  const [writer, bell] = [new CrossingWriter(memory), new Bell(bellMemory)]
+  const frame = Buffer.alloc(5 + 4 + 3_001)
+  for (let n = 0; n < frames; n++) {
+    const payloadBytes = payloadBytesOf(n)
+    frame.fill(n & 0xff, 5)
+    frame.writeUInt32BE(payloadBytes, 1)
+    frame.writeUInt32BE(n, 5)
+    let at = writer.reserve(5 + payloadBytes)
+    for (; at < 0; at = writer.reserve(5 + payloadBytes)) bell.ring()
+    frame.copy(writer.bytes, at, 0, 5 + payloadBytes)
+    writer.publish()
+    if (n % 16 === 0) bell.ring()
+  }
+  bell.ring()
+}
+
+// The test imports what is above as well.
+if (workerData !== null && typeof workerData === 'object' && 'frames' in workerData) {
+  writeAll(workerData as CrossingWriterData)
+}

@@ -1,0 +1,223 @@
+import { Worker } from 'node:worker_threads'
+import * as fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { Bell, CrossingReader, type CrossingSink, CrossingWriter, crossingMemory } from '#interthread/ring.ts'
+import { bytesFrom } from '../protocol/arbitraries.ts'
+import { type CrossingWriterData, payloadBytesOf } from './ring-writer.ts'
+
+/** What a crossing holds. */
+const CAPACITY_BYTES = 1_048_576
+
+/** Keeps each frame whole, and overwrites what it was lent. */
+class Collector implements CrossingSink {
+  readonly frames: Buffer[] = []
+  onFrameDone: () => void = () => undefined
+
+  onFrame(type: number, buffer: Buffer, start: number, end: number): void {
+    expect(buffer[start - 5]).toBe(type)
+    this.frames.push(Buffer.from(buffer.subarray(start - 5, end)))
+    buffer.fill(0xaa, start - 5, end)
+    this.onFrameDone()
+  }
+}
+
+interface Ends {
+  readonly writer: CrossingWriter
+  readonly reader: CrossingReader
+  readonly sink: Collector
+}
+
+/** A crossing that has carried so many bytes before. */
+function crossing(carriedBytes = 0): Ends {
+  const memory = crossingMemory()
+  const indices = new Int32Array(memory, 0, 32)
+  indices[0] = indices[16] = carriedBytes | 0
+  return { writer: new CrossingWriter(memory), reader: new CrossingReader(memory), sink: new Collector() }
+}
+
+function frameOf(seed: number, payloadBytes: number): Buffer {
+  const frame = bytesFrom(seed, 5 + payloadBytes)
+  frame.writeUInt32BE(payloadBytes, 1)
+  return frame
+}
+
+/** Writes a frame; false when it does not fit. */
+function send(writer: CrossingWriter, frame: Buffer): boolean {
+  const at = writer.reserve(frame.length)
+  if (at < 0) return false
+  writer.bytes.set(frame, at)
+  writer.publish()
+  return true
+}
+
+const somePayloadBytes = fc.oneof(
+  { weight: 6, arbitrary: fc.nat(300) },
+  { weight: 3, arbitrary: fc.nat(5_000) },
+  { weight: 2, arbitrary: fc.integer({ min: 65_000, max: 65_600 }) },
+)
+const someSteps = fc.array(
+  fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({ seed: fc.integer(), bytes: somePayloadBytes }),
+    },
+    { weight: 1, arbitrary: fc.constant('drain' as const) },
+  ),
+  { maxLength: 120 },
+)
+/** Close to where the ring and where the indices start anew. */
+const someCarriedBytes = fc.oneof(
+  fc.constant(0),
+  fc.integer({ min: CAPACITY_BYTES - 70_000, max: CAPACITY_BYTES }),
+  fc.integer({ min: 2 ** 31 - 70_000, max: 2 ** 31 + 10 }),
+  fc.integer({ min: 2 ** 32 - 70_000, max: 2 ** 32 + 10 }),
+)
+
+it('any frames drained at any time arrive intact and in order, and what does not fit is refused', () => {
+  fc.assert(
+    fc.property(someCarriedBytes, someSteps, (carriedBytes, steps) => {
+      const { writer, reader, sink } = crossing(carriedBytes)
+      const sent: Buffer[] = []
+      let waitingBytes = 0
+      for (const step of steps) {
+        if (step === 'drain') {
+          reader.drain(sink)
+          waitingBytes = 0
+        } else {
+          const frame = frameOf(step.seed, step.bytes)
+          const fits = waitingBytes + frame.length <= CAPACITY_BYTES
+          expect(send(writer, frame)).toBe(fits)
+          if (!fits) continue
+          sent.push(frame)
+          waitingBytes += frame.length
+        }
+      }
+      reader.drain(sink)
+      expect(sink.frames.length).toBe(sent.length)
+      expect(Buffer.concat(sink.frames).equals(Buffer.concat(sent))).toBe(true)
+    }),
+    { numRuns: 150 },
+  )
+})
+
+it('is full at its capacity to the byte, and has all of it free again when drained', () => {
+  const { writer, reader, sink } = crossing(12_345)
+  const sent = Array.from({ length: 16 }, (_, n) => frameOf(n, CAPACITY_BYTES / 16 - 5))
+  for (const frame of sent) expect(send(writer, frame)).toBe(true)
+  expect(writer.reserve(1)).toBe(-1)
+  reader.drain(sink)
+  expect(sink.frames).toEqual(sent)
+  for (const frame of sent) expect(send(writer, frame)).toBe(true)
+})
+
+it('shows nothing before it is published', () => {
+  const { writer, reader, sink } = crossing()
+  const frame = frameOf(1, 100)
+  writer.bytes.set(frame, writer.reserve(frame.length))
+  reader.drain(sink)
+  expect(sink.frames).toEqual([])
+  writer.publish()
+  reader.drain(sink)
+  expect(sink.frames).toEqual([frame])
+})
+
+it('a drain ends although the writer goes on writing', () => {
+  const { writer, reader, sink } = crossing()
+  let left = 1_000
+  sink.onFrameDone = () => {
+    if (left-- > 0) send(writer, frameOf(left, 50))
+  }
+  send(writer, frameOf(0, 50))
+  reader.drain(sink)
+  expect(sink.frames.length).toBe(1)
+  reader.drain(sink)
+  expect(sink.frames.length).toBe(2)
+})
+
+it('a writer made anew goes on where the last one stopped', () => {
+  const memory = crossingMemory()
+  const sink = new Collector()
+  const reader = new CrossingReader(memory)
+  const sent = [frameOf(1, 70), frameOf(2, 80)]
+  for (const frame of sent) send(new CrossingWriter(memory), frame)
+  reader.drain(sink)
+  expect(sink.frames).toEqual(sent)
+})
+
+it('what nobody reads any more can be taken back, and a frame that was not finished is not there', () => {
+  const { writer, reader, sink } = crossing(CAPACITY_BYTES - 100)
+  const sent = [frameOf(1, 70), frameOf(2, 80), frameOf(3, 90)]
+  for (const frame of sent.slice(0, 1)) send(writer, frame)
+  reader.drain(sink)
+  for (const frame of sent.slice(1)) send(writer, frame)
+  const unfinishedAt = writer.reserve(500)
+  writer.bytes.fill(0xbb, unfinishedAt, unfinishedAt + 300)
+  const reclaimed = new Collector()
+  writer.reclaim(reclaimed)
+  expect(reclaimed.frames).toEqual(sent.slice(1))
+})
+
+it('a bell wakes who waits, and who comes after it has rung does not sleep', async () => {
+  const bell = new Bell(Bell.memory())
+  const before = bell.count()
+  const woken = bell.wait(before)
+  bell.ring()
+  await woken
+  expect(bell.count()).toBe(before + 1)
+  await bell.wait(before)
+})
+
+it('a bell does not ring for who is awake, and once for who sleeps', () => {
+  const bell = new Bell(Bell.memory())
+  const rings = (): number => {
+    bell.ring()
+    return bell.count()
+  }
+  expect([rings(), rings()]).toEqual([1, 1])
+  bell.setAwake(true)
+  expect(rings()).toBe(1)
+  bell.setAwake(false)
+  expect([rings(), rings()]).toEqual([2, 2])
+})
+
+it('a bell rings for who dozes only when that is urgent, and once', () => {
+  const bell = new Bell(Bell.memory())
+  bell.doze()
+  const rings = (isUrgent: boolean): number => {
+    bell.ring(isUrgent)
+    return bell.count()
+  }
+  expect([rings(false), rings(true), rings(true), rings(false)]).toEqual([0, 1, 1, 1])
+  bell.setAwake(false)
+  expect(rings(false)).toBe(2)
+})
+
+it('a hundred thousand frames from another thread arrive intact and in order while it goes on writing', async () => {
+  const frameCount = 100_000
+  const data: CrossingWriterData = { memory: crossingMemory(), bell: Bell.memory(), frames: frameCount }
+  const [bell, reader] = [new Bell(data.bell), new CrossingReader(data.memory)]
+  let arrived = 0
+  const wrong: string[] = []
+  const sink: CrossingSink = {
+    onFrame: (_type, buffer, start, end) => {
+      const isRight =
+        end - start === payloadBytesOf(arrived) &&
+        buffer.readUInt32BE(start) === arrived &&
+        buffer.subarray(start + 4, end).every((byte) => byte === (arrived & 0xff))
+      if (!isRight) wrong.push(`frame ${arrived}: ${buffer.toString('hex', start, start + 8)}`)
+      arrived++
+    },
+  }
+  const worker = new Worker(new URL('ring-writer.ts', import.meta.url), { workerData: data })
+  const failure = new Promise<never>((_resolve, reject) => worker.once('error', reject))
+  while (arrived < frameCount && wrong.length === 0) {
+    const rung = bell.count()
+    bell.setAwake(true)
+    reader.drain(sink)
+    bell.setAwake(false)
+    if (arrived < frameCount && !reader.hasFrames) await Promise.race([bell.wait(rung), failure])
+  }
+  await worker.terminate()
+  expect(wrong).toEqual([])
+  expect(arrived).toBe(frameCount)
+})

@@ -1,0 +1,206 @@
+// What holds for a relay of several threads when some of them die, begin anew or hear late: who is at home, who is
+// told, and who is found.
+
+import { describe, expect, it } from 'vitest'
+import { forwardPacketFrame } from '#protocol/frames.ts'
+import { Bell } from '#interthread/ring.ts'
+import { Neighbourhood } from '#interthread/thread-memory.ts'
+import { Neighbours } from '#interthread/thread-links.ts'
+import type { NeighbourListener } from '#interthread/thread-frames.ts'
+import type { Sibling } from '#relay/ports.ts'
+import { EndReason } from '#relay/end-reason.ts'
+import { bytesEqual } from '#protocol/bytes.ts'
+import { actor, alice, bob, cathy, sibling } from '../support/actor.ts'
+import { packetLine, type MemoryClient } from '../support/memory-client.ts'
+import { TestRelay } from '../support/test-relay.ts'
+import { frames, packet } from '../vectors/frames.ts'
+import { meshKey } from '../vectors/keys.ts'
+
+const present = expect.stringMatching(/^PeerPresent alice/) as string
+const gone = 'PeerGone alice disconnected'
+
+/** A sibling of another region, which hears of homes alone. */
+function watcherOfHomes(relay: TestRelay, thread: number): MemoryClient {
+  const far = relay.connect(actor(`far ${thread}`), { thread }).logIn({ meshKey, wantsHomesOnly: true })
+  far.take()
+  return far.send(frames.watchConns)
+}
+
+describe('who is at home, as a watcher on one thread hears of clients on others', () => {
+  it('is known to a thread that is started anew, until they note it no more', () => {
+    const relay = new TestRelay({ threads: 3 })
+    const a = relay.join(alice).send(frames.notePreferredYes).settled()
+    relay.join(bob)
+    relay.killThread(2)
+    relay.startThread(2)
+    const far = watcherOfHomes(relay, 2)
+    expect(far.take()).toEqual([present])
+    relay.pass(1_000)
+    a.send(frames.notePreferredNo).settled()
+    expect(far.take()).toEqual([gone])
+  })
+
+  it('is over when the thread that had them dies, if no other has', () => {
+    const relay = new TestRelay({ threads: 3 })
+    relay.join(alice, { thread: 0 }).send(frames.notePreferredYes).settled()
+    const second = relay.join(alice, { thread: 1 }).send(frames.notePreferredYes).settled()
+    const far = watcherOfHomes(relay, 2)
+    expect(far.take()).toEqual([present])
+    relay.killThread(0)
+    expect(far.take()).toEqual([])
+    second.hangUp()
+    expect(far.take()).toEqual([gone])
+  })
+
+  it('is over when the one that noted it leaves, though the key stays with a session that did not', () => {
+    const relay = new TestRelay({ threads: 3 })
+    const home = relay.join(alice, { thread: 0 }).send(frames.notePreferredYes).settled()
+    relay.join(alice, { thread: 1 })
+    const far = watcherOfHomes(relay, 2)
+    expect(far.take()).toEqual([present])
+    home.hangUp()
+    expect(far.take()).toEqual([gone])
+  })
+
+  it('is not over because the key logs in once more on the same thread', () => {
+    const relay = new TestRelay({ threads: 2 })
+    relay.join(alice, { thread: 0 }).send(frames.notePreferredYes).settled()
+    relay.join(alice, { thread: 0 })
+    const far = watcherOfHomes(relay, 1)
+    expect(far.take()).toEqual([present])
+    relay.join(alice, { thread: 1 }).send(frames.notePreferredYes).settled().hangUp()
+    expect(far.take()).toEqual([])
+  })
+})
+
+it('keys that siblings have are counted once, not by each thread', () => {
+  const relay = new TestRelay({ threads: 3, routes: { find: () => undefined, seek: () => false, size: 5 } })
+  relay.sweep()
+  expect(relay.count('keysAway')).toBe(5)
+})
+
+it('a client that rests because another thread does not keep up goes on when that thread dies', () => {
+  const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
+  const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
+  const c = relay.join(cathy)
+  relay.thread(1).isDeaf = true
+  for (let n = 0; n < 16; n++) a.sendPacket(b.actor, Buffer.alloc(60_000)).settled()
+  expect(a.link.isPaused).toBe(true)
+  relay.killThread(1)
+  relay.settle()
+  expect(a.link.isPaused).toBe(false)
+  a.sendPacket(cathy, packet)
+  expect(c.take()).toContain(packetLine(alice, packet))
+})
+
+describe('a thread that joins', () => {
+  const nobody: NeighbourListener = {
+    presentElsewhere: () => undefined,
+    claimedElsewhere: () => undefined,
+    goneElsewhere: () => undefined,
+    homeElsewhere: () => undefined,
+    introducing: () => undefined,
+    introduced: () => undefined,
+    closePeer: () => undefined,
+    packet: () => undefined,
+  }
+  const parts = { listener: () => nobody, everybody: () => [], wake: () => undefined, now: () => 0 }
+
+  it('may listen when all who were here have told of everybody, or have died, whatever comes first', async () => {
+    const neighbourhood = new Neighbourhood()
+    const old = [0, 1, 2].map((index) => new Neighbours(neighbourhood.join(index).memory, parts))
+    const { memory, news } = neighbourhood.join(3)
+    const newcomer = new Neighbours(memory, parts)
+    let isTold = false
+    void newcomer.allTold().then(() => (isTold = true))
+    const told = async (): Promise<boolean> => {
+      newcomer.drain()
+      await new Promise(setImmediate)
+      return isTold
+    }
+    for (const { to, link } of news) old[to]?.link(link)
+    expect(await told()).toBe(false)
+    old[0]?.introduceTo(3)
+    expect(await told()).toBe(false)
+    // Two deaths in short order: one that has told nothing, and one that has.
+    newcomer.unlink(1, () => undefined)
+    newcomer.unlink(0, () => undefined)
+    expect(await told()).toBe(false)
+    old[2]?.introduceTo(3)
+    expect(await told()).toBe(true)
+  })
+
+  it('does not wait when there was nobody', async () => {
+    const alone = new Neighbours(new Neighbourhood().join(0).memory, parts)
+    await alone.allTold()
+    expect(alone.bell).toBeInstanceOf(Bell)
+  })
+
+  it('lets its first client reach everybody at once', () => {
+    const relay = new TestRelay({ threads: 2 })
+    const others = Array.from({ length: 200 }, (_, n) => relay.join(actor(`one of many ${n}`)))
+    relay.startThread(2)
+    relay.settle()
+    const first = relay.join(alice, { thread: 2 })
+    for (const at of [0, 99, 199]) {
+      const other = others[at] as MemoryClient
+      first.sendPacket(other.actor, packet)
+      expect(other.take()).toEqual([packetLine(alice, packet)])
+    }
+    expect(relay.drops).toEqual({})
+  })
+})
+
+describe.each([
+  ['on one thread', 1],
+  ['across threads', 2],
+])('%s', (_where, threads) => {
+  it('a packet that a sibling forwarded for a key that is known, but away, goes no further, and the sibling is told', () => {
+    const forwarded: string[] = []
+    const route: Sibling = { forward: () => void forwarded.push('forwarded') }
+    const relay = new TestRelay({
+      threads,
+      routes: {
+        find: (bytes, at) => (bytesEqual(bytes.subarray(at, at + 32), bob.key) ? route : undefined),
+        seek: () => false,
+        size: 1,
+      },
+    })
+    const a = relay.join(alice)
+    // Known from now on: it was sent to.
+    a.sendPacket(bob, packet).settled()
+    expect(forwarded).toEqual(['forwarded'])
+    const m = relay.joinSibling(sibling)
+    m.send(forwardPacketFrame(cathy.key, bob.key, packet))
+    expect(m.take()).toEqual(['PeerGone bob not here'])
+    expect(forwarded.length).toBe(1)
+    expect(relay.drops).toEqual({ 'unknown_dest_on_fwd data': 1 })
+  })
+
+  it('sessions of siblings end with the mesh key that they showed, and with no other', () => {
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => Buffer.alloc(32, name)) as [Buffer, Buffer, Buffer]
+    const relay = new TestRelay({ threads })
+    const setKeys = (...keys: Uint8Array[]): void => {
+      for (const { relay: thread } of relay.threads) thread.setMeshKeys(keys)
+      relay.settle()
+    }
+    const login = (name: string, key: Buffer, thread: number): MemoryClient =>
+      relay.connect(actor(name), { thread }).logIn({ meshKey: key })
+    setKeys(a, b)
+    const client = relay.join(alice)
+    const withA = login('with a', a, 0)
+    const withB = login('with b', b, threads - 1)
+    const isOpen = (): boolean[] => [withA, withB, client].map((one) => !one.isClosed)
+    setKeys(c, b)
+    expect(isOpen()).toEqual([false, true, true])
+    setKeys(c)
+    expect(isOpen()).toEqual([false, false, true])
+    expect(relay.ends.map(({ reason }) => reason)).toEqual([
+      EndReason.meshKeyRevoked,
+      EndReason.meshKeyRevoked,
+    ])
+    const withC = login('with c', c, 0)
+    setKeys(c)
+    expect(withC.isClosed).toBe(false)
+  })
+})

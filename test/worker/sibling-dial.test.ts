@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest'
+import { siblingDialler } from '#worker/sibling-dial.ts'
+
+it.each([
+  ['a port that is none', { port: 0 }, /port/],
+  ['no host', { host: '' }, /host/],
+  ['a host that would end a line of the request', { host: 'derp.lab\r\nx' }, /host/],
+])(
+  'an address with %s fails as every other, when whoever dials has the connection',
+  async (_what, wrong, why) => {
+    const address = {
+      name: 'derp.lab',
+      host: 'derp.lab',
+      port: 443,
+      dialHost: '127.0.0.1',
+      certName: undefined,
+      isInside: true,
+      isWatched: true,
+      nodes: [],
+    }
+    const ended: string[] = []
+    const over = Promise.withResolvers<void>()
+    const connection = siblingDialler({ ca: [], isPlain: false })(
+      { ...address, ...wrong },
+      {
+        greet: () => undefined,
+        onFrame: () => undefined,
+        written: () => undefined,
+        onClosed: (text) => {
+          ended.push(text)
+          over.resolve()
+        },
+      },
+    )
+    expect(ended).toEqual([])
+    connection.destroy()
+    await over.promise
+    expect(ended).toEqual([expect.stringMatching(why)])
+  },
+)

@@ -15,7 +15,7 @@ import { keyPairFrom } from '#protocol/node-key.ts'
 import { Counters } from '#relay/counters.ts'
 import { Outbox } from '#relay/outbox.ts'
 import { siblingDialler } from '#worker/sibling-dial.ts'
-import { Allotment } from '#relay/allotment.ts'
+import { MemoryBudget } from '#relay/memory-budget.ts'
 import type { Server } from './server.ts'
 
 const SWEEP_MS = 500
@@ -46,7 +46,7 @@ export class Joiner {
         siblingDialler({ ca: [readFileSync(join(folder, 'localhost.crt'), 'utf8')], isPlain: false }),
       ),
       book: this.#book,
-      makeOutbox: () => Outbox.forSibling({ allotment: Allotment.unbounded(), ...parts, limits }),
+      makeOutbox: () => Outbox.forSibling({ memoryBudget: MemoryBudget.unbounded(), ...parts, limits }),
       keysMax: Infinity,
       now: () => performance.now(),
       random: (bytes) => randomBytes(bytes),

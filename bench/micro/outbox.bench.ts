@@ -14,7 +14,7 @@ import { DropReason, PacketKind } from '#relay/drop-reason.ts'
 import { Outbox, type OutboxLimits } from '#relay/outbox.ts'
 import { Packet } from '#relay/packet.ts'
 import { measure, perOperation } from './per-operation.ts'
-import { Allotment } from '#relay/allotment.ts'
+import { MemoryBudget } from '#relay/memory-budget.ts'
 import { TakingLink } from './taking-link.ts'
 
 const TURNS = 50
@@ -32,7 +32,7 @@ class Outboxes {
     const pool = new BufferPool()
     this.#pairs = Array.from({ length: count }, () => ({
       outbox: Outbox.forClient({
-        allotment: Allotment.unbounded(),
+        memoryBudget: MemoryBudget.unbounded(),
         pool,
         limits: LIMITS,
         counters: this.counters,

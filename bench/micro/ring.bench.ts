@@ -5,12 +5,12 @@
 import { expect, test } from 'vitest'
 import { forwardPacketFrame } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
-import { Bell, CrossingReader, CrossingWriter, crossingMemory, type CrossingSink } from '#interthread/ring.ts'
+import { Wakeup, RingReader, RingWriter, ringMemory, type RingSink } from '#interthread/ring.ts'
 import { measure, perOperation } from './per-operation.ts'
 
 const ROUNDS = 30
 
-class Counting implements CrossingSink {
+class Counting implements RingSink {
   frames = 0
 
   onFrame(): void {
@@ -20,8 +20,8 @@ class Counting implements CrossingSink {
 
 /** Batches of packets, each written, published and read. */
 function crossing(packetBytes: number, batch: number): () => void {
-  const memory = crossingMemory()
-  const [writer, reader, sink] = [new CrossingWriter(memory), new CrossingReader(memory), new Counting()]
+  const memory = ringMemory()
+  const [writer, reader, sink] = [new RingWriter(memory), new RingReader(memory), new Counting()]
   const keys = [new Uint8Array(KEY_BYTES).fill(7), new Uint8Array(KEY_BYTES).fill(8)] as const
   const frame = Buffer.from(forwardPacketFrame(...keys, new Uint8Array(packetBytes)))
   const pass = (): void => {
@@ -41,9 +41,9 @@ function crossing(packetBytes: number, batch: number): () => void {
 }
 
 test('crossing between threads', async ({ bench }) => {
-  const bell = new Bell(Bell.memory())
+  const wakeup = new Wakeup(Wakeup.memory())
   const ring = (): void => {
-    for (let at = 0; at < 1_000; at++) bell.ring()
+    for (let at = 0; at < 1_000; at++) wakeup.ring()
   }
   await measure(
     bench('1,420 B, 44 at once', perOperation(ROUNDS * 44, crossing(1_420, 44))),

@@ -5,7 +5,7 @@
 // All back ends that are configured must agree. Only a URL that can't be reached may fail open, and only where the
 // operator chose so: never one that answers something else, and never for a fault of ours.
 
-import type { AdmissionAnswer, AdmissionAsking } from '#relay/ports.ts'
+import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
 import { BackEndWatch, type Outage } from './back-end-watch.ts'
 import { AdmissionQueue, type AdmissionQueueNumbers } from './queue.ts'
 import type { AdmissionQuestion } from './remote-admission.ts'
@@ -47,7 +47,7 @@ export class AdmissionDesk {
   readonly #backEnds: readonly BackEndWatch[]
   readonly #queue: AdmissionQueue
   /** By thread and number. */
-  readonly #askings = new Map<number, Map<number, AdmissionAsking>>()
+  readonly #askings = new Map<number, Map<number, PendingAdmission>>()
   readonly #timer: NodeJS.Timeout
 
   constructor(parts: AdmissionDeskParts) {
@@ -64,7 +64,7 @@ export class AdmissionDesk {
   /** @param answered is called at most once, at once or later */
   ask(thread: number, question: AdmissionQuestion, answered: (answer: AdmissionAnswer) => void): void {
     const { id, key, source, withinMs } = question
-    const ofThread = this.#askings.get(thread) ?? new Map<number, AdmissionAsking>()
+    const ofThread = this.#askings.get(thread) ?? new Map<number, PendingAdmission>()
     this.#askings.set(thread, ofThread)
     const asking = this.#queue.ask({ key, source }, withinMs, (answer) => {
       ofThread.delete(id)

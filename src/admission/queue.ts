@@ -5,7 +5,7 @@
 // Contract: bounded in questions; each waiter is answered at most once, and never after it has cancelled; one whose
 // time is up is told so, and not asked for any more.
 
-import type { AdmissionAnswer, AdmissionAsking } from '#relay/ports.ts'
+import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
 import type { Applicant } from './verifier.ts'
 
 /** Logins of a reconnect storm queue here rather than at the back end, which is often a small program. */
@@ -70,7 +70,7 @@ export class AdmissionQueue {
     this.#parts = parts
   }
 
-  ask(applicant: Applicant, withinMs: number, decide: (answer: AdmissionAnswer) => void): AdmissionAsking {
+  ask(applicant: Applicant, withinMs: number, decide: (answer: AdmissionAnswer) => void): PendingAdmission {
     // The question names the address, too: a back end may decide by it.
     const id = `${Buffer.from(applicant.key).toString('base64')} ${applicant.source}`
     const flight = this.#flights.get(id) ?? this.#open(id, applicant)

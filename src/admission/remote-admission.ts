@@ -2,7 +2,7 @@
 // back by number. Decides nothing and has no time limit of its own: a session that ends cancels its question.
 
 import { ipToText } from '#protocol/ip-address.ts'
-import type { Admission, AdmissionAnswer, AdmissionAsking, AdmissionRequest } from '#relay/ports.ts'
+import type { Admission, AdmissionAnswer, PendingAdmission, AdmissionRequest } from '#relay/ports.ts'
 
 /** A question as it travels to the control thread. */
 export interface AdmissionQuestion {
@@ -41,7 +41,7 @@ export class RemoteAdmission implements Admission {
   ask(
     { key, remote, withinMs }: AdmissionRequest,
     decide: (answer: AdmissionAnswer) => void,
-  ): AdmissionAsking {
+  ): PendingAdmission {
     const id = this.#nextId++
     this.#waiting.set(id, decide)
     this.#line.ask({ id, key, source: ipToText(remote.ip), withinMs })

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
-import { Neighbourhood } from '#interthread/thread-memory.ts'
+import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 import { RestartPolicy } from './restart-policy.ts'
@@ -67,7 +67,7 @@ const NO_TIME: LoopTime = { activeMs: 0, idleMs: 0 }
 export class RelayThreads {
   readonly #parts: RelayThreadsParts
   readonly #places: readonly Place[]
-  readonly #neighbourhood: Neighbourhood | undefined
+  readonly #neighbourhood: ThreadMemories | undefined
   readonly #accepts = AcceptBudget.memory()
   readonly #metaSeed = new Uint8Array(randomBytes(32))
   readonly #policy = new RestartPolicy()
@@ -82,7 +82,7 @@ export class RelayThreads {
   constructor(parts: RelayThreadsParts) {
     this.#parts = parts
     const { threadCount } = parts.settings
-    this.#neighbourhood = threadCount > 1 ? new Neighbourhood() : undefined
+    this.#neighbourhood = threadCount > 1 ? new ThreadMemories() : undefined
     this.#places = Array.from({ length: threadCount }, (_, index) => makePlace(index))
     for (const place of this.#places) this.#start(place)
   }

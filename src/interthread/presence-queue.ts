@@ -2,20 +2,20 @@
 // that has to be told of everybody: one that has just been started, or one that has not listened for so long that its
 // news was given up. They are told one by one as room appears, as they are at that moment.
 //
-// Contract: bounded, whatever the neighbour does. More than NEWS_MAX frames do not wait: all are given up, and when the
+// Contract: bounded, whatever the neighbour does. More than PRESENCE_FRAMES_MAX frames do not wait: all are given up, and when the
 // neighbour reads again it is told of everybody anew. What it knew of and is not told of again has left meanwhile.
 
-import type { CrossingWriter } from './ring.ts'
+import type { RingWriter } from './ring.ts'
 import { allToldFrame, homeFrame, introductionFrame, presenceFrame } from './thread-frames.ts'
 import type { Peer } from '#relay/peer.ts'
 
 /** Who reads at all has room within milliseconds; news of a hundred bytes and an object each, so some 5 MB. */
-export const NEWS_MAX = 16_384
+export const PRESENCE_FRAMES_MAX = 16_384
 /** Who has this much unread is not told of everybody: it might not be reading. */
 const INTRODUCTION_BEYOND_BYTES = 65_536
 
-export class NewsQueue {
-  readonly #writer: CrossingWriter
+export class PresenceQueue {
+  readonly #writer: RingWriter
   readonly #everybody: () => readonly Peer[]
   #frames: Uint8Array[] = []
   /** News was given up: everybody is to be introduced when there is room. */
@@ -25,7 +25,7 @@ export class NewsQueue {
   #at = 0
 
   /** @param everybody the keys that are connected to this thread now */
-  constructor(writer: CrossingWriter, everybody: () => readonly Peer[]) {
+  constructor(writer: RingWriter, everybody: () => readonly Peer[]) {
     this.#writer = writer
     this.#everybody = everybody
   }
@@ -38,7 +38,7 @@ export class NewsQueue {
   tell(frame: Uint8Array): void {
     if (this.#isGivenUp) return
     if (this.#frames.length === 0 && put(this.#writer, frame)) return
-    if (this.#frames.length >= NEWS_MAX) this.#giveUp()
+    if (this.#frames.length >= PRESENCE_FRAMES_MAX) this.#giveUp()
     else this.#frames.push(frame)
   }
 
@@ -90,7 +90,7 @@ export class NewsQueue {
 }
 
 /** Writes a frame, unless it does not fit. */
-function put(writer: CrossingWriter, frame: Uint8Array): boolean {
+function put(writer: RingWriter, frame: Uint8Array): boolean {
   const at = writer.reserve(frame.length)
   if (at < 0) return false
   writer.bytes.set(frame, at)

@@ -16,23 +16,23 @@ const READ_AT = 0
 const WRITE_AT = 16
 const INDEX_BYTES = 128
 /** Half a millisecond of a saturated relay, and sixteen of the largest packets. A power of two. */
-export const CAPACITY_BYTES = 1_048_576
+export const RING_BYTES = 1_048_576
 /** The largest frame. */
 const SLACK_BYTES = HEADER_BYTES + FORWARD_PACKET_BYTES_MAX
 /** The reader frees room after so many bytes, so that a writer that waits for it need not wait for all. */
 const FREED_BYTES = 65_536
 
 /** The memory of one crossing, all zero, to be given to both threads. */
-export function crossingMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(INDEX_BYTES + CAPACITY_BYTES + SLACK_BYTES)
+export function ringMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(INDEX_BYTES + RING_BYTES + SLACK_BYTES)
 }
 
 /** Who takes the frames; `buffer` may be changed from `start - 5` to `end`, and is borrowed for the call. */
-export interface CrossingSink {
+export interface RingSink {
   onFrame(type: number, buffer: Buffer, start: number, end: number): void
 }
 
-export class CrossingWriter {
+export class RingWriter {
   /** Where frames are written: at what `reserve` has returned. */
   readonly bytes: Buffer
   readonly #indices: Int32Array
@@ -55,7 +55,7 @@ export class CrossingWriter {
       if (!this.#fits(frameBytes)) return -1
     }
     this.#reserved = frameBytes
-    return (this.#written >>> 0) % CAPACITY_BYTES
+    return (this.#written >>> 0) % RING_BYTES
   }
 
   /** Lets the reader see the frame that was reserved, and has been written, last. */
@@ -66,7 +66,7 @@ export class CrossingWriter {
   }
 
   /** Gives what the reader has not read to `sink`; for when there is no reader any more, nor a writer after this. */
-  reclaim(sink: CrossingSink): void {
+  reclaim(sink: RingSink): void {
     drain(this.#indices, this.bytes, sink)
   }
 
@@ -88,11 +88,11 @@ export class CrossingWriter {
   }
 
   #fits(frameBytes: number): boolean {
-    return this.#waiting + frameBytes <= CAPACITY_BYTES && frameBytes <= SLACK_BYTES
+    return this.#waiting + frameBytes <= RING_BYTES && frameBytes <= SLACK_BYTES
   }
 }
 
-export class CrossingReader {
+export class RingReader {
   readonly #indices: Int32Array
   readonly #bytes: Buffer
 
@@ -110,17 +110,17 @@ export class CrossingReader {
    * Gives all that is there at the call to `sink`, and makes its room free again. What is written meanwhile is left
    * for the next call, so that a busy writer can't keep the reader from its other work.
    */
-  drain(sink: CrossingSink): void {
+  drain(sink: RingSink): void {
     drain(this.#indices, this.#bytes, sink)
   }
 }
 
-function drain(indices: Int32Array, bytes: Buffer, sink: CrossingSink): void {
+function drain(indices: Int32Array, bytes: Buffer, sink: RingSink): void {
   const written = Atomics.load(indices, WRITE_AT)
   let freed = Atomics.load(indices, READ_AT)
   let read = freed
   while (read !== written) {
-    const at = (read >>> 0) % CAPACITY_BYTES
+    const at = (read >>> 0) % RING_BYTES
     const start = at + HEADER_BYTES
     const payloadBytes = readU32(bytes, at + 1)
     sink.onFrame(byteAt(bytes, at), bytes, start, start + payloadBytes)
@@ -142,7 +142,7 @@ const DOZING = 2
  * Tells a thread that something lies in its crossings, however many. Waking a thread costs more than carrying a
  * frame, so one that is awake anyway says so, and is not rung for: it looks into its crossings before it sleeps.
  */
-export class Bell {
+export class Wakeup {
   readonly #words: Int32Array
 
   constructor(memory: SharedArrayBuffer) {

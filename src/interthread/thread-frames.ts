@@ -4,7 +4,7 @@
 import { readU32, writeU32 } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
-import type { CrossingSink } from './ring.ts'
+import type { RingSink } from './ring.ts'
 
 /** What has no frame in the mesh, and is never on a wire. News: 32 B key, 4 B count of activity. */
 const CLAIM = 0x80
@@ -23,7 +23,7 @@ const INTRODUCTION = 0x84
 export const PACKET_FRAME_BYTES_MIN = HEADER_BYTES + 2 * KEY_BYTES
 
 /** What a thread hears from its neighbours. */
-export interface NeighbourListener {
+export interface ThreadEvents {
   presentElsewhere(thread: number, key: Uint8Array, presentFrame: Uint8Array, claim: number): void
   claimedElsewhere(thread: number, key: Uint8Array, claim: number): void
   goneElsewhere(thread: number, key: Uint8Array): void
@@ -86,12 +86,12 @@ function keyFrame(type: number, key: Uint8Array, moreBytes: number): Buffer {
 }
 
 /** Reads one neighbour's frames. What a thread of our own writes is trusted. */
-export class NewsSink implements CrossingSink {
+export class ThreadFrameReader implements RingSink {
   readonly #thread: number
-  readonly #listener: () => NeighbourListener
+  readonly #listener: () => ThreadEvents
   readonly #allTold: () => void
 
-  constructor(thread: number, listener: () => NeighbourListener, allTold: () => void) {
+  constructor(thread: number, listener: () => ThreadEvents, allTold: () => void) {
     this.#thread = thread
     this.#listener = listener
     this.#allTold = allTold

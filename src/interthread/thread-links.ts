@@ -8,26 +8,26 @@
 
 import { writeU32 } from '#protocol/bytes.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
-import { Bell, CAPACITY_BYTES, CrossingReader, CrossingWriter, type CrossingSink } from './ring.ts'
-import { NewsQueue } from './presence-queue.ts'
+import { Wakeup, RING_BYTES, RingReader, RingWriter, type RingSink } from './ring.ts'
+import { PresenceQueue } from './presence-queue.ts'
 import {
   claimFrame,
   closeFrame,
   goneFrame,
   homeFrame,
-  NewsSink,
+  ThreadFrameReader,
   PACKET,
   PACKET_FRAME_BYTES_MIN,
   presenceFrame,
-  type NeighbourListener,
+  type ThreadEvents,
 } from './thread-frames.ts'
 import type { Packet } from '#relay/packet.ts'
 import type { Peer } from '#relay/peer.ts'
 
 /** Beyond this a crossing is nearly full: what is read on still finds room, in frames of any size. */
-const PRESSED_BYTES = CAPACITY_BYTES - 262_144
+const PRESSED_BYTES = RING_BYTES - 262_144
 /** And below this there is room again. */
-const EASED_BYTES = CAPACITY_BYTES / 2
+const EASED_BYTES = RING_BYTES / 2
 /** A thread that reads nothing for this long is not busy but stuck: nobody waits for it, and packets are dropped. */
 const STUCK_MS = 100
 
@@ -35,7 +35,7 @@ const STUCK_MS = 100
 export interface ThreadLink {
   readonly thread: number
   /** The other's. */
-  readonly bell: SharedArrayBuffer
+  readonly wakeup: SharedArrayBuffer
   readonly outgoing: SharedArrayBuffer
   readonly incoming: SharedArrayBuffer
 }
@@ -46,19 +46,19 @@ export interface ThreadMemory {
   /** A count of activity common to all. */
   readonly claims: SharedArrayBuffer
   /** Its own. */
-  readonly bell: SharedArrayBuffer
+  readonly wakeup: SharedArrayBuffer
   /** To those who were here before; they tell who is connected to them. */
   readonly links: readonly ThreadLink[]
 }
 
 /** One neighbour: a crossing each way, and the news that waits for room. */
-interface Neighbour {
+interface OtherThread {
   readonly thread: number
-  readonly writer: CrossingWriter
-  readonly reader: CrossingReader
-  readonly sink: CrossingSink
-  readonly bell: Bell
-  readonly news: NewsQueue
+  readonly writer: RingWriter
+  readonly reader: RingReader
+  readonly sink: RingSink
+  readonly wakeup: Wakeup
+  readonly news: PresenceQueue
   isRung: boolean
   /** What was written since it was rung for last can't wait for its next beat. */
   isUrgent: boolean
@@ -69,9 +69,9 @@ interface Neighbour {
   readAtMs: number
 }
 
-export interface NeighbourParts {
+export interface ThreadLinksParts {
   /** Who hears; asked for only when a neighbour speaks, since it is itself made with this. */
-  readonly listener: () => NeighbourListener
+  readonly listener: () => ThreadEvents
   /** The keys that are connected to this thread; asked for when a neighbour must be told of all. */
   readonly everybody: () => readonly Peer[]
   /** Asks for a call of `flush`, and then of `fallAsleep`, at the end of this turn of the loop. */
@@ -80,13 +80,13 @@ export interface NeighbourParts {
   readonly now: () => number
 }
 
-export class Neighbours {
+export class ThreadLinks {
   readonly index: number
-  readonly bell: Bell
+  readonly wakeup: Wakeup
   readonly #claims: Int32Array
-  readonly #parts: NeighbourParts
-  #neighbours: readonly Neighbour[] = []
-  readonly #byThread: (Neighbour | undefined)[] = []
+  readonly #parts: ThreadLinksParts
+  #others: readonly OtherThread[] = []
+  readonly #byThread: (OtherThread | undefined)[] = []
   /** Those who have not told yet who is connected to them. */
   readonly #untold = new Set<number>()
   readonly #allTold = Promise.withResolvers<void>()
@@ -96,10 +96,10 @@ export class Neighbours {
   /** What is written now comes of a round of beats, and may wait for a neighbour's next one. */
   isInRound = false
 
-  constructor(memory: ThreadMemory, parts: NeighbourParts) {
+  constructor(memory: ThreadMemory, parts: ThreadLinksParts) {
     this.index = memory.index
     this.#parts = parts
-    this.bell = new Bell(memory.bell)
+    this.wakeup = new Wakeup(memory.wakeup)
     this.#claims = new Int32Array(memory.claims)
     for (const link of memory.links) {
       this.link(link)
@@ -109,16 +109,16 @@ export class Neighbours {
   }
 
   /** A relay of one thread. */
-  static none(): Neighbours {
-    const memory = { index: 0, claims: new SharedArrayBuffer(4), bell: Bell.memory(), links: [] }
+  static none(): ThreadLinks {
+    const memory = { index: 0, claims: new SharedArrayBuffer(4), wakeup: Wakeup.memory(), links: [] }
     const listener = (): never => {
       throw new Error('a single thread has no neighbours to hear from')
     }
-    return new Neighbours(memory, { listener, everybody: () => [], wake: () => undefined, now: () => 0 })
+    return new ThreadLinks(memory, { listener, everybody: () => [], wake: () => undefined, now: () => 0 })
   }
 
   get count(): number {
-    return this.#neighbours.length
+    return this.#others.length
   }
 
   /** Settles when those who were here before have told of everybody, or have ended. */
@@ -128,8 +128,8 @@ export class Neighbours {
 
   /** A neighbour has been started. */
   link(link: ThreadLink): void {
-    this.#byThread[link.thread] = this.#neighbour(link)
-    this.#neighbours = this.#byThread.filter((one) => one !== undefined)
+    this.#byThread[link.thread] = this.#makeOther(link)
+    this.#others = this.#byThread.filter((one) => one !== undefined)
   }
 
   /**
@@ -139,7 +139,7 @@ export class Neighbours {
   unlink(thread: number, lost: (buffer: Buffer, start: number, end: number) => void): void {
     const gone = this.#byThread[thread]
     this.#byThread[thread] = undefined
-    this.#neighbours = this.#byThread.filter((one) => one !== undefined)
+    this.#others = this.#byThread.filter((one) => one !== undefined)
     gone?.writer.reclaim({
       onFrame: (type, buffer, start, end) => {
         if (type === PACKET) lost(buffer, start, end)
@@ -154,7 +154,7 @@ export class Neighbours {
   }
 
   present(presentFrame: Uint8Array, claim: number): void {
-    if (this.#neighbours.length > 0) this.#tellAll(presenceFrame(presentFrame, claim))
+    if (this.#others.length > 0) this.#tellAll(presenceFrame(presentFrame, claim))
   }
 
   /** Tells a neighbour that has been started of everybody who is here. */
@@ -214,19 +214,19 @@ export class Neighbours {
 
   /** Wakes the neighbours that were written to; once per turn of the loop is enough. */
   flush(): void {
-    for (const to of this.#neighbours) {
+    for (const to of this.#others) {
       if (to.news.isWaiting && to.news.retry()) to.isRung = false
       if (to.resting.length > 0) this.#releaseResting(to)
       if (to.isRung) continue
       to.isRung = true
-      to.bell.ring(to.isUrgent)
+      to.wakeup.ring(to.isUrgent)
       to.isUrgent = false
     }
   }
 
   /** Whether news or clients wait for room at a neighbour, so that `flush` must be called again soon. */
   get hasBacklog(): boolean {
-    return this.#neighbours.some((to) => to.news.isWaiting || to.resting.length > 0)
+    return this.#others.some((to) => to.news.isWaiting || to.resting.length > 0)
   }
 
   /** Whether what the neighbours have written is being read just now. */
@@ -236,10 +236,10 @@ export class Neighbours {
 
   /** Reads all that the neighbours have written. False if there are none, or this is already under way. */
   drain(): boolean {
-    if (this.#isDraining || this.#neighbours.length === 0) return false
+    if (this.#isDraining || this.#others.length === 0) return false
     this.#isDraining = true
     this.#stayAwake()
-    for (const from of this.#neighbours) from.reader.drain(from.sink)
+    for (const from of this.#others) from.reader.drain(from.sink)
     this.#isDraining = false
     return true
   }
@@ -249,16 +249,16 @@ export class Neighbours {
     if (this.#isBeating === isBeating) return
     // Kept while there is no neighbour, too: the next one may come at any time.
     this.#isBeating = isBeating
-    if (!isBeating && this.#neighbours.length > 0) this.#stayAwake()
+    if (!isBeating && this.#others.length > 0) this.#stayAwake()
   }
 
   /** At the end of a turn: neighbours ring from now on. False, if one has written meanwhile: it is to be read. */
   fallAsleep(): boolean {
     if (!this.#isAwake) return true
     this.#isAwake = false
-    if (this.#isBeating) this.bell.doze()
-    else this.bell.setAwake(false)
-    if (!this.#neighbours.some((from) => from.reader.hasFrames)) return true
+    if (this.#isBeating) this.wakeup.doze()
+    else this.wakeup.setAwake(false)
+    if (!this.#others.some((from) => from.reader.hasFrames)) return true
     this.#stayAwake()
     return false
   }
@@ -267,25 +267,25 @@ export class Neighbours {
   #stayAwake(): void {
     if (this.#isAwake) return
     this.#isAwake = true
-    this.bell.setAwake(true)
+    this.wakeup.setAwake(true)
     this.#parts.wake()
   }
 
   #tellAll(frame: Uint8Array): void {
-    for (const to of this.#neighbours) {
+    for (const to of this.#others) {
       to.news.tell(frame)
       this.#ringSoon(to)
     }
   }
 
-  #ringSoon(to: Neighbour): void {
+  #ringSoon(to: OtherThread): void {
     if (!this.isInRound) to.isUrgent = true
     if (!to.isRung) return
     to.isRung = false
     this.#parts.wake()
   }
 
-  #releaseResting(to: Neighbour): void {
+  #releaseResting(to: OtherThread): void {
     if (to.writer.holdsMoreThan(EASED_BYTES) && !this.#isStuck(to)) return
     const { resting } = to
     to.resting = []
@@ -293,7 +293,7 @@ export class Neighbours {
   }
 
   /** Whether a neighbour whose crossing is filling up has stopped reading. */
-  #isStuck(to: Neighbour): boolean {
+  #isStuck(to: OtherThread): boolean {
     const { readAt } = to.writer
     const nowMs = this.#parts.now()
     if (readAt === to.readAt) return nowMs - to.readAtMs > STUCK_MS
@@ -302,15 +302,15 @@ export class Neighbours {
     return false
   }
 
-  #neighbour({ thread, bell, outgoing, incoming }: ThreadLink): Neighbour {
-    const writer = new CrossingWriter(outgoing)
+  #makeOther({ thread, wakeup, outgoing, incoming }: ThreadLink): OtherThread {
+    const writer = new RingWriter(outgoing)
     return {
       thread,
       writer,
-      reader: new CrossingReader(incoming),
-      sink: new NewsSink(thread, this.#parts.listener, () => this.#told(thread)),
-      bell: new Bell(bell),
-      news: new NewsQueue(writer, this.#parts.everybody),
+      reader: new RingReader(incoming),
+      sink: new ThreadFrameReader(thread, this.#parts.listener, () => this.#told(thread)),
+      wakeup: new Wakeup(wakeup),
+      news: new PresenceQueue(writer, this.#parts.everybody),
       isRung: true,
       isUrgent: false,
       resting: [],

@@ -8,7 +8,7 @@ import { toHex } from '#protocol/bytes.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import { DropReason, type PacketKind } from '#relay/drop-reason.ts'
-import type { AddressedPacket, Asker } from '#relay/ports.ts'
+import type { AddressedPacket, LookupOwner } from '#relay/ports.ts'
 import type { Whereabouts } from './key-directory.ts'
 import type { RankedSibling, RouteBook } from './route-book.ts'
 
@@ -80,7 +80,7 @@ export class Locator {
   }
 
   /** Takes a packet over for a key without a route. False: there is nothing to be hoped for. */
-  seek(packet: AddressedPacket, asker: Asker, nowMs: number): boolean {
+  seek(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean {
     const key = packet.buffer.subarray(packet.start, packet.start + KEY_BYTES)
     const id = toHex(key)
     let sought = this.#sought.get(id)

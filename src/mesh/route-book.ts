@@ -6,7 +6,7 @@
 
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
-import type { AddressedPacket, Asker, Routes, Sibling } from '#relay/ports.ts'
+import type { AddressedPacket, LookupOwner, Routes, Sibling } from '#relay/ports.ts'
 
 /** A sibling as the book compares it with others. */
 export interface RankedSibling extends Sibling {
@@ -41,7 +41,7 @@ export class RouteBook implements Routes {
     return isSeveral(entry) ? entry[0] : entry
   }
 
-  seek(packet: AddressedPacket, asker: Asker, nowMs: number): boolean {
+  seek(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean {
     return this.seeker?.seek(packet, asker, nowMs) ?? false
   }
 

@@ -70,7 +70,7 @@ export class ProbeTable {
   }
 }
 
-/** The lines of a list of checks. Neighbours that are skipped for one reason share a line. */
+/** The lines of a list of checks. ThreadLinks that are skipped for one reason share a line. */
 export function checkLines(checks: readonly Check[], paint: Paint): string {
   let lines = ''
   for (let at = 0; at < checks.length; at++) {

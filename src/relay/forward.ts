@@ -11,25 +11,25 @@ import { FrameType, GoneReason } from '#protocol/frame-type.ts'
 import { forwardedAsRecv, peerGoneFrame } from '#protocol/frames.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
-import type { Directory } from './directory.ts'
+import type { PeerRegistry } from './peer-registry.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
-import type { Neighbours } from '#interthread/thread-links.ts'
+import type { ThreadLinks } from '#interthread/thread-links.ts'
 import { Packet } from './packet.ts'
 import { AWAY, LOCAL, type Peer } from './peer.ts'
 import type { Routes } from './ports.ts'
 import type { Session } from './session.ts'
 
 export interface ForwarderParts {
-  readonly directory: Directory
-  readonly neighbours: Neighbours
+  readonly registry: PeerRegistry
+  readonly threads: ThreadLinks
   readonly routes: Routes
   readonly counters: Counters
   readonly now: () => number
 }
 
 export class Forwarder {
-  readonly #directory: Directory
-  readonly #neighbours: Neighbours
+  readonly #registry: PeerRegistry
+  readonly #threads: ThreadLinks
   readonly #routes: Routes
   readonly #counters: Counters
   readonly #now: () => number
@@ -40,8 +40,8 @@ export class Forwarder {
   #lastCrossedFrom: Peer | undefined = undefined
 
   constructor(parts: ForwarderParts) {
-    this.#directory = parts.directory
-    this.#neighbours = parts.neighbours
+    this.#registry = parts.registry
+    this.#threads = parts.threads
     this.#routes = parts.routes
     this.#counters = parts.counters
     this.#now = parts.now
@@ -77,14 +77,14 @@ export class Forwarder {
       const { thread } = destination
       this.#cross(destination, source.key)
       // Better not read than read and dropped: the other thread has more to do than it can.
-      if (this.#neighbours.isPressed(thread)) session.rest((goOn) => this.#neighbours.whenRoom(thread, goOn))
+      if (this.#threads.isPressed(thread)) session.rest((goOn) => this.#threads.whenRoom(thread, goOn))
     }
   }
 
   /** A sibling's ForwardPacket, payload at [start, end): source key, destination key and packet. */
   fromSibling(session: Session, buffer: Buffer, start: number, end: number): void {
     const destinationAt = start + KEY_BYTES
-    const destination = this.#directory.find(buffer, destinationAt)
+    const destination = this.#registry.find(buffer, destinationAt)
     const packet = this.#packet
     packet.set(buffer, destinationAt, destinationAt + KEY_BYTES, end)
     this.#counters.add(Counter.forwardedIn, 1)
@@ -94,7 +94,7 @@ export class Forwarder {
     } else if (destination === undefined || destination.thread === AWAY) {
       this.#nowhere(session, DropReason.unknownDestinationForwarded, destinationAt)
     } else if (destination.thread === LOCAL) {
-      const source = this.#directory.locate(buffer, start)
+      const source = this.#registry.locate(buffer, start)
       packet.start = forwardedAsRecv(buffer, start, end)
       this.#deliver(destination, source)
     } else {
@@ -131,7 +131,7 @@ export class Forwarder {
 
   #sameOrLookUp(last: Peer | undefined, buffer: Buffer, at: number): Peer | undefined {
     if (last !== undefined && !last.isGone && sameKey(last.key, buffer, at)) return last
-    return this.#directory.locate(buffer, at)
+    return this.#registry.locate(buffer, at)
   }
 
   #deliver(destination: Peer, source: Peer | undefined): void {
@@ -142,7 +142,7 @@ export class Forwarder {
   }
 
   #cross({ thread, key }: Peer, sourceKey: Uint8Array): void {
-    if (this.#neighbours.sendPacket(thread, key, sourceKey, this.#packet)) {
+    if (this.#threads.sendPacket(thread, key, sourceKey, this.#packet)) {
       this.#counters.add(Counter.crossedOut, 1)
     } else {
       this.#counters.countDrop(DropReason.threadQueue, this.#packet.kind, this.#packet.packetBytes)

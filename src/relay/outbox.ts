@@ -10,7 +10,7 @@ import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { writeU32 } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
-import type { Allotment } from './allotment.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import { Counter, type Counters } from './counters.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
 import { CHUNK_BYTES_MAX, Lane, type Chunk } from './lane.ts'
@@ -80,7 +80,7 @@ interface Burst {
 /** What the outboxes of one thread have in common. */
 export interface OutboxParts {
   readonly pool: BufferPool
-  readonly allotment: Allotment
+  readonly memoryBudget: MemoryBudget
   readonly limits: OutboxLimits
   readonly counters: Counters
 }
@@ -137,14 +137,14 @@ export class Outbox implements SiblingOutbox {
 
   /** The lane with room for a frame that is added to it at once. */
   #roomFor(kind: PacketKind, frameBytes: number): Lane {
-    const { allotment, limits, counters } = this.#parts
+    const { memoryBudget, limits, counters } = this.#parts
     const lane = this.#laneFor(kind)
     const bytesMax = this.#bytesMax(kind)
     while (
       lane.frameCount > 0 &&
       (lane.bytes + frameBytes > bytesMax || lane.frameCount >= limits.outboxPacketsMax)
     ) {
-      this.#drop(lane, kind, allotment.share < 1 ? DropReason.memory : this.#use.dropWhenFull)
+      this.#drop(lane, kind, memoryBudget.share < 1 ? DropReason.memory : this.#use.dropWhenFull)
     }
     counters.add(Counter.queuedPackets, 1)
     counters.add(Counter.queuedBytes, frameBytes)
@@ -153,8 +153,8 @@ export class Outbox implements SiblingOutbox {
 
   /** Of its own limit, the share that there is memory for. */
   #bytesMax(kind: PacketKind): number {
-    const { allotment, limits } = this.#parts
-    return allotment.share * (kind === PacketKind.data ? limits.outboxBytesMax : this.#use.discoBytesMax)
+    const { memoryBudget, limits } = this.#parts
+    return memoryBudget.share * (kind === PacketKind.data ? limits.outboxBytesMax : this.#use.discoBytesMax)
   }
 
   /** Drops what is beyond its share of the memory that is left. */
@@ -198,13 +198,13 @@ export class Outbox implements SiblingOutbox {
     this.#giveBackFlight()
     // It lies in the transport's memory until the system has taken it.
     this.#copiedBytes = burstBytes
-    this.#parts.allotment.inFlight(burstBytes)
+    this.#parts.memoryBudget.inFlight(burstBytes)
   }
 
   /** The burst has been taken by the system: its memory is given back. */
   written(): void {
     this.#giveBackFlight()
-    this.#parts.allotment.inFlight(-this.#copiedBytes)
+    this.#parts.memoryBudget.inFlight(-this.#copiedBytes)
     this.#copiedBytes = 0
     this.writingSinceMs = undefined
   }

@@ -1,6 +1,6 @@
 // One node key that this thread deals with: connected with one or more sessions on this thread, or on others, or
 // both; or not to this relay at all but to a sibling. Knows which of them receives packets, and who must be told when
-// the key leaves. Not the table that finds it, and not the policy: `directory.ts` changes it.
+// the key leaves. Not the table that finds it, and not the policy: `peer-registry.ts` changes it.
 
 import type { Sibling } from './ports.ts'
 import type { Session } from './session.ts'

@@ -60,7 +60,7 @@ export interface Sibling {
 }
 
 /** A client that sends to a key of which nothing is known. */
-export interface Asker {
+export interface LookupOwner {
   readonly key: Uint8Array
   /** Whether it may have one more key looked for now; takes one of its questions. */
   mayLookUp(nowMs: number): boolean
@@ -71,7 +71,7 @@ export interface Routes {
   /** The sibling that a packet for the key bytes[at, at + 32) goes to; undefined: nowhere. */
   find(bytes: Uint8Array, at: number): Sibling | undefined
   /** Takes over a packet for a key without a way, until it is known whether there is one. False: there is none. */
-  seek(packet: AddressedPacket, asker: Asker, nowMs: number): boolean
+  seek(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean
   /** Keys that have a way. */
   readonly size: number
 }
@@ -130,14 +130,14 @@ export interface AdmissionAnswer {
 }
 
 /** A question under way. */
-export interface AdmissionAsking {
+export interface PendingAdmission {
   /** Nobody waits for the answer any more. Harmless when it has been given. */
   cancel(): void
 }
 
 /** Decides who may log in. Calls `decide` at most once, at once or later, and never after `cancel`; never throws. */
 export interface Admission {
-  ask(request: AdmissionRequest, decide: (answer: AdmissionAnswer) => void): AdmissionAsking
+  ask(request: AdmissionRequest, decide: (answer: AdmissionAnswer) => void): PendingAdmission
 }
 
 /** Hears of rare events: a few calls per session at most, never one per packet. */

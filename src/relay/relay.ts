@@ -1,4 +1,4 @@
-// One relay thread's share of the relay: its sessions, its directory, its way to the other threads. Takes
+// One relay thread's share of the relay: its sessions, its registry, its way to the other threads. Takes
 // links from the transport and gives each a session; does nothing by itself: the transport calls `flush`
 // when a turn of the loop has been read, `sweep` a few times a second and `hear` when another thread rings.
 
@@ -9,14 +9,14 @@ import { serverKeyFrame } from '#protocol/handshake.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
-import { Allotment } from './allotment.ts'
+import { MemoryBudget } from './memory-budget.ts'
 import { Counter, type Counters } from './counters.ts'
-import { Directory } from './directory.ts'
+import { PeerRegistry } from './peer-registry.ts'
 import { DropReason } from './drop-reason.ts'
 import { EndReason } from './end-reason.ts'
 import { Forwarder } from './forward.ts'
-import { Neighbours, type ThreadLink, type ThreadMemory } from '#interthread/thread-links.ts'
-import type { NeighbourListener } from '#interthread/thread-frames.ts'
+import { ThreadLinks, type ThreadLink, type ThreadMemory } from '#interthread/thread-links.ts'
+import type { ThreadEvents } from '#interthread/thread-frames.ts'
 import { Outbox, type OutboxLimits } from './outbox.ts'
 import { Packet } from './packet.ts'
 import type {
@@ -33,7 +33,7 @@ import { SessionList } from './session-list.ts'
 import type { SessionParts, SessionScheduler } from './session-parts.ts'
 import { Session } from './session.ts'
 import type { SessionLimits } from './session-limits.ts'
-import { Turnstile } from './turnstile.ts'
+import { TurnQueue } from './turn-queue.ts'
 
 /** A login takes a third of a millisecond, one that is as large as may be two. Packets wait no longer than that. */
 const LOGIN_MS_PER_TURN = 2
@@ -70,16 +70,16 @@ export interface Arrival {
   readonly idealNode: string
 }
 
-export class Relay implements SessionScheduler, NeighbourListener {
-  readonly neighbours: Neighbours
+export class Relay implements SessionScheduler, ThreadEvents {
+  readonly threadLinks: ThreadLinks
   readonly #parts: RelayParts
-  readonly #directory: Directory
+  readonly #registry: PeerRegistry
   readonly #forwarder: Forwarder
   readonly #sessionParts: SessionParts
   readonly #serverKey: Uint8Array
   readonly #answerAndServerKey: Uint8Array
   readonly #pool = new BufferPool()
-  readonly #allotment: Allotment
+  readonly #memoryBudget: MemoryBudget
   readonly #sessions: SessionList
   #due: Flushable[] = []
   #isFlushAsked = false
@@ -89,33 +89,33 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   constructor(parts: RelayParts) {
     this.#parts = parts
-    this.#allotment = new Allotment({
+    this.#memoryBudget = new MemoryBudget({
       bytesMax: parts.limits.waitingBytesMax,
       pool: this.#pool,
       counters: parts.counters,
     })
-    const isMemoryShort = (): boolean => this.#allotment.share < 1
+    const isMemoryShort = (): boolean => this.#memoryBudget.share < 1
     this.#sessions = new SessionList({ now: parts.now, later: parts.later, isMemoryShort })
-    this.neighbours =
+    this.threadLinks =
       parts.threads === undefined
-        ? Neighbours.none()
-        : new Neighbours(parts.threads, {
+        ? ThreadLinks.none()
+        : new ThreadLinks(parts.threads, {
             listener: () => this,
-            everybody: () => this.#directory.connectedHere(),
+            everybody: () => this.#registry.connectedHere(),
             wake: () => this.wake(),
             now: parts.now,
           })
-    this.#directory = new Directory({
+    this.#registry = new PeerRegistry({
       counters: parts.counters,
-      announcer: this.neighbours,
+      announcer: this.threadLinks,
       routes: parts.routes,
       observer: parts.observer,
       ownKey: parts.nodeKey.publicKey,
       seed: readU32(parts.random(4), 0),
     })
     this.#forwarder = new Forwarder({
-      directory: this.#directory,
-      neighbours: this.neighbours,
+      registry: this.#registry,
+      threads: this.threadLinks,
       routes: parts.routes,
       counters: parts.counters,
       now: parts.now,
@@ -127,7 +127,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Keys connected to this relay, on whichever thread. */
   get keyCount(): number {
-    return this.#directory.size
+    return this.#registry.size
   }
 
   get sessionCount(): number {
@@ -150,28 +150,28 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Writes all that this turn of the loop has put into outboxes, once per session. */
   flush(): void {
-    // What neighbours wrote during the turn leaves with the rest. They are woken last: on a core that threads share, who
+    // What threadLinks wrote during the turn leaves with the rest. They are woken last: on a core that threads share, who
     // is woken takes over at once, before this turn is done.
     this.#isFlushAsked = true
     this.hear()
     this.#isFlushAsked = false
-    this.#allotment.look()
+    this.#memoryBudget.look()
     this.flushSoFar()
-    this.neighbours.flush()
-    if (this.neighbours.hasBacklog) this.#flushAgain()
-    if (!this.neighbours.fallAsleep()) this.wake()
+    this.threadLinks.flush()
+    if (this.threadLinks.hasBacklog) this.#flushAgain()
+    if (!this.threadLinks.fallAsleep()) this.wake()
   }
 
   /** Until `release`, what is to be written waits for it. Not for a relay of several threads: they end turns together. */
   hold(isInRound: boolean): void {
-    this.#isHeld = this.neighbours.count === 0
-    this.neighbours.isInRound = isInRound
+    this.#isHeld = this.threadLinks.count === 0
+    this.threadLinks.isInRound = isInRound
   }
 
   /** Writes at once what has been put into outboxes since `hold`. */
   release(): void {
     this.#isHeld = false
-    this.neighbours.isInRound = false
+    this.threadLinks.isInRound = false
     if (this.#due.length > 0 && !this.#isFlushAsked) this.flush()
   }
 
@@ -184,7 +184,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
   }
 
   setBeating(isBeating: boolean): void {
-    this.neighbours.setBeating(isBeating)
+    this.threadLinks.setBeating(isBeating)
   }
 
   /** Writes what has been put into outboxes so far, in the middle of a turn. */
@@ -197,34 +197,34 @@ export class Relay implements SessionScheduler, NeighbourListener {
   /** Reads what other threads have written, before bytes of a session are. */
   hear(): void {
     this.#forwarder.lookAtClock()
-    this.#directory.hear()
+    this.#registry.hear()
   }
 
   /** Another thread has been started: it is reached from now on, and told who is connected here. */
   threadStarted(link: ThreadLink): void {
-    this.neighbours.link(link)
-    this.neighbours.introduceTo(link.thread)
+    this.threadLinks.link(link)
+    this.threadLinks.introduceTo(link.thread)
   }
 
   /** Another thread has ended, and with it its sessions; what was written for them and not read is dropped. */
   threadEnded(thread: number): void {
     this.hear()
     const packet = new Packet()
-    this.neighbours.unlink(thread, (buffer, start, end) => {
+    this.threadLinks.unlink(thread, (buffer, start, end) => {
       packet.set(buffer, start, start + 2 * KEY_BYTES, end)
       this.#parts.counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
     })
-    this.#directory.forgetThread(thread)
+    this.#registry.forgetThread(thread)
   }
 
   /** Does what is due by time, for one part of the sessions at each call. */
   sweep(): void {
     this.#parts.counters.add(Counter.sweeps, 1)
-    this.#allotment.look()
-    if (this.neighbours.index === 0) this.#parts.counters.set(Counter.keysAway, this.#directory.awayCount)
+    this.#memoryBudget.look()
+    if (this.threadLinks.index === 0) this.#parts.counters.set(Counter.keysAway, this.#registry.awayCount)
     if (!this.#sessions.sweep()) return
     this.#pool.trim()
-    this.#directory.sweep()
+    this.#registry.sweep()
   }
 
   /** Ends the sessions whose remotes fit; returns how many. */
@@ -257,13 +257,13 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */
   routeChanged(bytes: Uint8Array, at: number, route: Sibling | undefined): void {
-    this.#directory.routeChanged(bytes, at, route)
+    this.#registry.routeChanged(bytes, at, route)
   }
 
   /** What is to leave for a sibling. */
   siblingOutbox(limits: OutboxLimits): SiblingOutbox {
-    const { pool, allotment, counters } = this.#sessionParts
-    return Outbox.forSibling({ pool, allotment, counters, limits })
+    const { pool, memoryBudget, counters } = this.#sessionParts
+    return Outbox.forSibling({ pool, memoryBudget, counters, limits })
   }
 
   // ── what sessions ask ──
@@ -275,7 +275,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** The same for one to whom many send: when everybody has been looked at whose turn it is, and never before. */
   flushAfterRound(one: Flushable): void {
-    if (this.neighbours.isInRound) {
+    if (this.threadLinks.isInRound) {
       this.#dueAfterRound.push(one)
       return
     }
@@ -300,33 +300,33 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   closePeerEverywhere(key: Uint8Array): void {
     this.closePeer(key)
-    this.neighbours.closePeer(key)
+    this.threadLinks.closePeer(key)
   }
 
   // ── what other threads say ──
 
   presentElsewhere(thread: number, key: Uint8Array, presentFrame: Uint8Array, claim: number): void {
-    this.#directory.presentElsewhere({ thread, claim, presentFrame, isHome: false }, key)
+    this.#registry.presentElsewhere({ thread, claim, presentFrame, isHome: false }, key)
   }
 
   claimedElsewhere(thread: number, key: Uint8Array, claim: number): void {
-    this.#directory.claimedElsewhere(thread, key, claim)
+    this.#registry.claimedElsewhere(thread, key, claim)
   }
 
   goneElsewhere(thread: number, key: Uint8Array): void {
-    this.#directory.goneElsewhere(thread, key)
+    this.#registry.goneElsewhere(thread, key)
   }
 
   homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void {
-    this.#directory.homeElsewhere(thread, key, isHome)
+    this.#registry.homeElsewhere(thread, key, isHome)
   }
 
   introducing(thread: number): void {
-    this.#directory.introducing(thread)
+    this.#registry.introducing(thread)
   }
 
   introduced(thread: number): void {
-    this.#directory.introduced(thread)
+    this.#registry.introduced(thread)
   }
 
   packet(buffer: Buffer, start: number, end: number): void {
@@ -335,7 +335,7 @@ export class Relay implements SessionScheduler, NeighbourListener {
 
   /** Ends this thread's sessions of `key`. */
   closePeer(key: Uint8Array): void {
-    const peer = this.#directory.find(key, 0)
+    const peer = this.#registry.find(key, 0)
     for (const session of peer?.sessions ?? []) session.end(EndReason.closedBySibling)
   }
 
@@ -360,18 +360,18 @@ export class Relay implements SessionScheduler, NeighbourListener {
       random,
       later,
       pool: this.#pool,
-      allotment: this.#allotment,
+      memoryBudget: this.#memoryBudget,
       rules: {
         secret: new BoxSecret(this.#parts.nodeKey.privateKey),
         meshKeys: this.#parts.meshKeys,
         instance: this.#parts.instance,
         disallowedAppNames: new Set(this.#parts.disallowedAppNames),
       },
-      directory: this.#directory,
+      registry: this.#registry,
       forwarder: this.#forwarder,
       scheduler: this,
       hear: () => this.hear(),
-      logins: new Turnstile({
+      logins: new TurnQueue({
         perTurnMax: Infinity,
         perTurnMs: LOGIN_MS_PER_TURN,
         now,

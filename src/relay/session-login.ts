@@ -2,15 +2,15 @@
 // session's words whether to go on. Runs in a relay thread. Reading the login is `login.ts`; who may come in is
 // decided elsewhere.
 
-import { FRAME_BYTES_MAX_WHEN_SPENT, type Allotment } from './allotment.ts'
+import { FRAME_BYTES_MAX_WHEN_SPENT, type MemoryBudget } from './memory-budget.ts'
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 import { judgeFirstFrame, type FrameRule } from './frame-rules.ts'
-import type { Member } from './member.ts'
+import type { ClientIdentity } from './client-identity.ts'
 import type {
   Admission,
   AdmissionAnswer,
-  AdmissionAsking,
+  PendingAdmission,
   AdmissionRequest,
   Link,
   SessionStart,
@@ -33,8 +33,12 @@ export interface Greeting {
 export const EARLY_BYTES_MAX = 4_096
 
 /** Of the first frame, by its header. */
-export function judgeLogin(type: number, payloadBytes: number, allotment: Allotment): FrameRule | EndReason {
-  if (payloadBytes > FRAME_BYTES_MAX_WHEN_SPENT && allotment.isSpent) return EndReason.memoryShort
+export function judgeLogin(
+  type: number,
+  payloadBytes: number,
+  memoryBudget: MemoryBudget,
+): FrameRule | EndReason {
+  if (payloadBytes > FRAME_BYTES_MAX_WHEN_SPENT && memoryBudget.isSpent) return EndReason.memoryShort
   return judgeFirstFrame(type, payloadBytes)
 }
 
@@ -64,7 +68,7 @@ export function askAdmission(
   request: AdmissionRequest,
   { admission, counters, now }: AskingParts,
   settle: (refusal: Refusal | undefined) => void,
-): AdmissionAsking {
+): PendingAdmission {
   const askedMs = now()
   return admission.ask(request, (answer) => {
     counters.observe('admission', (now() - askedMs) / 1_000)
@@ -81,7 +85,11 @@ function refusalOf({ result, reason, isLate }: AdmissionAnswer): Refusal | undef
 }
 
 /** What the observer hears of a session that is admitted. */
-export function sessionStart({ key, kind, appName }: Member, link: Link, isFastStart: boolean): SessionStart {
+export function sessionStart(
+  { key, kind, appName }: ClientIdentity,
+  link: Link,
+  isFastStart: boolean,
+): SessionStart {
   const way = link.isWebSocket ? 'websocket' : isFastStart ? 'fast_start' : 'derp'
   return { key, remote: link.remote, way, kind, appName }
 }

@@ -1,5 +1,5 @@
 // A link that is proving, or has proven, a node key: login, then frames in and frames out until either side
-// ends. Routing is `forward.ts`, who is here `directory.ts`, what waits to leave `outbox.ts`. Everything
+// ends. Routing is `forward.ts`, who is here `peer-registry.ts`, what waits to leave `outbox.ts`. Everything
 // here is synchronous but admission; a session's one way out is `end`.
 
 import type { BoxKey } from '#protocol/box.ts'
@@ -8,17 +8,17 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
-import { FRAME_BYTES_MAX_WHEN_SPENT } from './allotment.ts'
+import { FRAME_BYTES_MAX_WHEN_SPENT } from './memory-budget.ts'
 import { Counter } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import { judgeFrame, type FrameRule } from './frame-rules.ts'
-import { Held } from './held.ts'
+import { PausedInput } from './paused-input.ts'
 import { readLogin } from './login.ts'
-import { Member } from './member.ts'
+import { ClientIdentity } from './client-identity.ts'
 import { Outbox } from './outbox.ts'
 import type { Peer } from './peer.ts'
-import type { AdmissionAsking, Asker, Link, LinkListener } from './ports.ts'
+import type { PendingAdmission, LookupOwner, Link, LinkListener } from './ports.ts'
 import {
   Allowances,
   LOGIN_TIMEOUT_MS,
@@ -33,7 +33,7 @@ import { TokenBucket } from './token-bucket.ts'
 const Phase = { greeting: 0, admitting: 1, established: 2, ended: 3 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
-export class Session implements LinkListener, FrameSink, Asker {
+export class Session implements LinkListener, FrameSink, LookupOwner {
   // Fixed at birth
   readonly #link: Link
   readonly #parts: SessionParts
@@ -41,15 +41,15 @@ export class Session implements LinkListener, FrameSink, Asker {
   readonly #isFastStart: boolean
   readonly #bornMs: number
   readonly #keepAliveMs: number
-  #asking: AdmissionAsking | undefined = undefined
+  #asking: PendingAdmission | undefined = undefined
   // Fixed at login
-  #member: Member | undefined = undefined
+  #member: ClientIdentity | undefined = undefined
   peer: Peer | undefined = undefined
   // Inbound side
   readonly #frames: FrameReader
   #phase: Phase = Phase.greeting
   #endReason: EndReason = EndReason.remoteClosed
-  #held: Held | undefined = undefined
+  #held: PausedInput | undefined = undefined
   #rate: TokenBucket | undefined = undefined
   #isThrottled = false
   isShared = false
@@ -81,7 +81,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   }
 
   /** What it has logged in as; undefined before. */
-  get member(): Member | undefined {
+  get member(): ClientIdentity | undefined {
     return this.#member
   }
 
@@ -118,8 +118,8 @@ export class Session implements LinkListener, FrameSink, Asker {
 
   onHeader(type: number, payloadBytes: number): Verdict {
     if (this.#phase !== Phase.established)
-      return this.#judge(judgeLogin(type, payloadBytes, this.#parts.allotment))
-    if (this.isShared) this.#parts.directory.noteActivity(this, this.peer as Peer)
+      return this.#judge(judgeLogin(type, payloadBytes, this.#parts.memoryBudget))
+    if (this.isShared) this.#parts.registry.noteActivity(this, this.peer as Peer)
     if (this.#rate !== undefined) this.#charge(payloadBytes)
     return this.#judge(judgeFrame(type, payloadBytes, this.isMesh))
   }
@@ -143,7 +143,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     if (this.#isEnded) return
     if (this.#frames.isRefused) return this.end(this.#endReason)
     if (!this.#isPaused) return this.#dropHeld()
-    if (this.#held === undefined) this.#held = new Held(this.#parts.pool, chunk, stoppedAt, end)
+    if (this.#held === undefined) this.#held = new PausedInput(this.#parts.pool, chunk, stoppedAt, end)
     else this.#held.from = stoppedAt
     this.#pauseLink()
   }
@@ -199,7 +199,7 @@ export class Session implements LinkListener, FrameSink, Asker {
       case FrameType.forwardPacket:
         return this.#parts.forwarder.fromSibling(this, buffer, start, end)
       case FrameType.watchConns:
-        return this.#parts.directory.watch(this)
+        return this.#parts.registry.watch(this)
       case FrameType.closePeer:
         return this.#parts.scheduler.closePeerEverywhere(new Uint8Array(buffer.subarray(start, end)))
     }
@@ -215,9 +215,9 @@ export class Session implements LinkListener, FrameSink, Asker {
   }
 
   #noteHome(isHome: boolean): void {
-    const { counters, directory, now } = this.#parts
+    const { counters, registry, now } = this.#parts
     const isNews = this.#member?.noteHome(isHome, now() - this.#bornMs, counters)
-    if (isNews === true) directory.homeNoted(this.peer as Peer)
+    if (isNews === true) registry.homeNoted(this.peer as Peer)
   }
 
   #charge(payloadBytes: number): void {
@@ -254,7 +254,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   #logIn(payload: Uint8Array): void {
     const login = readLogin(payload, this.#parts.rules)
     if (typeof login === 'string') return this.end(login)
-    this.#member = new Member(login, this.#link, this.#idealNode)
+    this.#member = new ClientIdentity(login, this.#link, this.#idealNode)
     this.#phase = Phase.admitting
     if (this.#member.isMesh) {
       this.#establish(login.box, this.#member)
@@ -266,14 +266,14 @@ export class Session implements LinkListener, FrameSink, Asker {
       this.#asking = undefined
       if (this.#phase !== Phase.admitting) return
       if (refusal !== undefined) return this.end(this.#whyUnprivileged(refusal.reason), refusal.cause)
-      this.#establish(login.box, this.#member as Member)
+      this.#establish(login.box, this.#member as ClientIdentity)
       if (this.#held !== undefined) this.#resume()
     })
   }
 
   /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
-  #establish(box: BoxKey, member: Member): void {
-    const { counters, directory, limits, now, observer, random, rules } = this.#parts
+  #establish(box: BoxKey, member: ClientIdentity): void {
+    const { counters, registry, limits, now, observer, random, rules } = this.#parts
     this.#phase = Phase.established
     if (member.isMesh) {
       this.#link.becomeTrunk()
@@ -286,7 +286,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     member.count(counters, 1)
     counters.add(Counter.loginsTotal, 1)
     counters.observe('login', (now() - this.#bornMs) / 1_000)
-    this.peer = directory.register(this)
+    this.peer = registry.register(this)
     observer.sessionStarted(sessionStart(member, this.#link, this.#isFastStart))
   }
 
@@ -337,7 +337,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   relieve(): void {
     this.outbox.shrink()
     const keptBytes = Math.max(this.#frames.keptBytes, this.#held?.bytes ?? 0)
-    if (keptBytes > FRAME_BYTES_MAX_WHEN_SPENT && this.#parts.allotment.isSpent && !this.isMesh) {
+    if (keptBytes > FRAME_BYTES_MAX_WHEN_SPENT && this.#parts.memoryBudget.isSpent && !this.isMesh) {
       this.end(EndReason.memoryShort)
     }
   }
@@ -373,7 +373,7 @@ export class Session implements LinkListener, FrameSink, Asker {
   /** The only way out, from wherever: everything that the session held is given back here. */
   end(reason: EndReason, cause?: string): void {
     if (this.#isEnded) return
-    const { counters, directory, observer, scheduler } = this.#parts
+    const { counters, registry, observer, scheduler } = this.#parts
     const peer = this.peer
     // Who is refused at login has been greeted all the same: only ServerKey can wait here.
     const isLinkOver = reason === EndReason.remoteClosed || reason === EndReason.remoteReset
@@ -389,7 +389,7 @@ export class Session implements LinkListener, FrameSink, Asker {
     else this.#link.close()
     this.outbox.close()
     if (peer !== undefined && this.#member !== undefined) {
-      directory.unregister(this, peer)
+      registry.unregister(this, peer)
       this.#member.count(counters, -1)
     }
     counters.add(Counter.connectionsCurrent, -1)

@@ -8,7 +8,7 @@ import { readSync } from 'node:fs'
 import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
-import type { Turnstile } from '#relay/turnstile.ts'
+import type { TurnQueue } from '#relay/turn-queue.ts'
 import type { Caller } from './caller.ts'
 import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
 import { Flow, SHARE_BYTES_MAX, type Paced } from './flow.ts'
@@ -38,7 +38,7 @@ export interface DirectParts {
   readonly pace: ReadPace
   readonly now: () => number
   /** Those whose remotes have ended go through here. */
-  readonly ends: Turnstile
+  readonly ends: TurnQueue
   /** Where everything read lands. */
   readonly readBuffer: Buffer
   /** The TLS handshake is done. */

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { helloState } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
-import { Turnstile } from '#relay/turnstile.ts'
+import { TurnQueue } from '#relay/turn-queue.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Entrance, type EntranceParts } from './caller.ts'
 import { DirectCaller, type DirectParts } from './direct-caller.ts'
 import { Listener } from './listener.ts'
@@ -69,7 +69,7 @@ export class DirectEntrance implements Entrance {
       handles: parts.handles,
       pace: parts.pace,
       now: parts.now,
-      ends: new Turnstile({
+      ends: new TurnQueue({
         perTurnMax: ENDS_PER_TURN_MAX,
         perTurnMs: ENDS_MS_PER_TURN,
         now: parts.now,

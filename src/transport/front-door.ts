@@ -10,7 +10,7 @@ import { CloseCode, closeFrame } from '#protocol/web-socket.ts'
 import { handshakeFault, subprotocolOf, switchingToWebSocket } from '#protocol/web-socket-handshake.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import type { Link, LinkListener } from '#relay/ports.ts'
-import { Turnstile } from '#relay/turnstile.ts'
+import { TurnQueue } from '#relay/turn-queue.ts'
 import type { AcceptBudget } from './accept-budget.ts'
 import type { Caller, Entrance } from './caller.ts'
 import { httpAnswer, textPage, type HttpPage } from './http-pages.ts'
@@ -62,12 +62,12 @@ export class FrontDoor implements DoorKeeper, VisitorHost {
   readonly #holders = new Set<Visitor>()
   #heldBytes = 0
   /** Requests behind others on their connection. */
-  readonly #further: Turnstile
+  readonly #further: TurnQueue
   #entrance: Entrance | undefined = undefined
 
   constructor(parts: FrontDoorParts) {
     this.#parts = parts
-    this.#further = new Turnstile({
+    this.#further = new TurnQueue({
       perTurnMax: FURTHER_PER_TURN_MAX,
       perTurnMs: FURTHER_PER_TURN_MS,
       now: parts.now,

@@ -243,7 +243,7 @@ class RelayThread {
   async #listen(request: ListenRequest): Promise<void> {
     try {
       // Clients may be on other threads already; whoever comes here must find them.
-      await this.#relay.neighbours.allTold()
+      await this.#relay.threadLinks.allTold()
       const address = await this.#frontDoor.listen(request, request.isShared)
       this.#tell({ kind: 'listening', port: address.port })
     } catch (error) {
@@ -263,11 +263,11 @@ class RelayThread {
 
   /** Sleeps until another thread rings, for as long as this thread lives. */
   async #hearAlways(): Promise<void> {
-    const { bell } = this.#relay.neighbours
+    const { wakeup } = this.#relay.threadLinks
     for (;;) {
-      const count = bell.count()
+      const count = wakeup.count()
       this.#relay.hear()
-      await bell.wait(count)
+      await wakeup.wait(count)
     }
   }
 
@@ -275,7 +275,7 @@ class RelayThread {
     const nowMs = performance.now()
     this.#counters.observe('loopLag', Math.max(0, nowMs - this.#sweptMs - SWEEP_MS) / 1_000)
     this.#sweptMs = nowMs
-    this.#pace.sweep(1 + this.#relay.neighbours.count)
+    this.#pace.sweep(1 + this.#relay.threadLinks.count)
     this.#relay.sweep()
     this.#frontDoor.sweep()
     this.#sweepSiblings()

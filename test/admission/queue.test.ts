@@ -1,7 +1,7 @@
 import { beforeEach, expect, it } from 'vitest'
 import { AdmissionQueue } from '#admission/queue.ts'
 import type { Applicant } from '#admission/verifier.ts'
-import type { AdmissionAnswer, AdmissionAsking } from '#relay/ports.ts'
+import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const LOGIN_MS = 10_000
@@ -41,7 +41,7 @@ beforeEach(() => {
 
 const applicant = (who: string, source = ''): Applicant => ({ key: Buffer.from(who), source })
 const nameOf = ({ key }: Applicant): string => Buffer.from(key).toString()
-const ask = (who: string, source?: string): AdmissionAsking =>
+const ask = (who: string, source?: string): PendingAdmission =>
   queue.ask(applicant(who, source), LOGIN_MS, ({ result, reason, isLate }) => {
     told.push(`${who} ${result}`)
     if (isLate === true) reasons.push(reason)

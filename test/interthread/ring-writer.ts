@@ -2,11 +2,11 @@
 // another. Rings once for each run of frames, as a relay thread does at the end of its turn.
 
 import { workerData } from 'node:worker_threads'
-import { Bell, CrossingWriter } from '#interthread/ring.ts'
+import { Wakeup, RingWriter } from '#interthread/ring.ts'
 
 export interface CrossingWriterData {
   readonly memory: SharedArrayBuffer
-  readonly bell: SharedArrayBuffer
+  readonly wakeup: SharedArrayBuffer
   readonly frames: number
 }
 
@@ -15,8 +15,8 @@ export function payloadBytesOf(frame: number): number {
   return 4 + ((frame * 7_919) % 3_001)
 }
 
-function writeAll({ memory, bell: bellMemory, frames }: CrossingWriterData): void {
-  const [writer, bell] = [new CrossingWriter(memory), new Bell(bellMemory)]
+function writeAll({ memory, wakeup: bellMemory, frames }: CrossingWriterData): void {
+  const [writer, wakeup] = [new RingWriter(memory), new Wakeup(bellMemory)]
   const frame = Buffer.alloc(5 + 4 + 3_001)
   for (let n = 0; n < frames; n++) {
     const payloadBytes = payloadBytesOf(n)
@@ -24,12 +24,12 @@ function writeAll({ memory, bell: bellMemory, frames }: CrossingWriterData): voi
     frame.writeUInt32BE(payloadBytes, 1)
     frame.writeUInt32BE(n, 5)
     let at = writer.reserve(5 + payloadBytes)
-    for (; at < 0; at = writer.reserve(5 + payloadBytes)) bell.ring()
+    for (; at < 0; at = writer.reserve(5 + payloadBytes)) wakeup.ring()
     frame.copy(writer.bytes, at, 0, 5 + payloadBytes)
     writer.publish()
-    if (n % 16 === 0) bell.ring()
+    if (n % 16 === 0) wakeup.ring()
   }
-  bell.ring()
+  wakeup.ring()
 }
 
 // The test imports what is above as well.

@@ -1,15 +1,15 @@
 import { Worker } from 'node:worker_threads'
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { Bell, CrossingReader, type CrossingSink, CrossingWriter, crossingMemory } from '#interthread/ring.ts'
+import { Wakeup, RingReader, type RingSink, RingWriter, ringMemory } from '#interthread/ring.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
 import { type CrossingWriterData, payloadBytesOf } from './ring-writer.ts'
 
 /** What a crossing holds. */
-const CAPACITY_BYTES = 1_048_576
+const RING_BYTES = 1_048_576
 
 /** Keeps each frame whole, and overwrites what it was lent. */
-class Collector implements CrossingSink {
+class Collector implements RingSink {
   readonly frames: Buffer[] = []
   onFrameDone: () => void = () => undefined
 
@@ -22,17 +22,17 @@ class Collector implements CrossingSink {
 }
 
 interface Ends {
-  readonly writer: CrossingWriter
-  readonly reader: CrossingReader
+  readonly writer: RingWriter
+  readonly reader: RingReader
   readonly sink: Collector
 }
 
 /** A crossing that has carried so many bytes before. */
 function crossing(carriedBytes = 0): Ends {
-  const memory = crossingMemory()
+  const memory = ringMemory()
   const indices = new Int32Array(memory, 0, 32)
   indices[0] = indices[16] = carriedBytes | 0
-  return { writer: new CrossingWriter(memory), reader: new CrossingReader(memory), sink: new Collector() }
+  return { writer: new RingWriter(memory), reader: new RingReader(memory), sink: new Collector() }
 }
 
 function frameOf(seed: number, payloadBytes: number): Buffer {
@@ -42,7 +42,7 @@ function frameOf(seed: number, payloadBytes: number): Buffer {
 }
 
 /** Writes a frame; false when it does not fit. */
-function send(writer: CrossingWriter, frame: Buffer): boolean {
+function send(writer: RingWriter, frame: Buffer): boolean {
   const at = writer.reserve(frame.length)
   if (at < 0) return false
   writer.bytes.set(frame, at)
@@ -68,7 +68,7 @@ const someSteps = fc.array(
 /** Close to where the ring and where the indices start anew. */
 const someCarriedBytes = fc.oneof(
   fc.constant(0),
-  fc.integer({ min: CAPACITY_BYTES - 70_000, max: CAPACITY_BYTES }),
+  fc.integer({ min: RING_BYTES - 70_000, max: RING_BYTES }),
   fc.integer({ min: 2 ** 31 - 70_000, max: 2 ** 31 + 10 }),
   fc.integer({ min: 2 ** 32 - 70_000, max: 2 ** 32 + 10 }),
 )
@@ -85,7 +85,7 @@ it('any frames drained at any time arrive intact and in order, and what does not
           waitingBytes = 0
         } else {
           const frame = frameOf(step.seed, step.bytes)
-          const fits = waitingBytes + frame.length <= CAPACITY_BYTES
+          const fits = waitingBytes + frame.length <= RING_BYTES
           expect(send(writer, frame)).toBe(fits)
           if (!fits) continue
           sent.push(frame)
@@ -102,7 +102,7 @@ it('any frames drained at any time arrive intact and in order, and what does not
 
 it('is full at its capacity to the byte, and has all of it free again when drained', () => {
   const { writer, reader, sink } = crossing(12_345)
-  const sent = Array.from({ length: 16 }, (_, n) => frameOf(n, CAPACITY_BYTES / 16 - 5))
+  const sent = Array.from({ length: 16 }, (_, n) => frameOf(n, RING_BYTES / 16 - 5))
   for (const frame of sent) expect(send(writer, frame)).toBe(true)
   expect(writer.reserve(1)).toBe(-1)
   reader.drain(sink)
@@ -135,17 +135,17 @@ it('a drain ends although the writer goes on writing', () => {
 })
 
 it('a writer made anew goes on where the last one stopped', () => {
-  const memory = crossingMemory()
+  const memory = ringMemory()
   const sink = new Collector()
-  const reader = new CrossingReader(memory)
+  const reader = new RingReader(memory)
   const sent = [frameOf(1, 70), frameOf(2, 80)]
-  for (const frame of sent) send(new CrossingWriter(memory), frame)
+  for (const frame of sent) send(new RingWriter(memory), frame)
   reader.drain(sink)
   expect(sink.frames).toEqual(sent)
 })
 
 it('what nobody reads any more can be taken back, and a frame that was not finished is not there', () => {
-  const { writer, reader, sink } = crossing(CAPACITY_BYTES - 100)
+  const { writer, reader, sink } = crossing(RING_BYTES - 100)
   const sent = [frameOf(1, 70), frameOf(2, 80), frameOf(3, 90)]
   for (const frame of sent.slice(0, 1)) send(writer, frame)
   reader.drain(sink)
@@ -157,48 +157,48 @@ it('what nobody reads any more can be taken back, and a frame that was not finis
   expect(reclaimed.frames).toEqual(sent.slice(1))
 })
 
-it('a bell wakes who waits, and who comes after it has rung does not sleep', async () => {
-  const bell = new Bell(Bell.memory())
-  const before = bell.count()
-  const woken = bell.wait(before)
-  bell.ring()
+it('a wakeup wakes who waits, and who comes after it has rung does not sleep', async () => {
+  const wakeup = new Wakeup(Wakeup.memory())
+  const before = wakeup.count()
+  const woken = wakeup.wait(before)
+  wakeup.ring()
   await woken
-  expect(bell.count()).toBe(before + 1)
-  await bell.wait(before)
+  expect(wakeup.count()).toBe(before + 1)
+  await wakeup.wait(before)
 })
 
-it('a bell does not ring for who is awake, and once for who sleeps', () => {
-  const bell = new Bell(Bell.memory())
+it('a wakeup does not ring for who is awake, and once for who sleeps', () => {
+  const wakeup = new Wakeup(Wakeup.memory())
   const rings = (): number => {
-    bell.ring()
-    return bell.count()
+    wakeup.ring()
+    return wakeup.count()
   }
   expect([rings(), rings()]).toEqual([1, 1])
-  bell.setAwake(true)
+  wakeup.setAwake(true)
   expect(rings()).toBe(1)
-  bell.setAwake(false)
+  wakeup.setAwake(false)
   expect([rings(), rings()]).toEqual([2, 2])
 })
 
-it('a bell rings for who dozes only when that is urgent, and once', () => {
-  const bell = new Bell(Bell.memory())
-  bell.doze()
+it('a wakeup rings for who dozes only when that is urgent, and once', () => {
+  const wakeup = new Wakeup(Wakeup.memory())
+  wakeup.doze()
   const rings = (isUrgent: boolean): number => {
-    bell.ring(isUrgent)
-    return bell.count()
+    wakeup.ring(isUrgent)
+    return wakeup.count()
   }
   expect([rings(false), rings(true), rings(true), rings(false)]).toEqual([0, 1, 1, 1])
-  bell.setAwake(false)
+  wakeup.setAwake(false)
   expect(rings(false)).toBe(2)
 })
 
 it('a hundred thousand frames from another thread arrive intact and in order while it goes on writing', async () => {
   const frameCount = 100_000
-  const data: CrossingWriterData = { memory: crossingMemory(), bell: Bell.memory(), frames: frameCount }
-  const [bell, reader] = [new Bell(data.bell), new CrossingReader(data.memory)]
+  const data: CrossingWriterData = { memory: ringMemory(), wakeup: Wakeup.memory(), frames: frameCount }
+  const [wakeup, reader] = [new Wakeup(data.wakeup), new RingReader(data.memory)]
   let arrived = 0
   const wrong: string[] = []
-  const sink: CrossingSink = {
+  const sink: RingSink = {
     onFrame: (_type, buffer, start, end) => {
       const isRight =
         end - start === payloadBytesOf(arrived) &&
@@ -211,11 +211,11 @@ it('a hundred thousand frames from another thread arrive intact and in order whi
   const worker = new Worker(new URL('ring-writer.ts', import.meta.url), { workerData: data })
   const failure = new Promise<never>((_resolve, reject) => worker.once('error', reject))
   while (arrived < frameCount && wrong.length === 0) {
-    const rung = bell.count()
-    bell.setAwake(true)
+    const rung = wakeup.count()
+    wakeup.setAwake(true)
     reader.drain(sink)
-    bell.setAwake(false)
-    if (arrived < frameCount && !reader.hasFrames) await Promise.race([bell.wait(rung), failure])
+    wakeup.setAwake(false)
+    if (arrived < frameCount && !reader.hasFrames) await Promise.race([wakeup.wait(rung), failure])
   }
   await worker.terminate()
   expect(wrong).toEqual([])

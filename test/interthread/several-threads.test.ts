@@ -3,10 +3,10 @@
 
 import { describe, expect, it } from 'vitest'
 import { forwardPacketFrame } from '#protocol/frames.ts'
-import { Bell } from '#interthread/ring.ts'
-import { Neighbourhood } from '#interthread/thread-memory.ts'
-import { Neighbours } from '#interthread/thread-links.ts'
-import type { NeighbourListener } from '#interthread/thread-frames.ts'
+import { Wakeup } from '#interthread/ring.ts'
+import { ThreadMemories } from '#interthread/thread-memory.ts'
+import { ThreadLinks } from '#interthread/thread-links.ts'
+import type { ThreadEvents } from '#interthread/thread-frames.ts'
 import type { Sibling } from '#relay/ports.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
@@ -94,7 +94,7 @@ it('a client that rests because another thread does not keep up goes on when tha
 })
 
 describe('a thread that joins', () => {
-  const nobody: NeighbourListener = {
+  const nobody: ThreadEvents = {
     presentElsewhere: () => undefined,
     claimedElsewhere: () => undefined,
     goneElsewhere: () => undefined,
@@ -107,10 +107,10 @@ describe('a thread that joins', () => {
   const parts = { listener: () => nobody, everybody: () => [], wake: () => undefined, now: () => 0 }
 
   it('may listen when all who were here have told of everybody, or have died, whatever comes first', async () => {
-    const neighbourhood = new Neighbourhood()
-    const old = [0, 1, 2].map((index) => new Neighbours(neighbourhood.join(index).memory, parts))
+    const neighbourhood = new ThreadMemories()
+    const old = [0, 1, 2].map((index) => new ThreadLinks(neighbourhood.join(index).memory, parts))
     const { memory, news } = neighbourhood.join(3)
-    const newcomer = new Neighbours(memory, parts)
+    const newcomer = new ThreadLinks(memory, parts)
     let isTold = false
     void newcomer.allTold().then(() => (isTold = true))
     const told = async (): Promise<boolean> => {
@@ -131,9 +131,9 @@ describe('a thread that joins', () => {
   })
 
   it('does not wait when there was nobody', async () => {
-    const alone = new Neighbours(new Neighbourhood().join(0).memory, parts)
+    const alone = new ThreadLinks(new ThreadMemories().join(0).memory, parts)
     await alone.allTold()
-    expect(alone.bell).toBeInstanceOf(Bell)
+    expect(alone.wakeup).toBeInstanceOf(Wakeup)
   })
 
   it('lets its first client reach everybody at once', () => {

@@ -3,10 +3,10 @@ import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
 import { peerPresentFrame } from '#protocol/frames.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
-import { Bell, crossingMemory } from '#interthread/ring.ts'
-import { Neighbourhood } from '#interthread/thread-memory.ts'
-import { Neighbours } from '#interthread/thread-links.ts'
-import type { NeighbourListener } from '#interthread/thread-frames.ts'
+import { Wakeup, ringMemory } from '#interthread/ring.ts'
+import { ThreadMemories } from '#interthread/thread-memory.ts'
+import { ThreadLinks } from '#interthread/thread-links.ts'
+import type { ThreadEvents } from '#interthread/thread-frames.ts'
 import { Packet } from '#relay/packet.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
 import { actor, alice, bob, cathy } from '../support/actor.ts'
@@ -14,7 +14,7 @@ import { packet } from '../vectors/frames.ts'
 import { sha256 } from '../vectors/hex.ts'
 
 /** Writes down what it hears. */
-class Listener implements NeighbourListener {
+class Listener implements ThreadEvents {
   readonly heard: string[] = []
   onPacket: () => void = () => undefined
 
@@ -54,28 +54,28 @@ class Listener implements NeighbourListener {
 }
 
 interface Neighbour {
-  readonly bell: SharedArrayBuffer
-  readonly neighbours: Neighbours
+  readonly wakeup: SharedArrayBuffer
+  readonly threadLinks: ThreadLinks
   readonly listener: Listener
   wakes: number
 }
 
 function neighbourhood(count: number): Neighbour[] {
-  const neighbourhood = new Neighbourhood()
+  const neighbourhood = new ThreadMemories()
   const all: Neighbour[] = []
   for (let index = 0; index < count; index++) {
     const { memory, news } = neighbourhood.join(index)
     const listener = new Listener()
     const wake = (): void => void one.wakes++
-    const neighbours = new Neighbours(memory, {
+    const threadLinks = new ThreadLinks(memory, {
       listener: () => listener,
       everybody: () => [],
       wake,
       now: () => 0,
     })
-    const one: Neighbour = { bell: memory.bell, neighbours, listener, wakes: 0 }
+    const one: Neighbour = { wakeup: memory.wakeup, threadLinks, listener, wakes: 0 }
     all.push(one)
-    for (const { to, link } of news) all[to]?.neighbours.link(link)
+    for (const { to, link } of news) all[to]?.threadLinks.link(link)
   }
   return all
 }
@@ -116,7 +116,7 @@ const someSaying: fc.Arbitrary<Saying> = fc.oneof(
 )
 
 /** Says something, and returns what the other should hear; undefined if it was refused. */
-function say(from: Neighbours, saying: Saying): string | undefined {
+function say(from: ThreadLinks, saying: Saying): string | undefined {
   const key = actor(`neighbour ${saying.who}`).key
   switch (saying.kind) {
     case 'present': {
@@ -154,17 +154,17 @@ it('all that one says the other hears, intact and in order, however rarely it li
       const expected: string[] = []
       let refusedCount = 0
       for (const step of steps) {
-        if (step === 'drain') to.neighbours.drain()
-        else if (step === 'flush') from.neighbours.flush()
+        if (step === 'drain') to.threadLinks.drain()
+        else if (step === 'flush') from.threadLinks.flush()
         else {
-          const line = say(from.neighbours, step)
+          const line = say(from.threadLinks, step)
           if (line === undefined) refusedCount++
           else expected.push(line)
         }
       }
       for (let round = 0; round < 3; round++) {
-        from.neighbours.flush()
-        to.neighbours.drain()
+        from.threadLinks.flush()
+        to.threadLinks.drain()
       }
       expect(to.listener.heard).toEqual(expected)
       // Sixteen of the largest packets fit between two times of listening.
@@ -176,7 +176,7 @@ it('all that one says the other hears, intact and in order, however rarely it li
 })
 
 /** Fills the crossing with packets until no more is taken; how many there are. */
-function fill(from: Neighbours): number {
+function fill(from: ThreadLinks): number {
   let count = 0
   while (from.sendPacket(1, bob.key, alice.key, arrived(bob.key, Buffer.alloc(60_000)))) count++
   while (from.sendPacket(1, bob.key, alice.key, arrived(bob.key, Buffer.alloc(0)))) count++
@@ -185,95 +185,95 @@ function fill(from: Neighbours): number {
 
 it('news that does not fit waits, and no packet overtakes it', () => {
   const [from, to] = pair()
-  const packets = fill(from.neighbours)
+  const packets = fill(from.threadLinks)
   const news = Array.from({ length: 300 }, (_, n): Saying => ({ kind: 'present', who: n % 6, claim: n }))
-  const expected = news.map((saying) => say(from.neighbours, saying))
-  expect(from.neighbours.hasBacklog).toBe(true)
-  to.neighbours.drain()
+  const expected = news.map((saying) => say(from.threadLinks, saying))
+  expect(from.threadLinks.hasBacklog).toBe(true)
+  to.threadLinks.drain()
   expect(to.listener.heard.length).toBe(packets)
   // There is room now, but what was said first goes first.
-  expect(from.neighbours.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))).toBe(false)
-  from.neighbours.flush()
-  expect(from.neighbours.hasBacklog).toBe(false)
-  expect(from.neighbours.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))).toBe(true)
-  to.neighbours.drain()
+  expect(from.threadLinks.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))).toBe(false)
+  from.threadLinks.flush()
+  expect(from.threadLinks.hasBacklog).toBe(false)
+  expect(from.threadLinks.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))).toBe(true)
+  to.threadLinks.drain()
   expect(to.listener.heard.slice(packets, -1)).toEqual(expected)
   expect(to.listener.heard.at(-1)).toMatch(/^packet/)
 })
 
 it('one neighbour that does not listen keeps no news from the others', () => {
   const [from, deaf, other] = neighbourhood(3) as [Neighbour, Neighbour, Neighbour]
-  const packets = fill(from.neighbours)
-  from.neighbours.gone(cathy.key)
-  other.neighbours.drain()
+  const packets = fill(from.threadLinks)
+  from.threadLinks.gone(cathy.key)
+  other.threadLinks.drain()
   expect(other.listener.heard).toEqual([`0 gone ${toHex(cathy.key)}`])
-  deaf.neighbours.drain()
+  deaf.threadLinks.drain()
   expect(deaf.listener.heard.length).toBe(packets)
 })
 
-it('the bell rings once for all that was said in a turn, and not when nothing was', () => {
+it('the wakeup rings once for all that was said in a turn, and not when nothing was', () => {
   const [from, to] = pair()
-  const rings = (): number => to.neighbours.bell.count()
-  from.neighbours.flush()
+  const rings = (): number => to.threadLinks.wakeup.count()
+  from.threadLinks.flush()
   expect([from.wakes, rings()]).toEqual([0, 0])
-  from.neighbours.gone(alice.key)
-  from.neighbours.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))
-  from.neighbours.gone(bob.key)
+  from.threadLinks.gone(alice.key)
+  from.threadLinks.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))
+  from.threadLinks.gone(bob.key)
   expect([from.wakes, rings()]).toEqual([1, 0])
-  from.neighbours.flush()
-  from.neighbours.flush()
+  from.threadLinks.flush()
+  from.threadLinks.flush()
   expect([from.wakes, rings()]).toEqual([1, 1])
-  to.neighbours.drain()
-  expect(to.neighbours.fallAsleep()).toBe(true)
-  from.neighbours.gone(alice.key)
-  from.neighbours.flush()
+  to.threadLinks.drain()
+  expect(to.threadLinks.fallAsleep()).toBe(true)
+  from.threadLinks.gone(alice.key)
+  from.threadLinks.flush()
   expect([from.wakes, rings()]).toEqual([2, 2])
 })
 
-it('the bell does not ring for who is at work, and who has been written to meanwhile does not fall asleep', () => {
+it('the wakeup does not ring for who is at work, and who has been written to meanwhile does not fall asleep', () => {
   const [from, to] = pair()
   const speak = (): void => {
-    from.neighbours.gone(alice.key)
-    from.neighbours.flush()
+    from.threadLinks.gone(alice.key)
+    from.threadLinks.flush()
   }
-  to.neighbours.drain()
+  to.threadLinks.drain()
   expect(to.wakes).toBe(1)
   speak()
-  expect(to.neighbours.bell.count()).toBe(0)
-  expect(to.neighbours.fallAsleep()).toBe(false)
+  expect(to.threadLinks.wakeup.count()).toBe(0)
+  expect(to.threadLinks.fallAsleep()).toBe(false)
   expect(to.wakes).toBe(2)
-  to.neighbours.drain()
+  to.threadLinks.drain()
   expect(to.listener.heard.length).toBe(1)
-  expect(to.neighbours.fallAsleep()).toBe(true)
+  expect(to.threadLinks.fallAsleep()).toBe(true)
   speak()
-  expect(to.neighbours.bell.count()).toBe(1)
+  expect(to.threadLinks.wakeup.count()).toBe(1)
 })
 
 it('who looks by itself each millisecond is not rung for, from its first neighbour on, and is again when it stops', () => {
   const [from, to] = pair()
   const isRungFor = (): boolean => {
-    to.neighbours.drain()
-    expect(to.neighbours.fallAsleep()).toBe(true)
-    const rings = to.neighbours.bell.count()
-    from.neighbours.isInRound = true
-    from.neighbours.gone(alice.key)
-    from.neighbours.flush()
-    from.neighbours.isInRound = false
-    return to.neighbours.bell.count() > rings
+    to.threadLinks.drain()
+    expect(to.threadLinks.fallAsleep()).toBe(true)
+    const rings = to.threadLinks.wakeup.count()
+    from.threadLinks.isInRound = true
+    from.threadLinks.gone(alice.key)
+    from.threadLinks.flush()
+    from.threadLinks.isInRound = false
+    return to.threadLinks.wakeup.count() > rings
   }
   expect(isRungFor()).toBe(true)
-  to.neighbours.setBeating(true)
+  to.threadLinks.setBeating(true)
   expect(isRungFor()).toBe(false)
   // Neither the beginning nor the end of it is lost while there is no neighbour.
   for (const isBeating of [false, true]) {
-    to.neighbours.unlink(0, () => undefined)
-    to.neighbours.setBeating(isBeating)
-    const back = { outgoing: crossingMemory(), incoming: crossingMemory() }
-    to.neighbours.link({ thread: 0, bell: Bell.memory(), ...back })
-    from.neighbours.unlink(1, () => undefined)
-    from.neighbours.link({
+    to.threadLinks.unlink(0, () => undefined)
+    to.threadLinks.setBeating(isBeating)
+    const back = { outgoing: ringMemory(), incoming: ringMemory() }
+    to.threadLinks.link({ thread: 0, wakeup: Wakeup.memory(), ...back })
+    from.threadLinks.unlink(1, () => undefined)
+    from.threadLinks.link({
       thread: 1,
-      bell: to.bell,
+      wakeup: to.wakeup,
       outgoing: back.incoming,
       incoming: back.outgoing,
     })
@@ -284,43 +284,43 @@ it('who looks by itself each millisecond is not rung for, from its first neighbo
 it('news for one that never listens is bounded, and who is here is told when it does', () => {
   const [from, to] = pair()
   const sayings = 200_000
-  for (let n = 0; n < sayings; n++) from.neighbours.gone(alice.key)
-  expect(from.neighbours.hasBacklog).toBe(true)
+  for (let n = 0; n < sayings; n++) from.threadLinks.gone(alice.key)
+  expect(from.threadLinks.hasBacklog).toBe(true)
   for (let round = 0; round < 100; round++) {
-    to.neighbours.drain()
-    from.neighbours.flush()
+    to.threadLinks.drain()
+    from.threadLinks.flush()
   }
-  expect(from.neighbours.hasBacklog).toBe(false)
+  expect(from.threadLinks.hasBacklog).toBe(false)
   const { heard } = to.listener
   const inCrossing = Math.floor(1_048_576 / 37)
   expect(heard.length).toBeLessThan(inCrossing + 16_384 + 10)
   expect(heard.slice(-2)).toEqual(['0 introducing', '0 introduced'])
   // And then as before.
-  from.neighbours.gone(bob.key)
-  to.neighbours.drain()
+  from.threadLinks.gone(bob.key)
+  to.threadLinks.drain()
   expect(heard.at(-1)).toBe(`0 gone ${toHex(bob.key)}`)
 })
 
 it('listening while listening does nothing', () => {
   const [from, to] = pair()
   const inner: boolean[] = []
-  to.listener.onPacket = () => inner.push(to.neighbours.drain(), to.neighbours.isDraining)
-  from.neighbours.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))
-  from.neighbours.sendPacket(1, cathy.key, alice.key, arrived(cathy.key, packet))
-  expect(to.neighbours.drain()).toBe(true)
+  to.listener.onPacket = () => inner.push(to.threadLinks.drain(), to.threadLinks.isDraining)
+  from.threadLinks.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))
+  from.threadLinks.sendPacket(1, cathy.key, alice.key, arrived(cathy.key, packet))
+  expect(to.threadLinks.drain()).toBe(true)
   expect(inner).toEqual([false, true, false, true])
   expect(to.listener.heard.length).toBe(2)
-  expect(to.neighbours.isDraining).toBe(false)
+  expect(to.threadLinks.isDraining).toBe(false)
 })
 
 it('activity is counted in common', () => {
   const all = neighbourhood(3)
-  const claims = [0, 1, 2, 1, 0].map((thread) => all[thread]?.neighbours.nextClaim())
+  const claims = [0, 1, 2, 1, 0].map((thread) => all[thread]?.threadLinks.nextClaim())
   expect(claims).toEqual([1, 2, 3, 4, 5])
 })
 
 it('a single thread has nobody to hear, and nothing to pay', () => {
-  const alone = Neighbours.none()
+  const alone = ThreadLinks.none()
   alone.present(presence(alice.key, ''), 1)
   alone.gone(alice.key)
   expect(alone.drain()).toBe(false)

@@ -91,7 +91,7 @@ it('a packet never arrives before the news of who sent it', () => {
   expect(b.take()).toEqual(['PeerGone alice disconnected'])
 })
 
-it('whoever is told of a newcomer can reach it at once, whether the bell was heard or not', () => {
+it('whoever is told of a newcomer can reach it at once, whether the wakeup was heard or not', () => {
   const relay = new TestRelay({ threads: 2 })
   const a = relay.join(alice)
   relay.thread(0).isDeaf = true

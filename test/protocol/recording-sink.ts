@@ -82,7 +82,7 @@ export function feedAll(reader: FrameReader, sink: RecordingSink, chunks: readon
 }
 
 function feedChunk(reader: FrameReader, sink: RecordingSink, chunk: Buffer, chunkAt: number): void {
-  // Neighbours of a chunk in a shared buffer: what is outside [start, end) must not be read.
+  // ThreadLinks of a chunk in a shared buffer: what is outside [start, end) must not be read.
   const start = chunkAt % 7
   const end = start + chunk.length
   const shared = Buffer.alloc(end + 9, 0xee)

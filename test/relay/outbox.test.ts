@@ -9,7 +9,7 @@ import { Outbox, type OutboxLimits } from '#relay/outbox.ts'
 import { Packet } from '#relay/packet.ts'
 import { alice, bob } from '../support/actor.ts'
 import { FakeLink } from '../support/fake-link.ts'
-import { Allotment } from '#relay/allotment.ts'
+import { MemoryBudget } from '#relay/memory-budget.ts'
 import { disco } from '../vectors/frames.ts'
 
 const unlimited: OutboxLimits = { outboxBytesMax: Infinity, outboxPacketsMax: Infinity }
@@ -25,7 +25,7 @@ class Bench {
 
   constructor(limits: Partial<OutboxLimits> = {}) {
     this.outbox = Outbox.forClient({
-      allotment: Allotment.unbounded(),
+      memoryBudget: MemoryBudget.unbounded(),
       pool: this.pool,
       limits: { ...unlimited, ...limits },
       counters: this.counters,

@@ -15,7 +15,7 @@ import type { AddressedPacket } from '#relay/ports.ts'
 import { actor, type Actor } from './actor.ts'
 import { FakeClock } from './fake-clock.ts'
 import { sha256 } from '../vectors/hex.ts'
-import { Allotment } from '#relay/allotment.ts'
+import { MemoryBudget } from '#relay/memory-budget.ts'
 import { meshKey } from '../vectors/keys.ts'
 
 /** Of the sibling. */
@@ -60,7 +60,7 @@ export class SiblingPlay {
       book: this.book,
       makeOutbox: () =>
         Outbox.forSibling({
-          allotment: Allotment.unbounded(),
+          memoryBudget: MemoryBudget.unbounded(),
           pool,
           counters,
           limits: { outboxBytesMax: 100_000, outboxPacketsMax: Infinity },

@@ -5,13 +5,13 @@
 import { ipToBytes } from '#protocol/ip-address.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
-import { Neighbourhood } from '#interthread/thread-memory.ts'
+import { ThreadMemories } from '#interthread/thread-memory.ts'
 import type { ThreadMemory } from '#interthread/thread-links.ts'
 import {
   NO_ROUTES,
   type Admission,
   type AdmissionAnswer,
-  type AdmissionAsking,
+  type PendingAdmission,
   type Routes,
   type SessionEnd,
   type SessionStart,
@@ -42,7 +42,7 @@ export const answer = (isAllowed: boolean): AdmissionAnswer => ({
 })
 
 /** What asking gives whom nobody can cancel. */
-export const noCancel: AdmissionAsking = { cancel: () => undefined }
+export const noCancel: PendingAdmission = { cancel: () => undefined }
 
 /** Says the same of everybody. */
 export const admit = (isAllowed: boolean): Admission => ({
@@ -87,7 +87,7 @@ interface Thread {
   flushAskCount: number
   /** Rings that were heard. */
   rungCount: number
-  /** Its bell rings in vain: a thread that is busy with something else. */
+  /** Its wakeup rings in vain: a thread that is busy with something else. */
   isDeaf: boolean
   /** Killed, and not started anew. */
   isDead: boolean
@@ -106,7 +106,7 @@ export class TestRelay {
   readonly ends: SessionEnd[] = []
   readonly starts: SessionStart[] = []
   readonly #options: TestRelayOptions
-  readonly #neighbourhood: Neighbourhood | undefined
+  readonly #neighbourhood: ThreadMemories | undefined
   readonly #stirred = new Set<FakeLink>()
   /** What threads do in the next turn of their loops. */
   #nextTurn: (() => void)[] = []
@@ -116,7 +116,7 @@ export class TestRelay {
 
   constructor(options: TestRelayOptions = {}) {
     const count = options.threads ?? 1
-    this.#neighbourhood = count === 1 ? undefined : new Neighbourhood()
+    this.#neighbourhood = count === 1 ? undefined : new ThreadMemories()
     this.#options = options
     this.clock = options.clock ?? new FakeClock()
     this.server = options.server ?? server
@@ -252,7 +252,7 @@ export class TestRelay {
       thread.relay.flush()
       isBusy = true
     }
-    const rungCount = thread.relay.neighbours.bell.count()
+    const rungCount = thread.relay.threadLinks.wakeup.count()
     if (rungCount !== thread.rungCount && !thread.isDeaf) {
       thread.rungCount = rungCount
       thread.relay.hear()

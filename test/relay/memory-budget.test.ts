@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { Allotment } from '#relay/allotment.ts'
+import { MemoryBudget } from '#relay/memory-budget.ts'
 import { Counters } from '#relay/counters.ts'
 import { sendPacketFrame } from '#protocol/frames.ts'
 import { EndReason } from '#relay/end-reason.ts'
@@ -132,16 +132,16 @@ it('what a transport has copied is counted for as long as the system has not tak
 
 it('a burst that the transport has copied counts until the system has taken it', () => {
   const counters = new Counters()
-  const allotment = new Allotment({ bytesMax: 100, pool: { lentBytes: 20 }, counters })
-  allotment.inFlight(55)
-  allotment.look()
-  expect([allotment.share, allotment.isSpent, counters.get('waitingBytes')]).toEqual([0.5, false, 75])
-  allotment.inFlight(25)
-  allotment.look()
-  expect([allotment.share, allotment.isSpent]).toEqual([1 / 256, true])
-  allotment.inFlight(-80)
-  allotment.look()
-  expect([allotment.share, allotment.isSpent]).toEqual([1, false])
+  const memoryBudget = new MemoryBudget({ bytesMax: 100, pool: { lentBytes: 20 }, counters })
+  memoryBudget.inFlight(55)
+  memoryBudget.look()
+  expect([memoryBudget.share, memoryBudget.isSpent, counters.get('waitingBytes')]).toEqual([0.5, false, 75])
+  memoryBudget.inFlight(25)
+  memoryBudget.look()
+  expect([memoryBudget.share, memoryBudget.isSpent]).toEqual([1 / 256, true])
+  memoryBudget.inFlight(-80)
+  memoryBudget.look()
+  expect([memoryBudget.share, memoryBudget.isSpent]).toEqual([1, false])
 })
 
 it('what waited on a thread that has died waits no more', () => {

@@ -4,9 +4,9 @@
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 
 /** What is under way when reading stops is one read of a transport's, decrypted: 64 KiB. Four of those are no accident. */
-export const HELD_BYTES_MAX = 262_144
+export const PAUSED_BYTES_MAX = 262_144
 
-export class Held {
+export class PausedInput {
   readonly #pool: BufferPool
   /** It lies in buffer[from, to); who has read a part sets `from`. */
   buffer: Buffer
@@ -28,7 +28,7 @@ export class Held {
   add(chunk: Buffer, start: number, end: number): boolean {
     const heldBytes = this.bytes
     const bytes = heldBytes + end - start
-    if (bytes > HELD_BYTES_MAX) return false
+    if (bytes > PAUSED_BYTES_MAX) return false
     if (this.to + end - start > this.buffer.length) {
       const larger = this.#pool.rent(Math.max(bytes, 2 * heldBytes))
       this.buffer.copy(larger, 0, this.from, this.to)

@@ -2,7 +2,7 @@
 // first served. For what thousands may ask for at the same moment: to be let in, or to be seen off. Knows neither what
 // the work is nor how turns come about.
 
-export interface TurnstileParts {
+export interface TurnQueueParts {
   /** Works done in one turn. */
   readonly perTurnMax: number
   /** No more is begun in a turn when so much time was spent. */
@@ -13,14 +13,14 @@ export interface TurnstileParts {
   readonly nextTurn: (callback: () => void) => void
 }
 
-export class Turnstile {
-  readonly #parts: TurnstileParts
+export class TurnQueue {
+  readonly #parts: TurnQueueParts
   #queue: (() => void)[] = []
   #count = 0
   #spentMs = 0
   #isTurnComing = false
 
-  constructor(parts: TurnstileParts) {
+  constructor(parts: TurnQueueParts) {
     this.#parts = parts
   }
 

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { Held, HELD_BYTES_MAX } from '#relay/held.ts'
+import { PausedInput, PAUSED_BYTES_MAX } from '#relay/paused-input.ts'
 
 it('gives back in order what was added, however it is read, and all its memory at the end', () => {
   const pool = new BufferPool()
   const bytes = randomBytes(200_000)
-  const held = new Held(pool, bytes, 0, 1)
+  const held = new PausedInput(pool, bytes, 0, 1)
   const read: Buffer[] = []
   for (let at = 1, step = 1; at < bytes.length; at += step, step = (step * 7 + 3) % 3_001) {
     expect(held.add(bytes, at, Math.min(bytes.length, at + step))).toBe(true)
@@ -21,16 +21,16 @@ it('gives back in order what was added, however it is read, and all its memory a
 })
 
 it.each([
-  [HELD_BYTES_MAX - 1, true],
-  [HELD_BYTES_MAX, true],
-  [HELD_BYTES_MAX + 1, false],
+  [PAUSED_BYTES_MAX - 1, true],
+  [PAUSED_BYTES_MAX, true],
+  [PAUSED_BYTES_MAX + 1, false],
 ])('%i bytes in all fit: %s, in one piece and in many', (bytes, fits) => {
   const chunk = Buffer.alloc(bytes)
   const pool = new BufferPool()
-  expect(new Held(pool, chunk, 0, 1).add(chunk, 1, bytes)).toBe(fits)
-  const many = new Held(pool, chunk, 0, 1)
+  expect(new PausedInput(pool, chunk, 0, 1).add(chunk, 1, bytes)).toBe(fits)
+  const many = new PausedInput(pool, chunk, 0, 1)
   let isAdded = true
   for (let at = 1; at < bytes; at += 1_024) isAdded = many.add(chunk, at, Math.min(bytes, at + 1_024))
   expect(isAdded).toBe(fits)
-  expect(pool.lentBytes).toBeLessThan(8 * HELD_BYTES_MAX)
+  expect(pool.lentBytes).toBeLessThan(8 * PAUSED_BYTES_MAX)
 })

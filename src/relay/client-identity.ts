@@ -16,7 +16,7 @@ const PRESENCE_FLAGS = 0xff
 /** A change of the home note this soon after login is part of logging in, not a move. */
 const HOME_MOVE_AFTER_MS = 5_000
 
-export class Member {
+export class ClientIdentity {
   /** 32 bytes. */
   readonly key: Uint8Array
   /** The mesh key that it holds: privileged, and not subject to admission or limits. Undefined for a client. */

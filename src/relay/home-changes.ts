@@ -1,23 +1,23 @@
 // Who hears that a key's clients on this thread have noted this relay as their home, or do so no more: the other
 // threads, the key directory, siblings of other regions. A client may change its mind as often as it likes; that costs
-// the others no more than a word in each sweep. What a note means for watchers is `directory.ts`.
+// the others no more than a word in each sweep. What a note means for watchers is `peer-registry.ts`.
 //
 // Contract: the first change is told at once. What follows within the same sweep is told at its end, if it differs from
 // what was told last. The end of a key's last session is never kept waiting.
 
 import type { Peer } from './peer.ts'
 
-export interface HomesParts {
+export interface HomeChangesParts {
   /** What has been told of `peer` (`isHomeHere`) is something else from now on. */
   readonly changed: (peer: Peer) => void
 }
 
-export class Homes {
-  readonly #parts: HomesParts
+export class HomeChanges {
+  readonly #parts: HomeChangesParts
   /** Looked at since the last sweep. */
   #recent = new Set<Peer>()
 
-  constructor(parts: HomesParts) {
+  constructor(parts: HomeChangesParts) {
     this.#parts = parts
   }
 

@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest'
-import { Turnstile } from '#relay/turnstile.ts'
+import { TurnQueue } from '#relay/turn-queue.ts'
 
 /** Works that take `workMs` each; what was done in which turn. */
 function turnstile(limits: { perTurnMax: number; perTurnMs: number }, workMs: number) {
   let nowMs = 0
   let turns: (() => void)[] = []
   const done: number[][] = [[]]
-  const stile = new Turnstile({ ...limits, now: () => nowMs, nextTurn: (callback) => turns.push(callback) })
+  const stile = new TurnQueue({ ...limits, now: () => nowMs, nextTurn: (callback) => turns.push(callback) })
   return {
     done,
     come: (who: number) =>

@@ -16,25 +16,25 @@ const LEAST_SHARE = 1 / 256
 /** When nothing is left: real logins have some 300 bytes, and who is read in time has no more than this of a frame. */
 export const FRAME_BYTES_MAX_WHEN_SPENT = 4_096
 
-export interface AllotmentParts {
+export interface MemoryBudgetParts {
   readonly bytesMax: number
   readonly pool: Pick<BufferPool, 'lentBytes'>
   readonly counters: Counters
 }
 
-export class Allotment {
-  readonly #parts: AllotmentParts
+export class MemoryBudget {
+  readonly #parts: MemoryBudgetParts
   /** Of its own limit, what each outbox may hold now: 1 to LEAST_SHARE. */
   share = 1
   #flightBytes = 0
 
-  constructor(parts: AllotmentParts) {
+  constructor(parts: MemoryBudgetParts) {
     this.#parts = parts
   }
 
   /** Without a bound. */
-  static unbounded(): Allotment {
-    return new Allotment({ bytesMax: Infinity, pool: { lentBytes: 0 }, counters: new Counters() })
+  static unbounded(): MemoryBudget {
+    return new MemoryBudget({ bytesMax: Infinity, pool: { lentBytes: 0 }, counters: new Counters() })
   }
 
   get #bytes(): number {

@@ -12,7 +12,7 @@ import { peerGoneFrame } from '#protocol/frames.ts'
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
-import { Homes } from './homes.ts'
+import { HomeChanges } from './home-changes.ts'
 import { LOCAL, Peer, type Elsewhere } from './peer.ts'
 import type { Observer, Routes, Sibling } from './ports.ts'
 import type { Session } from './session.ts'
@@ -21,7 +21,7 @@ import type { Session } from './session.ts'
 const LISTS_PER_SWEEP = 4
 
 /** Tells the relay's other threads what happened on this one, and hears what happened there. */
-export interface Announcer {
+export interface OtherThreads {
   /** This thread's number. */
   readonly index: number
   /** The next number of the relay's common count of activity. */
@@ -44,9 +44,9 @@ interface Counted {
   readonly routed: number
 }
 
-export interface DirectoryParts {
+export interface PeerRegistryParts {
   readonly counters: Counters
-  readonly announcer: Announcer
+  readonly announcer: OtherThreads
   readonly routes: Routes
   readonly observer: Pick<Observer, 'homeChanged'>
   /** This relay's public key: a watcher with it is the relay itself and hears nothing. */
@@ -55,9 +55,9 @@ export interface DirectoryParts {
   readonly seed: number
 }
 
-export class Directory {
+export class PeerRegistry {
   readonly #counters: Counters
-  readonly #announcer: Announcer
+  readonly #announcer: OtherThreads
   readonly #routes: Routes
   readonly #observer: Pick<Observer, 'homeChanged'>
   readonly #ownKey: Uint8Array
@@ -68,7 +68,7 @@ export class Directory {
   /** How often each was told of everybody since the last sweep, and who asked for it more often. */
   readonly #listed = new Map<Session, number>()
   #toList = new Set<Session>()
-  readonly #homes = new Homes({ changed: (peer) => this.#homeChanged(peer) })
+  readonly #homes = new HomeChanges({ changed: (peer) => this.#homeChanged(peer) })
   /** Known on a thread that is telling of everybody just now, and not told of yet; by thread. */
   readonly #doubted = new Map<number, Set<Peer>>()
   /** Keys without a session, as far as is known; another thread may be about to say that it has one. */
@@ -78,7 +78,7 @@ export class Directory {
   /** Keys that were away and have no route any more. */
   #lost = new Set<Peer>()
 
-  constructor(parts: DirectoryParts) {
+  constructor(parts: PeerRegistryParts) {
     this.#counters = parts.counters
     this.#announcer = parts.announcer
     this.#routes = parts.routes

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Dial } from '#mesh/dial.ts'
-import { RouteBook } from '#mesh/route-book.ts'
+import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
@@ -24,7 +24,7 @@ export class Joiner {
   /** Frames that came, and their bytes; what TLS adds is not among them. */
   frames = 0
   frameBytes = 0
-  readonly #book: RouteBook
+  readonly #routeTable: RouteTable
   readonly #siblings: Siblings
   readonly #sweeper: NodeJS.Timeout
   #changed: () => void = () => undefined
@@ -36,7 +36,7 @@ export class Joiner {
     const meshKeys = parseMeshKeys(readFileSync(join(folder, 'psk'), 'utf8'))
     if ('problem' in meshKeys) throw new Error(meshKeys.problem)
     const { privateKey, publicKey } = keyPairFrom(randomBytes(32))
-    this.#book = new RouteBook(1, () => this.#changed())
+    this.#routeTable = new RouteTable(1, () => this.#changed())
     const parts = { pool: new BufferPool(), counters: new Counters() }
     const limits = { outboxBytesMax: 1_048_576, outboxPacketsMax: Infinity }
     this.#siblings = new Siblings({
@@ -45,7 +45,7 @@ export class Joiner {
       dial: this.#counted(
         siblingDialler({ ca: [readFileSync(join(folder, 'localhost.crt'), 'utf8')], isPlain: false }),
       ),
-      book: this.#book,
+      routeTable: this.#routeTable,
       makeOutbox: () => Outbox.forSibling({ memoryBudget: MemoryBudget.unbounded(), ...parts, limits }),
       keysMax: Infinity,
       now: () => performance.now(),
@@ -72,9 +72,9 @@ export class Joiner {
   /** Waits until it knows so many keys; answers the seconds that took. */
   async knows(keys: number): Promise<number> {
     const started = performance.now()
-    if (this.#book.size < keys) {
+    if (this.#routeTable.size < keys) {
       await new Promise<void>((resolve) => {
-        this.#changed = () => this.#book.size >= keys && resolve()
+        this.#changed = () => this.#routeTable.size >= keys && resolve()
       })
     }
     this.#changed = () => undefined

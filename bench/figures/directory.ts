@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { NatsDirectory } from '#mesh/nats-directory.ts'
-import { RouteBook } from '#mesh/route-book.ts'
+import { RouteTable } from '#mesh/route-table.ts'
 import { foreign } from '../../test/support/foreign.ts'
 import { NatsServers } from '../../test/support/nats.ts'
 import { waitUntil } from '../../test/support/process.ts'
@@ -80,11 +80,11 @@ function collector(): () => void {
 /** What a relay keeps of each key that it has been told of. */
 async function bookBytesPerKey(keys: readonly Uint8Array[], collect: () => void): Promise<number> {
   const before = await usedBytes(collect)
-  const book = new RouteBook(1, () => undefined)
+  const routeTable = new RouteTable(1, () => undefined)
   const sibling = { rank: 0, forward: () => undefined }
-  for (const key of keys) book.add(key, 0, sibling)
+  for (const key of keys) routeTable.add(key, 0, sibling)
   const bytes = ((await usedBytes(collect)) - before) / keys.length
-  if (book.size !== keys.length) throw new Error('a book that lost keys')
+  if (routeTable.size !== keys.length) throw new Error('a route table that lost keys')
   return bytes
 }
 

@@ -29,7 +29,7 @@ function chunkOf(sender: Client, receivers: readonly Client[], packet: Uint8Arra
   return { sender, template, bytes: Buffer.from(template) }
 }
 
-/** Turns of the loop in which every chunk is read once. */
+/** WriteTurns of the loop in which every chunk is read once. */
 function turning(relay: SocketlessRelay, chunks: readonly Chunk[]): [number, () => void, () => void] {
   const work = (): void => {
     for (const { sender, bytes } of chunks) sender.listener.receive(bytes, 0, bytes.length)

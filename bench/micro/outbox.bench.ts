@@ -43,7 +43,7 @@ class Outboxes {
     this.#packet.set(frame, 0, HEADER_BYTES + KEY_BYTES, frame.length)
   }
 
-  /** Turns in which each outbox is offered so many packets and then flushed. */
+  /** WriteTurns in which each outbox is offered so many packets and then flushed. */
   turn(turns: number, packets: number): void {
     for (let turn = 0; turn < turns; turn++) {
       for (const { outbox } of this.#pairs) {

@@ -4,7 +4,7 @@
 import { request, type IncomingMessage } from 'node:http'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { failureText } from './failure-text.ts'
-import { ALLOWED, type Applicant, type Verdict, type Verifier } from './verifier.ts'
+import { ALLOWED, type Applicant, type VerifierResult, type Verifier } from './verifier.ts'
 
 /** For the whole exchange. */
 const TIMEOUT_MS = 5_000
@@ -21,7 +21,7 @@ export class TailscaledVerifier implements Verifier {
     this.#socketPath = socketPath
   }
 
-  async verify({ key }: Applicant, signal: AbortSignal): Promise<Verdict> {
+  async verify({ key }: Applicant, signal: AbortSignal): Promise<VerifierResult> {
     const timeout = AbortSignal.timeout(TIMEOUT_MS)
     try {
       const response = await this.#whois(publicKeyText(key), AbortSignal.any([signal, timeout]))
@@ -44,7 +44,7 @@ export class TailscaledVerifier implements Verifier {
 }
 
 /** What is no answer to the question must not look like a stranger: nobody could get in. */
-function verdictOf(status: number, text: string): Verdict {
+function verdictOf(status: number, text: string): VerifierResult {
   if (status === 404) return { kind: 'denied', reason: 'unknown to tailscaled' }
   if (status === 200) {
     return isJson(text) ? ALLOWED : { kind: 'unusable', reason: 'tailscaled answered 200 without JSON' }

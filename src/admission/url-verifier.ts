@@ -6,10 +6,10 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { publicKeyText } from '#protocol/node-key.ts'
-import { firstValueEnd, readAllow } from './allow-answer.ts'
+import { firstValueEnd, readAllow } from './allow-response.ts'
 import { failureText, isOurFault } from './failure-text.ts'
 import { authorization, HttpConnections } from './http-connections.ts'
-import { ALLOWED, type Applicant, type Verdict, type Verifier } from './verifier.ts'
+import { ALLOWED, type Applicant, type VerifierResult, type Verifier } from './verifier.ts'
 import {
   parseWebAddress,
   requestable,
@@ -37,7 +37,7 @@ export class UrlVerifier implements Verifier {
     if (this.#address.scheme === 'https') this.#connections.prepare()
   }
 
-  async verify({ key, source }: Applicant, signal: AbortSignal): Promise<Verdict> {
+  async verify({ key, source }: Applicant, signal: AbortSignal): Promise<VerifierResult> {
     const body = Buffer.from(JSON.stringify({ NodePublic: publicKeyText(key), Source: source }))
     const timeout = AbortSignal.timeout(TIMEOUT_MS)
     try {
@@ -80,7 +80,7 @@ export class UrlVerifier implements Verifier {
     }
   }
 
-  async #read(response: IncomingMessage): Promise<Verdict> {
+  async #read(response: IncomingMessage): Promise<VerifierResult> {
     const isAllowed = readAllow(await readStart(response))
     if (isAllowed === true) return ALLOWED
     const from = shownAddress(this.#address)
@@ -92,7 +92,7 @@ export class UrlVerifier implements Verifier {
   }
 
   /** A client error may be how it says no; anything else says nothing of the client. */
-  #refusedWith(status: number): Verdict {
+  #refusedWith(status: number): VerifierResult {
     const isNo = status >= 400 && status < 500 && !ABOUT_NO_CLIENT.has(status)
     const kind = isNo ? 'denied' : 'unusable'
     return { kind, reason: `${shownAddress(this.#address)} answered ${status}` }

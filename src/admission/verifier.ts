@@ -13,19 +13,19 @@ export interface Applicant {
  * - `unreachable`: it was not reached, or broke off; the only one that may fail open.
  * - `fault`: the question could not be put for a reason of ours.
  */
-export type VerdictKind = 'allowed' | 'denied' | 'unusable' | 'unreachable' | 'fault'
+export type VerifierResultKind = 'allowed' | 'denied' | 'unusable' | 'unreachable' | 'fault'
 
-export interface Verdict {
-  readonly kind: VerdictKind
+export interface VerifierResult {
+  readonly kind: VerifierResultKind
   /** In words, without secrets; empty for `allowed`. */
   readonly reason: string
 }
 
-export const ALLOWED: Verdict = { kind: 'allowed', reason: '' }
+export const ALLOWED: VerifierResult = { kind: 'allowed', reason: '' }
 
 export interface Verifier {
   /** As messages and metrics name it. */
   readonly name: 'url' | 'tailscaled'
   /** Always answers, within its own time limit; never throws. An aborted one may answer anything. */
-  verify(applicant: Applicant, signal: AbortSignal): Promise<Verdict>
+  verify(applicant: Applicant, signal: AbortSignal): Promise<VerifierResult>
 }

@@ -3,7 +3,7 @@
 
 import { SharedResources } from '#client/shared-resources.ts'
 import { ExitCode, type Command, type Io, type TextSink } from './command.ts'
-import { checkOf, outcomeOf, type Check, type Outcome } from '#probe/finding.ts'
+import { checkOf, outcomeOf, type Check, type Outcome } from '#probe/check.ts'
 import { loadMap, type LoadedMap } from '#probe/map-source.ts'
 import { checkMeshes, type MeshCheck } from '#probe/mesh-checks.ts'
 import { NodeProbe, type ProbeRun } from '#probe/node-probe.ts'

@@ -4,7 +4,7 @@
 
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import type { TlsOptions } from './tls-verification.ts'
+import type { ServerTrust } from './tls-verification.ts'
 
 /** As much as Node reads from a socket at once. */
 const READ_BUFFER_BYTES = 65_536
@@ -12,10 +12,10 @@ const READ_BUFFER_BYTES = 65_536
 export class SharedResources {
   readonly readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
   readonly pool = new BufferPool()
-  readonly #contexts = new WeakMap<TlsOptions, SecureContext>()
+  readonly #contexts = new WeakMap<ServerTrust, SecureContext>()
 
   /** The TLS context for these settings; the same object of settings gives the same context. */
-  secureContextFor(tls: TlsOptions): SecureContext {
+  secureContextFor(tls: ServerTrust): SecureContext {
     const known = this.#contexts.get(tls)
     if (known !== undefined) return known
     const ca =

@@ -13,7 +13,7 @@ import {
   nameProblem,
   pinProblem,
   presentedCertificates,
-  type TlsOptions,
+  type ServerTrust,
 } from './tls-verification.ts'
 
 /** Who uses a link. */
@@ -153,7 +153,7 @@ function openSocket(target: Target, shared: SharedResources, onread: OnReadOpts)
   return tls === false ? connectTcp(plain) : connectTls({ ...plain, ...tlsSettings(target, tls, shared) })
 }
 
-function tlsSettings(target: Target, tls: TlsOptions, shared: SharedResources): ConnectionOptions {
+function tlsSettings(target: Target, tls: ServerTrust, shared: SharedResources): ConnectionOptions {
   const { verification } = target
   return {
     secureContext: shared.secureContextFor(tls),

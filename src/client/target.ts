@@ -6,7 +6,7 @@ import { isIP } from 'node:net'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { DERP_PATH } from '#protocol/upgrade.ts'
 import type { SharedResources } from './shared-resources.ts'
-import { verificationFor, type TlsOptions, type Verification } from './tls-verification.ts'
+import { verificationFor, type ServerTrust, type Verification } from './tls-verification.ts'
 
 /** DNS, TCP, TLS, HTTP and login together: what Tailscale's clients allow. */
 export const CONNECT_TIMEOUT_MS = 10_000
@@ -32,7 +32,7 @@ export interface TargetOptions {
   /** With `host`: 443, or 80 when plain. */
   readonly port?: number
   /** With `host`: false is plaintext. With `url` the scheme decides; an object settles how to verify. */
-  readonly tls?: TlsOptions | false
+  readonly tls?: ServerTrust | false
   readonly way?: Way
   /** Name or address to dial instead of the host, as a private address behind a public name. */
   readonly dialAddress?: string
@@ -62,7 +62,7 @@ export interface Target {
   readonly hostField: string
   readonly dialAddress: string
   readonly localAddress: string | undefined
-  readonly tls: TlsOptions | false
+  readonly tls: ServerTrust | false
   readonly verification: Verification
   readonly way: Way
   readonly idealNode: string | undefined
@@ -75,7 +75,7 @@ export interface Target {
 interface Address {
   readonly host: string
   readonly port: number | undefined
-  readonly tls: TlsOptions | false
+  readonly tls: ServerTrust | false
   readonly isWebSocket: boolean
 }
 

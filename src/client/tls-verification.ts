@@ -9,7 +9,7 @@ import { checkServerIdentity, type PeerCertificate, type TLSSocket } from 'node:
 import { readMetaKey } from '#protocol/meta-certificate.ts'
 
 /** How the server's certificate is verified; nothing given means as for any https URL. */
-export interface TlsOptions {
+export interface ServerTrust {
   /** Trusted authorities in PEM, instead of those that come with Node. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[]
   /** The name sent to the server (SNI) and verified, if it is not the host. */
@@ -32,7 +32,7 @@ const PIN_PREFIX = 'sha256-raw:'
 const META_NAME_PREFIX = 'derpkey'
 
 /** The rule for a host. @throws RangeError for a pin that no certificate can match */
-export function verificationFor(host: string, tls: TlsOptions): Verification {
+export function verificationFor(host: string, tls: ServerTrust): Verification {
   const sni = tls.servername ?? (isIP(host) === 0 ? host : undefined)
   const { certName } = tls
   if (certName?.startsWith(PIN_PREFIX) === true) {

@@ -9,7 +9,7 @@ import type { NatsSettings, Settings } from '#config/settings.ts'
 import { DnsMembers } from '#fleet/dns-members.ts'
 import { standingIn, type Member, type Standing } from '#fleet/members.ts'
 import { WatchedFile, type FileLook } from './watched-file.ts'
-import { DirectoryDesk } from '#mesh/directory-desk.ts'
+import { DirectoryClient } from '#mesh/directory-client.ts'
 import { NatsDirectory, type DirectoryHealth } from '#mesh/nats-directory.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
@@ -43,7 +43,7 @@ export class MeshService {
   #name: string | undefined
   /** Names of members, as threads were told of them last. */
   #members: ReadonlySet<string> | undefined = undefined
-  readonly #desk: DirectoryDesk | undefined
+  readonly #directoryClient: DirectoryClient | undefined
   #regions: readonly FleetRegion[]
   #meshKeys: readonly Uint8Array[]
   #credentials: string
@@ -66,7 +66,7 @@ export class MeshService {
     if (mesh.nats !== undefined) {
       this.#directory = this.#openDirectory(mesh.nats)
       const { tell, tellThread } = parts
-      this.#desk = new DirectoryDesk({
+      this.#directoryClient = new DirectoryClient({
         directory: this.#directory,
         tell: (thread, located) => tellThread(thread, { kind: 'located', ...located }),
         tellAll: (located) => tell({ kind: 'located', ...located }),
@@ -94,12 +94,12 @@ export class MeshService {
 
   /** What relay threads say to the key directory. */
   hear(message: FromRelayThread, thread: number): void {
-    if (message.kind === 'homes') this.#desk?.note(thread, message.notes)
-    if (message.kind === 'locate') this.#desk?.locate(thread, message.key)
+    if (message.kind === 'homes') this.#directoryClient?.note(thread, message.notes)
+    if (message.kind === 'locate') this.#directoryClient?.locate(thread, message.key)
   }
 
   threadEnded(thread: number): void {
-    this.#desk?.threadEnded(thread)
+    this.#directoryClient?.threadEnded(thread)
   }
 
   start(): void {
@@ -118,7 +118,7 @@ export class MeshService {
   async stop(): Promise<void> {
     this.#dns.stop()
     for (const file of this.#files) file.stop()
-    this.#desk?.close()
+    this.#directoryClient?.close()
     await this.#directory?.close()
   }
 

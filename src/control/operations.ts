@@ -2,14 +2,14 @@
 // keeps STUN and DERP one: while the relay can't serve, STUN is silent, so that clients go elsewhere.
 
 import { X509Certificate } from 'node:crypto'
-import type { AdmissionDesk } from '#admission/admission-desk.ts'
+import type { AdmissionService } from '#admission/admission-service.ts'
 import { askStun } from '#client/stun-request.ts'
 import type { Endpoint, Settings } from '#config/settings.ts'
 import { AdminPages } from '#ops/admin-pages.ts'
 import { AdminServer } from '#ops/admin-server.ts'
-import { certificateCheck } from '#ops/certificate-check.ts'
+import { certificateHealth } from '#ops/certificate-health.ts'
 import { DescriptorWatch } from '#ops/descriptor-watch.ts'
-import { Health, type Check } from '#ops/health.ts'
+import { Health, type HealthCheck } from '#ops/health.ts'
 import type { DirectoryWatch } from '#ops/directory-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -38,7 +38,7 @@ const HOW_TO_RAISE =
 /** One per process: the watchers that it starts are never stopped. */
 let processMetrics: ProcessMetrics | undefined
 
-export interface OperationParts {
+export interface OperationsParts {
   readonly settings: Settings
   readonly version: string
   readonly log: Log
@@ -48,15 +48,15 @@ export interface OperationParts {
   readonly reloads: Reloads
   readonly stun: { readonly thread: StunService; readonly endpoint: Endpoint } | undefined
   /** Undefined where anybody may use the relay. */
-  readonly admission: AdmissionDesk | undefined
+  readonly admission: AdmissionService | undefined
   /** The certificate being served, PEM. */
   readonly certificatePem: string | undefined
   /** Undefined without a mesh. */
   readonly place: () => { readonly regions: readonly number[]; readonly nodes: readonly string[] } | undefined
 }
 
-export class Operation {
-  readonly #parts: OperationParts
+export class Operations {
+  readonly #parts: OperationsParts
   readonly #threadWatch: ThreadWatch
   readonly #descriptorWatch: DescriptorWatch
   readonly #stunWatch: StunWatch | undefined
@@ -68,7 +68,7 @@ export class Operation {
   #lookCount = 0
   #wasReady: boolean | undefined = undefined
 
-  constructor(parts: OperationParts) {
+  constructor(parts: OperationsParts) {
     this.#parts = parts
     const { threads } = parts
     this.#threadWatch = new ThreadWatch({
@@ -78,13 +78,13 @@ export class Operation {
     })
     this.#stunWatch = parts.stun === undefined ? undefined : new StunWatch(stunAsker(parts.stun.endpoint))
     this.#descriptorWatch = makeDescriptorWatch(parts)
-    const serving: Check[] = [this.#threadWatch, this.#descriptorWatch]
+    const serving: HealthCheck[] = [this.#threadWatch, this.#descriptorWatch]
     if (parts.certificatePem !== undefined) {
-      serving.push(certificateCheck(() => this.#certificate(), Date.now))
+      serving.push(certificateHealth(() => this.#certificate(), Date.now))
     }
     if (parts.admission !== undefined) serving.push(parts.admission)
     this.#serving = new Health(serving)
-    const others: Check[] = [parts.links, parts.directory, this.#stunWatch].filter(
+    const others: HealthCheck[] = [parts.links, parts.directory, this.#stunWatch].filter(
       (check) => check !== undefined,
     )
     this.#health = new Health([...serving, ...others])
@@ -185,7 +185,7 @@ export class Operation {
 }
 
 /** Says at once when the limit is low, and from then on when there are none left. */
-function makeDescriptorWatch({ log, threads }: OperationParts): DescriptorWatch {
+function makeDescriptorWatch({ log, threads }: OperationsParts): DescriptorWatch {
   const max = descriptorsMax()
   const clientsEnd = clientDescriptorsEnd(max)
   const clients = clientsEnd - lowestFreeDescriptor()

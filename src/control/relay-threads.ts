@@ -9,7 +9,7 @@ import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
 import { RestartPolicy } from './restart-policy.ts'
-import { entryOf, ListenError, Thread } from './worker-handle.ts'
+import { entryOf, ListenError, WorkerHandle } from './worker-handle.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
 
 export interface RelayThreadsParts {
@@ -45,12 +45,12 @@ interface LoopTime {
   readonly idleMs: number
 }
 
-/** A place among the relay threads; threads come and go in it, its numbers stay. */
-interface Place {
+/** A slot among the relay threads; threads come and go in it, its numbers stay. */
+interface WorkerSlot {
   readonly index: number
   readonly memory: SharedArrayBuffer
   readonly counters: Counters
-  thread: Thread<ToRelayThread> | undefined
+  thread: WorkerHandle<ToRelayThread> | undefined
   isServing: boolean
   deaths: number
   /** Of the threads that have died here. */
@@ -66,7 +66,7 @@ const NO_TIME: LoopTime = { activeMs: 0, idleMs: 0 }
 
 export class RelayThreads {
   readonly #parts: RelayThreadsParts
-  readonly #places: readonly Place[]
+  readonly #slots: readonly WorkerSlot[]
   readonly #neighbourhood: ThreadMemories | undefined
   readonly #accepts = AcceptBudget.memory()
   readonly #metaSeed = new Uint8Array(randomBytes(32))
@@ -83,15 +83,15 @@ export class RelayThreads {
     this.#parts = parts
     const { threadCount } = parts.settings
     this.#neighbourhood = threadCount > 1 ? new ThreadMemories() : undefined
-    this.#places = Array.from({ length: threadCount }, (_, index) => makePlace(index))
-    for (const place of this.#places) this.#start(place)
+    this.#slots = Array.from({ length: threadCount }, (_, index) => makeSlot(index))
+    for (const slot of this.#slots) this.#start(slot)
   }
 
   /** Has all threads listen; the first finds the port if any will do. From here on a thread that dies is replaced. */
   async listen(endpoint: { host: string; port: number }): Promise<number> {
     let { port } = endpoint
-    for (const place of this.#places) {
-      port = await this.#listen(place, { host: endpoint.host, port })
+    for (const slot of this.#slots) {
+      port = await this.#listen(slot, { host: endpoint.host, port })
     }
     // One that listened may have died while others came to.
     if (this.#startFailure !== undefined) throw this.#startFailure
@@ -100,64 +100,64 @@ export class RelayThreads {
   }
 
   get counters(): readonly Counters[] {
-    return this.#places.map(({ counters }) => counters)
+    return this.#slots.map(({ counters }) => counters)
   }
 
-  /** Of each place: whether a thread takes clients there. */
+  /** Of each slot: whether a thread takes clients there. */
   get serving(): readonly boolean[] {
-    return this.#places.map(({ isServing }) => isServing)
+    return this.#slots.map(({ isServing }) => isServing)
   }
 
-  /** Of each place: whether there is a thread, be it one that does not take clients yet. */
+  /** Of each slot: whether there is a thread, be it one that does not take clients yet. */
   get present(): readonly boolean[] {
-    return this.#places.map(({ thread }) => thread !== undefined)
+    return this.#slots.map(({ thread }) => thread !== undefined)
   }
 
-  /** Ends a thread that hangs; another one is started in its place, as after any death. */
+  /** Ends a thread that hangs; another one is started in its slot, as after any death. */
   replace(thread: number, seconds: number): void {
-    this.#places[thread]?.thread?.kill(new Error(`no sign of life for ${seconds} s`))
+    this.#slots[thread]?.thread?.kill(new Error(`no sign of life for ${seconds} s`))
   }
 
-  /** Of each place: how often a thread has died there. */
+  /** Of each slot: how often a thread has died there. */
   get deaths(): readonly number[] {
-    return this.#places.map(({ deaths }) => deaths)
+    return this.#slots.map(({ deaths }) => deaths)
   }
 
-  /** Of each place: how long event loops have worked and waited. Never falls. */
+  /** Of each slot: how long event loops have worked and waited. Never falls. */
   readLoopTimes(): readonly LoopTime[] {
-    return this.#places.map((place) => {
-      const { activeMs, idleMs } = place.thread?.loopTime ?? NO_TIME
+    return this.#slots.map((slot) => {
+      const { activeMs, idleMs } = slot.thread?.loopTime ?? NO_TIME
       // A thread that is just ending has no numbers any more.
-      if (activeMs >= place.lastLoop.activeMs) place.lastLoop = { activeMs, idleMs }
-      return sum(place.pastLoop, place.lastLoop)
+      if (activeMs >= slot.lastLoop.activeMs) slot.lastLoop = { activeMs, idleMs }
+      return sum(slot.pastLoop, slot.lastLoop)
     })
   }
 
   tellAll(message: ToRelayThread): void {
     if (STANDING.has(message.kind)) this.#standing.set(message.kind, message)
-    for (const { thread } of this.#places) thread?.tell(message)
+    for (const { thread } of this.#slots) thread?.tell(message)
   }
 
   tell(thread: number, message: ToRelayThread): void {
-    this.#places[thread]?.thread?.tell(message)
+    this.#slots[thread]?.thread?.tell(message)
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true
     for (const timer of this.#timers) clearTimeout(timer)
     const ends = await Promise.allSettled(
-      this.#places.map(async ({ thread }) => await thread?.stop({ kind: 'stop' })),
+      this.#slots.map(async ({ thread }) => await thread?.stop({ kind: 'stop' })),
     )
     for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 
-  #start(place: Place): void {
-    const { index } = place
+  #start(slot: WorkerSlot): void {
+    const { index } = slot
     const joining = this.#neighbourhood?.join(index)
     const { settings, pem, siblingAuthorities, startedMs, onMessage, onFault } = this.#parts
     const data: RelayThreadData = {
       settings,
-      counters: place.memory,
+      counters: slot.memory,
       accepts: this.#accepts,
       threads: joining?.memory,
       pem,
@@ -165,41 +165,41 @@ export class RelayThreads {
       siblingAuthorities,
       startedMs,
     }
-    const thread = new Thread<ToRelayThread>(entryOf('relay-thread'), data, {
+    const thread = new WorkerHandle<ToRelayThread>(entryOf('relay-thread'), data, {
       what: 'relay thread',
       // Answers go to the thread that asked: to another one its questions' numbers mean something else.
       onMessage: (message) => onMessage(message, { index, tell: (answer) => thread.tell(answer) }),
-      onEnd: (error) => this.#onEnd(place, error),
+      onEnd: (error) => this.#onEnd(slot, error),
       onHang: onFault,
     })
-    place.thread = thread
+    slot.thread = thread
     for (const { to, link } of joining?.news ?? []) {
-      this.#places[to]?.thread?.tell({ kind: 'threadStarted', link })
+      this.#slots[to]?.thread?.tell({ kind: 'threadStarted', link })
     }
     for (const message of this.#standing.values()) thread.tell(message)
   }
 
-  async #listen(place: Place, endpoint: { host: string; port: number }): Promise<number> {
-    const { thread } = place
+  async #listen(slot: WorkerSlot, endpoint: { host: string; port: number }): Promise<number> {
+    const { thread } = slot
     if (thread === undefined) throw this.#startFailure ?? new Error('a relay thread has died')
-    thread.tell({ kind: 'listen', request: { ...endpoint, isShared: this.#places.length > 1 } })
+    thread.tell({ kind: 'listen', request: { ...endpoint, isShared: this.#slots.length > 1 } })
     const port = await thread.listening()
     // What it said may be all that is left of it.
-    place.isServing = place.thread === thread
+    slot.isServing = slot.thread === thread
     return port
   }
 
   /** A thread is no more. Before the relay has listened as a whole, that is a start that failed. */
-  #onEnd(place: Place, error: Error): void {
-    const sessions = place.counters.get('connectionsCurrent')
-    place.thread = undefined
-    place.isServing = false
-    place.deaths++
-    place.pastLoop = sum(place.pastLoop, place.lastLoop)
-    place.lastLoop = NO_TIME
-    place.counters.endOfThread()
-    this.#neighbourhood?.leave(place.index)
-    for (const { thread } of this.#places) thread?.tell({ kind: 'threadEnded', thread: place.index })
+  #onEnd(slot: WorkerSlot, error: Error): void {
+    const sessions = slot.counters.get('connectionsCurrent')
+    slot.thread = undefined
+    slot.isServing = false
+    slot.deaths++
+    slot.pastLoop = sum(slot.pastLoop, slot.lastLoop)
+    slot.lastLoop = NO_TIME
+    slot.counters.endOfThread()
+    this.#neighbourhood?.leave(slot.index)
+    for (const { thread } of this.#slots) thread?.tell({ kind: 'threadEnded', thread: slot.index })
     if (this.#endpoint === undefined) this.#startFailure ??= error
     if (this.#endpoint === undefined || this.#isStopping) return
     const restartInMs = this.#policy.died(performance.now())
@@ -208,33 +208,33 @@ export class RelayThreads {
       const text = `relay threads died ${recentDeaths} times within a minute, which starting them anew does not mend`
       return this.#parts.onFault(new Error(text, { cause: error }))
     }
-    this.#parts.onDeath({ thread: place.index, error, sessions, restartInMs })
+    this.#parts.onDeath({ thread: slot.index, error, sessions, restartInMs })
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      void this.#restart(place)
+      void this.#restart(slot)
     }, restartInMs)
     this.#timers.add(timer)
   }
 
-  async #restart(place: Place): Promise<void> {
+  async #restart(slot: WorkerSlot): Promise<void> {
     const endpoint = this.#endpoint
     if (endpoint === undefined) return
-    this.#start(place)
-    const { thread } = place
+    this.#start(slot)
+    const { thread } = slot
     try {
-      await this.#listen(place, endpoint)
+      await this.#listen(slot, endpoint)
     } catch (error) {
       // One that has died meanwhile has been taken care of.
-      if (this.#isStopping || thread === undefined || place.thread !== thread) return
+      if (this.#isStopping || thread === undefined || slot.thread !== thread) return
       if (!(error instanceof ListenError)) return thread.kill(error as Error)
       await thread.stop({ kind: 'stop' }).catch(this.#parts.onFault)
-      return this.#onEnd(place, error)
+      return this.#onEnd(slot, error)
     }
-    if (!this.#isStopping) this.#parts.onRestart(place.index)
+    if (!this.#isStopping) this.#parts.onRestart(slot.index)
   }
 }
 
-function makePlace(index: number): Place {
+function makeSlot(index: number): WorkerSlot {
   const memory = Counters.memory()
   return {
     index,

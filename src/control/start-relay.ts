@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { endpointText } from '#config/listeners.ts'
 import type { CertificateFiles, Endpoint, Settings } from '#config/settings.ts'
-import type { AdmissionDesk } from '#admission/admission-desk.ts'
+import type { AdmissionService } from '#admission/admission-service.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
@@ -17,18 +17,18 @@ import { SiblingLog } from '#ops/sibling-log.ts'
 import { SessionEndLog } from '#ops/session-end-log.ts'
 import { SessionStartLog } from '#ops/session-start-log.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
-import { everyAddress } from '#transport/every-address.ts'
+import { wildcardAddress } from '#transport/wildcard-address.ts'
 import { assertTcpFree, assertUdpFree } from './port-check.ts'
-import { PlainPort } from '#transport/plain-port.ts'
+import { RedirectServer } from '#transport/redirect-server.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
-import { UnacknowledgedWatch } from '#transport/unacknowledged.ts'
-import { makeAdmissionDesk } from './admission-service.ts'
+import { UnacknowledgedWatch } from '#transport/unacknowledged-watch.ts'
+import { makeAdmissionService } from './admission-setup.ts'
 import { authorities } from './sibling-authorities.ts'
-import { listening } from './listening.ts'
+import { listening } from './listen-error.ts'
 import { MeshService } from './mesh-service.ts'
-import { Operation } from './operations.ts'
+import { Operations } from './operations.ts'
 import type { FromRelayThread } from '#worker/thread-messages.ts'
-import { StopList } from './stop-list.ts'
+import { ServiceList } from './service-list.ts'
 import { StunService } from './stun-service.ts'
 import { RelayThreads, type SpeakingThread, type ThreadDeath } from './relay-threads.ts'
 import { packageVersion } from '#ops/version.ts'
@@ -64,7 +64,7 @@ export async function startRelay(
   settings: Settings,
   log: Log = Log.open(settings.logLevel, 'json'),
 ): Promise<RunningRelay> {
-  const stops = new StopList()
+  const stops = new ServiceList()
   const stop = async (): Promise<void> => {
     try {
       await stops.stop()
@@ -98,7 +98,7 @@ export async function startRelay(
 
 /** Listeners that were given no host take every address that this machine has. */
 async function withAddresses(settings: Settings): Promise<Settings> {
-  const every = await everyAddress()
+  const every = await wildcardAddress()
   const placed = (at: Endpoint): Endpoint => ({ host: at.host === '' ? every : at.host, port: at.port })
   const { derp, http, stun, admin } = settings
   return {
@@ -138,7 +138,7 @@ function toggleDebug(log: Log, { logLevel }: Settings): void {
 /** What every part is started with. */
 interface Surroundings {
   readonly log: Log
-  readonly stops: StopList
+  readonly stops: ServiceList
   readonly onFault: (error: Error) => void
 }
 
@@ -149,18 +149,18 @@ async function startParts(
   const { log, stops } = surroundings
   await assertPortsFree(settings)
   const pem = settings.certificate === undefined ? undefined : readPem(settings.certificate)
-  let operation: Operation | undefined = undefined
+  let operation: Operations | undefined = undefined
   let mesh: MeshService | undefined = undefined
   const links = new LinkWatch({
     threadCount: settings.threadCount,
     hasMesh: settings.meshKeys.length > 0,
     now: () => performance.now(),
   })
-  const desk = makeAdmissionDesk(settings, log)
-  stops.push(() => desk?.close())
+  const admissionService = makeAdmissionService(settings, log)
+  stops.push(() => admissionService?.close())
   const threads = makeThreads(settings, pem, {
     ...surroundings,
-    desk,
+    admissionService,
     links,
     hear: (message, thread) => mesh?.hear(message, thread),
     onDeath: (thread) => mesh?.threadEnded(thread),
@@ -171,12 +171,12 @@ async function startParts(
   const reloads = new Reloads(log, Date.now)
   mesh = makeMesh(settings, { threads, links, reloads }, surroundings)
   const derp = await listening('DERP', '-a', settings.derp, async (at) => await threads.listen(at))
-  const http = settings.http && (await startPlainPort(settings.http, derp.port, stops))
+  const http = settings.http && (await startRedirectServer(settings.http, derp.port, stops))
   const stun = settings.stun && (await startStun(settings.stun, surroundings))
   mesh?.start()
   startBootstrapDns(settings, threads, stops)
   startUnacknowledgedWatch(settings.limits.tcpUserTimeoutMs, { derp, threads }, stops)
-  operation = new Operation({
+  operation = new Operations({
     settings,
     version: packageVersion(),
     log,
@@ -185,7 +185,7 @@ async function startParts(
     directory: new DirectoryWatch(() => mesh?.directoryHealth),
     reloads,
     stun,
-    admission: desk,
+    admission: admissionService,
     certificatePem: pem?.certificate,
     place: () => mesh?.place,
   })
@@ -213,7 +213,7 @@ async function assertPortsFree({ derp, http, stun, admin }: Settings): Promise<v
 }
 
 interface ThreadSurroundings extends Surroundings {
-  readonly desk: AdmissionDesk | undefined
+  readonly admissionService: AdmissionService | undefined
   readonly links: LinkWatch
   /** What is for the mesh. */
   readonly hear: (message: FromRelayThread, thread: number) => void
@@ -224,7 +224,7 @@ interface ThreadSurroundings extends Surroundings {
 function makeThreads(
   settings: Settings,
   pem: CertificatePem | undefined,
-  { log, links, desk, hear, onFault, onChange, ...on }: ThreadSurroundings,
+  { log, links, admissionService, hear, onFault, onChange, ...on }: ThreadSurroundings,
 ): RelayThreads {
   const sessionLogParts = {
     log,
@@ -248,14 +248,16 @@ function makeThreads(
     if (message.kind === 'nodeWarning') {
       log.warn(LogEvent.nodeWarning, { name: message.name, message: message.text })
     }
-    if (message.kind === 'admitNoMore') desk?.cancel(from.index, message.id)
+    if (message.kind === 'admitNoMore') admissionService?.cancel(from.index, message.id)
     if (message.kind !== 'admit') return
-    desk?.ask(from.index, message, (answer) => from.tell({ kind: 'admitted', id: message.id, answer }))
+    admissionService?.ask(from.index, message, (answer) =>
+      from.tell({ kind: 'admitted', id: message.id, answer }),
+    )
   }
   const onDeath = (death: ThreadDeath): void => {
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
-    desk?.forget(death.thread)
+    admissionService?.forget(death.thread)
     on.onDeath(death.thread)
     onChange()
   }
@@ -275,10 +277,14 @@ function makeThreads(
   })
 }
 
-async function startPlainPort(endpoint: Endpoint, tlsPort: number, stops: StopList): Promise<Endpoint> {
-  const plainPort = new PlainPort(tlsPort)
-  stops.push(async () => await plainPort.close())
-  return await listening('HTTP', '-http-port', endpoint, async (at) => await plainPort.listen(at))
+async function startRedirectServer(
+  endpoint: Endpoint,
+  tlsPort: number,
+  stops: ServiceList,
+): Promise<Endpoint> {
+  const redirectServer = new RedirectServer(tlsPort)
+  stops.push(async () => await redirectServer.close())
+  return await listening('HTTP', '-http-port', endpoint, async (at) => await redirectServer.listen(at))
 }
 
 async function startStun(
@@ -297,14 +303,14 @@ async function startStun(
   return { thread, endpoint }
 }
 
-async function startAdmin(operation: Operation, endpoint: Endpoint, stops: StopList): Promise<Endpoint> {
+async function startAdmin(operation: Operations, endpoint: Endpoint, stops: ServiceList): Promise<Endpoint> {
   const server = operation.adminServer(endpoint)
   const address = await server.start()
   stops.push(async () => await server.close())
   return address
 }
 
-function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: StopList): void {
+function startBootstrapDns(settings: Settings, threads: RelayThreads, stops: ServiceList): void {
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.tellAll({ kind: 'bootstrapDns', json }),
   )
@@ -334,7 +340,7 @@ function makeMesh(
 function startUnacknowledgedWatch(
   limitMs: number,
   { derp, threads }: { derp: Endpoint; threads: RelayThreads },
-  stops: StopList,
+  stops: ServiceList,
 ): void {
   if (limitMs === 0) return
   const watch = new UnacknowledgedWatch(derp.port, limitMs)

@@ -4,7 +4,7 @@
 
 import { StunCounters, type StunNumbers } from '#transport/stun-server.ts'
 import { RestartPolicy } from './restart-policy.ts'
-import { entryOf, ListenError, Thread } from './worker-handle.ts'
+import { entryOf, ListenError, WorkerHandle } from './worker-handle.ts'
 import type { StunThreadData, ToStunThread } from '#worker/thread-messages.ts'
 
 /** When it dies again and again: often enough to be back soon after what kills it is gone. */
@@ -30,7 +30,7 @@ export class StunService {
   readonly #counters = new StunCounters(this.#memory)
   readonly #policy = new RestartPolicy()
   #port: number
-  #thread: Thread<ToStunThread> | undefined
+  #thread: WorkerHandle<ToStunThread> | undefined
   #timer: NodeJS.Timeout | undefined = undefined
   #deaths = 0
   #isAnswering = true
@@ -83,14 +83,14 @@ export class StunService {
     await this.#thread?.stop({ kind: 'stop' })
   }
 
-  #start(): Thread<ToStunThread> {
+  #start(): WorkerHandle<ToStunThread> {
     const data: StunThreadData = {
       host: this.#parts.host,
       port: this.#port,
       counters: this.#memory,
       isAnswering: this.#isAnswering,
     }
-    return new Thread(entryOf('stun-thread'), data, {
+    return new WorkerHandle(entryOf('stun-thread'), data, {
       what: 'STUN thread',
       onMessage: (message) => {
         if (message.kind === 'nodeWarning') this.#parts.onWarning(message.name, message.text)

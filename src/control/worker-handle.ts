@@ -27,7 +27,7 @@ const STOP_TIMEOUT_MS = 3_000
 /** Imports take a second at most; one that has not listened after so long never will. */
 const START_TIMEOUT_MS = 30_000
 
-export interface ThreadParts {
+export interface WorkerHandleParts {
   /** As in "a relay thread". */
   readonly what: string
   onMessage(message: FromRelayThread): void
@@ -37,9 +37,9 @@ export interface ThreadParts {
   onHang(error: Error): void
 }
 
-export class Thread<To> {
+export class WorkerHandle<To> {
   readonly #worker: Worker
-  readonly #parts: ThreadParts
+  readonly #parts: WorkerHandleParts
   readonly #listening = Promise.withResolvers<number>()
   readonly #stopped = Promise.withResolvers<void>()
   readonly #exited = Promise.withResolvers<void>()
@@ -47,7 +47,7 @@ export class Thread<To> {
   #cause: unknown = undefined
   #isStopping = false
 
-  constructor(entry: URL, workerData: unknown, parts: ThreadParts) {
+  constructor(entry: URL, workerData: unknown, parts: WorkerHandleParts) {
     this.#parts = parts
     this.#listening.promise.catch(() => undefined) // whoever asks is told
     this.#worker = new Worker(entry, { workerData })

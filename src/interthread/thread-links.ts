@@ -92,7 +92,7 @@ export class ThreadLinks {
   readonly #allTold = Promise.withResolvers<void>()
   #isDraining = false
   #isAwake = false
-  #isBeating = false
+  #isPolling = false
   /** What is written now comes of a round of beats, and may wait for a neighbour's next one. */
   isInRound = false
 
@@ -245,18 +245,18 @@ export class ThreadLinks {
   }
 
   /** Whether this thread looks into its crossings every millisecond, rung for or not. */
-  setBeating(isBeating: boolean): void {
-    if (this.#isBeating === isBeating) return
+  setPolling(isPolling: boolean): void {
+    if (this.#isPolling === isPolling) return
     // Kept while there is no neighbour, too: the next one may come at any time.
-    this.#isBeating = isBeating
-    if (!isBeating && this.#others.length > 0) this.#stayAwake()
+    this.#isPolling = isPolling
+    if (!isPolling && this.#others.length > 0) this.#stayAwake()
   }
 
   /** At the end of a turn: neighbours ring from now on. False, if one has written meanwhile: it is to be read. */
   fallAsleep(): boolean {
     if (!this.#isAwake) return true
     this.#isAwake = false
-    if (this.#isBeating) this.wakeup.doze()
+    if (this.#isPolling) this.wakeup.doze()
     else this.wakeup.setAwake(false)
     if (!this.#others.some((from) => from.reader.hasFrames)) return true
     this.#stayAwake()

@@ -1,5 +1,5 @@
 // Where home keys are in the whole fleet, for fleets in which not every relay can hear of every key. The alternative
-// to watching all siblings (route-book.ts), which needs nothing beside the relays themselves. Answers are hints: the
+// to watching all siblings (route-table.ts), which needs nothing beside the relays themselves. Answers are hints: the
 // relay that is named checks the whole key.
 
 /** Where a key is: at a relay; nowhere, which is known; or that can't be said now, and may be asked again soon. */

@@ -12,13 +12,13 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { isMeshKeyRefusal, pongFrame } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket, Flushable, SiblingOutbox } from '#relay/ports.ts'
-import type { Connection, Dial, DialHandler, SiblingAddress } from './dial.ts'
+import type { DialedStream, Dial, DialHandler, SiblingAddress } from './dial.ts'
 import { LinkQuality } from './link-quality.ts'
 import type { LinkReport, LinkState } from './link-report.ts'
-import type { LocatableSibling } from './locator.ts'
+import type { LocatableSibling } from './key-lookup.ts'
 import { Redial } from './redial.ts'
 import { SiblingLogin, type MeshIdentity } from './sibling-login.ts'
-import type { RouteBook } from './route-book.ts'
+import type { RouteTable } from './route-table.ts'
 
 /** Up for this long, a link that breaks is tried again at once, and clients may be sent to the sibling. */
 const SETTLED_MS = 10_000
@@ -56,7 +56,7 @@ export interface SiblingLinkParts {
   /** The key that proves us to siblings, at this moment. */
   readonly meshKey: () => Uint8Array | undefined
   readonly dial: Dial
-  readonly book: RouteBook
+  readonly routeTable: RouteTable
   readonly makeOutbox: () => SiblingOutbox
   /** Keys that one sibling may say it has; more are passed over. */
   readonly keysMax: number
@@ -79,7 +79,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
   #state: LinkState = 'waiting'
   /** The dial under way or done; what others call back about is over. */
   #dialled: DialHandler | undefined = undefined
-  #connection: Connection | undefined = undefined
+  #connection: DialedStream | undefined = undefined
   #login: SiblingLogin | undefined = undefined
   /** Why it is not up, while that is so, and why this side has cut the present connection. */
   #why = ''
@@ -321,7 +321,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
     if (startsWithAt(buffer, start, this.#parts.identity.publicKey)) return
     if (this.#keys >= this.#parts.keysMax) {
       this.#keysRefused++
-    } else if (this.#parts.book.add(buffer, start, this)) {
+    } else if (this.#parts.routeTable.add(buffer, start, this)) {
       this.#keys++
     }
   }
@@ -329,7 +329,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
   /** Whatever the reason: also the answer to a packet for a key that is not there. */
   #onGone(buffer: Buffer, start: number, end: number): void {
     if (end - start < KEY_BYTES) return this.#cut('sent a departure without a key')
-    if (this.#parts.book.remove(buffer, start, this) && this.address.isWatched) this.#keys--
+    if (this.#parts.routeTable.remove(buffer, start, this) && this.address.isWatched) this.#keys--
   }
 
   // ── time and end ──
@@ -377,7 +377,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
   /** Of the connection and what was told over it nothing is left. */
   #forget(): void {
     this.#login = undefined
-    this.#parts.book.forget(this)
+    this.#parts.routeTable.forget(this)
     this.#keys = 0
   }
 

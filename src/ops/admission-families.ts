@@ -1,7 +1,7 @@
 // What metrics tell of admission beside its answers, which the relay threads count: who waits for one, and whether the
 // back ends work.
 
-import { sample, type Family } from './family.ts'
+import { sample, type MetricFamily } from './metric-family.ts'
 
 /** Who waits to be let in, and whether whoever decides works. */
 export interface AdmissionNumbers {
@@ -16,7 +16,7 @@ export interface AdmissionNumbers {
 }
 
 /** @param numbers undefined where anybody may use the relay */
-export function admissionFamilies(numbers: AdmissionNumbers | undefined): Family[] {
+export function admissionFamilies(numbers: AdmissionNumbers | undefined): MetricFamily[] {
   if (numbers === undefined) return []
   const { waiting, asking, oldestWaitMs, overflows, backEnds } = numbers
   return [

@@ -1,7 +1,7 @@
 // Whether there are descriptors left for clients. While there are none the relay refuses every connection, so it is not
 // ready, and says so once; when it has had some for a while it says that, too.
 
-import type { Check, CheckOutcome } from './health.ts'
+import type { HealthCheck, CheckOutcome } from './health.ts'
 
 /** Clients that were refused come again within a few seconds; until they are in, or elsewhere, it is the same episode. */
 const CALM_MS = 5_000
@@ -20,7 +20,7 @@ export interface DescriptorWatchParts {
   onOver(refused: number): void
 }
 
-export class DescriptorWatch implements Check {
+export class DescriptorWatch implements HealthCheck {
   readonly name = 'descriptors'
   readonly #parts: DescriptorWatchParts
   #lowestFree = 0

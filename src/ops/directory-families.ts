@@ -1,6 +1,6 @@
 // What metrics say of the key directory.
 
-import { sample, type Family } from './family.ts'
+import { sample, type MetricFamily } from './metric-family.ts'
 
 export interface DirectoryFigures {
   readonly isConnected: boolean
@@ -12,7 +12,7 @@ export interface DirectoryFigures {
 }
 
 /** None where there is no key directory. */
-export function directoryFamilies(figures: DirectoryFigures | undefined): Family[] {
+export function directoryFamilies(figures: DirectoryFigures | undefined): MetricFamily[] {
   if (figures === undefined) return []
   const { isConnected, connects, announced, answers } = figures
   return [

@@ -2,10 +2,10 @@
 // no reason to send clients elsewhere, so the check passes and says what does not work meanwhile.
 
 import { directoryFamilies, type DirectoryFigures } from './directory-families.ts'
-import type { Family } from './family.ts'
-import type { Check, CheckOutcome } from './health.ts'
+import type { MetricFamily } from './metric-family.ts'
+import type { HealthCheck, CheckOutcome } from './health.ts'
 
-export class DirectoryWatch implements Check {
+export class DirectoryWatch implements HealthCheck {
   readonly name = 'key_directory'
   readonly #read: () => DirectoryFigures | undefined
 
@@ -22,7 +22,7 @@ export class DirectoryWatch implements Check {
     return { isOk: true, detail: `away: ${detail}; keys of other regions are not found` }
   }
 
-  families(): Family[] {
+  families(): MetricFamily[] {
     return directoryFamilies(this.#read())
   }
 }

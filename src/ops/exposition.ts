@@ -2,7 +2,7 @@
 // Written here rather than by prom-client's registry, which drops `_total` from a counter's name for good once it
 // has written OpenMetrics, and writes bucket bounds and NaN in forms that strict readers refuse.
 
-import type { Family, FamilyType, Sample } from './family.ts'
+import type { MetricFamily, MetricType, Sample } from './metric-family.ts'
 
 export type ExpositionFormat = 'classic' | 'openMetrics'
 
@@ -11,7 +11,7 @@ export const EXPOSITION_CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>
   openMetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
 }
 
-const OPEN_METRICS_TYPES: Readonly<Record<FamilyType, string>> = {
+const OPEN_METRICS_TYPES: Readonly<Record<MetricType, string>> = {
   counter: 'counter',
   gauge: 'gauge',
   histogram: 'histogram',
@@ -21,7 +21,7 @@ const OPEN_METRICS_TYPES: Readonly<Record<FamilyType, string>> = {
 const TOTAL = '_total'
 
 /** The text in the given format. A family without samples is not written. */
-export function writeExposition(families: readonly Family[], format: ExpositionFormat): string {
+export function writeExposition(families: readonly MetricFamily[], format: ExpositionFormat): string {
   const present = families.filter(({ samples }) => samples.length > 0)
   if (format === 'classic') return present.map(classicFamily).join('')
   return `${present.map(openMetricsFamily).join('')}# EOF\n`
@@ -56,14 +56,14 @@ function hasVersion(parameters: readonly string[]): boolean {
   return version === undefined || version === 'version=1.0.0'
 }
 
-function classicFamily({ name, type, help, samples }: Family): string {
+function classicFamily({ name, type, help, samples }: MetricFamily): string {
   const head =
     (help === '' ? '' : `# HELP ${name} ${escapeHelp(help)}\n`) +
     (type === 'untyped' ? '' : `# TYPE ${name} ${type}\n`)
   return head + samples.map((sample) => line(name, sample, sample.labels.le)).join('')
 }
 
-function openMetricsFamily({ name, type, help, samples }: Family): string {
+function openMetricsFamily({ name, type, help, samples }: MetricFamily): string {
   const isCounter = type === 'counter'
   const familyName = isCounter && name.endsWith(TOTAL) ? name.slice(0, -TOTAL.length) : name
   const sampleName = isCounter ? familyName + TOTAL : name

@@ -8,7 +8,7 @@ export interface CheckOutcome {
   readonly detail: string
 }
 
-export interface Check {
+export interface HealthCheck {
   /** Short, stable, snake case: it is a metric label. */
   readonly name: string
   check(): CheckOutcome
@@ -24,9 +24,9 @@ export interface HealthReport {
 }
 
 export class Health {
-  readonly #checks: readonly Check[]
+  readonly #checks: readonly HealthCheck[]
 
-  constructor(checks: readonly Check[]) {
+  constructor(checks: readonly HealthCheck[]) {
     this.#checks = checks
   }
 

@@ -4,7 +4,7 @@
 //
 // Contract: what was counted for a sibling never falls, whatever becomes of threads, links and members.
 
-import type { Check, CheckOutcome } from './health.ts'
+import type { HealthCheck, CheckOutcome } from './health.ts'
 
 /** What is known of a sibling, by one link or by all. */
 interface SiblingFigures {
@@ -71,7 +71,7 @@ interface ThreadReport {
   readonly links: readonly WatchedLink[]
 }
 
-export class LinkWatch implements Check {
+export class LinkWatch implements HealthCheck {
   readonly name = 'mesh'
   readonly #parts: LinkWatchParts
   readonly #bornMs: number

@@ -5,7 +5,7 @@
 import { Counters, HISTOGRAM_BOUNDS } from '#relay/counters.ts'
 import { admissionFamilies, type AdmissionNumbers } from './admission-families.ts'
 import { acceptedFormat, EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
-import { histogramSamples, sample, type Family, type Sample } from './family.ts'
+import { histogramSamples, sample, type MetricFamily, type Sample } from './metric-family.ts'
 import type { CheckReport } from './health.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import type { SiblingView } from './link-watch.ts'
@@ -69,7 +69,7 @@ export interface MetricSources {
   readonly admission: () => AdmissionNumbers | undefined
   readonly siblings: () => readonly SiblingView[]
   /** Of the mesh besides siblings: the key directory, and files that are read again. */
-  readonly mesh: () => readonly Family[]
+  readonly mesh: () => readonly MetricFamily[]
   /** One per relay thread. */
   readonly threads: readonly Counters[]
   /** One per relay thread, in the same order. */
@@ -107,7 +107,7 @@ export class Metrics {
   }
 
   /** Everything exported, read now; without samples where there is nothing to tell. */
-  async families(): Promise<Family[]> {
+  async families(): Promise<MetricFamily[]> {
     const { threads, admission, siblings, mesh, stun, certificate, process } = this.#sources
     const processFamilies = await process.families()
     return [
@@ -124,7 +124,7 @@ export class Metrics {
     ]
   }
 
-  #stateFamilies(): Family[] {
+  #stateFamilies(): MetricFamily[] {
     const { build, logLinesLost, relay, state, threads } = this.#sources
     const { hostname, regions, nodes } = relay()
     const { isReady, checks } = state()
@@ -148,7 +148,7 @@ export class Metrics {
     ]
   }
 
-  #threadFamilies(): Family[] {
+  #threadFamilies(): MetricFamily[] {
     const loops = this.#sources.threadLoops()
     const seconds = (read: (loop: LoopTime) => number): Sample[] =>
       loops.map((loop, thread) => sample(read(loop) / 1_000, { thread: String(thread) }))
@@ -191,16 +191,16 @@ export class Metrics {
   }
 }
 
-function gauge(name: string, help: string, samples: readonly Sample[]): Family {
+function gauge(name: string, help: string, samples: readonly Sample[]): MetricFamily {
   return { name, type: 'gauge', help, samples }
 }
 
-function counter(name: string, help: string, samples: readonly Sample[]): Family {
+function counter(name: string, help: string, samples: readonly Sample[]): MetricFamily {
   return { name, type: 'counter', help, samples }
 }
 
 /** The family is known for answered requests alone: what is refused is not looked into that far. */
-function stunFamilies(stun: StunNumbers | undefined): Family[] {
+function stunFamilies(stun: StunNumbers | undefined): MetricFamily[] {
   if (stun === undefined) return []
   const samples = [
     sample(stun.successIpv4, { result: 'success', family: 'ipv4' }),
@@ -212,7 +212,7 @@ function stunFamilies(stun: StunNumbers | undefined): Family[] {
   return [counter('stun_requests_total', 'Datagrams on the STUN port, by what became of them.', samples)]
 }
 
-function certificateFamilies(certificate: CertificateLife | undefined): Family[] {
+function certificateFamilies(certificate: CertificateLife | undefined): MetricFamily[] {
   if (certificate === undefined) return []
   const { hostname, notBeforeMs, notAfterMs } = certificate
   return [
@@ -225,7 +225,7 @@ function certificateFamilies(certificate: CertificateLife | undefined): Family[]
   ]
 }
 
-function limitFamilies({ rate, ...limits }: RelayLimits): Family[] {
+function limitFamilies({ rate, ...limits }: RelayLimits): MetricFamily[] {
   return [
     gauge('derp_send_queue_limit_bytes', 'Bytes of data packets that may wait for one client.', [
       sample(limits.outboxBytesMax),

@@ -3,7 +3,7 @@
 // threads are is `derp_thread_*`. One per process: the watchers that prom-client starts are never stopped.
 
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import { type Family, type FamilyType, type Sample } from './family.ts'
+import { type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
 
 /** To measure these wakes the process a hundred times a second, which is most of what it does when idle. */
 const DELAYS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'].map(
@@ -30,7 +30,7 @@ export class ProcessMetrics {
     for (const name of UNWANTED) this.#registry.removeSingleMetric(name)
   }
 
-  async families(): Promise<Family[]> {
+  async families(): Promise<MetricFamily[]> {
     return (await this.#registry.getMetricsAsJSON()).map((metric) => ({
       name: metric.name,
       type: familyType(String(metric.type)),
@@ -40,7 +40,7 @@ export class ProcessMetrics {
   }
 }
 
-function familyType(text: string): FamilyType {
+function familyType(text: string): MetricType {
   return text === 'counter' || text === 'gauge' || text === 'histogram' ? text : 'untyped'
 }
 

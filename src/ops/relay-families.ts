@@ -11,7 +11,7 @@ import {
   type DropReason as Reason,
 } from '#relay/drop-reason.ts'
 import { END_REASONS } from '#relay/end-reason.ts'
-import { histogramSamples, sample, type Family, type Labels, type Sample } from './family.ts'
+import { histogramSamples, sample, type MetricFamily, type Labels, type Sample } from './metric-family.ts'
 
 /** A counter by name, or a number made of several. */
 type Reading = PlainCounter | ((counters: Counters) => number)
@@ -256,7 +256,7 @@ const HISTOGRAMS: Readonly<
 }
 
 /** All metrics of the relay threads. `counters` is the sum of all threads. */
-export function relayFamilies(counters: Counters): Family[] {
+export function relayFamilies(counters: Counters): MetricFamily[] {
   return [
     ...ROWS.map((row) => read(row, counters)),
     {
@@ -281,7 +281,7 @@ export function relayFamilies(counters: Counters): Family[] {
   ]
 }
 
-function read({ name, type, help, readings }: Row, counters: Counters): Family {
+function read({ name, type, help, readings }: Row, counters: Counters): MetricFamily {
   const samples = readings.map(([labels, reading]) =>
     sample(typeof reading === 'string' ? counters.get(reading) : reading(counters), labels),
   )
@@ -296,7 +296,7 @@ function dropSamples(count: (reason: Reason, kind: PacketKind) => number): Sampl
   )
 }
 
-function histogram(name: keyof typeof HISTOGRAMS, counters: Counters): Family {
+function histogram(name: keyof typeof HISTOGRAMS, counters: Counters): MetricFamily {
   const samples = histogramSamples(HISTOGRAM_BOUNDS[name], counters.histogram(name))
   return { ...HISTOGRAMS[name], type: 'histogram', samples }
 }

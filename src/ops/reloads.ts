@@ -1,7 +1,7 @@
 // Files that are read again while the relay serves: whether what is in each now is used, and since when. The outcome
 // that metrics tell of; a file that can't be used changes nothing else.
 
-import { sample, type Family } from './family.ts'
+import { sample, type MetricFamily } from './metric-family.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 
@@ -34,7 +34,7 @@ export class Reloads {
     this.#byFile.set(file, { isSuccessful: false, takenMs })
   }
 
-  families(): Family[] {
+  families(): MetricFamily[] {
     const files = [...this.#byFile]
     return [
       {

@@ -1,12 +1,12 @@
 // What metrics say of each sibling: whether it is reached, how well the way to it does, and what goes there. One label,
 // `sibling`, as the operator has named it, and `region`: `own` or `other`.
 
-import { sample, type Family, type FamilyType, type Sample } from './family.ts'
+import { sample, type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
 import type { SiblingView } from './link-watch.ts'
 
 type Reading = (sibling: SiblingView) => number | undefined
 
-const ROWS: readonly (readonly [type: FamilyType, name: string, help: string, reading: Reading])[] = [
+const ROWS: readonly (readonly [type: MetricType, name: string, help: string, reading: Reading])[] = [
   [
     'gauge',
     'derp_sibling_up',
@@ -60,7 +60,7 @@ const ROWS: readonly (readonly [type: FamilyType, name: string, help: string, re
   ],
 ]
 
-export function siblingFamilies(siblings: readonly SiblingView[]): Family[] {
+export function siblingFamilies(siblings: readonly SiblingView[]): MetricFamily[] {
   return ROWS.map(([type, name, help, reading]) => ({
     name,
     type,

@@ -1,9 +1,9 @@
 // Whether STUN answers: asked over the network as a client would, now and then. Clients choose regions by STUN, so a
 // relay whose STUN is silent gets none.
 
-import type { Check, CheckOutcome } from './health.ts'
+import type { HealthCheck, CheckOutcome } from './health.ts'
 
-export class StunWatch implements Check {
+export class StunWatch implements HealthCheck {
   readonly name = 'stun'
   readonly #ask: () => Promise<number>
   #outcome: CheckOutcome = { isOk: false, detail: 'not asked yet' }

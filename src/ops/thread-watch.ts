@@ -4,7 +4,7 @@
 // starved, nobody looks either.
 
 import type { Counters } from '#relay/counters.ts'
-import type { Check, CheckOutcome } from './health.ts'
+import type { HealthCheck, CheckOutcome } from './health.ts'
 
 /** A thread that is so busy that it does not come to its timers for so many looks serves nobody well. */
 const SILENT_LOOKS_MAX = 5
@@ -33,7 +33,7 @@ interface Seen {
   silentLooks: number
 }
 
-export class ThreadWatch implements Check {
+export class ThreadWatch implements HealthCheck {
   readonly name = 'relay_threads'
   readonly #parts: ThreadWatchParts
   readonly #seen: readonly Seen[]

@@ -6,7 +6,7 @@ import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind, type DropReason as Reason } from '#relay/drop-reason.ts'
 import { END_REASONS } from '#relay/end-reason.ts'
 import { EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
-import { sample, type Family, type FamilyType, type Sample } from './family.ts'
+import { sample, type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
 import type { MetricSources, RelayLimits, StunNumbers } from './metrics.ts'
 
 /** derper calls all packets that are not disco `other`. */
@@ -84,7 +84,7 @@ export class Varz {
   }
 
   /** The process's own metrics, then derper's names in order. */
-  async families(): Promise<Family[]> {
+  async families(): Promise<MetricFamily[]> {
     const { threads, limits, stun } = this.#sources
     const process = (await this.#sources.process.families()).filter(({ name }) => name.startsWith('process_'))
     const total = this.#total.sumOf(threads)
@@ -102,7 +102,7 @@ export class Varz {
     return [...process, ...named.sort((a, b) => (a.name < b.name ? -1 : 1))]
   }
 
-  #statefulFamilies(total: Counters): Family[] {
+  #statefulFamilies(total: Counters): MetricFamily[] {
     return [
       one('derp_accepts', 'counter', this.#accepts(total)),
       one('derp_average_queue_duration_ms', 'untyped', this.#averageQueueMs(total)),
@@ -130,7 +130,7 @@ export class Varz {
     return this.#delay.meanMs
   }
 
-  #processFamilies(process: readonly Family[]): Family[] {
+  #processFamilies(process: readonly MetricFamily[]): MetricFamily[] {
     const read = (name: string): number | undefined =>
       process.find((family) => family.name === name)?.samples[0]?.value
     const startedS = read('process_start_time_seconds') ?? 0
@@ -144,15 +144,15 @@ export class Varz {
   }
 }
 
-function family(name: string, type: FamilyType, samples: readonly Sample[], help = ''): Family {
+function family(name: string, type: MetricType, samples: readonly Sample[], help = ''): MetricFamily {
   return { name, type, help, samples }
 }
 
-function one(name: string, type: FamilyType, value: number): Family {
+function one(name: string, type: MetricType, value: number): MetricFamily {
   return family(name, type, [sample(value)])
 }
 
-function packetFamilies(total: Counters): Family[] {
+function packetFamilies(total: Counters): MetricFamily[] {
   const disco = total.get('receivedDisco')
   const other = total.get('receivedData')
   return [
@@ -192,7 +192,7 @@ function dropSamples(count: (reason: Reason, kind: PacketKind) => number): Sampl
   )
 }
 
-function meshFamilies(total: Counters): Family[] {
+function meshFamilies(total: Counters): MetricFamily[] {
   return [
     one('derp_clients_remote', 'gauge', total.get('keysAway')),
     one('derp_clients_total', 'gauge', total.get('keysCurrent') + total.get('keysAway')),
@@ -200,7 +200,7 @@ function meshFamilies(total: Counters): Family[] {
 }
 
 /** derper has the listener's counts only when it serves TLS. */
-function tlsFamilies(total: Counters, isTls: boolean): Family[] {
+function tlsFamilies(total: Counters, isTls: boolean): MetricFamily[] {
   if (!isTls) return []
   return [
     family('derper_tls_active_version', 'gauge', [
@@ -212,7 +212,7 @@ function tlsFamilies(total: Counters, isTls: boolean): Family[] {
   ]
 }
 
-function rateFamilies({ rate }: RelayLimits, total: Counters): Family[] {
+function rateFamilies({ rate }: RelayLimits, total: Counters): MetricFamily[] {
   if (rate === undefined) return []
   return [
     one('derp_rate_limit_per_client_burst_bytes', 'untyped', rate.burstBytes),
@@ -221,7 +221,7 @@ function rateFamilies({ rate }: RelayLimits, total: Counters): Family[] {
   ]
 }
 
-function stunFamilies(stun: StunNumbers | undefined): Family[] {
+function stunFamilies(stun: StunNumbers | undefined): MetricFamily[] {
   if (stun === undefined) return []
   return [
     family('stun_addrfamily', 'counter', [

@@ -6,12 +6,12 @@ import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { isIP, isIPv6, connect, type Socket } from 'node:net'
 import { isLoopback } from '#config/listeners.ts'
-import { codeOf, errorText, within, type CheckList, type Outcome } from './finding.ts'
-import type { Family, ProbeSettings } from './settings.ts'
+import { codeOf, errorText, within, type CheckList, type Outcome } from './check.ts'
+import type { IpFamily, ProbeSettings } from './settings.ts'
 import type { ProbeNode } from './target.ts'
 
 /** A family's way to a relay: the address to dial, or why there is none. */
-export type Place = { readonly family: Family } & (
+export type Place = { readonly family: IpFamily } & (
   | { readonly address: string; readonly isGiven: boolean; readonly source: string }
   | { readonly reason: string }
 )
@@ -56,7 +56,7 @@ async function lookUp(node: ProbeNode, settings: ProbeSettings): Promise<readonl
   }
 }
 
-async function placeFor(node: ProbeNode, family: Family, byDns: readonly DnsAddress[]): Promise<Place> {
+async function placeFor(node: ProbeNode, family: IpFamily, byDns: readonly DnsAddress[]): Promise<Place> {
   const given = node.addresses[family]
   const address = given === '' ? byDns.find((one) => one.family === family)?.address : given
   if (address === undefined || isIP(address) !== family) return { family, reason: `no IPv${family} address` }

@@ -36,7 +36,7 @@ export interface CertificateFacts {
   readonly daysLeft: number
 }
 
-export interface Verdict {
+export interface CertificateVerdict {
   readonly facts: CertificateFacts
   /** Why clients refuse it; empty when they don't. */
   readonly refusals: readonly string[]
@@ -51,7 +51,7 @@ export function judgeChain(
   chain: PresentedChain,
   verification: Verification,
   nowMs: number,
-): Verdict | undefined {
+): CertificateVerdict | undefined {
   const own = chain.certificates.filter((certificate) => !isMeta(certificate))
   const [leaf] = own
   if (leaf === undefined) return undefined

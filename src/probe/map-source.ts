@@ -9,7 +9,7 @@ import { readDerpMap, type DerpMap } from '#fleet/derp-map.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import { problemText } from '#fleet/problem.ts'
 import { withoutSecrets } from '#fleet/secret-mask.ts'
-import { CheckError, within, type Outcome } from './finding.ts'
+import { CheckError, within, type Outcome } from './check.ts'
 import type { MapTarget } from './target.ts'
 
 /** Tailscale's own map, with some hundred relays, has a sixtieth of that. */

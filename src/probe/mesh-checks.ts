@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DerpClient } from '#client/derp-client.ts'
-import { checkOf, CheckError, errorText, outcomeOf, within, type Check, type Outcome } from './finding.ts'
+import { checkOf, CheckError, errorText, outcomeOf, within, type Check, type Outcome } from './check.ts'
 import { clientOptions, explained } from './login-checks.ts'
 import type { Meeting, NodeReport } from './node-probe.ts'
 

@@ -2,7 +2,7 @@
 // Relays are probed several at once; the table shows them in the order of the map all the same.
 
 import type { TextSink } from '#cli/command.ts'
-import type { Check } from './finding.ts'
+import type { Check } from './check.ts'
 import type { MeshCheck } from './mesh-checks.ts'
 import type { NodeReport } from './node-probe.ts'
 import { nodeTitle } from './target.ts'

@@ -15,7 +15,7 @@ import { parseMeshKeys } from '#protocol/key-file.ts'
 import { parseTarget, TARGET_EXPECTED, type ProbeTarget } from './target.ts'
 
 /** 4 or 6, as in IPv4 and IPv6. */
-export type Family = 4 | 6
+export type IpFamily = 4 | 6
 
 export interface ProbeSettings {
   readonly target: ProbeTarget
@@ -23,7 +23,7 @@ export interface ProbeSettings {
   readonly targetText: string
   /** For each step of a check. */
   readonly timeoutMs: number
-  readonly families: readonly Family[]
+  readonly families: readonly IpFamily[]
   /** Undefined: the map's, or the usual one. −1: STUN is not asked. */
   readonly stunPort: number | undefined
   /** Undefined: as the map says. −1: captive-portal checks go to the DERP port. */
@@ -192,7 +192,7 @@ function complainOfContradictions(
   }
 }
 
-function families(values: ProbeValues, target: ProbeTarget | undefined): readonly Family[] {
+function families(values: ProbeValues, target: ProbeTarget | undefined): readonly IpFamily[] {
   const ofAddress = addressFamily(target)
   if (ofAddress !== undefined) return [ofAddress]
   if (values.get('ipv4')) return [4]
@@ -200,7 +200,7 @@ function families(values: ProbeValues, target: ProbeTarget | undefined): readonl
 }
 
 /** The family of a target that is an address; undefined for names and maps, which may have both. */
-function addressFamily(target: ProbeTarget | undefined): Family | undefined {
+function addressFamily(target: ProbeTarget | undefined): IpFamily | undefined {
   const version = target?.kind === 'relay' ? isIP(target.host) : 0
   return version === 4 || version === 6 ? version : undefined
 }

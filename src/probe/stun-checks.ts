@@ -3,12 +3,12 @@
 import { isIP } from 'node:net'
 import { askStun } from '#client/stun-request.ts'
 import { isLeadingNowhere, nowhereText, type Place } from './addresses.ts'
-import type { CheckList, Outcome } from './finding.ts'
-import type { Family, ProbeSettings } from './settings.ts'
+import type { CheckList, Outcome } from './check.ts'
+import type { IpFamily, ProbeSettings } from './settings.ts'
 import type { ProbeNode } from './target.ts'
 
 /** The addresses that STUN has told, by family. */
-export type SeenAs = Partial<Record<Family, string>>
+export type SeenAs = Partial<Record<IpFamily, string>>
 
 export async function checkStun(
   node: ProbeNode,

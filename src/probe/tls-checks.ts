@@ -10,7 +10,7 @@ import {
   metaKeyOf,
   presentedCertificates,
   verificationFor,
-  type TlsOptions,
+  type ServerTrust,
   type Verification,
 } from '#client/tls-verification.ts'
 import { openTcp, type OpenPlace } from './addresses.ts'
@@ -18,16 +18,16 @@ import {
   judgeChain,
   type CertificateFacts,
   type PresentedChain,
-  type Verdict,
+  type CertificateVerdict,
 } from './certificate-verdict.ts'
-import { CheckError, errorText, within, type CheckList, type Outcome } from './finding.ts'
+import { CheckError, errorText, within, type CheckList, type Outcome } from './check.ts'
 import type { ProbeSettings } from './settings.ts'
 import type { ProbeNode } from './target.ts'
 
 /** How one relay is connected to. */
 export interface Security {
   /** False: plain TCP. */
-  readonly tls: TlsOptions | false
+  readonly tls: ServerTrust | false
   /** Whether a secret may be told: the server is verified, or the user said not to verify it. */
   readonly isTrusted: boolean
   readonly metaKey: Uint8Array | undefined
@@ -43,7 +43,7 @@ export function trustedAuthorities(settings: ProbeSettings): readonly string[] {
 }
 
 /** How the node's certificate is verified. @throws RangeError for a pin that no certificate can match */
-export function tlsOptionsFor(node: ProbeNode, authorities: readonly string[]): TlsOptions {
+export function tlsOptionsFor(node: ProbeNode, authorities: readonly string[]): ServerTrust {
   const { certName, isInsecure } = node
   return { ca: authorities, isInsecure, ...(certName === undefined ? {} : { certName }) }
 }
@@ -52,7 +52,7 @@ export function tlsOptionsFor(node: ProbeNode, authorities: readonly string[]): 
 export async function checkTls(
   node: ProbeNode,
   place: OpenPlace,
-  tls: TlsOptions,
+  tls: ServerTrust,
   run: {
     readonly settings: ProbeSettings
     readonly checks: CheckList
@@ -66,7 +66,7 @@ export async function checkTls(
   if (shown === undefined) return undefined
   const { chain, protocol } = shown
   const metaKey = protocol === 'TLSv1.3' ? metaKeyOf(chain.certificates) : undefined
-  let verdict: Verdict | undefined
+  let verdict: CertificateVerdict | undefined
   let isVerified = false
   const isGood = await checks.run('certificate', undefined, async () => {
     const verification = verificationFor(node.host, tls)
@@ -85,7 +85,7 @@ export async function checkTls(
 }
 
 function certificateOutcome(
-  verdict: Verdict | undefined,
+  verdict: CertificateVerdict | undefined,
   verification: Verification,
   isFlagInsecure: boolean,
 ): Outcome<true> {
@@ -104,7 +104,7 @@ function certificateOutcome(
 }
 
 interface HandshakeOptions {
-  readonly tls: TlsOptions
+  readonly tls: ServerTrust
   readonly shared: SharedResources
   readonly timeoutMs: number
 }

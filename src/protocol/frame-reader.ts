@@ -13,13 +13,13 @@ import { byteAt, readU32 } from './bytes.ts'
 import { HEADER_BYTES } from './limits.ts'
 
 /** What to do with a frame, decided from its header. */
-export const Verdict = { take: 0, skip: 1, refuse: 2 } as const
-export type Verdict = (typeof Verdict)[keyof typeof Verdict]
+export const FrameVerdict = { take: 0, skip: 1, refuse: 2 } as const
+export type FrameVerdict = (typeof FrameVerdict)[keyof typeof FrameVerdict]
 
 /** Who consumes the frames. */
 export interface FrameSink {
   /** Decides from type and payload length alone, before any payload is kept. */
-  onHeader(type: number, payloadBytes: number): Verdict
+  onHeader(type: number, payloadBytes: number): FrameVerdict
   /** A whole frame; payload at [start, end), header in the five bytes before. False stops reading here. */
   onFrame(type: number, buffer: Buffer, start: number, end: number): boolean
 }
@@ -93,8 +93,8 @@ export class FrameReader {
   /** True: the frame is taken. False: skipped from here on, or refused for good (or closed by the sink). */
   #admit(type: number, payloadBytes: number): boolean {
     const verdict = this.#sink.onHeader(type, payloadBytes)
-    if (verdict === Verdict.take) return !this.#refused
-    if (verdict === Verdict.skip) this.#skipBytes = payloadBytes
+    if (verdict === FrameVerdict.take) return !this.#refused
+    if (verdict === FrameVerdict.skip) this.#skipBytes = payloadBytes
     else this.#refused = true
     return false
   }

@@ -124,7 +124,7 @@ export function readRestarting(payload: Uint8Array): { reconnectInMs: number; tr
   return { reconnectInMs: readU32(payload, 0), tryForMs: readU32(payload, 4) }
 }
 
-/** Turns the ForwardPacket frame whose payload starts at `start` into a RecvPacket; returns its start. */
+/** WriteTurns the ForwardPacket frame whose payload starts at `start` into a RecvPacket; returns its start. */
 export function forwardedAsRecv(bytes: Uint8Array, start: number, end: number): number {
   // The source key moves up over the destination key, which spares moving the packet.
   bytes.copyWithin(start + KEY_BYTES, start, start + KEY_BYTES)

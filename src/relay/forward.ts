@@ -62,7 +62,7 @@ export class Forwarder {
     this.#counters.add(isDisco ? Counter.receivedBytesDisco : Counter.receivedBytesData, packet.packetBytes)
     const source = session.peer as Peer
     if (destination === undefined) {
-      if (!this.#routes.seek(packet, session, this.#nowMs)) {
+      if (!this.#routes.lookUp(packet, session, this.#nowMs)) {
         this.#nowhere(session, DropReason.unknownDestination, start)
       }
     } else if (destination.thread === LOCAL) {

@@ -27,7 +27,7 @@ export class Peer {
   sessions: readonly Session[] = []
   /** Where else in this relay the key is connected. */
   readonly elsewhere: Elsewhere[] = []
-  /** Thread whose member receives packets: LOCAL, another's number, or AWAY. */
+  /** WorkerHandle whose member receives packets: LOCAL, another's number, or AWAY. */
   thread = AWAY
   /** Where packets go while it is away; kept up to date while it is not, too. */
   route: Sibling | undefined = undefined

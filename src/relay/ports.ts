@@ -71,13 +71,13 @@ export interface Routes {
   /** The sibling that a packet for the key bytes[at, at + 32) goes to; undefined: nowhere. */
   find(bytes: Uint8Array, at: number): Sibling | undefined
   /** Takes over a packet for a key without a way, until it is known whether there is one. False: there is none. */
-  seek(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean
+  lookUp(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean
   /** Keys that have a way. */
   readonly size: number
 }
 
 /** Of a relay without siblings. */
-export const NO_ROUTES: Routes = { find: () => undefined, seek: () => false, size: 0 }
+export const NO_ROUTES: Routes = { find: () => undefined, lookUp: () => false, size: 0 }
 
 /** What waits to leave for one sibling; an outbox that frames packets as ForwardPacket. */
 export interface SiblingOutbox {

@@ -30,7 +30,7 @@ import type {
   SiblingOutbox,
 } from './ports.ts'
 import { SessionList } from './session-list.ts'
-import type { SessionParts, SessionScheduler } from './session-parts.ts'
+import type { SessionContext, SessionScheduler } from './session-context.ts'
 import { Session } from './session.ts'
 import type { SessionLimits } from './session-limits.ts'
 import { TurnQueue } from './turn-queue.ts'
@@ -75,7 +75,7 @@ export class Relay implements SessionScheduler, ThreadEvents {
   readonly #parts: RelayParts
   readonly #registry: PeerRegistry
   readonly #forwarder: Forwarder
-  readonly #sessionParts: SessionParts
+  readonly #sessionContext: SessionContext
   readonly #serverKey: Uint8Array
   readonly #answerAndServerKey: Uint8Array
   readonly #pool = new BufferPool()
@@ -122,7 +122,7 @@ export class Relay implements SessionScheduler, ThreadEvents {
     })
     this.#serverKey = serverKeyFrame(parts.nodeKey.publicKey)
     this.#answerAndServerKey = concatBytes(switchingProtocols(parts.nodeKey.publicKey), this.#serverKey)
-    this.#sessionParts = this.#makeSessionParts()
+    this.#sessionContext = this.#makeSessionContext()
   }
 
   /** Keys connected to this relay, on whichever thread. */
@@ -143,14 +143,14 @@ export class Relay implements SessionScheduler, ThreadEvents {
   accept(arrival: Arrival): LinkListener {
     const hello = arrival.wantsAnswer ? this.#answerAndServerKey : this.#serverKey
     const greeting = { hello, idealNode: arrival.idealNode, isFastStart: !arrival.wantsAnswer }
-    const session = new Session(arrival.link, greeting, this.#sessionParts)
+    const session = new Session(arrival.link, greeting, this.#sessionContext)
     this.#sessions.add(session)
     return session
   }
 
   /** Writes all that this turn of the loop has put into outboxes, once per session. */
   flush(): void {
-    // What threadLinks wrote during the turn leaves with the rest. They are woken last: on a core that threads share, who
+    // What other threads wrote during the turn leaves with the rest. They are woken last: on a core that threads share, who
     // is woken takes over at once, before this turn is done.
     this.#isFlushAsked = true
     this.hear()
@@ -183,8 +183,8 @@ export class Relay implements SessionScheduler, ThreadEvents {
     for (const one of due) one.flush()
   }
 
-  setBeating(isBeating: boolean): void {
-    this.threadLinks.setBeating(isBeating)
+  setPolling(isPolling: boolean): void {
+    this.threadLinks.setPolling(isPolling)
   }
 
   /** Writes what has been put into outboxes so far, in the middle of a turn. */
@@ -248,7 +248,7 @@ export class Relay implements SessionScheduler, ThreadEvents {
 
   /** Other keys let siblings in from now on; who came in with one that does no more is ended. */
   setMeshKeys(keys: readonly Uint8Array[]): void {
-    this.#sessionParts.rules.meshKeys = keys
+    this.#sessionContext.rules.meshKeys = keys
     this.endWhere(({ member }) => {
       const shown = member?.meshKey
       return shown !== undefined && !keys.some((key) => bytesEqual(key, shown))
@@ -262,7 +262,7 @@ export class Relay implements SessionScheduler, ThreadEvents {
 
   /** What is to leave for a sibling. */
   siblingOutbox(limits: OutboxLimits): SiblingOutbox {
-    const { pool, memoryBudget, counters } = this.#sessionParts
+    const { pool, memoryBudget, counters } = this.#sessionContext
     return Outbox.forSibling({ pool, memoryBudget, counters, limits })
   }
 
@@ -349,7 +349,7 @@ export class Relay implements SessionScheduler, ThreadEvents {
     })
   }
 
-  #makeSessionParts(): SessionParts {
+  #makeSessionContext(): SessionContext {
     const { counters, limits, admission, observer, now, random, later } = this.#parts
     return {
       counters,

@@ -21,7 +21,7 @@ export class SessionList {
   readonly #parts: SessionListParts
   readonly #sessions: Session[] = []
   /** Oldest first; some have logged in already. */
-  readonly #newcomers = new Set<Session>()
+  readonly #pendingHandshakes = new Set<Session>()
   #part = 0
 
   constructor(parts: SessionListParts) {
@@ -35,11 +35,11 @@ export class SessionList {
   add(session: Session): void {
     session.listedAt = this.#sessions.length
     this.#sessions.push(session)
-    this.#newcomers.add(session)
+    this.#pendingHandshakes.add(session)
   }
 
   delete(session: Session): void {
-    this.#newcomers.delete(session)
+    this.#pendingHandshakes.delete(session)
     const last = this.#sessions.pop()
     if (last === undefined || last === session) return
     this.#sessions[session.listedAt] = last
@@ -75,8 +75,8 @@ export class SessionList {
   #endOverdue(): void {
     const nowMs = this.#parts.now()
     let left = ENDS_PER_TURN
-    for (const session of this.#newcomers) {
-      if (session.isEstablished) this.#newcomers.delete(session)
+    for (const session of this.#pendingHandshakes) {
+      if (session.isEstablished) this.#pendingHandshakes.delete(session)
       else if (!session.isOverdue(nowMs)) return
       else if (left-- > 0) session.sweep(nowMs)
       else return this.#parts.later(0, () => this.#endOverdue())

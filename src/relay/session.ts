@@ -3,7 +3,7 @@
 // here is synchronous but admission; a session's one way out is `end`.
 
 import type { BoxKey } from '#protocol/box.ts'
-import { FrameReader, Verdict, type FrameSink } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameVerdict, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
@@ -27,7 +27,7 @@ import {
   drawKeepAliveMs,
 } from './session-limits.ts'
 import { askAdmission, EARLY_BYTES_MAX, judgeLogin, sessionStart, type Greeting } from './session-login.ts'
-import type { SessionParts } from './session-parts.ts'
+import type { SessionContext } from './session-context.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 const Phase = { greeting: 0, admitting: 1, established: 2, ended: 3 } as const
@@ -36,7 +36,7 @@ type Phase = (typeof Phase)[keyof typeof Phase]
 export class Session implements LinkListener, FrameSink, LookupOwner {
   // Fixed at birth
   readonly #link: Link
-  readonly #parts: SessionParts
+  readonly #parts: SessionContext
   readonly #idealNode: string
   readonly #isFastStart: boolean
   readonly #bornMs: number
@@ -67,7 +67,7 @@ export class Session implements LinkListener, FrameSink, LookupOwner {
   #nextKeepAliveMs = Infinity
   #allowances: Allowances | undefined = undefined
 
-  constructor(link: Link, greeting: Greeting, parts: SessionParts) {
+  constructor(link: Link, greeting: Greeting, parts: SessionContext) {
     this.#link = link
     this.#parts = parts
     this.#idealNode = greeting.idealNode
@@ -116,7 +116,7 @@ export class Session implements LinkListener, FrameSink, LookupOwner {
     this.#read(chunk, start, end)
   }
 
-  onHeader(type: number, payloadBytes: number): Verdict {
+  onHeader(type: number, payloadBytes: number): FrameVerdict {
     if (this.#phase !== Phase.established)
       return this.#judge(judgeLogin(type, payloadBytes, this.#parts.memoryBudget))
     if (this.isShared) this.#parts.registry.noteActivity(this, this.peer as Peer)
@@ -175,14 +175,14 @@ export class Session implements LinkListener, FrameSink, LookupOwner {
   }
 
   /** Refused: the session ends for this reason when the reader has returned. */
-  #judge(rule: FrameRule | EndReason): Verdict {
-    if (rule === 'take') return Verdict.take
+  #judge(rule: FrameRule | EndReason): FrameVerdict {
+    if (rule === 'take') return FrameVerdict.take
     if (rule === 'skip') {
       this.#parts.counters.add(Counter.unknownFrames, 1)
-      return Verdict.skip
+      return FrameVerdict.skip
     }
     this.#endReason = rule === ProtocolError.notPrivileged ? this.#whyUnprivileged(rule) : rule
-    return Verdict.refuse
+    return FrameVerdict.refuse
   }
 
   /** Who shows a key that is none is told so when it makes use of it; without, it is a client like any other. */

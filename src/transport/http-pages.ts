@@ -69,7 +69,7 @@ export function pageOf(head: HttpHead, pages: HttpPages): HttpPage {
 }
 
 /** The plain port beside a TLS one: portal checks, and the way to HTTPS, on that port, for everything else. */
-export function plainPageOf(head: HttpHead, tlsPort: number): HttpPage {
+export function redirectPageOf(head: HttpHead, tlsPort: number): HttpPage {
   if (pathOf(head) === '/generate_204') return noContent(head)
   if (!isRead(head)) return textPage('400 Bad Request', 'Use HTTPS\n')
   const [, host] = HOST.exec(head.fields.get('host') ?? '') ?? []

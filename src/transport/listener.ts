@@ -1,4 +1,4 @@
-// The listening half of an entrance: takes connections while there are descriptors for them. Without one it refuses, and
+// The listening half of an acceptor: takes connections while there are descriptors for them. Without one it refuses, and
 // when many come it stops listening for a second, so that the system refuses them: accepting in vain costs as much as
 // accepting. Knows nothing of what becomes of connections.
 

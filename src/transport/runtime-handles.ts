@@ -1,5 +1,5 @@
 // The runtime's own stream handles, on which its sockets are built: what they can do, as far as it is used
-// here, and how they are come by. Nothing of this is a public interface of Node: `handle-trial.ts` tries it
+// here, and how they are come by. Nothing of this is a public interface of Node: `handle-selftest.ts` tries it
 // out at each start, and the relay works over public sockets where the trial fails (docs/decisions/0005).
 
 import type { SecureContext } from 'node:tls'

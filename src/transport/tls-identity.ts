@@ -1,4 +1,4 @@
-// What the front door shows in TLS: the operator's certificate chain with the relay's meta certificate after
+// What the HTTP server shows in TLS: the operator's certificate chain with the relay's meta certificate after
 // it, and the settings that go with them. Reads no files.
 
 import type { TlsOptions } from 'node:tls'

@@ -16,8 +16,8 @@ import {
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
-import type { Caller } from './caller.ts'
-import { FAREWELL_TIMEOUT_MS } from './farewell.ts'
+import type { Connection } from './connection.ts'
+import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
 
 /** Browsers send none, proxies one in some seconds; each costs an answer. */
 const PINGS = { burst: 100, perSecond: 10 }
@@ -27,7 +27,7 @@ type Flight = (typeof Flight)[keyof typeof Flight]
 
 export class WebSocketLink implements Link, LinkListener {
   readonly isWebSocket = true
-  readonly #caller: Caller
+  readonly #caller: Connection
   readonly #now: () => number
   readonly #reader = new WebSocketReader(WEB_SOCKET_MESSAGE_BYTES_MAX)
   #listener: LinkListener | undefined = undefined
@@ -46,11 +46,11 @@ export class WebSocketLink implements Link, LinkListener {
   #pingAllowance: TokenBucket | undefined = undefined
 
   /** @param preface leaves before anything else */
-  constructor(caller: Caller, preface: Uint8Array, now: () => number) {
-    this.#caller = caller
+  constructor(connection: Connection, preface: Uint8Array, now: () => number) {
+    this.#caller = connection
     this.#preface = preface
     this.#now = now
-    caller.attach(this)
+    connection.attach(this)
   }
 
   get remote(): RemoteAddress {
@@ -156,7 +156,7 @@ export class WebSocketLink implements Link, LinkListener {
     if (this.#closeCode !== undefined) return
     this.#closeCode = code
     if (this.#flight === Flight.none) return this.#sendClose(code)
-    this.#farewell = setTimeout(() => this.#caller.destroy(), FAREWELL_TIMEOUT_MS).unref()
+    this.#farewell = setTimeout(() => this.#caller.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS).unref()
   }
 
   #sendClose(code: number): void {

@@ -1,4 +1,4 @@
-// The entry of a relay thread: composes one relay with its front door, its pages and its ways to the
+// The entry of a relay thread: composes one relay with its HTTP server, its pages and its ways to the
 // other threads, and obeys the control thread. Construction and translation of messages, no logic.
 
 import { createHash, randomBytes } from 'node:crypto'
@@ -8,24 +8,24 @@ import { BoxSecret } from '#protocol/box.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { shortKey } from '#protocol/node-key.ts'
 import { EVERYBODY, RemoteAdmission } from '#admission/remote-admission.ts'
-import type { HomeNote } from '#mesh/directory-desk.ts'
-import { Locator } from '#mesh/locator.ts'
-import { RouteBook } from '#mesh/route-book.ts'
+import type { HomeNote } from '#mesh/directory-client.ts'
+import { KeyLookup } from '#mesh/key-lookup.ts'
+import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, SessionEnd, SessionStart } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
-import type { Entrance, EntranceParts } from '#transport/caller.ts'
+import type { Acceptor, AcceptorParts } from '#transport/connection.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
-import { DirectEntrance } from '#transport/direct-entrance.ts'
-import { FrontDoor, type DoorKeeper } from '#transport/front-door.ts'
-import { triedHandles } from '#transport/handle-trial.ts'
+import { HandleAcceptor } from '#transport/handle-acceptor.ts'
+import { HttpServer, type AcceptorHost } from '#transport/http-server.ts'
+import { testedHandles } from '#transport/handle-selftest.ts'
 import { pageOf } from '#transport/http-pages.ts'
-import { ReadPace } from '#transport/read-pace.ts'
+import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { remoteText } from '#transport/remote-address.ts'
-import { SocketEntrance } from '#transport/socket-entrance.ts'
+import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import { siblingDialler } from './sibling-dial.ts'
@@ -57,12 +57,12 @@ class RelayThread {
   #meshKeys: readonly Uint8Array[]
   /** Tells siblings this run of the relay from any other. */
   readonly #instance: string
-  readonly #frontDoor: FrontDoor
+  readonly #httpServer: HttpServer
   readonly #admission: RemoteAdmission
   readonly #notices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #startNotices = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, performance.now())
   readonly #sweeper: NodeJS.Timeout
-  readonly #pace: ReadPace
+  readonly #scheduler: ReadScheduler
   #bootstrapDns = ''
   #sweepCount = 0
   #sweptMs = performance.now()
@@ -71,7 +71,7 @@ class RelayThread {
   /** Of the members; zero before any were told. */
   #edition = 0
   #homeNotes: HomeNote[] = []
-  #locator: Locator | undefined = undefined
+  #keyLookup: KeyLookup | undefined = undefined
   /** Each thread moves its share; one that has less than one a second moves one every so many. */
   readonly #rebalancePerSecond: number
   #rebalanceCredit = 0
@@ -89,26 +89,26 @@ class RelayThread {
       ask: (question) => this.#tell({ kind: 'admit', ...question }),
       cancel: (id) => this.#tell({ kind: 'admitNoMore', id }),
     })
-    const book = new RouteBook(readU32(randomBytes(4), 0), (bytes, at, route) =>
+    const routeTable = new RouteTable(readU32(randomBytes(4), 0), (bytes, at, route) =>
       this.#relay.routeChanged(bytes, at, route),
     )
-    this.#relay = this.#makeRelay(data, { counters, now, book })
-    this.#siblings = this.#makeSiblings(data, book, now)
+    this.#relay = this.#makeRelay(data, { counters, now, routeTable })
+    this.#siblings = this.#makeSiblings(data, routeTable, now)
     if (settings.mesh.nats !== undefined) {
-      this.#locator = book.seeker = new Locator({
+      this.#keyLookup = routeTable.lookup = new KeyLookup({
         ask: (key) => this.#tell({ kind: 'locate', key }),
         sibling: (name) => this.#siblings?.named(name),
-        book,
+        routeTable,
         counters,
       })
     }
     const busyMs = (): number => performance.eventLoopUtilization().active
-    this.#pace = new ReadPace(now, busyMs, this.#relay)
+    this.#scheduler = new ReadScheduler(now, busyMs, this.#relay)
     const accept = (link: Link, wish: { wantsAnswer: boolean; idealNode: string }): LinkListener =>
       this.#relay.accept({ link, ...wish })
     const { isDerpEnabled, home } = settings
     const pages = { home, isDerpEnabled, bootstrapDns: () => this.#bootstrapDns }
-    this.#frontDoor = new FrontDoor({
+    this.#httpServer = new HttpServer({
       counters,
       isDerpEnabled,
       accepts: makeAcceptBudget(data),
@@ -116,7 +116,7 @@ class RelayThread {
       now,
       accept,
       pageOf: (head) => pageOf(head, pages),
-      entrance: async (door) => await this.#makeEntrance(data, door, counters),
+      acceptor: async (host) => await this.#makeAcceptor(data, host, counters),
     })
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))
@@ -130,7 +130,11 @@ class RelayThread {
   }
 
   /** Undefined without a mesh key. */
-  #makeSiblings({ settings, siblingAuthorities }: RelayThreadData, book: RouteBook, now: () => number) {
+  #makeSiblings(
+    { settings, siblingAuthorities }: RelayThreadData,
+    routeTable: RouteTable,
+    now: () => number,
+  ) {
     const { nodeKey, meshKeys, hostname } = settings
     if (meshKeys.length === 0) return undefined
     const secret = new BoxSecret(nodeKey.privateKey)
@@ -138,7 +142,7 @@ class RelayThread {
       identity: { name: hostname, instance: this.#instance, publicKey: nodeKey.publicKey, secret },
       meshKey: () => this.#meshKeys[0],
       dial: siblingDialler({ ca: siblingAuthorities, isPlain: false }),
-      book,
+      routeTable,
       makeOutbox: () =>
         this.#relay.siblingOutbox({ outboxBytesMax: SIBLING_OUTBOX_BYTES, outboxPacketsMax: Infinity }),
       keysMax: SIBLING_KEYS_MAX,
@@ -153,7 +157,7 @@ class RelayThread {
 
   #makeRelay(
     data: RelayThreadData,
-    { counters, now, book }: { counters: Counters; now: () => number; book: RouteBook },
+    { counters, now, routeTable }: { counters: Counters; now: () => number; routeTable: RouteTable },
   ): Relay {
     const { settings } = data
     const hasDirectory = settings.mesh.nats !== undefined
@@ -177,7 +181,7 @@ class RelayThread {
           this.#onHomeChange(key, isHome)
         },
       },
-      routes: book,
+      routes: routeTable,
       now,
       random: (bytes) => randomBytes(bytes),
       later: (delayMs, callback) =>
@@ -188,23 +192,23 @@ class RelayThread {
   }
 
   /** Over the runtime's handles, or, where these fail their trial, over its sockets. */
-  async #makeEntrance(data: RelayThreadData, door: DoorKeeper, counters: Counters): Promise<Entrance> {
+  async #makeAcceptor(data: RelayThreadData, host: AcceptorHost, counters: Counters): Promise<Acceptor> {
     const identity = makeIdentity(data)
-    const parts: EntranceParts & { pace: ReadPace } = {
+    const parts: AcceptorParts & { scheduler: ReadScheduler } = {
       identity,
       counters,
-      pace: this.#pace,
+      scheduler: this.#scheduler,
       keepAliveMs: data.settings.limits.tcpKeepaliveMs,
       threadCount: data.settings.threadCount,
       now: () => performance.now(),
-      mayEnter: () => door.mayEnter(),
-      entered: (caller) => door.entered(caller),
+      mayAccept: () => host.mayAccept(),
+      accepted: (caller) => host.accepted(caller),
     }
     try {
-      return new DirectEntrance({ ...parts, handles: await triedHandles(identity) })
+      return new HandleAcceptor({ ...parts, handles: await testedHandles(identity) })
     } catch (error) {
       this.#tell({ kind: 'handlesFailed', text: String(error) })
-      return new SocketEntrance(parts)
+      return new SocketAcceptor(parts)
     }
   }
 
@@ -226,7 +230,7 @@ class RelayThread {
         this.#meshKeys = message.keys
         return this.#relay.setMeshKeys(message.keys)
       case 'located':
-        return this.#locator?.located(message.key, message.where, performance.now())
+        return this.#keyLookup?.located(message.key, message.where, performance.now())
       case 'siblings':
         this.#edition = message.edition
         this.#areLinksChanged = true
@@ -244,7 +248,7 @@ class RelayThread {
     try {
       // Clients may be on other threads already; whoever comes here must find them.
       await this.#relay.threadLinks.allTold()
-      const address = await this.#frontDoor.listen(request, request.isShared)
+      const address = await this.#httpServer.listen(request, request.isShared)
       this.#tell({ kind: 'listening', port: address.port })
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException
@@ -256,7 +260,7 @@ class RelayThread {
     clearInterval(this.#sweeper)
     this.#siblings?.close()
     this.#relay.endWhere(() => true, EndReason.shutdown)
-    await this.#frontDoor.close()
+    await this.#httpServer.close()
     this.#tell({ kind: 'stopped' })
     this.#port.close()
   }
@@ -275,9 +279,9 @@ class RelayThread {
     const nowMs = performance.now()
     this.#counters.observe('loopLag', Math.max(0, nowMs - this.#sweptMs - SWEEP_MS) / 1_000)
     this.#sweptMs = nowMs
-    this.#pace.sweep(1 + this.#relay.threadLinks.count)
+    this.#scheduler.sweep(1 + this.#relay.threadLinks.count)
     this.#relay.sweep()
-    this.#frontDoor.sweep()
+    this.#httpServer.sweep()
     this.#sweepSiblings()
     if (this.#sweepCount++ % SWEEPS_PER_SECOND === 0) assertHeapHasRoom()
   }
@@ -285,7 +289,7 @@ class RelayThread {
   #sweepSiblings(): void {
     if (this.#siblings === undefined) return
     this.#siblings.sweep(performance.now())
-    this.#locator?.sweep(performance.now())
+    this.#keyLookup?.sweep(performance.now())
     if (this.#homeNotes.length > 0) this.#tell({ kind: 'homes', notes: this.#homeNotes.splice(0) })
     const isSecond = this.#sweepCount % SWEEPS_PER_SECOND === 0
     if (isSecond && this.#rebalancePerSecond > 0) {

@@ -3,11 +3,11 @@
 
 import { DerpConnection } from '#client/derp-connection.ts'
 import { SharedResources } from '#client/shared-resources.ts'
-import type { TlsOptions } from '#client/tls-verification.ts'
+import type { ServerTrust } from '#client/tls-verification.ts'
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
-import type { Connection, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
+import type { DialedStream, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
 
 export interface DialOptions {
   /** Authorities that siblings' certificates may be signed by. */
@@ -19,17 +19,17 @@ export interface DialOptions {
 /** A dialler whose connections share what they can. */
 export function siblingDialler(options: DialOptions): Dial {
   const shared = new SharedResources()
-  const tls: TlsOptions = { ca: options.ca }
+  const tls: ServerTrust = { ca: options.ca }
   return (address, handler) =>
     new SiblingConnection(address, handler, { shared, tls: options.isPlain ? false : tls })
 }
 
 interface Way {
   readonly shared: SharedResources
-  readonly tls: TlsOptions | false
+  readonly tls: ServerTrust | false
 }
 
-class SiblingConnection implements Connection {
+class SiblingConnection implements DialedStream {
   readonly #handler: DialHandler
   /** Undefined where the address is none that can be dialled. */
   readonly #connection: DerpConnection | undefined

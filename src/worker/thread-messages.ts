@@ -3,7 +3,7 @@
 
 import type { Settings, SiblingSettings } from '#config/settings.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
-import type { HomeNote } from '#mesh/directory-desk.ts'
+import type { HomeNote } from '#mesh/directory-client.ts'
 import type { Whereabouts } from '#mesh/key-directory.ts'
 import type { LinkReport } from '#mesh/link-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'

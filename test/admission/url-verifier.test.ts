@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, it, onTestFinished } from 'vitest'
 import { createServer as createTlsServer } from 'node:https'
 import { UrlVerifier } from '#admission/url-verifier.ts'
-import type { Verdict } from '#admission/verifier.ts'
+import type { VerifierResult } from '#admission/verifier.ts'
 import { goodPair } from '../config/certificates.ts'
 import { runOk } from '../support/process.ts'
 import { admissionAnswers, admissionRequest, admissionSource } from '../vectors/admission.ts'
@@ -22,7 +22,7 @@ async function serve(listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/verify`
 }
 
-async function ask(url: string, of = applicant): Promise<Verdict> {
+async function ask(url: string, of = applicant): Promise<VerifierResult> {
   const verifier = new UrlVerifier(url, {})
   onTestFinished(() => verifier.close())
   return await verifier.verify(of, new AbortController().signal)

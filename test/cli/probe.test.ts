@@ -98,9 +98,11 @@ for (const { name, command = '', args } of relays) {
     })
 
     test('names admission as the likely reason of a refusal; the mesh key gets in', async () => {
-      await using desk = await Listener.http((_request, response) => response.end('{"Allow":false}'))
+      await using admissionService = await Listener.http((_request, response) =>
+        response.end('{"Allow":false}'),
+      )
       await writeFile(join(folder.path, 'psk'), MESH_KEY)
-      const admission = ['-verify-client-url', `http://127.0.0.1:${desk.port}/verify`]
+      const admission = ['-verify-client-url', `http://127.0.0.1:${admissionService.port}/verify`]
       const mesh = ['-mesh-psk-file', join(folder.path, 'psk')]
       const options = { command, args: [...args, ...admission, ...mesh], folder: folder.path }
       await using strict = await startRelay(options)

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { DerpConnectError } from '#client/connect-error.ts'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
-import { pinProblem, type TlsOptions } from '#client/tls-verification.ts'
+import { pinProblem, type ServerTrust } from '#client/tls-verification.ts'
 import { issueCertificate, makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
 import { InTestServer, type InTestServerOptions } from './in-test-server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
@@ -33,7 +33,7 @@ beforeAll(async () => {
 /** `connected`, or the stage and the words of the failure. */
 async function outcome(
   serverOptions: InTestServerOptions,
-  clientOptions: { readonly host?: string; readonly tls?: TlsOptions },
+  clientOptions: { readonly host?: string; readonly tls?: ServerTrust },
 ): Promise<string> {
   await using server = await InTestServer.start(serverOptions)
   const key = newKeyPair()

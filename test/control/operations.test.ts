@@ -10,7 +10,7 @@ import type { Endpoint } from '#config/settings.ts'
 import { Log } from '#ops/log.ts'
 import { Counters } from '#relay/counters.ts'
 import { assertTcpFree, assertUdpFree } from '#control/port-check.ts'
-import { Operation, type OperationParts } from '#control/operations.ts'
+import { Operations, type OperationsParts } from '#control/operations.ts'
 import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { causeFault } from '../support/observed-workers.ts'
 import { freeTcpPort, freeUdpPort } from '../support/process.ts'
@@ -177,7 +177,7 @@ it('an answer to itself that is lost silences nothing: STUN follows what makes t
   const thread = { answer: (isAnswering: boolean) => told.push(isAnswering), look: () => undefined }
   const well = { check: () => ({ isOk: true, detail: '' }) }
   let report = ''
-  const operation = new Operation({
+  const operation = new Operations({
     settings: relay.settings,
     version: '',
     log: new Log('info', { write: (line) => (report += line) }),
@@ -188,7 +188,7 @@ it('an answer to itself that is lost silences nothing: STUN follows what makes t
     stun: { thread, endpoint: { host: '127.0.0.1', port: mute.address().port } },
     admission: undefined,
     certificatePem: undefined,
-  } as unknown as OperationParts)
+  } as unknown as OperationsParts)
   await operation.start()
   // However often it is looked at, one line says so.
   for (let looks = 0; looks < 3; looks++) operation.threadsChanged()

@@ -74,7 +74,7 @@ describe('who is at home, as a watcher on one thread hears of clients on others'
 })
 
 it('keys that siblings have are counted once, not by each thread', () => {
-  const relay = new TestRelay({ threads: 3, routes: { find: () => undefined, seek: () => false, size: 5 } })
+  const relay = new TestRelay({ threads: 3, routes: { find: () => undefined, lookUp: () => false, size: 5 } })
   relay.sweep()
   expect(relay.count('keysAway')).toBe(5)
 })
@@ -162,7 +162,7 @@ describe.each([
       threads,
       routes: {
         find: (bytes, at) => (bytesEqual(bytes.subarray(at, at + 32), bob.key) ? route : undefined),
-        seek: () => false,
+        lookUp: () => false,
         size: 1,
       },
     })

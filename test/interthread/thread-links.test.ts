@@ -262,12 +262,12 @@ it('who looks by itself each millisecond is not rung for, from its first neighbo
     return to.threadLinks.wakeup.count() > rings
   }
   expect(isRungFor()).toBe(true)
-  to.threadLinks.setBeating(true)
+  to.threadLinks.setPolling(true)
   expect(isRungFor()).toBe(false)
   // Neither the beginning nor the end of it is lost while there is no neighbour.
-  for (const isBeating of [false, true]) {
+  for (const isPolling of [false, true]) {
     to.threadLinks.unlink(0, () => undefined)
-    to.threadLinks.setBeating(isBeating)
+    to.threadLinks.setPolling(isPolling)
     const back = { outgoing: ringMemory(), incoming: ringMemory() }
     to.threadLinks.link({ thread: 0, wakeup: Wakeup.memory(), ...back })
     from.threadLinks.unlink(1, () => undefined)
@@ -277,7 +277,7 @@ it('who looks by itself each millisecond is not rung for, from its first neighbo
       outgoing: back.incoming,
       incoming: back.outgoing,
     })
-    expect(isRungFor()).toBe(!isBeating)
+    expect(isRungFor()).toBe(!isPolling)
   }
 })
 

@@ -69,7 +69,7 @@ it('takes no more keys of a sibling than it may have, in any form that presence 
   const play = new SiblingPlay().up()
   for (let i = 0; i < 100; i++) play.present(sha256(`key ${i}`))
   expect(play.link.report()).toMatchObject({ keys: KEYS_MAX, keysRefused: 100 - KEYS_MAX })
-  expect(play.book.size).toBe(KEYS_MAX)
+  expect(play.routeTable.size).toBe(KEYS_MAX)
   const old = new SiblingPlay().up()
   for (const bytes of [32, 50, 51, 200]) {
     const frame = Buffer.alloc(5 + bytes)
@@ -83,14 +83,14 @@ it('takes no more keys of a sibling than it may have, in any form that presence 
 it('a sibling that says it has a key and has it not loses it to the one that has', () => {
   const truth = { rank: 1, forward: () => undefined }
   const play = new SiblingPlay().up()
-  play.book.add(alice.key, 0, truth)
+  play.routeTable.add(alice.key, 0, truth)
   for (let lies = 0; lies < 3; lies++) {
     play.present(alice.key)
     expect(play.knows(alice)).toBe(true)
     play.link.forward(addressed(alice, 1), bob.key, play.clock.now())
     play.turn()
     play.say(peerGoneFrame(alice.key, GoneReason.notHere))
-    expect(play.book.find(alice.key, 0)).toBe(truth)
+    expect(play.routeTable.find(alice.key, 0)).toBe(truth)
   }
 })
 
@@ -103,7 +103,7 @@ it('keeps nothing of a flood of keys that come and go, in whatever order that is
   }
   for (let i = 0; i < 4; i++) play.say(peerGoneFrame(sha256(`key ${i}`), GoneReason.disconnected))
   expect(play.link.report()).toMatchObject({ state: 'up', keys: 0, keysRefused: 0 })
-  expect([play.book.size, play.cuts]).toEqual([0, 0])
+  expect([play.routeTable.size, play.cuts]).toEqual([0, 0])
 })
 
 it.each([
@@ -260,12 +260,12 @@ it.each([
     const play = new SiblingPlay()
     prepare(play)
     play.link.close()
-    expect([play.cuts, play.link.isOver, play.book.size]).toEqual([cuts, true, 0])
+    expect([play.cuts, play.link.isOver, play.routeTable.size]).toEqual([cuts, true, 0])
     play.link.wake()
     play.link.forward(addressed(alice, 100), bob.key, play.clock.now())
     play.present(alice.key)
     play.pass(60_000)
-    expect([play.dials, play.book.size, play.link.report().dropped]).toEqual([1, 0, 0])
+    expect([play.dials, play.routeTable.size, play.link.report().dropped]).toEqual([1, 0, 0])
   },
 )
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { acceptedFormat, writeExposition } from '#ops/exposition.ts'
-import { histogramSamples, sample, type Family } from '#ops/family.ts'
+import { histogramSamples, sample, type MetricFamily } from '#ops/metric-family.ts'
 import { Metrics } from '#ops/metrics.ts'
 import { Counters } from '#relay/counters.ts'
 import { testSources } from './sources.ts'
@@ -11,7 +11,7 @@ import { parseClassic, parseOpenMetrics } from './strict-exposition.ts'
 const hasPromtool = spawnSync('promtool', ['--version']).error === undefined
 if (!hasPromtool) process.stderr.write('SKIPPING a test that needs promtool: it is not on the PATH\n')
 
-const families: readonly Family[] = [
+const families: readonly MetricFamily[] = [
   { name: 'a_total', type: 'counter', help: 'All "a".', samples: [sample(3, { kind: 'x' })] },
   { name: 'empty', type: 'gauge', help: 'Nothing.', samples: [] },
   {
@@ -81,7 +81,7 @@ it('any label value leaves one line that reads back as it was', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), fc.constantFrom('\\', '"', '\n', '\\n'), (text, special) => {
       const value = text + special + text
-      const family: Family = { name: 'x', type: 'gauge', help: '', samples: [sample(1, { l: value })] }
+      const family: MetricFamily = { name: 'x', type: 'gauge', help: '', samples: [sample(1, { l: value })] }
       const written = writeExposition([family], 'classic')
       const [series = ''] = parseClassic(written).get('x')?.samples.keys() ?? []
       const escaped = /^x\{l="(.*)"\}$/s.exec(series)?.[1] ?? ''

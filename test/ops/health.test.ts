@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest'
-import { certificateCheck } from '#ops/certificate-check.ts'
-import { Health, reportText, type Check } from '#ops/health.ts'
+import { certificateHealth } from '#ops/certificate-health.ts'
+import { Health, reportText, type HealthCheck } from '#ops/health.ts'
 import { certificate } from './sources.ts'
 
-const passing: Check = { name: 'listeners', check: () => ({ isOk: true, detail: 'all bound' }) }
+const passing: HealthCheck = { name: 'listeners', check: () => ({ isOk: true, detail: 'all bound' }) }
 
 /** A check whose outcome the test changes. */
-class Switch implements Check {
+class Switch implements HealthCheck {
   readonly name: string
   isOk = true
 
@@ -48,7 +48,7 @@ it('is ready while all checks pass, and asks them each time', () => {
 
 it('a certificate passes from its first to its last moment', () => {
   let nowMs = certificate.notBeforeMs
-  const check = certificateCheck(
+  const check = certificateHealth(
     () => certificate,
     () => nowMs,
   )
@@ -71,7 +71,7 @@ it('a certificate passes from its first to its last moment', () => {
 })
 
 it('a certificate that is not there does not pass', () => {
-  const check = certificateCheck(
+  const check = certificateHealth(
     () => undefined,
     () => 0,
   )

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { writeExposition } from '#ops/exposition.ts'
-import type { Family } from '#ops/family.ts'
+import type { MetricFamily } from '#ops/metric-family.ts'
 import { Metrics, type MetricSources } from '#ops/metrics.ts'
 import { relayFamilies } from '#ops/relay-families.ts'
 import { Varz } from '#ops/varz.ts'
@@ -378,7 +378,7 @@ function tableRows(text: string): string[][] {
 }
 
 /** `le` is part of every histogram. */
-function labelsOf({ samples }: Family): string {
+function labelsOf({ samples }: MetricFamily): string {
   const names = new Set(samples.flatMap(({ labels }) => Object.keys(labels)))
   names.delete('le')
   return [...names].join(', ')

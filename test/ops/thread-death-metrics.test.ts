@@ -2,7 +2,7 @@
 // gauge that stays for what is still there.
 
 import { expect, it } from 'vitest'
-import type { Family } from '#ops/family.ts'
+import type { MetricFamily } from '#ops/metric-family.ts'
 import { Metrics } from '#ops/metrics.ts'
 import { relayFamilies } from '#ops/relay-families.ts'
 import {
@@ -25,7 +25,7 @@ it('when a thread dies all that only grows stays or grows, and all that tells of
   }
   for (const reason of Object.values(DropReason)) dying.countDrop(reason, PacketKind.disco, 10)
   for (const reason of END_REASONS) dying.countEnd(reason)
-  const families = async (): Promise<Family[]> =>
+  const families = async (): Promise<MetricFamily[]> =>
     (await new Metrics(testSources({ threads: [dying, other] })).families()).filter(
       ({ name }) => !/^(?:process|nodejs)_/.test(name),
     )

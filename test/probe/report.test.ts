@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Io } from '#cli/command.ts'
 import { probe } from '#cli/probe.ts'
-import { checkOf, type CheckName, type Outcome } from '#probe/finding.ts'
+import { checkOf, type CheckName, type Outcome } from '#probe/check.ts'
 import { checkLines, plain } from '#probe/report.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'

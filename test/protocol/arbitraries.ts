@@ -3,7 +3,7 @@
 // would spend its time shrinking them.
 
 import * as fc from 'fast-check'
-import { Verdict } from '#protocol/frame-reader.ts'
+import { FrameVerdict } from '#protocol/frame-reader.ts'
 import type { Treatment } from './recording-sink.ts'
 
 /** `length` bytes that look random and depend on the seed alone. */
@@ -40,9 +40,9 @@ const someFrame: fc.Arbitrary<StreamFrame> = fc.record({
     { weight: 1, arbitrary: fc.integer({ min: 30_000, max: 140_000 }) },
   ),
   verdict: fc.oneof(
-    { weight: 12, arbitrary: fc.constant(Verdict.take) },
-    { weight: 4, arbitrary: fc.constant(Verdict.skip) },
-    { weight: 1, arbitrary: fc.constant(Verdict.refuse) },
+    { weight: 12, arbitrary: fc.constant(FrameVerdict.take) },
+    { weight: 4, arbitrary: fc.constant(FrameVerdict.skip) },
+    { weight: 1, arbitrary: fc.constant(FrameVerdict.refuse) },
   ),
   goesOn: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
 })

@@ -4,7 +4,7 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { disco, frames, largestPacket } from '../vectors/frames.ts'
 import { clientA } from '../vectors/keys.ts'
@@ -36,9 +36,9 @@ function expectedEvents(streamFrames: readonly StreamFrame[]): string[] {
   for (const { type, payload, verdict, goesOn } of streamFrames) {
     events.push(headerEvent(type, payload.length))
     streamAt += 5 + payload.length
-    if (verdict === Verdict.refuse) break
-    if (verdict === Verdict.take) events.push(frameEvent(type, payload))
-    if (verdict === Verdict.take && !goesOn) events.push(stopEvent(streamAt))
+    if (verdict === FrameVerdict.refuse) break
+    if (verdict === FrameVerdict.take) events.push(frameEvent(type, payload))
+    if (verdict === FrameVerdict.take && !goesOn) events.push(stopEvent(streamAt))
   }
   return events
 }
@@ -59,7 +59,7 @@ function startsOf(streamFrames: readonly StreamFrame[]): number[] {
 const asTaken = (frame: Buffer): StreamFrame => ({
   type: frame.readUInt8(0),
   payload: frame.subarray(5),
-  verdict: Verdict.take,
+  verdict: FrameVerdict.take,
   goesOn: true,
 })
 
@@ -109,7 +109,12 @@ it('reads a 64 KiB packet in single bytes', () => {
 
 it('skips an unknown frame of 0 bytes, 100 bytes and 5 MB without keeping any of it', () => {
   for (const length of [0, 100, 5_000_000]) {
-    const unknown = { type: 0x7e, payload: bytesFrom(length, length), verdict: Verdict.skip, goesOn: true }
+    const unknown = {
+      type: 0x7e,
+      payload: bytesFrom(length, length),
+      verdict: FrameVerdict.skip,
+      goesOn: true,
+    }
     const streamFrames = [unknown, asTaken(frames.ping)]
     const stream = streamOf(streamFrames)
     const pieces = Array.from({ length: Math.ceil(stream.length / 65_536) }, (_, i) =>
@@ -142,7 +147,7 @@ it('passes a whole frame on where it lies, without renting', () => {
   const seen: Buffer[] = []
   const reader = new FrameReader(
     {
-      onHeader: () => Verdict.take,
+      onHeader: () => FrameVerdict.take,
       onFrame: (_type, buffer) => {
         seen.push(buffer)
         expect(pool.lentBytes).toBe(0)
@@ -196,7 +201,7 @@ it('gives back what it holds when it is closed at any point, and reads nothing a
 it('can be closed by its sink from a header or from a frame, cut anywhere', () => {
   const stream = Buffer.concat([frames.ping, frames.sendPacket, frames.ping])
   for (let cut = 1; cut < stream.length; cut++) {
-    for (const verdict of Object.values(Verdict)) {
+    for (const verdict of Object.values(FrameVerdict)) {
       expect(readUntilClosed(stream, cut, { header: verdict })).toEqual({ heardAfter: 0, lentBytes: 0 })
     }
     for (const goesOn of [true, false]) {
@@ -206,7 +211,7 @@ it('can be closed by its sink from a header or from a frame, cut anywhere', () =
 })
 
 /** Reads with a sink that closes its reader at the first SendPacket, and then answers as given. */
-function readUntilClosed(stream: Buffer, cut: number, answer: { header?: Verdict; frame?: boolean }) {
+function readUntilClosed(stream: Buffer, cut: number, answer: { header?: FrameVerdict; frame?: boolean }) {
   const pool = new BufferPool()
   let isClosed = false
   let heardAfter = 0
@@ -218,7 +223,7 @@ function readUntilClosed(stream: Buffer, cut: number, answer: { header?: Verdict
     {
       onHeader: (type) => {
         if (isClosed) heardAfter++
-        if (type !== FrameType.sendPacket || answer.header === undefined) return Verdict.take
+        if (type !== FrameType.sendPacket || answer.header === undefined) return FrameVerdict.take
         close()
         return answer.header
       },
@@ -238,9 +243,9 @@ function readUntilClosed(stream: Buffer, cut: number, answer: { header?: Verdict
 }
 
 /** What a relay might do: take up to 64 KiB, skip up to 1 MiB, refuse what is longer. */
-function judge(payloadBytes: number): Verdict {
-  if (payloadBytes <= 65_536) return Verdict.take
-  return payloadBytes <= 1_048_576 ? Verdict.skip : Verdict.refuse
+function judge(payloadBytes: number): FrameVerdict {
+  if (payloadBytes <= 65_536) return FrameVerdict.take
+  return payloadBytes <= 1_048_576 ? FrameVerdict.skip : FrameVerdict.refuse
 }
 
 it('makes the same of damaged streams however they are cut, and always comes to an end', () => {

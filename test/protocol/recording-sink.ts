@@ -3,12 +3,12 @@
 // larger buffers and are overwritten as soon as the call returns, as a shared socket buffer would be.
 
 import type { FrameReader, FrameSink } from '#protocol/frame-reader.ts'
-import { Verdict } from '#protocol/frame-reader.ts'
+import { FrameVerdict } from '#protocol/frame-reader.ts'
 import { sha256 } from '../vectors/hex.ts'
 
 /** What a sink is to do with the n-th frame of a stream. */
 export interface Treatment {
-  readonly verdict: Verdict
+  readonly verdict: FrameVerdict
   /** Whether reading goes on after this frame. */
   readonly goesOn: boolean
 }
@@ -16,7 +16,7 @@ export interface Treatment {
 /** Decides from the frame's place in the stream, or from its length. */
 export type Treat = (frameAt: number, payloadBytes: number) => Treatment
 
-const taken: Treatment = { verdict: Verdict.take, goesOn: true }
+const taken: Treatment = { verdict: FrameVerdict.take, goesOn: true }
 
 export class RecordingSink implements FrameSink {
   readonly events: string[] = []
@@ -32,11 +32,11 @@ export class RecordingSink implements FrameSink {
     this.#treat = treat
   }
 
-  onHeader(type: number, payloadBytes: number): Verdict {
+  onHeader(type: number, payloadBytes: number): FrameVerdict {
     this.#expectToBeAsked()
     this.#treatment = this.#treat(this.#headerCount++, payloadBytes)
     this.events.push(headerEvent(type, payloadBytes))
-    this.isRefused = this.#treatment.verdict === Verdict.refuse
+    this.isRefused = this.#treatment.verdict === FrameVerdict.refuse
     return this.#treatment.verdict
   }
 

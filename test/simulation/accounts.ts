@@ -5,7 +5,7 @@ import type { PlainCounter } from '#relay/counters.ts'
 import { DropReason, PacketKind } from '#relay/drop-reason.ts'
 import type { TestRelay } from '../support/test-relay.ts'
 
-type Thread = TestRelay['threads'][number]
+type WorkerHandle = TestRelay['threads'][number]
 
 const kinds = Object.values(PacketKind)
 const reasons = Object.values(DropReason)
@@ -23,7 +23,7 @@ const gauges = [
 ] as const satisfies readonly PlainCounter[]
 
 /** Dropped packets of both kinds. */
-function dropped(thread: Thread, reason: DropReason): number {
+function dropped(thread: WorkerHandle, reason: DropReason): number {
   return kinds.reduce<number>((sum, kind) => sum + thread.counters.droppedPackets(reason, kind), 0)
 }
 

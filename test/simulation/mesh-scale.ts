@@ -1,12 +1,12 @@
-// A large fleet, at the size at which real sessions would not fit: relays are their route book and, where they ask a key
-// directory rather than watch each other, their locator and their desk at it, all real; clients are keys. From a seed:
+// A large fleet, at the size at which real sessions would not fit: relays are their route route table and, where they ask a key
+// directory rather than watch each other, their key lookup and their admission service at it, all real; clients are keys. From a seed:
 // clients come, go, move and are in two places, relays die and come back, relays lose each other. Messages between
 // relays, or between relays and the directory, are counted.
 
 import { createHash } from 'node:crypto'
-import { DirectoryDesk, type Located } from '#mesh/directory-desk.ts'
-import { Locator, type LocatableSibling } from '#mesh/locator.ts'
-import { RouteBook } from '#mesh/route-book.ts'
+import { DirectoryClient, type LocationUpdate } from '#mesh/directory-client.ts'
+import { KeyLookup, type LocatableSibling } from '#mesh/key-lookup.ts'
+import { RouteTable } from '#mesh/route-table.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { Counters } from '#relay/counters.ts'
 import { PacketKind } from '#relay/drop-reason.ts'
@@ -22,7 +22,7 @@ const SWEEP_MS = 60
 class Site {
   readonly index: number
   readonly keys = new Map<string, Uint8Array>()
-  readonly book: RouteBook
+  readonly routeTable: RouteTable
   /** Undefined where siblings are watched. */
   readonly asking: Asking | undefined
   isDown = false
@@ -32,29 +32,33 @@ class Site {
   constructor(index: number, fleet: MeshScale, server: FakeDirectoryServer | undefined) {
     this.index = index
     this.#fleet = fleet
-    this.book = new RouteBook(index, () => undefined)
+    this.routeTable = new RouteTable(index, () => undefined)
     this.asking = server && this.#askingAt(server.open(`relay-${index}`))
-    this.book.seeker = this.asking?.locator
+    this.routeTable.lookup = this.asking?.keyLookup
   }
 
   #askingAt(directory: FakeDirectory): Asking {
     const fleet = this.#fleet
-    const tell = ({ key, where }: Located): void => locator.located(key, where, fleet.clock.now())
-    const desk = new DirectoryDesk({ directory, tell: (_thread, located) => tell(located), tellAll: tell })
-    const locator = new Locator({
-      ask: (key) => desk.locate(0, key),
+    const tell = ({ key, where }: LocationUpdate): void => keyLookup.located(key, where, fleet.clock.now())
+    const admissionService = new DirectoryClient({
+      directory,
+      tell: (_thread, located) => tell(located),
+      tellAll: tell,
+    })
+    const keyLookup = new KeyLookup({
+      ask: (key) => admissionService.locate(0, key),
       sibling: (name) => this.wayTo(fleet.sites[Number(name.slice(6))] as Site),
-      book: this.book,
+      routeTable: this.routeTable,
       counters: new Counters(),
     })
-    return { directory, desk, locator }
+    return { directory, admissionService, keyLookup }
   }
 
   /** A client has come, whose home it is, or has left. */
   note(key: Uint8Array, isHome: boolean): void {
     if (isHome) this.keys.set(toHex(key), key)
     else this.keys.delete(toHex(key))
-    if (this.asking !== undefined) return this.asking.desk.note(0, [{ key, isHome }])
+    if (this.asking !== undefined) return this.asking.admissionService.note(0, [{ key, isHome }])
     for (const site of this.#fleet.sites) {
       if (site !== this && site.wayTo(this).isUp) site.hear(this, key, isHome)
     }
@@ -63,8 +67,8 @@ class Site {
   /** A sibling that is watched has told of a key. */
   hear(from: Site, key: Uint8Array, isThere: boolean): void {
     this.#fleet.messages++
-    if (isThere) this.book.add(key, 0, this.wayTo(from))
-    else this.book.remove(key, 0, this.wayTo(from))
+    if (isThere) this.routeTable.add(key, 0, this.wayTo(from))
+    else this.routeTable.remove(key, 0, this.wayTo(from))
   }
 
   /** The link to a sibling that is watched has been made. */
@@ -84,24 +88,24 @@ class Site {
   /** All ways to a relay that can't be reached any more are forgotten, as when its link breaks. */
   lose(site: Site): void {
     const way = this.#siblings.get(site)
-    if (way !== undefined) this.book.forget(way)
+    if (way !== undefined) this.routeTable.forget(way)
   }
 
   send(packet: AddressedPacket, nowMs: number): void {
     const id = toHex(packet.buffer.subarray(packet.start, packet.start + 32))
     if (this.keys.has(id)) return this.#fleet.delivered(this, this)
     const near = this.#fleet.regionOf(this).find((site) => site !== this && !site.isDown && site.keys.has(id))
-    const route = near === undefined ? this.book.find(packet.buffer, packet.start) : this.wayTo(near)
+    const route = near === undefined ? this.routeTable.find(packet.buffer, packet.start) : this.wayTo(near)
     if (route !== undefined) route.forward(packet, NOBODY, nowMs)
-    else this.book.seek(packet, { key: NOBODY, mayLookUp: () => true }, nowMs)
+    else this.routeTable.lookUp(packet, { key: NOBODY, mayLookUp: () => true }, nowMs)
   }
 }
 
 /** What a relay has at a key directory. */
 interface Asking {
   readonly directory: FakeDirectory
-  readonly desk: DirectoryDesk
-  readonly locator: Locator
+  readonly admissionService: DirectoryClient
+  readonly keyLookup: KeyLookup
 }
 
 const NOBODY = new Uint8Array(32)
@@ -130,7 +134,7 @@ class Way implements LocatableSibling {
     const key = buffer.subarray(start, start + 32)
     // Delivered there or nowhere: what was forwarded is never forwarded again.
     if (this.#to.keys.has(toHex(key))) this.#fleet.delivered(this.#from, this.#to)
-    else this.#from.book.remove(key, 0, this)
+    else this.#from.routeTable.remove(key, 0, this)
   }
 }
 
@@ -244,7 +248,7 @@ export class MeshScale {
     const asker = this.sites.find((one) => one !== site) as Site
     const isRemnant = (key: Uint8Array): boolean => {
       if (asker.asking === undefined || site.asking === undefined)
-        return asker.book.find(key, 0) === asker.wayTo(site)
+        return asker.routeTable.find(key, 0) === asker.wayTo(site)
       return this.#server?.find(toHex(key), asker.asking.directory) === site.asking.directory.name
     }
     return [...site.keys.values()].filter(isRemnant).length
@@ -264,7 +268,7 @@ export class MeshScale {
   #pass(ms: number): void {
     for (let left = ms; left > 0; left -= SWEEP_MS) {
       this.clock.advance(Math.min(left, SWEEP_MS))
-      for (const { asking, isDown } of this.sites) if (!isDown) asking?.locator.sweep(this.clock.now())
+      for (const { asking, isDown } of this.sites) if (!isDown) asking?.keyLookup.sweep(this.clock.now())
     }
   }
 

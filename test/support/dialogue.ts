@@ -31,7 +31,7 @@ export interface Program {
 export interface RelayUnderTest extends AsyncDisposable {
   readonly name: string
   readonly tlsPort: number
-  readonly plainPort: number
+  readonly redirectServer: number
 }
 
 /** How long to wait for what should come, and then for what should not. */
@@ -93,7 +93,7 @@ export async function startRelayUnderTest(program: Program): Promise<RelayUnderT
   return {
     name: program.name,
     tlsPort: await start('-certmode', 'manual', '-certdir', folder),
-    plainPort: await start(),
+    redirectServer: await start(),
     [Symbol.asyncDispose]: async () => {
       await Promise.all(running.map(async (one) => await one.stop()))
       await rm(folder, { recursive: true, force: true })
@@ -148,7 +148,7 @@ export class Stage implements Script {
   /** A connection on which nothing was said yet. */
   async dial(name: string, dial: Partial<Dial> = {}, actor: Actor = this.actor(name)): Promise<Player> {
     const { tls = {} } = dial
-    const port = tls === false ? this.relay.plainPort : this.relay.tlsPort
+    const port = tls === false ? this.relay.redirectServer : this.relay.tlsPort
     const player = new Player(name, actor, { port, ...dial, tls }, this)
     this.#players.push(player)
     await player.open()

@@ -1,4 +1,4 @@
-// An entrance that listens, and who comes in by it: for tests of both ways in, over the runtime's handles and over
+// An acceptor that listens, and who comes in by it: for tests of both ways in, over the runtime's handles and over
 // its sockets, without a relay behind them.
 
 import { randomBytes } from 'node:crypto'
@@ -10,12 +10,12 @@ import { keyPairFrom } from '#protocol/node-key.ts'
 import { Counters } from '#relay/counters.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener } from '#relay/ports.ts'
-import type { Caller, Entrance, EntranceParts } from '#transport/caller.ts'
-import { DirectEntrance } from '#transport/direct-entrance.ts'
-import { NO_TURNS } from '#transport/flow.ts'
-import { ReadPace } from '#transport/read-pace.ts'
+import type { Connection, Acceptor, AcceptorParts } from '#transport/connection.ts'
+import { HandleAcceptor } from '#transport/handle-acceptor.ts'
+import { NO_WRITE_TURNS } from '#transport/read-state.ts'
+import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
-import { SocketEntrance } from '#transport/socket-entrance.ts'
+import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import { goodPair } from '../config/certificates.ts'
 import type { FakeClock } from './fake-clock.ts'
@@ -32,16 +32,16 @@ function makeIdentity(maxVersion: 'TLSv1.2' | 'TLSv1.3'): TlsOptions {
 
 /** Somebody who has come in: keeps what is heard. */
 export class Guest implements LinkListener {
-  readonly caller: Caller
+  readonly connection: Connection
   readonly chunks: Buffer[] = []
   writtenCount = 0
   closedCount = 0
   endReason: EndReason | undefined = undefined
   onBytes: (chunk: Buffer) => void = () => undefined
 
-  constructor(caller: Caller) {
-    this.caller = caller
-    caller.attach(this)
+  constructor(connection: Connection) {
+    this.connection = connection
+    connection.attach(this)
   }
 
   receive(chunk: Buffer, start: number, end: number): void {
@@ -76,51 +76,51 @@ interface HallOptions {
   readonly threadCount?: number
 }
 
-/** An entrance that listens, and who has come in. */
+/** An acceptor that listens, and who has come in. */
 export class Hall {
   readonly guests: Guest[] = []
   readonly counters = new Counters()
-  readonly pace = new ReadPace(
+  readonly scheduler = new ReadScheduler(
     () => performance.now(),
     () => 0,
-    NO_TURNS,
+    NO_WRITE_TURNS,
   )
   isOpen = true
   port = 0
   /** TLS connections that were made, over handles alone. */
   tlsCount = 0
-  readonly #entrance: Entrance
+  readonly #acceptor: Acceptor
   readonly #isTls: boolean
   readonly #remotes: Socket[] = []
 
   /** @param clock real time if there is none; with more threads, this one's share of what may be is smaller */
   constructor({ isDirect, tls }: Way, { clock, threadCount = 1 }: HallOptions = {}) {
     this.#isTls = tls !== undefined
-    const parts: EntranceParts & { pace: ReadPace } = {
+    const parts: AcceptorParts & { scheduler: ReadScheduler } = {
       counters: this.counters,
-      pace: this.pace,
+      scheduler: this.scheduler,
       identity: tls === undefined ? undefined : makeIdentity(tls),
       keepAliveMs: 600_000,
       threadCount,
       now: clock?.now ?? (() => performance.now()),
-      mayEnter: () => this.isOpen,
-      entered: (caller) => void this.guests.push(new Guest(caller)),
+      mayAccept: () => this.isOpen,
+      accepted: (connection) => void this.guests.push(new Guest(connection)),
     }
     const handles = runtimeHandles()
     const counted: typeof handles.wrapTls = (tcp, context) => {
       this.tlsCount++
       return handles.wrapTls(tcp, context)
     }
-    this.#entrance = isDirect
-      ? new DirectEntrance({
+    this.#acceptor = isDirect
+      ? new HandleAcceptor({
           ...parts,
           handles: { ...handles, wrapTls: counted },
         })
-      : new SocketEntrance(parts)
+      : new SocketAcceptor(parts)
   }
 
   async open(): Promise<this> {
-    this.port = (await this.#entrance.listen({ host: '127.0.0.1', port: 0 }, false)).port
+    this.port = (await this.#acceptor.listen({ host: '127.0.0.1', port: 0 }, false)).port
     return this
   }
 
@@ -131,11 +131,11 @@ export class Hall {
 
   async close(): Promise<void> {
     this.hangUp()
-    await this.#entrance.close()
+    await this.#acceptor.close()
   }
 
   sweep(): void {
-    this.#entrance.sweep()
+    this.#acceptor.sweep()
   }
 
   tcp(): Socket {

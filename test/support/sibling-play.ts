@@ -2,12 +2,12 @@
 
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { peerPresentFrame, pongFrame } from '#protocol/frames.ts'
 import { openClientInfo, serverInfoFrame, type ClientInfo } from '#protocol/handshake.ts'
-import type { Connection, DialHandler } from '#mesh/dial.ts'
-import { RouteBook } from '#mesh/route-book.ts'
+import type { DialedStream, DialHandler } from '#mesh/dial.ts'
+import { RouteTable } from '#mesh/route-table.ts'
 import { SiblingLink, type Recognition } from '#mesh/sibling-link.ts'
 import { Outbox } from '#relay/outbox.ts'
 import { Counters } from '#relay/counters.ts'
@@ -25,7 +25,7 @@ export const [self, other] = [actor('self'), actor('other')]
 
 export class SiblingPlay {
   readonly clock = new FakeClock()
-  readonly book = new RouteBook(1, () => undefined)
+  readonly routeTable = new RouteTable(1, () => undefined)
   readonly link: SiblingLink
   /** What the link wrote since the last look, by frames. */
   readonly written: { type: number; payload: Buffer }[] = []
@@ -57,7 +57,7 @@ export class SiblingPlay {
       },
       meshKey: () => meshKey,
       dial: (_address, handler) => this.#dial(handler),
-      book: this.book,
+      routeTable: this.routeTable,
       makeOutbox: () =>
         Outbox.forSibling({
           memoryBudget: MemoryBudget.unbounded(),
@@ -126,10 +126,10 @@ export class SiblingPlay {
   }
 
   knows(who: Actor): boolean {
-    return this.book.find(who.key, 0) === this.link
+    return this.routeTable.find(who.key, 0) === this.link
   }
 
-  #dial(handler: DialHandler): Connection {
+  #dial(handler: DialHandler): DialedStream {
     this.dials++
     this.handler = handler
     return {
@@ -147,7 +147,7 @@ export class SiblingPlay {
 
   #read(bytes: Buffer): void {
     const sink = {
-      onHeader: () => Verdict.take,
+      onHeader: () => FrameVerdict.take,
       onFrame: (type: number, buffer: Buffer, start: number, end: number) => {
         this.written.push({ type, payload: Buffer.from(buffer.subarray(start, end)) })
         return true

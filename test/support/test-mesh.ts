@@ -3,13 +3,13 @@
 
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { BoxSecret } from '#protocol/box.ts'
-import { FrameReader, Verdict } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
-import { DirectoryDesk, type Located } from '#mesh/directory-desk.ts'
-import { Locator } from '#mesh/locator.ts'
-import type { Connection, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
-import { RouteBook } from '#mesh/route-book.ts'
+import { DirectoryClient, type LocationUpdate } from '#mesh/directory-client.ts'
+import { KeyLookup } from '#mesh/key-lookup.ts'
+import type { DialedStream, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
+import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import type { SiblingOutbox } from '#relay/ports.ts'
 import type { Relay } from '#relay/relay.ts'
@@ -41,10 +41,10 @@ export class MeshNode {
   readonly name: string
   readonly relay: TestRelay
   readonly siblings: Siblings
-  readonly book: RouteBook
+  readonly routeTable: RouteTable
   /** Its share of the key directory, where there is one. */
   readonly directory: FakeDirectory | undefined
-  readonly locator: Locator | undefined
+  readonly keyLookup: KeyLookup | undefined
   /** Down: whoever dials is refused. */
   isDown = false
   /** What changed, in order. */
@@ -54,18 +54,18 @@ export class MeshNode {
     this.name = name
     const server = mesh.serverOf(name)
     const instance = `${name} ${mesh.startCount}`
-    this.book = new RouteBook(1, (bytes, at, route) => this.#domain.routeChanged(bytes, at, route))
+    this.routeTable = new RouteTable(1, (bytes, at, route) => this.#domain.routeChanged(bytes, at, route))
     this.directory = mesh.directoryServer?.open(name)
-    const desk = this.directory && this.#makeDesk(this.directory, mesh)
+    const admissionService = this.directory && this.#makeDesk(this.directory, mesh)
     this.relay = new TestRelay({
       server,
       instance,
       clock: mesh.clock,
-      routes: this.book,
-      homeChanged: (key, isHome) => desk?.note(0, [{ key, isHome }]),
+      routes: this.routeTable,
+      homeChanged: (key, isHome) => admissionService?.note(0, [{ key, isHome }]),
     })
-    this.locator = desk && this.#makeLocator(desk)
-    this.book.seeker = this.locator
+    this.keyLookup = admissionService && this.#makeLocator(admissionService)
+    this.routeTable.lookup = this.keyLookup
     this.relay.settleAll = () => mesh.settle()
     const identity = {
       name,
@@ -77,7 +77,7 @@ export class MeshNode {
       identity,
       meshKey: () => mesh.meshKeys[0],
       dial,
-      book: this.book,
+      routeTable: this.routeTable,
       makeOutbox: () => this.#makeOutbox(),
       keysMax: 1_000,
       now: mesh.clock.now,
@@ -101,16 +101,17 @@ export class MeshNode {
     return this.relay.thread(0).relay
   }
 
-  #makeDesk(directory: FakeDirectory, mesh: TestMesh): DirectoryDesk {
-    const tell = ({ key, where }: Located): void => this.locator?.located(key, where, mesh.clock.now())
-    return new DirectoryDesk({ directory, tell: (_thread, located) => tell(located), tellAll: tell })
+  #makeDesk(directory: FakeDirectory, mesh: TestMesh): DirectoryClient {
+    const tell = ({ key, where }: LocationUpdate): void =>
+      this.keyLookup?.located(key, where, mesh.clock.now())
+    return new DirectoryClient({ directory, tell: (_thread, located) => tell(located), tellAll: tell })
   }
 
-  #makeLocator(desk: DirectoryDesk): Locator {
-    return new Locator({
-      ask: (key) => desk.locate(0, key),
+  #makeLocator(admissionService: DirectoryClient): KeyLookup {
+    return new KeyLookup({
+      ask: (key) => admissionService.locate(0, key),
       sibling: (name) => this.siblings.named(name),
-      book: this.book,
+      routeTable: this.routeTable,
       counters: this.relay.thread(0).counters,
     })
   }
@@ -254,11 +255,11 @@ export class TestMesh {
     this.settle()
     for (let left = ms; left > 0; left -= SWEEP_EVERY_MS) {
       this.clock.advance(Math.min(left, SWEEP_EVERY_MS))
-      for (const { relay, siblings, locator, isDown } of this.#nodes.values()) {
+      for (const { relay, siblings, keyLookup, isDown } of this.#nodes.values()) {
         if (isDown) continue
         relay.sweep()
         siblings.sweep(this.clock.now())
-        locator?.sweep(this.clock.now())
+        keyLookup?.sweep(this.clock.now())
       }
       this.settle()
     }
@@ -273,7 +274,7 @@ export class TestMesh {
     return this.#parted.has(`${a} ${b}`)
   }
 
-  #dial(from: string, address: SiblingAddress, handler: DialHandler): Connection {
+  #dial(from: string, address: SiblingAddress, handler: DialHandler): DialedStream {
     const connection = new FakeConnection(from, address.name, handler, () =>
       this.#connections.delete(connection),
     )
@@ -290,7 +291,7 @@ export class TestMesh {
 }
 
 /** A connection that one relay's siblings have dialled, with the other's link at its end. */
-class FakeConnection implements Connection {
+class FakeConnection implements DialedStream {
   readonly from: string
   readonly to: string
   isStalled = false
@@ -311,7 +312,7 @@ class FakeConnection implements Connection {
     this.#handler = handler
     this.#ended = ended
     const sink = {
-      onHeader: () => Verdict.take,
+      onHeader: () => FrameVerdict.take,
       onFrame: (type: number, buffer: Buffer, start: number, end: number) => {
         this.#onFrame(type, buffer, start, end)
         return !this.#isOver

@@ -79,7 +79,7 @@ export interface ConnectOptions {
   readonly isWebSocket?: boolean
 }
 
-interface Thread {
+interface WorkerHandle {
   readonly relay: Relay
   readonly counters: Counters
   isFlushAsked: boolean
@@ -101,7 +101,7 @@ export class TestRelay {
   readonly server: Actor
   /** Lets everything come to rest that a client's doings may have stirred. */
   settleAll: () => void = () => this.settle()
-  readonly threads: Thread[] = []
+  readonly threads: WorkerHandle[] = []
   /** What the observer heard. */
   readonly ends: SessionEnd[] = []
   readonly starts: SessionStart[] = []
@@ -183,7 +183,7 @@ export class TestRelay {
     return client
   }
 
-  thread(index: number): Thread {
+  thread(index: number): WorkerHandle {
     const thread = this.threads[index]
     if (thread === undefined) throw new Error(`there is no thread ${index}`)
     return thread
@@ -244,7 +244,7 @@ export class TestRelay {
     return this.ends.at(-1)?.reason
   }
 
-  #turn(thread: Thread): boolean {
+  #turn(thread: WorkerHandle): boolean {
     if (thread.isDead) return false
     let isBusy = false
     if (thread.isFlushAsked) {
@@ -261,7 +261,7 @@ export class TestRelay {
     return isBusy
   }
 
-  #makeThread(memory: ThreadMemory | undefined, counters: Counters): Thread {
+  #makeThread(memory: ThreadMemory | undefined, counters: Counters): WorkerHandle {
     const options = this.#options
     const relay = new Relay({
       nodeKey: { privateKey: this.server.privateKey, publicKey: this.server.key },
@@ -289,7 +289,7 @@ export class TestRelay {
       },
       threads: memory,
     })
-    const thread: Thread = {
+    const thread: WorkerHandle = {
       relay,
       counters,
       isFlushAsked: false,

@@ -188,16 +188,16 @@ describe('admission by URL', () => {
   it('asks with key and address, and keeps what came with the login until it is answered', async () => {
     const asked: unknown[] = []
     let answer: (() => void) | undefined
-    const desk = createServer((ask, response) => {
+    const admissionService = createServer((ask, response) => {
       ask.setEncoding('utf8')
       ask.on('data', (text: string) => {
         asked.push([ask.headers['content-type'], JSON.parse(text)])
         answer = () => response.end('{"Allow":true}')
       })
     })
-    desk.listen(0, '127.0.0.1')
-    await once(desk, 'listening')
-    const verifyUrl = `http://127.0.0.1:${(desk.address() as AddressInfo).port}/verify`
+    admissionService.listen(0, '127.0.0.1')
+    await once(admissionService, 'listening')
+    const verifyUrl = `http://127.0.0.1:${(admissionService.address() as AddressInfo).port}/verify`
     const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined }
     await using closed = await LiveRelay.start({ admission })
     const key = newKeyPair()
@@ -220,7 +220,7 @@ describe('admission by URL', () => {
       ],
     ])
     socket.destroy()
-    desk.close()
+    admissionService.close()
   })
 
   it.each([
@@ -228,24 +228,24 @@ describe('admission by URL', () => {
     ['says nothing', '{}', 200],
     ['is broken', 'oops', 200],
     ['fails', '{"Allow":true}', 500],
-  ])('sends no ServerInfo when the desk %s', async (_name, body, status) => {
-    const desk = createServer((_ask, response) => {
+  ])('sends no ServerInfo when the admission service %s', async (_name, body, status) => {
+    const admissionService = createServer((_ask, response) => {
       response.statusCode = status
       response.end(body)
     })
-    desk.listen(0, '127.0.0.1')
-    await once(desk, 'listening')
-    const verifyUrl = `http://127.0.0.1:${(desk.address() as AddressInfo).port}/verify`
+    admissionService.listen(0, '127.0.0.1')
+    await once(admissionService, 'listening')
+    const verifyUrl = `http://127.0.0.1:${(admissionService.address() as AddressInfo).port}/verify`
     const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen: true, tailscaledSocket: undefined }
     await using closed = await LiveRelay.start({ admission })
     await expect(closed.client()).rejects.toThrow(/closed|end|refused|admit/i)
-    desk.close()
+    admissionService.close()
   })
 
   it.each([
     [true, 'admits'],
     [false, 'refuses'],
-  ])('with fail-open %s %s clients when the desk is away', async (verifyUrlFailOpen, verb) => {
+  ])('with fail-open %s %s clients when the admission service is away', async (verifyUrlFailOpen, verb) => {
     const gone = connectTcp({ port: 1, host: '127.0.0.1' }).on('error', () => undefined)
     gone.destroy()
     const verifyUrl = 'http://127.0.0.1:1/verify'

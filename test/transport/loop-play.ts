@@ -1,15 +1,21 @@
 // A relay thread's loop played on a clock of the test's, which goes on by quarters of a millisecond: connections with
-// what the system holds for them, read when the pace lets them be.
+// what the system holds for them, read when the scheduler lets them be.
 
 import { vi } from 'vitest'
-import { Flow, NO_TURNS, SHARE_BYTES_MAX, type Paced, type Turns } from '#transport/flow.ts'
-import { ReadPace } from '#transport/read-pace.ts'
+import {
+  ReadState,
+  NO_WRITE_TURNS,
+  SHARE_BYTES_MAX,
+  type ScheduledConnection,
+  type WriteTurns,
+} from '#transport/read-state.ts'
+import { ReadScheduler } from '#transport/read-scheduler.ts'
 
 const turn = async (): Promise<void> => await new Promise((resolve) => void setImmediate(resolve))
 
 /** A connection with what the system holds for it: records, each with the time at which it came. */
-export class Source implements Paced {
-  readonly flow = new Flow()
+export class Source implements ScheduledConnection {
+  readonly readState = new ReadState()
   readonly #play: Play
   readonly #waiting: { sinceMs: number; bytes: number }[] = []
   /** How long each record waited. */
@@ -36,8 +42,8 @@ export class Source implements Paced {
 
   /** The loop tells that there is something, if it is to. */
   look(): void {
-    if (this.#waiting.length > 0 && this.flow.isAwaited) this.visitsMs.push(this.#play.nowMs)
-    while (this.#waiting.length > 0 && this.flow.isAwaited) {
+    if (this.#waiting.length > 0 && this.readState.isAwaited) this.visitsMs.push(this.#play.nowMs)
+    while (this.#waiting.length > 0 && this.readState.isAwaited) {
       this.#read()
       this.#play.busyMs += this.#play.recordMs
     }
@@ -45,7 +51,7 @@ export class Source implements Paced {
 
   readAsWanted(): void {}
 
-  pull(): number {
+  poll(): number {
     this.visitsMs.push(this.#play.nowMs)
     if (this.isGone) return -1
     let byteCount = 0
@@ -61,7 +67,7 @@ export class Source implements Paced {
     if (record === undefined) return 0
     this.delaysMs.push(this.#play.nowMs - record.sinceMs)
     this.onRead(record.bytes)
-    this.#play.pace.read(this, record.bytes)
+    this.#play.scheduler.read(this, record.bytes)
     return record.bytes
   }
 }
@@ -85,13 +91,13 @@ export class Play {
   busyMs = 0
   /** What a record that is read on its own costs. */
   recordMs = RECORD_MS
-  readonly pace: ReadPace
+  readonly scheduler: ReadScheduler
   readonly sources: Source[] = []
 
   readonly #threads: number
 
-  constructor(turns: Turns = NO_TURNS, threads = 1) {
-    this.pace = new ReadPace(
+  constructor(turns: WriteTurns = NO_WRITE_TURNS, threads = 1) {
+    this.scheduler = new ReadScheduler(
       () => this.nowMs,
       () => this.busyMs,
       turns,
@@ -121,7 +127,7 @@ export class Play {
       }
       this.nowMs += 1 / STEPS_PER_MS
       if (Number.isInteger(this.nowMs)) vi.advanceTimersByTime(1)
-      if (this.nowMs % SWEEP_MS === 0) this.pace.sweep(this.#threads)
+      if (this.nowMs % SWEEP_MS === 0) this.scheduler.sweep(this.#threads)
     }
   }
 

@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
-import { readAllow } from '#admission/allow-answer.ts'
+import { readAllow } from '#admission/allow-response.ts'
 import { UrlVerifier } from '#admission/url-verifier.ts'
 import {
   hostHeader,

@@ -1,0 +1,30 @@
+// Admission as this relay runs it: an admission service at the control thread that tells the log when a back end fails and when it is
+// back. Construction only.
+
+import { AdmissionService } from '#admission/admission-service.ts'
+import type { Settings } from '#config/settings.ts'
+import { LogEvent } from '#ops/log-event.ts'
+import type { Log } from '#ops/log.ts'
+
+/** Undefined where anybody may use the relay. */
+export function makeAdmissionService(settings: Settings, log: Log): AdmissionService | undefined {
+  if (settings.admission.isOpen) return undefined
+  const now = (): number => performance.now()
+  return new AdmissionService({
+    policy: settings.admission,
+    env: process.env,
+    ownKey: settings.nodeKey.publicKey,
+    onOutage: ({ backEnd, cause }, admitsAll) => {
+      log.warn(LogEvent.admissionLost, {
+        backEnd,
+        cause,
+        clients: admitsAll ? 'all admitted' : 'all refused',
+      })
+    },
+    onReturn: ({ backEnd, sinceMs }) => {
+      log.info(LogEvent.admissionReached, { backEnd, outageSeconds: Math.round((now() - sinceMs) / 1_000) })
+    },
+    onFault: (error) => log.error(LogEvent.admissionFailed, { error }),
+    now,
+  })
+}

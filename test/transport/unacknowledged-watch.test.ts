@@ -1,0 +1,131 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { describe, expect, it } from 'vitest'
+import { remoteText } from '#transport/remote-address.ts'
+import { retransmitting, UnacknowledgedWatch } from '#transport/unacknowledged-watch.ts'
+import { LIMITS, LiveRelay } from '../support/live-relay.ts'
+import { canMakeNetworks, FarHost } from '../support/network.ts'
+
+// As Linux prints them on a little-endian machine; the last fields are of no interest here.
+const table = [
+  '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode',
+  '   0: 0100007F:0CD3 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100',
+  '   1: 0100007F:0CD3 077100CB:A2A9 01 00000098:00000000 01:00000A3B 00000005     0        0 2 4 0 20',
+  '   2: 0100007F:0CD3 087100CB:A2AA 01 00000098:00000000 01:00000014 00000000     0        0 3 4 0 20',
+  '   3: 0100007F:0CD3 097100CB:A2AB 01 00000098:00000000 04:00000014 00000003     0        0 4 4 0 20',
+].join('\n')
+const table6 = [
+  '  sl  local_address                         remote_address                        st tx_queue …',
+  '   0: 00000000000000000000000001000000:0CD3 B80D0120000000000000000007000000:01BB 01 00000098:00000000 01:00000A3B 00000002 0 0 5',
+  '   1: 0000000000000000FFFF00000100007F:0CD3 0000000000000000FFFF00000A7100CB:A2AC 01 00000001:00000000 01:00000A3B 00000001 0 0 6',
+].join('\n')
+
+describe('reads from the kernel’s tables', () => {
+  it('who retransmits, not who sends, probes a full window or listens', () => {
+    const found = retransmitting(table)
+    expect(found.map(({ remote, localPort }) => [remoteText(remote), localPort])).toEqual([
+      ['203.0.113.7:41641', 3283],
+    ])
+  })
+
+  it('IPv6 and mapped IPv4', () => {
+    expect(retransmitting(table6).map(({ remote }) => remoteText(remote))).toEqual([
+      '[2001:db8::7]:443',
+      '203.0.113.10:41644',
+    ])
+  })
+})
+
+it('gives up only who has been silent for the whole limit, on this port', () => {
+  const [waiting] = retransmitting(table)
+  if (waiting === undefined) throw new Error('the table has one')
+  const watch = new UnacknowledgedWatch(3283, 15_000)
+  const other = new UnacknowledgedWatch(443, 15_000)
+  expect(watch.judge([waiting], 0)).toEqual([])
+  expect(watch.judge([waiting], 14_999)).toEqual([])
+  // It was heard from in between, so its time begins anew.
+  expect(watch.judge([], 15_000)).toEqual([])
+  expect(watch.judge([waiting], 16_000)).toEqual([])
+  expect(watch.judge([waiting], 31_000)).toEqual([waiting.remote])
+  for (const atMs of [0, 60_000]) expect(other.judge([waiting], atMs)).toEqual([])
+})
+
+it('has the tables printed only when something was sent again, or is waited for', async () => {
+  const counters = (resent: number): string =>
+    `Ip: Forwarding\nIp: 1\nTcp: InSegs OutSegs RetransSegs InErrs\nTcp: 70 80 ${resent} 0\n`
+  const asked: string[] = []
+  let [snmp, tcp] = [counters(3), '']
+  const read = async (path: string): Promise<string> => {
+    asked.push(path)
+    if (path.endsWith('snmp')) return snmp
+    return path.endsWith('tcp') ? tcp : ''
+  }
+  const watch = new UnacknowledgedWatch(3283, 15_000, read)
+  const look = async (nowMs: number): Promise<readonly [tables: number, dead: number]> => {
+    const dead = await watch.look(nowMs)
+    const tables = asked.splice(0).filter((path) => /tcp6?$/.test(path)).length
+    return [tables, dead.length]
+  }
+  expect(await look(0)).toEqual([2, 0])
+  expect(await look(5_000)).toEqual([0, 0])
+  ;[snmp, tcp] = [counters(4), table]
+  expect(await look(10_000)).toEqual([2, 0])
+  expect(await look(15_000)).toEqual([2, 0])
+  expect(await look(25_000)).toEqual([2, 1])
+  tcp = ''
+  expect(await look(30_000)).toEqual([2, 0])
+  expect(await look(35_000)).toEqual([0, 0])
+  snmp = 'not to be had'
+  expect(await look(40_000)).toEqual([2, 0])
+  expect(await look(45_000)).toEqual([2, 0])
+})
+
+it('does not look again while it looks', async () => {
+  let asked = 0
+  const { promise, resolve } = Promise.withResolvers<string>()
+  const watch = new UnacknowledgedWatch(3283, 15_000, async () => {
+    asked++
+    return await promise
+  })
+  const first = watch.look(0)
+  await watch.look(5_000)
+  expect(asked).toBe(1)
+  resolve('')
+  await first
+  await watch.look(10_000)
+  expect(asked).toBe(6)
+})
+
+const isPossible = await canMakeNetworks()
+if (!isPossible)
+  process.stderr.write('SKIPPING the pulled cable: network namespaces need root and iproute2\n')
+
+it.skipIf(!isPossible)('a client whose cable is pulled is gone soon after', { timeout: 60_000 }, async () => {
+  await using host = await FarHost.make()
+  await using relay = await LiveRelay.start({
+    derp: { host: host.ourAddress, port: 0 },
+    admin: { host: '127.0.0.1', port: 0 },
+    limits: { ...LIMITS, tcpUserTimeoutMs: 2_000 },
+  })
+  const script = join(import.meta.dirname, '..', 'support', 'far-client.ts')
+  const far = spawn('ip', [...host.prefix, process.execPath, script, host.ourAddress, `${relay.port}`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [line] = (await once(createInterface({ input: far.stdout }), 'line')) as [string]
+  const farKey = Buffer.from(line, 'hex')
+  const near = await relay.client({ host: host.ourAddress })
+  const hello = near.next('packet')
+  near.send(farKey, Buffer.from('say something'))
+  await hello
+
+  const gone = near.next('peerGone')
+  await host.pullCable()
+  // Something must be under way: what is never sent is never missed.
+  near.send(farKey, Buffer.from('are you there?'))
+  expect(Buffer.from((await gone).key)).toEqual(farKey)
+  const metrics = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
+  expect(metrics).toContain('derp_connections_closed_total{reason="unacknowledged"} 1\n')
+  far.kill('SIGKILL')
+})

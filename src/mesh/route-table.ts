@@ -6,16 +6,16 @@
 
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
-import type { AddressedPacket, LookupOwner, Routes, Sibling } from '#relay/ports.ts'
+import type { AddressedPacket, LookupOwner, Routes, ForwardTarget } from '#relay/ports.ts'
 
 /** A sibling as the route table compares it with others. */
-export interface RankedSibling extends Sibling {
+export interface RankedSibling extends ForwardTarget {
   /** The smaller the better. */
   readonly rank: number
 }
 
 /** Hears that packets for the key bytes[at, at + 32) go another way from now on; undefined: nowhere. */
-export type RouteListener = (bytes: Uint8Array, at: number, route: Sibling | undefined) => void
+export type RouteListener = (bytes: Uint8Array, at: number, route: ForwardTarget | undefined) => void
 
 type Entry = RankedSibling | readonly RankedSibling[]
 
@@ -36,7 +36,7 @@ export class RouteTable implements Routes {
     return this.#table.size
   }
 
-  find(bytes: Uint8Array, at: number): Sibling | undefined {
+  find(bytes: Uint8Array, at: number): ForwardTarget | undefined {
     const entry = this.#table.find(bytes, at)
     return isSeveral(entry) ? entry[0] : entry
   }

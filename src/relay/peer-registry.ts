@@ -14,7 +14,7 @@ import { KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import { HomeChanges } from './home-changes.ts'
 import { LOCAL, Peer, type Elsewhere } from './peer.ts'
-import type { Observer, Routes, Sibling } from './ports.ts'
+import type { Observer, Routes, ForwardTarget } from './ports.ts'
 import type { Session } from './session.ts'
 
 /** A sibling asks once, and again if it lost count. Five bytes that have everybody told of are no way to ask for more. */
@@ -111,7 +111,7 @@ export class PeerRegistry {
   }
 
   /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */
-  routeChanged(bytes: Uint8Array, at: number, route: Sibling | undefined): void {
+  routeChanged(bytes: Uint8Array, at: number, route: ForwardTarget | undefined): void {
     const peer = this.#table.find(bytes, at)
     if (peer === undefined) return
     const before = this.#count(peer)
@@ -301,7 +301,7 @@ export class PeerRegistry {
     return this.#list(key, this.#routes.find(key, 0))
   }
 
-  #list(key: Uint8Array, route: Sibling | undefined): Peer {
+  #list(key: Uint8Array, route: ForwardTarget | undefined): Peer {
     const peer = new Peer(key)
     peer.route = route
     this.#table.set(key, 0, peer)

@@ -2,7 +2,7 @@
 // both; or not to this relay at all but to a sibling. Knows which of them receives packets, and who must be told when
 // the key leaves. Not the table that finds it, and not the policy: `peer-registry.ts` changes it.
 
-import type { Sibling } from './ports.ts'
+import type { ForwardTarget } from './ports.ts'
 import type { Session } from './session.ts'
 
 /** In place of a relay thread's number: this one. */
@@ -30,7 +30,7 @@ export class Peer {
   /** WorkerHandle whose member receives packets: LOCAL, another's number, or AWAY. */
   thread = AWAY
   /** Where packets go while it is away; kept up to date while it is not, too. */
-  route: Sibling | undefined = undefined
+  route: ForwardTarget | undefined = undefined
   /** A client of this key has noted this relay as its home: those on this thread, and all in the relay. */
   isHomeHere = false
   isHome = false

@@ -54,7 +54,7 @@ export interface AddressedPacket {
 }
 
 /** Another relay, as the way to the keys that are connected there. */
-export interface Sibling {
+export interface ForwardTarget {
   /** Takes the packet over, for delivery there or for a drop that is counted; never refuses. */
   forward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void
 }
@@ -69,7 +69,7 @@ export interface LookupOwner {
 /** Where keys are that are not connected to this relay. */
 export interface Routes {
   /** The sibling that a packet for the key bytes[at, at + 32) goes to; undefined: nowhere. */
-  find(bytes: Uint8Array, at: number): Sibling | undefined
+  find(bytes: Uint8Array, at: number): ForwardTarget | undefined
   /** Takes over a packet for a key without a way, until it is known whether there is one. False: there is none. */
   lookUp(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean
   /** Keys that have a way. */

@@ -26,7 +26,7 @@ import type {
   LinkListener,
   Observer,
   Routes,
-  Sibling,
+  ForwardTarget,
   SiblingOutbox,
 } from './ports.ts'
 import { SessionList } from './session-list.ts'
@@ -256,7 +256,7 @@ export class Relay implements SessionScheduler, ThreadEvents {
   }
 
   /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */
-  routeChanged(bytes: Uint8Array, at: number, route: Sibling | undefined): void {
+  routeChanged(bytes: Uint8Array, at: number, route: ForwardTarget | undefined): void {
     this.#registry.routeChanged(bytes, at, route)
   }
 

@@ -7,7 +7,7 @@ import { Wakeup } from '#interthread/ring.ts'
 import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { ThreadLinks } from '#interthread/thread-links.ts'
 import type { ThreadEvents } from '#interthread/thread-frames.ts'
-import type { Sibling } from '#relay/ports.ts'
+import type { ForwardTarget } from '#relay/ports.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
 import { actor, alice, bob, cathy, sibling } from '../support/actor.ts'
@@ -157,7 +157,7 @@ describe.each([
 ])('%s', (_where, threads) => {
   it('a packet that a sibling forwarded for a key that is known, but away, goes no further, and the sibling is told', () => {
     const forwarded: string[] = []
-    const route: Sibling = { forward: () => void forwarded.push('forwarded') }
+    const route: ForwardTarget = { forward: () => void forwarded.push('forwarded') }
     const relay = new TestRelay({
       threads,
       routes: {

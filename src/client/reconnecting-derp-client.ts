@@ -3,7 +3,7 @@
 // there is no connection is gone, as everywhere in DERP.
 
 import type { ServerInfo } from '#protocol/handshake.ts'
-import { backOffMs } from './back-off.ts'
+import { backOffMs } from '#protocol/back-off.ts'
 import type { ClientEvents } from './client-events.ts'
 import type { ConnectionEnd } from './connect-error.ts'
 import { DerpClient, SharedResources, type ClientOptions } from './derp-client.ts'

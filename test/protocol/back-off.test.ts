@@ -1,7 +1,7 @@
 // Waiting times between attempts, at both ends of their random spread.
 
 import { expect, test } from 'vitest'
-import { backOffMs } from '#client/back-off.ts'
+import { backOffMs } from '#protocol/back-off.ts'
 
 test.each([
   [1, 5, 15],

@@ -2,8 +2,8 @@
 // Tailscale's clients, and says again what the server must know. Nothing is queued meanwhile: a packet for which
 // there is no connection is gone, as everywhere in DERP.
 
+import { backOffMs, TAILSCALE_BACK_OFF } from '#protocol/back-off.ts'
 import type { ServerInfo } from '#protocol/handshake.ts'
-import { backOffMs } from '#protocol/back-off.ts'
 import type { ClientEvents } from './client-events.ts'
 import type { ConnectionEnd } from './connect-error.ts'
 import { DerpClient, SharedResources, type ClientOptions } from './derp-client.ts'
@@ -171,7 +171,7 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   #onLost(reason: Error | ConnectionEnd): void {
     if (this.#state === 'closed') return
     const failureCount = ++this.#failureCount
-    const retryInMs = backOffMs(failureCount, this.#random())
+    const retryInMs = backOffMs(TAILSCALE_BACK_OFF, failureCount, this.#random())
     this.#retry = setTimeout(() => {
       this.#client = this.#newClient()
       this.#connect()

@@ -20,6 +20,7 @@ import {
   type NatsConnection,
   type Subscription,
 } from '@nats-io/transport-node'
+import { backOffMs, type BackOff } from '#protocol/back-off.ts'
 import { toHex } from '#protocol/bytes.ts'
 import type { KeyDirectory, Whereabouts } from './key-directory.ts'
 
@@ -34,6 +35,12 @@ const TELL_TURN_MS = 10
 const PING_EVERY_MS = 5_000
 const SILENT_PINGS_MAX = 2
 const RECONNECT_MS = 1_000
+const RECONNECT_BACK_OFF: BackOff = {
+  firstMs: RECONNECT_MS,
+  growth: 'constant',
+  maxMs: RECONNECT_MS,
+  jitter: { from: 1, to: 2 },
+}
 /** A server that takes the connection and says nothing. */
 const CONNECT_TIMEOUT_MS = 5_000
 const CLOSE_TIMEOUT_MS = 1_000
@@ -207,7 +214,7 @@ export class NatsDirectory implements KeyDirectory {
       } catch (error) {
         this.#onDisconnected(reasonOf(error))
       }
-      await pause(RECONNECT_MS * (1 + Math.random()), undefined, { ref: false })
+      await pause(backOffMs(RECONNECT_BACK_OFF, 1, Math.random()), undefined, { ref: false })
     }
   }
 

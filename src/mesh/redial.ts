@@ -1,9 +1,20 @@
-// When a link that broke is dialled again: soon at first, then more and more rarely. The one owner of that timer: what
-// has been set later, or called off, is never called back. Dials nothing itself.
+// When a sibling link that broke is dialled again: the back-off's failure count and the one timer behind it. A timer that
+// was replaced or cancelled never dials. Does not dial itself. Runs on the relay thread.
 
-/** A sibling that was restarted is back in seconds; from the fifth attempt on as often as derper tries. */
-const RETRY_MIN_MS = 250
-const RETRY_MAX_MS = 5_000
+import { backOffMs, jittered, type BackOff } from '#protocol/back-off.ts'
+
+/**
+ * A restarted sibling is back within seconds; from the fifth failure on the link is dialled as often as derper dials.
+ * The jitter keeps siblings that lost the same relay from dialling it at the same moment.
+ */
+const REDIAL_BACK_OFF: BackOff = {
+  firstMs: 500,
+  growth: 'doubling',
+  maxMs: 5_000,
+  jitter: { from: 1, to: 1.25 },
+}
+/** Values of the random byte that jitter is made of. */
+const BYTE_VALUES = 256
 
 export interface RedialParts {
   readonly random: (bytes: number) => Uint8Array
@@ -14,34 +25,41 @@ export class Redial {
   readonly #parts: RedialParts
   readonly #dial: () => void
   #failures = 0
-  /** Which of the callbacks that were asked for is the one that counts. */
-  #ticket = 0
+  /** Number of the only timer that may still dial. */
+  #timer = 0
 
   constructor(parts: RedialParts, dial: () => void) {
     this.#parts = parts
     this.#dial = dial
   }
 
-  /** It has been up for a while: whatever comes now is the first failure. */
+  /** The link has been up for a while: the next failure counts as the first. */
   succeeded(): void {
     this.#failures = 0
   }
 
-  /** Doubles with each failure; up to a quarter more, so that siblings that lost one together do not come together. */
   afterFailure(): void {
     this.#failures++
-    this.after(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures))
+    this.#start(backOffMs(REDIAL_BACK_OFF, this.#failures, this.#random()))
   }
 
+  /** Dials after a fixed delay, which gets the same jitter. */
   after(delayMs: number): void {
-    const ticket = ++this.#ticket
-    const jitter = 1 + (this.#parts.random(1)[0] ?? 0) / 1_024
-    this.#parts.later(delayMs * jitter, () => {
-      if (ticket === this.#ticket) this.#dial()
+    this.#start(jittered(delayMs, REDIAL_BACK_OFF.jitter, this.#random()))
+  }
+
+  cancel(): void {
+    this.#timer++
+  }
+
+  #start(delayMs: number): void {
+    const timer = ++this.#timer
+    this.#parts.later(delayMs, () => {
+      if (timer === this.#timer) this.#dial()
     })
   }
 
-  callOff(): void {
-    this.#ticket++
+  #random(): number {
+    return (this.#parts.random(1)[0] ?? 0) / BYTE_VALUES
   }
 }

@@ -173,7 +173,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
   /** For good. */
   close(): void {
     if (this.#state === 'closed') return
-    this.#redial.callOff()
+    this.#redial.cancel()
     this.#forget()
     this.#enter('closed')
     this.#connection?.destroy()
@@ -181,7 +181,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
 
   #dial(): void {
     if (this.#dialled !== undefined || this.#state === 'closed') return
-    this.#redial.callOff()
+    this.#redial.cancel()
     this.#cutWhy = ''
     this.#dialledMs = this.#parts.now()
     const handler = this.#makeHandler()

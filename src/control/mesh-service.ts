@@ -68,8 +68,8 @@ export class MeshService {
       const { tell, tellThread } = parts
       this.#directoryClient = new DirectoryClient({
         directory: this.#directory,
-        tell: (thread, located) => tellThread(thread, { kind: 'located', ...located }),
-        tellAll: (located) => tell({ kind: 'located', ...located }),
+        tell: (thread, located) => tellThread(thread, { kind: 'keyLocation', ...located }),
+        tellAll: (located) => tell({ kind: 'keyLocation', ...located }),
       })
     }
     this.#files = [
@@ -94,8 +94,8 @@ export class MeshService {
 
   /** What relay threads say to the key directory. */
   hear(message: FromRelayThread, thread: number): void {
-    if (message.kind === 'homes') this.#directoryClient?.note(thread, message.notes)
-    if (message.kind === 'locate') this.#directoryClient?.locate(thread, message.key)
+    if (message.kind === 'homeNotes') this.#directoryClient?.note(thread, message.notes)
+    if (message.kind === 'lookUpKey') this.#directoryClient?.locate(thread, message.key)
   }
 
   threadEnded(thread: number): void {

@@ -236,22 +236,22 @@ function makeThreads(
   const sessionStarts = new SessionStartLog(sessionLogParts)
   const siblingLog = new SiblingLog(log)
   const onMessage = (message: FromRelayThread, from: SpeakingThread): void => {
-    if (message.kind === 'ended') sessionEnds.write(message.notice)
-    if (message.kind === 'started') sessionStarts.write(message.notice)
+    if (message.kind === 'sessionEnded') sessionEnds.write(message.notice)
+    if (message.kind === 'sessionStarted') sessionStarts.write(message.notice)
     if (message.kind === 'homeChanged') sessionStarts.writeHome(message.notice)
-    if (message.kind === 'links') {
+    if (message.kind === 'linkReports') {
       links.note(from.index, message.edition, message.links)
       siblingLog.write(from.index, message.links)
     }
     hear(message, from.index)
-    if (message.kind === 'handlesFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
-    if (message.kind === 'nodeWarning') {
+    if (message.kind === 'handleSelfTestFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
+    if (message.kind === 'runtimeWarning') {
       log.warn(LogEvent.nodeWarning, { name: message.name, message: message.text })
     }
-    if (message.kind === 'admitNoMore') admissionService?.cancel(from.index, message.id)
-    if (message.kind !== 'admit') return
+    if (message.kind === 'cancelAdmission') admissionService?.cancel(from.index, message.id)
+    if (message.kind !== 'askAdmission') return
     admissionService?.ask(from.index, message, (answer) =>
-      from.tell({ kind: 'admitted', id: message.id, answer }),
+      from.tell({ kind: 'admissionAnswer', id: message.id, answer }),
     )
   }
   const onDeath = (death: ThreadDeath): void => {
@@ -346,7 +346,7 @@ function startUnacknowledgedWatch(
   const watch = new UnacknowledgedWatch(derp.port, limitMs)
   const timer = setInterval(() => {
     void watch.look(performance.now()).then((remotes) => {
-      if (remotes.length > 0) threads.tellAll({ kind: 'unacknowledged', remotes })
+      if (remotes.length > 0) threads.tellAll({ kind: 'endUnacknowledged', remotes })
     })
   }, UNACKNOWLEDGED_LOOK_MS)
   stops.push(() => clearInterval(timer))

@@ -93,7 +93,7 @@ export class StunService {
     return new WorkerHandle(entryOf('stun-thread'), data, {
       what: 'STUN thread',
       onMessage: (message) => {
-        if (message.kind === 'nodeWarning') this.#parts.onWarning(message.name, message.text)
+        if (message.kind === 'runtimeWarning') this.#parts.onWarning(message.name, message.text)
       },
       onEnd: (error) => this.#onEnd(error),
       onHang: this.#parts.onFault,

@@ -98,7 +98,7 @@ export class WorkerHandle<To> {
 
   #onMessage(message: FromRelayThread): void {
     if (message.kind === 'listening') this.#listening.resolve(message.port)
-    else if (message.kind === 'refused') this.#onRefusal(message.code, message.message)
+    else if (message.kind === 'listenFailed') this.#onRefusal(message.code, message.message)
     else if (message.kind === 'fault') this.#onFault(message.text)
     else if (message.kind === 'stopped') this.#stopped.resolve()
     else this.#parts.onMessage(message)

@@ -86,8 +86,8 @@ class RelayThread {
     this.#counters = counters
     const now = (): number => performance.now()
     this.#admission = new RemoteAdmission({
-      ask: (question) => this.#tell({ kind: 'admit', ...question }),
-      cancel: (id) => this.#tell({ kind: 'admitNoMore', id }),
+      ask: (question) => this.#tell({ kind: 'askAdmission', ...question }),
+      cancel: (id) => this.#tell({ kind: 'cancelAdmission', id }),
     })
     const routeTable = new RouteTable(readU32(randomBytes(4), 0), (bytes, at, route) =>
       this.#relay.routeChanged(bytes, at, route),
@@ -96,7 +96,7 @@ class RelayThread {
     this.#siblings = this.#makeSiblings(data, routeTable, now)
     if (settings.mesh.nats !== undefined) {
       this.#keyLookup = routeTable.lookup = new KeyLookup({
-        ask: (key) => this.#tell({ kind: 'locate', key }),
+        ask: (key) => this.#tell({ kind: 'lookUpKey', key }),
         sibling: (name) => this.#siblings?.named(name),
         routeTable,
         counters,
@@ -125,7 +125,7 @@ class RelayThread {
     // Node's own listener would print it in a form of its own between the lines of the log.
     process.removeAllListeners('warning').on('warning', ({ name, message }) => {
       if (this.#notices.tryTake(1, performance.now()))
-        this.#tell({ kind: 'nodeWarning', name, text: message })
+        this.#tell({ kind: 'runtimeWarning', name, text: message })
     })
   }
 
@@ -207,7 +207,7 @@ class RelayThread {
     try {
       return new HandleAcceptor({ ...parts, handles: await testedHandles(identity) })
     } catch (error) {
-      this.#tell({ kind: 'handlesFailed', text: String(error) })
+      this.#tell({ kind: 'handleSelfTestFailed', text: String(error) })
       return new SocketAcceptor(parts)
     }
   }
@@ -216,12 +216,12 @@ class RelayThread {
     switch (message.kind) {
       case 'listen':
         return void this.#listen(message.request)
-      case 'admitted':
+      case 'admissionAnswer':
         return this.#admission.answered(message.id, message.answer)
       case 'bootstrapDns':
         this.#bootstrapDns = message.json
         return
-      case 'unacknowledged': {
+      case 'endUnacknowledged': {
         const gone = new Set(message.remotes.map(remoteText))
         this.#relay.endWhere((session) => gone.has(remoteText(session.remote)), EndReason.unacknowledged)
         return
@@ -229,7 +229,7 @@ class RelayThread {
       case 'meshKeys':
         this.#meshKeys = message.keys
         return this.#relay.setMeshKeys(message.keys)
-      case 'located':
+      case 'keyLocation':
         return this.#keyLookup?.located(message.key, message.where, performance.now())
       case 'siblings':
         this.#edition = message.edition
@@ -252,7 +252,7 @@ class RelayThread {
       this.#tell({ kind: 'listening', port: address.port })
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException
-      this.#tell({ kind: 'refused', code, message })
+      this.#tell({ kind: 'listenFailed', code, message })
     }
   }
 
@@ -290,7 +290,7 @@ class RelayThread {
     if (this.#siblings === undefined) return
     this.#siblings.sweep(performance.now())
     this.#keyLookup?.sweep(performance.now())
-    if (this.#homeNotes.length > 0) this.#tell({ kind: 'homes', notes: this.#homeNotes.splice(0) })
+    if (this.#homeNotes.length > 0) this.#tell({ kind: 'homeNotes', notes: this.#homeNotes.splice(0) })
     const isSecond = this.#sweepCount % SWEEPS_PER_SECOND === 0
     if (isSecond && this.#rebalancePerSecond > 0) {
       this.#rebalanceCredit = (this.#rebalanceCredit % 1) + this.#rebalancePerSecond
@@ -299,14 +299,14 @@ class RelayThread {
     }
     if (!this.#areLinksChanged && !isSecond) return
     this.#areLinksChanged = false
-    this.#tell({ kind: 'links', edition: this.#edition, links: this.#siblings.reports() })
+    this.#tell({ kind: 'linkReports', edition: this.#edition, links: this.#siblings.reports() })
   }
 
   #onSessionStart({ key, remote, way, kind, appName }: SessionStart): void {
     if (!this.#startNotices.tryTake(1, performance.now())) return
     const app = appName === '' ? undefined : appName
     const notice = { key: shortKey(key), remote: remoteText(remote), way, kind, app }
-    this.#tell({ kind: 'started', notice })
+    this.#tell({ kind: 'sessionStarted', notice })
   }
 
   #onHomeChange(key: Uint8Array, home: boolean): void {
@@ -318,7 +318,7 @@ class RelayThread {
     // Metrics count every end; the log needs no more than it can tell.
     if (!this.#notices.tryTake(1, performance.now())) return
     const key = event.key === undefined ? undefined : shortKey(event.key)
-    this.#tell({ kind: 'ended', notice: { ...event, remote: remoteText(event.remote), key } })
+    this.#tell({ kind: 'sessionEnded', notice: { ...event, remote: remoteText(event.remote), key } })
   }
 
   /** A fault of ours ends this thread; another is started in its place. */

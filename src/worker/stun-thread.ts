@@ -20,7 +20,7 @@ server.isAnswering = data.isAnswering
 
 // Node's own listener would print it in a form of its own between the lines of the log.
 process.removeAllListeners('warning').on('warning', ({ name, message: text }) => {
-  control.postMessage({ kind: 'nodeWarning', name, text })
+  control.postMessage({ kind: 'runtimeWarning', name, text })
 })
 preferThisThread()
 
@@ -38,7 +38,7 @@ try {
   control.postMessage({ kind: 'listening', port })
 } catch (error) {
   const { code = '', message } = error as NodeJS.ErrnoException
-  control.postMessage({ kind: 'refused', code, message })
+  control.postMessage({ kind: 'listenFailed', code, message })
   control.close()
 }
 

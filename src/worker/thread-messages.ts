@@ -37,16 +37,16 @@ export interface ListenRequest {
 /** To a relay thread. */
 export type ToRelayThread =
   | { readonly kind: 'listen'; readonly request: ListenRequest }
-  | { readonly kind: 'admitted'; readonly id: number; readonly answer: AdmissionAnswer }
+  | { readonly kind: 'admissionAnswer'; readonly id: number; readonly answer: AdmissionAnswer }
   | { readonly kind: 'bootstrapDns'; readonly json: string }
-  | { readonly kind: 'unacknowledged'; readonly remotes: readonly RemoteAddress[] }
+  | { readonly kind: 'endUnacknowledged'; readonly remotes: readonly RemoteAddress[] }
   /** Another relay thread has been started, or has died. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
   /** Other keys let siblings in from now on. */
   | { readonly kind: 'meshKeys'; readonly keys: readonly Uint8Array[] }
   /** Where a key is that this thread has asked for, or that has moved. */
-  | { readonly kind: 'located'; readonly key: Uint8Array; readonly where: Whereabouts }
+  | { readonly kind: 'keyLocation'; readonly key: Uint8Array; readonly where: Whereabouts }
   /** Whom to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }
@@ -72,23 +72,23 @@ export interface EndNotice {
 /** From a relay thread. */
 export type FromRelayThread =
   | { readonly kind: 'listening'; readonly port: number }
-  | { readonly kind: 'refused'; readonly code: string; readonly message: string }
-  | ({ readonly kind: 'admit' } & AdmissionQuestion)
+  | { readonly kind: 'listenFailed'; readonly code: string; readonly message: string }
+  | ({ readonly kind: 'askAdmission' } & AdmissionQuestion)
   /** Nobody waits for this answer any more. */
-  | { readonly kind: 'admitNoMore'; readonly id: number }
-  | { readonly kind: 'ended'; readonly notice: EndNotice }
-  | { readonly kind: 'started'; readonly notice: StartNotice }
+  | { readonly kind: 'cancelAdmission'; readonly id: number }
+  | { readonly kind: 'sessionEnded'; readonly notice: EndNotice }
+  | { readonly kind: 'sessionStarted'; readonly notice: StartNotice }
   | { readonly kind: 'homeChanged'; readonly notice: { readonly key: string; readonly home: boolean } }
   /** It listens over public sockets, because the runtime's handles are not as it knows them. */
-  | { readonly kind: 'handlesFailed'; readonly text: string }
+  | { readonly kind: 'handleSelfTestFailed'; readonly text: string }
   /** The runtime warns of something. */
-  | { readonly kind: 'nodeWarning'; readonly name: string; readonly text: string }
+  | { readonly kind: 'runtimeWarning'; readonly name: string; readonly text: string }
   /** This thread's links to the siblings of that edition, once a second and whenever the state of one has changed. */
-  | { readonly kind: 'links'; readonly edition: number; readonly links: readonly LinkReport[] }
+  | { readonly kind: 'linkReports'; readonly edition: number; readonly links: readonly LinkReport[] }
   /** Clients that have noted this relay as their home, or no more. */
-  | { readonly kind: 'homes'; readonly notes: readonly HomeNote[] }
+  | { readonly kind: 'homeNotes'; readonly notes: readonly HomeNote[] }
   /** Where is this key? */
-  | { readonly kind: 'locate'; readonly key: Uint8Array }
+  | { readonly kind: 'lookUpKey'; readonly key: Uint8Array }
   | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'stopped' }
 

@@ -182,7 +182,7 @@ it('a new thread listens when it has been told who is there, and not before', as
   // Busy for seconds with what is in it: nothing.
   const remotes: unknown[] = []
   remotes.length = 2 ** 25
-  workers[0]?.postMessage({ kind: 'unacknowledged', remotes })
+  workers[0]?.postMessage({ kind: 'endUnacknowledged', remotes })
   causeFault(workers[0])
   causeFault(workers[1])
   await expect.poll(() => workers.length, patiently).toBeGreaterThan(2)

@@ -14,5 +14,5 @@ export function observeWorkers(): Worker[] {
 
 /** Has a relay thread meet a fault of its own: no control thread says this. */
 export function causeFault(worker: Worker | undefined): void {
-  worker?.postMessage({ kind: 'unacknowledged', remotes: 7 })
+  worker?.postMessage({ kind: 'endUnacknowledged', remotes: 7 })
 }

@@ -28,7 +28,7 @@ const PACKAGES = 'gcc, libc6-dev and libssl-dev (OpenSSL 3)'
 
 /** The path of the compiled generator. @throws Error naming the Debian packages when it can't be compiled */
 export async function generatorPath(): Promise<string> {
-  const folder = fileURLToPath(new URL('.', import.meta.url))
+  const folder = fileURLToPath(new URL('generator/', import.meta.url))
   const names = (await readdir(folder)).filter((name) => /\.[ch]$/.test(name)).sort()
   const hash = createHash('sha256').update(`${FLAGS.join(' ')}\0${cpus()[0]?.model ?? ''}`)
   for (const name of names) hash.update(`\0${name}\0`).update(await readFile(join(folder, name)))

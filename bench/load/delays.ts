@@ -1,5 +1,5 @@
 // Delays as the generator prints them: sparse buckets that can be added, of which percentiles are read. The bucket
-// rule is histogram.c's: one each below 64 ns, then 64 to every power of two.
+// rule is generator/histogram.c's: one each below 64 ns, then 64 to every power of two.
 
 const BUCKETS_PER_OCTAVE = 64
 const NS_PER_MS = 1e6

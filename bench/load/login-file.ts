@@ -1,5 +1,5 @@
 // The file of ready logins for the generator: new clients' public keys, each with a ClientInfo frame sealed for one
-// server. Made here because X25519 and the NaCl box are here already; the layout is login-file.h's.
+// server. Made here because X25519 and the NaCl box are here already; the layout is generator/login-file.h's.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'

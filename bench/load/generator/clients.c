@@ -1,5 +1,5 @@
-// See crew.h.
-#include "crew.h"
+// See clients.h.
+#include "clients.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "failure.h"
+#include "fail.h"
 #include "options.h"
 
 void run_flow(const Options *options);

@@ -29,7 +29,7 @@ typedef struct {
   // slow.
   double slow_rate, slow_until;
 
-  // hold: what is done one after the other; see hold.c.
+  // hold: what is done one after the other; see idle-connections.c.
   const char *phases;
   double quiet_seconds, burst_rate;
   int burst_bytes;

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "failure.h"
+#include "fail.h"
 
 static inline void *room(size_t bytes) {
   void *got = malloc(bytes);

@@ -1,7 +1,7 @@
 // All connections of a scenario, and bringing them in: a fixed number of logins is under way at any time,
 // until all are in. Used by every scenario before its own work begins.
-#ifndef CREW_H
-#define CREW_H
+#ifndef CLIENTS_H
+#define CLIENTS_H
 
 #include "connection.h"
 #include "options.h"

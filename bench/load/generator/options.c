@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "failure.h"
+#include "fail.h"
 #include "packet.h"
 
 static const char HELP[] =
@@ -165,7 +165,8 @@ Options options_read(int argc, char **argv) {
     fail("--logins is missing: a file of logins");
   if (options.far_address != NULL && options.far_logins == NULL)
     fail("--far-logins is missing: a file of logins for the server that --far names");
-  if (options.far_address != NULL && (options.scenario != SCENARIO_FLOW || options.topology == TOPOLOGY_FAN_OUT))
+  if (options.far_address != NULL &&
+      (options.scenario != SCENARIO_FLOW || options.topology == TOPOLOGY_FAN_OUT))
     fail("--far: expected --pairs or --fan-in with it");
   if (options.scenario != SCENARIO_STUN && options.count == 0)
     fail("nothing to do: --pairs, --hold, ... or --help");

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 
 #include "clock.h"
-#include "failure.h"
+#include "fail.h"
 
 static void become_realtime(void) {
   struct sched_param parameter = {.sched_priority = 10};

@@ -65,8 +65,8 @@ static void on_frame(Connection *connection, uint8_t type, const uint8_t *payloa
   histogram_add(&probe_delays, now_ns() - head.intended_ns);
 }
 
-// Whoever was accepted before was so by a server that was about to end. Over loopback a dial is decided when it
-// is made, however late it is looked at.
+// Whoever was accepted before was so by a server that was about to end. Over loopback a dial is decided when
+// it is made, however late it is looked at.
 static void nobody_listened_at(uint64_t dialled_ns) {
   if (dialled_ns <= last_refused_ns) return;
   last_refused_ns = dialled_ns;

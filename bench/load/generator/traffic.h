@@ -1,9 +1,9 @@
 // Flows of packets between logged-in connections, and the account of what became of them: the ledger that
-// every load run keeps. What is sent when is the schedule's affair (flow.c).
+// every load run keeps. What is sent when is the schedule's affair (packet-load.c).
 #ifndef TRAFFIC_H
 #define TRAFFIC_H
 
-#include "crew.h"
+#include "clients.h"
 #include "histogram.h"
 #include "packet.h"
 

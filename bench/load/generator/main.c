@@ -1,22 +1,9 @@
 // An open-loop DERP load generator: the program. Prints JSON lines on standard output, the last one being the
 // result, and a summary for people on standard error.
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "scenarios.h"
-
-void fail(const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  fputs("generator: ", stderr);
-  vfprintf(stderr, format, arguments);
-  fputc('\n', stderr);
-  va_end(arguments);
-  exit(1);
-}
 
 // Every connection is a descriptor; the soft limit is made for programs of another kind.
 static void raise_file_limit(void) {

@@ -2,8 +2,8 @@
 // makes the handshake; what follows is done here, because a generator that has to offer and receive hundreds
 // of thousands of one-packet records a second on one core can afford neither SSL_write's share per record nor
 // its copies.
-#ifndef RECORD_H
-#define RECORD_H
+#ifndef TLS_RECORD_H
+#define TLS_RECORD_H
 
 #include <openssl/evp.h>
 #include <stdbool.h>

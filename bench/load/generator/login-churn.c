@@ -31,7 +31,8 @@ void run_churn(const Options *options) {
   for (uint64_t now = now_ns(); now < end; now = now_ns()) {
     while (now >= start + (uint64_t)((double)turns / options->rate * 1e9)) {
       Connection *connection = &crew.connections[turns++ % (uint64_t)crew.count];
-      // If everybody who has not been let in by now began anew, a server that is late would let in nobody any more.
+      // If everybody who has not been let in by now began anew, a server that is late would let in nobody any
+      // more.
       if (connection->phase != PHASE_CLOSED && connection->phase != PHASE_READY) continue;
       connection_close(connection);
       connection_dial(&crew.network, connection);

@@ -1,5 +1,5 @@
 // Key derivation (RFC 8446 section 7.1) and AES-128-GCM over whole records.
-#include "record.h"
+#include "tls-record.h"
 
 #include <openssl/hmac.h>
 #include <string.h>

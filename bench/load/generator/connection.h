@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 
 #include "login-file.h"
-#include "record.h"
+#include "tls-record.h"
 
 typedef enum {
   PHASE_CLOSED,

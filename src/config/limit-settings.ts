@@ -1,12 +1,12 @@
 // What one client may take: bytes, packets, time, and new connections. derper's rate file is read here.
 
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
+import type { RateLimit, RelayLimits } from '#protocol/relay-limits.ts'
 import { readFileText, whyUnread } from './file-text.ts'
 import type { Findings } from './findings.ts'
 import { didYouMean, nearestWord } from './nearest.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import type { LimitSettings, RateLimit } from './settings.ts'
 
 const RATE_KEY = 'PerClientRateLimitBytesPerSec'
 const BURST_KEY = 'PerClientRateBurstBytes'
@@ -26,7 +26,7 @@ export function resolveLimits(
   values: OptionValues<ServeOptions>,
   { isTls, memoryBytes }: { readonly isTls: boolean; readonly memoryBytes: number },
   findings: Findings,
-): LimitSettings {
+): RelayLimits {
   const acceptsPerSecond = values.get('accept-connection-limit')
   const acceptBurst = values.get('accept-connection-burst') ?? Infinity
   return {
@@ -43,7 +43,7 @@ export function resolveLimits(
   }
 }
 
-function resolveKeepAlive(maxMs: number | undefined, isTls: boolean): LimitSettings['keepAlive'] {
+function resolveKeepAlive(maxMs: number | undefined, isTls: boolean): RelayLimits['keepAlive'] {
   if (maxMs !== undefined) return { minMs: KEEP_ALIVE_MIN_SHARE * maxMs, maxMs }
   return isTls ? KEEP_ALIVE : KEEP_ALIVE_BEHIND_PROXY
 }

@@ -2,6 +2,7 @@
 // refused. Frozen data and nothing else; how the operator's words become this is `resolve.ts`.
 
 import type { KeyPair } from '#protocol/node-key.ts'
+import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { FleetRegion } from '#fleet/regions-file.ts'
 
 /** Where something listens. `host` is an IP literal or name; empty is every address of the families that the machine has. */
@@ -27,32 +28,6 @@ export interface AdmissionSettings {
   readonly verifyUrlFailOpen: boolean
   /** Unix socket of a local tailscaled that must know the client. */
   readonly tailscaledSocket: string | undefined
-}
-
-/** Receive limit per connection; mesh peers are exempt. */
-export interface RateLimit {
-  readonly bytesPerSecond: number
-  readonly burstBytes: number
-}
-
-export interface LimitSettings {
-  /** Bytes of packets that may wait on one session before the oldest are dropped. */
-  readonly outboxBytesMax: number
-  /** Packets that may wait on one lane of one session; unlimited unless the operator set derper's depth. */
-  readonly outboxPacketsMax: number
-  /** Bytes that may wait in the whole relay; its threads share them. */
-  readonly waitingBytesMax: number
-  /** A client that takes no bytes for this long is closed; 0 never. */
-  readonly writeTimeoutMs: number
-  readonly rate: RateLimit | undefined
-  /** New connections per second and in one burst; Infinity is no limit. */
-  readonly acceptsPerSecond: number
-  readonly acceptBurst: number
-  /** DERP's own: each session draws its time between two from this range. */
-  readonly keepAlive: { readonly minMs: number; readonly maxMs: number }
-  readonly tcpKeepaliveMs: number
-  /** Bytes that a remote leaves unacknowledged for this long end its connection; 0 never. */
-  readonly tcpUserTimeoutMs: number
 }
 
 /** Another relay of the mesh. */
@@ -127,7 +102,7 @@ export interface Settings {
   readonly threadCount: number
   readonly admission: AdmissionSettings
   readonly disallowedAppNames: readonly string[]
-  readonly limits: LimitSettings
+  readonly limits: RelayLimits
   /** What the front page shows: a page, nothing, or a redirect. */
   readonly home: { readonly kind: 'page' | 'blank' } | { readonly kind: 'redirect'; readonly url: string }
   readonly bootstrapDnsNames: readonly string[]

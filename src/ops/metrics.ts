@@ -3,6 +3,7 @@
 // lists all that it exports.
 
 import { Counters, HISTOGRAM_BOUNDS } from '#relay/counters.ts'
+import type { RelayLimits } from '#relay/ports.ts'
 import { admissionFamilies, type AdmissionNumbers } from './admission-families.ts'
 import { acceptedFormat, EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
 import { histogramSamples, sample, type MetricFamily, type Sample } from './metric-family.ts'
@@ -52,16 +53,6 @@ interface BuildInfo {
 interface LoopTime {
   readonly activeMs: number
   readonly idleMs: number
-}
-
-/** The limits that the relay runs with; Infinity is none. */
-export interface RelayLimits {
-  readonly outboxBytesMax: number
-  readonly outboxPacketsMax: number
-  readonly writeTimeoutMs: number
-  readonly acceptsPerSecond: number
-  readonly acceptBurst: number
-  readonly rate: { readonly bytesPerSecond: number; readonly burstBytes: number } | undefined
 }
 
 export interface MetricSources {

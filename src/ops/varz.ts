@@ -5,9 +5,10 @@
 import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind, type DropReason as Reason } from '#relay/drop-reason.ts'
 import { END_REASONS } from '#relay/end-reason.ts'
+import type { RelayLimits } from '#relay/ports.ts'
 import { EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
 import { sample, type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
-import type { MetricSources, RelayLimits, StunNumbers } from './metrics.ts'
+import type { MetricSources, StunNumbers } from './metrics.ts'
 
 /** derper calls all packets that are not disco `other`. */
 const KIND_LABELS = { [PacketKind.disco]: 'disco', [PacketKind.data]: 'other' } as const

@@ -10,6 +10,7 @@ import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { writeU32 } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
+import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import { Counter, type Counters } from './counters.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
@@ -61,12 +62,7 @@ const SIBLING: OutboxUse = {
   dropAtEnd: DropReason.siblingLost,
 }
 
-export interface OutboxLimits {
-  /** Bytes of data frames that may wait. */
-  readonly outboxBytesMax: number
-  /** Frames that may wait on each packet lane. */
-  readonly outboxPacketsMax: number
-}
+export type OutboxLimits = Pick<RelayLimits, 'outboxBytesMax' | 'outboxPacketsMax'>
 
 const NOTHING: Tally = { packets: 0, bytes: 0, dropped: 0, delayMs: 0 }
 

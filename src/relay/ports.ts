@@ -4,6 +4,9 @@
 import type { PacketKind } from './drop-reason.ts'
 import type { EndReason } from './end-reason.ts'
 
+/** For ops/, which shows the limits and may import nothing below this file. */
+export type { RelayLimits } from '#protocol/relay-limits.ts'
+
 /** The far end of a link as presence tells of it: sixteen bytes of IP and a port; zero when unknown. */
 export interface RemoteAddress {
   readonly ip: Uint8Array

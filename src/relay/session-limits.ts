@@ -2,6 +2,7 @@
 // the session's affair; how much may wait for it, the outbox's.
 
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
+import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { OutboxLimits } from './outbox.ts'
 import { TokenBucket } from './token-bucket.ts'
 
@@ -17,15 +18,9 @@ export const MESH_WRITE_TIMEOUT_MS = 30_000
 /** No frame is charged for more than the largest packet. */
 export const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
 
-export interface SessionLimits extends OutboxLimits {
-  /** Bytes that may wait on this thread in all. */
-  readonly waitingBytesMax: number
-  /** 0 never. */
-  readonly writeTimeoutMs: number
-  readonly rate: { readonly bytesPerSecond: number; readonly burstBytes: number } | undefined
-  /** Each session draws its own time between keepalives from this range, so that they don't come all at once. */
-  readonly keepAlive: { readonly minMs: number; readonly maxMs: number }
-}
+/** `waitingBytesMax` is this thread's share. */
+export type SessionLimits = OutboxLimits &
+  Pick<RelayLimits, 'waitingBytesMax' | 'writeTimeoutMs' | 'rate' | 'keepAlive'>
 
 /** @param random one byte */
 export function drawKeepAliveMs({ keepAlive }: SessionLimits, random: Uint8Array): number {

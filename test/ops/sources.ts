@@ -7,19 +7,24 @@ import type { SiblingView } from '#ops/link-watch.ts'
 import type { MetricSources } from '#ops/metrics.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import { Counters } from '#relay/counters.ts'
+import type { RelayLimits } from '#protocol/relay-limits.ts'
 
 /** One for all tests of a file: what it starts is never stopped. */
 const processMetrics = new ProcessMetrics()
 
 const noStun = { successIpv4: 0, successIpv6: 0, notStun: 0, readErrors: 0, writeErrors: 0 }
 
-const limits = {
+const limits: RelayLimits = {
   outboxBytesMax: 524_288,
   outboxPacketsMax: Infinity,
   writeTimeoutMs: 2_000,
   acceptsPerSecond: 500,
   acceptBurst: 1_000,
   rate: { bytesPerSecond: 1_250_000, burstBytes: 2_500_000 },
+  waitingBytesMax: Infinity,
+  keepAlive: { minMs: 60_000, maxMs: 65_000 },
+  tcpKeepaliveMs: 600_000,
+  tcpUserTimeoutMs: 15_000,
 }
 
 export const certificate = {

@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startRelay, type RunningRelay } from '#control/start-relay.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
-import type { LimitSettings, MeshSettings, Settings, SiblingSettings } from '#config/settings.ts'
+import type { MeshSettings, Settings, SiblingSettings } from '#config/settings.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
+import type { RelayLimits } from '#protocol/relay-limits.ts'
 import { DAY_MS, makePair } from '../config/certificates.ts'
 
-export const LIMITS: LimitSettings = {
+export const LIMITS: RelayLimits = {
   outboxBytesMax: 524_288,
   outboxPacketsMax: Infinity,
   waitingBytesMax: 268_435_456,

@@ -8,7 +8,7 @@ import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
-import { failures, Hall, received, type Way } from '../support/hall.ts'
+import { failures, Hall, received, type Way } from '../support/acceptor-harness.ts'
 import { RecordClient, RecordType } from '../support/tls-records.ts'
 
 const HANDLES: Way = { isDirect: true, tls: 'TLSv1.3' }

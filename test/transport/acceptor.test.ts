@@ -10,7 +10,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { PlainCounter } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { ScheduledConnection } from '#transport/read-state.ts'
-import { failures, Hall, received, type Way } from '../support/hall.ts'
+import { failures, Hall, received, type Way } from '../support/acceptor-harness.ts'
 import { unreadableRecord } from '../support/tls-records.ts'
 
 const WAYS: readonly (readonly [string, Way])[] = [

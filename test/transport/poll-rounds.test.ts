@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { PollRounds } from '#transport/poll-rounds.ts'
 import { ReadState, NO_WRITE_TURNS, SHARE_BYTES_MAX, type WriteTurns } from '#transport/read-state.ts'
-import { Play, type Sending, type Source } from './loop-play.ts'
+import { Play, type Sending, type Source } from './fake-loop.ts'
 
 /** More than a thread serves well one by one. */
 const CROWD = 14

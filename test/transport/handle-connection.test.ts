@@ -1,5 +1,5 @@
 import { expect, it, vi } from 'vitest'
-import { Hall } from '../support/hall.ts'
+import { Hall } from '../support/acceptor-harness.ts'
 
 it(
   'connections that end at once are seen off a few dozen a turn, and all of them',

@@ -209,7 +209,7 @@ function pinOf(pem: string, path: string, findings: Findings): string | undefine
   } catch {
     return findings.complain(
       path,
-      'holds no certificate that can be read',
+      'contains no readable certificate',
       'PEM (-----BEGIN CERTIFICATE-----)',
     )
   }

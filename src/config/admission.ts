@@ -18,7 +18,7 @@ export function resolveAdmission(
   const verifyUrl = values.get('verify-client-url')
   const socket = values.get('verify-clients') ? (values.get('socket') ?? host.tailscaledSocket) : undefined
   if (socket !== undefined && !exists(socket)) {
-    findings.warn(`${socket}: tailscaled is not there yet; until it is, no client is admitted`)
+    findings.warn(`${socket}: this socket does not exist; no client is admitted until tailscaled runs`)
   }
   const hasCheck = verifyUrl !== undefined || socket !== undefined
   const saysOpen = values.get('open-relay')
@@ -26,8 +26,8 @@ export function resolveAdmission(
     const check = verifyUrl === undefined ? 'verify-clients' : 'verify-client-url'
     findings.complain(
       values.where('open-relay'),
-      `contradicts ${values.where(check)}`,
-      'either an open relay or a check of its clients',
+      `conflicts with ${values.where(check)}`,
+      'either an open relay or a check of clients',
     )
   }
   // What cannot be read may have been the answer, or an address that is not public.
@@ -35,9 +35,9 @@ export function resolveAdmission(
   if (isKnown && !saysOpen && !hasCheck && values.get('derp') && !isLoopback(derp.host)) {
     findings.complain(
       values.where(values.get('dev') ? 'dev' : 'listen'),
-      `${endpointText(derp)} is not loopback, and nothing says who may use this relay`,
-      "-verify-client-url URL (Headscale's is https://HEADSCALE/verify), " +
-        "or -verify-clients (whom this host's tailscaled knows), or -open-relay (anybody)",
+      `${endpointText(derp)} is not loopback, and no admission policy is set`,
+      '-verify-client-url URL (for Headscale: https://HEADSCALE/verify), ' +
+        '-verify-clients (clients known to the local tailscaled), or -open-relay (every client)',
     )
   }
   return {

@@ -36,8 +36,8 @@ export function checkCertificate(
     faults.push({
       file: 'key',
       kind: 'mismatch',
-      found: 'is not the key of the certificate',
-      expected: "the private key that the certificate's first entry was made with",
+      found: 'does not match the certificate',
+      expected: 'the private key of the first certificate in the file',
     })
   }
   return {
@@ -78,7 +78,7 @@ function readCertificate(pem: string): X509Certificate | CertificateFault {
     return {
       file: 'certificate',
       kind: 'unreadable',
-      found: 'holds no certificate that can be read',
+      found: 'contains no readable certificate',
       expected: "PEM (-----BEGIN CERTIFICATE-----), the relay's own first, then its chain",
     }
   }
@@ -100,8 +100,8 @@ function chainFaults(pem: string): CertificateFault[] {
     {
       file: 'certificate',
       kind: 'unreadable',
-      found: `holds a damaged certificate, number ${position} of its chain`,
-      expected: 'a chain of whole certificates, PEM',
+      found: `certificate ${position} of the chain is damaged`,
+      expected: 'a chain of complete certificates, PEM',
     },
   ]
 }
@@ -114,7 +114,7 @@ function readKey(pem: string): KeyObject | CertificateFault {
     return {
       file: 'key',
       kind: 'unreadable',
-      found: isEncrypted ? 'is encrypted' : 'holds no private key that can be read',
+      found: isEncrypted ? 'is encrypted' : 'contains no readable private key',
       expected: 'PEM without a passphrase (-----BEGIN PRIVATE KEY-----)',
     }
   }
@@ -123,7 +123,7 @@ function readKey(pem: string): KeyObject | CertificateFault {
 function dateFaults(certificate: X509Certificate, nowMs: number): CertificateFault[] {
   const [fromMs, untilMs] = lifeOf(certificate)
   const now = dateText(nowMs)
-  const expected = `one that is valid now, ${now}`
+  const expected = `a certificate that is valid now, ${now}`
   if (nowMs > untilMs) {
     return [{ file: 'certificate', kind: 'expired', found: `expired on ${dateText(untilMs)}`, expected }]
   }
@@ -141,13 +141,13 @@ function nameFaults(certificate: X509Certificate, hostname: string): Certificate
       ? certificate.checkHost(hostname, { subject: 'never' })
       : certificate.checkIP(hostname)
   if (matched !== undefined) return []
-  const names = certificate.subjectAltName ?? 'no alternative name'
+  const names: string | undefined = certificate.subjectAltName
   return [
     {
       file: 'certificate',
       kind: 'other name',
-      found: `is made out to ${names}`,
-      expected: `one for ${hostname}, the -hostname`,
+      found: names === undefined ? 'has no subject alternative name' : `is for ${names}`,
+      expected: `a certificate for ${hostname} (-hostname)`,
     },
   ]
 }

@@ -51,8 +51,8 @@ export function resolveCertificate(
   if (values.get('certmode') !== 'manual') {
     return findings.complain(
       values.where('certmode'),
-      `${JSON.stringify(values.get('certmode'))} is not supported: no certificates are fetched`,
-      `manual, with ${hostname ?? 'HOSTNAME'}.crt and ${hostname ?? 'HOSTNAME'}.key in -certdir from any ACME client`,
+      `${JSON.stringify(values.get('certmode'))} is not supported: the relay does not request certificates`,
+      `manual, with ${hostname ?? 'HOSTNAME'}.crt and ${hostname ?? 'HOSTNAME'}.key in -certdir, from any ACME client`,
     )
   }
   if (hostname === undefined) return undefined
@@ -135,13 +135,13 @@ function warnOfPin(served: Served, pin: string | undefined, findings: Findings):
     DERPPort: derp.port === 443 ? undefined : derp.port,
   })
   findings.warn(
-    `the certificate for ${hostname} is self-signed; clients take it with this node in their DERP map: ${JSON.stringify(node)}`,
+    `the certificate for ${hostname} is self-signed; clients accept it only with this node in their DERP map: ${JSON.stringify(node)}`,
   )
 }
 
 function complainOfUnread(where: string, path: string, file: FileText, findings: Findings): void {
   if ('text' in file) return
-  findings.complain(where, `${path} ${whyUnread(file)}`, 'the certificate and its key as PEM files')
+  findings.complain(where, `${path} ${whyUnread(file)}`, 'a certificate and its key as PEM files')
 }
 
 function complainOfFault(fault: CertificateFault, files: CertificateFiles, findings: Findings): void {

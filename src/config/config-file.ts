@@ -37,7 +37,7 @@ export function readConfigFile(table: OptionTable, path: string, fileText: strin
     // An alias without its anchor, or so many that a small file stands for a huge one.
     return {
       values: new Map(),
-      problems: [{ where: path, found: reasonOf(error), expected: 'every value written out' }],
+      problems: [{ where: path, found: reasonOf(error), expected: 'values without YAML aliases' }],
     }
   }
   // A file of comments alone sets nothing.
@@ -45,7 +45,7 @@ export function readConfigFile(table: OptionTable, path: string, fileText: strin
   if (!isMap(document.contents)) {
     return {
       values: new Map(),
-      problems: [{ where: path, found: 'is not a map', expected: 'lines of KEY: VALUE' }],
+      problems: [{ where: path, found: 'is not a YAML mapping', expected: 'lines of KEY: VALUE' }],
     }
   }
   const lineOf = keyLines(document, lines)
@@ -97,7 +97,7 @@ function shapeProblems(table: OptionTable, issue: z.core.$ZodIssue, context: Fil
   const word = String(issue.path[0])
   const value = typeof content === 'object' && content !== null ? Object.entries(content) : []
   const found = JSON.stringify(value.find(([key]) => key === word)?.[1])
-  return [{ where: where(word), found: `${found} does not fit`, expected: table[word]?.kind.expected ?? '' }]
+  return [{ where: where(word), found: `invalid value ${found}`, expected: table[word]?.kind.expected ?? '' }]
 }
 
 /** The key that was meant: derper's flag for an option, one that may not stand in a file, or the nearest word. */
@@ -106,9 +106,9 @@ function keyHint(table: OptionTable, key: string): string {
   const byFlag = known.find(([word, option]) => flagNames(word, option).includes(key))
   if (byFlag !== undefined) return didYouMean(byFlag[0])
   const option: Option | undefined = table[key]
-  if (option?.only === 'env') return `; it is read from ${envName(key)} only`
-  if (option?.only === 'flag') return '; it is a flag only'
-  if (option !== undefined) return '; it is a flag or an environment variable'
+  if (option?.only === 'env') return `; set the environment variable ${envName(key)}`
+  if (option?.only === 'flag') return '; it can be set only by a flag'
+  if (option !== undefined) return '; it can be set only by a flag or an environment variable'
   return didYouMean(
     nearestWord(
       key,

@@ -39,7 +39,7 @@ export function readFlags(table: OptionTable, args: readonly string[]): Flags {
     }
     const given = inline ?? (option.kind.isBoolean ? 'true' : args[++at])
     if (given === undefined) {
-      problems.push({ where: `-${flag}`, found: 'has no value', expected: option.kind.expected })
+      problems.push({ where: `-${flag}`, found: 'missing value', expected: option.kind.expected })
     } else {
       values.set(word, { text: given, source: 'flag', where: `-${flag}` })
     }
@@ -64,7 +64,7 @@ function unknown(flag: string, table: OptionTable, words: ReadonlyMap<string, un
   const where = `-${flag}`
   // A secret on a command line is readable by every user of the machine.
   if (table[flag]?.only === 'env') {
-    return { where, found: `unknown flag; it is read from ${envName(flag)} only`, expected: '' }
+    return { where, found: `unknown flag; set the environment variable ${envName(flag)}`, expected: '' }
   }
   const nearest = nearestWord(flag, words.keys())
   const hint = didYouMean(nearest === undefined ? undefined : `-${nearest}`)
@@ -73,6 +73,6 @@ function unknown(flag: string, table: OptionTable, words: ReadonlyMap<string, un
 
 function leftOver(arg: string, before: string | undefined): Problem {
   const isForBoolean = /^(true|false)$/i.test(arg) && before?.startsWith('-') === true
-  const hint = isForBoolean ? `; a boolean takes its value behind "=": ${before}=${arg}` : ''
-  return { where: shownText(arg), found: `belongs to no flag${hint}`, expected: '' }
+  const hint = isForBoolean ? `; did you mean ${before}=${arg}?` : ''
+  return { where: shownText(arg), found: `unexpected argument${hint}`, expected: '' }
 }

@@ -71,7 +71,7 @@ function resolveRate(values: OptionValues<ServeOptions>, findings: Findings): Ra
       const hint = didYouMean(nearestWord(name, [RATE_KEY, BURST_KEY]))
       findings.complain(where, `${path} has the unknown key ${JSON.stringify(name)}${hint}`, RATE_EXPECTED)
     } else if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
-      findings.complain(where, `${path} has ${JSON.stringify(value)} as ${key}`, RATE_EXPECTED)
+      findings.complain(where, `${path} has an invalid ${key}: ${JSON.stringify(value)}`, RATE_EXPECTED)
     } else {
       numbers[key] = value
     }

@@ -27,13 +27,13 @@ export function resolveListeners(values: OptionValues<ServeOptions>, findings: F
   const hasHttp = isTls && httpPort !== -1
   if (!isTls && httpPort !== -1 && values.source('http-port') !== undefined) {
     findings.warn(
-      `${values.where('http-port')} ${httpPort}: not used, because the DERP port speaks plain HTTP itself`,
+      `${values.where('http-port')} ${httpPort}: has no effect, because the DERP port serves plain HTTP`,
     )
   }
   if (!isTls && !values.get('dev')) warnOfPlain(values, derp, findings)
   if (admin !== 'off' && !isLoopback(admin.host)) {
     findings.warn(
-      `${values.where('admin')} ${endpointText(admin)}: the admin pages ask for no password; keep this address from the internet`,
+      `${values.where('admin')} ${endpointText(admin)}: the admin pages have no authentication; do not expose this address to the internet`,
     )
   }
   const listeners = {
@@ -52,7 +52,7 @@ function warnOfPlain(values: OptionValues<ServeOptions>, derp: Endpoint, finding
   const isMeant = values.source('certmode') === undefined && isLoopback(derp.host)
   if (isMeant || !values.areRead('listen', 'certmode')) return
   findings.warn(
-    `${values.where('certmode')} ${values.get('certmode')}: port ${derp.port} speaks plain HTTP, as derper's does on all ports but 443; for TLS, use port 443 or -certmode manual`,
+    `${values.where('certmode')} ${values.get('certmode')}: port ${derp.port} serves plain HTTP, as derper does on every port except 443; for TLS, use port 443 or -certmode manual`,
   )
 }
 
@@ -94,8 +94,8 @@ function complainOfClashes(
     if (at === undefined || other === undefined || !values.areRead(option, other.option)) continue
     findings.complain(
       values.where(option),
-      `port ${at.port} is taken by ${values.where(other.option)}`,
-      'a port of its own',
+      `port ${at.port} is already used by ${values.where(other.option)}`,
+      'a different port',
     )
   }
 }

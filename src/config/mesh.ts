@@ -32,8 +32,8 @@ export function resolveMesh(
     if (hasKey || value === undefined || value.length === 0) continue
     findings.complain(
       values.where(word),
-      'is set without a mesh key',
-      'a key by -mesh-psk-file or DERPFLEET_MESH_PSK',
+      'needs a mesh key',
+      '-mesh-psk-file or DERPFLEET_MESH_PSK',
     )
   }
   return {
@@ -57,7 +57,7 @@ function parsedList<T>(
   return (values.get(word) ?? []).flatMap((entry) => {
     const parsed = parse(entry)
     if (parsed !== undefined) return [parsed]
-    findings.complain(values.where(word), `${JSON.stringify(entry)} does not fit`, EXPECTED[word])
+    findings.complain(values.where(word), `invalid value ${JSON.stringify(entry)}`, EXPECTED[word])
     return []
   })
 }
@@ -71,7 +71,7 @@ function resolveRegions(
   const where = values.where('regions-file')
   const file = readFileText(regionsPath)
   if (!('text' in file)) {
-    findings.complain(where, `${regionsPath} ${whyUnread(file)}`, 'a file of regions, YAML')
+    findings.complain(where, `${regionsPath} ${whyUnread(file)}`, 'a YAML file of regions')
     return { regionsPath, regions: [] }
   }
   const read = readRegionsFile(regionsPath, file.text)
@@ -124,12 +124,12 @@ function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): Na
     if (/^(nats|tls):\/\/[\w.-]+(:\d+)?$|^(nats|tls):\/\/\[[\da-f:]+\](:\d+)?$/i.test(server)) continue
     findings.complain(
       values.where('nats-url'),
-      `${JSON.stringify(server)} does not fit`,
+      `invalid value ${JSON.stringify(server)}`,
       EXPECTED['nats-url'],
     )
   }
   if (values.get('regions-file') === undefined) {
-    findings.complain(values.where('nats-url'), 'is set without regions', 'the fleet by -regions-file')
+    findings.complain(values.where('nats-url'), 'needs a file of regions', '-regions-file')
   }
   const secret = resolveNatsSecret(values, findings)
   if (secret === undefined) return undefined
@@ -150,7 +150,7 @@ function resolveCredentials(
   if (path === undefined || text === undefined) return undefined
   if (isNatsCredentials(text)) return { path, text }
   const where = values.where('nats-credentials-file')
-  return findings.complain(where, `${path} holds something else`, CREDENTIALS_EXPECTED)
+  return findings.complain(where, `${path} contains no credentials`, CREDENTIALS_EXPECTED)
 }
 
 /** Whether a NATS client can log in with it. */
@@ -159,14 +159,14 @@ export function isNatsCredentials(text: string): boolean {
 }
 
 function resolveNatsSecret(values: OptionValues<ServeOptions>, findings: Findings): Uint8Array | undefined {
-  const expected = 'a file of 64 hex digits'
+  const expected = 'a file with 64 hex digits'
   const where = values.where('nats-secret-file')
   if (values.get('nats-secret-file') === undefined) return findings.complain(where, 'is not set', expected)
   const secretText = fileText(values, 'nats-secret-file', expected, findings)
   if (secretText === undefined) return undefined
   const secret = parseUntypedKey(secretText.trim())
   if (secret !== undefined) return secret
-  return findings.complain(where, `${values.get('nats-secret-file')} holds something else`, expected)
+  return findings.complain(where, `${values.get('nats-secret-file')} contains no such secret`, expected)
 }
 
 /** The text of a file that has to be there if it is named. */
@@ -189,13 +189,13 @@ function resolveCa(values: OptionValues<ServeOptions>, findings: Findings): stri
   const where = values.where('mesh-ca-file')
   const file = readFileText(path)
   if (!('text' in file))
-    return findings.complain(where, `${path} ${whyUnread(file)}`, 'a file of certificates, PEM')
+    return findings.complain(where, `${path} ${whyUnread(file)}`, 'a PEM file of certificates')
   return checkedCa(file.text, { where, path }, findings)
 }
 
 function resolveNatsCa(values: OptionValues<ServeOptions>, findings: Findings): string | undefined {
   const path = values.get('nats-ca-file')
-  const text = fileText(values, 'nats-ca-file', 'a file of certificates, PEM', findings)
+  const text = fileText(values, 'nats-ca-file', 'a PEM file of certificates', findings)
   if (path === undefined || text === undefined) return undefined
   return checkedCa(text, { where: values.where('nats-ca-file'), path }, findings)
 }
@@ -206,11 +206,11 @@ function checkedCa(
   { where, path }: { readonly where: string; readonly path: string },
   findings: Findings,
 ): string | undefined {
-  const expected = 'a file of certificates, PEM'
+  const expected = 'a PEM file of certificates'
   if (!text.includes('-----BEGIN CERTIFICATE-----')) {
-    return findings.complain(where, `${path} has no certificate`, expected)
+    return findings.complain(where, `${path} contains no certificate`, expected)
   }
   const position = damagedCertificate(text)
   if (position === undefined) return text
-  return findings.complain(where, `${path} holds a damaged certificate, its number ${position}`, expected)
+  return findings.complain(where, `certificate ${position} in ${path} is damaged`, expected)
 }

@@ -54,7 +54,7 @@ export function createFiles(
       createFile(file)
     } catch (error) {
       made.undo()
-      return { where: file.path, found: `could not be written: it ${reasonOf(error)}`, expected: '' }
+      return { where: file.path, found: `cannot be written: it ${reasonOf(error)}`, expected: '' }
     }
     // What was replaced had expired: the new one is as good as any.
     if (file.existing === 'is kept') made.add(() => rmSync(file.path, { force: true }))
@@ -81,12 +81,12 @@ function makeFolder(path: string, made: MadeFiles): void {
 export function unwritable(files: readonly NewFile[]): readonly Problem[] {
   const folders = new Set(files.map(({ path }) => existingFolder(dirname(path))))
   return [...folders].flatMap((folder) => {
-    if (!isFolder(folder)) return [{ where: folder, found: 'is no folder to make files in', expected: '' }]
+    if (!isFolder(folder)) return [{ where: folder, found: 'is not a folder', expected: '' }]
     try {
       accessSync(folder, constants.W_OK | constants.X_OK)
       return []
     } catch (error) {
-      return [{ where: folder, found: `cannot be written into: it ${reasonOf(error)}`, expected: '' }]
+      return [{ where: folder, found: `is not writable: it ${reasonOf(error)}`, expected: '' }]
     }
   })
 }

@@ -19,7 +19,7 @@ export interface MeshKeys {
 
 const NO_MESH_KEYS: MeshKeys = { keys: [] }
 
-const KEY_EXPECTED = "a derper.key file; one is made where it doesn't exist"
+const KEY_EXPECTED = 'a derper.key file, which is created if it does not exist'
 
 export function resolveNodeKey(
   values: OptionValues<ServeOptions>,
@@ -31,7 +31,7 @@ export function resolveNodeKey(
   const isFileNamed = values.get('key-file') !== undefined && values.source('key-file') !== 'preset'
   if (key !== undefined && isFileNamed) {
     const files = values.where('key-file')
-    return findings.complain(values.where('key'), `is set beside ${files}`, 'one of the two')
+    return findings.complain(values.where('key'), `conflicts with ${files}`, 'only one of the two')
   }
   if (key !== undefined) return parsedKey(key, values.where('key'), 'its value', findings)
   const path = values.get('key-file') ?? (host.isRoot ? host.rootKeyPath : undefined)
@@ -46,7 +46,7 @@ export function resolveNodeKey(
   // Only folders that are the relay's own by name are made; elsewhere a missing one is a typing error.
   const isOwnFolder = values.source('key-file') === undefined || values.source('key-file') === 'preset'
   if (!isOwnFolder && !isFolder(dirname(path))) {
-    return findings.complain(where, `there is no folder ${dirname(path)} to make ${path} in`, KEY_EXPECTED)
+    return findings.complain(where, `${path} cannot be created: its folder does not exist`, KEY_EXPECTED)
   }
   const pair = newKeyPair()
   const folder = isOwnFolder ? 'is made' : 'must exist'
@@ -69,10 +69,10 @@ export function resolveMeshKeys(
   const isDev = values.get('dev')
   const isIgnored = where === DEV_MESH_KEY_ENV && !isDev
   const path = values.get('mesh-psk-file')
-  if (given !== undefined && isIgnored) findings.warn(`${where}: read in -dev mode only`)
+  if (given !== undefined && isIgnored) findings.warn(`${where}: is read only with -dev`)
   if (given !== undefined && !isIgnored) {
     if (path === undefined || isDev) return { keys: parsedMeshKeys(given, where, 'its value', findings) }
-    findings.complain(where, `is set beside ${values.where('mesh-psk-file')}`, 'one of the two')
+    findings.complain(where, `conflicts with ${values.where('mesh-psk-file')}`, 'only one of the two')
     return NO_MESH_KEYS
   }
   if (isDev) return NO_MESH_KEYS
@@ -85,7 +85,7 @@ export function resolveMeshKeys(
     warnIfShared(found, file.mode, findings)
     return { keys: parsedMeshKeys(file.text, values.where('mesh-psk-file'), found, findings), path: found }
   }
-  findings.complain(values.where('mesh-psk-file'), `${found} ${whyUnread(file)}`, 'a file of 64 hex digits')
+  findings.complain(values.where('mesh-psk-file'), `${found} ${whyUnread(file)}`, 'a file with 64 hex digits')
   return NO_MESH_KEYS
 }
 
@@ -110,5 +110,5 @@ function parsedMeshKeys(
 function warnIfShared(path: string, mode: number, findings: Findings): void {
   if ((mode & 0o007) === 0) return
   const digits = (mode & 0o777).toString(8).padStart(4, '0')
-  findings.warn(`${path}: every user of this machine may read this secret (mode ${digits}); expected 0600`)
+  findings.warn(`${path}: this secret is readable by every user of this host (mode ${digits}); expected mode 0600`)
 }

@@ -57,8 +57,8 @@ export class OptionValues<T extends OptionTable> {
     const value = raw === undefined ? undefined : option.kind.parse(raw.text)
     if (raw !== undefined && value === undefined) {
       this.#misfits.set(word, raw.source)
-      const found = option.only === 'env' ? 'its value' : shownText(raw.text)
-      problems.push({ where: raw.where, found: `${found} does not fit`, expected: option.kind.expected })
+      const found = option.only === 'env' ? 'invalid value' : `invalid value ${shownText(raw.text)}`
+      problems.push({ where: raw.where, found, expected: option.kind.expected })
     }
     this.#parsed.set(word, value ?? fallback)
   }

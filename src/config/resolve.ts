@@ -107,7 +107,7 @@ function resolveHostname(
     return isTls ? findings.complain(values.where('hostname'), 'is not set', expected) : 'localhost'
   }
   if (isIP(hostname) !== 0 || /^[a-zA-Z0-9_]([\w.-]{0,252})$/.test(hostname)) return hostname
-  return findings.complain(values.where('hostname'), `${JSON.stringify(hostname)} does not fit`, expected)
+  return findings.complain(values.where('hostname'), `invalid value ${JSON.stringify(hostname)}`, expected)
 }
 
 function resolveHome(values: OptionValues<ServeOptions>, findings: Findings): Settings['home'] {
@@ -115,7 +115,7 @@ function resolveHome(values: OptionValues<ServeOptions>, findings: Findings): Se
   if (home === undefined) return { kind: 'page' }
   if (home === 'blank') return { kind: 'blank' }
   if (/^https?:\/\//.test(home) && URL.canParse(home)) return { kind: 'redirect', url: home }
-  findings.complain(values.where('home'), `${JSON.stringify(home)} does not fit`, OPTIONS.home.kind.expected)
+  findings.complain(values.where('home'), `invalid value ${JSON.stringify(home)}`, OPTIONS.home.kind.expected)
   return { kind: 'page' }
 }
 
@@ -126,7 +126,7 @@ function resolveAppNames(values: OptionValues<ServeOptions>, findings: Findings)
     if (/^[\x20-\x7e]+$/.test(name) && name.length <= APP_NAME_BYTES_MAX) continue
     findings.complain(
       values.where('disallow-app-names'),
-      `${JSON.stringify(name)} is no application's name`,
+      `invalid application name ${JSON.stringify(name)}`,
       `up to ${APP_NAME_BYTES_MAX} printable ASCII characters`,
     )
   }

@@ -48,7 +48,7 @@ export interface DerpMap {
 // 901 without quotes is a number to YAML and a name to Headscale. What would command a terminal is no name to anybody.
 const word = z
   .union([z.string(), z.number().transform(String)])
-  .pipe(z.string().regex(/^\P{C}*$/u, 'has characters that can not be printed'))
+  .pipe(z.string().regex(/^\P{C}*$/u, 'has unprintable characters'))
 const flag = z.boolean().default(false)
 
 const NODE = z.object({
@@ -98,14 +98,14 @@ class MapReader {
     const where = `region ${key}`
     const id = /^\d+$/.test(key) ? Number(key) : Number.NaN
     if (!(id >= 1 && id <= REGION_ID_MAX)) {
-      this.#complain(where, `${JSON.stringify(key)} is no region's number`, `1 to ${REGION_ID_MAX}`)
+      this.#complain(where, `invalid region number ${JSON.stringify(key)}`, `1 to ${REGION_ID_MAX}`)
       return undefined
     }
     const parsed = REGION.safeParse(value)
     if (!parsed.success) return this.#refuse(where, parsed.error)
     const { regionid = id, regioncode, nodes } = parsed.data
-    if (regionid !== id) this.#complain(where, `its RegionID is ${regionid}`, `${id}, as its key`)
-    if (nodes.length === 0) this.#complain(where, 'has no nodes', 'at least one')
+    if (regionid !== id) this.#complain(where, `RegionID is ${regionid}`, `${id}, the same as its key`)
+    if (nodes.length === 0) this.#complain(where, 'has no nodes', 'at least one node')
     const read = nodes.map((node, at) => this.#node(node, id, `${where}, node ${at + 1}`))
     return { id, code: regioncode, nodes: read.filter((node) => node !== undefined) }
   }
@@ -115,11 +115,11 @@ class MapReader {
     if (!parsed.success) return this.#refuse(where, parsed.error)
     const node = parsed.data
     if (node.regionid !== undefined && node.regionid !== regionId) {
-      this.#complain(where, `its RegionID is ${node.regionid}`, `${regionId}, as its region's`)
+      this.#complain(where, `RegionID is ${node.regionid}`, `${regionId}, the same as its region's`)
     }
     const other = this.#regionByNode.get(node.name)
     if (other !== undefined) {
-      this.#complain(where, `${other} has the name ${JSON.stringify(node.name)} too`, 'a name of its own')
+      this.#complain(where, `name ${JSON.stringify(node.name)} is already used by ${other}`, 'a unique name')
     }
     this.#regionByNode.set(node.name, where)
     return {

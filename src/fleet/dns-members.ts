@@ -98,7 +98,7 @@ export class DnsMembers {
       else
         this.#complain(
           name,
-          new Error(`stands for ${members.length} relays; expected ${MEMBERS_MAX} at most`),
+          new Error(`resolves to ${members.length} relays; expected at most ${MEMBERS_MAX}`),
         )
       return this.#take(id, members, isWhole)
     } catch (error) {

@@ -21,22 +21,22 @@ export function placeProblem(
 ): { readonly found: string; readonly expected: string } | undefined {
   const own = regions.filter(({ nodes }) => nodes.some((relay) => isOwn(relay, hostname, node)))
   const who =
-    node === undefined ? `hostname is ${JSON.stringify(hostname)}` : `name is ${JSON.stringify(node)}`
+    node === undefined ? `hostname ${JSON.stringify(hostname)}` : `name ${JSON.stringify(node)}`
   if (own.length === 0 && region === undefined) {
     return {
-      found: `${path} has no relay whose ${who}`,
-      expected: 'this relay to be in it, or -region to say where it is',
+      found: `${path} has no relay with the ${who}`,
+      expected: 'an entry for this relay, or its region by -region',
     }
   }
   const ids = regions.map(({ id }) => id)
   if (region !== undefined && !ids.includes(region)) {
-    return { found: `${path} has no region ${region}, as -region says`, expected: `one of ${ids.join(', ')}` }
+    return { found: `${path} has no region ${region} (-region)`, expected: `one of ${ids.join(', ')}` }
   }
   if (region !== undefined && own.length > 0 && !own.some(({ id }) => id === region)) {
     const there = own.map(({ id }) => id).join(' and ')
     return {
-      found: `${path} has the relay whose ${who} in region ${there}, and -region says ${region}`,
-      expected: 'one of them to be changed, or no -region',
+      found: `${path} has the relay with the ${who} in region ${there}, but -region is ${region}`,
+      expected: 'the same region in both, or no -region',
     }
   }
   const names = new Set(
@@ -44,8 +44,8 @@ export function placeProblem(
   )
   if (hasDirectory && names.size !== 1) {
     return {
-      found: `${path} has ${names.size === 0 ? 'no relay' : 'several relays'} whose ${who}`,
-      expected: 'one, which a key directory can name; -node says which it is',
+      found: `${path} has ${names.size === 0 ? 'no relay' : 'several relays'} with the ${who}`,
+      expected: 'exactly one, because a key directory needs its name; select it by -node',
     }
   }
   return undefined

@@ -27,11 +27,11 @@ export function reasonOf(error: unknown): string {
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist',
-  EACCES: 'may not be accessed by this user',
-  EPERM: 'may not be accessed by this user',
+  EACCES: 'is not accessible to this user',
+  EPERM: 'is not accessible to this user',
   EISDIR: 'is a folder',
-  ENOTDIR: 'has a file where a folder should be in its path',
+  ENOTDIR: 'has a file instead of a folder in its path',
   EROFS: 'is on a read-only file system',
-  ENOSPC: 'does not fit: the file system is full',
-  EEXIST: 'exists already',
+  ENOSPC: 'is on a full file system',
+  EEXIST: 'already exists',
 }

@@ -29,9 +29,9 @@ export function entryText(format: MapFormat, entries: readonly RegionEntry[]): s
 
 /** What to do with each form. */
 export const ENTRY_HEADINGS: Readonly<Record<MapFormat, string>> = {
-  headscale: 'Headscale: save as derp.yaml, and name it in config.yaml under derp.paths',
-  policy: 'Tailscale: a member of the policy file',
-  json: 'A DERP map of its own',
+  headscale: 'Headscale: save as derp.yaml and list it in config.yaml under derp.paths',
+  policy: 'Tailscale: add to the policy file',
+  json: 'Complete DERP map',
 }
 
 function region(entry: RegionEntry): Readonly<Record<string, unknown>> {

@@ -78,7 +78,7 @@ const NODES_MAX = 10_000
 
 const EXPECTED: Readonly<Record<string, string>> = {
   code: 'a short name such as fra, of letters, digits, dots and hyphens',
-  name: 'a name that no other relay of the fleet has, of letters, digits, dots and hyphens',
+  name: 'a name that is unique in the fleet, of letters, digits, dots and hyphens',
   hostname: 'a host name or an IP address',
   mesh: 'a host name or an IP address that siblings dial',
   ipv4: 'an IPv4 address, or none',
@@ -86,11 +86,11 @@ const EXPECTED: Readonly<Record<string, string>> = {
   derpport: 'a port, 1 to 65535',
   stunport: 'a port, or -1 for none',
   certname: 'a DNS name, or sha256-raw: and 64 lower-case hex digits',
-  nodes: 'a list of one relay or more',
+  nodes: 'a list of at least one relay',
   latitude: 'degrees, -90 to 90',
   longitude: 'degrees, -180 to 180',
   canport80: 'true or false',
-  regions: 'regions by their numbers, such as 900:',
+  regions: 'regions by number, such as 900:',
 }
 
 /** Reads the text of the file at `path`, which is only used to name it. */
@@ -101,7 +101,7 @@ export function readRegionsFile(path: string, text: string): RegionsFile {
         {
           where: path,
           found: `has ${text.length} characters`,
-          expected: `${REGIONS_FILE_BYTES_MAX} at most`,
+          expected: `at most ${REGIONS_FILE_BYTES_MAX}`,
         },
       ],
     }
@@ -110,8 +110,8 @@ export function readRegionsFile(path: string, text: string): RegionsFile {
     return new RegionsReader(path, text).read()
   } catch (error) {
     // What is nested without end exhausts the parser's stack.
-    const found = `can not be read: ${error instanceof Error ? error.message : String(error)}`
-    return { problems: [{ where: path, found, expected: 'regions, each with its relays' }] }
+    const found = `cannot be read: ${error instanceof Error ? error.message : String(error)}`
+    return { problems: [{ where: path, found, expected: 'regions with their relays' }] }
   }
 }
 
@@ -143,8 +143,8 @@ class RegionsReader {
     }
     const regions = Object.entries(parsed.data.regions).map(([key, region]) => this.#region(key, region))
     const nodeCount = regions.reduce((sum, { nodes }) => sum + nodes.length, 0)
-    if (regions.length === 0) this.#complain(['regions'], 'is empty', 'one region or more')
-    if (nodeCount > NODES_MAX) this.#complain(['regions'], `has ${nodeCount} relays`, `${NODES_MAX} at most`)
+    if (regions.length === 0) this.#complain(['regions'], 'is empty', 'at least one region')
+    if (nodeCount > NODES_MAX) this.#complain(['regions'], `has ${nodeCount} relays`, `at most ${NODES_MAX}`)
     this.#judgeNames(regions)
     return this.#problems.length > 0 ? { problems: this.#problems } : { regions }
   }
@@ -155,7 +155,7 @@ class RegionsReader {
       return this.#document.toJS({ maxAliasCount: 0 })
     } catch (error) {
       const found = error instanceof Error ? error.message : String(error)
-      this.#problems.push({ where: this.#path, found, expected: 'every region written out' })
+      this.#problems.push({ where: this.#path, found, expected: 'regions without YAML aliases' })
       return undefined
     }
   }
@@ -165,7 +165,7 @@ class RegionsReader {
     if (!(id >= 1 && id <= REGION_ID_MAX)) {
       this.#complain(
         ['regions', key],
-        `${JSON.stringify(key)} is no region's number`,
+        `invalid region number ${JSON.stringify(key)}`,
         `1 to ${REGION_ID_MAX}`,
       )
     }
@@ -194,8 +194,8 @@ class RegionsReader {
           const where = ['regions', String(id), 'nodes', i, 'name']
           this.#complain(
             where,
-            `${JSON.stringify(name)} is the name of a relay of region ${other}, too`,
-            'a name of its own',
+            `name ${JSON.stringify(name)} is already used in region ${other}`,
+            'a unique name',
           )
         }
         regionOf.set(name, id)
@@ -207,11 +207,11 @@ class RegionsReader {
     const { path } = issue
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys)
-        this.#complain([...path, key], 'is not known here', 'one of the words in docs/fleet.md')
+        this.#complain([...path, key], 'unknown key', 'one of the keys in docs/fleet.md')
       return
     }
     const value: unknown = this.#at(path, false)
-    const shown = value === undefined ? 'is missing' : `${shownValue(value)} does not fit`
+    const shown = value === undefined ? 'is missing' : `invalid value${shownValue(value)}`
     const name = path.findLast((part) => typeof part === 'string' && part in EXPECTED)
     this.#complain(path, shown, EXPECTED[String(name ?? 'regions')] ?? '')
   }
@@ -243,8 +243,8 @@ function hasRange(node: unknown): node is { readonly range: readonly [number, nu
   return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)
 }
 
-/** Short, on one line. */
+/** A space and the value, short and on one line; empty for lists and mappings. */
 function shownValue(value: unknown): string {
-  const text = typeof value === 'object' ? 'what is there' : (JSON.stringify(value) ?? 'nothing')
+  const text = typeof value === 'object' ? '' : ` ${JSON.stringify(value)}`
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }

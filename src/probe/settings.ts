@@ -225,7 +225,7 @@ function authorities(values: ProbeValues, findings: Findings): readonly string[]
   }
   const found = file.text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
   if (found.length === 0 || !found.every(isCertificate)) {
-    findings.complain('-ca', `${path} holds no certificate that can be read`, expected)
+    findings.complain('-ca', `${path} contains no readable certificate`, expected)
   }
   return found
 }

@@ -24,7 +24,7 @@ test('judges settings as serve does, and makes nothing', async () => {
     stdout: '',
     stderr:
       'derpfleet: invalid configuration, one problem:\n' +
-      '  -threads: "x" does not fit; expected a whole number from 1 to 256\n',
+      '  -threads: invalid value "x"; expected a whole number from 1 to 256\n',
   })
 })
 
@@ -79,7 +79,7 @@ test('says what would stop a start though every word is good', async () => {
   const damaged = certificate.replace(/.{30}\n-----END/, '\n-----END')
   writePair(folder, 'a.example', { certificate: `${certificate}${damaged}`, key })
   expect(await complaint('-certmode', 'manual', '-hostname', 'a.example', '-certdir', folder.path)).toContain(
-    'a.example.crt: holds a damaged certificate, number 2 of its chain',
+    'a.example.crt: certificate 2 of the chain is damaged',
   )
 })
 
@@ -100,7 +100,7 @@ test.each([
   [[], 'what to do is not said'],
   [['shcema'], 'there is no "shcema"; did you mean schema?'],
   [['constructor'], 'there is no "constructor"'],
-  [['schema', 'x'], '"x": belongs to no flag'],
+  [['schema', 'x'], '"x": unexpected argument'],
 ])('does not understand %j', async (args, complaint) => {
   const { code, stdout, stderr } = await derpfleet(['config', ...args])
   expect([code, stdout, stderr.includes(complaint)]).toEqual([2, '', true])

@@ -26,7 +26,7 @@ test('writes a key that its owner alone can read, once', async () => {
   expect((await derpfleet(['keygen', '--public', path])).stdout).toBe(first.stdout)
   const second = await derpfleet(['keygen', '-o', path])
   expect([second.code, second.stdout, readFileSync(path, 'utf8')]).toEqual([1, '', text])
-  expect(second.stderr).toContain(`${path}: could not be written: it exists already`)
+  expect(second.stderr).toContain(`${path}: cannot be written: it already exists`)
 })
 
 test('makes a mesh key that a relay takes', async () => {
@@ -54,7 +54,7 @@ test.each([
   [['-out', 'x'], '-out: unknown flag'],
   [['-public', 'x', '-mesh'], '-public: makes nothing; expected it without -mesh and -o'],
   [['-o', ''], '-o: is empty; expected the path of a new file'],
-  [['key'], '"key": belongs to no flag'],
+  [['key'], '"key": unexpected argument'],
 ])('does not understand %j', async (args, complaint) => {
   const { code, stdout, stderr } = await derpfleet(['keygen', ...args])
   expect([code, stdout]).toEqual([2, ''])

@@ -15,7 +15,7 @@ async function printed(...args: string[]): Promise<string> {
 
 /** Words that are not understood are another mistake than files and words that do not go together. */
 function codeFor(complaint: string): number {
-  return /does not fit|unknown flag/.test(complaint) ? 2 : 1
+  return /invalid value|unknown flag/.test(complaint) ? 2 : 1
 }
 
 async function node(...args: string[]): Promise<unknown> {
@@ -83,9 +83,9 @@ test('prints a member of the policy file, and all three with headings', async ()
   expect(JSON.parse(`{${policy}}`)).toEqual({ derpMap: map })
   const all = await printed(...FULL)
   expect(all.match(/^# .*/gm)).toEqual([
-    '# Headscale: save as derp.yaml, and name it in config.yaml under derp.paths',
-    '# Tailscale: a member of the policy file',
-    '# A DERP map of its own',
+    '# Headscale: save as derp.yaml and list it in config.yaml under derp.paths',
+    '# Tailscale: add to the policy file',
+    '# Complete DERP map',
   ])
   expect(all).toContain(policy)
 })
@@ -143,14 +143,14 @@ test('says what it does not know', async () => {
 
 test.each([
   [[], '-hostname: is not set'],
-  [['-hostname', 'a', '-format', 'yaml'], '-format: "yaml" does not fit; expected headscale, policy or json'],
-  [['-hostname', 'a', '-ipv4', '::1'], '-ipv4: "::1" does not fit; expected an IPv4 address'],
+  [['-hostname', 'a', '-format', 'yaml'], '-format: invalid value "yaml"; expected headscale, policy or json'],
+  [['-hostname', 'a', '-ipv4', '::1'], '-ipv4: invalid value "::1"; expected an IPv4 address'],
   [
     ['-hostname', 'a', '-region-id', '0'],
-    '-region-id: "0" does not fit; expected a whole number from 1 to 65535',
+    '-region-id: invalid value "0"; expected a whole number from 1 to 65535',
   ],
   [['-hostname', 'a', '-cert', '/none'], '-cert: /none does not exist'],
-  [['-hostname', 'a', '-cert', import.meta.filename], 'map.test.ts: holds no certificate that can be read'],
+  [['-hostname', 'a', '-cert', import.meta.filename], 'map.test.ts: contains no readable certificate'],
   [['-hostname', 'a', '-regionid', '9'], '-regionid: unknown flag; did you mean -region-id?'],
 ])('does not understand %j', async (args, complaint) => {
   const { code, stdout, stderr } = await derpfleet(['map', ...args])
@@ -240,9 +240,9 @@ test.each([
 })
 
 test.each([
-  [['-hostname', 'derp9.example.com'], 'has no relay whose hostname is "derp9.example.com"'],
-  [['-hostname', 'derp1.nyc.example.com', '-region', '905'], 'in region 901, and -region says 905'],
-  [['-hostname', 'derp1.nyc.example.com', '-region', '906'], 'has no region 906, as -region says'],
+  [['-hostname', 'derp9.example.com'], 'has no relay with the hostname "derp9.example.com"'],
+  [['-hostname', 'derp1.nyc.example.com', '-region', '905'], 'in region 901, but -region is 905'],
+  [['-hostname', 'derp1.nyc.example.com', '-region', '906'], 'has no region 906 (-region)'],
   [['-hostname', 'derp1.nyc.example.com', '-region-id', '901'], '-region-id: is set beside -regions-file'],
   [[], '-hostname: is not set; expected which relay of the file this is, or -all for the whole fleet'],
 ])('prints nothing where %j contradicts the file', async (args, complaint) => {

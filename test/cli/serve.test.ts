@@ -125,8 +125,8 @@ test('does not start with bad settings, and leaves nothing behind', async () => 
   expect([code, stdout, existsSync(folder.at('derper.key'))]).toEqual([2, '', false])
   expect(stderr.split('\n').map((line) => line.split(';')[0])).toEqual([
     'derpfleet: not started: invalid configuration, 2 problems:',
-    '  -stun: "maybe" does not fit',
-    '  -a: 0.0.0.0:0 is not loopback, and nothing says who may use this relay',
+    '  -stun: invalid value "maybe"',
+    '  -a: 0.0.0.0:0 is not loopback, and no admission policy is set',
     '',
   ])
 })
@@ -152,7 +152,7 @@ test('says that a key file cannot be made', async () => {
   expect(await derpfleet(['serve', '-c', path, ...FREE_PORTS, '-log-format', 'text'])).toEqual({
     code: 1,
     stdout: '',
-    stderr: `derpfleet: not started: invalid configuration, one problem:\n  ${path}: could not be written: it exists already\n`,
+    stderr: `derpfleet: not started: invalid configuration, one problem:\n  ${path}: cannot be written: it already exists\n`,
   })
 })
 

@@ -8,9 +8,9 @@ test('a public relay says who may use it, or does not start', () => {
   using operator = new Operator()
   const problems = operator.problems(['-c', operator.keyPath, ...PUBLIC])
   expect(problems).toEqual([
-    '-a: 0.0.0.0:3340 is not loopback, and nothing says who may use this relay; ' +
-      "expected -verify-client-url URL (Headscale's is https://HEADSCALE/verify), " +
-      "or -verify-clients (whom this host's tailscaled knows), or -open-relay (anybody)",
+    '-a: 0.0.0.0:3340 is not loopback, and no admission policy is set; ' +
+      'expected -verify-client-url URL (for Headscale: https://HEADSCALE/verify), ' +
+      '-verify-clients (clients known to the local tailscaled), or -open-relay (every client)',
   ])
   expect(operator.problems(['-c', operator.keyPath], { DERP_ADDR: ':3340' })).toEqual([
     expect.stringMatching(/^DERP_ADDR: (\[::\])?:3340 is not loopback/),
@@ -57,7 +57,7 @@ test("uses the host's tailscaled, and warns while it is not there", () => {
   const before = operator.settings(args)
   expect(before.admission.tailscaledSocket).toBe(operator.host.tailscaledSocket)
   expect(told()).toEqual([
-    `${operator.host.tailscaledSocket}: tailscaled is not there yet; until it is, no client is admitted`,
+    `${operator.host.tailscaledSocket}: this socket does not exist; no client is admitted until tailscaled runs`,
   ])
   operator.folder.write('tailscaled.sock', '')
   expect(told()).toEqual([])
@@ -66,7 +66,7 @@ test("uses the host's tailscaled, and warns while it is not there", () => {
 test('refuses an open relay with a check', () => {
   using operator = new Operator()
   expect(operator.problems(['-c', operator.keyPath, ...PUBLIC, '-open-relay', ...URL_FLAG])).toEqual([
-    '-open-relay: contradicts -verify-client-url; expected either an open relay or a check of its clients',
+    '-open-relay: conflicts with -verify-client-url; expected either an open relay or a check of clients',
   ])
 })
 

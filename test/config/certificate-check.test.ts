@@ -28,8 +28,8 @@ test.each(['example.com', 'a.derp.example.com', '192.0.2.8', 'lab.example'])(
   'finds that it is not for %s',
   (name) => {
     expect(faultsOf(good, name)).toEqual([
-      'certificate is made out to DNS:derp.example.com, IP Address:192.0.2.7, DNS:*.lab.example; ' +
-        `expected one for ${name}, the -hostname`,
+      'certificate is for DNS:derp.example.com, IP Address:192.0.2.7, DNS:*.lab.example; ' +
+        `expected a certificate for ${name} (-hostname)`,
     ])
   },
 )
@@ -44,8 +44,8 @@ test('takes no common name for a name, as Go does not', async () => {
     {
       file: 'certificate',
       kind: 'other name',
-      found: 'is made out to no alternative name',
-      expected: 'one for derp.example.com, the -hostname',
+      found: 'has no subject alternative name',
+      expected: 'a certificate for derp.example.com (-hostname)',
     },
   ])
 })
@@ -54,10 +54,10 @@ test('names the dates of one that is not valid now', () => {
   const old = makePair(['derp.example.com'], NOW_MS - 2 * DAY_MS, NOW_MS - DAY_MS)
   const early = makePair(['derp.example.com'], NOW_MS + DAY_MS, NOW_MS + 2 * DAY_MS)
   expect(faultsOf(old)).toEqual([
-    'certificate expired on 2026-06-14 12:30 UTC; expected one that is valid now, 2026-06-15 12:30 UTC',
+    'certificate expired on 2026-06-14 12:30 UTC; expected a certificate that is valid now, 2026-06-15 12:30 UTC',
   ])
   expect(faultsOf(early)).toEqual([
-    'certificate is not valid before 2026-06-16 12:30 UTC; expected one that is valid now, 2026-06-15 12:30 UTC',
+    'certificate is not valid before 2026-06-16 12:30 UTC; expected a certificate that is valid now, 2026-06-15 12:30 UTC',
   ])
 })
 
@@ -72,8 +72,8 @@ test('tells an unreadable file from an encrypted key', async () => {
   const key = folder.write('plain.key', good.key)
   const encrypted = await runOk('openssl', ['pkcs8', '-topk8', '-in', key, '-passout', 'pass:x'])
   expect(faultsOf({ certificate: 'x', key: 'y' }).map((text) => text.split(';')[0])).toEqual([
-    'certificate holds no certificate that can be read',
-    'key holds no private key that can be read',
+    'certificate contains no readable certificate',
+    'key contains no readable private key',
   ])
   expect(faultsOf({ ...good, key: encrypted })).toEqual([
     'key is encrypted; expected PEM without a passphrase (-----BEGIN PRIVATE KEY-----)',

@@ -18,8 +18,8 @@ test.each([
 ])('does not start where TLS would need -certmode %s', (mode, args) => {
   using operator = new Operator()
   expect(operator.problems(['-c', operator.keyPath, '-hostname', 'a.example', ...args])).toEqual([
-    `-certmode: "${mode}" is not supported: no certificates are fetched; ` +
-      'expected manual, with a.example.crt and a.example.key in -certdir from any ACME client',
+    `-certmode: "${mode}" is not supported: the relay does not request certificates; ` +
+      'expected manual, with a.example.crt and a.example.key in -certdir, from any ACME client',
   ])
   expect(
     operator.settings(['-c', operator.keyPath, '-a', '127.0.0.1:3340', '-certmode', mode]).certificate,
@@ -35,8 +35,8 @@ test("names the files as derper does, in derper's folder unless told otherwise",
   const folder = operator.folder.at('cache/tailscale/derper-certs')
   const args = manual(operator, 'a.example').slice(0, -2)
   expect(operator.problems(args)).toEqual([
-    `-certdir: ${folder}/a.example.crt does not exist; expected the certificate and its key as PEM files`,
-    `-certdir: ${folder}/a.example.key does not exist; expected the certificate and its key as PEM files`,
+    `-certdir: ${folder}/a.example.crt does not exist; expected a certificate and its key as PEM files`,
+    `-certdir: ${folder}/a.example.key does not exist; expected a certificate and its key as PEM files`,
   ])
 })
 
@@ -44,7 +44,7 @@ test('complains of one missing file, even for an IP address', () => {
   using operator = new Operator()
   operator.folder.write('192.0.2.7.crt', goodPair('192.0.2.7').certificate)
   expect(operator.problems(manual(operator, '192.0.2.7'))).toEqual([
-    `-certdir: ${operator.folder.at('192.0.2.7.key')} does not exist; expected the certificate and its key as PEM files`,
+    `-certdir: ${operator.folder.at('192.0.2.7.key')} does not exist; expected a certificate and its key as PEM files`,
   ])
 })
 
@@ -54,11 +54,11 @@ test('points to the file that is at fault', () => {
   const old = makePair(['b.example'], nowMs - 2 * DAY_MS, nowMs - DAY_MS)
   writePair(operator.folder, 'a.example', { ...old, key: goodPair('x').key })
   expect(operator.problems(manual(operator, 'a.example'))).toEqual([
-    expect.stringMatching(/\/a\.example\.key: is not the key of the certificate; expected the private key/),
+    expect.stringMatching(/\/a\.example\.key: does not match the certificate; expected the private key/),
     expect.stringMatching(
-      /\/a\.example\.crt: expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC; expected one that is valid now/,
+      /\/a\.example\.crt: expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC; expected a certificate that is valid now/,
     ),
-    expect.stringMatching(/\/a\.example\.crt: is made out to DNS:b\.example; expected one for a\.example/),
+    expect.stringMatching(/\/a\.example\.crt: is for DNS:b\.example; expected a certificate for a\.example/),
   ])
 })
 
@@ -80,7 +80,7 @@ test.each(['192.0.2.7', '2001:db8::7'])(
       STUNPort: 3479,
       DERPPort: 3443,
     }
-    const warning = `the certificate for ${hostname} is self-signed; clients take it with this node in their DERP map: `
+    const warning = `the certificate for ${hostname} is self-signed; clients accept it only with this node in their DERP map: `
     expect(settings.warnings).toEqual([warning + JSON.stringify(node)])
     // The second start finds the pair, and says the same.
     const again = operator.plan(args)

@@ -55,11 +55,11 @@ test('tells all that is wrong with the keys and shapes at once, each with its li
   expect(problemsOf(text).toSorted()).toEqual([
     'relay.yaml:1: hostnam: unknown key; did you mean hostname?',
     'relay.yaml:2: a: unknown key; did you mean listen?',
-    'relay.yaml:3: stun: "off" does not fit; expected true or false',
-    'relay.yaml:4: threads: "many" does not fit; expected a whole number from 1 to 256',
-    'relay.yaml:5: mesh-psk: unknown key; it is read from DERPFLEET_MESH_PSK only',
-    'relay.yaml:6: check: unknown key; it is a flag only',
-    'relay.yaml:7: config: unknown key; it is a flag or an environment variable',
+    'relay.yaml:3: stun: invalid value "off"; expected true or false',
+    'relay.yaml:4: threads: invalid value "many"; expected a whole number from 1 to 256',
+    'relay.yaml:5: mesh-psk: unknown key; set the environment variable DERPFLEET_MESH_PSK',
+    'relay.yaml:6: check: unknown key; it can be set only by a flag',
+    'relay.yaml:7: config: unknown key; it can be set only by a flag or an environment variable',
     'relay.yaml:8: threads-max: unknown key',
   ])
 })
@@ -67,8 +67,8 @@ test('tells all that is wrong with the keys and shapes at once, each with its li
 test.each([
   ['hostname: a\nhostname: b\n', /^relay\.yaml:2: Map keys must be unique/],
   ['hostname: [a\n', /^relay\.yaml:\d: /],
-  ['- hostname\n', /^relay\.yaml: is not a map; expected lines of KEY: VALUE$/],
-  ['hostname:\n', /^relay\.yaml:1: hostname: null does not fit; expected the name/],
+  ['- hostname\n', /^relay\.yaml: is not a YAML mapping; expected lines of KEY: VALUE$/],
+  ['hostname:\n', /^relay\.yaml:1: hostname: invalid value null; expected the name/],
 ])('refuses %j', (text, expected) => {
   const [first, ...others] = problemsOf(text)
   expect(first).toMatch(expected)

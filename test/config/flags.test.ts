@@ -43,20 +43,20 @@ test.each([
   [['-hostnam', 'x'], ['-hostnam: unknown flag; did you mean -hostname?']],
   [['--verify-client', '-stun'], ['-verify-client: unknown flag; did you mean -verify-clients?']],
   [['-zzz=1'], ['-zzz: unknown flag']],
-  [['-a'], ['-a: has no value; expected HOST:PORT or :PORT, an IPv6 address in brackets ([::1]:443)']],
+  [['-a'], ['-a: missing value; expected HOST:PORT or :PORT, an IPv6 address in brackets ([::1]:443)']],
   // Go stops at "false" and would run STUN, without -verify-clients.
   [
     ['-stun', 'false', '-verify-clients'],
-    ['"false": belongs to no flag; a boolean takes its value behind "=": -stun=false'],
+    ['"false": unexpected argument; did you mean -stun=false?'],
   ],
-  [['serve'], ['"serve": belongs to no flag']],
+  [['serve'], ['"serve": unexpected argument']],
   // Behind "--" there are no flags, as in Go, and no other words mean anything here.
   [
     ['-', '--', '-stun', '---'],
-    ['"-": belongs to no flag', '"-stun": belongs to no flag', '"---": belongs to no flag'],
+    ['"-": unexpected argument', '"-stun": unexpected argument', '"---": unexpected argument'],
   ],
-  [['-=x'], ['"-=x": belongs to no flag']],
-  [['-mesh-psk', 'secret'], ['-mesh-psk: unknown flag; it is read from DERPFLEET_MESH_PSK only']],
+  [['-=x'], ['"-=x": unexpected argument']],
+  [['-mesh-psk', 'secret'], ['-mesh-psk: unknown flag; set the environment variable DERPFLEET_MESH_PSK']],
 ])('complains of %j', (args, expected) => {
   expect(problemsOf(args)).toEqual(expected)
 })

@@ -40,8 +40,8 @@ test.each([
     '{"PerClientRateLimitBytesPerSecs": 1}',
     'has the unknown key "PerClientRateLimitBytesPerSecs"; did you mean PerClientRateLimitBytesPerSec?',
   ],
-  ['has text', '{"PerClientRateBurstBytes": "1"}', 'has "1" as PerClientRateBurstBytes'],
-  ['is negative', '{"PerClientRateLimitBytesPerSec": -1}', 'has -1 as PerClientRateLimitBytesPerSec'],
+  ['has text', '{"PerClientRateBurstBytes": "1"}', 'has an invalid PerClientRateBurstBytes: "1"'],
+  ['is negative', '{"PerClientRateLimitBytesPerSec": -1}', 'has an invalid PerClientRateLimitBytesPerSec: -1'],
 ])('refuses a rate file that %s', (_name, text, found) => {
   using operator = new Operator()
   const path = text === undefined ? operator.folder.at('rate.json') : operator.folder.write('rate.json', text)

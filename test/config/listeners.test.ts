@@ -48,8 +48,8 @@ test('-dev listens on 3340 whatever -a says', () => {
 
 test('names what two listeners of its own would share', () => {
   expect(listen('-a', ':443', '-http-port', '443', '-admin', '127.0.0.1:443').problems).toEqual([
-    '-http-port: port 443 is taken by -a; expected a port of its own',
-    '-admin: port 443 is taken by -a; expected a port of its own',
+    '-http-port: port 443 is already used by -a; expected a different port',
+    '-admin: port 443 is already used by -a; expected a different port',
   ])
   expect(listen('-a', '127.0.0.2:9090').problems).toEqual([])
   expect(listen('-a', '127.0.0.1:0', '-admin', '127.0.0.1:0').problems).toEqual([])
@@ -57,9 +57,9 @@ test('names what two listeners of its own would share', () => {
 
 test('warns of what has no effect or should not be public', () => {
   expect(listen('-a', ':3340', '-http-port', '80', '-admin', '0.0.0.0:9090').warnings).toEqual([
-    '-http-port 80: not used, because the DERP port speaks plain HTTP itself',
-    expect.stringMatching(/^-certmode letsencrypt: port 3340 speaks plain HTTP/),
-    '-admin 0.0.0.0:9090: the admin pages ask for no password; keep this address from the internet',
+    '-http-port 80: has no effect, because the DERP port serves plain HTTP',
+    expect.stringMatching(/^-certmode letsencrypt: port 3340 serves plain HTTP/),
+    '-admin 0.0.0.0:9090: the admin pages have no authentication; do not expose this address to the internet',
   ])
 })
 
@@ -71,7 +71,7 @@ test.each([
   ['on loopback, as behind a proxy', ['-a', 'localhost:8443'], 0],
   ['where everything is for trying out', ['-dev'], 0],
 ])('says that a port speaks no TLS though one may think so: %s', (_name, args, count) => {
-  const said = listen(...args).warnings.filter((text) => text.includes('speaks plain HTTP, as derper'))
+  const said = listen(...args).warnings.filter((text) => text.includes('serves plain HTTP, as derper'))
   expect(said).toHaveLength(count)
 })
 

@@ -35,7 +35,7 @@ test.each([
 ])('refuses %s, and says what was expected', (entry) => {
   using operator = new Operator()
   expect(operator.problems(args(operator, '-mesh-with', `derp1.lab,${entry}`))).toEqual([
-    `-mesh-with: ${JSON.stringify(entry)} does not fit; expected HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead`,
+    `-mesh-with: invalid value ${JSON.stringify(entry)}; expected HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead`,
   ])
 })
 
@@ -53,14 +53,14 @@ test('takes authorities from a file that has some, and refuses another', () => {
   expect(operator.settings(args(operator, '-mesh-ca-file', good)).mesh.ca).toBe(pem)
   const bad = operator.folder.write('empty.pem', 'nothing')
   expect(operator.problems(args(operator, '-mesh-ca-file', bad))).toEqual([
-    `-mesh-ca-file: ${bad} has no certificate; expected a file of certificates, PEM`,
+    `-mesh-ca-file: ${bad} contains no certificate; expected a PEM file of certificates`,
   ])
   const half = operator.folder.write('half.pem', pem.replace(/.{40}\n-----END CERTIFICATE-----\n$/, '\n'))
   expect(operator.problems(args(operator, '-mesh-ca-file', half))).toEqual([
-    `-mesh-ca-file: ${half} holds a damaged certificate, its number 2; expected a file of certificates, PEM`,
+    `-mesh-ca-file: certificate 2 in ${half} is damaged; expected a PEM file of certificates`,
   ])
   const missing = operator.folder.at('none.pem')
   expect(operator.problems(args(operator, '-mesh-ca-file', missing))).toEqual([
-    `-mesh-ca-file: ${missing} does not exist; expected a file of certificates, PEM`,
+    `-mesh-ca-file: ${missing} does not exist; expected a PEM file of certificates`,
   ])
 })

@@ -27,7 +27,7 @@ test('never writes over a file', () => {
   using folder = new TemporaryFolder()
   const path = folder.write('derper.key', 'old')
   const problem = createFiles([newFile(path)])
-  expect(problem && problemText(problem)).toBe(`${path}: could not be written: it exists already`)
+  expect(problem && problemText(problem)).toBe(`${path}: cannot be written: it already exists`)
   expect(readFileSync(path, 'utf8')).toBe('old')
 })
 
@@ -43,7 +43,7 @@ test('stops at the first file that cannot be made', () => {
   using folder = new TemporaryFolder()
   const missing = folder.at('none/derper.key')
   const problem = createFiles([newFile(missing), newFile(folder.at('after'))])
-  expect(problem && problemText(problem)).toBe(`${missing}: could not be written: it does not exist`)
+  expect(problem && problemText(problem)).toBe(`${missing}: cannot be written: it does not exist`)
   expect(readdirSync(folder.path)).toEqual([])
 })
 
@@ -74,7 +74,7 @@ test('a folder that somebody else uses meanwhile stays', () => {
 test('one that fails takes back those before', () => {
   using folder = new TemporaryFolder()
   const problem = createFiles([newFile(folder.at('first')), newFile(folder.at('none/second'))])
-  expect(problem && problemText(problem)).toMatch(/second: could not be written/)
+  expect(problem && problemText(problem)).toMatch(/second: cannot be written/)
   expect(readdirSync(folder.path)).toEqual([])
 })
 
@@ -84,6 +84,6 @@ test('knows beforehand where nothing can be made', () => {
   const good = [newFile(folder.at('new/deep/derper.key')), newFile(folder.at('derper.key'))]
   expect(unwritable(good)).toEqual([])
   expect(unwritable([newFile(`${file}/deep/derper.key`)]).map(problemText)).toEqual([
-    `${file}: is no folder to make files in`,
+    `${file}: is not a folder`,
   ])
 })

@@ -29,14 +29,14 @@ test('makes a missing key file once, and keeps the key', () => {
 test("needs -c, except as root, who has derper's place", () => {
   using operator = new Operator()
   expect(operator.problems(LOOPBACK)).toEqual([
-    "-c: is not set; expected a derper.key file; one is made where it doesn't exist",
+    "-c: is not set; expected a derper.key file, which is created if it does not exist",
   ])
   const { newFiles } = operator.plan(LOOPBACK, { host: { isRoot: true } })
   expect(newFiles).toEqual([expect.objectContaining({ path: operator.host.rootKeyPath, folder: 'is made' })])
 })
 
 test.each([
-  ['no folder', 'none/derper.key', undefined, /^-c: there is no folder .*\/none to make .* in; expected/],
+  ['no folder', 'none/derper.key', undefined, /^-c: .*\/none\/derper\.key cannot be created: its folder does not exist; expected/],
   ['a folder', '.', undefined, /^-c: .* is a folder; expected a derper\.key file/],
   ['no JSON', 'k', '{"PrivateKey"', /^-c: \S+\/k is not JSON; expected {"PrivateKey": "privkey:<64 hex>"}$/],
   ['no key', 'k', '{"PublicKey": "x"}', /^-c: \S+\/k has no string "PrivateKey"; expected/],
@@ -60,7 +60,7 @@ test('takes the key from the environment, but from one place only, and never rep
   const env = { DERPFLEET_KEY: `privkey:${'07'.repeat(32)}` }
   expect(operator.settings(LOOPBACK, env).nodeKey).toEqual(KEY_PAIR)
   expect(operator.problems([...LOOPBACK, '-c', operator.keyPath], env)).toEqual([
-    'DERPFLEET_KEY: is set beside -c; expected one of the two',
+    'DERPFLEET_KEY: conflicts with -c; expected only one of the two',
   ])
   expect(operator.problems(LOOPBACK, { DERPFLEET_KEY: 'privkey:secret' })).toEqual([
     'DERPFLEET_KEY: its value does not hold a private key; expected privkey:<64 hex>',
@@ -71,7 +71,7 @@ test('warns of a secret that everyone may read', () => {
   using operator = new Operator()
   chmodSync(operator.keyPath, 0o644)
   expect(operator.settings([...LOOPBACK, '-c', operator.keyPath]).warnings).toEqual([
-    `${operator.keyPath}: every user of this machine may read this secret (mode 0644); expected 0600`,
+    `${operator.keyPath}: this secret is readable by every user of this host (mode 0644); expected mode 0600`,
   ])
 })
 
@@ -86,7 +86,7 @@ test('-dev makes a key for the run, and reads the mesh key by its name for derpe
   const outside = operator.settings([...LOOPBACK, '-c', operator.keyPath], env)
   expect([outside.meshKeys, outside.warnings]).toEqual([
     [],
-    ['TAILSCALE_DERPER_MESH_KEY: read in -dev mode only'],
+    ['TAILSCALE_DERPER_MESH_KEY: is read only with -dev'],
   ])
 })
 
@@ -116,7 +116,7 @@ test('takes several mesh keys, and remembers the file that they are from', () =>
 })
 
 test.each([
-  ['is missing', undefined, /^-mesh-psk-file: \S+ does not exist; expected a file of 64 hex digits$/],
+  ['is missing', undefined, /^-mesh-psk-file: \S+ does not exist; expected a file with 64 hex digits$/],
   [
     'is too short',
     'abcd',
@@ -139,6 +139,6 @@ test('takes one mesh key, not two', () => {
   using operator = new Operator()
   const args = [...LOOPBACK, '-c', operator.keyPath, '-mesh-psk-file', operator.folder.write('psk', PSK)]
   expect(operator.problems(args, { DERPFLEET_MESH_PSK: PSK })).toEqual([
-    'DERPFLEET_MESH_PSK: is set beside -mesh-psk-file; expected one of the two',
+    'DERPFLEET_MESH_PSK: conflicts with -mesh-psk-file; expected only one of the two',
   ])
 })

@@ -47,11 +47,11 @@ test('collects the problems of all sources, and goes on with defaults', () => {
   expect(raw.problems.map(problemText).toSorted()).toEqual(
     [
       '-xyzzy: unknown flag',
-      '-threads: "0" does not fit; expected a whole number from 1 to 256',
-      `${config}:1: log-level: "loud" does not fit; expected debug, info, warn or error`,
-      `${config}:3: outbox-bytes: 1 does not fit; expected a number of bytes of 131072 or more, such as 262144, 512KiB or 1MiB`,
-      'DERPFLEET_TCP_USER_TIMEOUT: "15" does not fit; expected a duration such as 10m, 15s or 500ms, or 0 for none',
-      'DERP_STUN_PORT: "x" does not fit; expected a whole number from 0 to 65535',
+      '-threads: invalid value "0"; expected a whole number from 1 to 256',
+      `${config}:1: log-level: invalid value "loud"; expected debug, info, warn or error`,
+      `${config}:3: outbox-bytes: invalid value 1; expected a number of bytes of 131072 or more, such as 262144, 512KiB or 1MiB`,
+      'DERPFLEET_TCP_USER_TIMEOUT: invalid value "15"; expected a duration such as 10m, 15s or 500ms, or 0 for none',
+      'DERP_STUN_PORT: invalid value "x"; expected a whole number from 0 to 65535',
     ].toSorted(),
   )
   expect(raw.values.get('stun-port')).toBe(3478)

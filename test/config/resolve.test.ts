@@ -101,14 +101,14 @@ test('tells everything that is wrong at once', () => {
   expect(
     operator.problems(args, { DERP_VERIFY_CLIENT_URL: 'headscale' }).map((text) => text.split('; ')[0]),
   ).toEqual([
-    `${config}:1: threads: 0 does not fit`,
-    '-stun: "maybe" does not fit',
-    'DERP_VERIFY_CLIENT_URL: "headscale" does not fit',
+    `${config}:1: threads: invalid value 0`,
+    '-stun: invalid value "maybe"',
+    'DERP_VERIFY_CLIENT_URL: invalid value "headscale"',
     '-hostname: is not set',
-    `-c: there is no folder ${operator.folder.at('none')} to make ${operator.folder.at('none/derper.key')} in`,
-    '-mesh-with: is set without a mesh key',
-    '-certmode: "letsencrypt" is not supported: no certificates are fetched',
-    `${config}:2: home: "nowhere" does not fit`,
+    `-c: ${operator.folder.at('none/derper.key')} cannot be created: its folder does not exist`,
+    '-mesh-with: needs a mesh key',
+    '-certmode: "letsencrypt" is not supported: the relay does not request certificates',
+    `${config}:2: home: invalid value "nowhere"`,
   ])
 })
 
@@ -182,7 +182,7 @@ test.each([
   using operator = new Operator()
   expect(
     operator.problems(['-c', operator.keyPath, '-open-relay', '-hostname', 'a.example', ...args]),
-  ).toEqual([expect.stringContaining('does not fit')])
+  ).toEqual([expect.stringContaining('invalid value')])
 })
 
 test.each([
@@ -194,5 +194,5 @@ test.each([
 ])('%j is no relay without an answer, nor one port for two', (args) => {
   using operator = new Operator()
   const problems = operator.problems(['-c', operator.keyPath, ...args])
-  expect(problems.filter((text) => !text.includes('does not fit'))).toEqual([])
+  expect(problems.filter((text) => !text.includes('invalid value'))).toEqual([])
 })

@@ -105,7 +105,7 @@ it('names twenty of hundreds, and how many more there are', async () => {
 })
 
 it.each([
-  ['without this relay', regions([900, 'b'], [901, 'c']), /has no relay whose hostname is "a.lab"/],
+  ['without this relay', regions([900, 'b'], [901, 'c']), /has no relay with the hostname "a.lab"/],
   ['without any', 'regions: {}', /regions: is empty/],
   ['that is half of one', FIRST.slice(0, -10), /./],
   ['of something else', '\0\0\0', /./],

@@ -56,17 +56,17 @@ test("reads a policy file's member", () => {
 })
 
 test.each([
-  [{ 0: { Nodes: [NODE] } }, 'region 0: "0" is no region\'s number; expected 1 to 65535'],
-  [{ 65536: { Nodes: [NODE] } }, 'region 65536: "65536" is no region\'s number; expected 1 to 65535'],
-  [{ 900: { RegionID: 901, Nodes: [NODE] } }, 'region 900: its RegionID is 901; expected 900, as its key'],
-  [{ 900: {} }, 'region 900: has no nodes; expected at least one'],
+  [{ 0: { Nodes: [NODE] } }, 'region 0: invalid region number "0"; expected 1 to 65535'],
+  [{ 65536: { Nodes: [NODE] } }, 'region 65536: invalid region number "65536"; expected 1 to 65535'],
+  [{ 900: { RegionID: 901, Nodes: [NODE] } }, 'region 900: RegionID is 901; expected 900, the same as its key'],
+  [{ 900: {} }, 'region 900: has no nodes; expected at least one node'],
   [
     { 900: { Nodes: [{ ...NODE, RegionID: 1 }] } },
-    "region 900, node 1: its RegionID is 1; expected 900, as its region's",
+    "region 900, node 1: RegionID is 1; expected 900, the same as its region's",
   ],
   [
     { 900: { Nodes: [NODE] }, 901: { Nodes: [{ ...NODE, RegionID: 901 }] } },
-    'region 901, node 1: region 900, node 1 has the name "900a" too; expected a name of its own',
+    'region 901, node 1: name "900a" is already used by region 900, node 1; expected a unique name',
   ],
 ])('complains of %j', (regions, complaint) => {
   expect(complaints({ Regions: regions })).toEqual([complaint])
@@ -77,7 +77,7 @@ test('what is wrong with one node does not hide the others', () => {
   const map = read(JSON.stringify({ Regions: { 900: { Nodes: [...bad, NODE] } } }))
   expect(map.regions[0]?.nodes.map(({ name }) => name)).toEqual(['900a'])
   expect(map.problems.map(({ where }) => where)).toEqual([1, 2, 3, 4].map((at) => `region 900, node ${at}`))
-  expect(map.problems.map(problemText).join()).toMatch(/hostname: is empty.*derpport: .*name: has characters/)
+  expect(map.problems.map(problemText).join()).toMatch(/hostname: is empty.*derpport: .*name: has unprintable characters/)
 })
 
 test.each(['', '[]', '{}', 'null', '{"Regions": []}', 'just words', '{"Regions": {'])(

@@ -49,37 +49,37 @@ it.each([
   [
     'a host name that it has not',
     { hostname: 'other.lab' },
-    'r.yaml has no relay whose hostname is "other.lab"; expected this relay to be in it, or -region to say where it is',
+    'r.yaml has no relay with the hostname "other.lab"; expected an entry for this relay, or its region by -region',
   ],
   [
     'a name that it has not',
     { node: '902a' },
-    'r.yaml has no relay whose name is "902a"; expected this relay to be in it, or -region to say where it is',
+    'r.yaml has no relay with the name "902a"; expected an entry for this relay, or its region by -region',
   ],
   [
     'a region that it has not',
     { region: 905 },
-    'r.yaml has no region 905, as -region says; expected one of 900, 901',
+    'r.yaml has no region 905 (-region); expected one of 900, 901',
   ],
   [
     'a region that it has not, and a host name neither',
     { hostname: 'other.lab', region: 905 },
-    'r.yaml has no region 905, as -region says; expected one of 900, 901',
+    'r.yaml has no region 905 (-region); expected one of 900, 901',
   ],
   [
     'another region than it says',
     { region: 901 },
-    'r.yaml has the relay whose hostname is "fra1.lab" in region 900, and -region says 901; expected one of them to be changed, or no -region',
+    'r.yaml has the relay with the hostname "fra1.lab" in region 900, but -region is 901; expected the same region in both, or no -region',
   ],
   [
     'several for a directory',
     { hostname: 'any.lab', hasDirectory: true },
-    'r.yaml has several relays whose hostname is "any.lab"; expected one, which a key directory can name; -node says which it is',
+    'r.yaml has several relays with the hostname "any.lab"; expected exactly one, because a key directory needs its name; select it by -node',
   ],
   [
     'none for a directory',
     { hostname: 'other.lab', region: 900, hasDirectory: true },
-    'r.yaml has no relay whose hostname is "other.lab"; expected one, which a key directory can name; -node says which it is',
+    'r.yaml has no relay with the hostname "other.lab"; expected exactly one, because a key directory needs its name; select it by -node',
   ],
 ])('%s is a contradiction', (_what, words, problem) => {
   expect(judged(words)).toBe(problem)

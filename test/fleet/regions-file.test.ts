@@ -61,27 +61,27 @@ it.each([
   [
     'a word that is not known',
     ['derpport', 'port'],
-    'r.yaml:11: regions.900.nodes[1].port: is not known here',
+    'r.yaml:11: regions.900.nodes[1].port: unknown key',
   ],
   [
     'a name twice',
     ['901a', '900a'],
-    'r.yaml:17: regions.901.nodes[0].name: "900a" is the name of a relay of region 900, too; expected a name of its own',
+    'r.yaml:17: regions.901.nodes[0].name: name "900a" is already used in region 900; expected a unique name',
   ],
   [
     'a region without a number',
     ['901:', 'nyc:'],
-    'r.yaml:13: regions.nyc: "nyc" is no region\'s number; expected 1 to 65535',
+    'r.yaml:13: regions.nyc: invalid region number "nyc"; expected 1 to 65535',
   ],
   [
     'a port that is none',
     ['8443', '84430'],
-    'r.yaml:11: regions.900.nodes[1].derpport: 84430 does not fit; expected a port, 1 to 65535',
+    'r.yaml:11: regions.900.nodes[1].derpport: invalid value 84430; expected a port, 1 to 65535',
   ],
   [
     'an address that is none',
     ['192.0.2.1', '192.0.2'],
-    'r.yaml:9: regions.900.nodes[0].ipv4: "192.0.2" does not fit; expected an IPv4 address, or none',
+    'r.yaml:9: regions.900.nodes[0].ipv4: invalid value "192.0.2"; expected an IPv4 address, or none',
   ],
   [
     'a relay without a host name',
@@ -104,7 +104,7 @@ it.each([
     'regions:\n  900: &a {code: x, nodes: [{name: a, hostname: b}]}\n  901: *a\n',
     /alias/i,
   ],
-  ['no region at all', 'regions: {}', /regions: is empty; expected one region or more/],
+  ['no region at all', 'regions: {}', /regions: is empty; expected at least one region/],
   ['a list without end', '['.repeat(200_000), /./],
   [
     'what is nested without end',

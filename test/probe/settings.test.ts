@@ -91,12 +91,12 @@ test('asks over the families that are wanted, and over that of an address alone'
 test.each([
   [[], 'target: none is given'],
   [['a b'], 'target: "a b" is none; expected HOST'],
-  [['a.example', 'b.example'], '"b.example": belongs to no flag'],
-  [['a.example', '-websocket', 'false'], 'a boolean takes its value behind "=": -websocket=false'],
+  [['a.example', 'b.example'], '"b.example": unexpected argument'],
+  [['a.example', '-websocket', 'false'], 'unexpected argument; did you mean -websocket=false?'],
   [['a.example', '-timout', '5s'], '-timout: unknown flag; did you mean -timeout?'],
-  [['a.example', '-timeout', '0'], '-timeout: "0" does not fit; expected a duration up to 10m'],
-  [['a.example', '-timeout', '11m'], '-timeout: "11m" does not fit'],
-  [['a.example', '-stun-port', '0'], '-stun-port: "0" does not fit; expected a port from 1 to 65535, or -1'],
+  [['a.example', '-timeout', '0'], '-timeout: invalid value "0"; expected a duration up to 10m'],
+  [['a.example', '-timeout', '11m'], '-timeout: invalid value "11m"'],
+  [['a.example', '-stun-port', '0'], '-stun-port: invalid value "0"; expected a port from 1 to 65535, or -1'],
   [['a.example', '-pin', PIN.toUpperCase()], 'expected sha256-raw: and 64 hex digits in lower case'],
   [['a.example', '-ipv4', '-ipv6'], '-ipv4: contradicts -ipv6'],
   [['127.0.0.1', '-ipv6'], '-ipv6: contradicts the target, an IPv4 address'],
@@ -105,7 +105,7 @@ test.each([
   [['map.json', PIN], '-pin: is for one relay'],
   [['a.example', '-region', 'lab'], '-region: is for a map'],
   [['a.example', '-ca', '/none'], '-ca: /none does not exist'],
-  [['a.example', '-ca', import.meta.filename], 'holds no certificate that can be read'],
+  [['a.example', '-ca', import.meta.filename], 'contains no readable certificate'],
   [['a.example', '-mesh-psk-file', '/none'], '-mesh-psk-file: /none does not exist'],
 ])('does not understand %j', (args, complaint) => {
   expect(complaints(...args).join('\n')).toContain(complaint)

@@ -207,11 +207,7 @@ function pinOf(pem: string, path: string, findings: Findings): string | undefine
   try {
     return selfSignedPin(new X509Certificate(pem))
   } catch {
-    return findings.complain(
-      path,
-      'contains no readable certificate',
-      'PEM (-----BEGIN CERTIFICATE-----)',
-    )
+    return findings.complain(path, 'contains no readable certificate', 'PEM (-----BEGIN CERTIFICATE-----)')
   }
 }
 

@@ -30,11 +30,7 @@ export function resolveMesh(
   for (const word of ['mesh-with', 'mesh-dns', 'regions-file'] as const) {
     const value = values.get(word)
     if (hasKey || value === undefined || value.length === 0) continue
-    findings.complain(
-      values.where(word),
-      'needs a mesh key',
-      '-mesh-psk-file or DERPFLEET_MESH_PSK',
-    )
+    findings.complain(values.where(word), 'needs a mesh key', '-mesh-psk-file or DERPFLEET_MESH_PSK')
   }
   return {
     siblings: parsedList(values, 'mesh-with', parseSibling, findings),

@@ -110,5 +110,7 @@ function parsedMeshKeys(
 function warnIfShared(path: string, mode: number, findings: Findings): void {
   if ((mode & 0o007) === 0) return
   const digits = (mode & 0o777).toString(8).padStart(4, '0')
-  findings.warn(`${path}: this secret is readable by every user of this host (mode ${digits}); expected mode 0600`)
+  findings.warn(
+    `${path}: this secret is readable by every user of this host (mode ${digits}); expected mode 0600`,
+  )
 }

@@ -20,8 +20,7 @@ export function placeProblem(
   { hostname, node, region, hasDirectory }: OwnWords,
 ): { readonly found: string; readonly expected: string } | undefined {
   const own = regions.filter(({ nodes }) => nodes.some((relay) => isOwn(relay, hostname, node)))
-  const who =
-    node === undefined ? `hostname ${JSON.stringify(hostname)}` : `name ${JSON.stringify(node)}`
+  const who = node === undefined ? `hostname ${JSON.stringify(hostname)}` : `name ${JSON.stringify(node)}`
   if (own.length === 0 && region === undefined) {
     return {
       found: `${path} has no relay with the ${who}`,

@@ -143,7 +143,10 @@ test('says what it does not know', async () => {
 
 test.each([
   [[], '-hostname: is not set'],
-  [['-hostname', 'a', '-format', 'yaml'], '-format: invalid value "yaml"; expected headscale, policy or json'],
+  [
+    ['-hostname', 'a', '-format', 'yaml'],
+    '-format: invalid value "yaml"; expected headscale, policy or json',
+  ],
   [['-hostname', 'a', '-ipv4', '::1'], '-ipv4: invalid value "::1"; expected an IPv4 address'],
   [
     ['-hostname', 'a', '-region-id', '0'],

@@ -45,10 +45,7 @@ test.each([
   [['-zzz=1'], ['-zzz: unknown flag']],
   [['-a'], ['-a: missing value; expected HOST:PORT or :PORT, an IPv6 address in brackets ([::1]:443)']],
   // Go stops at "false" and would run STUN, without -verify-clients.
-  [
-    ['-stun', 'false', '-verify-clients'],
-    ['"false": unexpected argument; did you mean -stun=false?'],
-  ],
+  [['-stun', 'false', '-verify-clients'], ['"false": unexpected argument; did you mean -stun=false?']],
   [['serve'], ['"serve": unexpected argument']],
   // Behind "--" there are no flags, as in Go, and no other words mean anything here.
   [

@@ -41,7 +41,11 @@ test.each([
     'has the unknown key "PerClientRateLimitBytesPerSecs"; did you mean PerClientRateLimitBytesPerSec?',
   ],
   ['has text', '{"PerClientRateBurstBytes": "1"}', 'has an invalid PerClientRateBurstBytes: "1"'],
-  ['is negative', '{"PerClientRateLimitBytesPerSec": -1}', 'has an invalid PerClientRateLimitBytesPerSec: -1'],
+  [
+    'is negative',
+    '{"PerClientRateLimitBytesPerSec": -1}',
+    'has an invalid PerClientRateLimitBytesPerSec: -1',
+  ],
 ])('refuses a rate file that %s', (_name, text, found) => {
   using operator = new Operator()
   const path = text === undefined ? operator.folder.at('rate.json') : operator.folder.write('rate.json', text)

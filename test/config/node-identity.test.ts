@@ -29,14 +29,19 @@ test('makes a missing key file once, and keeps the key', () => {
 test("needs -c, except as root, who has derper's place", () => {
   using operator = new Operator()
   expect(operator.problems(LOOPBACK)).toEqual([
-    "-c: is not set; expected a derper.key file, which is created if it does not exist",
+    '-c: is not set; expected a derper.key file, which is created if it does not exist',
   ])
   const { newFiles } = operator.plan(LOOPBACK, { host: { isRoot: true } })
   expect(newFiles).toEqual([expect.objectContaining({ path: operator.host.rootKeyPath, folder: 'is made' })])
 })
 
 test.each([
-  ['no folder', 'none/derper.key', undefined, /^-c: .*\/none\/derper\.key cannot be created: its folder does not exist; expected/],
+  [
+    'no folder',
+    'none/derper.key',
+    undefined,
+    /^-c: .*\/none\/derper\.key cannot be created: its folder does not exist; expected/,
+  ],
   ['a folder', '.', undefined, /^-c: .* is a folder; expected a derper\.key file/],
   ['no JSON', 'k', '{"PrivateKey"', /^-c: \S+\/k is not JSON; expected {"PrivateKey": "privkey:<64 hex>"}$/],
   ['no key', 'k', '{"PublicKey": "x"}', /^-c: \S+\/k has no string "PrivateKey"; expected/],

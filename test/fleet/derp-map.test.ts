@@ -58,7 +58,10 @@ test("reads a policy file's member", () => {
 test.each([
   [{ 0: { Nodes: [NODE] } }, 'region 0: invalid region number "0"; expected 1 to 65535'],
   [{ 65536: { Nodes: [NODE] } }, 'region 65536: invalid region number "65536"; expected 1 to 65535'],
-  [{ 900: { RegionID: 901, Nodes: [NODE] } }, 'region 900: RegionID is 901; expected 900, the same as its key'],
+  [
+    { 900: { RegionID: 901, Nodes: [NODE] } },
+    'region 900: RegionID is 901; expected 900, the same as its key',
+  ],
   [{ 900: {} }, 'region 900: has no nodes; expected at least one node'],
   [
     { 900: { Nodes: [{ ...NODE, RegionID: 1 }] } },
@@ -77,7 +80,9 @@ test('what is wrong with one node does not hide the others', () => {
   const map = read(JSON.stringify({ Regions: { 900: { Nodes: [...bad, NODE] } } }))
   expect(map.regions[0]?.nodes.map(({ name }) => name)).toEqual(['900a'])
   expect(map.problems.map(({ where }) => where)).toEqual([1, 2, 3, 4].map((at) => `region 900, node ${at}`))
-  expect(map.problems.map(problemText).join()).toMatch(/hostname: is empty.*derpport: .*name: has unprintable characters/)
+  expect(map.problems.map(problemText).join()).toMatch(
+    /hostname: is empty.*derpport: .*name: has unprintable characters/,
+  )
 })
 
 test.each(['', '[]', '{}', 'null', '{"Regions": []}', 'just words', '{"Regions": {'])(

@@ -58,11 +58,7 @@ it('reads regions and what siblings need of their relays', () => {
 })
 
 it.each([
-  [
-    'a word that is not known',
-    ['derpport', 'port'],
-    'r.yaml:11: regions.900.nodes[1].port: unknown key',
-  ],
+  ['a word that is not known', ['derpport', 'port'], 'r.yaml:11: regions.900.nodes[1].port: unknown key'],
   [
     'a name twice',
     ['901a', '900a'],

@@ -6,9 +6,9 @@ import { readFileText, whyUnread } from '#config/file-text.ts'
 import { derpNode, type DerpNode } from '#fleet/derp-node.ts'
 import type { OptionValues } from '#config/option-values.ts'
 import type { ServeOptions } from '#config/options.ts'
-import { isOwn, placeProblem } from '#fleet/own-place.ts'
+import { isOwn, placeProblem } from '#fleet/position-check.ts'
 import { readRegionsFile, type FleetNode, type FleetRegion } from '#fleet/regions-file.ts'
-import type { RegionEntry } from '#fleet/region-entry.ts'
+import type { RegionEntry } from '#fleet/derp-map-writer.ts'
 
 const DERP_PORT = 443
 

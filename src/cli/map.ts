@@ -19,7 +19,7 @@ import { mergeSettings } from '#config/read.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
 import { fleetEntries } from './fleet-entries.ts'
-import { ENTRY_HEADINGS, entryText, MapFormat, type RegionEntry } from '#fleet/region-entry.ts'
+import { ENTRY_HEADINGS, entryText, MapFormat, type RegionEntry } from '#fleet/derp-map-writer.ts'
 import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
 
 const MAP_OPTIONS = {

@@ -12,7 +12,7 @@ import { selfSignedPin } from '#config/certificate-check.ts'
 import type { Presets, RawSettings } from '#config/read.ts'
 import type { Endpoint, Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#control/start-relay.ts'
-import { entryText, type RegionEntry } from '#fleet/region-entry.ts'
+import { entryText, type RegionEntry } from '#fleet/derp-map-writer.ts'
 
 /** What the quick start runs with where its user says nothing else. The ports need no privilege. */
 export function quickStartPresets(stateFolder: string): Presets {

@@ -8,7 +8,7 @@ import { parseUntypedKey } from '#protocol/node-key.ts'
 import type { Findings } from './findings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import { placeProblem } from '#fleet/own-place.ts'
+import { placeProblem } from '#fleet/position-check.ts'
 import { readRegionsFile, type FleetRegion } from '#fleet/regions-file.ts'
 import type { MeshSettings, NatsSettings, SiblingSettings } from './settings.ts'
 

@@ -2,12 +2,12 @@
 // of DNS and of the files that are read again when they change. A file that can't be used changes nothing.
 
 import { isNatsCredentials } from '#config/mesh.ts'
-import { placeProblem } from '#fleet/own-place.ts'
+import { placeProblem } from '#fleet/position-check.ts'
 import { readRegionsFile, REGIONS_FILE_BYTES_MAX, type FleetRegion } from '#fleet/regions-file.ts'
 import { problemText, reasonOf } from '#fleet/problem.ts'
 import type { NatsSettings, Settings } from '#config/settings.ts'
-import { DnsMembers } from '#fleet/dns-members.ts'
-import { standingIn, type Member, type Standing } from '#fleet/members.ts'
+import { DnsMembers } from '#fleet/dns-siblings.ts'
+import { standingIn, type Member, type Standing } from '#fleet/fleet-position.ts'
 import { WatchedFile, type FileLook } from './watched-file.ts'
 import { DirectoryClient } from '#mesh/directory-client.ts'
 import { NatsDirectory, type DirectoryHealth } from '#mesh/nats-directory.ts'

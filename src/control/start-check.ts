@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { Problem } from '#fleet/problem.ts'
 import type { Settings } from '#config/settings.ts'
-import { standingIn } from '#fleet/members.ts'
+import { standingIn } from '#fleet/fleet-position.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import { authorities } from './sibling-authorities.ts'
 

@@ -9,7 +9,7 @@ import { findPlaces, isLeadingNowhere, tryPlaces, type Place } from '#probe/addr
 import { CheckList } from '#probe/check.ts'
 import { readProbeRequest, type ProbeSettings } from '#probe/settings.ts'
 import { nodeOfMap, type ProbeNode } from '#probe/target.ts'
-import { readDerpMap } from '#fleet/derp-map.ts'
+import { readDerpMap } from '#fleet/derp-map-reader.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freeTcpPort, freeUdpPort, startProcess, startRelay, type Relay } from '../support/process.ts'

@@ -3,7 +3,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { readConfigFile } from '#config/config-file.ts'
-import { readDerpMap } from '#fleet/derp-map.ts'
+import { readDerpMap } from '#fleet/derp-map-reader.ts'
 import { OPTIONS } from '#config/options.ts'
 import { problemText, type Problem } from '#fleet/problem.ts'
 import { readSettings } from '#config/read.ts'

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { DnsMembers } from '#fleet/dns-members.ts'
+import { DnsMembers } from '#fleet/dns-siblings.ts'
 import { DnsServer } from '../support/dns-server.ts'
 
 let dns: DnsServer

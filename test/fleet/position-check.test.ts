@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { placeProblem, type OwnWords } from '#fleet/own-place.ts'
+import { placeProblem, type OwnWords } from '#fleet/position-check.ts'
 import type { FleetNode, FleetRegion } from '#fleet/regions-file.ts'
 
 const node = (name: string, hostname: string, meshHost?: string): FleetNode => ({

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { readDerpMap, type DerpMap } from '#fleet/derp-map.ts'
+import { readDerpMap, type DerpMap } from '#fleet/derp-map-reader.ts'
 import { problemText } from '#fleet/problem.ts'
 
 function read(text: string): DerpMap {

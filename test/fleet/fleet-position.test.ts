@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { standingIn, type FleetRelay, type Self, type Standing } from '#fleet/members.ts'
+import { standingIn, type FleetRelay, type Self, type Standing } from '#fleet/fleet-position.ts'
 
 const relay = (hostname: string, port = 443): FleetRelay => ({
   name: `${hostname.slice(0, 4)}-${port}`,

@@ -4,7 +4,7 @@
 
 import { Resolver } from 'node:dns/promises'
 import { isIPv6 } from 'node:net'
-import type { Member } from './members.ts'
+import type { Member } from './fleet-position.ts'
 
 const REFRESH_MS = 10_000
 const RESOLVE_TIMEOUT_MS = 3_000

@@ -1,6 +1,6 @@
 // The program's commands: finds the one that a command line names and runs it.
 
-import { didYouMean, nearestWord } from '#config/nearest.ts'
+import { didYouMean, nearestWord } from '#config/nearest-word.ts'
 import { ExitCode, helpAsFlag, type Command, type Io } from './command.ts'
 import { EXIT_CODES } from './report.ts'
 import { packageVersion } from '#ops/version.ts'

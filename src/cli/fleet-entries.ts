@@ -1,7 +1,7 @@
 // The fleet's file as regions of a DERP map: those that this relay is of, or all. What clients are told of a relay is
 // what the file says; flags that would say it otherwise are refused.
 
-import type { Findings } from '#config/findings.ts'
+import type { Findings } from '#config/diagnostics.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import { derpNode, type DerpNode } from '#fleet/derp-node.ts'
 import type { OptionValues } from '#config/option-values.ts'

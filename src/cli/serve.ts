@@ -1,12 +1,12 @@
 // `derpfleet serve`: runs one relay until it is told to stop. Everything that can be wrong is said before anything
 // listens; what starts, starts whole.
 
-import { resolveSettings } from '#config/resolve.ts'
-import { thisHost } from '#config/host.ts'
-import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-file.ts'
+import { resolveSettings } from '#config/resolve-settings.ts'
+import { thisHost } from '#config/host-info.ts'
+import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-files.ts'
 import { OPTION_GROUPS } from '#config/options.ts'
 import type { Problem } from '#fleet/problem.ts'
-import { readSettings, type RawSettings } from '#config/read.ts'
+import { readSettings, type RawSettings } from '#config/read-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import type { RunningRelay } from '#control/start-relay.ts'
 import { ExitCode, type Command, type Io } from './command.ts'

@@ -2,9 +2,9 @@
 // standard error, beside the log's readable lines. To a machine: lines of the log and nothing else, on standard error
 // from the first to the last.
 
-import { endpointText } from '#config/listeners.ts'
+import { endpointText } from '#config/listener-settings.ts'
 import { problemText, type Problem } from '#fleet/problem.ts'
-import type { RawSettings } from '#config/read.ts'
+import type { RawSettings } from '#config/read-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#control/start-relay.ts'
 import { libraryConsole } from '#ops/library-output.ts'

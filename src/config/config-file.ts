@@ -4,10 +4,10 @@
 
 import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
-import { didYouMean, nearestWord } from './nearest.ts'
+import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envName, flagNames, isInFile, type Option, type OptionTable } from './option.ts'
 import { reasonOf, type Problem } from '#fleet/problem.ts'
-import type { RawValue, RawValues } from './raw-value.ts'
+import type { RawValue, RawValues } from './raw-option.ts'
 
 export interface FileValues {
   readonly values: RawValues

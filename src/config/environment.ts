@@ -1,10 +1,10 @@
 // Options from environment variables: the relay's own names (DERPFLEET_…), those of the common derper image and
 // derper's own. An empty variable counts as not set: images and charts declare names without values.
 
-import { didYouMean, nearestWord } from './nearest.ts'
+import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envNames, isOwnEnvName, type OptionTable } from './option.ts'
 import { UNSUPPORTED_ENV } from './options.ts'
-import type { RawValue, RawValues } from './raw-value.ts'
+import type { RawValue, RawValues } from './raw-option.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

@@ -3,10 +3,10 @@
 // left over is a complaint, because Go stops reading at it and would ignore every flag behind (`-stun false
 // -verify-clients`).
 
-import { didYouMean, nearestWord } from './nearest.ts'
+import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envName, flagNames, type Option, type OptionTable } from './option.ts'
 import type { Problem } from '#fleet/problem.ts'
-import type { RawValue, RawValues } from './raw-value.ts'
+import type { RawValue, RawValues } from './raw-option.ts'
 import { shownText } from '#fleet/secret-mask.ts'
 
 export interface Flags {

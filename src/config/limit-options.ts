@@ -1,7 +1,7 @@
 // The options about what one client may take: connections, bytes, packets, time. A part of the table in `options.ts`; how
 // the values become settings is `limit-settings.ts`.
 
-import { byteSize, duration, durationOf, integer, rate, text } from './kind.ts'
+import { byteSize, duration, durationOf, integer, rate, text } from './option-kind.ts'
 import type { OptionTable } from './option.ts'
 
 /** Two of the largest packets: with room for fewer, one burst of full-size packets would drop its own. */

@@ -3,8 +3,8 @@
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RateLimit, RelayLimits } from '#protocol/relay-limits.ts'
 import { readFileText, whyUnread } from './file-text.ts'
-import type { Findings } from './findings.ts'
-import { didYouMean, nearestWord } from './nearest.ts'
+import type { Findings } from './diagnostics.ts'
+import { didYouMean, nearestWord } from './nearest-word.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 

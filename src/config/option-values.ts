@@ -4,7 +4,7 @@
 import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { shownText } from '#fleet/secret-mask.ts'
-import type { RawValues, Source } from './raw-value.ts'
+import type { RawValues, Source } from './raw-option.ts'
 
 export class OptionValues<T extends OptionTable> {
   readonly #table: T

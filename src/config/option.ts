@@ -1,7 +1,7 @@
 // What an option is, and by which names it goes: one word, which is its YAML key, its flag, and with prefix and in
 // capitals its environment variable. derper's own names are accepted beside it.
 
-import type { Kind } from './kind.ts'
+import type { Kind } from './option-kind.ts'
 
 export interface Option {
   readonly kind: Kind<unknown>

@@ -1,7 +1,7 @@
 // Every option of `derpfleet serve`: derper's flags as they are, and the relay's own. The table is all there is to
 // an option's names, kind and default; flags, environment, YAML file, usage page and documentation follow from it.
 
-import { boolean, choice, endpoint, endpointOrOff, httpUrl, integer, list, text } from './kind.ts'
+import { boolean, choice, endpoint, endpointOrOff, httpUrl, integer, list, text } from './option-kind.ts'
 import { LIMITS } from './limit-options.ts'
 import type { OptionTable } from './option.ts'
 

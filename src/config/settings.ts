@@ -1,5 +1,5 @@
 // What a relay runs with, fully decided: every default filled in, every file read, every contradiction
-// refused. Frozen data and nothing else; how the operator's words become this is `resolve.ts`.
+// refused. Frozen data and nothing else; how the operator's words become this is `resolve-settings.ts`.
 
 import type { KeyPair } from '#protocol/node-key.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'

@@ -1,6 +1,6 @@
 // Listening, told to an operator: what could not listen where, why, and which flag changes it, in one line.
 
-import { endpointText } from '#config/listeners.ts'
+import { endpointText } from '#config/listener-settings.ts'
 import type { Endpoint } from '#config/settings.ts'
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 // Who belongs to the mesh, and what proves it, as the relay threads are told: composed of what the operator lists,
 // of DNS and of the files that are read again when they change. A file that can't be used changes nothing.
 
-import { isNatsCredentials } from '#config/mesh.ts'
+import { isNatsCredentials } from '#config/mesh-settings.ts'
 import { placeProblem } from '#fleet/position-check.ts'
 import { readRegionsFile, REGIONS_FILE_BYTES_MAX, type FleetRegion } from '#fleet/regions-file.ts'
 import { problemText, reasonOf } from '#fleet/problem.ts'

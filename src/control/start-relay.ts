@@ -4,7 +4,7 @@
 // relay because clients choose regions by it: it must not answer for a relay that can't serve.
 
 import { readFileSync } from 'node:fs'
-import { endpointText } from '#config/listeners.ts'
+import { endpointText } from '#config/listener-settings.ts'
 import type { CertificateFiles, Endpoint, Settings } from '#config/settings.ts'
 import type { AdmissionService } from '#admission/admission-service.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'

@@ -3,7 +3,7 @@
 
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
-import { endpointText } from '#config/listeners.ts'
+import { endpointText } from '#config/listener-settings.ts'
 import { openTcp, type OpenPlace } from './addresses.ts'
 import { CheckError, within, type CheckList, type Outcome } from './check.ts'
 import type { Approach } from './login-checks.ts'

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { STUN_PORT, type MapNode, type MapRegion } from '#fleet/derp-map-reader.ts'
-import { endpointText } from '#config/listeners.ts'
+import { endpointText } from '#config/listener-settings.ts'
 import type { ProbeSettings } from './settings.ts'
 
 export type ProbeTarget = RelayTarget | MapTarget

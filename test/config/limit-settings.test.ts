@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Operator } from './operator.ts'
+import { Operator } from './config-fixture.ts'
 
 function args(operator: Operator, ...more: string[]): string[] {
   return ['-c', operator.keyPath, '-a', '127.0.0.1:3340', ...more]

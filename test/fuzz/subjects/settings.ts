@@ -6,10 +6,10 @@ import { readConfigFile } from '#config/config-file.ts'
 import { readDerpMap } from '#fleet/derp-map-reader.ts'
 import { OPTIONS } from '#config/options.ts'
 import { problemText, type Problem } from '#fleet/problem.ts'
-import { readSettings } from '#config/read.ts'
+import { readSettings } from '#config/read-settings.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
-import { resolveSettings } from '#config/resolve.ts'
-import { Operator } from '../../config/operator.ts'
+import { resolveSettings } from '#config/resolve-settings.ts'
+import { Operator } from '../../config/config-fixture.ts'
 import { promise, texts, type Subject } from '../subject.ts'
 
 /** Longer than any of them is; YAML's check for keys given twice takes the square of it. */

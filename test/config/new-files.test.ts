@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-file.ts'
+import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-files.ts'
 import { problemText } from '#fleet/problem.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 

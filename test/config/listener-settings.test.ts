@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { Findings } from '#config/findings.ts'
-import { endpointText, isLoopback, resolveListeners, type Listeners } from '#config/listeners.ts'
+import { Findings } from '#config/diagnostics.ts'
+import { endpointText, isLoopback, resolveListeners, type Listeners } from '#config/listener-settings.ts'
 import { problemText } from '#fleet/problem.ts'
-import { readSettings } from '#config/read.ts'
+import { readSettings } from '#config/read-settings.ts'
 
 function listen(...args: string[]): Listeners & { problems: string[]; warnings: readonly string[] } {
   const findings = new Findings()

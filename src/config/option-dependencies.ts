@@ -1,7 +1,7 @@
 // Options that do nothing without another, or beside one. Such an option stops nothing, but whoever sets it expects
 // something of it, so each is named in a warning.
 
-import type { Findings } from './findings.ts'
+import type { Findings } from './diagnostics.ts'
 import { displayName, type Option } from './option.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'

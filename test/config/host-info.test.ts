@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { thisHost } from '#config/host.ts'
+import { thisHost } from '#config/host-info.ts'
 
 test.skipIf(process.platform === 'darwin').each([
   [{ HOME: '/home/alice' }, '/home/alice/.cache'],

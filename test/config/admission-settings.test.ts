@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Operator } from './operator.ts'
+import { Operator } from './config-fixture.ts'
 
 const PUBLIC = ['-a', '0.0.0.0:3340']
 const URL_FLAG = ['-verify-client-url', 'https://headscale.example/verify']

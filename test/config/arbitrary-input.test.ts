@@ -3,9 +3,9 @@ import { expect, test } from 'vitest'
 import { envNames, flagNames, type Option } from '#config/option.ts'
 import { OPTIONS } from '#config/options.ts'
 import { problemText } from '#fleet/problem.ts'
-import { readSettings } from '#config/read.ts'
-import { resolveSettings } from '#config/resolve.ts'
-import { Operator } from './operator.ts'
+import { readSettings } from '#config/read-settings.ts'
+import { resolveSettings } from '#config/resolve-settings.ts'
+import { Operator } from './config-fixture.ts'
 
 /** What nobody may read in a complaint. */
 const SECRET = 'hunter2'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { goodPair, writePair } from './certificates.ts'
-import { KEY_PAIR, Operator } from './operator.ts'
+import { KEY_PAIR, Operator } from './config-fixture.ts'
 
 /** A plain relay on loopback: the least that starts. */
 function plain(operator: Operator): string[] {

@@ -2,9 +2,9 @@
 // word that it is open.
 
 import { exists } from './file-text.ts'
-import type { Findings } from './findings.ts'
-import type { Host } from './host.ts'
-import { endpointText, isLoopback, type Listeners } from './listeners.ts'
+import type { Findings } from './diagnostics.ts'
+import type { Host } from './host-info.ts'
+import { endpointText, isLoopback, type Listeners } from './listener-settings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import type { AdmissionSettings } from './settings.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { goodPair, writePair } from './certificates.ts'
-import { KEY_PAIR, Operator } from './operator.ts'
+import { KEY_PAIR, Operator } from './config-fixture.ts'
 
 /** An option, and the warning that it does nothing by itself; what it does something with. */
 const IDLE: readonly (readonly [flag: string, value: string, ending: string, more: readonly string[]])[] = [

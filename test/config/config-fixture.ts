@@ -2,11 +2,11 @@
 // that folder.
 
 import type { Environment } from '#config/environment.ts'
-import type { Host } from '#config/host.ts'
-import type { NewFile } from '#config/new-file.ts'
+import type { Host } from '#config/host-info.ts'
+import type { NewFile } from '#config/new-files.ts'
 import { problemText } from '#fleet/problem.ts'
-import { readSettings, type Presets } from '#config/read.ts'
-import { resolveSettings } from '#config/resolve.ts'
+import { readSettings, type Presets } from '#config/read-settings.ts'
+import { resolveSettings } from '#config/resolve-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'

@@ -14,9 +14,9 @@ import {
   type CertificateFault,
 } from './certificate-check.ts'
 import { readFileText, whyUnread, type FileText } from './file-text.ts'
-import type { Findings } from './findings.ts'
-import type { Host } from './host.ts'
-import type { Listeners } from './listeners.ts'
+import type { Findings } from './diagnostics.ts'
+import type { Host } from './host-info.ts'
+import type { Listeners } from './listener-settings.ts'
 import { derpNode, OWN_REGION_MIN } from '#fleet/derp-node.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'

@@ -1,6 +1,6 @@
 // The first step of the settings: what the operator said, from the command line, the environment, one YAML file and
 // presets, each value with its place. Flag wins over environment, environment over file, file over preset. Says what
-// it cannot understand; what the values mean is resolve.ts's.
+// it cannot understand; what the values mean is resolve-settings.ts's.
 
 import { readConfigFile } from './config-file.ts'
 import { readFileText, whyUnread } from './file-text.ts'
@@ -9,7 +9,7 @@ import { readFlags, type Flags } from './flags.ts'
 import { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
 import type { Problem } from '#fleet/problem.ts'
-import type { RawValue, RawValues } from './raw-value.ts'
+import type { RawValue, RawValues } from './raw-option.ts'
 
 /** What the operator said. */
 export interface RawSettings {

@@ -1,7 +1,7 @@
 // What resolving gathers beside the settings: complaints, remarks, and files that have to be made before the start.
 // One object handed through all parts, so that every part is examined whatever the others found.
 
-import type { NewFile } from './new-file.ts'
+import type { NewFile } from './new-files.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { withoutSecrets } from '#fleet/secret-mask.ts'
 

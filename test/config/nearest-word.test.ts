@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { didYouMean, nearestWord } from '#config/nearest.ts'
+import { didYouMean, nearestWord } from '#config/nearest-word.ts'
 
 const words = ['stun', 'stun-port', 'http-port', 'hostname', 'verify-clients', 'verify-client-url', 'a']
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { goodPair } from './certificates.ts'
-import { Operator } from './operator.ts'
+import { Operator } from './config-fixture.ts'
 
 const PSK = 'ab'.repeat(32)
 

@@ -1,8 +1,8 @@
 import { chmodSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { createFiles } from '#config/new-file.ts'
+import { createFiles } from '#config/new-files.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
-import { KEY_PAIR, Operator } from './operator.ts'
+import { KEY_PAIR, Operator } from './config-fixture.ts'
 
 const LOOPBACK = ['-a', '127.0.0.1:3340']
 const PSK = 'ab'.repeat(32)

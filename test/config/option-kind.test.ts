@@ -11,7 +11,7 @@ import {
   ipAddress,
   list,
   rate,
-} from '#config/kind.ts'
+} from '#config/option-kind.ts'
 
 test.each([
   ['10m', 600_000],

@@ -2,7 +2,7 @@
 // beside TLS only, STUN and HTTP on the DERP port's address.
 
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
-import type { Findings } from './findings.ts'
+import type { Findings } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import type { Endpoint } from './settings.ts'

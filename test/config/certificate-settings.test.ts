@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { certificateFiles } from '#config/certificate.ts'
-import { createFiles } from '#config/new-file.ts'
+import { certificateFiles } from '#config/certificate-settings.ts'
+import { createFiles } from '#config/new-files.ts'
 import { certificatePin } from '#protocol/self-signed.ts'
 import { DAY_MS, goodPair, makePair, writePair } from './certificates.ts'
-import { Operator } from './operator.ts'
+import { Operator } from './config-fixture.ts'
 
 function manual(operator: Operator, hostname: string): string[] {
   const certdir = ['-certmode', 'manual', '-certdir', operator.folder.path]

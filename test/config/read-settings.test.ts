@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { problemText } from '#fleet/problem.ts'
-import { readSettings } from '#config/read.ts'
+import { readSettings } from '#config/read-settings.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
 test('flag wins over environment, environment over file, file over preset, preset over default', () => {

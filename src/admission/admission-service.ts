@@ -37,7 +37,7 @@ export interface AdmissionServiceParts {
 }
 
 export interface AdmissionNumbers extends AdmissionQueueNumbers {
-  readonly backEnds: readonly { readonly name: string; readonly isUp: boolean }[]
+  readonly backends: readonly { readonly name: string; readonly isUp: boolean }[]
 }
 
 export class AdmissionService {
@@ -98,8 +98,8 @@ export class AdmissionService {
   }
 
   get numbers(): AdmissionNumbers {
-    const backEnds = this.#backEnds.map(({ name, outage }) => ({ name, isUp: outage === undefined }))
-    return { ...this.#queue.numbers, backEnds }
+    const backends = this.#backEnds.map(({ name, outage }) => ({ name, isUp: outage === undefined }))
+    return { ...this.#queue.numbers, backends }
   }
 
   close(): void {

@@ -37,7 +37,7 @@ export function openReport(raw: RawSettings, io: Io): StartReport {
   if (format === 'text') return new PrintedReport(log, io, isQuickStart(raw))
   io.speakAs?.({
     faultLine: (error) => logLine('error', LogEvent.relayFailed, { error }),
-    warning: ({ name, message }) => log.warn(LogEvent.nodeWarning, { name, message }),
+    warning: ({ name, message }) => log.warn(LogEvent.runtimeWarning, { name, message }),
   })
   return new LoggedReport(log)
 }
@@ -73,7 +73,7 @@ class LoggedReport implements StartReport {
   }
 
   made(path: string): void {
-    this.log.info(LogEvent.fileMade, { path })
+    this.log.info(LogEvent.fileCreated, { path })
   }
 
   warn(warnings: readonly string[]): void {

@@ -15,14 +15,17 @@ export function makeAdmissionService(settings: Settings, log: Log): AdmissionSer
     env: process.env,
     ownKey: settings.nodeKey.publicKey,
     onOutage: ({ backEnd, cause }, admitsAll) => {
-      log.warn(LogEvent.admissionLost, {
-        backEnd,
+      log.warn(LogEvent.admissionBackendDown, {
+        backend: backEnd,
         cause,
         clients: admitsAll ? 'all admitted' : 'all refused',
       })
     },
     onReturn: ({ backEnd, sinceMs }) => {
-      log.info(LogEvent.admissionReached, { backEnd, outageSeconds: Math.round((now() - sinceMs) / 1_000) })
+      log.info(LogEvent.admissionBackendUp, {
+        backend: backEnd,
+        outageSeconds: Math.round((now() - sinceMs) / 1_000),
+      })
     },
     onFault: (error) => log.error(LogEvent.admissionFailed, { error }),
     now,

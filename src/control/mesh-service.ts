@@ -61,7 +61,7 @@ export class MeshService {
     this.#dns = new DnsMembers({
       names: mesh.dnsNames,
       onChange: () => this.#onNames(),
-      onProblem: (name, error) => parts.log.warn(LogEvent.meshNameFailed, { name, reason: error.message }),
+      onProblem: (name, error) => parts.log.warn(LogEvent.meshDnsFailed, { name, reason: error.message }),
     })
     if (mesh.nats !== undefined) {
       this.#directory = this.#openDirectory(mesh.nats)
@@ -135,8 +135,8 @@ export class MeshService {
       credentials: settings.credentials === undefined ? undefined : () => Buffer.from(this.#credentials),
       name: () => this.#name ?? own.hostname,
       onConnected: (isConnected, detail) => {
-        if (isConnected) log.info(LogEvent.directoryReached, { server: detail })
-        else log.warn(LogEvent.directoryLost, { reason: detail })
+        if (isConnected) log.info(LogEvent.keyDirectoryConnected, { server: detail })
+        else log.warn(LogEvent.keyDirectoryDisconnected, { reason: detail })
       },
     })
   }
@@ -224,7 +224,7 @@ export class MeshService {
     const added = [...after].filter((name) => !before.has(name))
     const removed = [...before].filter((name) => !after.has(name))
     if (added.length + removed.length === 0) return
-    this.#parts.log.info(LogEvent.membersChanged, { edition, added: named(added), removed: named(removed) })
+    this.#parts.log.info(LogEvent.siblingsChanged, { edition, added: named(added), removed: named(removed) })
   }
 
   #tellMembers(): number {
@@ -249,9 +249,9 @@ export class MeshService {
 
 /** Files that are read again, by the options that name them. */
 const WATCHED = {
-  'regions-file': { refused: LogEvent.regionsRefused, bytesMax: REGIONS_FILE_BYTES_MAX },
-  'mesh-psk-file': { refused: LogEvent.meshKeysRefused, bytesMax: SECRET_BYTES_MAX },
-  'nats-credentials-file': { refused: LogEvent.credentialsRefused, bytesMax: SECRET_BYTES_MAX },
+  'regions-file': { refused: LogEvent.regionsRejected, bytesMax: REGIONS_FILE_BYTES_MAX },
+  'mesh-psk-file': { refused: LogEvent.meshKeysRejected, bytesMax: SECRET_BYTES_MAX },
+  'nats-credentials-file': { refused: LogEvent.credentialsRejected, bytesMax: SECRET_BYTES_MAX },
 } as const
 
 /** What is said of each relay, by its name. */

@@ -189,7 +189,8 @@ function makeDescriptorWatch({ log, threads }: OperationsParts): DescriptorWatch
   const max = descriptorsMax()
   const clientsEnd = clientDescriptorsEnd(max)
   const clients = clientsEnd - lowestFreeDescriptor()
-  if (clients < FEW_CLIENTS) log.warn(LogEvent.descriptorsFew, { limit: max, clients, remedy: HOW_TO_RAISE })
+  if (clients < FEW_CLIENTS)
+    log.warn(LogEvent.descriptorLimitLow, { limit: max, clients, remedy: HOW_TO_RAISE })
   return new DescriptorWatch({
     max,
     clientsEnd,
@@ -197,8 +198,8 @@ function makeDescriptorWatch({ log, threads }: OperationsParts): DescriptorWatch
     refused: () =>
       threads.counters.reduce((sum, counters) => sum + counters.get('connectionsOutOfDescriptors'), 0),
     now: () => performance.now(),
-    onShort: (limit) => log.warn(LogEvent.descriptorsShort, { limit, remedy: HOW_TO_RAISE }),
-    onOver: (refused) => log.info(LogEvent.descriptorsOver, { refused }),
+    onShort: (limit) => log.warn(LogEvent.descriptorsExhausted, { limit, remedy: HOW_TO_RAISE }),
+    onOver: (refused) => log.info(LogEvent.descriptorsAvailable, { refused }),
   })
 }
 

@@ -244,9 +244,11 @@ function makeThreads(
       siblingLog.write(from.index, message.links)
     }
     hear(message, from.index)
-    if (message.kind === 'handleSelfTestFailed') log.warn(LogEvent.handlesFailed, { reason: message.text })
+    if (message.kind === 'handleSelfTestFailed') {
+      log.warn(LogEvent.handleSelfTestFailed, { reason: message.text })
+    }
     if (message.kind === 'runtimeWarning') {
-      log.warn(LogEvent.nodeWarning, { name: message.name, message: message.text })
+      log.warn(LogEvent.runtimeWarning, { name: message.name, message: message.text })
     }
     if (message.kind === 'cancelAdmission') admissionService?.cancel(from.index, message.id)
     if (message.kind !== 'askAdmission') return
@@ -295,7 +297,7 @@ async function startStun(
     ...wanted,
     onDeath: ({ error, restartInMs }) => log.error(LogEvent.stunDied, { error, restartInMs }),
     onRestart: () => log.info(LogEvent.stunRestarted),
-    onWarning: (name, message) => log.warn(LogEvent.nodeWarning, { name, message }),
+    onWarning: (name, message) => log.warn(LogEvent.runtimeWarning, { name, message }),
     onFault,
   })
   stops.push(async () => await thread.stop())

@@ -12,13 +12,13 @@ export interface AdmissionNumbers {
   readonly oldestWaitMs: number
   /** Clients refused since too many waited. */
   readonly overflows: number
-  readonly backEnds: readonly { readonly name: string; readonly isUp: boolean }[]
+  readonly backends: readonly { readonly name: string; readonly isUp: boolean }[]
 }
 
 /** @param numbers undefined where anybody may use the relay */
 export function admissionFamilies(numbers: AdmissionNumbers | undefined): MetricFamily[] {
   if (numbers === undefined) return []
-  const { waiting, asking, oldestWaitMs, overflows, backEnds } = numbers
+  const { waiting, asking, oldestWaitMs, overflows, backends } = numbers
   return [
     {
       name: 'derp_admission_pending',
@@ -39,10 +39,10 @@ export function admissionFamilies(numbers: AdmissionNumbers | undefined): Metric
       samples: [sample(overflows)],
     },
     {
-      name: 'derp_admission_back_end_up',
+      name: 'derp_admission_backend_up',
       type: 'gauge',
       help: '0 during an outage of this admission back end.',
-      samples: backEnds.map(({ name, isUp }) => sample(Number(isUp), { back_end: name })),
+      samples: backends.map(({ name, isUp }) => sample(Number(isUp), { backend: name })),
     },
   ]
 }

@@ -73,7 +73,7 @@ const CONNECTION_ROWS: readonly Row[] = [
     'Connections closed at once because no file descriptor was left for them.',
     alone('connectionsOutOfDescriptors'),
   ),
-  gauge('derp_connections_current', 'DERP sessions, logged in or not.', alone('connectionsCurrent')),
+  gauge('derp_sessions_current', 'DERP sessions, logged in or not.', alone('connectionsCurrent')),
   counter(
     'derp_websockets_accepted_total',
     'Connections that became WebSocket sessions.',
@@ -95,7 +95,7 @@ const CONNECTION_ROWS: readonly Row[] = [
     by('reason', HANDSHAKE_FAILURES),
   ),
   counter(
-    'tls_useless_connections_total',
+    'tls_useless_record_disconnects_total',
     'TLS connections ended because their records brought no data.',
     alone('tlsUseless'),
   ),
@@ -132,7 +132,11 @@ const CLIENT_ROWS: readonly Row[] = [
   gauge('derp_clients_prober_current', 'Clients that call themselves probers.', alone('clientsProber')),
   gauge('derp_watchers_current', 'Sibling sessions subscribed to presence.', alone('watchersCurrent')),
   gauge('derp_keys_current', "Distinct node keys connected; siblings' own are none.", alone('keysCurrent')),
-  gauge('derp_keys_away', 'Distinct node keys that siblings have and this relay has not.', alone('keysAway')),
+  gauge(
+    'derp_keys_at_siblings',
+    'Distinct node keys that siblings have and this relay has not.',
+    alone('keysAway'),
+  ),
   gauge(
     'derp_duplicate_keys_current',
     'Node keys with more than one session; usually a copied machine.',
@@ -143,7 +147,11 @@ const CLIENT_ROWS: readonly Row[] = [
     'Sessions of keys that have more than one.',
     alone('duplicateSessions'),
   ),
-  counter('derp_duplicates_total', 'Logins with a key that had a session already.', alone('duplicatesTotal')),
+  counter(
+    'derp_duplicate_logins_total',
+    'Logins with a key that had a session already.',
+    alone('duplicatesTotal'),
+  ),
   counter(
     'derp_home_moves_total',
     'Clients that made this relay their home, or ceased to, later than at login.',
@@ -198,7 +206,7 @@ const PACKET_ROWS: readonly Row[] = [
     by('result', { found: 'lookupsFound', failed: 'lookupsFailed' }),
   ),
   counter(
-    'derp_thread_crossings_total',
+    'derp_thread_forwarded_packets_total',
     'Packets that went from one thread of this relay to another, as counted on each side.',
     by('direction', { in: 'crossedIn', out: 'crossedOut' }),
   ),
@@ -227,7 +235,7 @@ const CONTROL_ROWS: readonly Row[] = [
     alone('rateLimitWaits'),
   ),
   counter(
-    'derp_write_stall_total',
+    'derp_write_stalls_total',
     'Sessions ended because the remote took no bytes for the write time limit.',
     alone('writeStalls'),
   ),
@@ -248,7 +256,7 @@ const HISTOGRAMS: Readonly<
     name: 'derp_send_queue_delay_seconds',
     help: 'How long the oldest packet of each write had waited.',
   },
-  login: { name: 'derp_handshake_seconds', help: 'From the start of a session to its admission.' },
+  login: { name: 'derp_login_seconds', help: 'From the start of a session to its admission.' },
   admission: {
     name: 'derp_admission_seconds',
     help: 'From asking for admission to the decision, waiting included.',
@@ -272,7 +280,7 @@ export function relayFamilies(counters: Counters): MetricFamily[] {
       samples: dropSamples((reason, kind) => counters.droppedBytes(reason, kind)),
     },
     {
-      name: 'derp_connections_closed_total',
+      name: 'derp_sessions_ended_total',
       type: 'counter',
       help: 'DERP sessions that ended, by reason.',
       samples: END_REASONS.map((reason) => sample(counters.ended(reason), { reason })),

@@ -47,6 +47,6 @@ export class SessionEndLog {
   #tellLeftOut(counts: ReadonlyMap<EndReason, number>): void {
     const { count, kinds } = leftOutFields(counts)
     const isOrdinary = [...counts.keys()].every((reason) => ORDINARY.has(reason))
-    this.#log[isOrdinary ? 'debug' : 'info'](LogEvent.sessionsEndedMore, { count, reasons: kinds })
+    this.#log[isOrdinary ? 'debug' : 'info'](LogEvent.sessionsEndedSuppressed, { count, reasons: kinds })
   }
 }

@@ -35,7 +35,7 @@ export class SessionStartLog {
       ...limit,
       onLeftOut: (counts) => {
         const { count, kinds } = leftOutFields(counts)
-        log.debug(LogEvent.sessionsStartedMore, { count, ways: kinds })
+        log.debug(LogEvent.sessionsStartedSuppressed, { count, ways: kinds })
       },
     })
   }

@@ -58,5 +58,5 @@ const EVENT_OF = {
   up: LogEvent.siblingUp,
   self: LogEvent.siblingIsSelf,
   waiting: LogEvent.siblingDown,
-  copied: LogEvent.siblingHasCopiedKey,
+  copied: LogEvent.siblingKeyConflict,
 } as const

@@ -144,7 +144,7 @@ describe('an outage', () => {
     expect([events, admissionService.check().isOk]).toEqual([[], true])
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(1)
     expect(events[0]).toMatch(/^url lost, all admitted: http:.*answered 502$/)
-    expect(admissionService.numbers.backEnds).toEqual([{ name: 'url', isUp: false }])
+    expect(admissionService.numbers.backends).toEqual([{ name: 'url', isUp: false }])
     expect(asked.at(-1)).toContain(publicKeyText(relayKey.publicKey))
     isWell = true
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(2)

@@ -41,7 +41,7 @@ async function serve(verifyUrl: string, ...more: readonly string[]): Promise<Ser
   return {
     port: port ?? 0,
     stunPort: stunPort ?? 0,
-    lines: () => relay.output.split('\n').filter((line) => /"admission_(lost|reached|failed)"/.test(line)),
+    lines: () => relay.output.split('\n').filter((line) => /"admission_(backend_down|backend_up|failed)"/.test(line)),
     page,
     metric: async (name) => {
       const line = (await page('/metrics')).split('\n').find((text) => text.startsWith(`${name} `))
@@ -128,7 +128,7 @@ it('a back end that hangs, with fail-open: every client is in, and the log has o
   expect(await relay.metric('derp_admission_total{result="unreachable"}')).toBe(0)
   await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(1)
   expect(relay.lines()[0]).toMatch(
-    /"level":"warn".*admission_lost.*no answer within 5 s.*"clients":"all admitted"/,
+    /"level":"warn".*admission_backend_down.*no answer within 5 s.*"clients":"all admitted"/,
   )
   // Whoever wants to may come in, so it stays ready.
   expect(await relay.page('/readyz?verbose')).toMatch(
@@ -136,8 +136,8 @@ it('a back end that hangs, with fail-open: every client is in, and the log has o
   )
   back.delayMs = 0
   await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(2)
-  expect(relay.lines()[1]).toMatch(/"level":"info".*admission_reached.*"outageSeconds":\d+/)
-  expect(await relay.metric('derp_admission_back_end_up{back_end="url"}')).toBe(1)
+  expect(relay.lines()[1]).toMatch(/"level":"info".*admission_backend_up.*"outageSeconds":\d+/)
+  expect(await relay.metric('derp_admission_backend_up{backend="url"}')).toBe(1)
 }, 120_000)
 
 it('a back end that hangs: nobody is in, STUN is silent, and all are in when it is back', async () => {
@@ -152,7 +152,7 @@ it('a back end that hangs: nobody is in, STUN is silent, and all are in when it 
     )
   expect(await stun()).toBe('answers')
   await expect.poll(relay.lines, { timeout: 30_000 }).toHaveLength(1)
-  expect(relay.lines()[0]).toMatch(/admission_lost.*no answer within 5 s.*"clients":"all refused"/)
+  expect(relay.lines()[0]).toMatch(/admission_backend_down.*no answer within 5 s.*"clients":"all refused"/)
   await expect.poll(stun, { timeout: 5_000 }).toBe('silent')
   expect(await relay.page('/readyz')).toMatch(/FAIL admission: url out for \d+ s: .*no answer within 5 s/)
   expect(await relay.metric('derp_admission_total{result="allowed"}')).toBe(0)

@@ -195,7 +195,7 @@ describe('with a log of JSON', () => {
     const lines = events(relay.output)
     expect(lines.map(({ level, event }) => `${String(level)} ${String(event)}`)).toEqual(
       expect.arrayContaining([
-        'info file_made',
+        'info file_created',
         'warn setting_warning',
         'info relay_started',
         'info relay_stopped',
@@ -237,7 +237,7 @@ describe('with a log of JSON', () => {
     relay.signal('SIGWINCH')
     expect(await relay.exited).toEqual({ code: null, signal: 'SIGKILL' })
     expect(events(relay.output).slice(-2)).toMatchObject([
-      { level: 'warn', event: 'node_warning', message: 'odd' },
+      { level: 'warn', event: 'runtime_warning', message: 'odd' },
       { level: 'error', event: 'relay_failed', error: { message: 'bad' } },
     ])
   })

@@ -113,13 +113,13 @@ it.each([
   await write(text)
   await service.reload()
   await service.reload()
-  expect(lines.map(({ event, level }) => [event, level])).toEqual([['regions_refused', 'warn']])
+  expect(lines.map(({ event, level }) => [event, level])).toEqual([['regions_rejected', 'warn']])
   expect(lines).toEqual([
     expect.objectContaining({ problems: expect.arrayContaining([expect.stringMatching(problem)]) }),
   ])
   expect([siblings(), told.filter(({ kind }) => kind === 'siblings').length]).toEqual([['b.lab', 'c.lab'], 1])
   await write(FIRST)
-  expect(lines.map(({ event }) => event)).toEqual(['regions_refused', 'file_usable_again'])
+  expect(lines.map(({ event }) => event)).toEqual(['regions_rejected', 'file_usable_again'])
 })
 
 it('tells threads of mesh keys once, and of none that can not be', async () => {
@@ -129,7 +129,7 @@ it('tells threads of mesh keys once, and of none that can not be', async () => {
     await service.reload()
   }
   expect(lines.map(({ event }) => event)).toEqual([
-    'mesh_keys_refused',
+    'mesh_keys_rejected',
     'mesh_keys_changed',
     'file_usable_again',
   ])

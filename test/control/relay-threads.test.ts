@@ -139,11 +139,11 @@ it('a thread dies under traffic: others lose nothing, its clients come back, and
   const after = await relay.samples(COUNTS)
   for (const [key, value] of before) expect(after.get(key) ?? -1, key).toBeGreaterThanOrEqual(value)
   expect(after.get('derp_thread_restarts_total{thread="1"}')).toBe(1)
-  expect(after.get('derp_connections_closed_total{reason="thread_lost"}')).toBe(keysLost.length)
+  expect(after.get('derp_sessions_ended_total{reason="thread_lost"}')).toBe(keysLost.length)
   expect(
-    Object.fromEntries(await relay.samples(/^derp_(keys|watchers|connections|send_queue)_?(current|bytes)/)),
+    Object.fromEntries(await relay.samples(/^derp_(keys|watchers|sessions|send_queue)_?(current|bytes)/)),
   ).toEqual({
-    derp_connections_current: everybody.length,
+    derp_sessions_current: everybody.length,
     // Siblings' own keys are no node's.
     derp_keys_current: clients.length,
     derp_watchers_current: watchers.length,

@@ -30,7 +30,7 @@ const REQUESTS: readonly string[] = [
 ]
 
 async function ask(target: Target, stage: Stage): Promise<void> {
-  const sessions = await target.count('derp_connections_closed_total')
+  const sessions = await target.count('derp_sessions_ended_total')
   const logins = await target.count('derp_logins_total')
   await many(REQUESTS.length * scaled(100), async (at) => {
     const request = REQUESTS[at % REQUESTS.length] ?? ''
@@ -43,7 +43,7 @@ async function ask(target: Target, stage: Stage): Promise<void> {
     expect(await liar.ended(5_000), `${JSON.stringify(request)} ends`).toBe(true)
   })
   // Bystanders alone have come and gone.
-  const more = (await target.count('derp_connections_closed_total')) - sessions
+  const more = (await target.count('derp_sessions_ended_total')) - sessions
   expect(more).toBeLessThanOrEqual((await target.count('derp_logins_total')) - logins + 1)
 }
 

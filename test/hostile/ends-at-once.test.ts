@@ -22,7 +22,7 @@ attack(`${COUNT} clients that end at once`, {
 })
 
 async function comeAndGo(target: Target, stage: Stage): Promise<void> {
-  const before = await target.count('derp_connections_current')
+  const before = await target.count('derp_sessions_current')
   const clients = await many(COUNT, async (at) => stage.keep(await Intruder.logIn(target, WAYS[at % 3])))
   expect(clients.filter(({ end }) => end !== undefined)).toEqual([])
   for (const [at, client] of clients.entries()) {
@@ -31,7 +31,7 @@ async function comeAndGo(target: Target, stage: Stage): Promise<void> {
   }
   await waitUntil(
     'all have been seen to end',
-    async () => (await target.count('derp_connections_current')) <= before + 1,
+    async () => (await target.count('derp_sessions_current')) <= before + 1,
     10_000,
   )
 }

@@ -38,7 +38,7 @@ const ENDS: readonly ((intruder: Intruder) => void)[] = [
 ]
 
 async function leave(target: Target, stage: Stage): Promise<void> {
-  const before = await target.count('derp_connections_current')
+  const before = await target.count('derp_sessions_current')
   const combinations = STAGES.flatMap((reach) =>
     WAYS.flatMap((way) => ENDS.map((end) => ({ reach, way, end }))),
   )
@@ -54,7 +54,7 @@ async function leave(target: Target, stage: Stage): Promise<void> {
   })
   await waitUntil(
     'sessions are back',
-    async () => (await target.count('derp_connections_current')) <= before + 1,
+    async () => (await target.count('derp_sessions_current')) <= before + 1,
     5_000,
   )
 }

@@ -22,7 +22,7 @@ export const HAS_CORES =
 const RELAY_CORE = '0'
 const ATTACKERS_CORE = '1'
 
-const CLOSED = 'derp_connections_closed_total'
+const CLOSED = 'derp_sessions_ended_total'
 
 /** TLS, as clients come; or a plain port, as a proxy in front of it comes. */
 export type Door = 'tls' | 'plain'

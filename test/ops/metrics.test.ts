@@ -38,7 +38,7 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   connectionsAccepted: ['derp_connections_accepted_total'],
   connectionsRejected: ['derp_connections_rejected_total'],
   connectionsOutOfDescriptors: ['derp_connections_out_of_descriptors_total'],
-  connectionsCurrent: ['derp_connections_current'],
+  connectionsCurrent: ['derp_sessions_current'],
   webSocketsAccepted: ['derp_websockets_accepted_total'],
   handshakesTls12: ['tls_handshakes_total{version="1.2"}'],
   handshakesTls13: ['tls_handshakes_total{version="1.3"}'],
@@ -62,7 +62,7 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
     'derp_handshake_failures_total{stage="tls"}',
     'tls_handshake_failures_total{reason="crowded_out"}',
   ],
-  tlsUseless: ['tls_useless_connections_total'],
+  tlsUseless: ['tls_useless_record_disconnects_total'],
   tlsCurrent12: ['tls_connections_current{version="1.2"}'],
   tlsCurrent13: ['tls_connections_current{version="1.3"}'],
   headsRefused: ['derp_handshake_failures_total{stage="http"}'],
@@ -74,10 +74,10 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   clientsProber: ['derp_clients_prober_current'],
   watchersCurrent: ['derp_watchers_current'],
   keysCurrent: ['derp_keys_current'],
-  keysAway: ['derp_keys_away'],
+  keysAway: ['derp_keys_at_siblings'],
   duplicateKeys: ['derp_duplicate_keys_current'],
   duplicateSessions: ['derp_duplicate_sessions_current'],
-  duplicatesTotal: ['derp_duplicates_total'],
+  duplicatesTotal: ['derp_duplicate_logins_total'],
   homeMovesIn: ['derp_home_moves_total{direction="in"}'],
   homeMovesOut: ['derp_home_moves_total{direction="out"}'],
   loginsTotal: ['derp_logins_total'],
@@ -98,8 +98,8 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   forwardedOutBytes: ['derp_mesh_forwarded_bytes_total{direction="out"}'],
   lookupsFound: ['derp_lookups_total{result="found"}'],
   lookupsFailed: ['derp_lookups_total{result="failed"}'],
-  crossedIn: ['derp_thread_crossings_total{direction="in"}'],
-  crossedOut: ['derp_thread_crossings_total{direction="out"}'],
+  crossedIn: ['derp_thread_forwarded_packets_total{direction="in"}'],
+  crossedOut: ['derp_thread_forwarded_packets_total{direction="out"}'],
   queuedPackets: ['derp_send_queue_packets'],
   queuedBytes: ['derp_send_queue_bytes'],
   waitingBytes: ['derp_waiting_bytes'],
@@ -110,7 +110,7 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   peerGoneNotHere: ['derp_peer_gone_sent_total{reason="not_here"}'],
   unknownFrames: ['derp_unknown_frames_total'],
   rateLimitWaits: ['derp_rate_limit_waits_total'],
-  writeStalls: ['derp_write_stall_total'],
+  writeStalls: ['derp_write_stalls_total'],
   sweeps: ['derp_thread_sweeps_total'],
   wireBytesIn: ['derp_wire_bytes_total{direction="in"}'],
   wireBytesOut: ['derp_wire_bytes_total{direction="out"}'],
@@ -118,7 +118,7 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
 
 const HISTOGRAM_NAMES: Readonly<Record<HistogramName, string>> = {
   queueDelay: 'derp_send_queue_delay_seconds',
-  login: 'derp_handshake_seconds',
+  login: 'derp_login_seconds',
   admission: 'derp_admission_seconds',
   loopLag: 'derp_thread_loop_lag_seconds',
 }
@@ -156,7 +156,7 @@ describe('every number that a relay thread counts shows, and shows where it shou
       const before = await scrape({ threads: [counters] })
       counters.countEnd(reason)
       expect(risen(before, await scrape({ threads: [counters] }))).toEqual({
-        [`derp_connections_closed_total{reason="${reason}"}`]: 1,
+        [`derp_sessions_ended_total{reason="${reason}"}`]: 1,
       })
     }
   })
@@ -275,7 +275,7 @@ describe('a relay at work', () => {
     b.hangUp()
     const change = risen(before, await scrape({ threads }))
     expect(change).toMatchObject({
-      derp_connections_current: 2,
+      derp_sessions_current: 2,
       derp_logins_total: 3,
       'derp_admission_total{result="allowed"}': 2,
       'derp_clients_current{kind="home"}': 1,
@@ -291,12 +291,12 @@ describe('a relay at work', () => {
       'derp_dropped_packets_total{reason="unknown_dest",kind="data"}': 1,
       derp_pings_received_total: 1,
       derp_pongs_sent_total: 1,
-      'derp_connections_closed_total{reason="remote_closed"}': 1,
-      derp_handshake_seconds_count: 3,
+      'derp_sessions_ended_total{reason="remote_closed"}': 1,
+      derp_login_seconds_count: 3,
       derp_admission_seconds_count: 2,
     })
-    expect(change['derp_thread_crossings_total{direction="in"}']).toBe(
-      change['derp_thread_crossings_total{direction="out"}'],
+    expect(change['derp_thread_forwarded_packets_total{direction="in"}']).toBe(
+      change['derp_thread_forwarded_packets_total{direction="out"}'],
     )
     expect(change).not.toHaveProperty('derp_clients_websocket_current')
   })

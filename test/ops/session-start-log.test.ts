@@ -46,7 +46,7 @@ it('a storm is a few lines, and one that counts the rest by the way they came', 
   expect(take()).toHaveLength(3)
   clock.advance(1_000)
   expect(take()).toMatchObject([
-    { level: 'debug', event: 'sessions_started_more', count: 12, ways: { derp: 7, fast_start: 5 } },
+    { level: 'debug', event: 'sessions_started_suppressed', count: 12, ways: { derp: 7, fast_start: 5 } },
   ])
   log.write(alice)
   expect(take()).toHaveLength(1)

@@ -48,7 +48,7 @@ it('says of a copied key once, as an error, and of a relay that is listed among 
     }
   }
   expect(lines.map(({ event, level, sibling }) => [event, level, sibling])).toEqual([
-    ['sibling_has_copied_key', 'error', 'derp2.lab'],
+    ['sibling_key_conflict', 'error', 'derp2.lab'],
     ['sibling_is_self', 'info', 'derp1.lab'],
   ])
 })

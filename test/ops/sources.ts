@@ -71,7 +71,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       asking: 64,
       oldestWaitMs: 1_500,
       overflows: 2,
-      backEnds: [{ name: 'url', isUp: false }],
+      backends: [{ name: 'url', isUp: false }],
     }),
     siblings: () => [sibling],
     mesh: () => [...directory.families(), ...reloads.families()],

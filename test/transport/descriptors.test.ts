@@ -67,7 +67,7 @@ async function login(): Promise<void> {
 }
 
 it('refuses clients beyond its descriptors, says so, is not ready, answers its admin port, and recovers', async () => {
-  expect(relay.output).toMatch(/"event":"descriptors_few","limit":100,"clients":\d+/)
+  expect(relay.output).toMatch(/"event":"descriptor_limit_low","limit":100,"clients":\d+/)
   await login()
   const port = portOf('derp')
   // Each comes again when it is refused, as fast as it can.
@@ -83,7 +83,7 @@ it('refuses clients beyond its descriptors, says so, is not ready, answers its a
     remote.resume()
   }
   for (let i = 0; i < 120; i++) dial()
-  await expect.poll(() => events('descriptors_short'), { timeout: 10_000 }).toBe(1)
+  await expect.poll(() => events('descriptors_exhausted'), { timeout: 10_000 }).toBe(1)
   const refused = /derp_connections_out_of_descriptors_total (\d+)/.exec((await page('/metrics')).text)?.[1]
   expect(Number(refused)).toBeGreaterThan(0)
   expect((await page('/livez')).status).toBe(200)
@@ -94,11 +94,11 @@ it('refuses clients beyond its descriptors, says so, is not ready, answers its a
 
   isOver = true
   for (const remote of remotes.splice(0)) remote.destroy()
-  await expect.poll(() => events('descriptors_over'), { timeout: 15_000 }).toBe(1)
+  await expect.poll(() => events('descriptors_available'), { timeout: 15_000 }).toBe(1)
   await expect.poll(async () => (await page('/readyz')).status, { timeout: 5_000 }).toBe(200)
   expect(await hasStun()).toBe(true)
   await login()
-  expect(events('descriptors_short')).toBe(1)
+  expect(events('descriptors_exhausted')).toBe(1)
 })
 
 describe('the watch', () => {

@@ -126,6 +126,6 @@ it.skipIf(!isPossible)('a client whose cable is pulled is gone soon after', { ti
   near.send(farKey, Buffer.from('are you there?'))
   expect(Buffer.from((await gone).key)).toEqual(farKey)
   const metrics = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
-  expect(metrics).toContain('derp_connections_closed_total{reason="unacknowledged"} 1\n')
+  expect(metrics).toContain('derp_sessions_ended_total{reason="unacknowledged"} 1\n')
   far.kill('SIGKILL')
 })

@@ -37,11 +37,11 @@ async function metricOf(relay: LiveRelay, series: string): Promise<number> {
 }
 
 async function sessionsOf(relay: LiveRelay): Promise<number> {
-  return await metricOf(relay, 'derp_connections_current')
+  return await metricOf(relay, 'derp_sessions_current')
 }
 
 async function endsOf(relay: LiveRelay, reason: string): Promise<number> {
-  return await metricOf(relay, `derp_connections_closed_total{reason="${reason}"}`)
+  return await metricOf(relay, `derp_sessions_ended_total{reason="${reason}"}`)
 }
 
 /** Of this process, in which the relay runs. */

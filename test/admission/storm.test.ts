@@ -41,7 +41,8 @@ async function serve(verifyUrl: string, ...more: readonly string[]): Promise<Ser
   return {
     port: port ?? 0,
     stunPort: stunPort ?? 0,
-    lines: () => relay.output.split('\n').filter((line) => /"admission_(backend_down|backend_up|failed)"/.test(line)),
+    lines: () =>
+      relay.output.split('\n').filter((line) => /"admission_(backend_down|backend_up|failed)"/.test(line)),
     page,
     metric: async (name) => {
       const line = (await page('/metrics')).split('\n').find((text) => text.startsWith(`${name} `))

@@ -34,7 +34,7 @@ export interface DialHandler {
   onClosed(why: string): void
 }
 
-export interface DialedStream {
+export interface SiblingStream {
   /** Bytes given stay untouched until `written()`. True: they are used up already. */
   write(bytes: Uint8Array, isLast: boolean): boolean
   /** Cuts at once; `onClosed` follows. */
@@ -42,4 +42,4 @@ export interface DialedStream {
 }
 
 /** Begins to dial; never throws. */
-export type Dial = (address: SiblingAddress, handler: DialHandler) => DialedStream
+export type Dial = (address: SiblingAddress, handler: DialHandler) => SiblingStream

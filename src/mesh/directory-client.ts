@@ -3,12 +3,12 @@
 // that moves is followed before anybody asks again.
 
 import { toHex } from '#protocol/bytes.ts'
-import type { KeyDirectory, Whereabouts } from './key-directory.ts'
+import type { KeyDirectory, KeyLocation } from './key-directory.ts'
 
 /** Each watched key is a subscription; the oldest gives way. */
 const WATCHED_MAX = 20_000
 
-export interface HomeNote {
+export interface HomeChange {
   readonly key: Uint8Array
   readonly isHome: boolean
 }
@@ -16,7 +16,7 @@ export interface HomeNote {
 /** An answer for one thread, or for all. */
 export interface LocationUpdate {
   readonly key: Uint8Array
-  readonly where: Whereabouts
+  readonly where: KeyLocation
 }
 
 export interface DirectoryClientParts {
@@ -38,7 +38,7 @@ export class DirectoryClient {
   }
 
   /** Clients of a thread have noted this relay as their home, or no more. */
-  note(thread: number, notes: readonly HomeNote[]): void {
+  note(thread: number, notes: readonly HomeChange[]): void {
     for (const { key, isHome } of notes) {
       if (isHome) this.#add(thread, key)
       else this.#remove(thread, toHex(key))

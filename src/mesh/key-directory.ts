@@ -3,7 +3,7 @@
 // relay that is named checks the whole key.
 
 /** Where a key is: at a relay; nowhere, which is known; or that can't be said now, and may be asked again soon. */
-export type Whereabouts =
+export type KeyLocation =
   | { readonly kind: 'at'; readonly relay: string }
   | { readonly kind: 'nowhere' }
   | { readonly kind: 'unknown' }
@@ -15,7 +15,7 @@ export interface KeyDirectory {
   /** It has left, or its home is elsewhere. */
   withdraw(key: Uint8Array): void
   /** Calls back once. Never long. */
-  locate(key: Uint8Array, found: (where: Whereabouts) => void): void
+  locate(key: Uint8Array, found: (where: KeyLocation) => void): void
   /**
    * Calls back whenever a relay announces the key, or, with undefined, withdraws it; until what is returned is called.
    * Who has withdrawn it may not have been the only one to have it.

@@ -9,7 +9,7 @@ import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import { DropReason, type PacketKind } from '#relay/drop-reason.ts'
 import type { AddressedPacket, LookupOwner } from '#relay/ports.ts'
-import type { Whereabouts } from './key-directory.ts'
+import type { KeyLocation } from './key-directory.ts'
 import type { RankedSibling, RouteTable } from './route-table.ts'
 
 /** What a tunnel's handshake sends before it waits for an answer. */
@@ -31,7 +31,7 @@ const LOCATED_MAX = 100_000
 const FRAME_OVERHEAD_BYTES = HEADER_BYTES + KEY_BYTES
 
 /** A sibling that may have to be dialled first. */
-export interface LocatableSibling extends RankedSibling {
+export interface DialableSibling extends RankedSibling {
   readonly isUp: boolean
   /** Dials, unless that is under way. */
   wake(): void
@@ -41,35 +41,35 @@ export interface KeyLookupParts {
   /** Asks the directory; `located` is to be called with the answer. */
   readonly ask: (key: Uint8Array) => void
   /** The member of that name; undefined if there is none. */
-  readonly sibling: (name: string) => LocatableSibling | undefined
+  readonly sibling: (name: string) => DialableSibling | undefined
   readonly routeTable: RouteTable
   readonly counters: Counters
 }
 
-interface HeldPacket {
+interface QueuedPacket {
   readonly bytes: Buffer
   readonly sourceKey: Uint8Array
   readonly kind: PacketKind
 }
 
-interface Sought {
+interface PendingLookup {
   readonly key: Uint8Array
   readonly sinceMs: number
-  readonly held: HeldPacket[]
+  readonly held: QueuedPacket[]
   heldBytes: number
   /** Found; its link is not up yet. */
-  sibling: LocatableSibling | undefined
+  sibling: DialableSibling | undefined
 }
 
 interface CachedLocation {
   readonly key: Uint8Array
-  readonly sibling: LocatableSibling
+  readonly sibling: DialableSibling
   readonly sinceMs: number
 }
 
 export class KeyLookup {
   readonly #parts: KeyLookupParts
-  readonly #sought = new Map<string, Sought>()
+  readonly #sought = new Map<string, PendingLookup>()
   /** Until when each is not asked for again; who was found to be nowhere last comes last. */
   readonly #nowhere = new Map<string, number>()
   /** The oldest first. */
@@ -98,7 +98,7 @@ export class KeyLookup {
   }
 
   /** The directory's answer. */
-  located(key: Uint8Array, where: Whereabouts, nowMs: number): void {
+  located(key: Uint8Array, where: KeyLocation, nowMs: number): void {
     const id = toHex(key)
     if (where.kind === 'unknown') return this.#notSaid(id, nowMs)
     const sibling = where.kind === 'at' ? this.#parts.sibling(where.relay) : undefined
@@ -134,7 +134,7 @@ export class KeyLookup {
     return false
   }
 
-  #notFound(id: string, sought: Sought | undefined, nowMs: number): void {
+  #notFound(id: string, sought: PendingLookup | undefined, nowMs: number): void {
     this.#forget(id)
     this.#rest(id, nowMs + NOWHERE_MS)
     if (sought !== undefined) this.#giveUp(id, sought, DropReason.unknownDestination)
@@ -161,7 +161,7 @@ export class KeyLookup {
     if (known !== undefined) this.#parts.routeTable.remove(known.key, 0, known.sibling)
   }
 
-  #found(id: string, key: Uint8Array, sibling: LocatableSibling, nowMs: number): void {
+  #found(id: string, key: Uint8Array, sibling: DialableSibling, nowMs: number): void {
     const { routeTable, counters } = this.#parts
     const known = this.#located.get(id)
     this.#located.delete(id)
@@ -181,7 +181,7 @@ export class KeyLookup {
     counters.add(Counter.lookupsFound, 1)
   }
 
-  #giveUp(id: string, sought: Sought, reason: DropReason): void {
+  #giveUp(id: string, sought: PendingLookup, reason: DropReason): void {
     const { counters } = this.#parts
     this.#sought.delete(id)
     for (const { bytes, kind } of sought.held) {
@@ -192,7 +192,7 @@ export class KeyLookup {
   }
 
   #hold(
-    sought: Sought,
+    sought: PendingLookup,
     { buffer, start, packetAt, end, kind }: AddressedPacket,
     sourceKey: Uint8Array,
   ): void {

@@ -22,7 +22,7 @@ import {
 } from '@nats-io/transport-node'
 import { backOffMs, type BackOff } from '#protocol/back-off.ts'
 import { toHex } from '#protocol/bytes.ts'
-import type { KeyDirectory, Whereabouts } from './key-directory.ts'
+import type { KeyDirectory, KeyLocation } from './key-directory.ts'
 
 /** The longest that a packet waits for an answer; a question round the globe takes half a second, and is asked again. */
 const LOCATE_TIMEOUT_MS = 200
@@ -79,7 +79,7 @@ export interface DirectoryHealth {
   /** Keys of this relay that are in the directory, or will be as soon as a server is there. */
   readonly announced: number
   /** Questions by their answers. */
-  readonly answers: Readonly<Record<Whereabouts['kind'], number>>
+  readonly answers: Readonly<Record<KeyLocation['kind'], number>>
 }
 
 /** A subject that is listened to whenever a server is there. */
@@ -157,8 +157,8 @@ export class NatsDirectory implements KeyDirectory {
     this.#ignore(interest)
   }
 
-  locate(key: Uint8Array, found: (where: Whereabouts) => void): void {
-    const answered = (where: Whereabouts): void => {
+  locate(key: Uint8Array, found: (where: KeyLocation) => void): void {
+    const answered = (where: KeyLocation): void => {
       this.#answers[where.kind]++
       found(where)
     }
@@ -336,13 +336,13 @@ function subjectMoved(hash: string): string {
   return `derpfleet.moved.${hash}`
 }
 
-function whereIn(message: Msg): Whereabouts {
+function whereIn(message: Msg): KeyLocation {
   const relay = nameIn(message)
   return relay === undefined ? { kind: 'nowhere' } : { kind: 'at', relay }
 }
 
 /** That nobody is there is said by the server; that nobody has answered says nothing. */
-function whyNot(error: unknown): Whereabouts {
+function whyNot(error: unknown): KeyLocation {
   const isNobody =
     error instanceof NoRespondersError || (error instanceof RequestError && error.isNoResponders())
   return { kind: isNobody ? 'nowhere' : 'unknown' }

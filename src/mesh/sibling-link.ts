@@ -3,7 +3,7 @@
 // it and holds nobody up. What arrives here is presence and answers; packets from the sibling come over its own link
 // to us, which is a session like any other.
 //
-//   waiting ─→ dialling ─→ greeted ─→ up ─→ waiting …      self, twin and copied: nothing is to be had at this address
+//   waiting ─→ dialling ─→ greeted ─→ up ─→ waiting …      self, alias and copied: nothing is to be had at this address
 //
 // Up is who has proven its key and answered behind a frame that only siblings may send.
 
@@ -12,10 +12,10 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { isMeshKeyRefusal, pongFrame } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket, Flushable, SiblingOutbox } from '#relay/ports.ts'
-import type { DialedStream, Dial, DialHandler, SiblingAddress } from './dial.ts'
+import type { SiblingStream, Dial, DialHandler, SiblingAddress } from './dial.ts'
 import { LinkQuality } from './link-quality.ts'
-import type { LinkReport, LinkState } from './link-report.ts'
-import type { LocatableSibling } from './key-lookup.ts'
+import type { SiblingReport, SiblingState } from './sibling-report.ts'
+import type { DialableSibling } from './key-lookup.ts'
 import { Redial } from './redial.ts'
 import { SiblingLogin, type MeshIdentity } from './sibling-login.ts'
 import type { RouteTable } from './route-table.ts'
@@ -36,7 +36,7 @@ const SILENT_PINGS_MAX = 3
 
 /** What a relay with a key that we know turns out to be; `why` is empty where that is as it should be. */
 export interface Recognition {
-  readonly state: 'self' | 'twin' | 'copied'
+  readonly state: 'self' | 'alias' | 'copied'
   readonly why: string
 }
 
@@ -68,7 +68,7 @@ export interface SiblingLinkParts {
   readonly flushSoon: (one: Flushable) => void
 }
 
-export class SiblingLink implements LocatableSibling, Flushable {
+export class SiblingLink implements DialableSibling, Flushable {
   readonly serial: number
   readonly address: SiblingAddress
   readonly rank: number
@@ -76,10 +76,10 @@ export class SiblingLink implements LocatableSibling, Flushable {
   readonly #outbox: SiblingOutbox
   readonly #redial: Redial
   #quality = new LinkQuality()
-  #state: LinkState = 'waiting'
+  #state: SiblingState = 'waiting'
   /** The dial under way or done; what others call back about is over. */
   #dialled: DialHandler | undefined = undefined
-  #connection: DialedStream | undefined = undefined
+  #connection: SiblingStream | undefined = undefined
   #login: SiblingLogin | undefined = undefined
   /** Why it is not up, while that is so, and why this side has cut the present connection. */
   #why = ''
@@ -104,7 +104,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
     this.#redial = new Redial(parts, () => this.#dial())
   }
 
-  get state(): LinkState {
+  get state(): SiblingState {
     return this.#state
   }
 
@@ -119,7 +119,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
   }
 
   /** To be called by one who keeps the reports: what is said of delay is said once. */
-  report(): LinkReport {
+  report(): SiblingReport {
     const { packets, bytes, dropped, delayMs } = this.#outbox.takeTally()
     this.#packets += packets
     this.#bytes += bytes
@@ -364,7 +364,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
     this.#outbox.close()
     if (before === 'closed') return this.#parts.owner.changed(this)
     if (before === 'self') return
-    if (before === 'twin') return this.#redial.after(TWIN_RETRY_MS)
+    if (before === 'alias') return this.#redial.after(TWIN_RETRY_MS)
     if (before === 'copied') return this.#redial.after(COPIED_RETRY_MS)
     const isRefusal = before === 'greeted' && this.#cutWhy === ''
     if (isRefusal)
@@ -381,7 +381,7 @@ export class SiblingLink implements LocatableSibling, Flushable {
     this.#keys = 0
   }
 
-  #enter(state: LinkState): void {
+  #enter(state: SiblingState): void {
     this.#state = state
     this.#isTried ||= state !== 'dialling' && state !== 'greeted' && state !== 'up'
     this.#parts.owner.changed(this)

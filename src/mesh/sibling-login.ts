@@ -20,7 +20,7 @@ export interface MeshIdentity {
   readonly secret: BoxSecret
 }
 
-export interface LoginWish {
+export interface SiblingLoginOptions {
   readonly meshKey: Uint8Array | undefined
   readonly wantsHomesOnly: boolean
   /** To be told of its keys. */
@@ -54,7 +54,7 @@ export class SiblingLogin {
   /** The login, and a frame that ends the session of who is no sibling: who answers what comes behind has accepted us. */
   greeting(
     { publicKey }: MeshIdentity,
-    { meshKey, wantsHomesOnly, wantsPresence }: LoginWish,
+    { meshKey, wantsHomesOnly, wantsPresence }: SiblingLoginOptions,
     random: (bytes: number) => Uint8Array,
   ): Uint8Array {
     const info = { meshKey, canAckPings: false, wantsHomesOnly, wantsInstance: true }

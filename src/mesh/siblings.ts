@@ -4,7 +4,7 @@
 
 import { bytesEqual } from '#protocol/bytes.ts'
 import type { SiblingAddress } from './dial.ts'
-import type { LinkReport } from './link-report.ts'
+import type { SiblingReport } from './sibling-report.ts'
 import { SiblingLink, type LinkOwner, type Recognition, type SiblingLinkParts } from './sibling-link.ts'
 import type { SiblingLogin } from './sibling-login.ts'
 
@@ -55,10 +55,10 @@ export class Siblings implements LinkOwner {
     }
     const other = this.#otherTo(link, serverKey)
     // The link that it was compared with has gone meanwhile: as a twin it takes its place.
-    if (other === undefined) return { state: 'twin', why: '' }
+    if (other === undefined) return { state: 'alias', why: '' }
     const known = other.login
     if (known?.isProven !== true) return undefined
-    if (instance === known.instance) return { state: 'twin', why: '' }
+    if (instance === known.instance) return { state: 'alias', why: '' }
     return { state: 'copied', why: `has the key of ${other.address.name}, too; ${OWN_KEY_ADVICE}` }
   }
 
@@ -66,7 +66,7 @@ export class Siblings implements LinkOwner {
     this.#parts.onChange(link)
     if (link.login !== undefined || (link.state !== 'waiting' && link.state !== 'closed')) return
     // Another name of the relay that was lost may lead to it still.
-    for (const other of this.#links.values()) if (other.state === 'twin') other.wake()
+    for (const other of this.#links.values()) if (other.state === 'alias') other.wake()
   }
 
   sweep(nowMs: number): void {
@@ -74,7 +74,7 @@ export class Siblings implements LinkOwner {
   }
 
   /** Of those who have left, too, until all that they counted has been told. */
-  reports(): readonly LinkReport[] {
+  reports(): readonly SiblingReport[] {
     const links = [...this.#links.values(), ...this.#ending]
     const reports = links.map((link) => link.report())
     for (const link of this.#ending) if (link.isOver) this.#ending.delete(link)

@@ -48,7 +48,7 @@ const NAMED_MAX = 3
 /** Siblings whose counters are remembered though they are no members now: more than any fleet exchanges in a day. */
 const REMEMBERED_MAX = 1_000
 /** Not to be reached: this relay itself, another name of one that there is a link to, or one not needed so far. */
-const NO_SIBLING = new Set(['self', 'twin', 'idle', 'closed'])
+const NO_SIBLING = new Set(['self', 'alias', 'idle', 'closed'])
 
 export interface LinkWatchParts {
   readonly threadCount: number

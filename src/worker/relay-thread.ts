@@ -8,7 +8,7 @@ import { BoxSecret } from '#protocol/box.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { shortKey } from '#protocol/node-key.ts'
 import { EVERYBODY, RemoteAdmission } from '#admission/remote-admission.ts'
-import type { HomeNote } from '#mesh/directory-client.ts'
+import type { HomeChange } from '#mesh/directory-client.ts'
 import { KeyLookup } from '#mesh/key-lookup.ts'
 import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
@@ -70,7 +70,7 @@ class RelayThread {
   #areLinksChanged = false
   /** Of the members; zero before any were told. */
   #edition = 0
-  #homeNotes: HomeNote[] = []
+  #homeNotes: HomeChange[] = []
   #keyLookup: KeyLookup | undefined = undefined
   /** Each thread moves its share; one that has less than one a second moves one every so many. */
   readonly #rebalancePerSecond: number

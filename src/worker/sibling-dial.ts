@@ -7,7 +7,7 @@ import type { ServerTrust } from '#client/tls-verification.ts'
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
-import type { DialedStream, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
+import type { SiblingStream, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
 
 export interface DialOptions {
   /** Authorities that siblings' certificates may be signed by. */
@@ -29,7 +29,7 @@ interface Way {
   readonly tls: ServerTrust | false
 }
 
-class SiblingConnection implements DialedStream {
+class SiblingConnection implements SiblingStream {
   readonly #handler: DialHandler
   /** Undefined where the address is none that can be dialled. */
   readonly #connection: DerpConnection | undefined

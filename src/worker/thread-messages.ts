@@ -3,9 +3,9 @@
 
 import type { Settings, SiblingSettings } from '#config/settings.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
-import type { HomeNote } from '#mesh/directory-client.ts'
-import type { Whereabouts } from '#mesh/key-directory.ts'
-import type { LinkReport } from '#mesh/link-report.ts'
+import type { HomeChange } from '#mesh/directory-client.ts'
+import type { KeyLocation } from '#mesh/key-directory.ts'
+import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#interthread/thread-links.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
@@ -46,7 +46,7 @@ export type ToRelayThread =
   /** Other keys let siblings in from now on. */
   | { readonly kind: 'meshKeys'; readonly keys: readonly Uint8Array[] }
   /** Where a key is that this thread has asked for, or that has moved. */
-  | { readonly kind: 'keyLocation'; readonly key: Uint8Array; readonly where: Whereabouts }
+  | { readonly kind: 'keyLocation'; readonly key: Uint8Array; readonly where: KeyLocation }
   /** Whom to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }
@@ -84,9 +84,9 @@ export type FromRelayThread =
   /** The runtime warns of something. */
   | { readonly kind: 'runtimeWarning'; readonly name: string; readonly text: string }
   /** This thread's links to the siblings of that edition, once a second and whenever the state of one has changed. */
-  | { readonly kind: 'linkReports'; readonly edition: number; readonly links: readonly LinkReport[] }
+  | { readonly kind: 'linkReports'; readonly edition: number; readonly links: readonly SiblingReport[] }
   /** Clients that have noted this relay as their home, or no more. */
-  | { readonly kind: 'homeNotes'; readonly notes: readonly HomeNote[] }
+  | { readonly kind: 'homeNotes'; readonly notes: readonly HomeChange[] }
   /** Where is this key? */
   | { readonly kind: 'lookUpKey'; readonly key: Uint8Array }
   | { readonly kind: 'fault'; readonly text: string }

@@ -4,7 +4,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DerpClient } from '#client/derp-client.ts'
-import type { Whereabouts } from '#mesh/key-directory.ts'
+import type { KeyLocation } from '#mesh/key-directory.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { foreigners } from '../support/foreign.ts'
 import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
@@ -123,7 +123,7 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     for (const key of keys) await directories.isAt(nyc, key, 'fra3.lab')
     await directories.servers.kill('EU')
     await waitUntil('the relay knows', () => !fra.isConnected)
-    const answers: Whereabouts[] = []
+    const answers: KeyLocation[] = []
     fra.locate(keys[0] as Uint8Array, (where) => answers.push(where))
     expect(answers).toEqual([{ kind: 'unknown' }])
     expect(fra.health).toMatchObject({ isConnected: false, connects: 1, announced: 1_000 })
@@ -175,7 +175,7 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
 
   test('with too many questions at once can not say, which is not the same as nowhere', async () => {
     const fra = await directories.of('fra7.lab', 'EU')
-    const answers: Whereabouts['kind'][] = []
+    const answers: KeyLocation['kind'][] = []
     for (let asked = 0; asked < 2_100; asked++) fra.locate(randomBytes(32), ({ kind }) => answers.push(kind))
     // At once, without a question.
     expect(answers).toEqual(Array.from({ length: 100 }, () => 'unknown'))
@@ -194,7 +194,7 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
       async () => (await directories.located(await directories.of('nyc8.lab', 'US'), known)) !== undefined,
     )
     const closing = fra.close()
-    const answers: Whereabouts[] = []
+    const answers: KeyLocation[] = []
     // The library has closed its connection and has not said so yet.
     fra.locate(other, (where) => answers.push(where))
     fra.withdraw(known)

@@ -2,7 +2,7 @@
 
 import { expect, it } from 'vitest'
 import { DirectoryClient, type LocationUpdate } from '#mesh/directory-client.ts'
-import type { KeyDirectory, Whereabouts } from '#mesh/key-directory.ts'
+import type { KeyDirectory, KeyLocation } from '#mesh/key-directory.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { alice, bob } from '../support/actor.ts'
 import { sha256 } from '../vectors/hex.ts'
@@ -10,7 +10,7 @@ import { sha256 } from '../vectors/hex.ts'
 class PlayedDirectory implements KeyDirectory {
   readonly said: string[] = []
   readonly watchers = new Map<string, (relay: string | undefined) => void>()
-  readonly questions: ((where: Whereabouts) => void)[] = []
+  readonly questions: ((where: KeyLocation) => void)[] = []
 
   announce(key: Uint8Array): void {
     this.said.push(`announce ${toHex(key)}`)
@@ -20,7 +20,7 @@ class PlayedDirectory implements KeyDirectory {
     this.said.push(`withdraw ${toHex(key)}`)
   }
 
-  locate(_key: Uint8Array, found: (where: Whereabouts) => void): void {
+  locate(_key: Uint8Array, found: (where: KeyLocation) => void): void {
     this.questions.push(found)
   }
 

@@ -1,7 +1,7 @@
 // The key lookup alone, with a directory that a test plays: what it keeps, and how much of it.
 
 import { expect, it } from 'vitest'
-import { KeyLookup, type LocatableSibling } from '#mesh/key-lookup.ts'
+import { KeyLookup, type DialableSibling } from '#mesh/key-lookup.ts'
 import { RouteTable } from '#mesh/route-table.ts'
 import { Counters } from '#relay/counters.ts'
 import { DropReason, PacketKind } from '#relay/drop-reason.ts'
@@ -16,7 +16,7 @@ function packetTo(key: Uint8Array, packetBytes = 10): AddressedPacket {
   return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0 }
 }
 
-class Sibling implements LocatableSibling {
+class Sibling implements DialableSibling {
   readonly rank = 1
   isUp = true
   forwarded = 0

@@ -124,7 +124,7 @@ it('cuts a sibling whose ServerInfo was not made for it', () => {
 
 it.each([
   ['self', 0, 0],
-  ['twin', 1, 2],
+  ['alias', 1, 2],
   ['copied', 9, 13],
 ] as const)(
   'tells a relay that turns out to be its %s no more than it takes to find that out',

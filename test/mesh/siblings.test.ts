@@ -303,7 +303,7 @@ it('of two names of one relay one has a link, and the other when that is removed
   }
   siblings.setMembers(addresses)
   mesh.settle()
-  expect(states()).toEqual(['north self', 'south up', 'also south twin'])
+  expect(states()).toEqual(['north self', 'south up', 'also south alias'])
   expect(mesh.node('south').relay.count('watchersCurrent')).toBe(1)
   mesh.pass(1_000)
   // Only the first name's way is broken.
@@ -312,7 +312,7 @@ it('of two names of one relay one has a link, and the other when that is removed
   expect(states()).toEqual(['north self', 'south waiting', 'also south up'])
   mesh.heal('north', 'south')
   mesh.pass(10_000)
-  expect(states()).toEqual(['north self', 'south twin', 'also south up'])
+  expect(states()).toEqual(['north self', 'south alias', 'also south up'])
   siblings.setMembers(addresses.slice(0, 2))
   mesh.pass(1_000)
   expect(states()).toEqual(['north self', 'south up'])

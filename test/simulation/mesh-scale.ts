@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto'
 import { DirectoryClient, type LocationUpdate } from '#mesh/directory-client.ts'
-import { KeyLookup, type LocatableSibling } from '#mesh/key-lookup.ts'
+import { KeyLookup, type DialableSibling } from '#mesh/key-lookup.ts'
 import { RouteTable } from '#mesh/route-table.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { Counters } from '#relay/counters.ts'
@@ -111,7 +111,7 @@ interface Asking {
 const NOBODY = new Uint8Array(32)
 
 /** A link between two relays. */
-class Way implements LocatableSibling {
+class Way implements DialableSibling {
   readonly rank = 1
   readonly #from: Site
   readonly #to: Site

@@ -2,7 +2,7 @@
 // from it, as from the servers.
 
 import { toHex } from '#protocol/bytes.ts'
-import type { KeyDirectory, Whereabouts } from '#mesh/key-directory.ts'
+import type { KeyDirectory, KeyLocation } from '#mesh/key-directory.ts'
 import type { FakeClock } from './fake-clock.ts'
 
 /** There and back. */
@@ -99,7 +99,7 @@ export class FakeDirectory implements KeyDirectory {
     if (!this.#isAway) this.#server.withdraw(id, this)
   }
 
-  locate(key: Uint8Array, found: (where: Whereabouts) => void): void {
+  locate(key: Uint8Array, found: (where: KeyLocation) => void): void {
     this.questionCount++
     if (this.#isAway) return found({ kind: 'unknown' })
     // To the server and on to the relay that has it, and back.

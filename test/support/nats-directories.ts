@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Whereabouts } from '#mesh/key-directory.ts'
+import type { KeyLocation } from '#mesh/key-directory.ts'
 import { NatsDirectory, type NatsDirectoryParts } from '#mesh/nats-directory.ts'
 import { NatsServers } from './nats.ts'
 import { waitUntil } from './process.ts'
@@ -54,7 +54,7 @@ export class NatsDirectories implements AsyncDisposable {
 
   /** The relay that a key is at; undefined: at none, or nobody can say. */
   async located(directory: NatsDirectory, key: Uint8Array): Promise<string | undefined> {
-    const where = await new Promise<Whereabouts>((resolve) => directory.locate(key, resolve))
+    const where = await new Promise<KeyLocation>((resolve) => directory.locate(key, resolve))
     return where.kind === 'at' ? where.relay : undefined
   }
 

@@ -6,7 +6,7 @@ import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { peerPresentFrame, pongFrame } from '#protocol/frames.ts'
 import { openClientInfo, serverInfoFrame, type ClientInfo } from '#protocol/handshake.ts'
-import type { DialedStream, DialHandler } from '#mesh/dial.ts'
+import type { SiblingStream, DialHandler } from '#mesh/dial.ts'
 import { RouteTable } from '#mesh/route-table.ts'
 import { SiblingLink, type Recognition } from '#mesh/sibling-link.ts'
 import { Outbox } from '#relay/outbox.ts'
@@ -129,7 +129,7 @@ export class SiblingPlay {
     return this.routeTable.find(who.key, 0) === this.link
   }
 
-  #dial(handler: DialHandler): DialedStream {
+  #dial(handler: DialHandler): SiblingStream {
     this.dials++
     this.handler = handler
     return {

@@ -8,7 +8,7 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
 import { DirectoryClient, type LocationUpdate } from '#mesh/directory-client.ts'
 import { KeyLookup } from '#mesh/key-lookup.ts'
-import type { DialedStream, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
+import type { SiblingStream, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
 import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import type { SiblingOutbox } from '#relay/ports.ts'
@@ -274,7 +274,7 @@ export class TestMesh {
     return this.#parted.has(`${a} ${b}`)
   }
 
-  #dial(from: string, address: SiblingAddress, handler: DialHandler): DialedStream {
+  #dial(from: string, address: SiblingAddress, handler: DialHandler): SiblingStream {
     const connection = new FakeConnection(from, address.name, handler, () =>
       this.#connections.delete(connection),
     )
@@ -291,7 +291,7 @@ export class TestMesh {
 }
 
 /** A connection that one relay's siblings have dialled, with the other's link at its end. */
-class FakeConnection implements DialedStream {
+class FakeConnection implements SiblingStream {
   readonly from: string
   readonly to: string
   isStalled = false

@@ -3,23 +3,23 @@
 import type { Quality } from './link-quality.ts'
 
 /** Idle: not needed so far. */
-export type LinkState =
+export type SiblingState =
   | 'idle'
   | 'waiting'
   | 'dialling'
   | 'greeted'
   | 'up'
   | 'self'
-  | 'twin'
+  | 'alias'
   | 'copied'
   | 'closed'
 
 /** One link as operators see it. */
-export interface LinkReport extends Quality {
+export interface SiblingReport extends Quality {
   readonly name: string
   /** Which of the links that this thread has had; what it has counted began with it. */
   readonly serial: number
-  readonly state: LinkState
+  readonly state: SiblingState
   /** Why it is not up; empty when it is. */
   readonly why: string
   /** It has told who is there, or could not be had. */

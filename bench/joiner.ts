@@ -55,7 +55,7 @@ export class Joiner {
       onChange: () => undefined,
     })
     this.#sweeper = setInterval(() => this.#siblings.sweep(performance.now()), SWEEP_MS)
-    this.#siblings.setMembers(
+    this.#siblings.setSiblings(
       servers.map(({ address: { port } }) => ({
         name: `localhost:${port}`,
         host: 'localhost',

@@ -68,8 +68,8 @@ export class MeshService {
       const { tell, tellThread } = parts
       this.#directoryClient = new DirectoryClient({
         directory: this.#directory,
-        tell: (thread, located) => tellThread(thread, { kind: 'keyLocation', ...located }),
-        tellAll: (located) => tell({ kind: 'keyLocation', ...located }),
+        send: (thread, update) => tellThread(thread, { kind: 'keyLocation', ...update }),
+        broadcast: (update) => tell({ kind: 'keyLocation', ...update }),
       })
     }
     this.#files = [
@@ -94,7 +94,7 @@ export class MeshService {
 
   /** What relay threads say to the key directory. */
   hear(message: FromRelayThread, thread: number): void {
-    if (message.kind === 'homeNotes') this.#directoryClient?.note(thread, message.notes)
+    if (message.kind === 'homeNotes') this.#directoryClient?.homesChanged(thread, message.notes)
     if (message.kind === 'lookUpKey') this.#directoryClient?.locate(thread, message.key)
   }
 

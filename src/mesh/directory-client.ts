@@ -1,45 +1,46 @@
-// The control thread's counter at the key directory: what the relay threads note of their clients' homes becomes one
-// announcement of the whole relay, and their questions are asked for them. What was found is watched, so that a key
-// that moves is followed before anybody asks again.
+// The relay's client of the key directory, on the control thread. It announces a key once, however many relay threads
+// have it, and locates keys for all of them. A key that was found is watched, so that its next relay is known without
+// another lookup.
 
 import { toHex } from '#protocol/bytes.ts'
 import type { KeyDirectory, KeyLocation } from './key-directory.ts'
 
-/** Each watched key is a subscription; the oldest gives way. */
+/** Each watched key is a subscription. Beyond the limit the oldest ends. */
 const WATCHED_MAX = 20_000
 
+/** A key whose clients on one thread have made this relay their home, or no longer do. */
 export interface HomeChange {
   readonly key: Uint8Array
   readonly isHome: boolean
 }
 
-/** An answer for one thread, or for all. */
 export interface LocationUpdate {
   readonly key: Uint8Array
-  readonly where: KeyLocation
+  readonly location: KeyLocation
 }
 
 export interface DirectoryClientParts {
   readonly directory: KeyDirectory
-  readonly tell: (thread: number, located: LocationUpdate) => void
-  readonly tellAll: (located: LocationUpdate) => void
+  /** To one relay thread. */
+  readonly send: (thread: number, update: LocationUpdate) => void
+  /** To all relay threads. */
+  readonly broadcast: (update: LocationUpdate) => void
 }
 
 export class DirectoryClient {
   readonly #parts: DirectoryClientParts
-  /** The threads on which each home key is, by key. */
+  /** The threads that have each home key, by key. */
   readonly #homes = new Map<string, { readonly key: Uint8Array; readonly threads: Set<number> }>()
-  /** What ends watching, by key; the oldest first. */
-  readonly #watched = new Map<string, () => void>()
+  /** The function that ends each watch, by key; oldest first. */
+  readonly #watches = new Map<string, () => void>()
   #isClosed = false
 
   constructor(parts: DirectoryClientParts) {
     this.#parts = parts
   }
 
-  /** Clients of a thread have noted this relay as their home, or no more. */
-  note(thread: number, notes: readonly HomeChange[]): void {
-    for (const { key, isHome } of notes) {
+  homesChanged(thread: number, changes: readonly HomeChange[]): void {
+    for (const { key, isHome } of changes) {
       if (isHome) this.#add(thread, key)
       else this.#remove(thread, toHex(key))
     }
@@ -50,59 +51,59 @@ export class DirectoryClient {
     for (const id of this.#homes.keys()) this.#remove(thread, id)
   }
 
-  /** A thread asks where a key is. */
+  /** Looks a key up for a thread. */
   locate(thread: number, key: Uint8Array): void {
-    const { directory, tell } = this.#parts
-    directory.locate(key, (where) => {
+    const { directory, send } = this.#parts
+    directory.locate(key, (location) => {
       if (this.#isClosed) return
-      tell(thread, { key, where })
-      if (where.kind === 'at') this.#watch(key)
+      send(thread, { key, location })
+      if (location.kind === 'at') this.#watch(key)
     })
   }
 
   close(): void {
     this.#isClosed = true
-    for (const unwatch of this.#watched.values()) unwatch()
-    this.#watched.clear()
+    for (const unwatch of this.#watches.values()) unwatch()
+    this.#watches.clear()
   }
 
   #add(thread: number, key: Uint8Array): void {
     const id = toHex(key)
-    const known = this.#homes.get(id)
-    if (known !== undefined) return void known.threads.add(thread)
+    const home = this.#homes.get(id)
+    if (home !== undefined) return void home.threads.add(thread)
     this.#homes.set(id, { key, threads: new Set([thread]) })
     this.#parts.directory.announce(key)
   }
 
   #remove(thread: number, id: string): void {
-    const known = this.#homes.get(id)
-    if (known?.threads.delete(thread) !== true || known.threads.size > 0) return
+    const home = this.#homes.get(id)
+    if (home?.threads.delete(thread) !== true || home.threads.size > 0) return
     this.#homes.delete(id)
-    this.#parts.directory.withdraw(known.key)
+    this.#parts.directory.withdraw(home.key)
   }
 
-  /** A relay that had the key has it no more; perhaps another one has. */
+  /** One relay has withdrawn the key; another one may have it. */
   #locateAgain(key: Uint8Array): void {
-    const { directory, tellAll } = this.#parts
-    directory.locate(key, (where) => {
-      if (!this.#isClosed) tellAll({ key, where })
+    const { directory, broadcast } = this.#parts
+    directory.locate(key, (location) => {
+      if (!this.#isClosed) broadcast({ key, location })
     })
   }
 
   #watch(key: Uint8Array): void {
     const id = toHex(key)
-    if (this.#watched.has(id)) return
-    this.#watched.set(
+    if (this.#watches.has(id)) return
+    this.#watches.set(
       id,
       this.#parts.directory.watch(key, (relay) => {
         if (relay === undefined) this.#locateAgain(key)
-        else this.#parts.tellAll({ key, where: { kind: 'at', relay } })
+        else this.#parts.broadcast({ key, location: { kind: 'at', relay } })
       }),
     )
-    const [oldest] = this.#watched
-    if (this.#watched.size <= WATCHED_MAX || oldest === undefined) return
+    const [oldest] = this.#watches
+    if (this.#watches.size <= WATCHED_MAX || oldest === undefined) return
     const [oldestId, unwatch] = oldest
     unwatch()
-    this.#watched.delete(oldestId)
+    this.#watches.delete(oldestId)
   }
 }

@@ -1,25 +1,25 @@
-// How well a link to a sibling does, by pings that travel among its packets: round trip, jitter and loss. Sends
-// nothing itself and keeps no timers: who has the link asks for a ping when one is due.
+// Round trip, jitter and loss of a sibling link, measured by pings that travel among its packets. Sends nothing itself
+// and has no timer: the link asks for a ping when one is due. Runs on the relay thread.
 
 import { readU32, writeU32 } from '#protocol/bytes.ts'
 import { pingFrame } from '#protocol/frames.ts'
 import { PING_BYTES } from '#protocol/limits.ts'
 
-/** One answer more weighs an eighth in the mean and a sixteenth in its deviation (RFC 6298 §2, RFC 3550 §6.4.1). */
+/** Weights of the newest answer: an eighth in the mean, a sixteenth in its deviation (RFC 6298 §2, RFC 3550 §6.4.1). */
 const RTT_WEIGHT = 1 / 8
 const JITTER_WEIGHT = 1 / 16
-/** Answers later than this count as lost. */
+/** A later answer counts as lost. */
 const PONG_TIMEOUT_MS = 3_000
-/** Loss is that of so many pings, five minutes at one in five seconds. */
+/** Pings that the loss ratio covers: five minutes at one ping in five seconds. */
 const HISTORY_MAX = 60
 
 export interface Quality {
   /** Smoothed; undefined before the first answer. */
   readonly rttMs: number | undefined
   readonly jitterMs: number
-  /** Of the last pings, 0–1. */
+  /** Lost pings among the last HISTORY_MAX, 0–1. */
   readonly lossRatio: number
-  /** Pings without an answer since the last one that had one. */
+  /** Pings without an answer since the last answer. */
   readonly silentPings: number
 }
 
@@ -32,7 +32,7 @@ export class LinkQuality {
   #silentPings = 0
   readonly #answered: boolean[] = []
 
-  /** The next ping, as a frame; one that has had no answer yet is lost. */
+  /** The next ping as a frame. A ping still open counts as lost. */
   ping(nowMs: number): Uint8Array {
     if (this.#sentMs !== undefined) this.#note(false)
     this.#sentMs = nowMs
@@ -42,12 +42,12 @@ export class LinkQuality {
     return pingFrame(payload)
   }
 
-  /** What the open ping will say is none of the way: it travels with a login, and waits for it. */
+  /** The open ping is not measured: it travels with a login, and its answer waits for the login. */
   disregard(): void {
     this.#sentMs = undefined
   }
 
-  /** A Pong's payload has come; one that answers no open ping is passed over. */
+  /** Takes a Pong's payload. Ignores it if it answers no open ping. */
   pong(payload: Uint8Array, nowMs: number): void {
     if (this.#sentMs === undefined || payload.length < PING_BYTES || readU32(payload, 0) !== this.#sequence)
       return

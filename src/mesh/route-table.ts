@@ -1,20 +1,19 @@
-// Which siblings have which keys, as their presence says: for each key those that have it, best first. A route table for one
-// relay thread. Knows neither how siblings are reached nor who is connected here.
+// The route table of one relay thread: for each key the siblings that have it, best first, as their presence says.
+// Knows neither how siblings are reached nor which peers are connected here.
 //
-// Contract: presence is a set and not a count. Of siblings alike in rank the one that had the key first is kept to, so
-// that a flow stays on one path.
+// Contract: presence is a set, not a count. Among siblings of equal rank the first that had the key stays the route, so
+// that a stream of packets keeps to one path.
 
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket, LookupOwner, Routes, ForwardTarget } from '#relay/ports.ts'
 
-/** A sibling as the route table compares it with others. */
 export interface RankedSibling extends ForwardTarget {
-  /** The smaller the better. */
+  /** The smallest is the best. */
   readonly rank: number
 }
 
-/** Hears that packets for the key bytes[at, at + 32) go another way from now on; undefined: nowhere. */
+/** Called when the route of the key bytes[at, at + 32) changes; undefined: the key is nowhere now. */
 export type RouteListener = (bytes: Uint8Array, at: number, route: ForwardTarget | undefined) => void
 
 type Entry = RankedSibling | readonly RankedSibling[]
@@ -22,7 +21,7 @@ type Entry = RankedSibling | readonly RankedSibling[]
 export class RouteTable implements Routes {
   readonly #table: KeyTable<Entry>
   readonly #changed: RouteListener
-  /** Looks for keys that are not in the route table; undefined where all keys are. */
+  /** Finds keys that are not in the table; undefined if the table has all keys. */
   lookup: Pick<Routes, 'lookUp'> | undefined = undefined
 
   /** @param seed 32 random bits for the table's hash */
@@ -31,7 +30,7 @@ export class RouteTable implements Routes {
     this.#changed = changed
   }
 
-  /** Keys that some sibling has. */
+  /** The number of keys that some sibling has. */
   get size(): number {
     return this.#table.size
   }
@@ -41,11 +40,11 @@ export class RouteTable implements Routes {
     return isSeveral(entry) ? entry[0] : entry
   }
 
-  lookUp(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean {
-    return this.lookup?.lookUp(packet, asker, nowMs) ?? false
+  lookUp(packet: AddressedPacket, owner: LookupOwner, nowMs: number): boolean {
+    return this.lookup?.lookUp(packet, owner, nowMs) ?? false
   }
 
-  /** `sibling` has the key. False: that was known. */
+  /** `sibling` has the key. Returns false if that was known. */
   add(bytes: Uint8Array, at: number, sibling: RankedSibling): boolean {
     const entry = this.#table.find(bytes, at)
     if (entry === undefined) {
@@ -62,7 +61,7 @@ export class RouteTable implements Routes {
     return true
   }
 
-  /** `sibling` has the key no more. False: it was not known to. */
+  /** `sibling` no longer has the key. Returns false if it was not known to have it. */
   remove(bytes: Uint8Array, at: number, sibling: RankedSibling): boolean {
     const entry = this.#table.find(bytes, at)
     if (entry === sibling) {
@@ -78,7 +77,7 @@ export class RouteTable implements Routes {
     return true
   }
 
-  /** `sibling` has no key any more. */
+  /** `sibling` no longer has any key. */
   forget(sibling: RankedSibling): void {
     const keys = this.#table.keysWhere(
       (entry) => entry === sibling || (isSeveral(entry) && entry.includes(sibling)),

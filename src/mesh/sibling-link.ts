@@ -1,153 +1,111 @@
-// One relay thread's link to one sibling: dialled, logged in with the mesh key, told who is connected there, and
-// dialled again when it breaks. Packets leave by a bounded outbox, so a sibling that stalls costs what was meant for
-// it and holds nobody up. What arrives here is presence and answers; packets from the sibling come over its own link
-// to us, which is a session like any other.
+// One relay thread's link to one sibling: dials it, logs in with the mesh key, receives its presence, and dials again
+// when the connection breaks. Packets leave through a bounded outbox, so a sibling that stalls loses its own packets and
+// delays nobody else. Only presence and answers arrive here; the sibling's packets arrive over its own link to this
+// relay, which is a session like any other.
 //
-//   waiting ─→ dialling ─→ greeted ─→ up ─→ waiting …      self, alias and copied: nothing is to be had at this address
+//   waiting ─→ dialling ─→ greeted ─→ up ─→ waiting …      self, alias and copied: no sibling of its own (sibling-report.ts)
 //
-// Up is who has proven its key and answered behind a frame that only siblings may send.
+// Contract: the link is up only after the sibling has proven its key and has answered behind a frame that only siblings
+// may send.
 
-import { concatBytes, startsWithAt } from '#protocol/bytes.ts'
+import { concatBytes } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { isMeshKeyRefusal, pongFrame } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
-import type { AddressedPacket, Flushable, SiblingOutbox } from '#relay/ports.ts'
-import type { SiblingStream, Dial, DialHandler, SiblingAddress } from './dial.ts'
+import type { AddressedPacket } from '#relay/ports.ts'
+import type { Dial, DialHandler, SiblingAddress } from './dial.ts'
 import { LinkQuality } from './link-quality.ts'
 import type { SiblingReport, SiblingState } from './sibling-report.ts'
 import type { DialableSibling } from './key-lookup.ts'
 import { Redial } from './redial.ts'
 import { SiblingLogin, type MeshIdentity } from './sibling-login.ts'
+import { SiblingPresence } from './sibling-presence.ts'
+import { SiblingSender, type SiblingSenderParts } from './sibling-sender.ts'
 import type { RouteTable } from './route-table.ts'
 
-/** Up for this long, a link that breaks is tried again at once, and clients may be sent to the sibling. */
+/** A link that has been up for this long is redialled at once when it breaks, and clients may be moved to the sibling. */
 const SETTLED_MS = 10_000
-/** Another name of a relay that we have a link to may become one of its own. */
-const TWIN_RETRY_MS = 30_000
-/** A machine with a copied key may have been given its own; it is dialled as often as one that can't be reached. */
+/** An alias may become a relay of its own. */
+const ALIAS_RETRY_MS = 30_000
+/** A copied key may have been replaced; the relay is dialled as often as one that can't be reached. */
 const COPIED_RETRY_MS = 5_000
-/** Wanted before its time, a link is dialled at once, but not without a pause between two attempts. */
+/** `wake` dials at once, but not sooner than this after the last attempt. */
 const DIAL_EVERY_MS_MIN = 1_000
-/** As derper cuts a forward that is not taken. */
+/** derper's limit for a forward that the sibling does not read. */
 const WRITE_TIMEOUT_MS = 5_000
 const PING_EVERY_MS = 5_000
-/** Not one answer in a quarter of a minute. */
+/** A quarter of a minute without an answer. */
 const SILENT_PINGS_MAX = 3
 
-/** What a relay with a key that we know turns out to be; `why` is empty where that is as it should be. */
-export interface Recognition {
+/** The meaning of a server key that is already known here. `why` is empty where nothing is wrong. */
+export interface DuplicateSibling {
   readonly state: 'self' | 'alias' | 'copied'
   readonly why: string
 }
 
-/** Who has the links of this thread. */
+/** The owner of all links of this thread. */
 export interface LinkOwner {
   /** Whether the key is this relay's own, or that of a relay that another link leads to. */
-  isKnown(link: SiblingLink, serverKey: Uint8Array): boolean
-  /** Who has that key, by the run that it says it is; undefined: that can't be said yet. */
-  recognise(link: SiblingLink, login: SiblingLogin): Recognition | undefined
-  /** The state has changed. */
+  isDuplicate(link: SiblingLink, serverKey: Uint8Array): boolean
+  /** Explains a duplicate key by the run that the relay names; undefined: not known yet. */
+  identify(link: SiblingLink, login: SiblingLogin): DuplicateSibling | undefined
+  /** The link's state has changed. */
   changed(link: SiblingLink): void
 }
 
-export interface SiblingLinkParts {
+export interface SiblingLinkParts extends SiblingSenderParts {
   readonly owner: LinkOwner
   readonly identity: MeshIdentity
-  /** The key that proves us to siblings, at this moment. */
+  /** The current key that makes this relay a sibling. */
   readonly meshKey: () => Uint8Array | undefined
   readonly dial: Dial
   readonly routeTable: RouteTable
-  readonly makeOutbox: () => SiblingOutbox
-  /** Keys that one sibling may say it has; more are passed over. */
+  /** Keys that one sibling may have. */
   readonly keysMax: number
-  /** Monotonic milliseconds. */
-  readonly now: () => number
   readonly random: (bytes: number) => Uint8Array
   readonly later: (delayMs: number, callback: () => void) => void
-  /** Asks for a call of `flush` at the end of the turn. */
-  readonly flushSoon: (one: Flushable) => void
 }
 
-export class SiblingLink implements DialableSibling, Flushable {
+export class SiblingLink implements DialableSibling {
   readonly serial: number
   readonly address: SiblingAddress
   readonly rank: number
   readonly #parts: SiblingLinkParts
-  readonly #outbox: SiblingOutbox
+  readonly #sender: SiblingSender
   readonly #redial: Redial
+  readonly #presence: SiblingPresence
   #quality = new LinkQuality()
   #state: SiblingState = 'waiting'
-  /** The dial under way or done; what others call back about is over. */
-  #dialled: DialHandler | undefined = undefined
-  #connection: SiblingStream | undefined = undefined
+  /** The handler of the current attempt or connection; calls to any other are ignored. */
+  #handler: DialHandler | undefined = undefined
   #login: SiblingLogin | undefined = undefined
-  /** Why it is not up, while that is so, and why this side has cut the present connection. */
+  /** Why the link is not up; empty when it is. */
   #why = ''
+  /** Why this side has ended the current connection; empty when it has not. */
   #cutWhy = ''
   #isTried = false
-  #keys = 0
-  #keysRefused = 0
-  #packets = 0
-  #bytes = 0
-  #dropped = 0
   #dialledMs = -Infinity
   #upSinceMs = 0
   #pingDueMs = 0
-  #isFlushDue = false
 
   constructor(address: SiblingAddress, serial: number, parts: SiblingLinkParts) {
+    const { routeTable, keysMax, identity } = parts
+    const { isInside, isWatched } = address
     this.address = address
     this.serial = serial
-    this.rank = address.isInside ? 0 : 1
+    this.rank = isInside ? 0 : 1
     this.#parts = parts
-    this.#outbox = parts.makeOutbox()
+    this.#sender = new SiblingSender(parts)
     this.#redial = new Redial(parts, () => this.#dial())
+    const ownKey = identity.publicKey
+    this.#presence = new SiblingPresence(this, { routeTable, keysMax, ownKey, isWatched })
   }
 
   get state(): SiblingState {
     return this.#state
   }
 
-  /** While there is a connection to a relay that no other link leads to. */
-  get login(): SiblingLogin | undefined {
-    return this.#login?.isDoubtful === true ? undefined : this.#login
-  }
-
-  /** Nothing of it is left: it is closed, and so is its connection. */
-  get isOver(): boolean {
-    return this.#state === 'closed' && this.#dialled === undefined
-  }
-
-  /** To be called by one who keeps the reports: what is said of delay is said once. */
-  report(): SiblingReport {
-    const { packets, bytes, dropped, delayMs } = this.#outbox.takeTally()
-    this.#packets += packets
-    this.#bytes += bytes
-    this.#dropped += dropped
-    return {
-      name: this.address.name,
-      serial: this.serial,
-      state: this.#state,
-      why: this.#why,
-      isTried: this.#isTried,
-      keys: this.#keys,
-      keysRefused: this.#keysRefused,
-      isInside: this.address.isInside,
-      waitingBytes: this.#outbox.waitingBytes,
-      packets: this.#packets,
-      bytes: this.#bytes,
-      dropped: this.#dropped,
-      delayMs,
-      ...this.#quality.read(),
-    }
-  }
-
-  /** It has been up for so long that clients may be sent there. */
-  isSettled(nowMs: number): boolean {
-    return this.#state === 'up' && nowMs - this.#upSinceMs > SETTLED_MS
-  }
-
-  /** Why it is not up; empty when it is. */
+  /** Why the link is not up; empty when it is. */
   get why(): string {
     return this.#why
   }
@@ -156,51 +114,82 @@ export class SiblingLink implements DialableSibling, Flushable {
     return this.#state === 'up'
   }
 
-  /** Begins, if it is wanted already, and goes on until it is closed. */
+  /** The login of the current connection, unless the server's key is a duplicate. */
+  get login(): SiblingLogin | undefined {
+    return this.#login?.isDuplicate === true ? undefined : this.#login
+  }
+
+  /** The link is closed, and its last connection has ended. */
+  get isOver(): boolean {
+    return this.#state === 'closed' && this.#handler === undefined
+  }
+
+  /** The link has been up long enough to move clients to the sibling. */
+  isSettled(nowMs: number): boolean {
+    return this.#state === 'up' && nowMs - this.#upSinceMs > SETTLED_MS
+  }
+
+  /** The numbers so far. For one caller only: the delay is reported once. */
+  report(): SiblingReport {
+    return {
+      name: this.address.name,
+      serial: this.serial,
+      state: this.#state,
+      why: this.#why,
+      isTried: this.#isTried,
+      keys: this.#presence.keys,
+      keysRefused: this.#presence.keysRefused,
+      isInside: this.address.isInside,
+      ...this.#sender.takeNumbers(),
+      ...this.#quality.read(),
+    }
+  }
+
+  /** Dials, if the sibling is watched, and keeps the link until `close`. */
   open(): void {
     if (this.address.isWatched) this.#dial()
     else this.#enter('idle')
   }
 
-  /** It is wanted now, whenever it would have been dialled next. */
+  /** The sibling is needed now: dials, whenever the next attempt was due. */
   wake(): void {
-    if (this.#dialled !== undefined || this.#state === 'self' || this.#state === 'closed') return
+    if (this.#handler !== undefined || this.#state === 'self' || this.#state === 'closed') return
     const sinceMs = this.#parts.now() - this.#dialledMs
     if (sinceMs >= DIAL_EVERY_MS_MIN) this.#dial()
     else if (this.#state !== 'waiting') this.#redial.after(DIAL_EVERY_MS_MIN - sinceMs)
   }
 
-  /** For good. */
+  /** Closes the link for good. */
   close(): void {
     if (this.#state === 'closed') return
     this.#redial.cancel()
     this.#forget()
     this.#enter('closed')
-    this.#connection?.destroy()
+    this.#sender.stream?.destroy()
   }
 
   #dial(): void {
-    if (this.#dialled !== undefined || this.#state === 'closed') return
+    if (this.#handler !== undefined || this.#state === 'closed') return
     this.#redial.cancel()
     this.#cutWhy = ''
     this.#dialledMs = this.#parts.now()
     const handler = this.#makeHandler()
-    this.#dialled = handler
+    this.#handler = handler
     this.#enter('dialling')
-    const connection = this.#parts.dial(this.address, handler)
-    if (this.#dialled === handler) this.#connection = connection
+    const stream = this.#parts.dial(this.address, handler)
+    if (this.#handler === handler) this.#sender.stream = stream
   }
 
-  /** What a connection that is no longer this link's calls back changes nothing. */
+  /** Calls from a former connection change nothing. */
   #makeHandler(): DialHandler {
-    const isCurrent = (): boolean => this.#dialled === handler
+    const isCurrent = (): boolean => this.#handler === handler
     const handler: DialHandler = {
       greet: (serverKey) => (isCurrent() ? this.#greet(serverKey) : undefined),
       onFrame: (type, buffer, start, end) => {
         if (isCurrent() && this.#state !== 'closed') this.#onFrame(type, buffer, start, end)
       },
       written: () => {
-        if (isCurrent()) this.#written()
+        if (isCurrent()) this.#sender.written()
       },
       onClosed: (why) => {
         if (isCurrent()) this.#onClosed(why)
@@ -209,33 +198,12 @@ export class SiblingLink implements DialableSibling, Flushable {
     return handler
   }
 
-  // ── packets out ──
-
   forward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void {
-    this.#outbox.offerForward(packet, sourceKey, nowMs)
-    this.#wantsFlush()
+    this.#sender.forward(packet, sourceKey, nowMs)
   }
 
-  flush(): void {
-    this.#isFlushDue = false
-    if (this.#connection === undefined || this.#state === 'dialling' || this.#state === 'closed') return
-    this.#outbox.flush(this.#connection, this.#parts.now())
-  }
-
-  #written(): void {
-    this.#outbox.written()
-    this.flush()
-  }
-
-  #wantsFlush(): void {
-    if (this.#isFlushDue) return
-    this.#isFlushDue = true
-    this.#parts.flushSoon(this)
-  }
-
-  #tell(frame: Uint8Array): void {
-    if (this.#outbox.offerControl(frame, this.#parts.now())) this.#wantsFlush()
-    else this.#cut('takes no control frames')
+  #sendControl(frame: Uint8Array): void {
+    if (!this.#sender.sendControl(frame)) this.#cut('does not read control frames')
   }
 
   // ── login ──
@@ -245,17 +213,17 @@ export class SiblingLink implements DialableSibling, Flushable {
     const { owner, identity, meshKey, now, random } = this.#parts
     const box = identity.secret.agree(serverKey)
     if (box === undefined) {
-      this.#cutWhy = 'has a key that no box can be made for'
+      this.#cutWhy = 'has an invalid key, with which no box can be made'
       return undefined
     }
-    this.#login = new SiblingLogin(serverKey, owner.isKnown(this, serverKey), box)
+    this.#login = new SiblingLogin(serverKey, owner.isDuplicate(this, serverKey), box)
     this.#quality = new LinkQuality()
     this.#enter('greeted')
     const { isInside, isWatched } = this.address
-    const wish = { meshKey: meshKey(), wantsHomesOnly: !isInside, wantsPresence: isWatched }
+    const options = { meshKey: meshKey(), wantsHomesOnly: !isInside, wantsPresence: isWatched }
     const nowMs = now()
     this.#pingDueMs = nowMs + PING_EVERY_MS
-    return concatBytes(this.#login.greeting(identity, wish, random), this.#quality.ping(nowMs))
+    return concatBytes(this.#login.greeting(identity, options, random), this.#quality.ping(nowMs))
   }
 
   // ── frames in ──
@@ -271,41 +239,38 @@ export class SiblingLink implements DialableSibling, Flushable {
       case FrameType.pong:
         return this.#onPong(buffer.subarray(start, end))
       case FrameType.ping:
-        return this.#tell(pongFrame(buffer.subarray(start, end)))
+        return this.#sendControl(pongFrame(buffer.subarray(start, end)))
       case FrameType.health:
         if (isMeshKeyRefusal(buffer.subarray(start, end)))
           this.#cutWhy = "did not accept this relay's mesh key"
     }
   }
 
-  /** The box proves that the sibling holds the key that it showed. */
+  /** The box proves that the sibling holds the key that it presented. */
   #onServerInfo(payload: Uint8Array): void {
-    if (this.#login?.prove(payload) !== true) return this.#cut('sent a ServerInfo that is not meant for us')
-    this.#recognise()
+    if (this.#login?.prove(payload) !== true) return this.#cut('sent a ServerInfo made for another relay')
+    this.#identify()
   }
 
-  #recognise(): void {
+  #identify(): void {
     const login = this.#login
-    if (login?.isDoubtful !== true || !login.isProven) return
-    const found = this.#parts.owner.recognise(this, login)
-    if (found === undefined) return
-    this.#why = found.why
-    this.#enter(found.state)
-    this.#connection?.destroy()
+    if (login?.isDuplicate !== true || !login.isProven) return
+    const duplicate = this.#parts.owner.identify(this, login)
+    if (duplicate === undefined) return
+    this.#why = duplicate.why
+    this.#enter(duplicate.state)
+    this.#sender.stream?.destroy()
   }
 
-  /** The first comes behind the login and a frame for siblings alone, and behind all presence, where the sibling keeps order. */
+  /** The first pong follows the login, the frame for siblings alone and, from siblings that keep the order, all presence. */
   #onPong(payload: Uint8Array): void {
-    if (this.#state === 'greeted') {
-      this.#isTried = true
-      return this.#onAccepted()
-    }
     this.#isTried = true
-    this.#quality.pong(payload, this.#parts.now())
+    if (this.#state === 'greeted') this.#onAccepted()
+    else this.#quality.pong(payload, this.#parts.now())
   }
 
   #onAccepted(): void {
-    if (this.#state !== 'greeted' || this.#login === undefined || this.#login.isDoubtful) return
+    if (this.#state !== 'greeted' || this.#login === undefined || this.#login.isDuplicate) return
     if (!this.#login.isProven) return this.#cut('has not proven its key')
     this.#quality.disregard()
     this.#upSinceMs = this.#parts.now()
@@ -315,21 +280,15 @@ export class SiblingLink implements DialableSibling, Flushable {
   }
 
   #onPresent(buffer: Buffer, start: number, end: number): void {
-    if (end - start < KEY_BYTES) return this.#cut('sent a presence without a key')
+    if (end - start < KEY_BYTES) return this.#cut('sent PeerPresent without a key')
     this.#onAccepted()
-    if (this.#state !== 'up') return
-    if (startsWithAt(buffer, start, this.#parts.identity.publicKey)) return
-    if (this.#keys >= this.#parts.keysMax) {
-      this.#keysRefused++
-    } else if (this.#parts.routeTable.add(buffer, start, this)) {
-      this.#keys++
-    }
+    if (this.#state === 'up') this.#presence.add(buffer, start)
   }
 
-  /** Whatever the reason: also the answer to a packet for a key that is not there. */
+  /** PeerGone with any reason: it also answers a packet for a key that is not there. */
   #onGone(buffer: Buffer, start: number, end: number): void {
-    if (end - start < KEY_BYTES) return this.#cut('sent a departure without a key')
-    if (this.#parts.routeTable.remove(buffer, start, this) && this.address.isWatched) this.#keys--
+    if (end - start < KEY_BYTES) return this.#cut('sent PeerGone without a key')
+    this.#presence.remove(buffer, start)
   }
 
   // ── time and end ──
@@ -337,34 +296,30 @@ export class SiblingLink implements DialableSibling, Flushable {
   /** To be called about twice a second. */
   sweep(nowMs: number): void {
     if (this.#state !== 'up' && this.#state !== 'greeted') return
-    const { writingSinceMs } = this.#outbox
-    if (writingSinceMs !== undefined && nowMs - writingSinceMs > WRITE_TIMEOUT_MS) {
-      return this.#cut(`took no bytes for ${WRITE_TIMEOUT_MS} ms`)
-    }
+    if (this.#sender.isStalled(nowMs, WRITE_TIMEOUT_MS))
+      return this.#cut(`read no bytes for ${WRITE_TIMEOUT_MS} ms`)
     if (this.#quality.read().silentPings >= SILENT_PINGS_MAX) return this.#cut('answers no pings')
-    this.#recognise()
+    this.#identify()
     if (this.#state === 'up' && nowMs - this.#upSinceMs > SETTLED_MS) this.#redial.succeeded()
     if (nowMs < this.#pingDueMs) return
     this.#pingDueMs = nowMs + PING_EVERY_MS
-    this.#tell(this.#quality.ping(nowMs))
+    this.#sendControl(this.#quality.ping(nowMs))
   }
 
   /** `why` completes "the sibling …". */
   #cut(why: string): void {
     this.#cutWhy = why
-    this.#connection?.destroy()
+    this.#sender.stream?.destroy()
   }
 
   #onClosed(why: string): void {
     const before = this.#state
-    this.#dialled = undefined
-    this.#connection = undefined
+    this.#handler = undefined
     this.#forget()
-    this.#outbox.written()
-    this.#outbox.close()
+    this.#sender.disconnected()
     if (before === 'closed') return this.#parts.owner.changed(this)
     if (before === 'self') return
-    if (before === 'alias') return this.#redial.after(TWIN_RETRY_MS)
+    if (before === 'alias') return this.#redial.after(ALIAS_RETRY_MS)
     if (before === 'copied') return this.#redial.after(COPIED_RETRY_MS)
     const isRefusal = before === 'greeted' && this.#cutWhy === ''
     if (isRefusal)
@@ -374,15 +329,15 @@ export class SiblingLink implements DialableSibling, Flushable {
     this.#redial.afterFailure()
   }
 
-  /** Of the connection and what was told over it nothing is left. */
+  /** The login and the presence end with the connection. */
   #forget(): void {
     this.#login = undefined
-    this.#parts.routeTable.forget(this)
-    this.#keys = 0
+    this.#presence.clear()
   }
 
   #enter(state: SiblingState): void {
     this.#state = state
+    this.#sender.isOpen = state !== 'dialling' && state !== 'closed'
     this.#isTried ||= state !== 'dialling' && state !== 'greeted' && state !== 'up'
     this.#parts.owner.changed(this)
   }

@@ -1,6 +1,7 @@
-// One login to a sibling: what we say first, and what its answer proves. A server with a key that is known here, our own
-// or another sibling's, logs us in all the same, but is told no more: only which run of a relay it says it is tells
-// another name of one relay from another machine with a copied key. Sends nothing itself.
+// One login to a sibling: the first bytes that this relay sends, and what the answer proves. A server whose key is
+// already known here (this relay's own, or another sibling's) logs this relay in as usual, but gets no subscription: its
+// ServerInfo names the run of the relay, and only that tells a second name of one relay from a copied key. Sends nothing
+// itself.
 
 import type { BoxKey, BoxSecret } from '#protocol/box.ts'
 import { concatBytes } from '#protocol/bytes.ts'
@@ -8,13 +9,14 @@ import { closePeerFrame, WATCH_CONNS_FRAME } from '#protocol/frames.ts'
 import { clientInfoFrame, openServerInfo } from '#protocol/handshake.ts'
 import { KEY_BYTES, NONCE_BYTES } from '#protocol/limits.ts'
 
-/** Privileged, and without effect: it closes the sessions of a key that nobody can have. */
-const CLOSE_NOBODY_FRAME = closePeerFrame(new Uint8Array(KEY_BYTES))
+/** A privileged frame without effect: it closes the sessions of the zero key, which no client can have. */
+const CLOSE_NO_PEER_FRAME = closePeerFrame(new Uint8Array(KEY_BYTES))
 
+/** This relay, as it presents itself to siblings. */
 export interface MeshIdentity {
-  /** This relay's host name, for messages. */
+  /** Host name, for messages. */
   readonly name: string
-  /** Tells this run of the relay from any other; the same on all its threads. */
+  /** Identifies this run of the relay; the same on all its threads. */
   readonly instance: string
   readonly publicKey: Uint8Array
   readonly secret: BoxSecret
@@ -23,35 +25,38 @@ export interface MeshIdentity {
 export interface SiblingLoginOptions {
   readonly meshKey: Uint8Array | undefined
   readonly wantsHomesOnly: boolean
-  /** To be told of its keys. */
+  /** Subscribes to the sibling's presence. */
   readonly wantsPresence: boolean
 }
 
 export class SiblingLogin {
   readonly serverKey: Uint8Array
-  /** The key is our own, or that of a relay that another link leads to. */
-  readonly isDoubtful: boolean
+  /** The key is this relay's own, or that of a relay that another link leads to. */
+  readonly isDuplicate: boolean
   readonly #box: BoxKey
   #isProven = false
   #instance: string | undefined = undefined
 
-  constructor(serverKey: Uint8Array, isDoubtful: boolean, box: BoxKey) {
+  constructor(serverKey: Uint8Array, isDuplicate: boolean, box: BoxKey) {
     this.serverKey = serverKey
-    this.isDoubtful = isDoubtful
+    this.isDuplicate = isDuplicate
     this.#box = box
   }
 
-  /** It has shown that it holds its key. */
+  /** The sibling has proven that it holds its key. */
   get isProven(): boolean {
     return this.#isProven
   }
 
-  /** Which run of a relay it says it is; undefined before it has said so, and for derper. */
+  /** The run of the relay that the sibling names; undefined before ServerInfo, and for derper. */
   get instance(): string | undefined {
     return this.#instance
   }
 
-  /** The login, and a frame that ends the session of who is no sibling: who answers what comes behind has accepted us. */
+  /**
+   * The login and one frame for siblings alone, which ends the session if the mesh key was not accepted: an answer to
+   * anything behind it proves that it was.
+   */
   greeting(
     { publicKey }: MeshIdentity,
     { meshKey, wantsHomesOnly, wantsPresence }: SiblingLoginOptions,
@@ -59,10 +64,10 @@ export class SiblingLogin {
   ): Uint8Array {
     const info = { meshKey, canAckPings: false, wantsHomesOnly, wantsInstance: true }
     const login = clientInfoFrame(publicKey, info, this.#box, random(NONCE_BYTES))
-    return concatBytes(login, wantsPresence && !this.isDoubtful ? WATCH_CONNS_FRAME : CLOSE_NOBODY_FRAME)
+    return concatBytes(login, wantsPresence && !this.isDuplicate ? WATCH_CONNS_FRAME : CLOSE_NO_PEER_FRAME)
   }
 
-  /** False: the ServerInfo is not meant for us. */
+  /** Returns false if the ServerInfo was not made for this relay. */
   prove(serverInfo: Uint8Array): boolean {
     const info = openServerInfo(serverInfo, this.#box)
     if (info === undefined) return false

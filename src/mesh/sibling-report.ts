@@ -1,8 +1,17 @@
-// One link to a sibling as operators see it: plain data, since it goes from its thread to the control thread.
+// The report of one sibling link, for operators: plain data that goes from its relay thread to the control thread.
 
 import type { Quality } from './link-quality.ts'
 
-/** Idle: not needed so far. */
+/**
+ * - `idle`: not needed so far.
+ * - `waiting`: not connected; dialled again later.
+ * - `dialling`, `greeted`: connecting; the login is sent.
+ * - `up`: logged in, and its key is proven.
+ * - `self`: the address leads to this relay.
+ * - `alias`: the address leads to a relay that another link leads to.
+ * - `copied`: another relay with a key that is already in use.
+ * - `closed`: no longer a sibling.
+ */
 export type SiblingState =
   | 'idle'
   | 'waiting'
@@ -14,15 +23,14 @@ export type SiblingState =
   | 'copied'
   | 'closed'
 
-/** One link as operators see it. */
 export interface SiblingReport extends Quality {
   readonly name: string
-  /** Which of the links that this thread has had; what it has counted began with it. */
+  /** The number of the link among those that its thread has had; counters start with the link. */
   readonly serial: number
   readonly state: SiblingState
-  /** Why it is not up; empty when it is. */
+  /** Why the link is not up; empty when it is. */
   readonly why: string
-  /** It has told who is there, or could not be had. */
+  /** The sibling's presence has arrived, or the sibling could not be reached. */
   readonly isTried: boolean
   readonly keys: number
   readonly keysRefused: number
@@ -32,6 +40,6 @@ export interface SiblingReport extends Quality {
   readonly packets: number
   readonly bytes: number
   readonly dropped: number
-  /** How long a packet has waited here at most since the last report. */
+  /** The longest time that a packet has waited here since the last report. */
   readonly delayMs: number
 }

@@ -1,15 +1,15 @@
-// The siblings of one relay thread: a link to each member of the mesh. Members come and go as the control thread says.
-// A relay that is listed among its own siblings, one that is listed twice, and a machine that was copied with its key
-// all show a key that is known here; which run of a relay they are tells them apart.
+// The siblings of one relay thread, with a link to each. The control thread sets the list. A relay that is listed among
+// its own siblings, one that is listed twice, and a machine that was copied with its key all present a key that is known
+// here; the run of the relay that they name tells them apart.
 
 import { bytesEqual } from '#protocol/bytes.ts'
 import type { SiblingAddress } from './dial.ts'
 import type { SiblingReport } from './sibling-report.ts'
-import { SiblingLink, type LinkOwner, type Recognition, type SiblingLinkParts } from './sibling-link.ts'
+import { SiblingLink, type DuplicateSibling, type LinkOwner, type SiblingLinkParts } from './sibling-link.ts'
 import type { SiblingLogin } from './sibling-login.ts'
 
 export interface SiblingsParts extends Omit<SiblingLinkParts, 'owner'> {
-  /** The state of a link has changed. */
+  /** Called when the state of a link has changed. */
   readonly onChange: (link: SiblingLink) => void
 }
 
@@ -18,7 +18,7 @@ const OWN_KEY_ADVICE = 'make one of the two a key of its own (derpfleet keygen -
 export class Siblings implements LinkOwner {
   readonly #parts: SiblingsParts
   readonly #links = new Map<string, SiblingLink>()
-  /** Of members no more; each until its connection has ended and its last report was given. */
+  /** Links to former siblings, until their connections have ended and their last reports were read. */
   readonly #ending = new Set<SiblingLink>()
   #linkCount = 0
 
@@ -26,8 +26,8 @@ export class Siblings implements LinkOwner {
     this.#parts = parts
   }
 
-  /** From now on these, and no others, are the mesh; links to those who stay are kept. */
-  setMembers(addresses: readonly SiblingAddress[]): void {
+  /** Replaces the list. Links to siblings that stay are kept. */
+  setSiblings(addresses: readonly SiblingAddress[]): void {
     const wanted = new Map(addresses.map((address) => [idOf(address), address]))
     const leaving = [...this.#links].filter(([id]) => !wanted.has(id))
     for (const [id, link] of leaving) {
@@ -43,29 +43,29 @@ export class Siblings implements LinkOwner {
     }
   }
 
-  isKnown(link: SiblingLink, serverKey: Uint8Array): boolean {
+  isDuplicate(link: SiblingLink, serverKey: Uint8Array): boolean {
     return this.#isOwn(serverKey) || this.#otherTo(link, serverKey) !== undefined
   }
 
-  recognise(link: SiblingLink, { serverKey, instance }: SiblingLogin): Recognition | undefined {
+  identify(link: SiblingLink, { serverKey, instance }: SiblingLogin): DuplicateSibling | undefined {
     const { name, instance: own } = this.#parts.identity
     if (this.#isOwn(serverKey)) {
       if (instance === own) return { state: 'self', why: '' }
       return { state: 'copied', why: `has the key of this relay, ${name}, too; ${OWN_KEY_ADVICE}` }
     }
     const other = this.#otherTo(link, serverKey)
-    // The link that it was compared with has gone meanwhile: as a twin it takes its place.
+    // The other link has ended meanwhile. As an alias, this link takes its place (see 'changed').
     if (other === undefined) return { state: 'alias', why: '' }
-    const known = other.login
-    if (known?.isProven !== true) return undefined
-    if (instance === known.instance) return { state: 'alias', why: '' }
+    const otherLogin = other.login
+    if (otherLogin?.isProven !== true) return undefined
+    if (instance === otherLogin.instance) return { state: 'alias', why: '' }
     return { state: 'copied', why: `has the key of ${other.address.name}, too; ${OWN_KEY_ADVICE}` }
   }
 
   changed(link: SiblingLink): void {
     this.#parts.onChange(link)
     if (link.login !== undefined || (link.state !== 'waiting' && link.state !== 'closed')) return
-    // Another name of the relay that was lost may lead to it still.
+    // The relay that was lost may still be reached by another of its names.
     for (const other of this.#links.values()) if (other.state === 'alias') other.wake()
   }
 
@@ -73,7 +73,7 @@ export class Siblings implements LinkOwner {
     for (const link of this.#links.values()) link.sweep(nowMs)
   }
 
-  /** Of those who have left, too, until all that they counted has been told. */
+  /** Includes former siblings until their last numbers have been reported. */
   reports(): readonly SiblingReport[] {
     const links = [...this.#links.values(), ...this.#ending]
     const reports = links.map((link) => link.report())
@@ -81,19 +81,18 @@ export class Siblings implements LinkOwner {
     return reports
   }
 
-  /** The member of that name. */
-  named(name: string): SiblingLink | undefined {
+  byName(name: string): SiblingLink | undefined {
     return [...this.#links.values()].find((link) => link.address.name === name)
   }
 
-  /** The nodes of the DERP map that can be reached, and could for a while. */
+  /** Names of the nodes in the DERP map that have been reachable for a while. */
   settledNodes(nowMs: number): ReadonlySet<string> {
     const settled = [...this.#links.values()].filter((link) => link.isSettled(nowMs))
     return new Set(settled.flatMap(({ address }) => address.nodes))
   }
 
   close(): void {
-    this.setMembers([])
+    this.setSiblings([])
   }
 
   #isOwn(serverKey: Uint8Array): boolean {
@@ -109,7 +108,7 @@ function isLinkTo(link: SiblingLink, serverKey: Uint8Array): boolean {
   return link.login !== undefined && bytesEqual(link.login.serverKey, serverKey)
 }
 
-/** Another address, or another way to verify it, is another member. */
+/** A different address, or a different way to verify it, makes a different sibling. */
 function idOf(address: SiblingAddress): string {
   return JSON.stringify(address)
 }

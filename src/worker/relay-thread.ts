@@ -96,8 +96,8 @@ class RelayThread {
     this.#siblings = this.#makeSiblings(data, routeTable, now)
     if (settings.mesh.nats !== undefined) {
       this.#keyLookup = routeTable.lookup = new KeyLookup({
-        ask: (key) => this.#tell({ kind: 'lookUpKey', key }),
-        sibling: (name) => this.#siblings?.named(name),
+        locate: (key) => this.#tell({ kind: 'lookUpKey', key }),
+        sibling: (name) => this.#siblings?.byName(name),
         routeTable,
         counters,
       })
@@ -230,11 +230,11 @@ class RelayThread {
         this.#meshKeys = message.keys
         return this.#relay.setMeshKeys(message.keys)
       case 'keyLocation':
-        return this.#keyLookup?.located(message.key, message.where, performance.now())
+        return this.#keyLookup?.located(message.key, message.location, performance.now())
       case 'siblings':
         this.#edition = message.edition
         this.#areLinksChanged = true
-        return this.#siblings?.setMembers(message.siblings)
+        return this.#siblings?.setSiblings(message.siblings)
       case 'threadStarted':
         return this.#relay.threadStarted(message.link)
       case 'threadEnded':

@@ -46,7 +46,7 @@ export type ToRelayThread =
   /** Other keys let siblings in from now on. */
   | { readonly kind: 'meshKeys'; readonly keys: readonly Uint8Array[] }
   /** Where a key is that this thread has asked for, or that has moved. */
-  | { readonly kind: 'keyLocation'; readonly key: Uint8Array; readonly where: KeyLocation }
+  | { readonly kind: 'keyLocation'; readonly key: Uint8Array; readonly location: KeyLocation }
   /** Whom to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly SiblingSettings[] }
   | { readonly kind: 'stop' }

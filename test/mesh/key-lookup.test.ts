@@ -1,4 +1,4 @@
-// The key lookup alone, with a directory that a test plays: what it keeps, and how much of it.
+// The key lookup alone, with the directory's answers given by the test: what it caches and queues, and its limits.
 
 import { expect, it } from 'vitest'
 import { KeyLookup, type DialableSibling } from '#mesh/key-lookup.ts'
@@ -9,14 +9,14 @@ import type { AddressedPacket } from '#relay/ports.ts'
 import { alice, bob } from '../support/actor.ts'
 import { sha256 } from '../vectors/hex.ts'
 
-const asker = { key: alice.key, mayLookUp: () => true }
+const owner = { key: alice.key, mayLookUp: () => true }
 
 function packetTo(key: Uint8Array, packetBytes = 10): AddressedPacket {
   const buffer = Buffer.concat([key, Buffer.alloc(packetBytes)])
   return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0 }
 }
 
-class Sibling implements DialableSibling {
+class FakeSibling implements DialableSibling {
   readonly rank = 1
   isUp = true
   forwarded = 0
@@ -28,25 +28,25 @@ class Sibling implements DialableSibling {
   }
 }
 
-function play(): {
+function setUp(): {
   keyLookup: KeyLookup
   routeTable: RouteTable
-  east: Sibling
-  west: Sibling
-  asked: Uint8Array[]
+  east: FakeSibling
+  west: FakeSibling
+  lookups: Uint8Array[]
   counters: Counters
 } {
-  const [east, west] = [new Sibling(), new Sibling()]
-  const asked: Uint8Array[] = []
+  const [east, west] = [new FakeSibling(), new FakeSibling()]
+  const lookups: Uint8Array[] = []
   const routeTable = new RouteTable(1, () => undefined)
   const counters = new Counters()
   const keyLookup = new KeyLookup({
-    ask: (key) => asked.push(key),
+    locate: (key) => lookups.push(key),
     sibling: (name) => ({ east, west })[name],
     routeTable,
     counters,
   })
-  return { keyLookup, routeTable, east, west, asked, counters }
+  return { keyLookup, routeTable, east, west, lookups, counters }
 }
 
 function droppedIn(counters: Counters): { lookupQueue: number; lookupTimeout: number } {
@@ -59,16 +59,16 @@ const atEast = { kind: 'at', relay: 'east' } as const
 const nowhere = { kind: 'nowhere' } as const
 const unknown = { kind: 'unknown' } as const
 
-it('asks again after five minutes, and believes what it is told then', () => {
-  const { keyLookup, routeTable, east, west, asked } = play()
-  keyLookup.lookUp(packetTo(bob.key), asker, 0)
+it('looks a located key up again after five minutes, and follows the new answer', () => {
+  const { keyLookup, routeTable, east, west, lookups } = setUp()
+  keyLookup.lookUp(packetTo(bob.key), owner, 0)
   keyLookup.located(bob.key, atEast, 10)
   expect([routeTable.find(bob.key, 0), east.forwarded]).toEqual([east, 1])
   keyLookup.sweep(300_000)
-  expect(asked).toHaveLength(1)
+  expect(lookups).toHaveLength(1)
   keyLookup.sweep(300_011)
-  expect(asked).toHaveLength(2)
-  // While there is no answer, and when nobody can say, what is known is used on.
+  expect(lookups).toHaveLength(2)
+  // The old location stays in use while there is no answer, and after the answer unknown.
   expect(routeTable.find(bob.key, 0)).toBe(east)
   keyLookup.located(bob.key, unknown, 300_020)
   expect(routeTable.find(bob.key, 0)).toBe(east)
@@ -80,9 +80,9 @@ it('asks again after five minutes, and believes what it is told then', () => {
   expect([routeTable.find(bob.key, 0), routeTable.size]).toEqual([undefined, 0])
 })
 
-it('asks soon again for a key of which nothing could be said, and late for one that is nowhere', () => {
-  const { keyLookup, asked, counters } = play()
-  const lookUp = (nowMs: number): boolean => keyLookup.lookUp(packetTo(bob.key), asker, nowMs)
+it('looks a key up again soon after the answer unknown, and later after nowhere', () => {
+  const { keyLookup, lookups, counters } = setUp()
+  const lookUp = (nowMs: number): boolean => keyLookup.lookUp(packetTo(bob.key), owner, nowMs)
   expect(lookUp(0)).toBe(true)
   keyLookup.located(bob.key, unknown, 10)
   expect(counters.get('queuedPackets')).toBe(0)
@@ -91,20 +91,20 @@ it('asks soon again for a key of which nothing could be said, and late for one t
   keyLookup.located(bob.key, nowhere, 520)
   expect([lookUp(1_100), lookUp(3_519)]).toEqual([false, false])
   expect(lookUp(3_521)).toBe(true)
-  expect(asked).toHaveLength(3)
+  expect(lookups).toHaveLength(3)
 })
 
-it('holds eight packets for a key and 16 KiB, tells when the rest is lost, and counts what became of the search', () => {
-  const { keyLookup, east, counters } = play()
+it('queues eight packets and 16 KiB for a key, counts the rest as dropped, and counts the result of each lookup', () => {
+  const { keyLookup, east, counters } = setUp()
   const large = packetTo(bob.key, 4_000)
-  for (let n = 0; n < 6; n++) expect(keyLookup.lookUp(large, asker, 0)).toBe(true)
+  for (let n = 0; n < 6; n++) expect(keyLookup.lookUp(large, owner, 0)).toBe(true)
   expect([counters.get('queuedPackets'), droppedIn(counters)]).toEqual([
     4,
     { lookupQueue: 2, lookupTimeout: 0 },
   ])
   keyLookup.located(bob.key, atEast, 10)
   expect(east.forwarded).toBe(4)
-  for (let n = 0; n < 9; n++) keyLookup.lookUp(packetTo(alice.key), asker, 20)
+  for (let n = 0; n < 9; n++) keyLookup.lookUp(packetTo(alice.key), owner, 20)
   expect([counters.get('queuedPackets'), droppedIn(counters)]).toEqual([
     8,
     { lookupQueue: 3, lookupTimeout: 0 },
@@ -117,29 +117,29 @@ it('holds eight packets for a key and 16 KiB, tells when the rest is lost, and c
   expect([counters.get('lookupsFound'), counters.get('lookupsFailed')]).toEqual([1, 1])
 })
 
-it('looks for a thousand keys at once and no more, and holds nothing for the rest', () => {
-  const { keyLookup, asked, counters } = play()
-  const taken = Array.from({ length: 1_200 }, (_, i) =>
-    keyLookup.lookUp(packetTo(sha256(`key ${i}`)), asker, 0),
+it('looks up at most a thousand keys at once, and queues nothing for the rest', () => {
+  const { keyLookup, lookups, counters } = setUp()
+  const results = Array.from({ length: 1_200 }, (_, i) =>
+    keyLookup.lookUp(packetTo(sha256(`key ${i}`)), owner, 0),
   )
-  expect([taken.filter(Boolean).length, asked.length, counters.get('queuedPackets')]).toEqual([
+  expect([results.filter(Boolean).length, lookups.length, counters.get('queuedPackets')]).toEqual([
     1_000, 1_000, 1_000,
   ])
   keyLookup.sweep(201)
   expect([counters.get('queuedPackets'), counters.get('queuedBytes')]).toEqual([0, 0])
-  expect(keyLookup.lookUp(packetTo(bob.key), asker, 202)).toBe(true)
+  expect(keyLookup.lookUp(packetTo(bob.key), owner, 202)).toBe(true)
 })
 
-it('remembers the last twenty thousand that are nowhere, and asks again for those before', () => {
-  const { keyLookup } = play()
+it('remembers the latest twenty thousand keys that are nowhere, and looks older ones up again', () => {
+  const { keyLookup } = setUp()
   const keys = Array.from({ length: 20_100 }, (_, i) => sha256(`key ${i}`))
   for (const key of keys) keyLookup.located(key, nowhere, 0)
-  const isSought = (i: number): boolean => keyLookup.lookUp(packetTo(keys[i] as Uint8Array), asker, 1)
-  expect([0, 99, 100, 20_099].map(isSought)).toEqual([true, true, false, false])
+  const isLookedUp = (i: number): boolean => keyLookup.lookUp(packetTo(keys[i] as Uint8Array), owner, 1)
+  expect([0, 99, 100, 20_099].map(isLookedUp)).toEqual([true, true, false, false])
 })
 
-it('remembers the last hundred thousand that were found, and forgets those before with their routes', () => {
-  const { keyLookup, routeTable, east } = play()
+it('caches the latest hundred thousand locations, and removes the routes of older ones', () => {
+  const { keyLookup, routeTable, east } = setUp()
   const keys = Array.from({ length: 100_050 }, (_, i) => sha256(`key ${i}`))
   for (const key of keys) keyLookup.located(key, atEast, 0)
   expect(routeTable.size).toBe(100_000)

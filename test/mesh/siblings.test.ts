@@ -258,8 +258,8 @@ it('a member that is removed is unknown at once and not dialled again, and the o
   const mesh = meshOfThree()
   const [a, b] = [mesh.node('north').join(alice), mesh.node('south').join(bob)]
   const { siblings, relay } = mesh.node('north')
-  siblings.setMembers(NAMES.filter((name) => name !== 'south').map((name) => mesh.addressOf(name, 'north')))
-  expect(siblings.named('south')).toBeUndefined()
+  siblings.setSiblings(NAMES.filter((name) => name !== 'south').map((name) => mesh.addressOf(name, 'north')))
+  expect(siblings.byName('south')).toBeUndefined()
   a.sendPacket(bob, packet)
   expect([b.take(), relay.drops]).toEqual([[], { 'unknown_dest data': 1 }])
   expect(mesh.connectionsBetween('north', 'south')).toBe(0)
@@ -281,7 +281,7 @@ it('what was counted for a member that is removed is told to the end', () => {
   mesh.settle()
   a.sendPacket(bob, packet).settled()
   const { siblings } = mesh.node('north')
-  siblings.setMembers([])
+  siblings.setSiblings([])
   const told = [siblings.reports(), (mesh.settle(), siblings.reports()), siblings.reports()].map((reports) =>
     reports.filter(({ name }) => name === 'south').map(({ packets, dropped }) => packets + dropped),
   )
@@ -301,7 +301,7 @@ it('of two names of one relay one has a link, and the other when that is removed
     const reports = siblings.reports().filter(({ state }) => state !== 'closed')
     return reports.map(({ name, state }) => `${name} ${state}`)
   }
-  siblings.setMembers(addresses)
+  siblings.setSiblings(addresses)
   mesh.settle()
   expect(states()).toEqual(['north self', 'south up', 'also south alias'])
   expect(mesh.node('south').relay.count('watchersCurrent')).toBe(1)
@@ -313,7 +313,7 @@ it('of two names of one relay one has a link, and the other when that is removed
   mesh.heal('north', 'south')
   mesh.pass(10_000)
   expect(states()).toEqual(['north self', 'south alias', 'also south up'])
-  siblings.setMembers(addresses.slice(0, 2))
+  siblings.setSiblings(addresses.slice(0, 2))
   mesh.pass(1_000)
   expect(states()).toEqual(['north self', 'south up'])
   a.sendPacket(bob, packet)
@@ -339,7 +339,7 @@ it('a machine that was copied with its key is none of the names of the relay tha
   }
   const { siblings, links } = mesh.node('north')
   expect(links).toEqual({ north: 'self', south: 'up', west: 'copied' })
-  expect(siblings.named('west')?.why).toContain('has the key of south')
+  expect(siblings.byName('west')?.why).toContain('has the key of south')
   // The operator gives it its own.
   mesh.copies.delete('west')
   mesh.kill('west')
@@ -354,6 +354,6 @@ it('a relay with another mesh key is told so, and knows it', () => {
   mesh.meshKeys = [sha256('another mesh key')]
   mesh.kill('south')
   mesh.restart('south')
-  expect(mesh.node('south').siblings.named('north')?.why).toBe("did not accept this relay's mesh key")
+  expect(mesh.node('south').siblings.byName('north')?.why).toBe("did not accept this relay's mesh key")
   expect(mesh.node('north').relay.ends.map(({ reason }) => reason)).toContain('mesh_key_refused')
 })

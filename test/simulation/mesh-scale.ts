@@ -39,26 +39,27 @@ class Site {
 
   #askingAt(directory: FakeDirectory): Asking {
     const fleet = this.#fleet
-    const tell = ({ key, where }: LocationUpdate): void => keyLookup.located(key, where, fleet.clock.now())
-    const admissionService = new DirectoryClient({
+    const update = ({ key, location }: LocationUpdate): void =>
+      keyLookup.located(key, location, fleet.clock.now())
+    const directoryClient = new DirectoryClient({
       directory,
-      tell: (_thread, located) => tell(located),
-      tellAll: tell,
+      send: (_thread, one) => update(one),
+      broadcast: update,
     })
     const keyLookup = new KeyLookup({
-      ask: (key) => admissionService.locate(0, key),
+      locate: (key) => directoryClient.locate(0, key),
       sibling: (name) => this.wayTo(fleet.sites[Number(name.slice(6))] as Site),
       routeTable: this.routeTable,
       counters: new Counters(),
     })
-    return { directory, admissionService, keyLookup }
+    return { directory, directoryClient, keyLookup }
   }
 
   /** A client has come, whose home it is, or has left. */
   note(key: Uint8Array, isHome: boolean): void {
     if (isHome) this.keys.set(toHex(key), key)
     else this.keys.delete(toHex(key))
-    if (this.asking !== undefined) return this.asking.admissionService.note(0, [{ key, isHome }])
+    if (this.asking !== undefined) return this.asking.directoryClient.homesChanged(0, [{ key, isHome }])
     for (const site of this.#fleet.sites) {
       if (site !== this && site.wayTo(this).isUp) site.hear(this, key, isHome)
     }
@@ -104,7 +105,7 @@ class Site {
 /** What a relay has at a key directory. */
 interface Asking {
   readonly directory: FakeDirectory
-  readonly admissionService: DirectoryClient
+  readonly directoryClient: DirectoryClient
   readonly keyLookup: KeyLookup
 }
 

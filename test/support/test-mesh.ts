@@ -56,15 +56,15 @@ export class MeshNode {
     const instance = `${name} ${mesh.startCount}`
     this.routeTable = new RouteTable(1, (bytes, at, route) => this.#domain.routeChanged(bytes, at, route))
     this.directory = mesh.directoryServer?.open(name)
-    const admissionService = this.directory && this.#makeDesk(this.directory, mesh)
+    const directoryClient = this.directory && this.#makeDirectoryClient(this.directory, mesh)
     this.relay = new TestRelay({
       server,
       instance,
       clock: mesh.clock,
       routes: this.routeTable,
-      homeChanged: (key, isHome) => admissionService?.note(0, [{ key, isHome }]),
+      homeChanged: (key, isHome) => directoryClient?.homesChanged(0, [{ key, isHome }]),
     })
-    this.keyLookup = admissionService && this.#makeLocator(admissionService)
+    this.keyLookup = directoryClient && this.#makeKeyLookup(directoryClient)
     this.routeTable.lookup = this.keyLookup
     this.relay.settleAll = () => mesh.settle()
     const identity = {
@@ -101,16 +101,16 @@ export class MeshNode {
     return this.relay.thread(0).relay
   }
 
-  #makeDesk(directory: FakeDirectory, mesh: TestMesh): DirectoryClient {
-    const tell = ({ key, where }: LocationUpdate): void =>
-      this.keyLookup?.located(key, where, mesh.clock.now())
-    return new DirectoryClient({ directory, tell: (_thread, located) => tell(located), tellAll: tell })
+  #makeDirectoryClient(directory: FakeDirectory, mesh: TestMesh): DirectoryClient {
+    const update = ({ key, location }: LocationUpdate): void =>
+      this.keyLookup?.located(key, location, mesh.clock.now())
+    return new DirectoryClient({ directory, send: (_thread, one) => update(one), broadcast: update })
   }
 
-  #makeLocator(admissionService: DirectoryClient): KeyLookup {
+  #makeKeyLookup(directoryClient: DirectoryClient): KeyLookup {
     return new KeyLookup({
-      ask: (key) => admissionService.locate(0, key),
-      sibling: (name) => this.siblings.named(name),
+      locate: (key) => directoryClient.locate(0, key),
+      sibling: (name) => this.siblings.byName(name),
       routeTable: this.routeTable,
       counters: this.relay.thread(0).counters,
     })
@@ -267,7 +267,7 @@ export class TestMesh {
 
   #introduce(name: string): void {
     const addresses = [...this.#nodes.keys()].map((other) => this.addressOf(other, name))
-    this.node(name).siblings.setMembers(addresses)
+    this.node(name).siblings.setSiblings(addresses)
   }
 
   #isParted(a: string, b: string): boolean {

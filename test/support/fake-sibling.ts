@@ -1,4 +1,4 @@
-// One link to a sibling that a test plays: what the link is told, what it may do, and how the sibling may misbehave.
+// A fake sibling at the far end of one sibling link: the test sends its frames, reads the link's, and passes time.
 
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
@@ -8,7 +8,7 @@ import { peerPresentFrame, pongFrame } from '#protocol/frames.ts'
 import { openClientInfo, serverInfoFrame, type ClientInfo } from '#protocol/handshake.ts'
 import type { SiblingStream, DialHandler } from '#mesh/dial.ts'
 import { RouteTable } from '#mesh/route-table.ts'
-import { SiblingLink, type Recognition } from '#mesh/sibling-link.ts'
+import { SiblingLink, type DuplicateSibling } from '#mesh/sibling-link.ts'
 import { Outbox } from '#relay/outbox.ts'
 import { Counters } from '#relay/counters.ts'
 import type { AddressedPacket } from '#relay/ports.ts'
@@ -18,22 +18,22 @@ import { sha256 } from '../vectors/hex.ts'
 import { MemoryBudget } from '#relay/memory-budget.ts'
 import { meshKey } from '../vectors/keys.ts'
 
-/** Of the sibling. */
+/** The link's limit of keys from the sibling. */
 export const KEYS_MAX = 5
-/** Who has the link, and the sibling. */
+/** The relay that has the link, and the sibling. */
 export const [self, other] = [actor('self'), actor('other')]
 
-export class SiblingPlay {
+export class FakeSibling {
   readonly clock = new FakeClock()
   readonly routeTable = new RouteTable(1, () => undefined)
   readonly link: SiblingLink
-  /** What the link wrote since the last look, by frames. */
+  /** The frames that the link has written; the test removes those that it has read. */
   readonly written: { type: number; payload: Buffer }[] = []
   dials = 0
   cuts = 0
   isStalled = false
-  /** What the sibling turns out to be whose key is known; undefined: it is not known. */
-  recognition: Recognition | undefined = undefined
+  /** The meaning of the sibling's key, if it is a duplicate. */
+  duplicate: DuplicateSibling | undefined = undefined
   handler: DialHandler | undefined = undefined
   readonly #isInside: boolean
   #due: (() => void)[] = []
@@ -45,8 +45,8 @@ export class SiblingPlay {
     const address = { name: 'other', host: 'other.lab', port: 443, dialHost: undefined, certName: undefined }
     this.link = new SiblingLink({ ...address, isInside, isWatched, nodes: ['other'] }, 0, {
       owner: {
-        isKnown: () => this.recognition !== undefined,
-        recognise: () => this.recognition,
+        isDuplicate: () => this.duplicate !== undefined,
+        identify: () => this.duplicate,
         changed: () => undefined,
       },
       identity: {
@@ -74,8 +74,8 @@ export class SiblingPlay {
     this.link.open()
   }
 
-  /** The sibling shows its key; what it is told in answer. */
-  meet(): { info: ClientInfo; frames: number[]; pings: Buffer[] } {
+  /** Presents the sibling's key and reads the login. */
+  greet(): { info: ClientInfo; frames: number[]; pings: Buffer[] } {
     const greeting = this.handler?.greet(other.key) ?? new Uint8Array(0)
     this.#read(Buffer.from(greeting))
     const [login, ...more] = this.written.splice(0)
@@ -85,26 +85,29 @@ export class SiblingPlay {
     return { info, frames: more.map(({ type }) => type), pings }
   }
 
-  /** It has logged in and is told of these, as a relay does it: who hears of home keys alone hears nothing of itself. */
+  /**
+   * Completes the login and sends presence of these clients. As a real relay does, it also reports the watcher itself,
+   * except to one that asked for home keys alone.
+   */
   up(...present: Actor[]): this {
-    const ping = this.meet().pings[0] ?? Buffer.alloc(8)
+    const ping = this.greet().pings[0] ?? Buffer.alloc(8)
     this.prove()
-    for (const who of this.#isInside ? [self, ...present] : present) this.present(who.key)
-    this.say(pongFrame(ping))
+    for (const actor of this.#isInside ? [self, ...present] : present) this.present(actor.key)
+    this.send(pongFrame(ping))
     this.turn()
     return this
   }
 
-  /** It shows that it holds its key. */
+  /** Proves the sibling's key by ServerInfo. */
   prove(): void {
-    this.say(serverInfoFrame(other.boxWith(self), sha256('nonce').subarray(0, 24)))
+    this.send(serverInfoFrame(other.boxWith(self), sha256('nonce').subarray(0, 24)))
   }
 
   present(key: Uint8Array): void {
-    this.say(peerPresentFrame({ key, ip: new Uint8Array(16), port: 0, flags: 0, appName: undefined }))
+    this.send(peerPresentFrame({ key, ip: new Uint8Array(16), port: 0, flags: 0, appName: undefined }))
   }
 
-  say(frame: Uint8Array): void {
+  send(frame: Uint8Array): void {
     const buffer = Buffer.from(frame)
     this.handler?.onFrame(buffer[0] ?? 0, buffer, 5, buffer.length)
   }
@@ -125,8 +128,8 @@ export class SiblingPlay {
     }
   }
 
-  knows(who: Actor): boolean {
-    return this.routeTable.find(who.key, 0) === this.link
+  hasRouteTo(actor: Actor): boolean {
+    return this.routeTable.find(actor.key, 0) === this.link
   }
 
   #dial(handler: DialHandler): SiblingStream {

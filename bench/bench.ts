@@ -141,7 +141,7 @@ export class Bench {
   async flows(server: Target, loads: readonly Load[]): Promise<FlowOutcome[]> {
     const { byLoad } = await this.generators(server, loads)
     return byLoad.map((generators, i) => {
-      const flow = mergeFlows(generators.flatMap((generator) => generator.all('flow')))
+      const flow = mergeFlows(generators.flatMap((generator) => generator.all('load')))
       if (loads[i] !== undefined) this.#judge(server, loads[i], flow)
       return flow
     })

@@ -92,7 +92,7 @@ async function soakOn(
   const churn = [...logins, '--login-from', `${LOGIN_POOL}`, ...comeAndGo, ...time]
   const memory = watchMemory(server.pid)
   const { byLoad, extra } = await bench.generators(server, [load, probe], [churn]).finally(memory.stop)
-  const flow = mergeFlows((byLoad[0] ?? []).flatMap((generator) => generator.all('flow')))
+  const flow = mergeFlows((byLoad[0] ?? []).flatMap((generator) => generator.all('load')))
   const churned = await extra[0]?.next('churn')
   const settled = memory.points.filter(([at]) => at > SETTLED_SHARE * seconds)
   const minutes = minutesOf(byLoad[1]?.[0])

@@ -66,7 +66,7 @@ export const storm: Figure = {
         rowOf(
           { label: '– its packets lost', unit: '%', digits: 2 },
           measured,
-          (round) => 100 * (1 - round.probeCame / round.probeSent),
+          (round) => 100 * (1 - round.probeReceived / round.probeSent),
         ),
         rowOf({ ...seconds, label: 'half are back' }, measured, (round) => round.halfBackSeconds),
         rowOf({ ...seconds, label: '99 % are back' }, measured, (round) => round.almostAllBackSeconds),

@@ -37,7 +37,7 @@ export const stun: Figure = {
       return {
         alone: delayMs(alone.delays, 0.99),
         beside: delayMs(beside.delays, 0.99),
-        unanswered: 100 * (1 - beside.came / beside.sent),
+        unanswered: 100 * (1 - beside.received / beside.sent),
       }
     })
     const ratio = rowOf(

@@ -5,7 +5,7 @@ import { mergeDelays, type Delays } from './delays.ts'
 
 /** Packets between logged-in clients. Counts are frames of the measured window unless said otherwise. */
 export interface FlowOutcome {
-  readonly event: 'flow'
+  readonly event: 'load'
   readonly connections: number
   readonly seconds: number
   /** By the schedule; what was sent when everything was offered that could be. */
@@ -48,8 +48,8 @@ export interface PhaseOutcome {
   readonly serverCpuSeconds: number
   readonly serverRssKb: number
   readonly serverAnonymousKb: number
-  readonly made: number
-  readonly came: number
+  readonly created: number
+  readonly received: number
   readonly wrong: number
 }
 
@@ -63,7 +63,7 @@ export interface StormOutcome {
   /** The same by how far they had come. */
   readonly failedAt: Readonly<Record<string, number>>
   /** Accepted while the old server was ending, and ended with it. */
-  readonly acceptedByDying: number
+  readonly acceptedWhileStopping: number
   readonly loginsOver10s: number
   readonly downSeconds: number
   /** From the first accepted dial on; -1: never. */
@@ -71,7 +71,7 @@ export interface StormOutcome {
   readonly almostAllBackSeconds: number
   readonly allBackSeconds: number
   readonly probeSent: number
-  readonly probeCame: number
+  readonly probeReceived: number
   readonly corrupted: number
   readonly serverRssKb: number
   readonly loginTimes: Delays
@@ -81,7 +81,7 @@ export interface StormOutcome {
 export interface StunOutcome {
   readonly event: 'stun'
   readonly sent: number
-  readonly came: number
+  readonly received: number
   readonly late: number
   readonly delays: Delays
 }

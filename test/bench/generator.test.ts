@@ -44,13 +44,13 @@ async function run(args: readonly string[]): Promise<Generator> {
 }
 
 async function flow(port: number, ...args: string[]): Promise<FlowOutcome> {
-  return (await run(['--addr', `127.0.0.1:${port}`, '--logins', logins, ...FLOW, ...args])).next('flow')
+  return (await run(['--addr', `127.0.0.1:${port}`, '--logins', logins, ...FLOW, ...args])).next('load')
 }
 
 async function tampered(forConnection: () => Tampering): Promise<FlowOutcome> {
   await using proxy = await TamperingRelay.start(plainRelay.port, forConnection)
   const args = ['--plain', '--logins', plainLogins, '--pairs', '2', ...FLOW, '--drain', '1']
-  return (await run(['--addr', `127.0.0.1:${proxy.port}`, ...args])).next('flow')
+  return (await run(['--addr', `127.0.0.1:${proxy.port}`, ...args])).next('load')
 }
 
 beforeAll(async () => {
@@ -116,8 +116,8 @@ describe.skipIf(missing !== undefined)('against a real relay', () => {
       'leave 0',
     ])
     const last = outcomes.at(-1)
-    expect(last?.made).toBe(10 * Math.ceil(61_440 / 1_420))
-    expect(last?.came).toBe(last?.made)
+    expect(last?.created).toBe(10 * Math.ceil(61_440 / 1_420))
+    expect(last?.received).toBe(last?.created)
     expect(last?.wrong).toBe(0)
   })
 
@@ -126,7 +126,7 @@ describe.skipIf(missing !== undefined)('against a real relay', () => {
     const args = ['--addr', `127.0.0.1:${port}`, '--stun', '--rate', '200', '--warm', '0', '--secs', '0.5']
     const outcome = await (await run(args)).next('stun')
     expect(outcome.sent).toBe(100)
-    expect(outcome.came).toBe(100)
+    expect(outcome.received).toBe(100)
   })
 
   it('lets clients come and go', async () => {
@@ -138,7 +138,7 @@ describe.skipIf(missing !== undefined)('against a real relay', () => {
 
   it('is not content with another server than its logins are for', async () => {
     const args = ['--addr', `127.0.0.1:${relay.port}`, '--logins', plainLogins, '--pairs', '1', ...FLOW]
-    await expect(run(args)).rejects.toThrow('another key')
+    await expect(run(args)).rejects.toThrow("the server's key differs")
   })
 })
 

@@ -4,85 +4,80 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "address.h"
 #include "clock.h"
+#include "fail.h"
+#include "login-file.h"
 #include "memory.h"
 
 #define EVENTS_MAX 256
-// More than this many descriptions of failures tell nothing new.
-#define COMPLAINTS_MAX 5
+// Further failures are counted, but not logged.
+#define FAILURES_LOGGED_MAX 5
 
-// Connections [from, until) are of that server, with logins out of that file.
-static void assign(Crew *crew, const Remote *remote, const LoginFile *file, int login_from, int from,
-                   int until) {
+// Gives connections [from, until) their server and their logins.
+static void assign(Clients *clients, const Remote *remote, const LoginFile *file, int login_from, int from, int until) {
   if (file->count < login_from + until)
-    fail("--logins: %d are there, %d are needed", file->count, login_from + until);
+    fail("--logins: the file has %d logins, %d are needed", file->count, login_from + until);
   for (int i = from; i < until; i++) {
-    crew->connections[i].remote = remote;
-    crew->connections[i].index = login_from + i;
-    crew->connections[i].login = &file->logins[login_from + i];
+    clients->connections[i].remote = remote;
+    clients->connections[i].index = login_from + i;
+    clients->connections[i].login = &file->logins[login_from + i];
   }
 }
 
 static LoginFile start_remote(Remote *remote, const char *flag, const char *address, const char *logins) {
   LoginFile file = login_file_read(logins);
-  remote->address = network_address(flag, address);
+  remote->address = address_parse(flag, address);
   memcpy(remote->key, file.server_key, KEY_BYTES);
   return file;
 }
 
-void crew_start(Crew *crew, const Options *options, int count) {
-  Handler handler = crew->network.handler;
-  network_start(&crew->network, !options->is_plain);
-  crew->network.handler = handler;
-  crew->connections = zeroed((size_t)count, sizeof(Connection));
-  crew->count = count;
-  LoginFile file = start_remote(&crew->near, "--addr", options->address, options->logins);
-  assign(crew, &crew->near, &file, options->login_from, 0, count);
+void clients_start(Clients *clients, const Options *options, int count) {
+  network_start(&clients->network, !options->is_plain);
+  clients->connections = allocate_zeroed((size_t)count, sizeof(Connection));
+  clients->count = count;
+  LoginFile file = start_remote(&clients->near, "--addr", options->address, options->logins);
+  assign(clients, &clients->near, &file, options->login_from, 0, count);
   if (options->far_address == NULL) return;
-  // Receivers come first: see traffic.c.
+  // Receivers have the lowest indexes: see traffic.c.
   int receivers = options->topology == TOPOLOGY_PAIRS ? options->count : 1;
-  LoginFile far_file = start_remote(&crew->far, "--far", options->far_address, options->far_logins);
-  assign(crew, &crew->far, &far_file, options->login_from, 0, receivers);
+  LoginFile far_file = start_remote(&clients->far, "--far", options->far_address, options->far_logins);
+  assign(clients, &clients->far, &far_file, options->login_from, 0, receivers);
 }
 
-void crew_dial_on(Crew *crew, int in_flight) {
-  while (crew->under_way < in_flight && crew->next < crew->count) {
-    crew->under_way++;
-    connection_dial(&crew->network, &crew->connections[crew->next++]);
+// Dials until `in_flight` logins are in progress or no connection is left.
+static void dial_next(Clients *clients, int in_flight) {
+  while (clients->in_progress < in_flight && clients->next < clients->count) {
+    clients->in_progress++;
+    connection_dial(&clients->network, &clients->connections[clients->next++]);
   }
 }
 
-double crew_bring_in(Crew *crew, int in_flight) {
+double clients_log_in(Clients *clients, int in_flight) {
   uint64_t start = now_ns();
-  crew->next = crew->ready = crew->failed = crew->under_way = 0;
-  while (crew->ready + crew->failed < crew->count) {
-    crew_dial_on(crew, in_flight);
-    crew_turn(crew, 100);
+  clients->next = clients->ready = clients->failed = clients->in_progress = 0;
+  while (clients->ready + clients->failed < clients->count) {
+    dial_next(clients, in_flight);
+    clients_poll(clients, 100);
   }
   return (double)(now_ns() - start) / 1e9;
 }
 
-int crew_turn(Crew *crew, int timeout_ms) {
+int clients_poll(Clients *clients, int timeout_ms) {
   struct epoll_event events[EVENTS_MAX];
-  int count = epoll_wait(crew->network.epoll, events, EVENTS_MAX, timeout_ms);
+  int count = epoll_wait(clients->network.epoll, events, EVENTS_MAX, timeout_ms);
   for (int i = 0; i < count; i++)
-    connection_event(&crew->network, events[i].data.ptr, events[i].events);
+    connection_event(&clients->network, events[i].data.ptr, events[i].events);
   return count;
 }
 
-void crew_on_ready(Crew *crew) {
-  crew->under_way--;
-  crew->ready++;
+void clients_on_ready(Clients *clients) {
+  clients->in_progress--;
+  clients->ready++;
 }
 
-const char *phase_name(Phase phase) {
-  static const char *const NAMES[] = {"closed",       "dialling",      "in TLS", "at the upgrade",
-                                      "at ServerKey", "at ServerInfo", "in"};
-  return NAMES[phase];
-}
-
-void crew_on_failed(Crew *crew, const Connection *connection, Phase reached, const char *why) {
-  crew->under_way--;
-  if (crew->failed++ < COMPLAINTS_MAX)
-    fprintf(stderr, "generator: login %d failed %s: %s\n", connection->index, phase_name(reached), why);
+void clients_on_failed(Clients *clients, const Connection *connection, Phase reached, const char *why) {
+  clients->in_progress--;
+  if (clients->failed++ < FAILURES_LOGGED_MAX)
+    fprintf(stderr, "generator: login %d failed (phase: %s): %s\n", connection->index, phase_name(reached), why);
 }

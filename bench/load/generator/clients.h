@@ -1,5 +1,5 @@
-// All connections of a scenario, and bringing them in: a fixed number of logins is under way at any time,
-// until all are in. Used by every scenario before its own work begins.
+// All client connections of a scenario, and their login: a fixed number of logins is in progress at any time until all
+// clients are logged in. Every scenario begins with it.
 #ifndef CLIENTS_H
 #define CLIENTS_H
 
@@ -8,28 +8,27 @@
 
 typedef struct {
   Network network;
-  // Where connections go; `far` is where the receivers are, if they are elsewhere.
+  // The servers. Receivers connect to `far` if the options name one.
   Remote near, far;
   Connection *connections;
   int count;
-  // How many are under way, how many of those asked for came in, failed.
-  int under_way, ready, failed;
-  // The next one to dial.
+  // Logins in progress, done and failed.
+  int in_progress, ready, failed;
+  // The next connection to dial.
   int next;
-} Crew;
+} Clients;
 
-void crew_start(Crew *crew, const Options *options, int count);
-// Dials as many as may be under way at once.
-void crew_dial_on(Crew *crew, int in_flight);
-// Waits until connections [0, count) are in or have failed; answers the seconds it took.
-double crew_bring_in(Crew *crew, int in_flight);
-// One look at the sockets; waits at most so long.
-int crew_turn(Crew *crew, int timeout_ms);
+// Sets up `count` connections with logins from the login files; dials none of them. The scenario sets the network's
+// handler itself.
+void clients_start(Clients *clients, const Options *options, int count);
+// Dials all connections, at most `in_flight` logins at a time. Returns when each is logged in or has failed; the result
+// is the time that it took, in seconds.
+double clients_log_in(Clients *clients, int in_flight);
+// Waits for events for at most `timeout_ms` and handles them; returns their number.
+int clients_poll(Clients *clients, int timeout_ms);
 
-// To be called by a scenario's own handlers, which are the network's.
-void crew_on_ready(Crew *crew);
-// How far a login had come, in words.
-const char *phase_name(Phase phase);
-void crew_on_failed(Crew *crew, const Connection *connection, Phase reached, const char *why);
+// For the scenario's on_ready and on_closed while logins are in progress.
+void clients_on_ready(Clients *clients);
+void clients_on_failed(Clients *clients, const Connection *connection, Phase reached, const char *why);
 
 #endif

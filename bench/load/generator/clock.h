@@ -1,4 +1,4 @@
-// The one clock of a run: monotonic nanoseconds, comparable between processes of one machine.
+// The clock of a run: monotonic, in nanoseconds, the same for all processes of a machine.
 #ifndef CLOCK_H
 #define CLOCK_H
 

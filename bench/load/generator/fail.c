@@ -1,4 +1,4 @@
-// Prints the message and exits with code 1.
+// See fail.h.
 #include "fail.h"
 
 #include <stdarg.h>

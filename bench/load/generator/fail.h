@@ -1,4 +1,4 @@
-// The generator's only way to give up: one line on standard error, exit code 1.
+// Fatal errors: one line on standard error, exit code 1.
 #ifndef FAIL_H
 #define FAIL_H
 

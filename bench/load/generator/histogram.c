@@ -1,4 +1,4 @@
-// The buckets of histogram.h: values below 64 have one each, every further power of two has 64.
+// See histogram.h. Each value below 64 has a bucket of its own; every further power of two has 64 buckets.
 #include "histogram.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
-// The file of ready logins that the TypeScript side writes: who a server is, and for each client its public
-// key and the ClientInfo frame sealed for that server. So the generator needs no X25519 and no NaCl box.
+// The file of prepared logins that bench/load/login-file.ts writes: the server's public key, and for each client its
+// public key and a ClientInfo frame sealed for that server. With it the generator needs neither X25519 nor a NaCl box.
 //
-// "DERPLOG1", server key (32 bytes), then records of 256 bytes: public key (32), frame length (2, big
-// endian), frame.
+// Layout: "DERPLOG1", server key (32 bytes), then records of 256 bytes: public key (32), frame length (2, big endian),
+// frame.
 #ifndef LOGIN_FILE_H
 #define LOGIN_FILE_H
 
@@ -22,11 +22,9 @@ typedef struct {
   int count;
 } LoginFile;
 
-// Reads the file or ends the program saying what is wrong with it.
+// Reads the file, or ends the program with an error that says what is wrong with it.
 LoginFile login_file_read(const char *path);
 
-static inline uint32_t login_length(const Login *login) {
-  return (uint32_t)login->length[0] << 8 | login->length[1];
-}
+static inline uint32_t login_length(const Login *login) { return (uint32_t)login->length[0] << 8 | login->length[1]; }
 
 #endif

@@ -1,11 +1,16 @@
-// An open-loop DERP load generator: the program. Prints JSON lines on standard output, the last one being the
-// result, and a summary for people on standard error.
+// An open-loop load generator for DERP servers: the program. Prints results as JSON lines on standard output, the last
+// one being the result of the run, and a summary for people on standard error.
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "scenarios.h"
+#include "idle-connections.h"
+#include "login-churn.h"
+#include "options.h"
+#include "packet-load.h"
+#include "reconnect-storm.h"
+#include "stun-requests.h"
 
-// Every connection is a descriptor; the soft limit is made for programs of another kind.
+// Every connection takes a file descriptor; the default soft limit is too low for thousands of them.
 static void raise_file_limit(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -17,7 +22,11 @@ int main(int argc, char **argv) {
   Options options = options_read(argc, argv);
   signal(SIGPIPE, SIG_IGN);
   raise_file_limit();
-  static void (*const SCENARIOS[])(const Options *) = {run_flow, run_hold, run_storm, run_stun, run_churn};
+  static void (*const SCENARIOS[])(const Options *) = {
+      [SCENARIO_PACKET_LOAD] = run_packet_load,         [SCENARIO_IDLE_CONNECTIONS] = run_idle_connections,
+      [SCENARIO_RECONNECT_STORM] = run_reconnect_storm, [SCENARIO_STUN_REQUESTS] = run_stun_requests,
+      [SCENARIO_LOGIN_CHURN] = run_login_churn,
+  };
   SCENARIOS[options.scenario](&options);
   return 0;
 }

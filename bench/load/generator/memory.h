@@ -1,4 +1,4 @@
-// Memory that is there, or the end of the program.
+// Memory allocation that ends the program when there is no memory.
 #ifndef MEMORY_H
 #define MEMORY_H
 
@@ -6,16 +6,17 @@
 
 #include "fail.h"
 
-static inline void *room(size_t bytes) {
-  void *got = malloc(bytes);
-  if (got == NULL) fail("no memory for %zu bytes", bytes);
-  return got;
+static inline void *allocate(size_t bytes) {
+  void *memory = malloc(bytes);
+  if (memory == NULL) fail("cannot allocate %zu bytes", bytes);
+  return memory;
 }
 
-static inline void *zeroed(size_t count, size_t bytes) {
-  void *got = calloc(count + 1, bytes);
-  if (got == NULL) fail("no memory for %zu times %zu bytes", count, bytes);
-  return got;
+// One element more than `count`, so that a count of 0 is no special case.
+static inline void *allocate_zeroed(size_t count, size_t bytes) {
+  void *memory = calloc(count + 1, bytes);
+  if (memory == NULL) fail("cannot allocate %zu times %zu bytes", count, bytes);
+  return memory;
 }
 
 #endif

@@ -5,40 +5,46 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum { SCENARIO_FLOW, SCENARIO_HOLD, SCENARIO_STORM, SCENARIO_STUN, SCENARIO_CHURN } Scenario;
-typedef enum { TOPOLOGY_PAIRS, TOPOLOGY_FAN_IN, TOPOLOGY_FAN_OUT, TOPOLOGY_RING } Topology;
+#include "size-mix.h"
 
-#define SIZES_MAX 8
+typedef enum {
+  SCENARIO_PACKET_LOAD,
+  SCENARIO_IDLE_CONNECTIONS,
+  SCENARIO_RECONNECT_STORM,
+  SCENARIO_STUN_REQUESTS,
+  SCENARIO_LOGIN_CHURN
+} Scenario;
+typedef enum { TOPOLOGY_PAIRS, TOPOLOGY_FAN_IN, TOPOLOGY_FAN_OUT, TOPOLOGY_RING } Topology;
 
 typedef struct {
   Scenario scenario;
   const char *address, *logins;
-  // Where the receivers are, if that is another relay of the mesh.
+  // The server of the receivers, if they are at another relay of the mesh.
   const char *far_address, *far_logins;
   int login_from, pid, far_pid, in_flight;
-  bool is_plain, waits_for_go, is_realtime, is_strict;
+  bool is_plain, waits_for_start, is_realtime, is_strict;
 
   Topology topology;
-  // Frames in a shot; shots in a write when everything is sent that can be.
-  int count, batch, per_write;
-  int sizes[SIZES_MAX], weights[SIZES_MAX], size_count, weight_sum;
-  // Frames per second in all; 0 is all that can be sent.
+  // `count` is the number of pairs, senders, receivers or connections, depending on scenario and topology.
+  int count, frames_per_batch;
+  // Batches in one write when there is no schedule.
+  int batches_per_write;
+  SizeMix packet_sizes;
+  // Frames per second of all senders together; 0: no schedule, as much as the sockets accept.
   double rate;
   double seconds, warm_seconds, drain_seconds, interval_seconds;
-  // The first receiver reads so many bytes per second; nothing at all from slow_until on. Negative: it is not
-  // slow.
+  // Bytes per second that the first receiver reads, and the time from which on it reads nothing. A negative rate: there
+  // is no slow receiver.
   double slow_rate, slow_until;
 
-  // hold: what is done one after the other; see idle-connections.c.
+  // Idle connections: the phases in order, separated by commas; see idle-connections.c.
   const char *phases;
   double quiet_seconds, burst_rate;
   int burst_bytes;
   double settle_seconds;
 } Options;
 
-// Reads the command line, or ends the program with what is wrong with it.
+// Reads the command line, or ends the program with an error that names the option.
 Options options_read(int argc, char **argv);
-// The size of the packets of a sender's shot, spread over the mix in a fixed way.
-int options_size(const Options *options, uint64_t sender, uint64_t shot);
 
 #endif

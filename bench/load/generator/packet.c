@@ -1,6 +1,5 @@
-// The checksum adds 64-bit words in eight lanes, each with a running sum of its sums, so that words changed,
-// swapped or missing show; the compiler makes vector instructions of it, which keeps it far below the cost of
-// AES.
+// See packet.h. The checksum adds 64-bit words in eight lanes, each with a running sum of its sums, so that it detects
+// words that are changed, swapped or missing. The compiler makes vector instructions of it: it costs far less than AES.
 #include "packet.h"
 
 #include <string.h>
@@ -8,7 +7,6 @@
 typedef uint64_t Lanes __attribute__((vector_size(64)));
 
 #define CHECKSUM_AT 24
-#define SEEN_WORDS (SEEN_NUMBERS / 64)
 
 static uint64_t fold(const Lanes *sums, const Lanes *sums_of_sums, size_t size) {
   uint64_t folded = size * 0x9e3779b97f4a7c15ull;
@@ -20,7 +18,7 @@ static uint64_t fold(const Lanes *sums, const Lanes *sums_of_sums, size_t size) 
   return folded;
 }
 
-// Over the packet with its checksum field read as zero.
+// Of the packet with zeroes in the checksum field.
 static uint64_t checksum(const uint8_t *packet, size_t size) {
   Lanes sums = {0}, sums_of_sums = {0}, words;
   uint8_t block[64] = {0};
@@ -45,8 +43,8 @@ static uint64_t checksum(const uint8_t *packet, size_t size) {
   return fold(&sums, &sums_of_sums, size);
 }
 
-// Fillings differ from packet to packet, so that a piece of another packet is no valid piece of this one.
-static const uint8_t *filling(void) {
+// Padding differs from packet to packet, so that a piece of another packet does not pass as a piece of this one.
+static const uint8_t *padding(void) {
   static uint8_t bytes[PACKET_MAX + 4096];
   static bool is_made;
   if (!is_made) {
@@ -65,7 +63,7 @@ static const uint8_t *filling(void) {
 void packet_fill(uint8_t *packet, size_t size, const PacketHead *head) {
   memcpy(packet, head, CHECKSUM_AT);
   size_t offset = (size_t)((head->number * 40503 + head->flow * 2654435761u) & 4095);
-  memcpy(packet + PACKET_MIN, filling() + offset, size - PACKET_MIN);
+  memcpy(packet + PACKET_MIN, padding() + offset, size - PACKET_MIN);
   uint64_t sum = checksum(packet, size);
   memcpy(packet + CHECKSUM_AT, &sum, 8);
 }
@@ -77,34 +75,4 @@ bool packet_read(const uint8_t *packet, size_t size, PacketHead *head) {
   if (sum != checksum(packet, size)) return false;
   memcpy(head, packet, CHECKSUM_AT);
   return true;
-}
-
-// Whole words that the window moves over are forgotten; numbers that were skipped stay unseen.
-static void move_window(Sequence *sequence, uint64_t number) {
-  uint64_t first = (sequence->next + 63) / 64, last = number / 64;
-  if (last >= first + SEEN_WORDS) first = last - SEEN_WORDS + 1;
-  for (uint64_t at = first; at <= last; at++)
-    sequence->seen[at % SEEN_WORDS] = 0;
-  sequence->next = number + 1;
-}
-
-SequenceVerdict sequence_take(Sequence *sequence, uint64_t number) {
-  uint64_t *word = &sequence->seen[number / 64 % SEEN_WORDS];
-  uint64_t bit = 1ull << (number % 64);
-  if (number >= sequence->next) {
-    move_window(sequence, number);
-    *word |= bit;
-    sequence->unique++;
-    return SEQUENCE_NEW;
-  }
-  // Older than the window: it can't be told whether it came before, and late is what it certainly is.
-  bool is_known = sequence->next - number <= SEEN_NUMBERS - 64;
-  if (is_known && (*word & bit) != 0) {
-    sequence->duplicated++;
-    return SEQUENCE_DUPLICATE;
-  }
-  if (is_known) *word |= bit;
-  sequence->unique++;
-  sequence->reordered++;
-  return SEQUENCE_REORDERED;
 }

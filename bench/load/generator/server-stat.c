@@ -1,4 +1,4 @@
-// Reading of /proc/PID/stat and /proc/PID/status.
+// See server-stat.h. Reads /proc/PID/stat and /proc/PID/status.
 #include "server-stat.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ ServerStat server_stat(int pid) {
   char text[4096];
   if (pid <= 0) return stat;
   if (read_file(pid, "stat", text, sizeof text) > 0) {
-    // The program's name may contain anything; what follows its last parenthesis does not.
+    // The program's name, in parentheses, may contain any character: the fields begin behind the last parenthesis.
     const char *rest = strrchr(text, ')');
     unsigned long user = 0, system = 0;
     if (rest != NULL) sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);

@@ -1,17 +1,17 @@
-// What a server has used so far, from /proc.
+// CPU time and memory of the server process so far.
 #ifndef SERVER_STAT_H
 #define SERVER_STAT_H
 
 #include <stdint.h>
 
 typedef struct {
-  // User and system time of all its threads, to 10 ms.
+  // User and system time of all threads, in steps of 10 ms.
   double cpu_s;
-  // Resident memory and, of it, what is its own (neither a file's nor shared).
+  // Resident memory, and the part of it that is anonymous (neither mapped from a file nor shared).
   uint64_t rss_kb, anonymous_kb;
 } ServerStat;
 
-// All zero without a process (pid 0) or when it is gone.
+// All zero if pid is 0 or the process has ended.
 ServerStat server_stat(int pid);
 
 #endif

@@ -1,10 +1,10 @@
-// Key derivation (RFC 8446 section 7.1) and AES-128-GCM over whole records.
+// See tls-record.h. Key derivation is RFC 8446 section 7.1.
 #include "tls-record.h"
 
 #include <openssl/hmac.h>
 #include <string.h>
 
-// HKDF-Expand-Label with an empty context, for outputs of at most one hash.
+// HKDF-Expand-Label with an empty context, for outputs of at most one hash (32 bytes).
 static bool expand_label(const uint8_t secret[32], const char *label, uint8_t *out, size_t length) {
   uint8_t info[64], block[32];
   size_t label_length = strlen(label), at = 0;
@@ -25,8 +25,7 @@ static bool expand_label(const uint8_t secret[32], const char *label, uint8_t *o
 static bool derive(RecordKey *key) {
   uint8_t bytes[16];
   key->sequence = 0;
-  if (!expand_label(key->secret, "key", bytes, 16) || !expand_label(key->secret, "iv", key->iv, 12))
-    return false;
+  if (!expand_label(key->secret, "key", bytes, 16) || !expand_label(key->secret, "iv", key->iv, 12)) return false;
   return EVP_CipherInit_ex(key->cipher, EVP_aes_128_gcm(), NULL, bytes, NULL, key->seals ? 1 : 0) == 1;
 }
 
@@ -50,7 +49,7 @@ void record_key_free(RecordKey *key) {
   key->cipher = NULL;
 }
 
-// The nonce is the IV with the record's number in its last eight bytes (RFC 8446 section 5.3).
+// The nonce is the IV, its last eight bytes XORed with the record's number (RFC 8446 section 5.3).
 static bool start_record(RecordKey *key, const uint8_t *header) {
   uint8_t nonce[12];
   memcpy(nonce, key->iv, 12);
@@ -88,7 +87,7 @@ int record_open(RecordKey *key, const uint8_t *record, size_t length, uint8_t *o
   if (EVP_CIPHER_CTX_ctrl(key->cipher, EVP_CTRL_GCM_SET_TAG, 16, tag) != 1) return -1;
   if (EVP_CipherUpdate(key->cipher, out, &done, record + RECORD_HEADER, inner) != 1) return -1;
   if (EVP_CipherFinal_ex(key->cipher, out + done, &rest) != 1) return -1;
-  // The content type is the last byte that is not padding.
+  // The content type is the last byte before the padding.
   while (inner > 0 && out[inner - 1] == 0)
     inner--;
   if (inner == 0) return -1;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { ServiceList } from '#control/service-list.ts'
+import { ServiceList } from '#control/service.ts'
 
 it('ends the last part first, and each, whatever becomes of others', async () => {
   const ended: string[] = []

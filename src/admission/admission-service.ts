@@ -48,7 +48,7 @@ export class AdmissionService {
   readonly #queue: AdmissionQueue
   /** By thread and number. */
   readonly #askings = new Map<number, Map<number, PendingAdmission>>()
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: AdmissionServiceParts) {
     this.#parts = parts
@@ -58,6 +58,9 @@ export class AdmissionService {
       onFault: parts.onFault,
       now: parts.now,
     })
+  }
+
+  start(): void {
     this.#timer = setInterval(() => this.#sweep(), SWEEP_MS)
   }
 
@@ -102,7 +105,7 @@ export class AdmissionService {
     return { ...this.#queue.numbers, backends }
   }
 
-  close(): void {
+  stop(): void {
     clearInterval(this.#timer)
     this.#queue.close()
     for (const backEnd of this.#backEnds) backEnd.close()

@@ -11,7 +11,7 @@ import { derpNode, OWN_REGION_MIN } from '#fleet/derp-node.ts'
 import { selfSignedPin } from '#config/certificate-check.ts'
 import type { Presets, RawSettings } from '#config/read-settings.ts'
 import type { Endpoint, Settings } from '#config/settings.ts'
-import type { RelayAddresses } from '#control/start-relay.ts'
+import type { RelayAddresses } from '#control/relay-addresses.ts'
 import { entryText, type RegionEntry } from '#fleet/derp-map-writer.ts'
 
 /** What the quick start runs with where its user says nothing else. The ports need no privilege. */

@@ -1,13 +1,15 @@
-// Addresses of a few names, resolved now and then, which clients with broken DNS may ask a relay for. Made
-// into the JSON that is served as it is. A name that fails to resolve is left out until it resolves again.
+// The addresses of the bootstrap DNS names, which clients with broken DNS may ask a relay for: resolved every ten minutes
+// and published as the JSON text that is served. A name that does not resolve is left out until it does. Runs on the
+// control thread.
 
 import { Resolver } from 'node:dns/promises'
+import type { Service } from './service.ts'
 
 /** As derper's. */
 const REFRESH_MS = 600_000
 const RESOLVE_TIMEOUT_MS = 60_000
 
-export class BootstrapDns {
+export class BootstrapDns implements Service {
   readonly #names: readonly string[]
   readonly #publish: (json: string) => void
   #timer: NodeJS.Timeout | undefined = undefined
@@ -31,14 +33,15 @@ export class BootstrapDns {
   async #refresh(): Promise<void> {
     const resolver = new Resolver({ timeout: RESOLVE_TIMEOUT_MS, tries: 1 })
     const entries = await Promise.all(
-      this.#names.map(async (name) => [name, await addresses(resolver, name)] as const),
+      this.#names.map(async (name) => [name, await resolve(resolver, name)] as const),
     )
-    const found = entries.filter(([, list]) => list.length > 0)
-    this.#publish(found.length === 0 ? '' : JSON.stringify(Object.fromEntries(found), undefined, '\t'))
+    const resolved = entries.filter(([, addresses]) => addresses.length > 0)
+    this.#publish(resolved.length === 0 ? '' : JSON.stringify(Object.fromEntries(resolved), undefined, '\t'))
   }
 }
 
-async function addresses(resolver: Resolver, name: string): Promise<string[]> {
+/** Both families' addresses in random order, so that clients spread over them; none if the name does not resolve. */
+async function resolve(resolver: Resolver, name: string): Promise<string[]> {
   const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
   return answers
     .flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))

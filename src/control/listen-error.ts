@@ -1,4 +1,5 @@
-// Listening, told to an operator: what could not listen where, why, and which flag changes it, in one line.
+// A failure to listen in the operator's terms: which listener, which address, why, and which flag changes it, in one line.
+// Runs on the control thread.
 
 import { endpointText } from '#config/listener-settings.ts'
 import type { Endpoint } from '#config/settings.ts'
@@ -10,9 +11,14 @@ const REASONS: Readonly<Record<string, string>> = {
   EAFNOSUPPORT: 'is of a family that this kernel has not',
 }
 
-/** Calls `listen`, which resolves to the port it got; an error is put in the operator's terms. */
-export async function listening(
-  what: string,
+/**
+ * Calls `listen` and returns the endpoint with the port that it resolved to.
+ *
+ * @param name of the listener, as operators know it
+ * @throws Error in the operator's terms, caused by the error of `listen`
+ */
+export async function withListenError(
+  name: string,
   flag: string,
   endpoint: Endpoint,
   listen: (endpoint: Endpoint) => Promise<number>,
@@ -22,6 +28,6 @@ export async function listening(
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reason = REASONS[code ?? ''] ?? `can't be listened on (${message})`
-    throw new Error(`${what}: ${endpointText(endpoint)} ${reason} (${flag})`, { cause: error })
+    throw new Error(`${name}: ${endpointText(endpoint)} ${reason} (${flag})`, { cause: error })
   }
 }

@@ -1,17 +1,37 @@
-// Whether a port could be listened on: tried, and let go again. Where several threads share a port the system would
-// let another program join them unnoticed, so this is asked first; and a start that is going to fail because of one
-// port should not have served anybody on another meanwhile.
+// Whether ports can be listened on: each is bound and released again. Runs on the control thread before any listener
+// starts, for two reasons. Threads share the DERP port, so the system would let them join another program's port
+// unnoticed. And a start that fails because of one port must not have served clients on another one meanwhile.
 
 import { createSocket } from 'node:dgram'
 import { createServer, isIPv6 } from 'node:net'
+import type { Endpoint, Settings } from '#config/settings.ts'
+import { withListenError } from './listen-error.ts'
 
-interface Place {
-  readonly host: string
-  readonly port: number
+/** @throws Error in the operator's terms for the first port that can't be listened on */
+export async function assertPortsFree({ derp, http, stun, admin }: Settings): Promise<void> {
+  const tcp = [
+    ['DERP', '-a', derp],
+    ['HTTP', '-http-port', http],
+    ['admin', '-admin', admin],
+  ] as const
+  for (const [name, flag, endpoint] of tcp) {
+    if (endpoint !== undefined) await withListenError(name, flag, endpoint, tryTcp)
+  }
+  if (stun !== undefined) await withListenError('STUN', '-stun-port', stun, tryUdp)
 }
 
-/** Rejects with the system's own error: in use, not allowed, no such address. */
-export async function assertTcpFree({ host, port }: Place): Promise<void> {
+async function tryTcp(endpoint: Endpoint): Promise<number> {
+  await assertTcpFree(endpoint)
+  return endpoint.port
+}
+
+async function tryUdp(endpoint: Endpoint): Promise<number> {
+  await assertUdpFree(endpoint)
+  return endpoint.port
+}
+
+/** Rejects with the system's own error: in use, not permitted, no such address. */
+export async function assertTcpFree({ host, port }: Endpoint): Promise<void> {
   const server = createServer()
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -23,7 +43,7 @@ export async function assertTcpFree({ host, port }: Place): Promise<void> {
 }
 
 /** The same for UDP. */
-export async function assertUdpFree({ host, port }: Place): Promise<void> {
+export async function assertUdpFree({ host, port }: Endpoint): Promise<void> {
   const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject)

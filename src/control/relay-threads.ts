@@ -1,34 +1,36 @@
-// The control thread's hold on the relay threads, which are one relay to the outside: gives each its memory,
-// passes messages on, stops them, and starts those anew that die. A death is never silent: it is counted, told to
-// the other threads and to whoever keeps the log, and when deaths pile up the whole relay has failed.
+// The relay threads, which are one relay to the outside, as the control thread runs them: gives each slot its memory,
+// passes messages on, stops the threads, and restarts those that die. A death is never silent: it is counted, told to the
+// other threads and to the log, and when deaths pile up the whole relay has failed.
 
 import { randomBytes } from 'node:crypto'
-import type { Settings } from '#config/settings.ts'
+import type { Endpoint, Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
 import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { CertificatePem } from '#transport/tls-identity.ts'
-import { RestartPolicy } from './restart-policy.ts'
-import { entryOf, ListenError, WorkerHandle } from './worker-handle.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
+import { RestartPolicy } from './restart-policy.ts'
+import type { Service } from './service.ts'
+import { ListenError, WorkerHandle, workerEntry } from './worker-handle.ts'
 
 export interface RelayThreadsParts {
   readonly settings: Settings
   readonly pem: CertificatePem | undefined
   readonly siblingAuthorities: readonly string[]
   readonly startedMs: number
-  readonly onMessage: (message: FromRelayThread, from: SpeakingThread) => void
-  /** A thread has died, and is about to be started anew. */
-  readonly onDeath: (death: ThreadDeath) => void
-  /** One that had died serves again. */
-  readonly onRestart: (thread: number) => void
+  onMessage(message: FromRelayThread, from: MessageSource): void
+  /** A thread has died and will be restarted. */
+  onDeath(death: ThreadDeath): void
+  /** A thread in place of one that had died serves. */
+  onRestart(thread: number): void
   /** The relay can't go on. */
-  readonly onFault: (error: Error) => void
+  onFault(error: Error): void
 }
 
-/** The thread that has said something. */
-export interface SpeakingThread {
+/** The thread that sent a message. */
+export interface MessageSource {
   readonly index: number
+  /** Answers that very thread: after a restart the same slot holds another one. */
   tell(message: ToRelayThread): void
 }
 
@@ -45,36 +47,40 @@ interface LoopTime {
   readonly idleMs: number
 }
 
-/** A slot among the relay threads; threads come and go in it, its numbers stay. */
+/** The place of one relay thread. Threads are replaced; the slot's numbers stay. */
 interface WorkerSlot {
   readonly index: number
   readonly memory: SharedArrayBuffer
   readonly counters: Counters
-  thread: WorkerHandle<ToRelayThread> | undefined
+  thread: RelayHandle | undefined
   isServing: boolean
   deaths: number
-  /** Of the threads that have died here. */
+  /** Of the threads that have died in this slot. */
   pastLoop: LoopTime
-  /** Of the present one when last looked at: of one that has died nothing is known any more. */
+  /** Of the present thread when it was read last; a thread that has died can't be read. */
   lastLoop: LoopTime
 }
 
-/** What holds until something else is said, so that a thread that starts later must hear it, too. */
-const STANDING: ReadonlySet<ToRelayThread['kind']> = new Set(['bootstrapDns', 'meshKeys', 'siblings'])
+type RelayHandle = WorkerHandle<ToRelayThread, FromRelayThread>
+
+/** Messages that hold until the next of their kind: a thread that starts later is sent the last of each. */
+const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set(['bootstrapDns', 'meshKeys', 'siblings'])
 
 const NO_TIME: LoopTime = { activeMs: 0, idleMs: 0 }
 
-export class RelayThreads {
+export class RelayThreads implements Service {
   readonly #parts: RelayThreadsParts
   readonly #slots: readonly WorkerSlot[]
-  readonly #neighbourhood: ThreadMemories | undefined
+  /** Undefined with a single thread. */
+  readonly #memories: ThreadMemories | undefined
   readonly #accepts = AcceptBudget.memory()
   readonly #metaSeed = new Uint8Array(randomBytes(32))
   readonly #policy = new RestartPolicy()
   readonly #timers = new Set<NodeJS.Timeout>()
-  /** Told again to a thread that was not there. */
-  readonly #standing = new Map<ToRelayThread['kind'], ToRelayThread>()
-  #endpoint: { host: string; port: number } | undefined = undefined
+  /** The last message of each retained kind. */
+  readonly #retained = new Map<ToRelayThread['kind'], ToRelayThread>()
+  /** Undefined until all threads listen. */
+  #endpoint: Endpoint | undefined = undefined
   #isStopping = false
   /** Of the first thread that died before all listened. */
   #startFailure: Error | undefined = undefined
@@ -82,18 +88,22 @@ export class RelayThreads {
   constructor(parts: RelayThreadsParts) {
     this.#parts = parts
     const { threadCount } = parts.settings
-    this.#neighbourhood = threadCount > 1 ? new ThreadMemories() : undefined
+    this.#memories = threadCount > 1 ? new ThreadMemories() : undefined
     this.#slots = Array.from({ length: threadCount }, (_, index) => makeSlot(index))
-    for (const slot of this.#slots) this.#start(slot)
   }
 
-  /** Has all threads listen; the first finds the port if any will do. From here on a thread that dies is replaced. */
-  async listen(endpoint: { host: string; port: number }): Promise<number> {
+  /** Starts the threads; none listens yet. */
+  start(): void {
+    for (const slot of this.#slots) this.#startThread(slot)
+  }
+
+  /** Makes all threads listen; for port 0 the first one determines the port. From then on a thread that dies is replaced. */
+  async listen(endpoint: Endpoint): Promise<number> {
     let { port } = endpoint
     for (const slot of this.#slots) {
       port = await this.#listen(slot, { host: endpoint.host, port })
     }
-    // One that listened may have died while others came to.
+    // A thread that listened may have died while later ones were about to.
     if (this.#startFailure !== undefined) throw this.#startFailure
     this.#endpoint = { host: endpoint.host, port }
     return port
@@ -103,12 +113,12 @@ export class RelayThreads {
     return this.#slots.map(({ counters }) => counters)
   }
 
-  /** Of each slot: whether a thread takes clients there. */
+  /** By slot: whether a thread accepts clients. */
   get serving(): readonly boolean[] {
     return this.#slots.map(({ isServing }) => isServing)
   }
 
-  /** Of each slot: whether there is a thread, be it one that does not take clients yet. */
+  /** By slot: whether there is a thread, even if it does not accept clients yet. */
   get present(): readonly boolean[] {
     return this.#slots.map(({ thread }) => thread !== undefined)
   }
@@ -118,23 +128,23 @@ export class RelayThreads {
     this.#slots[thread]?.thread?.kill(new Error(`no sign of life for ${seconds} s`))
   }
 
-  /** Of each slot: how often a thread has died there. */
+  /** By slot: how often a thread has died. */
   get deaths(): readonly number[] {
     return this.#slots.map(({ deaths }) => deaths)
   }
 
-  /** Of each slot: how long event loops have worked and waited. Never falls. */
+  /** By slot: how long event loops have worked and waited. Never decreases. */
   readLoopTimes(): readonly LoopTime[] {
     return this.#slots.map((slot) => {
       const { activeMs, idleMs } = slot.thread?.loopTime ?? NO_TIME
-      // A thread that is just ending has no numbers any more.
+      // A thread that is just ending reports zero.
       if (activeMs >= slot.lastLoop.activeMs) slot.lastLoop = { activeMs, idleMs }
       return sum(slot.pastLoop, slot.lastLoop)
     })
   }
 
   tellAll(message: ToRelayThread): void {
-    if (STANDING.has(message.kind)) this.#standing.set(message.kind, message)
+    if (RETAINED_KINDS.has(message.kind)) this.#retained.set(message.kind, message)
     for (const { thread } of this.#slots) thread?.tell(message)
   }
 
@@ -151,10 +161,10 @@ export class RelayThreads {
     for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 
-  #start(slot: WorkerSlot): void {
+  #startThread(slot: WorkerSlot): void {
     const { index } = slot
-    const joining = this.#neighbourhood?.join(index)
-    const { settings, pem, siblingAuthorities, startedMs, onMessage, onFault } = this.#parts
+    const joining = this.#memories?.join(index)
+    const { settings, pem, siblingAuthorities, startedMs } = this.#parts
     const data: RelayThreadData = {
       settings,
       counters: slot.memory,
@@ -165,31 +175,32 @@ export class RelayThreads {
       siblingAuthorities,
       startedMs,
     }
-    const thread = new WorkerHandle<ToRelayThread>(entryOf('relay-thread'), data, {
-      what: 'relay thread',
-      // Answers go to the thread that asked: to another one its questions' numbers mean something else.
-      onMessage: (message) => onMessage(message, { index, tell: (answer) => thread.tell(answer) }),
+    const thread: RelayHandle = new WorkerHandle(workerEntry('relay-thread'), data, {
+      name: 'relay thread',
+      // Question numbers belong to one thread, so an answer must reach that thread or none.
+      onMessage: (message) =>
+        this.#parts.onMessage(message, { index, tell: (answer) => thread.tell(answer) }),
       onEnd: (error) => this.#onEnd(slot, error),
-      onHang: onFault,
+      onHang: (error) => this.#parts.onFault(error),
     })
     slot.thread = thread
     for (const { to, link } of joining?.news ?? []) {
       this.#slots[to]?.thread?.tell({ kind: 'threadStarted', link })
     }
-    for (const message of this.#standing.values()) thread.tell(message)
+    for (const message of this.#retained.values()) thread.tell(message)
   }
 
-  async #listen(slot: WorkerSlot, endpoint: { host: string; port: number }): Promise<number> {
+  async #listen(slot: WorkerSlot, endpoint: Endpoint): Promise<number> {
     const { thread } = slot
     if (thread === undefined) throw this.#startFailure ?? new Error('a relay thread has died')
     thread.tell({ kind: 'listen', request: { ...endpoint, isShared: this.#slots.length > 1 } })
     const port = await thread.listening()
-    // What it said may be all that is left of it.
+    // The thread may have died since it sent that message.
     slot.isServing = slot.thread === thread
     return port
   }
 
-  /** A thread is no more. Before the relay has listened as a whole, that is a start that failed. */
+  /** A thread has ended. Before all threads listen, the start has failed. */
   #onEnd(slot: WorkerSlot, error: Error): void {
     const sessions = slot.counters.get('connectionsCurrent')
     slot.thread = undefined
@@ -198,7 +209,7 @@ export class RelayThreads {
     slot.pastLoop = sum(slot.pastLoop, slot.lastLoop)
     slot.lastLoop = NO_TIME
     slot.counters.endOfThread()
-    this.#neighbourhood?.leave(slot.index)
+    this.#memories?.leave(slot.index)
     for (const { thread } of this.#slots) thread?.tell({ kind: 'threadEnded', thread: slot.index })
     if (this.#endpoint === undefined) this.#startFailure ??= error
     if (this.#endpoint === undefined || this.#isStopping) return
@@ -219,15 +230,15 @@ export class RelayThreads {
   async #restart(slot: WorkerSlot): Promise<void> {
     const endpoint = this.#endpoint
     if (endpoint === undefined) return
-    this.#start(slot)
+    this.#startThread(slot)
     const { thread } = slot
     try {
       await this.#listen(slot, endpoint)
     } catch (error) {
-      // One that has died meanwhile has been taken care of.
+      // If the thread has died meanwhile, `#onEnd` has handled it.
       if (this.#isStopping || thread === undefined || slot.thread !== thread) return
       if (!(error instanceof ListenError)) return thread.kill(error as Error)
-      await thread.stop({ kind: 'stop' }).catch(this.#parts.onFault)
+      await thread.stop({ kind: 'stop' }).catch((stopError: Error) => this.#parts.onFault(stopError))
       return this.#onEnd(slot, error)
     }
     if (!this.#isStopping) this.#parts.onRestart(slot.index)

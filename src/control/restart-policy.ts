@@ -1,19 +1,19 @@
-// Whether, and after what time, a thread that has died is started anew. A fault that comes back at once is not
-// mended by trying harder: after a few deaths within a minute the process had better end, and be restarted by
-// whoever watches over it, with everything as new. Counts and decides; starts nothing.
+// Whether, and after what delay, a thread that has died is restarted. Restarting does not cure a fault that recurs at
+// once: after a few deaths within a minute it is better that the process ends and its supervisor restarts all of it. Counts
+// deaths and decides; starts nothing. Runs on the control thread.
 
 import { backOffMs, NO_JITTER, type BackOff } from '#protocol/back-off.ts'
 
-/** Deaths of any threads are counted together: what kills one moves on with the client that caused it. */
+/** Deaths of all threads are counted together: the client that kills one thread reconnects to another. */
 const WINDOW_MS = 60_000
 const DEATHS_MAX = 5
-/** From the second death on; after the first there is no delay, so that clients that come back find all threads. */
+/** From the second death on; the first restart is immediate, so that returning clients find all threads. */
 const RESTART_BACK_OFF: BackOff = { firstMs: 100, growth: 'doubling', maxMs: Infinity, jitter: NO_JITTER }
 
 export class RestartPolicy {
   #deathsMs: number[] = []
 
-  /** A thread has died at `nowMs`. After how many ms to start it anew; undefined: not any more. */
+  /** Counts a death at `nowMs`. Returns the delay before the restart in ms; undefined: do not restart. */
   died(nowMs: number): number | undefined {
     this.#deathsMs = [...this.#deathsMs.filter((deathMs) => nowMs - deathMs < WINDOW_MS), nowMs]
     const deaths = this.#deathsMs.length

@@ -1,50 +1,99 @@
-// What has been started, as the ways to stop it: the last one first, each of them even when another one fails or
-// hangs. What cannot be ended is named at the end, so that the process can be.
+// A long-lived part of a relay, and the list of all of them: started in order, drained together, stopped in reverse. Runs
+// on the control thread. Not a supervisor: what happens to a part between its start and its stop, restarts included, is
+// the part's own business.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
-type Stop = () => Promise<void> | void
+/** A long-lived part: a listener, a timer, a set of threads, a connection. Its constructor starts nothing. */
+export interface Service {
+  /** Resolves when the part serves. A start that rejects may leave something running; `stop` follows and ends it. */
+  start(): Promise<void> | void
+  /**
+   * Refuses new work and lets present work finish, within a time limit of its own. Called before any service is stopped.
+   * A part that can be stopped at any moment has no `drain`.
+   */
+  drain?(): Promise<void>
+  /** Ends the part. Called at most once, and only after `start` was called. */
+  stop(): Promise<void> | void
+}
 
-/** Parts end within seconds; a thread that hangs is given up after three, twice. */
+/** A part ends within seconds; worker threads that hang are given up after twice three seconds. */
 const STOP_MS_MAX = 10_000
 
-export class ServiceList {
-  readonly #stops: Stop[] = []
+export class Services {
+  readonly #inOrder: readonly Service[]
+  /** Those whose start has begun, in that order. */
+  readonly #started: Service[] = []
   #stopping: Promise<void> | undefined = undefined
 
-  push(stop: Stop): void {
-    this.#stops.push(stop)
+  /** @param inOrder in the order of their start */
+  constructor(inOrder: readonly Service[]) {
+    this.#inOrder = inOrder
   }
 
-  /** Whoever calls it again waits for the same end. @throws Error with the errors of all that failed as its cause */
+  /**
+   * A start that fails stops what was started and rejects with its error.
+   *
+   * @param onStopFailed receives the error of that stop
+   */
+  async start(onStopFailed: (error: unknown) => void): Promise<void> {
+    try {
+      for (const service of this.#inOrder) {
+        this.#started.push(service)
+        await service.start()
+      }
+    } catch (error) {
+      const failure = failureOf(await this.#stopAll())
+      if (failure !== undefined) onStopFailed(failure)
+      throw error
+    }
+  }
+
+  /**
+   * Drains all services together, then stops each, the last started first, even if others fail or hang. A second call
+   * waits for the same end.
+   *
+   * @throws Error whose cause is an AggregateError of all failures
+   */
   async stop(): Promise<void> {
-    this.#stopping ??= this.#stopAll()
+    this.#stopping ??= this.#drainAndStop()
     await this.#stopping
   }
 
-  async #stopAll(): Promise<void> {
+  async #drainAndStop(): Promise<void> {
+    const drains = await Promise.allSettled(this.#started.map(async (service) => await service.drain?.()))
+    const errors = drains.flatMap((drain): unknown[] => (drain.status === 'rejected' ? [drain.reason] : []))
+    const failure = failureOf([...errors, ...(await this.#stopAll())])
+    if (failure !== undefined) throw failure
+  }
+
+  async #stopAll(): Promise<unknown[]> {
     const errors: unknown[] = []
-    for (const stop of this.#stops.splice(0).reverse()) {
+    for (const service of this.#started.splice(0).reverse()) {
       try {
-        await ended(stop)
+        await stopInTime(service)
       } catch (error) {
         errors.push(error)
       }
     }
-    if (errors.length === 0) return
-    const text = errors.map((error) => (error instanceof Error ? error.message : String(error))).join('; ')
-    throw new Error(`not all parts ended: ${text}`, { cause: new AggregateError(errors) })
+    return errors
   }
 }
 
-async function ended(stop: Stop): Promise<void> {
-  const patience = new AbortController()
-  const isEnded = Promise.resolve(stop()).then(() => true)
-  const isOver = sleep(STOP_MS_MAX, false, { signal: patience.signal }).catch(() => false)
+function failureOf(errors: readonly unknown[]): Error | undefined {
+  if (errors.length === 0) return undefined
+  const text = errors.map((error) => (error instanceof Error ? error.message : String(error))).join('; ')
+  return new Error(`not all parts ended: ${text}`, { cause: new AggregateError(errors) })
+}
+
+async function stopInTime(service: Service): Promise<void> {
+  const limit = new AbortController()
+  const stopped = Promise.resolve(service.stop()).then(() => true)
+  const timedOut = sleep(STOP_MS_MAX, false, { signal: limit.signal }).catch(() => false)
   try {
-    if (!(await Promise.race([isEnded, isOver])))
+    if (!(await Promise.race([stopped, timedOut])))
       throw new Error(`a part did not end within ${STOP_MS_MAX} ms`)
   } finally {
-    patience.abort()
+    limit.abort()
   }
 }

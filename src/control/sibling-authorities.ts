@@ -1,12 +1,12 @@
-// The authorities that siblings' certificates may be signed by: those that this host trusts, those that Node brings
-// along and those that the operator names.
+// The authorities that may have signed siblings' certificates: those that this host trusts, those that come with Node and
+// those that the operator adds. Runs on the control thread, which hands them to the relay threads.
 
 import { getCACertificates } from 'node:tls'
 import { systemRoots } from '#admission/trusted-roots.ts'
 
-/** @param more certificates, PEM */
-export function authorities(more: string | undefined): readonly string[] {
+/** @param added by the operator, PEM */
+export function siblingAuthorities(added: string | undefined): readonly string[] {
   const all = new Set([...getCACertificates('default'), ...getCACertificates('system')])
-  for (const text of [...systemRoots(process.env), more]) if (text !== undefined) all.add(text)
+  for (const text of [...systemRoots(process.env), added]) if (text !== undefined) all.add(text)
   return [...all]
 }

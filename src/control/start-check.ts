@@ -1,15 +1,19 @@
-// What the start of a relay would fail at, short of listening: builds what the start builds from its settings, and lets
-// it go again. What only this moment can tell (ports that are taken, siblings that are away) is left to the start.
+// The reasons for which a relay with given settings can't start, as far as they are known before anything listens: builds
+// from the settings what the start builds, and discards it. Ports in use and siblings out of reach are left to the start
+// itself. Runs on the control thread, for `serve` and for `serve -check`.
 
-import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { Problem } from '#fleet/problem.ts'
 import type { Settings } from '#config/settings.ts'
 import { standingIn } from '#fleet/fleet-position.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
-import { authorities } from './sibling-authorities.ts'
+import { readCertificate } from './certificate.ts'
+import { siblingAuthorities } from './sibling-authorities.ts'
 
-/** @param settings whose files are all there, but for those that the start makes */
+/**
+ * @param settings whose files exist, except those at `newPaths`
+ * @param newPaths of files that the start creates
+ */
 export function startProblems(settings: Settings, newPaths: ReadonlySet<string>): readonly Problem[] {
   return [...tlsProblems(settings, newPaths), ...authorityProblems(settings), ...directoryProblems(settings)]
 }
@@ -17,12 +21,9 @@ export function startProblems(settings: Settings, newPaths: ReadonlySet<string>)
 function tlsProblems(settings: Settings, newPaths: ReadonlySet<string>): Problem[] {
   const { certificate: files, nodeKey, tlsMaxVersion: maxVersion } = settings
   if (files === undefined || newPaths.has(files.certificatePath)) return []
-  return built(files.certificatePath, 'is refused by TLS', () => {
-    const pem = {
-      certificate: readFileSync(files.certificatePath, 'utf8'),
-      key: readFileSync(files.keyPath, 'utf8'),
-    }
+  return buildProblems(files.certificatePath, 'is refused by TLS', () => {
     const seed = new Uint8Array(32)
+    const pem = readCertificate(files)
     createSecureContext(
       tlsIdentity({ pem, publicKey: nodeKey.publicKey, seed, maxVersion, nowMs: Date.now() }),
     )
@@ -31,14 +32,14 @@ function tlsProblems(settings: Settings, newPaths: ReadonlySet<string>): Problem
 
 function authorityProblems({ mesh }: Settings): Problem[] {
   return [
-    ...built('-mesh-ca-file', 'is refused by TLS', () =>
-      createSecureContext({ ca: [...authorities(mesh.ca)] }),
+    ...buildProblems('-mesh-ca-file', 'is refused by TLS', () =>
+      createSecureContext({ ca: [...siblingAuthorities(mesh.ca)] }),
     ),
-    ...built('-nats-ca-file', 'is refused by TLS', () => createSecureContext({ ca: mesh.nats?.ca })),
+    ...buildProblems('-nats-ca-file', 'is refused by TLS', () => createSecureContext({ ca: mesh.nats?.ca })),
   ]
 }
 
-/** In a key directory each relay has a name of its own. */
+/** A key directory needs one name for each relay. */
 function directoryProblems({ hostname, mesh }: Settings): Problem[] {
   const { nats, node, region, regions, regionsPath } = mesh
   if (nats === undefined) return []
@@ -47,7 +48,8 @@ function directoryProblems({ hostname, mesh }: Settings): Problem[] {
   return [{ where: '-node', found, expected: 'which of them this is' }]
 }
 
-function built(where: string, found: string, build: () => unknown): Problem[] {
+/** The problem that `build` throws; none if it succeeds. */
+function buildProblems(where: string, found: string, build: () => unknown): Problem[] {
   try {
     build()
     return []

@@ -1,56 +1,69 @@
-// The control thread's hold on the thread that answers STUN: starts it, starts it anew when it dies or hangs, and
-// tells it whether to answer. What it has counted stays counted. Its death is no reason for the relay to end: clients
-// that are here stay, and others learn by silence that they had better go elsewhere until it is back.
+// The STUN thread as the control thread runs it: starts it, restarts it when it dies or hangs, and tells it whether to
+// answer. Its counters survive restarts. The death of the STUN thread does not end the relay: present clients stay, and
+// other clients choose another relay while this one's STUN is silent.
 
+import type { Endpoint } from '#config/settings.ts'
 import { StunCounters, type StunNumbers } from '#transport/stun-server.ts'
+import type { FromStunThread, StunThreadData, ToStunThread } from '#worker/thread-messages.ts'
+import { withListenError } from './listen-error.ts'
 import { RestartPolicy } from './restart-policy.ts'
-import { entryOf, ListenError, WorkerHandle } from './worker-handle.ts'
-import type { StunThreadData, ToStunThread } from '#worker/thread-messages.ts'
+import type { Service } from './service.ts'
+import { ListenError, WorkerHandle, workerEntry } from './worker-handle.ts'
 
-/** When it dies again and again: often enough to be back soon after what kills it is gone. */
+/** The delay once deaths pile up: short enough that STUN is back soon after their cause is gone. */
 const RESTART_MS_MAX = 30_000
-/** Looks without a beat after which it will not come back; it beats every second look. */
+/** The thread reports that it runs at every second look; after so many looks without a report it counts as hung. */
 const HUNG_LOOKS = 20
 
 export interface StunServiceParts {
-  readonly host: string
-  readonly port: number
-  /** It has died, and is about to be started anew. */
-  readonly onDeath: (death: { readonly error: Error; readonly restartInMs: number }) => void
-  readonly onRestart: () => void
-  /** The runtime warns of something. */
-  readonly onWarning: (name: string, message: string) => void
-  /** It can't even be ended. */
-  readonly onFault: (error: Error) => void
+  readonly endpoint: Endpoint
+  /** The thread has died and will be restarted. */
+  onDeath(death: { readonly error: Error; readonly restartInMs: number }): void
+  onRestart(): void
+  /** The runtime emitted a warning in the thread. */
+  onWarning(name: string, message: string): void
+  /** The thread can't be ended. */
+  onFault(error: Error): void
 }
 
-export class StunService {
+type StunHandle = WorkerHandle<ToStunThread, FromStunThread>
+
+export class StunService implements Service {
   readonly #parts: StunServiceParts
   readonly #memory = StunCounters.memory()
   readonly #counters = new StunCounters(this.#memory)
   readonly #policy = new RestartPolicy()
-  #port: number
-  #thread: WorkerHandle<ToStunThread> | undefined
+  #endpoint: Endpoint
+  #thread: StunHandle | undefined = undefined
   #timer: NodeJS.Timeout | undefined = undefined
   #deaths = 0
   #isAnswering = true
-  #isStarted = false
+  #hasStarted = false
   #isStopping = false
   #beats = 0
   #silentLooks = 0
 
   constructor(parts: StunServiceParts) {
     this.#parts = parts
-    this.#port = parts.port
-    this.#thread = this.#start()
+    this.#endpoint = parts.endpoint
   }
 
-  /** The port; from here on a thread that dies is replaced. */
-  async listen(): Promise<number> {
-    if (this.#thread === undefined) throw new Error('the STUN thread has died')
-    this.#port = await this.#thread.listening()
-    this.#isStarted = true
-    return this.#port
+  /** Resolves when the thread listens; from then on a thread that dies is replaced. */
+  async start(): Promise<void> {
+    const thread = this.#startThread()
+    this.#thread = thread
+    this.#endpoint = await withListenError(
+      'STUN',
+      '-stun-port',
+      this.#endpoint,
+      async () => await thread.listening(),
+    )
+    this.#hasStarted = true
+  }
+
+  /** Where the thread listens; before the start, where it is to listen. */
+  get endpoint(): Endpoint {
+    return this.#endpoint
   }
 
   answer(isAnswering: boolean): void {
@@ -66,7 +79,7 @@ export class StunService {
     return this.#deaths
   }
 
-  /** To be called every second: ends a thread that hangs. Counted in looks, as for relay threads. */
+  /** To be called every second: ends a thread that hangs. Counts looks rather than time, as for relay threads. */
   look(): void {
     const { beats } = this.#counters
     const isSilent = beats === this.#beats && this.#thread !== undefined
@@ -83,26 +96,23 @@ export class StunService {
     await this.#thread?.stop({ kind: 'stop' })
   }
 
-  #start(): WorkerHandle<ToStunThread> {
+  #startThread(): StunHandle {
     const data: StunThreadData = {
-      host: this.#parts.host,
-      port: this.#port,
+      ...this.#endpoint,
       counters: this.#memory,
       isAnswering: this.#isAnswering,
     }
-    return new WorkerHandle(entryOf('stun-thread'), data, {
-      what: 'STUN thread',
-      onMessage: (message) => {
-        if (message.kind === 'runtimeWarning') this.#parts.onWarning(message.name, message.text)
-      },
+    return new WorkerHandle(workerEntry('stun-thread'), data, {
+      name: 'STUN thread',
+      onMessage: ({ name, text }) => this.#parts.onWarning(name, text),
       onEnd: (error) => this.#onEnd(error),
-      onHang: this.#parts.onFault,
+      onHang: (error) => this.#parts.onFault(error),
     })
   }
 
   #onEnd(error: Error): void {
     this.#thread = undefined
-    if (!this.#isStarted || this.#isStopping) return
+    if (!this.#hasStarted || this.#isStopping) return
     this.#deaths++
     const restartInMs = this.#policy.died(performance.now()) ?? RESTART_MS_MAX
     this.#parts.onDeath({ error, restartInMs })
@@ -110,18 +120,18 @@ export class StunService {
   }
 
   async #restart(): Promise<void> {
-    const thread = this.#start()
+    const thread = this.#startThread()
     this.#thread = thread
     try {
       await thread.listening()
-      // Whether to answer may have changed while it began to.
+      // `answer` may have been called before the thread could handle it.
       thread.tell({ kind: 'answer', isAnswering: this.#isAnswering })
       if (!this.#isStopping) this.#parts.onRestart()
     } catch (error) {
-      // One that has died meanwhile has been taken care of.
+      // If the thread has died meanwhile, `#onEnd` has handled it.
       if (this.#isStopping || this.#thread !== thread) return
       if (!(error instanceof ListenError)) return thread.kill(error as Error)
-      await thread.stop({ kind: 'stop' }).catch(this.#parts.onFault)
+      await thread.stop({ kind: 'stop' }).catch((stopError: Error) => this.#parts.onFault(stopError))
       this.#onEnd(error)
     }
   }

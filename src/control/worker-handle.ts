@@ -1,17 +1,17 @@
-// A worker thread and the conversation with it, as the control thread holds them: starts it, carries messages,
-// hears of its end and stops it. What becomes of a relay whose thread has ended is `relay-threads.ts`.
+// One worker thread as the control thread sees it: starts it, carries messages both ways, notices its end and stops it.
+// Whether another thread is started in its place is decided by the owner: `relay-threads.ts`, `stun-service.ts`.
 
 import { extname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import type { FromRelayThread } from '#worker/thread-messages.ts'
+import type { WorkerStateMessage } from '#worker/thread-messages.ts'
 
-/** A thread's entry beside this file, in whichever form the program runs: as written, or compiled. */
-export function entryOf(name: string): URL {
+/** The entry of a thread in the worker folder, in the form in which the program runs: as written, or compiled. */
+export function workerEntry(name: string): URL {
   return new URL(`../worker/${name}${extname(import.meta.url)}`, import.meta.url)
 }
 
-/** How a thread said that it can't listen. It lives on, and is to be stopped. */
+/** The thread could not listen. It still runs, and must be stopped. */
 export class ListenError extends Error {
   readonly code: string
 
@@ -21,51 +21,55 @@ export class ListenError extends Error {
   }
 }
 
-/** Saying goodbye takes milliseconds; a thread that hangs does not hear of it. */
+/** An orderly end takes milliseconds; a thread that hangs never handles the request. */
 const STOP_TIMEOUT_MS = 3_000
 
-/** Imports take a second at most; one that has not listened after so long never will. */
+/** Imports take a second at most; a thread that does not listen after so long never will. */
 const START_TIMEOUT_MS = 30_000
 
-export interface WorkerHandleParts {
-  /** As in "a relay thread". */
-  readonly what: string
-  onMessage(message: FromRelayThread): void
-  /** It has ended without having been asked to; nothing of it runs any more. Called once. */
+export interface WorkerHandleParts<From> {
+  /** For messages: "relay thread". */
+  readonly name: string
+  onMessage(message: From): void
+  /** The thread has ended unasked; none of its code runs any more. Called once. */
   onEnd(error: Error): void
-  /** It has failed but does not end: nobody knows what it still does. */
+  /** The thread has failed but does not end, so what it still does is unknown. */
   onHang(error: Error): void
 }
 
-export class WorkerHandle<To> {
+export class WorkerHandle<To, From extends { readonly kind: string }> {
   readonly #worker: Worker
-  readonly #parts: WorkerHandleParts
+  readonly #parts: WorkerHandleParts<From>
   readonly #listening = Promise.withResolvers<number>()
   readonly #stopped = Promise.withResolvers<void>()
   readonly #exited = Promise.withResolvers<void>()
-  /** Why it is about to end. */
+  /** Why the thread is about to end. */
   #cause: unknown = undefined
   #isStopping = false
 
-  constructor(entry: URL, workerData: unknown, parts: WorkerHandleParts) {
+  constructor(entry: URL, workerData: unknown, parts: WorkerHandleParts<From>) {
     this.#parts = parts
-    this.#listening.promise.catch(() => undefined) // whoever asks is told
+    this.#listening.promise.catch(() => undefined) // callers of `listening` get the error
     this.#worker = new Worker(entry, { workerData })
-    this.#worker.on('message', (message: FromRelayThread) => this.#onMessage(message))
-    // Out of memory, among others; its end follows.
+    this.#worker.on('message', (message: From | WorkerStateMessage) => this.#onMessage(message))
+    // Out of memory, among others; the thread's exit follows.
     this.#worker.on('error', (error) => (this.#cause ??= error))
     this.#worker.on('exit', (code) => this.#onExit(code))
   }
 
-  /** The port it listens on; rejects when it can't, with a `ListenError`, has ended before, or hangs. */
+  /**
+   * Resolves to the port that the thread listens on.
+   *
+   * @throws ListenError if it can't listen; Error if it has ended before, or hangs
+   */
   async listening(): Promise<number> {
-    const patience = setTimeout(() => {
-      this.#listening.reject(new Error(`a ${this.#parts.what} does not come to listen`))
+    const timeout = setTimeout(() => {
+      this.#listening.reject(new Error(`a ${this.#parts.name} does not come to listen`))
     }, START_TIMEOUT_MS).unref()
     try {
       return await this.#listening.promise
     } finally {
-      clearTimeout(patience)
+      clearTimeout(timeout)
     }
   }
 
@@ -73,51 +77,53 @@ export class WorkerHandle<To> {
     this.#worker.postMessage(message)
   }
 
-  /** How long its event loop has worked and waited since its start; zero when it has ended. */
+  /** How long the event loop has worked and waited since the thread's start; zero once the thread has ended. */
   get loopTime(): { activeMs: number; idleMs: number } {
     const { active, idle } = this.#worker.performance.eventLoopUtilization()
     return { activeMs: active, idleMs: idle }
   }
 
-  /** Rejects when the thread can't be ended; then the process can't end in order either. */
+  /** Rejects if the thread can't be ended; then the process can't end in order either. */
   async stop(message: To): Promise<void> {
     this.#isStopping = true
     this.tell(message)
     const ended = Promise.race([this.#stopped.promise, this.#exited.promise])
-    await within(ended, STOP_TIMEOUT_MS)
-    if (await within(this.#worker.terminate(), STOP_TIMEOUT_MS)) return
-    throw new Error(`a ${this.#parts.what} does not end`)
+    await settlesWithin(ended, STOP_TIMEOUT_MS)
+    if (await settlesWithin(this.#worker.terminate(), STOP_TIMEOUT_MS)) return
+    throw new Error(`a ${this.#parts.name} does not end`)
   }
 
-  /** Ends one that hangs, as a death of its own. */
+  /** Ends a thread that hangs; `onEnd` follows, as after any death. */
   kill(cause: Error): void {
     this.#cause ??= cause
     void this.#worker.terminate()
-    this.#expectEnd()
+    this.#expectExit()
   }
 
-  #onMessage(message: FromRelayThread): void {
-    if (message.kind === 'listening') this.#listening.resolve(message.port)
-    else if (message.kind === 'listenFailed') this.#onRefusal(message.code, message.message)
-    else if (message.kind === 'fault') this.#onFault(message.text)
-    else if (message.kind === 'stopped') this.#stopped.resolve()
+  #onMessage(message: From | WorkerStateMessage): void {
+    if (isStateMessage(message)) this.#onState(message)
     else this.#parts.onMessage(message)
   }
 
-  /** Of no use any more: whether it ends by itself or is stopped, nobody need hear of it. */
-  #onRefusal(code: string, text: string): void {
-    this.#isStopping = true
-    this.#listening.reject(new ListenError(code, text))
+  #onState(message: WorkerStateMessage): void {
+    switch (message.kind) {
+      case 'listening':
+        return this.#listening.resolve(message.port)
+      case 'listenFailed':
+        // The owner learns of it from `listening`; a later exit is no news.
+        this.#isStopping = true
+        return this.#listening.reject(new ListenError(message.code, message.message))
+      case 'fault':
+        this.#cause = new Error(message.text)
+        return this.#expectExit()
+      case 'stopped':
+        return this.#stopped.resolve()
+    }
   }
 
-  #onFault(text: string): void {
-    this.#cause = new Error(text)
-    this.#expectEnd()
-  }
-
-  #expectEnd(): void {
+  #expectExit(): void {
     const hang = setTimeout(() => {
-      this.#parts.onHang(new Error(`a ${this.#parts.what} that failed does not end`, { cause: this.#cause }))
+      this.#parts.onHang(new Error(`a ${this.#parts.name} that failed does not end`, { cause: this.#cause }))
     }, STOP_TIMEOUT_MS).unref()
     void this.#exited.promise.then(() => clearTimeout(hang))
   }
@@ -125,13 +131,23 @@ export class WorkerHandle<To> {
   #onExit(code: number): void {
     this.#exited.resolve()
     if (this.#isStopping) return
-    const error = new Error(`a ${this.#parts.what} ended by itself with code ${code}`, { cause: this.#cause })
+    const error = new Error(`a ${this.#parts.name} ended by itself with code ${code}`, { cause: this.#cause })
     this.#listening.reject(error)
     this.#parts.onEnd(error)
   }
 }
 
-/** False when `promise` has not settled after so long. */
-async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
+const STATE_KINDS: ReadonlySet<string> = new Set<WorkerStateMessage['kind']>([
+  'listening',
+  'listenFailed',
+  'fault',
+  'stopped',
+])
+
+function isStateMessage(message: { readonly kind: string }): message is WorkerStateMessage {
+  return STATE_KINDS.has(message.kind)
+}
+
+async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
   return await Promise.race([promise.then(() => true), sleep(ms, false, { ref: false })])
 }

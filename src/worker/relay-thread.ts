@@ -29,7 +29,13 @@ import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import { siblingDialler } from './sibling-dial.ts'
-import type { FromRelayThread, ListenRequest, RelayThreadData, ToRelayThread } from './thread-messages.ts'
+import type {
+  FromRelayThread,
+  ListenRequest,
+  RelayThreadData,
+  ToRelayThread,
+  WorkerStateMessage,
+} from './thread-messages.ts'
 
 /** Eight of these make a whole sweep, so every session is looked at about twice a second. */
 const SWEEP_MS = 60
@@ -290,7 +296,7 @@ class RelayThread {
     if (this.#siblings === undefined) return
     this.#siblings.sweep(performance.now())
     this.#keyLookup?.sweep(performance.now())
-    if (this.#homeNotes.length > 0) this.#tell({ kind: 'homeNotes', notes: this.#homeNotes.splice(0) })
+    if (this.#homeNotes.length > 0) this.#tell({ kind: 'announceHomes', changes: this.#homeNotes.splice(0) })
     const isSecond = this.#sweepCount % SWEEPS_PER_SECOND === 0
     if (isSecond && this.#rebalancePerSecond > 0) {
       this.#rebalanceCredit = (this.#rebalanceCredit % 1) + this.#rebalancePerSecond
@@ -327,7 +333,7 @@ class RelayThread {
     process.exit(1)
   }
 
-  #tell(message: FromRelayThread): void {
+  #tell(message: FromRelayThread | WorkerStateMessage): void {
     this.#port.postMessage(message)
   }
 }

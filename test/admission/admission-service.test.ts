@@ -60,7 +60,8 @@ function open(policy: Partial<AdmissionPolicy>): Desk {
     onFault: (error) => events.push(String(error)),
     now: () => performance.now(),
   })
-  onTestFinished(() => admissionService.close())
+  admissionService.start()
+  onTestFinished(() => admissionService.stop())
   let id = 0
   const ask = async (key: Uint8Array = clientA.publicKey): Promise<AdmissionAnswer> =>
     await new Promise((answered) => {
@@ -234,7 +235,7 @@ it('an admission service that is closed asks nobody any more, and answers nobody
     admissionService.ask(0, question, (one) => answers.push(one))
   }
   await expect.poll(() => asked, { timeout: 4_000 }).toBe(64)
-  admissionService.close()
+  admissionService.stop()
   await expect.poll(() => brokenOff, { timeout: 4_000 }).toBe(64)
   expect([asked, answers, admissionService.numbers.waiting]).toEqual([64, [], 0])
 })

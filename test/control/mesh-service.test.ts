@@ -54,15 +54,15 @@ beforeEach(async () => {
     log,
     reloads: new Reloads(log, Date.now),
     tell: (message) => told.push(message),
-    tellThread: () => undefined,
     onMembers: () => undefined,
+    onRenamed: () => undefined,
   })
   service.start()
   await service.reload()
 })
 
-afterEach(async () => {
-  await service.stop()
+afterEach(() => {
+  service.stop()
   folder[Symbol.dispose]()
 })
 
@@ -138,7 +138,7 @@ it('tells threads of mesh keys once, and of none that can not be', async () => {
 
 it('is silent when it has been stopped', async () => {
   const before = told.length
-  await service.stop()
+  service.stop()
   await write(regions([900, 'a']))
   expect([lines, told.length]).toEqual([[], before])
 })

@@ -10,7 +10,7 @@ import type { Endpoint } from '#config/settings.ts'
 import { Log } from '#ops/log.ts'
 import { Counters } from '#relay/counters.ts'
 import { assertTcpFree, assertUdpFree } from '#control/port-check.ts'
-import { Operations, type OperationsParts } from '#control/readiness.ts'
+import { Readiness, type ReadinessParts } from '#control/readiness.ts'
 import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { causeFault } from '../support/observed-workers.ts'
 import { freeTcpPort, freeUdpPort } from '../support/process.ts'
@@ -168,31 +168,30 @@ it('a thread that dies before its turn to listen fails the start, which leaves n
 })
 
 it('an answer to itself that is lost silences nothing: STUN follows what makes the relay able to serve', async () => {
-  await using relay = await LiveRelay.start()
   // Nobody answers there; beside it all is well.
   const mute = createSocket('udp4').bind(0, '127.0.0.1')
   await once(mute, 'listening')
   onTestFinished(() => void mute.close())
   const told: boolean[] = []
-  const thread = { answer: (isAnswering: boolean) => told.push(isAnswering), look: () => undefined }
   const well = { check: () => ({ isOk: true, detail: '' }) }
   let report = ''
-  const operation = new Operations({
-    settings: relay.settings,
-    version: '',
+  const readiness = new Readiness({
     log: new Log('info', { write: (line) => (report += line) }),
     threads: { counters: [new Counters()], present: [true], serving: [true] },
     links: { name: 'mesh', ...well },
     directory: { name: 'directory', ...well },
-    reloads: undefined,
-    stun: { thread, endpoint: { host: '127.0.0.1', port: mute.address().port } },
+    stun: {
+      endpoint: { host: '127.0.0.1', port: mute.address().port },
+      answer: (isAnswering: boolean) => told.push(isAnswering),
+      look: () => undefined,
+    },
     admission: undefined,
-    certificatePem: undefined,
-  } as unknown as OperationsParts)
-  await operation.start()
+    certificate: undefined,
+  } as unknown as ReadinessParts)
+  await readiness.start()
   // However often it is looked at, one line says so.
-  for (let looks = 0; looks < 3; looks++) operation.threadsChanged()
-  operation.stop()
+  for (let looks = 0; looks < 3; looks++) readiness.threadsChanged()
+  readiness.stop()
   expect(report).toMatch(/relay_not_ready.*stun: no STUN answer/)
   expect(report.match(/relay_not_ready/g)).toHaveLength(1)
   expect(told).toEqual([true, true, true, true])

@@ -241,6 +241,7 @@ it('what all threads were told holds for one that is started later, bootstrap DN
     onFault: restarted.reject,
   })
   onTestFinished(async () => await threads.stop())
+  threads.start()
   const port = await threads.listen(anywhere)
   threads.tellAll({ kind: 'bootstrapDns', json: '{"login.example":["192.0.2.1"]}' })
   causeFault(workers[0])

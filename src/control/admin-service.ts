@@ -1,0 +1,44 @@
+// The admin port as a service: its pages, fed by the parts of the relay. What a page shows is made in `ops/`. Runs on the
+// control thread.
+
+import type { Endpoint } from '#config/settings.ts'
+import { AdminPages } from '#ops/admin-pages.ts'
+import { AdminServer } from '#ops/admin-server.ts'
+import { Metrics } from '#ops/metrics.ts'
+import { Varz } from '#ops/varz.ts'
+import { packageVersion } from '#ops/version.ts'
+import { metricSources, type MetricParts } from './metric-sources.ts'
+import type { Service } from './service.ts'
+
+export class AdminService implements Service {
+  readonly #parts: MetricParts
+  #endpoint: Endpoint
+  #server: AdminServer | undefined = undefined
+
+  constructor(endpoint: Endpoint, parts: MetricParts) {
+    this.#endpoint = endpoint
+    this.#parts = parts
+  }
+
+  /** Where the server listens; before the start, where it is to listen. */
+  get endpoint(): Endpoint {
+    return this.#endpoint
+  }
+
+  async start(): Promise<void> {
+    const { log, readiness } = this.#parts
+    const sources = metricSources(this.#parts)
+    const pages = new AdminPages({
+      metrics: new Metrics(sources),
+      varz: new Varz(sources),
+      health: readiness.health,
+      version: packageVersion(),
+    })
+    this.#server = new AdminServer(this.#endpoint, pages, log)
+    this.#endpoint = await this.#server.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.close()
+  }
+}

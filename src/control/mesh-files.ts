@@ -1,0 +1,180 @@
+// The files that configure the mesh and are read again while the relay serves: regions, mesh keys and NATS credentials.
+// Holds the content in use. A file with invalid content changes nothing; the log and the reload metrics tell of it. Runs
+// on the control thread.
+
+import { isNatsCredentials } from '#config/mesh-settings.ts'
+import type { Settings } from '#config/settings.ts'
+import { standingIn, type Standing } from '#fleet/fleet-position.ts'
+import { placeProblem } from '#fleet/position-check.ts'
+import { problemText, reasonOf } from '#fleet/problem.ts'
+import { readRegionsFile, REGIONS_FILE_BYTES_MAX, type FleetRegion } from '#fleet/regions-file.ts'
+import { LogEvent } from '#ops/log-event.ts'
+import type { Log } from '#ops/log.ts'
+import type { Reloads } from '#ops/reloads.ts'
+import { bytesEqual } from '#protocol/bytes.ts'
+import { parseMeshKeys } from '#protocol/key-file.ts'
+import { shortList } from './short-list.ts'
+import { WatchedFile, type FileLook } from './watched-file.ts'
+
+/** Keys and credentials are a few lines. */
+const SECRET_BYTES_MAX = 65_536
+/** Problems of one file that a log line has room for. */
+const PROBLEMS_MAX = 20
+
+/** The files by the options that name them. */
+const FILES = {
+  'regions-file': { refused: LogEvent.regionsRejected, bytesMax: REGIONS_FILE_BYTES_MAX },
+  'mesh-psk-file': { refused: LogEvent.meshKeysRejected, bytesMax: SECRET_BYTES_MAX },
+  'nats-credentials-file': { refused: LogEvent.credentialsRejected, bytesMax: SECRET_BYTES_MAX },
+} as const
+
+/** What a reload found in one file. */
+export interface FileReload {
+  readonly path: string
+  readonly result: FileLook
+}
+
+export interface MeshFilesParts {
+  readonly settings: Settings
+  readonly log: Log
+  readonly reloads: Reloads
+  /** Other regions are in use. */
+  readonly onRegions: () => void
+  /** Other mesh keys are in use. */
+  readonly onMeshKeys: (keys: readonly Uint8Array[]) => void
+}
+
+/** Returns the problems of a file's content; if there are none, the content is in use from now on. */
+type UseContent = (path: string, text: string) => readonly string[]
+
+export class MeshFiles {
+  readonly #parts: MeshFilesParts
+  readonly #files: readonly WatchedFile[]
+  #regions: readonly FleetRegion[]
+  #meshKeys: readonly Uint8Array[]
+  #credentials: string
+
+  constructor(parts: MeshFilesParts) {
+    this.#parts = parts
+    const { mesh, meshKeys, meshKeyPath } = parts.settings
+    const { credentials } = mesh.nats ?? {}
+    this.#regions = mesh.regions
+    this.#meshKeys = meshKeys
+    this.#credentials = credentials?.text ?? ''
+    this.#files = [
+      this.#watched('regions-file', mesh.regionsPath, (path, text) => this.#useRegions(path, text)),
+      this.#watched('mesh-psk-file', meshKeyPath, (path, text) => this.#useMeshKeys(path, text)),
+      this.#watched('nats-credentials-file', credentials?.path, (_, text) => this.#useCredentials(text)),
+    ].flat()
+  }
+
+  /** This relay's place in the fleet, by the regions in use. */
+  get standing(): Standing {
+    const { hostname, mesh } = this.#parts.settings
+    const { nats, node, region } = mesh
+    return standingIn(this.#regions, { hostname, node, region, hasDirectory: nats !== undefined })
+  }
+
+  /** The NATS credentials in use; empty without a credentials file. */
+  get credentials(): string {
+    return this.#credentials
+  }
+
+  start(): void {
+    for (const file of this.#files) file.start()
+  }
+
+  /** Reads all files now. New content is used, or refused with a line in the log. */
+  async reload(): Promise<readonly FileReload[]> {
+    return await Promise.all(
+      this.#files.map(async (file) => ({ path: file.path, result: await file.look() })),
+    )
+  }
+
+  stop(): void {
+    for (const file of this.#files) file.stop()
+  }
+
+  #watched(
+    option: keyof typeof FILES,
+    path: string | undefined,
+    useContent: UseContent,
+  ): readonly WatchedFile[] {
+    if (path === undefined) return []
+    const { log, reloads } = this.#parts
+    const { refused, bytesMax } = FILES[option]
+    reloads.taken(option, path)
+    const refuse = (problems: readonly string[]): void => {
+      log.warn(refused, { path, problems: problems.slice(0, PROBLEMS_MAX) })
+      reloads.refused(option)
+    }
+    const onText = (text: string): void => {
+      const problems = useContent(path, text)
+      if (problems.length > 0) refuse(problems)
+      else reloads.taken(option, path)
+    }
+    return [new WatchedFile(path, bytesMax, { onText, onProblem: (error) => refuse([reasonOf(error)]) })]
+  }
+
+  #useRegions(path: string, text: string): readonly string[] {
+    const { log, onRegions, settings } = this.#parts
+    const read = readRegionsFile(path, text)
+    if ('problems' in read) return read.problems.map(problemText)
+    if (JSON.stringify(read.regions) === JSON.stringify(this.#regions)) return []
+    const { hostname, mesh } = settings
+    const { node, region, nats } = mesh
+    const own = { hostname, node, region, hasDirectory: nats !== undefined }
+    const problem = placeProblem(path, read.regions, own)
+    if (problem !== undefined) return [`${problem.found}; expected ${problem.expected}`]
+    const changes = nodeChanges(this.#regions, read.regions)
+    this.#regions = read.regions
+    log.info(LogEvent.regionsChanged, { path, regions: read.regions.length, ...changes })
+    onRegions()
+    return []
+  }
+
+  #useMeshKeys(path: string, text: string): readonly string[] {
+    const { log, onMeshKeys } = this.#parts
+    const parsed = parseMeshKeys(text)
+    if ('problem' in parsed) return [parsed.problem]
+    if (areSameKeys(parsed.value, this.#meshKeys)) return []
+    this.#meshKeys = parsed.value
+    log.info(LogEvent.meshKeysChanged, { path, keys: parsed.value.length })
+    onMeshKeys(parsed.value)
+    return []
+  }
+
+  /** New credentials apply to the next connection to a NATS server. */
+  #useCredentials(text: string): readonly string[] {
+    if (!isNatsCredentials(text)) return ["it has no user's JWT and seed"]
+    this.#credentials = text
+    return []
+  }
+}
+
+/** The names of the nodes that were added, removed and changed, shortened for the log. */
+function nodeChanges(
+  before: readonly FleetRegion[],
+  after: readonly FleetRegion[],
+): Readonly<Record<'added' | 'removed' | 'changed', readonly string[]>> {
+  const [old, now] = [nodeTexts(before), nodeTexts(after)]
+  const changed = [...now].filter(([name, text]) => old.has(name) && old.get(name) !== text)
+  return {
+    added: shortList([...now.keys()].filter((name) => !old.has(name))),
+    removed: shortList([...old.keys()].filter((name) => !now.has(name))),
+    changed: shortList(changed.map(([name]) => name)),
+  }
+}
+
+/** Each node's region and entry as comparable text, by the node's name. */
+function nodeTexts(regions: readonly FleetRegion[]): ReadonlyMap<string, string> {
+  return new Map(
+    regions.flatMap(({ id, nodes }) => nodes.map((node) => [node.name, JSON.stringify([id, node])] as const)),
+  )
+}
+
+function areSameKeys(some: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {
+  return (
+    some.length === others.length && some.every((key, i) => bytesEqual(key, others[i] ?? new Uint8Array(0)))
+  )
+}

@@ -1,0 +1,63 @@
+// Where each number on the metrics page comes from: the parts of a running relay, read at the moment of a scrape. Runs on
+// the control thread.
+
+import type { AdmissionService } from '#admission/admission-service.ts'
+import type { Settings } from '#config/settings.ts'
+import type { DirectoryWatch } from '#ops/directory-watch.ts'
+import type { LinkWatch } from '#ops/link-watch.ts'
+import type { Log } from '#ops/log.ts'
+import type { CertificateLife, MetricSources, RelayInfo } from '#ops/metrics.ts'
+import { ProcessMetrics } from '#ops/process-metrics.ts'
+import type { Reloads } from '#ops/reloads.ts'
+import { packageVersion } from '#ops/version.ts'
+import type { MeshService } from './mesh-service.ts'
+import type { Readiness } from './readiness.ts'
+import type { RelayThreads } from './relay-threads.ts'
+import type { StunService } from './stun-service.ts'
+
+export interface MetricParts {
+  readonly settings: Settings
+  readonly log: Log
+  readonly threads: RelayThreads
+  readonly readiness: Readiness
+  readonly links: LinkWatch
+  readonly directory: DirectoryWatch
+  readonly reloads: Reloads
+  /** Each undefined if this relay has none. */
+  readonly mesh: MeshService | undefined
+  readonly stun: StunService | undefined
+  readonly admission: AdmissionService | undefined
+  readonly certificate: (() => CertificateLife) | undefined
+}
+
+/** To be called once for a relay: the watchers that the process metrics start are never stopped. */
+export function metricSources(parts: MetricParts): MetricSources {
+  const { admission, certificate, directory, links, log, readiness, reloads, stun, threads } = parts
+  return {
+    threads: threads.counters,
+    threadLoops: () => threads.readLoopTimes(),
+    threadDeaths: () => threads.deaths,
+    admission: () => admission?.numbers,
+    siblings: () => links.siblings(),
+    mesh: () => [...directory.families(), ...reloads.families()],
+    stun: () => stun?.read(),
+    stunDeaths: () => stun?.deaths,
+    certificate: () => certificate?.(),
+    state: () => readiness.health.report(),
+    logLinesLost: () => log.linesLost,
+    build: { version: packageVersion(), nodeVersion: process.version },
+    relay: () => relayInfo(parts),
+    limits: parts.settings.limits,
+    process: new ProcessMetrics(),
+  }
+}
+
+/** The place in the fleet comes from the regions file in use, and without a mesh from the options. */
+function relayInfo({ mesh, settings }: MetricParts): RelayInfo {
+  const { region, node } = settings.mesh
+  const { regions, nodes } = mesh?.place ?? {
+    regions: region === undefined ? [] : [region],
+    nodes: node === undefined ? [] : [node],
+  }
+  return { hostname: settings.hostname, regions, nodes }
+}

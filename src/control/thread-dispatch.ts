@@ -1,0 +1,92 @@
+// Messages from the relay threads, each handed to the part that handles its kind, and what follows when a thread dies or
+// serves again. No logic of its own. Runs on the control thread.
+
+import type { AdmissionService } from '#admission/admission-service.ts'
+import type { LinkWatch } from '#ops/link-watch.ts'
+import { LogEvent } from '#ops/log-event.ts'
+import type { Log } from '#ops/log.ts'
+import { SessionEndLog } from '#ops/session-end-log.ts'
+import { SessionStartLog } from '#ops/session-start-log.ts'
+import { SiblingLog } from '#ops/sibling-log.ts'
+import type { FromRelayThread } from '#worker/thread-messages.ts'
+import type { KeyDirectoryService } from './key-directory-service.ts'
+import type { Readiness } from './readiness.ts'
+import type { MessageSource, ThreadDeath } from './relay-threads.ts'
+
+/** Log lines per second for logins, and as many for ends of sessions. */
+const SESSION_LINES_PER_SECOND = 10
+
+export interface ThreadDispatchParts {
+  readonly log: Log
+  readonly links: LinkWatch
+  readonly readiness: Pick<Readiness, 'threadsChanged'>
+  /** Undefined for a relay that is open to everybody. */
+  readonly admission: AdmissionService | undefined
+  /** Undefined without a key directory. */
+  readonly keyDirectory: KeyDirectoryService | undefined
+}
+
+export class ThreadDispatch {
+  readonly #parts: ThreadDispatchParts
+  readonly #sessionEnds: SessionEndLog
+  readonly #sessionStarts: SessionStartLog
+  readonly #siblings: SiblingLog
+
+  constructor(parts: ThreadDispatchParts) {
+    this.#parts = parts
+    const { log } = parts
+    const sessionLogParts = {
+      log,
+      linesPerSecond: SESSION_LINES_PER_SECOND,
+      later: (delayMs: number, callback: () => void) => void setTimeout(callback, delayMs).unref(),
+      now: () => performance.now(),
+    }
+    this.#sessionEnds = new SessionEndLog(sessionLogParts)
+    this.#sessionStarts = new SessionStartLog(sessionLogParts)
+    this.#siblings = new SiblingLog(log)
+  }
+
+  onMessage(message: FromRelayThread, from: MessageSource): void {
+    const { log, links, admission, keyDirectory } = this.#parts
+    switch (message.kind) {
+      case 'askAdmission':
+        return admission?.ask(from.index, message, (answer) =>
+          from.tell({ kind: 'admissionAnswer', id: message.id, answer }),
+        )
+      case 'cancelAdmission':
+        return admission?.cancel(from.index, message.id)
+      case 'sessionStarted':
+        return this.#sessionStarts.write(message.notice)
+      case 'sessionEnded':
+        return this.#sessionEnds.write(message.notice)
+      case 'homeChanged':
+        return this.#sessionStarts.writeHome(message.notice)
+      case 'linkReports':
+        links.note(from.index, message.edition, message.links)
+        return this.#siblings.write(from.index, message.links)
+      case 'announceHomes':
+        return keyDirectory?.homesChanged(from.index, message.changes)
+      case 'lookUpKey':
+        return keyDirectory?.lookUp(from.index, message.key)
+      case 'handleSelfTestFailed':
+        return log.warn(LogEvent.handleSelfTestFailed, { reason: message.text })
+      case 'runtimeWarning':
+        return log.warn(LogEvent.runtimeWarning, { name: message.name, message: message.text })
+    }
+  }
+
+  onDeath(death: ThreadDeath): void {
+    const { log, links, admission, keyDirectory, readiness } = this.#parts
+    log.error(LogEvent.threadDied, { ...death })
+    links.forget(death.thread)
+    admission?.forget(death.thread)
+    keyDirectory?.threadEnded(death.thread)
+    readiness.threadsChanged()
+  }
+
+  onRestart(thread: number): void {
+    const { log, readiness } = this.#parts
+    log.info(LogEvent.threadRestarted, { thread })
+    readiness.threadsChanged()
+  }
+}

@@ -1,0 +1,42 @@
+// Ends the sessions of remotes that no longer acknowledge, as after a pulled cable. The kernel's tables are for the whole
+// process, so the control thread reads them and tells the relay threads which remotes are dead.
+
+import { UnacknowledgedWatch } from '#transport/unacknowledged-watch.ts'
+import type { DerpListener } from './derp-listener.ts'
+import type { RelayThreads } from './relay-threads.ts'
+import type { Service } from './service.ts'
+
+/** How often the kernel's tables are read; a third of the default time limit. */
+const LOOK_MS = 5_000
+
+export interface UnacknowledgedServiceParts {
+  /** How long a remote may not acknowledge. */
+  readonly limitMs: number
+  /** Starts earlier. */
+  readonly derp: DerpListener
+  readonly threads: RelayThreads
+}
+
+export class UnacknowledgedService implements Service {
+  readonly #parts: UnacknowledgedServiceParts
+  #timer: NodeJS.Timeout | undefined = undefined
+
+  constructor(parts: UnacknowledgedServiceParts) {
+    this.#parts = parts
+  }
+
+  start(): void {
+    const { derp, limitMs } = this.#parts
+    const watch = new UnacknowledgedWatch(derp.endpoint.port, limitMs)
+    this.#timer = setInterval(() => void this.#look(watch), LOOK_MS)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #look(watch: UnacknowledgedWatch): Promise<void> {
+    const remotes = await watch.look(performance.now())
+    if (remotes.length > 0) this.#parts.threads.tellAll({ kind: 'endUnacknowledged', remotes })
+  }
+}

@@ -11,26 +11,26 @@ import type { IpFamily, ProbeSettings } from './settings.ts'
 import type { ProbeNode } from './target.ts'
 
 /** A family's way to a relay: the address to dial, or why there is none. */
-export type Place = { readonly family: IpFamily } & (
+export type AddressResult = { readonly family: IpFamily } & (
   | { readonly address: string; readonly isGiven: boolean; readonly source: string }
   | { readonly reason: string }
 )
 
 /** A place that can be dialled. */
-export type OpenPlace = Extract<Place, { readonly address: string }>
+export type ReachableAddress = Extract<AddressResult, { readonly address: string }>
 
 /** Looks the relay's addresses up; every family that is asked for is in the answer. */
-export async function findPlaces(
+export async function findAddresses(
   node: ProbeNode,
   settings: ProbeSettings,
   checks: CheckList,
-): Promise<readonly Place[]> {
+): Promise<readonly AddressResult[]> {
   const places = await checks.run('addresses', undefined, async () => {
     const startMs = performance.now()
     const byDns = await lookUp(node, settings)
     const ms = performance.now() - startMs
-    const places = await Promise.all(settings.families.map((family) => placeFor(node, family, byDns)))
-    const detail = places.map((place) => placeText(place, byDns)).join('; ')
+    const places = await Promise.all(settings.families.map((family) => addressFor(node, family, byDns)))
+    const detail = places.map((place) => addressText(place, byDns)).join('; ')
     if (!places.some((place) => 'address' in place)) return { status: 'fail', detail }
     return byDns.length === 0
       ? { status: 'ok', value: places, detail }
@@ -56,7 +56,7 @@ async function lookUp(node: ProbeNode, settings: ProbeSettings): Promise<readonl
   }
 }
 
-async function placeFor(node: ProbeNode, family: IpFamily, byDns: readonly DnsAddress[]): Promise<Place> {
+async function addressFor(node: ProbeNode, family: IpFamily, byDns: readonly DnsAddress[]): Promise<AddressResult> {
   const given = node.addresses[family]
   const address = given === '' ? byDns.find((one) => one.family === family)?.address : given
   if (address === undefined || isIP(address) !== family) return { family, reason: `no IPv${family} address` }
@@ -79,29 +79,29 @@ async function sourceFor(address: string, port: number): Promise<string | undefi
   }
 }
 
-function placeText(place: Place, byDns: readonly DnsAddress[]): string {
+function addressText(place: AddressResult, byDns: readonly DnsAddress[]): string {
   if (!('address' in place)) return place.reason
   const others = place.isGiven ? 0 : byDns.filter((one) => one.family === place.family).length - 1
   return others > 0 ? `${place.address} (and ${others} more, not probed)` : place.address
 }
 
 /** What TCP has shown: where something listens, and the places without those that can't be tried from here. */
-export interface TriedPlaces {
-  readonly listening: readonly OpenPlace[]
-  readonly places: readonly Place[]
+export interface TcpResult {
+  readonly listening: readonly ReachableAddress[]
+  readonly places: readonly AddressResult[]
 }
 
 /** Opens a TCP connection to each place. */
-export async function tryPlaces(
+export async function checkTcp(
   node: ProbeNode,
-  found: readonly Place[],
+  found: readonly AddressResult[],
   settings: ProbeSettings,
   checks: CheckList,
-): Promise<TriedPlaces> {
+): Promise<TcpResult> {
   const attempts: Attempt[] = []
   for (const place of found) attempts.push(await tryTcp(place, node.port, settings.timeoutMs))
-  const listening: OpenPlace[] = []
-  const places: Place[] = []
+  const listening: ReachableAddress[] = []
+  const places: AddressResult[] = []
   for (const attempt of attempts) {
     const { place, outcome } = attempt
     const others = attempts.filter((other) => other !== attempt)
@@ -114,12 +114,12 @@ export async function tryPlaces(
 }
 
 interface Attempt {
-  readonly place: Place
-  readonly outcome: Outcome<OpenPlace>
+  readonly place: AddressResult
+  readonly outcome: Outcome<ReachableAddress>
   readonly error?: unknown
 }
 
-async function tryTcp(place: Place, port: number, timeoutMs: number): Promise<Attempt> {
+async function tryTcp(place: AddressResult, port: number, timeoutMs: number): Promise<Attempt> {
   if (!('address' in place)) return { place, outcome: { status: 'skip', detail: place.reason } }
   const { address } = place
   try {
@@ -136,7 +136,7 @@ async function tryTcp(place: Place, port: number, timeoutMs: number): Promise<At
 }
 
 /** A failure, or a skip where it says nothing about a relay that can be reached by its other address. */
-function excused({ place, outcome, error }: Attempt, others: readonly Attempt[]): Outcome<OpenPlace> {
+function excused({ place, outcome, error }: Attempt, others: readonly Attempt[]): Outcome<ReachableAddress> {
   if (!('address' in place)) return outcome
   // A machine's own name stands for both families, whichever of them something listens on.
   const isOwnName = !place.isGiven && isLoopback(place.address) && codeOf(error) === 'ECONNREFUSED'
@@ -144,7 +144,7 @@ function excused({ place, outcome, error }: Attempt, others: readonly Attempt[])
     return { status: 'skip', detail: `nothing listens on ${place.address}, which every machine has` }
   }
   const hasOther = others.some((other) => 'address' in other.place)
-  return hasOther && isLeadingNowhere(place) ? { status: 'skip', detail: nowhereText(place) } : outcome
+  return hasOther && lacksPublicSource(place) ? { status: 'skip', detail: noPublicSourceText(place) } : outcome
 }
 
 /** A TCP connection and how long it took. The socket's later errors are its user's. */
@@ -170,11 +170,11 @@ export async function openTcp(
  * Whether an address of the public internet would be dialled from one that is not: a machine with private IPv6
  * addresses has routes, but seldom a way out.
  */
-export function isLeadingNowhere({ family, address, source }: OpenPlace): boolean {
+export function lacksPublicSource({ family, address, source }: ReachableAddress): boolean {
   return family === 6 && isGlobalIpv6(address) && !isGlobalIpv6(source)
 }
 
-export function nowhereText({ address, source }: OpenPlace): string {
+export function noPublicSourceText({ address, source }: ReachableAddress): string {
   return `no answer from ${address}, and this machine's own IPv6 address (${source}) is not a public one`
 }
 

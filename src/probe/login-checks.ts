@@ -10,11 +10,11 @@ import type { Way } from '#client/target.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
 import { PACKET_BYTES_MAX, WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
-import type { OpenPlace } from './addresses.ts'
+import type { ReachableAddress } from './addresses.ts'
 import { CheckError, errorText, within, type CheckList, type CheckName, type Outcome } from './check.ts'
 import type { ProbeSettings } from './settings.ts'
 import type { ProbeNode } from './target.ts'
-import type { Security } from './tls-checks.ts'
+import type { TlsResult } from './tls-checks.ts'
 
 /** A WireGuard packet of a full Ethernet frame's payload is about that long. */
 const PACKET_BYTES = 1_400
@@ -22,15 +22,15 @@ const PACKET_BYTES = 1_400
 const ROUND_COUNT = 10
 
 /** A relay that TLS, where there is any, is done with. */
-export interface Approach {
+export interface RelayAccess {
   readonly node: ProbeNode
   readonly settings: ProbeSettings
-  readonly security: Security
+  readonly tlsResult: TlsResult
   readonly shared: SharedResources
 }
 
 /** Everything behind the first login; in the order in which the checks are made. */
-export const BEHIND_LOGIN: readonly CheckName[] = [
+export const CHECKS_AFTER_LOGIN: readonly CheckName[] = [
   'meta-certificate',
   'fast-start',
   'ping',
@@ -41,19 +41,19 @@ export const BEHIND_LOGIN: readonly CheckName[] = [
 
 /** Makes the checks; answers the relay's key, undefined when nobody told it. */
 export async function checkLogins(
-  approach: Approach,
-  places: readonly [OpenPlace, ...OpenPlace[]],
+  access: RelayAccess,
+  places: readonly [ReachableAddress, ...ReachableAddress[]],
   checks: CheckList,
 ): Promise<Uint8Array | undefined> {
-  const { settings, security } = approach
-  if (settings.meshKey !== undefined && !security.isTrusted) {
+  const { settings, tlsResult } = access
+  if (settings.meshKey !== undefined && !tlsResult.isTrusted) {
     checks.skip(
-      ['login', ...BEHIND_LOGIN],
+      ['login', ...CHECKS_AFTER_LOGIN],
       'the mesh key is not told to a relay whose certificate is not trusted',
     )
     return undefined
   }
-  const logins = new Logins(approach, checks)
+  const logins = new Logins(access, checks)
   try {
     await logins.run(places)
     return logins.serverKey
@@ -64,7 +64,7 @@ export async function checkLogins(
 
 /** The clients of one relay's checks, and the key that they all must find there. */
 class Logins {
-  readonly #approach: Approach
+  readonly #approach: RelayAccess
   readonly #checks: CheckList
   readonly #clients: DerpClient[] = []
   #alice: DerpClient | undefined
@@ -72,19 +72,19 @@ class Logins {
   #isRefused = false
   serverKey: Uint8Array | undefined
 
-  constructor(approach: Approach, checks: CheckList) {
-    this.#approach = approach
+  constructor(access: RelayAccess, checks: CheckList) {
+    this.#approach = access
     this.#checks = checks
   }
 
-  async run([place, ...others]: readonly [OpenPlace, ...OpenPlace[]]): Promise<void> {
+  async run([place, ...others]: readonly [ReachableAddress, ...ReachableAddress[]]): Promise<void> {
     this.#alice = await this.#check('login', place, 'upgrade')
     for (const other of others) {
       if (!this.#isRefused) await this.#check('login', other, 'upgrade')
     }
     await this.#checks.run('meta-certificate', undefined, async () => this.#metaOutcome())
     if (this.#isRefused) {
-      this.#checks.skip(BEHIND_LOGIN.slice(1), 'the login was refused')
+      this.#checks.skip(CHECKS_AFTER_LOGIN.slice(1), 'the login was refused')
       return
     }
     this.#bob = await this.#checkFastStart(place)
@@ -96,7 +96,7 @@ class Logins {
     await Promise.all(this.#clients.map((client) => client.close()))
   }
 
-  #check(name: CheckName, place: OpenPlace, way: Way): Promise<DerpClient | undefined> {
+  #check(name: CheckName, place: ReachableAddress, way: Way): Promise<DerpClient | undefined> {
     const family = name === 'login' ? place.family : undefined
     return this.#checks.run(name, family, async () => {
       const startMs = performance.now()
@@ -108,15 +108,15 @@ class Logins {
     })
   }
 
-  async #checkFastStart(place: OpenPlace): Promise<DerpClient | undefined> {
-    const { metaKey, noMetaReason } = this.#approach.security
+  async #checkFastStart(place: ReachableAddress): Promise<DerpClient | undefined> {
+    const { metaKey, noMetaReason } = this.#approach.tlsResult
     if (metaKey !== undefined) return this.#check('fast-start', place, 'fast-start')
     this.#checks.skip(['fast-start'], `no meta certificate: ${noMetaReason}`)
     return undefined
   }
 
   #metaOutcome(): Outcome<true> {
-    const { metaKey, noMetaReason } = this.#approach.security
+    const { metaKey, noMetaReason } = this.#approach.tlsResult
     if (metaKey === undefined) {
       return {
         status: 'skip',
@@ -137,7 +137,7 @@ class Logins {
     }
   }
 
-  async #checkPackets(place: OpenPlace): Promise<void> {
+  async #checkPackets(place: ReachableAddress): Promise<void> {
     const alice = this.#alice ?? this.#bob
     if (alice?.isConnected !== true) {
       this.#checks.skip(['ping', 'packet', 'full-packet'], 'no client could log in')
@@ -161,7 +161,7 @@ class Logins {
     }
   }
 
-  async #checkWebSocket(place: OpenPlace): Promise<void> {
+  async #checkWebSocket(place: ReachableAddress): Promise<void> {
     const { usesWebSocket, timeoutMs } = this.#approach.settings
     await this.#checks.run('websocket', undefined, async () => {
       if (!usesWebSocket) return { status: 'skip', detail: 'switched off (-websocket=false)' }
@@ -185,7 +185,7 @@ class Logins {
    * Whether a client that takes no longer messages than browsers' clients do gets its packet too. With derper it
    * does not, and seldom misses it: real packets are short. So this fails no relay.
    */
-  async #takesShortMessages(place: OpenPlace, bob: DerpClient, trip: Trip): Promise<boolean> {
+  async #takesShortMessages(place: ReachableAddress, bob: DerpClient, trip: Trip): Promise<boolean> {
     const options = clientOptions(this.#approach, place, 'websocket')
     try {
       const webSocketMessageBytesMax = WEB_SOCKET_MESSAGE_BYTES_MAX
@@ -198,7 +198,7 @@ class Logins {
     }
   }
 
-  async #connect(place: OpenPlace, way: Way): Promise<DerpClient> {
+  async #connect(place: ReachableAddress, way: Way): Promise<DerpClient> {
     const client = new DerpClient(clientOptions(this.#approach, place, way))
     try {
       await client.connect()
@@ -226,13 +226,13 @@ class Logins {
 }
 
 /** How a throw-away client gets to a relay. */
-export function clientOptions(approach: Approach, place: OpenPlace, way: Way): ClientOptions {
-  const { node, settings, security, shared } = approach
+export function clientOptions(access: RelayAccess, place: ReachableAddress, way: Way): ClientOptions {
+  const { node, settings, tlsResult, shared } = access
   return {
     host: node.host,
     port: node.port,
     dialAddress: place.address,
-    tls: security.tls,
+    tls: tlsResult.tls,
     way,
     key: newKeyPair(),
     isProber: true,

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DerpClient } from '#client/derp-client.ts'
 import { checkOf, CheckError, errorText, outcomeOf, within, type Check, type Outcome } from './check.ts'
 import { clientOptions, explained } from './login-checks.ts'
-import type { Meeting, NodeReport } from './node-probe.ts'
+import type { LoginPoint, NodeReport } from './node-probe.ts'
 
 /** A pair of relays and what became of the packet. */
 export interface MeshCheck extends Check {
@@ -31,7 +31,7 @@ export async function checkMeshes(
   const regions = Map.groupBy(reports, ({ node }) => node.region?.id)
   for (const [regionId, all] of regions) {
     if (regionId === undefined) continue
-    const met = all.map(({ meeting }) => meeting).filter((meeting) => meeting !== undefined)
+    const met = all.map(({ loginPoint }) => loginPoint).filter((loginPoint) => loginPoint !== undefined)
     for (const [from, to] of pairsOf(met.slice(0, NODES_MAX))) onCheck(await checkPair(regionId, from, to))
   }
 }
@@ -40,20 +40,20 @@ function pairsOf<T>(all: readonly T[]): readonly (readonly [T, T])[] {
   return all.flatMap((from) => all.filter((to) => to !== from).map((to) => [from, to] as const))
 }
 
-async function checkPair(regionId: number, from: Meeting, to: Meeting): Promise<MeshCheck> {
+async function checkPair(regionId: number, from: LoginPoint, to: LoginPoint): Promise<MeshCheck> {
   const outcome = await outcomeOf(() => crossing(from, to))
   const check = checkOf('mesh', undefined, outcome)
   return { ...check, regionId, from: nameOf(from), to: nameOf(to) }
 }
 
-async function crossing(from: Meeting, to: Meeting): Promise<Outcome<true>> {
+async function crossing(from: LoginPoint, to: LoginPoint): Promise<Outcome<true>> {
   const clients: DerpClient[] = []
   try {
     const alice = await meet(from)
     clients.push(alice)
     const bob = await meet(to)
     clients.push(bob)
-    const ms = await sendAcross(alice, bob, from.approach.settings.timeoutMs)
+    const ms = await sendAcross(alice, bob, from.access.settings.timeoutMs)
     return { status: 'ok', value: true, detail: 'a packet came through', ms }
   } finally {
     await Promise.all(clients.map((client) => client.close()))
@@ -84,15 +84,15 @@ async function sendAcross(alice: DerpClient, bob: DerpClient, timeoutMs: number)
   }
 }
 
-async function meet({ approach, place }: Meeting): Promise<DerpClient> {
+async function meet({ access, place }: LoginPoint): Promise<DerpClient> {
   try {
-    return await DerpClient.connect(clientOptions(approach, place, 'upgrade'))
+    return await DerpClient.connect(clientOptions(access, place, 'upgrade'))
   } catch (error) {
-    throw explained(error, approach.settings)
+    throw explained(error, access.settings)
   }
 }
 
 /** Only a map's relays are paired, and those have names. */
-function nameOf({ approach }: Meeting): string {
-  return approach.node.name ?? ''
+function nameOf({ access }: LoginPoint): string {
+  return access.node.name ?? ''
 }

@@ -3,20 +3,20 @@
 
 import type { SharedResources } from '#client/shared-resources.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
-import { findPlaces, tryPlaces, type OpenPlace, type Place } from './addresses.ts'
+import { findAddresses, checkTcp, type ReachableAddress, type AddressResult } from './addresses.ts'
 import type { CertificateFacts } from './certificate-verdict.ts'
 import { CheckList, type Check, type CheckName } from './check.ts'
 import { checkPages } from './http-checks.ts'
-import { BEHIND_LOGIN, checkLogins, type Approach } from './login-checks.ts'
+import { CHECKS_AFTER_LOGIN, checkLogins, type RelayAccess } from './login-checks.ts'
 import type { ProbeSettings } from './settings.ts'
-import { checkStun, type SeenAs } from './stun-checks.ts'
+import { checkStun, type SeenAddresses } from './stun-checks.ts'
 import type { ProbeNode } from './target.ts'
-import { checkTls, tlsOptionsFor, type Security } from './tls-checks.ts'
+import { checkTls, tlsOptionsFor, type TlsResult } from './tls-checks.ts'
 
 /** Where clients can log in to a relay, and how. */
-export interface Meeting {
-  readonly approach: Approach
-  readonly place: OpenPlace
+export interface LoginPoint {
+  readonly access: RelayAccess
+  readonly place: ReachableAddress
 }
 
 /** What was found of one relay; grows while it is probed. */
@@ -24,12 +24,12 @@ export interface NodeReport {
   readonly node: ProbeNode
   readonly checks: readonly Check[]
   readonly addresses: readonly string[]
-  readonly seenAs: SeenAs
+  readonly seenAs: SeenAddresses
   /** `nodekey:` and 64 hex digits. */
   readonly serverKey: string | undefined
   readonly certificate: CertificateFacts | undefined
   /** For further checks between relays; undefined where nobody logs in. */
-  readonly meeting: Meeting | undefined
+  readonly loginPoint: LoginPoint | undefined
   readonly isDone: boolean
 }
 
@@ -41,14 +41,14 @@ export interface ProbeRun {
 }
 
 /** In the order in which the checks are made. */
-const BEHIND_TLS: readonly CheckName[] = [
+const CHECKS_AFTER_TLS: readonly CheckName[] = [
   'login',
-  ...BEHIND_LOGIN,
+  ...CHECKS_AFTER_LOGIN,
   'latency-check',
   'browser-probe',
   'generate-204',
 ]
-const BEHIND_TCP: readonly CheckName[] = ['tls', 'certificate', ...BEHIND_TLS]
+const CHECKS_AFTER_TCP: readonly CheckName[] = ['tls', 'certificate', ...CHECKS_AFTER_TLS]
 
 export class NodeProbe implements NodeReport {
   readonly node: ProbeNode
@@ -56,10 +56,10 @@ export class NodeProbe implements NodeReport {
   readonly #list: CheckList
   readonly #onChange: () => void
   addresses: readonly string[] = []
-  seenAs: SeenAs = {}
+  seenAs: SeenAddresses = {}
   serverKey: string | undefined
   certificate: CertificateFacts | undefined
-  meeting: Meeting | undefined
+  loginPoint: LoginPoint | undefined
   isDone = false
 
   /** @param onChange told whenever there is more to report */
@@ -77,38 +77,38 @@ export class NodeProbe implements NodeReport {
   /** Makes all checks; never rejects for what a relay does. */
   async run(): Promise<void> {
     const { settings } = this.#run
-    const found = await findPlaces(this.node, settings, this.#list)
+    const found = await findAddresses(this.node, settings, this.#list)
     this.addresses = found.flatMap((place) => ('address' in place ? [place.address] : []))
-    if (this.addresses.length === 0) this.#list.skip(['tcp', 'stun', ...BEHIND_TCP], 'no address to try')
+    if (this.addresses.length === 0) this.#list.skip(['tcp', 'stun', ...CHECKS_AFTER_TCP], 'no address to try')
     else if (this.node.isStunOnly) await this.#checkStunOnly(found)
     else await this.#checkRelay(found)
     this.isDone = true
     this.#onChange()
   }
 
-  async #checkStunOnly(places: readonly Place[]): Promise<void> {
+  async #checkStunOnly(places: readonly AddressResult[]): Promise<void> {
     this.seenAs = await checkStun(this.node, places, this.#run.settings, this.#list)
-    this.#list.skip(['tcp', ...BEHIND_TCP], 'not a relay: STUNOnly in the map')
+    this.#list.skip(['tcp', ...CHECKS_AFTER_TCP], 'not a relay: STUNOnly in the map')
   }
 
-  async #checkRelay(found: readonly Place[]): Promise<void> {
+  async #checkRelay(found: readonly AddressResult[]): Promise<void> {
     const { settings } = this.#run
-    const { listening, places } = await tryPlaces(this.node, found, settings, this.#list)
+    const { listening, places } = await checkTcp(this.node, found, settings, this.#list)
     this.seenAs = await checkStun(this.node, places, settings, this.#list)
     const [first, ...others] = listening
-    if (first === undefined) return this.#list.skip(BEHIND_TCP, 'no TCP connection')
-    const security = await this.#secure(first)
-    if (security === undefined) return this.#list.skip(['certificate', ...BEHIND_TLS], 'no TLS connection')
-    this.certificate = security.certificate
-    const approach: Approach = { node: this.node, settings, security, shared: this.#run.shared }
-    const serverKey = await checkLogins(approach, [first, ...others], this.#list)
+    if (first === undefined) return this.#list.skip(CHECKS_AFTER_TCP, 'no TCP connection')
+    const tlsResult = await this.#secure(first)
+    if (tlsResult === undefined) return this.#list.skip(['certificate', ...CHECKS_AFTER_TLS], 'no TLS connection')
+    this.certificate = tlsResult.certificate
+    const access: RelayAccess = { node: this.node, settings, tlsResult, shared: this.#run.shared }
+    const serverKey = await checkLogins(access, [first, ...others], this.#list)
     if (serverKey !== undefined) this.serverKey = publicKeyText(serverKey)
     const isMet = this.checks.some(({ name, status }) => name === 'login' && status === 'ok')
-    if (isMet) this.meeting = { approach, place: first }
-    await checkPages(approach, first, this.#list)
+    if (isMet) this.loginPoint = { access, place: first }
+    await checkPages(access, first, this.#list)
   }
 
-  async #secure(place: OpenPlace): Promise<Security | undefined> {
+  async #secure(place: ReachableAddress): Promise<TlsResult | undefined> {
     const { settings, shared, authorities } = this.#run
     if (!this.node.isPlain) {
       const tls = tlsOptionsFor(this.node, authorities)

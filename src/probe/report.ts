@@ -19,7 +19,7 @@ export interface ProbeReport {
   readonly meshes: readonly MeshCheck[]
 }
 
-export interface Counts {
+export interface CheckCounts {
   readonly ok: number
   readonly fail: number
   readonly skip: number
@@ -131,7 +131,7 @@ export function isGood(checks: readonly Check[]): boolean {
   return checks.every(({ status }) => status !== 'fail')
 }
 
-export function countsOf(report: ProbeReport): Counts {
+export function countsOf(report: ProbeReport): CheckCounts {
   const counts = { ok: 0, fail: 0, skip: 0 }
   for (const { status } of checksOf(report)) counts[status]++
   return counts

@@ -2,35 +2,35 @@
 
 import { isIP } from 'node:net'
 import { askStun } from '#client/stun-request.ts'
-import { isLeadingNowhere, nowhereText, type Place } from './addresses.ts'
+import { lacksPublicSource, noPublicSourceText, type AddressResult } from './addresses.ts'
 import type { CheckList, Outcome } from './check.ts'
 import type { IpFamily, ProbeSettings } from './settings.ts'
 import type { ProbeNode } from './target.ts'
 
 /** The addresses that STUN has told, by family. */
-export type SeenAs = Partial<Record<IpFamily, string>>
+export type SeenAddresses = Partial<Record<IpFamily, string>>
 
 export async function checkStun(
   node: ProbeNode,
-  places: readonly Place[],
+  places: readonly AddressResult[],
   settings: ProbeSettings,
   checks: CheckList,
-): Promise<SeenAs> {
-  const seenAs: SeenAs = {}
+): Promise<SeenAddresses> {
+  const seenAs: SeenAddresses = {}
   for (const place of places) {
     const { family } = place
     const hasOther = places.some((other) => other !== place && 'address' in other)
     const seen = await checks.run('stun', family, async () => {
       const outcome = await ask(node, place, settings)
-      const isExcused = outcome.status === 'fail' && hasOther && 'address' in place && isLeadingNowhere(place)
-      return isExcused ? { status: 'skip', detail: nowhereText(place) } : outcome
+      const isExcused = outcome.status === 'fail' && hasOther && 'address' in place && lacksPublicSource(place)
+      return isExcused ? { status: 'skip', detail: noPublicSourceText(place) } : outcome
     })
     if (seen !== undefined) seenAs[family] = seen
   }
   return seenAs
 }
 
-async function ask(node: ProbeNode, place: Place, settings: ProbeSettings): Promise<Outcome<string>> {
+async function ask(node: ProbeNode, place: AddressResult, settings: ProbeSettings): Promise<Outcome<string>> {
   const { stunPort: port, stunAddress } = node
   if (port === -1) return { status: 'skip', detail: 'switched off (STUN port -1)' }
   const isElsewhere = stunAddress !== undefined && isIP(stunAddress) === place.family

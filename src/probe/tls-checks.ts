@@ -13,7 +13,7 @@ import {
   type ServerTrust,
   type Verification,
 } from '#client/tls-verification.ts'
-import { openTcp, type OpenPlace } from './addresses.ts'
+import { openTcp, type ReachableAddress } from './addresses.ts'
 import {
   judgeChain,
   type CertificateFacts,
@@ -25,7 +25,7 @@ import type { ProbeSettings } from './settings.ts'
 import type { ProbeNode } from './target.ts'
 
 /** How one relay is connected to. */
-export interface Security {
+export interface TlsResult {
   /** False: plain TCP. */
   readonly tls: ServerTrust | false
   /** Whether a secret may be told: the server is verified, or the user said not to verify it. */
@@ -51,14 +51,14 @@ export function tlsOptionsFor(node: ProbeNode, authorities: readonly string[]): 
 /** Makes the checks of TLS; undefined when there is no TLS connection. */
 export async function checkTls(
   node: ProbeNode,
-  place: OpenPlace,
+  place: ReachableAddress,
   tls: ServerTrust,
   run: {
     readonly settings: ProbeSettings
     readonly checks: CheckList
     readonly shared: SharedResources
   },
-): Promise<Security | undefined> {
+): Promise<TlsResult | undefined> {
   const { settings, checks, shared } = run
   const shown = await checks.run('tls', undefined, () =>
     handshake(node, place, { tls, shared, timeoutMs: settings.timeoutMs }),
@@ -111,7 +111,7 @@ interface HandshakeOptions {
 
 async function handshake(
   node: ProbeNode,
-  place: OpenPlace,
+  place: ReachableAddress,
   options: HandshakeOptions,
 ): Promise<Outcome<{ readonly chain: PresentedChain; readonly protocol: string }>> {
   const { socket, ms } = await openTls(node, place, options)
@@ -132,7 +132,7 @@ const NO_HANDSHAKE = 'no TLS handshake'
 /** A TLS connection, unverified, and how long its handshake took. */
 export async function openTls(
   node: ProbeNode,
-  place: OpenPlace,
+  place: ReachableAddress,
   { tls, shared, timeoutMs }: HandshakeOptions,
 ): Promise<{ readonly socket: TLSSocket; readonly ms: number }> {
   const { socket: tcp } = await openTcp(place.address, node.port, timeoutMs)

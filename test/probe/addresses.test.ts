@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { findPlaces, isLeadingNowhere, tryPlaces, type Place } from '#probe/addresses.ts'
+import { findAddresses, lacksPublicSource, checkTcp, type AddressResult } from '#probe/addresses.ts'
 import { CheckList } from '#probe/check.ts'
 import { readProbeRequest, type ProbeSettings } from '#probe/settings.ts'
 import { nodeOfMap, type ProbeNode } from '#probe/target.ts'
@@ -44,16 +44,16 @@ async function listen(host: string): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-function loopback(isGiven: boolean): readonly Place[] {
+function loopback(isGiven: boolean): readonly AddressResult[] {
   return [
     { family: 4, address: '127.0.0.1', isGiven, source: '127.0.0.1' },
     { family: 6, address: '::1', isGiven, source: '::1' },
   ]
 }
 
-async function statuses(places: readonly Place[], port: number): Promise<readonly string[]> {
+async function statuses(places: readonly AddressResult[], port: number): Promise<readonly string[]> {
   const checks = new CheckList(() => undefined)
-  await tryPlaces(node({ DERPPort: port }), places, settings(), checks)
+  await checkTcp(node({ DERPPort: port }), places, settings(), checks)
   return checks.checks.map(({ status }) => status)
 }
 
@@ -75,20 +75,20 @@ test.each([
   [6, '::1', '::1', false],
   [4, '192.0.2.7', '10.0.0.1', false],
 ] as const)('IPv%i to %s from %s leads nowhere: %s', (family, address, source, isNowhere) => {
-  expect(isLeadingNowhere({ family, address, isGiven: true, source })).toBe(isNowhere)
+  expect(lacksPublicSource({ family, address, isGiven: true, source })).toBe(isNowhere)
 })
 
 test('the map is believed before DNS, and DNS is asked for the rest', async () => {
   const checks = new CheckList(() => undefined)
-  const places = await findPlaces(node({ IPv4: '127.0.0.9', IPv6: 'none' }), settings(), checks)
+  const places = await findAddresses(node({ IPv4: '127.0.0.9', IPv6: 'none' }), settings(), checks)
   expect(places).toEqual([
     { family: 4, address: '127.0.0.9', isGiven: true, source: expect.any(String) },
     { family: 6, reason: 'no IPv6 address' },
   ])
-  const asked = await findPlaces(node({}), settings('-ipv4'), checks)
+  const asked = await findAddresses(node({}), settings('-ipv4'), checks)
   expect(asked).toMatchObject([{ family: 4, address: '127.0.0.1', isGiven: false }])
   // A name that nobody knows is no fault beside an address.
-  const known = await findPlaces(node({ HostName: 'relay.invalid', IPv4: '127.0.0.1' }), settings(), checks)
+  const known = await findAddresses(node({ HostName: 'relay.invalid', IPv4: '127.0.0.1' }), settings(), checks)
   expect(known[0]).toMatchObject({ address: '127.0.0.1' })
   expect(checks.checks.map(({ status }) => status)).toEqual(['ok', 'ok', 'ok'])
 })

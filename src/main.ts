@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { ExitCode, type ProcessVoice } from '#cli/command.ts'
 import { runCommand } from '#cli/commands.ts'
-import { RelaySignals } from '#cli/relay-signals.ts'
+import { RelaySignals } from '#control/relay-signals.ts'
 
 const STDERR_FD = 2
 const SIGNAL_MS_MAX = 1_000

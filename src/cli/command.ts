@@ -2,7 +2,7 @@
 // exit code. A command writes to the streams it is given and never ends the process: main.ts alone does.
 
 import type { Environment } from '#config/environment.ts'
-import type { RelaySignals } from './relay-signals.ts'
+import type { RelaySignals } from '#control/relay-signals.ts'
 
 /** The part of a stream that commands use. */
 export interface TextSink {

@@ -7,7 +7,7 @@ import { checkOf, outcomeOf, type Check, type Outcome } from '#probe/check.ts'
 import { loadMap, type LoadedMap } from '#probe/map-source.ts'
 import { checkMeshes, type MeshCheck } from '#probe/mesh-checks.ts'
 import { NodeProbe, type ProbeRun } from '#probe/node-probe.ts'
-import { PROBE_OPTIONS, readProbeRequest, type ProbeSettings } from '#probe/settings.ts'
+import { PROBE_OPTIONS, readProbeRequest, type ProbeSettings } from './probe-options.ts'
 import {
   checkLines,
   coloured,
@@ -19,7 +19,7 @@ import {
   summaryLine,
   type Paint,
   type ProbeReport,
-} from '#probe/report.ts'
+} from './probe-table.ts'
 import { nodeOfMap, nodeOfRelay, TARGET_EXPECTED, type MapTarget, type ProbeNode } from '#probe/target.ts'
 import { trustedAuthorities } from '#probe/tls-checks.ts'
 import { EXIT_CODES, optionLines, reportProblems } from './report.ts'

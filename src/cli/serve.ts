@@ -12,7 +12,7 @@ import type { RunningRelay } from '#control/start-relay.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
 import { EXIT_CODES, optionLines, reportProblems, reportWarnings } from './report.ts'
-import type { StartReport } from './start-report.ts'
+import type { StartReport } from './serve-report.ts'
 import { packageVersion } from '#ops/version.ts'
 
 export const serve: Command = {
@@ -70,7 +70,7 @@ function refusal(raw: RawSettings): number {
 
 async function start(raw: RawSettings, io: Io): Promise<number> {
   // Loaded late, as all that only a running relay needs.
-  const { openReport } = await import('./start-report.ts')
+  const { openReport } = await import('./serve-report.ts')
   const report = openReport(raw, io)
   const code = await startAndServe(raw, report, io)
   report.log.flush()

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { isIP, isIPv6, connect, type Socket } from 'node:net'
 import { isLoopback } from '#config/listener-settings.ts'
 import { codeOf, errorText, within, type CheckList, type Outcome } from './check.ts'
-import type { IpFamily, ProbeSettings } from './settings.ts'
+import type { IpFamily, ProbeSettings } from '#cli/probe-options.ts'
 import type { ProbeNode } from './target.ts'
 
 /** A family's way to a relay: the address to dial, or why there is none. */

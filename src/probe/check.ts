@@ -1,7 +1,7 @@
 // One finding of a probe, and the list that a relay's findings are gathered in. A check ends in one of three ways:
 // it is good, it has failed, or it could not be made and says why. Whatever a check throws is its failure.
 
-import type { IpFamily } from './settings.ts'
+import type { IpFamily } from '#cli/probe-options.ts'
 
 /** What is checked, in the words of the output. */
 export type CheckName =

@@ -12,7 +12,7 @@ import { PACKET_BYTES_MAX, WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits
 import { publicKeyText } from '#protocol/node-key.ts'
 import type { ReachableAddress } from './addresses.ts'
 import { CheckError, errorText, within, type CheckList, type CheckName, type Outcome } from './check.ts'
-import type { ProbeSettings } from './settings.ts'
+import type { ProbeSettings } from '#cli/probe-options.ts'
 import type { ProbeNode } from './target.ts'
 import type { TlsResult } from './tls-checks.ts'
 

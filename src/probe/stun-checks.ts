@@ -4,7 +4,7 @@ import { isIP } from 'node:net'
 import { askStun } from '#client/stun-request.ts'
 import { lacksPublicSource, noPublicSourceText, type AddressResult } from './addresses.ts'
 import type { CheckList, Outcome } from './check.ts'
-import type { IpFamily, ProbeSettings } from './settings.ts'
+import type { IpFamily, ProbeSettings } from '#cli/probe-options.ts'
 import type { ProbeNode } from './target.ts'
 
 /** The addresses that STUN has told, by family. */

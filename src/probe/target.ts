@@ -6,7 +6,7 @@ import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { STUN_PORT, type MapNode, type MapRegion } from '#fleet/derp-map-reader.ts'
 import { endpointText } from '#config/listener-settings.ts'
-import type { ProbeSettings } from './settings.ts'
+import type { ProbeSettings } from '#cli/probe-options.ts'
 
 export type ProbeTarget = RelayTarget | MapTarget
 

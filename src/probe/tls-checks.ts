@@ -21,7 +21,7 @@ import {
   type CertificateVerdict,
 } from './certificate-verdict.ts'
 import { CheckError, errorText, within, type CheckList, type Outcome } from './check.ts'
-import type { ProbeSettings } from './settings.ts'
+import type { ProbeSettings } from '#cli/probe-options.ts'
 import type { ProbeNode } from './target.ts'
 
 /** How one relay is connected to. */

@@ -3,7 +3,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { runCommand } from '#cli/commands.ts'
-import { RelaySignals, type SignalSource } from '#cli/relay-signals.ts'
+import { RelaySignals, type SignalSource } from '#control/relay-signals.ts'
 import {
   runProcess,
   startProcess,

@@ -4,7 +4,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { ExitCode } from '#cli/command.ts'
-import { RelaySignals } from '#cli/relay-signals.ts'
+import { RelaySignals } from '#control/relay-signals.ts'
 
 const root = new URL('../../', import.meta.url)
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')

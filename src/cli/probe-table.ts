@@ -1,11 +1,11 @@
 // What a probe prints: a table for people, which grows while relays are probed, and one JSON document for programs.
 // Relays are probed several at once; the table shows them in the order of the map all the same.
 
-import type { TextSink } from '#cli/command.ts'
-import type { Check } from './check.ts'
-import type { MeshCheck } from './mesh-checks.ts'
-import type { NodeReport } from './node-probe.ts'
-import { nodeTitle } from './target.ts'
+import type { TextSink } from './command.ts'
+import type { Check } from '#probe/check.ts'
+import type { MeshCheck } from '#probe/mesh-checks.ts'
+import type { NodeReport } from '#probe/node-probe.ts'
+import { nodeTitle } from '#probe/target.ts'
 
 /** All that a probe has found. */
 export interface ProbeReport {

@@ -12,7 +12,7 @@ import { OptionValues } from '#config/option-values.ts'
 import { flagNames, type OptionTable } from '#config/option.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { parseMeshKeys } from '#protocol/key-file.ts'
-import { parseTarget, TARGET_EXPECTED, type ProbeTarget } from './target.ts'
+import { parseTarget, TARGET_EXPECTED, type ProbeTarget } from '#probe/target.ts'
 
 /** 4 or 6, as in IPv4 and IPv6. */
 export type IpFamily = 4 | 6

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { PROBE_OPTIONS, readProbeRequest, type ProbeSettings } from '#probe/settings.ts'
+import { PROBE_OPTIONS, readProbeRequest, type ProbeSettings } from '#cli/probe-options.ts'
 import { parseTarget } from '#probe/target.ts'
 import { problemText } from '#fleet/problem.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { ALL_GOOD } from './probe-program.ts'
-import { derpfleet } from '../cli/program.ts'
+import { ALL_GOOD } from '../probe/probe-program.ts'
+import { derpfleet } from './program.ts'
 
 const PIN = `sha256-raw:${'5f'.repeat(32)}`
 

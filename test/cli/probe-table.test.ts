@@ -4,12 +4,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Io } from '#cli/command.ts'
 import { probe } from '#cli/probe.ts'
 import { checkOf, type CheckName, type Outcome } from '#probe/check.ts'
-import { checkLines, plain } from '#probe/report.ts'
+import { checkLines, plain } from '#cli/probe-table.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
 import { freeTcpPort, startRelay, type Relay } from '../support/process.ts'
-import { derpfleet } from '../cli/program.ts'
-import { OWN_RELAY, probed } from './probe-program.ts'
+import { derpfleet } from './program.ts'
+import { OWN_RELAY, probed } from '../probe/probe-program.ts'
 
 const folder = new TemporaryFolder()
 let certificate: Certificate

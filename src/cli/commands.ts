@@ -2,7 +2,7 @@
 
 import { didYouMean, nearestWord } from '#config/nearest-word.ts'
 import { ExitCode, helpAsFlag, type Command, type Io } from './command.ts'
-import { EXIT_CODES } from './report.ts'
+import { EXIT_CODES } from './usage.ts'
 import { packageVersion } from '#ops/version.ts'
 
 /** Loaded when asked for, so that making a key does not load a relay. */

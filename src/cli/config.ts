@@ -9,7 +9,8 @@ import { didYouMean, nearestWord } from '#config/nearest-word.ts'
 import { envNames, flagNames, isInFile, type Option, type OptionTable } from '#config/option.ts'
 import { OPTION_GROUPS, OPTIONS } from '#config/options.ts'
 import { ExitCode, helpAsFlag, type Command, type Io } from './command.ts'
-import { EXIT_CODES, reportProblems } from './report.ts'
+import { reportProblems } from './report.ts'
+import { EXIT_CODES } from './usage.ts'
 import { check, readServeSettings } from './serve.ts'
 
 const USAGE = `usage: derpfleet config check [any flag of serve]...

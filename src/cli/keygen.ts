@@ -12,7 +12,8 @@ import { toHex } from '#protocol/bytes.ts'
 import { formatKeyFile, parseKeyFile } from '#protocol/key-file.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
-import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
+import { reportProblems } from './report.ts'
+import { EXIT_CODES, optionLines } from './usage.ts'
 
 const KEYGEN_OPTIONS = {
   o: {

@@ -20,7 +20,8 @@ import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
 import { fleetEntries } from './fleet-entries.ts'
 import { ENTRY_HEADINGS, entryText, MapFormat, type RegionEntry } from '#fleet/derp-map-writer.ts'
-import { EXIT_CODES, optionLines, reportProblems } from './report.ts'
+import { reportProblems } from './report.ts'
+import { EXIT_CODES, optionLines } from './usage.ts'
 
 const MAP_OPTIONS = {
   format: {

@@ -1,6 +1,6 @@
-// What `derpfleet probe` is asked: the words and flags of its command line, checked and completed. Files that flags
-// name are read here, so that a mistake in them is a complaint before anything is probed; the map is not, because
-// whether it can be had is a finding.
+// The command line of `derpfleet probe`: its options, and how arguments become a request. Files that options name are
+// read here, so that a mistake in them is reported before anything is probed. The map is not read here: whether it can
+// be loaded is a finding of the probe.
 
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
@@ -11,35 +11,12 @@ import { boolean, duration, integer, text, type Kind } from '#config/option-kind
 import { OptionValues } from '#config/option-values.ts'
 import { flagNames, type OptionTable } from '#config/option.ts'
 import type { Problem } from '#fleet/problem.ts'
-import { parseMeshKeys } from '#protocol/key-file.ts'
+import type { ProbeRequest } from '#probe/probe.ts'
+import type { IpFamily } from '#probe/settings.ts'
 import { parseTarget, TARGET_EXPECTED, type ProbeTarget } from '#probe/target.ts'
+import { parseMeshKeys } from '#protocol/key-file.ts'
 
-/** 4 or 6, as in IPv4 and IPv6. */
-export type IpFamily = 4 | 6
-
-export interface ProbeSettings {
-  readonly target: ProbeTarget
-  /** The target as it was written. */
-  readonly targetText: string
-  /** For each step of a check. */
-  readonly timeoutMs: number
-  readonly families: readonly IpFamily[]
-  /** Undefined: the map's, or the usual one. −1: STUN is not asked. */
-  readonly stunPort: number | undefined
-  /** Undefined: as the map says. −1: captive-portal checks go to the DERP port. */
-  readonly httpPort: number | undefined
-  readonly meshKey: Uint8Array | undefined
-  /** PEM of authorities that are trusted beside the system's. */
-  readonly authorities: readonly string[]
-  readonly isInsecure: boolean
-  readonly pin: string | undefined
-  /** Code or number of the only region to probe. */
-  readonly region: string | undefined
-  readonly usesWebSocket: boolean
-  readonly isJson: boolean
-}
-
-/** Node's timers end at 24 days; nobody waits for a relay that long either. */
+/** Far below the longest delay of Node's timers, which is 24 days. */
 const TIMEOUT_MS_MAX = 600_000
 
 const timeout: Kind<number> = {
@@ -53,60 +30,78 @@ const timeout: Kind<number> = {
 
 const portOrOff: Kind<number> = {
   ...integer(-1, 65_535),
-  expected: 'a port from 1 to 65535, or -1 for none',
+  expected: 'a port from 1 to 65535, or -1',
+  placeholder: 'PORT',
   parse: (given) => integer(-1, 65_535).parse(given) || undefined,
 }
 
 const PIN = /^sha256-raw:[0-9a-f]{64}$/
 
 const pin: Kind<string> = {
-  ...text('sha256-raw: and 64 hex digits in lower case'),
+  ...text('sha256-raw: and 64 lower-case hex digits', 'PIN'),
   parse: (given) => (PIN.test(given) ? given : undefined),
 }
 
 export const PROBE_OPTIONS = {
-  pin: { kind: pin, about: 'Take this certificate and no other, as CertName in a DERP map says it' },
-  ca: { kind: text('the path of a PEM file', 'FILE'), about: "Trust these authorities beside the system's" },
-  insecure: { kind: boolean, fallback: 'false', about: 'Verify no certificate' },
+  pin: { kind: pin, about: 'Accept only this certificate; the format is that of CertName in a DERP map' },
+  ca: { kind: text('the path of a PEM file', 'FILE'), about: "Trust these authorities besides the system's" },
+  insecure: { kind: boolean, fallback: 'false', about: 'Do not verify certificates' },
   'mesh-psk-file': {
     kind: text('the path of a file', 'FILE'),
-    about: "Log in with the relay's mesh key, for relays that admit only clients they know",
+    about:
+      'Log in with the mesh key in this file, so that a relay that admits only known clients admits the probe',
   },
-  region: { kind: text("a region's code or number"), about: 'Of a map, probe this region alone' },
+  region: {
+    kind: text("a region's code or number", 'CODE|NUMBER'),
+    fallbackNote: 'all regions',
+    about: 'Probe only this region of a map',
+  },
   'stun-port': {
     kind: portOrOff,
-    fallbackNote: "the map's, else 3478",
-    about: 'Where STUN is asked; -1 is not at all',
+    fallbackNote: "the map's port, else 3478",
+    about: 'Send STUN requests to this port. -1 skips the STUN checks',
   },
   'http-port': {
     kind: portOrOff,
-    fallbackNote: '80 where the map says CanPort80, else -1',
-    about: 'Where captive-portal checks are made; -1 is the DERP port',
+    fallbackNote: '80 if the map sets CanPort80, else -1',
+    about: 'Make the captive-portal check on this plain HTTP port. -1 uses the DERP port',
   },
-  ipv4: { kind: boolean, fallback: 'false', about: 'Probe over IPv4 alone' },
-  ipv6: { kind: boolean, fallback: 'false', about: 'Probe over IPv6 alone' },
-  websocket: { kind: boolean, fallback: 'true', about: 'Log in over WebSocket too' },
-  timeout: { kind: timeout, fallback: '5s', about: 'For each step: a connection, an answer, a packet' },
+  ipv4: { kind: boolean, fallback: 'false', about: 'Probe only over IPv4' },
+  ipv6: { kind: boolean, fallback: 'false', about: 'Probe only over IPv6' },
+  websocket: { kind: boolean, fallback: 'true', about: 'Also log in over WebSocket' },
+  timeout: {
+    kind: timeout,
+    fallback: '5s',
+    about: 'Set the time limit of each step: a connection, a response, a packet',
+  },
   json: { kind: boolean, fallback: 'false', about: 'Print one JSON document instead of a table' },
   help: { kind: boolean, fallback: 'false', about: 'Print this page' },
 } as const satisfies OptionTable
 
-export type ProbeRequest =
-  | { readonly kind: 'probe'; readonly settings: ProbeSettings }
-  | { readonly kind: 'help' }
-  | { readonly kind: 'misused'; readonly problems: readonly Problem[] }
+export interface ProbeArguments {
+  readonly kind: 'probe'
+  readonly request: ProbeRequest
+  /** The target as it was written. */
+  readonly targetText: string
+  readonly isJson: boolean
+}
 
-/** Reads a command line; all that is wrong with it is told at once. */
-export function readProbeRequest(args: readonly string[]): ProbeRequest {
-  const { targetText, pinWord, rest } = splitWords(args)
-  const flags = readFlags(PROBE_OPTIONS, pinWord === undefined ? rest : ['-pin', pinWord, ...rest])
+/** Reads a command line. All problems are reported at once. */
+export function readProbeArguments(
+  args: readonly string[],
+):
+  | ProbeArguments
+  | { readonly kind: 'help' }
+  | { readonly kind: 'misused'; readonly problems: readonly Problem[] } {
+  const { targetText, pinText, rest } = splitArguments(args)
+  const flags = readFlags(PROBE_OPTIONS, pinText === undefined ? rest : ['-pin', pinText, ...rest])
   const findings = new Findings()
   findings.problems.push(...flags.problems)
   const values = new OptionValues(PROBE_OPTIONS, flags.values, findings.problems)
   if (values.get('help')) return { kind: 'help' }
   const target = targetText === undefined ? undefined : parseTarget(targetText)
   if (target === undefined) {
-    const found = targetText === undefined ? 'none is given' : `${JSON.stringify(targetText)} is none`
+    const found = targetText === undefined ? 'missing' : `invalid value ${JSON.stringify(targetText)}`
     findings.complain('target', found, TARGET_EXPECTED)
   }
   complainOfContradictions(values, target, findings)
@@ -119,35 +114,34 @@ export function readProbeRequest(args: readonly string[]): ProbeRequest {
     authorities: authorities(values, findings),
     isInsecure: values.get('insecure'),
     pin: values.get('pin'),
-    region: values.get('region'),
     usesWebSocket: values.get('websocket'),
-    isJson: values.get('json'),
   }
   if (target === undefined || targetText === undefined || findings.problems.length > 0) {
     return { kind: 'misused', problems: findings.problems }
   }
-  return { kind: 'probe', settings: { target, targetText, ...settings } }
+  const request = { target, region: values.get('region'), settings }
+  return { kind: 'probe', request, targetText, isJson: values.get('json') }
 }
 
 type ProbeValues = OptionValues<typeof PROBE_OPTIONS>
 
-interface Words {
+interface SplitArguments {
   readonly targetText: string | undefined
-  /** A pin may stand behind the target without its flag. */
-  readonly pinWord: string | undefined
-  /** The flags with their values, and words that belong nowhere. */
+  /** A pin may follow the target without its flag. */
+  readonly pinText: string | undefined
+  /** The flags with their values, and arguments that are neither. */
   readonly rest: readonly string[]
 }
 
-/** Takes the words that belong to no flag out of a command line. */
-function splitWords(args: readonly string[]): Words {
+/** Separates the target and the pin from the flags, wherever they stand. */
+function splitArguments(args: readonly string[]): SplitArguments {
   const takesValue = new Set(
     Object.entries(PROBE_OPTIONS).flatMap(([word, option]) =>
       'isBoolean' in option.kind && option.kind.isBoolean ? [] : flagNames(word, option),
     ),
   )
   let targetText: string | undefined
-  let pinWord: string | undefined
+  let pinText: string | undefined
   const rest: string[] = []
   for (let at = 0; at < args.length; at++) {
     const arg = args[at] ?? ''
@@ -155,15 +149,15 @@ function splitWords(args: readonly string[]): Words {
       rest.push(arg)
       const value = args[at + 1]
       if (takesValue.has(arg.replace(/^--?/, '')) && value !== undefined) rest.push(args[++at] ?? '')
-    } else if (arg.startsWith('sha256-raw:') && pinWord === undefined) {
-      pinWord = arg
+    } else if (arg.startsWith('sha256-raw:') && pinText === undefined) {
+      pinText = arg
     } else if (targetText === undefined) {
       targetText = arg
     } else {
       rest.push(arg)
     }
   }
-  return { targetText, pinWord, rest }
+  return { targetText, pinText, rest }
 }
 
 function complainOfContradictions(
@@ -173,22 +167,25 @@ function complainOfContradictions(
 ): void {
   const isPinned = values.get('pin') !== undefined
   if (values.get('ipv4') && values.get('ipv6')) {
-    findings.complain('-ipv4', 'contradicts -ipv6', 'one of the two; without both, each is probed')
+    findings.complain('-ipv4', 'conflicts with -ipv6', 'only one of the two; without them, both are probed')
   }
   const other = { 4: 'ipv6', 6: 'ipv4' } as const
   const ofAddress = addressFamily(target)
   if (ofAddress !== undefined && values.get(other[ofAddress])) {
-    findings.complain(`-${other[ofAddress]}`, `contradicts the target, an IPv${ofAddress} address`)
+    findings.complain(
+      `-${other[ofAddress]}`,
+      `conflicts with the target, which is an IPv${ofAddress} address`,
+    )
   }
-  if (isPinned && values.get('insecure')) findings.complain('-pin', 'contradicts -insecure')
+  if (isPinned && values.get('insecure')) findings.complain('-pin', 'conflicts with -insecure')
   if (isPinned && target !== undefined && target.kind !== 'relay') {
-    findings.complain('-pin', 'is for one relay', "a map's nodes have their pins in CertName")
+    findings.complain('-pin', 'has no effect with a map', 'pins of nodes as CertName in the map')
   }
   if (isPinned && target?.kind === 'relay' && target.isPlain) {
-    findings.complain('-pin', 'has no certificate to be compared with, as the target says http')
+    findings.complain('-pin', 'conflicts with the http:// target, which has no certificate')
   }
   if (values.get('region') !== undefined && target?.kind === 'relay') {
-    findings.complain('-region', 'is for a map', 'it without a single relay')
+    findings.complain('-region', 'has no effect with a single relay', 'a map as target')
   }
 }
 

@@ -1,5 +1,6 @@
-// Where a relay can be reached from here: its addresses by family, whether this machine has a way to them, and
-// whether something takes TCP connections there. What this machine can't try is skipped, not held against the relay.
+// The addresses of a relay and whether they can be reached from this machine: looks them up for each family, checks
+// that the machine has a route, and opens a TCP connection to each. A failure that has its cause on this machine is a
+// skipped check, not a failed one.
 
 import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
@@ -7,36 +8,42 @@ import { once } from 'node:events'
 import { isIP, isIPv6, connect, type Socket } from 'node:net'
 import { isLoopback } from '#config/listener-settings.ts'
 import { codeOf, errorText, within, type CheckList, type Outcome } from './check.ts'
-import type { IpFamily, ProbeSettings } from '#cli/probe-options.ts'
-import type { ProbeNode } from './target.ts'
+import type { ProbedNode } from './probed-node.ts'
+import type { IpFamily, ProbeSettings } from './settings.ts'
 
-/** A family's way to a relay: the address to dial, or why there is none. */
+/** The relay's address in one family, or the reason why there is none to dial. */
 export type AddressResult = { readonly family: IpFamily } & (
-  | { readonly address: string; readonly isGiven: boolean; readonly source: string }
+  | {
+      readonly address: string
+      /** It is from the map or the command line, not from DNS. */
+      readonly isGiven: boolean
+      /** The local address that packets to it leave from. */
+      readonly source: string
+    }
   | { readonly reason: string }
 )
 
-/** A place that can be dialled. */
+/** An address that can be dialled. */
 export type ReachableAddress = Extract<AddressResult, { readonly address: string }>
 
-/** Looks the relay's addresses up; every family that is asked for is in the answer. */
+/** Finds the relay's addresses. The result has one entry for each family of the settings; it is empty after a failure. */
 export async function findAddresses(
-  node: ProbeNode,
+  node: ProbedNode,
   settings: ProbeSettings,
   checks: CheckList,
 ): Promise<readonly AddressResult[]> {
-  const places = await checks.run('addresses', undefined, async () => {
+  const found = await checks.run('addresses', undefined, async () => {
     const startMs = performance.now()
-    const byDns = await lookUp(node, settings)
+    const fromDns = await lookUp(node, settings)
     const ms = performance.now() - startMs
-    const places = await Promise.all(settings.families.map((family) => addressFor(node, family, byDns)))
-    const detail = places.map((place) => addressText(place, byDns)).join('; ')
-    if (!places.some((place) => 'address' in place)) return { status: 'fail', detail }
-    return byDns.length === 0
-      ? { status: 'ok', value: places, detail }
-      : { status: 'ok', value: places, detail, ms }
+    const results = await Promise.all(settings.families.map((family) => addressFor(node, family, fromDns)))
+    const detail = results.map((result) => addressText(result, fromDns)).join('; ')
+    if (!results.some((result) => 'address' in result)) return { status: 'fail', detail }
+    return fromDns.length === 0
+      ? { status: 'ok', value: results, detail }
+      : { status: 'ok', value: results, detail, ms }
   })
-  return places ?? []
+  return found ?? []
 }
 
 interface DnsAddress {
@@ -44,28 +51,32 @@ interface DnsAddress {
   readonly address: string
 }
 
-/** All that DNS has, where it has to be asked at all. */
-async function lookUp(node: ProbeNode, settings: ProbeSettings): Promise<readonly DnsAddress[]> {
+/** All addresses in DNS; empty when the node itself names an address for every family. */
+async function lookUp(node: ProbedNode, settings: ProbeSettings): Promise<readonly DnsAddress[]> {
   if (!settings.families.some((family) => node.addresses[family] === '')) return []
   try {
-    return await within(settings.timeoutMs, 'DNS has not answered', lookup(node.host, { all: true }))
+    return await within(settings.timeoutMs, 'no answer from DNS', lookup(node.host, { all: true }))
   } catch (error) {
-    // With an address in the map, a name that only some know is no fault.
+    // A map may name a host that is not in this machine's DNS. With an address in the map that is no fault.
     if (settings.families.some((family) => isIP(node.addresses[family]) !== 0)) return []
     throw error
   }
 }
 
-async function addressFor(node: ProbeNode, family: IpFamily, byDns: readonly DnsAddress[]): Promise<AddressResult> {
+async function addressFor(
+  node: ProbedNode,
+  family: IpFamily,
+  fromDns: readonly DnsAddress[],
+): Promise<AddressResult> {
   const given = node.addresses[family]
-  const address = given === '' ? byDns.find((one) => one.family === family)?.address : given
+  const address = given === '' ? fromDns.find((one) => one.family === family)?.address : given
   if (address === undefined || isIP(address) !== family) return { family, reason: `no IPv${family} address` }
   const source = await sourceFor(address, node.port)
   if (source === undefined) return { family, reason: `this machine has no IPv${family} route to ${address}` }
   return { family, address, isGiven: given !== '', source }
 }
 
-/** The local address that packets to another one would leave from; undefined without a route. Sends nothing. */
+/** The local address of packets to a remote address; undefined without a route. Connecting UDP sends nothing. */
 async function sourceFor(address: string, port: number): Promise<string | undefined> {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
   try {
@@ -79,75 +90,84 @@ async function sourceFor(address: string, port: number): Promise<string | undefi
   }
 }
 
-function addressText(place: AddressResult, byDns: readonly DnsAddress[]): string {
-  if (!('address' in place)) return place.reason
-  const others = place.isGiven ? 0 : byDns.filter((one) => one.family === place.family).length - 1
-  return others > 0 ? `${place.address} (and ${others} more, not probed)` : place.address
+function addressText(result: AddressResult, fromDns: readonly DnsAddress[]): string {
+  if (!('address' in result)) return result.reason
+  const others = result.isGiven ? 0 : fromDns.filter((one) => one.family === result.family).length - 1
+  return others > 0 ? `${result.address} (and ${others} more, not probed)` : result.address
 }
 
-/** What TCP has shown: where something listens, and the places without those that can't be tried from here. */
 export interface TcpResult {
+  /** The addresses that accept TCP connections. */
   readonly listening: readonly ReachableAddress[]
-  readonly places: readonly AddressResult[]
+  /** All addresses; those whose check was skipped have the reason instead of the address. */
+  readonly addresses: readonly AddressResult[]
 }
 
-/** Opens a TCP connection to each place. */
+/** Opens a TCP connection to each address. */
 export async function checkTcp(
-  node: ProbeNode,
+  node: ProbedNode,
   found: readonly AddressResult[],
   settings: ProbeSettings,
   checks: CheckList,
 ): Promise<TcpResult> {
-  const attempts: Attempt[] = []
-  for (const place of found) attempts.push(await tryTcp(place, node.port, settings.timeoutMs))
+  const attempts: TcpAttempt[] = []
+  for (const target of found) attempts.push(await tryTcp(target, node.port, settings.timeoutMs))
   const listening: ReachableAddress[] = []
-  const places: AddressResult[] = []
+  const addresses: AddressResult[] = []
   for (const attempt of attempts) {
-    const { place, outcome } = attempt
+    const { target, outcome } = attempt
     const others = attempts.filter((other) => other !== attempt)
-    const judged = outcome.status === 'fail' ? excused(attempt, others) : outcome
-    checks.add('tcp', place.family, judged)
+    const judged = outcome.status === 'fail' ? failureOrSkip(attempt, others) : outcome
+    checks.add('tcp', target.family, judged)
     if (judged.status === 'ok') listening.push(judged.value)
-    places.push(judged.status === 'skip' ? { family: place.family, reason: judged.detail } : place)
+    addresses.push(judged.status === 'skip' ? { family: target.family, reason: judged.detail } : target)
   }
-  return { listening, places }
+  return { listening, addresses }
 }
 
-interface Attempt {
-  readonly place: AddressResult
+interface TcpAttempt {
+  readonly target: AddressResult
   readonly outcome: Outcome<ReachableAddress>
   readonly error?: unknown
 }
 
-async function tryTcp(place: AddressResult, port: number, timeoutMs: number): Promise<Attempt> {
-  if (!('address' in place)) return { place, outcome: { status: 'skip', detail: place.reason } }
-  const { address } = place
+async function tryTcp(target: AddressResult, port: number, timeoutMs: number): Promise<TcpAttempt> {
+  if (!('address' in target)) return { target, outcome: { status: 'skip', detail: target.reason } }
+  const { address } = target
   try {
     const { socket, ms } = await openTcp(address, port, timeoutMs)
     socket.destroy()
-    return { place, outcome: { status: 'ok', value: place, detail: `${address}, port ${port}`, ms } }
+    return { target, outcome: { status: 'ok', value: target, detail: `${address}, port ${port}`, ms } }
   } catch (error) {
     return {
-      place,
+      target,
       outcome: { status: 'fail', detail: `${address}, port ${port}: ${errorText(error)}` },
       error,
     }
   }
 }
 
-/** A failure, or a skip where it says nothing about a relay that can be reached by its other address. */
-function excused({ place, outcome, error }: Attempt, others: readonly Attempt[]): Outcome<ReachableAddress> {
-  if (!('address' in place)) return outcome
-  // A machine's own name stands for both families, whichever of them something listens on.
-  const isOwnName = !place.isGiven && isLoopback(place.address) && codeOf(error) === 'ECONNREFUSED'
-  if (isOwnName && others.some((other) => other.outcome.status === 'ok')) {
-    return { status: 'skip', detail: `nothing listens on ${place.address}, which every machine has` }
+/** The failure, or a skip if its cause is this machine and the relay has another address. */
+function failureOrSkip(
+  { target, outcome, error }: TcpAttempt,
+  others: readonly TcpAttempt[],
+): Outcome<ReachableAddress> {
+  if (!('address' in target)) return outcome
+  // `localhost` resolves to both loopback addresses; a relay needs to listen on only one of them.
+  const isLocalName = !target.isGiven && isLoopback(target.address) && codeOf(error) === 'ECONNREFUSED'
+  if (isLocalName && others.some((other) => other.outcome.status === 'ok')) {
+    return {
+      status: 'skip',
+      detail: `nothing listens on ${target.address}; the other loopback address is used`,
+    }
   }
-  const hasOther = others.some((other) => 'address' in other.place)
-  return hasOther && lacksPublicSource(place) ? { status: 'skip', detail: noPublicSourceText(place) } : outcome
+  const hasOther = others.some((other) => 'address' in other.target)
+  return hasOther && lacksPublicSource(target)
+    ? { status: 'skip', detail: noPublicSourceText(target) }
+    : outcome
 }
 
-/** A TCP connection and how long it took. The socket's later errors are its user's. */
+/** Opens a TCP connection and measures how long that takes. The caller handles the socket's later errors. */
 export async function openTcp(
   address: string,
   port: number,
@@ -159,7 +179,7 @@ export async function openTcp(
     await within(timeoutMs, 'no connection', once(socket, 'connect'))
     return { socket, ms: performance.now() - startMs }
   } catch (error) {
-    // Destroyed sockets may still have an error to tell.
+    // A destroyed socket may still emit an error.
     socket.on('error', () => undefined)
     socket.destroy()
     throw error
@@ -167,18 +187,18 @@ export async function openTcp(
 }
 
 /**
- * Whether an address of the public internet would be dialled from one that is not: a machine with private IPv6
- * addresses has routes, but seldom a way out.
+ * Whether a public IPv6 address would be dialled from one that is not public. A machine with private IPv6 addresses
+ * has routes, but usually no connection to the internet over IPv6.
  */
 export function lacksPublicSource({ family, address, source }: ReachableAddress): boolean {
   return family === 6 && isGlobalIpv6(address) && !isGlobalIpv6(source)
 }
 
 export function noPublicSourceText({ address, source }: ReachableAddress): string {
-  return `no answer from ${address}, and this machine's own IPv6 address (${source}) is not a public one`
+  return `no answer from ${address}, and this machine's IPv6 address (${source}) is not public`
 }
 
-/** 2000::/3 (RFC 4291 §2.4): all that is routed between networks. */
+/** 2000::/3, the global unicast addresses (RFC 4291 §2.4). */
 function isGlobalIpv6(address: string): boolean {
   return /^[23][\da-f]{3}:/i.test(address)
 }

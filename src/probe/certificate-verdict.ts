@@ -1,5 +1,5 @@
-// What there is to say of the certificates that a relay presents: judged by the rules of Tailscale's clients, and
-// in words that tell an operator what to do. Facts in, verdict out: nothing is connected to here.
+// Judges the certificates that a relay presents by the rules of Tailscale's clients, and says what an operator can do
+// about a refusal. A pure function of the chain and the time: it opens no connection.
 
 import type { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
@@ -9,21 +9,21 @@ import { ipToBytes, ipToText } from '#protocol/ip-address.ts'
 import { certificatePin } from '#protocol/self-signed.ts'
 
 const DAY_MS = 86_400_000
-/** Tailscale's own prober complains from then on; automatic renewals are long over by then. */
+/** Tailscale's own prober reports a certificate from then on. An automatic renewal happens much earlier. */
 const DAYS_LEFT_MIN = 7
-/** Of certificates that live for days, a third of their life: when their renewal is due. */
+/** For a certificate that is valid for days only: its renewal is due when a third of its life is left. */
 const PART_OF_LIFE_LEFT_MIN = 1 / 3
 
-/** What a TLS handshake has shown. */
+/** The certificates of a TLS handshake. */
 export interface PresentedChain {
   /** In the server's order, meta certificate included. */
   readonly certificates: readonly X509Certificate[]
-  /** OpenSSL's verdict on the chain without regard to names; undefined when it is trusted. */
+  /** OpenSSL's error code for the chain, names not compared; undefined if the chain is trusted. */
   readonly chainError: string | undefined
 }
 
 export interface CertificateFacts {
-  /** How a DERP map pins it. */
+  /** In the format of CertName in a DERP map. */
   readonly pin: string
   readonly names: readonly string[]
   readonly issuer: string
@@ -32,21 +32,21 @@ export interface CertificateFacts {
   readonly chainLength: number
   readonly validFrom: string
   readonly validUntil: string
-  /** Whole days, negative when it has expired. */
+  /** Whole days; negative after the expiry. */
   readonly daysLeft: number
 }
 
 export interface CertificateVerdict {
   readonly facts: CertificateFacts
-  /** Why clients refuse it; empty when they don't. */
+  /** Why clients refuse it; empty if they accept it. */
   readonly refusals: readonly string[]
-  /** Why it soon will be a problem. */
+  /** A problem that is near. */
   readonly warning: string | undefined
   readonly hint: string | undefined
   readonly summary: string
 }
 
-/** Judges a chain; undefined when there is no certificate in it besides meta certificates. */
+/** Judges a chain; undefined if it contains only meta certificates. */
 export function judgeChain(
   chain: PresentedChain,
   verification: Verification,
@@ -78,7 +78,7 @@ function factsOf(leaf: X509Certificate, chainLength: number, nowMs: number): Cer
   }
 }
 
-/** Its alternative names, without the words that Node puts before each. */
+/** Its alternative names, without the prefix that Node adds to each. */
 function namesOf(leaf: X509Certificate): readonly string[] {
   const names = (leaf.subjectAltName ?? '').split(', ').filter((name) => name !== '')
   return names.map((name) => {
@@ -103,7 +103,7 @@ function refusalsOf(
     chainRefusal(leaf, chain),
     nameRefusal(leaf, verification.name),
   ].filter((one) => one !== undefined)
-  // What has no name of ours yet is a refusal all the same.
+  // An error without a text of its own is still a refusal.
   return refusals.length === 0 && chain.chainError !== undefined ? [chain.chainError] : refusals
 }
 
@@ -116,16 +116,16 @@ function dateRefusal(leaf: X509Certificate, nowMs: number): string | undefined {
 function chainRefusal(leaf: X509Certificate, { chainError }: PresentedChain): string | undefined {
   switch (chainError) {
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
-      return 'self-signed, and neither pinned nor trusted here'
+      return 'self-signed, and neither pinned nor trusted on this machine'
     case 'SELF_SIGNED_CERT_IN_CHAIN':
-      return 'its chain ends at an authority that is not trusted here'
+      return 'its chain ends at an authority that this machine does not trust'
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'UNABLE_TO_GET_ISSUER_CERT':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
-      return `its issuer (${nameIn(leaf.issuer)}) is neither presented nor trusted here`
+      return `its issuer (${nameIn(leaf.issuer)}) is neither in the chain nor trusted on this machine`
     case 'CERT_HAS_EXPIRED':
     case 'CERT_NOT_YET_VALID':
-      // The leaf's own dates have been told; another one's are told by OpenSSL's word.
+      // The leaf's dates are judged separately; for another certificate's dates, OpenSSL's code is reported.
       return undefined
     default:
       return chainError
@@ -134,17 +134,17 @@ function chainRefusal(leaf: X509Certificate, { chainError }: PresentedChain): st
 
 function nameRefusal(leaf: X509Certificate, name: string | undefined): string | undefined {
   if (name === undefined) return undefined
-  // Go's TLS, which the clients use, looks at alternative names alone.
+  // Go's TLS, which the clients use, ignores the common name.
   const matched = isIP(name) === 0 ? leaf.checkHost(name, { subject: 'never' }) : leaf.checkIP(name)
   if (matched !== undefined) return undefined
-  return `made out to ${namesOf(leaf).join(', ') || 'no alternative name'}, not to ${name}`
+  return `valid for ${namesOf(leaf).join(', ') || 'no name'}, not for ${name}`
 }
 
 function expiryWarning(leaf: X509Certificate, nowMs: number): string | undefined {
   const [fromMs, untilMs] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()]
   const leastMs = Math.min(DAYS_LEFT_MIN * DAY_MS, (untilMs - fromMs) * PART_OF_LIFE_LEFT_MIN)
   const leftMs = untilMs - nowMs
-  return leftMs > 0 && leftMs < leastMs ? `expires on ${expiryText(leaf)}; its renewal is late` : undefined
+  return leftMs > 0 && leftMs < leastMs ? `expires on ${expiryText(leaf)}; its renewal is overdue` : undefined
 }
 
 function hintFor(
@@ -155,17 +155,17 @@ function hintFor(
   const pin = certificatePin(leaf.raw)
   if (verification.kind === 'pin') {
     const isOther = pin !== `sha256-raw:${verification.sha256}`
-    return isOther ? `if this certificate is the relay's new one, its pin is ${pin}` : undefined
+    return isOther ? `if this is the relay's new certificate, its pin is ${pin}` : undefined
   }
   switch (chainError) {
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
-      return `if this certificate is the relay's own, pin it: -pin ${pin} here, CertName in the DERP map`
+      return `if this is the relay's own certificate, pin it: -pin ${pin} here, CertName in the DERP map`
     case 'SELF_SIGNED_CERT_IN_CHAIN':
-      return "-ca FILE trusts an authority of your own; clients need it among their system's"
+      return "to trust an authority of your own, use -ca FILE; clients need it among their system's authorities"
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'UNABLE_TO_GET_ISSUER_CERT':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
-      return 'a relay has to serve its whole chain behind its own certificate; -ca FILE trusts an authority of your own'
+      return 'configure the relay to send its whole chain after its own certificate; to trust an authority of your own, use -ca FILE'
     default:
       return undefined
   }
@@ -178,11 +178,11 @@ function summaryOf(facts: CertificateFacts, verification: Verification): string 
   const trust = { none: '', pin: ', pinned', chain: '' }[verification.kind]
   const names = facts.names.slice(0, 3).join(', ') + (facts.names.length > 3 ? ', …' : '')
   const isAddress = verification.kind === 'chain' && verification.name === undefined
-  const compared = isAddress ? ' (not compared: the target is an address)' : ''
+  const compared = isAddress ? ' (not compared, because the target is an address)' : ''
   return `${signer}${trust}; ${names}${compared}; ${facts.daysLeft} days left`
 }
 
-/** Subject and issuer have one part a line; its common name is what people call it. */
+/** The common name of a subject or issuer, which Node gives as one part a line. */
 function nameIn(distinguishedName: string | undefined): string {
   const text = distinguishedName ?? ''
   return /^CN=(.*)$/m.exec(text)?.[1] ?? (text.replaceAll('\n', ', ') || 'nobody')

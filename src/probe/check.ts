@@ -1,9 +1,9 @@
-// One finding of a probe, and the list that a relay's findings are gathered in. A check ends in one of three ways:
-// it is good, it has failed, or it could not be made and says why. Whatever a check throws is its failure.
+// One finding of a probe, and the list of a relay's findings. A check has one of three results: ok, failed, or skipped
+// with a reason. An error that a check throws is its failure.
 
-import type { IpFamily } from '#cli/probe-options.ts'
+import type { IpFamily } from './settings.ts'
 
-/** What is checked, in the words of the output. */
+/** The names of checks in the output. */
 export type CheckName =
   | 'map'
   | 'addresses'
@@ -25,23 +25,23 @@ export type CheckName =
 
 export interface Check {
   readonly name: CheckName
-  /** Where a check is made over each family on its own. */
+  /** Set for a check that is made separately over each family. */
   readonly family: IpFamily | undefined
   readonly status: 'ok' | 'fail' | 'skip'
-  /** How long what is checked took; undefined where that says nothing. */
+  /** How long the checked step took; undefined where a time has no meaning. */
   readonly ms: number | undefined
   readonly detail: string
-  /** What to do about it. */
+  /** What to do about a failure. */
   readonly hint: string | undefined
 }
 
-/** How a check ends that does not throw. */
+/** The result of a check that did not throw. */
 export type Outcome<T> =
   | { readonly status: 'ok'; readonly value: T; readonly detail: string; readonly ms?: number }
   | { readonly status: 'fail'; readonly detail: string; readonly hint?: string }
   | { readonly status: 'skip'; readonly detail: string }
 
-/** A failure whose cause is likely enough to be named. */
+/** A failure with a hint at its likely cause. */
 export class CheckError extends Error {
   readonly hint: string
 
@@ -55,12 +55,12 @@ export class CheckList {
   readonly checks: Check[] = []
   readonly #onChange: () => void
 
-  /** @param onChange told whenever checks were added */
+  /** @param onChange called whenever checks were added */
   constructor(onChange: () => void) {
     this.#onChange = onChange
   }
 
-  /** Makes a check; answers its value, undefined when it is not good. */
+  /** Makes a check. Returns its value, or undefined if the check is not ok. */
   async run<T>(
     name: CheckName,
     family: IpFamily | undefined,
@@ -71,20 +71,20 @@ export class CheckList {
     return outcome.status === 'ok' ? outcome.value : undefined
   }
 
-  /** Adds a check that was made already. */
+  /** Adds a check that is already made. */
   add(name: CheckName, family: IpFamily | undefined, outcome: Outcome<unknown>): void {
     this.checks.push(checkOf(name, family, outcome))
     this.#onChange()
   }
 
-  /** Several checks that can't be made for one reason. */
+  /** Adds several checks that were skipped for the same reason. */
   skip(names: readonly CheckName[], detail: string): void {
     for (const name of names) this.checks.push(checkOf(name, undefined, { status: 'skip', detail }))
     this.#onChange()
   }
 }
 
-/** What a check comes to, its error included. */
+/** The outcome of a check; an error is a failure. */
 export async function outcomeOf<T>(body: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
   try {
     return await body()
@@ -105,7 +105,7 @@ export function checkOf(name: CheckName, family: IpFamily | undefined, outcome: 
   }
 }
 
-/** The promise, or an error when it takes too long; what it would have become is then ignored. */
+/** The promise, or an error after the timeout. A later result of the promise is ignored. */
 export async function within<T>(timeoutMs: number, what: string, promise: Promise<T>): Promise<T> {
   let limit: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
@@ -118,7 +118,7 @@ export async function within<T>(timeoutMs: number, what: string, promise: Promis
   }
 }
 
-/** The code of a system's error; empty for others. */
+/** The code of a system error; empty for other errors. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
@@ -127,25 +127,25 @@ const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused: nothing listens there',
   ECONNRESET: 'the connection was reset',
   EHOSTUNREACH: 'no route to the host',
-  ENETUNREACH: 'no route to its network',
-  ENOTFOUND: 'DNS knows no such name',
-  EAI_AGAIN: 'DNS does not answer',
+  ENETUNREACH: 'no route to the network',
+  ENOTFOUND: 'the name does not exist in DNS',
+  EAI_AGAIN: 'no answer from DNS',
   EPIPE: 'the connection was closed',
 }
 
-/** What went wrong, without the runtime's wrapping where the reason is a known one. */
+/** The reason of an error, in plain words if it is a known one. */
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  // OpenSSL's own words stand apart from its file names and numbers.
+  // OpenSSL's `reason` is the message without file names and numbers.
   if ('library' in error && 'reason' in error) return `TLS: ${String(error.reason)}`
   return REASONS[codeOf(error)] ?? error.message
 }
 
-/** Longer than any message of ours; a relay's own words are cut off there. */
+/** Longer than any message of this program. Text from a relay is cut off there. */
 const TEXT_CHARS_MAX = 600
 
-/** The same on one line and without what would command a terminal: some of it is what a stranger sent. */
+/** One line without control characters: part of the text may come from an untrusted relay and must not control a terminal. */
 function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- those are what is taken out
+  // oxlint-disable-next-line no-control-regex -- control characters are what this removes
   return text.slice(0, TEXT_CHARS_MAX).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]+/g, ' ')
 }

@@ -1,5 +1,5 @@
-// Gets the text of a DERP map, from a file or an address, and reads it. Bounded in bytes and in time: an address may
-// answer anything.
+// Loads a DERP map from a file or a URL and reads it. Size and time are limited, because a server may answer with
+// anything.
 
 import { statSync } from 'node:fs'
 import { request as requestPlain, type IncomingMessage } from 'node:http'
@@ -12,10 +12,10 @@ import { withoutSecrets } from '#fleet/secret-mask.ts'
 import { CheckError, within, type Outcome } from './check.ts'
 import type { MapTarget } from './target.ts'
 
-/** Tailscale's own map, with some hundred relays, has a sixtieth of that. */
+/** Sixty times the size of Tailscale's own map, which has about a hundred relays. */
 const MAP_BYTES_MAX = 4 * 1_048_576
 const REDIRECTS_MAX = 3
-/** As many complaints as a person reads; the rest are counted. */
+/** The rest are only counted. */
 const PROBLEMS_SHOWN = 5
 
 export interface MapAccess {
@@ -25,13 +25,13 @@ export interface MapAccess {
 }
 
 export interface LoadedMap {
-  /** Undefined when there is none. */
+  /** Undefined if the text is no map. */
   readonly map: DerpMap | undefined
-  /** A map with mistakes has failed, though its good nodes can be probed. */
+  /** A failure for a map with mistakes, although its valid nodes can be probed. */
   readonly outcome: Outcome<true>
 }
 
-/** Loads a map. Rejects where it can't be had. */
+/** Loads a map. Rejects if the file or URL cannot be read. */
 export async function loadMap(target: MapTarget, access: MapAccess): Promise<LoadedMap> {
   const startMs = performance.now()
   const isFile = target.kind === 'map-file'
@@ -40,12 +40,12 @@ export async function loadMap(target: MapTarget, access: MapAccess): Promise<Loa
     : await within(access.timeoutMs, 'no map', get(target.url, access))
   const ms = performance.now() - startMs
   const map = readDerpMap(text)
-  if ('fault' in map) return { map: undefined, outcome: { status: 'fail', detail: `it ${map.fault}` } }
+  if ('fault' in map) return { map: undefined, outcome: { status: 'fail', detail: `the map ${map.fault}` } }
   const { regions, problems } = map
   const nodeCount = regions.reduce((sum, { nodes }) => sum + nodes.length, 0)
   const counts = `${counted(regions.length, 'region')}, ${counted(nodeCount, 'node')}`
   if (nodeCount === 0 && problems.length === 0) {
-    return { map, outcome: { status: 'fail', detail: `no node in it (${counts})` } }
+    return { map, outcome: { status: 'fail', detail: `the map has no nodes (${counts})` } }
   }
   if (problems.length === 0) return { map, outcome: { status: 'ok', value: true, detail: counts, ms } }
   const shown = problems.slice(0, PROBLEMS_SHOWN).map(problemText)
@@ -55,7 +55,7 @@ export async function loadMap(target: MapTarget, access: MapAccess): Promise<Loa
 
 function fileText(path: string): string {
   const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0
-  if (bytes > MAP_BYTES_MAX) throw new Error(`${path} has ${bytes} bytes; a map has at most ${MAP_BYTES_MAX}`)
+  if (bytes > MAP_BYTES_MAX) throw new Error(`${path} has ${bytes} bytes; expected at most ${MAP_BYTES_MAX}`)
   const file = readFileText(path)
   if ('text' in file) return file.text
   throw new Error(`${path} ${whyUnread(file)}`)
@@ -107,8 +107,8 @@ function open(url: string, access: MapAccess): Promise<IncomingMessage> {
 
 function tlsHint(error: Error): string {
   return /certificate|altname/i.test(error.message)
-    ? '-ca FILE trusts an authority of your own; a map can be saved and probed as a file'
-    : 'a map can be saved and probed as a file'
+    ? 'to trust an authority of your own, use -ca FILE; or save the map and probe the file'
+    : 'a saved copy of the map can be probed as a file'
 }
 
 async function body(response: IncomingMessage): Promise<string> {
@@ -116,7 +116,8 @@ async function body(response: IncomingMessage): Promise<string> {
   let bytes = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > MAP_BYTES_MAX) throw new Error(`more than ${MAP_BYTES_MAX} bytes; that is no map`)
+    if (bytes > MAP_BYTES_MAX)
+      throw new Error(`the response has more than ${MAP_BYTES_MAX} bytes and is not a map`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')

@@ -1,41 +1,46 @@
-// Whether a relay answers STUN, over each family, and whom it sees there.
+// Whether a relay answers STUN over each family, and which address of this machine it reports.
 
 import { isIP } from 'node:net'
 import { askStun } from '#client/stun-request.ts'
 import { lacksPublicSource, noPublicSourceText, type AddressResult } from './addresses.ts'
 import type { CheckList, Outcome } from './check.ts'
-import type { IpFamily, ProbeSettings } from '#cli/probe-options.ts'
-import type { ProbeNode } from './target.ts'
+import type { ProbedNode } from './probed-node.ts'
+import type { IpFamily, ProbeSettings } from './settings.ts'
 
-/** The addresses that STUN has told, by family. */
+/** The addresses of this machine that STUN reported, by family. */
 export type SeenAddresses = Partial<Record<IpFamily, string>>
 
 export async function checkStun(
-  node: ProbeNode,
-  places: readonly AddressResult[],
+  node: ProbedNode,
+  addresses: readonly AddressResult[],
   settings: ProbeSettings,
   checks: CheckList,
 ): Promise<SeenAddresses> {
   const seenAs: SeenAddresses = {}
-  for (const place of places) {
-    const { family } = place
-    const hasOther = places.some((other) => other !== place && 'address' in other)
+  for (const target of addresses) {
+    const { family } = target
+    const hasOther = addresses.some((other) => other !== target && 'address' in other)
     const seen = await checks.run('stun', family, async () => {
-      const outcome = await ask(node, place, settings)
-      const isExcused = outcome.status === 'fail' && hasOther && 'address' in place && lacksPublicSource(place)
-      return isExcused ? { status: 'skip', detail: noPublicSourceText(place) } : outcome
+      const outcome = await ask(node, target, settings)
+      const isLocalCause =
+        outcome.status === 'fail' && hasOther && 'address' in target && lacksPublicSource(target)
+      return isLocalCause ? { status: 'skip', detail: noPublicSourceText(target) } : outcome
     })
     if (seen !== undefined) seenAs[family] = seen
   }
   return seenAs
 }
 
-async function ask(node: ProbeNode, place: AddressResult, settings: ProbeSettings): Promise<Outcome<string>> {
+async function ask(
+  node: ProbedNode,
+  target: AddressResult,
+  settings: ProbeSettings,
+): Promise<Outcome<string>> {
   const { stunPort: port, stunAddress } = node
-  if (port === -1) return { status: 'skip', detail: 'switched off (STUN port -1)' }
-  const isElsewhere = stunAddress !== undefined && isIP(stunAddress) === place.family
-  const address = isElsewhere ? stunAddress : 'address' in place ? place.address : undefined
-  if (address === undefined) return { status: 'skip', detail: 'reason' in place ? place.reason : '' }
+  if (port === -1) return { status: 'skip', detail: 'disabled (STUN port -1)' }
+  const hasOwnAddress = stunAddress !== undefined && isIP(stunAddress) === target.family
+  const address = hasOwnAddress ? stunAddress : 'address' in target ? target.address : undefined
+  if (address === undefined) return { status: 'skip', detail: 'reason' in target ? target.reason : '' }
   try {
     const { ip, port: seenPort, roundTripMs } = await askStun(address, port, settings.timeoutMs)
     const seen = ip.includes(':') ? `[${ip}]:${seenPort}` : `${ip}:${seenPort}`
@@ -45,7 +50,7 @@ async function ask(node: ProbeNode, place: AddressResult, settings: ProbeSetting
     return {
       status: 'fail',
       detail: `${address}, port ${port}/udp: ${reason}`,
-      hint: 'clients measure relays by STUN: is it switched off, on another port (-stun-port), or is UDP filtered?',
+      hint: 'clients measure relays by STUN. Check that it is enabled, that the port is right (-stun-port), and that UDP is not filtered',
     }
   }
 }

@@ -1,6 +1,6 @@
-// A TLS connection to a relay, opened without verifying so that a certificate can be looked at whatever it is, and
-// the checks made of it. What is found bad here is what clients would refuse; the checks behind it then go on
-// unverified, so that a bad certificate does not hide everything else, but never with a secret.
+// The checks of TLS and of the certificate. The connection is opened without verification, so that any certificate can
+// be examined; it is then judged as clients would. After a refused certificate, the later checks connect without
+// verification, so that a bad certificate hides no other fault; the mesh key is never sent on such a connection.
 
 import { once } from 'node:events'
 import { isIP, type Socket } from 'node:net'
@@ -21,38 +21,38 @@ import {
   type CertificateVerdict,
 } from './certificate-verdict.ts'
 import { CheckError, errorText, within, type CheckList, type Outcome } from './check.ts'
-import type { ProbeSettings } from '#cli/probe-options.ts'
-import type { ProbeNode } from './target.ts'
+import type { ProbedNode } from './probed-node.ts'
+import type { ProbeSettings } from './settings.ts'
 
-/** How one relay is connected to. */
+/** What the TLS checks found, and how later checks connect. */
 export interface TlsResult {
-  /** False: plain TCP. */
-  readonly tls: ServerTrust | false
-  /** Whether a secret may be told: the server is verified, or the user said not to verify it. */
-  readonly isTrusted: boolean
+  /** How later connections verify the relay; false: plain TCP. */
+  readonly trust: ServerTrust | false
+  /** Whether a secret may be sent: the relay's certificate is verified, or the user disabled verification. */
+  readonly maySendSecret: boolean
   readonly metaKey: Uint8Array | undefined
-  /** Why there is no meta key; empty when there is. */
+  /** Why there is no meta key; empty when there is one. */
   readonly noMetaReason: string
   readonly certificate: CertificateFacts | undefined
 }
 
-/** Everything trusted: the system's authorities, Node's own, those of NODE_EXTRA_CA_CERTS, and the flag's. */
+/** All trusted authorities: the system's, Node's, those of NODE_EXTRA_CA_CERTS, and those of the settings. */
 export function trustedAuthorities(settings: ProbeSettings): readonly string[] {
   const known = [...getCACertificates('default'), ...getCACertificates('system'), ...settings.authorities]
   return [...new Set(known)]
 }
 
 /** How the node's certificate is verified. @throws RangeError for a pin that no certificate can match */
-export function tlsOptionsFor(node: ProbeNode, authorities: readonly string[]): ServerTrust {
+export function trustFor(node: ProbedNode, authorities: readonly string[]): ServerTrust {
   const { certName, isInsecure } = node
   return { ca: authorities, isInsecure, ...(certName === undefined ? {} : { certName }) }
 }
 
-/** Makes the checks of TLS; undefined when there is no TLS connection. */
+/** Makes the TLS checks; undefined when no TLS connection is possible. */
 export async function checkTls(
-  node: ProbeNode,
-  place: ReachableAddress,
-  tls: ServerTrust,
+  node: ProbedNode,
+  target: ReachableAddress,
+  trust: ServerTrust,
   run: {
     readonly settings: ProbeSettings
     readonly checks: CheckList
@@ -61,7 +61,7 @@ export async function checkTls(
 ): Promise<TlsResult | undefined> {
   const { settings, checks, shared } = run
   const shown = await checks.run('tls', undefined, () =>
-    handshake(node, place, { tls, shared, timeoutMs: settings.timeoutMs }),
+    handshake(node, target, { trust, shared, timeoutMs: settings.timeoutMs }),
   )
   if (shown === undefined) return undefined
   const { chain, protocol } = shown
@@ -69,7 +69,7 @@ export async function checkTls(
   let verdict: CertificateVerdict | undefined
   let isVerified = false
   const isGood = await checks.run('certificate', undefined, async () => {
-    const verification = verificationFor(node.host, tls)
+    const verification = verificationFor(node.host, trust)
     verdict = judgeChain(chain, verification, Date.now())
     isVerified = verification.kind !== 'none'
     return certificateOutcome(verdict, verification, settings.isInsecure)
@@ -77,11 +77,13 @@ export async function checkTls(
   const isRefused = isGood === undefined && (verdict === undefined || verdict.refusals.length > 0)
   const certificate = verdict?.facts
   const noMetaReason =
-    protocol === 'TLSv1.3' ? 'the relay presents none' : `${protocol} hides it; TLS 1.3 is needed`
+    protocol === 'TLSv1.3'
+      ? 'the relay presents no meta certificate'
+      : `no meta certificate with ${protocol}; TLS 1.3 is needed`
   const facts = { metaKey, noMetaReason, certificate }
-  if (isRefused) return { tls: { isInsecure: true }, isTrusted: false, ...facts }
-  // Only who says so on the command line takes the risk; a map may have been written by anybody.
-  return { tls, isTrusted: isVerified || settings.isInsecure, ...facts }
+  if (isRefused) return { trust: { isInsecure: true }, maySendSecret: false, ...facts }
+  // Only the command line can disable verification for secrets. A map may come from an untrusted source.
+  return { trust, maySendSecret: isVerified || settings.isInsecure, ...facts }
 }
 
 function certificateOutcome(
@@ -89,7 +91,7 @@ function certificateOutcome(
   verification: Verification,
   isFlagInsecure: boolean,
 ): Outcome<true> {
-  if (verdict === undefined) return { status: 'fail', detail: 'none besides the meta certificate' }
+  if (verdict === undefined) return { status: 'fail', detail: 'no certificate besides the meta certificate' }
   const { refusals, warning, hint, summary } = verdict
   if (verification.kind === 'none') {
     const reason = isFlagInsecure ? '-insecure' : 'InsecureForTests in the map'
@@ -104,17 +106,17 @@ function certificateOutcome(
 }
 
 interface HandshakeOptions {
-  readonly tls: ServerTrust
+  readonly trust: ServerTrust
   readonly shared: SharedResources
   readonly timeoutMs: number
 }
 
 async function handshake(
-  node: ProbeNode,
-  place: ReachableAddress,
+  node: ProbedNode,
+  target: ReachableAddress,
   options: HandshakeOptions,
 ): Promise<Outcome<{ readonly chain: PresentedChain; readonly protocol: string }>> {
-  const { socket, ms } = await openTls(node, place, options)
+  const { socket, ms } = await openTls(node, target, options)
   try {
     const { authorizationError } = socket
     const chainError = authorizationError ? codeText(authorizationError) : undefined
@@ -129,19 +131,19 @@ async function handshake(
 
 const NO_HANDSHAKE = 'no TLS handshake'
 
-/** A TLS connection, unverified, and how long its handshake took. */
+/** Opens an unverified TLS connection and measures how long the handshake takes. */
 export async function openTls(
-  node: ProbeNode,
-  place: ReachableAddress,
-  { tls, shared, timeoutMs }: HandshakeOptions,
+  node: ProbedNode,
+  target: ReachableAddress,
+  { trust, shared, timeoutMs }: HandshakeOptions,
 ): Promise<{ readonly socket: TLSSocket; readonly ms: number }> {
-  const { socket: tcp } = await openTcp(place.address, node.port, timeoutMs)
+  const { socket: tcp } = await openTcp(target.address, node.port, timeoutMs)
   tcp.on('error', () => undefined)
   const sni = isIP(node.host) === 0 ? node.host : undefined
   const startMs = performance.now()
   const socket = connectTls({
     socket: tcp,
-    secureContext: shared.secureContextFor(tls),
+    secureContext: shared.secureContextFor(trust),
     servername: sni ?? '',
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
@@ -152,7 +154,7 @@ export async function openTls(
     return { socket, ms: performance.now() - startMs }
   } catch (error) {
     socket.destroy()
-    throw explained(error, sni)
+    throw withLikelyCause(error, sni)
   }
 }
 
@@ -163,15 +165,15 @@ async function secured(socket: Socket): Promise<void> {
   await Promise.race([once(socket, 'secureConnect'), cut])
 }
 
-/** The same error with its likely cause. */
-function explained(error: unknown, sni: string | undefined): unknown {
+/** The same error with a hint at its likely cause. */
+function withLikelyCause(error: unknown, sni: string | undefined): unknown {
   const text = errorText(error)
   const isPlain = /wrong version number|packet length too long|http request/i.test(text)
   const hints = [
-    ...(isPlain || text.startsWith(NO_HANDSHAKE) ? ['http://HOST:PORT probes a relay without TLS'] : []),
+    ...(isPlain || text.startsWith(NO_HANDSHAKE) ? ['for a relay without TLS, use http://HOST:PORT'] : []),
     ...(isPlain || sni !== undefined
       ? []
-      : ['no server name was sent, as the target is an address; many relays must be probed by their name']),
+      : ['no server name was sent, because the target is an address; many relays accept only their name']),
   ]
   return hints.length === 0 ? error : new CheckError(text, hints.join('; '))
 }

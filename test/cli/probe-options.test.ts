@@ -1,64 +1,35 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { PROBE_OPTIONS, readProbeRequest, type ProbeSettings } from '#cli/probe-options.ts'
-import { parseTarget } from '#probe/target.ts'
+import { PROBE_OPTIONS, readProbeArguments } from '#cli/probe-options.ts'
 import { problemText } from '#fleet/problem.ts'
+import type { ProbeRequest } from '#probe/probe.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { ALL_GOOD } from '../probe/probe-program.ts'
+import { ALL_CHECKS } from '../probe/probe-program.ts'
 import { derpfleet } from './program.ts'
 
 const PIN = `sha256-raw:${'5f'.repeat(32)}`
 
-function settings(...args: readonly string[]): ProbeSettings {
-  const request = readProbeRequest(args)
-  if (request.kind !== 'probe') throw new Error(JSON.stringify(request))
-  return request.settings
+function requestOf(...args: readonly string[]): ProbeRequest {
+  const read = readProbeArguments(args)
+  if (read.kind !== 'probe') throw new Error(JSON.stringify(read))
+  return read.request
+}
+
+function settings(...args: readonly string[]): ProbeRequest['settings'] {
+  return requestOf(...args).settings
 }
 
 function complaints(...args: readonly string[]): readonly string[] {
-  const request = readProbeRequest(args)
-  return request.kind === 'misused' ? request.problems.map(problemText) : []
+  const read = readProbeArguments(args)
+  return read.kind === 'misused' ? read.problems.map(problemText) : []
 }
 
 function relay(host: string, port: number, isPlain = false): object {
   return { kind: 'relay', host, port, isPlain }
 }
 
-test.each([
-  ['relay.example', relay('relay.example', 443)],
-  ['relay.example:8443', relay('relay.example', 8_443)],
-  ['192.0.2.7:8443', relay('192.0.2.7', 8_443)],
-  ['2001:db8::7', relay('2001:db8::7', 443)],
-  ['[2001:db8::7]:8443', relay('2001:db8::7', 8_443)],
-  ['https://relay.example', relay('relay.example', 443)],
-  ['https://[2001:db8::7]:8443/derp', relay('2001:db8::7', 8_443)],
-  ['http://127.0.0.1:3340', relay('127.0.0.1', 3_340, true)],
-  ['http://relay.example/', relay('relay.example', 80, true)],
-  ['https://relay.example/derpmap.json', { kind: 'map-url', url: 'https://relay.example/derpmap.json' }],
-  ['https://relay.example/?v=1', { kind: 'map-url', url: 'https://relay.example/?v=1' }],
-  ['map.json', { kind: 'map-file', path: 'map.json' }],
-  ['derp.yaml', { kind: 'map-file', path: 'derp.yaml' }],
-  ['./map', { kind: 'map-file', path: './map' }],
-  ['file:///etc/derp%20map', { kind: 'map-file', path: '/etc/derp map' }],
-])('%s is a target', (word, target) => {
-  expect(parseTarget(word)).toEqual(target)
-})
-
-test.each([
-  'relay.example:0',
-  'relay.example:70000',
-  'relay.example:',
-  '[relay.example]:443',
-  'a b',
-  'https://',
-  'https://me:secret@relay.example/',
-  'file://elsewhere/map',
-])('%s is none', (word) => {
-  expect(parseTarget(word)).toBeUndefined()
-})
-
-test('takes the target and a pin wherever they stand', () => {
-  const flags = { pin: PIN, timeoutMs: 2_000, stunPort: 3_479, usesWebSocket: false }
+test('accepts the target and a pin in any position', () => {
+  const expected = { pin: PIN, timeoutMs: 2_000, stunPort: 3_479, usesWebSocket: false }
   const words = ['-timeout', '2s', '--stun-port=3479', '-websocket=false']
   for (const args of [
     ['127.0.0.1:8443', PIN, ...words],
@@ -66,7 +37,8 @@ test('takes the target and a pin wherever they stand', () => {
     [...words, '-pin', PIN, '127.0.0.1:8443'],
     ['-timeout', '2s', '127.0.0.1:8443', ...words.slice(2), `-pin=${PIN}`],
   ]) {
-    expect(settings(...args)).toMatchObject({ target: relay('127.0.0.1', 8_443), ...flags })
+    const target = relay('127.0.0.1', 8_443)
+    expect(requestOf(...args)).toMatchObject({ target, settings: expected })
   }
 })
 
@@ -81,7 +53,7 @@ test('has defaults', () => {
   })
 })
 
-test('asks over the families that are wanted, and over that of an address alone', () => {
+test('probes the families that are asked for, and that of a target that is an address', () => {
   expect(settings('relay.example', '-ipv6').families).toEqual([6])
   expect(settings('map.json', '-ipv4').families).toEqual([4])
   expect(settings('127.0.0.1').families).toEqual([4])
@@ -89,30 +61,30 @@ test('asks over the families that are wanted, and over that of an address alone'
 })
 
 test.each([
-  [[], 'target: none is given'],
-  [['a b'], 'target: "a b" is none; expected HOST'],
+  [[], 'target: missing; expected HOST'],
+  [['a b'], 'target: invalid value "a b"; expected HOST'],
   [['a.example', 'b.example'], '"b.example": unexpected argument'],
   [['a.example', '-websocket', 'false'], 'unexpected argument; did you mean -websocket=false?'],
   [['a.example', '-timout', '5s'], '-timout: unknown flag; did you mean -timeout?'],
   [['a.example', '-timeout', '0'], '-timeout: invalid value "0"; expected a duration up to 10m'],
   [['a.example', '-timeout', '11m'], '-timeout: invalid value "11m"'],
   [['a.example', '-stun-port', '0'], '-stun-port: invalid value "0"; expected a port from 1 to 65535, or -1'],
-  [['a.example', '-pin', PIN.toUpperCase()], 'expected sha256-raw: and 64 hex digits in lower case'],
-  [['a.example', '-ipv4', '-ipv6'], '-ipv4: contradicts -ipv6'],
-  [['127.0.0.1', '-ipv6'], '-ipv6: contradicts the target, an IPv4 address'],
-  [['a.example', PIN, '-insecure'], '-pin: contradicts -insecure'],
-  [['http://a.example', PIN], '-pin: has no certificate to be compared with'],
-  [['map.json', PIN], '-pin: is for one relay'],
-  [['a.example', '-region', 'lab'], '-region: is for a map'],
+  [['a.example', '-pin', PIN.toUpperCase()], 'expected sha256-raw: and 64 lower-case hex digits'],
+  [['a.example', '-ipv4', '-ipv6'], '-ipv4: conflicts with -ipv6'],
+  [['127.0.0.1', '-ipv6'], '-ipv6: conflicts with the target, which is an IPv4 address'],
+  [['a.example', PIN, '-insecure'], '-pin: conflicts with -insecure'],
+  [['http://a.example', PIN], '-pin: conflicts with the http:// target'],
+  [['map.json', PIN], '-pin: has no effect with a map'],
+  [['a.example', '-region', 'lab'], '-region: has no effect with a single relay'],
   [['a.example', '-ca', '/none'], '-ca: /none does not exist'],
   [['a.example', '-ca', import.meta.filename], 'contains no readable certificate'],
   [['a.example', '-mesh-psk-file', '/none'], '-mesh-psk-file: /none does not exist'],
-])('does not understand %j', (args, complaint) => {
+])('reports %j as invalid', (args, complaint) => {
   expect(complaints(...args).join('\n')).toContain(complaint)
   expect(complaints(...args)).toHaveLength(1)
 })
 
-test('a mesh key is read, and is not shown when it is none', () => {
+test('reads a mesh key, and does not show an invalid one', () => {
   using folder = new TemporaryFolder()
   const good = folder.write('good', `${'AB'.repeat(32)}\n`)
   expect(settings('a.example', '-mesh-psk-file', good).meshKey).toEqual(new Uint8Array(32).fill(0xab))
@@ -124,21 +96,19 @@ test('a mesh key is read, and is not shown when it is none', () => {
   expect(complaints('a.example', '-mesh-psk-file', zero).join()).toContain('all-zero')
 })
 
-test('the program ends with 2 when it is misused, and explains itself', async () => {
+test('an invalid command line ends with exit code 2 and an explanation; -help prints the options', async () => {
   const { code, stdout, stderr } = await derpfleet(['probe'])
   expect([code, stdout]).toEqual([2, ''])
-  expect(stderr).toMatch(
-    /^derpfleet probe: nothing probed, one problem:\n {2}target: none is given; expected HOST/,
-  )
+  expect(stderr).toMatch(/^derpfleet probe: nothing probed, one problem:\n {2}target: missing; expected HOST/)
   const help = await derpfleet(['probe', '-help'])
   expect([help.code, help.stderr]).toEqual([0, ''])
-  expect(help.stdout).toMatch(/^usage: derpfleet probe TARGET.*\n\n.*\n\n {2}-pin TEXT\n/)
+  expect(help.stdout).toMatch(/^usage: derpfleet probe TARGET.*\n\n.*\n\n {2}-pin PIN\n/)
 })
 
-test('the documentation has every flag and every check', () => {
+test('the documentation lists every flag and every check', () => {
   const page = readFileSync(new URL('../../docs/probe.md', import.meta.url), 'utf8')
   const flags = Object.keys(PROBE_OPTIONS).filter((flag) => flag !== 'help')
   expect(flags.filter((flag) => !new RegExp(`^\\|.*\`-${flag}[ =\`]`, 'm').test(page))).toEqual([])
-  const names = [...ALL_GOOD.map((title) => title.split(' ')[0] ?? ''), 'map', 'mesh']
+  const names = [...ALL_CHECKS.map((title) => title.split(' ')[0] ?? ''), 'map', 'mesh']
   expect(names.filter((name) => !page.includes(`\n| \`${name}\` `))).toEqual([])
 })

@@ -1,15 +1,15 @@
-// What a probe prints, on a terminal and elsewhere, and the shape of its JSON, which programs rely on.
+// The table that a probe prints, on a terminal and elsewhere.
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Io } from '#cli/command.ts'
+import { checkLines, plain } from '#cli/probe-table.ts'
 import { probe } from '#cli/probe.ts'
 import { checkOf, type CheckName, type Outcome } from '#probe/check.ts'
-import { checkLines, plain } from '#cli/probe-table.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
 import { freeTcpPort, startRelay, type Relay } from '../support/process.ts'
 import { derpfleet } from './program.ts'
-import { OWN_RELAY, probed } from '../probe/probe-program.ts'
+import { OWN_RELAY } from '../probe/probe-program.ts'
 
 const folder = new TemporaryFolder()
 let certificate: Certificate
@@ -38,21 +38,21 @@ test('prints one aligned line for each check, and a summary', async () => {
   const lines = stdout.split('\n')
   expect(lines[0]).toBe(`127.0.0.1:${relay.port}`)
   expect(lines).toContain('  ok    addresses                         127.0.0.1')
-  expect(lines).toContain(`  skip  websocket                         switched off (-websocket=false)`)
+  expect(lines).toContain(`  skip  websocket                         disabled (-websocket=false)`)
   expect(stdout).toMatch(/^ {2}ok {4}tcp IPv4 {14,20}\d+\.\d ms {2}127\.0\.0\.1, port \d+$/m)
   expect(stdout).toMatch(/^ {2}ok {4}packet {16,22}\d+\.\d ms {2}10 × 1400 bytes and back, median$/m)
   expect(stdout).toMatch(/\n\n14 ok, 0 failed, 1 skipped in \d+\.\d s\n$/)
 })
 
-test('names the relays that are not good', async () => {
+test('names the relays with a failed check', async () => {
   const port = await freeTcpPort()
   const { code, stdout } = await derpfleet(['probe', `127.0.0.1:${port}`, '-stun-port', '-1'])
   expect(code).toBe(1)
-  expect(stdout).toMatch(/1 ok, 1 failed, \d+ skipped in \d+\.\d s; not good: 127\.0\.0\.1:\d+\n$/)
+  expect(stdout).toMatch(/1 ok, 1 failed, \d+ skipped in \d+\.\d s; failing: 127\.0\.0\.1:\d+\n$/)
   expect(stdout.match(/no TCP connection/g)).toHaveLength(1)
 })
 
-test('gives every line and hint its place, and neighbours with one reason for a skip a common line', () => {
+test('aligns lines and hints, and joins consecutive checks that were skipped for one reason', () => {
   const check = (name: CheckName, outcome: Outcome<unknown>, family?: 4 | 6): ReturnType<typeof checkOf> =>
     checkOf(name, family, outcome)
   const lines = checkLines(
@@ -77,10 +77,10 @@ test('gives every line and hint its place, and neighbours with one reason for a 
 
 test.each([
   ['in colours on a terminal', true, {}, true],
-  ['without on a terminal, if its user wants none', true, { NO_COLOR: '1' }, false],
-  ['without on a terminal that has none', true, { TERM: 'dumb' }, false],
-  ['without elsewhere', false, {}, false],
-])('prints %s', async (_where, isTTY, env, isColourful) => {
+  ['without colours on a terminal if NO_COLOR is set', true, { NO_COLOR: '1' }, false],
+  ['without colours on a terminal that has none', true, { TERM: 'dumb' }, false],
+  ['without colours elsewhere', false, {}, false],
+])('prints %s', async (_case, isTTY, env, isColourful) => {
   let printed = ''
   const stdout = { isTTY, write: (text: string) => (printed += text) }
   const io: Io = {
@@ -89,7 +89,7 @@ test.each([
     env,
     signals: undefined,
     endAtOnce: () => {
-      throw new Error('not asked for here')
+      throw new Error('not expected in this test')
     },
   }
   const port = await freeTcpPort()
@@ -98,91 +98,7 @@ test.each([
   expect(printed.includes('\u001b')).toBe(isColourful)
 })
 
-test('prints JSON of this shape', async () => {
-  const { report } = await probed([...target(), '-websocket=false'])
-  expect(report).toEqual({
-    version: expect.stringMatching(/^\d+\.\d+\.\d+/),
-    target: `127.0.0.1:${relay.port}`,
-    startedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
-    seconds: expect.any(Number),
-    ok: true,
-    counts: { ok: 14, fail: 0, skip: 1 },
-    map: null,
-    nodes: [
-      {
-        name: null,
-        region: null,
-        host: '127.0.0.1',
-        port: relay.port,
-        ok: true,
-        addresses: ['127.0.0.1'],
-        serverKey: `nodekey:${relay.publicKey}`,
-        seenAs: { ipv4: expect.stringMatching(/^127\.0\.0\.1:\d+$/), ipv6: null },
-        certificate: {
-          pin: `sha256-raw:${certificate.sha256}`,
-          names: ['localhost'],
-          issuer: 'localhost',
-          isSelfSigned: true,
-          chainLength: 1,
-          validFrom: expect.stringMatching(/Z$/),
-          validUntil: expect.stringMatching(/Z$/),
-          daysLeft: expect.any(Number),
-        },
-        checks: expect.any(Array),
-      },
-    ],
-    mesh: [],
-  })
-  expect(report.nodes[0]?.checks.filter(({ name }) => name === 'tcp' || name === 'websocket')).toEqual([
-    {
-      name: 'tcp',
-      family: 4,
-      status: 'ok',
-      ms: expect.any(Number),
-      detail: `127.0.0.1, port ${relay.port}`,
-      hint: null,
-    },
-    {
-      name: 'websocket',
-      family: null,
-      status: 'skip',
-      ms: null,
-      detail: 'switched off (-websocket=false)',
-      hint: null,
-    },
-  ])
-})
-
-test("a map's relays, pairs and mistakes have this shape", async () => {
-  const at = { IPv4: '127.0.0.1', IPv6: 'none', DERPPort: relay.port, STUNPort: -1 }
-  const node = { HostName: 'localhost', CertName: target()[1], ...at }
-  const Nodes = [
-    { Name: '900a', ...node },
-    { Name: '900b', ...node },
-  ]
-  const map = folder.write('map.json', JSON.stringify({ Regions: { 900: { RegionCode: 'lab', Nodes } } }))
-  const { report } = await probed([map])
-  expect(report.map).toEqual({
-    name: 'map',
-    family: null,
-    status: 'ok',
-    ms: expect.any(Number),
-    detail: '1 region, 2 nodes',
-    hint: null,
-  })
-  expect(report.nodes[1]).toMatchObject({ name: '900b', region: { id: 900, code: 'lab' }, host: 'localhost' })
-  expect(report.mesh[0]).toEqual({
-    regionId: 900,
-    from: '900a',
-    to: '900b',
-    status: 'ok',
-    ms: expect.any(Number),
-    detail: 'a packet came through',
-    hint: null,
-  })
-})
-
-test("a map's relays stand in its order, under titles that tell where they are", async () => {
+test("shows a map's relays in its order, each under its region", async () => {
   const node = { HostName: '127.0.0.1', DERPPort: relay.port, STUNPort: -1 }
   const regions = Object.fromEntries(
     [900, 901, 902, 903, 904, 905].map((id) => [

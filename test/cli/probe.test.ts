@@ -1,4 +1,4 @@
-// What a probe says of real relays, ours and derper: all good, and one thing wrong at a time.
+// Probes of real relays, derpfleet and derper: without a fault, and with one fault at a time.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
 import { foreigners } from '../support/foreign.ts'
 import { freeTcpPort, startRelay, type Relay } from '../support/process.ts'
-import { ALL_GOOD, BEHIND_TLS, Listener, OWN_RELAY, probed } from '../probe/probe-program.ts'
+import { ALL_CHECKS, CHECKS_AFTER_LOGIN, Listener, OWN_RELAY, probed } from '../probe/probe-program.ts'
 
 const derper = await foreigners('derper-1.104.5')
 const relays = [
@@ -46,10 +46,10 @@ for (const { name, command = '', args } of relays) {
       '-ipv4',
     ]
 
-    test('finds a pinned relay good in everything', async () => {
+    test('a pinned relay passes every check', async () => {
       const found = await probed([...target(), '-pin', pin()])
       expect([found.code, found.named('fail'), found.named('skip')]).toEqual([0, [], []])
-      expect(found.named('ok')).toEqual(ALL_GOOD)
+      expect(found.named('ok')).toEqual(ALL_CHECKS)
       expect(found.report.nodes[0]).toMatchObject({
         ok: true,
         addresses: ['127.0.0.1'],
@@ -59,33 +59,33 @@ for (const { name, command = '', args } of relays) {
       expect(found.report.nodes[0]?.seenAs.ipv4).toMatch(/^127\.0\.0\.1:\d+$/)
     })
 
-    test('takes the pin without its flag, and the relay as a URL', async () => {
+    test('accepts the pin without its flag, and the relay as a URL', async () => {
       const url = `https://localhost:${relay.port}/derp`
       const found = await probed([url, pin(), ...target().slice(1), '-websocket=false'])
       expect([found.code, found.named('skip'), found.named('fail')]).toEqual([0, ['websocket'], []])
     })
 
-    test('says how to pin a certificate that nobody has signed, and goes on', async () => {
+    test('explains how to pin a self-signed certificate, and makes the other checks', async () => {
       const found = await probed(target())
       expect([found.code, found.named('fail')]).toEqual([1, ['certificate']])
-      expect(found.words('certificate')).toContain(`-pin ${pin()}`)
-      expect(found.named('ok')).toEqual(ALL_GOOD.filter((one) => one !== 'certificate'))
+      expect(found.textOf('certificate')).toContain(`-pin ${pin()}`)
+      expect(found.named('ok')).toEqual(ALL_CHECKS.filter((one) => one !== 'certificate'))
     })
 
-    test('does not take another certificate for the pinned one', async () => {
+    test('refuses a certificate that is not the pinned one', async () => {
       const other = `sha256-raw:${'0'.repeat(64)}`
       const found = await probed([...target(), '-pin', other])
       expect([found.code, found.named('fail')]).toEqual([1, ['certificate']])
-      expect(found.words('certificate')).toContain(certificate.sha256)
+      expect(found.textOf('certificate')).toContain(certificate.sha256)
     })
 
-    test('verifies nothing when told so, and says so', async () => {
+    test('-insecure skips the certificate check', async () => {
       const found = await probed([...target(), '-insecure'])
       expect([found.code, found.named('skip'), found.named('fail')]).toEqual([0, ['certificate'], []])
-      expect(found.words('certificate')).toContain('not verified (-insecure)')
+      expect(found.textOf('certificate')).toContain('not verified (-insecure)')
     })
 
-    test('fails by STUN where STUN is off, unless it is not asked', async () => {
+    test('a relay without STUN fails the STUN check, unless -stun-port -1 skips it', async () => {
       await using silent = await startRelay({
         command,
         args: [...args, '-stun=false'],
@@ -93,11 +93,11 @@ for (const { name, command = '', args } of relays) {
       })
       const found = await probed([...target(silent), '-pin', pin(), '-timeout', '2s'])
       expect([found.code, found.named('fail')]).toEqual([1, ['stun 4']])
-      const unasked = await probed([`localhost:${silent.port}`, pin(), '-stun-port', '-1', '-ipv4'])
-      expect([unasked.code, unasked.named('skip')]).toEqual([0, ['stun 4']])
+      const withoutStun = await probed([`localhost:${silent.port}`, pin(), '-stun-port', '-1', '-ipv4'])
+      expect([withoutStun.code, withoutStun.named('skip')]).toEqual([0, ['stun 4']])
     })
 
-    test('names admission as the likely reason of a refusal; the mesh key gets in', async () => {
+    test('names admission as the likely cause of a refusal; with the mesh key it is admitted', async () => {
       await using admissionService = await Listener.http((_request, response) =>
         response.end('{"Allow":false}'),
       )
@@ -108,26 +108,26 @@ for (const { name, command = '', args } of relays) {
       await using strict = await startRelay(options)
       const refused = await probed([...target(strict), '-pin', pin()])
       expect([refused.code, refused.named('fail')]).toEqual([1, ['login 4']])
-      expect(refused.words('login 4')).toMatch(/refused the login.*-mesh-psk-file/)
+      expect(refused.textOf('login 4')).toMatch(/refused the login.*-mesh-psk-file/)
       expect(refused.named('ok')).toEqual(
         expect.arrayContaining(['certificate', 'meta-certificate', 'latency-check']),
       )
       const admitted = await probed([...target(strict), '-pin', pin(), ...mesh])
       expect([admitted.code, admitted.named('fail')]).toEqual([0, []])
       const wrong = folder.write('wrong', 'ab'.repeat(32))
-      const stranger = await probed([...target(strict), '-pin', pin(), '-mesh-psk-file', wrong])
-      expect(stranger.words('login 4')).toContain("the mesh key is not this relay's")
+      const unknown = await probed([...target(strict), '-pin', pin(), '-mesh-psk-file', wrong])
+      expect(unknown.textOf('login 4')).toContain("this is not the relay's mesh key")
     })
 
-    test('tells the mesh key to nobody whose certificate it does not trust', async () => {
+    test('does not send the mesh key to a relay whose certificate it does not trust', async () => {
       await writeFile(join(folder.path, 'psk'), MESH_KEY)
       const found = await probed([...target(), '-mesh-psk-file', join(folder.path, 'psk')])
       expect([found.code, found.named('fail')]).toEqual([1, ['certificate']])
-      expect(found.words('login')).toContain('the mesh key is not told')
+      expect(found.textOf('login')).toContain('the mesh key is not sent')
       expect(found.report.nodes[0]?.serverKey).toBeNull()
     })
 
-    test('trusts an authority that is named, by flag or environment, and no other', async () => {
+    test('trusts an authority from a flag or the environment, and no other', async () => {
       using own = new TemporaryFolder()
       const authority = await makeAuthority(own.path, 'authority')
       const issued = await issueCertificate(own.path, 'localhost', authority)
@@ -141,24 +141,24 @@ for (const { name, command = '', args } of relays) {
       })
       const env = { SSL_CERT_FILE: authority.certPath }
       expect((await probed(target(signed), { env })).code).toBe(0)
-      const stranger = await probed(target(signed))
-      expect(stranger.named('fail')).toEqual(['certificate'])
-      expect(stranger.words('certificate')).toMatch(
-        /issuer \(authority\) is neither presented nor trusted.*-ca/,
+      const untrusted = await probed(target(signed))
+      expect(untrusted.named('fail')).toEqual(['certificate'])
+      expect(untrusted.textOf('certificate')).toMatch(
+        /issuer \(authority\) is neither in the chain nor trusted.*-ca/,
       )
     })
   })
 }
 
-test('a port where nothing listens fails by TCP, and what is behind it is skipped', async () => {
+test('a port where nothing listens fails the TCP check, and later checks are skipped', async () => {
   const port = await freeTcpPort()
   const found = await probed([`127.0.0.1:${port}`, '-stun-port', '-1'])
   expect([found.code, found.named('fail')]).toEqual([1, ['tcp 4']])
-  expect(found.words('tcp 4')).toContain('nothing listens there')
-  expect(found.named('skip')).toEqual(['stun 4', 'tls', 'certificate', 'login', ...BEHIND_TLS])
+  expect(found.textOf('tcp 4')).toContain('nothing listens there')
+  expect(found.named('skip')).toEqual(['stun 4', 'tls', 'certificate', 'login', ...CHECKS_AFTER_LOGIN])
 })
 
-test('a name that DNS does not have fails by its addresses', async () => {
+test('a name that is not in DNS fails the address check', async () => {
   const found = await probed(['relay.invalid', '-stun-port', '-1'])
   expect([found.code, found.named('fail')]).toEqual([1, ['addresses']])
 })
@@ -178,18 +178,18 @@ describe('over IPv6', () => {
     folder[Symbol.dispose]()
   })
 
-  test('an address of a map that nothing listens on is no skip', async () => {
+  test('an IPv6 address in the map that accepts no connection fails', async () => {
     const found = await probed([mapFile({ IPv6: '::1' }), '-insecure', '-timeout', '2s'])
     expect([found.code, found.named('fail')]).toEqual([1, ['tcp 6', 'stun 6']])
   })
 
-  test('a map that has none is a skip', async () => {
+  test('a map without an IPv6 address skips the IPv6 checks', async () => {
     const found = await probed([mapFile({ IPv6: 'none' }), '-insecure'])
     expect([found.code, found.named('skip')]).toEqual([0, ['tcp 6', 'stun 6', 'certificate']])
-    expect(found.words('tcp 6')).toContain('no IPv6 address')
+    expect(found.textOf('tcp 6')).toContain('no IPv6 address')
   })
 
-  test('asked for alone, having none fails', async () => {
+  test('with -ipv6 alone, a map without an IPv6 address fails', async () => {
     const found = await probed([mapFile({ IPv6: 'none' }), '-insecure', '-ipv6'])
     expect([found.code, found.named('fail')]).toEqual([1, ['addresses']])
   })

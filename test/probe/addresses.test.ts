@@ -1,19 +1,19 @@
-// Where a relay can be tried from here. Places that DNS or the machine would have to provide are made up; what
-// listens there is real.
+// Which addresses of a relay are probed, and what a failure to reach one means. Addresses that DNS or the machine would
+// have to provide are made up; the listeners are real.
 
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { findAddresses, lacksPublicSource, checkTcp, type AddressResult } from '#probe/addresses.ts'
+import { checkTcp, findAddresses, lacksPublicSource, type AddressResult } from '#probe/addresses.ts'
 import { CheckList } from '#probe/check.ts'
-import { readProbeRequest, type ProbeSettings } from '#cli/probe-options.ts'
-import { nodeOfMap, type ProbeNode } from '#probe/target.ts'
+import { nodeOfMap, type ProbedNode } from '#probe/probed-node.ts'
+import type { ProbeSettings } from '#probe/settings.ts'
 import { readDerpMap } from '#fleet/derp-map-reader.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freeTcpPort, freeUdpPort, startProcess, startRelay, type Relay } from '../support/process.ts'
-import { ALL_GOOD, Listener, OWN_RELAY, probed } from './probe-program.ts'
+import { ALL_CHECKS, Listener, OWN_RELAY, probed } from './probe-program.ts'
 
 const servers: Server[] = []
 
@@ -21,20 +21,26 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close()
 })
 
-function settings(...args: readonly string[]): ProbeSettings {
-  const request = readProbeRequest(['localhost', '-timeout', '2s', ...args])
-  if (request.kind !== 'probe') throw new Error(JSON.stringify(request))
-  return request.settings
+const SETTINGS: ProbeSettings = {
+  timeoutMs: 2_000,
+  families: [4, 6],
+  stunPort: undefined,
+  httpPort: undefined,
+  meshKey: undefined,
+  authorities: [],
+  isInsecure: false,
+  pin: undefined,
+  usesWebSocket: true,
 }
 
-function node(fields: object): ProbeNode {
+function node(fields: object): ProbedNode {
   const map = readDerpMap(
     JSON.stringify({ Regions: { 900: { Nodes: [{ Name: '900a', HostName: 'localhost', ...fields }] } } }),
   )
   const region = 'regions' in map ? map.regions[0] : undefined
   const one = region?.nodes[0]
   if (region === undefined || one === undefined) throw new Error('not a node')
-  return nodeOfMap(region, one, settings())
+  return nodeOfMap(region, one, SETTINGS)
 }
 
 async function listen(host: string): Promise<number> {
@@ -51,19 +57,19 @@ function loopback(isGiven: boolean): readonly AddressResult[] {
   ]
 }
 
-async function statuses(places: readonly AddressResult[], port: number): Promise<readonly string[]> {
+async function statuses(addresses: readonly AddressResult[], port: number): Promise<readonly string[]> {
   const checks = new CheckList(() => undefined)
-  await checkTcp(node({ DERPPort: port }), places, settings(), checks)
+  await checkTcp(node({ DERPPort: port }), addresses, SETTINGS, checks)
   return checks.checks.map(({ status }) => status)
 }
 
-test("a machine's own name stands for whichever loopback something listens on", async () => {
+test('for localhost, one of the two loopback addresses has to accept connections', async () => {
   expect(await statuses(loopback(false), await listen('127.0.0.1'))).toEqual(['ok', 'skip'])
   expect(await statuses(loopback(false), await listen('::1'))).toEqual(['skip', 'ok'])
   expect(await statuses(loopback(false), await freeTcpPort())).toEqual(['fail', 'fail'])
 })
 
-test('an address that a map gives has to be listened on', async () => {
+test('an address from a map has to accept connections', async () => {
   expect(await statuses(loopback(true), await listen('127.0.0.1'))).toEqual(['ok', 'fail'])
 })
 
@@ -74,29 +80,30 @@ test.each([
   [6, 'fd00::7', 'fd00::2', false],
   [6, '::1', '::1', false],
   [4, '192.0.2.7', '10.0.0.1', false],
-] as const)('IPv%i to %s from %s leads nowhere: %s', (family, address, source, isNowhere) => {
-  expect(lacksPublicSource({ family, address, isGiven: true, source })).toBe(isNowhere)
+] as const)('IPv%i to %s from %s lacks a public source address: %s', (family, address, source, expected) => {
+  expect(lacksPublicSource({ family, address, isGiven: true, source })).toBe(expected)
 })
 
-test('the map is believed before DNS, and DNS is asked for the rest', async () => {
+test('addresses in the map take precedence; DNS is asked only for the others', async () => {
   const checks = new CheckList(() => undefined)
-  const places = await findAddresses(node({ IPv4: '127.0.0.9', IPv6: 'none' }), settings(), checks)
-  expect(places).toEqual([
+  const found = await findAddresses(node({ IPv4: '127.0.0.9', IPv6: 'none' }), SETTINGS, checks)
+  expect(found).toEqual([
     { family: 4, address: '127.0.0.9', isGiven: true, source: expect.any(String) },
     { family: 6, reason: 'no IPv6 address' },
   ])
-  const asked = await findAddresses(node({}), settings('-ipv4'), checks)
-  expect(asked).toMatchObject([{ family: 4, address: '127.0.0.1', isGiven: false }])
-  // A name that nobody knows is no fault beside an address.
-  const known = await findAddresses(node({ HostName: 'relay.invalid', IPv4: '127.0.0.1' }), settings(), checks)
-  expect(known[0]).toMatchObject({ address: '127.0.0.1' })
+  const fromDns = await findAddresses(node({}), { ...SETTINGS, families: [4] }, checks)
+  expect(fromDns).toMatchObject([{ family: 4, address: '127.0.0.1', isGiven: false }])
+  // A name that is not in DNS is no fault if the map has an address.
+  const inMap = node({ HostName: 'relay.invalid', IPv4: '127.0.0.1' })
+  const withoutDns = await findAddresses(inMap, SETTINGS, checks)
+  expect(withoutDns[0]).toMatchObject({ address: '127.0.0.1' })
   expect(checks.checks.map(({ status }) => status)).toEqual(['ok', 'ok', 'ok'])
 })
 
 const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === 'IPv6'))
 if (!hasIpv6) process.stderr.write('SKIPPING a probe over IPv6: this machine has none\n')
 
-test.skipIf(!hasIpv6)('a relay with an IPv6 address alone is good in everything', async () => {
+test.skipIf(!hasIpv6)('a relay with only an IPv6 address passes every check', async () => {
   using folder = new TemporaryFolder()
   const { sha256 } = await makeCertificate(folder.path, 'localhost')
   const [port, stunPort] = [await freeTcpPort(), await freeUdpPort()]
@@ -106,11 +113,11 @@ test.skipIf(!hasIpv6)('a relay with an IPv6 address alone is good in everything'
   await using relay = await startProcess(OWN_RELAY.command, args, { readyWhen: /"relay_started"/ })
   expect(relay.exit).toBeUndefined()
   const found = await probed([`[::1]:${port}`, `sha256-raw:${sha256}`, '-stun-port', `${stunPort}`])
-  expect([found.code, found.named('ok')]).toEqual([0, ALL_GOOD.map((name) => name.replace(' 4', ' 6'))])
+  expect([found.code, found.named('ok')]).toEqual([0, ALL_CHECKS.map((name) => name.replace(' 4', ' 6'))])
   expect(found.report.nodes[0]?.seenAs).toEqual({ ipv4: null, ipv6: expect.stringMatching(/^\[::1\]:\d+$/) })
 })
 
-describe.skipIf(!hasIpv6)('behind an address of each family', () => {
+describe.skipIf(!hasIpv6)('a host with an address of each family', () => {
   let folders: readonly TemporaryFolder[] = []
   let relays: readonly Relay[] = []
 
@@ -130,14 +137,14 @@ describe.skipIf(!hasIpv6)('behind an address of each family', () => {
   })
 
   test.each([
-    ['one relay is good', 0, 0, []],
-    ['two relays are not', 1, 1, ['login 6']],
+    ['passes if both lead to one relay', 0, 0, []],
+    ['fails if they lead to two relays', 1, 1, ['login 6']],
   ])('%s', async (_what, at, code, failed) => {
     const [first, behindIpv6] = [relays[0], relays[at]]
     if (first === undefined || behindIpv6 === undefined) throw new Error('two relays are started')
-    // The family of an address must not matter to the relay, so a door to it does for IPv6.
-    await using door = await Listener.passing(behindIpv6.port, { host: '::1', port: first.port })
-    expect(door.port).toBe(first.port)
+    // The relay does not see the family of the client's address, so a forwarder can stand in for its IPv6 address.
+    await using forwarder = await Listener.forwarding(behindIpv6.port, { host: '::1', port: first.port })
+    expect(forwarder.port).toBe(first.port)
     const one = { Name: '900a', HostName: 'localhost', IPv4: '127.0.0.1', IPv6: '::1', DERPPort: first.port }
     const regions = { 900: { Nodes: [{ ...one, STUNPort: -1 }] } }
     const map = folders[0]?.write('map.json', JSON.stringify({ Regions: regions })) ?? ''
@@ -145,6 +152,6 @@ describe.skipIf(!hasIpv6)('behind an address of each family', () => {
     expect([found.code, found.named('fail')]).toEqual([code, failed])
     const key = found.report.nodes[0]?.serverKey ?? 'none'
     expect(key).toBe(`nodekey:${first.publicKey}`)
-    expect(found.words('login 6')).toContain(`nodekey:${behindIpv6.publicKey}`)
+    expect(found.textOf('login 6')).toContain(`nodekey:${behindIpv6.publicKey}`)
   })
 })

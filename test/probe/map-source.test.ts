@@ -1,4 +1,4 @@
-// Probes of whole DERP maps: where they come from, what is wrong with them, and whether a region's relays are meshed.
+// Probes of whole DERP maps: from files and URLs, with mistakes, and with regions whose relays are or are not meshed.
 
 import { readFileSync } from 'node:fs'
 import { createServer as createHttpsServer } from 'node:https'
@@ -78,14 +78,14 @@ test.each(['lab', '901'])('probes the region %s alone', async (wanted) => {
   expect([found.code, found.report.nodes.map(({ name }) => name)]).toEqual([0, ['901a']])
 })
 
-test('a region that is not in the map is a misuse', async () => {
+test('a region that is not in the map is an invalid command line', async () => {
   const path = mapFile(region(900, 'home', [node('900a', relays[0])]))
   const { code, stdout, stderr } = await derpfleet(['probe', path, '-region', 'mars'])
   expect([code, stdout]).toEqual([2, ''])
   expect(stderr).toContain('"mars" is not in the map; expected one of home')
 })
 
-test('two relays of a region that know nothing of each other fail by their mesh', async () => {
+test('two relays of a region that are not meshed fail the mesh checks', async () => {
   const path = mapFile(region(900, 'lab', [node('900a', relays[0]), node('900b', relays[1])]))
   const found = await probed([path, '-timeout', '2s'])
   expect([found.code, found.named('fail')]).toEqual([1, []])
@@ -93,22 +93,22 @@ test('two relays of a region that know nothing of each other fail by their mesh'
     [900, '900a', '900b', 'fail'],
     [900, '900b', '900a', 'fail'],
   ])
-  expect(found.report.mesh[0]?.hint).toContain('have to be meshed')
+  expect(found.report.mesh[0]?.hint).toContain('mesh the relays of a region')
 })
 
-test('one relay under two names passes packets from each to each', async () => {
+test('one relay under two names passes the mesh checks', async () => {
   const path = mapFile(region(900, 'lab', [node('900a', relays[0]), node('900b', relays[0])]))
   const found = await probed([path])
   expect([found.code, found.report.mesh.map(({ status }) => status)]).toEqual([0, ['ok', 'ok']])
 })
 
-test('a node that only answers STUN is not asked for more', async () => {
+test('of a STUN-only node only STUN is checked', async () => {
   const more = { STUNOnly: true, DERPPort: 1 }
   const found = await probed([mapFile(region(900, 'lab', [node('900a', relays[0], more)]))])
   expect([found.code, found.named('ok')]).toEqual([0, ['addresses', 'stun 4']])
 })
 
-test('a map with a mistake fails, and its good nodes are probed', async () => {
+test('a map with a mistake fails, and its valid nodes are probed', async () => {
   const path = mapFile(region(900, 'lab', [node('900a', relays[0]), { Name: '900b' }]))
   const found = await probed([path])
   expect([found.code, found.report.nodes.map(({ ok }) => ok)]).toEqual([1, [true]])
@@ -118,7 +118,7 @@ test('a map with a mistake fails, and its good nodes are probed', async () => {
   })
 })
 
-test('insecure for tests is verified all the same where it is pinned, and trusted with no secret', async () => {
+test('a node with InsecureForTests is still verified by its pin, and gets no secret', async () => {
   const psk = folders[0].write('psk', '6d'.repeat(32))
   const more = { InsecureForTests: true, CertName: '' }
   const path = mapFile(
@@ -129,10 +129,10 @@ test('insecure for tests is verified all the same where it is pinned, and truste
   expect(found.report.nodes.map(({ ok }) => ok)).toEqual([true, false])
   expect(found.named('fail')).toEqual(['certificate'])
   const withKey = await probed([path, '-mesh-psk-file', psk, '-region', 'lab'])
-  expect(withKey.words('login')).toContain('the mesh key is not told')
+  expect(withKey.textOf('login')).toContain('the mesh key is not sent')
 })
 
-test("what `derpfleet map` prints for Headscale's file is a map", async () => {
+test('each format that `derpfleet map` prints can be probed', async () => {
   const args = ['-hostname', 'localhost', '-a', `127.0.0.1:${relays[0].port}`, '-cert', certificate.certPath]
   const stun = ['-stun-port', `${relays[0].stunPort}`]
   for (const format of ['headscale', 'json', 'policy']) {
@@ -142,7 +142,7 @@ test("what `derpfleet map` prints for Headscale's file is a map", async () => {
   }
 })
 
-describe('a map at an address', () => {
+describe('a map at a URL', () => {
   test('is fetched, through redirects', async () => {
     await using web = await Listener.http((request, response) => {
       if (request.url === '/map') response.end(mapText(region(900, 'lab', [node('900a', relays[0])])))
@@ -152,7 +152,7 @@ describe('a map at an address', () => {
     expect([found.code, found.report.map?.status]).toEqual([0, 'ok'])
   })
 
-  test('is fetched over TLS from whom the user trusts', async () => {
+  test('is fetched over TLS from a server that the user trusts', async () => {
     const pair = goodPair('localhost')
     const server = createHttpsServer({ cert: pair.certificate, key: pair.key }, (_request, response) => {
       response.end(mapText(region(900, 'lab', [node('900a', relays[0])])))
@@ -161,12 +161,12 @@ describe('a map at an address', () => {
     const url = `https://localhost:${web.port}/derpmap.json`
     const ca = folders[0].write('ca.pem', pair.certificate)
     expect((await probed([url, '-ca', ca])).code).toBe(0)
-    const stranger = await probed([url])
-    expect([stranger.code, stranger.report.nodes, stranger.report.map?.status]).toEqual([1, [], 'fail'])
-    expect(stranger.report.map?.hint).toContain('-ca FILE')
+    const untrusted = await probed([url])
+    expect([untrusted.code, untrusted.report.nodes, untrusted.report.map?.status]).toEqual([1, [], 'fail'])
+    expect(untrusted.report.map?.hint).toContain('-ca FILE')
   })
 
-  test('is not taken from a server whose certificate has its name as a common name alone', async () => {
+  test('is not accepted from a server whose certificate has the name only as its common name', async () => {
     using folder = new TemporaryFolder()
     const bare = await makeAuthority(folder.path, 'localhost')
     const [cert, key] = [bare.certPath, bare.keyPath].map((path) => readFileSync(path, 'utf8'))
@@ -180,18 +180,18 @@ describe('a map at an address', () => {
   })
 
   test.each([
-    ['is not there', 404, 'gone', 'answers 404'],
+    ['does not exist', 404, 'gone', 'answers 404'],
     ['is a page', 200, '<html><p>Hello</html>', 'no regions'],
-    ['is empty', 200, '{"Regions": {}}', 'no node in it'],
-    ['has no end', 200, 'x'.repeat(5_000_000), 'that is no map'],
-  ])('that %s fails', async (_what, status, text, words) => {
+    ['is empty', 200, '{"Regions": {}}', 'has no nodes'],
+    ['has no end', 200, 'x'.repeat(5_000_000), 'is not a map'],
+  ])('fails if it %s', async (_what, status, text, expected) => {
     await using web = await Listener.http((_request, response) => response.writeHead(status).end(text))
     const found = await probed([`http://127.0.0.1:${web.port}/map`])
     expect([found.code, found.report.map?.status, found.report.nodes]).toEqual([1, 'fail', []])
-    expect(found.report.map?.detail).toContain(words)
+    expect(found.report.map?.detail).toContain(expected)
   })
 
-  test('is not followed around in circles', async () => {
+  test('is not fetched through endless redirects', async () => {
     await using web = await Listener.http((_request, response) => {
       response.writeHead(302, { Location: '/map' }).end()
     })
@@ -200,7 +200,7 @@ describe('a map at an address', () => {
   })
 })
 
-test('a file that is not there fails', async () => {
+test('a file that does not exist fails', async () => {
   const found = await probed([folders[0].at('none.json')])
   expect([found.code, found.report.map?.detail]).toEqual([1, `${folders[0].at('none.json')} does not exist`])
 })

@@ -1,5 +1,5 @@
-// What a probe says of relays behind doors that are not theirs: proxies that end TLS, load balancers, ports where
-// something else answers. The relay behind is good, so that each fault shows alone.
+// Probes of relays behind other programs: proxies that terminate TLS, load balancers, and ports where another server
+// answers. The relay itself is good, so that each fault shows alone.
 
 import { randomBytes, X509Certificate } from 'node:crypto'
 import { createServer } from 'node:net'
@@ -10,7 +10,7 @@ import { DAY_MS, goodPair, makePair, type Pair } from '../config/certificates.ts
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { alice } from '../support/actor.ts'
 import { freeTcpPort, freeUdpPort, startProcess, type RunningProcess } from '../support/process.ts'
-import { ALL_GOOD, BEHIND_TLS, Listener, OWN_RELAY, probed } from './probe-program.ts'
+import { ALL_CHECKS, CHECKS_AFTER_LOGIN, Listener, OWN_RELAY, probed } from './probe-program.ts'
 
 /** A relay on plain TCP, as behind a proxy. */
 class PlainRelay implements AsyncDisposable {
@@ -59,20 +59,20 @@ function flags(): readonly string[] {
   return ['-stun-port', `${relay.stunPort}`]
 }
 
-test('a relay without TLS is probed by http', async () => {
+test('a relay without TLS is probed with an http:// target', async () => {
   const found = await probed([`http://127.0.0.1:${relay.port}`, ...flags()])
   expect([found.code, found.named('fail')]).toEqual([0, []])
   expect(found.named('skip')).toEqual(['tls', 'certificate', 'meta-certificate', 'fast-start'])
 })
 
-test('without it, the hint says so', async () => {
+test('for a relay without TLS, the hint names http://', async () => {
   const found = await probed([`127.0.0.1:${relay.port}`, ...flags()])
   expect([found.code, found.named('fail')]).toEqual([1, ['tls']])
-  expect(found.words('tls')).toContain('http://HOST:PORT')
-  expect(found.named('skip')).toEqual(['certificate', 'login', ...BEHIND_TLS])
+  expect(found.textOf('tls')).toContain('http://HOST:PORT')
+  expect(found.named('skip')).toEqual(['certificate', 'login', ...CHECKS_AFTER_LOGIN])
 })
 
-describe('behind a proxy that ends TLS', () => {
+describe('behind a proxy that terminates TLS', () => {
   async function probeBehind(
     pair: Pair,
     ...args: readonly string[]
@@ -81,7 +81,7 @@ describe('behind a proxy that ends TLS', () => {
     return await probed([`localhost:${proxy.port}`, '-ipv4', ...flags(), ...args])
   }
 
-  test('a relay is good without a meta certificate', async () => {
+  test('a relay passes without a meta certificate', async () => {
     const pair = makePair(['localhost'], Date.now() - DAY_MS, Date.now() + 30 * DAY_MS)
     const found = await probeBehind(pair, '-pin', pinOf(pair))
     expect([found.code, found.named('fail')]).toEqual([0, []])
@@ -95,12 +95,12 @@ describe('behind a proxy that ends TLS', () => {
       makePair(['localhost'], Date.now() + DAY_MS, Date.now() + 9 * DAY_MS),
       'not valid before',
     ],
-    ['is for another name', goodPair('relay.example'), 'made out to relay.example, not to localhost'],
-  ])('a certificate that %s fails', async (_what, pair, words) => {
+    ['is for another name', goodPair('relay.example'), 'valid for relay.example, not for localhost'],
+  ])('a certificate that %s fails', async (_what, pair, expected) => {
     using folder = new TemporaryFolder()
     const found = await probeBehind(pair, '-ca', folder.write('ca.pem', pair.certificate))
     expect([found.code, found.named('fail')]).toEqual([1, ['certificate']])
-    expect(found.words('certificate')).toContain(words)
+    expect(found.textOf('certificate')).toContain(expected)
     expect(found.named('ok')).toContain('login 4')
   })
 
@@ -111,42 +111,42 @@ describe('behind a proxy that ends TLS', () => {
     expect(found.report.nodes[0]?.certificate).toMatchObject({ daysLeft: -2 })
   })
 
-  test('a certificate whose renewal is late fails', async () => {
+  test('a certificate whose renewal is overdue fails', async () => {
     const pair = makePair(['localhost'], Date.now() - 80 * DAY_MS, Date.now() + 6 * DAY_MS)
     const found = await probeBehind(pair, '-pin', pinOf(pair))
     expect([found.code, found.named('fail')]).toEqual([1, ['certificate']])
-    expect(found.words('certificate')).toContain('its renewal is late')
+    expect(found.textOf('certificate')).toContain('its renewal is overdue')
   })
 
-  test('one that never lives long is late when two thirds are over', async () => {
+  test('for a short-lived certificate, renewal is overdue after two thirds of its life', async () => {
     const young = makePair(['localhost'], Date.now() - 3 * DAY_MS, Date.now() + 3 * DAY_MS)
     expect((await probeBehind(young, '-pin', pinOf(young))).code).toBe(0)
     const old = makePair(['localhost'], Date.now() - 5 * DAY_MS, Date.now() + DAY_MS)
     expect((await probeBehind(old, '-pin', pinOf(old))).named('fail')).toEqual(['certificate'])
   })
 
-  test("another relay's meta certificate fails, and with it fast starts", async () => {
+  test("another relay's meta certificate fails, and so does fast start", async () => {
     const pair = goodPair('localhost')
     const meta = certificatePem(metaCertificate(alice.key, randomBytes(32), Date.now()))
     const chain = { certificate: pair.certificate + meta, key: pair.key }
     const found = await probeBehind(chain, '-pin', pinOf(pair))
     expect([found.code, found.named('fail')]).toEqual([1, ['meta-certificate', 'fast-start']])
-    expect(found.words('fast-start')).not.toContain('admits only')
+    expect(found.textOf('fast-start')).not.toContain('admits only')
     expect(found.named('ok')).toContain('full-packet')
   })
 })
 
 test('several relays behind one address fail', async () => {
   await using other = await PlainRelay.start()
-  // One connection tries TCP, two log in: by 101 and for packets.
+  // The first connection checks TCP; the next two log in, for the upgrade and for packets.
   await using balancer = await Listener.balancing(relay.port, relay.port, other.port)
   const found = await probed([`http://127.0.0.1:${balancer.port}`, ...flags(), '-websocket=false'])
   expect(found.code).toBe(1)
-  expect(found.words('packet')).toMatch(/another relay answers now.*load balancer/)
+  expect(found.textOf('packet')).toMatch(/another relay answers.*load balancer/)
 })
 
-describe('where something else answers', () => {
-  test('a web server is no relay', async () => {
+describe('where another server answers', () => {
+  test('a web server is not a relay', async () => {
     await using web = await Listener.http((_request, response) => {
       response.writeHead(404).end('no such page')
     })
@@ -158,26 +158,26 @@ describe('where something else answers', () => {
       'browser-probe',
       'generate-204',
     ])
-    expect(found.words('login 4')).toMatch(/answered 404.*is it one/)
+    expect(found.textOf('login 4')).toMatch(/answered 404.*Is this a relay/)
   })
 
-  test('a port that redirects all to https is a captive portal', async () => {
+  test('an HTTP port that redirects everything to https looks like a captive portal', async () => {
     await using web = await Listener.http((_request, response) => {
       response.writeHead(302, { Location: 'https://elsewhere.example/' }).end()
     })
     const found = await probed([`http://127.0.0.1:${relay.port}`, ...flags(), '-http-port', `${web.port}`])
     expect([found.code, found.named('fail')]).toEqual([1, ['generate-204']])
-    expect(found.words('generate-204')).toMatch(/302 \(to https:\/\/elsewhere.example\/\).*captive portal/)
+    expect(found.textOf('generate-204')).toMatch(/302 \(to https:\/\/elsewhere.example\/\).*captive portal/)
   })
 
-  test('a 204 that does not return the challenge is one too', async () => {
+  test('a 204 without the challenge looks like a captive portal', async () => {
     await using web = await Listener.http((_request, response) => response.writeHead(204).end())
     const found = await probed([`http://127.0.0.1:${relay.port}`, ...flags(), '-http-port', `${web.port}`])
     expect(found.named('fail')).toEqual(['generate-204'])
-    expect(found.words('generate-204')).toContain('no X-Tailscale-Response')
+    expect(found.textOf('generate-204')).toContain('no X-Tailscale-Response')
   })
 
-  test('the challenge is made with the address as host, and a good answer is good', async () => {
+  test('the challenge is sent with the address as host; a right response passes', async () => {
     let host: string | undefined
     await using web = await Listener.http((request, response) => {
       host = request.headers.host
@@ -188,14 +188,14 @@ describe('where something else answers', () => {
     const found = await probed(args)
     expect([found.code, host]).toEqual([0, '127.0.0.1'])
     expect(found.named('ok')).toEqual(
-      ALL_GOOD.filter((one) => !/^(tls|certificate|meta-certificate|fast-start)$/.test(one)),
+      ALL_CHECKS.filter((one) => !/^(tls|certificate|meta-certificate|fast-start)$/.test(one)),
     )
   })
 
-  test('a port that never says anything fails at the time limit', async () => {
-    await using mute = await Listener.start(createServer())
-    const found = await probed([`127.0.0.1:${mute.port}`, '-stun-port', '-1', '-timeout', '300ms'])
+  test('a port that sends nothing fails at the time limit', async () => {
+    await using silent = await Listener.start(createServer())
+    const found = await probed([`127.0.0.1:${silent.port}`, '-stun-port', '-1', '-timeout', '300ms'])
     expect([found.code, found.named('fail')]).toEqual([1, ['tls']])
-    expect(found.words('tls')).toContain('within 300 ms')
+    expect(found.textOf('tls')).toContain('within 300 ms')
   })
 })

@@ -1,5 +1,5 @@
-// `derpfleet probe` as a process of its own, its JSON read; and what it is pointed at beside real relays: listeners
-// that answer as broken relays do, and doors in front of relays.
+// Runs `derpfleet probe` and parses its JSON; and provides what tests point it at besides real relays: listeners that
+// answer as broken relays do, and proxies in front of relays.
 
 import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
@@ -50,7 +50,7 @@ export interface ProbeOutput {
   }[]
 }
 
-/** What a probe has found, by the check's name and family (`stun 4`). */
+/** The findings of a probe, by the check's name and family (`stun 4`). */
 export class Probed {
   readonly code: number | null
   readonly report: ProbeOutput
@@ -60,13 +60,13 @@ export class Probed {
     this.report = report
   }
 
-  /** The names of all checks that ended so, over all nodes. */
+  /** The names of all checks with this status, over all nodes. */
   named(status: CheckOutput['status']): readonly string[] {
     return this.#checks().flatMap((check) => (check.status === status ? [titleOf(check)] : []))
   }
 
   /** Detail and hint of a check. */
-  words(title: string): string {
+  textOf(title: string): string {
     const check = this.#checks().find((one) => titleOf(one) === title)
     return check === undefined ? 'no such check' : `${check.detail} ${check.hint ?? ''}`
   }
@@ -80,21 +80,21 @@ function titleOf({ name, family }: CheckOutput): string {
   return family === null ? name : `${name} ${family}`
 }
 
-/** Probes and reads the JSON. */
+/** Probes, and parses the JSON. */
 export async function probed(args: readonly string[], options: RunOptions = {}): Promise<Probed> {
   const all = ['probe', ...args, '-json']
-  // What Node itself reads from the environment, it reads when it starts.
+  // Variables that Node itself reads need a new process.
   const run = Object.keys(options).length === 0 ? derpfleet(all) : derpfleetProcess(all, options)
   const { code, stdout, stderr } = await run
   if (stderr !== '') throw new Error(stderr)
   return new Probed(code, JSON.parse(stdout) as ProbeOutput)
 }
 
-/** The flags of a relay of ours that listens on loopback alone and shares no port with another test's. */
+/** The flags of a derpfleet relay without an admin port, which would clash with another test's. */
 export const OWN_RELAY = { command: PROGRAM, args: ['serve', '-admin', 'off'] }
 
-/** Everything that is found good at a relay on loopback by its name, over IPv4. */
-export const ALL_GOOD = [
+/** All checks of a good relay on loopback that is probed over IPv4. */
+export const ALL_CHECKS = [
   'addresses',
   'tcp 4',
   'stun 4',
@@ -112,8 +112,8 @@ export const ALL_GOOD = [
   'generate-204',
 ]
 
-/** Everything behind the TLS connection. */
-export const BEHIND_TLS = ALL_GOOD.slice(ALL_GOOD.indexOf('login 4') + 1)
+/** The checks after the login. */
+export const CHECKS_AFTER_LOGIN = ALL_CHECKS.slice(ALL_CHECKS.indexOf('login 4') + 1)
 
 /** A listener of this process, by default on a free port of 127.0.0.1. */
 export class Listener implements AsyncDisposable {
@@ -133,28 +133,28 @@ export class Listener implements AsyncDisposable {
     return new Listener(server)
   }
 
-  /** Answers HTTP. */
+  /** Serves HTTP. */
   static http(answer: RequestListener): Promise<Listener> {
     return Listener.start(createHttpServer(answer))
   }
 
-  /** Ends TLS with a certificate of its own and passes everything on to a plain port. */
+  /** Terminates TLS with its own certificate and forwards everything to a plain port. */
   static tls(options: TlsOptions, port: number): Promise<Listener> {
-    return Listener.start(createTlsServer(options, (socket) => passOn(socket, port)))
+    return Listener.start(createTlsServer(options, (socket) => forward(socket, port)))
   }
 
-  /** Passes connections on to a port of 127.0.0.1. */
-  static passing(port: number, at: { readonly host: string; readonly port: number }): Promise<Listener> {
+  /** Forwards connections to a port of 127.0.0.1. */
+  static forwarding(port: number, at: { readonly host: string; readonly port: number }): Promise<Listener> {
     return Listener.start(
-      createServer((socket) => passOn(socket, port)),
+      createServer((socket) => forward(socket, port)),
       at,
     )
   }
 
-  /** Passes connections on to several ports in turn, as a load balancer does. */
+  /** Forwards connections to several ports in turn, as a load balancer does. */
   static balancing(...ports: readonly number[]): Promise<Listener> {
     let turn = 0
-    return Listener.start(createServer((socket) => passOn(socket, ports[turn++ % ports.length] ?? 0)))
+    return Listener.start(createServer((socket) => forward(socket, ports[turn++ % ports.length] ?? 0)))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,7 +164,7 @@ export class Listener implements AsyncDisposable {
   }
 }
 
-function passOn(socket: Socket, port: number): void {
+function forward(socket: Socket, port: number): void {
   const other = connect({ host: '127.0.0.1', port, noDelay: true })
   socket.setNoDelay(true)
   socket.on('error', () => other.destroy())

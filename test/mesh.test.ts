@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DerpClient } from '#client/derp-client.ts'
-import { readRegionsFile, type FleetRegion } from '#fleet/regions-file.ts'
+import type { Region } from '#fleet/region.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
 import type { NatsSettings } from '#config/settings.ts'
 import { parseMeshKeys } from '#protocol/key-file.ts'
 import { keyPairFrom, type KeyPair } from '#protocol/node-key.ts'
@@ -29,12 +30,12 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** The file of a fleet in which each relay is a region. */
-function regionsAt(ports: readonly number[]): readonly FleetRegion[] {
+function regionsAt(ports: readonly number[]): readonly Region[] {
   return ports.map((port, i) => ({
     id: 900 + i,
     code: `r${i}`,
     name: `Region ${i}`,
-    nodes: [{ name: `90${i}a`, hostname: 'localhost', port, meshHost: '127.0.0.1', certName: undefined }],
+    nodes: [{ name: `90${i}a`, hostname: 'localhost', derpPort: port, meshHost: '127.0.0.1' }],
   }))
 }
 

@@ -3,14 +3,13 @@
 
 import type { Findings } from '#config/diagnostics.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
-import { derpNode, type DerpNode } from '#fleet/derp-node.ts'
 import type { OptionValues } from '#config/option-values.ts'
 import type { ServeOptions } from '#config/options.ts'
-import { isOwn, placeProblem } from '#fleet/position-check.ts'
-import { readRegionsFile, type FleetNode, type FleetRegion } from '#fleet/regions-file.ts'
-import type { RegionEntry } from '#fleet/derp-map-writer.ts'
-
-const DERP_PORT = 443
+import { isOwnNode } from '#fleet/fleet-position.ts'
+import type { Node } from '#fleet/node.ts'
+import { positionProblem } from '#fleet/position-check.ts'
+import type { Region } from '#fleet/region.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
 
 /** Pins this relay's certificate, where the file does not say how to verify it; undefined: it needs no pin. */
 export type Pin = (hostname: string) => string | undefined
@@ -21,7 +20,7 @@ export function fleetEntries(
   isAll: boolean,
   pin: Pin,
   findings: Findings,
-): readonly RegionEntry[] | undefined {
+): readonly Region[] | undefined {
   const path = values.get('regions-file') ?? ''
   const where = values.where('regions-file')
   const file = readFileText(path)
@@ -36,7 +35,7 @@ export function fleetEntries(
   const [hostname = '', node, region] = [values.get('hostname'), values.get('node'), values.get('region')]
   const isKnown = hostname !== '' || node !== undefined || region !== undefined
   const problem = isKnown
-    ? placeProblem(path, read.regions, { hostname, node, region, hasDirectory: false })
+    ? positionProblem(path, read.regions, { hostname, node, region, hasDirectory: false })
     : undefined
   if (problem !== undefined) return findings.complain(where, problem.found, problem.expected)
   if (!isKnown && !isAll) {
@@ -46,30 +45,14 @@ export function fleetEntries(
       'which relay of the file this is, or -all for the whole fleet',
     )
   }
-  const isThis = (one: FleetNode): boolean => isKnown && isOwn(one, hostname, node)
-  const isWanted = ({ id, nodes }: FleetRegion): boolean => id === region || nodes.some(isThis)
-  return read.regions
-    .filter((one) => isAll || isWanted(one))
-    .map((one) =>
-      entryOf(one, (relay) => relay.certName ?? (isThis(relay) ? pin(relay.hostname) : undefined)),
-    )
+  const isThis = (one: Node): boolean => isKnown && isOwnNode(one, { hostname, node })
+  const isWanted = ({ id, nodes }: Region): boolean => id === region || nodes.some(isThis)
+  const certNameOf = (one: Node): string | undefined =>
+    one.certName ?? (isThis(one) ? pin(one.hostname) : undefined)
+  return read.regions.filter((one) => isAll || isWanted(one)).map((one) => withCertNames(one, certNameOf))
 }
 
-function entryOf(region: FleetRegion, certNameOf: (relay: FleetNode) => string | undefined): RegionEntry {
-  const { id, code, name, latitude, longitude } = region
-  const nodes = region.nodes.map((relay): DerpNode => {
-    const certName = certNameOf(relay)
-    return derpNode({
-      Name: relay.name,
-      RegionID: id,
-      HostName: relay.hostname,
-      ...(certName === undefined ? {} : { CertName: certName }),
-      ...(relay.ipv4 === undefined ? {} : { IPv4: relay.ipv4 }),
-      ...(relay.ipv6 === undefined ? {} : { IPv6: relay.ipv6 }),
-      ...(relay.stunPort === undefined ? {} : { STUNPort: relay.stunPort }),
-      ...(relay.port === DERP_PORT ? {} : { DERPPort: relay.port }),
-      ...(relay.canPort80 === undefined ? {} : { CanPort80: relay.canPort80 }),
-    })
-  })
-  return { id, code, name, latitude, longitude, nodes }
+function withCertNames(region: Region, certNameOf: (node: Node) => string | undefined): Region {
+  const nodes = region.nodes.map((node) => Object.assign({}, node, { certName: certNameOf(node) }))
+  return { ...region, nodes }
 }

@@ -11,7 +11,9 @@ import { readFlags } from '#config/flags.ts'
 import { thisHost } from '#config/host-info.ts'
 import { boolean, choice, integer, ipAddress, text } from '#config/option-kind.ts'
 import { isEveryAddress, resolveListeners, type Listeners } from '#config/listener-settings.ts'
-import { derpNode, OWN_REGION_MAX, OWN_REGION_MIN } from '#fleet/derp-node.ts'
+import { derpMapText, MAP_FORMAT_HEADINGS, MapFormat } from '#fleet/derp-map-writer.ts'
+import type { Node } from '#fleet/node.ts'
+import { OWN_REGION_MAX, OWN_REGION_MIN, type Region } from '#fleet/region.ts'
 import { OptionValues } from '#config/option-values.ts'
 import type { OptionTable } from '#config/option.ts'
 import { OPTIONS, type ServeOptions } from '#config/options.ts'
@@ -19,7 +21,6 @@ import { mergeSettings } from '#config/read-settings.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
 import { fleetEntries } from './fleet-entries.ts'
-import { ENTRY_HEADINGS, entryText, MapFormat, type RegionEntry } from '#fleet/derp-map-writer.ts'
 import { reportProblems } from './report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 
@@ -90,10 +91,10 @@ export const map: Command = {
   },
 }
 
-function mapText(format: MapFormat | undefined, entries: readonly RegionEntry[]): string {
-  if (format !== undefined) return entryText(format, entries)
+function mapText(format: MapFormat | undefined, entries: readonly Region[]): string {
+  if (format !== undefined) return derpMapText(format, entries)
   return Object.values(MapFormat)
-    .map((each) => `# ${ENTRY_HEADINGS[each]}\n\n${entryText(each, entries)}`)
+    .map((each) => `# ${MAP_FORMAT_HEADINGS[each]}\n\n${derpMapText(each, entries)}`)
     .join('\n')
 }
 
@@ -113,7 +114,7 @@ function mapEntries(
   values: ServeValues,
   findings: Findings,
   io: Io,
-): readonly RegionEntry[] | undefined {
+): readonly Region[] | undefined {
   if (values.get('regions-file') === undefined) {
     if (own.get('all')) findings.complain(own.where('all'), 'has no fleet', 'its file by -regions-file')
     const entry = regionEntry(own, values, findings, io)
@@ -139,12 +140,7 @@ function warnOfRegion(id: number, findings: Findings): void {
   findings.warn(`region ${id}: Tailscale's policy file takes ${OWN_REGION_MIN} to ${OWN_REGION_MAX}`)
 }
 
-function regionEntry(
-  own: MapValues,
-  values: ServeValues,
-  findings: Findings,
-  io: Io,
-): RegionEntry | undefined {
+function regionEntry(own: MapValues, values: ServeValues, findings: Findings, io: Io): Region | undefined {
   const listeners = resolveListeners(values, new Findings())
   const hostname = values.get('hostname')
   if (hostname === undefined) {
@@ -153,18 +149,17 @@ function regionEntry(
   const id = own.get('region-id')
   warnOfRegion(id, findings)
   const ipv4 = own.get('ipv4') ?? implied(hostname, listeners, isIPv4)
-  const node = derpNode({
-    Name: `${id}a`,
-    RegionID: id,
-    HostName: hostname,
-    CertName: pin(own, values, { hostname, isTls: listeners.isTls, io }, findings),
-    IPv4: ipv4,
-    IPv6: own.get('ipv6') ?? implied(hostname, listeners, isIPv6),
-    STUNPort: values.get('stun') ? values.get('stun-port') : -1,
-    DERPPort: own.get('derp-port') ?? listeners.derp.port,
+  const node: Node = {
+    name: `${id}a`,
+    hostname,
+    certName: pin(own, values, { hostname, isTls: listeners.isTls, io }, findings),
+    ipv4,
+    ipv6: own.get('ipv6') ?? implied(hostname, listeners, isIPv6),
+    stunPort: values.get('stun') ? values.get('stun-port') : -1,
+    derpPort: own.get('derp-port') ?? listeners.derp.port,
     // Clients look there only for nodes whose IPv4 address the map has.
-    CanPort80: own.get('can-port-80') ?? (listeners.http?.port === 80 && ipv4 !== undefined),
-  })
+    canPort80: own.get('can-port-80') ?? (listeners.http?.port === 80 && ipv4 !== undefined),
+  }
   const code = own.get('region-code')
   return { id, code, name: own.get('region-name') ?? code, nodes: [node] }
 }

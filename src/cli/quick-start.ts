@@ -7,12 +7,12 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
 import { endpointText, isEveryAddress } from '#config/listener-settings.ts'
-import { derpNode, OWN_REGION_MIN } from '#fleet/derp-node.ts'
+import { OWN_REGION_MIN, type Region } from '#fleet/region.ts'
 import { selfSignedPin } from '#config/certificate-check.ts'
 import type { Presets, RawSettings } from '#config/read-settings.ts'
 import type { Endpoint, Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#control/relay-addresses.ts'
-import { entryText, type RegionEntry } from '#fleet/derp-map-writer.ts'
+import { derpMapText } from '#fleet/derp-map-writer.ts'
 
 /** What the quick start runs with where its user says nothing else. The ports need no privilege. */
 export function quickStartPresets(stateFolder: string): Presets {
@@ -40,21 +40,20 @@ export function quickStartText(settings: Settings, addresses: RelayAddresses): s
       ? undefined
       : selfSignedPin(new X509Certificate(readFileSync(certificate.certificatePath)))
   const host = isEveryAddress(derp.host) ? '127.0.0.1' : derp.host
-  const entry: RegionEntry = {
+  const entry: Region = {
     id: OWN_REGION_MIN,
     code: 'quick',
     name: 'quick start',
     nodes: [
-      derpNode({
-        Name: `${OWN_REGION_MIN}a`,
-        RegionID: OWN_REGION_MIN,
-        HostName: settings.hostname,
-        CertName: pin,
-        IPv4: isIPv4(host) ? host : undefined,
-        IPv6: isIPv6(host) ? host : undefined,
-        STUNPort: stun?.port ?? -1,
-        DERPPort: derp.port,
-      }),
+      {
+        name: `${OWN_REGION_MIN}a`,
+        hostname: settings.hostname,
+        certName: pin,
+        ipv4: isIPv4(host) ? host : undefined,
+        ipv6: isIPv6(host) ? host : undefined,
+        stunPort: stun?.port ?? -1,
+        derpPort: derp.port,
+      },
     ],
   }
   return [
@@ -62,7 +61,7 @@ export function quickStartText(settings: Settings, addresses: RelayAddresses): s
     'Try it with Headscale on this machine: save this as derp.yaml, and in config.yaml',
     'set derp.urls to [] and derp.paths to [derp.yaml]:',
     '',
-    indented(entryText('headscale', [entry])),
+    indented(derpMapText('headscale', [entry])),
     'See that it works:',
     '',
     `  bin/derpfleet probe ${probeArguments({ host, port: derp.port }, stun, pin)}`,

@@ -17,7 +17,9 @@ import { readFileText, whyUnread, type FileText } from './file-text.ts'
 import type { Findings } from './diagnostics.ts'
 import type { Host } from './host-info.ts'
 import type { Listeners } from './listener-settings.ts'
-import { derpNode, OWN_REGION_MIN } from '#fleet/derp-node.ts'
+import { nodeJson } from '#fleet/derp-map-writer.ts'
+import { DERP_PORT, STUN_PORT, type Node } from '#fleet/node.ts'
+import { OWN_REGION_MIN } from '#fleet/region.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import type { CertificateFiles } from './settings.ts'
@@ -126,16 +128,15 @@ function warnOfPin(served: Served, pin: string | undefined, findings: Findings):
   const { hostname, listeners } = served
   const { derp, stun } = listeners
   // The ports only where clients would not take them for granted, so that derper's users find its node again.
-  const node = derpNode({
-    Name: 'custom',
-    RegionID: OWN_REGION_MIN,
-    HostName: hostname,
-    CertName: pin,
-    STUNPort: stun === undefined ? -1 : stun.port === 3478 ? undefined : stun.port,
-    DERPPort: derp.port === 443 ? undefined : derp.port,
-  })
+  const node: Node = {
+    name: 'custom',
+    hostname,
+    certName: pin,
+    stunPort: stun === undefined ? -1 : stun.port === STUN_PORT ? undefined : stun.port,
+    derpPort: derp.port === DERP_PORT ? undefined : derp.port,
+  }
   findings.warn(
-    `the certificate for ${hostname} is self-signed; clients accept it only with this node in their DERP map: ${JSON.stringify(node)}`,
+    `the certificate for ${hostname} is self-signed; clients accept it only with this node in their DERP map: ${JSON.stringify(nodeJson(node, OWN_REGION_MIN))}`,
   )
 }
 

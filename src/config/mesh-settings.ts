@@ -8,9 +8,11 @@ import { parseUntypedKey } from '#protocol/node-key.ts'
 import type { Findings } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import { placeProblem } from '#fleet/position-check.ts'
-import { readRegionsFile, type FleetRegion } from '#fleet/regions-file.ts'
-import type { MeshSettings, NatsSettings, SiblingSettings } from './settings.ts'
+import { positionProblem } from '#fleet/position-check.ts'
+import type { Region } from '#fleet/region.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
+import { listedSibling, type Sibling } from '#fleet/sibling.ts'
+import type { MeshSettings, NatsSettings } from './settings.ts'
 
 const HTTPS_PORT = 443
 const EXPECTED = {
@@ -61,7 +63,7 @@ function parsedList<T>(
 function resolveRegions(
   values: OptionValues<ServeOptions>,
   findings: Findings,
-): { regionsPath: string | undefined; regions: readonly FleetRegion[] } {
+): { regionsPath: string | undefined; regions: readonly Region[] } {
   const regionsPath = values.get('regions-file')
   if (regionsPath === undefined) return { regionsPath, regions: [] }
   const where = values.where('regions-file')
@@ -81,7 +83,7 @@ function resolveRegions(
     region: values.get('region'),
     hasDirectory: (values.get('nats-url') ?? []).length > 0,
   }
-  const problem = placeProblem(regionsPath, read.regions, own)
+  const problem = positionProblem(regionsPath, read.regions, own)
   if (problem !== undefined) findings.complain(where, problem.found, problem.expected)
   return { regionsPath, regions: read.regions }
 }
@@ -92,7 +94,7 @@ function parseDnsName(entry: string): { name: string; port: number } | undefined
   return name !== '' && port >= 1 && port <= 65_535 ? { name, port } : undefined
 }
 
-function parseSibling(entry: string): SiblingSettings | undefined {
+function parseSibling(entry: string): Sibling | undefined {
   const [hostPort = '', dialHost, ...more] = entry.split('/')
   if (more.length > 0 || dialHost === '') return undefined
   const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(hostPort) ?? []
@@ -101,16 +103,7 @@ function parseSibling(entry: string): SiblingSettings | undefined {
   if (!(port >= 1 && port <= 65_535)) return undefined
   if (bracketed === undefined ? !/^[\w.-]+$/.test(host) : !isIPv6(host)) return undefined
   if (dialHost !== undefined && !/^[\w.:-]+$/.test(dialHost)) return undefined
-  return {
-    name: entry,
-    host,
-    port,
-    dialHost,
-    certName: undefined,
-    isInside: true,
-    isWatched: true,
-    nodes: [],
-  }
+  return listedSibling(entry, host, port, dialHost)
 }
 
 function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): NatsSettings | undefined {

@@ -3,7 +3,8 @@
 
 import type { KeyPair } from '#protocol/node-key.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
-import type { FleetRegion } from '#fleet/regions-file.ts'
+import type { Region } from '#fleet/region.ts'
+import type { Sibling } from '#fleet/sibling.ts'
 
 /** Where something listens. `host` is an IP literal or name; empty is every address of the families that the machine has. */
 export interface Endpoint {
@@ -30,25 +31,6 @@ export interface AdmissionSettings {
   readonly tailscaledSocket: string | undefined
 }
 
-/** Another relay of the mesh. */
-export interface SiblingSettings {
-  /** `host[:port]`, as it is shown. */
-  readonly name: string
-  /** What its certificate is made out to. */
-  readonly host: string
-  readonly port: number
-  /** Name or address to dial instead of the host. */
-  readonly dialHost: string | undefined
-  /** As in a DERP map: another name to verify, or `sha256-raw:` and a digest. */
-  readonly certName: string | undefined
-  /** It is of a region of ours. */
-  readonly isInside: boolean
-  /** We are told of its keys, and do not look for them in the key directory. */
-  readonly isWatched: boolean
-  /** Its names as a node of the DERP map. */
-  readonly nodes: readonly string[]
-}
-
 /** The key directory over NATS. */
 export interface NatsSettings {
   readonly servers: readonly string[]
@@ -63,12 +45,12 @@ export interface MeshSettings {
   /** Undefined: siblings of other regions are watched. */
   readonly nats: NatsSettings | undefined
   /** Those that are named one by one. */
-  readonly siblings: readonly SiblingSettings[]
+  readonly siblings: readonly Sibling[]
   /** Names that stand for siblings, in DNS; one that begins with an underscore has SRV records. */
   readonly dnsNames: readonly { readonly name: string; readonly port: number }[]
   /** The file with the fleet's regions; read again when it changes. */
   readonly regionsPath: string | undefined
-  readonly regions: readonly FleetRegion[]
+  readonly regions: readonly Region[]
   /** Clients that are moved to their ideal node, each second; 0 none. */
   readonly rebalancePerSecond: number
   /** This relay's own region where the file does not say. */

@@ -4,10 +4,11 @@
 
 import { isNatsCredentials } from '#config/mesh-settings.ts'
 import type { Settings } from '#config/settings.ts'
-import { standingIn, type Standing } from '#fleet/fleet-position.ts'
-import { placeProblem } from '#fleet/position-check.ts'
+import { fleetPosition, type FleetPosition } from '#fleet/fleet-position.ts'
+import { positionProblem } from '#fleet/position-check.ts'
 import { problemText, reasonOf } from '#fleet/problem.ts'
-import { readRegionsFile, REGIONS_FILE_BYTES_MAX, type FleetRegion } from '#fleet/regions-file.ts'
+import type { Region } from '#fleet/region.ts'
+import { readRegionsFile, REGIONS_FILE_BYTES_MAX } from '#fleet/regions-file.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
@@ -50,7 +51,7 @@ type UseContent = (path: string, text: string) => readonly string[]
 export class MeshFiles {
   readonly #parts: MeshFilesParts
   readonly #files: readonly WatchedFile[]
-  #regions: readonly FleetRegion[]
+  #regions: readonly Region[]
   #meshKeys: readonly Uint8Array[]
   #credentials: string
 
@@ -69,10 +70,10 @@ export class MeshFiles {
   }
 
   /** This relay's place in the fleet, by the regions in use. */
-  get standing(): Standing {
+  get position(): FleetPosition {
     const { hostname, mesh } = this.#parts.settings
     const { nats, node, region } = mesh
-    return standingIn(this.#regions, { hostname, node, region, hasDirectory: nats !== undefined })
+    return fleetPosition(this.#regions, { hostname, node, region, hasDirectory: nats !== undefined })
   }
 
   /** The NATS credentials in use; empty without a credentials file. */
@@ -124,7 +125,7 @@ export class MeshFiles {
     const { hostname, mesh } = settings
     const { node, region, nats } = mesh
     const own = { hostname, node, region, hasDirectory: nats !== undefined }
-    const problem = placeProblem(path, read.regions, own)
+    const problem = positionProblem(path, read.regions, own)
     if (problem !== undefined) return [`${problem.found}; expected ${problem.expected}`]
     const changes = nodeChanges(this.#regions, read.regions)
     this.#regions = read.regions
@@ -154,8 +155,8 @@ export class MeshFiles {
 
 /** The names of the nodes that were added, removed and changed, shortened for the log. */
 function nodeChanges(
-  before: readonly FleetRegion[],
-  after: readonly FleetRegion[],
+  before: readonly Region[],
+  after: readonly Region[],
 ): Readonly<Record<'added' | 'removed' | 'changed', readonly string[]>> {
   const [old, now] = [nodeTexts(before), nodeTexts(after)]
   const changed = [...now].filter(([name, text]) => old.has(name) && old.get(name) !== text)
@@ -167,7 +168,7 @@ function nodeChanges(
 }
 
 /** Each node's region and entry as comparable text, by the node's name. */
-function nodeTexts(regions: readonly FleetRegion[]): ReadonlyMap<string, string> {
+function nodeTexts(regions: readonly Region[]): ReadonlyMap<string, string> {
   return new Map(
     regions.flatMap(({ id, nodes }) => nodes.map((node) => [node.name, JSON.stringify([id, node])] as const)),
   )

@@ -3,8 +3,8 @@
 // on the control thread.
 
 import type { Settings } from '#config/settings.ts'
-import { DnsMembers } from '#fleet/dns-siblings.ts'
-import type { Member } from '#fleet/fleet-position.ts'
+import { DnsSiblings } from '#fleet/dns-siblings.ts'
+import type { Sibling } from '#fleet/sibling.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
@@ -27,7 +27,7 @@ export interface MeshServiceParts {
 
 export class MeshService implements Service {
   readonly #parts: MeshServiceParts
-  readonly #dns: DnsMembers
+  readonly #dns: DnsSiblings
   readonly #files: MeshFiles
   #name: string | undefined
   /** Names of the members that the threads were told of last. */
@@ -45,10 +45,10 @@ export class MeshService implements Service {
       onRegions: () => this.#onRegions(),
       onMeshKeys: (keys) => parts.tell({ kind: 'meshKeys', keys }),
     })
-    this.#name = this.#files.standing.name
-    this.#dns = new DnsMembers({
+    this.#name = this.#files.position.name
+    this.#dns = new DnsSiblings({
       names: settings.mesh.dnsNames,
-      onChange: () => this.#onDnsMembers(),
+      onChange: () => this.#onDnsSiblings(),
       onProblem: (name, error) => log.warn(LogEvent.meshDnsFailed, { name, reason: error.message }),
     })
   }
@@ -64,7 +64,7 @@ export class MeshService implements Service {
 
   /** The regions of this relay, and its names as a node, by the regions file in use. */
   get place(): { readonly regions: readonly number[]; readonly nodes: readonly string[] } {
-    const { regions, nodes } = this.#files.standing
+    const { regions, nodes } = this.#files.position
     return { regions: [...regions], nodes }
   }
 
@@ -85,7 +85,7 @@ export class MeshService implements Service {
   }
 
   #onRegions(): void {
-    const { name } = this.#files.standing
+    const { name } = this.#files.position
     if (name !== this.#name) {
       this.#name = name
       this.#parts.onRenamed()
@@ -93,7 +93,7 @@ export class MeshService implements Service {
     this.#tellMembers()
   }
 
-  #onDnsMembers(): void {
+  #onDnsSiblings(): void {
     const before = this.#memberNames
     const edition = this.#tellMembers()
     const after = this.#memberNames
@@ -109,9 +109,9 @@ export class MeshService implements Service {
 
   #tellMembers(): number {
     const { settings, tell, onMembers } = this.#parts
-    const listed: readonly Member[] = [...settings.mesh.siblings, ...this.#dns.members]
+    const listed: readonly Sibling[] = [...settings.mesh.siblings, ...this.#dns.siblings]
     // The last of a name counts: the regions file takes precedence over lists and DNS.
-    const all = [...listed, ...this.#files.standing.members]
+    const all = [...listed, ...this.#files.position.siblings]
     const siblings = [...new Map(all.map((member) => [member.name, member])).values()]
     const edition = ++this.#edition
     tell({ kind: 'siblings', edition, siblings })

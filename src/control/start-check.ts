@@ -5,7 +5,7 @@
 import { createSecureContext } from 'node:tls'
 import type { Problem } from '#fleet/problem.ts'
 import type { Settings } from '#config/settings.ts'
-import { standingIn } from '#fleet/fleet-position.ts'
+import { fleetPosition } from '#fleet/fleet-position.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import { readCertificate } from './certificate.ts'
 import { siblingAuthorities } from './sibling-authorities.ts'
@@ -43,7 +43,7 @@ function authorityProblems({ mesh }: Settings): Problem[] {
 function directoryProblems({ hostname, mesh }: Settings): Problem[] {
   const { nats, node, region, regions, regionsPath } = mesh
   if (nats === undefined) return []
-  if (standingIn(regions, { hostname, node, region, hasDirectory: true }).name !== undefined) return []
+  if (fleetPosition(regions, { hostname, node, region, hasDirectory: true }).name !== undefined) return []
   const found = `is not set, and ${hostname} in ${regionsPath} stands for none or several relays`
   return [{ where: '-node', found, expected: 'which of them this is' }]
 }

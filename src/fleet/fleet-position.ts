@@ -1,105 +1,77 @@
-// Who belongs to the mesh, and what each is to this relay: from the regions of the fleet, with this relay found in
-// them by its name. Pure; where the regions come from, and who dials, is others' business.
+// This relay's position in the fleet: which nodes of the fleet's regions are this relay, and which other relays are
+// its siblings. A function of the regions; mesh-service.ts (control/) gets them, and the relay threads dial.
 
-/** A relay of the fleet, as its regions have it. */
-export interface FleetRelay {
-  readonly name: string
+import { derpPortOf, type Node } from './node.ts'
+import type { Region } from './region.ts'
+import { siblingName, type Sibling } from './sibling.ts'
+
+/** This relay, as its options describe it. */
+export interface OwnRelay {
   readonly hostname: string
-  readonly port: number
-  readonly meshHost: string | undefined
-  readonly certName: string | undefined
-}
-
-export interface FleetRegionMembers {
-  readonly id: number
-  readonly nodes: readonly FleetRelay[]
-}
-
-/** One sibling to have a link to. */
-export interface Member {
-  readonly name: string
-  readonly host: string
-  readonly port: number
-  readonly dialHost: string | undefined
-  readonly certName: string | undefined
-  readonly isInside: boolean
-  /** We are told of its keys. */
-  readonly isWatched: boolean
-  /** Its names as a node of the DERP map. */
-  readonly nodes: readonly string[]
-}
-
-const HTTPS_PORT = 443
-
-/** How this relay knows itself among the others. */
-export interface Self {
-  readonly hostname: string
-  /** Its name in the fleet's file, for when its host name stands there for several relays. */
+  /** Its name as a node, for when several nodes of the fleet's file have its host name. */
   readonly node: string | undefined
-  /** Its region, where the file does not say. */
+  /** Its region, for when the fleet's file does not have this relay. */
   readonly region: number | undefined
-  /** Keys of other regions are looked for in a directory, and their relays need not be watched. */
+  /** A key directory locates clients of other regions, so their relays need not be watched. */
   readonly hasDirectory: boolean
 }
 
-/** This relay's place in the fleet. */
-export interface Standing {
-  /** What it is called by its siblings; undefined if the file does not know it, or it may be one of several. */
+export interface FleetPosition {
+  /** The name that siblings give to this relay; undefined: no node is this relay, or several relays may be. */
   readonly name: string | undefined
   readonly regions: ReadonlySet<number>
   /** Its names as a node of the DERP map; several for a standby. */
   readonly nodes: readonly string[]
-  /** Everybody else, each once; this relay, too, where it can't be told. */
-  readonly members: readonly Member[]
+  /** Every other relay once; this relay, too, if `name` is undefined. */
+  readonly siblings: readonly Sibling[]
 }
 
-/** Inside is who shares a region with this relay, a standby for one of its regions included. */
-export function standingIn(regions: readonly FleetRegionMembers[], self: Self): Standing {
+/** A sibling is inside if it shares a region with this relay, which for a standby is any of its regions. */
+export function fleetPosition(regions: readonly Region[], own: OwnRelay): FleetPosition {
   const all = regions.flatMap(({ nodes }) => nodes)
-  const names = new Set(ownRelays(all, self).map(relayName))
+  const names = new Set(all.filter((node) => isOwnNode(node, own)).map(siblingName))
   const [name] = names.size === 1 ? names : []
-  const own = regions.filter(({ nodes }) => nodes.some((node) => names.has(relayName(node))))
-  const ids = new Set(own.map(({ id }) => id))
-  if (self.region !== undefined) ids.add(self.region)
-  const members = membersOf(regions, ids, self.hasDirectory).filter((member) => member.name !== name)
-  const nodes = name === undefined ? [] : all.filter((one) => relayName(one) === name).map((one) => one.name)
-  return { name, regions: ids, nodes, members }
+  const ownRegions = regions.filter(({ nodes }) => nodes.some((node) => names.has(siblingName(node))))
+  const ids = new Set(ownRegions.map(({ id }) => id))
+  if (own.region !== undefined) ids.add(own.region)
+  const siblings = siblingsIn(regions, ids, own.hasDirectory).filter((sibling) => sibling.name !== name)
+  const nodes =
+    name === undefined ? [] : all.filter((one) => siblingName(one) === name).map((one) => one.name)
+  return { name, regions: ids, nodes, siblings }
 }
 
-function ownRelays(all: readonly FleetRelay[], { hostname, node }: Self): readonly FleetRelay[] {
-  if (node !== undefined) return all.filter(({ name }) => name === node)
-  // DNS names are the same in any case.
-  return all.filter((relay) => relay.hostname.toLowerCase() === hostname.toLowerCase())
+/** Whether a node is this relay: by its name where the options have one, else by its host name. */
+export function isOwnNode(
+  node: Node,
+  { hostname, node: ownName }: Pick<OwnRelay, 'hostname' | 'node'>,
+): boolean {
+  if (ownName !== undefined) return node.name === ownName
+  // DNS names are the same in upper and lower case.
+  return node.hostname.toLowerCase() === hostname.toLowerCase()
 }
 
-function membersOf(
-  regions: readonly FleetRegionMembers[],
-  own: ReadonlySet<number>,
+function siblingsIn(
+  regions: readonly Region[],
+  ownRegions: ReadonlySet<number>,
   hasDirectory: boolean,
-): readonly Member[] {
-  const members = new Map<string, Member>()
+): readonly Sibling[] {
+  const siblings = new Map<string, Sibling>()
   for (const { id, nodes } of regions) {
-    for (const relay of nodes) {
-      const name = relayName(relay)
-      const known = members.get(name)
-      const isInside = own.has(id) || known?.isInside === true
-      members.set(name, {
+    for (const node of nodes) {
+      const name = siblingName(node)
+      const known = siblings.get(name)
+      const isInside = ownRegions.has(id) || known?.isInside === true
+      siblings.set(name, {
         name,
-        host: relay.hostname,
-        port: relay.port,
-        dialHost: relay.meshHost,
-        certName: relay.certName,
+        host: node.hostname,
+        port: derpPortOf(node),
+        dialHost: node.meshHost,
+        certName: node.certName,
         isInside,
         isWatched: isInside || !hasDirectory,
-        nodes: [...(known?.nodes ?? []), relay.name],
+        nodes: [...(known?.nodes ?? []), node.name],
       })
     }
   }
-  return [...members.values()]
-}
-
-/** The same for all entries of one relay, and for no other's: several may share a host name that leads to the nearest. */
-function relayName({ hostname, port, meshHost }: FleetRelay): string {
-  const at = port === HTTPS_PORT ? hostname : `${hostname}:${port}`
-  return (meshHost === undefined ? at : `${at}/${meshHost}`).toLowerCase()
+  return [...siblings.values()]
 }

@@ -1,19 +1,19 @@
-// What is wrong with the operator's words: where they stand, what was found, what was expected. Collected rather
-// than thrown, so that one start tells all of them.
+// A problem with what the operator wrote: where it is, what was found there, what was expected. Problems are
+// collected rather than thrown, so that one start reports all of them. In fleet/ rather than config/, because fleet/
+// reports problems, too, and config/ imports fleet/, never the other way round.
 
 import { withoutSecrets } from './secret-mask.ts'
 
-/** One complaint. */
 export interface Problem {
-  /** A flag, an environment variable, a file with its line: where the operator has to look. */
+  /** A flag, an environment variable, or a file with its line. */
   readonly where: string
-  /** What is there, the value included unless it is a secret. */
+  /** What is wrong, with the value unless it is a secret. */
   readonly found: string
-  /** What belongs there; empty where `found` says it all. */
+  /** What is valid there; empty if `found` says enough. */
   readonly expected: string
 }
 
-/** The complaint as one line. */
+/** The problem on one line. */
 export function problemText({ where, found, expected }: Problem): string {
   const text = withoutSecrets(`${where}: ${found}`)
   return expected === '' ? text : `${text}; expected ${expected}`

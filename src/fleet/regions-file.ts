@@ -1,60 +1,29 @@
-// The fleet as its operators write it: regions and the relays in them, in YAML or JSON. One file for all relays of a
-// fleet; each finds itself in it. Strict: a word that is not known is a complaint with its line, and a file with any
-// complaint is not used at all. What a client is told of the fleet is made from it elsewhere.
+// Reads the fleet's file, in which operators list regions and their relays, in YAML or JSON. All relays of a fleet
+// share one file; fleet-position.ts finds this relay in it. Strict: an unknown key is a problem with its line, and a
+// file with any problem is not used at all. derp-map-writer.ts writes the regions for clients.
 
 import { isIPv4, isIPv6 } from 'node:net'
 import { LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
+import { DERP_PORT, type Node } from './node.ts'
 import type { Problem } from './problem.ts'
+import { parseRegionId, REGION_ID_MAX, type Region } from './region.ts'
 
-/** One relay of the fleet, in one region; a standby stands in several, under a name of its own in each. */
-export interface FleetNode {
-  /** Unique over all regions. */
-  readonly name: string
-  /** What clients and siblings verify; the same for the same relay in every region. */
-  readonly hostname: string
-  readonly port: number
-  /** Name or address that siblings dial instead of the host name. */
-  readonly meshHost: string | undefined
-  /** As in a DERP map: another name to verify, or `sha256-raw:` and a digest. */
-  readonly certName: string | undefined
-  /** For clients alone: an address, or `none`. */
-  readonly ipv4?: string | undefined
-  readonly ipv6?: string | undefined
-  /** −1 is off. */
-  readonly stunPort?: number | undefined
-  readonly canPort80?: boolean | undefined
-}
+export type RegionsFile = { readonly regions: readonly Region[] } | { readonly problems: readonly Problem[] }
 
-export interface FleetRegion {
-  readonly id: number
-  readonly code: string
-  readonly name: string
-  readonly latitude?: number | undefined
-  readonly longitude?: number | undefined
-  readonly nodes: readonly FleetNode[]
-}
-
-export type RegionsFile =
-  | { readonly regions: readonly FleetRegion[] }
-  | { readonly problems: readonly Problem[] }
-
-/** Clients keep the region in the port of a pseudo address, which has sixteen bits. */
-const REGION_ID_MAX = 65_535
-/** Larger than any fleet's, and small enough to be read while the relay serves. */
+/** Larger than any fleet's file, and small enough to be read while the relay serves. */
 export const REGIONS_FILE_BYTES_MAX = 4_194_304
-const DERP_PORT = 443
 
-// 901 without quotes is a number to YAML and a name to people.
-const word = z.union([z.string(), z.number().transform(String)]).pipe(z.string().regex(/^[\w.-]{1,63}$/))
+// 901 without quotes is a number to YAML but meant as a name.
+const name = z.union([z.string(), z.number().transform(String)]).pipe(z.string().regex(/^[\w.-]{1,63}$/))
 const host = z.string().regex(/^[\w.:-]{1,253}$/)
 
 const NODE = z.strictObject({
-  name: word,
+  name,
   hostname: host,
   ipv4: z.union([z.literal('none'), z.string().refine(isIPv4)]).optional(),
   ipv6: z.union([z.literal('none'), z.string().refine(isIPv6)]).optional(),
-  derpport: z.int().min(1).max(65_535).default(DERP_PORT),
+  derpport: z.int().min(1).max(65_535).optional(),
   stunport: z.int().min(-1).max(65_535).optional(),
   canport80: z.boolean().optional(),
   certname: z
@@ -65,7 +34,7 @@ const NODE = z.strictObject({
 })
 
 const REGION = z.strictObject({
-  code: word,
+  code: name,
   name: z.string().min(1).max(100).optional(),
   latitude: z.number().min(-90).max(90).optional(),
   longitude: z.number().min(-180).max(180).optional(),
@@ -73,7 +42,7 @@ const REGION = z.strictObject({
 })
 
 const FILE = z.strictObject({ regions: z.record(z.string(), REGION) })
-/** More than any fleet's: each costs a link from every relay. */
+/** More relays than any fleet has: each costs a link from every relay. */
 const NODES_MAX = 10_000
 
 const EXPECTED: Readonly<Record<string, string>> = {
@@ -93,7 +62,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   regions: 'regions by number, such as 900:',
 }
 
-/** Reads the text of the file at `path`, which is only used to name it. */
+/** Reads the file's text; `path` is only used to name the file in problems. */
 export function readRegionsFile(path: string, text: string): RegionsFile {
   if (text.length > REGIONS_FILE_BYTES_MAX) {
     return {
@@ -109,7 +78,7 @@ export function readRegionsFile(path: string, text: string): RegionsFile {
   try {
     return new RegionsReader(path, text).read()
   } catch (error) {
-    // What is nested without end exhausts the parser's stack.
+    // Endless nesting exhausts the parser's stack.
     const found = `cannot be read: ${error instanceof Error ? error.message : String(error)}`
     return { problems: [{ where: path, found, expected: 'regions with their relays' }] }
   }
@@ -138,20 +107,20 @@ class RegionsReader {
     const parsed = FILE.safeParse(this.#content())
     if (this.#problems.length > 0) return { problems: this.#problems }
     if (!parsed.success) {
-      for (const issue of parsed.error.issues) this.#complainOf(issue)
+      for (const issue of parsed.error.issues) this.#reportIssue(issue)
       return { problems: this.#problems }
     }
     const regions = Object.entries(parsed.data.regions).map(([key, region]) => this.#region(key, region))
     const nodeCount = regions.reduce((sum, { nodes }) => sum + nodes.length, 0)
-    if (regions.length === 0) this.#complain(['regions'], 'is empty', 'at least one region')
-    if (nodeCount > NODES_MAX) this.#complain(['regions'], `has ${nodeCount} relays`, `at most ${NODES_MAX}`)
-    this.#judgeNames(regions)
+    if (regions.length === 0) this.#report(['regions'], 'is empty', 'at least one region')
+    if (nodeCount > NODES_MAX) this.#report(['regions'], `has ${nodeCount} relays`, `at most ${NODES_MAX}`)
+    this.#checkNames(regions)
     return this.#problems.length > 0 ? { problems: this.#problems } : { regions }
   }
 
   #content(): unknown {
     try {
-      // No aliases: a small file could stand for a huge one.
+      // No aliases: with them, a small file can expand to a huge one.
       return this.#document.toJS({ maxAliasCount: 0 })
     } catch (error) {
       const found = error instanceof Error ? error.message : String(error)
@@ -160,39 +129,25 @@ class RegionsReader {
     }
   }
 
-  #region(key: string, region: z.infer<typeof REGION>): FleetRegion {
-    const id = /^\d+$/.test(key) ? Number(key) : Number.NaN
-    if (!(id >= 1 && id <= REGION_ID_MAX)) {
-      this.#complain(
-        ['regions', key],
-        `invalid region number ${JSON.stringify(key)}`,
-        `1 to ${REGION_ID_MAX}`,
-      )
+  #region(key: string, region: z.infer<typeof REGION>): Region {
+    const id = parseRegionId(key)
+    if (id === undefined) {
+      this.#report(['regions', key], `invalid region number ${JSON.stringify(key)}`, `1 to ${REGION_ID_MAX}`)
     }
-    const nodes = region.nodes.map((node) => ({
-      name: node.name,
-      hostname: node.hostname,
-      port: node.derpport,
-      meshHost: node.mesh,
-      certName: node.certname,
-      ipv4: node.ipv4,
-      ipv6: node.ipv6,
-      stunPort: node.stunport,
-      canPort80: node.canport80,
-    }))
     const { code, name = code, latitude, longitude } = region
-    return { id, code, name, latitude, longitude, nodes }
+    // Without a valid id the file is refused; the rest is read so that all problems are reported at once.
+    return { id: id ?? Number.NaN, code, name, latitude, longitude, nodes: region.nodes.map(nodeOf) }
   }
 
-  /** Clients find relays by their names. */
-  #judgeNames(regions: readonly FleetRegion[]): void {
+  /** Names are unique in the fleet, because clients find nodes by name. */
+  #checkNames(regions: readonly Region[]): void {
     const regionOf = new Map<string, number>()
     for (const { id, nodes } of regions) {
       for (const [i, { name }] of nodes.entries()) {
         const other = regionOf.get(name)
         if (other !== undefined) {
           const where = ['regions', String(id), 'nodes', i, 'name']
-          this.#complain(
+          this.#report(
             where,
             `name ${JSON.stringify(name)} is already used in region ${other}`,
             'a unique name',
@@ -203,33 +158,35 @@ class RegionsReader {
     }
   }
 
-  #complainOf(issue: z.core.$ZodIssue): void {
+  #reportIssue(issue: z.core.$ZodIssue): void {
     const { path } = issue
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys)
-        this.#complain([...path, key], 'unknown key', 'one of the keys in docs/fleet.md')
+        this.#report([...path, key], 'unknown key', 'one of the keys in docs/fleet.md')
       return
     }
     const value: unknown = this.#at(path, false)
     const shown = value === undefined ? 'is missing' : `invalid value${shownValue(value)}`
     const name = path.findLast((part) => typeof part === 'string' && part in EXPECTED)
-    this.#complain(path, shown, EXPECTED[String(name ?? 'regions')] ?? '')
+    this.#report(path, shown, EXPECTED[String(name ?? 'regions')] ?? '')
   }
 
-  #complain(path: readonly PropertyKey[], found: string, expected: string): void {
+  #report(path: readonly PropertyKey[], found: string, expected: string): void {
     const line = this.#lineOf(path)
-    const words = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('')
-    this.#problems.push({ where: `${this.#path}:${line}: ${words.slice(1)}`, found, expected })
+    const keys = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('')
+    this.#problems.push({ where: `${this.#path}:${line}: ${keys.slice(1)}`, found, expected })
   }
 
-  /** A region's number is a number to YAML, unless it is in quotes. */
+  /**
+   * What stands at a path. A region's number as key is a number to YAML unless it is in quotes, so both are tried.
+   */
   #at(path: readonly PropertyKey[], isNodeWanted: boolean): unknown {
     const [first, region, ...inner] = path
     const numbered = [first, Number(region), ...inner]
     return this.#document.getIn(path, isNodeWanted) ?? this.#document.getIn(numbered, isNodeWanted)
   }
 
-  /** The line of what the path leads to, or of the nearest thing around it that is there. */
+  /** The line of what stands at a path, or of the innermost thing around it that exists. */
   #lineOf(path: readonly PropertyKey[]): number {
     for (let length = path.length; length > 0; length--) {
       const node = this.#at(path.slice(0, length), true)
@@ -239,11 +196,26 @@ class RegionsReader {
   }
 }
 
+/** A default that is written out equals one that is left out, so adding or removing it is no change of the fleet. */
+function nodeOf(node: z.infer<typeof NODE>): Node {
+  return {
+    name: node.name,
+    hostname: node.hostname,
+    certName: node.certname,
+    ipv4: node.ipv4,
+    ipv6: node.ipv6,
+    stunPort: node.stunport || undefined,
+    derpPort: node.derpport === DERP_PORT ? undefined : node.derpport,
+    canPort80: node.canport80,
+    meshHost: node.mesh,
+  }
+}
+
 function hasRange(node: unknown): node is { readonly range: readonly [number, number, number] } {
   return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)
 }
 
-/** A space and the value, short and on one line; empty for lists and mappings. */
+/** A space and the value on one line, cut to 80 characters; empty for lists and mappings. */
 function shownValue(value: unknown): string {
   const text = typeof value === 'object' ? '' : ` ${JSON.stringify(value)}`
   return text.length > 80 ? `${text.slice(0, 77)}...` : text

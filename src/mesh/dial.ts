@@ -1,24 +1,7 @@
 // What the mesh asks of whoever dials for it: a DERP stream to a sibling, as frames one way and bytes the other.
 // Addresses, TLS and HTTP are the dialler's affair, logging in is the mesh's.
 
-/** Where a sibling is, and what it is to us. Plain data: it comes from another thread. */
-export interface SiblingAddress {
-  /** `host[:port]`, as it is shown and told apart. */
-  readonly name: string
-  /** Verified by TLS and asked for. */
-  readonly host: string
-  readonly port: number
-  /** Name or address to dial instead of the host. */
-  readonly dialHost: string | undefined
-  /** As in a DERP map: another name to verify, or `sha256-raw:` and a digest. */
-  readonly certName: string | undefined
-  /** It is of a region of ours: we hear of all its clients, not only of those whose home it is. */
-  readonly isInside: boolean
-  /** We are told of its keys; else they are located by the key directory, and the link is made when it is needed. */
-  readonly isWatched: boolean
-  /** Its names as a node of the DERP map, by which clients call it their ideal one. */
-  readonly nodes: readonly string[]
-}
+import type { Sibling } from '#fleet/sibling.ts'
 
 export interface DialHandler {
   /**
@@ -42,4 +25,4 @@ export interface SiblingStream {
 }
 
 /** Begins to dial; never throws. */
-export type Dial = (address: SiblingAddress, handler: DialHandler) => SiblingStream
+export type Dial = (address: Sibling, handler: DialHandler) => SiblingStream

@@ -13,7 +13,8 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { isMeshKeyRefusal, pongFrame } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket } from '#relay/ports.ts'
-import type { Dial, DialHandler, SiblingAddress } from './dial.ts'
+import type { Sibling } from '#fleet/sibling.ts'
+import type { Dial, DialHandler } from './dial.ts'
 import { LinkQuality } from './link-quality.ts'
 import type { SiblingReport, SiblingState } from './sibling-report.ts'
 import type { DialableSibling } from './key-lookup.ts'
@@ -68,7 +69,7 @@ export interface SiblingLinkParts extends SiblingSenderParts {
 
 export class SiblingLink implements DialableSibling {
   readonly serial: number
-  readonly address: SiblingAddress
+  readonly address: Sibling
   readonly rank: number
   readonly #parts: SiblingLinkParts
   readonly #sender: SiblingSender
@@ -88,7 +89,7 @@ export class SiblingLink implements DialableSibling {
   #upSinceMs = 0
   #pingDueMs = 0
 
-  constructor(address: SiblingAddress, serial: number, parts: SiblingLinkParts) {
+  constructor(address: Sibling, serial: number, parts: SiblingLinkParts) {
     const { routeTable, keysMax, identity } = parts
     const { isInside, isWatched } = address
     this.address = address

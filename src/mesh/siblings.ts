@@ -3,7 +3,7 @@
 // here; the run of the relay that they name tells them apart.
 
 import { bytesEqual } from '#protocol/bytes.ts'
-import type { SiblingAddress } from './dial.ts'
+import type { Sibling } from '#fleet/sibling.ts'
 import type { SiblingReport } from './sibling-report.ts'
 import { SiblingLink, type DuplicateSibling, type LinkOwner, type SiblingLinkParts } from './sibling-link.ts'
 import type { SiblingLogin } from './sibling-login.ts'
@@ -27,7 +27,7 @@ export class Siblings implements LinkOwner {
   }
 
   /** Replaces the list. Links to siblings that stay are kept. */
-  setSiblings(addresses: readonly SiblingAddress[]): void {
+  setSiblings(addresses: readonly Sibling[]): void {
     const wanted = new Map(addresses.map((address) => [idOf(address), address]))
     const leaving = [...this.#links].filter(([id]) => !wanted.has(id))
     for (const [id, link] of leaving) {
@@ -109,6 +109,6 @@ function isLinkTo(link: SiblingLink, serverKey: Uint8Array): boolean {
 }
 
 /** A different address, or a different way to verify it, makes a different sibling. */
-function idOf(address: SiblingAddress): string {
+function idOf(address: Sibling): string {
   return JSON.stringify(address)
 }

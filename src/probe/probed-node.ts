@@ -2,7 +2,8 @@
 // opened here.
 
 import { isIP, isIPv4, isIPv6 } from 'node:net'
-import { STUN_PORT, type MapNode, type MapRegion } from '#fleet/derp-map-reader.ts'
+import { derpPortOf, STUN_PORT, stunPortOf, type Node } from '#fleet/node.ts'
+import type { Region } from '#fleet/region.ts'
 import { endpointText } from '#config/listener-settings.ts'
 import type { ProbeSettings } from './settings.ts'
 import type { RelayTarget } from './target.ts'
@@ -56,20 +57,20 @@ export function nodeOfRelay(target: RelayTarget, settings: ProbeSettings): Probe
   }
 }
 
-export function nodeOfMap(region: MapRegion, node: MapNode, settings: ProbeSettings): ProbedNode {
+export function nodeOfMap(region: Region, node: Node, settings: ProbeSettings): ProbedNode {
   return {
     name: node.name,
     region: { id: region.id, code: region.code },
-    host: node.hostName,
-    port: node.derpPort,
+    host: node.hostname,
+    port: derpPortOf(node),
     isPlain: false,
     // Tailscale's clients verify a CertName even for a node that is marked insecure; -insecure overrides it.
-    certName: node.certName === '' || settings.isInsecure ? undefined : node.certName,
-    isInsecure: settings.isInsecure || node.isInsecureForTests,
-    addresses: { 4: node.ipv4, 6: node.ipv6 },
-    stunPort: settings.stunPort ?? node.stunPort,
-    stunAddress: node.stunTestIp === '' ? undefined : node.stunTestIp,
-    isStunOnly: node.isStunOnly,
+    certName: settings.isInsecure ? undefined : node.certName,
+    isInsecure: settings.isInsecure || node.isInsecureForTests === true,
+    addresses: { 4: node.ipv4 ?? '', 6: node.ipv6 ?? '' },
+    stunPort: settings.stunPort ?? stunPortOf(node),
+    stunAddress: node.stunTestIp,
+    isStunOnly: node.isStunOnly ?? false,
     httpPort: portOrUndefined(settings.httpPort ?? (node.canPort80 ? 80 : -1)),
   }
 }

@@ -7,7 +7,8 @@ import type { ServerTrust } from '#client/tls-verification.ts'
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
-import type { SiblingStream, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
+import type { Sibling } from '#fleet/sibling.ts'
+import type { SiblingStream, Dial, DialHandler } from '#mesh/dial.ts'
 
 export interface DialOptions {
   /** Authorities that siblings' certificates may be signed by. */
@@ -41,13 +42,13 @@ class SiblingConnection implements SiblingStream {
   #isGreeted = false
   #isOver = false
 
-  constructor(address: SiblingAddress, handler: DialHandler, { shared, tls }: Way) {
+  constructor(address: Sibling, handler: DialHandler, { shared, tls }: Way) {
     this.#handler = handler
     this.#pool = shared.pool
     this.#connection = this.#open(address, { shared, tls })
   }
 
-  #open(address: SiblingAddress, way: Way): DerpConnection | undefined {
+  #open(address: Sibling, way: Way): DerpConnection | undefined {
     try {
       const connection = this.#make(address, way)
       connection.open().catch((error: unknown) => this.#onFailed(error))
@@ -59,7 +60,7 @@ class SiblingConnection implements SiblingStream {
     }
   }
 
-  #make({ host, port, dialHost, certName }: SiblingAddress, { shared, tls }: Way): DerpConnection {
+  #make({ host, port, dialHost, certName }: Sibling, { shared, tls }: Way): DerpConnection {
     return new DerpConnection(
       {
         host,

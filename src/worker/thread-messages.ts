@@ -1,7 +1,8 @@
 // Messages between the control thread and the worker threads. Plain data that survives structured cloning. Packets never
 // travel this way; they cross between relay threads in shared memory (`interthread/`).
 
-import type { Settings, SiblingSettings } from '#config/settings.ts'
+import type { Settings } from '#config/settings.ts'
+import type { Sibling } from '#fleet/sibling.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
@@ -48,7 +49,7 @@ export type ToRelayThread =
   /** The location of a key that this thread has looked up, or that has moved. */
   | ({ readonly kind: 'keyLocation' } & LocationUpdate)
   /** The siblings to mesh with from now on. */
-  | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly SiblingSettings[] }
+  | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly Sibling[] }
   | { readonly kind: 'stop' }
 
 /** A login, for the log. */

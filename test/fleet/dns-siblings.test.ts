@@ -1,37 +1,37 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { DnsMembers } from '#fleet/dns-siblings.ts'
+import { DnsSiblings } from '#fleet/dns-siblings.ts'
 import { DnsServer } from '../support/dns-server.ts'
 
-let dns: DnsServer
-let members: DnsMembers
+let server: DnsServer
+let dns: DnsSiblings
 const changes: string[][] = []
 const problems: string[] = []
 
 beforeEach(async () => {
-  dns = await DnsServer.start()
-  members = new DnsMembers({
+  server = await DnsServer.start()
+  dns = new DnsSiblings({
     names: [
       { name: 'derp.lab', port: 443 },
       { name: '_derp._tcp.lab', port: 443 },
     ],
-    servers: [dns.address],
+    servers: [server.address],
     onChange: (now) => changes.push(now.map(({ name }) => name).sort()),
     onProblem: (name) => problems.push(name),
   })
 })
 
 afterEach(async () => {
-  members.stop()
+  dns.stop()
   changes.length = 0
   problems.length = 0
-  await dns[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
 })
 
-it('knows a member for each address and each service record', async () => {
-  dns.records.set('derp.lab', ['192.0.2.1', '2001:db8::1'])
-  dns.records.set('_derp._tcp.lab', ['east.lab:8443'])
-  await members.refresh()
-  expect(members.members.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual([
+it('lists a sibling for each address and each service record', async () => {
+  server.records.set('derp.lab', ['192.0.2.1', '2001:db8::1'])
+  server.records.set('_derp._tcp.lab', ['east.lab:8443'])
+  await dns.refresh()
+  expect(dns.siblings.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual([
     expect.objectContaining({ name: 'derp.lab:443 at 192.0.2.1', host: 'derp.lab', dialHost: '192.0.2.1' }),
     expect.objectContaining({
       name: 'derp.lab:443 at [2001:db8::1]',
@@ -42,125 +42,125 @@ it('knows a member for each address and each service record', async () => {
   ])
 })
 
-it('hears of who comes at once, and of who is gone when that has been said three times', async () => {
-  dns.records.set('derp.lab', ['192.0.2.1', '192.0.2.2'])
-  dns.records.set('_derp._tcp.lab', [])
-  await members.refresh()
-  dns.records.set('derp.lab', ['192.0.2.2', '192.0.2.3'])
+it('adds a sibling at the first answer and removes it after three answers without it', async () => {
+  server.records.set('derp.lab', ['192.0.2.1', '192.0.2.2'])
+  server.records.set('_derp._tcp.lab', [])
+  await dns.refresh()
+  server.records.set('derp.lab', ['192.0.2.2', '192.0.2.3'])
   const all = [1, 2, 3].map((n) => `derp.lab:443 at 192.0.2.${n}`)
-  await members.refresh()
+  await dns.refresh()
   expect(changes).toEqual([all.slice(0, 2), all])
-  await members.refresh()
+  await dns.refresh()
   expect(changes).toHaveLength(2)
-  await members.refresh()
+  await dns.refresh()
   expect(changes[2]).toEqual(all.slice(1))
 })
 
-it('keeps whom it knows while the name server fails, and complains once', async () => {
-  dns.records.set('derp.lab', ['192.0.2.1'])
-  dns.records.set('_derp._tcp.lab', [])
-  await members.refresh()
-  dns.isFailing = true
-  for (let times = 0; times < 5; times++) await members.refresh()
-  expect(members.members).toHaveLength(1)
+it('keeps its siblings while the name server fails, and reports the problem once', async () => {
+  server.records.set('derp.lab', ['192.0.2.1'])
+  server.records.set('_derp._tcp.lab', [])
+  await dns.refresh()
+  server.isFailing = true
+  for (let times = 0; times < 5; times++) await dns.refresh()
+  expect(dns.siblings).toHaveLength(1)
   expect(problems.sort()).toEqual(['_derp._tcp.lab', 'derp.lab'])
-  dns.isFailing = false
-  await members.refresh()
-  dns.records.delete('derp.lab')
-  for (let times = 0; times < 5; times++) await members.refresh()
-  // That there is no such name any more may be the name server's fault, too.
-  expect(members.members).toHaveLength(1)
+  server.isFailing = false
+  await dns.refresh()
+  server.records.delete('derp.lab')
+  for (let times = 0; times < 5; times++) await dns.refresh()
+  // A name server can deny a name by mistake.
+  expect(dns.siblings).toHaveLength(1)
   expect(problems).toHaveLength(3)
 })
 
-it('asks once at a time, however slow the answers are, and counts each absence once', async () => {
-  dns.records.set('derp.lab', ['192.0.2.1', '192.0.2.2'])
-  dns.records.set('_derp._tcp.lab', [])
-  await members.refresh()
-  dns.records.set('derp.lab', ['192.0.2.1'])
-  const asked = dns.questionCount
-  await Promise.all([1, 2, 3, 4].map(async () => await members.refresh()))
-  expect(dns.questionCount - asked).toBe(3)
-  expect(members.members).toHaveLength(2)
-  await members.refresh()
-  expect(members.members).toHaveLength(2)
-  await members.refresh()
-  expect(members.members).toHaveLength(1)
+it('resolves each name once at a time, and counts each absence once', async () => {
+  server.records.set('derp.lab', ['192.0.2.1', '192.0.2.2'])
+  server.records.set('_derp._tcp.lab', [])
+  await dns.refresh()
+  server.records.set('derp.lab', ['192.0.2.1'])
+  const asked = server.questionCount
+  await Promise.all([1, 2, 3, 4].map(async () => await dns.refresh()))
+  expect(server.questionCount - asked).toBe(3)
+  expect(dns.siblings).toHaveLength(2)
+  await dns.refresh()
+  expect(dns.siblings).toHaveLength(2)
+  await dns.refresh()
+  expect(dns.siblings).toHaveLength(1)
 })
 
-it('does not miss whom only one kind of address failed to tell of', async () => {
-  dns.records.set('derp.lab', ['192.0.2.1', '2001:db8::1'])
-  dns.records.set('_derp._tcp.lab', [])
-  await members.refresh()
-  dns.failingTypes.add('AAAA')
-  for (let times = 0; times < 5; times++) await members.refresh()
-  expect(members.members).toHaveLength(2)
-  dns.failingTypes.clear()
-  dns.records.set('derp.lab', ['192.0.2.1'])
-  for (let times = 0; times < 3; times++) await members.refresh()
-  expect(members.members).toHaveLength(1)
+it('counts no absence when only one address family was answered', async () => {
+  server.records.set('derp.lab', ['192.0.2.1', '2001:db8::1'])
+  server.records.set('_derp._tcp.lab', [])
+  await dns.refresh()
+  server.failingTypes.add('AAAA')
+  for (let times = 0; times < 5; times++) await dns.refresh()
+  expect(dns.siblings).toHaveLength(2)
+  server.failingTypes.clear()
+  server.records.set('derp.lab', ['192.0.2.1'])
+  for (let times = 0; times < 3; times++) await dns.refresh()
+  expect(dns.siblings).toHaveLength(1)
 })
 
-it('of a name with hundreds of addresses keeps to those that it knows, in whatever order they come, and complains once', async () => {
+it('keeps the known siblings of a name with hundreds of addresses in any order, and reports the problem once', async () => {
   const many = Array.from({ length: 400 }, (_, i) => `192.0.${2 + (i >> 8)}.${i & 255}`)
-  dns.records.set('derp.lab', many)
-  dns.records.set('_derp._tcp.lab', ['east.lab:443'])
-  await members.refresh()
-  const known = members.members
+  server.records.set('derp.lab', many)
+  server.records.set('_derp._tcp.lab', ['east.lab:443'])
+  await dns.refresh()
+  const known = dns.siblings
   expect(known).toHaveLength(257)
   for (let times = 0; times < 5; times++) {
-    dns.records.set(
+    server.records.set(
       'derp.lab',
       many.toSorted(() => Math.random() - 0.5),
     )
-    await members.refresh()
+    await dns.refresh()
   }
-  expect(members.members).toEqual(known)
+  expect(dns.siblings).toEqual(known)
   expect([changes.length, problems]).toEqual([1, ['derp.lab']])
 })
 
-it('takes no record that nobody can be dialled by', async () => {
-  dns.records.set('derp.lab', ['192.0.2.1'])
-  dns.records.set('_derp._tcp.lab', ['east.lab:0', 'ea st.lab:443', 'west.lab:443'])
-  await members.refresh()
-  expect(members.members.map(({ name }) => name)).toEqual(['derp.lab:443 at 192.0.2.1', 'west.lab:443'])
+it('ignores records that cannot be dialled', async () => {
+  server.records.set('derp.lab', ['192.0.2.1'])
+  server.records.set('_derp._tcp.lab', ['east.lab:0', 'ea st.lab:443', 'west.lab:443'])
+  await dns.refresh()
+  expect(dns.siblings.map(({ name }) => name)).toEqual(['derp.lab:443 at 192.0.2.1', 'west.lab:443'])
 })
 
-it('is silent when it has been stopped, also about an answer that was under way', async () => {
-  dns.records.set('derp.lab', ['192.0.2.1'])
-  dns.records.set('_derp._tcp.lab', [])
-  const asking = members.refresh()
-  members.stop()
+it('reports nothing after it was stopped, not even a pending answer', async () => {
+  server.records.set('derp.lab', ['192.0.2.1'])
+  server.records.set('_derp._tcp.lab', [])
+  const asking = dns.refresh()
+  dns.stop()
   await asking
-  expect([members.members, changes, problems]).toEqual([[], [], []])
+  expect([dns.siblings, changes, problems]).toEqual([[], [], []])
 })
 
-it('one name with two ports stands for relays on both', async () => {
-  dns.records.set('derp.lab', ['192.0.2.1'])
+it('lists relays on both ports of a name that is given twice', async () => {
+  server.records.set('derp.lab', ['192.0.2.1'])
   const names = [443, 8_443].map((port) => ({ name: 'derp.lab', port }))
-  const both = new DnsMembers({
+  const both = new DnsSiblings({
     names,
-    servers: [dns.address],
+    servers: [server.address],
     onChange: () => undefined,
     onProblem: () => undefined,
   })
   await both.refresh()
   both.stop()
-  expect(both.members.map(({ port }) => port)).toEqual([443, 8_443])
+  expect(both.siblings.map(({ port }) => port)).toEqual([443, 8_443])
 })
 
-it('knows whether all names have been answered, and says so when the last has been', async () => {
-  dns.isFailing = true
-  await members.refresh()
-  expect([members.areAllAnswered, changes]).toEqual([false, []])
-  dns.isFailing = false
-  dns.records.set('derp.lab', [])
-  dns.records.set('_derp._tcp.lab', [])
-  await members.refresh()
-  // A name without an address is none that says that there is nobody.
-  expect(members.areAllAnswered).toBe(false)
-  dns.records.set('derp.lab', ['192.0.2.1'])
-  dns.records.set('_derp._tcp.lab', ['east.lab:443'])
-  await members.refresh()
-  expect([members.areAllAnswered, changes.length]).toEqual([true, 1])
+it('reports a change when the last of its names has been answered', async () => {
+  server.isFailing = true
+  await dns.refresh()
+  expect([dns.areAllAnswered, changes]).toEqual([false, []])
+  server.isFailing = false
+  server.records.set('derp.lab', [])
+  server.records.set('_derp._tcp.lab', [])
+  await dns.refresh()
+  // A name without an address does not count as answered.
+  expect(dns.areAllAnswered).toBe(false)
+  server.records.set('derp.lab', ['192.0.2.1'])
+  server.records.set('_derp._tcp.lab', ['east.lab:443'])
+  await dns.refresh()
+  expect([dns.areAllAnswered, changes.length]).toEqual([true, 1])
 })

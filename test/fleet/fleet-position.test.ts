@@ -1,25 +1,27 @@
 import { expect, it } from 'vitest'
-import { standingIn, type FleetRelay, type Self, type Standing } from '#fleet/fleet-position.ts'
+import { fleetPosition, type FleetPosition, type OwnRelay } from '#fleet/fleet-position.ts'
+import type { Node } from '#fleet/node.ts'
+import type { Region } from '#fleet/region.ts'
 
-const relay = (hostname: string, port = 443): FleetRelay => ({
-  name: `${hostname.slice(0, 4)}-${port}`,
+const node = (hostname: string, derpPort = 443): Node => ({
+  name: `${hostname.slice(0, 4)}-${derpPort}`,
   hostname,
-  port,
-  meshHost: undefined,
-  certName: undefined,
+  derpPort,
 })
 
+const region = (id: number, ...nodes: Node[]): Region => ({ id, code: `r${id}`, name: `r${id}`, nodes })
+
 const regions = [
-  { id: 900, nodes: [relay('fra1.lab'), relay('fra2.lab'), relay('nyc2.lab')] },
-  { id: 901, nodes: [relay('nyc1.lab'), relay('nyc2.lab'), relay('nyc2.lab', 8_443)] },
-  { id: 902, nodes: [relay('sgp1.lab')] },
+  region(900, node('fra1.lab'), node('fra2.lab'), node('nyc2.lab')),
+  region(901, node('nyc1.lab'), node('nyc2.lab'), node('nyc2.lab', 8_443)),
+  region(902, node('sgp1.lab')),
 ]
 
 function seenFrom(
   hostname: string,
-  more: Partial<Self> = {},
-): Standing & { inside: Record<string, boolean> } {
-  const standing = standingIn(regions, {
+  more: Partial<OwnRelay> = {},
+): FleetPosition & { inside: Record<string, boolean> } {
+  const position = fleetPosition(regions, {
     hostname,
     node: undefined,
     region: undefined,
@@ -27,12 +29,12 @@ function seenFrom(
     ...more,
   })
   return {
-    ...standing,
-    inside: Object.fromEntries(standing.members.map(({ name, isInside }) => [name, isInside])),
+    ...position,
+    inside: Object.fromEntries(position.siblings.map(({ name, isInside }) => [name, isInside])),
   }
 }
 
-it('a relay is a sibling of all others, and inside where a region is shared', () => {
+it('every other relay is a sibling, and inside if it shares a region', () => {
   const { name, regions: own, inside } = seenFrom('FRA1.lab')
   expect([name, [...own]]).toEqual(['fra1.lab', [900]])
   expect(inside).toEqual({
@@ -44,7 +46,7 @@ it('a relay is a sibling of all others, and inside where a region is shared', ()
   })
 })
 
-it('a standby is of the region that it stands by for and of its own, whichever comes first', () => {
+it('a standby belongs to its own region and to the region it stands by for', () => {
   const { name, regions: own, inside } = seenFrom('nyc2.lab', { node: 'nyc2-443' })
   expect([name, [...own]]).toEqual(['nyc2.lab', [900, 901]])
   expect(inside).toEqual({
@@ -56,44 +58,49 @@ it('a standby is of the region that it stands by for and of its own, whichever c
   })
 })
 
-it('a relay that may be one of several finds itself when it meets itself', () => {
-  const { name, regions: own, members } = seenFrom('nyc2.lab')
+it('a relay that may be one of several nodes has no name and is among its own siblings', () => {
+  const { name, regions: own, siblings } = seenFrom('nyc2.lab')
   expect([name, [...own]]).toEqual([undefined, [900, 901]])
-  expect(members.map((member) => member.name)).toContain('nyc2.lab')
+  expect(siblings.map((sibling) => sibling.name)).toContain('nyc2.lab')
 })
 
-it('a relay that the file does not know is of the region that it is told, or of none', () => {
+it('a relay that is not in the file belongs to the region of its options, or to none', () => {
   expect(new Set(Object.values(seenFrom('lon1.lab').inside))).toEqual(new Set([false]))
   expect(seenFrom('lon1.lab', { region: 902 }).inside).toMatchObject({ 'sgp1.lab': true, 'fra1.lab': false })
 })
 
-it('a sibling has all the names that clients know it by', () => {
+it('a sibling has all its names as a node of the DERP map', () => {
   const standby = [
-    { id: 900, nodes: [relay('fra1.lab'), { ...relay('nyc1.lab'), name: '900s' }] },
-    { id: 901, nodes: [{ ...relay('nyc1.lab'), name: '901a' }] },
+    region(900, node('fra1.lab'), { ...node('nyc1.lab'), name: '900s' }),
+    region(901, { ...node('nyc1.lab'), name: '901a' }),
   ]
-  const self = { hostname: 'fra1.lab', node: undefined, region: undefined, hasDirectory: true }
-  const [member] = standingIn(standby, self).members
-  expect(standingIn(standby, { ...self, hostname: 'nyc1.lab' })).toMatchObject({
+  const own = { hostname: 'fra1.lab', node: undefined, region: undefined, hasDirectory: true }
+  const [sibling] = fleetPosition(standby, own).siblings
+  expect(fleetPosition(standby, { ...own, hostname: 'nyc1.lab' })).toMatchObject({
     regions: new Set([900, 901]),
     nodes: ['900s', '901a'],
   })
-  expect(standingIn(standby, { ...self, hostname: 'unknown.lab' }).nodes).toEqual([])
-  expect(member).toMatchObject({ name: 'nyc1.lab', nodes: ['900s', '901a'], isInside: true, isWatched: true })
+  expect(fleetPosition(standby, { ...own, hostname: 'unknown.lab' }).nodes).toEqual([])
+  expect(sibling).toMatchObject({
+    name: 'nyc1.lab',
+    nodes: ['900s', '901a'],
+    isInside: true,
+    isWatched: true,
+  })
 })
 
-it('relays behind one host name that leads to the nearest are told apart by where siblings dial them', () => {
-  const site = { ...relay('derp.lab'), name: '901', meshHost: '10.0.0.1' }
+it('relays that share a host name differ by their mesh host', () => {
+  const site = { ...node('derp.lab'), name: '901', meshHost: '10.0.0.1' }
   const sites = [site, { ...site, name: '902', meshHost: '10.0.0.2' }]
-  const self = { hostname: 'derp.lab', node: '902', region: undefined, hasDirectory: false }
-  const { name, members } = standingIn([{ id: 900, nodes: sites }], self)
+  const own = { hostname: 'derp.lab', node: '902', region: undefined, hasDirectory: false }
+  const { name, siblings } = fleetPosition([region(900, ...sites)], own)
   expect(name).toBe('derp.lab/10.0.0.2')
-  expect(members).toEqual([
+  expect(siblings).toEqual([
     expect.objectContaining({ host: 'derp.lab', dialHost: '10.0.0.1', isInside: true }),
   ])
 })
 
-it('with a key directory only relays of the own region are watched', () => {
-  const watched = seenFrom('fra1.lab', { hasDirectory: true }).members.filter(({ isWatched }) => isWatched)
+it('with a key directory, only siblings of the own region are watched', () => {
+  const watched = seenFrom('fra1.lab', { hasDirectory: true }).siblings.filter(({ isWatched }) => isWatched)
   expect(watched.map(({ name }) => name)).toEqual(['fra2.lab', 'nyc2.lab'])
 })

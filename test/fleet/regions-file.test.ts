@@ -24,8 +24,7 @@ regions:
         certname: sha256-raw:${'ab'.repeat(32)}
 `
 
-it('reads regions and what siblings need of their relays', () => {
-  const node = { port: 443, meshHost: undefined, certName: undefined }
+it('reads regions and their nodes', () => {
   expect(readRegionsFile('regions.yaml', GOOD)).toEqual({
     regions: [
       {
@@ -33,8 +32,8 @@ it('reads regions and what siblings need of their relays', () => {
         code: 'fra',
         name: 'Frankfurt',
         nodes: [
-          { ...node, name: '900a', hostname: 'derp1.fra.example.com', ipv4: '192.0.2.1', ipv6: 'none' },
-          { ...node, name: '900b', hostname: 'derp2.fra.example.com', port: 8_443, meshHost: '10.0.0.2' },
+          { name: '900a', hostname: 'derp1.fra.example.com', ipv4: '192.0.2.1', ipv6: 'none' },
+          { name: '900b', hostname: 'derp2.fra.example.com', derpPort: 8_443, meshHost: '10.0.0.2' },
         ],
       },
       {
@@ -45,7 +44,6 @@ it('reads regions and what siblings need of their relays', () => {
         longitude: -74,
         nodes: [
           {
-            ...node,
             name: '901a',
             hostname: '198.51.100.7',
             stunPort: -1,
@@ -58,9 +56,9 @@ it('reads regions and what siblings need of their relays', () => {
 })
 
 it.each([
-  ['a word that is not known', ['derpport', 'port'], 'r.yaml:11: regions.900.nodes[1].port: unknown key'],
+  ['an unknown key', ['derpport', 'port'], 'r.yaml:11: regions.900.nodes[1].port: unknown key'],
   [
-    'a name twice',
+    'a name that is used twice',
     ['901a', '900a'],
     'r.yaml:17: regions.901.nodes[0].name: name "900a" is already used in region 900; expected a unique name',
   ],
@@ -70,12 +68,12 @@ it.each([
     'r.yaml:13: regions.nyc: invalid region number "nyc"; expected 1 to 65535',
   ],
   [
-    'a port that is none',
+    'an invalid port',
     ['8443', '84430'],
     'r.yaml:11: regions.900.nodes[1].derpport: invalid value 84430; expected a port, 1 to 65535',
   ],
   [
-    'an address that is none',
+    'an invalid address',
     ['192.0.2.1', '192.0.2'],
     'r.yaml:9: regions.900.nodes[0].ipv4: invalid value "192.0.2"; expected an IPv4 address, or none',
   ],
@@ -84,7 +82,7 @@ it.each([
     ['        hostname: 198.51.100.7\n', ''],
     'r.yaml:17: regions.901.nodes[0].hostname: is missing; expected a host name or an IP address',
   ],
-])('refuses %s, and says where and what was expected', (_what, [was = '', is = ''], expected) => {
+])('refuses %s with its line and what was expected', (_what, [was = '', is = ''], expected) => {
   const read = readRegionsFile('r.yaml', GOOD.replace(was, is))
   expect('problems' in read ? read.problems.map(problemText) : []).toEqual([
     expect.stringContaining(expected),
@@ -92,30 +90,30 @@ it.each([
 })
 
 it.each([
-  ['no YAML', 'regions: [', /r\.yaml:1: /],
-  ['nothing', '', /r\.yaml:1: /],
-  ['something else', 'hello', /r\.yaml:1: /],
+  ['text that is no YAML', 'regions: [', /r\.yaml:1: /],
+  ['an empty file', '', /r\.yaml:1: /],
+  ['a word', 'hello', /r\.yaml:1: /],
   [
-    'many of one by an alias',
+    'a region by a YAML alias',
     'regions:\n  900: &a {code: x, nodes: [{name: a, hostname: b}]}\n  901: *a\n',
     /alias/i,
   ],
-  ['no region at all', 'regions: {}', /regions: is empty; expected at least one region/],
-  ['a list without end', '['.repeat(200_000), /./],
+  ['a file without regions', 'regions: {}', /regions: is empty; expected at least one region/],
+  ['a list nested without end', '['.repeat(200_000), /./],
   [
-    'what is nested without end',
+    'mappings nested without end',
     Array.from({ length: 20_000 }, (_, i) => `${' '.repeat(i % 1_000)}a:`).join('\n'),
     /./,
   ],
   [
-    'aliases that grow',
+    'aliases that multiply',
     `a: &a [x,x]\n${'bcdefgh'
       .split('')
       .map((name, i) => `${name}: &${name} [*${'abcdefg'[i]},*${'abcdefg'[i]}]`)
       .join('\n')}`,
     /alias/i,
   ],
-  ['far too much', ' '.repeat(5_000_000), /has 5000000 characters/],
+  ['a file that is too large', ' '.repeat(5_000_000), /has 5000000 characters/],
 ])('refuses %s', (_what, text, expected) => {
   const read = readRegionsFile('r.yaml', text)
   expect(

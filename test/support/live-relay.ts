@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startRelay, type RunningRelay } from '#control/start-relay.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
-import type { MeshSettings, Settings, SiblingSettings } from '#config/settings.ts'
+import type { MeshSettings, Settings } from '#config/settings.ts'
+import { listedSibling, type Sibling } from '#fleet/sibling.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
 import { DAY_MS, makePair } from '../config/certificates.ts'
@@ -41,17 +42,8 @@ export const NO_MESH: MeshSettings = {
 export const MESH_KEY = new Uint8Array(32).fill(7)
 
 /** A relay on this host, as its siblings list it; its certificate is for localhost. */
-export function siblingAt(port: number): SiblingSettings {
-  return {
-    name: `localhost:${port}`,
-    host: 'localhost',
-    port,
-    dialHost: '127.0.0.1',
-    certName: undefined,
-    isWatched: true,
-    nodes: [],
-    isInside: true,
-  }
+export function siblingAt(port: number): Sibling {
+  return listedSibling(`localhost:${port}`, 'localhost', port, '127.0.0.1')
 }
 
 /** A relay that runs, the certificate folder it came with, and clients for it. */

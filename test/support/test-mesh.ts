@@ -8,7 +8,8 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
 import { DirectoryClient, type LocationUpdate } from '#mesh/directory-client.ts'
 import { KeyLookup } from '#mesh/key-lookup.ts'
-import type { SiblingStream, Dial, DialHandler, SiblingAddress } from '#mesh/dial.ts'
+import type { Sibling } from '#fleet/sibling.ts'
+import type { SiblingStream, Dial, DialHandler } from '#mesh/dial.ts'
 import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import type { SiblingOutbox } from '#relay/ports.ts'
@@ -26,7 +27,7 @@ import { SWEEP_EVERY_MS, TestRelay, type ConnectOptions } from './test-relay.ts'
 const OUTBOX_BYTES = 1_048_576
 
 /** Where a relay is. What is before the last hyphen of its name is its region, if there is one. */
-function addressOf(name: string, seenFrom: string, hasDirectory: boolean): SiblingAddress {
+function addressOf(name: string, seenFrom: string, hasDirectory: boolean): Sibling {
   const isInside = regionOf(name) === regionOf(seenFrom)
   const place = { host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined }
   return { name, ...place, isInside, isWatched: isInside || !hasDirectory, nodes: [name] }
@@ -234,7 +235,7 @@ export class TestMesh {
   }
 
   /** As `seenFrom` has it among its members. */
-  addressOf(name: string, seenFrom: string): SiblingAddress {
+  addressOf(name: string, seenFrom: string): Sibling {
     return addressOf(name, seenFrom, this.directoryServer !== undefined)
   }
 
@@ -274,7 +275,7 @@ export class TestMesh {
     return this.#parted.has(`${a} ${b}`)
   }
 
-  #dial(from: string, address: SiblingAddress, handler: DialHandler): SiblingStream {
+  #dial(from: string, address: Sibling, handler: DialHandler): SiblingStream {
     const connection = new FakeConnection(from, address.name, handler, () =>
       this.#connections.delete(connection),
     )

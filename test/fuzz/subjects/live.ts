@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { DerpConnectError } from '#client/connect-error.ts'
 import { DerpClient, SharedResources } from '#client/derp-client.ts'
-import { DnsMembers } from '#fleet/dns-siblings.ts'
+import { DnsSiblings } from '#fleet/dns-siblings.ts'
 import { clientInfoFrame } from '#protocol/handshake.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
 import { END_REASONS } from '#relay/end-reason.ts'
@@ -157,7 +157,7 @@ function dnsAnswer(type: number, data: Uint8Array): Buffer {
 }
 
 /** Members that a name server, or who pretends to be one, tells of. */
-const dnsMembers: Subject = {
+const dnsSiblings: Subject = {
   name: 'dns-answer',
   waits: true,
   corpus: [
@@ -173,7 +173,7 @@ const dnsMembers: Subject = {
     // An answer, whole, to one question: else c-ares waits, or asks again by TCP.
     records.writeUInt16BE((records.readUInt16BE(2) & 0x040f) | 0x8180, 2)
     let problem = ''
-    const members = new DnsMembers({
+    const dns = new DnsSiblings({
       names: [{ name: '_derp._tcp.lab', port: 443 }],
       servers: [`127.0.0.1:${nameServer?.address().port}`],
       onChange: () => undefined,
@@ -181,15 +181,15 @@ const dnsMembers: Subject = {
     })
     const late = Promise.withResolvers<string>()
     const timer = setTimeout(() => late.resolve('late'), 50)
-    const isDone = members.refresh().then(() => 'done')
+    const isDone = dns.refresh().then(() => 'done')
     // An answer that is none is not taken for one: c-ares goes on waiting, which is its own affair.
     const done = await Promise.race([isDone, late.promise])
     clearTimeout(timer)
-    promise(members.members.length <= 256, `${members.members.length} members`)
-    for (const { host, port } of members.members)
+    promise(dns.siblings.length <= 256, `${dns.siblings.length} siblings`)
+    for (const { host, port } of dns.siblings)
       promise(host !== undefined && port >= 0 && port < 65_536, `${host}:${port}`)
-    return `${done} ${problem.slice(0, 40)} ${magnitude(members.members.length)}`
+    return `${done} ${problem.slice(0, 40)} ${magnitude(dns.siblings.length)}`
   },
 }
 
-export const LIVE_SUBJECTS: readonly Subject[] = [relayStream, clientStream, dnsMembers]
+export const LIVE_SUBJECTS: readonly Subject[] = [relayStream, clientStream, dnsSiblings]

@@ -4,6 +4,7 @@
 import { writeFileSync } from 'node:fs'
 import { readConfigFile } from '#config/config-file.ts'
 import { readDerpMap } from '#fleet/derp-map-reader.ts'
+import { derpPortOf } from '#fleet/node.ts'
 import { OPTIONS } from '#config/options.ts'
 import { problemText, type Problem } from '#fleet/problem.ts'
 import { readSettings } from '#config/read-settings.ts'
@@ -57,7 +58,7 @@ const derpMap: Subject = {
     for (const { id, nodes } of map.regions) {
       promise(Number.isInteger(id) && id >= 1, `region ${id}`)
       for (const node of nodes)
-        promise(node.derpPort >= 0 && node.derpPort <= 65_535, `port ${node.derpPort}`)
+        promise(derpPortOf(node) >= 1 && derpPortOf(node) <= 65_535, `port ${node.derpPort}`)
     }
     return `${map.regions.length} ${kindsOf(map.problems)}`
   },

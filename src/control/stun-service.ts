@@ -40,7 +40,7 @@ export class StunService implements Service {
   #isAnswering = true
   #hasStarted = false
   #isStopping = false
-  #beats = 0
+  #sweeps = 0
   #silentLooks = 0
 
   constructor(parts: StunServiceParts) {
@@ -81,9 +81,9 @@ export class StunService implements Service {
 
   /** To be called every second: ends a thread that hangs. Counts looks rather than time, as for relay threads. */
   look(): void {
-    const { beats } = this.#counters
-    const isSilent = beats === this.#beats && this.#thread !== undefined
-    this.#beats = beats
+    const { sweeps } = this.#counters
+    const isSilent = sweeps === this.#sweeps && this.#thread !== undefined
+    this.#sweeps = sweeps
     this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0
     if (this.#silentLooks === HUNG_LOOKS) {
       this.#thread?.kill(new Error(`no sign of life for ${this.#silentLooks} s`))

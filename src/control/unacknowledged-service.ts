@@ -36,7 +36,7 @@ export class UnacknowledgedService implements Service {
   }
 
   async #look(watch: UnacknowledgedWatch): Promise<void> {
-    const remotes = await watch.look(performance.now())
+    const remotes = await watch.check(performance.now())
     if (remotes.length > 0) this.#parts.threads.tellAll({ kind: 'endUnacknowledged', remotes })
   }
 }

@@ -1,14 +1,15 @@
-// How many descriptors this process may have, and how many of them clients may take: when all are used nothing works any
-// more, neither the admin port nor the log nor the answer "no". Linux tells the limit in /proc; elsewhere there is none.
+// How many file descriptors this process may open, and how many of them clients may use. When all are in use, nothing works
+// any more: not the admin port, not the log, not even refusing a connection. Linux tells the limit in /proc; on other systems
+// no limit is known.
 
 import { closeSync, openSync, readFileSync } from 'node:fs'
 
-/** For the admin port's scrapers, siblings, files that are read again, names that are looked up. */
+/** For scrapers of the admin port, siblings, files that are read again, and name lookups. */
 const SPARE_MIN = 16
 const SPARE_MAX = 256
 const SPARE_SHARE = 1 / 8
 
-/** Infinity where the system does not tell. Node has raised it as far as it may. */
+/** Infinity where the system does not tell. Node has already raised the limit as far as it may. */
 export function descriptorsMax(): number {
   try {
     const [, limit = ''] = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? []
@@ -18,12 +19,12 @@ export function descriptorsMax(): number {
   }
 }
 
-/** A client whose descriptor is this or higher is not taken. */
+/** A client connection whose descriptor is this number or a higher one is refused. */
 export function clientDescriptorsEnd(max: number): number {
   return max - Math.min(SPARE_MAX, Math.max(SPARE_MIN, Math.ceil(max * SPARE_SHARE)))
 }
 
-/** The system gives the lowest number that is free, so it tells how full the table is; Infinity when it is full. */
+/** The system assigns the lowest free number, which thus tells how full the table is; Infinity if the table is full. */
 export function lowestFreeDescriptor(): number {
   try {
     const descriptor = openSync('/dev/null', 'r')

@@ -1,13 +1,13 @@
-// How a connection is ended in order: what was written is sent, then the end. Not for remotes that take nothing any
-// more; those are destroyed.
+// Graceful close of a socket: what was written is sent first, then the end. Not for remotes that have stopped reading;
+// those connections are destroyed.
 
 import type { Socket } from 'node:net'
 
-/** A remote that does not answer our closing within this time is cut off; it has nothing to gain by it. */
+/** A remote that does not close its side within this time is cut off; it has nothing to gain by waiting. */
 export const GRACEFUL_CLOSE_TIMEOUT_MS = 1_000
 
-export function closeGracefully(socket: Socket, lastWords = ''): void {
+export function closeGracefully(socket: Socket): void {
   if (socket.destroyed) return
-  socket.end(lastWords)
+  socket.end()
   setTimeout(() => socket.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS).unref()
 }

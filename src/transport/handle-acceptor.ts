@@ -1,35 +1,38 @@
-// How connections come in over the runtime's handles. The first record of a TLS connection is read before there is TLS
-// for it: so nothing but a descriptor and what it has sent is spent on who says nothing or half, TLS gets a buffer of
-// 1 KiB instead of 64, and a storm of hellos can be taken in by turns.
+// An acceptor over the runtime's handles. The first record of a TLS connection is read before any TLS state is made for it. So a
+// client that sends nothing or half a hello costs a descriptor and the bytes that it has sent, TLS gets an input buffer of 1 KiB
+// instead of 64, and the handshakes of a storm of hellos are spread over turns of the event loop. Runs on a relay thread.
 
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { helloState } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
 import { TurnQueue } from '#relay/turn-queue.ts'
-import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Acceptor, type AcceptorParts } from './connection.ts'
+import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Acceptor, type AcceptorParts } from './acceptor.ts'
 import { HandleConnection, type HandleConnectionParts } from './handle-connection.ts'
-import { Listener } from './listening-port.ts'
+import { ListeningPort } from './listening-port.ts'
 import { PendingHandshakes, type PendingHandshake } from './pending-handshakes.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './runtime-handles.ts'
 
-/** What libuv reads at once; the largest run of bytes that one call brings. */
+/** The most that libuv reads in one call. */
 const READ_BUFFER_BYTES = 65_536
-/** A handshake takes half a millisecond of the thread; packets wait no longer than four of them. */
+/** A handshake takes half a millisecond of the thread; packets wait for four of them at most. */
 const HANDSHAKES_PER_TURN_MAX = 4
-/** To see one off is a tenth of a millisecond's work, half of it in a later turn; ten thousand may end at once. */
+/** The end of a connection takes a tenth of a millisecond, half of it in a later turn; ten thousand may end at once. */
 const ENDS_PER_TURN_MAX = 32
-const ENDS_MS_PER_TURN = 2
-/** Who has not finished for so long makes room for the next one. Answers from the other side of the earth take 0.4 s. */
+const ENDS_PER_TURN_MS = 2
+/**
+ * While a limit is reached, a handshake that has taken so long is aborted for the next one. Answers from the other side of the
+ * earth take 0.4 s.
+ */
 const HANDSHAKE_PATIENCE_MS = 3_000
-/** TLS's input buffer has 1 KiB; when that is full it gets another of 16 KiB, for good. */
+/** TLS's input buffer has 1 KiB. A read that fills it adds another of 16 KiB, for good. */
 const HELLO_PIECE_BYTES = 1_023
-/** Each connection's records are looked at in every so many sweeps … */
-const SWEEPS_PER_LOOK = 8
-/** … and all of them at once after one that comes so late that something must have kept the thread busy. */
+/** Each connection's records are checked once in so many sweeps … */
+const SWEEPS_PER_CHECK = 8
+/** … and those of all connections in a sweep that is so late that something must have kept the thread busy. */
 const LATE_SWEEP_MS = 100
-/** RFC 7301 §3.1: each name after its length. */
+/** RFC 7301 §3.1: each name follows its length. */
 const ALPN_HTTP11 = Buffer.from('\x08http/1.1', 'latin1')
 
 export interface HandleAcceptorParts extends AcceptorParts {
@@ -42,17 +45,17 @@ export class HandleAcceptor implements Acceptor {
   readonly #connectionParts: HandleConnectionParts
   readonly #context: SecureContext | undefined
   readonly #server: Server = createServer()
-  readonly #listener: Listener
+  readonly #port: ListeningPort
   readonly #helloBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
   readonly #pendingHandshakes: PendingHandshakes
   readonly #handshakesMax: number
-  /** Those in the middle of their TLS handshake, and since when they are; oldest first. */
+  /** TLS handshakes in progress, and since when; oldest first. */
   readonly #handshakes = new Map<HandleConnection, number>()
   readonly #connections = new Set<HandleConnection>()
-  /** Where the last sweep stopped. */
-  #looking = this.#connections.values()
+  /** Where the last check of records stopped. */
+  #toCheck = this.#connections.values()
   #sweptMs: number
-  /** Those of the pending handshakes whose hello is here. */
+  /** Pending handshakes whose hello is complete, in the order of their turns. */
   #queue: PendingHandshake[] = []
   #handshakesThisTurn = 0
   #isTurnComing = false
@@ -60,7 +63,7 @@ export class HandleAcceptor implements Acceptor {
   constructor(parts: HandleAcceptorParts) {
     this.#parts = parts
     const { counters, now } = parts
-    this.#listener = new Listener(this.#server, { counters, now, listening: () => this.#onListening() })
+    this.#port = new ListeningPort(this.#server, { counters, now, onListening: () => this.#onListening() })
     this.#sweptMs = now()
     this.#pendingHandshakes = new PendingHandshakes(parts.threadCount)
     this.#handshakesMax = Math.ceil(HANDSHAKES_MAX / parts.threadCount)
@@ -71,18 +74,18 @@ export class HandleAcceptor implements Acceptor {
       now: parts.now,
       ends: new TurnQueue({
         perTurnMax: ENDS_PER_TURN_MAX,
-        perTurnMs: ENDS_MS_PER_TURN,
+        perTurnMs: ENDS_PER_TURN_MS,
         now: parts.now,
         nextTurn: setImmediate,
       }),
       readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
-      secured: (connection, tls) => this.#secured(connection, tls),
-      left: (connection) => this.#left(connection),
+      onHandshakeDone: (connection, tls) => this.#onHandshakeDone(connection, tls),
+      onClosed: (connection) => this.#onClosed(connection),
     }
   }
 
   async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
-    return await this.#listener.listen(endpoint, isShared)
+    return await this.#port.listen(endpoint, isShared)
   }
 
   #onListening(): void {
@@ -93,78 +96,78 @@ export class HandleAcceptor implements Acceptor {
   }
 
   sweep(): void {
-    this.#listener.sweep()
+    this.#port.sweep()
     const nowMs = this.#parts.now()
-    // Both begin with the oldest.
+    // Both loops begin with the oldest.
     for (const pending of this.#pendingHandshakes) {
       if (nowMs - pending.sinceMs <= HANDSHAKE_TIMEOUT_MS) break
-      this.#dismiss(pending, Counter.handshakesTimedOut)
+      this.#abortPending(pending, Counter.handshakesTimedOut)
     }
     for (const [connection, sinceMs] of this.#handshakes) {
       if (nowMs - sinceMs <= HANDSHAKE_TIMEOUT_MS) break
-      this.#giveUp(connection, Counter.handshakesTimedOut)
+      this.#abortHandshake(connection, Counter.handshakesTimedOut)
     }
     if (this.#queue.length > 0) this.#turnLater()
-    if (this.#context !== undefined) this.#lookAtRecords(nowMs)
+    if (this.#context !== undefined) this.#checkRecords(nowMs)
     this.#sweptMs = nowMs
   }
 
-  /** Ends those whose records bring no data: some of the connections are looked at, the others in the next sweeps. */
-  #lookAtRecords(nowMs: number): void {
+  /** Ends connections whose records bring no data. Checks some of the connections; the next sweeps check the others. */
+  #checkRecords(nowMs: number): void {
     const isLate = nowMs - this.#sweptMs >= LATE_SWEEP_MS
     const { size } = this.#connections
-    const count = isLate ? size : Math.ceil(size / SWEEPS_PER_LOOK)
+    const count = isLate ? size : Math.ceil(size / SWEEPS_PER_CHECK)
     for (let i = 0; i < count; i++) {
-      const { value: connection } = this.#looking.next()
+      const { value: connection } = this.#toCheck.next()
       if (connection !== undefined) {
-        connection.lookAtRecords(nowMs)
+        connection.checkRecords(nowMs)
         continue
       }
-      this.#looking = this.#connections.values()
+      this.#toCheck = this.#connections.values()
       if (!isLate) return
     }
   }
 
   async close(): Promise<void> {
-    const closed = this.#listener.close()
-    for (const pending of this.#pendingHandshakes) this.#dismiss(pending)
+    const closed = this.#port.close()
+    for (const pending of this.#pendingHandshakes) this.#abortPending(pending)
     for (const connection of this.#connections) connection.destroy()
     await closed
   }
 
   #onConnection(tcp: TcpHandle): void {
-    const { keepAliveMs } = this.#parts
-    if (!this.#hasDescriptorFor(tcp) || !this.#parts.mayAccept()) return tcp.close(() => undefined)
+    const { host, keepAliveMs } = this.#parts
+    if (!this.#hasDescriptorFor(tcp) || !host.tryAccept()) return tcp.close(() => undefined)
     tcp.setNoDelay(true)
     if (keepAliveMs > 0) tcp.setKeepAlive(true, Math.ceil(keepAliveMs / 1_000))
     if (this.#context === undefined) {
       const connection = new HandleConnection(tcp, undefined, this.#connectionParts)
       this.#connections.add(connection)
-      return this.#parts.accepted(connection)
+      return host.onConnection(connection)
     }
     const pending = this.#pendingHandshakes.add(tcp, this.#parts.now())
     tcp.useUserBuffer(this.#helloBuffer)
     tcp.onread = () => {
       const byteCount = this.#parts.handles.bytesRead()
       if (byteCount > 0) return this.#onBytes(pending, byteCount)
-      if (byteCount < 0) this.#dismiss(pending, Counter.handshakesLeft)
+      if (byteCount < 0) this.#abortPending(pending, Counter.handshakesLeft)
     }
     tcp.readStart()
   }
 
-  /** Who has said nothing for long makes room for who comes now. */
+  /** If not, ends the oldest pending handshake if that has taken long: the next connection can have its descriptor. */
   #hasDescriptorFor({ fd }: TcpHandle): boolean {
-    if (this.#listener.mayTake(fd)) return true
+    if (this.#port.mayKeep(fd)) return true
     for (const pending of this.#pendingHandshakes) {
       if (this.#parts.now() - pending.sinceMs < HANDSHAKE_PATIENCE_MS) return false
-      this.#dismiss(pending, Counter.handshakesCrowdedOut)
+      this.#abortPending(pending, Counter.handshakesCrowdedOut)
       return false
     }
     return false
   }
 
-  /** @param reason what it counts as; nothing if its going is not its own fault */
-  #dismiss(pending: PendingHandshake, reason?: number): void {
+  /** @param reason the counter of failed handshakes; undefined if this is not a failure of the handshake */
+  #abortPending(pending: PendingHandshake, reason?: number): void {
     if (reason !== undefined) this.#parts.counters.add(reason, 1)
     this.#pendingHandshakes.delete(pending)
     pending.tcp.close(() => undefined)
@@ -174,32 +177,29 @@ export class HandleAcceptor implements Acceptor {
     const part = this.#helloBuffer.subarray(0, byteCount)
     const bytes = pending.hello === undefined ? part : Buffer.concat([pending.hello, part])
     const state = helloState(bytes)
-    if (state === 'foreign') this.#dismiss(pending, Counter.handshakesNotTls)
-    else if (state === 'partial') this.#hold(pending, bytes)
+    if (state === 'foreign') this.#abortPending(pending, Counter.handshakesNotTls)
+    else if (state === 'partial') this.#buffer(pending, bytes)
     else this.#onHello(pending, bytes)
   }
 
-  /** What it has sent is kept, since it lies in everybody's buffer. */
-  #hold(pending: PendingHandshake, bytes: Buffer): void {
-    this.#pendingHandshakes.hold(pending, Buffer.from(bytes))
-    for (
-      let last = this.#pendingHandshakes.superfluous;
-      last !== undefined;
-      last = this.#pendingHandshakes.superfluous
-    ) {
-      this.#dismiss(last, Counter.handshakesCrowdedOut)
+  /** Keeps a copy of `bytes`, which lie in the buffer of all connections. */
+  #buffer(pending: PendingHandshake, bytes: Buffer): void {
+    const all = this.#pendingHandshakes
+    all.buffer(pending, Buffer.from(bytes))
+    for (let excess = all.overLimit; excess !== undefined; excess = all.overLimit) {
+      this.#abortPending(excess, Counter.handshakesCrowdedOut)
     }
   }
 
   #onHello(pending: PendingHandshake, hello: Buffer): void {
     this.#turnLater()
-    if (this.#handshakesThisTurn < HANDSHAKES_PER_TURN_MAX && this.#mayBegin()) {
+    if (this.#handshakesThisTurn < HANDSHAKES_PER_TURN_MAX && this.#mayBeginTls()) {
       this.#handshakesThisTurn++
       return this.#beginTls(pending, hello)
     }
     pending.tcp.readStop()
     this.#queue.push(pending)
-    this.#hold(pending, hello)
+    this.#buffer(pending, hello)
   }
 
   #turnLater(): void {
@@ -208,30 +208,30 @@ export class HandleAcceptor implements Acceptor {
     setImmediate(this.#onTurn)
   }
 
-  /** Takes in some of those who wait, before those who come in this turn. */
+  /** Begins some of the queued handshakes, before those whose hello arrives in this turn. */
   readonly #onTurn = (): void => {
     this.#isTurnComing = false
     this.#handshakesThisTurn = 0
-    let taken = 0
+    let begun = 0
     for (const pending of this.#queue) {
-      if (this.#handshakesThisTurn === HANDSHAKES_PER_TURN_MAX || !this.#mayBegin()) break
-      taken++
-      // Who has been dismissed meanwhile is no longer pending.
+      if (this.#handshakesThisTurn === HANDSHAKES_PER_TURN_MAX || !this.#mayBeginTls()) break
+      begun++
+      // A handshake that was aborted meanwhile is no longer pending.
       if (!this.#pendingHandshakes.has(pending)) continue
       this.#handshakesThisTurn++
       this.#beginTls(pending, pending.hello ?? Buffer.alloc(0))
     }
-    if (taken === 0) return
-    this.#queue = this.#queue.slice(taken)
+    if (begun === 0) return
+    this.#queue = this.#queue.slice(begun)
     this.#turnLater()
   }
 
-  /** Whether there is room for one more handshake; who takes too long makes some. */
-  #mayBegin(): boolean {
+  /** Returns whether one more TLS handshake may begin. At the limit, one that has taken too long is aborted for it. */
+  #mayBeginTls(): boolean {
     if (this.#handshakes.size < this.#handshakesMax) return true
     for (const [connection, sinceMs] of this.#handshakes) {
       if (this.#parts.now() - sinceMs < HANDSHAKE_PATIENCE_MS) return false
-      this.#giveUp(connection, Counter.handshakesCrowdedOut)
+      this.#abortHandshake(connection, Counter.handshakesCrowdedOut)
       return true
     }
     return true
@@ -243,7 +243,7 @@ export class HandleAcceptor implements Acceptor {
     this.#pendingHandshakes.delete(pending)
     const tls = handles.wrapTls(tcp, this.#context as SecureContext)
     tls.setALPNProtocols(ALPN_HTTP11)
-    tcp.onread = nothing
+    tcp.onread = ignoreRead
     const connection = new HandleConnection(tcp, tls, this.#connectionParts)
     this.#connections.add(connection)
     this.#handshakes.set(connection, this.#parts.now())
@@ -252,24 +252,24 @@ export class HandleAcceptor implements Acceptor {
     }
   }
 
-  #giveUp(connection: HandleConnection, reason: number): void {
+  #abortHandshake(connection: HandleConnection, reason: number): void {
     this.#handshakes.delete(connection)
     this.#parts.counters.add(reason, 1)
     connection.destroy()
   }
 
-  #secured(connection: HandleConnection, tls: TlsHandle): void {
-    const { counters } = this.#parts
+  #onHandshakeDone(connection: HandleConnection, tls: TlsHandle): void {
+    const { host, counters } = this.#parts
     if (!this.#handshakes.delete(connection)) return
     if (this.#queue.length > 0) this.#turnLater()
     connection.isTls13 = tls.getProtocol() === 'TLSv1.3'
     connection.isSecure = true
     counters.add(connection.isTls13 ? Counter.handshakesTls13 : Counter.handshakesTls12, 1)
     counters.add(connection.isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12, 1)
-    this.#parts.accepted(connection)
+    host.onConnection(connection)
   }
 
-  #left(connection: HandleConnection): void {
+  #onClosed(connection: HandleConnection): void {
     const { counters } = this.#parts
     this.#connections.delete(connection)
     if (this.#context === undefined) return
@@ -283,4 +283,5 @@ export class HandleAcceptor implements Acceptor {
   }
 }
 
-function nothing(): void {}
+/** TLS reads the TCP handle from now on. */
+function ignoreRead(): void {}

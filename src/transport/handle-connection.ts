@@ -1,8 +1,8 @@
-// A connection driven by the runtime's handles, without a stream of Node's around them: that costs half the
-// memory of a socket, and less time per packet and per login. All connections of a thread read into one
-// buffer, since what was read is used up before the next read.
+// A connection over the runtime's handles, without one of Node's streams around them: that takes half the memory of a
+// socket, and less time per packet and per login. All connections of a thread read into one buffer, since the bytes of one
+// read are consumed before the next read. Runs on a relay thread.
 //
-// Contract: one burst is under way at a time, as the relay has it anyway. After `closed` nothing is called.
+// Contract: one burst is written at a time, as the relay does anyway. The listener is not called after `closed`.
 
 import { readSync } from 'node:fs'
 import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
@@ -25,31 +25,34 @@ import type {
 } from './runtime-handles.ts'
 import { WriteVolume } from './write-volume.ts'
 
-/** The runtime's number for an orderly end. */
+/** The runtime's error number for the end of the stream. */
 const END_OF_STREAM = -4095
-/** A full burst of the relay's and a chunk more. */
+/** A full burst of the relay, and one chunk more. */
 const SCRATCH_BYTES = 131_072
-/** TLS's output buffer grows to what is written at once, for good, by 16 KiB at a time: this is a record that fits. */
+/**
+ * A write that fits into one TLS record. TLS's output buffer grows to the size of the largest write, by 16 KiB at a time, and
+ * never shrinks.
+ */
 const SMALL_WRITE_BYTES = 16_000
 
-/** What all handle connection of one thread have in common. */
+/** What all connections of an acceptor share. */
 export interface HandleConnectionParts {
   readonly handles: RuntimeHandles
   readonly scheduler: ReadScheduler
   readonly now: () => number
-  /** Those whose remotes have ended go through here. */
+  /** Limits how many ends of remotes are handled per turn of the event loop. */
   readonly ends: TurnQueue
-  /** Where everything read lands. */
+  /** Every read puts its bytes here. */
   readonly readBuffer: Buffer
-  /** The TLS handshake is done. */
-  secured(connection: HandleConnection, tls: TlsHandle): void
-  /** The connection is closed, however it went on. */
-  left(connection: HandleConnection): void
+  /** The TLS handshake of `connection` is done. */
+  onHandshakeDone(connection: HandleConnection, tls: TlsHandle): void
+  /** `connection` is closed, whether its handshake was done or not. */
+  onClosed(connection: HandleConnection): void
 }
 
-/** What was read at once, before TLS has been at it. */
+/** Polling reads encrypted bytes into this buffer. */
 const cipherBytes = Buffer.allocUnsafeSlow(SHARE_BYTES_MAX)
-/** A burst under TLS is gathered here: it is encrypted, and so used up, before the write returns. */
+/** Under TLS a burst is gathered here. TLS encrypts it before the write returns, so the buffer is free again. */
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
 
 export class HandleConnection implements Connection, HandleOwner, ScheduledConnection {
@@ -58,50 +61,50 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   /** Both set by the acceptor when the handshake is done. */
   isSecure = false
   isTls13 = false
-  /** It is being ended because TLS has failed. */
+  /** The connection ends because TLS has failed. */
   isTlsBroken = false
-  /** It is being ended because its records bring no data. */
+  /** The connection ends because too many of its records bring no data. */
   isUseless = false
-  /** Of the remote, as the system writes it; an address in bytes would take six times the memory. */
+  /** The remote's address as the system writes it; an array of bytes would take six times the memory. */
   readonly #address: string
   readonly #port: number
   readonly #parts: HandleConnectionParts
   readonly #tcp: TcpHandle
   readonly #tls: TlsHandle | undefined
   #listener: LinkListener | undefined = undefined
-  /** Of the burst that is being written, what has not been given to the handle yet. */
+  /** The part of the current burst that was not given to the handle yet. */
   #unsent: Uint8Array[] | undefined = undefined
   #isWriting = false
-  #outgoing: WriteVolume | undefined = undefined
-  /** By the relay. */
+  #writeVolume: WriteVolume | undefined = undefined
+  /** The listener has paused reading. */
   #isPaused = false
-  /** We say goodbye: what was written is sent, then the end. */
-  #isEnding = false
+  /** We close gracefully: what was written is sent, then the end. */
+  #isClosing = false
   #isShutDown = false
-  #isRemoteOver = false
-  /** The remote's end came while reading was stopped, as TLS tells it with the last bytes. */
-  #isEndHeld = false
+  #hasRemoteEnded = false
+  /** The remote's end arrived while reading was paused; TLS reports it together with the last bytes. */
+  #isEndDeferred = false
   #isClosed = false
   #endReason: EndReason = EndReason.remoteClosed
-  #farewell: NodeJS.Timeout | undefined = undefined
+  #closeTimer: NodeJS.Timeout | undefined = undefined
   /** Undefined without TLS. */
-  readonly #budget: RecordBudget | undefined
-  /** With data, since the last look. */
+  readonly #recordBudget: RecordBudget | undefined
+  /** Records with data since the last check. */
   #records = 0
-  /** Read of the descriptor, past the TCP handle. */
-  #pulledBytes = 0
+  /** Bytes that polling read from the descriptor, which the TCP handle does not count. */
+  #polledBytes = 0
 
-  /** Takes over `tcp`, and `tls` on it if there is TLS, and begins to read. */
+  /** Takes over `tcp`, and `tls` on top of it if there is TLS, and starts reading. */
   constructor(tcp: TcpHandle, tls: TlsHandle | undefined, parts: HandleConnectionParts) {
     this.#tcp = tcp
     this.#tls = tls
-    this.#budget = tls && new RecordBudget(parts.now())
+    this.#recordBudget = tls && new RecordBudget(parts.now())
     this.#parts = parts
     const name: PeerName = {}
     tcp.getpeername(name)
     this.#address = name.address ?? ''
     this.#port = name.port ?? 0
-    // The handle that the system knows holds on to us, and by us to TLS.
+    // The runtime keeps the TCP handle alive, that keeps this object alive, and this object keeps the TLS handle alive.
     tcp.owner = this
     const handle = this.#handle
     handle.owner = this
@@ -115,13 +118,13 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#listener = listener
   }
 
-  /** Zero if the remote was gone when its connection was accepted. */
+  /** All zero if the remote had gone before its connection was accepted. */
   get remote(): RemoteAddress {
     return { ip: ipToBytes(unmapped(this.#address)), port: this.#port }
   }
 
-  secured(): void {
-    if (this.#tls !== undefined) this.#parts.secured(this, this.#tls)
+  onHandshakeDone(): void {
+    if (this.#tls !== undefined) this.#parts.onHandshakeDone(this, this.#tls)
   }
 
   get #handle(): StreamHandle {
@@ -130,40 +133,40 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 
   // ── reading ──
 
-  read(): void {
+  onRead(): void {
     if (this.#isClosed) return
     const byteCount = this.#parts.handles.bytesRead()
     if (byteCount === 0) return
-    if (byteCount < 0) return this.#parts.ends.pass(() => this.#remoteEnded(byteCount))
+    if (byteCount < 0) return this.#parts.ends.pass(() => this.#onRemoteEnd(byteCount))
     this.#records++
-    // What a remote sends while it is told goodbye is read and dropped, so that it sees an end and no reset.
-    if (this.#isEnding) return
+    // During a graceful close, bytes of the remote are read and dropped, so that it sees an end and not a reset.
+    if (this.#isClosing) return
     const { scheduler, readBuffer } = this.#parts
-    const { isAlone } = this.readState
-    if (isAlone) scheduler.turns.hold(false)
+    const { isOnlyRead } = this.readState
+    if (isOnlyRead) scheduler.flushControl.hold(false)
     this.#listener?.receive(readBuffer, 0, byteCount)
-    if (isAlone) scheduler.turns.release()
-    scheduler.read(this, byteCount)
+    if (isOnlyRead) scheduler.flushControl.release()
+    scheduler.onRead(this, byteCount)
   }
 
   poll(): number {
-    // How it ended is told to who waits for its bytes.
-    if (this.#isClosed || this.#isEnding || this.#isPaused) return -1
+    // The end of the stream, and how it came, is reported by read events alone.
+    if (this.#isClosed || this.#isClosing || this.#isPaused) return -1
     const buffer = this.#tls === undefined ? this.#parts.readBuffer : cipherBytes
-    const byteCount = this.#readNow(buffer)
+    const byteCount = this.#readDescriptor(buffer)
     if (byteCount <= 0) return byteCount
     if (this.#tls === undefined) {
       this.#listener?.receive(buffer, 0, byteCount)
-      this.#parts.scheduler.read(this, byteCount)
+      this.#parts.scheduler.onRead(this, byteCount)
     } else {
-      this.#pulledBytes += byteCount
+      this.#polledBytes += byteCount
       this.#tls.receive(byteCount === buffer.length ? buffer : buffer.subarray(0, byteCount))
     }
     return byteCount
   }
 
-  /** Zero when there is nothing, negative at the end of the stream and when it is broken. */
-  #readNow(buffer: Buffer): number {
+  /** Returns 0 if there is nothing to read, and less at the end of the stream and on an error. */
+  #readDescriptor(buffer: Buffer): number {
     try {
       return readSync(this.#tcp.fd, buffer, 0, SHARE_BYTES_MAX, null) || -1
     } catch (error) {
@@ -171,13 +174,13 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     }
   }
 
-  /** Ends it if it sends records for their own sake. To be called now and then. */
-  lookAtRecords(nowMs: number): void {
-    if (this.#budget === undefined || this.#tls === undefined || this.#isClosed) return
-    const restBytes = this.#tcp.bytesRead + this.#pulledBytes - this.#tls.bytesRead
+  /** Ends the connection if too many of its records bring no data; to be called now and then. */
+  checkRecords(nowMs: number): void {
+    if (this.#recordBudget === undefined || this.#tls === undefined || this.#isClosed) return
+    const overheadBytes = this.#tcp.bytesRead + this.#polledBytes - this.#tls.bytesRead
     const records = this.#records
     this.#records = 0
-    if (!this.#budget.isExceeded(restBytes, records, nowMs)) return
+    if (!this.#recordBudget.isExceeded(overheadBytes, records, nowMs)) return
     this.isUseless = true
     this.#endReason = EndReason.uselessRecords
     this.destroy()
@@ -189,30 +192,30 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 
   pause(): void {
     this.#isPaused = true
-    this.readAsWanted()
+    this.applyReadState()
   }
 
   resume(): void {
     this.#isPaused = false
-    if (this.#isEndHeld) this.#remoteEnded(END_OF_STREAM)
-    else this.readAsWanted()
+    if (this.#isEndDeferred) this.#onRemoteEnd(END_OF_STREAM)
+    else this.applyReadState()
   }
 
-  readAsWanted(): void {
+  applyReadState(): void {
     if (this.#isClosed) return
-    const isWanted = this.#isEnding || (this.readState.isAwaited && !this.#isPaused)
+    const isReading = this.#isClosing || (this.readState.wantsReadEvents && !this.#isPaused)
     const handle = this.#handle
-    if (handle.reading === isWanted) return
-    handle.reading = isWanted
-    if (isWanted) handle.readStart()
+    if (handle.reading === isReading) return
+    handle.reading = isReading
+    if (isReading) handle.readStart()
     else handle.readStop()
   }
 
-  #remoteEnded(error: number): void {
+  #onRemoteEnd(error: number): void {
     if (this.#isClosed) return
-    this.#isEndHeld = error === END_OF_STREAM && this.#isPaused && !this.#isEnding
-    if (this.#isEndHeld) return
-    this.#isRemoteOver = true
+    this.#isEndDeferred = error === END_OF_STREAM && this.#isPaused && !this.#isClosing
+    if (this.#isEndDeferred) return
+    this.#hasRemoteEnded = true
     if (error !== END_OF_STREAM) this.#endReason = EndReason.remoteReset
     if (error !== END_OF_STREAM || this.#isShutDown) this.destroy()
     else this.close()
@@ -222,39 +225,39 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 
   write(bytes: Uint8Array, isLast: boolean): boolean {
     if (this.#isClosed) return false
-    if (isLast && this.#unsent === undefined && this.#goesAsItLies(bytes)) {
+    if (isLast && this.#unsent === undefined && this.#canSendUncopied(bytes)) {
       this.#send(bytes)
     } else {
       this.#unsent ??= []
       this.#unsent.push(bytes)
       if (isLast) this.#sendNext()
     }
-    // TLS has encrypted what it was given, or copied it.
+    // TLS has encrypted or copied what it was given.
     return this.#tls !== undefined && this.#unsent === undefined
   }
 
-  #goesAsItLies(bytes: Uint8Array): boolean {
-    return this.#tls === undefined || bytes.length <= SMALL_WRITE_BYTES || this.#outgoing?.isLarge === true
+  #canSendUncopied(bytes: Uint8Array): boolean {
+    return this.#tls === undefined || bytes.length <= SMALL_WRITE_BYTES || this.#writeVolume?.isLarge === true
   }
 
-  /** Sends what is left of a burst; under TLS, as much of it as shall be encrypted at once. */
+  /** Sends what is left of a burst; under TLS, as much of it as is to be encrypted in one write. */
   #sendNext(): void {
     const unsent = this.#unsent ?? []
     this.#unsent = undefined
     if (this.#tls === undefined) return this.#send(unsent)
-    const outgoing = (this.#outgoing ??= new WriteVolume())
-    const bytesMax = outgoing.isLarge ? SCRATCH_BYTES : SMALL_WRITE_BYTES
+    const volume = (this.#writeVolume ??= new WriteVolume())
+    const bytesMax = volume.isLarge ? SCRATCH_BYTES : SMALL_WRITE_BYTES
     let byteCount = 0
     for (const [i, part] of unsent.entries()) {
-      const taken = Math.min(part.length, bytesMax - byteCount)
-      scratch.set(taken === part.length ? part : part.subarray(0, taken), byteCount)
-      byteCount += taken
-      if (taken === part.length) continue
+      const copied = Math.min(part.length, bytesMax - byteCount)
+      scratch.set(copied === part.length ? part : part.subarray(0, copied), byteCount)
+      byteCount += copied
+      if (copied === part.length) continue
       this.#unsent = unsent.slice(i)
-      this.#unsent[0] = part.subarray(taken)
+      this.#unsent[0] = part.subarray(copied)
       break
     }
-    if (!outgoing.isLarge) outgoing.add(byteCount, this.#parts.now())
+    if (!volume.isLarge) volume.add(byteCount, this.#parts.now())
     this.#send(scratch.subarray(0, byteCount))
   }
 
@@ -268,13 +271,13 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     const status = Array.isArray(bytes)
       ? handle.writev(request, bytes, true)
       : handle.writeBuffer(request, bytes)
-    // What is over at once is told in a later turn, since the relay is in the middle of writing.
-    if (status !== 0 || !wasAsync()) setImmediate(() => this.written(status))
-    // The system reads them later: until then they must not be collected.
+    // A write that completes at once is reported in a later turn, since the relay is in the middle of writing.
+    if (status !== 0 || !wasAsync()) setImmediate(() => this.onWritten(status))
+    // The system reads the bytes later: until then they must not be garbage-collected.
     else request.bytes = bytes
   }
 
-  written(status: number): void {
+  onWritten(status: number): void {
     this.#isWriting = false
     if (this.#isClosed) return
     if (status < 0) {
@@ -282,7 +285,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
       this.destroy()
     } else if (this.#unsent !== undefined) {
       this.#sendNext()
-    } else if (this.#isEnding) {
+    } else if (this.#isClosing) {
       this.#shutDown()
     } else {
       this.#listener?.written()
@@ -292,12 +295,12 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   // ── ending ──
 
   close(): void {
-    if (this.#isEnding || this.#isClosed) return
-    this.#isEnding = true
-    this.#isRemoteOver ||= this.#isEndHeld
-    this.#farewell = setTimeout(() => this.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS)
-    this.#farewell.unref()
-    this.readAsWanted()
+    if (this.#isClosing || this.#isClosed) return
+    this.#isClosing = true
+    this.#hasRemoteEnded ||= this.#isEndDeferred
+    this.#closeTimer = setTimeout(() => this.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS)
+    this.#closeTimer.unref()
+    this.applyReadState()
     if (!this.#isWriting) this.#shutDown()
   }
 
@@ -308,12 +311,12 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     if (this.#handle.shutdown(request) !== 0) this.destroy()
   }
 
-  shutDown(): void {
+  onShutDown(): void {
     this.#isShutDown = true
-    if (this.#isRemoteOver) this.destroy()
+    if (this.#hasRemoteEnded) this.destroy()
   }
 
-  tlsFailed(): void {
+  onTlsError(): void {
     this.isTlsBroken = true
     this.#endReason = EndReason.remoteReset
     this.destroy()
@@ -322,27 +325,27 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   destroy(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    clearTimeout(this.#farewell)
-    this.#tcp.close(() => this.#closed())
+    clearTimeout(this.#closeTimer)
+    this.#tcp.close(() => this.#onClosed())
   }
 
-  #closed(): void {
+  #onClosed(): void {
     this.#tls?.destroySSL()
-    this.#parts.left(this)
-    // Only now does nobody read what was given to be written.
+    this.#parts.onClosed(this)
+    // Not earlier: until now the system may read the bytes that it was given to write.
     this.#listener?.closed(this.#endReason)
     this.#listener = undefined
   }
 }
 
 function onRead(this: StreamHandle): void {
-  this.owner?.read()
+  this.owner?.onRead()
 }
 
 function onWritten(this: HandleRequest, status: number): void {
-  this.owner?.written(status)
+  this.owner?.onWritten(status)
 }
 
 function onShutDown(this: HandleRequest): void {
-  this.owner?.shutDown()
+  this.owner?.onShutDown()
 }

@@ -1,6 +1,6 @@
-// Tries out, at each start, whether the runtime's handles do what handle connection expect of them: some bytes
-// are sent to ourselves over loopback, as this relay will be spoken to, and must come back as they were. What
-// fails here would fail clients; the relay then works over public sockets, and says so.
+// Tests at each start whether the runtime's handles work as handle-connection.ts expects. The relay sends bytes to itself over
+// loopback, with TLS if it will serve TLS, and they must come back unchanged. What fails here would fail clients; then the relay
+// works over public sockets and logs the reason. Runs on each relay thread, before it listens.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -10,16 +10,16 @@ import { Counters } from '#relay/counters.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Connection } from './connection.ts'
 import { HandleAcceptor } from './handle-acceptor.ts'
-import { NO_WRITE_TURNS } from './read-state.ts'
+import { NO_FLUSH_CONTROL } from './read-state.ts'
 import { ReadScheduler } from './read-scheduler.ts'
 import { runtimeHandles, type RuntimeHandles } from './runtime-handles.ts'
 
-/** More than all buffers on the way hold at first, so that reading is paused and writing waits. */
-const TRIAL_BYTES = 4_194_304
-/** It takes some tens of milliseconds. */
-const TRIAL_TIMEOUT_MS = 5_000
+/** More than all buffers between both ends hold at first, so that reading is paused and writing has to wait. */
+const TEST_BYTES = 4_194_304
+/** The test takes some tens of milliseconds. */
+const TEST_TIMEOUT_MS = 5_000
 
-/** The handles of this runtime, tried out; rejects with what is wrong with them. */
+/** The handles of this runtime, after the test. Rejects with what is wrong with them. */
 export async function testedHandles(identity: TlsOptions | undefined): Promise<RuntimeHandles> {
   const handles = runtimeHandles()
   const now = (): number => performance.now()
@@ -30,9 +30,8 @@ export async function testedHandles(identity: TlsOptions | undefined): Promise<R
     keepAliveMs: 0,
     threadCount: 1,
     now,
-    scheduler: new ReadScheduler(now, () => 0, NO_WRITE_TURNS),
-    mayAccept: () => true,
-    accepted: (connection) => connection.attach(new Echo(connection)),
+    scheduler: new ReadScheduler(now, () => 0, NO_FLUSH_CONTROL),
+    host: { tryAccept: () => true, onConnection: (connection) => connection.attach(new Echo(connection)) },
   })
   try {
     const { port } = await acceptor.listen({ host: '127.0.0.1', port: 0 }, false)
@@ -45,25 +44,25 @@ export async function testedHandles(identity: TlsOptions | undefined): Promise<R
   return handles
 }
 
-/** @param openEvent by which the socket tells that it can carry bytes */
+/** @param openEvent the socket's event when it can carry bytes */
 async function assertEchoed(socket: Socket, openEvent: string): Promise<void> {
   const timer = setTimeout(
-    () => socket.destroy(new Error(`no echo within ${TRIAL_TIMEOUT_MS} ms`)),
-    TRIAL_TIMEOUT_MS,
+    () => socket.destroy(new Error(`no echo within ${TEST_TIMEOUT_MS} ms`)),
+    TEST_TIMEOUT_MS,
   )
   try {
     await once(socket, openEvent)
-    const sent = randomBytes(TRIAL_BYTES)
+    const sent = randomBytes(TEST_BYTES)
     socket.write(sent)
     const hash = createHash('sha256')
     let byteCount = 0
     for await (const chunk of socket as AsyncIterable<Buffer>) {
       hash.update(chunk)
       byteCount += chunk.length
-      if (byteCount >= TRIAL_BYTES) socket.end()
+      if (byteCount >= TEST_BYTES) socket.end()
     }
     const isEqual = hash.digest().equals(createHash('sha256').update(sent).digest())
-    if (!isEqual) throw new Error(`${byteCount} bytes came back, not as they were sent`)
+    if (!isEqual) throw new Error(`${byteCount} bytes came back, but not those that were sent`)
   } finally {
     clearTimeout(timer)
     socket.destroy()
@@ -72,23 +71,23 @@ async function assertEchoed(socket: Socket, openEvent: string): Promise<void> {
 
 /** Sends back what it receives, one burst at a time. */
 class Echo implements LinkListener {
-  readonly #caller: Connection
+  readonly #connection: Connection
   #waiting: Buffer[] = []
   #isWriting = false
 
   constructor(connection: Connection) {
-    this.#caller = connection
+    this.#connection = connection
   }
 
   receive(chunk: Buffer, start: number, end: number): void {
     this.#waiting.push(Buffer.from(chunk.subarray(start, end)))
     if (!this.#isWriting) this.#write()
-    else this.#caller.pause()
+    else this.#connection.pause()
   }
 
   written(): void {
     this.#isWriting = false
-    this.#caller.resume()
+    this.#connection.resume()
     if (this.#waiting.length > 0) this.#write()
   }
 
@@ -98,6 +97,6 @@ class Echo implements LinkListener {
     const burst = this.#waiting
     this.#waiting = []
     this.#isWriting = true
-    for (const [at, part] of burst.entries()) this.#caller.write(part, at === burst.length - 1)
+    for (const [at, part] of burst.entries()) this.#connection.write(part, at === burst.length - 1)
   }
 }

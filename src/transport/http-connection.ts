@@ -1,22 +1,25 @@
-// A connection that speaks HTTP, before and between requests: gathers one head at a time and asks its host what becomes of
-// it. While an answer waits to be taken, nothing further is read, so that what is held is one head and one read at most,
-// whatever the remote sends. Not a router, and not a reader of bodies: who sends one is answered and left.
+// HTTP on one accepted connection, before and between requests: collects one request head at a time and hands it to the
+// host (http-server.ts), which decides what becomes of it. Not a router, and not a reader of request bodies: a request with
+// a body is answered, and its connection is closed.
+//
+// Contract: nothing more is read until the system has taken the answer. So one connection never buffers more than one head
+// and one read, whatever the remote sends.
 
 import { byteAt } from '#protocol/bytes.ts'
 import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead, type HttpHead } from '#protocol/http-head.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Connection } from './connection.ts'
 
-/** Room for the usual head; more is taken as it comes. */
-const ROOM_BYTES = 1_024
-/** What may arrive though reading was stopped, beyond the head: two of the largest reads. More is no transport of ours. */
-const HELD_BYTES_MAX = HTTP_HEAD_BYTES_MAX + 131_072
-/** Where a head may have to be looked at again, since its end is three bytes in one read and one in the next. */
-const END_BYTES = 4
+/** First buffer: enough for the usual head. It grows when more arrives. */
+const INITIAL_BUFFER_BYTES = 1_024
+/** Bytes that may arrive after reading was stopped, on top of a head: two of the largest reads. More comes from no transport of ours. */
+const BUFFERED_BYTES_MAX = HTTP_HEAD_BYTES_MAX + 131_072
+/** Length of the blank line that ends a head. Reads can split it, so the search steps back by this much. */
+const HEAD_END_BYTES = 4
 
 const NOTHING = Buffer.alloc(0)
 
-/** A head, and the bytes behind it, borrowed for the call. */
+/** A request head, and the bytes behind it: chunk[start, end), borrowed for the call. */
 export interface Request {
   readonly head: HttpHead
   readonly chunk: Buffer
@@ -24,178 +27,175 @@ export interface Request {
   readonly end: number
 }
 
-/** Who receives visitors. */
+/** The events that a connection reports. */
 export interface HttpConnectionHost {
-  /** One request, whole. */
-  asked(http: HttpConnection, request: Request): void
-  /** It says what is no request, or too much. */
-  misspoke(http: HttpConnection, status: string): void
-  /** It holds more bytes than before, or fewer. */
-  holds(http: HttpConnection, moreBytes: number, isHolder: boolean): void
-  /** An answer has been taken by the system: calls `goOn` when it is this connection's turn. */
-  taken(goOn: () => void): void
-  /** Nothing of the next request is here yet. */
-  served(http: HttpConnection): void
-  /** The next request has begun. */
-  begun(http: HttpConnection): void
-  left(http: HttpConnection): void
+  /** A request head is complete. */
+  onRequest(http: HttpConnection, request: Request): void
+  /** The remote has sent something that is no request, or a head that is too long. */
+  reject(http: HttpConnection, status: string): void
+  /** The connection's buffer has grown by `moreBytes`, or shrunk if that is negative. */
+  onBufferChange(http: HttpConnection, moreBytes: number, isBuffering: boolean): void
+  /** The system has taken an answer. Calls `resume` when it is this connection's turn to go on. */
+  onAnswered(resume: () => void): void
+  /** The last request was answered, and no byte of another one is here. */
+  onIdle(http: HttpConnection): void
+  /** The first bytes of the next request are here. */
+  onBusy(http: HttpConnection): void
+  /** HTTP is over on this connection: it was closed, or a session has taken it over. */
+  onDetached(http: HttpConnection): void
 }
 
 export class HttpConnection implements LinkListener {
   readonly connection: Connection
-  /** When its present stage began: set by its host. */
+  /** When its present stage (a request, an answer, or idling) began. The host sets it. */
   sinceMs = 0
   readonly #host: HttpConnectionHost
-  /** What has come and was not used: at [from, to). */
-  #bytes: Buffer = NOTHING
+  /** Received and not yet consumed: #buffer[#from, #to). */
+  #buffer: Buffer = NOTHING
   #from = 0
   #to = 0
-  /** Up to here there is no end of a head. */
-  #lookedTo = 0
+  /** No head ends before this position. */
+  #scannedTo = 0
   #isAnswering = false
-  #isBetween = false
-  #isOver = false
+  #isIdle = false
+  #isDetached = false
 
   constructor(connection: Connection, host: HttpConnectionHost) {
     this.connection = connection
     this.#host = host
   }
 
-  /** An answer is under way. */
+  /** An answer was written, and the system has not yet taken all of it. */
   get isAnswering(): boolean {
     return this.#isAnswering
   }
 
-  /** It has been served, and has not begun to ask again. */
-  get isBetween(): boolean {
-    return this.#isBetween
-  }
-
-  /** Sends an answer; the next request is read when that has been taken. */
+  /** Sends an answer. The next request is read when the system has taken the answer. */
   answer(bytes: Uint8Array, isLast: boolean): void {
     this.#isAnswering = true
     this.connection.write(bytes, true)
-    if (isLast) this.leave()
+    if (isLast) this.close()
     else this.connection.pause()
   }
 
-  /** Ends the connection in order; what it still sends is dropped. */
-  leave(): void {
-    if (this.#isOver) return
-    this.release()
+  /** Closes the connection gracefully; bytes that the remote still sends are dropped. */
+  close(): void {
+    if (this.#isDetached) return
+    this.detach()
     this.connection.close()
   }
 
-  /** Ends the connection at once. */
-  dismiss(): void {
-    this.release()
+  /** Closes the connection at once. */
+  abort(): void {
+    this.detach()
     this.connection.destroy()
   }
 
-  /** Goes on as something else: nothing more is read here. */
-  release(): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    this.#hold(NOTHING)
-    this.#host.left(this)
+  /** Ends HTTP on this connection, which itself stays open. */
+  detach(): void {
+    if (this.#isDetached) return
+    this.#isDetached = true
+    this.#setBuffer(NOTHING)
+    this.#host.onDetached(this)
   }
 
   receive(chunk: Buffer, start: number, end: number): void {
-    if (this.#isOver) return
-    if (this.#isBetween) {
-      this.#isBetween = false
-      this.#host.begun(this)
+    if (this.#isDetached) return
+    if (this.#isIdle) {
+      this.#isIdle = false
+      this.#host.onBusy(this)
     }
-    const isFirst = this.#from === this.#to
-    if (!isFirst || this.#isAnswering) {
-      if (!this.#append(chunk, start, end)) return this.dismiss()
-      if (!this.#isAnswering) this.#read(this.#bytes, this.#from, this.#to)
+    const isBufferEmpty = this.#from === this.#to
+    if (!isBufferEmpty || this.#isAnswering) {
+      if (!this.#append(chunk, start, end)) return this.abort()
+      if (!this.#isAnswering) this.#parse(this.#buffer, this.#from, this.#to)
       return
     }
-    this.#lookedTo = start
-    this.#read(chunk, start, end)
+    this.#scannedTo = start
+    this.#parse(chunk, start, end)
   }
 
   /**
-   * The answer has been taken by the system. The runtime tells of that in the turn in which it was written, and again for
-   * what is written then: without an order of turns, all that one has sent would be answered before anybody else is heard.
+   * The system has taken the answer. The runtime reports that in the same turn of the event loop in which the answer was
+   * written, and again for whatever is written then. Without the host's turn queue, all pipelined requests of one connection
+   * would be answered before any other connection is served.
    */
   written(): void {
-    if (this.#isOver) this.#isAnswering = false
-    else this.#host.taken(this.#goOn)
+    if (this.#isDetached) this.#isAnswering = false
+    else this.#host.onAnswered(this.#resume)
   }
 
-  readonly #goOn = (): void => {
+  readonly #resume = (): void => {
     this.#isAnswering = false
-    if (this.#isOver) return
-    this.#lookedTo = this.#from
-    if (this.#from < this.#to) this.#read(this.#bytes, this.#from, this.#to)
-    if (this.#isOver || this.#isAnswering) return
+    if (this.#isDetached) return
+    this.#scannedTo = this.#from
+    if (this.#from < this.#to) this.#parse(this.#buffer, this.#from, this.#to)
+    if (this.#isDetached || this.#isAnswering) return
     if (this.#from === this.#to) {
-      this.#isBetween = true
-      this.#host.served(this)
+      this.#isIdle = true
+      this.#host.onIdle(this)
     }
-    if (!this.#isOver) this.connection.resume()
+    if (!this.#isDetached) this.connection.resume()
   }
 
   closed(): void {
-    this.release()
+    this.detach()
   }
 
-  /** Looks for a head in chunk[start, end), which is either what is held or what has just come. */
-  #read(chunk: Buffer, start: number, end: number): void {
+  /** Looks for a head in chunk[start, end), which is either the own buffer or a chunk that has just arrived. */
+  #parse(chunk: Buffer, start: number, end: number): void {
     if (start === end) return this.#keep(chunk, start, end)
-    // No method begins otherwise; TLS on a plain port does, and is told at once rather than left waiting.
-    if (!isLetter(byteAt(chunk, start))) return this.#host.misspoke(this, '400 Bad Request')
-    const headEnd = httpHeadEnd(chunk, Math.max(start, this.#lookedTo - END_BYTES), end)
+    // Every method begins with a letter. TLS on a plain port does not: it is refused at once, not left to time out.
+    if (!isLetter(byteAt(chunk, start))) return this.#host.reject(this, '400 Bad Request')
+    const headEnd = httpHeadEnd(chunk, Math.max(start, this.#scannedTo - HEAD_END_BYTES), end)
     const headBytes = (headEnd < 0 ? end + 1 : headEnd) - start
     if (headBytes > HTTP_HEAD_BYTES_MAX) {
-      return this.#host.misspoke(this, '431 Request Header Fields Too Large')
+      return this.#host.reject(this, '431 Request Header Fields Too Large')
     }
     if (headEnd < 0) return this.#keep(chunk, start, end)
     const head = parseHttpHead(chunk, start, headEnd)
-    if (head === undefined) return this.#host.misspoke(this, '400 Bad Request')
-    this.#host.asked(this, { head, chunk, start: headEnd, end })
-    if (!this.#isOver) this.#keep(chunk, headEnd, end)
+    if (head === undefined) return this.#host.reject(this, '400 Bad Request')
+    this.#host.onRequest(this, { head, chunk, start: headEnd, end })
+    if (!this.#isDetached) this.#keep(chunk, headEnd, end)
   }
 
-  /** Keeps chunk[start, end), which may lie in what is kept already, and nothing else. */
+  /** Makes chunk[start, end) all that is buffered. It may lie in the buffer already. */
   #keep(chunk: Buffer, start: number, end: number): void {
-    if (chunk === this.#bytes && start < end) {
+    if (chunk === this.#buffer && start < end) {
       this.#from = start
-    } else if (chunk === this.#bytes || start === end) {
-      this.#hold(NOTHING)
+    } else if (chunk === this.#buffer || start === end) {
+      this.#setBuffer(NOTHING)
     } else {
-      this.#hold(Buffer.allocUnsafeSlow(Math.max(ROOM_BYTES, end - start)))
-      this.#to = chunk.copy(this.#bytes, 0, start, end)
+      this.#setBuffer(Buffer.allocUnsafeSlow(Math.max(INITIAL_BUFFER_BYTES, end - start)))
+      this.#to = chunk.copy(this.#buffer, 0, start, end)
     }
-    this.#lookedTo = this.#to
+    this.#scannedTo = this.#to
   }
 
-  /** False if that would be too much. */
+  /** Returns false if the buffer would exceed its limit. */
   #append(chunk: Buffer, start: number, end: number): boolean {
-    const heldBytes = this.#to - this.#from
-    const wantedBytes = heldBytes + end - start
-    if (wantedBytes > HELD_BYTES_MAX) return false
-    if (this.#to + end - start > this.#bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(ROOM_BYTES, 2 * heldBytes, wantedBytes))
-      this.#bytes.copy(larger, 0, this.#from, this.#to)
-      const lookedBytes = Math.max(0, this.#lookedTo - this.#from)
-      this.#hold(larger)
-      this.#to = heldBytes
-      this.#lookedTo = lookedBytes
+    const bufferedBytes = this.#to - this.#from
+    const neededBytes = bufferedBytes + end - start
+    if (neededBytes > BUFFERED_BYTES_MAX) return false
+    if (this.#to + end - start > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(INITIAL_BUFFER_BYTES, 2 * bufferedBytes, neededBytes))
+      this.#buffer.copy(larger, 0, this.#from, this.#to)
+      const scannedBytes = Math.max(0, this.#scannedTo - this.#from)
+      this.#setBuffer(larger)
+      this.#to = bufferedBytes
+      this.#scannedTo = scannedBytes
     }
-    this.#to += chunk.copy(this.#bytes, this.#to, start, end)
+    this.#to += chunk.copy(this.#buffer, this.#to, start, end)
     return true
   }
 
-  #hold(bytes: Buffer): void {
-    const moreBytes = bytes.length - this.#bytes.length
-    this.#bytes = bytes
+  #setBuffer(buffer: Buffer): void {
+    const moreBytes = buffer.length - this.#buffer.length
+    this.#buffer = buffer
     this.#from = 0
     this.#to = 0
-    this.#lookedTo = 0
-    if (moreBytes !== 0) this.#host.holds(this, moreBytes, bytes.length > 0)
+    this.#scannedTo = 0
+    if (moreBytes !== 0) this.#host.onBufferChange(this, moreBytes, buffer.length > 0)
   }
 }
 

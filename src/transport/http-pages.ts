@@ -1,7 +1,7 @@
-// The pages that DERP clients and people ask a relay for over HTTP: latency checks, captive-portal checks,
-// bootstrap DNS, the front page; and those of the plain port. Sizes, headers and status are what derper
-// answers, since clients were written against it. Cheap on purpose: some of these are timed. No I/O: a request's head
-// goes in, a page comes out, and `httpAnswer` has its bytes.
+// The pages that DERP clients and people request from a relay over HTTP: latency checks, captive-portal checks, bootstrap DNS and
+// the home page; and the pages of the plain port. Sizes, headers and status are derper's, since clients were written against it.
+// Pages are cheap to make, because clients measure the time of some of them. No I/O: a request head goes in, a page comes out,
+// and `httpAnswer` makes its bytes.
 
 import type { HttpHead } from '#protocol/http-head.ts'
 import { pathOf } from '#protocol/upgrade.ts'
@@ -18,29 +18,30 @@ const BROWSER_FIELDS: Fields = [
   ['X-Content-Type-Options', 'nosniff'],
 ]
 
-/** A challenge that is echoed: short, and of characters that can do no harm in a header. */
+/** A challenge that is echoed: short, and of characters that are harmless in a header. */
 const CHALLENGE = /^[a-zA-Z0-9.\-_:]{1,64}$/
 const NO_CACHE = 'no-cache, no-store, must-revalidate, no-transform, max-age=0'
-/** A host as it may stand in a URL, with a port or without. */
+/** A host as it may appear in a URL, with or without a port. */
 const HOST = /^([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?$/i
 
 export interface HttpPages {
   readonly home: { readonly kind: 'page' | 'blank' } | { readonly kind: 'redirect'; readonly url: string }
   readonly isDerpEnabled: boolean
-  /** The JSON of `/bootstrap-dns` as it is now; empty when nothing is published. */
+  /** The current JSON of `/bootstrap-dns`; empty if nothing is published. */
   bootstrapDns(): string
 }
 
-/** What is answered to a request; undefined as body where HTTP allows none. */
+/** The answer to a request. */
 export interface HttpPage {
   readonly status: string
   readonly fields: Fields
+  /** Undefined where HTTP allows no body. */
   readonly body: string | undefined
-  /** The connection ends with it. */
+  /** The connection is closed after this page. */
   readonly isLast?: boolean
 }
 
-/** Everything on the DERP port that is not DERP. */
+/** The page for any request on the DERP port that is no upgrade. */
 export function pageOf(head: HttpHead, pages: HttpPages): HttpPage {
   const path = pathOf(head)
   switch (path) {
@@ -68,7 +69,7 @@ export function pageOf(head: HttpHead, pages: HttpPages): HttpPage {
   return home(pages)
 }
 
-/** The plain port beside a TLS one: portal checks, and the way to HTTPS, on that port, for everything else. */
+/** The page for a request on the plain port: captive-portal checks, and a redirect to the TLS port for everything else. */
 export function redirectPageOf(head: HttpHead, tlsPort: number): HttpPage {
   if (pathOf(head) === '/generate_204') return noContent(head)
   if (!isRead(head)) return textPage('400 Bad Request', 'Use HTTPS\n')
@@ -79,13 +80,13 @@ export function redirectPageOf(head: HttpHead, tlsPort: number): HttpPage {
   return { status: '302 Found', fields: [['Location', `https://${host}${port}${target}`]], body: '' }
 }
 
-/** Plain text, as derper's errors look. */
+/** Plain text with the headers of derper's errors. */
 export function textPage(status: string, body: string, more: Fields = []): HttpPage {
   const type = ['Content-Type', 'text/plain; charset=utf-8'] as const
   return { status, fields: [type, ['X-Content-Type-Options', 'nosniff'], ...more], body }
 }
 
-/** A page as bytes. To HEAD the length is told and nothing else. */
+/** A page as bytes. The answer to HEAD states the body's length and has no body. */
 export function httpAnswer(
   page: HttpPage,
   { isHead, isLast }: { isHead: boolean; isLast: boolean },

@@ -1,56 +1,63 @@
-// The listening half of an acceptor: takes connections while there are descriptors for them. Without one it refuses, and
-// when many come it stops listening for a second, so that the system refuses them: accepting in vain costs as much as
-// accepting. Knows nothing of what becomes of connections.
+// A port that listens for connections, as the lower half of an acceptor: refuses connections for which there are no
+// descriptors. When it must refuse many, it stops listening for a second, so that the system refuses them: accepting a
+// connection only to close it costs as much as accepting. Not concerned with what becomes of accepted connections.
 
 import type { AddressInfo, Server } from 'node:net'
 import { Counter, type Counters } from '#relay/counters.ts'
 import { clientDescriptorsEnd, descriptorsMax, lowestFreeDescriptor } from './descriptors.ts'
-import { listenOn } from './listening-server.ts'
 
-/** Refused one by one within a second; each costs 0.1 ms. */
+/** Connections refused one by one within a second; each costs 0.1 ms. */
 const REFUSALS_MAX = 32
 const PAUSE_MS = 1_000
+/** Connections that wait in the system to be accepted while a storm of reconnects is worked off. */
+const BACKLOG = 8_192
 
-export interface ListenerParts {
-  readonly counters: Counters
-  readonly now: () => number
-  /** It listens, for the first time or again. */
-  listening?(): void
+interface Endpoint {
+  readonly host: string
+  readonly port: number
 }
 
-export class Listener {
+export interface ListeningPortParts {
+  readonly counters: Counters
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** The port listens, for the first time or again after a pause. */
+  onListening?(): void
+}
+
+export class ListeningPort {
   readonly #server: Server
-  readonly #parts: ListenerParts
+  readonly #parts: ListeningPortParts
   readonly #clientsEnd = clientDescriptorsEnd(descriptorsMax())
-  #endpoint: { host: string; port: number } | undefined = undefined
+  #endpoint: Endpoint | undefined = undefined
   #isShared = false
+  /** Since `#refusalsSinceMs`. */
   #refusals = 0
-  /** Of the first of those refusals. */
-  #refusedMs = -Infinity
-  /** Since when it has not been listening; undefined while it does. */
+  #refusalsSinceMs = -Infinity
+  /** When listening was stopped, or last failed to start again; undefined while it listens. */
   #pausedMs: number | undefined = undefined
   #isClosed = false
 
-  constructor(server: Server, parts: ListenerParts) {
+  constructor(server: Server, parts: ListeningPortParts) {
     this.#server = server
     this.#parts = parts
   }
 
-  async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
+  async listen(endpoint: Endpoint, isShared: boolean): Promise<AddressInfo> {
     const address = await listenOn(this.#server, endpoint, isShared)
     this.#endpoint = { host: endpoint.host, port: address.port }
     this.#isShared = isShared
-    this.#parts.listening?.()
+    this.#parts.onListening?.()
     return address
   }
 
-  /** Whether a connection with this descriptor may be taken; counts it if it may not. */
-  mayTake(descriptor: number): boolean {
+  /** Returns whether a connection with this descriptor may be kept; counts it if not. */
+  mayKeep(descriptor: number): boolean {
     if (descriptor < this.#clientsEnd) return true
     this.#parts.counters.add(Counter.connectionsOutOfDescriptors, 1)
     const nowMs = this.#parts.now()
-    if (nowMs - this.#refusedMs >= PAUSE_MS) {
-      this.#refusedMs = nowMs
+    if (nowMs - this.#refusalsSinceMs >= PAUSE_MS) {
+      this.#refusalsSinceMs = nowMs
       this.#refusals = 0
     }
     if (++this.#refusals >= REFUSALS_MAX && this.#pausedMs === undefined && !this.#isClosed) {
@@ -60,31 +67,48 @@ export class Listener {
     return false
   }
 
-  /** Listens again when its pause is over; to be called a few times a second. */
+  /** Listens again after a pause; to be called a few times a second. */
   sweep(): void {
     const nowMs = this.#parts.now()
     if (this.#pausedMs === undefined || nowMs - this.#pausedMs < PAUSE_MS) return
     this.#pausedMs = nowMs
     if (this.#endpoint === undefined || this.#isClosed || lowestFreeDescriptor() >= this.#clientsEnd) return
-    const again = listenOn(this.#server, this.#endpoint, this.#isShared)
-    // Who has taken the port meanwhile, or the last descriptor, may let it go again.
-    again.then(
-      () => this.#onAgain(),
+    // If another process has taken the port or the last descriptor meanwhile, the next pause tries again.
+    listenOn(this.#server, this.#endpoint, this.#isShared).then(
+      () => this.#onListeningAgain(),
       () => undefined,
     )
   }
 
-  #onAgain(): void {
+  #onListeningAgain(): void {
     if (this.#isClosed) return void this.#server.close()
     this.#pausedMs = undefined
-    this.#parts.listening?.()
+    this.#parts.onListening?.()
   }
 
-  /** Resolves when the server and the connections that it knows are closed. */
+  /** Resolves when the server and the connections that it knows of are closed. */
   async close(): Promise<void> {
     this.#isClosed = true
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve())
     })
   }
+}
+
+/** Rejects with the system's own error. */
+async function listenOn(server: Server, endpoint: Endpoint, isShared: boolean): Promise<AddressInfo> {
+  await new Promise<void>((resolve, reject) => {
+    const onError = (error: Error): void => {
+      server.off('listening', onListening)
+      reject(error)
+    }
+    const onListening = (): void => {
+      server.off('error', onError)
+      resolve()
+    }
+    server.once('error', onError)
+    server.once('listening', onListening)
+    server.listen({ ...endpoint, backlog: BACKLOG, reusePort: isShared })
+  })
+  return server.address() as AddressInfo
 }

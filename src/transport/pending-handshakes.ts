@@ -1,33 +1,33 @@
-// TCP connections whose TLS hello has not come, is not here as a whole, or waits for its turn. They cost a descriptor and
-// what they have sent, which is bounded for all together; TLS is made for none of them. Knows no sockets' events and
-// no TLS: the acceptor feeds it and takes from it.
+// TCP connections whose TLS handshake has not begun: the client's hello has not arrived, is incomplete, or waits for its turn.
+// Each costs a descriptor and the bytes that it has sent, which are limited for all of them together; no TLS state exists
+// yet. Not concerned with socket events or TLS: handle-acceptor.ts adds connections and removes them.
 
 import type { TcpHandle } from './runtime-handles.ts'
 
 /**
- * What all hellos of one relay may hold: 12,000 clients that come back at once send 24 MB. Who sends 16 KiB less a byte, as
- * often as a descriptor is left, gets no further than this.
+ * Buffered hellos of one relay, all threads together: 12,000 clients that come back at once send 24 MB. An attacker who sends
+ * 16 KiB less one byte on as many connections as there are descriptors takes no more than this.
  */
-const HELD_BYTES_MAX = 33_554_432
+const ALL_HELLO_BYTES_MAX = 33_554_432
 
 export interface PendingHandshake {
   readonly tcp: TcpHandle
   readonly sinceMs: number
-  /** What has come so far, where that was not used up at once. */
+  /** The buffered part of the hello; undefined if nothing is buffered. */
   hello: Buffer | undefined
 }
 
 export class PendingHandshakes {
-  readonly #heldBytesMax: number
+  readonly #helloBytesMax: number
   /** Oldest first. */
   readonly #all = new Set<PendingHandshake>()
-  /** Those with a part of their hello here, by when it came first. */
-  readonly #holding = new Set<PendingHandshake>()
-  #heldBytes = 0
+  /** Those with buffered bytes, in the order in which the first bytes were buffered. */
+  readonly #buffering = new Set<PendingHandshake>()
+  #helloBytes = 0
 
-  /** @param threadCount of the relay, whose bound is shared by them */
+  /** @param threadCount of the relay: its threads share the limit */
   constructor(threadCount: number) {
-    this.#heldBytesMax = HELD_BYTES_MAX / threadCount
+    this.#helloBytesMax = ALL_HELLO_BYTES_MAX / threadCount
   }
 
   add(tcp: TcpHandle, nowMs: number): PendingHandshake {
@@ -40,22 +40,22 @@ export class PendingHandshakes {
     return this.#all.has(pending)
   }
 
-  /** Keeps `bytes`, all that has come of a hello. */
-  hold(pending: PendingHandshake, bytes: Buffer): void {
-    this.#heldBytes += bytes.length - (pending.hello?.length ?? 0)
-    pending.hello = bytes
-    this.#holding.add(pending)
+  /** Keeps `hello`, all that has arrived so far. */
+  buffer(pending: PendingHandshake, hello: Buffer): void {
+    this.#helloBytes += hello.length - (pending.hello?.length ?? 0)
+    pending.hello = hello
+    this.#buffering.add(pending)
   }
 
-  /** Who has to go because more is held than may be: the one that has held something longest. */
-  get superfluous(): PendingHandshake | undefined {
-    return this.#heldBytes > this.#heldBytesMax ? first(this.#holding) : undefined
+  /** The handshake to abort while the limit is exceeded: the one that has buffered bytes the longest. */
+  get overLimit(): PendingHandshake | undefined {
+    return this.#helloBytes > this.#helloBytesMax ? first(this.#buffering) : undefined
   }
 
-  /** It has gone, or gone on. */
+  /** Its connection was closed, or its TLS handshake begins. */
   delete(pending: PendingHandshake): void {
     this.#all.delete(pending)
-    if (this.#holding.delete(pending)) this.#heldBytes -= pending.hello?.length ?? 0
+    if (this.#buffering.delete(pending)) this.#helloBytes -= pending.hello?.length ?? 0
   }
 
   [Symbol.iterator](): IterableIterator<PendingHandshake> {

@@ -1,106 +1,106 @@
-// Connections in full flow on a crowded thread, which are not waited for but looked at once a millisecond: a
-// beat. Whoever is due is looked at in a round, a few to a turn of the loop; who has more than it may bring in
-// one round is looked at again in the next, at once and after everybody else. Who is to be looked at so, and for how
-// long, is decided in read-scheduler.ts.
+// Polling: the connections that the read scheduler has chosen raise no read events, and are read once per poll interval, in a
+// poll round. A round takes several turns of the event loop, a group of connections in each. A connection that has more than
+// its share waiting is polled again in the same round, after all others. Which connections are polled, and for how long, is
+// decided in read-scheduler.ts. Runs on a relay thread.
 
-import { SHARE_BYTES_MAX, type ReadState, type ScheduledConnection, type WriteTurns } from './read-state.ts'
+import { SHARE_BYTES_MAX, type FlushControl, type ReadState, type ScheduledConnection } from './read-state.ts'
 
-/** The shortest time that the loop's timers know, and unnoticed by a flow of this size. */
+/** The shortest time of the event loop's timers. At a high rate nobody notices it. */
 export const POLL_INTERVAL_MS = 1
-/** Who brings less than a record in a beat is looked at in every fourth, all such in the same. */
+/** Connections that bring less than a record per interval are polled in every fourth one, all in the same. */
 const SLOW_INTERVALS = 4
-/** A round is done in so many turns, so that who sends little waits for some and not for all. */
+/** A round takes so many turns, so that low-rate connections wait for one turn and not for the whole round. */
 const TURNS_PER_ROUND_MAX = 8
-/** But a turn costs as much as a read: it takes so many who bring little, or so much. */
+/** A turn costs as much as a read. So a group has so many connections at least, or brings so many bytes … */
 const GROUP_MIN = 16
 const GROUP_BYTES_MIN = 16_384
-/** And no more than half a millisecond's work, if it comes in full records. */
+/** … and it stops at half a millisecond's work, if the bytes come in full records … */
 const GROUP_BYTES_MAX = 524_288
-/** However it comes: in records of one packet the same bytes are ten times the work. */
+/** … or at this time: in records of one packet the same bytes are ten times the work. */
 const GROUP_MS_MAX = 1
 
 export class PollRounds {
-  readonly #turns: WriteTurns
+  readonly #flushControl: FlushControl
   readonly #now: () => number
-  readonly #mayStay: (readState: ReadState, byteCount: number) => boolean
-  readonly #members = new Set<ScheduledConnection>()
+  readonly #shouldKeep: (readState: ReadState, byteCount: number) => boolean
+  readonly #polled = new Set<ScheduledConnection>()
   #isTicking = false
-  /** Until the beat in which slow ones are looked at, too. */
-  #intervalsToSlow = SLOW_INTERVALS
+  #intervalsUntilSlow = SLOW_INTERVALS
+  /** The next round polls slow connections too. */
   #isSlowDue = false
-  /** There are none but slow ones. */
-  #isSlow = false
-  /** Whom the present round looks at, and how far it has come. */
+  /** All polled connections are slow. */
+  #areAllSlow = false
+  /** The connections of the present round, and how many of them have been polled. */
   #round: ScheduledConnection[] = []
   #roundAt = 0
   #groupSize = GROUP_MIN
   #groupBytes = GROUP_BYTES_MIN
   #roundBytes = 0
   #isInRound = false
-  /** A beat came meanwhile. */
+  /** The next interval has begun during the round. */
   #isRoundDue = false
-  /** They had their share in this round, and there is more. */
+  /** Connections that had their share in this round and have more. */
   #unfinished: ScheduledConnection[] = []
 
-  /** @param mayStay asked of a flow that has brought so many bytes: is it still to be looked at in intervals? */
+  /** @param shouldKeep asked after each poll that brought so many bytes: is the connection to be polled further? */
   constructor(
-    turns: WriteTurns,
+    flushControl: FlushControl,
     now: () => number,
-    mayStay: (readState: ReadState, byteCount: number) => boolean,
+    shouldKeep: (readState: ReadState, byteCount: number) => boolean,
   ) {
-    this.#turns = turns
+    this.#flushControl = flushControl
     this.#now = now
-    this.#mayStay = mayStay
+    this.#shouldKeep = shouldKeep
   }
 
-  /** From now on `connection` is looked at in intervals. */
-  take(connection: ScheduledConnection): void {
+  /** Polls `connection` from now on. */
+  add(connection: ScheduledConnection): void {
     const { readState } = connection
     readState.isPolled = true
-    // Until it has been looked at for long enough to tell.
+    // Until there is a whole window to tell from.
     readState.isSlow = false
-    connection.readAsWanted()
-    this.#members.add(connection)
+    connection.applyReadState()
+    this.#polled.add(connection)
     if (this.#isTicking) return
     this.#isTicking = true
-    this.#turns.setPolling(true)
+    this.#flushControl.setPolling(true)
     setTimeout(this.#onInterval, POLL_INTERVAL_MS)
   }
 
-  #release(connection: ScheduledConnection): void {
-    this.#members.delete(connection)
+  #remove(connection: ScheduledConnection): void {
+    this.#polled.delete(connection)
     connection.readState.isPolled = false
-    connection.readState.isFull = false
-    connection.readAsWanted()
+    connection.readState.isHighRate = false
+    connection.applyReadState()
   }
 
   readonly #onInterval = (): void => {
-    this.#isTicking = this.#members.size > 0
-    if (!this.#isTicking) return this.#turns.setPolling(false)
-    if (this.#intervalsToSlow === 0) {
+    this.#isTicking = this.#polled.size > 0
+    if (!this.#isTicking) return this.#flushControl.setPolling(false)
+    if (this.#intervalsUntilSlow === 0) {
       this.#isSlowDue = true
-      this.#intervalsToSlow = SLOW_INTERVALS
+      this.#intervalsUntilSlow = SLOW_INTERVALS
     }
     if (this.#isInRound) this.#isRoundDue = true
     else this.#beginRound()
-    const intervals = this.#isSlow ? this.#intervalsToSlow : 1
-    this.#intervalsToSlow -= intervals
-    this.#turns.setPolling(intervals === 1)
+    const intervals = this.#areAllSlow ? this.#intervalsUntilSlow : 1
+    this.#intervalsUntilSlow -= intervals
+    this.#flushControl.setPolling(intervals === 1)
     setTimeout(this.#onInterval, intervals * POLL_INTERVAL_MS)
   }
 
   readonly #beginRound = (): void => {
     this.#round = []
-    this.#isSlow = true
-    for (const connection of this.#members) {
-      if (!connection.readState.isSlow) this.#isSlow = false
+    this.#areAllSlow = true
+    for (const connection of this.#polled) {
+      if (!connection.readState.isSlow) this.#areAllSlow = false
       if (!connection.readState.isSlow || this.#isSlowDue) this.#round.push(connection)
     }
     this.#isSlowDue = false
     this.#isRoundDue = false
     this.#isInRound = true
     this.#groupSize = Math.max(GROUP_MIN, Math.ceil(this.#round.length / TURNS_PER_ROUND_MAX))
-    // As much as before, it is expected.
+    // This round is expected to bring as much as the last one.
     const share = this.#roundBytes / TURNS_PER_ROUND_MAX
     this.#groupBytes = Math.min(GROUP_BYTES_MAX, Math.max(GROUP_BYTES_MIN, share))
     this.#roundBytes = 0
@@ -111,18 +111,18 @@ export class PollRounds {
     const end = Math.min(this.#round.length, this.#roundAt + this.#groupSize)
     let byteCount = 0
     const endMs = this.#now() + GROUP_MS_MAX
-    this.#turns.hold(true)
+    this.#flushControl.hold(true)
     while (this.#roundAt < end && byteCount < this.#groupBytes && this.#now() < endMs) {
       byteCount += this.#poll(this.#round[this.#roundAt++] as ScheduledConnection)
     }
     this.#roundBytes += byteCount
-    this.#turns.release()
+    this.#flushControl.release()
     if (this.#roundAt < this.#round.length) setImmediate(this.#nextGroup)
     else this.#endRound()
   }
 
   #endRound(): void {
-    this.#turns.endRound()
+    this.#flushControl.endRound()
     this.#round = this.#unfinished
     this.#roundAt = 0
     this.#unfinished = []
@@ -131,11 +131,11 @@ export class PollRounds {
     else this.#isInRound = false
   }
 
-  /** Returns how many bytes came. */
+  /** Returns how many bytes were read. */
   #poll(connection: ScheduledConnection): number {
     const { readState } = connection
     const byteCount = connection.poll()
-    if (byteCount < 0 || !this.#mayStay(readState, byteCount)) this.#release(connection)
+    if (byteCount < 0 || !this.#shouldKeep(readState, byteCount)) this.#remove(connection)
     else if (byteCount === SHARE_BYTES_MAX) this.#unfinished.push(connection)
     return Math.max(0, byteCount)
   }

@@ -1,86 +1,87 @@
-// What is read of whom, and when. One turn of a thread's loop reads at most so much of each connection; and
-// on a crowded thread, connections in full flow are not waited for: they are looked at once a millisecond, so
-// that a wake-up, a read, a write and a turn carry several packets (docs/decisions/0007). Who sends little is
-// never kept waiting, and on a thread with time nobody is. What is done in beats is in poll-rounds.ts, what is known
-// of a connection in read-state.ts.
+// The read scheduler of a relay thread: how much of a connection is read, and when. One turn of the event loop reads a limited
+// share of each connection. On a busy thread, high-rate connections are polled once a millisecond, so that one wake-up, read,
+// write and turn carry several packets (docs/decisions/0007). Low-rate connections are read at once. Polling applies only to
+// high-rate connections on a busy thread, and to connections whose sender lets packets wait anyway. How polling works is
+// poll-rounds.ts, what is known of each connection is read-state.ts.
 
 import { POLL_INTERVAL_MS, PollRounds } from './poll-rounds.ts'
-import { SHARE_BYTES_MAX, type ReadState, type ScheduledConnection, type WriteTurns } from './read-state.ts'
+import { SHARE_BYTES_MAX, type FlushControl, type ReadState, type ScheduledConnection } from './read-state.ts'
 
-/** A full TLS record: with less a turn of its own would not pay. */
+/** A full TLS record: a turn for less would not pay. */
 const SHARE_BYTES_MIN = 16_384
-/** What a turn reads of all together: two milliseconds' work, so that nobody waits longer for the next one. */
+/** What a turn reads of all connections together: two milliseconds' work, so that no connection waits longer for its next turn. */
 const TURN_BYTES = 1_048_576
-/** What is read at most before it is written: it and its copies stay in a core's own cache. */
+/** Most that is read before it is written: it and its copies stay in a core's own cache. */
 const FLUSH_BYTES = 262_144
-/** In full flow: two packets a millisecond, or 4 Mbit/s in larger records. Calls and keystrokes are far below. */
-const FLOW_WINDOW_MS = 16
-const FLOW_READS_MIN = 32
-const FLOW_BYTES_MIN = 8_192
+/** High rate: two packets a millisecond, or 4 Mbit/s in larger records. Calls and keystrokes are far below. */
+const RATE_WINDOW_MS = 16
+const HIGH_RATE_READS_MIN = 32
+const HIGH_RATE_BYTES_MIN = 8_192
 /** Records of several packets: their sender lets packets wait for each other, too. */
 const BULK_RECORD_BYTES = 2_048
-/** WriteTurns of a thread with time are counted by twos. */
+/** On a thread with time, a sparse connection brings two records per turn at most. */
 const SPARSE_READS_MAX = 2
 /**
- * A thread whose loop is busy for more than this share of its time is crowded: what comes next finds it busy more often than
- * not. Below, what finds it asleep, as beats leave it, would be later than what comes to a wakeful thread. Told by time
- * and not by records, since one that is read on its own takes 14 µs on one machine and 36 on another.
+ * A thread whose event loop is busy for more than this share of its time counts as busy: most packets find it busy. Below that,
+ * polling would make packets late: between polls the thread is asleep, where it would be awake without polling. Measured in
+ * time and not in records, since a record that is read on its own takes 14 µs on one machine and 36 µs on another.
  */
-const CROWDED_SHARE = 0.6
-/** In beats it has more time. They end with less than this share of the bytes that would crowd it without them … */
-const RELIEVED_BYTES_SHARE = 7 / 8
-/** … or when it has next to nothing to do: something else had kept it busy. */
-const RELIEVED_SHARE = 0.15
-/** Records per millisecond. With fewer the beat would cost more than is saved. */
-const BULK_FROM = 2
+const BUSY_SHARE = 0.6
+/** Polling makes the thread less busy. It ends with less than this share of the bytes that kept the thread busy without it … */
+const BUSY_BYTES_SHARE = 7 / 8
+/** … or when the thread has next to nothing to do: something other than packets had kept it busy. */
+const IDLE_SHARE = 0.15
+/** With fewer records per millisecond, polling costs more than it saves. */
+const POLLING_RECORDS_PER_MS_MIN = 2
 
 export class ReadScheduler {
   readonly #now: () => number
   readonly #busyMs: () => number
-  readonly turns: WriteTurns
+  readonly flushControl: FlushControl
   readonly #pollRounds: PollRounds
-  #touched: ScheduledConnection[] = []
+  /** Connections to review at the end of this turn. */
+  #toReview: ScheduledConnection[] = []
   #shareBytes = SHARE_BYTES_MAX
-  /** Of the last sweep; what was read is counted since then. */
+  /** Time of the last sweep, since which records and bytes are counted. */
   #sweptMs = 0
   #sweptBusyMs = 0
   #records = 0
   #byteCount = 0
-  #isCrowded = false
-  /** In a millisecond; with fewer it would not be crowded. */
-  #crowdBytes = 0
+  #isBusy = false
+  /** Bytes per millisecond; with fewer the thread would not be busy without polling. */
+  #busyBytesPerMs = 0
   #isPollingWorthwhile = false
-  /** Read since `flushSoFar`; most of it has been written since then. */
+  /** Read since the last `flushSoFar`. Most of them have been written since then. */
   #unwrittenBytes = 0
 
   /**
    * @param now monotonic milliseconds
-   * @param busyMs for how many of them the thread's loop has not waited so far
+   * @param busyMs for how many milliseconds the thread's event loop has not waited so far
    */
-  constructor(now: () => number, busyMs: () => number, turns: WriteTurns) {
+  constructor(now: () => number, busyMs: () => number, flushControl: FlushControl) {
     this.#now = now
     this.#busyMs = busyMs
-    this.turns = turns
-    this.#pollRounds = new PollRounds(turns, now, (readState, byteCount) =>
-      this.#mayStayPolled(readState, byteCount),
+    this.flushControl = flushControl
+    this.#pollRounds = new PollRounds(flushControl, now, (readState, byteCount) =>
+      this.#shouldKeepPolling(readState, byteCount),
     )
   }
 
   /**
-   * Looks at what came since the last call, and what work it was. To be called some ten times a second.
-   * @param threads the relay's: what would crowd one thread alone crowds several together
+   * Measures what was read since the last call and how busy the thread was. To be called some ten times a second.
+   * @param threads of the relay: as many threads are busy together with a load that would keep one of them busy alone
    */
   sweep(threads = 1): void {
     const [nowMs, busyMs] = [this.#now(), this.#busyMs()]
     const elapsedMs = nowMs - this.#sweptMs
     const busyShare = (threads * (busyMs - this.#sweptBusyMs)) / elapsedMs
     const bytesPerMs = this.#byteCount / elapsedMs
-    this.#isPollingWorthwhile = this.#records > BULK_FROM * elapsedMs
-    if (this.#isCrowded) {
-      this.#isCrowded = bytesPerMs > RELIEVED_BYTES_SHARE * this.#crowdBytes && busyShare > RELIEVED_SHARE
-    } else if (busyShare > CROWDED_SHARE) {
-      this.#isCrowded = true
-      this.#crowdBytes = (bytesPerMs * CROWDED_SHARE) / busyShare
+    this.#isPollingWorthwhile = this.#records > POLLING_RECORDS_PER_MS_MIN * elapsedMs
+    if (this.#isBusy) {
+      this.#isBusy = bytesPerMs > BUSY_BYTES_SHARE * this.#busyBytesPerMs && busyShare > IDLE_SHARE
+    } else if (busyShare > BUSY_SHARE) {
+      this.#isBusy = true
+      this.#busyBytesPerMs = (bytesPerMs * BUSY_SHARE) / busyShare
     }
     this.#sweptMs = nowMs
     this.#sweptBusyMs = busyMs
@@ -88,8 +89,8 @@ export class ReadScheduler {
     this.#byteCount = 0
   }
 
-  /** That many bytes of `connection` have been read. */
-  read(connection: ScheduledConnection, byteCount: number): void {
+  /** So many bytes of `connection` were read. */
+  onRead(connection: ScheduledConnection, byteCount: number): void {
     const { readState } = connection
     this.#records++
     this.#byteCount += byteCount
@@ -97,61 +98,60 @@ export class ReadScheduler {
     this.#unwrittenBytes += byteCount
     if (this.#unwrittenBytes >= FLUSH_BYTES) {
       this.#unwrittenBytes = 0
-      this.turns.flushSoFar()
+      this.flushControl.flushSoFar()
     }
     if (readState.isPolled) return
     readState.turnBytes += byteCount
     const isShareUsed = readState.turnBytes >= this.#shareBytes
-    // On a thread with time single reads are not worth looking at each.
-    const isWorthALook =
-      isShareUsed || this.#isCrowded || readState.turnReads > 1 || byteCount >= BULK_RECORD_BYTES
-    if (isWorthALook && !readState.isTouched) this.#touch(connection)
-    if (!isShareUsed || readState.isResting) return
-    readState.isResting = true
-    connection.readAsWanted()
+    // On a thread with time, a connection with a single read is not worth a review.
+    const isWorthReview =
+      isShareUsed || this.#isBusy || readState.turnReads > 1 || byteCount >= BULK_RECORD_BYTES
+    if (isWorthReview && !readState.isToBeReviewed) this.#reviewLater(connection)
+    if (!isShareUsed || readState.isShareUsed) return
+    readState.isShareUsed = true
+    connection.applyReadState()
   }
 
-  #touch(connection: ScheduledConnection): void {
-    if (this.#touched.length === 0) setImmediate(this.#endTurn)
-    connection.readState.isTouched = true
-    this.#touched.push(connection)
+  #reviewLater(connection: ScheduledConnection): void {
+    if (this.#toReview.length === 0) setImmediate(this.#endTurn)
+    connection.readState.isToBeReviewed = true
+    this.#toReview.push(connection)
   }
 
   readonly #endTurn = (): void => {
-    const touched = this.#touched
-    this.#touched = []
-    this.#shareBytes = shareOf(touched.length)
+    const connections = this.#toReview
+    this.#toReview = []
+    this.#shareBytes = shareOf(connections.length)
     const nowMs = this.#isPollingWorthwhile ? this.#now() : 0
-    for (const connection of touched) {
+    for (const connection of connections) {
       const { readState } = connection
-      if (this.#isPollingWorthwhile) count(readState, nowMs)
+      if (this.#isPollingWorthwhile) measureRate(readState, nowMs)
       readState.isSparse = readState.turnReads <= SPARSE_READS_MAX
-      readState.isTouched = false
+      readState.isToBeReviewed = false
       readState.turnReads = 0
       readState.turnBytes = 0
-      const isResting = readState.isResting
-      // There is more, or there may be.
-      readState.isResting = false
-      // Slow as it may be read on a thread with too much to do, more than a turn's share has piled up.
-      if (isResting) readState.isFull = true
-      if (this.#wantsPolling(readState)) this.#pollRounds.take(connection)
-      else if (isResting) connection.readAsWanted()
+      const wasShareUsed = readState.isShareUsed
+      readState.isShareUsed = false
+      // However little a busy thread reads of it, more than a turn's share has piled up, and there may be more.
+      if (wasShareUsed) readState.isHighRate = true
+      if (this.#shouldPoll(readState)) this.#pollRounds.add(connection)
+      else if (wasShareUsed) connection.applyReadState()
     }
   }
 
-  #mayStayPolled(readState: ReadState, byteCount: number): boolean {
+  #shouldKeepPolling(readState: ReadState, byteCount: number): boolean {
     readState.turnBytes = byteCount
-    count(readState, this.#now())
+    measureRate(readState, this.#now())
     readState.turnReads = 0
     readState.turnBytes = 0
-    return this.#wantsPolling(readState)
+    return this.#shouldPoll(readState)
   }
 
-  #wantsPolling(readState: ReadState): boolean {
-    if (!readState.isFull) return false
-    // What the sibling has gathered has waited once, and its records are of several packets because several clients sent.
-    if (readState.isTrunk) return this.#isCrowded && !readState.isBulk
-    return this.#isCrowded || (readState.isBulk && this.#isPollingWorthwhile)
+  #shouldPoll(readState: ReadState): boolean {
+    if (!readState.isHighRate) return false
+    // Bulk records of a sibling hold packets of several clients, and have waited for one poll round at the sibling already.
+    if (readState.isTrunk) return this.#isBusy && !readState.isBulk
+    return this.#isBusy || (readState.isBulk && this.#isPollingWorthwhile)
   }
 }
 
@@ -160,19 +160,19 @@ function shareOf(connections: number): number {
   return Math.min(SHARE_BYTES_MAX, Math.max(SHARE_BYTES_MIN, Math.floor(TURN_BYTES / connections)))
 }
 
-/** Takes this turn into account. */
-function count(readState: ReadState, nowMs: number): void {
-  const windowMs = nowMs - readState.windowFromMs
-  if (windowMs >= FLOW_WINDOW_MS) {
+/** Adds this turn to the connection's window; judges its rate when the window is complete. */
+function measureRate(readState: ReadState, nowMs: number): void {
+  const elapsedMs = nowMs - readState.windowFromMs
+  if (elapsedMs >= RATE_WINDOW_MS) {
     const { windowReads, windowBytes } = readState
-    // What has piled up while the thread was held up came in more time than a window.
-    const windows = windowMs / FLOW_WINDOW_MS
-    // Who is looked at in beats already stays with half as much, so that nobody comes and goes all the time.
-    const least = readState.isPolled ? windows / 2 : windows
-    const isLarge = windowBytes >= FLOW_BYTES_MIN * least
+    // After a delay of the thread, what has piled up arrived during more than one window.
+    const windows = elapsedMs / RATE_WINDOW_MS
+    // A connection that is polled already stays so with half the rate: no connection goes back and forth all the time.
+    const factor = readState.isPolled ? windows / 2 : windows
+    const isLarge = windowBytes >= HIGH_RATE_BYTES_MIN * factor
     readState.isBulk = isLarge && windowBytes >= BULK_RECORD_BYTES * windowReads
-    readState.isFull = isLarge || windowReads >= FLOW_READS_MIN * least
-    readState.isSlow = windowReads < windowMs / POLL_INTERVAL_MS
+    readState.isHighRate = isLarge || windowReads >= HIGH_RATE_READS_MIN * factor
+    readState.isSlow = windowReads < elapsedMs / POLL_INTERVAL_MS
     readState.windowFromMs = nowMs
     readState.windowReads = 0
     readState.windowBytes = 0

@@ -1,41 +1,44 @@
-// What is known of how a connection brings its bytes, and what is asked of it to read it in a measured way: by
-// turns (read-scheduler.ts) and in beats (poll-rounds.ts). No decisions are made here.
+// The read state of one connection, and the two interfaces of read scheduling: what the scheduler asks of a connection, and
+// what it tells the side that writes. No decisions are made here: those are in read-scheduler.ts (how much of a connection is
+// read in a turn, and which connections are polled) and in poll-rounds.ts (polling).
+//
+// A turn is one turn of the thread's event loop.
 
 /**
- * What is read of one connection in a turn. A turn ends by writing, so reading more than is written in a turn would
- * only fill outboxes and be dropped there; unread bytes wait in the system, which slows their sender.
+ * Most that is read of one connection in a turn. A turn ends by writing. To read more than is written in a turn would only
+ * fill outboxes, which would drop it; unread bytes wait in the system, which slows their sender.
  */
 export const SHARE_BYTES_MAX = 65_536
 
 /** A connection as the scheduler sees it. */
 export interface ScheduledConnection {
   readonly readState: ReadState
-  /** Whether its bytes are waited for (`ReadState.isAwaited`) has changed. */
-  readAsWanted(): void
+  /** Starts or stops read events: `readState.wantsReadEvents` may have changed. */
+  applyReadState(): void
   /**
-   * Reads at once what is there, up to SHARE_BYTES_MAX. Returns how many bytes that were; 0 if nothing is there yet,
-   * and less if they can only be waited for.
+   * Reads at once what is there, up to SHARE_BYTES_MAX. Returns how many bytes that were: 0 if there is nothing yet, and less
+   * if the connection can only be read by events.
    */
   poll(): number
 }
 
 /**
- * Who writes when something has been read; `release` writes at once what came since `hold`. In a round, which is done
- * in several pieces, what is for siblings waits for its end.
+ * The side that writes what was read: the relay. `release` writes at once what was read since `hold`. In a poll round, which
+ * takes several turns, frames for siblings wait for the end of the round.
  */
-export interface WriteTurns {
-  /** Whether there is a turn every millisecond from now on, at least. */
+export interface FlushControl {
+  /** Whether from now on there is a poll round, and so a turn, every millisecond at least. */
   setPolling(isPolling: boolean): void
   hold(isInRound: boolean): void
   release(): void
-  /** Everybody has been looked at whose turn it was. */
+  /** Each connection of the poll round has been polled. */
   endRound(): void
-  /** Writes what came so far, in the middle of a turn. */
+  /** Writes what was read so far, in the middle of a turn. */
   flushSoFar(): void
 }
 
-/** Nobody writes, or at once. */
-export const NO_WRITE_TURNS: WriteTurns = {
+/** For a server without relay: nothing is held, so there is nothing to write. */
+export const NO_FLUSH_CONTROL: FlushControl = {
   setPolling: () => undefined,
   hold: () => undefined,
   release: () => undefined,
@@ -43,36 +46,37 @@ export const NO_WRITE_TURNS: WriteTurns = {
   flushSoFar: () => undefined,
 }
 
-/** What the scheduler remembers of one connection. */
 export class ReadState {
+  /** Read in this turn. */
   turnBytes = 0
   turnReads = 0
-  /** It brings no more than a record or two in a turn, so that nothing is gained by waiting for the turn's end. */
+  /** The connection brings a record or two per turn at most, so nothing is gained by waiting for the turn's end. */
   isSparse = true
-  /** The turn's end will look at it. */
-  isTouched = false
-  /** It has had its share of this turn. */
-  isResting = false
-  /** It is looked at in beats. */
+  /** The end of the turn will review the connection. */
+  isToBeReviewed = false
+  /** The connection has had its share of this turn, and is not read again before the next one. */
+  isShareUsed = false
+  /** The connection is polled: its bytes raise no read events. */
   isPolled = false
-  /** Packets of many come over it. */
+  /** The connection is a sibling's link, which carries packets of many clients. */
   isTrunk = false
-  /** Its records have several packets, of which their sender has thus let some wait; unless it is a trunk. */
+  /** Its records hold several packets each; unless it is a trunk, its sender has thus let some of them wait. */
   isBulk = false
-  isFull = false
-  /** It brings less than a record in a beat. */
+  isHighRate = false
+  /** It brings less than one record per poll interval. */
   isSlow = false
+  /** Read since `windowFromMs`. */
   windowReads = 0
   windowBytes = 0
   windowFromMs = 0
 
-  /** What is read now is all that it brings in this turn, as far as one can tell. */
-  get isAlone(): boolean {
+  /** Whether the present read is probably the only one of the connection in this turn. */
+  get isOnlyRead(): boolean {
     return this.isSparse && this.turnReads === 0 && !this.isPolled
   }
 
-  /** The system shall tell when there is something to be read. */
-  get isAwaited(): boolean {
-    return !this.isResting && !this.isPolled
+  /** Whether the system is to report that there is something to read. */
+  get wantsReadEvents(): boolean {
+    return !this.isShareUsed && !this.isPolled
   }
 }

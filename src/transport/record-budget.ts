@@ -1,38 +1,38 @@
-// What a TLS connection may send that brings no data: key updates, alerts, empty records, attempts to negotiate again. Each
-// costs up to a hundred times what it costs to send, so a remote that sends little else is ended. TLS tells of no such
-// record; so its bytes are told by the difference between what TCP has read and what TLS has made of it. Looked at now
-// and then, nothing is done per record.
+// Limits TLS records that bring no data: key updates, alerts, empty records, attempts to renegotiate. Each costs the relay up to
+// a hundred times what it costs the remote to send, so a remote that sends little else is ended. TLS reports no such record;
+// their bytes are the difference between what was read from TCP and what TLS has delivered as data. The difference is checked
+// now and then, so nothing is done per record.
 
-/** Of each record with data: its header, tag and type, and room for ten key updates, or padding, beside it. */
-const BYTES_BESIDE_DATA = 256
+/** Bytes that a record with data may have besides: its header, tag and type, and room for ten key updates or for padding. */
+const OVERHEAD_BYTES_PER_RECORD = 256
 /**
- * A record of the full size may be here but for its last byte, so it must be more than that; the rest is 600 key updates, 17 ms
- * of work, for as many bytes as 30 hellos have, which are as much work.
+ * More than a record of the full size, since one may be here except for its last byte. The rest is 600 key updates, 17 ms of
+ * work: 30 TLS hellos are as many bytes and as much work.
  */
 const BUDGET_BYTES = 32_768
-/** Half a key update: nobody renews keys by the clock, but who does so by the minute shall not fail after a day. */
+/** Half a key update: no client renews keys on a timer, but one that does so every minute must not fail after a day. */
 const REFILL_BYTES_PER_SECOND = 16
 
 export class RecordBudget {
   #spentBytes = 0
-  /** Of the last look. */
-  #restBytes = 0
-  #lookedAtMs: number
+  /** At the last check. */
+  #overheadBytes = 0
+  #checkedMs: number
 
   constructor(nowMs: number) {
-    this.#lookedAtMs = nowMs
+    this.#checkedMs = nowMs
   }
 
   /**
-   * Whether too much has come that is no data.
-   * @param restBytes read of TCP and not handed on as data so far: the rest of all records
-   * @param records with data, since the last look
+   * Returns whether too much has arrived that is no data.
+   * @param overheadBytes read from TCP and not delivered as data, since the connection began
+   * @param records with data since the last check
    */
-  isExceeded(restBytes: number, records: number, nowMs: number): boolean {
-    const added = restBytes - this.#restBytes - records * BYTES_BESIDE_DATA
-    const refill = ((nowMs - this.#lookedAtMs) / 1_000) * REFILL_BYTES_PER_SECOND
-    this.#restBytes = restBytes
-    this.#lookedAtMs = nowMs
+  isExceeded(overheadBytes: number, records: number, nowMs: number): boolean {
+    const added = overheadBytes - this.#overheadBytes - records * OVERHEAD_BYTES_PER_RECORD
+    const refill = ((nowMs - this.#checkedMs) / 1_000) * REFILL_BYTES_PER_SECOND
+    this.#overheadBytes = overheadBytes
+    this.#checkedMs = nowMs
     this.#spentBytes = Math.max(0, this.#spentBytes + added - refill)
     return this.#spentBytes > BUDGET_BYTES
   }

@@ -1,16 +1,19 @@
-// The plain HTTP port beside a TLS relay: captive-portal checks, and redirects to the TLS port. A HTTP server without DERP,
-// over sockets of Node's, with the same limits.
+// The plain HTTP port beside a TLS relay: captive-portal checks, and redirects to the TLS port. An HTTP server without upgrade
+// handler, over Node's sockets, with the same limits as the TLS port. Runs on the control thread.
 
 import { Counters } from '#relay/counters.ts'
-import { NO_WRITE_TURNS } from './read-state.ts'
+import type { Acceptor, AcceptorHost } from './acceptor.ts'
+import { NO_FLUSH_CONTROL } from './read-state.ts'
 import { HttpServer } from './http-server.ts'
 import { redirectPageOf } from './http-pages.ts'
 import { ReadScheduler } from './read-scheduler.ts'
 import { SocketAcceptor } from './socket-acceptor.ts'
 
-/** For the next request; few send a second one. */
+/** For the next request; few clients send a second one. */
 const IDLE_TIMEOUT_MS = 30_000
 const SWEEP_MS = 1_000
+
+const now = (): number => performance.now()
 
 export class RedirectServer {
   readonly #server: HttpServer
@@ -18,31 +21,15 @@ export class RedirectServer {
 
   /** @param tlsPort where the relay serves TLS */
   constructor(tlsPort: number) {
-    const now = (): number => performance.now()
-    // Not the relay's: its counters are about clients of DERP.
+    // Not the relay's counters: those count clients of DERP.
     const counters = new Counters()
     this.#server = new HttpServer({
       counters,
-      isDerpEnabled: false,
       accepts: undefined,
+      upgrades: undefined,
       idleTimeoutMs: IDLE_TIMEOUT_MS,
       now,
-      acceptor: (host) =>
-        Promise.resolve(
-          new SocketAcceptor({
-            counters,
-            identity: undefined,
-            keepAliveMs: 0,
-            threadCount: 1,
-            now,
-            scheduler: new ReadScheduler(now, () => 0, NO_WRITE_TURNS),
-            mayAccept: () => host.mayAccept(),
-            accepted: (connection) => host.accepted(connection),
-          }),
-        ),
-      accept: () => {
-        throw new Error('there are no sessions on the plain port')
-      },
+      acceptor: async (host) => await Promise.resolve(makeAcceptor(host, counters)),
       pageOf: (head) => redirectPageOf(head, tlsPort),
     })
     this.#sweeper = setInterval(() => this.#server.sweep(), SWEEP_MS)
@@ -57,4 +44,16 @@ export class RedirectServer {
     clearInterval(this.#sweeper)
     await this.#server.close()
   }
+}
+
+function makeAcceptor(host: AcceptorHost, counters: Counters): Acceptor {
+  return new SocketAcceptor({
+    host,
+    counters,
+    identity: undefined,
+    keepAliveMs: 0,
+    threadCount: 1,
+    now,
+    scheduler: new ReadScheduler(now, () => 0, NO_FLUSH_CONTROL),
+  })
 }

@@ -1,27 +1,26 @@
-// The runtime's own stream handles, on which its sockets are built: what they can do, as far as it is used
-// here, and how they are come by. Nothing of this is a public interface of Node: `handle-selftest.ts` tries it
-// out at each start, and the relay works over public sockets where the trial fails (docs/decisions/0005).
+// The runtime's own stream handles, on which Node's sockets are built: declarations of what is used here, and how to get
+// them. None of this is a public interface of Node. `handle-selftest.ts` tests it at each start; where the test fails, the
+// relay works over public sockets (docs/decisions/0005).
 
 import type { SecureContext } from 'node:tls'
 
-/** A write or a shutdown under way. The runtime calls `oncomplete` with 0 or a negative error number. */
+/** A write or a shutdown in progress. The runtime calls `oncomplete` with 0 or a negative error number. */
 export interface HandleRequest {
   oncomplete: (this: this, status: number) => void
-  /** Whose it is. */
   owner?: HandleOwner
-  /** What is being written, kept from the garbage collector. */
+  /** What is being written: referenced here so that it is not garbage-collected. */
   bytes?: Uint8Array | readonly Uint8Array[]
 }
 
-/** Who hears what happens on a handle. */
+/** Receives the events of a handle. */
 export interface HandleOwner {
-  /** Bytes lie in the handle's buffer, or it has ended: `bytesRead` tells. */
-  read(): void
+  /** Bytes are in the handle's buffer, or the stream has ended: `RuntimeHandles.bytesRead` tells. */
+  onRead(): void
   /** The TLS handshake is done. */
-  secured(): void
-  written(status: number): void
-  shutDown(): void
-  tlsFailed(): void
+  onHandshakeDone(): void
+  onWritten(status: number): void
+  onShutDown(): void
+  onTlsError(): void
 }
 
 export interface PeerName {
@@ -29,19 +28,19 @@ export interface PeerName {
   port?: number
 }
 
-/** A byte stream, TCP's or TLS's. Methods return 0 or a negative error number. */
+/** A byte stream, of TCP or of TLS. Methods return 0 or a negative error number. */
 export interface StreamHandle {
   owner?: HandleOwner
-  /** For streams of Node's own that are built on this handle later: whether it is being read. */
+  /** Whether it is being read; Node's own streams expect this field if one is built on the handle later. */
   reading?: boolean
   onread: (this: StreamHandle) => void
-  /** What has been read of it since it was made, by events. */
+  /** Bytes read by events since the handle was made. */
   readonly bytesRead: number
-  /** All that arrives is put at the start of `buffer`, until the next call. */
+  /** Each read puts its bytes at the start of `buffer`, over those of the read before. */
   useUserBuffer(buffer: Buffer): void
   readStart(): number
   readStop(): number
-  /** `bytes` must stay as they are until the request completes. See `wasAsync`. */
+  /** `bytes` must not change until the request completes. See `RuntimeHandles.wasAsync`. */
   writeBuffer(request: HandleRequest, bytes: Uint8Array): number
   writev(request: HandleRequest, chunks: readonly Uint8Array[], areAllBuffers: true): number
   shutdown(request: HandleRequest): number
@@ -49,7 +48,7 @@ export interface StreamHandle {
 }
 
 export interface TcpHandle extends StreamHandle {
-  /** The descriptor; negative when closed. */
+  /** The file descriptor; negative when closed. */
   readonly fd: number
   getpeername(name: PeerName): number
   setNoDelay(isOn: boolean): number
@@ -57,34 +56,34 @@ export interface TcpHandle extends StreamHandle {
 }
 
 export interface TlsHandle extends StreamHandle {
-  /** Set for streams of Node's own that are built on this handle later. */
+  /** Node's own streams expect these fields if one is built on the handle later. */
   _parent: TcpHandle
   _secureContext: SecureContext
   setALPNProtocols(wireForm: Uint8Array): void
-  /** Takes bytes that were read from the TCP handle before there was TLS. */
+  /** Feeds in bytes that were read from the TCP connection otherwise than by this handle. */
   receive(bytes: Uint8Array): void
   getProtocol(): string | null
-  /** Frees what TLS holds; the handle must be closed. */
+  /** Frees the TLS state; the handle must be closed. */
   destroySSL(): void
 }
 
-/** What a listening handle is asked: it hands over each accepted connection. */
+/** A listening handle: hands over each accepted connection. */
 export interface ListeningHandle {
   onconnection: (error: number, handle: TcpHandle) => void
 }
 
 export interface RuntimeHandles {
-  /** TLS over a connection that was accepted. Its owner is told of its failure. */
+  /** Makes TLS over an accepted connection. Its owner receives its events. */
   readonly wrapTls: (handle: TcpHandle, context: SecureContext) => TlsHandle
   readonly WriteRequest: new () => HandleRequest
   readonly ShutdownRequest: new () => HandleRequest
-  /** What a call of `onread` is about: so many bytes; or, negative, the end or an error number. */
+  /** For use in `onread`: how many bytes were read; negative at the end of the stream, and for an error. */
   readonly bytesRead: () => number
-  /** Whether the last write goes on after the call, and completes later. */
+  /** Whether the last write has not completed within the call, and will complete later. */
   readonly wasAsync: () => boolean
 }
 
-/** What `process.binding` gives of streams. */
+/** The part of `process.binding('stream_wrap')` that is used. */
 interface StreamBinding {
   readonly WriteWrap: new () => HandleRequest
   readonly ShutdownWrap: new () => HandleRequest
@@ -97,14 +96,14 @@ interface TlsBinding {
   wrap(handle: TcpHandle, context: unknown, isServer: boolean, hasActiveWrite: boolean): TlsHandle
 }
 
-/** The handles of this runtime; throws when it has none of this kind. */
+/** The handles of this runtime. Throws if it has none of this kind. */
 export function runtimeHandles(): RuntimeHandles {
   const runtime = process as unknown as { binding(name: string): unknown }
   const streams = runtime.binding('stream_wrap') as StreamBinding
   const tls = runtime.binding('tls_wrap') as TlsBinding
   const { streamBaseState: state, kReadBytesOrError, kLastWriteWasAsync } = streams
   if (!Number.isInteger(kReadBytesOrError) || !Number.isInteger(kLastWriteWasAsync)) {
-    throw new Error('this runtime keeps the state of streams elsewhere')
+    throw new Error('the stream state of this runtime has another layout')
   }
   return {
     WriteRequest: streams.WriteWrap,
@@ -123,9 +122,9 @@ export function runtimeHandles(): RuntimeHandles {
 const TLS_EVENTS = {
   onhandshakestart(): void {},
   onhandshakedone(this: TlsHandle): void {
-    this.owner?.secured()
+    this.owner?.onHandshakeDone()
   },
   onerror(this: TlsHandle): void {
-    this.owner?.tlsFailed()
+    this.owner?.onTlsError()
   },
 }

@@ -1,6 +1,5 @@
-// A connection driven by a socket of Node's, TLS or plain: what the relay runs on where the runtime's handles
-// are not as it knows them. Translates the socket's events to the relay's terms and back. Holds no queue: the
-// relay gives it one burst at a time.
+// A connection over one of Node's sockets, TLS or plain, for where the runtime's handles are not as handle-connection.ts expects
+// them. Translates the socket's events to the relay's terms and back. Keeps no queue: the relay writes one burst at a time.
 
 import type { Socket } from 'node:net'
 import { EndReason } from '#relay/end-reason.ts'
@@ -19,9 +18,9 @@ export class SocketConnection implements Connection, ScheduledConnection {
   readonly #scheduler: ReadScheduler
   #listener: LinkListener | undefined = undefined
   #isCorked = false
-  /** By the relay. */
+  /** The listener has paused reading. */
   #isPaused = false
-  #isEnding = false
+  #isClosing = false
   #endReason: EndReason = EndReason.remoteClosed
 
   constructor(socket: Socket, scheduler: ReadScheduler) {
@@ -58,28 +57,28 @@ export class SocketConnection implements Connection, ScheduledConnection {
 
   pause(): void {
     this.#isPaused = true
-    this.readAsWanted()
+    this.applyReadState()
   }
 
   resume(): void {
     this.#isPaused = false
-    this.readAsWanted()
+    this.applyReadState()
   }
 
-  readAsWanted(): void {
-    if (this.#isPaused || !this.readState.isAwaited) this.#socket.pause()
+  applyReadState(): void {
+    if (this.#isPaused || !this.readState.wantsReadEvents) this.#socket.pause()
     else this.#socket.resume()
   }
 
-  /** A socket has no way to be read at once. */
+  /** A socket can only be read by events. */
   poll(): number {
     return -1
   }
 
   close(): void {
-    this.#isEnding = true
+    this.#isClosing = true
     closeGracefully(this.#socket)
-    // What the remote still sends is read and dropped, so that it sees an end and not a reset.
+    // Bytes that the remote still sends are read and dropped, so that it sees an end and not a reset.
     this.#socket.resume()
   }
 
@@ -88,21 +87,21 @@ export class SocketConnection implements Connection, ScheduledConnection {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    if (this.#isEnding) return
+    if (this.#isClosing) return
     this.#listener?.receive(chunk, 0, chunk.length)
-    this.#scheduler.read(this, chunk.length)
+    this.#scheduler.onRead(this, chunk.length)
   }
 
-  /** Told in a later turn: who has more to answer would else go on with it before anybody else is heard. */
+  /** Reported in a later turn: a remote with more requests to answer would otherwise be served before all others. */
   readonly #onWritten = (error?: Error | null): void => {
-    if (error === undefined || error === null) setImmediate(this.#tellWritten)
+    if (error === undefined || error === null) setImmediate(this.#reportWritten)
   }
 
-  readonly #tellWritten = (): void => {
-    if (!this.#isEnding && !this.#socket.destroyed) this.#listener?.written()
+  readonly #reportWritten = (): void => {
+    if (!this.#isClosing && !this.#socket.destroyed) this.#listener?.written()
   }
 
-  /** A record that can't be read is an error to the runtime, and no end: without one, nobody would hear of it. */
+  /** For a TLS record that cannot be read, the runtime reports this error and no end of the stream. */
   readonly #onError = (): void => {
     this.#endReason = EndReason.remoteReset
     this.#socket.destroy()

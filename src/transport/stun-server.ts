@@ -1,8 +1,8 @@
-// STUN over UDP: one answer per valid request, from the address that was asked. A socket that serves every address of
-// the host answers from whichever the system likes, which clients and their firewalls take for a stranger's; so there is
-// one socket for each address as well, those that come later included, and the one for all serves what is left: an
-// address that has just come, or that is routed here without being an interface's. Runs in a thread of its own so that
-// neither floods nor saturation of the relay reach the other.
+// STUN over UDP: one answer per valid request, sent from the address to which the request was sent. A socket on the wildcard
+// address answers from whichever address the system chooses, which clients and their firewalls do not accept. So each address of
+// the host has a socket of its own, including addresses that are added later. The wildcard socket serves the rest: an address
+// that was added a moment ago, and one that is routed here but belongs to no interface. Runs on the STUN thread, so that a flood
+// of STUN does not slow the relay, and a busy relay does not slow STUN.
 
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram'
 import { isIPv4, isIPv6 } from 'node:net'
@@ -10,18 +10,18 @@ import { networkInterfaces } from 'node:os'
 import { ipToBytes, isMappedIpv4 } from '#protocol/ip-address.ts'
 import { isBindingRequest, STUN_ANSWER_BYTES_MAX, writeBindingAnswer } from '#protocol/stun.ts'
 
-/** Requests come in bursts when many clients measure at once; the kernel holds some for us. */
+/** Requests arrive in bursts when many clients measure at once; the kernel buffers them. */
 const RECEIVE_BUFFER_BYTES = 1_048_576
-/** Answers that wait for the kernel, of each socket: what exceeds it would be late, and is lost. */
-const ANSWERS_WAITING_MAX = 1_024
-/** More than hosts have; the rest of a host with more is served by the socket for all. */
+/** Answers per socket that the kernel has not yet taken. Any more would be late, and are dropped. */
+const UNSENT_ANSWERS_MAX = 1_024
+/** More than hosts have. The wildcard socket serves any more. */
 const ADDRESSES_MAX = 256
 
 const NUMBERS = ['successIpv4', 'successIpv6', 'notStun', 'readErrors', 'writeErrors'] as const
-const BEATS_AT = NUMBERS.length
+const SWEEPS_AT = NUMBERS.length
 export type StunNumbers = Record<(typeof NUMBERS)[number], number>
 
-/** What the STUN thread counts, in memory that the control thread reads. */
+/** Counters of the STUN thread, in memory that the control thread reads. */
 export class StunCounters {
   readonly #values: Float64Array
 
@@ -30,16 +30,16 @@ export class StunCounters {
   }
 
   static memory(): SharedArrayBuffer {
-    return new SharedArrayBuffer((BEATS_AT + 1) * Float64Array.BYTES_PER_ELEMENT)
+    return new SharedArrayBuffer((SWEEPS_AT + 1) * Float64Array.BYTES_PER_ELEMENT)
   }
 
-  /** The thread came to its timers. */
-  beat(): void {
-    this.#values[BEATS_AT] = this.beats + 1
+  /** The thread's timer has fired: the thread does not hang. */
+  countSweep(): void {
+    this.#values[SWEEPS_AT] = this.sweeps + 1
   }
 
-  get beats(): number {
-    return this.#values[BEATS_AT] as number
+  get sweeps(): number {
+    return this.#values[SWEEPS_AT] as number
   }
 
   count(name: keyof StunNumbers): void {
@@ -52,27 +52,28 @@ export class StunCounters {
   }
 }
 
-interface Place {
+interface Endpoint {
   readonly host: string
   readonly port: number
 }
 
-/** Answers on one address, or on all. */
+/** The socket of one address, or of the wildcard address. */
 class StunSocket {
   readonly #server: StunServer
   readonly #counters: StunCounters
   readonly #socket: Socket
-  readonly #free: Answer[] = []
-  #waiting = 0
+  readonly #freeBuffers: AnswerBuffer[] = []
+  /** Answers that the kernel has not yet taken. */
+  #unsent = 0
 
   constructor(server: StunServer, counters: StunCounters, options: SocketOptions) {
     this.#server = server
     this.#counters = counters
-    this.#socket = createSocket({ ...options, recvBufferSize: RECEIVE_BUFFER_BYTES, lookup: asItIs })
+    this.#socket = createSocket({ ...options, recvBufferSize: RECEIVE_BUFFER_BYTES, lookup: lookupLiteral })
     this.#socket.on('message', (message, remote) => this.#onMessage(message, remote))
   }
 
-  async bind({ host, port }: Place): Promise<number> {
+  async bind({ host, port }: Endpoint): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#socket.once('error', reject)
       this.#socket.bind({ address: host, port, exclusive: true }, () => {
@@ -91,31 +92,31 @@ class StunSocket {
   #onMessage(message: Buffer, remote: RemoteInfo): void {
     if (!isBindingRequest(message)) return this.#counters.count('notStun')
     if (!this.#server.isAnswering) return
-    if (this.#waiting === ANSWERS_WAITING_MAX) return this.#counters.count('writeErrors')
-    this.#waiting++
-    // A dual-stack socket names IPv4 senders in mapped form, which is what the sixteen bytes are anyway.
+    if (this.#unsent === UNSENT_ANSWERS_MAX) return this.#counters.count('writeErrors')
+    this.#unsent++
+    // A dual-stack socket reports IPv4 senders in mapped form, which the sixteen bytes are in anyway.
     const ip = ipToBytes(remote.address)
-    const answer = this.#free.pop() ?? new Answer(this.#onSent)
+    const answer = this.#freeBuffers.pop() ?? new AnswerBuffer(this.#onSent)
     answer.isIpv4 = isMappedIpv4(ip)
     const byteCount = writeBindingAnswer(answer.bytes, message, ip, remote.port)
     this.#socket.send(answer.bytes, 0, byteCount, remote.port, remote.address, answer.onSent)
   }
 
-  readonly #onSent = (answer: Answer, error: Error | null): void => {
-    this.#waiting--
-    this.#free.push(answer)
+  readonly #onSent = (answer: AnswerBuffer, error: Error | null): void => {
+    this.#unsent--
+    this.#freeBuffers.push(answer)
     if (error !== null) this.#counters.count('writeErrors')
     else this.#counters.count(answer.isIpv4 ? 'successIpv4' : 'successIpv6')
   }
 }
 
-/** Bytes that are the kernel's from being sent until it says so: with its buffers full, that is later. */
-class Answer {
+/** The bytes of one answer. They must not change until the kernel has taken them, which is later if its buffers are full. */
+class AnswerBuffer {
   readonly bytes = Buffer.alloc(STUN_ANSWER_BYTES_MAX)
   readonly onSent: (error: Error | null) => void
   isIpv4 = false
 
-  constructor(onSent: (answer: Answer, error: Error | null) => void) {
+  constructor(onSent: (answer: AnswerBuffer, error: Error | null) => void) {
     this.onSent = (error) => onSent(this, error)
   }
 }
@@ -123,29 +124,29 @@ class Answer {
 export class StunServer {
   readonly #counters: StunCounters
   readonly #host: string
-  readonly #all: StunSocket
+  readonly #hostSocket: StunSocket
   readonly #byAddress = new Map<string, StunSocket>()
   #port = 0
   #isClosed = false
-  /** False: requests go unanswered, because the relay beside is not well. */
+  /** False: requests are not answered, because the relay's DERP side is not healthy. */
   isAnswering = true
 
   /** @param host an IP literal; `::` serves both families */
   constructor(host: string, counters: StunCounters) {
     this.#host = host
     this.#counters = counters
-    this.#all = new StunSocket(this, counters, socketOptions(host, this.#isEveryAddress))
+    this.#hostSocket = new StunSocket(this, counters, socketOptions(host, this.#isWildcard))
   }
 
-  async listen(endpoint: Place): Promise<number> {
-    this.#port = await this.#all.bind(endpoint)
-    await this.look()
+  async listen(endpoint: Endpoint): Promise<number> {
+    this.#port = await this.#hostSocket.bind(endpoint)
+    await this.updateAddresses()
     return this.#port
   }
 
-  /** To be called every few seconds: addresses come and go. */
-  async look(): Promise<void> {
-    if (!this.#isEveryAddress) return
+  /** Opens and closes sockets as addresses of the host are added and removed; to be called every few seconds. */
+  async updateAddresses(): Promise<void> {
+    if (!this.#isWildcard) return
     const addresses = new Set(this.#localAddresses())
     for (const [address, socket] of this.#byAddress) {
       if (addresses.has(address)) continue
@@ -157,12 +158,12 @@ export class StunServer {
 
   close(): void {
     this.#isClosed = true
-    this.#all.close()
+    this.#hostSocket.close()
     for (const socket of this.#byAddress.values()) socket.close()
     this.#byAddress.clear()
   }
 
-  /** An address that can't be had (it is being checked for a duplicate, for one) is tried again at the next look. */
+  /** An address that cannot be bound yet (the system may still check it for duplicates) is tried again at the next update. */
   async #serve(address: string): Promise<void> {
     if (this.#byAddress.has(address)) return
     const socket = new StunSocket(this, this.#counters, socketOptions(address, true))
@@ -176,30 +177,30 @@ export class StunServer {
     }
   }
 
-  get #isEveryAddress(): boolean {
+  get #isWildcard(): boolean {
     return this.#host === '::' || this.#host === '0.0.0.0'
   }
 
-  /** Link-local ones are left to the socket for all: an answer leaves by the interface that it is for. */
+  /** Link-local addresses are left to the wildcard socket: there an answer leaves by the interface of its request. */
   #localAddresses(): readonly string[] {
     return Object.values(networkInterfaces())
       .flatMap((interfaces) => interfaces ?? [])
-      .filter((one) => one.family === 'IPv4' || (isIPv6(this.#host) && one.scopeid === 0))
+      .filter((entry) => entry.family === 'IPv4' || (isIPv6(this.#host) && entry.scopeid === 0))
       .map(({ address }) => address)
       .slice(0, ADDRESSES_MAX)
   }
 }
 
-/** Sockets on one port beside each other belong to one user: nobody else can join, nor take datagrams from them. */
+/** With `isShared`, several sockets share the port. The system lets only this user do so: nobody else can take datagrams. */
 function socketOptions(host: string, isShared: boolean): SocketOptions {
   return { type: isIPv4(host) ? 'udp4' : 'udp6', reusePort: isShared }
 }
 
-/** Answers go to the address a request came from: there is no name to look up, and no turn to lose by it. */
-function asItIs(
+/** An answer goes to the address of its request, so there is no name to look up, and no turn of the event loop is lost. */
+function lookupLiteral(
   address: string,
   _options: unknown,
-  found: (error: null, address: string, family: number) => void,
+  callback: (error: null, address: string, family: number) => void,
 ): void {
-  found(null, address, isIPv6(address) ? 6 : 4)
+  callback(null, address, isIPv6(address) ? 6 : 4)
 }

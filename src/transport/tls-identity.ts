@@ -1,12 +1,12 @@
-// What the HTTP server shows in TLS: the operator's certificate chain with the relay's meta certificate after
-// it, and the settings that go with them. Reads no files.
+// The TLS settings of a port: the operator's certificate chain with the relay's meta certificate after it, cipher suites and
+// versions. Reads no files.
 
 import type { TlsOptions } from 'node:tls'
 import { constants } from 'node:crypto'
 import { metaCertificate } from '#protocol/meta-certificate.ts'
 import { certificatePem } from '#protocol/self-signed.ts'
 
-/** AES-128 first: the cheapest where the processor helps, and what the other relays choose. */
+/** AES-128 first: the cheapest on processors with AES instructions, and the choice of other relays. */
 const CIPHERS = [
   'TLS_AES_128_GCM_SHA256',
   'TLS_CHACHA20_POLY1305_SHA256',
@@ -27,28 +27,28 @@ export interface CertificatePem {
 
 export interface TlsIdentityParts {
   readonly pem: CertificatePem
-  /** The relay's public key, told to clients by the meta certificate. */
+  /** The relay's public key, which clients read from the meta certificate. */
   readonly publicKey: Uint8Array
-  /** 32 random bytes for the meta certificate's own key, which is then forgotten. */
+  /** 32 random bytes for the meta certificate's own key, which is then discarded. */
   readonly seed: Uint8Array
   readonly maxVersion: 'TLSv1.2' | 'TLSv1.3'
   readonly nowMs: number
 }
 
-/** Everything that a TLS server needs. */
+/** All options of a TLS server. */
 export function tlsIdentity(parts: TlsIdentityParts): TlsOptions {
   const { certificate, key } = parts.pem
   const meta = certificatePem(metaCertificate(parts.publicKey, parts.seed, parts.nowMs))
   return {
-    // The meta certificate comes after the complete chain: clients look for it among the rest.
+    // The meta certificate comes after the complete chain: clients look for it behind the leaf.
     cert: `${certificate.trimEnd()}\n${meta}`,
     key,
     ciphers: CIPHERS,
     minVersion: 'TLSv1.2',
     maxVersion: parts.maxVersion,
-    // Clients of relays never resume, so tickets are work for nothing (TLS 1.2; bin/openssl.cnf says it for 1.3); nor do
-    // they negotiate again. The order of ciphers is ours, except for clients that put ChaCha first because their processor
-    // has no AES.
+    // DERP clients never resume a TLS session, so tickets would be wasted work (this is for TLS 1.2; bin/openssl.cnf does the
+    // same for 1.3), and they never renegotiate. The order of ciphers is ours, except for clients that put ChaCha first because
+    // their processor has no AES instructions.
     secureOptions:
       constants.SSL_OP_NO_TICKET |
       constants.SSL_OP_NO_RENEGOTIATION |

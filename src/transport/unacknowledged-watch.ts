@@ -1,21 +1,22 @@
-// Finds connections whose remote host has stopped acknowledging, as after a pulled cable: TCP alone takes a
-// quarter of an hour to give them up, and Node can't set TCP_USER_TIMEOUT. Linux tells in /proc which sockets
-// are retransmitting; one that does so for the whole time limit is dead. Elsewhere finds nothing.
+// Finds connections whose remote host has stopped acknowledging, as after a pulled cable. TCP alone takes a quarter of an hour to
+// give them up, and Node cannot set TCP_USER_TIMEOUT (docs/decisions/0002). Linux lists in /proc which sockets are
+// retransmitting; one that does so for the whole time limit is dead. On other systems nothing is found. Runs on the control
+// thread.
 
 import { readFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import type { RemoteAddress } from '#relay/ports.ts'
 
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'] as const
-/** To print the tables takes the system milliseconds, however few connections are in them; this takes none. */
+/** The system takes milliseconds to print the tables, however few connections are in them; this file costs next to nothing. */
 const COUNTERS = '/proc/self/net/snmp'
 const ESTABLISHED = '01'
-/** The retransmission timer; the others are keepalive, zero-window probes and the like. */
+/** The retransmission timer. Others are for keepalive, zero-window probes and the like. */
 const RETRANSMITTING = '01'
 
-/** A socket that waits for acknowledgement. */
-export interface Waiting {
-  /** Local and remote address and port as the kernel prints them: stable, and unique while it lives. */
+/** A socket that has retransmitted and was not acknowledged since. */
+export interface UnacknowledgedSocket {
+  /** Local and remote address and port as the kernel prints them: stable, and unique among open sockets. */
   readonly id: string
   readonly localPort: number
   readonly remote: RemoteAddress
@@ -25,47 +26,48 @@ export class UnacknowledgedWatch {
   readonly #localPort: number
   readonly #limitMs: number
   readonly #read: (path: string) => Promise<string>
-  #since = new Map<string, number>()
-  #isLooking = false
-  /** Of the last look; undefined where the system does not count them. */
-  #resent: string | undefined = undefined
+  /** Since when each socket is known to be unacknowledged, by its id. */
+  #sinceMs = new Map<string, number>()
+  #isChecking = false
+  /** Segments retransmitted up to the last check; undefined where the system does not count them. */
+  #retransmitted: string | undefined = undefined
 
-  /** @param read a file of the kernel's as text; empty where there is none */
+  /** @param read reads one of the kernel's files as text; empty if there is no such file */
   constructor(localPort: number, limitMs: number, read = readFromKernel) {
     this.#localPort = localPort
     this.#limitMs = limitMs
     this.#read = read
   }
 
-  /** Call every few seconds; returns the remotes that have been silent for the limit. */
-  async look(nowMs: number): Promise<RemoteAddress[]> {
-    // With tens of thousands of sockets on a busy host the last look may take longer than the time to the next one.
-    if (this.#isLooking) return []
-    this.#isLooking = true
+  /** Returns the remotes that have not acknowledged for the whole limit; to be called every few seconds. */
+  async check(nowMs: number): Promise<RemoteAddress[]> {
+    // With tens of thousands of sockets on a busy host, a check may take longer than the interval.
+    if (this.#isChecking) return []
+    this.#isChecking = true
     try {
-      const resent = resentSegments(await this.#read(COUNTERS))
-      const isQuiet = resent !== undefined && resent === this.#resent
-      this.#resent = resent
-      // Whoever is looked for has been sent something again since the last look, or was waited for at that.
-      if (isQuiet && this.#since.size === 0) return []
+      const retransmitted = retransmittedSegments(await this.#read(COUNTERS))
+      const isUnchanged = retransmitted !== undefined && retransmitted === this.#retransmitted
+      this.#retransmitted = retransmitted
+      // An unacknowledged socket has retransmitted since the last check, or was found by that check already.
+      if (isUnchanged && this.#sinceMs.size === 0) return []
       const tables = await Promise.all(TABLES.map(this.#read))
-      return this.judge(tables.flatMap(retransmitting), nowMs)
+      return this.update(tables.flatMap(unacknowledgedSockets), nowMs)
     } finally {
-      this.#isLooking = false
+      this.#isChecking = false
     }
   }
 
-  /** The same for a list already read. */
-  judge(waiting: readonly Waiting[], nowMs: number): RemoteAddress[] {
-    const since = new Map<string, number>()
+  /** The same for the sockets of one check. */
+  update(sockets: readonly UnacknowledgedSocket[], nowMs: number): RemoteAddress[] {
+    const sinceMs = new Map<string, number>()
     const dead: RemoteAddress[] = []
-    for (const { id, localPort, remote } of waiting) {
+    for (const { id, localPort, remote } of sockets) {
       if (localPort !== this.#localPort) continue
-      const firstMs = this.#since.get(id) ?? nowMs
-      since.set(id, firstMs)
+      const firstMs = this.#sinceMs.get(id) ?? nowMs
+      sinceMs.set(id, firstMs)
       if (nowMs - firstMs >= this.#limitMs) dead.push(remote)
     }
-    this.#since = since
+    this.#sinceMs = sinceMs
     return dead
   }
 }
@@ -74,8 +76,8 @@ async function readFromKernel(path: string): Promise<string> {
   return await readFile(path, 'latin1').catch(() => '')
 }
 
-/** How many segments this host has sent again: a line of names, and one of numbers. */
-function resentSegments(counters: string): string | undefined {
+/** How many segments this host has retransmitted. The file has a line of names and a line of numbers. */
+function retransmittedSegments(counters: string): string | undefined {
   const [names = [], numbers = []] = counters
     .split('\n')
     .filter((line) => line.startsWith('Tcp:'))
@@ -83,9 +85,9 @@ function resentSegments(counters: string): string | undefined {
   return numbers[names.indexOf('RetransSegs')]
 }
 
-/** The established sockets in a table of the kernel's that have sent again and not been answered since. */
-export function retransmitting(table: string): Waiting[] {
-  const found: Waiting[] = []
+/** The established sockets in one of the kernel's tables that have retransmitted and were not acknowledged since. */
+export function unacknowledgedSockets(table: string): UnacknowledgedSocket[] {
+  const found: UnacknowledgedSocket[] = []
   for (const line of table.split('\n').slice(1)) {
     // sl local remote state tx:rx timer:when retransmits …
     const [, local = '', remote = '', state, , timer = '', retransmits = '0'] = line.trim().split(/\s+/)

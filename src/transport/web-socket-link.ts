@@ -1,7 +1,8 @@
-// A link over a WebSocket on a connection of a client's. The relay's bytes leave as binary messages, cut to the size that
-// browsers' clients accept; message borders mean nothing in either direction. What the connection keeps, this keeps: a
-// pause stops reading it, and one burst at a time is written. Pings are answered, a few at once and a few a second: more
-// end the connection.
+// A link over a WebSocket on a client's connection (RFC 6455). The relay's bytes leave as binary messages, cut to the size that
+// clients in browsers accept; message borders mean nothing in either direction. Runs on a relay thread.
+//
+// Contract: as of the connection below. A pause stops reading it, and one burst at a time is written. Pings are answered within a
+// limit; a client that exceeds the limit is closed.
 
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
 import {
@@ -19,42 +20,42 @@ import { TokenBucket } from '#relay/token-bucket.ts'
 import type { Connection } from './connection.ts'
 import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
 
-/** Browsers send none, proxies one in some seconds; each costs an answer. */
-const PINGS = { burst: 100, perSecond: 10 }
+/** Browsers send no pings, proxies one every few seconds; each costs an answer. */
+const PING_LIMIT = { burst: 100, perSecond: 10 }
 
-const Flight = { none: 0, burst: 1, pongs: 2 } as const
-type Flight = (typeof Flight)[keyof typeof Flight]
+/** What was written to the connection and is not yet taken by the system. */
+const InFlight = { nothing: 0, burst: 1, pongs: 2 } as const
+type InFlight = (typeof InFlight)[keyof typeof InFlight]
 
 export class WebSocketLink implements Link, LinkListener {
   readonly isWebSocket = true
-  readonly #caller: Connection
+  readonly #connection: Connection
   readonly #now: () => number
   readonly #reader = new WebSocketReader(WEB_SOCKET_MESSAGE_BYTES_MAX)
   #listener: LinkListener | undefined = undefined
-  /** The answer to the handshake, until it leaves with the first bytes. */
+  /** The answer to the handshake; it leaves together with the first bytes. */
   #preface: Uint8Array | undefined
-  /** What is being written. */
-  #flight: Flight = Flight.none
-  /** Pings whose answers can't be written yet. */
+  #inFlight: InFlight = InFlight.nothing
+  /** Payloads of pings whose answers cannot be written yet. */
   #unanswered: Uint8Array[] = []
-  /** The relay's burst, while pongs are under way. */
+  /** The relay's burst, while pongs are in flight. */
   #waiting: { readonly bytes: Uint8Array; readonly isLast: boolean }[] = []
-  /** Set when either side has had enough: the code to close with. */
+  /** The code to close with; set when either side ends the WebSocket. */
   #closeCode: number | undefined = undefined
   #endReason: EndReason | undefined = undefined
-  #farewell: NodeJS.Timeout | undefined = undefined
-  #pingAllowance: TokenBucket | undefined = undefined
+  #closeTimer: NodeJS.Timeout | undefined = undefined
+  #pingLimit: TokenBucket | undefined = undefined
 
-  /** @param preface leaves before anything else */
+  /** @param preface written before anything else */
   constructor(connection: Connection, preface: Uint8Array, now: () => number) {
-    this.#caller = connection
+    this.#connection = connection
     this.#preface = preface
     this.#now = now
     connection.attach(this)
   }
 
   get remote(): RemoteAddress {
-    return this.#caller.remote
+    return this.#connection.remote
   }
 
   attach(listener: LinkListener): void {
@@ -73,70 +74,70 @@ export class WebSocketLink implements Link, LinkListener {
   }
 
   pause(): void {
-    this.#caller.pause()
+    this.#connection.pause()
   }
 
   resume(): void {
-    this.#caller.resume()
+    this.#connection.resume()
   }
 
   #onPings({ count, latest }: Pings): void {
     const nowMs = this.#now()
-    this.#pingAllowance ??= new TokenBucket(PINGS.perSecond, PINGS.burst, nowMs)
-    if (!this.#pingAllowance.tryTake(count, nowMs)) {
+    this.#pingLimit ??= new TokenBucket(PING_LIMIT.perSecond, PING_LIMIT.burst, nowMs)
+    if (!this.#pingLimit.tryTake(count, nowMs)) {
       this.#endReason = EndReason.pingFlood
       return this.#finish(CloseCode.policy)
     }
     this.#unanswered = [...this.#unanswered, ...latest].slice(-PINGS_MAX)
-    if (this.#flight === Flight.none && this.#preface === undefined) this.#sendPongs()
+    if (this.#inFlight === InFlight.nothing && this.#preface === undefined) this.#sendPongs()
   }
 
   // ── writing ──
 
   write(bytes: Uint8Array, isLast: boolean): boolean {
     if (this.#closeCode !== undefined) return false
-    if (this.#flight !== Flight.pongs) return this.#send(bytes, isLast)
+    if (this.#inFlight !== InFlight.pongs) return this.#send(bytes, isLast)
     this.#waiting.push({ bytes, isLast })
     return false
   }
 
-  /** Siblings come without. */
+  /** Siblings do not use WebSockets. */
   becomeTrunk(): void {}
 
   #send(bytes: Uint8Array, isLast: boolean): boolean {
-    this.#flight = Flight.burst
+    this.#inFlight = InFlight.burst
     this.#sendPreface()
     let isUsedUp = false
     for (let at = 0; at < bytes.length; at += WEB_SOCKET_MESSAGE_BYTES_MAX) {
       const end = Math.min(bytes.length, at + WEB_SOCKET_MESSAGE_BYTES_MAX)
-      this.#caller.write(webSocketHeader(Opcode.binary, end - at), false)
-      isUsedUp = this.#caller.write(bytes.subarray(at, end), isLast && end === bytes.length)
+      this.#connection.write(webSocketHeader(Opcode.binary, end - at), false)
+      isUsedUp = this.#connection.write(bytes.subarray(at, end), isLast && end === bytes.length)
     }
     return isUsedUp
   }
 
   #sendPreface(): void {
-    if (this.#preface !== undefined) this.#caller.write(this.#preface, false)
+    if (this.#preface !== undefined) this.#connection.write(this.#preface, false)
     this.#preface = undefined
   }
 
   #sendPongs(): void {
     const pongs = this.#unanswered.splice(0)
-    this.#flight = Flight.pongs
+    this.#inFlight = InFlight.pongs
     const frames = pongs.flatMap((payload) => [webSocketHeader(Opcode.pong, payload.length), payload])
-    this.#caller.write(Buffer.concat(frames), true)
+    this.#connection.write(Buffer.concat(frames), true)
   }
 
   written(): void {
-    const isBurst = this.#flight === Flight.burst
-    this.#flight = Flight.none
+    const wasBurst = this.#inFlight === InFlight.burst
+    this.#inFlight = InFlight.nothing
     if (this.#waiting.length > 0) {
       for (const { bytes, isLast } of this.#waiting.splice(0)) this.#send(bytes, isLast)
     } else if (this.#closeCode !== undefined) {
       this.#sendClose(this.#closeCode)
     } else {
       if (this.#unanswered.length > 0) this.#sendPongs()
-      if (isBurst) this.#listener?.written()
+      if (wasBurst) this.#listener?.written()
     }
   }
 
@@ -148,26 +149,26 @@ export class WebSocketLink implements Link, LinkListener {
 
   destroy(): void {
     this.#closeCode ??= CloseCode.normal
-    this.#caller.destroy()
+    this.#connection.destroy()
   }
 
-  /** Closes with this code as soon as what was written has left. */
+  /** Closes with this code when the system has taken what was written. */
   #finish(code: number): void {
     if (this.#closeCode !== undefined) return
     this.#closeCode = code
-    if (this.#flight === Flight.none) return this.#sendClose(code)
-    this.#farewell = setTimeout(() => this.#caller.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS).unref()
+    if (this.#inFlight === InFlight.nothing) return this.#sendClose(code)
+    this.#closeTimer = setTimeout(() => this.#connection.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS).unref()
   }
 
   #sendClose(code: number): void {
     this.#sendPreface()
-    this.#caller.write(closeFrame(code), true)
-    this.#caller.close()
+    this.#connection.write(closeFrame(code), true)
+    this.#connection.close()
   }
 
   closed(reason: EndReason): void {
     this.#closeCode ??= CloseCode.normal
-    clearTimeout(this.#farewell)
+    clearTimeout(this.#closeTimer)
     this.#listener?.closed(this.#endReason ?? reason)
   }
 }

@@ -1,10 +1,10 @@
-// What "every address" is on this machine: of both families where the kernel has both, else of the one that it has. A
-// kernel may be built without IPv6, or be started with it switched off (ipv6.disable=1); then a socket of that family
-// can't be made. Where it is only switched off for all interfaces the wildcard address works as ever.
+// The wildcard address of this machine: of both IP families if the kernel has both, else of the family that it has. A kernel
+// may be built without IPv6, or be started with IPv6 switched off (ipv6.disable=1); then no IPv6 socket can be made. If IPv6 is
+// only switched off for all interfaces, the IPv6 wildcard address still works.
 
 import { createServer } from 'node:net'
 
-/** An address to listen on for all others. */
+/** The address to listen on for all addresses. */
 export async function wildcardAddress(): Promise<'::' | '0.0.0.0'> {
   const server = createServer()
   return await new Promise((resolve) => {

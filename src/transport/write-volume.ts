@@ -1,11 +1,11 @@
-// How much goes out on a connection: whether it has ever been so much that large buffers are worth their memory.
+// How much is written on a connection: tells whether it has ever been so much that large buffers are worth their memory.
 
-/** In a second: two megabits. A message, a page or a handshake of a tunnel is less. */
+/** Per second: two megabits. A message, a page or the handshake of a tunnel is less. */
 const LARGE_BYTES = 262_144
 const WINDOW_MS = 1_000
 
 export class WriteVolume {
-  /** Stays so, since buffers that have grown are not given back. */
+  /** Once true it stays true, since buffers that have grown never shrink. */
   isLarge = false
   #bytes = 0
   #fromMs = 0

@@ -14,19 +14,20 @@ import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
-import type { Link, LinkListener, SessionEnd, SessionStart } from '#relay/ports.ts'
+import type { SessionEnd, SessionStart } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
-import type { Acceptor, AcceptorParts } from '#transport/connection.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
+import type { Acceptor, AcceptorHost, AcceptorParts } from '#transport/acceptor.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
-import { HttpServer, type AcceptorHost } from '#transport/http-server.ts'
+import { HttpServer } from '#transport/http-server.ts'
 import { testedHandles } from '#transport/handle-selftest.ts'
 import { pageOf } from '#transport/http-pages.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { remoteText } from '#transport/remote-address.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
+import { UpgradeHandler } from '#transport/upgrade-handler.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import { siblingDialler } from './sibling-dial.ts'
 import type {
@@ -110,17 +111,19 @@ class RelayThread {
     }
     const busyMs = (): number => performance.eventLoopUtilization().active
     this.#scheduler = new ReadScheduler(now, busyMs, this.#relay)
-    const accept = (link: Link, wish: { wantsAnswer: boolean; idealNode: string }): LinkListener =>
-      this.#relay.accept({ link, ...wish })
+    const upgrades = new UpgradeHandler({
+      counters,
+      now,
+      openSession: (link, wish) => this.#relay.accept({ link, ...wish }),
+    })
     const { isDerpEnabled, home } = settings
     const pages = { home, isDerpEnabled, bootstrapDns: () => this.#bootstrapDns }
     this.#httpServer = new HttpServer({
       counters,
-      isDerpEnabled,
+      upgrades: isDerpEnabled ? upgrades : undefined,
       accepts: makeAcceptBudget(data),
       idleTimeoutMs: data.pem === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
       now,
-      accept,
       pageOf: (head) => pageOf(head, pages),
       acceptor: async (host) => await this.#makeAcceptor(data, host, counters),
     })
@@ -201,14 +204,13 @@ class RelayThread {
   async #makeAcceptor(data: RelayThreadData, host: AcceptorHost, counters: Counters): Promise<Acceptor> {
     const identity = makeIdentity(data)
     const parts: AcceptorParts & { scheduler: ReadScheduler } = {
+      host,
       identity,
       counters,
       scheduler: this.#scheduler,
       keepAliveMs: data.settings.limits.tcpKeepaliveMs,
       threadCount: data.settings.threadCount,
       now: () => performance.now(),
-      mayAccept: () => host.mayAccept(),
-      accepted: (caller) => host.accepted(caller),
     }
     try {
       return new HandleAcceptor({ ...parts, handles: await testedHandles(identity) })

@@ -31,8 +31,8 @@ try {
     else stop()
   })
   const looks = setInterval(() => {
-    counters.beat()
-    void server.look()
+    counters.countSweep()
+    void server.updateAddresses()
   }, LOOK_MS)
   control.on('close', () => clearInterval(looks))
   control.postMessage({ kind: 'listening', port })

@@ -1,5 +1,5 @@
-// An acceptor that listens, and who comes in by it: for tests of both ways in, over the runtime's handles and over
-// its sockets, without a relay behind them.
+// An acceptor that listens, and the connections that it accepts: for tests of both acceptors, over the runtime's handles and
+// over Node's sockets, without a relay behind them.
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -10,9 +10,10 @@ import { keyPairFrom } from '#protocol/node-key.ts'
 import { Counters } from '#relay/counters.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener } from '#relay/ports.ts'
-import type { Connection, Acceptor, AcceptorParts } from '#transport/connection.ts'
+import type { Acceptor, AcceptorParts } from '#transport/acceptor.ts'
+import type { Connection } from '#transport/connection.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
-import { NO_WRITE_TURNS } from '#transport/read-state.ts'
+import { NO_FLUSH_CONTROL } from '#transport/read-state.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
@@ -30,8 +31,8 @@ function makeIdentity(maxVersion: 'TLSv1.2' | 'TLSv1.3'): TlsOptions {
   })
 }
 
-/** Somebody who has come in: keeps what is heard. */
-export class Guest implements LinkListener {
+/** An accepted connection: records the events of its link. */
+export class AcceptedConnection implements LinkListener {
   readonly connection: Connection
   readonly chunks: Buffer[] = []
   writtenCount = 0
@@ -46,7 +47,7 @@ export class Guest implements LinkListener {
 
   receive(chunk: Buffer, start: number, end: number): void {
     const own = Buffer.from(chunk.subarray(start, end))
-    // What is lent may be changed by whom it is lent to, as the relay does.
+    // The relay may overwrite the bytes that it borrows.
     chunk.fill(0xee, start, end)
     this.chunks.push(own)
     this.onBytes(own)
@@ -66,35 +67,37 @@ export class Guest implements LinkListener {
   }
 }
 
-export interface Way {
-  readonly isDirect: boolean
+export interface AcceptorKind {
+  /** Over the runtime's handles; else over Node's sockets. */
+  readonly isOverHandles: boolean
+  /** Highest version; undefined: plain TCP. */
   readonly tls: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
 
-interface HallOptions {
+interface HarnessOptions {
+  /** Undefined: real time. */
   readonly clock?: FakeClock
+  /** The limits are shared by so many threads: the more, the smaller this acceptor's share. */
   readonly threadCount?: number
 }
 
-/** An acceptor that listens, and who has come in. */
-export class Hall {
-  readonly guests: Guest[] = []
+export class AcceptorHarness {
+  readonly accepted: AcceptedConnection[] = []
   readonly counters = new Counters()
   readonly scheduler = new ReadScheduler(
     () => performance.now(),
     () => 0,
-    NO_WRITE_TURNS,
+    NO_FLUSH_CONTROL,
   )
-  isOpen = true
+  isAccepting = true
   port = 0
-  /** TLS connections that were made, over handles alone. */
+  /** TLS connections that were made; counted over handles alone. */
   tlsCount = 0
   readonly #acceptor: Acceptor
   readonly #isTls: boolean
   readonly #remotes: Socket[] = []
 
-  /** @param clock real time if there is none; with more threads, this one's share of what may be is smaller */
-  constructor({ isDirect, tls }: Way, { clock, threadCount = 1 }: HallOptions = {}) {
+  constructor({ isOverHandles, tls }: AcceptorKind, { clock, threadCount = 1 }: HarnessOptions = {}) {
     this.#isTls = tls !== undefined
     const parts: AcceptorParts & { scheduler: ReadScheduler } = {
       counters: this.counters,
@@ -103,18 +106,20 @@ export class Hall {
       keepAliveMs: 600_000,
       threadCount,
       now: clock?.now ?? (() => performance.now()),
-      mayAccept: () => this.isOpen,
-      accepted: (connection) => void this.guests.push(new Guest(connection)),
+      host: {
+        tryAccept: () => this.isAccepting,
+        onConnection: (connection) => void this.accepted.push(new AcceptedConnection(connection)),
+      },
     }
     const handles = runtimeHandles()
-    const counted: typeof handles.wrapTls = (tcp, context) => {
+    const wrapAndCount: typeof handles.wrapTls = (tcp, context) => {
       this.tlsCount++
       return handles.wrapTls(tcp, context)
     }
-    this.#acceptor = isDirect
+    this.#acceptor = isOverHandles
       ? new HandleAcceptor({
           ...parts,
-          handles: { ...handles, wrapTls: counted },
+          handles: { ...handles, wrapTls: wrapAndCount },
         })
       : new SocketAcceptor(parts)
   }
@@ -125,12 +130,12 @@ export class Hall {
   }
 
   /** Ends all remotes. */
-  hangUp(): void {
+  destroyRemotes(): void {
     for (const remote of this.#remotes) remote.destroy()
   }
 
   async close(): Promise<void> {
-    this.hangUp()
+    this.destroyRemotes()
     await this.#acceptor.close()
   }
 
@@ -138,12 +143,14 @@ export class Hall {
     this.#acceptor.sweep()
   }
 
+  /** A TCP connection to the acceptor. */
   tcp(): Socket {
     const socket = connectTcp(this.port, '127.0.0.1')
     this.#remotes.push(socket)
     return socket.on('error', () => undefined)
   }
 
+  /** A connection to the acceptor, with TLS if that is in use. */
   async remote(tcp = this.tcp()): Promise<Socket> {
     await once(tcp, 'connect')
     if (!this.#isTls) return tcp
@@ -153,17 +160,17 @@ export class Hall {
     return socket
   }
 
-  /** A remote, the TCP connection under its TLS, and who it is in here. */
-  async pair(): Promise<{ remote: Socket; tcp: Socket; guest: Guest }> {
-    const before = this.guests.length
+  /** A remote, the TCP connection under its TLS, and the accepted connection. */
+  async pair(): Promise<{ remote: Socket; tcp: Socket; accepted: AcceptedConnection }> {
+    const before = this.accepted.length
     const tcp = this.tcp()
     const remote = await this.remote(tcp)
-    await vi.waitFor(() => expect(this.guests.length).toBe(before + 1))
-    return { remote, tcp, guest: this.guests[before] as Guest }
+    await vi.waitFor(() => expect(this.accepted.length).toBe(before + 1))
+    return { remote, tcp, accepted: this.accepted[before] as AcceptedConnection }
   }
 }
 
-/** All that a socket receives until its end. */
+/** All that a socket receives until it closes. */
 export async function received(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = []
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -171,7 +178,7 @@ export async function received(socket: Socket): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Handshakes that failed, for whatever reason. */
+/** Failed handshakes, for all reasons. */
 export function failures(counters: Counters): number {
   return (
     counters.get('handshakesTimedOut') +

@@ -1,5 +1,5 @@
-// A host of its own with several addresses, for a STUN server and those who ask it: run in a network namespace of its
-// own, says what it has seen as one line of JSON. Not a test: stun-addresses.test.ts judges.
+// A host with several addresses, a STUN server and its clients: run in a network namespace of its own. Prints what it has observed
+// as one line of JSON. Not a test: stun-addresses.test.ts checks the line.
 
 import { execFileSync } from 'node:child_process'
 import { createSocket, type RemoteInfo } from 'node:dgram'
@@ -11,14 +11,14 @@ import { StunCounters, StunServer } from '#transport/stun-server.ts'
 
 const ip = (...args: readonly string[]): unknown => execFileSync('ip', args)
 
-/** The address from which the server answers a question to `address`; undefined when it does not. */
+/** The address from which the server answers a request to `address`; undefined if it does not answer. */
 async function answeredFrom(address: string, port: number): Promise<string | undefined> {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
   try {
     const answer = new Promise<string>((resolve) => {
       socket.on('message', (_bytes, { address: from }: RemoteInfo) => resolve(from))
     })
-    // From another address, or the system would answer from the one that was asked by chance.
+    // The client has another address; else the system would choose the right one by chance.
     await new Promise<void>((resolve) => {
       socket.bind(0, isIPv6(address) ? 'fd00:9::1' : '198.18.9.1', resolve)
     })
@@ -29,8 +29,8 @@ async function answeredFrom(address: string, port: number): Promise<string | und
   }
 }
 
-/** Whether each of many clients that ask at once, over a slow network, gets its own answer or none. */
-async function askAllAtOnce(port: number, count: number): Promise<{ right: number; wrong: number }> {
+/** Whether each of many clients that send requests at once, over a slow network, gets its own answer or none. */
+async function sendBurst(port: number, count: number): Promise<{ right: number; wrong: number }> {
   execFileSync('tc', [
     'qdisc',
     'add',
@@ -91,15 +91,15 @@ for (const address of addresses) from[address] = await answeredFrom(address, por
 
 ip('addr', 'add', '198.18.9.3/32', 'dev', 'lo')
 const isNewAnswered = (await answeredFrom('198.18.9.3', port)) !== undefined
-await server.look()
+await server.updateAddresses()
 from['198.18.9.3'] = await answeredFrom('198.18.9.3', port)
 
 ip('addr', 'del', '198.18.9.3/32', 'dev', 'lo')
-await server.look()
+await server.updateAddresses()
 ip('addr', 'add', '198.18.9.3/32', 'dev', 'lo')
-await server.look()
+await server.updateAddresses()
 from['198.18.9.3 again'] = await answeredFrom('198.18.9.3', port)
 
-const crowd = await askAllAtOnce(port, 3_000)
+const burst = await sendBurst(port, 3_000)
 server.close()
-process.stdout.write(`${JSON.stringify({ from, isNewAnswered, crowd })}\n`)
+process.stdout.write(`${JSON.stringify({ from, isNewAnswered, burst })}\n`)

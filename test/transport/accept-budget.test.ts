@@ -4,7 +4,7 @@ import { AcceptBudget } from '#transport/accept-budget.ts'
 import { LiveRelay, LIMITS } from '../support/live-relay.ts'
 
 describe('a budget', () => {
-  it('is taken from by all who have its memory', () => {
+  it('is shared by all threads that have its memory', () => {
     const memory = AcceptBudget.memory()
     const threads = Array.from({ length: 4 }, () => new AcceptBudget(memory, 10, 5))
     const takes = (nowMs: number): number =>
@@ -13,12 +13,12 @@ describe('a budget', () => {
     expect(takes(1_000_099)).toBe(0)
     expect(takes(1_000_100)).toBe(1)
     expect(takes(1_000_400)).toBe(3)
-    // Full again, and no fuller.
+    // Full again, and no more than full.
     expect(takes(9_000_000)).toBe(5)
   })
 })
 
-it('four threads take as many connections as the limit says, and count as many', async () => {
+it('four threads together accept as many connections as the limit allows, and count them', async () => {
   await using relay = await LiveRelay.start({
     threadCount: 4,
     admin: { host: '127.0.0.1', port: 0 },

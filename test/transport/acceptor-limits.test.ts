@@ -1,5 +1,5 @@
-// What a TLS connection may cost before and beside its data: time, memory and records, over both ways in. The remote is
-// as hostile as it can be with bytes.
+// Limits of a TLS connection before its data and besides it: time, memory and records without data, over both acceptors. The
+// remote is as hostile as it can be with bytes.
 
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
@@ -8,11 +8,11 @@ import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
-import { failures, Hall, received, type Way } from '../support/acceptor-harness.ts'
+import { AcceptorHarness, failures, received, type AcceptorKind } from '../support/acceptor-harness.ts'
 import { RecordClient, RecordType } from '../support/tls-records.ts'
 
-const HANDLES: Way = { isDirect: true, tls: 'TLSv1.3' }
-const SOCKETS: Way = { isDirect: false, tls: 'TLSv1.3' }
+const HANDLES: AcceptorKind = { isOverHandles: true, tls: 'TLSv1.3' }
+const SOCKETS: AcceptorKind = { isOverHandles: false, tls: 'TLSv1.3' }
 
 /** The first record of a client that will never answer. */
 async function hello(): Promise<Buffer> {
@@ -26,8 +26,9 @@ async function hello(): Promise<Buffer> {
 const LONG_HELLO = Buffer.alloc(16_384)
 LONG_HELLO.set([22, 3, 1, 0x40, 0])
 
-async function sends(hall: Hall, bytes: Uint8Array): Promise<Socket> {
-  const remote = hall.tcp()
+/** Connects and sends `bytes`. */
+async function connectAndSend(harness: AcceptorHarness, bytes: Uint8Array): Promise<Socket> {
+  const remote = harness.tcp()
   await once(remote, 'connect')
   if (bytes.length > 0) await new Promise((resolve) => void remote.write(bytes, resolve))
   return remote
@@ -37,9 +38,9 @@ function descriptorCount(): number {
   return readdirSync('/proc/self/fd').length
 }
 
-/** Lets everything happen that was sent until now. */
-async function settled(hall: Hall): Promise<void> {
-  const probe = hall.tcp()
+/** Waits until the acceptor has handled everything that was sent before. */
+async function settle(harness: AcceptorHarness): Promise<void> {
+  const probe = harness.tcp()
   probe.end('no TLS')
   await received(probe)
 }
@@ -47,71 +48,71 @@ async function settled(hall: Hall): Promise<void> {
 describe.each([
   ['handles', HANDLES],
   ['sockets', SOCKETS],
-])('%s', (_name, way) => {
-  let hall: Hall
-  afterEach(async () => await hall.close())
+])('%s', (_name, kind) => {
+  let harness: AcceptorHarness
+  afterEach(async () => await harness.close())
 
   it.each([
-    ['says nothing', async () => Buffer.alloc(0)],
-    ['says half a hello', async () => (await hello()).subarray(0, 100)],
+    ['sends nothing', async () => Buffer.alloc(0)],
+    ['sends half a hello', async () => (await hello()).subarray(0, 100)],
     ['stalls in its handshake', hello],
-  ])('who %s is ended and counted after 30 s, and not before', async (_what, words) => {
+  ])('a client that %s is closed and counted after 30 s, and not before', async (_what, bytes) => {
     const clock = new FakeClock()
-    hall = await new Hall(way, { clock }).open()
-    const remote = await sends(hall, await words())
-    await settled(hall)
-    let isOver = false
-    const over = received(remote).then(() => (isOver = true))
+    harness = await new AcceptorHarness(kind, { clock }).open()
+    const remote = await connectAndSend(harness, await bytes())
+    await settle(harness)
+    let isClosed = false
+    const closed = received(remote).then(() => (isClosed = true))
     clock.advance(29_999)
-    hall.sweep()
-    await settled(hall)
-    expect(isOver).toBe(false)
+    harness.sweep()
+    await settle(harness)
+    expect(isClosed).toBe(false)
     clock.advance(2)
-    hall.sweep()
-    await over
-    expect(hall.counters.get('handshakesTimedOut')).toBe(1)
+    harness.sweep()
+    await closed
+    expect(harness.counters.get('handshakesTimedOut')).toBe(1)
   })
 
   describe.each([
-    ['that nobody asked to answer', false],
-    ['that want an answer', true],
+    ['that request no answer', false],
+    ['that request an answer', true],
   ])('key updates %s', (_kind, isAnswerWanted) => {
     it.each([
-      ['reads all', false],
+      ['reads everything', false],
       ['reads nothing', true],
-    ])('end who sends them alone and %s', async (_what, isDeaf) => {
-      hall = await new Hall(way).open()
-      const client = await RecordClient.over(await sends(hall, Buffer.alloc(0)))
+    ])('end a client that sends nothing else and %s', async (_what, isNotReading) => {
+      harness = await new AcceptorHarness(kind).open()
+      const client = await RecordClient.over(await connectAndSend(harness, Buffer.alloc(0)))
       client.tls.write('here')
-      await vi.waitFor(() => expect(hall.guests[0]?.text).toBe('here'))
-      hall.sweep()
-      client.seal(RecordType.data, Buffer.alloc(0)) // of the number that the library has used
-      if (isDeaf) client.tcp.pause()
+      await vi.waitFor(() => expect(harness.accepted[0]?.text).toBe('here'))
+      harness.sweep()
+      client.seal(RecordType.data, Buffer.alloc(0)) // the library has used this sequence number
+      if (isNotReading) client.tcp.pause()
       client.sendKeyUpdates(1_500, isAnswerWanted)
       await vi.waitFor(() => {
-        hall.sweep()
-        expect(hall.guests[0]?.closedCount).toBe(1)
+        harness.sweep()
+        expect(harness.accepted[0]?.closedCount).toBe(1)
       })
-      expect(hall.counters.get('tlsUseless')).toBe(1)
-      expect(hall.counters.get('tlsCurrent13')).toBe(0)
+      expect(harness.counters.get('tlsUseless')).toBe(1)
+      expect(harness.counters.get('tlsCurrent13')).toBe(0)
     })
   })
 
   it.each([
     ['alerts', RecordType.alert, Buffer.from([1, 90])],
     ['empty records', RecordType.data, Buffer.alloc(0)],
-    ['questions for a session ticket', RecordType.handshake, Buffer.from([4, 0, 0, 0])],
+    ['requests for a session ticket', RecordType.handshake, Buffer.from([4, 0, 0, 0])],
     ['a second hello', RecordType.handshake, Buffer.from([1, 0, 0, 0])],
-  ])('%s end who sends them alone', async (_what, type, content) => {
-    hall = await new Hall(way).open()
-    const client = await RecordClient.over(await sends(hall, Buffer.alloc(0)))
-    await vi.waitFor(() => expect(hall.guests.length).toBe(1))
+  ])('%s end a client that sends nothing else', async (_what, type, content) => {
+    harness = await new AcceptorHarness(kind).open()
+    const client = await RecordClient.over(await connectAndSend(harness, Buffer.alloc(0)))
+    await vi.waitFor(() => expect(harness.accepted.length).toBe(1))
     for (let i = 0; i < 1_500; i++) client.tcp.write(client.seal(type, content))
     await vi.waitFor(() => {
-      hall.sweep()
-      expect(hall.guests[0]?.closedCount).toBe(1)
+      harness.sweep()
+      expect(harness.accepted[0]?.closedCount).toBe(1)
     })
-    expect(hall.counters.get('tlsCurrent13')).toBe(0)
+    expect(harness.counters.get('tlsCurrent13')).toBe(0)
   })
 
   it.each([
@@ -131,10 +132,10 @@ describe.each([
       'ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256',
       'ECDHE-ECDSA-CHACHA20-POLY1305',
     ],
-  ] as const)('%s of a client that wants %s is %s', async (tls, ciphers, chosen) => {
-    hall = await new Hall({ ...way, tls }).open()
+  ] as const)('with %s, a client that offers %s gets %s', async (tls, ciphers, chosen) => {
+    harness = await new AcceptorHarness({ ...kind, tls }).open()
     const socket = connectTls({
-      port: hall.port,
+      port: harness.port,
       host: '127.0.0.1',
       rejectUnauthorized: false,
       ciphers,
@@ -150,12 +151,12 @@ describe.each([
     socket.destroy()
   })
 
-  it('nothing is left of who leaves, at whatever stage and however', async () => {
-    hall = await new Hall(way).open()
-    await settled(hall)
+  it('a connection that ends leaves nothing behind, at whatever stage and however it ends', async () => {
+    harness = await new AcceptorHarness(kind).open()
+    await settle(harness)
     const before = descriptorCount()
-    const words = await hello()
-    const stages = [Buffer.alloc(0), words.subarray(0, 100), words, Buffer.from('no TLS')]
+    const whole = await hello()
+    const stages = [Buffer.alloc(0), whole.subarray(0, 100), whole, Buffer.from('no TLS')]
     const ends: ((remote: Socket) => void)[] = [
       (remote) => remote.resetAndDestroy(),
       (remote) => void remote.end(),
@@ -163,89 +164,92 @@ describe.each([
     ]
     for (let round = 0; round < 10; round++) {
       for (const end of ends) {
-        for (const stage of stages) end(await sends(hall, stage))
-        end((await hall.pair()).tcp)
+        for (const stage of stages) end(await connectAndSend(harness, stage))
+        end((await harness.pair()).tcp)
       }
     }
     await vi.waitFor(() => {
-      expect(failures(hall.counters)).toBe(1 + 10 * ends.length * stages.length)
-      expect(hall.counters.get('tlsCurrent13')).toBe(0)
-      expect(hall.guests.map(({ closedCount }) => closedCount)).toEqual(hall.guests.map(() => 1))
+      expect(failures(harness.counters)).toBe(1 + 10 * ends.length * stages.length)
+      expect(harness.counters.get('tlsCurrent13')).toBe(0)
+      expect(harness.accepted.map(({ closedCount }) => closedCount)).toEqual(harness.accepted.map(() => 1))
     }, 5_000)
-    hall.hangUp()
+    harness.destroyRemotes()
     await vi.waitFor(() => expect(descriptorCount()).toBeLessThanOrEqual(before), 5_000)
   })
 
-  it('takes key updates beside data, and data in single bytes', async () => {
-    hall = await new Hall(way).open()
-    const client = await RecordClient.over(await sends(hall, Buffer.alloc(0)))
+  it('accepts key updates among data, and data in single bytes', async () => {
+    harness = await new AcceptorHarness(kind).open()
+    const client = await RecordClient.over(await connectAndSend(harness, Buffer.alloc(0)))
     for (let i = 0; i < 500; i++) {
       client.sendKeyUpdates(5, false)
       client.tcp.write(client.seal(RecordType.data, Buffer.alloc(64, 'd')))
-      hall.sweep()
+      harness.sweep()
     }
-    await vi.waitFor(() => expect(hall.guests[0]?.text.length).toBe(32_000))
+    await vi.waitFor(() => expect(harness.accepted[0]?.text.length).toBe(32_000))
     for (let i = 0; i < 500; i++) client.tcp.write(client.seal(RecordType.data, Buffer.from('b')))
-    await vi.waitFor(() => expect(hall.guests[0]?.text.length).toBe(32_500))
-    hall.sweep()
+    await vi.waitFor(() => expect(harness.accepted[0]?.text.length).toBe(32_500))
+    harness.sweep()
     expect(client.isClosed).toBe(false)
-    expect(hall.counters.get('tlsUseless')).toBe(0)
+    expect(harness.counters.get('tlsUseless')).toBe(0)
   })
 })
 
 describe('handles', () => {
-  let hall: Hall
-  afterEach(async () => await hall.close())
+  let harness: AcceptorHarness
+  afterEach(async () => await harness.close())
 
-  it('make no TLS for half a hello, however many there are, nor for what is none', async () => {
-    hall = await new Hall(HANDLES).open()
+  it('make no TLS state for half a hello, however many there are, nor for anything else', async () => {
+    harness = await new AcceptorHarness(HANDLES).open()
     const whole = await hello()
     const remotes: Socket[] = []
     for (const bytes of [1, 4, 5, 100, whole.length - 1]) {
-      for (let i = 0; i < 20; i++) remotes.push(await sends(hall, whole.subarray(0, bytes)))
+      for (let i = 0; i < 20; i++) remotes.push(await connectAndSend(harness, whole.subarray(0, bytes)))
     }
-    await settled(hall)
-    expect(hall.tlsCount).toBe(0)
-    // And the last byte makes one.
+    await settle(harness)
+    expect(harness.tlsCount).toBe(0)
+    // With the last byte the hello is complete.
     remotes.at(-1)?.write(whole.subarray(-1))
-    await vi.waitFor(() => expect(hall.tlsCount).toBe(1))
+    await vi.waitFor(() => expect(harness.tlsCount).toBe(1))
   })
 
-  it('hold so many bytes of hellos and no more: who has held some longest goes', async () => {
-    // A share of 32 KiB.
-    hall = await new Hall(HANDLES, { threadCount: 1_024 }).open()
-    const first = await sends(hall, LONG_HELLO)
-    await settled(hall)
-    const second = await sends(hall, LONG_HELLO)
-    await settled(hall)
-    expect(failures(hall.counters) - hall.counters.get('handshakesNotTls')).toBe(0)
+  it('limit buffered hellos: the connection that has buffered the longest is closed', async () => {
+    // The acceptor's share is 32 KiB.
+    harness = await new AcceptorHarness(HANDLES, { threadCount: 1_024 }).open()
+    const first = await connectAndSend(harness, LONG_HELLO)
+    await settle(harness)
+    const second = await connectAndSend(harness, LONG_HELLO)
+    await settle(harness)
+    expect(failures(harness.counters) - harness.counters.get('handshakesNotTls')).toBe(0)
     const end = received(first)
-    const third = await sends(hall, LONG_HELLO.subarray(0, 5))
+    const third = await connectAndSend(harness, LONG_HELLO.subarray(0, 5))
     await end
-    expect(hall.counters.get('handshakesCrowdedOut')).toBe(1)
-    await settled(hall)
+    expect(harness.counters.get('handshakesCrowdedOut')).toBe(1)
+    await settle(harness)
     expect([second.readableEnded, third.readableEnded]).toEqual([false, false])
   })
 
-  it('have so many handshakes under way and no more; who takes 3 s makes room for the next', async () => {
+  it('limit handshakes in progress: one that takes 3 s is aborted for the next', async () => {
     const clock = new FakeClock()
-    // A share of two.
-    hall = await new Hall(HANDLES, { clock, threadCount: 1_024 }).open()
-    const stalled = [await sends(hall, await hello()), await sends(hall, await hello())]
-    await vi.waitFor(() => expect(hall.tlsCount).toBe(2))
-    const good = hall.remote()
-    await settled(hall)
+    // The acceptor's share is two.
+    harness = await new AcceptorHarness(HANDLES, { clock, threadCount: 1_024 }).open()
+    const stalled = [
+      await connectAndSend(harness, await hello()),
+      await connectAndSend(harness, await hello()),
+    ]
+    await vi.waitFor(() => expect(harness.tlsCount).toBe(2))
+    const good = harness.remote()
+    await settle(harness)
     clock.advance(2_999)
-    hall.sweep()
-    await settled(hall)
-    expect(hall.tlsCount).toBe(2)
+    harness.sweep()
+    await settle(harness)
+    expect(harness.tlsCount).toBe(2)
     clock.advance(1)
-    hall.sweep()
+    harness.sweep()
     await good
     await received(stalled[0] as Socket)
-    expect(hall.counters.get('handshakesCrowdedOut')).toBe(1)
+    expect(harness.counters.get('handshakesCrowdedOut')).toBe(1)
     expect(stalled[1]?.readableEnded).toBe(false)
-    // A second one needs no waiting while there is room.
-    await hall.remote()
+    // One that ends leaves room: the next one does not wait.
+    await harness.remote()
   })
 })

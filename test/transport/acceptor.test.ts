@@ -1,5 +1,5 @@
-// Both ways in, over the runtime's handles and over its sockets, must do the same for the front door and the relay,
-// with TLS and without. The remote is a plain client of Node's.
+// The contract of both acceptors and their connections, over the runtime's handles and over Node's sockets, with TLS and
+// without. The remote is one of Node's own sockets.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -10,43 +10,45 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { PlainCounter } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { ScheduledConnection } from '#transport/read-state.ts'
-import { failures, Hall, received, type Way } from '../support/acceptor-harness.ts'
+import { AcceptorHarness, failures, received, type AcceptorKind } from '../support/acceptor-harness.ts'
 import { unreadableRecord } from '../support/tls-records.ts'
 
-const WAYS: readonly (readonly [string, Way])[] = [
-  ['handles, TLS 1.3', { isDirect: true, tls: 'TLSv1.3' }],
-  ['handles, TLS 1.2', { isDirect: true, tls: 'TLSv1.2' }],
-  ['handles, plain', { isDirect: true, tls: undefined }],
-  ['sockets, TLS 1.3', { isDirect: false, tls: 'TLSv1.3' }],
-  ['sockets, plain', { isDirect: false, tls: undefined }],
+const KINDS: readonly (readonly [string, AcceptorKind])[] = [
+  ['handles, TLS 1.3', { isOverHandles: true, tls: 'TLSv1.3' }],
+  ['handles, TLS 1.2', { isOverHandles: true, tls: 'TLSv1.2' }],
+  ['handles, plain', { isOverHandles: true, tls: undefined }],
+  ['sockets, TLS 1.3', { isOverHandles: false, tls: 'TLSv1.3' }],
+  ['sockets, plain', { isOverHandles: false, tls: undefined }],
 ]
 
-describe.each(WAYS)('%s', (_name, way) => {
-  let hall: Hall
-  const open = async (): Promise<Hall> => (hall = await new Hall(way).open())
-  afterEach(async () => await hall.close())
+describe.each(KINDS)('%s', (_name, kind) => {
+  let harness: AcceptorHarness
+  const open = async (): Promise<AcceptorHarness> => (harness = await new AcceptorHarness(kind).open())
+  afterEach(async () => await harness.close())
 
-  it('tells from where a connection comes', async () => {
-    const { remote, guest } = await (await open()).pair()
-    expect(guest.connection.remote.port).toBe(remote.localPort)
-    expect(Buffer.from(guest.connection.remote.ip).toString('hex')).toBe('00000000000000000000ffff7f000001')
+  it('reports the remote address of a connection', async () => {
+    const { remote, accepted } = await (await open()).pair()
+    expect(accepted.connection.remote.port).toBe(remote.localPort)
+    expect(Buffer.from(accepted.connection.remote.ip).toString('hex')).toBe(
+      '00000000000000000000ffff7f000001',
+    )
   })
 
-  it('carries megabytes both ways, however they are cut, one burst at a time', async () => {
-    const { remote, guest } = await (await open()).pair()
+  it('carries megabytes in both directions, however they are split, one burst at a time', async () => {
+    const { remote, accepted } = await (await open()).pair()
     const bytes = randomBytes(6_000_000)
     const waiting: Buffer[] = []
     let isWriting = false
     const write = (): void => {
       const burst = waiting.splice(0)
       isWriting = burst.length > 0
-      for (const [at, part] of burst.entries()) guest.connection.write(part, at === burst.length - 1)
+      for (const [at, part] of burst.entries()) accepted.connection.write(part, at === burst.length - 1)
     }
-    guest.onBytes = (own) => {
+    accepted.onBytes = (own) => {
       waiting.push(own)
       if (!isWriting) write()
     }
-    guest.written = write
+    accepted.written = write
     const hash = createHash('sha256')
     let count = 0
     const isBack = new Promise<void>((resolve) => {
@@ -65,160 +67,162 @@ describe.each(WAYS)('%s', (_name, way) => {
   })
 
   it('reads nothing more while paused, and everything afterwards', async () => {
-    const { remote, guest } = await (await open()).pair()
-    guest.connection.pause()
+    const { remote, accepted } = await (await open()).pair()
+    accepted.connection.pause()
     const bytes = randomBytes(12_000_000)
     let isSent = false
     remote.write(bytes, () => (isSent = true))
     await once(remote, 'drain', { signal: AbortSignal.timeout(300) }).catch(() => undefined)
-    // What was on its way when reading stopped may still arrive.
+    // Bytes that were in transit when reading stopped may still arrive.
     expect(isSent).toBe(false)
-    expect(Buffer.concat(guest.chunks).length).toBeLessThan(200_000)
-    guest.connection.resume()
-    await vi.waitFor(() => expect(Buffer.concat(guest.chunks).equals(bytes)).toBe(true), 10_000)
+    expect(Buffer.concat(accepted.chunks).length).toBeLessThan(200_000)
+    accepted.connection.resume()
+    await vi.waitFor(() => expect(Buffer.concat(accepted.chunks).equals(bytes)).toBe(true), 10_000)
   })
 
-  it('loses nothing of a flow that is looked at in beats, and is told of its end', async () => {
-    const hall = await open()
-    const { remote, guest } = await hall.pair()
-    const { readState } = guest.connection as unknown as ScheduledConnection
+  it('loses nothing of a connection that is polled, and reports its end', async () => {
+    const harness = await open()
+    const { remote, accepted } = await harness.pair()
+    const { readState } = accepted.connection as unknown as ScheduledConnection
     const sent: Buffer[] = []
-    let beats = 0
-    const sweeper = setInterval(() => hall.scheduler.sweep(), 20)
-    while (beats < 20) {
+    let polledRecords = 0
+    const sweeper = setInterval(() => harness.scheduler.sweep(), 20)
+    while (polledRecords < 20) {
       const record = randomBytes(4_000)
       sent.push(record)
       remote.write(record)
-      if (readState.isPolled) beats++
+      if (readState.isPolled) polledRecords++
       await new Promise((resolve) => void setImmediate(resolve))
     }
     clearInterval(sweeper)
     remote.end()
-    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
-    expect(Buffer.concat(guest.chunks).equals(Buffer.concat(sent))).toBe(true)
+    await vi.waitFor(() => expect(accepted.closedCount).toBe(1))
+    expect(Buffer.concat(accepted.chunks).equals(Buffer.concat(sent))).toBe(true)
   })
 
-  it('says goodbye after the last word, also to who takes it slowly', async () => {
-    const { remote, guest } = await (await open()).pair()
-    const words = randomBytes(3_000_000)
-    guest.connection.write(words, true)
-    guest.connection.close()
-    expect((await received(remote)).equals(words)).toBe(true)
-    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
-    expect(guest.writtenCount).toBe(0)
+  it('closes gracefully after the last byte, also if the remote reads slowly', async () => {
+    const { remote, accepted } = await (await open()).pair()
+    const bytes = randomBytes(3_000_000)
+    accepted.connection.write(bytes, true)
+    accepted.connection.close()
+    expect((await received(remote)).equals(bytes)).toBe(true)
+    await vi.waitFor(() => expect(accepted.closedCount).toBe(1))
+    expect(accepted.writtenCount).toBe(0)
   })
 
-  it('hears no more of whom it says goodbye to, and is rid of who does not answer it', async () => {
-    const { remote, guest } = await (await open()).pair()
+  it('delivers nothing during a graceful close, and destroys a connection whose remote does not close', async () => {
+    const { remote, accepted } = await (await open()).pair()
     remote.pause()
-    guest.connection.write(randomBytes(20_000_000), true)
-    guest.connection.close()
+    accepted.connection.write(randomBytes(20_000_000), true)
+    accepted.connection.close()
     remote.write('still talking')
-    await vi.waitFor(() => expect(guest.closedCount).toBe(1), 5_000)
-    expect(guest.text).toBe('')
+    await vi.waitFor(() => expect(accepted.closedCount).toBe(1), 5_000)
+    expect(accepted.text).toBe('')
   })
 
-  it('is told once of the end, whoever ends it', async () => {
-    const here = await open()
-    const hangsUp = await here.pair()
-    hangsUp.remote.end('bye')
-    const isReset = await here.pair()
+  it('reports the end once, whichever side ends the connection', async () => {
+    const harness = await open()
+    const isEnded = await harness.pair()
+    isEnded.remote.end('bye')
+    const isReset = await harness.pair()
     isReset.tcp.resetAndDestroy()
-    const isDestroyed = await here.pair()
-    isDestroyed.guest.connection.destroy()
-    isDestroyed.guest.connection.destroy()
-    await vi.waitFor(() => expect(here.guests.map((guest) => guest.closedCount)).toEqual([1, 1, 1]))
-    expect(hangsUp.guest.text).toBe('bye')
-    const reasons = [hangsUp, isReset].map(({ guest }) => guest.endReason)
+    const isDestroyed = await harness.pair()
+    isDestroyed.accepted.connection.destroy()
+    isDestroyed.accepted.connection.destroy()
+    await vi.waitFor(() =>
+      expect(harness.accepted.map((accepted) => accepted.closedCount)).toEqual([1, 1, 1]),
+    )
+    expect(isEnded.accepted.text).toBe('bye')
+    const reasons = [isEnded, isReset].map(({ accepted }) => accepted.endReason)
     expect(reasons).toEqual([EndReason.remoteClosed, EndReason.remoteReset])
-    expect(here.counters.get('tlsCurrent13') + here.counters.get('tlsCurrent12')).toBe(0)
+    expect(harness.counters.get('tlsCurrent13') + harness.counters.get('tlsCurrent12')).toBe(0)
   })
 
-  it('takes what can no longer be written for a connection that broke, also while it reads nothing', async () => {
-    const { tcp, guest } = await (await open()).pair()
-    guest.connection.pause()
+  it('reports a write that fails as a reset, also while reading is paused', async () => {
+    const { tcp, accepted } = await (await open()).pair()
+    accepted.connection.pause()
     const isReset = once(tcp, 'close')
     tcp.resetAndDestroy()
     await isReset
-    guest.connection.write(Buffer.from('are you there?'), true)
-    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
-    expect(guest.endReason).toBe(EndReason.remoteReset)
+    accepted.connection.write(Buffer.from('are you there?'), true)
+    await vi.waitFor(() => expect(accepted.closedCount).toBe(1))
+    expect(accepted.endReason).toBe(EndReason.remoteReset)
   })
 
-  it('lets nobody in when it must not', async () => {
-    const here = await open()
-    here.isOpen = false
-    const remote = here.tcp()
+  it('closes a connection that its host does not accept', async () => {
+    const harness = await open()
+    harness.isAccepting = false
+    const remote = harness.tcp()
     await received(remote)
-    expect(here.guests.length).toBe(0)
+    expect(harness.accepted.length).toBe(0)
   })
 
-  it('takes in many who come at once', async () => {
-    const here = await open()
-    const remotes = await Promise.all(Array.from({ length: 60 }, async () => await here.remote()))
-    await vi.waitFor(() => expect(here.guests.length).toBe(60))
+  it('accepts many connections at once', async () => {
+    const harness = await open()
+    const remotes = await Promise.all(Array.from({ length: 60 }, async () => await harness.remote()))
+    await vi.waitFor(() => expect(harness.accepted.length).toBe(60))
     for (const [index, remote] of remotes.entries()) remote.write(`${index}`)
     await vi.waitFor(() => {
-      expect(new Set(here.guests.map((guest) => guest.text)).size).toBe(60)
+      expect(new Set(harness.accepted.map((accepted) => accepted.text)).size).toBe(60)
     })
   })
 
-  it('ends everybody when it closes', async () => {
-    const here = await open()
-    const { remote, guest } = await here.pair()
-    const silent = here.tcp()
+  it('ends all connections when it closes', async () => {
+    const harness = await open()
+    const { remote, accepted } = await harness.pair()
+    const silent = harness.tcp()
     await once(silent, 'connect')
     const ends = Promise.all([received(remote), received(silent)])
-    await here.close()
+    await harness.close()
     await ends
-    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
+    await vi.waitFor(() => expect(accepted.closedCount).toBe(1))
   })
 })
 
-describe.each(WAYS.filter(([, { tls }]) => tls !== undefined))('%s', (_name, way) => {
-  let hall: Hall
-  afterEach(async () => await hall.close())
+describe.each(KINDS.filter(([, { tls }]) => tls !== undefined))('%s', (_name, kind) => {
+  let harness: AcceptorHarness
+  afterEach(async () => await harness.close())
 
   it.each<[string, Buffer, PlainCounter]>([
-    ['no TLS', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'), 'handshakesNotTls'],
+    ['HTTP', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'), 'handshakesNotTls'],
     [
-      'a hello of nonsense',
+      'an invalid hello',
       Buffer.concat([Buffer.from('16030100f5010000f1', 'hex'), randomBytes(241)]),
       'handshakesBroken',
     ],
     ['nothing at all', Buffer.alloc(0), 'handshakesLeft'],
-  ])('ends and counts who sends %s', async (_what, bytes, counter) => {
-    hall = await new Hall(way).open()
-    const remote = hall.tcp()
+  ])('closes and counts a client that sends %s', async (_what, bytes, counter) => {
+    harness = await new AcceptorHarness(kind).open()
+    const remote = harness.tcp()
     remote.end(bytes)
     await received(remote)
-    await vi.waitFor(() => expect(hall.counters.get(counter)).toBe(1))
-    expect(failures(hall.counters)).toBe(1)
-    expect(hall.guests.length).toBe(0)
+    await vi.waitFor(() => expect(harness.counters.get(counter)).toBe(1))
+    expect(failures(harness.counters)).toBe(1)
+    expect(harness.accepted.length).toBe(0)
   })
 
-  it('takes a record that nobody can read for a connection that broke', async () => {
-    hall = await new Hall(way).open()
-    const { tcp, guest } = await hall.pair()
+  it('reports an unreadable record as a reset', async () => {
+    harness = await new AcceptorHarness(kind).open()
+    const { tcp, accepted } = await harness.pair()
     tcp.write(unreadableRecord())
-    await vi.waitFor(() => expect(guest.closedCount).toBe(1))
-    expect(guest.endReason).toBe(EndReason.remoteReset)
-    expect(guest.text).toBe('')
+    await vi.waitFor(() => expect(accepted.closedCount).toBe(1))
+    expect(accepted.endReason).toBe(EndReason.remoteReset)
+    expect(accepted.text).toBe('')
   })
 
-  it('takes a hello that comes byte by byte', async () => {
-    hall = await new Hall(way).open()
-    const remote = hall.tcp().setNoDelay(true)
+  it('accepts a hello that arrives byte by byte', async () => {
+    harness = await new AcceptorHarness(kind).open()
+    const remote = harness.tcp().setNoDelay(true)
     await once(remote, 'connect')
     const tls = connectTls({ socket: slowly(remote), rejectUnauthorized: false })
     await once(tls, 'secureConnect')
     tls.write('here')
-    await vi.waitFor(() => expect(hall.guests[0]?.text).toBe('here'))
+    await vi.waitFor(() => expect(harness.accepted[0]?.text).toBe('here'))
     tls.destroy()
   })
 })
 
-/** The same connection, what is written to it cut into single bytes. */
+/** The same connection, except that what is written is split into single bytes. */
 function slowly(socket: Socket): Duplex {
   const slow = new Duplex({
     read: () => undefined,

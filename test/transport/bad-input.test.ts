@@ -1,14 +1,16 @@
+// Input that ends one connection must not disturb others: what is not TLS, not HTTP or not DERP, clients that stop reading, and
+// logins that are refused. Against a live relay.
+
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { connect as connectTcp, type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
-import { BoxSecret } from '#protocol/box.ts'
 import { concatBytes } from '#protocol/bytes.ts'
 import { pingFrame, sendPacketFrame } from '#protocol/frames.ts'
-import { clientInfoFrame } from '#protocol/handshake.ts'
 import { upgradeRequest } from '#protocol/upgrade.ts'
 import { LIMITS, LiveRelay } from '../support/live-relay.ts'
+import { loginFrame } from '../support/login-frame.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 
 const request = upgradeRequest('localhost', { isFastStart: true })
@@ -21,30 +23,28 @@ beforeAll(async () => {
 afterAll(async () => await relay[Symbol.asyncDispose]())
 
 function login(key = newKeyPair()): Uint8Array {
-  const box = new BoxSecret(key.privateKey).agree(relay.settings.nodeKey.publicKey)
-  if (box === undefined) throw new Error('no box')
-  return clientInfoFrame(key.publicKey, {}, box, new Uint8Array(24).fill(9))
+  return loginFrame(relay.settings.nodeKey.publicKey, key)
 }
 
-/** Two clients talk before and after what is done between: the relay lives, and they were not disturbed. */
-async function undisturbed(what: () => Promise<void>): Promise<void> {
+/** Two clients log in before `disturb` and exchange a packet after it: the relay works on, and neither was disconnected. */
+async function undisturbed(disturb: () => Promise<void>): Promise<void> {
   const [alice, bob] = [await relay.client(), await relay.client()]
   const closed: unknown[] = []
   for (const client of [alice, bob]) client.on('closed', (end) => closed.push(end))
-  await what()
+  await disturb()
   const arrival = bob.next('packet')
   alice.send(bob.publicKey, packet)
   expect(Buffer.from((await arrival).packet)).toEqual(packet)
   expect(closed).toEqual([])
 }
 
-describe('what is not HTTP ends its connection alone', () => {
+describe('invalid HTTP ends its own connection only', () => {
   it.each([
     ['garbage', Buffer.from('\u0000\u0001\u0002garbage\r\n\r\n')],
     ['an SSH client', Buffer.from('SSH-2.0-OpenSSH_9.2\r\n\r\n')],
-    ['HTTP/2 without being asked', Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')],
-    ['a head without end', Buffer.alloc(20_000, 'a')],
-    ['a head of too many fields', Buffer.from(`GET / HTTP/1.1\r\n${'a: b\r\n'.repeat(200)}\r\n`)],
+    ['HTTP/2 without negotiation', Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')],
+    ['an endless head', Buffer.alloc(20_000, 'a')],
+    ['a head with too many fields', Buffer.from(`GET / HTTP/1.1\r\n${'a: b\r\n'.repeat(200)}\r\n`)],
   ])('%s', async (_name, bytes) => {
     await undisturbed(async () => {
       const socket = await RawSocket.tls(relay.port)
@@ -53,14 +53,14 @@ describe('what is not HTTP ends its connection alone', () => {
     })
   })
 
-  it('TLS on a plain port, at once and in words', async () => {
+  it('TLS on a plain port, which is answered at once', async () => {
     await using plain = await LiveRelay.start({ certificate: undefined })
     const socket = await RawSocket.plain(plain.port)
     socket.send(Buffer.from('1603010200010001fc0303', 'hex'))
     expect((await socket.ended()).toString('latin1')).toMatch(/^HTTP\/1\.1 400 /)
   })
 
-  it('what is not TLS at all', async () => {
+  it('plain HTTP on the TLS port', async () => {
     await undisturbed(async () => {
       const socket = await RawSocket.plain(relay.port)
       socket.send('GET / HTTP/1.1\r\n\r\n')
@@ -69,38 +69,23 @@ describe('what is not HTTP ends its connection alone', () => {
   })
 })
 
-describe('what is not DERP ends its connection alone', () => {
-  const flipped = (): Uint8Array => {
+describe('invalid DERP ends its own connection only', () => {
+  const damagedLogin = (): Uint8Array => {
     const frame = login()
     frame[80] = (frame[80] ?? 0) ^ 1
     return frame
   }
   it.each([
     ['another frame before the login', () => sendPacketFrame(newKeyPair().publicKey, packet)],
-    ['a wrong box', flipped],
+    ['a damaged box', damagedLogin],
     ['a login of too many bytes', () => Buffer.from('0200040001', 'hex')],
     ['a login of too few', () => Buffer.concat([Buffer.from('0200000037', 'hex'), Buffer.alloc(55)])],
-    [
-      'a login for another server',
-      () => {
-        const [key, other] = [newKeyPair(), newKeyPair()]
-        const box = new BoxSecret(key.privateKey).agree(other.publicKey)
-        return clientInfoFrame(
-          key.publicKey,
-          {},
-          box ??
-            (() => {
-              throw new Error('no box')
-            })(),
-          new Uint8Array(24),
-        )
-      },
-    ],
+    ['a login for another server', () => loginFrame(newKeyPair().publicKey)],
   ])('%s', async (_name, frame) => {
     await undisturbed(async () => {
       const socket = await RawSocket.tls(relay.port)
       socket.send(concatBytes(request, frame()))
-      // ServerKey and nothing else: no ServerInfo for who is not admitted.
+      // ServerKey and nothing else: a client that is not admitted gets no ServerInfo.
       expect(await socket.ended()).toHaveLength(45)
     })
   })
@@ -119,11 +104,11 @@ describe('what is not DERP ends its connection alone', () => {
     })
   })
 
-  it('a login that is said twice, by someone who has only seen it, opens nothing but the same door', async () => {
+  it('a login that is replayed by somebody who has only seen it opens one more session of that key', async () => {
     await undisturbed(async () => {
       const frame = login()
       const [first, second] = [await RawSocket.tls(relay.port), await RawSocket.tls(relay.port)]
-      // DERP keeps no nonces: TLS is its replay protection. What must hold is that both stay bounded sessions.
+      // DERP keeps no nonces: TLS is its protection against replays. Both sessions have the usual limits.
       for (const socket of [first, second]) {
         socket.send(concatBytes(request, frame))
         await socket.atLeast(45 + 58)
@@ -144,7 +129,7 @@ describe('what is not DERP ends its connection alone', () => {
   })
 })
 
-it('a client that stops reading is closed, and nobody else waits for it', { timeout: 20_000 }, async () => {
+it('a client that stops reading is closed, and delays no other client', { timeout: 20_000 }, async () => {
   const stuck = await RawSocket.tls(relay.port)
   const key = newKeyPair()
   stuck.send(concatBytes(request, login(key)))
@@ -159,13 +144,13 @@ it('a client that stops reading is closed, and nobody else waits for it', { time
       sender.send(key.publicKey, big)
       if (i % 16 === 0) await sender.ping()
     }
-    // Whoever does not read can't see the end either, until it reads again.
+    // A client that does not read cannot see the end of its connection, until it reads again.
     await expect
       .poll(
         async () => {
-          const left = sender.next('peerGone')
+          const gone = sender.next('peerGone')
           sender.send(key.publicKey, Buffer.concat([Buffer.from('5453f09f92ac', 'hex'), Buffer.alloc(56)]))
-          return await Promise.race([left.then(() => 'gone'), sender.ping().then(() => 'there')])
+          return await Promise.race([gone.then(() => 'gone'), sender.ping().then(() => 'there')])
         },
         { timeout: 10_000 },
       )
@@ -175,7 +160,7 @@ it('a client that stops reading is closed, and nobody else waits for it', { time
   })
 })
 
-it('refuses logins over the accept limit by closing them', async () => {
+it('closes connections over the accept limit', async () => {
   await using limited = await LiveRelay.start({
     limits: { ...LIMITS, acceptsPerSecond: 0.001, acceptBurst: 2 },
   })
@@ -185,13 +170,13 @@ it('refuses logins over the accept limit by closing them', async () => {
 })
 
 describe('admission by URL', () => {
-  it('asks with key and address, and keeps what came with the login until it is answered', async () => {
-    const asked: unknown[] = []
+  it('asks with key and address, and keeps frames behind the login until the answer', async () => {
+    const questions: unknown[] = []
     let answer: (() => void) | undefined
     const admissionService = createServer((ask, response) => {
       ask.setEncoding('utf8')
       ask.on('data', (text: string) => {
-        asked.push([ask.headers['content-type'], JSON.parse(text)])
+        questions.push([ask.headers['content-type'], JSON.parse(text)])
         answer = () => response.end('{"Allow":true}')
       })
     })
@@ -201,19 +186,17 @@ describe('admission by URL', () => {
     const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined }
     await using closed = await LiveRelay.start({ admission })
     const key = newKeyPair()
-    const box = new BoxSecret(key.privateKey).agree(closed.settings.nodeKey.publicKey)
-    if (box === undefined) throw new Error('no box')
     const socket = await RawSocket.tls(closed.port)
     const ping = pingFrame(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))
-    socket.send(concatBytes(request, clientInfoFrame(key.publicKey, {}, box, new Uint8Array(24)), ping))
+    socket.send(concatBytes(request, loginFrame(closed.settings.nodeKey.publicKey, key), ping))
     await expect.poll(() => answer).toBeDefined()
-    // More, after the login was seen to wait.
+    // One more frame, when the login is known to wait.
     socket.send(concatBytes(Buffer.from('7e00000001', 'hex'), Uint8Array.of(0)))
     expect(socket.received).toHaveLength(45)
     answer?.()
     const received = await socket.atLeast(45 + 58 + 13)
     expect(received.subarray(45 + 58).toString('hex')).toBe('13000000080102030405060708')
-    expect(asked).toEqual([
+    expect(questions).toEqual([
       [
         undefined,
         { NodePublic: `nodekey:${Buffer.from(key.publicKey).toString('hex')}`, Source: '127.0.0.1' },
@@ -224,9 +207,9 @@ describe('admission by URL', () => {
   })
 
   it.each([
-    ['says no', '{"Allow":false}', 200],
-    ['says nothing', '{}', 200],
-    ['is broken', 'oops', 200],
+    ['denies', '{"Allow":false}', 200],
+    ['answers without a decision', '{}', 200],
+    ['answers something else than JSON', 'oops', 200],
     ['fails', '{"Allow":true}', 500],
   ])('sends no ServerInfo when the admission service %s', async (_name, body, status) => {
     const admissionService = createServer((_ask, response) => {
@@ -245,13 +228,16 @@ describe('admission by URL', () => {
   it.each([
     [true, 'admits'],
     [false, 'refuses'],
-  ])('with fail-open %s %s clients when the admission service is away', async (verifyUrlFailOpen, verb) => {
-    const gone = connectTcp({ port: 1, host: '127.0.0.1' }).on('error', () => undefined)
-    gone.destroy()
-    const verifyUrl = 'http://127.0.0.1:1/verify'
-    const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen, tailscaledSocket: undefined }
-    await using closed = await LiveRelay.start({ admission })
-    if (verb === 'admits') await closed.client()
-    else await expect(closed.client()).rejects.toThrow(/closed|end|refused|admit/i)
-  })
+  ])(
+    'with fail-open %s %s clients while the admission service is unreachable',
+    async (verifyUrlFailOpen, verb) => {
+      const gone = connectTcp({ port: 1, host: '127.0.0.1' }).on('error', () => undefined)
+      gone.destroy()
+      const verifyUrl = 'http://127.0.0.1:1/verify'
+      const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen, tailscaledSocket: undefined }
+      await using closed = await LiveRelay.start({ admission })
+      if (verb === 'admits') await closed.client()
+      else await expect(closed.client()).rejects.toThrow(/closed|end|refused|admit/i)
+    },
+  )
 })

@@ -1,4 +1,4 @@
-// A relay that runs out of descriptors, as its users have it: a process with a low limit, and more clients than fit.
+// A relay that runs out of descriptors: the program in a process with a low limit, and more clients than fit.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
@@ -39,16 +39,16 @@ function portOf(name: 'derp' | 'stun' | 'admin'): number {
 
 async function page(path: string): Promise<{ status: number; text: string }> {
   return await new Promise((resolve, reject) => {
-    const asked = request({ host: '127.0.0.1', port: portOf('admin'), path, agent: false }, (answer) => {
+    const question = request({ host: '127.0.0.1', port: portOf('admin'), path, agent: false }, (answer) => {
       let text = ''
       answer.setEncoding('utf8').on('data', (part: string) => (text += part))
       answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }))
     })
-    asked.on('error', reject).end()
+    question.on('error', reject).end()
   })
 }
 
-/** Events in the log, each by how often. */
+/** How often an event is in the log. */
 function events(name: string): number {
   return relay.output.split(`"event":"${name}"`).length - 1
 }
@@ -66,11 +66,11 @@ async function login(): Promise<void> {
   await client.close()
 }
 
-it('refuses clients beyond its descriptors, says so, is not ready, answers its admin port, and recovers', async () => {
+it('refuses clients beyond its descriptors, logs it, is not ready, serves its admin port, and recovers', async () => {
   expect(relay.output).toMatch(/"event":"descriptor_limit_low","limit":100,"clients":\d+/)
   await login()
   const port = portOf('derp')
-  // Each comes again when it is refused, as fast as it can.
+  // Each client dials again when it is refused, as fast as it can.
   let isOver = false
   const dial = (): void => {
     if (isOver) return
@@ -101,10 +101,10 @@ it('refuses clients beyond its descriptors, says so, is not ready, answers its a
   expect(events('descriptors_exhausted')).toBe(1)
 })
 
-describe('the watch', () => {
-  it('tells of an episode once at its beginning and once when it has been over for 5 s', () => {
+describe('the descriptor watch', () => {
+  it('reports an episode once at its beginning and once when it has been over for 5 s', () => {
     const clock = new FakeClock()
-    const told: string[] = []
+    const reports: string[] = []
     let [lowestFree, refused] = [10, 0]
     const watch = new DescriptorWatch({
       max: 100,
@@ -112,8 +112,8 @@ describe('the watch', () => {
       lowestFree: () => lowestFree,
       refused: () => refused,
       now: clock.now,
-      onShort: (limit) => told.push(`short ${limit}`),
-      onOver: (count) => told.push(`over ${count}`),
+      onShort: (limit) => reports.push(`short ${limit}`),
+      onOver: (count) => reports.push(`over ${count}`),
     })
     const looks = (seconds: number): void => {
       for (let i = 0; i < seconds; i++) {
@@ -123,7 +123,7 @@ describe('the watch', () => {
     }
     looks(2)
     expect(watch.check()).toEqual({ isOk: true, detail: '70 left for clients, of a limit of 100' })
-    // One that was refused between two looks, when there is room again.
+    // A client was refused between two looks; there is room again.
     refused = 3
     looks(1)
     expect(watch.check().isOk).toBe(false)
@@ -133,9 +133,9 @@ describe('the watch', () => {
     looks(4)
     refused = 7
     looks(5)
-    expect(told).toEqual(['short 100'])
+    expect(reports).toEqual(['short 100'])
     looks(1)
-    expect(told).toEqual(['short 100', 'over 7'])
+    expect(reports).toEqual(['short 100', 'over 7'])
     expect(watch.check()).toEqual({ isOk: true, detail: '1 left for clients, of a limit of 100' })
   })
 })

@@ -1,134 +1,138 @@
-// A relay thread's loop played on a clock of the test's, which goes on by quarters of a millisecond: connections with
-// what the system holds for them, read when the scheduler lets them be.
+// A fake of a relay thread's event loop, on a clock that advances by quarters of a millisecond: connections with unread records,
+// read when the scheduler allows it.
 
 import { vi } from 'vitest'
 import {
   ReadState,
-  NO_WRITE_TURNS,
+  NO_FLUSH_CONTROL,
   SHARE_BYTES_MAX,
   type ScheduledConnection,
-  type WriteTurns,
+  type FlushControl,
 } from '#transport/read-state.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 
 const turn = async (): Promise<void> => await new Promise((resolve) => void setImmediate(resolve))
 
-/** A connection with what the system holds for it: records, each with the time at which it came. */
-export class Source implements ScheduledConnection {
+/** A connection with unread records, each with the time at which it arrived. */
+export class FakeConnection implements ScheduledConnection {
   readonly readState = new ReadState()
-  readonly #play: Play
-  /** Those before `#readCount` were read: taking each from the front of a long array is slow. */
-  #waiting: { sinceMs: number; bytes: number }[] = []
+  readonly #loop: FakeLoop
+  /** Records before `#readCount` were read: to shift each off a long array is slow. */
+  #records: { sinceMs: number; bytes: number }[] = []
   #readCount = 0
-  /** How long each record waited. */
+  /** How long each record was unread. */
   readonly delaysMs: number[] = []
-  readonly visitsMs: number[] = []
-  isGone = false
+  /** When it was polled, or read by an event. */
+  readonly readsMs: number[] = []
+  /** It can only be read by events. */
+  isEnded = false
   onRead: (bytes: number) => void = () => undefined
 
-  constructor(play: Play) {
-    this.#play = play
+  constructor(loop: FakeLoop) {
+    this.#loop = loop
   }
 
-  get visits(): number {
-    return this.visitsMs.length
+  get reads(): number {
+    return this.readsMs.length
   }
 
-  get waitingRecords(): number {
-    return this.#waiting.length - this.#readCount
+  get unreadRecords(): number {
+    return this.#records.length - this.#readCount
   }
 
   arrive(bytes: number): void {
-    this.#waiting.push({ sinceMs: this.#play.nowMs, bytes })
+    this.#records.push({ sinceMs: this.#loop.nowMs, bytes })
   }
 
-  /** The loop tells that there is something, if it is to. */
-  look(): void {
-    if (this.waitingRecords > 0 && this.readState.isAwaited) this.visitsMs.push(this.#play.nowMs)
-    while (this.waitingRecords > 0 && this.readState.isAwaited) {
+  /** A read event of the loop, if there is something to read and the scheduler wants events. */
+  onReadable(): void {
+    if (this.unreadRecords > 0 && this.readState.wantsReadEvents) this.readsMs.push(this.#loop.nowMs)
+    while (this.unreadRecords > 0 && this.readState.wantsReadEvents) {
       this.#read()
-      this.#play.busyMs += this.#play.recordMs
+      this.#loop.busyMs += this.#loop.recordMs
     }
   }
 
-  readAsWanted(): void {}
+  applyReadState(): void {}
 
   poll(): number {
-    this.visitsMs.push(this.#play.nowMs)
-    if (this.isGone) return -1
+    this.readsMs.push(this.#loop.nowMs)
+    if (this.isEnded) return -1
     let byteCount = 0
-    while (this.waitingRecords > 0 && byteCount < SHARE_BYTES_MAX) {
+    while (this.unreadRecords > 0 && byteCount < SHARE_BYTES_MAX) {
       byteCount += this.#read()
-      this.#play.busyMs += this.#play.recordMs / CHEAPER_IN_BEATS
+      this.#loop.busyMs += this.#loop.recordMs / CHEAPER_POLLED
     }
     return Math.min(byteCount, SHARE_BYTES_MAX)
   }
 
   #read(): number {
-    const record = this.#waiting[this.#readCount]
+    const record = this.#records[this.#readCount]
     if (record === undefined) return 0
-    if (++this.#readCount === this.#waiting.length) {
-      this.#waiting = []
+    if (++this.#readCount === this.#records.length) {
+      this.#records = []
       this.#readCount = 0
     }
-    this.delaysMs.push(this.#play.nowMs - record.sinceMs)
+    this.delaysMs.push(this.#loop.nowMs - record.sinceMs)
     this.onRead(record.bytes)
-    this.#play.scheduler.read(this, record.bytes)
+    this.#loop.scheduler.onRead(this, record.bytes)
     return record.bytes
   }
 }
 
-export interface Sending {
+/** What the remote of a connection sends. */
+export interface Rate {
   readonly recordsPerMs: number
   readonly recordBytes: number
 }
 
 const STEPS_PER_MS = 4
-/** A turn takes some microseconds. */
+/** A turn of the loop takes some microseconds. */
 const TURNS_PER_STEP = 4
 const SWEEP_MS = 60
 const RECORD_MS = 0.014
-const CHEAPER_IN_BEATS = 3
+/** A polled record costs so much less. */
+const CHEAPER_POLLED = 3
 
-/** A thread's loop with a clock of its own, which goes on by quarters of a millisecond. */
-export class Play {
+export class FakeLoop {
   nowMs = 0
-  /** For so long it has not waited. */
+  /** For how long the loop has not waited. */
   busyMs = 0
-  /** What a record that is read on its own costs. */
+  /** The cost of a record that is read on its own. */
   recordMs = RECORD_MS
   readonly scheduler: ReadScheduler
-  readonly sources: Source[] = []
+  readonly connections: FakeConnection[] = []
 
   readonly #threads: number
 
-  constructor(turns: WriteTurns = NO_WRITE_TURNS, threads = 1) {
+  constructor(flushControl: FlushControl = NO_FLUSH_CONTROL, threads = 1) {
     this.scheduler = new ReadScheduler(
       () => this.nowMs,
       () => this.busyMs,
-      turns,
+      flushControl,
     )
     this.#threads = threads
   }
 
-  source(): Source {
-    const source = new Source(this)
-    this.sources.push(source)
-    return source
+  connect(): FakeConnection {
+    const connection = new FakeConnection(this)
+    this.connections.push(connection)
+    return connection
   }
 
-  async run(ms: number, sendings: Map<Source, Sending>): Promise<void> {
-    const owed = new Map<Source, number>(
-      [...sendings.keys()].map((source, at) => [source, at / sendings.size]),
+  /** Runs for so long, with remotes that send at these rates. */
+  async run(ms: number, rates: Map<FakeConnection, Rate>): Promise<void> {
+    const owed = new Map<FakeConnection, number>(
+      [...rates.keys()].map((connection, at) => [connection, at / rates.size]),
     )
     for (let step = 0; step < ms * STEPS_PER_MS; step++) {
-      for (const [source, { recordsPerMs, recordBytes }] of sendings) {
-        let due = (owed.get(source) ?? 0) + recordsPerMs / STEPS_PER_MS
-        for (; due >= 1; due--) source.arrive(recordBytes)
-        owed.set(source, due)
+      for (const [connection, { recordsPerMs, recordBytes }] of rates) {
+        let due = (owed.get(connection) ?? 0) + recordsPerMs / STEPS_PER_MS
+        for (; due >= 1; due--) connection.arrive(recordBytes)
+        owed.set(connection, due)
       }
       for (let turns = 0; turns < TURNS_PER_STEP; turns++) {
-        for (const source of this.sources) source.look()
+        for (const connection of this.connections) connection.onReadable()
         await turn()
       }
       this.nowMs += 1 / STEPS_PER_MS
@@ -137,16 +141,16 @@ export class Play {
     }
   }
 
-  /** So many sources that send alike; half of the time is for getting into beats. */
-  async runAlike(count: number, sending: Sending): Promise<Source[]> {
-    const sources = Array.from({ length: count }, () => this.source())
-    const sendings = new Map(sources.map((source) => [source, sending]))
-    await this.run(240, sendings)
-    for (const source of sources) {
-      source.visitsMs.length = 0
-      source.delaysMs.length = 0
+  /** Runs so many connections at the same rate, twice. Records the second time alone, when the scheduler has adapted. */
+  async runMany(count: number, rate: Rate): Promise<FakeConnection[]> {
+    const connections = Array.from({ length: count }, () => this.connect())
+    const rates = new Map(connections.map((connection) => [connection, rate]))
+    await this.run(240, rates)
+    for (const connection of connections) {
+      connection.readsMs.length = 0
+      connection.delaysMs.length = 0
     }
-    await this.run(240, sendings)
-    return sources
+    await this.run(240, rates)
+    return connections
   }
 }

@@ -1,3 +1,5 @@
+// The pages of the DERP port and of the plain port, as a client receives them.
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { challenges } from '../vectors/captive-portal.ts'
 import { LiveRelay } from '../support/live-relay.ts'
@@ -16,7 +18,7 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
-  for (const one of [relay, blank, off]) await one[Symbol.asyncDispose]()
+  for (const server of [relay, blank, off]) await server[Symbol.asyncDispose]()
 })
 
 interface Answer {
@@ -26,9 +28,11 @@ interface Answer {
 }
 
 /** One request on a connection of its own, over TLS where the relay serves it. */
-async function ask(of: LiveRelay, request: string, fields: string[] = []): Promise<Answer> {
+async function ask(target: LiveRelay, request: string, fields: string[] = []): Promise<Answer> {
   const socket =
-    of.settings.certificate === undefined ? await RawSocket.plain(of.port) : await RawSocket.tls(of.port)
+    target.settings.certificate === undefined
+      ? await RawSocket.plain(target.port)
+      : await RawSocket.tls(target.port)
   return await exchange(socket, request, fields)
 }
 
@@ -52,7 +56,7 @@ it('asks for an upgrade where there is none', async () => {
   expect(fields.has('upgrade')).toBe(false)
 })
 
-it.each(['Upgrade: DERP', 'Upgrade: derp', 'Upgrade: DeRp'])('takes %s for one', async (upgrade) => {
+it.each(['Upgrade: DERP', 'Upgrade: derp', 'Upgrade: DeRp'])('accepts %s as an upgrade', async (upgrade) => {
   const socket = await RawSocket.tls(relay.port)
   socket.send(`GET /derp HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\n\r\n`)
   expect((await socket.atLeast(12)).subarray(0, 12).toString()).toBe('HTTP/1.1 101')
@@ -90,7 +94,7 @@ describe('the captive-portal check', () => {
   })
 })
 
-it('shows a page everywhere else, or nothing, or the way elsewhere', async () => {
+it('serves the home page for every other path: a page, an empty page or a redirect', async () => {
   const page = await ask(relay, 'GET /no/such/page')
   expect([page.status, page.fields.get('content-type')]).toEqual(['200 OK', 'text/html; charset=utf-8'])
   expect(page.body).toContain('<h1>DERP</h1>')
@@ -100,27 +104,27 @@ it('shows a page everywhere else, or nothing, or the way elsewhere', async () =>
   expect([redirect.status, redirect.fields.get('location')]).toEqual(['302 Found', 'https://example.com/'])
 })
 
-it('keeps robots out and debug pages for itself', async () => {
+it('disallows robots and refuses debug pages', async () => {
   expect((await ask(relay, 'GET /robots.txt')).body).toBe('User-agent: *\nDisallow: /\n')
   expect((await ask(relay, 'GET /debug/vars')).status).toBe('403 Forbidden')
 })
 
-it('publishes no bootstrap DNS where none is configured', async () => {
+it('publishes no bootstrap DNS if none is configured', async () => {
   const { status, fields, body } = await ask(relay, 'GET /bootstrap-dns')
   expect([status, fields.get('content-type'), body]).toEqual(['200 OK', 'application/json', ''])
 })
 
-it('says that relaying is disabled where it is', async () => {
+it('reports that relaying is disabled', async () => {
   const { status, body } = await ask(off, 'GET /derp', ['Upgrade: DERP'])
   expect([status, body]).toEqual(['404 Not Found', 'derp server disabled\n'])
 })
 
-it('lets nobody use it as a proxy', async () => {
+it('refuses to be a proxy', async () => {
   const { status, body } = await ask(relay, 'CONNECT example.com:443')
   expect([status, body]).toEqual(['403 Forbidden', 'CONNECT not enabled\n'])
 })
 
-it('leads from the plain port to the port that serves TLS', async () => {
+it('redirects from the plain port to the TLS port', async () => {
   const get = await RawSocket.plain(relay.addresses.http?.port ?? 0)
   const { status, fields } = await exchange(get, 'GET /some/page?q=1', [])
   expect([status, fields.get('location')]).toEqual([

@@ -1,62 +1,71 @@
-// Who is read in beats, and what beats do to them and to others.
+// Which connections are polled, and what polling does to them and to others. On a fake event loop.
 
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { PollRounds } from '#transport/poll-rounds.ts'
-import { ReadState, NO_WRITE_TURNS, SHARE_BYTES_MAX, type WriteTurns } from '#transport/read-state.ts'
-import { Play, type Sending, type Source } from './fake-loop.ts'
+import { ReadState, NO_FLUSH_CONTROL, SHARE_BYTES_MAX, type FlushControl } from '#transport/read-state.ts'
+import { FakeLoop, type Rate, type FakeConnection } from './fake-loop.ts'
 
-/** More than a thread serves well one by one. */
-const CROWD = 14
+/** So many high-rate connections make a thread busy. */
+const BUSY_COUNT = 14
 const mean = (numbers: number[]): number => numbers.reduce((sum, n) => sum + n, 0) / numbers.length
 
-describe('beats', () => {
+describe('polling', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
   afterEach(() => void vi.useRealTimers())
 
-  it('gather what flows bring to a crowded thread, for a millisecond', async () => {
-    for (const source of await new Play().runAlike(CROWD, { recordsPerMs: 4, recordBytes: 1_457 })) {
-      expect(source.visits).toBeGreaterThan(200)
-      expect(source.visits).toBeLessThan(280)
-      expect(Math.max(...source.delaysMs)).toBeLessThanOrEqual(1.5)
+  it('on a busy thread, collects the records of a millisecond from each high-rate connection', async () => {
+    for (const connection of await new FakeLoop().runMany(BUSY_COUNT, {
+      recordsPerMs: 4,
+      recordBytes: 1_457,
+    })) {
+      expect(connection.reads).toBeGreaterThan(200)
+      expect(connection.reads).toBeLessThan(280)
+      expect(Math.max(...connection.delaysMs)).toBeLessThanOrEqual(1.5)
     }
   })
 
-  it('read on those in whom more than a share has piled up, though a slow thread gets little of each', async () => {
-    const play = new Play()
-    const sources = Array.from({ length: 400 }, () => play.source())
-    const sendings = new Map(sources.map((source) => [source, { recordsPerMs: 0.15, recordBytes: 1_457 }]))
-    await play.run(120, sendings)
-    expect(sources.some(({ readState }) => readState.isPolled)).toBe(false)
-    for (const source of sources) for (let records = 0; records < 60; records++) source.arrive(1_457)
-    await play.run(1, sendings)
-    expect(sources.every(({ readState }) => readState.isPolled)).toBe(true)
-    await play.run(120, sendings)
-    expect(sources.some(({ readState }) => readState.isPolled)).toBe(false)
+  it('includes connections with more than a share unread, even if the thread reads little of each', async () => {
+    const loop = new FakeLoop()
+    const connections = Array.from({ length: 400 }, () => loop.connect())
+    const rates = new Map(
+      connections.map((connection) => [connection, { recordsPerMs: 0.15, recordBytes: 1_457 }]),
+    )
+    await loop.run(120, rates)
+    expect(connections.some(({ readState }) => readState.isPolled)).toBe(false)
+    for (const connection of connections)
+      for (let records = 0; records < 60; records++) connection.arrive(1_457)
+    await loop.run(1, rates)
+    expect(connections.every(({ readState }) => readState.isPolled)).toBe(true)
+    await loop.run(120, rates)
+    expect(connections.some(({ readState }) => readState.isPolled)).toBe(false)
   })
 
-  it('look at much in many turns', async () => {
+  it('spreads a large round over many turns', async () => {
     const written: number[] = []
     let readBytes = 0
-    const turns: WriteTurns = {
-      ...NO_WRITE_TURNS,
+    const flushControl: FlushControl = {
+      ...NO_FLUSH_CONTROL,
       hold: () => (readBytes = 0),
       release: () => written.push(readBytes),
     }
-    const play = new Play(turns)
-    const sources = Array.from({ length: 160 }, () => play.source())
-    for (const source of sources) source.onRead = (bytes) => (readBytes += bytes)
-    await play.run(180, new Map(sources.map((source) => [source, { recordsPerMs: 4, recordBytes: 16_406 }])))
+    const loop = new FakeLoop(flushControl)
+    const connections = Array.from({ length: 160 }, () => loop.connect())
+    for (const connection of connections) connection.onRead = (bytes) => (readBytes += bytes)
+    await loop.run(
+      180,
+      new Map(connections.map((connection) => [connection, { recordsPerMs: 4, recordBytes: 16_406 }])),
+    )
     expect(Math.max(...written)).toBeGreaterThan(400_000)
     expect(Math.max(...written)).toBeLessThan(524_288 + SHARE_BYTES_MAX)
   })
 
-  it('begin no more in a turn when a millisecond of it is over, however little that brought', async () => {
+  it('polls no more connections in a turn after a millisecond, however little they brought', async () => {
     let nowMs = 0
     const perTurn: number[] = []
-    const turns: WriteTurns = { ...NO_WRITE_TURNS, hold: () => void perTurn.push(0) }
-    const beats = new PollRounds(
-      turns,
+    const flushControl: FlushControl = { ...NO_FLUSH_CONTROL, hold: () => void perTurn.push(0) }
+    const rounds = new PollRounds(
+      flushControl,
       () => nowMs,
       () => true,
     )
@@ -66,212 +75,221 @@ describe('beats', () => {
       return 100
     }
     for (let n = 0; n < 40; n++)
-      beats.take({ readState: new ReadState(), readAsWanted: () => undefined, poll })
+      rounds.add({ readState: new ReadState(), applyReadState: () => undefined, poll })
     vi.advanceTimersByTime(1)
-    while (perTurn.reduce((sum, pulled) => sum + pulled, 0) < 40) await new Promise(setImmediate)
+    while (perTurn.reduce((sum, polled) => sum + polled, 0) < 40) await new Promise(setImmediate)
     expect(perTurn).toEqual([4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
   })
 
   it.each([
-    ['ten who bring a record now and then in a few turns', 10, [0.375, 2_640], [1, 3]],
-    ['many who bring more in several', CROWD, [4, 1_457], [3, 6]],
-  ] as const)('look at %s', async (_what, count, [recordsPerMs, recordBytes], [fewest, most]) => {
+    ['ten connections with few records in few turns', 10, [0.375, 2_640], [1, 3]],
+    ['many connections with more records in several turns', BUSY_COUNT, [4, 1_457], [3, 6]],
+  ] as const)('polls %s', async (_what, count, [recordsPerMs, recordBytes], [fewest, most]) => {
     const turnsMs: number[] = []
-    const play = new Play({ ...NO_WRITE_TURNS, hold: () => turnsMs.push(play.nowMs) })
-    await play.runAlike(count, { recordsPerMs, recordBytes })
+    const loop = new FakeLoop({ ...NO_FLUSH_CONTROL, hold: () => turnsMs.push(loop.nowMs) })
+    await loop.runMany(count, { recordsPerMs, recordBytes })
     const settled = turnsMs.filter((ms) => ms > 300)
-    const turnsPerBeat = settled.length / new Set(settled.map(Math.floor)).size
-    expect(turnsPerBeat).toBeGreaterThanOrEqual(fewest)
-    expect(turnsPerBeat).toBeLessThanOrEqual(most)
+    const turnsPerRound = settled.length / new Set(settled.map(Math.floor)).size
+    expect(turnsPerRound).toBeGreaterThanOrEqual(fewest)
+    expect(turnsPerRound).toBeLessThanOrEqual(most)
   })
 
-  it('leave a link alone over which a sibling gathers packets of many, and gather those that it does not', async () => {
-    const play = new Play()
-    const [gathered, single, bulk] = [play.source(), play.source(), play.source()]
-    for (const trunk of [gathered, single]) trunk.readState.isTrunk = true
+  it('leaves out a link on which the sibling collects packets itself, and includes one on which it does not', async () => {
+    const loop = new FakeLoop()
+    const [collecting, single, bulk] = [loop.connect(), loop.connect(), loop.connect()]
+    for (const trunk of [collecting, single]) trunk.readState.isTrunk = true
     const records = { recordsPerMs: 2, recordBytes: 8_000 }
     const packets = { recordsPerMs: 4, recordBytes: 1_497 }
-    const sendings = new Map([
-      [gathered, records],
+    const rates = new Map([
+      [collecting, records],
       [single, packets],
       [bulk, records],
     ])
-    await play.run(240, sendings)
-    expect([gathered, single, bulk].map(({ readState }) => readState.isPolled)).toEqual([false, false, true])
-    for (let count = 0; count < CROWD; count++) sendings.set(play.source(), packets)
-    await play.run(240, sendings)
-    expect([gathered, single, bulk].map(({ readState }) => readState.isPolled)).toEqual([false, true, true])
+    await loop.run(240, rates)
+    expect([collecting, single, bulk].map(({ readState }) => readState.isPolled)).toEqual([
+      false,
+      false,
+      true,
+    ])
+    for (let count = 0; count < BUSY_COUNT; count++) rates.set(loop.connect(), packets)
+    await loop.run(240, rates)
+    expect([collecting, single, bulk].map(({ readState }) => readState.isPolled)).toEqual([false, true, true])
   })
 
-  it('begin with less where a record costs more', async () => {
-    const sending = { recordsPerMs: 4, recordBytes: 1_457 }
+  it('begins at a lower rate where a record costs more', async () => {
+    const rate = { recordsPerMs: 4, recordBytes: 1_457 }
     for (const [recordMs, isPolled] of [
       [0.014, false],
       [0.036, true],
     ] as const) {
-      const play = new Play()
-      play.recordMs = recordMs
-      const sources = await play.runAlike(5, sending)
-      expect(sources.map(({ readState }) => readState.isPolled)).toEqual(sources.map(() => isPolled))
+      const loop = new FakeLoop()
+      loop.recordMs = recordMs
+      const connections = await loop.runMany(5, rate)
+      expect(connections.map(({ readState }) => readState.isPolled)).toEqual(connections.map(() => isPolled))
     }
   })
 
-  it('begin while something else keeps the thread busy, and end with that', async () => {
-    const play = new Play()
-    const source = play.source()
-    const sendings = new Map([[source, { recordsPerMs: 4, recordBytes: 1_457 }]])
-    await play.run(120, sendings)
-    expect(source.readState.isPolled).toBe(false)
-    play.busyMs += 50
-    await play.run(100, sendings)
-    expect(source.readState.isPolled).toBe(true)
-    await play.run(120, sendings)
-    expect(source.readState.isPolled).toBe(false)
+  it('begins while something else keeps the thread busy, and ends with that', async () => {
+    const loop = new FakeLoop()
+    const connection = loop.connect()
+    const rates = new Map([[connection, { recordsPerMs: 4, recordBytes: 1_457 }]])
+    await loop.run(120, rates)
+    expect(connection.readState.isPolled).toBe(false)
+    loop.busyMs += 50
+    await loop.run(100, rates)
+    expect(connection.readState.isPolled).toBe(true)
+    await loop.run(120, rates)
+    expect(connection.readState.isPolled).toBe(false)
   })
 
-  it('stay while they make a crowd bearable, and end when less comes', async () => {
-    const play = new Play()
-    const sources = Array.from({ length: CROWD }, () => play.source())
-    const at = (recordsPerMs: number): Map<Source, Sending> =>
-      new Map(sources.map((source) => [source, { recordsPerMs, recordBytes: 1_457 }]))
-    await play.run(240, at(4))
+  it('goes on while it is what makes the thread less busy, and ends when less arrives', async () => {
+    const loop = new FakeLoop()
+    const connections = Array.from({ length: BUSY_COUNT }, () => loop.connect())
+    const at = (recordsPerMs: number): Map<FakeConnection, Rate> =>
+      new Map(connections.map((connection) => [connection, { recordsPerMs, recordBytes: 1_457 }]))
+    await loop.run(240, at(4))
     for (let looks = 0; looks < 20; looks++) {
-      await play.run(20, at(4))
-      expect(sources.every(({ readState }) => readState.isPolled)).toBe(true)
+      await loop.run(20, at(4))
+      expect(connections.every(({ readState }) => readState.isPolled)).toBe(true)
     }
-    // A crowd begins with 3.1 of each in a millisecond, and ends with 2.7.
-    await play.run(240, at(2.6))
-    expect(sources.some(({ readState }) => readState.isPolled)).toBe(false)
+    // The thread becomes busy at 3.1 records of each in a millisecond; polling ends below 2.7.
+    await loop.run(240, at(2.6))
+    expect(connections.some(({ readState }) => readState.isPolled)).toBe(false)
   })
 
-  it('tell when a round is over, and that there will be another', async () => {
-    const told: string[] = []
-    const play = new Play({
-      ...NO_WRITE_TURNS,
-      hold: (isInRound) => told.push(isInRound ? 'round' : 'alone'),
-      endRound: () => told.push('end'),
-      setPolling: (isPolling) => told.at(-1) !== `${isPolling}` && told.push(`${isPolling}`),
+  it('reports the end of each round, and whether there will be another', async () => {
+    const events: string[] = []
+    const loop = new FakeLoop({
+      ...NO_FLUSH_CONTROL,
+      hold: (isInRound) => events.push(isInRound ? 'round' : 'alone'),
+      endRound: () => events.push('end'),
+      setPolling: (isPolling) => events.at(-1) !== `${isPolling}` && events.push(`${isPolling}`),
     })
-    const sources = await play.runAlike(CROWD, { recordsPerMs: 4, recordBytes: 1_457 })
-    expect(told[0]).toBe('true')
-    expect(told.filter((what) => what === 'end').length).toBeGreaterThan(200)
-    await play.run(400, new Map())
-    expect(sources.some(({ readState }) => readState.isPolled)).toBe(false)
-    expect(told.at(-1)).toBe('false')
+    const connections = await loop.runMany(BUSY_COUNT, { recordsPerMs: 4, recordBytes: 1_457 })
+    expect(events[0]).toBe('true')
+    expect(events.filter((what) => what === 'end').length).toBeGreaterThan(200)
+    await loop.run(400, new Map())
+    expect(connections.some(({ readState }) => readState.isPolled)).toBe(false)
+    expect(events.at(-1)).toBe('false')
   })
 
-  it('begin with less on each of several threads, which share the crowd', async () => {
-    const sending = { recordsPerMs: 4, recordBytes: 1_457 }
-    for (const source of await new Play(NO_WRITE_TURNS, 1).runAlike(8, sending))
-      expect(source.readState.isPolled).toBe(false)
-    for (const source of await new Play(NO_WRITE_TURNS, 2).runAlike(8, sending))
-      expect(source.readState.isPolled).toBe(true)
+  it('begins at a lower rate per thread where several threads share the load', async () => {
+    const rate = { recordsPerMs: 4, recordBytes: 1_457 }
+    for (const connection of await new FakeLoop(NO_FLUSH_CONTROL, 1).runMany(8, rate))
+      expect(connection.readState.isPolled).toBe(false)
+    for (const connection of await new FakeLoop(NO_FLUSH_CONTROL, 2).runMany(8, rate))
+      expect(connection.readState.isPolled).toBe(true)
   })
 
-  it('take in all that a thread can be brought, and never leave a full flow for longer than a beat', async () => {
-    const play = new Play()
-    const sources = await play.runAlike(4, { recordsPerMs: 100, recordBytes: 1_457 })
-    for (const source of sources) expect(Math.max(...source.delaysMs)).toBeLessThanOrEqual(2)
+  it('reads everything that a thread can read, and no high-rate connection waits for longer than an interval', async () => {
+    const loop = new FakeLoop()
+    const connections = await loop.runMany(4, { recordsPerMs: 100, recordBytes: 1_457 })
+    for (const connection of connections) expect(Math.max(...connection.delaysMs)).toBeLessThanOrEqual(2)
   })
 
-  it('do not let flows that bring more than can be read keep others waiting', async () => {
-    const play = new Play()
-    const other = play.source()
-    const floods = Array.from({ length: 4 }, () => play.source())
-    const sendings = new Map<Source, Sending>([
+  it('does not let connections that bring more than can be read delay others', async () => {
+    const loop = new FakeLoop()
+    const other = loop.connect()
+    const floods = Array.from({ length: 4 }, () => loop.connect())
+    const rates = new Map<FakeConnection, Rate>([
       [other, { recordsPerMs: 3, recordBytes: 1_457 }],
       ...floods.map((flood) => [flood, { recordsPerMs: 800, recordBytes: 1_457 }] as const),
     ])
-    await play.run(300, sendings)
-    expect(Math.min(...floods.map(({ waitingRecords }) => waitingRecords))).toBeGreaterThan(1_000)
+    await loop.run(300, rates)
+    expect(Math.min(...floods.map(({ unreadRecords }) => unreadRecords))).toBeGreaterThan(1_000)
     expect(other.readState.isPolled).toBe(true)
-    expect(other.waitingRecords).toBeLessThanOrEqual(9)
+    expect(other.unreadRecords).toBeLessThanOrEqual(9)
     expect(Math.max(...other.delaysMs)).toBeLessThanOrEqual(3)
   })
 
-  it('do not take pings that have piled up for a flow', async () => {
-    const play = new Play()
-    const small = play.source()
-    const flows = Array.from({ length: CROWD }, () => play.source())
-    const sending = { recordsPerMs: 4, recordBytes: 1_457 }
-    await play.run(180, new Map(flows.map((readState) => [readState, sending])))
+  it('does not take pings that have piled up for a high rate', async () => {
+    const loop = new FakeLoop()
+    const small = loop.connect()
+    const highRate = Array.from({ length: BUSY_COUNT }, () => loop.connect())
+    const rate = { recordsPerMs: 4, recordBytes: 1_457 }
+    await loop.run(180, new Map(highRate.map((connection) => [connection, rate])))
     for (let stalls = 0; stalls < 10; stalls++) {
       for (let pings = 0; pings < 40; pings++) small.arrive(101)
-      await play.run(40, new Map(flows.map((readState) => [readState, sending])))
+      await loop.run(40, new Map(highRate.map((connection) => [connection, rate])))
       small.arrive(101)
-      await play.run(1, new Map(flows.map((readState) => [readState, sending])))
+      await loop.run(1, new Map(highRate.map((connection) => [connection, rate])))
       expect(small.readState.isPolled).toBe(false)
     }
   })
 
-  it('gather records of many packets, also on a thread with time', async () => {
-    const sources = await new Play().runAlike(10, { recordsPerMs: 0.375, recordBytes: 2_640 })
-    for (const source of sources) {
-      expect(source.visits).toBeLessThan(100)
-      expect(mean(source.delaysMs)).toBeGreaterThan(0.2)
-      expect(Math.max(...source.delaysMs)).toBeLessThanOrEqual(4)
+  it('collects records of several packets, also on a thread with time', async () => {
+    const connections = await new FakeLoop().runMany(10, { recordsPerMs: 0.375, recordBytes: 2_640 })
+    for (const connection of connections) {
+      expect(connection.reads).toBeLessThan(100)
+      expect(mean(connection.delaysMs)).toBeGreaterThan(0.2)
+      expect(Math.max(...connection.delaysMs)).toBeLessThanOrEqual(4)
     }
-    const wakeUps = new Set(sources.flatMap(({ visitsMs }) => visitsMs))
-    expect(wakeUps.size).toBeLessThan(100)
+    const wakeups = new Set(connections.flatMap(({ readsMs }) => readsMs))
+    expect(wakeups.size).toBeLessThan(100)
   })
 
   it.each([
     ['packets', 5, { recordsPerMs: 4, recordBytes: 1_457 }],
     ['small packets', 5, { recordsPerMs: 4, recordBytes: 100 }],
-    ['a single flow of large records', 1, { recordsPerMs: 0.5, recordBytes: 16_000 }],
-  ])('keep nobody waiting on a thread that has time: %s', async (_what, count, sending) => {
-    for (const source of await new Play().runAlike(count, sending))
-      expect(Math.max(...source.delaysMs)).toBe(0)
+    ['a single connection with large records', 1, { recordsPerMs: 0.5, recordBytes: 16_000 }],
+  ])('delays nothing on a thread that has time: %s', async (_what, count, rate) => {
+    for (const connection of await new FakeLoop().runMany(count, rate))
+      expect(Math.max(...connection.delaysMs)).toBe(0)
   })
 
   it.each([
     ['a call', { recordsPerMs: 0.2, recordBytes: 1_200 }],
     ['a thousand pings a second', { recordsPerMs: 1, recordBytes: 101 }],
-  ])('do not keep %s waiting on a crowded thread', async (_what, sending) => {
-    const play = new Play()
-    const small = play.source()
-    const flows = Array.from({ length: CROWD }, () => play.source())
-    await play.run(
+  ])('does not delay %s on a busy thread', async (_what, rate) => {
+    const loop = new FakeLoop()
+    const small = loop.connect()
+    const highRate = Array.from({ length: BUSY_COUNT }, () => loop.connect())
+    await loop.run(
       300,
       new Map([
-        [small, sending],
-        ...flows.map((readState) => [readState, { recordsPerMs: 4, recordBytes: 1_457 }] as const),
+        [small, rate],
+        ...highRate.map((connection) => [connection, { recordsPerMs: 4, recordBytes: 1_457 }] as const),
       ]),
     )
-    expect(mean(flows.flatMap(({ delaysMs }) => delaysMs))).toBeGreaterThan(0.1)
+    expect(mean(highRate.flatMap(({ delaysMs }) => delaysMs))).toBeGreaterThan(0.1)
     expect(Math.max(...small.delaysMs)).toBe(0)
   })
 
-  it('end with the crowd, and with who can only be waited for', async () => {
-    const play = new Play()
-    const sources = await play.runAlike(CROWD, { recordsPerMs: 4, recordBytes: 1_457 })
-    const [gone, ...others] = sources as [Source, ...Source[]]
-    expect(sources.every(({ readState }) => readState.isPolled)).toBe(true)
-    gone.isGone = true
-    await play.run(3, new Map())
-    expect(gone.readState.isAwaited).toBe(true)
-    await play.run(240, new Map(others.map((source) => [source, { recordsPerMs: 1, recordBytes: 1_457 }])))
-    expect(others.map(({ readState }) => readState.isAwaited)).toEqual(others.map(() => true))
+  it('ends when the thread is no longer busy, and for a connection that can only be read by events', async () => {
+    const loop = new FakeLoop()
+    const connections = await loop.runMany(BUSY_COUNT, { recordsPerMs: 4, recordBytes: 1_457 })
+    const [ended, ...others] = connections as [FakeConnection, ...FakeConnection[]]
+    expect(connections.every(({ readState }) => readState.isPolled)).toBe(true)
+    ended.isEnded = true
+    await loop.run(3, new Map())
+    expect(ended.readState.wantsReadEvents).toBe(true)
+    await loop.run(
+      240,
+      new Map(others.map((connection) => [connection, { recordsPerMs: 1, recordBytes: 1_457 }])),
+    )
+    expect(others.map(({ readState }) => readState.wantsReadEvents)).toEqual(others.map(() => true))
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('leave nobody and nothing behind, whoever begins and ends when', async () => {
-    const sending = fc.record({
+  it('leaves no connection and no record behind, in whatever order connections start and stop sending', async () => {
+    const rate = fc.record({
       recordsPerMs: fc.constantFrom(0, 0.1, 1, 3, 10),
       recordBytes: fc.constantFrom(60, 1_457, 2_640, 16_406),
     })
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.array(sending, { minLength: 8, maxLength: 8 }), { maxLength: 6 }),
+        fc.array(fc.array(rate, { minLength: 8, maxLength: 8 }), { maxLength: 6 }),
         async (phases) => {
-          const play = new Play()
-          const sources = Array.from({ length: 8 }, () => play.source())
+          const loop = new FakeLoop()
+          const connections = Array.from({ length: 8 }, () => loop.connect())
           for (const phase of phases) {
-            await play.run(70, new Map(sources.map((source, at) => [source, phase[at] as Sending])))
+            await loop.run(70, new Map(connections.map((connection, at) => [connection, phase[at] as Rate])))
           }
-          await play.run(150, new Map())
-          expect(sources.map(({ waitingRecords }) => waitingRecords)).toEqual(sources.map(() => 0))
-          expect(sources.map(({ readState }) => readState.isAwaited)).toEqual(sources.map(() => true))
+          await loop.run(150, new Map())
+          expect(connections.map(({ unreadRecords }) => unreadRecords)).toEqual(connections.map(() => 0))
+          expect(connections.map(({ readState }) => readState.wantsReadEvents)).toEqual(
+            connections.map(() => true),
+          )
         },
       ),
       { numRuns: 30 },

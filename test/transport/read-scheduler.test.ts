@@ -1,30 +1,32 @@
-// How much of whom is read in a turn: against connections that only note how they are read. WriteTurns are the loop's own.
+// How much of each connection is read in a turn, with connections that only record whether they are read. Turns are those of the
+// real event loop.
 
 import { describe, expect, it } from 'vitest'
 import {
   ReadState,
-  NO_WRITE_TURNS,
+  NO_FLUSH_CONTROL,
   type ScheduledConnection,
-  type WriteTurns,
+  type FlushControl,
 } from '#transport/read-state.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 
-const newPace = (turns: WriteTurns): ReadScheduler =>
+const newScheduler = (flushControl: FlushControl): ReadScheduler =>
   new ReadScheduler(
     () => 0,
     () => 0,
-    turns,
+    flushControl,
   )
 
-class Connection implements ScheduledConnection {
+class FakeConnection implements ScheduledConnection {
   readonly readState = new ReadState()
-  isRead = true
-  restCount = 0
+  isReading = true
+  /** How often reading was stopped. */
+  stopCount = 0
 
-  readAsWanted(): void {
-    const wasRead = this.isRead
-    this.isRead = this.readState.isAwaited
-    if (wasRead && !this.isRead) this.restCount++
+  applyReadState(): void {
+    const wasReading = this.isReading
+    this.isReading = this.readState.wantsReadEvents
+    if (wasReading && !this.isReading) this.stopCount++
   }
 
   poll(): number {
@@ -34,43 +36,43 @@ class Connection implements ScheduledConnection {
 
 const turn = async (): Promise<void> => await new Promise((resolve) => void setImmediate(resolve))
 
-/** Reads records of a connection as a system with plenty of them would, while the scheduler lets it. */
-function readAllThatMay(scheduler: ReadScheduler, connection: Connection, recordBytes: number): number {
+/** Reads records of a connection until the scheduler stops it. There are always more. */
+function readUntilStopped(scheduler: ReadScheduler, connection: FakeConnection, recordBytes: number): number {
   let byteCount = 0
-  while (connection.isRead && byteCount < 10_000_000) {
-    scheduler.read(connection, recordBytes)
+  while (connection.isReading && byteCount < 10_000_000) {
+    scheduler.onRead(connection, recordBytes)
     byteCount += recordBytes
   }
   return byteCount
 }
 
 describe('a turn', () => {
-  it('reads 64 KiB of one connection, and goes on with the next turn', async () => {
-    const [scheduler, connection] = [newPace(NO_WRITE_TURNS), new Connection()]
+  it('reads 64 KiB of one connection; the next turn reads on', async () => {
+    const [scheduler, connection] = [newScheduler(NO_FLUSH_CONTROL), new FakeConnection()]
     for (let turns = 0; turns < 3; turns++) {
-      const byteCount = readAllThatMay(scheduler, connection, 1_457)
+      const byteCount = readUntilStopped(scheduler, connection, 1_457)
       expect(byteCount).toBeGreaterThanOrEqual(65_536)
       expect(byteCount).toBeLessThan(65_536 + 1_457)
       await turn()
-      expect(connection.isRead).toBe(true)
+      expect(connection.isReading).toBe(true)
     }
   })
 
-  it('goes on with a connection whose first read is more than its share', async () => {
-    const [scheduler, connection] = [newPace(NO_WRITE_TURNS), new Connection()]
+  it('reads on in the next turn if the first read already exceeds the share', async () => {
+    const [scheduler, connection] = [newScheduler(NO_FLUSH_CONTROL), new FakeConnection()]
     for (let turns = 0; turns < 3; turns++) {
-      expect(readAllThatMay(scheduler, connection, 65_536)).toBe(65_536)
+      expect(readUntilStopped(scheduler, connection, 65_536)).toBe(65_536)
       await turn()
-      expect(connection.isRead).toBe(true)
+      expect(connection.isReading).toBe(true)
     }
   })
 
-  it('reads about a megabyte of many together, and a whole record of each', async () => {
-    const scheduler = newPace(NO_WRITE_TURNS)
-    const many = Array.from({ length: 1_000 }, () => new Connection())
+  it('reads about a megabyte of many connections together, and a full TLS record of each at least', async () => {
+    const scheduler = newScheduler(NO_FLUSH_CONTROL)
+    const many = Array.from({ length: 1_000 }, () => new FakeConnection())
     const some = many.slice(0, 32)
-    const readTurn = async (connections: Connection[]): Promise<number[]> => {
-      const counts = connections.map((connection) => readAllThatMay(scheduler, connection, 1_457))
+    const readTurn = async (connections: FakeConnection[]): Promise<number[]> => {
+      const counts = connections.map((connection) => readUntilStopped(scheduler, connection, 1_457))
       await turn()
       return counts
     }
@@ -84,20 +86,20 @@ describe('a turn', () => {
     expect(Math.min(...ofMany)).toBeGreaterThanOrEqual(16_384)
   })
 
-  it('writes after every quarter of a megabyte that it reads', () => {
+  it('flushes after every quarter of a megabyte that is read', () => {
     let flushes = 0
-    const turns: WriteTurns = { ...NO_WRITE_TURNS, flushSoFar: () => flushes++ }
-    const scheduler = newPace(turns)
-    for (let records = 0; records < 1_000; records++) scheduler.read(new Connection(), 1_457)
+    const flushControl: FlushControl = { ...NO_FLUSH_CONTROL, flushSoFar: () => flushes++ }
+    const scheduler = newScheduler(flushControl)
+    for (let records = 0; records < 1_000; records++) scheduler.onRead(new FakeConnection(), 1_457)
     expect(flushes).toBe(Math.floor((1_000 * 1_457) / 262_144))
   })
 
-  it('does not hold back who sends less', async () => {
-    const [scheduler, connection] = [newPace(NO_WRITE_TURNS), new Connection()]
+  it('does not stop a connection that brings less than its share', async () => {
+    const [scheduler, connection] = [newScheduler(NO_FLUSH_CONTROL), new FakeConnection()]
     for (let turns = 0; turns < 100; turns++) {
-      for (let records = 0; records < 40; records++) scheduler.read(connection, 1_457)
+      for (let records = 0; records < 40; records++) scheduler.onRead(connection, 1_457)
       await turn()
     }
-    expect(connection.restCount).toBe(0)
+    expect(connection.stopCount).toBe(0)
   })
 })

@@ -12,19 +12,19 @@ if (!canHaveNamespace)
 const HOST = fileURLToPath(new URL('../support/stun-host.ts', import.meta.url))
 
 it.runIf(canHaveNamespace).each(['::', '0.0.0.0'])(
-  'on %s answers from the address that was asked, also one that came later, and each client its own',
+  'on %s answers from the address of the request, also if that was added later, and each client gets its own answer',
   async (host) => {
     const text = await runOk('unshare', ['-n', process.execPath, HOST, host])
-    const { from, isNewAnswered, crowd } = JSON.parse(text) as {
+    const { from, isNewAnswered, burst } = JSON.parse(text) as {
       from: Record<string, string>
       isNewAnswered: boolean
-      crowd: { right: number; wrong: number }
+      burst: { right: number; wrong: number }
     }
     expect(Object.keys(from).length).toBe(host === '::' ? 8 : 5)
     for (const [asked, answered] of Object.entries(from)) expect(answered).toBe(asked.split(' ')[0])
-    // Before the next look the socket for all serves it, if from another address.
+    // Until the next update of addresses the wildcard socket answers, if from another address.
     expect(isNewAnswered).toBe(true)
-    expect(crowd.wrong).toBe(0)
-    expect(crowd.right).toBeGreaterThan(500)
+    expect(burst.wrong).toBe(0)
+    expect(burst.right).toBeGreaterThan(500)
   },
 )

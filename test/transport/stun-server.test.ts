@@ -1,3 +1,5 @@
+// STUN over loopback: answers, and what is not answered. Hosts with several addresses are stun-addresses.test.ts.
+
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { afterEach, expect, it } from 'vitest'
@@ -28,7 +30,7 @@ async function client(type: 'udp4' | 'udp6', address: string): Promise<Socket> {
   return socket
 }
 
-it('tells IPv4 clients of a dual-stack socket their IPv4 address, in 32 bytes', async () => {
+it('reports their IPv4 address to IPv4 clients of a dual-stack socket, in 32 bytes', async () => {
   const { counters, port } = await serve('::')
   const socket = await client('udp4', '127.0.0.1')
   socket.send(request, port, '127.0.0.1')
@@ -40,7 +42,7 @@ it('tells IPv4 clients of a dual-stack socket their IPv4 address, in 32 bytes', 
   expect(counters.read()).toMatchObject({ successIpv4: 2, successIpv6: 0, notStun: 0 })
 })
 
-it('tells IPv6 clients their IPv6 address, in 44 bytes', async () => {
+it('reports their IPv6 address to IPv6 clients, in 44 bytes', async () => {
   const { counters, port } = await serve('::')
   const socket = await client('udp6', '::1')
   socket.send(request, port, '::1')
@@ -50,7 +52,7 @@ it('tells IPv6 clients their IPv6 address, in 44 bytes', async () => {
   expect(counters.read()).toMatchObject({ successIpv6: 2 })
 })
 
-it('answers nothing but valid requests, and goes on answering those', async () => {
+it('answers valid requests only, also after invalid ones', async () => {
   const { counters, port } = await serve('127.0.0.1')
   const socket = await client('udp4', '127.0.0.1')
   const answers: Buffer[] = []
@@ -64,7 +66,7 @@ it('answers nothing but valid requests, and goes on answering those', async () =
     ...Object.values(ignoredRequests),
   ]
   for (const bytes of garbage) socket.send(bytes, port, '127.0.0.1')
-  // UDP on loopback keeps the order: once this is answered, all before it have been judged.
+  // UDP on loopback keeps the order: with this answer, all datagrams before it have been handled.
   await askStun('127.0.0.1', port, 3_000)
   expect(answers).toEqual([])
   expect(counters.read()).toMatchObject({ notStun: garbage.length, successIpv4: 1 })
@@ -79,7 +81,7 @@ it('answers each of many clients at once with its own address', async () => {
   expect(ports).toEqual(clients.map((socket) => socket.address().port))
 })
 
-it('is silent while the relay beside it is not well', async () => {
+it('answers nothing while the relay is not healthy', async () => {
   const { server, port } = await serve('127.0.0.1')
   server.isAnswering = false
   await expect(askStun('127.0.0.1', port, 50)).rejects.toThrow('no STUN answer')
@@ -87,7 +89,7 @@ it('is silent while the relay beside it is not well', async () => {
   await askStun('127.0.0.1', port, 3_000)
 })
 
-it('says what is wrong with a port that is taken', async () => {
+it('reports that a port is in use', async () => {
   const { port } = await serve('127.0.0.1')
   const second = new StunServer('127.0.0.1', new StunCounters(StunCounters.memory()))
   servers.push(second)

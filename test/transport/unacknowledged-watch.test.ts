@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, it } from 'vitest'
 import { remoteText } from '#transport/remote-address.ts'
-import { retransmitting, UnacknowledgedWatch } from '#transport/unacknowledged-watch.ts'
+import { unacknowledgedSockets, UnacknowledgedWatch } from '#transport/unacknowledged-watch.ts'
 import { LIMITS, LiveRelay } from '../support/live-relay.ts'
 import { canMakeNetworks, FarHost } from '../support/network.ts'
 
-// As Linux prints them on a little-endian machine; the last fields are of no interest here.
+// The tables as Linux prints them on a little-endian machine; the last fields are not used.
 const table = [
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode',
   '   0: 0100007F:0CD3 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100',
@@ -23,109 +23,113 @@ const table6 = [
 ].join('\n')
 
 describe('reads from the kernel’s tables', () => {
-  it('who retransmits, not who sends, probes a full window or listens', () => {
-    const found = retransmitting(table)
+  it('sockets that retransmit, not those that send, probe a full window or listen', () => {
+    const found = unacknowledgedSockets(table)
     expect(found.map(({ remote, localPort }) => [remoteText(remote), localPort])).toEqual([
       ['203.0.113.7:41641', 3283],
     ])
   })
 
   it('IPv6 and mapped IPv4', () => {
-    expect(retransmitting(table6).map(({ remote }) => remoteText(remote))).toEqual([
+    expect(unacknowledgedSockets(table6).map(({ remote }) => remoteText(remote))).toEqual([
       '[2001:db8::7]:443',
       '203.0.113.10:41644',
     ])
   })
 })
 
-it('gives up only who has been silent for the whole limit, on this port', () => {
-  const [waiting] = retransmitting(table)
-  if (waiting === undefined) throw new Error('the table has one')
+it('gives up only sockets that have not acknowledged for the whole limit, on this port', () => {
+  const [socket] = unacknowledgedSockets(table)
+  if (socket === undefined) throw new Error('the table has one')
   const watch = new UnacknowledgedWatch(3283, 15_000)
   const other = new UnacknowledgedWatch(443, 15_000)
-  expect(watch.judge([waiting], 0)).toEqual([])
-  expect(watch.judge([waiting], 14_999)).toEqual([])
-  // It was heard from in between, so its time begins anew.
-  expect(watch.judge([], 15_000)).toEqual([])
-  expect(watch.judge([waiting], 16_000)).toEqual([])
-  expect(watch.judge([waiting], 31_000)).toEqual([waiting.remote])
-  for (const atMs of [0, 60_000]) expect(other.judge([waiting], atMs)).toEqual([])
+  expect(watch.update([socket], 0)).toEqual([])
+  expect(watch.update([socket], 14_999)).toEqual([])
+  // It has acknowledged in between, so its time begins anew.
+  expect(watch.update([], 15_000)).toEqual([])
+  expect(watch.update([socket], 16_000)).toEqual([])
+  expect(watch.update([socket], 31_000)).toEqual([socket.remote])
+  for (const atMs of [0, 60_000]) expect(other.update([socket], atMs)).toEqual([])
 })
 
-it('has the tables printed only when something was sent again, or is waited for', async () => {
-  const counters = (resent: number): string =>
-    `Ip: Forwarding\nIp: 1\nTcp: InSegs OutSegs RetransSegs InErrs\nTcp: 70 80 ${resent} 0\n`
-  const asked: string[] = []
+it('reads the tables only when something was retransmitted, or a socket is already known to be unacknowledged', async () => {
+  const counters = (retransmitted: number): string =>
+    `Ip: Forwarding\nIp: 1\nTcp: InSegs OutSegs RetransSegs InErrs\nTcp: 70 80 ${retransmitted} 0\n`
+  const paths: string[] = []
   let [snmp, tcp] = [counters(3), '']
   const read = async (path: string): Promise<string> => {
-    asked.push(path)
+    paths.push(path)
     if (path.endsWith('snmp')) return snmp
     return path.endsWith('tcp') ? tcp : ''
   }
   const watch = new UnacknowledgedWatch(3283, 15_000, read)
-  const look = async (nowMs: number): Promise<readonly [tables: number, dead: number]> => {
-    const dead = await watch.look(nowMs)
-    const tables = asked.splice(0).filter((path) => /tcp6?$/.test(path)).length
+  const check = async (nowMs: number): Promise<readonly [tables: number, dead: number]> => {
+    const dead = await watch.check(nowMs)
+    const tables = paths.splice(0).filter((path) => /tcp6?$/.test(path)).length
     return [tables, dead.length]
   }
-  expect(await look(0)).toEqual([2, 0])
-  expect(await look(5_000)).toEqual([0, 0])
+  expect(await check(0)).toEqual([2, 0])
+  expect(await check(5_000)).toEqual([0, 0])
   ;[snmp, tcp] = [counters(4), table]
-  expect(await look(10_000)).toEqual([2, 0])
-  expect(await look(15_000)).toEqual([2, 0])
-  expect(await look(25_000)).toEqual([2, 1])
+  expect(await check(10_000)).toEqual([2, 0])
+  expect(await check(15_000)).toEqual([2, 0])
+  expect(await check(25_000)).toEqual([2, 1])
   tcp = ''
-  expect(await look(30_000)).toEqual([2, 0])
-  expect(await look(35_000)).toEqual([0, 0])
-  snmp = 'not to be had'
-  expect(await look(40_000)).toEqual([2, 0])
-  expect(await look(45_000)).toEqual([2, 0])
+  expect(await check(30_000)).toEqual([2, 0])
+  expect(await check(35_000)).toEqual([0, 0])
+  snmp = 'no counters'
+  expect(await check(40_000)).toEqual([2, 0])
+  expect(await check(45_000)).toEqual([2, 0])
 })
 
-it('does not look again while it looks', async () => {
-  let asked = 0
+it('does not check again while it checks', async () => {
+  let readCount = 0
   const { promise, resolve } = Promise.withResolvers<string>()
   const watch = new UnacknowledgedWatch(3283, 15_000, async () => {
-    asked++
+    readCount++
     return await promise
   })
-  const first = watch.look(0)
-  await watch.look(5_000)
-  expect(asked).toBe(1)
+  const first = watch.check(0)
+  await watch.check(5_000)
+  expect(readCount).toBe(1)
   resolve('')
   await first
-  await watch.look(10_000)
-  expect(asked).toBe(6)
+  await watch.check(10_000)
+  expect(readCount).toBe(6)
 })
 
 const isPossible = await canMakeNetworks()
 if (!isPossible)
   process.stderr.write('SKIPPING the pulled cable: network namespaces need root and iproute2\n')
 
-it.skipIf(!isPossible)('a client whose cable is pulled is gone soon after', { timeout: 60_000 }, async () => {
-  await using host = await FarHost.make()
-  await using relay = await LiveRelay.start({
-    derp: { host: host.ourAddress, port: 0 },
-    admin: { host: '127.0.0.1', port: 0 },
-    limits: { ...LIMITS, tcpUserTimeoutMs: 2_000 },
-  })
-  const script = join(import.meta.dirname, '..', 'support', 'far-client.ts')
-  const far = spawn('ip', [...host.prefix, process.execPath, script, host.ourAddress, `${relay.port}`], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = (await once(createInterface({ input: far.stdout }), 'line')) as [string]
-  const farKey = Buffer.from(line, 'hex')
-  const near = await relay.client({ host: host.ourAddress })
-  const hello = near.next('packet')
-  near.send(farKey, Buffer.from('say something'))
-  await hello
+it.skipIf(!isPossible)(
+  'a client whose cable is pulled is disconnected soon after',
+  { timeout: 60_000 },
+  async () => {
+    await using host = await FarHost.make()
+    await using relay = await LiveRelay.start({
+      derp: { host: host.ourAddress, port: 0 },
+      admin: { host: '127.0.0.1', port: 0 },
+      limits: { ...LIMITS, tcpUserTimeoutMs: 2_000 },
+    })
+    const script = join(import.meta.dirname, '..', 'support', 'far-client.ts')
+    const far = spawn('ip', [...host.prefix, process.execPath, script, host.ourAddress, `${relay.port}`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [line] = (await once(createInterface({ input: far.stdout }), 'line')) as [string]
+    const farKey = Buffer.from(line, 'hex')
+    const near = await relay.client({ host: host.ourAddress })
+    const hello = near.next('packet')
+    near.send(farKey, Buffer.from('say something'))
+    await hello
 
-  const gone = near.next('peerGone')
-  await host.pullCable()
-  // Something must be under way: what is never sent is never missed.
-  near.send(farKey, Buffer.from('are you there?'))
-  expect(Buffer.from((await gone).key)).toEqual(farKey)
-  const metrics = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
-  expect(metrics).toContain('derp_sessions_ended_total{reason="unacknowledged"} 1\n')
-  far.kill('SIGKILL')
-})
+    const gone = near.next('peerGone')
+    await host.pullCable()
+    // Something must be unacknowledged: without a packet to the client nothing shows that it is gone.
+    near.send(farKey, Buffer.from('are you there?'))
+    expect(Buffer.from((await gone).key)).toEqual(farKey)
+    const metrics = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
+    expect(metrics).toContain('derp_sessions_ended_total{reason="unacknowledged"} 1\n')
+    far.kill('SIGKILL')
+  },
+)

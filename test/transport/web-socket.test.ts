@@ -1,12 +1,12 @@
+// WebSockets on a live relay: messages, their limits, pings, and how a WebSocket is opened and closed (RFC 6455).
+
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { newKeyPair } from '#client/derp-client.ts'
-import { BoxSecret } from '#protocol/box.ts'
 import { concatBytes } from '#protocol/bytes.ts'
 import { pingFrame, sendPacketFrame } from '#protocol/frames.ts'
-import { clientInfoFrame } from '#protocol/handshake.ts'
 import { LiveRelay } from '../support/live-relay.ts'
+import { loginFrame } from '../support/login-frame.ts'
 import { Opcode, webSocketFrame } from '../support/player.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 
@@ -32,7 +32,7 @@ async function metricOf(relay: LiveRelay, series: string): Promise<number> {
   const metrics = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`, {
     headers: { connection: 'close' },
   })
-  const line = (await metrics.text()).split('\n').find((one) => one.startsWith(`${series} `))
+  const line = (await metrics.text()).split('\n').find((text) => text.startsWith(`${series} `))
   return Number(line?.slice(series.length))
 }
 
@@ -40,24 +40,24 @@ async function sessionsOf(relay: LiveRelay): Promise<number> {
   return await metricOf(relay, 'derp_sessions_current')
 }
 
-async function endsOf(relay: LiveRelay, reason: string): Promise<number> {
+async function closedFor(relay: LiveRelay, reason: string): Promise<number> {
   return await metricOf(relay, `derp_sessions_ended_total{reason="${reason}"}`)
 }
 
-/** Of this process, in which the relay runs. */
-function descriptors(): number {
+/** Open descriptors of this process, in which the relay runs. */
+function descriptorCount(): number {
   return readdirSync('/proc/self/fd').length
 }
 
-/** Frames that a relay passes over, of so many bytes in all. */
-function unknownFrames(bytes: number): Buffer {
+/** A frame of unknown type, which a relay ignores, of so many bytes. */
+function unknownFrame(bytes: number): Buffer {
   const frame = Buffer.alloc(bytes)
   frame[0] = 0x7e
   frame.writeUInt32BE(bytes - 5, 1)
   return frame
 }
 
-/** A message in so many frames. */
+/** A message in so many fragments. */
 function fragments(payload: Buffer, count: number): Buffer {
   const each = Math.ceil(payload.length / count)
   const frames: Buffer[] = []
@@ -70,14 +70,11 @@ function fragments(payload: Buffer, count: number): Buffer {
 }
 
 function login(): Uint8Array {
-  const key = newKeyPair()
-  const box = new BoxSecret(key.privateKey).agree(relay.settings.nodeKey.publicKey)
-  if (box === undefined) throw new Error('no box')
-  return clientInfoFrame(key.publicKey, {}, box, new Uint8Array(24).fill(5))
+  return loginFrame(relay.settings.nodeKey.publicKey)
 }
 
 it.each([1, 7, 45, 1_000])(
-  'takes a stream in messages of %i bytes, whose borders mean nothing',
+  'accepts a stream in messages of %i bytes, whose borders mean nothing',
   async (size) => {
     const bob = await relay.client()
     const socket = await open('derp')
@@ -96,16 +93,16 @@ it('closes with 1003 on a text message', async () => {
   expect(await closeCode(socket)).toBe(1003)
 })
 
-it('ends a connection that sends a message of more than 32,768 bytes, and no other', async () => {
+it('closes a connection that sends a message of more than 32,768 bytes, and no other', async () => {
   const bystander = await relay.client({ way: 'websocket' })
   const socket = await open('derp')
   socket.send(new Uint8Array(32_769))
-  // The message is not read to its end, so the close code may be lost on the way.
+  // The relay does not read the message to its end, so the close code may be lost.
   expect([1006, 1009]).toContain(await closeCode(socket))
   await bystander.ping()
 })
 
-describe('a message may have 32,768 bytes and no more, however it comes', () => {
+describe('a message may have 32,768 bytes and no more, however it arrives', () => {
   const limits = [32_767, 32_768, 32_769]
   const cuts = [
     ['in one frame', 1],
@@ -120,11 +117,11 @@ describe('a message may have 32,768 bytes and no more, however it comes', () => 
     const raw = await RawSocket.plain(relay.port)
     raw.send(handshake('Sec-WebSocket-Protocol: derp'))
     await expect.poll(() => raw.received.includes('DERP\u{1f511}')).toBe(true)
-    const had = raw.received.length
+    const receivedBytes = raw.received.length
     raw.send(webSocketFrame(Opcode.binary, login()))
-    await expect.poll(() => raw.received.length).toBe(had + 2 + 58)
-    // Frames that are skipped, and a ping that is answered when all was read.
-    const stream = Buffer.concat([unknownFrames(bytes), Buffer.from(pingFrame(Buffer.alloc(8, 5)))])
+    await expect.poll(() => raw.received.length).toBe(receivedBytes + 2 + 58)
+    // A frame that is ignored, and a ping that is answered when everything was read.
+    const stream = Buffer.concat([unknownFrame(bytes), Buffer.from(pingFrame(Buffer.alloc(8, 5)))])
     const message = fragments(stream.subarray(0, bytes), frames)
     const sent = Buffer.concat([message, webSocketFrame(Opcode.binary, stream.subarray(bytes))])
     for (let at = 0; at < sent.length && !raw.isEnded; at += piece) {
@@ -142,31 +139,31 @@ describe('a message may have 32,768 bytes and no more, however it comes', () => 
   })
 })
 
-describe('a hundred pings at once are answered or passed over, one more ends the connection', () => {
+describe('a hundred pings at once are answered or ignored, one more closes the connection', () => {
   it.each([
     [99, false],
     [100, false],
     [101, true],
-  ])('%i pings', async (count, isOver) => {
+  ])('%i pings', async (count, isClosed) => {
     const raw = await RawSocket.plain(relay.port)
     raw.send(handshake('Sec-WebSocket-Protocol: derp'))
     await expect.poll(() => raw.received.includes('DERP\u{1f511}')).toBe(true)
     raw.send(
       Buffer.concat(Array.from({ length: count }, () => webSocketFrame(Opcode.ping, Buffer.from('hi')))),
     )
-    const answer = isOver ? '880203f0' : '8a026869'
+    const answer = isClosed ? '880203f0' : '8a026869'
     await expect.poll(() => raw.received.includes(Buffer.from(answer, 'hex'))).toBe(true)
-    if (isOver) await raw.ended()
+    if (isClosed) await raw.ended()
     raw.destroy()
-    await expect.poll(async () => await endsOf(relay, 'ping_flood')).toBe(isOver ? 1 : 0)
+    await expect.poll(async () => await closedFor(relay, 'ping_flood')).toBe(isClosed ? 1 : 0)
   })
 })
 
-it('a WebSocket that is reset leaves no session and no socket', async () => {
+it('a WebSocket that is reset leaves no session and no descriptor', async () => {
   await using own = await LiveRelay.start({ certificate: undefined, admin: { host: '127.0.0.1', port: 0 } })
   const sessions = async (): Promise<number> => await sessionsOf(own)
   await expect.poll(sessions).toBe(0)
-  const before = descriptors()
+  const before = descriptorCount()
   const raws = await Promise.all(
     Array.from({ length: 10 }, async () => {
       const raw = await RawSocket.plain(own.port)
@@ -178,12 +175,12 @@ it('a WebSocket that is reset leaves no session and no socket', async () => {
   expect(await sessions()).toBe(10)
   for (const raw of raws) raw.socket.resetAndDestroy()
   await expect.poll(sessions).toBe(0)
-  await expect.poll(descriptors).toBeLessThanOrEqual(before)
-  expect(await endsOf(own, 'remote_reset')).toBe(10)
+  await expect.poll(descriptorCount).toBeLessThanOrEqual(before)
+  expect(await closedFor(own, 'remote_reset')).toBe(10)
 })
 
 it.each(['Derp, derp2', 'derp2'])('closes with 1008 when the subprotocol is %s', async (protocol) => {
-  // The first is spelt otherwise than it should be; of the second none is the token at all.
+  // `Derp` is misspelt; `derp2` is another token.
   const raw = await RawSocket.plain(relay.port)
   raw.send(handshake(`Sec-WebSocket-Protocol: ${protocol}`))
   const received = await raw.ended()
@@ -193,7 +190,7 @@ it.each(['Derp, derp2', 'derp2'])('closes with 1008 when the subprotocol is %s',
   expect([close[0], close.readUInt16BE(2)]).toEqual([0x88, 1008])
 })
 
-it('negotiates no extension, echoes the subprotocol and lets in every origin', async () => {
+it('negotiates no extension, echoes the subprotocol and accepts every origin', async () => {
   const raw = await RawSocket.plain(relay.port)
   raw.send(
     handshake(
@@ -202,7 +199,7 @@ it('negotiates no extension, echoes the subprotocol and lets in every origin', a
       'Origin: https://anywhere.example',
     ),
   )
-  // The answer's head, and ServerKey in a message of 45 bytes.
+  // The head of the answer, and ServerKey in a message of 45 bytes.
   await expect.poll(() => raw.received.includes('DERP\u{1f511}')).toBe(true)
   const head = raw.received.toString('latin1').split('\r\n\r\n')[0] ?? ''
   expect(head).toMatch(/^HTTP\/1\.1 101 /)
@@ -212,7 +209,7 @@ it('negotiates no extension, echoes the subprotocol and lets in every origin', a
   raw.destroy()
 })
 
-it('refuses another version of the protocol, naming its own', async () => {
+it('refuses another version of the protocol and names its own', async () => {
   const raw = await RawSocket.plain(relay.port)
   raw.send(handshake('Sec-WebSocket-Protocol: derp').replace('Version: 13', 'Version: 8'))
   await expect

@@ -1,5 +1,5 @@
-// Where a relay listens that is given no host, on kernels with IPv6, without, and with IPv6 switched off: each in a network
-// of its own, since it listens on all addresses.
+// Where a relay listens if no host is configured, on kernels with IPv6, without it, and with IPv6 switched off. Each relay runs in
+// a network namespace of its own, since it listens on all addresses.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -31,7 +31,7 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-/** Connects to each port over IPv4, and tells the first byte that says whether it could. */
+/** Connects to each port over IPv4, and prints for each whether that worked. */
 const DIAL = `
   const ports = process.argv.slice(1).map(Number)
   Promise.all(ports.map((port) => new Promise((resolve) => {
@@ -40,8 +40,8 @@ const DIAL = `
   }))).then((answers) => { console.log(answers.join(' ')); process.exit() })`
 
 /**
- * Starts a relay in a network of its own, with what `prepare` does to it; tells where it listens, and who of these can
- * be reached over IPv4.
+ * Starts a relay in a network namespace of its own, which `prepare` has changed. Returns where it listens, and which of these
+ * ports can be reached over IPv4.
  */
 async function listeners(prepare: string, host: string, launcher = ''): Promise<Record<string, string>> {
   const flags =
@@ -51,7 +51,7 @@ async function listeners(prepare: string, host: string, launcher = ''): Promise<
   await using relay = await startProcess('unshare', ['-n', 'sh', '-c', script, PROGRAM], {
     readyWhen: /"relay_started".*\n/,
   })
-  expect(relay.output).toContain('"relay_ready"') // so STUN has answered itself
+  expect(relay.output).toContain('"relay_ready"') // so STUN has answered the relay's own request
   const line = relay.output.split('\n').find((text) => text.includes('"relay_started"')) ?? '{}'
   const { derp, http, stun, admin } = JSON.parse(line) as Record<string, string>
   const inside = [`--net=/proc/${relay.pid}/ns/net`, process.execPath, '-e', DIAL]
@@ -67,23 +67,23 @@ const on = (host: string, reached = 'yes yes yes') => ({
   reached,
 })
 
-/** Each starts one relay, or two, on a machine that may be busy with others. */
+/** Each test starts a relay or two, on a machine that may be busy. */
 const TIMEOUT_MS = 90_000
 
 it.skipIf(!canRun).each([
-  ['a machine with both', 'true', false, '[::]'],
+  ['a machine with both families', 'true', false, '[::]'],
   ['a kernel without IPv6', 'true', true, '0.0.0.0'],
   ['a machine with IPv6 switched off', 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6', false, '[::]'],
 ] as const)(
-  'no host is every address of %s',
-  async (_what, prepare, isWithout, every) => {
-    expect(await listeners(prepare, '', isWithout ? `${folder}/no-ipv6` : '')).toEqual(on(every))
+  'without a host the relay listens on every address of %s',
+  async (_what, prepare, isWithoutIpv6, wildcard) => {
+    expect(await listeners(prepare, '', isWithoutIpv6 ? `${folder}/no-ipv6` : '')).toEqual(on(wildcard))
   },
   TIMEOUT_MS,
 )
 
 it.skipIf(!canRun)(
-  'a host that is given is what it says',
+  'with a host the relay listens on that host, or refuses to start',
   async () => {
     expect(await listeners('true', '0.0.0.0')).toEqual(on('0.0.0.0'))
     await expect(listeners('true', '[::]', `${folder}/no-ipv6`)).rejects.toThrow(

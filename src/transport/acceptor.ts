@@ -1,0 +1,46 @@
+// How connections are accepted, as the HTTP server sees it. There are two implementations: handle-acceptor.ts over the
+// runtime's handles, and socket-acceptor.ts over Node's sockets. Both keep the same limits.
+
+import type { AddressInfo } from 'node:net'
+import type { TlsOptions } from 'node:tls'
+import type { Counters } from '#relay/counters.ts'
+import type { Connection } from './connection.ts'
+
+/** Longest TLS handshake; derper allows as much for the HTTP head that follows. */
+export const HANDSHAKE_TIMEOUT_MS = 30_000
+
+/**
+ * TLS handshakes in progress at the same time, over all threads of a relay: each costs up to 45 KB. As many as are begun in a
+ * second and a half, so that only a remote that is slower than that, together with as many others, can hold anybody up.
+ */
+export const HANDSHAKES_MAX = 2_048
+
+/** What an acceptor asks its owner, and the events that it reports to it. */
+export interface AcceptorHost {
+  /** Asked once for each TCP connection, before any TLS. False: the acceptor closes the connection. */
+  tryAccept(): boolean
+  /** The connection can carry HTTP. */
+  onConnection(connection: Connection): void
+}
+
+export interface AcceptorParts {
+  readonly host: AcceptorHost
+  readonly counters: Counters
+  /** Undefined: plain TCP. */
+  readonly identity: TlsOptions | undefined
+  /** 0: the system's default. */
+  readonly keepAliveMs: number
+  /** Threads of the relay: they share its limits. */
+  readonly threadCount: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+export interface Acceptor {
+  /** Listens; with `isShared` the relay's other threads may listen on the same port. Rejects if listening fails. */
+  listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo>
+  /** Ends handshakes that exceed their time limit; to be called a few times a second. */
+  sweep(): void
+  /** Stops listening and ends every connection that was accepted here. */
+  close(): Promise<void>
+}

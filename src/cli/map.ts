@@ -9,7 +9,7 @@ import { readFileText, whyUnread } from '#config/file-text.ts'
 import { Findings } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
 import { thisHost } from '#config/host-info.ts'
-import { boolean, choice, integer, ipAddress, text } from '#config/option-kind.ts'
+import { boolean, choice, integer, ipAddress, port, text } from '#config/option-kind.ts'
 import { isEveryAddress, resolveListeners, type Listeners } from '#config/listener-settings.ts'
 import { derpMapText, MAP_FORMAT_HEADINGS, MapFormat } from '#fleet/derp-map-writer.ts'
 import type { Node } from '#fleet/node.ts'
@@ -48,7 +48,7 @@ const MAP_OPTIONS = {
   'region-name': { kind: text('a name'), fallbackNote: 'the code', about: "The region's name" },
   ipv4: { kind: ipAddress(4), about: "The relay's address; without it, clients look its name up" },
   ipv6: { kind: ipAddress(6), about: "The relay's address; without it, clients look its name up" },
-  'derp-port': { kind: integer(1, 65_535), fallbackNote: "-a's", about: 'The port that clients reach it by' },
+  'derp-port': { kind: port(1), fallbackNote: "-a's", about: 'The port that clients reach it by' },
   'can-port-80': {
     kind: boolean,
     fallbackNote: 'whether -http-port is 80',

@@ -54,6 +54,12 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Kin
   }
 }
 
+/** A port number. `min` is −1 where -1 stands for no port, and 0 where the system may choose. */
+export function port(min: -1 | 0 | 1): Kind<number> {
+  const range = `a port from ${Math.max(min, 0)} to 65535`
+  return { ...integer(min, 65_535), expected: min === -1 ? `${range}, or -1` : range, placeholder: 'PORT' }
+}
+
 /** A number above zero; `+Inf` is none at all. */
 export const rate: Kind<number> = {
   expected: 'a number above 0, or +Inf for no limit',
@@ -123,10 +129,10 @@ export function byteSize(min: number): Kind<number> {
 }
 
 /** Entries between commas; white space around them is not theirs. */
-export function list(expected: string): Kind<readonly string[]> {
+export function list(expected: string, placeholder = 'LIST'): Kind<readonly string[]> {
   return {
     expected,
-    placeholder: 'LIST',
+    placeholder,
     parse: (given) =>
       given
         .split(',')

@@ -1,13 +1,22 @@
 // Every option of `derpfleet serve`: derper's flags as they are, and the relay's own. The table is all there is to
 // an option's names, kind and default; flags, environment, YAML file, usage page and documentation follow from it.
 
-import { boolean, choice, endpoint, endpointOrOff, httpUrl, integer, list, text } from './option-kind.ts'
+import {
+  boolean,
+  choice,
+  endpoint,
+  endpointOrOff,
+  httpUrl,
+  integer,
+  list,
+  port,
+  text,
+} from './option-kind.ts'
 import { LIMITS } from './limit-options.ts'
 import type { OptionTable } from './option.ts'
 
 const FILE = 'the path of a file'
 const FOLDER = 'the path of a folder'
-const PORT_MAX = 65_535
 
 /** More threads than any machine's worth of one relay; a number above it is a typing error. */
 const THREADS_MAX = 256
@@ -25,14 +34,14 @@ const LISTENING = {
       'The DERP port; it speaks TLS when the port is 443 or the certificate mode is manual, else plain TCP',
   },
   'http-port': {
-    kind: integer(-1, PORT_MAX),
+    kind: port(-1),
     env: ['DERP_HTTP_PORT'],
     fallback: '80',
     about: 'Captive-portal checks and redirects, on the same address; only beside a TLS port; -1 is off',
   },
   stun: { kind: boolean, env: ['DERP_STUN'], fallback: 'true', about: 'Answer STUN' },
   'stun-port': {
-    kind: integer(0, PORT_MAX),
+    kind: port(0),
     env: ['DERP_STUN_PORT'],
     fallback: '3478',
     about: 'The UDP port for STUN, on the same address',
@@ -83,12 +92,12 @@ const IDENTITY = {
 
 const MESH = {
   'mesh-with': {
-    kind: list('relays between commas, each HOST, HOST:PORT or HOST/DIAL'),
+    kind: list('relays between commas, each HOST, HOST:PORT or HOST/DIAL', 'HOST,...'),
     about:
       'Relays to mesh with, by the name of their certificate; DIAL is a name or address to dial instead. May list this relay itself',
   },
   'mesh-dns': {
-    kind: list('host names between commas, each with a port or without'),
+    kind: list('host names between commas, each with a port or without', 'NAME,...'),
     about:
       'Names that stand for relays to mesh with, one for each address; one that begins with _ has SRV records. Asked every 10 s',
   },
@@ -103,7 +112,7 @@ const MESH = {
     about: 'The region that this relay is of',
   },
   'nats-url': {
-    kind: list('URLs between commas, nats://HOST:PORT or tls://HOST:PORT'),
+    kind: list('URLs between commas, nats://HOST:PORT or tls://HOST:PORT', 'URL,...'),
     about:
       'NATS servers that keep the key directory of a large fleet; without, relays of other regions are watched',
   },
@@ -127,7 +136,7 @@ const MESH = {
       'Clients closed each second because another relay is their first choice and there again; 0 is none, as with derper',
   },
   node: {
-    kind: text("a relay's name in -regions-file"),
+    kind: text("a relay's name in -regions-file", 'NAME'),
     fallbackNote: 'the one with this -hostname',
     about: 'Which of the relays in -regions-file this is, where several have its host name',
   },
@@ -140,7 +149,7 @@ const MESH = {
 
 const CERTIFICATE = {
   hostname: {
-    kind: text('the name or IP address that clients reach this relay by'),
+    kind: text('the name or IP address that clients reach this relay by', 'HOST'),
     env: ['DERP_DOMAIN'],
     fallbackNote: 'required with TLS, else localhost',
     about: 'What clients reach the relay by and its certificate is made out to',
@@ -193,7 +202,7 @@ const ADMISSION = {
     about: 'Anybody may use this relay; without it, a public address needs one of the checks above',
   },
   'disallow-app-names': {
-    kind: list('names between commas'),
+    kind: list('names between commas', 'NAME,...'),
     about: 'Refuse clients that log in as these applications',
   },
 } as const satisfies OptionTable
@@ -210,11 +219,11 @@ const SERVICE = {
     about: 'Threads that relay packets',
   },
   home: {
-    kind: text('blank, or a URL that starts with http:// or https://'),
+    kind: text('blank, or a URL that starts with http:// or https://', 'blank|URL'),
     about: 'The front page: empty is a short one about the relay, `blank` is none, a URL redirects',
   },
   'bootstrap-dns-names': {
-    kind: list('host names between commas'),
+    kind: list('host names between commas', 'NAME,...'),
     about: 'Names that /bootstrap-dns resolves for clients whose DNS is broken',
   },
   'log-level': {
@@ -294,7 +303,7 @@ const UNSUPPORTED = {
     unsupported: { effect: 'warning', instead: FILES_INSTEAD },
   },
   'unpublished-bootstrap-dns-names': {
-    kind: list('host names between commas'),
+    kind: list('host names between commas', 'NAME,...'),
     about: 'Names that /bootstrap-dns answers only when asked for',
     unsupported: { effect: 'warning', instead: 'list them in -bootstrap-dns-names' },
   },

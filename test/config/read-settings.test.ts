@@ -51,7 +51,7 @@ test('collects the problems of all sources, and goes on with defaults', () => {
       `${config}:1: log-level: invalid value "loud"; expected debug, info, warn or error`,
       `${config}:3: outbox-bytes: invalid value 1; expected a number of bytes of 131072 or more, such as 262144, 512KiB or 1MiB`,
       'DERPFLEET_TCP_USER_TIMEOUT: invalid value "15"; expected a duration such as 10m, 15s or 500ms, or 0 for none',
-      'DERP_STUN_PORT: invalid value "x"; expected a whole number from 0 to 65535',
+      'DERP_STUN_PORT: invalid value "x"; expected a port from 0 to 65535',
     ].toSorted(),
   )
   expect(raw.values.get('stun-port')).toBe(3478)

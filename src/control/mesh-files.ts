@@ -104,15 +104,15 @@ export class MeshFiles {
     if (path === undefined) return []
     const { log, reloads } = this.#parts
     const { refused, bytesMax } = FILES[option]
-    reloads.taken(option, path)
+    reloads.accepted(option, path)
     const refuse = (problems: readonly string[]): void => {
       log.warn(refused, { path, problems: problems.slice(0, PROBLEMS_MAX) })
-      reloads.refused(option)
+      reloads.rejected(option)
     }
     const onText = (text: string): void => {
       const problems = useContent(path, text)
       if (problems.length > 0) refuse(problems)
-      else reloads.taken(option, path)
+      else reloads.accepted(option, path)
     }
     return [new WatchedFile(path, bytesMax, { onText, onProblem: (error) => refuse([reasonOf(error)]) })]
   }

@@ -124,8 +124,8 @@ function makeDescriptorWatch({ log, threads }: ReadinessParts): DescriptorWatch 
     refused: () =>
       threads.counters.reduce((sum, counters) => sum + counters.get('connectionsOutOfDescriptors'), 0),
     now: () => performance.now(),
-    onShort: (limit) => log.warn(LogEvent.descriptorsExhausted, { limit, remedy: HOW_TO_RAISE }),
-    onOver: (refused) => log.info(LogEvent.descriptorsAvailable, { refused }),
+    onExhausted: (limit) => log.warn(LogEvent.descriptorsExhausted, { limit, remedy: HOW_TO_RAISE }),
+    onAvailable: (refused) => log.info(LogEvent.descriptorsAvailable, { refused }),
   })
 }
 

@@ -1,19 +1,19 @@
-// The connections of the admin port: so many and no more, of which the newest is always let in, since it may be the probe
-// that decides whether the process lives. Who goes for it is the one that has been idle longest; where nobody is, the
-// one that has taken longest to take its answer. Each connection has one answer made at a time.
+// The connections of the admin port, up to a maximum. A new connection is always accepted, because it may be the probe
+// that decides whether the process is restarted. At the maximum, the connection that has been idle longest is closed for
+// it; if none is idle, the one that has waited longest for its answer. Each connection gets one answer at a time.
 
 import type { Socket } from 'node:net'
 
 export class AdminConnections {
   readonly #max: number
   readonly #pendingMax: number
-  /** Without a request, by since when. */
+  /** Connections without an open request, the one that has been idle longest first. */
   readonly #idle = new Set<Socket>()
-  /** With requests that are not answered, by since when; and how many these are. */
+  /** Connections with open requests, and the number of these requests; the longest busy connection first. */
   readonly #busy = new Map<Socket, number>()
   readonly #turns = new WeakMap<Socket, Promise<void>>()
 
-  /** @param pendingMax requests that one may send before it has taken the answer to the first */
+  /** @param pendingMax open requests that one connection may have */
   constructor(max: number, pendingMax: number) {
     this.#max = max
     this.#pendingMax = pendingMax
@@ -21,16 +21,16 @@ export class AdminConnections {
 
   add(socket: Socket): void {
     if (this.#idle.size + this.#busy.size >= this.#max) {
-      const last = first(this.#idle) ?? first(this.#busy.keys())
-      if (last !== undefined) this.#end(last)
+      const oldest = first(this.#idle) ?? first(this.#busy.keys())
+      if (oldest !== undefined) this.#end(oldest)
     }
     this.#idle.add(socket)
     socket.once('close', () => this.#delete(socket))
   }
 
   /**
-   * A request has come. Resolves when it is its turn; `answered` must be called when its answer is taken, or will not
-   * be. False: it has ended, or sent too many.
+   * Registers a request. Resolves when the request may be answered; false if the connection has ended or has too many
+   * open requests. `answered` must resolve when the answer has been sent, or can't be sent any more.
    */
   async turn(socket: Socket, answered: Promise<void>): Promise<boolean> {
     const pending = (this.#busy.get(socket) ?? 0) + 1

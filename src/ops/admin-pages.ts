@@ -1,5 +1,5 @@
-// The pages of the admin port by path: what each answers, as data. Read-only, and only what operators and their tools
-// may see; `admin-server.ts` speaks HTTP.
+// The pages of the admin port: path → answer, as data. All pages are read-only and are meant for operators and their
+// tools. HTTP is `admin-server.ts`.
 
 import { reportText, type Health } from './health.ts'
 import type { Metrics } from './metrics.ts'
@@ -22,13 +22,13 @@ export interface AdminPagesParts {
   readonly metrics: Metrics
   readonly varz: Varz
   readonly health: Health
-  /** The program's, for the index. */
+  /** The program's version, for the index. */
   readonly version: string
 }
 
 interface Page {
   readonly path: string
-  /** For the index. */
+  /** The page's description in the index. */
   readonly about: string
   answer(request: PageRequest): PageAnswer | Promise<PageAnswer>
 }
@@ -42,7 +42,7 @@ export class AdminPages {
   constructor(parts: AdminPagesParts) {
     this.#parts = parts
     this.#pages = [
-      { path: '/', about: 'this list', answer: () => this.#index() },
+      { path: '/', about: 'this index', answer: () => this.#index() },
       {
         path: '/metrics',
         about: 'metrics for Prometheus, as text or OpenMetrics',
@@ -50,12 +50,12 @@ export class AdminPages {
       },
       {
         path: '/livez',
-        about: '200 as long as the process answers at all',
+        about: '200 while the process responds',
         answer: () => ({ status: 200, contentType: PLAIN, text: 'live\n' }),
       },
       {
         path: '/readyz',
-        about: '200 when clients may be sent here, else 503 and why; ?verbose lists every check',
+        about: '200 if this relay can serve clients, else 503 and the failing checks; ?verbose lists all checks',
         answer: (request) => this.#ready(request),
       },
       {
@@ -66,7 +66,7 @@ export class AdminPages {
     ]
   }
 
-  /** Undefined when there is no such page. */
+  /** The page's answer; undefined if there is no such page. */
   async answer(request: PageRequest): Promise<PageAnswer | undefined> {
     return this.#pages.find(({ path }) => path === request.path)?.answer(request)
   }

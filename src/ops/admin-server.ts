@@ -1,6 +1,6 @@
-// The admin port: HTTP on an address of the operator's choice, by default reachable from this machine alone. Answers
-// GET and HEAD of a few pages and changes nothing. It is for probes and scrapers, so every request is short and
-// connections are few; limits keep anything else from holding the control thread's memory.
+// The admin port: HTTP on an address that the operator chooses, by default reachable from this machine only. It answers
+// GET and HEAD for a few pages and changes nothing. Its clients are probes and scrapers, so requests are short and
+// connections few. Limits protect the control thread's memory from all other clients.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { AdminConnections } from './admin-connections.ts'
@@ -8,28 +8,28 @@ import type { AdminPages, PageAnswer } from './admin-pages.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 
-/** A head is one segment long and comes at once; slower is no scraper. */
+/** A scraper's request head is one TCP segment, sent at once. */
 const HEADERS_TIMEOUT_MS = 5_000
-/** The whole request; there is no body to wait for. */
+/** For the whole request. No page takes a body. */
 const REQUEST_TIMEOUT_MS = 10_000
-/** How often the two limits above are enforced; Node's own 30 s would make them 35 and 40 s. */
+/** How often the two limits above are enforced. Node's default of 30 s would turn them into 35 and 40 s. */
 const TIMEOUTS_CHECKED_MS = 1_000
 /** Longer than the usual scrape intervals of up to a minute, so that a scraper keeps its connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 65_000
-/** A page goes into the socket's buffer as a whole; who takes nothing for this long has gone. */
+/** A whole page is written to the socket at once. A client that reads nothing for this long is taken for dead. */
 const STALLED_TIMEOUT_MS = 30_000
-/** Scrapers and browsers send about 1 KiB; 8 KiB is what most servers take. */
+/** Scrapers and browsers send about 1 KiB; most servers accept 8 KiB. */
 const HEAD_BYTES_MAX = 8_192
-/** A pair of Prometheus servers, probes and a few people; each connection costs a descriptor. */
+/** Room for a pair of Prometheus servers, probes and a few people. Each connection costs a file descriptor. */
 const CONNECTIONS_MAX = 64
-/** Scrapers ask one thing at a time; so each connection holds no more than a page. */
+/** Scrapers send one request at a time. Each connection has at most one page in memory. */
 const PENDING_REQUESTS_MAX = 8
-/** Pages are made in milliseconds; whoever is not served by then has stopped reading. */
+/** Pages take milliseconds. A client without its answer after this time has stopped reading. */
 const CLOSE_GRACE_MS = 1_000
 
 export interface AdminEndpoint {
   readonly host: string
-  /** 0 asks the system for a free port. */
+  /** 0: the system chooses a free port. */
   readonly port: number
 }
 
@@ -58,15 +58,15 @@ export class AdminServer {
     this.#server.timeout = STALLED_TIMEOUT_MS
   }
 
-  /** Resolves to the address it listens on; rejects with one clear error when it can't. */
+  /** Resolves to the address that the server listens on; rejects with one clear error if it can't listen. */
   async start(): Promise<AdminEndpoint> {
     const { host, port } = this.#endpoint
     const server = this.#server
     await new Promise<void>((resolve, reject) => {
-      const refused = (error: Error): void => reject(listenError(this.#endpoint, error))
-      server.once('error', refused)
+      const onError = (error: Error): void => reject(listenError(this.#endpoint, error))
+      server.once('error', onError)
       server.listen({ host, port }, () => {
-        server.off('error', refused)
+        server.off('error', onError)
         resolve()
       })
     })
@@ -77,15 +77,15 @@ export class AdminServer {
       : this.#endpoint
   }
 
-  /** Stops listening, lets answers under way be taken, and ends all connections. */
+  /** Stops listening, lets clients read the answers under way, and closes all connections. */
   async close(): Promise<void> {
     const server = this.#server
     if (!server.listening) return
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     server.closeIdleConnections()
-    const impatience = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
+    const grace = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
     await closed
-    clearTimeout(impatience)
+    clearTimeout(grace)
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -96,22 +96,22 @@ export class AdminServer {
     try {
       send(response, await this.#answer(request))
     } catch (error) {
-      // A page that can't be made is a fault of ours, but none that packets should suffer for.
+      // A bug in this program, but none that should stop the relaying of packets.
       this.#log.error(LogEvent.adminPageFailed, { url: request.url, error })
-      send(response, plain(500, 'this page could not be made; the log says why\n'))
+      send(response, plain(500, 'internal error; see admin_page_failed in the log\n'))
     }
   }
 
   async #answer(request: IncomingMessage): Promise<PageAnswer> {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
-      return plain(405, 'only GET and HEAD\n')
+      return plain(405, 'only GET and HEAD are allowed\n')
     }
     const url = request.url ?? '/'
     const queryAt = url.indexOf('?')
     const path = queryAt < 0 ? url : url.slice(0, queryAt)
     const query = new URLSearchParams(queryAt < 0 ? '' : url.slice(queryAt + 1))
     const answer = await this.#pages.answer({ path, query, accept: request.headers.accept })
-    return answer ?? plain(404, 'no such page; / lists those that are here\n')
+    return answer ?? plain(404, 'no such page; / lists all pages\n')
   }
 }
 
@@ -129,22 +129,22 @@ function send(response: ServerResponse, { status, contentType, text }: PageAnswe
   response.setHeader('Vary', 'Accept')
   if (status === 405) {
     response.setHeader('Allow', 'GET, HEAD')
-    // Such a request may have a body, which nobody will read.
+    // Such a request may have a body, which this server does not read.
     response.setHeader('Connection', 'close')
   }
   response.end(text)
 }
 
-const REFUSALS: Readonly<Record<string, string>> = {
+const LISTEN_PROBLEMS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'is in use by another process',
-  EACCES: 'may not be listened on by this user',
+  EACCES: 'requires privileges that this user does not have',
   EADDRNOTAVAIL: 'is not an address of this machine',
-  ENOTFOUND: 'is a name that does not resolve',
+  ENOTFOUND: 'has a host name that does not resolve',
 }
 
 function listenError({ host, port }: AdminEndpoint, cause: Error): Error {
   const code = 'code' in cause ? String(cause.code) : ''
   const where = `${host.includes(':') ? `[${host}]` : host}:${port}`
-  const what = REFUSALS[code] ?? `can't be listened on (${cause.message})`
-  return new Error(`admin: ${where} ${what}; choose another with -admin HOST:PORT`, { cause })
+  const problem = LISTEN_PROBLEMS[code] ?? `can't be used (${cause.message})`
+  return new Error(`admin: ${where} ${problem}; choose another address with -admin HOST:PORT`, { cause })
 }

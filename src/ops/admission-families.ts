@@ -1,21 +1,21 @@
-// What metrics tell of admission beside its answers, which the relay threads count: who waits for one, and whether the
-// back ends work.
+// The metric families of admission's queue and backends. Admission's decisions are counted by the relay threads
+// (`relay-families.ts`).
 
 import { sample, type MetricFamily } from './metric-family.ts'
 
-/** Who waits to be let in, and whether whoever decides works. */
+/** The admission queue and the state of each backend. */
 export interface AdmissionNumbers {
-  /** Questions that wait for their turn. */
+  /** Questions in the queue. */
   readonly waiting: number
-  /** Questions that are being asked. */
+  /** Questions that a backend is answering. */
   readonly asking: number
   readonly oldestWaitMs: number
-  /** Clients refused since too many waited. */
+  /** Clients refused because the queue was full. */
   readonly overflows: number
   readonly backends: readonly { readonly name: string; readonly isUp: boolean }[]
 }
 
-/** @param numbers undefined where anybody may use the relay */
+/** @param numbers undefined for an open relay */
 export function admissionFamilies(numbers: AdmissionNumbers | undefined): MetricFamily[] {
   if (numbers === undefined) return []
   const { waiting, asking, oldestWaitMs, overflows, backends } = numbers
@@ -23,25 +23,25 @@ export function admissionFamilies(numbers: AdmissionNumbers | undefined): Metric
     {
       name: 'derp_admission_pending',
       type: 'gauge',
-      help: 'Admission questions that wait for their turn, and that a back end is being asked.',
+      help: 'Admission questions in the queue (waiting), and sent to a backend without an answer yet (asking).',
       samples: [sample(waiting, { state: 'waiting' }), sample(asking, { state: 'asking' })],
     },
     {
       name: 'derp_admission_oldest_wait_seconds',
       type: 'gauge',
-      help: 'How long the oldest admission question has waited for its turn.',
+      help: 'Age of the oldest admission question in the queue.',
       samples: [sample(oldestWaitMs / 1_000)],
     },
     {
       name: 'derp_admission_overflows_total',
       type: 'counter',
-      help: 'Clients refused because too many waited for admission.',
+      help: 'Clients refused because the admission queue was full.',
       samples: [sample(overflows)],
     },
     {
       name: 'derp_admission_backend_up',
       type: 'gauge',
-      help: '0 during an outage of this admission back end.',
+      help: '0 during an outage of the admission backend, else 1.',
       samples: backends.map(({ name, isUp }) => sample(Number(isUp), { backend: name })),
     },
   ]

@@ -1,12 +1,12 @@
-// The readiness check of the TLS certificate: valid now, by the relay's clock. Clients refuse any other, so a relay
-// without a valid certificate must not be sent clients. When to renew is not decided here.
+// The readiness check of the TLS certificate: passes if the certificate is valid now, by the relay's clock. Clients
+// refuse an invalid certificate, so a relay without a valid one must not receive clients. Renewal is not decided here.
 
 import type { HealthCheck, CheckOutcome } from './health.ts'
 import type { CertificateLife } from './metrics.ts'
 
 const DAY_MS = 86_400_000
 
-/** @param nowMs Unix time */
+/** @param nowMs Unix time in milliseconds */
 export function certificateHealth(
   certificate: () => CertificateLife | undefined,
   nowMs: () => number,
@@ -15,7 +15,7 @@ export function certificateHealth(
 }
 
 function judge(certificate: CertificateLife | undefined, nowMs: number): CheckOutcome {
-  if (certificate === undefined) return { isOk: false, detail: 'none is loaded' }
+  if (certificate === undefined) return { isOk: false, detail: 'no certificate is loaded' }
   const { hostname, notBeforeMs, notAfterMs } = certificate
   if (nowMs < notBeforeMs)
     return { isOk: false, detail: `${hostname}: not valid before ${time(notBeforeMs)}` }

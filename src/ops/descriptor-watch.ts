@@ -1,23 +1,25 @@
-// Whether there are descriptors left for clients. While there are none the relay refuses every connection, so it is not
-// ready, and says so once; when it has had some for a while it says that, too.
+// The readiness check of file descriptors: fails while none is left for clients, because the relay then refuses every
+// connection. Reports the start of such an episode at once, and its end after some calm time.
 
 import type { HealthCheck, CheckOutcome } from './health.ts'
 
-/** Clients that were refused come again within a few seconds; until they are in, or elsewhere, it is the same episode. */
+/** Refused clients retry within a few seconds, so a shorter pause belongs to the same episode. */
 const CALM_MS = 5_000
 
 export interface DescriptorWatchParts {
-  /** What clients may take end with this one; Infinity where there is no limit. */
+  /** Clients get descriptors below this number; Infinity if there is no limit. */
   readonly clientsEnd: number
   readonly max: number
-  /** The lowest number that is free now. */
+  /** The lowest descriptor number that is free now. */
   readonly lowestFree: () => number
-  /** Connections refused for want of a descriptor so far. */
+  /** Connections refused so far because no descriptor was left. */
   readonly refused: () => number
   /** Monotonic milliseconds. */
   readonly now: () => number
-  onShort(limit: number): void
-  onOver(refused: number): void
+  /** None is left for clients. */
+  onExhausted(limit: number): void
+  /** Some are left again; `refused` connections were refused meanwhile. */
+  onAvailable(refused: number): void
 }
 
 export class DescriptorWatch implements HealthCheck {
@@ -25,15 +27,15 @@ export class DescriptorWatch implements HealthCheck {
   readonly #parts: DescriptorWatchParts
   #lowestFree = 0
   #refused = 0
-  /** When there were too few for the last time; undefined outside an episode. */
-  #shortMs: number | undefined = undefined
+  /** The last time at which none was left; undefined outside an episode. */
+  #exhaustedMs: number | undefined = undefined
   #refusedBefore = 0
 
   constructor(parts: DescriptorWatchParts) {
     this.#parts = parts
   }
 
-  /** To be called every second or so. */
+  /** Must be called about once a second. */
   look(): void {
     const { clientsEnd, lowestFree, max, now, refused } = this.#parts
     if (clientsEnd === Infinity) return
@@ -41,27 +43,28 @@ export class DescriptorWatch implements HealthCheck {
     this.#refused = refused()
     this.#lowestFree = lowestFree()
     if (this.#lowestFree >= clientsEnd || this.#refused > refusedBefore) {
-      if (this.#shortMs === undefined) {
+      if (this.#exhaustedMs === undefined) {
         this.#refusedBefore = refusedBefore
-        this.#parts.onShort(max)
+        this.#parts.onExhausted(max)
       }
-      this.#shortMs = now()
-    } else if (this.#shortMs !== undefined && now() - this.#shortMs >= CALM_MS) {
-      this.#shortMs = undefined
-      this.#parts.onOver(this.#refused - this.#refusedBefore)
+      this.#exhaustedMs = now()
+    } else if (this.#exhaustedMs !== undefined && now() - this.#exhaustedMs >= CALM_MS) {
+      this.#exhaustedMs = undefined
+      this.#parts.onAvailable(this.#refused - this.#refusedBefore)
     }
   }
 
   check(): CheckOutcome {
     const { clientsEnd, max } = this.#parts
-    if (clientsEnd === Infinity) return { isOk: true, detail: 'no limit known' }
-    if (this.#shortMs === undefined) {
-      return { isOk: true, detail: `${clientsEnd - this.#lowestFree} left for clients, of a limit of ${max}` }
+    if (clientsEnd === Infinity) return { isOk: true, detail: 'limit of open files unknown' }
+    if (this.#exhaustedMs === undefined) {
+      const left = clientsEnd - this.#lowestFree
+      return { isOk: true, detail: `descriptors left for clients: ${left}; limit of open files: ${max}` }
     }
     const refused = this.#refused - this.#refusedBefore
     return {
       isOk: false,
-      detail: `none left for clients: the limit of open files is ${max}; refused ${refused} connections`,
+      detail: `descriptors left for clients: none; limit of open files: ${max}; connections refused: ${refused}`,
     }
   }
 }

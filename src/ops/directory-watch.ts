@@ -1,5 +1,5 @@
-// The key directory as operators see it: whether its servers are reached, and what they answered. That they are not is
-// no reason to send clients elsewhere, so the check passes and says what does not work meanwhile.
+// The key directory as operators see it: whether a server is connected, and the numbers of answers. The check always
+// passes, because another relay would serve clients no better. During an outage its detail names the effect.
 
 import { directoryFamilies, type DirectoryFigures } from './directory-families.ts'
 import type { MetricFamily } from './metric-family.ts'
@@ -9,17 +9,17 @@ export class DirectoryWatch implements HealthCheck {
   readonly name = 'key_directory'
   readonly #read: () => DirectoryFigures | undefined
 
-  /** @param read undefined where there is no key directory */
+  /** @param read answers undefined without a key directory */
   constructor(read: () => DirectoryFigures | undefined) {
     this.#read = read
   }
 
   check(): CheckOutcome {
     const figures = this.#read()
-    if (figures === undefined) return { isOk: true, detail: 'none' }
+    if (figures === undefined) return { isOk: true, detail: 'no key directory configured' }
     const { isConnected, detail } = figures
     if (isConnected) return { isOk: true, detail: `connected to ${detail}` }
-    return { isOk: true, detail: `away: ${detail}; keys of other regions are not found` }
+    return { isOk: true, detail: `disconnected: ${detail}; new keys of other regions are not found` }
   }
 
   families(): MetricFamily[] {

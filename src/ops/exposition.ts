@@ -1,6 +1,6 @@
-// Families as text, in the two formats that Prometheus reads: its classic one (version 0.0.4) and OpenMetrics 1.0.0.
-// Written here rather than by prom-client's registry, which drops `_total` from a counter's name for good once it
-// has written OpenMetrics, and writes bucket bounds and NaN in forms that strict readers refuse.
+// Metric families as text, in the two formats that Prometheus reads: classic (version 0.0.4) and OpenMetrics 1.0.0.
+// prom-client's registry is not used for this: after its first OpenMetrics page it drops `_total` from counter names for
+// good, and it writes bucket bounds and NaN in forms that strict parsers refuse.
 
 import type { MetricFamily, MetricType, Sample } from './metric-family.ts'
 
@@ -20,14 +20,14 @@ const OPEN_METRICS_TYPES: Readonly<Record<MetricType, string>> = {
 
 const TOTAL = '_total'
 
-/** The text in the given format. A family without samples is not written. */
+/** The families in the given format. A family without samples is left out. */
 export function writeExposition(families: readonly MetricFamily[], format: ExpositionFormat): string {
   const present = families.filter(({ samples }) => samples.length > 0)
   if (format === 'classic') return present.map(classicFamily).join('')
   return `${present.map(openMetricsFamily).join('')}# EOF\n`
 }
 
-/** The format that an `Accept` header prefers; classic when it names neither, or none is sent (RFC 9110 §12.5.1). */
+/** The format that an `Accept` header prefers; classic if it names neither format, or is missing (RFC 9110 §12.5.1). */
 export function acceptedFormat(accept: string | undefined): ExpositionFormat {
   let openMetrics = 0
   let classic = 0
@@ -50,7 +50,7 @@ function qualityOf(parameters: readonly string[]): number {
   return quality >= 0 && quality <= 1 ? quality : 0
 }
 
-/** Whether 1.0.0 will do; no version named means any. */
+/** Whether version 1.0.0 is acceptable. No version parameter means any version. */
 function hasVersion(parameters: readonly string[]): boolean {
   const version = parameters.find((parameter) => parameter.startsWith('version='))
   return version === undefined || version === 'version=1.0.0'
@@ -73,7 +73,7 @@ function openMetricsFamily({ name, type, help, samples }: MetricFamily): string 
   return head + samples.map((sample) => line(sampleName, sample, canonicalBound(sample.labels.le))).join('')
 }
 
-/** OpenMetrics has one way to write a bound, so that 1 and 1.0 never become two series. */
+/** OpenMetrics writes every bound with a fraction, so that 1 and 1.0 never become two series. */
 function canonicalBound(bound: string | undefined): string | undefined {
   return bound !== undefined && /^\d+$/.test(bound) ? `${bound}.0` : bound
 }
@@ -90,7 +90,7 @@ function numberText(value: number): string {
   return value === -Infinity ? '-Inf' : String(value)
 }
 
-/** The classic format leaves quotes alone in help texts. */
+/** The classic format does not escape quotes in help texts. */
 function escapeHelp(text: string): string {
   return text.replaceAll('\\', String.raw`\\`).replaceAll('\n', String.raw`\n`)
 }

@@ -1,15 +1,15 @@
-// Whether the relay should be sent clients: named checks, all of which must pass, and how a probe reads them. Checks
-// are asked when a probe comes, so they answer from what is known and never wait. Liveness is no check: it is that
-// the control thread answers at all, and nothing that a restart would not mend may end the process.
+// Readiness: whether clients may be sent to this relay. It consists of named checks, all of which must pass. A probe runs
+// the checks, so each answers from known state and never waits. Liveness is not a check: the relay is live while the
+// control thread answers. A failing check never ends the process, because a restart would not repair its cause.
 
 export interface CheckOutcome {
   readonly isOk: boolean
-  /** What was found; for a failing check, what an operator should know. */
+  /** What the check found; for a failing check, what the operator needs to know. */
   readonly detail: string
 }
 
 export interface HealthCheck {
-  /** Short, stable, snake case: it is a metric label. */
+  /** Short, stable, snake case: it is the value of a metric label. */
   readonly name: string
   check(): CheckOutcome
 }
@@ -30,14 +30,14 @@ export class Health {
     this.#checks = checks
   }
 
-  /** Asks every check now. */
+  /** Runs every check now. */
   report(): HealthReport {
     const checks = this.#checks.map((check) => ({ name: check.name, ...check.check() }))
     return { isReady: checks.every(({ isOk }) => isOk), checks }
   }
 }
 
-/** A report as a person reads it: the verdict, then the failing checks, or with `all` every check. */
+/** A report for people: the verdict, then the failing checks, or every check with `all`. */
 export function reportText({ isReady, checks }: HealthReport, which: 'failing' | 'all'): string {
   const verdict = isReady ? 'ready' : 'not ready'
   const lines = checks

@@ -1,16 +1,16 @@
-// What libraries print by the console, as lines of the log: a relay's output is its log alone, and what a library prints
-// may come from strangers (the NATS client prints what a server sent that it can't read). For whoever debugs; not for
-// lines of our own, which are events.
+// Text that libraries print on the console, as debug lines of the log. A relay prints nothing but its log, and a library
+// may print bytes of a remote: the NATS client prints server messages that it can't parse. Own code writes log events
+// instead.
 
 import { Console } from 'node:console'
 import { Writable } from 'node:stream'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 
-/** Enough to find where it comes from. */
+/** Enough to recognise the source. */
 const TEXT_CHARACTERS_MAX = 200
 
-/** A console that writes to the log, at `debug`. */
+/** A console that writes to the log at level `debug`. */
 export function libraryConsole(log: Log): Console {
   const lines = new Writable({
     decodeStrings: false,

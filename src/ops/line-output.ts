@@ -1,75 +1,75 @@
-// Where the log's lines go: a file descriptor that may fail in any way while the relay goes on. A full disk, a reader
-// that has gone or that reads no more cost lines, never more: lines that can't be written at once wait within a
-// bound, what exceeds it is lost and counted, and the loss is said in the log itself once writing works again. Formats
-// nothing. Never throws, and never waits but in `flush`.
+// The output of the log: a file descriptor that may fail in any way while the relay continues. A full disk, or a reader
+// that is slow or gone, costs log lines and nothing else. Lines that can't be written at once wait, up to a limit. Lines
+// beyond the limit are lost and counted, and the log reports the loss once writing works again. Formats nothing. Never
+// throws, and blocks only in `flush`.
 
 import { constants, openSync, writeSync } from 'node:fs'
 
-/** Lines wait here while a pipe is full: several seconds of a storm, and nothing beside a relay's memory. */
+/** For lines that wait while a pipe is full: several seconds of a storm, and little beside a relay's memory. */
 const WAITING_BYTES_MAX = 1_048_576
-/** A pipe that was full is tried again so soon. */
+/** Retry interval for a full pipe. */
 const FULL_RETRY_MS = 100
-/** Whatever else failed is tried again so seldom, unless there is a line to write before. */
+/** Retry interval after any other failure; a new line retries earlier. */
 const FAILED_RETRY_MS = 10_000
-/** At the end a slow reader is given so long for each piece it takes; a stuck one is not waited for any longer. */
+/** `flush` waits this long for each piece that a slow reader takes. A reader that takes none in this time is stuck. */
 const FLUSH_MS_MAX = 1_000
-const FLUSH_LOOK_MS = 5
+const FLUSH_POLL_MS = 5
 
 export class LineOutput {
   readonly #descriptor: number
   readonly #lostLine: (count: number) => string
   #waiting: Buffer[] = []
   #waitingBytes = 0
-  /** Part of a line is written; what comes without its rest needs a new line. */
+  /** Only a part of the current line is written. If its rest is lost, the next line must start with a line break. */
   #isMidLine = false
   #lost = 0
-  /** Lost lines that the log has not told of. */
-  #untold = 0
-  /** Those that a waiting line tells of. */
-  #telling = 0
+  /** Lost lines that the log has not reported yet. */
+  #unreported = 0
+  /** Lost lines that a waiting line reports. */
+  #reporting = 0
   #timer: NodeJS.Timeout | undefined = undefined
 
   /**
-   * @param descriptor should not block where it can; see `descriptorOf`
-   * @param lostLine makes the line that tells of so many lost ones
+   * @param descriptor should not block if possible; see `descriptorOf`
+   * @param lostLine makes the line that reports this many lost lines
    */
   constructor(descriptor: number, lostLine: (count: number) => string) {
     this.#descriptor = descriptor
     this.#lostLine = lostLine
   }
 
-  /** Lines that nobody will see. */
+  /** The number of lost lines. */
   get linesLost(): number {
     return this.#lost
   }
 
-  /** @param line a whole one, newline included */
+  /** @param line one whole line, newline included */
   write(line: string): void {
-    if (this.#untold > 0 && this.#waiting.length === 0) this.#drain()
+    if (this.#unreported > 0 && this.#waiting.length === 0) this.#drain()
     const bytes = Buffer.from(line)
     const isFull = this.#waiting.length > 0 && this.#waitingBytes + bytes.length > WAITING_BYTES_MAX
-    // After a loss all that waits leaves first, so that the loss is told of where it was.
-    if (isFull || this.#untold > 0) return this.#lose(1)
+    // After a loss, all waiting lines must leave first, so that the report stands where the lines are missing.
+    if (isFull || this.#unreported > 0) return this.#lose(1)
     this.#push(bytes)
     this.#drain()
   }
 
-  /** Writes what waits, before the process ends; what nobody takes is lost. */
+  /** Writes the waiting lines before the process ends. Lines that the reader does not take are lost. */
   flush(): void {
     const sleeper = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
     let left = this.#waitingBytes
     let deadlineMs = performance.now() + FLUSH_MS_MAX
     while (!this.#drain() && this.#waiting.length > 0 && performance.now() < deadlineMs) {
-      Atomics.wait(sleeper, 0, 0, FLUSH_LOOK_MS)
+      Atomics.wait(sleeper, 0, 0, FLUSH_POLL_MS)
       if (this.#waitingBytes < left) deadlineMs = performance.now() + FLUSH_MS_MAX
       left = this.#waitingBytes
     }
   }
 
-  /** True when nothing waits any more and nothing is left to tell. */
+  /** Writes as much as possible. True if no line waits and no loss remains to be reported. */
   #drain(): boolean {
     for (;;) {
-      if (this.#waiting.length === 0 && this.#untold > 0) this.#pushLoss()
+      if (this.#waiting.length === 0 && this.#unreported > 0) this.#pushLossReport()
       const [first] = this.#waiting
       if (first === undefined) return true
       const result = this.#writeSome(first)
@@ -91,7 +91,7 @@ export class LineOutput {
     this.#isMidLine = count < bytes.length
     if (this.#isMidLine) this.#waiting[0] = bytes.subarray(count)
     else this.#waiting.shift()
-    if (this.#waiting.length === 0) this.#telling = 0
+    if (this.#waiting.length === 0) this.#reporting = 0
     return 'written'
   }
 
@@ -100,17 +100,17 @@ export class LineOutput {
     this.#waitingBytes += bytes.length
   }
 
-  #pushLoss(): void {
-    this.#push(Buffer.from(`${this.#isMidLine ? '\n' : ''}${this.#lostLine(this.#untold)}`))
-    this.#telling = this.#untold
-    this.#untold = 0
+  #pushLossReport(): void {
+    this.#push(Buffer.from(`${this.#isMidLine ? '\n' : ''}${this.#lostLine(this.#unreported)}`))
+    this.#reporting = this.#unreported
+    this.#unreported = 0
   }
 
   #loseWaiting(): void {
-    // A line that only told of others is told again.
-    const count = this.#waiting.length - Number(this.#telling > 0)
-    this.#untold += this.#telling
-    this.#telling = 0
+    // A lost report is not a lost event: its lines are reported again.
+    const count = this.#waiting.length - Number(this.#reporting > 0)
+    this.#unreported += this.#reporting
+    this.#reporting = 0
     this.#waiting = []
     this.#waitingBytes = 0
     this.#lose(count)
@@ -118,7 +118,7 @@ export class LineOutput {
 
   #lose(count: number): void {
     this.#lost += count
-    this.#untold += count
+    this.#unreported += count
   }
 
   #retryIn(ms: number): void {
@@ -128,9 +128,9 @@ export class LineOutput {
 }
 
 /**
- * The descriptor of a stream of this process, such that writing to it does not wait for a reader. Node has seen to that
- * for pipes and sockets when it made the stream; a terminal that its user has stopped (Ctrl-S) blocks unless it is
- * opened anew.
+ * A descriptor for a stream of this process that does not block while the reader is slow. Node makes pipes and sockets
+ * non-blocking when it creates the stream. A terminal that its user has stopped (Ctrl-S) blocks unless it is opened a
+ * second time.
  */
 export function descriptorOf(stream: { readonly fd: number; readonly isTTY?: boolean }): number {
   if (stream.isTTY !== true) return stream.fd

@@ -1,12 +1,12 @@
-// The mesh as this relay sees it: what each relay thread last said of its links to siblings, put together for metrics,
-// log and readiness. A relay that has just started is not ready until every sibling has been tried or its time for that
-// is over: before, it would call clients unknown that others have.
+// The state of the mesh as this relay sees it: the last report of each relay thread about its links to siblings, combined
+// for metrics and readiness. A relay that has just started is not ready until it has tried to reach every sibling, or the
+// time limit for that has passed. Earlier, it would report clients of siblings as unknown.
 //
-// Contract: what was counted for a sibling never falls, whatever becomes of threads, links and members.
+// Contract: a counter of a sibling never falls, even if threads die, links are remade or siblings leave and return.
 
 import type { HealthCheck, CheckOutcome } from './health.ts'
 
-/** What is known of a sibling, by one link or by all. */
+/** The figures of a sibling, from one link or from all links. */
 interface SiblingFigures {
   readonly name: string
   readonly isInside: boolean
@@ -24,41 +24,41 @@ interface SiblingFigures {
 
 /** A link of one thread to one sibling. */
 export interface WatchedLink extends SiblingFigures {
-  /** Which of its thread's links; its counters began with it. */
+  /** Identifies the link within its thread. A link's counters start at zero with the link. */
   readonly serial: number
   readonly state: string
-  /** Why it is not up; empty when it is. */
+  /** Why the link is not up; empty if it is up. */
   readonly why: string
-  /** It has told who is there, or could not be had. */
+  /** The sibling has sent all its keys, or an attempt to reach it has failed. */
   readonly isTried: boolean
 }
 
 /** One sibling, over all threads. */
 export interface SiblingView extends SiblingFigures {
-  /** All threads can reach it. */
+  /** The links of all threads are up. */
   readonly isUp: boolean
-  /** Why not; empty when it is. */
+  /** Why the sibling is not up; empty if it is up. */
   readonly why: string
 }
 
-/** A sibling that can be reached is, in this time: dialled, greeted and heard out. */
+/** A reachable sibling is dialled, logged in to and has sent all its keys within this time. */
 const START_MS_MAX = 10_000
-/** Names of siblings that a check's detail has room for. */
+/** The most siblings that a check's detail names. */
 const NAMED_MAX = 3
-/** Siblings whose counters are remembered though they are no members now: more than any fleet exchanges in a day. */
+/** Counters are kept for this many siblings, also for siblings that have left: more than a fleet replaces in a day. */
 const REMEMBERED_MAX = 1_000
-/** Not to be reached: this relay itself, another name of one that there is a link to, or one not needed so far. */
+/** Links to no sibling: to this relay itself, to a second name of a linked sibling, not needed so far, or closed. */
 const NO_SIBLING = new Set(['self', 'alias', 'idle', 'closed'])
 
 export interface LinkWatchParts {
   readonly threadCount: number
-  /** Whether siblings are to be expected at all. */
+  /** Whether the configuration names siblings. */
   readonly hasMesh: boolean
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
 
-/** What all links to one sibling have counted so far. */
+/** The counters of one sibling, summed over all its links so far. */
 interface Totals {
   packets: number
   bytes: number
@@ -66,7 +66,7 @@ interface Totals {
 }
 
 interface ThreadReport {
-  /** Of the members that the thread knew. */
+  /** The edition of the sibling list that the thread knew. */
   readonly edition: number
   readonly links: readonly WatchedLink[]
 }
@@ -76,9 +76,9 @@ export class LinkWatch implements HealthCheck {
   readonly #parts: LinkWatchParts
   readonly #bornMs: number
   readonly #byThread = new Map<number, ThreadReport>()
-  /** By name; who was heard of last comes last. */
+  /** By name; the sibling with the latest report comes last. */
   readonly #totals = new Map<string, Totals>()
-  /** The members that have to be tried; infinite while not all are known. */
+  /** The edition of the sibling list that must be tried; Infinity until all siblings are known. */
   #edition = Infinity
   #isStarted = false
 
@@ -87,36 +87,36 @@ export class LinkWatch implements HealthCheck {
     this.#bornMs = parts.now()
   }
 
-  /** Threads have been told of all members there are; what they say of earlier editions does not count. */
+  /** Threads have received this edition of the sibling list. Reports about earlier editions do not make the relay ready. */
   expect(edition: number): void {
     this.#edition = edition
   }
 
-  /** A thread has told of its links to the members of that edition. */
+  /** A thread has reported its links to the siblings of that edition. */
   note(thread: number, edition: number, links: readonly WatchedLink[]): void {
     const before = new Map(this.#byThread.get(thread)?.links.map((link) => [link.serial, link]))
     for (const link of links) this.#count(link, before.get(link.serial))
     this.#byThread.set(thread, { edition, links })
   }
 
-  /** A thread has died, and its links with it. */
+  /** A thread has died, and so have its links. */
   forget(thread: number): void {
     this.#byThread.delete(thread)
   }
 
   check(): CheckOutcome {
     const { hasMesh, now } = this.#parts
-    if (!hasMesh) return { isOk: true, detail: 'no siblings' }
+    if (!hasMesh) return { isOk: true, detail: 'no siblings configured' }
     this.#isStarted ||= now() - this.#bornMs > START_MS_MAX || this.#areAllTried
     const views = this.siblings()
     const down = views.filter(({ isUp }) => !isUp)
-    const reached = `${views.length - down.length} of ${views.length} siblings reached`
-    const named = down.slice(0, NAMED_MAX).map(({ name, why }) => `${name}: ${why || 'not reached yet'}`)
+    const connected = `${views.length - down.length} of ${views.length} siblings connected`
+    const named = down.slice(0, NAMED_MAX).map(({ name, why }) => `${name}: ${why || 'not connected yet'}`)
     const more = down.length > NAMED_MAX ? [`and ${down.length - NAMED_MAX} more`] : []
-    return { isOk: this.#isStarted, detail: [reached, ...named, ...more].join('; ') }
+    return { isOk: this.#isStarted, detail: [connected, ...named, ...more].join('; ') }
   }
 
-  /** Nothing known is not nothing there. */
+  /** False until every thread has reported: a missing report does not mean that there are no siblings. */
   get #areAllTried(): boolean {
     const reports = [...this.#byThread.values()]
     if (reports.length < this.#parts.threadCount) return false
@@ -125,7 +125,7 @@ export class LinkWatch implements HealthCheck {
     )
   }
 
-  /** A link counts from zero when it is made, a thread's links when it is started; a sibling does not. */
+  /** Adds a link's increase since its last report. A new link starts at zero; its sibling's total continues. */
   #count(link: WatchedLink, before: WatchedLink | undefined): void {
     const { packets, bytes, dropped } = this.#totals.get(link.name) ?? { packets: 0, bytes: 0, dropped: 0 }
     this.#totals.delete(link.name)
@@ -138,7 +138,7 @@ export class LinkWatch implements HealthCheck {
     if (this.#totals.size > REMEMBERED_MAX && oldest !== undefined) this.#totals.delete(oldest)
   }
 
-  /** Each sibling once, by name. */
+  /** One view for each sibling. */
   siblings(): readonly SiblingView[] {
     const byName = new Map<string, WatchedLink[]>()
     for (const link of [...this.#byThread.values()].flatMap(({ links }) => links)) {
@@ -165,13 +165,13 @@ function viewOf(
     isInside: first.isInside,
     isUp: links.every(({ state }) => state === 'up'),
     why: links.find(({ state }) => state !== 'up')?.why ?? '',
-    // Each thread is told of all of them.
+    // Every thread receives all keys of a sibling.
     keys: worst(({ keys }) => keys),
     keysRefused: worst(({ keysRefused }) => keysRefused),
     waitingBytes: sum(({ waitingBytes }) => waitingBytes),
     ...totals,
     delayMs: worst(({ delayMs }) => delayMs),
-    // The way is the same for all threads: the quickest has measured the way, the others a busy thread, too.
+    // All threads use the same network path. The smallest value is the path's; larger ones include a busy thread.
     rttMs: rtts.length === 0 ? undefined : Math.min(...rtts),
     jitterMs: Math.min(...links.map(({ jitterMs }) => jitterMs)),
     lossRatio: sum(({ lossRatio }) => lossRatio) / links.length,

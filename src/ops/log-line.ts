@@ -1,8 +1,7 @@
-// One log line as a person reads it on a terminal: time, level, event, then the fields as name=value. Made from the
-// JSON line, so that both forms tell the same. What remotes wrote may be in it: control characters never reach the
-// terminal.
+// One log line as text for a terminal: time, level, event, then the fields as name=value. It is made from the JSON line,
+// so both formats have the same content. A field may contain text from a remote, so control characters are escaped.
 
-/** `14:03:07.123 warn  write_stalled remote=192.0.2.1:5 …`; a line that is no JSON object is passed on quoted. */
+/** `14:03:07.123 info  session_ended reason=write_stalled …`; a line that is not a JSON object is shown quoted. */
 export function readableLine(jsonLine: string): string {
   const { time, level, event, ...fields } = parse(jsonLine)
   const parts = Object.entries(fields).map(([name, value]) => `${name}=${valueText(value)}`)
@@ -15,7 +14,7 @@ function parse(line: string): Record<string, unknown> {
     const json: unknown = JSON.parse(line)
     if (typeof json === 'object' && json !== null) return { ...json }
   } catch {
-    // Not a line of ours; shown as it is.
+    // Not a line of the log; shown as it is.
   }
   return { line: line.trimEnd() }
 }
@@ -25,7 +24,7 @@ function clockText(time: unknown): string {
   return Number.isNaN(date.getTime()) ? '??:??:??.???' : date.toISOString().slice(11, 23)
 }
 
-/** Level and event are words of ours. */
+/** Level and event come from this program, so they need no escaping. */
 function wordText(value: unknown): string {
   return typeof value === 'string' ? value : '?'
 }
@@ -36,7 +35,7 @@ function valueText(value: unknown): string {
   return escapeUnprintable(JSON.stringify(value) ?? 'undefined')
 }
 
-/** An Error as the log's serializer writes it; its stack is for machines. */
+/** An Error as the log's serializer writes it. The text format leaves the stack out. */
 function isError(value: unknown): value is { readonly message: string } {
   return (
     typeof value === 'object' &&
@@ -47,7 +46,7 @@ function isError(value: unknown): value is { readonly message: string } {
   )
 }
 
-/** What JSON leaves as it is though terminals act on it: DEL, C1 controls, and marks that turn the direction. */
+/** JSON does not escape these, but terminals act on them: DEL, C1 controls, and marks that change the text direction. */
 function escapeUnprintable(text: string): string {
   return text.replaceAll(
     /[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]/g,

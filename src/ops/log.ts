@@ -1,6 +1,6 @@
-// The log: one line per event on standard error, JSON for machines or text for people. Each line has `level`, `time`
-// (ISO 8601, UTC) and `event`, then the fields of that event. Never payloads or private keys; whoever logs a node key
-// shortens it first.
+// The log: one line per event on standard error, as JSON or as text. Each line has `level`, `time` (ISO 8601, UTC) and
+// `event`, then the fields of that event. Payloads and private keys are never logged; callers shorten node keys. Used on
+// the control thread; relay threads send it messages.
 
 import { pino, stdSerializers, stdTimeFunctions, type Logger } from 'pino'
 import { descriptorOf, LineOutput } from './line-output.ts'
@@ -13,7 +13,7 @@ export type LogFormat = 'json' | 'text'
 /** `error` may be an Error: it is written with its stack and causes. */
 export type LogFields = Readonly<Record<string, unknown>>
 
-/** Takes whole lines, newline included. */
+/** Receives whole lines, newline included. */
 export interface LineSink {
   write(line: string): unknown
 }
@@ -21,12 +21,12 @@ export interface LineSink {
 type ProcessStream = { readonly fd: number; readonly isTTY?: boolean }
 
 interface LogOutput {
-  /** Writes what still waits. */
+  /** Writes the lines that still wait. */
   flush(): void
   linesLost(): number
 }
 
-/** The process's own output, which all its logs share: what is lost there is lost once. */
+/** The output of the process, shared by all its logs, so that each lost line is counted once. */
 let processOutput: LineOutput | undefined = undefined
 
 export class Log {
@@ -38,7 +38,7 @@ export class Log {
     this.#pino = pino(
       {
         level,
-        // Process and machine are known to whoever collects the lines.
+        // The log collector knows the process and the machine.
         base: null,
         timestamp: stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }) },
@@ -48,7 +48,7 @@ export class Log {
     )
   }
 
-  /** The process's log, on standard error. Nothing that befalls it ends the process. */
+  /** The process's log, on standard error. A failure of the output never ends the process. */
   static open(level: LogLevel, format: LogFormat, stderr: ProcessStream = process.stderr): Log {
     const written = format === 'text' ? readableLine : (line: string) => line
     const output = (processOutput ??= openOutput(stderr, written))
@@ -56,17 +56,17 @@ export class Log {
     return new Log(level, sink, { flush: () => output.flush(), linesLost: () => output.linesLost })
   }
 
-  /** Lines that could not be written, by whichever log of this process. */
+  /** Lines that could not be written, of all logs of this process. */
   get linesLost(): number {
     return this.#output.linesLost()
   }
 
-  /** Whether lines of this level are written; to spare the making of their fields. */
+  /** Whether lines of this level are written. Callers check it to avoid building the fields in vain. */
   isEnabled(level: LogLevel): boolean {
     return this.#pino.isLevelEnabled(level)
   }
 
-  /** Takes effect at once. */
+  /** Changes the minimum level, effective at once. */
   setLevel(level: LogLevel): void {
     this.#pino.level = level
   }
@@ -87,14 +87,14 @@ export class Log {
     this.#pino.error({ event, ...fields })
   }
 
-  /** Writes what still waits, before the process ends. */
+  /** Writes the lines that still wait, before the process ends. */
   flush(): void {
     this.#output.flush()
   }
 }
 
 function openOutput(stderr: ProcessStream, written: (line: string) => string): LineOutput {
-  // Made by pino as well, so that this line is like all others.
+  // pino makes this line as well, so that it looks like all others.
   let line = ''
   const log = new Log('warn', { write: (text) => (line = text) })
   const output = new LineOutput(descriptorOf(stderr), (lines) => {

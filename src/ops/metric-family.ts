@@ -1,6 +1,5 @@
-// A metric as it is read at one moment: a name, what it means, and its numbers with their labels. Plain data that
-// `exposition.ts` writes; nothing here counts. Names are those of the Prometheus text format, in which a counter
-// ends in `_total`.
+// A metric family at the moment of a scrape: name, type, help, and samples with labels. Plain data, which `exposition.ts`
+// writes; nothing here counts. Names are those of Prometheus's text format, where a counter's name ends in `_total`.
 
 import type { HistogramSnapshot } from '#relay/counters.ts'
 
@@ -9,7 +8,7 @@ export type Labels = Readonly<Record<string, string>>
 export type MetricType = 'counter' | 'gauge' | 'histogram' | 'untyped'
 
 export interface Sample {
-  /** What follows the family's name in a histogram; empty elsewhere. */
+  /** In a histogram, the suffix of the family's name; else empty. */
   readonly suffix: '' | '_bucket' | '_sum' | '_count'
   readonly labels: Labels
   readonly value: number
@@ -18,17 +17,17 @@ export interface Sample {
 export interface MetricFamily {
   readonly name: string
   readonly type: MetricType
-  /** One sentence; empty writes none. */
+  /** One or two sentences. If empty, no HELP line is written. */
   readonly help: string
   readonly samples: readonly Sample[]
 }
 
-/** A number with its labels. */
+/** A sample without a suffix. */
 export function sample(value: number, labels: Labels = {}): Sample {
   return { suffix: '', labels, value }
 }
 
-/** The samples of a histogram: cumulative buckets, the one without a bound last, then sum and count. */
+/** The samples of a histogram: cumulative buckets with `+Inf` last, then sum and count. */
 export function histogramSamples(
   bounds: readonly number[],
   { counts, sum }: HistogramSnapshot,

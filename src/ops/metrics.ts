@@ -1,6 +1,6 @@
-// The metrics page of one relay: what its threads, its STUN server, its certificate and the process say at the
-// moment of the scrape. Holds no numbers itself and keeps nothing up to date between scrapes. `docs/metrics.md`
-// lists all that it exports.
+// The metrics page of one relay, made at each scrape from its threads, its STUN server, its certificate and the process.
+// It holds no numbers itself and updates nothing between scrapes. `docs/metrics.md` lists every metric. Runs on the
+// control thread.
 
 import { Counters, HISTOGRAM_BOUNDS } from '#relay/counters.ts'
 import type { RelayLimits } from '#relay/ports.ts'
@@ -13,11 +13,11 @@ import type { SiblingView } from './link-watch.ts'
 import { relayFamilies } from './relay-families.ts'
 import { siblingFamilies } from './sibling-families.ts'
 
-/** What the STUN server has counted since the start. */
+/** The counters of the STUN server since the start. */
 export interface StunNumbers {
   readonly successIpv4: number
   readonly successIpv6: number
-  /** Datagrams that were no acceptable binding request. */
+  /** Datagrams that were not an acceptable binding request. */
   readonly notStun: number
   readonly readErrors: number
   readonly writeErrors: number
@@ -26,7 +26,7 @@ export interface StunNumbers {
 /** The certificate in use. */
 export interface CertificateLife {
   readonly hostname: string
-  /** Unix time. */
+  /** Unix time in milliseconds. */
   readonly notBeforeMs: number
   readonly notAfterMs: number
 }
@@ -36,10 +36,10 @@ interface RelayState {
   readonly checks: readonly CheckReport[]
 }
 
-/** Which relay it is, for whoever reads the metrics of many. */
+/** The identity of the relay, for readers of many relays' metrics. */
 export interface RelayInfo {
   readonly hostname: string
-  /** Of the fleet; several for a standby, none without one. */
+  /** The relay's regions in the fleet: several for a standby, none without a fleet. */
   readonly regions: readonly number[]
   readonly nodes: readonly string[]
 }
@@ -49,32 +49,32 @@ interface BuildInfo {
   readonly nodeVersion: string
 }
 
-/** How long a thread's event loop has worked and waited since its start: `eventLoopUtilization()` of the thread. */
+/** The time that a thread's event loop has been active and idle since its start: the thread's `eventLoopUtilization()`. */
 interface LoopTime {
   readonly activeMs: number
   readonly idleMs: number
 }
 
 export interface MetricSources {
-  /** Undefined where anybody may use the relay. */
+  /** Undefined for an open relay. */
   readonly admission: () => AdmissionNumbers | undefined
   readonly siblings: () => readonly SiblingView[]
-  /** Of the mesh besides siblings: the key directory, and files that are read again. */
+  /** The families of the key directory and of files that are read again. */
   readonly mesh: () => readonly MetricFamily[]
   /** One per relay thread. */
   readonly threads: readonly Counters[]
   /** One per relay thread, in the same order. */
   readonly threadLoops: () => readonly LoopTime[]
-  /** How often a thread has died in each place, in the same order. */
+  /** The deaths of each relay thread and its predecessors, in the same order. */
   readonly threadDeaths: () => readonly number[]
-  /** Undefined when STUN is off. */
+  /** Undefined if STUN is off. */
   readonly stun: () => StunNumbers | undefined
-  /** How often the STUN thread has died; undefined when STUN is off. */
+  /** The deaths of the STUN thread; undefined if STUN is off. */
   readonly stunDeaths: () => number | undefined
-  /** Undefined when there is none: plain TCP. */
+  /** Undefined on plain TCP. */
   readonly certificate: () => CertificateLife | undefined
   readonly state: () => RelayState
-  /** Lines of the log that could not be written. */
+  /** Log lines that could not be written. */
   readonly logLinesLost: () => number
   readonly build: BuildInfo
   readonly relay: () => RelayInfo
@@ -97,7 +97,7 @@ export class Metrics {
     return { contentType: EXPOSITION_CONTENT_TYPES[format], text }
   }
 
-  /** Everything exported, read now; without samples where there is nothing to tell. */
+  /** All families, read now. A family has no samples if its feature is off. */
   async families(): Promise<MetricFamily[]> {
     const { threads, admission, siblings, mesh, stun, certificate, process } = this.#sources
     const processFamilies = await process.families()
@@ -120,20 +120,20 @@ export class Metrics {
     const { hostname, regions, nodes } = relay()
     const { isReady, checks } = state()
     return [
-      gauge('derp_build_info', 'Always 1; the labels tell what runs.', [
+      gauge('derp_build_info', 'Always 1. The labels name the versions of derpfleet and Node.js.', [
         sample(1, { version: build.version, node_version: build.nodeVersion }),
       ]),
-      gauge('derp_relay_info', 'Always 1; the labels tell which relay it is.', [
+      gauge('derp_relay_info', 'Always 1. The labels identify the relay.', [
         sample(1, { hostname, region: regions.join(','), node: nodes.join(','), version: build.version }),
       ]),
-      gauge('derp_ready', '1 when clients may be sent here, as /readyz says.', [sample(Number(isReady))]),
+      gauge('derp_ready', '1 if this relay is ready for clients, as /readyz reports.', [sample(Number(isReady))]),
       gauge(
         'derp_check_ok',
-        '1 for each passing check of /readyz.',
+        '1 if this check of /readyz passes, else 0.',
         checks.map(({ name, isOk }) => sample(Number(isOk), { check: name })),
       ),
-      gauge('derp_threads', 'Relay threads.', [sample(threads.length)]),
-      counter('derp_log_lines_lost_total', 'Lines of the log that could not be written.', [
+      gauge('derp_threads', 'Number of relay threads.', [sample(threads.length)]),
+      counter('derp_log_lines_lost_total', 'Log lines that could not be written.', [
         sample(logLinesLost()),
       ]),
     ]
@@ -147,7 +147,7 @@ export class Metrics {
       {
         name: 'derp_thread_loop_lag_seconds',
         type: 'histogram',
-        help: 'How much later than it should a relay thread came to its timers, sixteen times a second.',
+        help: 'Delay of a timer that each relay thread runs sixteen times a second.',
         samples: this.#sources.threads.flatMap((counters, thread) =>
           histogramSamples(HISTOGRAM_BOUNDS.loopLag, counters.histogram('loopLag'), {
             thread: String(thread),
@@ -156,17 +156,17 @@ export class Metrics {
       },
       counter(
         'derp_thread_active_seconds_total',
-        "Time that a relay thread's event loop has worked; its rate is the share of a core in use.",
+        "Time that the relay thread's event loop was active. Its rate is the share of one core in use.",
         seconds((loop) => loop.activeMs),
       ),
       counter(
         'derp_thread_idle_seconds_total',
-        "Time that a relay thread's event loop has waited.",
+        "Time that the relay thread's event loop was idle.",
         seconds((loop) => loop.idleMs),
       ),
       counter(
         'derp_thread_restarts_total',
-        'Times that a thread died, by a fault of ours, and was replaced.',
+        'Restarts of a thread after it died or hung because of a bug in derpfleet.',
         this.#deaths(),
       ),
     ]
@@ -190,7 +190,7 @@ function counter(name: string, help: string, samples: readonly Sample[]): Metric
   return { name, type: 'counter', help, samples }
 }
 
-/** The family is known for answered requests alone: what is refused is not looked into that far. */
+/** The address family is known only for answered requests; a refused datagram is not parsed that far. */
 function stunFamilies(stun: StunNumbers | undefined): MetricFamily[] {
   if (stun === undefined) return []
   const samples = [
@@ -200,17 +200,17 @@ function stunFamilies(stun: StunNumbers | undefined): MetricFamily[] {
     sample(stun.readErrors, { result: 'read_error', family: 'unknown' }),
     sample(stun.writeErrors, { result: 'write_error', family: 'unknown' }),
   ]
-  return [counter('stun_requests_total', 'Datagrams on the STUN port, by what became of them.', samples)]
+  return [counter('stun_requests_total', 'Datagrams on the STUN port, by result.', samples)]
 }
 
 function certificateFamilies(certificate: CertificateLife | undefined): MetricFamily[] {
   if (certificate === undefined) return []
   const { hostname, notBeforeMs, notAfterMs } = certificate
   return [
-    gauge('tls_certificate_not_before_timestamp_seconds', "Start of the certificate's life, Unix time.", [
+    gauge('tls_certificate_not_before_timestamp_seconds', 'Unix time at which the certificate becomes valid.', [
       sample(notBeforeMs / 1_000, { hostname }),
     ]),
-    gauge('tls_certificate_not_after_timestamp_seconds', "End of the certificate's life, Unix time.", [
+    gauge('tls_certificate_not_after_timestamp_seconds', 'Unix time at which the certificate expires.', [
       sample(notAfterMs / 1_000, { hostname }),
     ]),
   ]
@@ -218,27 +218,27 @@ function certificateFamilies(certificate: CertificateLife | undefined): MetricFa
 
 function limitFamilies({ rate, ...limits }: RelayLimits): MetricFamily[] {
   return [
-    gauge('derp_send_queue_limit_bytes', 'Bytes of data packets that may wait for one client.', [
+    gauge('derp_send_queue_limit_bytes', 'Limit of bytes of data packets in the queue for one client.', [
       sample(limits.outboxBytesMax),
     ]),
-    gauge('derp_send_queue_limit_packets', 'Packets of a kind that may wait for one client.', [
+    gauge('derp_send_queue_limit_packets', 'Limit of packets of one kind in the queue for one client.', [
       sample(limits.outboxPacketsMax),
     ]),
-    gauge('derp_write_timeout_seconds', 'How long a client may take no bytes; 0 is no limit.', [
+    gauge('derp_write_timeout_seconds', 'Time after which a client that accepts no bytes is disconnected; 0 means no limit.', [
       sample(limits.writeTimeoutMs / 1_000),
     ]),
-    gauge('derp_accept_limit_per_second', 'New connections that are taken per second.', [
+    gauge('derp_accept_limit_per_second', 'Limit of new connections per second.', [
       sample(limits.acceptsPerSecond),
     ]),
-    gauge('derp_accept_limit_burst', 'New connections that are taken at once.', [sample(limits.acceptBurst)]),
+    gauge('derp_accept_limit_burst', 'Limit of new connections at once.', [sample(limits.acceptBurst)]),
     gauge(
       'derp_rate_limit_bytes_per_second',
-      'Receive limit per client; absent when there is none.',
+      'Receive rate limit of each client. Absent without a limit.',
       rate === undefined ? [] : [sample(rate.bytesPerSecond)],
     ),
     gauge(
       'derp_rate_limit_burst_bytes',
-      'Burst of the receive limit per client; absent when there is none.',
+      'Burst of the receive rate limit of each client. Absent without a limit.',
       rate === undefined ? [] : [sample(rate.burstBytes)],
     ),
   ]

@@ -1,18 +1,18 @@
-// What prom-client knows of the process: CPU, memory, files, garbage collection, event loop lag. Memory, CPU and files
-// are the whole process's, the rest the control thread's alone, since that is where this is made; how busy the relay
-// threads are is `derp_thread_*`. One per process: the watchers that prom-client starts are never stopped.
+// prom-client's metrics of the process: CPU, memory, files, garbage collection, event loop lag. CPU, memory and files are
+// those of the whole process. The rest covers only the control thread, where this object is created; the load of the
+// relay threads is `derp_thread_*`. One object per process: the observers that prom-client starts never stop.
 
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
 
-/** To measure these wakes the process a hundred times a second, which is most of what it does when idle. */
+/** Measuring these wakes the process a hundred times a second, which is most of the work of an idle relay. */
 const DELAYS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'].map(
   (name) => `nodejs_eventloop_lag_${name}_seconds`,
 )
-/** They can't be switched off, but be measured next to never. */
+/** prom-client can't switch the measurement off, so its interval is one day. */
 const DELAYS_EVERY_MS = 86_400_000
 
-/** Left out: totals of other metrics whose names pass for counters', private Node calls, and what is not measured. */
+/** Left out: gauges with counter names (`_total`), metrics from private Node calls, and the lags above. */
 const UNWANTED = [
   'nodejs_active_resources_total',
   'nodejs_active_handles',

@@ -1,6 +1,6 @@
-// What the relay threads' plain counters are called in metrics: one row per metric, with the number behind each
-// combination of labels. Every counter of `#relay/counters.ts` has its row here; every drop reason, packet kind and
-// end reason is there from zero, so that a dashboard shows zeros rather than gaps.
+// The metric families of the relay threads' counters: one row per metric, with the counter behind each combination of
+// labels. Every counter of `#relay/counters.ts` has a row. Every drop reason, packet kind and end reason is exported from
+// the start at zero, so that dashboards show zeros and not gaps.
 
 import { HISTOGRAM_BOUNDS, type Counters, type HistogramName, type PlainCounter } from '#relay/counters.ts'
 import {
@@ -13,7 +13,7 @@ import {
 import { END_REASONS } from '#relay/end-reason.ts'
 import { histogramSamples, sample, type MetricFamily, type Labels, type Sample } from './metric-family.ts'
 
-/** A counter by name, or a number made of several. */
+/** A counter by name, or a number computed from several counters. */
 type Reading = PlainCounter | ((counters: Counters) => number)
 
 interface Row {
@@ -23,9 +23,10 @@ interface Row {
   readonly readings: readonly (readonly [labels: Labels, reading: Reading])[]
 }
 
-const alone = (reading: Reading): Row['readings'] => [[{}, reading]]
+/** One reading without labels. */
+const plain = (reading: Reading): Row['readings'] => [[{}, reading]]
 
-/** One label, and a reading for each of its values. */
+/** One label, with a reading for each of its values. */
 const by = (label: string, readings: Readonly<Record<string, Reading>>): Row['readings'] =>
   Object.entries(readings).map(([value, reading]) => [{ [label]: value }, reading])
 
@@ -42,7 +43,7 @@ const gauge = (name: string, help: string, readings: Row['readings']): Row => ({
   readings,
 })
 
-/** Home clients are counted apart from clients, so between two writes they may be one more. */
+/** Clients and home clients are separate counters, so between two writes there may be one home client more. */
 const otherClients = (counters: Counters): number =>
   Math.max(0, counters.get('clientsCurrent') - counters.get('clientsHome'))
 
@@ -60,48 +61,48 @@ const failedHandshakes = (counters: Counters): number =>
 const CONNECTION_ROWS: readonly Row[] = [
   counter(
     'derp_connections_accepted_total',
-    'Connections taken on the DERP port.',
-    alone('connectionsAccepted'),
+    'Connections accepted on the DERP port.',
+    plain('connectionsAccepted'),
   ),
   counter(
     'derp_connections_rejected_total',
-    'Connections closed at once because they exceeded the accept limit.',
-    alone('connectionsRejected'),
+    'Connections closed at once because of the accept limit.',
+    plain('connectionsRejected'),
   ),
   counter(
     'derp_connections_out_of_descriptors_total',
     'Connections closed at once because no file descriptor was left for them.',
-    alone('connectionsOutOfDescriptors'),
+    plain('connectionsOutOfDescriptors'),
   ),
-  gauge('derp_sessions_current', 'DERP sessions, logged in or not.', alone('connectionsCurrent')),
+  gauge('derp_sessions_current', 'Open DERP sessions, logged in or not.', plain('connectionsCurrent')),
   counter(
     'derp_websockets_accepted_total',
-    'Connections that became WebSocket sessions.',
-    alone('webSocketsAccepted'),
+    'DERP sessions over WebSocket.',
+    plain('webSocketsAccepted'),
   ),
   counter(
     'derp_fast_starts_total',
-    'Sessions whose client wanted no answer before the server key.',
-    alone('fastStarts'),
+    'DERP sessions with fast start, in which the relay sends no HTTP answer before its key.',
+    plain('fastStarts'),
   ),
   counter(
     'derp_handshake_failures_total',
-    'Connections that ended before a session: in the TLS handshake, or without a usable HTTP head.',
+    'Connections that ended before a session: during the TLS handshake (tls), or without a valid HTTP head (http).',
     by('stage', { tls: failedHandshakes, http: 'headsRefused' }),
   ),
   counter(
     'tls_handshake_failures_total',
-    'TLS handshakes that failed, by why.',
+    'Failed TLS handshakes, by reason.',
     by('reason', HANDSHAKE_FAILURES),
   ),
   counter(
     'tls_useless_record_disconnects_total',
-    'TLS connections ended because their records brought no data.',
-    alone('tlsUseless'),
+    'TLS connections closed because their records carried no data.',
+    plain('tlsUseless'),
   ),
   counter(
     'derp_wire_bytes_total',
-    'Bytes of DERP frames, headers included.',
+    'Bytes of DERP frames received and sent, headers included.',
     by('direction', { in: 'wireBytesIn', out: 'wireBytesOut' }),
   ),
   counter(
@@ -111,55 +112,55 @@ const CONNECTION_ROWS: readonly Row[] = [
   ),
   gauge(
     'tls_connections_current',
-    'TLS connections open now.',
+    'Open TLS connections.',
     by('version', { '1.2': 'tlsCurrent12', '1.3': 'tlsCurrent13' }),
   ),
 ]
 
 const CLIENT_ROWS: readonly Row[] = [
-  counter('derp_logins_total', 'Sessions that proved a key and were admitted.', alone('loginsTotal')),
+  counter('derp_logins_total', 'Sessions that logged in: their client proved its key and was admitted.', plain('loginsTotal')),
   gauge(
     'derp_clients_current',
-    'Sessions logged in, by whether this relay is their home.',
+    'Logged-in sessions: of clients whose home relay this is (home), and all other.',
     by('kind', { home: 'clientsHome', other: otherClients }),
   ),
   gauge(
     'derp_clients_not_ideal_current',
-    "Clients that are not on the first node of the region's list.",
-    alone('clientsNotIdeal'),
+    "Clients that are not on the first node of their region's list.",
+    plain('clientsNotIdeal'),
   ),
-  gauge('derp_clients_websocket_current', 'Clients connected by WebSocket.', alone('clientsWebSocket')),
-  gauge('derp_clients_prober_current', 'Clients that call themselves probers.', alone('clientsProber')),
-  gauge('derp_watchers_current', 'Sibling sessions subscribed to presence.', alone('watchersCurrent')),
-  gauge('derp_keys_current', "Distinct node keys connected; siblings' own are none.", alone('keysCurrent')),
+  gauge('derp_clients_websocket_current', 'Logged-in sessions over WebSocket.', plain('clientsWebSocket')),
+  gauge('derp_clients_prober_current', 'Logged-in sessions that identify as probers.', plain('clientsProber')),
+  gauge('derp_watchers_current', 'Sibling sessions subscribed to presence.', plain('watchersCurrent')),
+  gauge('derp_keys_current', "Distinct node keys connected to this relay, without siblings' own keys.", plain('keysCurrent')),
   gauge(
     'derp_keys_at_siblings',
-    'Distinct node keys that siblings have and this relay has not.',
-    alone('keysAway'),
+    'Distinct node keys that are connected to siblings and not to this relay.',
+    plain('keysAway'),
   ),
   gauge(
     'derp_duplicate_keys_current',
-    'Node keys with more than one session; usually a copied machine.',
-    alone('duplicateKeys'),
+    'Node keys with more than one session. The usual cause is a copied machine.',
+    plain('duplicateKeys'),
   ),
   gauge(
     'derp_duplicate_sessions_current',
-    'Sessions of keys that have more than one.',
-    alone('duplicateSessions'),
+    'Sessions of node keys with more than one session.',
+    plain('duplicateSessions'),
   ),
   counter(
     'derp_duplicate_logins_total',
-    'Logins with a key that had a session already.',
-    alone('duplicatesTotal'),
+    'Logins with a node key that already had a session.',
+    plain('duplicatesTotal'),
   ),
   counter(
     'derp_home_moves_total',
-    'Clients that made this relay their home, or ceased to, later than at login.',
+    'Clients that made this relay their home after their login (in), or ceased to (out).',
     by('direction', { in: 'homeMovesIn', out: 'homeMovesOut' }),
   ),
   counter(
     'derp_admission_total',
-    'Admission decisions.',
+    'Admission decisions, by result.',
     by('result', {
       allowed: 'admissionsAllowed',
       denied: 'admissionsDenied',
@@ -182,101 +183,101 @@ const PACKET_ROWS: readonly Row[] = [
   ),
   counter(
     'derp_sent_packets_total',
-    'Packets handed to the system for their destinations.',
+    'Packets sent to clients, counted when they are handed to the operating system.',
     by('kind', { data: 'sentData', disco: 'sentDisco' }),
   ),
   counter(
     'derp_sent_bytes_total',
-    'Bytes of packets handed to the system for their destinations, without frame headers and keys.',
+    'Bytes of packets sent to clients, without frame headers and keys.',
     by('kind', { data: 'sentBytesData', disco: 'sentBytesDisco' }),
   ),
   counter(
     'derp_mesh_forwarded_packets_total',
-    'Packets that siblings handed over for delivery here, and that were handed to siblings.',
+    'Packets received from siblings for clients here (in), and forwarded to siblings (out).',
     by('direction', { in: 'forwardedIn', out: 'forwardedOut' }),
   ),
   counter(
     'derp_mesh_forwarded_bytes_total',
-    'Bytes of packets handed to siblings, without frame headers and keys.',
+    'Bytes of packets forwarded to siblings, without frame headers and keys.',
     by('direction', { out: 'forwardedOutBytes' }),
   ),
   counter(
     'derp_lookups_total',
-    'Keys that the key directory was asked for while a packet waited.',
+    'Key directory lookups for which a packet waited, by result.',
     by('result', { found: 'lookupsFound', failed: 'lookupsFailed' }),
   ),
   counter(
     'derp_thread_forwarded_packets_total',
-    'Packets that went from one thread of this relay to another, as counted on each side.',
+    'Packets forwarded from one relay thread (out) to another (in), counted on each side.',
     by('direction', { in: 'crossedIn', out: 'crossedOut' }),
   ),
-  gauge('derp_send_queue_packets', 'Packets waiting to be sent.', alone('queuedPackets')),
-  gauge('derp_send_queue_bytes', 'Bytes of the frames of packets waiting to be sent.', alone('queuedBytes')),
+  gauge('derp_send_queue_packets', 'Packets in send queues (to clients and siblings), and packets waiting for a key lookup.', plain('queuedPackets')),
+  gauge('derp_send_queue_bytes', 'Bytes of the frames of these packets: in send queues, and waiting for a key lookup.', plain('queuedBytes')),
   gauge(
     'derp_waiting_bytes',
-    'Memory in use for all that waits: packets to be sent, halves of frames, input held back.',
-    alone('waitingBytes'),
+    'Memory in use for waiting data: send queues, incomplete frames, and paused input.',
+    plain('waitingBytes'),
   ),
 ]
 
 const CONTROL_ROWS: readonly Row[] = [
-  counter('derp_pings_received_total', 'Ping frames from clients.', alone('pingsReceived')),
-  counter('derp_pongs_sent_total', 'Pong frames; fewer than pings when pings pile up.', alone('pongsSent')),
-  counter('derp_keep_alives_sent_total', 'Keep-alive frames.', alone('keepAlivesSent')),
+  counter('derp_pings_received_total', 'Ping frames received from clients.', plain('pingsReceived')),
+  counter('derp_pongs_sent_total', 'Pong frames sent. Several waiting pings get one pong.', plain('pongsSent')),
+  counter('derp_keep_alives_sent_total', 'Keep-alive frames sent.', plain('keepAlivesSent')),
   counter(
     'derp_peer_gone_sent_total',
-    'Frames that told a client or a sibling that a peer left, or was never here.',
+    'PeerGone frames sent: a peer has left (disconnected), or is not connected here (not_here).',
     by('reason', { disconnected: 'peerGoneDisconnected', not_here: 'peerGoneNotHere' }),
   ),
-  counter('derp_unknown_frames_total', 'Frames skipped because of an unknown type.', alone('unknownFrames')),
+  counter('derp_unknown_frames_total', 'Frames skipped because their type is unknown.', plain('unknownFrames')),
   counter(
     'derp_rate_limit_waits_total',
-    'Times that reading from a client paused because it exceeded the rate limit.',
-    alone('rateLimitWaits'),
+    'Pauses in reading from a client that exceeded the rate limit.',
+    plain('rateLimitWaits'),
   ),
   counter(
     'derp_write_stalls_total',
-    'Sessions ended because the remote took no bytes for the write time limit.',
-    alone('writeStalls'),
+    'Sessions ended because the remote accepted no bytes within the write timeout.',
+    plain('writeStalls'),
   ),
   counter(
     'derp_thread_sweeps_total',
-    'Times that relay threads came to their timers; one that stands still hangs.',
-    alone('sweeps'),
+    'Timer sweeps run by relay threads. A flat line means that a thread hangs.',
+    plain('sweeps'),
   ),
 ]
 
 const ROWS = [...CONNECTION_ROWS, ...CLIENT_ROWS, ...PACKET_ROWS, ...CONTROL_ROWS]
 
-/** All but the loops' lag, which is each thread's own. */
+/** All histograms but the event loop lag, which is exported per thread. */
 const HISTOGRAMS: Readonly<
   Record<Exclude<HistogramName, 'loopLag'>, { readonly name: string; readonly help: string }>
 > = {
   queueDelay: {
     name: 'derp_send_queue_delay_seconds',
-    help: 'How long the oldest packet of each write had waited.',
+    help: 'Time that the oldest packet of each write had waited in the send queue.',
   },
-  login: { name: 'derp_login_seconds', help: 'From the start of a session to its admission.' },
+  login: { name: 'derp_login_seconds', help: 'Time from the start of a session to its admission.' },
   admission: {
     name: 'derp_admission_seconds',
-    help: 'From asking for admission to the decision, waiting included.',
+    help: 'Time from the admission question to the decision, including the wait in the queue.',
   },
 }
 
-/** All metrics of the relay threads. `counters` is the sum of all threads. */
+/** All metrics of the relay threads. @param counters the sum over all threads */
 export function relayFamilies(counters: Counters): MetricFamily[] {
   return [
     ...ROWS.map((row) => read(row, counters)),
     {
       name: 'derp_dropped_packets_total',
       type: 'counter',
-      help: 'Packets deliberately not delivered.',
+      help: 'Packets dropped, by reason.',
       samples: dropSamples((reason, kind) => counters.droppedPackets(reason, kind)),
     },
     {
       name: 'derp_dropped_bytes_total',
       type: 'counter',
-      help: 'Bytes of packets deliberately not delivered.',
+      help: 'Bytes of packets dropped, by reason.',
       samples: dropSamples((reason, kind) => counters.droppedBytes(reason, kind)),
     },
     {

@@ -1,5 +1,5 @@
-// Files that are read again while the relay serves: whether what is in each now is used, and since when. The outcome
-// that metrics tell of; a file that can't be used changes nothing else.
+// The outcome of the last reload of each file that is read again while the relay runs, for metrics. A file with invalid
+// content changes nothing: its previous content stays in use.
 
 import { sample, type MetricFamily } from './metric-family.ts'
 import { LogEvent } from './log-event.ts'
@@ -7,8 +7,8 @@ import type { Log } from './log.ts'
 
 interface Outcome {
   isSuccessful: boolean
-  /** When what is used was taken, Unix time. */
-  takenMs: number
+  /** When the content in use was read, Unix time in milliseconds. */
+  acceptedMs: number
 }
 
 export class Reloads {
@@ -22,16 +22,16 @@ export class Reloads {
     this.#now = now
   }
 
-  /** What is in the file is used. @param file the option that names it */
-  taken(file: string, path: string): void {
+  /** The file's content is in use. @param file the option that names the file */
+  accepted(file: string, path: string): void {
     if (this.#byFile.get(file)?.isSuccessful === false) this.#log.info(LogEvent.fileUsableAgain, { path })
-    this.#byFile.set(file, { isSuccessful: true, takenMs: this.#now() })
+    this.#byFile.set(file, { isSuccessful: true, acceptedMs: this.#now() })
   }
 
-  /** It is not, and what was used before is used on. Who refuses it says why. */
-  refused(file: string): void {
-    const takenMs = this.#byFile.get(file)?.takenMs ?? 0
-    this.#byFile.set(file, { isSuccessful: false, takenMs })
+  /** The file's content is invalid; the previous content stays in use. The caller logs the reason. */
+  rejected(file: string): void {
+    const acceptedMs = this.#byFile.get(file)?.acceptedMs ?? 0
+    this.#byFile.set(file, { isSuccessful: false, acceptedMs })
   }
 
   families(): MetricFamily[] {
@@ -40,14 +40,14 @@ export class Reloads {
       {
         name: 'derp_config_last_reload_successful',
         type: 'gauge',
-        help: '1 when what is in the file now is used, 0 when what was in it before is.',
+        help: "1 if the file's current content is in use, 0 if its previous content is.",
         samples: files.map(([file, { isSuccessful }]) => sample(Number(isSuccessful), { file })),
       },
       {
         name: 'derp_config_last_reload_success_timestamp_seconds',
         type: 'gauge',
-        help: 'When what is used was taken from the file, Unix time.',
-        samples: files.map(([file, { takenMs }]) => sample(takenMs / 1_000, { file })),
+        help: 'Unix time at which the content in use was read from the file.',
+        samples: files.map(([file, { acceptedMs }]) => sample(acceptedMs / 1_000, { file })),
       },
     ]
   }

@@ -1,30 +1,30 @@
-// Log lines for ended sessions, at most so many a second; what gets no line of its own is counted by reason, and one
-// line tells of it. Metrics count every one of them.
+// Log lines for ended sessions, limited per second. Ends beyond the limit are counted by reason and reported in one line.
+// Metrics count every end.
 
 import { EndReason } from '#relay/end-reason.ts'
-import { LineLimit, leftOutFields, type LineLimitParts } from './line-limit.ts'
+import { LineLimit, suppressedFields, type LineLimitParts } from './line-limit.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 
-/** A remote that leaves, or is sent away by a shutdown, is no news. */
+/** Ends that need no attention: the remote has left, or this relay shuts down. */
 const ORDINARY: ReadonlySet<EndReason> = new Set([
   EndReason.remoteClosed,
   EndReason.remoteReset,
   EndReason.shutdown,
 ])
 
-/** A session's end in words. */
+/** The fields of a session's end. */
 export interface SessionEndText {
   readonly reason: EndReason
   /** Address and port. */
   readonly remote: string
-  /** The node key, shortened; undefined when none was proven. */
+  /** The shortened node key; undefined if the session proved none. */
   readonly key: string | undefined
-  /** What led to it; undefined where the reason says it all. */
+  /** Detail beyond the reason, if any. */
   readonly cause: string | undefined
 }
 
-export interface SessionLogParts extends Omit<LineLimitParts<never>, 'onLeftOut'> {
+export interface SessionLogParts extends Omit<LineLimitParts<never>, 'onSuppressed'> {
   readonly log: Log
 }
 
@@ -34,18 +34,18 @@ export class SessionEndLog {
 
   constructor({ log, ...limit }: SessionLogParts) {
     this.#log = log
-    this.#limit = new LineLimit({ ...limit, onLeftOut: (counts) => this.#tellLeftOut(counts) })
+    this.#limit = new LineLimit({ ...limit, onSuppressed: (counts) => this.#writeSuppressed(counts) })
   }
 
-  /** Ordinary ends are told at `debug`, all others at `info`. */
+  /** Logs ordinary ends at `debug`, all others at `info`. */
   write(end: SessionEndText): void {
     const level = ORDINARY.has(end.reason) ? 'debug' : 'info'
     if (!this.#log.isEnabled(level) || !this.#limit.take(end.reason)) return
     this.#log[level](LogEvent.sessionEnded, { ...end })
   }
 
-  #tellLeftOut(counts: ReadonlyMap<EndReason, number>): void {
-    const { count, kinds } = leftOutFields(counts)
+  #writeSuppressed(counts: ReadonlyMap<EndReason, number>): void {
+    const { count, kinds } = suppressedFields(counts)
     const isOrdinary = [...counts.keys()].every((reason) => ORDINARY.has(reason))
     this.#log[isOrdinary ? 'debug' : 'info'](LogEvent.sessionsEndedSuppressed, { count, reasons: kinds })
   }

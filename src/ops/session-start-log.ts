@@ -1,26 +1,26 @@
-// Log lines for logins, and for clients that make this relay their home: when did a node connect, and from where? At
-// `debug` alone, and at most so many a second; metrics count every one.
+// Log lines for logins and for changes of a client's home relay. They answer when a client connected, and from which
+// address. At level `debug` only, and limited per second. Metrics count every login.
 
-import { LineLimit, leftOutFields } from './line-limit.ts'
+import { LineLimit, suppressedFields } from './line-limit.ts'
 import { LogEvent } from './log-event.ts'
 import type { SessionLogParts } from './session-end-log.ts'
 import type { Log } from './log.ts'
 
-/** A login in words. */
+/** The fields of a login. */
 export interface SessionStartText {
-  /** The node key, shortened. */
+  /** The shortened node key. */
   readonly key: string
   /** Address and port. */
   readonly remote: string
   readonly way: 'derp' | 'fast_start' | 'websocket'
   readonly kind: 'client' | 'prober' | 'sibling'
-  /** What the application calls itself, where it does. */
+  /** The name of the application, if the client sent one. */
   readonly app: string | undefined
 }
 
-/** A key's clients call this relay their home, or no more. */
+/** A client made this relay its home relay, or ceased to. */
 export interface HomeText {
-  /** The node key, shortened. */
+  /** The shortened node key. */
   readonly key: string
   readonly home: boolean
 }
@@ -33,8 +33,8 @@ export class SessionStartLog {
     this.#log = log
     this.#limit = new LineLimit({
       ...limit,
-      onLeftOut: (counts) => {
-        const { count, kinds } = leftOutFields(counts)
+      onSuppressed: (counts) => {
+        const { count, kinds } = suppressedFields(counts)
         log.debug(LogEvent.sessionsStartedSuppressed, { count, ways: kinds })
       },
     })

@@ -1,5 +1,5 @@
-// What metrics say of each sibling: whether it is reached, how well the way to it does, and what goes there. One label,
-// `sibling`, as the operator has named it, and `region`: `own` or `other`.
+// The metric families of siblings: state, quality of the path, and traffic. Labels: `sibling`, the name in the
+// configuration, and `region`, which is `own` or `other`.
 
 import { sample, type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
 import type { SiblingView } from './link-watch.ts'
@@ -10,52 +10,52 @@ const ROWS: readonly (readonly [type: MetricType, name: string, help: string, re
   [
     'gauge',
     'derp_sibling_up',
-    '1 when every relay thread has a link to the sibling.',
+    '1 if every relay thread has a link to the sibling.',
     ({ isUp }) => Number(isUp),
   ],
-  ['gauge', 'derp_sibling_keys', 'Node keys that the sibling has told of.', ({ keys }) => keys],
+  ['gauge', 'derp_sibling_keys', 'Node keys that the sibling has reported.', ({ keys }) => keys],
   [
     'gauge',
     'derp_sibling_keys_refused',
-    'Node keys that the sibling has told of beyond the limit; they are not known here.',
+    'Node keys that the sibling has reported beyond the limit. This relay does not know them.',
     ({ keysRefused }) => keysRefused,
   ],
   [
     'gauge',
     'derp_sibling_round_trip_seconds',
-    'Smoothed time of a ping to the sibling and back.',
+    'Smoothed round-trip time of pings to the sibling.',
     ({ rttMs }) => rttMs && rttMs / 1_000,
   ],
   [
     'gauge',
     'derp_sibling_jitter_seconds',
-    'Smoothed difference between one round trip and the next.',
+    'Smoothed difference between consecutive round-trip times.',
     ({ jitterMs }) => jitterMs / 1_000,
   ],
   [
     'gauge',
     'derp_sibling_ping_loss_ratio',
-    'Share of the last five minutes of pings without an answer in time.',
+    'Share of the pings of the last five minutes that had no answer in time.',
     ({ lossRatio }) => lossRatio,
   ],
   [
     'gauge',
     'derp_sibling_queue_delay_seconds',
-    'How long a packet for the sibling has waited here at most in the last second.',
+    'Longest wait of a packet in the queue for the sibling in the last second.',
     ({ delayMs }) => delayMs / 1_000,
   ],
   [
     'gauge',
     'derp_sibling_queue_bytes',
-    'Bytes of the frames of packets waiting for the sibling.',
+    'Bytes of frames in the queue for the sibling.',
     ({ waitingBytes }) => waitingBytes,
   ],
-  ['counter', 'derp_sibling_packets_total', 'Packets handed to the sibling.', ({ packets }) => packets],
-  ['counter', 'derp_sibling_bytes_total', 'Bytes of packets handed to the sibling.', ({ bytes }) => bytes],
+  ['counter', 'derp_sibling_packets_total', 'Packets forwarded to the sibling.', ({ packets }) => packets],
+  ['counter', 'derp_sibling_bytes_total', 'Bytes of packets forwarded to the sibling.', ({ bytes }) => bytes],
   [
     'counter',
     'derp_sibling_dropped_packets_total',
-    'Packets for the sibling that were dropped here.',
+    'Packets for the sibling that this relay dropped.',
     ({ dropped }) => dropped,
   ],
 ]

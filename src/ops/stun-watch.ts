@@ -1,23 +1,23 @@
-// Whether STUN answers: asked over the network as a client would, now and then. Clients choose regions by STUN, so a
-// relay whose STUN is silent gets none.
+// The readiness check of STUN: sends a binding request over the network, as a client does, at intervals. Clients choose
+// regions by STUN, so a relay whose STUN is silent gets no clients.
 
 import type { HealthCheck, CheckOutcome } from './health.ts'
 
 export class StunWatch implements HealthCheck {
   readonly name = 'stun'
-  readonly #ask: () => Promise<number>
-  #outcome: CheckOutcome = { isOk: false, detail: 'not asked yet' }
+  readonly #request: () => Promise<number>
+  #outcome: CheckOutcome = { isOk: false, detail: 'no test request sent yet' }
 
-  /** @param ask resolves to the round trip in ms; rejects when no answer came */
-  constructor(ask: () => Promise<number>) {
-    this.#ask = ask
+  /** @param request resolves to the round-trip time in ms; rejects if no answer comes */
+  constructor(request: () => Promise<number>) {
+    this.#request = request
   }
 
-  /** To be called every few seconds. */
+  /** Must be called every few seconds. */
   async look(): Promise<void> {
     try {
-      const roundTripMs = await this.#ask()
-      this.#outcome = { isOk: true, detail: `answers itself in ${roundTripMs.toFixed(1)} ms` }
+      const roundTripMs = await this.#request()
+      this.#outcome = { isOk: true, detail: `test request answered in ${roundTripMs.toFixed(1)} ms` }
     } catch (error) {
       this.#outcome = { isOk: false, detail: (error as Error).message }
     }

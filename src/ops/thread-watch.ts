@@ -1,22 +1,22 @@
-// Whether the relay threads are there and turn: each counts its sweeps, several a second, and one that counts no more
-// hangs. The relay can't serve then, whatever its listener says, and after a while it can't go on. Nothing is asked of
-// the threads. Silence is counted in looks, not in seconds: while the whole process or its machine is stopped, or
-// starved, nobody looks either.
+// The readiness check of the relay threads. Each thread counts its sweeps, several a second; a thread whose count stands
+// still hangs. A relay with a hung thread can't serve, and after a longer time the thread is replaced. The control thread
+// only reads the counters and sends the threads no messages. Silence is counted in looks, not in seconds: while the whole
+// process or its machine is stopped or starved, no looks take place either.
 
 import type { Counters } from '#relay/counters.ts'
 import type { HealthCheck, CheckOutcome } from './health.ts'
 
-/** A thread that is so busy that it does not come to its timers for so many looks serves nobody well. */
+/** A thread that runs no timers during this many looks is unresponsive, even if it is only busy. */
 const SILENT_LOOKS_MAX = 5
-/** Nothing that a thread does takes so long, so it will not come back. */
+/** No work of a thread takes this long, so the thread will not recover. */
 const HUNG_LOOKS = 20
 
-/** The threads by number. */
+/** The threads, by number. */
 export interface WatchedThreads {
   readonly counters: readonly Counters[]
-  /** Whether there is a thread at all. */
+  /** Whether the thread exists. */
   readonly present: readonly boolean[]
-  /** Whether each serves; one that has died does not until it has been replaced. */
+  /** Whether the thread serves. A dead thread does not until it has been replaced. */
   readonly serving: readonly boolean[]
 }
 
@@ -24,7 +24,7 @@ export interface ThreadWatchParts {
   readonly threads: WatchedThreads
   /** How often `look` is called. */
   readonly lookMs: number
-  /** Called once for a thread that will not come back. */
+  /** Called once for a thread that will not recover. */
   onHang(thread: number, seconds: number): void
 }
 
@@ -43,7 +43,7 @@ export class ThreadWatch implements HealthCheck {
     this.#seen = parts.threads.counters.map(() => ({ sweeps: -1, silentLooks: 0 }))
   }
 
-  /** To be called every `lookMs`. */
+  /** Must be called every `lookMs`. */
   look(): void {
     const { counters, present } = this.#parts.threads
     for (const [thread, seen] of this.#seen.entries()) {
@@ -57,14 +57,14 @@ export class ThreadWatch implements HealthCheck {
 
   check(): CheckOutcome {
     const { serving } = this.#parts.threads
-    // A thread that is silent while it starts anew hangs, too.
+    // A thread that is silent during its restart hangs, too.
     const silent = this.#seen.flatMap((seen, thread) =>
       seen.silentLooks > SILENT_LOOKS_MAX ? [`thread ${thread} for ${this.#seconds(seen)} s`] : [],
     )
-    if (silent.length > 0) return { isOk: false, detail: `no sign of life: ${silent.join(', ')}` }
+    if (silent.length > 0) return { isOk: false, detail: `unresponsive: ${silent.join(', ')}` }
     const absent = serving.flatMap((isServing, thread) => (isServing ? [] : [`thread ${thread}`]))
-    if (absent.length > 0) return { isOk: false, detail: `died, being started anew: ${absent.join(', ')}` }
-    return { isOk: true, detail: `${this.#seen.length} of ${this.#seen.length} turn` }
+    if (absent.length > 0) return { isOk: false, detail: `died, restarting: ${absent.join(', ')}` }
+    return { isOk: true, detail: `${this.#seen.length} of ${this.#seen.length} relay threads responsive` }
   }
 
   #seconds({ silentLooks }: Seen): number {

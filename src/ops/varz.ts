@@ -1,6 +1,6 @@
-// derper's own metric names, as its `/debug/varz` has them, so that boards and alerts made for derper go on working.
-// Only what this relay counts: a missing name is one that it has no number for. Text format 0.0.4; like derper's,
-// names have no `_total`, few have HELP, and some have no TYPE.
+// The metrics under derper's names, as on derper's `/debug/varz`, so that dashboards and alerts made for derper keep
+// working. A derper name without a counterpart in this relay is left out. Text format 0.0.4. As in derper, names have no
+// `_total`, few have HELP, and some have no TYPE.
 
 import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind, type DropReason as Reason } from '#relay/drop-reason.ts'
@@ -10,10 +10,10 @@ import { EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
 import { sample, type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
 import type { MetricSources, StunNumbers } from './metrics.ts'
 
-/** derper calls all packets that are not disco `other`. */
+/** derper calls every packet that is not disco `other`. */
 const KIND_LABELS = { [PacketKind.disco]: 'disco', [PacketKind.data]: 'other' } as const
 
-/** derper's reasons, in its own order of meaning; the last has no counterpart here and stays zero. */
+/** derper's drop reasons, in derper's order. The last has no counterpart here and stays zero. */
 const DERPER_REASONS = [
   'unknown_dest',
   'unknown_dest_on_fwd',
@@ -25,18 +25,18 @@ const DERPER_REASONS = [
 ] as const
 type DerperReason = (typeof DERPER_REASONS)[number]
 
-/** Which of derper's reasons counts each of ours. */
+/** Maps each of this relay's drop reasons to derper's. */
 const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReason>> = {
   unknown_dest: 'unknown_dest',
   unknown_dest_on_fwd: 'unknown_dest_on_fwd',
   gone_disconnected: 'gone_disconnected',
   queue_head: 'queue_head',
-  // Also taken from the head of a queue whose client is slow.
+  // As with queue_head, the packet is taken from the head of a slow client's queue.
   queue_age: 'queue_head',
-  // The newest, refused because a queue is full.
+  // The newest packet, refused because a queue is full.
   queue_thread: 'queue_tail',
   memory: 'queue_head',
-  // Only a sibling's packet can have it, and the sibling is at fault.
+  // Occurs only for packets from siblings, and is the sibling's fault.
   source_invalid: 'unknown_dest_on_fwd',
   queue_sibling: 'queue_head',
   sibling_lost: 'write_error',
@@ -111,8 +111,8 @@ export class Varz {
   }
 
   /**
-   * Sessions begun: those that ended and those that last. The threads write on while this reads, so the sum may be
-   * off by a few for a moment; a counter that falls would look like a restart.
+   * Sessions started: ended plus open. The threads keep counting during the read, so the sum may be off by a few for a
+   * moment. The maximum so far is reported, because a falling counter would look like a restart.
    */
   #accepts(total: Counters): number {
     const ended = END_REASONS.reduce((sum, reason) => sum + total.ended(reason), 0)
@@ -120,7 +120,7 @@ export class Varz {
     return this.#acceptsMax
   }
 
-  /** The mean since the last reading; derper's is a moving average of single packets. */
+  /** The mean since the last reading. derper's number is a moving average over single packets. */
   #averageQueueMs(total: Counters): number {
     const { counts, sum } = total.histogram('queueDelay')
     const count = counts.reduce((all, inBucket) => all + inBucket, 0)
@@ -200,7 +200,7 @@ function meshFamilies(total: Counters): MetricFamily[] {
   ]
 }
 
-/** derper has the listener's counts only when it serves TLS. */
+/** derper exports the listener's counts only if it serves TLS. */
 function tlsFamilies(total: Counters, isTls: boolean): MetricFamily[] {
   if (!isTls) return []
   return [

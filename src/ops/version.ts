@@ -1,8 +1,8 @@
-// The program's version, as its package states it.
+// The program's version, from its package.json.
 
 import { readFileSync } from 'node:fs'
 
-/** `0.1.0`; the package's file is two folders up from here, in the sources and in what is published. */
+/** For example `0.1.0`. package.json is two folders above this file, in the sources and in the published package. */
 export function packageVersion(): string {
   const content: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
   const isNamed = typeof content === 'object' && content !== null && 'version' in content

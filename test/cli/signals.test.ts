@@ -257,7 +257,7 @@ test('a thread that hangs is replaced after twenty seconds; until then the relay
   const hangMs = performance.now()
   await waitUntil('it has said why', () =>
     logged(relay, 'relay_not_ready').some(({ failing }) =>
-      /relay_threads: no sign of life: thread \d for \d+ s/.test(String(failing)),
+      /relay_threads: unresponsive: thread \d for \d+ s/.test(String(failing)),
     ),
   )
   await waitUntil('the thread is replaced', () => logged(relay, 'thread_restarted').length > 0)

@@ -114,7 +114,7 @@ it('a thread dies under traffic: others lose nothing, its clients come back, and
   causeFault(workers[1])
   await expect
     .poll(async () => await relay.page('/readyz'), { ...patiently, interval: 5 })
-    .toMatch(/died, being started anew: thread 1/)
+    .toMatch(/died, restarting: thread 1/)
   await expect.poll(async () => await relay.page('/readyz'), patiently).toBe('ready\n')
   await untilConnected(everybody)
   const marks = clients.map(({ sent }) => sent)

@@ -45,23 +45,23 @@ function pages(): AdminPages {
   return new AdminPages({ metrics: new Metrics(sources), varz: new Varz(sources), health, version: '1.2.3' })
 }
 
-interface Answer {
+interface Response {
   readonly status: number | undefined
   readonly headers: IncomingHttpHeaders
   readonly text: string
 }
 
-async function ask(path: string, options: RequestOptions = {}): Promise<Answer> {
-  const asked = request({ host, port, path, agent: false, ...options })
-  asked.end()
-  const [response] = await once(asked, 'response')
+async function ask(path: string, options: RequestOptions = {}): Promise<Response> {
+  const sent = request({ host, port, path, agent: false, ...options })
+  sent.end()
+  const [response] = await once(sent, 'response')
   let text = ''
   for await (const chunk of response.setEncoding('utf8')) text += chunk
   return { status: response.statusCode, headers: response.headers, text }
 }
 
 describe('pages', () => {
-  it('/ lists every page, and every page is there', async () => {
+  it('/ lists every page, and every page exists', async () => {
     const { status, text } = await ask('/')
     expect(status).toBe(200)
     const paths = text.match(/^\/\S*/gm) ?? []
@@ -70,7 +70,7 @@ describe('pages', () => {
     expect(text).toMatch(/^derpfleet 1\.2\.3$/m)
   })
 
-  it('/metrics in the format asked for', async () => {
+  it('/metrics has the requested format', async () => {
     const classic = await ask('/metrics')
     expect(classic.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
     expect(parseClassic(classic.text).get('derp_ready')?.type).toBe('gauge')
@@ -82,13 +82,13 @@ describe('pages', () => {
     expect(openMetrics.headers.vary).toBe('Accept')
   })
 
-  it("/debug/varz with derper's names", async () => {
+  it("/debug/varz has derper's names", async () => {
     const { headers, text } = await ask('/debug/varz')
     expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
     expect(parseClassic(text).get('derp_accepts')?.type).toBe('counter')
   })
 
-  it('/readyz says yes or no, and why', async () => {
+  it('/readyz reports the state and the failing checks', async () => {
     expect(await ask('/readyz')).toMatchObject({ status: 200, text: 'ready\n' })
     isStunOk = false
     expect(await ask('/readyz')).toMatchObject({ status: 503, text: 'not ready\nFAIL stun: silent\n' })
@@ -104,18 +104,18 @@ describe('pages', () => {
     })
   })
 
-  it('/livez says yes even when the relay is not ready', async () => {
+  it('/livez answers 200 even if the relay is not ready', async () => {
     isStunOk = false
     expect(await ask('/livez')).toMatchObject({ status: 200, text: 'live\n' })
   })
 
-  it('elsewhere is nothing', async () => {
+  it('any other path is 404', async () => {
     for (const path of ['/metric', '/metrics/', '//', '/debug', '/%2e%2e/etc/passwd', 'http://x/metrics']) {
       expect([path, (await ask(path)).status]).toEqual([path, 404])
     }
   })
 
-  it('one that fails is a 500 and a log line, and the next request is answered', async () => {
+  it('a page that fails is a 500 and a log line, and the next request is answered', async () => {
     isBroken = true
     expect((await ask('/metrics')).status).toBe(500)
     expect(JSON.parse(logged)).toMatchObject({
@@ -128,7 +128,7 @@ describe('pages', () => {
   })
 })
 
-/** Whether in order or by a reset. */
+/** Resolves when the socket is closed, gracefully or by a reset. */
 async function closed(socket: Socket): Promise<void> {
   await new Promise((resolve) => socket.once('close', resolve))
 }
@@ -154,45 +154,45 @@ describe('HTTP', () => {
   })
 
   it.each([
-    ['that say nothing', ''],
-    ['that say half a head', 'GET /livez HTTP/1.1\r\nHost: x\r\n'],
+    ['that send nothing', ''],
+    ['that send half a head', 'GET /livez HTTP/1.1\r\nHost: x\r\n'],
     ['that were answered once', 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['that take no answer', 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'],
-  ])('with 64 connections %s, the oldest is closed for the newest', async (_what, words) => {
+    ['that read no answer', 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ])('with 64 connections %s, the oldest is closed for the newest', async (_case, text) => {
     const sockets: Socket[] = []
     for (let count = 0; count < 64; count++) {
       const socket = connect({ host, port }).on('error', () => undefined)
       await once(socket, 'connect')
-      if (words !== '') socket.write(words)
+      if (text !== '') socket.write(text)
       sockets.push(socket)
     }
-    const over = sockets.map(async (socket) => await closed(socket.resume()))
-    let isSecondOver = false
-    void over[1]?.then(() => (isSecondOver = true))
+    const ends = sockets.map(async (socket) => await closed(socket.resume()))
+    let isSecondClosed = false
+    void ends[1]?.then(() => (isSecondClosed = true))
     expect((await ask('/livez')).status).toBe(200)
-    await over[0]
-    expect(isSecondOver).toBe(false)
+    await ends[0]
+    expect(isSecondClosed).toBe(false)
     for (const socket of sockets) socket.destroy()
   })
 
-  it('who asks eight things at once gets eight answers in order, who asks more is ended', async () => {
-    const asking = async (count: number): Promise<string> => {
+  it('answers eight pipelined requests in order, and closes a connection with more', async () => {
+    const pipelined = async (count: number): Promise<string> => {
       const socket = connect({ host, port }).on('error', () => undefined)
       await once(socket, 'connect')
-      const [some, last] = ['GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n', 'GET /livez HTTP/1.1\r\nHost: x\r\n']
-      socket.write(`${some.repeat(count - 1)}${last}Connection: close\r\n\r\n`)
+      const [first, last] = ['GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n', 'GET /livez HTTP/1.1\r\nHost: x\r\n']
+      socket.write(`${first.repeat(count - 1)}${last}Connection: close\r\n\r\n`)
       let text = ''
       socket.setEncoding('utf8').on('data', (part: string) => (text += part))
       await closed(socket)
       return text
     }
-    expect((await asking(8)).match(/(?<=\n)(?:ready|live)\n/g)?.join('')).toBe('ready\n'.repeat(7) + 'live\n')
-    expect(await asking(9)).toBe('')
-    expect(await asking(2_000)).toBe('')
+    expect((await pipelined(8)).match(/(?<=\n)(?:ready|live)\n/g)?.join('')).toBe('ready\n'.repeat(7) + 'live\n')
+    expect(await pipelined(9)).toBe('')
+    expect(await pipelined(2_000)).toBe('')
     expect((await ask('/livez')).status).toBe(200)
   })
 
-  it('a head that never ends is given up', async () => {
+  it('a head that never ends is answered with 408', async () => {
     const socket = connect({ host, port })
     socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n')
     const [answer] = await once(socket, 'data')
@@ -205,20 +205,20 @@ describe('start and close', () => {
   it('a port in use is one clear error', async () => {
     const second = new AdminServer({ host, port }, pages(), log())
     await expect(second.start()).rejects.toThrow(
-      `admin: ${host}:${port} is in use by another process; choose another with -admin HOST:PORT`,
+      `admin: ${host}:${port} is in use by another process; choose another address with -admin HOST:PORT`,
     )
     await second.close()
     expect((await ask('/livez')).status).toBe(200)
   })
 
   it('so is an address of another machine', async () => {
-    const stranger = new AdminServer({ host: '2001:db8::1', port: 9_090 }, pages(), log())
-    await expect(stranger.start()).rejects.toThrow(
-      'admin: [2001:db8::1]:9090 is not an address of this machine; choose another with -admin HOST:PORT',
+    const foreign = new AdminServer({ host: '2001:db8::1', port: 9_090 }, pages(), log())
+    await expect(foreign.start()).rejects.toThrow(
+      'admin: [2001:db8::1]:9090 is not an address of this machine; choose another address with -admin HOST:PORT',
     )
   })
 
-  it('tells the real address, of either family', async () => {
+  it('start resolves to the real address, for IPv6 too', async () => {
     const other = new AdminServer({ host: '::1', port: 0 }, pages(), log())
     const address = await other.start()
     expect(address.host).toBe('::1')
@@ -226,7 +226,7 @@ describe('start and close', () => {
     await other.close()
   })
 
-  it('close ends kept connections and those that never asked, and can be called again', async () => {
+  it('close ends idle and silent connections, and can be called again', async () => {
     const agent = new Agent({ keepAlive: true })
     await ask('/livez', { agent })
     const [kept] = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? [])

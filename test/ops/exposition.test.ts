@@ -52,7 +52,7 @@ it('writes the classic format', () => {
   )
 })
 
-it('writes OpenMetrics, with the family names and bounds that it asks for', () => {
+it('writes OpenMetrics, with its own rules for family names and bounds', () => {
   expect(writeExposition(families, 'openMetrics')).toBe(
     [
       '# TYPE a counter',
@@ -77,7 +77,7 @@ it('writes OpenMetrics, with the family names and bounds that it asks for', () =
   )
 })
 
-it('any label value leaves one line that reads back as it was', () => {
+it('any label value is one line, and parses back to itself', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), fc.constantFrom('\\', '"', '\n', '\\n'), (text, special) => {
       const value = text + special + text
@@ -91,19 +91,19 @@ it('any label value leaves one line that reads back as it was', () => {
   )
 })
 
-describe('all metrics of a relay that has counted', () => {
+describe('all metrics of a relay with traffic', () => {
   const counters = new Counters()
   for (const seconds of [0.0001, 0.02, 9]) counters.observe('queueDelay', seconds)
   counters.observe('login', 100)
   const metrics = new Metrics(testSources({ threads: [counters] }))
 
-  it('are valid in both formats, in any order of asking, and tell the same', async () => {
+  it('are valid and equal in both formats, in any order of requests', async () => {
     const openMetrics = parseOpenMetrics((await metrics.page('application/openmetrics-text')).text)
     const classic = parseClassic((await metrics.page(undefined)).text)
     const names = [...classic.values()].map(({ name, type }) =>
       type === 'counter' ? name.replace(/_total$/, '') : name,
     )
-    // A collection in between may bring the family of collections.
+    // A garbage collection in between may add the family of collections.
     const gc = 'nodejs_gc_duration_seconds'
     expect(names.filter((name) => name !== gc)).toEqual([...openMetrics.keys()].filter((name) => name !== gc))
     const name = 'derp_send_queue_delay_seconds'
@@ -115,7 +115,7 @@ describe('all metrics of a relay that has counted', () => {
   it.skipIf(!hasPromtool)('satisfy promtool', async () => {
     const { text } = await metrics.page(undefined)
     const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
-    // prom-client's own metrics are what they are.
+    // The metrics of prom-client are not ours to correct.
     const complaints = (stdout + stderr).split('\n').filter((line) => !/^(?:nodejs_|process_|$)/.test(line))
     expect(complaints).toEqual([])
   })

@@ -15,11 +15,11 @@ class Switch implements HealthCheck {
   }
 
   check(): { isOk: boolean; detail: string } {
-    return { isOk: this.isOk, detail: this.isOk ? 'well' : 'sick' }
+    return { isOk: this.isOk, detail: this.isOk ? 'fine' : 'broken' }
   }
 }
 
-it('is ready while all checks pass, and asks them each time', () => {
+it('is ready while all checks pass, and runs them for each report', () => {
   const stun = new Switch('stun')
   const draining = new Switch('draining')
   const health = new Health([passing, stun, draining])
@@ -31,22 +31,22 @@ it('is ready while all checks pass, and asks them each time', () => {
     isReady: false,
     checks: [
       { name: 'listeners', isOk: true, detail: 'all bound' },
-      { name: 'stun', isOk: false, detail: 'sick' },
-      { name: 'draining', isOk: true, detail: 'well' },
+      { name: 'stun', isOk: false, detail: 'broken' },
+      { name: 'draining', isOk: true, detail: 'fine' },
     ],
   })
   draining.isOk = false
-  expect(reportText(health.report(), 'failing')).toBe('not ready\nFAIL stun: sick\nFAIL draining: sick\n')
+  expect(reportText(health.report(), 'failing')).toBe('not ready\nFAIL stun: broken\nFAIL draining: broken\n')
   draining.isOk = true
   expect(reportText(health.report(), 'all')).toBe(
-    'not ready\nok   listeners: all bound\nFAIL stun: sick\nok   draining: well\n',
+    'not ready\nok   listeners: all bound\nFAIL stun: broken\nok   draining: fine\n',
   )
 
   stun.isOk = true
   expect(health.report().isReady).toBe(true)
 })
 
-it('a certificate passes from its first to its last moment', () => {
+it('the certificate check passes from the first to the last moment of validity', () => {
   let nowMs = certificate.notBeforeMs
   const check = certificateHealth(
     () => certificate,
@@ -70,10 +70,10 @@ it('a certificate passes from its first to its last moment', () => {
   })
 })
 
-it('a certificate that is not there does not pass', () => {
+it('the certificate check fails without a certificate', () => {
   const check = certificateHealth(
     () => undefined,
     () => 0,
   )
-  expect(check.check()).toEqual({ isOk: false, detail: 'none is loaded' })
+  expect(check.check()).toEqual({ isOk: false, detail: 'no certificate is loaded' })
 })

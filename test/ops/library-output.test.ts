@@ -7,12 +7,12 @@ function lines(level: 'debug' | 'info'): { log: Log; written: string[] } {
   return { log: new Log(level, { write: (line) => written.push(line) }), written }
 }
 
-describe('what a library prints', () => {
-  test('is one line of the log, whatever a stranger has put into it', () => {
+describe('text that a library prints', () => {
+  test('is one log line, even with hostile content', () => {
     const { log, written } = lines('debug')
-    const stranger = `\u0000\u001b[2J\n{"level":"error"}${'x'.repeat(10_000)}`
-    libraryConsole(log).log('reader closed', new Error(stranger))
-    libraryConsole(log).error('!!!', stranger)
+    const hostile = `\u0000\u001b[2J\n{"level":"error"}${'x'.repeat(10_000)}`
+    libraryConsole(log).log('reader closed', new Error(hostile))
+    libraryConsole(log).error('!!!', hostile)
     expect(written).toHaveLength(2)
     for (const line of written) {
       expect(line.endsWith('\n')).toBe(true)
@@ -23,7 +23,7 @@ describe('what a library prints', () => {
     }
   })
 
-  test('is not seen by those who do not debug', () => {
+  test('is not logged at info', () => {
     const { log, written } = lines('info')
     libraryConsole(log).warn('something')
     expect(written).toEqual([])

@@ -1,4 +1,4 @@
-// Over real descriptors: a full device, and a FIFO whose reader the test is, or is not.
+// LineOutput over real descriptors: a full device, and a FIFO that the test reads, or does not.
 
 import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, readSync } from 'node:fs'
@@ -15,7 +15,7 @@ function open(path: string, flags: number): number {
   return descriptor
 }
 
-/** A FIFO, and a first reader of it. */
+/** A FIFO and its first reader. */
 function makeFifo(): { path: string; reader: number } {
   const folder = new TemporaryFolder()
   onTestFinished(() => folder[Symbol.dispose]())
@@ -42,7 +42,7 @@ function readAll(reader: number): string {
 /** A line of 100 bytes. */
 const numbered = (at: number): string => `${String(at).padStart(99, '.')}\n`
 
-it('a full disk costs lines and nothing else, and they are counted', () => {
+it('a full disk costs only lines, and these are counted', () => {
   const output = new LineOutput(open('/dev/full', constants.O_WRONLY), lostLine)
   for (let at = 1; at <= 100; at++) {
     output.write(numbered(at))
@@ -52,14 +52,14 @@ it('a full disk costs lines and nothing else, and they are counted', () => {
   expect(output.linesLost).toBe(100)
 })
 
-it('a reader that reads no more holds up nobody; when it reads again it gets what fitted, then how much did not', async () => {
+it('a paused reader blocks nothing; when it resumes, it gets the waiting lines and then the number of lost ones', async () => {
   const { path, reader } = makeFifo()
   onTestFinished(() => closeSync(reader))
   const output = new LineOutput(open(path, constants.O_WRONLY | NON_BLOCKING), lostLine)
   const written = 20_000
   for (let at = 0; at < written; at++) output.write(numbered(at))
   const { linesLost } = output
-  // A pipe takes 64 KiB, and 1 MiB waits.
+  // The pipe's buffer holds 64 KiB, and 1 MiB waits.
   expect(written - linesLost).toBeGreaterThan(1_048_576 / 100)
   expect(written - linesLost).toBeLessThan(1_200_000 / 100)
   let text = ''
@@ -71,7 +71,7 @@ it('a reader that reads no more holds up nobody; when it reads again it gets wha
   expect(output.linesLost).toBe(linesLost)
 })
 
-it('goes on by itself when its reader does, without another line', async () => {
+it('continues when its reader continues, without another line', async () => {
   const { path, reader } = makeFifo()
   onTestFinished(() => closeSync(reader))
   const output = new LineOutput(open(path, constants.O_WRONLY | NON_BLOCKING), lostLine)
@@ -81,13 +81,13 @@ it('goes on by itself when its reader does, without another line', async () => {
   expect(output.linesLost).toBe(0)
 })
 
-it('a reader that has gone and another that comes: the loss is told once', () => {
+it('reports a loss once to the reader that replaces a closed one', () => {
   const { path, reader } = makeFifo()
   const output = new LineOutput(open(path, constants.O_WRONLY | NON_BLOCKING), lostLine)
   output.write('first\n')
   expect(readAll(reader)).toBe('first\n')
   closeSync(reader)
-  for (let at = 0; at < 3; at++) output.write('nobody hears this\n')
+  for (let at = 0; at < 3; at++) output.write('nobody reads this\n')
   expect(output.linesLost).toBe(3)
   const other = open(path, constants.O_RDONLY | NON_BLOCKING)
   output.write('second\n')
@@ -95,7 +95,7 @@ it('a reader that has gone and another that comes: the loss is told once', () =>
   expect(readAll(other)).toBe('lost 3\nsecond\nthird\n')
 })
 
-it('a line that was cut by the end of its reader does not run into the next one', () => {
+it('a line that was cut when its reader closed does not run into the next line', () => {
   const { path, reader } = makeFifo()
   const output = new LineOutput(open(path, constants.O_WRONLY | NON_BLOCKING), lostLine)
   output.write(`${'x'.repeat(100_000)}\n`)
@@ -107,7 +107,7 @@ it('a line that was cut by the end of its reader does not run into the next one'
   expect(lines.at(-2)).toBe('whole')
 })
 
-it('waits at the end for a slow reader, but not for one that is stuck', () => {
+it('flush waits for a slow reader, but not for a stuck one', () => {
   const { path, reader } = makeFifo()
   onTestFinished(() => closeSync(reader))
   const output = new LineOutput(open(path, constants.O_WRONLY | NON_BLOCKING), lostLine)

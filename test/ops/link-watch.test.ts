@@ -27,19 +27,19 @@ function watch(threadCount: number): { links: LinkWatch; pass: (ms: number) => v
   return { links, pass: (ms) => (nowMs += ms) }
 }
 
-it('is ready when every thread has tried every sibling, and stays so when one is lost', () => {
+it('passes when every thread has tried every sibling, and still passes when a sibling goes down', () => {
   const { links } = watch(2)
   expect(links.check().isOk).toBe(false)
   links.note(0, 1, [link])
   links.note(1, 1, [{ ...link, isTried: false, state: 'greeted' }])
   expect(links.check().isOk).toBe(false)
   links.note(1, 1, [link])
-  expect(links.check()).toEqual({ isOk: true, detail: '1 of 1 siblings reached' })
+  expect(links.check()).toEqual({ isOk: true, detail: '1 of 1 siblings connected' })
   links.note(0, 1, [{ ...link, isTried: false, state: 'waiting', why: 'refuses' }])
-  expect(links.check()).toEqual({ isOk: true, detail: '0 of 1 siblings reached; derp2.lab: refuses' })
+  expect(links.check()).toEqual({ isOk: true, detail: '0 of 1 siblings connected; derp2.lab: refuses' })
 })
 
-it('waits for nobody longer than ten seconds', () => {
+it('waits at most ten seconds for a sibling', () => {
   const { links, pass } = watch(1)
   links.note(0, 1, [{ ...link, isTried: false, state: 'dialling' }])
   pass(9_000)
@@ -48,7 +48,7 @@ it('waits for nobody longer than ten seconds', () => {
   expect(links.check().isOk).toBe(true)
 })
 
-it('tells of a sibling once, with what all threads handed to it and the best way that one has measured', () => {
+it('shows each sibling once, with the traffic of all threads and the smallest round trip', () => {
   const { links } = watch(2)
   links.note(0, 1, [link, { ...link, name: 'derp1.lab', state: 'self' }])
   links.note(1, 1, [
@@ -70,30 +70,30 @@ it('tells of a sibling once, with what all threads handed to it and the best way
     },
   ])
   links.forget(1)
-  // What the dead thread had handed over stays handed over.
+  // The dead thread's packets still count.
   expect(links.siblings()).toEqual([{ ...numbers, isUp: true, packets: 12, bytes: 10_000 }])
 })
 
-it('is not ready while nothing is known of members, nor by what a thread said before it was told of them', () => {
+it('fails until the sibling list is known, and ignores reports about earlier editions', () => {
   let nowMs = 0
   const links = new LinkWatch({ threadCount: 1, hasMesh: true, now: () => nowMs })
-  // A thread that has just started has no links; so has one that knows all members and needs none.
+  // A thread that has just started has no links. Neither has a thread that knows the list and needs no links.
   links.note(0, 0, [])
   expect(links.check().isOk).toBe(false)
   links.note(0, 1, [link])
-  // Not all names have been answered yet.
+  // Not all names are resolved yet.
   expect(links.check().isOk).toBe(false)
   links.expect(2)
   expect(links.check().isOk).toBe(false)
   links.note(0, 2, [link, { ...link, name: 'derp3.lab', isTried: false, state: 'dialling' }])
   expect(links.check().isOk).toBe(false)
   links.note(0, 2, [])
-  expect(links.check()).toEqual({ isOk: true, detail: '0 of 0 siblings reached' })
+  expect(links.check()).toEqual({ isOk: true, detail: '0 of 0 siblings connected' })
   nowMs = 11_000
   expect(new LinkWatch({ threadCount: 1, hasMesh: true, now: () => nowMs }).check().isOk).toBe(false)
 })
 
-it('counts what goes to a sibling on and on: over the death of a thread, a link that is remade, a member listed anew', () => {
+it("continues a sibling's counters after a thread's death, a remade link and a return to the list", () => {
   const { links } = watch(2)
   let last = 0
   const total = (): number => {
@@ -110,7 +110,7 @@ it('counts what goes to a sibling on and on: over the death of a thread, a link 
   expect(total()).toBe(110)
   links.note(0, 1, [counted(0, 5)])
   expect(total()).toBe(115)
-  // Another address under the same name: the old link's last words come with the new one's first.
+  // A new address under the same name: the old link's last report arrives with the new link's first.
   links.note(1, 2, [counted(1, 3), { ...counted(0, 12), state: 'closed' }])
   expect(total()).toBe(120)
   links.note(0, 3, [])
@@ -122,7 +122,7 @@ it('counts what goes to a sibling on and on: over the death of a thread, a link 
   expect(total()).toBe(127)
 })
 
-it('remembers what went to the last thousand siblings, and not what went to those before', () => {
+it('remembers the counters of the last thousand siblings', () => {
   const { links } = watch(1)
   const named = (i: number, packets: number): WatchedLink => ({
     ...link,
@@ -130,7 +130,7 @@ it('remembers what went to the last thousand siblings, and not what went to thos
     serial: i,
     packets,
   })
-  // The first stays a member all the time, others come and go.
+  // The first sibling stays listed all the time; the others come and go.
   for (let i = 1; i <= 1_200; i++) links.note(0, i, [named(0, 5), named(i, 10)])
   const remembered = [0, 202, 1_200, 1, 200].map((i) => {
     links.note(0, 2_000, [])
@@ -140,21 +140,21 @@ it('remembers what went to the last thousand siblings, and not what went to thos
   expect(remembered).toEqual([6, 11, 11, 1, 1])
 })
 
-it('names a few of the siblings that are not reached, and says how many more there are', () => {
+it('names three siblings that are down, and the number of the others', () => {
   const { links } = watch(1)
-  const away = { ...link, state: 'waiting', why: 'is away' }
-  const down = [0, 1, 2, 3, 4].map((i): WatchedLink => Object.assign({}, away, { name: `derp${i}.lab` }))
+  const waiting = { ...link, state: 'waiting', why: 'is down' }
+  const down = [0, 1, 2, 3, 4].map((i): WatchedLink => Object.assign({}, waiting, { name: `derp${i}.lab` }))
   links.note(0, 1, [{ ...link, name: 'up.lab' }, ...down.slice(2)])
   expect(links.check().detail).toBe(
-    '1 of 4 siblings reached; derp2.lab: is away; derp3.lab: is away; derp4.lab: is away',
+    '1 of 4 siblings connected; derp2.lab: is down; derp3.lab: is down; derp4.lab: is down',
   )
   links.note(0, 1, down)
   expect(links.check().detail).toBe(
-    '0 of 5 siblings reached; derp0.lab: is away; derp1.lab: is away; derp2.lab: is away; and 2 more',
+    '0 of 5 siblings connected; derp0.lab: is down; derp1.lab: is down; derp2.lab: is down; and 2 more',
   )
 })
 
-it('shows a sibling with a copied key as one that is not reached', () => {
+it('shows a sibling with a copied key as down', () => {
   const { links } = watch(1)
   links.note(0, 1, [{ ...link, state: 'copied', why: 'has the key of this relay, too' }])
   expect(links.siblings()).toMatchObject([{ name: 'derp2.lab', isUp: false }])

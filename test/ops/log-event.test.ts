@@ -27,7 +27,7 @@ const rows: readonly Row[] = page
 
 const CALL = /\blog\.(debug|info|warn|error)\(\s*LogEvent\.(\w+)(?:,\s*\{([^{}]*)\})?/g
 
-/** Where the sources write an event: with a level, and with fields that are named there. */
+/** The calls in the sources that log an event, with the level and the fields that each names. */
 const calls = globSync('src/**/*.ts', { cwd: root })
   .map((path) => readFileSync(new URL(path, root), 'utf8'))
   .flatMap((text) => Array.from(text.matchAll(CALL)))
@@ -41,18 +41,18 @@ const calls = globSync('src/**/*.ts', { cwd: root })
       .map((field) => /^\w+/.exec(field)?.[0] ?? ''),
   }))
 
-describe('the page of log events', () => {
+describe('docs/log-events.md', () => {
   it('has each event once, and no other', () => {
     expect(rows.map(({ event }) => event).sort()).toEqual(Object.values(LogEvent).sort())
   })
 
-  it.each(rows)('says what $event means and what to do', ({ level, meaning, advice }) => {
+  it.each(rows)('has a meaning and an action for $event', ({ level, meaning, advice }) => {
     expect(['debug', 'info', 'warn', 'error']).toContain(level)
     expect(meaning).toMatch(/\.$/)
     expect(advice).toMatch(/^–$|\.$/)
   })
 
-  it('has the level and the fields that the program writes', () => {
+  it('has the level and the fields that the program logs', () => {
     expect(calls.length).toBeGreaterThan(Object.keys(LogEvent).length / 2)
     const documented = new Map(rows.map((row) => [row.event, row]))
     const wrong = calls.filter(({ event, level, fields }) => {

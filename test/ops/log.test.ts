@@ -4,7 +4,7 @@ import { LogEvent } from '#ops/log-event.ts'
 import { readableLine } from '#ops/log-line.ts'
 import { Log } from '#ops/log.ts'
 
-/** A log whose lines the test reads. */
+/** A log that keeps its lines for the test. */
 function logged(level: 'debug' | 'info' | 'warn' | 'error'): { log: Log; lines: () => unknown[] } {
   let text = ''
   const log = new Log(level, { write: (line) => (text += line) })
@@ -30,7 +30,7 @@ describe('a line', () => {
     ])
   })
 
-  it('tells an error with its stack and its causes', () => {
+  it('has an error with its stack and its causes', () => {
     const { log, lines } = logged('info')
     const cause = new Error('connection refused')
     log.error(LogEvent.relayFailed, { error: new Error('no admission', { cause }) })
@@ -45,7 +45,7 @@ describe('a line', () => {
     ])
   })
 
-  it('is written from the level that is set, which can change', () => {
+  it('is written at the minimum level or above; the level can change', () => {
     const { log, lines } = logged('warn')
     log.info(LogEvent.relayStarted)
     expect(log.isEnabled('info')).toBe(false)
@@ -70,7 +70,7 @@ describe('as text', () => {
     )
   })
 
-  it('values that are not one plain word are quoted, errors are their message', () => {
+  it('a value that is not one plain word is quoted; an error is its message', () => {
     expect(readable({ text: 'two words', empty: '', sum: 'a=b' })).toContain(
       'text="two words" empty="" sum="a=b"',
     )
@@ -79,12 +79,12 @@ describe('as text', () => {
     )
   })
 
-  it('nothing that a remote wrote can move the cursor or forge a line', () => {
+  it('text from a remote can neither move the cursor nor forge a line', () => {
     const line = readable({ appName: 'x\u001b[2J\n03:04:05.678 info  relay_ready \u009b31m\u202e\u007f' })
     expect(line.slice(0, -1)).toMatch(/^[ -~]*$/)
   })
 
-  it('what is no line of the log is shown all the same', () => {
+  it('a line that is not JSON is shown quoted', () => {
     expect(readableLine('a\u0007b\n')).toBe(String.raw`??:??:??.??? ?     ? line="a\u0007b"` + '\n')
   })
 })
@@ -102,7 +102,7 @@ describe('the log of a process', () => {
     ].join('\n'),
   ]
 
-  it('is JSON, complete even when the process ends at once', () => {
+  it('is JSON, and complete even if the process exits at once', () => {
     const { stdout, stderr, status } = spawnSync(process.execPath, program('process.exit(3)'), {
       encoding: 'utf8',
     })
@@ -112,14 +112,14 @@ describe('the log of a process', () => {
     expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ level: 'info', event: 'relay_started', at: 999 })
   })
 
-  it('has lost nothing after a flush, even when the process is killed', () => {
+  it('is complete after a flush, even if the process is killed', () => {
     const killed = program("log.flush(); process.kill(process.pid, 'SIGKILL')")
     const { stderr, signal } = spawnSync(process.execPath, killed, { encoding: 'utf8' })
     expect(signal).toBe('SIGKILL')
     expect(stderr.trimEnd().split('\n')).toHaveLength(1_000)
   })
 
-  it('is readable text where that is asked for', () => {
+  it('is text with the format text', () => {
     const { stderr } = spawnSync(process.execPath, program('process.exit(3)', 'text'), { encoding: 'utf8' })
     const lines = stderr.trimEnd().split('\n')
     expect(lines).toHaveLength(1_000)

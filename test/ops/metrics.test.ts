@@ -20,20 +20,20 @@ import { TestRelay } from '../support/test-relay.ts'
 import { certificate, testSources } from './sources.ts'
 import { allSeries, parseClassic } from './strict-exposition.ts'
 
-/** Every series of the relay itself by name and labels; what belongs to the process changes by itself. */
+/** Every series of the relay, by name and labels. Process metrics are left out, because they change by themselves. */
 async function scrape(replaced: Partial<MetricSources>): Promise<Map<string, number>> {
   const families = await new Metrics(testSources(replaced)).families()
   const own = families.filter(({ name }) => !/^(?:process|nodejs)_/.test(name))
   return allSeries(parseClassic(writeExposition(own, 'classic')))
 }
 
-/** The series that differ, with what they rose by. */
-function risen(before: Map<string, number>, after: Map<string, number>): Record<string, number> {
+/** The series that differ, with their increase. */
+function increases(before: Map<string, number>, after: Map<string, number>): Record<string, number> {
   const changed = [...after].filter(([series, value]) => value !== (before.get(series) ?? 0))
   return Object.fromEntries(changed.map(([series, value]) => [series, value - (before.get(series) ?? 0)]))
 }
 
-/** Where each plain counter shows. A counter without a line here, or a metric without a counter, fails. */
+/** The series of each plain counter. A counter without a line here, or a metric without a counter, fails the test. */
 const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   connectionsAccepted: ['derp_connections_accepted_total'],
   connectionsRejected: ['derp_connections_rejected_total'],
@@ -123,14 +123,14 @@ const HISTOGRAM_NAMES: Readonly<Record<HistogramName, string>> = {
   loopLag: 'derp_thread_loop_lag_seconds',
 }
 
-describe('every number that a relay thread counts shows, and shows where it should', () => {
+describe('every counter of a relay thread is exported, in the right series', () => {
   it.each(Object.keys(Counter) as PlainCounter[])('%s', async (name) => {
     const counters = new Counters()
-    // Home clients are clients, so that none of both would be no state of a relay.
+    // Home clients are clients too, so one home client without a client would be no state of a relay.
     if (name === 'clientsHome') counters.add(Counter.clientsCurrent, 1)
     const before = await scrape({ threads: [counters] })
     counters.add(Counter[name], 1)
-    const changed = risen(before, await scrape({ threads: [counters] }))
+    const changed = increases(before, await scrape({ threads: [counters] }))
     expect(sorted(Object.keys(changed))).toEqual(SERIES[name])
     expect(changed[SERIES[name][0] ?? '']).toBe(1)
   })
@@ -142,7 +142,7 @@ describe('every number that a relay thread counts shows, and shows where it shou
         const before = await scrape({ threads: [counters] })
         counters.countDrop(reason, kind, 70)
         const labels = `{reason="${DROP_REASON_LABELS[reason]}",kind="${PACKET_KIND_LABELS[kind]}"}`
-        expect(risen(before, await scrape({ threads: [counters] }))).toEqual({
+        expect(increases(before, await scrape({ threads: [counters] }))).toEqual({
           [`derp_dropped_packets_total${labels}`]: 1,
           [`derp_dropped_bytes_total${labels}`]: 70,
         })
@@ -155,7 +155,7 @@ describe('every number that a relay thread counts shows, and shows where it shou
       const counters = new Counters()
       const before = await scrape({ threads: [counters] })
       counters.countEnd(reason)
-      expect(risen(before, await scrape({ threads: [counters] }))).toEqual({
+      expect(increases(before, await scrape({ threads: [counters] }))).toEqual({
         [`derp_sessions_ended_total{reason="${reason}"}`]: 1,
       })
     }
@@ -172,7 +172,7 @@ describe('every number that a relay thread counts shows, and shows where it shou
     const thread = name === 'loopLag' ? 'thread="0"' : ''
     const labels = thread === '' ? '' : `{${thread}}`
     const le = thread === '' ? 'le' : `${thread},le`
-    expect(risen(before, await scrape({ threads: [counters] }))).toEqual({
+    expect(increases(before, await scrape({ threads: [counters] }))).toEqual({
       [`${metric}_bucket{${le}="${last}"}`]: 1,
       [`${metric}_bucket{${le}="+Inf"}`]: 2,
       [`${metric}_sum${labels}`]: last * 3,
@@ -181,7 +181,7 @@ describe('every number that a relay thread counts shows, and shows where it shou
   })
 })
 
-it('threads add up to one relay', async () => {
+it('sums the threads of a relay', async () => {
   const threads = [new Counters(), new Counters(), new Counters()]
   for (const [at, counters] of threads.entries()) counters.add(Counter.loginsTotal, 10 ** at)
   const series = await scrape({ threads, threadLoops: () => threads.map((_, at) => loop(at)) })
@@ -193,7 +193,7 @@ it('threads add up to one relay', async () => {
 
 const loop = (activeS: number) => ({ activeMs: activeS * 1_000, idleMs: 1_000 })
 
-it('which relay it is, with its place in the fleet where it has one', async () => {
+it('exports the identity of the relay, with its place in the fleet if it has one', async () => {
   const info = async (regions: readonly number[], nodes: readonly string[]): Promise<string[]> => {
     const series = await scrape({ relay: () => ({ hostname: 'derp1.example', regions, nodes }) })
     return [...series.keys()].filter((name) => name.startsWith('derp_relay_info'))
@@ -206,10 +206,10 @@ it('which relay it is, with its place in the fleet where it has one', async () =
   ])
 })
 
-it('STUN by result and family', async () => {
+it('exports STUN requests by result and family', async () => {
   const before = await scrape({})
   const stun = { successIpv4: 1, successIpv6: 2, notStun: 3, readErrors: 4, writeErrors: 5 }
-  expect(risen(before, await scrape({ stun: () => stun }))).toEqual({
+  expect(increases(before, await scrape({ stun: () => stun }))).toEqual({
     'stun_requests_total{result="success",family="ipv4"}': 1,
     'stun_requests_total{result="success",family="ipv6"}': 2,
     'stun_requests_total{result="not_stun",family="unknown"}': 3,
@@ -218,7 +218,7 @@ it('STUN by result and family', async () => {
   })
 })
 
-it('state, build, certificate and limits', async () => {
+it('exports state, build, certificate and limits', async () => {
   const checks = [
     { name: 'listeners', isOk: true, detail: '' },
     { name: 'stun', isOk: false, detail: 'no answer' },
@@ -245,7 +245,7 @@ it('state, build, certificate and limits', async () => {
   expect((await scrape({})).get('derp_ready')).toBe(1)
 })
 
-it('what a relay does not have has no metric', async () => {
+it('exports no metrics of features that are off', async () => {
   const { rate: _rate, ...limits } = testSources().limits
   const series = await scrape({
     stun: () => undefined,
@@ -257,11 +257,11 @@ it('what a relay does not have has no metric', async () => {
   expect(names).toMatch(/^derp_rate_limit_waits_total/m)
 })
 
-describe('a relay at work', () => {
+describe('a relay with traffic', () => {
   const relay = new TestRelay({ threads: 2 })
   const threads = relay.threads.map(({ counters }) => counters)
 
-  it('shows in its metrics', async () => {
+  it('counts it in its metrics', async () => {
     const before = await scrape({ threads })
     const a = relay.join(alice, { thread: 0, idealNode: 'other-1' })
     const b = relay.join(bob, { thread: 1, isWebSocket: true })
@@ -273,7 +273,7 @@ describe('a relay at work', () => {
     m.send(frames.forwardPacket)
     relay.settle()
     b.hangUp()
-    const change = risen(before, await scrape({ threads }))
+    const change = increases(before, await scrape({ threads }))
     expect(change).toMatchObject({
       derp_sessions_current: 2,
       derp_logins_total: 3,
@@ -301,7 +301,7 @@ describe('a relay at work', () => {
     expect(change).not.toHaveProperty('derp_clients_websocket_current')
   })
 
-  it('accounts for every packet, as its documentation says', async () => {
+  it('accounts for every packet, as docs/metrics.md says', async () => {
     const series = [...(await scrape({ threads }))]
     const sum = (prefix: string): number =>
       series.filter(([name]) => name.startsWith(prefix)).reduce((all, [, value]) => all + value, 0)
@@ -325,7 +325,7 @@ describe('docs/metrics.md', async () => {
     expect(sorted(rows.map(([name = '']) => name))).toEqual(sorted(metrics.map(({ name }) => name)))
     for (const family of metrics) {
       const row = rows.find(([name]) => name === family.name)
-      // Labels of what has not happened yet are not there to compare.
+      // A family without samples has no labels to compare.
       const labels = family.samples.length === 0 ? row?.[2] : labelsOf(family)
       expect(row).toEqual([family.name, family.type, labels, family.help])
     }
@@ -343,7 +343,7 @@ describe('docs/metrics.md', async () => {
       expect(metricsPart).toContain(`| \`${reason}\``)
   })
 
-  it('uses no name that is not exported', () => {
+  it('uses only exported names', () => {
     const exported = new Set([...metrics, ...varz].map(({ name }) => name))
     const used = page.match(/\b(?:derp|stun|tls|derper|nodejs|process)_[a-z_0-9]+\b(?!_)/g) ?? []
     const prefixes = new Set(['process_', 'nodejs_', 'derp_'])
@@ -356,7 +356,7 @@ function sorted(texts: readonly string[]): string[] {
   return texts.toSorted((a, b) => (a < b ? -1 : 1))
 }
 
-/** The cells of all table rows whose first one is a metric's name, without the backticks around names. */
+/** The cells of all table rows that start with a metric's name, without backticks. */
 function tableRows(text: string): string[][] {
   return text
     .split('\n')
@@ -377,14 +377,14 @@ function tableRows(text: string): string[][] {
     ])
 }
 
-/** `le` is part of every histogram. */
+/** The labels of a family, without `le`, which every histogram has. */
 function labelsOf({ samples }: MetricFamily): string {
   const names = new Set(samples.flatMap(({ labels }) => Object.keys(labels)))
   names.delete('le')
   return [...names].join(', ')
 }
 
-it('has no gauge that a thread would leave behind when it dies', () => {
+it('no gauge keeps its value when the thread dies', () => {
   const counters = new Counters()
   for (const at of Object.values(Counter)) counters.add(at, 5)
   counters.endOfThread()

@@ -22,16 +22,16 @@ function end(log: SessionEndLog, reason: EndReason, count = 1): void {
     log.write({ reason, remote: `192.0.2.1:${at}`, key: '[abcde]', cause: undefined })
 }
 
-/** The events in short, and the lines taken. */
+/** The lines so far, in short form; empties the list. */
 function take(): unknown[] {
-  const taken = lines.map(({ level, event, reason, count, reasons }) =>
+  const short = lines.map(({ level, event, reason, count, reasons }) =>
     event === 'session_ended' ? `${String(level)} ${String(reason)}` : { level, count, reasons },
   )
   lines = []
-  return taken
+  return short
 }
 
-it('each end is a line with its reason, its remote and its key', () => {
+it('logs each end with its reason, remote and key', () => {
   const log = open('info')
   log.write({ reason: EndReason.keyZero, remote: '[2001:db8::1]:443', key: undefined, cause: 'it is zero' })
   end(log, EndReason.writeStalled)
@@ -48,7 +48,7 @@ it('each end is a line with its reason, its remote and its key', () => {
   expect(lines[0]).not.toHaveProperty('key')
 })
 
-it('ends that are no news are told at debug alone, and count for nothing otherwise', () => {
+it('logs ordinary ends at debug only, and does not count them at info', () => {
   const log = open('info')
   end(log, EndReason.remoteClosed, 10)
   end(log, EndReason.remoteReset, 10)
@@ -61,7 +61,7 @@ it('ends that are no news are told at debug alone, and count for nothing otherwi
   expect(take()).toEqual(['debug remote_closed'])
 })
 
-it('what exceeds a second’s lines becomes one line when it is over', () => {
+it('reports suppressed ends in one line at the end of the second', () => {
   const log = open('info')
   end(log, EndReason.boxRefused, 2)
   clock.advance(400)
@@ -78,7 +78,7 @@ it('what exceeds a second’s lines becomes one line when it is over', () => {
   expect(take()).toEqual([])
 })
 
-it('a flood is never more than so many lines a second and one', () => {
+it('a flood causes at most the limit and one line per second', () => {
   const log = open('info')
   for (let ms = 0; ms < 10_000; ms++) {
     end(log, EndReason.boxRefused, 2)
@@ -86,11 +86,11 @@ it('a flood is never more than so many lines a second and one', () => {
   }
   clock.advance(1_000)
   expect(lines.length).toBeLessThanOrEqual(44)
-  const told = lines.reduce((sum, { count }) => sum + (typeof count === 'number' ? count : 1), 0)
-  expect(told).toBe(20_000)
+  const reported = lines.reduce((sum, { count }) => sum + (typeof count === 'number' ? count : 1), 0)
+  expect(reported).toBe(20_000)
 })
 
-it('no timer waits while nothing is left out', () => {
+it('sets no timer while no line is suppressed', () => {
   const log = open('info')
   for (let second = 0; second < 5; second++) {
     end(log, EndReason.boxRefused, 3)
@@ -100,14 +100,14 @@ it('no timer waits while nothing is left out', () => {
   expect(take()).toHaveLength(15)
 })
 
-it('left out at debug, what is no news is told at debug', () => {
+it('reports suppressed ordinary ends at debug', () => {
   const log = open('debug', 1)
   end(log, EndReason.remoteClosed, 3)
   clock.advance(1_000)
   expect(take()).toEqual(['debug remote_closed', { level: 'debug', count: 2, reasons: { remote_closed: 2 } }])
 })
 
-it('a second whose end is told late has no more lines meanwhile', () => {
+it('writes no further line until a late report is written', () => {
   const late: (() => void)[] = []
   const log = new Log('info', { write: (line) => lines.push(JSON.parse(line)) })
   const later = (_delayMs: number, callback: () => void): void => void late.push(callback)

@@ -19,7 +19,7 @@ function open(level: LogLevel): { log: SessionStartLog; clock: FakeClock; take: 
   return { log, clock, take: () => lines.splice(0) }
 }
 
-it('a login is a line at debug, with what an operator asks for', () => {
+it('logs a login at debug, with key, remote and way in', () => {
   const { log, take } = open('debug')
   log.write(alice)
   log.write({ ...alice, way: 'websocket', app: 'browser' })
@@ -31,7 +31,7 @@ it('a login is a line at debug, with what an operator asks for', () => {
   ])
 })
 
-it('is nothing at info, and leaves nothing to tell', () => {
+it('logs nothing at info, and counts nothing', () => {
   const { log, clock, take } = open('info')
   for (let n = 0; n < 10; n++) log.write(alice)
   log.writeHome({ key: '[abcde]', home: true })
@@ -39,7 +39,7 @@ it('is nothing at info, and leaves nothing to tell', () => {
   expect(take()).toEqual([])
 })
 
-it('a storm is a few lines, and one that counts the rest by the way they came', () => {
+it('a storm of logins causes a few lines, and one that counts the rest by way in', () => {
   const { log, clock, take } = open('debug')
   for (let n = 0; n < 10; n++) log.write(alice)
   for (let n = 0; n < 5; n++) log.write({ ...alice, way: 'fast_start' })

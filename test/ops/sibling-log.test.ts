@@ -1,6 +1,6 @@
 import { beforeEach, expect, it } from 'vitest'
 import { Log } from '#ops/log.ts'
-import { SiblingLog, type LinkNews } from '#ops/sibling-log.ts'
+import { SiblingLog, type LinkState } from '#ops/sibling-log.ts'
 
 let lines: Record<string, unknown>[]
 let siblings: SiblingLog
@@ -10,10 +10,10 @@ beforeEach(() => {
   siblings = new SiblingLog(new Log('info', { write: (line) => lines.push(JSON.parse(line)) }))
 })
 
-const link = (state: string, why = '', name = 'derp2.lab'): LinkNews => ({ name, state, why })
+const link = (state: string, why = '', name = 'derp2.lab'): LinkState => ({ name, state, why })
 const events = (): unknown[] => lines.map(({ event }) => event)
 
-it('tells when a sibling is reached, when it no longer is and why, and nothing of the attempts between', () => {
+it('logs when a sibling comes up, and when it goes down and why, but no attempts between', () => {
   for (const state of ['waiting', 'dialling', 'greeted', 'up', 'up'])
     siblings.write(0, [link(state, 'refuses')])
   for (let tries = 0; tries < 50; tries++) {
@@ -31,17 +31,17 @@ it('tells when a sibling is reached, when it no longer is and why, and nothing o
   ])
 })
 
-it('tells of one thread, whatever the others see', () => {
+it('logs the links of one thread only', () => {
   siblings.write(1, [link('up')])
   siblings.write(0, [link('waiting', 'refuses')])
-  siblings.write(1, [link('waiting', 'is away')])
+  siblings.write(1, [link('waiting', 'is down')])
   expect(lines.map(({ event, reason }) => [event, reason])).toEqual([
     ['sibling_up', undefined],
-    ['sibling_down', 'is away'],
+    ['sibling_down', 'is down'],
   ])
 })
 
-it('says of a copied key once, as an error, and of a relay that is listed among its own siblings as it should be', () => {
+it('logs a copied key once, as an error, and a relay in its own list once, at info', () => {
   for (let tries = 0; tries < 5; tries++) {
     for (const state of ['copied', 'dialling', 'greeted']) {
       siblings.write(0, [link(state, 'has the key of this relay, too'), link('self', '', 'derp1.lab')])
@@ -53,7 +53,7 @@ it('says of a copied key once, as an error, and of a relay that is listed among 
   ])
 })
 
-it('keeps nothing of members that come and go', () => {
+it('forgets siblings that have left', () => {
   for (const state of ['up', 'closed', 'up']) siblings.write(0, [link(state)])
   siblings.write(0, [])
   siblings.write(0, [link('up')])

@@ -1,5 +1,4 @@
-// The page on signals and health, held against the code: whoever adds a check, a signal or an exit code tells operators
-// of it there.
+// Compares docs/signals-and-health.md with the code: every check, signal and exit code must be documented there.
 
 import { globSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
@@ -10,13 +9,13 @@ const root = new URL('../../', import.meta.url)
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
 const page = read('docs/signals-and-health.md')
 
-/** The first cells of the rows of all tables. */
+/** The first cell of each table row. */
 const cells = page
   .split('\n')
   .filter((line) => line.startsWith('| ') && !line.startsWith('| ---'))
   .map((line) => line.split('|')[1]?.trim() ?? '')
 
-/** Names of checks: whatever has a name and can be asked for its outcome. */
+/** The names of all checks in the sources. */
 const checkNames = globSync('src/**/*.ts', { cwd: root })
   .map(read)
   .filter((text) => /\bcheck\(\): (CheckOutcome|\{)|\bcheck: \(\) =>/.test(text))
@@ -29,7 +28,7 @@ it('has each check of /readyz, and no other', () => {
   expect(documented.sort()).toEqual([...new Set(checkNames)].sort())
 })
 
-it('has each signal that a relay listens to', () => {
+it('has each signal that a relay handles', () => {
   const signals: string[] = []
   const parts = { endNow: () => undefined, isTerminalGone: () => false, now: () => 0 }
   const listening = new RelaySignals({ on: (signal) => signals.push(signal) }, parts)

@@ -1,4 +1,4 @@
-// What metrics are made of, for tests: everything that can be there is there, and each test replaces what it is about.
+// Sources of metrics for tests, with every feature on. Each test replaces the source that it tests.
 
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { Log } from '#ops/log.ts'
@@ -9,7 +9,7 @@ import { ProcessMetrics } from '#ops/process-metrics.ts'
 import { Counters } from '#relay/counters.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
 
-/** One for all tests of a file: what it starts is never stopped. */
+/** One for all tests of a file: the observers that it starts never stop. */
 const processMetrics = new ProcessMetrics()
 
 const noStun = { successIpv4: 0, successIpv6: 0, notStun: 0, readErrors: 0, writeErrors: 0 }
@@ -59,7 +59,7 @@ const directory = new DirectoryWatch(() => ({
 }))
 
 const reloads = new Reloads(new Log('error', { write: () => undefined }), Date.now)
-reloads.taken('regions-file', 'regions.yaml')
+reloads.accepted('regions-file', 'regions.yaml')
 
 export function testSources(replaced: Partial<MetricSources> = {}): MetricSources {
   return {

@@ -1,5 +1,5 @@
-// Reads the classic text format and OpenMetrics as strictly as their specifications are written, so that what this
-// accepts every scraper does: throws on anything out of place. Gives back the samples by name and labels.
+// Strict parsers of the classic text format and of OpenMetrics. They follow the specifications to the letter and throw on
+// any deviation, so every scraper accepts a text that these parsers accept. They return the samples by name and labels.
 
 export interface ParsedFamily {
   readonly name: string
@@ -63,14 +63,14 @@ export function allSeries(families: ReadonlyMap<string, ParsedFamily>): Map<stri
 }
 
 function begin(families: Map<string, ParsedFamily>, name: string): ParsedFamily {
-  if (families.has(name)) throw new Error(`${name} is there in two places`)
+  if (families.has(name)) throw new Error(`${name} occurs in two places`)
   const family: ParsedFamily = { name, type: '', help: undefined, samples: new Map() }
   families.set(name, family)
   return family
 }
 
 function once(before: string | undefined, now: string, line: string): string {
-  if (before !== undefined) throw new Error(`said twice: ${line}`)
+  if (before !== undefined) throw new Error(`repeated: ${line}`)
   return now
 }
 
@@ -81,7 +81,7 @@ function addSample({ samples }: ParsedFamily, line: string): void {
   if (rest.startsWith('{')) rest = afterLabels(rest, line)
   const series = line.slice(0, line.length - rest.length)
   if (!rest.startsWith(' ') || !NUMBER.test(rest.slice(1))) throw new Error(`no number: ${line}`)
-  if (samples.has(series)) throw new Error(`there twice: ${line}`)
+  if (samples.has(series)) throw new Error(`duplicate sample: ${line}`)
   samples.set(series, numberOf(rest.slice(1)))
 }
 
@@ -116,7 +116,7 @@ function checkFamily({ name, type, samples }: ParsedFamily, sampleName: string):
   if (type === 'histogram') checkHistogram(name, samples)
 }
 
-/** For each set of labels: bounds and counts rise, the last bound is +Inf and has the count. */
+/** Checks each set of labels: bounds and counts rise, and the last bound is +Inf with the total count. */
 function checkHistogram(name: string, samples: ReadonlyMap<string, number>): void {
   const others = new Map<string, { bound: number; count: number }>()
   for (const [series, count] of samples) {

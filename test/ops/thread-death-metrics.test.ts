@@ -1,5 +1,5 @@
-// What the metrics page shows when a relay thread dies: Prometheus takes a counter that falls for a start from zero, and a
-// gauge that stays for what is still there.
+// The metrics page after the death of a relay thread. Prometheus takes a falling counter for a restart, and an unchanged
+// gauge for the current state, so counters must not fall and gauges must.
 
 import { expect, it } from 'vitest'
 import type { MetricFamily } from '#ops/metric-family.ts'
@@ -16,7 +16,7 @@ import { DropReason, PacketKind } from '#relay/drop-reason.ts'
 import { END_REASONS } from '#relay/end-reason.ts'
 import { testSources } from './sources.ts'
 
-it('when a thread dies all that only grows stays or grows, and all that tells of now falls', async () => {
+it('when a thread dies, no counter falls, and every gauge does', async () => {
   const [dying, other] = [new Counters(), new Counters()]
   for (const [at, name] of (Object.keys(Counter) as PlainCounter[]).entries())
     dying.add(Counter[name], 1_000 + at)

@@ -1,5 +1,5 @@
-// derper's own page beside ours: every name that we have, derper has with the same type, the same help and the same
-// label values in the same order. What it has and we don't count is none of this test's business.
+// Compares /debug/varz with derper's own page: derper has every name of ours, with the same type, help and label values in
+// the same order. Names that only derper has are not compared.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -45,7 +45,7 @@ describe.skipIf(derper === undefined)('/debug/varz', () => {
   })
 })
 
-/** Without the comments that only derper writes, and what Go's own client adds. */
+/** The page without derper's extra comments and without the metrics of Go's client library. */
 function plainLines(text: string): string {
   return text
     .split('\n')
@@ -53,7 +53,7 @@ function plainLines(text: string): string {
     .join('\n')
 }
 
-/** What both take from their Prometheus libraries is not derper's. */
+/** Leaves out the process metrics, which both programs take from their Prometheus libraries. */
 function namedOnly(families: Map<string, ParsedFamily>): Map<string, ParsedFamily> {
   const own = [...families].filter(
     ([name]) => name === 'process_start_unix_time' || !name.startsWith('process_'),

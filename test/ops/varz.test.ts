@@ -18,7 +18,7 @@ async function read(varz: Varz): Promise<Map<string, number>> {
 const page = (replaced: Partial<MetricSources>): Promise<Map<string, number>> =>
   read(new Varz(testSources(replaced)))
 
-it('a relay at work reads as derper would', async () => {
+it('a relay with traffic has the numbers that derper would have', async () => {
   const relay = new TestRelay({ threads: 2 })
   const a = relay.join(alice, { thread: 0, idealNode: 'other-1' })
   const b = relay.join(bob, { thread: 1 })
@@ -53,7 +53,7 @@ it('a relay at work reads as derper would', async () => {
 })
 
 describe('drops', () => {
-  it('of reasons that derper has no name for count as the nearest', async () => {
+  it('for reasons that derper lacks count as the nearest reason', async () => {
     const counters = new Counters()
     counters.countDrop(DropReason.queueHead, PacketKind.data, 1)
     counters.countDrop(DropReason.queueAge, PacketKind.data, 10)
@@ -67,7 +67,7 @@ describe('drops', () => {
     expect(series.get('derp_bytes_dropped{reason="unknown_dest_on_fwd",kind="disco"}')).toBe(11_000)
   })
 
-  it('of every reason and kind count once, and none is lost', async () => {
+  it('for every reason and kind count exactly once', async () => {
     const counters = new Counters()
     let count = 0
     for (const reason of Object.values(DropReason)) {
@@ -83,7 +83,7 @@ describe('drops', () => {
   })
 })
 
-it('accepted connections never fall, though their parts are read at different moments', async () => {
+it('derp_accepts never falls, although its parts are read at different moments', async () => {
   const counters = new Counters()
   const varz = new Varz(testSources({ threads: [counters] }))
   counters.add(Counter.connectionsCurrent, 5)
@@ -95,7 +95,7 @@ it('accepted connections never fall, though their parts are read at different mo
   expect((await read(varz)).get('derp_accepts')).toBe(6)
 })
 
-it('the average queue time is that since the last reading, and stays while nothing is sent', async () => {
+it('the average queue time covers the time since the last reading, and stays while nothing is sent', async () => {
   const counters = new Counters()
   const varz = new Varz(testSources({ threads: [counters] }))
   const averageMs = async (): Promise<number | undefined> =>
@@ -109,7 +109,7 @@ it('the average queue time is that since the last reading, and stays while nothi
   expect(await averageMs()).toBe(1_000)
 })
 
-it('STUN, TLS and the rate limit are there when they are on', async () => {
+it('has STUN, TLS and rate limit metrics only if these are on', async () => {
   const counters = new Counters()
   counters.add(Counter.connectionsAccepted, 7)
   counters.add(Counter.tlsCurrent13, 2)

@@ -89,7 +89,7 @@ it('refuses clients beyond its descriptors, logs it, is not ready, serves its ad
   expect((await page('/livez')).status).toBe(200)
   const readiness = await page('/readyz')
   expect(readiness.status).toBe(503)
-  expect(readiness.text).toMatch(/FAIL descriptors: none left for clients: the limit of open files is 100/)
+  expect(readiness.text).toMatch(/FAIL descriptors: descriptors left for clients: none; limit of open files: 100/)
   await expect.poll(hasStun, { timeout: 5_000 }).toBe(false)
 
   isOver = true
@@ -112,8 +112,8 @@ describe('the descriptor watch', () => {
       lowestFree: () => lowestFree,
       refused: () => refused,
       now: clock.now,
-      onShort: (limit) => reports.push(`short ${limit}`),
-      onOver: (count) => reports.push(`over ${count}`),
+      onExhausted: (limit) => reports.push(`exhausted ${limit}`),
+      onAvailable: (count) => reports.push(`available ${count}`),
     })
     const looks = (seconds: number): void => {
       for (let i = 0; i < seconds; i++) {
@@ -122,7 +122,7 @@ describe('the descriptor watch', () => {
       }
     }
     looks(2)
-    expect(watch.check()).toEqual({ isOk: true, detail: '70 left for clients, of a limit of 100' })
+    expect(watch.check()).toEqual({ isOk: true, detail: 'descriptors left for clients: 70; limit of open files: 100' })
     // A client was refused between two looks; there is room again.
     refused = 3
     looks(1)
@@ -133,9 +133,9 @@ describe('the descriptor watch', () => {
     looks(4)
     refused = 7
     looks(5)
-    expect(reports).toEqual(['short 100'])
+    expect(reports).toEqual(['exhausted 100'])
     looks(1)
-    expect(reports).toEqual(['short 100', 'over 7'])
-    expect(watch.check()).toEqual({ isOk: true, detail: '1 left for clients, of a limit of 100' })
+    expect(reports).toEqual(['exhausted 100', 'available 7'])
+    expect(watch.check()).toEqual({ isOk: true, detail: 'descriptors left for clients: 1; limit of open files: 100' })
   })
 })

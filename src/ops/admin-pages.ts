@@ -55,7 +55,8 @@ export class AdminPages {
       },
       {
         path: '/readyz',
-        about: '200 if this relay can serve clients, else 503 and the failing checks; ?verbose lists all checks',
+        about:
+          '200 if this relay can serve clients, else 503 and the failing checks; ?verbose lists all checks',
         answer: (request) => this.#ready(request),
       },
       {

@@ -126,16 +126,16 @@ export class Metrics {
       gauge('derp_relay_info', 'Always 1. The labels identify the relay.', [
         sample(1, { hostname, region: regions.join(','), node: nodes.join(','), version: build.version }),
       ]),
-      gauge('derp_ready', '1 if this relay is ready for clients, as /readyz reports.', [sample(Number(isReady))]),
+      gauge('derp_ready', '1 if this relay is ready for clients, as /readyz reports.', [
+        sample(Number(isReady)),
+      ]),
       gauge(
         'derp_check_ok',
         '1 if this check of /readyz passes, else 0.',
         checks.map(({ name, isOk }) => sample(Number(isOk), { check: name })),
       ),
       gauge('derp_threads', 'Number of relay threads.', [sample(threads.length)]),
-      counter('derp_log_lines_lost_total', 'Log lines that could not be written.', [
-        sample(logLinesLost()),
-      ]),
+      counter('derp_log_lines_lost_total', 'Log lines that could not be written.', [sample(logLinesLost())]),
     ]
   }
 
@@ -207,9 +207,11 @@ function certificateFamilies(certificate: CertificateLife | undefined): MetricFa
   if (certificate === undefined) return []
   const { hostname, notBeforeMs, notAfterMs } = certificate
   return [
-    gauge('tls_certificate_not_before_timestamp_seconds', 'Unix time at which the certificate becomes valid.', [
-      sample(notBeforeMs / 1_000, { hostname }),
-    ]),
+    gauge(
+      'tls_certificate_not_before_timestamp_seconds',
+      'Unix time at which the certificate becomes valid.',
+      [sample(notBeforeMs / 1_000, { hostname })],
+    ),
     gauge('tls_certificate_not_after_timestamp_seconds', 'Unix time at which the certificate expires.', [
       sample(notAfterMs / 1_000, { hostname }),
     ]),
@@ -224,9 +226,11 @@ function limitFamilies({ rate, ...limits }: RelayLimits): MetricFamily[] {
     gauge('derp_send_queue_limit_packets', 'Limit of packets of one kind in the queue for one client.', [
       sample(limits.outboxPacketsMax),
     ]),
-    gauge('derp_write_timeout_seconds', 'Time after which a client that accepts no bytes is disconnected; 0 means no limit.', [
-      sample(limits.writeTimeoutMs / 1_000),
-    ]),
+    gauge(
+      'derp_write_timeout_seconds',
+      'Time after which a client that accepts no bytes is disconnected; 0 means no limit.',
+      [sample(limits.writeTimeoutMs / 1_000)],
+    ),
     gauge('derp_accept_limit_per_second', 'Limit of new connections per second.', [
       sample(limits.acceptsPerSecond),
     ]),

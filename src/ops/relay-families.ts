@@ -75,11 +75,7 @@ const CONNECTION_ROWS: readonly Row[] = [
     plain('connectionsOutOfDescriptors'),
   ),
   gauge('derp_sessions_current', 'Open DERP sessions, logged in or not.', plain('connectionsCurrent')),
-  counter(
-    'derp_websockets_accepted_total',
-    'DERP sessions over WebSocket.',
-    plain('webSocketsAccepted'),
-  ),
+  counter('derp_websockets_accepted_total', 'DERP sessions over WebSocket.', plain('webSocketsAccepted')),
   counter(
     'derp_fast_starts_total',
     'DERP sessions with fast start, in which the relay sends no HTTP answer before its key.',
@@ -118,7 +114,11 @@ const CONNECTION_ROWS: readonly Row[] = [
 ]
 
 const CLIENT_ROWS: readonly Row[] = [
-  counter('derp_logins_total', 'Sessions that logged in: their client proved its key and was admitted.', plain('loginsTotal')),
+  counter(
+    'derp_logins_total',
+    'Sessions that logged in: their client proved its key and was admitted.',
+    plain('loginsTotal'),
+  ),
   gauge(
     'derp_clients_current',
     'Logged-in sessions: of clients whose home relay this is (home), and all other.',
@@ -130,9 +130,17 @@ const CLIENT_ROWS: readonly Row[] = [
     plain('clientsNotIdeal'),
   ),
   gauge('derp_clients_websocket_current', 'Logged-in sessions over WebSocket.', plain('clientsWebSocket')),
-  gauge('derp_clients_prober_current', 'Logged-in sessions that identify as probers.', plain('clientsProber')),
+  gauge(
+    'derp_clients_prober_current',
+    'Logged-in sessions that identify as probers.',
+    plain('clientsProber'),
+  ),
   gauge('derp_watchers_current', 'Sibling sessions subscribed to presence.', plain('watchersCurrent')),
-  gauge('derp_keys_current', "Distinct node keys connected to this relay, without siblings' own keys.", plain('keysCurrent')),
+  gauge(
+    'derp_keys_current',
+    "Distinct node keys connected to this relay, without siblings' own keys.",
+    plain('keysCurrent'),
+  ),
   gauge(
     'derp_keys_at_siblings',
     'Distinct node keys that are connected to siblings and not to this relay.',
@@ -211,8 +219,16 @@ const PACKET_ROWS: readonly Row[] = [
     'Packets forwarded from one relay thread (out) to another (in), counted on each side.',
     by('direction', { in: 'crossedIn', out: 'crossedOut' }),
   ),
-  gauge('derp_send_queue_packets', 'Packets in send queues (to clients and siblings), and packets waiting for a key lookup.', plain('queuedPackets')),
-  gauge('derp_send_queue_bytes', 'Bytes of the frames of these packets: in send queues, and waiting for a key lookup.', plain('queuedBytes')),
+  gauge(
+    'derp_send_queue_packets',
+    'Packets in send queues (to clients and siblings), and packets waiting for a key lookup.',
+    plain('queuedPackets'),
+  ),
+  gauge(
+    'derp_send_queue_bytes',
+    'Bytes of the frames of these packets: in send queues, and waiting for a key lookup.',
+    plain('queuedBytes'),
+  ),
   gauge(
     'derp_waiting_bytes',
     'Memory in use for waiting data: send queues, incomplete frames, and paused input.',
@@ -222,14 +238,22 @@ const PACKET_ROWS: readonly Row[] = [
 
 const CONTROL_ROWS: readonly Row[] = [
   counter('derp_pings_received_total', 'Ping frames received from clients.', plain('pingsReceived')),
-  counter('derp_pongs_sent_total', 'Pong frames sent. Several waiting pings get one pong.', plain('pongsSent')),
+  counter(
+    'derp_pongs_sent_total',
+    'Pong frames sent. Several waiting pings get one pong.',
+    plain('pongsSent'),
+  ),
   counter('derp_keep_alives_sent_total', 'Keep-alive frames sent.', plain('keepAlivesSent')),
   counter(
     'derp_peer_gone_sent_total',
     'PeerGone frames sent: a peer has left (disconnected), or is not connected here (not_here).',
     by('reason', { disconnected: 'peerGoneDisconnected', not_here: 'peerGoneNotHere' }),
   ),
-  counter('derp_unknown_frames_total', 'Frames skipped because their type is unknown.', plain('unknownFrames')),
+  counter(
+    'derp_unknown_frames_total',
+    'Frames skipped because their type is unknown.',
+    plain('unknownFrames'),
+  ),
   counter(
     'derp_rate_limit_waits_total',
     'Pauses in reading from a client that exceeded the rate limit.',

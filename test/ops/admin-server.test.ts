@@ -186,7 +186,9 @@ describe('HTTP', () => {
       await closed(socket)
       return text
     }
-    expect((await pipelined(8)).match(/(?<=\n)(?:ready|live)\n/g)?.join('')).toBe('ready\n'.repeat(7) + 'live\n')
+    expect((await pipelined(8)).match(/(?<=\n)(?:ready|live)\n/g)?.join('')).toBe(
+      'ready\n'.repeat(7) + 'live\n',
+    )
     expect(await pipelined(9)).toBe('')
     expect(await pipelined(2_000)).toBe('')
     expect((await ask('/livez')).status).toBe(200)

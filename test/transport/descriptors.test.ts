@@ -89,7 +89,9 @@ it('refuses clients beyond its descriptors, logs it, is not ready, serves its ad
   expect((await page('/livez')).status).toBe(200)
   const readiness = await page('/readyz')
   expect(readiness.status).toBe(503)
-  expect(readiness.text).toMatch(/FAIL descriptors: descriptors left for clients: none; limit of open files: 100/)
+  expect(readiness.text).toMatch(
+    /FAIL descriptors: descriptors left for clients: none; limit of open files: 100/,
+  )
   await expect.poll(hasStun, { timeout: 5_000 }).toBe(false)
 
   isOver = true
@@ -122,7 +124,10 @@ describe('the descriptor watch', () => {
       }
     }
     looks(2)
-    expect(watch.check()).toEqual({ isOk: true, detail: 'descriptors left for clients: 70; limit of open files: 100' })
+    expect(watch.check()).toEqual({
+      isOk: true,
+      detail: 'descriptors left for clients: 70; limit of open files: 100',
+    })
     // A client was refused between two looks; there is room again.
     refused = 3
     looks(1)
@@ -136,6 +141,9 @@ describe('the descriptor watch', () => {
     expect(reports).toEqual(['exhausted 100'])
     looks(1)
     expect(reports).toEqual(['exhausted 100', 'available 7'])
-    expect(watch.check()).toEqual({ isOk: true, detail: 'descriptors left for clients: 1; limit of open files: 100' })
+    expect(watch.check()).toEqual({
+      isOk: true,
+      detail: 'descriptors left for clients: 1; limit of open files: 100',
+    })
   })
 })

@@ -1,11 +1,11 @@
 // `derpfleet map`: prints what to paste so that clients know this relay, or its whole fleet. Everything is taken from the
 // options that the relay is served with, the fleet's file among them; flags of its own say what those cannot know.
 
-import { X509Certificate } from 'node:crypto'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
-import { certificateFiles, certificateFolder } from '#config/certificate-settings.ts'
-import { selfSignedPin } from '#config/certificate-check.ts'
-import { readFileText, whyUnread } from '#config/file-text.ts'
+import { parseCertificate, selfSignedPin } from '#config/certificate-check.ts'
+import { certificateFilesIn, readCertificateFile } from '#config/certificate-files.ts'
+import { certificateFolder } from '#config/certificate-settings.ts'
+import { whyUnread } from '#config/file-text.ts'
 import { Findings } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
 import { thisHost } from '#config/host-info.ts'
@@ -188,8 +188,8 @@ function pin(own: MapValues, values: ServeValues, served: Served, findings: Find
     return undefined
   }
   const folder = certificateFolder(values, thisHost(served.io.env))
-  const path = named ?? certificateFiles(folder, served.hostname).certificatePath
-  const file = readFileText(path)
+  const path = named ?? certificateFilesIn(folder, served.hostname).certificatePath
+  const file = readCertificateFile(path)
   if ('text' in file) return pinOf(file.text, path, findings)
   if (named !== undefined) return findings.complain(own.where('cert'), `${path} ${whyUnread(file)}`)
   // Without these options the certificate is somebody else's concern: nothing says that it is a file here.
@@ -200,11 +200,9 @@ function pin(own: MapValues, values: ServeValues, served: Served, findings: Find
 }
 
 function pinOf(pem: string, path: string, findings: Findings): string | undefined {
-  try {
-    return selfSignedPin(new X509Certificate(pem))
-  } catch {
-    return findings.complain(path, 'contains no readable certificate', 'PEM (-----BEGIN CERTIFICATE-----)')
-  }
+  const certificate = parseCertificate(pem)
+  if (!('kind' in certificate)) return selfSignedPin(certificate)
+  return findings.complain(path, certificate.found, 'PEM (-----BEGIN CERTIFICATE-----)')
 }
 
 function usage(): string {

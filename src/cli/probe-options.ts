@@ -2,8 +2,8 @@
 // read here, so that a mistake in them is reported before anything is probed. The map is not read here: whether it can
 // be loaded is a finding of the probe.
 
-import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
+import { readAuthoritiesFile } from '#config/certificate-files.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import { Findings } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
@@ -214,23 +214,8 @@ function meshKey(values: ProbeValues, findings: Findings): Uint8Array | undefine
 function authorities(values: ProbeValues, findings: Findings): readonly string[] {
   const path = values.get('ca')
   if (path === undefined) return []
-  const file = readFileText(path)
-  const expected = 'PEM (-----BEGIN CERTIFICATE-----)'
-  if (!('text' in file)) {
-    findings.complain('-ca', `${path} ${whyUnread(file)}`, expected)
-    return []
-  }
-  const found = file.text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
-  if (found.length === 0 || !found.every(isCertificate)) {
-    findings.complain('-ca', `${path} contains no readable certificate`, expected)
-  }
-  return found
-}
-
-function isCertificate(pem: string): boolean {
-  try {
-    return new X509Certificate(pem).raw.length > 0
-  } catch {
-    return false
-  }
+  const read = readAuthoritiesFile(path)
+  if ('pem' in read) return [read.pem]
+  findings.complain('-ca', read.found, 'a PEM file of certificates')
+  return []
 }

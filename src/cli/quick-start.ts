@@ -2,13 +2,13 @@
 // key and certificate live in a state folder and are made once. This file has its presets and the text that says
 // how to use what has started; starting is `serve`'s.
 
-import { readFileSync } from 'node:fs'
 import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
 import { endpointText, isEveryAddress } from '#config/listener-settings.ts'
 import { OWN_REGION_MIN, type Region } from '#fleet/region.ts'
-import { selfSignedPin } from '#config/certificate-check.ts'
+import { parseCertificate, selfSignedPin } from '#config/certificate-check.ts'
+import { readCertificateFile } from '#config/certificate-files.ts'
 import type { Presets, RawSettings } from '#config/read-settings.ts'
 import type { Endpoint, Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#control/relay-addresses.ts'
@@ -35,10 +35,7 @@ export function isQuickStart(raw: RawSettings): boolean {
 export function quickStartText(settings: Settings, addresses: RelayAddresses): string {
   const { derp, stun, admin } = addresses
   const { certificate } = settings
-  const pin =
-    certificate === undefined
-      ? undefined
-      : selfSignedPin(new X509Certificate(readFileSync(certificate.certificatePath)))
+  const pin = certificate === undefined ? undefined : pinOfFile(certificate.certificatePath)
   const host = isEveryAddress(derp.host) ? '127.0.0.1' : derp.host
   const entry: Region = {
     id: OWN_REGION_MIN,
@@ -71,6 +68,13 @@ export function quickStartText(settings: Settings, addresses: RelayAddresses): s
     'Ctrl-C stops it.',
     '',
   ].join('\n')
+}
+
+/** Undefined for a certificate that an authority has signed. */
+function pinOfFile(path: string): string | undefined {
+  const file = readCertificateFile(path)
+  const certificate = 'text' in file ? parseCertificate(file.text) : undefined
+  return certificate instanceof X509Certificate ? selfSignedPin(certificate) : undefined
 }
 
 /** What clients and the probe take for granted. */

@@ -3,6 +3,7 @@
 
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
+import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import { certificatePin } from '#protocol/self-signed.ts'
 
 /** Why a pair cannot serve; `file` tells which of the two to look at. */
@@ -23,12 +24,12 @@ const LAST_PART_OF_LIFE = 0.1
 
 /** The leaf certificate and all that is wrong with it; faults alone when it cannot be read. */
 export function checkCertificate(
-  pem: { readonly certificate: string; readonly key: string },
+  pem: CertificatePem,
   hostname: string,
   nowMs: number,
 ): CheckedCertificate | { readonly faults: readonly CertificateFault[] } {
-  const certificate = readCertificate(pem.certificate)
-  const key = readKey(pem.key)
+  const certificate = parseCertificate(pem.certificate)
+  const key = parseKey(pem.key)
   const unreadable = [certificate, key].filter((part): part is CertificateFault => 'kind' in part)
   if (!(certificate instanceof X509Certificate)) return { faults: unreadable }
   const faults: CertificateFault[] = [...unreadable, ...chainFaults(pem.certificate)]
@@ -71,7 +72,8 @@ function lifeOf(certificate: X509Certificate): readonly [number, number] {
   return [certificate.validFromDate.getTime(), certificate.validToDate.getTime()]
 }
 
-function readCertificate(pem: string): X509Certificate | CertificateFault {
+/** The first certificate of a PEM text, or why there is none. */
+export function parseCertificate(pem: string): X509Certificate | CertificateFault {
   try {
     return new X509Certificate(pem)
   } catch {
@@ -88,7 +90,7 @@ const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*(?:-----END CERTIFICATE
 
 /** Where in a PEM file a certificate stands that can't be read, from 1; undefined if all can. */
 export function damagedCertificate(pem: string): number | undefined {
-  const at = (pem.match(PEM_CERTIFICATE) ?? []).findIndex((one) => 'kind' in readCertificate(one))
+  const at = (pem.match(PEM_CERTIFICATE) ?? []).findIndex((one) => 'kind' in parseCertificate(one))
   return at === -1 ? undefined : at + 1
 }
 
@@ -106,7 +108,7 @@ function chainFaults(pem: string): CertificateFault[] {
   ]
 }
 
-function readKey(pem: string): KeyObject | CertificateFault {
+function parseKey(pem: string): KeyObject | CertificateFault {
   try {
     return createPrivateKey(pem)
   } catch {

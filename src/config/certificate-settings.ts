@@ -13,7 +13,7 @@ import {
   selfSignedPin,
   type CertificateFault,
 } from './certificate-check.ts'
-import { readFileText, whyUnread, type FileText } from './file-text.ts'
+import { certificateFilesIn, readCertificateFiles, type CertificateFiles } from './certificate-files.ts'
 import type { Findings } from './diagnostics.ts'
 import type { Host } from './host-info.ts'
 import type { Listeners } from './listener-settings.ts'
@@ -22,7 +22,6 @@ import { DERP_PORT, STUN_PORT, type Node } from '#fleet/node.ts'
 import { OWN_REGION_MIN } from '#fleet/region.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import type { CertificateFiles } from './settings.ts'
 
 const HOUR_MS = 3_600_000
 /** Clients refuse a certificate that is not valid yet, and their clocks may be a little behind. */
@@ -31,12 +30,6 @@ const BACKDATED_MS = HOUR_MS
 const LIFE_MS = 365 * 24 * HOUR_MS
 /** What browsers and clients on this machine may call a relay of its own. */
 const LOCAL_NAMES = ['localhost', '127.0.0.1', '::1']
-
-/** The two files of a hostname in a folder, named as derper names them. */
-export function certificateFiles(folder: string, hostname: string): CertificateFiles {
-  const name = hostname.replaceAll(/[^a-zA-Z0-9.-]/g, '')
-  return { certificatePath: join(folder, `${name}.crt`), keyPath: join(folder, `${name}.key`) }
-}
 
 /** The folder that the options name, or derper's. */
 export function certificateFolder(values: OptionValues<ServeOptions>, host: Host): string {
@@ -58,22 +51,25 @@ export function resolveCertificate(
     )
   }
   if (hostname === undefined) return undefined
-  const files = certificateFiles(certificateFolder(values, host), hostname)
-  const certificate = readFileText(files.certificatePath)
-  const key = readFileText(files.keyPath)
+  const files = certificateFilesIn(certificateFolder(values, host), hostname)
+  const read = readCertificateFiles(files)
   const isOwn = isQuickStartState(values)
   const plan = { files, hostname, listeners, isOwn }
-  if ('missing' in certificate && 'missing' in key && (isOwn || isIP(hostname) !== 0)) {
-    planSelfSigned({ ...plan, existing: 'is kept' }, host, findings)
-    return files
-  }
-  if (!('text' in certificate) || !('text' in key)) {
-    const where = values.where('certdir')
-    complainOfUnread(where, files.certificatePath, certificate, findings)
-    complainOfUnread(where, files.keyPath, key, findings)
+  if (!('pem' in read)) {
+    if (read.areBothMissing && (isOwn || isIP(hostname) !== 0)) {
+      planSelfSigned({ ...plan, existing: 'is kept' }, host, findings)
+      return files
+    }
+    for (const { path, reason } of read.unread) {
+      findings.complain(
+        values.where('certdir'),
+        `${path} ${reason}`,
+        'a certificate and its key as PEM files',
+      )
+    }
     return undefined
   }
-  const checked = checkCertificate({ certificate: certificate.text, key: key.text }, hostname, host.nowMs)
+  const checked = checkCertificate(read.pem, hostname, host.nowMs)
   if (isOwn && checked.faults.some((fault) => fault.kind === 'expired')) {
     planSelfSigned({ ...plan, existing: 'is replaced' }, host, findings)
     return files
@@ -138,11 +134,6 @@ function warnOfPin(served: Served, pin: string | undefined, findings: Findings):
   findings.warn(
     `the certificate for ${hostname} is self-signed; clients accept it only with this node in their DERP map: ${JSON.stringify(nodeJson(node, OWN_REGION_MIN))}`,
   )
-}
-
-function complainOfUnread(where: string, path: string, file: FileText, findings: Findings): void {
-  if ('text' in file) return
-  findings.complain(where, `${path} ${whyUnread(file)}`, 'a certificate and its key as PEM files')
 }
 
 function complainOfFault(fault: CertificateFault, files: CertificateFiles, findings: Findings): void {

@@ -2,7 +2,7 @@
 // is read as derper reads it; that a relay may list itself is found out when it is reached.
 
 import { isIPv6 } from 'node:net'
-import { damagedCertificate } from './certificate-check.ts'
+import { readAuthoritiesFile } from './certificate-files.ts'
 import { readFileText, whyUnread } from './file-text.ts'
 import { parseUntypedKey } from '#protocol/node-key.ts'
 import type { Findings } from './diagnostics.ts'
@@ -42,7 +42,7 @@ export function resolveMesh(
     rebalancePerSecond: values.get('rebalance'),
     region: values.get('region'),
     node: values.get('node'),
-    ca: resolveCa(values, findings),
+    ca: resolveAuthorities(values, 'mesh-ca-file', findings),
   }
 }
 
@@ -125,7 +125,7 @@ function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): Na
   return {
     servers,
     credentials: resolveCredentials(values, findings),
-    ca: resolveNatsCa(values, findings),
+    ca: resolveAuthorities(values, 'nats-ca-file', findings),
     secret,
   }
 }
@@ -161,7 +161,7 @@ function resolveNatsSecret(values: OptionValues<ServeOptions>, findings: Finding
 /** The text of a file that has to be there if it is named. */
 function fileText(
   values: OptionValues<ServeOptions>,
-  word: 'nats-credentials-file' | 'nats-ca-file' | 'nats-secret-file',
+  word: 'nats-credentials-file' | 'nats-secret-file',
   expected: string,
   findings: Findings,
 ): string | undefined {
@@ -172,34 +172,14 @@ function fileText(
   return findings.complain(values.where(word), `${path} ${whyUnread(file)}`, expected)
 }
 
-function resolveCa(values: OptionValues<ServeOptions>, findings: Findings): string | undefined {
-  const path = values.get('mesh-ca-file')
-  if (path === undefined) return undefined
-  const where = values.where('mesh-ca-file')
-  const file = readFileText(path)
-  if (!('text' in file))
-    return findings.complain(where, `${path} ${whyUnread(file)}`, 'a PEM file of certificates')
-  return checkedCa(file.text, { where, path }, findings)
-}
-
-function resolveNatsCa(values: OptionValues<ServeOptions>, findings: Findings): string | undefined {
-  const path = values.get('nats-ca-file')
-  const text = fileText(values, 'nats-ca-file', 'a PEM file of certificates', findings)
-  if (path === undefined || text === undefined) return undefined
-  return checkedCa(text, { where: values.where('nats-ca-file'), path }, findings)
-}
-
-/** The text, if all certificates in it can be read: with one that can't, no connection could be made. */
-function checkedCa(
-  text: string,
-  { where, path }: { readonly where: string; readonly path: string },
+function resolveAuthorities(
+  values: OptionValues<ServeOptions>,
+  option: 'mesh-ca-file' | 'nats-ca-file',
   findings: Findings,
 ): string | undefined {
-  const expected = 'a PEM file of certificates'
-  if (!text.includes('-----BEGIN CERTIFICATE-----')) {
-    return findings.complain(where, `${path} contains no certificate`, expected)
-  }
-  const position = damagedCertificate(text)
-  if (position === undefined) return text
-  return findings.complain(where, `certificate ${position} in ${path} is damaged`, expected)
+  const path = values.get(option)
+  if (path === undefined) return undefined
+  const read = readAuthoritiesFile(path)
+  if ('pem' in read) return read.pem
+  return findings.complain(values.where(option), read.found, 'a PEM file of certificates')
 }

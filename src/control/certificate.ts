@@ -2,14 +2,15 @@
 // Runs on the control thread, which hands the PEM text to the relay threads.
 
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import type { CertificateFiles } from '#config/settings.ts'
+import { readCertificateFiles, type CertificateFiles } from '#config/certificate-files.ts'
 import type { CertificateLife } from '#ops/metrics.ts'
-import type { CertificatePem } from '#transport/tls-identity.ts'
+import type { CertificatePem } from '#protocol/certificate-pem.ts'
 
-/** @throws the system's error for a file that can't be read */
-export function readCertificate({ certificatePath, keyPath }: CertificateFiles): CertificatePem {
-  return { certificate: readFileSync(certificatePath, 'utf8'), key: readFileSync(keyPath, 'utf8') }
+/** @throws for files that cannot be read */
+export function readCertificate(files: CertificateFiles): CertificatePem {
+  const read = readCertificateFiles(files)
+  if ('pem' in read) return read.pem
+  throw new Error(read.unread.map(({ path, reason }) => `${path} ${reason}`).join('; '))
 }
 
 export function certificateLife({ certificate }: CertificatePem, hostname: string): CertificateLife {

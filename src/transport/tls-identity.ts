@@ -3,6 +3,7 @@
 
 import type { TlsOptions } from 'node:tls'
 import { constants } from 'node:crypto'
+import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import { metaCertificate } from '#protocol/meta-certificate.ts'
 import { certificatePem } from '#protocol/self-signed.ts'
 
@@ -18,12 +19,6 @@ const CIPHERS = [
   'ECDHE-ECDSA-AES256-GCM-SHA384',
   'ECDHE-RSA-AES256-GCM-SHA384',
 ].join(':')
-
-/** A chain (leaf first) and its private key, PEM. */
-export interface CertificatePem {
-  readonly certificate: string
-  readonly key: string
-}
 
 export interface TlsIdentityParts {
   readonly pem: CertificatePem

@@ -9,7 +9,7 @@ import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#interthread/thread-links.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
-import type { CertificatePem } from '#transport/tls-identity.ts'
+import type { CertificatePem } from '#protocol/certificate-pem.ts'
 
 /** Start data of a relay thread. */
 export interface RelayThreadData {

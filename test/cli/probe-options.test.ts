@@ -77,7 +77,7 @@ test.each([
   [['map.json', PIN], '-pin: has no effect with a map'],
   [['a.example', '-region', 'lab'], '-region: has no effect with a single relay'],
   [['a.example', '-ca', '/none'], '-ca: /none does not exist'],
-  [['a.example', '-ca', import.meta.filename], 'contains no readable certificate'],
+  [['a.example', '-ca', import.meta.filename], 'probe-options.test.ts contains no certificate'],
   [['a.example', '-mesh-psk-file', '/none'], '-mesh-psk-file: /none does not exist'],
 ])('reports %j as invalid', (args, complaint) => {
   expect(complaints(...args).join('\n')).toContain(complaint)

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { certificateFiles } from '#config/certificate-settings.ts'
 import { createFiles } from '#config/new-files.ts'
 import { certificatePin } from '#protocol/self-signed.ts'
 import { DAY_MS, goodPair, makePair, writePair } from './certificates.ts'
@@ -24,20 +23,6 @@ test.each([
   expect(
     operator.settings(['-c', operator.keyPath, '-a', '127.0.0.1:3340', '-certmode', mode]).certificate,
   ).toBe(undefined)
-})
-
-test("names the files as derper does, in derper's folder unless told otherwise", () => {
-  using operator = new Operator()
-  expect(certificateFiles('/d', '2001:db8::1')).toEqual({
-    certificatePath: '/d/2001db81.crt',
-    keyPath: '/d/2001db81.key',
-  })
-  const folder = operator.folder.at('cache/tailscale/derper-certs')
-  const args = manual(operator, 'a.example').slice(0, -2)
-  expect(operator.problems(args)).toEqual([
-    `-certdir: ${folder}/a.example.crt does not exist; expected a certificate and its key as PEM files`,
-    `-certdir: ${folder}/a.example.key does not exist; expected a certificate and its key as PEM files`,
-  ])
 })
 
 test('complains of one missing file, even for an IP address', () => {
@@ -133,4 +118,14 @@ test('the quick start recovers from a renewal that was cut short', () => {
   const plan = { presets, env: { DERPFLEET_KEY_FILE: operator.keyPath } }
   expect(createFiles(operator.plan([], plan).newFiles)).toBeUndefined()
   expect(operator.plan([], plan).newFiles).toEqual([])
+})
+
+test("looks in derper's folder if no option names one", () => {
+  using operator = new Operator()
+  const folder = operator.folder.at('cache/tailscale/derper-certs')
+  const args = manual(operator, 'a.example').slice(0, -2)
+  expect(operator.problems(args)).toEqual([
+    `-certdir: ${folder}/a.example.crt does not exist; expected a certificate and its key as PEM files`,
+    `-certdir: ${folder}/a.example.key does not exist; expected a certificate and its key as PEM files`,
+  ])
 })

@@ -1,5 +1,5 @@
-// Relays of several regions, with either way to find keys: watching all siblings, or asking a key directory. Both must
-// give the same, but for what the directory says of itself.
+// Relays of several regions, with either source of routes: presence from all siblings, or a key directory. Both must
+// give the same results, apart from the directory's own behaviour.
 
 import { describe, expect, it } from 'vitest'
 import { actor, alice, bob, cathy, type Actor } from '../support/actor.ts'
@@ -7,7 +7,7 @@ import { packetLine, type MemoryClient } from '../support/memory-client.ts'
 import { TestMesh } from '../support/test-mesh.ts'
 import { frames, packet } from '../vectors/frames.ts'
 
-/** Longer than any answer of the directory, and than making a link. */
+/** Longer than the directory's answer and the dialling of a link take. */
 const SETTLED_MS = 500
 
 function atHome(mesh: TestMesh, relay: string, who: Actor): MemoryClient {
@@ -20,9 +20,9 @@ function packets(client: MemoryClient): string[] {
 }
 
 describe.each([
-  ['watching all', (...names: string[]) => new TestMesh(...names)],
-  ['asking a directory', (...names: string[]) => TestMesh.withDirectory(...names)],
-])('relays of two regions, %s', (_how, makeMesh) => {
+  ['presence from all siblings', (...names: string[]) => new TestMesh(...names)],
+  ['a key directory', (...names: string[]) => TestMesh.withDirectory(...names)],
+])('relays of two regions, routes by %s', (_how, makeMesh) => {
   const makeTwo = (): TestMesh => makeMesh('eu-1', 'eu-2', 'us-1', 'us-2')
 
   it('reach every home client from everywhere, once, over one link', () => {
@@ -39,7 +39,7 @@ describe.each([
     }
   })
 
-  it('find a client that has moved to another region at its new home', () => {
+  it('reach a client that has moved to another region at its new home', () => {
     const mesh = makeTwo()
     const a = atHome(mesh, 'us-1', alice)
     const old = atHome(mesh, 'eu-1', bob)
@@ -54,9 +54,9 @@ describe.each([
     expect(packets(next)).toEqual([packetLine(alice, packet)])
   })
 
-  it('bring a packet for a stale home to where the client lives now', () => {
+  it('forward a packet sent to a former home to the current one', () => {
     const mesh = makeTwo()
-    // Alice believes that bob is at home in the region where she has connected.
+    // Alice takes the region where she has connected for bob's home.
     const a = mesh.node('eu-1').join(alice)
     const b = atHome(mesh, 'us-2', bob)
     a.sendPacket(bob, packet)
@@ -66,7 +66,7 @@ describe.each([
     expect(mesh.node('us-2').relay.count('forwardedIn')).toBe(1)
   })
 
-  it('forget what a dead relay had, and reach its clients where they turn up', () => {
+  it('remove the routes to a dead relay, and reach its clients at their next relay', () => {
     const mesh = makeTwo()
     const a = atHome(mesh, 'us-1', alice)
     atHome(mesh, 'eu-1', bob)
@@ -77,7 +77,7 @@ describe.each([
     mesh.pass(SETTLED_MS)
     expect(mesh.node('us-1').relay.count('queuedPackets')).toBe(0)
     const again = atHome(mesh, 'eu-2', bob)
-    // That it was nowhere is remembered for three seconds at most.
+    // The location nowhere is cached for three seconds at most.
     mesh.pass(3_500)
     a.sendPacket(bob, packet)
     mesh.pass(SETTLED_MS)
@@ -105,48 +105,48 @@ describe.each([
 })
 
 describe('a key directory', () => {
-  it('is asked once for many packets, of which the first few wait in their order', () => {
+  it('is asked once for many packets, and the first eight wait in order', () => {
     const mesh = TestMesh.withDirectory('eu-1', 'us-1')
     const a = atHome(mesh, 'us-1', alice)
     const b = atHome(mesh, 'eu-1', bob)
-    const sent = Array.from({ length: 12 }, (_, i) => Buffer.from([i, i, i]))
-    for (const one of sent) a.sendPacket(bob, one)
+    const twelve = Array.from({ length: 12 }, (_, i) => Buffer.from([i, i, i]))
+    for (const one of twelve) a.sendPacket(bob, one)
     expect(mesh.node('us-1').relay.count('queuedPackets')).toBe(8)
     mesh.pass(SETTLED_MS)
-    expect(packets(b)).toEqual(sent.slice(0, 8).map((one) => packetLine(alice, one)))
-    expect(mesh.node('us-1').directory?.questionCount).toBe(1)
+    expect(packets(b)).toEqual(twelve.slice(0, 8).map((one) => packetLine(alice, one)))
+    expect(mesh.node('us-1').directory?.lookupCount).toBe(1)
     expect(mesh.node('us-1').relay.drops).toEqual({ 'lookup_queue data': 4 })
     a.sendPacket(bob, packet)
     expect(packets(b)).toEqual([packetLine(alice, packet)])
   })
 
-  it('is not asked again for a while for who is nowhere', () => {
+  it('is not asked again for three seconds for a key that is nowhere', () => {
     const mesh = TestMesh.withDirectory('eu-1', 'us-1')
     const a = atHome(mesh, 'us-1', alice)
     for (let i = 0; i < 10; i++) {
       a.sendPacket(cathy, packet)
       mesh.pass(250)
     }
-    expect(mesh.node('us-1').directory?.questionCount).toBe(1)
+    expect(mesh.node('us-1').directory?.lookupCount).toBe(1)
     mesh.pass(3_000)
     a.sendPacket(cathy, packet)
-    expect(mesh.node('us-1').directory?.questionCount).toBe(2)
+    expect(mesh.node('us-1').directory?.lookupCount).toBe(2)
     mesh.pass(SETTLED_MS)
     expect(mesh.node('us-1').relay.drops).toEqual({ 'unknown_dest data': 11 })
   })
 
-  it('is asked no more by a client than it has questions for', () => {
+  it("is asked for no more keys by one client than the client's limit allows", () => {
     const mesh = TestMesh.withDirectory('eu-1', 'us-1')
     const a = atHome(mesh, 'us-1', alice)
     for (let i = 0; i < 200; i++) a.sendPacket(actor(`nobody ${i}`), packet)
     mesh.settle()
-    expect(mesh.node('us-1').directory?.questionCount).toBe(50)
+    expect(mesh.node('us-1').directory?.lookupCount).toBe(50)
     const c = atHome(mesh, 'us-1', cathy)
     c.sendPacket(actor('nobody else'), packet).settled()
-    expect(mesh.node('us-1').directory?.questionCount).toBe(51)
+    expect(mesh.node('us-1').directory?.lookupCount).toBe(51)
   })
 
-  it('that is away leaves what is known usable, and all else nowhere at once', () => {
+  it('that is unreachable leaves routes in use, and other packets are dropped at once', () => {
     const mesh = TestMesh.withDirectory('eu-1', 'eu-2', 'us-1')
     const a = atHome(mesh, 'us-1', alice)
     const [b, c] = [atHome(mesh, 'eu-1', bob), atHome(mesh, 'eu-2', cathy)]
@@ -155,7 +155,7 @@ describe('a key directory', () => {
     expect(packets(b)).toHaveLength(1)
     for (const name of ['eu-1', 'eu-2', 'us-1']) {
       const { directory } = mesh.node(name)
-      if (directory !== undefined) directory.isAway = true
+      if (directory !== undefined) directory.isUnreachable = true
     }
     a.sendPacket(bob, packet).sendPacket(cathy, packet)
     expect(packets(b)).toHaveLength(1)
@@ -164,7 +164,7 @@ describe('a key directory', () => {
     expect(packets(b)).toEqual([packetLine(cathy, packet)])
     for (const name of ['eu-1', 'eu-2', 'us-1']) {
       const { directory } = mesh.node(name)
-      if (directory !== undefined) directory.isAway = false
+      if (directory !== undefined) directory.isUnreachable = false
     }
     mesh.pass(3_500)
     a.sendPacket(cathy, packet)
@@ -172,7 +172,7 @@ describe('a key directory', () => {
     expect(packets(c)).toEqual([packetLine(alice, packet)])
   })
 
-  it('that names a relay that is no member, or cannot be reached, holds packets no longer than it may', () => {
+  it('that names an unknown or unreachable relay delays packets no longer than the limit', () => {
     const mesh = TestMesh.withDirectory('eu-1', 'us-1')
     const a = atHome(mesh, 'us-1', alice)
     atHome(mesh, 'eu-1', bob)

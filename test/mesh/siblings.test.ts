@@ -1,4 +1,4 @@
-// A mesh of real relays and real siblings, without sockets: what spec/derp-mesh asks of a server that meshes.
+// A mesh of real relays and sibling links, without sockets: the requirements of spec/derp-mesh.
 
 import { expect, it } from 'vitest'
 import { actor, alice, bob, cathy } from '../support/actor.ts'
@@ -13,7 +13,7 @@ function meshOfThree(): TestMesh {
   return new TestMesh(...NAMES)
 }
 
-it('every relay reaches every other, and finds itself among its siblings', () => {
+it('every relay reaches every other, and recognises itself in its list of siblings', () => {
   const mesh = meshOfThree()
   for (const name of NAMES) {
     const expected = Object.fromEntries(NAMES.map((other) => [other, other === name ? 'self' : 'up']))
@@ -21,7 +21,7 @@ it('every relay reaches every other, and finds itself among its siblings', () =>
   }
 })
 
-it('packets pass in all directions, and say who sent them', () => {
+it('packets pass in all directions, with their source keys', () => {
   const mesh = meshOfThree()
   const actors = [alice, bob, cathy]
   const clients = actors.map((who, at) => mesh.node(NAMES[at] ?? '').join(who))
@@ -38,7 +38,7 @@ it('packets pass in all directions, and say who sent them', () => {
   expect(forwarded).toEqual(NAMES.map(() => [2, 2, 3]))
 })
 
-it('a client that logs in is reached at once, one that leaves no more', () => {
+it('a client is reached as soon as it logs in, and no longer when it leaves', () => {
   const mesh = meshOfThree()
   const a = mesh.node('north').join(alice)
   a.sendPacket(bob, packet)
@@ -52,7 +52,7 @@ it('a client that logs in is reached at once, one that leaves no more', () => {
   expect(mesh.node('north').relay.count('forwardedOut')).toBe(1)
 })
 
-it('who heard from a client elsewhere is told when it leaves the mesh, and nobody else is', () => {
+it('the recipients of packets from a client at a sibling get PeerGone when it leaves the mesh, and no other client does', () => {
   const mesh = meshOfThree()
   const [a, c] = [mesh.node('north').join(alice), mesh.node('north').join(cathy)]
   const b = mesh.node('south').join(bob)
@@ -63,7 +63,7 @@ it('who heard from a client elsewhere is told when it leaves the mesh, and nobod
   expect(c.take()).toEqual([])
 })
 
-it('a client that moves from relay to relay is followed, and nobody is told that it is gone', () => {
+it('a client that moves from relay to relay stays reachable, and nobody gets PeerGone', () => {
   const mesh = meshOfThree()
   const a = mesh.node('north').join(alice)
   const old = mesh.node('south').join(bob)
@@ -71,7 +71,7 @@ it('a client that moves from relay to relay is followed, and nobody is told that
   expect(a.take()).toEqual([packetLine(bob, packet)])
   const next = mesh.node('west').join(bob)
   a.sendPacket(bob, packet)
-  // The flow stays on its path while there is one.
+  // The route stays as long as its sibling has the key.
   expect(old.take()).toEqual([packetLine(alice, packet)])
   old.hangUp()
   a.sendPacket(bob, packet)
@@ -79,7 +79,7 @@ it('a client that moves from relay to relay is followed, and nobody is told that
   expect(a.take()).toEqual([])
 })
 
-it('a client that is here and there is served here, and there when it leaves here', () => {
+it('a client with sessions at two relays gets local packets locally, and at the sibling when it leaves here', () => {
   const mesh = meshOfThree()
   const a = mesh.node('north').join(alice)
   const there = mesh.node('south').join(bob)
@@ -94,7 +94,7 @@ it('a client that is here and there is served here, and there when it leaves her
   expect(a.take()).toEqual([])
 })
 
-it('what a dead relay had is gone at once, and found again when both are back', () => {
+it('the routes to a dead relay are removed at once, and return when it and its clients return', () => {
   const mesh = meshOfThree()
   const a = mesh.node('north').join(alice)
   const b = mesh.node('south').join(bob)
@@ -115,7 +115,7 @@ it('what a dead relay had is gone at once, and found again when both are back', 
   expect(a.take()).toEqual([packetLine(bob, packet)])
 })
 
-it('relays that lose each other for a while find all keys again, and none that have left', () => {
+it('after a partition relays have routes to all present keys, and to none that has left', () => {
   const mesh = meshOfThree()
   const a = mesh.node('north').join(alice)
   const b = mesh.node('south').join(bob)
@@ -133,7 +133,7 @@ it('relays that lose each other for a while find all keys again, and none that h
   expect(mesh.node('north').relay.drops).toEqual({ 'unknown_dest data': 3 })
 })
 
-it('a sibling that stalls holds nobody else up, loses what waits too long, and is dialled anew', () => {
+it('a stalled sibling delays nobody else, loses queued packets, and is dialled again', () => {
   const mesh = meshOfThree()
   const a = mesh.node('north').join(alice)
   const b = mesh.node('south').join(bob)
@@ -154,14 +154,14 @@ it('a sibling that stalls holds nobody else up, loses what waits too long, and i
   expect([relay.count('queuedPackets'), relay.count('queuedBytes')]).toEqual([0, 0])
 })
 
-it('of another region only home clients are known, from when they note it until they note it no more', () => {
+it('routes to another region lead to home clients only, as long as they note that home', () => {
   const mesh = new TestMesh('eu-1', 'eu-2', 'us-1')
   const a = mesh.node('us-1').join(alice)
   const b = mesh.node('eu-1').join(bob)
   const c = mesh.node('eu-2').join(cathy)
   a.sendPacket(bob, packet)
   c.sendPacket(bob, packet)
-  // In its own region it is known without.
+  // Inside its region a client needs no home.
   expect(b.take()).toEqual([packetLine(cathy, packet)])
   b.send(frames.notePreferredYes).settled()
   a.sendPacket(bob, packet)
@@ -173,7 +173,7 @@ it('of another region only home clients are known, from when they note it until 
   expect(mesh.node('us-1').relay.drops).toEqual({ 'unknown_dest data': 2 })
 })
 
-it('a home client of another region is known to relays that come later, and gone when it leaves', () => {
+it('a relay that joins later has routes to home clients of another region, until they leave', () => {
   const mesh = new TestMesh('eu-1', 'us-1')
   const b = mesh.node('eu-1').join(bob).send(frames.notePreferredYes)
   mesh.kill('us-1')
@@ -189,7 +189,7 @@ it('a home client of another region is known to relays that come later, and gone
   expect(a.take()).toEqual(['PeerGone bob disconnected'])
 })
 
-it('a key that two relays have is reached in its own region first', () => {
+it('of two relays that have a key, the one of the same region is the route', () => {
   const mesh = new TestMesh('eu-1', 'us-1', 'eu-2')
   const a = mesh.node('eu-1').join(alice)
   const far = mesh.node('us-1').join(bob).send(frames.notePreferredYes).settled()
@@ -200,11 +200,11 @@ it('a key that two relays have is reached in its own region first', () => {
   expect([near.take(), far.take()]).toEqual([[packetLine(alice, packet)], []])
 })
 
-it('what a sibling forwarded is never forwarded again, even where another sibling has the key', () => {
+it('a forwarded packet is never forwarded again, even if another sibling has the key', () => {
   const mesh = new TestMesh('north', 'south', 'west')
   const a = mesh.node('north').join(alice)
   const b = mesh.node('south').join(bob)
-  // North does not hear that bob has moved on from south to west.
+  // North does not receive the presence that tells of bob's move from south to west.
   mesh.deafen('north', 'south', true)
   b.hangUp()
   const moved = mesh.node('west').join(bob)
@@ -215,7 +215,7 @@ it('what a sibling forwarded is never forwarded again, even where another siblin
   expect(mesh.node('south').relay.count('forwardedOut')).toBe(0)
 })
 
-it('a few clients at a time are sent to their ideal node, when it has been there for a while', () => {
+it('rebalancing ends a few sessions at a time of clients whose ideal node has been up for a while', () => {
   const mesh = new TestMesh('north', 'south')
   const south = mesh.node('south')
   const misplaced = ['a', 'b', 'c'].map((name) => south.join(actor(name), { idealNode: 'north' }))
@@ -241,7 +241,7 @@ it('a few clients at a time are sent to their ideal node, when it has been there
   expect(south.relay.lastEnd).toBe('rebalanced')
 })
 
-it('two regions without a client have every link up, and every way measured', () => {
+it('two regions without clients have every link up, and every round trip measured', () => {
   const mesh = new TestMesh('eu-1', 'eu-2', 'us-1')
   mesh.pass(1_000)
   for (const name of ['eu-1', 'eu-2', 'us-1']) {
@@ -254,7 +254,7 @@ it('two regions without a client have every link up, and every way measured', ()
   }
 })
 
-it('a member that is removed is unknown at once and not dialled again, and the others stay', () => {
+it('a sibling that is removed has no routes at once and is not dialled again; other links stay', () => {
   const mesh = meshOfThree()
   const [a, b] = [mesh.node('north').join(alice), mesh.node('south').join(bob)]
   const { siblings, relay } = mesh.node('north')
@@ -272,7 +272,7 @@ it('a member that is removed is unknown at once and not dialled again, and the o
   expect(mesh.node('north').changes.filter((change) => change === 'south dialling')).toHaveLength(1)
 })
 
-it('what was counted for a member that is removed is told to the end', () => {
+it('the numbers of a removed sibling are reported until its connection has ended', () => {
   const mesh = meshOfThree()
   const a = mesh.node('north').join(alice)
   mesh.node('south').join(bob)
@@ -282,15 +282,16 @@ it('what was counted for a member that is removed is told to the end', () => {
   a.sendPacket(bob, packet).settled()
   const { siblings } = mesh.node('north')
   siblings.setSiblings([])
-  const told = [siblings.reports(), (mesh.settle(), siblings.reports()), siblings.reports()].map((reports) =>
-    reports.filter(({ name }) => name === 'south').map(({ packets, dropped }) => packets + dropped),
+  const numbers = [siblings.reports(), (mesh.settle(), siblings.reports()), siblings.reports()].map(
+    (reports) =>
+      reports.filter(({ name }) => name === 'south').map(({ packets, dropped }) => packets + dropped),
   )
-  expect(told[0]).toHaveLength(1)
-  expect(told[1]).toEqual([4])
-  expect(told[2]).toEqual([])
+  expect(numbers[0]).toHaveLength(1)
+  expect(numbers[1]).toEqual([4])
+  expect(numbers[2]).toEqual([])
 })
 
-it('of two names of one relay one has a link, and the other when that is removed or its way is lost', () => {
+it('of two names of one relay one has a link; the other takes over when it is removed or unreachable', () => {
   const mesh = new TestMesh('north', 'south')
   mesh.aliases.set('also south', 'south')
   const addresses = ['north', 'south', 'also south'].map((name) => mesh.addressOf(name, 'north'))
@@ -306,7 +307,7 @@ it('of two names of one relay one has a link, and the other when that is removed
   expect(states()).toEqual(['north self', 'south up', 'also south alias'])
   expect(mesh.node('south').relay.count('watchersCurrent')).toBe(1)
   mesh.pass(1_000)
-  // Only the first name's way is broken.
+  // Only the connection by the first name is broken.
   mesh.part('north', 'south')
   mesh.settle()
   expect(states()).toEqual(['north self', 'south waiting', 'also south up'])
@@ -320,9 +321,9 @@ it('of two names of one relay one has a link, and the other when that is removed
   expect(b.take()).toEqual([packetLine(alice, packet)])
 })
 
-it('a machine that was copied with its key is none of the names of the relay that it was copied from', () => {
+it('a machine with a copied key is not taken for another name of the original relay', () => {
   const mesh = new TestMesh('north', 'south', 'west', { copies: { west: 'south' } })
-  // To the copies each other is one with its own key, to the third both have the same.
+  // Each of the two sees its own key at the other; the third relay sees one key at both.
   for (const [name, other] of [
     ['south', 'west'],
     ['west', 'south'],
@@ -340,7 +341,7 @@ it('a machine that was copied with its key is none of the names of the relay tha
   const { siblings, links } = mesh.node('north')
   expect(links).toEqual({ north: 'self', south: 'up', west: 'copied' })
   expect(siblings.byName('west')?.why).toContain('has the key of south')
-  // The operator gives it its own.
+  // The operator gives the copy a key of its own.
   mesh.copies.delete('west')
   mesh.kill('west')
   mesh.restart('west')
@@ -349,7 +350,7 @@ it('a machine that was copied with its key is none of the names of the relay tha
   expect(mesh.node('south').links).toMatchObject({ north: 'up', west: 'up' })
 })
 
-it('a relay with another mesh key is told so, and knows it', () => {
+it('a relay with another mesh key learns that its key was not accepted', () => {
   const mesh = new TestMesh('north', 'south')
   mesh.meshKeys = [sha256('another mesh key')]
   mesh.kill('south')

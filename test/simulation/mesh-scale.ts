@@ -300,7 +300,7 @@ export class MeshScale {
 
   #kill(site: Site): void {
     site.isDown = true
-    if (site.asking !== undefined) site.asking.directory.isAway = true
+    if (site.asking !== undefined) site.asking.directory.isUnreachable = true
     for (const other of this.sites) {
       other.lose(site)
       site.lose(other)
@@ -311,7 +311,7 @@ export class MeshScale {
     this.#kill(site)
     this.#pass(SWEEP_MS)
     site.isDown = false
-    if (site.asking !== undefined) site.asking.directory.isAway = false
+    if (site.asking !== undefined) site.asking.directory.isUnreachable = false
     for (const other of this.sites) {
       if (other === site) continue
       other.find(site)

@@ -1,18 +1,18 @@
-// A key directory that all relays of a test share, in place of NATS: answers take a while, and a relay may be cut off
-// from it, as from the servers.
+// A fake key directory that all relays of a test share, in place of NATS: answers take a while, and a relay may be unable
+// to reach it.
 
 import { toHex } from '#protocol/bytes.ts'
 import type { KeyDirectory, KeyLocation } from '#mesh/key-directory.ts'
 import type { FakeClock } from './fake-clock.ts'
 
-/** There and back. */
+/** Round trip of a lookup. */
 const ANSWER_MS = 20
 
 export class FakeDirectoryServer {
   readonly clock: FakeClock
-  /** As NATS has them: to its servers and from them. */
+  /** Messages to and from the servers, as NATS would send them. */
   messageCount = 0
-  /** The relays that have each key, the last to announce it last. */
+  /** The relays that have each key; the latest to announce it is last. */
   readonly #homes = new Map<string, FakeDirectory[]>()
   readonly #watchers = new Map<string, Set<(relay: string | undefined) => void>>()
 
@@ -26,16 +26,16 @@ export class FakeDirectoryServer {
 
   add(id: string, home: FakeDirectory): void {
     this.#homes.set(id, [...(this.#homes.get(id) ?? []).filter((one) => one !== home), home])
-    // A subscription, and the word that the key has moved.
+    // A subscription, and the message that the key has moved.
     this.messageCount += 2
-    this.#tell(id, home.name)
+    this.#notify(id, home.name)
   }
 
-  /** Its relay says so. */
+  /** The relay withdraws the key. */
   withdraw(id: string, home: FakeDirectory): void {
     this.messageCount += 2
     this.remove(id, home)
-    this.#tell(id, undefined)
+    this.#notify(id, undefined)
   }
 
   remove(id: string, home: FakeDirectory): void {
@@ -44,8 +44,8 @@ export class FakeDirectoryServer {
     else this.#homes.set(id, others)
   }
 
-  find(id: string, asker: FakeDirectory): string | undefined {
-    return (this.#homes.get(id) ?? []).findLast((home) => home !== asker)?.name
+  find(id: string, requester: FakeDirectory): string | undefined {
+    return (this.#homes.get(id) ?? []).findLast((home) => home !== requester)?.name
   }
 
   watch(id: string, moved: (relay: string | undefined) => void): () => void {
@@ -55,7 +55,7 @@ export class FakeDirectoryServer {
     return () => watchers.delete(moved)
   }
 
-  #tell(id: string, relay: string | undefined): void {
+  #notify(id: string, relay: string | undefined): void {
     for (const moved of this.#watchers.get(id) ?? []) {
       this.messageCount++
       moved(relay)
@@ -63,26 +63,25 @@ export class FakeDirectoryServer {
   }
 }
 
-/** What one relay has of it. */
+/** One relay's connection to it. */
 export class FakeDirectory implements KeyDirectory {
   readonly name: string
   readonly #server: FakeDirectoryServer
   readonly #announced = new Map<string, Uint8Array>()
-  #isAway = false
-  /** Questions asked so far. */
-  questionCount = 0
+  #isUnreachable = false
+  lookupCount = 0
 
   constructor(name: string, server: FakeDirectoryServer) {
     this.name = name
     this.#server = server
   }
 
-  /** Cut off from the servers, which forget what it announced; back, it announces everything again. */
-  set isAway(isAway: boolean) {
-    if (isAway === this.#isAway) return
-    this.#isAway = isAway
+  /** Disconnected, the server forgets this relay's keys; connected again, the relay announces them all again. */
+  set isUnreachable(isUnreachable: boolean) {
+    if (isUnreachable === this.#isUnreachable) return
+    this.#isUnreachable = isUnreachable
     for (const id of this.#announced.keys()) {
-      if (isAway) this.#server.remove(id, this)
+      if (isUnreachable) this.#server.remove(id, this)
       else this.#server.add(id, this)
     }
   }
@@ -90,18 +89,18 @@ export class FakeDirectory implements KeyDirectory {
   announce(key: Uint8Array): void {
     const id = toHex(key)
     this.#announced.set(id, key)
-    if (!this.#isAway) this.#server.add(id, this)
+    if (!this.#isUnreachable) this.#server.add(id, this)
   }
 
   withdraw(key: Uint8Array): void {
     const id = toHex(key)
     this.#announced.delete(id)
-    if (!this.#isAway) this.#server.withdraw(id, this)
+    if (!this.#isUnreachable) this.#server.withdraw(id, this)
   }
 
-  locate(key: Uint8Array, found: (where: KeyLocation) => void): void {
-    this.questionCount++
-    if (this.#isAway) return found({ kind: 'unknown' })
+  locate(key: Uint8Array, found: (location: KeyLocation) => void): void {
+    this.lookupCount++
+    if (this.#isUnreachable) return found({ kind: 'unknown' })
     // To the server and on to the relay that has it, and back.
     this.#server.messageCount += 4
     this.#server.clock.later(ANSWER_MS, () => {
@@ -112,7 +111,7 @@ export class FakeDirectory implements KeyDirectory {
 
   watch(key: Uint8Array, moved: (relay: string | undefined) => void): () => void {
     return this.#server.watch(toHex(key), (relay) => {
-      if (!this.#isAway && relay !== this.name) moved(relay)
+      if (!this.#isUnreachable && relay !== this.name) moved(relay)
     })
   }
 }

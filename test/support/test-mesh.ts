@@ -190,7 +190,7 @@ export class TestMesh {
   kill(name: string): void {
     const node = this.node(name)
     node.isDown = true
-    if (node.directory !== undefined) node.directory.isAway = true
+    if (node.directory !== undefined) node.directory.isUnreachable = true
     for (const connection of this.#connections) {
       if (connection.from === name) connection.vanish()
       else if (connection.to === name) connection.breakOff('connection reset')

@@ -69,7 +69,7 @@ export interface SiblingLinkParts extends SiblingSenderParts {
 
 export class SiblingLink implements DialableSibling {
   readonly serial: number
-  readonly address: Sibling
+  readonly sibling: Sibling
   readonly rank: number
   readonly #parts: SiblingLinkParts
   readonly #sender: SiblingSender
@@ -89,10 +89,10 @@ export class SiblingLink implements DialableSibling {
   #upSinceMs = 0
   #pingDueMs = 0
 
-  constructor(address: Sibling, serial: number, parts: SiblingLinkParts) {
+  constructor(sibling: Sibling, serial: number, parts: SiblingLinkParts) {
     const { routeTable, keysMax, identity } = parts
-    const { isInside, isWatched } = address
-    this.address = address
+    const { isInside, isWatched } = sibling
+    this.sibling = sibling
     this.serial = serial
     this.rank = isInside ? 0 : 1
     this.#parts = parts
@@ -133,14 +133,14 @@ export class SiblingLink implements DialableSibling {
   /** The numbers so far. For one caller only: the delay is reported once. */
   report(): SiblingReport {
     return {
-      name: this.address.name,
+      name: this.sibling.name,
       serial: this.serial,
       state: this.#state,
       why: this.#why,
       isTried: this.#isTried,
       keys: this.#presence.keys,
       keysRefused: this.#presence.keysRefused,
-      isInside: this.address.isInside,
+      isInside: this.sibling.isInside,
       ...this.#sender.takeNumbers(),
       ...this.#quality.read(),
     }
@@ -148,7 +148,7 @@ export class SiblingLink implements DialableSibling {
 
   /** Dials, if the sibling is watched, and keeps the link until `close`. */
   open(): void {
-    if (this.address.isWatched) this.#dial()
+    if (this.sibling.isWatched) this.#dial()
     else this.#enter('idle')
   }
 
@@ -177,7 +177,7 @@ export class SiblingLink implements DialableSibling {
     const handler = this.#makeHandler()
     this.#handler = handler
     this.#enter('dialling')
-    const stream = this.#parts.dial(this.address, handler)
+    const stream = this.#parts.dial(this.sibling, handler)
     if (this.#handler === handler) this.#sender.stream = stream
   }
 
@@ -220,7 +220,7 @@ export class SiblingLink implements DialableSibling {
     this.#login = new SiblingLogin(serverKey, owner.isDuplicate(this, serverKey), box)
     this.#quality = new LinkQuality()
     this.#enter('greeted')
-    const { isInside, isWatched } = this.address
+    const { isInside, isWatched } = this.sibling
     const options = { meshKey: meshKey(), wantsHomesOnly: !isInside, wantsPresence: isWatched }
     const nowMs = now()
     this.#pingDueMs = nowMs + PING_EVERY_MS

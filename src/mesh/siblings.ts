@@ -27,17 +27,17 @@ export class Siblings implements LinkOwner {
   }
 
   /** Replaces the list. Links to siblings that stay are kept. */
-  setSiblings(addresses: readonly Sibling[]): void {
-    const wanted = new Map(addresses.map((address) => [idOf(address), address]))
+  setSiblings(siblings: readonly Sibling[]): void {
+    const wanted = new Map(siblings.map((sibling) => [idOf(sibling), sibling]))
     const leaving = [...this.#links].filter(([id]) => !wanted.has(id))
     for (const [id, link] of leaving) {
       this.#links.delete(id)
       this.#ending.add(link)
     }
     for (const [, link] of leaving) link.close()
-    for (const [id, address] of wanted) {
+    for (const [id, sibling] of wanted) {
       if (this.#links.has(id)) continue
-      const link = new SiblingLink(address, this.#linkCount++, { ...this.#parts, owner: this })
+      const link = new SiblingLink(sibling, this.#linkCount++, { ...this.#parts, owner: this })
       this.#links.set(id, link)
       link.open()
     }
@@ -59,7 +59,7 @@ export class Siblings implements LinkOwner {
     const otherLogin = other.login
     if (otherLogin?.isProven !== true) return undefined
     if (instance === otherLogin.instance) return { state: 'alias', why: '' }
-    return { state: 'copied', why: `has the key of ${other.address.name}, too; ${OWN_KEY_ADVICE}` }
+    return { state: 'copied', why: `has the key of ${other.sibling.name}, too; ${OWN_KEY_ADVICE}` }
   }
 
   changed(link: SiblingLink): void {
@@ -82,13 +82,13 @@ export class Siblings implements LinkOwner {
   }
 
   byName(name: string): SiblingLink | undefined {
-    return [...this.#links.values()].find((link) => link.address.name === name)
+    return [...this.#links.values()].find((link) => link.sibling.name === name)
   }
 
   /** Names of the nodes in the DERP map that have been reachable for a while. */
   settledNodes(nowMs: number): ReadonlySet<string> {
     const settled = [...this.#links.values()].filter((link) => link.isSettled(nowMs))
-    return new Set(settled.flatMap(({ address }) => address.nodes))
+    return new Set(settled.flatMap(({ sibling }) => sibling.nodes))
   }
 
   close(): void {
@@ -109,6 +109,6 @@ function isLinkTo(link: SiblingLink, serverKey: Uint8Array): boolean {
 }
 
 /** A different address, or a different way to verify it, makes a different sibling. */
-function idOf(address: Sibling): string {
-  return JSON.stringify(address)
+function idOf(sibling: Sibling): string {
+  return JSON.stringify(sibling)
 }

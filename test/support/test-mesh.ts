@@ -85,7 +85,7 @@ export class MeshNode {
       random: (bytes) => sha256(`${name} random`).subarray(0, bytes),
       later: mesh.clock.later,
       flushSoon: (one) => this.#domain.flushAfterRound(one),
-      onChange: ({ address, state }) => this.changes.push(`${address.name} ${state}`),
+      onChange: ({ sibling, state }) => this.changes.push(`${sibling.name} ${state}`),
     })
   }
 

@@ -1,4 +1,4 @@
-// What one client may take: bytes, packets, time, and new connections. derper's rate file is read here.
+// The limits of clients: bytes, packets, time, and new connections. derper's rate file is read here.
 
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RateLimit, RelayLimits } from '#protocol/relay-limits.ts'
@@ -12,14 +12,14 @@ const RATE_KEY = 'PerClientRateLimitBytesPerSec'
 const BURST_KEY = 'PerClientRateBurstBytes'
 const RATE_EXPECTED = `{"${RATE_KEY}": N, "${BURST_KEY}": M}, both whole numbers of bytes`
 
-/** derper's. Rare, since phones' radios sleep meanwhile. */
+/** derper's interval. It is long so that the radios of phones can sleep. */
 const KEEP_ALIVE = { minMs: 60_000, maxMs: 65_000 }
-/** A plain port is there for a proxy: nginx cuts an idle connection after 60 s, Debian's haproxy after 50. */
+/** A plain port stands behind a proxy: nginx closes an idle connection after 60 s, Debian's haproxy after 50 s. */
 const KEEP_ALIVE_BEHIND_PROXY = { minMs: 25_000, maxMs: 45_000 }
-/** Of what the operator wants at most; the rest is for sessions to differ in. */
+/** The shortest interval as a share of the operator's maximum; sessions are spread between the two. */
 const KEEP_ALIVE_MIN_SHARE = 0.75
 
-/** Of the machine's memory, or of what the process may have of it; TLS and the program need the rest. */
+/** The share of the machine's memory, or of the process's limit. TLS and the program need the rest. */
 const WAITING_SHARE = 1 / 4
 
 export function resolveLimits(
@@ -48,7 +48,7 @@ function resolveKeepAlive(maxMs: number | undefined, isTls: boolean): RelayLimit
   return isTls ? KEEP_ALIVE : KEEP_ALIVE_BEHIND_PROXY
 }
 
-/** derper's file: a rate of 0 switches the limit off, a burst is at least one whole packet. */
+/** Reads derper's rate file. A rate of 0 disables the limit; the burst is at least one whole packet. */
 function resolveRate(values: OptionValues<ServeOptions>, findings: Findings): RateLimit | undefined {
   const path = values.get('rate-config')
   if (path === undefined) return undefined

@@ -1,5 +1,5 @@
-// Options that do nothing without another, or beside one. Such an option stops nothing, but whoever sets it expects
-// something of it, so each is named in a warning.
+// Options that have no effect without another option, or together with one. Such an option does not prevent the start,
+// but the operator expects an effect, so each is named in a warning.
 
 import type { Findings } from './diagnostics.ts'
 import { displayName, type Option } from './option.ts'
@@ -9,9 +9,9 @@ import { OPTIONS, type ServeOptions } from './options.ts'
 type Word = keyof ServeOptions
 
 interface Need {
-  /** It takes one of them; TLS is none of the options, but follows from several. */
+  /** The option needs one of these. TLS is not an option; it follows from several options. */
   readonly oneOf?: readonly (Word | 'TLS')[]
-  /** It has no effect beside this one. */
+  /** The option has no effect together with this one. */
   readonly not?: Word
 }
 
@@ -42,7 +42,7 @@ const NEEDS: Readonly<Partial<Record<Word, Need>>> = {
   'state-dir': { oneOf: ['quick-start'] },
 }
 
-/** Warns of each option that is set and does nothing. */
+/** Warns of each option that is set and has no effect. */
 export function nameIdle(values: OptionValues<ServeOptions>, isTls: boolean, findings: Findings): void {
   const isOn = (word: Word | 'TLS'): boolean => (word === 'TLS' ? isTls : isSet(values.get(word)))
   for (const [word, { oneOf, not }] of Object.entries(NEEDS) as [Word, Need][]) {
@@ -54,13 +54,13 @@ export function nameIdle(values: OptionValues<ServeOptions>, isTls: boolean, fin
   }
 }
 
-/** The operator has set it to something. */
+/** The operator has set the option, and not to a value that means off. */
 function isNamed(values: OptionValues<ServeOptions>, word: Word): boolean {
   const source = values.source(word)
   return source !== undefined && source !== 'preset' && isSet(values.get(word))
 }
 
-/** Not off, by whichever word. */
+/** Whether the value means anything but off. */
 function isSet(value: unknown): boolean {
   const isNothing = value === undefined || value === false || value === 0 || value === Infinity
   return !isNothing && !(Array.isArray(value) && value.length === 0)

@@ -1,5 +1,5 @@
-// Every option of `derpfleet serve`: derper's flags as they are, and the relay's own. The table is all there is to
-// an option's names, kind and default; flags, environment, YAML file, usage page and documentation follow from it.
+// Every option of `derpfleet serve`: derper's flags unchanged, and the relay's own. The table defines the names, kind and
+// default of each option. Flags, environment variables, YAML file, usage page and documentation are derived from it.
 
 import {
   boolean,
@@ -18,10 +18,10 @@ import type { OptionTable } from './option.ts'
 const FILE = 'the path of a file'
 const FOLDER = 'the path of a folder'
 
-/** More threads than any machine's worth of one relay; a number above it is a typing error. */
+/** No machine benefits from more threads for one relay. A larger number is a typing error. */
 const THREADS_MAX = 256
 
-/** derper's name for the mesh key of `-dev`; read in no other mode. */
+/** derper's variable for the mesh key of `-dev`; not read in any other mode. */
 export const DEV_MESH_KEY_ENV = 'TAILSCALE_DERPER_MESH_KEY'
 
 const LISTENING = {
@@ -30,38 +30,38 @@ const LISTENING = {
     flag: 'a',
     env: ['DERP_ADDR'],
     fallback: ':443',
-    about:
-      'The DERP port; it speaks TLS when the port is 443 or the certificate mode is manual, else plain TCP',
+    about: 'Address of the DERP port. It speaks TLS on port 443 or with -certmode manual, else plain TCP',
   },
   'http-port': {
     kind: port(-1),
     env: ['DERP_HTTP_PORT'],
     fallback: '80',
-    about: 'Captive-portal checks and redirects, on the same address; only beside a TLS port; -1 is off',
+    about:
+      'Port for captive-portal checks and redirects, on the same address. Used only if the DERP port speaks TLS; -1 disables it',
   },
-  stun: { kind: boolean, env: ['DERP_STUN'], fallback: 'true', about: 'Answer STUN' },
+  stun: { kind: boolean, env: ['DERP_STUN'], fallback: 'true', about: 'Answer STUN requests' },
   'stun-port': {
     kind: port(0),
     env: ['DERP_STUN_PORT'],
     fallback: '3478',
-    about: 'The UDP port for STUN, on the same address',
+    about: 'UDP port for STUN, on the same address',
   },
   derp: {
     kind: boolean,
     fallback: 'true',
-    about: 'Relay packets; false serves STUN and HTTP alone and answers /derp with 404',
+    about: 'Relay packets. If false, serve only STUN and HTTP, and answer /derp with 404',
   },
   admin: {
     kind: endpointOrOff,
     fallback: '127.0.0.1:9090',
     about:
-      'Metrics, health and status pages. On loopback, because they tell who is connected and ask for no password',
+      'Address of the metrics and health pages. They ask for no password, so keep them on loopback or on a private network',
   },
   dev: {
     kind: boolean,
     fallback: 'false',
     about:
-      'Listen on :3340 whatever -a says, with a key made for this run and the mesh key from TAILSCALE_DERPER_MESH_KEY',
+      'Listen on :3340 and ignore -a. Use a new node key for this run, and the mesh key from TAILSCALE_DERPER_MESH_KEY',
   },
 } as const satisfies OptionTable
 
@@ -70,106 +70,109 @@ const IDENTITY = {
     kind: text(FILE, 'FILE'),
     flag: 'c',
     fallbackNote: '/var/lib/derper/derper.key for root, else required',
-    about: "derper's key file; made with mode 0600 when it does not exist, in a folder that does",
+    about:
+      "File of the node key, in derper's format. If it does not exist, it is created with mode 0600; its folder must exist",
   },
   key: {
     kind: text('privkey: and 64 hex digits, or the JSON of a key file'),
     only: 'env',
-    about: 'The key itself instead of its file',
+    about: 'Node key itself, instead of its file',
   },
   'mesh-psk-file': {
     kind: text(FILE, 'FILE'),
-    fallbackNote: '/home/derp/keys/derp-mesh.key, then ~/keys/derp-mesh.key, if there',
-    about: 'The mesh key, 64 hex digits: relays that hold it may watch and forward',
+    fallbackNote: '/home/derp/keys/derp-mesh.key or ~/keys/derp-mesh.key, if one exists',
+    about:
+      "File of the mesh key, 64 hex digits. Relays that hold this key may watch this relay's clients and forward packets",
   },
   'mesh-psk': {
     kind: text('64 hex digits'),
     only: 'env',
     env: [DEV_MESH_KEY_ENV],
-    about: `The mesh key itself instead of its file; ${DEV_MESH_KEY_ENV} counts with -dev alone, as for derper`,
+    about: `Mesh key itself, instead of its file. ${DEV_MESH_KEY_ENV} is read only with -dev, as in derper`,
   },
 } as const satisfies OptionTable
 
 const MESH = {
   'mesh-with': {
-    kind: list('relays between commas, each HOST, HOST:PORT or HOST/DIAL', 'HOST,...'),
+    kind: list('relays separated by commas, each HOST, HOST:PORT or HOST/DIAL', 'HOST,...'),
     about:
-      'Relays to mesh with, by the name of their certificate; DIAL is a name or address to dial instead. May list this relay itself',
+      'Relays to mesh with, by the host name in their certificate. DIAL is another name or address to connect to. The list may include this relay',
   },
   'mesh-dns': {
-    kind: list('host names between commas, each with a port or without', 'NAME,...'),
+    kind: list('host names separated by commas, each with an optional port', 'NAME,...'),
     about:
-      'Names that stand for relays to mesh with, one for each address; one that begins with _ has SRV records. Asked every 10 s',
+      'Names that resolve to relays to mesh with, one relay per address. Names that begin with _ are looked up as SRV records. Resolved every 10 s',
   },
   'regions-file': {
     kind: text(FILE, 'FILE'),
     about:
-      "The fleet's regions and their relays; this one finds itself by -hostname. Read again when it changes",
+      "File with the fleet's regions and their relays. This relay finds its own entry by -hostname. The file is read again when it changes",
   },
   region: {
     kind: integer(1, 65_535),
-    fallbackNote: 'as -regions-file says',
-    about: 'The region that this relay is of',
+    fallbackNote: 'from -regions-file',
+    about: 'Number of the region of this relay',
   },
   'nats-url': {
-    kind: list('URLs between commas, nats://HOST:PORT or tls://HOST:PORT', 'URL,...'),
+    kind: list('URLs separated by commas, nats://HOST:PORT or tls://HOST:PORT', 'URL,...'),
     about:
-      'NATS servers that keep the key directory of a large fleet; without, relays of other regions are watched',
+      'NATS servers that hold the key directory of a large fleet. Without this option, relays watch the relays of other regions',
   },
   'nats-credentials-file': {
     kind: text(FILE, 'FILE'),
-    about: 'What the NATS servers know this relay by, as nsc writes it',
+    about: 'Credentials of this relay for the NATS servers, as written by nsc',
   },
   'nats-ca-file': {
     kind: text(FILE, 'FILE'),
-    about: "Certificates of authorities, PEM, that the NATS servers' certificates are signed by",
+    about: "CA certificates (PEM) to verify the NATS servers with, instead of Node's default CAs",
   },
   'nats-secret-file': {
     kind: text(FILE, 'FILE'),
     fallbackNote: 'required with -nats-url',
-    about: 'Hides node keys from the NATS servers: 64 hex digits, the same for the whole fleet',
+    about:
+      'Secret of 64 hex digits that hides node keys from the NATS servers; must be the same in the whole fleet',
   },
   rebalance: {
     kind: integer(0, 1_000),
     fallback: '0',
     about:
-      'Clients closed each second because another relay is their first choice and there again; 0 is none, as with derper',
+      "Disconnect up to this many clients per second so that they return to their preferred relay. 0 disables it (derper's behaviour)",
   },
   node: {
     kind: text("a relay's name in -regions-file", 'NAME'),
-    fallbackNote: 'the one with this -hostname',
-    about: 'Which of the relays in -regions-file this is, where several have its host name',
+    fallbackNote: 'the entry with this -hostname',
+    about: "Name of this relay's entry in -regions-file. Needed only if several entries have its host name",
   },
   'mesh-ca-file': {
     kind: text(FILE, 'FILE'),
-    about:
-      "Certificates of authorities, PEM, that siblings' certificates may be signed by besides the system's",
+    about: "CA certificates (PEM) to trust for siblings, in addition to the system's",
   },
 } as const satisfies OptionTable
 
 const CERTIFICATE = {
   hostname: {
-    kind: text('the name or IP address that clients reach this relay by', 'HOST'),
+    kind: text('the public host name or IP address of this relay', 'HOST'),
     env: ['DERP_DOMAIN'],
     fallbackNote: 'required with TLS, else localhost',
-    about: 'What clients reach the relay by and its certificate is made out to',
+    about: 'Public host name of this relay; must match its certificate',
   },
   certmode: {
     kind: choice('manual', 'letsencrypt', 'gcp'),
     env: ['DERP_CERT_MODE'],
     fallback: 'letsencrypt',
-    about: "Where the certificate comes from. derper's default is understood, but only manual is supported",
+    about: "Source of the certificate. Only manual is supported; the other values are derper's",
   },
   certdir: {
     kind: text(FOLDER, 'FOLDER'),
     env: ['DERP_CERT_DIR'],
     fallbackNote: "tailscale/derper-certs in the user's cache folder",
-    about: 'Holds HOSTNAME.crt and HOSTNAME.key; for an IP address as hostname they are made when missing',
+    about:
+      'Folder with HOSTNAME.crt and HOSTNAME.key. If -hostname is an IP address, missing files are created',
   },
   'tls-max-version': {
     kind: choice('1.2', '1.3'),
     fallback: '1.3',
-    about: 'The newest TLS version offered',
+    about: 'Newest TLS version to offer',
   },
 } as const satisfies OptionTable
 
@@ -178,32 +181,33 @@ const ADMISSION = {
     kind: boolean,
     env: ['DERP_VERIFY_CLIENTS'],
     fallback: 'false',
-    about: "Admit whom this host's tailscaled knows",
+    about: 'Admit only clients known to the local tailscaled',
   },
   socket: {
     kind: text(FILE, 'FILE'),
-    fallbackNote: "tailscaled's usual one",
-    about: 'The socket of that tailscaled',
+    fallbackNote: 'the default socket of tailscaled',
+    about: 'Socket of the local tailscaled',
   },
   'verify-client-url': {
     kind: httpUrl,
     env: ['DERP_VERIFY_CLIENT_URL'],
-    about: "Admit whom this URL allows; Headscale's /verify is one",
+    about: "Admit only clients that this URL allows, for example Headscale's /verify",
   },
   'verify-client-url-fail-open': {
     kind: boolean,
     fallback: 'false',
     about:
-      'Admit everyone while that URL cannot be reached. **derper: true**; here an outage of the control plane does not open the relay',
+      'Admit every client while -verify-client-url is unreachable. **derper: true**; here, an outage of the control plane does not open the relay',
   },
   'open-relay': {
     kind: boolean,
     fallback: 'false',
-    about: 'Anybody may use this relay; without it, a public address needs one of the checks above',
+    about:
+      'Admit everyone. Without this option, a relay on a public address needs -verify-client-url or -verify-clients',
   },
   'disallow-app-names': {
-    kind: list('names between commas', 'NAME,...'),
-    about: 'Refuse clients that log in as these applications',
+    kind: list('names separated by commas', 'NAME,...'),
+    about: 'Refuse clients that log in with one of these application names',
   },
 } as const satisfies OptionTable
 
@@ -211,114 +215,114 @@ const SERVICE = {
   config: {
     kind: text(FILE, 'FILE'),
     only: 'flag and env',
-    about: 'A YAML file with these options; none is read unless named',
+    about: 'YAML file with these options. Without this option, no file is read',
   },
   threads: {
     kind: integer(1, THREADS_MAX),
-    fallbackNote: 'the cores this process may use: affinity and cgroup quota count',
-    about: 'Threads that relay packets',
+    fallbackNote: 'the number of cores that this process may use, by affinity and cgroup quota',
+    about: 'Number of threads that relay packets',
   },
   home: {
     kind: text('blank, or a URL that starts with http:// or https://', 'blank|URL'),
-    about: 'The front page: empty is a short one about the relay, `blank` is none, a URL redirects',
+    about: 'Front page: unset is a short page about the relay, `blank` is an empty page, a URL is a redirect',
   },
   'bootstrap-dns-names': {
-    kind: list('host names between commas', 'NAME,...'),
-    about: 'Names that /bootstrap-dns resolves for clients whose DNS is broken',
+    kind: list('host names separated by commas', 'NAME,...'),
+    about: 'Host names that /bootstrap-dns resolves for clients with broken DNS',
   },
   'log-level': {
     kind: choice('debug', 'info', 'warn', 'error'),
     fallback: 'info',
-    about: 'The least important lines that are logged',
+    about: 'Minimum severity to log: debug, info, warn, error',
   },
   'log-format': {
     kind: choice('json', 'text'),
     fallbackNote: 'text on a terminal and for the quick start, else json',
     about:
-      'How the log is written on standard error, one line for each event. With json every line there is JSON, and standard output stays empty',
+      'Format of the log on standard error, one line per event. With json, every line there is JSON, and standard output stays empty',
   },
   'state-dir': {
     kind: text(FOLDER, 'FOLDER'),
     fallback: './state',
-    about: 'Where the quick start keeps its key and certificate; nothing else reads it',
+    about: 'Folder for the key and the certificate of the quick start; used only with -quick-start',
   },
   'quick-start': {
     kind: boolean,
     only: 'flag',
     fallback: 'false',
-    about: 'Start a relay on loopback with a key and certificate of its own, and say how to use it',
+    about: 'Start a relay on loopback with a key and a certificate of its own, and print how to use it',
   },
   check: {
     kind: boolean,
     only: 'flag',
     fallback: 'false',
-    about: 'Say what is wrong with the settings and exit',
+    about: 'Check the configuration, print all problems, and exit',
   },
   version: { kind: boolean, only: 'flag', fallback: 'false', about: 'Print the version and exit' },
-  help: { kind: boolean, only: 'flag', fallback: 'false', about: 'Print the options and exit' },
+  help: { kind: boolean, only: 'flag', fallback: 'false', about: 'Print all options and exit' },
 } as const satisfies OptionTable
 
-const FILES_INSTEAD = 'put the certificate of an ACME client of your choice into -certdir'
+const FILES_INSTEAD = 'use any ACME client, and put its certificate into -certdir'
 const PSK_INSTEAD = 'use -mesh-psk-file or DERPFLEET_MESH_PSK'
 
 const UNSUPPORTED = {
   ace: {
     kind: boolean,
     about: 'CONNECT proxy to the coordination server',
-    unsupported: { effect: 'warning', instead: 'it is not needed for relaying' },
+    unsupported: { effect: 'warning', instead: 'relaying does not need it' },
   },
   'secrets-url': {
     kind: text('a URL', 'URL'),
-    about: 'setec server that has the mesh key',
+    about: 'setec server that holds the mesh key',
     unsupported: { effect: 'error', instead: PSK_INSTEAD },
   },
   'secrets-path-prefix': {
     kind: text('a path'),
-    about: 'Where setec has it',
+    about: 'Path prefix of the mesh key in setec',
     unsupported: { effect: 'warning', instead: PSK_INSTEAD },
   },
   'secrets-cache-dir': {
     kind: text(FOLDER, 'FOLDER'),
-    about: "setec's cache",
+    about: 'Cache folder for setec',
     unsupported: { effect: 'warning', instead: PSK_INSTEAD },
   },
   'acme-eab-kid': {
     kind: text('a key identifier'),
-    about: 'ACME account',
+    about: 'Key identifier of the ACME account',
     unsupported: { effect: 'warning', instead: FILES_INSTEAD },
   },
   'acme-eab-key': {
     kind: text('a key in base64'),
-    about: 'ACME account',
+    about: 'Key of the ACME account',
     unsupported: { effect: 'warning', instead: FILES_INSTEAD },
   },
   'acme-email': {
     kind: text('an e-mail address'),
-    about: 'ACME account',
+    about: 'E-mail address of the ACME account',
     unsupported: { effect: 'warning', instead: FILES_INSTEAD },
   },
   'acme-ip-certs': {
     kind: boolean,
-    about: 'Certificates for IP addresses by ACME',
+    about: 'Get certificates for IP addresses by ACME',
     unsupported: { effect: 'warning', instead: FILES_INSTEAD },
   },
   'unpublished-bootstrap-dns-names': {
-    kind: list('host names between commas', 'NAME,...'),
-    about: 'Names that /bootstrap-dns answers only when asked for',
+    kind: list('host names separated by commas', 'NAME,...'),
+    about: 'Host names that /bootstrap-dns resolves only if a client asks for them by name',
     unsupported: { effect: 'warning', instead: 'list them in -bootstrap-dns-names' },
   },
 } as const satisfies OptionTable
 
-/** The table by what its options are about, for pages that people read. */
+/** The options by subject, for usage page and documentation. */
 export const OPTION_GROUPS = {
-  'Where it listens': LISTENING,
-  'Its keys': IDENTITY,
-  'Its mesh': MESH,
-  'Its name and certificate': CERTIFICATE,
-  'Who may use it': ADMISSION,
+  Listeners: LISTENING,
+  Keys: IDENTITY,
+  Mesh: MESH,
+  'Name and certificate': CERTIFICATE,
+  Admission: ADMISSION,
   Limits: LIMITS,
-  'How it runs': SERVICE,
-  "derper's, not supported": UNSUPPORTED,
+  'Process and log': SERVICE,
+  'Unsupported derper options': UNSUPPORTED,
 } as const satisfies Readonly<Record<string, OptionTable>>
 
 export const OPTIONS = {
@@ -334,7 +338,7 @@ export const OPTIONS = {
 
 export type ServeOptions = typeof OPTIONS
 
-/** derper's environment switches that have no effect here, and what does the same. */
+/** derper's environment variables that have no effect here, and the reason or the alternative. */
 export const UNSUPPORTED_ENV: Readonly<Record<string, string>> = {
   DERP_DEBUG_LOGS: 'use -log-level debug',
   DERP_PROBER_DEBUG_LOGS: 'use -log-level debug',

@@ -15,7 +15,7 @@ test('judges settings as serve does, and makes nothing', async () => {
       code: 0,
       stdout: 'the configuration is valid\n',
       stderr:
-        'warning: -ace: is not supported; it is not needed for relaying\n' +
+        'warning: -ace: is not supported; relaying does not need it\n' +
         `note: ${folder.at('derper.key')} will be made at the start\n`,
     })
   }

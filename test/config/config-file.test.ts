@@ -68,7 +68,7 @@ test.each([
   ['hostname: a\nhostname: b\n', /^relay\.yaml:2: Map keys must be unique/],
   ['hostname: [a\n', /^relay\.yaml:\d: /],
   ['- hostname\n', /^relay\.yaml: is not a YAML mapping; expected lines of KEY: VALUE$/],
-  ['hostname:\n', /^relay\.yaml:1: hostname: invalid value null; expected the name/],
+  ['hostname:\n', /^relay\.yaml:1: hostname: invalid value null; expected the public host name/],
 ])('refuses %j', (text, expected) => {
   const [first, ...others] = problemsOf(text)
   expect(first).toMatch(expected)

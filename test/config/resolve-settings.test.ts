@@ -152,8 +152,8 @@ test.each([
 
 test.each([
   ['-home', 'nowhere', 'expected blank, or a URL that starts with http:// or https://'],
-  ['-hostname', 'http://derp.example', 'expected the name or IP address that clients reach this relay by'],
-  ['-hostname', '-certmode', 'expected the name or IP address that clients reach this relay by'],
+  ['-hostname', 'http://derp.example', 'expected the public host name or IP address of this relay'],
+  ['-hostname', '-certmode', 'expected the public host name or IP address of this relay'],
   ['-disallow-app-names', 'a,naïve', 'expected up to 32 printable ASCII characters'],
   ['-disallow-app-names', 'x'.repeat(33), 'expected up to 32 printable ASCII characters'],
 ])('refuses %s %s', (flag, value, expected) => {

@@ -159,8 +159,8 @@ test('says that a key file cannot be made', async () => {
 test('prints every option', async () => {
   const { code, stdout } = await derpfleet(['serve', '-help'])
   expect(code).toBe(0)
-  expect(stdout).toContain('\n  -a HOST:PORT\n      The DERP port;')
-  expect(stdout).toContain("\nderper's, not supported:\n")
+  expect(stdout).toContain('\n  -a HOST:PORT\n      Address of the DERP port.')
+  expect(stdout).toContain('\nUnsupported derper options:\n')
 })
 
 /** Every line of standard error, which has to be JSON. */

@@ -1,8 +1,8 @@
-// Attack: logins that are none: another frame, too short, too long, the zero key, a box that is not theirs, no JSON, a
-// name that is none, a mesh key that is none, garbage instead of frames.
-// Stage: login, in every way in.
+// Attack: malformed logins: another frame, too short, too long, the zero key, a box for another key, no JSON, an invalid name, an
+// invalid mesh key, garbage instead of frames.
+// Stage: login, with every kind of upgrade.
 // Promise: a good client logs in within 2 s and sends a packet.
-// Bound: 32 MiB while it lasts and after; no descriptor.
+// Bound: 48 MiB during the attack and after it; no descriptor.
 // Offender: closed at once, each for its own reason.
 
 import { randomBytes } from 'node:crypto'
@@ -13,18 +13,19 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { pingFrame } from '#protocol/frames.ts'
 import { frame } from '#protocol/handshake.ts'
 import { attack, COUNTED_WITHIN, scaled } from './attack.ts'
-import { Intruder, WAYS } from './intruder.ts'
+import { Intruder, UPGRADES } from './intruder.ts'
 import type { Target } from './target.ts'
 
-/** ClientInfo with any text in its box. */
-function saying(target: Target, text: string): Uint8Array {
+/** ClientInfo with this text in its box. */
+function clientInfoWith(target: Target, text: string): Uint8Array {
   const key = newKeyPair()
   const box = new BoxSecret(key.privateKey).agree(target.serverKey)
   if (box === undefined) throw new Error('no box')
   return frame(FrameType.clientInfo, key.publicKey, box.seal(randomBytes(24), Buffer.from(text)))
 }
 
-function lies(target: Target): Record<string, readonly Uint8Array[]> {
+/** Frames by the reason for which each is refused. */
+function malformedLogins(target: Target): Record<string, readonly Uint8Array[]> {
   const header = (hex: string): Uint8Array => Buffer.from(hex, 'hex')
   return {
     client_info_expected: [pingFrame(randomBytes(8)), randomBytes(64).fill(0x47, 0, 1)],
@@ -34,26 +35,30 @@ function lies(target: Target): Record<string, readonly Uint8Array[]> {
       frame(FrameType.clientInfo, newKeyPair().publicKey, randomBytes(24)),
       frame(FrameType.clientInfo, newKeyPair().publicKey, randomBytes(262_144 - 32)),
     ],
-    client_info_json: [saying(target, ''), saying(target, '[]'), saying(target, '{"version":"two"}')],
-    app_name_invalid: [saying(target, JSON.stringify({ AppName: 'x'.repeat(33) }))],
-    mesh_key_syntax: [saying(target, '{"meshKey":"00"}'), saying(target, '{"meshKey":7}')],
+    client_info_json: [
+      clientInfoWith(target, ''),
+      clientInfoWith(target, '[]'),
+      clientInfoWith(target, '{"version":"two"}'),
+    ],
+    app_name_invalid: [clientInfoWith(target, JSON.stringify({ AppName: 'x'.repeat(33) }))],
+    mesh_key_syntax: [clientInfoWith(target, '{"meshKey":"00"}'), clientInfoWith(target, '{"meshKey":7}')],
   }
 }
 
-attack('logins that are none', {
+attack('malformed logins', {
   memoryMiB: { during: 48, after: 48 },
-  run: async (target, stage) => {
+  run: async (target, context) => {
     const expected = new Map<string, number>()
-    const attempts = WAYS.flatMap((way) =>
-      Object.entries(lies(target)).flatMap(([reason, frames]) =>
-        frames.map((bytes) => ({ way, reason, bytes })),
+    const attempts = UPGRADES.flatMap((kind) =>
+      Object.entries(malformedLogins(target)).flatMap(([reason, frames]) =>
+        frames.map((bytes) => ({ kind, reason, bytes })),
       ),
     )
     for (let round = 0; round < scaled(30); round++) {
-      for (const { way, reason, bytes } of attempts) {
-        const liar = stage.keep(await Intruder.open(target, way))
-        await liar.say(bytes)
-        expect(await liar.ended(2_000), `${reason}, ${way}`).toBe(true)
+      for (const { kind, reason, bytes } of attempts) {
+        const offender = context.keep(await Intruder.openDerp(target, kind))
+        await offender.send(bytes)
+        expect(await offender.ended(2_000), `${reason}, ${kind}`).toBe(true)
         expected.set(reason, (expected.get(reason) ?? 0) + 1)
       }
     }

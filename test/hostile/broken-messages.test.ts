@@ -1,15 +1,15 @@
-// Attack: WebSocket frames that break RFC 6455: without a mask, of text, too long, with lengths that lie, control frames in
-// pieces, continuations of nothing, reserved bits.
+// Attack: WebSocket frames that violate RFC 6455: without a mask, of text, too long, with false lengths, fragmented control
+// frames, continuations without a beginning, reserved bits.
 // Stage: login and session, by WebSocket.
 // Promise: a good client logs in within 2 s and sends a packet.
 // Bound: 32 MiB; no descriptor.
-// Offender: told why in a close frame, and closed.
+// Offender: gets a close frame with the reason, and is closed.
 
 import { expect } from 'vitest'
 import { attack, scaled } from './attack.ts'
 import { Intruder } from './intruder.ts'
 
-/** A frame, and the code that it is closed with. */
+/** A frame in hex, and the close code for it. */
 const FRAMES: readonly (readonly [frame: string, code: number])[] = [
   ['820548656c6c6f', 1_002],
   ['818000000000', 1_003],
@@ -24,24 +24,27 @@ const FRAMES: readonly (readonly [frame: string, code: number])[] = [
   ['82ff000000000000800100000000', 1_009],
   ['82ffffffffffffffffff00000000', 1_009],
   ['82ff800000000000000000000000', 1_009],
-  // A message in pieces that are too long together, and one begun while another is open.
+  // Fragments that are too long together, and a message that begins before the last one has ended.
   [`02fe4e2000000000${'00'.repeat(20_000)}80fe4e2000000000`, 1_009],
   ['028000000000028000000000', 1_002],
 ]
 
-attack('messages that are none', {
+attack('malformed WebSocket messages', {
   memoryMiB: { during: 32, after: 32 },
-  run: async (target, stage) => {
+  run: async (target, context) => {
     for (let round = 0; round < scaled(20); round++) {
       for (const [frame, code] of FRAMES) {
-        const isIn = round % 2 === 1 || code === 1_009
-        const liar = stage.keep(
-          isIn ? await Intruder.logIn(target, 'WebSocket') : await Intruder.open(target, 'WebSocket'),
+        const isLoggedIn = round % 2 === 1 || code === 1_009
+        const offender = context.keep(
+          isLoggedIn
+            ? await Intruder.logIn(target, 'WebSocket')
+            : await Intruder.openDerp(target, 'WebSocket'),
         )
-        await liar.sayRaw(Buffer.from(frame, 'hex'))
-        expect(await liar.ended(3_000), `${frame.slice(0, 30)} ends`).toBe(true)
+        await offender.sendRaw(Buffer.from(frame, 'hex'))
+        expect(await offender.ended(3_000), `${frame.slice(0, 30)} ends`).toBe(true)
         const close = Buffer.from([0x88, 0x02, code >> 8, code & 0xff]).toString('hex')
-        if (liar.end === 'fin') expect(liar.received.toString('hex'), frame.slice(0, 30)).toContain(close)
+        if (offender.end === 'fin')
+          expect(offender.received.toString('hex'), frame.slice(0, 30)).toContain(close)
       }
     }
   },

@@ -1,11 +1,11 @@
-// Attack: requests that are none, and upgrades that are none.
+// Attack: malformed requests, and invalid upgrades.
 // Stage: HTTP head, upgrade; TLS and plain.
 // Promise: a good client logs in within 2 s and sends a packet.
 // Bound: 32 MiB; no descriptor.
-// Offender: answered with an error or closed, at once; never a session of it.
+// Offender: answered with an error or closed, at once; never gets a session.
 
 import { expect } from 'vitest'
-import { attack, many, scaled, type Stage } from './attack.ts'
+import { attack, many, scaled, type AttackContext } from './attack.ts'
 import { Intruder } from './intruder.ts'
 import type { Target } from './target.ts'
 
@@ -29,24 +29,24 @@ const REQUESTS: readonly string[] = [
   'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
 ]
 
-async function ask(target: Target, stage: Stage): Promise<void> {
+async function sendRequests(target: Target, context: AttackContext): Promise<void> {
   const sessions = await target.count('derp_sessions_ended_total')
   const logins = await target.count('derp_logins_total')
   await many(REQUESTS.length * scaled(100), async (at) => {
     const request = REQUESTS[at % REQUESTS.length] ?? ''
-    const liar = stage.keep(await Intruder.enter(target))
-    await liar.say(request)
-    expect(await liar.until(() => liar.receivedBytes > 0, 5_000), JSON.stringify(request)).toBe(true)
-    expect(liar.received.toString('latin1'), request).toMatch(/^$|^HTTP\/1.1 [2-5]\d\d /)
-    expect(liar.received.includes('DERP\u{1F511}'), request).toBe(false)
-    liar.socket.end()
-    expect(await liar.ended(5_000), `${JSON.stringify(request)} ends`).toBe(true)
+    const offender = context.keep(await Intruder.connect(target))
+    await offender.send(request)
+    expect(await offender.until(() => offender.receivedBytes > 0, 5_000), JSON.stringify(request)).toBe(true)
+    expect(offender.received.toString('latin1'), request).toMatch(/^$|^HTTP\/1.1 [2-5]\d\d /)
+    expect(offender.received.includes('DERP\u{1F511}'), request).toBe(false)
+    offender.socket.end()
+    expect(await offender.ended(5_000), `${JSON.stringify(request)} ends`).toBe(true)
   })
-  // Bystanders alone have come and gone.
-  const more = (await target.count('derp_sessions_ended_total')) - sessions
-  expect(more).toBeLessThanOrEqual((await target.count('derp_logins_total')) - logins + 1)
+  // Only bystanders have opened and closed sessions.
+  const closedSessions = (await target.count('derp_sessions_ended_total')) - sessions
+  expect(closedSessions).toBeLessThanOrEqual((await target.count('derp_logins_total')) - logins + 1)
 }
 
 const memoryMiB = { during: 32, after: 32 }
-attack('requests that are none', { memoryMiB, run: ask })
-attack('requests that are none on a plain port', { door: 'plain', memoryMiB, run: ask })
+attack('malformed requests', { memoryMiB, run: sendRequests })
+attack('malformed requests on a plain port', { portKind: 'plain', memoryMiB, run: sendRequests })

@@ -1,8 +1,8 @@
-// Attack: thousands of connections that say nothing, and thousands that say the first half of a TLS hello.
+// Attack: thousands of connections that send nothing, and thousands that send the first half of a TLS hello.
 // Stage: TCP, TLS.
 // Promise: a good client logs in within 2 s and sends a packet.
-// Bound: nothing of TLS is made before the first record is whole: 16 KiB for each, and 24 MiB for all together.
-// Offender: kept for the handshake's 30 s, or closed for those who come later; back at once when they are gone.
+// Bound: no TLS state before the first record is complete: 24 MiB for all together, and 16 KiB for each.
+// Offender: kept for the 30 s of a handshake, or closed for later connections; its memory is free as soon as it is gone.
 
 import { generateKeyPairSync } from 'node:crypto'
 import { expect } from 'vitest'
@@ -18,16 +18,16 @@ const hello = clientHello(publicKey)
 const boundMiB = 24 + (COUNT * 16) / 1_024
 
 for (const [title, bytes] of [
-  ['connections that say nothing', Buffer.alloc(0)],
+  ['connections that send nothing', Buffer.alloc(0)],
   ['one byte of a TLS hello', hello.subarray(0, 1)],
   ['half a TLS hello', hello.subarray(0, hello.length >> 1)],
 ] as const) {
   attack(`${COUNT} times ${title}`, {
     memoryMiB: { during: boundMiB, after: boundMiB },
-    run: async (target, stage) => {
+    run: async (target, context) => {
       const silent = await many(COUNT, async () => {
-        const intruder = stage.keep(await Intruder.knock(target))
-        await intruder.say(bytes)
+        const intruder = context.keep(await Intruder.connectTcp(target))
+        await intruder.send(bytes)
         return intruder
       })
       expect(silent.every(({ receivedBytes }) => receivedBytes < 100)).toBe(true)

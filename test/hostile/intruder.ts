@@ -1,5 +1,5 @@
-// One hostile client: a connection that says whatever it is told to, in any way in and up to any stage, reads or does not
-// read, and remembers how it ended. Keeps only the last of what it receives, so that it may receive without end.
+// One hostile client: a connection that sends whatever it is told to, with any kind of upgrade and at any stage. It reads or does
+// not read, and records how it ended. It keeps only the last bytes that it has received, so that it can receive without end.
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -9,18 +9,17 @@ import { connect as connectTls } from 'node:tls'
 import { webSocketRequest } from '#client/http-answer.ts'
 import { newKeyPair } from '#client/derp-client.ts'
 import { WebSocketStream } from '#client/web-socket-stream.ts'
-import { BoxSecret } from '#protocol/box.ts'
-import { clientInfoFrame, type ClientInfo } from '#protocol/handshake.ts'
-import { NONCE_BYTES } from '#protocol/limits.ts'
+import type { ClientInfo } from '#protocol/handshake.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { upgradeRequest } from '#protocol/upgrade.ts'
+import { loginFrame } from '../support/login-frame.ts'
 import type { Target } from './target.ts'
 
-/** How a stream of frames is come by, TLS or not being the relay's affair. */
-export type Way = 'upgrade' | 'fast start' | 'WebSocket'
-export const WAYS: readonly Way[] = ['upgrade', 'fast start', 'WebSocket']
+/** How the connection becomes a stream of frames. Whether TLS is below depends on the target. */
+export type UpgradeKind = 'raw' | 'fast start' | 'WebSocket'
+export const UPGRADES: readonly UpgradeKind[] = ['raw', 'fast start', 'WebSocket']
 
-/** `fin`: an orderly end; `reset`: anything else; undefined while it lasts. */
+/** `fin`: the remote has closed; `reset`: any other end. */
 export type End = 'fin' | 'reset'
 
 const KEPT_BYTES = 65_536
@@ -30,7 +29,7 @@ export class Intruder {
   received = Buffer.alloc(0)
   receivedBytes = 0
   end: End | undefined = undefined
-  /** Since the connection stands. */
+  /** When the connection was established. */
   readonly sinceMs = performance.now()
   endedMs: number | undefined = undefined
   readonly #target: Target
@@ -57,72 +56,70 @@ export class Intruder {
     })
   }
 
-  /** TCP alone: nothing is said, not even TLS's hello. */
-  static async knock(target: Target, port = target.port): Promise<Intruder> {
+  /** TCP only: nothing is sent, not even TLS's hello. */
+  static async connectTcp(target: Target, port = target.port): Promise<Intruder> {
     const socket = connectTcp({ host: '127.0.0.1', port, noDelay: true })
     await once(socket, 'connect')
     return new Intruder(socket, target)
   }
 
-  /** A connection that can carry HTTP: through TLS where the relay has it. */
-  static async enter(target: Target): Promise<Intruder> {
-    if (target.door === 'plain') return await Intruder.knock(target)
+  /** A connection that can carry HTTP: over TLS if the target's port has TLS. */
+  static async connect(target: Target): Promise<Intruder> {
+    if (target.portKind === 'plain') return await Intruder.connectTcp(target)
     const tcp = connectTcp({ host: '127.0.0.1', port: target.port, noDelay: true })
-    const socket = connectTls({ socket: apartFrom(tcp), rejectUnauthorized: false })
+    const socket = connectTls({ socket: streamOver(tcp), rejectUnauthorized: false })
     await once(socket, 'secureConnect')
     return new Intruder(socket, target, tcp)
   }
 
-  /** A stream of frames on which nothing was said. */
-  static async open(target: Target, way: Way = 'upgrade'): Promise<Intruder> {
-    const intruder = await Intruder.enter(target)
-    await intruder.becomeDerp(way)
+  /** A stream of frames on which nothing was sent yet. */
+  static async openDerp(target: Target, kind: UpgradeKind = 'raw'): Promise<Intruder> {
+    const intruder = await Intruder.connect(target)
+    await intruder.upgrade(kind)
     return intruder
   }
 
-  /** One that has logged in, with a key of its own unless told otherwise. */
+  /** A client that has logged in, with a new key unless `key` is given. */
   static async logIn(
     target: Target,
-    way: Way = 'upgrade',
+    kind: UpgradeKind = 'raw',
     { key = newKeyPair(), info = {} }: { key?: KeyPair; info?: Partial<ClientInfo> } = {},
   ): Promise<Intruder> {
-    const intruder = await Intruder.open(target, way)
+    const intruder = await Intruder.openDerp(target, kind)
     const before = intruder.receivedBytes
-    await intruder.say(intruder.login(key, info))
+    await intruder.send(intruder.login(key, info))
     await intruder.until(() => intruder.receivedBytes > before)
     if (intruder.end !== undefined) throw new Error(`the relay refused a login: ${intruder.end}`)
     return intruder
   }
 
-  async becomeDerp(way: Way): Promise<void> {
+  async upgrade(kind: UpgradeKind): Promise<void> {
     const host = 'localhost'
-    if (way === 'WebSocket') {
-      const nobody = { onPayload() {}, onReply() {}, onClose() {}, onViolation() {} }
-      await this.say(webSocketRequest(host, '/derp', randomBytes(16).toString('base64')))
-      this.#framing = new WebSocketStream(nobody, Number.POSITIVE_INFINITY)
+    if (kind === 'WebSocket') {
+      const ignoreEvents = { onPayload() {}, onReply() {}, onClose() {}, onViolation() {} }
+      await this.send(webSocketRequest(host, '/derp', randomBytes(16).toString('base64')))
+      this.#framing = new WebSocketStream(ignoreEvents, Number.POSITIVE_INFINITY)
     } else {
-      await this.say(upgradeRequest(host, { isFastStart: way === 'fast start' }))
+      await this.send(upgradeRequest(host, { isFastStart: kind === 'fast start' }))
     }
-    // ServerKey's own text is in whatever comes, in all ways.
+    // The first frame is ServerKey with every kind of upgrade, and contains this text.
     await this.until(() => this.received.includes('DERP\u{1F511}'))
     if (this.end !== undefined) throw new Error(`the relay refused an upgrade: ${this.received.toString()}`)
   }
 
-  /** ClientInfo as an honest client has it. */
-  login(key: KeyPair = newKeyPair(), info: Partial<ClientInfo> = {}): Uint8Array {
-    const box = new BoxSecret(key.privateKey).agree(this.#target.serverKey)
-    if (box === undefined) throw new Error('no box can be made for this key')
-    return clientInfoFrame(key.publicKey, info, box, randomBytes(NONCE_BYTES))
+  /** The ClientInfo frame of a well-behaved client. */
+  login(key?: KeyPair, info?: Partial<ClientInfo>): Uint8Array {
+    return loginFrame(this.#target.serverKey, key, info)
   }
 
-  /** Sends bytes, as binary messages in a WebSocket; done when the system has taken them, or the connection ended. */
-  async say(bytes: Uint8Array | string): Promise<void> {
+  /** Sends bytes, in a WebSocket as binary messages. Resolves when the system has taken them or the connection has ended. */
+  async send(bytes: Uint8Array | string): Promise<void> {
     const raw = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes
-    await this.sayRaw(this.#framing === undefined ? raw : this.#framing.encode(raw))
+    await this.sendRaw(this.#framing === undefined ? raw : this.#framing.encode(raw))
   }
 
-  /** The same without a WebSocket's framing. */
-  async sayRaw(bytes: Uint8Array | string): Promise<void> {
+  /** The same without the framing of a WebSocket. */
+  async sendRaw(bytes: Uint8Array | string): Promise<void> {
     if (this.end !== undefined || this.socket.destroyed) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#wakes.add(resolve)
@@ -131,23 +128,23 @@ export class Intruder {
     this.#wakes.delete(resolve)
   }
 
-  /** Says it again and again until so much time has passed, or the end; answers how many bytes were taken. */
+  /** Sends `bytes` again and again for this time or until the end. Returns how many bytes the system has taken. */
   async flood(bytes: Uint8Array, forMs: number): Promise<number> {
     const untilMs = performance.now() + forMs
     const start = this.#takenBytes
     while (performance.now() < untilMs && this.end === undefined && !this.socket.destroyed) {
-      const late = new Promise<void>((resolve) => setTimeout(resolve, untilMs - performance.now()))
-      await Promise.race([this.say(bytes), late])
+      const timeout = new Promise<void>((resolve) => setTimeout(resolve, untilMs - performance.now()))
+      await Promise.race([this.send(bytes), timeout])
     }
     return this.#takenBytes - start
   }
 
-  /** What the system has taken for the relay, TLS's own included. */
+  /** Bytes that the system has taken, TLS's own included. */
   get #takenBytes(): number {
     return this.#tcp.bytesWritten - this.#tcp.writableLength
   }
 
-  /** Reads nothing from here on. */
+  /** Reads nothing from now on. */
   stopReading(): void {
     this.socket.pause()
   }
@@ -156,7 +153,7 @@ export class Intruder {
     this.socket.resume()
   }
 
-  /** Waits until a condition holds or the connection has ended; false after so long without either. */
+  /** Waits until a condition holds or the connection has ended. Returns false if neither happens in time. */
   async until(isDone: () => boolean, limitMs = 20_000): Promise<boolean> {
     const untilMs = performance.now() + limitMs
     while (!isDone() && this.endedMs === undefined) {
@@ -171,7 +168,7 @@ export class Intruder {
     return true
   }
 
-  /** Waits for the end that the relay makes; false when it makes none in time. */
+  /** Waits until the relay ends the connection. Returns false if it does not do so in time. */
   async ended(limitMs: number): Promise<boolean> {
     this.startReading()
     return await this.until(() => this.endedMs !== undefined, limitMs)
@@ -188,8 +185,8 @@ export class Intruder {
   }
 }
 
-/** A stream for TLS to run on that is not the socket itself: Node crashes when the handle below its TLS is reset. */
-function apartFrom(tcp: Socket): Duplex {
+/** A stream for TLS that is not the socket itself: Node crashes if the handle below its TLS is reset. */
+function streamOver(tcp: Socket): Duplex {
   const stream = new Duplex({
     read: () => void tcp.resume(),
     write: (chunk: Uint8Array, _encoding, done) => void tcp.write(chunk, done),

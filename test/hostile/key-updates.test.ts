@@ -1,33 +1,33 @@
-// Attack: TLS 1.3 KeyUpdate messages without end from a client that reads nothing: each costs the relay two new keys and
-// an answer. And records without content.
+// Attack: endless TLS 1.3 KeyUpdate messages from a client that reads nothing: each costs the relay two new keys and an answer.
+// And endless records without content.
 // Stage: TLS, before the HTTP head.
 // Promise: a good client logs in within 2 s and sends a packet.
-// Bound: 64 MiB while it lasts, 48 after; no descriptor.
-// Offender: closed soon; what was taken of it by then is some hundred kilobytes at most.
+// Bound: 64 MiB during the attack, 48 MiB after it; no descriptor.
+// Offender: closed soon, after some hundred kilobytes at most.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { Tls13Client } from '../support/tls13-client.ts'
-import { attack, scaled, type Stage } from './attack.ts'
+import { attack, scaled, type AttackContext } from './attack.ts'
 import type { Target } from './target.ts'
 
 const IN_ONE_WRITE = 50
 const ATTACK_MS = 3_000
 const CONNECTIONS = 4
-/** Sent by each, or the end comes first. */
+/** A connection is closed before it has sent so much. */
 const TAKEN_BYTES_MAX = 1_048_576
 
 async function flood(
   target: Target,
-  stage: Stage,
+  context: AttackContext,
   write: (client: Tls13Client, count: number) => void,
 ): Promise<void> {
-  const one = async (): Promise<{ takenBytes: number; isEnded: boolean }> => {
-    const client = stage.keep(await Tls13Client.connect(target.port))
+  const floodOnce = async (): Promise<{ takenBytes: number; isEnded: boolean }> => {
+    const client = context.keep(await Tls13Client.connect(target.port))
     client.socket.pause()
     const untilMs = performance.now() + ATTACK_MS
     while (!client.isEnded && performance.now() < untilMs) {
-      // Only what is taken counts: nothing piles up on this side.
+      // Nothing piles up on this side: only bytes that the system has taken count.
       if (client.socket.writableLength < 65_536) write(client, IN_ONE_WRITE)
       await sleep(1)
     }
@@ -37,20 +37,22 @@ async function flood(
     return { takenBytes, isEnded: client.isEnded }
   }
   for (let round = 0; round < scaled(5); round++) {
-    const offenders = await Promise.all(Array.from({ length: CONNECTIONS }, one))
+    const offenders = await Promise.all(Array.from({ length: CONNECTIONS }, floodOnce))
     for (const { takenBytes, isEnded } of offenders) {
-      expect(isEnded, 'an offender is closed').toBe(true)
-      expect(takenBytes, 'bytes that were taken').toBeLessThan(TAKEN_BYTES_MAX)
+      expect(isEnded, 'the offender is closed').toBe(true)
+      expect(takenBytes, 'bytes taken of it').toBeLessThan(TAKEN_BYTES_MAX)
     }
   }
 }
 
 const memoryMiB = { during: 64, after: 48 }
-attack('KeyUpdates without end', {
+attack('endless KeyUpdates', {
   memoryMiB,
-  run: async (target, stage) => await flood(target, stage, (client, count) => client.updateKeys(count)),
+  run: async (target, context) =>
+    await flood(target, context, (client, count) => client.sendKeyUpdates(count)),
 })
-attack('TLS records without content', {
+attack('endless TLS records without content', {
   memoryMiB,
-  run: async (target, stage) => await flood(target, stage, (client, count) => client.sayNothing(count)),
+  run: async (target, context) =>
+    await flood(target, context, (client, count) => client.sendEmptyRecords(count)),
 })

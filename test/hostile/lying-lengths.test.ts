@@ -1,17 +1,17 @@
-// Attack: frames whose lengths lie: too short, too long, promised and never sent, 4 GiB.
-// Stage: session, in every way in, TLS and plain.
-// Promise: a good client logs in within 2 s and sends a packet; the pair that has nothing to do with it stays.
-// Bound: nothing is kept for what is only promised: 16 MiB while it lasts and after; no descriptor.
-// Offender: closed at once, for the reason of its own frame; one whose frame is possible and never comes is kept, for
-// nothing but its session.
+// Attack: frames with false lengths: too short, too long, announced but never sent, 4 GiB.
+// Stage: session, with every kind of upgrade, TLS and plain.
+// Promise: a good client logs in within 2 s and sends a packet; the bystanders stay connected.
+// Bound: no memory for bytes that are only announced: 64 MiB during the attack and after it; no descriptor.
+// Offender: closed at once, for the reason of its frame. One with a valid length whose frame never arrives is kept, at the cost of
+// its session only.
 
 import { expect } from 'vitest'
-import { attack, COUNTED_WITHIN, scaled, type Stage } from './attack.ts'
-import { Intruder, WAYS } from './intruder.ts'
+import { attack, COUNTED_WITHIN, scaled, type AttackContext } from './attack.ts'
+import { Intruder, UPGRADES } from './intruder.ts'
 import type { Target } from './target.ts'
 
-/** A header alone: type, length; and what becomes of it. */
-const LIES: readonly (readonly [header: string, reason: string])[] = [
+/** A frame header (type and length) in hex, and the reason for which its session ends. */
+const HEADERS: readonly (readonly [header: string, reason: string])[] = [
   ['040000001f', 'send_packet_length'],
   ['0400010021', 'send_packet_length'],
   ['04ffffffff', 'send_packet_length'],
@@ -26,15 +26,15 @@ const LIES: readonly (readonly [header: string, reason: string])[] = [
   ['0a00000000', 'not_privileged'],
 ]
 
-async function lie(target: Target, stage: Stage): Promise<void> {
+async function sendFalseLengths(target: Target, context: AttackContext): Promise<void> {
   for (let round = 0; round < scaled(20); round++) {
-    for (const way of WAYS) {
+    for (const kind of UPGRADES) {
       const expected = new Map<string, number>()
-      for (const [header, reason] of LIES) {
+      for (const [header, reason] of HEADERS) {
         expected.set(reason, (expected.get(reason) ?? (await target.ended(reason))) + 1)
-        const liar = stage.keep(await Intruder.logIn(target, way))
-        await liar.say(Buffer.from(header, 'hex'))
-        expect(await liar.ended(2_000), `${header}, ${way}`).toBe(true)
+        const offender = context.keep(await Intruder.logIn(target, kind))
+        await offender.send(Buffer.from(header, 'hex'))
+        expect(await offender.ended(2_000), `${header}, ${kind}`).toBe(true)
       }
       for (const [reason, count] of expected) {
         await expect
@@ -43,16 +43,16 @@ async function lie(target: Target, stage: Stage): Promise<void> {
       }
     }
   }
-  const promising = await Promise.all(
+  const unfinished = await Promise.all(
     Array.from({ length: scaled(1_000) }, async (_, at) => {
-      const liar = stage.keep(await Intruder.logIn(target, WAYS[at % WAYS.length]))
-      await liar.say(Buffer.from('0400010020', 'hex'))
-      return liar
+      const offender = context.keep(await Intruder.logIn(target, UPGRADES[at % UPGRADES.length]))
+      await offender.send(Buffer.from('0400010020', 'hex'))
+      return offender
     }),
   )
-  expect(promising.every((liar) => liar.end === undefined)).toBe(true)
+  expect(unfinished.every((offender) => offender.end === undefined)).toBe(true)
 }
 
 const memoryMiB = { during: 64, after: 64 }
-attack('lying lengths', { memoryMiB, run: lie })
-attack('lying lengths on a plain port', { door: 'plain', memoryMiB, run: lie })
+attack('false lengths', { memoryMiB, run: sendFalseLengths })
+attack('false lengths on a plain port', { portKind: 'plain', memoryMiB, run: sendFalseLengths })

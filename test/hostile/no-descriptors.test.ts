@@ -1,9 +1,9 @@
-// Attack: more connections than the relay may have descriptors for.
+// Attack: more connections than the relay has descriptors.
 // Stage: TCP.
-// Promise: those who are in stay in; health and metrics are answered within 2 s; when the attacker is gone, a good client
-// logs in again. Nobody new can get in meanwhile.
-// Bound: 32 MiB; descriptors as many as the system allows, and back.
-// Offender: kept, or closed; whoever is too many waits or is closed, and costs the relay next to nothing.
+// Promise: clients that are connected stay connected; health and metrics are served within 2 s; when the attacker is gone, a good
+// client can log in again. During the attack new clients cannot log in.
+// Bound: 32 MiB; as many descriptors as the system allows, and back to those before.
+// Offender: kept or closed. A connection beyond the limit waits or is closed, and costs the relay next to nothing.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
@@ -16,28 +16,28 @@ const ATTACK_MS = 2_000
 
 attack('no descriptors left', {
   descriptorsMax: DESCRIPTORS_MAX,
-  isClosedToOthers: true,
+  refusesNewClients: true,
   memoryMiB: { during: 32, after: 32 },
-  run: async (target, stage) => {
-    const crowd = await many(2 * DESCRIPTORS_MAX, async () => {
-      // Who is too many may be closed before they know that they are in.
-      const one = await Intruder.knock(target).catch(() => undefined)
-      return one && stage.keep(one)
+  run: async (target, context) => {
+    const connections = await many(2 * DESCRIPTORS_MAX, async () => {
+      // A connection beyond the limit may be closed before it is established.
+      const intruder = await Intruder.connectTcp(target).catch(() => undefined)
+      return intruder && context.keep(intruder)
     })
     const cpuSeconds = target.cpuSeconds
     const startMs = performance.now()
     await sleep(ATTACK_MS)
     const share = (target.cpuSeconds - cpuSeconds) / ((performance.now() - startMs) / 1_000)
-    // Accepting in vain takes more than half of a core; the relay's own work here takes a few hundredths.
-    expect(share, 'share of a core').toBeLessThan(0.4)
+    // To accept and close each connection takes more than half of a core; the relay's other work takes a few hundredths.
+    expect(share, 'share of a core that the relay uses').toBeLessThan(0.4)
     expect((await target.admin('/livez')).status).toBe(200)
     expect((await target.admin('/metrics')).status).toBe(200)
     expect((await target.admin('/readyz')).status).toBe(503)
-    for (const one of crowd) one?.reset()
+    for (const connection of connections) connection?.reset()
     await waitUntil(
       'a good client logs in',
       async () => {
-        const client = stage.keep(await Intruder.logIn(target))
+        const client = context.keep(await Intruder.logIn(target))
         client.reset()
         return true
       },

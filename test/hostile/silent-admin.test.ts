@@ -1,28 +1,28 @@
-// Attack: connections to the admin port that say nothing, that say half a request, and that read no answer.
+// Attack: connections to the admin port that send nothing, that send half a request, and that read no answer.
 // Stage: the admin port.
-// Promise: whoever asks for health is answered within 2 s; a good client logs in within 2 s and sends a packet.
+// Promise: health is served within 2 s; a good client logs in within 2 s and sends a packet.
 // Bound: 40 MiB and 64 descriptors, the port's own limit.
-// Offender: closed, the oldest first, for those who come.
+// Offender: closed for later connections, the oldest first.
 
 import { expect } from 'vitest'
 import { attack, many } from './attack.ts'
 import { Intruder } from './intruder.ts'
 
-/** More than the port takes at once. */
+/** More than the port accepts at once. */
 const COUNT = 80
 
-for (const [title, words] of [
-  ['say nothing', ''],
-  ['say half a request', 'GET /metrics HTTP/1.1\r\nHost: '],
+for (const [title, text] of [
+  ['send nothing', ''],
+  ['send half a request', 'GET /metrics HTTP/1.1\r\nHost: '],
   ['read no answer', 'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(50)],
 ] as const) {
   attack(`admin connections that ${title}`, {
     memoryMiB: { during: 40, after: 40 },
-    run: async (target, stage) => {
+    run: async (target, context) => {
       await many(COUNT, async () => {
-        const silent = stage.keep(await Intruder.knock(target, target.adminPort))
+        const silent = context.keep(await Intruder.connectTcp(target, target.adminPort))
         silent.stopReading()
-        await Promise.race([silent.say(words), new Promise((resolve) => setTimeout(resolve, 500))])
+        await Promise.race([silent.send(text), new Promise((resolve) => setTimeout(resolve, 500))])
       })
       for (let times = 0; times < 3; times++) {
         expect((await target.admin('/livez', 2_000)).status).toBe(200)

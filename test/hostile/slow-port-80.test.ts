@@ -1,8 +1,8 @@
-// Attack: requests to the HTTP port byte by byte, half a request, no request, and answers that nobody reads.
-// Stage: HTTP beside TLS.
+// Attack: requests to the HTTP port that arrive byte by byte, half a request, no request, and answers that are not read.
+// Stage: the HTTP port beside TLS.
 // Promise: a captive-portal check is answered within 2 s; a good client logs in within 2 s and sends a packet.
-// Bound: 16 KiB for each, and 32 MiB.
-// Offender: kept for as long as a head may take, or closed for others who come.
+// Bound: 32 MiB, and 16 KiB for each.
+// Offender: kept for the time limit of a head, or closed for later connections.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
@@ -15,18 +15,18 @@ const REQUEST = 'GET /generate_204 HTTP/1.1\r\nHost: localhost\r\nX-Tailscale-Ch
 
 attack(`${COUNT} slow clients of the HTTP port`, {
   memoryMiB: { during: boundMiB, after: boundMiB },
-  run: async (target, stage) => {
+  run: async (target, context) => {
     const slow = await many(COUNT, async (at) => {
-      const intruder = stage.keep(await Intruder.knock(target, target.httpPort))
-      if (at % 4 === 1) await intruder.say(REQUEST.slice(0, 30))
+      const intruder = context.keep(await Intruder.connectTcp(target, target.httpPort))
+      if (at % 4 === 1) await intruder.send(REQUEST.slice(0, 30))
       if (at % 4 === 2) intruder.stopReading()
-      // A few are enough: more would keep this process busy, not the relay.
+      // A few are enough: more would overload this process, not the relay.
       if (at % 40 === 2) void intruder.flood(Buffer.from(REQUEST.repeat(100)), 1_000)
       return intruder
     })
     for (let at = 0; at < 20; at++) {
       await Promise.all(
-        slow.filter((_, i) => i % 4 === 3).map(async (one) => await one.say(REQUEST[at] ?? '')),
+        slow.filter((_, i) => i % 4 === 3).map(async (intruder) => await intruder.send(REQUEST[at] ?? '')),
       )
       await sleep(50)
     }

@@ -1,6 +1,5 @@
-// The relay that is attacked: the program as its users have it, in a process of its own, with two relay threads on one
-// core where the system lets us say so. Tells what it holds (memory, descriptors) and what it counts. Not a stage for
-// well-behaved tests: those have LiveRelay.
+// The relay that is attacked: the program itself in a process of its own, with two relay threads on one core where the system can
+// pin processes. Reports its memory, its descriptors and its metrics. Other tests use LiveRelay.
 
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -13,10 +12,10 @@ import { FREE_PORTS, PROGRAM } from '../cli/program.ts'
 import { startProcess, type RunningProcess } from '../support/process.ts'
 
 const MIB = 1_048_576
-/** The relay's own line of having started, with where it listens. */
-const SERVING = /^\{.*"event":"relay_started".*\}$/m
+/** The log line of a relay that has started: it has the addresses. */
+const STARTED = /^\{.*"event":"relay_started".*\}$/m
 
-/** Both the relay and its attackers have a core of their own; else they share what there is. */
+/** The relay and its attackers have a core each; otherwise they share all cores. */
 export const HAS_CORES =
   availableParallelism() > 1 && spawnSync('taskset', ['-c', '0', 'true'], { stdio: 'ignore' }).status === 0
 const RELAY_CORE = '0'
@@ -24,27 +23,27 @@ const ATTACKERS_CORE = '1'
 
 const CLOSED = 'derp_sessions_ended_total'
 
-/** TLS, as clients come; or a plain port, as a proxy in front of it comes. */
-export type Door = 'tls' | 'plain'
+/** The relay's port: TLS as for clients, or plain as for a proxy in front of the relay. */
+export type PortKind = 'tls' | 'plain'
 
 export interface TargetOptions {
-  readonly door?: Door
-  /** Flags beside those of the ports. */
+  readonly portKind?: PortKind
+  /** Flags in addition to those of the ports. */
   readonly args?: (folder: TemporaryFolder) => readonly string[]
-  /** Descriptors that the relay may have. */
+  /** The relay's limit of descriptors. */
   readonly descriptorsMax?: number
 }
 
-/** Puts this very process on the attackers' core. */
-export function goToAttackersCore(): void {
+/** Pins this process to the attackers' core. */
+export function pinToAttackersCore(): void {
   if (HAS_CORES) spawnSync('taskset', ['-a', '-c', '-p', ATTACKERS_CORE, `${process.pid}`])
 }
 
 export class Target implements AsyncDisposable {
-  readonly door: Door
+  readonly portKind: PortKind
   readonly port: number
   readonly stunPort: number
-  /** Of the HTTP port beside TLS; 0 where there is none. */
+  /** The HTTP port beside TLS; 0 if there is none. */
   readonly httpPort: number
   readonly serverKey: Uint8Array
   readonly process: RunningProcess
@@ -53,13 +52,13 @@ export class Target implements AsyncDisposable {
   #metricsBefore = ''
 
   private constructor(
-    door: Door,
+    portKind: PortKind,
     serverKey: Uint8Array,
     { process, folder }: { process: RunningProcess; folder: TemporaryFolder },
   ) {
-    const started = JSON.parse(SERVING.exec(process.output)?.[0] ?? '{}') as Record<string, string>
+    const started = JSON.parse(STARTED.exec(process.output)?.[0] ?? '{}') as Record<string, string>
     const portOf = (name: string): number => Number(/\d+$/.exec(started[name] ?? '')?.[0] ?? 0)
-    this.door = door
+    this.portKind = portKind
     this.process = process
     this.serverKey = serverKey
     this.port = portOf('derp')
@@ -69,7 +68,7 @@ export class Target implements AsyncDisposable {
     this.#folder = folder
   }
 
-  static async start({ door = 'tls', args, descriptorsMax }: TargetOptions): Promise<Target> {
+  static async start({ portKind = 'tls', args, descriptorsMax }: TargetOptions): Promise<Target> {
     const folder = new TemporaryFolder()
     const pair = newKeyPair()
     writeFileSync(folder.at('derper.key'), formatKeyFile(pair), { mode: 0o600 })
@@ -86,12 +85,12 @@ export class Target implements AsyncDisposable {
       '-threads',
       '2',
       ...FREE_PORTS,
-      ...(door === 'tls' ? tls : []),
+      ...(portKind === 'tls' ? tls : []),
       ...(args?.(folder) ?? []),
     ]
     const [first = '', ...rest] = command
-    const process = await startProcess(first, rest, { readyWhen: SERVING })
-    return new Target(door, pair.publicKey, { process, folder })
+    const process = await startProcess(first, rest, { readyWhen: STARTED })
+    return new Target(portKind, pair.publicKey, { process, folder })
   }
 
   get adminPort(): number {
@@ -108,7 +107,7 @@ export class Target implements AsyncDisposable {
     return readdirSync(`/proc/${this.#pid}/fd`).length
   }
 
-  /** Seconds of a core that it has used. */
+  /** Processor time that the relay has used. */
   get cpuSeconds(): number {
     const stat = readFileSync(`/proc/${this.#pid}/stat`, 'utf8')
     const [user, system] = stat
@@ -126,20 +125,20 @@ export class Target implements AsyncDisposable {
     return { status: answer.status, text: await answer.text() }
   }
 
-  /** What is counted under a metric's name, over all labels that match. */
+  /** The sum of a metric over all series whose labels contain `labels`. */
   async count(name: string, labels = ''): Promise<number> {
     return sumOf(await this.#metrics(), name, labels)
   }
 
-  /** Sessions that ended for a reason since the attack was begun. */
+  /** Sessions that have ended for a reason since the attack began. */
   async ended(reason: string): Promise<number> {
     const labels = `reason="${reason}"`
     const before = sumOf(this.#metricsBefore, CLOSED, labels)
     return (await this.count(CLOSED, labels)) - before
   }
 
-  /** An attack begins: what ended before is not its doing. */
-  async begin(): Promise<void> {
+  /** An attack begins: `ended` counts from now on. */
+  async startCounting(): Promise<void> {
     this.#metricsBefore = await this.#metrics()
   }
 

@@ -1,18 +1,18 @@
-// Attack: clients that note this relay as their home and take it back, without end; a sibling that watches and reads nothing.
+// Attack: clients that note this relay as their home and withdraw it, endlessly; a sibling that watches and reads nothing.
 // Stage: mesh, session.
-// Promise: a good client logs in within 2 s and sends a packet; a sibling that reads is told and kept.
-// Bound: 48 MiB; no descriptor.
-// Offender: the clients are kept and cost what their last word costs; the watcher that takes nothing is closed half a
-// minute after the system holds no more for it, as `write_stalled`.
+// Promise: a good client logs in within 2 s and sends a packet; a sibling that reads gets presence frames and stays connected.
+// Bound: 48 MiB after the attack, 64 MiB during that of the sibling; no descriptor.
+// Offender: the clients are kept, and cost what their last change costs. The watcher that reads nothing is closed half a minute
+// after the system's buffers for it are full (write_stalled).
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { notePreferredFrame, WATCH_CONNS_FRAME } from '#protocol/frames.ts'
 import { attack, many, scaled } from './attack.ts'
-import { Intruder, WAYS } from './intruder.ts'
+import { Intruder, UPGRADES } from './intruder.ts'
 
 const ATTACK_MS = 3_000
-/** Lists of 500 clients fill what the system holds within seconds; then a sibling has its 30. */
+/** Presence frames of 500 clients fill the system's buffers within seconds; then a sibling has 30 s. */
 const STALLED_WITHIN_MS = 75_000
 const meshKey = new Uint8Array(32).fill(0xab)
 const args = (folder: { write(name: string, text: string): string }): string[] => [
@@ -20,14 +20,14 @@ const args = (folder: { write(name: string, text: string): string }): string[] =
   folder.write('mesh.key', 'ab'.repeat(32)),
 ]
 
-attack('homes that change without end', {
+attack('homes that change endlessly', {
   args,
   memoryMiB: { during: 48, after: 48 },
-  run: async (target, stage) => {
+  run: async (target, context) => {
     const watchers = await Promise.all(
       [{}, { wantsHomesOnly: true }].map(async (more) => {
-        const watcher = stage.keep(await Intruder.logIn(target, 'upgrade', { info: { meshKey, ...more } }))
-        await watcher.say(WATCH_CONNS_FRAME)
+        const watcher = context.keep(await Intruder.logIn(target, 'raw', { info: { meshKey, ...more } }))
+        await watcher.send(WATCH_CONNS_FRAME)
         return watcher
       }),
     )
@@ -36,15 +36,15 @@ attack('homes that change without end', {
     )
     const before = watchers.map(({ receivedBytes }) => receivedBytes)
     await many(scaled(30, 4), async (at) => {
-      const client = stage.keep(await Intruder.logIn(target, WAYS[at % 3]))
+      const client = context.keep(await Intruder.logIn(target, UPGRADES[at % 3]))
       const taken = await client.flood(toggles, ATTACK_MS)
       expect(client.end).toBeUndefined()
       expect(taken).toBeGreaterThan(toggles.length)
     })
     expect(watchers.map(({ end }) => end)).toEqual([undefined, undefined])
-    // Each change, told, would be some sixty bytes for six.
+    // If each change were reported, some sixty bytes would be sent for six.
     for (const [at, { receivedBytes }] of watchers.entries()) {
-      expect(receivedBytes - (before[at] ?? 0), 'bytes of news').toBeLessThan(1_048_576)
+      expect(receivedBytes - (before[at] ?? 0), 'bytes of presence frames').toBeLessThan(1_048_576)
     }
   },
 })
@@ -52,23 +52,23 @@ attack('homes that change without end', {
 attack('a watcher that reads nothing', {
   args,
   memoryMiB: { during: 64, after: 48 },
-  run: async (target, stage) => {
+  run: async (target, context) => {
     const info = { appName: 'a'.repeat(32) }
-    await many(500, async () => stage.keep(await Intruder.logIn(target, 'upgrade', { info })))
-    const watcher = stage.keep(await Intruder.logIn(target, 'upgrade', { info: { meshKey } }))
-    await watcher.say(WATCH_CONNS_FRAME)
+    await many(500, async () => context.keep(await Intruder.logIn(target, 'raw', { info })))
+    const watcher = context.keep(await Intruder.logIn(target, 'raw', { info: { meshKey } }))
+    await watcher.send(WATCH_CONNS_FRAME)
     watcher.stopReading()
     const untilMs = performance.now() + ATTACK_MS
     await Promise.all(
       Array.from({ length: scaled(100, 16) }, async () => {
-        while (performance.now() < untilMs) stage.keep(await Intruder.logIn(target)).reset()
+        while (performance.now() < untilMs) context.keep(await Intruder.logIn(target)).reset()
       }),
     )
     const lastMs = performance.now() + STALLED_WITHIN_MS
     while ((await target.ended('write_stalled')) === 0) {
-      expect(performance.now(), 'the watcher is still there').toBeLessThan(lastMs)
-      // What it is told of is the longest that a sibling can have itself be told.
-      for (let times = 0; times < 4; times++) await watcher.say(WATCH_CONNS_FRAME)
+      expect(performance.now(), 'the watcher is still connected').toBeLessThan(lastMs)
+      // With every WatchConns it is sent the whole list of clients.
+      for (let times = 0; times < 4; times++) await watcher.send(WATCH_CONNS_FRAME)
       await sleep(500)
     }
     expect(await watcher.ended(2_000)).toBe(true)

@@ -1,9 +1,9 @@
-// The parent's end of the bystander's process: starts it, and asks it what it has seen.
+// The parent's side of the bystander's process: starts it, and asks it for its observations.
 
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { Testimony } from './bystander.ts'
+import type { Observations } from './bystander.ts'
 import type { Target } from './target.ts'
 
 const BYSTANDER = fileURLToPath(new URL('bystander.ts', import.meta.url))
@@ -16,20 +16,18 @@ export class Witness implements AsyncDisposable {
   }
 
   static async start(target: Target): Promise<Witness> {
-    const args = [`${target.port}`, target.door, Buffer.from(target.serverKey).toString('hex')]
+    const args = [`${target.port}`, target.portKind, Buffer.from(target.serverKey).toString('hex')]
     const child = fork(BYSTANDER, args, { execArgv: ['--disable-warning=ExperimentalWarning'] })
-    const hasEnded = once(child, 'exit').then(() =>
-      Promise.reject(new Error('the bystander got no connection')),
-    )
-    await Promise.race([once(child, 'message'), hasEnded])
-    hasEnded.catch(() => undefined)
+    const ended = once(child, 'exit').then(() => Promise.reject(new Error('the bystander could not connect')))
+    await Promise.race([once(child, 'message'), ended])
+    ended.catch(() => undefined)
     return new Witness(child)
   }
 
-  /** What happened since it was last asked. */
-  async testify(): Promise<Testimony> {
-    const answer = once(this.#child, 'message') as Promise<[Testimony]>
-    this.#child.send('testify')
+  /** What has happened since the last call. */
+  async observe(): Promise<Observations> {
+    const answer = once(this.#child, 'message') as Promise<[Observations]>
+    this.#child.send('observe')
     return (await answer)[0]
   }
 
@@ -41,7 +39,7 @@ export class Witness implements AsyncDisposable {
   }
 }
 
-/** The value below which this share of them lies; they are ascending. */
+/** The value below which this share of the values lies. */
 export function quantile(ascending: readonly number[], share: number): number {
   return ascending[Math.min(ascending.length - 1, Math.floor(share * ascending.length))] ?? Number.NaN
 }

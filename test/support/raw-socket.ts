@@ -1,5 +1,5 @@
-// A bare TCP or TLS socket for tests that say what no client would: sends bytes, collects what comes back, and
-// tells how it ended.
+// A bare TCP or TLS socket, for tests that send what no client sends: sends bytes, collects the answer, and reports whether the
+// connection has ended.
 
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
@@ -13,7 +13,7 @@ export class RawSocket {
 
   private constructor(socket: Socket) {
     this.socket = socket
-    const over = (): void => {
+    const onEnd = (): void => {
       this.#isEnded = true
       this.#wake()
     }
@@ -21,9 +21,9 @@ export class RawSocket {
       this.#received = Buffer.concat([this.#received, chunk])
       this.#wake()
     })
-    // A reset is an end like another here; which one it was is not what these tests are about.
-    socket.on('error', over)
-    socket.on('close', over)
+    // A reset counts as an end: these tests do not distinguish the two.
+    socket.on('error', onEnd)
+    socket.on('close', onEnd)
   }
 
   static async plain(port: number): Promise<RawSocket> {
@@ -57,13 +57,13 @@ export class RawSocket {
     this.socket.write(bytes)
   }
 
-  /** Waits until so many bytes have come, or the end. */
+  /** Waits for so many bytes or for the end. Returns all bytes received. */
   async atLeast(bytes: number): Promise<Buffer> {
     await this.#until(() => this.#received.length >= bytes || this.#isEnded)
     return this.#received
   }
 
-  /** Waits for the end; returns all that came before it. */
+  /** Waits for the end. Returns all bytes received. */
   async ended(): Promise<Buffer> {
     await this.#until(() => this.#isEnded)
     return this.#received

@@ -1,5 +1,5 @@
-// A TLS 1.3 client that can also send what no TLS library lets one send: any record, as often as one likes. The library makes
-// the handshake and tells the secret; from then on records are sealed here.
+// A TLS 1.3 client that can also send what no TLS library sends: any record, any number of times. The library makes the handshake
+// and reports the secret; from then on records are encrypted here.
 
 import { createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ export const RecordType = { alert: 21, handshake: 22, data: 23 } as const
 const KEY_UPDATE = 24
 const SUITE = 'TLS_AES_128_GCM_SHA256'
 
-/** Application data that nobody has the key to, of a length that any cipher takes. */
+/** Application data for which nobody has a key, of a length that fits every cipher. */
 export function unreadableRecord(): Buffer {
   return Buffer.concat([Buffer.from('1703030040', 'hex'), randomBytes(64)])
 }
@@ -29,10 +29,10 @@ export class RecordClient {
     this.tcp = tcp
     this.tls = tls
     this.#secret = secret
-    this.#takeKeys()
+    this.#deriveKeys()
   }
 
-  /** @param tcp that is connected, to who speaks TLS 1.3 */
+  /** @param tcp connected to a TLS 1.3 server */
   static async over(tcp: Socket): Promise<RecordClient> {
     const pipe = new Duplex({
       read: () => undefined,
@@ -48,7 +48,7 @@ export class RecordClient {
       if (label === 'CLIENT_TRAFFIC_SECRET_0') secret = Buffer.from(value, 'hex')
     })
     await once(tls, 'secureConnect')
-    if (secret === undefined) throw new Error('no secret was told')
+    if (secret === undefined) throw new Error('TLS reported no secret')
     return new RecordClient(tcp, tls, secret)
   }
 
@@ -56,19 +56,19 @@ export class RecordClient {
     return this.tcp.destroyed || this.tcp.readableEnded
   }
 
-  /** Sends so many key updates at once. */
-  sendKeyUpdates(count: number, isAnswerWanted: boolean): void {
-    const content = Buffer.from([KEY_UPDATE, 0, 0, 1, isAnswerWanted ? 1 : 0])
+  /** Sends so many key updates in one write. */
+  sendKeyUpdates(count: number, isAnswerRequested: boolean): void {
+    const content = Buffer.from([KEY_UPDATE, 0, 0, 1, isAnswerRequested ? 1 : 0])
     const records = Array.from({ length: count }, () => {
       const record = this.seal(RecordType.handshake, content)
       this.#secret = expandLabel(this.#secret, 'traffic upd', 32)
-      this.#takeKeys()
+      this.#deriveKeys()
       return record
     })
     this.tcp.write(Buffer.concat(records))
   }
 
-  /** A record that may be sent next, and must be. */
+  /** The next record; it must be sent, since it has used a sequence number. */
   seal(type: number, content: Uint8Array): Buffer {
     const inner = Buffer.concat([content, Buffer.of(type)])
     const header = Buffer.from([RecordType.data, 3, 3, 0, 0])
@@ -79,14 +79,14 @@ export class RecordClient {
     return Buffer.concat([header, cipher.update(inner), cipher.final(), cipher.getAuthTag()])
   }
 
-  #takeKeys(): void {
+  #deriveKeys(): void {
     this.#key = expandLabel(this.#secret, 'key', 16)
     this.#iv = expandLabel(this.#secret, 'iv', 12)
     this.#sequence = 0
   }
 }
 
-/** RFC 8446 §7.1, up to 32 bytes. */
+/** HKDF-Expand-Label of RFC 8446 §7.1, up to 32 bytes. */
 function expandLabel(secret: Buffer, label: string, bytes: number): Buffer {
   const name = Buffer.from(`tls13 ${label}`)
   const info = Buffer.concat([Buffer.from([0, bytes, name.length]), name, Buffer.from([0, 1])])

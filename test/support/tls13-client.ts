@@ -1,5 +1,5 @@
-// A small TLS 1.3 client (RFC 8446) that says what no library would: any record, any handshake message, as often as it
-// likes. One suite (AES-128-GCM with SHA-256), one group (X25519), nothing verified, nothing resumed. For attacks alone.
+// A small TLS 1.3 client (RFC 8446) that sends what no library sends: any record and any handshake message, any number of times.
+// One cipher suite (AES-128-GCM with SHA-256), one group (X25519), no verification, no resumption. For hostile tests only.
 
 import {
   createCipheriv,
@@ -27,7 +27,7 @@ function int(value: number, width: number): Buffer {
   return bytes
 }
 
-/** A length of `width` bytes, then the parts. */
+/** The parts behind their common length, which has `width` bytes. */
 function vector(width: number, ...parts: Uint8Array[]): Buffer {
   const content = Buffer.concat(parts)
   return Buffer.concat([int(content.length, width), content])
@@ -41,13 +41,13 @@ function hmac(key: Uint8Array, data: Uint8Array): Buffer {
   return createHmac('sha256', key).update(data).digest()
 }
 
-/** RFC 8446 §7.1; never longer than one hash. */
+/** HKDF-Expand-Label of RFC 8446 §7.1, up to the length of one hash. */
 function expand(secret: Uint8Array, label: string, context: Uint8Array, length: number): Buffer {
   const info = Buffer.concat([int(length, 2), vector(1, Buffer.from(`tls13 ${label}`)), vector(1, context)])
   return hmac(secret, Buffer.concat([info, int(1, 1)])).subarray(0, length)
 }
 
-/** A whole ClientHello in its record, as it is the first thing that a client sends. */
+/** A complete ClientHello in its record, the first bytes that a client sends. */
 export function clientHello(publicKey: Uint8Array): Buffer {
   const extensions = vector(
     2,
@@ -68,7 +68,7 @@ export function clientHello(publicKey: Uint8Array): Buffer {
   return Buffer.concat([int(Record.handshake, 1), int(0x0301, 2), vector(2, message)])
 }
 
-/** One direction's keys. */
+/** The keys of one direction. */
 class Traffic {
   #secret: Buffer
   #key: Buffer
@@ -100,7 +100,7 @@ class Traffic {
     return Buffer.concat([header, sealed, cipher.final(), cipher.getAuthTag()])
   }
 
-  /** The content of one record, its type and padding taken off. */
+  /** The content of one record, without type and padding. */
   open(header: Uint8Array, sealed: Buffer): Buffer {
     const decipher = createDecipheriv('aes-128-gcm', this.#key, this.#nonce()).setAAD(header)
     decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
@@ -129,7 +129,7 @@ export class Tls13Client {
     for (const event of ['end', 'error', 'close']) socket.on(event, () => (this.isEnded = true))
   }
 
-  /** Connects and shakes hands; what the server says after that is not looked at. */
+  /** Connects and makes the handshake. What the server sends after that is ignored. */
   static async connect(port: number): Promise<Tls13Client> {
     const socket = connect({ host: '127.0.0.1', port, noDelay: true })
     await once(socket, 'connect')
@@ -137,15 +137,15 @@ export class Tls13Client {
     const publicKey = pair.publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
     const hello = clientHello(publicKey)
     socket.write(hello)
-    return new Tls13Client(socket, await shakeHands(socket, hello.subarray(5), pair.privateKey))
+    return new Tls13Client(socket, await handshake(socket, hello.subarray(5), pair.privateKey))
   }
 
-  say(bytes: Uint8Array): void {
+  send(bytes: Uint8Array): void {
     this.socket.write(this.#out.seal(Record.application, bytes))
   }
 
-  /** So many KeyUpdate messages in one write, each of which asks the server for one. */
-  updateKeys(count: number): void {
+  /** Sends so many KeyUpdate messages in one write, each of which requests one from the server. */
+  sendKeyUpdates(count: number): void {
     const records: Buffer[] = []
     for (let i = 0; i < count; i++) {
       records.push(this.#out.seal(Record.handshake, Buffer.from([Message.keyUpdate, 0, 0, 1, 1])))
@@ -154,10 +154,10 @@ export class Tls13Client {
     this.socket.write(Buffer.concat(records))
   }
 
-  /** Records that are whole and have nothing in them. */
-  sayNothing(count: number): void {
-    const nothing = Array.from({ length: count }, () => this.#out.seal(Record.application, Buffer.alloc(0)))
-    this.socket.write(Buffer.concat(nothing))
+  /** Sends so many complete records without content. */
+  sendEmptyRecords(count: number): void {
+    const records = Array.from({ length: count }, () => this.#out.seal(Record.application, Buffer.alloc(0)))
+    this.socket.write(Buffer.concat(records))
   }
 
   reset(): void {
@@ -165,7 +165,7 @@ export class Tls13Client {
   }
 }
 
-async function shakeHands(socket: Socket, hello: Buffer, privateKey: KeyObject): Promise<Traffic> {
+async function handshake(socket: Socket, hello: Buffer, privateKey: KeyObject): Promise<Traffic> {
   const records = recordsOf(socket)
   const [, serverHello] = await nextRecord(records)
   let transcript = Buffer.concat([hello, serverHello])
@@ -178,7 +178,7 @@ async function shakeHands(socket: Socket, hello: Buffer, privateKey: KeyObject):
   )
   const secret = (from: Buffer, label: string): Traffic =>
     new Traffic(expand(from, label, hash(transcript), 32))
-  const [ours, server] = [secret(shared, 'c hs traffic'), secret(shared, 's hs traffic')]
+  const [client, server] = [secret(shared, 'c hs traffic'), secret(shared, 's hs traffic')]
   let flight = Buffer.alloc(0)
   while (!endsWithFinished(flight)) {
     const [header, body] = await nextRecord(records)
@@ -187,8 +187,8 @@ async function shakeHands(socket: Socket, hello: Buffer, privateKey: KeyObject):
   transcript = Buffer.concat([transcript, flight])
   const master = hmac(expand(shared, 'derived', EMPTY_HASH, 32), ZEROS)
   const application = secret(master, 'c ap traffic')
-  const finished = Buffer.concat([int(Message.finished, 1), vector(3, ours.finished(hash(transcript)))])
-  socket.write(ours.seal(Record.handshake, finished))
+  const finished = Buffer.concat([int(Message.finished, 1), vector(3, client.finished(hash(transcript)))])
+  socket.write(client.seal(Record.handshake, finished))
   return application
 }
 
@@ -197,25 +197,25 @@ function hash(bytes: Uint8Array): Buffer {
 }
 
 async function* recordsOf(socket: Socket): AsyncGenerator<[Buffer, Buffer], undefined> {
-  let held: Buffer = Buffer.alloc(0)
+  let received: Buffer = Buffer.alloc(0)
   for (;;) {
-    while (held.length >= 5 && held.length >= 5 + held.readUInt16BE(3)) {
-      const end = 5 + held.readUInt16BE(3)
-      yield [held.subarray(0, 5), held.subarray(5, end)]
-      held = held.subarray(end)
+    while (received.length >= 5 && received.length >= 5 + received.readUInt16BE(3)) {
+      const end = 5 + received.readUInt16BE(3)
+      yield [received.subarray(0, 5), received.subarray(5, end)]
+      received = received.subarray(end)
     }
     const [chunk] = (await once(socket, 'data', { signal: AbortSignal.timeout(10_000) })) as [Buffer]
-    held = Buffer.concat([held, chunk])
+    received = Buffer.concat([received, chunk])
   }
 }
 
 async function nextRecord(records: AsyncGenerator<[Buffer, Buffer], undefined>): Promise<[Buffer, Buffer]> {
   const { value } = await records.next()
-  if (value === undefined) throw new Error('the server has nothing more to say')
+  if (value === undefined) throw new Error('the server has sent no further record')
   return value
 }
 
-/** The public key in a ServerHello: the key_share extension has it last. */
+/** The public key in a ServerHello: the last bytes of the key_share extension. */
 function serverShare(message: Buffer): Buffer {
   let at = 4 + 2 + 32
   at += 1 + message.readUInt8(at) + 2 + 1 + 2
@@ -224,10 +224,10 @@ function serverShare(message: Buffer): Buffer {
     if (message.readUInt16BE(at) === 51) return message.subarray(end - 32, end)
     at = end
   }
-  throw new Error('the server agreed on no key')
+  throw new Error('the ServerHello has no key_share')
 }
 
-/** Whole messages, the last of them Finished. */
+/** Whether `flight` is complete messages, the last of which is Finished. */
 function endsWithFinished(flight: Buffer): boolean {
   let at = 0
   let type = 0

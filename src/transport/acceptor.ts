@@ -1,4 +1,4 @@
-// How connections are accepted, as the HTTP server sees it. There are two implementations: handle-acceptor.ts over the
+// The interface of an acceptor: how the HTTP server gets its connections. There are two implementations: handle-acceptor.ts over the
 // runtime's handles, and socket-acceptor.ts over Node's sockets. Both keep the same limits.
 
 import type { AddressInfo } from 'node:net'
@@ -15,7 +15,7 @@ export const HANDSHAKE_TIMEOUT_MS = 30_000
  */
 export const HANDSHAKES_MAX = 2_048
 
-/** What an acceptor asks its owner, and the events that it reports to it. */
+/** The owner of an acceptor. */
 export interface AcceptorHost {
   /** Asked once for each TCP connection, before any TLS. False: the acceptor closes the connection. */
   tryAccept(): boolean

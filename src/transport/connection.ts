@@ -1,5 +1,5 @@
-// An accepted connection that can carry HTTP: its TLS handshake, if there is one, is done. Not concerned with what the
-// client wants (http-server.ts) or with how connections are accepted (acceptor.ts). There are two implementations:
+// An accepted connection that can carry HTTP: its TLS handshake, if there is one, is done. Not concerned with the
+// client's requests (http-server.ts) or with how connections are accepted (acceptor.ts). There are two implementations:
 // handle-connection.ts over the runtime's handles, socket-connection.ts over Node's sockets.
 //
 // Contract: as of any link (relay/ports.ts). While a connection is paused, the remote's end is not reported either: it is

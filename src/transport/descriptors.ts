@@ -24,7 +24,7 @@ export function clientDescriptorsEnd(max: number): number {
   return max - Math.min(SPARE_MAX, Math.max(SPARE_MIN, Math.ceil(max * SPARE_SHARE)))
 }
 
-/** The system assigns the lowest free number, which thus tells how full the table is; Infinity if the table is full. */
+/** The system assigns the lowest free number, so this tells how full the table is; Infinity if the table is full. */
 export function lowestFreeDescriptor(): number {
   try {
     const descriptor = openSync('/dev/null', 'r')

@@ -1,4 +1,4 @@
-// Graceful close of a socket: what was written is sent first, then the end. Not for remotes that have stopped reading;
+// Graceful close of a socket: all written bytes are sent first, then the end. Not for remotes that have stopped reading;
 // those connections are destroyed.
 
 import type { Socket } from 'node:net'

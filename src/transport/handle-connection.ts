@@ -35,7 +35,7 @@ const SCRATCH_BYTES = 131_072
  */
 const SMALL_WRITE_BYTES = 16_000
 
-/** What all connections of an acceptor share. */
+/** The parts that all connections of an acceptor share. */
 export interface HandleConnectionParts {
   readonly handles: RuntimeHandles
   readonly scheduler: ReadScheduler
@@ -78,7 +78,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   #writeVolume: WriteVolume | undefined = undefined
   /** The listener has paused reading. */
   #isPaused = false
-  /** We close gracefully: what was written is sent, then the end. */
+  /** A graceful close is in progress: all written bytes are sent, then the end. */
   #isClosing = false
   #isShutDown = false
   #hasRemoteEnded = false
@@ -150,7 +150,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   }
 
   poll(): number {
-    // The end of the stream, and how it came, is reported by read events alone.
+    // The end of the stream and its cause are reported by read events only.
     if (this.#isClosed || this.#isClosing || this.#isPaused) return -1
     const buffer = this.#tls === undefined ? this.#parts.readBuffer : cipherBytes
     const byteCount = this.#readDescriptor(buffer)
@@ -232,7 +232,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
       this.#unsent.push(bytes)
       if (isLast) this.#sendNext()
     }
-    // TLS has encrypted or copied what it was given.
+    // TLS has encrypted or copied the bytes that it was given.
     return this.#tls !== undefined && this.#unsent === undefined
   }
 
@@ -240,7 +240,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     return this.#tls === undefined || bytes.length <= SMALL_WRITE_BYTES || this.#writeVolume?.isLarge === true
   }
 
-  /** Sends what is left of a burst; under TLS, as much of it as is to be encrypted in one write. */
+  /** Sends the rest of a burst; under TLS, the part of it that is to be encrypted in one write. */
   #sendNext(): void {
     const unsent = this.#unsent ?? []
     this.#unsent = undefined

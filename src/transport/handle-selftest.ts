@@ -1,5 +1,5 @@
 // Tests at each start whether the runtime's handles work as handle-connection.ts expects. The relay sends bytes to itself over
-// loopback, with TLS if it will serve TLS, and they must come back unchanged. What fails here would fail clients; then the relay
+// loopback, with TLS if it will serve TLS, and they must come back unchanged. A fault found here would affect clients; then the relay
 // works over public sockets and logs the reason. Runs on each relay thread, before it listens.
 
 import { createHash, randomBytes } from 'node:crypto'
@@ -69,7 +69,7 @@ async function assertEchoed(socket: Socket, openEvent: string): Promise<void> {
   }
 }
 
-/** Sends back what it receives, one burst at a time. */
+/** Echoes all received bytes, one burst at a time. */
 class Echo implements LinkListener {
   readonly #connection: Connection
   #waiting: Buffer[] = []

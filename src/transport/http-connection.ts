@@ -1,5 +1,5 @@
 // HTTP on one accepted connection, before and between requests: collects one request head at a time and hands it to the
-// host (http-server.ts), which decides what becomes of it. Not a router, and not a reader of request bodies: a request with
+// host (http-server.ts), which answers it. Not a router, and not a reader of request bodies: a request with
 // a body is answered, and its connection is closed.
 //
 // Contract: nothing more is read until the system has taken the answer. So one connection never buffers more than one head
@@ -12,7 +12,7 @@ import type { Connection } from './connection.ts'
 
 /** First buffer: enough for the usual head. It grows when more arrives. */
 const INITIAL_BUFFER_BYTES = 1_024
-/** Bytes that may arrive after reading was stopped, on top of a head: two of the largest reads. More comes from no transport of ours. */
+/** A head, and the bytes that may arrive after reading was stopped: two of the largest reads. No transport of ours delivers more. */
 const BUFFERED_BYTES_MAX = HTTP_HEAD_BYTES_MAX + 131_072
 /** Length of the blank line that ends a head. Reads can split it, so the search steps back by this much. */
 const HEAD_END_BYTES = 4

@@ -1,6 +1,6 @@
 // A port that listens for connections, as the lower half of an acceptor: refuses connections for which there are no
 // descriptors. When it must refuse many, it stops listening for a second, so that the system refuses them: accepting a
-// connection only to close it costs as much as accepting. Not concerned with what becomes of accepted connections.
+// connection only to close it costs as much as accepting. Not concerned with accepted connections after that.
 
 import type { AddressInfo, Server } from 'node:net'
 import { Counter, type Counters } from '#relay/counters.ts'

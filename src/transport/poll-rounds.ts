@@ -57,7 +57,7 @@ export class PollRounds {
   add(connection: ScheduledConnection): void {
     const { readState } = connection
     readState.isPolled = true
-    // Until there is a whole window to tell from.
+    // Until a whole window has been measured.
     readState.isSlow = false
     connection.applyReadState()
     this.#polled.add(connection)

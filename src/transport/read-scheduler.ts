@@ -2,14 +2,14 @@
 // share of each connection. On a busy thread, high-rate connections are polled once a millisecond, so that one wake-up, read,
 // write and turn carry several packets (docs/decisions/0007). Low-rate connections are read at once. Polling applies only to
 // high-rate connections on a busy thread, and to connections whose sender lets packets wait anyway. How polling works is
-// poll-rounds.ts, what is known of each connection is read-state.ts.
+// poll-rounds.ts, the state of each connection is read-state.ts.
 
 import { POLL_INTERVAL_MS, PollRounds } from './poll-rounds.ts'
 import { SHARE_BYTES_MAX, type FlushControl, type ReadState, type ScheduledConnection } from './read-state.ts'
 
 /** A full TLS record: a turn for less would not pay. */
 const SHARE_BYTES_MIN = 16_384
-/** What a turn reads of all connections together: two milliseconds' work, so that no connection waits longer for its next turn. */
+/** Bytes that a turn reads of all connections together: two milliseconds' work. No connection waits longer for its next turn. */
 const TURN_BYTES = 1_048_576
 /** Most that is read before it is written: it and its copies stay in a core's own cache. */
 const FLUSH_BYTES = 262_144
@@ -68,7 +68,7 @@ export class ReadScheduler {
   }
 
   /**
-   * Measures what was read since the last call and how busy the thread was. To be called some ten times a second.
+   * Measures the records read since the last call and how busy the thread was. To be called some ten times a second.
    * @param threads of the relay: as many threads are busy together with a load that would keep one of them busy alone
    */
   sweep(threads = 1): void {
@@ -155,7 +155,7 @@ export class ReadScheduler {
   }
 }
 
-/** What each of so many connections may bring in a turn. */
+/** The share of each of so many connections in a turn. */
 function shareOf(connections: number): number {
   return Math.min(SHARE_BYTES_MAX, Math.max(SHARE_BYTES_MIN, Math.floor(TURN_BYTES / connections)))
 }
@@ -165,7 +165,7 @@ function measureRate(readState: ReadState, nowMs: number): void {
   const elapsedMs = nowMs - readState.windowFromMs
   if (elapsedMs >= RATE_WINDOW_MS) {
     const { windowReads, windowBytes } = readState
-    // After a delay of the thread, what has piled up arrived during more than one window.
+    // After a delay of the thread, the bytes that have piled up arrived during more than one window.
     const windows = elapsedMs / RATE_WINDOW_MS
     // A connection that is polled already stays so with half the rate: no connection goes back and forth all the time.
     const factor = readState.isPolled ? windows / 2 : windows

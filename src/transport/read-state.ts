@@ -1,5 +1,5 @@
-// The read state of one connection, and the two interfaces of read scheduling: what the scheduler asks of a connection, and
-// what it tells the side that writes. No decisions are made here: those are in read-scheduler.ts (how much of a connection is
+// The read state of one connection, and the two interfaces of read scheduling: a connection as the scheduler sees it, and the
+// scheduler's control of flushing. No decisions are made here: those are in read-scheduler.ts (how much of a connection is
 // read in a turn, and which connections are polled) and in poll-rounds.ts (polling).
 //
 // A turn is one turn of the thread's event loop.
@@ -16,15 +16,15 @@ export interface ScheduledConnection {
   /** Starts or stops read events: `readState.wantsReadEvents` may have changed. */
   applyReadState(): void
   /**
-   * Reads at once what is there, up to SHARE_BYTES_MAX. Returns how many bytes that were: 0 if there is nothing yet, and less
-   * if the connection can only be read by events.
+   * Reads at once what is there, up to SHARE_BYTES_MAX. Returns the number of bytes: 0 if there are none yet, and less if
+   * the connection can only be read by events.
    */
   poll(): number
 }
 
 /**
- * The side that writes what was read: the relay. `release` writes at once what was read since `hold`. In a poll round, which
- * takes several turns, frames for siblings wait for the end of the round.
+ * The scheduler's control over the side that writes: the relay. `release` writes at once everything that was read since `hold`.
+ * In a poll round, which takes several turns, frames for siblings wait for the end of the round.
  */
 export interface FlushControl {
   /** Whether from now on there is a poll round, and so a turn, every millisecond at least. */
@@ -33,7 +33,7 @@ export interface FlushControl {
   release(): void
   /** Each connection of the poll round has been polled. */
   endRound(): void
-  /** Writes what was read so far, in the middle of a turn. */
+  /** Writes everything that was read so far, in the middle of a turn. */
   flushSoFar(): void
 }
 

@@ -8,7 +8,7 @@ import type { SecureContext } from 'node:tls'
 export interface HandleRequest {
   oncomplete: (this: this, status: number) => void
   owner?: HandleOwner
-  /** What is being written: referenced here so that it is not garbage-collected. */
+  /** The bytes being written: referenced here so that they are not garbage-collected. */
   bytes?: Uint8Array | readonly Uint8Array[]
 }
 

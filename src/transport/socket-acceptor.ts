@@ -90,7 +90,7 @@ export class SocketAcceptor implements Acceptor {
       return void socket.destroy()
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
-    // Until the handshake is done, an error ends the socket and nobody is told.
+    // Until the handshake is done, an error just ends the socket.
     socket.on('error', () => socket.destroy())
     if (this.#parts.identity === undefined) return this.#handOver(socket)
     const remote = remoteName(socket)

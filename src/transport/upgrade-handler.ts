@@ -1,6 +1,6 @@
-// What becomes of a request that asks for an upgrade: raw DERP after a `101`, raw DERP without an answer (fast start), or DERP
-// in a WebSocket. In each case a session takes over the client's own connection, at its first request or at a later one.
-// Not concerned with reading requests (http-connection.ts) or with other pages (http-pages.ts).
+// The upgrade handler: turns an HTTP request into a session. A client asks for raw DERP after a `101`, for raw DERP without an
+// answer (fast start), or for DERP in a WebSocket. In each case the session takes over the client's own connection, at its first
+// request or at a later one. Not concerned with reading requests (http-connection.ts) or with pages (http-pages.ts).
 //
 // Contract: bytes behind the request head are the beginning of the stream, and the session receives them at once. A client
 // in a hurry has sent its login with the request.
@@ -16,7 +16,7 @@ import type { HttpConnection, Request } from './http-connection.ts'
 import { textPage, type HttpPage } from './http-pages.ts'
 import { WebSocketLink } from './web-socket-link.ts'
 
-/** What the client asked for in its request. */
+/** The wishes of the client's request that concern its session. */
 export interface SessionWish {
   /** The session answers `101` before its first frame. */
   readonly wantsAnswer: boolean
@@ -28,11 +28,11 @@ export interface UpgradeHandlerParts {
   readonly counters: Counters
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** Opens a session on `link`; returns what receives the link's bytes. */
+  /** Opens a session on `link`; returns the listener of the link. */
   openSession(link: Link, wish: SessionWish): LinkListener
 }
 
-/** What became of a request; a page is the answer to a faulty WebSocket handshake. */
+/** The result of a request; a page is the answer to a faulty WebSocket handshake. */
 export type UpgradeResult = 'notAnUpgrade' | 'handled' | HttpPage
 
 export class UpgradeHandler {

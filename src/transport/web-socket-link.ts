@@ -23,7 +23,7 @@ import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
 /** Browsers send no pings, proxies one every few seconds; each costs an answer. */
 const PING_LIMIT = { burst: 100, perSecond: 10 }
 
-/** What was written to the connection and is not yet taken by the system. */
+/** The kind of bytes that were written to the connection and not yet taken by the system. */
 const InFlight = { nothing: 0, burst: 1, pongs: 2 } as const
 type InFlight = (typeof InFlight)[keyof typeof InFlight]
 
@@ -152,7 +152,7 @@ export class WebSocketLink implements Link, LinkListener {
     this.#connection.destroy()
   }
 
-  /** Closes with this code when the system has taken what was written. */
+  /** Closes with this code when the system has taken all written bytes. */
   #finish(code: number): void {
     if (this.#closeCode !== undefined) return
     this.#closeCode = code

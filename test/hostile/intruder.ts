@@ -1,4 +1,4 @@
-// One hostile client: a connection that sends whatever it is told to, with any kind of upgrade and at any stage. It reads or does
+// One hostile client: a connection that sends any bytes, with any kind of upgrade and at any stage. It reads or does
 // not read, and records how it ended. It keeps only the last bytes that it has received, so that it can receive without end.
 
 import { randomBytes } from 'node:crypto'

@@ -46,7 +46,7 @@ describe.each([
     )
   })
 
-  it('tells watchers the real address of raw and WebSocket clients, and their flags', async () => {
+  it('reports the real address of raw and WebSocket clients, and their flags, to watchers', async () => {
     const watcher = await relay.client({ meshKey: MESH_KEY })
     const present = new Map<string, { address: string; flags: number; appName: string | undefined }>()
     watcher.on('peerPresent', (presence) => {
@@ -143,7 +143,7 @@ describe('a TLS relay', () => {
     const all = new Promise<void>((resolve, reject) => {
       bob.on('packet', (received) => {
         const number = Buffer.from(received.packet).readUInt32BE(0)
-        if (number !== next++) reject(new Error(`packet ${number} came as number ${next - 1}`))
+        if (number !== next++) reject(new Error(`packet ${number} arrived as number ${next - 1}`))
         if (next === count) resolve()
       })
     })

@@ -2,10 +2,10 @@
 // and loads run against them. Rounds go from server to server, so that whatever else the machine does falls on all.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { runTogether, type Generator } from './load/generator.ts'
+import { runTogether, type Generator } from './load/generator-process.ts'
 import { mergeFlows, wrongFrames, type FlowOutcome } from './load/outcome.ts'
 import { cpuSeconds, processorTicks, stolenShare } from './machine.ts'
-import { connectionsOf, loadArguments, type Load } from './load.ts'
+import { connectionsOf, loadArguments, type Load } from './load/load.ts'
 import type { Progress } from './progress.ts'
 import { OURS, RIVAL, Server, type StartOptions, type Target, type Workplace } from './server.ts'
 

@@ -5,7 +5,7 @@
 
 import { basename, dirname, join } from 'node:path'
 import type { FigureResult, Row, Series } from './figure.ts'
-import { recordAsked, writeWhole, type Record } from './record.ts'
+import { recordAsked, writeWhole, type Record } from './run-record.ts'
 import { OURS } from './server.ts'
 
 const WIDTH = 640

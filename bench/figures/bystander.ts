@@ -3,7 +3,7 @@
 
 import type { Figure } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
-import { probeLoad, type Load } from '../load.ts'
+import { probeLoad, type Load } from '../load/load.ts'
 import { rowOf, withOwnTarget } from '../row.ts'
 
 const SENDERS = 8

@@ -3,7 +3,7 @@
 
 import type { Bench } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'
-import { carriedOf, cpuUsPerFrame, lossOf } from '../load.ts'
+import { carriedOf, cpuUsPerFrame, lossOf } from '../load/load.ts'
 import type { FlowOutcome } from '../load/outcome.ts'
 import { delayMs } from '../load/delays.ts'
 import { withBounds } from '../row.ts'

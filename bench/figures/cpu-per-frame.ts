@@ -3,7 +3,7 @@
 
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
-import { cpuUsPerFrame, lossOf, type Load } from '../load.ts'
+import { cpuUsPerFrame, lossOf, type Load } from '../load/load.ts'
 import { rowOf, withBounds } from '../row.ts'
 import { RIVAL } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'

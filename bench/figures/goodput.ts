@@ -1,7 +1,7 @@
 // What is delivered when more is offered than can be: at all that the generator gives, and along a scale of offered
 // rates, on which a server's own peak is found.
 
-import { gigabitsPerSecond, lossOf } from '../load.ts'
+import { gigabitsPerSecond, lossOf } from '../load/load.ts'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'
 import { rowOf, withBounds, withOwnTarget } from '../row.ts'

@@ -4,7 +4,7 @@
 import type { Figure } from '../figure.ts'
 import { rowOf, withBounds } from '../row.ts'
 import { RIVAL } from '../server.ts'
-import { holdPhases } from './idle.ts'
+import { holdPhases } from './idle-phases.ts'
 
 /** About two seconds of a processor's time: hundreds of its ticks. */
 const LOGINS = 2_000

@@ -6,7 +6,7 @@ import type { PhaseOutcome } from '../load/outcome.ts'
 import type { Bench } from '../bench.ts'
 import { rowOf, withBounds, type Bound } from '../row.ts'
 import { ELDER, RIVAL, type Server } from '../server.ts'
-import { holdPhases } from './idle.ts'
+import { holdPhases } from './idle-phases.ts'
 
 /** A round takes minutes and differs little from the next. */
 const ROUNDS_MAX = 3

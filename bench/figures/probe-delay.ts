@@ -3,7 +3,7 @@
 
 import type { Figure, Row, Series } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
-import { probeLoad } from '../load.ts'
+import { probeLoad } from '../load/load.ts'
 import { rowOf, withBounds } from '../row.ts'
 import { RIVAL } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'

@@ -4,7 +4,7 @@
 import type { Bench } from '../bench.ts'
 import type { Figure } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
-import { runTogether } from '../load/generator.ts'
+import { runTogether } from '../load/generator-process.ts'
 import type { StunOutcome } from '../load/outcome.ts'
 import { rowOf, withOwnTarget } from '../row.ts'
 import type { Server } from '../server.ts'

@@ -2,7 +2,7 @@
 // and whether every pair's packets still come in order. Both may use all processors here.
 
 import type { Figure } from '../figure.ts'
-import { cpuUsPerFrame, lossOf } from '../load.ts'
+import { cpuUsPerFrame, lossOf } from '../load/load.ts'
 import { wrongFrames, type FlowOutcome } from '../load/outcome.ts'
 import { withOwnTarget } from '../row.ts'
 import { sampleOf } from '../sample.ts'

@@ -1,8 +1,8 @@
 // Figures of pages as Markdown. Shows what was measured and leaves the judgement to the reader; errors are shown with
 // their reasons, since there should be none.
 
-import { markdownTable } from '../table.ts'
-import type { PageFigures } from './page-figures.ts'
+import { markdownTable } from '../markdown-table.ts'
+import type { PageFigures } from './measure-pages.ts'
 
 const HEADINGS = [
   'page',

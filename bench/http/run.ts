@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { makeCertificate } from '../../test/support/certificate.ts'
 import { freeTcpPort, startRelay, waitUntil } from '../../test/support/process.ts'
-import type { PageAddresses } from './page.ts'
-import { measurePages, type PageFigures } from './page-figures.ts'
+import type { PageAddresses } from './pages.ts'
+import { measurePages, type PageFigures } from './measure-pages.ts'
 import { pageName, pageTable } from './page-table.ts'
 
 const USAGE = `usage: node bench/http/run.ts [options]

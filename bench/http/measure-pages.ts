@@ -3,8 +3,8 @@
 
 import { fileURLToPath } from 'node:url'
 import { runOk } from '../../test/support/process.ts'
-import type { CannonFigures, CannonJob } from './cannonade.ts'
-import { PAGES, type Page, type PageAddresses } from './page.ts'
+import type { CannonFigures, CannonJob } from './autocannon-process.ts'
+import { PAGES, type Page, type PageAddresses } from './pages.ts'
 
 /** A page, and what was measured of it. */
 export interface PageFigures extends CannonFigures {
@@ -112,7 +112,7 @@ async function measurePage(page: Page, options: PageOptions): Promise<PageFigure
 }
 
 async function fire(job: CannonJob, cpu: number | undefined): Promise<CannonFigures> {
-  const program = fileURLToPath(new URL('cannonade.ts', import.meta.url))
+  const program = fileURLToPath(new URL('autocannon-process.ts', import.meta.url))
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', program, JSON.stringify(job)]
   const [first = '', ...rest] = cpu === undefined ? command : ['taskset', '-c', `${cpu}`, ...command]
   return JSON.parse(await runOk(first, rest, { timeoutMs: job.durationMs + HANG_MS })) as CannonFigures

@@ -3,7 +3,7 @@
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { generatorPath } from './build.ts'
+import { generatorPath } from './build-generator.ts'
 import type { Outcome } from './outcome.ts'
 
 /** From the word to the beginning: what a busy machine needs to wake every process. */

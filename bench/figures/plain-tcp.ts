@@ -2,7 +2,7 @@
 
 import type { Bench } from '../bench.ts'
 import type { Figure } from '../figure.ts'
-import { cpuUsPerFrame, gigabitsPerSecond, lossOf } from '../load.ts'
+import { cpuUsPerFrame, gigabitsPerSecond, lossOf } from '../load/load.ts'
 import { rowOf } from '../row.ts'
 import type { Server } from '../server.ts'
 

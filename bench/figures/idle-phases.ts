@@ -1,7 +1,7 @@
 // Runs of idle connections, for the figures that need them: the generator's phases, by name.
 
 import type { Bench } from '../bench.ts'
-import { Generator } from '../load/generator.ts'
+import { Generator } from '../load/generator-process.ts'
 import type { PhaseOutcome } from '../load/outcome.ts'
 import type { Server } from '../server.ts'
 

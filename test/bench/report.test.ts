@@ -1,10 +1,10 @@
 // What is said of targets, and what is printed of it: a figure that misses must not look like one that holds.
 
 import { expect, it } from 'vitest'
-import { markdownOf } from '../../bench/markdown.ts'
+import { markdownOf } from '../../bench/markdown-report.ts'
 import type { FigureResult, Row } from '../../bench/figure.ts'
 import { plotsOf } from '../../bench/plots.ts'
-import { newRecord, type Record } from '../../bench/record.ts'
+import { newRecord, type Record } from '../../bench/run-record.ts'
 import { withBounds, withOwnTarget } from '../../bench/row.ts'
 import { sampleOf } from '../../bench/sample.ts'
 import { ELDER, OURS, RIVAL } from '../../bench/server.ts'

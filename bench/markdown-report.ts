@@ -2,10 +2,10 @@
 // that is needed to judge and to repeat it.
 
 import type { FigureResult, Row } from './figure.ts'
-import type { Record } from './record.ts'
+import type { Record } from './run-record.ts'
 import type { Sample } from './sample.ts'
 import { OURS } from './server.ts'
-import { markdownTable } from './table.ts'
+import { markdownTable } from './markdown-table.ts'
 
 export function markdownOf(record: Record): string {
   const figures = Object.values(record.figures)

@@ -1,4 +1,4 @@
-// One run of autocannon against one page, and nothing else: the program that `page-figures.ts` starts, so that it can
+// One run of autocannon against one page, and nothing else: the program that `measure-pages.ts` starts, so that it can
 // have a processor of its own. Takes its job as JSON in the first argument, prints the figures as JSON.
 //
 // autocannon's own percentiles are whole milliseconds, and it calls a connection that the server ends no error; so

@@ -3,9 +3,9 @@
 
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
-import { measurePagesUnderLoad, type LoadedPageFigures } from '../http/page-figures.ts'
+import { measurePagesUnderLoad, type LoadedPageFigures } from '../http/measure-pages.ts'
 import { pageName } from '../http/page-table.ts'
-import { lossOf } from '../load.ts'
+import { lossOf } from '../load/load.ts'
 import type { FlowOutcome } from '../load/outcome.ts'
 import { withOwnTarget } from '../row.ts'
 import { sampleOf } from '../sample.ts'

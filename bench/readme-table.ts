@@ -1,15 +1,15 @@
 // The README's table: of a record the few rows that say most, good or bad. Written between two marks there, the
 // first of which names the record, so that a test can tell whether the table still is what was measured.
 //
-//   node bench/headline.ts bench/results/DATE-COMMIT.json
+//   node bench/readme-table.ts bench/results/DATE-COMMIT.json
 
 import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { Row } from './figure.ts'
-import { ratioText, sampleText } from './markdown.ts'
-import { recordAsked, writeWhole, type Record } from './record.ts'
+import { ratioText, sampleText } from './markdown-report.ts'
+import { recordAsked, writeWhole, type Record } from './run-record.ts'
 import { ELDER, OURS, RIVAL } from './server.ts'
-import { markdownTable } from './table.ts'
+import { markdownTable } from './markdown-table.ts'
 
 /** Figure, beginning of the row's label, and what it is called in the README; `*` stands for the label. */
 const HEADLINES = [
@@ -65,7 +65,7 @@ export function headlineSource(readme: string): string | undefined {
 }
 
 if (import.meta.main) {
-  const asked = await recordAsked('headline.ts')
+  const asked = await recordAsked('readme-table.ts')
   if (asked !== undefined) {
     const root = join(import.meta.dirname, '..')
     const readme = join(root, 'README.md')

@@ -3,8 +3,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { headlineSource, withHeadline } from '../../bench/headline.ts'
-import { readRecord } from '../../bench/record.ts'
+import { headlineSource, withHeadline } from '../../bench/readme-table.ts'
+import { readRecord } from '../../bench/run-record.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { delayMs, mergeDelays, NO_DELAYS, type Delays } from '../../bench/load/delays.ts'
+import { delayMs, mergeDelays, NO_DELAYS, type Delays } from '../../../bench/load/delays.ts'
 
 /** The rule that the generator's histogram keeps: one bucket each below 64 ns, then 64 to every power of two. */
 function bucketOf(ns: number): number {

@@ -2,7 +2,7 @@
 // once without back-off, and a probe between two of the first measures what service there is meanwhile.
 
 import type { Figure } from '../figure.ts'
-import { Generator } from '../load/generator.ts'
+import { Generator } from '../load/generator-process.ts'
 import { delayMs } from '../load/delays.ts'
 import type { StormOutcome } from '../load/outcome.ts'
 import type { Bench } from '../bench.ts'

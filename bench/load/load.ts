@@ -1,7 +1,7 @@
 // A load of packets in words, and the generator's arguments for it. What a figure says of its load is here and nowhere
 // else; defaults are those of the headline figures: 1420-byte packets, one to a TLS record, TLS 1.3.
 
-import type { FlowOutcome } from './load/outcome.ts'
+import type { FlowOutcome } from './outcome.ts'
 
 export interface Load {
   readonly topology: 'pairs' | 'fan-in' | 'fan-out'

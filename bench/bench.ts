@@ -1,112 +1,91 @@
-// The bench that figures are measured on: the servers that stand ready, how long and how often things are measured,
-// and loads run against them. Rounds go from server to server, so that whatever else the machine does falls on all.
+// The context in which figures are measured: the servers, the effort, and the functions that run loads against a server.
+// Rounds alternate between servers, so that other activity on the machine affects all of them alike.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { CpuSets, Effort } from './effort.ts'
+import { doubtsAbout } from './load/doubts.ts'
 import { runTogether, type Generator } from './load/generator-process.ts'
-import { mergeFlows, wrongFrames, type FlowOutcome } from './load/outcome.ts'
-import { cpuSeconds, processorTicks, stolenShare } from './machine.ts'
 import { connectionsOf, loadArguments, type Load } from './load/load.ts'
+import { mergeLoadOutcomes, type LoadOutcome } from './load/outcome.ts'
+import { cpuSeconds, processorTicks, stolenShare } from './process-stats.ts'
 import type { Progress } from './progress.ts'
-import { OURS, RIVAL, Server, type StartOptions, type Target, type Workplace } from './server.ts'
-
-/** Above this share of its processor the generator may be what was measured. */
-const GENERATOR_BUSY_MAX = 0.97
+import { RunNotes } from './run-notes.ts'
+import { DERPER, DERPFLEET, Server, type LoadTarget, type StartOptions } from './server.ts'
+import type { WorkFolder } from './work-folder.ts'
 
 /**
- * Logins that loads take in turn, so that one never gets what a server still has in its queues for the keys of the one
- * before. Two loads of 1,000 pairs fit.
+ * Logins that loads use in turn, so that a load never receives packets that a server still queues for the keys of the
+ * load before. Two loads of 1,000 pairs fit.
  */
 export const LOGIN_POOL = 5_000
 
-const SETTLE_LOOK_MS = 200
-const SETTLE_LOOKS_MAX = 25
-/** A relay with nothing to do uses less of its processor. */
+const SETTLE_INTERVAL_MS = 200
+const SETTLE_INTERVALS_MAX = 25
+/** A server that uses a smaller share of its processor has finished the load. */
 const SETTLED_SHARE = 0.15
 
-/** A generator that is late for more than this share offers something else than it was asked for. */
-const LATE_SHARE_MAX = 0.02
-
 /**
- * A round in which the host of a virtual machine took more than this share of the processors is measured again: 100 ms
- * in a round of ten seconds on two processors. It is in every delay, and nobody's doing.
+ * A round is repeated if the host of a virtual machine took a larger share of the processors: 100 ms in a round of ten
+ * seconds on two processors. That time is in every delay, and no server causes it.
  */
 const STOLEN_SHARE_MAX = 0.004
 const ATTEMPTS_MAX = 4
-/** A round that takes longer bears it. */
+/** Longer rounds are not repeated. */
 const REPEATED_SECONDS_MAX = 60
 
-/** How thoroughly to measure. */
-export interface Effort {
-  readonly isQuick: boolean
-  readonly rounds: number
-  /** The measured window of a load, and what goes before it. */
-  readonly seconds: number
-  readonly warmSeconds: number
-  /** Idle connections, and clients of a storm. */
-  readonly idleConnections: number
-  readonly quietSeconds: number
-}
-
-export interface Places {
-  /** Processors, as taskset names them. */
-  readonly server: string
-  readonly generator: string
-  readonly both: string
-}
-
-/** Numbers that figures take from each other, by name; kept with the results. */
+/** Numbers that figures use of each other, by name. Stored in the run's record. */
 export type Facts = Record<string, number>
 
-export class Bench {
-  /** What every figure is measured on, this checkout's relay first. */
+interface BenchParts {
   readonly servers: readonly Server[]
   readonly effort: Effort
-  readonly places: Places
-  readonly workplace: Workplace
+  readonly cpuSets: CpuSets
+  readonly workFolder: WorkFolder
   readonly progress: Progress
   readonly facts: Facts
+  readonly processes: number
+  readonly crossCheckPath: string | undefined
+}
+
+export class Bench implements BenchParts {
+  /** The servers that every figure is measured on, this checkout's relay first. */
+  readonly servers: readonly Server[]
+  readonly effort: Effort
+  readonly cpuSets: CpuSets
+  readonly workFolder: WorkFolder
+  readonly progress: Progress
+  readonly facts: Facts
+  readonly notes = new RunNotes()
   /** Generator processes that share a load. */
   readonly processes: number
-  /** Of the derpload command line, run beside throughput figures. */
+  /** Path of a second generator with derpload's command line, run beside throughput figures. */
   readonly crossCheckPath: string | undefined
-  readonly #commands = new Map<string, string>()
-  readonly #marks = new Set<string>()
-  #loginAt = 0
-  #repeats = 0
+  #nextLogin = 0
 
-  constructor(parts: {
-    readonly servers: readonly Server[]
-    readonly effort: Effort
-    readonly places: Places
-    readonly workplace: Workplace
-    readonly progress: Progress
-    readonly facts: Facts
-    readonly processes: number
-    readonly crossCheckPath: string | undefined
-  }) {
+  constructor(parts: BenchParts) {
     this.servers = parts.servers
     this.effort = parts.effort
-    this.places = parts.places
-    this.workplace = parts.workplace
+    this.cpuSets = parts.cpuSets
+    this.workFolder = parts.workFolder
     this.progress = parts.progress
     this.facts = parts.facts
     this.processes = parts.processes
     this.crossCheckPath = parts.crossCheckPath
   }
 
-  /** This checkout's relay; undefined where only others are measured. */
+  /** This checkout's relay; undefined if only other servers are measured. */
   get ours(): Server | undefined {
-    return this.servers.find(({ name }) => name === OURS)
+    return this.servers.find(({ name }) => name === DERPFLEET)
   }
 
-  /** The one that others are compared with: derper of this year, or the first there is. */
+  /** The server that others are compared with: the current derper, or else the first server. */
   get reference(): Server {
-    const found = this.servers.find(({ name }) => name === RIVAL) ?? this.servers[0]
+    const found = this.servers.find(({ name }) => name === DERPER) ?? this.servers[0]
     if (found === undefined) throw new Error('no servers to measure')
     return found
   }
 
-  /** Measures every server once a round, each round beginning with another; answers the rounds by server. */
+  /** Measures every server once per round. Each round begins with another server. Returns the rounds by server. */
   async interleaved<On extends { readonly name: string }, Measured>(
     servers: readonly On[],
     measure: (server: On, round: number) => Promise<Measured>,
@@ -118,7 +97,7 @@ export class Bench {
         const server = servers[(i + round) % servers.length]
         if (server === undefined) continue
         this.progress.step(`${server.name}, round ${round + 1} of ${rounds}`)
-        measured.get(server)?.push(await this.#undisturbed(() => measure(server, round)))
+        measured.get(server)?.push(await this.#repeatedIfStolen(() => measure(server, round)))
       }
     }
     return measured
@@ -130,56 +109,57 @@ export class Bench {
     return { topology: 'pairs', count: pairs, rate, seconds, warmSeconds, ...more }
   }
 
-  /** Runs a load. What makes its figures doubtful is marked. */
-  async flow(server: Target, load: Load): Promise<FlowOutcome> {
-    const [outcome] = await this.flows(server, [load])
+  /** Runs a load. Adds reasons to doubt its result to the notes. */
+  async runLoad(server: LoadTarget, load: Load): Promise<LoadOutcome> {
+    const [outcome] = await this.runLoads(server, [load])
     if (outcome === undefined) throw new Error('a load without an outcome')
     return outcome
   }
 
-  /** Runs several loads at the same time, each in processes of its own; answers them in order. */
-  async flows(server: Target, loads: readonly Load[]): Promise<FlowOutcome[]> {
-    const { byLoad } = await this.generators(server, loads)
-    return byLoad.map((generators, i) => {
-      const flow = mergeFlows(generators.flatMap((generator) => generator.all('load')))
-      if (loads[i] !== undefined) this.#judge(server, loads[i], flow)
-      return flow
+  /** Runs several loads at the same time, each in processes of its own. Returns the outcomes in the order of the loads. */
+  async runLoads(server: LoadTarget, loads: readonly Load[]): Promise<LoadOutcome[]> {
+    const { byLoad } = await this.runGenerators(server, loads)
+    return loads.map((load, i) => {
+      const outcome = mergeLoadOutcomes((byLoad[i] ?? []).flatMap((generator) => generator.all('load')))
+      for (const doubt of doubtsAbout(server.name, load, outcome)) this.notes.addMark(doubt)
+      return outcome
     })
   }
 
-  /** The same, with all that the generators said; `extra` are further runs beside them, by their arguments. */
-  async generators(
-    server: Target,
+  /** Runs several loads and returns their generators; `extra` are the arguments of further generators that run beside them. */
+  async runGenerators(
+    server: LoadTarget,
     loads: readonly Load[],
     extra: readonly (readonly string[])[] = [],
   ): Promise<{ byLoad: Generator[][]; extra: Generator[] }> {
     const needed = loads.reduce((sum, load) => sum + connectionsOf(load), 0)
     const common = await server.arguments(LOGIN_POOL)
-    if (this.#loginAt + needed > LOGIN_POOL) this.#loginAt = 0
-    let loginFrom = this.#loginAt
-    this.#loginAt += needed
+    if (this.#nextLogin + needed > LOGIN_POOL) this.#nextLogin = 0
+    let loginFrom = this.#nextLogin
+    this.#nextLogin += needed
+    const cpu = this.cpuSets.generator
     const runs = loads.flatMap((load) => {
       const processes = load.sleeps === true || load.count % this.processes !== 0 ? 1 : this.processes
       const args = loadArguments(load, processes)
       return Array.from({ length: processes }, () => {
         const run = [...common, '--login-from', `${loginFrom}`, ...args]
         loginFrom += connectionsOf(load) / processes
-        return { args: run, cpu: this.places.generator, load }
+        return { args: run, cpu, load }
       })
     })
-    const all = await runTogether([...runs, ...extra.map((args) => ({ args, cpu: this.places.generator }))])
-    await this.#settle(server)
+    const all = await runTogether([...runs, ...extra.map((args) => ({ args, cpu }))])
+    await this.#untilIdle(server)
     const byLoad = loads.map((load) => all.filter((_, i) => runs[i]?.load === load))
-    for (const [generator] of byLoad) if (generator !== undefined) this.note(generator.command)
+    for (const [generator] of byLoad) if (generator !== undefined) this.notes.addCommand(generator.command)
     return { byLoad, extra: all.slice(runs.length) }
   }
 
-  /** Starts a server beside the standing ones; stop it. */
+  /** Starts a further server. The caller stops it. */
   start(name: string, options: Partial<StartOptions>): Promise<Server> {
-    return Server.start(name, this.workplace, { cpus: this.places.server, ...options })
+    return Server.start(name, this.workFolder, { cpus: this.cpuSets.server, ...options })
   }
 
-  /** Starts a server for one piece of work alone, and stops it. */
+  /** Starts a server for one piece of work, and stops it. */
   async withFresh<Done>(
     name: string,
     options: Partial<StartOptions>,
@@ -193,38 +173,8 @@ export class Bench {
     }
   }
 
-  /** Keeps a generator's command line for the report, the last of each kind of run. */
-  note(command: string): void {
-    const shown = command
-      .replace(/--addr \S+/, '--addr HOST:PORT')
-      .replace(/--far \S+/, '--far HOST:PORT')
-      .replaceAll(/logins \S+/g, 'logins FILE')
-      .replaceAll(/pid \d+/g, 'pid PID')
-      .replace(/--login-from \d+ /, '')
-    const kind = shown.replace(/\d+(\.\d+)?/g, 'N')
-    this.#commands.set(kind, shown)
-  }
-
-  /** Keeps what makes a figure doubtful, for the report. */
-  mark(text: string): void {
-    this.#marks.add(text)
-  }
-
-  /** Commands and marks since the last call, and how many rounds had to be measured again. */
-  collect(): { commands: string[]; marks: string[]; repeats: number } {
-    const collected = {
-      commands: [...this.#commands.values()],
-      marks: [...this.#marks],
-      repeats: this.#repeats,
-    }
-    this.#commands.clear()
-    this.#marks.clear()
-    this.#repeats = 0
-    return collected
-  }
-
-  /** A round that the machine's host has left alone, as far as there is one. */
-  async #undisturbed<Measured>(measure: () => Promise<Measured>): Promise<Measured> {
+  /** Repeats a round in which the machine's host took processor time, up to a limit. Quick runs repeat nothing. */
+  async #repeatedIfStolen<Measured>(measure: () => Promise<Measured>): Promise<Measured> {
     for (let attempts = 1; ; attempts++) {
       const started = performance.now()
       const before = await processorTicks()
@@ -232,37 +182,19 @@ export class Bench {
       const isStolen = (await stolenShare(before)) > STOLEN_SHARE_MAX
       const isLong = performance.now() - started > 1_000 * REPEATED_SECONDS_MAX
       if (!isStolen || isLong || attempts === ATTEMPTS_MAX || this.effort.isQuick) return measured
-      this.#repeats++
+      this.notes.countRepeat()
     }
   }
 
-  /** What a load left in queues and buffers is the next one's burden: waits until the server has done with it. */
-  async #settle({ pids }: Target): Promise<void> {
+  /** Waits until the server has processed the packets that a load left in queues and buffers, which would affect the next load. */
+  async #untilIdle({ pids }: LoadTarget): Promise<void> {
     const used = async (): Promise<number> => Math.max(...(await Promise.all(pids.map(cpuSeconds))))
     let before = await used()
-    for (let i = 0; i < SETTLE_LOOKS_MAX; i++) {
-      await sleep(SETTLE_LOOK_MS)
+    for (let i = 0; i < SETTLE_INTERVALS_MAX; i++) {
+      await sleep(SETTLE_INTERVAL_MS)
       const now = await used()
-      if (now - before < (SETTLED_SHARE * SETTLE_LOOK_MS) / 1_000) return
+      if (now - before < (SETTLED_SHARE * SETTLE_INTERVAL_MS) / 1_000) return
       before = now
     }
-  }
-
-  #judge(server: Target, load: Load, flow: FlowOutcome): void {
-    const what = `${server.name}, ${load.count} ${load.topology} at ${load.rate === 'all' ? 'all that can be sent' : `${Math.round(load.rate)}/s`}`
-    if (flow.busy > GENERATOR_BUSY_MAX && load.sleeps !== true) {
-      this.mark(`${what}: the generator was busy for more than 97 % of its time`)
-    }
-    if (flow.late > LATE_SHARE_MAX * flow.sent) {
-      this.mark(`${what}: the generator sent over ${100 * LATE_SHARE_MAX} % of it over 5 ms late`)
-    }
-    const wrong = wrongFrames(flow)
-    if (wrong > 0) {
-      const { corrupted, misdelivered, duplicated, reordered } = flow
-      this.mark(
-        `${what}: WRONG FRAMES: ${corrupted} corrupted, ${misdelivered} misdelivered, ${duplicated} duplicated, ${reordered} reordered`,
-      )
-    }
-    if (flow.closed > 0) this.mark(`${what}: the server closed ${flow.closed} connections`)
   }
 }

@@ -1,5 +1,6 @@
-// Measures this checkout's relay and other DERP servers side by side and writes what came of it: the program behind
-// `npm run bench`. What is measured is in figures/, how in bench.ts; this is order, resumption and the files.
+// The program behind `npm run bench`: measures this checkout's relay and other DERP servers side by side and writes the
+// results. The figures are in figures/, their context in bench.ts; here are the order, the resumption of a run, and the
+// result files.
 
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -8,63 +9,69 @@ import { Bench } from './bench.ts'
 import type { Figure } from './figure.ts'
 import { FIGURES } from './figure-list.ts'
 import { generatorPath } from './load/build-generator.ts'
-import { describeCommit, describeMachine, processorTicks, stolenShare } from './machine.ts'
-import { markdownOf } from './markdown-report.ts'
+import { describeCommit, describeMachine } from './machine.ts'
+import { markdownReport } from './markdown-report.ts'
 import { HELP, readOptions, type CompareOptions } from './options.ts'
+import { processorTicks, stolenShare } from './process-stats.ts'
 import { Progress } from './progress.ts'
-import { newRecord, readRecord, writeRecord, writeWhole, type Record } from './run-record.ts'
-import { Server, Workplace } from './server.ts'
+import { newRunRecord, readRunRecord, writeRunRecord, replaceFile, type RunRecord } from './run-record.ts'
+import { Server } from './server.ts'
+import { WorkFolder } from './work-folder.ts'
 
-/** A first load makes compilers and allocators do what they do once; its figures are thrown away. */
+/** Each server gets a first load that is not counted, for just-in-time compilers and allocators. */
 const WARM_UP_RATE = 30_000
 const WARM_UP_SECONDS = 3
-/** More stolen time than this share is worth a mark. */
+/** A figure is marked if the machine's host took a larger share of processor time. */
 const STOLEN_MAX = 0.02
 
-/** Starts what is to be started into `servers`, so that whoever has that can stop what was. */
-async function startServers(options: CompareOptions, workplace: Workplace, servers: Server[]): Promise<void> {
+/** Adds the servers to `servers` one by one, so that the caller can stop those that were started if one fails. */
+async function startServers(
+  options: CompareOptions,
+  workFolder: WorkFolder,
+  servers: Server[],
+): Promise<void> {
   for (const name of options.started) {
     servers.push(
-      await Server.start(name, workplace, { cpus: options.places.server, threads: options.threads }),
+      await Server.start(name, workFolder, { cpus: options.cpuSets.server, threads: options.threads }),
     )
   }
   for (const { name, host, port, pid, isPlain } of options.foreign) {
-    servers.push(Server.known(name, { host, port, isPlain }, pid, workplace))
+    servers.push(Server.known(name, { host, port, isPlain }, pid, workFolder))
   }
 }
 
-/** The figures to measure: those asked for, or all that are not separate, less those that are there already. */
-function figuresOf(options: CompareOptions, record: Record): Figure[] {
+/** The figures to measure: those of --figure, or all that are not separate; without those that the record has already. */
+function figuresOf(options: CompareOptions, record: RunRecord): Figure[] {
   const asked = FIGURES.filter(({ name, isSeparate }) =>
     options.figures.length === 0 ? isSeparate !== true : options.figures.includes(name),
   )
   return asked.filter(({ name }) => record.figures[name] === undefined)
 }
 
-async function measure(bench: Bench, figure: Figure): Promise<Record['figures'][string]> {
+async function measure(bench: Bench, figure: Figure): Promise<RunRecord['figures'][string]> {
   const started = performance.now()
   const before = await processorTicks()
-  bench.collect()
+  bench.notes.take()
   const measured = await figure.measure(bench)
   const stolen = await stolenShare(before)
   if (stolen > STOLEN_MAX)
-    bench.mark(`${(100 * stolen).toFixed(1)} % of the processors' time was taken by the machine's host`)
+    bench.notes.addMark(`the machine's host took ${(100 * stolen).toFixed(1)} % of the processor time`)
   const seconds = (performance.now() - started) / 1000
-  return { title: figure.title, ...measured, ...bench.collect(), seconds }
+  return { title: figure.title, ...measured, ...bench.notes.take(), seconds }
 }
 
-/** The record to go on with. @throws Error when it is of another commit or of other servers */
-async function resumed(options: CompareOptions): Promise<Record | undefined> {
+/** The record of --resume. @throws Error if it is of another commit or of other servers */
+async function resumedRecord(options: CompareOptions): Promise<RunRecord | undefined> {
   if (options.resume === undefined) return undefined
-  const record = await readRecord(options.resume)
+  const record = await readRunRecord(options.resume)
   const commit = await describeCommit()
   if (record.commit !== commit) {
-    throw new Error(`--resume ${options.resume}: is of commit ${record.commit}, and this is ${commit}`)
+    throw new Error(`--resume ${options.resume}: measured at commit ${record.commit}; expected ${commit}`)
   }
   const wanted = [...options.started, ...options.foreign.map(({ name }) => name)].join(', ')
   const measured = record.servers.map(({ name }) => name).join(', ')
   if (wanted !== measured)
-    throw new Error(`--resume ${options.resume}: is of the servers ${measured}; expected ${wanted}`)
+    throw new Error(`--resume ${options.resume}: measured with the servers ${measured}; expected ${wanted}`)
   return { ...record, commandLine: `${record.commandLine}\n${commandLine()}` }
 }
 
@@ -72,7 +79,7 @@ function commandLine(): string {
   return ['npm run bench --', ...process.argv.slice(2)].join(' ')
 }
 
-/** A name that is not taken: a second run on the same day does not overwrite the first. */
+/** A path that does not exist yet: a second run at the same commit and day does not overwrite the first. */
 function freePath(folder: string, name: string): string {
   for (let n = 1; ; n++) {
     const path = join(folder, `${name}${n === 1 ? '' : `-${n}`}.json`)
@@ -80,20 +87,20 @@ function freePath(folder: string, name: string): string {
   }
 }
 
-/** A command as it may be published: without where things lie on this machine. */
-function placeless(command: string, { folder }: Workplace): string {
+/** A command without this machine's paths, for publication. */
+function withoutPaths(command: string, workFolder: WorkFolder): string {
   const root = join(import.meta.dirname, '..')
-  return command.replaceAll(folder, 'WORK').replaceAll(`${root}/`, '').replaceAll(homedir(), '~')
+  return command.replaceAll(workFolder.path, 'WORK').replaceAll(`${root}/`, '').replaceAll(homedir(), '~')
 }
 
-async function begun(bench: Bench): Promise<Record> {
-  return newRecord({
+async function startRecord(bench: Bench): Promise<RunRecord> {
+  return newRunRecord({
     commit: await describeCommit(),
     machine: await describeMachine(),
     effort: bench.effort,
     servers: bench.servers.map(({ name, command }) => ({
       name,
-      command: placeless(command, bench.workplace),
+      command: withoutPaths(command, bench.workFolder),
     })),
     reference: bench.reference.name,
     commandLine: commandLine(),
@@ -104,19 +111,19 @@ async function begun(bench: Bench): Promise<Record> {
 async function compare(options: CompareOptions): Promise<void> {
   const progress = new Progress()
   progress.figure('preparing')
-  const earlier = await resumed(options)
+  const earlier = await resumedRecord(options)
   await generatorPath()
-  const workplace = await Workplace.make()
+  const workFolder = await WorkFolder.make()
   const servers: Server[] = []
   try {
-    await startServers(options, workplace, servers)
-    const { places, processes, crossCheckPath } = options
+    await startServers(options, workFolder, servers)
+    const { cpuSets, processes, crossCheckPath } = options
     const { effort, facts } = earlier ?? { effort: options.effort, facts: {} }
     const bench = new Bench({
       servers,
       effort,
-      places,
-      workplace,
+      cpuSets,
+      workFolder,
       progress,
       facts,
       processes,
@@ -125,35 +132,39 @@ async function compare(options: CompareOptions): Promise<void> {
     await measureAll(options, bench, earlier)
   } finally {
     for (const server of servers) await server.stop()
-    workplace.remove()
+    workFolder.remove()
   }
 }
 
-async function measureAll(options: CompareOptions, bench: Bench, earlier: Record | undefined): Promise<void> {
+async function measureAll(
+  options: CompareOptions,
+  bench: Bench,
+  earlier: RunRecord | undefined,
+): Promise<void> {
   const { progress } = bench
-  const record = earlier ?? (await begun(bench))
+  const record = earlier ?? (await startRecord(bench))
   const name = `${record.started.slice(0, 10)}-${record.commit}${record.effort.isQuick ? '-quick' : ''}`
   const path = options.resume ?? freePath(options.output, name)
   const figures = figuresOf(options, record)
   for (const server of bench.servers) {
-    progress.step(`${server.name}: a first load, not counted`)
-    await bench.flow(server, bench.load(WARM_UP_RATE, 10, { seconds: WARM_UP_SECONDS }))
+    progress.step(`${server.name}: warm-up load`)
+    await bench.runLoad(server, bench.load(WARM_UP_RATE, 10, { seconds: WARM_UP_SECONDS }))
   }
   for (const [at, figure] of figures.entries()) {
     progress.figure(`${at + 1}/${figures.length} ${figure.name}`)
     try {
       const result = await measure(bench, figure)
       record.figures[figure.name] = result
-      progress.say(`${figure.name}: done in ${result.seconds.toFixed(0)} s`)
+      progress.print(`${figure.name}: done in ${result.seconds.toFixed(0)} s`)
     } catch (error) {
       process.exitCode = 1
-      progress.say(`${figure.name}: FAILED: ${error instanceof Error ? error.message : String(error)}`)
+      progress.print(`${figure.name}: failed: ${error instanceof Error ? error.message : String(error)}`)
       continue
     }
-    await writeRecord(path, record)
-    await writeWhole(path.replace(/\.json$/, '.md'), markdownOf(record))
+    await writeRunRecord(path, record)
+    await replaceFile(path.replace(/\.json$/, '.md'), markdownReport(record))
   }
-  progress.say(`results in ${path.replace(/\.json$/, '.md')}`)
+  progress.print(`results in ${path.replace(/\.json$/, '.md')}`)
 }
 
 let options: CompareOptions | undefined
@@ -165,7 +176,7 @@ try {
   process.exitCode = 2
 }
 if (options !== undefined) {
-  // Servers and generators are children that die with this process; an interrupted run keeps its finished figures.
+  // Servers and generators are children that end with this process. The finished figures of an interrupted run are kept.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
   try {
     await compare(options)

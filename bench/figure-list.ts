@@ -1,10 +1,10 @@
-// The figures of a whole run, in the order in which they are measured: those that others build on come first.
+// All figures, in the order in which they are measured. A figure stands before those that use its numbers.
 
 import type { Figure } from './figure.ts'
 import { bystander } from './figures/bystander.ts'
 import { cleanRate } from './figures/clean-rate.ts'
 import { cpuPerFrame } from './figures/cpu-per-frame.ts'
-import { directory } from './figures/key-directory.ts'
+import { keyDirectory } from './figures/key-directory.ts'
 import { forwarding } from './figures/forwarding.ts'
 import { goodput } from './figures/goodput.ts'
 import { http } from './figures/http-pages.ts'
@@ -33,6 +33,6 @@ export const FIGURES: readonly Figure[] = [
   plain,
   forwarding,
   presence,
-  directory,
+  keyDirectory,
   soak,
 ]

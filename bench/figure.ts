@@ -1,10 +1,10 @@
-// What a figure of the comparison is: a name, the work that measures it, and rows of samples by server. Figures are
-// data to those who store, print and draw them; how one is measured is in bench/figures/.
+// A figure of the comparison: a name, the function that measures it, and its result, which is rows of samples by server.
+// The result is data for the code that stores, prints and draws it; how a figure is measured is in bench/figures/.
 
 import type { Bench } from './bench.ts'
 import type { Sample } from './sample.ts'
 
-/** What is to be reached, and whether it was; undefined where it could not be told. */
+/** A goal for a row, and whether it was reached; undefined if a number is missing. */
 export interface Target {
   readonly text: string
   readonly isHeld: boolean | undefined
@@ -13,14 +13,14 @@ export interface Target {
 export interface Row {
   readonly label: string
   readonly unit: string
-  /** Digits behind the point in tables. */
+  /** Decimal places in tables. */
   readonly digits: number
-  /** By server name; a server that can't be measured is left out. */
+  /** By server name, without the servers that cannot be measured. */
   readonly samples: Readonly<Record<string, Sample>>
   readonly target?: Target
 }
 
-/** A series for a plot: points by server. */
+/** Points of a plot, by server. */
 export interface Series {
   readonly name: string
   readonly points: Readonly<Record<string, readonly (readonly [number, number])[]>>
@@ -29,13 +29,13 @@ export interface Series {
 export interface FigureResult {
   readonly title: string
   readonly rows: readonly Row[]
-  /** What a reader must know of how it was measured, in sentences. */
+  /** How it was measured, as far as a reader has to know it; whole sentences. */
   readonly notes: readonly string[]
-  /** Generator command lines, the last of each kind. */
+  /** Command lines of the generator, the last one of each kind. */
   readonly commands: readonly string[]
-  /** What made a point doubtful: a generator at its limit, frames that were not right. */
+  /** Reasons to doubt the figure, for example a generator at its limit or wrong frames. */
   readonly marks: readonly string[]
-  /** Rounds that were measured again because the machine's host had taken the processors away. */
+  /** Rounds that were repeated because the machine's host took processor time. */
   readonly repeats: number
   readonly series?: readonly Series[]
   readonly seconds: number
@@ -44,7 +44,7 @@ export interface FigureResult {
 export interface Figure {
   readonly name: string
   readonly title: string
-  /** Not part of a run of all figures: to be asked for by name. */
+  /** Measured only if --figure names it. */
   readonly isSeparate?: boolean
   measure(bench: Bench): Promise<Omit<FigureResult, 'title' | 'seconds' | 'commands' | 'marks' | 'repeats'>>
 }

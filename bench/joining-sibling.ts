@@ -1,9 +1,8 @@
-// A sibling that joins running relays to hear who is connected there: the project's own mesh code in this process, over
-// real links. Forwards nothing. Counts what it is told.
+// A sibling that joins running relays to receive their presence: the project's own mesh code in this process, over real
+// links. Counts the frames that it receives; forwards nothing.
 
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Dial } from '#mesh/dial.ts'
 import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
@@ -20,8 +19,8 @@ import type { Server } from './server.ts'
 
 const SWEEP_MS = 500
 
-export class Joiner {
-  /** Frames that came, and their bytes; what TLS adds is not among them. */
+export class JoiningSibling {
+  /** Frames received, and their bytes without TLS. */
   frames = 0
   frameBytes = 0
   readonly #routeTable: RouteTable
@@ -31,9 +30,9 @@ export class Joiner {
 
   constructor(servers: readonly Server[]) {
     const [first] = servers
-    if (first === undefined) throw new Error('nobody to join')
-    const { folder } = first.workplace
-    const meshKeys = parseMeshKeys(readFileSync(join(folder, 'psk'), 'utf8'))
+    if (first === undefined) throw new Error('no relays to join')
+    const { meshKeyPath, certificatePath } = first.workFolder
+    const meshKeys = parseMeshKeys(readFileSync(meshKeyPath, 'utf8'))
     if ('problem' in meshKeys) throw new Error(meshKeys.problem)
     const { privateKey, publicKey } = keyPairFrom(randomBytes(32))
     this.#routeTable = new RouteTable(1, () => this.#changed())
@@ -42,9 +41,7 @@ export class Joiner {
     this.#siblings = new Siblings({
       identity: { name: 'joiner', instance: '', publicKey, secret: new BoxSecret(privateKey) },
       meshKey: () => meshKeys.value[0],
-      dial: this.#counted(
-        siblingDialler({ ca: [readFileSync(join(folder, 'localhost.crt'), 'utf8')], isPlain: false }),
-      ),
+      dial: this.#counted(siblingDialler({ ca: [readFileSync(certificatePath, 'utf8')], isPlain: false })),
       routeTable: this.#routeTable,
       makeOutbox: () => Outbox.forSibling({ memoryBudget: MemoryBudget.unbounded(), ...parts, limits }),
       keysMax: Infinity,
@@ -69,8 +66,8 @@ export class Joiner {
     )
   }
 
-  /** Waits until it knows so many keys; answers the seconds that took. */
-  async knows(keys: number): Promise<number> {
+  /** Waits until the route table has `keys` keys; returns the seconds that it took. */
+  async waitForKeys(keys: number): Promise<number> {
     const started = performance.now()
     if (this.#routeTable.size < keys) {
       await new Promise<void>((resolve) => {

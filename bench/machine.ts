@@ -1,5 +1,4 @@
-// What a run was made on, for whoever compares it with another: processor, kernel, versions, what sysctls say of TCP,
-// and how much of the processors' time others took.
+// The machine and the commit of a run, for comparison with other runs: processor, kernel, versions, TCP settings.
 
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
@@ -17,9 +16,6 @@ export interface Machine {
   readonly openssl: string
   readonly tcp: Readonly<Record<string, string>>
 }
-
-/** The kernel's unit towards programs, on every architecture that Node is built for. */
-const TICKS_PER_SECOND = 100
 
 const SYSCTLS = ['tcp_rmem', 'tcp_wmem', 'tcp_notsent_lowat', 'tcp_congestion_control']
 
@@ -40,7 +36,7 @@ export async function describeMachine(): Promise<Machine> {
   }
 }
 
-/** The commit that is checked out, short, with `-changed` when files of the program differ from it. */
+/** The short hash of the commit that is checked out, with `-changed` if files of the program differ from it. */
 export async function describeCommit(): Promise<string> {
   try {
     const cwd = new URL('..', import.meta.url)
@@ -50,35 +46,4 @@ export async function describeCommit(): Promise<string> {
   } catch {
     return 'unknown'
   }
-}
-
-/** Processor time of a process so far, user and system; 0 when there is none. */
-export async function cpuSeconds(pid: number): Promise<number> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND
-}
-
-/** Resident memory of a process; NaN when there is none. */
-export async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-  return 1_024 * Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN)
-}
-
-export interface ProcessorTicks {
-  readonly total: number
-  readonly stolen: number
-}
-
-/** What part of the processors' time since `before` the machine under this one took. */
-export async function stolenShare(before: ProcessorTicks): Promise<number> {
-  const { total, stolen } = await processorTicks()
-  return (stolen - before.stolen) / (total - before.total)
-}
-
-/** Processor time since boot, in ticks: all of it, and what the machine under this one took. */
-export async function processorTicks(): Promise<ProcessorTicks> {
-  const text = await readFile('/proc/stat', 'utf8')
-  const fields = /^cpu +(.*)$/m.exec(text)?.[1]?.split(' ').map(Number) ?? []
-  return { total: fields.slice(0, 8).reduce((sum, ticks) => sum + ticks, 0), stolen: fields[7] ?? 0 }
 }

@@ -1,30 +1,30 @@
-// A record as Markdown: one table per figure, servers side by side, what was to be reached and whether it was, and all
-// that is needed to judge and to repeat it.
+// A record as Markdown: one table per figure with servers side by side, targets and whether they were reached, and what is
+// needed to judge and to repeat the run.
 
 import type { FigureResult, Row } from './figure.ts'
-import type { Record } from './run-record.ts'
+import type { RunRecord } from './run-record.ts'
 import type { Sample } from './sample.ts'
-import { OURS } from './server.ts'
+import { DERPFLEET } from './server.ts'
 import { markdownTable } from './markdown-table.ts'
 
-export function markdownOf(record: Record): string {
+export function markdownReport(record: RunRecord): string {
   const figures = Object.values(record.figures)
   return [
     `# derpfleet measured beside ${record.reference}`,
     headOf(record),
     summaryOf(figures),
     ...figures.map((figure) => figureText(record, figure)),
-    howOf(record),
+    methodOf(record),
   ].join('\n\n')
 }
 
-function headOf({ started, commit, machine, effort }: Record): string {
+function headOf({ started, commit, machine, effort }: RunRecord): string {
   const rounds = `${effort.rounds} interleaved rounds of ${effort.seconds} s`
   return [
-    `- date: ${started.slice(0, 10)}, commit ${commit}${effort.isQuick ? ', **a quick run: for trying, not for quoting**' : ''}`,
+    `- date: ${started.slice(0, 10)}, commit ${commit}${effort.isQuick ? ', **a quick run: not accurate, do not quote**' : ''}`,
     `- machine: ${machine.cpu}, ${machine.cpuCount} processors, ${machine.memoryGb} GB, ${machine.kernel}`,
     `- Node ${machine.node}, OpenSSL ${machine.openssl}`,
-    `- medians of ${rounds} unless a figure says otherwise; the smallest and the largest round stand in brackets`,
+    `- medians of ${rounds} unless noted otherwise; in parentheses the smallest and the largest round`,
   ].join('\n')
 }
 
@@ -35,12 +35,12 @@ function summaryOf(figures: readonly FigureResult[]): string {
   const missed = targets
     .filter(({ target }) => target?.isHeld === false)
     .map(({ label, target }) => `${label} (${target?.text})`)
-  const unknown = count(undefined) === 0 ? '' : `, ${count(undefined)} could not be told`
+  const unknown = count(undefined) === 0 ? '' : `, ${count(undefined)} unknown`
   const list = missed.length === 0 ? '' : ` Missed: ${missed.join('; ')}.`
   return `Targets: ${count(true)} held, ${count(false)} missed${unknown}.${list}`
 }
 
-function figureText(record: Record, figure: FigureResult): string {
+function figureText(record: RunRecord, figure: FigureResult): string {
   const marks = figure.marks.map((mark) => `- doubtful: ${mark}`).join('\n')
   const parts = [
     `## ${figure.title}`,
@@ -55,28 +55,35 @@ function figureText(record: Record, figure: FigureResult): string {
 function repeatsText(repeats: number): string[] {
   if (repeats === 0) return []
   return [
-    `${repeats} rounds were measured again, since the host of this virtual machine took its processors away in them.`,
+    `${repeats} rounds were repeated because the host of this virtual machine took processor time during them.`,
   ]
 }
 
-function tableOf(record: Record, { rows }: FigureResult): string {
+function tableOf(record: RunRecord, { rows }: FigureResult): string {
   const servers = record.servers
     .map(({ name }) => name)
     .filter((name) => rows.some(({ samples }) => name in samples))
-  const others = servers.filter((name) => name !== OURS)
-  const headings = ['', 'unit', ...servers, ...others.map((name) => `${OURS} / ${name}`), 'target', 'held']
+  const others = servers.filter((name) => name !== DERPFLEET)
+  const headings = [
+    '',
+    'unit',
+    ...servers,
+    ...others.map((name) => `${DERPFLEET} / ${name}`),
+    'target',
+    'held',
+  ]
   const lines = rows.map((row) => [
     row.label,
     row.unit,
     ...servers.map((name) => sampleText(row, row.samples[name])),
-    ...others.map((name) => ratioText(row.samples[OURS], row.samples[name])),
+    ...others.map((name) => ratioText(row.samples[DERPFLEET], row.samples[name])),
     row.target?.text ?? '',
-    verdictText(row),
+    targetText(row),
   ])
   return markdownTable(headings, 2, lines)
 }
 
-function verdictText({ target }: Row): string {
+function targetText({ target }: Row): string {
   if (target === undefined) return ''
   return target.isHeld === undefined ? '?' : target.isHeld ? 'yes' : '**no**'
 }
@@ -89,7 +96,7 @@ export function sampleText(row: Row, sample: Sample | undefined): string {
 }
 
 function numberText(value: number | null, digits: number): string {
-  // JSON has no NaN: a record that was read again has null.
+  // JSON has no NaN: a record from a file has null instead.
   if (value === null || Number.isNaN(value)) return '–'
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
@@ -99,11 +106,11 @@ export function ratioText(ours: Sample | undefined, theirs: Sample | undefined):
   return Number.isFinite(ratio) ? ratio.toFixed(2) : '–'
 }
 
-function howOf({ commandLine, servers, machine }: Record): string {
+function methodOf({ commandLine, servers, machine }: RunRecord): string {
   const tcp = Object.entries(machine.tcp).map(([name, value]) => `${name} ${value}`)
   return [
     '## How it was measured',
-    'docs/benchmarks.md says what each figure means. This run:',
+    'docs/benchmarks.md explains each figure. This run:',
     ['```', commandLine, ...servers.map(({ name, command }) => `# ${name}: ${command}`), '```'].join('\n'),
     `TCP settings: ${tcp.join('; ')}.\n`,
   ].join('\n\n')

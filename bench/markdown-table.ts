@@ -1,4 +1,4 @@
-// Markdown's form of a table, for all who print figures: words to the left, numbers to the right.
+// A table in Markdown: words to the left, numbers to the right.
 
 /** A table whose first `wordColumns` columns hold words. */
 export function markdownTable(

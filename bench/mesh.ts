@@ -1,11 +1,11 @@
-// Relays of one program that mesh with each other on this machine, each with a key of its own; and two of them as one
-// target of loads: senders on the one, receivers on the other, so that every packet crosses a link between relays.
+// Relays of one program that form a mesh on this machine, each with a key of its own; and two of them as one target of
+// loads: senders on one relay, receivers on the other, so that every packet crosses a link between relays.
 
 import { freeTcpPort } from '../test/support/process.ts'
 import type { Bench } from './bench.ts'
-import type { Server, StartOptions, Target } from './server.ts'
+import type { Server, StartOptions, LoadTarget } from './server.ts'
 
-/** Starts so many relays of a mesh; stop them. */
+/** Starts `count` relays of a mesh. The caller stops them. */
 export async function startMesh(
   bench: Bench,
   name: string,
@@ -31,8 +31,8 @@ export async function startMesh(
   return servers
 }
 
-/** Two relays, of which the second has the receivers. */
-export class Couple implements Target {
+/** Two relays of a mesh: senders connect to `near`, receivers to `far`. */
+export class TwoRelays implements LoadTarget {
   readonly name: string
   readonly near: Server
   readonly far: Server
@@ -49,7 +49,7 @@ export class Couple implements Target {
 
   async arguments(logins: number): Promise<string[]> {
     const { host, port } = this.far.address
-    const path = await this.far.workplace.logins(this.far.address, logins)
+    const path = await this.far.workFolder.logins(this.far.address, logins)
     const far = ['--far', `${host}:${port}`, '--far-logins', path, '--far-pid', `${this.far.pid}`]
     return [...(await this.near.arguments(logins)), ...far]
   }

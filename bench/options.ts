@@ -1,25 +1,29 @@
-// The command line of the comparison.
+// The command line of `npm run bench`.
 
 import { parseArgs } from 'node:util'
-import type { Effort, Places } from './bench.ts'
+import type { CpuSets, Effort } from './effort.ts'
 import { FIGURES } from './figure-list.ts'
-import { ELDER, OURS, RIVAL } from './server.ts'
+import { OLD_DERPER, DERPFLEET, DERPER } from './server.ts'
 
 export const HELP = `usage: npm run bench -- [options]
-  --quick               a few seconds per figure, for trying
-  --figure NAME         only this one; may be given several times: ${FIGURES.map(({ name }) => name).join(', ')}
-  --rounds N            rounds of each figure (5)
-  --seconds S           a round's window (4)
-  --server NAME         measure this one; may be given several times: ${OURS}, ${RIVAL}, ${ELDER} (all three)
+Measures this checkout's relay beside other DERP servers. Writes results as Markdown and JSON.
+
+  --quick               a few seconds per figure; the results are not accurate
+  --figure NAME         measure this figure only; repeatable
+                        (${FIGURES.map(({ name }) => name).join(', ')})
+  --rounds N            rounds of each figure (default 5)
+  --seconds S           measured window of a round in seconds (default 4)
+  --server NAME         measure this server; repeatable
+                        (${DERPFLEET}, ${DERPER}, ${OLD_DERPER}; default all three)
   --server NAME=HOST:PORT,PID[,plain]
-                        and any other DERP server that runs already
-  --threads N           relay threads of ${OURS} (1)
-  --server-cpus LIST    where servers run, as taskset names processors (0)
-  --generator-cpus LIST where the generator runs (1)
-  --processes N         generator processes that share a load (1)
-  --cross-check PATH    run this generator, too, for throughput; it has derpload's command line
-  --resume FILE         go on with an interrupted run, or add figures to one: its .json
-  --output FOLDER       where results go (bench/results)
+                        measure a DERP server that runs already; add ",plain" if it has no TLS
+  --threads N           relay threads of ${DERPFLEET} (default 1)
+  --server-cpus LIST    processors of the servers, in the format of taskset (default 0)
+  --generator-cpus LIST processors of the load generator (default 1)
+  --processes N         generator processes that share a load (default 1)
+  --cross-check PATH    measure throughput also with this generator; needs derpload's command line
+  --resume FILE         continue an interrupted run, or add figures to a run; FILE is its JSON file
+  --output FOLDER       folder of the results (default bench/results)
 `
 
 export interface ForeignServer {
@@ -36,7 +40,7 @@ export interface CompareOptions {
   readonly started: readonly string[]
   readonly foreign: readonly ForeignServer[]
   readonly threads: number
-  readonly places: Places
+  readonly cpuSets: CpuSets
   readonly processes: number
   readonly crossCheckPath: string | undefined
   readonly resume: string | undefined
@@ -46,7 +50,7 @@ export interface CompareOptions {
 const FULL = { rounds: 5, seconds: 4, warmSeconds: 1, idleConnections: 10_000, quietSeconds: 60 }
 const QUICK = { rounds: 1, seconds: 1.5, warmSeconds: 0.5, idleConnections: 1_000, quietSeconds: 3 }
 
-/** Reads the command line; undefined when help was asked for. @throws Error naming what is wrong */
+/** Reads the command line; undefined for --help. @throws Error naming the option, its value and what was expected */
 export function readOptions(args: readonly string[]): CompareOptions | undefined {
   const { values } = parseArgs({
     args: [...args],
@@ -55,7 +59,7 @@ export function readOptions(args: readonly string[]): CompareOptions | undefined
       figure: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
-      server: { type: 'string', multiple: true, default: [OURS, RIVAL, ELDER] },
+      server: { type: 'string', multiple: true, default: [DERPFLEET, DERPER, OLD_DERPER] },
       threads: { type: 'string', default: '1' },
       'server-cpus': { type: 'string', default: '0' },
       'generator-cpus': { type: 'string', default: '1' },
@@ -76,7 +80,7 @@ export function readOptions(args: readonly string[]): CompareOptions | undefined
     started: values.server.filter((text) => !text.includes('=')).map(serverName),
     foreign: values.server.filter((text) => text.includes('=')).map(foreignServer),
     threads: positive('--threads', values.threads),
-    places: {
+    cpuSets: {
       server: values['server-cpus'],
       generator: values['generator-cpus'],
       both: `${values['server-cpus']},${values['generator-cpus']}`,
@@ -101,8 +105,8 @@ function figureName(name: string): string {
 }
 
 function serverName(name: string): string {
-  if ([OURS, RIVAL, ELDER].includes(name)) return name
-  throw new Error(`--server ${name}: expected ${OURS}, ${RIVAL}, ${ELDER} or NAME=HOST:PORT,PID`)
+  if ([DERPFLEET, DERPER, OLD_DERPER].includes(name)) return name
+  throw new Error(`--server ${name}: expected ${DERPFLEET}, ${DERPER}, ${OLD_DERPER} or NAME=HOST:PORT,PID`)
 }
 
 function foreignServer(text: string): ForeignServer {

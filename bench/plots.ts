@@ -1,12 +1,12 @@
-// Plots of a record as SVG, for people: goodput against what was offered, CPU per frame, delays of the probe, memory
-// per connection. Drawn for light and dark pages alike, from the record alone, with no library.
+// Plots of a record as SVG: goodput against the offered rate, CPU per frame, delays of the probe, memory per connection.
+// Readable on light and dark pages, made from the record alone, without a library.
 //
 //   node bench/plots.ts bench/results/DATE-COMMIT.json
 
 import { basename, dirname, join } from 'node:path'
 import type { FigureResult, Row, Series } from './figure.ts'
-import { recordAsked, writeWhole, type Record } from './run-record.ts'
-import { OURS } from './server.ts'
+import { recordFromArguments, replaceFile, type RunRecord } from './run-record.ts'
+import { DERPFLEET } from './server.ts'
 
 const WIDTH = 640
 const HEIGHT = 360
@@ -15,20 +15,19 @@ const PLOT = {
   width: WIDTH - MARGIN.left - MARGIN.right,
   height: HEIGHT - MARGIN.top - MARGIN.bottom,
 }
-/** Apart from each other for the colour-blind, and readable on white and on black. */
+/** Distinct for colour-blind readers, and readable on white and on black. */
 const COLOURS = ['#0a84d6', '#e07b00', '#8a8a8a', '#2ca02c', '#b04ad0']
-const INK = '#808080'
+const TEXT_COLOUR = '#808080'
 
-/** What is drawn along an axis. */
 interface Axis {
   readonly title: string
   readonly max: number
-  /** The smallest value of a logarithmic axis; undefined where it is linear and begins at 0. */
+  /** The smallest value of a logarithmic axis. Undefined for a linear axis, which begins at 0. */
   readonly logFrom?: number
 }
 
-/** File name and SVG text of every plot that the record has figures for. */
-export function plotsOf(record: Record): Map<string, string> {
+/** File name and SVG text of each plot whose figure is in the record. */
+export function plotsOf(record: RunRecord): Map<string, string> {
   const { figures } = record
   const names = record.servers.map(({ name }) => name)
   const plots = new Map<string, string>()
@@ -86,7 +85,7 @@ function seriesNamed(figure: FigureResult | undefined, name: string): Series | u
   return series === undefined || points(series).length === 0 ? undefined : series
 }
 
-/** Those that have a value: JSON knows no NaN. */
+/** The points that have a value: JSON has null instead of NaN. */
 function points(series: Series): (readonly [number, number])[] {
   return Object.values(series.points)
     .flat()
@@ -105,17 +104,17 @@ function linePlot({ title, x, y, series, names }: LinePlot): string {
   const shown = names.filter((name) => (series.points[name] ?? []).length > 0)
   const lines = shown.map((name) => {
     const at = (series.points[name] ?? []).map(
-      ([px, py]) => `${across(x, px).toFixed(1)},${up(y, py).toFixed(1)}`,
+      ([px, py]) => `${xOf(x, px).toFixed(1)},${yOf(y, py).toFixed(1)}`,
     )
     const dots = at.map((point) => {
       const [cx, cy] = point.split(',')
       return `<circle cx="${cx}" cy="${cy}" r="3" fill="${colourOf(name, names)}"/>`
     })
-    const width = name === OURS ? 3 : 2
+    const width = name === DERPFLEET ? 3 : 2
     const path = `<polyline points="${at.join(' ')}" fill="none" stroke="${colourOf(name, names)}" stroke-width="${width}"/>`
     return [path, ...dots].join('')
   })
-  return svg(title, [legend(shown, names), grid(y), bottom(x), ...lines])
+  return svg(title, [legend(shown, names), yGrid(y), xAxis(x), ...lines])
 }
 
 function barPlot(title: string, rows: readonly Row[], names: readonly string[]): string | undefined {
@@ -129,7 +128,7 @@ function barPlot(title: string, rows: readonly Row[], names: readonly string[]):
     const left = MARGIN.left + i * group + group * 0.125
     const drawn = shown.map((name, j) => {
       const value = row.samples[name]?.median ?? 0
-      const top = up(y, value)
+      const top = yOf(y, value)
       const x = left + j * bar
       const height = MARGIN.top + PLOT.height - top
       const rect = `<rect x="${x.toFixed(1)}" y="${top.toFixed(1)}" width="${(bar - 3).toFixed(1)}" height="${height.toFixed(1)}" fill="${colourOf(name, names)}"/>`
@@ -140,10 +139,10 @@ function barPlot(title: string, rows: readonly Row[], names: readonly string[]):
     })
     return [...drawn, ...wrapped(row.label, left + group * 0.375, group)]
   })
-  return svg(title, [legend(shown, names), grid(y), ...bars])
+  return svg(title, [legend(shown, names), yGrid(y), ...bars])
 }
 
-/** A bar group's label in at most two lines under it. */
+/** The label under a group of bars, in at most three lines. */
 function wrapped(label: string, x: number, width: number): string[] {
   const charsMax = Math.floor(width / 6.2)
   const lines: string[] = []
@@ -158,29 +157,29 @@ function wrapped(label: string, x: number, width: number): string[] {
     .map((line, i) => text({ x, y: MARGIN.top + PLOT.height + 16 + 14 * i, anchor: 'middle' }, line))
 }
 
-function across({ max }: Axis, value: number): number {
+function xOf({ max }: Axis, value: number): number {
   return MARGIN.left + (value / max) * PLOT.width
 }
 
-function up({ max, logFrom }: Axis, value: number): number {
+function yOf({ max, logFrom }: Axis, value: number): number {
   const share = logFrom === undefined ? value / max : Math.log(value / logFrom) / Math.log(max / logFrom)
   return MARGIN.top + PLOT.height - Math.max(0, share) * PLOT.height
 }
 
-/** Horizontal lines with their values. */
-function grid(axis: Axis): string {
+/** The horizontal grid lines and their values. */
+function yGrid(axis: Axis): string {
   const lines = ticksOf(axis).map((value) => {
-    const y = up(axis, value).toFixed(1)
-    const line = `<line x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y}" y2="${y}" stroke="${INK}" stroke-opacity="0.3"/>`
+    const y = yOf(axis, value).toFixed(1)
+    const line = `<line x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y}" y2="${y}" stroke="${TEXT_COLOUR}" stroke-opacity="0.3"/>`
     return line + text({ x: MARGIN.left - 8, y: Number(y) + 4, anchor: 'end' }, numberText(value))
   })
   const title = axis.title === '' ? '' : text({ x: 12, y: MARGIN.top - 10, anchor: 'start' }, axis.title)
   return lines.join('') + title
 }
 
-function bottom(axis: Axis): string {
+function xAxis(axis: Axis): string {
   const labels = ticksOf(axis).map((value) =>
-    text({ x: across(axis, value), y: MARGIN.top + PLOT.height + 18, anchor: 'middle' }, numberText(value)),
+    text({ x: xOf(axis, value), y: MARGIN.top + PLOT.height + 18, anchor: 'middle' }, numberText(value)),
   )
   return (
     labels.join('') + text({ x: MARGIN.left + PLOT.width / 2, y: HEIGHT - 12, anchor: 'middle' }, axis.title)
@@ -193,7 +192,7 @@ function ticksOf({ max, logFrom }: Axis): number[] {
   return Array.from({ length: decades + 1 }, (_, i) => logFrom * 10 ** i)
 }
 
-/** The next number of which four equal parts are short. */
+/** The next larger number that gives short labels when it is divided into four parts. */
 function niceMax(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value))
   const step = [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8].find((each) => each * power >= value)
@@ -215,26 +214,26 @@ function legend(shown: readonly string[], names: readonly string[]): string {
 }
 
 function colourOf(name: string, names: readonly string[]): string {
-  return COLOURS[names.indexOf(name) % COLOURS.length] ?? INK
+  return COLOURS[names.indexOf(name) % COLOURS.length] ?? TEXT_COLOUR
 }
 
 function text(at: { x: number; y: number; anchor: 'start' | 'middle' | 'end' }, content: string): string {
   const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
-  return `<text x="${at.x.toFixed(1)}" y="${at.y.toFixed(1)}" text-anchor="${at.anchor}" fill="${INK}">${escaped}</text>`
+  return `<text x="${at.x.toFixed(1)}" y="${at.y.toFixed(1)}" text-anchor="${at.anchor}" fill="${TEXT_COLOUR}">${escaped}</text>`
 }
 
 function svg(title: string, parts: readonly string[]): string {
   const open = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="${title}">`
-  const heading = `<text x="12" y="18" font-size="14" font-weight="600" fill="${INK}">${title}</text>`
+  const heading = `<text x="12" y="18" font-size="14" font-weight="600" fill="${TEXT_COLOUR}">${title}</text>`
   return `${[open, heading, ...parts, '</svg>'].join('\n')}\n`
 }
 
 if (import.meta.main) {
-  const asked = await recordAsked('plots.ts')
+  const asked = await recordFromArguments('plots.ts')
   if (asked !== undefined) {
     for (const [name, drawn] of plotsOf(asked.record)) {
       const file = join(dirname(asked.path), `${basename(asked.path, '.json')}-${name}`)
-      await writeWhole(file, drawn)
+      await replaceFile(file, drawn)
       process.stdout.write(`${file}\n`)
     }
   }

@@ -1,7 +1,7 @@
-// What a person who waits sees: on a terminal one line that is written over, elsewhere a line for every step that
-// takes long. Goes to standard error; results never do.
+// Progress messages on standard error: on a terminal one line that is overwritten, otherwise at most one line per interval.
+// Results are never printed here.
 
-/** Elsewhere than on a terminal, a step that begins sooner after the last one is not told. */
+/** Without a terminal, the minimum time between two lines. */
 const PLAIN_INTERVAL_MS = 10_000
 
 export class Progress {
@@ -10,14 +10,14 @@ export class Progress {
   #figure = ''
   #lastPlain = Number.NEGATIVE_INFINITY
 
-  /** A figure begins. */
+  /** Starts a figure. */
   figure(text: string): void {
     this.#figure = text
     this.#lastPlain = Number.NEGATIVE_INFINITY
     this.step('')
   }
 
-  /** A step of it, in a few words. */
+  /** Shows a step of the figure, in a few words. */
   step(text: string): void {
     const line = `${this.#elapsed()}  ${this.#figure}${text === '' ? '' : `: ${text}`}`
     if (this.#isTerminal) {
@@ -29,8 +29,8 @@ export class Progress {
     process.stderr.write(`${line}\n`)
   }
 
-  /** A line that stays. */
-  say(text: string): void {
+  /** Prints a line that is not overwritten. */
+  print(text: string): void {
     process.stderr.write(`${this.#isTerminal ? '\r\u001B[K' : ''}${this.#elapsed()}  ${text}\n`)
   }
 

@@ -1,5 +1,5 @@
-// The README's table: of a record the few rows that say most, good or bad. Written between two marks there, the
-// first of which names the record, so that a test can tell whether the table still is what was measured.
+// The table of the README: the most important rows of a record, good or bad. It is written between two marks in the README.
+// The first mark names the record, so that a test can compare the table with the record.
 //
 //   node bench/readme-table.ts bench/results/DATE-COMMIT.json
 
@@ -7,12 +7,12 @@ import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { Row } from './figure.ts'
 import { ratioText, sampleText } from './markdown-report.ts'
-import { recordAsked, writeWhole, type Record } from './run-record.ts'
-import { ELDER, OURS, RIVAL } from './server.ts'
+import { recordFromArguments, replaceFile, type RunRecord } from './run-record.ts'
+import { OLD_DERPER, DERPFLEET, DERPER } from './server.ts'
 import { markdownTable } from './markdown-table.ts'
 
-/** Figure, beginning of the row's label, and what it is called in the README; `*` stands for the label. */
-const HEADLINES = [
+/** Figure, beginning of the row's label, and the label in the README; `*` stands for the row's label. */
+const README_ROWS = [
   ['clean-rate', 'clean rate', '*'],
   ['goodput', 'goodput, 10 pairs', 'goodput when far more is offered than fits, 10 pairs'],
   ['goodput', 'goodput, 100 pairs', '– 100 pairs'],
@@ -33,13 +33,13 @@ const HEADLINES = [
 
 const MARK = /<!-- figures: (\S+\.json) -->\n[\s\S]*?\n<!-- \/figures -->/
 
-function headlineOf(record: Record): string {
-  const lines = HEADLINES.flatMap(([figure, label, name]) =>
+function readmeTable(record: RunRecord): string {
+  const lines = README_ROWS.flatMap(([figure, label, name]) =>
     (record.figures[figure]?.rows ?? [])
       .filter((row) => row.label.startsWith(label) && row.unit !== '×')
       .map((row) => lineOf(row, name.replace('*', row.label))),
   )
-  const headings = ['', 'unit', ELDER, RIVAL, OURS, `÷ ${RIVAL}`]
+  const headings = ['', 'unit', OLD_DERPER, DERPER, DERPFLEET, `÷ ${DERPER}`]
   return markdownTable(headings, 2, lines)
 }
 
@@ -48,28 +48,31 @@ function lineOf(row: Row, name: string): string[] {
     const sample = row.samples[server]
     return sampleText(row, sample && { ...sample, rounds: [sample.median] })
   }
-  const ratio = ratioText(row.samples[OURS], row.samples[RIVAL])
-  return [name, row.unit, median(ELDER), median(RIVAL), `**${median(OURS)}**`, ratio]
+  const ratio = ratioText(row.samples[DERPFLEET], row.samples[DERPER])
+  return [name, row.unit, median(OLD_DERPER), median(DERPER), `**${median(DERPFLEET)}**`, ratio]
 }
 
-/** The README with the table of the record there. @throws Error when the README has no place for it */
-export function withHeadline(readme: string, path: string, record: Record): string {
+/** The README with the table of the record. @throws Error if the README has no marks */
+export function withReadmeTable(readme: string, path: string, record: RunRecord): string {
   if (!MARK.test(readme))
     throw new Error('README.md: expected <!-- figures: RECORD.json --> and <!-- /figures -->')
-  return readme.replace(MARK, () => `<!-- figures: ${path} -->\n\n${headlineOf(record)}\n\n<!-- /figures -->`)
+  return readme.replace(
+    MARK,
+    () => `<!-- figures: ${path} -->\n\n${readmeTable(record)}\n\n<!-- /figures -->`,
+  )
 }
 
-/** Path of the record that the README's table is of. */
-export function headlineSource(readme: string): string | undefined {
+/** The path of the record that the README's table was made from. */
+export function readmeTableSource(readme: string): string | undefined {
   return MARK.exec(readme)?.[1]
 }
 
 if (import.meta.main) {
-  const asked = await recordAsked('readme-table.ts')
+  const asked = await recordFromArguments('readme-table.ts')
   if (asked !== undefined) {
     const root = join(import.meta.dirname, '..')
     const readme = join(root, 'README.md')
     const text = await readFile(readme, 'utf8')
-    await writeWhole(readme, withHeadline(text, relative(root, asked.path), asked.record))
+    await replaceFile(readme, withReadmeTable(text, relative(root, asked.path), asked.record))
   }
 }

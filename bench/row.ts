@@ -1,17 +1,17 @@
-// Rows of figures out of what was measured, and whether what they show is what was to be reached.
+// Makes the rows of a figure out of measured rounds, and compares them with their targets.
 
 import type { Row, Target } from './figure.ts'
 import { sampleOf, type Sample } from './sample.ts'
-import { OURS } from './server.ts'
+import { DERPFLEET } from './server.ts'
 
-/** How a row is shown. */
+/** The label, the unit and the decimal places of a row. */
 export interface Shown {
   readonly label: string
   readonly unit: string
   readonly digits: number
 }
 
-/** One number of every round, as a row. */
+/** A row with one number of every round. */
 export function rowOf<Measured>(
   shown: Shown,
   measured: ReadonlyMap<{ readonly name: string }, readonly Measured[]>,
@@ -22,31 +22,31 @@ export function rowOf<Measured>(
   return { ...shown, samples }
 }
 
-/** Rounds of something that was measured of this checkout alone. */
+/** A row of this checkout's relay alone. */
 export function ownRow(shown: Shown, rounds: readonly number[]): Row {
-  return { ...shown, samples: { [OURS]: sampleOf(rounds) } }
+  return { ...shown, samples: { [DERPFLEET]: sampleOf(rounds) } }
 }
 
-/** A bound on the ratio of this checkout's median to another server's. */
+/** A bound on the ratio of this checkout's median to the median of another server. */
 export interface Bound {
-  readonly than: string
+  readonly server: string
   readonly atLeast?: number
   readonly atMost?: number
 }
 
-/** The row with a target that all these bounds make up. */
+/** The row with a target: all bounds have to hold. */
 export function withBounds(row: Row, ...bounds: readonly Bound[]): Row {
-  const texts = bounds.map(({ than, atLeast, atMost }) => {
-    return atLeast === undefined ? `≤ ${atMost} × ${than}` : `≥ ${atLeast} × ${than}`
+  const texts = bounds.map(({ server, atLeast, atMost }) => {
+    return atLeast === undefined ? `≤ ${atMost} × ${server}` : `≥ ${atLeast} × ${server}`
   })
-  const verdicts = bounds.map((bound) => verdict(row, bound))
-  const isHeld = verdicts.includes(undefined) ? undefined : verdicts.every((held) => held === true)
+  const results = bounds.map((bound) => holds(row, bound))
+  const isHeld = results.includes(undefined) ? undefined : results.every((held) => held === true)
   return { ...row, target: { text: texts.join(', '), isHeld } }
 }
 
-/** The row with a target that is about this checkout's own median. */
+/** The row with a target for the median of this checkout's relay. */
 export function withOwnTarget(row: Row, text: string, isReached: (median: number) => boolean): Row {
-  const median = row.samples[OURS]?.median
+  const median = row.samples[DERPFLEET]?.median
   const target: Target = {
     text,
     isHeld: median === undefined || Number.isNaN(median) ? undefined : isReached(median),
@@ -54,9 +54,9 @@ export function withOwnTarget(row: Row, text: string, isReached: (median: number
   return { ...row, target }
 }
 
-function verdict(row: Row, { than, atLeast, atMost }: Bound): boolean | undefined {
-  const ours = row.samples[OURS]?.median
-  const theirs = row.samples[than]?.median
+function holds(row: Row, { server, atLeast, atMost }: Bound): boolean | undefined {
+  const ours = row.samples[DERPFLEET]?.median
+  const theirs = row.samples[server]?.median
   if (ours === undefined || theirs === undefined || Number.isNaN(ours) || Number.isNaN(theirs))
     return undefined
   return atLeast === undefined ? ours <= (atMost ?? Infinity) * theirs : ours >= atLeast * theirs

@@ -1,4 +1,4 @@
-// A measured number: all its rounds, and what is said of them.
+// A measured number: its rounds, their median, minimum and maximum.
 
 export interface Sample {
   readonly rounds: readonly number[]
@@ -7,7 +7,7 @@ export interface Sample {
   readonly max: number
 }
 
-/** The rounds as a sample. NaN rounds (nothing came, nothing to divide by) make the whole sample NaN. */
+/** The rounds as a sample. The median is NaN if any round is NaN (nothing arrived, or a division by zero). */
 export function sampleOf(rounds: readonly number[]): Sample {
   const sorted = [...rounds].sort((a, b) => a - b)
   const middle = (sorted.length - 1) / 2

@@ -1,14 +1,8 @@
-// A DERP server under measurement: started here with derper's command line, pinned to its processor, or somebody
-// else's, known by address and process id. Knows nothing of loads.
+// A DERP server that is measured: started here with derper's command line on its processor, or started elsewhere and known
+// by address and process ID. Knows nothing of loads.
 
-import { rmSync } from 'node:fs'
-import { mkdtemp, writeFile } from 'node:fs/promises'
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { makeCertificate } from '../test/support/certificate.ts'
 import { foreign } from '../test/support/foreign.ts'
 import {
   freeTcpPort,
@@ -17,97 +11,47 @@ import {
   startProcess,
   tlsVersionAt,
 } from '../test/support/process.ts'
-import { type Address, loginFile, serverKeyAt } from './load/login-file.ts'
+import type { Address } from './load/login-file.ts'
+import type { WorkFolder } from './work-folder.ts'
 
-/** This checkout's relay, and the servers it is compared with. */
-export const OURS = 'derpfleet'
-export const RIVAL = 'derper-1.104.5'
-export const ELDER = 'derper-1.102.5'
+/** Names of this checkout's relay, of the derper that it is compared with, and of one that is still in wide use. */
+export const DERPFLEET = 'derpfleet'
+export const DERPER = 'derper-1.104.5'
+export const OLD_DERPER = 'derper-1.102.5'
 
-/** How a server is started, where it is not as usual. */
 export interface StartOptions {
-  /** The processors it may use, as taskset names them. */
+  /** The processors that it may use, in the format of taskset. */
   readonly cpus: string
   readonly isPlain?: boolean
-  /** Relay threads; for this checkout's relay only. */
+  /** Relay threads; of this checkout's relay only. */
   readonly threads?: number
-  readonly mesh?: MeshPlace
+  readonly mesh?: MeshSettings
 }
 
-/** What one relay of several needs: see mesh.ts. */
-export interface MeshPlace {
+/** Settings of one relay of a mesh: see mesh.ts. */
+export interface MeshSettings {
   readonly port: number
   readonly keyName: string
   readonly siblingPorts: readonly number[]
 }
 
-/** What a load can be run against. */
-export interface Target {
+/** A server, or several, that loads can be run against. */
+export interface LoadTarget {
   readonly name: string
-  /** Their rest is waited for after a load. */
+  /** After a load the bench waits until these processes are idle. */
   readonly pids: readonly number[]
-  /** The generator's arguments that every load against it has. */
+  /** The generator's arguments that all loads against this target have in common. */
   arguments(logins: number): Promise<string[]>
 }
 
-/** Folder, key and certificate that all servers of a run share, so that one file of logins serves for all. */
-export class Workplace {
-  readonly folder: string
-  readonly #loginFiles = new Map<string, { path: string; count: number }>()
-  readonly #keyPaths = new Map<string, string>()
-
-  readonly #removeOnExit = (): void => rmSync(this.folder, { recursive: true, force: true })
-
-  private constructor(folder: string) {
-    this.folder = folder
-    process.once('exit', this.#removeOnExit)
-  }
-
-  static async make(): Promise<Workplace> {
-    const folder = await mkdtemp(join(tmpdir(), 'derpfleet-bench-'))
-    await makeCertificate(folder, 'localhost')
-    await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
-    return new Workplace(folder)
-  }
-
-  /** A file with the node key of that name: the same all through, so that logins made for one server serve the next. */
-  async keyPath(name: string): Promise<string> {
-    const made = this.#keyPaths.get(name)
-    if (made !== undefined) return made
-    const { d = '' } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
-    const secret = Buffer.from(d, 'base64url').toString('hex')
-    const path = join(this.folder, `${name}.json`)
-    await writeFile(path, JSON.stringify({ PrivateKey: `privkey:${secret}` }), { mode: 0o600 })
-    this.#keyPaths.set(name, path)
-    return path
-  }
-
-  /** A file with at least so many logins for the server there. */
-  async logins(address: Address, count: number): Promise<string> {
-    const key = await serverKeyAt(address)
-    const name = Buffer.from(key).toString('hex').slice(0, 16)
-    const made = this.#loginFiles.get(name)
-    if (made !== undefined && made.count >= count) return made.path
-    const path = join(this.folder, `logins-${name}-${count}`)
-    await writeFile(path, loginFile(key, count))
-    this.#loginFiles.set(name, { path, count })
-    return path
-  }
-
-  remove(): void {
-    process.off('exit', this.#removeOnExit)
-    this.#removeOnExit()
-  }
-}
-
-export class Server implements Target {
+export class Server implements LoadTarget {
   readonly name: string
   readonly address: Address
-  /** UDP; undefined where it is not known. */
+  /** UDP; undefined if unknown. */
   readonly stunPort: number | undefined
-  /** Metrics of this checkout's relay. */
+  /** The port of the metrics page; of this checkout's relay only. */
   readonly adminPort: number | undefined
-  readonly workplace: Workplace
+  readonly workFolder: WorkFolder
   readonly #start: (() => Promise<RunningProcess>) | undefined
   #process: RunningProcess | undefined
   readonly #foreignPid: number
@@ -117,7 +61,7 @@ export class Server implements Target {
     readonly address: Address
     readonly stunPort?: number
     readonly adminPort?: number
-    readonly workplace: Workplace
+    readonly workFolder: WorkFolder
     readonly pid?: number
     readonly start?: () => Promise<RunningProcess>
   }) {
@@ -125,35 +69,35 @@ export class Server implements Target {
     this.address = parts.address
     this.stunPort = parts.stunPort
     this.adminPort = parts.adminPort
-    this.workplace = parts.workplace
+    this.workFolder = parts.workFolder
     this.#start = parts.start
     this.#foreignPid = parts.pid ?? 0
   }
 
-  /** Starts derpfleet or a derper of that version. @throws Error when it is not on this machine or does not start */
-  static async start(name: string, workplace: Workplace, options: StartOptions): Promise<Server> {
+  /** Starts derpfleet or a derper of that version. @throws Error if the program is missing or does not start */
+  static async start(name: string, workFolder: WorkFolder, options: StartOptions): Promise<Server> {
     const { mesh } = options
     const port = mesh?.port ?? (await freeTcpPort())
     const [stunPort, adminPort] = [await freeUdpPort(), await freeTcpPort()]
-    const isOurs = name === OURS
+    const isOurs = name === DERPFLEET
     const command = isOurs
       ? fileURLToPath(new URL('../bin/derpfleet', import.meta.url))
       : await derperPath(name)
-    const key = await workplace.keyPath(mesh?.keyName ?? 'key')
+    const key = await workFolder.keyPath(mesh?.keyName ?? 'key')
     const listen = ['-c', key, '-a', `127.0.0.1:${port}`, '-http-port', '-1', '-stun-port', `${stunPort}`]
-    const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', workplace.folder]
+    const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', workFolder.path]
     const own = ['-admin', `127.0.0.1:${adminPort}`, '-threads', `${options.threads ?? 1}`]
     const args = [
       ...(isOurs ? ['serve'] : []),
       ...listen,
       ...(options.isPlain === true ? [] : identity),
       ...(isOurs ? own : []),
-      ...(mesh === undefined ? [] : meshArguments(workplace, mesh)),
+      ...(mesh === undefined ? [] : meshArguments(workFolder, mesh)),
     ]
     const env = {
       DERPFLEET_OPEN_RELAY: 'true',
-      // Servers verify each other, and the certificate is nobody's but its own.
-      ...(mesh === undefined ? {} : { SSL_CERT_FILE: join(workplace.folder, 'localhost.crt') }),
+      // Relays of a mesh verify each other, and the certificate is self-signed.
+      ...(mesh === undefined ? {} : { SSL_CERT_FILE: workFolder.certificatePath }),
     }
     const readyWhen =
       options.isPlain === true ? () => isListening(port) : async () => (await tlsVersionAt(port)) !== null
@@ -162,16 +106,16 @@ export class Server implements Target {
       address: { host: '127.0.0.1', port, isPlain: options.isPlain === true },
       stunPort,
       ...(isOurs ? { adminPort } : {}),
-      workplace,
+      workFolder,
       start: () => startProcess('taskset', ['-c', options.cpus, command, ...args], { readyWhen, env }),
     })
     await server.restart()
     return server
   }
 
-  /** One that runs already. */
-  static known(name: string, address: Address, pid: number, workplace: Workplace): Server {
-    return new Server({ name, address, pid, workplace })
+  /** A server that runs already. */
+  static known(name: string, address: Address, pid: number, workFolder: WorkFolder): Server {
+    return new Server({ name, address, pid, workFolder })
   }
 
   get pid(): number {
@@ -182,37 +126,37 @@ export class Server implements Target {
     return [this.pid]
   }
 
-  /** How it was started. */
+  /** The command line that started it. */
   get command(): string {
-    return this.#process?.command ?? `process ${this.#foreignPid}, started by somebody else`
+    return this.#process?.command ?? `process ${this.#foreignPid}, not started by the bench`
   }
 
-  /** Started here: can be killed and started again. */
+  /** Whether it was started here, so that it can be killed and restarted. */
   get isOwn(): boolean {
     return this.#start !== undefined
   }
 
   /** Kills it if it runs, and starts it on the same ports. */
   async restart(): Promise<void> {
-    if (this.#start === undefined) throw new Error(`${this.name}: is not started here`)
+    if (this.#start === undefined) throw new Error(`${this.name}: not started by the bench`)
     await this.kill()
     this.#process = await this.#start()
   }
 
-  /** As a crash would end it. */
+  /** Ends it as a crash would. */
   async kill(): Promise<void> {
     this.#process?.signal('SIGKILL')
     await this.#process?.exited
   }
 
-  /** Halts all of it, or lets it go on. */
+  /** Stops all its threads, or resumes them. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#process?.signal(signal)
   }
 
   async arguments(logins: number): Promise<string[]> {
     const { host, port, isPlain } = this.address
-    const path = await this.workplace.logins(this.address, logins)
+    const path = await this.workFolder.logins(this.address, logins)
     const common = ['--addr', `${host}:${port}`, '--logins', path, '--pid', `${this.pid}`]
     return isPlain ? [...common, '--plain'] : common
   }
@@ -222,13 +166,14 @@ export class Server implements Target {
   }
 }
 
-function meshArguments({ folder }: Workplace, { siblingPorts }: MeshPlace): string[] {
+function meshArguments({ meshKeyPath }: WorkFolder, { siblingPorts }: MeshSettings): string[] {
   const siblings = siblingPorts.map((port) => `localhost:${port}`).join(',')
-  return ['-mesh-psk-file', join(folder, 'psk'), '-mesh-with', siblings]
+  return ['-mesh-psk-file', meshKeyPath, '-mesh-with', siblings]
 }
 
 async function derperPath(name: string): Promise<string> {
-  if (name !== RIVAL && name !== ELDER) throw new Error(`${name}: expected ${OURS}, ${RIVAL} or ${ELDER}`)
+  if (name !== DERPER && name !== OLD_DERPER)
+    throw new Error(`${name}: expected ${DERPFLEET}, ${DERPER} or ${OLD_DERPER}`)
   const found = await foreign(name)
   if ('missing' in found) throw new Error(`${name}: ${found.missing}`)
   return found.path

@@ -1,5 +1,5 @@
-// Whether one slow receiver harms anybody else: eight senders flood one receiver that reads 1 MB/s and then nothing,
-// while a pair that has nothing to do with them goes on talking.
+// The effect of a slow receiver on unrelated connections: eight senders flood one receiver, which reads 1 MB/s and then
+// nothing, while an unrelated pair (the bystander) exchanges packets.
 
 import type { Figure } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
@@ -8,7 +8,8 @@ import { rowOf, withOwnTarget } from '../row.ts'
 
 const SENDERS = 8
 const READ_BYTES_PER_SECOND = 1_000_000
-/** Half of it slow, half of it deaf: longer than the 2 s after which servers close who takes nothing. */
+/** The receiver reads slowly for half of the time and nothing in the other half, which is longer than the 2 s after which
+ * servers close a connection that reads nothing. */
 const SECONDS = 8
 
 export const bystander: Figure = {
@@ -27,8 +28,8 @@ export const bystander: Figure = {
       slow: { bytesPerSecond: READ_BYTES_PER_SECOND, untilSeconds: warmSeconds + seconds / 2 },
     }
     const measured = await bench.interleaved(bench.servers, async (server) => {
-      const [alone] = await bench.flows(server, [probe])
-      const [flooded, beside] = await bench.flows(server, [flood, probe])
+      const [alone] = await bench.runLoads(server, [probe])
+      const [flooded, beside] = await bench.runLoads(server, [flood, probe])
       return {
         alone: alone === undefined ? Number.NaN : delayMs(alone.delays, 0.99),
         beside: beside === undefined ? Number.NaN : delayMs(beside.delays, 0.99),
@@ -37,7 +38,7 @@ export const bystander: Figure = {
       }
     })
     const ratio = rowOf(
-      { label: 'p99 with the flood, by p99 without', unit: '×', digits: 2 },
+      { label: 'p99 with the flood / p99 without', unit: '×', digits: 2 },
       measured,
       (round) => round.beside / round.alone,
     )
@@ -58,7 +59,7 @@ export const bystander: Figure = {
         ),
       ],
       notes: [
-        `The flood is all that eight senders can send, 1420-byte packets; its receiver reads 1 MB/s for the first half and nothing in the second. The bystander is a probe: 64-byte packets, 1,000 a second.`,
+        `The flood is 1420-byte packets, as many as eight senders can send; its receiver reads 1 MB/s in the first half of the time and nothing in the second. The bystander is a probe: 64-byte packets, 1,000 per second.`,
       ],
     }
   },

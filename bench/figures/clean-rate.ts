@@ -1,45 +1,45 @@
-// The clean rate: the highest offered rate of which less than 1 % is lost. Searched on a scale whose steps are 5 %,
-// for each server from where a quick climb ends; a step counts by the median of all its rounds.
+// The clean rate: the highest offered rate with less than 1 % loss. The search goes in steps of 5 %. For each server a rough
+// search finds the starting step; from there a step counts as clean by the median of all its rounds.
 
 import type { Bench } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'
 import { carriedOf, cpuUsPerFrame, lossOf } from '../load/load.ts'
-import type { FlowOutcome } from '../load/outcome.ts'
+import type { LoadOutcome } from '../load/outcome.ts'
 import { delayMs } from '../load/delays.ts'
 import { withBounds } from '../row.ts'
 import { sampleOf, type Sample } from '../sample.ts'
-import { ELDER, RIVAL, type Server, type Target } from '../server.ts'
+import { OLD_DERPER, DERPER, type Server, type LoadTarget } from '../server.ts'
 
 const PAIRS = [10, 100, 1_000]
 const STEP = 1.05
 const LOSS_MAX = 0.01
 /**
- * A backlog that grows in socket buffers is no loss yet, but no clean rate either: of a window of 4 s, this leaves
- * 0.12 s for delays that merely vary.
+ * The smallest share of the offered rate that has to arrive during the window: a backlog that grows in socket buffers is
+ * not lost yet, but the rate is not clean. In a window of 4 s this leaves 0.12 s for delays that merely vary.
  */
 const CARRIED_MIN = 0.97
-/** The scale begins with it, packets per second: every server on every machine so far has carried it. */
+/** The rate of step 0 in packets per second: so far every server on every machine has carried it. */
 const FIRST_RATE = 10_000
-/** Where the climb begins: about 40,000. */
-const CLIMB_FROM = 28
-/** And how it goes on at first: doubling. */
-const CLIMB_STEPS = 14
-/** No machine of two processors comes near it; a climb beyond it has lost its way. */
+/** The first step of the rough search: about 40,000 packets per second. */
+const ROUGH_FROM = 28
+/** Steps that double the rate. */
+const DOUBLING_STEPS = 14
+/** Limit of the rough search. No machine with two processors comes near it. */
 const RATE_MAX = 2_000_000
 
-/** Both conditions of a clean round. */
-function excess(flow: FlowOutcome): number {
-  return Math.max(lossOf(flow), 1 - carriedOf(flow) - (1 - CARRIED_MIN) + LOSS_MAX)
+/** Below LOSS_MAX if the round is clean: combines the limits of loss and of the rate that arrived. */
+function excess(outcome: LoadOutcome): number {
+  return Math.max(lossOf(outcome), 1 - carriedOf(outcome) - (1 - CARRIED_MIN) + LOSS_MAX)
 }
 
 function rateAt(step: number): number {
   return Math.round((FIRST_RATE * STEP ** step) / 10) * 10
 }
 
-/** One server's search: which step is next, and what is known of those behind. */
+/** The search for one server: the next step, and the results of the steps before. */
 class Search {
   readonly server: Server
-  readonly tried = new Map<number, FlowOutcome[]>()
+  readonly tried = new Map<number, LoadOutcome[]>()
   #clean = -1
   #dirty = Number.POSITIVE_INFINITY
   #next: number
@@ -57,21 +57,22 @@ class Search {
     return this.#next
   }
 
-  /** The highest clean step; -1 when not even the first is. */
+  /** The highest clean step; -1 if there is none. */
   get clean(): number {
     return this.#clean
   }
 
-  /** Without a further look: for runs that are for trying. */
-  accept(flows: FlowOutcome[]): void {
-    this.tried.set(this.#next, flows)
+  /** Ends the search at this step, clean or not: for quick runs. */
+  end(outcomes: LoadOutcome[]): void {
+    this.tried.set(this.#next, outcomes)
     this.#clean = this.#next
     this.#dirty = this.#next + 1
   }
 
-  settle(flows: FlowOutcome[]): void {
-    this.tried.set(this.#next, flows)
-    if (sampleOf(flows.map(excess)).median < LOSS_MAX) this.#clean = Math.max(this.#clean, this.#next)
+  /** Records the rounds of the next step and chooses the one after it. */
+  record(outcomes: LoadOutcome[]): void {
+    this.tried.set(this.#next, outcomes)
+    if (sampleOf(outcomes.map(excess)).median < LOSS_MAX) this.#clean = Math.max(this.#clean, this.#next)
     else this.#dirty = Math.min(this.#dirty, this.#next)
     this.#next = this.#clean >= this.#dirty - 1 ? this.#clean : this.#towardsUnknown()
   }
@@ -82,23 +83,23 @@ class Search {
   }
 }
 
-/** The step at which a single look at each rate finds the first loss, less one. */
-async function climb(bench: Bench, server: Target, pairs: number): Promise<number> {
+/** The last clean step by a rough search: one load per step, doubling first, then by bisection. */
+async function roughCleanStep(bench: Bench, server: LoadTarget, pairs: number): Promise<number> {
   const isClean = async (step: number): Promise<boolean> => {
-    // A second look where the first one finds loss: a moment's hiccup would end the climb far too low.
-    for (let look = 0; look < 2; look++) {
-      bench.progress.step(`${pairs} pairs, ${server.name}: a look at ${rateAt(step)}/s`)
-      if (excess(await bench.flow(server, bench.load(rateAt(step), pairs))) < LOSS_MAX) return true
+    // A step with loss is measured twice: a short disturbance would end the search at a step that is far too low.
+    for (let attempt = 0; attempt < 2; attempt++) {
+      bench.progress.step(`${pairs} pairs, ${server.name}: rough search at ${rateAt(step)}/s`)
+      if (excess(await bench.runLoad(server, bench.load(rateAt(step), pairs))) < LOSS_MAX) return true
     }
     return false
   }
   let low = 0
-  let high = CLIMB_FROM
-  // Two steps must show loss before it is believed: a machine may be held up for longer than two looks at one.
-  for (let step = high; step <= high + CLIMB_STEPS && rateAt(step) < RATE_MAX; step += CLIMB_STEPS) {
+  let high = ROUGH_FROM
+  // The doubling ends after two steps with loss: a disturbance may last for longer than two loads of one step.
+  for (let step = high; step <= high + DOUBLING_STEPS && rateAt(step) < RATE_MAX; step += DOUBLING_STEPS) {
     if (!(await isClean(step))) continue
     low = step
-    high = step + CLIMB_STEPS
+    high = step + DOUBLING_STEPS
   }
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2)
@@ -110,21 +111,22 @@ async function climb(bench: Bench, server: Target, pairs: number): Promise<numbe
 
 async function searchAll(bench: Bench, pairs: number): Promise<Search[]> {
   const searches: Search[] = []
-  for (const server of bench.servers) searches.push(new Search(server, await climb(bench, server, pairs)))
+  for (const server of bench.servers)
+    searches.push(new Search(server, await roughCleanStep(bench, server, pairs)))
   for (;;) {
     const open = searches.filter(({ isOver }) => !isOver)
     if (open.length === 0) return searches
-    const flows = await bench.interleaved(
+    const outcomes = await bench.interleaved(
       open.map(({ server }) => server),
       (server) => {
         const search = open.find((each) => each.server === server)
-        return bench.flow(server, bench.load(rateAt(search?.next ?? 0), pairs))
+        return bench.runLoad(server, bench.load(rateAt(search?.next ?? 0), pairs))
       },
     )
     for (const search of open) {
-      const rounds = flows.get(search.server) ?? []
-      if (bench.effort.isQuick) search.accept(rounds)
-      else search.settle(rounds)
+      const rounds = outcomes.get(search.server) ?? []
+      if (bench.effort.isQuick) search.end(rounds)
+      else search.record(rounds)
     }
   }
 }
@@ -137,11 +139,11 @@ function rowsOf(searches: readonly Search[], pairs: number): Row[] {
     cpu: {},
   }
   for (const { server, clean, tried } of searches) {
-    const flows = tried.get(clean) ?? []
+    const outcomes = tried.get(clean) ?? []
     samples.rate[server.name] = sampleOf([clean < 0 ? Number.NaN : rateAt(clean)])
-    samples.loss[server.name] = sampleOf(flows.map((flow) => 100 * lossOf(flow)))
-    samples.p99[server.name] = sampleOf(flows.map((flow) => delayMs(flow.delays, 0.99)))
-    samples.cpu[server.name] = sampleOf(flows.map(cpuUsPerFrame))
+    samples.loss[server.name] = sampleOf(outcomes.map((outcome) => 100 * lossOf(outcome)))
+    samples.p99[server.name] = sampleOf(outcomes.map((outcome) => delayMs(outcome.delays, 0.99)))
+    samples.cpu[server.name] = sampleOf(outcomes.map(cpuUsPerFrame))
   }
   const rate: Row = {
     label: `clean rate, ${pairs} pairs`,
@@ -151,40 +153,40 @@ function rowsOf(searches: readonly Search[], pairs: number): Row[] {
   }
   const atLeast = pairs === 10 ? 2 : 1.7
   return [
-    withBounds(rate, { than: RIVAL, atLeast }),
+    withBounds(rate, { server: DERPER, atLeast }),
     { label: '– loss there', unit: '%', digits: 2, samples: samples.loss },
     { label: '– p99 there', unit: 'ms', digits: 1, samples: samples.p99 },
     { label: '– CPU per frame there', unit: 'µs', digits: 2, samples: samples.cpu },
   ]
 }
 
-/** Loss against rate, of every step that was tried in full. */
+/** Loss by rate, of the steps that were measured in all rounds. */
 function seriesOf(searches: readonly Search[], pairs: number): Series {
   const points: Record<string, [number, number][]> = {}
   for (const { server, tried } of searches) {
     const steps = [...tried].sort(([a], [b]) => a - b)
-    points[server.name] = steps.map(([step, flows]) => [
+    points[server.name] = steps.map(([step, outcomes]) => [
       rateAt(step),
-      100 * sampleOf(flows.map(lossOf)).median,
+      100 * sampleOf(outcomes.map(lossOf)).median,
     ])
   }
   return { name: `loss-${pairs}-pairs`, points }
 }
 
-/** Where the clean rate of a server is kept for other figures. */
+/** The name of the fact that holds a server's clean rate. */
 export function cleanRateFact(server: string, pairs: number): string {
   return `clean rate, ${server}, ${pairs} pairs`
 }
 
-/** A server's clean rate with 10 pairs as found before in this run, or else found now, in one quick climb. */
+/** A server's clean rate with 10 pairs: that of this run if it is known, otherwise by a rough search. */
 export async function knownCleanRate(bench: Bench, server: Server): Promise<number> {
   const name = cleanRateFact(server.name, 10)
   return (bench.facts[name] ??= await roughCleanRate(bench, server, 10))
 }
 
-/** A clean rate by one quick climb. */
-export async function roughCleanRate(bench: Bench, target: Target, pairs: number): Promise<number> {
-  return rateAt(await climb(bench, target, pairs))
+/** A clean rate by a rough search. */
+export async function roughCleanRate(bench: Bench, target: LoadTarget, pairs: number): Promise<number> {
+  return rateAt(await roughCleanStep(bench, target, pairs))
 }
 
 export const cleanRate: Figure = {
@@ -205,8 +207,8 @@ export const cleanRate: Figure = {
       rows,
       series,
       notes: [
-        `1420-byte packets, one to a TLS record, by a schedule; steps of 5 %, each counted by the median of its ${bench.effort.rounds} rounds. Lost is what was due in the window and had not come 0.2 s after it, packets that a full socket did not take included; and of the offered rate at least ${100 * CARRIED_MIN} % must arrive during the window, so that no growing backlog passes for a clean rate.`,
-        `The rate itself is one number per server; its rounds are in the loss below it. ${ELDER} is what most people still run.`,
+        `1420-byte packets, one per TLS record, by a schedule; steps of 5 %, each counted by the median of its ${bench.effort.rounds} rounds. A packet is lost if it was due in the window and has not arrived 0.2 s after it, even if a full socket did not accept it. At least ${100 * CARRIED_MIN} % of the offered rate have to arrive during the window, so that a rate with a growing backlog does not count as clean.`,
+        `The rate is one number per server; the rounds are those of the loss below it. ${OLD_DERPER} is still in wide use.`,
       ],
     }
   },

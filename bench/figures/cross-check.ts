@@ -1,5 +1,5 @@
-// The same throughput measured by an independent generator, to show that a figure is the server's and not the
-// generator's: any program with derpload's command line and JSON answer.
+// Throughput measured by an independent generator, to show that a figure depends on the server and not on the generator: any
+// program with derpload's command line and JSON output.
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
@@ -17,18 +17,18 @@ interface Checked {
   readonly ours: number
 }
 
-/** Rows of both generators' goodput; none when no other generator was named. */
+/** Rows of both generators' goodput; none without --cross-check. */
 export async function crossCheck(bench: Bench): Promise<Row[]> {
   const path = bench.crossCheckPath
   if (path === undefined) return []
   const clean = await knownCleanRate(bench, bench.reference)
   const rows: Row[] = []
-  // Below the reference's limit and beyond it, but never as much as can be sent: that is each generator's own.
+  // Below and above the reference's limit. Without a schedule the offered rate would differ between the generators.
   for (const rate of [0.75 * clean, 2 * clean]) {
     const what = `${Math.round(rate)}/s`
     bench.progress.step(`cross-check at ${what}`)
     const measured = await bench.interleaved(bench.servers, async (server): Promise<Checked> => ({
-      ours: gigabitsPerSecond(await bench.flow(server, bench.load(rate))),
+      ours: gigabitsPerSecond(await bench.runLoad(server, bench.load(rate))),
       theirs: await otherGoodput(bench, server, path, rate),
     }))
     const shown = { unit: 'Gbit/s', digits: 3 }
@@ -49,6 +49,6 @@ async function otherGoodput(bench: Bench, server: Server, path: string, rate: nu
   const { seconds, warmSeconds } = bench.effort
   const args = ['--addr', `${host}:${port}`, ...(isPlain ? [] : ['--tls']), '--pairs', '10', '--size', '1420']
   const time = ['--rate', `${Math.round(rate)}`, '--secs', `${seconds}`, '--warm', `${warmSeconds}`]
-  const { stdout } = await run('taskset', ['-c', bench.places.generator, path, ...args, ...time])
+  const { stdout } = await run('taskset', ['-c', bench.cpuSets.generator, path, ...args, ...time])
   return (JSON.parse(stdout) as { gbps: number }).gbps
 }

@@ -1,37 +1,41 @@
-// What is delivered when more is offered than can be: at all that the generator gives, and along a scale of offered
-// rates, on which a server's own peak is found.
+// Goodput under overload: at as much as the generator can send, and along a scale of offered rates, on which each server has
+// its peak.
 
 import { gigabitsPerSecond, lossOf } from '../load/load.ts'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'
 import { rowOf, withBounds, withOwnTarget } from '../row.ts'
 import { sampleOf, type Sample } from '../sample.ts'
-import { ELDER, RIVAL } from '../server.ts'
+import { OLD_DERPER, DERPER } from '../server.ts'
 import { crossCheck } from './cross-check.ts'
 
-/** Packets per second, from well below the first server's limit to well above the last one's. */
+/** Packets per second, from well below the lowest limit of the servers to well above the highest. */
 const SCALE = [20, 40, 60, 80, 100, 130, 160, 200, 250, 300, 400].map((thousands) => thousands * 1_000)
-/** The scale is a shape; its rounds are fewer than those of the figures with a target. */
+/** The scale has no target, so it needs fewer rounds. */
 const SCALE_ROUNDS_MAX = 3
 
 async function atAll(bench: Bench, pairs: number): Promise<Row[]> {
   bench.progress.step(`${pairs} pairs, all that can be sent`)
   const measured = await bench.interleaved(bench.servers, (server) =>
-    bench.flow(server, bench.load('all', pairs)),
+    bench.runLoad(server, bench.load('all', pairs)),
   )
   const label = `goodput, ${pairs} pairs, all that can be sent`
   const goodput = rowOf({ label, unit: 'Gbit/s', digits: 3 }, measured, gigabitsPerSecond)
   const bounds =
     pairs === 10
       ? [
-          { than: RIVAL, atLeast: 2 },
-          { than: ELDER, atLeast: 20 },
+          { server: DERPER, atLeast: 2 },
+          { server: OLD_DERPER, atLeast: 20 },
         ]
-      : [{ than: RIVAL, atLeast: 1.6 }]
+      : [{ server: DERPER, atLeast: 1.6 }]
   return [
     withBounds(goodput, ...bounds),
-    rowOf({ label: '– offered', unit: 'packets/s', digits: 0 }, measured, (flow) => flow.sent / flow.seconds),
-    rowOf({ label: '– lost', unit: '%', digits: 1 }, measured, (flow) => 100 * lossOf(flow)),
+    rowOf(
+      { label: '– offered', unit: 'packets/s', digits: 0 },
+      measured,
+      (outcome) => outcome.sent / outcome.seconds,
+    ),
+    rowOf({ label: '– lost', unit: '%', digits: 1 }, measured, (outcome) => 100 * lossOf(outcome)),
   ]
 }
 
@@ -42,18 +46,18 @@ async function alongScale(bench: Bench): Promise<Series> {
     bench.progress.step(`10 pairs at ${rate}/s`)
     const measured = await bench.interleaved(
       bench.servers,
-      (server) => bench.flow(server, bench.load(rate)),
+      (server) => bench.runLoad(server, bench.load(rate)),
       rounds,
     )
-    for (const [server, flows] of measured) {
-      const median = sampleOf(flows.map(gigabitsPerSecond)).median
+    for (const [server, outcomes] of measured) {
+      const median = sampleOf(outcomes.map(gigabitsPerSecond)).median
       ;(points[server.name] ??= []).push([(rate * 1_420 * 8) / 1e9, median])
     }
   }
   return { name: 'goodput', points }
 }
 
-/** The scale with what was delivered of all that could be sent as its last point. */
+/** The scale with the goodput at all that can be sent as its last point. */
 function withAll(scale: Series, [goodput, offered]: readonly Row[]): Series {
   const points = Object.entries(scale.points).map(
     ([name, some]): [string, readonly (readonly [number, number])[]] => {
@@ -65,7 +69,7 @@ function withAll(scale: Series, [goodput, offered]: readonly Row[]): Series {
   return { ...scale, points: Object.fromEntries(points) }
 }
 
-/** Each server's best at any rate, and goodput at all that can be sent by it. */
+/** Each server's peak at any rate, and its goodput at all that can be sent as a share of that peak. */
 function peakRows(all: Row, scale: Series): Row[] {
   const peaks: Record<string, Sample> = {}
   const shares: Record<string, Sample> = {}
@@ -74,7 +78,12 @@ function peakRows(all: Row, scale: Series): Row[] {
     peaks[name] = sampleOf([best])
     shares[name] = sampleOf(sample.rounds.map((goodput) => (100 * goodput) / best))
   }
-  const share: Row = { label: '– all that can be sent, by that peak', unit: '%', digits: 0, samples: shares }
+  const share: Row = {
+    label: '– goodput at all that can be sent / that peak',
+    unit: '%',
+    digits: 0,
+    samples: shares,
+  }
   return [
     { label: 'peak goodput, 10 pairs, at any offered rate', unit: 'Gbit/s', digits: 3, samples: peaks },
     withOwnTarget(share, '≥ 90 %', (median) => median >= 90),
@@ -94,8 +103,8 @@ export const goodput: Figure = {
       rows: [...ten, ...peak, ...hundred, ...(await crossCheck(bench))],
       series: [shape],
       notes: [
-        'Goodput is packet bytes that arrived during the window, one direction. "All that can be sent" is one packet to a record, one record to a write, a bounded number for each sender in turn; everything that can be read is read before more is sent, so what is lost is lost by the server.',
-        'A server that reads everything and drops most of it is offered more than one that reads less: that is its own doing, and its goodput shows it. How far such a server falls depends on how much the generator can offer; its peak does not.',
+        'Goodput is packet bytes that arrived during the window, in one direction. "All that can be sent" is one packet per record, one record per write, a bounded number per sender in turn. The generator reads all that it can read before it sends more, so the server causes all loss.',
+        'A server that reads everything and drops most of it is offered more than a server that reads less. How far its goodput falls depends on how much the generator can offer; its peak does not.',
       ],
     }
   },

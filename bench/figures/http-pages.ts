@@ -1,22 +1,22 @@
-// Pages beside packets: 64 connections ask for pages as fast as they are answered while the relay carries half of its
-// clean rate. What the pages' figures are is bench/http's affair; here is what they do to the packets.
+// HTTP pages beside packets: 64 connections request pages as fast as the relay responds while it carries half of its clean
+// rate. bench/http measures the pages; this figure adds the effect on the packets.
 
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
-import { measurePagesUnderLoad, type LoadedPageFigures } from '../http/measure-pages.ts'
+import { measurePagesUnderLoad, type LoadedPageResult } from '../http/measure-pages.ts'
 import { pageName } from '../http/page-table.ts'
 import { lossOf } from '../load/load.ts'
-import type { FlowOutcome } from '../load/outcome.ts'
+import type { LoadOutcome } from '../load/outcome.ts'
 import { withOwnTarget } from '../row.ts'
 import { sampleOf } from '../sample.ts'
-import { OURS } from '../server.ts'
+import { DERPFLEET } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'
 
 const LATENCY_CHECK = '/derp/latency-check'
-/** What has to go on the generator's processor beside autocannon: its own beginning. */
+/** Time for the generator to log in and reach its rate before autocannon starts on the same processor. */
 const STEADY_MS = 1_500
 
-async function round(bench: Bench, rate: number): Promise<LoadedPageFigures<FlowOutcome>[]> {
+async function round(bench: Bench, rate: number): Promise<LoadedPageResult<LoadOutcome>[]> {
   const server = bench.ours
   if (server === undefined) return []
   const { host, port } = server.address
@@ -26,14 +26,14 @@ async function round(bench: Bench, rate: number): Promise<LoadedPageFigures<Flow
   }
   const durationMs = bench.effort.seconds * 1000
   return measurePagesUnderLoad(
-    { addresses, durationMs, cpu: Number(bench.places.generator) },
+    { addresses, durationMs, cpu: Number(bench.cpuSets.generator) },
     async (window) => {
-      const running = bench.flow(
+      const running = bench.runLoad(
         server,
         bench.load(rate, 10, {
           seconds: window.durationMs / 1000,
           warmSeconds: STEADY_MS / 1000,
-          // autocannon needs the rest of that processor.
+          // autocannon uses the same processor.
           sleeps: true,
         }),
       )
@@ -47,9 +47,9 @@ export const http: Figure = {
   name: 'http',
   title: 'Pages beside packets',
   async measure(bench) {
-    if (bench.ours === undefined) return { rows: [], notes: [`${OURS} was not measured.`] }
+    if (bench.ours === undefined) return { rows: [], notes: [`${DERPFLEET} was not measured.`] }
     const rate = (await knownCleanRate(bench, bench.ours)) / 2
-    const rounds: LoadedPageFigures<FlowOutcome>[][] = []
+    const rounds: LoadedPageResult<LoadOutcome>[][] = []
     for (let i = 0; i < Math.min(bench.effort.rounds, 2); i++) {
       bench.progress.step(`round ${i + 1}`)
       rounds.push(await round(bench, rate))
@@ -57,8 +57,8 @@ export const http: Figure = {
     const rows: Row[] = []
     for (const [at, first] of (rounds[0] ?? []).entries()) {
       const page = rounds.map((figures) => figures[at] ?? first)
-      const own = (of: (figures: LoadedPageFigures<FlowOutcome>) => number) => ({
-        [OURS]: sampleOf(page.map(of)),
+      const own = (of: (figures: LoadedPageResult<LoadOutcome>) => number) => ({
+        [DERPFLEET]: sampleOf(page.map(of)),
       })
       const errors: Row = {
         label: `${pageName(first)}: errors`,
@@ -88,7 +88,7 @@ export const http: Figure = {
     return {
       rows,
       notes: [
-        `autocannon with 64 connections, as fast as it is answered, on the generator's processor, while 10 pairs send ${Math.round(rate)} packets/s: half of ${OURS}'s clean rate.`,
+        `autocannon with 64 connections, as fast as the relay responds, on the generator's processor, while 10 pairs send ${Math.round(rate)} packets/s: half of ${DERPFLEET}'s clean rate.`,
       ],
     }
   },

@@ -1,12 +1,12 @@
-// Runs of idle connections, for the figures that need them: the generator's phases, by name.
+// Runs the generator's phases of idle connections (login, reconnect, burst, ...) for the figures that need them.
 
 import type { Bench } from '../bench.ts'
 import { Generator } from '../load/generator-process.ts'
 import type { PhaseOutcome } from '../load/outcome.ts'
 import type { Server } from '../server.ts'
 
-/** Holds connections through phases and answers what each said; `before` is always the first. */
-export async function holdPhases(
+/** Opens connections, goes through the phases, and returns the outcome of each by name; the phase `before` is always first. */
+export async function runIdlePhases(
   bench: Bench,
   server: Server,
   connections: number,
@@ -16,21 +16,21 @@ export async function holdPhases(
   const common = await server.arguments(connections)
   const what = ['--hold', `${connections}`, '--phases', phases.join(',')]
   const times = ['--quiet', `${bench.effort.quietSeconds}`, '--settle', `${settle}`]
-  const generator = await Generator.start([...common, ...what, ...times], bench.places.generator)
+  const generator = await Generator.start([...common, ...what, ...times], bench.cpuSets.generator)
   try {
     await generator.done()
   } finally {
     await generator.stop()
   }
-  bench.note(generator.command)
+  bench.notes.addCommand(generator.command)
   const outcomes = new Map(generator.all('phase').map((phase) => [phase.name, phase]))
   for (const { name, failed, closed, wrong } of outcomes.values()) {
     if (failed > 0)
-      bench.mark(`${server.name}, ${connections} idle connections, ${name}: ${failed} logins failed`)
+      bench.notes.addMark(`${server.name}, ${connections} idle connections, ${name}: ${failed} logins failed`)
     if (closed > 0)
-      bench.mark(`${server.name}, ${connections} idle connections, ${name}: ${closed} were closed`)
+      bench.notes.addMark(`${server.name}, ${connections} idle connections, ${name}: ${closed} were closed`)
     if (wrong > 0)
-      bench.mark(`${server.name}, ${connections} idle connections, ${name}: ${wrong} WRONG FRAMES`)
+      bench.notes.addMark(`${server.name}, ${connections} idle connections, ${name}: ${wrong} WRONG FRAMES`)
   }
   return outcomes
 }

@@ -1,14 +1,14 @@
-// Resident memory per idle TLS connection: on a fresh process, after all have left and come back once, after each has
-// sent and received 60 KB and then been quiet. Each round is a process of its own.
+// Resident memory per idle TLS connection: in a fresh process, after all connections were closed and opened again, and after
+// each has sent and received 60 KB and then been idle. Each round uses a new process.
 
 import type { Figure, Row } from '../figure.ts'
 import type { PhaseOutcome } from '../load/outcome.ts'
 import type { Bench } from '../bench.ts'
 import { rowOf, withBounds, type Bound } from '../row.ts'
-import { ELDER, RIVAL, type Server } from '../server.ts'
-import { holdPhases } from './idle-phases.ts'
+import { OLD_DERPER, DERPER, type Server } from '../server.ts'
+import { runIdlePhases } from './idle-phases.ts'
 
-/** A round takes minutes and differs little from the next. */
+/** A round takes minutes, and rounds differ little. */
 const ROUNDS_MAX = 3
 
 const PHASES = [
@@ -16,27 +16,27 @@ const PHASES = [
     'fresh',
     'fresh',
     [
-      { than: RIVAL, atMost: 1.3 },
-      { than: ELDER, atMost: 0.5 },
+      { server: DERPER, atMost: 1.3 },
+      { server: OLD_DERPER, atMost: 0.5 },
     ],
   ],
   [
     'reconnect',
     'after all reconnected once',
     [
-      { than: RIVAL, atMost: 1.3 },
-      { than: ELDER, atMost: 0.5 },
+      { server: DERPER, atMost: 1.3 },
+      { server: OLD_DERPER, atMost: 0.5 },
     ],
   ],
-  ['quiet', 'after a 60 KB burst each and a quiet minute', [{ than: RIVAL, atMost: 1.3 }]],
+  ['quiet', 'after a 60 KB burst each and a quiet minute', [{ server: DERPER, atMost: 1.3 }]],
 ] as const satisfies readonly (readonly [string, string, readonly Bound[]])[]
 
-/** A server of that name for one round alone, or the one that somebody else started. */
+/** Uses a new server of that name, or the server itself if it was not started here. */
 async function hold(bench: Bench, server: Server): Promise<Map<string, PhaseOutcome>> {
   const phases = ['fresh', 'reconnect', 'burst', 'quiet', 'leave']
-  if (!server.isOwn) return holdPhases(bench, server, bench.effort.idleConnections, phases)
+  if (!server.isOwn) return runIdlePhases(bench, server, bench.effort.idleConnections, phases)
   return bench.withFresh(server.name, {}, (alone) =>
-    holdPhases(bench, alone, bench.effort.idleConnections, phases),
+    runIdlePhases(bench, alone, bench.effort.idleConnections, phases),
   )
 }
 
@@ -70,7 +70,7 @@ export const memory: Figure = {
         rowOf({ label: 'whole process after all have left', unit: 'MB', digits: 0 }, measured, inMb('leave')),
       ],
       notes: [
-        `${count} connections on a fresh process, ${rounds} rounds. VmRSS less what it was before the first connection, divided by the connections; the burst goes to a neighbour, in pieces of 16 packets; quiet for ${bench.effort.quietSeconds} s.`,
+        `${count} connections to a fresh process, ${rounds} rounds. VmRSS minus VmRSS before the first connection, divided by the number of connections. In the burst each connection sends to the next, in parts of 16 packets; then all are idle for ${bench.effort.quietSeconds} s.`,
       ],
     }
   },

@@ -1,4 +1,4 @@
-// The same relaying without TLS: what is left when encryption is somebody else's.
+// Goodput and CPU time per frame without TLS, as behind a TLS proxy.
 
 import type { Bench } from '../bench.ts'
 import type { Figure } from '../figure.ts'
@@ -9,9 +9,9 @@ import type { Server } from '../server.ts'
 const RATE = 60_000
 
 async function measurePlain(bench: Bench, servers: readonly Server[]): ReturnType<Figure['measure']> {
-  for (const server of servers) await bench.flow(server, bench.load(RATE))
-  const all = await bench.interleaved(servers, (server) => bench.flow(server, bench.load('all')))
-  const steady = await bench.interleaved(servers, (server) => bench.flow(server, bench.load(RATE)))
+  for (const server of servers) await bench.runLoad(server, bench.load(RATE))
+  const all = await bench.interleaved(servers, (server) => bench.runLoad(server, bench.load('all')))
+  const steady = await bench.interleaved(servers, (server) => bench.runLoad(server, bench.load(RATE)))
   return {
     rows: [
       rowOf(
@@ -19,11 +19,11 @@ async function measurePlain(bench: Bench, servers: readonly Server[]): ReturnTyp
         all,
         gigabitsPerSecond,
       ),
-      rowOf({ label: '– lost', unit: '%', digits: 1 }, all, (flow) => 100 * lossOf(flow)),
+      rowOf({ label: '– lost', unit: '%', digits: 1 }, all, (outcome) => 100 * lossOf(outcome)),
       rowOf({ label: `CPU per frame at ${RATE}/s`, unit: 'µs/frame', digits: 2 }, steady, cpuUsPerFrame),
-      rowOf({ label: '– lost', unit: '%', digits: 2 }, steady, (flow) => 100 * lossOf(flow)),
+      rowOf({ label: '– lost', unit: '%', digits: 2 }, steady, (outcome) => 100 * lossOf(outcome)),
     ],
-    notes: ['1420-byte packets, 10 pairs; no TLS on either leg.'],
+    notes: ['1420-byte packets, 10 pairs; no TLS at senders and receivers.'],
   }
 }
 

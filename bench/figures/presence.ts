@@ -1,25 +1,25 @@
-// What knowing who is where costs the relays of a mesh: the time and bytes until a sibling that joins knows all keys of
-// three relays, and the processor time of a relay that is told of clients who come and go elsewhere.
+// The cost of presence in a mesh: time and bytes until a joining sibling knows all keys of three relays, and CPU time of a
+// relay that receives presence updates while clients connect and disconnect at a sibling.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
-import { Joiner } from '../joining-sibling.ts'
+import { JoiningSibling } from '../joining-sibling.ts'
 import { Generator } from '../load/generator-process.ts'
-import { cpuSeconds } from '../machine.ts'
+import { cpuSeconds } from '../process-stats.ts'
 import { startMesh } from '../mesh.ts'
 import { ownRow } from '../row.ts'
-import { OURS, type Server } from '../server.ts'
+import { DERPFLEET, type Server } from '../server.ts'
 
 const RELAYS = 3
-/** Each login is a change, and so is each leaving. */
+/** Each login is a change, and so is each disconnection. */
 const LOGINS_PER_SECOND = 500
 const CHURN_CLIENTS = 1_000
 const CHURN_SECONDS = 10
-/** Where the cost of being told of a change is kept for other figures, µs. */
-export const TOLD_CHANGE_FACT = 'CPU per presence change'
-/** Held connections stay until they are ended. */
-const HELD_SECONDS = 3_600
+/** The fact that holds the CPU time of a received presence change, in µs. */
+export const PRESENCE_CHANGE_FACT = 'CPU per presence change'
+/** Longer than the figure: idle clients stay until their generator is stopped. */
+const IDLE_SECONDS = 3_600
 
 interface Join {
   readonly seconds: number
@@ -29,52 +29,57 @@ interface Join {
 
 interface Churn {
   readonly changesPerSecond: number
-  /** Of the relay where it happens, and of one that is told of it, beyond what it takes with nothing happening. */
-  readonly hereSeconds: number
-  readonly toldSeconds: number
+  /** CPU time of the relay where clients connect and disconnect. */
+  readonly ownSeconds: number
+  /** CPU time of a sibling that receives the changes, without its CPU time when there are none. */
+  readonly siblingSeconds: number
   readonly changes: number
 }
 
-/** Fills every relay with idle clients; what is answered ends them. */
-async function fill(bench: Bench, servers: readonly Server[], keys: number): Promise<() => Promise<void>> {
-  const held: Generator[] = []
+/** Connects `keys` idle clients to every relay. Returns a function that stops them. */
+async function connectIdleClients(
+  bench: Bench,
+  servers: readonly Server[],
+  keys: number,
+): Promise<() => Promise<void>> {
+  const generators: Generator[] = []
   for (const server of servers) {
-    const what = ['--hold', `${keys}`, '--phases', 'fresh,quiet', '--quiet', `${HELD_SECONDS}`]
+    const what = ['--hold', `${keys}`, '--phases', 'fresh,quiet', '--quiet', `${IDLE_SECONDS}`]
     const args = [...(await server.arguments(keys + CHURN_CLIENTS)), ...what]
-    held.push(await Generator.start(args, bench.places.generator))
+    generators.push(await Generator.start(args, bench.cpuSets.generator))
   }
-  for (const generator of held) await generator.next('phase', ({ name }) => name === 'fresh')
+  for (const generator of generators) await generator.next('phase', ({ name }) => name === 'fresh')
   return async () => {
-    for (const generator of held) await generator.stop()
+    for (const generator of generators) await generator.stop()
   }
 }
 
 async function join(servers: readonly Server[], keys: number): Promise<Join> {
-  const joiner = new Joiner(servers)
+  const joiner = new JoiningSibling(servers)
   try {
-    const seconds = await joiner.knows(keys)
+    const seconds = await joiner.waitForKeys(keys)
     return { seconds, bytes: joiner.frameBytes, frames: joiner.frames }
   } finally {
     joiner.close()
   }
 }
 
-async function churn(bench: Bench, [here, told]: readonly Server[], keys: number): Promise<Churn> {
-  if (here === undefined || told === undefined) throw new Error('a mesh of less than two relays')
-  const idleBefore = await cpuSeconds(told.pid)
+async function churn(bench: Bench, [own, sibling]: readonly Server[], keys: number): Promise<Churn> {
+  if (own === undefined || sibling === undefined) throw new Error('a mesh with fewer than two relays')
+  const idleBefore = await cpuSeconds(sibling.pid)
   await sleep(1_000 * CHURN_SECONDS)
-  const idle = (await cpuSeconds(told.pid)) - idleBefore
-  const [hereBefore, toldBefore] = [await cpuSeconds(here.pid), await cpuSeconds(told.pid)]
+  const idle = (await cpuSeconds(sibling.pid)) - idleBefore
+  const [ownBefore, siblingBefore] = [await cpuSeconds(own.pid), await cpuSeconds(sibling.pid)]
   const what = ['--churn', `${CHURN_CLIENTS}`, '--rate', `${LOGINS_PER_SECOND}`, '--login-from', `${keys}`]
-  const args = [...(await here.arguments(keys + CHURN_CLIENTS)), ...what, '--secs', `${CHURN_SECONDS}`]
-  const generator = await Generator.start([...args, '--warm', '0'], bench.places.generator)
+  const args = [...(await own.arguments(keys + CHURN_CLIENTS)), ...what, '--secs', `${CHURN_SECONDS}`]
+  const generator = await Generator.start([...args, '--warm', '0'], bench.cpuSets.generator)
   await generator.done()
   const { logins } = await generator.next('churn')
-  bench.note(generator.command)
+  bench.notes.addCommand(generator.command)
   return {
     changesPerSecond: (2 * logins) / CHURN_SECONDS,
-    hereSeconds: (await cpuSeconds(here.pid)) - hereBefore,
-    toldSeconds: (await cpuSeconds(told.pid)) - toldBefore - idle,
+    ownSeconds: (await cpuSeconds(own.pid)) - ownBefore,
+    siblingSeconds: (await cpuSeconds(sibling.pid)) - siblingBefore - idle,
     changes: 2 * logins,
   }
 }
@@ -88,58 +93,58 @@ function row<Round>(
 }
 
 async function measureOn(bench: Bench, servers: readonly Server[], keys: number): Promise<Row[]> {
-  const empty = await fill(bench, servers, keys)
+  const disconnectAll = await connectIdleClients(bench, servers, keys)
   const joins: Join[] = []
   const churns: Churn[] = []
   try {
     const known = RELAYS * keys
     for (let round = 0; round < bench.effort.rounds; round++) {
-      bench.progress.step(`a sibling joins, round ${round + 1} of ${bench.effort.rounds}`)
+      bench.progress.step(`joining sibling, round ${round + 1} of ${bench.effort.rounds}`)
       joins.push(await join(servers, known))
     }
     for (let round = 0; round < bench.effort.rounds; round++) {
-      bench.progress.step(`clients come and go, round ${round + 1} of ${bench.effort.rounds}`)
+      bench.progress.step(`presence changes, round ${round + 1} of ${bench.effort.rounds}`)
       churns.push(await churn(bench, servers, keys))
     }
     const perChange = row(
-      ['– the same, per change', 'µs', 1],
+      ['– CPU per change received', 'µs', 1],
       churns,
-      ({ toldSeconds, changes }) => (1e6 * toldSeconds) / changes,
+      ({ siblingSeconds, changes }) => (1e6 * siblingSeconds) / changes,
     )
-    bench.facts[TOLD_CHANGE_FACT] = perChange.samples[OURS]?.median ?? Number.NaN
+    bench.facts[PRESENCE_CHANGE_FACT] = perChange.samples[DERPFLEET]?.median ?? Number.NaN
     return [
-      row([`until a joining sibling knows ${known} keys`, 's', 2], joins, ({ seconds }) => seconds),
-      row(['– what it is told', 'MB', 2], joins, ({ bytes }) => bytes / 1e6),
-      row(['– per key', 'bytes', 1], joins, ({ bytes, frames }) => bytes / frames),
-      row(['changes carried', 'per second', 0], churns, ({ changesPerSecond }) => changesPerSecond),
+      row([`time until a joining sibling knows ${known} keys`, 's', 2], joins, ({ seconds }) => seconds),
+      row(['– data that it receives', 'MB', 2], joins, ({ bytes }) => bytes / 1e6),
+      row(['– data per key', 'bytes', 1], joins, ({ bytes, frames }) => bytes / frames),
+      row(['presence changes', 'per second', 0], churns, ({ changesPerSecond }) => changesPerSecond),
       row(
-        ['– CPU of a relay that is told of them', '%', 2],
+        ['– CPU of a relay that receives them', '%', 2],
         churns,
-        ({ toldSeconds }) => (100 * toldSeconds) / CHURN_SECONDS,
+        ({ siblingSeconds }) => (100 * siblingSeconds) / CHURN_SECONDS,
       ),
       perChange,
       row(
-        ['– CPU of the relay where they happen, logins included', '%', 1],
+        ['– CPU of the relay where clients connect, logins included', '%', 1],
         churns,
-        ({ hereSeconds }) => (100 * hereSeconds) / CHURN_SECONDS,
+        ({ ownSeconds }) => (100 * ownSeconds) / CHURN_SECONDS,
       ),
     ]
   } finally {
-    await empty()
+    await disconnectAll()
   }
 }
 
 export const presence: Figure = {
   name: 'presence',
-  title: 'Knowing who is where',
+  title: 'Presence in a mesh',
   async measure(bench) {
     const keys = bench.effort.isQuick ? bench.effort.idleConnections : 10_000
-    const servers = await startMesh(bench, OURS, RELAYS)
+    const servers = await startMesh(bench, DERPFLEET, RELAYS)
     try {
       return {
         rows: await measureOn(bench, servers, keys),
         notes: [
-          `${RELAYS} relays of one thread, meshed, with ${keys} idle clients each. The joining sibling is the project's mesh code in a process beside them. ${CHURN_CLIENTS} clients come and go at one relay, ${LOGINS_PER_SECOND} logins a second; what the relay that is told of it takes while nothing happens is not counted.`,
+          `${RELAYS} relays of one thread in a mesh, with ${keys} idle clients each. The joining sibling is the project's mesh code in another process. ${CHURN_CLIENTS} clients connect and disconnect at one relay, ${LOGINS_PER_SECOND} logins per second. The CPU time that a relay uses without any changes is subtracted.`,
         ],
       }
     } finally {

@@ -1,11 +1,11 @@
-// What interactive traffic feels beside a load: a probe of 64-byte packets, 1,000 a second on connections of its own,
-// in a process of its own that runs before the generator's.
+// Delay of interactive traffic beside a load: a probe of 64-byte packets, 1,000 per second, on its own connections and in a
+// process with real-time priority.
 
 import type { Figure, Row, Series } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
 import { probeLoad } from '../load/load.ts'
 import { rowOf, withBounds } from '../row.ts'
-import { RIVAL } from '../server.ts'
+import { DERPER } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'
 
 const SHARES = [0.25, 0.5, 0.75, 1]
@@ -14,7 +14,7 @@ const PERCENTILES = [
   ['p99', 0.99],
   ['p99.9', 0.999],
 ] as const
-/** Ten thousand packets a round, so that ten of them are beyond p99.9. */
+/** Ten thousand packets per round, so that ten of them are above p99.9. */
 const SECONDS = 10
 
 export const probeDelay: Figure = {
@@ -33,7 +33,7 @@ export const probeDelay: Figure = {
       const label = `${100 * share} % of ${bench.reference.name}'s clean rate`
       bench.progress.step(label)
       const measured = await bench.interleaved(bench.servers, async (server) => {
-        const [, probe] = await bench.flows(server, [
+        const [, probe] = await bench.runLoads(server, [
           bench.load(rate, 10, { seconds }),
           probeLoad(seconds, warmSeconds),
         ])
@@ -43,7 +43,7 @@ export const probeDelay: Figure = {
         const row = rowOf({ label: `${label}: ${name}`, unit: 'ms', digits: 3 }, measured, (probe) =>
           probe === undefined ? Number.NaN : delayMs(probe.delays, percentile),
         )
-        rows.push(withBounds(row, { than: RIVAL, atMost: 1 }))
+        rows.push(withBounds(row, { server: DERPER, atMost: 1 }))
         const series = points.get(name) ?? {}
         for (const [server, { median }] of Object.entries(row.samples))
           (series[server] ??= []).push([rate, median])
@@ -57,7 +57,7 @@ export const probeDelay: Figure = {
       rows,
       series,
       notes: [
-        `One way, from the time a packet was meant to be sent at. The load is 10 pairs of 1420-byte packets; each round is ${seconds} s.`,
+        `One way, from the time at which a packet was due. The load is 10 pairs of 1420-byte packets; each round is ${seconds} s.`,
       ],
     }
   },

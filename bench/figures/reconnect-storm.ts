@@ -1,5 +1,5 @@
-// A restart under everybody's feet: the server is killed and started again on the same port, all clients come back at
-// once without back-off, and a probe between two of the first measures what service there is meanwhile.
+// Reconnection after a crash: the server is killed and restarted on the same port, all clients reconnect at once without
+// back-off, and a probe between two of the first that are back measures the service meanwhile.
 
 import type { Figure } from '../figure.ts'
 import { Generator } from '../load/generator-process.ts'
@@ -9,25 +9,25 @@ import type { Bench } from '../bench.ts'
 import { rowOf, withOwnTarget } from '../row.ts'
 import type { Server } from '../server.ts'
 
-/** Ten thousand logins cost a core ten to twenty seconds; a server that is not done then has failed. */
+/** Ten thousand logins take a core ten to twenty seconds; a server that needs longer than this limit has failed. */
 const LIMIT_SECONDS = 120
-/** A round is a restart with everybody: enough of it is seen in three. */
+/** Each round restarts a server with all clients; three are enough. */
 const ROUNDS_MAX = 3
 
-async function restartUnder(bench: Bench, server: Server): Promise<StormOutcome> {
+async function restartWithClients(bench: Bench, server: Server): Promise<StormOutcome> {
   const clients = bench.effort.idleConnections
   const args = [...(await server.arguments(clients)), '--storm', `${clients}`, '--secs', `${LIMIT_SECONDS}`]
-  // The process that it names is about to be replaced.
-  const generator = await Generator.start(withoutPid(args), bench.places.generator)
+  // The restart replaces the process that --pid names.
+  const generator = await Generator.start(withoutPid(args), bench.cpuSets.generator)
   try {
     await generator.next('held')
     await server.restart()
     await generator.done()
-    bench.note(generator.command)
+    bench.notes.addCommand(generator.command)
     const outcome = await generator.next('storm')
     const failed = Object.entries(outcome.failedAt).filter(([, count]) => count > 0)
-    const list = failed.map(([phase, count]) => `${count} ${phase}`).join(', ')
-    if (failed.length > 0) bench.mark(`${server.name}: logins that failed, by how far they had come: ${list}`)
+    const list = failed.map(([phase, count]) => `${count} in ${phase}`).join(', ')
+    if (failed.length > 0) bench.notes.addMark(`${server.name}: failed logins by phase: ${list}`)
     return outcome
   } finally {
     await generator.stop()
@@ -47,7 +47,7 @@ export const storm: Figure = {
     const rounds = Math.min(bench.effort.rounds, ROUNDS_MAX)
     const measured = await bench.interleaved(
       own,
-      ({ name }) => bench.withFresh(name, {}, (fresh) => restartUnder(bench, fresh)),
+      ({ name }) => bench.withFresh(name, {}, (fresh) => restartWithClients(bench, fresh)),
       rounds,
     )
     const seconds = { unit: 's', digits: 2 }
@@ -83,7 +83,7 @@ export const storm: Figure = {
         ),
       ],
       notes: [
-        `${bench.effort.idleConnections} clients; SIGKILL, then started again on the same port. Times count from the first dial that was accepted again. A dial refused while nobody listens is tried again after 50 ms; a connection that was accepted and did not end in a login is a failed login. Tailscale's own clients give a login 10 s.`,
+        `${bench.effort.idleConnections} clients; SIGKILL, then a restart on the same port. Times count from the first dial that was accepted again. A dial that is refused because no server listens is repeated after 50 ms; a connection that was accepted and closed before its login was done is a failed login. Tailscale's own clients allow 10 s for a login.`,
       ],
     }
   },

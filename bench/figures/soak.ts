@@ -1,32 +1,32 @@
-// Twenty minutes at 70 % of the relay's own clean rate, with packets of mixed sizes and clients that come and go:
-// whether memory stays flat, delays don't drift, and every packet that went in is accounted for. This checkout alone.
+// Twenty minutes at 70 % of the relay's own clean rate, with packets of mixed sizes and clients that connect and disconnect:
+// checks that memory and delays do not grow and that the counters account for every packet. This checkout's relay only.
 
 import { type Bench, LOGIN_POOL } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
 import type { Generator } from '../load/generator-process.ts'
-import { mergeFlows, wrongFrames } from '../load/outcome.ts'
+import { mergeLoadOutcomes, wrongFrames } from '../load/outcome.ts'
 import { lossOf, probeLoad } from '../load/load.ts'
-import { residentBytes } from '../machine.ts'
+import { residentBytes } from '../process-stats.ts'
 import { ownRow, withOwnTarget } from '../row.ts'
 import { sampleOf } from '../sample.ts'
-import { OURS, type Server } from '../server.ts'
+import { DERPFLEET, type Server } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'
 
 const SECONDS = 20 * 60
 const SHARE = 0.7
-/** Acknowledgements and disco, small datagrams, full packets: what tunnels carry. */
+/** Typical sizes in tunnels: acknowledgements and disco, small datagrams, full packets. */
 const MIX = '64:3,576:1,1420:4'
-/** Each stays ten seconds. */
+/** With CHURN_PER_SECOND, each client stays connected for ten seconds. */
 const CHURN_CLIENTS = 200
 const CHURN_PER_SECOND = 20
 const MEMORY_INTERVAL_MS = 5_000
-/** Heap and allocator take the first minutes to find their size. */
+/** The share of the run before which memory is not evaluated: heap and allocator grow to their size in the first minutes. */
 const SETTLED_SHARE = 0.25
 
 type MemoryPoint = [seconds: number, megabytes: number]
 
-/** Watches memory until stopped. */
+/** Samples the memory of a process until stopped. */
 function watchMemory(pid: number): { points: MemoryPoint[]; stop: () => void } {
   const points: MemoryPoint[] = []
   const started = performance.now()
@@ -38,7 +38,7 @@ function watchMemory(pid: number): { points: MemoryPoint[]; stop: () => void } {
   return { points, stop: () => clearInterval(timer) }
 }
 
-/** Least squares: what a series rises by per unit of its abscissa. */
+/** The slope of a series by least squares. */
 export function slopeOf(points: readonly (readonly [number, number])[]): number {
   const count = points.length
   const meanX = points.reduce((sum, [x]) => sum + x, 0) / count
@@ -47,10 +47,10 @@ export function slopeOf(points: readonly (readonly [number, number])[]): number 
   return covariance / points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0)
 }
 
-/** Received and forwarded, less sent, dropped and waiting: 0 where every packet has an account. */
+/** Packets received and forwarded to this relay, minus packets sent, dropped and queued: 0 if every packet is accounted for. */
 async function imbalance(server: Server): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${server.adminPort ?? 0}/metrics`)
-  const text = await answer.text()
+  const response = await fetch(`http://127.0.0.1:${server.adminPort ?? 0}/metrics`)
+  const text = await response.text()
   const sum = (name: string): number => {
     const values = text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))
     return [...values].reduce((total, [, value]) => total + Number(value), 0)
@@ -69,7 +69,7 @@ function own(label: string, unit: string, digits: number, value: number): Row {
   return ownRow({ label, unit, digits }, [value])
 }
 
-/** p99.9 of each minute of the probe. */
+/** The probe's p99.9 per minute. */
 function minutesOf(probe: Generator | undefined): [number, number][] {
   return (probe?.all('interval') ?? []).map(({ atSeconds, delays }) => [
     atSeconds / 60,
@@ -88,11 +88,11 @@ async function soakOn(
   const probe = { ...probeLoad(seconds, warmSeconds), intervalSeconds: bench.effort.isQuick ? 2 : 60 }
   const logins = await server.arguments(LOGIN_POOL + CHURN_CLIENTS)
   const time = ['--secs', `${seconds}`, '--warm', `${warmSeconds}`]
-  const comeAndGo = ['--churn', `${CHURN_CLIENTS}`, '--rate', `${CHURN_PER_SECOND}`]
-  const churn = [...logins, '--login-from', `${LOGIN_POOL}`, ...comeAndGo, ...time]
+  const churnOptions = ['--churn', `${CHURN_CLIENTS}`, '--rate', `${CHURN_PER_SECOND}`]
+  const churn = [...logins, '--login-from', `${LOGIN_POOL}`, ...churnOptions, ...time]
   const memory = watchMemory(server.pid)
-  const { byLoad, extra } = await bench.generators(server, [load, probe], [churn]).finally(memory.stop)
-  const flow = mergeFlows((byLoad[0] ?? []).flatMap((generator) => generator.all('load')))
+  const { byLoad, extra } = await bench.runGenerators(server, [load, probe], [churn]).finally(memory.stop)
+  const outcome = mergeLoadOutcomes((byLoad[0] ?? []).flatMap((generator) => generator.all('load')))
   const churned = await extra[0]?.next('churn')
   const settled = memory.points.filter(([at]) => at > SETTLED_SHARE * seconds)
   const minutes = minutesOf(byLoad[1]?.[0])
@@ -100,11 +100,11 @@ async function soakOn(
   const early = sampleOf(minutes.slice(0, third).map(([, ms]) => ms)).median
   const late = sampleOf(minutes.slice(-third).map(([, ms]) => ms)).median
   const slope = own('memory gained once settled', 'MB/h', 1, slopeOf(settled) * 3_600)
-  const unbalanced = own('packets without an account', '', 0, await imbalance(server))
-  const wrong = own('wrong frames', '', 0, wrongFrames(flow))
+  const unbalanced = own('packets not accounted for', '', 0, await imbalance(server))
+  const wrong = own('wrong frames', '', 0, wrongFrames(outcome))
   return {
     rows: [
-      // A hundredth of a fresh process in an hour is the allocator's breath, not a leak.
+      // A slope of a hundredth of a fresh process per hour is a variation of the allocator, not a leak.
       bench.effort.isQuick ? slope : withOwnTarget(slope, '≤ 20 MB/h', (median) => median <= 20),
       own('memory at the end', 'MB', 0, memory.points.at(-1)?.[1] ?? Number.NaN),
       own("probe's p99.9, first third", 'ms', 2, early),
@@ -115,13 +115,13 @@ async function soakOn(
       ),
       withOwnTarget(unbalanced, '0', (median) => median === 0),
       withOwnTarget(wrong, '0', (median) => median === 0),
-      own('lost', '%', 3, 100 * lossOf(flow)),
-      own('logins of those who come and go', '', 0, churned?.logins ?? Number.NaN),
+      own('lost', '%', 3, 100 * lossOf(outcome)),
+      own('logins of clients that connect and disconnect', '', 0, churned?.logins ?? Number.NaN),
       withOwnTarget(own('– failed', '', 0, churned?.failed ?? Number.NaN), '0', (median) => median === 0),
     ],
     series: [
-      { name: 'soak-memory', points: { [OURS]: memory.points.map(([at, mb]) => [at / 60, mb]) } },
-      { name: 'soak-p99.9', points: { [OURS]: minutes } },
+      { name: 'soak-memory', points: { [DERPFLEET]: memory.points.map(([at, mb]) => [at / 60, mb]) } },
+      { name: 'soak-p99.9', points: { [DERPFLEET]: minutes } },
     ],
   }
 }
@@ -131,14 +131,14 @@ export const soak: Figure = {
   title: 'Soak',
   isSeparate: true,
   async measure(bench) {
-    if (bench.ours === undefined) return { rows: [], notes: [`${OURS} was not measured.`] }
+    if (bench.ours === undefined) return { rows: [], notes: [`${DERPFLEET} was not measured.`] }
     const rate = SHARE * (await knownCleanRate(bench, bench.ours))
-    const { rows, series } = await bench.withFresh(OURS, {}, (server) => soakOn(bench, server, rate))
+    const { rows, series } = await bench.withFresh(DERPFLEET, {}, (server) => soakOn(bench, server, rate))
     return {
       rows,
       series,
       notes: [
-        `${bench.effort.isQuick ? 20 : SECONDS} s at ${Math.round(rate)} packets/s in 10 pairs, sizes ${MIX} (bytes:weight), ${CHURN_PER_SECOND} logins a second by ${CHURN_CLIENTS} clients that come and go, and a probe. Memory's slope leaves out the first quarter.`,
+        `${bench.effort.isQuick ? 20 : SECONDS} s at ${Math.round(rate)} packets/s in 10 pairs, sizes ${MIX} (bytes:weight), ${CHURN_PER_SECOND} logins per second by ${CHURN_CLIENTS} clients that connect and disconnect, and a probe. The slope of memory does not include the first quarter.`,
       ],
     }
   },

@@ -1,5 +1,5 @@
-// Whether STUN answers as fast while the relay is saturated: 1,000 binding requests a second, alone and beside all the
-// packets that can be sent.
+// Response time of STUN while the relay is saturated: 1,000 binding requests per second, alone and beside as many packets as
+// can be sent.
 
 import type { Bench } from '../bench.ts'
 import type { Figure } from '../figure.ts'
@@ -18,11 +18,11 @@ async function ask(bench: Bench, server: Server, beside: 'nothing' | 'saturation
   const args = [...address, '--stun', '--rate', `${REQUESTS_PER_SECOND}`, ...time, '--realtime']
   const generators =
     beside === 'nothing'
-      ? await runTogether([{ args, cpu: bench.places.generator }])
-      : (await bench.generators(server, [bench.load('all')], [args])).extra
+      ? await runTogether([{ args, cpu: bench.cpuSets.generator }])
+      : (await bench.runGenerators(server, [bench.load('all')], [args])).extra
   const [generator] = generators
-  if (generator === undefined) throw new Error('no STUN run')
-  bench.note(generator.command)
+  if (generator === undefined) throw new Error('a STUN run without a generator')
+  bench.notes.addCommand(generator.command)
   return generator.next('stun')
 }
 
@@ -41,7 +41,7 @@ export const stun: Figure = {
       }
     })
     const ratio = rowOf(
-      { label: 'p99 under saturation, by p99 unloaded', unit: '×', digits: 2 },
+      { label: 'p99 under saturation / p99 unloaded', unit: '×', digits: 2 },
       measured,
       (round) => round.beside / round.alone,
     )
@@ -57,7 +57,7 @@ export const stun: Figure = {
         ),
       ],
       notes: [
-        `${REQUESTS_PER_SECOND} requests a second from a process that runs before the generator's; the load is 10 pairs at all that can be sent. The server has one processor for everything.`,
+        `${REQUESTS_PER_SECOND} requests per second from a process with real-time priority; the load is 10 pairs at all that can be sent. The server has one processor for STUN and packets.`,
       ],
     }
   },

@@ -1,121 +1,121 @@
-// Measures pages with autocannon, in a process of its own: alone, or while a load of packets runs against the same
-// relay. Not a judge and not a printer: callers compare and show.
+// Measures pages with autocannon in a process of its own: alone, or while a load of packets runs against the same relay.
+// Callers compare and print the results.
 
 import { fileURLToPath } from 'node:url'
 import { runOk } from '../../test/support/process.ts'
-import type { CannonFigures, CannonJob } from './autocannon-process.ts'
+import type { HttpLoadResult, AutocannonJob } from './autocannon-process.ts'
 import { PAGES, type Page, type PageAddresses } from './pages.ts'
 
-/** A page, and what was measured of it. */
-export interface PageFigures extends CannonFigures {
+/** A page and its result. */
+export interface PageResult extends HttpLoadResult {
   readonly page: Page
 }
 
-/** The same, while a load ran. */
-export interface LoadedPageFigures<Load> extends PageFigures {
-  /** What the load's runner says of it. */
+/** The result of a page beside a load. */
+export interface LoadedPageResult<Load> extends PageResult {
+  /** The result of the load. */
   readonly load: Load
-  /** The load ran until the page had been measured; if not, the figures are partly of an idle relay. */
+  /** Whether the load ran until the page was measured. If not, the relay was idle for a part of the time. */
   readonly isCovered: boolean
 }
 
 export interface PageOptions {
   readonly addresses: PageAddresses
-  /** How long each page is asked for. */
+  /** The time for which each page is requested. */
   readonly durationMs: number
-  /** Those of the addresses given; all that there are when undefined. */
+  /** The pages to measure; by default all. Pages without an address are left out. */
   readonly pages?: readonly Page[]
   readonly connections?: number
-  /** The processor that autocannon is pinned to, by taskset; undefined leaves it to the system. */
+  /** The processor that autocannon is pinned to. */
   readonly cpu?: number
-  /** The relay's process: its CPU time per request is measured too, where requests are all it has to do. */
+  /** The relay's process, to measure CPU time per request. Not used beside a load, where packets take CPU time too. */
   readonly serverPid?: number
-  /** Called with each page's figures when they are there. */
-  readonly onPage?: (figures: PageFigures) => void
+  /** Called with the result of each page. */
+  readonly onPage?: (result: PageResult) => void
 }
 
-/** What a load is told: how long to last, and whom to tell that it has begun in earnest. */
+/** How long a load has to last, and the function to call when it has reached its rate. */
 export interface LoadWindow {
-  /** From `isSteady` on. A load that ends sooner covers not all of the measurement. */
+  /** The time after `isSteady`. A shorter load does not cover the whole measurement. */
   readonly durationMs: number
   readonly isSteady: () => void
 }
 
-/** Starts a load of packets; resolves when it is over, with what it lost and whatever else it knows. */
+/** Runs a load of packets and returns its result. */
 export type LoadRunner<Load> = (window: LoadWindow) => Promise<Load>
 
-/** As many as a region's clients that check latency at once; what autocannon keeps busy on one processor. */
+/** As many as clients of a region that check latency at the same time; autocannon keeps them busy on one processor. */
 const CONNECTIONS = 64
-/** Asked first and not counted, so that code is compiled when the clock starts. */
+/** Requests before the measurement, so that code is compiled when it starts. */
 const WARM_UP_MS = 500
-/** What starting Node twice and ending autocannon takes beside the measurement, on a busy processor. */
+/** Time to start Node twice and to end autocannon on a busy processor. */
 const OVERHEAD_MS = 4_000
-/** autocannon ends within its time and its own limit for answers; more is a hang. */
+/** autocannon ends within the job's time and its own limit for responses. A longer run hangs. */
 const HANG_MS = 30_000
 
-/** Measures pages one after another. @throws Error when autocannon does not run, with what it printed */
-export async function measurePages(options: PageOptions): Promise<PageFigures[]> {
-  const figures: PageFigures[] = []
+/** Measures pages one after another. @throws Error with its output if autocannon fails */
+export async function measurePages(options: PageOptions): Promise<PageResult[]> {
+  const results: PageResult[] = []
   for (const page of pagesOf(options)) {
-    const measured = await measurePage(page, options)
-    options.onPage?.(measured)
-    figures.push(measured)
+    const result = await measurePage(page, options)
+    options.onPage?.(result)
+    results.push(result)
   }
-  return figures
+  return results
 }
 
-/** The same beside a load, which is started anew for each page so that its loss is that page's. */
+/** Measures pages beside a load. The load is restarted for each page, so that its loss can be attributed to the page. */
 export async function measurePagesUnderLoad<Load>(
   options: PageOptions,
   runLoad: LoadRunner<Load>,
-): Promise<LoadedPageFigures<Load>[]> {
-  const figures: LoadedPageFigures<Load>[] = []
+): Promise<LoadedPageResult<Load>[]> {
+  const results: LoadedPageResult<Load>[] = []
   for (const page of pagesOf(options)) {
-    const measured = await measureBeside(page, options, runLoad)
-    options.onPage?.(measured)
-    figures.push(measured)
+    const result = await measureBeside(page, options, runLoad)
+    options.onPage?.(result)
+    results.push(result)
   }
-  return figures
+  return results
 }
 
 async function measureBeside<Load>(
   page: Page,
   options: PageOptions,
   runLoad: LoadRunner<Load>,
-): Promise<LoadedPageFigures<Load>> {
+): Promise<LoadedPageResult<Load>> {
   const steady = Promise.withResolvers<void>()
   let isOver = false
   const durationMs = WARM_UP_MS + options.durationMs + OVERHEAD_MS
   const running = runLoad({ durationMs, isSteady: () => steady.resolve() }).finally(() => (isOver = true))
-  // A load that ends or fails without ever being steady must not be waited for.
+  // The load may also end or fail without having been steady.
   await Promise.race([steady.promise, running])
   try {
-    const { serverPid: _busyWithPackets, ...rest } = options
-    const measured = await measurePage(page, rest)
+    const { serverPid: _notBesideLoad, ...rest } = options
+    const result = await measurePage(page, rest)
     const isCovered = !isOver
-    return { ...measured, load: await running, isCovered }
+    return { ...result, load: await running, isCovered }
   } catch (error) {
     await running.catch(() => undefined)
     throw error
   }
 }
 
-async function measurePage(page: Page, options: PageOptions): Promise<PageFigures> {
-  const job: CannonJob = {
+async function measurePage(page: Page, options: PageOptions): Promise<PageResult> {
+  const job: AutocannonJob = {
     url: `${options.addresses[page.on]}${page.path}`,
     connections: options.connections ?? CONNECTIONS,
     durationMs: options.durationMs,
     serverPid: options.serverPid,
   }
-  await fire({ ...job, durationMs: WARM_UP_MS }, options.cpu)
-  return { page, ...(await fire(job, options.cpu)) }
+  await runAutocannon({ ...job, durationMs: WARM_UP_MS }, options.cpu)
+  return { page, ...(await runAutocannon(job, options.cpu)) }
 }
 
-async function fire(job: CannonJob, cpu: number | undefined): Promise<CannonFigures> {
+async function runAutocannon(job: AutocannonJob, cpu: number | undefined): Promise<HttpLoadResult> {
   const program = fileURLToPath(new URL('autocannon-process.ts', import.meta.url))
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', program, JSON.stringify(job)]
   const [first = '', ...rest] = cpu === undefined ? command : ['taskset', '-c', `${cpu}`, ...command]
-  return JSON.parse(await runOk(first, rest, { timeoutMs: job.durationMs + HANG_MS })) as CannonFigures
+  return JSON.parse(await runOk(first, rest, { timeoutMs: job.durationMs + HANG_MS })) as HttpLoadResult
 }
 
 function pagesOf(options: PageOptions): readonly Page[] {

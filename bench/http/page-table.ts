@@ -1,8 +1,7 @@
-// Figures of pages as Markdown. Shows what was measured and leaves the judgement to the reader; errors are shown with
-// their reasons, since there should be none.
+// Results of pages as a Markdown table. Errors are shown with their reasons, since no errors are expected.
 
 import { markdownTable } from '../markdown-table.ts'
-import type { PageFigures } from './measure-pages.ts'
+import type { PageResult } from './measure-pages.ts'
 
 const HEADINGS = [
   'page',
@@ -10,7 +9,7 @@ const HEADINGS = [
   'p50 ms',
   'p99 ms',
   'max ms',
-  'first ms',
+  'first response ms',
   'relay µs/request',
   'errors',
   'timeouts',
@@ -18,33 +17,33 @@ const HEADINGS = [
   'unanswered',
 ]
 
-/** One row for each page; `note` adds a column of its own. */
-export function pageTable<Figures extends PageFigures>(
-  all: readonly Figures[],
-  note?: { readonly heading: string; readonly of: (figures: Figures) => string },
+/** One row per page; `note` adds a column. */
+export function pageTable<Result extends PageResult>(
+  all: readonly Result[],
+  note?: { readonly heading: string; readonly of: (result: Result) => string },
 ): string {
-  const rows = all.map((figures) => [...cells(figures), ...(note === undefined ? [] : [note.of(figures)])])
+  const rows = all.map((result) => [...cells(result), ...(note === undefined ? [] : [note.of(result)])])
   const headings = [...HEADINGS, ...(note === undefined ? [] : [note.heading])]
   return `${markdownTable(headings, 1, rows)}\n`
 }
 
-/** The page's address in words. */
-export function pageName({ page }: PageFigures): string {
+/** The page's path and port. */
+export function pageName({ page }: PageResult): string {
   return `${page.path} (${page.on === 'derp' ? 'DERP port' : 'admin port'})`
 }
 
-function cells(figures: PageFigures): string[] {
-  const { latencyMs, serverCpuUs } = figures
+function cells(result: PageResult): string[] {
+  const { latencyMs, serverCpuUs } = result
   return [
-    pageName(figures),
-    Math.round(figures.requestsPerSecond).toLocaleString('en'),
+    pageName(result),
+    Math.round(result.requestsPerSecond).toLocaleString('en'),
     ...[latencyMs?.p50, latencyMs?.p99, latencyMs?.max].map((ms) => ms?.toFixed(1) ?? '–'),
-    figures.firstAnswerMs.toFixed(1),
+    result.firstResponseMs.toFixed(1),
     serverCpuUs === undefined ? '–' : serverCpuUs.toFixed(0),
-    withReasons(figures.errors, figures.errorTexts),
-    `${figures.timeouts}`,
-    withReasons(figures.non2xx, figures.statuses),
-    `${figures.unanswered}`,
+    withReasons(result.errors, result.errorTexts),
+    `${result.timeouts}`,
+    withReasons(result.non2xx, result.statuses),
+    `${result.unanswered}`,
   ]
 }
 

@@ -1,11 +1,11 @@
-// The pages that are measured, as data: another page is another line here. Which of a relay's addresses serves a
-// page is part of it; what the page answers is the relay's business.
+// The list of pages that are measured, and the address of the relay that serves each of them. Responses are not checked
+// beyond their status.
 
-/** Where a relay serves pages; an address that it does not have is left out. */
+/** The addresses at which a relay serves pages. One that it does not have is left out. */
 export interface PageAddresses {
-  /** The DERP port's, with its scheme: `https://127.0.0.1:8443`. Certificates are not verified. */
+  /** Of the DERP port, with the scheme: `https://127.0.0.1:8443`. Certificates are not verified. */
   readonly derp?: string
-  /** The admin port's: `http://127.0.0.1:9090`. */
+  /** Of the admin port: `http://127.0.0.1:9090`. */
   readonly admin?: string
 }
 
@@ -14,7 +14,7 @@ export interface Page {
   readonly path: string
 }
 
-/** What clients, their probes and browsers ask for; and what operators and their tools do. */
+/** Pages for clients, probes and browsers; then those for operators and their tools. */
 export const PAGES: readonly Page[] = [
   { on: 'derp', path: '/derp/latency-check' },
   { on: 'derp', path: '/generate_204' },

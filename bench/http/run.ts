@@ -1,6 +1,6 @@
-// The command that measures a relay's pages and prints a Markdown table: starts this checkout's relay on one processor,
-// or takes one that runs already, and keeps autocannon on another. Measures alone; beside a load of packets it is
-// `measurePagesUnderLoad` that others call.
+// The command that measures a relay's pages and prints a Markdown table. Starts this checkout's relay on one processor, or
+// uses a relay that runs already, and runs autocannon on another processor. Measures without a load of packets; for
+// measurements beside a load see figures/http-pages.ts.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, release, tmpdir } from 'node:os'
@@ -10,22 +10,22 @@ import { parseArgs } from 'node:util'
 import { makeCertificate } from '../../test/support/certificate.ts'
 import { freeTcpPort, startRelay, waitUntil } from '../../test/support/process.ts'
 import type { PageAddresses } from './pages.ts'
-import { measurePages, type PageFigures } from './measure-pages.ts'
+import { measurePages, type PageResult } from './measure-pages.ts'
 import { pageName, pageTable } from './page-table.ts'
 
 const USAGE = `usage: node bench/http/run.ts [options]
 Measures a relay's pages with autocannon and prints a Markdown table.
 
-  --seconds N       how long each page is asked for (default 5)
-  --quick           the same as --seconds 1
-  --connections N   at once (default 64, which is also all that an admin port takes)
-  --relay-cpu N     the processor the relay is pinned to (default 0)
-  --client-cpu N    the processor autocannon is pinned to (default 1)
+  --seconds N       time per page in seconds (default 5)
+  --quick           same as --seconds 1
+  --connections N   connections at a time (default 64, the limit of an admin port)
+  --relay-cpu N     processor of the relay (default 0)
+  --client-cpu N    processor of autocannon (default 1)
   --derp URL        measure a relay that runs already, at its DERP port: https://localhost:8443
-                    (derper answers to its own host name only)
-  --admin URL       and at its admin port: http://127.0.0.1:9090
-  --pid N           its process, for CPU time per request
-  --help            this text
+                    (derper accepts its own host name only)
+  --admin URL       measure a relay that runs already, at its admin port: http://127.0.0.1:9090
+  --pid N           process ID of that relay, to measure CPU time per request
+  --help            print this text
 `
 
 const OPTIONS = {
@@ -42,7 +42,7 @@ const OPTIONS = {
 
 type Flags = ReturnType<typeof readFlags>
 
-/** What is measured, and its end. */
+/** The relay that is measured. */
 interface Target {
   readonly addresses: PageAddresses
   readonly pid: number | undefined
@@ -57,12 +57,12 @@ function readFlags() {
 function numberOf(name: string, text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
-    throw new Error(`--${name} ${text}: expected a number that is not negative`)
+    throw new Error(`--${name} ${text}: expected a number of at least 0`)
   }
   return value
 }
 
-/** The relay of this checkout, on a processor of its own, with its admin port open. */
+/** Starts this checkout's relay with an admin port. */
 async function startOwn(cpu: number): Promise<Target> {
   const folder = await mkdtemp(join(tmpdir(), 'derpfleet-http-'))
   await makeCertificate(folder, 'localhost')
@@ -85,14 +85,14 @@ async function startOwn(cpu: number): Promise<Target> {
   }
 }
 
-/** Asks on a connection that ends with the answer: one kept open would take a place of the admin port's few. */
+/** Closes its connection after the response: the admin port accepts few connections. */
 async function isReady(admin: string): Promise<boolean> {
-  const answer = await fetch(`http://${admin}/readyz`, { headers: { connection: 'close' } })
-  await answer.body?.cancel()
-  return answer.ok
+  const response = await fetch(`http://${admin}/readyz`, { headers: { connection: 'close' } })
+  await response.body?.cancel()
+  return response.ok
 }
 
-function running(flags: Flags): Target {
+function runningRelay(flags: Flags): Target {
   const { derp, admin, pid } = flags
   return {
     addresses: { ...(derp === undefined ? {} : { derp }), ...(admin === undefined ? {} : { admin }) },
@@ -107,11 +107,11 @@ async function main(flags: Flags): Promise<void> {
     durationMs: 1_000 * (flags.quick ? 1 : numberOf('seconds', flags.seconds)),
     connections: numberOf('connections', flags.connections),
     cpu: numberOf('client-cpu', flags['client-cpu']),
-    onPage: (figures: PageFigures): void => {
-      process.stderr.write(`${pageName(figures)}: ${Math.round(figures.requestsPerSecond)} requests/s\n`)
+    onPage: (result: PageResult): void => {
+      process.stderr.write(`${pageName(result)}: ${Math.round(result.requestsPerSecond)} requests/s\n`)
     },
   }
-  const target = isOwn ? await startOwn(numberOf('relay-cpu', flags['relay-cpu'])) : running(flags)
+  const target = isOwn ? await startOwn(numberOf('relay-cpu', flags['relay-cpu'])) : runningRelay(flags)
   try {
     const { addresses, pid } = target
     const pages = await measurePages({

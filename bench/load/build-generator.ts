@@ -1,6 +1,6 @@
-// The generator's program: compiled once per state of its sources and per processor into a cache outside the
-// repository. C, because what offers and checks hundreds of thousands of packets a second on one core, while the
-// server has the other, must be cheaper per packet than any server.
+// Compiles the load generator, once per state of its sources and per processor, into a cache outside the repository. The
+// generator is written in C: it offers and checks hundreds of thousands of packets per second on one core while the server
+// has the other, so it has to be cheaper per packet than any server.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -12,7 +12,7 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** The optimiser's vectors are for this machine, which is why its processor's name is part of the cache's key. */
+/** The code is optimised for this machine's processor; so the processor's name is part of the cache key. */
 const FLAGS = [
   '-std=gnu11',
   '-D_GNU_SOURCE',
@@ -26,7 +26,7 @@ const FLAGS = [
 const LIBRARIES = ['-lssl', '-lcrypto']
 const PACKAGES = 'gcc, libc6-dev and libssl-dev (OpenSSL 3)'
 
-/** The path of the compiled generator. @throws Error naming the Debian packages when it can't be compiled */
+/** The path of the compiled generator. @throws Error that names the Debian packages if it cannot be compiled */
 export async function generatorPath(): Promise<string> {
   const folder = fileURLToPath(new URL('generator/', import.meta.url))
   const names = (await readdir(folder)).filter((name) => /\.[ch]$/.test(name)).sort()
@@ -43,7 +43,7 @@ export async function generatorPath(): Promise<string> {
   return path
 }
 
-/** In a folder of its own first, so that a run beside this one never starts half a program. */
+/** Compiles into a folder of its own first, so that a run at the same time never starts an incomplete program. */
 async function compile(sources: readonly string[], cache: string, path: string): Promise<void> {
   await mkdir(cache, { recursive: true })
   const building = await mkdtemp(join(cache, '.building-'))
@@ -62,7 +62,7 @@ function explain(error: unknown): string {
   const { code, stderr = '' } = error as { code?: string | number; stderr?: string }
   if (code === 'ENOENT') return `the load generator needs a C compiler: install ${PACKAGES}`
   if (/fatal error: .*\.h|cannot find -l/.test(stderr)) {
-    return `the load generator needs headers that are not here: install ${PACKAGES}`
+    return `the load generator needs header files that are missing: install ${PACKAGES}`
   }
   return `the load generator does not compile:\n${stderr.trim()}`
 }

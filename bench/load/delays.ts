@@ -1,5 +1,5 @@
-// Delays as the generator prints them: sparse buckets that can be added, of which percentiles are read. The bucket
-// rule is generator/histogram.c's: one each below 64 ns, then 64 to every power of two.
+// Histograms of delays as the generator prints them: buckets that can be added, and percentiles of them. The bucket rule is
+// that of generator/histogram.c: one bucket per value below 64 ns, then 64 buckets per power of two.
 
 const BUCKETS_PER_OCTAVE = 64
 const NS_PER_MS = 1e6
@@ -7,13 +7,13 @@ const NS_PER_MS = 1e6
 export interface Delays {
   readonly total: number
   readonly maxNs: number
-  /** Bucket and count, by rising bucket. */
+  /** Bucket and count, in the order of the buckets; empty buckets are left out. */
   readonly buckets: readonly (readonly [number, number])[]
 }
 
 export const NO_DELAYS: Delays = { total: 0, maxNs: 0, buckets: [] }
 
-/** All delays of several processes, or of several rounds, together. */
+/** The delays of several processes or several rounds together. */
 export function mergeDelays(all: readonly Delays[]): Delays {
   const counts = new Map<number, number>()
   for (const { buckets } of all) {
@@ -26,7 +26,7 @@ export function mergeDelays(all: readonly Delays[]): Delays {
   }
 }
 
-/** The delay in ms that this share (0.99: p99) does not exceed; NaN when there are none. */
+/** The delay in ms that this share (0.99: p99) does not exceed; NaN without delays. */
 export function delayMs(delays: Delays, share: number): number {
   let seen = 0
   for (const [bucket, count] of delays.buckets) {

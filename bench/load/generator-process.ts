@@ -1,14 +1,14 @@
-// The generator as a child process: one run, its lines as they come, its outcome. Several can begin at the same
-// moment: each is told when, on the clock that all processes of a machine share.
+// One run of the load generator as a child process: its arguments, and the lines that it prints. Several processes can start
+// at the same time: each gets the start time on the monotonic clock, which all processes of a machine share.
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { generatorPath } from './build-generator.ts'
 import type { Outcome } from './outcome.ts'
 
-/** From the word to the beginning: what a busy machine needs to wake every process. */
+/** From sending the start time to the start: a busy machine needs it to wake every process. */
 const START_DELAY_NS = 50_000_000n
-/** What a generator says of its trouble, at most. */
+/** Characters of standard error that are kept. */
 const ERROR_CHARS_MAX = 4_000
 
 type OutcomeOf<Event extends Outcome['event']> = Extract<Outcome, { event: Event }>
@@ -17,7 +17,7 @@ export class Generator {
   readonly command: string
   readonly #child: ChildProcessWithoutNullStreams
   readonly #lines: Outcome[] = []
-  readonly #over: Promise<void>
+  readonly #ended: Promise<void>
   readonly #waiting = new Set<() => void>()
   readonly #kill = (): void => void this.#child.kill('SIGKILL')
   #errors = ''
@@ -33,9 +33,9 @@ export class Generator {
     })
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       this.#lines.push(JSON.parse(line) as Outcome)
-      this.#tell()
+      this.#wakeWaiting()
     })
-    this.#over = new Promise((resolve) => {
+    this.#ended = new Promise((resolve) => {
       this.#child.once('error', (error) => this.#finish(error, resolve))
       this.#child.once('close', (code) => {
         this.#finish(code === 0 ? 'done' : new Error(`${this.command}\n${this.#errors.trim()}`), resolve)
@@ -43,12 +43,12 @@ export class Generator {
     })
   }
 
-  /** Starts a run on a processor (`1`, or `0,1`). */
+  /** Starts a run on the processors `cpu`, in the format of taskset. */
   static async start(args: readonly string[], cpu: string): Promise<Generator> {
     return new Generator(await generatorPath(), args, cpu)
   }
 
-  /** The first such line of that kind, now or when it comes. @throws Error when the run ends without it */
+  /** Waits for the first line of that kind. @throws Error if the run ends without it */
   async next<Event extends Outcome['event']>(
     event: Event,
     isWanted: (line: OutcomeOf<Event>) => boolean = () => true,
@@ -63,42 +63,42 @@ export class Generator {
     }
   }
 
-  /** All lines of that kind so far. */
+  /** The lines of that kind so far. */
   all<Event extends Outcome['event']>(event: Event): OutcomeOf<Event>[] {
     return this.#lines.filter((line): line is OutcomeOf<Event> => line.event === event)
   }
 
-  /** For runs started with --wait: when to begin. */
+  /** Sends the start time, for a run with --wait. */
   go(atNs: bigint): void {
     this.#child.stdin.write(`go ${atNs}\n`)
   }
 
-  /** Waits for the run's end. @throws Error with what it said when it failed */
+  /** Waits for the end of the run. @throws Error with its standard error if it failed */
   async done(): Promise<void> {
-    await this.#over
+    await this.#ended
     if (this.#end instanceof Error) throw this.#end
   }
 
-  /** Ends it at once; not an error. */
+  /** Kills the process. This is not an error. */
   async stop(): Promise<void> {
     this.#child.kill('SIGKILL')
-    await this.#over
+    await this.#ended
   }
 
   #finish(end: Error | 'done', resolve: () => void): void {
     process.off('exit', this.#kill)
     this.#end ??= end
-    this.#tell()
+    this.#wakeWaiting()
     resolve()
   }
 
-  #tell(): void {
+  #wakeWaiting(): void {
     for (const resolve of this.#waiting) resolve()
     this.#waiting.clear()
   }
 }
 
-/** One line of arguments per process; all begin together once all are ready. Answers them when all are done. */
+/** Runs one process per list of arguments. All start at the same time, once all are ready. Returns them when all have ended. */
 export async function runTogether(
   runs: readonly { readonly args: readonly string[]; readonly cpu: string }[],
 ): Promise<Generator[]> {

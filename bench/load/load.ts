@@ -1,22 +1,22 @@
-// A load of packets in words, and the generator's arguments for it. What a figure says of its load is here and nowhere
-// else; defaults are those of the headline figures: 1420-byte packets, one to a TLS record, TLS 1.3.
+// A load of packets: its description, the generator's arguments for it, and the numbers that are derived from its outcome.
+// Defaults are 1420-byte packets, one per TLS record, TLS 1.3.
 
-import type { FlowOutcome } from './outcome.ts'
+import type { LoadOutcome } from './outcome.ts'
 
 export interface Load {
   readonly topology: 'pairs' | 'fan-in' | 'fan-out'
   readonly count: number
-  /** Packets per second in all; `all`: whatever can be sent. */
+  /** Packets per second of all senders together; `all`: as much as the sockets accept. */
   readonly rate: number | 'all'
   readonly seconds: number
   readonly warmSeconds: number
-  /** Bytes; or a mix as the generator's --mix has it. */
+  /** Bytes; or a mix in the format of the generator's --mix. */
   readonly size?: number | string
   /** Frames in one TLS record. */
   readonly batch?: number
-  /** The first receiver reads so many bytes per second, and nothing from `slowUntil` seconds on. */
+  /** Limits how fast the first receiver reads; after `untilSeconds` it reads nothing. */
   readonly slow?: { readonly bytesPerSecond: number; readonly untilSeconds: number }
-  /** Sleeps between its packets and runs before others: for probes, and where the processor is shared. */
+  /** Sleeps between packets and runs at real-time priority: for probes, and if the processor is shared. */
   readonly sleeps?: boolean
   readonly intervalSeconds?: number
 }
@@ -26,12 +26,12 @@ export function probeLoad(seconds: number, warmSeconds: number): Load {
   return { topology: 'pairs', count: 1, size: 64, rate: 1_000, seconds, warmSeconds, sleeps: true }
 }
 
-/** How many connections it takes. */
+/** The number of connections of a load. */
 export function connectionsOf(load: Load): number {
   return load.topology === 'pairs' ? 2 * load.count : load.count + 1
 }
 
-/** The generator's arguments for a process's share of a load. */
+/** The generator's arguments for one process's share of a load. */
 export function loadArguments(load: Load, processes = 1): string[] {
   const args = [`--${load.topology}`, `${load.count / processes}`]
   if (load.size !== undefined) args.push(typeof load.size === 'string' ? '--mix' : '--size', `${load.size}`)
@@ -47,24 +47,24 @@ export function loadArguments(load: Load, processes = 1): string[] {
 }
 
 /**
- * The share of what was due that was lost: dropped by the server, or never taken from a blocked sender, or still on
- * its way 0.2 s after the window.
+ * The share of due packets that was lost: dropped by the server, never read from a blocked sender, or not received 0.2 s
+ * after the window.
  */
-export function lossOf(flow: FlowOutcome): number {
-  return flow.due === 0 ? Number.NaN : 1 - flow.received / flow.due
+export function lossOf(outcome: LoadOutcome): number {
+  return outcome.due === 0 ? Number.NaN : 1 - outcome.received / outcome.due
 }
 
-/** The share of the offered rate that arrived during the window: falls behind where a backlog grows. */
-export function carriedOf(flow: FlowOutcome): number {
-  return flow.due === 0 ? Number.NaN : flow.arrived / flow.due
+/** The share of the offered rate that arrived during the window. It is below 1 if a backlog grows. */
+export function carriedOf(outcome: LoadOutcome): number {
+  return outcome.due === 0 ? Number.NaN : outcome.arrived / outcome.due
 }
 
-/** Packet bytes delivered, in one direction. */
-export function gigabitsPerSecond(flow: FlowOutcome): number {
-  return (flow.arrivedBytes * 8) / flow.seconds / 1e9
+/** Packet bytes that were delivered, in one direction. */
+export function gigabitsPerSecond(outcome: LoadOutcome): number {
+  return (outcome.arrivedBytes * 8) / outcome.seconds / 1e9
 }
 
-/** µs of the server's CPU time for each frame that arrived. */
-export function cpuUsPerFrame(flow: FlowOutcome): number {
-  return flow.arrived === 0 ? Number.NaN : (flow.serverCpuSeconds * 1e6) / flow.arrived
+/** CPU time of the server per frame that arrived, in µs. */
+export function cpuUsPerFrame(outcome: LoadOutcome): number {
+  return outcome.arrived === 0 ? Number.NaN : (outcome.serverCpuSeconds * 1e6) / outcome.arrived
 }

@@ -1,5 +1,6 @@
-// The file of ready logins for the generator: new clients' public keys, each with a ClientInfo frame sealed for one
-// server. Made here because X25519 and the NaCl box are here already; the layout is generator/login-file.h's.
+// The file of prepared logins for the generator: public keys of new clients, each with a ClientInfo frame sealed for one
+// server. It is written in TypeScript because X25519 and the NaCl box exist here already. Its layout is in
+// generator/login-file.h.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
@@ -14,14 +15,14 @@ const MAGIC = Buffer.from('DERPLOG1')
 const RECORD_BYTES = 256
 const FRAME_AT = KEY_BYTES + 2
 
-/** Where a server is: `host:port`, IPv4, and whether TLS is spoken there. */
+/** A server's IPv4 address and port, and whether it uses plain TCP. */
 export interface Address {
   readonly host: string
   readonly port: number
   readonly isPlain: boolean
 }
 
-/** A server's DERP key, 32 bytes, as it tells every client. @throws DerpConnectError when there is no server */
+/** The public key of a server, 32 bytes, from its ServerKey frame. @throws DerpConnectError if there is no server */
 export async function serverKeyAt(address: Address): Promise<Uint8Array> {
   const found = Promise.withResolvers<Uint8Array>()
   const connection = new DerpConnection(
@@ -36,7 +37,8 @@ export async function serverKeyAt(address: Address): Promise<Uint8Array> {
         const key = type === FrameType.serverKey ? readServerKey(buffer.subarray(start, end)) : undefined
         if (key !== undefined) found.resolve(key)
       },
-      onClosed: (end) => found.reject(new Error(`no ServerKey from port ${address.port}: ${end.message}`)),
+      onClosed: (end) =>
+        found.reject(new Error(`port ${address.port}: connection closed before ServerKey: ${end.message}`)),
     },
   )
   await connection.open()
@@ -47,7 +49,7 @@ export async function serverKeyAt(address: Address): Promise<Uint8Array> {
   }
 }
 
-/** The bytes of a login file for `count` new clients of the server with that key. */
+/** The content of a login file for `count` new clients of the server with that key. */
 export function loginFile(serverKey: Uint8Array, count: number): Buffer {
   const file = Buffer.alloc(MAGIC.length + KEY_BYTES + count * RECORD_BYTES)
   file.set(MAGIC)
@@ -72,7 +74,7 @@ function login(serverKey: Uint8Array): { publicKey: Uint8Array; frame: Uint8Arra
   return { publicKey, frame }
 }
 
-/** `host:port` in its parts. @throws Error naming what is wrong */
+/** Parses HOST:PORT. @throws Error that says what was expected */
 export function parseAddress(text: string, isPlain: boolean): Address {
   const [, host, port] = /^([\d.]+):(\d+)$/.exec(text) ?? []
   if (host === undefined || port === undefined) {

@@ -1,43 +1,42 @@
-// What the generator prints at the end of each kind of run, one JSON line, as types; and the sum of flows that several
-// processes ran together.
+// Types of the JSON lines that the generator prints, and the sum of a load's outcomes when several processes share it.
 
 import { mergeDelays, type Delays } from './delays.ts'
 
-/** Packets between logged-in clients. Counts are frames of the measured window unless said otherwise. */
-export interface FlowOutcome {
+/** Of a packet load. Counts are frames that were due in the measured window unless noted otherwise. */
+export interface LoadOutcome {
   readonly event: 'load'
   readonly connections: number
   readonly seconds: number
-  /** By the schedule; what was sent when everything was offered that could be. */
+  /** By the schedule; without a schedule the frames that were sent. */
   readonly due: number
   readonly sent: number
-  /** Of those due, what came until the drain time after the window was over. */
+  /** Frames that arrived until the end of the drain time. */
   readonly received: number
-  /** What came during the window, whenever it was due. */
+  /** Frames that arrived during the window, whenever they were due. */
   readonly arrived: number
   readonly arrivedBytes: number
   readonly corrupted: number
   readonly misdelivered: number
   readonly duplicated: number
   readonly reordered: number
-  /** Shots that found their socket full; that the generator itself made more than 5 ms late. */
+  /** Batches that waited for a full socket; batches that the generator itself created more than 5 ms late. */
   readonly waited: number
   readonly late: number
-  /** Of an earlier run with the same keys. */
+  /** Frames of an earlier run with the same keys. */
   readonly stale: number
   readonly peerGone: number
   readonly otherFrames: number
-  /** Connections that the server closed, and when the first one, from the start of the load; -1: none. */
+  /** Connections that the server closed, and the time of the first one since the start of the load; -1: none. */
   readonly closed: number
   readonly firstClosedSeconds: number
   readonly serverCpuSeconds: number
   readonly serverRssKb: number
-  /** The share of its time in which the generator had something to do. */
+  /** The share of time in which the generator was busy. */
   readonly busy: number
   readonly delays: Delays
 }
 
-/** One phase of many idle connections. */
+/** Of one phase of idle connections. */
 export interface PhaseOutcome {
   readonly event: 'phase'
   readonly name: string
@@ -60,13 +59,13 @@ export interface StormOutcome {
   readonly back: number
   readonly refusedDials: number
   readonly failedLogins: number
-  /** The same by how far they had come. */
+  /** Failed logins by the phase that they reached. */
   readonly failedAt: Readonly<Record<string, number>>
-  /** Accepted while the old server was ending, and ended with it. */
+  /** Connections that the old server accepted while it stopped. */
   readonly acceptedWhileStopping: number
   readonly loginsOver10s: number
   readonly downSeconds: number
-  /** From the first accepted dial on; -1: never. */
+  /** Since the first accepted dial; -1: never. */
   readonly halfBackSeconds: number
   readonly almostAllBackSeconds: number
   readonly allBackSeconds: number
@@ -92,7 +91,7 @@ export interface ChurnOutcome {
   readonly failed: number
 }
 
-/** Delays of a part of a run that is still going on. */
+/** Delays of one interval of a packet load. */
 export interface IntervalOutcome {
   readonly event: 'interval'
   readonly atSeconds: number
@@ -104,7 +103,7 @@ export interface SignalOutcome {
 }
 
 export type Outcome =
-  | FlowOutcome
+  | LoadOutcome
   | PhaseOutcome
   | StormOutcome
   | StunOutcome
@@ -112,41 +111,41 @@ export type Outcome =
   | IntervalOutcome
   | SignalOutcome
 
-/** Flows that ran at the same time against one server, as one. The server's CPU time is read by each: not added. */
-export function mergeFlows(flows: readonly FlowOutcome[]): FlowOutcome {
-  const [first, ...others] = flows
-  if (first === undefined) throw new Error('no flows to merge')
+/** Loads that ran at the same time against one server, as one. Each reads the CPU time of the whole server: it is not added. */
+export function mergeLoadOutcomes(outcomes: readonly LoadOutcome[]): LoadOutcome {
+  const [first, ...others] = outcomes
+  if (first === undefined) throw new Error('no outcomes to merge')
   if (others.length === 0) return first
-  const sum = (of: (flow: FlowOutcome) => number): number =>
-    flows.reduce((total, flow) => total + of(flow), 0)
-  const most = (of: (flow: FlowOutcome) => number): number => Math.max(...flows.map(of))
+  const sum = (of: (one: LoadOutcome) => number): number =>
+    outcomes.reduce((total, one) => total + of(one), 0)
+  const most = (of: (one: LoadOutcome) => number): number => Math.max(...outcomes.map(of))
   return {
     ...first,
-    connections: sum((flow) => flow.connections),
-    due: sum((flow) => flow.due),
-    sent: sum((flow) => flow.sent),
-    received: sum((flow) => flow.received),
-    arrived: sum((flow) => flow.arrived),
-    arrivedBytes: sum((flow) => flow.arrivedBytes),
-    corrupted: sum((flow) => flow.corrupted),
-    misdelivered: sum((flow) => flow.misdelivered),
-    duplicated: sum((flow) => flow.duplicated),
-    reordered: sum((flow) => flow.reordered),
-    waited: sum((flow) => flow.waited),
-    late: sum((flow) => flow.late),
-    stale: sum((flow) => flow.stale),
-    peerGone: sum((flow) => flow.peerGone),
-    otherFrames: sum((flow) => flow.otherFrames),
-    closed: sum((flow) => flow.closed),
-    firstClosedSeconds: most((flow) => flow.firstClosedSeconds),
-    serverCpuSeconds: most((flow) => flow.serverCpuSeconds),
-    serverRssKb: most((flow) => flow.serverRssKb),
-    busy: most((flow) => flow.busy),
-    delays: mergeDelays(flows.map(({ delays }) => delays)),
+    connections: sum((one) => one.connections),
+    due: sum((one) => one.due),
+    sent: sum((one) => one.sent),
+    received: sum((one) => one.received),
+    arrived: sum((one) => one.arrived),
+    arrivedBytes: sum((one) => one.arrivedBytes),
+    corrupted: sum((one) => one.corrupted),
+    misdelivered: sum((one) => one.misdelivered),
+    duplicated: sum((one) => one.duplicated),
+    reordered: sum((one) => one.reordered),
+    waited: sum((one) => one.waited),
+    late: sum((one) => one.late),
+    stale: sum((one) => one.stale),
+    peerGone: sum((one) => one.peerGone),
+    otherFrames: sum((one) => one.otherFrames),
+    closed: sum((one) => one.closed),
+    firstClosedSeconds: most((one) => one.firstClosedSeconds),
+    serverCpuSeconds: most((one) => one.serverCpuSeconds),
+    serverRssKb: most((one) => one.serverRssKb),
+    busy: most((one) => one.busy),
+    delays: mergeDelays(outcomes.map(({ delays }) => delays)),
   }
 }
 
-/** Frames that were not what was sent, or not where and when they belonged. Loss is not among them. */
-export function wrongFrames(flow: FlowOutcome): number {
-  return flow.corrupted + flow.misdelivered + flow.duplicated + flow.reordered
+/** Frames that were corrupted, misdelivered, duplicated or reordered. Lost frames are not wrong frames. */
+export function wrongFrames(outcome: LoadOutcome): number {
+  return outcome.corrupted + outcome.misdelivered + outcome.duplicated + outcome.reordered
 }

@@ -1,4 +1,4 @@
-// The comparison's command line: what is wrong is said with what was expected.
+// The command line of `npm run bench`: defaults, servers by address, and errors that say what was expected.
 
 import { expect, it } from 'vitest'
 import { readOptions } from '../../bench/options.ts'
@@ -9,7 +9,7 @@ it('measures three servers in full by default', () => {
   expect(options?.effort).toMatchObject({ isQuick: false, rounds: 5, idleConnections: 10_000 })
 })
 
-it('takes any other server by address and process', () => {
+it('accepts other servers by address and process ID', () => {
   const options = readOptions(['--server', 'derpfleet', '--server', 'other=127.0.0.1:3340,123,plain'])
   expect(options?.started).toEqual(['derpfleet'])
   expect(options?.foreign).toEqual([
@@ -22,6 +22,6 @@ it.each([
   [['--figure', 'speed'], '--figure speed: expected one of clean-rate'],
   [['--server', 'nginx'], '--server nginx: expected derpfleet'],
   [['--server', 'other=localhost:1,2'], '--server other=localhost:1,2: expected NAME=HOST:PORT,PID'],
-])('refuses %j', (args, message) => {
+])('rejects %j', (args, message) => {
   expect(() => readOptions(args)).toThrow(message)
 })

@@ -1,51 +1,51 @@
-// What is said of targets, and what is printed of it: a figure that misses must not look like one that holds.
+// Rows with targets, the Markdown report and the plots: a target that was missed has to be visible.
 
 import { expect, it } from 'vitest'
-import { markdownOf } from '../../bench/markdown-report.ts'
+import { markdownReport } from '../../bench/markdown-report.ts'
 import type { FigureResult, Row } from '../../bench/figure.ts'
 import { plotsOf } from '../../bench/plots.ts'
-import { newRecord, type Record } from '../../bench/run-record.ts'
+import { newRunRecord, type RunRecord } from '../../bench/run-record.ts'
 import { withBounds, withOwnTarget } from '../../bench/row.ts'
 import { sampleOf } from '../../bench/sample.ts'
-import { ELDER, OURS, RIVAL } from '../../bench/server.ts'
+import { OLD_DERPER, DERPFLEET, DERPER } from '../../bench/server.ts'
 
-function row(ours: readonly number[], rival: readonly number[], elder: readonly number[] = []): Row {
+function row(ours: readonly number[], derper: readonly number[], oldDerper: readonly number[] = []): Row {
   const samples = {
-    [OURS]: sampleOf(ours),
-    [RIVAL]: sampleOf(rival),
-    ...(elder.length === 0 ? {} : { [ELDER]: sampleOf(elder) }),
+    [DERPFLEET]: sampleOf(ours),
+    [DERPER]: sampleOf(derper),
+    ...(oldDerper.length === 0 ? {} : { [OLD_DERPER]: sampleOf(oldDerper) }),
   }
   return { label: 'goodput', unit: 'Gbit/s', digits: 1, samples }
 }
 
-it('judges medians, not the best round', () => {
-  expect(withBounds(row([1, 1, 9], [1, 1, 1]), { than: RIVAL, atLeast: 2 }).target?.isHeld).toBe(false)
-  expect(withBounds(row([2, 2, 0], [1, 1, 1]), { than: RIVAL, atLeast: 2 }).target?.isHeld).toBe(true)
-  expect(withBounds(row([1, 1, 1], [1, 1, 1]), { than: RIVAL, atMost: 0.8 }).target?.isHeld).toBe(false)
+it('compares medians with the target, not the best rounds', () => {
+  expect(withBounds(row([1, 1, 9], [1, 1, 1]), { server: DERPER, atLeast: 2 }).target?.isHeld).toBe(false)
+  expect(withBounds(row([2, 2, 0], [1, 1, 1]), { server: DERPER, atLeast: 2 }).target?.isHeld).toBe(true)
+  expect(withBounds(row([1, 1, 1], [1, 1, 1]), { server: DERPER, atMost: 0.8 }).target?.isHeld).toBe(false)
 })
 
-it('holds all bounds or does not hold', () => {
+it('reaches a target only if all bounds hold', () => {
   const bounds = [
-    { than: RIVAL, atLeast: 2 },
-    { than: ELDER, atLeast: 20 },
+    { server: DERPER, atLeast: 2 },
+    { server: OLD_DERPER, atLeast: 20 },
   ]
   expect(withBounds(row([4], [2], [1]), ...bounds).target?.isHeld).toBe(false)
   expect(withBounds(row([40], [2], [1]), ...bounds).target?.isHeld).toBe(true)
 })
 
-it('does not pretend to know what was not measured', () => {
-  expect(withBounds(row([4], [2]), { than: ELDER, atLeast: 2 }).target?.isHeld).toBeUndefined()
-  expect(withBounds(row([4], [Number.NaN]), { than: RIVAL, atLeast: 2 }).target?.isHeld).toBeUndefined()
+it('leaves the target open if a number is missing', () => {
+  expect(withBounds(row([4], [2]), { server: OLD_DERPER, atLeast: 2 }).target?.isHeld).toBeUndefined()
+  expect(withBounds(row([4], [Number.NaN]), { server: DERPER, atLeast: 2 }).target?.isHeld).toBeUndefined()
   expect(
     withOwnTarget(row([1, Number.NaN], [1]), '≤ 2', (median) => median <= 2).target?.isHeld,
   ).toBeUndefined()
 })
 
-it('takes the middle of two middle rounds', () => {
+it('takes the mean of the two middle rounds as median', () => {
   expect(sampleOf([4, 1, 3, 2])).toMatchObject({ median: 2.5, min: 1, max: 4 })
 })
 
-function recordOf(figures: { [name: string]: FigureResult }): Record {
+function recordOf(figures: { [name: string]: FigureResult }): RunRecord {
   const machine = {
     cpu: 'a processor',
     cpuCount: 2,
@@ -63,17 +63,17 @@ function recordOf(figures: { [name: string]: FigureResult }): Record {
     idleConnections: 10,
     quietSeconds: 1,
   }
-  const servers = [OURS, RIVAL].map((name) => ({ name, command: `run ${name}` }))
+  const servers = [DERPFLEET, DERPER].map((name) => ({ name, command: `run ${name}` }))
   const parts = {
     commit: 'c0ffee',
     machine,
     effort,
     servers,
-    reference: RIVAL,
+    reference: DERPER,
     commandLine: 'npm run bench',
     facts: {},
   }
-  return { ...newRecord(parts), figures }
+  return { ...newRunRecord(parts), figures }
 }
 
 function figure(...rows: Row[]): FigureResult {
@@ -81,11 +81,11 @@ function figure(...rows: Row[]): FigureResult {
     {
       name: 'goodput',
       points: {
-        [OURS]: [
+        [DERPFLEET]: [
           [1, 1],
           [2, 2],
         ] as const,
-        [RIVAL]: [
+        [DERPER]: [
           [1, 1],
           [2, 0.5],
         ] as const,
@@ -104,24 +104,24 @@ function figure(...rows: Row[]): FigureResult {
   }
 }
 
-it('prints ratios, ranges, misses and doubts', () => {
-  const missed = withBounds(row([1, 2, 3], [4, 4, 4]), { than: RIVAL, atLeast: 2 })
-  // What was written and read again has null where there was no number.
-  const text = markdownOf(
+it('prints ratios, ranges, missed targets and doubts', () => {
+  const missed = withBounds(row([1, 2, 3], [4, 4, 4]), { server: DERPER, atLeast: 2 })
+  // A record that was written and read has null instead of NaN.
+  const text = markdownReport(
     JSON.parse(JSON.stringify(recordOf({ goodput: figure(missed, row([1], [Number.NaN])) }))),
   )
   expect(text).toContain(
-    `| goodput | Gbit/s | 2.0 (1.0–3.0) | 4.0 (4.0–4.0) | 0.50 | ≥ 2 × ${RIVAL} | **no** |`,
+    `| goodput | Gbit/s | 2.0 (1.0–3.0) | 4.0 (4.0–4.0) | 0.50 | ≥ 2 × ${DERPER} | **no** |`,
   )
   expect(text).toContain('| goodput | Gbit/s | 1.0 | – | – |')
   expect(text).toContain('Targets: 0 held, 1 missed.')
   expect(text).toContain('doubtful: busy')
-  expect(text).toContain('A note. 3 rounds were measured again')
+  expect(text).toContain('A note. 3 rounds were repeated')
   expect(text).toContain('generator --pairs 10')
   expect(text).toContain('# derper-1.104.5: run derper-1.104.5')
 })
 
-it('draws what there is', () => {
+it('draws a plot per figure of the record', () => {
   const plots = plotsOf(recordOf({ goodput: figure() }))
   expect([...plots.keys()]).toEqual(['goodput.svg'])
   const drawn = plots.get('goodput.svg') ?? ''

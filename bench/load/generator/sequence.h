@@ -1,10 +1,10 @@
-// The sequence numbers that a flow's receiver has seen: tells new, reordered and duplicate packets apart.
+// The sequence numbers that a flow's receiver has seen: distinguishes new, reordered and duplicate packets.
 #ifndef SEQUENCE_H
 #define SEQUENCE_H
 
 #include <stdint.h>
 
-// The number of latest sequence numbers that are remembered, to tell a duplicate from a late packet.
+// The number of latest sequence numbers that are remembered, to distinguish a duplicate from a late packet.
 #define SEEN_NUMBERS 1024
 
 typedef struct {

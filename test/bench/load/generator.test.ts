@@ -1,5 +1,5 @@
-// The load generator against a real relay, and against one that does wrong: what it says of packets is true. How fast
-// anything is, is not asked here.
+// The load generator's counts of packets, against a real relay and against one that corrupts, misdelivers, duplicates,
+// reorders or drops packets. Speed is not tested here.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,12 +8,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generatorPath } from '../../../bench/load/build-generator.ts'
 import { Generator } from '../../../bench/load/generator-process.ts'
 import { loginFile, serverKeyAt } from '../../../bench/load/login-file.ts'
-import { wrongFrames, type FlowOutcome } from '../../../bench/load/outcome.ts'
+import { wrongFrames, type LoadOutcome } from '../../../bench/load/outcome.ts'
 import { LiveRelay } from '../../support/live-relay.ts'
 import { TamperingRelay, type Tampering } from './tampering-relay.ts'
 
-/** The second half of a flow's window is as good as the first: short, and no schedule that a busy machine misses. */
-const FLOW = ['--warm', '0', '--secs', '0.5', '--rate', '2000', '--drain', '5']
+/** A short window, no warm-up, and a rate that a busy machine keeps. */
+const SHORT_LOAD = ['--warm', '0', '--secs', '0.5', '--rate', '2000', '--drain', '5']
 const LOGINS = 12
 
 const missing = await generatorPath().then(
@@ -36,20 +36,20 @@ async function loginsFor(live: LiveRelay, name: string): Promise<string> {
   return path
 }
 
-/** Runs to its end. */
+/** Runs the generator to its end. */
 async function run(args: readonly string[]): Promise<Generator> {
   const generator = await Generator.start(args, '0')
   await generator.done()
   return generator
 }
 
-async function flow(port: number, ...args: string[]): Promise<FlowOutcome> {
-  return (await run(['--addr', `127.0.0.1:${port}`, '--logins', logins, ...FLOW, ...args])).next('load')
+async function runLoad(port: number, ...args: string[]): Promise<LoadOutcome> {
+  return (await run(['--addr', `127.0.0.1:${port}`, '--logins', logins, ...SHORT_LOAD, ...args])).next('load')
 }
 
-async function tampered(forConnection: () => Tampering): Promise<FlowOutcome> {
+async function runTampered(forConnection: () => Tampering): Promise<LoadOutcome> {
   await using proxy = await TamperingRelay.start(plainRelay.port, forConnection)
-  const args = ['--plain', '--logins', plainLogins, '--pairs', '2', ...FLOW, '--drain', '1']
+  const args = ['--plain', '--logins', plainLogins, '--pairs', '2', ...SHORT_LOAD, '--drain', '1']
   return (await run(['--addr', `127.0.0.1:${proxy.port}`, ...args])).next('load')
 }
 
@@ -77,8 +77,8 @@ describe.skipIf(missing !== undefined)('against a real relay', () => {
     ['frames that share a record', ['--pairs', '2', '--size', '128', '--batch', '16']],
     ['packets of all sizes', ['--pairs', '2', '--mix', '32:1,1420:1,65536:1', '--rate', '300']],
     ['a probe', ['--pairs', '1', '--size', '64', '--realtime']],
-  ])('finds every packet of %s right', async (_, args) => {
-    const outcome = await flow(relay.port, ...args)
+  ])('receives every packet of %s', async (_, args) => {
+    const outcome = await runLoad(relay.port, ...args)
     expect(outcome.due).toBeGreaterThan(100)
     expect(outcome.sent).toBe(outcome.due)
     expect(outcome.received).toBe(outcome.due)
@@ -87,14 +87,14 @@ describe.skipIf(missing !== undefined)('against a real relay', () => {
     expect(outcome.closed).toBe(0)
   })
 
-  it('sends what it can without a schedule', async () => {
-    const outcome = await flow(relay.port, '--pairs', '2', '--rate', '0', '--drain', '20')
+  it('sends as much as the sockets accept without a schedule', async () => {
+    const outcome = await runLoad(relay.port, '--pairs', '2', '--rate', '0', '--drain', '20')
     expect(outcome.sent).toBeGreaterThan(1_000)
     expect(outcome.arrived).toBeGreaterThan(1_000)
     expect(wrongFrames(outcome)).toBe(0)
   })
 
-  it('holds idle connections, brings them back, and gives each a burst', async () => {
+  it('opens idle connections, reconnects them, and sends a burst on each', async () => {
     const address = ['--addr', `127.0.0.1:${relay.port}`, '--logins', logins]
     const phases = [
       '--hold',
@@ -121,7 +121,7 @@ describe.skipIf(missing !== undefined)('against a real relay', () => {
     expect(last?.wrong).toBe(0)
   })
 
-  it('asks STUN as clients do', async () => {
+  it('gets a response to every STUN request', async () => {
     const port = relay.addresses.stun?.port ?? 0
     const args = ['--addr', `127.0.0.1:${port}`, '--stun', '--rate', '200', '--warm', '0', '--secs', '0.5']
     const outcome = await (await run(args)).next('stun')
@@ -129,28 +129,28 @@ describe.skipIf(missing !== undefined)('against a real relay', () => {
     expect(outcome.received).toBe(100)
   })
 
-  it('lets clients come and go', async () => {
+  it('logs clients in and out', async () => {
     const args = ['--addr', `127.0.0.1:${relay.port}`, '--logins', logins, '--churn', '5', '--rate', '20']
     const outcome = await (await run([...args, '--warm', '0', '--secs', '1'])).next('churn')
     expect(outcome.failed).toBe(0)
     expect(outcome.logins).toBeGreaterThan(5)
   })
 
-  it('is not content with another server than its logins are for', async () => {
-    const args = ['--addr', `127.0.0.1:${relay.port}`, '--logins', plainLogins, '--pairs', '1', ...FLOW]
+  it('fails if the login file is for another server', async () => {
+    const args = ['--addr', `127.0.0.1:${relay.port}`, '--logins', plainLogins, '--pairs', '1', ...SHORT_LOAD]
     await expect(run(args)).rejects.toThrow("the server's key differs")
   })
 })
 
-describe.skipIf(missing !== undefined)('against a relay that does wrong', () => {
-  it('finds nothing wrong where nothing is', async () => {
-    expect(wrongFrames(await tampered(() => (frame) => [frame]))).toBe(0)
+describe.skipIf(missing !== undefined)('against a relay that tampers with packets', () => {
+  it('counts no wrong frames if there are none', async () => {
+    expect(wrongFrames(await runTampered(() => (frame) => [frame]))).toBe(0)
   })
 
-  it('tells corrupted packets, whichever byte it was', async () => {
-    const outcome = await tampered(() => (frame, n) => {
+  it('counts corrupted packets, whichever byte was changed', async () => {
+    const outcome = await runTampered(() => (frame, n) => {
       if (n % 10 !== 0) return [frame]
-      // Anywhere in the packet, behind header and key.
+      // A byte of the packet, at changing offsets; not of the header or the key.
       const at = 37 + ((n * 131) % (frame.length - 37))
       frame[at] = (frame[at] ?? 0) ^ 0x10
       return [frame]
@@ -159,8 +159,8 @@ describe.skipIf(missing !== undefined)('against a relay that does wrong', () => 
     expect(outcome.received + outcome.corrupted).toBe(outcome.sent)
   })
 
-  it('tells packets that are said to be of somebody else', async () => {
-    const outcome = await tampered(() => (frame, n) => {
+  it('counts packets with the wrong sender', async () => {
+    const outcome = await runTampered(() => (frame, n) => {
       if (n === 7) frame[5] = (frame[5] ?? 0) ^ 0xff
       return [frame]
     })
@@ -168,14 +168,14 @@ describe.skipIf(missing !== undefined)('against a relay that does wrong', () => 
     expect(outcome.received).toBe(outcome.sent - 2)
   })
 
-  it('tells duplicates', async () => {
-    const outcome = await tampered(() => (frame, n) => (n === 20 ? [frame, frame] : [frame]))
+  it('counts duplicates', async () => {
+    const outcome = await runTampered(() => (frame, n) => (n === 20 ? [frame, frame] : [frame]))
     expect(outcome.duplicated).toBe(2)
     expect(outcome.received).toBe(outcome.sent)
   })
 
-  it('tells packets that overtook others', async () => {
-    const outcome = await tampered(() => {
+  it('counts reordered packets', async () => {
+    const outcome = await runTampered(() => {
       const late: Buffer[] = []
       return (frame, n) => (n === 20 ? (late.push(frame), []) : [frame, ...late.splice(0)])
     })
@@ -183,8 +183,8 @@ describe.skipIf(missing !== undefined)('against a relay that does wrong', () => 
     expect(outcome.received).toBe(outcome.sent)
   })
 
-  it('tells losses', async () => {
-    const outcome = await tampered(() => (frame, n) => (n >= 20 && n < 25 ? [] : [frame]))
+  it('does not count lost packets as received', async () => {
+    const outcome = await runTampered(() => (frame, n) => (n >= 20 && n < 25 ? [] : [frame]))
     expect(outcome.received).toBe(outcome.sent - 10)
     expect(wrongFrames(outcome)).toBe(0)
   })

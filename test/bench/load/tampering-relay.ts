@@ -1,5 +1,5 @@
-// A relay that does wrong on purpose: a real one behind a proxy that changes, repeats, swaps or swallows the packets
-// it delivers. For showing that a load generator notices.
+// A relay that tampers with packets: a proxy in front of a real relay changes, repeats, reorders or drops the packets that
+// the relay delivers. Shows that the load generator detects it.
 
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
@@ -8,10 +8,10 @@ const RECV_PACKET = 5
 const HEADER_BYTES = 5
 const HEAD_END = '\r\n\r\n'
 
-/** What becomes of the nth packet of a connection: the frames that are sent in its place. */
+/** Returns the frames that the client receives in place of the nth packet of its connection. */
 export type Tampering = (frame: Buffer, n: number) => readonly Buffer[]
 
-/** Passes everything from the relay on that port, packets as each connection's tampering has them; plain TCP on both sides. */
+/** Forwards plain TCP between clients and the relay on a port; each connection has its own tampering. */
 export class TamperingRelay implements AsyncDisposable {
   readonly port: number
   readonly #server: Server
@@ -29,7 +29,7 @@ export class TamperingRelay implements AsyncDisposable {
       const relay = connect(relayPort, '127.0.0.1')
       for (const socket of [client, relay]) sockets.add(socket.on('error', () => undefined))
       client.pipe(relay)
-      relay.on('data', passOn(client, forConnection())).on('end', () => client.end())
+      relay.on('data', forward(client, forConnection())).on('end', () => client.end())
     }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
@@ -44,8 +44,8 @@ export class TamperingRelay implements AsyncDisposable {
   }
 }
 
-/** Cuts the relay's bytes into frames and hands on what the tampering makes of them. */
-function passOn(client: Socket, tampering: Tampering): (bytes: Buffer) => void {
+/** Splits the relay's bytes into frames and writes what the tampering returns for each packet. */
+function forward(client: Socket, tampering: Tampering): (bytes: Buffer) => void {
   let rest = Buffer.alloc(0)
   let isHeadPassed = false
   let packets = 0

@@ -1,5 +1,5 @@
-// The context in which figures are measured: the servers, the effort, and the functions that run loads against a server.
-// Rounds alternate between servers, so that other activity on the machine affects all of them alike.
+// The context in which figures are measured: the servers, the effort, and the functions that run loads against a
+// server. Rounds alternate between servers, so that other activity on the machine affects all of them alike.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CpuSets, Effort } from './effort.ts'
@@ -36,18 +36,13 @@ const REPEATED_SECONDS_MAX = 60
 /** Numbers that figures use of each other, by name. Stored in the run's record. */
 export type Facts = Record<string, number>
 
-interface BenchParts {
-  readonly servers: readonly Server[]
-  readonly effort: Effort
-  readonly cpuSets: CpuSets
-  readonly workFolder: WorkFolder
-  readonly progress: Progress
-  readonly facts: Facts
-  readonly processes: number
-  readonly crossCheckPath: string | undefined
-}
+/** What a Bench is made of. */
+type BenchParts = Pick<
+  Bench,
+  'servers' | 'effort' | 'cpuSets' | 'workFolder' | 'progress' | 'facts' | 'processes' | 'crossCheckPath'
+>
 
-export class Bench implements BenchParts {
+export class Bench {
   /** The servers that every figure is measured on, this checkout's relay first. */
   readonly servers: readonly Server[]
   readonly effort: Effort
@@ -116,7 +111,9 @@ export class Bench implements BenchParts {
     return outcome
   }
 
-  /** Runs several loads at the same time, each in processes of its own. Returns the outcomes in the order of the loads. */
+  /**
+   * Runs several loads at the same time, each in processes of its own. Returns the outcomes in the order of the loads.
+   */
   async runLoads(server: LoadTarget, loads: readonly Load[]): Promise<LoadOutcome[]> {
     const { byLoad } = await this.runGenerators(server, loads)
     return loads.map((load, i) => {
@@ -126,7 +123,10 @@ export class Bench implements BenchParts {
     })
   }
 
-  /** Runs several loads and returns their generators; `extra` are the arguments of further generators that run beside them. */
+  /**
+   * Runs several loads and returns their generators; `extra` are the arguments of further generators that run beside
+   * them.
+   */
   async runGenerators(
     server: LoadTarget,
     loads: readonly Load[],
@@ -186,7 +186,10 @@ export class Bench implements BenchParts {
     }
   }
 
-  /** Waits until the server has processed the packets that a load left in queues and buffers, which would affect the next load. */
+  /**
+   * Waits until the server has processed the packets that a load left in queues and buffers, which would affect the
+   * next load.
+   */
   async #untilIdle({ pids }: LoadTarget): Promise<void> {
     const used = async (): Promise<number> => Math.max(...(await Promise.all(pids.map(cpuSeconds))))
     let before = await used()

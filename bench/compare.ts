@@ -40,7 +40,9 @@ async function startServers(
   }
 }
 
-/** The figures to measure: those of --figure, or all that are not separate; without those that the record has already. */
+/**
+ * The figures to measure: those of --figure, or all that are not separate; without those that the record has already.
+ */
 function figuresOf(options: CompareOptions, record: RunRecord): Figure[] {
   const asked = FIGURES.filter(({ name, isSeparate }) =>
     options.figures.length === 0 ? isSeparate !== true : options.figures.includes(name),
@@ -176,7 +178,8 @@ try {
   process.exitCode = 2
 }
 if (options !== undefined) {
-  // Servers and generators are children that end with this process. The finished figures of an interrupted run are kept.
+  // Servers and generators are children that end with this process. The finished figures of an interrupted run are
+  // kept.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
   try {
     await compare(options)

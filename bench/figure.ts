@@ -1,5 +1,6 @@
-// A figure of the comparison: a name, the function that measures it, and its result, which is rows of samples by server.
-// The result is data for the code that stores, prints and draws it; how a figure is measured is in bench/figures/.
+// A figure of the comparison: a name, the function that measures it, and its result, which is rows of samples by
+// server. The result is data for the code that stores, prints and draws it; how a figure is measured is in
+// bench/figures/.
 
 import type { Bench } from './bench.ts'
 import type { Sample } from './sample.ts'

@@ -1,5 +1,5 @@
-// A record as Markdown: one table per figure with servers side by side, targets and whether they were reached, and what is
-// needed to judge and to repeat the run.
+// A record as Markdown: one table per figure with servers side by side, targets and whether they were reached, and what
+// is needed to judge and to repeat the run.
 
 import type { FigureResult, Row } from './figure.ts'
 import type { RunRecord } from './run-record.ts'

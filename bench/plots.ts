@@ -1,5 +1,5 @@
-// Plots of a record as SVG: goodput against the offered rate, CPU per frame, delays of the probe, memory per connection.
-// Readable on light and dark pages, made from the record alone, without a library.
+// Plots of a record as SVG: goodput against the offered rate, CPU per frame, delays of the probe, memory per
+// connection. Readable on light and dark pages, made from the record alone, without a library.
 //
 //   node bench/plots.ts bench/results/DATE-COMMIT.json
 

@@ -1,5 +1,5 @@
-// Progress messages on standard error: on a terminal one line that is overwritten, otherwise at most one line per interval.
-// Results are never printed here.
+// Progress messages on standard error: on a terminal one line that is overwritten, otherwise at most one line per
+// interval. Results are never printed here.
 
 /** Without a terminal, the minimum time between two lines. */
 const PLAIN_INTERVAL_MS = 10_000

@@ -1,5 +1,5 @@
-// The table of the README: the most important rows of a record, good or bad. It is written between two marks in the README.
-// The first mark names the record, so that a test can compare the table with the record.
+// The table of the README: the most important rows of a record, good or bad. It is written between two marks in the
+// README. The first mark names the record, so that a test can compare the table with the record.
 //
 //   node bench/readme-table.ts bench/results/DATE-COMMIT.json
 

@@ -12,7 +12,10 @@ export class RunNotes {
   readonly #marks = new Set<string>()
   #repeats = 0
 
-  /** Keeps a generator's command line, without addresses and file names. Of commands that differ in numbers only, the last one is kept. */
+  /**
+   * Keeps a generator's command line, without addresses and file names. Of commands that differ in numbers only, the
+   * last one is kept.
+   */
   addCommand(command: string): void {
     const shown = command
       .replace(/--addr \S+/, '--addr HOST:PORT')

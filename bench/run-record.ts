@@ -1,5 +1,5 @@
-// The record of a run: all results as JSON, from which tables and plots are made. Written after every figure, so that an
-// interrupted run loses at most one figure and can be resumed.
+// The record of a run: all results as JSON, from which tables and plots are made. Written after every figure, so that
+// an interrupted run loses at most one figure and can be resumed.
 
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'

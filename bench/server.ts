@@ -1,5 +1,5 @@
-// A DERP server that is measured: started here with derper's command line on its processor, or started elsewhere and known
-// by address and process ID. Knows nothing of loads.
+// A DERP server that is measured: started here with derper's command line on its processor, or started elsewhere and
+// known by address and process ID. Knows nothing of loads.
 
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'

@@ -1,5 +1,5 @@
-// A temporary folder with the certificate, node keys, mesh key and login files of a run. All servers of the run use it. A
-// restarted server has the same node key, so the same login file fits.
+// A temporary folder with the certificate, node keys, mesh key and login files of a run. All servers of the run use it.
+// A restarted server has the same node key, so the same login file fits.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'

@@ -8,8 +8,10 @@ import { rowOf, withOwnTarget } from '../row.ts'
 
 const SENDERS = 8
 const READ_BYTES_PER_SECOND = 1_000_000
-/** The receiver reads slowly for half of the time and nothing in the other half, which is longer than the 2 s after which
- * servers close a connection that reads nothing. */
+/**
+ * The receiver reads slowly for half of the time and nothing in the other half, which is longer than the 2 s after which
+ * servers close a connection that reads nothing.
+ */
 const SECONDS = 8
 
 export const bystander: Figure = {

@@ -1,5 +1,5 @@
-// The clean rate: the highest offered rate with less than 1 % loss. The search goes in steps of 5 %. For each server a rough
-// search finds the starting step; from there a step counts as clean by the median of all its rounds.
+// The clean rate: the highest offered rate with less than 1 % loss. The search goes in steps of 5 %. For each server a
+// rough search finds the starting step; from there a step counts as clean by the median of all its rounds.
 
 import type { Bench } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'

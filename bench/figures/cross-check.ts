@@ -1,5 +1,5 @@
-// Throughput measured by an independent generator, to show that a figure depends on the server and not on the generator: any
-// program with derpload's command line and JSON output.
+// Throughput measured by an independent generator, to show that a figure depends on the server and not on the
+// generator: any program with derpload's command line and JSON output.
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'

@@ -1,6 +1,6 @@
-// The cost of a packet that crosses a link between two relays of a mesh, compared with two derpers: CPU time of both relays
-// together, and the delay that the second relay adds. Also the effect of a stalled sibling on a relay's own clients while
-// other clients send to it.
+// The cost of a packet that crosses a link between two relays of a mesh, compared with two derpers: CPU time of both
+// relays together, and the delay that the second relay adds. Also the effect of a stalled sibling on a relay's own
+// clients while other clients send to it.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'

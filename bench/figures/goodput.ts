@@ -1,5 +1,5 @@
-// Goodput under overload: at as much as the generator can send, and along a scale of offered rates, on which each server has
-// its peak.
+// Goodput under overload: at as much as the generator can send, and along a scale of offered rates, on which each
+// server has its peak.
 
 import { gigabitsPerSecond, lossOf } from '../load/load.ts'
 import type { Bench } from '../bench.ts'

@@ -1,5 +1,5 @@
-// HTTP pages beside packets: 64 connections request pages as fast as the relay responds while it carries half of its clean
-// rate. bench/http measures the pages; this figure adds the effect on the packets.
+// HTTP pages beside packets: 64 connections request pages as fast as the relay responds while it carries half of its
+// clean rate. bench/http measures the pages; this figure adds the effect on the packets.
 
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'

@@ -5,7 +5,10 @@ import { Generator } from '../load/generator-process.ts'
 import type { PhaseOutcome } from '../load/outcome.ts'
 import type { Server } from '../server.ts'
 
-/** Opens connections, goes through the phases, and returns the outcome of each by name; the phase `before` is always first. */
+/**
+ * Opens connections, goes through the phases, and returns the outcome of each by name; the phase `before` is always
+ * first.
+ */
 export async function runIdlePhases(
   bench: Bench,
   server: Server,

@@ -1,5 +1,5 @@
-// Resident memory per idle TLS connection: in a fresh process, after all connections were closed and opened again, and after
-// each has sent and received 60 KB and then been idle. Each round uses a new process.
+// Resident memory per idle TLS connection: in a fresh process, after all connections were closed and opened again, and
+// after each has sent and received 60 KB and then been idle. Each round uses a new process.
 
 import type { Figure, Row } from '../figure.ts'
 import type { PhaseOutcome } from '../load/outcome.ts'

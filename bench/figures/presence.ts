@@ -1,5 +1,5 @@
-// The cost of presence in a mesh: time and bytes until a joining sibling knows all keys of three relays, and CPU time of a
-// relay that receives presence updates while clients connect and disconnect at a sibling.
+// The cost of presence in a mesh: time and bytes until a joining sibling knows all keys of three relays, and CPU time
+// of a relay that receives presence updates while clients connect and disconnect at a sibling.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'

@@ -1,5 +1,5 @@
-// Delay of interactive traffic beside a load: a probe of 64-byte packets, 1,000 per second, on its own connections and in a
-// process with real-time priority.
+// Delay of interactive traffic beside a load: a probe of 64-byte packets, 1,000 per second, on its own connections and
+// in a process with real-time priority.
 
 import type { Figure, Row, Series } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'

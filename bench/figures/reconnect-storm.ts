@@ -1,5 +1,5 @@
-// Reconnection after a crash: the server is killed and restarted on the same port, all clients reconnect at once without
-// back-off, and a probe between two of the first that are back measures the service meanwhile.
+// Reconnection after a crash: the server is killed and restarted on the same port, all clients reconnect at once
+// without back-off, and a probe between two of the first that are back measures the service meanwhile.
 
 import type { Figure } from '../figure.ts'
 import { Generator } from '../load/generator-process.ts'

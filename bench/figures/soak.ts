@@ -1,5 +1,6 @@
-// Twenty minutes at 70 % of the relay's own clean rate, with packets of mixed sizes and clients that connect and disconnect:
-// checks that memory and delays do not grow and that the counters account for every packet. This checkout's relay only.
+// Twenty minutes at 70 % of the relay's own clean rate, with packets of mixed sizes and clients that connect and
+// disconnect: checks that memory and delays do not grow and that the counters account for every packet. This checkout's
+// relay only.
 
 import { type Bench, LOGIN_POOL } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'
@@ -21,7 +22,10 @@ const MIX = '64:3,576:1,1420:4'
 const CHURN_CLIENTS = 200
 const CHURN_PER_SECOND = 20
 const MEMORY_INTERVAL_MS = 5_000
-/** The share of the run before which memory is not evaluated: heap and allocator grow to their size in the first minutes. */
+/**
+ * The share of the run before which memory is not evaluated: heap and allocator grow to their size in the first
+ * minutes.
+ */
 const SETTLED_SHARE = 0.25
 
 type MemoryPoint = [seconds: number, megabytes: number]
@@ -47,7 +51,10 @@ export function slopeOf(points: readonly (readonly [number, number])[]): number 
   return covariance / points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0)
 }
 
-/** Packets received and forwarded to this relay, minus packets sent, dropped and queued: 0 if every packet is accounted for. */
+/**
+ * Packets received and forwarded to this relay, minus packets sent, dropped and queued: 0 if every packet is accounted
+ * for.
+ */
 async function imbalance(server: Server): Promise<number> {
   const response = await fetch(`http://127.0.0.1:${server.adminPort ?? 0}/metrics`)
   const text = await response.text()

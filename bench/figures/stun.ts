@@ -1,5 +1,5 @@
-// Response time of STUN while the relay is saturated: 1,000 binding requests per second, alone and beside as many packets as
-// can be sent.
+// Response time of STUN while the relay is saturated: 1,000 binding requests per second, alone and beside as many
+// packets as can be sent.
 
 import type { Bench } from '../bench.ts'
 import type { Figure } from '../figure.ts'

@@ -1,5 +1,5 @@
-// The cost of a second relay thread: CPU time per delivered frame of a relay with two threads divided by that of a relay with
-// one thread, and whether the packets of each pair stay in order. Both relays may use all processors.
+// The cost of a second relay thread: CPU time per delivered frame of a relay with two threads divided by that of a
+// relay with one thread, and whether the packets of each pair stay in order. Both relays may use all processors.
 
 import type { Figure } from '../figure.ts'
 import { cpuUsPerFrame, lossOf } from '../load/load.ts'

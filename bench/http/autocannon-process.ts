@@ -1,8 +1,8 @@
-// One run of autocannon against one page: a program that measure-pages.ts starts, so that it can be pinned to a processor.
-// The job is JSON in the first argument; the result is printed as JSON.
+// One run of autocannon against one page: a program that measure-pages.ts starts, so that it can be pinned to a
+// processor. The job is JSON in the first argument; the result is printed as JSON.
 //
-// autocannon's own percentiles are whole milliseconds, and a connection that the server closes is no error for it. So this
-// program keeps the response times one by one and counts requests that were never answered.
+// autocannon's own percentiles are whole milliseconds, and a connection that the server closes is no error for it. So
+// this program keeps the response times one by one and counts requests that were never answered.
 
 import autocannon from 'autocannon'
 import { cpuSeconds } from '../process-stats.ts'

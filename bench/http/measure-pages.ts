@@ -1,5 +1,5 @@
-// Measures pages with autocannon in a process of its own: alone, or while a load of packets runs against the same relay.
-// Callers compare and print the results.
+// Measures pages with autocannon in a process of its own: alone, or while a load of packets runs against the same
+// relay. Callers compare and print the results.
 
 import { fileURLToPath } from 'node:url'
 import { runOk } from '../../test/support/process.ts'
@@ -64,7 +64,9 @@ export async function measurePages(options: PageOptions): Promise<PageResult[]> 
   return results
 }
 
-/** Measures pages beside a load. The load is restarted for each page, so that its loss can be attributed to the page. */
+/**
+ * Measures pages beside a load. The load is restarted for each page, so that its loss can be attributed to the page.
+ */
 export async function measurePagesUnderLoad<Load>(
   options: PageOptions,
   runLoad: LoadRunner<Load>,

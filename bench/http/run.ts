@@ -1,5 +1,5 @@
-// The command that measures a relay's pages and prints a Markdown table. Starts this checkout's relay on one processor, or
-// uses a relay that runs already, and runs autocannon on another processor. Measures without a load of packets; for
+// The command that measures a relay's pages and prints a Markdown table. Starts this checkout's relay on one processor,
+// or uses a relay that runs already, and runs autocannon on another processor. Measures without a load of packets; for
 // measurements beside a load see figures/http-pages.ts.
 
 import { mkdtemp, rm } from 'node:fs/promises'

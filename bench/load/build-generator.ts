@@ -1,6 +1,6 @@
-// Compiles the load generator, once per state of its sources and per processor, into a cache outside the repository. The
-// generator is written in C: it offers and checks hundreds of thousands of packets per second on one core while the server
-// has the other, so it has to be cheaper per packet than any server.
+// Compiles the load generator, once per state of its sources and per processor, into a cache outside the repository.
+// The generator is written in C: it offers and checks hundreds of thousands of packets per second on one core while the
+// server has the other, so it has to be cheaper per packet than any server.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -1,5 +1,5 @@
-// Histograms of delays as the generator prints them: buckets that can be added, and percentiles of them. The bucket rule is
-// that of generator/histogram.c: one bucket per value below 64 ns, then 64 buckets per power of two.
+// Histograms of delays as the generator prints them: buckets that can be added, and percentiles of them. The bucket
+// rule is that of generator/histogram.c: one bucket per value below 64 ns, then 64 buckets per power of two.
 
 const BUCKETS_PER_OCTAVE = 64
 const NS_PER_MS = 1e6

@@ -1,10 +1,13 @@
-// Reasons to doubt the result of a load: a generator at its limit, a schedule that it did not keep, wrong frames, closed
-// connections.
+// Reasons to doubt the result of a load: a generator at its limit, a schedule that it did not keep, wrong frames,
+// closed connections.
 
 import type { Load } from './load.ts'
 import { wrongFrames, type LoadOutcome } from './outcome.ts'
 
-/** If the generator is busy for a larger share of the time, the figure may be the generator's limit and not the server's. */
+/**
+ * If the generator is busy for a larger share of the time, the figure may be the generator's limit and not the
+ * server's.
+ */
 const GENERATOR_BUSY_MAX = 0.97
 /** If the generator sends a larger share late, it offers another load than was asked for. */
 const LATE_SHARE_MAX = 0.02

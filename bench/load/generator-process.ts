@@ -1,5 +1,5 @@
-// One run of the load generator as a child process: its arguments, and the lines that it prints. Several processes can start
-// at the same time: each gets the start time on the monotonic clock, which all processes of a machine share.
+// One run of the load generator as a child process: its arguments, and the lines that it prints. Several processes can
+// start at the same time: each gets the start time on the monotonic clock, which all processes of a machine share.
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -98,7 +98,10 @@ export class Generator {
   }
 }
 
-/** Runs one process per list of arguments. All start at the same time, once all are ready. Returns them when all have ended. */
+/**
+ * Runs one process per list of arguments. All start at the same time, once all are ready. Returns them when all have
+ * ended.
+ */
 export async function runTogether(
   runs: readonly { readonly args: readonly string[]; readonly cpu: string }[],
 ): Promise<Generator[]> {

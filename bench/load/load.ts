@@ -1,5 +1,5 @@
-// A load of packets: its description, the generator's arguments for it, and the numbers that are derived from its outcome.
-// Defaults are 1420-byte packets, one per TLS record, TLS 1.3.
+// A load of packets: its description, the generator's arguments for it, and the numbers that are derived from its
+// outcome. Defaults are 1420-byte packets, one per TLS record, TLS 1.3.
 
 import type { LoadOutcome } from './outcome.ts'
 

@@ -1,5 +1,5 @@
-// The file of prepared logins for the generator: public keys of new clients, each with a ClientInfo frame sealed for one
-// server. It is written in TypeScript because X25519 and the NaCl box exist here already. Its layout is in
+// The file of prepared logins for the generator: public keys of new clients, each with a ClientInfo frame sealed for
+// one server. It is written in TypeScript because X25519 and the NaCl box exist here already. Its layout is in
 // generator/login-file.h.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'

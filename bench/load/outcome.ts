@@ -111,7 +111,10 @@ export type Outcome =
   | IntervalOutcome
   | SignalOutcome
 
-/** Loads that ran at the same time against one server, as one. Each reads the CPU time of the whole server: it is not added. */
+/**
+ * Loads that ran at the same time against one server, as one. Each reads the CPU time of the whole server: it is not
+ * added.
+ */
 export function mergeLoadOutcomes(outcomes: readonly LoadOutcome[]): LoadOutcome {
   const [first, ...others] = outcomes
   if (first === undefined) throw new Error('no outcomes to merge')

@@ -1,5 +1,5 @@
-// A relay that tampers with packets: a proxy in front of a real relay changes, repeats, reorders or drops the packets that
-// the relay delivers. Shows that the load generator detects it.
+// A relay that tampers with packets: a proxy in front of a real relay changes, repeats, reorders or drops the packets
+// that the relay delivers. Shows that the load generator detects it.
 
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'

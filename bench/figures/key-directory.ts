@@ -1,6 +1,6 @@
-// The fleet size from which on a key directory is cheaper: the cost of one client's change, in messages, CPU time and memory,
-// for relays that watch each other and for a relay that announces its keys to a NATS server. Relays that watch each other all
-// receive every change; the directory receives it once.
+// The fleet size from which on a key directory is cheaper: the cost of one client's change, in messages, CPU time and
+// memory, for relays that watch each other and for a relay that announces its keys to a NATS server. Relays that watch
+// each other all receive every change; the directory receives it once.
 
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import type { KeyLocation } from '#mesh/key-directory.ts'
 import { NatsDirectory } from '#mesh/nats-directory.ts'
 import { RouteTable } from '#mesh/route-table.ts'
 import { foreign } from '../../test/support/foreign.ts'
@@ -124,8 +125,8 @@ const NATS_ROWS: readonly (readonly [shown: Shown, read: (one: NatsCosts) => num
   [{ label: 'lookups of one relay', unit: 'per second', digits: 0 }, ({ lookupMs }) => 1_000 / lookupMs],
 ]
 
-async function lookUp(directory: NatsDirectory, key: Uint8Array): Promise<void> {
-  await new Promise((resolve) => directory.locate(key, resolve))
+async function lookUp(directory: NatsDirectory, key: Uint8Array): Promise<KeyLocation> {
+  return await new Promise((resolve) => directory.locate(key, resolve))
 }
 
 async function lookUpAll(directory: NatsDirectory, keys: readonly Uint8Array[]): Promise<number[]> {
@@ -160,7 +161,7 @@ async function natsCosts(
     }
     for (const key of keys) relay.announce(key)
     const last = keys.at(-1) ?? randomBytes(32)
-    await waitUntil('all keys are announced', async () => (await lookUp(other, last)) !== undefined, 60_000)
+    await waitUntil('all keys are announced', async () => (await lookUp(other, last)).kind === 'at', 60_000)
     const announcedUs = ownUs()
     const bytes = (await usedBytes(collect)) - before.bytes
     const serverBytes = (await residentBytes(pid)) - before.serverBytes

@@ -1,7 +1,7 @@
 // The fleet's file as regions of a DERP map: those that this relay is of, or all. What clients are told of a relay is
 // what the file says; flags that would say it otherwise are refused.
 
-import type { Findings } from '#config/diagnostics.ts'
+import type { Diagnostics } from '#config/diagnostics.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import type { OptionValues } from '#config/option-values.ts'
 import type { ServeOptions } from '#config/options.ts'
@@ -19,17 +19,17 @@ export function fleetEntries(
   values: OptionValues<ServeOptions>,
   isAll: boolean,
   pin: Pin,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): readonly Region[] | undefined {
   const path = values.get('regions-file') ?? ''
   const where = values.where('regions-file')
   const file = readFileText(path)
   if (!('text' in file)) {
-    return findings.complain(where, `${path} ${whyUnread(file)}`, 'a file of regions, YAML')
+    return diagnostics.addProblem(where, `${path} ${whyUnread(file)}`, 'a file of regions, YAML')
   }
   const read = readRegionsFile(path, file.text)
   if ('problems' in read) {
-    findings.problems.push(...read.problems)
+    diagnostics.problems.push(...read.problems)
     return undefined
   }
   const [hostname = '', node, region] = [values.get('hostname'), values.get('node'), values.get('region')]
@@ -37,9 +37,9 @@ export function fleetEntries(
   const problem = isKnown
     ? positionProblem(path, read.regions, { hostname, node, region, hasDirectory: false })
     : undefined
-  if (problem !== undefined) return findings.complain(where, problem.found, problem.expected)
+  if (problem !== undefined) return diagnostics.addProblem(where, problem.found, problem.expected)
   if (!isKnown && !isAll) {
-    return findings.complain(
+    return diagnostics.addProblem(
       values.where('hostname'),
       'is not set',
       'which relay of the file this is, or -all for the whole fleet',

@@ -6,9 +6,9 @@ import { parseCertificate, selfSignedPin } from '#config/certificate-check.ts'
 import { certificateFilesIn, readCertificateFile } from '#config/certificate-files.ts'
 import { certificateFolder } from '#config/certificate-settings.ts'
 import { whyUnread } from '#config/file-text.ts'
-import { Findings } from '#config/diagnostics.ts'
+import { Diagnostics } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
-import { thisHost } from '#config/host-info.ts'
+import { hostInfo } from '#config/host-info.ts'
 import { boolean, choice, integer, ipAddress, port, text } from '#config/option-kind.ts'
 import { isEveryAddress, resolveListeners, type Listeners } from '#config/listener-settings.ts'
 import { derpMapText, MAP_FORMAT_HEADINGS, MapFormat } from '#fleet/derp-map-writer.ts'
@@ -69,22 +69,22 @@ export const map: Command = {
   summary: "Print this relay's or its fleet's entry for Headscale, Tailscale's policy file or a DERP map",
   async run(args, io) {
     const flags = readFlags({ ...OPTIONS, ...MAP_OPTIONS }, args)
-    const findings = new Findings()
-    const own = new OptionValues(MAP_OPTIONS, flags.values, findings.problems)
+    const diagnostics = new Diagnostics()
+    const own = new OptionValues(MAP_OPTIONS, flags.values, diagnostics.problems)
     const plain = mergeSettings(flags, io.env)
     const isQuick = plain.values.get('quick-start')
     const presets = isQuick ? quickStartPresets(plain.values.get('state-dir')) : {}
     const raw = isQuick ? mergeSettings(flags, io.env, presets) : plain
-    findings.problems.push(...raw.problems)
+    diagnostics.problems.push(...raw.problems)
     if (raw.values.get('help')) {
       io.stdout.write(usage())
       return ExitCode.done
     }
-    const entries = mapEntries(own, raw.values, findings, io)
-    for (const warning of findings.warnings) io.stderr.write(`note: ${warning}\n`)
-    if (findings.problems.length > 0 || entries === undefined) {
-      reportProblems(io.stderr, 'derpfleet map: nothing to print', findings.problems)
-      return raw.isMisused || own.hasMisfitFrom('flag') ? ExitCode.misused : ExitCode.failed
+    const entries = mapEntries(own, raw.values, diagnostics, io)
+    for (const warning of diagnostics.warnings) io.stderr.write(`note: ${warning}\n`)
+    if (diagnostics.problems.length > 0 || entries === undefined) {
+      reportProblems(io.stderr, 'derpfleet map: nothing to print', diagnostics.problems)
+      return raw.isMisused || own.hasInvalidFrom('flag') ? ExitCode.misused : ExitCode.failed
     }
     io.stdout.write(mapText(own.get('format'), entries))
     return ExitCode.done
@@ -112,47 +112,52 @@ const SAID_BY_FILE = [
 function mapEntries(
   own: MapValues,
   values: ServeValues,
-  findings: Findings,
+  diagnostics: Diagnostics,
   io: Io,
 ): readonly Region[] | undefined {
   if (values.get('regions-file') === undefined) {
-    if (own.get('all')) findings.complain(own.where('all'), 'has no fleet', 'its file by -regions-file')
-    const entry = regionEntry(own, values, findings, io)
+    if (own.get('all')) diagnostics.addProblem(own.where('all'), 'has no fleet', 'its file by -regions-file')
+    const entry = regionEntry(own, values, diagnostics, io)
     return entry && [entry]
   }
   for (const word of SAID_BY_FILE) {
     if (own.source(word) === undefined) continue
-    findings.complain(own.where(word), 'is set beside -regions-file', 'it in that file, or no such file')
+    diagnostics.addProblem(own.where(word), 'is set beside -regions-file', 'it in that file, or no such file')
   }
-  const { isTls } = resolveListeners(values, new Findings())
+  const { isTls } = resolveListeners(values, new Diagnostics())
   const entries = fleetEntries(
     values,
     own.get('all'),
-    (hostname) => pin(own, values, { hostname, isTls, io }, findings),
-    findings,
+    (hostname) => pin(own, values, { hostname, isTls, io }, diagnostics),
+    diagnostics,
   )
-  for (const { id } of entries ?? []) warnOfRegion(id, findings)
+  for (const { id } of entries ?? []) warnOfRegion(id, diagnostics)
   return entries
 }
 
-function warnOfRegion(id: number, findings: Findings): void {
+function warnOfRegion(id: number, diagnostics: Diagnostics): void {
   if (id >= OWN_REGION_MIN && id <= OWN_REGION_MAX) return
-  findings.warn(`region ${id}: Tailscale's policy file takes ${OWN_REGION_MIN} to ${OWN_REGION_MAX}`)
+  diagnostics.addWarning(`region ${id}: Tailscale's policy file takes ${OWN_REGION_MIN} to ${OWN_REGION_MAX}`)
 }
 
-function regionEntry(own: MapValues, values: ServeValues, findings: Findings, io: Io): Region | undefined {
-  const listeners = resolveListeners(values, new Findings())
+function regionEntry(
+  own: MapValues,
+  values: ServeValues,
+  diagnostics: Diagnostics,
+  io: Io,
+): Region | undefined {
+  const listeners = resolveListeners(values, new Diagnostics())
   const hostname = values.get('hostname')
   if (hostname === undefined) {
-    return findings.complain(values.where('hostname'), 'is not set', OPTIONS.hostname.kind.expected)
+    return diagnostics.addProblem(values.where('hostname'), 'is not set', OPTIONS.hostname.kind.expected)
   }
   const id = own.get('region-id')
-  warnOfRegion(id, findings)
+  warnOfRegion(id, diagnostics)
   const ipv4 = own.get('ipv4') ?? implied(hostname, listeners, isIPv4)
   const node: Node = {
     name: `${id}a`,
     hostname,
-    certName: pin(own, values, { hostname, isTls: listeners.isTls, io }, findings),
+    certName: pin(own, values, { hostname, isTls: listeners.isTls, io }, diagnostics),
     ipv4,
     ipv6: own.get('ipv6') ?? implied(hostname, listeners, isIPv6),
     stunPort: values.get('stun') ? values.get('stun-port') : -1,
@@ -181,28 +186,35 @@ interface Served {
 }
 
 /** How clients check a certificate that no authority signed; undefined for all others. */
-function pin(own: MapValues, values: ServeValues, served: Served, findings: Findings): string | undefined {
+function pin(
+  own: MapValues,
+  values: ServeValues,
+  served: Served,
+  diagnostics: Diagnostics,
+): string | undefined {
   const named = own.get('cert')
   if (named === undefined && !served.isTls) {
-    findings.warn('the relay speaks plain TCP with these options; clients need TLS in front of it')
+    diagnostics.addWarning('the relay speaks plain TCP with these options; clients need TLS in front of it')
     return undefined
   }
-  const folder = certificateFolder(values, thisHost(served.io.env))
+  const folder = certificateFolder(values, hostInfo(served.io.env))
   const path = named ?? certificateFilesIn(folder, served.hostname).certificatePath
   const file = readCertificateFile(path)
-  if ('text' in file) return pinOf(file.text, path, findings)
-  if (named !== undefined) return findings.complain(own.where('cert'), `${path} ${whyUnread(file)}`)
+  if ('text' in file) return pinOf(file.text, path, diagnostics)
+  if (named !== undefined) return diagnostics.addProblem(own.where('cert'), `${path} ${whyUnread(file)}`)
   // Without these options the certificate is somebody else's concern: nothing says that it is a file here.
   const isNamed = values.get('certmode') === 'manual' || values.source('certdir') !== undefined
   if (!isNamed) return undefined
-  findings.warn(`${path} ${whyUnread(file)}; if the certificate is self-signed, name it with -cert to pin it`)
+  diagnostics.addWarning(
+    `${path} ${whyUnread(file)}; if the certificate is self-signed, name it with -cert to pin it`,
+  )
   return undefined
 }
 
-function pinOf(pem: string, path: string, findings: Findings): string | undefined {
+function pinOf(pem: string, path: string, diagnostics: Diagnostics): string | undefined {
   const certificate = parseCertificate(pem)
   if (!('kind' in certificate)) return selfSignedPin(certificate)
-  return findings.complain(path, certificate.found, 'PEM (-----BEGIN CERTIFICATE-----)')
+  return diagnostics.addProblem(path, certificate.found, 'PEM (-----BEGIN CERTIFICATE-----)')
 }
 
 function usage(): string {

@@ -5,7 +5,7 @@
 import { isIP } from 'node:net'
 import { readAuthoritiesFile } from '#config/certificate-files.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
-import { Findings } from '#config/diagnostics.ts'
+import { Diagnostics } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
 import { boolean, duration, integer, text, type Kind } from '#config/option-kind.ts'
 import { OptionValues } from '#config/option-values.ts'
@@ -95,29 +95,29 @@ export function readProbeArguments(
   | { readonly kind: 'misused'; readonly problems: readonly Problem[] } {
   const { targetText, pinText, rest } = splitArguments(args)
   const flags = readFlags(PROBE_OPTIONS, pinText === undefined ? rest : ['-pin', pinText, ...rest])
-  const findings = new Findings()
-  findings.problems.push(...flags.problems)
-  const values = new OptionValues(PROBE_OPTIONS, flags.values, findings.problems)
+  const diagnostics = new Diagnostics()
+  diagnostics.problems.push(...flags.problems)
+  const values = new OptionValues(PROBE_OPTIONS, flags.values, diagnostics.problems)
   if (values.get('help')) return { kind: 'help' }
   const target = targetText === undefined ? undefined : parseTarget(targetText)
   if (target === undefined) {
     const found = targetText === undefined ? 'missing' : `invalid value ${JSON.stringify(targetText)}`
-    findings.complain('target', found, TARGET_EXPECTED)
+    diagnostics.addProblem('target', found, TARGET_EXPECTED)
   }
-  complainOfContradictions(values, target, findings)
+  complainOfContradictions(values, target, diagnostics)
   const settings = {
     timeoutMs: values.get('timeout'),
     families: families(values, target),
     stunPort: values.get('stun-port'),
     httpPort: values.get('http-port'),
-    meshKey: meshKey(values, findings),
-    authorities: authorities(values, findings),
+    meshKey: meshKey(values, diagnostics),
+    authorities: authorities(values, diagnostics),
     isInsecure: values.get('insecure'),
     pin: values.get('pin'),
     usesWebSocket: values.get('websocket'),
   }
-  if (target === undefined || targetText === undefined || findings.problems.length > 0) {
-    return { kind: 'misused', problems: findings.problems }
+  if (target === undefined || targetText === undefined || diagnostics.problems.length > 0) {
+    return { kind: 'misused', problems: diagnostics.problems }
   }
   const request = { target, region: values.get('region'), settings }
   return { kind: 'probe', request, targetText, isJson: values.get('json') }
@@ -163,29 +163,33 @@ function splitArguments(args: readonly string[]): SplitArguments {
 function complainOfContradictions(
   values: ProbeValues,
   target: ProbeTarget | undefined,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): void {
   const isPinned = values.get('pin') !== undefined
   if (values.get('ipv4') && values.get('ipv6')) {
-    findings.complain('-ipv4', 'conflicts with -ipv6', 'only one of the two; without them, both are probed')
+    diagnostics.addProblem(
+      '-ipv4',
+      'conflicts with -ipv6',
+      'only one of the two; without them, both are probed',
+    )
   }
   const other = { 4: 'ipv6', 6: 'ipv4' } as const
   const ofAddress = addressFamily(target)
   if (ofAddress !== undefined && values.get(other[ofAddress])) {
-    findings.complain(
+    diagnostics.addProblem(
       `-${other[ofAddress]}`,
       `conflicts with the target, which is an IPv${ofAddress} address`,
     )
   }
-  if (isPinned && values.get('insecure')) findings.complain('-pin', 'conflicts with -insecure')
+  if (isPinned && values.get('insecure')) diagnostics.addProblem('-pin', 'conflicts with -insecure')
   if (isPinned && target !== undefined && target.kind !== 'relay') {
-    findings.complain('-pin', 'has no effect with a map', 'pins of nodes as CertName in the map')
+    diagnostics.addProblem('-pin', 'has no effect with a map', 'pins of nodes as CertName in the map')
   }
   if (isPinned && target?.kind === 'relay' && target.isPlain) {
-    findings.complain('-pin', 'conflicts with the http:// target, which has no certificate')
+    diagnostics.addProblem('-pin', 'conflicts with the http:// target, which has no certificate')
   }
   if (values.get('region') !== undefined && target?.kind === 'relay') {
-    findings.complain('-region', 'has no effect with a single relay', 'a map as target')
+    diagnostics.addProblem('-region', 'has no effect with a single relay', 'a map as target')
   }
 }
 
@@ -202,20 +206,20 @@ function addressFamily(target: ProbeTarget | undefined): IpFamily | undefined {
   return version === 4 || version === 6 ? version : undefined
 }
 
-function meshKey(values: ProbeValues, findings: Findings): Uint8Array | undefined {
+function meshKey(values: ProbeValues, diagnostics: Diagnostics): Uint8Array | undefined {
   const path = values.get('mesh-psk-file')
   if (path === undefined) return undefined
   const file = readFileText(path)
   const parsed = 'text' in file ? parseMeshKeys(file.text) : { problem: whyUnread(file) }
-  if ('problem' in parsed) return findings.complain('-mesh-psk-file', `${path} ${parsed.problem}`)
+  if ('problem' in parsed) return diagnostics.addProblem('-mesh-psk-file', `${path} ${parsed.problem}`)
   return parsed.value[0]
 }
 
-function authorities(values: ProbeValues, findings: Findings): readonly string[] {
+function authorities(values: ProbeValues, diagnostics: Diagnostics): readonly string[] {
   const path = values.get('ca')
   if (path === undefined) return []
   const read = readAuthoritiesFile(path)
   if ('pem' in read) return [read.pem]
-  findings.complain('-ca', read.found, 'a PEM file of certificates')
+  diagnostics.addProblem('-ca', read.found, 'a PEM file of certificates')
   return []
 }

@@ -2,8 +2,8 @@
 // listens; what starts, starts whole.
 
 import { resolveSettings } from '#config/resolve-settings.ts'
-import { thisHost } from '#config/host-info.ts'
-import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-files.ts'
+import { hostInfo } from '#config/host-info.ts'
+import { createFiles, CreatedFiles, unwritable, type NewFile } from '#config/new-files.ts'
 import { OPTION_GROUPS } from '#config/options.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { readSettings, type RawSettings } from '#config/read-settings.ts'
@@ -42,7 +42,7 @@ export function readServeSettings(args: readonly string[], io: Io): RawSettings 
 
 /** Says what is wrong with settings, or that nothing is; touches nothing. */
 export async function check(raw: RawSettings, io: Io): Promise<number> {
-  const resolution = resolveSettings(raw, thisHost(io.env))
+  const resolution = resolveSettings(raw, hostInfo(io.env))
   if ('problems' in resolution) {
     reportProblems(io.stderr, 'derpfleet: invalid configuration', resolution.problems)
     return refusal(raw)
@@ -79,14 +79,14 @@ async function start(raw: RawSettings, io: Io): Promise<number> {
 }
 
 async function startAndServe(raw: RawSettings, report: StartReport, io: Io): Promise<number> {
-  const resolution = resolveSettings(raw, thisHost(io.env))
+  const resolution = resolveSettings(raw, hostInfo(io.env))
   if ('problems' in resolution) {
     report.refused(resolution.problems)
     return refusal(raw)
   }
   const { settings, newFiles } = resolution
   const problems = await wouldFail(settings, newFiles)
-  const made = new MadeFiles()
+  const made = new CreatedFiles()
   const unwritten = problems.length > 0 ? undefined : createFiles(newFiles, made)
   if (problems.length > 0 || unwritten !== undefined) {
     report.refused(unwritten === undefined ? problems : [unwritten])

@@ -2,8 +2,8 @@
 // word that it is open.
 
 import { exists } from './file-text.ts'
-import type { Findings } from './diagnostics.ts'
-import type { Host } from './host-info.ts'
+import type { Diagnostics } from './diagnostics.ts'
+import type { HostInfo } from './host-info.ts'
 import { endpointText, isLoopback, type Listeners } from './listener-settings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
@@ -12,28 +12,37 @@ import type { AdmissionSettings } from './settings.ts'
 export function resolveAdmission(
   values: OptionValues<ServeOptions>,
   { derp }: Listeners,
-  host: Host,
-  findings: Findings,
+  host: HostInfo,
+  diagnostics: Diagnostics,
 ): AdmissionSettings {
   const verifyUrl = values.get('verify-client-url')
   const socket = values.get('verify-clients') ? (values.get('socket') ?? host.tailscaledSocket) : undefined
   if (socket !== undefined && !exists(socket)) {
-    findings.warn(`${socket}: this socket does not exist; no client is admitted until tailscaled runs`)
+    diagnostics.addWarning(
+      `${socket}: this socket does not exist; no client is admitted until tailscaled runs`,
+    )
   }
   const hasCheck = verifyUrl !== undefined || socket !== undefined
   const saysOpen = values.get('open-relay')
   if (saysOpen && hasCheck) {
     const check = verifyUrl === undefined ? 'verify-clients' : 'verify-client-url'
-    findings.complain(
+    diagnostics.addProblem(
       values.where('open-relay'),
       `conflicts with ${values.where(check)}`,
       'either an open relay or a check of clients',
     )
   }
   // What cannot be read may have been the answer, or an address that is not public.
-  const isKnown = values.areRead('listen', 'dev', 'derp', 'open-relay', 'verify-clients', 'verify-client-url')
+  const isKnown = values.areValid(
+    'listen',
+    'dev',
+    'derp',
+    'open-relay',
+    'verify-clients',
+    'verify-client-url',
+  )
   if (isKnown && !saysOpen && !hasCheck && values.get('derp') && !isLoopback(derp.host)) {
-    findings.complain(
+    diagnostics.addProblem(
       values.where(values.get('dev') ? 'dev' : 'listen'),
       `${endpointText(derp)} is not loopback, and no admission policy is set`,
       '-verify-client-url URL (for Headscale: https://HEADSCALE/verify), ' +

@@ -14,8 +14,8 @@ import {
   type CertificateFault,
 } from './certificate-check.ts'
 import { certificateFilesIn, readCertificateFiles, type CertificateFiles } from './certificate-files.ts'
-import type { Findings } from './diagnostics.ts'
-import type { Host } from './host-info.ts'
+import type { Diagnostics } from './diagnostics.ts'
+import type { HostInfo } from './host-info.ts'
 import type { Listeners } from './listener-settings.ts'
 import { nodeJson } from '#fleet/derp-map-writer.ts'
 import { DERP_PORT, STUN_PORT, type Node } from '#fleet/node.ts'
@@ -32,7 +32,7 @@ const LIFE_MS = 365 * 24 * HOUR_MS
 const LOCAL_NAMES = ['localhost', '127.0.0.1', '::1']
 
 /** The folder that the options name, or derper's. */
-export function certificateFolder(values: OptionValues<ServeOptions>, host: Host): string {
+export function certificateFolder(values: OptionValues<ServeOptions>, host: HostInfo): string {
   return values.get('certdir') ?? join(host.cacheFolder, 'tailscale', 'derper-certs')
 }
 
@@ -40,11 +40,11 @@ export function certificateFolder(values: OptionValues<ServeOptions>, host: Host
 export function resolveCertificate(
   values: OptionValues<ServeOptions>,
   { hostname, listeners }: { readonly hostname: string | undefined; readonly listeners: Listeners },
-  host: Host,
-  findings: Findings,
+  host: HostInfo,
+  diagnostics: Diagnostics,
 ): CertificateFiles | undefined {
   if (values.get('certmode') !== 'manual') {
-    return findings.complain(
+    return diagnostics.addProblem(
       values.where('certmode'),
       `${JSON.stringify(values.get('certmode'))} is not supported: the relay does not request certificates`,
       `manual, with ${hostname ?? 'HOSTNAME'}.crt and ${hostname ?? 'HOSTNAME'}.key in -certdir, from any ACME client`,
@@ -57,11 +57,11 @@ export function resolveCertificate(
   const plan = { files, hostname, listeners, isOwn }
   if (!('pem' in read)) {
     if (read.areBothMissing && (isOwn || isIP(hostname) !== 0)) {
-      planSelfSigned({ ...plan, existing: 'is kept' }, host, findings)
+      planSelfSigned({ ...plan, existing: 'is kept' }, host, diagnostics)
       return files
     }
     for (const { path, reason } of read.unread) {
-      findings.complain(
+      diagnostics.addProblem(
         values.where('certdir'),
         `${path} ${reason}`,
         'a certificate and its key as PEM files',
@@ -71,15 +71,15 @@ export function resolveCertificate(
   }
   const checked = checkCertificate(read.pem, hostname, host.nowMs)
   if (isOwn && checked.faults.some((fault) => fault.kind === 'expired')) {
-    planSelfSigned({ ...plan, existing: 'is replaced' }, host, findings)
+    planSelfSigned({ ...plan, existing: 'is replaced' }, host, diagnostics)
     return files
   }
-  for (const fault of checked.faults) complainOfFault(fault, files, findings)
+  for (const fault of checked.faults) complainOfFault(fault, files, diagnostics)
   if (!('certificate' in checked) || checked.faults.length > 0) return undefined
   if (isNearlyExpired(checked.certificate, host.nowMs)) {
-    findings.warn(`${files.certificatePath}: expires on ${expiryText(checked.certificate)}`)
+    diagnostics.addWarning(`${files.certificatePath}: expires on ${expiryText(checked.certificate)}`)
   }
-  if (!isOwn) warnOfPin(plan, selfSignedPin(checked.certificate), findings)
+  if (!isOwn) warnOfPin(plan, selfSignedPin(checked.certificate), diagnostics)
   return files
 }
 
@@ -99,7 +99,7 @@ interface SelfSignedPlan extends Served {
   readonly existing: 'is kept' | 'is replaced'
 }
 
-function planSelfSigned(plan: SelfSignedPlan, host: Host, findings: Findings): void {
+function planSelfSigned(plan: SelfSignedPlan, host: HostInfo, diagnostics: Diagnostics): void {
   const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey
   const fromMs = host.nowMs - BACKDATED_MS
   const names = plan.isOwn ? [...new Set([plan.hostname, ...LOCAL_NAMES])] : [plan.hostname]
@@ -113,13 +113,13 @@ function planSelfSigned(plan: SelfSignedPlan, host: Host, findings: Findings): v
   const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString()
   const { certificatePath, keyPath } = plan.files
   const rest = { folder: 'is made', existing: plan.existing } as const
-  findings.create({ path: keyPath, text: pem, mode: 0o600, ...rest })
-  findings.create({ path: certificatePath, text: certificatePem(certificate), mode: 0o644, ...rest })
-  if (!plan.isOwn) warnOfPin(plan, certificatePin(certificate), findings)
+  diagnostics.addNewFile({ path: keyPath, text: pem, mode: 0o600, ...rest })
+  diagnostics.addNewFile({ path: certificatePath, text: certificatePem(certificate), mode: 0o644, ...rest })
+  if (!plan.isOwn) warnOfPin(plan, certificatePin(certificate), diagnostics)
 }
 
 /** Clients take a self-signed certificate by its pin alone. */
-function warnOfPin(served: Served, pin: string | undefined, findings: Findings): void {
+function warnOfPin(served: Served, pin: string | undefined, diagnostics: Diagnostics): void {
   if (pin === undefined) return
   const { hostname, listeners } = served
   const { derp, stun } = listeners
@@ -131,12 +131,12 @@ function warnOfPin(served: Served, pin: string | undefined, findings: Findings):
     stunPort: stun === undefined ? -1 : stun.port === STUN_PORT ? undefined : stun.port,
     derpPort: derp.port === DERP_PORT ? undefined : derp.port,
   }
-  findings.warn(
+  diagnostics.addWarning(
     `the certificate for ${hostname} is self-signed; clients accept it only with this node in their DERP map: ${JSON.stringify(nodeJson(node, OWN_REGION_MIN))}`,
   )
 }
 
-function complainOfFault(fault: CertificateFault, files: CertificateFiles, findings: Findings): void {
+function complainOfFault(fault: CertificateFault, files: CertificateFiles, diagnostics: Diagnostics): void {
   const path = fault.file === 'key' ? files.keyPath : files.certificatePath
-  findings.complain(path, fault.found, fault.expected)
+  diagnostics.addProblem(path, fault.found, fault.expected)
 }

@@ -7,10 +7,10 @@ import { z } from 'zod'
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envName, flagNames, isInFile, type Option, type OptionTable } from './option.ts'
 import { reasonOf, type Problem } from '#fleet/problem.ts'
-import type { RawValue, RawValues } from './raw-option.ts'
+import type { RawOption, RawOptions } from './raw-option.ts'
 
 export interface FileValues {
-  readonly values: RawValues
+  readonly values: RawOptions
   readonly problems: readonly Problem[]
 }
 
@@ -54,7 +54,7 @@ export function readConfigFile(table: OptionTable, path: string, fileText: strin
   const problems = issues.flatMap((issue) => shapeProblems(table, issue, { content, where }))
   // The keys without fault count, so that they are not missed elsewhere.
   const faulty = new Set(problems.map((problem) => problem.where))
-  const values = new Map<string, RawValue>()
+  const values = new Map<string, RawOption>()
   for (const [word, value] of Object.entries(content as object)) {
     const raw = { text: textOf(value), source: 'file', where: where(word) } as const
     if (!faulty.has(raw.where)) values.set(word, raw)

@@ -1,25 +1,25 @@
-// What resolving gathers beside the settings: complaints, remarks, and files that have to be made before the start.
-// One object handed through all parts, so that every part is examined whatever the others found.
+// The results of resolving besides the settings: problems, warnings, and files to create before the start. One object is
+// passed to all parts of the resolution, so that each part is checked whatever the others found.
 
-import type { NewFile } from './new-files.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { withoutSecrets } from '#fleet/secret-mask.ts'
+import type { NewFile } from './new-files.ts'
 
-export class Findings {
+export class Diagnostics {
   readonly problems: Problem[] = []
   readonly warnings: string[] = []
   readonly newFiles: NewFile[] = []
 
-  /** Adds a complaint; answers undefined, to be returned in the place of a value. */
-  complain(where: string, found: string, expected = ''): undefined {
+  /** Returns undefined, for the caller to return in place of a value. */
+  addProblem(where: string, found: string, expected = ''): undefined {
     this.problems.push({ where, found, expected })
   }
 
-  warn(text: string): void {
+  addWarning(text: string): void {
     this.warnings.push(withoutSecrets(text))
   }
 
-  create(file: NewFile): void {
+  addNewFile(file: NewFile): void {
     this.newFiles.push(file)
   }
 }

@@ -4,12 +4,12 @@
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envNames, isOwnEnvName, type OptionTable } from './option.ts'
 import { UNSUPPORTED_ENV } from './options.ts'
-import type { RawValue, RawValues } from './raw-option.ts'
+import type { RawOption, RawOptions } from './raw-option.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
 export interface EnvironmentValues {
-  readonly values: RawValues
+  readonly values: RawOptions
   readonly warnings: readonly string[]
 }
 
@@ -24,7 +24,7 @@ const SERVICE_LINK_VALUE = /^(tcp|udp|sctp):\/\//
 const SERVICE_LINK_NAME = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/
 
 export function readEnvironment(table: OptionTable, env: Environment): EnvironmentValues {
-  const values = new Map<string, RawValue>()
+  const values = new Map<string, RawOption>()
   const known = new Set<string>(OTHER_OWN_NAMES)
   for (const [word, option] of Object.entries(table)) {
     const names = envNames(word, option)

@@ -6,18 +6,18 @@
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envName, flagNames, type Option, type OptionTable } from './option.ts'
 import type { Problem } from '#fleet/problem.ts'
-import type { RawValue, RawValues } from './raw-option.ts'
+import type { RawOption, RawOptions } from './raw-option.ts'
 import { shownText } from '#fleet/secret-mask.ts'
 
 export interface Flags {
-  readonly values: RawValues
+  readonly values: RawOptions
   readonly problems: readonly Problem[]
 }
 
 /** Reads all arguments; the last of several values for one flag counts. */
 export function readFlags(table: OptionTable, args: readonly string[]): Flags {
   const words = wordsByFlag(table)
-  const values = new Map<string, RawValue>()
+  const values = new Map<string, RawOption>()
   const problems: Problem[] = []
   for (let at = 0; at < args.length; at++) {
     const arg = args[at] ?? ''

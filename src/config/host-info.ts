@@ -6,7 +6,7 @@ import { isAbsolute, join } from 'node:path'
 import type { Environment } from './environment.ts'
 import { usableCoreCount } from './core-count.ts'
 
-export interface Host {
+export interface HostInfo {
   readonly nowMs: number
   readonly isRoot: boolean
   readonly homeFolder: string
@@ -21,7 +21,7 @@ export interface Host {
   readonly rootKeyPath: string
 }
 
-export function thisHost(env: Environment): Host {
+export function hostInfo(env: Environment): HostInfo {
   const homeFolder = env.HOME ?? homedir()
   return {
     nowMs: Date.now(),

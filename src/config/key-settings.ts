@@ -6,8 +6,8 @@ import { dirname } from 'node:path'
 import { formatKeyFile, parseKeyFile, parseMeshKeys } from '#protocol/key-file.ts'
 import { keyPairFrom, type KeyPair } from '#protocol/node-key.ts'
 import { exists, isFolder, readFileText, whyUnread } from './file-text.ts'
-import type { Findings } from './diagnostics.ts'
-import type { Host } from './host-info.ts'
+import type { Diagnostics } from './diagnostics.ts'
+import type { HostInfo } from './host-info.ts'
 import type { OptionValues } from './option-values.ts'
 import { DEV_MESH_KEY_ENV, type ServeOptions } from './options.ts'
 
@@ -23,34 +23,34 @@ const KEY_EXPECTED = 'a derper.key file, which is created if it does not exist'
 
 export function resolveNodeKey(
   values: OptionValues<ServeOptions>,
-  host: Host,
-  findings: Findings,
+  host: HostInfo,
+  diagnostics: Diagnostics,
 ): KeyPair | undefined {
   if (values.get('dev')) return newKeyPair()
   const key = values.get('key')
   const isFileNamed = values.get('key-file') !== undefined && values.source('key-file') !== 'preset'
   if (key !== undefined && isFileNamed) {
     const files = values.where('key-file')
-    return findings.complain(values.where('key'), `conflicts with ${files}`, 'only one of the two')
+    return diagnostics.addProblem(values.where('key'), `conflicts with ${files}`, 'only one of the two')
   }
-  if (key !== undefined) return parsedKey(key, values.where('key'), 'its value', findings)
+  if (key !== undefined) return parsedKey(key, values.where('key'), 'its value', diagnostics)
   const path = values.get('key-file') ?? (host.isRoot ? host.rootKeyPath : undefined)
   const where = values.where('key-file')
-  if (path === undefined) return findings.complain(where, 'is not set', KEY_EXPECTED)
+  if (path === undefined) return diagnostics.addProblem(where, 'is not set', KEY_EXPECTED)
   const file = readFileText(path)
   if ('text' in file) {
-    warnIfShared(path, file.mode, findings)
-    return parsedKey(file.text, where, path, findings)
+    warnIfShared(path, file.mode, diagnostics)
+    return parsedKey(file.text, where, path, diagnostics)
   }
-  if ('reason' in file) return findings.complain(where, `${path} ${file.reason}`, KEY_EXPECTED)
+  if ('reason' in file) return diagnostics.addProblem(where, `${path} ${file.reason}`, KEY_EXPECTED)
   // Only folders that are the relay's own by name are made; elsewhere a missing one is a typing error.
   const isOwnFolder = values.source('key-file') === undefined || values.source('key-file') === 'preset'
   if (!isOwnFolder && !isFolder(dirname(path))) {
-    return findings.complain(where, `${path} cannot be created: its folder does not exist`, KEY_EXPECTED)
+    return diagnostics.addProblem(where, `${path} cannot be created: its folder does not exist`, KEY_EXPECTED)
   }
   const pair = newKeyPair()
   const folder = isOwnFolder ? 'is made' : 'must exist'
-  findings.create({ path, text: formatKeyFile(pair), mode: 0o600, folder, existing: 'is kept' })
+  diagnostics.addNewFile({ path, text: formatKeyFile(pair), mode: 0o600, folder, existing: 'is kept' })
   return pair
 }
 
@@ -61,18 +61,18 @@ export function newKeyPair(): KeyPair {
 /** The mesh keys, none without a mesh; the first is the one that this relay proves itself with. */
 export function resolveMeshKeys(
   values: OptionValues<ServeOptions>,
-  host: Host,
-  findings: Findings,
+  host: HostInfo,
+  diagnostics: Diagnostics,
 ): MeshKeys {
   const where = values.where('mesh-psk')
   const given = values.get('mesh-psk')
   const isDev = values.get('dev')
   const isIgnored = where === DEV_MESH_KEY_ENV && !isDev
   const path = values.get('mesh-psk-file')
-  if (given !== undefined && isIgnored) findings.warn(`${where}: is read only with -dev`)
+  if (given !== undefined && isIgnored) diagnostics.addWarning(`${where}: is read only with -dev`)
   if (given !== undefined && !isIgnored) {
-    if (path === undefined || isDev) return { keys: parsedMeshKeys(given, where, 'its value', findings) }
-    findings.complain(where, `conflicts with ${values.where('mesh-psk-file')}`, 'only one of the two')
+    if (path === undefined || isDev) return { keys: parsedMeshKeys(given, where, 'its value', diagnostics) }
+    diagnostics.addProblem(where, `conflicts with ${values.where('mesh-psk-file')}`, 'only one of the two')
     return NO_MESH_KEYS
   }
   if (isDev) return NO_MESH_KEYS
@@ -82,35 +82,39 @@ export function resolveMeshKeys(
   if (found === undefined) return NO_MESH_KEYS
   const file = readFileText(found)
   if ('text' in file) {
-    warnIfShared(found, file.mode, findings)
-    return { keys: parsedMeshKeys(file.text, values.where('mesh-psk-file'), found, findings), path: found }
+    warnIfShared(found, file.mode, diagnostics)
+    return { keys: parsedMeshKeys(file.text, values.where('mesh-psk-file'), found, diagnostics), path: found }
   }
-  findings.complain(values.where('mesh-psk-file'), `${found} ${whyUnread(file)}`, 'a file with 64 hex digits')
+  diagnostics.addProblem(
+    values.where('mesh-psk-file'),
+    `${found} ${whyUnread(file)}`,
+    'a file with 64 hex digits',
+  )
   return NO_MESH_KEYS
 }
 
-function parsedKey(text: string, where: string, what: string, findings: Findings): KeyPair | undefined {
+function parsedKey(text: string, where: string, what: string, diagnostics: Diagnostics): KeyPair | undefined {
   const parsed = parseKeyFile(text)
   if ('value' in parsed) return parsed.value
-  return findings.complain(where, `${what} ${parsed.problem}`)
+  return diagnostics.addProblem(where, `${what} ${parsed.problem}`)
 }
 
 function parsedMeshKeys(
   text: string,
   where: string,
   what: string,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): readonly Uint8Array[] {
   const parsed = parseMeshKeys(text)
   if ('value' in parsed) return parsed.value
-  findings.complain(where, `${what} ${parsed.problem}`)
+  diagnostics.addProblem(where, `${what} ${parsed.problem}`)
   return []
 }
 
-function warnIfShared(path: string, mode: number, findings: Findings): void {
+function warnIfShared(path: string, mode: number, diagnostics: Diagnostics): void {
   if ((mode & 0o007) === 0) return
   const digits = (mode & 0o777).toString(8).padStart(4, '0')
-  findings.warn(
+  diagnostics.addWarning(
     `${path}: this secret is readable by every user of this host (mode ${digits}); expected mode 0600`,
   )
 }

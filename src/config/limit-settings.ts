@@ -3,7 +3,7 @@
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RateLimit, RelayLimits } from '#protocol/relay-limits.ts'
 import { readFileText, whyUnread } from './file-text.ts'
-import type { Findings } from './diagnostics.ts'
+import type { Diagnostics } from './diagnostics.ts'
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
@@ -25,7 +25,7 @@ const WAITING_SHARE = 1 / 4
 export function resolveLimits(
   values: OptionValues<ServeOptions>,
   { isTls, memoryBytes }: { readonly isTls: boolean; readonly memoryBytes: number },
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): RelayLimits {
   const acceptsPerSecond = values.get('accept-connection-limit')
   const acceptBurst = values.get('accept-connection-burst') ?? Infinity
@@ -34,7 +34,7 @@ export function resolveLimits(
     outboxPacketsMax: values.get('outbox-packets') || Infinity,
     waitingBytesMax: values.get('waiting-bytes') ?? Math.floor(memoryBytes * WAITING_SHARE),
     writeTimeoutMs: values.get('tcp-write-timeout'),
-    rate: resolveRate(values, findings),
+    rate: resolveRate(values, diagnostics),
     acceptsPerSecond,
     acceptBurst,
     keepAlive: resolveKeepAlive(values.get('keepalive'), isTls),
@@ -49,29 +49,33 @@ function resolveKeepAlive(maxMs: number | undefined, isTls: boolean): RelayLimit
 }
 
 /** Reads derper's rate file. A rate of 0 disables the limit; the burst is at least one whole packet. */
-function resolveRate(values: OptionValues<ServeOptions>, findings: Findings): RateLimit | undefined {
+function resolveRate(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): RateLimit | undefined {
   const path = values.get('rate-config')
   if (path === undefined) return undefined
   const where = values.where('rate-config')
   const file = readFileText(path)
-  if (!('text' in file)) return findings.complain(where, `${path} ${whyUnread(file)}`, RATE_EXPECTED)
+  if (!('text' in file)) return diagnostics.addProblem(where, `${path} ${whyUnread(file)}`, RATE_EXPECTED)
   let content: unknown
   try {
     content = JSON.parse(file.text)
   } catch {
-    return findings.complain(where, `${path} is not JSON`, RATE_EXPECTED)
+    return diagnostics.addProblem(where, `${path} is not JSON`, RATE_EXPECTED)
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    return findings.complain(where, `${path} is not a JSON object`, RATE_EXPECTED)
+    return diagnostics.addProblem(where, `${path} is not a JSON object`, RATE_EXPECTED)
   }
   const numbers = { [RATE_KEY]: 0, [BURST_KEY]: 0 }
   for (const [name, value] of Object.entries(content)) {
     const key = ([RATE_KEY, BURST_KEY] as const).find((known) => known.toLowerCase() === name.toLowerCase())
     if (key === undefined) {
       const hint = didYouMean(nearestWord(name, [RATE_KEY, BURST_KEY]))
-      findings.complain(where, `${path} has the unknown key ${JSON.stringify(name)}${hint}`, RATE_EXPECTED)
+      diagnostics.addProblem(
+        where,
+        `${path} has the unknown key ${JSON.stringify(name)}${hint}`,
+        RATE_EXPECTED,
+      )
     } else if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
-      findings.complain(where, `${path} has an invalid ${key}: ${JSON.stringify(value)}`, RATE_EXPECTED)
+      diagnostics.addProblem(where, `${path} has an invalid ${key}: ${JSON.stringify(value)}`, RATE_EXPECTED)
     } else {
       numbers[key] = value
     }

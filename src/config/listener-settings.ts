@@ -2,7 +2,7 @@
 // beside TLS only, STUN and HTTP on the DERP port's address.
 
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
-import type { Findings } from './diagnostics.ts'
+import type { Diagnostics } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import type { Endpoint } from './settings.ts'
@@ -18,7 +18,7 @@ export interface Listeners {
 /** derper's port in `-dev` mode ("above the keys DERP"). */
 const DEV_PORT = 3340
 
-export function resolveListeners(values: OptionValues<ServeOptions>, findings: Findings): Listeners {
+export function resolveListeners(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): Listeners {
   const derp = values.get('dev') ? { host: '', port: DEV_PORT } : values.get('listen')
   const isTls = derp.port === 443 || values.get('certmode') === 'manual'
   const httpPort = values.get('http-port')
@@ -26,13 +26,13 @@ export function resolveListeners(values: OptionValues<ServeOptions>, findings: F
   const admin = values.get('admin')
   const hasHttp = isTls && httpPort !== -1
   if (!isTls && httpPort !== -1 && values.source('http-port') !== undefined) {
-    findings.warn(
+    diagnostics.addWarning(
       `${values.where('http-port')} ${httpPort}: has no effect, because the DERP port serves plain HTTP`,
     )
   }
-  if (!isTls && !values.get('dev')) warnOfPlain(values, derp, findings)
+  if (!isTls && !values.get('dev')) warnOfPlain(values, derp, diagnostics)
   if (admin !== 'off' && !isLoopback(admin.host)) {
-    findings.warn(
+    diagnostics.addWarning(
       `${values.where('admin')} ${endpointText(admin)}: the admin pages have no authentication; do not expose this address to the internet`,
     )
   }
@@ -43,15 +43,15 @@ export function resolveListeners(values: OptionValues<ServeOptions>, findings: F
     stun: values.get('stun') ? { host: derp.host, port: stunPort } : undefined,
     admin: admin === 'off' ? undefined : admin,
   }
-  complainOfClashes(values, listeners, findings)
+  complainOfClashes(values, listeners, diagnostics)
   return listeners
 }
 
 /** derper's default mode stands for TLS on port 443 alone; elsewhere derper, too, speaks plain HTTP, and says nothing. */
-function warnOfPlain(values: OptionValues<ServeOptions>, derp: Endpoint, findings: Findings): void {
+function warnOfPlain(values: OptionValues<ServeOptions>, derp: Endpoint, diagnostics: Diagnostics): void {
   const isMeant = values.source('certmode') === undefined && isLoopback(derp.host)
-  if (isMeant || !values.areRead('listen', 'certmode')) return
-  findings.warn(
+  if (isMeant || !values.areValid('listen', 'certmode')) return
+  diagnostics.addWarning(
     `${values.where('certmode')} ${values.get('certmode')}: port ${derp.port} serves plain HTTP, as derper does on every port except 443; for TLS, use port 443 or -certmode manual`,
   )
 }
@@ -81,7 +81,7 @@ export function endpointText({ host, port }: Endpoint): string {
 function complainOfClashes(
   values: OptionValues<ServeOptions>,
   listeners: Listeners,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): void {
   const { derp, http, admin } = listeners
   const users = [
@@ -91,8 +91,8 @@ function complainOfClashes(
   ] as const
   for (const [index, { option, at }] of users.entries()) {
     const other = users.slice(0, index).find((earlier) => at && earlier.at && clash(at, earlier.at))
-    if (at === undefined || other === undefined || !values.areRead(option, other.option)) continue
-    findings.complain(
+    if (at === undefined || other === undefined || !values.areValid(option, other.option)) continue
+    diagnostics.addProblem(
       values.where(option),
       `port ${at.port} is already used by ${values.where(other.option)}`,
       'a different port',

@@ -5,7 +5,7 @@ import { isIPv6 } from 'node:net'
 import { readAuthoritiesFile } from './certificate-files.ts'
 import { readFileText, whyUnread } from './file-text.ts'
 import { parseUntypedKey } from '#protocol/node-key.ts'
-import type { Findings } from './diagnostics.ts'
+import type { Diagnostics } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import { positionProblem } from '#fleet/position-check.ts'
@@ -27,22 +27,22 @@ const CREDENTIALS_EXPECTED = "a credentials file with a user's JWT and seed, as 
 export function resolveMesh(
   values: OptionValues<ServeOptions>,
   hasKey: boolean,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): MeshSettings {
   for (const word of ['mesh-with', 'mesh-dns', 'regions-file'] as const) {
     const value = values.get(word)
     if (hasKey || value === undefined || value.length === 0) continue
-    findings.complain(values.where(word), 'needs a mesh key', '-mesh-psk-file or DERPFLEET_MESH_PSK')
+    diagnostics.addProblem(values.where(word), 'needs a mesh key', '-mesh-psk-file or DERPFLEET_MESH_PSK')
   }
   return {
-    siblings: parsedList(values, 'mesh-with', parseSibling, findings),
-    dnsNames: parsedList(values, 'mesh-dns', parseDnsName, findings),
-    ...resolveRegions(values, findings),
-    nats: resolveNats(values, findings),
+    siblings: parsedList(values, 'mesh-with', parseSibling, diagnostics),
+    dnsNames: parsedList(values, 'mesh-dns', parseDnsName, diagnostics),
+    ...resolveRegions(values, diagnostics),
+    nats: resolveNats(values, diagnostics),
     rebalancePerSecond: values.get('rebalance'),
     region: values.get('region'),
     node: values.get('node'),
-    ca: resolveAuthorities(values, 'mesh-ca-file', findings),
+    ca: resolveAuthorities(values, 'mesh-ca-file', diagnostics),
   }
 }
 
@@ -50,31 +50,31 @@ function parsedList<T>(
   values: OptionValues<ServeOptions>,
   word: 'mesh-with' | 'mesh-dns',
   parse: (entry: string) => T | undefined,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): readonly T[] {
   return (values.get(word) ?? []).flatMap((entry) => {
     const parsed = parse(entry)
     if (parsed !== undefined) return [parsed]
-    findings.complain(values.where(word), `invalid value ${JSON.stringify(entry)}`, EXPECTED[word])
+    diagnostics.addProblem(values.where(word), `invalid value ${JSON.stringify(entry)}`, EXPECTED[word])
     return []
   })
 }
 
 function resolveRegions(
   values: OptionValues<ServeOptions>,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): { regionsPath: string | undefined; regions: readonly Region[] } {
   const regionsPath = values.get('regions-file')
   if (regionsPath === undefined) return { regionsPath, regions: [] }
   const where = values.where('regions-file')
   const file = readFileText(regionsPath)
   if (!('text' in file)) {
-    findings.complain(where, `${regionsPath} ${whyUnread(file)}`, 'a YAML file of regions')
+    diagnostics.addProblem(where, `${regionsPath} ${whyUnread(file)}`, 'a YAML file of regions')
     return { regionsPath, regions: [] }
   }
   const read = readRegionsFile(regionsPath, file.text)
   if ('problems' in read) {
-    findings.problems.push(...read.problems)
+    diagnostics.problems.push(...read.problems)
     return { regionsPath, regions: [] }
   }
   const own = {
@@ -84,7 +84,7 @@ function resolveRegions(
     hasDirectory: (values.get('nats-url') ?? []).length > 0,
   }
   const problem = positionProblem(regionsPath, read.regions, own)
-  if (problem !== undefined) findings.complain(where, problem.found, problem.expected)
+  if (problem !== undefined) diagnostics.addProblem(where, problem.found, problem.expected)
   return { regionsPath, regions: read.regions }
 }
 
@@ -106,40 +106,40 @@ function parseSibling(entry: string): Sibling | undefined {
   return listedSibling(entry, host, port, dialHost)
 }
 
-function resolveNats(values: OptionValues<ServeOptions>, findings: Findings): NatsSettings | undefined {
+function resolveNats(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): NatsSettings | undefined {
   const servers = values.get('nats-url') ?? []
   if (servers.length === 0) return undefined
   for (const server of servers) {
     if (/^(nats|tls):\/\/[\w.-]+(:\d+)?$|^(nats|tls):\/\/\[[\da-f:]+\](:\d+)?$/i.test(server)) continue
-    findings.complain(
+    diagnostics.addProblem(
       values.where('nats-url'),
       `invalid value ${JSON.stringify(server)}`,
       EXPECTED['nats-url'],
     )
   }
   if (values.get('regions-file') === undefined) {
-    findings.complain(values.where('nats-url'), 'needs a file of regions', '-regions-file')
+    diagnostics.addProblem(values.where('nats-url'), 'needs a file of regions', '-regions-file')
   }
-  const secret = resolveNatsSecret(values, findings)
+  const secret = resolveNatsSecret(values, diagnostics)
   if (secret === undefined) return undefined
   return {
     servers,
-    credentials: resolveCredentials(values, findings),
-    ca: resolveAuthorities(values, 'nats-ca-file', findings),
+    credentials: resolveCredentials(values, diagnostics),
+    ca: resolveAuthorities(values, 'nats-ca-file', diagnostics),
     secret,
   }
 }
 
 function resolveCredentials(
   values: OptionValues<ServeOptions>,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): NatsSettings['credentials'] {
   const path = values.get('nats-credentials-file')
-  const text = fileText(values, 'nats-credentials-file', CREDENTIALS_EXPECTED, findings)
+  const text = fileText(values, 'nats-credentials-file', CREDENTIALS_EXPECTED, diagnostics)
   if (path === undefined || text === undefined) return undefined
   if (isNatsCredentials(text)) return { path, text }
   const where = values.where('nats-credentials-file')
-  return findings.complain(where, `${path} contains no credentials`, CREDENTIALS_EXPECTED)
+  return diagnostics.addProblem(where, `${path} contains no credentials`, CREDENTIALS_EXPECTED)
 }
 
 /** Whether a NATS client can log in with it. */
@@ -147,15 +147,19 @@ export function isNatsCredentials(text: string): boolean {
   return /BEGIN NATS USER JWT[^]*BEGIN USER NKEY SEED/.test(text)
 }
 
-function resolveNatsSecret(values: OptionValues<ServeOptions>, findings: Findings): Uint8Array | undefined {
+function resolveNatsSecret(
+  values: OptionValues<ServeOptions>,
+  diagnostics: Diagnostics,
+): Uint8Array | undefined {
   const expected = 'a file with 64 hex digits'
   const where = values.where('nats-secret-file')
-  if (values.get('nats-secret-file') === undefined) return findings.complain(where, 'is not set', expected)
-  const secretText = fileText(values, 'nats-secret-file', expected, findings)
+  if (values.get('nats-secret-file') === undefined)
+    return diagnostics.addProblem(where, 'is not set', expected)
+  const secretText = fileText(values, 'nats-secret-file', expected, diagnostics)
   if (secretText === undefined) return undefined
   const secret = parseUntypedKey(secretText.trim())
   if (secret !== undefined) return secret
-  return findings.complain(where, `${values.get('nats-secret-file')} contains no such secret`, expected)
+  return diagnostics.addProblem(where, `${values.get('nats-secret-file')} contains no such secret`, expected)
 }
 
 /** The text of a file that has to be there if it is named. */
@@ -163,23 +167,23 @@ function fileText(
   values: OptionValues<ServeOptions>,
   word: 'nats-credentials-file' | 'nats-secret-file',
   expected: string,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): string | undefined {
   const path = values.get(word)
   if (path === undefined) return undefined
   const file = readFileText(path)
   if ('text' in file) return file.text
-  return findings.complain(values.where(word), `${path} ${whyUnread(file)}`, expected)
+  return diagnostics.addProblem(values.where(word), `${path} ${whyUnread(file)}`, expected)
 }
 
 function resolveAuthorities(
   values: OptionValues<ServeOptions>,
   option: 'mesh-ca-file' | 'nats-ca-file',
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): string | undefined {
   const path = values.get(option)
   if (path === undefined) return undefined
   const read = readAuthoritiesFile(path)
   if ('pem' in read) return read.pem
-  return findings.complain(values.where(option), read.found, 'a PEM file of certificates')
+  return diagnostics.addProblem(values.where(option), read.found, 'a PEM file of certificates')
 }

@@ -30,7 +30,7 @@ export interface NewFile {
 }
 
 /** What a start has made, to be taken back when the start fails. */
-export class MadeFiles {
+export class CreatedFiles {
   readonly #undos: (() => void)[] = []
 
   add(undo: () => void): void {
@@ -46,7 +46,7 @@ export class MadeFiles {
 /** Writes the files in order. One that fails takes back those before. */
 export function createFiles(
   files: readonly NewFile[],
-  made: MadeFiles = new MadeFiles(),
+  made: CreatedFiles = new CreatedFiles(),
 ): Problem | undefined {
   for (const file of files) {
     try {
@@ -62,7 +62,7 @@ export function createFiles(
   return undefined
 }
 
-function makeFolder(path: string, made: MadeFiles): void {
+function makeFolder(path: string, made: CreatedFiles): void {
   const first = mkdirSync(path, { recursive: true, mode: 0o700 })
   if (first === undefined) return
   made.add(() => {

@@ -1,7 +1,7 @@
 // Options that have no effect without another option, or together with one. Such an option does not prevent the start,
 // but the operator expects an effect, so each is named in a warning.
 
-import type { Findings } from './diagnostics.ts'
+import type { Diagnostics } from './diagnostics.ts'
 import { displayName, type Option } from './option.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
@@ -43,14 +43,18 @@ const NEEDS: Readonly<Partial<Record<Word, Need>>> = {
 }
 
 /** Warns of each option that is set and has no effect. */
-export function nameIdle(values: OptionValues<ServeOptions>, isTls: boolean, findings: Findings): void {
+export function warnOfIneffectiveOptions(
+  values: OptionValues<ServeOptions>,
+  isTls: boolean,
+  diagnostics: Diagnostics,
+): void {
   const isOn = (word: Word | 'TLS'): boolean => (word === 'TLS' ? isTls : isSet(values.get(word)))
   for (const [word, { oneOf, not }] of Object.entries(NEEDS) as [Word, Need][]) {
     if (!isNamed(values, word)) continue
     if (not !== undefined && isOn(not))
-      findings.warn(`${values.where(word)}: has no effect with ${nameOf(not)}`)
+      diagnostics.addWarning(`${values.where(word)}: has no effect with ${nameOf(not)}`)
     if (oneOf === undefined || oneOf.some(isOn)) continue
-    findings.warn(`${values.where(word)}: has no effect without ${oneOf.map(nameOf).join(' or ')}`)
+    diagnostics.addWarning(`${values.where(word)}: has no effect without ${oneOf.map(nameOf).join(' or ')}`)
   }
 }
 

@@ -4,27 +4,27 @@
 import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { shownText } from '#fleet/secret-mask.ts'
-import type { RawValues, Source } from './raw-option.ts'
+import type { RawOptions, OptionSource } from './raw-option.ts'
 
 export class OptionValues<T extends OptionTable> {
   readonly #table: T
-  readonly #raw: RawValues
+  readonly #raw: RawOptions
   readonly #parsed = new Map<string, unknown>()
-  readonly #misfits = new Map<string, Source>()
+  readonly #misfits = new Map<string, OptionSource>()
 
-  constructor(table: T, raw: RawValues, problems: Problem[]) {
+  constructor(table: T, raw: RawOptions, problems: Problem[]) {
     this.#table = table
     this.#raw = raw
     for (const [word, option] of Object.entries(table)) this.#parse(word, option, problems)
   }
 
   /** Whether a value from there does not parse. */
-  hasMisfitFrom(source: Source): boolean {
+  hasInvalidFrom(source: OptionSource): boolean {
     return [...this.#misfits.values()].includes(source)
   }
 
   /** Whether what was said of each is known: a default that stands for a misfit is not what the operator means. */
-  areRead(...words: readonly (keyof T & string)[]): boolean {
+  areValid(...words: readonly (keyof T & string)[]): boolean {
     return !words.some((word) => this.#misfits.has(word))
   }
 
@@ -35,7 +35,7 @@ export class OptionValues<T extends OptionTable> {
   }
 
   /** Where the value came from; undefined for a default. */
-  source(word: keyof T & string): Source | undefined {
+  source(word: keyof T & string): OptionSource | undefined {
     return this.#raw.get(word)?.source
   }
 

@@ -9,7 +9,7 @@ import { readFlags, type Flags } from './flags.ts'
 import { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
 import type { Problem } from '#fleet/problem.ts'
-import type { RawValue, RawValues } from './raw-option.ts'
+import type { RawOption, RawOptions } from './raw-option.ts'
 
 /** What the operator said. */
 export interface RawSettings {
@@ -33,7 +33,7 @@ export function mergeSettings(flags: Flags, env: Environment, presets: Presets =
   const environment = readEnvironment(OPTIONS, env)
   const path = flags.values.get('config') ?? environment.values.get('config')
   const file = path === undefined || path.text === '' ? NO_FILE : readFile(path)
-  const merged = new Map<string, RawValue>([
+  const merged = new Map<string, RawOption>([
     ...presetValues(presets),
     ...file.values,
     ...environment.values,
@@ -41,20 +41,20 @@ export function mergeSettings(flags: Flags, env: Environment, presets: Presets =
   ])
   const problems = [...flags.problems, ...file.problems]
   const values = new OptionValues(OPTIONS, merged, problems)
-  const isMisused = flags.problems.length > 0 || values.hasMisfitFrom('flag')
+  const isMisused = flags.problems.length > 0 || values.hasInvalidFrom('flag')
   return { values, problems, warnings: environment.warnings, isMisused }
 }
 
-const NO_FILE = { values: new Map<string, RawValue>(), problems: [] as readonly Problem[] }
+const NO_FILE = { values: new Map<string, RawOption>(), problems: [] as readonly Problem[] }
 
-function readFile(path: RawValue): typeof NO_FILE | ReturnType<typeof readConfigFile> {
+function readFile(path: RawOption): typeof NO_FILE | ReturnType<typeof readConfigFile> {
   const file = readFileText(path.text)
   if ('text' in file) return readConfigFile(OPTIONS, path.text, file.text)
   const problem = { where: path.where, found: `${path.text} ${whyUnread(file)}`, expected: 'a YAML file' }
   return { ...NO_FILE, problems: [problem] }
 }
 
-function presetValues(presets: Presets): RawValues {
+function presetValues(presets: Presets): RawOptions {
   return new Map(
     Object.entries(presets).map(([word, text]) => [
       word,

@@ -6,13 +6,13 @@ import { isIP } from 'node:net'
 import { APP_NAME_BYTES_MAX } from '#protocol/limits.ts'
 import { resolveAdmission } from './admission-settings.ts'
 import { resolveCertificate } from './certificate-settings.ts'
-import { Findings } from './diagnostics.ts'
-import type { Host } from './host-info.ts'
+import { Diagnostics } from './diagnostics.ts'
+import type { HostInfo } from './host-info.ts'
 import { resolveLimits } from './limit-settings.ts'
 import { resolveListeners } from './listener-settings.ts'
 import type { NewFile } from './new-files.ts'
 import { resolveMesh } from './mesh-settings.ts'
-import { nameIdle } from './option-dependencies.ts'
+import { warnOfIneffectiveOptions } from './option-dependencies.ts'
 import { resolveMeshKeys, resolveNodeKey } from './key-settings.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
@@ -29,30 +29,30 @@ export type Resolution =
     }
   | { readonly problems: readonly Problem[] }
 
-export function resolveSettings(raw: RawSettings, host: Host): Resolution {
+export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
   const { values } = raw
-  const findings = new Findings()
-  findings.problems.push(...raw.problems)
-  findings.warnings.push(...raw.warnings)
-  nameUnsupported(values, findings)
-  const listeners = resolveListeners(values, findings)
+  const diagnostics = new Diagnostics()
+  diagnostics.problems.push(...raw.problems)
+  diagnostics.warnings.push(...raw.warnings)
+  reportUnsupportedOptions(values, diagnostics)
+  const listeners = resolveListeners(values, diagnostics)
   // A port or mode that is not understood says nothing of TLS, and all that follows from it is not asked for.
-  const isTlsKnown = values.areRead('listen', 'certmode', 'dev')
-  if (isTlsKnown) nameIdle(values, listeners.isTls, findings)
-  const hostname = resolveHostname(values, isTlsKnown && listeners.isTls, findings)
-  const nodeKey = resolveNodeKey(values, host, findings)
-  const meshKeys = resolveMeshKeys(values, host, findings)
-  const mesh = resolveMesh(values, meshKeys.keys.length > 0, findings)
+  const isTlsKnown = values.areValid('listen', 'certmode', 'dev')
+  if (isTlsKnown) warnOfIneffectiveOptions(values, listeners.isTls, diagnostics)
+  const hostname = resolveHostname(values, isTlsKnown && listeners.isTls, diagnostics)
+  const nodeKey = resolveNodeKey(values, host, diagnostics)
+  const meshKeys = resolveMeshKeys(values, host, diagnostics)
+  const mesh = resolveMesh(values, meshKeys.keys.length > 0, diagnostics)
   const certificate =
     isTlsKnown && listeners.isTls
-      ? resolveCertificate(values, { hostname, listeners }, host, findings)
+      ? resolveCertificate(values, { hostname, listeners }, host, diagnostics)
       : undefined
-  const admission = resolveAdmission(values, listeners, host, findings)
-  const limits = resolveLimits(values, { isTls: listeners.isTls, memoryBytes: host.memoryBytes }, findings)
-  const home = resolveHome(values, findings)
-  const disallowedAppNames = resolveAppNames(values, findings)
-  if (findings.problems.length > 0 || nodeKey === undefined || hostname === undefined) {
-    return { problems: findings.problems }
+  const admission = resolveAdmission(values, listeners, host, diagnostics)
+  const limits = resolveLimits(values, { isTls: listeners.isTls, memoryBytes: host.memoryBytes }, diagnostics)
+  const home = resolveHome(values, diagnostics)
+  const disallowedAppNames = resolveAppNames(values, diagnostics)
+  if (diagnostics.problems.length > 0 || nodeKey === undefined || hostname === undefined) {
+    return { problems: diagnostics.problems }
   }
   const { derp, http, stun, admin } = listeners
   const settings: Settings = {
@@ -75,56 +75,64 @@ export function resolveSettings(raw: RawSettings, host: Host): Resolution {
     home,
     bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
     logLevel: values.get('log-level'),
-    warnings: findings.warnings,
+    warnings: diagnostics.warnings,
   }
-  return { settings: frozen(settings), newFiles: findings.newFiles }
+  return { settings: frozen(settings), newFiles: diagnostics.newFiles }
 }
 
 /** derper's options without effect here: running without them unsaid would surprise whoever moves over. */
-function nameUnsupported(values: OptionValues<ServeOptions>, findings: Findings): void {
+function reportUnsupportedOptions(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): void {
   for (const [word, option] of Object.entries<Option>(OPTIONS)) {
     if (option.unsupported === undefined) continue
     const value = values.get(word as keyof ServeOptions)
     if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue
-    tellUnsupported(values.where(word as keyof ServeOptions), option.unsupported, findings)
+    reportUnsupported(values.where(word as keyof ServeOptions), option.unsupported, diagnostics)
   }
 }
 
-function tellUnsupported(where: string, { effect, instead }: Unsupported, findings: Findings): void {
+function reportUnsupported(where: string, { effect, instead }: Unsupported, diagnostics: Diagnostics): void {
   const found = `is not supported; ${instead}`
-  if (effect === 'error') findings.complain(where, found)
-  else findings.warn(`${where}: ${found}`)
+  if (effect === 'error') diagnostics.addProblem(where, found)
+  else diagnostics.addWarning(`${where}: ${found}`)
 }
 
 function resolveHostname(
   values: OptionValues<ServeOptions>,
   isTls: boolean,
-  findings: Findings,
+  diagnostics: Diagnostics,
 ): string | undefined {
   const { expected } = OPTIONS.hostname.kind
   const hostname = values.get('hostname')
   if (hostname === undefined) {
-    return isTls ? findings.complain(values.where('hostname'), 'is not set', expected) : 'localhost'
+    return isTls ? diagnostics.addProblem(values.where('hostname'), 'is not set', expected) : 'localhost'
   }
   if (isIP(hostname) !== 0 || /^[a-zA-Z0-9_]([\w.-]{0,252})$/.test(hostname)) return hostname
-  return findings.complain(values.where('hostname'), `invalid value ${JSON.stringify(hostname)}`, expected)
+  return diagnostics.addProblem(
+    values.where('hostname'),
+    `invalid value ${JSON.stringify(hostname)}`,
+    expected,
+  )
 }
 
-function resolveHome(values: OptionValues<ServeOptions>, findings: Findings): Settings['home'] {
+function resolveHome(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): Settings['home'] {
   const home = values.get('home')
   if (home === undefined) return { kind: 'page' }
   if (home === 'blank') return { kind: 'blank' }
   if (/^https?:\/\//.test(home) && URL.canParse(home)) return { kind: 'redirect', url: home }
-  findings.complain(values.where('home'), `invalid value ${JSON.stringify(home)}`, OPTIONS.home.kind.expected)
+  diagnostics.addProblem(
+    values.where('home'),
+    `invalid value ${JSON.stringify(home)}`,
+    OPTIONS.home.kind.expected,
+  )
   return { kind: 'page' }
 }
 
 /** A name that no client can have would never refuse anybody. */
-function resolveAppNames(values: OptionValues<ServeOptions>, findings: Findings): readonly string[] {
+function resolveAppNames(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): readonly string[] {
   const names = values.get('disallow-app-names') ?? []
   for (const name of names) {
     if (/^[\x20-\x7e]+$/.test(name) && name.length <= APP_NAME_BYTES_MAX) continue
-    findings.complain(
+    diagnostics.addProblem(
       values.where('disallow-app-names'),
       `invalid application name ${JSON.stringify(name)}`,
       `up to ${APP_NAME_BYTES_MAX} printable ASCII characters`,

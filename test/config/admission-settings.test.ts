@@ -1,23 +1,21 @@
 import { expect, test } from 'vitest'
-import { Operator } from './config-fixture.ts'
+import { ConfigFixture } from './config-fixture.ts'
 
 const PUBLIC = ['-a', '0.0.0.0:3340']
 const URL_FLAG = ['-verify-client-url', 'https://headscale.example/verify']
 
 test('a public relay says who may use it, or does not start', () => {
-  using operator = new Operator()
-  const problems = operator.problems(['-c', operator.keyPath, ...PUBLIC])
+  using fixture = new ConfigFixture()
+  const problems = fixture.problems(['-c', fixture.keyPath, ...PUBLIC])
   expect(problems).toEqual([
     '-a: 0.0.0.0:3340 is not loopback, and no admission policy is set; ' +
       'expected -verify-client-url URL (for Headscale: https://HEADSCALE/verify), ' +
       '-verify-clients (clients known to the local tailscaled), or -open-relay (every client)',
   ])
-  expect(operator.problems(['-c', operator.keyPath], { DERP_ADDR: ':3340' })).toEqual([
+  expect(fixture.problems(['-c', fixture.keyPath], { DERP_ADDR: ':3340' })).toEqual([
     expect.stringMatching(/^DERP_ADDR: (\[::\])?:3340 is not loopback/),
   ])
-  expect(operator.problems(['-dev'])).toEqual([
-    expect.stringMatching(/^-dev: (\[::\])?:3340 is not loopback/),
-  ])
+  expect(fixture.problems(['-dev'])).toEqual([expect.stringMatching(/^-dev: (\[::\])?:3340 is not loopback/)])
 })
 
 test.each([
@@ -31,41 +29,41 @@ test.each([
   ],
   ['without relaying', ['-derp=false'], { isOpen: true }],
 ])('a public relay may be %s', (_name, args, expected) => {
-  using operator = new Operator()
-  expect(operator.settings(['-c', operator.keyPath, ...PUBLIC, ...args]).admission).toMatchObject(expected)
+  using fixture = new ConfigFixture()
+  expect(fixture.settings(['-c', fixture.keyPath, ...PUBLIC, ...args]).admission).toMatchObject(expected)
 })
 
 test('a relay on loopback is open without being told', () => {
-  using operator = new Operator()
-  const { admission } = operator.settings(['-c', operator.keyPath, '-a', '[::1]:3340'])
+  using fixture = new ConfigFixture()
+  const { admission } = fixture.settings(['-c', fixture.keyPath, '-a', '[::1]:3340'])
   expect(admission).toMatchObject({ isOpen: true, verifyUrl: undefined, tailscaledSocket: undefined })
 })
 
 test('fails closed unless told otherwise', () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   const failOpen = (...args: string[]): boolean =>
-    operator.settings(['-c', operator.keyPath, ...PUBLIC, ...args]).admission.verifyUrlFailOpen
+    fixture.settings(['-c', fixture.keyPath, ...PUBLIC, ...args]).admission.verifyUrlFailOpen
   expect(failOpen(...URL_FLAG)).toBe(false)
   expect(failOpen(...URL_FLAG, '-verify-client-url-fail-open')).toBe(true)
   expect(failOpen('-open-relay', '-verify-client-url-fail-open')).toBe(false)
 })
 
 test("uses the host's tailscaled, and warns while it is not there", () => {
-  using operator = new Operator()
-  const args = ['-c', operator.keyPath, ...PUBLIC, '-verify-clients']
-  const told = (): string[] => operator.settings(args).warnings.filter((text) => !text.includes('plain HTTP'))
-  const before = operator.settings(args)
-  expect(before.admission.tailscaledSocket).toBe(operator.host.tailscaledSocket)
+  using fixture = new ConfigFixture()
+  const args = ['-c', fixture.keyPath, ...PUBLIC, '-verify-clients']
+  const told = (): string[] => fixture.settings(args).warnings.filter((text) => !text.includes('plain HTTP'))
+  const before = fixture.settings(args)
+  expect(before.admission.tailscaledSocket).toBe(fixture.host.tailscaledSocket)
   expect(told()).toEqual([
-    `${operator.host.tailscaledSocket}: this socket does not exist; no client is admitted until tailscaled runs`,
+    `${fixture.host.tailscaledSocket}: this socket does not exist; no client is admitted until tailscaled runs`,
   ])
-  operator.folder.write('tailscaled.sock', '')
+  fixture.folder.write('tailscaled.sock', '')
   expect(told()).toEqual([])
 })
 
 test('refuses an open relay with a check', () => {
-  using operator = new Operator()
-  expect(operator.problems(['-c', operator.keyPath, ...PUBLIC, '-open-relay', ...URL_FLAG])).toEqual([
+  using fixture = new ConfigFixture()
+  expect(fixture.problems(['-c', fixture.keyPath, ...PUBLIC, '-open-relay', ...URL_FLAG])).toEqual([
     '-open-relay: conflicts with -verify-client-url; expected either an open relay or a check of clients',
   ])
 })
@@ -80,11 +78,11 @@ test.each([
   ['-home', 'https//alice:hunter2@home.example'],
   ['-a', 'https://alice:hunter2@headscale.example/verify'],
 ])('%s %s is refused without its secrets', (flag, value) => {
-  using operator = new Operator()
-  const file = operator.folder.write('derpfleet.yaml', `${flag.slice(1)}: ${JSON.stringify(value)}\n`)
+  using fixture = new ConfigFixture()
+  const file = fixture.folder.write('derpfleet.yaml', `${flag.slice(1)}: ${JSON.stringify(value)}\n`)
   const ways = [[flag, value], [value], ['-config', file]]
   for (const args of flag === '-a' ? ways.slice(0, 2) : ways) {
-    const problems = operator.problems(['-c', operator.keyPath, ...args]).join('\n')
+    const problems = fixture.problems(['-c', fixture.keyPath, ...args]).join('\n')
     expect(problems).toMatch(flag === '-a' ? /./ : /headscale|nats|home/)
     expect(problems).not.toMatch(/hun.?ter2|alice/)
   }
@@ -96,7 +94,7 @@ test.each([
   'http://headscale_web:6000/verify',
   'http://127.0.0.1',
 ])('%s is a URL, as it is to derper', (url) => {
-  using operator = new Operator()
-  const { admission } = operator.settings(['-c', operator.keyPath, ...PUBLIC, '-verify-client-url', url])
+  using fixture = new ConfigFixture()
+  const { admission } = fixture.settings(['-c', fixture.keyPath, ...PUBLIC, '-verify-client-url', url])
   expect(admission.verifyUrl).toBe(url)
 })

@@ -5,7 +5,7 @@ import { OPTIONS } from '#config/options.ts'
 import { problemText } from '#fleet/problem.ts'
 import { readSettings } from '#config/read-settings.ts'
 import { resolveSettings } from '#config/resolve-settings.ts'
-import { Operator } from './config-fixture.ts'
+import { ConfigFixture } from './config-fixture.ts'
 
 /** What nobody may read in a complaint. */
 const SECRET = 'hunter2'
@@ -52,11 +52,11 @@ const environment = fc.dictionary(
 )
 
 test('whatever is said on a command line and in the environment is settings or complaints', () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   fc.assert(
     fc.property(fc.array(argument, { maxLength: 6 }), environment, (args, env) => {
       const raw = readSettings(args, env)
-      const resolution = resolveSettings(raw, operator.host)
+      const resolution = resolveSettings(raw, fixture.host)
       const complaints = 'problems' in resolution ? resolution.problems.map(problemText) : ['none']
       expect(complaints.length).toBeGreaterThan(0)
     }),
@@ -65,7 +65,7 @@ test('whatever is said on a command line and in the environment is settings or c
 })
 
 test('whatever a configuration file holds is settings or complaints', () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   const line = fc.oneof(
     fc
       .tuple(fc.constantFrom(...Object.keys(OPTIONS)), fc.oneof(value, fc.json()))
@@ -85,8 +85,8 @@ test('whatever a configuration file holds is settings or complaints', () => {
   )
   fc.assert(
     fc.property(fc.array(line, { maxLength: 6 }), (lines) => {
-      const path = operator.folder.write('relay.yaml', lines.join('\n'))
-      const resolution = resolveSettings(readSettings(['-config', path], {}), operator.host)
+      const path = fixture.folder.write('relay.yaml', lines.join('\n'))
+      const resolution = resolveSettings(readSettings(['-config', path], {}), fixture.host)
       const complaints = 'problems' in resolution ? resolution.problems.map(problemText) : ['none']
       expect(complaints.length).toBeGreaterThan(0)
     }),
@@ -95,14 +95,14 @@ test('whatever a configuration file holds is settings or complaints', () => {
 })
 
 test('a file whose aliases grow without end is a complaint', () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   const layers = Array.from({ length: 12 }, (_, n) => `l${n + 1}: &l${n + 1} [${`*l${n},`.repeat(9)}]`)
-  const path = operator.folder.write('relay.yaml', ['l0: &l0 x', ...layers].join('\n'))
-  expect(operator.problems(['-config', path])[0]).toMatch(/relay\.yaml: .*[Ee]xcessive alias count/)
+  const path = fixture.folder.write('relay.yaml', ['l0: &l0 x', ...layers].join('\n'))
+  expect(fixture.problems(['-config', path])[0]).toMatch(/relay\.yaml: .*[Ee]xcessive alias count/)
 })
 
 test('a path that leads to no end is a complaint', () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   for (const flag of [
     'config',
     'c',
@@ -112,7 +112,7 @@ test('a path that leads to no end is a complaint', () => {
     'nats-secret-file',
     'mesh-ca-file',
   ]) {
-    const found = operator.problems([`-${flag}`, '/dev/zero', '-nats-url', 'nats://localhost'])
+    const found = fixture.problems([`-${flag}`, '/dev/zero', '-nats-url', 'nats://localhost'])
     expect(found.join('\n')).toContain(`-${flag}: /dev/zero has more than 4194304 bytes`)
   }
 })
@@ -139,24 +139,24 @@ test.each([
   [['-c', `privkey:${'5e'.repeat(32)}/x`], '***'],
   [['-nats-secret-file', '5e'.repeat(32), '-nats-url', 'nats://nats.example'], '*** does not exist'],
 ])('%j is complained of without its secret', (args, shown) => {
-  using operator = new Operator()
-  const said = operator.problems(args).join('\n')
+  using fixture = new ConfigFixture()
+  const said = fixture.problems(args).join('\n')
   expect(said).toContain(shown)
   expect(said).not.toContain(SECRET)
   expect(said).not.toContain('5e5e5e')
 })
 
 test('neither the environment nor a file tells its secrets', () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   const url = `htps://relay:${SECRET}@headscale.example/verify`
-  const path = operator.folder.write('relay.yaml', `home: ["${url}"]\nnats-url: ${url}\nlog-level: ${url}\n`)
+  const path = fixture.folder.write('relay.yaml', `home: ["${url}"]\nnats-url: ${url}\nlog-level: ${url}\n`)
   const env = {
     DERPFLEET_VERIFY_CLIENT_URL: url,
     DERPFLEET_KEY: SECRET,
     DERPFLEET_MESH_PSK: SECRET,
     DERPFLEET_CONFIG: path,
   }
-  const said = operator.problems(['-mesh-with', 'a.example'], env).join('\n')
+  const said = fixture.problems(['-mesh-with', 'a.example'], env).join('\n')
   for (const where of [
     'DERPFLEET_VERIFY_CLIENT_URL',
     'DERPFLEET_KEY',

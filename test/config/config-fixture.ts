@@ -2,7 +2,7 @@
 // that folder.
 
 import type { Environment } from '#config/environment.ts'
-import type { Host } from '#config/host-info.ts'
+import type { HostInfo } from '#config/host-info.ts'
 import type { NewFile } from '#config/new-files.ts'
 import { problemText } from '#fleet/problem.ts'
 import { readSettings, type Presets } from '#config/read-settings.ts'
@@ -14,11 +14,11 @@ import { TemporaryFolder } from './temporary-folder.ts'
 
 export const KEY_PAIR = keyPairFrom(new Uint8Array(32).fill(7))
 
-export class Operator implements Disposable {
+export class ConfigFixture implements Disposable {
   readonly folder = new TemporaryFolder()
   /** A good key file. */
   readonly keyPath = this.folder.write('derper.key', formatKeyFile(KEY_PAIR))
-  readonly host: Host = {
+  readonly host: HostInfo = {
     nowMs: Date.now(),
     isRoot: false,
     homeFolder: this.folder.at('home'),
@@ -31,14 +31,14 @@ export class Operator implements Disposable {
   }
 
   /** Settings, for words that have to be good. */
-  settings(args: readonly string[], env: Environment = {}, host: Partial<Host> = {}): Settings {
+  settings(args: readonly string[], env: Environment = {}, host: Partial<HostInfo> = {}): Settings {
     return this.plan(args, { env, host }).settings
   }
 
   /** The same with the files that a first start would make. */
   plan(
     args: readonly string[],
-    more: { env?: Environment; host?: Partial<Host>; presets?: Presets } = {},
+    more: { env?: Environment; host?: Partial<HostInfo>; presets?: Presets } = {},
   ): { settings: Settings; newFiles: readonly NewFile[] } {
     const raw = readSettings(args, more.env ?? {}, more.presets)
     const resolution = resolveSettings(raw, { ...this.host, ...more.host })
@@ -47,7 +47,7 @@ export class Operator implements Disposable {
   }
 
   /** Complaints; none for words that are good. */
-  problems(args: readonly string[], env: Environment = {}, host: Partial<Host> = {}): string[] {
+  problems(args: readonly string[], env: Environment = {}, host: Partial<HostInfo> = {}): string[] {
     const resolution = resolveSettings(readSettings(args, env), { ...this.host, ...host })
     return 'problems' in resolution ? resolution.problems.map(problemText) : []
   }

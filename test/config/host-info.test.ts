@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { thisHost } from '#config/host-info.ts'
+import { hostInfo } from '#config/host-info.ts'
 
 test.skipIf(process.platform === 'darwin').each([
   [{ HOME: '/home/alice' }, '/home/alice/.cache'],
@@ -7,11 +7,11 @@ test.skipIf(process.platform === 'darwin').each([
   // Go refuses a relative one.
   [{ HOME: '/home/alice', XDG_CACHE_HOME: 'cache' }, '/home/alice/.cache'],
 ])('with %j, the cache is %s', (env, expected) => {
-  expect(thisHost(env).cacheFolder).toBe(expected)
+  expect(hostInfo(env).cacheFolder).toBe(expected)
 })
 
 test("knows derper's places for the mesh key", () => {
-  expect(thisHost({ HOME: '/home/alice' }).meshKeyPaths).toEqual([
+  expect(hostInfo({ HOME: '/home/alice' }).meshKeyPaths).toEqual([
     '/home/derp/keys/derp-mesh.key',
     '/home/alice/keys/derp-mesh.key',
   ])

@@ -2,37 +2,37 @@ import { chmodSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { createFiles } from '#config/new-files.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
-import { KEY_PAIR, Operator } from './config-fixture.ts'
+import { KEY_PAIR, ConfigFixture } from './config-fixture.ts'
 
 const LOOPBACK = ['-a', '127.0.0.1:3340']
 const PSK = 'ab'.repeat(32)
 
 test("reads derper's key file, and the plain one of Headscale", () => {
-  using operator = new Operator()
-  const plain = operator.folder.write('plain.key', `privkey:${'07'.repeat(32)}\n`)
-  expect(operator.settings([...LOOPBACK, '-c', operator.keyPath]).nodeKey).toEqual(KEY_PAIR)
-  expect(operator.settings([...LOOPBACK, '-c', plain]).nodeKey).toEqual(KEY_PAIR)
+  using fixture = new ConfigFixture()
+  const plain = fixture.folder.write('plain.key', `privkey:${'07'.repeat(32)}\n`)
+  expect(fixture.settings([...LOOPBACK, '-c', fixture.keyPath]).nodeKey).toEqual(KEY_PAIR)
+  expect(fixture.settings([...LOOPBACK, '-c', plain]).nodeKey).toEqual(KEY_PAIR)
 })
 
 test('makes a missing key file once, and keeps the key', () => {
-  using operator = new Operator()
-  const args = [...LOOPBACK, '-c', operator.folder.at('new.key')]
-  const { settings, newFiles } = operator.plan(args)
+  using fixture = new ConfigFixture()
+  const args = [...LOOPBACK, '-c', fixture.folder.at('new.key')]
+  const { settings, newFiles } = fixture.plan(args)
   expect(newFiles).toEqual([
     expect.objectContaining({ text: formatKeyFile(settings.nodeKey), mode: 0o600, folder: 'must exist' }),
   ])
   expect(createFiles(newFiles)).toBeUndefined()
-  const again = operator.plan(args)
+  const again = fixture.plan(args)
   expect([again.settings.nodeKey, again.newFiles]).toEqual([settings.nodeKey, []])
 })
 
 test("needs -c, except as root, who has derper's place", () => {
-  using operator = new Operator()
-  expect(operator.problems(LOOPBACK)).toEqual([
+  using fixture = new ConfigFixture()
+  expect(fixture.problems(LOOPBACK)).toEqual([
     '-c: is not set; expected a derper.key file, which is created if it does not exist',
   ])
-  const { newFiles } = operator.plan(LOOPBACK, { host: { isRoot: true } })
-  expect(newFiles).toEqual([expect.objectContaining({ path: operator.host.rootKeyPath, folder: 'is made' })])
+  const { newFiles } = fixture.plan(LOOPBACK, { host: { isRoot: true } })
+  expect(newFiles).toEqual([expect.objectContaining({ path: fixture.host.rootKeyPath, folder: 'is made' })])
 })
 
 test.each([
@@ -53,42 +53,42 @@ test.each([
     /^-c: \S+\/k holds the all-zero private key; expected a generated one$/,
   ],
 ])('refuses a key file with %s', (_name, file, content, expected) => {
-  using operator = new Operator()
-  if (content !== undefined) operator.folder.write(file, content)
-  expect(operator.problems([...LOOPBACK, '-c', operator.folder.at(file)])).toEqual([
+  using fixture = new ConfigFixture()
+  if (content !== undefined) fixture.folder.write(file, content)
+  expect(fixture.problems([...LOOPBACK, '-c', fixture.folder.at(file)])).toEqual([
     expect.stringMatching(expected),
   ])
 })
 
 test('takes the key from the environment, but from one place only, and never repeats it', () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   const env = { DERPFLEET_KEY: `privkey:${'07'.repeat(32)}` }
-  expect(operator.settings(LOOPBACK, env).nodeKey).toEqual(KEY_PAIR)
-  expect(operator.problems([...LOOPBACK, '-c', operator.keyPath], env)).toEqual([
+  expect(fixture.settings(LOOPBACK, env).nodeKey).toEqual(KEY_PAIR)
+  expect(fixture.problems([...LOOPBACK, '-c', fixture.keyPath], env)).toEqual([
     'DERPFLEET_KEY: conflicts with -c; expected only one of the two',
   ])
-  expect(operator.problems(LOOPBACK, { DERPFLEET_KEY: 'privkey:secret' })).toEqual([
+  expect(fixture.problems(LOOPBACK, { DERPFLEET_KEY: 'privkey:secret' })).toEqual([
     'DERPFLEET_KEY: its value does not hold a private key; expected privkey:<64 hex>',
   ])
 })
 
 test('warns of a secret that everyone may read', () => {
-  using operator = new Operator()
-  chmodSync(operator.keyPath, 0o644)
-  expect(operator.settings([...LOOPBACK, '-c', operator.keyPath]).warnings).toEqual([
-    `${operator.keyPath}: this secret is readable by every user of this host (mode 0644); expected mode 0600`,
+  using fixture = new ConfigFixture()
+  chmodSync(fixture.keyPath, 0o644)
+  expect(fixture.settings([...LOOPBACK, '-c', fixture.keyPath]).warnings).toEqual([
+    `${fixture.keyPath}: this secret is readable by every user of this host (mode 0644); expected mode 0600`,
   ])
 })
 
 test('-dev makes a key for the run, and reads the mesh key by its name for derper', () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   const args = ['-dev', '-open-relay']
   const env = { TAILSCALE_DERPER_MESH_KEY: PSK }
-  const [first, second] = [operator.plan(args, { env }), operator.plan(args, { env })]
+  const [first, second] = [fixture.plan(args, { env }), fixture.plan(args, { env })]
   expect(first.newFiles).toEqual([])
   expect(first.settings.nodeKey).not.toEqual(second.settings.nodeKey)
   expect(first.settings.meshKeys).toEqual([new Uint8Array(32).fill(0xab)])
-  const outside = operator.settings([...LOOPBACK, '-c', operator.keyPath], env)
+  const outside = fixture.settings([...LOOPBACK, '-c', fixture.keyPath], env)
   expect([outside.meshKeys, outside.warnings]).toEqual([
     [],
     ['TAILSCALE_DERPER_MESH_KEY: is read only with -dev'],
@@ -96,26 +96,26 @@ test('-dev makes a key for the run, and reads the mesh key by its name for derpe
 })
 
 test('finds the mesh key where derper looks, unless an option says otherwise', () => {
-  using operator = new Operator()
-  operator.folder.write('home/keys/derp-mesh.key', PSK)
-  const args = [...LOOPBACK, '-c', operator.keyPath]
-  expect(operator.settings(args).meshKeys).toEqual([new Uint8Array(32).fill(0xab)])
-  operator.folder.write('derp-mesh.key', 'cd'.repeat(32))
-  expect(operator.settings(args).meshKeys).toEqual([new Uint8Array(32).fill(0xcd)])
-  expect(operator.settings([...args, '-mesh-psk-file=']).meshKeys).toEqual([])
-  const named = operator.folder.write('other', 'ef'.repeat(32))
-  expect(operator.settings([...args, '-mesh-psk-file', named]).meshKeys).toEqual([
+  using fixture = new ConfigFixture()
+  fixture.folder.write('home/keys/derp-mesh.key', PSK)
+  const args = [...LOOPBACK, '-c', fixture.keyPath]
+  expect(fixture.settings(args).meshKeys).toEqual([new Uint8Array(32).fill(0xab)])
+  fixture.folder.write('derp-mesh.key', 'cd'.repeat(32))
+  expect(fixture.settings(args).meshKeys).toEqual([new Uint8Array(32).fill(0xcd)])
+  expect(fixture.settings([...args, '-mesh-psk-file=']).meshKeys).toEqual([])
+  const named = fixture.folder.write('other', 'ef'.repeat(32))
+  expect(fixture.settings([...args, '-mesh-psk-file', named]).meshKeys).toEqual([
     new Uint8Array(32).fill(0xef),
   ])
-  expect(operator.settings(args, { DERPFLEET_MESH_PSK: PSK }).meshKeys).toEqual([
+  expect(fixture.settings(args, { DERPFLEET_MESH_PSK: PSK }).meshKeys).toEqual([
     new Uint8Array(32).fill(0xab),
   ])
 })
 
 test('takes several mesh keys, and remembers the file that they are from', () => {
-  using operator = new Operator()
-  const path = operator.folder.write('psk', `# the new one\n${'cd'.repeat(32)}\n\n# until June\n${PSK}\n`)
-  const settings = operator.settings([...LOOPBACK, '-c', operator.keyPath, '-mesh-psk-file', path])
+  using fixture = new ConfigFixture()
+  const path = fixture.folder.write('psk', `# the new one\n${'cd'.repeat(32)}\n\n# until June\n${PSK}\n`)
+  const settings = fixture.settings([...LOOPBACK, '-c', fixture.keyPath, '-mesh-psk-file', path])
   expect(settings.meshKeys).toEqual([new Uint8Array(32).fill(0xcd), new Uint8Array(32).fill(0xab)])
   expect(settings.meshKeyPath).toBe(path)
 })
@@ -133,17 +133,17 @@ test.each([
     /^-mesh-psk-file: \S+ holds the all-zero mesh key; expected 64 random hex digits$/,
   ],
 ])('refuses a mesh key that %s', (_name, content, expected) => {
-  using operator = new Operator()
-  const path = content === undefined ? operator.folder.at('psk') : operator.folder.write('psk', content)
-  expect(operator.problems([...LOOPBACK, '-c', operator.keyPath, '-mesh-psk-file', path])).toEqual([
+  using fixture = new ConfigFixture()
+  const path = content === undefined ? fixture.folder.at('psk') : fixture.folder.write('psk', content)
+  expect(fixture.problems([...LOOPBACK, '-c', fixture.keyPath, '-mesh-psk-file', path])).toEqual([
     expect.stringMatching(expected),
   ])
 })
 
 test('takes one mesh key, not two', () => {
-  using operator = new Operator()
-  const args = [...LOOPBACK, '-c', operator.keyPath, '-mesh-psk-file', operator.folder.write('psk', PSK)]
-  expect(operator.problems(args, { DERPFLEET_MESH_PSK: PSK })).toEqual([
+  using fixture = new ConfigFixture()
+  const args = [...LOOPBACK, '-c', fixture.keyPath, '-mesh-psk-file', fixture.folder.write('psk', PSK)]
+  expect(fixture.problems(args, { DERPFLEET_MESH_PSK: PSK })).toEqual([
     'DERPFLEET_MESH_PSK: conflicts with -mesh-psk-file; expected only one of the two',
   ])
 })

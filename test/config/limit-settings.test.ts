@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { Operator } from './config-fixture.ts'
+import { ConfigFixture } from './config-fixture.ts'
 
-function args(operator: Operator, ...more: string[]): string[] {
-  return ['-c', operator.keyPath, '-a', '127.0.0.1:3340', ...more]
+function args(fixture: ConfigFixture, ...more: string[]): string[] {
+  return ['-c', fixture.keyPath, '-a', '127.0.0.1:3340', ...more]
 }
 
 test.each([
@@ -14,9 +14,9 @@ test.each([
   ['a burst below one packet', '{"PerClientRateLimitBytesPerSec": 100000}', [100_000, 65_568]],
   ['keys in another case', '{"perclientratelimitbytespersec": 5}', [5, 65_568]],
 ])("reads derper's rate file with %s", (_name, text, [bytesPerSecond, burstBytes]) => {
-  using operator = new Operator()
-  const path = operator.folder.write('rate.json', text)
-  expect(operator.settings(args(operator, '-rate-config', path)).limits.rate).toEqual({
+  using fixture = new ConfigFixture()
+  const path = fixture.folder.write('rate.json', text)
+  expect(fixture.settings(args(fixture, '-rate-config', path)).limits.rate).toEqual({
     bytesPerSecond,
     burstBytes,
   })
@@ -25,9 +25,9 @@ test.each([
 test.each(['{}', '{"PerClientRateLimitBytesPerSec": 0, "PerClientRateBurstBytes": 9}'])(
   '%s limits nothing',
   (text) => {
-    using operator = new Operator()
-    const path = operator.folder.write('rate.json', text)
-    expect(operator.settings(args(operator, '-rate-config', path)).limits.rate).toBeUndefined()
+    using fixture = new ConfigFixture()
+    const path = fixture.folder.write('rate.json', text)
+    expect(fixture.settings(args(fixture, '-rate-config', path)).limits.rate).toBeUndefined()
   },
 )
 
@@ -47,31 +47,31 @@ test.each([
     'has an invalid PerClientRateLimitBytesPerSec: -1',
   ],
 ])('refuses a rate file that %s', (_name, text, found) => {
-  using operator = new Operator()
-  const path = text === undefined ? operator.folder.at('rate.json') : operator.folder.write('rate.json', text)
-  expect(operator.problems(args(operator, '-rate-config', path))).toEqual([
+  using fixture = new ConfigFixture()
+  const path = text === undefined ? fixture.folder.at('rate.json') : fixture.folder.write('rate.json', text)
+  expect(fixture.problems(args(fixture, '-rate-config', path))).toEqual([
     `-rate-config: ${path} ${found}; expected {"PerClientRateLimitBytesPerSec": N, "PerClientRateBurstBytes": M}, both whole numbers of bytes`,
   ])
 })
 
 test("takes derper's queue depth; zero leaves it to the bytes", () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   const packets = (depth: string): number =>
-    operator.settings(args(operator), { TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH: depth }).limits
+    fixture.settings(args(fixture), { TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH: depth }).limits
       .outboxPacketsMax
   expect([packets('64'), packets('0'), packets('')]).toEqual([64, Infinity, Infinity])
 })
 
 test('says that an accept limit needs a burst', () => {
-  using operator = new Operator()
-  expect(operator.settings(args(operator, '-accept-connection-limit', '10')).warnings).toEqual([
+  using fixture = new ConfigFixture()
+  expect(fixture.settings(args(fixture, '-accept-connection-limit', '10')).warnings).toEqual([
     '-accept-connection-limit: has no effect without -accept-connection-burst',
   ])
 })
 
 test('zero switches timeouts off', () => {
-  using operator = new Operator()
-  const { limits } = operator.settings(args(operator, '-tcp-write-timeout', '0', '-tcp-user-timeout', '0s'))
+  using fixture = new ConfigFixture()
+  const { limits } = fixture.settings(args(fixture, '-tcp-write-timeout', '0', '-tcp-user-timeout', '0s'))
   expect([limits.writeTimeoutMs, limits.tcpUserTimeoutMs]).toEqual([0, 0])
 })
 
@@ -80,12 +80,12 @@ test.each([
   ['as it is set', ['-a', '127.0.0.1:3340', '-keepalive', '20s'], { minMs: 15_000, maxMs: 20_000 }],
   ['as seldom as it may', ['-a', '127.0.0.1:3340', '-keepalive', '110s'], { minMs: 82_500, maxMs: 110_000 }],
 ] as const)('keeps sessions alive in time for proxies, %s', (_name, given, keepAlive) => {
-  using operator = new Operator()
-  expect(operator.settings(['-c', operator.keyPath, ...given]).limits.keepAlive).toEqual(keepAlive)
+  using fixture = new ConfigFixture()
+  expect(fixture.settings(['-c', fixture.keyPath, ...given]).limits.keepAlive).toEqual(keepAlive)
 })
 
 test.each(['4999ms', '110001ms', '0'])('refuses a keepalive of %s', (given) => {
-  using operator = new Operator()
-  const [problem] = operator.problems(args(operator, '-keepalive', given))
+  using fixture = new ConfigFixture()
+  const [problem] = fixture.problems(args(fixture, '-keepalive', given))
   expect(problem).toMatch(/-keepalive.*a duration from 5s to 110s/)
 })

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
-import { Findings } from '#config/diagnostics.ts'
+import { Diagnostics } from '#config/diagnostics.ts'
 import { endpointText, isLoopback, resolveListeners, type Listeners } from '#config/listener-settings.ts'
 import { problemText } from '#fleet/problem.ts'
 import { readSettings } from '#config/read-settings.ts'
 
 function listen(...args: string[]): Listeners & { problems: string[]; warnings: readonly string[] } {
-  const findings = new Findings()
-  const listeners = resolveListeners(readSettings(args, {}).values, findings)
-  return { ...listeners, problems: findings.problems.map(problemText), warnings: findings.warnings }
+  const diagnostics = new Diagnostics()
+  const listeners = resolveListeners(readSettings(args, {}).values, diagnostics)
+  return { ...listeners, problems: diagnostics.problems.map(problemText), warnings: diagnostics.warnings }
 }
 
 const PORT_80 = { host: '', port: 80 }
@@ -35,11 +35,11 @@ test('switches STUN and the admin pages off', () => {
 })
 
 test('an empty -admin takes back what a file or the environment says: the default address, not off', () => {
-  const findings = new Findings()
+  const diagnostics = new Diagnostics()
   const raw = readSettings(['-admin='], { DERPFLEET_ADMIN: '0.0.0.0:9191' })
   expect(raw.problems).toEqual([])
-  expect(resolveListeners(raw.values, findings).admin).toEqual({ host: '127.0.0.1', port: 9090 })
-  expect(findings.warnings).toEqual([])
+  expect(resolveListeners(raw.values, diagnostics).admin).toEqual({ host: '127.0.0.1', port: 9090 })
+  expect(diagnostics.warnings).toEqual([])
 })
 
 test('-dev listens on 3340 whatever -a says', () => {

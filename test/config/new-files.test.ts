@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { createFiles, MadeFiles, unwritable, type NewFile } from '#config/new-files.ts'
+import { createFiles, CreatedFiles, unwritable, type NewFile } from '#config/new-files.ts'
 import { problemText } from '#fleet/problem.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
@@ -50,7 +50,7 @@ test('stops at the first file that cannot be made', () => {
 test('what a start has made can be taken back: its files and folders, and nothing else', () => {
   using folder = new TemporaryFolder()
   folder.write('there', 'before')
-  const made = new MadeFiles()
+  const made = new CreatedFiles()
   const files = [
     newFile(folder.at('state/deep/derper.key'), { folder: 'is made' }),
     newFile(folder.at('own.key')),
@@ -64,7 +64,7 @@ test('what a start has made can be taken back: its files and folders, and nothin
 
 test('a folder that somebody else uses meanwhile stays', () => {
   using folder = new TemporaryFolder()
-  const made = new MadeFiles()
+  const made = new CreatedFiles()
   createFiles([newFile(folder.at('state/derper.key'), { folder: 'is made' })], made)
   folder.write('state/notes', 'of another')
   made.undo()

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { goodPair, writePair } from './certificates.ts'
-import { KEY_PAIR, Operator } from './config-fixture.ts'
+import { KEY_PAIR, ConfigFixture } from './config-fixture.ts'
 
 /** An option, and the warning that it does nothing by itself; what it does something with. */
 const IDLE: readonly (readonly [flag: string, value: string, ending: string, more: readonly string[]])[] = [
@@ -31,7 +31,7 @@ const IDLE: readonly (readonly [flag: string, value: string, ending: string, mor
   ],
 ]
 
-class Idle extends Operator {
+class Idle extends ConfigFixture {
   warnings(...args: string[]): readonly string[] {
     const all = ['-c', this.keyPath, '-a', '127.0.0.1:3340', ...args]
     return this.settings(all.map((arg) => arg.replace('CERTIFICATES', this.folder.path))).warnings
@@ -39,12 +39,12 @@ class Idle extends Operator {
 }
 
 test.each(IDLE)('-%s %s has no effect %s, and that is said', (flag, value, ending, more) => {
-  using operator = new Idle()
-  writePair(operator.folder, 'a.example', goodPair('a.example'))
-  const alone = operator.warnings(`-${flag}=${value}`).filter((text) => text.includes('has no effect'))
+  using fixture = new Idle()
+  writePair(fixture.folder, 'a.example', goodPair('a.example'))
+  const alone = fixture.warnings(`-${flag}=${value}`).filter((text) => text.includes('has no effect'))
   expect(alone).toEqual([`-${flag}: has no effect ${ending}`])
   if (more.length === 0) return
-  const together = operator.warnings(`-${flag}=${value}`, ...more)
+  const together = fixture.warnings(`-${flag}=${value}`, ...more)
   expect(together.filter((text) => text.includes('has no effect'))).toEqual([])
 })
 
@@ -76,16 +76,16 @@ test.each([
     [],
   ],
 ])('%j', (args, expected) => {
-  using operator = new Idle()
-  const said = operator.warnings(...args).filter((text) => text.includes('has no effect'))
+  using fixture = new Idle()
+  const said = fixture.warnings(...args).filter((text) => text.includes('has no effect'))
   expect([...said].sort()).toEqual([...expected].sort())
 })
 
 test('it does not matter where an option is from', () => {
-  using operator = new Idle()
-  const path = operator.folder.write('relay.yaml', 'region: 901\n')
-  const args = ['-c', operator.keyPath, '-a', '127.0.0.1:3340', '-config', path]
-  const { warnings } = operator.settings(args, { DERPFLEET_KEY: '', DERPFLEET_NODE: '901a' })
+  using fixture = new Idle()
+  const path = fixture.folder.write('relay.yaml', 'region: 901\n')
+  const args = ['-c', fixture.keyPath, '-a', '127.0.0.1:3340', '-config', path]
+  const { warnings } = fixture.settings(args, { DERPFLEET_KEY: '', DERPFLEET_NODE: '901a' })
   expect(warnings).toEqual([
     `${path}:1: region: has no effect without -regions-file`,
     'DERPFLEET_NODE: has no effect without -regions-file',
@@ -93,14 +93,14 @@ test('it does not matter where an option is from', () => {
 })
 
 test('a key in the environment is not looked at with -dev', () => {
-  using operator = new Idle()
-  const { warnings } = operator.settings(['-dev', '-open-relay'], { DERPFLEET_KEY: formatKeyFile(KEY_PAIR) })
+  using fixture = new Idle()
+  const { warnings } = fixture.settings(['-dev', '-open-relay'], { DERPFLEET_KEY: formatKeyFile(KEY_PAIR) })
   expect(warnings).toEqual(['DERPFLEET_KEY: has no effect with -dev'])
 })
 
 test('what is preset, as for the quick start, was asked for by nobody', () => {
-  using operator = new Idle()
-  const args = ['-c', operator.keyPath, '-a', '127.0.0.1:3340']
-  const { settings } = operator.plan(args, { presets: { region: '901' } })
+  using fixture = new Idle()
+  const args = ['-c', fixture.keyPath, '-a', '127.0.0.1:3340']
+  const { settings } = fixture.plan(args, { presets: { region: '901' } })
   expect(settings.warnings).toEqual([])
 })

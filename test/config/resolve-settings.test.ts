@@ -1,22 +1,22 @@
 import { expect, test } from 'vitest'
 import { goodPair, writePair } from './certificates.ts'
-import { KEY_PAIR, Operator } from './config-fixture.ts'
+import { KEY_PAIR, ConfigFixture } from './config-fixture.ts'
 
 /** A plain relay on loopback: the least that starts. */
-function plain(operator: Operator): string[] {
-  return ['-c', operator.keyPath, '-a', '127.0.0.1:3340']
+function plain(fixture: ConfigFixture): string[] {
+  return ['-c', fixture.keyPath, '-a', '127.0.0.1:3340']
 }
 
 test("takes derper's own command line", () => {
-  using operator = new Operator()
-  writePair(operator.folder, 'localhost', goodPair('localhost'))
-  const psk = operator.folder.write('mesh.key', `${'AB'.repeat(32)}\n`)
+  using fixture = new ConfigFixture()
+  writePair(fixture.folder, 'localhost', goodPair('localhost'))
+  const psk = fixture.folder.write('mesh.key', `${'AB'.repeat(32)}\n`)
   const line =
-    `-c ${operator.keyPath} -a 127.0.0.1:3443 --hostname localhost -certmode=manual -certdir ${operator.folder.path} ` +
+    `-c ${fixture.keyPath} -a 127.0.0.1:3443 --hostname localhost -certmode=manual -certdir ${fixture.folder.path} ` +
     `-http-port -1 -stun-port 3478 -mesh-psk-file ${psk} --verify-client-url=http://127.0.0.1:8090/verify ` +
     '-accept-connection-limit 100 -accept-connection-burst 20 -tcp-write-timeout 3s -home blank ' +
     '-bootstrap-dns-names a.example,b.example -disallow-app-names bad -mesh-with derp1.lab,derp2.lab:8443/10.0.0.2'
-  const settings = operator.settings(line.split(' '))
+  const settings = fixture.settings(line.split(' '))
   expect(settings).toEqual({
     nodeKey: KEY_PAIR,
     meshKeys: [new Uint8Array(32).fill(0xab)],
@@ -44,8 +44,8 @@ test("takes derper's own command line", () => {
     admin: { host: '127.0.0.1', port: 9090 },
     hostname: 'localhost',
     certificate: {
-      certificatePath: operator.folder.at('localhost.crt'),
-      keyPath: operator.folder.at('localhost.key'),
+      certificatePath: fixture.folder.at('localhost.crt'),
+      keyPath: fixture.folder.at('localhost.key'),
     },
     tlsMaxVersion: 'TLSv1.3',
     isDerpEnabled: true,
@@ -78,34 +78,34 @@ test("takes derper's own command line", () => {
 })
 
 test('writes nothing while it resolves', () => {
-  using operator = new Operator()
-  const path = operator.folder.at('new.key')
-  const { newFiles } = operator.plan(['-c', path, '-a', '127.0.0.1:3340'])
+  using fixture = new ConfigFixture()
+  const path = fixture.folder.at('new.key')
+  const { newFiles } = fixture.plan(['-c', path, '-a', '127.0.0.1:3340'])
   expect(newFiles.map((file) => file.path)).toEqual([path])
-  expect(operator.problems(['-c', path, '-a', '127.0.0.1:3340'])).toEqual([])
+  expect(fixture.problems(['-c', path, '-a', '127.0.0.1:3340'])).toEqual([])
 })
 
 test('tells everything that is wrong at once', () => {
-  using operator = new Operator()
-  const config = operator.folder.write('relay.yaml', 'threads: 0\nhome: nowhere\n')
+  using fixture = new ConfigFixture()
+  const config = fixture.folder.write('relay.yaml', 'threads: 0\nhome: nowhere\n')
   const args = [
     '-config',
     config,
     '-c',
-    operator.folder.at('none/derper.key'),
+    fixture.folder.at('none/derper.key'),
     '-stun=maybe',
     '-ace',
     '-mesh-with',
     'b',
   ]
   expect(
-    operator.problems(args, { DERP_VERIFY_CLIENT_URL: 'headscale' }).map((text) => text.split('; ')[0]),
+    fixture.problems(args, { DERP_VERIFY_CLIENT_URL: 'headscale' }).map((text) => text.split('; ')[0]),
   ).toEqual([
     `${config}:1: threads: invalid value 0`,
     '-stun: invalid value "maybe"',
     'DERP_VERIFY_CLIENT_URL: invalid value "headscale"',
     '-hostname: is not set',
-    `-c: ${operator.folder.at('none/derper.key')} cannot be created: its folder does not exist`,
+    `-c: ${fixture.folder.at('none/derper.key')} cannot be created: its folder does not exist`,
     '-mesh-with: needs a mesh key',
     '-certmode: "letsencrypt" is not supported: the relay does not request certificates',
     `${config}:2: home: invalid value "nowhere"`,
@@ -113,8 +113,8 @@ test('tells everything that is wrong at once', () => {
 })
 
 test.each([['-secrets-url', 'https://setec.lab']])('does not start with %s', (flag, value) => {
-  using operator = new Operator()
-  expect(operator.problems([...plain(operator), flag, value])).toEqual([
+  using fixture = new ConfigFixture()
+  expect(fixture.problems([...plain(fixture), flag, value])).toEqual([
     expect.stringMatching(new RegExp(`^${flag}: is not supported; \\w`)),
   ])
 })
@@ -129,16 +129,16 @@ test.each([
   ['-acme-ip-certs', []],
   ['-unpublished-bootstrap-dns-names', ['a/b']],
 ])('starts with %s, but says that it has no effect', (flag, value) => {
-  using operator = new Operator()
-  expect(operator.settings([...plain(operator), flag, ...value]).warnings).toEqual([
+  using fixture = new ConfigFixture()
+  expect(fixture.settings([...plain(fixture), flag, ...value]).warnings).toEqual([
     expect.stringMatching(new RegExp(`^${flag}: is not supported; \\w`)),
   ])
 })
 
 test("does not name what only has derper's default", () => {
-  using operator = new Operator()
+  using fixture = new ConfigFixture()
   const args = ['-ace=false', '-mesh-with=', '-acme-ip-certs=false', '-acme-email', '']
-  expect(operator.settings([...plain(operator), ...args]).warnings).toEqual([])
+  expect(fixture.settings([...plain(fixture), ...args]).warnings).toEqual([])
 })
 
 test.each([
@@ -146,8 +146,8 @@ test.each([
   ['blank', { kind: 'blank' }],
   ['https://example.com/', { kind: 'redirect', url: 'https://example.com/' }],
 ])('the front page %j is %j', (text, home) => {
-  using operator = new Operator()
-  expect(operator.settings([...plain(operator), '-home', text]).home).toEqual(home)
+  using fixture = new ConfigFixture()
+  expect(fixture.settings([...plain(fixture), '-home', text]).home).toEqual(home)
 })
 
 test.each([
@@ -157,20 +157,20 @@ test.each([
   ['-disallow-app-names', 'a,naïve', 'expected up to 32 printable ASCII characters'],
   ['-disallow-app-names', 'x'.repeat(33), 'expected up to 32 printable ASCII characters'],
 ])('refuses %s %s', (flag, value, expected) => {
-  using operator = new Operator()
-  expect(operator.problems([...plain(operator), flag, value])).toEqual([expect.stringContaining(expected)])
+  using fixture = new ConfigFixture()
+  expect(fixture.problems([...plain(fixture), flag, value])).toEqual([expect.stringContaining(expected)])
 })
 
 test('needs no hostname without TLS, and runs with the cores there are', () => {
-  using operator = new Operator()
-  const settings = operator.settings(plain(operator), {}, { coreCount: 5 })
+  using fixture = new ConfigFixture()
+  const settings = fixture.settings(plain(fixture), {}, { coreCount: 5 })
   expect([settings.hostname, settings.threadCount]).toEqual(['localhost', 5])
-  expect(operator.settings([...plain(operator), '-threads', '3']).threadCount).toBe(3)
+  expect(fixture.settings([...plain(fixture), '-threads', '3']).threadCount).toBe(3)
 })
 
 test('takes TLS 1.2 at most when told so', () => {
-  using operator = new Operator()
-  expect(operator.settings([...plain(operator), '-tls-max-version', '1.2']).tlsMaxVersion).toBe('TLSv1.2')
+  using fixture = new ConfigFixture()
+  expect(fixture.settings([...plain(fixture), '-tls-max-version', '1.2']).tlsMaxVersion).toBe('TLSv1.2')
 })
 
 test.each([
@@ -179,10 +179,10 @@ test.each([
   [['-a', ':443', '-certmode', 'manaul']],
   [['-a', ':8443', '-dev=maybe']],
 ])('%j brings no complaints of what it would mean if it were left out', (args) => {
-  using operator = new Operator()
-  expect(
-    operator.problems(['-c', operator.keyPath, '-open-relay', '-hostname', 'a.example', ...args]),
-  ).toEqual([expect.stringContaining('invalid value')])
+  using fixture = new ConfigFixture()
+  expect(fixture.problems(['-c', fixture.keyPath, '-open-relay', '-hostname', 'a.example', ...args])).toEqual(
+    [expect.stringContaining('invalid value')],
+  )
 })
 
 test.each([
@@ -192,7 +192,7 @@ test.each([
   [['-a', '0.0.0.0']],
   [['-a', '127.0.0.1:9090', '-admin', 'localhost', '-http-port', 'x']],
 ])('%j is no relay without an answer, nor one port for two', (args) => {
-  using operator = new Operator()
-  const problems = operator.problems(['-c', operator.keyPath, ...args])
+  using fixture = new ConfigFixture()
+  const problems = fixture.problems(['-c', fixture.keyPath, ...args])
   expect(problems.filter((text) => !text.includes('invalid value'))).toEqual([])
 })

@@ -10,7 +10,7 @@ import { problemText, type Problem } from '#fleet/problem.ts'
 import { readSettings } from '#config/read-settings.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 import { resolveSettings } from '#config/resolve-settings.ts'
-import { Operator } from '../../config/config-fixture.ts'
+import { ConfigFixture } from '../../config/config-fixture.ts'
 import { promise, texts, type Subject } from '../subject.ts'
 
 /** Longer than any of them is; YAML's check for keys given twice takes the square of it. */
@@ -110,15 +110,15 @@ const yamlConfig: Subject = {
   },
 }
 
-let operator: Operator | undefined
+let fixture: ConfigFixture | undefined
 const open = async (): Promise<void> => {
-  operator = new Operator()
+  fixture = new ConfigFixture()
 }
-const close = async (): Promise<void> => operator?.[Symbol.dispose]()
+const close = async (): Promise<void> => fixture?.[Symbol.dispose]()
 
 function resolved(args: readonly string[], env: Record<string, string> = {}): string {
-  if (operator === undefined) throw new Error('not opened')
-  const outcome = resolveSettings(readSettings(args, env), operator.host)
+  if (fixture === undefined) throw new Error('not opened')
+  const outcome = resolveSettings(readSettings(args, env), fixture.host)
   return 'problems' in outcome ? kindsOf(outcome.problems) : `good ${outcome.settings.warnings.length}`
 }
 
@@ -142,7 +142,7 @@ const commandLine: Subject = {
   close,
   attempt(input) {
     const args = input.toString('utf8').split('\0')
-    return resolved(['-c', operator?.keyPath ?? '', ...args.filter((arg) => !arg.includes('/dev'))])
+    return resolved(['-c', fixture?.keyPath ?? '', ...args.filter((arg) => !arg.includes('/dev'))])
   },
 }
 
@@ -162,7 +162,7 @@ const environment: Subject = {
     const env = Object.fromEntries(
       pairs.filter(([name, value]) => !/FILE|DIR|SOCKET|CONFIG/.test(name) && value !== ''),
     )
-    return resolved(['-c', operator?.keyPath ?? '', '-a', '127.0.0.1:0'], env)
+    return resolved(['-c', fixture?.keyPath ?? '', '-a', '127.0.0.1:0'], env)
   },
 }
 
@@ -185,9 +185,9 @@ const rateFile: Subject = {
   open,
   close,
   attempt(input) {
-    const path = operator?.folder.at('rate.json') ?? ''
+    const path = fixture?.folder.at('rate.json') ?? ''
     writeFileSync(path, input)
-    return resolved(['-c', operator?.keyPath ?? '', '-a', '127.0.0.1:0', '-rate-config', path])
+    return resolved(['-c', fixture?.keyPath ?? '', '-a', '127.0.0.1:0', '-rate-config', path])
   },
 }
 

@@ -26,11 +26,11 @@ const login: readonly Difference[] = [
     ],
   },
   {
-    title: 'Of names that occur twice in ClientInfo, only the last has to be well-formed.',
+    title: 'If a name occurs twice in ClientInfo, only the last value must be well-formed.',
     shows: [hears('names twice', 'client 0', ['closed (fin)'], [serverInfo])],
   },
   {
-    title: 'Names of applications that are not admissible are refused (as by derper from 1.104 on).',
+    title: 'Invalid application names are refused (as by derper 1.104 and later).',
     shows: [0, 1, 2, 3].map((n) =>
       onlyWith(
         '1.102.5',
@@ -52,7 +52,7 @@ const packets: readonly Difference[] = [
     ],
   },
   {
-    title: 'Of several connections of a key, the last to be active that is left receives.',
+    title: 'Among the connections of a key, the most recently active one receives.',
     shows: [
       {
         scene: 'three connections of a key end one after another',
@@ -68,7 +68,7 @@ const packets: readonly Difference[] = [
     ],
   },
   {
-    title: 'A sibling is told of every packet for a key that is not here.',
+    title: 'A sibling is notified of every packet for a key that is not connected.',
     shows: [
       {
         scene: 'forwarding to one who is not here',
@@ -83,7 +83,7 @@ const packets: readonly Difference[] = [
     ],
   },
   {
-    title: 'An unknown frame of more than 65,568 bytes ends the connection (as with derper from 1.104 on).',
+    title: 'An unknown frame of more than 65,568 bytes ends the connection (as in derper 1.104 and later).',
     shows: [
       {
         scene: 'an unknown frame beyond that',
@@ -98,13 +98,13 @@ const packets: readonly Difference[] = [
 /** In a whole version of derper, wherever it occurs. */
 export const rewritings: readonly Rewriting[] = [
   {
-    title: 'Siblings are told the name of the application (as by derper from 1.104 on).',
+    title: 'Siblings receive the name of the application (as from derper 1.104 and later).',
     version: '1.102.5',
     derper: /^(.* < PeerPresent prober .*) app undefined \(51 B\)$/,
     derpfleet: '$1 app "probe 1.0" (61 B)',
   },
   {
-    title: 'Siblings are told the name of the application (as by derper from 1.104 on).',
+    title: 'Siblings receive the name of the application (as from derper 1.104 and later).',
     version: '1.102.5',
     derper: /^(.* < PeerPresent .*) app undefined \(51 B\)$/,
     derpfleet: '$1 app "" (52 B)',

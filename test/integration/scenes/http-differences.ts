@@ -28,7 +28,7 @@ export const tlsDifferences: readonly Difference[] = [
     ],
   },
   {
-    title: 'Any server name is served, and none.',
+    title: 'Any TLS server name is accepted, and so is no name.',
     shows: [
       ['the name asked for is another', 'derp.example.com'],
       ['the name asked for in capitals', 'LOCALHOST'],
@@ -56,7 +56,7 @@ export const tlsDifferences: readonly Difference[] = [
 
 export const httpDifferences: readonly Difference[] = [
   {
-    title: 'Answers to HEAD always name a length.',
+    title: 'Answers to HEAD always have a Content-Length.',
     shows: [
       ['latency checks', 1],
       ['latency checks', 3],
@@ -75,7 +75,7 @@ export const httpDifferences: readonly Difference[] = [
     ],
   },
   {
-    title: 'Debug pages are on the admin port, and on the DERP port for nobody.',
+    title: 'Debug pages are only on the admin port.',
     shows: [
       hears(
         'debug pages',
@@ -101,7 +101,7 @@ export const httpDifferences: readonly Difference[] = [
     ],
   },
   {
-    title: 'CONNECT is refused alike with and without TLS, and ends the connection.',
+    title: 'CONNECT is refused in the same way with and without TLS, and ends the connection.',
     shows: [
       onlyWith(
         '1.104.5',
@@ -139,15 +139,15 @@ export const httpDifferences: readonly Difference[] = [
     ],
   },
   {
-    title: 'Of several Host fields the first counts.',
+    title: 'If there are several Host fields, the first one counts.',
     shows: [hears('two Hosts', 'client 0', refused400, empty200)],
   },
   {
-    title: 'HTTP of an unknown version is a bad request.',
+    title: 'An unknown HTTP version is a bad request.',
     shows: [hears('HTTP of no known version', 'client 0', ['HTTP 505'], ['HTTP 400'])],
   },
   {
-    title: 'Fields that go on in the next line are refused.',
+    title: 'Header fields that continue on the next line are refused.',
     shows: [hears('fields that go on in the next line', 'client 0', empty200, refused400)],
   },
   {
@@ -163,7 +163,7 @@ export const httpDifferences: readonly Difference[] = [
     ],
   },
   {
-    title: 'Bodies are not read.',
+    title: 'Request bodies are not read.',
     shows: [
       hears(
         'latency checks by other methods',

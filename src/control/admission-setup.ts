@@ -1,12 +1,11 @@
-// Admission as this relay runs it: an admission service at the control thread that tells the log when a back end fails and when it is
-// back. Construction only.
+// Makes a relay's admission service, which logs the outages of its back ends. Construction only. Runs on the control thread.
 
 import { AdmissionService } from '#admission/admission-service.ts'
 import type { Settings } from '#config/settings.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 
-/** Undefined where anybody may use the relay. */
+/** Undefined for a relay that is open to everybody. */
 export function makeAdmissionService(settings: Settings, log: Log): AdmissionService | undefined {
   if (settings.admission.isOpen) return undefined
   const now = (): number => performance.now()

@@ -216,7 +216,7 @@ export class RelayThreads implements Service {
     const restartInMs = this.#policy.died(performance.now())
     if (restartInMs === undefined) {
       const { recentDeaths } = this.#policy
-      const text = `relay threads died ${recentDeaths} times within a minute, which starting them anew does not mend`
+      const text = `relay threads died ${recentDeaths} times within a minute, so restarting them does not help`
       return this.#parts.onFault(new Error(text, { cause: error }))
     }
     this.#parts.onDeath({ thread: slot.index, error, sessions, restartInMs })

@@ -1,6 +1,6 @@
-// A file whose text matters while the relay runs. Looked at every few seconds, since a file that an orchestrator
-// replaces is another file behind the same name. What is in it is told at the first look and whenever it has changed,
-// when it stays as it is: half of a file that is just being written is nobody's wish.
+// A text file that may change while the relay serves. Read every two seconds rather than watched, because a file that an
+// orchestrator replaces is another file under the same name. The text is reported at the first look and after each change,
+// once it has stayed the same for a moment, so that a half-written file is never used. Runs on the control thread.
 
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -11,13 +11,13 @@ const LOOK_MS = 2_000
 const SETTLE_MS = 300
 
 export interface FileListener {
-  /** Also when it could not be read meanwhile, and is as it was. */
+  /** The text is new, or the file is readable again. */
   onText(text: string): void
-  /** It can't be read; told once until it can. */
+  /** The file can't be read; called once until it can. */
   onProblem(error: Error): void
 }
 
-/** What a look at a file found: text that is new, the same as before, or none. */
+/** What a look at a file found: new text, the same text, or none. */
 export type FileLook = 'new' | 'same' | 'unreadable'
 
 export class WatchedFile {
@@ -25,12 +25,12 @@ export class WatchedFile {
   readonly #bytesMax: number
   readonly #listener: FileListener
   #text: string | undefined = undefined
-  #isUnread = false
+  #isUnreadable = false
   #timer: NodeJS.Timeout | undefined = undefined
   #looking: Promise<FileLook> | undefined = undefined
   #isStopped = false
 
-  /** @param bytesMax that may be in it */
+  /** @param bytesMax a larger file is a problem */
   constructor(path: string, bytesMax: number, listener: FileListener) {
     this.path = path
     this.#bytesMax = bytesMax
@@ -57,23 +57,24 @@ export class WatchedFile {
     if (this.#isStopped) return 'same'
     try {
       const text = await this.#read()
-      if (text === this.#text && !this.#isUnread) return 'same'
+      if (text === this.#text && !this.#isUnreadable) return 'same'
       await pause(SETTLE_MS, undefined, { ref: false })
-      // Whoever is writing it is not done: the next look may find what is meant.
+      // The file is still being written; the next look may find it complete.
       if ((await this.#read()) !== text || this.#isStopped) return 'same'
-      this.#isUnread = false
+      this.#isUnreadable = false
       this.#text = text
       this.#listener.onText(text)
       return 'new'
     } catch (error) {
       if (this.#isStopped) return 'same'
-      if (!this.#isUnread) this.#listener.onProblem(error instanceof Error ? error : new Error(String(error)))
-      this.#isUnread = true
+      if (!this.#isUnreadable)
+        this.#listener.onProblem(error instanceof Error ? error : new Error(String(error)))
+      this.#isUnreadable = true
       return 'unreadable'
     }
   }
 
-  /** Nothing but a file, which can't keep who reads it waiting, and no more of it than may be there. */
+  /** Reads regular files only, since opening a pipe or reading a device may block, and no more than `bytesMax`. */
   async #read(): Promise<string> {
     const file = await open(this.path, constants.O_RDONLY | constants.O_NONBLOCK)
     try {

@@ -1,5 +1,6 @@
-// Dials siblings with the project's own client, in the way of all clients: fast start where the sibling shows its key
-// in its certificate, an upgrade otherwise. Ties the client to what the mesh asks of a dialler; no logic of either.
+// Dials siblings with the project's own client, in the way of every client: fast start if the sibling's certificate shows
+// its key, an upgrade otherwise. Adapts the client to the mesh's port for dialling; no logic of either. Runs on a relay
+// thread.
 
 import { DerpConnection } from '#client/derp-connection.ts'
 import { SharedResources } from '#client/shared-resources.ts'
@@ -11,56 +12,57 @@ import type { Sibling } from '#fleet/sibling.ts'
 import type { SiblingStream, Dial, DialHandler } from '#mesh/dial.ts'
 
 export interface DialOptions {
-  /** Authorities that siblings' certificates may be signed by. */
+  /** Authorities that may have signed siblings' certificates. */
   readonly ca: readonly string[]
   /** Siblings are reached without TLS. */
   readonly isPlain: boolean
 }
 
-/** A dialler whose connections share what they can. */
+/** A dialler whose connections share buffers and TLS contexts. */
 export function siblingDialler(options: DialOptions): Dial {
   const shared = new SharedResources()
   const tls: ServerTrust = { ca: options.ca }
-  return (address, handler) =>
-    new SiblingConnection(address, handler, { shared, tls: options.isPlain ? false : tls })
+  return (sibling, handler) =>
+    new SiblingConnection(sibling, handler, { shared, tls: options.isPlain ? false : tls })
 }
 
-interface Way {
+/** What the connections of one dialler have in common. */
+interface DialContext {
   readonly shared: SharedResources
   readonly tls: ServerTrust | false
 }
 
 class SiblingConnection implements SiblingStream {
   readonly #handler: DialHandler
-  /** Undefined where the address is none that can be dialled. */
+  /** Undefined if the address can't be dialled. */
   readonly #connection: DerpConnection | undefined
   readonly #pool: BufferPool
-  /** What has come of a burst so far. */
+  /** The parts of the present burst so far. */
   #chunks: Uint8Array[] = []
-  /** Put together of several chunks, and not taken by the system yet. */
+  /** A burst joined from several chunks that the system has not accepted yet. */
   #burst: Buffer | undefined = undefined
   #isGreeted = false
   #isOver = false
 
-  constructor(address: Sibling, handler: DialHandler, { shared, tls }: Way) {
+  constructor(sibling: Sibling, handler: DialHandler, context: DialContext) {
     this.#handler = handler
-    this.#pool = shared.pool
-    this.#connection = this.#open(address, { shared, tls })
+    this.#pool = context.shared.pool
+    this.#connection = this.#open(sibling, context)
   }
 
-  #open(address: Sibling, way: Way): DerpConnection | undefined {
+  #open(sibling: Sibling, context: DialContext): DerpConnection | undefined {
     try {
-      const connection = this.#make(address, way)
+      const connection = this.#make(sibling, context)
       connection.open().catch((error: unknown) => this.#onFailed(error))
       return connection
     } catch (error) {
-      // As every other failure: when whoever dials has what it dialled.
+      // Reported like any other failure: after the caller has received this connection.
       setImmediate(() => this.#onFailed(error))
       return undefined
     }
   }
 
-  #make({ host, port, dialHost, certName }: Sibling, { shared, tls }: Way): DerpConnection {
+  #make({ host, port, dialHost, certName }: Sibling, { shared, tls }: DialContext): DerpConnection {
     return new DerpConnection(
       {
         host,
@@ -77,10 +79,10 @@ class SiblingConnection implements SiblingStream {
     )
   }
 
-  /** A burst leaves in one write: for several, the runtime would make a buffer of its own each time. */
+  /** A burst leaves in one write: for several writes, the runtime would allocate a buffer each time. */
   write(bytes: Uint8Array, isLast: boolean): boolean {
     if (isLast && this.#chunks.length === 0) {
-      this.#connection?.write(bytes, this.#taken)
+      this.#connection?.write(bytes, this.#onAccepted)
       return false
     }
     this.#chunks.push(bytes)
@@ -93,12 +95,12 @@ class SiblingConnection implements SiblingStream {
       at += chunk.length
     }
     this.#burst = burst
-    this.#connection?.write(burst.subarray(0, byteCount), this.#taken)
+    this.#connection?.write(burst.subarray(0, byteCount), this.#onAccepted)
     return true
   }
 
-  readonly #taken = (): void => {
-    this.#giveBack()
+  readonly #onAccepted = (): void => {
+    this.#returnBurst()
     this.#handler.written()
   }
 
@@ -109,7 +111,7 @@ class SiblingConnection implements SiblingStream {
   #greet(serverKey: Uint8Array): Uint8Array | undefined {
     this.#isGreeted = true
     const greeting = this.#handler.greet(serverKey)
-    // Not in the middle of the connection's own opening.
+    // Not while the connection is still opening.
     if (greeting === undefined) setImmediate(() => this.destroy())
     return greeting
   }
@@ -127,7 +129,7 @@ class SiblingConnection implements SiblingStream {
     this.#onClosed(error instanceof Error ? error.message : String(error))
   }
 
-  #giveBack(): void {
+  #returnBurst(): void {
     if (this.#burst !== undefined) this.#pool.giveBack(this.#burst)
     this.#burst = undefined
   }
@@ -135,7 +137,7 @@ class SiblingConnection implements SiblingStream {
   #onClosed(why: string): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#giveBack()
+    this.#returnBurst()
     this.#handler.onClosed(why)
   }
 }

@@ -1,32 +1,33 @@
-// The entry of the STUN thread: one STUN server, and obedience to the control thread.
+// The entry of the STUN thread: one STUN server, which answers as the control thread says. A thread of its own, so that a
+// busy relay does not delay STUN answers and a flood of STUN requests does not delay packets.
 
 import { readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StunCounters, StunServer } from '#transport/stun-server.ts'
-import type { StunThreadData, ToStunThread } from './thread-messages.ts'
+import type { FromStunThread, StunThreadData, ToStunThread, WorkerStateMessage } from './thread-messages.ts'
 
-/** Often enough for the control thread to tell silence, and for addresses that come to be served soon. */
+/** Often enough for the control thread to notice a hang, and for new addresses to be served soon. */
 const LOOK_MS = 2_000
 /** Nine times the weight of a thread with the usual niceness. */
 const NICENESS = -10
 
 if (parentPort === null) throw new Error('stun-thread.ts is the entry of a worker thread')
-const control = parentPort
+const port = parentPort
 const data = workerData as StunThreadData
 const counters = new StunCounters(data.counters)
 const server = new StunServer(data.host, counters)
 server.isAnswering = data.isAnswering
 
-// Node's own listener would print it in a form of its own between the lines of the log.
-process.removeAllListeners('warning').on('warning', ({ name, message: text }) => {
-  control.postMessage({ kind: 'runtimeWarning', name, text })
+// Node's own listener would print warnings between the lines of the log, in another format.
+process.removeAllListeners('warning').on('warning', ({ name, message }) => {
+  tell({ kind: 'runtimeWarning', name, text: message })
 })
-preferThisThread()
+raisePriority()
 
 try {
-  const port = await server.listen(data)
-  control.on('message', (message: ToStunThread) => {
+  const listeningPort = await server.listen(data)
+  port.on('message', (message: ToStunThread) => {
     if (message.kind === 'answer') server.isAnswering = message.isAnswering
     else stop()
   })
@@ -34,19 +35,19 @@ try {
     counters.countSweep()
     void server.updateAddresses()
   }, LOOK_MS)
-  control.on('close', () => clearInterval(looks))
-  control.postMessage({ kind: 'listening', port })
+  port.on('close', () => clearInterval(looks))
+  tell({ kind: 'listening', port: listeningPort })
 } catch (error) {
   const { code = '', message } = error as NodeJS.ErrnoException
-  control.postMessage({ kind: 'listenFailed', code, message })
-  control.close()
+  tell({ kind: 'listenFailed', code, message })
+  port.close()
 }
 
 /**
- * An answer takes microseconds, and what it says is how long it took: it shall not wait for a relay thread's turn on the
- * same processor. Linux counts niceness by threads; who may not have less of it goes on with what everybody has.
+ * Clients measure how long an answer takes, and making one takes microseconds: it must not wait for a relay thread's time
+ * slice on the same processor. Linux keeps niceness per thread. Without the privilege the thread keeps the usual niceness.
  */
-function preferThisThread(): void {
+function raisePriority(): void {
   try {
     setPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1)), NICENESS)
   } catch {
@@ -56,6 +57,10 @@ function preferThisThread(): void {
 
 function stop(): void {
   server.close()
-  control.postMessage({ kind: 'stopped' })
-  control.close()
+  tell({ kind: 'stopped' })
+  port.close()
+}
+
+function tell(message: FromStunThread | WorkerStateMessage): void {
+  port.postMessage(message)
 }

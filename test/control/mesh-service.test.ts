@@ -1,4 +1,4 @@
-// The files that the mesh is told by, while the relay serves: what is told to threads and to the log, once each.
+// The mesh's files while the relay serves: what the threads and the log are told of a change, once each.
 
 import { writeFileSync } from 'node:fs'
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
@@ -66,7 +66,7 @@ afterEach(() => {
   folder[Symbol.dispose]()
 })
 
-/** The siblings that threads were told of last. */
+/** The siblings that the threads were told of last. */
 function siblings(): string[] {
   const last = told.findLast((message) => message.kind === 'siblings')
   return last?.siblings.map(({ name }) => name) ?? []
@@ -77,7 +77,7 @@ async function write(text: string): Promise<void> {
   await service.reload()
 }
 
-it('says nothing of files that are as they were read at the start', () => {
+it('logs nothing for files that have not changed since the start', () => {
   expect([lines, siblings()]).toEqual([[], ['b.lab', 'c.lab']])
 })
 
@@ -96,7 +96,7 @@ it('names the relays that a file adds, removes and changes', async () => {
   ])
 })
 
-it('names twenty of hundreds, and how many more there are', async () => {
+it('names twenty of hundreds of added relays, and the number of the others', async () => {
   const many = Array.from({ length: 300 }, (_, i) => [900, `n${i}`] as const)
   await write(regions([900, 'a'], ...many))
   expect(siblings()).toHaveLength(300)
@@ -106,23 +106,29 @@ it('names twenty of hundreds, and how many more there are', async () => {
 
 it.each([
   ['without this relay', regions([900, 'b'], [901, 'c']), /has no relay with the hostname "a.lab"/],
-  ['without any', 'regions: {}', /regions: is empty/],
-  ['that is half of one', FIRST.slice(0, -10), /./],
-  ['of something else', '\0\0\0', /./],
-])('a file %s is refused once, and what was before stays', async (_what, text, problem) => {
-  await write(text)
-  await service.reload()
-  await service.reload()
-  expect(lines.map(({ event, level }) => [event, level])).toEqual([['regions_rejected', 'warn']])
-  expect(lines).toEqual([
-    expect.objectContaining({ problems: expect.arrayContaining([expect.stringMatching(problem)]) }),
-  ])
-  expect([siblings(), told.filter(({ kind }) => kind === 'siblings').length]).toEqual([['b.lab', 'c.lab'], 1])
-  await write(FIRST)
-  expect(lines.map(({ event }) => event)).toEqual(['regions_rejected', 'file_usable_again'])
-})
+  ['without regions', 'regions: {}', /regions: is empty/],
+  ['that is cut in half', FIRST.slice(0, -10), /./],
+  ['with other content', '\0\0\0', /./],
+])(
+  'a regions file %s is rejected once, and the regions before it stay in use',
+  async (_what, text, problem) => {
+    await write(text)
+    await service.reload()
+    await service.reload()
+    expect(lines.map(({ event, level }) => [event, level])).toEqual([['regions_rejected', 'warn']])
+    expect(lines).toEqual([
+      expect.objectContaining({ problems: expect.arrayContaining([expect.stringMatching(problem)]) }),
+    ])
+    expect([siblings(), told.filter(({ kind }) => kind === 'siblings').length]).toEqual([
+      ['b.lab', 'c.lab'],
+      1,
+    ])
+    await write(FIRST)
+    expect(lines.map(({ event }) => event)).toEqual(['regions_rejected', 'file_usable_again'])
+  },
+)
 
-it('tells threads of mesh keys once, and of none that can not be', async () => {
+it('tells the threads of new mesh keys once, and never of invalid ones', async () => {
   const next = 'ab'.repeat(32)
   for (const text of ['no key', `${toHex(MESH_KEY)}\n${next}\n`, `${toHex(MESH_KEY)}\n\n${next}\n`]) {
     writeFileSync(folder.at('psk'), text)
@@ -136,7 +142,7 @@ it('tells threads of mesh keys once, and of none that can not be', async () => {
   expect(told.filter(({ kind }) => kind === 'meshKeys')).toHaveLength(1)
 })
 
-it('is silent when it has been stopped', async () => {
+it('reports nothing after it was stopped', async () => {
   const before = told.length
   service.stop()
   await write(regions([900, 'a']))

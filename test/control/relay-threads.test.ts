@@ -1,5 +1,5 @@
-// Threads that die for real, in relays as the program runs them. They are reached as no part of the program reaches
-// them: by the workers that this process starts, and by messages that no control thread sends.
+// Relay threads with real deaths, in relays as the program runs them. The tests reach a thread as no part of the program
+// does: by observing the workers of this process, and by messages that no control thread sends.
 
 import { createServer, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
@@ -20,12 +20,12 @@ import { RawSocket } from '../support/raw-socket.ts'
 import { LIMITS, LiveRelay, MESH_KEY } from '../support/live-relay.ts'
 import { causeFault, observeWorkers } from '../support/observed-workers.ts'
 
-/** A thread is there within a second, on a machine that has nothing else to do. */
+/** A thread starts within a second on an idle machine. */
 const patiently = { timeout: 20_000 }
 
-const anywhere = { host: '127.0.0.1', port: 0 }
+const anyPort = { host: '127.0.0.1', port: 0 }
 
-/** A client that comes back by itself, and what it hears. */
+/** A client that reconnects by itself, with what it has received. */
 class Client {
   readonly derp: ReconnectingDerpClient
   readonly key: string
@@ -33,7 +33,7 @@ class Client {
   readonly arrived = new Map<string, number[]>()
   readonly gone: string[] = []
   readonly present: string[] = []
-  losses = 0
+  disconnects = 0
   #sent = 0
 
   constructor(relay: LiveRelay, isWatcher = false) {
@@ -49,7 +49,7 @@ class Client {
       if (reason === GoneReason.disconnected) this.gone.push(toHex(key))
     })
     this.derp.on('peerPresent', ({ key }) => this.present.push(toHex(key)))
-    this.derp.on('disconnected', () => this.losses++)
+    this.derp.on('disconnected', () => this.disconnects++)
     this.derp.start()
   }
 
@@ -77,10 +77,10 @@ async function untilConnected(clients: readonly Client[]): Promise<void> {
     .toBe(clients.length)
 }
 
-/** All that only grows, but what the process says of itself. */
+/** Series that only grow, except those of the process itself. */
 const COUNTS = /^(?!nodejs_|process_).*(_total|_count|_sum|_bucket)(\{|$)/
 
-/** Each of `clients` sends to the next one, again and again, until what is returned is called. */
+/** Each client sends to the next one repeatedly, until the returned function is called. */
 function startTraffic(clients: readonly Client[]): () => void {
   const timer = setInterval(() => {
     clients.forEach((client, n) => client.sendTo(clients[(n + 1) % clients.length] ?? client))
@@ -89,7 +89,7 @@ function startTraffic(clients: readonly Client[]): () => void {
   return () => clearInterval(timer)
 }
 
-/** Waits until the last packet of everybody has arrived. */
+/** Waits until the last packet of each client has arrived. */
 async function untilArrived(clients: readonly Client[]): Promise<void> {
   const last = (client: Client, n: number) => client.arrived.get(clients.at(n - 1)?.key ?? '')?.at(-1)
   await expect
@@ -97,15 +97,13 @@ async function untilArrived(clients: readonly Client[]): Promise<void> {
     .toEqual(clients.map((_, n) => (clients.at(n - 1)?.sent ?? 0) - 1))
 }
 
-it('a thread dies under traffic: others lose nothing, its clients come back, and all is told and counted', async () => {
+it('a thread that dies under traffic costs only its own clients their connections, and every loss is reported and counted', async () => {
   const workers = observeWorkers()
-  await using relay = await LiveRelay.start({ threadCount: 3, admin: anywhere })
+  await using relay = await LiveRelay.start({ threadCount: 3, admin: anyPort })
   const [clients, watchers] = [startClients(relay, 24), startClients(relay, 16, true)]
-  const everybody = [...clients, ...watchers]
-  await untilConnected(everybody)
-  await expect
-    .poll(() => watchers.every(({ present }) => present.length >= everybody.length), patiently)
-    .toBe(true)
+  const all = [...clients, ...watchers]
+  await untilConnected(all)
+  await expect.poll(() => watchers.every(({ present }) => present.length >= all.length), patiently).toBe(true)
   const stopTraffic = startTraffic(clients)
   await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0), patiently).toBe(true)
   const before = await relay.samples(COUNTS)
@@ -116,50 +114,50 @@ it('a thread dies under traffic: others lose nothing, its clients come back, and
     .poll(async () => await relay.page('/readyz'), { ...patiently, interval: 5 })
     .toMatch(/died, restarting: thread 1/)
   await expect.poll(async () => await relay.page('/readyz'), patiently).toBe('ready\n')
-  await untilConnected(everybody)
+  await untilConnected(all)
   const marks = clients.map(({ sent }) => sent)
   await expect.poll(() => clients.every(({ sent }, n) => sent > (marks[n] ?? 0) + 20), patiently).toBe(true)
   stopTraffic()
   await untilArrived(clients)
 
-  const keysLost = everybody.filter(({ losses }) => losses > 0).map(({ key }) => key)
-  expect(keysLost.length).toBeGreaterThan(0)
+  const lostKeys = all.filter(({ disconnects }) => disconnects > 0).map(({ key }) => key)
+  expect(lostKeys.length).toBeGreaterThan(0)
   for (const [n, client] of clients.entries()) {
     const sender = clients.at(n - 1)
     const numbers = client.arrived.get(sender?.key ?? '') ?? []
-    const isWhole = client.losses === 0 && sender?.losses === 0
+    const isWhole = client.disconnects === 0 && sender?.disconnects === 0
     expect(numbers).toEqual(
       isWhole ? [...Array(sender?.sent).keys()] : [...new Set(numbers)].sort((a, b) => a - b),
     )
   }
-  for (const watcher of watchers.filter(({ losses }) => losses === 0)) {
-    await expect.poll(() => [...watcher.present].sort(), patiently).toEqual([...keysLost].sort())
-    expect([...watcher.gone].sort()).toEqual([...keysLost].sort())
+  for (const watcher of watchers.filter(({ disconnects }) => disconnects === 0)) {
+    await expect.poll(() => [...watcher.present].sort(), patiently).toEqual([...lostKeys].sort())
+    expect([...watcher.gone].sort()).toEqual([...lostKeys].sort())
   }
   const after = await relay.samples(COUNTS)
   for (const [key, value] of before) expect(after.get(key) ?? -1, key).toBeGreaterThanOrEqual(value)
   expect(after.get('derp_thread_restarts_total{thread="1"}')).toBe(1)
-  expect(after.get('derp_sessions_ended_total{reason="thread_lost"}')).toBe(keysLost.length)
+  expect(after.get('derp_sessions_ended_total{reason="thread_lost"}')).toBe(lostKeys.length)
   expect(
     Object.fromEntries(await relay.samples(/^derp_(keys|watchers|sessions|send_queue)_?(current|bytes)/)),
   ).toEqual({
-    derp_sessions_current: everybody.length,
-    // Siblings' own keys are no node's.
+    derp_sessions_current: all.length,
+    // Keys of siblings are not counted.
     derp_keys_current: clients.length,
     derp_watchers_current: watchers.length,
     derp_send_queue_bytes: 0,
   })
 })
 
-it('two threads die, the second before it has told the one in place of the first who is there', async () => {
+it("a second thread that dies before it has sent its presence to the first one's replacement is replaced as well", async () => {
   const workers = observeWorkers()
-  // The one in place of the first: what is posted now comes before the news of it.
+  // When the replacement starts: this message reaches the other thread before the one about the replacement.
   process.on('worker', onReplacement)
   onTestFinished(() => void process.off('worker', onReplacement))
   function onReplacement(): void {
     if (workers.length === 4) causeFault(workers[2])
   }
-  await using relay = await LiveRelay.start({ threadCount: 3, admin: anywhere })
+  await using relay = await LiveRelay.start({ threadCount: 3, admin: anyPort })
   const clients = startClients(relay, 24)
   await untilConnected(clients)
   causeFault(workers[1])
@@ -173,13 +171,13 @@ it('two threads die, the second before it has told the one in place of the first
   await untilArrived(clients)
 })
 
-it('a new thread listens when it has been told who is there, and not before', async () => {
+it('a new thread listens only after the other threads have sent it their presence', async () => {
   const workers = observeWorkers()
   await using relay = await LiveRelay.start({ threadCount: 2 })
   await relay.client()
   const order: string[] = []
-  workers[0]?.on('exit', () => order.push('the busy one has come to its messages'))
-  // Busy for seconds with what is in it: nothing.
+  workers[0]?.on('exit', () => order.push('the busy thread has handled its messages'))
+  // A sparse array keeps the thread busy for seconds.
   const remotes: unknown[] = []
   remotes.length = 2 ** 25
   workers[0]?.postMessage({ kind: 'endUnacknowledged', remotes })
@@ -188,19 +186,19 @@ it('a new thread listens when it has been told who is there, and not before', as
   await expect.poll(() => workers.length, patiently).toBeGreaterThan(2)
   workers[2]?.on(
     'message',
-    ({ kind }: { kind: string }) => kind === 'listening' && order.push('the new one listens'),
+    ({ kind }: { kind: string }) => kind === 'listening' && order.push('the new thread listens'),
   )
   await expect.poll(() => order.length, { timeout: 40_000 }).toBe(2)
-  expect(order).toEqual(['the busy one has come to its messages', 'the new one listens'])
+  expect(order).toEqual(['the busy thread has handled its messages', 'the new thread listens'])
 }, 60_000)
 
-it('the only thread dies, and the one in its place listens on the same port', async () => {
+it('the replacement of the only thread listens on the same port', async () => {
   const workers = observeWorkers()
   await using relay = await LiveRelay.start()
   const clients = startClients(relay, 2)
   await untilConnected(clients)
   causeFault(workers[0])
-  await expect.poll(() => clients.every(({ losses }) => losses > 0), patiently).toBe(true)
+  await expect.poll(() => clients.every(({ disconnects }) => disconnects > 0), patiently).toBe(true)
   await untilConnected(clients)
   const stopTraffic = startTraffic(clients)
   await expect.poll(() => clients.every(({ arrived }) => arrived.size > 0), patiently).toBe(true)
@@ -208,10 +206,10 @@ it('the only thread dies, and the one in its place listens on the same port', as
   expect(workers.length).toBe(2)
 })
 
-it('a relay that is stopped while a thread waits to be started anew starts none', async () => {
+it('a relay that is stopped before a restart is due starts no thread', async () => {
   const workers = observeWorkers()
   const relay = await LiveRelay.start()
-  // The fourth is waited for the longest: 400 ms.
+  // The fourth restart has the longest delay: 400 ms.
   for (let deaths = 1; deaths <= 4; deaths++) {
     const dying = workers.at(-1) as Worker
     causeFault(dying)
@@ -223,7 +221,7 @@ it('a relay that is stopped while a thread waits to be started anew starts none'
   expect(workers.length).toBe(4)
 })
 
-it('what all threads were told holds for one that is started later, bootstrap DNS too', async () => {
+it('a thread that is started later gets the messages that still hold, bootstrap DNS among them', async () => {
   const { settings } = await LiveRelay.start().then(async (relay) => {
     await relay[Symbol.asyncDispose]()
     return relay
@@ -242,7 +240,7 @@ it('what all threads were told holds for one that is started later, bootstrap DN
   })
   onTestFinished(async () => await threads.stop())
   threads.start()
-  const port = await threads.listen(anywhere)
+  const port = await threads.listen(anyPort)
   threads.tellAll({ kind: 'bootstrapDns', json: '{"login.example":["192.0.2.1"]}' })
   causeFault(workers[0])
   await restarted.promise
@@ -250,12 +248,12 @@ it('what all threads were told holds for one that is started later, bootstrap DN
   expect(await answer.text()).toBe('{"login.example":["192.0.2.1"]}')
 })
 
-it('what may wait is what may wait on all threads together, and not on each', async () => {
+it('the limit of waiting bytes holds for all threads together, not for each', async () => {
   const limits = { ...LIMITS, waitingBytesMax: 8_388_608, outboxBytesMax: 16_777_216, writeTimeoutMs: 0 }
   await using relay = await LiveRelay.start({
     certificate: undefined,
     threadCount: 2,
-    admin: anywhere,
+    admin: anyPort,
     limits,
   })
   const key = newKeyPair()
@@ -277,17 +275,17 @@ it('what may wait is what may wait on all threads together, and not on each', as
     most = Math.max(most, waiting)
     await sleep(100)
   }
-  // Of its half of 8 MiB a thread lends one half freely, and a chunk of a lane more than all.
+  // Of its half of 8 MiB a thread lends half without limits, and one chunk of a lane beyond the rest.
   expect(most).toBeGreaterThan(2_097_152)
   expect(most).toBeLessThan(6_291_456)
 })
 
-it('a thread whose heap is nearly full is replaced before the whole process goes down with it', async () => {
-  // The limit of heaps made from here on, in MiB; and back to V8's own choice.
+it('a thread whose heap is nearly full is replaced', async () => {
+  // The limit of heaps created from here on, in MiB; afterwards V8's own choice again.
   setFlagsFromString('--max-old-space-size=160')
   onTestFinished(() => setFlagsFromString('--max-old-space-size=0'))
   const workers = observeWorkers()
-  await using relay = await LiveRelay.start({ threadCount: 2, admin: anywhere })
+  await using relay = await LiveRelay.start({ threadCount: 2, admin: anyPort })
   const clients = startClients(relay, 8)
   await untilConnected(clients)
   workers[0]?.postMessage({ kind: 'bootstrapDns', json: 'x'.repeat(132 * 2 ** 20) })
@@ -302,7 +300,7 @@ it('a thread whose heap is nearly full is replaced before the whole process goes
   await untilConnected(clients)
 })
 
-it('when threads die again and again the relay gives up, and says why', async () => {
+it('a relay whose threads die repeatedly fails with the reason', async () => {
   const workers = observeWorkers()
   await using relay = await LiveRelay.start({ threadCount: 2 })
   for (let deaths = 1; deaths <= 6; deaths++) {
@@ -310,14 +308,12 @@ it('when threads die again and again the relay gives up, and says why', async ()
     if (deaths < 6) await expect.poll(() => workers.length, patiently).toBe(2 + deaths)
   }
   const failure = await relay.failed
-  expect(failure.message).toBe(
-    'relay threads died 6 times within a minute, which starting them anew does not mend',
-  )
+  expect(failure.message).toBe('relay threads died 6 times within a minute, so restarting them does not help')
   expect(String(failure.cause)).toMatch(/ended by itself with code 1/)
   expect(String((failure.cause as Error).cause)).toMatch(/TypeError/)
 })
 
-it('an answer to a thread that has died admits nobody to the one in its place', async () => {
+it('an admission answer for a thread that has died admits no client on its replacement', async () => {
   const asked: ServerResponse[] = []
   const server = createServer((_request, response) => void asked.push(response)).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -343,7 +339,7 @@ it('an answer to a thread that has died admits nobody to the one in its place', 
       return asked.length
     }, patiently)
     .toBe(2)
-  // Too late: nobody waits for it, and it may have been broken off for that.
+  // Too late: the client is gone, and the request may have been aborted for that reason.
   asked[0]?.end('{"Allow": true}')
   await expect.poll(() => asked[0]?.writableFinished === true || asked[0]?.destroyed, patiently).toBe(true)
   asked[1]?.end('{"Allow": false}')

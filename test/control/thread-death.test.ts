@@ -1,11 +1,10 @@
-// What a relay thread leaves behind when it dies: nothing that the relay would go on telling of it. And what the one in its
-// place must hear though it was said before: whom to mesh with, and which mesh keys let siblings in.
+// What the death of a relay thread leaves behind in the control thread: no links, no admission requests. And what its
+// replacement must be told although it was told before: the siblings and the mesh keys.
 
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import { expect, it, onTestFinished } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
@@ -17,9 +16,9 @@ import { VerifyServer } from '../support/verify-server.ts'
 
 const NEW_KEY = new Uint8Array(32).fill(0xab)
 const patiently = { timeout: 20_000, interval: 5 }
-const anywhere = { host: '127.0.0.1', port: 0 }
+const anyPort = { host: '127.0.0.1', port: 0 }
 
-/** Has a thread meet a fault of its own, and waits for its end. */
+/** Makes a thread fail, and waits for its end. */
 async function kill(worker: Worker | undefined): Promise<void> {
   if (worker === undefined) throw new Error('there is no such thread')
   const ended = once(worker, 'exit')
@@ -27,7 +26,7 @@ async function kill(worker: Worker | undefined): Promise<void> {
   await ended
 }
 
-/** A relay that is to reach a sibling, and the sibling; both read their mesh keys from one file. */
+/** A relay and its sibling; both read their mesh keys from one file. */
 interface Pair {
   readonly far: LiveRelay
   readonly relay: LiveRelay
@@ -51,7 +50,7 @@ async function startPair(threadCount: number): Promise<Pair> {
   onTestFinished(async () => await far[Symbol.asyncDispose]())
   const workers = observeWorkers()
   const mesh = { ...shared.mesh, siblings: [siblingAt(port)] }
-  const relay = await LiveRelay.start({ ...shared, admin: anywhere, threadCount, mesh })
+  const relay = await LiveRelay.start({ ...shared, admin: anyPort, threadCount, mesh })
   onTestFinished(async () => await relay[Symbol.asyncDispose]())
   return { far, relay, workers, pskPath }
 }
@@ -60,30 +59,29 @@ async function reaches(relay: LiveRelay): Promise<boolean> {
   return [...(await relay.samples(/^derp_sibling_up\{/)).values()][0] === 1
 }
 
-it('a sibling is not called reached by the links of a thread that has died', async () => {
+it('links of a thread that has died do not count as up', async () => {
   const { relay, workers } = await startPair(1)
   await expect.poll(async () => await reaches(relay), patiently).toBe(true)
   await kill(workers[0])
-  // What comes in its place takes a tenth of a second and more to start, and to reach anybody.
+  // The replacement takes a tenth of a second and more to start and to dial.
   expect(await reaches(relay)).toBe(false)
   await expect.poll(async () => await reaches(relay), patiently).toBe(true)
 })
 
-it('a thread in place of one that has died reaches the mesh, and refuses a mesh key that was revoked before', async () => {
+it('a replacement thread dials the siblings and refuses a mesh key that was revoked before its start', async () => {
   const { far, relay, workers, pskPath } = await startPair(2)
   const isUp = async (): Promise<boolean> => await reaches(relay)
   await waitUntil('the sibling is reached', isUp)
   writeFileSync(pskPath, toHex(NEW_KEY))
   for (const one of [relay, far]) {
     for (let times = 0; times < 4; times++) {
-      await waitUntil('the old key lets nobody in', async () => !(await one.letsIn(MESH_KEY)), 10_000)
+      await waitUntil('the old key is refused', async () => !(await one.letsIn(MESH_KEY)), 10_000)
     }
   }
   const [alice, bob] = [await relay.client(), await far.client()]
   const packets = async (): Promise<number | undefined> =>
     [...(await relay.samples(/^derp_sibling_packets_total\{/)).values()][0]
   const before = await packets()
-  // Each meets a fault of its own.
   for (const worker of workers.slice(0, 2)) await kill(worker)
   await waitUntil(
     'both have been replaced',
@@ -110,7 +108,7 @@ it('a thread in place of one that has died reaches the mesh, and refuses a mesh 
   }
 }, 60_000)
 
-it('nobody is asked any more for the clients of a thread that has died', async () => {
+it('the death of a thread cancels the admission requests of its clients', async () => {
   await using verifier = await VerifyServer.start()
   verifier.delayMs = undefined
   const workers = observeWorkers()
@@ -125,24 +123,7 @@ it('nobody is asked any more for the clients of a thread that has died', async (
   const lost = Promise.all(Array.from({ length: 5 }, async () => await relay.client().catch(() => 'lost')))
   await expect.poll(() => verifier.open, patiently).toBe(5)
   await kill(workers[0])
-  // Sooner than the question's own time is over.
+  // Before the requests time out by themselves.
   await expect.poll(() => verifier.open, { timeout: 3_000 }).toBe(0)
   expect(await lost).toEqual(Array.from({ length: 5 }, () => 'lost'))
-})
-
-it('a relay that is stopped while its STUN thread waits to be started anew starts none', async () => {
-  const workers = observeWorkers()
-  const relay = await LiveRelay.start({ stun: anywhere })
-  // The fourth is waited for the longest: 400 ms.
-  for (let deaths = 1; deaths <= 4; deaths++) {
-    const dying = workers.at(-1) as Worker
-    const ended = new Promise((resolve) => void dying.once('exit', resolve))
-    // Not a message that it knows.
-    dying.postMessage(null)
-    await ended
-    if (deaths < 4) await expect.poll(() => workers.length, patiently).toBe(2 + deaths)
-  }
-  await relay[Symbol.asyncDispose]()
-  await sleep(1_000)
-  expect(workers.length).toBe(5)
 })

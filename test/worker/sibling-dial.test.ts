@@ -2,11 +2,11 @@ import { expect, it } from 'vitest'
 import { siblingDialler } from '#worker/sibling-dial.ts'
 
 it.each([
-  ['a port that is none', { port: 0 }, /port/],
-  ['no host', { host: '' }, /host/],
-  ['a host that would end a line of the request', { host: 'derp.lab\r\nx' }, /host/],
+  ['an invalid port', { port: 0 }, /port/],
+  ['an empty host', { host: '' }, /host/],
+  ['a host with a line break', { host: 'derp.lab\r\nx' }, /host/],
 ])(
-  'an address with %s fails as every other, when whoever dials has the connection',
+  'an address with %s is reported as a failed dial, after the dialler has returned',
   async (_what, wrong, why) => {
     const address = {
       name: 'derp.lab',

@@ -94,8 +94,8 @@ export class AdmissionService {
     if (outages.length === 0) return { isOk: true, detail: this.#queueText() }
     const details = outages.map(({ backEnd, cause, sinceMs }) => {
       const seconds = Math.round((this.#parts.now() - sinceMs) / 1_000)
-      const means = this.#admitsAll(backEnd) ? '; every client is admitted' : ''
-      return `${backEnd} out for ${seconds} s: ${cause}${means}`
+      const effect = this.#admitsAll(backEnd) ? '; all clients are admitted' : ''
+      return `backend ${backEnd} down for ${seconds} s: ${cause}${effect}`
     })
     return { isOk: outages.every(({ backEnd }) => this.#admitsAll(backEnd)), detail: details.join('; ') }
   }
@@ -133,7 +133,7 @@ export class AdmissionService {
 
   #queueText(): string {
     const { waiting, asking } = this.#queue.numbers
-    return waiting === 0 && asking === 0 ? 'no client waits' : `${asking} asked for, ${waiting} wait`
+    return `questions: ${asking} at the backend, ${waiting} in the queue`
   }
 
   #watch(verifier: Verifier): BackendHealth {

@@ -150,7 +150,7 @@ describe('an outage', () => {
     isWell = true
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(2)
     expect(events[1]).toBe('url reached')
-    expect(admissionService.check()).toEqual({ isOk: true, detail: 'no client waits' })
+    expect(admissionService.check()).toEqual({ isOk: true, detail: 'questions: 0 at the backend, 0 in the queue' })
     const askedBefore = asked.length
     await new Promise((resolve) => setTimeout(resolve, 3_000))
     expect(asked.length).toBe(askedBefore)
@@ -197,7 +197,7 @@ describe('an outage', () => {
       expect(events[0]).toBe(`url lost, ${who} admitted: http://127.0.0.1:1/verify: connection refused`)
       expect(admissionService.check()).toEqual({
         isOk,
-        detail: expect.stringMatching(/^url out for \d+ s: .*connection refused/),
+        detail: expect.stringMatching(/^backend url down for \d+ s: .*connection refused/),
       })
     },
     15_000,

@@ -150,7 +150,10 @@ describe('an outage', () => {
     isWell = true
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(2)
     expect(events[1]).toBe('url reached')
-    expect(admissionService.check()).toEqual({ isOk: true, detail: 'questions: 0 at the backend, 0 in the queue' })
+    expect(admissionService.check()).toEqual({
+      isOk: true,
+      detail: 'questions: 0 at the backend, 0 in the queue',
+    })
     const askedBefore = asked.length
     await new Promise((resolve) => setTimeout(resolve, 3_000))
     expect(asked.length).toBe(askedBefore)

@@ -155,7 +155,9 @@ it('a back end that hangs: nobody is in, STUN is silent, and all are in when it 
   await expect.poll(relay.lines, { timeout: 30_000 }).toHaveLength(1)
   expect(relay.lines()[0]).toMatch(/admission_backend_down.*no answer within 5 s.*"clients":"all refused"/)
   await expect.poll(stun, { timeout: 5_000 }).toBe('silent')
-  expect(await relay.page('/readyz')).toMatch(/FAIL admission: backend url down for \d+ s: .*no answer within 5 s/)
+  expect(await relay.page('/readyz')).toMatch(
+    /FAIL admission: backend url down for \d+ s: .*no answer within 5 s/,
+  )
   expect(await relay.metric('derp_admission_total{result="allowed"}')).toBe(0)
   expect(await relay.metric('derp_admission_total{result="unreachable"}')).toBeGreaterThan(400)
   back.delayMs = 0

@@ -7,7 +7,7 @@ import { readAuthoritiesFile } from '#config/certificate-files.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import { Diagnostics } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
-import { boolean, duration, integer, text, type Kind } from '#config/option-kind.ts'
+import { boolean, duration, integer, text, type OptionKind } from '#config/option-kind.ts'
 import { OptionValues } from '#config/option-values.ts'
 import { flagNames, type OptionTable } from '#config/option.ts'
 import type { Problem } from '#fleet/problem.ts'
@@ -19,7 +19,7 @@ import { parseMeshKeys } from '#protocol/key-file.ts'
 /** Far below the longest delay of Node's timers, which is 24 days. */
 const TIMEOUT_MS_MAX = 600_000
 
-const timeout: Kind<number> = {
+const timeout: OptionKind<number> = {
   ...duration,
   expected: 'a duration up to 10m, such as 5s or 500ms',
   parse: (given) => {
@@ -28,7 +28,7 @@ const timeout: Kind<number> = {
   },
 }
 
-const portOrOff: Kind<number> = {
+const portOrOff: OptionKind<number> = {
   ...integer(-1, 65_535),
   expected: 'a port from 1 to 65535, or -1',
   placeholder: 'PORT',
@@ -37,7 +37,7 @@ const portOrOff: Kind<number> = {
 
 const PIN = /^sha256-raw:[0-9a-f]{64}$/
 
-const pin: Kind<string> = {
+const pin: OptionKind<string> = {
   ...text('sha256-raw: and 64 lower-case hex digits', 'PIN'),
   parse: (given) => (PIN.test(given) ? given : undefined),
 }

@@ -2,7 +2,7 @@
 // standard error, beside the log's readable lines. To a machine: lines of the log and nothing else, on standard error
 // from the first to the last.
 
-import { endpointText } from '#config/listener-settings.ts'
+import { endpointText } from '#config/endpoint.ts'
 import { problemText, type Problem } from '#fleet/problem.ts'
 import type { RawSettings } from '#config/read-settings.ts'
 import type { Settings } from '#config/settings.ts'

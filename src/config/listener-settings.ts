@@ -1,11 +1,10 @@
 // Where the relay listens, by derper's rules: TLS when the DERP port is 443 or certificates are files, the HTTP port
 // beside TLS only, STUN and HTTP on the DERP port's address.
 
-import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import type { Diagnostics } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import type { Endpoint } from './settings.ts'
+import { endpointText, isEveryAddress, isLoopback, type Endpoint } from './endpoint.ts'
 
 export interface Listeners {
   readonly derp: Endpoint
@@ -54,27 +53,6 @@ function warnOfPlain(values: OptionValues<ServeOptions>, derp: Endpoint, diagnos
   diagnostics.addWarning(
     `${values.where('certmode')} ${values.get('certmode')}: port ${derp.port} serves plain HTTP, as derper does on every port except 443; for TLS, use port 443 or -certmode manual`,
   )
-}
-
-/** Whether only this machine can reach a host that something listens on. */
-export function isLoopback(host: string): boolean {
-  if (isIPv4(host)) return LOOPBACK.check(host)
-  return isIPv6(host) ? LOOPBACK.check(host, 'ipv6') : /^localhost\.?$/i.test(host)
-}
-
-/** In whatever way an address is written. */
-const LOOPBACK = new BlockList()
-LOOPBACK.addSubnet('127.0.0.0', 8)
-LOOPBACK.addAddress('::1', 'ipv6')
-
-/** Whether a host stands for all addresses of the machine. */
-export function isEveryAddress(host: string): boolean {
-  return host === '' || host === '::' || host === '0.0.0.0'
-}
-
-/** HOST:PORT as an operator writes it. */
-export function endpointText({ host, port }: Endpoint): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** Two of our own on one port would share it silently where the port is shared between threads. */

@@ -1,27 +1,27 @@
-// The kinds of values that options have: how each is written in text (flags and environment), what the YAML file
-// holds for it, and the words for what was expected. Text forms are Go's, so that derper's command lines mean
-// the same here. Parsing only; whether a value makes sense beside others is decided later.
+// The kinds of values that options have: their text form in flags and environment variables, their shape in the YAML file, and
+// the description of what is expected. Text forms are Go's, so that derper's command lines mean the same here. Parses single
+// values only; resolve-settings.ts checks them together.
 
-import { isIP, isIPv6 } from 'node:net'
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { parseWebAddress, requestable } from '#protocol/web-address.ts'
-import type { Endpoint } from './settings.ts'
+import { parseEndpoint, type Endpoint } from './endpoint.ts'
 
-export interface Kind<T> {
+export interface OptionKind<T> {
   /** Completes "expected …" in a message. */
   readonly expected: string
-  /** The value, or undefined for text that is none. */
+  /** The value; undefined for an invalid text. */
   parse(text: string): T | undefined
   /** The value's shape in the YAML file. */
   readonly shape: z.ZodType
-  /** What stands for the value on a usage page, where it can say more than VALUE. */
+  /** Stands for the value on a usage page, if it can say more than VALUE. */
   readonly placeholder?: string
-  /** As a flag it stands alone (`-stun`) or takes its value behind `=`, as Go's booleans do. */
+  /** As a flag, it stands alone (`-stun`) or has its value after `=`, as Go's booleans do. */
   readonly isBoolean?: true
 }
 
-/** Any text but the empty one. */
-export function text(expected: string, placeholder = 'TEXT'): Kind<string> {
+/** Any text except the empty one. */
+export function text(expected: string, placeholder = 'TEXT'): OptionKind<string> {
   return {
     expected,
     placeholder,
@@ -33,7 +33,7 @@ export function text(expected: string, placeholder = 'TEXT'): Kind<string> {
 const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True'])
 const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False'])
 
-export const boolean: Kind<boolean> = {
+export const boolean: OptionKind<boolean> = {
   expected: 'true or false',
   parse: (given) => (TRUE.has(given) ? true : FALSE.has(given) ? false : undefined),
   shape: z.boolean(),
@@ -41,7 +41,7 @@ export const boolean: Kind<boolean> = {
 }
 
 /** A whole number from `min` to `max`, decimal. */
-export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Kind<number> {
+export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): OptionKind<number> {
   const range = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`
   return {
     expected: `a whole number ${range}`,
@@ -55,13 +55,13 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Kin
 }
 
 /** A port number. `min` is −1 where -1 stands for no port, and 0 where the system may choose. */
-export function port(min: -1 | 0 | 1): Kind<number> {
+export function port(min: -1 | 0 | 1): OptionKind<number> {
   const range = `a port from ${Math.max(min, 0)} to 65535`
   return { ...integer(min, 65_535), expected: min === -1 ? `${range}, or -1` : range, placeholder: 'PORT' }
 }
 
-/** A number above zero; `+Inf` is none at all. */
-export const rate: Kind<number> = {
+/** A number above zero; `+Inf` disables the limit. */
+export const rate: OptionKind<number> = {
   expected: 'a number above 0, or +Inf for no limit',
   placeholder: 'N',
   parse: (given) => {
@@ -84,7 +84,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 }
 
 /** Go's durations in milliseconds: `10m`, `1h2m`, `1.5s`, `500ms`; zero may stand without a unit. */
-export const duration: Kind<number> = {
+export const duration: OptionKind<number> = {
   expected: 'a duration such as 10m, 15s or 500ms, or 0 for none',
   placeholder: 'DURATION',
   parse: (given) => {
@@ -99,8 +99,8 @@ export const duration: Kind<number> = {
   shape: z.string(),
 }
 
-/** A duration within bounds, which are told in seconds. */
-export function durationOf(minMs: number, maxMs: number): Kind<number> {
+/** A duration within bounds, which messages give in seconds. */
+export function durationOf(minMs: number, maxMs: number): OptionKind<number> {
   return {
     expected: `a duration from ${minMs / 1_000}s to ${maxMs / 1_000}s`,
     placeholder: duration.placeholder,
@@ -115,7 +115,7 @@ export function durationOf(minMs: number, maxMs: number): Kind<number> {
 const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, KiB: 1_024, MiB: 1_048_576 }
 
 /** A number of bytes, plain or in KiB or MiB. */
-export function byteSize(min: number): Kind<number> {
+export function byteSize(min: number): OptionKind<number> {
   return {
     expected: `a number of bytes of ${min} or more, such as 262144, 512KiB or 1MiB`,
     placeholder: 'BYTES',
@@ -128,8 +128,8 @@ export function byteSize(min: number): Kind<number> {
   }
 }
 
-/** Entries between commas; white space around them is not theirs. */
-export function list(expected: string, placeholder = 'LIST'): Kind<readonly string[]> {
+/** Entries separated by commas; white space around them is ignored. */
+export function list(expected: string, placeholder = 'LIST'): OptionKind<readonly string[]> {
   return {
     expected,
     placeholder,
@@ -142,21 +142,21 @@ export function list(expected: string, placeholder = 'LIST'): Kind<readonly stri
   }
 }
 
-/** One of a few words. */
-export function choice<const T extends string>(...words: readonly T[]): Kind<T> {
+/** One of the given values. */
+export function choice<const T extends string>(...values: readonly T[]): OptionKind<T> {
   return {
-    placeholder: words.join('|'),
-    expected: words.length === 1 ? `${words[0]}` : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
-    parse: (given) => words.find((word) => word === given),
+    placeholder: values.join('|'),
+    expected: values.length === 1 ? `${values[0]}` : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`,
+    parse: (given) => values.find((value) => value === given),
     // 1.3 is a number to YAML.
-    shape: words.some((word) => Number.isNaN(Number(word)))
-      ? z.enum(words)
-      : z.literal([...words, ...words.map(Number)]),
+    shape: values.some((value) => Number.isNaN(Number(value)))
+      ? z.enum(values)
+      : z.literal([...values, ...values.map(Number)]),
   }
 }
 
-/** An address that HTTP requests go to, as whoever makes them understands it. */
-export const httpUrl: Kind<string> = {
+/** A URL for HTTP requests, as the HTTP client of admission/ can use it. */
+export const httpUrl: OptionKind<string> = {
   expected: 'a URL that starts with http:// or https://',
   placeholder: 'URL',
   parse: (given) => (isRequestable(given) ? given : undefined),
@@ -172,7 +172,7 @@ function isRequestable(given: string): boolean {
   }
 }
 
-export function ipAddress(version: 4 | 6): Kind<string> {
+export function ipAddress(version: 4 | 6): OptionKind<string> {
   return {
     expected: `an IPv${version} address`,
     placeholder: 'ADDRESS',
@@ -181,29 +181,18 @@ export function ipAddress(version: 4 | 6): Kind<string> {
   }
 }
 
-/** What a listener binds, as Go writes it: `:443`, `127.0.0.1:443`, `[::1]:443`, `:https`. */
-export const endpoint: Kind<Endpoint> = {
+/** The address of a listener. */
+export const endpoint: OptionKind<Endpoint> = {
   expected: 'HOST:PORT or :PORT, an IPv6 address in brackets ([::1]:443)',
   placeholder: 'HOST:PORT',
   parse: parseEndpoint,
   shape: z.string(),
 }
 
-/** The same, or `off`. */
-export const endpointOrOff: Kind<Endpoint | 'off'> = {
+/** The address of a listener, or `off`. */
+export const endpointOrOff: OptionKind<Endpoint | 'off'> = {
   expected: 'HOST:PORT, an IPv6 address in brackets ([::1]:9090), or off',
   placeholder: 'HOST:PORT|off',
   parse: (given) => (given === 'off' ? 'off' : parseEndpoint(given)),
   shape: z.string(),
-}
-
-const PORT_NAMES: Readonly<Record<string, number>> = { http: 80, https: 443 }
-
-function parseEndpoint(given: string): Endpoint | undefined {
-  const [, bracketed, plain, portText = ''] = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]+)$/.exec(given) ?? []
-  const port = PORT_NAMES[portText] ?? (/^\d+$/.test(portText) ? Number(portText) : Number.NaN)
-  if (!(port >= 0 && port <= 65_535)) return undefined
-  if (bracketed !== undefined) return isIPv6(bracketed) ? { host: bracketed, port } : undefined
-  if (plain === undefined || !/^[\w.-]*$/.test(plain)) return undefined
-  return { host: plain, port }
 }

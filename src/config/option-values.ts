@@ -1,65 +1,66 @@
-// Options with their values parsed: each by its kind, the default where nothing was given. Values that do not parse
-// are complaints, and count as not given so that the rest is examined too.
+// The values of a table's options, each parsed by its kind, with the default if none was given. A value that does not parse is
+// a problem and counts as not given, so that the rest is checked, too.
 
 import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { shownText } from '#fleet/secret-mask.ts'
-import type { RawOptions, OptionSource } from './raw-option.ts'
+import type { OptionSource, RawOptions } from './raw-option.ts'
 
 export class OptionValues<T extends OptionTable> {
   readonly #table: T
   readonly #raw: RawOptions
   readonly #parsed = new Map<string, unknown>()
-  readonly #misfits = new Map<string, OptionSource>()
+  /** The options whose values do not parse. */
+  readonly #invalid = new Map<string, OptionSource>()
 
   constructor(table: T, raw: RawOptions, problems: Problem[]) {
     this.#table = table
     this.#raw = raw
-    for (const [word, option] of Object.entries(table)) this.#parse(word, option, problems)
+    for (const [name, option] of Object.entries(table)) this.#parse(name, option, problems)
   }
 
-  /** Whether a value from there does not parse. */
+  /** Whether any value from this source does not parse. */
   hasInvalidFrom(source: OptionSource): boolean {
-    return [...this.#misfits.values()].includes(source)
+    return [...this.#invalid.values()].includes(source)
   }
 
-  /** Whether what was said of each is known: a default that stands for a misfit is not what the operator means. */
-  areValid(...words: readonly (keyof T & string)[]): boolean {
-    return !words.some((word) => this.#misfits.has(word))
+  /** Whether all these options have the value that the operator means, and not the default in place of an invalid one. */
+  areValid(...names: readonly (keyof T & string)[]): boolean {
+    return !names.some((name) => this.#invalid.has(name))
   }
 
-  /** The value; its default where none was given. */
-  get<W extends keyof T & string>(word: W): OptionValue<T[W]> {
-    // The constructor parsed it by the kind that the type names.
-    return this.#parsed.get(word) as OptionValue<T[W]>
+  /** The value, or the default if none was given. */
+  get<N extends keyof T & string>(name: N): OptionValue<T[N]> {
+    // The constructor has parsed it by the kind that the type names.
+    return this.#parsed.get(name) as OptionValue<T[N]>
   }
 
-  /** Where the value came from; undefined for a default. */
-  source(word: keyof T & string): OptionSource | undefined {
-    return this.#raw.get(word)?.source
+  /** The source of the value; undefined for a default. */
+  source(name: keyof T & string): OptionSource | undefined {
+    return this.#raw.get(name)?.source
   }
 
-  /** What a message about the value should point to. */
-  where(word: keyof T & string): string {
-    const option: Option | undefined = this.#table[word]
-    return this.#raw.get(word)?.where ?? (option === undefined ? word : displayName(word, option))
+  /** Where the value stands, for messages. */
+  where(name: keyof T & string): string {
+    const option: Option | undefined = this.#table[name]
+    return this.#raw.get(name)?.where ?? (option === undefined ? name : displayName(name, option))
   }
 
-  #parse(word: string, option: Option, problems: Problem[]): void {
-    const raw = this.#raw.get(word)
+  #parse(name: string, option: Option, problems: Problem[]): void {
+    const raw = this.#raw.get(name)
     const fallback = option.fallback === undefined ? undefined : option.kind.parse(option.fallback)
-    // An empty text takes back what a source of lower rank says. A boolean says something or is not given.
+    // An empty text restores the default over a source of lower rank. A boolean has no empty value.
     const isEmpty = raw?.text === '' && option.kind.isBoolean !== true
     if (isEmpty) {
-      this.#parsed.set(word, fallback)
+      this.#parsed.set(name, fallback)
       return
     }
     const value = raw === undefined ? undefined : option.kind.parse(raw.text)
     if (raw !== undefined && value === undefined) {
-      this.#misfits.set(word, raw.source)
+      this.#invalid.set(name, raw.source)
       const found = option.only === 'env' ? 'invalid value' : `invalid value ${shownText(raw.text)}`
       problems.push({ where: raw.where, found, expected: option.kind.expected })
     }
-    this.#parsed.set(word, value ?? fallback)
+    this.#parsed.set(name, value ?? fallback)
   }
 }

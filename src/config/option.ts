@@ -1,68 +1,69 @@
-// What an option is, and by which names it goes: one word, which is its YAML key, its flag, and with prefix and in
-// capitals its environment variable. derper's own names are accepted beside it.
+// What an option is, and the names by which it can be set. An option has one name, which is its YAML key and its flag; with a
+// prefix and in capitals, it is its environment variable. derper's own names are accepted as well.
 
-import type { Kind } from './option-kind.ts'
+import type { OptionKind } from './option-kind.ts'
 
 export interface Option {
-  readonly kind: Kind<unknown>
-  /** derper's flag where the word differs (`-a` for `listen`). */
+  readonly kind: OptionKind<unknown>
+  /** derper's flag, if it differs from the name (`-a` for `listen`). */
   readonly flag?: string
-  /** Environment variables accepted besides the word's own. */
+  /** Environment variables that are accepted besides the one derived from the name. */
   readonly env?: readonly string[]
   /** The default, as an operator would write it. */
   readonly fallback?: string
-  /** The default in words, where it depends on something. */
+  /** A description of the default, if it depends on something. */
   readonly fallbackNote?: string
-  /** What it is for, with the reason for its default; ends without a full stop. */
+  /** The help text, with the reason for the default; ends without a full stop. */
   readonly about: string
-  /** Where it may come from, when not from everywhere: commands' switches are flags, bare secrets variables. */
+  /** The only sources that may set it. Switches of commands are flags; secrets are environment variables. */
   readonly only?: 'flag' | 'env' | 'flag and env'
-  /** It is derper's, is understood, and has no effect here. */
+  /** An option of derper's that is accepted but has no effect here. */
   readonly unsupported?: Unsupported
 }
 
 export interface Unsupported {
-  /** An error where running without it would change who can use the relay or what it serves. */
+  /** An error if running without the option would change which clients can use the relay, or what it serves. */
   readonly effect: 'error' | 'warning'
-  /** What to do without it; ends without a full stop. */
+  /** What to do instead; ends without a full stop. */
   readonly instead: string
 }
 
+/** Options by their names. */
 export type OptionTable = Readonly<Record<string, Option>>
 
-/** The type of an option's value; undefined is among it unless the table has a default. */
+/** The type of an option's value; includes undefined unless the table has a default. */
 export type OptionValue<O extends Option> = O extends { readonly fallback: string }
   ? KindValue<O>
   : KindValue<O> | undefined
 
-type KindValue<O extends Option> = O['kind'] extends Kind<infer T> ? T : never
+type KindValue<O extends Option> = O['kind'] extends OptionKind<infer T> ? T : never
 
 const ENV_PREFIX = 'DERPFLEET_'
 
-/** The environment variable of an option's word. */
-export function envName(word: string): string {
-  return ENV_PREFIX + word.toUpperCase().replaceAll('-', '_')
+/** The environment variable that is derived from an option's name. */
+export function envName(name: string): string {
+  return ENV_PREFIX + name.toUpperCase().replaceAll('-', '_')
 }
 
-/** Whether a variable is meant for this program by its name. */
-export function isOwnEnvName(name: string): boolean {
-  return name.startsWith(ENV_PREFIX)
+/** Whether a variable has this program's prefix. */
+export function isOwnEnvName(variable: string): boolean {
+  return variable.startsWith(ENV_PREFIX)
 }
 
-/** Every environment variable that sets an option, its own first. */
-export function envNames(word: string, option: Option): readonly string[] {
-  return option.only === 'flag' ? [] : [envName(word), ...(option.env ?? [])]
+/** Every environment variable that sets an option; the one derived from its name comes first. */
+export function envNames(name: string, option: Option): readonly string[] {
+  return option.only === 'flag' ? [] : [envName(name), ...(option.env ?? [])]
 }
 
-/** Every flag that sets an option, without dashes, the one to show first. */
-export function flagNames(word: string, option: Option): readonly string[] {
+/** Every flag that sets an option, without dashes; the one to show comes first. */
+export function flagNames(name: string, option: Option): readonly string[] {
   if (option.only === 'env') return []
-  return option.flag === undefined ? [word] : [option.flag, word]
+  return option.flag === undefined ? [name] : [option.flag, name]
 }
 
-/** What an option is called in a message when nothing has set it. */
-export function displayName(word: string, option: Option): string {
-  return option.only === 'env' ? envName(word) : `-${option.flag ?? word}`
+/** The option in a message, if nothing has set it. */
+export function displayName(name: string, option: Option): string {
+  return option.only === 'env' ? envName(name) : `-${option.flag ?? name}`
 }
 
 /** Whether the YAML file may set it. */

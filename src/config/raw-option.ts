@@ -1,14 +1,14 @@
-// A value as it was found: text, and where it stands. Not yet known to be valid.
+// An option's value as the operator wrote it: the text and its place. It may be invalid; option-values.ts parses it.
 
-/** Sources in their order of precedence. */
+/** Sources in their order of precedence; a preset is a command's own default. */
 export type OptionSource = 'flag' | 'env' | 'file' | 'preset'
 
 export interface RawOption {
   readonly text: string
   readonly source: OptionSource
-  /** What a message points to: `-threads`, `DERP_ADDR`, `/etc/derpfleet.yaml:12: threads`. */
+  /** The place for messages: `-threads`, `DERP_ADDR`, `/etc/derpfleet.yaml:12: threads`. */
   readonly where: string
 }
 
-/** Values by their option's word. */
+/** Values by the names of their options. */
 export type RawOptions = ReadonlyMap<string, RawOption>

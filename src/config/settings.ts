@@ -6,13 +6,7 @@ import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { Region } from '#fleet/region.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import type { CertificateFiles } from './certificate-files.ts'
-
-/** Where something listens. `host` is an IP literal or name; empty is every address of the families that the machine has. */
-export interface Endpoint {
-  readonly host: string
-  /** 0 asks the system for a free port (tests). */
-  readonly port: number
-}
+import type { Endpoint } from './endpoint.ts'
 
 /** Who may log in. Mesh key holders always may. All configured checks must pass. */
 export interface AdmissionSettings {

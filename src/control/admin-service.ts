@@ -1,7 +1,7 @@
 // The admin port as a service: its pages, fed by the parts of the relay. What a page shows is made in `ops/`. Runs on the
 // control thread.
 
-import type { Endpoint } from '#config/settings.ts'
+import type { Endpoint } from '#config/endpoint.ts'
 import { AdminPages } from '#ops/admin-pages.ts'
 import { AdminServer } from '#ops/admin-server.ts'
 import { Metrics } from '#ops/metrics.ts'

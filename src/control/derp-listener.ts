@@ -2,7 +2,7 @@
 // from the threads' own start because the key directory must exist before the first client. A drain of the port belongs
 // here: clients are refused while the threads still serve those that are present. Runs on the control thread.
 
-import type { Endpoint } from '#config/settings.ts'
+import type { Endpoint } from '#config/endpoint.ts'
 import { withListenError } from './listen-error.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'

@@ -1,8 +1,8 @@
 // A failure to listen in the operator's terms: which listener, which address, why, and which flag changes it, in one line.
 // Runs on the control thread.
 
-import { endpointText } from '#config/listener-settings.ts'
-import type { Endpoint } from '#config/settings.ts'
+import { endpointText } from '#config/endpoint.ts'
+import type { Endpoint } from '#config/endpoint.ts'
 
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'is in use by another process; stop it, or choose another port',

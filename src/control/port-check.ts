@@ -4,7 +4,8 @@
 
 import { createSocket } from 'node:dgram'
 import { createServer, isIPv6 } from 'node:net'
-import type { Endpoint, Settings } from '#config/settings.ts'
+import type { Endpoint } from '#config/endpoint.ts'
+import type { Settings } from '#config/settings.ts'
 import { withListenError } from './listen-error.ts'
 
 /** @throws Error in the operator's terms for the first port that can't be listened on */

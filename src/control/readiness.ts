@@ -4,7 +4,7 @@
 
 import type { AdmissionService } from '#admission/admission-service.ts'
 import { askStun } from '#client/stun-request.ts'
-import type { Endpoint } from '#config/settings.ts'
+import type { Endpoint } from '#config/endpoint.ts'
 import { certificateHealth } from '#ops/certificate-health.ts'
 import { DescriptorWatch } from '#ops/descriptor-watch.ts'
 import type { DirectoryWatch } from '#ops/directory-watch.ts'

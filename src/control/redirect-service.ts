@@ -1,6 +1,6 @@
 // The plain HTTP port as a service: captive-portal checks, and redirects to the TLS port. Runs on the control thread.
 
-import type { Endpoint } from '#config/settings.ts'
+import type { Endpoint } from '#config/endpoint.ts'
 import { RedirectServer } from '#transport/redirect-server.ts'
 import type { DerpListener } from './derp-listener.ts'
 import { withListenError } from './listen-error.ts'

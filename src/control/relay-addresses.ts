@@ -1,7 +1,8 @@
 // Where a relay listens: the settings' endpoints with every host filled in, and the bound addresses once it serves. Runs
 // on the control thread.
 
-import type { Endpoint, Settings } from '#config/settings.ts'
+import type { Endpoint } from '#config/endpoint.ts'
+import type { Settings } from '#config/settings.ts'
 import { wildcardAddress } from '#transport/wildcard-address.ts'
 
 /** The addresses that a running relay listens on; port 0 of the settings is replaced by the real port. */

@@ -3,7 +3,8 @@
 // other threads and to the log, and when deaths pile up the whole relay has failed.
 
 import { randomBytes } from 'node:crypto'
-import type { Endpoint, Settings } from '#config/settings.ts'
+import type { Endpoint } from '#config/endpoint.ts'
+import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
 import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'

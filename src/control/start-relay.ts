@@ -5,8 +5,9 @@
 // reverse. STUN comes after the relay threads because clients choose regions by it: it must not answer for a relay that
 // can't serve. To add a long-lived part, or a `drain` to one, see `service.ts`.
 
-import { endpointText } from '#config/listener-settings.ts'
-import type { Endpoint, Settings } from '#config/settings.ts'
+import { endpointText } from '#config/endpoint.ts'
+import type { Endpoint } from '#config/endpoint.ts'
+import type { Settings } from '#config/settings.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'

@@ -2,7 +2,7 @@
 // answer. Its counters survive restarts. The death of the STUN thread does not end the relay: present clients stay, and
 // other clients choose another relay while this one's STUN is silent.
 
-import type { Endpoint } from '#config/settings.ts'
+import type { Endpoint } from '#config/endpoint.ts'
 import { StunCounters, type StunNumbers } from '#transport/stun-server.ts'
 import type { FromStunThread, StunThreadData, ToStunThread } from '#worker/thread-messages.ts'
 import { withListenError } from './listen-error.ts'

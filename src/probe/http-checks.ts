@@ -3,7 +3,7 @@
 
 import { request as sendRequest } from 'node:http'
 import type { Socket } from 'node:net'
-import { endpointText } from '#config/listener-settings.ts'
+import { endpointText } from '#config/endpoint.ts'
 import { openTcp, type ReachableAddress } from './addresses.ts'
 import { CheckError, within, type CheckList, type Outcome } from './check.ts'
 import type { RelayAccess } from './relay-access.ts'

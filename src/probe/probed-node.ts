@@ -4,7 +4,7 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { derpPortOf, STUN_PORT, stunPortOf, type Node } from '#fleet/node.ts'
 import type { Region } from '#fleet/region.ts'
-import { endpointText } from '#config/listener-settings.ts'
+import { endpointText } from '#config/endpoint.ts'
 import type { ProbeSettings } from './settings.ts'
 import type { RelayTarget } from './target.ts'
 

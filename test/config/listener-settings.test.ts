@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Diagnostics } from '#config/diagnostics.ts'
-import { endpointText, isLoopback, resolveListeners, type Listeners } from '#config/listener-settings.ts'
+import { endpointText, isLoopback } from '#config/endpoint.ts'
+import { resolveListeners, type Listeners } from '#config/listener-settings.ts'
 import { problemText } from '#fleet/problem.ts'
 import { readSettings } from '#config/read-settings.ts'
 

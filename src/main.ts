@@ -1,15 +1,16 @@
-// The program as a process: its streams, its signals, its faults and its end. The only place that ends the process.
+// The program as a process: streams, signals, uncaught errors and the exit code. The only place that ends the process.
+// Runs on the control thread.
 
 import { writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
-import { ExitCode, type ProcessVoice } from '#cli/command.ts'
+import { ExitCode, type ProcessMessages } from '#cli/command.ts'
 import { runCommand } from '#cli/commands.ts'
 import { RelaySignals } from '#control/relay-signals.ts'
 
 const STDERR_FD = 2
 const SIGNAL_MS_MAX = 1_000
 
-/** Before anything is loaded: until then a signal has its default effect, which is the end for most. */
+/** Called before anything else is loaded: until then signals have their default effects, and most end the process. */
 function listenToSignals(): RelaySignals {
   const wasOnTerminal = isatty(STDERR_FD)
   return new RelaySignals(process, {
@@ -19,52 +20,52 @@ function listenToSignals(): RelaySignals {
   })
 }
 
-/** Ends without waiting for anything. Node's own exit waits for worker threads, of which one may hang. */
+/** Ends the process at once. Node's own exit waits for worker threads, and one of them may hang. */
 function endAtOnce(): never {
   return endBy('SIGKILL')
 }
 
-/** By the signal itself, so that whoever started the process sees what ended it. */
+/** Ends the process by the signal itself, so that the parent process sees which signal ended it. */
 function endBy(signal: NodeJS.Signals): never {
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
-  // It may take a moment; process 1 of a container ignores its own signals, but not this.
+  // The signal may take a moment. Process 1 of a container ignores signals from itself, but not an abort.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, SIGNAL_MS_MAX)
   process.abort()
 }
 
-/** A fault of ours: said, and ended by it. Written at once, since nothing else will be. */
+/** A bug in this program: reports it and ends the process. Writes synchronously, because nothing runs afterwards. */
 function onFault(error: unknown): never {
   try {
     writeSync(STDERR_FD, faultLine(error))
   } catch {
-    // Nobody can be told.
+    // Standard error is closed; there is nowhere to report to.
   }
   endAtOnce()
 }
 
-function speakAs(voice: ProcessVoice): void {
-  faultLine = (error) => voice.faultLine(error)
-  // Node's own listener prints lines of its own form.
-  process.removeAllListeners('warning').on('warning', (warning) => voice.warning(warning))
+function setProcessMessages(messages: ProcessMessages): void {
+  faultLine = (error) => messages.faultLine(error)
+  // Node's own listener prints warnings in its own format.
+  process.removeAllListeners('warning').on('warning', (warning) => messages.warn(warning))
 }
 
 let faultLine = (error: unknown): string =>
-  `derpfleet: a fault in the program: ${error instanceof Error ? error.stack : String(error)}\n`
+  `derpfleet: internal error: ${error instanceof Error ? error.stack : String(error)}\n`
 const args = process.argv.slice(2)
 const signals = args[0] === 'serve' ? listenToSignals() : undefined
 process.on('uncaughtException', onFault)
-// Whoever reads the output may stop early (`derpfleet map | head`); that is no failure, and no reason for a relay to
-// stop serving.
+// The reader of the output may stop early, as in `derpfleet map | head`. That is not a failure, and a relay keeps
+// running.
 process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
   if (args[0] === 'serve') return
-  if (code !== 'EPIPE') process.stderr.write(`derpfleet: the output could not be written: ${message}\n`)
+  if (code !== 'EPIPE') process.stderr.write(`derpfleet: cannot write the output: ${message}\n`)
   process.exit(code === 'EPIPE' ? ExitCode.done : ExitCode.failed)
 })
 process.stderr.on('error', () => undefined)
 
 const { stdout, stderr, env } = process
-const code = await runCommand(args, { stdout, stderr, env, signals, endAtOnce, speakAs })
-// A result counts when it has been written; a relay ends without waiting for whoever reads its output.
+const code = await runCommand(args, { stdout, stderr, env, signals, endAtOnce, setProcessMessages })
+// A command is done when its result is written. A relay ends without waiting for the reader of its output.
 if (args[0] !== 'serve') await new Promise((resolve) => stdout.write('', resolve))
 process.exit(code)

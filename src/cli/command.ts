@@ -1,5 +1,5 @@
-// What every command of the program is: a name, a line for the usage page, and a function from arguments to an
-// exit code. A command writes to the streams it is given and never ends the process: main.ts alone does.
+// What a command of the program is: a name, a line for the usage page, and a function from arguments to an exit code.
+// A command writes to the streams that it is given. It never ends the process; only main.ts does.
 
 import type { Environment } from '#config/environment.ts'
 import type { RelaySignals } from '#control/relay-signals.ts'
@@ -11,44 +11,44 @@ export interface TextSink {
 
 /** The process as a command sees it. */
 export interface Io {
-  /** Results: what a caller may parse. */
+  /** Results, which programs may parse. */
   readonly stdout: TextSink
-  /** Everything said to a person: complaints, notes. */
+  /** Messages for people: problems, warnings, notes. */
   readonly stderr: TextSink
   readonly env: Environment
-  /** Listened to since the process began, for `serve`; other commands leave signals their default effects. */
+  /** For `serve`, which handles signals from the start of the process. Undefined: signals have their default effects. */
   readonly signals: RelaySignals | undefined
-  /** Ends the process without waiting for anything, where it can't end in order. */
+  /** Ends the process at once, for a relay that cannot be stopped in order. */
   endAtOnce(): never
-  /** Has what befalls the process itself told in this way from now on. */
-  speakAs?(voice: ProcessVoice): void
+  /** Sets the format of messages about the process itself. */
+  setProcessMessages?(messages: ProcessMessages): void
 }
 
-/** How a fault of ours, or a warning of Node's, is told. */
-export interface ProcessVoice {
-  /** A whole line, newline included; the process ends when it is written. */
+/** How a bug in this program and a warning of Node are reported. */
+export interface ProcessMessages {
+  /** A line with its newline. The process ends after it is written. */
   faultLine(error: unknown): string
-  warning(warning: Error): void
+  warn(warning: Error): void
 }
 
 export interface Command {
   readonly name: string
   /** One line, for the list of commands. */
   readonly summary: string
-  /** `args` are what follows the command's name. Resolves to an {@link ExitCode}. */
+  /** `args` are the arguments after the command's name. Resolves to an {@link ExitCode}. */
   run(args: readonly string[], io: Io): Promise<number>
 }
 
-/** `COMMAND help` is `COMMAND -help`. */
+/** `COMMAND help` means `COMMAND -help`. */
 export function helpAsFlag(args: readonly string[]): readonly string[] {
   return args[0] === 'help' ? ['-help', ...args.slice(1)] : args
 }
 
-/** How commands end. */
+/** The exit codes of all commands. */
 export const ExitCode = {
   done: 0,
   failed: 1,
-  /** The command line could not be understood; nothing was tried. */
+  /** The command line is invalid; nothing was done. */
   misused: 2,
 } as const
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]

@@ -1,11 +1,11 @@
-// The program's commands: finds the one that a command line names and runs it.
+// The list of commands: finds the command that a command line names, and runs it.
 
 import { didYouMean, nearestWord } from '#config/nearest-word.ts'
 import { ExitCode, helpAsFlag, type Command, type Io } from './command.ts'
 import { EXIT_CODES } from './usage.ts'
 import { packageVersion } from '#ops/version.ts'
 
-/** Loaded when asked for, so that making a key does not load a relay. */
+/** Each is loaded on demand, so that `keygen` does not load a relay. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serve,
   config: async () => (await import('./config.ts')).config,
@@ -19,7 +19,7 @@ const VERSION_WORDS: ReadonlySet<string> = new Set(['version', '-version', '--ve
 
 /** Resolves to the process's exit code. */
 export async function runCommand([name, ...args]: readonly string[], io: Io): Promise<number> {
-  // `help COMMAND` is `COMMAND -help`.
+  // `help COMMAND` means `COMMAND -help`.
   if (name === 'help' && args[0] !== undefined) return runCommand([args[0], '-help'], io)
   if (name === undefined || HELP_WORDS.has(name)) {
     io.stdout.write(await usage())
@@ -32,8 +32,8 @@ export async function runCommand([name, ...args]: readonly string[], io: Io): Pr
   const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (load === undefined) {
     const hint = didYouMean(nearestWord(name, Object.keys(COMMANDS)))
-    io.stderr.write(`derpfleet: there is no command ${JSON.stringify(name)}${hint}\n`)
-    io.stderr.write('derpfleet -help lists the commands.\n')
+    io.stderr.write(`derpfleet: unknown command ${JSON.stringify(name)}${hint}\n`)
+    io.stderr.write('Run "derpfleet -help" for a list of commands.\n')
     return ExitCode.misused
   }
   return (await load()).run(helpAsFlag(args), io)
@@ -42,11 +42,11 @@ export async function runCommand([name, ...args]: readonly string[], io: Io): Pr
 async function usage(): Promise<string> {
   const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()))
   const lines = commands.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}\n`)
-  return `derpfleet ${packageVersion()}: a relay that speaks DERP
+  return `derpfleet ${packageVersion()}: a DERP relay server
 
 usage: derpfleet COMMAND [ARGUMENT]...
 
 ${lines.join('')}
-derpfleet COMMAND -help tells the rest.
+Run "derpfleet COMMAND -help" for the options of a command.
 ${EXIT_CODES}`
 }

@@ -1,5 +1,6 @@
-// `derpfleet config`: looks at settings without running anything. `check` judges them, `schema` prints the YAML
-// file's JSON Schema for editors, `reference` prints the table of all options as Markdown.
+// `derpfleet config`: checks a configuration and prints references, without running a relay. `check` validates the
+// configuration, `schema` prints the JSON Schema of the YAML file for editors, and `reference` prints the tables of all
+// options as Markdown.
 
 import { z } from 'zod'
 import { fileSchema } from '#config/config-file.ts'
@@ -11,22 +12,22 @@ import { OPTION_GROUPS, OPTIONS } from '#config/options.ts'
 import { ExitCode, helpAsFlag, type Command, type Io } from './command.ts'
 import { reportProblems } from './report.ts'
 import { EXIT_CODES } from './usage.ts'
-import { check, readServeSettings } from './serve.ts'
+import { checkConfiguration, readServeSettings } from './config-check.ts'
 
-const USAGE = `usage: derpfleet config check [any flag of serve]...
+const USAGE = `usage: derpfleet config check [OPTION OF serve]...
        derpfleet config schema
        derpfleet config reference
 
-  check      Say what is wrong with settings, or that nothing is; takes what serve takes
+  check      Validate the configuration. Accepts all options of serve
   schema     Print the JSON Schema of the YAML file
-  reference  Print all options as tables in Markdown
+  reference  Print all options as Markdown tables
 
 ${EXIT_CODES}`
 
 const ACTIONS: Readonly<Record<string, (args: readonly string[], io: Io) => number | Promise<number>>> = {
   check: (args, io) => {
     const raw = readServeSettings(args, io)
-    return raw.values.get('help') ? printUsage(io) : check(raw, io)
+    return raw.values.get('help') ? printUsage(io) : checkConfiguration(raw, io)
   },
   schema: printer(() => `${JSON.stringify(z.toJSONSchema(fileSchema(OPTIONS)), null, 2)}\n`),
   reference: printer(optionReference),
@@ -36,13 +37,13 @@ const HELP = { help: { kind: boolean, fallback: 'false', about: 'Print this page
 
 export const config: Command = {
   name: 'config',
-  summary: "Check settings, or print the file's JSON Schema or the table of options",
+  summary: 'Check the configuration, or print its JSON Schema or the table of options',
   async run([name = '', ...rest], io) {
     if (/^--?h(elp)?$/.test(name)) return printUsage(io)
     const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined
     if (action !== undefined) return action(helpAsFlag(rest), io)
     const hint = didYouMean(nearestWord(name, [...Object.keys(ACTIONS), '-help']))
-    const found = name === '' ? 'what to do is not said' : `there is no ${JSON.stringify(name)}${hint}`
+    const found = name === '' ? 'missing subcommand' : `unknown subcommand ${JSON.stringify(name)}${hint}`
     io.stderr.write(`derpfleet config: ${found}\n\n${USAGE}`)
     return ExitCode.misused
   },
@@ -53,7 +54,7 @@ function printUsage(io: Io): number {
   return ExitCode.done
 }
 
-/** An action that prints what it knows and takes nothing. */
+/** An action that prints a text and takes no arguments. */
 function printer(print: () => string): (args: readonly string[], io: Io) => number {
   return (args, io) => {
     const { problems, values } = readFlags(HELP, args)
@@ -68,7 +69,7 @@ function printer(print: () => string): (args: readonly string[], io: Io) => numb
   }
 }
 
-/** Every option with its names, default and reason: the tables of the documentation. */
+/** Every option with its names, default and description: the tables of the documentation. */
 function optionReference(): string {
   return Object.entries(OPTION_GROUPS)
     .map(([title, table]) => `### ${title}\n\n${markdownTable(table)}`)
@@ -89,7 +90,7 @@ function markdownTable(table: OptionTable): string {
     ]
     return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
   })
-  return `| flag | environment | file | default | what and why |\n|---|---|---|---|---|\n${rows.join('')}`
+  return `| flag | environment | file | default | description |\n|---|---|---|---|---|\n${rows.join('')}`
 }
 
 function defaultText(option: Option): string {
@@ -99,6 +100,6 @@ function defaultText(option: Option): string {
 
 function unsupportedText({ about, unsupported }: Option): string {
   if (unsupported === undefined) return about
-  const effect = unsupported.effect === 'error' ? 'the start is refused' : 'a warning'
-  return `${about}. When set: ${effect}; ${unsupported.instead}`
+  const effect = unsupported.effect === 'error' ? 'the relay does not start' : 'the relay prints a warning'
+  return `${about}. If set, ${effect}: ${unsupported.instead}`
 }

@@ -1,4 +1,4 @@
-// `derpfleet keygen`: makes a relay's key in derper's form, or a mesh key, and shows the public half of a key file.
+// `derpfleet keygen`: creates a relay's key in derper's format, or a mesh key, and prints the public key of a key file.
 
 import { randomBytes } from 'node:crypto'
 import { readFileText, whyUnread } from '#config/file-text.ts'
@@ -18,23 +18,23 @@ import { EXIT_CODES, optionLines } from './usage.ts'
 const KEYGEN_OPTIONS = {
   o: {
     kind: text('the path of a new file', 'FILE'),
-    about: 'Write it to this file, mode 0600, which must not exist',
+    about: 'Write the key to this new file, with mode 0600',
   },
   mesh: {
     kind: boolean,
     fallback: 'false',
-    about: 'Make a mesh key: 64 hex digits for every relay of the region',
+    about: 'Create a mesh key (64 hex digits), which all relays that mesh with each other share',
   },
   public: {
     kind: text('the path of a key file', 'FILE'),
-    about: 'Make nothing; print the public key of this key file',
+    about: 'Print the public key of this key file; create nothing',
   },
   help: { kind: boolean, fallback: 'false', about: 'Print this page' },
 } as const satisfies OptionTable
 
 export const keygen: Command = {
   name: 'keygen',
-  summary: "Make a relay's key (derper.key) or a mesh key",
+  summary: "Create a relay's key (derper.key) or a mesh key",
   async run(args, io) {
     const flags = readFlags(KEYGEN_OPTIONS, args)
     const problems = [...flags.problems]
@@ -48,17 +48,17 @@ export const keygen: Command = {
     if (shown !== undefined && (values.get('mesh') || values.get('o') !== undefined)) {
       problems.push({
         where: values.where('public'),
-        found: 'makes nothing',
-        expected: 'it without -mesh and -o',
+        found: 'creates nothing',
+        expected: '-public without -mesh and -o',
       })
     }
-    // `-o "$FILE"` with an unset variable must not print the secret instead.
+    // With an unset variable, `-o "$FILE"` must not print the secret instead.
     for (const word of ['o', 'public'] as const) {
       if (flags.values.get(word)?.text !== '') continue
       problems.push({ where: `-${word}`, found: 'is empty', expected: KEYGEN_OPTIONS[word].kind.expected })
     }
     if (problems.length > 0) {
-      reportProblems(io.stderr, 'derpfleet keygen: nothing made', problems)
+      reportProblems(io.stderr, 'derpfleet keygen: no key created', problems)
       return ExitCode.misused
     }
     if (shown !== undefined) return showPublicKey(shown, io)
@@ -66,10 +66,10 @@ export const keygen: Command = {
   },
 }
 
-/** The key goes to the file or to standard output, its public half to the other place where people look. */
+/** Writes the key to the file or standard output. The public key goes to standard output or standard error. */
 function makeNodeKey(path: string | undefined, io: Io): number {
   const pair = newKeyPair()
-  if (!put(formatKeyFile(pair), path, io)) return ExitCode.failed
+  if (!writeSecret(formatKeyFile(pair), path, io)) return ExitCode.failed
   const publicKey = `${publicKeyText(pair.publicKey)}\n`
   if (path === undefined) io.stderr.write(publicKey)
   else io.stdout.write(publicKey)
@@ -77,20 +77,20 @@ function makeNodeKey(path: string | undefined, io: Io): number {
 }
 
 function makeMeshKey(path: string | undefined, io: Io): number {
-  // A whole line, so that the next key can be appended.
-  return put(path === undefined ? toHex(randomBytes(32)) : `${toHex(randomBytes(32))}\n`, path, io)
+  // With a newline, so that another key can be appended.
+  return writeSecret(path === undefined ? toHex(randomBytes(32)) : `${toHex(randomBytes(32))}\n`, path, io)
     ? ExitCode.done
     : ExitCode.failed
 }
 
-function put(secret: string, path: string | undefined, io: Io): boolean {
+function writeSecret(secret: string, path: string | undefined, io: Io): boolean {
   if (path === undefined) {
     io.stdout.write(`${secret}\n`)
     return true
   }
   const file = { path, text: secret, mode: 0o600, folder: 'must exist', existing: 'is kept' } as const
   const problem = createFiles([file])
-  if (problem !== undefined) reportProblems(io.stderr, 'derpfleet keygen: nothing made', [problem])
+  if (problem !== undefined) reportProblems(io.stderr, 'derpfleet keygen: no key created', [problem])
   return problem === undefined
 }
 

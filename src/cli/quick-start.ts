@@ -9,8 +9,8 @@ import { endpointText, isEveryAddress } from '#config/endpoint.ts'
 import { OWN_REGION_MIN, type Region } from '#fleet/region.ts'
 import { parseCertificate, selfSignedPin } from '#config/certificate-check.ts'
 import { readCertificateFile } from '#config/certificate-files.ts'
-import type { Presets, RawSettings } from '#config/read-settings.ts'
 import type { Endpoint } from '#config/endpoint.ts'
+import type { Presets } from '#config/read-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#control/relay-addresses.ts'
 import { derpMapText } from '#fleet/derp-map-writer.ts'
@@ -26,10 +26,6 @@ export function quickStartPresets(stateFolder: string): Presets {
     'key-file': join(stateFolder, 'derper.key'),
     'log-format': 'text',
   }
-}
-
-export function isQuickStart(raw: RawSettings): boolean {
-  return raw.values.get('quick-start')
 }
 
 /** What to paste where, and how to see that it works. */

@@ -1,6 +1,6 @@
-// What `serve` says of its start and its end. To a person: a banner on standard output, notes and complaints on
-// standard error, beside the log's readable lines. To a machine: lines of the log and nothing else, on standard error
-// from the first to the last.
+// What `serve` reports about its start and its end. With the text format, for people: a banner on standard output, and
+// notes and problems on standard error, besides the log's lines. With the JSON format, for programs: every line of
+// standard error is an event of the log, from the first line to the last, and standard output is empty.
 
 import { endpointText } from '#config/endpoint.ts'
 import { problemText, type Problem } from '#fleet/problem.ts'
@@ -12,125 +12,125 @@ import { LogEvent } from '#ops/log-event.ts'
 import { Log, type LogFields, type LogFormat, type LogLevel } from '#ops/log.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import type { Io, TextSink } from './command.ts'
-import { isQuickStart, quickStartText } from './quick-start.ts'
+import { quickStartText } from './quick-start.ts'
 import { reportProblems, reportWarnings } from './report.ts'
 import { packageVersion } from '#ops/version.ts'
 
-export interface StartReport {
+export interface ServeReport {
   readonly log: Log
-  refused(problems: readonly Problem[]): void
-  notStarted(error: unknown): void
-  made(path: string): void
-  warn(warnings: readonly string[]): void
-  serving(settings: Settings, addresses: RelayAddresses): void
-  failed(error: Error): void
+  invalidConfiguration(problems: readonly Problem[]): void
+  startFailed(error: unknown): void
+  fileCreated(path: string): void
+  warnings(warnings: readonly string[]): void
+  started(settings: Settings, addresses: RelayAddresses): void
+  relayFailed(error: Error): void
   stopped(signal: NodeJS.Signals): void
-  /** Something of it runs on. */
-  notEnded(error: unknown): void
+  /** A part of the relay still runs. */
+  stopFailed(error: unknown): void
 }
 
-/** In the form that the settings ask for, even if they are good for nothing else. */
-export function openReport(raw: RawSettings, io: Io): StartReport {
-  const format = raw.values.get('log-format') ?? usualFormat(io.stderr)
+/** Opens the report in the format of the settings, which may be invalid otherwise. */
+export function openReport(raw: RawSettings, io: Io): ServeReport {
+  const format = raw.values.get('log-format') ?? defaultFormat(io.stderr)
   const log = Log.open(raw.values.get('log-level'), format)
   globalThis.console = libraryConsole(log)
-  if (format === 'text') return new PrintedReport(log, io, isQuickStart(raw))
-  io.speakAs?.({
+  if (format === 'text') return new PrintedReport(log, io, raw.values.get('quick-start'))
+  io.setProcessMessages?.({
     faultLine: (error) => logLine('error', LogEvent.relayFailed, { error }),
-    warning: ({ name, message }) => log.warn(LogEvent.runtimeWarning, { name, message }),
+    warn: ({ name, message }) => log.warn(LogEvent.runtimeWarning, { name, message }),
   })
   return new LoggedReport(log)
 }
 
-/** A terminal has a person before it; all else collects lines. */
-function usualFormat(stderr: TextSink): LogFormat {
+/** Text on a terminal; JSON for everything else, which most likely collects logs. */
+function defaultFormat(stderr: TextSink): LogFormat {
   return 'isTTY' in stderr && stderr.isTTY === true ? 'text' : 'json'
 }
 
-/** One line of the log, for whoever writes it by themselves. */
+/** A line of the log as text, for a caller that writes it itself. */
 function logLine(level: LogLevel, event: LogEvent, fields: LogFields): string {
   let line = ''
   new Log(level, { write: (text) => (line = text) })[level](event, fields)
   return line
 }
 
-class LoggedReport implements StartReport {
+class LoggedReport implements ServeReport {
   readonly log: Log
 
   constructor(log: Log) {
     this.log = log
   }
 
-  refused(problems: readonly Problem[]): void {
+  invalidConfiguration(problems: readonly Problem[]): void {
     this.log.error(LogEvent.startFailed, {
       reason: 'invalid configuration',
       problems: problems.map(problemText),
     })
   }
 
-  notStarted(error: unknown): void {
+  startFailed(error: unknown): void {
     this.log.error(LogEvent.startFailed, { reason: messageOf(error) })
   }
 
-  made(path: string): void {
+  fileCreated(path: string): void {
     this.log.info(LogEvent.fileCreated, { path })
   }
 
-  warn(warnings: readonly string[]): void {
+  warnings(warnings: readonly string[]): void {
     for (const message of warnings) this.log.warn(LogEvent.settingWarning, { message })
   }
 
-  serving(): void {
-    // The log has it: relay_started.
+  started(): void {
+    // The relay logs relay_started.
   }
 
-  failed(): void {
-    // The log has it: relay_failed.
+  relayFailed(): void {
+    // The relay logs relay_failed.
   }
 
   stopped(): void {
-    // The log has it: relay_stopped.
+    // The relay logs relay_stopped.
   }
 
-  notEnded(error: unknown): void {
+  stopFailed(error: unknown): void {
     this.log.error(LogEvent.stopFailed, { reason: messageOf(error) })
     this.log.flush()
   }
 }
 
-class PrintedReport implements StartReport {
+class PrintedReport implements ServeReport {
   readonly log: Log
   readonly #io: Io
   readonly #isQuickStart: boolean
 
-  constructor(log: Log, io: Io, isQuickStarted: boolean) {
+  constructor(log: Log, io: Io, isQuickStart: boolean) {
     this.log = log
     this.#io = io
-    this.#isQuickStart = isQuickStarted
+    this.#isQuickStart = isQuickStart
   }
 
-  refused(problems: readonly Problem[]): void {
+  invalidConfiguration(problems: readonly Problem[]): void {
     reportProblems(this.#io.stderr, 'derpfleet: not started: invalid configuration', problems)
   }
 
-  notStarted(error: unknown): void {
+  startFailed(error: unknown): void {
     this.#io.stderr.write(`derpfleet: not started: ${messageOf(error)}\n`)
   }
 
-  made(path: string): void {
-    this.#io.stderr.write(`note: made ${path}\n`)
+  fileCreated(path: string): void {
+    this.#io.stderr.write(`note: created ${path}\n`)
   }
 
-  warn(warnings: readonly string[]): void {
+  warnings(warnings: readonly string[]): void {
     reportWarnings(this.#io.stderr, warnings)
   }
 
-  serving(settings: Settings, addresses: RelayAddresses): void {
-    this.#io.stdout.write(servingText(settings, addresses))
+  started(settings: Settings, addresses: RelayAddresses): void {
+    this.#io.stdout.write(bannerText(settings, addresses))
     if (this.#isQuickStart) this.#io.stdout.write(quickStartText(settings, addresses))
   }
 
-  failed(error: Error): void {
+  relayFailed(error: Error): void {
     this.#io.stderr.write(`derpfleet: the relay failed: ${messageOf(error)}\n`)
   }
 
@@ -138,18 +138,18 @@ class PrintedReport implements StartReport {
     this.#io.stdout.write(`stopped by ${signal}\n`)
   }
 
-  notEnded(error: unknown): void {
+  stopFailed(error: unknown): void {
     this.#io.stderr.write(`derpfleet: ${messageOf(error)}\n`)
   }
 }
 
-/** One line for each listener. */
-function servingText(settings: Settings, addresses: RelayAddresses): string {
+/** The relay's version and key, and one line for each listener. */
+function bannerText(settings: Settings, addresses: RelayAddresses): string {
   const { derp, http, stun, admin } = addresses
   const tls = settings.certificate === undefined ? 'plain TCP' : `TLS for ${settings.hostname}`
   const lines = [
-    `derpfleet ${packageVersion()} serves as ${publicKeyText(settings.nodeKey.publicKey)}`,
-    `  DERP   ${endpointText(derp)}, ${tls}${settings.isDerpEnabled ? '' : ', relaying switched off'}`,
+    `derpfleet ${packageVersion()} is running with the key ${publicKeyText(settings.nodeKey.publicKey)}`,
+    `  DERP   ${endpointText(derp)}, ${tls}${settings.isDerpEnabled ? '' : ', relaying disabled'}`,
     ...(http === undefined ? [] : [`  HTTP   ${endpointText(http)}`]),
     ...(stun === undefined ? [] : [`  STUN   ${endpointText(stun)}/udp`]),
     ...(admin === undefined ? [] : [`  admin  http://${endpointText(admin)}/`]),
@@ -157,7 +157,7 @@ function servingText(settings: Settings, addresses: RelayAddresses): string {
   return `${lines.join('\n')}\n`
 }
 
-/** The message with its causes, each once. */
+/** The message of an error with those of its causes, each once. */
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const cause = error.cause === undefined ? '' : messageOf(error.cause)

@@ -1,33 +1,34 @@
-// What each signal does to a relay: which ask it to end, which end it at once, which have it read its files again. All
-// are listened to from the first moment, because Node gives each its default effect at the start, whatever whoever
-// started it (nohup, for one) had arranged. docs/signals-and-health.md tells it to operators.
+// What each signal does to a relay: an orderly stop, an immediate end, a reload of its files, or a change of the log
+// level. main.ts installs the listeners before anything else is loaded: at its start Node resets every signal to its
+// default effect, also one that the parent process (nohup, for example) had set to be ignored. Runs on the control
+// thread. docs/signals-and-health.md describes the signals to operators.
 
-/** The part of `process` that is listened to. */
+/** The part of `process` that is used here. */
 export interface SignalSource {
   on(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown
 }
 
 export interface SignalParts {
-  /** Ends the process by this signal, without waiting for anything. */
+  /** Ends the process by this signal at once. */
   endNow(signal: NodeJS.Signals): void
-  /** Whether it was started on a terminal that is no more. */
+  /** Whether the process was started on a terminal that has since been closed. */
   isTerminalGone(): boolean
   /** Monotonic milliseconds. */
   now(): number
 }
 
-/** What a running relay does when asked; nothing before it runs. */
+/** What a running relay does on a signal that does not end it. */
 export interface SignalListener {
   reload(): void
-  /** Between the level of the settings and debug. */
+  /** Switches between the log level of the settings and debug. */
   toggleDebug(): void
 }
 
-/** A terminal's Ctrl-C reaches a program that npm runs twice: from the terminal, and from npm a moment later. */
+/** With `npm start`, Ctrl-C arrives twice: from the terminal, and from npm a moment later. */
 const SAME_SIGNAL_MS = 300
 
 export class RelaySignals {
-  /** Settles at the first signal that asks the relay to end. */
+  /** Resolves with the first signal that asks the relay to stop. */
   readonly stopped: Promise<NodeJS.Signals>
   listener: SignalListener | undefined = undefined
   readonly #parts: SignalParts
@@ -43,13 +44,13 @@ export class RelaySignals {
     source.on('SIGINT', (signal) => this.#stop(signal))
     source.on('SIGQUIT', (signal) => parts.endNow(signal))
     source.on('SIGHUP', (signal) => this.#hangUp(signal))
-    // Node would open its debugger's port, which lets every user of the machine run code here. The launcher switches
-    // that off; this is for who starts Node otherwise.
+    // By default Node opens its debugger's port, which lets every user of the machine run code in the relay. The
+    // launcher disables that; this listener covers a relay that was started without the launcher.
     source.on('SIGUSR1', () => undefined)
     source.on('SIGUSR2', () => this.listener?.toggleDebug())
   }
 
-  /** Another one, unless it is the same one again, ends the process at once. */
+  /** A second signal ends the process at once, unless it is npm's copy of the first. */
   #stop(signal: NodeJS.Signals): void {
     const nowMs = this.#parts.now()
     if (this.#firstMs !== undefined && nowMs - this.#firstMs > SAME_SIGNAL_MS) this.#parts.endNow(signal)
@@ -57,7 +58,7 @@ export class RelaySignals {
     this.#resolve(signal)
   }
 
-  /** Closing the window ends what runs in it; what was started with nohup, or by a manager, has no window. */
+  /** A closed terminal stops the relay. Started with nohup or by a service manager, it has no terminal and reloads. */
   #hangUp(signal: NodeJS.Signals): void {
     if (this.#parts.isTerminalGone()) this.#resolve(signal)
     else this.listener?.reload()

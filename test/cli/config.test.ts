@@ -4,7 +4,7 @@ import { goodPair, writePair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { derpfleet } from './program.ts'
 
-test('judges settings as serve does, and makes nothing', async () => {
+test('check validates as serve -check does, and creates no files', async () => {
   using folder = new TemporaryFolder()
   const args = ['-c', folder.at('derper.key'), '-a', '127.0.0.1:3340', '-ace']
   for (const command of [
@@ -16,7 +16,7 @@ test('judges settings as serve does, and makes nothing', async () => {
       stdout: 'the configuration is valid\n',
       stderr:
         'warning: -ace: is not supported; relaying does not need it\n' +
-        `note: ${folder.at('derper.key')} will be made at the start\n`,
+        `note: ${folder.at('derper.key')} will be created at the start\n`,
     })
   }
   expect(await derpfleet(['config', 'check', ...args, '-threads', 'x'])).toEqual({
@@ -28,7 +28,7 @@ test('judges settings as serve does, and makes nothing', async () => {
   })
 })
 
-test('prints a schema for editors', async () => {
+test('schema prints a JSON Schema for editors', async () => {
   const { code, stdout } = await derpfleet(['config', 'schema'])
   expect(code).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({
@@ -41,7 +41,7 @@ test('prints a schema for editors', async () => {
   })
 })
 
-test('the documentation has every option as the program knows it', async () => {
+test('the documentation lists every option as reference prints it', async () => {
   const { stdout } = await derpfleet(['config', 'reference'])
   const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
   expect(stdout).toContain('| `-a` `-listen` | `DERPFLEET_LISTEN` `DERP_ADDR` | `listen` | `:443` |')
@@ -54,7 +54,7 @@ test('prints its usage when asked', async () => {
   expect(stdout).toMatch(/^usage: derpfleet config check/)
 })
 
-test('says what would stop a start though every word is good', async () => {
+test('check reports what would make a start fail although every value is valid', async () => {
   using folder = new TemporaryFolder()
   const base = ['config', 'check', '-c', folder.at('derper.key'), '-a', '127.0.0.1:3340']
   const complaint = async (...args: string[]): Promise<string> => {
@@ -72,9 +72,9 @@ test('says what would stop a start though every word is good', async () => {
   const mesh = ['-mesh-psk-file', folder.at('mesh.key'), '-regions-file', folder.at('regions.yaml')]
   const nats = ['-nats-url', 'nats://127.0.0.1', '-nats-secret-file', folder.at('mesh.key'), '-region', '901']
   expect(await complaint(...mesh, ...nats, '-hostname', 'other.example')).toContain('"other.example"')
-  // Of two relays behind one name it is not said which one this is.
+  // Two relays have this host name, and -node does not select one.
   expect(await complaint(...mesh, ...nats, '-hostname', 'derp.example')).toContain('-node')
-  // A chain whose second certificate is damaged starts no TLS.
+  // TLS does not start with a chain whose second certificate is damaged.
   const { certificate, key } = goodPair('a.example')
   const damaged = certificate.replace(/.{30}\n-----END/, '\n-----END')
   writePair(folder, 'a.example', { certificate: `${certificate}${damaged}`, key })
@@ -83,7 +83,7 @@ test('says what would stop a start though every word is good', async () => {
   )
 })
 
-test('tells a command line that is not understood from settings that do not fit', async () => {
+test('an invalid command line ends with 2, other invalid settings with 1', async () => {
   using folder = new TemporaryFolder()
   const args = ['-c', folder.at('derper.key'), '-a', '127.0.0.1:3340']
   const codeOf = async (more: string[], env: Record<string, string> = {}): Promise<number | null> =>
@@ -97,16 +97,16 @@ test('tells a command line that is not understood from settings that do not fit'
 })
 
 test.each([
-  [[], 'what to do is not said'],
-  [['shcema'], 'there is no "shcema"; did you mean schema?'],
-  [['constructor'], 'there is no "constructor"'],
+  [[], 'missing subcommand'],
+  [['shcema'], 'unknown subcommand "shcema"; did you mean schema?'],
+  [['constructor'], 'unknown subcommand "constructor"'],
   [['schema', 'x'], '"x": unexpected argument'],
-])('does not understand %j', async (args, complaint) => {
+])('reports %j as invalid', async (args, complaint) => {
   const { code, stdout, stderr } = await derpfleet(['config', ...args])
   expect([code, stdout, stderr.includes(complaint)]).toEqual([2, '', true])
 })
 
-/** The rows of a page's tables, however they are padded. */
+/** The rows of a page's tables, without padding. */
 function rowsOf(page: string): string[] {
   return page
     .split('\n')

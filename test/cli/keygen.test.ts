@@ -10,13 +10,13 @@ function publicKeyOf(text: string): string {
   return 'value' in parsed ? publicKeyText(parsed.value.publicKey) : parsed.problem
 }
 
-test('prints a key, and its public half beside it', async () => {
+test('prints a key, and its public key on standard error', async () => {
   const { code, stdout, stderr } = await derpfleet(['keygen'])
   expect([code, stderr]).toEqual([0, `${publicKeyOf(stdout)}\n`])
   expect(stdout).toMatch(/^{\n\t"PrivateKey": "privkey:[0-9a-f]{64}"\n}\n$/)
 })
 
-test('writes a key that its owner alone can read, once', async () => {
+test('writes a key that only its owner can read, and does not overwrite it', async () => {
   using folder = new TemporaryFolder()
   const path = folder.at('derper.key')
   const first = await derpfleet(['keygen', '-o', path])
@@ -29,7 +29,7 @@ test('writes a key that its owner alone can read, once', async () => {
   expect(second.stderr).toContain(`${path}: cannot be written: it already exists`)
 })
 
-test('makes a mesh key that a relay takes', async () => {
+test('creates a mesh key that a relay accepts', async () => {
   using folder = new TemporaryFolder()
   const printed = await derpfleet(['keygen', '--mesh'])
   expect(printed).toMatchObject({ code: 0, stderr: '' })
@@ -40,7 +40,7 @@ test('makes a mesh key that a relay takes', async () => {
   expect(statSync(path).mode & 0o777).toBe(0o600)
 })
 
-test('says why a file has no public key to show', async () => {
+test('reports why the public key of a file cannot be printed', async () => {
   using folder = new TemporaryFolder()
   const missing = await derpfleet(['keygen', '-public', folder.at('none')])
   expect(missing).toEqual({
@@ -52,10 +52,10 @@ test('says why a file has no public key to show', async () => {
 
 test.each([
   [['-out', 'x'], '-out: unknown flag'],
-  [['-public', 'x', '-mesh'], '-public: makes nothing; expected it without -mesh and -o'],
+  [['-public', 'x', '-mesh'], '-public: creates nothing; expected -public without -mesh and -o'],
   [['-o', ''], '-o: is empty; expected the path of a new file'],
   [['key'], '"key": unexpected argument'],
-])('does not understand %j', async (args, complaint) => {
+])('reports %j as invalid', async (args, complaint) => {
   const { code, stdout, stderr } = await derpfleet(['keygen', ...args])
   expect([code, stdout]).toEqual([2, ''])
   expect(stderr).toContain(complaint)

@@ -7,13 +7,14 @@ import { runProcess, type RunResult } from '../support/process.ts'
 import { PROGRAM } from './program.ts'
 
 const PACKAGE = 'lib/node_modules/derpfleet'
-const TELL = 'console.log(JSON.stringify([process.execPath, process.execArgv, process.argv.slice(1)]))\n'
+const PRINT_ARGUMENTS =
+  'console.log(JSON.stringify([process.execPath, process.execArgv, process.argv.slice(1)]))\n'
 const NODE_PACKAGE = `node-${platform()}-${arch()}`
 
-/** A package as npm installs it: the launcher, a program that tells how it was run, and no Node. */
+/** A package as npm installs it: the launcher, a program that prints how it was run, and no Node. */
 function installPackage(folder: TemporaryFolder, main = 'dist/main.js'): string {
   folder.write(`${PACKAGE}/package.json`, '{"type": "module"}')
-  folder.write(`${PACKAGE}/${main}`, TELL)
+  folder.write(`${PACKAGE}/${main}`, PRINT_ARGUMENTS)
   const program = folder.write(`${PACKAGE}/bin/derpfleet`, '')
   copyFileSync(PROGRAM, program)
   return program
@@ -26,7 +27,7 @@ function addNode(folder: TemporaryFolder, path: string): string {
   return node
 }
 
-/** A `node` on the path that claims a version, and says when it is run. */
+/** A `node` on the PATH that reports a version, and prints a line when it is run. */
 function addSystemNode(folder: TemporaryFolder, version: string): void {
   folder.write(
     'bin/node',
@@ -41,9 +42,9 @@ function run(program: string, folder: TemporaryFolder, ...args: string[]): Promi
 
 test.each([
   ['inside the package', `${PACKAGE}/node_modules/${NODE_PACKAGE}/bin/node`],
-  ['beside it', `lib/node_modules/${NODE_PACKAGE}/bin/node`],
-  ['among its programs', `${PACKAGE}/node_modules/.bin/node`],
-])('finds Node %s, before the system’s', async (_name, path) => {
+  ['beside the package', `lib/node_modules/${NODE_PACKAGE}/bin/node`],
+  ["among the package's programs", `${PACKAGE}/node_modules/.bin/node`],
+])('prefers Node %s to the system’s', async (_name, path) => {
   using folder = new TemporaryFolder()
   const program = installPackage(folder)
   addSystemNode(folder, 'v22.20.0')
@@ -76,18 +77,18 @@ test('finds its package through links to it', async () => {
   expect(readlinkSync(folder.at('bin/derpfleet'))).not.toBe(program)
 })
 
-test('runs the sources where there are some', async () => {
+test('runs the sources if they exist', async () => {
   using folder = new TemporaryFolder()
   const program = installPackage(folder)
-  folder.write(`${PACKAGE}/src/main.ts`, `const told: string = 'sources'\nconsole.log(told)\n`)
+  folder.write(`${PACKAGE}/src/main.ts`, `const text: string = 'sources'\nconsole.log(text)\n`)
   addNode(folder, `${PACKAGE}/node_modules/.bin/node`)
-  // Node strips types outside of node_modules only, where sources are.
+  // Node strips types only outside of node_modules, so its error shows which file was run.
   const { stderr } = await run(program, folder)
   expect(stderr).toContain('ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING')
   expect(stderr).toContain('src/main.ts')
 })
 
-test.each(['v22.18.0', 'v22.23.3'])("takes the system's node %s", async (version) => {
+test.each(['v22.18.0', 'v22.23.3'])("uses the system's node %s", async (version) => {
   using folder = new TemporaryFolder()
   const program = installPackage(folder)
   addSystemNode(folder, version)
@@ -96,7 +97,7 @@ test.each(['v22.18.0', 'v22.23.3'])("takes the system's node %s", async (version
 })
 
 test.each(['v20.19.0', 'v22.17.1', 'v24.1.0'])(
-  "does not take the system's node %s, and says so",
+  "refuses the system's node %s with an explanation",
   async (version) => {
     using folder = new TemporaryFolder()
     const program = installPackage(folder)
@@ -105,19 +106,19 @@ test.each(['v20.19.0', 'v22.17.1', 'v24.1.0'])(
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(
       new RegExp(
-        `needs Node 22\\.18 or newer of the 22 line; .*${NODE_PACKAGE}.*the system's node is ${version}\n`,
+        `needs Node 22\\.18 or a later 22\\.x; .*${NODE_PACKAGE}.*the system's node is ${version}\n`,
       ),
     )
     expect(stderr).toContain(`npm install`)
   },
 )
 
-test('says when the program itself is missing', async () => {
+test('reports a missing program', async () => {
   using folder = new TemporaryFolder()
-  const program = installPackage(folder, 'elsewhere/main.js')
+  const program = installPackage(folder, 'other/main.js')
   const { code, stderr } = await run(program, folder)
   expect([code, stderr]).toEqual([
     1,
-    `derpfleet: neither src/main.ts nor dist/main.js is in ${folder.at(PACKAGE)}; install the package again\n`,
+    `derpfleet: neither src/main.ts nor dist/main.js exists in ${folder.at(PACKAGE)}; install the package again\n`,
   ])
 })

@@ -23,13 +23,13 @@ test.each([
   ['sreve', '; did you mean serve?'],
   ['constructor', ''],
   ['', ''],
-])('does not know the command %j', async (name, hint) => {
+])('reports the unknown command %j', async (name, hint) => {
   const { code, stdout, stderr } = await derpfleet([name])
   expect([code, stdout]).toEqual([2, ''])
-  expect(stderr).toContain(`derpfleet: there is no command ${JSON.stringify(name)}${hint}\n`)
+  expect(stderr).toContain(`derpfleet: unknown command ${JSON.stringify(name)}${hint}\n`)
 })
 
-test('a process has the same words and codes', async () => {
+test('a process prints the same and ends with the same codes', async () => {
   const help = await derpfleetProcess(['serve', '-h'])
   expect([help.code, help.stderr]).toEqual([0, ''])
   expect(help).toEqual(await derpfleet(['serve', '-h']))
@@ -40,7 +40,7 @@ test('a process has the same words and codes', async () => {
 
 describe.each([...COMMANDS, 'config check', 'config schema', 'config reference'])('%s', (command) => {
   const words = command.split(' ')
-  /** The log of a process is written past this one's streams. */
+  /** In its JSON format, `serve` logs to the process's own standard error. */
   const more = command === 'serve' ? ['-log-format', 'text'] : []
 
   test.each(['-h', '--h', '-help', '--help', 'help'])('%s prints its usage', async (help) => {
@@ -50,7 +50,7 @@ describe.each([...COMMANDS, 'config check', 'config schema', 'config reference']
     expect(stdout).toContain('exit code: 0 ')
   })
 
-  test('names what it does not understand, and ends with 2', async () => {
+  test('names the invalid argument, and ends with 2', async () => {
     const flag = await derpfleet([...words, '-hlep', ...more])
     expect([flag.code, flag.stdout]).toEqual([2, ''])
     expect(flag.stderr).toContain('-hlep')

@@ -1,5 +1,5 @@
-// The program as its users have it: bin/derpfleet in a process of its own; and its commands in this process, for
-// what is about their words alone, since a process of its own costs half a second.
+// Runs the program: bin/derpfleet as a process, and its commands within this process for tests of their output alone,
+// because starting a process takes half a second.
 
 import { fileURLToPath } from 'node:url'
 import { runCommand } from '#cli/commands.ts'
@@ -15,7 +15,7 @@ import {
 
 export const PROGRAM = fileURLToPath(new URL('../../bin/derpfleet', import.meta.url))
 
-/** A command, in this process. It sees no other environment than it is given. */
+/** Runs a command in this process, with only the given environment. */
 export async function derpfleet(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -25,21 +25,21 @@ export async function derpfleet(
     stdout: { write: (text) => (output.stdout += text) },
     stderr: { write: (text) => (output.stderr += text) },
     env,
-    signals: stoppedAtOnce(),
+    signals: stoppingAtOnce(),
     endAtOnce: () => {
-      throw new Error('not asked for here')
+      throw new Error('not expected in this test')
     },
   })
   return { code, ...output }
 }
 
-/** Nothing that is started in this process is meant to go on. */
-function stoppedAtOnce(): RelaySignals {
+/** Signals that stop a relay as soon as it runs: no test starts a lasting relay in this process. */
+function stoppingAtOnce(): RelaySignals {
   const source: SignalSource = { on: (signal, listener) => signal === 'SIGTERM' && listener(signal) }
   return new RelaySignals(source, { endNow: () => {}, isTerminalGone: () => false, now: () => 0 })
 }
 
-/** The program as it is installed. */
+/** Runs bin/derpfleet as a process. */
 export function derpfleetProcess(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   return runProcess(PROGRAM, args, options)
 }
@@ -48,5 +48,5 @@ export function startDerpfleet(args: readonly string[], options: StartOptions): 
   return startProcess(PROGRAM, args, options)
 }
 
-/** The flags with which every listener of a relay takes a free port of loopback. */
+/** Flags with which every listener of a relay uses a free port of loopback. */
 export const FREE_PORTS = ['-a', '127.0.0.1:0', '-http-port', '0', '-stun-port', '0', '-admin', '127.0.0.1:0']

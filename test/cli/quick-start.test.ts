@@ -14,7 +14,7 @@ function start(folder: TemporaryFolder, ...args: string[]): Promise<RunningProce
   return startDerpfleet(all, { cwd: folder.path, readyWhen: /Ctrl-C stops it\.\n/ })
 }
 
-/** The node that the program tells its user to paste. */
+/** The node that the program prints for Headscale. */
 function pastedNode(output: string): Record<string, unknown> {
   const [, pasted = ''] = /derp\.paths to \[derp\.yaml\]:\n\n([^]*?)\n\n/.exec(output) ?? []
   return parse(pasted).regions[900].nodes[0]
@@ -28,7 +28,7 @@ async function statusOf(port: unknown, ca: string): Promise<number | undefined> 
   return incoming.statusCode
 }
 
-test('serves TLS on loopback with what it has made, and says how to use it', async () => {
+test('serves TLS on loopback with the files that it created, and prints how to use it', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   const pem = readFileSync(folder.at('state/localhost.crt'), 'utf8')
@@ -57,11 +57,11 @@ test('keeps its key and certificate from one start to the next', async () => {
   await first.stop()
   await using second = await start(folder, '-state-dir', 'own')
   expect(read()).toEqual(made)
-  expect(second.output).not.toContain('note: made')
+  expect(second.output).not.toContain('note: created')
   expect(pastedNode(second.output).certname).toBe(pastedNode(first.output).certname)
 })
 
-test('is as careful as serve with the addresses it is given', async () => {
+test('refuses public addresses as serve does', async () => {
   using folder = new TemporaryFolder()
   const { code, stderr } = await derpfleetProcess(['serve', '-quick-start', '-a', ':443'], {
     cwd: folder.path,
@@ -69,7 +69,7 @@ test('is as careful as serve with the addresses it is given', async () => {
   expect([code, stderr]).toEqual([1, expect.stringContaining(':443 is not loopback')])
 })
 
-test('has its ports, state and entry without being asked', async () => {
+test('map -quick-start prints its node with its default ports and state folder', async () => {
   using folder = new TemporaryFolder()
   const args = ['map', '-quick-start', '-format', 'json']
   const env = { DERPFLEET_STATE_DIR: folder.at('mine') }

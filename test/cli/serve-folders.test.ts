@@ -1,5 +1,5 @@
-// Where the relay may write is nobody's business but its key's: it serves with no folder for temporary files, with a
-// read-only /tmp, and when a cleaner removes what is there.
+// The relay writes only its key file. It serves without a folder for temporary files, with a read-only /tmp, and after a
+// cleaner has removed that folder.
 
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { FREE_PORTS, PROGRAM } from './program.ts'
 const STARTED = /^\{.*"event":"relay_started".*"derp":"127\.0\.0\.1:(\d+)"/m
 const ARGS = ['serve', '-threads', '2', ...FREE_PORTS]
 
-async function servesAll(running: RunningProcess): Promise<void> {
+async function expectServing(running: RunningProcess): Promise<void> {
   const port = Number(STARTED.exec(running.output)?.[1])
   const pages = ['/derp/latency-check', '/generate_204', '/'].map((path) => `http://127.0.0.1:${port}${path}`)
   const answers = await Promise.all(pages.map(async (page) => await fetch(page)))
@@ -26,26 +26,26 @@ async function servesAll(running: RunningProcess): Promise<void> {
   }
 }
 
-it('serves when there is no folder for temporary files', async () => {
+it('serves without a folder for temporary files', async () => {
   using folder = new TemporaryFolder()
   const args = [...ARGS, '-c', folder.at('derper.key')]
   await using running = await startProcess(PROGRAM, args, {
     env: { TMPDIR: folder.at('nowhere') },
     readyWhen: STARTED,
   })
-  await servesAll(running)
+  await expectServing(running)
 })
 
-it('leaves nothing in the folder for temporary files, and goes on when that is removed', async () => {
+it('leaves nothing in the folder for temporary files, and serves on when that is removed', async () => {
   using folder = new TemporaryFolder()
   const scratch = folder.at('scratch')
   mkdirSync(scratch)
   const args = [...ARGS, '-c', folder.at('derper.key')]
   await using running = await startProcess(PROGRAM, args, { env: { TMPDIR: scratch }, readyWhen: STARTED })
-  await servesAll(running)
+  await expectServing(running)
   expect(readdirSync(scratch)).toEqual([])
   rmSync(scratch, { recursive: true })
-  await servesAll(running)
+  await expectServing(running)
 })
 
 const mayUnshare = spawnSync('unshare', ['-m', 'mount', '--bind', '-o', 'ro', '/tmp', '/tmp']).status === 0
@@ -59,7 +59,7 @@ it.skipIf(!mayUnshare)('serves with a read-only /tmp', async () => {
   const args = ['-m', 'sh', '-c', command, 'sh', PROGRAM, ...ARGS, '-c', join(folder, 'derper.key')]
   try {
     await using running = await startProcess('unshare', args, { readyWhen: STARTED })
-    await servesAll(running)
+    await expectServing(running)
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -1,5 +1,5 @@
-// A relay whose log can't be written relays all the same: the program with an output that fails in each of the ways in
-// which the system can fail it.
+// A relay keeps relaying when its log cannot be written: the program with outputs that fail in each way that the system
+// allows.
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,18 +11,18 @@ import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freeTcpPort } from '../support/process.ts'
 import { PROGRAM } from './program.ts'
 
-/** Starting a relay takes a second, on a machine that has nothing else to do. */
+/** Starting a relay takes a second on an idle machine. */
 const patiently = { timeout: 25_000, interval: 100 }
 
-interface Served {
+interface RunningServe {
   readonly child: ChildProcess
   readonly port: number
   /** A number of the metrics page. */
   metric(name: string): Promise<number>
 }
 
-/** @param redirection of the shell that starts the program */
-async function serve(folder: TemporaryFolder, redirection: string, before = ''): Promise<Served> {
+/** @param redirection in the syntax of the shell that starts the program */
+async function serve(folder: TemporaryFolder, redirection: string, before = ''): Promise<RunningServe> {
   const [port, adminPort] = [await freeTcpPort(), await freeTcpPort()]
   const line =
     `${before} exec '${PROGRAM}' serve -c '${folder.at('derper.key')}' -a 127.0.0.1:${port} -http-port -1 ` +
@@ -37,7 +37,7 @@ async function serve(folder: TemporaryFolder, redirection: string, before = ''):
   return { child, port, metric }
 }
 
-/** Alice sends to bob, over a relay that has had something to log. */
+/** Alice sends a packet to bob; the relay has had events to log. */
 async function expectRelaying(port: number): Promise<void> {
   const target = { host: '127.0.0.1', port, tls: false } as const
   const alice = await DerpClient.connect({ ...target, key: newKeyPair() })
@@ -48,20 +48,20 @@ async function expectRelaying(port: number): Promise<void> {
   await Promise.all([alice.close(), bob.close()])
 }
 
-async function expectGoodEnd({ child }: Served): Promise<void> {
+async function expectCleanExit({ child }: RunningServe): Promise<void> {
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
   expect(await exited).toEqual([0, null])
 }
 
 test.each(['2>/dev/full', '>/dev/full 2>&1'])(
-  '%s: relays, counts what it could not say, and ends well',
+  '%s: relays, counts the lost lines, and ends with code 0',
   async (to) => {
     using folder = new TemporaryFolder()
     const relay = await serve(folder, to)
     await expectRelaying(relay.port)
     expect(await relay.metric('derp_log_lines_lost_total')).toBeGreaterThanOrEqual(2)
-    await expectGoodEnd(relay)
+    await expectCleanExit(relay)
   },
 )
 
@@ -69,10 +69,10 @@ test.each(['2>&-', '>&- 2>&- <&-'])('%s: relays without any output', async (to) 
   using folder = new TemporaryFolder()
   const relay = await serve(folder, to)
   await expectRelaying(relay.port)
-  await expectGoodEnd(relay)
+  await expectCleanExit(relay)
 })
 
-test('a log file that may not grow any more is no reason to end', async () => {
+test('a log file at its size limit does not end the relay', async () => {
   using folder = new TemporaryFolder()
   const path = folder.at('log')
   // ulimit counts blocks of 512 bytes.
@@ -80,35 +80,32 @@ test('a log file that may not grow any more is no reason to end', async () => {
   await expectRelaying(relay.port)
   expect(await relay.metric('derp_log_lines_lost_total')).toBeGreaterThanOrEqual(1)
   expect(readFileSync(path).length).toBe(512)
-  await expectGoodEnd(relay)
+  await expectCleanExit(relay)
 })
 
-test('a pipe that is full and that nobody reads holds up neither the relay nor its end', async () => {
+test('a full pipe that is not read delays neither the relay nor its end', async () => {
   using folder = new TemporaryFolder()
   const relay = await serve(folder, '', `head -c 65536 /dev/zero >&2;`)
   await expectRelaying(relay.port)
   expect(await relay.metric('derp_log_lines_lost_total')).toBe(0)
-  await expectGoodEnd(relay)
+  await expectCleanExit(relay)
 })
 
-test('a log reader that has gone is no reason to end', async () => {
+test('a log reader that has exited does not end the relay', async () => {
   using folder = new TemporaryFolder()
   const relay = await serve(folder, '')
   relay.child.stderr?.destroy()
   await sleep(100)
-  // Has it say something.
+  // Makes the relay log a line.
   relay.child.kill('SIGHUP')
   await expectRelaying(relay.port)
   await expect.poll(async () => await relay.metric('derp_log_lines_lost_total'), patiently).toBe(1)
-  await expectGoodEnd(relay)
+  await expectCleanExit(relay)
 })
 
-test('a result that could not be written is a failure of every other command', () => {
+test('for every other command, an output that cannot be written is a failure', () => {
   const { status, stderr } = spawnSync('sh', ['-c', `'${PROGRAM}' keygen -mesh >/dev/full`], {
     encoding: 'utf8',
   })
-  expect([status, stderr]).toEqual([
-    1,
-    expect.stringMatching(/^derpfleet: the output could not be written: ENOSPC/),
-  ])
+  expect([status, stderr]).toEqual([1, expect.stringMatching(/^derpfleet: cannot write the output: ENOSPC/)])
 })

@@ -24,21 +24,23 @@ function derpAddress(relay: RunningProcess): string {
   return SERVING.exec(relay.output)?.[1] ?? ''
 }
 
-/** Root in a container often may not. */
-const mayGoFirst = spawnSync('nice', ['-n', '-10', 'nice'], { encoding: 'utf8' }).stdout === '-10\n'
+/** Whether this user may raise priorities; root in a container often may not. */
+const mayRaisePriority = spawnSync('nice', ['-n', '-10', 'nice'], { encoding: 'utf8' }).stdout === '-10\n'
 
-test('serves until it is told to stop, and ends well; STUN has a thread that goes before the others', async () => {
+test('serves until SIGTERM, and ends with code 0; the STUN thread has a higher priority', async () => {
   using folder = new TemporaryFolder()
   await using relay = await startPlain(folder)
   const key = parseKeyFile(readFileSync(folder.at('derper.key'), 'utf8'))
-  expect(relay.output).toContain(`note: made ${folder.at('derper.key')}\n`)
-  expect(relay.output).toContain(`serves as ${'value' in key ? publicKeyText(key.value.publicKey) : ''}\n`)
+  expect(relay.output).toContain(`note: created ${folder.at('derper.key')}\n`)
+  expect(relay.output).toContain(
+    `is running with the key ${'value' in key ? publicKeyText(key.value.publicKey) : ''}\n`,
+  )
   expect(relay.output).toContain(', plain TCP\n')
   const answer = await fetch(`http://${derpAddress(relay)}/derp/probe`)
   expect(answer.status).toBe(200)
   const threads = `/proc/${relay.pid}/task`
   const nicenesses = readdirSync(threads).map((id) => niceness(readFileSync(`${threads}/${id}/stat`, 'utf8')))
-  expect(nicenesses.filter((own) => own < 0)).toEqual(mayGoFirst ? [-10] : [])
+  expect(nicenesses.filter((own) => own < 0)).toEqual(mayRaisePriority ? [-10] : [])
   expect(nicenesses.length).toBeGreaterThan(3)
   relay.signal('SIGTERM')
   expect(await relay.exited).toEqual({ code: 0, signal: null })
@@ -50,7 +52,7 @@ function niceness(stat: string): number {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
 }
 
-test("serves by derper's own command line, with one dash and with two, as derper does", async () => {
+test("accepts derper's command line, with one dash and with two, and serves as derper does", async () => {
   using folder = new TemporaryFolder()
   writePair(folder, 'localhost', goodPair('localhost'))
   writeFileSync(folder.at('mesh.key'), `${'AB'.repeat(32)}\n`)
@@ -70,7 +72,7 @@ test("serves by derper's own command line, with one dash and with two, as derper
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 })
 
-/** Session tickets that come with an answer over TLS 1.3. */
+/** The number of session tickets in a response over TLS 1.3. */
 async function ticketsFrom(port: number): Promise<number> {
   const socket = connect({ port, rejectUnauthorized: false, minVersion: 'TLSv1.3' })
   let ticketCount = 0
@@ -91,7 +93,7 @@ async function expectSiblingsAt(port: number, meshKey: Uint8Array): Promise<void
   await sibling.close()
 }
 
-test('goes on serving when nobody reads what it prints', async () => {
+test('keeps serving when its output is not read', async () => {
   using folder = new TemporaryFolder()
   const port = await freeTcpPort()
   const args = [
@@ -118,7 +120,7 @@ test('goes on serving when nobody reads what it prints', async () => {
   expect(await exited).toEqual([0, null])
 })
 
-test('does not start with bad settings, and leaves nothing behind', async () => {
+test('does not start with invalid settings, and creates no files', async () => {
   using folder = new TemporaryFolder()
   const args = ['-c', folder.at('derper.key'), '-a', '0.0.0.0:0', '-stun=maybe', '-log-format', 'text']
   const { code, stdout, stderr } = await derpfleet(['serve', ...args])
@@ -131,22 +133,22 @@ test('does not start with bad settings, and leaves nothing behind', async () => 
   ])
 })
 
-test('says which port is taken', async () => {
+test('names the port that is in use', async () => {
   using folder = new TemporaryFolder()
-  const squatter = createServer().listen(0, '127.0.0.1')
-  await once(squatter, 'listening')
-  const { port } = squatter.address() as AddressInfo
+  const otherServer = createServer().listen(0, '127.0.0.1')
+  await once(otherServer, 'listening')
+  const { port } = otherServer.address() as AddressInfo
   const args = ['-c', folder.at('derper.key'), ...FREE_PORTS, '-a', `127.0.0.1:${port}`]
   const { code, stdout, stderr } = await derpfleet(['serve', ...args, '-log-format', 'text'])
-  squatter.close()
+  otherServer.close()
   expect(existsSync(folder.at('derper.key'))).toBe(false)
   expect([code, stdout]).toEqual([1, ''])
   expect(stderr).toMatch(new RegExp(`^derpfleet: not started: .*127\\.0\\.0\\.1:${port} is in use`, 'm'))
 })
 
-test('says that a key file cannot be made', async () => {
+test('reports a key file that cannot be created', async () => {
   using folder = new TemporaryFolder()
-  // A link to nowhere: neither there to be read nor free to be made.
+  // A dangling link: it can be neither read nor created.
   const path = folder.at('derper.key')
   symlinkSync(folder.at('nowhere'), path)
   expect(await derpfleet(['serve', '-c', path, ...FREE_PORTS, '-log-format', 'text'])).toEqual({
@@ -156,14 +158,14 @@ test('says that a key file cannot be made', async () => {
   })
 })
 
-test('prints every option', async () => {
+test('-help prints every option', async () => {
   const { code, stdout } = await derpfleet(['serve', '-help'])
   expect(code).toBe(0)
   expect(stdout).toContain('\n  -a HOST:PORT\n      Address of the DERP port.')
   expect(stdout).toContain('\nUnsupported derper options:\n')
 })
 
-/** Every line of standard error, which has to be JSON. */
+/** Parses every line of standard error, which must be JSON. */
 function events(stderr: string): Record<string, unknown>[] {
   return stderr
     .trimEnd()
@@ -172,7 +174,7 @@ function events(stderr: string): Record<string, unknown>[] {
 }
 
 describe('with a log of JSON', () => {
-  test('every line of standard error is JSON from the start to the end, and standard output is empty', async () => {
+  test('every line of standard error is JSON, from the start to the end, and standard output is empty', async () => {
     using folder = new TemporaryFolder()
     const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, '-ace', '-log-level', 'debug']
     await using relay = await startDerpfleet(args, { readyWhen: /"relay_started"/ })
@@ -191,7 +193,7 @@ describe('with a log of JSON', () => {
     }
     await expect.poll(() => relay.output.split('"session_ended"').length - 1, { timeout: 10_000 }).toBe(3)
     await relay.stop()
-    // Both streams are read into one text: a banner would be in it.
+    // `output` has both streams, so a banner on standard output would be in it.
     const lines = events(relay.output)
     expect(lines.map(({ level, event }) => `${String(level)} ${String(event)}`)).toEqual(
       expect.arrayContaining([
@@ -225,11 +227,11 @@ describe('with a log of JSON', () => {
     })
   })
 
-  test('so are warnings of the runtime, and a fault that ends the process', async () => {
+  test('warnings of Node and an error that ends the process are logged as JSON', async () => {
     using folder = new TemporaryFolder()
-    const surprise = `process.on('SIGWINCH', () => { process.emitWarning('odd'); setTimeout(() => { throw new Error('bad') }, 50) })`
+    const faulty = `process.on('SIGWINCH', () => { process.emitWarning('odd'); setTimeout(() => { throw new Error('bad') }, 50) })`
     const ofThread = `setTimeout(() => process.emitWarning('odd thread'), 500)`
-    const preloaded = `import { isMainThread } from 'node:worker_threads'; if (isMainThread) ${surprise}; else ${ofThread}`
+    const preloaded = `import { isMainThread } from 'node:worker_threads'; if (isMainThread) ${faulty}; else ${ofThread}`
     await using relay = await startDerpfleet(['serve', '-c', folder.at('derper.key'), ...FREE_PORTS], {
       readyWhen: /"relay_started"[^]*odd thread/,
       env: { NODE_OPTIONS: `--import="data:text/javascript,${encodeURIComponent(preloaded)}"` },
@@ -243,9 +245,9 @@ describe('with a log of JSON', () => {
   })
 
   test.each([
-    ['settings', ['-a', '0.0.0.0:0', '-nonsense'], 2],
-    ['a port that is no address of this host', ['-a', '203.0.113.7:0', '-open-relay'], 1],
-  ])('so is a start that fails because of %s', async (_what, args, code) => {
+    ['invalid settings', ['-a', '0.0.0.0:0', '-nonsense'], 2],
+    ['an address that this host does not have', ['-a', '203.0.113.7:0', '-open-relay'], 1],
+  ])('a start that fails because of %s is logged as JSON', async (_what, args, code) => {
     using folder = new TemporaryFolder()
     const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
     const ended = await derpfleetProcess(all)

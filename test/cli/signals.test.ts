@@ -1,4 +1,4 @@
-// What signals do to the program, and how it ends.
+// The effect of each signal on the program, and how the program ends.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,9 +13,9 @@ import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../su
 import { FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
 
 const SERVING = /"event":"relay_started".*"derp":"([^"]+):(\d+)"/
-const TROUBLE = fileURLToPath(new URL('../support/troubled-thread.ts', import.meta.url))
+const FAULTY_THREAD = fileURLToPath(new URL('../support/troubled-thread.ts', import.meta.url))
 
-/** util-linux's, which gives a program a terminal. */
+/** util-linux's `script`, which runs a program on a terminal of its own. */
 const hasScript = spawnSync('script', ['--version']).status === 0
 if (!hasScript) process.stderr.write('SKIPPING a test that needs script: it is not on the PATH\n')
 
@@ -24,19 +24,20 @@ if (!canHaveNamespace)
   process.stderr.write('SKIPPING a test that needs a process namespace: root and unshare\n')
 
 /**
- * Whether a terminal's stop signals have an effect on children of this process. The system passes them over in a process
- * group without a parent in its session (POSIX, "orphaned process group"), as in which a program without a shell runs.
+ * Whether a terminal's stop signals have an effect on children of this process. The system ignores them in a process
+ * group that has no parent in its session (POSIX, "orphaned process group"); a program that runs without a shell is in one.
  */
 function canTerminalStop(): boolean {
   const command = 'sleep 5 & kill -TSTP $!; sleep 0.1; grep ^State: /proc/$!/status; kill -KILL $!'
   const can = /^State:\s+T/m.test(String(spawnSync('sh', ['-c', command]).stdout))
-  if (!can) process.stderr.write('SKIPPING tests of stop signals of a terminal: there is no shell with one\n')
+  if (!can)
+    process.stderr.write('SKIPPING tests of a terminal’s stop signals: this process runs without a shell\n')
   return can
 }
 
 function start(folder: TemporaryFolder, ...args: string[]): Promise<RunningProcess> {
   const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
-  const env = { NODE_OPTIONS: `--import ${TROUBLE}`, TROUBLE_FOLDER: folder.path }
+  const env = { NODE_OPTIONS: `--import ${FAULTY_THREAD}`, TROUBLE_FOLDER: folder.path }
   return startDerpfleet(all, { readyWhen: SERVING, env })
 }
 
@@ -46,18 +47,18 @@ async function isServing(relay: RunningProcess): Promise<boolean> {
   return ok
 }
 
-/** Has a relay thread of it hang from now on: in a loop, or where nobody can end it. */
-async function trouble(folder: TemporaryFolder, what: string): Promise<void> {
+/** Makes a thread fail from now on: hang in a loop, block where it cannot be terminated, or throw. */
+async function breakThread(folder: TemporaryFolder, what: string): Promise<void> {
   const path = folder.at(what)
   writeFileSync(path, '')
-  await waitUntil('a thread hangs', () => !existsSync(path))
+  await waitUntil('the thread has taken the order', () => !existsSync(path))
 }
 
 async function hang(folder: TemporaryFolder): Promise<void> {
-  await trouble(folder, 'hang-relay')
+  await breakThread(folder, 'hang-relay')
 }
 
-/** Lines of the log with this event. */
+/** The log's lines with this event. */
 function logged(relay: RunningProcess, event: string): Record<string, unknown>[] {
   return relay.output
     .split('\n')
@@ -65,7 +66,7 @@ function logged(relay: RunningProcess, event: string): Record<string, unknown>[]
     .map((line) => JSON.parse(line) as Record<string, unknown>)
 }
 
-test('signals that are no request to end leave it serving, and open no port', async () => {
+test('other signals leave the relay serving, and open no port', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   const signals = [
@@ -87,7 +88,7 @@ test('signals that are no request to end leave it serving, and open no port', as
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 })
 
-test('SIGUSR1 opens no debugger however Node is started', async () => {
+test('SIGUSR1 opens no debugger without the launcher either', async () => {
   using folder = new TemporaryFolder()
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   const args = [main, 'serve', '-c', folder.at('derper.key'), ...FREE_PORTS]
@@ -101,20 +102,20 @@ test('SIGUSR1 opens no debugger however Node is started', async () => {
 const TERMINAL_STOPS = ['SIGTSTP', 'SIGTTIN', 'SIGTTOU'] as const
 
 test.each(['SIGSTOP', ...(canTerminalStop() ? TERMINAL_STOPS : [])] as const)(
-  '%s stops it until SIGCONT',
+  '%s pauses the relay until SIGCONT',
   async (signal) => {
     using folder = new TemporaryFolder()
     await using relay = await start(folder)
     const state = (): string | undefined =>
       /^State:\s+(\w)/m.exec(readFileSync(`/proc/${relay.pid}/status`, 'utf8'))?.[1]
     relay.signal(signal)
-    await waitUntil('it has stopped', () => state() === 'T')
+    await waitUntil('the relay is paused', () => state() === 'T')
     relay.signal('SIGCONT')
     expect(await isServing(relay)).toBe(true)
   },
 )
 
-test('SIGHUP reads files again, and says which', async () => {
+test('SIGHUP reloads files, and logs which', async () => {
   using folder = new TemporaryFolder()
   const path = folder.at('mesh.key')
   writeFileSync(path, `${'ab'.repeat(32)}\n`)
@@ -123,28 +124,31 @@ test('SIGHUP reads files again, and says which', async () => {
   const reload = async (): Promise<unknown> => {
     const count = results().length
     relay.signal('SIGHUP')
-    await waitUntil('it has answered', () => results().length > count)
+    await waitUntil('the log has the result', () => results().length > count)
     return results().at(-1)
   }
   await reload()
   expect(await reload()).toEqual([{ path, result: 'same' }])
-  // Read within two seconds anyway, if it was not this signal that was quicker.
+  // The file is also read within two seconds without a signal, and that may be first.
   writeFileSync(path, `${'cd'.repeat(32)}\n`)
   const [answer] = (await reload()) as { result: string }[]
   expect(['new', 'same']).toContain(answer?.result)
   expect(logged(relay, 'mesh_keys_changed')).toHaveLength(1)
 })
 
-test('SIGUSR2 turns debug on, and off again', async () => {
+test('SIGUSR2 switches the debug level on and off', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   for (const level of ['debug', 'info']) {
     relay.signal('SIGUSR2')
-    await waitUntil('it has answered', () => logged(relay, 'log_level_changed').at(-1)?.level === level)
+    await waitUntil(
+      'the log has the result',
+      () => logged(relay, 'log_level_changed').at(-1)?.level === level,
+    )
   }
 })
 
-test('SIGTERM ends sessions, which is said to be why', async () => {
+test('SIGTERM ends sessions with the reason shutdown', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-log-level', 'debug')
   const [, host = '', port] = SERVING.exec(relay.output) ?? []
@@ -158,7 +162,7 @@ test('SIGTERM ends sessions, which is said to be why', async () => {
   expect(logged(relay, 'session_ended').map(({ reason }) => reason)).toEqual(clients.map(() => 'shutdown'))
 })
 
-test('SIGQUIT ends it at once', async () => {
+test('SIGQUIT ends the process at once', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   await hang(folder)
@@ -167,13 +171,13 @@ test('SIGQUIT ends it at once', async () => {
 })
 
 test.each(['SIGTERM', 'SIGINT'] as const)(
-  'a second %s ends at once what does not end in order',
+  'a second %s ends the process at once if it does not stop',
   async (signal) => {
     using folder = new TemporaryFolder()
     await using relay = await start(folder)
     await hang(folder)
     relay.signal('SIGTERM')
-    await waitUntil('it is stopping', () => logged(relay, 'relay_stopping').length > 0)
+    await waitUntil('the relay is stopping', () => logged(relay, 'relay_stopping').length > 0)
     await sleep(400)
     expect(relay.exit).toBeUndefined()
     const startMs = performance.now()
@@ -183,7 +187,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
   },
 )
 
-test.runIf(canHaveNamespace)('a second SIGTERM ends process 1 of a container, too', async () => {
+test.runIf(canHaveNamespace)('a second SIGTERM also ends process 1 of a container', async () => {
   using folder = new TemporaryFolder()
   const args = [
     '--fork',
@@ -195,12 +199,12 @@ test.runIf(canHaveNamespace)('a second SIGTERM ends process 1 of a container, to
     folder.at('derper.key'),
     ...FREE_PORTS,
   ]
-  const env = { NODE_OPTIONS: `--import ${TROUBLE}`, TROUBLE_FOLDER: folder.path }
+  const env = { NODE_OPTIONS: `--import ${FAULTY_THREAD}`, TROUBLE_FOLDER: folder.path }
   await using container = await startProcess('unshare', args, { readyWhen: SERVING, env })
   const pid = Number(readFileSync(`/proc/${container.pid}/task/${container.pid}/children`, 'utf8'))
   await hang(folder)
   process.kill(pid, 'SIGTERM')
-  await waitUntil('it is stopping', () => logged(container, 'relay_stopping').length > 0)
+  await waitUntil('the relay is stopping', () => logged(container, 'relay_stopping').length > 0)
   await sleep(400)
   process.kill(pid, 'SIGTERM')
   const { code, signal } = await container.exited
@@ -208,12 +212,15 @@ test.runIf(canHaveNamespace)('a second SIGTERM ends process 1 of a container, to
   expect(logged(container, 'relay_stopped')).toEqual([])
 })
 
-test('ends with 1 when threads die again and again, after it has said why', async () => {
+test('ends with 1 when threads die repeatedly, and logs why', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   for (let deaths = 1; deaths <= 6; deaths++) {
-    await trouble(folder, 'fault-relay')
-    await waitUntil('it is noticed', () => relay.output.split(/"thread_died"|"relay_failed"/).length > deaths)
+    await breakThread(folder, 'fault-relay')
+    await waitUntil(
+      'the death is logged',
+      () => relay.output.split(/"thread_died"|"relay_failed"/).length > deaths,
+    )
   }
   expect(await relay.exited).toEqual({ code: 1, signal: null })
   expect(logged(relay, 'relay_failed')).toMatchObject([
@@ -222,18 +229,18 @@ test('ends with 1 when threads die again and again, after it has said why', asyn
   expect(logged(relay, 'relay_stopped')).toHaveLength(1)
 }, 90_000)
 
-test('the same signal twice within a moment, as npm sends it, is one', async () => {
+test('the same signal twice within 300 ms, as npm sends it, counts once', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   await hang(folder)
   relay.signal('SIGINT')
   relay.signal('SIGINT')
-  await waitUntil('it is stopping', () => logged(relay, 'relay_stopping').length > 0)
+  await waitUntil('the relay is stopping', () => logged(relay, 'relay_stopping').length > 0)
   await sleep(400)
   expect(relay.exit).toBeUndefined()
 })
 
-test('a thread that hangs while it is stopped delays the end, and does not prevent it', async () => {
+test('a hung thread delays the stop, but does not prevent it', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
   await hang(folder)
@@ -241,21 +248,21 @@ test('a thread that hangs while it is stopped delays the end, and does not preve
   expect(logged(relay, 'relay_stopped')).toHaveLength(1)
 })
 
-test('a thread that can not be ended at all ends the process with a failure, after the rest', async () => {
+test('a thread that cannot be terminated ends the process with a failure, after the other parts', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
-  await trouble(folder, 'block-relay')
+  await breakThread(folder, 'block-relay')
   expect(await relay.stop()).toEqual({ code: null, signal: 'SIGKILL' })
   expect(relay.output).toMatch(/not all parts ended: a relay thread does not end/)
   expect(logged(relay, 'relay_stopped')).toHaveLength(1)
 })
 
-test('a thread that hangs is replaced after twenty seconds; until then the relay is not ready and says why', async () => {
+test('a hung thread is replaced after 20 s; until then the relay is not ready, and logs why', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
   await hang(folder)
   const hangMs = performance.now()
-  await waitUntil('it has said why', () =>
+  await waitUntil('the reason is logged', () =>
     logged(relay, 'relay_not_ready').some(({ failing }) =>
       /relay_threads: unresponsive: thread \d for \d+ s/.test(String(failing)),
     ),
@@ -265,26 +272,26 @@ test('a thread that hangs is replaced after twenty seconds; until then the relay
   expect(logged(relay, 'thread_died')).toMatchObject([
     { error: { cause: { message: 'no sign of life for 20 s' } } },
   ])
-  await waitUntil('it is ready again', () => logged(relay, 'relay_ready').length > 1)
+  await waitUntil('the relay is ready again', () => logged(relay, 'relay_ready').length > 1)
   expect(await isServing(relay)).toBe(true)
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 }, 90_000)
 
-test('a hung thread that can not be ended ends the relay, to be started anew by whoever watches over it', async () => {
+test('a hung thread that cannot be terminated ends the relay, so that a service manager restarts it', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
-  await trouble(folder, 'block-relay')
+  await breakThread(folder, 'block-relay')
   expect(await relay.exited).toEqual({ code: null, signal: 'SIGKILL' })
   expect(logged(relay, 'relay_failed')).toMatchObject([
     { error: { message: expect.stringContaining('relay thread that failed does not end') } },
   ])
 }, 90_000)
 
-test('a STUN thread that hangs is replaced, and the relay serves on', async () => {
+test('a hung STUN thread is replaced, and the relay keeps serving', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
-  await trouble(folder, 'hang-stun')
-  await waitUntil('it answers again', () => logged(relay, 'stun_restarted').length > 0)
+  await breakThread(folder, 'hang-stun')
+  await waitUntil('the thread is replaced', () => logged(relay, 'stun_restarted').length > 0)
   expect(logged(relay, 'stun_died')).toMatchObject([
     { error: { cause: { message: 'no sign of life for 20 s' } } },
   ])
@@ -292,7 +299,7 @@ test('a STUN thread that hangs is replaced, and the relay serves on', async () =
   expect(await isServing(relay)).toBe(true)
 }, 90_000)
 
-test('a process that was stopped for half a minute has all its threads afterwards', async () => {
+test('a process that was paused for 30 s keeps all its threads', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
   relay.signal('SIGSTOP')
@@ -303,17 +310,17 @@ test('a process that was stopped for half a minute has all its threads afterward
   expect(relay.output).not.toMatch(/thread_died|relay_not_ready/)
 }, 90_000)
 
-test.runIf(hasScript)('the end of the terminal that it was started on ends it', async () => {
+test.runIf(hasScript)('closing its terminal stops the relay', async () => {
   using folder = new TemporaryFolder()
   const port = await freeTcpPort()
   const line = `exec '${PROGRAM}' serve -c '${folder.at('derper.key')}' -a 127.0.0.1:${port} -http-port -1 -stun=false -admin off`
   const terminal = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'ignore' })
   onTestFinished(() => void terminal.kill('SIGKILL'))
-  await waitUntil('it serves', async () => await accepts(port))
+  await waitUntil('the relay serves', async () => await accepts(port))
   const gone = once(terminal, 'exit')
   terminal.kill('SIGKILL')
   await gone
-  await waitUntil('it has ended', async () => !(await accepts(port)))
+  await waitUntil('the relay has ended', async () => !(await accepts(port)))
 })
 
 async function accepts(port: number): Promise<boolean> {
@@ -328,12 +335,12 @@ async function accepts(port: number): Promise<boolean> {
   }
 }
 
-test('ends with 1 when a port is taken', async () => {
+test('ends with 1 when a port is in use', async () => {
   using folder = new TemporaryFolder()
-  const squatter = createServer().listen(0, '127.0.0.1')
-  await once(squatter, 'listening')
-  onTestFinished(() => void squatter.close())
-  const { port } = squatter.address() as AddressInfo
+  const otherServer = createServer().listen(0, '127.0.0.1')
+  await once(otherServer, 'listening')
+  onTestFinished(() => void otherServer.close())
+  const { port } = otherServer.address() as AddressInfo
   const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, '-a', `127.0.0.1:${port}`]
   const { status } = spawnSync(PROGRAM, args)
   expect(status).toBe(1)

@@ -1,9 +1,8 @@
-// Admission at the control thread: takes the questions of all relay threads, has them asked in turn, and knows whether
-// the back ends work. Composes; who is asked when is `queue.ts`, what an outage is `backend-health.ts`, how a back end is
-// asked the verifiers'.
+// Admission on the control thread: answers the questions of all relay threads, and reports outages of the backends. Only
+// composes: the order of questions is in queue.ts, outages are in backend-health.ts, requests are in the verifiers.
 //
-// All back ends that are configured must agree. Only a URL that can't be reached may fail open, and only where the
-// operator chose so: never one that answers something else, and never for a fault of ours.
+// Contract: every configured backend must allow a client. Only an unreachable URL may fail open, and only by the
+// operator's option: never a backend that answers anything else, and never a fault of this host.
 
 import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
 import { BackendHealth, type Outage } from './backend-health.ts'
@@ -11,9 +10,9 @@ import { AdmissionQueue, type AdmissionQueueNumbers } from './queue.ts'
 import type { AdmissionQuestion } from './remote-admission.ts'
 import { TailscaledVerifier } from './tailscaled-verifier.ts'
 import { UrlVerifier } from './url-verifier.ts'
-import type { Applicant, VerifierResult, Verifier } from './verifier.ts'
+import type { Environment, VerifierResult, Verifier, VerifyRequest } from './verifier.ts'
 
-/** How often what is due by time is looked for. */
+/** Interval at which time limits are applied. */
 const SWEEP_MS = 250
 
 export interface AdmissionPolicy {
@@ -24,37 +23,36 @@ export interface AdmissionPolicy {
 
 export interface AdmissionServiceParts {
   readonly policy: AdmissionPolicy
-  /** The environment, which names proxies and trusted certificates. */
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** The relay's own public key, which it asks for during an outage. */
+  readonly env: Environment
+  /** The relay's own public key, about which it asks during an outage. */
   readonly ownKey: Uint8Array
-  /** `admitsAll`: it fails open. */
+  /** `admitsAll`: the backend fails open. */
   readonly onOutage: (outage: Outage, admitsAll: boolean) => void
-  readonly onReturn: (outage: Outage) => void
+  readonly onRecovery: (outage: Outage) => void
   readonly onFault: (error: unknown) => void
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
 
-export interface AdmissionNumbers extends AdmissionQueueNumbers {
+export interface AdmissionServiceNumbers extends AdmissionQueueNumbers {
   readonly backends: readonly { readonly name: string; readonly isUp: boolean }[]
 }
 
 export class AdmissionService {
   readonly name = 'admission'
   readonly #parts: AdmissionServiceParts
-  /** In the order in which they are asked. */
-  readonly #backEnds: readonly BackendHealth[]
+  /** In the order of their requests. */
+  readonly #backends: readonly BackendHealth[]
   readonly #queue: AdmissionQueue
-  /** By thread and number. */
-  readonly #askings = new Map<number, Map<number, PendingAdmission>>()
+  /** By thread and question id. */
+  readonly #pending = new Map<number, Map<number, PendingAdmission>>()
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: AdmissionServiceParts) {
     this.#parts = parts
-    this.#backEnds = verifiersOf(parts).map((verifier) => this.#watch(verifier))
+    this.#backends = verifiersOf(parts).map((verifier) => this.#watch(verifier))
     this.#queue = new AdmissionQueue({
-      verify: async (applicant, signal) => await this.#decide(applicant, signal),
+      verify: async (request, signal) => await this.#decide(request, signal),
       onFault: parts.onFault,
       now: parts.now,
     })
@@ -67,68 +65,68 @@ export class AdmissionService {
   /** @param answered is called at most once, at once or later */
   ask(thread: number, question: AdmissionQuestion, answered: (answer: AdmissionAnswer) => void): void {
     const { id, key, source, withinMs } = question
-    const ofThread = this.#askings.get(thread) ?? new Map<number, PendingAdmission>()
-    this.#askings.set(thread, ofThread)
-    const asking = this.#queue.ask({ key, source }, withinMs, (answer) => {
+    const ofThread = this.#pending.get(thread) ?? new Map<number, PendingAdmission>()
+    this.#pending.set(thread, ofThread)
+    const pending = this.#queue.ask({ key, source }, withinMs, (answer) => {
       ofThread.delete(id)
       answered(answer)
     })
-    ofThread.set(id, asking)
+    ofThread.set(id, pending)
   }
 
   cancel(thread: number, id: number): void {
-    const ofThread = this.#askings.get(thread)
+    const ofThread = this.#pending.get(thread)
     ofThread?.get(id)?.cancel()
     ofThread?.delete(id)
   }
 
-  /** A relay thread has died, and all that it asked for with it. */
+  /** A relay thread has died, and its questions with it. */
   forget(thread: number): void {
-    for (const asking of this.#askings.get(thread)?.values() ?? []) asking.cancel()
-    this.#askings.delete(thread)
+    for (const pending of this.#pending.get(thread)?.values() ?? []) pending.cancel()
+    this.#pending.delete(thread)
   }
 
-  /** For /readyz: fails while nobody could be let in. */
+  /** For /readyz: fails while no client can be admitted. */
   check(): { isOk: boolean; detail: string } {
-    const outages = this.#backEnds.map(({ outage }) => outage).filter((outage) => outage !== undefined)
+    const outages = this.#backends.map(({ outage }) => outage).filter((outage) => outage !== undefined)
     if (outages.length === 0) return { isOk: true, detail: this.#queueText() }
-    const details = outages.map(({ backEnd, cause, sinceMs }) => {
+    const details = outages.map(({ backend, cause, sinceMs }) => {
       const seconds = Math.round((this.#parts.now() - sinceMs) / 1_000)
-      const effect = this.#admitsAll(backEnd) ? '; all clients are admitted' : ''
-      return `backend ${backEnd} down for ${seconds} s: ${cause}${effect}`
+      const effect = this.#admitsAll(backend) ? '; all clients are admitted' : ''
+      return `backend ${backend} down for ${seconds} s: ${cause}${effect}`
     })
-    return { isOk: outages.every(({ backEnd }) => this.#admitsAll(backEnd)), detail: details.join('; ') }
+    return { isOk: outages.every(({ backend }) => this.#admitsAll(backend)), detail: details.join('; ') }
   }
 
-  get numbers(): AdmissionNumbers {
-    const backends = this.#backEnds.map(({ name, outage }) => ({ name, isUp: outage === undefined }))
+  get numbers(): AdmissionServiceNumbers {
+    const backends = this.#backends.map(({ name, outage }) => ({ name, isUp: outage === undefined }))
     return { ...this.#queue.numbers, backends }
   }
 
   stop(): void {
     clearInterval(this.#timer)
     this.#queue.close()
-    for (const backEnd of this.#backEnds) backEnd.close()
+    for (const backend of this.#backends) backend.close()
   }
 
   #sweep(): void {
     this.#queue.sweep()
-    for (const backEnd of this.#backEnds) backEnd.sweep()
+    for (const backend of this.#backends) backend.sweep()
   }
 
-  async #decide(applicant: Applicant, signal: AbortSignal): Promise<AdmissionAnswer> {
+  async #decide(request: VerifyRequest, signal: AbortSignal): Promise<AdmissionAnswer> {
     let answer: AdmissionAnswer = { result: 'allowed', reason: '' }
-    for (const backEnd of this.#backEnds) {
-      const verdict = await backEnd.verify(applicant, signal)
-      answer = answerOf(verdict, this.#admitsAll(backEnd.name))
+    for (const backend of this.#backends) {
+      const result = await backend.verify(request, signal)
+      answer = answerOf(result, this.#admitsAll(backend.name))
       if (answer.result !== 'allowed') return answer
     }
     return answer
   }
 
-  /** While it can't be reached. */
-  #admitsAll(backEnd: Verifier['name']): boolean {
-    return backEnd === 'url' && this.#parts.policy.verifyUrlFailOpen
+  /** Whether the backend fails open when it can't be reached. */
+  #admitsAll(backend: Verifier['name']): boolean {
+    return backend === 'url' && this.#parts.policy.verifyUrlFailOpen
   }
 
   #queueText(): string {
@@ -137,18 +135,18 @@ export class AdmissionService {
   }
 
   #watch(verifier: Verifier): BackendHealth {
-    const { ownKey, onOutage, onReturn, now } = this.#parts
+    const { ownKey, onOutage, onRecovery, now } = this.#parts
     return new BackendHealth({
       verifier,
-      self: { key: ownKey, source: '' },
-      onOutage: (outage) => onOutage(outage, this.#admitsAll(outage.backEnd)),
-      onReturn,
+      probe: { key: ownKey, source: '' },
+      onOutage: (outage) => onOutage(outage, this.#admitsAll(outage.backend)),
+      onRecovery,
       now,
     })
   }
 }
 
-/** tailscaled comes first, as with derper. */
+/** tailscaled is asked first, as by derper. */
 function verifiersOf({ policy, env }: AdmissionServiceParts): Verifier[] {
   const { tailscaledSocket, verifyUrl } = policy
   const byTailscaled = tailscaledSocket === undefined ? [] : [new TailscaledVerifier(tailscaledSocket)]

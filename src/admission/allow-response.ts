@@ -1,8 +1,8 @@
-// What a verify URL answers, read as derper reads it, which is as Go's encoding/json does: the first JSON value of the
-// text counts and what follows is not looked at; a field's name may be written in any case, its last value counts, null
-// is no value, and any other type spoils the whole answer.
+// Reads a verify URL's answer exactly as derper does, with the rules of Go's encoding/json: the first JSON value of the
+// text counts and the rest is ignored; a field's name may be in any case, its last value counts, null is no value, and
+// any other type makes the whole answer invalid.
 
-/** Whether it admits; undefined when it is no answer. */
+/** The value of Allow; undefined for an invalid answer. */
 export function readAllow(text: string): boolean | undefined {
   const end = firstValueEnd(text)
   if (end === undefined) return undefined
@@ -15,10 +15,10 @@ export function readAllow(text: string): boolean | undefined {
   }
   if (parsed === null) return false
   if (typeof parsed !== 'object' || Array.isArray(parsed)) return undefined
-  return allowOf(members(value))
+  return allowOf(fieldsOf(value))
 }
 
-/** Where the first value ends, if all of it is there; only objects, arrays and null are looked for. */
+/** The end of the first value if it is complete. Finds objects, arrays and null only. */
 export function firstValueEnd(text: string): number | undefined {
   const start = /^[ \t\n\r]*/.exec(text)?.[0].length ?? 0
   if (text.startsWith('null', start)) return start + 4
@@ -43,8 +43,8 @@ function allowOf(fields: readonly (readonly [name: string, value: string])[]): b
   return isAllowed
 }
 
-/** Of an object that is known to be well-formed: every field with its value as it is written, repeated ones, too. */
-function members(object: string): [name: string, value: string][] {
+/** The fields of a well-formed object with their values as text, repeated fields included. */
+function fieldsOf(object: string): [name: string, value: string][] {
   const found: [string, string][] = []
   let depth = 0
   let name: string | undefined
@@ -69,7 +69,7 @@ function members(object: string): [name: string, value: string][] {
   return found
 }
 
-/** Behind the closing quote of the string that begins here; the text's end if it is not there. */
+/** The position behind the closing quote of the string that begins at `start`; beyond the text if there is none. */
 function stringEnd(text: string, start: number): number {
   let at = start + 1
   while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1

@@ -1,31 +1,31 @@
-// Whether a back end of admission works, as seen by the questions that it is asked anyway: an outage begins when it has
-// failed for a while, more than once, and ends with the first answer that is one. While it fails it is also asked by the
-// relay itself, with the relay's own key, since clients may stay away just because of the outage.
+// Whether one admission backend works, judged by the requests that it gets anyway. An outage begins after several failures
+// over some seconds and ends with the first decision. While the backend fails, the relay also asks about its own key,
+// since an outage may keep clients away. Runs on the control thread.
 //
-// One failure is no outage: a verifier that is restarted, or one answer that is late, silences nothing.
+// One failure is no outage: a backend that restarts, or one late answer, does not silence STUN.
 
-import { ALLOWED, type Applicant, type VerifierResult, type Verifier } from './verifier.ts'
+import { ALLOWED, type VerifyRequest, type VerifierResult, type Verifier } from './verifier.ts'
 
-/** It must have failed for so long … */
+/** An outage begins after the backend has failed for this long … */
 const FAILING_MS = 3_000
-/** … and again when it was asked after it was seen to fail: 64 questions at once that time out are one failure. */
+/** … and again in a request made after a failure was known: 64 simultaneous requests that time out are one failure. */
 const ROUNDS = 2
-/** Gentle, and soon enough that STUN is silent no longer than need be. */
+/** Little load for the backend, and short enough that STUN is not silent for longer than necessary. */
 const PROBE_EVERY_MS = 2_000
 
 export interface Outage {
-  readonly backEnd: Verifier['name']
-  /** Of the last failure. */
+  readonly backend: Verifier['name']
+  /** The reason of the last failure. */
   readonly cause: string
   readonly sinceMs: number
 }
 
 export interface BackendHealthParts {
   readonly verifier: Verifier
-  /** Whom the relay asks for by itself. */
-  readonly self: Applicant
+  /** The relay's own request during a failure. */
+  readonly probe: VerifyRequest
   readonly onOutage: (outage: Outage) => void
-  readonly onReturn: (outage: Outage) => void
+  readonly onRecovery: (outage: Outage) => void
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
@@ -33,7 +33,7 @@ export interface BackendHealthParts {
 export class BackendHealth implements Verifier {
   readonly name: Verifier['name']
   readonly #parts: BackendHealthParts
-  /** Since it has not worked; undefined while it does. */
+  /** The time of the first failure; undefined while the backend works. */
   #failingSinceMs: number | undefined = undefined
   #cause = ''
   #rounds = 0
@@ -52,11 +52,11 @@ export class BackendHealth implements Verifier {
     return this.#isOut ? this.#outageNow() : undefined
   }
 
-  async verify(applicant: Applicant, signal: AbortSignal): Promise<VerifierResult> {
+  async verify(request: VerifyRequest, signal: AbortSignal): Promise<VerifierResult> {
     const startedMs = this.#parts.now()
-    const verdict = await this.#parts.verifier.verify(applicant, signal)
-    if (!signal.aborted) this.#note(verdict, startedMs)
-    return verdict
+    const result = await this.#parts.verifier.verify(request, signal)
+    if (!signal.aborted) this.#note(result, startedMs)
+    return result
   }
 
   /** To be called a few times a second. */
@@ -73,13 +73,13 @@ export class BackendHealth implements Verifier {
 
   async #probe(): Promise<void> {
     this.#isProbing = true
-    await this.verify(this.#parts.self, this.#closed.signal).catch(() => ALLOWED)
+    await this.verify(this.#parts.probe, this.#closed.signal).catch(() => ALLOWED)
     this.#isProbing = false
     this.#probedMs = this.#parts.now()
   }
 
   #note({ kind, reason }: VerifierResult, startedMs: number): void {
-    if (kind === 'allowed' || kind === 'denied') return this.#works()
+    if (kind === 'allowed' || kind === 'denied') return this.#noteDecision()
     const nowMs = this.#parts.now()
     this.#cause = reason
     if (this.#failingSinceMs === undefined) {
@@ -95,16 +95,16 @@ export class BackendHealth implements Verifier {
     this.#parts.onOutage(this.#outageNow())
   }
 
-  #works(): void {
-    const before = this.#outageNow()
+  #noteDecision(): void {
+    const outage = this.#outageNow()
     const wasOut = this.#isOut
     this.#failingSinceMs = undefined
     this.#rounds = 0
     this.#isOut = false
-    if (wasOut) this.#parts.onReturn(before)
+    if (wasOut) this.#parts.onRecovery(outage)
   }
 
   #outageNow(): Outage {
-    return { backEnd: this.name, cause: this.#cause, sinceMs: this.#failingSinceMs ?? this.#parts.now() }
+    return { backend: this.name, cause: this.#cause, sinceMs: this.#failingSinceMs ?? this.#parts.now() }
   }
 }

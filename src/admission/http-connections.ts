@@ -1,5 +1,5 @@
-// HTTP connections as Go's client makes them: kept and used again, direct or through a proxy, over TLS with what the host
-// trusts. One request in, one response or error out; redirects and what an answer means are `url-verifier.ts`.
+// HTTP connections as Go's client makes them: kept alive, direct or through a proxy, over TLS with the host's trusted
+// roots. One request gives one response or error. Redirects and the meaning of an answer are in url-verifier.ts.
 
 import { Agent, request as plainRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
@@ -9,13 +9,14 @@ import { sharedLookup } from './shared-lookup.ts'
 import { proxyChoice, type ProxyChoice } from './proxy-choice.ts'
 import { SecureTunnelAgent, TunnelAgent, type ProxyHop } from './proxy-tunnel.ts'
 import { checkIdentity, trustOf } from './trusted-roots.ts'
+import type { Environment } from './verifier.ts'
 import { hostHeader, portOf, requestTarget, type WebAddress } from '#protocol/web-address.ts'
 
-/** Idle connections are closed after 90 s, as Go's are. */
-const KEPT = { keepAlive: true, timeout: 90_000 }
-/** More than any back end sends; Go takes ten times as much. */
+/** Idle connections are closed after 90 s, as by Go. */
+const KEEP_ALIVE = { keepAlive: true, timeout: 90_000 }
+/** More than any backend sends; Go accepts ten times as much. */
 const HEAD_BYTES_MAX = 1_048_576
-/** After this time another address of the host is tried; its first family may lead nowhere. */
+/** After this time the host's next address is tried: its first address family may be unreachable. */
 const NEXT_ADDRESS_MS = 1_000
 
 export interface Outgoing {
@@ -24,10 +25,12 @@ export interface Outgoing {
   readonly body: Uint8Array | undefined
 }
 
-type Attempt = { readonly response: IncomingMessage } | { readonly error: Error; readonly isStale: boolean }
+type SendResult =
+  | { readonly response: IncomingMessage }
+  | { readonly error: Error; readonly isStale: boolean }
 
-/** The way to a back end: where to connect, and what to say there. */
-interface Route {
+/** Where to connect for a request, directly or at a proxy, and the headers for the proxy. */
+interface RequestPath {
   readonly isSecure: boolean
   readonly options: RequestOptions
   readonly headers: Readonly<Record<string, string>>
@@ -35,33 +38,33 @@ interface Route {
 
 interface Agents {
   readonly plain: Agent
-  /** Undefined until it is needed. */
+  /** Undefined until needed. */
   secure: TlsAgent | undefined
 }
 
 export class HttpConnections {
   readonly #proxyFor: ProxyChoice
-  readonly #env: Readonly<Record<string, string | undefined>>
-  /** By what they lead through: nothing, or a proxy. */
+  readonly #env: Environment
+  /** By proxy; undefined: direct. */
   readonly #agents = new Map<WebAddress | undefined, Agents>()
   #trust: SecureContext | undefined = undefined
 
-  constructor(env: Readonly<Record<string, string | undefined>>) {
+  constructor(env: Environment) {
     this.#env = env
     this.#proxyFor = proxyChoice(env)
   }
 
-  /** One exchange up to the response's head. A kept connection that has turned out closed is replaced. */
+  /** One exchange up to the response's head. A kept connection that proves closed is replaced. */
   async send(address: WebAddress, outgoing: Outgoing, signal: AbortSignal): Promise<IncomingMessage> {
     for (;;) {
-      const attempt = await this.#attempt(this.#route(address), address, outgoing, signal)
-      if ('response' in attempt) return attempt.response
-      // What the remote closed before it said anything was closed while idle: it may be asked again.
-      if (!attempt.isStale || signal.aborted) throw attempt.error
+      const result = await this.#send(this.#pathTo(address), address, outgoing, signal)
+      if ('response' in result) return result.response
+      // The remote closed the connection while it was idle, before this request: the request is sent again.
+      if (!result.isStale || signal.aborted) throw result.error
     }
   }
 
-  /** Reads what is trusted, so that no question has to wait for it: some hundred files. */
+  /** Reads the trusted roots, up to some hundred files, so that no request waits for them. */
   prepare(): void {
     this.#trusted()
   }
@@ -73,58 +76,58 @@ export class HttpConnections {
     }
   }
 
-  async #attempt(
-    route: Route,
+  async #send(
+    path: RequestPath,
     address: WebAddress,
     { method, headers, body }: Outgoing,
     signal: AbortSignal,
-  ): Promise<Attempt> {
-    const { promise, resolve } = Promise.withResolvers<Attempt>()
+  ): Promise<SendResult> {
+    const { promise, resolve } = Promise.withResolvers<SendResult>()
     const length = body === undefined ? {} : { 'Content-Length': String(body.length) }
-    const asking = (route.isSecure ? tlsRequest : plainRequest)({
-      ...route.options,
+    const request = (path.isSecure ? tlsRequest : plainRequest)({
+      ...path.options,
       method,
-      headers: { Host: hostHeader(address), ...headers, ...length, ...route.headers },
+      headers: { Host: hostHeader(address), ...headers, ...length, ...path.headers },
       setHost: false,
       signal,
-      // Go is lenient with line ends and more; the answer is the back end's, and nothing is passed on.
+      // Go is lenient with line ends and more. Nothing of the answer is passed on.
       insecureHTTPParser: true,
       maxHeaderSize: HEAD_BYTES_MAX,
     })
-    asking.on('response', (response) => resolve({ response }))
-    // Whoever switches protocols has answered 101, which is an answer.
-    asking.on('upgrade', (response, socket) => {
+    request.on('response', (response) => resolve({ response }))
+    // Status 101 is an answer like any other.
+    request.on('upgrade', (response, socket) => {
       socket.destroy()
       resolve({ response })
     })
-    asking.on('error', (error) => {
-      const isUnconnected = asking.socket === null || asking.socket.connecting
+    request.on('error', (error) => {
+      const isUnconnected = request.socket === null || request.socket.connecting
       const text = isUnconnected ? 'no connection' : 'no answer'
-      resolve({ error: signal.aborted ? new Error(text) : error, isStale: asking.reusedSocket })
+      resolve({ error: signal.aborted ? new Error(text) : error, isStale: request.reusedSocket })
     })
-    asking.end(body)
+    request.end(body)
     return await promise
   }
 
-  #route(address: WebAddress): Route {
+  #pathTo(address: WebAddress): RequestPath {
     const proxy = this.#proxyFor(address)
-    const path = requestTarget(address)
+    const target = requestTarget(address)
     const isSecure = address.scheme === 'https'
     if (proxy !== undefined && proxy.scheme.startsWith('http') && !isSecure) {
-      const absolute = `http://${hostHeader(address)}${path}`
-      const options = { ...this.#to(proxy, undefined), path: absolute }
+      const absolute = `http://${hostHeader(address)}${target}`
+      const options = { ...this.#connectOptions(proxy, undefined), path: absolute }
       return {
         isSecure: proxy.scheme === 'https',
         options,
         headers: authorization('Proxy-Authorization', proxy),
       }
     }
-    return { isSecure, options: { ...this.#to(address, proxy), path }, headers: {} }
+    return { isSecure, options: { ...this.#connectOptions(address, proxy), path: target }, headers: {} }
   }
 
-  #to(address: WebAddress, proxy: WebAddress | undefined): RequestOptions {
+  #connectOptions(address: WebAddress, proxy: WebAddress | undefined): RequestOptions {
     const { hostname, scheme } = address
-    const to = {
+    const options = {
       host: hostname,
       port: portOf(address),
       lookup: sharedLookup,
@@ -132,10 +135,10 @@ export class HttpConnections {
       autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
     }
     const agents = this.#agentsThrough(proxy)
-    if (scheme !== 'https') return { ...to, agent: agents.plain }
+    if (scheme !== 'https') return { ...options, agent: agents.plain }
     agents.secure ??= this.#secureAgent(proxy)
     const servername = isIP(hostname.split('%', 1)[0] ?? '') === 0 ? hostname.replace(/\.$/, '') : ''
-    return Object.assign(to, {
+    return Object.assign(options, {
       agent: agents.secure,
       servername,
       checkServerIdentity: (_name: string, certificate: PeerCertificate) =>
@@ -146,19 +149,19 @@ export class HttpConnections {
   #agentsThrough(proxy: WebAddress | undefined): Agents {
     const known = this.#agents.get(proxy)
     if (known !== undefined) return known
-    const plain = proxy === undefined ? new Agent(KEPT) : new TunnelAgent(this.#hop(proxy), KEPT)
+    const plain = proxy === undefined ? new Agent(KEEP_ALIVE) : new TunnelAgent(this.#hop(proxy), KEEP_ALIVE)
     const agents: Agents = { plain, secure: undefined }
     this.#agents.set(proxy, agents)
     return agents
   }
 
   #secureAgent(proxy: WebAddress | undefined): TlsAgent {
-    const options = { ...KEPT, secureContext: this.#trusted() }
+    const options = { ...KEEP_ALIVE, secureContext: this.#trusted() }
     return proxy === undefined ? new TlsAgent(options) : new SecureTunnelAgent(this.#hop(proxy), options)
   }
 
   #hop(proxy: WebAddress): ProxyHop {
-    const options = { ...this.#to(proxy, undefined), secureContext: this.#trusted() }
+    const options = { ...this.#connectOptions(proxy, undefined), secureContext: this.#trusted() }
     const headers = authorization('Proxy-Authorization', proxy)
     return { scheme: proxy.scheme, options, headers, userinfo: proxy.userinfo }
   }
@@ -169,7 +172,7 @@ export class HttpConnections {
   }
 }
 
-/** A header with the userinfo of an address, if it has one. */
+/** An authorization header with the address's userinfo, if it has any. */
 export function authorization(name: string, { userinfo }: WebAddress): Record<string, string> {
   if (userinfo === undefined) return {}
   const text = Buffer.from(`${userinfo.name}:${userinfo.password}`, 'utf8').toString('base64')

@@ -1,12 +1,11 @@
-// Through which proxy a request goes, as Go's programs decide it from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, each in upper
-// or lower case. This host itself is never asked through a proxy.
+// The proxy for a request, chosen as Go's programs do from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, each in upper or lower
+// case. Requests to this host itself use no proxy.
 
 import { BlockList, isIP, isIPv4 } from 'node:net'
 import { parseWebAddress, portOf, type WebAddress } from '#protocol/web-address.ts'
+import type { Environment } from './verifier.ts'
 
-type Environment = Readonly<Record<string, string | undefined>>
-
-/** The proxy for an address; undefined: none. */
+/** The proxy for an address; undefined for none. */
 export type ProxyChoice = (target: WebAddress) => WebAddress | undefined
 
 type Rule = (host: string, port: number) => boolean
@@ -27,7 +26,7 @@ export function proxyChoice(env: Environment): ProxyChoice {
   }
 }
 
-/** What is no URL may be one without its scheme; what is neither is as good as none. */
+/** Accepts a URL without its scheme, too. Anything else counts as no proxy. */
 function parseProxy(text: string): WebAddress | undefined {
   if (text === '') return undefined
   for (const candidate of [text, `http://${text}`]) {
@@ -51,23 +50,23 @@ const LOOPBACK = new BlockList()
 LOOPBACK.addSubnet('127.0.0.0', 8)
 LOOPBACK.addAddress('::1', 'ipv6')
 
-/** `*`, an address, a range of them, or a domain with all below it; the latter two with or without a port. */
+/** `*`, an address, an address range, or a domain with its subdomains; an address or domain may have a port. */
 function ruleOf(entry: string): Rule {
   if (entry === '*') return () => true
   const [network = '', prefix] = entry.split('/')
   if (prefix !== undefined && isIP(network) !== 0) return rangeRule(network, Number(prefix))
   const [, name = '', portText] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(entry) ?? [undefined, entry]
-  const fitsPort = (port: number): boolean => portText === undefined || Number(portText) === port
+  const matchesPort = (port: number): boolean => portText === undefined || Number(portText) === port
   const bare = name.replace(/^\[(.*)\]$/, '$1')
   if (isIP(bare) !== 0) {
     const isOne = rangeRule(bare, isIPv4(bare) ? 32 : 128)
-    return (host, port) => fitsPort(port) && isOne(host, port)
+    return (host, port) => matchesPort(port) && isOne(host, port)
   }
   if (bare === '') return () => false
   const domain = bare.replace(/^\*\./, '.')
   const suffix = domain.startsWith('.') ? domain : `.${domain}`
   return (host, port) =>
-    fitsPort(port) &&
+    matchesPort(port) &&
     isIP(host) === 0 &&
     (host.endsWith(suffix) || (!domain.startsWith('.') && host === domain))
 }

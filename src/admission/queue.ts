@@ -1,54 +1,55 @@
-// Who waits for admission, and whose turn it is. Several sessions that ask the same share one question; a question that
-// nobody waits for is dropped. The newest is asked first: under a storm that the back end can't keep up with, a queue in
-// order would spend every turn on a client that is about to give up, or has. Runs in the control thread.
+// The order in which clients are verified. Sessions with the same key and address share one question, and a question
+// without waiting sessions is dropped. The newest question goes first: in a storm that the backend cannot keep up with,
+// the oldest client is the one that is about to give up, or has. Runs on the control thread.
 //
-// Contract: bounded in questions; each waiter is answered at most once, and never after it has cancelled; one whose
-// time is up is told so, and not asked for any more.
+// Contract: the number of questions is bounded. Each waiter is answered at most once and never after it has cancelled. A
+// waiter whose time is up is refused, and no question is asked for it any more.
 
 import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
-import type { Applicant } from './verifier.ts'
+import type { VerifyRequest } from './verifier.ts'
 
-/** Logins of a reconnect storm queue here rather than at the back end, which is often a small program. */
-const ASKED_AT_ONCE_MAX = 64
-/** Some five megabytes, and more than a relay is meant to log in within the login time limit. */
+/** Logins of a reconnect storm queue here rather than at the backend, which is often a small program. */
+const ASKING_MAX = 64
+/** About five megabytes, and more than a relay can log in within the login time limit. */
 const WAITING_MAX = 10_000
-/** A client that gives up mostly comes again at once, and then finds its question still being asked. */
+/** A client that gives up usually reconnects at once, and then finds its question still being asked. */
 const ORPHAN_MS = 1_000
-/** What asking an unreachable back end takes. Who has waited as long while others found it so need not ask. */
+/** The time that an unreachable backend takes. A client that has waited as long gets the latest failure for its answer. */
 const PATIENCE_MS = 5_000
 
 export interface AdmissionQueueParts {
-  /** Asks whoever knows. */
-  readonly verify: (applicant: Applicant, signal: AbortSignal) => Promise<AdmissionAnswer>
-  /** A fault of ours; whoever waited has been refused. */
+  /** Asks the backends. */
+  readonly verify: (request: VerifyRequest, signal: AbortSignal) => Promise<AdmissionAnswer>
+  /** A fault of this program. The clients concerned have been refused. */
   readonly onFault: (error: unknown) => void
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
 
 export interface AdmissionQueueNumbers {
-  /** Questions that wait for their turn. */
+  /** Questions in the queue. */
   readonly waiting: number
-  /** Questions that are being asked. */
+  /** Questions that a backend is answering. */
   readonly asking: number
-  /** Of the one that has waited longest for its turn. */
+  /** Age of the oldest question in the queue. */
   readonly oldestWaitMs: number
-  /** Clients that were refused because too many waited, since the start. */
+  /** Clients refused because the queue was full, since the start. */
   readonly overflows: number
 }
 
+/** A session that waits for its answer. */
 interface Waiter {
   readonly decide: (answer: AdmissionAnswer) => void
   readonly deadlineMs: number
 }
 
-/** One question, and who waits for its answer. */
-interface Flight {
+/** One question and the sessions that wait for its answer. */
+interface Question {
   readonly id: string
-  readonly applicant: Applicant
+  readonly request: VerifyRequest
   readonly sinceMs: number
   readonly waiters: Set<Waiter>
-  /** Undefined while it waits for its turn. */
+  /** Aborts the request to the backends; undefined while the question is in the queue. */
   asking: AbortController | undefined
   orphanedMs: number | undefined
   isAnswered: boolean
@@ -57,28 +58,28 @@ interface Flight {
 
 export class AdmissionQueue {
   readonly #parts: AdmissionQueueParts
-  readonly #flights = new Map<string, Flight>()
+  readonly #questions = new Map<string, Question>()
   /** Oldest first; some may be over, or asked already. */
-  #waiting: Flight[] = []
+  #waiting: Question[] = []
   #waitingCount = 0
   #askingCount = 0
   #overflows = 0
-  /** What the back end was found to be when it was last asked, if it gave no verdict. */
+  /** The backends' latest answer, if it was no decision. */
   #lastFailure: AdmissionAnswer | undefined = undefined
 
   constructor(parts: AdmissionQueueParts) {
     this.#parts = parts
   }
 
-  ask(applicant: Applicant, withinMs: number, decide: (answer: AdmissionAnswer) => void): PendingAdmission {
-    // The question names the address, too: a back end may decide by it.
-    const id = `${Buffer.from(applicant.key).toString('base64')} ${applicant.source}`
-    const flight = this.#flights.get(id) ?? this.#open(id, applicant)
+  ask(request: VerifyRequest, withinMs: number, decide: (answer: AdmissionAnswer) => void): PendingAdmission {
+    // The address is part of the question: a backend may decide by it.
+    const id = `${Buffer.from(request.key).toString('base64')} ${request.source}`
+    const question = this.#questions.get(id) ?? this.#open(id, request)
     const waiter = { decide, deadlineMs: this.#parts.now() + withinMs }
-    flight.waiters.add(waiter)
-    flight.orphanedMs = undefined
+    question.waiters.add(waiter)
+    question.orphanedMs = undefined
     this.#beginNext()
-    return { cancel: () => this.#leave(flight, waiter) }
+    return { cancel: () => this.#leave(question, waiter) }
   }
 
   get numbers(): AdmissionQueueNumbers {
@@ -91,29 +92,29 @@ export class AdmissionQueue {
     }
   }
 
-  /** To be called a few times a second: does what is due by time. */
+  /** To be called a few times a second: applies the time limits. */
   sweep(): void {
     const nowMs = this.#parts.now()
-    for (const flight of this.#flights.values()) {
-      for (const waiter of flight.waiters) if (nowMs >= waiter.deadlineMs) this.#tellLate(flight, waiter)
-      const isOrphan = flight.orphanedMs !== undefined && nowMs - flight.orphanedMs >= ORPHAN_MS
-      if (isOrphan) this.#close(flight)
-      const isOut = this.#lastFailure !== undefined && nowMs - flight.sinceMs >= PATIENCE_MS
-      if (isOut && isWaiting(flight)) this.#settle(flight, this.#lastFailure as AdmissionAnswer)
+    for (const question of this.#questions.values()) {
+      for (const waiter of question.waiters) if (nowMs >= waiter.deadlineMs) this.#expire(question, waiter)
+      const isOrphan = question.orphanedMs !== undefined && nowMs - question.orphanedMs >= ORPHAN_MS
+      if (isOrphan) this.#close(question)
+      const isOut = this.#lastFailure !== undefined && nowMs - question.sinceMs >= PATIENCE_MS
+      if (isOut && isWaiting(question)) this.#settle(question, this.#lastFailure as AdmissionAnswer)
     }
     this.#beginNext()
   }
 
-  /** Nobody is asked or answered any more. */
+  /** Drops all questions; no waiter is answered any more. */
   close(): void {
-    for (const flight of this.#flights.values()) this.#close(flight)
+    for (const question of this.#questions.values()) this.#close(question)
   }
 
-  #open(id: string, applicant: Applicant): Flight {
+  #open(id: string, request: VerifyRequest): Question {
     const sinceMs = this.#parts.now()
-    const flight: Flight = {
+    const question: Question = {
       id,
-      applicant,
+      request,
       sinceMs,
       waiters: new Set(),
       asking: undefined,
@@ -122,13 +123,13 @@ export class AdmissionQueue {
       isOver: false,
     }
     if (this.#waitingCount >= WAITING_MAX) this.#overflow()
-    this.#flights.set(id, flight)
-    this.#waiting.push(flight)
+    this.#questions.set(id, question)
+    this.#waiting.push(question)
     this.#waitingCount++
-    return flight
+    return question
   }
 
-  /** Who has waited longest gives way: it is the one that is nearest to giving up. */
+  /** Refuses the oldest question, whose client is the nearest to giving up. */
   #overflow(): void {
     const oldest = this.#waiting.find(isWaiting)
     if (oldest === undefined) return
@@ -139,80 +140,80 @@ export class AdmissionQueue {
     })
   }
 
-  #tellLate(flight: Flight, waiter: Waiter): void {
-    const seconds = Math.round((this.#parts.now() - flight.sinceMs) / 1_000)
-    const others = `${this.#askingCount} are being asked for, ${this.#waitingCount} wait`
+  #expire(question: Question, waiter: Waiter): void {
+    const seconds = Math.round((this.#parts.now() - question.sinceMs) / 1_000)
+    const others = `${this.#askingCount} being verified, ${this.#waitingCount} waiting`
     const reason =
-      flight.asking === undefined ? `no turn in ${seconds} s: ${others}` : `no answer in ${seconds} s`
-    this.#leave(flight, waiter)
+      question.asking === undefined ? `no turn in ${seconds} s: ${others}` : `no answer in ${seconds} s`
+    this.#leave(question, waiter)
     waiter.decide({ result: 'unreachable', reason, isLate: true })
   }
 
-  #leave(flight: Flight, waiter: Waiter): void {
-    flight.waiters.delete(waiter)
-    if (flight.isOver || flight.waiters.size > 0) return
-    if (flight.asking === undefined) this.#close(flight)
-    else flight.orphanedMs ??= this.#parts.now()
+  #leave(question: Question, waiter: Waiter): void {
+    question.waiters.delete(waiter)
+    if (question.isOver || question.waiters.size > 0) return
+    if (question.asking === undefined) this.#close(question)
+    else question.orphanedMs ??= this.#parts.now()
   }
 
   #beginNext(): void {
-    while (this.#askingCount < ASKED_AT_ONCE_MAX && this.#waitingCount > 0) {
+    while (this.#askingCount < ASKING_MAX && this.#waitingCount > 0) {
       const newest = this.#waiting.pop()
       if (newest !== undefined && isWaiting(newest)) this.#begin(newest)
     }
-    // What is over lies below what is new, and would stay for as long as there is something new.
-    if (this.#waiting.length > 2 * this.#waitingCount + ASKED_AT_ONCE_MAX) {
+    // Questions that are over lie below newer ones, and would stay as long as new ones come.
+    if (this.#waiting.length > 2 * this.#waitingCount + ASKING_MAX) {
       this.#waiting = this.#waiting.filter(isWaiting)
     }
   }
 
-  #begin(flight: Flight): void {
+  #begin(question: Question): void {
     const asking = new AbortController()
-    flight.asking = asking
+    question.asking = asking
     this.#waitingCount--
     this.#askingCount++
     this.#parts
-      .verify(flight.applicant, asking.signal)
-      .then((answer) => this.#answered(flight, answer))
+      .verify(question.request, asking.signal)
+      .then((answer) => this.#answered(question, answer))
       .catch((error: unknown) => {
-        this.#settle(flight, { result: 'unreachable', reason: 'a fault in the relay' })
+        this.#settle(question, { result: 'unreachable', reason: 'a fault in the relay' })
         this.#parts.onFault(error)
       })
       .finally(() => this.#beginNext())
   }
 
-  #answered(flight: Flight, answer: AdmissionAnswer): void {
-    // One that was broken off says nothing of the back end.
-    if (flight.isOver) return
-    flight.isAnswered = true
-    const isVerdict = answer.result === 'allowed' || answer.result === 'denied'
-    this.#lastFailure = isVerdict ? undefined : answer
-    this.#settle(flight, answer)
+  #answered(question: Question, answer: AdmissionAnswer): void {
+    // An aborted request says nothing about the backend.
+    if (question.isOver) return
+    question.isAnswered = true
+    const isDecision = answer.result === 'allowed' || answer.result === 'denied'
+    this.#lastFailure = isDecision ? undefined : answer
+    this.#settle(question, answer)
   }
 
-  #settle(flight: Flight, answer: AdmissionAnswer): void {
-    if (flight.isOver) return
-    const waiters = [...flight.waiters]
-    this.#close(flight)
+  #settle(question: Question, answer: AdmissionAnswer): void {
+    if (question.isOver) return
+    const waiters = [...question.waiters]
+    this.#close(question)
     for (const { decide } of waiters) decide(answer)
   }
 
-  /** The one way out of the queue; gives its place back. */
-  #close(flight: Flight): void {
-    if (flight.isOver) return
-    flight.isOver = true
-    flight.waiters.clear()
-    this.#flights.delete(flight.id)
-    if (flight.asking === undefined) {
+  /** The only way out of the queue; frees the question's place. */
+  #close(question: Question): void {
+    if (question.isOver) return
+    question.isOver = true
+    question.waiters.clear()
+    this.#questions.delete(question.id)
+    if (question.asking === undefined) {
       this.#waitingCount--
       return
     }
     this.#askingCount--
-    // What has been answered may be about to give its connection back.
-    if (!flight.isAnswered) flight.asking.abort()
+    // After an answer the connection may be about to be reused; an abort would destroy it.
+    if (!question.isAnswered) question.asking.abort()
   }
 }
 
-function isWaiting({ asking, isOver }: Flight): boolean {
+function isWaiting({ asking, isOver }: Question): boolean {
   return asking === undefined && !isOver
 }

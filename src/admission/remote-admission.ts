@@ -1,28 +1,29 @@
-// Admission as a relay thread knows it: questions go to the control thread, which asks whoever knows, and answers come
-// back by number. Decides nothing and has no time limit of its own: a session that ends cancels its question.
+// Admission on a relay thread: sends each question to the control thread and hands its answer back. Decides nothing and
+// has no time limit: a session that ends cancels its question.
 
 import { ipToText } from '#protocol/ip-address.ts'
 import type { Admission, AdmissionAnswer, PendingAdmission, AdmissionRequest } from '#relay/ports.ts'
 
-/** A question as it travels to the control thread. */
+/** A question on its way to the control thread. */
 export interface AdmissionQuestion {
   /** Unique among the questions of one thread. */
   readonly id: number
   readonly key: Uint8Array
-  /** The client's IP in text, empty when unknown. */
+  /** The client's IP as text; empty when unknown. */
   readonly source: string
-  /** Afterwards nobody listens any more. */
+  /** After this time the client gives up. */
   readonly withinMs: number
 }
 
-/** The way to the control thread. */
-export interface QuestionLine {
-  ask(question: AdmissionQuestion): void
-  cancel(id: number): void
+export interface RemoteAdmissionParts {
+  /** Sends a question to the control thread; the answer comes by `answered`. */
+  readonly ask: (question: AdmissionQuestion) => void
+  /** Tells the control thread that an answer is no longer needed. */
+  readonly cancel: (id: number) => void
 }
 
-/** Of a relay that anybody may use. */
-export const EVERYBODY: Admission = {
+/** The admission of an open relay. */
+export const OPEN_ADMISSION: Admission = {
   ask: (_request, decide) => {
     decide({ result: 'allowed', reason: '' })
     return { cancel: () => undefined }
@@ -30,12 +31,12 @@ export const EVERYBODY: Admission = {
 }
 
 export class RemoteAdmission implements Admission {
-  readonly #line: QuestionLine
-  readonly #waiting = new Map<number, (answer: AdmissionAnswer) => void>()
+  readonly #parts: RemoteAdmissionParts
+  readonly #pending = new Map<number, (answer: AdmissionAnswer) => void>()
   #nextId = 0
 
-  constructor(line: QuestionLine) {
-    this.#line = line
+  constructor(parts: RemoteAdmissionParts) {
+    this.#parts = parts
   }
 
   ask(
@@ -43,18 +44,19 @@ export class RemoteAdmission implements Admission {
     decide: (answer: AdmissionAnswer) => void,
   ): PendingAdmission {
     const id = this.#nextId++
-    this.#waiting.set(id, decide)
-    this.#line.ask({ id, key, source: ipToText(remote.ip), withinMs })
+    this.#pending.set(id, decide)
+    this.#parts.ask({ id, key, source: ipToText(remote.ip), withinMs })
     return { cancel: () => this.#cancel(id) }
   }
 
+  /** The control thread's answer. */
   answered(id: number, answer: AdmissionAnswer): void {
-    const decide = this.#waiting.get(id)
-    this.#waiting.delete(id)
+    const decide = this.#pending.get(id)
+    this.#pending.delete(id)
     decide?.(answer)
   }
 
   #cancel(id: number): void {
-    if (this.#waiting.delete(id)) this.#line.cancel(id)
+    if (this.#pending.delete(id)) this.#parts.cancel(id)
   }
 }

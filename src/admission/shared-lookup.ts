@@ -1,11 +1,11 @@
-// Name lookups of which there is one at a time for a name: each takes one of the process's few threads for as long as DNS
-// hangs, and files are read by the same threads.
+// DNS lookups, at most one at a time for each name: a lookup occupies one of the process's few pool threads as long as DNS
+// hangs, and files are read on the same threads.
 
 import type { LookupAddress } from 'node:dns'
 import { lookup } from 'node:dns/promises'
 import type { LookupFunction } from 'node:net'
 
-const underWay = new Map<string, Promise<LookupAddress[]>>()
+const pending = new Map<string, Promise<LookupAddress[]>>()
 
 /** For `net.connect`'s option `lookup`. */
 export const sharedLookup: LookupFunction = (hostname, { all }, found) => {
@@ -20,9 +20,9 @@ export const sharedLookup: LookupFunction = (hostname, { all }, found) => {
 }
 
 async function addressesOf(hostname: string): Promise<LookupAddress[]> {
-  const known = underWay.get(hostname)
-  if (known !== undefined) return await known
-  const asked = lookup(hostname, { all: true }).finally(() => underWay.delete(hostname))
-  underWay.set(hostname, asked)
-  return await asked
+  const shared = pending.get(hostname)
+  if (shared !== undefined) return await shared
+  const own = lookup(hostname, { all: true }).finally(() => pending.delete(hostname))
+  pending.set(hostname, own)
+  return await own
 }

@@ -1,16 +1,16 @@
-// Admission by the tailscaled of this host: whom it knows may come in. Asks its local API, over its Unix socket, who a
-// node key is.
+// Admission by the tailscaled of this host: allows clients whose node key it knows. Sends whois requests to its local API
+// over its Unix socket.
 
 import { request, type IncomingMessage } from 'node:http'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { failureText } from './failure-text.ts'
-import { ALLOWED, type Applicant, type VerifierResult, type Verifier } from './verifier.ts'
+import { ALLOWED, type VerifierResult, type Verifier, type VerifyRequest } from './verifier.ts'
 
 /** For the whole exchange. */
 const TIMEOUT_MS = 5_000
-/** A node with its owner and capabilities takes some kilobytes. */
+/** An answer with a node, its owner and capabilities is a few kilobytes long. */
 const ANSWER_BYTES_MAX = 1_048_576
-/** The capability version that clients of tailscaled's local API of today announce. */
+/** The capability version that current clients of tailscaled's local API send. */
 const TAILSCALE_CAP = '113'
 
 export class TailscaledVerifier implements Verifier {
@@ -21,11 +21,11 @@ export class TailscaledVerifier implements Verifier {
     this.#socketPath = socketPath
   }
 
-  async verify({ key }: Applicant, signal: AbortSignal): Promise<VerifierResult> {
+  async verify({ key }: VerifyRequest, signal: AbortSignal): Promise<VerifierResult> {
     const timeout = AbortSignal.timeout(TIMEOUT_MS)
     try {
       const response = await this.#whois(publicKeyText(key), AbortSignal.any([signal, timeout]))
-      return verdictOf(response.statusCode ?? 0, await readText(response))
+      return resultOf(response.statusCode ?? 0, await readText(response))
     } catch (error) {
       const text = timeout.aborted ? `no answer within ${TIMEOUT_MS / 1_000} s` : failureText(error)
       return { kind: 'unreachable', reason: `${this.#socketPath}: ${text}` }
@@ -36,15 +36,15 @@ export class TailscaledVerifier implements Verifier {
     const path = `/localapi/v0/whois?addr=${encodeURIComponent(keyText)}`
     const headers = { Host: 'local-tailscaled.sock', 'Tailscale-Cap': TAILSCALE_CAP }
     return await new Promise((resolve, reject) => {
-      const asking = request({ socketPath: this.#socketPath, path, headers, signal }, resolve)
-      asking.on('error', reject)
-      asking.end()
+      const whois = request({ socketPath: this.#socketPath, path, headers, signal }, resolve)
+      whois.on('error', reject)
+      whois.end()
     })
   }
 }
 
-/** What is no answer to the question must not look like a stranger: nobody could get in. */
-function verdictOf(status: number, text: string): VerifierResult {
+/** Only an answer to the question is a decision. Anything else must not count as an unknown key, or no client could log in. */
+function resultOf(status: number, text: string): VerifierResult {
   if (status === 404) return { kind: 'denied', reason: 'unknown to tailscaled' }
   if (status === 200) {
     return isJson(text) ? ALLOWED : { kind: 'unusable', reason: 'tailscaled answered 200 without JSON' }

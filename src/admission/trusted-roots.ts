@@ -15,10 +15,9 @@ import {
 } from 'node:tls'
 import { ipToBytes } from '#protocol/ip-address.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
+import type { Environment } from './verifier.ts'
 
-type Environment = Readonly<Record<string, string | undefined>>
-
-/** Where distributions keep it; the first that can be read counts. */
+/** The file's place in different distributions; the first that can be read is used. */
 const FILES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -27,19 +26,19 @@ const FILES = [
   '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
   '/etc/ssl/cert.pem',
 ]
-/** All of them count. */
+/** All are used. */
 const FOLDERS = ['/etc/ssl/certs', '/etc/pki/tls/certs']
 
-/** What TLS connections are verified with. */
+/** The roots as a TLS context. */
 export function trustOf(env: Environment): SecureContext {
   const roots = systemRoots(env)
-  // A container may have none; then those count that Node brings along. NODE_EXTRA_CA_CERTS holds in any case.
+  // A container may have no roots; then Node's own are used. NODE_EXTRA_CA_CERTS is used in any case.
   const ca = [...(roots.length > 0 ? roots : rootCertificates), ...getCACertificates('extra')]
-  // What an operator trusts is trusted, whether or not another authority has signed it.
+  // A certificate that the operator trusts is trusted even if another authority has signed it.
   return createSecureContext({ ca, allowPartialTrustChain: true })
 }
 
-/** Each once, PEM. */
+/** PEM, each once. */
 export function systemRoots(env: Environment): readonly string[] {
   const files = isSet(env['SSL_CERT_FILE']) ? [env['SSL_CERT_FILE']] : FILES
   const folders = isSet(env['SSL_CERT_DIR']) ? env['SSL_CERT_DIR'].split(':') : FOLDERS
@@ -54,17 +53,17 @@ export function systemRoots(env: Environment): readonly string[] {
   return [...bodies].map(pemOf).filter((pem) => pem !== undefined)
 }
 
-/** The certificates in a text, in base64 without anything else: a system lists each two or three times. */
+/** The base64 bodies of the certificates in a text: a system lists each certificate two or three times. */
 function certificatesIn(text: string): string[] {
   const found: string[] = []
   for (const [, body = ''] of text.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g)) {
-    // One with headers is encrypted or not meant to be read by us.
+    // A body with headers is encrypted or has another purpose.
     if (!body.includes(':')) found.push(body.replace(/\s+/g, ''))
   }
   return found
 }
 
-/** In the one form that every reader takes; undefined for what is no certificate. */
+/** Normalised PEM; undefined for anything that is no certificate. */
 function pemOf(body: string): string | undefined {
   try {
     return new X509Certificate(Buffer.from(body, 'base64')).toString()
@@ -74,25 +73,25 @@ function pemOf(body: string): string | undefined {
 }
 
 /**
- * An error unless the certificate is made out to this host: by its alternative names alone, since Go takes no common
- * name, with a wildcard for the whole of the first label, under however short a domain.
+ * An error unless the certificate is valid for this host. Only alternative names count, since Go ignores the common
+ * name; a wildcard stands for the whole first label, under a domain of any length.
  */
 export function checkIdentity(host: string, certificate: PeerCertificate): Error | undefined {
   const names = alternativeNames(certificate.subjectaltname ?? '')
   const bare = host.split('%', 1)[0] ?? ''
-  const fits =
+  const isValid =
     isIP(bare) === 0 ? names.some((name) => isNameFor(name, bare)) : names.some((name) => isIpFor(name, bare))
-  if (fits) return undefined
-  const offer =
+  if (isValid) return undefined
+  const found =
     names.length === 0
       ? 'has no alternative names'
-      : `is made out to ${names.map(([, name]) => name).join(', ')}`
-  return new Error(`its certificate ${offer}, not to ${bare}`)
+      : `is valid for ${names.map(([, name]) => name).join(', ')}`
+  return new Error(`its certificate ${found}, not for ${bare}`)
 }
 
 type AlternativeName = readonly [kind: string, value: string]
 
-/** Node's text of them: `DNS:a, IP Address:1.2.3.4`, with what holds a comma in quotes. */
+/** Parses Node's text `DNS:a, IP Address:1.2.3.4`, in which a name with a comma is quoted. */
 function alternativeNames(text: string): AlternativeName[] {
   return Array.from(
     text.matchAll(/(DNS|IP Address):("(?:[^"\\]|\\.)*"|[^,]*)/g),

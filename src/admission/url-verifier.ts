@@ -1,15 +1,21 @@
-// Admission by a URL such as Headscale's `/verify`: POST {NodePublic, Source} → {Allow}. Asked as derper asks, which is as
-// Go's HTTP client does: the same redirects, trust, proxies and ports, and the same reading of the answer. What Go's
-// client takes for an error is `unreachable` here, so that fail-open means the same.
+// Admission by a URL such as Headscale's `/verify`: POST {NodePublic, Source} → {Allow}. Requests are made as derper makes
+// them with Go's HTTP client: the same redirects, trusted roots, proxies and ports, and the same reading of the answer.
+// Every error of Go's client is `unreachable` here, so that fail-open means the same.
 
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { firstValueEnd, readAllow } from './allow-response.ts'
-import { failureText, isOurFault } from './failure-text.ts'
+import { failureText, isLocalFault } from './failure-text.ts'
 import { authorization, HttpConnections } from './http-connections.ts'
-import { ALLOWED, type Applicant, type VerifierResult, type Verifier } from './verifier.ts'
+import {
+  ALLOWED,
+  type Environment,
+  type VerifierResult,
+  type Verifier,
+  type VerifyRequest,
+} from './verifier.ts'
 import {
   parseWebAddress,
   requestable,
@@ -18,11 +24,11 @@ import {
   type WebAddress,
 } from '#protocol/web-address.ts'
 
-/** For the whole exchange, as derper's. */
+/** derper's limit for the whole exchange. */
 const TIMEOUT_MS = 5_000
-/** What is read of an answer, as derper reads it. */
+/** derper reads no more of an answer. */
 const ANSWER_BYTES_MAX = 4_096
-/** As Go's. */
+/** Go's limit, redirects included. */
 const REQUESTS_MAX = 10
 
 export class UrlVerifier implements Verifier {
@@ -30,27 +36,27 @@ export class UrlVerifier implements Verifier {
   readonly #address: WebAddress
   readonly #connections: HttpConnections
 
-  /** Throws for what is no URL; settings have been checked for that. */
-  constructor(url: string, env: Readonly<Record<string, string | undefined>>) {
+  /** @throws WebAddressError for an invalid URL; the settings have been checked for that */
+  constructor(url: string, env: Environment) {
     this.#address = requestable(parseWebAddress(url))
     this.#connections = new HttpConnections(env)
     if (this.#address.scheme === 'https') this.#connections.prepare()
   }
 
-  async verify({ key, source }: Applicant, signal: AbortSignal): Promise<VerifierResult> {
+  async verify({ key, source }: VerifyRequest, signal: AbortSignal): Promise<VerifierResult> {
     const body = Buffer.from(JSON.stringify({ NodePublic: publicKeyText(key), Source: source }))
     const timeout = AbortSignal.timeout(TIMEOUT_MS)
     try {
       const response = await this.#exchange(body, AbortSignal.any([signal, timeout]))
       if (response.statusCode === 200) return await this.#read(response)
       discard(response)
-      return this.#refusedWith(response.statusCode ?? 0)
+      return this.#resultOf(response.statusCode ?? 0)
     } catch (error) {
       const text = timeout.aborted
         ? `${failureText(error)} within ${TIMEOUT_MS / 1_000} s`
         : failureText(error)
       return {
-        kind: isOurFault(error) ? 'fault' : 'unreachable',
+        kind: isLocalFault(error) ? 'fault' : 'unreachable',
         reason: `${shownAddress(this.#address)}: ${text}`,
       }
     }
@@ -60,7 +66,7 @@ export class UrlVerifier implements Verifier {
     this.#connections.close()
   }
 
-  /** Follows redirects to the last response. */
+  /** Follows redirects and returns the last response. */
   async #exchange(body: Uint8Array, signal: AbortSignal): Promise<IncomingMessage> {
     let address = this.#address
     let outgoing: { method: string; body: Uint8Array | undefined } = { method: 'POST', body }
@@ -74,7 +80,7 @@ export class UrlVerifier implements Verifier {
       if (count === REQUESTS_MAX) throw new Error(`stopped after ${REQUESTS_MAX} redirects`)
       const next = requestable(resolveReference(address, location))
       referer = refererOf(address, next)
-      // What asks for another page is not told what was to be known; 307 and 308 keep to the question.
+      // Other redirects ask for a page without the question; only 307 and 308 repeat it.
       if (![307, 308].includes(response.statusCode ?? 0)) outgoing = { method: 'GET', body: undefined }
       address = next
     }
@@ -87,24 +93,24 @@ export class UrlVerifier implements Verifier {
     if (isAllowed === false) return { kind: 'denied', reason: `${from} does not allow this key` }
     return {
       kind: 'unusable',
-      reason: `${from} answered 200 with something else than {"Allow": true or false}`,
+      reason: `${from} answered 200 without {"Allow": true or false}`,
     }
   }
 
-  /** A client error may be how it says no; anything else says nothing of the client. */
-  #refusedWith(status: number): VerifierResult {
-    const isNo = status >= 400 && status < 500 && !ABOUT_NO_CLIENT.has(status)
-    const kind = isNo ? 'denied' : 'unusable'
+  /** A status 4xx may be how the backend denies a client; any other status says nothing about the client. */
+  #resultOf(status: number): VerifierResult {
+    const isDenial = status >= 400 && status < 500 && !NOT_ABOUT_CLIENT.has(status)
+    const kind = isDenial ? 'denied' : 'unusable'
     return { kind, reason: `${shownAddress(this.#address)} answered ${status}` }
   }
 }
 
-/** A proxy wants a password; too slow; too many questions. */
-const ABOUT_NO_CLIENT: ReadonlySet<number> = new Set([407, 408, 429])
+/** Statuses 4xx that are not about the client: proxy authentication, timeout, too many requests. */
+const NOT_ABOUT_CLIENT: ReadonlySet<number> = new Set([407, 408, 429])
 
 const COMMON_HEADERS = { 'User-Agent': 'derpfleet', 'Accept-Encoding': 'gzip' }
 
-/** Undefined where there is nothing to follow, whatever the status says. */
+/** The address to follow; undefined without one, whatever the status. */
 function locationOf({ statusCode = 0, headers }: IncomingMessage): string | undefined {
   if (![301, 302, 303, 307, 308].includes(statusCode)) return undefined
   const location = Buffer.from(headers.location ?? '', 'latin1').toString('utf8')
@@ -116,7 +122,7 @@ function refererOf(from: WebAddress, to: WebAddress): Record<string, string> {
   return { Referer: shownAddress(from) + (from.query === undefined ? '' : `?${from.query}`) }
 }
 
-/** What an answer begins with: up to the end of its first JSON value, or as much as is read of any answer. */
+/** The start of an answer: up to the end of its first JSON value, or to the limit. */
 async function readStart(response: IncomingMessage): Promise<string> {
   const isZipped = response.headers['content-encoding']?.toLowerCase() === 'gzip'
   const source: Readable = isZipped ? response.pipe(createGunzip()) : response
@@ -133,14 +139,14 @@ async function readStart(response: IncomingMessage): Promise<string> {
     if (start.length === ANSWER_BYTES_MAX || firstValueEnd(start.toString('utf8')) !== undefined) done()
   }
   source.on('data', take)
-  // An answer that breaks off counts as far as it came.
+  // An answer that breaks off is read as far as it came.
   for (const event of ['end', 'error', 'close']) source.on(event, done)
-  // One that came whole goes on to be unpacked.
+  // A complete one may still be in decompression.
   if (isZipped) response.on('close', () => response.complete || source.destroy())
   return await promise
 }
 
-/** The rest of a short answer is read, so that its connection can be used again; a long one ends with it. */
+/** Reads the rest of a short answer, so that its connection can be reused; ends the connection of a long one. */
 function discard(response: IncomingMessage): void {
   let bytes = 0
   response.on('error', () => undefined)

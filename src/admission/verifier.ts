@@ -1,31 +1,34 @@
-// What a back end of admission is asked, and what can come of it. A verifier asks one back end about one client and
-// remembers nothing; who is asked when is the queue's affair.
+// The port of an admission backend: one request about one client, and the possible results. A verifier keeps no state
+// about clients; the queue decides when it is called. Runs on the control thread.
 
-export interface Applicant {
+/** The process's environment variables, which name proxies and trusted certificates. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export interface VerifyRequest {
   readonly key: Uint8Array
-  /** IP in text, empty when unknown. */
+  /** The client's IP as text; empty when unknown. */
   readonly source: string
 }
 
 /**
- * - `allowed`, `denied`: it knows.
- * - `unusable`: it was reached, and what it said is no answer to the question.
- * - `unreachable`: it was not reached, or broke off; the only one that may fail open.
- * - `fault`: the question could not be put for a reason of ours.
+ * - `allowed`, `denied`: the backend's decision.
+ * - `unusable`: the backend was reached, and its answer is no decision.
+ * - `unreachable`: the backend was not reached, or broke off; the only kind that may fail open.
+ * - `fault`: the request could not be made, because of this host or this program.
  */
 export type VerifierResultKind = 'allowed' | 'denied' | 'unusable' | 'unreachable' | 'fault'
 
 export interface VerifierResult {
   readonly kind: VerifierResultKind
-  /** In words, without secrets; empty for `allowed`. */
+  /** For operators, without secrets; empty for `allowed`. */
   readonly reason: string
 }
 
 export const ALLOWED: VerifierResult = { kind: 'allowed', reason: '' }
 
 export interface Verifier {
-  /** As messages and metrics name it. */
+  /** The name in messages and metrics. */
   readonly name: 'url' | 'tailscaled'
-  /** Always answers, within its own time limit; never throws. An aborted one may answer anything. */
-  verify(applicant: Applicant, signal: AbortSignal): Promise<VerifierResult>
+  /** Returns a result within its own time limit; never throws. The result of an aborted call means nothing. */
+  verify(request: VerifyRequest, signal: AbortSignal): Promise<VerifierResult>
 }

@@ -13,16 +13,16 @@ export function makeAdmissionService(settings: Settings, log: Log): AdmissionSer
     policy: settings.admission,
     env: process.env,
     ownKey: settings.nodeKey.publicKey,
-    onOutage: ({ backEnd, cause }, admitsAll) => {
+    onOutage: ({ backend, cause }, admitsAll) => {
       log.warn(LogEvent.admissionBackendDown, {
-        backend: backEnd,
+        backend,
         cause,
         clients: admitsAll ? 'all admitted' : 'all refused',
       })
     },
-    onReturn: ({ backEnd, sinceMs }) => {
+    onRecovery: ({ backend, sinceMs }) => {
       log.info(LogEvent.admissionBackendUp, {
-        backend: backEnd,
+        backend,
         outageSeconds: Math.round((now() - sinceMs) / 1_000),
       })
     },

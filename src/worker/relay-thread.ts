@@ -7,7 +7,7 @@ import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { BoxSecret } from '#protocol/box.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { shortKey } from '#protocol/node-key.ts'
-import { EVERYBODY, RemoteAdmission } from '#admission/remote-admission.ts'
+import { OPEN_ADMISSION, RemoteAdmission } from '#admission/remote-admission.ts'
 import type { HomeChange } from '#mesh/directory-client.ts'
 import { KeyLookup } from '#mesh/key-lookup.ts'
 import { RouteTable } from '#mesh/route-table.ts'
@@ -181,7 +181,7 @@ class RelayThread {
         waitingBytesMax: settings.limits.waitingBytesMax / settings.threadCount,
       },
       counters,
-      admission: settings.admission.isOpen ? EVERYBODY : this.#admission,
+      admission: settings.admission.isOpen ? OPEN_ADMISSION : this.#admission,
       observer: {
         sessionStarted: (event) => this.#onSessionStart(event),
         sessionEnded: (event) => this.#onSessionEnd(event),

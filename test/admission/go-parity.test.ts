@@ -12,8 +12,8 @@ import { issueCertificate, makeAuthority } from '../support/certificate.ts'
 import { runOk } from '../support/process.ts'
 import { admissionRequest, admissionSource } from '../vectors/admission.ts'
 import { clientA } from '../vectors/keys.ts'
-import { manners } from './manners.ts'
-import { OddProxy, OddServer } from './odd-server.ts'
+import { manners } from './backend-responses.ts'
+import { OddProxy, OddServer } from './raw-servers.ts'
 
 type Environment = Readonly<Record<string, string>>
 

@@ -2,7 +2,7 @@
 // one server; what is asked for is part of some answers, so that a request that differs is a verdict that differs.
 
 import { gzipSync } from 'node:zlib'
-import type { Asked, Manner } from './odd-server.ts'
+import type { Asked, Manner } from './raw-servers.ts'
 
 const ok = (body: string, ...headers: readonly string[]): string =>
   `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n${headers.map((one) => `${one}\r\n`).join('')}\r\n${body}`

@@ -3,8 +3,8 @@
 
 const TEXTS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
-  ECONNRESET: 'the connection was broken off',
-  EPIPE: 'the connection was broken off',
+  ECONNRESET: 'the connection was closed',
+  EPIPE: 'the connection was closed',
   ENOENT: 'does not exist',
   EACCES: 'this user may not access it',
   ENOTFOUND: 'the host name is not known to DNS',

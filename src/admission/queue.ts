@@ -142,7 +142,7 @@ export class AdmissionQueue {
 
   #expire(question: Question, waiter: Waiter): void {
     const seconds = Math.round((this.#parts.now() - question.sinceMs) / 1_000)
-    const others = `${this.#askingCount} being verified, ${this.#waitingCount} waiting`
+    const others = `${this.#askingCount} questions at the backend, ${this.#waitingCount} in the queue`
     const reason =
       question.asking === undefined ? `no turn in ${seconds} s: ${others}` : `no answer in ${seconds} s`
     this.#leave(question, waiter)

@@ -1,7 +1,7 @@
-// Whom this host trusts, read as Go's programs on Linux read it: the system's certificate file and folders, of which
-// SSL_CERT_FILE and SSL_CERT_DIR replace one each. Files may hold anything around, between and inside certificates; what
-// is none is passed over. Also whether a certificate is made out to a host, by Go's rules. Files that the relay's options
-// name are read by config/certificate-files.ts instead.
+// This host's trusted roots, read as Go's programs on Linux read them: the system's certificate file and folders, which
+// SSL_CERT_FILE and SSL_CERT_DIR replace. Anything in the files that is no certificate is skipped. Also checks, by Go's
+// rules, whether a certificate is valid for a host. Files that the relay's options name are read by
+// config/certificate-files.ts instead.
 
 import { X509Certificate } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'

@@ -10,7 +10,7 @@ import type { AdmissionAnswer } from '#relay/ports.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { clientA, server as relayKey } from '../vectors/keys.ts'
 
-const NOBODY: AdmissionPolicy = {
+const NO_BACKENDS: AdmissionPolicy = {
   verifyUrl: undefined,
   verifyUrlFailOpen: false,
   tailscaledSocket: undefined,
@@ -34,29 +34,29 @@ function socketPath(): string {
   return join(folder, 'tailscaled.sock')
 }
 
-const tailscaled = async (status: number, body = '{}', asked: string[] = []): Promise<string> =>
+const tailscaled = async (status: number, body = '{}', requests: string[] = []): Promise<string> =>
   await serve((request, response) => {
-    asked.push(`${request.headers.host} ${request.url}`)
+    requests.push(`${request.headers.host} ${request.url}`)
     response.statusCode = status
     response.end(body)
   }, socketPath())
 
-/** What the admission service said of the world. */
-interface Desk {
+interface OpenedService {
   readonly ask: (key?: Uint8Array) => Promise<AdmissionAnswer>
   readonly admissionService: AdmissionService
+  /** Outages and recoveries, as lines. */
   readonly events: string[]
 }
 
-function open(policy: Partial<AdmissionPolicy>): Desk {
+function open(policy: Partial<AdmissionPolicy>): OpenedService {
   const events: string[] = []
   const admissionService = new AdmissionService({
-    policy: { ...NOBODY, ...policy },
+    policy: { ...NO_BACKENDS, ...policy },
     env: {},
     ownKey: relayKey.publicKey,
-    onOutage: ({ backEnd, cause }, admitsAll) =>
-      events.push(`${backEnd} lost, ${admitsAll ? 'all' : 'none'} admitted: ${cause}`),
-    onReturn: ({ backEnd }) => events.push(`${backEnd} reached`),
+    onOutage: ({ backend, cause }, admitsAll) =>
+      events.push(`${backend} down, ${admitsAll ? 'all' : 'none'} admitted: ${cause}`),
+    onRecovery: ({ backend }) => events.push(`${backend} up`),
     onFault: (error) => events.push(String(error)),
     now: () => performance.now(),
   })
@@ -70,24 +70,27 @@ function open(policy: Partial<AdmissionPolicy>): Desk {
   return { ask, admissionService, events }
 }
 
-describe('both a URL and tailscaled', () => {
+describe('a URL and tailscaled together', () => {
   it.each([
     [200, '{"Allow":true}', 'allowed', 1],
     [200, '{"Allow":false}', 'denied', 1],
     [404, '{"Allow":true}', 'denied', 0],
     [404, '{"Allow":false}', 'denied', 0],
-  ])('must agree: tailscaled says %i, the URL %s', async (status, body, result, urlAsked) => {
-    let count = 0
-    const verifyUrl = await serve((_request, response) => {
-      count++
-      response.end(body)
-    })
-    const { ask } = open({ verifyUrl, tailscaledSocket: await tailscaled(status) })
-    expect((await ask()).result).toBe(result)
-    expect(count).toBe(urlAsked)
-  })
+  ])(
+    'must both allow a client: tailscaled answers %i, the URL %s',
+    async (status, body, result, urlRequests) => {
+      let count = 0
+      const verifyUrl = await serve((_request, response) => {
+        count++
+        response.end(body)
+      })
+      const { ask } = open({ verifyUrl, tailscaledSocket: await tailscaled(status) })
+      expect((await ask()).result).toBe(result)
+      expect(count).toBe(urlRequests)
+    },
+  )
 
-  it('admit nobody while tailscaled is away, even if the URL would fail open', async () => {
+  it('admit no client while tailscaled is unreachable, even if the URL would fail open', async () => {
     const verifyUrl = await serve((_request, response) => response.end('{"Allow":true}'))
     const { ask } = open({ verifyUrl, verifyUrlFailOpen: true, tailscaledSocket: socketPath() })
     expect(await ask()).toEqual({ result: 'unreachable', reason: expect.stringMatching(/does not exist$/) })
@@ -95,12 +98,12 @@ describe('both a URL and tailscaled', () => {
 })
 
 describe('the local tailscaled', () => {
-  it('is asked who the key is', async () => {
-    const asked: string[] = []
-    const { ask } = open({ tailscaledSocket: await tailscaled(200, '{}', asked) })
+  it('is asked for the owner of the key', async () => {
+    const requests: string[] = []
+    const { ask } = open({ tailscaledSocket: await tailscaled(200, '{}', requests) })
     expect((await ask()).result).toBe('allowed')
     const key = encodeURIComponent(publicKeyText(clientA.publicKey))
-    expect(asked).toEqual([`local-tailscaled.sock /localapi/v0/whois?addr=${key}`])
+    expect(requests).toEqual([`local-tailscaled.sock /localapi/v0/whois?addr=${key}`])
   })
 
   it.each([
@@ -109,14 +112,14 @@ describe('the local tailscaled', () => {
     [400, 'something else', 'unreachable', /answered 400/],
     [500, '', 'unreachable', /answered 500/],
     [200, 'garbage', 'unreachable', /without JSON/],
-    // Nothing but 200 says that it knows the key.
+    // Only status 200 means that it knows the key.
     [203, '{}', 'unreachable', /answered 203/],
-  ])('that answers %i %s makes it %s', async (status, body, result, reason) => {
+  ])('that answers %i %s gives the result %s', async (status, body, result, reason) => {
     const { ask } = open({ tailscaledSocket: await tailscaled(status, body) })
     expect(await ask()).toEqual({ result, reason: expect.stringMatching(reason) })
   })
 
-  it('that hangs is given five seconds, in pieces, too', async () => {
+  it('that hangs, or sends an answer byte by byte, times out after five seconds', async () => {
     const hanging = await serve((_request, response) => {
       response.write('{')
       const drip = setInterval(() => response.write(' '), 500)
@@ -128,35 +131,35 @@ describe('the local tailscaled', () => {
 })
 
 describe('an outage', () => {
-  it('begins when a back end has failed for a while, and ends by itself, with one event each', async () => {
+  it('begins when a backend has failed for a while, and ends by itself, with one event each', async () => {
     let isWell = true
-    const asked: string[] = []
+    const bodies: string[] = []
     const verifyUrl = await serve((request, response) => {
-      request.setEncoding('utf8').on('data', (text: string) => asked.push(text))
+      request.setEncoding('utf8').on('data', (text: string) => bodies.push(text))
       response.statusCode = isWell ? 200 : 502
       response.end('{"Allow":true}')
     })
     const { ask, admissionService, events } = open({ verifyUrl, verifyUrlFailOpen: true })
     expect((await ask()).result).toBe('allowed')
     isWell = false
-    // Not even where it fails open: it was reached.
+    // Unreachable even with fail-open: the backend was reached.
     for (let count = 0; count < 3; count++) expect((await ask()).result).toBe('unreachable')
-    // Three failures in a moment are no outage yet.
+    // Three failures within a moment are no outage.
     expect([events, admissionService.check().isOk]).toEqual([[], true])
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(1)
-    expect(events[0]).toMatch(/^url lost, all admitted: http:.*answered 502$/)
+    expect(events[0]).toMatch(/^url down, all admitted: http:.*answered 502$/)
     expect(admissionService.numbers.backends).toEqual([{ name: 'url', isUp: false }])
-    expect(asked.at(-1)).toContain(publicKeyText(relayKey.publicKey))
+    expect(bodies.at(-1)).toContain(publicKeyText(relayKey.publicKey))
     isWell = true
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(2)
-    expect(events[1]).toBe('url reached')
+    expect(events[1]).toBe('url up')
     expect(admissionService.check()).toEqual({
       isOk: true,
       detail: 'questions: 0 at the backend, 0 in the queue',
     })
-    const askedBefore = asked.length
+    const bodiesBefore = bodies.length
     await new Promise((resolve) => setTimeout(resolve, 3_000))
-    expect(asked.length).toBe(askedBefore)
+    expect(bodies.length).toBe(bodiesBefore)
   }, 30_000)
 
   it('of tailscaled ends when it is back', async () => {
@@ -164,15 +167,15 @@ describe('an outage', () => {
     const { ask, admissionService, events } = open({ tailscaledSocket: path })
     expect((await ask()).result).toBe('unreachable')
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(1)
-    expect(events[0]).toBe(`tailscaled lost, none admitted: ${path}: does not exist`)
+    expect(events[0]).toBe(`tailscaled down, none admitted: ${path}: does not exist`)
     expect(admissionService.check().isOk).toBe(false)
     await serve((_request, response) => response.end('{}'), path)
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(2)
-    expect(events[1]).toBe('tailscaled reached')
+    expect(events[1]).toBe('tailscaled up')
     expect([admissionService.check().isOk, (await ask()).result]).toEqual([true, 'allowed'])
   }, 30_000)
 
-  it('is none where many questions time out at once, but each of them is told', async () => {
+  it('does not begin when many questions time out at once, but each is answered', async () => {
     let isWell = false
     const verifyUrl = await serve((_request, response) => void (isWell && response.end('{"Allow":true}')))
     const { ask, admissionService, events } = open({ verifyUrl })
@@ -180,7 +183,7 @@ describe('an outage', () => {
     const answers = await Promise.all(keys.map(async (key) => await ask(key)))
     expect(new Set(answers.map(({ result }) => result))).toEqual(new Set(['unreachable']))
     isWell = true
-    // It is asked again before the failure is called an outage.
+    // The relay asks again before it calls the failure an outage.
     await new Promise((resolve) => setTimeout(resolve, 4_000))
     expect([events, admissionService.check().isOk]).toEqual([[], true])
   }, 30_000)
@@ -190,14 +193,14 @@ describe('an outage', () => {
     [true, true, 'failed_open', 'all'],
   ])(
     'of a URL with fail-open %s leaves the relay ready: %s',
-    async (verifyUrlFailOpen, isOk, result, who) => {
+    async (verifyUrlFailOpen, isOk, result, admitted) => {
       const { ask, admissionService, events } = open({
         verifyUrl: 'http://127.0.0.1:1/verify',
         verifyUrlFailOpen,
       })
       expect(await ask()).toEqual({ result, reason: 'http://127.0.0.1:1/verify: connection refused' })
       await expect.poll(() => events.length, { timeout: 10_000 }).toBe(1)
-      expect(events[0]).toBe(`url lost, ${who} admitted: http://127.0.0.1:1/verify: connection refused`)
+      expect(events[0]).toBe(`url down, ${admitted} admitted: http://127.0.0.1:1/verify: connection refused`)
       expect(admissionService.check()).toEqual({
         isOk,
         detail: expect.stringMatching(/^backend url down for \d+ s: .*connection refused/),
@@ -207,10 +210,10 @@ describe('an outage', () => {
   )
 })
 
-it('a thread that has died is answered no more, and its questions are broken off', async () => {
-  let isBrokenOff = false
+it('the questions of a thread that has died are aborted and not answered', async () => {
+  let isAborted = false
   const verifyUrl = await serve((_request, response) => {
-    response.on('close', () => (isBrokenOff = true))
+    response.on('close', () => (isAborted = true))
   })
   const { admissionService } = open({ verifyUrl })
   const answers: unknown[] = []
@@ -219,26 +222,26 @@ it('a thread that has died is answered no more, and its questions are broken off
   )
   await expect.poll(() => admissionService.numbers.asking).toBe(1)
   admissionService.forget(1)
-  await expect.poll(() => isBrokenOff, { timeout: 4_000 }).toBe(true)
+  await expect.poll(() => isAborted, { timeout: 4_000 }).toBe(true)
   expect(admissionService.numbers).toMatchObject({ waiting: 0, asking: 0 })
   expect(answers).toEqual([])
 })
 
-it('an admission service that is closed asks nobody any more, and answers nobody', async () => {
-  let [asked, brokenOff] = [0, 0]
+it('a stopped admission service aborts its questions and answers none', async () => {
+  let [requests, aborted] = [0, 0]
   const verifyUrl = await serve((_request, response) => {
-    asked++
-    response.on('close', () => brokenOff++)
+    requests++
+    response.on('close', () => aborted++)
   })
   const { admissionService } = open({ verifyUrl })
   const answers: unknown[] = []
-  // One more than are asked at once waits.
+  // One more than are asked at once: it waits.
   for (let id = 0; id < 65; id++) {
     const question = { id, key: clientA.publicKey, source: `192.0.2.${id}`, withinMs: 10_000 }
     admissionService.ask(0, question, (one) => answers.push(one))
   }
-  await expect.poll(() => asked, { timeout: 4_000 }).toBe(64)
+  await expect.poll(() => requests, { timeout: 4_000 }).toBe(64)
   admissionService.stop()
-  await expect.poll(() => brokenOff, { timeout: 4_000 }).toBe(64)
-  expect([asked, answers, admissionService.numbers.waiting]).toEqual([64, [], 0])
+  await expect.poll(() => aborted, { timeout: 4_000 }).toBe(64)
+  expect([requests, answers, admissionService.numbers.waiting]).toEqual([64, [], 0])
 })

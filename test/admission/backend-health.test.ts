@@ -7,29 +7,29 @@ const ALLOWED: VerifierResult = { kind: 'allowed', reason: '' }
 const HANGS: VerifierResult = { kind: 'unreachable', reason: 'no answer within 5 s' }
 const REFUSES: VerifierResult = { kind: 'unreachable', reason: 'connection refused' }
 
-/** A back end whose answers the test gives, in the order of the questions, at the time that it sets. */
-function watched() {
+/** A backend whose results the test gives, in the order of the requests, and the clock. */
+function setUp() {
   const clock = new FakeClock()
   const events: string[] = []
-  const open: ((verdict: VerifierResult) => void)[] = []
-  const watch = new BackendHealth({
+  const open: ((result: VerifierResult) => void)[] = []
+  const health = new BackendHealth({
     verifier: { name: 'url', verify: async () => await new Promise((answer) => open.push(answer)) },
-    self: { key: new Uint8Array(32), source: '' },
-    onOutage: ({ cause }) => events.push(`lost: ${cause}`),
-    onReturn: ({ cause, sinceMs }) => events.push(`reached after ${clock.now() - sinceMs} ms: ${cause}`),
+    probe: { key: new Uint8Array(32), source: '' },
+    onOutage: ({ cause }) => events.push(`down: ${cause}`),
+    onRecovery: ({ cause, sinceMs }) => events.push(`up after ${clock.now() - sinceMs} ms: ${cause}`),
     now: clock.now,
   })
   const ask = (): void =>
-    void watch.verify({ key: new Uint8Array(32), source: '' }, new AbortController().signal)
-  const answer = async (verdict: VerifierResult): Promise<void> => {
-    open.shift()?.(verdict)
+    void health.verify({ key: new Uint8Array(32), source: '' }, new AbortController().signal)
+  const answer = async (result: VerifierResult): Promise<void> => {
+    open.shift()?.(result)
     await new Promise(setImmediate)
   }
-  return { clock, events, open, watch, ask, answer }
+  return { clock, events, open, health, ask, answer }
 }
 
-it('questions that were open together and fail are one failure, however far apart', async () => {
-  const { clock, events, ask, answer } = watched()
+it('requests that were open at the same time count as one failure', async () => {
+  const { clock, events, ask, answer } = setUp()
   ask()
   clock.advance(4_000)
   ask()
@@ -40,36 +40,36 @@ it('questions that were open together and fail are one failure, however far apar
   expect(events).toEqual([])
   ask()
   await answer(REFUSES)
-  expect(events).toEqual(['lost: connection refused'])
+  expect(events).toEqual(['down: connection refused'])
 })
 
-it('failures that come again and again for less than three seconds are none, those for longer one outage', async () => {
-  const { clock, events, watch, ask, answer } = watched()
+it('repeated failures for less than three seconds are no outage; for longer they are one', async () => {
+  const { clock, events, health, ask, answer } = setUp()
   for (let count = 0; count < 10; count++) {
     ask()
     await answer(REFUSES)
     clock.advance(290)
   }
-  expect([events, watch.outage]).toEqual([[], undefined])
+  expect([events, health.outage]).toEqual([[], undefined])
   clock.advance(200)
   for (let count = 0; count < 3; count++) {
     ask()
     await answer(REFUSES)
   }
-  expect(events).toEqual(['lost: connection refused'])
+  expect(events).toEqual(['down: connection refused'])
   clock.advance(1_000)
   ask()
   await answer(ALLOWED)
-  expect(events.slice(1)).toEqual(['reached after 4100 ms: connection refused'])
-  expect(watch.outage).toBeUndefined()
+  expect(events.slice(1)).toEqual(['up after 4100 ms: connection refused'])
+  expect(health.outage).toBeUndefined()
 })
 
-it('asks by itself every two seconds while it fails, one question at a time, and never while it works', async () => {
-  const { clock, open, watch, ask, answer } = watched()
+it('probes every two seconds while the backend fails, one request at a time, and never while it works', async () => {
+  const { clock, open, health, ask, answer } = setUp()
   const sweep = (ms: number): void => {
     for (let passed = 0; passed < ms; passed += 250) {
       clock.advance(250)
-      watch.sweep()
+      health.sweep()
     }
   }
   ask()
@@ -90,15 +90,15 @@ it('asks by itself every two seconds while it fails, one question at a time, and
   expect(open).toHaveLength(0)
 })
 
-it('a question that was broken off says nothing', async () => {
-  const { clock, events, watch, open, answer } = watched()
+it('an aborted request counts for nothing', async () => {
+  const { clock, events, health, open, answer } = setUp()
   for (let count = 0; count < 3; count++) {
-    const leaving = new AbortController()
-    void watch.verify({ key: new Uint8Array(32), source: '' }, leaving.signal)
-    leaving.abort()
+    const aborted = new AbortController()
+    void health.verify({ key: new Uint8Array(32), source: '' }, aborted.signal)
+    aborted.abort()
     await answer(HANGS)
     clock.advance(5_000)
-    watch.sweep()
+    health.sweep()
   }
   expect([events, open]).toEqual([[], []])
 })

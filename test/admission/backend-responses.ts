@@ -1,65 +1,65 @@
-// The manners of back ends that the verify request is tried against, each with what derper's client makes of it. Paths of
-// one server; what is asked for is part of some answers, so that a request that differs is a verdict that differs.
+// Responses of admission backends, good and bad, by path, that the verify request is compared with Go's client on. Some
+// depend on the request, so that a different request gives a different result.
 
 import { gzipSync } from 'node:zlib'
-import type { Asked, Manner } from './raw-servers.ts'
+import type { RawRequest, Responder } from './raw-servers.ts'
 
 const ok = (body: string, ...headers: readonly string[]): string =>
   `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n${headers.map((one) => `${one}\r\n`).join('')}\r\n${body}`
 const status = (code: number, body = '', ...headers: readonly string[]): string =>
   ok(body, ...headers).replace('200 OK', `${code} Whatever`)
-const to =
-  (code: number, location: string): Manner =>
+const redirect =
+  (code: number, location: string): Responder =>
   () =>
     status(code, '', `Location: ${location}`)
-const says =
-  (body: string): Manner =>
+const body200 =
+  (body: string): Responder =>
   () =>
     ok(body)
 const allowIf =
-  (fits: (asked: Asked) => boolean): Manner =>
-  (asked) =>
-    ok(JSON.stringify({ Allow: fits(asked) }))
+  (matches: (request: RawRequest) => boolean): Responder =>
+  (request) =>
+    ok(JSON.stringify({ Allow: matches(request) }))
 const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`
-const zipped = (body: string): string => gzipSync(body).toString('latin1')
+const gzipped = (body: string): string => gzipSync(body).toString('latin1')
 
-const isQuestion = ({ method, body }: Asked): boolean => method === 'POST' && body.includes('NodePublic')
+const isQuestion = ({ method, body }: RawRequest): boolean => method === 'POST' && body.includes('NodePublic')
 
-export const manners: Readonly<Record<string, Manner>> = {
+export const responses: Readonly<Record<string, Responder>> = {
   '/allow': allowIf(isQuestion),
-  '/deny': says('{"Allow":false}'),
-  '/empty-object': says('{}'),
-  '/empty': says(''),
-  '/lower-case': says('{"allow":true}'),
-  '/odd-case': says('{"aLLoW":true}'),
-  '/last-wins': says('{"Allow":true,"allow":false}'),
-  '/last-wins-too': says('{"allow":false,"Allow":true}'),
-  '/null-is-no-value': says('{"Allow":true,"Allow":null}'),
-  '/a-text': says('{"Allow":"true"}'),
-  '/a-number': says('{"Allow":1}'),
-  '/text-then-true': says('{"Allow":"x","Allow":true}'),
-  '/nested': says('{"More":{"Allow":true},"List":["Allow",true]}'),
-  '/nested-before': says('{"More":{"a":["]}"]},"Allow":true}'),
-  '/rest-is-not-read': says('{"Allow":true} and whatever else'),
-  '/blanks-first': says(' \n\r\t {"Allow" : true }'),
-  '/byte-order-mark': says('\xef\xbb\xbf{"Allow":true}'),
-  '/array': says('[{"Allow":true}]'),
-  '/null': says('null'),
-  '/true': says('true'),
-  '/html': says('<html>'),
-  '/comma': says('{"Allow":true,}'),
-  '/cut-at-4096': says(`{"Allow":true,"more":"${'x'.repeat(5_000)}"}`),
-  '/long-behind': says(`{"Allow":true}${' '.repeat(9_000)}`),
-  '/just-fits': says(`{"Allow":true,"m":"${'x'.repeat(4_096 - 21)}"}`),
-  '/one-too-long': says(`{"Allow":true,"m":"${'x'.repeat(4_096 - 20)}"}`),
+  '/deny': body200('{"Allow":false}'),
+  '/empty-object': body200('{}'),
+  '/empty': body200(''),
+  '/lower-case': body200('{"allow":true}'),
+  '/odd-case': body200('{"aLLoW":true}'),
+  '/last-wins': body200('{"Allow":true,"allow":false}'),
+  '/last-wins-too': body200('{"allow":false,"Allow":true}'),
+  '/null-is-no-value': body200('{"Allow":true,"Allow":null}'),
+  '/a-text': body200('{"Allow":"true"}'),
+  '/a-number': body200('{"Allow":1}'),
+  '/text-then-true': body200('{"Allow":"x","Allow":true}'),
+  '/nested': body200('{"More":{"Allow":true},"List":["Allow",true]}'),
+  '/nested-before': body200('{"More":{"a":["]}"]},"Allow":true}'),
+  '/rest-is-not-read': body200('{"Allow":true} and whatever else'),
+  '/blanks-first': body200(' \n\r\t {"Allow" : true }'),
+  '/byte-order-mark': body200('\xef\xbb\xbf{"Allow":true}'),
+  '/array': body200('[{"Allow":true}]'),
+  '/null': body200('null'),
+  '/true': body200('true'),
+  '/html': body200('<html>'),
+  '/comma': body200('{"Allow":true,}'),
+  '/cut-at-4096': body200(`{"Allow":true,"more":"${'x'.repeat(5_000)}"}`),
+  '/long-behind': body200(`{"Allow":true}${' '.repeat(9_000)}`),
+  '/just-fits': body200(`{"Allow":true,"m":"${'x'.repeat(4_096 - 21)}"}`),
+  '/one-too-long': body200(`{"Allow":true,"m":"${'x'.repeat(4_096 - 20)}"}`),
   '/never-ends': () => 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ne\r\n{"Allow":true}\r\n',
   '/chunks': () =>
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{"Allow\r\n7\r\n":true}\r\n0\r\n\r\n',
-  '/breaks-off-behind': (_asked, socket) => {
+  '/breaks-off-behind': (_request, socket) => {
     socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"Allow":true}')
     return undefined
   },
-  '/breaks-off-inside': (_asked, socket) => {
+  '/breaks-off-inside': (_request, socket) => {
     socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"Allow":tr')
     return undefined
   },
@@ -70,25 +70,25 @@ export const manners: Readonly<Record<string, Manner>> = {
   '/500': () => status(500, '{"Allow":true}'),
   '/101': () => 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
   '/early-hints': () => `HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n${ok('{"Allow":true}')}`,
-  '/http-1.0': (_asked, socket) => {
+  '/http-1.0': (_request, socket) => {
     socket.end('HTTP/1.0 200 OK\r\n\r\n{"Allow":true}')
     return undefined
   },
   '/bare-line-ends': () => 'HTTP/1.1 200 OK\nContent-Length: 14\n\n{"Allow":true}',
   '/no-reason': () => 'HTTP/1.1 200\r\nContent-Length: 14\r\n\r\n{"Allow":true}',
   '/long-headers': () => ok('{"Allow":true}', `X-Long: ${'x'.repeat(100_000)}`),
-  '/garbage': () => 'what is this?\r\n\r\n',
-  '/closes': (_asked, socket) => void socket.destroy(),
+  '/garbage': () => 'garbage\r\n\r\n',
+  '/closes': (_request, socket) => void socket.destroy(),
   '/silent': () => undefined,
-  '/gzip': () => ok(zipped('{"Allow":true}'), 'Content-Encoding: gzip'),
-  '/gzip-upper-case': () => ok(zipped('{"Allow":true}'), 'Content-Encoding: GZIP'),
+  '/gzip': () => ok(gzipped('{"Allow":true}'), 'Content-Encoding: gzip'),
+  '/gzip-upper-case': () => ok(gzipped('{"Allow":true}'), 'Content-Encoding: GZIP'),
   '/gzip-that-is-none': () => ok('{"Allow":true}', 'Content-Encoding: gzip'),
   '/deflate': () => ok('{"Allow":true}', 'Content-Encoding: deflate'),
   '/gzip-long': () =>
-    ok(zipped(`{"Allow":true,"more":"${'x'.repeat(1_000_000)}"}`), 'Content-Encoding: gzip'),
+    ok(gzipped(`{"Allow":true,"more":"${'x'.repeat(1_000_000)}"}`), 'Content-Encoding: gzip'),
   '/wants-no-type': allowIf(({ headers }) => headers['content-type'] === undefined),
   '/wants-gzip': allowIf(({ headers }) => headers['accept-encoding'] === 'gzip'),
-  '/wants-host': (asked, _socket, base) => ok(`{"Allow":${`http://${asked.headers['host']}` === base}}`),
+  '/wants-host': (request, _socket, base) => ok(`{"Allow":${`http://${request.headers['host']}` === base}}`),
   '/wants-length': allowIf(({ headers, body }) => headers['content-length'] === String(body.length)),
   '/wants-alice': allowIf(({ headers }) => headers['authorization'] === basic('alice:p@ss word')),
   '/wants-alice-alone': allowIf(({ headers }) => headers['authorization'] === basic('alice:')),
@@ -102,39 +102,39 @@ export const manners: Readonly<Record<string, Manner>> = {
   '/wants%20blank': allowIf(({ target }) => target === '/wants%20blank'),
   '/wants/../dots': allowIf(({ target }) => target === '/wants/../dots'),
   '/': allowIf(({ target }) => target === '/'),
-  '/301': to(301, '/wants-get'),
-  '/302': to(302, '/wants-get'),
-  '/303': to(303, '/wants-get'),
-  '/307': to(307, '/allow'),
-  '/308': to(308, '/allow'),
-  '/300': to(300, '/allow'),
-  '/304': to(304, '/allow'),
-  '/303-then-307': to(303, '/307-to-get'),
-  '/307-to-get': to(307, '/wants-get'),
-  '/deep/er/relative': to(307, '../../allow'),
-  '/beside': to(307, 'allow'),
+  '/301': redirect(301, '/wants-get'),
+  '/302': redirect(302, '/wants-get'),
+  '/303': redirect(303, '/wants-get'),
+  '/307': redirect(307, '/allow'),
+  '/308': redirect(308, '/allow'),
+  '/300': redirect(300, '/allow'),
+  '/304': redirect(304, '/allow'),
+  '/303-then-307': redirect(303, '/307-to-get'),
+  '/307-to-get': redirect(307, '/wants-get'),
+  '/deep/er/relative': redirect(307, '../../allow'),
+  '/beside': redirect(307, 'allow'),
   '/query-alone': ({ target }) =>
     target.endsWith('?yes') ? ok('{"Allow":true}') : status(307, '', 'Location: ?yes'),
-  '/other-host': (_asked, _socket, base) => status(307, '', `Location: ${base.replace('http:', '')}/allow`),
-  '/absolute': (_asked, _socket, base) => status(308, '', `Location: ${base}/allow`),
-  '/to-wants-alice': to(307, '/wants-alice'),
-  '/absolute-to-nobody': (_asked, _socket, base) => status(307, '', `Location: ${base}/wants-nobody`),
-  '/with-alice': (_asked, _socket, base) =>
+  '/other-host': (_request, _socket, base) => status(307, '', `Location: ${base.replace('http:', '')}/allow`),
+  '/absolute': (_request, _socket, base) => status(308, '', `Location: ${base}/allow`),
+  '/to-wants-alice': redirect(307, '/wants-alice'),
+  '/absolute-to-nobody': (_request, _socket, base) => status(307, '', `Location: ${base}/wants-nobody`),
+  '/with-alice': (_request, _socket, base) =>
     status(307, '', `Location: ${base.replace('//', '//alice:p%40ss%20word@')}/wants-alice`),
-  '/to-wants-referer': to(307, '/wants-referer'),
+  '/to-wants-referer': redirect(307, '/wants-referer'),
   '/without-location': () => status(307),
-  '/bad-location': to(307, 'http://[::1'),
-  '/ftp': to(307, 'ftp://127.0.0.1/'),
-  '/loop': to(307, '/loop'),
+  '/bad-location': redirect(307, 'http://[::1'),
+  '/ftp': redirect(307, 'ftp://127.0.0.1/'),
+  '/loop': redirect(307, '/loop'),
   ...hops(9, '/nine'),
   ...hops(10, '/ten'),
 }
 
-/** A chain of that many redirects to `/allow`. */
-function hops(count: number, path: string): Record<string, Manner> {
-  const chain: [string, Manner][] = Array.from({ length: count }, (_, at) => [
+/** A chain of `count` redirects to `/allow`. */
+function hops(count: number, path: string): Record<string, Responder> {
+  const chain: [string, Responder][] = Array.from({ length: count }, (_, at) => [
     at === 0 ? path : `${path}-${at}`,
-    to(307, at === count - 1 ? '/allow' : `${path}-${at + 1}`),
+    redirect(307, at === count - 1 ? '/allow' : `${path}-${at + 1}`),
   ])
   return Object.fromEntries(chain)
 }

@@ -1,4 +1,4 @@
-// Whoever leaves while it waits for admission is not asked for any longer, whichever way it came in and however it went.
+// The question about a client that disconnects while it waits for admission is aborted, however it connected and ended.
 
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
@@ -10,14 +10,14 @@ import { LiveRelay } from '../support/live-relay.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 import { VerifyServer } from '../support/verify-server.ts'
 
-let back: VerifyServer
+let backend: VerifyServer
 const relays: LiveRelay[] = []
 beforeAll(async () => {
-  back = await VerifyServer.start()
-  back.delayMs = undefined
+  backend = await VerifyServer.start()
+  backend.delayMs = undefined
   const admission = {
     isOpen: false,
-    verifyUrl: back.url,
+    verifyUrl: backend.url,
     verifyUrlFailOpen: false,
     tailscaledSocket: undefined,
   }
@@ -28,14 +28,14 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   for (const relay of relays) await relay[Symbol.asyncDispose]()
-  await back[Symbol.asyncDispose]()
+  await backend[Symbol.asyncDispose]()
 })
 
-/** The question is open, and is broken off well before the five seconds of its own limit. */
-async function expectBrokenOff(leave: () => unknown): Promise<void> {
-  await expect.poll(() => back.open, { timeout: 5_000 }).toBe(1)
-  await leave()
-  await expect.poll(() => back.open, { timeout: 3_500 }).toBe(0)
+/** Expects an open question to be aborted well before its own limit of five seconds. */
+async function expectAborted(disconnect: () => unknown): Promise<void> {
+  await expect.poll(() => backend.open, { timeout: 5_000 }).toBe(1)
+  await disconnect()
+  await expect.poll(() => backend.open, { timeout: 3_500 }).toBe(0)
 }
 
 it.each([
@@ -48,12 +48,12 @@ it.each([
   const relay = relays[at]
   if (relay === undefined) throw new Error('no relay')
   const client = new DerpClient({ ...relay.target(), key: newKeyPair(), way })
-  const tried = client.connect().catch(() => undefined)
-  await expectBrokenOff(async () => await client.close())
-  await tried
+  const attempt = client.connect().catch(() => undefined)
+  await expectAborted(async () => await client.close())
+  await attempt
 })
 
-it.each(['resetAndDestroy', 'end', 'destroy'] as const)('by %s, with frames sent ahead', async (how) => {
+it.each(['resetAndDestroy', 'end', 'destroy'] as const)('by %s, with frames sent ahead', async (method) => {
   const relay = relays[1]
   if (relay === undefined) throw new Error('no relay')
   const key = newKeyPair()
@@ -68,6 +68,6 @@ it.each(['resetAndDestroy', 'end', 'destroy'] as const)('by %s, with frames sent
       Buffer.from('7e0000000101', 'hex'),
     ),
   )
-  await expectBrokenOff(() => socket.socket[how]())
+  await expectAborted(() => socket.socket[method]())
   socket.destroy()
 })

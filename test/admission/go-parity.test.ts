@@ -1,5 +1,5 @@
-// The verify request beside Go's client, which is derper's: each URL is asked by both, in the same environment, and the
-// verdicts are the same.
+// The verify request compared with Go's client, which derper uses: both request each URL in the same environment, and the
+// results are the same.
 
 import { readFileSync } from 'node:fs'
 import { spawn, spawnSync } from 'node:child_process'
@@ -12,15 +12,15 @@ import { issueCertificate, makeAuthority } from '../support/certificate.ts'
 import { runOk } from '../support/process.ts'
 import { admissionRequest, admissionSource } from '../vectors/admission.ts'
 import { clientA } from '../vectors/keys.ts'
-import { manners } from './backend-responses.ts'
-import { OddProxy, OddServer } from './raw-servers.ts'
+import { responses } from './backend-responses.ts'
+import { ForwardingProxy, RawHttpServer } from './raw-servers.ts'
 
 type Environment = Readonly<Record<string, string>>
 
 const folder = new TemporaryFolder()
 const goClient = folder.at('go-client')
 const hasGo = spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0
-if (!hasGo) process.stderr.write('SKIPPING tests beside Go: there is no `go` here\n')
+if (!hasGo) process.stderr.write('SKIPPING comparison with Go: no `go` command found\n')
 
 beforeAll(async () => {
   if (hasGo)
@@ -30,21 +30,21 @@ beforeAll(async () => {
 }, 130_000)
 afterAll(() => folder[Symbol.dispose]())
 
-async function byGo(urls: readonly string[], env: Environment): Promise<string[]> {
+async function resultsOfGo(urls: readonly string[], env: Environment): Promise<string[]> {
   const { HOME = '', PATH = '' } = process.env
   const child = spawn(goClient, [admissionRequest], { env: { HOME, PATH, ...env } })
   child.stdin.end(`${urls.join('\n')}\n`)
   return (await text(child.stdout)).trimEnd().split('\n')
 }
 
-async function byUs(urls: readonly string[], env: Environment): Promise<string[]> {
-  const applicant = { key: clientA.publicKey, source: admissionSource }
-  // All are made before the first one's time begins to run.
+async function resultsOfRelay(urls: readonly string[], env: Environment): Promise<string[]> {
+  const request = { key: clientA.publicKey, source: admissionSource }
+  // All verifiers are made before the first time limit starts.
   const verifiers = urls.map(verifierOf.bind(undefined, env))
   return await Promise.all(
     verifiers.map(async (verifier) => {
       if (typeof verifier === 'string') return verifier
-      const { kind } = await verifier.verify(applicant, new AbortController().signal)
+      const { kind } = await verifier.verify(request, new AbortController().signal)
       verifier.close()
       return kind === 'denied' || kind === 'unusable' ? 'refused' : kind
     }),
@@ -59,32 +59,32 @@ function verifierOf(env: Environment, url: string): UrlVerifier | string {
   }
 }
 
-/** Both, as `URL: verdict`, once for each. */
+/** The results of both, as lines `URL: result`. */
 async function both(
   urls: readonly string[],
   env: Environment = {},
-): Promise<[ours: string[], gos: string[]]> {
-  const [ours, gos] = await Promise.all([byUs(urls, env), byGo(urls, env)])
-  const named = (verdicts: readonly string[]): string[] => urls.map((url, at) => `${url}: ${verdicts[at]}`)
-  return [named(ours), named(gos)]
+): Promise<[relay: string[], go: string[]]> {
+  const [relay, go] = await Promise.all([resultsOfRelay(urls, env), resultsOfGo(urls, env)])
+  const named = (results: readonly string[]): string[] => urls.map((url, at) => `${url}: ${results[at]}`)
+  return [named(relay), named(go)]
 }
 
-const verdictsOf = (lines: readonly string[]): (string | undefined)[] =>
+const resultsIn = (lines: readonly string[]): (string | undefined)[] =>
   lines.map((line) => line.split(': ').at(-1))
 
-describe.skipIf(!hasGo)("the verify request is as Go's client makes it", () => {
-  test('whatever the back end answers', { timeout: 60_000 }, async () => {
-    await using server = await new OddServer(manners).listen()
-    const urls = Object.keys(manners).map((path) => `http://127.0.0.1:${server.port}${path}`)
-    const [ours, gos] = await both(urls)
-    expect(ours).toEqual(gos)
-    // The table would be worth nothing if all of it were refused.
-    for (const verdict of ['allowed', 'refused', 'unreachable']) expect(verdictsOf(gos)).toContain(verdict)
+describe.skipIf(!hasGo)("the verify request gives the same result as Go's client", () => {
+  test('for every response of the backend', { timeout: 60_000 }, async () => {
+    await using server = await new RawHttpServer(responses).listen()
+    const urls = Object.keys(responses).map((path) => `http://127.0.0.1:${server.port}${path}`)
+    const [relay, go] = await both(urls)
+    expect(relay).toEqual(go)
+    // The comparison is meaningful only if every result occurs.
+    for (const result of ['allowed', 'refused', 'unreachable']) expect(resultsIn(go)).toContain(result)
   })
 
-  test('however the URL is written', { timeout: 60_000 }, async () => {
-    await using server = await new OddServer(manners).listen()
-    await using six = await new OddServer(manners).listen('::1')
+  test('for every form of the URL', { timeout: 60_000 }, async () => {
+    await using server = await new RawHttpServer(responses).listen()
+    await using six = await new RawHttpServer(responses).listen('::1')
     const at = `127.0.0.1:${server.port}`
     const urls = [
       `HTTP://${at}/allow`,
@@ -109,12 +109,12 @@ describe.skipIf(!hasGo)("the verify request is as Go's client makes it", () => {
       'http://127.0.0.1:1/allow',
       'http://127.0.0.1:6000/allow',
     ]
-    const [ours, gos] = await both(urls)
-    expect(ours).toEqual(gos)
-    expect(verdictsOf(gos).filter((verdict) => verdict === 'allowed').length).toBeGreaterThan(14)
+    const [relay, go] = await both(urls)
+    expect(relay).toEqual(go)
+    expect(resultsIn(go).filter((result) => result === 'allowed').length).toBeGreaterThan(14)
   })
 
-  test('what is no URL is none for both', async () => {
+  test('for invalid URLs', async () => {
     const urls = [
       'http://',
       'http://[::1/x',
@@ -128,23 +128,23 @@ describe.skipIf(!hasGo)("the verify request is as Go's client makes it", () => {
       'ftp://127.0.0.1/',
       '127.0.0.1:80/x',
     ]
-    const [ours, gos] = await both(urls)
-    // Go finds some of it at the request only.
-    for (const [index, line] of ours.entries()) {
+    const [relay, go] = await both(urls)
+    // Go notices some of them only at the request.
+    for (const [index, line] of relay.entries()) {
       expect(line).toContain(': no request')
-      expect(gos[index]).toMatch(/: (no request|unreachable)/)
+      expect(go[index]).toMatch(/: (no request|unreachable)/)
     }
   })
 
-  test('on ports that browsers block', async () => {
-    await using server = await new OddServer(manners).listen('127.0.0.1', 10_080)
-    expect(verdictsOf((await both([`http://127.0.0.1:${server.port}/allow`])).flat())).toEqual([
+  test('for ports that browsers block', async () => {
+    await using server = await new RawHttpServer(responses).listen('127.0.0.1', 10_080)
+    expect(resultsIn((await both([`http://127.0.0.1:${server.port}/allow`])).flat())).toEqual([
       'allowed',
       'allowed',
     ])
   })
 
-  test('whoever signed the certificate', { timeout: 60_000 }, async () => {
+  test('for every signer of the certificate', { timeout: 60_000 }, async () => {
     const authority = await makeAuthority(folder.path, 'authority')
     const good = await issueCertificate(folder.path, 'localhost', authority)
     const byIp = await issueCertificate(folder.path, '127.0.0.1', authority)
@@ -164,8 +164,8 @@ describe.skipIf(!hasGo)("the verify request is as Go's client makes it", () => {
     const old = makePair(['localhost'], Date.now() - 9 * DAY_MS, Date.now() - DAY_MS)
     const own = makePair(['localhost'], Date.now() - DAY_MS, Date.now() + DAY_MS)
     const tls = async (pair: { certPath: string; keyPath: string } | { certificate: string; key: string }) =>
-      await new OddServer(
-        manners,
+      await new RawHttpServer(
+        responses,
         'certPath' in pair
           ? { cert: readFileSync(pair.certPath, 'utf8'), key: readFileSync(pair.keyPath, 'utf8') }
           : { cert: pair.certificate, key: pair.key },
@@ -174,7 +174,7 @@ describe.skipIf(!hasGo)("the verify request is as Go's client makes it", () => {
     const hosts = servers.map((_server, at) => (at === 5 ? '127.0.0.1' : 'localhost'))
     const urls = servers.map(({ port }, at) => `https://${hosts[at]}:${port}/allow`)
     const all = [authority.certPath, nameless.certPath].map((path) => readFileSync(path, 'utf8'))
-    // As operators' files are: remarks, blanks at the ends of lines, other line ends, one long line, something else.
+    // Like operators' files: comments, trailing blanks, other line ends, one long line, junk.
     const odd = [
       '# our own\r\n',
       ...all.map((pem) => pem.replaceAll('\n', ' \r\n')),
@@ -199,35 +199,35 @@ describe.skipIf(!hasGo)("the verify request is as Go's client makes it", () => {
       Array(6).fill('unreachable'),
     ]
     const byAuthority = ['allowed', ...none.slice(2), 'allowed']
-    for (const [env, verdicts] of [
+    for (const [env, results] of [
       [{}, none],
       [{ SSL_CERT_FILE: bundle }, expected],
       [{ SSL_CERT_DIR: certs.path }, byAuthority],
       [{ SSL_CERT_DIR: `/nowhere:${certs.path}`, SSL_CERT_FILE: '/nowhere' }, byAuthority],
     ] as const) {
-      const [ours, gos] = await both(urls, env)
-      expect([env, ours]).toEqual([env, gos])
-      expect(verdictsOf(gos)).toEqual(verdicts)
+      const [relay, go] = await both(urls, env)
+      expect([env, relay]).toEqual([env, go])
+      expect(resultsIn(go)).toEqual(results)
     }
     for (const server of servers) await server[Symbol.asyncDispose]()
   })
 
-  test('through whichever proxy', { timeout: 60_000 }, async () => {
+  test('for every proxy', { timeout: 60_000 }, async () => {
     const authority = await makeAuthority(folder.path, 'proxied authority')
     const certificate = await issueCertificate(folder.path, '*.test', authority)
     const pem = {
       cert: readFileSync(certificate.certPath, 'utf8'),
       key: readFileSync(certificate.keyPath, 'utf8'),
     }
-    await using plain = await new OddServer(manners).listen()
-    await using secure = await new OddServer(manners, pem).listen()
-    await using toPlain = await new OddProxy(plain.port).listen()
-    await using toSecure = await new OddProxy(secure.port).listen()
-    await using strict = await new OddProxy(
+    await using plain = await new RawHttpServer(responses).listen()
+    await using secure = await new RawHttpServer(responses, pem).listen()
+    await using toPlain = await new ForwardingProxy(plain.port).listen()
+    await using toSecure = await new ForwardingProxy(secure.port).listen()
+    await using strict = await new ForwardingProxy(
       plain.port,
       `Basic ${Buffer.from('bob:secret').toString('base64')}`,
     ).listen()
-    await using strictSecure = await new OddProxy(
+    await using strictSecure = await new ForwardingProxy(
       secure.port,
       'Proxy-Authorization: Basic Ym9iOnNlY3JldA==',
     ).listen()
@@ -280,10 +280,10 @@ describe.skipIf(!hasGo)("the verify request is as Go's client makes it", () => {
       ],
       [{ HTTP_PROXY: 'http://127.0.0.1:1', HTTPS_PROXY: 'http://127.0.0.1:1' }, outside],
     ]
-    for (const [env, verdicts] of environments) {
-      const [ours, gos] = await both(urls, { ...trust, ...env })
-      expect([env, ours]).toEqual([env, gos])
-      expect([env, verdictsOf(gos)]).toEqual([env, verdicts])
+    for (const [env, results] of environments) {
+      const [relay, go] = await both(urls, { ...trust, ...env })
+      expect([env, relay]).toEqual([env, go])
+      expect([env, resultsIn(go)]).toEqual([env, results])
     }
   })
 })

@@ -1,5 +1,5 @@
-// Storms against a back end that is slow or hangs, over real sockets: the program in a process of its own, and clients
-// that give up after ten seconds and come again, as Tailscale's do.
+// Login storms with a backend that is slow or hangs, over real sockets: the relay in a process of its own, and clients
+// that give up after ten seconds and connect again, as Tailscale's do.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
@@ -12,16 +12,16 @@ import { VerifyServer } from '../support/verify-server.ts'
 const GIVES_UP_MS = 10_000
 const SERVING = /"relay_started".*"derp":"\S+?:(\d+)".*"stun":"\S+?:(\d+)".*"admin":"\S+?:(\d+)"/
 
-interface Served {
+interface RunningRelay {
   readonly port: number
   readonly stunPort: number
-  /** Log lines of admission, in short. */
+  /** The admission events of the log. */
   readonly lines: () => string[]
   metric(name: string): Promise<number>
   page(path: string): Promise<string>
 }
 
-async function serve(verifyUrl: string, ...more: readonly string[]): Promise<Served> {
+async function serve(verifyUrl: string, ...more: readonly string[]): Promise<RunningRelay> {
   const folder = new TemporaryFolder()
   onTestFinished(() => folder[Symbol.dispose]())
   const args = [
@@ -53,7 +53,7 @@ async function serve(verifyUrl: string, ...more: readonly string[]): Promise<Ser
 
 const shared = new SharedResources()
 
-/** One client's try. */
+/** One attempt of a client; undefined if it fails. */
 async function logIn(port: number, key = newKeyPair()): Promise<DerpClient | undefined> {
   const client = new DerpClient({
     host: '127.0.0.1',
@@ -73,45 +73,45 @@ async function logIn(port: number, key = newKeyPair()): Promise<DerpClient | und
   )
 }
 
-/** Comes again until it is in. */
-async function persist(port: number): Promise<number> {
+/** Logs in again until it succeeds; returns the number of attempts. */
+async function logInUntilAdmitted(port: number): Promise<number> {
   const key = newKeyPair()
-  for (let tries = 1; ; tries++) {
-    if ((await logIn(port, key)) !== undefined) return tries
+  for (let attempts = 1; ; attempts++) {
+    if ((await logIn(port, key)) !== undefined) return attempts
     await sleep(Math.random() * 200)
   }
 }
 
 const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make)
 
-it('500 clients that give up after ten seconds are all in within a minute, though the back end takes three', async () => {
-  await using back = await VerifyServer.start()
-  back.delayMs = 3_000
-  const relay = await serve(back.url)
+it('500 clients that give up after ten seconds are all admitted within a minute by a backend that takes three seconds', async () => {
+  await using backend = await VerifyServer.start()
+  backend.delayMs = 3_000
+  const relay = await serve(backend.url)
   const startedMs = performance.now()
-  await Promise.all(times(500, async () => await persist(relay.port)))
+  await Promise.all(times(500, async () => await logInUntilAdmitted(relay.port)))
   expect(performance.now() - startedMs).toBeLessThan(60_000)
-  // 64 at once; the server hears of those that were broken off a little later than of those in their place.
-  expect(back.openMax).toBeLessThanOrEqual(2 * 64)
+  // 64 at once; the server notices aborted requests a little later than the requests in their place.
+  expect(backend.openMax).toBeLessThanOrEqual(2 * 64)
   expect(await relay.metric('derp_clients_current{kind="other"}')).toBe(500)
   expect(await relay.metric('derp_admission_pending{state="waiting"}')).toBe(0)
   expect(relay.lines()).toEqual([])
 }, 120_000)
 
-it('1,500 clients that have left do not keep a live one waiting', async () => {
-  await using back = await VerifyServer.start()
-  back.delayMs = 1_000
-  const relay = await serve(back.url)
+it('1,500 clients that have left do not delay one that waits', async () => {
+  await using backend = await VerifyServer.start()
+  backend.delayMs = 1_000
+  const relay = await serve(backend.url)
   const keys = times(1_500, newKeyPair)
   const leaving = keys.map(async (key) => {
     const client = new DerpClient({ host: '127.0.0.1', port: relay.port, tls: false, key, shared })
-    const tried = client.connect().catch(() => undefined)
+    const attempt = client.connect().catch(() => undefined)
     await sleep(2_000)
     await client.close()
-    await tried
+    await attempt
   })
   await Promise.all(leaving)
-  // They have left by an end in order, which is read while a client waits.
+  // They have closed in order, which the relay reads while a client waits.
   await expect
     .poll(async () => await relay.metric('derp_admission_pending{state="waiting"}'), { timeout: 5_000 })
     .toBe(0)
@@ -120,32 +120,32 @@ it('1,500 clients that have left do not keep a live one waiting', async () => {
   expect(performance.now() - startedMs).toBeLessThan(GIVES_UP_MS)
 }, 60_000)
 
-it('a back end that hangs, with fail-open: every client is in, and the log has one line each way', async () => {
-  await using back = await VerifyServer.start()
-  back.delayMs = undefined
-  const relay = await serve(back.url, '-verify-client-url-fail-open')
-  await Promise.all(times(500, async () => await persist(relay.port)))
+it('a backend that hangs, with fail-open: every client is admitted, and the log has one line for outage and recovery each', async () => {
+  await using backend = await VerifyServer.start()
+  backend.delayMs = undefined
+  const relay = await serve(backend.url, '-verify-client-url-fail-open')
+  await Promise.all(times(500, async () => await logInUntilAdmitted(relay.port)))
   expect(await relay.metric('derp_admission_total{result="failed_open"}')).toBe(500)
   expect(await relay.metric('derp_admission_total{result="unreachable"}')).toBe(0)
   await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(1)
   expect(relay.lines()[0]).toMatch(
     /"level":"warn".*admission_backend_down.*no answer within 5 s.*"clients":"all admitted"/,
   )
-  // Whoever wants to may come in, so it stays ready.
+  // Every client is admitted, so the relay stays ready.
   expect(await relay.page('/readyz?verbose')).toMatch(
     /ok +admission: backend url down for \d+ s: .*all clients are admitted/,
   )
-  back.delayMs = 0
+  backend.delayMs = 0
   await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(2)
   expect(relay.lines()[1]).toMatch(/"level":"info".*admission_backend_up.*"outageSeconds":\d+/)
   expect(await relay.metric('derp_admission_backend_up{backend="url"}')).toBe(1)
 }, 120_000)
 
-it('a back end that hangs: nobody is in, STUN is silent, and all are in when it is back', async () => {
-  await using back = await VerifyServer.start()
-  back.delayMs = undefined
-  const relay = await serve(back.url)
-  const clients = Promise.all(times(500, async () => await persist(relay.port)))
+it('a backend that hangs: no client is admitted and STUN is silent; all are admitted when it is back', async () => {
+  await using backend = await VerifyServer.start()
+  backend.delayMs = undefined
+  const relay = await serve(backend.url)
+  const clients = Promise.all(times(500, async () => await logInUntilAdmitted(relay.port)))
   const stun = async (): Promise<string> =>
     await askStun('127.0.0.1', relay.stunPort, 500).then(
       () => 'answers',
@@ -160,10 +160,10 @@ it('a back end that hangs: nobody is in, STUN is silent, and all are in when it 
   )
   expect(await relay.metric('derp_admission_total{result="allowed"}')).toBe(0)
   expect(await relay.metric('derp_admission_total{result="unreachable"}')).toBeGreaterThan(400)
-  back.delayMs = 0
+  backend.delayMs = 0
   await clients
   await expect.poll(relay.lines, { timeout: 20_000 }).toHaveLength(2)
   await expect.poll(stun, { timeout: 5_000 }).toBe('answers')
-  // STUN asks itself every five seconds.
+  // STUN's self-check runs every five seconds.
   await expect.poll(async () => await relay.page('/readyz'), { timeout: 10_000 }).toBe('ready\n')
 }, 120_000)

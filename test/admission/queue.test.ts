@@ -1,15 +1,15 @@
 import { beforeEach, expect, it } from 'vitest'
 import { AdmissionQueue } from '#admission/queue.ts'
-import type { Applicant } from '#admission/verifier.ts'
+import type { VerifyRequest } from '#admission/verifier.ts'
 import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const LOGIN_MS = 10_000
 const ALLOWED: AdmissionAnswer = { result: 'allowed', reason: '' }
-const GONE: AdmissionAnswer = { result: 'unreachable', reason: 'no answer within 5 s' }
+const TIMED_OUT: AdmissionAnswer = { result: 'unreachable', reason: 'no answer within 5 s' }
 
 interface Question {
-  readonly who: string
+  readonly client: string
   readonly signal: AbortSignal
   readonly answer: (answer: AdmissionAnswer) => void
   readonly fail: (error: Error) => void
@@ -17,71 +17,71 @@ interface Question {
 
 let clock: FakeClock
 let queue: AdmissionQueue
-/** What the back end is asked, in order. */
+/** The questions that the backend has got, in order. */
 let questions: Question[]
 let faults: unknown[]
-/** Who was told what. */
-let told: string[]
-/** Why, where it was too late. */
-let reasons: string[]
+/** The clients' answers, as lines. */
+let answers: string[]
+/** The lateReasons of late answers. */
+let lateReasons: string[]
 
 beforeEach(() => {
   clock = new FakeClock()
   questions = []
   faults = []
-  told = []
-  reasons = []
+  answers = []
+  lateReasons = []
   queue = new AdmissionQueue({
-    verify: async (applicant, signal) =>
-      await new Promise((answer, fail) => questions.push({ who: nameOf(applicant), signal, answer, fail })),
+    verify: async (request, signal) =>
+      await new Promise((answer, fail) => questions.push({ client: nameOf(request), signal, answer, fail })),
     onFault: (error) => faults.push(error),
     now: clock.now,
   })
 })
 
-const applicant = (who: string, source = ''): Applicant => ({ key: Buffer.from(who), source })
-const nameOf = ({ key }: Applicant): string => Buffer.from(key).toString()
-const ask = (who: string, source?: string): PendingAdmission =>
-  queue.ask(applicant(who, source), LOGIN_MS, ({ result, reason, isLate }) => {
-    told.push(`${who} ${result}`)
-    if (isLate === true) reasons.push(reason)
+const requestOf = (client: string, source = ''): VerifyRequest => ({ key: Buffer.from(client), source })
+const nameOf = ({ key }: VerifyRequest): string => Buffer.from(key).toString()
+const ask = (client: string, source?: string): PendingAdmission =>
+  queue.ask(requestOf(client, source), LOGIN_MS, ({ result, reason, isLate }) => {
+    answers.push(`${client} ${result}`)
+    if (isLate === true) lateReasons.push(reason)
   })
 const many = (count: number, prefix = 'client'): string[] =>
   Array.from({ length: count }, (_, n) => `${prefix} ${n}`)
 
-/** The back end's answers arrive. */
-async function answer(asked: readonly Question[], what: AdmissionAnswer = ALLOWED): Promise<void> {
-  for (const question of asked) question.answer(what)
+/** Gives the backend's answer to these questions. */
+async function answer(asked: readonly Question[], result: AdmissionAnswer = ALLOWED): Promise<void> {
+  for (const question of asked) question.answer(result)
   await new Promise(setImmediate)
 }
 
-it('answers 200 one after another, and one more after 64 at once', async () => {
-  for (const who of many(200)) {
-    ask(who)
+it('answers 200 questions one after another, and one more after 64 at once', async () => {
+  for (const client of many(200)) {
+    ask(client)
     await answer(questions.splice(0))
   }
-  expect(told).toHaveLength(200)
-  for (const who of many(64, 'at once')) ask(who)
+  expect(answers).toHaveLength(200)
+  for (const client of many(64, 'at once')) ask(client)
   await answer(questions.splice(0))
   ask('one more')
   await answer(questions.splice(0))
-  expect(told.at(-1)).toBe('one more allowed')
+  expect(answers.at(-1)).toBe('one more allowed')
   expect(queue.numbers).toMatchObject({ waiting: 0, asking: 0 })
 })
 
-it('asks for 64 at once, and then for the newest first', async () => {
-  for (const who of many(64)) ask(who)
+it('asks 64 questions at once, then the newest first', async () => {
+  for (const client of many(64)) ask(client)
   ask('older')
   ask('newer')
   expect(questions).toHaveLength(64)
   expect(queue.numbers).toMatchObject({ waiting: 2, asking: 64 })
   await answer(questions.splice(0, 1))
-  expect(questions.map(({ who }) => who).slice(63)).toEqual(['newer'])
+  expect(questions.map(({ client }) => client).slice(63)).toEqual(['newer'])
   await answer(questions.splice(0, 1))
-  expect(questions.map(({ who }) => who).slice(63)).toEqual(['older'])
+  expect(questions.map(({ client }) => client).slice(63)).toEqual(['older'])
 })
 
-it('asks once for several sessions of one key, and goes on when one of them leaves', async () => {
+it('asks once for several sessions of one key, and continues when one of them leaves', async () => {
   const first = ask('alice')
   ask('alice')
   ask('alice', '192.0.2.1')
@@ -91,15 +91,15 @@ it('asks once for several sessions of one key, and goes on when one of them leav
   queue.sweep()
   expect(questions[0]?.signal.aborted).toBe(false)
   await answer(questions)
-  expect(told).toEqual(['alice allowed', 'alice allowed'])
+  expect(answers).toEqual(['alice allowed', 'alice allowed'])
 })
 
-it('does not ask for who has left, and breaks off what nobody waits for after a second', async () => {
-  const askings = [...many(64), 'left'].map((who) => ask(who))
+it('drops queued questions of clients that have left, and aborts asked ones after a second', async () => {
+  const pending = [...many(64), 'left'].map((client) => ask(client))
   ask('stays')
-  for (const asking of askings.slice(1)) asking.cancel()
+  for (const one of pending.slice(1)) one.cancel()
   await answer(questions.slice(0, 1))
-  expect(questions.at(-1)?.who).toBe('stays')
+  expect(questions.at(-1)?.client).toBe('stays')
   clock.advance(900)
   queue.sweep()
   expect(questions.filter(({ signal }) => signal.aborted)).toEqual([])
@@ -107,13 +107,13 @@ it('does not ask for who has left, and breaks off what nobody waits for after a 
   queue.sweep()
   expect(questions.filter(({ signal }) => signal.aborted)).toHaveLength(63)
   expect(queue.numbers).toMatchObject({ waiting: 0, asking: 1 })
-  // What comes of those that were broken off concerns nobody, and takes no place twice.
+  // The answers to aborted questions are ignored, and free no place twice.
   await answer(questions)
-  expect(told).toEqual(['client 0 allowed', 'stays allowed'])
+  expect(answers).toEqual(['client 0 allowed', 'stays allowed'])
   expect(queue.numbers).toMatchObject({ waiting: 0, asking: 0 })
 })
 
-it('lets who comes again at once find its question still being asked', async () => {
+it('a client that returns at once joins its question that is still being asked', async () => {
   ask('alice').cancel()
   clock.advance(500)
   queue.sweep()
@@ -122,11 +122,11 @@ it('lets who comes again at once find its question still being asked', async () 
   queue.sweep()
   expect(questions).toHaveLength(1)
   await answer(questions)
-  expect(told).toEqual(['alice allowed'])
+  expect(answers).toEqual(['alice allowed'])
 })
 
-it('tells who waits longer than a login may take, and does not ask for it any more', async () => {
-  for (const who of many(64)) ask(who)
+it('refuses a client that waits longer than a login may take, and does not ask for it any more', async () => {
+  for (const client of many(64)) ask(client)
   ask('late')
   clock.advance(LOGIN_MS)
   queue.sweep()
@@ -134,56 +134,59 @@ it('tells who waits longer than a login may take, and does not ask for it any mo
   clock.advance(1_000)
   queue.sweep()
   await answer(questions)
-  expect(told).toHaveLength(65)
-  expect(reasons.slice(63)).toEqual(['no answer in 10 s', 'no turn in 10 s: 64 are being asked for, 1 wait'])
+  expect(answers).toHaveLength(65)
+  expect(lateReasons.slice(63)).toEqual([
+    'no answer in 10 s',
+    'no turn in 10 s: 64 questions at the backend, 1 in the queue',
+  ])
   expect(questions).toHaveLength(64)
 })
 
-it('tells who has waited for five seconds what others found of a back end that is out', async () => {
-  for (const who of many(64)) ask(who)
+it('gives a client that has waited for five seconds the latest failure of a backend that is down', async () => {
+  for (const client of many(64)) ask(client)
   clock.advance(50)
-  ask('waits')
+  ask('waiting')
   clock.advance(4_950)
-  await answer(questions.splice(0, 64), GONE)
-  // It is asked for now; another one comes, and finds all places taken again.
-  for (const who of many(63, 'more')) ask(who)
+  await answer(questions.splice(0, 64), TIMED_OUT)
+  // The waiting client is asked for now. Another one comes and finds all places in use.
+  for (const client of many(63, 'more')) ask(client)
   ask('new')
   queue.sweep()
-  expect(told).toHaveLength(64)
+  expect(answers).toHaveLength(64)
   clock.advance(4_999)
   queue.sweep()
-  expect(told).toHaveLength(64)
+  expect(answers).toHaveLength(64)
   clock.advance(1)
   queue.sweep()
-  expect(told.slice(64)).toEqual(['new unreachable'])
-  // A back end that is slow is no reason: then one waits for one's turn.
+  expect(answers.slice(64)).toEqual(['new unreachable'])
+  // A slow backend is no failure: clients wait for their turn.
   await answer(questions.splice(0, 1))
-  for (const who of many(64, 'again')) ask(who)
+  for (const client of many(64, 'again')) ask(client)
   clock.advance(6_000)
   queue.sweep()
-  expect(told.filter((line) => line.startsWith('again'))).toEqual([])
+  expect(answers.filter((line) => line.startsWith('again'))).toEqual([])
 })
 
-it('holds 10,000 questions; beyond, who has waited longest gives way, and is counted', () => {
-  for (const who of many(64 + 10_000)) ask(who)
-  expect(told).toEqual([])
+it('queues 10,000 questions; beyond that the oldest is refused and counted', () => {
+  for (const client of many(64 + 10_000)) ask(client)
+  expect(answers).toEqual([])
   ask('newest')
-  expect(told).toEqual(['client 64 unreachable'])
+  expect(answers).toEqual(['client 64 unreachable'])
   expect(queue.numbers).toMatchObject({ waiting: 10_000, overflows: 1 })
 })
 
-it('a fault of ours refuses, is told of, and takes no place', async () => {
+it('a fault of this program refuses the client, is reported, and takes no place', async () => {
   ask('alice')
   questions[0]?.fail(new TypeError('oops'))
   await new Promise(setImmediate)
-  expect(told).toEqual(['alice unreachable'])
+  expect(answers).toEqual(['alice unreachable'])
   expect(faults).toEqual([new TypeError('oops')])
   expect(queue.numbers).toMatchObject({ waiting: 0, asking: 0 })
 })
 
-it('grows by nothing while clients come and leave above one that waits', () => {
-  for (const who of many(64)) ask(who)
-  ask('waits')
-  for (const who of many(1_000, 'passing')) ask(who).cancel()
+it('does not grow while clients come and leave above one that waits', () => {
+  for (const client of many(64)) ask(client)
+  ask('waiting')
+  for (const client of many(1_000, 'passing')) ask(client).cancel()
   expect(queue.numbers).toMatchObject({ waiting: 1, asking: 64 })
 })

@@ -1,11 +1,11 @@
-// A server for back ends of admission of every manner, good and bad: what a path answers is written byte by byte. Speaks
-// just enough HTTP to know what was asked, and passes CONNECT, plain proxy requests and SOCKS5 on to itself.
+// An HTTP server that answers each path with raw text, for responses that no HTTP library would send, and a proxy that
+// forwards CONNECT, plain requests and SOCKS5 to one port.
 
 import { once } from 'node:events'
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 
-export interface Asked {
+export interface RawRequest {
   readonly method: string
   readonly target: string
   /** Names in lower case. */
@@ -13,20 +13,17 @@ export interface Asked {
   readonly body: string
 }
 
-/** What is written; undefined: nothing, ever. After the text the connection stays open, unless it is ended here. */
-export type Manner = (asked: Asked, socket: Socket, base: string) => string | undefined
+/** Returns the text to write; undefined for none. The connection stays open unless the responder ends it. */
+export type Responder = (request: RawRequest, socket: Socket, base: string) => string | undefined
 
-export class OddServer implements AsyncDisposable {
+export class RawHttpServer implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
-  readonly #manners: Readonly<Record<string, Manner>>
-  /** What was asked, by path. */
-  readonly asked: Asked[] = []
-
-  constructor(manners: Readonly<Record<string, Manner>>, tls?: { cert: string; key: string }) {
-    this.#manners = manners
-    const take = (socket: Socket): void => this.#take(socket)
-    this.#server = tls === undefined ? createServer(take) : createTlsServer(tls, take)
+  readonly #responders: Readonly<Record<string, Responder>>
+  constructor(responders: Readonly<Record<string, Responder>>, tls?: { cert: string; key: string }) {
+    this.#responders = responders
+    const accept = (socket: Socket): void => this.#accept(socket)
+    this.#server = tls === undefined ? createServer(accept) : createTlsServer(tls, accept)
   }
 
   async listen(host = '127.0.0.1', port = 0): Promise<this> {
@@ -45,7 +42,7 @@ export class OddServer implements AsyncDisposable {
     await once(this.#server, 'close')
   }
 
-  #take(socket: Socket): void {
+  #accept(socket: Socket): void {
     this.#sockets.add(socket)
     socket.on('error', () => undefined).on('close', () => this.#sockets.delete(socket))
     let received = ''
@@ -53,22 +50,21 @@ export class OddServer implements AsyncDisposable {
       received += chunk.toString('latin1')
       const headEnd = received.indexOf('\r\n\r\n')
       if (headEnd < 0) return
-      const asked = readHead(received.slice(0, headEnd), received.slice(headEnd + 4))
-      if (asked.body.length < Number(asked.headers['content-length'] ?? 0)) return
+      const request = readHead(received.slice(0, headEnd), received.slice(headEnd + 4))
+      if (request.body.length < Number(request.headers['content-length'] ?? 0)) return
       received = ''
-      this.asked.push(asked)
       const base = `http://127.0.0.1:${this.port}`
-      const path = asked.target.replace(/^http:\/\/[^/]*/, '').split('?', 1)[0] ?? ''
-      const answer = (this.#manners[path] ?? notFound)(asked, socket, base)
+      const path = request.target.replace(/^http:\/\/[^/]*/, '').split('?', 1)[0] ?? ''
+      const answer = (this.#responders[path] ?? notFound)(request, socket, base)
       if (answer !== undefined) socket.write(answer, 'latin1')
     }
     socket.on('data', read)
   }
 }
 
-const notFound: Manner = () => 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n'
+const notFound: Responder = () => 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n'
 
-function readHead(head: string, body: string): Asked {
+function readHead(head: string, body: string): RawRequest {
   const [first = '', ...lines] = head.split('\r\n')
   const [method = '', target = ''] = first.split(' ')
   const headers = lines.map((line) => {
@@ -78,16 +74,16 @@ function readHead(head: string, body: string): Asked {
   return { method, target, headers: Object.fromEntries(headers) as Record<string, string>, body }
 }
 
-/** Passes on whatever it is asked to connect to, to a port of this host; `wants` is the password header it insists on. */
-export class OddProxy implements AsyncDisposable {
+/** Connects to one port of this host, whatever the destination; `credentials` is a text that requests must contain. */
+export class ForwardingProxy implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
-  constructor(port: number, wants?: string) {
+  constructor(port: number, credentials?: string) {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket)
       socket.on('error', () => undefined).on('close', () => this.#sockets.delete(socket))
-      socket.once('data', (first: Buffer) => void this.#pass(socket, first, { port, wants }))
+      socket.once('data', (first: Buffer) => void this.#forward(socket, first, { port, credentials }))
     })
   }
 
@@ -107,27 +103,27 @@ export class OddProxy implements AsyncDisposable {
     await once(this.#server, 'close')
   }
 
-  async #pass(
+  async #forward(
     socket: Socket,
     first: Buffer,
-    { port, wants }: { port: number; wants: string | undefined },
+    { port, credentials }: { port: number; credentials: string | undefined },
   ): Promise<void> {
-    const back = connect(port, '127.0.0.1').on('error', () => undefined)
-    this.#sockets.add(back)
+    const upstream = connect(port, '127.0.0.1').on('error', () => undefined)
+    this.#sockets.add(upstream)
     if (first[0] === 5) {
       socket.write(Buffer.from([5, 0]))
       await once(socket, 'data')
       socket.write(Buffer.from([5, 0, 0, 1, 127, 0, 0, 1, 0, 0]))
     } else {
       const head = first.toString('latin1')
-      if (wants !== undefined && !head.includes(wants)) {
+      if (credentials !== undefined && !head.includes(credentials)) {
         return void socket.end(
           'HTTP/1.1 407 Proxy Authentication Required\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
         )
       }
       if (head.startsWith('CONNECT ')) socket.write('HTTP/1.1 200 OK\r\n\r\n')
-      else back.write(first)
+      else upstream.write(first)
     }
-    socket.pipe(back).pipe(socket)
+    socket.pipe(upstream).pipe(socket)
   }
 }

@@ -1,10 +1,10 @@
-// Admission by URL beside the real derper: the same back end, the same verdicts, with fail-open and without. What the
-// request is like is compared in more detail, with Go's client alone, in test/admission/as-go.test.ts.
+// Admission by URL compared with the real derper: the same backend gives the same results, with and without fail-open.
+// test/admission/go-parity.test.ts compares the request itself in more detail, with Go's client alone.
 
 import { describe, expect, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
-import { manners } from '../admission/manners.ts'
-import { OddServer } from '../admission/odd-server.ts'
+import { responses } from '../admission/backend-responses.ts'
+import { RawHttpServer } from '../admission/raw-servers.ts'
 import { Derper } from '../client/derper.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { foreigners } from '../support/foreign.ts'
@@ -15,19 +15,19 @@ const path = 'paths' in found ? found.paths['derper-1.104.5'] : undefined
 
 async function isAdmitted(port: number): Promise<boolean> {
   const client = new DerpClient({ host: '127.0.0.1', port, tls: false, key: newKeyPair() })
-  const isIn = await client.connect().then(
+  const isConnected = await client.connect().then(
     () => true,
     () => false,
   )
   await client.close()
-  return isIn
+  return isConnected
 }
 
-describe.skipIf(path === undefined)('admission is as with derper', () => {
+describe.skipIf(path === undefined)('admission gives the same results as derper', () => {
   test.each([true, false])('fail-open %s', { timeout: 120_000 }, async (failOpen) => {
     using folder = new TemporaryFolder()
     folder.write('psk', 'ab'.repeat(32))
-    await using server = await new OddServer(manners).listen()
+    await using server = await new RawHttpServer(responses).listen()
     const base = `http://127.0.0.1:${server.port}`
     const urls = [
       `${base}/allow`,
@@ -41,17 +41,17 @@ describe.skipIf(path === undefined)('admission is as with derper', () => {
       base.replace('//', '//alice:p%40ss%20word@') + '/to-wants-alice',
       'http://127.0.0.1:1/verify',
     ]
-    const verdicts: Record<string, [derper: boolean, ours: boolean]> = {}
+    const results: Record<string, [derper: boolean, relay: boolean]> = {}
     for (const verifyUrl of urls) {
       const args = ['-verify-client-url', verifyUrl, `-verify-client-url-fail-open=${failOpen}`]
       await using derper = await Derper.start(path ?? '', folder.path, 'plain', args)
       const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen: failOpen, tailscaledSocket: undefined }
-      await using ours = await LiveRelay.start({ admission, certificate: undefined, mesh: NO_MESH })
-      verdicts[verifyUrl] = await Promise.all([isAdmitted(derper.port), isAdmitted(ours.port)])
+      await using relay = await LiveRelay.start({ admission, certificate: undefined, mesh: NO_MESH })
+      results[verifyUrl] = await Promise.all([isAdmitted(derper.port), isAdmitted(relay.port)])
     }
-    const differing = Object.entries(verdicts).filter(([, [derper, our]]) => derper !== our)
+    const differing = Object.entries(results).filter(([, [derper, relay]]) => derper !== relay)
     expect(differing).toEqual([])
-    const admitted = Object.values(verdicts).filter(([derper]) => derper).length
+    const admitted = Object.values(results).filter(([derper]) => derper).length
     expect(admitted).toBe(failOpen ? 8 : 5)
   })
 })

@@ -1,4 +1,4 @@
-// A back end of admission whose manner a test changes while it runs: at once, late, never, or with an error.
+// An admission backend whose behaviour a test changes while it runs: answers at once, late, never, or with an error.
 
 import { createServer, type Server } from 'node:http'
 import { once } from 'node:events'
@@ -6,18 +6,18 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export class VerifyServer implements AsyncDisposable {
-  /** Undefined: the question is taken, and never answered. */
+  /** Time before the answer; undefined: requests are never answered. */
   delayMs: number | undefined = 0
   status = 200
-  /** Questions that are open now, at most, and in all. */
+  /** Requests: open now, most open at once, and in all. */
   open = 0
   openMax = 0
-  asked = 0
+  requestCount = 0
   readonly #server: Server
 
   private constructor() {
     this.#server = createServer((request, response) => {
-      this.asked++
+      this.requestCount++
       this.openMax = Math.max(this.openMax, ++this.open)
       response.on('close', () => this.open--)
       request.resume().on('end', async () => {

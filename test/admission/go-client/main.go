@@ -1,5 +1,5 @@
-// What derper does with -verify-client-url, by the same means: Go's HTTP client and encoding/json. Reads URLs, one a
-// line, asks all of them at once, and prints one verdict a line in the same order.
+// derper's -verify-client-url with the same means: Go's HTTP client and encoding/json. Reads URLs, one per line, requests
+// all of them at once, and prints one result per line in the same order.
 package main
 
 import (

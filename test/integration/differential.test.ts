@@ -15,13 +15,13 @@ import {
 } from '../support/dialogue.ts'
 import { foreigners } from '../support/foreign.ts'
 import { type Rewriting, rewritten, withDifferences } from '../support/transcript.ts'
-import { differences, rewritings } from './scenes/differences.ts'
-import { httpScenes } from './scenes/http.ts'
-import { loginScenes } from './scenes/login.ts'
-import { meshScenes } from './scenes/mesh.ts'
-import { packetScenes } from './scenes/packets.ts'
-import { tlsScenes } from './scenes/tls.ts'
-import { webSocketScenes } from './scenes/web-socket.ts'
+import { differences, rewritings } from './dialogues/differences.ts'
+import { httpScenes } from './dialogues/http.ts'
+import { loginScenes } from './dialogues/login.ts'
+import { meshScenes } from './dialogues/mesh.ts'
+import { packetScenes } from './dialogues/packets.ts'
+import { tlsScenes } from './dialogues/tls.ts'
+import { webSocketScenes } from './dialogues/web-socket.ts'
 
 const scenes = {
   ...tlsScenes,

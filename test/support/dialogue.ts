@@ -17,7 +17,7 @@ import { meshKey, server, serverKeyFile } from '../vectors/keys.ts'
 import { webSocketHandshake } from '../vectors/login.ts'
 import { Actor } from './actor.ts'
 import { makeCertificate } from './certificate.ts'
-import { clientInfo, Player, type Dial, type Script } from './player.ts'
+import { clientInfo, Player, type Dial, type Script } from './scripted-client.ts'
 import { freeTcpPort, type RunningProcess, startProcess } from './process.ts'
 
 /** A program that relays, and what goes before derper's flags. */

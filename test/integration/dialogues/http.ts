@@ -2,8 +2,8 @@
 
 import { FrameType } from '#protocol/frame-type.ts'
 import type { Scene, Scenes } from '../../support/dialogue.ts'
-import type { Dial } from '../../support/player.ts'
-import { clientInfo, headerOf } from '../../support/player.ts'
+import type { Dial } from '../../support/scripted-client.ts'
+import { clientInfo, headerOf } from '../../support/scripted-client.ts'
 
 const hostField = 'Host: localhost'
 

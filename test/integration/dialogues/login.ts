@@ -7,7 +7,7 @@ import { CLIENT_INFO_BYTES_MAX, KEY_BYTES, NONCE_BYTES, BOX_TAG_BYTES } from '#p
 import { meshKey } from '../../vectors/keys.ts'
 import { clientInfo as vectorInfo, meshPeerInfo, proberInfo, refusedLogins } from '../../vectors/login.ts'
 import { requests, type Scene, type Scenes, type Stage, ways, type Way } from '../../support/dialogue.ts'
-import { clientInfo, frameOf, headerOf } from '../../support/player.ts'
+import { clientInfo, frameOf, headerOf } from '../../support/scripted-client.ts'
 
 const hex = Buffer.from(meshKey).toString('hex')
 const ping = pingFrame(Buffer.from('12345678'))

@@ -4,7 +4,7 @@
 import { sendPacketFrame } from '#protocol/frames.ts'
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
 import type { Scene, Scenes } from '../../support/dialogue.ts'
-import { clientInfo, frameOf, Opcode, webSocketFrame, type Player } from '../../support/player.ts'
+import { clientInfo, frameOf, Opcode, webSocketFrame, type Player } from '../../support/scripted-client.ts'
 import { webSocketHandshake } from '../../vectors/login.ts'
 
 const fields = {

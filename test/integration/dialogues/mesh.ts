@@ -13,7 +13,7 @@ import { FORWARD_PACKET_BYTES_MAX, KEY_BYTES } from '#protocol/limits.ts'
 import { disco } from '../../vectors/frames.ts'
 import { server } from '../../vectors/keys.ts'
 import { meshInfo, requests, type Scene, type Scenes, type Stage } from '../../support/dialogue.ts'
-import { clientInfo, frameOf, headerOf, type Player } from '../../support/player.ts'
+import { clientInfo, frameOf, headerOf, type Player } from '../../support/scripted-client.ts'
 
 const ping = pingFrame(Buffer.from('12345678'))
 const hello = Buffer.from('hello')

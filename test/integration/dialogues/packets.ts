@@ -7,7 +7,7 @@ import { KEY_BYTES, SEND_PACKET_BYTES_MAX, UNKNOWN_FRAME_BYTES_MAX } from '#prot
 import { disco } from '../../vectors/frames.ts'
 import { server } from '../../vectors/keys.ts'
 import { meshInfo, type Scene, type Scenes, type Stage, type Way } from '../../support/dialogue.ts'
-import { clientInfo, frameOf, headerOf } from '../../support/player.ts'
+import { clientInfo, frameOf, headerOf } from '../../support/scripted-client.ts'
 
 const ping = pingFrame(Buffer.from('12345678'))
 const hello = Buffer.from('hello')

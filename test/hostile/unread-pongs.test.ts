@@ -7,7 +7,7 @@
 import { expect } from 'vitest'
 import { attack, COUNTED_WITHIN, scaled, type AttackContext } from './attack.ts'
 import { Intruder } from './intruder.ts'
-import { Opcode, webSocketFrame } from '../support/scripted-client.ts'
+import { Opcode, webSocketFrame } from '../support/raw-frames.ts'
 import type { Target } from './target.ts'
 
 const PINGS = Buffer.concat(

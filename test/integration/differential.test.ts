@@ -1,40 +1,34 @@
-// The same dialogues with derper and with this relay, on one thread and on two: the transcripts are equal, or differ
-// as listed and documented. Each scene is a test of its own. A transcript that differs is taken again with more
-// patience, since a machine under load may be too slow to say in time what it has to say.
+// The same dialogues with derper and with this relay, with one thread and with two: the transcripts are equal except
+// for the listed and documented differences. Each dialogue is a test of its own. If a transcript differs, the dialogue
+// is repeated with longer waits, since relays on a busy machine may respond too late.
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type Patience,
-  play,
-  type Program,
-  type RelayUnderTest,
-  type Scene,
-  startRelayUnderTest,
-} from '../support/dialogue.ts'
+import { type WaitTimes, runDialogue, type Script } from '../support/dialogue.ts'
+import { type Program, type RelayUnderTest, startRelayUnderTest } from '../support/relay-under-test.ts'
 import { foreigners } from '../support/foreign.ts'
-import { type Rewriting, rewritten, withDifferences } from '../support/transcript.ts'
-import { differences, rewritings } from './dialogues/differences.ts'
-import { httpScenes } from './dialogues/http.ts'
-import { loginScenes } from './dialogues/login.ts'
-import { meshScenes } from './dialogues/mesh.ts'
-import { packetScenes } from './dialogues/packets.ts'
-import { tlsScenes } from './dialogues/tls.ts'
-import { webSocketScenes } from './dialogues/web-socket.ts'
+import { type Rewrite, rewritten, withDifferences } from '../support/transcript.ts'
+import { differences, rewrites } from './dialogues/differences.ts'
+import { httpScripts } from './dialogues/http.ts'
+import { loginScripts } from './dialogues/login.ts'
+import { meshScripts } from './dialogues/mesh.ts'
+import { packetScripts } from './dialogues/packets.ts'
+import { tlsScripts } from './dialogues/tls.ts'
+import { webSocketScripts } from './dialogues/web-socket.ts'
 
-const scenes = {
-  ...tlsScenes,
-  ...httpScenes,
-  ...webSocketScenes,
-  ...loginScenes,
-  ...packetScenes,
-  ...meshScenes,
+const scripts = {
+  ...tlsScripts,
+  ...httpScripts,
+  ...webSocketScripts,
+  ...loginScripts,
+  ...packetScripts,
+  ...meshScripts,
 }
 
-const usual: Patience = { answerMs: 3_000, quietMs: 40 }
-const great: Patience = { answerMs: 10_000, quietMs: 600 }
-/** Both rounds of the longest scene, every wait of which is in vain. */
+const usualTimes: WaitTimes = { responseMs: 3_000, quietMs: 40 }
+const longTimes: WaitTimes = { responseMs: 10_000, quietMs: 600 }
+/** Both attempts of the longest dialogue if every wait times out. */
 const testTimeoutMs = 240_000
 
 const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
@@ -44,8 +38,8 @@ const derpfleets: readonly Program[] = [1, 2].map((threads) => ({
   args: ['serve', '-admin', 'off', '-threads', `${threads}`],
 }))
 
-/** On two threads chance decides which connections come together: what is wrong may go well once. */
-const playsAtOnce = [1, 4]
+/** Runs per relay. With two threads chance decides which connections share a thread, so one run may miss a fault. */
+const runsPerRelay = [1, 4]
 
 const versions = ['1.102.5', '1.104.5'] as const
 const derpers: Program[] = []
@@ -54,8 +48,8 @@ for (const version of versions) {
   if ('paths' in found) derpers.push({ name: version, command: found.paths[`derper-${version}`], args: [] })
 }
 
-describe.skipIf(derpers.length === 0)('derpfleet speaks as derper does', () => {
-  const usedRewritings = new Set<Rewriting>()
+describe.skipIf(derpers.length === 0)('dialogues with derper and derpfleet', () => {
+  const usedRewrites = new Set<Rewrite>()
   let derper: readonly RelayUnderTest[] = []
   let ours: readonly RelayUnderTest[] = []
 
@@ -69,54 +63,57 @@ describe.skipIf(derpers.length === 0)('derpfleet speaks as derper does', () => {
     await Promise.all([...derper, ...ours].map(async (relay) => await relay[Symbol.asyncDispose]()))
   }, testTimeoutMs)
 
-  /** What each relay said, and for ours what each derper's transcript makes of it. */
-  const compare = async (name: string, scene: Scene, patience: Patience): Promise<Comparison[]> => {
-    const take = async (relay: RelayUnderTest): Promise<string[]> => await play(scene, relay, patience)
-    const plays = ours.flatMap((relay, at) => Array.from({ length: playsAtOnce[at] ?? 1 }, () => relay))
-    const said = await Promise.all([...derper, ...plays].map(take))
+  /** The transcripts of this relay, each with the one expected from a derper's transcript. */
+  const compare = async (name: string, script: Script, times: WaitTimes): Promise<Comparison[]> => {
+    const run = async (relay: RelayUnderTest): Promise<string[]> => await runDialogue(script, relay, times)
+    const relays = ours.flatMap((relay, at) => Array.from({ length: runsPerRelay[at] ?? 1 }, () => relay))
+    const transcripts = await Promise.all([...derper, ...relays].map(run))
     return derper.flatMap(({ name: version }, at) => {
-      const lines = said[at] ?? []
-      return plays.map((relay, i) => ({
-        who: `${relay.name}, compared with derper ${version}`,
-        lines: said[derper.length + i] ?? [],
-        expected: expectedOf(lines, { scene: name, version }, (one) => usedRewritings.add(one)),
+      const lines = transcripts[at] ?? []
+      return relays.map((relay, i) => ({
+        label: `${relay.name}, compared with derper ${version}`,
+        lines: transcripts[derper.length + i] ?? [],
+        expected: expectedOf(lines, { dialogue: name, version }, (one) => usedRewrites.add(one)),
       }))
     })
   }
 
-  test.for(Object.entries(scenes))('%s', { timeout: testTimeoutMs }, async ([name, scene]) => {
-    const first = await compare(name, scene, usual)
-    const comparisons = first.every(isEqual) ? first : await compare(name, scene, great)
-    for (const { who, lines, expected } of comparisons) expect(lines, who).toEqual(expected)
+  test.for(Object.entries(scripts))('%s', { timeout: testTimeoutMs }, async ([name, script]) => {
+    const first = await compare(name, script, usualTimes)
+    const comparisons = first.every(isEqual) ? first : await compare(name, script, longTimes)
+    for (const { label, lines, expected } of comparisons) expect(lines, label).toEqual(expected)
   })
 
-  test('every difference that is listed for all scenes shows in some', () => {
-    const present = rewritings.filter(({ version }) => derper.some(({ name }) => name === version))
-    expect(present.filter((one) => !usedRewritings.has(one))).toEqual([])
+  test('every rewrite is used in some dialogue', () => {
+    const present = rewrites.filter(({ version }) => derper.some(({ name }) => name === version))
+    expect(present.filter((one) => !usedRewrites.has(one))).toEqual([])
   })
 })
 
-test('every listed difference is documented, and listed for a scene that there is', async () => {
+test('every listed difference is documented and names an existing dialogue', async () => {
   const page = await readFile(join(import.meta.dirname, '../../docs/compatibility.md'), 'utf8')
-  for (const { title } of [...differences, ...rewritings]) expect(page).toContain(`**${title}**`)
-  for (const { shows } of differences) {
-    for (const { scene } of shows) expect(Object.keys(scenes)).toContain(scene)
+  for (const { title } of [...differences, ...rewrites]) expect(page).toContain(`**${title}**`)
+  for (const { occurrences } of differences) {
+    for (const { dialogue } of occurrences) expect(Object.keys(scripts)).toContain(dialogue)
   }
 })
 
 interface Comparison {
-  readonly who: string
+  readonly label: string
   readonly lines: readonly string[]
   readonly expected: readonly string[]
 }
 
-/** What derper said with the listed differences; what is wrong with the list takes the place of lines. */
+/**
+ * derper's lines with the listed differences applied. If a listed difference does not occur, the error becomes the
+ * first line.
+ */
 function expectedOf(
   lines: readonly string[],
-  of: { readonly scene: string; readonly version: string },
-  used: (rewriting: Rewriting) => void,
+  of: { readonly dialogue: string; readonly version: string },
+  used: (rewrite: Rewrite) => void,
 ): readonly string[] {
-  const ofVersion = rewritings.filter(({ version }) => version === of.version)
+  const ofVersion = rewrites.filter(({ version }) => version === of.version)
   try {
     return rewritten(withDifferences(lines, of, differences), ofVersion, used)
   } catch (error) {

@@ -1,6 +1,6 @@
-// Certificates for relays under test, made with the openssl command: P-256, either self-signed (what a client
-// pins by its SHA-256) or issued by an authority made for the test (what a client that checks names trusts). Not
-// for anything but tests on loopback: the keys are written unencrypted and are as short-lived as the folder.
+// Certificates for relays under test, made with the openssl command: P-256, either self-signed (for clients that pin
+// the SHA-256) or issued by an authority that the test makes (for clients that verify names). Only for tests on
+// loopback: the keys are unencrypted, and the caller removes the folder.
 
 import { X509Certificate } from 'node:crypto'
 import { readFile, rm, writeFile } from 'node:fs/promises'
@@ -9,20 +9,22 @@ import { join } from 'node:path'
 import { runOk } from './process.ts'
 
 export type Certificate = {
-  /** PEM files; a relay in derper's manual mode looks for them as `<name>.crt` and `<name>.key`. */
+  /** PEM files. A relay in derper's manual mode expects the names `<name>.crt` and `<name>.key`. */
   readonly certPath: string
   readonly keyPath: string
-  /** SHA-256 of the certificate's DER in lower-case hex, as `CertName: "sha256-raw:…"` in a DERP map has it. */
+  /** SHA-256 of the certificate's DER in lower-case hex, for `CertName: "sha256-raw:…"` in a DERP map. */
   readonly sha256: string
 }
 
-/** Probes refuse a certificate with 7 days or less to live; browsers one that lives more than 398 days. */
+/**
+ * Probes refuse a certificate that expires within 7 days; browsers refuse one with a lifetime of more than 398 days.
+ */
 const validDays = 90
 
-/** P-256 is the curve that every client takes; the key is left unencrypted for the relay to read. */
+/** All clients accept P-256. The key is unencrypted, since the relay has to read it. */
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
 
-/** Makes `<name>.crt` and `<name>.key` in a folder: a certificate for a host name or an IP address, signed by itself. */
+/** Makes `<name>.crt` and `<name>.key` in a folder: a self-signed certificate for a host name or an IP address. */
 export async function makeCertificate(folder: string, name: string): Promise<Certificate> {
   const { certPath, keyPath } = paths(folder, name)
   const extension = ['-addext', `subjectAltName=${alternativeName(name)}`]
@@ -34,7 +36,7 @@ export async function makeCertificate(folder: string, name: string): Promise<Cer
 /** Makes `<name>.crt` and `<name>.key` in a folder: an authority that {@link issueCertificate} signs with. */
 export async function makeAuthority(folder: string, name: string): Promise<Certificate> {
   const { certPath, keyPath } = paths(folder, name)
-  // openssl's own defaults for a self-signed certificate make it an authority.
+  // By openssl's defaults a self-signed certificate is an authority.
   const lifetime = ['-x509', '-days', `${validDays}`, '-keyout', keyPath, '-out', certPath]
   await runOk('openssl', ['req', ...newKey, ...lifetime, '-subj', `/CN=${name}`])
   return describe(certPath, keyPath)

@@ -1,12 +1,12 @@
-// A long way to a host, in user space: whoever connects to it is connected to the host, and what either says arrives so
-// much later. Connections alone; their own acknowledgements are as quick as the network, which is why what is under way
-// is bounded as on a real line.
+// A delayed path to a host, in user space: forwards TCP connections to the host and delays the bytes in both
+// directions. TCP's own acknowledgements are not delayed; so the bytes in flight are bounded, as they are on a real
+// line.
 
 import { createServer, connect, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 
-/** What a line of 100 ms and a gigabit holds. */
-const UNDER_WAY_BYTES_MAX = 12_500_000
+/** The bandwidth-delay product of 100 ms at 1 Gbit/s. */
+const IN_FLIGHT_BYTES_MAX = 12_500_000
 
 export class DelayLine implements AsyncDisposable {
   readonly #server: Server
@@ -16,7 +16,7 @@ export class DelayLine implements AsyncDisposable {
     this.#server = server
   }
 
-  /** @param delayMs one way */
+  /** @param delayMs one-way delay */
   static async open(
     from: { readonly host: string; readonly port: number },
     to: { readonly host: string; readonly port: number },
@@ -24,13 +24,13 @@ export class DelayLine implements AsyncDisposable {
   ): Promise<DelayLine> {
     const server = createServer({ noDelay: true })
     const line = new DelayLine(server)
-    server.on('connection', (near) => line.#join(near, connect({ ...to, noDelay: true }), delayMs))
+    server.on('connection', (near) => line.#forward(near, connect({ ...to, noDelay: true }), delayMs))
     server.listen(from.port, from.host)
     await once(server, 'listening')
     return line
   }
 
-  /** How many connections have been made over it and last. */
+  /** The number of open connections. */
   get connectionCount(): number {
     return this.#sockets.size / 2
   }
@@ -40,7 +40,7 @@ export class DelayLine implements AsyncDisposable {
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()))
   }
 
-  #join(near: Socket, far: Socket, delayMs: number): void {
+  #forward(near: Socket, far: Socket, delayMs: number): void {
     for (const [one, other] of [
       [near, far],
       [far, near],
@@ -51,13 +51,13 @@ export class DelayLine implements AsyncDisposable {
         this.#sockets.delete(one)
         setTimeout(() => other.destroy(), delayMs)
       })
-      let underWayBytes = 0
+      let inFlightBytes = 0
       one.on('data', (bytes: Buffer) => {
-        underWayBytes += bytes.length
-        if (underWayBytes > UNDER_WAY_BYTES_MAX) one.pause()
+        inFlightBytes += bytes.length
+        if (inFlightBytes > IN_FLIGHT_BYTES_MAX) one.pause()
         setTimeout(() => {
-          underWayBytes -= bytes.length
-          if (underWayBytes <= UNDER_WAY_BYTES_MAX) one.resume()
+          inFlightBytes -= bytes.length
+          if (inFlightBytes <= IN_FLIGHT_BYTES_MAX) one.resume()
           if (!other.destroyed) other.write(bytes)
         }, delayMs)
       })

@@ -1,235 +1,203 @@
-// A stage for scripted dialogues with relays as separate programs: starts a relay (derper, derpfleet) with the keys
-// of the vectors, brings players on, and keeps the transcript. A scene is a function that plays the same on every
-// relay; what it expects is nowhere written: the transcripts are compared.
+// Dialogues with a relay and their transcripts. A script is a function that connects clients, sends bytes, and waits
+// for what the relay sends; it has no expectations of its own. The same script runs against several relays, and the
+// tests compare the transcripts.
 
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect as connectTcp } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { webSocketRequest } from '#client/http-answer.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { type KeyPair, keyPairFrom } from '#protocol/node-key.ts'
 import { DERP_PATH, upgradeRequest } from '#protocol/upgrade.ts'
-import { meshKey, server, serverKeyFile } from '../vectors/keys.ts'
+import { meshKey, server } from '../vectors/keys.ts'
 import { webSocketHandshake } from '../vectors/login.ts'
 import { Actor } from './actor.ts'
-import { makeCertificate } from './certificate.ts'
-import { clientInfo, Player, type Dial, type Script } from './scripted-client.ts'
-import { freeTcpPort, type RunningProcess, startProcess } from './process.ts'
+import { clientInfo } from './raw-frames.ts'
+import { RELAY_HOST, type RelayUnderTest } from './relay-under-test.ts'
+import { ScriptedClient, type Dial, type Transcript } from './scripted-client.ts'
 
-/** A program that relays, and what goes before derper's flags. */
-export interface Program {
-  readonly name: string
-  readonly command: string
-  readonly args: readonly string[]
-}
-
-/** The same relay twice: with TLS and without. */
-export interface RelayUnderTest extends AsyncDisposable {
-  readonly name: string
-  readonly tlsPort: number
-  readonly redirectServer: number
-}
-
-/** How long to wait for what should come, and then for what should not. */
-export interface Patience {
-  readonly answerMs: number
+/** How long to wait for expected items, and how long nothing may be received before a wait ends. */
+export interface WaitTimes {
+  readonly responseMs: number
   readonly quietMs: number
 }
 
-export type Scene = (stage: Stage) => Promise<void>
-export type Scenes = Readonly<Record<string, Scene>>
+export type Script = (dialogue: Dialogue) => Promise<void>
+/** Scripts by title. */
+export type Scripts = Readonly<Record<string, Script>>
 
-/** Every way into a relay: the letter of the specification, TLS or not, and what is asked for. */
-export const ways = {
-  'fast start over TLS 1.3': { tls: {}, asks: 'fast-start' },
-  '101 over TLS 1.3': { tls: {}, asks: 'upgrade' },
-  '101 over TLS 1.2': { tls: { maxVersion: 'TLSv1.2' }, asks: 'upgrade' },
-  '101 over plain TCP': { tls: false, asks: 'upgrade' },
-  'fast start over plain TCP': { tls: false, asks: 'fast-start' },
-  'WebSocket over TLS': { tls: {}, asks: 'websocket' },
-  'WebSocket over plain TCP': { tls: false, asks: 'websocket' },
+/** All kinds of client connections: TLS or plain TCP, and the request that opens the DERP stream. */
+export const connectionKinds = {
+  'fast start over TLS 1.3': { tls: {}, request: 'fast-start' },
+  '101 over TLS 1.3': { tls: {}, request: 'upgrade' },
+  '101 over TLS 1.2': { tls: { maxVersion: 'TLSv1.2' }, request: 'upgrade' },
+  '101 over plain TCP': { tls: false, request: 'upgrade' },
+  'fast start over plain TCP': { tls: false, request: 'fast-start' },
+  'WebSocket over TLS': { tls: {}, request: 'websocket' },
+  'WebSocket over plain TCP': { tls: false, request: 'websocket' },
 } as const satisfies Record<
   string,
-  { readonly tls: Dial['tls']; readonly asks: 'fast-start' | 'upgrade' | 'websocket' }
+  { readonly tls: Dial['tls']; readonly request: 'fast-start' | 'upgrade' | 'websocket' }
 >
-export type Way = keyof typeof ways
+export type ConnectionKind = keyof typeof connectionKinds
 
-export interface JoinOptions {
-  readonly way?: Way
+export interface LoginOptions {
+  readonly kind?: ConnectionKind
   /** The text of ClientInfo. */
   readonly info?: string
   readonly actor?: Actor
   readonly localAddress?: string
-  /** Sent in the write that logs in. */
-  readonly behind?: readonly Uint8Array[]
-  /** Things that come of the login besides the greeting: the news to watchers, answers to what is sent behind it. */
-  readonly more?: number
+  /** Frames that are sent in the same write as the login. */
+  readonly following?: readonly Uint8Array[]
+  /**
+   * Items received because of the login, besides ServerKey and ServerInfo: presence at watchers, responses to the
+   * following frames.
+   */
+  readonly moreItems?: number
 }
 
-/** ClientInfo of one who holds the mesh key of the relays under test. */
+/** ClientInfo of a mesh peer of the relays under test. */
 export const meshInfo = `{"meshKey":"${toHex(meshKey)}","version":2,"CanAckPings":false}`
 
-const host = 'localhost'
-
-/** Starts a program as a relay under test. */
-export async function startRelayUnderTest(program: Program): Promise<RelayUnderTest> {
-  const folder = await mkdtemp(join(tmpdir(), 'dialogue-'))
-  await makeCertificate(folder, host)
-  await writeFile(join(folder, 'key.json'), serverKeyFile)
-  await writeFile(join(folder, 'psk'), toHex(meshKey))
-  const running: RunningProcess[] = []
-  const start = async (...more: string[]): Promise<number> => {
-    const port = await freeTcpPort()
-    const files = ['-c', join(folder, 'key.json'), '-mesh-psk-file', join(folder, 'psk'), '-hostname', host]
-    const listen = ['-a', `127.0.0.1:${port}`, '-http-port', '-1', '-stun=false', ...more]
-    const args = [...program.args, ...files, ...listen]
-    running.push(await startProcess(program.command, args, { readyWhen: () => listens(port) }))
-    return port
-  }
-  return {
-    name: program.name,
-    tlsPort: await start('-certmode', 'manual', '-certdir', folder),
-    redirectServer: await start(),
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all(running.map(async (one) => await one.stop()))
-      await rm(folder, { recursive: true, force: true })
-    },
-  }
-}
-
-/** What a relay takes that waits for something before it answers or ends: derper's longest is 10 s. */
+/** The limit for relays that wait before they respond or close: derper waits for at most 10 s. */
 const LONG_MS = 15_000
 
-/** Plays a scene on a relay and returns the transcript. */
-export async function play(scene: Scene, relay: RelayUnderTest, patience: Patience): Promise<string[]> {
-  const stage = new Stage(relay, patience)
+/** Runs a script against a relay and returns the transcript. */
+export async function runDialogue(
+  script: Script,
+  relay: RelayUnderTest,
+  times: WaitTimes,
+): Promise<string[]> {
+  const dialogue = new Dialogue(relay, times)
   try {
-    await scene(stage)
-    await stage.close()
-    return stage.lines
+    await script(dialogue)
+    await dialogue.finish()
+    return dialogue.lines
   } finally {
-    stage.clear()
+    dialogue.destroyClients()
   }
 }
 
-export class Stage implements Script {
+export class Dialogue implements Transcript {
   readonly relay: RelayUnderTest
   readonly lines: string[] = []
-  readonly #patience: Patience
-  readonly #players: Player[] = []
+  readonly #times: WaitTimes
+  readonly #clients: ScriptedClient[] = []
   readonly #actors = new Map<string, Actor>()
   readonly #names = new Map([[toHex(server.publicKey), 'server']])
   readonly #nonces = new Set<string>()
-  #stirredMs = 0
-  #stirred = Promise.withResolvers<void>()
+  #receivedAtMs = 0
+  #received = Promise.withResolvers<void>()
 
-  constructor(relay: RelayUnderTest, patience: Patience) {
+  constructor(relay: RelayUnderTest, times: WaitTimes) {
     this.relay = relay
-    this.#patience = patience
+    this.#times = times
   }
 
-  /** The actor of that name; with a key of its own in each play, so that several can be played at once. */
+  /** The actor of that name. Its key differs from dialogue to dialogue, so that several can run at the same time. */
   actor(name: string): Actor {
-    return this.#actors.get(name) ?? this.castAs(name, keyPairFrom(randomBytes(KEY_BYTES)))
+    return this.#actors.get(name) ?? this.actorWithKey(name, keyPairFrom(randomBytes(KEY_BYTES)))
   }
 
-  /** An actor with a key that was not made for this scene. */
-  castAs(name: string, pair: KeyPair): Actor {
+  /** An actor with a given key. */
+  actorWithKey(name: string, pair: KeyPair): Actor {
     const actor = new Actor(name, pair)
     this.#actors.set(name, actor)
     this.#names.set(toHex(actor.key), name)
     return actor
   }
 
-  /** A connection on which nothing was said yet. */
-  async dial(name: string, dial: Partial<Dial> = {}, actor: Actor = this.actor(name)): Promise<Player> {
+  /** A connection that is open; nothing is sent. */
+  async dial(
+    name: string,
+    dial: Partial<Dial> = {},
+    actor: Actor = this.actor(name),
+  ): Promise<ScriptedClient> {
     const { tls = {} } = dial
-    const port = tls === false ? this.relay.redirectServer : this.relay.tlsPort
-    const player = new Player(name, actor, { port, ...dial, tls }, this)
-    this.#players.push(player)
-    await player.open()
-    return player
+    const port = tls === false ? this.relay.plainPort : this.relay.tlsPort
+    const client = new ScriptedClient(name, actor, { port, ...dial, tls }, this)
+    this.#clients.push(client)
+    await client.open()
+    return client
   }
 
-  /** A connection that is DERP's, up to the point where the client logs in; ServerKey is on its way. */
-  async open(name: string, options: JoinOptions = {}): Promise<Player> {
-    const player = await this.#dialWay(name, options)
-    const { asks } = ways[options.way ?? 'fast start over TLS 1.3']
-    if (asks === 'fast-start') player.expectFrames()
-    player.request(requests[asks])
-    await this.settle(asks === 'fast-start' ? 1 : 2)
-    return player
+  /** A connection with an open DERP stream, up to ServerKey; the client has not logged in. */
+  async openStream(name: string, options: LoginOptions = {}): Promise<ScriptedClient> {
+    const client = await this.#dialKind(name, options)
+    const { request } = connectionKinds[options.kind ?? 'fast start over TLS 1.3']
+    if (request === 'fast-start') client.expectFrames()
+    client.request(requests[request])
+    await this.settle(request === 'fast-start' ? 1 : 2)
+    return client
   }
 
-  /** A client that has logged in. With fast start all goes in one write, as Tailscale's clients do it. */
-  async join(name: string, options: JoinOptions = {}): Promise<Player> {
-    const { more = 0 } = options
-    const { asks } = ways[options.way ?? 'fast start over TLS 1.3']
-    if (asks === 'fast-start') {
-      const player = await this.#dialWay(name, options)
-      player.expectFrames()
-      player.request(requests[asks], clientInfo(player.actor, options.info), ...(options.behind ?? []))
-      await this.settle(2 + more)
-      return player
+  /** A client that has logged in. With fast start, request and login are one write, as with Tailscale's clients. */
+  async logIn(name: string, options: LoginOptions = {}): Promise<ScriptedClient> {
+    const { moreItems = 0 } = options
+    const { request } = connectionKinds[options.kind ?? 'fast start over TLS 1.3']
+    if (request === 'fast-start') {
+      const client = await this.#dialKind(name, options)
+      client.expectFrames()
+      client.request(requests[request], clientInfo(client.actor, options.info), ...(options.following ?? []))
+      await this.settle(2 + moreItems)
+      return client
     }
-    const player = await this.open(name, options)
-    player.logIn(options.info, ...(options.behind ?? []))
-    await this.settle(1 + more)
-    return player
+    const client = await this.openStream(name, options)
+    client.logIn(options.info, ...(options.following ?? []))
+    await this.settle(1 + moreItems)
+    return client
   }
 
-  async request(name: string, text: string, dial: Partial<Dial> = {}): Promise<Player> {
-    const player = await this.dial(name, dial)
-    player.request(text)
+  async request(name: string, text: string, dial: Partial<Dial> = {}): Promise<ScriptedClient> {
+    const client = await this.dial(name, dial)
+    client.request(text)
     await this.settle(1)
-    return player
+    return client
   }
 
   /**
-   * Waits until so many things were received by all players together, and then until nothing more comes; adds what
-   * came to the transcript, player by player.
+   * Waits until all clients together have received `expectedCount` items, and then until nothing is received any more.
+   * Adds the items to the transcript, client by client.
    */
   async settle(
     expectedCount: number,
     order: 'ordered' | 'unordered' = 'ordered',
     limit: 'soon' | 'up to 15 s' = 'soon',
   ): Promise<void> {
-    const { answerMs, quietMs } = this.#patience
+    const { responseMs, quietMs } = this.#times
     const isThere = (): boolean => this.#itemCount >= expectedCount
-    await this.#stirredUntil(isThere, limit === 'soon' ? answerMs : LONG_MS)
-    this.#stirredMs = performance.now()
-    for (let left = quietMs; left > 0; left = this.#stirredMs + quietMs - performance.now()) await sleep(left)
-    const isVain = !isThere()
-    for (const player of this.#players) {
-      const items = player.take().map((lines) => lines.map((line) => `${player.name} < ${line}`))
+    await this.#waitUntil(isThere, limit === 'soon' ? responseMs : LONG_MS)
+    this.#receivedAtMs = performance.now()
+    for (let left = quietMs; left > 0; left = this.#receivedAtMs + quietMs - performance.now())
+      await sleep(left)
+    const isTimedOut = !isThere()
+    for (const client of this.#clients) {
+      const items = client.take().map((lines) => lines.map((line) => `${client.name} < ${line}`))
       const sorted = order === 'ordered' ? items : items.toSorted((a, b) => (a.join() < b.join() ? -1 : 1))
       this.lines.push(...sorted.flat())
     }
-    if (isVain) this.write(`(waited in vain for ${expectedCount})`)
+    if (isTimedOut)
+      this.write(`(timed out waiting for ${expectedCount} ${expectedCount === 1 ? 'item' : 'items'})`)
   }
 
-  /** The same, once a player's connection has ended: derper may take seconds between saying so and doing it. */
-  async settleEnd(player: Player): Promise<void> {
-    await this.#stirredUntil(() => player.isOver, LONG_MS)
+  /** Waits for the end of a client's connection first: derper may take seconds between its last frame and the end. */
+  async settleEnd(client: ScriptedClient): Promise<void> {
+    await this.#waitUntil(() => client.isOver, LONG_MS)
     await this.settle(1)
   }
 
-  async #stirredUntil(isThere: () => boolean, limitMs: number): Promise<void> {
+  async #waitUntil(isThere: () => boolean, limitMs: number): Promise<void> {
     const expired = Promise.withResolvers<void>()
     let isExpired = false
     const timer = setTimeout(() => {
       isExpired = true
       expired.resolve()
     }, limitMs)
-    while (!isThere() && !isExpired) await Promise.race([this.#stirred.promise, expired.promise])
+    while (!isThere() && !isExpired) await Promise.race([this.#received.promise, expired.promise])
     clearTimeout(timer)
   }
 
-  /** The same, with what is received several times over written down once: how often is not promised. */
+  /** Like `settle`, but adds repeated items once: their number is not specified. */
   async settleRepeats(): Promise<void> {
     const start = this.lines.length
     await this.settle(1)
@@ -237,27 +205,27 @@ export class Stage implements Script {
     this.lines.push(...new Set(received.map((line) => `${line} (at least once)`)))
   }
 
-  /** A client leaves; done when the relay has had time to notice. What comes of it is yet to be awaited. */
-  async hangUp(player: Player): Promise<void> {
-    await player.hangUp()
-    // The relay's own end of the connection may come before it has told itself who left.
-    await sleep(this.#patience.quietMs)
+  /** Disconnects a client and gives the relay time to notice. The caller waits for the consequences. */
+  async disconnect(client: ScriptedClient): Promise<void> {
+    await client.disconnect()
+    // The relay may close its side before it has processed the disconnection.
+    await sleep(this.#times.quietMs)
   }
 
-  /** Lets time pass that the relay counts. */
+  /** Waits for a time that matters to the relay. */
   async pause(ms: number): Promise<void> {
     await this.settle(0)
     await sleep(ms)
   }
 
-  /** The end of the scene: what came last, and what is left of things that did not come whole. */
-  async close(): Promise<void> {
+  /** Adds the last items and the bytes of incomplete items. */
+  async finish(): Promise<void> {
     await this.settle(0)
-    for (const player of this.#players) this.lines.push(...player.unfinished())
+    for (const client of this.#clients) this.lines.push(...client.unfinished())
   }
 
   get #itemCount(): number {
-    return this.#players.reduce((sum, player) => sum + player.itemCount, 0)
+    return this.#clients.reduce((sum, client) => sum + client.itemCount, 0)
   }
 
   write(line: string): void {
@@ -268,10 +236,10 @@ export class Stage implements Script {
     return this.#names.get(toHex(key)) ?? ''
   }
 
-  stir(): void {
-    this.#stirredMs = performance.now()
-    this.#stirred.resolve()
-    this.#stirred = Promise.withResolvers<void>()
+  onReceived(): void {
+    this.#receivedAtMs = performance.now()
+    this.#received.resolve()
+    this.#received = Promise.withResolvers<void>()
   }
 
   isFresh(nonce: Uint8Array): boolean {
@@ -279,31 +247,23 @@ export class Stage implements Script {
     return this.#nonces.add(toHex(nonce)).size > count
   }
 
-  clear(): void {
-    for (const player of this.#players) player.destroy()
+  destroyClients(): void {
+    for (const client of this.#clients) client.destroy()
   }
 
-  async #dialWay(name: string, options: JoinOptions): Promise<Player> {
-    const { way = 'fast start over TLS 1.3', actor, localAddress } = options
-    return await this.dial(name, { tls: ways[way].tls, localAddress }, actor)
+  async #dialKind(name: string, options: LoginOptions): Promise<ScriptedClient> {
+    const { kind = 'fast start over TLS 1.3', actor, localAddress } = options
+    return await this.dial(name, { tls: connectionKinds[kind].tls, localAddress }, actor)
   }
 }
 
-/** What opens the stream, by name of the way. */
+/** The requests that open the DERP stream. */
 export const requests = {
-  'fast-start': textOf(upgradeRequest(host, { isFastStart: true })),
-  upgrade: textOf(upgradeRequest(host, { isFastStart: false })),
-  websocket: textOf(webSocketRequest(host, DERP_PATH, webSocketHandshake.key)),
+  'fast-start': textOf(upgradeRequest(RELAY_HOST, { isFastStart: true })),
+  upgrade: textOf(upgradeRequest(RELAY_HOST, { isFastStart: false })),
+  websocket: textOf(webSocketRequest(RELAY_HOST, DERP_PATH, webSocketHandshake.key)),
 } as const
 
 function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('latin1')
-}
-
-function listens(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connectTcp(port, '127.0.0.1')
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-    socket.once('connect', () => socket.destroy())
-  })
 }

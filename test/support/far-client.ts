@@ -1,5 +1,5 @@
-// A client in a process of its own, for hosts whose cable is pulled: logs in, prints its public key, and sends
-// back every packet to whom it came from.
+// A client in a process of its own, for tests that cut its network: logs in, prints its public key, and sends every
+// packet back to its source.
 //
 //   node test/support/far-client.ts HOST PORT
 

@@ -1,6 +1,6 @@
-// What was said in a dialogue, as lines that people can read and two relays can be compared by: frames by name with
-// keys as actors' names, HTTP answers with their fields in alphabetical order, ends of connections by kind. What
-// differs from run to run (nonces, ports, dates) is masked. Also the comparison, under a list of known differences.
+// The lines of a transcript, readable and comparable between relays: frames by name, keys as actors' names, HTTP
+// responses with their fields in alphabetical order, ends of connections by kind. Parts that differ from run to run
+// (nonces, ports, dates) are masked. Also the comparison of transcripts under a list of known differences.
 
 import { createHash } from 'node:crypto'
 import { readU16, readU32, toHex } from '#protocol/bytes.ts'
@@ -10,28 +10,30 @@ import { readServerKey } from '#protocol/handshake.ts'
 import { ipToText } from '#protocol/ip-address.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 
-/** What a key is called in lines. */
+/** The name of a key in lines. */
 export type NameOf = (key: Uint8Array) => string
 
 /** A deliberate difference between derper's transcript and the relay's. */
 export interface Difference {
-  /** The sentence under which the documentation tells of it. */
+  /** The sentence in docs/compatibility.md. */
   readonly title: string
-  /** Where it shows: by scene, what derper's lines are and what the relay's are in their place. */
-  readonly shows: readonly Showing[]
+  /** The dialogues in which it occurs. */
+  readonly occurrences: readonly Occurrence[]
 }
 
-export interface Showing {
-  readonly scene: string
-  /** Consecutive lines of derper's; an empty list stands for the end of the transcript. */
+export interface Occurrence {
+  /** The dialogue's title. */
+  readonly dialogue: string
+  /** Consecutive lines of derper; an empty list stands for the end of the transcript. */
   readonly derper: readonly string[]
+  /** The lines of the relay in their place. */
   readonly derpfleet: readonly string[]
-  /** Only in comparison with these versions of derper; without it, with every version. */
+  /** The versions of derper to which it applies; by default all. */
   readonly versions?: readonly string[]
 }
 
-/** A difference that shows in the same form in many scenes, with one version of derper. */
-export interface Rewriting {
+/** A difference that occurs in the same form in many dialogues, with one version of derper. */
+export interface Rewrite {
   readonly title: string
   readonly version: string
   readonly derper: RegExp
@@ -43,14 +45,14 @@ const frameNames = new Map<number, string>(
   Object.entries(FrameType).map(([name, type]) => [type, name.charAt(0).toUpperCase() + name.slice(1)]),
 )
 
-/** Payloads longer than this appear by length and hash. */
+/** Longer payloads are shown by length and hash. */
 const SHOWN_BYTES_MAX = 40
 
-/** Answers to what is no good request: their words are for people, and every HTTP server has its own. */
+/** Responses to invalid requests: their text is for people and differs between HTTP servers. */
 const refusals = /^HTTP\/1\.\d (400|431|505)\b/
-const wordFields = /^(content-(length|type)|x-content-type-options):/
+const bodyFields = /^(content-(length|type)|x-content-type-options):/
 
-/** Fields that name the software or the time. */
+/** Fields that contain the software or the time. */
 const maskedFields = new Set(['date', 'server', 'uwebsockets'])
 
 /** Bytes in angle brackets, or their length and the beginning of their SHA-256. */
@@ -59,7 +61,7 @@ export function bytesText(bytes: Uint8Array): string {
   return `<${bytes.length} B, ${createHash('sha256').update(bytes).digest('hex').slice(0, 12)}>`
 }
 
-/** The line of a frame that both sides understand alike; those sealed for one client are the player's to open. */
+/** The line of a frame. Frames with a sealed box are opened by the client itself: see scripted-client.ts. */
 export function frameLine(type: number, payload: Uint8Array, nameOf: NameOf): string {
   const name = frameNames.get(type) ?? `frame ${type}`
   const afterKey = (): string => bytesText(payload.subarray(KEY_BYTES))
@@ -90,7 +92,7 @@ export function frameLine(type: number, payload: Uint8Array, nameOf: NameOf): st
   }
 }
 
-/** One line for each whole frame in what a client sends, and one for what is left of an unfinished one. */
+/** One line per complete frame that a client sends, and one for the bytes of an incomplete frame. */
 export function sentLines(
   bytes: Uint8Array,
   lineOf: (type: number, payload: Uint8Array) => string,
@@ -98,12 +100,13 @@ export function sentLines(
   const lines: string[] = []
   let at = 0
   while (at < bytes.length) {
-    if (bytes.length - at < HEADER_BYTES) return [...lines, `header begun ${bytesText(bytes.subarray(at))}`]
+    if (bytes.length - at < HEADER_BYTES)
+      return [...lines, `incomplete header ${bytesText(bytes.subarray(at))}`]
     const [type = 0, length] = [bytes[at], readU32(bytes, at + 1)]
     const payload = bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length)
     if (payload.length < length) {
       const name = frameNames.get(type) ?? `frame ${type}`
-      return [...lines, `${name} of ${length} B, of which ${payload.length} B`]
+      return [...lines, `${name} of ${length} B, first ${payload.length} B`]
     }
     lines.push(lineOf(type, payload))
     at += HEADER_BYTES + length
@@ -126,17 +129,17 @@ function peerPresentText(payload: Uint8Array, nameOf: NameOf): string {
   return `${nameOf(key)} ${from} flags ${flags} app ${JSON.stringify(appName)} (${payload.length} B)`
 }
 
-/** An HTTP answer's first line, its fields in alphabetical order, its body. */
-export function answerLines(head: string, body: Buffer): string[] {
+/** The lines of an HTTP response: status line, fields in alphabetical order, body. */
+export function responseLines(head: string, body: Buffer): string[] {
   const [first = '', ...fields] = head.trimEnd().split('\r\n')
   const status = refusals.exec(first)?.[1]
   if (status !== undefined) {
     const shown = fields.map((field) => fieldText(field, false)).filter((line) => line !== undefined)
-    return [`HTTP ${status}`, ...shown.filter((line) => !wordFields.test(line)).toSorted()]
+    return [`HTTP ${status}`, ...shown.filter((line) => !bodyFields.test(line)).toSorted()]
   }
   const isPage = fields.some((field) => /^content-type: text\/html/i.test(field))
   const shown = fields.map((field) => fieldText(field, isPage)).filter((line) => line !== undefined)
-  const text = isPage && body.length > 0 ? 'a page for people' : JSON.stringify(body.toString('latin1'))
+  const text = isPage && body.length > 0 ? 'an HTML page' : JSON.stringify(body.toString('latin1'))
   return [first, ...shown.toSorted(), ...(body.length === 0 ? [] : [`body ${text}`])]
 }
 
@@ -145,35 +148,37 @@ function fieldText(field: string, isOfPage: boolean): string | undefined {
   const lowered = name.toLowerCase()
   const value = rest.join(':').trim()
   if (maskedFields.has(lowered)) return undefined
-  // The length of a page for people is no more compared than its text.
+  // Neither the text nor the length of an HTML page is compared.
   return `${lowered}: ${isOfPage && lowered === 'content-length' ? 'some' : value}`
 }
 
 /** The line of a WebSocket's close frame. */
 export function closeFrameLine(payload: Buffer): string {
   const code = payload.length >= 2 ? readU16(payload, 0) : 'without a code'
-  // The words are for people; the code is what programs decide by.
+  // The reason text is for people; programs use the code.
   return `WebSocket close ${code}`
 }
 
 /**
- * What the relay's transcript has to be: derper's, with the known differences of the scene applied.
+ * The expected transcript of the relay: derper's lines with the known differences of the dialogue applied.
  *
- * @throws Error naming a difference that does not show where it is listed
+ * @throws Error naming a difference that does not occur where it is listed
  */
 export function withDifferences(
   lines: readonly string[],
-  of: { readonly scene: string; readonly version: string },
+  of: { readonly dialogue: string; readonly version: string },
   differences: readonly Difference[],
 ): string[] {
   let expected = [...lines]
-  for (const { title, shows } of differences) {
-    for (const { scene, derper, derpfleet, versions } of shows) {
-      if (scene !== of.scene || versions?.includes(of.version) === false) continue
+  for (const { title, occurrences } of differences) {
+    for (const { dialogue, derper, derpfleet, versions } of occurrences) {
+      if (dialogue !== of.dialogue || versions?.includes(of.version) === false) continue
       const at = indexOfRun(expected, derper)
       if (at < 0) {
         const missing = derper.map((line) => `\n  ${line}`).join('')
-        throw new Error(`"${title}" is listed for this scene, but derper does not say:${missing}`)
+        throw new Error(
+          `"${title}" is listed for this dialogue, but derper's transcript does not have:${missing}`,
+        )
       }
       expected = [...expected.slice(0, at), ...derpfleet, ...expected.slice(at + derper.length)]
     }
@@ -181,41 +186,41 @@ export function withDifferences(
   return expected
 }
 
-/** The lines as the rewritings for a version of derper make them; `used` is told those that changed something. */
+/** The lines after the rewrites for a version of derper; calls `used` with each rewrite that changed a line. */
 export function rewritten(
   lines: readonly string[],
-  rewritings: readonly Rewriting[],
-  used: (rewriting: Rewriting) => void,
+  rewrites: readonly Rewrite[],
+  used: (rewrite: Rewrite) => void,
 ): string[] {
   return lines.map((line) => {
     let text = line
-    for (const rewriting of rewritings) {
-      const next = text.replace(rewriting.derper, rewriting.derpfleet)
-      if (next !== text) used(rewriting)
+    for (const rewrite of rewrites) {
+      const next = text.replace(rewrite.derper, rewrite.derpfleet)
+      if (next !== text) used(rewrite)
       text = next
     }
     return text
   })
 }
 
-/** Received lines as a transcript has them. */
-export function said(who: string, ...lines: readonly string[]): string[] {
-  return lines.map((line) => `${who} < ${line}`)
+/** The transcript's lines for items that a client received. */
+export function received(client: string, ...lines: readonly string[]): string[] {
+  return lines.map((line) => `${client} < ${line}`)
 }
 
-/** In one scene one player hears something else. */
-export function hears(
-  scene: string,
-  who: string,
+/** An occurrence in which one client receives other items. */
+export function receives(
+  dialogue: string,
+  client: string,
   derper: readonly string[],
   derpfleet: readonly string[],
-): Showing {
-  return { scene, derper: said(who, ...derper), derpfleet: said(who, ...derpfleet) }
+): Occurrence {
+  return { dialogue, derper: received(client, ...derper), derpfleet: received(client, ...derpfleet) }
 }
 
-/** The same, in comparison with one version of derper alone. */
-export function onlyWith(version: string, showing: Showing): Showing {
-  return { ...showing, versions: [version] }
+/** The occurrence for one version of derper only. */
+export function onlyWith(version: string, occurrence: Occurrence): Occurrence {
+  return { ...occurrence, versions: [version] }
 }
 
 function indexOfRun(lines: readonly string[], run: readonly string[]): number {

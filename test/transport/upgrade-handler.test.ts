@@ -10,7 +10,7 @@ import { notePreferredFrame, sendPacketFrame } from '#protocol/frames.ts'
 import { switchingProtocols, upgradeRequest } from '#protocol/upgrade.ts'
 import { LiveRelay } from '../support/live-relay.ts'
 import { loginFrame } from '../support/login-frame.ts'
-import { Opcode, webSocketFrame } from '../support/scripted-client.ts'
+import { Opcode, webSocketFrame } from '../support/raw-frames.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 
 const SERVER_KEY_BYTES = 45

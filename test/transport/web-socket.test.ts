@@ -7,7 +7,7 @@ import { concatBytes } from '#protocol/bytes.ts'
 import { pingFrame, sendPacketFrame } from '#protocol/frames.ts'
 import { LiveRelay } from '../support/live-relay.ts'
 import { loginFrame } from '../support/login-frame.ts'
-import { Opcode, webSocketFrame } from '../support/scripted-client.ts'
+import { Opcode, webSocketFrame } from '../support/raw-frames.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 
 let relay: LiveRelay

@@ -1,7 +1,7 @@
-// The deliberate differences in TLS, HTTP and WebSocket, scene by scene. The reasons are in docs/compatibility.md,
+// The deliberate differences in TLS, HTTP and WebSocket, by dialogue. The reasons are in docs/compatibility.md,
 // under the same titles.
 
-import { type Difference, hears, onlyWith, said } from '../../support/transcript.ts'
+import { type Difference, receives, onlyWith, received } from '../../support/transcript.ts'
 
 const text = ['content-type: text/plain; charset=utf-8', 'x-content-type-options: nosniff'] as const
 const bogusMethod = ['content-length: 19', ...text, 'body "bogus probe method\\n"'] as const
@@ -16,37 +16,37 @@ const tooOld = [
 export const tlsDifferences: readonly Difference[] = [
   {
     title: 'A client that offers HTTP/2 alone is refused in the TLS handshake.',
-    shows: [
+    occurrences: [
       {
-        scene: 'ALPN: HTTP/2 alone',
+        dialogue: 'ALPN: HTTP/2 alone',
         derper: ['client 0 agreed on TLSv1.3, ALPN h2: {"ALPNProtocols":["h2"]}'],
         derpfleet: [
           'client 0 < closed (ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL)',
-          'client 0 got no further: {"ALPNProtocols":["h2"]}',
+          'client 0 failed: {"ALPNProtocols":["h2"]}',
         ],
       },
     ],
   },
   {
     title: 'Any TLS server name is accepted, and so is no name.',
-    shows: [
-      ['the name asked for is another', 'derp.example.com'],
-      ['the name asked for in capitals', 'LOCALHOST'],
-      ['no name is asked for', ''],
-    ].map(([scene = '', name]) => ({
-      scene,
+    occurrences: [
+      ['another server name', 'derp.example.com'],
+      ['the server name in capitals', 'LOCALHOST'],
+      ['no server name', ''],
+    ].map(([dialogue = '', name]) => ({
+      dialogue,
       derper: [
         'client 0 < closed (ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR)',
-        `client 0 got no further: {"servername":"${name}"}`,
+        `client 0 failed: {"servername":"${name}"}`,
       ],
       derpfleet: [`client 0 agreed on TLSv1.3, ALPN false: {"servername":"${name}"}`],
     })),
   },
   {
     title: 'TLS sessions are not resumed.',
-    shows: [
+    occurrences: [
       {
-        scene: 'tickets to resume with',
+        dialogue: 'session tickets',
         derper: ['the relay gave a ticket'],
         derpfleet: ['the relay gave no ticket'],
       },
@@ -57,16 +57,16 @@ export const tlsDifferences: readonly Difference[] = [
 export const httpDifferences: readonly Difference[] = [
   {
     title: 'Answers to HEAD always have a Content-Length.',
-    shows: [
+    occurrences: [
       ['latency checks', 1],
       ['latency checks', 3],
       ['latency checks over plain TCP', 1],
-    ].map(([scene, n]) => hears(`${scene}`, `client ${n}`, empty200.slice(0, 2), empty200)),
+    ].map(([dialogue, n]) => receives(`${dialogue}`, `client ${n}`, empty200.slice(0, 2), empty200)),
   },
   {
     title: 'HTTP/1.0 is answered in HTTP/1.1.',
-    shows: [
-      hears(
+    occurrences: [
+      receives(
         'a latency check in HTTP/1.0',
         'client 0',
         ['HTTP/1.0 200 OK', 'access-control-allow-origin: *'],
@@ -76,8 +76,8 @@ export const httpDifferences: readonly Difference[] = [
   },
   {
     title: 'Debug pages are only on the admin port.',
-    shows: [
-      hears(
+    occurrences: [
+      receives(
         'debug pages',
         'client 0',
         [
@@ -88,12 +88,12 @@ export const httpDifferences: readonly Difference[] = [
           'strict-transport-security: max-age=63072000; includeSubDomains',
           'x-content-type-options: nosniff',
           'x-frame-options: DENY',
-          'body a page for people',
+          'body an HTML page',
         ],
         debugDenied(),
       ),
-      hears(
-        'debug pages from afar',
+      receives(
+        'debug pages for a remote client',
         'client 0',
         ['HTTP/1.1 403 Forbidden', 'content-length: 20', ...text, 'body "debug access denied\\n"'],
         debugDenied(),
@@ -102,10 +102,10 @@ export const httpDifferences: readonly Difference[] = [
   },
   {
     title: 'CONNECT is refused in the same way with and without TLS, and ends the connection.',
-    shows: [
+    occurrences: [
       onlyWith(
         '1.104.5',
-        hears(
+        receives(
           'CONNECT over plain TCP',
           'client 0',
           [
@@ -120,7 +120,7 @@ export const httpDifferences: readonly Difference[] = [
       ),
       onlyWith(
         '1.102.5',
-        hears(
+        receives(
           'CONNECT over plain TCP',
           'client 0',
           ['HTTP/1.1 404 Not Found', 'content-length: 19', ...text, 'body "404 page not found\\n"'],
@@ -129,7 +129,7 @@ export const httpDifferences: readonly Difference[] = [
       ),
       onlyWith(
         '1.102.5',
-        hears(
+        receives(
           'CONNECT',
           'client 0',
           ['HTTP/1.1 403 Forbidden', ...connectDenied()],
@@ -140,32 +140,32 @@ export const httpDifferences: readonly Difference[] = [
   },
   {
     title: 'If there are several Host fields, the first one counts.',
-    shows: [hears('two Hosts', 'client 0', refused400, empty200)],
+    occurrences: [receives('two Hosts', 'client 0', refused400, empty200)],
   },
   {
     title: 'An unknown HTTP version is a bad request.',
-    shows: [hears('HTTP of no known version', 'client 0', ['HTTP 505'], ['HTTP 400'])],
+    occurrences: [receives('an unknown HTTP version', 'client 0', ['HTTP 505'], ['HTTP 400'])],
   },
   {
     title: 'Header fields that continue on the next line are refused.',
-    shows: [hears('fields that go on in the next line', 'client 0', empty200, refused400)],
+    occurrences: [receives('fields that continue on the next line', 'client 0', empty200, refused400)],
   },
   {
     title: 'Requests are limited to 16 KiB and 100 fields.',
-    shows: [
-      hears('a field of 64 KiB', 'client 0', empty200, ['HTTP 431', 'connection: close', 'closed']),
-      hears('a hundred fields and more', 'client 0', empty200, refused400),
+    occurrences: [
+      receives('a field of 64 KiB', 'client 0', empty200, ['HTTP 431', 'connection: close', 'closed']),
+      receives('a hundred fields and more', 'client 0', empty200, refused400),
       {
-        scene: 'a head without an end',
+        dialogue: 'a head without an end',
         derper: [],
-        derpfleet: said('alice', 'HTTP 431', 'connection: close', 'closed'),
+        derpfleet: received('alice', 'HTTP 431', 'connection: close', 'closed'),
       },
     ],
   },
   {
     title: 'Request bodies are not read.',
-    shows: [
-      hears(
+    occurrences: [
+      receives(
         'latency checks by other methods',
         'client 1',
         ['HTTP/1.1 405 Method Not Allowed', ...bogusMethod],
@@ -175,15 +175,17 @@ export const httpDifferences: readonly Difference[] = [
   },
   {
     title: 'Plain HTTP on the TLS port is closed without an answer.',
-    shows: [hears('plain HTTP on the TLS port', 'alice', ['HTTP 400', 'closed (fin)'], ['closed (fin)'])],
+    occurrences: [
+      receives('plain HTTP on the TLS port', 'alice', ['HTTP 400', 'closed (fin)'], ['closed (fin)']),
+    ],
   },
 ]
 
 export const webSocketDifferences: readonly Difference[] = [
   {
     title: 'WebSocket handshakes in HTTP/1.0 are refused in HTTP/1.1.',
-    shows: [
-      hears(
+    occurrences: [
+      receives(
         'WebSocket: in HTTP/1.0',
         'client 0',
         ['HTTP/1.0 426 Upgrade Required', ...tooOld],
@@ -193,19 +195,19 @@ export const webSocketDifferences: readonly Difference[] = [
   },
   {
     title: 'A WebSocket frame without a mask is answered with 1002.',
-    shows: [
+    occurrences: [
       {
-        scene: 'WebSocket: a frame without a mask',
-        derper: said('alice', 'WebSocket close 1000', 'closed (fin)'),
-        derpfleet: said('alice', 'WebSocket close 1002', 'closed (fin)'),
+        dialogue: 'WebSocket: a frame without a mask',
+        derper: received('alice', 'WebSocket close 1000', 'closed (fin)'),
+        derpfleet: received('alice', 'WebSocket close 1002', 'closed (fin)'),
       },
     ],
   },
 ]
 
 function debugDenied(): string[] {
-  const words = 'body "debug access denied; metrics and health are on the admin port\\n"'
-  return ['HTTP/1.1 403 Forbidden', 'content-length: 62', ...text, words]
+  const body = 'body "debug access denied; metrics and health are on the admin port\\n"'
+  return ['HTTP/1.1 403 Forbidden', 'content-length: 62', ...text, body]
 }
 
 function connectDenied(): string[] {

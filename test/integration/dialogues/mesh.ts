@@ -1,4 +1,4 @@
-// Frames for relays of one region, by those who hold the mesh key and by those who don't.
+// Frames between relays of a region, from clients with and without the mesh key.
 
 import { FrameType } from '#protocol/frame-type.ts'
 import {
@@ -12,160 +12,164 @@ import {
 import { FORWARD_PACKET_BYTES_MAX, KEY_BYTES } from '#protocol/limits.ts'
 import { disco } from '../../vectors/frames.ts'
 import { server } from '../../vectors/keys.ts'
-import { meshInfo, requests, type Scene, type Scenes, type Stage } from '../../support/dialogue.ts'
-import { clientInfo, frameOf, headerOf, type Player } from '../../support/scripted-client.ts'
+import { meshInfo, requests, type Script, type Scripts, type Dialogue } from '../../support/dialogue.ts'
+import { clientInfo, frameOf, headerOf } from '../../support/raw-frames.ts'
+import type { ScriptedClient } from '../../support/scripted-client.ts'
 
 const ping = pingFrame(Buffer.from('12345678'))
 const hello = Buffer.from('hello')
 const key = Buffer.alloc(KEY_BYTES, 5)
 
-/** A sibling that watches, its own presence seen. */
-async function watcher(stage: Stage, name = 'sibling'): Promise<Player> {
-  const sibling = await stage.join(name, { info: meshInfo })
+/** A sibling that watches and has received its own presence. */
+async function watcher(dialogue: Dialogue, name = 'sibling'): Promise<ScriptedClient> {
+  const sibling = await dialogue.logIn(name, { info: meshInfo })
   sibling.send(WATCH_CONNS_FRAME)
-  await stage.settle(1)
+  await dialogue.settle(1)
   return sibling
 }
 
-/** The sender is closed. */
-function closedFor(frame: Uint8Array, info?: string): Scene {
-  return async (stage) => {
-    const player = await stage.join(info === undefined ? 'alice' : 'sibling', { info })
-    player.send(frame)
-    await stage.settle(1)
+/** The relay closes the sender's connection. */
+function closedFor(frame: Uint8Array, info?: string): Script {
+  return async (dialogue) => {
+    const client = await dialogue.logIn(info === undefined ? 'alice' : 'sibling', { info })
+    client.send(frame)
+    await dialogue.settle(1)
   }
 }
 
-export const meshScenes: Scenes = {
-  'watching shows everybody who is here': async (stage) => {
-    await stage.join('alice', { localAddress: '127.0.0.2' })
-    await stage.join('bob', { way: 'WebSocket over TLS' })
-    await stage.join('prober', { info: '{"version":2,"IsProber":true,"AppName":"probe 1.0"}' })
-    const sibling = await stage.join('sibling', { info: meshInfo })
+export const meshScripts: Scripts = {
+  'a watcher receives the presence of all clients': async (dialogue) => {
+    await dialogue.logIn('alice', { localAddress: '127.0.0.2' })
+    await dialogue.logIn('bob', { kind: 'WebSocket over TLS' })
+    await dialogue.logIn('prober', { info: '{"version":2,"IsProber":true,"AppName":"probe 1.0"}' })
+    const sibling = await dialogue.logIn('sibling', { info: meshInfo })
     sibling.send(WATCH_CONNS_FRAME)
-    await stage.settle(4, 'unordered')
+    await dialogue.settle(4, 'unordered')
   },
 
-  'watching shows who comes and goes': async (stage) => {
-    await watcher(stage)
-    const alice = await stage.join('alice', { behind: [notePreferredFrame(true)], more: 1 })
-    await stage.hangUp(alice)
-    await stage.settle(1)
-    await stage.join('bob', { way: '101 over TLS 1.2', more: 1 })
+  'a watcher receives presence changes': async (dialogue) => {
+    await watcher(dialogue)
+    const alice = await dialogue.logIn('alice', { following: [notePreferredFrame(true)], moreItems: 1 })
+    await dialogue.disconnect(alice)
+    await dialogue.settle(1)
+    await dialogue.logIn('bob', { kind: '101 over TLS 1.2', moreItems: 1 })
   },
 
-  'watching shows a client that is not on its ideal node': async (stage) => {
-    await watcher(stage)
+  'a watcher receives the flag of a client that is not on its ideal node': async (dialogue) => {
+    await watcher(dialogue)
     for (const [at, text] of [
       '{"version":2}',
       '{"IsProber":true}',
       meshInfo,
       meshInfo.replace('{', '{"IsProber":true,'),
     ].entries()) {
-      const player = await stage.dial(`client ${at}`)
-      player.expectFrames()
+      const client = await dialogue.dial(`client ${at}`)
+      client.expectFrames()
       const request = requests['fast-start'].replace('Upgrade: DERP', 'Ideal-Node: 900a\r\nUpgrade: DERP')
-      player.request(request, clientInfo(player.actor, text))
-      await stage.settle(3)
+      client.request(request, clientInfo(client.actor, text))
+      await dialogue.settle(3)
     }
   },
 
-  'an ideal node without a name is no other node': async (stage) => {
-    await watcher(stage)
-    const alice = await stage.dial('alice')
+  'an empty Ideal-Node field': async (dialogue) => {
+    await watcher(dialogue)
+    const alice = await dialogue.dial('alice')
     alice.expectFrames()
     const request = requests['fast-start'].replace('Upgrade: DERP', 'Ideal-Node: \r\nUpgrade: DERP')
     alice.request(request, clientInfo(alice.actor))
-    await stage.settle(3)
+    await dialogue.settle(3)
   },
 
-  'watching with the login': async (stage) => {
-    await stage.join('sibling', { info: meshInfo, behind: [WATCH_CONNS_FRAME], more: 1 })
+  'WatchConns in the same write as the login': async (dialogue) => {
+    await dialogue.logIn('sibling', { info: meshInfo, following: [WATCH_CONNS_FRAME], moreItems: 1 })
   },
 
-  'watching twice': async (stage) => {
-    const sibling = await watcher(stage)
+  'WatchConns twice': async (dialogue) => {
+    const sibling = await watcher(dialogue)
     sibling.send(WATCH_CONNS_FRAME)
-    await stage.settle(1)
-    await stage.join('alice', { more: 1 })
+    await dialogue.settle(1)
+    await dialogue.logIn('alice', { moreItems: 1 })
   },
 
-  'every connection of a key is announced, and its leaving once': async (stage) => {
-    await watcher(stage)
-    const first = await stage.join('first', { actor: stage.actor('alice'), more: 1 })
-    const second = await stage.join('second', { actor: stage.actor('alice'), more: 1 })
-    await stage.hangUp(first)
-    await stage.settle(0)
-    await stage.hangUp(second)
-    await stage.settle(1)
+  'presence of a key with two connections: announced twice, gone once': async (dialogue) => {
+    await watcher(dialogue)
+    const first = await dialogue.logIn('first', { actor: dialogue.actor('alice'), moreItems: 1 })
+    const second = await dialogue.logIn('second', { actor: dialogue.actor('alice'), moreItems: 1 })
+    await dialogue.disconnect(first)
+    await dialogue.settle(0)
+    await dialogue.disconnect(second)
+    await dialogue.settle(1)
   },
 
-  'two watchers see each other': async (stage) => {
-    await watcher(stage, 'sibling')
-    const other = await stage.join('other sibling', { info: meshInfo, more: 1 })
+  'two watchers receive the presence of each other': async (dialogue) => {
+    await watcher(dialogue, 'sibling')
+    const other = await dialogue.logIn('other sibling', { info: meshInfo, moreItems: 1 })
     other.send(WATCH_CONNS_FRAME)
-    await stage.settle(2, 'unordered')
-    await stage.hangUp(other)
-    await stage.settle(1)
+    await dialogue.settle(2, 'unordered')
+    await dialogue.disconnect(other)
+    await dialogue.settle(1)
   },
 
-  'the relay itself as a watcher is shown nothing': async (stage) => {
-    const itself = await stage.join('itself', { info: meshInfo, actor: stage.castAs('server', server) })
+  'a watcher with the relay key receives no presence': async (dialogue) => {
+    const itself = await dialogue.logIn('itself', {
+      info: meshInfo,
+      actor: dialogue.actorWithKey('server', server),
+    })
     itself.send(WATCH_CONNS_FRAME)
-    await stage.settle(0)
+    await dialogue.settle(0)
     itself.send(ping)
-    await stage.settle(1)
-    await stage.join('alice')
+    await dialogue.settle(1)
+    await dialogue.logIn('alice')
     itself.send(ping)
-    await stage.settle(1)
+    await dialogue.settle(1)
   },
 
-  'forwarding delivers under any name': async (stage) => {
-    const sibling = await stage.join('sibling', { info: meshInfo })
-    const bob = await stage.join('bob')
-    const far = stage.actor('one far away').key
+  'packets are forwarded from any source key': async (dialogue) => {
+    const sibling = await dialogue.logIn('sibling', { info: meshInfo })
+    const bob = await dialogue.logIn('bob')
+    const far = dialogue.actor('remote client').key
     for (const packet of [hello, new Uint8Array(0), disco.message, Buffer.alloc(65_536, 7)]) {
       sibling.send(forwardPacketFrame(far, bob.actor.key, packet))
-      await stage.settle(1)
+      await dialogue.settle(1)
     }
   },
 
-  'forwarding to oneself': async (stage) => {
-    const sibling = await stage.join('sibling', { info: meshInfo })
-    sibling.send(forwardPacketFrame(stage.actor('one far away').key, sibling.actor.key, hello))
-    await stage.settle(1)
+  'forwarding to the own key': async (dialogue) => {
+    const sibling = await dialogue.logIn('sibling', { info: meshInfo })
+    sibling.send(forwardPacketFrame(dialogue.actor('remote client').key, sibling.actor.key, hello))
+    await dialogue.settle(1)
   },
 
-  'forwarding to one who is not here': async (stage) => {
-    const sibling = await stage.join('sibling', { info: meshInfo })
-    const [far, nobody] = [stage.actor('one far away').key, stage.actor('nobody').key]
+  'forwarding to a key that is not connected': async (dialogue) => {
+    const sibling = await dialogue.logIn('sibling', { info: meshInfo })
+    const [far, nobody] = [dialogue.actor('remote client').key, dialogue.actor('nobody').key]
     sibling.send(forwardPacketFrame(far, nobody, hello), ping)
-    await stage.settle(1)
+    await dialogue.settle(1)
     sibling.send(...Array.from({ length: 5 }, () => forwardPacketFrame(far, nobody, disco.message)))
-    await stage.settle(3)
+    await dialogue.settle(3)
   },
 
-  'who heard a forwarded packet is told when its sender leaves': async (stage) => {
-    const sibling = await stage.join('sibling', { info: meshInfo })
-    const bob = await stage.join('bob')
-    const alice = await stage.join('alice')
+  'recipients of a forwarded packet are notified when its sender disconnects': async (dialogue) => {
+    const sibling = await dialogue.logIn('sibling', { info: meshInfo })
+    const bob = await dialogue.logIn('bob')
+    const alice = await dialogue.logIn('alice')
     sibling.send(forwardPacketFrame(alice.actor.key, bob.actor.key, hello))
-    await stage.settle(1)
-    await stage.hangUp(alice)
-    await stage.settle(1)
+    await dialogue.settle(1)
+    await dialogue.disconnect(alice)
+    await dialogue.settle(1)
   },
 
-  'forwarding under the zero key': async (stage) => {
-    const sibling = await stage.join('sibling', { info: meshInfo })
-    const bob = await stage.join('bob')
+  'forwarding under the zero key': async (dialogue) => {
+    const sibling = await dialogue.logIn('sibling', { info: meshInfo })
+    const bob = await dialogue.logIn('bob')
     sibling.send(forwardPacketFrame(Buffer.alloc(KEY_BYTES), bob.actor.key, hello))
-    await stage.settle(0)
-    sibling.send(forwardPacketFrame(stage.actor('one far away').key, bob.actor.key, hello))
-    await stage.settle(1)
+    await dialogue.settle(0)
+    sibling.send(forwardPacketFrame(dialogue.actor('remote client').key, bob.actor.key, hello))
+    await dialogue.settle(1)
   },
 
   'ForwardPacket without two whole keys': closedFor(headerOf(FrameType.forwardPacket, 63), meshInfo),
-  // derper looks at the length when it has read the keys.
+  // derper checks the length after it has read the keys.
   'ForwardPacket over its limit': closedFor(
     Buffer.concat([headerOf(FrameType.forwardPacket, FORWARD_PACKET_BYTES_MAX + 1), key, key]),
     meshInfo,
@@ -177,31 +181,31 @@ export const meshScenes: Scenes = {
   'ClosePeer with more than a key': closedFor(headerOf(FrameType.closePeer, 33), meshInfo),
   'ClosePeer without the mesh key': closedFor(closePeerFrame(key)),
 
-  'closing a peer closes all its connections': async (stage) => {
-    const sibling = await watcher(stage)
-    const bob = await stage.join('bob', { more: 1 })
-    // As many as make it unlikely that the threads of a relay have not all of them some.
+  'closing a peer closes all its connections': async (dialogue) => {
+    const sibling = await watcher(dialogue)
+    const bob = await dialogue.logIn('bob', { moreItems: 1 })
+    // So many that, very probably, each thread of a relay has some of them.
     const names = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth']
     for (const name of names) {
-      const alice = await stage.join(name, { actor: stage.actor('alice'), more: 1 })
+      const alice = await dialogue.logIn(name, { actor: dialogue.actor('alice'), moreItems: 1 })
       alice.send(sendPacketFrame(bob.actor.key, hello))
-      await stage.settle(1)
+      await dialogue.settle(1)
     }
-    sibling.send(closePeerFrame(stage.actor('alice').key))
-    await stage.settle(names.length + 2)
+    sibling.send(closePeerFrame(dialogue.actor('alice').key))
+    await dialogue.settle(names.length + 2)
   },
 
-  'closing one who is not here': async (stage) => {
-    const sibling = await stage.join('sibling', { info: meshInfo })
-    sibling.send(closePeerFrame(stage.actor('nobody').key), ping)
-    await stage.settle(1)
+  'closing a key that is not connected': async (dialogue) => {
+    const sibling = await dialogue.logIn('sibling', { info: meshInfo })
+    sibling.send(closePeerFrame(dialogue.actor('nobody').key), ping)
+    await dialogue.settle(1)
   },
 
-  'closing oneself': async (stage) => {
-    const sibling = await stage.join('sibling', { info: meshInfo })
+  'closing the own key': async (dialogue) => {
+    const sibling = await dialogue.logIn('sibling', { info: meshInfo })
     sibling.send(closePeerFrame(sibling.actor.key))
-    await stage.settle(1)
+    await dialogue.settle(1)
   },
 
-  'a mesh peer may break no other rule': closedFor(frameOf(FrameType.notePreferred), meshInfo),
+  'an invalid frame from a mesh peer': closedFor(frameOf(FrameType.notePreferred), meshInfo),
 }

@@ -1,12 +1,12 @@
-// TLS as a client sees it: versions, ALPN, the name asked for, and the certificates shown. The meta certificate is
-// compared byte for byte but for its own key, its signature and its dates.
+// TLS for clients: versions, ALPN, server name, and certificates. The meta certificate is compared byte by byte except
+// for its key, its signature and its dates.
 
 import type { X509Certificate } from 'node:crypto'
 import { TLSSocket, type ConnectionOptions } from 'node:tls'
 import { presentedCertificates } from '#client/tls-verification.ts'
-import type { Scene, Scenes, Stage } from '../../support/dialogue.ts'
+import type { Script, Scripts, Dialogue } from '../../support/dialogue.ts'
 
-/** An Ed25519 key and a signature by it. */
+/** Lengths of an Ed25519 key and of its signatures. */
 const KEY_BYTES = 32
 const SIGNATURE_BYTES = 64
 /** UTCTime with seconds, as in 260822120000Z. */
@@ -14,44 +14,44 @@ const UTC_TIME = /170d[0-9a-f]{26}/g
 /** The Ed25519 key info (RFC 8410 §4) up to the key itself. */
 const ED25519_INFO = '302a300506032b6570032100'
 
-/** A handshake with each setting, and what came of it. */
-function agreeing(...settings: readonly ConnectionOptions[]): Scene {
-  return async (stage) => {
-    for (const [at, tls] of settings.entries()) await handshake(stage, `client ${at}`, tls)
+/** One handshake per setting. */
+function handshakes(...settings: readonly ConnectionOptions[]): Script {
+  return async (dialogue) => {
+    for (const [at, tls] of settings.entries()) await handshake(dialogue, `client ${at}`, tls)
   }
 }
 
-/** The same, and then a latency check and a login over it. */
-function agreeingFor(...settings: readonly ConnectionOptions[]): Scene {
-  return async (stage) => {
+/** One latency check per setting. */
+function requestsOver(...settings: readonly ConnectionOptions[]): Script {
+  return async (dialogue) => {
     for (const [at, tls] of settings.entries()) {
-      await stage.request(`client ${at}`, 'GET /derp/probe HTTP/1.1\r\nHost: localhost\r\n\r\n', { tls })
+      await dialogue.request(`client ${at}`, 'GET /derp/probe HTTP/1.1\r\nHost: localhost\r\n\r\n', { tls })
     }
   }
 }
 
-/** What came of a handshake, and what `look` makes of it; nothing more is said on the connection. */
+/** Makes a handshake, adds its result to the transcript, and calls `inspect`; sends nothing else. */
 async function handshake(
-  stage: Stage,
+  dialogue: Dialogue,
   name: string,
   tls: ConnectionOptions,
-  look: (socket: TLSSocket) => void = () => undefined,
+  inspect: (socket: TLSSocket) => void = () => undefined,
 ): Promise<void> {
-  const player = await stage.dial(name, { tls })
-  const { socket } = player
+  const client = await dialogue.dial(name, { tls })
+  const { socket } = client
   if (!(socket instanceof TLSSocket)) throw new Error('dialled without TLS')
-  await stage.settle(0)
-  const asked = JSON.stringify(tls)
+  await dialogue.settle(0)
+  const settings = JSON.stringify(tls)
   if (socket.destroyed) {
-    stage.write(`${name} got no further: ${asked}`)
+    dialogue.write(`${name} failed: ${settings}`)
   } else {
-    stage.write(`${name} agreed on ${socket.getProtocol()}, ALPN ${socket.alpnProtocol}: ${asked}`)
-    look(socket)
+    dialogue.write(`${name} agreed on ${socket.getProtocol()}, ALPN ${socket.alpnProtocol}: ${settings}`)
+    inspect(socket)
   }
-  player.destroy()
+  client.destroy()
 }
 
-/** A certificate's DER in hex with what is made anew at each start masked. */
+/** A certificate's DER in hex; parts that change with every start are masked. */
 function maskedDer(certificate: X509Certificate): string {
   const hex = certificate.raw.toString('hex')
   const keyAt = hex.indexOf(ED25519_INFO) + ED25519_INFO.length
@@ -62,7 +62,7 @@ function maskedDer(certificate: X509Certificate): string {
   )
 }
 
-/** The lines of a certificate; a meta certificate is shown whole. */
+/** The lines of a certificate; of a meta certificate all bytes. */
 function describe(certificate: X509Certificate): string[] {
   const { subject, issuer, serialNumber, ca, publicKey } = certificate
   const isMeta = subject.startsWith('CN=derpkey')
@@ -78,36 +78,36 @@ function describe(certificate: X509Certificate): string[] {
   ]
 }
 
-export const tlsScenes: Scenes = {
-  'the certificates: the operator’s, then the meta certificate': async (stage) => {
-    await handshake(stage, 'alice', {}, (socket) => {
-      for (const certificate of presentedCertificates(socket)) stage.lines.push(...describe(certificate))
+export const tlsScripts: Scripts = {
+  'the certificates: the operator’s, then the meta certificate': async (dialogue) => {
+    await handshake(dialogue, 'alice', {}, (socket) => {
+      for (const certificate of presentedCertificates(socket)) dialogue.lines.push(...describe(certificate))
     })
   },
 
-  'versions of TLS': agreeing(
+  'versions of TLS': handshakes(
     { minVersion: 'TLSv1.3' },
     { maxVersion: 'TLSv1.2' },
     { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' },
   ),
-  'TLS before 1.2': agreeing(
+  'TLS before 1.2': handshakes(
     { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
     { minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' },
   ),
-  'TLS 1.2 without forward secrecy': agreeing({
+  'TLS 1.2 without forward secrecy': handshakes({
     maxVersion: 'TLSv1.2',
     ciphers: 'AES128-SHA:AES128-GCM-SHA256',
   }),
-  'ALPN: none, or HTTP/1.1': agreeingFor({}, { ALPNProtocols: ['http/1.1'] }),
-  'ALPN: HTTP/2 or HTTP/1.1': agreeing({ ALPNProtocols: ['h2', 'http/1.1'] }),
-  'ALPN: HTTP/2 alone': agreeing({ ALPNProtocols: ['h2'] }),
-  'ALPN: something else': agreeing({ ALPNProtocols: ['acme-tls/1'] }),
-  'the name asked for is another': agreeing({ servername: 'derp.example.com' }),
-  'the name asked for in capitals': agreeing({ servername: 'LOCALHOST' }),
-  'no name is asked for': agreeing({ servername: '' }),
-  'tickets to resume with': async (stage) => {
-    await handshake(stage, 'alice', { maxVersion: 'TLSv1.2' }, (socket) => {
-      stage.write(`the relay gave ${socket.getTLSTicket() === undefined ? 'no ticket' : 'a ticket'}`)
+  'ALPN: none, or HTTP/1.1': requestsOver({}, { ALPNProtocols: ['http/1.1'] }),
+  'ALPN: HTTP/2 or HTTP/1.1': handshakes({ ALPNProtocols: ['h2', 'http/1.1'] }),
+  'ALPN: HTTP/2 alone': handshakes({ ALPNProtocols: ['h2'] }),
+  'ALPN: another protocol': handshakes({ ALPNProtocols: ['acme-tls/1'] }),
+  'another server name': handshakes({ servername: 'derp.example.com' }),
+  'the server name in capitals': handshakes({ servername: 'LOCALHOST' }),
+  'no server name': handshakes({ servername: '' }),
+  'session tickets': async (dialogue) => {
+    await handshake(dialogue, 'alice', { maxVersion: 'TLSv1.2' }, (socket) => {
+      dialogue.write(`the relay gave ${socket.getTLSTicket() === undefined ? 'no ticket' : 'a ticket'}`)
     })
   },
 }

@@ -2,14 +2,13 @@
 // what the file says; flags that would say it otherwise are refused.
 
 import type { Diagnostics } from '#config/diagnostics.ts'
-import { readFileText, whyUnread } from '#config/file-text.ts'
+import { readFleet } from '#config/mesh-settings.ts'
 import type { OptionValues } from '#config/option-values.ts'
 import type { ServeOptions } from '#config/options.ts'
 import { isOwnNode } from '#fleet/fleet-position.ts'
 import type { Node } from '#fleet/node.ts'
 import { positionProblem } from '#fleet/position-check.ts'
 import type { Region } from '#fleet/region.ts'
-import { readRegionsFile } from '#fleet/regions-file.ts'
 
 /** Pins this relay's certificate, where the file does not say how to verify it; undefined: it needs no pin. */
 export type Pin = (hostname: string) => string | undefined
@@ -23,19 +22,12 @@ export function fleetEntries(
 ): readonly Region[] | undefined {
   const path = values.get('regions-file') ?? ''
   const where = values.where('regions-file')
-  const file = readFileText(path)
-  if (!('text' in file)) {
-    return diagnostics.addProblem(where, `${path} ${whyUnread(file)}`, 'a file of regions, YAML')
-  }
-  const read = readRegionsFile(path, file.text)
-  if ('problems' in read) {
-    diagnostics.problems.push(...read.problems)
-    return undefined
-  }
+  const regions = readFleet(path, where, diagnostics)
+  if (regions === undefined) return undefined
   const [hostname = '', node, region] = [values.get('hostname'), values.get('node'), values.get('region')]
   const isKnown = hostname !== '' || node !== undefined || region !== undefined
   const problem = isKnown
-    ? positionProblem(path, read.regions, { hostname, node, region, hasDirectory: false })
+    ? positionProblem(path, regions, { hostname, node, region, hasDirectory: false })
     : undefined
   if (problem !== undefined) return diagnostics.addProblem(where, problem.found, problem.expected)
   if (!isKnown && !isAll) {
@@ -49,7 +41,7 @@ export function fleetEntries(
   const isWanted = ({ id, nodes }: Region): boolean => id === region || nodes.some(isThis)
   const certNameOf = (one: Node): string | undefined =>
     one.certName ?? (isThis(one) ? pin(one.hostname) : undefined)
-  return read.regions.filter((one) => isAll || isWanted(one)).map((one) => withCertNames(one, certNameOf))
+  return regions.filter((one) => isAll || isWanted(one)).map((one) => withCertNames(one, certNameOf))
 }
 
 function withCertNames(region: Region, certNameOf: (node: Node) => string | undefined): Region {

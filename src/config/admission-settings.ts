@@ -1,5 +1,5 @@
-// Who may use the relay. A relay that the world can reach needs an answer to that from its operator: a check, or the
-// word that it is open.
+// Resolves the admission policy: which clients may use the relay. A relay that listens on a public address needs one
+// of its operator: a check of clients, or -open-relay.
 
 import { exists } from './file-text.ts'
 import type { Diagnostics } from './diagnostics.ts'
@@ -33,7 +33,7 @@ export function resolveAdmission(
       'either an open relay or a check of clients',
     )
   }
-  // What cannot be read may have been the answer, or an address that is not public.
+  // An invalid value may have been meant as the policy, or as an address that is not public.
   const isKnown = values.areValid(
     'listen',
     'dev',

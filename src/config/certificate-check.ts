@@ -1,12 +1,12 @@
-// Whether a TLS certificate and key, as PEM, can serve a hostname now. Judges texts; which files they are and what
-// to do about a complaint is the caller's business.
+// Checks whether a TLS certificate and key, as PEM, can serve a host name now. Checks texts; certificate-files.ts
+// reads the files, and the caller decides what a fault means.
 
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import { certificatePin } from '#protocol/self-signed.ts'
 
-/** Why a pair cannot serve; `file` tells which of the two to look at. */
+/** Why a certificate and key cannot serve; `file` is the one with the fault. */
 export interface CertificateFault {
   readonly file: 'certificate' | 'key'
   readonly kind: 'unreadable' | 'mismatch' | 'expired' | 'not yet valid' | 'other name'
@@ -19,10 +19,10 @@ export interface CheckedCertificate {
   readonly faults: readonly CertificateFault[]
 }
 
-/** A lifetime's last tenth is when a renewal that should have happened is missed. */
+/** In the last tenth of a certificate's life, its renewal is overdue. */
 const LAST_PART_OF_LIFE = 0.1
 
-/** The leaf certificate and all that is wrong with it; faults alone when it cannot be read. */
+/** The leaf certificate with all faults; only the faults if it cannot be parsed. */
 export function checkCertificate(
   pem: CertificatePem,
   hostname: string,
@@ -47,19 +47,19 @@ export function checkCertificate(
   }
 }
 
-/** What clients must pin to take a certificate that is its own authority; undefined for any other. */
+/** The pin by which clients accept a self-signed certificate; undefined for a certificate of an authority. */
 export function selfSignedPin(certificate: X509Certificate): string | undefined {
   const isSelfSigned = certificate.subject === certificate.issuer && certificate.verify(certificate.publicKey)
   return isSelfSigned ? certificatePin(certificate.raw) : undefined
 }
 
-/** Whether so little of its life is left that it should have been replaced. */
+/** Whether the certificate is in the last part of its life, so its renewal is overdue. */
 export function isNearlyExpired(certificate: X509Certificate, nowMs: number): boolean {
   const [fromMs, untilMs] = lifeOf(certificate)
   return nowMs > untilMs - (untilMs - fromMs) * LAST_PART_OF_LIFE
 }
 
-/** The day and minute of an instant, UTC. */
+/** Day and minute, UTC. */
 function dateText(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
@@ -88,13 +88,13 @@ export function parseCertificate(pem: string): X509Certificate | CertificateFaul
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*(?:-----END CERTIFICATE-----)?/g
 
-/** Where in a PEM file a certificate stands that can't be read, from 1; undefined if all can. */
+/** The position, from 1, of the first certificate in a PEM text that cannot be parsed; undefined if all can. */
 export function damagedCertificate(pem: string): number | undefined {
   const at = (pem.match(PEM_CERTIFICATE) ?? []).findIndex((one) => 'kind' in parseCertificate(one))
   return at === -1 ? undefined : at + 1
 }
 
-/** Clients get the whole chain, and TLS does not start with one that is damaged. The leaf is looked at by itself. */
+/** TLS does not start with a damaged certificate anywhere in the chain. The leaf is checked on its own. */
 function chainFaults(pem: string): CertificateFault[] {
   const position = damagedCertificate(pem)
   if (position === undefined) return []
@@ -136,7 +136,7 @@ function dateFaults(certificate: X509Certificate, nowMs: number): CertificateFau
   return []
 }
 
-/** Alternative names alone count: Go's TLS, which the clients use, ignores the common name. */
+/** Only alternative names count: clients use Go's TLS, which ignores the common name. */
 function nameFaults(certificate: X509Certificate, hostname: string): CertificateFault[] {
   const matched =
     isIP(hostname) === 0

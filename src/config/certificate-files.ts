@@ -1,7 +1,7 @@
-// The one reader of the operator's certificate files, PEM: the relay's certificate with its key, and authorities that the
-// relay is to trust. The check of the settings, the start, `map` and `probe` all read here. Reading is bounded. Whether a
-// certificate can serve is certificate-check.ts's; the authorities that the system brings are read by trusted-roots.ts
-// (admission/).
+// The one reader of the operator's certificate files, PEM: the relay's certificate with its key, and authorities that
+// the relay is to trust. The check of the settings, the start, `map` and `probe` all read here. Reading is bounded.
+// Whether a certificate can serve is certificate-check.ts's; the authorities that the system brings are read by
+// trusted-roots.ts (admission/).
 
 import { join } from 'node:path'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'

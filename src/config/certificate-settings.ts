@@ -1,6 +1,6 @@
-// Which certificate the relay serves with, by derper's manual mode: HOSTNAME.crt and HOSTNAME.key in a folder,
-// looked at before the start. For an IP address as hostname, and in the quick start, a missing pair is planned as a
-// self-signed one.
+// Resolves the certificate that the relay serves, by derper's manual mode: HOSTNAME.crt and HOSTNAME.key in a folder,
+// checked before the start. If both files are missing, a self-signed certificate is planned for an IP address as host
+// name and for the quick start. Also resolves the authorities that options name.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { isIP } from 'node:net'
@@ -13,7 +13,12 @@ import {
   selfSignedPin,
   type CertificateFault,
 } from './certificate-check.ts'
-import { certificateFilesIn, readCertificateFiles, type CertificateFiles } from './certificate-files.ts'
+import {
+  certificateFilesIn,
+  readAuthoritiesFile,
+  readCertificateFiles,
+  type CertificateFiles,
+} from './certificate-files.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import type { HostInfo } from './host-info.ts'
 import type { Listeners } from './listener-settings.ts'
@@ -24,11 +29,11 @@ import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 
 const HOUR_MS = 3_600_000
-/** Clients refuse a certificate that is not valid yet, and their clocks may be a little behind. */
+/** Clients refuse a certificate that is not valid yet, and a client's clock may be slow. */
 const BACKDATED_MS = HOUR_MS
-/** A year in all; Apple's platforms refuse what lives much longer. */
+/** One year. Apple's platforms refuse certificates with a much longer life. */
 const LIFE_MS = 365 * 24 * HOUR_MS
-/** What browsers and clients on this machine may call a relay of its own. */
+/** The names by which browsers and clients on this machine may reach the quick start's relay. */
 const LOCAL_NAMES = ['localhost', '127.0.0.1', '::1']
 
 /** The folder that the options name, or derper's. */
@@ -36,7 +41,7 @@ export function certificateFolder(values: OptionValues<ServeOptions>, host: Host
   return values.get('certdir') ?? join(host.cacheFolder, 'tailscale', 'derper-certs')
 }
 
-/** The pair to serve with; undefined, with a complaint, when there is none. For a relay that speaks TLS. */
+/** The files to serve with, for a relay that speaks TLS; undefined after a problem. */
 export function resolveCertificate(
   values: OptionValues<ServeOptions>,
   { hostname, listeners }: { readonly hostname: string | undefined; readonly listeners: Listeners },
@@ -74,7 +79,7 @@ export function resolveCertificate(
     planSelfSigned({ ...plan, existing: 'is replaced' }, host, diagnostics)
     return files
   }
-  for (const fault of checked.faults) complainOfFault(fault, files, diagnostics)
+  for (const fault of checked.faults) addFault(fault, files, diagnostics)
   if (!('certificate' in checked) || checked.faults.length > 0) return undefined
   if (isNearlyExpired(checked.certificate, host.nowMs)) {
     diagnostics.addWarning(`${files.certificatePath}: expires on ${expiryText(checked.certificate)}`)
@@ -83,7 +88,7 @@ export function resolveCertificate(
   return files
 }
 
-/** Whether key and certificate are the quick start's own, not the operator's. */
+/** Whether key and certificate belong to the quick start and not to the operator. */
 function isQuickStartState(values: OptionValues<ServeOptions>): boolean {
   return values.source('certdir') === 'preset'
 }
@@ -112,18 +117,18 @@ function planSelfSigned(plan: SelfSignedPlan, host: HostInfo, diagnostics: Diagn
   })
   const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString()
   const { certificatePath, keyPath } = plan.files
-  const rest = { folder: 'is made', existing: plan.existing } as const
+  const rest = { folder: 'is created', existing: plan.existing } as const
   diagnostics.addNewFile({ path: keyPath, text: pem, mode: 0o600, ...rest })
   diagnostics.addNewFile({ path: certificatePath, text: certificatePem(certificate), mode: 0o644, ...rest })
   if (!plan.isOwn) warnOfPin(plan, certificatePin(certificate), diagnostics)
 }
 
-/** Clients take a self-signed certificate by its pin alone. */
+/** Clients accept a self-signed certificate only by its pin. */
 function warnOfPin(served: Served, pin: string | undefined, diagnostics: Diagnostics): void {
   if (pin === undefined) return
   const { hostname, listeners } = served
   const { derp, stun } = listeners
-  // The ports only where clients would not take them for granted, so that derper's users find its node again.
+  // Only ports that differ from the defaults, so that operators who come from derper recognise their node.
   const node: Node = {
     name: 'custom',
     hostname,
@@ -136,7 +141,22 @@ function warnOfPin(served: Served, pin: string | undefined, diagnostics: Diagnos
   )
 }
 
-function complainOfFault(fault: CertificateFault, files: CertificateFiles, diagnostics: Diagnostics): void {
+function addFault(fault: CertificateFault, files: CertificateFiles, diagnostics: Diagnostics): void {
   const path = fault.file === 'key' ? files.keyPath : files.certificatePath
   diagnostics.addProblem(path, fault.found, fault.expected)
+}
+
+/**
+ * The certificates of authorities in the file that an option names, PEM; undefined without one, or after a problem.
+ */
+export function resolveAuthorities(
+  values: OptionValues<ServeOptions>,
+  option: 'mesh-ca-file' | 'nats-ca-file',
+  diagnostics: Diagnostics,
+): string | undefined {
+  const path = values.get(option)
+  if (path === undefined) return undefined
+  const read = readAuthoritiesFile(path)
+  if ('pem' in read) return read.pem
+  return diagnostics.addProblem(values.where(option), read.found, 'a PEM file of certificates')
 }

@@ -1,6 +1,5 @@
-// Options from a YAML file: one flat map whose keys are the options' words. An unknown key, a key given twice and a
-// value of another shape are complaints with the line they stand on. The file's text comes in; reading it is the
-// caller's business.
+// Reads options from the text of a YAML file: one flat mapping whose keys are the options' names. An unknown key, a
+// key that is given twice and a value of another shape are problems with their line. The caller reads the file.
 
 import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
@@ -14,16 +13,16 @@ export interface FileValues {
   readonly problems: readonly Problem[]
 }
 
-/** The file's shape, also the source of its JSON Schema. */
+/** The shape of the file; its JSON Schema is derived from it, too. */
 export function fileSchema(table: OptionTable): z.ZodType<Record<string, unknown>> {
   const shape: Record<string, z.ZodType> = {}
-  for (const [word, option] of Object.entries(table)) {
-    if (isInFile(option)) shape[word] = option.kind.shape.optional().describe(option.about)
+  for (const [name, option] of Object.entries(table)) {
+    if (isInFile(option)) shape[name] = option.kind.shape.optional().describe(option.about)
   }
   return z.strictObject(shape)
 }
 
-/** Reads the text of the file at `path`, which is only used to name it. */
+/** Reads the file's text; `path` is only used to name the file in problems. */
 export function readConfigFile(table: OptionTable, path: string, fileText: string): FileValues {
   const lines = new LineCounter()
   const document = parseDocument(fileText, { lineCounter: lines, prettyErrors: false, logLevel: 'error' })
@@ -34,13 +33,13 @@ export function readConfigFile(table: OptionTable, path: string, fileText: strin
   try {
     content = document.toJS()
   } catch (error) {
-    // An alias without its anchor, or so many that a small file stands for a huge one.
+    // An alias without its anchor, or so many aliases that a small file expands to a huge one.
     return {
       values: new Map(),
       problems: [{ where: path, found: reasonOf(error), expected: 'values without YAML aliases' }],
     }
   }
-  // A file of comments alone sets nothing.
+  // A file that contains only comments sets nothing.
   if (content === null) return { values: new Map(), problems: [] }
   if (!isMap(document.contents)) {
     return {
@@ -49,15 +48,15 @@ export function readConfigFile(table: OptionTable, path: string, fileText: strin
     }
   }
   const lineOf = keyLines(document, lines)
-  const where = (word: string): string => `${path}:${lineOf.get(word) ?? 1}: ${word}`
+  const where = (name: string): string => `${path}:${lineOf.get(name) ?? 1}: ${name}`
   const issues = fileSchema(table).safeParse(content).error?.issues ?? []
   const problems = issues.flatMap((issue) => shapeProblems(table, issue, { content, where }))
-  // The keys without fault count, so that they are not missed elsewhere.
-  const faulty = new Set(problems.map((problem) => problem.where))
+  // Valid keys count, so that no other check takes them for missing.
+  const invalid = new Set(problems.map((problem) => problem.where))
   const values = new Map<string, RawOption>()
-  for (const [word, value] of Object.entries(content as object)) {
-    const raw = { text: textOf(value), source: 'file', where: where(word) } as const
-    if (!faulty.has(raw.where)) values.set(word, raw)
+  for (const [name, value] of Object.entries(content as object)) {
+    const raw = { text: textOf(value), source: 'file', where: where(name) } as const
+    if (!invalid.has(raw.where)) values.set(name, raw)
   }
   return { values, problems }
 }
@@ -70,7 +69,7 @@ function syntaxProblem(
   return { where: `${path}:${lines.linePos(error.pos[0]).line}`, found: error.message, expected: '' }
 }
 
-/** On which line each top-level key stands. */
+/** The line of each top-level key. */
 function keyLines(document: Document.Parsed, lines: LineCounter): ReadonlyMap<string, number> {
   const found = new Map<string, number>()
   if (!isMap(document.contents)) return found
@@ -82,7 +81,7 @@ function keyLines(document: Document.Parsed, lines: LineCounter): ReadonlyMap<st
 
 interface FileContext {
   readonly content: unknown
-  readonly where: (word: string) => string
+  readonly where: (name: string) => string
 }
 
 function shapeProblems(table: OptionTable, issue: z.core.$ZodIssue, context: FileContext): Problem[] {
@@ -94,16 +93,19 @@ function shapeProblems(table: OptionTable, issue: z.core.$ZodIssue, context: Fil
       expected: '',
     }))
   }
-  const word = String(issue.path[0])
+  const name = String(issue.path[0])
   const value = typeof content === 'object' && content !== null ? Object.entries(content) : []
-  const found = JSON.stringify(value.find(([key]) => key === word)?.[1])
-  return [{ where: where(word), found: `invalid value ${found}`, expected: table[word]?.kind.expected ?? '' }]
+  const found = JSON.stringify(value.find(([key]) => key === name)?.[1])
+  return [{ where: where(name), found: `invalid value ${found}`, expected: table[name]?.kind.expected ?? '' }]
 }
 
-/** The key that was meant: derper's flag for an option, one that may not stand in a file, or the nearest word. */
+/**
+ * What the operator may have meant: derper's flag of an option, an option that may not stand in a file, or a similar
+ * name.
+ */
 function keyHint(table: OptionTable, key: string): string {
   const known = Object.entries(table).filter(([, option]) => isInFile(option))
-  const byFlag = known.find(([word, option]) => flagNames(word, option).includes(key))
+  const byFlag = known.find(([name, option]) => flagNames(name, option).includes(key))
   if (byFlag !== undefined) return didYouMean(byFlag[0])
   const option: Option | undefined = table[key]
   if (option?.only === 'env') return `; set the environment variable ${envName(key)}`
@@ -112,12 +114,12 @@ function keyHint(table: OptionTable, key: string): string {
   return didYouMean(
     nearestWord(
       key,
-      known.map(([word]) => word),
+      known.map(([name]) => name),
     ),
   )
 }
 
-/** The value as a flag would have it, so that one parser serves all sources. */
+/** The value in its text form, so that one parser serves all sources. */
 function textOf(value: unknown): string {
   if (Array.isArray(value)) return value.join(',')
   if (value === null || value === undefined) return ''

@@ -1,12 +1,12 @@
-// How many cores this process may keep busy: those it may run on, and no more than its control groups' quotas pay
-// for. Node's own count knows affinity but no quota, and a relay with more threads than paid cores is stopped by
-// the kernel for most of every 100 ms.
+// The number of cores that this process may keep busy: the cores of its affinity, limited by the CPU quotas of its
+// control groups. Node's own count respects affinity but no quota, and the kernel stops a relay with more threads
+// than its quota allows for most of every 100 ms.
 
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 
-/** Where the kernel tells about control groups; tests bring folders of their own. */
+/** Where the kernel describes control groups; tests use folders of their own. */
 export interface CgroupPaths {
   /** The process's groups, one `ID:CONTROLLERS:PATH` a line. */
   readonly membership: string
@@ -18,7 +18,7 @@ const SYSTEM: CgroupPaths = { membership: '/proc/self/cgroup', mount: '/sys/fs/c
 /** Version 1 mounts its CPU controller under one of these names. */
 const V1_CONTROLLERS = ['cpu', 'cpu,cpuacct', 'cpuacct,cpu']
 
-/** Cores, rounded down, at least one. */
+/** Rounded down, at least one. */
 export function usableCoreCount(cores: number = availableParallelism(), paths: CgroupPaths = SYSTEM): number {
   return Math.max(1, Math.floor(Math.min(cores, quotaCores(paths))))
 }
@@ -37,7 +37,7 @@ export function quotaCores(paths: CgroupPaths): number {
   return Math.min(Infinity, ...quotas)
 }
 
-/** The path and its parents up to the root: inside a container the root is often all that is visible. */
+/** The path and its parents up to the root. Inside a container, often only the root is visible. */
 function groupsUpwards(path: string): string[] {
   return path === '/' || path === '.' ? ['/'] : [path, ...groupsUpwards(dirname(path))]
 }
@@ -48,7 +48,7 @@ function quotaV2(folder: string): number {
   return coresOf(Number(quota), Number(period))
 }
 
-/** Two files in microseconds; a quota of −1 is none. */
+/** Two files in microseconds; a quota of −1 disables the limit. */
 function quotaV1(folder: string): number {
   const quota = Number(readText(join(folder, 'cpu.cfs_quota_us')) ?? Number.NaN)
   return coresOf(quota, Number(readText(join(folder, 'cpu.cfs_period_us')) ?? Number.NaN))
@@ -62,7 +62,7 @@ function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch {
-    // The other version of control groups, another system, or a group that this process may not see.
+    // The host has the other version of control groups or none, or hides the group from this process.
     return undefined
   }
 }

@@ -1,5 +1,5 @@
-// The results of resolving besides the settings: problems, warnings, and files to create before the start. One object is
-// passed to all parts of the resolution, so that each part is checked whatever the others found.
+// The results of resolving besides the settings: problems, warnings, and files to create before the start. One object
+// is passed to all parts of the resolution, so that each part is checked whatever the others found.
 
 import type { Problem } from '#fleet/problem.ts'
 import { withoutSecrets } from '#fleet/secret-mask.ts'

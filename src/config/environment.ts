@@ -1,5 +1,6 @@
-// Options from environment variables: the relay's own names (DERPFLEET_…), those of the common derper image and
-// derper's own. An empty variable counts as not set: images and charts declare names without values.
+// Reads options from environment variables: the relay's own names (DERPFLEET_…), the names of the common derper
+// image, and derper's own. An empty variable counts as not set, because images and charts declare names without
+// values.
 
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envNames, isOwnEnvName, type OptionTable } from './option.ts'
@@ -13,8 +14,8 @@ export interface EnvironmentValues {
   readonly warnings: readonly string[]
 }
 
-/** Variables of this prefix that are no options: the tests' cache of foreign programs. */
-const OTHER_OWN_NAMES: readonly string[] = ['DERPFLEET_CACHE']
+/** Variables with the relay's prefix that are not options: the tests' cache of foreign programs. */
+const OTHER_OWN_VARIABLES: readonly string[] = ['DERPFLEET_CACHE']
 
 /**
  * Kubernetes describes each service of a namespace to its pods in variables that begin with the service's name:
@@ -25,22 +26,22 @@ const SERVICE_LINK_NAME = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP
 
 export function readEnvironment(table: OptionTable, env: Environment): EnvironmentValues {
   const values = new Map<string, RawOption>()
-  const known = new Set<string>(OTHER_OWN_NAMES)
-  for (const [word, option] of Object.entries(table)) {
-    const names = envNames(word, option)
-    for (const name of names) known.add(name)
-    const name = names.find((candidate) => isSet(env[candidate]))
-    if (name !== undefined) values.set(word, { text: env[name] ?? '', source: 'env', where: name })
+  const known = new Set<string>(OTHER_OWN_VARIABLES)
+  for (const [name, option] of Object.entries(table)) {
+    const variables = envNames(name, option)
+    for (const variable of variables) known.add(variable)
+    const found = variables.find((variable) => isSet(env[variable]))
+    if (found !== undefined) values.set(name, { text: env[found] ?? '', source: 'env', where: found })
   }
-  const strangers = Object.keys(env).filter(
+  const unknown = Object.keys(env).filter(
     (name) => isOwnEnvName(name) && !known.has(name) && isSet(env[name]) && !SERVICE_LINK_NAME.test(name),
   )
-  const foreign = Object.keys(UNSUPPORTED_ENV).filter((name) => isSet(env[name]))
+  const unsupported = Object.keys(UNSUPPORTED_ENV).filter((name) => isSet(env[name]))
   return {
     values,
     warnings: [
-      ...strangers.map((name) => `${name}: unknown variable${didYouMean(nearestWord(name, known))}`),
-      ...foreign.map((name) => `${name}: has no effect here; ${UNSUPPORTED_ENV[name]}`),
+      ...unknown.map((name) => `${name}: unknown variable${didYouMean(nearestWord(name, known))}`),
+      ...unsupported.map((name) => `${name}: has no effect here; ${UNSUPPORTED_ENV[name]}`),
     ],
   }
 }

@@ -1,5 +1,4 @@
-// The text of a file that an option names, or why there is none. Bounded: a path that leads to a device or to a log
-// must not fill the memory.
+// Reads the text of a file that an option names. Bounded: a path to a device or to a log must not fill the memory.
 
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { reasonOf } from '#fleet/problem.ts'
@@ -7,13 +6,13 @@ import { reasonOf } from '#fleet/problem.ts'
 export type FileText =
   | { readonly text: string; readonly mode: number }
   | { readonly missing: true }
-  /** Completes "PATH …". */
+  /** Why it cannot be read; completes "PATH …". */
   | { readonly reason: string }
 
-/** As large as the largest map; bundles of authorities have a quarter of a megabyte. */
+/** The size of the largest fleet's file. Bundles of authorities have a quarter of a megabyte. */
 const FILE_BYTES_MAX = 4_194_304
 
-/** Reads all of it; missing is told apart, because some files are made then. */
+/** Reads the whole file. A missing file is a result of its own, because the start creates some files. */
 export function readFileText(path: string): FileText {
   try {
     return readBounded(path)
@@ -23,7 +22,7 @@ export function readFileText(path: string): FileText {
   }
 }
 
-/** A pipe is read to its end, as a shell's `<(…)` makes one. */
+/** Reads a pipe to its end, such as a shell's `<(…)`. */
 function readBounded(path: string): FileText {
   const descriptor = openSync(path, 'r')
   try {
@@ -41,7 +40,7 @@ function readBounded(path: string): FileText {
   }
 }
 
-/** What to say about a file that has to be there. */
+/** The reason for a message about a required file; completes "PATH …". */
 export function whyUnread(file: { readonly missing: true } | { readonly reason: string }): string {
   return 'missing' in file ? 'does not exist' : file.reason
 }

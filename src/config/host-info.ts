@@ -1,5 +1,5 @@
-// What settings depend on besides the operator's words: the machine, the user and the time. Gathered once, so that
-// resolving is a function of what it is given.
+// What settings depend on besides options: the machine, the user and the time. Collected once, so that resolving is a
+// function of its arguments.
 
 import { homedir, totalmem } from 'node:os'
 import { isAbsolute, join } from 'node:path'
@@ -10,13 +10,13 @@ export interface HostInfo {
   readonly nowMs: number
   readonly isRoot: boolean
   readonly homeFolder: string
-  /** Where the user's programs keep what can be had again. */
+  /** For files that can be created again. */
   readonly cacheFolder: string
   readonly tailscaledSocket: string
   readonly coreCount: number
-  /** What this process may have: its control group's, or the machine's. */
+  /** The memory that this process may use: its control group's limit, or the machine's memory. */
   readonly memoryBytes: number
-  /** Where derper's mesh key is looked for when no option names it. */
+  /** derper's places for the mesh key, if no option names it. */
   readonly meshKeyPaths: readonly string[]
   readonly rootKeyPath: string
 }
@@ -31,14 +31,14 @@ export function hostInfo(env: Environment): HostInfo {
     tailscaledSocket:
       process.platform === 'darwin' ? '/var/run/tailscaled.socket' : '/var/run/tailscale/tailscaled.sock',
     coreCount: usableCoreCount(),
-    // Zero, or more than there is, where nothing limits it.
+    // Without a limit, Node returns zero or more than the machine has.
     memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Infinity),
     meshKeyPaths: ['/home/derp/keys/derp-mesh.key', join(homeFolder, 'keys', 'derp-mesh.key')],
     rootKeyPath: '/var/lib/derper/derper.key',
   }
 }
 
-/** As Go finds it, because derper keeps its certificates there. */
+/** As Go finds it: derper keeps its certificates there. */
 function cacheFolder(env: Environment, homeFolder: string): string {
   if (process.platform === 'darwin') return join(homeFolder, 'Library', 'Caches')
   const named = env.XDG_CACHE_HOME ?? ''

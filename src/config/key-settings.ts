@@ -1,5 +1,5 @@
-// The relay's secrets: its own key, which may be made at the first start, and the mesh key, which never is. Each
-// comes from one place; two places that both name one are a contradiction.
+// Resolves the relay's keys: its node key, which the first start may create, and the mesh keys, which it never
+// creates. Each has one source; a key that is set by two sources is a problem.
 
 import { randomBytes } from 'node:crypto'
 import { dirname } from 'node:path'
@@ -13,7 +13,7 @@ import { DEV_MESH_KEY_ENV, type ServeOptions } from './options.ts'
 
 export interface MeshKeys {
   readonly keys: readonly Uint8Array[]
-  /** The file that they are from, which may change. */
+  /** Their file, which is read again when it changes; undefined if they have another source. */
   readonly path?: string
 }
 
@@ -43,13 +43,13 @@ export function resolveNodeKey(
     return parsedKey(file.text, where, path, diagnostics)
   }
   if ('reason' in file) return diagnostics.addProblem(where, `${path} ${file.reason}`, KEY_EXPECTED)
-  // Only folders that are the relay's own by name are made; elsewhere a missing one is a typing error.
+  // Only the default folders are created. In a path that the operator wrote, a missing folder is a typing error.
   const isOwnFolder = values.source('key-file') === undefined || values.source('key-file') === 'preset'
   if (!isOwnFolder && !isFolder(dirname(path))) {
     return diagnostics.addProblem(where, `${path} cannot be created: its folder does not exist`, KEY_EXPECTED)
   }
   const pair = newKeyPair()
-  const folder = isOwnFolder ? 'is made' : 'must exist'
+  const folder = isOwnFolder ? 'is created' : 'must exist'
   diagnostics.addNewFile({ path, text: formatKeyFile(pair), mode: 0o600, folder, existing: 'is kept' })
   return pair
 }
@@ -58,7 +58,7 @@ export function newKeyPair(): KeyPair {
   return keyPairFrom(randomBytes(32))
 }
 
-/** The mesh keys, none without a mesh; the first is the one that this relay proves itself with. */
+/** The mesh keys; none without a mesh. This relay proves the first one to its siblings. */
 export function resolveMeshKeys(
   values: OptionValues<ServeOptions>,
   host: HostInfo,
@@ -76,9 +76,9 @@ export function resolveMeshKeys(
     return NO_MESH_KEYS
   }
   if (isDev) return NO_MESH_KEYS
-  // derper's own places count unless the option says otherwise, even by an empty value.
-  const isSilent = values.source('mesh-psk-file') === undefined
-  const found = path ?? (isSilent ? host.meshKeyPaths.find(exists) : undefined)
+  // derper's default paths count unless the option is set, even to an empty value.
+  const isUnset = values.source('mesh-psk-file') === undefined
+  const found = path ?? (isUnset ? host.meshKeyPaths.find(exists) : undefined)
   if (found === undefined) return NO_MESH_KEYS
   const file = readFileText(found)
   if ('text' in file) {

@@ -1,4 +1,4 @@
-// The limits of clients: bytes, packets, time, and new connections. derper's rate file is read here.
+// Resolves the limits of clients: bytes, packets, time, and new connections. Reads derper's rate file.
 
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RateLimit, RelayLimits } from '#protocol/relay-limits.ts'
@@ -19,7 +19,7 @@ const KEEP_ALIVE_BEHIND_PROXY = { minMs: 25_000, maxMs: 45_000 }
 /** The shortest interval as a share of the operator's maximum; sessions are spread between the two. */
 const KEEP_ALIVE_MIN_SHARE = 0.75
 
-/** The share of the machine's memory, or of the process's limit. TLS and the program need the rest. */
+/** The share of the memory that the process may use. TLS and the program need the rest. */
 const WAITING_SHARE = 1 / 4
 
 export function resolveLimits(

@@ -1,5 +1,5 @@
-// Where the relay listens, by derper's rules: TLS when the DERP port is 443 or certificates are files, the HTTP port
-// beside TLS only, STUN and HTTP on the DERP port's address.
+// Resolves where the relay listens, by derper's rules: TLS if the DERP port is 443 or certificates are files, an HTTP
+// port only together with TLS, STUN and HTTP on the address of the DERP port.
 
 import type { Diagnostics } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
@@ -29,7 +29,7 @@ export function resolveListeners(values: OptionValues<ServeOptions>, diagnostics
       `${values.where('http-port')} ${httpPort}: has no effect, because the DERP port serves plain HTTP`,
     )
   }
-  if (!isTls && !values.get('dev')) warnOfPlain(values, derp, diagnostics)
+  if (!isTls && !values.get('dev')) warnOfPlainHttp(values, derp, diagnostics)
   if (admin !== 'off' && !isLoopback(admin.host)) {
     diagnostics.addWarning(
       `${values.where('admin')} ${endpointText(admin)}: the admin pages have no authentication; do not expose this address to the internet`,
@@ -42,12 +42,14 @@ export function resolveListeners(values: OptionValues<ServeOptions>, diagnostics
     stun: values.get('stun') ? { host: derp.host, port: stunPort } : undefined,
     admin: admin === 'off' ? undefined : admin,
   }
-  complainOfClashes(values, listeners, diagnostics)
+  checkPorts(values, listeners, diagnostics)
   return listeners
 }
 
-/** derper's default mode stands for TLS on port 443 alone; elsewhere derper, too, speaks plain HTTP, and says nothing. */
-function warnOfPlain(values: OptionValues<ServeOptions>, derp: Endpoint, diagnostics: Diagnostics): void {
+/**
+ * derper's default mode means TLS only on port 443. On other ports derper, too, speaks plain HTTP, without a warning.
+ */
+function warnOfPlainHttp(values: OptionValues<ServeOptions>, derp: Endpoint, diagnostics: Diagnostics): void {
   const isMeant = values.source('certmode') === undefined && isLoopback(derp.host)
   if (isMeant || !values.areValid('listen', 'certmode')) return
   diagnostics.addWarning(
@@ -55,20 +57,22 @@ function warnOfPlain(values: OptionValues<ServeOptions>, derp: Endpoint, diagnos
   )
 }
 
-/** Two of our own on one port would share it silently where the port is shared between threads. */
-function complainOfClashes(
+/** Relay threads share their port, so two listeners on one port would share it without an error. */
+function checkPorts(
   values: OptionValues<ServeOptions>,
   listeners: Listeners,
   diagnostics: Diagnostics,
 ): void {
   const { derp, http, admin } = listeners
-  const users = [
+  const listening = [
     { option: values.get('dev') ? 'dev' : 'listen', at: derp },
     { option: 'http-port', at: http },
     { option: 'admin', at: admin },
   ] as const
-  for (const [index, { option, at }] of users.entries()) {
-    const other = users.slice(0, index).find((earlier) => at && earlier.at && clash(at, earlier.at))
+  for (const [index, { option, at }] of listening.entries()) {
+    const other = listening
+      .slice(0, index)
+      .find((earlier) => at && earlier.at && areOnOnePort(at, earlier.at))
     if (at === undefined || other === undefined || !values.areValid(option, other.option)) continue
     diagnostics.addProblem(
       values.where(option),
@@ -78,7 +82,7 @@ function complainOfClashes(
   }
 }
 
-function clash(a: Endpoint, b: Endpoint): boolean {
+function areOnOnePort(a: Endpoint, b: Endpoint): boolean {
   const isSameHost = a.host === b.host || isEveryAddress(a.host) || isEveryAddress(b.host)
   return isSameHost && a.port === b.port && a.port !== 0
 }

@@ -1,6 +1,9 @@
-// Which known word someone meant who wrote an unknown one.
+// Suggests a known word for a mistyped one.
 
-/** The known word nearest to `given` by edits, if one is near enough to be meant: two edits, one in a short word. */
+/**
+ * The known word with the fewest edits from `given`; undefined if all need more than two edits, or one in a short
+ * word.
+ */
 export function nearestWord(given: string, known: Iterable<string>): string | undefined {
   const editsMax = given.length <= 4 ? 1 : 2
   let best: string | undefined
@@ -12,12 +15,12 @@ export function nearestWord(given: string, known: Iterable<string>): string | un
   return best
 }
 
-/** `; did you mean X?` or nothing, to end a complaint about an unknown word. */
+/** `; did you mean X?` or nothing: the end of a message about an unknown word. */
 export function didYouMean(word: string | undefined): string {
   return word === undefined ? '' : `; did you mean ${word}?`
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours between two words (optimal string alignment). */
+/** Insertions, deletions, replacements and swaps of adjacent letters between two words (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)]
   const at = (i: number, j: number): number => rows[i]?.[j] ?? Infinity

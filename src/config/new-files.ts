@@ -1,5 +1,6 @@
-// Files that a first start makes: a key, a certificate. Planned while resolving and written only when nothing is
-// wrong, so that a refused start leaves nothing behind. Never written over another file unless that was planned.
+// Creates the files of a first start: a key, a certificate. They are planned while the settings are resolved, and
+// written only if there is no problem, so that a refused start leaves nothing behind. A file is overwritten only if
+// that was planned.
 
 import {
   accessSync,
@@ -23,13 +24,13 @@ export interface NewFile {
   readonly text: string
   /** 0600 for secrets. */
   readonly mode: number
-  /** Whether a missing folder is made (0700) or a mistake in the path. */
-  readonly folder: 'is made' | 'must exist'
-  /** Whether an existing file is replaced: only one that was read and found expired. */
+  /** Whether a missing folder is created (0700), or is a mistake in the path. */
+  readonly folder: 'is created' | 'must exist'
+  /** Whether an existing file is replaced: only one that was read and has expired. */
   readonly existing: 'is kept' | 'is replaced'
 }
 
-/** What a start has made, to be taken back when the start fails. */
+/** What a start has created, to be removed if the start fails. */
 export class CreatedFiles {
   readonly #undos: (() => void)[] = []
 
@@ -37,36 +38,36 @@ export class CreatedFiles {
     this.#undos.push(undo)
   }
 
-  /** Removes files and folders that were not there before; never a folder that somebody else has put something into. */
+  /** Removes the created files and folders, except folders that contain other files by now. */
   undo(): void {
     for (const undo of this.#undos.splice(0).reverse()) undo()
   }
 }
 
-/** Writes the files in order. One that fails takes back those before. */
+/** Writes the files in order. If one fails, those before it are removed. */
 export function createFiles(
   files: readonly NewFile[],
-  made: CreatedFiles = new CreatedFiles(),
+  created: CreatedFiles = new CreatedFiles(),
 ): Problem | undefined {
   for (const file of files) {
     try {
-      if (file.folder === 'is made') makeFolder(dirname(file.path), made)
+      if (file.folder === 'is created') createFolder(dirname(file.path), created)
       createFile(file)
     } catch (error) {
-      made.undo()
+      created.undo()
       return { where: file.path, found: `cannot be written: it ${reasonOf(error)}`, expected: '' }
     }
-    // What was replaced had expired: the new one is as good as any.
-    if (file.existing === 'is kept') made.add(() => rmSync(file.path, { force: true }))
+    // A replaced file had expired, so the new one stays.
+    if (file.existing === 'is kept') created.add(() => rmSync(file.path, { force: true }))
   }
   return undefined
 }
 
-function makeFolder(path: string, made: CreatedFiles): void {
+function createFolder(path: string, created: CreatedFiles): void {
   const first = mkdirSync(path, { recursive: true, mode: 0o700 })
   if (first === undefined) return
-  made.add(() => {
-    // From the innermost outwards, as far as they are empty.
+  created.add(() => {
+    // From the innermost folder outwards, as far as they are empty.
     for (let at = path; at.length >= first.length; at = dirname(at)) {
       try {
         rmdirSync(at)
@@ -77,7 +78,7 @@ function makeFolder(path: string, made: CreatedFiles): void {
   })
 }
 
-/** What `createFiles` would fail at for want of a right. */
+/** The problems of missing permissions that `createFiles` would have. */
 export function unwritable(files: readonly NewFile[]): readonly Problem[] {
   const folders = new Set(files.map(({ path }) => existingFolder(dirname(path))))
   return [...folders].flatMap((folder) => {
@@ -91,12 +92,12 @@ export function unwritable(files: readonly NewFile[]): readonly Problem[] {
   })
 }
 
-/** The folder, or the nearest around it that is there. */
+/** The folder, or its nearest parent that exists. */
 function existingFolder(folder: string): string {
   return existsSync(folder) || dirname(folder) === folder ? folder : existingFolder(dirname(folder))
 }
 
-/** A replaced file changes at once or not at all; a new one is made exclusively. */
+/** Replaces a file atomically; creates a new one exclusively. */
 function createFile(file: NewFile): void {
   if (file.existing === 'is kept') {
     writeWhole(file.path, file)
@@ -113,7 +114,7 @@ function writeWhole(path: string, { text, mode }: NewFile): void {
     writeFileSync(descriptor, text)
     fsyncSync(descriptor)
   } catch (error) {
-    // Half a key file would be an unreadable one at the next start.
+    // The next start could not read half a key file.
     rmSync(path, { force: true })
     throw error
   } finally {

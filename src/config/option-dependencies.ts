@@ -1,23 +1,23 @@
-// Options that have no effect without another option, or together with one. Such an option does not prevent the start,
-// but the operator expects an effect, so each is named in a warning.
+// Options that have no effect without another option, or together with one. Such an option does not prevent the
+// start, but the operator expects an effect, so each is named in a warning.
 
 import type { Diagnostics } from './diagnostics.ts'
 import { displayName, type Option } from './option.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
 
-type Word = keyof ServeOptions
+type OptionName = keyof ServeOptions
 
-interface Need {
+interface Dependency {
   /** The option needs one of these. TLS is not an option; it follows from several options. */
-  readonly oneOf?: readonly (Word | 'TLS')[]
+  readonly oneOf?: readonly (OptionName | 'TLS')[]
   /** The option has no effect together with this one. */
-  readonly not?: Word
+  readonly not?: OptionName
 }
 
 const MESH = ['mesh-with', 'mesh-dns', 'regions-file'] as const
 
-const NEEDS: Readonly<Partial<Record<Word, Need>>> = {
+const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   listen: { not: 'dev' },
   'key-file': { not: 'dev' },
   key: { not: 'dev' },
@@ -48,20 +48,22 @@ export function warnOfIneffectiveOptions(
   isTls: boolean,
   diagnostics: Diagnostics,
 ): void {
-  const isOn = (word: Word | 'TLS'): boolean => (word === 'TLS' ? isTls : isSet(values.get(word)))
-  for (const [word, { oneOf, not }] of Object.entries(NEEDS) as [Word, Need][]) {
-    if (!isNamed(values, word)) continue
+  const isOn = (name: OptionName | 'TLS'): boolean => (name === 'TLS' ? isTls : isSet(values.get(name)))
+  for (const [name, { oneOf, not }] of Object.entries(DEPENDENCIES) as [OptionName, Dependency][]) {
+    if (!isSetByOperator(values, name)) continue
     if (not !== undefined && isOn(not))
-      diagnostics.addWarning(`${values.where(word)}: has no effect with ${nameOf(not)}`)
+      diagnostics.addWarning(`${values.where(name)}: has no effect with ${shownName(not)}`)
     if (oneOf === undefined || oneOf.some(isOn)) continue
-    diagnostics.addWarning(`${values.where(word)}: has no effect without ${oneOf.map(nameOf).join(' or ')}`)
+    diagnostics.addWarning(
+      `${values.where(name)}: has no effect without ${oneOf.map(shownName).join(' or ')}`,
+    )
   }
 }
 
 /** The operator has set the option, and not to a value that means off. */
-function isNamed(values: OptionValues<ServeOptions>, word: Word): boolean {
-  const source = values.source(word)
-  return source !== undefined && source !== 'preset' && isSet(values.get(word))
+function isSetByOperator(values: OptionValues<ServeOptions>, name: OptionName): boolean {
+  const source = values.source(name)
+  return source !== undefined && source !== 'preset' && isSet(values.get(name))
 }
 
 /** Whether the value means anything but off. */
@@ -70,8 +72,8 @@ function isSet(value: unknown): boolean {
   return !isNothing && !(Array.isArray(value) && value.length === 0)
 }
 
-function nameOf(word: Word | 'TLS'): string {
-  if (word === 'TLS') return 'TLS'
-  const option: Option = OPTIONS[word]
-  return displayName(word, option)
+function shownName(name: OptionName | 'TLS'): string {
+  if (name === 'TLS') return 'TLS'
+  const option: Option = OPTIONS[name]
+  return displayName(name, option)
 }

@@ -1,6 +1,6 @@
-// The kinds of values that options have: their text form in flags and environment variables, their shape in the YAML file, and
-// the description of what is expected. Text forms are Go's, so that derper's command lines mean the same here. Parses single
-// values only; resolve-settings.ts checks them together.
+// The kinds of values that options have: their text form in flags and environment variables, their shape in the YAML
+// file, and the description of what is expected. Text forms are Go's, so that derper's command lines mean the same
+// here. Parses single values only; resolve-settings.ts checks them together.
 
 import { isIP } from 'node:net'
 import { z } from 'zod'

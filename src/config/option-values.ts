@@ -1,5 +1,5 @@
-// The values of a table's options, each parsed by its kind, with the default if none was given. A value that does not parse is
-// a problem and counts as not given, so that the rest is checked, too.
+// The values of a table's options, each parsed by its kind, with the default if none was given. A value that does not
+// parse is a problem and counts as not given, so that the rest is checked, too.
 
 import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
 import type { Problem } from '#fleet/problem.ts'
@@ -24,7 +24,9 @@ export class OptionValues<T extends OptionTable> {
     return [...this.#invalid.values()].includes(source)
   }
 
-  /** Whether all these options have the value that the operator means, and not the default in place of an invalid one. */
+  /**
+   * Whether all these options have the value that the operator means, and not the default in place of an invalid one.
+   */
   areValid(...names: readonly (keyof T & string)[]): boolean {
     return !names.some((name) => this.#invalid.has(name))
   }

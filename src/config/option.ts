@@ -1,5 +1,5 @@
-// What an option is, and the names by which it can be set. An option has one name, which is its YAML key and its flag; with a
-// prefix and in capitals, it is its environment variable. derper's own names are accepted as well.
+// What an option is, and the names by which it can be set. An option has one name, which is its YAML key and its
+// flag; with a prefix and in capitals, it is its environment variable. derper's own names are accepted as well.
 
 import type { OptionKind } from './option-kind.ts'
 

@@ -1,5 +1,6 @@
-// Every option of `derpfleet serve`: derper's flags unchanged, and the relay's own. The table defines the names, kind and
-// default of each option. Flags, environment variables, YAML file, usage page and documentation are derived from it.
+// Every option of `derpfleet serve`: derper's flags unchanged, and the relay's own. The table defines the names, kind
+// and default of each option. Flags, environment variables, YAML file, usage page and documentation are derived from
+// it.
 
 import {
   boolean,

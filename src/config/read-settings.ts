@@ -1,6 +1,6 @@
-// The first step of the settings: what the operator said, from the command line, the environment, one YAML file and
-// presets, each value with its place. Flag wins over environment, environment over file, file over preset. Says what
-// it cannot understand; what the values mean is resolve-settings.ts's.
+// The first step to the settings: reads the options from the command line, the environment, one YAML file and
+// presets, each value with its place. A flag takes precedence over the environment, the environment over the file,
+// the file over a preset. Reports what does not parse; resolve-settings.ts checks what the values mean together.
 
 import { readConfigFile } from './config-file.ts'
 import { readFileText, whyUnread } from './file-text.ts'
@@ -11,24 +11,24 @@ import { OPTIONS, type ServeOptions } from './options.ts'
 import type { Problem } from '#fleet/problem.ts'
 import type { RawOption, RawOptions } from './raw-option.ts'
 
-/** What the operator said. */
+/** The options as they were read. */
 export interface RawSettings {
   readonly values: OptionValues<ServeOptions>
   readonly problems: readonly Problem[]
   readonly warnings: readonly string[]
-  /** Flags or their values are not understood; all other problems are about what is. */
+  /** The command line has unknown flags or invalid values. */
   readonly isMisused: boolean
 }
 
-/** Defaults of a way to start, by option; they rank below everything that the operator says. */
+/** A command's own defaults by option; every other source takes precedence. */
 export type Presets = Readonly<Partial<Record<keyof ServeOptions, string>>>
 
-/** Reads a command line and all that it leads to. */
+/** Reads a command line, the environment, and the file that one of the two names. */
 export function readSettings(args: readonly string[], env: Environment, presets: Presets = {}): RawSettings {
   return mergeSettings(readFlags(OPTIONS, args), env, presets)
 }
 
-/** The same for flags that were read already, by a command that has more of them. */
+/** The same for flags that a command with more flags has already read. */
 export function mergeSettings(flags: Flags, env: Environment, presets: Presets = {}): RawSettings {
   const environment = readEnvironment(OPTIONS, env)
   const path = flags.values.get('config') ?? environment.values.get('config')
@@ -56,9 +56,9 @@ function readFile(path: RawOption): typeof NO_FILE | ReturnType<typeof readConfi
 
 function presetValues(presets: Presets): RawOptions {
   return new Map(
-    Object.entries(presets).map(([word, text]) => [
-      word,
-      { text, source: 'preset', where: `-${word}` } as const,
+    Object.entries(presets).map(([name, text]) => [
+      name,
+      { text, source: 'preset', where: `-${name}` } as const,
     ]),
   )
 }

@@ -1,6 +1,6 @@
-// The second step of the settings: what the operator's words amount to on this host. Reads the files they name and
-// looks at everything before it answers, with settings or with all that is wrong. Writes nothing: files that a first
-// start makes are answered as a plan.
+// The second step to the settings: resolves the options into settings for this host. Reads the files that the options
+// name, and checks everything before it returns the settings or all problems. Writes nothing: the files that a first
+// start creates are returned as a plan.
 
 import { isIP } from 'node:net'
 import { APP_NAME_BYTES_MAX } from '#protocol/limits.ts'
@@ -24,7 +24,7 @@ import type { Settings } from './settings.ts'
 export type Resolution =
   | {
       readonly settings: Settings
-      /** To be written before the start: `createFiles`. */
+      /** Files to create before the start, by `createFiles`. */
       readonly newFiles: readonly NewFile[]
     }
   | { readonly problems: readonly Problem[] }
@@ -36,7 +36,8 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
   diagnostics.warnings.push(...raw.warnings)
   reportUnsupportedOptions(values, diagnostics)
   const listeners = resolveListeners(values, diagnostics)
-  // A port or mode that is not understood says nothing of TLS, and all that follows from it is not asked for.
+  // With an invalid port or mode it is unknown whether the relay speaks TLS, so checks that depend on TLS are
+  // skipped.
   const isTlsKnown = values.areValid('listen', 'certmode', 'dev')
   if (isTlsKnown) warnOfIneffectiveOptions(values, listeners.isTls, diagnostics)
   const hostname = resolveHostname(values, isTlsKnown && listeners.isTls, diagnostics)
@@ -80,13 +81,13 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
   return { settings: frozen(settings), newFiles: diagnostics.newFiles }
 }
 
-/** derper's options without effect here: running without them unsaid would surprise whoever moves over. */
+/** Reports derper's options that have no effect here, so that an operator who comes from derper is not surprised. */
 function reportUnsupportedOptions(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): void {
-  for (const [word, option] of Object.entries<Option>(OPTIONS)) {
+  for (const [name, option] of Object.entries<Option>(OPTIONS)) {
     if (option.unsupported === undefined) continue
-    const value = values.get(word as keyof ServeOptions)
+    const value = values.get(name as keyof ServeOptions)
     if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue
-    reportUnsupported(values.where(word as keyof ServeOptions), option.unsupported, diagnostics)
+    reportUnsupported(values.where(name as keyof ServeOptions), option.unsupported, diagnostics)
   }
 }
 
@@ -127,7 +128,7 @@ function resolveHome(values: OptionValues<ServeOptions>, diagnostics: Diagnostic
   return { kind: 'page' }
 }
 
-/** A name that no client can have would never refuse anybody. */
+/** A name that no client can have is a mistake: it would refuse no client. */
 function resolveAppNames(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): readonly string[] {
   const names = values.get('disallow-app-names') ?? []
   for (const name of names) {
@@ -141,7 +142,7 @@ function resolveAppNames(values: OptionValues<ServeOptions>, diagnostics: Diagno
   return names
 }
 
-/** Settings are shared by everything that runs; a writer would be a bug at a distance. */
+/** Frozen, because all parts of the relay share them. */
 function frozen(settings: Settings): Settings {
   for (const part of Object.values(settings)) {
     if (isPlain(part)) Object.freeze(part)

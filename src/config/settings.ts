@@ -1,5 +1,5 @@
-// What a relay runs with, fully decided: every default filled in, every file read, every contradiction
-// refused. Frozen data and nothing else; how the operator's words become this is `resolve-settings.ts`.
+// The settings that a relay runs with: every default is filled in, every file is read, every contradiction is
+// refused. Frozen data only; read-settings.ts and resolve-settings.ts make them from options.
 
 import type { KeyPair } from '#protocol/node-key.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
@@ -8,76 +8,76 @@ import type { Sibling } from '#fleet/sibling.ts'
 import type { CertificateFiles } from './certificate-files.ts'
 import type { Endpoint } from './endpoint.ts'
 
-/** Who may log in. Mesh key holders always may. All configured checks must pass. */
+/** Which clients may log in. All configured checks must pass. Remotes that prove a mesh key are always admitted. */
 export interface AdmissionSettings {
-  /** The operator said that anybody may use this relay. */
+  /** There is no check: every client may use the relay. */
   readonly isOpen: boolean
-  /** POST {NodePublic, Source} → {Allow}; Headscale's `/verify` speaks it. */
+  /** Is sent POST {NodePublic, Source} and answers {Allow}, as Headscale's `/verify` does. */
   readonly verifyUrl: string | undefined
-  /** Admit when the URL can't be reached (never when it answers something else). */
+  /** Admit clients while the URL cannot be reached; not if it gives another answer. */
   readonly verifyUrlFailOpen: boolean
-  /** Unix socket of a local tailscaled that must know the client. */
+  /** Unix socket of the local tailscaled, which must know the client. */
   readonly tailscaledSocket: string | undefined
 }
 
 /** The key directory over NATS. */
 export interface NatsSettings {
   readonly servers: readonly string[]
-  /** A credentials file, and what is in it; read again when it changes. */
+  /** The credentials file and its text; the file is read again when it changes. */
   readonly credentials: { readonly path: string; readonly text: string } | undefined
   readonly ca: string | undefined
-  /** What keys are hashed with. */
+  /** Keys are hashed with it. */
   readonly secret: Uint8Array
 }
 
 export interface MeshSettings {
-  /** Undefined: siblings of other regions are watched. */
+  /** Undefined: siblings of other regions are watched instead. */
   readonly nats: NatsSettings | undefined
-  /** Those that are named one by one. */
+  /** Siblings that are listed one by one. */
   readonly siblings: readonly Sibling[]
-  /** Names that stand for siblings, in DNS; one that begins with an underscore has SRV records. */
+  /** DNS names that resolve to siblings; a name that begins with an underscore is looked up as SRV records. */
   readonly dnsNames: readonly { readonly name: string; readonly port: number }[]
-  /** The file with the fleet's regions; read again when it changes. */
+  /** The fleet's file; read again when it changes. */
   readonly regionsPath: string | undefined
   readonly regions: readonly Region[]
-  /** Clients that are moved to their ideal node, each second; 0 none. */
+  /** Clients per second that are disconnected so that they return to their preferred relay; 0 disables it. */
   readonly rebalancePerSecond: number
-  /** This relay's own region where the file does not say. */
+  /** This relay's region, if the fleet's file does not have the relay. */
   readonly region: number | undefined
-  /** Its name in the file, where its host name stands there for several relays. */
+  /** Its name as a node, if several nodes of the fleet's file have its host name. */
   readonly node: string | undefined
-  /** Authorities besides the system's that siblings' certificates may be signed by, PEM. */
+  /** Authorities, besides the system's, that may sign siblings' certificates; PEM. */
   readonly ca: string | undefined
 }
 
 export interface Settings {
   readonly nodeKey: KeyPair
-  /** Each of them lets a sibling in; the first is proven to siblings. None: no mesh. */
+  /** Each of them admits a sibling; this relay proves the first one to siblings. Empty: no mesh. */
   readonly meshKeys: readonly Uint8Array[]
-  /** Where they are from; read again when it changes. */
+  /** The file of the mesh keys; read again when it changes. */
   readonly meshKeyPath: string | undefined
   readonly mesh: MeshSettings
   /** The DERP port. */
   readonly derp: Endpoint
-  /** The port for captive-portal checks and redirects; undefined is off. */
+  /** For captive-portal checks and redirects; undefined: off. */
   readonly http: Endpoint | undefined
   readonly stun: Endpoint | undefined
   readonly admin: Endpoint | undefined
-  /** Name (or IP) that clients reach the relay by and the certificate is made out to. */
+  /** Name or address by which clients reach the relay, and which its certificate is for. */
   readonly hostname: string
   /** Undefined: plain TCP. */
   readonly certificate: CertificateFiles | undefined
   readonly tlsMaxVersion: 'TLSv1.2' | 'TLSv1.3'
-  /** False: STUN and HTTP only; `/derp` answers 404. */
+  /** False: only STUN and HTTP are served; `/derp` answers 404. */
   readonly isDerpEnabled: boolean
   readonly threadCount: number
   readonly admission: AdmissionSettings
   readonly disallowedAppNames: readonly string[]
   readonly limits: RelayLimits
-  /** What the front page shows: a page, nothing, or a redirect. */
+  /** The home page: a page, an empty page, or a redirect. */
   readonly home: { readonly kind: 'page' | 'blank' } | { readonly kind: 'redirect'; readonly url: string }
   readonly bootstrapDnsNames: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
-  /** Things the operator should know though they stop nothing; logged once at start. */
+  /** Logged once at the start. */
   readonly warnings: readonly string[]
 }

@@ -2,7 +2,7 @@
 // Holds the content in use. A file with invalid content changes nothing; the log and the reload metrics tell of it. Runs
 // on the control thread.
 
-import { isNatsCredentials } from '#config/mesh-settings.ts'
+import { isNatsCredentials } from '#config/nats-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import { fleetPosition, type FleetPosition } from '#fleet/fleet-position.ts'
 import { positionProblem } from '#fleet/position-check.ts'

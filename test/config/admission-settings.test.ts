@@ -4,7 +4,7 @@ import { ConfigFixture } from './config-fixture.ts'
 const PUBLIC = ['-a', '0.0.0.0:3340']
 const URL_FLAG = ['-verify-client-url', 'https://headscale.example/verify']
 
-test('a public relay says who may use it, or does not start', () => {
+test('a public relay does not start without an admission policy', () => {
   using fixture = new ConfigFixture()
   const problems = fixture.problems(['-c', fixture.keyPath, ...PUBLIC])
   expect(problems).toEqual([
@@ -33,13 +33,13 @@ test.each([
   expect(fixture.settings(['-c', fixture.keyPath, ...PUBLIC, ...args]).admission).toMatchObject(expected)
 })
 
-test('a relay on loopback is open without being told', () => {
+test('a relay on loopback needs no policy and is open', () => {
   using fixture = new ConfigFixture()
   const { admission } = fixture.settings(['-c', fixture.keyPath, '-a', '[::1]:3340'])
   expect(admission).toMatchObject({ isOpen: true, verifyUrl: undefined, tailscaledSocket: undefined })
 })
 
-test('fails closed unless told otherwise', () => {
+test('refuses clients while the URL is unreachable, unless -verify-client-url-fail-open is set', () => {
   using fixture = new ConfigFixture()
   const failOpen = (...args: string[]): boolean =>
     fixture.settings(['-c', fixture.keyPath, ...PUBLIC, ...args]).admission.verifyUrlFailOpen
@@ -48,7 +48,7 @@ test('fails closed unless told otherwise', () => {
   expect(failOpen('-open-relay', '-verify-client-url-fail-open')).toBe(false)
 })
 
-test("uses the host's tailscaled, and warns while it is not there", () => {
+test("uses the host's tailscaled, and warns if its socket does not exist", () => {
   using fixture = new ConfigFixture()
   const args = ['-c', fixture.keyPath, ...PUBLIC, '-verify-clients']
   const told = (): string[] => fixture.settings(args).warnings.filter((text) => !text.includes('plain HTTP'))
@@ -61,7 +61,7 @@ test("uses the host's tailscaled, and warns while it is not there", () => {
   expect(told()).toEqual([])
 })
 
-test('refuses an open relay with a check', () => {
+test('refuses -open-relay together with a check', () => {
   using fixture = new ConfigFixture()
   expect(fixture.problems(['-c', fixture.keyPath, ...PUBLIC, '-open-relay', ...URL_FLAG])).toEqual([
     '-open-relay: conflicts with -verify-client-url; expected either an open relay or a check of clients',
@@ -77,7 +77,7 @@ test.each([
   ['-nats-url', 'nats://alice:hunter2@nats.example'],
   ['-home', 'https//alice:hunter2@home.example'],
   ['-a', 'https://alice:hunter2@headscale.example/verify'],
-])('%s %s is refused without its secrets', (flag, value) => {
+])('the problem with %s %s contains no secret', (flag, value) => {
   using fixture = new ConfigFixture()
   const file = fixture.folder.write('derpfleet.yaml', `${flag.slice(1)}: ${JSON.stringify(value)}\n`)
   const ways = [[flag, value], [value], ['-config', file]]
@@ -93,7 +93,7 @@ test.each([
   'http://[fe80::1%25eth0]:8080/verify',
   'http://headscale_web:6000/verify',
   'http://127.0.0.1',
-])('%s is a URL, as it is to derper', (url) => {
+])('accepts the URL %s, as derper does', (url) => {
   using fixture = new ConfigFixture()
   const { admission } = fixture.settings(['-c', fixture.keyPath, ...PUBLIC, '-verify-client-url', url])
   expect(admission.verifyUrl).toBe(url)

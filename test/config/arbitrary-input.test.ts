@@ -7,7 +7,7 @@ import { readSettings } from '#config/read-settings.ts'
 import { resolveSettings } from '#config/resolve-settings.ts'
 import { ConfigFixture } from './config-fixture.ts'
 
-/** What nobody may read in a complaint. */
+/** Must not appear in a problem. */
 const SECRET = 'hunter2'
 
 const entries = Object.entries<Option>(OPTIONS)
@@ -51,20 +51,20 @@ const environment = fc.dictionary(
   { maxKeys: 4 },
 )
 
-test('whatever is said on a command line and in the environment is settings or complaints', () => {
+test('every command line and environment gives settings or problems', () => {
   using fixture = new ConfigFixture()
   fc.assert(
     fc.property(fc.array(argument, { maxLength: 6 }), environment, (args, env) => {
       const raw = readSettings(args, env)
       const resolution = resolveSettings(raw, fixture.host)
-      const complaints = 'problems' in resolution ? resolution.problems.map(problemText) : ['none']
-      expect(complaints.length).toBeGreaterThan(0)
+      const problems = 'problems' in resolution ? resolution.problems.map(problemText) : ['none']
+      expect(problems.length).toBeGreaterThan(0)
     }),
     { numRuns: 300 },
   )
 })
 
-test('whatever a configuration file holds is settings or complaints', () => {
+test('every configuration file gives settings or problems', () => {
   using fixture = new ConfigFixture()
   const line = fc.oneof(
     fc
@@ -87,21 +87,21 @@ test('whatever a configuration file holds is settings or complaints', () => {
     fc.property(fc.array(line, { maxLength: 6 }), (lines) => {
       const path = fixture.folder.write('relay.yaml', lines.join('\n'))
       const resolution = resolveSettings(readSettings(['-config', path], {}), fixture.host)
-      const complaints = 'problems' in resolution ? resolution.problems.map(problemText) : ['none']
-      expect(complaints.length).toBeGreaterThan(0)
+      const problems = 'problems' in resolution ? resolution.problems.map(problemText) : ['none']
+      expect(problems.length).toBeGreaterThan(0)
     }),
     { numRuns: 300 },
   )
 })
 
-test('a file whose aliases grow without end is a complaint', () => {
+test('a file whose aliases multiply is a problem', () => {
   using fixture = new ConfigFixture()
   const layers = Array.from({ length: 12 }, (_, n) => `l${n + 1}: &l${n + 1} [${`*l${n},`.repeat(9)}]`)
   const path = fixture.folder.write('relay.yaml', ['l0: &l0 x', ...layers].join('\n'))
   expect(fixture.problems(['-config', path])[0]).toMatch(/relay\.yaml: .*[Ee]xcessive alias count/)
 })
 
-test('a path that leads to no end is a complaint', () => {
+test('a path to an endless device is a problem', () => {
   using fixture = new ConfigFixture()
   for (const flag of [
     'config',
@@ -138,15 +138,15 @@ test.each([
   [['-mesh-psk-file', '5e'.repeat(32)], '*** does not exist'],
   [['-c', `privkey:${'5e'.repeat(32)}/x`], '***'],
   [['-nats-secret-file', '5e'.repeat(32), '-nats-url', 'nats://nats.example'], '*** does not exist'],
-])('%j is complained of without its secret', (args, shown) => {
+])('the problem with %j contains no secret', (args, shown) => {
   using fixture = new ConfigFixture()
-  const said = fixture.problems(args).join('\n')
-  expect(said).toContain(shown)
-  expect(said).not.toContain(SECRET)
-  expect(said).not.toContain('5e5e5e')
+  const text = fixture.problems(args).join('\n')
+  expect(text).toContain(shown)
+  expect(text).not.toContain(SECRET)
+  expect(text).not.toContain('5e5e5e')
 })
 
-test('neither the environment nor a file tells its secrets', () => {
+test('problems with the environment and the file contain no secrets', () => {
   using fixture = new ConfigFixture()
   const url = `htps://relay:${SECRET}@headscale.example/verify`
   const path = fixture.folder.write('relay.yaml', `home: ["${url}"]\nnats-url: ${url}\nlog-level: ${url}\n`)
@@ -156,7 +156,7 @@ test('neither the environment nor a file tells its secrets', () => {
     DERPFLEET_MESH_PSK: SECRET,
     DERPFLEET_CONFIG: path,
   }
-  const said = fixture.problems(['-mesh-with', 'a.example'], env).join('\n')
+  const text = fixture.problems(['-mesh-with', 'a.example'], env).join('\n')
   for (const where of [
     'DERPFLEET_VERIFY_CLIENT_URL',
     'DERPFLEET_KEY',
@@ -165,7 +165,7 @@ test('neither the environment nor a file tells its secrets', () => {
     'home',
     'nats-url',
   ]) {
-    expect(said).toContain(where)
+    expect(text).toContain(where)
   }
-  expect(said).not.toContain(SECRET)
+  expect(text).not.toContain(SECRET)
 })

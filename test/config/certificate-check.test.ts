@@ -18,14 +18,14 @@ function faultsOf(pem: { certificate: string; key: string }, hostname = 'derp.ex
 const good = makePair(['derp.example.com', '192.0.2.7', '*.lab.example'], NOW_MS - DAY_MS, NOW_MS + DAY_MS)
 
 test.each(['derp.example.com', '192.0.2.7', 'fra.lab.example', 'DERP.example.com'])(
-  'has nothing against %s',
+  'accepts the host name %s',
   (name) => {
     expect(faultsOf(good, name)).toEqual([])
   },
 )
 
 test.each(['example.com', 'a.derp.example.com', '192.0.2.8', 'lab.example'])(
-  'finds that it is not for %s',
+  'reports that the certificate is not for %s',
   (name) => {
     expect(faultsOf(good, name)).toEqual([
       'certificate is for DNS:derp.example.com, IP Address:192.0.2.7, DNS:*.lab.example; ' +
@@ -34,7 +34,7 @@ test.each(['example.com', 'a.derp.example.com', '192.0.2.8', 'lab.example'])(
   },
 )
 
-test('takes no common name for a name, as Go does not', async () => {
+test('ignores the common name, as Go does', async () => {
   using folder = new TemporaryFolder()
   // An authority has no alternative names.
   const { certPath, keyPath } = await makeAuthority(folder.path, 'derp.example.com')
@@ -50,7 +50,7 @@ test('takes no common name for a name, as Go does not', async () => {
   ])
 })
 
-test('names the dates of one that is not valid now', () => {
+test('reports the dates of a certificate that is not valid now', () => {
   const old = makePair(['derp.example.com'], NOW_MS - 2 * DAY_MS, NOW_MS - DAY_MS)
   const early = makePair(['derp.example.com'], NOW_MS + DAY_MS, NOW_MS + 2 * DAY_MS)
   expect(faultsOf(old)).toEqual([
@@ -61,13 +61,13 @@ test('names the dates of one that is not valid now', () => {
   ])
 })
 
-test('tells all faults at once', () => {
+test('reports all faults at once', () => {
   const old = makePair(['other.example'], NOW_MS - 2 * DAY_MS, NOW_MS - DAY_MS)
   const { faults } = checkCertificate({ ...old, key: keyPem(newKey()) }, 'derp.example.com', NOW_MS)
   expect(faults.map(({ kind }) => kind)).toEqual(['mismatch', 'expired', 'other name'])
 })
 
-test('tells an unreadable file from an encrypted key', async () => {
+test('distinguishes an unreadable file from an encrypted key', async () => {
   using folder = new TemporaryFolder()
   const key = folder.write('plain.key', good.key)
   const encrypted = await runOk('openssl', ['pkcs8', '-topk8', '-in', key, '-passout', 'pass:x'])
@@ -80,7 +80,7 @@ test('tells an unreadable file from an encrypted key', async () => {
   ])
 })
 
-test('pins what signed itself, and not what an authority signed', async () => {
+test('pins a self-signed certificate, but not one of an authority', async () => {
   using folder = new TemporaryFolder()
   const authority = await makeAuthority(folder.path, 'ca')
   const issued = await issueCertificate(folder.path, 'derp.example.com', authority)
@@ -89,7 +89,7 @@ test('pins what signed itself, and not what an authority signed', async () => {
   expect(selfSignedPin(new X509Certificate(readFileSync(issued.certPath)))).toBeUndefined()
 })
 
-test('finds the last tenth of a life', () => {
+test("recognises the last tenth of a certificate's life", () => {
   const { certificate } = makePair(['a'], NOW_MS, NOW_MS + 10 * DAY_MS)
   const read = new X509Certificate(certificate)
   expect(isNearlyExpired(read, NOW_MS + 8.9 * DAY_MS)).toBe(false)

@@ -14,7 +14,7 @@ function manual(fixture: ConfigFixture, hostname: string): string[] {
 test.each([
   ['letsencrypt', ['-a', '127.0.0.1:443', '-certmode', 'letsencrypt']],
   ['gcp', ['-a', '127.0.0.1:443', '-certmode', 'gcp']],
-])('does not start where TLS would need -certmode %s', (mode, args) => {
+])('does not start if TLS would need -certmode %s', (mode, args) => {
   using fixture = new ConfigFixture()
   expect(fixture.problems(['-c', fixture.keyPath, '-hostname', 'a.example', ...args])).toEqual([
     `-certmode: "${mode}" is not supported: the relay does not request certificates; ` +
@@ -25,7 +25,7 @@ test.each([
   ).toBe(undefined)
 })
 
-test('complains of one missing file, even for an IP address', () => {
+test('reports one missing file, even for an IP address', () => {
   using fixture = new ConfigFixture()
   fixture.folder.write('192.0.2.7.crt', goodPair('192.0.2.7').certificate)
   expect(fixture.problems(manual(fixture, '192.0.2.7'))).toEqual([
@@ -33,7 +33,7 @@ test('complains of one missing file, even for an IP address', () => {
   ])
 })
 
-test('points to the file that is at fault', () => {
+test('names the file that has the fault', () => {
   using fixture = new ConfigFixture()
   const nowMs = fixture.host.nowMs
   const old = makePair(['b.example'], nowMs - 2 * DAY_MS, nowMs - DAY_MS)
@@ -48,7 +48,7 @@ test('points to the file that is at fault', () => {
 })
 
 test.each(['192.0.2.7', '2001:db8::7'])(
-  'plans a certificate for %s, and says how clients take it',
+  'plans a certificate for %s, and prints the node with its pin',
   (hostname) => {
     using fixture = new ConfigFixture()
     const args = [...manual(fixture, hostname), '-stun-port', '3479']
@@ -67,13 +67,13 @@ test.each(['192.0.2.7', '2001:db8::7'])(
     }
     const warning = `the certificate for ${hostname} is self-signed; clients accept it only with this node in their DERP map: `
     expect(settings.warnings).toEqual([warning + JSON.stringify(node)])
-    // The second start finds the pair, and says the same.
+    // The second start finds the files and prints the same.
     const again = fixture.plan(args)
     expect([again.newFiles, again.settings.warnings]).toEqual([[], settings.warnings])
   },
 )
 
-test('warns in the last tenth of a life', () => {
+test("warns in the last tenth of a certificate's life", () => {
   using fixture = new ConfigFixture()
   const nowMs = fixture.host.nowMs
   writePair(fixture.folder, 'a.example', makePair(['a.example'], nowMs - 95 * DAY_MS, nowMs + 5 * DAY_MS))
@@ -83,7 +83,7 @@ test('warns in the last tenth of a life', () => {
   ])
 })
 
-test('the quick start makes its certificate, keeps it, and renews it when it has expired', () => {
+test('the quick start creates its certificate, keeps it, and renews it when it has expired', () => {
   using fixture = new ConfigFixture()
   const presets = {
     listen: '127.0.0.1:8443',
@@ -107,12 +107,12 @@ test('the quick start makes its certificate, keeps it, and renews it when it has
   expect(fixture.plan([], { presets, host: { nowMs } }).newFiles).toEqual([])
 })
 
-test('the quick start recovers from a renewal that was cut short', () => {
+test('the quick start recovers from an interrupted renewal', () => {
   using fixture = new ConfigFixture()
   const certdir = fixture.folder.at('state')
   const nowMs = fixture.host.nowMs
   const expired = makePair(['localhost'], nowMs - 2 * DAY_MS, nowMs - DAY_MS)
-  // The key was written, its certificate was not.
+  // The key was written, but not the certificate.
   writePair(fixture.folder, 'state/localhost', { ...expired, key: goodPair('localhost').key })
   const presets = { listen: '127.0.0.1:8443', hostname: 'localhost', certmode: 'manual', certdir }
   const plan = { presets, env: { DERPFLEET_KEY_FILE: fixture.keyPath } }

@@ -1,4 +1,4 @@
-// Certificates in all states that an operator can leave them in, made without waiting for time to pass.
+// Certificates of every age and state, created without waiting.
 
 import { generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
 import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
@@ -17,7 +17,7 @@ export function makePair(names: readonly string[], fromMs: number, untilMs: numb
   return { certificate: certificatePem(certificate), key: keyPem(key) }
 }
 
-/** One that is good for another day. */
+/** Valid for one more day. */
 export function goodPair(...names: string[]): Pair {
   const nowMs = Date.now()
   return makePair(names, nowMs - DAY_MS, nowMs + DAY_MS)

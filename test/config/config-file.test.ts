@@ -8,7 +8,7 @@ function problemsOf(text: string): string[] {
   return readConfigFile(OPTIONS, 'relay.yaml', text).problems.map(problemText)
 }
 
-test('reads every shape, and remembers the lines', () => {
+test('reads values of every shape with their lines', () => {
   const text = [
     '# a relay',
     'hostname: derp.example.com',
@@ -37,11 +37,11 @@ test('reads every shape, and remembers the lines', () => {
 test.each([
   ['a file of comments', '# nothing yet\n'],
   ['an empty file', ''],
-])('takes %s for no settings', (_name, text) => {
+])('reads no option from %s', (_name, text) => {
   expect(readConfigFile(OPTIONS, 'relay.yaml', text)).toEqual({ values: new Map(), problems: [] })
 })
 
-test('tells all that is wrong with the keys and shapes at once, each with its line', () => {
+test('reports all unknown keys and wrong shapes at once, each with its line', () => {
   const text = [
     'hostnam: x',
     'a: ":443"',
@@ -75,7 +75,7 @@ test.each([
   expect(others).toEqual([])
 })
 
-test('has a JSON Schema that knows every key and allows no other', () => {
+test('has a JSON Schema with every key that allows no other', () => {
   const schema = z.toJSONSchema(fileSchema(OPTIONS))
   expect(schema.additionalProperties).toBe(false)
   expect(Object.keys(schema.properties ?? {})).toEqual(

@@ -1,5 +1,4 @@
-// An operator with a folder of files: what they say becomes settings or complaints, on a host whose places are in
-// that folder.
+// A host with a folder of files, for tests that resolve options into settings or problems.
 
 import type { Environment } from '#config/environment.ts'
 import type { HostInfo } from '#config/host-info.ts'
@@ -16,7 +15,7 @@ export const KEY_PAIR = keyPairFrom(new Uint8Array(32).fill(7))
 
 export class ConfigFixture implements Disposable {
   readonly folder = new TemporaryFolder()
-  /** A good key file. */
+  /** A valid key file. */
   readonly keyPath = this.folder.write('derper.key', formatKeyFile(KEY_PAIR))
   readonly host: HostInfo = {
     nowMs: Date.now(),
@@ -30,12 +29,12 @@ export class ConfigFixture implements Disposable {
     rootKeyPath: this.folder.at('var/lib/derper/derper.key'),
   }
 
-  /** Settings, for words that have to be good. */
+  /** The settings of valid options. */
   settings(args: readonly string[], env: Environment = {}, host: Partial<HostInfo> = {}): Settings {
     return this.plan(args, { env, host }).settings
   }
 
-  /** The same with the files that a first start would make. */
+  /** The same with the files that a first start would create. */
   plan(
     args: readonly string[],
     more: { env?: Environment; host?: Partial<HostInfo>; presets?: Presets } = {},
@@ -43,10 +42,10 @@ export class ConfigFixture implements Disposable {
     const raw = readSettings(args, more.env ?? {}, more.presets)
     const resolution = resolveSettings(raw, { ...this.host, ...more.host })
     if ('settings' in resolution) return resolution
-    throw new Error(`complaints: ${resolution.problems.map(problemText).join('\n')}`)
+    throw new Error(`problems: ${resolution.problems.map(problemText).join('\n')}`)
   }
 
-  /** Complaints; none for words that are good. */
+  /** The problems; none for valid options. */
   problems(args: readonly string[], env: Environment = {}, host: Partial<HostInfo> = {}): string[] {
     const resolution = resolveSettings(readSettings(args, env), { ...this.host, ...host })
     return 'problems' in resolution ? resolution.problems.map(problemText) : []

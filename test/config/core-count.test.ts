@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { quotaCores, usableCoreCount, type CgroupPaths } from '#config/core-count.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
-/** Lays out what the kernel shows: the process's groups and files below the mount point. */
+/** Writes the files that the kernel would show: the process's groups, and files below the mount point. */
 function cgroups(
   folder: TemporaryFolder,
   membership: string,
@@ -16,7 +16,7 @@ test.each([
   ['version 2 in a container', '0::/\n', { 'cpu.max': '150000 100000\n' }, 1.5],
   ['version 2 without a quota', '0::/\n', { 'cpu.max': 'max 100000\n' }, Infinity],
   [
-    'the tightest of nested groups',
+    'the smallest quota of nested groups',
     '0::/system.slice/derpfleet.service\n',
     {
       'system.slice/cpu.max': '200000 100000\n',
@@ -54,14 +54,14 @@ test.each([
 
 test.each([
   ['the cores without a quota', 4, 'max 100000', 4],
-  ['no more than the quota pays for', 4, '250000 100000', 2],
-  ['no more than there are', 2, '800000 100000', 2],
+  ['no more than the quota allows', 4, '250000 100000', 2],
+  ['no more than the machine has', 2, '800000 100000', 2],
   ['at least one', 4, '20000 100000', 1],
 ])('counts %s', (_name, cores, quota, expected) => {
   using folder = new TemporaryFolder()
   expect(usableCoreCount(cores, cgroups(folder, '0::/\n', { 'cpu.max': quota }))).toBe(expected)
 })
 
-test('counts one core and more on this machine', () => {
+test('counts at least one core on this machine', () => {
   expect(usableCoreCount()).toBeGreaterThanOrEqual(1)
 })

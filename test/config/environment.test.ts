@@ -6,7 +6,7 @@ function textsOf(env: Environment): Record<string, string> {
   return Object.fromEntries([...readEnvironment(OPTIONS, env).values].map(([word, { text }]) => [word, text]))
 }
 
-test("reads the common derper image's names, and counts its empty ones as not set", () => {
+test("reads the common derper image's variables; an empty one counts as not set", () => {
   const image = {
     DERP_DOMAIN: 'derp.example.com',
     DERP_CERT_DIR: '/app/certs',
@@ -30,13 +30,13 @@ test("reads the common derper image's names, and counts its empty ones as not se
   })
 })
 
-test("prefers the relay's own names, and tells which one it read", () => {
+test("prefers the relay's own variables, and names the one that it read", () => {
   const { values } = readEnvironment(OPTIONS, { DERP_ADDR: ':1', DERPFLEET_LISTEN: ':2', DERP_DOMAIN: 'a' })
   expect(values.get('listen')).toEqual({ text: ':2', source: 'env', where: 'DERPFLEET_LISTEN' })
   expect(values.get('hostname')?.where).toBe('DERP_DOMAIN')
 })
 
-test("reads derper's queue depth and secrets with their files", () => {
+test("reads derper's queue depth, and secrets with their files", () => {
   expect(
     textsOf({
       TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH: '64',
@@ -47,7 +47,7 @@ test("reads derper's queue depth and secrets with their files", () => {
   ).toEqual({ 'outbox-packets': '64', 'key-file': '/run/key', 'mesh-psk': 'ab', 'mesh-psk-file': '/run/psk' })
 })
 
-test('does not take what Kubernetes says about services for settings', () => {
+test("ignores Kubernetes' variables for services", () => {
   const env = {
     DERPFLEET_SERVICE_HOST: '10.0.0.1',
     DERPFLEET_SERVICE_PORT_HTTPS: '443',
@@ -59,7 +59,7 @@ test('does not take what Kubernetes says about services for settings', () => {
   expect(readEnvironment(OPTIONS, env)).toEqual({ values: new Map(), warnings: [] })
 })
 
-test("names unknown variables of its own prefix and derper's switches without effect", () => {
+test("warns of unknown variables with its own prefix and of derper's variables without effect", () => {
   const env = { DERPFLEET_HOSTNAM: 'x', DERPFLEET_QUICK_START: '1', TS_DEBUG_KEY_PATH: '/k', OTHER: 'y' }
   expect(readEnvironment(OPTIONS, env).warnings).toEqual([
     'DERPFLEET_HOSTNAM: unknown variable; did you mean DERPFLEET_HOSTNAME?',

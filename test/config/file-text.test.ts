@@ -6,7 +6,7 @@ import { TemporaryFolder } from './temporary-folder.ts'
 
 const BYTES_MAX = 4_194_304
 
-test('a file may have 4 MiB, and not a byte more', () => {
+test('reads up to 4 MiB', () => {
   using folder = new TemporaryFolder()
   const path = folder.write('text', 'as it is')
   truncateSync(path, BYTES_MAX)
@@ -16,7 +16,7 @@ test('a file may have 4 MiB, and not a byte more', () => {
   expect(readFileText(path)).toEqual({ reason: 'has more than 4194304 bytes' })
 })
 
-test('a device that never ends is given up at that, and a pipe is read to its end', () => {
+test('stops at the limit in an endless device, and reads a pipe to its end', () => {
   expect(readFileText('/dev/zero')).toEqual({ reason: 'has more than 4194304 bytes' })
   const read = `import('#config/file-text.ts').then(({ readFileText }) => console.log(readFileText('/dev/stdin').text))`
   // More than a pipe holds at once.
@@ -25,7 +25,7 @@ test('a device that never ends is given up at that, and a pipe is read to its en
   expect(stdout).toBe(`${'x'.repeat(200_000)}\n`)
 })
 
-test('what is missing is told apart from what can not be read, and the mode is told', () => {
+test('distinguishes a missing file from an unreadable one, and returns the mode', () => {
   using folder = new TemporaryFolder()
   const path = folder.write('text', 'as it is')
   chmodSync(path, 0o640)

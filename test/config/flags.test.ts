@@ -30,11 +30,11 @@ test.each([
     { 'verify-clients': 'true', listen: ':443' },
   ],
   ['a boolean with its value', ['-stun=false', '--derp=F'], { stun: 'false', derp: 'F' }],
-  ['the last of several', ['-a', ':1', '-a', ':2'], { listen: ':2' }],
+  ['the last of several values', ['-a', ':1', '-a', ':2'], { listen: ':2' }],
   ['an empty value', ['-mesh-psk-file='], { 'mesh-psk-file': '' }],
-  ['flags up to an end that is said', ['-a', ':1', '--'], { listen: ':1' }],
+  ['flags up to --', ['-a', ':1', '--'], { listen: ':1' }],
   ['-h and --h for help', ['-h', '--h'], { help: 'true' }],
-  ['the option by its word', ['-listen', ':1', '-key-file', 'k'], { listen: ':1', 'key-file': 'k' }],
+  ['the option by its name', ['-listen', ':1', '-key-file', 'k'], { listen: ':1', 'key-file': 'k' }],
 ])('reads %s', (_name, args, expected) => {
   expect(textsOf(args)).toEqual(expected)
 })
@@ -47,7 +47,7 @@ test.each([
   // Go stops at "false" and would run STUN, without -verify-clients.
   [['-stun', 'false', '-verify-clients'], ['"false": unexpected argument; did you mean -stun=false?']],
   [['serve'], ['"serve": unexpected argument']],
-  // Behind "--" there are no flags, as in Go, and no other words mean anything here.
+  // After "--" there are no flags, as in Go, and no command has other arguments.
   [
     ['-', '--', '-stun', '---'],
     ['"-": unexpected argument', '"-stun": unexpected argument', '"---": unexpected argument'],
@@ -58,7 +58,7 @@ test.each([
   expect(problemsOf(args)).toEqual(expected)
 })
 
-test('reads back whatever is written by the rules of Go, in any form and order', () => {
+test('reads back all flags that are written by the rules of Go, in any form and order', () => {
   const flags = Object.entries(OPTIONS).flatMap(([word, option]) =>
     flagNames(word, option).map((flag) => ({ word, flag, isBoolean: option.kind.isBoolean === true })),
   )

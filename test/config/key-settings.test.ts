@@ -7,14 +7,14 @@ import { KEY_PAIR, ConfigFixture } from './config-fixture.ts'
 const LOOPBACK = ['-a', '127.0.0.1:3340']
 const PSK = 'ab'.repeat(32)
 
-test("reads derper's key file, and the plain one of Headscale", () => {
+test("reads derper's key file, and Headscale's plain one", () => {
   using fixture = new ConfigFixture()
   const plain = fixture.folder.write('plain.key', `privkey:${'07'.repeat(32)}\n`)
   expect(fixture.settings([...LOOPBACK, '-c', fixture.keyPath]).nodeKey).toEqual(KEY_PAIR)
   expect(fixture.settings([...LOOPBACK, '-c', plain]).nodeKey).toEqual(KEY_PAIR)
 })
 
-test('makes a missing key file once, and keeps the key', () => {
+test('creates a missing key file once, and keeps the key', () => {
   using fixture = new ConfigFixture()
   const args = [...LOOPBACK, '-c', fixture.folder.at('new.key')]
   const { settings, newFiles } = fixture.plan(args)
@@ -26,13 +26,15 @@ test('makes a missing key file once, and keeps the key', () => {
   expect([again.settings.nodeKey, again.newFiles]).toEqual([settings.nodeKey, []])
 })
 
-test("needs -c, except as root, who has derper's place", () => {
+test("requires -c, except for root, which has derper's default path", () => {
   using fixture = new ConfigFixture()
   expect(fixture.problems(LOOPBACK)).toEqual([
     '-c: is not set; expected a derper.key file, which is created if it does not exist',
   ])
   const { newFiles } = fixture.plan(LOOPBACK, { host: { isRoot: true } })
-  expect(newFiles).toEqual([expect.objectContaining({ path: fixture.host.rootKeyPath, folder: 'is made' })])
+  expect(newFiles).toEqual([
+    expect.objectContaining({ path: fixture.host.rootKeyPath, folder: 'is created' }),
+  ])
 })
 
 test.each([
@@ -60,7 +62,7 @@ test.each([
   ])
 })
 
-test('takes the key from the environment, but from one place only, and never repeats it', () => {
+test('reads the key from the environment if it has no other source, and never prints it', () => {
   using fixture = new ConfigFixture()
   const env = { DERPFLEET_KEY: `privkey:${'07'.repeat(32)}` }
   expect(fixture.settings(LOOPBACK, env).nodeKey).toEqual(KEY_PAIR)
@@ -72,7 +74,7 @@ test('takes the key from the environment, but from one place only, and never rep
   ])
 })
 
-test('warns of a secret that everyone may read', () => {
+test('warns of a secret that every user may read', () => {
   using fixture = new ConfigFixture()
   chmodSync(fixture.keyPath, 0o644)
   expect(fixture.settings([...LOOPBACK, '-c', fixture.keyPath]).warnings).toEqual([
@@ -80,7 +82,7 @@ test('warns of a secret that everyone may read', () => {
   ])
 })
 
-test('-dev makes a key for the run, and reads the mesh key by its name for derper', () => {
+test("-dev creates a key for the run, and reads the mesh key from derper's variable", () => {
   using fixture = new ConfigFixture()
   const args = ['-dev', '-open-relay']
   const env = { TAILSCALE_DERPER_MESH_KEY: PSK }
@@ -95,7 +97,7 @@ test('-dev makes a key for the run, and reads the mesh key by its name for derpe
   ])
 })
 
-test('finds the mesh key where derper looks, unless an option says otherwise', () => {
+test("finds the mesh key at derper's default paths, unless an option is set", () => {
   using fixture = new ConfigFixture()
   fixture.folder.write('home/keys/derp-mesh.key', PSK)
   const args = [...LOOPBACK, '-c', fixture.keyPath]
@@ -112,7 +114,7 @@ test('finds the mesh key where derper looks, unless an option says otherwise', (
   ])
 })
 
-test('takes several mesh keys, and remembers the file that they are from', () => {
+test('reads several mesh keys and keeps the path of their file', () => {
   using fixture = new ConfigFixture()
   const path = fixture.folder.write('psk', `# the new one\n${'cd'.repeat(32)}\n\n# until June\n${PSK}\n`)
   const settings = fixture.settings([...LOOPBACK, '-c', fixture.keyPath, '-mesh-psk-file', path])
@@ -140,7 +142,7 @@ test.each([
   ])
 })
 
-test('takes one mesh key, not two', () => {
+test('refuses a mesh key from two sources', () => {
   using fixture = new ConfigFixture()
   const args = [...LOOPBACK, '-c', fixture.keyPath, '-mesh-psk-file', fixture.folder.write('psk', PSK)]
   expect(fixture.problems(args, { DERPFLEET_MESH_PSK: PSK })).toEqual([

@@ -23,7 +23,7 @@ test.each([
 })
 
 test.each(['{}', '{"PerClientRateLimitBytesPerSec": 0, "PerClientRateBurstBytes": 9}'])(
-  '%s limits nothing',
+  '%s sets no limit',
   (text) => {
     using fixture = new ConfigFixture()
     const path = fixture.folder.write('rate.json', text)
@@ -54,7 +54,7 @@ test.each([
   ])
 })
 
-test("takes derper's queue depth; zero leaves it to the bytes", () => {
+test("accepts derper's queue depth; with zero only bytes are limited", () => {
   using fixture = new ConfigFixture()
   const packets = (depth: string): number =>
     fixture.settings(args(fixture), { TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH: depth }).limits
@@ -62,14 +62,14 @@ test("takes derper's queue depth; zero leaves it to the bytes", () => {
   expect([packets('64'), packets('0'), packets('')]).toEqual([64, Infinity, Infinity])
 })
 
-test('says that an accept limit needs a burst', () => {
+test('warns of an accept limit without a burst', () => {
   using fixture = new ConfigFixture()
   expect(fixture.settings(args(fixture, '-accept-connection-limit', '10')).warnings).toEqual([
     '-accept-connection-limit: has no effect without -accept-connection-burst',
   ])
 })
 
-test('zero switches timeouts off', () => {
+test('zero disables timeouts', () => {
   using fixture = new ConfigFixture()
   const { limits } = fixture.settings(args(fixture, '-tcp-write-timeout', '0', '-tcp-user-timeout', '0s'))
   expect([limits.writeTimeoutMs, limits.tcpUserTimeoutMs]).toEqual([0, 0])
@@ -79,7 +79,7 @@ test.each([
   ['on a plain port', ['-a', '127.0.0.1:3340'], { minMs: 25_000, maxMs: 45_000 }],
   ['as it is set', ['-a', '127.0.0.1:3340', '-keepalive', '20s'], { minMs: 15_000, maxMs: 20_000 }],
   ['as seldom as it may', ['-a', '127.0.0.1:3340', '-keepalive', '110s'], { minMs: 82_500, maxMs: 110_000 }],
-] as const)('keeps sessions alive in time for proxies, %s', (_name, given, keepAlive) => {
+] as const)('keepalives come in time for proxies, %s', (_name, given, keepAlive) => {
   using fixture = new ConfigFixture()
   expect(fixture.settings(['-c', fixture.keyPath, ...given]).limits.keepAlive).toEqual(keepAlive)
 })

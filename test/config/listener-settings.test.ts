@@ -20,7 +20,7 @@ test.each([
   ['another port with certificate files speaks TLS', ['-a', ':3340', '-certmode', 'manual'], true, PORT_80],
   ['-dev is plain', ['-dev'], false, undefined],
   ['the HTTP port can be off', ['-http-port', '-1'], true, undefined],
-])("by derper's rule: %s", (_name, args, isTls, http) => {
+])("follows derper's rule: %s", (_name, args, isTls, http) => {
   expect(listen(...args)).toMatchObject({ isTls, http, problems: [], warnings: [] })
 })
 
@@ -31,11 +31,11 @@ test('binds HTTP and STUN on the address of the DERP port', () => {
   })
 })
 
-test('switches STUN and the admin pages off', () => {
+test('can disable STUN and the admin pages', () => {
   expect(listen('-stun=false', '-admin', 'off')).toMatchObject({ stun: undefined, admin: undefined })
 })
 
-test('an empty -admin takes back what a file or the environment says: the default address, not off', () => {
+test('an empty -admin restores the default address over a file or the environment; it does not disable the pages', () => {
   const diagnostics = new Diagnostics()
   const raw = readSettings(['-admin='], { DERPFLEET_ADMIN: '0.0.0.0:9191' })
   expect(raw.problems).toEqual([])
@@ -43,11 +43,11 @@ test('an empty -admin takes back what a file or the environment says: the defaul
   expect(diagnostics.warnings).toEqual([])
 })
 
-test('-dev listens on 3340 whatever -a says', () => {
+test('-dev listens on 3340 and ignores -a', () => {
   expect(listen('-dev', '-a', '127.0.0.1:1').derp).toEqual({ host: '', port: 3340 })
 })
 
-test('names what two listeners of its own would share', () => {
+test('reports two listeners on one port', () => {
   expect(listen('-a', ':443', '-http-port', '443', '-admin', '127.0.0.1:443').problems).toEqual([
     '-http-port: port 443 is already used by -a; expected a different port',
     '-admin: port 443 is already used by -a; expected a different port',
@@ -56,7 +56,7 @@ test('names what two listeners of its own would share', () => {
   expect(listen('-a', '127.0.0.1:0', '-admin', '127.0.0.1:0').problems).toEqual([])
 })
 
-test('warns of what has no effect or should not be public', () => {
+test('warns of options without effect and of a public admin address', () => {
   expect(listen('-a', ':3340', '-http-port', '80', '-admin', '0.0.0.0:9090').warnings).toEqual([
     '-http-port 80: has no effect, because the DERP port serves plain HTTP',
     expect.stringMatching(/^-certmode letsencrypt: port 3340 serves plain HTTP/),
@@ -65,15 +65,15 @@ test('warns of what has no effect or should not be public', () => {
 })
 
 test.each([
-  ['by a mode that is named', ['-a', '127.0.0.1:8443', '-certmode', 'letsencrypt'], 1],
-  ['on an address that others reach', ['-a', ':8443'], 1],
+  ['with an explicit mode', ['-a', '127.0.0.1:8443', '-certmode', 'letsencrypt'], 1],
+  ['on a public address', ['-a', ':8443'], 1],
   ['with certificate files', ['-a', ':8443', '-certmode', 'manual'], 0],
   ['on port 443', ['-certmode', 'letsencrypt'], 0],
   ['on loopback, as behind a proxy', ['-a', 'localhost:8443'], 0],
-  ['where everything is for trying out', ['-dev'], 0],
-])('says that a port speaks no TLS though one may think so: %s', (_name, args, count) => {
-  const said = listen(...args).warnings.filter((text) => text.includes('serves plain HTTP, as derper'))
-  expect(said).toHaveLength(count)
+  ['with -dev', ['-dev'], 0],
+])('warns that a port speaks no TLS if the operator may expect TLS: %s', (_name, args, count) => {
+  const warnings = listen(...args).warnings.filter((text) => text.includes('serves plain HTTP, as derper'))
+  expect(warnings).toHaveLength(count)
 })
 
 test.each([

@@ -32,21 +32,21 @@ test.each([
   '2001:db8::2',
   '[derp2.lab]',
   'https://derp2.lab',
-])('refuses %s, and says what was expected', (entry) => {
+])('refuses %s and names the expected form', (entry) => {
   using fixture = new ConfigFixture()
   expect(fixture.problems(args(fixture, '-mesh-with', `derp1.lab,${entry}`))).toEqual([
     `-mesh-with: invalid value ${JSON.stringify(entry)}; expected HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead`,
   ])
 })
 
-test('an empty list is no mesh, with a key or without', () => {
+test('an empty list means no mesh, with a key or without', () => {
   using fixture = new ConfigFixture()
   expect(fixture.settings(args(fixture, '-mesh-with=')).mesh.siblings).toEqual([])
   const without = ['-c', fixture.keyPath, '-a', '127.0.0.1:3340', '-mesh-with=']
   expect(fixture.settings(without).mesh.siblings).toEqual([])
 })
 
-test('takes authorities from a file that has some, and refuses another', () => {
+test('reads authorities from a file, and refuses a file without any', () => {
   using fixture = new ConfigFixture()
   const pem = `${goodPair('a.example').certificate}# and another\n${goodPair('b.example').certificate}`
   const good = fixture.folder.write('ca.pem', pem)

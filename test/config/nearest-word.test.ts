@@ -12,10 +12,10 @@ test.each([
   ['stn', 'stun'],
   ['port', undefined],
   ['zz', undefined],
-])('%s is meant to be %s', (given, expected) => {
+])('suggests for %s: %s', (given, expected) => {
   expect(nearestWord(given, words)).toBe(expected)
 })
 
-test('asks only when there is something to ask', () => {
+test('asks only if there is a suggestion', () => {
   expect([didYouMean('stun'), didYouMean(undefined)]).toEqual(['; did you mean stun?', ''])
 })

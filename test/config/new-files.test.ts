@@ -12,10 +12,10 @@ function modeOf(path: string): string {
   return (statSync(path).mode & 0o777).toString(8)
 }
 
-test('makes secrets that their owner alone can read, and folders where that was planned', () => {
+test('creates secrets that only their owner can read, and folders where that was planned', () => {
   using folder = new TemporaryFolder()
   const path = folder.at('state/deep/derper.key')
-  expect(createFiles([newFile(path, { folder: 'is made' })])).toBeUndefined()
+  expect(createFiles([newFile(path, { folder: 'is created' })])).toBeUndefined()
   expect([readFileSync(path, 'utf8'), modeOf(path), modeOf(folder.at('state'))]).toEqual([
     'secret',
     '600',
@@ -23,7 +23,7 @@ test('makes secrets that their owner alone can read, and folders where that was 
   ])
 })
 
-test('never writes over a file', () => {
+test('never overwrites a file', () => {
   using folder = new TemporaryFolder()
   const path = folder.write('derper.key', 'old')
   const problem = createFiles([newFile(path)])
@@ -31,7 +31,7 @@ test('never writes over a file', () => {
   expect(readFileSync(path, 'utf8')).toBe('old')
 })
 
-test('replaces a file whole, and leaves nothing beside it', () => {
+test('replaces a file atomically, and leaves no other file', () => {
   using folder = new TemporaryFolder()
   const path = folder.write('localhost.crt', 'old')
   expect(createFiles([newFile(path, { existing: 'is replaced' })])).toBeUndefined()
@@ -39,7 +39,7 @@ test('replaces a file whole, and leaves nothing beside it', () => {
   expect(readdirSync(folder.path)).toEqual(['localhost.crt'])
 })
 
-test('stops at the first file that cannot be made', () => {
+test('stops at the first file that cannot be created', () => {
   using folder = new TemporaryFolder()
   const missing = folder.at('none/derper.key')
   const problem = createFiles([newFile(missing), newFile(folder.at('after'))])
@@ -47,38 +47,38 @@ test('stops at the first file that cannot be made', () => {
   expect(readdirSync(folder.path)).toEqual([])
 })
 
-test('what a start has made can be taken back: its files and folders, and nothing else', () => {
+test('undo removes the created files and folders, and nothing else', () => {
   using folder = new TemporaryFolder()
   folder.write('there', 'before')
-  const made = new CreatedFiles()
+  const created = new CreatedFiles()
   const files = [
-    newFile(folder.at('state/deep/derper.key'), { folder: 'is made' }),
+    newFile(folder.at('state/deep/derper.key'), { folder: 'is created' }),
     newFile(folder.at('own.key')),
     newFile(folder.at('there'), { existing: 'is replaced' }),
   ]
-  expect(createFiles(files, made)).toBeUndefined()
-  made.undo()
+  expect(createFiles(files, created)).toBeUndefined()
+  created.undo()
   expect(readdirSync(folder.path)).toEqual(['there'])
   expect(readFileSync(folder.at('there'), 'utf8')).toBe('secret')
 })
 
-test('a folder that somebody else uses meanwhile stays', () => {
+test('undo keeps a folder that contains other files by now', () => {
   using folder = new TemporaryFolder()
-  const made = new CreatedFiles()
-  createFiles([newFile(folder.at('state/derper.key'), { folder: 'is made' })], made)
+  const created = new CreatedFiles()
+  createFiles([newFile(folder.at('state/derper.key'), { folder: 'is created' })], created)
   folder.write('state/notes', 'of another')
-  made.undo()
+  created.undo()
   expect(readdirSync(folder.at('state'))).toEqual(['notes'])
 })
 
-test('one that fails takes back those before', () => {
+test('a file that fails removes those before it', () => {
   using folder = new TemporaryFolder()
   const problem = createFiles([newFile(folder.at('first')), newFile(folder.at('none/second'))])
   expect(problem && problemText(problem)).toMatch(/second: cannot be written/)
   expect(readdirSync(folder.path)).toEqual([])
 })
 
-test('knows beforehand where nothing can be made', () => {
+test('reports in advance folders in which nothing can be created', () => {
   using folder = new TemporaryFolder()
   const file = folder.write('file', '')
   const good = [newFile(folder.at('new/deep/derper.key')), newFile(folder.at('derper.key'))]

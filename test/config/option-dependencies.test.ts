@@ -3,8 +3,13 @@ import { formatKeyFile } from '#protocol/key-file.ts'
 import { goodPair, writePair } from './certificates.ts'
 import { KEY_PAIR, ConfigFixture } from './config-fixture.ts'
 
-/** An option, and the warning that it does nothing by itself; what it does something with. */
-const IDLE: readonly (readonly [flag: string, value: string, ending: string, more: readonly string[]])[] = [
+/** An option, the end of the warning that it has no effect alone, and the options with which it has one. */
+const INEFFECTIVE: readonly (readonly [
+  flag: string,
+  value: string,
+  ending: string,
+  more: readonly string[],
+])[] = [
   [
     'verify-client-url-fail-open',
     'true',
@@ -31,15 +36,15 @@ const IDLE: readonly (readonly [flag: string, value: string, ending: string, mor
   ],
 ]
 
-class Idle extends ConfigFixture {
+class IneffectiveFixture extends ConfigFixture {
   warnings(...args: string[]): readonly string[] {
     const all = ['-c', this.keyPath, '-a', '127.0.0.1:3340', ...args]
     return this.settings(all.map((arg) => arg.replace('CERTIFICATES', this.folder.path))).warnings
   }
 }
 
-test.each(IDLE)('-%s %s has no effect %s, and that is said', (flag, value, ending, more) => {
-  using fixture = new Idle()
+test.each(INEFFECTIVE)('warns that -%s %s has no effect %s', (flag, value, ending, more) => {
+  using fixture = new IneffectiveFixture()
   writePair(fixture.folder, 'a.example', goodPair('a.example'))
   const alone = fixture.warnings(`-${flag}=${value}`).filter((text) => text.includes('has no effect'))
   expect(alone).toEqual([`-${flag}: has no effect ${ending}`])
@@ -63,7 +68,7 @@ test.each([
     ['-dev', '-open-relay', '-mesh-psk-file=/f'],
     ['-c: has no effect with -dev', '-a: has no effect with -dev', '-mesh-psk-file: has no effect with -dev'],
   ],
-  // What says nothing else than the default asks for nothing.
+  // A value that equals the default needs no other option.
   [
     [
       '-verify-client-url-fail-open=false',
@@ -76,13 +81,13 @@ test.each([
     [],
   ],
 ])('%j', (args, expected) => {
-  using fixture = new Idle()
-  const said = fixture.warnings(...args).filter((text) => text.includes('has no effect'))
-  expect([...said].sort()).toEqual([...expected].sort())
+  using fixture = new IneffectiveFixture()
+  const warnings = fixture.warnings(...args).filter((text) => text.includes('has no effect'))
+  expect([...warnings].sort()).toEqual([...expected].sort())
 })
 
-test('it does not matter where an option is from', () => {
-  using fixture = new Idle()
+test('warns of options from every source', () => {
+  using fixture = new IneffectiveFixture()
   const path = fixture.folder.write('relay.yaml', 'region: 901\n')
   const args = ['-c', fixture.keyPath, '-a', '127.0.0.1:3340', '-config', path]
   const { warnings } = fixture.settings(args, { DERPFLEET_KEY: '', DERPFLEET_NODE: '901a' })
@@ -92,14 +97,14 @@ test('it does not matter where an option is from', () => {
   ])
 })
 
-test('a key in the environment is not looked at with -dev', () => {
-  using fixture = new Idle()
+test('a key in the environment is ignored with -dev', () => {
+  using fixture = new IneffectiveFixture()
   const { warnings } = fixture.settings(['-dev', '-open-relay'], { DERPFLEET_KEY: formatKeyFile(KEY_PAIR) })
   expect(warnings).toEqual(['DERPFLEET_KEY: has no effect with -dev'])
 })
 
-test('what is preset, as for the quick start, was asked for by nobody', () => {
-  using fixture = new Idle()
+test('does not warn of presets, such as those of the quick start', () => {
+  using fixture = new IneffectiveFixture()
   const args = ['-c', fixture.keyPath, '-a', '127.0.0.1:3340']
   const { settings } = fixture.plan(args, { presets: { region: '901' } })
   expect(settings.warnings).toEqual([])

@@ -3,7 +3,7 @@ import { problemText } from '#fleet/problem.ts'
 import { readSettings } from '#config/read-settings.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
-test('flag wins over environment, environment over file, file over preset, preset over default', () => {
+test('the precedence is flag, environment, file, preset, default', () => {
   using folder = new TemporaryFolder()
   const keys = ['listen', 'hostname', 'certdir', 'home', 'log-level'] as const
   const config = folder.write('relay.yaml', 'listen: ":1"\nhostname: file\ncertdir: file\n')
@@ -22,13 +22,13 @@ test('flag wins over environment, environment over file, file over preset, prese
   ])
 })
 
-test('finds the file by its environment variable too', () => {
+test('finds the file by its environment variable, too', () => {
   using folder = new TemporaryFolder()
   const config = folder.write('relay.yaml', 'threads: 3\n')
   expect(readSettings([], { DERPFLEET_CONFIG: config }).values.get('threads')).toBe(3)
 })
 
-test('an empty flag takes back what a lower source says', () => {
+test('an empty flag restores the default over a source of lower rank', () => {
   const raw = readSettings(['-verify-client-url='], { DERP_VERIFY_CLIENT_URL: 'http://127.0.0.1/verify' })
   expect([raw.values.get('verify-client-url'), raw.values.source('verify-client-url')]).toEqual([
     undefined,
@@ -37,7 +37,7 @@ test('an empty flag takes back what a lower source says', () => {
   expect(raw.problems).toEqual([])
 })
 
-test('collects the problems of all sources, and goes on with defaults', () => {
+test('collects the problems of all sources, and uses defaults instead', () => {
   using folder = new TemporaryFolder()
   const config = folder.write('relay.yaml', 'log-level: loud\n\noutbox-bytes: 1\n')
   const raw = readSettings(['-config', config, '-threads', '0', '-xyzzy'], {
@@ -57,7 +57,7 @@ test('collects the problems of all sources, and goes on with defaults', () => {
   expect(raw.values.get('stun-port')).toBe(3478)
 })
 
-test('says which option named a file that cannot be read', () => {
+test('names the option of a file that cannot be read', () => {
   using folder = new TemporaryFolder()
   expect(problemOf(folder.at('none.yaml'))).toEqual([
     `-config: ${folder.at('none.yaml')} does not exist; expected a YAML file`,

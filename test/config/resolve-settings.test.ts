@@ -2,12 +2,12 @@ import { expect, test } from 'vitest'
 import { goodPair, writePair } from './certificates.ts'
 import { KEY_PAIR, ConfigFixture } from './config-fixture.ts'
 
-/** A plain relay on loopback: the least that starts. */
+/** The minimum that starts: a plain relay on loopback. */
 function plain(fixture: ConfigFixture): string[] {
   return ['-c', fixture.keyPath, '-a', '127.0.0.1:3340']
 }
 
-test("takes derper's own command line", () => {
+test("accepts derper's command line", () => {
   using fixture = new ConfigFixture()
   writePair(fixture.folder, 'localhost', goodPair('localhost'))
   const psk = fixture.folder.write('mesh.key', `${'AB'.repeat(32)}\n`)
@@ -85,7 +85,7 @@ test('writes nothing while it resolves', () => {
   expect(fixture.problems(['-c', path, '-a', '127.0.0.1:3340'])).toEqual([])
 })
 
-test('tells everything that is wrong at once', () => {
+test('reports all problems at once', () => {
   using fixture = new ConfigFixture()
   const config = fixture.folder.write('relay.yaml', 'threads: 0\nhome: nowhere\n')
   const args = [
@@ -128,14 +128,14 @@ test.each([
   ['-acme-email', ['a@b']],
   ['-acme-ip-certs', []],
   ['-unpublished-bootstrap-dns-names', ['a/b']],
-])('starts with %s, but says that it has no effect', (flag, value) => {
+])('starts with %s, but warns that it has no effect', (flag, value) => {
   using fixture = new ConfigFixture()
   expect(fixture.settings([...plain(fixture), flag, ...value]).warnings).toEqual([
     expect.stringMatching(new RegExp(`^${flag}: is not supported; \\w`)),
   ])
 })
 
-test("does not name what only has derper's default", () => {
+test("does not warn of unsupported options at derper's default", () => {
   using fixture = new ConfigFixture()
   const args = ['-ace=false', '-mesh-with=', '-acme-ip-certs=false', '-acme-email', '']
   expect(fixture.settings([...plain(fixture), ...args]).warnings).toEqual([])
@@ -145,7 +145,7 @@ test.each([
   ['', { kind: 'page' }],
   ['blank', { kind: 'blank' }],
   ['https://example.com/', { kind: 'redirect', url: 'https://example.com/' }],
-])('the front page %j is %j', (text, home) => {
+])('the home page %j is %j', (text, home) => {
   using fixture = new ConfigFixture()
   expect(fixture.settings([...plain(fixture), '-home', text]).home).toEqual(home)
 })
@@ -161,14 +161,14 @@ test.each([
   expect(fixture.problems([...plain(fixture), flag, value])).toEqual([expect.stringContaining(expected)])
 })
 
-test('needs no hostname without TLS, and runs with the cores there are', () => {
+test('requires no host name without TLS, and uses all cores', () => {
   using fixture = new ConfigFixture()
   const settings = fixture.settings(plain(fixture), {}, { coreCount: 5 })
   expect([settings.hostname, settings.threadCount]).toEqual(['localhost', 5])
   expect(fixture.settings([...plain(fixture), '-threads', '3']).threadCount).toBe(3)
 })
 
-test('takes TLS 1.2 at most when told so', () => {
+test('limits TLS to 1.2 if -tls-max-version is 1.2', () => {
   using fixture = new ConfigFixture()
   expect(fixture.settings([...plain(fixture), '-tls-max-version', '1.2']).tlsMaxVersion).toBe('TLSv1.2')
 })
@@ -178,7 +178,7 @@ test.each([
   [['-a', '8443']],
   [['-a', ':443', '-certmode', 'manaul']],
   [['-a', ':8443', '-dev=maybe']],
-])('%j brings no complaints of what it would mean if it were left out', (args) => {
+])('%j gives no further problems of its default', (args) => {
   using fixture = new ConfigFixture()
   expect(fixture.problems(['-c', fixture.keyPath, '-open-relay', '-hostname', 'a.example', ...args])).toEqual(
     [expect.stringContaining('invalid value')],
@@ -191,7 +191,7 @@ test.each([
   [['-a', '0.0.0.0:3340', '-open-relay=yes']],
   [['-a', '0.0.0.0']],
   [['-a', '127.0.0.1:9090', '-admin', 'localhost', '-http-port', 'x']],
-])('%j is no relay without an answer, nor one port for two', (args) => {
+])('%j gives no further problems about admission or a shared port', (args) => {
   using fixture = new ConfigFixture()
   const problems = fixture.problems(['-c', fixture.keyPath, ...args])
   expect(problems.filter((text) => !text.includes('invalid value'))).toEqual([])

@@ -1,4 +1,4 @@
-// A folder of real files for one test, gone when the test ends.
+// A folder of real files for one test, removed when the test ends.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,12 +7,12 @@ import { dirname, join } from 'node:path'
 export class TemporaryFolder implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), 'derpfleet-'))
 
-  /** The path of a name in it; nothing is made. */
+  /** The path of a name in the folder; creates nothing. */
   at(name: string): string {
     return join(this.path, name)
   }
 
-  /** Writes a file, and the folders it needs; answers its path. */
+  /** Writes a file and its folders; returns its path. */
   write(name: string, text: string, mode = 0o600): string {
     const path = this.at(name)
     mkdirSync(dirname(path), { recursive: true })

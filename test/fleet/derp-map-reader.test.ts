@@ -71,8 +71,8 @@ test.each([
     { 900: { Nodes: [NODE] }, 901: { Nodes: [{ ...NODE, RegionID: 901 }] } },
     'region 901, node 1: name "900a" is already used by region 900, node 1; expected a unique name',
   ],
-])('reports a problem in %j', (regions, complaint) => {
-  expect(problemsOf({ Regions: regions })).toEqual([complaint])
+])('reports a problem in %j', (regions, problem) => {
+  expect(problemsOf({ Regions: regions })).toEqual([problem])
 })
 
 test('problems of one node do not hide the others', () => {

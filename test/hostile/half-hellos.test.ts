@@ -17,12 +17,12 @@ const publicKey = generateKeyPairSync('x25519')
 const hello = clientHello(publicKey)
 const boundMiB = 24 + (COUNT * 16) / 1_024
 
-for (const [title, bytes] of [
-  ['connections that send nothing', Buffer.alloc(0)],
+for (const [what, bytes] of [
+  ['nothing', Buffer.alloc(0)],
   ['one byte of a TLS hello', hello.subarray(0, 1)],
   ['half a TLS hello', hello.subarray(0, hello.length >> 1)],
 ] as const) {
-  attack(`${COUNT} times ${title}`, {
+  attack(`${COUNT} connections that send ${what}`, {
     memoryMiB: { during: boundMiB, after: boundMiB },
     run: async (target, context) => {
       const silent = await many(COUNT, async () => {

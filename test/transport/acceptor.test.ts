@@ -84,6 +84,7 @@ describe.each(KINDS)('%s', (_name, kind) => {
     const harness = await open()
     const { remote, accepted } = await harness.pair()
     const { readState } = accepted.connection as unknown as ScheduledConnection
+    const { stackTraceLimit } = Error
     const sent: Buffer[] = []
     let polledRecords = 0
     const sweeper = setInterval(() => harness.scheduler.sweep(), 20)
@@ -98,6 +99,7 @@ describe.each(KINDS)('%s', (_name, kind) => {
     remote.end()
     await vi.waitFor(() => expect(accepted.closedCount).toBe(1))
     expect(Buffer.concat(accepted.chunks).equals(Buffer.concat(sent))).toBe(true)
+    expect(Error.stackTraceLimit).toBe(stackTraceLimit)
   })
 
   it('closes gracefully after the last byte, also if the remote reads slowly', async () => {

@@ -6,7 +6,7 @@
 
 import { expect, test } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { FrameReader, FrameVerdict, type FrameSink } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction, type FrameSink } from '#protocol/frame-reader.ts'
 import { sendPacketFrame } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { measure, perOperation } from './per-operation.ts'
@@ -15,8 +15,8 @@ class Counting implements FrameSink {
   frames = 0
   bytes = 0
 
-  onHeader(): FrameVerdict {
-    return FrameVerdict.take
+  onHeader(): FrameAction {
+    return FrameAction.accept
   }
 
   onFrame(_type: number, _buffer: Buffer, start: number, end: number): boolean {

@@ -2,7 +2,7 @@
 // sent as they are. For those who test servers or record what they say; DerpClient is built on it. Keeps the
 // limits that every client keeps (ServerKey 1 KiB, other frames 1 MiB, 120 s of silence) and nothing else.
 
-import { FrameReader, FrameVerdict, type FrameSink } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { frame } from '#protocol/handshake.ts'
 import { CLIENT_FRAME_BYTES_MAX, SERVER_KEY_BYTES_MAX } from '#protocol/limits.ts'
@@ -183,9 +183,9 @@ export class DerpConnection implements AsyncDisposable {
     return {
       onHeader: (type, payloadBytes) => {
         const bytesMax = type === FrameType.serverKey ? SERVER_KEY_BYTES_MAX : CLIENT_FRAME_BYTES_MAX
-        if (payloadBytes <= bytesMax) return FrameVerdict.take
+        if (payloadBytes <= bytesMax) return FrameAction.accept
         this.#violation = `a frame of type ${type} with ${payloadBytes} bytes, over ${bytesMax}`
-        return FrameVerdict.refuse
+        return FrameAction.reject
       },
       onFrame: (type, buffer, start, end) => {
         this.#frameCount++

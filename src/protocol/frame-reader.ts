@@ -1,26 +1,26 @@
-// Cuts a byte stream into DERP frames. A frame that lies whole in the chunk is passed on as it lies there;
-// only one that crosses chunks is copied, into a rented buffer that is given back with the frame. Not a
-// validator: the sink sees every header first and says whether the frame is taken, skipped or refused.
+// Cuts a byte stream into DERP frames. A frame that lies whole in the chunk is passed on in place. Only a frame that
+// crosses chunks is copied, into a rented buffer that is returned after the frame. Not a validator: the sink sees every
+// header first and accepts, skips or rejects the frame.
 //
 //   chunk:  ····[type|length|payload][type|length|payl      onFrame, then carry = [type|length|payl
 //   chunk:  oad][type|len                                    onFrame from the carry, then carry = [type|len
 //
-// Contract: a chunk is borrowed for the call. The buffer given to onFrame may be changed by the sink, from
-// five bytes before the payload (the frame's own header) to the payload's end.
+// Contract: a chunk is borrowed for the call. The sink may change the buffer given to onFrame from the frame's header,
+// five bytes before the payload, to the payload's end.
 
 import type { BufferPool } from './buffer-pool.ts'
 import { byteAt, readU32 } from './bytes.ts'
 import { HEADER_BYTES } from './limits.ts'
 
-/** What to do with a frame, decided from its header. */
-export const FrameVerdict = { take: 0, skip: 1, refuse: 2 } as const
-export type FrameVerdict = (typeof FrameVerdict)[keyof typeof FrameVerdict]
+/** What the reader does with a frame; decided from the header. */
+export const FrameAction = { accept: 0, skip: 1, reject: 2 } as const
+export type FrameAction = (typeof FrameAction)[keyof typeof FrameAction]
 
-/** Who consumes the frames. */
+/** The consumer of the frames. */
 export interface FrameSink {
-  /** Decides from type and payload length alone, before any payload is kept. */
-  onHeader(type: number, payloadBytes: number): FrameVerdict
-  /** A whole frame; payload at [start, end), header in the five bytes before. False stops reading here. */
+  /** Decides by type and payload length, before any payload is kept. */
+  onHeader(type: number, payloadBytes: number): FrameAction
+  /** A whole frame: payload at [start, end), header in the five bytes before. Returns false to stop reading here. */
   onFrame(type: number, buffer: Buffer, start: number, end: number): boolean
 }
 
@@ -31,7 +31,7 @@ export class FrameReader {
   #carryBytes = 0
   #frameBytes = 0
   #skipBytes = 0
-  #refused = false
+  #isEnded = false
 
   constructor(sink: FrameSink, pool: BufferPool) {
     this.#sink = sink
@@ -39,13 +39,13 @@ export class FrameReader {
   }
 
   /**
-   * Reads chunk[start, end) and returns where it stopped: `end`, or the end of the frame after which the
-   * sink said false (call again with the rest), or the start of a refused frame. After a refusal nothing
-   * more is read.
+   * Reads chunk[start, end) and returns the position where it stopped: `end`, or the end of the frame after which the
+   * sink returned false (call again with the rest), or the start of a rejected frame. After a rejection nothing more is
+   * read.
    */
   feed(chunk: Buffer, start: number, end: number): number {
     let at = start
-    while (at < end && !this.#refused) {
+    while (at < end && !this.#isEnded) {
       let next: number
       if (this.#skipBytes > 0) next = this.#skip(at, end)
       else if (this.#carry !== undefined) next = this.#completeCarry(chunk, at, end)
@@ -56,19 +56,19 @@ export class FrameReader {
     return at
   }
 
-  /** The sink refused a frame, or the reader is closed: nothing more will be read. */
-  get isRefused(): boolean {
-    return this.#refused
+  /** The sink has rejected a frame, or the reader is closed: nothing more is read. */
+  get isEnded(): boolean {
+    return this.#isEnded
   }
 
-  /** Bytes of a frame of which the rest has not come. */
+  /** Bytes kept of an incomplete frame. */
   get keptBytes(): number {
     return this.#carry === undefined ? 0 : this.#carryBytes
   }
 
-  /** Gives back what is held. Nothing more is read; the sink may call this from within its own methods. */
+  /** Returns the rented buffer and reads nothing more. The sink may call this from its own methods. */
   close(): void {
-    this.#refused = true
+    this.#isEnded = true
     if (this.#carry !== undefined) this.#pool.giveBack(this.#carry)
     this.#carry = undefined
   }
@@ -79,23 +79,23 @@ export class FrameReader {
     return at + skipped
   }
 
-  /** Reads a frame where it lies; returns where reading goes on, or ~position to stop there. */
+  /** Reads a frame in place; returns the position where reading continues, or ~position to stop there. */
   #readWhole(chunk: Buffer, at: number, end: number): number {
     if (end - at < HEADER_BYTES) return this.#keep(chunk, at, end, HEADER_BYTES)
     const type = byteAt(chunk, at)
     const payloadBytes = readU32(chunk, at + 1)
-    if (!this.#admit(type, payloadBytes)) return this.#refused ? ~at : at + HEADER_BYTES
+    if (!this.#admit(type, payloadBytes)) return this.#isEnded ? ~at : at + HEADER_BYTES
     const frameEnd = at + HEADER_BYTES + payloadBytes
     if (frameEnd > end) return this.#keep(chunk, at, end, HEADER_BYTES + payloadBytes)
     return this.#sink.onFrame(type, chunk, at + HEADER_BYTES, frameEnd) ? frameEnd : ~frameEnd
   }
 
-  /** True: the frame is taken. False: skipped from here on, or refused for good (or closed by the sink). */
+  /** Returns true if the frame is accepted; false if it is skipped, or if the reader has ended. */
   #admit(type: number, payloadBytes: number): boolean {
-    const verdict = this.#sink.onHeader(type, payloadBytes)
-    if (verdict === FrameVerdict.take) return !this.#refused
-    if (verdict === FrameVerdict.skip) this.#skipBytes = payloadBytes
-    else this.#refused = true
+    const action = this.#sink.onHeader(type, payloadBytes)
+    if (action === FrameAction.accept) return !this.#isEnded
+    if (action === FrameAction.skip) this.#skipBytes = payloadBytes
+    else this.#isEnded = true
     return false
   }
 
@@ -107,7 +107,7 @@ export class FrameReader {
     return end
   }
 
-  /** Adds to the carried frame; returns where reading goes on, or ~position to stop there. */
+  /** Adds to the carried frame; returns the position where reading continues, or ~position to stop there. */
   #completeCarry(chunk: Buffer, start: number, end: number): number {
     let at = start
     if (this.#carryBytes < HEADER_BYTES) {
@@ -116,9 +116,9 @@ export class FrameReader {
       const carry = this.#carry as Buffer
       const payloadBytes = readU32(carry, 1)
       if (!this.#admit(byteAt(carry, 0), payloadBytes)) {
-        // A sink that closed the reader has had the carry given back already.
+        // If the sink closed the reader, the carry has been returned already.
         if (this.#carry !== undefined) this.#dropCarry(carry)
-        return this.#refused ? ~at : at
+        return this.#isEnded ? ~at : at
       }
       this.#frameBytes = HEADER_BYTES + payloadBytes
     }
@@ -126,12 +126,12 @@ export class FrameReader {
     if (this.#carryBytes < this.#frameBytes) return ~at
     const carry = this.#carry as Buffer
     this.#carry = undefined
-    const goOn = this.#sink.onFrame(byteAt(carry, 0), carry, HEADER_BYTES, this.#frameBytes)
+    const continues = this.#sink.onFrame(byteAt(carry, 0), carry, HEADER_BYTES, this.#frameBytes)
     this.#dropCarry(carry)
-    return goOn ? at : ~at
+    return continues ? at : ~at
   }
 
-  /** Copies up to `target` bytes in all. Grows with what has arrived, never with what a header promises. */
+  /** Copies until `target` bytes are carried. Memory grows with the bytes received, never with the length in a header. */
   #append(chunk: Buffer, at: number, end: number, target: number): number {
     const added = Math.min(target - this.#carryBytes, end - at)
     let carry = this.#carry as Buffer

@@ -3,7 +3,7 @@
 // here is synchronous but admission; a session's one way out is `end`.
 
 import type { BoxKey } from '#protocol/box.ts'
-import { FrameReader, FrameVerdict, type FrameSink } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
@@ -116,7 +116,7 @@ export class Session implements LinkListener, FrameSink, LookupOwner {
     this.#read(chunk, start, end)
   }
 
-  onHeader(type: number, payloadBytes: number): FrameVerdict {
+  onHeader(type: number, payloadBytes: number): FrameAction {
     if (this.#phase !== Phase.established)
       return this.#judge(judgeLogin(type, payloadBytes, this.#parts.memoryBudget))
     if (this.isShared) this.#parts.registry.noteActivity(this, this.peer as Peer)
@@ -141,7 +141,7 @@ export class Session implements LinkListener, FrameSink, LookupOwner {
     if (this.#isEnded) return
     const stoppedAt = this.#frames.feed(chunk, start, end)
     if (this.#isEnded) return
-    if (this.#frames.isRefused) return this.end(this.#endReason)
+    if (this.#frames.isEnded) return this.end(this.#endReason)
     if (!this.#isPaused) return this.#dropHeld()
     if (this.#held === undefined) this.#held = new PausedInput(this.#parts.pool, chunk, stoppedAt, end)
     else this.#held.from = stoppedAt
@@ -175,14 +175,14 @@ export class Session implements LinkListener, FrameSink, LookupOwner {
   }
 
   /** Refused: the session ends for this reason when the reader has returned. */
-  #judge(rule: FrameRule | EndReason): FrameVerdict {
-    if (rule === 'take') return FrameVerdict.take
+  #judge(rule: FrameRule | EndReason): FrameAction {
+    if (rule === 'take') return FrameAction.accept
     if (rule === 'skip') {
       this.#parts.counters.add(Counter.unknownFrames, 1)
-      return FrameVerdict.skip
+      return FrameAction.skip
     }
     this.#endReason = rule === ProtocolError.notPrivileged ? this.#whyUnprivileged(rule) : rule
-    return FrameVerdict.refuse
+    return FrameAction.reject
   }
 
   /** Who shows a key that is none is told so when it makes use of it; without, it is a client like any other. */

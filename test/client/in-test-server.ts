@@ -8,7 +8,7 @@ import { createServer as createTcpServer, type Server, type Socket } from 'node:
 import { createServer as createTlsServer } from 'node:tls'
 import { BoxSecret, type BoxKey } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import {
   openClientInfo,
@@ -178,7 +178,7 @@ export class InTestServer implements AsyncDisposable {
   #reader(session: InTestSession): FrameReader {
     return new FrameReader(
       {
-        onHeader: () => FrameVerdict.take,
+        onHeader: () => FrameAction.accept,
         onFrame: (type, buffer, start, end) => {
           const payload = Buffer.from(buffer.subarray(start, end))
           if (session.clientKey === undefined) this.#login(session, { type, payload })

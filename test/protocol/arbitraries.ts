@@ -3,7 +3,7 @@
 // would spend its time shrinking them.
 
 import * as fc from 'fast-check'
-import { FrameVerdict } from '#protocol/frame-reader.ts'
+import { FrameAction } from '#protocol/frame-reader.ts'
 import type { Treatment } from './recording-sink.ts'
 
 /** `length` bytes that look random and depend on the seed alone. */
@@ -39,10 +39,10 @@ const someFrame: fc.Arbitrary<StreamFrame> = fc.record({
     { weight: 4, arbitrary: fc.nat(9_000) },
     { weight: 1, arbitrary: fc.integer({ min: 30_000, max: 140_000 }) },
   ),
-  verdict: fc.oneof(
-    { weight: 12, arbitrary: fc.constant(FrameVerdict.take) },
-    { weight: 4, arbitrary: fc.constant(FrameVerdict.skip) },
-    { weight: 1, arbitrary: fc.constant(FrameVerdict.refuse) },
+  action: fc.oneof(
+    { weight: 12, arbitrary: fc.constant(FrameAction.accept) },
+    { weight: 4, arbitrary: fc.constant(FrameAction.skip) },
+    { weight: 1, arbitrary: fc.constant(FrameAction.reject) },
   ),
   goesOn: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
 })

@@ -4,7 +4,7 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { disco, frames, largestPacket } from '../vectors/frames.ts'
 import { clientA } from '../vectors/keys.ts'
@@ -33,12 +33,12 @@ const vectorFrames = [
 function expectedEvents(streamFrames: readonly StreamFrame[]): string[] {
   const events: string[] = []
   let streamAt = 0
-  for (const { type, payload, verdict, goesOn } of streamFrames) {
+  for (const { type, payload, action, goesOn } of streamFrames) {
     events.push(headerEvent(type, payload.length))
     streamAt += 5 + payload.length
-    if (verdict === FrameVerdict.refuse) break
-    if (verdict === FrameVerdict.take) events.push(frameEvent(type, payload))
-    if (verdict === FrameVerdict.take && !goesOn) events.push(stopEvent(streamAt))
+    if (action === FrameAction.reject) break
+    if (action === FrameAction.accept) events.push(frameEvent(type, payload))
+    if (action === FrameAction.accept && !goesOn) events.push(stopEvent(streamAt))
   }
   return events
 }
@@ -59,7 +59,7 @@ function startsOf(streamFrames: readonly StreamFrame[]): number[] {
 const asTaken = (frame: Buffer): StreamFrame => ({
   type: frame.readUInt8(0),
   payload: frame.subarray(5),
-  verdict: FrameVerdict.take,
+  action: FrameAction.accept,
   goesOn: true,
 })
 
@@ -112,7 +112,7 @@ it('skips an unknown frame of 0 bytes, 100 bytes and 5 MB without keeping any of
     const unknown = {
       type: 0x7e,
       payload: bytesFrom(length, length),
-      verdict: FrameVerdict.skip,
+      action: FrameAction.skip,
       goesOn: true,
     }
     const streamFrames = [unknown, asTaken(frames.ping)]
@@ -147,7 +147,7 @@ it('passes a whole frame on where it lies, without renting', () => {
   const seen: Buffer[] = []
   const reader = new FrameReader(
     {
-      onHeader: () => FrameVerdict.take,
+      onHeader: () => FrameAction.accept,
       onFrame: (_type, buffer) => {
         seen.push(buffer)
         expect(pool.lentBytes).toBe(0)
@@ -201,8 +201,8 @@ it('gives back what it holds when it is closed at any point, and reads nothing a
 it('can be closed by its sink from a header or from a frame, cut anywhere', () => {
   const stream = Buffer.concat([frames.ping, frames.sendPacket, frames.ping])
   for (let cut = 1; cut < stream.length; cut++) {
-    for (const verdict of Object.values(FrameVerdict)) {
-      expect(readUntilClosed(stream, cut, { header: verdict })).toEqual({ heardAfter: 0, lentBytes: 0 })
+    for (const action of Object.values(FrameAction)) {
+      expect(readUntilClosed(stream, cut, { header: action })).toEqual({ heardAfter: 0, lentBytes: 0 })
     }
     for (const goesOn of [true, false]) {
       expect(readUntilClosed(stream, cut, { frame: goesOn })).toEqual({ heardAfter: 0, lentBytes: 0 })
@@ -211,7 +211,7 @@ it('can be closed by its sink from a header or from a frame, cut anywhere', () =
 })
 
 /** Reads with a sink that closes its reader at the first SendPacket, and then answers as given. */
-function readUntilClosed(stream: Buffer, cut: number, answer: { header?: FrameVerdict; frame?: boolean }) {
+function readUntilClosed(stream: Buffer, cut: number, answer: { header?: FrameAction; frame?: boolean }) {
   const pool = new BufferPool()
   let isClosed = false
   let heardAfter = 0
@@ -223,7 +223,7 @@ function readUntilClosed(stream: Buffer, cut: number, answer: { header?: FrameVe
     {
       onHeader: (type) => {
         if (isClosed) heardAfter++
-        if (type !== FrameType.sendPacket || answer.header === undefined) return FrameVerdict.take
+        if (type !== FrameType.sendPacket || answer.header === undefined) return FrameAction.accept
         close()
         return answer.header
       },
@@ -243,21 +243,21 @@ function readUntilClosed(stream: Buffer, cut: number, answer: { header?: FrameVe
 }
 
 /** What a relay might do: take up to 64 KiB, skip up to 1 MiB, refuse what is longer. */
-function judge(payloadBytes: number): FrameVerdict {
-  if (payloadBytes <= 65_536) return FrameVerdict.take
-  return payloadBytes <= 1_048_576 ? FrameVerdict.skip : FrameVerdict.refuse
+function judge(payloadBytes: number): FrameAction {
+  if (payloadBytes <= 65_536) return FrameAction.accept
+  return payloadBytes <= 1_048_576 ? FrameAction.skip : FrameAction.reject
 }
 
 it('makes the same of damaged streams however they are cut, and always comes to an end', () => {
   fc.assert(
     fc.property(damaged(Buffer.concat(vectorFrames), ...vectorFrames), someCuts, (stream, cuts) => {
       const whole = read([stream], (_frameAt, payloadBytes) => ({
-        verdict: judge(payloadBytes),
+        action: judge(payloadBytes),
         goesOn: true,
       }))
       for (const chunks of [singleBytes(stream), cutStream(stream, cuts, [0, 45, 154])]) {
         const { sink, pool, reader } = read(chunks, (_frameAt, payloadBytes) => ({
-          verdict: judge(payloadBytes),
+          action: judge(payloadBytes),
           goesOn: true,
         }))
         reader.close()

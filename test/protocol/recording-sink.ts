@@ -3,12 +3,12 @@
 // larger buffers and are overwritten as soon as the call returns, as a shared socket buffer would be.
 
 import type { FrameReader, FrameSink } from '#protocol/frame-reader.ts'
-import { FrameVerdict } from '#protocol/frame-reader.ts'
+import { FrameAction } from '#protocol/frame-reader.ts'
 import { sha256 } from '../vectors/hex.ts'
 
 /** What a sink is to do with the n-th frame of a stream. */
 export interface Treatment {
-  readonly verdict: FrameVerdict
+  readonly action: FrameAction
   /** Whether reading goes on after this frame. */
   readonly goesOn: boolean
 }
@@ -16,12 +16,12 @@ export interface Treatment {
 /** Decides from the frame's place in the stream, or from its length. */
 export type Treat = (frameAt: number, payloadBytes: number) => Treatment
 
-const taken: Treatment = { verdict: FrameVerdict.take, goesOn: true }
+const taken: Treatment = { action: FrameAction.accept, goesOn: true }
 
 export class RecordingSink implements FrameSink {
   readonly events: string[] = []
   /** True after a refusal: nothing more may be read. */
-  isRefused = false
+  isRejected = false
   /** True from a frame that stops reading until the reader is fed again. */
   isStopped = false
   readonly #treat: Treat
@@ -32,12 +32,12 @@ export class RecordingSink implements FrameSink {
     this.#treat = treat
   }
 
-  onHeader(type: number, payloadBytes: number): FrameVerdict {
+  onHeader(type: number, payloadBytes: number): FrameAction {
     this.#expectToBeAsked()
     this.#treatment = this.#treat(this.#headerCount++, payloadBytes)
     this.events.push(headerEvent(type, payloadBytes))
-    this.isRefused = this.#treatment.verdict === FrameVerdict.refuse
-    return this.#treatment.verdict
+    this.isRejected = this.#treatment.action === FrameAction.reject
+    return this.#treatment.action
   }
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): boolean {
@@ -52,7 +52,7 @@ export class RecordingSink implements FrameSink {
   }
 
   #expectToBeAsked(): void {
-    if (this.isRefused) this.events.push('read on after a refusal')
+    if (this.isRejected) this.events.push('read on after a refusal')
     if (this.isStopped) this.events.push('read on after a stop')
   }
 }
@@ -76,7 +76,7 @@ export function feedAll(reader: FrameReader, sink: RecordingSink, chunks: readon
   let chunkAt = 0
   for (const chunk of chunks) {
     feedChunk(reader, sink, chunk, chunkAt)
-    if (sink.isRefused) return
+    if (sink.isRejected) return
     chunkAt += chunk.length
   }
 }
@@ -87,11 +87,15 @@ function feedChunk(reader: FrameReader, sink: RecordingSink, chunk: Buffer, chun
   const end = start + chunk.length
   const shared = Buffer.alloc(end + 9, 0xee)
   chunk.copy(shared, start)
-  for (let at = start; at < end && !sink.isRefused;) {
+  for (let at = start; at < end && !sink.isRejected;) {
     sink.isStopped = false
     const next = reader.feed(shared, at, end)
     if (sink.isStopped) sink.events.push(stopEvent(chunkAt + next - start))
-    if (next > end || (next <= at && !sink.isRefused) || (next < end && !sink.isStopped && !sink.isRefused)) {
+    if (
+      next > end ||
+      (next <= at && !sink.isRejected) ||
+      (next < end && !sink.isStopped && !sink.isRejected)
+    ) {
       throw new Error(`fed [${at}, ${end}), the reader stopped at ${next} without being told to`)
     }
     at = next

@@ -2,7 +2,7 @@
 
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { peerPresentFrame, pongFrame } from '#protocol/frames.ts'
 import { openClientInfo, serverInfoFrame, type ClientInfo } from '#protocol/handshake.ts'
@@ -150,7 +150,7 @@ export class FakeSibling {
 
   #read(bytes: Buffer): void {
     const sink = {
-      onHeader: () => FrameVerdict.take,
+      onHeader: () => FrameAction.accept,
       onFrame: (type: number, buffer: Buffer, start: number, end: number) => {
         this.written.push({ type, payload: Buffer.from(buffer.subarray(start, end)) })
         return true

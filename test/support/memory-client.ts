@@ -4,7 +4,7 @@
 
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { toHex } from '#protocol/bytes.ts'
-import { FrameReader, FrameVerdict, type FrameSink } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType, GoneReason } from '#protocol/frame-type.ts'
 import { readPeerGone, readPeerPresent, sendPacketFrame } from '#protocol/frames.ts'
 import { clientInfoFrame, openServerInfo, readServerKey, type ClientInfo } from '#protocol/handshake.ts'
@@ -127,8 +127,8 @@ export class MemoryClient implements FrameSink {
     this.#reader.feed(bytes, start, bytes.length)
   }
 
-  onHeader(): FrameVerdict {
-    return FrameVerdict.take
+  onHeader(): FrameAction {
+    return FrameAction.accept
   }
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): boolean {

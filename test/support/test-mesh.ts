@@ -3,7 +3,7 @@
 
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { BoxSecret } from '#protocol/box.ts'
-import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
 import { DirectoryClient, type LocationUpdate } from '#mesh/directory-client.ts'
@@ -313,7 +313,7 @@ class FakeConnection implements SiblingStream {
     this.#handler = handler
     this.#ended = ended
     const sink = {
-      onHeader: () => FrameVerdict.take,
+      onHeader: () => FrameAction.accept,
       onFrame: (type: number, buffer: Buffer, start: number, end: number) => {
         this.#onFrame(type, buffer, start, end)
         return !this.#isOver

@@ -2,7 +2,7 @@
 
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
-import { FrameReader, FrameVerdict } from '#protocol/frame-reader.ts'
+import { FrameReader, FrameAction } from '#protocol/frame-reader.ts'
 import { peerPresentFrame, readPeerGone, readPeerPresent, readRestarting } from '#protocol/frames.ts'
 import {
   clientInfoFrame,
@@ -47,12 +47,12 @@ const frameReader: Subject = {
     const kind = random.below(1_000)
     // Most frames are taken; what is done depends on the frame alone, so that it is the same however it is cut.
     const treat: Treat = (at, payloadBytes) => ({
-      verdict:
+      action:
         payloadBytes > 200_000
-          ? FrameVerdict.refuse
+          ? FrameAction.reject
           : (at + kind) % 5 === 0
-            ? FrameVerdict.skip
-            : FrameVerdict.take,
+            ? FrameAction.skip
+            : FrameAction.accept,
       goesOn: (at + kind) % 7 !== 0,
     })
     const whole = eventsOf([Buffer.from(input)], treat)

@@ -21,7 +21,7 @@ import { OPTIONS, type ServeOptions } from '#config/options.ts'
 import { mergeSettings } from '#config/read-settings.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { quickStartPresets } from './quick-start.ts'
-import { fleetEntries } from './fleet-entries.ts'
+import { fleetEntries } from '#config/map-regions.ts'
 import { reportProblems } from './report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 

@@ -1,10 +1,10 @@
 // The fleet's file as regions of a DERP map: those that this relay is of, or all. What clients are told of a relay is
 // what the file says; flags that would say it otherwise are refused.
 
-import type { Diagnostics } from '#config/diagnostics.ts'
-import { readFleet } from '#config/mesh-settings.ts'
-import type { OptionValues } from '#config/option-values.ts'
-import type { ServeOptions } from '#config/options.ts'
+import type { Diagnostics } from './diagnostics.ts'
+import { readFleet } from './mesh-settings.ts'
+import type { OptionValues } from './option-values.ts'
+import type { ServeOptions } from './options.ts'
 import { isOwnNode } from '#fleet/fleet-position.ts'
 import type { Node } from '#fleet/node.ts'
 import { positionProblem } from '#fleet/position-check.ts'

@@ -2,19 +2,17 @@
 
 import { hostInfo } from '#config/host-info.ts'
 import { unwritable, type NewFile } from '#config/new-files.ts'
+import { withQuickStartPresets } from '#config/quick-start-presets.ts'
 import { readSettings, type RawSettings } from '#config/read-settings.ts'
 import { resolveSettings } from '#config/resolve-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { ExitCode, type Io } from './command.ts'
-import { quickStartPresets } from './quick-start.ts'
 import { reportProblems, reportWarnings } from './report.ts'
 
 /** The settings that arguments, environment and file give to `serve`, with the quick start's presets if it is chosen. */
 export function readServeSettings(args: readonly string[], io: Io): RawSettings {
-  const raw = readSettings(args, io.env)
-  if (!raw.values.get('quick-start')) return raw
-  return readSettings(args, io.env, quickStartPresets(raw.values.get('state-dir')))
+  return withQuickStartPresets((presets) => readSettings(args, io.env, presets))
 }
 
 /** Prints the problems of the configuration, or that it is valid. Creates no files. */

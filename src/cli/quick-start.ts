@@ -1,34 +1,19 @@
-// `derpfleet serve -quick-start`, which `npm start` runs: a relay on loopback that needs nothing from its user. Its
-// key and certificate live in a state folder and are made once. This file has its presets and the text that says
-// how to use what has started; starting is `serve`'s.
+// What `derpfleet serve -quick-start` prints once the relay runs: the DERP map entry for Headscale, and commands that show
+// that the relay works. The defaults of the quick start are in config/quick-start-presets.ts.
 
 import { isIPv4, isIPv6 } from 'node:net'
-import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
 import { endpointText, isEveryAddress } from '#config/endpoint.ts'
+import { STUN_PORT } from '#fleet/node.ts'
 import { OWN_REGION_MIN, type Region } from '#fleet/region.ts'
 import { parseCertificate, selfSignedPin } from '#config/certificate-check.ts'
 import { readCertificateFile } from '#config/certificate-files.ts'
 import type { Endpoint } from '#config/endpoint.ts'
-import type { Presets } from '#config/read-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import type { RelayAddresses } from '#control/relay-addresses.ts'
 import { derpMapText } from '#fleet/derp-map-writer.ts'
 
-/** What the quick start runs with where its user says nothing else. The ports need no privilege. */
-export function quickStartPresets(stateFolder: string): Presets {
-  return {
-    listen: '127.0.0.1:8443',
-    'http-port': '8080',
-    hostname: 'localhost',
-    certmode: 'manual',
-    certdir: stateFolder,
-    'key-file': join(stateFolder, 'derper.key'),
-    'log-format': 'text',
-  }
-}
-
-/** What to paste where, and how to see that it works. */
+/** What to paste where, and how to check that the relay works. */
 export function quickStartText(settings: Settings, addresses: RelayAddresses): string {
   const { derp, stun, admin } = addresses
   const { certificate } = settings
@@ -52,11 +37,11 @@ export function quickStartText(settings: Settings, addresses: RelayAddresses): s
   }
   return [
     '',
-    'Try it with Headscale on this machine: save this as derp.yaml, and in config.yaml',
+    'To use it with Headscale on this machine, save this as derp.yaml, and in config.yaml',
     'set derp.urls to [] and derp.paths to [derp.yaml]:',
     '',
     indented(derpMapText('headscale', [entry])),
-    'See that it works:',
+    'To check that it works:',
     '',
     `  bin/derpfleet probe ${probeArguments({ host, port: derp.port }, stun, pin)}`,
     ...(admin === undefined ? [] : [`  curl http://${admin.host}:${admin.port}/metrics`]),
@@ -74,15 +59,12 @@ function pinOfFile(path: string): string | undefined {
   return certificate instanceof X509Certificate ? selfSignedPin(certificate) : undefined
 }
 
-/** What clients and the probe take for granted. */
-const USUAL_STUN_PORT = 3478
-
-/** What to give the probe, as far as it is not what the probe takes for granted. */
+/** The arguments of the probe, without those that have its defaults. */
 function probeArguments(derp: Endpoint, stun: Endpoint | undefined, pin: string | undefined): string {
   const stunPort = stun?.port ?? -1
   return [
     endpointText(derp),
-    ...(stunPort === USUAL_STUN_PORT ? [] : [`-stun-port=${stunPort}`]),
+    ...(stunPort === STUN_PORT ? [] : [`-stun-port=${stunPort}`]),
     ...(pin === undefined ? [] : [pin]),
   ].join(' ')
 }

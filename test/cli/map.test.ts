@@ -13,7 +13,7 @@ async function printed(...args: string[]): Promise<string> {
   return stdout
 }
 
-/** Words that are not understood are another mistake than files and words that do not go together. */
+/** An invalid command line has an exit code of its own; other problems end with 1. */
 function codeFor(complaint: string): number {
   return /invalid value|unknown flag/.test(complaint) ? 2 : 1
 }
@@ -27,7 +27,7 @@ const FULL = (
   '-ipv4 192.0.2.7 -ipv6 2001:db8::7'
 ).split(' ')
 
-test('prints a region for a DERP map, without what is zero', async () => {
+test('prints a region for a DERP map, without fields that are zero', async () => {
   expect(JSON.parse(await printed('-format', 'json', ...FULL))).toEqual({
     Regions: {
       901: {
@@ -51,7 +51,7 @@ test('prints a region for a DERP map, without what is zero', async () => {
   })
 })
 
-test('prints the same for Headscale, all in lower case and with a number as key', async () => {
+test('prints the same for Headscale, in lower case and with a number as key', async () => {
   const text = await printed('-format', 'headscale', ...FULL)
   expect(text).toMatch(/^regions:\n {2}901:\n/)
   expect(parse(text)).toEqual({
@@ -77,7 +77,7 @@ test('prints the same for Headscale, all in lower case and with a number as key'
   })
 })
 
-test('prints a member of the policy file, and all three with headings', async () => {
+test('prints an entry for the policy file, and all three formats with headings', async () => {
   const policy = await printed('-format', 'policy', ...FULL)
   const map = JSON.parse(await printed('-format', 'json', ...FULL))
   expect(JSON.parse(`{${policy}}`)).toEqual({ derpMap: map })
@@ -95,13 +95,13 @@ test.each([
   [['-a', '127.0.0.1:443', '-stun-port', '3479'], { IPv4: '127.0.0.1', STUNPort: 3479, CanPort80: true }],
   [['-a', '127.0.0.1:443', '-can-port-80=false'], { IPv4: '127.0.0.1' }],
   [['-a', ':8443', '-derp-port', '443'], { DERPPort: 443 }],
-])('takes what it can from the options of serve: %j', async (args, expected) => {
+])('derives the node from the options of serve: %j', async (args, expected) => {
   const { stdout } = await derpfleet(['map', '-format', 'json', '-hostname', 'a.example', ...args])
   const base = { Name: '900a', RegionID: 900, HostName: 'a.example', STUNPort: 3478, DERPPort: 443 }
   expect(JSON.parse(stdout).Regions['900'].Nodes).toEqual([{ ...base, ...expected }])
 })
 
-test('takes them from a file, and pins the certificate that signed itself', async () => {
+test('reads the options of serve from a file, and pins a self-signed certificate', async () => {
   using folder = new TemporaryFolder()
   const pair = goodPair('192.0.2.7')
   writePair(folder, '192.0.2.7', pair)
@@ -117,26 +117,26 @@ test('takes them from a file, and pins the certificate that signed itself', asyn
   })
 })
 
-test('pins nothing that an authority has signed', async () => {
+test('does not pin a certificate that an authority has signed', async () => {
   using folder = new TemporaryFolder()
   const authority = await makeAuthority(folder.path, 'ca')
   const { certPath } = await issueCertificate(folder.path, 'a.example', authority)
   expect(await node('-hostname', 'a.example', '-cert', certPath)).not.toHaveProperty('CertName')
 })
 
-test('says what it does not know', async () => {
+test('warns of what the map may lack', async () => {
   using folder = new TemporaryFolder()
   const plain = await derpfleet(['map', '-hostname', 'a.example', '-a', ':3340'])
   expect([plain.code, plain.stderr]).toEqual([
     0,
-    'note: the relay speaks plain TCP with these options; clients need TLS in front of it\n',
+    'warning: with these options the relay speaks plain TCP; clients need TLS in front of it\n',
   ])
   const args = ['-hostname', 'a.example', '-certmode', 'manual', '-certdir', folder.path, '-region-id', '20']
   const early = await derpfleet(['map', ...args])
   expect(early.code).toBe(0)
   expect(early.stderr.split('\n')).toEqual([
-    "note: region 20: Tailscale's policy file takes 900 to 999",
-    `note: ${folder.at('a.example.crt')} does not exist; if the certificate is self-signed, name it with -cert to pin it`,
+    "warning: region 20: Tailscale's policy file accepts only regions 900 to 999",
+    `warning: ${folder.at('a.example.crt')} does not exist; to pin a self-signed certificate, name its file by -cert`,
     '',
   ])
 })
@@ -155,7 +155,7 @@ test.each([
   [['-hostname', 'a', '-cert', '/none'], '-cert: /none does not exist'],
   [['-hostname', 'a', '-cert', import.meta.filename], 'map.test.ts: contains no readable certificate'],
   [['-hostname', 'a', '-regionid', '9'], '-regionid: unknown flag; did you mean -region-id?'],
-])('does not understand %j', async (args, complaint) => {
+])('reports %j as invalid', async (args, complaint) => {
   const { code, stdout, stderr } = await derpfleet(['map', ...args])
   expect([code, stdout]).toEqual([codeFor(complaint), ''])
   expect(stderr).toContain(complaint)
@@ -211,11 +211,11 @@ test.each([
   ['a standby', ['-hostname', 'DERP1.fra.example.com'], { 900: FRANKFURT, 901: NEW_YORK }],
   ['a relay by its name', ['-node', '900b', '-hostname', 'any.example.com'], { 900: FRANKFURT }],
   [
-    'a relay that the file knows the region of',
+    'a relay that is not in the file, by its region',
     ['-hostname', 'new.example.com', '-region', '901'],
     { 901: NEW_YORK },
   ],
-])('with the file of a fleet prints the regions of %s', async (_what, args, regions) => {
+])('with the file of a fleet, prints the regions of %s', async (_what, args, regions) => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', REGIONS)
   expect(JSON.parse(await printed('-format', 'json', '-regions-file', path, ...args))).toEqual({
@@ -224,9 +224,9 @@ test.each([
 })
 
 test.each([
-  ['whichever relay asks', ['-hostname', 'derp1.nyc.example.com']],
-  ['nobody in particular', []],
-])('prints the map of the whole fleet for %s', async (_who, args) => {
+  ['with the options of one relay', ['-hostname', 'derp1.nyc.example.com']],
+  ['without options of a relay', []],
+])('-all prints the map of the whole fleet, %s', async (_case, args) => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', REGIONS)
   const map = JSON.parse(await printed('-format', 'json', '-all', '-regions-file', path, ...args))
@@ -246,9 +246,9 @@ test.each([
   [['-hostname', 'derp9.example.com'], 'has no relay with the hostname "derp9.example.com"'],
   [['-hostname', 'derp1.nyc.example.com', '-region', '905'], 'in region 901, but -region is 905'],
   [['-hostname', 'derp1.nyc.example.com', '-region', '906'], 'has no region 906 (-region)'],
-  [['-hostname', 'derp1.nyc.example.com', '-region-id', '901'], '-region-id: is set beside -regions-file'],
-  [[], '-hostname: is not set; expected which relay of the file this is, or -all for the whole fleet'],
-])('prints nothing where %j contradicts the file', async (args, complaint) => {
+  [['-hostname', 'derp1.nyc.example.com', '-region-id', '901'], '-region-id: conflicts with -regions-file'],
+  [[], "-hostname: is not set; expected this relay's host name, or -all for the whole fleet"],
+])('prints nothing if %j contradicts the file', async (args, complaint) => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', REGIONS)
   const { code, stdout, stderr } = await derpfleet(['map', '-regions-file', path, ...args])
@@ -257,8 +257,8 @@ test.each([
 })
 
 test.each([
-  [['-all', '-hostname', 'derp1.example.com'], '-all: has no fleet; expected its file by -regions-file'],
-  [['-all', '-regions-file', '/nowhere.yaml'], '-regions-file: /nowhere.yaml does not exist'],
+  [['-all', '-hostname', 'derp1.example.com'], '-all: needs a file of regions; expected -regions-file'],
+  [['-all', '-regions-file', '/missing.yaml'], '-regions-file: /missing.yaml does not exist'],
 ])('prints nothing for %j', async (args, complaint) => {
   const { code, stdout, stderr } = await derpfleet(['map', ...args])
   expect([code, stdout]).toEqual([codeFor(complaint), ''])

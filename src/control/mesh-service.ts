@@ -1,6 +1,5 @@
-// The members of the mesh as the relay threads are told of them: the siblings that the operator lists, those that DNS
-// names and those of the regions file together. Has no links of its own; each relay thread dials its siblings itself. Runs
-// on the control thread.
+// The siblings that the relay threads are given: those that options list, those that DNS names resolve to and those of the
+// fleet's file together. Has no links of its own; each relay thread dials its siblings itself. Runs on the control thread.
 
 import type { Settings } from '#config/settings.ts'
 import { DnsSiblings } from '#fleet/dns-siblings.ts'
@@ -19,8 +18,8 @@ export interface MeshServiceParts {
   readonly reloads: Reloads
   /** Sends a message to all relay threads. */
   readonly tell: (message: ToRelayThread) => void
-  /** The threads were told of all members; called once every DNS name has been answered, and for each later edition. */
-  readonly onMembers: (edition: number) => void
+  /** The threads were given all siblings; called once every DNS name has been answered, and for each later edition. */
+  readonly onSiblings: (edition: number) => void
   /** This relay has another name among its siblings. */
   readonly onRenamed: () => void
 }
@@ -30,9 +29,9 @@ export class MeshService implements Service {
   readonly #dns: DnsSiblings
   readonly #files: MeshFiles
   #name: string | undefined
-  /** Names of the members that the threads were told of last. */
-  #memberNames: ReadonlySet<string> = new Set()
-  /** How often the threads were told of members. */
+  /** Names of the siblings that the threads were given last. */
+  #siblingNames: ReadonlySet<string> = new Set()
+  /** How often the threads were given siblings. */
   #edition = 0
 
   constructor(parts: MeshServiceParts) {
@@ -63,13 +62,13 @@ export class MeshService implements Service {
   }
 
   /** The regions of this relay, and its names as a node, by the regions file in use. */
-  get place(): { readonly regions: readonly number[]; readonly nodes: readonly string[] } {
+  get position(): { readonly regions: readonly number[]; readonly nodes: readonly string[] } {
     const { regions, nodes } = this.#files.position
     return { regions: [...regions], nodes }
   }
 
   start(): void {
-    this.#tellMembers()
+    this.#sendSiblings()
     this.#dns.start()
     this.#files.start()
   }
@@ -90,13 +89,13 @@ export class MeshService implements Service {
       this.#name = name
       this.#parts.onRenamed()
     }
-    this.#tellMembers()
+    this.#sendSiblings()
   }
 
   #onDnsSiblings(): void {
-    const before = this.#memberNames
-    const edition = this.#tellMembers()
-    const after = this.#memberNames
+    const before = this.#siblingNames
+    const edition = this.#sendSiblings()
+    const after = this.#siblingNames
     const added = [...after].filter((name) => !before.has(name))
     const removed = [...before].filter((name) => !after.has(name))
     if (added.length + removed.length === 0) return
@@ -107,16 +106,16 @@ export class MeshService implements Service {
     })
   }
 
-  #tellMembers(): number {
-    const { settings, tell, onMembers } = this.#parts
+  #sendSiblings(): number {
+    const { settings, tell, onSiblings } = this.#parts
     const listed: readonly Sibling[] = [...settings.mesh.siblings, ...this.#dns.siblings]
     // The last of a name counts: the regions file takes precedence over lists and DNS.
     const all = [...listed, ...this.#files.position.siblings]
-    const siblings = [...new Map(all.map((member) => [member.name, member])).values()]
+    const siblings = [...new Map(all.map((sibling) => [sibling.name, sibling])).values()]
     const edition = ++this.#edition
     tell({ kind: 'siblings', edition, siblings })
-    this.#memberNames = new Set(siblings.map(({ name }) => name))
-    if (this.#dns.areAllAnswered) onMembers(edition)
+    this.#siblingNames = new Set(siblings.map(({ name }) => name))
+    if (this.#dns.areAllAnswered) onSiblings(edition)
     return edition
   }
 }

@@ -55,7 +55,7 @@ export function metricSources(parts: MetricParts): MetricSources {
 /** The place in the fleet comes from the regions file in use, and without a mesh from the options. */
 function relayInfo({ mesh, settings }: MetricParts): RelayInfo {
   const { region, node } = settings.mesh
-  const { regions, nodes } = mesh?.place ?? {
+  const { regions, nodes } = mesh?.position ?? {
     regions: region === undefined ? [] : [region],
     nodes: node === undefined ? [] : [node],
   }

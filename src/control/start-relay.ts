@@ -112,7 +112,7 @@ function construct(settings: Settings, surroundings: Surroundings): RelayParts {
         log,
         reloads,
         tell: (message) => threads.tellAll(message),
-        onMembers: (edition) => links.expect(edition),
+        onSiblings: (edition) => links.expect(edition),
         onRenamed: () => keyDirectory?.renamed(),
       })
     : undefined

@@ -54,7 +54,7 @@ beforeEach(async () => {
     log,
     reloads: new Reloads(log, Date.now),
     tell: (message) => told.push(message),
-    onMembers: () => undefined,
+    onSiblings: () => undefined,
     onRenamed: () => undefined,
   })
   service.start()

@@ -1,6 +1,6 @@
 // The HTTP server of a port: owns an acceptor, holds every connection from its first byte to its last request, and answers
 // each request with a page, unless the upgrade handler takes it (upgrade-handler.ts). Reading requests is
-// http-connection.ts; the pages are http-pages.ts.
+// http-connection.ts; the pages are http-pages.ts. Runs on each relay thread, and for the redirect port on the control thread.
 //
 // Contract: time and memory are bounded. A request or an answer that takes too long ends its connection. When all unfinished
 // heads together exceed their limit, the connection that has buffered the longest is ended.

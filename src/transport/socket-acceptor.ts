@@ -1,7 +1,7 @@
 // An acceptor over Node's sockets, TLS or plain. It needs no knowledge of the runtime's internals, and is the fallback for when
 // those have changed. It keeps the same contract as handle-acceptor.ts, with two differences. TLS state is made for every
 // connection at once, so half a hello costs as much as half a handshake. And records are estimated from bytes, so a remote that
-// sends much data may send more records without data.
+// sends much data may send more records without data. Runs on a relay thread, and for the redirect port on the control thread.
 
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from 'node:tls'

@@ -1,6 +1,7 @@
 // The upgrade handler: turns an HTTP request into a session. A client asks for raw DERP after a `101`, for raw DERP without an
 // answer (fast start), or for DERP in a WebSocket. In each case the session takes over the client's own connection, at its first
-// request or at a later one. Not concerned with reading requests (http-connection.ts) or with pages (http-pages.ts). Runs on a relay thread.
+// request or at a later one. Not concerned with reading requests (http-connection.ts) or with pages (http-pages.ts). Runs on a
+// relay thread.
 //
 // Contract: bytes behind the request head are the beginning of the stream, and the session receives them at once. A client
 // in a hurry has sent its login with the request.

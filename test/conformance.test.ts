@@ -9,7 +9,7 @@ const rows = table
   .filter(([, point = '', , file = '']) => file.startsWith('test/') && point !== '#')
   .map(([, point = '', , file = '', name = '']) => ({ point, file, name }))
 
-it('names every point of the protocol', () => {
+it('has a row for every point of the protocol', () => {
   const named = new Set(rows.flatMap(({ point }) => point.split('–').map(Number)))
   expect(Array.from({ length: 72 }, (_, i) => i + 1).filter((point) => !named.has(point))).toEqual([])
 })
@@ -18,7 +18,7 @@ it.each(rows)('point $point: $file has "$name"', ({ file, name }) => {
   expect(verdict(readFileSync(new URL(file, root), 'utf8'), name)).toBe('checks something')
 })
 
-describe('a test that is named', () => {
+describe('the check of a row', () => {
   const good = "it('holds', () => {\n  expect(1).toBe(1)\n})\n"
 
   it.each([
@@ -42,15 +42,15 @@ describe('a test that is named', () => {
       `it('holds', () => {\n  // expect(1).toBe(1)\n})\n\n${good.replace('holds', 'other')}`,
     ],
     ['checks nothing', `it('holds', () => {\n  run()\n})\n\n${good.replace('holds', 'other')}`],
-  ])('%s, or the table is wrong', (expected, code) => {
+  ])('finds that the test %s', (expected, code) => {
     expect(verdict(code, 'holds')).toBe(expected)
   })
 })
 
-/** What a test of this name, or with this in its name, amounts to: read from the code, which is formatted. */
+/** What the test whose title contains `name` is worth, read from its formatted code. */
 function verdict(file: string, name: string): string {
   const code = withoutComments(file)
-  // A name may stand over several lines of code, and holds quotes of either kind.
+  // A title may be followed by several lines of options, and contain quotes of either kind.
   const nameAt = code.indexOf(name)
   if (nameAt === -1) return 'is not there'
   const startAt = [...code.slice(0, nameAt).matchAll(/^ *(?:it|test)\b/gm)].at(-1)?.index ?? 0
@@ -65,10 +65,10 @@ function verdict(file: string, name: string): string {
   return checks(body, code) ? 'checks something' : 'checks nothing'
 }
 
-/** It can fail. */
+/** Code that can fail. */
 const CHECKS = /\bexpect\w*[(.]|\bthrow new |\breject\(new |\bwaitUntil\(/
 
-/** It expects something by itself, or calls a function of the same file that does. */
+/** Whether the body can fail by itself, or calls a function of the same file that can. */
 function checks(body: string, code: string): boolean {
   if (CHECKS.test(body)) return true
   const helpers = [...code.matchAll(/^(?:async )?function (\w+)[^]*?^}/gm)]

@@ -1,5 +1,5 @@
-// Relays as the program builds them, meshed over TLS on loopback: what the mesh's own tests can't see, which is
-// dialling, certificates, threads and the settings between.
+// Relays as the program builds them, meshed over TLS on loopback. Tests what the mesh's own tests can't: dialling,
+// certificates, threads and the settings that connect them.
 
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -29,7 +29,7 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-/** The file of a fleet in which each relay is a region. */
+/** The regions of a fleet in which each relay is a region of its own. */
 function regionsAt(ports: readonly number[]): readonly Region[] {
   return ports.map((port, i) => ({
     id: 900 + i,
@@ -44,7 +44,7 @@ interface MeshOptions {
   readonly meshKeyPath?: string
   readonly meshKeys?: readonly Uint8Array[]
   readonly hasAdmin?: boolean
-  /** Of all relays. */
+  /** The same for all relays; by default each has its own. */
   readonly nodeKey?: KeyPair
   /** Each relay is a region of its own. */
   readonly areRegions?: boolean
@@ -52,7 +52,7 @@ interface MeshOptions {
   readonly rebalancePerSecond?: number
 }
 
-/** Relays with so many threads each, meshed with each other; all list themselves as well. */
+/** Relays with the given thread counts, meshed with each other; each lists itself, too. */
 async function startMesh(options: MeshOptions): Promise<LiveRelay[]> {
   const { threadCounts, meshKeyPath, meshKeys, areRegions, nats, hasAdmin, nodeKey } = options
   const { rebalancePerSecond = 0 } = options
@@ -77,7 +77,7 @@ async function startMesh(options: MeshOptions): Promise<LiveRelay[]> {
   )
 }
 
-/** Sends until it has arrived: presence takes its time. */
+/** Sends repeatedly until a packet arrives, because presence takes a moment to spread. */
 async function reaches(from: DerpClient, to: DerpClient, text: string): Promise<void> {
   const arrived = to.next('packet', ({ packet }) => packet.toString() === text)
   const timer = setInterval(() => from.send(to.publicKey, Buffer.from(text)), 20)
@@ -101,7 +101,7 @@ describe.each([
   })
 })
 
-/** The commands by which the documentation exchanges a mesh key, each with what it does. */
+/** The commands of the documentation's section on exchanging the mesh key. */
 function exchangeSteps(): readonly string[] {
   const page = readFileSync(join(import.meta.dirname, '../docs/fleet.md'), 'utf8')
   const [, block = ''] = /## Exchanging the mesh key[^]*?```sh\n([^]*?)```/.exec(page) ?? []
@@ -109,7 +109,7 @@ function exchangeSteps(): readonly string[] {
 }
 
 it(
-  'a mesh key is exchanged as documented while clients talk, and the old one lets nobody in any more',
+  'a mesh key is exchanged as documented while clients send packets, and the old key is refused afterwards',
   {
     timeout: 60_000,
   },
@@ -157,17 +157,17 @@ it(
   },
 )
 
-/** Waits until the relay lets in whoever shows one of the keys, on whichever thread, and nobody else. */
+/** Waits until the relay admits the last of the keys as a mesh key, on every thread. */
 async function usesKeys(relay: LiveRelay, text: string): Promise<void> {
   const parsed = parseMeshKeys(text)
   if ('problem' in parsed) throw new Error(parsed.problem)
   const last = parsed.value.at(-1) as Uint8Array
   for (let times = 0; times < 2 * relay.settings.threadCount; times++) {
-    await waitUntil('the key lets in', async () => await relay.letsIn(last), 10_000)
+    await waitUntil('the key is admitted', async () => await relay.admitsMeshKey(last), 10_000)
   }
 }
 
-it('two regions without a client: every link is up, its way measured within ten seconds, and only then is who starts ready', async () => {
+it('relays of two regions have their links up and measured within ten seconds, and are ready only then', async () => {
   const startedMs = performance.now()
   const relays = await startMesh({ threadCounts: [2, 1], areRegions: true, hasAdmin: true })
   try {
@@ -178,7 +178,7 @@ it('two regions without a client: every link is up, its way measured within ten 
       })
       expect([...(await relay.samples(/^derp_sibling_up/)).values()]).toEqual([1])
       await waitUntil(
-        'the way is measured',
+        'the round trip is measured',
         async () => (await relay.samples(/^derp_sibling_round_trip_seconds\{/)).size === 1,
       )
     }
@@ -188,22 +188,22 @@ it('two regions without a client: every link is up, its way measured within ten 
   }
 })
 
-it("sends away as many clients a second as its rate says, which is the relay's and not each thread's", async () => {
-  // Each thread's share is less than one a second, so that a part of one has to be carried over.
+it('rebalances clients at the rate of the setting, which holds for the relay and not for each thread', async () => {
+  // Each thread's share is less than one client per second, so fractions have to be carried over.
   const relays = await startMesh({ threadCounts: [3, 1], areRegions: true, rebalancePerSecond: 2 })
   const [relay] = relays as [LiveRelay, LiveRelay]
   try {
     const atMs: number[] = []
-    const wishes = [...Array<string>(60).fill('901a'), ...Array<undefined>(6).fill(undefined)]
+    const idealNodes = [...Array<string>(60).fill('901a'), ...Array<undefined>(6).fill(undefined)]
     const clients = await Promise.all(
-      wishes.map(async (idealNode) => await relay.client({ ...(idealNode && { idealNode }) })),
+      idealNodes.map(async (idealNode) => await relay.client({ ...(idealNode && { idealNode }) })),
     )
     for (const client of clients) client.on('closed', () => atMs.push(performance.now()))
-    // The sibling has to have been there for ten seconds.
-    await waitUntil('the first are sent away', () => atMs.length >= 2, 30_000)
+    // The sibling must have been up for ten seconds.
+    await waitUntil('the first clients are closed', () => atMs.length >= 2, 30_000)
     const [beforeMs, before] = [performance.now(), atMs.length]
-    await waitUntil('the others follow', () => atMs.length >= before + 14, 30_000)
-    // Seven seconds at two a second, five if each thread was about to; two at three times that rate.
+    await waitUntil('more clients are closed', () => atMs.length >= before + 14, 30_000)
+    // Seven seconds at two clients per second, five if each thread is about to close one; two at three times that rate.
     expect(performance.now() - beforeMs).toBeGreaterThan(4_000)
     expect(clients.slice(60).every(({ isConnected }) => isConnected)).toBe(true)
   } finally {
@@ -211,7 +211,7 @@ it("sends away as many clients a second as its rate says, which is the relay's a
   }
 }, 90_000)
 
-it('a file of regions without this relay, or without any, changes nothing and is told of; a good one is used', async () => {
+it('a regions file without this relay or without regions is rejected and changes nothing; a valid one is used', async () => {
   const path = join(folder, 'live-regions.yaml')
   const [own, other] = await Promise.all([freeTcpPort(), freeTcpPort()])
   const written = (...ports: number[]): string =>
@@ -236,7 +236,7 @@ it('a file of regions without this relay, or without any, changes nothing and is
   await waitUntil('the sibling is listed', async () => (await siblings()) === 1)
   for (const wrong of [written(other), '  {}', '  900: [', '']) {
     write(wrong)
-    await waitUntil('it is refused', async () => !(await isUsed()), 10_000)
+    await waitUntil('it is rejected', async () => !(await isUsed()), 10_000)
     expect(await siblings()).toBe(1)
     write(written(own, other))
     await waitUntil('it is used again', isUsed, 10_000)
@@ -246,18 +246,18 @@ it('a file of regions without this relay, or without any, changes nothing and is
   expect(await isUsed()).toBe(true)
 }, 60_000)
 
-it('two machines with one key file say so, and each is ready and shows the other at 0', async () => {
+it('two relays with one node key report it; each is ready and shows the other as down', async () => {
   const nodeKey = keyPairFrom(randomBytes(32))
   const relays = await startMesh({ threadCounts: [1, 2], hasAdmin: true, nodeKey })
   try {
     for (const relay of relays) {
       const page = async (): Promise<string> =>
         await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/readyz?verbose`)).text()
-      await waitUntil('it says so', async () =>
+      await waitUntil('it reports the key', async () =>
         (await page()).includes('has the key of this relay, localhost, too'),
       )
       await waitUntil('it is ready', async () => (await page()).startsWith('ready'))
-      // Itself, which it is listed as as well, has no series.
+      // The relay itself is listed as well, and has no series.
       expect([...(await relay.samples(/^derp_sibling_up\{/)).values()]).toEqual([0])
     }
   } finally {
@@ -269,10 +269,10 @@ const found = await foreigners('nats-server')
 
 describe.each([
   ['that watch each other', false],
-  ['that ask a key directory', true],
+  ['with a key directory', true],
 ])('relays of three regions %s', (_how, hasDirectory) => {
   it.skipIf(hasDirectory && 'missing' in found)(
-    'reach home clients of one another',
+    'reach the home clients of each other',
     { timeout: 60_000 },
     async () => {
       const program = 'paths' in found ? found.paths['nats-server'] : ''

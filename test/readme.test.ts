@@ -1,6 +1,6 @@
-// README's commands, run as they are written: in a folder that looks like the project's, on a machine of their own
-// (network, /etc and /var/lib in namespaces), which has what README says one needs. A block that can't run has a
-// comment above it that says why.
+// README's commands, run as written: in a folder that looks like the project's, with network, /etc and /var/lib in
+// namespaces of their own and with the requirements that README names. A block that can't run has a comment above it with
+// the reason.
 
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync } from 'node:fs'
@@ -15,7 +15,7 @@ const readme = readFileSync(`${root}README.md`, 'utf8')
 
 interface Block {
   readonly code: string
-  /** Why it is not run. */
+  /** Why the block is not run; undefined if it is. */
   readonly reason: string | undefined
 }
 
@@ -25,7 +25,7 @@ const blocks: readonly Block[] = [
   .filter(([, , language]) => language !== '')
   .map(([, reason, , code = '']) => ({ code, reason }))
 
-/** What goes on until it is ended; and what it prints when it serves. */
+/** Commands that run until they are stopped, and what they print when they serve. */
 const SERVER = /^npm start|^bin\/derpfleet serve/
 const SERVING = 'Ctrl-C stops it|"event":"relay_started"'
 
@@ -34,7 +34,7 @@ const HAS_NAMESPACES =
 if (!HAS_NAMESPACES)
   process.stderr.write("SKIPPING README's commands: namespaces need root on Linux, and ip\n")
 
-/** All blocks one after the other; a server is ended when the next one starts. */
+/** All blocks in sequence; a server is stopped when the next one starts. */
 function script(folder: TemporaryFolder): string {
   const steps = blocks
     .filter(({ reason }) => reason === undefined)
@@ -53,7 +53,7 @@ serve() {
   stop
   setsid sh -eu "$1" >"$1.out" 2>&1 & server=$!
   for second in $(seq 60); do grep -qE '${SERVING}' "$1.out" && break; sleep 0.5; done
-  # The shell's child is the relay, or npm that has started it.
+  # The shell's child is the relay, or npm, which has started it.
   server=$(pgrep -s "$server" -f 'src/main.ts serve' | head -n 1)
   echo "$1 $(grep -cE '${SERVING}' "$1.out" | sed 's/^[1-9].*/0/;t;s/.*/1/')"
 }
@@ -65,7 +65,7 @@ stop
 `
 }
 
-/** A folder with all that is in the project's. Packages are mounted there, read-only, and count as installed. */
+/** A folder with the content of the project's. Packages are mounted read-only and count as installed. */
 function makeProject(folder: TemporaryFolder): void {
   mkdirSync(folder.at('project/node_modules'), { recursive: true })
   for (const name of readdirSync(root)) {
@@ -75,7 +75,7 @@ function makeProject(folder: TemporaryFolder): void {
   utimesSync(folder.write('project/package-lock.json', ''), 0, 0)
 }
 
-/** /etc with a certificate for the host that README takes for an example, and with its name. */
+/** A copy of /etc with README's example host name and a certificate for it. Returns the path of the authority. */
 async function makeEtc(folder: TemporaryFolder): Promise<string> {
   cpSync('/etc', folder.at('etc'), { recursive: true, verbatimSymlinks: true })
   folder.write('etc/hosts', '127.0.0.1 localhost\n::1 localhost\n203.0.113.7 derp1.example.com\n')
@@ -87,7 +87,7 @@ async function makeEtc(folder: TemporaryFolder): Promise<string> {
 }
 
 describe('README', () => {
-  it('runs most of its commands, and says of the others why not', () => {
+  it('has a reason for every command that is not run, and runs most of them', () => {
     const run = blocks.filter(({ reason }) => reason === undefined)
     expect(run.length).toBeGreaterThan(blocks.length / 2)
     expect(run.map(({ code }) => code).join('\n')).not.toMatch(/…|<[a-z ]+>/)
@@ -114,7 +114,7 @@ describe('README', () => {
       .map((name) => `── ${name}\n${readFileSync(folder.at(`blocks/${name}`), 'utf8')}`)
     expect(failed, `${stderr}\n${outputs.join('\n')}`).toEqual([])
     expect(outputs).toHaveLength(blocks.filter(({ reason }) => reason === undefined).length)
-    // What they print is what README says of it.
+    // The output that README describes.
     expect(outputs.join('\n')).toMatch(/\d+ ok, 0 failed/)
     expect(outputs.join('\n')).toContain('ready\n')
   })

@@ -12,7 +12,7 @@ import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { Random } from '../simulation/random.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
-import { memberArguments } from '../support/fleet.ts'
+import { relayArguments } from '../support/fleet.ts'
 import { foreigners } from '../support/foreign.ts'
 import { NatsServers } from '../support/nats.ts'
 import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
@@ -97,7 +97,7 @@ describe.skipIf('missing' in found)('a fleet that is killed piece by piece', () 
   const allClients = (): ReconnectingDerpClient[] => relays.flatMap(({ client }) => client)
 
   async function start(relay: Relay): Promise<void> {
-    const common = memberArguments(folder.path, {
+    const common = relayArguments(folder.path, {
       node: relay.name,
       hostname: 'localhost',
       at: `127.0.0.1:${relay.port}`,

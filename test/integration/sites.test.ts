@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DelayLine } from '../support/delay-line.ts'
-import { Fleet, type FleetMember } from '../support/fleet.ts'
+import { Fleet, type FleetRelay } from '../support/fleet.ts'
 import { foreigners } from '../support/foreign.ts'
 import { Lab } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
@@ -35,7 +35,7 @@ describe.skipIf('missing' in clients || !canMake)('a region of two sites', () =>
   let lab: Lab
   let fleet: Fleet
   let net: Tailnet
-  let sites: readonly [FleetMember, FleetMember]
+  let sites: readonly [FleetRelay, FleetRelay]
   const lines: DelayLine[] = []
   const results: string[] = []
 

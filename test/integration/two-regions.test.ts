@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
-import { Fleet, type FleetMember } from '../support/fleet.ts'
+import { Fleet, type FleetRelay } from '../support/fleet.ts'
 import { foreigners } from '../support/foreign.ts'
 import { Lab } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
@@ -48,7 +48,7 @@ describe.skipIf('missing' in clients || !canMake)('two regions', () => {
   let lab: Lab
   let fleet: Fleet
   let net: Tailnet
-  let members: readonly FleetMember[]
+  let members: readonly FleetRelay[]
 
   beforeAll(async () => {
     lab = await Lab.make(...RELAYS.map(([hostname]) => hostname), 'alice.lab', 'bob.lab')

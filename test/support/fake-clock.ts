@@ -1,5 +1,5 @@
-// A clock that stands still until a test moves it, and the callbacks that wait for it. Knows nothing of real time:
-// what the relay asks `later` for is called when the test has moved the clock so far, and never otherwise.
+// A clock that a test advances, with its timers. Independent of real time: a callback given to `later` runs when the test
+// has advanced the clock far enough, and never otherwise.
 
 interface Timer {
   readonly atMs: number
@@ -7,7 +7,7 @@ interface Timer {
 }
 
 export class FakeClock {
-  /** Not zero, so that a time that was never set shows. */
+  /** Not zero, so that an unset time differs from the present. */
   #nowMs = 10_000
   #timers: Timer[] = []
 
@@ -18,12 +18,12 @@ export class FakeClock {
     this.#timers.push({ atMs: this.#nowMs + delayMs, callback })
   }
 
-  /** Callbacks that wait for their time. */
+  /** The number of callbacks that are not due yet. */
   get waiting(): number {
     return this.#timers.length
   }
 
-  /** Moves the time on and calls back what is due, in the order in which it is due. */
+  /** Advances the time and calls the callbacks that become due, in order of their time. */
   advance(ms: number): void {
     const endMs = this.#nowMs + ms
     for (;;) {

@@ -1,5 +1,5 @@
-// Relays of a fleet on hosts of a lab, as an operator starts them: one file of regions, one mesh key, certificates of
-// one authority. What a relay has counted is read from its admin port.
+// Relays of a fleet on hosts of a lab, as an operator starts them: one regions file, one mesh key, certificates of one
+// authority. Metrics are read from each relay's admin port.
 
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -14,15 +14,15 @@ import { startProcess, type RunningProcess } from './process.ts'
 const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
 const ADMIN_PORT = 9_090
 
-/** One relay: where it runs, and what it is in the file of regions. */
-export interface FleetMember {
+/** One relay: where it runs, and its names in the regions file. */
+export interface FleetRelay {
   readonly host: LabHost
   readonly hostname: string
   readonly node: string
 }
 
-/** What every relay of a fleet is started with; the folder has its key, its certificate, the regions and the mesh key. */
-export function memberArguments(
+/** The arguments of a fleet's relay; the folder has its key, its certificate, the regions file and the mesh key. */
+export function relayArguments(
   folder: string,
   { node, hostname, at, caPath }: { node: string; hostname: string; at: string; caPath: string },
 ): string[] {
@@ -46,7 +46,7 @@ export class Fleet implements AsyncDisposable {
     this.ca = ca
   }
 
-  /** @param regions the text of the file of regions */
+  /** @param regions the text of the regions file */
   static async make(regions: string): Promise<Fleet> {
     const folder = await mkdtemp(join(tmpdir(), 'fleet-'))
     const authority = await makeAuthority(folder, 'authority')
@@ -55,14 +55,14 @@ export class Fleet implements AsyncDisposable {
     return new Fleet(folder, authority, await readFile(authority.certPath, 'utf8'))
   }
 
-  /** Starts a relay, at first or anew; it has the same key each time. */
-  async start({ host, hostname, node }: FleetMember, ...more: readonly string[]): Promise<void> {
+  /** Starts a relay, or restarts it with the same key. */
+  async start({ host, hostname, node }: FleetRelay, ...more: readonly string[]): Promise<void> {
     const keyPath = join(this.folder, `${node}.json`)
-    if (!(await isThere(keyPath))) {
+    if (!(await exists(keyPath))) {
       await issueCertificate(this.folder, hostname, this.#authority)
       await writeFile(keyPath, formatKeyFile(newKeyPair()), { mode: 0o600 })
     }
-    const common = memberArguments(this.folder, { node, hostname, at: ':443', caPath: this.caPath })
+    const common = relayArguments(this.folder, { node, hostname, at: ':443', caPath: this.caPath })
     const own = ['-admin', `${host.address}:${ADMIN_PORT}`, '-open-relay']
     const [command, args] = host.command(DERPFLEET, 'serve', ...common, ...own, ...more)
     this.#running.set(node, await startProcess(command, args, { readyWhen: /"event":"relay_started"/ }))
@@ -74,14 +74,14 @@ export class Fleet implements AsyncDisposable {
     await running?.exited
   }
 
-  /** A number on the relay's metrics page: the sum of the series that begin so. */
+  /** A number on the relay's metrics page: the sum of all series whose line starts with `series`. */
   async metric(host: LabHost, series: string): Promise<number> {
     const page = await (await fetch(`http://${host.address}:${ADMIN_PORT}/metrics`)).text()
     const values = page.split('\n').filter((line) => line.startsWith(series))
     return values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
   }
 
-  /** The ends of the relays' logs, for messages. */
+  /** The last part of each relay's output, for messages. */
   get logs(): string {
     return [...this.#running].map(([node, { output }]) => `--- ${node}:\n${output.slice(-2_000)}`).join('\n')
   }
@@ -92,7 +92,7 @@ export class Fleet implements AsyncDisposable {
   }
 }
 
-async function isThere(path: string): Promise<boolean> {
+async function exists(path: string): Promise<boolean> {
   return await readFile(path).then(
     () => true,
     () => false,

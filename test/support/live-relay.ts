@@ -1,5 +1,5 @@
-// A real relay in this process, built as the program builds it: threads, sockets, TLS, on free ports of the
-// loopback. Tests give only what matters to them.
+// A real relay in the test's process, built as the program builds it: threads, sockets and TLS, on free ports of the
+// loopback interface. A test gives only the settings that matter to it.
 
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -38,15 +38,15 @@ export const NO_MESH: MeshSettings = {
   ca: undefined,
 }
 
-/** A mesh key for tests; siblings prove it. */
+/** The mesh key of test relays. */
 export const MESH_KEY = new Uint8Array(32).fill(7)
 
-/** A relay on this host, as its siblings list it; its certificate is for localhost. */
+/** The sibling entry of a relay on this host with a certificate for localhost. */
 export function siblingAt(port: number): Sibling {
   return listedSibling(`localhost:${port}`, 'localhost', port, '127.0.0.1')
 }
 
-/** A relay that runs, the certificate folder it came with, and clients for it. */
+/** A running relay with its certificate folder and its clients. */
 export class LiveRelay implements AsyncDisposable {
   readonly settings: Settings
   readonly #running: RunningRelay
@@ -59,7 +59,7 @@ export class LiveRelay implements AsyncDisposable {
     this.#folder = folder
   }
 
-  /** @param certificateMs how long its certificate is good for */
+  /** @param certificateMs remaining validity of its certificate */
   static async start(wanted: Partial<Settings> = {}, certificateMs = 90 * DAY_MS): Promise<LiveRelay> {
     const folder = mkdtempSync(join(tmpdir(), 'live-relay-'))
     const settings = settingsIn(folder, certificateMs, wanted)
@@ -70,7 +70,7 @@ export class LiveRelay implements AsyncDisposable {
     return this.#running.addresses
   }
 
-  /** Settles when the relay has given up. */
+  /** Settles when the relay has failed by itself. */
   get failed(): Promise<Error> {
     return this.#running.failed
   }
@@ -79,25 +79,25 @@ export class LiveRelay implements AsyncDisposable {
     return this.#running.addresses.derp.port
   }
 
-  /** How a client reaches it: TLS as it serves it, not verified. */
+  /** How a client reaches the relay: with TLS if it serves TLS, unverified. */
   target(): { host: string; port: number; tls: { isInsecure: true } | false } {
     const tls = this.settings.certificate === undefined ? false : ({ isInsecure: true } as const)
     return { host: '127.0.0.1', port: this.port, tls }
   }
 
-  /** A client that has logged in, and is closed with the relay. */
+  /** A client that has logged in; it is closed with the relay. */
   async client(options: Partial<ClientOptions> = {}): Promise<DerpClient> {
     const client = await DerpClient.connect({ ...this.target(), key: newKeyPair(), ...options })
     this.#clients.push(client)
     return client
   }
 
-  /** A page of its admin port, which it must have. */
+  /** A page of the admin port, which the relay must have. */
   async page(path: string): Promise<string> {
     return await (await fetch(`http://127.0.0.1:${this.addresses.admin?.port}${path}`)).text()
   }
 
-  /** Numbers on the metrics page, by series. */
+  /** The values of the matching series on the metrics page, by series. */
   async samples(series: RegExp): Promise<Map<string, number>> {
     const lines = (await this.page('/metrics')).split('\n').filter((line) => !line.startsWith('#'))
     const pairs = lines.map((line): [string, number] => {
@@ -107,17 +107,17 @@ export class LiveRelay implements AsyncDisposable {
     return new Map(pairs.filter(([key]) => series.test(key)))
   }
 
-  /** Whether who shows that mesh key is let in as a sibling, on whichever thread. */
-  async letsIn(meshKey: Uint8Array): Promise<boolean> {
+  /** Whether a client with that mesh key is admitted as a sibling, on the thread that it happens to reach. */
+  async admitsMeshKey(meshKey: Uint8Array): Promise<boolean> {
     const client = await this.client({ meshKey })
-    const heard = Promise.race([
+    const outcome = Promise.race([
       client.next('peerPresent').then(() => true),
       new Promise<boolean>((resolve) => void client.on('closed', () => resolve(false))),
     ]).catch(() => false)
     client.watch()
-    const isIn = await heard
+    const isAdmitted = await outcome
     await client.close()
-    return isIn
+    return isAdmitted
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,12 +1,13 @@
-// A process of its own that holds many logins on a relay: connects so many clients, pings each once all are in,
-// says so on standard output, and holds them until its standard input ends. For tests of many connections.
+// A separate process that holds many logins on a relay: connects COUNT clients and reports that on standard output. After a
+// line on standard input it pings each client and reports again. Ends when standard input ends. For tests of many
+// connections.
 //
 //   node test/support/login-holder.ts PORT COUNT
 
 import { DerpClient, newKeyPair, SharedResources } from '#client/derp-client.ts'
 
-/** Logins under way at once: enough to keep the relay busy, few enough to stay within the login time limit. */
-const UNDER_WAY_MAX = 32
+/** Concurrent logins: enough to keep the relay busy, few enough to stay within the login time limit. */
+const CONCURRENT_MAX = 32
 
 const [port, count] = process.argv.slice(2).map(Number)
 const shared = new SharedResources()
@@ -26,7 +27,7 @@ async function logInMany(): Promise<void> {
   }
 }
 
-await Promise.all(Array.from({ length: UNDER_WAY_MAX }, logInMany))
+await Promise.all(Array.from({ length: CONCURRENT_MAX }, logInMany))
 process.stdout.write(
   `${JSON.stringify({ connected: clients.filter((client) => client.isConnected).length })}\n`,
 )

@@ -1,7 +1,6 @@
-// Foreign programs as child processes: started until they are ready, run to their end, stopped by their own
-// process id; relays among them, all with derper's command line. Not a supervisor: nothing is restarted. What a
-// child prints is kept (its last part only), so that an error can show it, and no child outlives this process
-// when it ends in an orderly way.
+// Programs as child processes: started and awaited until they are ready, run to their end, stopped by their process id;
+// relays among them, all with derper's command line. Not a supervisor: nothing is restarted. The last part of a child's
+// output is kept for error messages. No child outlives this process when this process ends in an orderly way.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
@@ -13,25 +12,25 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 
-/** Enough to see how a program failed, little enough to keep in memory for a verbose one. */
+/** Enough to see how a program failed, little enough to keep in memory for a verbose program. */
 const outputCharsMax = 256 * 1024
 
 /** A loaded two-core machine starts a Go server in well under a second; a minute is a hang. */
 const readyTimeoutMs = 60_000
 
-/** Time to say goodbye after SIGTERM before SIGKILL; relays close their clients in paced batches. */
+/** Time between SIGTERM and SIGKILL; relays close their clients in paced batches. */
 const stopTimeoutMs = 15_000
 
-/** How often a condition is looked at: unnoticed in a test's time, unnoticed in its load. */
+/** How often a condition is checked: short within a test's duration, and no noticeable load. */
 const pollIntervalMs = 50
 
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
 export type StartOptions = {
-  /** Added to this process's own environment. */
+  /** Added to this process's environment. */
   readonly env?: NodeJS.ProcessEnv
   readonly cwd?: string
-  /** Ready once the output matches, or once this answers true (a throw counts as "not yet"). */
+  /** Ready once the output matches, or once the function returns true; a throw counts as "not yet". */
   readonly readyWhen?: RegExp | (() => boolean | Promise<boolean>)
 }
 
@@ -45,10 +44,10 @@ export type RunResult = { readonly code: number | null; readonly stdout: string;
 
 export type RelayOptions = {
   readonly command: string
-  /** What goes before the flags that every relay is started with: a subcommand, flags of its own. */
+  /** Precede the flags that every relay is started with: a subcommand, flags of its own. */
   readonly args?: readonly string[]
   readonly env?: NodeJS.ProcessEnv
-  /** Where `localhost.crt` and `localhost.key` are; the relay's key file is written there too. */
+  /** Contains `localhost.crt` and `localhost.key`; the relay's key file is written there, too. */
   readonly folder: string
 }
 
@@ -56,11 +55,11 @@ export type Relay = AsyncDisposable & {
   readonly process: RunningProcess
   readonly port: number
   readonly stunPort: number
-  /** Of the key it was given, 64 hex digits. */
+  /** 64 hex digits. */
   readonly publicKey: string
 }
 
-/** A child that was started and has not necessarily ended. Dispose of it, or stop it. */
+/** A child process. Dispose of it or stop it. */
 export class RunningProcess implements AsyncDisposable {
   readonly command: string
   readonly exited: Promise<Exit>
@@ -98,12 +97,12 @@ export class RunningProcess implements AsyncDisposable {
     return this.#child.pid
   }
 
-  /** How it ended, or undefined while it runs. */
+  /** How the child ended; undefined while it runs. */
   get exit(): Exit | undefined {
     return this.#exit
   }
 
-  /** The last part of what it printed, standard output and standard error as they came. */
+  /** The last part of its standard output and standard error, in the order of arrival. */
   get output(): string {
     return this.#output
   }
@@ -112,7 +111,7 @@ export class RunningProcess implements AsyncDisposable {
     this.#child.kill(signal)
   }
 
-  /** SIGTERM, and SIGKILL to one that does not end by it. */
+  /** Sends SIGTERM, and SIGKILL if the child does not end. */
   async stop(): Promise<Exit> {
     if (this.#exit === undefined) this.#child.kill('SIGTERM')
     const killer = setTimeout(() => this.#child.kill('SIGKILL'), stopTimeoutMs)
@@ -135,7 +134,7 @@ export class RunningProcess implements AsyncDisposable {
 /**
  * Starts a program and waits until it is ready.
  *
- * @throws Error with the end of its output, when it ends first or is not ready in time (it is stopped then).
+ * @throws Error with the end of its output if it ends first or is not ready in time; it is stopped then
  */
 export async function startProcess(
   command: string,
@@ -172,7 +171,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const listen = ['-c', keyPath, '-a', `127.0.0.1:${port}`, '-http-port', '-1', '-stun-port', `${stunPort}`]
   const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder]
   const relay = await startProcess(command, [...args, ...listen, ...identity], {
-    // Tests run side by side, and what else a relay serves is not what they are about.
+    // Tests run concurrently, and these tests need no admin port.
     env: { DERPFLEET_ADMIN: 'off', ...env },
     readyWhen: async () => (await tlsVersionAt(port)) !== null,
   })
@@ -185,7 +184,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   }
 }
 
-/** The TLS version that a relay agrees to with a client that can do all of them. Throws when it answers no TLS. */
+/** The TLS version that a relay negotiates with a client that supports all. Throws if the relay does not complete TLS. */
 export async function tlsVersionAt(port: number): Promise<string | null> {
   const socket = connectTls({ host: '127.0.0.1', port, servername: 'localhost', rejectUnauthorized: false })
   try {
@@ -197,10 +196,9 @@ export async function tlsVersionAt(port: number): Promise<string | null> {
 }
 
 /**
- * Runs a program to its end. A time limit kills it with everything it started: it leads a process group of its
- * own.
+ * Runs a program to its end. At the time limit it is killed together with its children: it leads a process group.
  *
- * @throws Error when it cannot be started, or at the time limit (with the end of its output).
+ * @throws Error if it can't be started, and at the time limit, with the end of its output
  */
 export async function runProcess(
   command: string,
@@ -234,7 +232,7 @@ export async function runProcess(
   }
 }
 
-/** Like {@link runProcess}, for programs that must succeed: answers standard output, throws on any other end. */
+/** Like {@link runProcess} for programs that must succeed: returns standard output, and throws for any other exit code. */
 export async function runOk(
   command: string,
   args: readonly string[],
@@ -250,7 +248,7 @@ export async function runOk(
 /**
  * Waits until a condition holds. A condition that throws does not hold yet, unless it throws {@link Ended}.
  *
- * @throws Error naming what was waited for, its cause being the last error the condition threw.
+ * @throws Error that names the condition; its cause is the last error that the condition threw
  */
 export async function waitUntil(
   what: string,
@@ -272,7 +270,7 @@ export async function waitUntil(
   throw new Error(`waited ${timeoutMs} ms in vain until ${what}`, { cause: lastError })
 }
 
-/** Thrown by a condition that can no longer come true. */
+/** Thrown by a condition that can no longer become true. */
 export class Ended extends Error {}
 
 /** The last lines of a program's output, for messages. */
@@ -281,8 +279,8 @@ export function tail(text: string, linesMax = 30): string {
 }
 
 /**
- * A TCP port of 127.0.0.1 that is free now and, being picked by the kernel at random, is unlikely to be taken
- * before a foreign program binds it. For programs that cannot be given port 0.
+ * A TCP port of 127.0.0.1 that is free now. The kernel picks it at random, so it is unlikely to be in use before a program
+ * binds it. For programs that do not accept port 0.
  */
 export async function freeTcpPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')

@@ -1,7 +1,8 @@
-// Loaded into every thread of a program under test (`node --import`): a thread of the kind that a file asks for hangs or
-// meets a fault. Not the program's: it knows the threads by what they are given alone.
+// Loaded into every thread of a program under test (`node --import`): makes a thread hang or fail on request. Knows the
+// program's threads by their start data alone.
 //
-// TROUBLE_FOLDER is where files such as `hang-relay` and `fault-stun` are looked for; the thread that removes one does it.
+// A request is a file in TROUBLE_FOLDER such as `hang-relay` or `fault-stun`; the first thread of that kind to remove the
+// file obeys it.
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
@@ -20,7 +21,7 @@ const folder = process.env.TROUBLE_FOLDER
 const data = workerData as object | null
 if (!isMainThread && folder !== undefined && data !== null && 'counters' in data) {
   const kind = 'settings' in data ? 'relay' : 'stun'
-  const isAsked = (trouble: string): boolean => {
+  const isRequested = (trouble: string): boolean => {
     try {
       rmSync(join(folder, `${trouble}-${kind}`))
       return true
@@ -29,9 +30,9 @@ if (!isMainThread && folder !== undefined && data !== null && 'counters' in data
     }
   }
   setInterval(() => {
-    if (isAsked('fault')) throw new Error('a fault that a test asked for')
-    if (isAsked('hang')) for (;;);
-    // Waits in the system for a writer that never comes: not even the end of the thread interrupts it.
-    if (isAsked('block')) readFileSync(fifo(folder))
+    if (isRequested('fault')) throw new Error('a fault that a test requested')
+    if (isRequested('hang')) for (;;);
+    // Blocks in the system until the pipe has a writer, which is never; even terminating the thread does not interrupt it.
+    if (isRequested('block')) readFileSync(fifo(folder))
   }, LOOK_MS).unref()
 }

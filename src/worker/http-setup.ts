@@ -1,0 +1,95 @@
+// Makes the HTTP server of a relay thread from the settings: its acceptor, its TLS identity, its pages and its limits.
+// Construction only. Runs on a relay thread.
+
+import type { TlsOptions } from 'node:tls'
+import type { Counters } from '#relay/counters.ts'
+import type { Relay } from '#relay/relay.ts'
+import { AcceptBudget } from '#transport/accept-budget.ts'
+import type { Acceptor, AcceptorHost, AcceptorParts } from '#transport/acceptor.ts'
+import { HandleAcceptor } from '#transport/handle-acceptor.ts'
+import { testedHandles } from '#transport/handle-selftest.ts'
+import { pageOf } from '#transport/http-pages.ts'
+import { HttpServer } from '#transport/http-server.ts'
+import type { ReadScheduler } from '#transport/read-scheduler.ts'
+import { SocketAcceptor } from '#transport/socket-acceptor.ts'
+import { tlsIdentity } from '#transport/tls-identity.ts'
+import { UpgradeHandler } from '#transport/upgrade-handler.ts'
+import { now } from './clock.ts'
+import type { RelayThreadData } from './thread-messages.ts'
+
+/** How long a connection may wait for its next HTTP request; derper's. */
+const IDLE_TIMEOUT_MS = 30_000
+/** On a plain port a proxy keeps connections for reuse, and must be the first to end them: nginx after 60 s, Go after 90. */
+const PROXY_IDLE_TIMEOUT_MS = 120_000
+
+export interface HttpSetup {
+  readonly data: RelayThreadData
+  readonly counters: Counters
+  readonly relay: Relay
+  readonly scheduler: ReadScheduler
+  /** The present bootstrap DNS answer; empty without names. */
+  readonly bootstrapDns: () => string
+  /** The runtime's handles failed their self-test with that error. */
+  readonly onSelfTestFailed: (error: unknown) => void
+}
+
+export function makeHttpServer(setup: HttpSetup): HttpServer {
+  const { bootstrapDns, counters, data, relay } = setup
+  const { isDerpEnabled, home } = data.settings
+  const upgrades = new UpgradeHandler({
+    counters,
+    now,
+    openSession: (link, wish) => relay.accept({ link, ...wish }),
+  })
+  const pages = { home, isDerpEnabled, bootstrapDns }
+  return new HttpServer({
+    counters,
+    upgrades: isDerpEnabled ? upgrades : undefined,
+    accepts: makeAcceptBudget(data),
+    idleTimeoutMs: data.pem === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
+    now,
+    pageOf: (head) => pageOf(head, pages),
+    acceptor: async (host) => await makeAcceptor(setup, host),
+  })
+}
+
+/** Over the runtime's handles, or over its sockets if the handles fail their self-test. */
+async function makeAcceptor(setup: HttpSetup, host: AcceptorHost): Promise<Acceptor> {
+  const { counters, data, scheduler, onSelfTestFailed } = setup
+  const identity = makeIdentity(data)
+  const parts: AcceptorParts & { scheduler: ReadScheduler } = {
+    host,
+    identity,
+    counters,
+    scheduler,
+    keepAliveMs: data.settings.limits.tcpKeepaliveMs,
+    threadCount: data.settings.threadCount,
+    now,
+  }
+  try {
+    return new HandleAcceptor({ ...parts, handles: await testedHandles(identity) })
+  } catch (error) {
+    onSelfTestFailed(error)
+    return new SocketAcceptor(parts)
+  }
+}
+
+/** Undefined without a limit. */
+function makeAcceptBudget({ accepts, settings }: RelayThreadData): AcceptBudget | undefined {
+  const { acceptsPerSecond, acceptBurst } = settings.limits
+  return Number.isFinite(acceptsPerSecond) && Number.isFinite(acceptBurst)
+    ? new AcceptBudget(accepts, acceptsPerSecond, acceptBurst)
+    : undefined
+}
+
+/** Undefined without TLS. */
+function makeIdentity(data: RelayThreadData): TlsOptions | undefined {
+  if (data.pem === undefined) return undefined
+  return tlsIdentity({
+    pem: data.pem,
+    publicKey: data.settings.nodeKey.publicKey,
+    seed: data.metaSeed,
+    maxVersion: data.settings.tlsMaxVersion,
+    nowMs: data.startedMs,
+  })
+}

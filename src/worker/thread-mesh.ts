@@ -1,0 +1,140 @@
+// A relay thread's part in the mesh: its links to the siblings, its route table and its key lookup, and the reports on them
+// to the control thread. Which siblings there are is told by the control thread. Runs on a relay thread.
+
+import { randomBytes } from 'node:crypto'
+import type { Sibling } from '#fleet/sibling.ts'
+import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
+import { KeyLookup } from '#mesh/key-lookup.ts'
+import { RouteTable } from '#mesh/route-table.ts'
+import { Siblings } from '#mesh/siblings.ts'
+import { BoxSecret } from '#protocol/box.ts'
+import { readU32 } from '#protocol/bytes.ts'
+import type { Counters } from '#relay/counters.ts'
+import type { Relay } from '#relay/relay.ts'
+import { later, now } from './clock.ts'
+import { siblingDialler } from './sibling-dial.ts'
+import type { FromRelayThread, RelayThreadData } from './thread-messages.ts'
+
+/** Keys of one sibling: ten times the number that one relay has been measured with. */
+const SIBLING_KEYS_MAX = 100_000
+/** Bytes that wait for one sibling: a tenth of a second at a gigabit. */
+const SIBLING_OUTBOX_BYTES = 16_777_216
+
+export interface ThreadMeshParts {
+  readonly data: RelayThreadData
+  /** Distinguishes this run of the relay from any other. */
+  readonly instance: string
+  readonly counters: Counters
+  /** The relay of this thread, which is constructed with `routes`. */
+  readonly relay: () => Relay
+  /** Sends a message to the control thread. */
+  readonly send: (message: FromRelayThread) => void
+}
+
+export class ThreadMesh {
+  readonly routes: RouteTable
+  readonly #parts: ThreadMeshParts
+  /** Undefined without a mesh key. */
+  readonly #siblings: Siblings | undefined
+  /** Undefined without a key directory. */
+  readonly #keyLookup: KeyLookup | undefined
+  #meshKeys: readonly Uint8Array[]
+  /** The edition of the list of siblings; zero before the first list. */
+  #edition = 0
+  #haveLinksChanged = false
+  /** Waiting for the next sweep. */
+  #homeChanges: HomeChange[] = []
+  /** This thread's share of the relay's rate; below 1, clients are closed once in several seconds. */
+  readonly #rebalancePerSecond: number
+  #rebalanceCredit = 0
+
+  constructor(parts: ThreadMeshParts) {
+    this.#parts = parts
+    const { counters, data, relay, send } = parts
+    const { mesh, meshKeys, threadCount } = data.settings
+    this.#meshKeys = meshKeys
+    this.#rebalancePerSecond = mesh.rebalancePerSecond / threadCount
+    const routeTable = new RouteTable(readU32(randomBytes(4), 0), (bytes, at, route) =>
+      relay().routeChanged(bytes, at, route),
+    )
+    this.routes = routeTable
+    this.#siblings = meshKeys.length === 0 ? undefined : this.#makeSiblings()
+    if (mesh.nats !== undefined) {
+      this.#keyLookup = routeTable.lookup = new KeyLookup({
+        locate: (key) => send({ kind: 'lookUpKey', key }),
+        sibling: (name) => this.#siblings?.byName(name),
+        routeTable,
+        counters,
+      })
+    }
+  }
+
+  setSiblings(edition: number, siblings: readonly Sibling[]): void {
+    this.#edition = edition
+    this.#haveLinksChanged = true
+    this.#siblings?.setSiblings(siblings)
+  }
+
+  /** The first key is used to log in to siblings from now on. */
+  setMeshKeys(keys: readonly Uint8Array[]): void {
+    this.#meshKeys = keys
+  }
+
+  located({ key, location }: LocationUpdate): void {
+    this.#keyLookup?.located(key, location, now())
+  }
+
+  /** A client of this thread made this relay its home, or no longer does; for the key directory. */
+  homeChanged(key: Uint8Array, isHome: boolean): void {
+    if (this.#keyLookup !== undefined) this.#homeChanges.push({ key, isHome })
+  }
+
+  /** Does what is due by time. @param isSecond true for about one call each second */
+  sweep(isSecond: boolean): void {
+    if (this.#siblings === undefined) return
+    this.#siblings.sweep(now())
+    this.#keyLookup?.sweep(now())
+    if (this.#homeChanges.length > 0) {
+      this.#parts.send({ kind: 'announceHomes', changes: this.#homeChanges.splice(0) })
+    }
+    if (isSecond) this.#rebalance(this.#siblings)
+    if (isSecond || this.#haveLinksChanged) this.#report(this.#siblings)
+  }
+
+  /** Ends all links. */
+  close(): void {
+    this.#siblings?.close()
+  }
+
+  #makeSiblings(): Siblings {
+    const { data, instance, relay } = this.#parts
+    const { nodeKey, hostname } = data.settings
+    const secret = new BoxSecret(nodeKey.privateKey)
+    return new Siblings({
+      identity: { name: hostname, instance, publicKey: nodeKey.publicKey, secret },
+      meshKey: () => this.#meshKeys[0],
+      dial: siblingDialler({ ca: data.siblingAuthorities, isPlain: false }),
+      routeTable: this.routes,
+      makeOutbox: () =>
+        relay().siblingOutbox({ outboxBytesMax: SIBLING_OUTBOX_BYTES, outboxPacketsMax: Infinity }),
+      keysMax: SIBLING_KEYS_MAX,
+      now,
+      random: (bytes) => randomBytes(bytes),
+      later,
+      flushSoon: (one) => relay().flushAfterRound(one),
+      onChange: () => (this.#haveLinksChanged = true),
+    })
+  }
+
+  #rebalance(siblings: Siblings): void {
+    if (this.#rebalancePerSecond === 0) return
+    this.#rebalanceCredit = (this.#rebalanceCredit % 1) + this.#rebalancePerSecond
+    const count = Math.floor(this.#rebalanceCredit)
+    if (count > 0) this.#parts.relay().rebalance(siblings.settledNodes(now()), count)
+  }
+
+  #report(siblings: Siblings): void {
+    this.#haveLinksChanged = false
+    this.#parts.send({ kind: 'linkReports', edition: this.#edition, links: siblings.reports() })
+  }
+}

@@ -1,0 +1,46 @@
+// What a relay thread tells the control thread for the log: logins, ends of sessions, changed homes, warnings of the
+// runtime. At most a hundred a second of each sort, so that a storm of logins does not become a storm of messages. Metrics
+// count all of them. Runs on a relay thread.
+
+import { shortKey } from '#protocol/node-key.ts'
+import type { SessionEnd, SessionStart } from '#relay/ports.ts'
+import { TokenBucket } from '#relay/token-bucket.ts'
+import { remoteText } from '#transport/remote-address.ts'
+import { now } from './clock.ts'
+import type { FromRelayThread } from './thread-messages.ts'
+
+const NOTICES_PER_SECOND = 100
+
+export class ThreadNotices {
+  readonly #send: (message: FromRelayThread) => void
+  /** For logins and homes. */
+  readonly #starts = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, now())
+  /** For ends of sessions and warnings. */
+  readonly #others = new TokenBucket(NOTICES_PER_SECOND, NOTICES_PER_SECOND, now())
+
+  constructor(send: (message: FromRelayThread) => void) {
+    this.#send = send
+  }
+
+  sessionStarted({ key, remote, way, kind, appName }: SessionStart): void {
+    if (!this.#starts.tryTake(1, now())) return
+    const app = appName === '' ? undefined : appName
+    const notice = { key: shortKey(key), remote: remoteText(remote), way, kind, app }
+    this.#send({ kind: 'sessionStarted', notice })
+  }
+
+  homeChanged(key: Uint8Array, home: boolean): void {
+    if (!this.#starts.tryTake(1, now())) return
+    this.#send({ kind: 'homeChanged', notice: { key: shortKey(key), home } })
+  }
+
+  sessionEnded(event: SessionEnd): void {
+    if (!this.#others.tryTake(1, now())) return
+    const key = event.key === undefined ? undefined : shortKey(event.key)
+    this.#send({ kind: 'sessionEnded', notice: { ...event, remote: remoteText(event.remote), key } })
+  }
+
+  runtimeWarning({ name, message }: Error): void {
+    if (this.#others.tryTake(1, now())) this.#send({ kind: 'runtimeWarning', name, text: message })
+  }
+}

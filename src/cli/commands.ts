@@ -14,18 +14,18 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   probe: async () => (await import('./probe.ts')).probe,
 }
 
-const HELP_WORDS: ReadonlySet<string> = new Set(['help', '-h', '--h', '-help', '--help'])
-const VERSION_WORDS: ReadonlySet<string> = new Set(['version', '-version', '--version'])
+const HELP_NAMES: ReadonlySet<string> = new Set(['help', '-h', '--h', '-help', '--help'])
+const VERSION_NAMES: ReadonlySet<string> = new Set(['version', '-version', '--version'])
 
 /** Resolves to the process's exit code. */
 export async function runCommand([name, ...args]: readonly string[], io: Io): Promise<number> {
   // `help COMMAND` means `COMMAND -help`.
   if (name === 'help' && args[0] !== undefined) return runCommand([args[0], '-help'], io)
-  if (name === undefined || HELP_WORDS.has(name)) {
+  if (name === undefined || HELP_NAMES.has(name)) {
     io.stdout.write(await usage())
     return ExitCode.done
   }
-  if (VERSION_WORDS.has(name)) {
+  if (VERSION_NAMES.has(name)) {
     io.stdout.write(`${packageVersion()}\n`)
     return ExitCode.done
   }

@@ -77,14 +77,14 @@ function optionReference(): string {
 }
 
 function markdownTable(table: OptionTable): string {
-  const rows = Object.entries<Option>(table).map(([word, option]) => {
-    const flags = flagNames(word, option).map((flag) => `\`-${flag}\``)
-    const env = envNames(word, option).map((name) => `\`${name}\``)
+  const rows = Object.entries<Option>(table).map(([name, option]) => {
+    const flags = flagNames(name, option).map((flag) => `\`-${flag}\``)
+    const env = envNames(name, option).map((variable) => `\`${variable}\``)
     const about = option.unsupported === undefined ? option.about : unsupportedText(option)
     const cells = [
       flags.join(' '),
       env.join(' '),
-      isInFile(option) ? `\`${word}\`` : '',
+      isInFile(option) ? `\`${name}\`` : '',
       defaultText(option),
       about,
     ]

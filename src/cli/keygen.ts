@@ -44,8 +44,8 @@ export const keygen: Command = {
       io.stdout.write(`${optionLines(KEYGEN_OPTIONS)}\n${EXIT_CODES}`)
       return ExitCode.done
     }
-    const shown = values.get('public')
-    if (shown !== undefined && (values.get('mesh') || values.get('o') !== undefined)) {
+    const publicOf = values.get('public')
+    if (publicOf !== undefined && (values.get('mesh') || values.get('o') !== undefined)) {
       problems.push({
         where: values.where('public'),
         found: 'creates nothing',
@@ -53,21 +53,21 @@ export const keygen: Command = {
       })
     }
     // With an unset variable, `-o "$FILE"` must not print the secret instead.
-    for (const word of ['o', 'public'] as const) {
-      if (flags.values.get(word)?.text !== '') continue
-      problems.push({ where: `-${word}`, found: 'is empty', expected: KEYGEN_OPTIONS[word].kind.expected })
+    for (const name of ['o', 'public'] as const) {
+      if (flags.values.get(name)?.text !== '') continue
+      problems.push({ where: `-${name}`, found: 'is empty', expected: KEYGEN_OPTIONS[name].kind.expected })
     }
     if (problems.length > 0) {
       reportProblems(io.stderr, 'derpfleet keygen: no key created', problems)
       return ExitCode.misused
     }
-    if (shown !== undefined) return showPublicKey(shown, io)
-    return values.get('mesh') ? makeMeshKey(values.get('o'), io) : makeNodeKey(values.get('o'), io)
+    if (publicOf !== undefined) return printPublicKey(publicOf, io)
+    return values.get('mesh') ? createMeshKey(values.get('o'), io) : createNodeKey(values.get('o'), io)
   },
 }
 
 /** Writes the key to the file or standard output. The public key goes to standard output or standard error. */
-function makeNodeKey(path: string | undefined, io: Io): number {
+function createNodeKey(path: string | undefined, io: Io): number {
   const pair = newKeyPair()
   if (!writeSecret(formatKeyFile(pair), path, io)) return ExitCode.failed
   const publicKey = `${publicKeyText(pair.publicKey)}\n`
@@ -76,7 +76,7 @@ function makeNodeKey(path: string | undefined, io: Io): number {
   return ExitCode.done
 }
 
-function makeMeshKey(path: string | undefined, io: Io): number {
+function createMeshKey(path: string | undefined, io: Io): number {
   // With a newline, so that another key can be appended.
   return writeSecret(path === undefined ? toHex(randomBytes(32)) : `${toHex(randomBytes(32))}\n`, path, io)
     ? ExitCode.done
@@ -94,7 +94,7 @@ function writeSecret(secret: string, path: string | undefined, io: Io): boolean 
   return problem === undefined
 }
 
-function showPublicKey(path: string, io: Io): number {
+function printPublicKey(path: string, io: Io): number {
   const file = readFileText(path)
   const parsed = 'text' in file ? parseKeyFile(file.text) : { problem: whyUnread(file) }
   if ('problem' in parsed) {

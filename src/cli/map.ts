@@ -1,5 +1,5 @@
 // `derpfleet map`: prints the DERP map entry of this relay or of its fleet, to paste into Headscale, Tailscale's policy
-// file or a map. It accepts the options of `serve`, and options of its own for what those do not say. The regions come
+// file or a map. It accepts the options of `serve`, and own options for values that those do not contain. The regions come
 // from config/map-regions.ts; this file has the command line and the output.
 
 import { Diagnostics } from '#config/diagnostics.ts'

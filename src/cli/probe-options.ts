@@ -136,8 +136,8 @@ interface SplitArguments {
 /** Separates the target and the pin from the flags, wherever they stand. */
 function splitArguments(args: readonly string[]): SplitArguments {
   const takesValue = new Set(
-    Object.entries(PROBE_OPTIONS).flatMap(([word, option]) =>
-      'isBoolean' in option.kind && option.kind.isBoolean ? [] : flagNames(word, option),
+    Object.entries(PROBE_OPTIONS).flatMap(([key, option]) =>
+      'isBoolean' in option.kind && option.kind.isBoolean ? [] : flagNames(key, option),
     ),
   )
   let targetText: string | undefined

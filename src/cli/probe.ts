@@ -1,5 +1,5 @@
-// `derpfleet probe`: checks one relay, or all relays of a DERP map, from outside, as clients see them, and prints what
-// works and what does not. What is checked and how is in probe/.
+// `derpfleet probe`: checks one relay, or all relays of a DERP map, from outside, as clients see them, and prints the
+// result of each check. The checks themselves are in probe/.
 
 import { withoutSecrets } from '#fleet/secret-mask.ts'
 import { packageVersion } from '#ops/version.ts'

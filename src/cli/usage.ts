@@ -9,31 +9,31 @@ export const EXIT_CODES = `exit code: 0 success, 1 failure, 2 invalid command li
 export function optionLines(table: OptionTable): string {
   const rows = Object.entries<Option>(table).filter(([, option]) => option.only !== 'env')
   return rows
-    .map(([word, option]) => {
+    .map(([key, option]) => {
       const notes = valueNotes(option)
       const end = notes.length === 0 ? '' : ` (${notes.join('; ')})`
-      const name = displayName(word, option) + valueText(option)
+      const name = displayName(key, option) + valueText(option)
       return `  ${name}\n      ${option.about.replaceAll('**', '')}${end}\n`
     })
     .join('')
 }
 
-/** The value behind the flag. A switch that is on by default shows how to turn it off. */
+/** The value after the flag. A switch that is on by default shows how to turn it off. */
 function valueText({ kind, fallback }: Option): string {
   if (kind.isBoolean === true) return fallback === 'false' ? '' : '[=true|false]'
   return ` ${kind.placeholder ?? 'VALUE'}`
 }
 
-/** The allowed values, unless the placeholder says all about them, and the default. */
+/** The allowed values, unless the placeholder already shows them, and the default. */
 function valueNotes({ kind, fallback, fallbackNote }: Option): string[] {
-  const usual = fallback ?? fallbackNote
+  const standard = fallback ?? fallbackNote
   const isSwitch = kind.isBoolean === true && fallback === 'false'
-  const isSaid = kind.isBoolean === true || SELF_EXPLAINING.test(kind.placeholder ?? '')
+  const isShown = kind.isBoolean === true || SELF_EXPLAINING.test(kind.placeholder ?? '')
   return [
-    ...(isSaid ? [] : [kind.expected]),
-    ...(usual === undefined || isSwitch ? [] : [`default: ${usual}`]),
+    ...(isShown ? [] : [kind.expected]),
+    ...(standard === undefined || isSwitch ? [] : [`default: ${standard}`]),
   ]
 }
 
-/** A choice of words, a path, or an address. */
-const SELF_EXPLAINING = /^(FILE|FOLDER|URL|IPV4|IPV6)$|^[^A-Z]+$/
+/** A path, a URL, or a choice of words. */
+const SELF_EXPLAINING = /^(FILE|FOLDER|URL)$|^[^A-Z]+$/

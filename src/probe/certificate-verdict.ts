@@ -1,4 +1,4 @@
-// Judges the certificates that a relay presents by the rules of Tailscale's clients, and says what an operator can do
+// Judges the certificates that a relay presents by the rules of Tailscale's clients, and hints at what an operator can do
 // about a refusal. A pure function of the chain and the time: it opens no connection.
 
 import type { X509Certificate } from 'node:crypto'
@@ -185,7 +185,7 @@ function summaryOf(facts: CertificateFacts, verification: Verification): string 
 /** The common name of a subject or issuer, which Node gives as one part a line. */
 function nameIn(distinguishedName: string | undefined): string {
   const text = distinguishedName ?? ''
-  return /^CN=(.*)$/m.exec(text)?.[1] ?? (text.replaceAll('\n', ', ') || 'nobody')
+  return /^CN=(.*)$/m.exec(text)?.[1] ?? (text.replaceAll('\n', ', ') || 'unnamed')
 }
 
 function isMeta(certificate: X509Certificate): boolean {

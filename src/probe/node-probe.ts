@@ -69,7 +69,7 @@ export class NodeProbe implements NodeReport {
     return this.#list.checks
   }
 
-  /** Makes all checks. Never rejects because of what a relay does. */
+  /** Makes all checks. Never rejects because of the relay's behaviour. */
   async run(): Promise<void> {
     const { settings } = this.#context
     const found = await findAddresses(this.node, settings, this.#list)

@@ -24,7 +24,7 @@ export interface ProbeRequest {
   readonly settings: ProbeSettings
 }
 
-/** Is told what a probe finds while it runs. */
+/** Receives the findings of a probe while it runs. */
 export interface ProbeObserver {
   /** The map is loaded, or could not be. */
   onMap(map: Check): void

@@ -1,4 +1,4 @@
-// How a probe's clients connect to one relay, and what most likely went wrong when they cannot.
+// How a probe's clients connect to one relay, and the likely cause if they cannot.
 
 import { DerpConnectError } from '#client/connect-error.ts'
 import { newKeyPair, type ClientOptions } from '#client/derp-client.ts'

@@ -1,5 +1,5 @@
-// The report of a probe: what was found about the map, its relays and their meshes, and the report as a JSON document
-// for programs. The table for people is in cli/probe-table.ts.
+// The report of a probe: the findings about the map, its relays and their meshes, and their form as a JSON document for
+// programs. The table for people is in cli/probe-table.ts.
 
 import type { Check } from './check.ts'
 import type { MeshCheck } from './mesh-checks.ts'

@@ -6,6 +6,9 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { certificatePem, certificatePin, selfSignedCertificate } from '#protocol/self-signed.ts'
+import { nodeJson } from '#fleet/derp-map-writer.ts'
+import { DERP_PORT, STUN_PORT, type Node } from '#fleet/node.ts'
+import { OWN_REGION_MIN } from '#fleet/region.ts'
 import {
   checkCertificate,
   expiryText,
@@ -22,9 +25,6 @@ import {
 import type { Diagnostics } from './diagnostics.ts'
 import type { HostInfo } from './host-info.ts'
 import type { Listeners } from './listener-settings.ts'
-import { nodeJson } from '#fleet/derp-map-writer.ts'
-import { DERP_PORT, STUN_PORT, type Node } from '#fleet/node.ts'
-import { OWN_REGION_MIN } from '#fleet/region.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 

@@ -3,9 +3,9 @@
 
 import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
+import { reasonOf, type Problem } from '#fleet/problem.ts'
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envName, flagNames, isInFile, type Option, type OptionTable } from './option.ts'
-import { reasonOf, type Problem } from '#fleet/problem.ts'
 import type { RawOption, RawOptions } from './raw-option.ts'
 
 export interface FileValues {

@@ -3,11 +3,11 @@
 // argument that belongs to no flag is a problem. Go stops reading there, and would ignore every flag after it (`-stun
 // false -verify-clients`).
 
+import type { Problem } from '#fleet/problem.ts'
+import { shownText } from '#fleet/secret-mask.ts'
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envName, flagNames, type Option, type OptionTable } from './option.ts'
-import type { Problem } from '#fleet/problem.ts'
 import type { RawOption, RawOptions } from './raw-option.ts'
-import { shownText } from '#fleet/secret-mask.ts'
 
 export interface Flags {
   readonly values: RawOptions

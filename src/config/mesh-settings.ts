@@ -3,19 +3,19 @@
 // when it connects.
 
 import { isIPv6 } from 'node:net'
+import { DERP_PORT } from '#fleet/node.ts'
+import { positionProblem } from '#fleet/position-check.ts'
+import type { Region } from '#fleet/region.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
+import { listedSibling, type Sibling } from '#fleet/sibling.ts'
 import { resolveAuthorities } from './certificate-settings.ts'
 import { readFileText, whyUnread } from './file-text.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
-import { positionProblem } from '#fleet/position-check.ts'
-import type { Region } from '#fleet/region.ts'
-import { readRegionsFile } from '#fleet/regions-file.ts'
-import { listedSibling, type Sibling } from '#fleet/sibling.ts'
 import { resolveNats } from './nats-settings.ts'
 import type { MeshSettings } from './settings.ts'
 
-const HTTPS_PORT = 443
 const EXPECTED = {
   'mesh-with': 'HOST, HOST:PORT or HOST/DIAL, where DIAL is the name or address to dial instead',
   'mesh-dns': 'NAME or NAME:PORT',
@@ -78,7 +78,10 @@ function resolveRegions(
   return { regionsPath, regions }
 }
 
-/** The regions of the fleet's file; undefined after a problem. @param where the option that names the file */
+/**
+ * The regions of the fleet's file; undefined after a problem.
+ * @param where the option that names the file, for messages
+ */
 export function readFleet(
   path: string,
   where: string,
@@ -96,7 +99,7 @@ export function readFleet(
 
 function parseDnsName(entry: string): { name: string; port: number } | undefined {
   const [, name = '', portText] = /^([\w.-]+)(?::(\d+))?$/.exec(entry) ?? []
-  const port = portText === undefined ? HTTPS_PORT : Number(portText)
+  const port = portText === undefined ? DERP_PORT : Number(portText)
   return name !== '' && port >= 1 && port <= 65_535 ? { name, port } : undefined
 }
 
@@ -105,7 +108,7 @@ function parseSibling(entry: string): Sibling | undefined {
   if (more.length > 0 || dialHost === '') return undefined
   const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(hostPort) ?? []
   const host = bracketed ?? plain ?? ''
-  const port = portText === undefined ? HTTPS_PORT : Number(portText)
+  const port = portText === undefined ? DERP_PORT : Number(portText)
   if (!(port >= 1 && port <= 65_535)) return undefined
   if (bracketed === undefined ? !/^[\w.-]+$/.test(host) : !isIPv6(host)) return undefined
   if (dialHost !== undefined && !/^[\w.:-]+$/.test(dialHost)) return undefined

@@ -16,8 +16,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { isFolder } from './file-text.ts'
 import { reasonOf, type Problem } from '#fleet/problem.ts'
+import { isFolder } from './file-text.ts'
 
 export interface NewFile {
   readonly path: string

@@ -1,9 +1,9 @@
 // The values of a table's options, each parsed by its kind, with the default if none was given. A value that does not
 // parse is a problem and counts as not given, so that the rest is checked, too.
 
-import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { shownText } from '#fleet/secret-mask.ts'
+import { displayName, type Option, type OptionTable, type OptionValue } from './option.ts'
 import type { OptionSource, RawOptions } from './raw-option.ts'
 
 export class OptionValues<T extends OptionTable> {

@@ -2,13 +2,13 @@
 // presets, each value with its place. A flag takes precedence over the environment, the environment over the file,
 // the file over a preset. Reports what does not parse; resolve-settings.ts checks what the values mean together.
 
+import type { Problem } from '#fleet/problem.ts'
 import { readConfigFile } from './config-file.ts'
 import { readFileText, whyUnread } from './file-text.ts'
 import { readEnvironment, type Environment } from './environment.ts'
 import { readFlags, type Flags } from './flags.ts'
 import { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
-import type { Problem } from '#fleet/problem.ts'
 import type { RawOption, RawOptions } from './raw-option.ts'
 
 /** The options as they were read. */

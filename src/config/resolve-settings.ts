@@ -4,6 +4,7 @@
 
 import { isIP } from 'node:net'
 import { APP_NAME_BYTES_MAX } from '#protocol/limits.ts'
+import type { Problem } from '#fleet/problem.ts'
 import { resolveAdmission } from './admission-settings.ts'
 import { resolveCertificate } from './certificate-settings.ts'
 import { Diagnostics } from './diagnostics.ts'
@@ -17,7 +18,6 @@ import { resolveMeshKeys, resolveNodeKey } from './key-settings.ts'
 import type { OptionValues } from './option-values.ts'
 import { OPTIONS, type ServeOptions } from './options.ts'
 import type { Option, Unsupported } from './option.ts'
-import type { Problem } from '#fleet/problem.ts'
 import type { RawSettings } from './read-settings.ts'
 import type { Settings } from './settings.ts'
 

@@ -12,7 +12,7 @@ import type { Endpoint } from './endpoint.ts'
 export interface AdmissionSettings {
   /** There is no check: every client may use the relay. */
   readonly isOpen: boolean
-  /** Is sent POST {NodePublic, Source} and answers {Allow}, as Headscale's `/verify` does. */
+  /** The URL receives POST {NodePublic, Source} and answers {Allow}, as Headscale's `/verify` does. */
   readonly verifyUrl: string | undefined
   /** Admit clients while the URL cannot be reached; not if it gives another answer. */
   readonly verifyUrlFailOpen: boolean

@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { certificatePin } from '#protocol/self-signed.ts'
 import { checkCertificate, isNearlyExpired, selfSignedPin } from '#config/certificate-check.ts'
 import { runOk } from '../support/process.ts'
 import { issueCertificate, makeAuthority } from '../support/certificate.ts'
-import { readFileSync } from 'node:fs'
 import { DAY_MS, goodPair, keyPem, makePair, newKey } from './certificates.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
 import { Diagnostics } from '#config/diagnostics.ts'
-import { endpointText, isLoopback } from '#config/endpoint.ts'
 import { resolveListeners, type Listeners } from '#config/listener-settings.ts'
 import { problemText } from '#fleet/problem.ts'
 import { readSettings } from '#config/read-settings.ts'
@@ -74,28 +73,4 @@ test.each([
 ])('warns that a port speaks no TLS if the operator may expect TLS: %s', (_name, args, count) => {
   const warnings = listen(...args).warnings.filter((text) => text.includes('serves plain HTTP, as derper'))
   expect(warnings).toHaveLength(count)
-})
-
-test.each([
-  ['127.0.0.1', true],
-  ['127.1.2.3', true],
-  ['::1', true],
-  ['::ffff:127.0.0.1', true],
-  ['::ffff:7f00:1', true],
-  ['0:0:0:0:0:0:0:1', true],
-  ['localhost', true],
-  ['LocalHost.', true],
-  ['::', false],
-  ['0.0.0.0', false],
-  ['10.0.0.1', false],
-  ['127.example.com', false],
-])('%s is loopback: %s', (host, expected) => {
-  expect(isLoopback(host)).toBe(expected)
-})
-
-test('writes addresses as Go does', () => {
-  expect([endpointText({ host: '::1', port: 1 }), endpointText({ host: 'a', port: 2 })]).toEqual([
-    '[::1]:1',
-    'a:2',
-  ])
 })

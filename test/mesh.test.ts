@@ -14,7 +14,7 @@ import type { NatsSettings } from '#config/settings.ts'
 import { parseMeshKeys } from '#protocol/key-file.ts'
 import { keyPairFrom, type KeyPair } from '#protocol/node-key.ts'
 import { makeCertificate, type Certificate } from './support/certificate.ts'
-import { foreigners } from './support/foreign.ts'
+import { foreignPrograms } from './support/foreign.ts'
 import { LiveRelay, NO_MESH, siblingAt } from './support/live-relay.ts'
 import { NatsServers } from './support/nats.ts'
 import { freeTcpPort, waitUntil } from './support/process.ts'
@@ -265,7 +265,7 @@ it('two relays with one node key report it; each is ready and shows the other as
   }
 })
 
-const found = await foreigners('nats-server')
+const found = await foreignPrograms('nats-server')
 
 describe.each([
   ['that watch each other', false],

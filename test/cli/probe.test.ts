@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { freeTcpPort, startRelay, type Relay } from '../support/process.ts'
 import { ALL_CHECKS, CHECKS_AFTER_LOGIN, Listener, OWN_RELAY, probed } from '../probe/probe-program.ts'
 
-const derper = await foreigners('derper-1.104.5')
+const derper = await foreignPrograms('derper-1.104.5')
 const relays = [
   { name: 'derpfleet', ...OWN_RELAY },
   {

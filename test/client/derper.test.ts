@@ -15,7 +15,7 @@ import { FrameType, GoneReason, PresenceFlag } from '#protocol/frame-type.ts'
 import { serverKeyFrame } from '#protocol/handshake.ts'
 import { ipToText } from '#protocol/ip-address.ts'
 import { makeCertificate } from '../support/certificate.ts'
-import { foreigners, type ForeignName } from '../support/foreign.ts'
+import { foreignPrograms, type ForeignName } from '../support/foreign.ts'
 import { freeTcpPort } from '../support/process.ts'
 import { Derper } from './derper.ts'
 import { temporaryFolder } from './temporary-folder.ts'
@@ -32,7 +32,7 @@ function connect(target: TargetOptions, login: Partial<ClientOptions> = {}): Pro
 }
 
 for (const version of versions) {
-  const found = await foreigners(version)
+  const found = await foreignPrograms(version)
   describe.skipIf('missing' in found)(version, () => declareAll('paths' in found ? found.paths[version] : ''))
 }
 

@@ -78,9 +78,9 @@ it('resolves each name once at a time, and counts each absence once', async () =
   server.records.set('_derp._tcp.lab', [])
   await dns.refresh()
   server.records.set('derp.lab', ['192.0.2.1'])
-  const asked = server.questionCount
+  const asked = server.queryCount
   await Promise.all([1, 2, 3, 4].map(async () => await dns.refresh()))
-  expect(server.questionCount - asked).toBe(3)
+  expect(server.queryCount - asked).toBe(3)
   expect(dns.siblings).toHaveLength(2)
   await dns.refresh()
   expect(dns.siblings).toHaveLength(2)

@@ -7,10 +7,10 @@ import { responses } from '../admission/backend-responses.ts'
 import { RawHttpServer } from '../admission/raw-servers.ts'
 import { Derper } from '../client/derper.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
 
-const found = await foreigners('derper-1.104.5')
+const found = await foreignPrograms('derper-1.104.5')
 const path = 'paths' in found ? found.paths['derper-1.104.5'] : undefined
 
 async function isAdmitted(port: number): Promise<boolean> {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { LIMITS, LiveRelay } from '../support/live-relay.ts'
-import { proxiesHere, startProxy, type Proxy, type ProxyName } from '../support/reverse-proxies.ts'
+import { installedProxies, startProxy, type Proxy, type ProxyName } from '../support/reverse-proxies.ts'
 import { makeCertificate } from '../support/certificate.ts'
 
 /** What an operator gets on a plain port. */
@@ -63,7 +63,7 @@ async function start(name: ProxyName): Promise<Proxy> {
   return await startProxy(name, { folder: own, relayPort: relay.port, ...certificate })
 }
 
-describe.each(proxiesHere())('behind %s', (name) => {
+describe.each(installedProxies())('behind %s', (name) => {
   let proxy: Proxy
   beforeAll(async () => {
     proxy = await start(name)
@@ -88,7 +88,7 @@ it.skipIf(IDLE_S === 0)(
   `an idle session lives for ${IDLE_S} seconds behind each`,
   async () => {
     await Promise.all(
-      proxiesHere().map(async (name) => {
+      installedProxies().map(async (name) => {
         await using proxy = await start(name)
         const client = await logIn(proxy.port)
         const sinceMs = performance.now()

@@ -12,15 +12,15 @@ import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
 import { Browser } from '../support/browser.ts'
 import { makeCertificate } from '../support/certificate.ts'
-import { foreigners } from '../support/foreign.ts'
-import type { Digest, Facts } from '../support/page-client.ts'
+import { foreignPrograms } from '../support/foreign.ts'
+import type { Digest, ConnectionReport } from '../support/page-client.ts'
 import { type Relay, startRelay } from '../support/process.ts'
 
 /** A browser's start on a busy machine, several times over. */
 const testTimeoutMs = 120_000
 
-const found = await foreigners('chromium')
-const derper = await foreigners('derper-1.104.5')
+const found = await foreignPrograms('chromium')
+const derper = await foreignPrograms('derper-1.104.5')
 const chromium = 'paths' in found ? found.paths.chromium : undefined
 
 const relays: readonly { name: string; command: string | undefined; args: readonly string[] }[] = [
@@ -53,7 +53,7 @@ for (const { name, command, args } of relays) {
     let relay: Relay
     let browser: Browser
     let certName: string
-    let facts: Facts
+    let report: ConnectionReport
 
     const connectNative = async (login: Partial<ClientOptions> = {}): Promise<DerpClient> => {
       const where = { host: 'localhost', dialAddress: '127.0.0.1', port: relay.port, tls: { certName } }
@@ -77,11 +77,11 @@ for (const { name, command, args } of relays) {
 
     beforeEach(async () => {
       await browser.reload()
-      facts = await browser.call<Facts>('connect', `wss://localhost:${relay.port}/derp`)
+      report = await browser.call<ConnectionReport>('connect', `wss://localhost:${relay.port}/derp`)
     }, testTimeoutMs)
 
     test('logs in by the subprotocol derp, without extensions', () => {
-      expect(facts).toMatchObject({ protocol: 'derp', extensions: '', serverInfo: '{"version":2}' })
+      expect(report).toMatchObject({ protocol: 'derp', extensions: '', serverInfo: '{"version":2}' })
     })
 
     test.each(cuts)(
@@ -95,7 +95,7 @@ for (const { name, command, args } of relays) {
         const sent = await browser.call<Digest[]>('send', hexOf(native.publicKey), packetLengths, lengths)
         await expect.poll(() => received.length, { timeout: 10_000 }).toBe(packetLengths.length)
         expect(received).toEqual(sent)
-        expect(new Set(received.map(({ from }) => from))).toEqual(new Set([facts.publicKey]))
+        expect(new Set(received.map(({ from }) => from))).toEqual(new Set([report.publicKey]))
       },
     )
 
@@ -122,7 +122,7 @@ for (const { name, command, args } of relays) {
       await using native = await connectNative()
       const packets = packetLengths.map((bytes) => randomBytes(bytes))
       const arrived = browser.call<Digest[]>('receive', packets.length)
-      for (const packet of packets) native.send(Buffer.from(facts.publicKey, 'hex'), packet)
+      for (const packet of packets) native.send(Buffer.from(report.publicKey, 'hex'), packet)
       expect(await arrived).toEqual(packets.map((packet) => digest(native.publicKey, packet)))
     })
 
@@ -130,7 +130,7 @@ for (const { name, command, args } of relays) {
     test.skipIf(name !== 'derpfleet')('receives no message over 32,768 bytes', async () => {
       await using native = await connectNative()
       const arrived = browser.call<Digest[]>('receive', 5)
-      for (let i = 0; i < 5; i++) native.send(Buffer.from(facts.publicKey, 'hex'), randomBytes(65_536))
+      for (let i = 0; i < 5; i++) native.send(Buffer.from(report.publicKey, 'hex'), randomBytes(65_536))
       expect((await arrived).map(({ bytes }) => bytes)).toEqual(Array.from({ length: 5 }, () => 65_536))
       const longest = await browser.call<number>('longestMessage')
       expect(longest).toBeGreaterThan(0)
@@ -144,13 +144,13 @@ for (const { name, command, args } of relays) {
       await packet
       const gone = native.next('peerGone')
       await browser.call('close')
-      expect(hexOf((await gone).key)).toBe(facts.publicKey)
+      expect(hexOf((await gone).key)).toBe(report.publicKey)
       expect(await browser.call('ended')).toEqual({ code: 1000, wasClean: true })
     })
 
     test('the page is told when a sibling has it closed', { timeout: testTimeoutMs }, async () => {
       await using sibling = await connectNative({ meshKey })
-      sibling.closePeer(Buffer.from(facts.publicKey, 'hex'))
+      sibling.closePeer(Buffer.from(report.publicKey, 'hex'))
       expect(await browser.call('ended')).toEqual({ code: 1000, wasClean: true })
     })
   })

@@ -8,14 +8,14 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { issueCertificate, makeAuthority, makeCertificate } from '../support/certificate.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { type Relay, runProcess, type RunResult, startRelay } from '../support/process.ts'
 
 /** A probe gives up after 12 s (four fifths of its interval); there are four. */
 const testTimeoutMs = 90_000
 
-const judge = await foreigners('derpprobe')
-const derper = await foreigners('derper-1.104.5')
+const judge = await foreignPrograms('derpprobe')
+const derper = await foreignPrograms('derper-1.104.5')
 const derpprobe = 'paths' in judge ? judge.paths.derpprobe : undefined
 
 const relays: readonly { name: string; command: string | undefined; args: readonly string[] }[] = [

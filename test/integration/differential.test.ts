@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type WaitTimes, runDialogue, type Script } from '../support/dialogue.ts'
 import { type Program, type RelayUnderTest, startRelayUnderTest } from '../support/relay-under-test.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { type Rewrite, rewritten, withDifferences } from '../support/transcript.ts'
 import { differences, rewrites } from './dialogues/differences.ts'
 import { httpScripts } from './dialogues/http.ts'
@@ -44,7 +44,7 @@ const runsPerRelay = [1, 4]
 const versions = ['1.102.5', '1.104.5'] as const
 const derpers: Program[] = []
 for (const version of versions) {
-  const found = await foreigners(`derper-${version}`)
+  const found = await foreignPrograms(`derper-${version}`)
   if ('paths' in found) derpers.push({ name: version, command: found.paths[`derper-${version}`], args: [] })
 }
 

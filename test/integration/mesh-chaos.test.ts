@@ -13,7 +13,7 @@ import { formatKeyFile } from '#protocol/key-file.ts'
 import { Random } from '../simulation/random.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
 import { relayArguments } from '../support/fleet.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { NatsServers } from '../support/nats.ts'
 import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
@@ -29,7 +29,7 @@ const BACK_MS = 12_000
 /** Longer than any packet is under way. */
 const LATE_MS = 3_000
 
-const found = await foreigners('nats-server')
+const found = await foreignPrograms('nats-server')
 
 interface Relay {
   readonly name: string

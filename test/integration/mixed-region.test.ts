@@ -12,7 +12,7 @@ import { newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority } from '../support/certificate.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { Lab } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
 import { runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
@@ -25,7 +25,7 @@ const MESHED_TIMEOUT_MS = 8_000
 const HOSTS = ['derp1.lab', 'derp2.lab', 'derp3.lab'] as const
 type Host = (typeof HOSTS)[number]
 
-const found = await foreigners('derper-1.104.5', 'derpprobe')
+const found = await foreignPrograms('derper-1.104.5', 'derpprobe')
 const canMake = await canMakeNetworks()
 if (!canMake)
   process.stderr.write('SKIPPING a mixed region: it takes network namespaces, for which it takes root\n')

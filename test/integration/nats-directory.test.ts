@@ -6,13 +6,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DerpClient } from '#client/derp-client.ts'
 import type { KeyLocation } from '#mesh/key-directory.ts'
 import { toHex } from '#protocol/bytes.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { NatsDirectories } from '../support/nats-directories.ts'
 import { causeFault, observeWorkers } from '../support/observed-workers.ts'
 import { waitUntil } from '../support/process.ts'
 
-const found = await foreigners('nats-server')
+const found = await foreignPrograms('nats-server')
 const TIMEOUT_MS = 120_000
 const program = 'paths' in found ? found.paths['nats-server'] : ''
 

@@ -8,13 +8,13 @@ import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
 import { makeCertificate } from '../support/certificate.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { NatsServers } from '../support/nats.ts'
 import { NatsOperator } from '../support/nats-credentials.ts'
 import { NatsDirectories } from '../support/nats-directories.ts'
 import { waitUntil } from '../support/process.ts'
 
-const found = await foreigners('nats-server')
+const found = await foreignPrograms('nats-server')
 const TIMEOUT_MS = 120_000
 const program = 'paths' in found ? found.paths['nats-server'] : ''
 

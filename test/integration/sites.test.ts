@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DelayLine } from '../support/delay-line.ts'
 import { Fleet, type FleetRelay } from '../support/fleet.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { Lab } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
 import { waitUntil } from '../support/process.ts'
@@ -26,7 +26,7 @@ regions:
       - { name: 900b, hostname: derp.lab, mesh: 198.18.8.102 }
 `
 
-const clients = await foreigners('tailscale', 'tailscaled', 'headscale')
+const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const canMake = await canMakeNetworks()
 if (!canMake)
   process.stderr.write('SKIPPING two sites: they take network namespaces, for which it takes root\n')

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeCertificate } from '../support/certificate.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { type Relay, runOk, startRelay, tlsVersionAt } from '../support/process.ts'
 import { startTailnet, type Tailnet } from '../support/tailnet.ts'
 
@@ -21,8 +21,8 @@ const transferBytes = 100_000_000
 
 const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 
-const clients = await foreigners('tailscale', 'tailscaled', 'headscale')
-const derper = await foreigners('derper-1.104.5')
+const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
+const derper = await foreignPrograms('derper-1.104.5')
 
 const relays: readonly {
   readonly name: string

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
 import { Fleet, type FleetRelay } from '../support/fleet.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { Lab } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
 import { waitUntil } from '../support/process.ts'
@@ -39,7 +39,7 @@ const RELAYS: readonly (readonly [hostname: string, node: string])[] = [
   ['nyc2.lab', '901b'],
 ]
 
-const clients = await foreigners('tailscale', 'tailscaled', 'headscale')
+const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const canMake = await canMakeNetworks()
 if (!canMake)
   process.stderr.write('SKIPPING two regions: they take network namespaces, for which it takes root\n')

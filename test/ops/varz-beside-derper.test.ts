@@ -7,12 +7,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Varz } from '#ops/varz.ts'
 import { makeCertificate } from '../support/certificate.ts'
-import { foreigners } from '../support/foreign.ts'
+import { foreignPrograms } from '../support/foreign.ts'
 import { type Relay, runOk, startRelay } from '../support/process.ts'
 import { testSources } from './sources.ts'
 import { parseClassic, type ParsedFamily } from './strict-exposition.ts'
 
-const found = await foreigners('derper-1.104.5')
+const found = await foreignPrograms('derper-1.104.5')
 const derper = 'paths' in found ? found.paths['derper-1.104.5'] : undefined
 
 describe.skipIf(derper === undefined)('/debug/varz', () => {

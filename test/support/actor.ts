@@ -1,5 +1,5 @@
-// Who takes part in tests: key pairs by name. Alice, bob, the mesh peer and the server have the keys of the vectors,
-// so that the vectors' own frames can be replayed among them; everybody else's key comes from the name.
+// Actors of tests: key pairs by name. Alice, bob, the mesh peer and the server have the keys of the vectors, so that
+// the vectors' frames are valid for them. All other keys are derived from the name.
 
 import { BoxSecret, type BoxKey } from '#protocol/box.ts'
 import { toHex } from '#protocol/bytes.ts'
@@ -19,12 +19,12 @@ export class Actor {
     this.key = Uint8Array.from(pair.publicKey)
   }
 
-  /** What this actor and another seal with. */
+  /** The box key of this actor and another. */
   boxWith(other: Actor): BoxKey {
     const known = this.#boxes.get(other)
     if (known !== undefined) return known
     const box = new BoxSecret(this.privateKey).agree(other.key)
-    if (box === undefined) throw new Error(`${this.name} can't agree with ${other.name}`)
+    if (box === undefined) throw new Error(`${this.name} has no shared key with ${other.name}`)
     this.#boxes.set(other, box)
     return box
   }
@@ -37,26 +37,26 @@ export class Actor {
 const known = new Map<string, Actor>()
 const namesByKey = new Map<string, string>()
 
-/** The actor of that name, the same one each time. */
+/** The actor of that name; always the same object. */
 export function actor(name: string): Actor {
-  return known.get(name) ?? introduce(new Actor(name, keyPairFrom(sha256(`derpfleet test actor ${name}`))))
+  return known.get(name) ?? register(new Actor(name, keyPairFrom(sha256(`derpfleet test actor ${name}`))))
 }
 
-/** The name of the actor who holds a key, or its first digits in brackets. */
+/** The name of the actor with this key, or the key's first digits in brackets. */
 export function nameOf(key: Uint8Array): string {
   const hex = toHex(key)
   return namesByKey.get(hex) ?? `[${hex.slice(0, 8)}]`
 }
 
-export const alice = introduce(new Actor('alice', keys.clientA))
-export const bob = introduce(new Actor('bob', keys.clientB))
+export const alice = register(new Actor('alice', keys.clientA))
+export const bob = register(new Actor('bob', keys.clientB))
 export const cathy = actor('cathy')
-/** Holds the mesh key where the login says so. */
-export const sibling = introduce(new Actor('sibling', keys.meshPeer))
-export const server = introduce(new Actor('server', keys.server))
+/** A mesh peer, if its login contains the mesh key. */
+export const sibling = register(new Actor('sibling', keys.meshPeer))
+export const server = register(new Actor('server', keys.server))
 
-function introduce(newcomer: Actor): Actor {
-  known.set(newcomer.name, newcomer)
-  namesByKey.set(toHex(newcomer.key), newcomer.name)
-  return newcomer
+function register(created: Actor): Actor {
+  known.set(created.name, created)
+  namesByKey.set(toHex(created.key), created.name)
+  return created
 }

@@ -1,5 +1,5 @@
-// A headless browser with one page that loads this repository's page client, and calls into it from a test: over the
-// browser's own debugging protocol, with nothing but Node's WebSocket. Knows Chromium alone.
+// A headless browser with one page that loads page-client.ts, and calls of its functions from a test. Uses the
+// browser's debugging protocol over Node's WebSocket. Supports Chromium only.
 
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type RunningProcess, startProcess, waitUntil } from './process.ts'
 
-/** Certificates of relays under test are signed by nobody; nothing is fetched that the test does not ask for. */
+/** Accepts the self-signed certificates of relays under test, and makes no requests of its own. */
 const flags = [
   '--headless',
   '--no-sandbox',
@@ -26,7 +26,7 @@ const flags = [
   '--remote-debugging-port=0',
 ] as const
 
-/** What the page may load besides itself; the page client's imports. */
+/** The packages that the page client imports, which the page may load. */
 const packages = ['ciphers', 'curves', 'hashes'] as const
 const modules = join(import.meta.dirname, '../../node_modules/@noble')
 
@@ -36,13 +36,12 @@ const page =
   `<script type="importmap">${JSON.stringify({ imports: importMap })}</script>` +
   "<script type=module>window.pageClient = await import('/page-client.js')</script>"
 
-/** A browser that shows the page. */
 export class Browser implements AsyncDisposable {
   readonly #process: RunningProcess
   readonly #server: Server
   readonly #folder: string
   readonly #debugger: WebSocket
-  readonly #answers = new Map<number, (message: Answer) => void>()
+  readonly #pendingResponses = new Map<number, (message: DebuggerResponse) => void>()
   #lastId = 0
 
   private constructor(parts: {
@@ -56,8 +55,8 @@ export class Browser implements AsyncDisposable {
     this.#folder = parts.folder
     this.#debugger = parts.debugger
     this.#debugger.addEventListener('message', ({ data }) => {
-      const message = JSON.parse(String(data)) as Answer
-      this.#answers.get(message.id ?? 0)?.(message)
+      const message = JSON.parse(String(data)) as DebuggerResponse
+      this.#pendingResponses.get(message.id ?? 0)?.(message)
     })
   }
 
@@ -72,8 +71,8 @@ export class Browser implements AsyncDisposable {
     })
     const [port] = (await readFile(portFile, 'utf8')).split('\n')
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-    const answer = await fetch(`http://127.0.0.1:${port}/json/new?${url}`, { method: 'PUT' })
-    const { webSocketDebuggerUrl } = (await answer.json()) as { webSocketDebuggerUrl: string }
+    const response = await fetch(`http://127.0.0.1:${port}/json/new?${url}`, { method: 'PUT' })
+    const { webSocketDebuggerUrl } = (await response.json()) as { webSocketDebuggerUrl: string }
     const socket = new WebSocket(webSocketDebuggerUrl)
     await new Promise((resolve, reject) => {
       socket.addEventListener('open', resolve)
@@ -84,19 +83,19 @@ export class Browser implements AsyncDisposable {
     return browser
   }
 
-  /** Starts the page anew, so that nothing of it is left. */
+  /** Reloads the page, which clears all its state. */
   async reload(): Promise<void> {
     await this.evaluate('delete window.pageClient')
     await this.#command('Page.reload', {})
     await waitUntil('the page is loaded', () => this.evaluate<boolean>('window.pageClient !== undefined'))
   }
 
-  /** Calls a function of the page client and waits for what it returns. */
+  /** Calls a function of the page client and waits for its result. */
   async call<Result>(name: string, ...values: readonly unknown[]): Promise<Result> {
     return await this.evaluate<Result>(`pageClient.${name}(...${JSON.stringify(values)})`)
   }
 
-  /** The value of an expression in the page. @throws Error with what the page threw */
+  /** The value of an expression in the page. @throws Error with the page's error */
   async evaluate<Result>(expression: string): Promise<Result> {
     const { result, exceptionDetails } = await this.#command('Runtime.evaluate', {
       expression,
@@ -119,16 +118,16 @@ export class Browser implements AsyncDisposable {
 
   async #command(method: string, params: object): Promise<Evaluation> {
     const id = ++this.#lastId
-    const answered = new Promise<Answer>((resolve) => this.#answers.set(id, resolve))
+    const response = new Promise<DebuggerResponse>((resolve) => this.#pendingResponses.set(id, resolve))
     this.#debugger.send(JSON.stringify({ id, method, params }))
-    const { result, error } = await answered
-    this.#answers.delete(id)
+    const { result, error } = await response
+    this.#pendingResponses.delete(id)
     if (error !== undefined) throw new Error(`${method}: ${error.message}`)
     return result ?? {}
   }
 }
 
-/** What is used of the debugging protocol's messages. */
+/** The result of a command of the debugging protocol, as far as it is used. */
 interface Evaluation {
   readonly result?: { readonly value?: unknown }
   readonly exceptionDetails?: {
@@ -137,13 +136,13 @@ interface Evaluation {
   }
 }
 
-interface Answer {
+interface DebuggerResponse {
   readonly id?: number
   readonly result?: Evaluation
   readonly error?: { readonly message: string }
 }
 
-/** The page, its client, and the modules that it imports. */
+/** Serves the page, its client, and the modules that it imports. */
 async function serve(url: string, response: ServerResponse): Promise<void> {
   const [, name = '', file = ''] = /^\/(\w+)\/([\w./-]+\.js)$/.exec(url) ?? []
   if (url === '/') {

@@ -1,5 +1,5 @@
-// A name server on loopback that answers what a test has put into it: A, AAAA and SRV records, or nothing. Says no more
-// of DNS (RFC 1035) than a resolver needs.
+// A name server on loopback with the A, AAAA and SRV records that a test sets. Implements only as much of DNS (RFC
+// 1035) as a resolver needs.
 
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
@@ -11,17 +11,17 @@ const SERVER_FAILURE = 2
 const NO_SUCH_NAME = 3
 
 export class DnsServer implements AsyncDisposable {
-  /** By name: IPv4 and IPv6 addresses, or `host:port` for SRV. */
+  /** Records by name: IPv4 and IPv6 addresses, or `host:port` for SRV. */
   readonly records = new Map<string, readonly string[]>()
   isFailing = false
-  /** Questions for these kinds of records fail. */
+  /** Queries for these types of records fail. */
   readonly failingTypes = new Set<'A' | 'AAAA' | 'SRV'>()
-  questionCount = 0
+  queryCount = 0
   readonly #socket: Socket
 
   private constructor(socket: Socket) {
     this.#socket = socket
-    socket.on('message', (query, { port, address }) => socket.send(this.#answer(query), port, address))
+    socket.on('message', (query, { port, address }) => socket.send(this.#response(query), port, address))
   }
 
   static async start(): Promise<DnsServer> {
@@ -31,7 +31,7 @@ export class DnsServer implements AsyncDisposable {
     return new DnsServer(socket)
   }
 
-  /** As `setServers` of a resolver takes it. */
+  /** The address in the format of a resolver's `setServers`. */
   get address(): string {
     const { address, port }: AddressInfo = this.#socket.address()
     return `${address}:${port}`
@@ -41,14 +41,14 @@ export class DnsServer implements AsyncDisposable {
     await new Promise<void>((resolve) => void this.#socket.close(resolve))
   }
 
-  #answer(query: Buffer): Buffer {
+  #response(query: Buffer): Buffer {
     const labels: string[] = []
     let at = 12
     for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
       labels.push(query.toString('latin1', at + 1, at + 1 + length))
       at += 1 + length
     }
-    this.questionCount++
+    this.queryCount++
     const type = TYPES[query.readUInt16BE(at + 1) as keyof typeof TYPES]
     const isFailing = this.isFailing || this.failingTypes.has(type)
     const known = this.records.get(labels.join('.'))

@@ -1,6 +1,6 @@
-// How each foreign program is made, with the package clients of this machine alone: Go's for the Go programs,
-// the system's for the browser. Each recipe writes into a folder that it is given and answers the file it made;
-// where that file is kept, and that only one build runs at a time, is foreign.ts's concern.
+// The recipes that build the foreign programs. They use only the package clients of this machine: Go's for the Go
+// programs, the system's for the browser. A recipe writes into a given folder and returns the path of the program.
+// foreign.ts keeps the program and ensures that only one build runs at a time.
 
 import { access, appendFile, chmod, constants, copyFile, readFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
@@ -8,20 +8,22 @@ import { runOk, runProcess } from './process.ts'
 
 export type Recipe = {
   readonly version: string
-  /** Makes the program inside `folder` and answers its path. Throws with the end of the output when it fails. */
+  /** Builds the program in `folder` and returns its path. @throws Error with the end of the output */
   readonly build: (folder: string) => Promise<string>
 }
 
-/** A first build on two busy cores takes 4 minutes; one that needs five times as long is stuck on the network. */
+/** A first build on two busy cores takes 4 minutes; one that takes five times as long waits for the network. */
 const buildTimeoutMs = 20 * 60_000
 
-/** The newest Tailscale whose whole module graph the public module proxy serves. */
+/** The newest Tailscale of which the public module proxy serves all modules. */
 const clientVersion = '1.102.5'
 const derperVersion = '1.104.5'
 const headscaleVersion = '0.29.1'
 const natsVersion = '2.15.2'
 
-/** What each program's go.mod asks for. The newer derper asks for more, and is given a toolchain of its own. */
+/**
+ * The Go versions that the programs' go.mod require. The newer derper requires a later one, which is its own toolchain.
+ */
 const goNeeded = { client: '1.26.6', headscale: '1.26.4', fetchesToolchains: '1.21.0' }
 const derperToolchain = 'go1.27.3'
 
@@ -38,7 +40,7 @@ export const recipes = {
 
 const browserNames = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 
-/** The path of an installed Chromium, if there is one. */
+/** The path of an installed Chromium, or undefined. */
 export async function findChromium(): Promise<string | undefined> {
   for (const name of browserNames) {
     const path = await findOnPath(name)
@@ -50,13 +52,13 @@ export async function findChromium(): Promise<string | undefined> {
 /**
  * Installs Chromium from the distribution's packages.
  *
- * @throws Error when this is not a Debian-like system or not root, or when the installation fails.
+ * @throws Error if this is not a Debian-like system or not root, or if the installation fails.
  */
 export async function installChromium(): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('not installed, and only root can install it')
-  if ((await findOnPath('apt-get')) === undefined) throw new Error('not installed, and there is no apt-get')
+  if ((await findOnPath('apt-get')) === undefined) throw new Error('not installed, and apt-get is missing')
   const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutMs: buildTimeoutMs }
-  // Another package run on the same machine is waited for instead of failing on its lock.
+  // Waits for another package run on the same machine instead of failing on its lock.
   const waiting = ['-q', '-o', 'DPkg::Lock::Timeout=300']
   await runOk('apt-get', [...waiting, 'update'], options)
   await runOk('apt-get', [...waiting, 'install', '-y', '--no-install-recommends', 'chromium'], options)
@@ -80,8 +82,8 @@ async function buildNats(folder: string): Promise<string> {
 }
 
 /**
- * `go install` refuses a module with replaced dependencies, and this one names a commit of `setec` that the proxy
- * does not serve. So it is built in its own folder, with a go.mod that asks for the commit its predecessor used.
+ * `go install` refuses a module with replaced dependencies, and this module requires a commit of `setec` that the proxy does
+ * not serve. So it is built in its own folder, with a go.mod that requires the commit of the previous version.
  */
 async function buildNewDerper(folder: string): Promise<string> {
   await needGo(goNeeded.fetchesToolchains)
@@ -100,7 +102,7 @@ async function buildNewDerper(folder: string): Promise<string> {
   return buildInModule({ module: newer, modFile, packagePath: './cmd/derper', env, folder })
 }
 
-/** The proxy serves this module but not the list of its versions, which `go install` wants to see. */
+/** The proxy serves this module, but not the list of its versions, which `go install` needs. */
 async function buildHeadscale(folder: string): Promise<string> {
   await needGo(goNeeded.headscale)
   const module = await downloadModule(`github.com/juanfont/headscale@v${headscaleVersion}`, {}, folder)
@@ -121,7 +123,7 @@ async function buildInModule(options: {
   return made
 }
 
-/** Copies a module's go.mod and go.sum to where they can be changed: the module cache is read-only. */
+/** Copies a module's go.mod and go.sum to a folder where they can be changed: the module cache is read-only. */
 async function copyGoMod(module: string, folder: string): Promise<string> {
   const modFile = join(folder, 'changed.mod')
   const sumFile = join(folder, 'changed.sum')
@@ -133,11 +135,16 @@ async function copyGoMod(module: string, folder: string): Promise<string> {
 }
 
 async function downloadModule(module: string, env: NodeJS.ProcessEnv, folder: string): Promise<string> {
-  const answer: unknown = JSON.parse(await go(['mod', 'download', '-json', module], env, folder))
-  if (typeof answer === 'object' && answer !== null && 'Dir' in answer && typeof answer.Dir === 'string') {
-    return answer.Dir
+  const response: unknown = JSON.parse(await go(['mod', 'download', '-json', module], env, folder))
+  if (
+    typeof response === 'object' &&
+    response !== null &&
+    'Dir' in response &&
+    typeof response.Dir === 'string'
+  ) {
+    return response.Dir
   }
-  throw new Error(`go mod download ${module} named no folder`)
+  throw new Error(`go mod download ${module} returned no folder`)
 }
 
 async function go(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Promise<string> {
@@ -145,8 +152,7 @@ async function go(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string):
 }
 
 async function needGo(needed: string): Promise<void> {
-  if ((await findOnPath('go')) === undefined)
-    throw new Error(`needs Go ${needed}, and there is no go on the PATH`)
+  if ((await findOnPath('go')) === undefined) throw new Error(`needs Go ${needed}, but go is not on the PATH`)
   const { stdout } = await runProcess('go', ['env', 'GOVERSION'])
   const found =
     /^go(\d+)\.(\d+)(?:\.(\d+))?/
@@ -158,7 +164,7 @@ async function needGo(needed: string): Promise<void> {
     const have = found[at] ?? 0
     if (have > part) return
     if (have < part)
-      throw new Error(`needs Go ${needed}, and the PATH has ${stdout.trim() || 'an unknown one'}`)
+      throw new Error(`needs Go ${needed}, but the PATH has ${stdout.trim() || 'an unknown version'}`)
   }
 }
 
@@ -169,7 +175,7 @@ async function findOnPath(name: string): Promise<string | undefined> {
       await access(path, constants.X_OK)
       return path
     } catch {
-      // Not in this folder: the next one.
+      // Not in this folder.
     }
   }
   return undefined

@@ -1,8 +1,7 @@
-// Where the foreign programs are that the integration tests and the benchmarks run against: the real Tailscale
-// client, the real derper, Headscale, a browser. The project ships none of them; each is built once per machine
-// into a cache outside the repository, one build at a time across all processes, and is either there whole or
-// not there at all. Tests only look: making them takes minutes and is asked for by name (npm run foreign, or
-// node test/support/foreign.ts all).
+// Finds the foreign programs that the integration tests and the benchmarks use: Tailscale's client, derper, Headscale,
+// NATS, a browser. The project does not ship them. Each is built once per machine into a cache outside the repository,
+// one build at a time across all processes, and appears in the cache only when it is complete. Tests do not build: that
+// takes minutes and has a command of its own (npm run foreign, or node test/support/foreign.ts all).
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { access, constants, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
@@ -16,22 +15,22 @@ export type ForeignName = keyof typeof recipes | 'chromium'
 
 export type Foreign = { readonly path: string } | { readonly missing: string }
 
-/** All of several programs by name, or the reason why they are not all there. */
-export type Foreigners<Name extends ForeignName> =
+/** The paths of several programs by name, or the reason why one of them is missing. */
+export type ForeignPrograms<Name extends ForeignName> =
   | { readonly paths: Readonly<Record<Name, string>> }
   | { readonly missing: string }
 
-/** Prefix of the folders in which builds are under way. */
+/** Prefix of the folders of builds in progress. */
 const unfinished = '.building-'
 
-/** Finds a foreign program where it was made or installed before. */
+/** Finds a foreign program that was built or installed before. */
 export async function foreign(name: ForeignName): Promise<Foreign> {
   const path = await lookUp(name)
-  return path === undefined ? { missing: 'it is not on this machine; `npm run foreign` makes it' } : { path }
+  return path === undefined ? { missing: 'not on this machine; `npm run foreign` builds it' } : { path }
 }
 
-/** Finds a foreign program, building or installing it when it is not there. That takes minutes, once. */
-async function foreignMade(name: ForeignName): Promise<Foreign> {
+/** Finds a foreign program; builds or installs it if it is missing, which takes minutes. */
+async function foundOrBuilt(name: ForeignName): Promise<Foreign> {
   const found = await foreign(name)
   if ('path' in found) return found
   try {
@@ -42,12 +41,11 @@ async function foreignMade(name: ForeignName): Promise<Foreign> {
 }
 
 /**
- * Finds several programs for one test file. What is missing is said on standard error, once, so that a skipped
- * test is never a silent one.
+ * Finds several programs for one test file. Names a missing one on standard error, so that a skipped test is never silent.
  */
-export async function foreigners<Name extends ForeignName>(
+export async function foreignPrograms<Name extends ForeignName>(
   ...names: readonly Name[]
-): Promise<Foreigners<Name>> {
+): Promise<ForeignPrograms<Name>> {
   const paths: Partial<Record<Name, string>> = {}
   for (const name of names) {
     const found = await foreign(name)
@@ -60,12 +58,12 @@ export async function foreigners<Name extends ForeignName>(
   return { paths: paths as Record<Name, string> }
 }
 
-/** The folder that keeps the built programs; DERPFLEET_CACHE names another one. */
+/** The folder of the built programs; DERPFLEET_CACHE sets another one. */
 function cacheFolder(): string {
   return process.env.DERPFLEET_CACHE ?? join(homedir(), '.cache', 'derpfleet', 'bin')
 }
 
-/** The version is part of a kept file's name, so that a recipe that moves on is not answered with an old build. */
+/** The version is part of the file name, so that a recipe with a new version does not find an old build. */
 function cachedPath(name: keyof typeof recipes): string {
   const { version } = recipes[name]
   return join(cacheFolder(), name.endsWith(version) ? name : `${name}-${version}`)
@@ -88,7 +86,7 @@ async function make(name: ForeignName): Promise<string> {
   return path
 }
 
-/** Builds in a folder of its own on the cache's file system; the rename into place is the only visible step. */
+/** Builds in a folder of its own on the cache's file system; a rename makes the result visible. */
 async function build(recipe: Recipe, path: string): Promise<string> {
   const cache = cacheFolder()
   await clearUnfinished(cache)
@@ -101,7 +99,10 @@ async function build(recipe: Recipe, path: string): Promise<string> {
   }
 }
 
-/** Whoever holds the lock is the only builder, so what looks unfinished was left by one that was killed. */
+/**
+ * Removes unfinished builds. The holder of the lock is the only builder, so these are left from builds that were
+ * killed.
+ */
 async function clearUnfinished(cache: string): Promise<void> {
   for (const entry of await readdir(cache)) {
     if (entry.startsWith(unfinished)) await rm(join(cache, entry), { recursive: true, force: true })
@@ -109,8 +110,8 @@ async function clearUnfinished(cache: string): Promise<void> {
 }
 
 /**
- * The lock is the kernel's, held by a child that lives as long as this process keeps its standard input open: it
- * ends with its holder, however that ends. Waiting has no limit of its own, since every build has one.
+ * Works under a kernel lock. A child process holds it until this process closes the child's standard input, so the lock ends
+ * with this process in any case. Waiting for it has no limit, since every build has one.
  */
 async function withLock<T>(work: () => Promise<T>): Promise<T> {
   await mkdir(cacheFolder(), { recursive: true })
@@ -128,7 +129,7 @@ async function withLock<T>(work: () => Promise<T>): Promise<T> {
 
 async function locked(holder: ChildProcess): Promise<void> {
   const failed = once(holder, 'exit').then(() => {
-    throw new Error('the build lock could not be taken with flock')
+    throw new Error('cannot take the build lock with flock')
   })
   await Promise.race([once(holder.stdout ?? holder, 'data'), failed])
 }
@@ -137,17 +138,17 @@ async function versionOf(name: ForeignName, path: string): Promise<string> {
   return name === 'chromium' ? (await runOk(path, ['--version'])).trim() : recipes[name].version
 }
 
-/** One line per program: name, version, how it came to be there and in what time, path. */
+/** Prints a line per program: name, version, whether it was found or built, time, path. */
 async function report(names: readonly ForeignName[]): Promise<void> {
   for (const name of names) {
     const started = performance.now()
     const wasThere = (await lookUp(name)) !== undefined
-    const found = await foreignMade(name)
+    const found = await foundOrBuilt(name)
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     const line =
       'missing' in found
         ? `missing after ${seconds} s: ${found.missing.replaceAll('\n', ' | ')}`
-        : `${await versionOf(name, found.path)}, ${wasThere ? 'there' : 'made'} in ${seconds} s, ${found.path}`
+        : `${await versionOf(name, found.path)}, ${wasThere ? 'found' : 'built'} in ${seconds} s, ${found.path}`
     process.stdout.write(`${name}: ${line}\n`)
   }
 }

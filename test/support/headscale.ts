@@ -1,5 +1,5 @@
-// Headscale as a child process: a control server with one user and a key that clients log in with. It is told of relays
-// by a map, as it reads it: every key in lower case, the regions' numbers as keys of a Map.
+// Headscale as a child process: a control server with one user and an auth key for clients. Its DERP map has the format
+// that Headscale reads: every key in lower case, the regions' numbers as keys of a Map.
 
 import { access, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { freeTcpPort, runOk, startProcess, tail, type RunningProcess } from './p
 
 export type Control = { readonly url: string; readonly authKey: string; readonly server: RunningProcess }
 
-/** @param address where it listens */
+/** @param address the address that it listens on */
 export async function startHeadscale(
   program: string,
   folder: string,
@@ -32,7 +32,7 @@ export async function startHeadscale(
     return { url, authKey: authKey.trim(), server }
   } catch (error) {
     await server.stop()
-    throw new Error(`--- Headscale's log ends:\n${tail(server.output)}`, { cause: error })
+    throw new Error(`--- end of Headscale's log:\n${tail(server.output)}`, { cause: error })
   }
 }
 

@@ -1,12 +1,12 @@
-// Hosts on one network, each a namespace of its own with an IPv4 and an IPv6 address and a hosts file in which all
-// know each other by name; this process is on the network, too. Hosts can be unplugged. Needs root on Linux.
+// Hosts on one network: each is a network namespace with an IPv4 and an IPv6 address and a hosts file with the names of
+// all. This process is on the network, too. A host can be unplugged. Needs root on Linux.
 
 import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk, runProcess } from './process.ts'
 
-/** From the blocks for benchmarks (RFC 2544) and for documentation (RFC 3849). */
+/** From the address blocks for benchmarks (RFC 2544) and for documentation (RFC 3849). */
 const NETWORK_4 = '198.18.8.'
 const NETWORK_6 = '2001:db8:8::'
 const FIRST_HOST = 10
@@ -24,23 +24,23 @@ export class LabHost {
     this.#namespace = namespace
   }
 
-  /** What a program is started with to run on this host. */
+  /** The command line that runs a program on this host. */
   command(command: string, ...args: readonly string[]): [string, string[]] {
     return ['ip', ['netns', 'exec', this.#namespace, command, ...args]]
   }
 
-  /** From here on nothing arrives any more, and nobody is told. */
+  /** Drops all packets from and to this host; programs get no notice. */
   async unplug(): Promise<void> {
     await this.#run('ip', 'link', 'set', 'eth0', 'down')
   }
 
   async plug(): Promise<void> {
     await this.#run('ip', 'link', 'set', 'eth0', 'up')
-    // An end that goes down loses this one.
+    // An interface that goes down loses its IPv6 address.
     await this.#run('ip', '-6', 'addr', 'add', `${this.address6}/64`, 'dev', 'eth0', 'nodad')
   }
 
-  /** Replaces the names that programs on this host know: `address name` each. */
+  /** Replaces the hosts file of this host; each line is `address name`. */
   async setHosts(lines: readonly string[]): Promise<void> {
     const all = ['127.0.0.1 localhost', ...lines].map((line) => `${line}\n`)
     await writeFile(join('/etc/netns', this.#namespace, 'hosts'), all.join(''))
@@ -60,31 +60,31 @@ export class Lab implements AsyncDisposable {
     this.hosts = hosts
   }
 
-  /** @param names of the hosts, such as derp1.lab */
+  /** @param names names of the hosts, such as derp1.lab */
   static async make(...names: readonly string[]): Promise<Lab> {
     await Lab.#removeOrphans()
     const prefix = `dl${process.pid}`
     const hosts = names.map((name, i) => new LabHost(name, `${prefix}-${i}`, FIRST_HOST + i))
     const lab = new Lab(prefix, hosts)
     await lab.#makeSwitch()
-    for (const [i, host] of hosts.entries()) await lab.#plugIn(`${prefix}-${i}`, i, host)
+    for (const [i, host] of hosts.entries()) await lab.#addHost(`${prefix}-${i}`, i, host)
     return lab
   }
 
   host(name: string): LabHost {
     const host = this.hosts.find((one) => one.name === name)
-    if (host === undefined) throw new Error(`there is no host ${name}`)
+    if (host === undefined) throw new Error(`no host ${name}`)
     return host
   }
 
-  /** One more address of this process on the network, from 101 on; the first is .1. */
+  /** Adds an address of this process on the network; numbers from 101 on. Its first address ends in .1. */
   async addAddress(number: number): Promise<string> {
     const address = `${NETWORK_4}${number}`
     await runOk('ip', ['addr', 'add', `${address}/24`, 'dev', `${this.#prefix}r`])
     return address
   }
 
-  /** Of this process on the network. */
+  /** The address of this process on the network. */
   readonly ownAddress = `${NETWORK_4}1`
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -95,7 +95,7 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  /** Labs of processes that did not live to remove them: with their addresses still here, ours would not be reached. */
+  /** Removes labs of processes that were killed: with their addresses still in use, this lab could not be reached. */
   static async #removeOrphans(): Promise<void> {
     const { stdout } = await runProcess('ip', ['netns', 'list'])
     for (const [name, pid] of stdout.matchAll(/^dl(\d+)-\w+/gm)) {
@@ -119,7 +119,7 @@ export class Lab implements AsyncDisposable {
     await runOk('ip', ['link', 'set', ours, 'up'])
   }
 
-  async #plugIn(namespace: string, i: number, host: LabHost): Promise<void> {
+  async #addHost(namespace: string, i: number, host: LabHost): Promise<void> {
     const inSwitch = `${this.#prefix}-s`
     await runOk('ip', ['netns', 'add', namespace])
     await mkdir(`/etc/netns/${namespace}`, { recursive: true })

@@ -1,5 +1,5 @@
-// Who may use a NATS server, as its operator says it: signed tokens of operator, account and user, and the credentials
-// file of a user. What NATS's own tool makes, for tests.
+// Access to a NATS server by signed tokens: tokens of operator, account and user, and the credentials file of a user.
+// Tests use it instead of NATS's own tool.
 
 import { createAccount, createOperator, createUser, type KeyPair } from '@nats-io/nkeys'
 
@@ -19,7 +19,7 @@ export class NatsOperator {
   readonly #operator = createOperator()
   readonly #account = createAccount()
 
-  /** Lines of a server's configuration that let in users of the account alone. */
+  /** Lines of a server's configuration that admit only users of the account. */
   get serverLines(): string {
     const operator = token(this.#operator, this.#operator.getPublicKey(), { type: 'operator' })
     const id = this.#account.getPublicKey()
@@ -27,7 +27,7 @@ export class NatsOperator {
     return [`operator: ${operator}`, 'resolver: MEMORY', `resolver_preload: { ${id}: ${account} }`].join('\n')
   }
 
-  /** A new user's credentials file. */
+  /** The credentials file of a new user. */
   credentials(): string {
     const user = createUser()
     const jwt = token(this.#account, user.getPublicKey(), { type: 'user', subs: -1, data: -1, payload: -1 })

@@ -1,5 +1,4 @@
-// NATS servers as child processes on loopback, each a cluster of its own, joined by gateways as servers of several
-// regions are.
+// NATS servers as child processes on loopback. Each is a cluster of its own; gateways connect them, as between regions.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,7 +14,7 @@ export class NatsServers implements AsyncDisposable {
   readonly #program: string
   readonly #folder: string
   readonly #ports: readonly Ports[]
-  /** More lines of each server's configuration. */
+  /** Further lines of each server's configuration. */
   readonly #more: string
   readonly #running = new Map<string, RunningProcess>()
 
@@ -26,7 +25,7 @@ export class NatsServers implements AsyncDisposable {
     this.#more = more
   }
 
-  /** @param names of the servers, letters and digits */
+  /** @param options.names names of the servers: letters and digits */
   static async start(
     program: string,
     { folder, names, more = '' }: { folder: string; names: readonly string[]; more?: string },
@@ -73,7 +72,7 @@ export class NatsServers implements AsyncDisposable {
 
   #portsOf(name: string): Ports {
     const ports = this.#ports.find((one) => one.name === name)
-    if (ports === undefined) throw new Error(`there is no server ${name}`)
+    if (ports === undefined) throw new Error(`no server ${name}`)
     return ports
   }
 }

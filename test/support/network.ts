@@ -1,14 +1,14 @@
-// A host of its own beside this one: a network namespace joined to ours by a pair of virtual Ethernet ends, whose
-// cable can be pulled. Needs root on Linux; who lacks it is told so, and skips.
+// A second host: a network namespace that a virtual Ethernet pair connects to this one and that can be unplugged. Needs
+// root on Linux; tests skip without it.
 
 import { existsSync } from 'node:fs'
 import { runOk, runProcess } from './process.ts'
 
-/** From the block for benchmarks (RFC 2544), which nothing else here uses. */
+/** From the address block for benchmarks (RFC 2544). Nothing else here uses these addresses. */
 const OUR_ADDRESS = '198.18.7.1'
 const THEIR_ADDRESS = '198.18.7.2'
 
-/** Whether such hosts can be made here. */
+/** Returns whether this process may make such hosts. */
 export async function canMakeNetworks(): Promise<boolean> {
   return await runOk('ip', ['netns', 'list']).then(
     () => process.getuid?.() === 0,
@@ -39,7 +39,7 @@ export class FarHost implements AsyncDisposable {
     return host
   }
 
-  /** Hosts of processes that did not live to remove them: with their addresses still here, ours would not be reached. */
+  /** Removes hosts of processes that were killed: with their addresses still in use, this host could not be reached. */
   static async #removeOrphans(): Promise<void> {
     const { stdout } = await runProcess('ip', ['netns', 'list'])
     for (const [name, pid] of stdout.matchAll(/^df(\d+)/gm)) {
@@ -47,18 +47,18 @@ export class FarHost implements AsyncDisposable {
     }
   }
 
-  /** Runs a program over there to its end. */
+  /** Runs a program on the host to its end. */
   async run(command: string, args: readonly string[]): Promise<void> {
     await runOk('ip', ['netns', 'exec', this.#name, command, ...args])
   }
 
-  /** What to put before a command that is to run over there. */
+  /** The arguments of `ip` that run a command on the host. */
   get prefix(): readonly string[] {
     return ['netns', 'exec', this.#name]
   }
 
-  /** From here on nothing arrives any more, and nobody is told. */
-  async pullCable(): Promise<void> {
+  /** Drops all packets from and to the host; programs get no notice. */
+  async unplug(): Promise<void> {
     await this.run('ip', ['link', 'set', `${this.#name}b`, 'down'])
   }
 

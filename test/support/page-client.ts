@@ -1,6 +1,6 @@
-// A DERP client for a page in a browser: its own framing, its own parsing, NaCl's box from portable code, over the
-// browser's WebSocket. Served to the page with its types stripped; imports nothing but what the page can load. Written
-// without the project's client, so that the two judge each other.
+// A DERP client for a page in a browser: its own framing and parsing, a portable NaCl box, the browser's WebSocket. The
+// page loads it with its types stripped, so it imports only packages that the page can load. It does not use the
+// project's client, so that the two test each other.
 
 import { hsalsa, xsalsa20poly1305 } from '@noble/ciphers/salsa.js'
 import { x25519 } from '@noble/curves/ed25519.js'
@@ -21,15 +21,15 @@ interface Frame {
   readonly payload: Uint8Array
 }
 
-/** What the browser says of the connection. */
-export interface Facts {
+/** The connection as the browser reports it. */
+export interface ConnectionReport {
   readonly protocol: string
   readonly extensions: string
   readonly serverInfo: string
   readonly publicKey: string
 }
 
-/** A packet as it can be told to somebody outside the page. */
+/** A packet's source, length and hash, for the test outside the page. */
 export interface Digest {
   readonly from: string
   readonly bytes: number
@@ -45,10 +45,10 @@ let wake: () => void = () => undefined
 let closed: { code: number; wasClean: boolean } | undefined
 
 /** Connects with the subprotocol `derp` and logs in with a fresh key. */
-export async function connect(url: string): Promise<Facts> {
+export async function connect(url: string): Promise<ConnectionReport> {
   socket = new WebSocket(url, 'derp')
   socket.binaryType = 'arraybuffer'
-  socket.addEventListener('message', (event) => take(new Uint8Array(event.data as ArrayBuffer)))
+  socket.addEventListener('message', (event) => onMessage(new Uint8Array(event.data as ArrayBuffer)))
   socket.addEventListener('close', ({ code, wasClean }) => {
     closed = { code, wasClean }
     wake()
@@ -67,22 +67,21 @@ export async function connect(url: string): Promise<Facts> {
 }
 
 /**
- * Sends packets of random bytes to the holder of a key, the whole stream cut into messages of the given lengths, over
- * and over.
+ * Sends packets of random bytes to a key. The stream is split into messages of the given lengths, which repeat.
  */
-export async function send(to: string, lengths: number[], cuts: number[]): Promise<Digest[]> {
+export async function send(to: string, lengths: number[], messageLengths: number[]): Promise<Digest[]> {
   const packets = lengths.map((bytes) => crypto.getRandomValues(new Uint8Array(bytes)))
   const bytes = concat(...packets.map((packet) => frame(SEND_PACKET, unhex(to), packet)))
   let at = 0
   for (let i = 0; at < bytes.length; i++) {
-    const end = Math.min(bytes.length, at + (cuts[i % cuts.length] ?? 1))
+    const end = Math.min(bytes.length, at + (messageLengths[i % messageLengths.length] ?? 1))
     socket.send(bytes.subarray(at, end))
     at = end
   }
   return await Promise.all(packets.map((packet) => digest(publicKey, packet)))
 }
 
-/** The next packets that arrive. */
+/** Waits for the next packets. */
 export async function receive(count: number): Promise<Digest[]> {
   const digests: Digest[] = []
   while (digests.length < count) {
@@ -101,13 +100,13 @@ export function close(): void {
   socket.close(1000)
 }
 
-/** How the connection ended, once it has. */
+/** Waits for the end of the connection. */
 export async function ended(): Promise<{ code: number; wasClean: boolean }> {
-  while (closed === undefined) await stirred()
+  while (closed === undefined) await nextEvent()
   return closed
 }
 
-function take(message: Uint8Array): void {
+function onMessage(message: Uint8Array): void {
   longestMessageBytes = Math.max(longestMessageBytes, message.length)
   stream = concat(stream, message)
   while (stream.length >= HEADER_BYTES) {
@@ -126,11 +125,11 @@ async function nextFrame(type: number): Promise<Uint8Array> {
     if (next?.type === type) return next.payload
     if (next !== undefined) throw new Error(`expected a frame of type ${type}, got one of type ${next.type}`)
     if (closed !== undefined) throw new Error(`the connection ended with ${closed.code}`)
-    await stirred()
+    await nextEvent()
   }
 }
 
-function stirred(): Promise<void> {
+function nextEvent(): Promise<void> {
   return new Promise((resolve) => {
     wake = resolve
   })

@@ -1,5 +1,5 @@
-// Reverse proxies in front of a relay's plain port: nginx and HAProxy, configured with the very examples of
-// docs/behind-a-proxy.md, and Go's. What is not on this machine is said and left out.
+// Reverse proxies in front of a relay's plain port: nginx and HAProxy with the examples of docs/behind-a-proxy.md as
+// their configuration, and Go's. Proxies that are not on this machine are named and left out.
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -12,7 +12,7 @@ import { freeTcpPort, runOk, startProcess, type RunningProcess } from './process
 
 export type ProxyName = 'nginx' | 'haproxy' | 'go'
 
-/** Where a proxy gets what it needs. */
+/** Folder, ports and certificate of a proxy. */
 interface Site {
   readonly folder: string
   readonly port: number
@@ -24,11 +24,11 @@ interface Site {
 const PAGE = new URL('../../docs/behind-a-proxy.md', import.meta.url)
 const GO_SOURCE = new URL('../integration/reverse-proxy/main.go', import.meta.url)
 
-/** Which of them can run here; the others are named on standard error. */
-export function proxiesHere(): ProxyName[] {
+/** The proxies on this machine; names the others on standard error. */
+export function installedProxies(): ProxyName[] {
   return (['nginx', 'haproxy', 'go'] as const).filter((name) => {
     const isHere = spawnSync('sh', ['-c', `PATH=$PATH:/usr/sbin command -v ${name}`]).status === 0
-    if (!isHere) process.stderr.write(`SKIPPING tests behind ${name}: it is not on this machine\n`)
+    if (!isHere) process.stderr.write(`SKIPPING tests behind ${name}: not on this machine\n`)
     return isHere
   })
 }
@@ -37,7 +37,7 @@ export interface Proxy extends AsyncDisposable {
   readonly port: number
 }
 
-/** Starts one; it serves TLS on a port of the loopback. */
+/** Starts a proxy that serves TLS on a loopback port. */
 export async function startProxy(name: ProxyName, wanted: Omit<Site, 'port'>): Promise<Proxy> {
   const site = { ...wanted, port: await freeTcpPort() }
   const [command, args] = await START[name](site)
@@ -66,7 +66,7 @@ const START: Readonly<Record<ProxyName, (site: Site) => Promise<[string, string[
     const path = join(site.folder, 'nginx.conf')
     const text = [
       'daemon off;',
-      // Its workers must reach the folder of the test.
+      // Its workers need access to the test's folder.
       ...(process.getuid?.() === 0 ? ['user root;'] : []),
       `pid ${join(site.folder, 'nginx.pid')};`,
       'error_log stderr;',
@@ -84,7 +84,7 @@ const START: Readonly<Record<ProxyName, (site: Site) => Promise<[string, string[
       ['127.0.0.1:3340', `127.0.0.1:${site.relayPort}`],
     ])
     const path = join(site.folder, 'haproxy.cfg')
-    // The time limits of Debian's haproxy.cfg.
+    // The timeouts of Debian's haproxy.cfg.
     const defaults =
       'defaults\n    timeout connect 5000\n    timeout client 50000\n    timeout server 50000\n\n'
     writeFileSync(path, defaults + example)
@@ -96,7 +96,7 @@ const START: Readonly<Record<ProxyName, (site: Site) => Promise<[string, string[
   ],
 }
 
-/** The example of the page in this language. */
+/** The example in the page's code block of this language. */
 function exampleOf(language: string): string {
   const [, example] =
     new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'm').exec(readFileSync(PAGE, 'utf8')) ?? []
@@ -104,7 +104,7 @@ function exampleOf(language: string): string {
   return example
 }
 
-/** The example with what differs here; each has to occur. */
+/** The example with changes for the test. @throws Error if a text to replace does not occur */
 function adapted(example: string, changes: readonly (readonly [from: string, to: string])[]): string {
   return changes.reduce((text, [from, to]) => {
     if (!text.includes(from)) throw new Error(`the example has no "${from}"`)
@@ -112,7 +112,7 @@ function adapted(example: string, changes: readonly (readonly [from: string, to:
   }, example)
 }
 
-/** Built once for each version of its source, outside the clone. */
+/** Builds Go's proxy once per version of its source, into the cache outside the repository. */
 async function builtGoProxy(): Promise<string> {
   const source = readFileSync(GO_SOURCE)
   const folder = process.env['DERPFLEET_CACHE'] ?? join(homedir(), '.cache/derpfleet/bin')

@@ -1,8 +1,7 @@
-// A tailnet on loopback, or on hosts of a lab, made of unmodified programs: Headscale, two tailscaled (alice and bob)
-// that are forbidden any direct path and told of one relay, which is whatever program answers at the address given, or
-// of the relays of a map.
-// Everything lives in a temporary folder and on free ports, and is gone after disposal. What went wrong is told
-// with the last lines of the logs.
+// A tailnet of unmodified programs, on loopback or on hosts of a lab: Headscale and two tailscaled (alice and bob),
+// which may not use direct paths. Its DERP map has the one relay at a given address, or the relays of a given map. All
+// files are in a temporary folder, all ports are free ones, and disposal removes everything. Errors contain the last
+// lines of the logs.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -15,35 +14,35 @@ import { startHeadscale, type Control } from './headscale.ts'
 import type { LabHost } from './lab.ts'
 import { freeTcpPort, type RunningProcess, runOk, startProcess, tail, waitUntil } from './process.ts'
 
-/** The one region of the tailnet; 900 to 999 are reserved for users' own. */
+/** The only region of the tailnet; 900 to 999 are reserved for users. */
 const region = { id: 900, code: 'lab', name: 'Laboratory' } as const
 
-/** A relay as the tailnet's DERP map describes it. */
+/** A relay for the tailnet's DERP map. */
 export type RelayAddress = {
   /** An IPv4 address. The host name is always localhost. */
   readonly host: string
   readonly port: number
   readonly stunPort: number
-  /** Pins the certificate: lower-case hex SHA-256 of its DER. */
+  /** Pins the certificate: SHA-256 of its DER in lower-case hex. */
   readonly certSha256: string
 }
 
-/** On which hosts a tailnet lives, and what it is told. */
-export type LabPlace = {
-  /** Where Headscale listens: an address of this machine that the hosts reach. */
+/** The hosts of a tailnet in a lab, and its settings. */
+export type LabSettings = {
+  /** The address that Headscale listens on: one of this machine that the hosts can reach. */
   readonly controlAddress: string
   readonly hosts: { readonly alice: LabHost; readonly bob: LabHost }
-  /** As Headscale reads it: every key in lower case, the regions' numbers as keys of a Map. */
+  /** In Headscale's format: every key in lower case, the regions' numbers as keys of a Map. */
   readonly derpMap: object
-  /** The code of the region that both clients are to be at home in. */
+  /** The code of the region that both clients have to choose as home. */
   readonly homeRegion: string
-  /** The authority that relays' certificates are signed by. */
+  /** The authority that signs the relays' certificates. */
   readonly caPath: string
 }
 
 export type PeerStatus = {
   readonly relay: string
-  /** The direct path, or empty. */
+  /** The address of the direct path, or empty. */
   readonly directAddress: string
   readonly rxBytes: number
 }
@@ -64,7 +63,7 @@ export type RegionReport = {
 /** One tailscaled with its command line. */
 export class Client implements AsyncDisposable {
   readonly name: string
-  /** Where programs reach its SOCKS5 proxy. */
+  /** The address of its SOCKS5 proxy. */
   readonly socks5Host: string
   readonly socks5Port: number
   readonly host: LabHost | undefined
@@ -105,7 +104,7 @@ export class Client implements AsyncDisposable {
     return new Client(name, daemon, options, socks5Port)
   }
 
-  /** Runs `tailscale …` against this client and answers its standard output. */
+  /** Runs `tailscale …` against this client and returns its standard output. */
   async run(...args: readonly string[]): Promise<string> {
     try {
       return await runOk(this.#program, [`--socket=${this.#socketPath}`, ...args])
@@ -130,12 +129,12 @@ export class Client implements AsyncDisposable {
     return text(field(await this.#status(), 'Self'), 'PublicKey')
   }
 
-  /** The code of the region that this client has chosen as its home, empty before it has chosen. */
+  /** The code of the region that this client has chosen as home; empty before it has chosen one. */
   async homeRegion(): Promise<string> {
     return text(field(await this.#status(), 'Self'), 'Relay')
   }
 
-  /** What this client thinks of its only peer, or undefined while it knows of none. */
+  /** The status of this client's only peer; undefined while it has none. */
   async peer(): Promise<PeerStatus | undefined> {
     const [peer] = Object.values(record(field(await this.#status(), 'Peer') ?? {}))
     if (peer === undefined) return undefined
@@ -162,7 +161,7 @@ export class Client implements AsyncDisposable {
 
   /** The end of the daemon's log, for messages. */
   log(): string {
-    return `--- ${this.name}'s log ends:\n${tail(this.#daemon.output)}`
+    return `--- end of ${this.name}'s log:\n${tail(this.#daemon.output)}`
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -176,21 +175,21 @@ export class Client implements AsyncDisposable {
 
 type ClientOptions = {
   readonly folder: string
-  /** Where it runs; this machine where it is not given. */
+  /** The host that it runs on; by default this machine. */
   readonly host?: LabHost
   readonly env?: NodeJS.ProcessEnv
   readonly programs: { readonly tailscale: string; readonly tailscaled: string }
 }
 
-/** Headscale, alice and bob, both logged in, knowing each other and at home at the relay. */
+/** Headscale, alice and bob. Both clients are logged in, know each other, and have the relay as home. */
 export class Tailnet implements AsyncDisposable {
   readonly alice: Client
   readonly bob: Client
   readonly headscaleUrl: string
   readonly #headscale: RunningProcess
-  readonly #stack: OwnedStack
+  readonly #stack: ResourceStack
 
-  constructor(clients: { alice: Client; bob: Client }, control: Control, stack: OwnedStack) {
+  constructor(clients: { alice: Client; bob: Client }, control: Control, stack: ResourceStack) {
     this.alice = clients.alice
     this.bob = clients.bob
     this.headscaleUrl = control.url
@@ -198,7 +197,7 @@ export class Tailnet implements AsyncDisposable {
     this.#stack = stack
   }
 
-  /** Sends so many random bytes from bob's 127.0.0.1 to a program beside alice, through her SOCKS5 proxy. */
+  /** Sends random bytes from bob's 127.0.0.1 to this process through alice's SOCKS5 proxy. */
   async transfer(bytes: number): Promise<Transfer> {
     const content = await serveContent(bytes, this.bob.host)
     try {
@@ -220,18 +219,18 @@ export class Tailnet implements AsyncDisposable {
     }
   }
 
-  /** The control server is gone, and stays so. */
+  /** Stops the control server for good. */
   async stopControl(): Promise<void> {
     await this.#headscale.stop()
   }
 
-  /** Asks Headscale's admission hook, which relays use, about a node key (`nodekey:<hex>`). */
+  /** Returns the response of Headscale's admission endpoint for a node key (`nodekey:<hex>`). */
   async verify(nodeKey: string): Promise<boolean> {
-    const answer = await fetch(`${this.headscaleUrl}/verify`, {
+    const response = await fetch(`${this.headscaleUrl}/verify`, {
       method: 'POST',
       body: JSON.stringify({ NodePublic: nodeKey, Source: '127.0.0.1' }),
     })
-    return field(await answer.json(), 'Allow') === true
+    return field(await response.json(), 'Allow') === true
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -246,7 +245,7 @@ type Transfer = {
   readonly seconds: number
 }
 
-/** A program on a host that sends so many random bytes to whoever connects to its 127.0.0.1. */
+/** Starts a program on a host that sends random bytes on every connection to its 127.0.0.1. */
 async function serveContent(
   bytes: number,
   host: LabHost | undefined,
@@ -264,14 +263,14 @@ async function serveContent(
 
 /** Starts a tailnet whose only relay is the given one, or one on the hosts of a lab. */
 export async function startTailnet(
-  options: { readonly derp: RelayAddress } | { readonly lab: LabPlace },
+  options: { readonly derp: RelayAddress } | { readonly lab: LabSettings },
 ): Promise<Tailnet> {
   const programs = {
     headscale: await pathOf('headscale'),
     tailscale: await pathOf('tailscale'),
     tailscaled: await pathOf('tailscaled'),
   }
-  const stack = new OwnedStack()
+  const stack = new ResourceStack()
   try {
     const folder = await mkdtemp(join(tmpdir(), 'tailnet-'))
     stack.own({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) })
@@ -279,16 +278,16 @@ export async function startTailnet(
     const map = 'lab' in options ? options.lab.derpMap : derpMap(options.derp)
     const control = await startHeadscale(programs.headscale, folder, lab?.controlAddress ?? '127.0.0.1', map)
     stack.own(control.server)
-    const place = (host: LabHost | undefined): ClientOptions =>
+    const optionsOn = (host: LabHost | undefined): ClientOptions =>
       host === undefined || lab === undefined
         ? { folder, programs }
         : { folder, programs, host, env: { SSL_CERT_FILE: lab.caPath } }
-    const alice = stack.own(await Client.start('alice', place(lab?.hosts.alice)))
-    const bob = stack.own(await Client.start('bob', place(lab?.hosts.bob)))
+    const alice = stack.own(await Client.start('alice', optionsOn(lab?.hosts.alice)))
+    const bob = stack.own(await Client.start('bob', optionsOn(lab?.hosts.bob)))
     const { url, authKey } = control
     await Promise.all([alice.logIn(url, authKey), bob.logIn(url, authKey)])
     const home = lab?.homeRegion ?? region.code
-    await Promise.all([alice, bob].map(async (client) => await settled(client, home)))
+    await Promise.all([alice, bob].map(async (client) => await untilSettled(client, home)))
     return new Tailnet({ alice, bob }, control, stack)
   } catch (error) {
     await stack[Symbol.asyncDispose]()
@@ -296,8 +295,8 @@ export async function startTailnet(
   }
 }
 
-/** What was started, ended in the reverse order. */
-class OwnedStack implements AsyncDisposable {
+/** Resources that are disposed of in reverse order. */
+class ResourceStack implements AsyncDisposable {
   readonly #owned: AsyncDisposable[] = []
 
   own<T extends AsyncDisposable>(resource: T): T {
@@ -310,9 +309,9 @@ class OwnedStack implements AsyncDisposable {
   }
 }
 
-async function settled(client: Client, home: string): Promise<void> {
+async function untilSettled(client: Client, home: string): Promise<void> {
   try {
-    await waitUntil(`${client.name} is at home and knows its peer`, async () => {
+    await waitUntil(`${client.name} has chosen its home and knows its peer`, async () => {
       return (await client.homeRegion()) === home && (await client.peer())?.relay === home
     })
   } catch (error) {
@@ -320,7 +319,7 @@ async function settled(client: Client, home: string): Promise<void> {
   }
 }
 
-/** Headscale wants every key in lower case, and the region's as a number: hence a Map, and YAML. */
+/** Headscale requires every key in lower case and the region's key as a number: hence a Map and YAML. */
 function derpMap(derp: RelayAddress): object {
   const node = {
     name: `${region.id}a`,
@@ -335,7 +334,7 @@ function derpMap(derp: RelayAddress): object {
   return { regions: new Map([[region.id, lab]]) }
 }
 
-/** RFC 1928: no authentication, CONNECT to an IPv4 address. The bytes that follow are the destination's. */
+/** Connects through a SOCKS5 proxy (RFC 1928) without authentication to an IPv4 address. */
 async function connectThroughSocks5(
   { socks5Host, socks5Port }: Client,
   to: { readonly host: string; readonly port: number },
@@ -344,11 +343,11 @@ async function connectThroughSocks5(
   await once(socket, 'connect')
   socket.write(Uint8Array.of(5, 1, 0))
   const [, method] = await readExactly(socket, 2)
-  if (method !== 0) throw new Error(`the SOCKS5 proxy wants authentication method ${method}`)
+  if (method !== 0) throw new Error(`the SOCKS5 proxy requires authentication method ${method}`)
   const address = to.host.split('.').map(Number)
   socket.write(Uint8Array.of(5, 1, 0, 1, ...address, to.port >> 8, to.port & 0xff))
   const [, status, , addressType] = await readExactly(socket, 4)
-  if (status !== 0) throw new Error(`the SOCKS5 proxy answers ${status} for ${to.host}:${to.port}`)
+  if (status !== 0) throw new Error(`the SOCKS5 proxy responds with ${status} for ${to.host}:${to.port}`)
   const domainBytes = addressType === 3 ? ((await readExactly(socket, 1))[0] ?? 0) : 0
   const addressBytes = addressType === 1 ? 4 : addressType === 4 ? 16 : domainBytes
   await readExactly(socket, addressBytes + 2)
@@ -377,7 +376,7 @@ async function exists(path: string): Promise<boolean> {
   )
 }
 
-/** The foreign programs' JSON is not worth a schema here: what is missing shows as the failing check. */
+/** The JSON of foreign programs is not validated here: a missing field fails the test's own check. */
 function record(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }

@@ -124,7 +124,7 @@ it.skipIf(!isPossible)(
     await hello
 
     const gone = near.next('peerGone')
-    await host.pullCable()
+    await host.unplug()
     // Something must be unacknowledged: without a packet to the client nothing shows that it is gone.
     near.send(farKey, Buffer.from('are you there?'))
     expect(Buffer.from((await gone).key)).toEqual(farKey)

@@ -5,12 +5,19 @@ import type { CpuSets, Effort } from './effort.ts'
 import { FIGURES } from './figure-list.ts'
 import { OLD_DERPER, DERPFLEET, DERPER } from './server.ts'
 
+/** The names of the figures, eight to a line of the help. */
+const FIGURE_NAMES = FIGURES.map(({ name }, i) =>
+  i > 0 && i % 8 === 0 ? `\n${' '.repeat(25)}${name}` : name,
+)
+  .join(', ')
+  .replaceAll(', \n', ',\n')
+
 export const HELP = `usage: npm run bench -- [options]
 Measures this checkout's relay beside other DERP servers. Writes results as Markdown and JSON.
 
   --quick               a few seconds per figure; the results are not accurate
   --figure NAME         measure this figure only; repeatable
-                        (${FIGURES.map(({ name }) => name).join(', ')})
+                        (${FIGURE_NAMES})
   --rounds N            rounds of each figure (default 5)
   --seconds S           measured window of a round in seconds (default 4)
   --server NAME         measure this server; repeatable

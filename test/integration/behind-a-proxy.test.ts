@@ -1,4 +1,5 @@
-// A relay's plain port behind real reverse proxies with connection pools, configured as docs/behind-a-proxy.md has it.
+// A relay's plain port behind real reverse proxies with connection pools, in the configuration of
+// docs/behind-a-proxy.md.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:https'
@@ -11,9 +12,9 @@ import { LIMITS, LiveRelay } from '../support/live-relay.ts'
 import { installedProxies, startProxy, type Proxy, type ProxyName } from '../support/reverse-proxies.ts'
 import { makeCertificate } from '../support/certificate.ts'
 
-/** What an operator gets on a plain port. */
+/** The default intervals on a plain port. */
 const KEEP_ALIVE = { minMs: 25_000, maxMs: 45_000 }
-/** Three minutes of silence are for who has them: set this to 180. */
+/** Seconds of an idle session; 0 skips the test. Set it to 180 to cover proxies' usual timeouts. */
 const IDLE_S = Number(process.env['DERPFLEET_IDLE_S'] ?? 0)
 
 const folder = mkdtempSync(join(tmpdir(), 'behind-a-proxy-'))
@@ -42,15 +43,15 @@ async function acceptedCount(): Promise<number> {
 
 async function probe(port: number): Promise<number> {
   return await new Promise((resolve, reject) => {
-    const asking = request(
+    const sending = request(
       { host: '127.0.0.1', port, path: '/derp/probe', rejectUnauthorized: false },
-      (answer) => {
-        answer.resume()
-        answer.on('end', () => resolve(answer.statusCode ?? 0))
+      (response) => {
+        response.resume()
+        response.on('end', () => resolve(response.statusCode ?? 0))
       },
     )
-    asking.on('error', reject)
-    asking.end()
+    sending.on('error', reject)
+    sending.end()
   })
 }
 
@@ -70,7 +71,7 @@ describe.each(installedProxies())('behind %s', (name) => {
   }, 200_000)
   afterAll(async () => await proxy[Symbol.asyncDispose]())
 
-  it('ten of ten log in after other requests of the same pool', async () => {
+  it('ten clients log in on pooled connections that other requests have used', async () => {
     const before = await acceptedCount()
     const clients: DerpClient[] = []
     for (let i = 0; i < 10; i++) {
@@ -78,14 +79,14 @@ describe.each(installedProxies())('behind %s', (name) => {
       clients.push(await logIn(proxy.port))
     }
     for (const client of clients) await client.ping()
-    // Twenty requests on no more than twelve connections: logins came on used ones.
+    // Twenty requests on at most twelve connections: some logins used a connection of an earlier request.
     expect((await acceptedCount()) - before).toBeLessThanOrEqual(12)
     for (const client of clients) await client.close()
   })
 })
 
 it.skipIf(IDLE_S === 0)(
-  `an idle session lives for ${IDLE_S} seconds behind each`,
+  `an idle session stays open for ${IDLE_S} seconds behind each proxy`,
   async () => {
     await Promise.all(
       installedProxies().map(async (name) => {

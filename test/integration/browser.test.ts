@@ -1,6 +1,6 @@
-// A page in a real browser as a DERP client, over the browser's own WebSocket, and a native client at the other end.
-// What either sends has to arrive at the other byte by byte, however the browser cuts its messages. derper goes
-// through the same: what it passes shows that page and test are right.
+// A page in a real browser as a DERP client over the browser's WebSocket, and a native client as its peer. Packets of
+// both have to arrive unchanged, however the browser splits its messages. derper runs through the same tests, which
+// verifies the page and the tests themselves.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -16,7 +16,7 @@ import { foreignPrograms } from '../support/foreign.ts'
 import type { Digest, ConnectionReport } from '../support/page-client.ts'
 import { type Relay, startRelay } from '../support/process.ts'
 
-/** A browser's start on a busy machine, several times over. */
+/** Several times the start of a browser on a busy machine. */
 const testTimeoutMs = 120_000
 
 const found = await foreignPrograms('chromium')
@@ -36,14 +36,14 @@ const relays: readonly { name: string; command: string | undefined; args: readon
   },
 ]
 
-/** Packets with nothing in them, small ones, one that fills a message, and the largest. */
+/** Empty and small packets, one that fills a message, and the largest. */
 const packetLengths = [0, 1, 61, 1_420, 32_731, 65_535, 65_536]
 
-/** Lengths of the messages that a page sends, over and over. */
-const cuts: readonly (readonly [string, readonly number[]])[] = [
-  ['as large as messages may be', [WEB_SOCKET_MESSAGE_BYTES_MAX]],
+/** Lengths of the messages that a page sends; they repeat. */
+const messageLengths: readonly (readonly [string, readonly number[]])[] = [
+  ['into messages of the maximum size', [WEB_SOCKET_MESSAGE_BYTES_MAX]],
   ['within headers and keys', [1, 4, 5, 1, 30, 3]],
-  ['at odd places', [1_021, 7, 32_749, 3, 16_381, 127, 125, 126]],
+  ['at unaligned offsets', [1_021, 7, 32_749, 3, 16_381, 127, 125, 126]],
 ]
 
 for (const { name, command, args } of relays) {
@@ -80,12 +80,12 @@ for (const { name, command, args } of relays) {
       report = await browser.call<ConnectionReport>('connect', `wss://localhost:${relay.port}/derp`)
     }, testTimeoutMs)
 
-    test('logs in by the subprotocol derp, without extensions', () => {
+    test('logs in with the subprotocol derp and without extensions', () => {
       expect(report).toMatchObject({ protocol: 'derp', extensions: '', serverInfo: '{"version":2}' })
     })
 
-    test.each(cuts)(
-      'sends packets of every size, cut %s',
+    test.each(messageLengths)(
+      'sends packets of every size, split %s',
       { timeout: testTimeoutMs },
       async (_how, lengths) => {
         await using native = await connectNative()
@@ -99,18 +99,18 @@ for (const { name, command, args } of relays) {
       },
     )
 
-    test('sends packets, cut anywhere', { timeout: testTimeoutMs }, async () => {
+    test('sends packets, split at any offsets', { timeout: testTimeoutMs }, async () => {
       await using native = await connectNative()
       const received: Digest[] = []
       native.on('packet', ({ source, packet }) => received.push(digest(source, packet)))
       const lengths = fc.array(fc.integer({ min: 1, max: 600 }), { minLength: 1, maxLength: 12 })
-      const property = fc.asyncProperty(lengths, async (cut) => {
+      const property = fc.asyncProperty(lengths, async (split) => {
         received.length = 0
         const sent = await browser.call<Digest[]>(
           'send',
           hexOf(native.publicKey),
           [300, 0, 1, 61, 1_420],
-          cut,
+          split,
         )
         await expect.poll(() => received.length, { timeout: 10_000, interval: 5 }).toBe(sent.length)
         expect(received).toEqual(sent)
@@ -118,7 +118,7 @@ for (const { name, command, args } of relays) {
       await fc.assert(property, { numRuns: 30 })
     })
 
-    test('receives packets of every size, whole and in order', { timeout: testTimeoutMs }, async () => {
+    test('receives packets of every size, unchanged and in order', { timeout: testTimeoutMs }, async () => {
       await using native = await connectNative()
       const packets = packetLengths.map((bytes) => randomBytes(bytes))
       const arrived = browser.call<Digest[]>('receive', packets.length)
@@ -126,7 +126,7 @@ for (const { name, command, args } of relays) {
       expect(await arrived).toEqual(packets.map((packet) => digest(native.publicKey, packet)))
     })
 
-    // derper may write a large packet in one message, which Tailscale's own client in browsers does not take.
+    // derper may write a large packet in one message, which Tailscale's own client in browsers does not accept.
     test.skipIf(name !== 'derpfleet')('receives no message over 32,768 bytes', async () => {
       await using native = await connectNative()
       const arrived = browser.call<Digest[]>('receive', 5)
@@ -137,7 +137,7 @@ for (const { name, command, args } of relays) {
       expect(longest).toBeLessThanOrEqual(WEB_SOCKET_MESSAGE_BYTES_MAX)
     })
 
-    test('who heard from the page is told when it closes', { timeout: testTimeoutMs }, async () => {
+    test('recipients of the page are notified when it closes', { timeout: testTimeoutMs }, async () => {
       await using native = await connectNative()
       const packet = native.next('packet')
       await browser.call('send', hexOf(native.publicKey), [10], [100])
@@ -148,7 +148,7 @@ for (const { name, command, args } of relays) {
       expect(await browser.call('ended')).toEqual({ code: 1000, wasClean: true })
     })
 
-    test('the page is told when a sibling has it closed', { timeout: testTimeoutMs }, async () => {
+    test('the page is closed by a sibling', { timeout: testTimeoutMs }, async () => {
       await using sibling = await connectNative({ meshKey })
       sibling.closePeer(Buffer.from(report.publicKey, 'hex'))
       expect(await browser.call('ended')).toEqual({ code: 1000, wasClean: true })

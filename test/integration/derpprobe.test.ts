@@ -1,6 +1,6 @@
-// derpprobe, the external judge of a DERP region, on a region of the one relay under test. It checks the map, the
-// certificate against roots that it trusts, STUN over IPv4, and a packet's way through the relay. derper is judged
-// first: what it passes shows that the judge is satisfiable.
+// derpprobe, Tailscale's checker of DERP regions, on a region with the relay under test. It checks the map, the
+// certificate against trusted roots, STUN over IPv4, and a packet through the relay. derper runs through the same
+// tests, which shows that they can pass.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,12 +11,12 @@ import { issueCertificate, makeAuthority, makeCertificate } from '../support/cer
 import { foreignPrograms } from '../support/foreign.ts'
 import { type Relay, runProcess, type RunResult, startRelay } from '../support/process.ts'
 
-/** A probe gives up after 12 s (four fifths of its interval); there are four. */
+/** Each of the four probes fails after 12 s (four fifths of its interval). */
 const testTimeoutMs = 90_000
 
-const judge = await foreignPrograms('derpprobe')
+const probes = await foreignPrograms('derpprobe')
 const derper = await foreignPrograms('derper-1.104.5')
-const derpprobe = 'paths' in judge ? judge.paths.derpprobe : undefined
+const derpprobe = 'paths' in probes ? probes.paths.derpprobe : undefined
 
 const relays: readonly { name: string; command: string | undefined; args: readonly string[] }[] = [
   {
@@ -28,7 +28,7 @@ const relays: readonly { name: string; command: string | undefined; args: readon
 ]
 
 for (const { name, command, args } of relays) {
-  describe.skipIf(derpprobe === undefined || command === undefined)(`derpprobe judges ${name}`, () => {
+  describe.skipIf(derpprobe === undefined || command === undefined)(`derpprobe checks ${name}`, () => {
     let folder: string
     let relay: Relay
 
@@ -44,27 +44,27 @@ for (const { name, command, args } of relays) {
     }, testTimeoutMs)
 
     test('every probe is green', { timeout: testTimeoutMs }, async () => {
-      const verdict = await probe(relay, folder, join(folder, 'authority.crt'))
-      expect(verdict.stderr + verdict.stdout).not.toContain('bad: ')
-      expect(good(verdict)).toEqual([
+      const result = await probe(relay, folder, join(folder, 'authority.crt'))
+      expect(result.stderr + result.stdout).not.toContain('bad: ')
+      expect(good(result)).toEqual([
         'derp/lab/900a/900a/mesh',
         'derp/lab/900a/tls',
         'derp/lab/900a/udp',
         'derpmap-probe',
       ])
-      expect(verdict.code).toBe(0)
+      expect(result.code).toBe(0)
     })
 
-    test('a certificate from someone unknown is bad', { timeout: testTimeoutMs }, async () => {
-      const stranger = await makeCertificate(folder, 'stranger')
-      const verdict = await probe(relay, folder, stranger.certPath)
-      expect(good(verdict)).toEqual(['derp/lab/900a/udp', 'derpmap-probe'])
-      expect(verdict.code).toBe(1)
+    test('a certificate of an unknown authority is bad', { timeout: testTimeoutMs }, async () => {
+      const other = await makeCertificate(folder, 'other')
+      const result = await probe(relay, folder, other.certPath)
+      expect(good(result)).toEqual(['derp/lab/900a/udp', 'derpmap-probe'])
+      expect(result.code).toBe(1)
     })
   })
 }
 
-/** Runs every probe once, with no other roots than those of the given file. */
+/** Runs every probe once; trusts only the roots of the given file. */
 async function probe(relay: Relay, folder: string, rootsPath: string): Promise<RunResult> {
   const mapPath = join(folder, 'map.json')
   await writeFile(mapPath, JSON.stringify(derpMap(relay)))
@@ -73,7 +73,7 @@ async function probe(relay: Relay, folder: string, rootsPath: string): Promise<R
   return runProcess(derpprobe ?? '', [map, '-once', '-spread=false'], { env, timeoutMs: testTimeoutMs })
 }
 
-/** The node has no IPv6, and no probe asks for it: a map that names none is not judged for it. */
+/** The map names no IPv6 address, so derpprobe does not check IPv6. */
 function derpMap({ port, stunPort }: Relay): object {
   const node = {
     Name: '900a',

@@ -1,6 +1,6 @@
-// Ten thousand clients on one relay at once, each logged in over TLS and answered when it pings. Two processes
-// hold them, because one could not open that many sockets under the usual limit. The memory that a connection
-// takes is printed, not judged: that is a benchmark's business.
+// Ten thousand clients on one relay at the same time, each logged in over TLS. Each gets a pong for its ping. Two
+// processes hold the clients, because one process could not open that many sockets under the usual limit. The memory
+// per connection is printed and not checked: that is for benchmarks.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -55,7 +55,7 @@ function hold(): Holder {
   return { child, lines: lines[Symbol.asyncIterator]() }
 }
 
-async function said(holder: Holder): Promise<{ connected: number; answered?: number }> {
+async function nextLine(holder: Holder): Promise<{ connected: number; answered?: number }> {
   const { value, done } = await holder.lines.next()
   if (done === true) throw new Error('a process that holds logins ended')
   return JSON.parse(value)
@@ -70,13 +70,13 @@ it('10,000 clients log in over TLS, stay, and are answered', { timeout: 300_000 
   const before = await residentKb()
   const started = performance.now()
   for (let i = 0; i < holders; i++) running.push(hold())
-  const connected = await Promise.all(running.map(said))
+  const connected = await Promise.all(running.map(nextLine))
   const seconds = (performance.now() - started) / 1_000
   expect(connected).toEqual(Array.from({ length: holders }, () => ({ connected: loginsEach })))
   const after = await residentKb()
 
   for (const { child } of running) child.stdin?.write('ping\n')
-  const pinged = await Promise.all(running.map(said))
+  const pinged = await Promise.all(running.map(nextLine))
   expect(pinged).toEqual(
     Array.from({ length: holders }, () => ({ connected: loginsEach, answered: loginsEach })),
   )

@@ -1,5 +1,5 @@
-// One region of a derper and two of ours, each on a host of its own, all started with derper's own flags: packets pass
-// between any two, through loss and restart of each, and derpprobe, the external judge of a region, is content.
+// A region of one derper and two derpfleets, each on a host of its own and started with derper's flags. Packets pass
+// between any two, also after each was disconnected or restarted, and all checks of derpprobe pass.
 
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -19,7 +19,7 @@ import { runProcess, startProcess, waitUntil, type RunningProcess } from '../sup
 
 const START_TIMEOUT_MS = 60_000
 const TEST_TIMEOUT_MS = 120_000
-/** A sibling that comes back is dialled within 5 s, and connected in less than one. */
+/** A sibling that returns is dialled within 5 s and connected within one more second. */
 const MESHED_TIMEOUT_MS = 8_000
 
 const HOSTS = ['derp1.lab', 'derp2.lab', 'derp3.lab'] as const
@@ -27,11 +27,10 @@ type Host = (typeof HOSTS)[number]
 
 const found = await foreignPrograms('derper-1.104.5', 'derpprobe')
 const canMake = await canMakeNetworks()
-if (!canMake)
-  process.stderr.write('SKIPPING a mixed region: it takes network namespaces, for which it takes root\n')
+if (!canMake) process.stderr.write('SKIPPING tests of a mixed region: network namespaces require root\n')
 const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 
-describe.skipIf('missing' in found || !canMake)('a region of a derper and two of ours', () => {
+describe.skipIf('missing' in found || !canMake)('a region of a derper and two derpfleets', () => {
   const paths = 'paths' in found ? found.paths : { 'derper-1.104.5': '', derpprobe: '' }
   let folder: string
   let lab: Lab
@@ -61,8 +60,8 @@ describe.skipIf('missing' in found || !canMake)('a region of a derper and two of
   }, START_TIMEOUT_MS)
 
   async function start(host: Host): Promise<void> {
-    const isTheirs = host === 'derp1.lab'
-    const program = isTheirs ? [paths['derper-1.104.5']] : [derpfleet, 'serve']
+    const isDerper = host === 'derp1.lab'
+    const program = isDerper ? [paths['derper-1.104.5']] : [derpfleet, 'serve']
     const at = ['-c', join(folder, `${host}.json`), '-a', ':443', '-hostname', host]
     const certificate = ['-certmode', 'manual', '-certdir', folder]
     const mesh = ['-mesh-psk-file', join(folder, 'psk'), '-mesh-with', HOSTS.join(',')]
@@ -70,9 +69,10 @@ describe.skipIf('missing' in found || !canMake)('a region of a derper and two of
       .host(host)
       .command(...([...program, ...at, ...certificate, ...mesh] as [string]))
     const relay = await startProcess(command, args, {
-      // Of derper's environment is what it trusts; of ours, that a public relay without admission is meant.
+      // derper reads its trusted roots from the environment; derpfleet that a public relay without admission is
+      // intended.
       env: { SSL_CERT_FILE: join(folder, 'authority.crt'), DERPFLEET_OPEN_RELAY: 'true' },
-      readyWhen: isTheirs ? /serving on/ : /"relay_started"/,
+      readyWhen: isDerper ? /serving on/ : /"relay_started"/,
     })
     relays.set(host, relay)
   }
@@ -85,20 +85,20 @@ describe.skipIf('missing' in found || !canMake)('a region of a derper and two of
       key: newKeyPair(),
     })
     client.start()
-    await waitUntil(`a client is at ${host}`, () => client.isConnected, START_TIMEOUT_MS)
+    await waitUntil(`a client is connected to ${host}`, () => client.isConnected, START_TIMEOUT_MS)
     return client
   }
 
-  /** Sends until it arrives: presence takes its time. */
-  async function reaches(from: Host, to: Host): Promise<void> {
+  /** Sends until a packet arrives: presence takes a moment. */
+  async function sendUntilReceived(from: Host, to: Host): Promise<void> {
     const [sender, receiver] = [clients.get(from), clients.get(to)]
-    if (sender === undefined || receiver === undefined) throw new Error('there is no such client')
+    if (sender === undefined || receiver === undefined) throw new Error('no such client')
     const text = `${from} to ${to} ${randomBytes(4).toString('hex')}`
     let hasArrived = false
     const off = receiver.on('packet', ({ packet }) => (hasArrived ||= packet.toString() === text))
     try {
       await waitUntil(
-        `a packet gets from ${from} to ${to}`,
+        `a packet arrives from ${from} at ${to}`,
         () => {
           if (!hasArrived) sender.send(receiver.publicKey, Buffer.from(text))
           return hasArrived
@@ -110,22 +110,22 @@ describe.skipIf('missing' in found || !canMake)('a region of a derper and two of
     }
   }
 
-  async function allReachAll(): Promise<void> {
-    for (const from of HOSTS) for (const to of HOSTS) await reaches(from, to)
+  async function sendBetweenAll(): Promise<void> {
+    for (const from of HOSTS) for (const to of HOSTS) await sendUntilReceived(from, to)
   }
 
-  test('packets pass in all directions', { timeout: TEST_TIMEOUT_MS }, allReachAll)
+  test('packets pass in all directions', { timeout: TEST_TIMEOUT_MS }, sendBetweenAll)
 
   test.each(HOSTS)(
-    'packets pass again after %s was away from the network',
+    'packets pass again after %s was disconnected from the network',
     { timeout: TEST_TIMEOUT_MS },
     async (host) => {
       await lab.host(host).unplug()
       const others = HOSTS.filter((one) => one !== host)
-      for (const from of others) for (const to of others) await reaches(from, to)
+      for (const from of others) for (const to of others) await sendUntilReceived(from, to)
       await sleep(3_000)
       await lab.host(host).plug()
-      await allReachAll()
+      await sendBetweenAll()
     },
   )
 
@@ -136,14 +136,14 @@ describe.skipIf('missing' in found || !canMake)('a region of a derper and two of
       relays.get(host)?.signal('SIGKILL')
       await relays.get(host)?.exited
       const others = HOSTS.filter((one) => one !== host)
-      for (const from of others) for (const to of others) await reaches(from, to)
+      for (const from of others) for (const to of others) await sendUntilReceived(from, to)
       await start(host)
       await waitUntil(
-        `a client is back at ${host}`,
+        `a client is connected to ${host} again`,
         () => clients.get(host)?.isConnected === true,
         START_TIMEOUT_MS,
       )
-      await allReachAll()
+      await sendBetweenAll()
     },
   )
 

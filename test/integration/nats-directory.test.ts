@@ -1,4 +1,4 @@
-// The key directory over real NATS servers: where keys are, as relays come, move and go.
+// The key directory over real NATS servers: locations of keys while relays connect, change and disconnect.
 
 import { createHmac, randomBytes } from 'node:crypto'
 import { connect } from '@nats-io/transport-node'
@@ -25,14 +25,14 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
 
   afterAll(async () => await directories?.[Symbol.asyncDispose]())
 
-  test('says where a key is, from the same region and from another', async () => {
+  test('locates a key from the same region and from another one', async () => {
     const [fra, nyc, ber] = [
       await directories.of('fra1.lab', 'EU'),
       await directories.of('nyc1.lab:8443', 'US'),
       await directories.of('ber1.lab/10.0.0.2', 'EU'),
     ]
     const [here, there] = [randomBytes(32), randomBytes(32)]
-    // Noted more than once, it is there once.
+    // A key that is announced twice is announced once.
     for (let times = 0; times < 2; times++) fra.announce(here)
     nyc.announce(there)
     await directories.isAt(ber, here, 'fra1.lab')
@@ -45,39 +45,39 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     await directories.isAt(nyc, here, 'ber1.lab/10.0.0.2')
     ber.withdraw(here)
     await directories.isAt(nyc, here, undefined)
-    // And back where it was first.
+    // The key returns to its first relay.
     fra.announce(here)
     await directories.isAt(nyc, here, 'fra1.lab')
     expect(fra.health.announced).toBe(1)
   })
 
-  test('tells who asked that a key has moved', async () => {
+  test('notifies a relay that has looked up a key when the key moves', async () => {
     const [fra, nyc] = [await directories.of('fra2.lab', 'EU'), await directories.of('nyc2.lab', 'US')]
     const key = randomBytes(32)
     const moves: (string | undefined)[] = []
     const unwatch = fra.watch(key, (relay) => moves.push(relay))
     await directories.located(fra, key)
-    await waitUntil('it is told', () => {
+    await waitUntil('the relay is notified', () => {
       nyc.withdraw(key)
       nyc.announce(key)
       return moves.includes('nyc2.lab')
     })
     nyc.withdraw(key)
-    await waitUntil('it is told that it has left', () => moves.at(-1) === undefined)
+    await waitUntil('the relay is notified that the key has left', () => moves.at(-1) === undefined)
     unwatch()
-    const told = moves.length
+    const moveCount = moves.length
     const others: (string | undefined)[] = []
     const unwatchOther = fra.watch(key, (relay) => others.push(relay))
-    await waitUntil('somebody else is told', () => {
+    await waitUntil('another watch is notified', () => {
       nyc.withdraw(key)
       nyc.announce(key)
       return others.includes('nyc2.lab')
     })
-    expect(moves.length).toBe(told)
+    expect(moves.length).toBe(moveCount)
     unwatchOther()
   })
 
-  test('tells nobody that a key has come to itself', async () => {
+  test('does not notify a relay that a key has moved to that relay', async () => {
     const [fra, twin, nyc] = [
       await directories.of('fra11.lab', 'EU'),
       await directories.of('fra11.lab', 'US'),
@@ -86,7 +86,7 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     const key = randomBytes(32)
     const moves: (string | undefined)[] = []
     const unwatch = fra.watch(key, (relay) => moves.push(relay))
-    await waitUntil('it is told of another', () => {
+    await waitUntil('the relay is notified of the move to another relay', () => {
       twin.withdraw(key)
       twin.announce(key)
       nyc.withdraw(key)
@@ -95,22 +95,22 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     })
     expect(moves).not.toContain('fra11.lab')
     unwatch()
-    // Nor what it says itself.
+    // A relay is not notified of its own announcements either.
     const [own, later] = [randomBytes(32), randomBytes(32)]
-    const heard: (string | undefined)[] = []
-    const unwatchOwn = fra.watch(own, (relay) => heard.push(relay))
-    for (const say of ['announce', 'withdraw', 'announce', 'withdraw'] as const) {
-      fra[say](own)
+    const ownMoves: (string | undefined)[] = []
+    const unwatchOwn = fra.watch(own, (relay) => ownMoves.push(relay))
+    for (const action of ['announce', 'withdraw', 'announce', 'withdraw'] as const) {
+      fra[action](own)
       fra.announce(later)
       await directories.isAt(nyc, later, 'fra11.lab')
       fra.withdraw(later)
       await directories.isAt(nyc, later, undefined)
     }
-    expect(heard).toEqual([])
+    expect(ownMoves).toEqual([])
     unwatchOwn()
   })
 
-  test('can not say at once while its server is away, and announces everything again after', async () => {
+  test('returns unknown at once while its server is down, and then announces all keys again', async () => {
     const losses: string[] = []
     const settings = { servers: [directories.servers.url('EU')], ca: undefined, secret: directories.secret }
     const onConnected = (isConnected: boolean, detail: string): void => {
@@ -122,10 +122,10 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     for (const key of keys) fra.announce(key)
     for (const key of keys) await directories.isAt(nyc, key, 'fra3.lab')
     await directories.servers.kill('EU')
-    await waitUntil('the relay knows', () => !fra.isConnected)
-    const answers: KeyLocation[] = []
-    fra.locate(keys[0] as Uint8Array, (where) => answers.push(where))
-    expect(answers).toEqual([{ kind: 'unknown' }])
+    await waitUntil('the relay has noticed the outage', () => !fra.isConnected)
+    const locations: KeyLocation[] = []
+    fra.locate(keys[0] as Uint8Array, (where) => locations.push(where))
+    expect(locations).toEqual([{ kind: 'unknown' }])
     expect(fra.health).toMatchObject({ isConnected: false, connects: 1, announced: 1_000 })
     await directories.isAt(nyc, keys[0] as Uint8Array, undefined)
     const meanwhile = randomBytes(32)
@@ -133,25 +133,25 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     await directories.servers.restart('EU')
     for (const key of [...keys, meanwhile]) await directories.isAt(nyc, key, 'fra3.lab')
     expect(fra.health).toMatchObject({ isConnected: true, connects: 2 })
-    // Each once: the library has not told the server of those that were there before, too.
-    const asker = await connect({ servers: directories.servers.url('US') })
+    // Each key is announced once: the library has not repeated its earlier subscriptions as well.
+    const client = await connect({ servers: directories.servers.url('US') })
     const hash = createHmac('sha256', directories.secret)
       .update(keys[0] as Uint8Array)
       .digest()
     const subject = `derpfleet.at.${toHex(hash.subarray(0, 16))}`
     let relays = 0
-    for await (const _ of await asker.requestMany(subject, undefined, { maxWait: 500 })) relays++
+    for await (const _ of await client.requestMany(subject, undefined, { maxWait: 500 })) relays++
     expect(relays).toBe(1)
-    await asker.close()
-    // A second outage is told of as the first was.
+    await client.close()
+    // A second outage is reported like the first.
     await directories.servers.kill('EU')
-    await waitUntil('it is told again', () => losses.length === 2)
+    await waitUntil('the second outage is reported', () => losses.length === 2)
     expect(losses[1]).toBe(losses[0])
     await directories.servers.restart('EU')
-    await waitUntil('it is there again', () => fra.isConnected)
+    await waitUntil('it is connected again', () => fra.isConnected)
   })
 
-  test('answers by the name that the relay has now, and tells who has asked before of the new one', async () => {
+  test("responds with the relay's current name, and notifies earlier lookups of a new name", async () => {
     let name = 'fra6.lab'
     const settings = { servers: [directories.servers.url('EU')], ca: undefined, secret: directories.secret }
     const fra = await directories.connected(directories.opened('', { settings, name: () => name }))
@@ -161,54 +161,54 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     await directories.isAt(nyc, key, 'fra6.lab')
     const moves: (string | undefined)[] = []
     const unwatch = nyc.watch(key, (relay) => moves.push(relay))
-    // The interest has reached the other region's server when a later announcement arrives.
-    await waitUntil('it is told', () => {
+    // The subscription has reached the other region's server once an announcement arrives.
+    await waitUntil('the watch is notified', () => {
       fra.renamed()
       return moves.length > 0
     })
     name = 'fra6.lab:8443'
     fra.renamed()
-    await waitUntil('it is told of the new name', () => moves.at(-1) === 'fra6.lab:8443')
+    await waitUntil('the watch is notified of the new name', () => moves.at(-1) === 'fra6.lab:8443')
     await directories.isAt(nyc, key, 'fra6.lab:8443')
     unwatch()
   })
 
-  test('with too many questions at once can not say, which is not the same as nowhere', async () => {
+  test('returns unknown, not nowhere, for too many lookups at a time', async () => {
     const fra = await directories.of('fra7.lab', 'EU')
-    const answers: KeyLocation['kind'][] = []
-    for (let asked = 0; asked < 2_100; asked++) fra.locate(randomBytes(32), ({ kind }) => answers.push(kind))
-    // At once, without a question.
-    expect(answers).toEqual(Array.from({ length: 100 }, () => 'unknown'))
-    await waitUntil('the others are answered', () => answers.length === 2_100)
-    expect(answers).toContain('nowhere')
+    const kinds: KeyLocation['kind'][] = []
+    for (let count = 0; count < 2_100; count++) fra.locate(randomBytes(32), ({ kind }) => kinds.push(kind))
+    // Those beyond the limit return at once, without a request.
+    expect(kinds).toEqual(Array.from({ length: 100 }, () => 'unknown'))
+    await waitUntil('the others have returned', () => kinds.length === 2_100)
+    expect(kinds).toContain('nowhere')
     expect(fra.health.answers.unknown).toBeGreaterThanOrEqual(100)
   })
 
-  test('that has been closed, or whose connection just has, throws nothing at whoever uses it', async () => {
+  test('does not throw after it, or its connection, was closed', async () => {
     const fra = await directories.of('fra8.lab', 'EU')
     const [known, other] = [randomBytes(32), randomBytes(32)]
     fra.announce(known)
     const unwatch = fra.watch(other, () => undefined)
     await waitUntil(
-      'all is told',
+      'the key is announced',
       async () => (await directories.located(await directories.of('nyc8.lab', 'US'), known)) !== undefined,
     )
     const closing = fra.close()
-    const answers: KeyLocation[] = []
-    // The library has closed its connection and has not said so yet.
-    fra.locate(other, (where) => answers.push(where))
+    const locations: KeyLocation[] = []
+    // The library has closed its connection and has not reported it yet.
+    fra.locate(other, (where) => locations.push(where))
     fra.withdraw(known)
     fra.announce(other)
     unwatch()
     fra.renamed()
     await closing
-    fra.locate(other, (where) => answers.push(where))
+    fra.locate(other, (where) => locations.push(where))
     fra.announce(known)
-    await waitUntil('both are answered', () => answers.length === 2)
-    expect(answers).toEqual([{ kind: 'unknown' }, { kind: 'unknown' }])
+    await waitUntil('both lookups have returned', () => locations.length === 2)
+    expect(locations).toEqual([{ kind: 'unknown' }, { kind: 'unknown' }])
   })
 
-  test('has no homes of a relay thread that has died', async () => {
+  test('withdraws the keys of a relay thread that has died', async () => {
     const settings = { servers: [directories.servers.url('EU')], ca: undefined, secret: directories.secret }
     const node = { name: 'fra10', hostname: 'fra10.lab', port: 443, meshHost: undefined, certName: undefined }
     const region = { id: 1, code: 'eu', name: 'Europe', nodes: [node] }
@@ -222,14 +222,14 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     const clients = await Promise.all(Array.from({ length: 12 }, async () => await relay.client()))
     for (const client of clients) client.notePreferred(true)
     for (const { publicKey } of clients) await directories.isAt(nyc, publicKey, 'fra10.lab')
-    const lost = new Set<DerpClient>()
-    for (const client of clients) client.on('closed', () => lost.add(client))
+    const disconnected = new Set<DerpClient>()
+    for (const client of clients) client.on('closed', () => disconnected.add(client))
     const [dying] = workers
     causeFault(dying)
-    await waitUntil('its clients are lost', () => lost.size > 0)
+    await waitUntil('its clients are disconnected', () => disconnected.size > 0)
     for (const client of clients) {
-      await directories.isAt(nyc, client.publicKey, lost.has(client) ? undefined : 'fra10.lab')
+      await directories.isAt(nyc, client.publicKey, disconnected.has(client) ? undefined : 'fra10.lab')
     }
-    expect(lost.size).toBeLessThan(clients.length)
+    expect(disconnected.size).toBeLessThan(clients.length)
   })
 })

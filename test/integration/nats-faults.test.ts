@@ -1,4 +1,5 @@
-// The key directory beside NATS servers that refuse, distrust, say nothing or say anything, and what they get to see of keys.
+// The key directory with faulty NATS servers: they refuse logins, are not trusted, send nothing or send garbage. Also
+// what servers learn of the keys.
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -18,8 +19,8 @@ const found = await foreignPrograms('nats-server')
 const TIMEOUT_MS = 120_000
 const program = 'paths' in found ? found.paths['nats-server'] : ''
 
-/** Between a relay and its NATS server: lets everything through, or swallows it, or says something else. */
-class Tamperer implements AsyncDisposable {
+/** A proxy between a relay and its NATS server: forwards all bytes, drops them, or sends others. */
+class TamperingProxy implements AsyncDisposable {
   readonly #server: Server
   readonly #relays = new Set<Socket>()
   isSilent = false
@@ -48,7 +49,7 @@ class Tamperer implements AsyncDisposable {
     return `nats://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  say(bytes: Uint8Array | string): void {
+  sendToRelays(bytes: Uint8Array | string): void {
     for (const relay of this.#relays) relay.write(bytes)
   }
 
@@ -60,7 +61,7 @@ class Tamperer implements AsyncDisposable {
 }
 
 describe.skipIf('missing' in found)(
-  'a key directory beside NATS servers at fault',
+  'a key directory with faulty NATS servers',
   { timeout: TIMEOUT_MS },
   () => {
     let directories: NatsDirectories
@@ -72,15 +73,15 @@ describe.skipIf('missing' in found)(
     afterAll(async () => await directories?.[Symbol.asyncDispose]())
 
     test.each([
-      ['says nothing', () => undefined, /timeout/i],
+      ['sends nothing', () => undefined, /timeout/i],
       ['speaks another protocol', (socket: Socket) => void socket.write('SSH-2.0-other\r\n'), /./],
       ['closes at once', (socket: Socket) => void socket.destroy(), /./],
       [
-        'has no end of its first line',
+        'never ends its first line',
         (socket: Socket) => void socket.write('INFO {'.padEnd(100_000, ' ')),
         /timeout|closed/i,
       ],
-    ])('a server that %s is told of once, and another is found', async (_what, behave, reason) => {
+    ])('a server that %s is reported once, and another server is used', async (_what, behave, reason) => {
       const bad = createServer((socket) => {
         socket.on('error', () => undefined)
         behave(socket)
@@ -88,32 +89,32 @@ describe.skipIf('missing' in found)(
       bad.listen(0, '127.0.0.1')
       await once(bad, 'listening')
       const { port } = bad.address() as AddressInfo
-      const told: [boolean, string][] = []
-      const lonely = directories.opened('ber9.lab', {
+      const reports: [boolean, string][] = []
+      const withoutOther = directories.opened('ber9.lab', {
         settings: { servers: [`nats://127.0.0.1:${port}`], ca: undefined, secret: directories.secret },
-        onConnected: (isConnected, detail) => told.push([isConnected, detail]),
+        onConnected: (isConnected, detail) => reports.push([isConnected, detail]),
       })
-      const lucky = directories.opened('fra9.lab', {
+      const withOther = directories.opened('fra9.lab', {
         settings: {
           servers: [`nats://127.0.0.1:${port}`, directories.servers.url('EU')],
           ca: undefined,
           secret: directories.secret,
         },
       })
-      await waitUntil('the other server is found', () => lucky.isConnected, 30_000)
-      await waitUntil('it is told', () => told.length > 0, 30_000)
-      expect(told[0]).toEqual([false, expect.stringMatching(reason)])
-      // Some more attempts, of a second or two each.
+      await waitUntil('the other server is used', () => withOther.isConnected, 30_000)
+      await waitUntil('the fault is reported', () => reports.length > 0, 30_000)
+      expect(reports[0]).toEqual([false, expect.stringMatching(reason)])
+      // Time for further attempts, each of a second or two.
       await new Promise((resolve) => void setTimeout(resolve, 5_000))
-      expect(told.length).toBeLessThanOrEqual(2)
-      expect(lonely.health).toMatchObject({ isConnected: false, connects: 0 })
-      await lonely.close()
+      expect(reports.length).toBeLessThanOrEqual(2)
+      expect(withoutOther.health).toMatchObject({ isConnected: false, connects: 0 })
+      await withoutOther.close()
       bad.close()
     })
 
-    test('logs in over TLS with a credentials file, and with another one once the first is refused', async () => {
+    test('logs in over TLS with a credentials file, and with a new file after the first is refused', async () => {
       const certificate = await makeCertificate(directories.folder, 'localhost')
-      const [operator, stranger] = [new NatsOperator(), new NatsOperator()]
+      const [operator, otherOperator] = [new NatsOperator(), new NatsOperator()]
       const tls = `tls { cert_file: "${certificate.certPath}", key_file: "${certificate.keyPath}" }`
       const more = `${tls}\n${operator.serverLines}`
       await using secured = await NatsServers.start(program, {
@@ -131,43 +132,43 @@ describe.skipIf('missing' in found)(
       const fra = await directories.connected(
         directories.opened('fra5.lab', { settings, credentials: () => good }),
       )
-      let shown = Buffer.from(stranger.credentials())
+      let current = Buffer.from(otherOperator.credentials())
       const reasons: string[] = []
       const onConnected = (isConnected: boolean, detail: string): void => {
         if (!isConnected) reasons.push(detail)
       }
-      const nyc = directories.opened('nyc5.lab', { settings, credentials: () => shown, onConnected })
-      await waitUntil('it is refused', () => reasons.length > 0)
+      const nyc = directories.opened('nyc5.lab', { settings, credentials: () => current, onConnected })
+      await waitUntil('the login is refused', () => reasons.length > 0)
       expect(reasons[0]).toMatch(/authorization/i)
-      shown = Buffer.from(operator.credentials())
+      current = Buffer.from(operator.credentials())
       await directories.connected(nyc)
       const key = randomBytes(32)
       fra.announce(key)
       await directories.isAt(nyc, key, 'fra5.lab')
-      const distrusted: string[] = []
+      const failures: string[] = []
       directories.opened('ber5.lab', {
         settings: { ...settings, ca: undefined },
         credentials: () => good,
-        onConnected: (_isConnected, detail) => distrusted.push(detail),
+        onConnected: (_isConnected, detail) => failures.push(detail),
       })
-      await waitUntil('the server is distrusted', () => distrusted.length > 0)
-      expect(distrusted[0]).toMatch(/self-signed certificate/)
+      await waitUntil('the certificate is refused', () => failures.length > 0)
+      expect(failures[0]).toMatch(/self-signed certificate/)
     })
 
-    test('outlives a server that says nothing and one that says anything', async () => {
-      // The library prints what it can't read; a relay makes lines of its log of that.
+    test('recovers from a server that sends nothing or garbage', async () => {
+      // The library prints what it cannot parse; a relay makes log lines of it.
       using _quiet = vi.spyOn(console, 'log').mockImplementation(() => undefined)
-      await using between = new Tamperer(directories.servers.url('EU'))
-      const settings = { servers: [await between.listen()], ca: undefined, secret: directories.secret }
+      await using proxy = new TamperingProxy(directories.servers.url('EU'))
+      const settings = { servers: [await proxy.listen()], ca: undefined, secret: directories.secret }
       const fra = await directories.connected(directories.opened('fra6.lab', { settings }))
       const nyc = await directories.of('nyc6.lab', 'US')
       const [here, there] = [randomBytes(32), randomBytes(32)]
       fra.announce(here)
       nyc.announce(there)
       await directories.isAt(fra, there, 'nyc6.lab')
-      between.isSilent = true
+      proxy.isSilent = true
       expect(await directories.located(fra, there)).toBeUndefined()
-      between.isSilent = false
+      proxy.isSilent = false
       const garbage = [
         randomBytes(100_000),
         'INFO {"max_payload":\r\n',
@@ -176,7 +177,7 @@ describe.skipIf('missing' in found)(
         "-ERR 'Authorization Violation'\r\n",
       ]
       for (const bytes of garbage) {
-        between.say(bytes)
+        proxy.sendToRelays(bytes)
         await waitUntil(
           'the key is found again',
           async () => (await directories.located(fra, there)) === 'nyc6.lab',
@@ -186,7 +187,7 @@ describe.skipIf('missing' in found)(
       }
     })
 
-    test('shows the servers no keys, and takes no garbage for a relay', async () => {
+    test('shows no keys to the servers, and accepts no garbage as a relay name', async () => {
       const fra = await directories.of('fra4.lab', 'EU')
       const spy = await connect({ servers: directories.servers.url('EU') })
       const seen: string[] = []
@@ -200,7 +201,9 @@ describe.skipIf('missing' in found)(
       const key = randomBytes(32)
       expect(await directories.located(fra, key)).toBeUndefined()
       fra.announce(key)
-      await waitUntil('it is announced', () => seen.some((subject) => subject.startsWith('derpfleet.moved.')))
+      await waitUntil('the key is announced', () =>
+        seen.some((subject) => subject.startsWith('derpfleet.moved.')),
+      )
       const text = seen.join('\n')
       expect(text).not.toContain(toHex(key).slice(0, 16))
       expect(text).toMatch(/^derpfleet\.at\.[0-9a-f]{32}$/m)

@@ -1,7 +1,7 @@
-// Unmodified Tailscale clients under Headscale, whose only way to each other is the relay under test. derper runs
-// through the same checks: what it passes shows that the laboratory works, and its answers are the ones expected
-// of us. The variant on TLS 1.2 is one in which a client cannot learn the relay's key from the handshake and so
-// has no fast start: it has to be answered with a 101 and the server key frame.
+// Unmodified Tailscale clients under Headscale whose only path to each other is the relay under test. derper runs
+// through the same tests: this verifies the setup, and its results are the ones expected of this relay. In the variant
+// with TLS 1.2 a client cannot learn the relay's key from the handshake, so it cannot use fast start; the relay has to
+// respond with a 101 and a ServerKey frame.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,9 +12,9 @@ import { foreignPrograms } from '../support/foreign.ts'
 import { type Relay, runOk, startRelay, tlsVersionAt } from '../support/process.ts'
 import { startTailnet, type Tailnet } from '../support/tailnet.ts'
 
-/** Two clients' logins, each bound by nothing but the machine; the steps inside have limits of their own. */
+/** The logins of two clients, which depend on the machine only. The steps inside have limits of their own. */
 const startTimeoutMs = 240_000
-/** 100 MB at a tenth of the speed that the clients reach here. */
+/** 100 MB at a tenth of the usual rate of the clients. */
 const testTimeoutMs = 120_000
 
 const transferBytes = 100_000_000
@@ -67,19 +67,19 @@ for (const { name, command, args, tls } of relays) {
         await rm(folder, { recursive: true, force: true })
       }, startTimeoutMs)
 
-      test('the handshake is the one that this variant is about', async () => {
+      test('the handshake is that of the variant', async () => {
         expect(await tlsVersionAt(relay.port)).toBe(tls)
         expect(await announcedKey(relay.port)).toBe(relay.publicKey)
       })
 
-      test('alice pings bob through the region, and no other way', { timeout: testTimeoutMs }, async () => {
-        const answer = await net.alice.run('ping', '--until-direct=false', '-c=3', await net.bob.address())
-        expect(answer.trim().split('\n')).toEqual(
+      test('alice pings bob through the region only', { timeout: testTimeoutMs }, async () => {
+        const output = await net.alice.run('ping', '--until-direct=false', '-c=3', await net.bob.address())
+        expect(output.trim().split('\n')).toEqual(
           Array.from({ length: 3 }, () => expect.stringContaining('via DERP(lab)')),
         )
       })
 
-      test('alice reaches the stack behind bob', { timeout: testTimeoutMs }, async () => {
+      test("alice reaches bob's network stack", { timeout: testTimeoutMs }, async () => {
         expect(await net.alice.run('ping', '--tsmp', '-c=1', await net.bob.address())).toContain('via TSMP')
         expect(await net.alice.run('status')).toContain('relay "lab"')
       })
@@ -90,7 +90,7 @@ for (const { name, command, args, tls } of relays) {
         expect(latencies.get(900)).toBeGreaterThan(0)
       })
 
-      // The relay listens on IPv4 alone and on no port 80; both are found fault with, whichever relay it is.
+      // The relay listens on IPv4 only and not on port 80. The client reports both, for every relay.
       test('the client finds nothing else wrong with the region', { timeout: testTimeoutMs }, async () => {
         const { infos, warnings, errors } = await net.alice.debugRegion()
         expect(errors.filter((line) => !line.includes('over IPv6'))).toEqual([])
@@ -99,7 +99,7 @@ for (const { name, command, args, tls } of relays) {
         expect(infos).toContainEqual(expect.stringContaining('returned IPv4 STUN response: 127.0.0.1:'))
       })
 
-      test('100 MB arrive as they were sent', { timeout: testTimeoutMs }, async () => {
+      test('100 MB arrive unchanged', { timeout: testTimeoutMs }, async () => {
         const { sent, received, receivedBytes } = await net.transfer(transferBytes)
         expect(receivedBytes).toBe(transferBytes)
         expect(received).toBe(sent)
@@ -108,17 +108,21 @@ for (const { name, command, args, tls } of relays) {
         expect(peer?.rxBytes).toBeGreaterThan(transferBytes)
       })
 
-      test("Headscale's admission hook knows alice and no stranger", { timeout: testTimeoutMs }, async () => {
-        expect(await net.verify(await net.alice.nodeKey())).toBe(true)
-        expect(await net.verify(`nodekey:${'1'.repeat(64)}`)).toBe(false)
-      })
+      test(
+        "Headscale's admission endpoint allows alice and no unknown key",
+        { timeout: testTimeoutMs },
+        async () => {
+          expect(await net.verify(await net.alice.nodeKey())).toBe(true)
+          expect(await net.verify(`nodekey:${'1'.repeat(64)}`)).toBe(false)
+        },
+      )
     },
   )
 }
 
 /**
- * The relay's public key as the certificate beside its own names it (`CN = derpkey<64 hex digits>`). A client that
- * read it under TLS 1.3 starts fast; under TLS 1.2 it does not look.
+ * The relay's public key in the name of the meta certificate (`CN = derpkey<64 hex digits>`). With TLS 1.3 a client reads it
+ * and uses fast start; with TLS 1.2 it does not read it.
  */
 async function announcedKey(port: number): Promise<string | undefined> {
   const at = `127.0.0.1:${port}`

@@ -1,4 +1,4 @@
-// Key directories of several relays over real NATS servers, two of them, joined by a gateway: one for each region.
+// Key directories of several relays over two real NATS servers, one per region, which a gateway connects.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
@@ -10,7 +10,7 @@ import { NatsServers } from './nats.ts'
 import { waitUntil } from './process.ts'
 
 export class NatsDirectories implements AsyncDisposable {
-  /** What keys are hashed with. */
+  /** The secret that keys are hashed with. */
   readonly secret = randomBytes(32)
   readonly servers: NatsServers
   readonly folder: string
@@ -21,13 +21,13 @@ export class NatsDirectories implements AsyncDisposable {
     this.folder = folder
   }
 
-  /** @param program of the server; its regions are EU and US */
+  /** Starts servers of the regions EU and US. @param program path of nats-server */
   static async start(program: string): Promise<NatsDirectories> {
     const folder = await mkdtemp(join(tmpdir(), 'nats-'))
     return new NatsDirectories(await NatsServers.start(program, { folder, names: ['EU', 'US'] }), folder)
   }
 
-  /** A relay's directory, at the server of its region. */
+  /** The directory of a relay, connected to the server of its region. */
   async of(name: string, region: string): Promise<NatsDirectory> {
     const settings = { servers: [this.servers.url(region)], ca: undefined, secret: this.secret }
     return await this.connected(this.opened(name, { settings }))
@@ -52,7 +52,7 @@ export class NatsDirectories implements AsyncDisposable {
     return directory
   }
 
-  /** The relay that a key is at; undefined: at none, or nobody can say. */
+  /** The relay of a key; undefined if there is none or it is unknown. */
   async located(directory: NatsDirectory, key: Uint8Array): Promise<string | undefined> {
     const where = await new Promise<KeyLocation>((resolve) => directory.locate(key, resolve))
     return where.kind === 'at' ? where.relay : undefined

@@ -5,7 +5,8 @@
 import { expect, test } from 'vitest'
 import { forwardPacketFrame } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
-import { Wakeup, RingReader, RingWriter, ringMemory, type RingSink } from '#interthread/ring.ts'
+import { RingReader, RingWriter, ringMemory, type RingSink } from '#interthread/ring.ts'
+import { Wakeup } from '#interthread/wakeup.ts'
 import { measure, perOperation } from './per-operation.ts'
 
 const ROUNDS = 30
@@ -43,7 +44,7 @@ function crossing(packetBytes: number, batch: number): () => void {
 test('crossing between threads', async ({ bench }) => {
   const wakeup = new Wakeup(Wakeup.memory())
   const ring = (): void => {
-    for (let at = 0; at < 1_000; at++) wakeup.ring()
+    for (let at = 0; at < 1_000; at++) wakeup.wake()
   }
   await measure(
     bench('1,420 B, 44 at once', perOperation(ROUNDS * 44, crossing(1_420, 44))),

@@ -6,6 +6,7 @@ import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import { NO_ROUTES, type LinkListener } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
+import { SingleThread } from '#relay/single-thread.ts'
 import { server, type Actor } from '../../test/support/actor.ts'
 import { freshNonce } from '../../test/support/memory-client.ts'
 import { admitAll, defaultLimits } from '../../test/support/test-relay.ts'
@@ -46,7 +47,7 @@ export class SocketlessRelay {
       },
       flushLater: () => undefined,
       routes: NO_ROUTES,
-      threads: undefined,
+      threads: new SingleThread(),
     })
   }
 
@@ -61,7 +62,7 @@ export class SocketlessRelay {
     link.listener = listener
     this.#links.add(link)
     listener.receive(hello, 0, hello.length)
-    this.#relay.flush()
+    this.#relay.flushQueue.flush()
     link.take()
     for (const callback of this.#nextTurn.splice(0)) callback()
     return { actor: who, link, listener }
@@ -75,7 +76,7 @@ export class SocketlessRelay {
 
   /** What comes after a turn of the loop: everything is written, and taken. */
   endTurn(): void {
-    this.#relay.flush()
+    this.#relay.flushQueue.flush()
     for (const link of this.#links) link.take()
   }
 }

@@ -185,7 +185,7 @@ export class RelayThreads implements Service {
       onHang: (error) => this.#parts.onFault(error),
     })
     slot.thread = thread
-    for (const { to, link } of joining?.news ?? []) {
+    for (const { to, link } of joining?.others ?? []) {
       this.#slots[to]?.thread?.tell({ kind: 'threadStarted', link })
     }
     for (const message of this.#retained.values()) thread.tell(message)

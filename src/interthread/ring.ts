@@ -1,7 +1,7 @@
-// A one-way pipe of frames from one relay thread to another, in shared memory: one writer, one reader, no
-// locks, no messages. Full is full: the writer is told and decides what that means. A frame always lies in one
-// piece, so that it is read, and may be changed, where it lies: one that begins before the end of the ring
-// runs on into the slack behind it, and the next one begins as far after the ring's start.
+// A one-way pipe of frames from one relay thread to another, in shared memory: one writer, one reader, no locks, no
+// messages. When the ring is full the writer is told and decides what that means. A frame always lies in one piece, so that
+// it is read, and may be changed, where it lies: one that begins before the end of the ring runs on into the slack behind
+// it, and the next one begins as far after the ring's start.
 //
 //   indices:  [0] read up to here      [16] written up to here      (64 bytes apart: no false sharing)
 //   bytes:    ····[frame][frame][frame][fra|me]····                 | is where the ring ends and the slack begins
@@ -22,18 +22,18 @@ const SLACK_BYTES = HEADER_BYTES + FORWARD_PACKET_BYTES_MAX
 /** The reader frees room after so many bytes, so that a writer that waits for it need not wait for all. */
 const FREED_BYTES = 65_536
 
-/** The memory of one crossing, all zero, to be given to both threads. */
+/** The memory of one ring, all zero, to be given to both threads. */
 export function ringMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(INDEX_BYTES + RING_BYTES + SLACK_BYTES)
 }
 
-/** Who takes the frames; `buffer` may be changed from `start - 5` to `end`, and is borrowed for the call. */
+/** Consumes the frames; `buffer` may be changed from `start - 5` to `end`, and is borrowed for the call. */
 export interface RingSink {
   onFrame(type: number, buffer: Buffer, start: number, end: number): void
 }
 
 export class RingWriter {
-  /** Where frames are written: at what `reserve` has returned. */
+  /** Where frames are written: at the position that `reserve` has returned. */
   readonly bytes: Buffer
   readonly #indices: Int32Array
   #written: number
@@ -65,7 +65,7 @@ export class RingWriter {
     Atomics.store(this.#indices, WRITE_AT, this.#written)
   }
 
-  /** Gives what the reader has not read to `sink`; for when there is no reader any more, nor a writer after this. */
+  /** Gives what the reader has not read to `sink`; for when the reader's thread has ended. Nothing is written after this. */
   reclaim(sink: RingSink): void {
     drain(this.#indices, this.bytes, sink)
   }
@@ -107,7 +107,7 @@ export class RingReader {
   }
 
   /**
-   * Gives all that is there at the call to `sink`, and makes its room free again. What is written meanwhile is left
+   * Gives everything that is there at the call to `sink`, and makes its room free again. What is written meanwhile is left
    * for the next call, so that a busy writer can't keep the reader from its other work.
    */
   drain(sink: RingSink): void {
@@ -130,58 +130,4 @@ function drain(indices: Int32Array, bytes: Buffer, sink: RingSink): void {
     Atomics.store(indices, READ_AT, freed)
   }
   if (freed !== read) Atomics.store(indices, READ_AT, read)
-}
-
-const RINGS = 0
-const STATE = 1
-const ASLEEP = 0
-const AWAKE = 1
-const DOZING = 2
-
-/**
- * Tells a thread that something lies in its crossings, however many. Waking a thread costs more than carrying a
- * frame, so one that is awake anyway says so, and is not rung for: it looks into its crossings before it sleeps.
- */
-export class Wakeup {
-  readonly #words: Int32Array
-
-  constructor(memory: SharedArrayBuffer) {
-    this.#words = new Int32Array(memory)
-  }
-
-  static memory(): SharedArrayBuffer {
-    return new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT)
-  }
-
-  /** Called after writing: wakes the owner unless it is awake, or another has just rung for it. */
-  ring(isUrgent = true): void {
-    const state = Atomics.compareExchange(this.#words, STATE, ASLEEP, AWAKE)
-    if (state === AWAKE || (state === DOZING && !isUrgent)) return
-    if (state === DOZING && Atomics.compareExchange(this.#words, STATE, DOZING, AWAKE) !== DOZING) return
-    Atomics.add(this.#words, RINGS, 1)
-    Atomics.notify(this.#words, RINGS)
-  }
-
-  /**
-   * The owner says whether it will look into its crossings by itself. Who falls asleep looks once more afterwards: a
-   * writer that has written before it could see this does not ring.
-   */
-  setAwake(isAwake: boolean): void {
-    Atomics.store(this.#words, STATE, isAwake ? AWAKE : ASLEEP)
-  }
-
-  /** It sleeps, but not for long: it is woken for what is urgent alone. */
-  doze(): void {
-    Atomics.store(this.#words, STATE, DOZING)
-  }
-
-  /** How often it has rung; pass it to `wait`. */
-  count(): number {
-    return Atomics.load(this.#words, RINGS)
-  }
-
-  /** Settles at the first ring after `count` was taken. */
-  async wait(count: number): Promise<void> {
-    await Atomics.waitAsync(this.#words, RINGS, count).value
-  }
 }

@@ -1,7 +1,7 @@
-// Where does this packet go? Finds the destination and hands the packet to its session's outbox, to the
-// relay thread that holds it or to the sibling that has it, or counts why it went nowhere. What a sibling forwarded is
-// never forwarded again. The hot path: synchronous, no allocation, no
-// exceptions; a SendPacket becomes a RecvPacket by rewriting its type and key where it lies.
+// Where does this packet go? Finds the destination and hands the packet to its session's outbox, to the relay thread that
+// holds the session, or to the sibling that has the key; or counts why it goes nowhere. A packet that a sibling forwarded is
+// never forwarded again. This is the packet path: synchronous, no allocation, no exceptions; a SendPacket becomes a
+// RecvPacket by rewriting its type and key where it lies.
 //
 //   [04|length|destination key|packet]   as it arrived
 //   [05|length|     source key|packet]   as it leaves: same length, same place
@@ -11,137 +11,159 @@ import { FrameType, GoneReason } from '#protocol/frame-type.ts'
 import { forwardedAsRecv, peerGoneFrame } from '#protocol/frames.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
-import type { PeerRegistry } from './peer-registry.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
-import type { ThreadLinks } from '#interthread/thread-links.ts'
 import { Packet } from './packet.ts'
-import { AWAY, LOCAL, type Peer } from './peer.ts'
-import type { Routes } from './ports.ts'
-import type { Session } from './session.ts'
+import { LOCAL, NO_THREAD, type Peer } from './peer.ts'
+import type { PeerTable } from './peer-table.ts'
+import type { LookupOwner, OtherThreads, Routes, ThreadPacketListener } from './ports.ts'
+import type { Recipient } from './recipient.ts'
+
+/** The session that a packet came from, as the forwarder sees it. */
+export interface PacketSender extends LookupOwner {
+  /** Its own peer. */
+  readonly peer: Peer | undefined
+  readonly isMesh: boolean
+  /** The destination of its last packet, if that was found; kept by the forwarder. */
+  lastDestination: Peer | undefined
+  /** Queues a control frame. */
+  tell(frame: Uint8Array): void
+  /** Whether it may be told "not here" now; uses up one of its answers. */
+  mayBeToldNotHere(nowMs: number): boolean
+  /** Stops reading until the callback that `arrange` is given is called. */
+  pauseUntil(arrange: (resume: () => void) => void): void
+}
 
 export interface ForwarderParts {
-  readonly registry: PeerRegistry
-  readonly threads: ThreadLinks
+  readonly table: PeerTable
+  readonly threads: OtherThreads
   readonly routes: Routes
   readonly counters: Counters
   readonly now: () => number
 }
 
-export class Forwarder {
-  readonly #registry: PeerRegistry
-  readonly #threads: ThreadLinks
+export class Forwarder implements ThreadPacketListener {
+  readonly #table: PeerTable
+  readonly #threads: OtherThreads
   readonly #routes: Routes
   readonly #counters: Counters
   readonly #now: () => number
   #nowMs = 0
   readonly #packet = new Packet()
-  /** Of the last packet from another thread; they come in runs. */
-  #lastCrossedTo: Peer | undefined = undefined
-  #lastCrossedFrom: Peer | undefined = undefined
+  /** The peers of the last packet from another thread; packets come in runs. */
+  #lastToHere: Peer | undefined = undefined
+  #lastFromThread: Peer | undefined = undefined
 
   constructor(parts: ForwarderParts) {
-    this.#registry = parts.registry
+    this.#table = parts.table
     this.#threads = parts.threads
     this.#routes = parts.routes
     this.#counters = parts.counters
     this.#now = parts.now
   }
 
-  /** To be called before bytes are read: the packets in them have come now. */
+  /** To be called before bytes are read: the packets in them have arrived now. */
   lookAtClock(): void {
     this.#nowMs = this.#now()
   }
 
   /** A client's SendPacket, payload at [start, end): destination key and packet. */
-  fromClient(session: Session, buffer: Buffer, start: number, end: number): void {
-    const destination = this.#lastOrLookUp(session, buffer, start)
+  fromClient(sender: PacketSender, buffer: Buffer, start: number, end: number): void {
+    const destination = this.#lastOrLookUp(sender, buffer, start)
     const packet = this.#packet
     packet.set(buffer, start, start + KEY_BYTES, end)
     const isDisco = packet.kind === PacketKind.disco
     this.#counters.add(isDisco ? Counter.receivedDisco : Counter.receivedData, 1)
     this.#counters.add(isDisco ? Counter.receivedBytesDisco : Counter.receivedBytesData, packet.packetBytes)
-    const source = session.peer as Peer
+    const source = sender.peer as Peer
     if (destination === undefined) {
-      if (!this.#routes.lookUp(packet, session, this.#nowMs)) {
-        this.#nowhere(session, DropReason.unknownDestination, start)
+      if (!this.#routes.lookUp(packet, sender, this.#nowMs)) {
+        this.#dropNotHere(sender, DropReason.unknownDestination, start)
       }
     } else if (destination.thread === LOCAL) {
       packet.start = start - HEADER_BYTES
       buffer[packet.start] = FrameType.recvPacket
       buffer.set(source.key, start)
       this.#deliver(destination, source)
-    } else if (destination.thread === AWAY) {
-      if (destination.route === undefined) this.#nowhere(session, DropReason.unknownDestination, start)
+    } else if (destination.thread === NO_THREAD) {
+      if (destination.route === undefined) this.#dropNotHere(sender, DropReason.unknownDestination, start)
       else destination.route.forward(packet, source.key, this.#nowMs)
     } else {
       const { thread } = destination
-      this.#cross(destination, source.key)
-      // Better not read than read and dropped: the other thread has more to do than it can.
-      if (this.#threads.isPressed(thread)) session.rest((goOn) => this.#threads.whenRoom(thread, goOn))
+      this.#toThread(destination, source.key)
+      // Bytes that are not read slow their sender; bytes that are read would be dropped: the other thread is overloaded.
+      if (this.#threads.isPressed(thread))
+        sender.pauseUntil((resume) => this.#threads.whenRoom(thread, resume))
     }
   }
 
   /** A sibling's ForwardPacket, payload at [start, end): source key, destination key and packet. */
-  fromSibling(session: Session, buffer: Buffer, start: number, end: number): void {
+  fromSibling(sender: PacketSender, buffer: Buffer, start: number, end: number): void {
     const destinationAt = start + KEY_BYTES
-    const destination = this.#registry.find(buffer, destinationAt)
+    const destination = this.#table.find(buffer, destinationAt)
     const packet = this.#packet
     packet.set(buffer, destinationAt, destinationAt + KEY_BYTES, end)
     this.#counters.add(Counter.forwardedIn, 1)
     if (isZero(buffer, start, destinationAt)) {
-      // A RecvPacket without a source is a form that today's clients don't read.
+      // Today's clients do not read a RecvPacket without a source.
       this.#counters.countDrop(DropReason.sourceInvalid, packet.kind, packet.packetBytes)
-    } else if (destination === undefined || destination.thread === AWAY) {
-      this.#nowhere(session, DropReason.unknownDestinationForwarded, destinationAt)
+    } else if (destination === undefined || destination.thread === NO_THREAD) {
+      this.#dropNotHere(sender, DropReason.unknownDestinationForwarded, destinationAt)
     } else if (destination.thread === LOCAL) {
-      const source = this.#registry.locate(buffer, start)
+      const source = this.#table.locate(buffer, start)
       packet.start = forwardedAsRecv(buffer, start, end)
       this.#deliver(destination, source)
     } else {
-      this.#cross(destination, buffer.subarray(start, destinationAt))
+      this.#toThread(destination, buffer.subarray(start, destinationAt))
     }
   }
 
-  /** Destination key, source key and packet from another thread of this relay: only ever delivered here. */
+  /** Destination key, source key and packet from another thread of this relay: only ever delivered on this thread. */
   fromThread(buffer: Buffer, start: number, end: number): void {
-    const packet = this.#packet
     const sourceAt = start + KEY_BYTES
+    const packet = this.#packet
     packet.set(buffer, sourceAt - HEADER_BYTES, sourceAt + KEY_BYTES, end)
     this.#counters.add(Counter.crossedIn, 1)
-    const destination = this.#sameOrLookUp(this.#lastCrossedTo, buffer, start)
+    const destination = this.#sameOrLookUp(this.#lastToHere, buffer, start)
     if (destination?.active === undefined) {
-      // It left while the packet crossed.
+      // It left while the packet was on its way between the threads.
       this.#counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
       return
     }
-    const source = this.#sameOrLookUp(this.#lastCrossedFrom, buffer, sourceAt)
-    this.#lastCrossedTo = destination
-    this.#lastCrossedFrom = source
+    const source = this.#sameOrLookUp(this.#lastFromThread, buffer, sourceAt)
+    this.#lastToHere = destination
+    this.#lastFromThread = source
     buffer[packet.start] = FrameType.recvPacket
     writeU32(buffer, packet.start + 1, end - sourceAt)
     this.#deliver(destination, source)
   }
 
-  /** The peer of this session's last destination if it is the same again, else looked up. */
-  #lastOrLookUp(session: Session, buffer: Buffer, at: number): Peer | undefined {
-    const found = this.#sameOrLookUp(session.lastDestination, buffer, at)
-    session.lastDestination = found
+  /** The same bytes, written to a thread that has ended without reading them. */
+  lostWithThread(buffer: Buffer, start: number, end: number): void {
+    const packet = this.#packet
+    packet.set(buffer, start, start + 2 * KEY_BYTES, end)
+    this.#counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
+  }
+
+  /** The peer of the sender's last destination if it is the same again, else looked up. */
+  #lastOrLookUp(sender: PacketSender, buffer: Buffer, at: number): Peer | undefined {
+    const found = this.#sameOrLookUp(sender.lastDestination, buffer, at)
+    sender.lastDestination = found
     return found
   }
 
+  /** The peer of the key buffer[at, at + 32): `last` if it is the same again, else looked up. */
   #sameOrLookUp(last: Peer | undefined, buffer: Buffer, at: number): Peer | undefined {
     if (last !== undefined && !last.isGone && sameKey(last.key, buffer, at)) return last
-    return this.#registry.locate(buffer, at)
+    return this.#table.locate(buffer, at)
   }
 
   #deliver(destination: Peer, source: Peer | undefined): void {
-    const target = destination.active as Session
-    source?.heardBy(target)
-    target.outbox.offerPacket(this.#packet, this.#nowMs)
-    target.wantsFlush()
+    const recipient = destination.active as Recipient
+    source?.addRecipient(recipient)
+    recipient.deliver(this.#packet, this.#nowMs)
   }
 
-  #cross({ thread, key }: Peer, sourceKey: Uint8Array): void {
+  #toThread({ thread, key }: Peer, sourceKey: Uint8Array): void {
     if (this.#threads.sendPacket(thread, key, sourceKey, this.#packet)) {
       this.#counters.add(Counter.crossedOut, 1)
     } else {
@@ -150,16 +172,16 @@ export class Forwarder {
   }
 
   /**
-   * Counts the drop; who sends disco messages to an unknown key is told so, within limits. A sibling is told whatever
-   * it sends: its route is stale, and it had better forget it.
+   * Counts a drop because the key buffer[keyAt, keyAt + 32) is not here. The sender of a disco message is told so, within
+   * limits. A sibling is told whatever it sends: its route is stale, and it should forget it.
    */
-  #nowhere(session: Session, reason: DropReason, keyAt: number): void {
+  #dropNotHere(sender: PacketSender, reason: DropReason, keyAt: number): void {
     const { buffer, kind, packetBytes } = this.#packet
     this.#counters.countDrop(reason, kind, packetBytes)
-    if (kind !== PacketKind.disco && !session.isMesh) return
-    if (!session.allowances.mayHearNotHere(this.#nowMs)) return
+    if (kind !== PacketKind.disco && !sender.isMesh) return
+    if (!sender.mayBeToldNotHere(this.#nowMs)) return
     this.#counters.add(Counter.peerGoneNotHere, 1)
-    session.tell(peerGoneFrame(buffer.subarray(keyAt, keyAt + KEY_BYTES), GoneReason.notHere))
+    sender.tell(peerGoneFrame(buffer.subarray(keyAt, keyAt + KEY_BYTES), GoneReason.notHere))
   }
 }
 

@@ -1,14 +1,14 @@
-// Who hears that a key's clients on this thread have noted this relay as their home, or do so no more: the other
-// threads, the key directory, siblings of other regions. A client may change its mind as often as it likes; that costs
-// the others no more than a word in each sweep. What a note means for watchers is `peer-registry.ts`.
+// Changes of what a key's clients on this thread note as their home, for those who are told of them: the other threads,
+// the key directory, siblings of other regions. A client may change its note as often as it likes; that costs the others
+// no more than one update per sweep. What a note means for watchers is `presence-watchers.ts`.
 //
-// Contract: the first change is told at once. What follows within the same sweep is told at its end, if it differs from
-// what was told last. The end of a key's last session is never kept waiting.
+// Contract: the first change is told at once. Changes within the same sweep are told at its end, if the result differs
+// from what was told last. The end of a key's last session is never delayed.
 
 import type { Peer } from './peer.ts'
 
 export interface HomeChangesParts {
-  /** What has been told of `peer` (`isHomeHere`) is something else from now on. */
+  /** What was told of `peer` (`isHomeHere`) has changed. */
   readonly changed: (peer: Peer) => void
 }
 
@@ -22,12 +22,12 @@ export class HomeChanges {
   }
 
   /** What the sessions of a peer on this thread note as their home may have changed. */
-  noted(peer: Peer): void {
+  note(peer: Peer): void {
     if (peer.sessions.length > 0) {
       if (this.#recent.has(peer)) return
       this.#recent.add(peer)
     }
-    this.#look(peer)
+    this.#update(peer)
   }
 
   /** To be called about twice a second. */
@@ -36,13 +36,13 @@ export class HomeChanges {
     const recent = this.#recent
     this.#recent = new Set()
     for (const peer of recent) {
-      if (this.#look(peer)) this.#recent.add(peer)
+      if (this.#update(peer)) this.#recent.add(peer)
     }
   }
 
-  /** Tells of a change; false: there is none. */
-  #look(peer: Peer): boolean {
-    const isHomeHere = peer.sessions.some(({ member }) => member?.isHome === true)
+  /** Tells of a change. Returns false if there is none. */
+  #update(peer: Peer): boolean {
+    const isHomeHere = peer.sessions.some((session) => session.isHome)
     if (isHomeHere === peer.isHomeHere) return false
     peer.isHomeHere = isHomeHere
     this.#parts.changed(peer)

@@ -1,12 +1,13 @@
-// The packet that a relay thread has in hand: where it lies and what kind it is. One object per thread, set
-// anew for each packet, because a thread handles one packet at a time and to its end; nobody keeps it.
+// The packet that a relay thread is handling: where it lies and what kind it is. There is one object per thread, set again
+// for each packet, because a thread handles one packet at a time and to its end; nothing may keep it.
 
 import { isDisco } from '#protocol/disco.ts'
 import { PacketKind } from './drop-reason.ts'
+import type { AddressedPacket } from './ports.ts'
 
-export class Packet {
+export class Packet implements AddressedPacket {
   buffer: Buffer = Buffer.alloc(0)
-  /** Where the part begins that is handed on; what that is, is said where it is set. */
+  /** Where the part that is handed on begins; the code that sets it says what that is. */
   start = 0
   /** Where the packet proper begins. */
   packetAt = 0

@@ -1,47 +1,50 @@
-// One node key that this thread deals with: connected with one or more sessions on this thread, or on others, or
-// both; or not to this relay at all but to a sibling. Knows which of them receives packets, and who must be told when
-// the key leaves. Not the table that finds it, and not the policy: `peer-registry.ts` changes it.
+// One node key that this relay thread deals with: connected to this thread with one or more sessions, or to other
+// threads, or both; or not connected to this relay but to a sibling. Knows which session receives packets, and which
+// sessions must be told when the key leaves. Not the table that finds it (`peer-table.ts`) and not the policy:
+// `peer-registry.ts` and `remote-presence.ts` change it.
 
+import type { EndReason } from './end-reason.ts'
 import type { ForwardTarget } from './ports.ts'
-import type { Session } from './session.ts'
+import type { PacketSource, Recipient } from './recipient.ts'
 
-/** In place of a relay thread's number: this one. */
+/** In place of a relay thread's number: this thread. */
 export const LOCAL = -1
-/** No thread of this relay. */
-export const AWAY = -2
+/** In place of a relay thread's number: not connected to this relay. */
+export const NO_THREAD = -2
 
-/** The same key on another thread of this relay. */
-export interface Elsewhere {
+/** The key's presence on another thread of this relay. */
+export interface ThreadPresence {
   readonly thread: number
-  /** When that thread's active session became so, in the relay's common count. */
-  claim: number
+  /** When that thread's active session became active, in the relay's count of activity. */
+  activity: number
   /** The last registration there, as a PeerPresent frame for watchers. */
   readonly presentFrame: Uint8Array
   /** A client there has noted this relay as its home. */
   isHome: boolean
 }
 
-export class Peer {
+export class Peer implements PacketSource {
   readonly key: Uint8Array
   /** Sessions on this thread in order of activity; the last one is active. */
-  sessions: readonly Session[] = []
+  sessions: readonly Recipient[] = []
   /** Where else in this relay the key is connected. */
-  readonly elsewhere: Elsewhere[] = []
-  /** WorkerHandle whose member receives packets: LOCAL, another's number, or AWAY. */
-  thread = AWAY
-  /** Where packets go while it is away; kept up to date while it is not, too. */
+  readonly onOtherThreads: ThreadPresence[] = []
+  /** The thread whose session receives packets: LOCAL, another's number, or NO_THREAD. */
+  thread = NO_THREAD
+  /** Where packets go while `thread` is NO_THREAD; kept up to date while it is not, too. */
   route: ForwardTarget | undefined = undefined
-  /** A client of this key has noted this relay as its home: those on this thread, and all in the relay. */
+  /** A client of this key on this thread has noted this relay as its home. */
   isHomeHere = false
+  /** The same, on any thread of this relay. */
   isHome = false
   /** The session on this thread that receives packets when `thread` is LOCAL. */
-  active: Session | undefined = undefined
-  /** The key is neither here nor at a sibling any more; whoever remembers this peer must look it up anew. */
+  active: Recipient | undefined = undefined
+  /** The key is neither here nor at a sibling any more; code that remembers this peer must look the key up again. */
   isGone = false
-  /** Sessions here that were given a packet of this peer: they are told when it leaves. */
-  #hearers: Set<Session> | undefined = undefined
-  /** The latest of them, which spares looking it up for each packet of a flow. */
-  lastHearer: Session | undefined = undefined
+  /** Sessions on this thread that were given a packet of this peer: they are told when it leaves. */
+  #recipients: Set<Recipient> | undefined = undefined
+  /** The latest of them, which spares a lookup for each packet of a run. */
+  #lastRecipient: Recipient | undefined = undefined
 
   /** @param key 32 bytes, owned by the peer from now on */
   constructor(key: Uint8Array) {
@@ -50,43 +53,57 @@ export class Peer {
 
   /** Sessions of this key in the whole relay; each other thread counts as one. */
   get registrations(): number {
-    return this.sessions.length + this.elsewhere.length
+    return this.sessions.length + this.onOtherThreads.length
   }
 
-  /** Notes that `session` was given a packet of this peer. */
-  heardBy(session: Session): void {
-    if (this.lastHearer === session) return
-    this.lastHearer = session
-    this.#hearers ??= new Set()
-    this.#hearers.add(session)
-    session.heard ??= new Set()
-    session.heard.add(this)
+  /** How watchers are told of this peer; undefined if it is not connected to this relay. */
+  get presentFrame(): Uint8Array | undefined {
+    if (this.thread === LOCAL) return this.active?.presentFrame
+    return this.on(this.thread)?.presentFrame
   }
 
-  /** Everybody who was given a packet of this peer; both sides forget it. */
-  takeHearers(): readonly Session[] {
-    const hearers = this.#hearers === undefined ? [] : [...this.#hearers]
-    for (const hearer of hearers) hearer.heard?.delete(this)
-    this.#hearers = undefined
-    this.lastHearer = undefined
-    return hearers
+  on(thread: number): ThreadPresence | undefined {
+    return this.onOtherThreads.find((other) => other.thread === thread)
   }
 
-  /** The session ended. */
-  forgetHearer(session: Session): void {
-    this.#hearers?.delete(session)
-    if (this.lastHearer === session) this.lastHearer = undefined
+  /** Notes that `recipient` was given a packet of this peer. */
+  addRecipient(recipient: Recipient): void {
+    if (this.#lastRecipient === recipient) return
+    this.#lastRecipient = recipient
+    this.#recipients ??= new Set()
+    this.#recipients.add(recipient)
+    recipient.packetSources ??= new Set()
+    recipient.packetSources.add(this)
   }
 
-  /** Decides anew which thread and session receive packets: whoever became active last. */
+  /** Returns all that were given a packet of this peer; both sides forget it. */
+  takeRecipients(): readonly Recipient[] {
+    const recipients = this.#recipients === undefined ? [] : [...this.#recipients]
+    for (const recipient of recipients) recipient.packetSources?.delete(this)
+    this.#recipients = undefined
+    this.#lastRecipient = undefined
+    return recipients
+  }
+
+  forgetRecipient(recipient: Recipient): void {
+    this.#recipients?.delete(recipient)
+    if (this.#lastRecipient === recipient) this.#lastRecipient = undefined
+  }
+
+  /** Decides again which thread and session receive packets: those of the latest activity. */
   elect(): void {
     this.active = this.sessions.at(-1)
-    this.thread = this.active === undefined ? AWAY : LOCAL
-    let latest = this.active?.claim
-    for (const other of this.elsewhere) {
-      if (latest !== undefined && ((other.claim - latest) | 0) < 0) continue
-      latest = other.claim
+    this.thread = this.active === undefined ? NO_THREAD : LOCAL
+    let latest = this.active?.activity
+    for (const other of this.onOtherThreads) {
+      if (latest !== undefined && ((other.activity - latest) | 0) < 0) continue
+      latest = other.activity
       this.thread = other.thread
     }
+  }
+
+  /** Ends the key's sessions on this thread. */
+  end(reason: EndReason): void {
+    for (const session of this.sessions) session.end(reason)
   }
 }

@@ -1,5 +1,7 @@
-// What the relay asks of its surroundings, and what it hands them. Structural and few: a Link carries bytes,
-// Admission decides who may log in, an Observer hears of rare events. Nothing here knows sockets.
+// What the relay asks of its surroundings, and what they call on it. The interfaces are structural and few: a Link carries
+// bytes, OtherThreads reaches the relay's other threads, a ForwardTarget takes packets to a sibling, Admission decides on
+// logins, an Observer is told of rare events. Neither sockets nor shared memory appear here. Every call happens on a relay
+// thread.
 
 import type { PacketKind } from './drop-reason.ts'
 import type { EndReason } from './end-reason.ts'
@@ -56,6 +58,102 @@ export interface AddressedPacket {
   readonly kind: PacketKind
 }
 
+/**
+ * The relay's other threads, as this one uses them. What a thread writes to another arrives in order, so a packet never
+ * overtakes the presence of its sender.
+ */
+export interface OtherThreads {
+  /** This thread's number, from 0. */
+  readonly index: number
+  /** How many other threads there are now. */
+  readonly count: number
+  /** From now on what the other threads write is given to `listener`; called once, before any other call. */
+  connect(listener: ThreadListener): void
+
+  /** The next number of the count of activity that all threads share; it wraps around. */
+  nextActivity(): number
+  /** A session of a key has registered on this thread, with that activity number. */
+  present(presentFrame: Uint8Array, activity: number): void
+  /** This thread's session of `key` has become active. */
+  active(key: Uint8Array, activity: number): void
+  /** The last session of `key` on this thread has ended. */
+  gone(key: Uint8Array): void
+  /** A client of `key` on this thread has noted this relay as its home, or none of them does any more. */
+  home(key: Uint8Array, isHome: boolean): void
+  /** Asks the other threads to end their sessions of `key`. */
+  closePeer(key: Uint8Array): void
+
+  /** Hands a packet over to `thread`. Returns false if there is no room for it. */
+  sendPacket(
+    thread: number,
+    destinationKey: Uint8Array,
+    sourceKey: Uint8Array,
+    packet: AddressedPacket,
+  ): boolean
+  /** Whether senders to `thread` should pause, because it does not keep up with what is written to it. */
+  isPressed(thread: number): boolean
+  /** Calls `resume` when there is room again at a thread that is pressed, or when waiting for room is pointless. */
+  whenRoom(thread: number, resume: () => void): void
+
+  /** Reads all that the other threads have written. Returns false if there are none, or if a drain is under way. */
+  drain(): boolean
+  readonly isDraining: boolean
+  /**
+   * Wakes the threads that were written to, and lets this one be woken again. To be called once per turn of the loop.
+   * Returns whether something waits for room at another thread, so that it must be called again soon.
+   */
+  endTurn(): boolean
+  /** Whether this thread reads every millisecond from now on, woken or not. */
+  setPolling(isPolling: boolean): void
+  /** While set, what is written comes of a poll round, and may wait for another thread's own next round. */
+  isInRound: boolean
+}
+
+/** What the relay does with what the other threads write; interthread/ calls these. */
+export interface ThreadListener {
+  readonly presence: RemotePresenceListener
+  readonly packets: ThreadPacketListener
+  /** Reads what the other threads have written: `OtherThreads.drain`, with what must come before and after it. */
+  readThreads(): void
+  /** Asks for a call of `OtherThreads.endTurn` at the end of this turn of the loop. */
+  wake(): void
+}
+
+/** Which keys are connected to the other threads. */
+export interface RemotePresenceListener {
+  peerPresent(thread: number, key: Uint8Array, presentFrame: Uint8Array, activity: number): void
+  peerActive(thread: number, key: Uint8Array, activity: number): void
+  peerGone(thread: number, key: Uint8Array): void
+  homeChanged(thread: number, key: Uint8Array, isHome: boolean): void
+  /** Every key that is connected to `thread` follows, known or not, until `syncFinished`. */
+  syncStarted(thread: number): void
+  /** Keys of `thread` that were not named since `syncStarted` have left. */
+  syncFinished(thread: number): void
+  /** The thread has ended, and all that it wrote has been read. */
+  threadEnded(thread: number): void
+  /** Ends this thread's sessions of `key`. */
+  closePeer(key: Uint8Array): void
+  /** The keys that are connected to this thread, for a full presence sync. */
+  connectedKeys(): readonly ConnectedKey[]
+}
+
+/** A key that was connected to this thread when it was listed; the fields change as its sessions do. */
+export interface ConnectedKey {
+  readonly key: Uint8Array
+  /** Its active session on this thread; undefined when the last one has ended. */
+  readonly active: { readonly presentFrame: Uint8Array; readonly activity: number } | undefined
+  /** A client of this key on this thread has noted this relay as its home. */
+  readonly isHomeHere: boolean
+}
+
+/** Packets between threads: destination key, source key and packet at [start, end), borrowed, may be changed. */
+export interface ThreadPacketListener {
+  /** A packet for a key that is connected to this thread. */
+  fromThread(buffer: Buffer, start: number, end: number): void
+  /** A packet that was written to a thread and not read before that thread ended. */
+  lostWithThread(buffer: Buffer, start: number, end: number): void
+}
+
 /** Another relay, as the way to the keys that are connected there. */
 export interface ForwardTarget {
   /** Takes the packet over, for delivery there or for a drop that is counted; never refuses. */
@@ -77,6 +175,12 @@ export interface Routes {
   lookUp(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean
   /** Keys that have a way. */
   readonly size: number
+}
+
+/** What the relay does when the way to a key changes; the mesh calls this. */
+export interface RouteListener {
+  /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */
+  routeChanged(bytes: Uint8Array, at: number, route: ForwardTarget | undefined): void
 }
 
 /** Of a relay without siblings. */

@@ -1,18 +1,18 @@
-// What a session is made with: what the sessions of one thread have in common, what it asks of the relay that holds it,
-// and how its connection came in.
+// What the sessions of one relay thread are given: limits, memory, and the parts of the relay that they use. Each session
+// holds a reference to the one context of its thread.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
-import type { MemoryBudget } from './memory-budget.ts'
 import type { Counters } from './counters.ts'
-import type { PeerRegistry } from './peer-registry.ts'
+import type { FlushQueue } from './flush-queue.ts'
 import type { Forwarder } from './forward.ts'
 import type { LoginRules } from './login.ts'
-import type { Admission, Flushable, Observer } from './ports.ts'
-import type { Session } from './session.ts'
+import type { MemoryBudget } from './memory-budget.ts'
+import type { PeerRegistry } from './peer-registry.ts'
+import type { Admission, Observer } from './ports.ts'
 import type { SessionLimits } from './session-limits.ts'
+import type { ListedSession } from './session-list.ts'
 import type { TurnQueue } from './turn-queue.ts'
 
-/** What sessions of one relay thread have in common. */
 export interface SessionContext {
   readonly counters: Counters
   readonly pool: BufferPool
@@ -23,19 +23,17 @@ export interface SessionContext {
   readonly observer: Observer
   readonly registry: PeerRegistry
   readonly forwarder: Forwarder
+  readonly flushQueue: FlushQueue
+  /** Where logins wait when many come at once. */
+  readonly logins: TurnQueue
+  /** A session removes itself when it ends. */
+  readonly sessions: { delete(session: ListedSession): void }
+  /** Reads what other threads have written, and looks at the clock; to be called before bytes are read. */
+  readonly readThreads: () => void
+  /** Monotonic milliseconds. */
   readonly now: () => number
+  /** That many random bytes. */
   readonly random: (bytes: number) => Uint8Array
   /** Calls back once after so many ms. */
   readonly later: (delayMs: number, callback: () => void) => void
-  readonly scheduler: SessionScheduler
-  readonly logins: TurnQueue
-  /** Takes in what other threads of this relay have said. */
-  readonly hear: () => void
-}
-
-/** What a session asks of the relay that holds it. */
-export interface SessionScheduler {
-  flushSoon(session: Flushable): void
-  ended(session: Session): void
-  closePeerEverywhere(key: Uint8Array): void
 }

@@ -1,5 +1,5 @@
-// What one session may cost: time limits, rates and bursts, each with its reason. What is done when one is reached is
-// the session's affair; how much may wait for it, the outbox's.
+// What one session may cost: time limits, rates and bursts, each with its reason, and how much of them a session has used.
+// Says when a limit is reached; what follows is the session's part. How much may wait for a session is the outbox's.
 
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
@@ -8,45 +8,77 @@ import { TokenBucket } from './token-bucket.ts'
 
 /** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
 export const LOGIN_TIMEOUT_MS = 10_000
-/** Answers that a destination is not here: three at once, then one a second, as derper's; a sibling has many clients. */
+/** "Not here" answers: three at once, then one a second, as derper's; a sibling has many clients. */
 const NOT_HERE = { burst: 3, perSecond: 1 }
 const NOT_HERE_TO_SIBLING = { burst: 100, perSecond: 100 }
-/** Keys of other regions that a client may have looked for: a network's worth at once, then now and then. */
-const LOOK_UPS = { burst: 50, perSecond: 5 }
+/** Lookups of keys of other regions for one client: a network's worth at once, then now and then. */
+const LOOKUPS = { burst: 50, perSecond: 5 }
 /** Mesh links carry many clients' traffic and may stall for longer, as derper's. */
-export const MESH_WRITE_TIMEOUT_MS = 30_000
+const MESH_WRITE_TIMEOUT_MS = 30_000
 /** No frame is charged for more than the largest packet. */
-export const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
+const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
 
 /** `waitingBytesMax` is this thread's share. */
 export type SessionLimits = OutboxLimits &
   Pick<RelayLimits, 'waitingBytesMax' | 'writeTimeoutMs' | 'rate' | 'keepAlive'>
 
-/** @param random one byte */
-export function drawKeepAliveMs({ keepAlive }: SessionLimits, random: Uint8Array): number {
-  return keepAlive.minMs + ((random[0] ?? 0) / 256) * (keepAlive.maxMs - keepAlive.minMs)
-}
-
-/** How often one session may cause what costs others something; buckets are made when first needed. */
-export class Allowances {
+/** What one established session has used of its limits. Rarely used buckets are made when they are first needed. */
+export class SessionUsage {
+  /** Of a client with a rate limit. */
+  readonly #rate: TokenBucket | undefined
   readonly #isMesh: boolean
+  readonly #writeTimeoutMs: number
+  readonly #keepAliveMs: number
+  #nextKeepAliveMs: number
   #notHere: TokenBucket | undefined = undefined
-  #lookUps: TokenBucket | undefined = undefined
+  #lookups: TokenBucket | undefined = undefined
 
-  constructor(isMesh: boolean) {
+  /** @param random one byte */
+  constructor(
+    { rate, keepAlive, writeTimeoutMs }: SessionLimits,
+    isMesh: boolean,
+    nowMs: number,
+    random: number,
+  ) {
     this.#isMesh = isMesh
+    this.#writeTimeoutMs = isMesh ? MESH_WRITE_TIMEOUT_MS : writeTimeoutMs
+    this.#keepAliveMs = keepAlive.minMs + (random / 256) * (keepAlive.maxMs - keepAlive.minMs)
+    this.#nextKeepAliveMs = nowMs + this.#keepAliveMs
+    this.#rate =
+      isMesh || rate === undefined ? undefined : new TokenBucket(rate.bytesPerSecond, rate.burstBytes, nowMs)
   }
 
-  /** Whether it may be told "not here" now; takes one of its answers. */
-  mayHearNotHere(nowMs: number): boolean {
+  get isRateLimited(): boolean {
+    return this.#rate !== undefined
+  }
+
+  /** Charges a frame. Returns for how many ms the session must not be read; 0: for none. */
+  charge(payloadBytes: number, nowMs: number): number {
+    return this.#rate?.overdraw(Math.min(payloadBytes, RATE_CHARGE_BYTES_MAX), nowMs) ?? 0
+  }
+
+  /** Whether it may be told "not here" now; uses up one of its answers. */
+  mayBeToldNotHere(nowMs: number): boolean {
     const { perSecond, burst } = this.#isMesh ? NOT_HERE_TO_SIBLING : NOT_HERE
     this.#notHere ??= new TokenBucket(perSecond, burst, nowMs)
     return this.#notHere.tryTake(1, nowMs)
   }
 
-  /** Whether it may have one more key looked for now; takes one of its questions. */
+  /** Whether it may have one more key looked up now; uses up one of its lookups. */
   mayLookUp(nowMs: number): boolean {
-    this.#lookUps ??= new TokenBucket(LOOK_UPS.perSecond, LOOK_UPS.burst, nowMs)
-    return this.#lookUps.tryTake(1, nowMs)
+    this.#lookups ??= new TokenBucket(LOOKUPS.perSecond, LOOKUPS.burst, nowMs)
+    return this.#lookups.tryTake(1, nowMs)
+  }
+
+  /** @param sinceMs when the burst in flight was begun; undefined: none is in flight */
+  isWriteStalled(sinceMs: number | undefined, nowMs: number): boolean {
+    return sinceMs !== undefined && this.#writeTimeoutMs > 0 && nowMs - sinceMs > this.#writeTimeoutMs
+  }
+
+  /** Whether a keepalive is due; if so, the next one is due an interval later. */
+  takeKeepAlive(nowMs: number): boolean {
+    if (nowMs < this.#nextKeepAliveMs) return false
+    this.#nextKeepAliveMs += this.#keepAliveMs
+    return true
   }
 }

@@ -1,11 +1,23 @@
-// The sessions of one relay thread, and what becomes due to them by time. Each is looked at once in a whole sweep; those
-// that have not logged in, at every call.
+// The sessions of one relay thread, and what becomes due to them by time. An established session is looked at once per
+// whole sweep; those that have not logged in, at every call.
 
-import type { Session } from './session.ts'
+/** A session as the list sees it. */
+export interface ListedSession {
+  /** Its place in the list, which keeps it. */
+  listedAt: number
+  /** It has logged in and has not ended. */
+  readonly isEstablished: boolean
+  /** It has not logged in in time; `sweep` ends it. */
+  isOverdue(nowMs: number): boolean
+  /** Does what is due. */
+  sweep(nowMs: number): void
+  /** Memory is short: it gives up what it must. */
+  relieve(): void
+}
 
 /** A whole sweep takes this many calls, so that no single one visits every session. */
 const SWEEP_PARTS = 8
-/** A thousand may be due to be ended at the same moment; packets don't wait for all of them. */
+/** A thousand may be due to be ended at the same moment; packets do not wait for all of them. */
 const ENDS_PER_TURN = 32
 
 export interface SessionListParts {
@@ -17,11 +29,11 @@ export interface SessionListParts {
   readonly isMemoryShort: () => boolean
 }
 
-export class SessionList {
+export class SessionList<Listed extends ListedSession> {
   readonly #parts: SessionListParts
-  readonly #sessions: Session[] = []
+  readonly #sessions: Listed[] = []
   /** Oldest first; some have logged in already. */
-  readonly #pendingHandshakes = new Set<Session>()
+  readonly #pendingLogins = new Set<ListedSession>()
   #part = 0
 
   constructor(parts: SessionListParts) {
@@ -32,25 +44,25 @@ export class SessionList {
     return this.#sessions.length
   }
 
-  add(session: Session): void {
+  add(session: Listed): void {
     session.listedAt = this.#sessions.length
     this.#sessions.push(session)
-    this.#pendingHandshakes.add(session)
+    this.#pendingLogins.add(session)
   }
 
-  delete(session: Session): void {
-    this.#pendingHandshakes.delete(session)
+  delete(session: ListedSession): void {
+    this.#pendingLogins.delete(session)
     const last = this.#sessions.pop()
     if (last === undefined || last === session) return
     this.#sessions[session.listedAt] = last
     last.listedAt = session.listedAt
   }
 
-  where(fits: (session: Session) => boolean): readonly Session[] {
+  where(fits: (session: Listed) => boolean): readonly Listed[] {
     return this.#sessions.filter(fits)
   }
 
-  /** True: with this call a whole sweep begins. */
+  /** Sweeps one part. Returns whether a whole sweep begins with this call. */
   sweep(): boolean {
     this.#part = (this.#part + 1) % SWEEP_PARTS
     this.#endOverdue()
@@ -62,7 +74,7 @@ export class SessionList {
     const nowMs = this.#parts.now()
     let left = ENDS_PER_TURN
     for (let at = start; at < this.#sessions.length;) {
-      const session = this.#sessions[at] as Session
+      const session = this.#sessions[at] as Listed
       if (this.#parts.isMemoryShort()) session.relieve()
       if (session.isEstablished) session.sweep(nowMs)
       // One that has ended is replaced by the last one, whose turn would come with the next whole sweep.
@@ -71,12 +83,12 @@ export class SessionList {
     }
   }
 
-  /** Ten seconds shall not be eleven, however many are late. */
+  /** Looked at in every call, so that a time limit of ten seconds does not become eleven, however many are late. */
   #endOverdue(): void {
     const nowMs = this.#parts.now()
     let left = ENDS_PER_TURN
-    for (const session of this.#pendingHandshakes) {
-      if (session.isEstablished) this.#pendingHandshakes.delete(session)
+    for (const session of this.#pendingLogins) {
+      if (session.isEstablished) this.#pendingLogins.delete(session)
       else if (!session.isOverdue(nowMs)) return
       else if (left-- > 0) session.sweep(nowMs)
       else return this.#parts.later(0, () => this.#endOverdue())

@@ -1,38 +1,100 @@
-// A client that has proven its key and waits to be let in: asks admission, counts what comes of it, and says in the
-// session's words whether to go on. Runs in a relay thread. Reading the login is `login.ts`; who may come in is
-// decided elsewhere.
+// The login of one session: its ClientInfo is read when its turn comes, then admission is asked. Tells the session what
+// came of it. The object lives until then. What a ClientInfo must contain is `login.ts`; the decision is admission's.
 
-import { FRAME_BYTES_MAX_WHEN_SPENT, type MemoryBudget } from './memory-budget.ts'
+import type { BoxKey } from '#protocol/box.ts'
+import { ClientIdentity } from './client-identity.ts'
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 import { judgeFirstFrame, type FrameRule } from './frame-rules.ts'
-import type { ClientIdentity } from './client-identity.ts'
+import { readLogin } from './login.ts'
+import { FRAME_BYTES_MAX_WHEN_SPENT, type MemoryBudget } from './memory-budget.ts'
 import type {
   Admission,
   AdmissionAnswer,
-  PendingAdmission,
   AdmissionRequest,
   Link,
+  PendingAdmission,
   SessionStart,
 } from './ports.ts'
+import type { SessionContext } from './session-context.ts'
+import { LOGIN_TIMEOUT_MS } from './session-limits.ts'
 
 /** How the connection came in. */
-export interface Greeting {
+export interface ConnectionStart {
   /** What to send first: the `101` where one is due, and ServerKey. */
-  readonly hello: Uint8Array
-  /** Its client waits for no answer. */
+  readonly firstBytes: Uint8Array
+  /** Its client does not wait for an HTTP answer. */
   readonly isFastStart: boolean
   /** The node that the client named as its ideal one; empty if it is this one. */
   readonly idealNode: string
 }
 
-/**
- * What a client may send ahead of its admission: a few control frames. As long as it keeps to that, its link is read,
- * so that its leaving is seen and nobody asks for it any longer.
- */
-export const EARLY_BYTES_MAX = 4_096
+/** The session that logs in. */
+export interface LoginOwner {
+  /** When its connection was accepted. */
+  readonly acceptedMs: number
+  /** Set as soon as the client has proven its key, before admission. */
+  identity: ClientIdentity | undefined
+  /** The client is admitted. */
+  establish(box: BoxKey, identity: ClientIdentity): void
+  end(reason: EndReason, cause?: string): void
+}
 
-/** Of the first frame, by its header. */
+export class SessionLogin {
+  readonly #owner: LoginOwner
+  readonly #link: Link
+  readonly #start: ConnectionStart
+  readonly #context: SessionContext
+  #isCancelled = false
+  #pending: PendingAdmission | undefined = undefined
+
+  constructor(owner: LoginOwner, link: Link, start: ConnectionStart, context: SessionContext) {
+    this.#owner = owner
+    this.#link = link
+    this.#start = start
+    this.#context = context
+  }
+
+  /** The ClientInfo payload has arrived. Logins are work: when many come at once, packets do not wait for all of them. */
+  begin(payload: Uint8Array): void {
+    const { logins } = this.#context
+    if (logins.isFree) return logins.pass(() => this.#logIn(payload))
+    const kept = Buffer.from(payload)
+    logins.pass(() => {
+      if (!this.#isCancelled) this.#logIn(kept)
+    })
+  }
+
+  /** The session has ended. */
+  cancel(): void {
+    this.#isCancelled = true
+    this.#pending?.cancel()
+  }
+
+  /** What the observer is told of a session that is admitted. */
+  sessionStart({ key, kind, appName }: ClientIdentity): SessionStart {
+    const way = this.#link.isWebSocket ? 'websocket' : this.#start.isFastStart ? 'fast_start' : 'derp'
+    return { key, remote: this.#link.remote, way, kind, appName }
+  }
+
+  #logIn(payload: Uint8Array): void {
+    const login = readLogin(payload, this.#context.rules)
+    if (typeof login === 'string') return this.#owner.end(login)
+    const identity = new ClientIdentity(login, this.#link, this.#start.idealNode)
+    this.#owner.identity = identity
+    if (identity.isMesh) return this.#owner.establish(login.box, identity)
+    const withinMs = LOGIN_TIMEOUT_MS - (this.#context.now() - this.#owner.acceptedMs)
+    const request = { key: login.key, remote: this.#link.remote, withinMs }
+    this.#pending = askAdmission(request, this.#context, (refusal) => {
+      this.#pending = undefined
+      if (this.#isCancelled) return
+      if (refusal === undefined) return this.#owner.establish(login.box, identity)
+      this.#owner.end(reasonFor(identity, refusal.reason), refusal.cause)
+    })
+  }
+}
+
+/** Judges the first frame by its header. */
 export function judgeLogin(
   type: number,
   payloadBytes: number,
@@ -42,8 +104,16 @@ export function judgeLogin(
   return judgeFirstFrame(type, payloadBytes)
 }
 
+/**
+ * Why a client is refused a privilege or admission. A client with a mesh key that is none of this relay's is told about
+ * the key when it depends on it; while it does not, it is a client like any other.
+ */
+export function reasonFor(identity: ClientIdentity | undefined, otherwise: EndReason): EndReason {
+  return identity?.isMeshKeyRefused === true ? EndReason.meshKeyRefused : otherwise
+}
+
 /** A client that is not let in. */
-export interface Refusal {
+interface Refusal {
   readonly reason: EndReason
   /** In words, for the log. */
   readonly cause: string
@@ -56,17 +126,17 @@ const RESULT_COUNTERS: Readonly<Record<AdmissionAnswer['result'], number>> = {
   failed_open: Counter.admissionsFailedOpen,
 }
 
-/** What asking takes of a session's parts. */
-interface AskingParts {
+/** What a request for admission needs of the context. */
+interface AskParts {
   readonly admission: Admission
   readonly counters: Counters
   readonly now: () => number
 }
 
 /** Calls `settle` at most once, at once or later, and not after a `cancel`. */
-export function askAdmission(
+function askAdmission(
   request: AdmissionRequest,
-  { admission, counters, now }: AskingParts,
+  { admission, counters, now }: AskParts,
   settle: (refusal: Refusal | undefined) => void,
 ): PendingAdmission {
   const askedMs = now()
@@ -82,14 +152,4 @@ function refusalOf({ result, reason, isLate }: AdmissionAnswer): Refusal | undef
   if (result === 'denied') return { reason: EndReason.admissionRefused, cause: reason }
   if (result === 'unreachable') return { reason: EndReason.admissionUnreachable, cause: reason }
   return undefined
-}
-
-/** What the observer hears of a session that is admitted. */
-export function sessionStart(
-  { key, kind, appName }: ClientIdentity,
-  link: Link,
-  isFastStart: boolean,
-): SessionStart {
-  const way = link.isWebSocket ? 'websocket' : isFastStart ? 'fast_start' : 'derp'
-  return { key, remote: link.remote, way, kind, appName }
 }

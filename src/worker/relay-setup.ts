@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { OPEN_ADMISSION } from '#admission/remote-admission.ts'
 import type { Counters } from '#relay/counters.ts'
-import type { Admission, Observer, Routes } from '#relay/ports.ts'
+import type { Admission, Observer, OtherThreads, Routes } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { later, now } from './clock.ts'
 import type { RelayThreadData } from './thread-messages.ts'
@@ -17,11 +17,13 @@ export interface RelaySetup {
   readonly admission: Admission
   readonly observer: Observer
   readonly routes: Routes
+  readonly threads: OtherThreads
 }
 
-export function makeRelay({ data, instance, counters, admission, observer, routes }: RelaySetup): Relay {
-  const { settings } = data
-  const flush = (): void => relay.flush()
+export function makeRelay(setup: RelaySetup): Relay {
+  const { instance, counters, admission, observer, routes, threads } = setup
+  const { settings } = setup.data
+  const flush = (): void => relay.flushQueue.flush()
   const relay: Relay = new Relay({
     nodeKey: settings.nodeKey,
     meshKeys: settings.meshKeys,
@@ -39,7 +41,7 @@ export function makeRelay({ data, instance, counters, admission, observer, route
     random: (bytes) => randomBytes(bytes),
     later,
     flushLater: () => void setImmediate(flush),
-    threads: data.threads,
+    threads,
   })
   return relay
 }

@@ -4,10 +4,12 @@
 import { createHash } from 'node:crypto'
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { RemoteAdmission } from '#admission/remote-admission.ts'
+import { ThreadLinks } from '#interthread/thread-links.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
 import type { Relay } from '#relay/relay.ts'
+import { SingleThread } from '#relay/single-thread.ts'
 import type { HttpServer } from '#transport/http-server.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { remoteText } from '#transport/remote-address.ts'
@@ -36,6 +38,8 @@ class RelayThread {
   readonly #port: MessagePort
   readonly #counters: Counters
   readonly #relay: Relay
+  /** Undefined in a relay of one thread. */
+  readonly #threadLinks: ThreadLinks | undefined
   readonly #mesh: ThreadMesh
   readonly #admission: RemoteAdmission
   readonly #notices: ThreadNotices
@@ -58,6 +62,7 @@ class RelayThread {
       cancel: (id) => send({ kind: 'cancelAdmission', id }),
     })
     this.#mesh = new ThreadMesh({ data, instance, counters, relay: () => this.#relay, send })
+    this.#threadLinks = data.threads && new ThreadLinks(data.threads, now)
     this.#relay = makeRelay({
       data,
       instance,
@@ -72,9 +77,10 @@ class RelayThread {
         },
       },
       routes: this.#mesh.routes,
+      threads: this.#threadLinks ?? new SingleThread(),
     })
     const busyMs = (): number => performance.eventLoopUtilization().active
-    this.#scheduler = new ReadScheduler(now, busyMs, this.#relay)
+    this.#scheduler = new ReadScheduler(now, busyMs, this.#relay.flushQueue)
     this.#httpServer = makeHttpServer({
       data,
       counters,
@@ -85,7 +91,7 @@ class RelayThread {
     })
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))
-    if (data.threads !== undefined) void this.#readWhenWoken()
+    void this.#threadLinks?.readWhenWoken()
     process.on('uncaughtException', (error) => this.#onFault(error))
     // Node's own listener would print warnings between the lines of the log, in another format.
     process.removeAllListeners('warning').on('warning', (warning) => this.#notices.runtimeWarning(warning))
@@ -110,9 +116,10 @@ class RelayThread {
       case 'siblings':
         return this.#mesh.setSiblings(message.edition, message.siblings)
       case 'threadStarted':
-        return this.#relay.threadStarted(message.link)
+        this.#threadLinks?.link(message.link)
+        return this.#threadLinks?.startSync(message.link.thread)
       case 'threadEnded':
-        return this.#relay.threadEnded(message.thread)
+        return this.#threadLinks?.threadEnded(message.thread)
       case 'stop':
         return void this.#stop()
     }
@@ -121,7 +128,7 @@ class RelayThread {
   async #listen(request: ListenRequest): Promise<void> {
     try {
       // Other threads may have clients already; those must be known here before the first client is.
-      await this.#relay.threadLinks.allTold()
+      await this.#threadLinks?.synced()
       const address = await this.#httpServer.listen(request, request.isShared)
       this.#tell({ kind: 'listening', port: address.port })
     } catch (error) {
@@ -144,22 +151,12 @@ class RelayThread {
     this.#relay.endWhere((session) => silent.has(remoteText(session.remote)), EndReason.unacknowledged)
   }
 
-  /** Reads what other threads have written whenever one of them wakes this thread, for as long as this thread lives. */
-  async #readWhenWoken(): Promise<void> {
-    const { wakeup } = this.#relay.threadLinks
-    for (;;) {
-      const count = wakeup.count()
-      this.#relay.hear()
-      await wakeup.wait(count)
-    }
-  }
-
   #sweep(): void {
     const nowMs = now()
     this.#counters.observe('loopLag', Math.max(0, nowMs - this.#sweptMs - SWEEP_MS) / 1_000)
     this.#sweptMs = nowMs
     const isSecond = this.#sweepCount++ % SWEEPS_PER_SECOND === 0
-    this.#scheduler.sweep(1 + this.#relay.threadLinks.count)
+    this.#scheduler.sweep(1 + (this.#threadLinks?.count ?? 0))
     this.#relay.sweep()
     this.#httpServer.sweep()
     this.#mesh.sweep(isSecond)

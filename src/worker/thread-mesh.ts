@@ -55,7 +55,7 @@ export class ThreadMesh {
     this.#meshKeys = meshKeys
     this.#rebalancePerSecond = mesh.rebalancePerSecond / threadCount
     const routeTable = new RouteTable(readU32(randomBytes(4), 0), (bytes, at, route) =>
-      relay().routeChanged(bytes, at, route),
+      relay().routeListener.routeChanged(bytes, at, route),
     )
     this.routes = routeTable
     this.#siblings = meshKeys.length === 0 ? undefined : this.#makeSiblings()
@@ -121,7 +121,7 @@ export class ThreadMesh {
       now,
       random: (bytes) => randomBytes(bytes),
       later,
-      flushSoon: (one) => relay().flushAfterRound(one),
+      flushSoon: (one) => relay().flushQueue.addAfterRound(one),
       onChange: () => (this.#haveLinksChanged = true),
     })
   }

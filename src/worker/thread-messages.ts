@@ -7,7 +7,7 @@ import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
-import type { ThreadLink, ThreadMemory } from '#interthread/thread-links.ts'
+import type { ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'
 

@@ -2,7 +2,8 @@
 // another. Rings once for each run of frames, as a relay thread does at the end of its turn.
 
 import { workerData } from 'node:worker_threads'
-import { Wakeup, RingWriter } from '#interthread/ring.ts'
+import { RingWriter } from '#interthread/ring.ts'
+import { Wakeup } from '#interthread/wakeup.ts'
 
 export interface CrossingWriterData {
   readonly memory: SharedArrayBuffer
@@ -24,12 +25,12 @@ function writeAll({ memory, wakeup: bellMemory, frames }: CrossingWriterData): v
     frame.writeUInt32BE(payloadBytes, 1)
     frame.writeUInt32BE(n, 5)
     let at = writer.reserve(5 + payloadBytes)
-    for (; at < 0; at = writer.reserve(5 + payloadBytes)) wakeup.ring()
+    for (; at < 0; at = writer.reserve(5 + payloadBytes)) wakeup.wake()
     frame.copy(writer.bytes, at, 0, 5 + payloadBytes)
     writer.publish()
-    if (n % 16 === 0) wakeup.ring()
+    if (n % 16 === 0) wakeup.wake()
   }
-  wakeup.ring()
+  wakeup.wake()
 }
 
 // The test imports what is above as well.

@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads'
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { Wakeup, RingReader, type RingSink, RingWriter, ringMemory } from '#interthread/ring.ts'
+import { RingReader, type RingSink, RingWriter, ringMemory } from '#interthread/ring.ts'
+import { Wakeup } from '#interthread/wakeup.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
 import { type CrossingWriterData, payloadBytesOf } from './ring-writer.ts'
 
@@ -161,7 +162,7 @@ it('a wakeup wakes who waits, and who comes after it has rung does not sleep', a
   const wakeup = new Wakeup(Wakeup.memory())
   const before = wakeup.count()
   const woken = wakeup.wait(before)
-  wakeup.ring()
+  wakeup.wake()
   await woken
   expect(wakeup.count()).toBe(before + 1)
   await wakeup.wait(before)
@@ -170,7 +171,7 @@ it('a wakeup wakes who waits, and who comes after it has rung does not sleep', a
 it('a wakeup does not ring for who is awake, and once for who sleeps', () => {
   const wakeup = new Wakeup(Wakeup.memory())
   const rings = (): number => {
-    wakeup.ring()
+    wakeup.wake()
     return wakeup.count()
   }
   expect([rings(), rings()]).toEqual([1, 1])
@@ -182,9 +183,9 @@ it('a wakeup does not ring for who is awake, and once for who sleeps', () => {
 
 it('a wakeup rings for who dozes only when that is urgent, and once', () => {
   const wakeup = new Wakeup(Wakeup.memory())
-  wakeup.doze()
+  wakeup.setPolling()
   const rings = (isUrgent: boolean): number => {
-    wakeup.ring(isUrgent)
+    wakeup.wake(isUrgent)
     return wakeup.count()
   }
   expect([rings(false), rings(true), rings(true), rings(false)]).toEqual([0, 1, 1, 1])

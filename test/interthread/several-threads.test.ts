@@ -3,11 +3,9 @@
 
 import { describe, expect, it } from 'vitest'
 import { forwardPacketFrame } from '#protocol/frames.ts'
-import { Wakeup } from '#interthread/ring.ts'
-import { ThreadMemories } from '#interthread/thread-memory.ts'
+import { ThreadMemories, type ThreadMemory } from '#interthread/thread-memory.ts'
 import { ThreadLinks } from '#interthread/thread-links.ts'
-import type { ThreadEvents } from '#interthread/thread-frames.ts'
-import type { ForwardTarget } from '#relay/ports.ts'
+import type { ForwardTarget, ThreadListener } from '#relay/ports.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
 import { actor, alice, bob, cathy, sibling } from '../support/actor.ts'
@@ -94,46 +92,56 @@ it('a client that rests because another thread does not keep up goes on when tha
 })
 
 describe('a thread that joins', () => {
-  const nobody: ThreadEvents = {
-    presentElsewhere: () => undefined,
-    claimedElsewhere: () => undefined,
-    goneElsewhere: () => undefined,
-    homeElsewhere: () => undefined,
-    introducing: () => undefined,
-    introduced: () => undefined,
-    closePeer: () => undefined,
-    packet: () => undefined,
+  const ignore: ThreadListener = {
+    presence: {
+      peerPresent: () => undefined,
+      peerActive: () => undefined,
+      peerGone: () => undefined,
+      homeChanged: () => undefined,
+      syncStarted: () => undefined,
+      syncFinished: () => undefined,
+      threadEnded: () => undefined,
+      closePeer: () => undefined,
+      connectedKeys: () => [],
+    },
+    packets: { fromThread: () => undefined, lostWithThread: () => undefined },
+    readThreads: () => undefined,
+    wake: () => undefined,
   }
-  const parts = { listener: () => nobody, everybody: () => [], wake: () => undefined, now: () => 0 }
+  const start = (memory: ThreadMemory): ThreadLinks => {
+    const threadLinks = new ThreadLinks(memory, () => 0)
+    threadLinks.connect(ignore)
+    return threadLinks
+  }
 
-  it('may listen when all who were here have told of everybody, or have died, whatever comes first', async () => {
-    const neighbourhood = new ThreadMemories()
-    const old = [0, 1, 2].map((index) => new ThreadLinks(neighbourhood.join(index).memory, parts))
-    const { memory, news } = neighbourhood.join(3)
-    const newcomer = new ThreadLinks(memory, parts)
-    let isTold = false
-    void newcomer.allTold().then(() => (isTold = true))
-    const told = async (): Promise<boolean> => {
-      newcomer.drain()
+  it('is synced when all that were there before have sent their keys, or have died, whatever comes first', async () => {
+    const memories = new ThreadMemories()
+    const before = [0, 1, 2].map((index) => start(memories.join(index).memory))
+    const { memory, others } = memories.join(3)
+    const joined = start(memory)
+    let isSynced = false
+    void joined.synced().then(() => (isSynced = true))
+    const synced = async (): Promise<boolean> => {
+      joined.drain()
       await new Promise(setImmediate)
-      return isTold
+      return isSynced
     }
-    for (const { to, link } of news) old[to]?.link(link)
-    expect(await told()).toBe(false)
-    old[0]?.introduceTo(3)
-    expect(await told()).toBe(false)
-    // Two deaths in short order: one that has told nothing, and one that has.
-    newcomer.unlink(1, () => undefined)
-    newcomer.unlink(0, () => undefined)
-    expect(await told()).toBe(false)
-    old[2]?.introduceTo(3)
-    expect(await told()).toBe(true)
+    for (const { to, link } of others) before[to]?.link(link)
+    expect(await synced()).toBe(false)
+    before[0]?.startSync(3)
+    expect(await synced()).toBe(false)
+    // Two deaths in short order: of one that has sent nothing, and of one that has.
+    joined.threadEnded(1)
+    joined.threadEnded(0)
+    expect(await synced()).toBe(false)
+    before[2]?.startSync(3)
+    expect(await synced()).toBe(true)
   })
 
-  it('does not wait when there was nobody', async () => {
-    const alone = new ThreadLinks(new ThreadMemories().join(0).memory, parts)
-    await alone.allTold()
-    expect(alone.wakeup).toBeInstanceOf(Wakeup)
+  it('does not wait when there was no other', async () => {
+    const alone = start(new ThreadMemories().join(0).memory)
+    await alone.synced()
+    expect(alone.count).toBe(0)
   })
 
   it('lets its first client reach everybody at once', () => {

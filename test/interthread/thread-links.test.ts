@@ -1,88 +1,100 @@
+// Frames between threads over real rings: what one thread announces and sends is what the other's listener is told.
+
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
 import { peerPresentFrame } from '#protocol/frames.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
-import { Wakeup, ringMemory } from '#interthread/ring.ts'
-import { ThreadMemories } from '#interthread/thread-memory.ts'
+import { ringMemory } from '#interthread/ring.ts'
 import { ThreadLinks } from '#interthread/thread-links.ts'
-import type { ThreadEvents } from '#interthread/thread-frames.ts'
+import { ThreadMemories } from '#interthread/thread-memory.ts'
+import { Wakeup } from '#interthread/wakeup.ts'
 import { Packet } from '#relay/packet.ts'
+import type { ConnectedKey, RemotePresenceListener, ThreadPacketListener } from '#relay/ports.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
 import { actor, alice, bob, cathy } from '../support/actor.ts'
 import { packet } from '../vectors/frames.ts'
 import { sha256 } from '../vectors/hex.ts'
 
-/** Writes down what it hears. */
-class Listener implements ThreadEvents {
-  readonly heard: string[] = []
+/** Writes down what it is told. */
+class Listener implements RemotePresenceListener, ThreadPacketListener {
+  readonly lines: string[] = []
   onPacket: () => void = () => undefined
 
-  presentElsewhere(thread: number, key: Uint8Array, presentFrame: Uint8Array, claim: number): void {
-    this.heard.push(`${thread} present ${toHex(key)} ${toHex(presentFrame)} ${claim}`)
+  peerPresent(thread: number, key: Uint8Array, presentFrame: Uint8Array, activity: number): void {
+    this.lines.push(`${thread} present ${toHex(key)} ${toHex(presentFrame)} ${activity}`)
   }
 
-  claimedElsewhere(thread: number, key: Uint8Array, claim: number): void {
-    this.heard.push(`${thread} claim ${toHex(key)} ${claim}`)
+  peerActive(thread: number, key: Uint8Array, activity: number): void {
+    this.lines.push(`${thread} active ${toHex(key)} ${activity}`)
   }
 
-  goneElsewhere(thread: number, key: Uint8Array): void {
-    this.heard.push(`${thread} gone ${toHex(key)}`)
+  peerGone(thread: number, key: Uint8Array): void {
+    this.lines.push(`${thread} gone ${toHex(key)}`)
   }
 
-  homeElsewhere(thread: number, key: Uint8Array, isHome: boolean): void {
-    this.heard.push(`${thread} ${isHome ? 'home' : 'no home'} ${toHex(key)}`)
+  homeChanged(thread: number, key: Uint8Array, isHome: boolean): void {
+    this.lines.push(`${thread} ${isHome ? 'home' : 'no home'} ${toHex(key)}`)
   }
 
-  introducing(thread: number): void {
-    this.heard.push(`${thread} introducing`)
+  syncStarted(thread: number): void {
+    this.lines.push(`${thread} sync started`)
   }
 
-  introduced(thread: number): void {
-    this.heard.push(`${thread} introduced`)
+  syncFinished(thread: number): void {
+    this.lines.push(`${thread} sync finished`)
   }
+
+  threadEnded(): void {}
 
   closePeer(key: Uint8Array): void {
-    this.heard.push(`close ${toHex(key)}`)
+    this.lines.push(`close ${toHex(key)}`)
   }
 
-  packet(buffer: Buffer, start: number, end: number): void {
-    this.heard.push(`packet ${sha256(buffer.subarray(start, end)).toString('hex')}`)
+  connectedKeys(): readonly ConnectedKey[] {
+    return []
+  }
+
+  fromThread(buffer: Buffer, start: number, end: number): void {
+    this.lines.push(`packet ${sha256(buffer.subarray(start, end)).toString('hex')}`)
     buffer.fill(0xaa, start - 5, end)
     this.onPacket()
   }
+
+  lostWithThread(): void {}
 }
 
-interface Neighbour {
+interface TestThread {
   readonly wakeup: SharedArrayBuffer
   readonly threadLinks: ThreadLinks
   readonly listener: Listener
-  wakes: number
+  /** How often it asked for the end of a turn. */
+  turnCount: number
 }
 
-function neighbourhood(count: number): Neighbour[] {
-  const neighbourhood = new ThreadMemories()
-  const all: Neighbour[] = []
+/** The threads of one relay, all linked with each other. */
+function startThreads(count: number): TestThread[] {
+  const memories = new ThreadMemories()
+  const all: TestThread[] = []
   for (let index = 0; index < count; index++) {
-    const { memory, news } = neighbourhood.join(index)
+    const { memory, others } = memories.join(index)
     const listener = new Listener()
-    const wake = (): void => void one.wakes++
-    const threadLinks = new ThreadLinks(memory, {
-      listener: () => listener,
-      everybody: () => [],
-      wake,
-      now: () => 0,
+    const threadLinks = new ThreadLinks(memory, () => 0)
+    const one: TestThread = { wakeup: memory.wakeup, threadLinks, listener, turnCount: 0 }
+    threadLinks.connect({
+      presence: listener,
+      packets: listener,
+      readThreads: () => undefined,
+      wake: () => void one.turnCount++,
     })
-    const one: Neighbour = { wakeup: memory.wakeup, threadLinks, listener, wakes: 0 }
     all.push(one)
-    for (const { to, link } of news) all[to]?.threadLinks.link(link)
+    for (const { to, link } of others) all[to]?.threadLinks.link(link)
   }
   return all
 }
 
-/** The two ends of a neighbourhood of two. */
-function pair(): [Neighbour, Neighbour] {
-  return neighbourhood(2) as [Neighbour, Neighbour]
+function startTwo(): [TestThread, TestThread] {
+  return startThreads(2) as [TestThread, TestThread]
 }
 
 /** A packet as it arrived from a client: destination key, then the packet. */
@@ -97,36 +109,40 @@ function presence(key: Uint8Array, appName: string): Uint8Array {
   return peerPresentFrame({ key, ip: ipToBytes('203.0.113.7'), port: 443, flags: 1, appName })
 }
 
-type Saying =
-  | { readonly kind: 'present' | 'claim' | 'gone' | 'close'; readonly who: number; readonly claim: number }
-  | { readonly kind: 'packet'; readonly who: number; readonly bytes: number; readonly seed: number }
+type Message =
+  | {
+      readonly kind: 'present' | 'active' | 'gone' | 'close'
+      readonly key: number
+      readonly activity: number
+    }
+  | { readonly kind: 'packet'; readonly key: number; readonly bytes: number; readonly seed: number }
 
-const someSaying: fc.Arbitrary<Saying> = fc.oneof(
+const someMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({
-    kind: fc.constantFrom('present' as const, 'claim' as const, 'gone' as const, 'close' as const),
-    who: fc.nat(5),
-    claim: fc.integer(),
+    kind: fc.constantFrom('present' as const, 'active' as const, 'gone' as const, 'close' as const),
+    key: fc.nat(5),
+    activity: fc.integer(),
   }),
   fc.record({
     kind: fc.constant('packet' as const),
-    who: fc.nat(5),
+    key: fc.nat(5),
     bytes: fc.oneof(fc.nat(2_000), fc.constant(65_536)),
     seed: fc.integer(),
   }),
 )
 
-/** Says something, and returns what the other should hear; undefined if it was refused. */
-function say(from: ThreadLinks, saying: Saying): string | undefined {
-  const key = actor(`neighbour ${saying.who}`).key
-  switch (saying.kind) {
+/** Sends a message, and returns what the other thread should be told; undefined if it was refused. */
+function send(from: ThreadLinks, message: Message): string | undefined {
+  const { key } = actor(`peer ${message.key}`)
+  switch (message.kind) {
     case 'present': {
-      const frame = presence(key, `app ${saying.who}`)
-      from.present(frame, saying.claim)
-      return `0 present ${toHex(key)} ${toHex(frame)} ${saying.claim}`
+      const frame = presence(key, `app ${message.key}`)
+      from.present(frame, message.activity)
+      return `0 present ${toHex(key)} ${toHex(frame)} ${message.activity}`
     }
-    case 'claim':
-      from.claim(key, saying.claim)
-      return `0 claim ${toHex(key)} ${saying.claim}`
+    case 'active':
+      from.active(key, message.activity)
+      return `0 active ${toHex(key)} ${message.activity}`
     case 'gone':
       from.gone(key)
       return `0 gone ${toHex(key)}`
@@ -134,30 +150,30 @@ function say(from: ThreadLinks, saying: Saying): string | undefined {
       from.closePeer(key)
       return `close ${toHex(key)}`
     case 'packet': {
-      const bytes = bytesFrom(saying.seed, saying.bytes)
+      const bytes = bytesFrom(message.seed, message.bytes)
       if (!from.sendPacket(1, key, alice.key, arrived(key, bytes))) return undefined
       return `packet ${sha256(Buffer.concat([key, alice.key, bytes])).toString('hex')}`
     }
   }
 }
 
-it('all that one says the other hears, intact and in order, however rarely it listens', () => {
+it('a thread is told everything that another one sends, intact and in order, however rarely it reads', () => {
   const someSteps = fc.array(
-    fc.oneof({ weight: 12, arbitrary: someSaying }, fc.constantFrom('drain', 'flush')),
+    fc.oneof({ weight: 12, arbitrary: someMessage }, fc.constantFrom('drain', 'flush')),
     {
       maxLength: 150,
     },
   )
   fc.assert(
     fc.property(someSteps, (steps) => {
-      const [from, to] = pair()
+      const [from, to] = startTwo()
       const expected: string[] = []
       let refusedCount = 0
       for (const step of steps) {
         if (step === 'drain') to.threadLinks.drain()
         else if (step === 'flush') from.threadLinks.flush()
         else {
-          const line = say(from.threadLinks, step)
+          const line = send(from.threadLinks, step)
           if (line === undefined) refusedCount++
           else expected.push(line)
         }
@@ -166,8 +182,8 @@ it('all that one says the other hears, intact and in order, however rarely it li
         from.threadLinks.flush()
         to.threadLinks.drain()
       }
-      expect(to.listener.heard).toEqual(expected)
-      // Sixteen of the largest packets fit between two times of listening.
+      expect(to.listener.lines).toEqual(expected)
+      // Sixteen of the largest packets fit between two reads.
       const packetCount = steps.filter((step) => typeof step !== 'string' && step.kind === 'packet').length
       if (packetCount < 16) expect(refusedCount).toBe(0)
     }),
@@ -175,7 +191,7 @@ it('all that one says the other hears, intact and in order, however rarely it li
   )
 })
 
-/** Fills the crossing with packets until no more is taken; how many there are. */
+/** Fills the ring with packets until no more fits; returns how many there are. */
 function fill(from: ThreadLinks): number {
   let count = 0
   while (from.sendPacket(1, bob.key, alice.key, arrived(bob.key, Buffer.alloc(60_000)))) count++
@@ -183,148 +199,142 @@ function fill(from: ThreadLinks): number {
   return count
 }
 
-it('news that does not fit waits, and no packet overtakes it', () => {
-  const [from, to] = pair()
+it('presence frames that do not fit wait, and no packet overtakes them', () => {
+  const [from, to] = startTwo()
   const packets = fill(from.threadLinks)
-  const news = Array.from({ length: 300 }, (_, n): Saying => ({ kind: 'present', who: n % 6, claim: n }))
-  const expected = news.map((saying) => say(from.threadLinks, saying))
+  const messages = Array.from({ length: 300 }, (_, n): Message => ({
+    kind: 'present',
+    key: n % 6,
+    activity: n,
+  }))
+  const expected = messages.map((message) => send(from.threadLinks, message))
   expect(from.threadLinks.hasBacklog).toBe(true)
   to.threadLinks.drain()
-  expect(to.listener.heard.length).toBe(packets)
-  // There is room now, but what was said first goes first.
+  expect(to.listener.lines.length).toBe(packets)
+  // There is room now, but the presence frames go first.
   expect(from.threadLinks.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))).toBe(false)
   from.threadLinks.flush()
   expect(from.threadLinks.hasBacklog).toBe(false)
   expect(from.threadLinks.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))).toBe(true)
   to.threadLinks.drain()
-  expect(to.listener.heard.slice(packets, -1)).toEqual(expected)
-  expect(to.listener.heard.at(-1)).toMatch(/^packet/)
+  expect(to.listener.lines.slice(packets, -1)).toEqual(expected)
+  expect(to.listener.lines.at(-1)).toMatch(/^packet/)
 })
 
-it('one neighbour that does not listen keeps no news from the others', () => {
-  const [from, deaf, other] = neighbourhood(3) as [Neighbour, Neighbour, Neighbour]
+it('a thread that does not read keeps no presence frames from the others', () => {
+  const [from, stuck, other] = startThreads(3) as [TestThread, TestThread, TestThread]
   const packets = fill(from.threadLinks)
   from.threadLinks.gone(cathy.key)
   other.threadLinks.drain()
-  expect(other.listener.heard).toEqual([`0 gone ${toHex(cathy.key)}`])
-  deaf.threadLinks.drain()
-  expect(deaf.listener.heard.length).toBe(packets)
+  expect(other.listener.lines).toEqual([`0 gone ${toHex(cathy.key)}`])
+  stuck.threadLinks.drain()
+  expect(stuck.listener.lines.length).toBe(packets)
 })
 
-it('the wakeup rings once for all that was said in a turn, and not when nothing was', () => {
-  const [from, to] = pair()
-  const rings = (): number => to.threadLinks.wakeup.count()
+it('a thread is woken once for everything that was written in a turn, and not when nothing was', () => {
+  const [from, to] = startTwo()
+  const wakes = (): number => to.threadLinks.wakeup.count()
   from.threadLinks.flush()
-  expect([from.wakes, rings()]).toEqual([0, 0])
+  expect([from.turnCount, wakes()]).toEqual([0, 0])
   from.threadLinks.gone(alice.key)
   from.threadLinks.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))
   from.threadLinks.gone(bob.key)
-  expect([from.wakes, rings()]).toEqual([1, 0])
+  expect([from.turnCount, wakes()]).toEqual([1, 0])
   from.threadLinks.flush()
   from.threadLinks.flush()
-  expect([from.wakes, rings()]).toEqual([1, 1])
+  expect([from.turnCount, wakes()]).toEqual([1, 1])
   to.threadLinks.drain()
   expect(to.threadLinks.fallAsleep()).toBe(true)
   from.threadLinks.gone(alice.key)
   from.threadLinks.flush()
-  expect([from.wakes, rings()]).toEqual([2, 2])
+  expect([from.turnCount, wakes()]).toEqual([2, 2])
 })
 
-it('the wakeup does not ring for who is at work, and who has been written to meanwhile does not fall asleep', () => {
-  const [from, to] = pair()
-  const speak = (): void => {
+it('a thread at work is not woken, and does not fall asleep when something was written meanwhile', () => {
+  const [from, to] = startTwo()
+  const write = (): void => {
     from.threadLinks.gone(alice.key)
     from.threadLinks.flush()
   }
   to.threadLinks.drain()
-  expect(to.wakes).toBe(1)
-  speak()
+  expect(to.turnCount).toBe(1)
+  write()
   expect(to.threadLinks.wakeup.count()).toBe(0)
   expect(to.threadLinks.fallAsleep()).toBe(false)
-  expect(to.wakes).toBe(2)
+  expect(to.turnCount).toBe(2)
   to.threadLinks.drain()
-  expect(to.listener.heard.length).toBe(1)
+  expect(to.listener.lines.length).toBe(1)
   expect(to.threadLinks.fallAsleep()).toBe(true)
-  speak()
+  write()
   expect(to.threadLinks.wakeup.count()).toBe(1)
 })
 
-it('who looks by itself each millisecond is not rung for, from its first neighbour on, and is again when it stops', () => {
-  const [from, to] = pair()
-  const isRungFor = (): boolean => {
+it('a thread that polls is woken for urgent frames only, whatever threads come and go, until it stops polling', () => {
+  const [from, to] = startTwo()
+  const isWoken = (): boolean => {
     to.threadLinks.drain()
     expect(to.threadLinks.fallAsleep()).toBe(true)
-    const rings = to.threadLinks.wakeup.count()
+    const wakes = to.threadLinks.wakeup.count()
     from.threadLinks.isInRound = true
     from.threadLinks.gone(alice.key)
     from.threadLinks.flush()
     from.threadLinks.isInRound = false
-    return to.threadLinks.wakeup.count() > rings
+    return to.threadLinks.wakeup.count() > wakes
   }
-  expect(isRungFor()).toBe(true)
+  expect(isWoken()).toBe(true)
   to.threadLinks.setPolling(true)
-  expect(isRungFor()).toBe(false)
-  // Neither the beginning nor the end of it is lost while there is no neighbour.
+  expect(isWoken()).toBe(false)
+  // Neither the start nor the end of polling is lost while there is no other thread.
   for (const isPolling of [false, true]) {
-    to.threadLinks.unlink(0, () => undefined)
+    to.threadLinks.threadEnded(0)
     to.threadLinks.setPolling(isPolling)
     const back = { outgoing: ringMemory(), incoming: ringMemory() }
     to.threadLinks.link({ thread: 0, wakeup: Wakeup.memory(), ...back })
-    from.threadLinks.unlink(1, () => undefined)
+    from.threadLinks.threadEnded(1)
     from.threadLinks.link({
       thread: 1,
       wakeup: to.wakeup,
       outgoing: back.incoming,
       incoming: back.outgoing,
     })
-    expect(isRungFor()).toBe(!isPolling)
+    expect(isWoken()).toBe(!isPolling)
   }
 })
 
-it('news for one that never listens is bounded, and who is here is told when it does', () => {
-  const [from, to] = pair()
-  const sayings = 200_000
-  for (let n = 0; n < sayings; n++) from.threadLinks.gone(alice.key)
+it('presence frames for a thread that never reads are bounded, and a full sync follows when it does', () => {
+  const [from, to] = startTwo()
+  const messages = 200_000
+  for (let n = 0; n < messages; n++) from.threadLinks.gone(alice.key)
   expect(from.threadLinks.hasBacklog).toBe(true)
   for (let round = 0; round < 100; round++) {
     to.threadLinks.drain()
     from.threadLinks.flush()
   }
   expect(from.threadLinks.hasBacklog).toBe(false)
-  const { heard } = to.listener
-  const inCrossing = Math.floor(1_048_576 / 37)
-  expect(heard.length).toBeLessThan(inCrossing + 16_384 + 10)
-  expect(heard.slice(-2)).toEqual(['0 introducing', '0 introduced'])
-  // And then as before.
+  const { lines } = to.listener
+  const inRing = Math.floor(1_048_576 / 37)
+  expect(lines.length).toBeLessThan(inRing + 16_384 + 10)
+  expect(lines.slice(-2)).toEqual(['0 sync started', '0 sync finished'])
+  // Then as before.
   from.threadLinks.gone(bob.key)
   to.threadLinks.drain()
-  expect(heard.at(-1)).toBe(`0 gone ${toHex(bob.key)}`)
+  expect(lines.at(-1)).toBe(`0 gone ${toHex(bob.key)}`)
 })
 
-it('listening while listening does nothing', () => {
-  const [from, to] = pair()
+it('draining while draining does nothing', () => {
+  const [from, to] = startTwo()
   const inner: boolean[] = []
   to.listener.onPacket = () => inner.push(to.threadLinks.drain(), to.threadLinks.isDraining)
   from.threadLinks.sendPacket(1, bob.key, alice.key, arrived(bob.key, packet))
   from.threadLinks.sendPacket(1, cathy.key, alice.key, arrived(cathy.key, packet))
   expect(to.threadLinks.drain()).toBe(true)
   expect(inner).toEqual([false, true, false, true])
-  expect(to.listener.heard.length).toBe(2)
+  expect(to.listener.lines.length).toBe(2)
   expect(to.threadLinks.isDraining).toBe(false)
 })
 
-it('activity is counted in common', () => {
-  const all = neighbourhood(3)
-  const claims = [0, 1, 2, 1, 0].map((thread) => all[thread]?.threadLinks.nextClaim())
-  expect(claims).toEqual([1, 2, 3, 4, 5])
-})
-
-it('a single thread has nobody to hear, and nothing to pay', () => {
-  const alone = ThreadLinks.none()
-  alone.present(presence(alice.key, ''), 1)
-  alone.gone(alice.key)
-  expect(alone.drain()).toBe(false)
-  expect(alone.hasBacklog).toBe(false)
-  expect(alone.count).toBe(0)
-  expect(alone.sendPacket(0, bob.key, alice.key, arrived(bob.key, packet))).toBe(false)
+it('all threads share one count of activity', () => {
+  const all = startThreads(3)
+  const numbers = [0, 1, 2, 1, 0].map((thread) => all[thread]?.threadLinks.nextActivity())
+  expect(numbers).toEqual([1, 2, 3, 4, 5])
 })

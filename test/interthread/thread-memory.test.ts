@@ -73,7 +73,7 @@ describe('when a thread dies', () => {
     for (const client of [a, c, watcher]) client.take()
     relay.startThread(1)
     let isToldAll = false
-    const told = relay.thread(1).relay.threadLinks.allTold()
+    const told = relay.links(1).synced()
     void told.then(() => (isToldAll = true))
     await new Promise(setImmediate)
     expect([isToldAll, relay.thread(1).relay.keyCount]).toEqual([false, 0])
@@ -97,7 +97,7 @@ describe('when a thread dies', () => {
     relay.startThread(2)
     relay.killThread(1)
     relay.settle()
-    await relay.thread(2).relay.threadLinks.allTold()
+    await relay.links(2).synced()
     relay.startThread(1)
     relay.settle()
     expect(watcher.take()).toEqual(['PeerGone bob disconnected', 'PeerGone cathy disconnected'])

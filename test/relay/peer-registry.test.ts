@@ -322,11 +322,11 @@ it('sessions that take turns with one key tell the other threads no more than th
   const a = relay.join(alice, { thread: 1 })
   const bobs = [0, 0, 1].map((thread) => relay.join(bob, { thread }))
   relay.settle()
-  const claims = relay.thread(0).relay.threadLinks
-  const before = claims.nextClaim()
+  const links = relay.links(0)
+  const before = links.nextActivity()
   for (let n = 0; n < 500; n++) for (const one of bobs.slice(0, 2)) one.send(frames.unknown).settled()
   // The first of them took over from the other thread, and none of the rest did.
-  expect(claims.nextClaim() - before).toBe(2)
+  expect(links.nextActivity() - before).toBe(2)
   a.sendPacket(bob, packet)
   expect(bobs.map((one) => one.take().filter((line) => line === fromAlice).length)).toEqual([0, 1, 0])
   bobs[1]?.hangUp()

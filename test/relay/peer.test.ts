@@ -1,18 +1,18 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { AWAY, Peer } from '#relay/peer.ts'
+import { NO_THREAD, Peer } from '#relay/peer.ts'
 import { alice } from '../support/actor.ts'
 
-const elsewhere = (thread: number, claim: number) => ({
+const presence = (thread: number, activity: number) => ({
   thread,
-  claim,
+  activity,
   presentFrame: new Uint8Array(0),
   isHome: false,
 })
 
 it('a key that is only elsewhere is received by whichever thread became active last', () => {
   const peer = new Peer(alice.key)
-  peer.elsewhere.push(elsewhere(0, 5), elsewhere(2, 9), elsewhere(1, 7))
+  peer.onOtherThreads.push(presence(0, 5), presence(2, 9), presence(1, 7))
   peer.elect()
   expect(peer.thread).toBe(2)
   expect(peer.active).toBeUndefined()
@@ -22,7 +22,7 @@ it('a key that is only elsewhere is received by whichever thread became active l
 it('a key that is nowhere has nobody to receive', () => {
   const peer = new Peer(alice.key)
   peer.elect()
-  expect([peer.thread, peer.active, peer.registrations]).toEqual([AWAY, undefined, 0])
+  expect([peer.thread, peer.active, peer.registrations]).toEqual([NO_THREAD, undefined, 0])
 })
 
 it('the order of activity survives the count starting anew', () => {
@@ -33,7 +33,7 @@ it('the order of activity survives the count starting anew', () => {
       (base, threads) => {
         const peer = new Peer(alice.key)
         // Each thread became active after those with lower numbers.
-        for (const thread of threads) peer.elsewhere.push(elsewhere(thread, (base + thread) | 0))
+        for (const thread of threads) peer.onOtherThreads.push(presence(thread, (base + thread) | 0))
         peer.elect()
         expect(peer.thread).toBe(Math.max(...threads))
       },

@@ -117,7 +117,7 @@ it('a session does not remember the peers that it has outlived', () => {
   expect(b.take().filter((line) => line.startsWith('PeerGone')).length).toBe(30)
   const remembered: number[] = []
   relay.thread(0).relay.endWhere((session) => {
-    remembered.push(session.heard?.size ?? 0)
+    remembered.push(session.packetSources?.size ?? 0)
     return false
   }, EndReason.shutdown)
   expect(remembered).toEqual([1, 0])
@@ -149,7 +149,7 @@ it('what the relay was told to send before it ends a session itself is still sen
   const relay = new TestRelay()
   const [a, b] = [relay.join(alice), relay.join(bob)]
   a.send(frames.sendPacket)
-  relay.thread(0).relay.flush()
+  relay.thread(0).relay.flushQueue.flush()
   relay.thread(0).relay.endWhere((session) => session.remote === b.link.remote, EndReason.shutdown)
   expect(b.take()).toEqual([packetLine(alice, packet)])
   expect(b.isClosed).toBe(true)

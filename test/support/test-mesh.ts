@@ -55,7 +55,9 @@ export class MeshNode {
     this.name = name
     const server = mesh.serverOf(name)
     const instance = `${name} ${mesh.startCount}`
-    this.routeTable = new RouteTable(1, (bytes, at, route) => this.#domain.routeChanged(bytes, at, route))
+    this.routeTable = new RouteTable(1, (bytes, at, route) =>
+      this.#domain.routeListener.routeChanged(bytes, at, route),
+    )
     this.directory = mesh.directoryServer?.open(name)
     const directoryClient = this.directory && this.#makeDirectoryClient(this.directory, mesh)
     this.relay = new TestRelay({
@@ -84,7 +86,7 @@ export class MeshNode {
       now: mesh.clock.now,
       random: (bytes) => sha256(`${name} random`).subarray(0, bytes),
       later: mesh.clock.later,
-      flushSoon: (one) => this.#domain.flushAfterRound(one),
+      flushSoon: (one) => this.#domain.flushQueue.addAfterRound(one),
       onChange: ({ sibling, state }) => this.changes.push(`${sibling.name} ${state}`),
     })
   }

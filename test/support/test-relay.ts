@@ -5,8 +5,8 @@
 import { ipToBytes } from '#protocol/ip-address.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
-import { ThreadMemories } from '#interthread/thread-memory.ts'
-import type { ThreadMemory } from '#interthread/thread-links.ts'
+import { ThreadLinks } from '#interthread/thread-links.ts'
+import { ThreadMemories, type ThreadMemory } from '#interthread/thread-memory.ts'
 import {
   NO_ROUTES,
   type Admission,
@@ -18,6 +18,7 @@ import {
 } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import type { SessionLimits } from '#relay/session-limits.ts'
+import { SingleThread } from '#relay/single-thread.ts'
 import { sha256 } from '../vectors/hex.ts'
 import * as keys from '../vectors/keys.ts'
 import { type Actor, server } from './actor.ts'
@@ -81,6 +82,8 @@ export interface ConnectOptions {
 
 interface WorkerHandle {
   readonly relay: Relay
+  /** Undefined in a relay of one thread. */
+  readonly threadLinks: ThreadLinks | undefined
   readonly counters: Counters
   isFlushAsked: boolean
   /** How often the relay has asked to be flushed. */
@@ -128,7 +131,10 @@ export class TestRelay {
     const joining = this.#neighbourhood?.join(index)
     const counters = this.threads[index]?.counters ?? new Counters()
     this.threads[index] = this.#makeThread(joining?.memory, counters)
-    for (const { to, link } of joining?.news ?? []) this.thread(to).relay.threadStarted(link)
+    for (const { to, link } of joining?.others ?? []) {
+      this.links(to).link(link)
+      this.links(to).startSync(index)
+    }
   }
 
   /** A thread dies in the midst of whatever it was doing; its connections break, and those who are there are told. */
@@ -138,7 +144,7 @@ export class TestRelay {
     for (const link of this.#linksOf.get(dead.relay) ?? []) link.breakOff()
     this.#neighbourhood?.leave(index)
     dead.counters.endOfThread()
-    for (const { relay, isDead } of this.threads) if (!isDead) relay.threadEnded(index)
+    for (const { threadLinks, isDead } of this.threads) if (!isDead) threadLinks?.threadEnded(index)
   }
 
   /** A connection that has got past HTTP; ServerKey is on its way. */
@@ -187,6 +193,13 @@ export class TestRelay {
     const thread = this.threads[index]
     if (thread === undefined) throw new Error(`there is no thread ${index}`)
     return thread
+  }
+
+  /** A thread's way to the others. */
+  links(index: number): ThreadLinks {
+    const { threadLinks } = this.thread(index)
+    if (threadLinks === undefined) throw new Error('this relay has one thread')
+    return threadLinks
   }
 
   /** Lets threads flush and hear and links take and bring bytes until all is at rest. */
@@ -249,13 +262,13 @@ export class TestRelay {
     let isBusy = false
     if (thread.isFlushAsked) {
       thread.isFlushAsked = false
-      thread.relay.flush()
+      thread.relay.flushQueue.flush()
       isBusy = true
     }
-    const rungCount = thread.relay.threadLinks.wakeup.count()
+    const rungCount = thread.threadLinks?.wakeup.count() ?? 0
     if (rungCount !== thread.rungCount && !thread.isDeaf) {
       thread.rungCount = rungCount
-      thread.relay.hear()
+      thread.threadLinks?.read()
       isBusy = true
     }
     return isBusy
@@ -263,6 +276,7 @@ export class TestRelay {
 
   #makeThread(memory: ThreadMemory | undefined, counters: Counters): WorkerHandle {
     const options = this.#options
+    const threadLinks = memory && new ThreadLinks(memory, this.clock.now)
     const relay = new Relay({
       nodeKey: { privateKey: this.server.privateKey, publicKey: this.server.key },
       instance: options.instance,
@@ -287,10 +301,11 @@ export class TestRelay {
         thread.isFlushAsked = true
         thread.flushAskCount++
       },
-      threads: memory,
+      threads: threadLinks ?? new SingleThread(),
     })
     const thread: WorkerHandle = {
       relay,
+      threadLinks,
       counters,
       isFlushAsked: false,
       flushAskCount: 0,

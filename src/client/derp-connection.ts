@@ -6,7 +6,7 @@ import { FrameReader, FrameAction, type FrameSink } from '#protocol/frame-reader
 import { FrameType } from '#protocol/frame-type.ts'
 import { frame } from '#protocol/handshake.ts'
 import { CLIENT_FRAME_BYTES_MAX, SERVER_KEY_BYTES_MAX } from '#protocol/limits.ts'
-import { CloseCode } from '#protocol/web-socket.ts'
+import { CloseCode } from '#protocol/web-socket-header.ts'
 import { EndKind, type ConnectionEnd } from './connect-error.ts'
 import { Opening, type OpenedWay } from './opening.ts'
 import { SharedResources } from './shared-resources.ts'

@@ -8,7 +8,8 @@
 
 import type { HttpHead } from '#protocol/http-head.ts'
 import { upgradeWish } from '#protocol/upgrade.ts'
-import { CloseCode, closeFrame } from '#protocol/web-socket.ts'
+import { closeFrame } from '#protocol/web-socket.ts'
+import { CloseCode } from '#protocol/web-socket-header.ts'
 import { handshakeFault, subprotocolOf, switchingToWebSocket } from '#protocol/web-socket-handshake.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
 import type { Link, LinkListener } from '#relay/ports.ts'

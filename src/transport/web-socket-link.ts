@@ -5,15 +5,8 @@
 // limit; a client that exceeds the limit is closed.
 
 import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
-import {
-  CloseCode,
-  closeFrame,
-  Opcode,
-  PINGS_MAX,
-  type Pings,
-  WebSocketReader,
-  webSocketHeader,
-} from '#protocol/web-socket.ts'
+import { closeFrame, PINGS_MAX, type Pings, WebSocketReader, webSocketHeader } from '#protocol/web-socket.ts'
+import { CloseCode, Opcode } from '#protocol/web-socket-header.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'

@@ -1,5 +1,5 @@
-// What a client tells its user, and how it is read from the server's frames. All bytes are copies and the
-// listener's to keep. A frame that is too short for its type tells nothing, as in Tailscale's own client.
+// A client's events, and how they are read from the server's frames. All bytes are copies that listeners may keep. A frame
+// that is too short for its type causes no event, as in Tailscale's own client.
 
 import { FrameType } from '#protocol/frame-type.ts'
 import { readPeerGone, readPeerPresent, readRestarting, type Presence } from '#protocol/frames.ts'
@@ -14,34 +14,34 @@ export interface ReceivedPacket {
   readonly packet: Buffer
 }
 
-/** The events of a client, each with one value. */
+/** The events of a client; each has one value. */
 export interface ClientEvents {
   packet: ReceivedPacket
-  /** A peer left the region (`GoneReason.disconnected`) or was addressed and is not there (`notHere`). */
+  /** A peer has left the region (`GoneReason.disconnected`), or a packet for it found it not there (`notHere`). */
   peerGone: { readonly key: Uint8Array; readonly reason: number }
-  /** To watchers: a connection on this server. */
+  /** For watchers: a connection on this server. */
   peerPresent: Presence
   /** A problem to show the user; the empty text clears it. */
   health: string
   /** The server is about to restart. */
   restarting: { readonly reconnectInMs: number; readonly tryForMs: number }
-  /** The eight bytes of a pong; the round trip in ms if it answers a `ping()`. */
+  /** The eight bytes of a pong, and the round trip in ms if it answers a `ping()`. */
   pong: { readonly bytes: Uint8Array; readonly roundTripMs: number | undefined }
   keepAlive: undefined
   /** The server has admitted this client. */
   serverInfo: ServerInfo
-  /** The end; no event follows. */
+  /** The connection has ended; the last event. */
   closed: ConnectionEnd
 }
 
-/** The payload at [start, end), copied. Not a Buffer: those slice without copying. */
+/** A copy of the payload at [start, end). Not a Buffer, since a Buffer's `slice` would share its memory. */
 export function copyPayload(buffer: Buffer, start: number, end: number): Uint8Array {
   const payload = new Uint8Array(end - start)
   buffer.copy(payload, 0, start, end)
   return payload
 }
 
-/** Tells of a RecvPacket's payload at [start, end). */
+/** Emits the packet of a RecvPacket's payload at [start, end). */
 export function emitPacket(events: Emitter<ClientEvents>, buffer: Buffer, start: number, end: number): void {
   if (end - start < KEY_BYTES) return
   const copy = Buffer.allocUnsafe(end - start)
@@ -49,16 +49,16 @@ export function emitPacket(events: Emitter<ClientEvents>, buffer: Buffer, start:
   events.emit('packet', { source: copy.subarray(0, KEY_BYTES), packet: copy.subarray(KEY_BYTES) })
 }
 
-/** Tells of any frame that is for the user alone and no packet; other types are ignored. */
+/** Emits the event of any frame that is only for the user and no packet. Ignores other types. */
 export function emitNotice(events: Emitter<ClientEvents>, type: number, payload: Uint8Array): void {
   if (type === FrameType.keepAlive) events.emit('keepAlive', undefined)
   else if (type === FrameType.health) events.emit('health', Buffer.from(payload).toString('utf8'))
-  else if (type === FrameType.peerGone) emitIfRead(events, 'peerGone', readPeerGone(payload))
-  else if (type === FrameType.peerPresent) emitIfRead(events, 'peerPresent', readPeerPresent(payload))
-  else if (type === FrameType.restarting) emitIfRead(events, 'restarting', readRestarting(payload))
+  else if (type === FrameType.peerGone) emitIfValid(events, 'peerGone', readPeerGone(payload))
+  else if (type === FrameType.peerPresent) emitIfValid(events, 'peerPresent', readPeerPresent(payload))
+  else if (type === FrameType.restarting) emitIfValid(events, 'restarting', readRestarting(payload))
 }
 
-/** Tells of a pong; `roundTripMs` if it answers a ping of ours. */
+/** Emits a pong; `roundTripMs` if it answers a ping of this client. */
 export function emitPong(
   events: Emitter<ClientEvents>,
   payload: Uint8Array,
@@ -68,7 +68,7 @@ export function emitPong(
     events.emit('pong', { bytes: payload.subarray(0, PING_BYTES), roundTripMs })
 }
 
-function emitIfRead<Name extends keyof ClientEvents>(
+function emitIfValid<Name extends keyof ClientEvents>(
   events: Emitter<ClientEvents>,
   name: Name,
   value: ClientEvents[Name] | undefined,

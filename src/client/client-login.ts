@@ -1,6 +1,6 @@
-// A client's part of the login: what it says once it knows the server's key, and whether the server's answer
-// is meant for it. Sends nothing itself. The box proves the client's key to this server alone and, with it,
-// carries the mesh key; only TLS tells whether this is the right server.
+// The client's part of the login: its first bytes once the server's key is known, and the check of the server's answer.
+// Sends nothing itself. The box proves the client's key to this server only, and carries the mesh key; only TLS shows
+// whether it is the right server.
 
 import { randomBytes } from 'node:crypto'
 import { BoxSecret, type BoxKey } from '#protocol/box.ts'
@@ -10,19 +10,19 @@ import { clientInfoFrame, isAppName, openServerInfo, type ServerInfo } from '#pr
 import { KEY_BYTES, NONCE_BYTES } from '#protocol/limits.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 
-/** Who logs in, and with what claims. */
+/** The key of the client, and what it tells the server about itself. */
 export interface LoginOptions {
   readonly key: KeyPair
-  /** 32 bytes that make this a sibling: it may watch, forward and close peers. */
+  /** 32 bytes that make this client a sibling: it may watch, forward and close peers. */
   readonly meshKey?: Uint8Array
   readonly isProber?: boolean
   /** For the server's statistics: up to 32 printable ASCII characters. */
   readonly appName?: string
-  /** Whether the server may ping; such pings are then answered. Default true. */
+  /** Whether this client answers the server's pings. Default true. */
   readonly canAckPings?: boolean
-  /** Says with the login that this server is the client's home. */
+  /** Notes with the login that this server is the client's home. */
   readonly isPreferred?: boolean
-  /** Asks with the login to be told who is connected; takes the mesh key. */
+  /** Subscribes with the login to presence; requires the mesh key. */
   readonly isWatcher?: boolean
 }
 
@@ -31,7 +31,7 @@ export class ClientLogin {
   readonly #random: (bytes: number) => Uint8Array
   #box: BoxKey | undefined
 
-  /** @throws RangeError naming the option that no server would accept */
+  /** @throws RangeError that names an option that no server would accept */
   constructor(options: LoginOptions, random: (bytes: number) => Uint8Array = randomBytes) {
     const { meshKey, appName = '' } = options
     if (meshKey !== undefined && meshKey.length !== KEY_BYTES) {
@@ -44,7 +44,7 @@ export class ClientLogin {
     this.#random = random
   }
 
-  /** ClientInfo and what belongs behind it; undefined for a server key with which no box can be made. */
+  /** ClientInfo and the frames that follow it; undefined for an invalid server key. */
   greeting(serverKey: Uint8Array): Uint8Array | undefined {
     const { key, canAckPings = true, isPreferred = false, isWatcher = false } = this.#options
     this.#box = new BoxSecret(key.privateKey).agree(serverKey)
@@ -56,7 +56,7 @@ export class ClientLogin {
     return concatBytes(...frames)
   }
 
-  /** What the server says on admission; undefined if it is not for this client, or not ServerInfo at all. */
+  /** Reads the server's answer on admission; undefined if it was made for another client or is no ServerInfo. */
   openServerInfo(payload: Uint8Array): ServerInfo | undefined {
     return this.#box === undefined ? undefined : openServerInfo(payload, this.#box)
   }

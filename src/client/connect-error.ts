@@ -1,15 +1,15 @@
-// Why a connection did not come about, and how one ended that did. Both are for people and for programs: a
-// sentence to show, and a closed list of words to decide by.
+// Why a connection could not be made, and how a connection ended. Each has a sentence for people and a closed list of
+// values for programs.
 
-/** How far an attempt came: name and TCP, TLS, HTTP, DERP's own greeting. */
+/** The stages of an attempt: name and TCP, TLS, HTTP, DERP's login. */
 export type ConnectStage = 'dial' | 'tls' | 'upgrade' | 'login'
 
-/** A connection that did not come about. Its `cause`, if any, is the system's or OpenSSL's error. */
+/** A connection could not be made. Its `cause`, if any, is the error of the system or of OpenSSL. */
 export class DerpConnectError extends Error {
   override readonly name = 'DerpConnectError'
-  /** The stage that failed, or that was under way at the time limit. */
+  /** The stage that failed, or that was in progress at the time limit. */
   readonly stage: ConnectStage
-  /** The HTTP status, when there was one and it was not 101. */
+  /** The HTTP status, if there was one other than 101. */
   readonly status: number | undefined
 
   constructor(stage: ConnectStage, message: string, detail: { cause?: unknown; status?: number } = {}) {
@@ -22,17 +22,17 @@ export class DerpConnectError extends Error {
 /** How an open connection ended. */
 export const EndKind = {
   closed: 'closed', //     this side closed it
-  ended: 'ended', //       the server closed it in order
-  broken: 'broken', //     the network or TLS failed; `cause` says how
+  ended: 'ended', //       the server closed it
+  broken: 'broken', //     the network or TLS failed; see `cause`
   silent: 'silent', //     no whole frame within the silence limit
   violated: 'violated', // the server broke the protocol
 } as const
 export type EndKind = (typeof EndKind)[keyof typeof EndKind]
 
-/** The end of a connection, told once. */
+/** The end of a connection; reported once. */
 export interface ConnectionEnd {
   readonly kind: EndKind
-  /** One sentence for people. */
+  /** For people. */
   readonly message: string
   readonly cause?: Error
 }

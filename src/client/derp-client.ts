@@ -1,6 +1,6 @@
-// A DERP client: logs in with a node key over one connection, sends and receives packets, and tells what the
-// server says. One object is one connection and is not reused; reconnecting-derp-client.ts comes back by itself,
-// derp-connection.ts is the same without a login. Best effort as DERP is: nothing is acknowledged or repeated.
+// A DERP client: logs in with a node key over one connection, sends and receives packets, and emits the server's messages
+// as events. One object is one connection and is not reused; reconnecting-derp-client.ts reconnects by itself,
+// derp-connection.ts has no login. Best effort, like DERP: nothing is acknowledged or repeated.
 
 import { writeU32 } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
@@ -18,7 +18,7 @@ import { copyPayload, emitNotice, emitPacket, emitPong, type ClientEvents } from
 import { ClientLogin, type LoginOptions } from './client-login.ts'
 import { DerpConnectError, type ConnectionEnd } from './connect-error.ts'
 import { DerpConnection } from './derp-connection.ts'
-import { Emitter, type Listeners } from './emitter.ts'
+import { Emitter, type EventListeners } from './emitter.ts'
 import type { OpenedWay } from './opening.ts'
 import { PendingPings } from './pending-pings.ts'
 import { SendLimiter } from './send-limiter.ts'
@@ -27,10 +27,10 @@ import { CONNECT_TIMEOUT_MS, type TargetOptions } from './target.ts'
 export { newKeyPair } from './key-pair.ts'
 export { SharedResources } from './shared-resources.ts'
 
-/** Where to connect, and who logs in. */
+/** The server, and the login. */
 export interface ClientOptions extends TargetOptions, LoginOptions {}
 
-/** What Tailscale's clients give a server to answer before they drop the connection. */
+/** After this time without a pong Tailscale's clients drop the connection. */
 const PING_TIMEOUT_MS = 3_000
 
 export class DerpClient implements AsyncDisposable {
@@ -45,15 +45,18 @@ export class DerpClient implements AsyncDisposable {
   #limiter: SendLimiter | undefined
   #packetsLimited = 0
 
-  /** Connects and logs in; listeners given here miss nothing, not even what comes with the admission. */
-  static async connect(options: ClientOptions, listeners: Listeners<ClientEvents> = {}): Promise<DerpClient> {
+  /** Connects and logs in. Listeners given here get every event, including those that come with the admission. */
+  static async connect(
+    options: ClientOptions,
+    listeners: EventListeners<ClientEvents> = {},
+  ): Promise<DerpClient> {
     const client = new DerpClient(options, listeners)
     await client.connect()
     return client
   }
 
-  /** Checks the options and does nothing else yet. @throws RangeError naming the option that can't be right */
-  constructor(options: ClientOptions, listeners: Listeners<ClientEvents> = {}) {
+  /** Checks the options and does nothing else. @throws RangeError that names an invalid option */
+  constructor(options: ClientOptions, listeners: EventListeners<ClientEvents> = {}) {
     this.#options = options
     this.#login = new ClientLogin(options)
     this.#events.onAll(listeners)
@@ -66,9 +69,9 @@ export class DerpClient implements AsyncDisposable {
   }
 
   /**
-   * Connects and logs in; to be called once. Done when the server has admitted this client.
+   * Connects and logs in; to be called once. Resolves when the server has admitted this client.
    *
-   * @throws DerpConnectError when it fails, is refused, takes longer than allowed, or is closed meanwhile
+   * @throws DerpConnectError if it fails, is refused, exceeds the time limit, or is closed meanwhile
    */
   async connect(): Promise<ServerInfo> {
     const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options
@@ -90,12 +93,12 @@ export class DerpClient implements AsyncDisposable {
     }
   }
 
-  /** Calls `listener` with every such event from now on; returns what ends that. */
+  /** Calls `listener` for every such event from now on. Returns the function that removes it. */
   on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void {
     return this.#events.on(name, listener)
   }
 
-  /** The next such event, or the next that satisfies `isWanted`; rejects when the client closes first. */
+  /** The next such event, or the next that satisfies `isWanted`. Rejects if the client closes first. */
   next<Name extends keyof ClientEvents>(
     name: Name,
     isWanted?: (value: ClientEvents[Name]) => boolean,
@@ -103,7 +106,7 @@ export class DerpClient implements AsyncDisposable {
     return this.#events.next(name, isWanted)
   }
 
-  /** Whether the server has admitted this client and the connection stands. */
+  /** Whether the server has admitted this client and the connection is open. */
   get isConnected(): boolean {
     return this.#isAdmitted && this.#connection.isOpen
   }
@@ -122,7 +125,7 @@ export class DerpClient implements AsyncDisposable {
     return this.#connection.way
   }
 
-  /** The connection itself, for those who send what no client should. */
+  /** The connection itself, for tests that send invalid frames. */
   get connection(): DerpConnection {
     return this.#connection
   }
@@ -133,8 +136,8 @@ export class DerpClient implements AsyncDisposable {
   }
 
   /**
-   * Sends a packet (at most 65,536 bytes) to the holder of a key, in one write. Like a stream's write, false
-   * means that enough is waiting and `drained` should be awaited; it is also the answer when not connected.
+   * Sends a packet (at most 65,536 bytes) to the holder of a key, in one write. Returns false, like a stream's write, if
+   * enough is waiting and `drained` should be awaited, and also if the client is not connected.
    */
   send(destination: Uint8Array, packet: Uint8Array): boolean {
     checkKey('destination', destination)
@@ -152,28 +155,28 @@ export class DerpClient implements AsyncDisposable {
     return this.#connection.write(frame)
   }
 
-  /** Done when more can be sent; rejects when not connected or when the connection ends first. */
+  /** Resolves when more can be sent. Rejects if the client is not connected or the connection ends first. */
   drained(): Promise<void> {
     return this.#isAdmitted ? this.#connection.drained() : Promise.reject(new Error('not connected'))
   }
 
-  /** The round trip to the server in ms. Rejects without a pong in time, and when the connection ends. */
+  /** The round trip to the server in ms. Rejects without a pong in time, and if the connection ends. */
   ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
     if (!this.isConnected) return Promise.reject(new Error('not connected'))
     return this.#pings.send(timeoutMs, (bytes) => this.#connection.write(pingFrame(bytes)))
   }
 
-  /** Says whether this server is the client's home. */
+  /** Notes whether this server is the client's home. */
   notePreferred(isHome: boolean): boolean {
     return this.#write(notePreferredFrame(isHome))
   }
 
-  /** With the mesh key: asks to be told who is connected, now and from now on. */
+  /** With the mesh key: subscribes to presence, of connected clients and of later changes. */
   watch(): boolean {
     return this.#write(WATCH_CONNS_FRAME)
   }
 
-  /** With the mesh key: has a packet delivered in another client's name. Answers as `send`. */
+  /** With the mesh key: sends a packet in another client's name. Returns as `send`. */
   forwardPacket(source: Uint8Array, destination: Uint8Array, packet: Uint8Array): boolean {
     checkKey('source', source)
     checkKey('destination', destination)
@@ -187,7 +190,7 @@ export class DerpClient implements AsyncDisposable {
     return this.#write(closePeerFrame(key))
   }
 
-  /** Flushes, closes in order and waits until it is done; at most a second. */
+  /** Flushes and closes the connection, and resolves when it is closed; within a second. */
   close(): Promise<void> {
     return this.#connection.close()
   }
@@ -196,7 +199,7 @@ export class DerpClient implements AsyncDisposable {
     await this.close()
   }
 
-  /** Nothing may precede the login, and nothing follows the end. */
+  /** Sends only between admission and end. */
   #write(frame: Uint8Array): boolean {
     return this.#isAdmitted && this.#connection.write(frame)
   }
@@ -216,7 +219,7 @@ export class DerpClient implements AsyncDisposable {
     else emitNotice(this.#events, type, copyPayload(buffer, start, end))
   }
 
-  /** The first frame of all but fast-start connections, which know the key and ignore this one. */
+  /** The first frame, except on fast-start connections, which know the key already. */
   #onServerKey(type: number, payload: Uint8Array): void {
     const serverKey = type === FrameType.serverKey ? readServerKey(payload) : undefined
     if (serverKey === undefined)
@@ -248,9 +251,9 @@ export class DerpClient implements AsyncDisposable {
     emitPong(this.#events, payload, this.#pings.settle(payload))
   }
 
-  #failLogin(what: string): void {
-    this.#admitted.reject(new DerpConnectError('login', what))
-    this.#connection.breakOff(what)
+  #failLogin(reason: string): void {
+    this.#admitted.reject(new DerpConnectError('login', reason))
+    this.#connection.breakOff(reason)
   }
 
   #onClosed(end: ConnectionEnd): void {

@@ -1,6 +1,6 @@
-// One connection to a DERP server in any of the four ways, without a login: frames as they come, and any bytes
-// sent as they are. For those who test servers or record what they say; DerpClient is built on it. Keeps the
-// limits that every client keeps (ServerKey 1 KiB, other frames 1 MiB, 120 s of silence) and nothing else.
+// One connection to a DERP server in any of the four ways, without a login: received frames as they are, and any bytes
+// sent as they are. For tests and recordings of servers; DerpClient is built on it. Applies the limits of every client
+// (ServerKey 1 KiB, other frames 1 MiB, 120 s of silence) and no other rule.
 
 import { FrameReader, FrameAction, type FrameSink } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
@@ -14,19 +14,19 @@ import { SocketLink, type LinkHandler, type SecureFacts } from './socket-link.ts
 import { resolveTarget, type Target, type TargetOptions } from './target.ts'
 import { WebSocketStream } from './web-socket-stream.ts'
 
-/** Who uses a connection. What these throw is not caught. */
+/** The user of a connection. Exceptions of its methods are not caught. */
 export interface ConnectionHandler {
-  /** One frame, payload at [start, end), borrowed for the call: copy what must stay. */
+  /** One frame; its payload is buffer[start, end), borrowed for the call. */
   onFrame(type: number, buffer: Buffer, start: number, end: number): void
-  /** The end of a connection whose `open` succeeded, told once. */
+  /** The connection has ended; called once, if `open` succeeded. */
   onClosed(end: ConnectionEnd): void
-  /** TLS is done and nothing was sent yet. The facts are not kept. */
+  /** TLS is done, and nothing has been sent yet. The facts are not kept. */
   onSecure?(facts: SecureFacts): void
-  /** Fast start: what to say in the same write as the request, now that the server's key is known. */
+  /** Fast start: returns the bytes to send in the same write as the request, since the server's key is known. */
   greet?(serverKey: Uint8Array): Uint8Array | undefined
 }
 
-type Phase = 'new' | 'opening' | 'frames' | 'ending' | 'over'
+type ConnectionPhase = 'new' | 'opening' | 'frames' | 'ending' | 'over'
 
 export class DerpConnection implements AsyncDisposable {
   readonly #target: Target
@@ -36,7 +36,7 @@ export class DerpConnection implements AsyncDisposable {
   readonly #opened = Promise.withResolvers<void>()
   readonly #over = Promise.withResolvers<void>()
   #drained: PromiseWithResolvers<void> | undefined
-  #phase: Phase = 'new'
+  #phase: ConnectionPhase = 'new'
   #link: SocketLink | undefined
   #opening: Opening | undefined
   #webSocket: WebSocketStream | undefined
@@ -46,21 +46,20 @@ export class DerpConnection implements AsyncDisposable {
   #frameCount = 0
   #silenceLimit: NodeJS.Timeout | undefined
 
-  /** Checks the options and does nothing else yet. @throws RangeError naming the option that can't be right */
+  /** Checks the options and does nothing else. @throws RangeError that names an invalid option */
   constructor(options: TargetOptions, handler: ConnectionHandler) {
     this.#target = resolveTarget(options)
     this.#handler = handler
     this.#shared = options.shared ?? new SharedResources()
     this.#reader = new FrameReader(this.#frameSink(), this.#shared.pool)
-    // Whoever closes while connecting may not be who awaits the opening.
+    // The caller that closes while connecting may not be the one that awaits `open`.
     this.#opened.promise.catch(() => undefined)
   }
 
   /**
-   * Connects; to be called once. Done when frames can be sent: with fast start that is before the server has
-   * said anything.
+   * Connects; to be called once. Resolves when frames can be sent: with fast start before the server has sent anything.
    *
-   * @throws DerpConnectError when it fails, takes longer than allowed, or is closed meanwhile
+   * @throws DerpConnectError if it fails, exceeds the time limit, or is closed meanwhile
    */
   open(): Promise<void> {
     if (this.#phase !== 'new') throw new Error('a DerpConnection opens once')
@@ -81,22 +80,22 @@ export class DerpConnection implements AsyncDisposable {
     return this.#opened.promise
   }
 
-  /** How it became a DERP stream; undefined before it is open. */
+  /** How the connection became a DERP stream; undefined before it is open. */
   get way(): OpenedWay | undefined {
     return this.#way
   }
 
-  /** The server's key where it was known before its first frame: by meta certificate or options. */
+  /** The server's key if it was known before the first frame: by meta certificate or options. */
   get serverKey(): Uint8Array | undefined {
     return this.#opening?.serverKey
   }
 
-  /** The head of the HTTP answer as it came; empty with fast start. */
+  /** The head of the HTTP answer as received; empty with fast start. */
   get answerHead(): string {
     return this.#opening?.answerHead ?? ''
   }
 
-  /** Bytes that were written and have not left the process. */
+  /** Bytes written that are still in the process. */
   get waitingBytes(): number {
     return this.#link?.waitingBytes ?? 0
   }
@@ -106,22 +105,22 @@ export class DerpConnection implements AsyncDisposable {
   }
 
   /**
-   * Sends bytes as they are, in one write. False when enough is waiting and `drained` should be awaited, or
-   * when the connection is not open and nothing is sent.
+   * Sends bytes as they are, in one write. Returns false if enough is waiting and `drained` should be awaited, or if the
+   * connection is not open and nothing is sent.
    *
-   * @param taken called when the system has taken the bytes; not if the connection ends before
+   * @param taken called when the system has accepted the bytes; not if the connection ends before
    */
   write(bytes: Uint8Array, taken?: () => void): boolean {
     if (this.#phase !== 'frames' || this.#link === undefined) return false
     return this.#link.write(this.#webSocket === undefined ? bytes : this.#webSocket.encode(bytes), taken)
   }
 
-  /** Sends one frame; answers as `write`. For types that don't exist, write the bytes. */
+  /** Sends one frame; returns as `write`. For unknown types, write the bytes. */
   sendFrame(type: FrameType, ...payload: Uint8Array[]): boolean {
     return this.write(frame(type, ...payload))
   }
 
-  /** Done when more can be written. Rejects when the connection is not open or ends first. */
+  /** Resolves when more can be written. Rejects if the connection is not open or ends first. */
   drained(): Promise<void> {
     if (this.#phase !== 'frames') return Promise.reject(this.#notOpen())
     if (this.#link?.needsDrain !== true) return Promise.resolve()
@@ -129,7 +128,7 @@ export class DerpConnection implements AsyncDisposable {
     return this.#drained.promise
   }
 
-  /** Stops reading, so that the server's writes fill up. What was read already may still come. */
+  /** Stops reading, so that the server's writes fill up. Bytes already read may still arrive. */
   pause(): void {
     this.#link?.pause()
   }
@@ -138,7 +137,7 @@ export class DerpConnection implements AsyncDisposable {
     this.#link?.resume()
   }
 
-  /** Flushes, closes in order and waits until it is done; at most a second. */
+  /** Flushes and closes the connection, and resolves when it is closed; within a second. */
   close(): Promise<void> {
     if (this.#phase === 'new') this.#finish(undefined)
     else if (this.#phase === 'opening') this.#opening?.fail('closed while connecting')
@@ -146,15 +145,15 @@ export class DerpConnection implements AsyncDisposable {
     return this.#over.promise
   }
 
-  /** Cuts at once, as a crash would; what was not flushed is lost. */
+  /** Closes at once, as a crash would; unflushed bytes are lost. */
   destroy(): void {
     if (this.#phase === 'opening') this.#opening?.fail('cut while connecting')
     else this.#cut({ kind: EndKind.closed, message: 'cut by this side' })
   }
 
-  /** Cuts at once because the server broke the protocol; `what` says how. */
-  breakOff(what: string): void {
-    this.#cut({ kind: EndKind.violated, message: what })
+  /** Closes at once because the server broke the protocol; `message` says how. */
+  breakOff(message: string): void {
+    this.#cut({ kind: EndKind.violated, message })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -229,8 +228,8 @@ export class DerpConnection implements AsyncDisposable {
         },
         onReply: (bytes) => this.#link?.write(bytes),
         onClose: (code, text) => {
-          const words = text === '' ? '' : `: ${JSON.stringify(text)}`
-          const message = `the server closed the WebSocket with ${code}${words}`
+          const suffix = text === '' ? '' : `: ${JSON.stringify(text)}`
+          const message = `the server closed the WebSocket with ${code}${suffix}`
           this.#endInOrder({ kind: EndKind.ended, message })
         },
         onViolation: (message) => this.#endInOrder({ kind: EndKind.violated, message }),
@@ -260,7 +259,7 @@ export class DerpConnection implements AsyncDisposable {
     this.#link?.destroy()
   }
 
-  /** The socket is gone, or there never was one. */
+  /** The socket is closed, or there never was one. */
   #finish(error: Error | undefined): void {
     this.#end ??= endOf(error)
     this.#phase = 'over'

@@ -1,20 +1,20 @@
-// Typed events, one value each. Listeners are called in the order of their arrival and at once; what they throw
-// is theirs to handle. Not Node's EventEmitter: no strings beside the map's names, no `error` that throws, and
-// `next` turns the coming event into a promise.
+// Typed events with one value each. Listeners are called at once, in the order in which they were added; their exceptions
+// are not caught. Unlike Node's EventEmitter: only the names of the map, no `error` that throws, and `next` returns a
+// promise of the next event.
 
-type Listener<Value> = (value: Value) => void
+type EventListener<Value> = (value: Value) => void
 
 /** Listeners by event; each is optional. */
-export type Listeners<Events> = { readonly [Name in keyof Events]?: Listener<Events[Name]> }
+export type EventListeners<Events> = { readonly [Name in keyof Events]?: EventListener<Events[Name]> }
 
 export class Emitter<Events extends object> {
-  readonly #listeners: { [Name in keyof Events]?: readonly Listener<Events[Name]>[] } = {}
+  readonly #listeners: { [Name in keyof Events]?: readonly EventListener<Events[Name]>[] } = {}
   readonly #waiting = new Set<(reason: Error) => void>()
   #over: Error | undefined
 
-  /** Calls `listener` with every such event from now on; returns what ends that. */
-  on<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
-    // Lists are replaced, never changed, so that a listener may come or go during an event.
+  /** Calls `listener` for every such event from now on. Returns the function that removes it. */
+  on<Name extends keyof Events>(name: Name, listener: EventListener<Events[Name]>): () => void {
+    // Lists are replaced, never changed, so that listeners can be added and removed during an event.
     this.#listeners[name] = [...(this.#listeners[name] ?? []), listener]
     return () => {
       this.#listeners[name] = this.#listeners[name]?.filter((other) => other !== listener)
@@ -22,7 +22,7 @@ export class Emitter<Events extends object> {
   }
 
   /** Adds every listener of an object. */
-  onAll(listeners: Listeners<Events>): void {
+  onAll(listeners: EventListeners<Events>): void {
     for (const name of Object.keys(listeners) as (keyof Events)[]) {
       const listener = listeners[name]
       if (listener !== undefined) this.on(name, listener)
@@ -30,8 +30,8 @@ export class Emitter<Events extends object> {
   }
 
   /**
-   * The next such event, or the next that satisfies `isWanted`. Rejects once no more events can come. A promise
-   * that nobody awaits does no harm.
+   * The next such event, or the next that satisfies `isWanted`. Rejects when no more events can come. A promise that is
+   * never awaited does no harm.
    */
   next<Name extends keyof Events>(
     name: Name,
@@ -58,7 +58,7 @@ export class Emitter<Events extends object> {
     for (const listener of listeners) listener(value)
   }
 
-  /** Says that no more events will come: what `next` promised is refused with this reason. */
+  /** No more events will come: rejects all pending promises with this reason. */
   finish(reason: Error): void {
     this.#over ??= reason
     for (const giveUp of this.#waiting) giveUp(reason)

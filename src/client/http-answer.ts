@@ -1,12 +1,11 @@
-// A server's answer to the request that is to become a DERP stream or a WebSocket: collects the head from the
-// byte stream, and of a refusal also the beginning of the body, in which servers say why. What follows the head
-// of a 101 is the stream's and is not touched.
+// Reads a server's answer to an upgrade request, for a DERP stream or a WebSocket: the head, and of a refusal the start of
+// the body, in which servers give the reason. Bytes behind the head of a 101 belong to the stream and are left alone.
 
 import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead, type HttpHead } from '#protocol/http-head.ts'
 import { webSocketAccept } from '#protocol/web-socket-handshake.ts'
 import { DerpConnectError } from './connect-error.ts'
 
-/** As much of a refusal as Tailscale's clients show. */
+/** Tailscale's clients show as much of a refusal. */
 const REFUSAL_BODY_BYTES_MAX = 1_024
 
 export class HttpAnswer {
@@ -15,7 +14,7 @@ export class HttpAnswer {
   #headBytes = 0
   #error: DerpConnectError | undefined
 
-  /** The whole answer is a refusal, or no answer at all; undefined as long as that is not certain. */
+  /** The error of a complete refusal or of an invalid answer; undefined while neither is certain. */
   get error(): DerpConnectError | undefined {
     return this.#error
   }
@@ -25,12 +24,12 @@ export class HttpAnswer {
     return this.#status === 101 ? this.#head : undefined
   }
 
-  /** The head as it was sent, for those who compare bytes; empty while incomplete. */
+  /** The head as received; empty while incomplete. */
   get headText(): string {
     return this.#collected.toString('latin1', 0, this.#headBytes)
   }
 
-  /** Takes chunk[start, end); returns where the stream begins, which is `end` unless the head is that of a 101. */
+  /** Reads chunk[start, end). Returns the position where the stream begins: `end`, unless the head is that of a 101. */
   feed(chunk: Buffer, start: number, end: number): number {
     const before = this.#collected.length
     this.#collected = Buffer.concat([this.#collected, chunk.subarray(start, end)])
@@ -40,7 +39,7 @@ export class HttpAnswer {
     return end
   }
 
-  /** Nothing more will come, or is waited for: a refusal, if that much is known. */
+  /** No more bytes will be read. Returns the refusal, if its head has arrived. */
   giveUp(): DerpConnectError | undefined {
     if (this.#error === undefined && this.#head !== undefined && this.#status !== 101) this.#refuse()
     return this.#error
@@ -77,8 +76,8 @@ export class HttpAnswer {
     const body = this.#collected
       .toString('utf8', this.#headBytes, this.#headBytes + REFUSAL_BODY_BYTES_MAX)
       .trim()
-    const words = body === '' ? '' : `: ${JSON.stringify(body)}`
-    this.#fail(`the server answered ${`${status} ${reason}`.trim()}${words}`, this.#status)
+    const suffix = body === '' ? '' : `: ${JSON.stringify(body)}`
+    this.#fail(`the server answered ${`${status} ${reason}`.trim()}${suffix}`, this.#status)
   }
 
   #fail(message: string, status?: number): void {
@@ -86,7 +85,7 @@ export class HttpAnswer {
   }
 }
 
-/** What is wrong with a 101 as the answer to a WebSocket request of this key; undefined when nothing is. */
+/** What is wrong with a 101 as the answer to a WebSocket request with this key; undefined if nothing is. */
 export function webSocketProblem(head: HttpHead, key: string): string | undefined {
   const upgrade = head.fields.get('upgrade')?.toLowerCase()
   if (upgrade !== 'websocket') return `expected "Upgrade: websocket", got ${JSON.stringify(upgrade)}`

@@ -1,6 +1,6 @@
-// The way from a dialled link to a DERP stream: decides between fast start, upgrade and WebSocket, sends the
-// request and judges the answer. Ends by telling its owner that the stream is open or why it is not; bytes
-// behind the answer are the owner's. One time limit covers all of it.
+// From a dialled link to a DERP stream: chooses fast start, upgrade or WebSocket, sends the request and checks the answer.
+// Ends by one call to its owner: the stream is open, or an error. Bytes behind the answer are the owner's. One time limit
+// covers everything.
 //
 //   dial ── TLS ──┬─ key known:  request and greeting in one write ──► open
 //                 ├─ upgrade:    request ── 101 ─────────────────────► open
@@ -17,16 +17,16 @@ import type { Target } from './target.ts'
 /** How a connection became a DERP stream. */
 export type OpenedWay = 'fast-start' | 'upgrade' | 'websocket'
 
-/** Who has a connection opened. */
+/** The connection that is being opened. */
 export interface OpeningOwner {
-  /** Fast start: what to say in the same write as the request, now that the server's key is known. */
+  /** Fast start: returns the bytes to send in the same write as the request, since the server's key is known. */
   greet(serverKey: Uint8Array): Uint8Array | undefined
   onOpened(way: OpenedWay): void
-  /** The link is being cut. */
+  /** The link is being closed. */
   onFailed(error: DerpConnectError): void
 }
 
-/** A refusal's body is a courtesy: worth a moment, not the whole time limit. */
+/** A refusal's body only explains it, so it gets less than the whole time limit. */
 const REFUSAL_TIMEOUT_MS = 1_000
 
 export class Opening {
@@ -37,7 +37,7 @@ export class Opening {
   readonly #limit: NodeJS.Timeout
   #webSocketKey = ''
   #serverKey: Uint8Array | undefined
-  #isAsked = false
+  #isRequested = false
   #isOver = false
   #refusalLimit: NodeJS.Timeout | undefined
 
@@ -49,20 +49,20 @@ export class Opening {
     this.#limit = setTimeout(() => this.fail(`not connected within ${connectTimeoutMs} ms`), connectTimeoutMs)
   }
 
-  /** The server's key where it was known before its first frame: by meta certificate or options. */
+  /** The server's key if it was known before the first frame: by meta certificate or options. */
   get serverKey(): Uint8Array | undefined {
     return this.#serverKey
   }
 
-  /** The head of the HTTP answer as it came; empty with fast start. */
+  /** The head of the HTTP answer as received; empty with fast start. */
   get answerHead(): string {
     return this.#answer.headText
   }
 
-  /** The link is open: asks for the stream. */
+  /** The link is open: sends the request. */
   begin(secure: SecureFacts | undefined): void {
     const { way, hostField, idealNode } = this.#target
-    this.#isAsked = true
+    this.#isRequested = true
     this.#serverKey = this.#target.serverKey ?? secure?.metaKey
     if (way === 'websocket') {
       this.#webSocketKey = randomBytes(16).toString('base64')
@@ -79,10 +79,10 @@ export class Opening {
     }
   }
 
-  /** Takes bytes before the stream is open; returns where the stream begins, `end` while it does not. */
+  /** Reads bytes before the stream is open. Returns the position where the stream begins; `end` while it does not. */
   feed(buffer: Buffer, start: number, end: number): number {
-    if (!this.#isAsked) {
-      this.fail('the server spoke before it was asked')
+    if (!this.#isRequested) {
+      this.fail('the server sent bytes before the request')
       return end
     }
     const streamAt = this.#answer.feed(buffer, start, end)
@@ -101,7 +101,7 @@ export class Opening {
     return this.#isOver ? streamAt : end
   }
 
-  /** The link is gone before the stream was open. */
+  /** The link has closed before the stream was open. */
   onClosed(error: Error | undefined): void {
     if (error instanceof DerpConnectError) return this.#end(error)
     const { host, name, dialAddress } = this.#target
@@ -112,9 +112,9 @@ export class Opening {
     )
   }
 
-  /** Gives up, for a refusal if one has begun to arrive, else for this reason. */
+  /** Ends the attempt: with the refusal if one has begun to arrive, else with this reason. */
   fail(reason: string, cause?: Error): void {
-    const stage = this.#isAsked ? 'upgrade' : this.#link.stage
+    const stage = this.#isRequested ? 'upgrade' : this.#link.stage
     this.#end(this.#answer.giveUp() ?? new DerpConnectError(stage, reason, { cause }))
   }
 
@@ -137,7 +137,7 @@ export class Opening {
   }
 }
 
-/** An attempt on several addresses fails with an error for each and no words of its own. */
+/** An attempt on several addresses fails with one error for each and no message of its own. */
 function messageOf(error: Error): string {
   if (!(error instanceof AggregateError)) return error.message
   return error.errors.map((one: unknown) => (one instanceof Error ? one.message : String(one))).join(', ')

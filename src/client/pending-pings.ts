@@ -1,5 +1,5 @@
-// Pings that wait for their pong: matched by their eight bytes, limited in time. A server answers at most one
-// at a time and may ignore others, so a ping without a pong says little unless it was the only one.
+// Pings that wait for their pong, matched by their eight bytes, each with a time limit. A server answers at most one at a
+// time and may ignore others, so a missing pong means little unless the ping was the only one.
 
 import { randomBytes } from 'node:crypto'
 import { toHex } from '#protocol/bytes.ts'
@@ -15,7 +15,7 @@ interface PendingPing {
 export class PendingPings {
   readonly #pending = new Map<string, PendingPing>()
 
-  /** Sends eight fresh bytes; the promise is of the round trip in ms and rejects after `timeoutMs`. */
+  /** Sends eight random bytes. Resolves to the round trip in ms; rejects after `timeoutMs`. */
   send(timeoutMs: number, write: (bytes: Uint8Array) => void): Promise<number> {
     const bytes = randomBytes(PING_BYTES)
     const id = toHex(bytes)
@@ -29,7 +29,7 @@ export class PendingPings {
     return promise
   }
 
-  /** A pong's payload has arrived; returns the round trip in ms, undefined if it answers no ping of ours. */
+  /** Takes a pong's payload. Returns the round trip in ms; undefined if it answers no pending ping. */
   settle(payload: Uint8Array): number | undefined {
     const id = toHex(payload.subarray(0, PING_BYTES))
     const ping = this.#pending.get(id)

@@ -1,18 +1,18 @@
-// A DERP client that comes back: connects again whenever the connection is lost or can't be made, at the pace of
-// Tailscale's clients, and says again what the server must know. Nothing is queued meanwhile: a packet for which
-// there is no connection is gone, as everywhere in DERP.
+// A DERP client that reconnects whenever the connection is lost or can't be made, with the back-off of Tailscale's clients,
+// and repeats what the server must know. Nothing is queued meanwhile: a packet without a connection is lost, as everywhere
+// in DERP.
 
 import { backOffMs, TAILSCALE_BACK_OFF } from '#protocol/back-off.ts'
 import type { ServerInfo } from '#protocol/handshake.ts'
 import type { ClientEvents } from './client-events.ts'
 import type { ConnectionEnd } from './connect-error.ts'
 import { DerpClient, SharedResources, type ClientOptions } from './derp-client.ts'
-import { Emitter, type Listeners } from './emitter.ts'
+import { Emitter, type EventListeners } from './emitter.ts'
 
-/** A client's events, of which `closed` is here the end for good, after `close()`. */
+/** A client's events. `closed` comes only after `close()`. */
 export interface ReconnectingEvents extends ClientEvents {
   connected: ServerInfo
-  /** An attempt failed (an Error) or a connection was lost; the next attempt is in `retryInMs`. */
+  /** An attempt has failed (an Error) or a connection was lost; the next attempt is in `retryInMs`. */
   disconnected: {
     readonly reason: Error | ConnectionEnd
     readonly failureCount: number
@@ -33,10 +33,10 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   #state: 'new' | 'running' | 'closed' = 'new'
 
   /**
-   * Checks the options and does nothing else yet.
+   * Checks the options and does nothing else.
    *
-   * @param random numbers of [0, 1) that spread the waiting times of many clients
-   * @throws RangeError naming the option that can't be right
+   * @param random numbers of [0, 1) that spread the delays of many clients
+   * @throws RangeError that names an invalid option
    */
   constructor(options: ClientOptions, random: () => number = Math.random) {
     this.#options = { ...options, shared: options.shared ?? new SharedResources() }
@@ -46,14 +46,14 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     this.#client = this.#newClient()
   }
 
-  /** Begins to connect, and goes on until `close`. */
+  /** Connects, and stays connected until `close`. */
   start(): void {
     if (this.#state !== 'new') throw new Error('a ReconnectingDerpClient starts once')
     this.#state = 'running'
     this.#connect()
   }
 
-  /** Calls `listener` with every such event from now on; returns what ends that. */
+  /** Calls `listener` for every such event from now on. Returns the function that removes it. */
   on<Name extends keyof ReconnectingEvents>(
     name: Name,
     listener: (value: ReconnectingEvents[Name]) => void,
@@ -61,7 +61,7 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     return this.#events.on(name, listener)
   }
 
-  /** The next such event, or the next that satisfies `isWanted`; rejects when closed first. */
+  /** The next such event, or the next that satisfies `isWanted`. Rejects if the client closes first. */
   next<Name extends keyof ReconnectingEvents>(
     name: Name,
     isWanted?: (value: ReconnectingEvents[Name]) => boolean,
@@ -77,55 +77,55 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     return this.#options.key.publicKey
   }
 
-  /** The connection of the moment, or the last one. */
+  /** The current connection, or the last one. */
   get client(): DerpClient {
     return this.#client
   }
 
-  /** Sends a packet; false when not connected, and the packet is gone. `drained` says when to send more. */
+  /** Sends a packet. Returns false if not connected; the packet is lost. Await `drained` before sending much more. */
   send(destination: Uint8Array, packet: Uint8Array): boolean {
     if (!this.isConnected) return false
     this.#client.send(destination, packet)
     return true
   }
 
-  /** Done when more can be sent; rejects when not connected. */
+  /** Resolves when more can be sent. Rejects if not connected. */
   drained(): Promise<void> {
     return this.#client.drained()
   }
 
-  /** The round trip to the server in ms; rejects without a pong in time, and when not connected. */
+  /** The round trip to the server in ms. Rejects without a pong in time, and if not connected. */
   ping(timeoutMs?: number): Promise<number> {
     return this.#client.ping(timeoutMs)
   }
 
-  /** Says whether this server is the client's home, now and at every reconnect. */
+  /** Notes whether this server is the client's home, now and at every reconnect. */
   notePreferred(isHome: boolean): void {
     this.#isPreferred = isHome
     this.#client.notePreferred(isHome)
   }
 
-  /** With the mesh key: asks to be told who is connected, now and at every reconnect. */
+  /** With the mesh key: subscribes to presence, now and at every reconnect. */
   watch(): void {
     this.#isWatcher = true
     this.#client.watch()
   }
 
-  /** With the mesh key: as `send`, in another client's name. */
+  /** With the mesh key: `send` in another client's name. */
   forwardPacket(source: Uint8Array, destination: Uint8Array, packet: Uint8Array): boolean {
     if (!this.isConnected) return false
     this.#client.forwardPacket(source, destination, packet)
     return true
   }
 
-  /** With the mesh key: closes all connections of a key; false when not connected. */
+  /** With the mesh key: closes all connections of a key. Returns false if not connected. */
   closePeer(key: Uint8Array): boolean {
     if (!this.isConnected) return false
     this.#client.closePeer(key)
     return true
   }
 
-  /** Ends for good. */
+  /** Closes the client for good. */
   async close(): Promise<void> {
     if (this.#state === 'closed') return
     this.#state = 'closed'
@@ -141,12 +141,12 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   }
 
   #newClient(): DerpClient {
-    const said = { isPreferred: this.#isPreferred, isWatcher: this.#isWatcher }
+    const sent = { isPreferred: this.#isPreferred, isWatcher: this.#isWatcher }
     const client = new DerpClient(
-      { ...this.#options, ...said },
+      { ...this.#options, ...sent },
       { ...this.#forwarders, closed: (end) => this.#onLost(end) },
     )
-    client.on('serverInfo', (info) => this.#onAdmitted(client, info, said))
+    client.on('serverInfo', (info) => this.#onAdmitted(client, info, sent))
     return client
   }
 
@@ -159,12 +159,12 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   #onAdmitted(
     client: DerpClient,
     info: ServerInfo,
-    said: { isPreferred: boolean; isWatcher: boolean },
+    sent: { isPreferred: boolean; isWatcher: boolean },
   ): void {
     this.#failureCount = 0
-    // What changed after the login was written still has to be said.
-    if (this.#isPreferred !== said.isPreferred) client.notePreferred(this.#isPreferred)
-    if (this.#isWatcher && !said.isWatcher) client.watch()
+    // Sends changes made after the login was written.
+    if (this.#isPreferred !== sent.isPreferred) client.notePreferred(this.#isPreferred)
+    if (this.#isWatcher && !sent.isWatcher) client.watch()
     this.#events.emit('connected', info)
   }
 
@@ -180,8 +180,8 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   }
 }
 
-/** Listeners that pass on what is the same whichever connection it comes from. */
-function forwarders(events: Emitter<ReconnectingEvents>): Listeners<ClientEvents> {
+/** Listeners that forward the events that do not depend on the connection. */
+function forwarders(events: Emitter<ReconnectingEvents>): EventListeners<ClientEvents> {
   return {
     packet: (packet) => events.emit('packet', packet),
     peerGone: (gone) => events.emit('peerGone', gone),

@@ -1,9 +1,9 @@
-// The limit that a server may impose on a client's packets in ServerInfo: a token bucket whose overflow is
-// dropped here instead of at the server. Real servers seldom send one. A clock is passed in.
+// The limit that a server may set for a client's packets in ServerInfo: a token bucket. Excess packets are dropped here
+// instead of at the server. Real servers seldom set one. Time is passed in.
 
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 
-/** What a packet costs beside its own bytes: the SendPacket frame around it. */
+/** Tokens for the SendPacket frame around a packet. */
 const FRAME_COST = HEADER_BYTES + KEY_BYTES
 
 export class SendLimiter {
@@ -20,7 +20,7 @@ export class SendLimiter {
     this.#atMs = nowMs
   }
 
-  /** Whether a packet may go now; if so, it is charged. */
+  /** Whether a packet may be sent now; if so, takes its tokens. */
   admits(packetBytes: number, nowMs: number): boolean {
     this.#tokens = Math.min(this.#burstBytes, this.#tokens + (nowMs - this.#atMs) * this.#bytesPerMs)
     this.#atMs = nowMs

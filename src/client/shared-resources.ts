@@ -1,12 +1,12 @@
-// What connections of one process can share: the buffer they read into, the pool that holds parts of frames,
-// and TLS contexts, whose making costs more than a handshake. Sharing is safe because a read is handled to its
-// end before the next begins. A load generator with thousands of connections passes one to all of them.
+// Resources that connections of one process can share: the read buffer, the pool for partial frames, and TLS contexts,
+// which cost more to make than a handshake. Sharing is safe because each read is handled completely before the next. A load
+// generator passes one object to thousands of connections.
 
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import type { ServerTrust } from './tls-verification.ts'
 
-/** As much as Node reads from a socket at once. */
+/** Node reads no more from a socket at once. */
 const READ_BUFFER_BYTES = 65_536
 
 export class SharedResources {
@@ -14,7 +14,7 @@ export class SharedResources {
   readonly pool = new BufferPool()
   readonly #contexts = new WeakMap<ServerTrust, SecureContext>()
 
-  /** The TLS context for these settings; the same object of settings gives the same context. */
+  /** The TLS context for these settings; the same settings object gives the same context. */
   secureContextFor(tls: ServerTrust): SecureContext {
     const known = this.#contexts.get(tls)
     if (known !== undefined) return known

@@ -1,6 +1,5 @@
-// A client's link: one TCP or TLS socket as an ordered byte pipe, dialled and verified. Knows bytes, not HTTP,
-// WebSocket or frames. Reads go into a buffer that is shared and lent for the call, so an idle link holds no
-// memory of its own beside the socket's.
+// A client's link: one TCP or TLS socket as an ordered byte pipe, dialled and verified. Knows no HTTP, WebSocket or frames.
+// Reads into a shared buffer that is lent for the call, so an idle link has no memory beside its socket.
 
 import type { X509Certificate } from 'node:crypto'
 import { connect as connectTcp, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net'
@@ -16,29 +15,29 @@ import {
   type ServerTrust,
 } from './tls-verification.ts'
 
-/** Who uses a link. */
+/** The user of a link. */
 export interface LinkHandler {
   /** The link is open and, with TLS, verified. Called at most once, before any bytes. */
   onOpen(secure: SecureFacts | undefined): void
   /** Bytes at [start, end), borrowed for the call. */
   onBytes(buffer: Buffer, start: number, end: number): void
-  /** Room again after `write` said false. */
+  /** There is room again after `write` has returned false. */
   onDrained(): void
-  /** The end, told once, whether or not the link was ever open. */
+  /** The link has ended; called once, even if it was never open. */
   onClosed(error: Error | undefined): void
 }
 
-/** What TLS agreed on. */
+/** The results of the TLS handshake. */
 export interface SecureFacts {
   /** `TLSv1.3` or `TLSv1.2`. */
   readonly protocol: string
-  /** The DERP key of the meta certificate; undefined below TLS 1.3 or when it was not looked for. */
+  /** The DERP key in the meta certificate; undefined below TLS 1.3, and when certificates were not needed. */
   readonly metaKey: Uint8Array | undefined
-  /** All that the server presented, in its order; empty when nothing needed it. */
+  /** The server's certificates in its order; empty when they were not needed. */
   readonly certificates: readonly X509Certificate[]
 }
 
-/** How long a socket may take to flush and close in order before it is cut. */
+/** A socket that takes longer to flush and close is destroyed. */
 const CLOSE_TIMEOUT_MS = 1_000
 
 export class SocketLink {
@@ -52,7 +51,7 @@ export class SocketLink {
   /**
    * Begins to dial.
    *
-   * @param wantsCertificates whether the presented certificates are needed: for fast start, or to be shown
+   * @param wantsCertificates whether the server's certificates are needed, for fast start or for the user
    */
   constructor(target: Target, shared: SharedResources, handler: LinkHandler, wantsCertificates: boolean) {
     this.#target = target
@@ -69,7 +68,7 @@ export class SocketLink {
     this.#socket.once('connect', () => this.#onConnect())
     this.#socket.once('secureConnect', () => this.#onSecure())
     this.#socket.on('drain', () => this.#handler.onDrained())
-    // A record that can't be read is an error to the runtime, and no end.
+    // For the runtime an unreadable TLS record is an error, but not the end of the socket.
     this.#socket.on('error', (error) => {
       this.#error ??= error
       this.#socket.destroy()
@@ -77,12 +76,12 @@ export class SocketLink {
     this.#socket.once('close', () => this.#handler.onClosed(this.#error))
   }
 
-  /** How far dialling has come. */
+  /** The current stage of dialling. */
   get stage(): ConnectStage {
     return this.#stage
   }
 
-  /** Bytes that the socket still holds. */
+  /** Bytes in the socket's queue. */
   get waitingBytes(): number {
     return this.#socket.writableLength
   }
@@ -92,19 +91,19 @@ export class SocketLink {
   }
 
   /**
-   * Writes; false when the socket holds enough and the caller should wait for onDrained.
+   * Writes. Returns false if the socket's queue is full and the caller should wait for onDrained.
    *
-   * @param taken called when the system has taken the bytes; not if the link ends before
+   * @param taken called when the system has accepted the bytes; not if the link ends before
    */
   write(bytes: Uint8Array, taken?: () => void): boolean {
     if (taken === undefined) return this.#socket.write(bytes)
     return this.#socket.write(bytes, (error) => {
-      // Absent or null, according to the kind of socket.
+      // Undefined or null, depending on the kind of socket.
       if (!error) taken()
     })
   }
 
-  /** Stops reading, so that the server feels it; up to what was already read may still come. */
+  /** Stops reading, so that the server's writes fill up. Bytes already read may still arrive. */
   pause(): void {
     this.#socket.pause()
   }
@@ -113,14 +112,14 @@ export class SocketLink {
     this.#socket.resume()
   }
 
-  /** Closes in order: what was written is flushed first. Cut if the server does not follow. */
+  /** Flushes, then closes. Destroys the socket if the server does not close in time. */
   end(): void {
     this.#socket.end()
     const limit = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS)
     this.#socket.once('close', () => clearTimeout(limit))
   }
 
-  /** Cuts at once; what was not flushed is lost. */
+  /** Closes at once; unflushed bytes are lost. */
   destroy(): void {
     this.#socket.destroy()
   }

@@ -1,6 +1,6 @@
-// Asks a STUN server for our own address, as a Tailscale client does, and times the answer. For probes and
-// self-tests; no retransmission schedule, no NAT judgement. Each question has a transaction of its own, so that an answer
-// is timed from the question that it answers.
+// Asks a STUN server for this host's address, as a Tailscale client does, and measures the round trip. For probes and
+// self-checks: no retransmission schedule, no conclusions about NAT. Each request has its own transaction, so that an answer
+// is timed from the request that it answers.
 
 import { createSocket } from 'node:dgram'
 import { randomBytes } from 'node:crypto'
@@ -9,20 +9,20 @@ import { toHex } from '#protocol/bytes.ts'
 import { ipToText } from '#protocol/ip-address.ts'
 import { bindingRequest, readBindingAnswer, TRANSACTION_ID_BYTES } from '#protocol/stun.ts'
 
-/** Lost datagrams are asked for again this often. */
+/** Interval of further requests, in case datagrams are lost. */
 const RETRY_MS = 500
 
-/** What the server saw. */
+/** The address that the server saw. */
 export interface StunResult {
   readonly ip: string
   readonly port: number
   readonly roundTripMs: number
 }
 
-/** Asks `address` (an IP literal); rejects when nothing valid has come back in time. */
+/** Sends requests to `address`, an IP literal. Rejects without a valid answer in time. */
 export async function askStun(address: string, port: number, timeoutMs: number): Promise<StunResult> {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
-  /** When each question was sent, by its transaction. */
+  /** The time of each request, by its transaction. */
   const sentMs = new Map<string, number>()
   const send = (): void => {
     const transactionId = randomBytes(TRANSACTION_ID_BYTES)
@@ -37,9 +37,9 @@ export async function askStun(address: string, port: number, timeoutMs: number):
       socket.on('error', reject)
       socket.on('message', (message) => {
         const answer = readBindingAnswer(message)
-        const askedMs = answer && sentMs.get(toHex(answer.transactionId))
-        if (answer === undefined || askedMs === undefined) return
-        resolve({ ip: ipToText(answer.ip), port: answer.port, roundTripMs: performance.now() - askedMs })
+        const requestMs = answer && sentMs.get(toHex(answer.transactionId))
+        if (answer === undefined || requestMs === undefined) return
+        resolve({ ip: ipToText(answer.ip), port: answer.port, roundTripMs: performance.now() - requestMs })
       })
       send()
     })

@@ -1,6 +1,5 @@
-// Where a DERP client connects to and how: the options as users give them, and the same checked and completed.
-// Not the login: which key is proven, and with what claims, is client-login.ts. Every problem is an error that
-// names the option, its value and what was expected.
+// Where and how a DERP client connects: the user's options, and the same checked and completed. The login's options are in
+// client-login.ts. Every problem is an error that names the option, its value and the expected value.
 
 import { isIP } from 'node:net'
 import { KEY_BYTES } from '#protocol/limits.ts'
@@ -8,22 +7,22 @@ import { DERP_PATH } from '#protocol/upgrade.ts'
 import type { SharedResources } from './shared-resources.ts'
 import { verificationFor, type ServerTrust, type Verification } from './tls-verification.ts'
 
-/** DNS, TCP, TLS, HTTP and login together: what Tailscale's clients allow. */
+/** For DNS, TCP, TLS, HTTP and login together; the limit of Tailscale's clients. */
 export const CONNECT_TIMEOUT_MS = 10_000
-/** Servers send KeepAlive at least every 65 s; two missed in a row are a dead connection to every client. */
+/** Servers send KeepAlive at least every 65 s; after two missing ones clients treat the connection as dead. */
 const SILENCE_TIMEOUT_MS = 120_000
 
 const TLS_PORT = 443
 const PLAIN_PORT = 80
 
 /**
- * How to become a DERP stream. `auto` logs in without waiting for an answer (fast start) where the server
- * presents its DERP key in a meta certificate over TLS 1.3, and upgrades otherwise; `fast-start` fails where
- * the key is not known beforehand; `upgrade` always waits for the 101; `websocket` speaks RFC 6455.
+ * How the connection becomes a DERP stream. `auto` logs in without waiting for an answer (fast start) if the server
+ * presents its DERP key in a meta certificate over TLS 1.3, and upgrades otherwise. `fast-start` fails if the key is not
+ * known beforehand. `upgrade` always waits for the 101. `websocket` uses RFC 6455.
  */
 export type Way = 'auto' | 'fast-start' | 'upgrade' | 'websocket'
 
-/** Where to connect. Give either `url` or `host`; all else has a default. */
+/** The server. Give either `url` or `host`; everything else has a default. */
 export interface TargetOptions {
   /** `https://host[:port]`, `http://…` (plain), `wss://…` or `ws://…` (WebSocket); the path is `/derp` or none. */
   readonly url?: string
@@ -31,24 +30,24 @@ export interface TargetOptions {
   readonly host?: string
   /** With `host`: 443, or 80 when plain. */
   readonly port?: number
-  /** With `host`: false is plaintext. With `url` the scheme decides; an object settles how to verify. */
+  /** With `host`: false for plaintext. With `url` the scheme decides. An object says how to verify. */
   readonly tls?: ServerTrust | false
   readonly way?: Way
-  /** Name or address to dial instead of the host, as a private address behind a public name. */
+  /** Name or address to dial instead of the host, for instance a private address behind a public name. */
   readonly dialAddress?: string
-  /** Local address to dial from. One address has at most some 28,000 ports for one server. */
+  /** Local address to dial from. One address has about 28,000 ports for one server. */
   readonly localAddress?: string
-  /** Name of the region's first node, said when this is another one. */
+  /** Name of the region's first node, if this server is another one. */
   readonly idealNode?: string
-  /** The server's DERP key (32 bytes), if known by other means than its meta certificate: fast start uses it. */
+  /** The server's DERP key (32 bytes) for fast start, if known otherwise than by the meta certificate. */
   readonly serverKey?: Uint8Array
   /** Limit for everything up to admission. Default 10 s. */
   readonly connectTimeoutMs?: number
-  /** Without a whole frame for this long the connection is given up. Default 120 s; Infinity is never. */
+  /** After this time without a whole frame the connection is closed. Default 120 s; Infinity for never. */
   readonly silenceTimeoutMs?: number
-  /** Longest WebSocket message taken from the server; browsers take 32,768 bytes. Default: any. */
+  /** Longest WebSocket message accepted from the server; browsers accept 32,768 bytes. Default: any. */
   readonly webSocketMessageBytesMax?: number
-  /** What many connections of one process share; without it each has its own 64 KiB read buffer. */
+  /** Shared by many connections of one process; without it each has its own 64 KiB read buffer. */
   readonly shared?: SharedResources
 }
 
@@ -58,7 +57,7 @@ export interface Target {
   readonly port: number
   /** Host and port, for messages. */
   readonly name: string
-  /** The Host field of the request: the port only where it is not the scheme's. */
+  /** The Host field of the request, with the port if it is not the scheme's. */
   readonly hostField: string
   readonly dialAddress: string
   readonly localAddress: string | undefined
@@ -79,7 +78,7 @@ interface Address {
   readonly isWebSocket: boolean
 }
 
-/** Checks and completes a target. @throws RangeError naming the option that can't be right */
+/** Checks and completes a target. @throws RangeError that names an invalid option */
 export function resolveTarget(options: TargetOptions): Target {
   const {
     host,
@@ -141,7 +140,7 @@ function fromUrl(options: TargetOptions): Address {
   }
 }
 
-/** What goes into a line of the request must not be able to end it. */
+/** A value that is part of a line of the request must not contain a line end. */
 function fieldText(name: string, value: string): string {
   return /^[\x21-\x7e]+$/.test(value) ? value : fail(name, value, 'printable ASCII without spaces')
 }

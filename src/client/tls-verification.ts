@@ -1,28 +1,28 @@
-// Whether a server's certificate is the right one, by the rules of Tailscale's clients, and what its meta
-// certificate says. The rules: the chain must verify for the host's name, which a certificate has among its alternative
-// names or not at all; `CertName` is another name, or the SHA-256 of the one certificate that may be presented. An address instead of a name is not compared with the
-// certificate, only the chain is verified: such a client has no name to send.
+// Verifies a server's certificate by the rules of Tailscale's clients, and reads its meta certificate. The rules: the chain
+// must verify for the host's name, of which only alternative names count; `CertName` is another name, or the SHA-256 of the
+// only certificate that may be presented. If the host is an address, only the chain is verified, since such a client has no
+// name to send.
 
 import { createHash, type X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { checkServerIdentity, type PeerCertificate, type TLSSocket } from 'node:tls'
 import { readMetaKey } from '#protocol/meta-certificate.ts'
 
-/** How the server's certificate is verified; nothing given means as for any https URL. */
+/** How the server's certificate is verified. By default as for any https URL. */
 export interface ServerTrust {
-  /** Trusted authorities in PEM, instead of those that come with Node. */
+  /** Trusted authorities in PEM, instead of Node's own. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[]
   /** The name sent to the server (SNI) and verified, if it is not the host. */
   readonly servername?: string
   /** As in a DERP map: another DNS name to verify, or `sha256-raw:<64 lower-case hex>` to pin the certificate. */
   readonly certName?: string
-  /** Verify nothing. For tests alone; a `certName` is checked all the same. */
+  /** Verifies nothing but a `certName`. For tests only. */
   readonly isInsecure?: boolean
-  /** At most this version: `TLSv1.2` shows how a server treats clients that can't start fast. */
+  /** Highest version offered: `TLSv1.2` shows how a server treats clients that can't use fast start. */
   readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3'
 }
 
-/** What is verified. `sni` is sent to the server; undefined sends none. */
+/** The rule for one connection. `sni` is sent to the server; undefined for none. */
 export type Verification =
   | { readonly kind: 'none'; readonly sni: string | undefined }
   | { readonly kind: 'chain'; readonly sni: string | undefined; readonly name: string | undefined }
@@ -44,26 +44,26 @@ export function verificationFor(host: string, tls: ServerTrust): Verification {
   return tls.isInsecure === true ? { kind: 'none', sni } : { kind: 'chain', sni, name: sni }
 }
 
-/** Why a certificate is not one for a name; undefined if it is. Go ignores the common name, where Node falls back on it. */
+/** Why a certificate is not valid for a name; undefined if it is. Like Go, ignores the common name, which Node would use. */
 export function nameProblem(name: string, certificate: PeerCertificate): Error | undefined {
   return checkServerIdentity(name, { ...certificate, subject: { ...certificate.subject, CN: '' } })
 }
 
 /**
- * Every certificate that the server presented, in its order. To be called once per connection: OpenSSL's list
- * is used up by it, which is also why a link that needs neither pin nor meta certificate does not call it.
+ * The server's certificates in its order. To be called once per connection, since it uses up OpenSSL's list, and only if
+ * pin or meta certificate are needed.
  */
 export function presentedCertificates(socket: TLSSocket): X509Certificate[] {
   const certificates: X509Certificate[] = []
-  // The issuers of a peer's certificate are those that came behind it, whether or not they issued anything;
-  // the older getPeerCertificate(true) leaves out a certificate that issued nothing, as a meta certificate.
+  // The chain of issuerCertificate holds all certificates that follow, even those that issued nothing. The older
+  // getPeerCertificate(true) omits these, and so the meta certificate.
   for (let at = socket.getPeerX509Certificate(); at !== undefined; at = at.issuerCertificate) {
     certificates.push(at)
   }
   return certificates
 }
 
-/** The DERP key that the server presented; undefined where there is no usable meta certificate. */
+/** The DERP key in the meta certificate; undefined without a usable one. */
 export function metaKeyOf(certificates: readonly X509Certificate[]): Uint8Array | undefined {
   for (const certificate of certificates) {
     const meta = readMetaKey(commonName(certificate), certificate.serialNumber)
@@ -72,7 +72,7 @@ export function metaKeyOf(certificates: readonly X509Certificate[]): Uint8Array 
   return undefined
 }
 
-/** What is wrong with pinned certificates; undefined when nothing is. */
+/** What is wrong with the certificates by the pin; undefined if nothing is. */
 export function pinProblem(
   certificates: readonly X509Certificate[],
   pin: { readonly sni: string | undefined; readonly sha256: string },
@@ -96,7 +96,7 @@ export function pinProblem(
 }
 
 function commonName(certificate: X509Certificate): string {
-  // A certificate without a subject has none at all, whatever the types say.
+  // Undefined for a certificate without a subject, unlike in the types.
   const subject: string | undefined = certificate.subject
   return /^CN=(.*)$/m.exec(subject ?? '')?.[1] ?? ''
 }

@@ -1,5 +1,4 @@
-// The client on a connection of its own: its login in bytes, its events, and what it does when a server behaves
-// in ways that no real one does often enough to wait for.
+// The client with a fake server: the bytes of its login, its events, and unusual behaviour of the server.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -26,7 +25,7 @@ import { keyPairFrom } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
 import { unreadableRecord } from '../support/tls-records.ts'
-import { InTestServer, type InTestServerOptions, type InTestSession } from './in-test-server.ts'
+import { FakeServer, type FakeServerOptions, type FakeServerSession } from './fake-server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const bob = newKeyPair().publicKey
@@ -38,17 +37,17 @@ beforeAll(async () => {
   certificate = await makeCertificate(folder(), 'localhost')
 })
 
-/** Alice's options for a server of this test, which is plain and so never asks for fast start. */
-function alice(server: InTestServer, options: Partial<ClientOptions> = {}): ClientOptions {
+/** Alice's options for a fake server without TLS, and so without fast start. */
+function alice(server: FakeServer, options: Partial<ClientOptions> = {}): ClientOptions {
   return { host: '127.0.0.1', port: server.port, tls: false, key: newKeyPair(), ...options }
 }
 
-/** Alice connected, and the server's side of it. */
+/** A connected client and its session at the fake server. */
 async function connected(
   options: Partial<ClientOptions> = {},
-  serverOptions: InTestServerOptions = {},
-): Promise<{ client: DerpClient; session: InTestSession }> {
-  const server = await InTestServer.start(serverOptions)
+  serverOptions: FakeServerOptions = {},
+): Promise<{ client: DerpClient; session: FakeServerSession }> {
+  const server = await FakeServer.start(serverOptions)
   const client = await DerpClient.connect(alice(server, options))
   client.on('closed', () => void server[Symbol.asyncDispose]())
   return { client, session: await server.nextSession() }
@@ -56,7 +55,7 @@ async function connected(
 
 const sha256 = (text: string): Uint8Array => new Uint8Array(createHash('sha256').update(text).digest())
 
-test("a tailscaled's ClientInfo, bit for bit", () => {
+test("ClientInfo has the same bytes as a tailscaled's", () => {
   const key = keyPairFrom(sha256('derp-spec/priv/client-a'))
   const server = keyPairFrom(sha256('derp-spec/priv/server'))
   const nonce = fromHex('7c8ea684204ebc83f362bdb3b4b4d7c823a81de8733d10c0') ?? new Uint8Array(0)
@@ -71,25 +70,25 @@ test("a tailscaled's ClientInfo, bit for bit", () => {
   )
 })
 
-test('new key pairs are clamped, belong together and differ', () => {
+test('new key pairs are clamped, consistent and different', () => {
   const [one, two] = [newKeyPair(), newKeyPair()]
   expect(one).toEqual(keyPairFrom(one.privateKey))
   expect(one.privateKey).not.toEqual(two.privateKey)
 })
 
-test('what a client says of itself', async () => {
+test('the login carries the options', async () => {
   const meshKey = sha256('mesh')
-  const claims = { meshKey, isProber: true, appName: 'probe', canAckPings: false }
-  const { client, session } = await connected({ ...claims, isPreferred: true, isWatcher: true })
-  expect(session.info).toEqual({ version: 2, wantsHomesOnly: false, wantsInstance: false, ...claims })
+  const login = { meshKey, isProber: true, appName: 'probe', canAckPings: false }
+  const { client, session } = await connected({ ...login, isPreferred: true, isWatcher: true })
+  expect(session.info).toEqual({ version: 2, wantsHomesOnly: false, wantsInstance: false, ...login })
   expect(session.clientKey).toEqual(client.publicKey)
   expect(await session.nextFrame()).toEqual({ type: FrameType.notePreferred, payload: Buffer.from([1]) })
   expect(await session.nextFrame()).toEqual({ type: FrameType.watchConns, payload: Buffer.alloc(0) })
   await client.close()
 })
 
-test('with fast start the login comes with the request, and ServerKey is ignored', async () => {
-  await using server = await InTestServer.start({ certificate })
+test('with fast start the login is in the same write as the request, and ServerKey is ignored', async () => {
+  await using server = await FakeServer.start({ certificate })
   const options = { host: '127.0.0.1', port: server.port, tls: { isInsecure: true }, isPreferred: true }
   await using client = await DerpClient.connect({ ...options, key: newKeyPair() })
   const session = await server.nextSession()
@@ -100,7 +99,7 @@ test('with fast start the login comes with the request, and ServerKey is ignored
   expect(await client.next('packet')).toEqual({ source: Buffer.from(bob), packet })
 })
 
-test('options that no server would accept', () => {
+test('options that no server would accept throw', () => {
   const target = { host: 'h', key: newKeyPair() }
   expect(() => new DerpClient({ ...target, meshKey: new Uint8Array(31) })).toThrow(
     /^meshKey: expected 32 bytes/,
@@ -109,11 +108,11 @@ test('options that no server would accept', () => {
   expect(() => new DerpClient({ ...target, host: '' })).toThrow(/^host:/)
 })
 
-test('frames become events, in order', async () => {
+test('frames become events in order', async () => {
   const { client, session } = await connected()
-  const told: [keyof ClientEvents, unknown][] = []
+  const events: [keyof ClientEvents, unknown][] = []
   const names = ['packet', 'peerGone', 'peerPresent', 'health', 'restarting', 'pong', 'keepAlive'] as const
-  for (const name of names) client.on(name, (value) => told.push([name, value]))
+  for (const name of names) client.on(name, (value) => events.push([name, value]))
   const presence = { key: bob, ip: ipToBytes('192.0.2.7'), port: 4711, flags: 5, appName: 'app' }
   session.write(
     recvPacketFrame(bob, packet),
@@ -130,7 +129,7 @@ test('frames become events, in order', async () => {
   )
   await client.next('keepAlive')
   const source = Buffer.from(bob)
-  expect(told).toEqual([
+  expect(events).toEqual([
     ['packet', { source, packet }],
     ['packet', { source, packet: Buffer.alloc(0) }],
     ['peerGone', { key: bob, reason: 1 }],
@@ -144,11 +143,11 @@ test('frames become events, in order', async () => {
   await client.close()
 })
 
-test('frames that are too short for their type tell nothing and break nothing', async () => {
+test('frames that are too short for their type are ignored', async () => {
   const { client, session } = await connected()
   const names = ['packet', 'peerGone', 'peerPresent', 'restarting', 'pong'] as const
-  const told: string[] = []
-  for (const name of names) client.on(name, () => told.push(name))
+  const events: string[] = []
+  for (const name of names) client.on(name, () => events.push(name))
   const types = [FrameType.recvPacket, FrameType.peerGone, FrameType.peerPresent, FrameType.restarting]
   session.write(
     ...types.map((type) => frame(type, new Uint8Array(7))),
@@ -156,11 +155,11 @@ test('frames that are too short for their type tell nothing and break nothing', 
   )
   session.write(frame(FrameType.ping, new Uint8Array(7)), KEEP_ALIVE_FRAME)
   await client.next('keepAlive')
-  expect(told).toEqual([])
+  expect(events).toEqual([])
   await client.close()
 })
 
-test('what is handed out is the listener’s to keep', async () => {
+test('event values are copies', async () => {
   const { client, session } = await connected()
   const first = client.next('packet')
   session.write(recvPacketFrame(bob, packet))
@@ -174,8 +173,8 @@ test('what is handed out is the listener’s to keep', async () => {
   await client.close()
 })
 
-test('packets that come with the admission are not missed', async () => {
-  await using server = await InTestServer.start({
+test('a listener gets packets that arrive together with the admission', async () => {
+  await using server = await FakeServer.start({
     onLogin: (session) => {
       session.socket.cork()
       session.admit()
@@ -190,7 +189,7 @@ test('packets that come with the admission are not missed', async () => {
   expect(packets).toEqual(['hello, derp'])
 })
 
-test('every frame a client sends', async () => {
+test('every kind of frame that a client sends', async () => {
   const { client, session } = await connected()
   const carol = newKeyPair().publicKey
   client.send(bob, packet)
@@ -220,7 +219,7 @@ test('every frame a client sends', async () => {
   expect(client.send(bob, packet)).toBe(false)
 })
 
-test('a ping is a round trip; without a pong it fails in time', async () => {
+test('a ping resolves to the round trip, and rejects without a pong in time', async () => {
   const { client, session } = await connected()
   const answered = client.ping()
   const ping = await session.nextFrame()
@@ -237,7 +236,7 @@ test('a ping is a round trip; without a pong it fails in time', async () => {
   await expect(client.ping()).rejects.toThrow('not connected')
 })
 
-test.each([true, false])('pings are answered as announced: canAckPings %s', async (canAckPings) => {
+test.each([true, false])('pings are answered only with canAckPings: %s', async (canAckPings) => {
   const { client, session } = await connected({ canAckPings })
   session.write(pingFrame(Buffer.from('12345678and more')), KEEP_ALIVE_FRAME)
   await client.next('keepAlive')
@@ -248,8 +247,8 @@ test.each([true, false])('pings are answered as announced: canAckPings %s', asyn
   await client.close()
 })
 
-test('a login that leads nowhere says why', async () => {
-  const cases: [InTestServerOptions, string | RegExp][] = [
+test('a login that fails gives the reason', async () => {
+  const cases: [FakeServerOptions, string | RegExp][] = [
     [{ onLogin: (session) => session.socket.end() }, 'not admitted: the server closed the connection'],
     [{ onLogin: () => undefined }, 'not admitted within 80 ms'],
     [
@@ -273,7 +272,7 @@ test('a login that leads nowhere says why', async () => {
     ],
   ]
   for (const [serverOptions, message] of cases) {
-    await using server = await InTestServer.start(serverOptions)
+    await using server = await FakeServer.start(serverOptions)
     const client = new DerpClient(alice(server, { connectTimeoutMs: 80 }))
     const closed = client.next('closed')
     await expect(client.connect()).rejects.toMatchObject({ stage: 'login', message })
@@ -282,8 +281,8 @@ test('a login that leads nowhere says why', async () => {
 })
 
 test('nothing is sent before the admission', async () => {
-  const { promise: isReady, resolve: ready } = Promise.withResolvers<InTestSession>()
-  await using server = await InTestServer.start({ onLogin: ready })
+  const { promise: isReady, resolve: ready } = Promise.withResolvers<FakeServerSession>()
+  await using server = await FakeServer.start({ onLogin: ready })
   await using client = new DerpClient(alice(server))
   const connecting = client.connect()
   const session = await isReady
@@ -299,7 +298,7 @@ test('nothing is sent before the admission', async () => {
   expect((await session.nextFrame()).payload.subarray(32).toString()).toBe('after')
 })
 
-test('send says when to wait, and drained when to go on', async () => {
+test('send returns false when the queue is full, and drained resolves when there is room', async () => {
   const { client, session } = await connected()
   session.socket.pause()
   let sent = 1
@@ -314,7 +313,7 @@ test('send says when to wait, and drained when to go on', async () => {
   await client.close()
 })
 
-test('waiting for room ends with the connection', async () => {
+test('drained rejects when the connection ends', async () => {
   const { client, session } = await connected()
   session.socket.pause()
   while (client.send(bob, Buffer.alloc(65_000)));
@@ -323,18 +322,18 @@ test('waiting for room ends with the connection', async () => {
   await expect(drained).rejects.toThrow('cut by this side')
 })
 
-test('a TLS record that nobody can read ends the connection', { timeout: 5_000 }, async () => {
-  await using server = await InTestServer.start({ certificate })
-  const middle = createServer((near) => {
+test('an unreadable TLS record ends the connection', { timeout: 5_000 }, async () => {
+  await using server = await FakeServer.start({ certificate })
+  const proxy = createServer((near) => {
     const far = connect(server.port, '127.0.0.1')
     for (const socket of [near, far]) socket.on('error', () => undefined)
     near.pipe(far).pipe(near)
-    broken.push(near)
+    proxied.push(near)
   })
-  const broken: Socket[] = []
-  onTestFinished(() => void middle.close())
-  await once(middle.listen(0, '127.0.0.1'), 'listening')
-  const { port } = middle.address() as AddressInfo
+  const proxied: Socket[] = []
+  onTestFinished(() => void proxy.close())
+  await once(proxy.listen(0, '127.0.0.1'), 'listening')
+  const { port } = proxy.address() as AddressInfo
   const client = await DerpClient.connect({
     host: '127.0.0.1',
     port,
@@ -342,22 +341,22 @@ test('a TLS record that nobody can read ends the connection', { timeout: 5_000 }
     tls: { isInsecure: true },
   })
   const closed = new Promise((resolve) => void client.on('closed', resolve))
-  // Nobody else ends it.
-  broken[0]?.unpipe()
-  broken[0]?.write(unreadableRecord())
+  // From here on the server can't end the connection.
+  proxied[0]?.unpipe()
+  proxied[0]?.write(unreadableRecord())
   await closed
 })
 
-test('a limit that the server imposes is kept here', async () => {
+test('the client applies the limit in ServerInfo', async () => {
   const nonce = new Uint8Array(24)
   const limits = { version: 2, TokenBucketBytesPerSecond: 1, TokenBucketBytesBurst: 200 }
-  const onLogin = (session: InTestSession): void => {
+  const onLogin = (session: FakeServerSession): void => {
     const box = session.box?.seal(nonce, Buffer.from(JSON.stringify(limits)))
     session.write(frame(FrameType.serverInfo, box ?? new Uint8Array(0)))
   }
   const { client, session } = await connected({}, { onLogin })
   // Each costs 5 + 32 + 63 = 100 bytes.
-  const answers = [1, 2, 3].map((byte) => client.send(bob, Buffer.alloc(63, byte)))
+  const results = [1, 2, 3].map((byte) => client.send(bob, Buffer.alloc(63, byte)))
   client.notePreferred(true)
   const arrived = [await session.nextFrame(), await session.nextFrame(), await session.nextFrame()]
   expect(arrived.map(({ type, payload }) => [type, payload.at(-1)])).toEqual([
@@ -365,7 +364,7 @@ test('a limit that the server imposes is kept here', async () => {
     [FrameType.sendPacket, 2],
     [FrameType.notePreferred, 1],
   ])
-  expect(answers).toEqual([true, true, true])
+  expect(results).toEqual([true, true, true])
   expect(client.packetsLimited).toBe(1)
   await client.close()
 })

@@ -1,5 +1,5 @@
-// The client against the real derper, in every way in: login, packets both ways, ping, peers gone, the mesh
-// frames, and coming back after a restart. What derper does is the measure; no server of ours takes part.
+// The client with the real derper as its server, by every way: login, packets in both directions, ping, PeerGone, the
+// mesh frames, and reconnecting after a restart.
 
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
@@ -24,7 +24,7 @@ const versions = ['derper-1.102.5', 'derper-1.104.5'] as const satisfies readonl
 const meshKey = new Uint8Array(randomBytes(32))
 const disco = Buffer.concat([Buffer.from('5453f09f92ac', 'hex'), randomBytes(56)])
 
-/** Where a test connects to; known once the servers run. */
+/** The target of a test, known when the servers run. */
 type TargetOf = () => TargetOptions
 
 function connect(target: TargetOptions, login: Partial<ClientOptions> = {}): Promise<DerpClient> {
@@ -72,11 +72,11 @@ function declareAll(path: string): void {
     declareMesh(target)
   })
   declareRaw(overTls)
-  declareComings(path, folder)
+  declareReconnecting(path, folder)
 }
 
 function declarePackets(target: TargetOf, way: OpenedWay): void {
-  test('packets of every size go both ways, whole and in order', async () => {
+  test('packets of every size pass in both directions, whole and in order', async () => {
     await using alice = await connect(target())
     await using bob = await connect(target(), { isPreferred: true })
     expect([alice.way, bob.way]).toEqual([way, way])
@@ -97,12 +97,12 @@ function declarePackets(target: TargetOf, way: OpenedWay): void {
     expect(received).toEqual(Array.from({ length: 30 }, (_, i) => i))
   })
 
-  test('pings come back', async () => {
+  test('pings are answered', async () => {
     await using alice = await connect(target())
     expect(await alice.ping()).toBeGreaterThan(0)
   })
 
-  test('peers that are not here, and peers that leave', async () => {
+  test('PeerGone for peers that are not here and for peers that leave', async () => {
     await using alice = await connect(target())
     const nobody = newKeyPair().publicKey
     const notHere = alice.next('peerGone')
@@ -118,7 +118,7 @@ function declarePackets(target: TargetOf, way: OpenedWay): void {
     expect(await left).toEqual({ key: bob.publicKey, reason: GoneReason.disconnected })
   })
 
-  test('a broken frame ends the sender’s connection, not the receiver’s', async () => {
+  test('an invalid frame ends the connection of its sender, not of its receiver', async () => {
     await using alice = await connect(target())
     await using bob = await connect(target())
     const closed = alice.next('closed')
@@ -129,7 +129,7 @@ function declarePackets(target: TargetOf, way: OpenedWay): void {
 }
 
 function declareMesh(target: TargetOf): void {
-  test('with the mesh key: watching, forwarding, closing a peer', async () => {
+  test('with the mesh key: watch, forward, close a peer', async () => {
     const key = newKeyPair()
     await using watcher = new DerpClient({ ...target(), key, meshKey, isWatcher: true, canAckPings: false })
     const itself = watcher.next('peerPresent', ({ flags }) => flags === PresenceFlag.meshPeer)
@@ -152,7 +152,7 @@ function declareMesh(target: TargetOf): void {
     expect((await gone).key).toEqual(bob.publicKey)
   })
 
-  test('watching without the mesh key ends the connection', async () => {
+  test('watch without the mesh key ends the connection', async () => {
     await using alice = await connect(target())
     const closed = alice.next('closed')
     alice.watch()
@@ -164,18 +164,18 @@ function declareRaw(overTls: (options?: TargetOptions) => TargetOptions): void {
   test('the raw connection shows the answer, the key and the certificates', async () => {
     const frames: [number, string][] = []
     const { promise: isClosed, resolve: closed } = Promise.withResolvers<void>()
-    const { promise: isTold, resolve: told } = Promise.withResolvers<void>()
+    const { promise: hasFrame, resolve: onFirstFrame } = Promise.withResolvers<void>()
     const secure: SecureFacts[] = []
     const connection = new DerpConnection(overTls({ way: 'upgrade' }), {
       onFrame: (type, buffer, start, end) => {
         frames.push([type, buffer.toString('hex', start, end)])
-        told()
+        onFirstFrame()
       },
       onClosed: () => closed(),
       onSecure: (facts) => secure.push(facts),
     })
     await connection.open()
-    await isTold
+    await hasFrame
     const key = secure[0]?.metaKey ?? new Uint8Array(0)
     expect(frames).toEqual([
       [FrameType.serverKey, Buffer.from(serverKeyFrame(key).subarray(5)).toString('hex')],
@@ -186,23 +186,23 @@ function declareRaw(overTls: (options?: TargetOptions) => TargetOptions): void {
     ])
     expect(secure[0]?.certificates[1]?.serialNumber).toBe('02')
     expect(connection.answerHead).toContain(`Derp-Public-Key: ${Buffer.from(key).toString('hex')}\r\n`)
-    // derper wants ClientInfo first.
+    // derper requires ClientInfo first.
     connection.sendFrame(FrameType.notePreferred, Uint8Array.of(1))
     await isClosed
   })
 
-  test('every way shows the same key', async () => {
+  test('every way shows the same server key', async () => {
     await using alice = await connect(overTls())
     await using bob = await connect(overTls({ way: 'upgrade' }))
     expect(alice.serverKey).toEqual(bob.serverKey)
   })
 }
 
-/** Servers of their own. */
-function declareComings(path: string, folder: () => string): void {
-  test('a login that derper does not admit fails as one', async () => {
-    const nobodyAnswers = `http://127.0.0.1:${await freeTcpPort()}/`
-    const admission = ['-verify-client-url', nobodyAnswers, '-verify-client-url-fail-open=false']
+/** Each test has a server of its own. */
+function declareReconnecting(path: string, folder: () => string): void {
+  test('a login that derper does not admit fails at stage login', async () => {
+    const closedPort = `http://127.0.0.1:${await freeTcpPort()}/`
+    const admission = ['-verify-client-url', closedPort, '-verify-client-url-fail-open=false']
     await using derper = await Derper.start(path, folder(), 'plain', admission)
     const refused = connect({ url: `http://127.0.0.1:${derper.port}` })
     await expect(refused).rejects.toMatchObject({
@@ -213,7 +213,7 @@ function declareComings(path: string, folder: () => string): void {
     expect(sibling.isConnected).toBe(true)
   })
 
-  test('it comes back when derper does, and traffic resumes', async () => {
+  test('the client reconnects after derper restarts, and packets pass again', async () => {
     await using derper = await Derper.start(path, folder(), 'plain')
     const target = { url: `http://127.0.0.1:${derper.port}` }
     await using alice = new ReconnectingDerpClient({ ...target, key: newKeyPair() })

@@ -1,11 +1,10 @@
-// The real derper as a server for the client's tests: on loopback, with a certificate and a mesh key, startable again
-// with the same key on the same port.
+// The real derper on loopback, with a certificate and a mesh key. A restart keeps key and port.
 
 import { join } from 'node:path'
 import { connect } from 'node:net'
 import { freeTcpPort, startProcess, type RunningProcess } from '../support/process.ts'
 
-/** One derper, on TLS or plain, that keeps its key and port over restarts. */
+/** One derper, with TLS or plain. */
 export class Derper implements AsyncDisposable {
   readonly port: number
   readonly #args: readonly string[]

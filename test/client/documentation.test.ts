@@ -1,4 +1,4 @@
-// The example in the documentation is a program that runs: with the server of the test in place of the reader's.
+// Runs the example of the documentation with a fake server.
 
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,23 +8,23 @@ import { peerGoneFrame, pongFrame, recvPacketFrame } from '#protocol/frames.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { runOk } from '../support/process.ts'
-import { InTestServer, type InTestSession } from './in-test-server.ts'
+import { FakeServer, type FakeServerSession } from './fake-server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const root = join(import.meta.dirname, '../..')
 const folder = temporaryFolder()
 
-/** Routes between the example's two clients, as a relay would. */
-async function route(server: InTestServer): Promise<void> {
-  const sessions = new Map<string, InTestSession>()
-  const keyOf = (session: InTestSession): Uint8Array => session.clientKey ?? new Uint8Array(32)
+/** Relays packets between the example's two clients. */
+async function route(server: FakeServer): Promise<void> {
+  const sessions = new Map<string, FakeServerSession>()
+  const keyOf = (session: FakeServerSession): Uint8Array => session.clientKey ?? new Uint8Array(32)
   for (let i = 0; i < 2; i++) {
     const session = await server.nextSession()
     sessions.set(publicKeyText(keyOf(session)), session)
     void relay(session)
   }
 
-  async function relay(session: InTestSession): Promise<void> {
+  async function relay(session: FakeServerSession): Promise<void> {
     const { type, payload } = await session.nextFrame()
     if (type === FrameType.ping) session.write(pongFrame(new Uint8Array(payload)))
     if (type === FrameType.sendPacket) {
@@ -38,11 +38,11 @@ async function route(server: InTestServer): Promise<void> {
 
 test('the example of docs/client.md', async () => {
   const certificate = await makeCertificate(folder(), 'localhost')
-  await using server = await InTestServer.start({ certificate })
+  await using server = await FakeServer.start({ certificate })
   void route(server)
   const text = await readFile(join(root, 'docs/client.md'), 'utf8')
   const code = /```ts\n(import [^]*?)```/.exec(text)?.[1] ?? ''
-  // Beside the sources, since imports are resolved from where a program lies.
+  // Inside the repository, since imports are resolved from the program's path.
   const path = join(root, `test/client/.example-${process.pid}.ts`)
   await writeFile(path, code.replace("'derpfleet/client'", "'#client/derp-client.ts'"))
   try {

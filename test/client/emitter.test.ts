@@ -1,42 +1,42 @@
-// Typed events: order, leaving and coming during an event, promises of events.
+// Typed events: order, adding and removing listeners during an event, promises of events.
 
 import { expect, test } from 'vitest'
 import { Emitter } from '#client/emitter.ts'
 
 interface Events {
-  said: string
-  counted: number
+  text: string
+  count: number
 }
 
-test('listeners are called in order, as they were when the event began', () => {
+test('an event calls the listeners that it had when it began, in order', () => {
   const events = new Emitter<Events>()
-  const heard: string[] = []
-  const off = events.on('said', (text) => {
-    heard.push(`one ${text}`)
+  const calls: string[] = []
+  const off = events.on('text', (text) => {
+    calls.push(`one ${text}`)
     off()
-    events.on('said', (later) => heard.push(`three ${later}`))
+    events.on('text', (later) => calls.push(`three ${later}`))
   })
-  events.on('said', (text) => heard.push(`two ${text}`))
-  events.emit('said', 'a')
-  events.emit('said', 'b')
-  expect(heard).toEqual(['one a', 'two a', 'two b', 'three b'])
+  events.on('text', (text) => calls.push(`two ${text}`))
+  events.emit('text', 'a')
+  events.emit('text', 'b')
+  expect(calls).toEqual(['one a', 'two a', 'two b', 'three b'])
 })
 
-test('next takes one event, or the first that is wanted', async () => {
+test('next resolves to the next event, or to the first that is wanted', async () => {
   const events = new Emitter<Events>()
-  const any = events.next('counted')
-  const large = events.next('counted', (count) => count > 5)
-  for (const count of [1, 2, 9, 10]) events.emit('counted', count)
+  const any = events.next('count')
+  const large = events.next('count', (count) => count > 5)
+  for (const count of [1, 2, 9, 10]) events.emit('count', count)
   expect(await Promise.all([any, large])).toEqual([1, 9])
 })
 
-test('no event comes after the end, and who waits is told', async () => {
+test('after the end pending and new promises reject', async () => {
   const events = new Emitter<Events>()
-  const waiting = events.next('said')
-  // Nobody awaits this one; its refusal must not end the process, which fails a run of the tests.
-  void events.next('counted')
+  const waiting = events.next('text')
+  // This promise is never awaited. Its rejection must not end the process, which would fail the test run.
+  void events.next('count')
   events.finish(new Error('over'))
   events.finish(new Error('again'))
   await expect(waiting).rejects.toThrow('over')
-  await expect(events.next('said')).rejects.toThrow('over')
+  await expect(events.next('text')).rejects.toThrow('over')
 })

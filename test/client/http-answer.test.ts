@@ -1,17 +1,17 @@
-// Answers to a request for an upgrade, cut at every place.
+// Answers to an upgrade request, split at every position.
 
 import { expect, test } from 'vitest'
 import { HttpAnswer } from '#client/http-answer.ts'
 
 const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\n\r\n'
 
-test('wherever an answer is cut, the stream begins behind its head', () => {
+test('the stream begins behind the head, wherever the answer is split', () => {
   const bytes = Buffer.from(`${head}frames`)
   for (let cut = 0; cut <= bytes.length; cut++) {
     const answer = new HttpAnswer()
     const first = answer.feed(bytes, 0, cut)
     const stream = answer.head === undefined ? '' : bytes.toString('latin1', first, cut)
-    // The second piece lies somewhere else in its buffer, as it would after another read.
+    // The second piece is at another position of its buffer, as after another read.
     const second = Buffer.concat([Buffer.alloc(3), bytes.subarray(cut)])
     const secondAt = answer.head === undefined ? answer.feed(second, 3, second.length) : 3
     expect(stream + second.toString('latin1', secondAt)).toBe('frames')
@@ -19,7 +19,7 @@ test('wherever an answer is cut, the stream begins behind its head', () => {
   }
 })
 
-test('giving up makes an error of a refusal only', () => {
+test('giveUp returns an error for a refusal only', () => {
   const empty = new HttpAnswer()
   expect(empty.giveUp()).toBeUndefined()
   const accepted = new HttpAnswer()

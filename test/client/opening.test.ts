@@ -1,13 +1,12 @@
-// The way to a DERP stream: what is written in which order and in how many pieces, and what a server may do
-// instead of answering.
+// Opening a DERP stream: the bytes written, in order and by write, and servers that do not answer as expected.
 
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { beforeAll, expect, test } from 'vitest'
 import { switchingProtocols } from '#protocol/upgrade.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
-import { InTestServer, type InTestSession } from './in-test-server.ts'
-import { greeting, Recorder, text } from './recorder.ts'
+import { FakeServer, type FakeServerSession } from './fake-server.ts'
+import { greeting, FrameRecorder, text } from './frame-recorder.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const host = '127.0.0.1'
@@ -18,15 +17,21 @@ beforeAll(async () => {
   certificate = await makeCertificate(folder(), 'localhost')
 })
 
-test('fast start writes the request and the greeting at once', async () => {
-  const requests: InTestSession[] = []
-  await using server = await InTestServer.start({
+test('fast start sends the request and the greeting in one write', async () => {
+  const requests: FakeServerSession[] = []
+  await using server = await FakeServer.start({
     certificate,
     onRequest: (session) => requests.push(session),
   })
   const { port } = server
   const tls = { isInsecure: true }
-  const opened = await Recorder.open({ host: 'localhost', dialAddress: host, port, tls, idealNode: '900a' })
+  const opened = await FrameRecorder.open({
+    host: 'localhost',
+    dialAddress: host,
+    port,
+    tls,
+    idealNode: '900a',
+  })
   await using connection = opened.connection
   const session = await server.nextSession()
   const request = [
@@ -44,32 +49,37 @@ test('fast start writes the request and the greeting at once', async () => {
   expect(connection.serverKey).toEqual(server.key.publicKey)
 })
 
-test('a known key starts fast on plaintext too', async () => {
-  await using server = await InTestServer.start({ onRequest: () => undefined })
-  const opened = await Recorder.open({ host, port: server.port, tls: false, serverKey: server.key.publicKey })
+test('with a known server key fast start works on plaintext, too', async () => {
+  await using server = await FakeServer.start({ onRequest: () => undefined })
+  const opened = await FrameRecorder.open({
+    host,
+    port: server.port,
+    tls: false,
+    serverKey: server.key.publicKey,
+  })
   await using _connection = opened.connection
   const session = await server.nextSession()
   expect(session.head).toContain('\r\nDerp-Fast-Start: 1\r\n')
   expect(session.firstChunk.toString('latin1').endsWith(greeting.toString())).toBe(true)
 })
 
-test('fast start without a meta certificate fails, and nothing is sent', async () => {
-  const requests: InTestSession[] = []
-  await using server = await InTestServer.start({
+test('fast start without a meta certificate fails and sends nothing', async () => {
+  const requests: FakeServerSession[] = []
+  await using server = await FakeServer.start({
     certificate,
     hasMetaCertificate: false,
     onRequest: (session) => requests.push(session),
   })
   const target = { host, port: server.port, tls: { isInsecure: true }, way: 'fast-start' } as const
-  await expect(Recorder.open(target)).rejects.toMatchObject({
+  await expect(FrameRecorder.open(target)).rejects.toMatchObject({
     stage: 'upgrade',
     message: expect.stringMatching(/no meta certificate/),
   })
   expect(requests).toEqual([])
 })
 
-test('an answer and frames cut after every byte', async () => {
-  await using server = await InTestServer.start({
+test('an answer and frames that arrive byte by byte', async () => {
+  await using server = await FakeServer.start({
     onRequest: (session) => {
       session.socket.setNoDelay(true)
       const bytes = Buffer.concat([
@@ -84,9 +94,9 @@ test('an answer and frames cut after every byte', async () => {
       next(0)
     },
   })
-  const opened = await Recorder.open({ host, port: server.port, tls: false })
+  const opened = await FrameRecorder.open({ host, port: server.port, tls: false })
   await using connection = opened.connection
-  await opened.framesOf(2)
+  await opened.received(2)
   expect(opened.frames).toEqual(['20:one', '119:two'])
   expect(connection.answerHead).toBe(Buffer.from(switchingProtocols(server.key.publicKey)).toString('latin1'))
   expect(connection.way).toBe('upgrade')
@@ -110,59 +120,59 @@ test.each([
   ],
   ['that is not HTTP', 'SSH-2.0-OpenSSH\r\n\r\n', { message: 'the server did not answer in HTTP/1.1' }],
   ['without an end', `HTTP/1.1 101 ${'x'.repeat(20_000)}`, { message: 'the HTTP answer has no end' }],
-])('an answer %s', async (_what, answer, error) => {
-  await using server = await InTestServer.start({
+])('an answer %s', async (_name, answer, error) => {
+  await using server = await FakeServer.start({
     onRequest: (session) => session.write(Buffer.from(answer)),
   })
-  const opening = Recorder.open({ host, port: server.port, tls: false })
+  const opening = FrameRecorder.open({ host, port: server.port, tls: false })
   await expect(opening).rejects.toMatchObject({ stage: 'upgrade', ...error })
 })
 
-test('who does not answer, or closes instead', async () => {
-  await using silent = await InTestServer.start({ onRequest: () => undefined })
+test('a server that does not answer, or closes instead', async () => {
+  await using silent = await FakeServer.start({ onRequest: () => undefined })
   const target = { host, tls: false, connectTimeoutMs: 50 } as const
-  const waiting = Recorder.open({ ...target, port: silent.port })
+  const waiting = FrameRecorder.open({ ...target, port: silent.port })
   await expect(waiting).rejects.toMatchObject({ stage: 'upgrade', message: 'not connected within 50 ms' })
-  await using closing = await InTestServer.start({ onRequest: (session) => session.socket.end() })
-  const closed = Recorder.open({ ...target, port: closing.port })
+  await using closing = await FakeServer.start({ onRequest: (session) => session.socket.end() })
+  const closed = FrameRecorder.open({ ...target, port: closing.port })
   await expect(closed).rejects.toMatchObject({
     stage: 'upgrade',
     message: expect.stringMatching(/the server closed the connection$/),
   })
   const { port } = closing
   await closing[Symbol.asyncDispose]()
-  await expect(Recorder.open({ ...target, port })).rejects.toMatchObject({
+  await expect(FrameRecorder.open({ ...target, port })).rejects.toMatchObject({
     stage: 'dial',
     message: expect.stringMatching(/ECONNREFUSED/),
   })
 })
 
-test('a listener that never speaks TLS fails in that stage', async () => {
+test('a server that never speaks TLS fails at stage tls', async () => {
   const sockets: Socket[] = []
   const listener = createServer((socket) => sockets.push(socket)).listen(0, host)
   await once(listener, 'listening')
   const { port } = listener.address() as AddressInfo
-  const opening = Recorder.open({ host, port, connectTimeoutMs: 50 })
+  const opening = FrameRecorder.open({ host, port, connectTimeoutMs: 50 })
   await expect(opening).rejects.toMatchObject({ stage: 'tls', message: 'not connected within 50 ms' })
   for (const socket of sockets) socket.destroy()
   listener.close()
 })
 
-test('closing while connecting refuses the opening', async () => {
-  await using server = await InTestServer.start({ onRequest: () => undefined })
-  const { connection } = new Recorder({ host, port: server.port, tls: false })
+test('close rejects a pending open', async () => {
+  await using server = await FakeServer.start({ onRequest: () => undefined })
+  const { connection } = new FrameRecorder({ host, port: server.port, tls: false })
   const opening = connection.open()
   await server.nextSession()
   await connection.close()
   await expect(opening).rejects.toMatchObject({ message: 'closed while connecting' })
 })
 
-test('a 101 that is not for this WebSocket is refused', async () => {
+test('a 101 with the wrong Sec-WebSocket-Accept is refused', async () => {
   const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
-  await using server = await InTestServer.start({
+  await using server = await FakeServer.start({
     onRequest: (session) => session.write(Buffer.from(`${head}Sec-WebSocket-Accept: AAAA\r\n\r\n`)),
   })
-  const opening = Recorder.open({ url: `ws://${host}:${server.port}` })
+  const opening = FrameRecorder.open({ url: `ws://${host}:${server.port}` })
   await expect(opening).rejects.toMatchObject({
     stage: 'upgrade',
     message: expect.stringMatching(/Sec-WebSocket-Accept does not belong/),

@@ -1,4 +1,4 @@
-// Pings that wait, on a clock that only this test moves.
+// Pending pings with a fake clock.
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { PendingPings } from '#client/pending-pings.ts'
@@ -6,7 +6,7 @@ import { PendingPings } from '#client/pending-pings.ts'
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
 afterEach(() => void vi.useRealTimers())
 
-test('each pong settles its own ping, once, and leaves nothing behind', async () => {
+test('each pong settles its own ping once, and no timer is left', async () => {
   const pings = new PendingPings()
   const sent: Uint8Array[] = []
   const write = (bytes: Uint8Array): void => void sent.push(bytes)
@@ -21,7 +21,7 @@ test('each pong settles its own ping, once, and leaves nothing behind', async ()
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('a ping without a pong fails at its limit, and a late pong is nobody’s', async () => {
+test('a ping without a pong rejects at its limit, and a late pong is ignored', async () => {
   const pings = new PendingPings()
   let sent: Uint8Array = new Uint8Array(0)
   const ping = pings.send(3_000, (bytes) => (sent = bytes))

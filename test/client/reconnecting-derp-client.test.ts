@@ -1,22 +1,22 @@
-// Coming back: after a refusal, after a loss, with what the server must be told again, and never after close.
+// Reconnecting after a refusal and after a loss, repeating what the server must know, and never after close.
 
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient, type ReconnectingEvents } from '#client/reconnecting-derp-client.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { recvPacketFrame } from '#protocol/frames.ts'
-import { InTestServer, type InTestSession } from './in-test-server.ts'
+import { FakeServer, type FakeServerSession } from './fake-server.ts'
 
 const bob = newKeyPair().publicKey
 const packet = Buffer.from('hello, derp')
 
-function clientOf(server: InTestServer): ReconnectingDerpClient {
+function clientOf(server: FakeServer): ReconnectingDerpClient {
   const target = { host: '127.0.0.1', port: server.port, tls: false, key: newKeyPair() } as const
   return new ReconnectingDerpClient(target, () => 0.5)
 }
 
-test('it comes back after a loss, with the same listeners', async () => {
-  await using server = await InTestServer.start()
+test('reconnects after a loss, with the same listeners', async () => {
+  await using server = await FakeServer.start()
   await using client = clientOf(server)
   const sources: string[] = []
   client.on('packet', ({ source }) => sources.push(Buffer.from(source).toString('hex')))
@@ -31,7 +31,7 @@ test('it comes back after a loss, with the same listeners', async () => {
     expect((await session.nextFrame()).type).toBe(FrameType.sendPacket)
     const lost = client.next('disconnected')
     session.socket.end()
-    // A connection that received something starts the count anew.
+    // An admission resets the failure count.
     expect(await lost).toEqual({
       reason: { kind: 'ended', message: 'the server closed the connection' },
       failureCount: 1,
@@ -43,30 +43,30 @@ test('it comes back after a loss, with the same listeners', async () => {
   expect(sources).toEqual(Array(3).fill(Buffer.from(bob).toString('hex')))
 })
 
-test('refusals wait longer each time, and an admission starts anew', async () => {
+test('waits longer after each refusal, and an admission resets the delay', async () => {
   let refusals = 0
-  await using server = await InTestServer.start({
+  await using server = await FakeServer.start({
     onLogin: (session) => (++refusals <= 4 ? session.socket.end() : session.admit()),
   })
   await using client = clientOf(server)
-  const waits: number[] = []
+  const delaysMs: number[] = []
   client.on('disconnected', ({ retryInMs, reason }) => {
-    waits.push(retryInMs)
+    delaysMs.push(retryInMs)
     if (reason instanceof Error) expect(reason.message).toBe('not admitted: the server closed the connection')
   })
   client.start()
   await client.next('connected')
-  const sessions: InTestSession[] = []
+  const sessions: FakeServerSession[] = []
   for (let i = 0; i < 5; i++) sessions.push(await server.nextSession())
   sessions.at(-1)?.socket.end()
   await client.next('disconnected')
-  expect(waits).toEqual([10, 40, 90, 160, 10])
+  expect(delaysMs).toEqual([10, 40, 90, 160, 10])
 })
 
-test('home and watching are said again, and what changes during the login is said after it', async () => {
-  const logins: InTestSession[] = []
-  const { promise: isFirst, resolve: first } = Promise.withResolvers<InTestSession>()
-  await using server = await InTestServer.start({
+test('repeats home and watch, and sends changes made during the login after it', async () => {
+  const logins: FakeServerSession[] = []
+  const { promise: isFirst, resolve: first } = Promise.withResolvers<FakeServerSession>()
+  await using server = await FakeServer.start({
     onLogin: (session) => {
       logins.push(session)
       if (logins.length === 1) first(session)
@@ -79,7 +79,7 @@ test('home and watching are said again, and what changes during the login is sai
   client.notePreferred(true)
   client.watch()
   session.admit()
-  const said = [await session.nextFrame(), await session.nextFrame()]
+  const sent = [await session.nextFrame(), await session.nextFrame()]
   session.socket.end()
   await client.next('connected')
   const again = [await logins[1]?.nextFrame(), await logins[1]?.nextFrame()]
@@ -87,30 +87,30 @@ test('home and watching are said again, and what changes during the login is sai
     { type: FrameType.notePreferred, payload: Buffer.from([1]) },
     { type: FrameType.watchConns, payload: Buffer.alloc(0) },
   ]
-  expect([said, again]).toEqual([expected, expected])
+  expect([sent, again]).toEqual([expected, expected])
 })
 
-test('close ends it, whatever it was doing', async () => {
-  await using server = await InTestServer.start()
-  const told: (keyof ReconnectingEvents)[] = []
+test('close ends the client in every state', async () => {
+  await using server = await FakeServer.start()
+  const events: (keyof ReconnectingEvents)[] = []
   const ends: string[] = []
-  const watched = (client: ReconnectingDerpClient): ReconnectingDerpClient => {
-    for (const name of ['connected', 'disconnected'] as const) client.on(name, () => told.push(name))
+  const observed = (client: ReconnectingDerpClient): ReconnectingDerpClient => {
+    for (const name of ['connected', 'disconnected'] as const) client.on(name, () => events.push(name))
     client.on('closed', ({ kind }) => ends.push(kind))
     return client
   }
-  const unstarted = watched(clientOf(server))
+  const unstarted = observed(clientOf(server))
   await unstarted.close()
-  const connecting = watched(clientOf(server))
+  const connecting = observed(clientOf(server))
   connecting.start()
   await connecting.close()
-  const standing = watched(clientOf(server))
-  standing.start()
-  await standing.next('connected')
-  await standing.close()
-  await standing.close()
-  expect(standing.isConnected).toBe(false)
-  const retrying = watched(clientOf(server))
+  const connected = observed(clientOf(server))
+  connected.start()
+  await connected.next('connected')
+  await connected.close()
+  await connected.close()
+  expect(connected.isConnected).toBe(false)
+  const retrying = observed(clientOf(server))
   await server[Symbol.asyncDispose]()
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   onTestFinished(() => void vi.useRealTimers())
@@ -119,7 +119,7 @@ test('close ends it, whatever it was doing', async () => {
   expect(vi.getTimerCount()).toBe(1)
   await retrying.close()
   expect(vi.getTimerCount()).toBe(0)
-  expect(told).toEqual(['connected', 'disconnected'])
+  expect(events).toEqual(['connected', 'disconnected'])
   expect(ends).toEqual(['closed', 'closed', 'closed', 'closed'])
   await expect(retrying.next('connected')).rejects.toThrow('closed by this side')
 })

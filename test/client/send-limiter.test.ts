@@ -1,13 +1,13 @@
-// The token bucket against the clock that it is given.
+// The token bucket with given times.
 
 import { expect, test } from 'vitest'
 import { SendLimiter } from '#client/send-limiter.ts'
 
-test('a burst, then the rate, never more than a burst saved up', () => {
+test('admits a burst, then the rate, and saves up no more than a burst', () => {
   const limiter = new SendLimiter(1_000, 300, 0)
   const admitted = (nowMs: number): number => {
     let count = 0
-    // 63 bytes and 37 around them.
+    // 63 bytes, and 37 of the frame around them.
     while (limiter.admits(63, nowMs)) count++
     return count
   }
@@ -18,6 +18,6 @@ test('a burst, then the rate, never more than a burst saved up', () => {
   expect(admitted(60_000)).toBe(3)
 })
 
-test('a packet over the burst never goes', () => {
+test('never admits a packet larger than the burst', () => {
   expect(new SendLimiter(1_000, 99, 0).admits(63, 1_000_000)).toBe(false)
 })

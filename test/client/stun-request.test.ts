@@ -6,13 +6,13 @@ import { askStun } from '#client/stun-request.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
 import { isBindingRequest, STUN_ANSWER_BYTES_MAX, writeBindingAnswer } from '#protocol/stun.ts'
 
-/** A STUN server on loopback that loses the first questions and takes its time for others. */
-async function slowServer(delayMs: number, lost = 0): Promise<{ port: number; asked: () => number }> {
+/** A STUN server on loopback that drops the first requests and delays its answers. */
+async function slowServer(delayMs: number, lost = 0): Promise<{ port: number; requests: () => number }> {
   const socket = createSocket('udp4')
   onTestFinished(() => void socket.close())
-  let asked = 0
+  let requests = 0
   socket.on('message', (message, { address, port }) => {
-    if (!isBindingRequest(message) || ++asked <= lost) return
+    if (!isBindingRequest(message) || ++requests <= lost) return
     const answer = Buffer.alloc(STUN_ANSWER_BYTES_MAX)
     const byteCount = writeBindingAnswer(answer, message, ipToBytes(address), port)
     void sleep(delayMs).then(() => {
@@ -25,23 +25,23 @@ async function slowServer(delayMs: number, lost = 0): Promise<{ port: number; as
   })
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
-  return { port: socket.address().port, asked: () => asked }
+  return { port: socket.address().port, requests: () => requests }
 }
 
-it('a round trip longer than the time until it is asked again is told as long as it was', async () => {
-  const { port, asked } = await slowServer(1_200)
+it('a round trip longer than the retry interval is measured in full', async () => {
+  const { port, requests } = await slowServer(1_200)
   const { roundTripMs } = await askStun('127.0.0.1', port, 10_000)
-  expect(asked()).toBeGreaterThan(1)
+  expect(requests()).toBeGreaterThan(1)
   expect(roundTripMs).toBeGreaterThan(1_150)
 })
 
-it('an answer to the second question is timed from that one', async () => {
+it('an answer to the second request is timed from that request', async () => {
   const { port } = await slowServer(0, 1)
   const { roundTripMs } = await askStun('127.0.0.1', port, 10_000)
   expect(roundTripMs).toBeLessThan(400)
 })
 
-it('an answer to what was not asked is none', async () => {
+it('an answer to another transaction is ignored', async () => {
   const socket = createSocket('udp4')
   onTestFinished(() => void socket.close())
   socket.on('message', (message, { address, port }) => {

@@ -1,4 +1,4 @@
-// Options of a connection: what they mean when left out, and that those which can't be right are named.
+// A connection's options: their defaults, and errors that name invalid ones.
 
 import { expect, test } from 'vitest'
 import { resolveTarget, type TargetOptions } from '#client/target.ts'
@@ -53,6 +53,6 @@ test.each<[TargetOptions, RegExp]>([
     { host: 'h', tls: { certName: `sha256-raw:${'AB'.repeat(32)}` } },
     /^certName: expected 64 lower-case hex/,
   ],
-])('%j is refused', (options, message) => {
+])('%j throws', (options, message) => {
   expect(() => resolveTarget(options)).toThrow(message)
 })

@@ -1,5 +1,5 @@
-// The certificate rules of Tailscale's clients, each tried on real handshakes: which server is taken, which is
-// refused, and with what words.
+// The certificate rules of Tailscale's clients with real handshakes: which servers are accepted or rejected, and the
+// messages.
 
 import { X509Certificate } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
@@ -9,7 +9,7 @@ import { DerpConnectError } from '#client/connect-error.ts'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { pinProblem, type ServerTrust } from '#client/tls-verification.ts'
 import { issueCertificate, makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
-import { InTestServer, type InTestServerOptions } from './in-test-server.ts'
+import { FakeServer, type FakeServerOptions } from './fake-server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const folder = temporaryFolder()
@@ -24,18 +24,18 @@ beforeAll(async () => {
   authorityPem = await readFile(authority.certPath, 'utf8')
   localhost = await issueCertificate(folder(), 'localhost', authority)
   other = await issueCertificate(folder(), 'other.lab', authority)
-  // In a folder of its own, since a certificate's file has its name.
+  // In another folder, since a certificate's file has its host's name.
   const selfFolder = join(folder(), 'self')
   await mkdir(selfFolder)
   selfSigned = await makeCertificate(selfFolder, 'localhost')
 })
 
-/** `connected`, or the stage and the words of the failure. */
+/** `connected`, or the stage and message of the failure. */
 async function outcome(
-  serverOptions: InTestServerOptions,
+  serverOptions: FakeServerOptions,
   clientOptions: { readonly host?: string; readonly tls?: ServerTrust },
 ): Promise<string> {
-  await using server = await InTestServer.start(serverOptions)
+  await using server = await FakeServer.start(serverOptions)
   const key = newKeyPair()
   const { port } = server
   const target = { host: 'localhost', dialAddress: '127.0.0.1', port, key, ...clientOptions }
@@ -61,25 +61,25 @@ test('by default the chain must verify for the host', async () => {
   )
 })
 
-test('an address is not compared with the certificate, the chain still verified', async () => {
+test('an address is not compared with the certificate, but the chain is verified', async () => {
   const host = '127.0.0.1'
   expect(await outcome({ certificate: other }, { host, tls: { ca: authorityPem } })).toBe('connected')
   expect(await outcome({ certificate: selfSigned }, { host })).toMatch(/^tls: .*self-signed/)
 })
 
-test('certName as a name is verified in place of the host', async () => {
+test('a name as certName is verified instead of the host', async () => {
   const tls = { ca: authorityPem, certName: 'other.lab' }
   expect(await outcome({ certificate: other }, { tls })).toBe('connected')
   expect(await outcome({ certificate: localhost }, { tls })).toMatch(/^tls: .*other\.lab/)
 })
 
-test('servername is sent and verified in place of the host', async () => {
+test('servername is sent and verified instead of the host', async () => {
   const tls = { ca: authorityPem, servername: 'other.lab' }
   expect(await outcome({ certificate: other }, { tls })).toBe('connected')
   expect(await outcome({ certificate: localhost }, { tls })).toMatch(/^tls: .*other\.lab/)
 })
 
-test('a pin takes one certificate, whoever signed it, and no other', async () => {
+test('a pin accepts exactly one certificate, with any signer', async () => {
   const tls = { certName: `sha256-raw:${selfSigned.sha256}` }
   expect(await outcome({ certificate: selfSigned }, { tls })).toBe('connected')
   expect(await outcome({ certificate: selfSigned, hasMetaCertificate: false }, { tls })).toBe(
@@ -94,7 +94,7 @@ test('a pin takes one certificate, whoever signed it, and no other', async () =>
   )
 })
 
-test('a pinned certificate must be one for the name that was sent; without a name, any', async () => {
+test('a pinned certificate must be valid for the name that was sent, if any', async () => {
   const tls = { certName: `sha256-raw:${other.sha256}` }
   expect(await outcome({ certificate: other }, { tls })).toBe(
     'tls: the pinned certificate is not one for localhost',
@@ -102,10 +102,10 @@ test('a pinned certificate must be one for the name that was sent; without a nam
   expect(await outcome({ certificate: other }, { host: '127.0.0.1', tls })).toBe('connected')
 })
 
-test('a common name alone is no name, for a chain or a pin, as it is none for Go', async () => {
+test('a common name alone does not count, for a chain or a pin, as in Go', async () => {
   const bareFolder = join(folder(), 'bare')
   await mkdir(bareFolder)
-  // Such as authorities have them: signed by itself, and without alternative names.
+  // Like an authority's certificate: self-signed, without alternative names.
   const bare = await makeAuthority(bareFolder, 'localhost')
   const ca = await readFile(bare.certPath, 'utf8')
   const server = { certificate: bare }
@@ -113,11 +113,11 @@ test('a common name alone is no name, for a chain or a pin, as it is none for Go
   expect(await outcome(server, { tls: { certName: `sha256-raw:${bare.sha256}` } })).toBe(
     'tls: the pinned certificate is not one for localhost',
   )
-  // It is trusted: only the name is missing.
+  // The certificate is trusted; only the name is missing.
   expect(await outcome(server, { host: '127.0.0.1', tls: { ca } })).toBe('connected')
 })
 
-test('a pinned certificate must be valid today', async () => {
+test('a pinned certificate must be within its validity', async () => {
   const certificate = new X509Certificate(await readFile(selfSigned.certPath))
   const pin = { sni: 'localhost', sha256: selfSigned.sha256 }
   const day = 86_400_000
@@ -127,7 +127,7 @@ test('a pinned certificate must be valid today', async () => {
   expect(pinProblem([], pin, Date.now())).toMatch(/the server presented 0$/)
 })
 
-test('insecure verifies nothing, unless a certName is given', async () => {
+test('isInsecure verifies nothing but a certName', async () => {
   const server = { certificate: selfSigned }
   expect(await outcome(server, { tls: { isInsecure: true } })).toBe('connected')
   expect(await outcome(server, { tls: { isInsecure: true, certName: 'other.lab' } })).toMatch(/^tls: /)

@@ -1,5 +1,5 @@
-// WebSocket framing against RFC 6455's own examples, against every way a server may cut its messages, and against
-// what a server must not send.
+// WebSocket framing with the examples of RFC 6455, with messages split in every way, and with frames that a server must
+// not send.
 
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -46,7 +46,7 @@ function serverFrame(opcode: number, payload: Uint8Array, isFinal = true): Buffe
   return Buffer.concat([header, payload])
 }
 
-/** Reads a client's frames, which must be masked, final and of at most 32 KiB. */
+/** Reads a client's frames, which must be masked, final and at most 32 KiB long. */
 function readClientFrames(bytes: Buffer): Unmasked[] {
   const frames: Unmasked[] = []
   for (let at = 0; at < bytes.length;) {
@@ -68,31 +68,31 @@ function readClientFrames(bytes: Buffer): Unmasked[] {
   return frames
 }
 
-function streamed(...frames: Buffer[]): Recorder {
+function receive(...frames: Buffer[]): Recorder {
   const recorder = new Recorder()
   const bytes = Buffer.concat(frames)
   new WebSocketStream(recorder, 100_000).receive(bytes, 0, bytes.length)
   return recorder
 }
 
-test('the accept value is that of RFC 6455 §1.3', () => {
+test('the accept value of RFC 6455 §1.3', () => {
   expect(webSocketAccept('dGhlIHNhbXBsZSBub25jZQ==')).toBe('s3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
 })
 
-test('the examples of RFC 6455 §5.7, as far as DERP has them', () => {
+test('the examples of RFC 6455 §5.7 that apply to DERP', () => {
   const hello = Buffer.from('820548656c6c6f', 'hex')
-  expect(streamed(hello).received.toString()).toBe('Hello')
-  const ping = streamed(Buffer.from('890548656c6c6f', 'hex'))
+  expect(receive(hello).received.toString()).toBe('Hello')
+  const ping = receive(Buffer.from('890548656c6c6f', 'hex'))
   expect(readClientFrames(Buffer.concat(ping.replies))).toEqual([
     { opcode: 10, payload: Buffer.from('Hello') },
   ])
   const bytes256 = Buffer.concat([Buffer.from('827e0100', 'hex'), Buffer.alloc(256, 7)])
-  expect(streamed(bytes256).received).toEqual(Buffer.alloc(256, 7))
+  expect(receive(bytes256).received).toEqual(Buffer.alloc(256, 7))
   const bytes64k = Buffer.concat([Buffer.from('827f0000000000010000', 'hex'), Buffer.alloc(65_536, 7)])
-  expect(streamed(bytes64k).received).toEqual(Buffer.alloc(65_536, 7))
+  expect(receive(bytes64k).received).toEqual(Buffer.alloc(65_536, 7))
 })
 
-test('any bytes leave as masked binary messages of at most 32 KiB', () => {
+test('any bytes are sent as masked binary messages of at most 32 KiB', () => {
   const lengths = fc.oneof(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 32_000, max: 100_000 }))
   fc.assert(
     fc.property(lengths, fc.nat(255), (length, first) => {
@@ -105,7 +105,7 @@ test('any bytes leave as masked binary messages of at most 32 KiB', () => {
   )
 })
 
-test('however a server fragments, interleaves and cuts, the stream is the same', () => {
+test('the stream is the same for every fragmentation, interleaved ping and split', () => {
   const piece = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes))
   const message = fc.array(fc.record({ piece, ping: fc.option(piece.filter((p) => p.length <= 125)) }), {
     minLength: 1,
@@ -128,8 +128,8 @@ test('however a server fragments, interleaves and cuts, the stream is the same',
       const stream = new WebSocketStream(recorder, 100_000)
       for (let at = 0; at < wire.length; at += step)
         stream.receive(wire, at, Math.min(wire.length, at + step))
-      const sent = messages.flat().map((fragment) => fragment.piece)
-      expect(recorder.received.equals(Buffer.concat(sent))).toBe(true)
+      const expected = messages.flat().map((fragment) => fragment.piece)
+      expect(recorder.received.equals(Buffer.concat(expected))).toBe(true)
       expect(readClientFrames(Buffer.concat(recorder.replies)).map((pong) => pong.payload)).toEqual(pings)
       expect(recorder.violation).toBeUndefined()
     }),
@@ -137,15 +137,15 @@ test('however a server fragments, interleaves and cuts, the stream is the same',
   )
 })
 
-test('a close is answered with its code, and nothing after it is taken', () => {
+test('a close is answered with its code, and bytes after it are ignored', () => {
   const close = serverFrame(8, Buffer.concat([Buffer.from([0x03, 0xf0]), Buffer.from('no')]))
-  const recorder = streamed(close, serverFrame(2, Buffer.from('late')))
+  const recorder = receive(close, serverFrame(2, Buffer.from('late')))
   expect(recorder.closed).toEqual([1008, 'no'])
   expect(readClientFrames(Buffer.concat(recorder.replies))).toEqual([
     { opcode: 8, payload: Buffer.from([0x03, 0xf0]) },
   ])
   expect(recorder.received.length).toBe(0)
-  expect(streamed(serverFrame(8, new Uint8Array(0))).closed).toEqual([1005, ''])
+  expect(receive(serverFrame(8, new Uint8Array(0))).closed).toEqual([1005, ''])
 })
 
 test.each([
@@ -167,8 +167,8 @@ test.each([
     Buffer.concat([serverFrame(2, Buffer.alloc(90_000), false), serverFrame(0, Buffer.alloc(10_001))]),
     1009,
   ],
-])('%s ends the stream', (_what, bytes, code) => {
-  const recorder = streamed(bytes, serverFrame(2, Buffer.from('late')))
+])('%s ends the stream', (_name, bytes, code) => {
+  const recorder = receive(bytes, serverFrame(2, Buffer.from('late')))
   expect(recorder.violation).toMatch(/^the server sent /)
   const [close] = readClientFrames(Buffer.concat(recorder.replies))
   expect([close?.opcode, close?.payload.readUInt16BE(0)]).toEqual([8, code])

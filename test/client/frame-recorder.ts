@@ -1,4 +1,4 @@
-// A raw connection that writes down what comes, for tests of the connection itself.
+// Records the frames and the end of a raw connection, for tests of the connection itself.
 
 import type { ConnectionEnd } from '#client/connect-error.ts'
 import { DerpConnection } from '#client/derp-connection.ts'
@@ -6,7 +6,7 @@ import type { TargetOptions } from '#client/target.ts'
 import { frame } from '#protocol/handshake.ts'
 import type { FrameType } from '#protocol/frame-type.ts'
 
-/** What a recorder says with a fast start. */
+/** The recorder's greeting with fast start. */
 export const greeting = Buffer.from('the first frames')
 
 /** A frame of any type. */
@@ -14,8 +14,8 @@ export function text(type: number, payload: string): Uint8Array {
   return frame(type as FrameType, Buffer.from(payload))
 }
 
-/** Frames are kept as `<type>:<payload>`. */
-export class Recorder {
+/** Frames are recorded as `<type>:<payload>`. */
+export class FrameRecorder {
   readonly frames: string[] = []
   readonly connection: DerpConnection
   readonly #ended = Promise.withResolvers<ConnectionEnd>()
@@ -33,14 +33,14 @@ export class Recorder {
     })
   }
 
-  static async open(options: TargetOptions): Promise<Recorder> {
-    const recorder = new Recorder(options)
+  static async open(options: TargetOptions): Promise<FrameRecorder> {
+    const recorder = new FrameRecorder(options)
     await recorder.connection.open()
     return recorder
   }
 
-  /** Resolves once this many frames have come. */
-  framesOf(count: number): Promise<void> {
+  /** Resolves when this many frames have been received. */
+  received(count: number): Promise<void> {
     return new Promise((resolve) => {
       this.onFrame = () => (this.frames.length >= count ? resolve() : undefined)
       this.onFrame()

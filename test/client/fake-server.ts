@@ -1,5 +1,5 @@
-// A DERP server for one test: real sockets, real TLS, the real login, and then whatever the test makes it say.
-// It shows what a client sent, byte by byte, and routes nothing. Not for WebSocket.
+// A fake DERP server for one test: real sockets, TLS and login, then the bytes that the test writes. Shows the client's
+// bytes and frames. Routes nothing, and speaks no WebSocket.
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -23,16 +23,16 @@ import { switchingProtocols, upgradeWish } from '#protocol/upgrade.ts'
 import { newKeyPair } from '#client/derp-client.ts'
 import type { Certificate } from '../support/certificate.ts'
 
-export interface InTestServerOptions {
-  /** TLS with this certificate; plaintext without. */
+export interface FakeServerOptions {
+  /** For TLS; undefined for plaintext. */
   readonly certificate?: Certificate
-  /** PEM files presented behind it. */
+  /** Certificates presented behind it. */
   readonly chain?: readonly Certificate[]
   readonly hasMetaCertificate?: boolean
-  /** Answers the request in place of the server: may write anything, or nothing. */
-  readonly onRequest?: (session: InTestSession) => void
-  /** What happens to a client that has proven its key; admitted by default. */
-  readonly onLogin?: (session: InTestSession) => void
+  /** Answers the request instead of the server, with any bytes or none. */
+  readonly onRequest?: (session: FakeServerSession) => void
+  /** Called when a client has proven its key; by default it is admitted. */
+  readonly onLogin?: (session: FakeServerSession) => void
 }
 
 interface Frame {
@@ -41,17 +41,17 @@ interface Frame {
 }
 
 /** One connection as the server sees it. */
-export class InTestSession {
+export class FakeServerSession {
   readonly socket: Socket
   /** The request's head. */
   head = ''
-  /** The first chunk of bytes that came in. */
+  /** The first bytes received, in one chunk. */
   firstChunk = Buffer.alloc(0)
   info: ClientInfo | undefined
   clientKey: Uint8Array | undefined
   box: BoxKey | undefined
   readonly #frames: Frame[] = []
-  #wanted: PromiseWithResolvers<Frame> | undefined
+  #awaited: PromiseWithResolvers<Frame> | undefined
 
   constructor(socket: Socket) {
     this.socket = socket
@@ -67,48 +67,48 @@ export class InTestSession {
     this.write(serverInfoFrame(this.box, randomBytes(24)))
   }
 
-  /** The next frame behind ClientInfo. */
+  /** The next frame after ClientInfo. */
   async nextFrame(): Promise<Frame> {
     const frame = this.#frames.shift()
     if (frame !== undefined) return frame
-    this.#wanted = Promise.withResolvers<Frame>()
-    return this.#wanted.promise
+    this.#awaited = Promise.withResolvers<Frame>()
+    return this.#awaited.promise
   }
 
-  take(frame: Frame): void {
-    if (this.#wanted === undefined) this.#frames.push(frame)
-    else this.#wanted.resolve(frame)
-    this.#wanted = undefined
+  receive(frame: Frame): void {
+    if (this.#awaited === undefined) this.#frames.push(frame)
+    else this.#awaited.resolve(frame)
+    this.#awaited = undefined
   }
 }
 
-export class InTestServer implements AsyncDisposable {
+export class FakeServer implements AsyncDisposable {
   readonly key = newKeyPair()
   readonly #secret = new BoxSecret(this.key.privateKey)
-  readonly #options: InTestServerOptions
-  readonly #sessions: InTestSession[] = []
+  readonly #options: FakeServerOptions
+  readonly #sessions: FakeServerSession[] = []
   readonly #open = new Set<Socket>()
   #server: Server | undefined
-  #wanted: PromiseWithResolvers<InTestSession> | undefined
+  #awaited: PromiseWithResolvers<FakeServerSession> | undefined
   port = 0
 
-  private constructor(options: InTestServerOptions) {
+  private constructor(options: FakeServerOptions) {
     this.#options = options
   }
 
   /** Listens on a free port of 127.0.0.1. */
-  static async start(options: InTestServerOptions = {}): Promise<InTestServer> {
-    const server = new InTestServer(options)
+  static async start(options: FakeServerOptions = {}): Promise<FakeServer> {
+    const server = new FakeServer(options)
     await server.#listen()
     return server
   }
 
   /** The next connection that has sent its login, or that `onRequest` was called for. */
-  async nextSession(): Promise<InTestSession> {
+  async nextSession(): Promise<FakeServerSession> {
     const session = this.#sessions.shift()
     if (session !== undefined) return session
-    this.#wanted = Promise.withResolvers<InTestSession>()
-    return this.#wanted.promise
+    this.#awaited = Promise.withResolvers<FakeServerSession>()
+    return this.#awaited.promise
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -141,10 +141,10 @@ export class InTestServer implements AsyncDisposable {
   }
 
   #serve(socket: Socket): void {
-    const session = new InTestSession(socket)
+    const session = new FakeServerSession(socket)
     this.#open.add(socket)
     socket.on('close', () => this.#open.delete(socket))
-    // A client that cuts its connection is what several tests are about.
+    // In several tests the client resets its connection.
     socket.on('error', () => socket.destroy())
     const reader = this.#reader(session)
     let request: Buffer | undefined = Buffer.alloc(0)
@@ -161,7 +161,7 @@ export class InTestServer implements AsyncDisposable {
     })
   }
 
-  #answer(session: InTestSession, head: Buffer): void {
+  #answer(session: FakeServerSession, head: Buffer): void {
     session.head = head.toString('latin1')
     if (this.#options.onRequest !== undefined) {
       this.#options.onRequest(session)
@@ -169,20 +169,20 @@ export class InTestServer implements AsyncDisposable {
       return
     }
     const parsed = parseHttpHead(head, 0, head.length)
-    const wish = parsed === undefined ? undefined : upgradeWish(parsed)
-    if (wish?.kind !== 'derp') return void session.socket.destroy()
-    const answer = wish.isFastStart ? new Uint8Array(0) : switchingProtocols(this.key.publicKey)
+    const request = parsed === undefined ? undefined : upgradeWish(parsed)
+    if (request?.kind !== 'derp') return void session.socket.destroy()
+    const answer = request.isFastStart ? new Uint8Array(0) : switchingProtocols(this.key.publicKey)
     session.write(answer, serverKeyFrame(this.key.publicKey))
   }
 
-  #reader(session: InTestSession): FrameReader {
+  #reader(session: FakeServerSession): FrameReader {
     return new FrameReader(
       {
         onHeader: () => FrameAction.accept,
         onFrame: (type, buffer, start, end) => {
           const payload = Buffer.from(buffer.subarray(start, end))
           if (session.clientKey === undefined) this.#login(session, { type, payload })
-          else session.take({ type, payload })
+          else session.receive({ type, payload })
           return true
         },
       },
@@ -190,7 +190,7 @@ export class InTestServer implements AsyncDisposable {
     )
   }
 
-  #login(session: InTestSession, { type, payload }: Frame): void {
+  #login(session: FakeServerSession, { type, payload }: Frame): void {
     const key = type === FrameType.clientInfo ? readClientKey(new Uint8Array(payload)) : 'not ClientInfo'
     const box = typeof key === 'string' ? undefined : this.#secret.agree(key)
     const info = box === undefined ? 'no box' : openClientInfo(payload, box)
@@ -203,9 +203,9 @@ export class InTestServer implements AsyncDisposable {
     this.#announce(session)
   }
 
-  #announce(session: InTestSession): void {
-    if (this.#wanted === undefined) this.#sessions.push(session)
-    else this.#wanted.resolve(session)
-    this.#wanted = undefined
+  #announce(session: FakeServerSession): void {
+    if (this.#awaited === undefined) this.#sessions.push(session)
+    else this.#awaited.resolve(session)
+    this.#awaited = undefined
   }
 }

@@ -104,7 +104,7 @@ export function readProbeArguments(
     const found = targetText === undefined ? 'missing' : `invalid value ${JSON.stringify(targetText)}`
     diagnostics.addProblem('target', found, TARGET_EXPECTED)
   }
-  complainOfContradictions(values, target, diagnostics)
+  checkContradictions(values, target, diagnostics)
   const settings = {
     timeoutMs: values.get('timeout'),
     families: families(values, target),
@@ -160,7 +160,7 @@ function splitArguments(args: readonly string[]): SplitArguments {
   return { targetText, pinText, rest }
 }
 
-function complainOfContradictions(
+function checkContradictions(
   values: ProbeValues,
   target: ProbeTarget | undefined,
   diagnostics: Diagnostics,

@@ -6,9 +6,9 @@ import type { Endpoint } from '#config/endpoint.ts'
 
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'is in use by another process; stop it, or choose another port',
-  EACCES: 'may not be used by this user; ports below 1024 need root or CAP_NET_BIND_SERVICE',
+  EACCES: 'is not permitted for this user; ports below 1024 need root or CAP_NET_BIND_SERVICE',
   EADDRNOTAVAIL: 'is not an address of this host',
-  EAFNOSUPPORT: 'is of a family that this kernel has not',
+  EAFNOSUPPORT: 'needs an address family that this kernel does not support',
 }
 
 /**
@@ -27,7 +27,7 @@ export async function withListenError(
     return { host: endpoint.host, port: await listen(endpoint) }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    const reason = REASONS[code ?? ''] ?? `can't be listened on (${message})`
+    const reason = REASONS[code ?? ''] ?? `cannot be listened on (${message})`
     throw new Error(`${name}: ${endpointText(endpoint)} ${reason} (${flag})`, { cause: error })
   }
 }

@@ -44,8 +44,8 @@ function directoryProblems({ hostname, mesh }: Settings): Problem[] {
   const { nats, node, region, regions, regionsPath } = mesh
   if (nats === undefined) return []
   if (fleetPosition(regions, { hostname, node, region, hasDirectory: true }).name !== undefined) return []
-  const found = `is not set, and ${hostname} in ${regionsPath} stands for none or several relays`
-  return [{ where: '-node', found, expected: 'which of them this is' }]
+  const found = `is not set, and ${regionsPath} does not have exactly one relay with the hostname ${hostname}`
+  return [{ where: '-node', found, expected: "the name of this relay's entry" }]
 }
 
 /** The problem that `build` throws; none if it succeeds. */

@@ -54,10 +54,10 @@ test('prints its usage when asked', async () => {
   expect(stdout).toMatch(/^usage: derpfleet config check/)
 })
 
-test('check reports what would make a start fail although every value is valid', async () => {
+test('check reports problems of the start even if every value is valid', async () => {
   using folder = new TemporaryFolder()
   const base = ['config', 'check', '-c', folder.at('derper.key'), '-a', '127.0.0.1:3340']
-  const complaint = async (...args: string[]): Promise<string> => {
+  const problem = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await derpfleet([...base, ...args])
     expect([code, stdout]).toEqual([1, ''])
     return stderr
@@ -71,14 +71,14 @@ test('check reports what would make a start fail although every value is valid',
   )
   const mesh = ['-mesh-psk-file', folder.at('mesh.key'), '-regions-file', folder.at('regions.yaml')]
   const nats = ['-nats-url', 'nats://127.0.0.1', '-nats-secret-file', folder.at('mesh.key'), '-region', '901']
-  expect(await complaint(...mesh, ...nats, '-hostname', 'other.example')).toContain('"other.example"')
+  expect(await problem(...mesh, ...nats, '-hostname', 'other.example')).toContain('"other.example"')
   // Two relays have this host name, and -node does not select one.
-  expect(await complaint(...mesh, ...nats, '-hostname', 'derp.example')).toContain('-node')
+  expect(await problem(...mesh, ...nats, '-hostname', 'derp.example')).toContain('-node')
   // TLS does not start with a chain whose second certificate is damaged.
   const { certificate, key } = goodPair('a.example')
   const damaged = certificate.replace(/.{30}\n-----END/, '\n-----END')
   writePair(folder, 'a.example', { certificate: `${certificate}${damaged}`, key })
-  expect(await complaint('-certmode', 'manual', '-hostname', 'a.example', '-certdir', folder.path)).toContain(
+  expect(await problem('-certmode', 'manual', '-hostname', 'a.example', '-certdir', folder.path)).toContain(
     'a.example.crt: certificate 2 of the chain is damaged',
   )
 })
@@ -101,9 +101,9 @@ test.each([
   [['shcema'], 'unknown subcommand "shcema"; did you mean schema?'],
   [['constructor'], 'unknown subcommand "constructor"'],
   [['schema', 'x'], '"x": unexpected argument'],
-])('reports %j as invalid', async (args, complaint) => {
+])('reports %j as invalid', async (args, problem) => {
   const { code, stdout, stderr } = await derpfleet(['config', ...args])
-  expect([code, stdout, stderr.includes(complaint)]).toEqual([2, '', true])
+  expect([code, stdout, stderr.includes(problem)]).toEqual([2, '', true])
 })
 
 /** The rows of a page's tables, without padding. */

@@ -55,8 +55,8 @@ test.each([
   [['-public', 'x', '-mesh'], '-public: creates nothing; expected -public without -mesh and -o'],
   [['-o', ''], '-o: is empty; expected the path of a new file'],
   [['key'], '"key": unexpected argument'],
-])('reports %j as invalid', async (args, complaint) => {
+])('reports %j as invalid', async (args, problem) => {
   const { code, stdout, stderr } = await derpfleet(['keygen', ...args])
   expect([code, stdout]).toEqual([2, ''])
-  expect(stderr).toContain(complaint)
+  expect(stderr).toContain(problem)
 })

@@ -39,24 +39,24 @@ test('a process prints the same and ends with the same codes', async () => {
 })
 
 describe.each([...COMMANDS, 'config check', 'config schema', 'config reference'])('%s', (command) => {
-  const words = command.split(' ')
+  const parts = command.split(' ')
   /** In its JSON format, `serve` logs to the process's own standard error. */
   const more = command === 'serve' ? ['-log-format', 'text'] : []
 
   test.each(['-h', '--h', '-help', '--help', 'help'])('%s prints its usage', async (help) => {
-    const { code, stdout, stderr } = await derpfleet([...words, help])
+    const { code, stdout, stderr } = await derpfleet([...parts, help])
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toMatch(new RegExp(`^usage: derpfleet ${words[0]} `))
+    expect(stdout).toMatch(new RegExp(`^usage: derpfleet ${parts[0]} `))
     expect(stdout).toContain('exit code: 0 ')
   })
 
   test('names the invalid argument, and ends with 2', async () => {
-    const flag = await derpfleet([...words, '-hlep', ...more])
+    const flag = await derpfleet([...parts, '-hlep', ...more])
     expect([flag.code, flag.stdout]).toEqual([2, ''])
     expect(flag.stderr).toContain('-hlep')
     expect(flag.stderr).toContain('; did you mean -help?')
-    const word = await derpfleet([...words, 'wrod', 'drow', ...more])
-    expect([word.code, word.stdout]).toEqual([2, ''])
-    expect(word.stderr).toMatch(/"(wrod|drow)"/)
+    const argument = await derpfleet([...parts, 'wrod', 'drow', ...more])
+    expect([argument.code, argument.stdout]).toEqual([2, ''])
+    expect(argument.stderr).toMatch(/"(wrod|drow)"/)
   })
 })

@@ -14,8 +14,8 @@ async function printed(...args: string[]): Promise<string> {
 }
 
 /** An invalid command line has an exit code of its own; other problems end with 1. */
-function codeFor(complaint: string): number {
-  return /invalid value|unknown flag/.test(complaint) ? 2 : 1
+function codeFor(problem: string): number {
+  return /invalid value|unknown flag/.test(problem) ? 2 : 1
 }
 
 async function node(...args: string[]): Promise<unknown> {
@@ -124,7 +124,7 @@ test('does not pin a certificate that an authority has signed', async () => {
   expect(await node('-hostname', 'a.example', '-cert', certPath)).not.toHaveProperty('CertName')
 })
 
-test('warns of what the map may lack', async () => {
+test('warns of a relay without TLS, a region number outside the range, and a missing certificate', async () => {
   using folder = new TemporaryFolder()
   const plain = await derpfleet(['map', '-hostname', 'a.example', '-a', ':3340'])
   expect([plain.code, plain.stderr]).toEqual([
@@ -155,10 +155,10 @@ test.each([
   [['-hostname', 'a', '-cert', '/none'], '-cert: /none does not exist'],
   [['-hostname', 'a', '-cert', import.meta.filename], 'map.test.ts: contains no readable certificate'],
   [['-hostname', 'a', '-regionid', '9'], '-regionid: unknown flag; did you mean -region-id?'],
-])('reports %j as invalid', async (args, complaint) => {
+])('reports %j as invalid', async (args, problem) => {
   const { code, stdout, stderr } = await derpfleet(['map', ...args])
-  expect([code, stdout]).toEqual([codeFor(complaint), ''])
-  expect(stderr).toContain(complaint)
+  expect([code, stdout]).toEqual([codeFor(problem), ''])
+  expect(stderr).toContain(problem)
 })
 
 const REGIONS = `
@@ -215,7 +215,7 @@ test.each([
     ['-hostname', 'new.example.com', '-region', '901'],
     { 901: NEW_YORK },
   ],
-])('with the file of a fleet, prints the regions of %s', async (_what, args, regions) => {
+])('with the file of a fleet, prints the regions of %s', async (_case, args, regions) => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', REGIONS)
   expect(JSON.parse(await printed('-format', 'json', '-regions-file', path, ...args))).toEqual({
@@ -248,19 +248,19 @@ test.each([
   [['-hostname', 'derp1.nyc.example.com', '-region', '906'], 'has no region 906 (-region)'],
   [['-hostname', 'derp1.nyc.example.com', '-region-id', '901'], '-region-id: conflicts with -regions-file'],
   [[], "-hostname: is not set; expected this relay's host name, or -all for the whole fleet"],
-])('prints nothing if %j contradicts the file', async (args, complaint) => {
+])('prints nothing if %j contradicts the file', async (args, problem) => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', REGIONS)
   const { code, stdout, stderr } = await derpfleet(['map', '-regions-file', path, ...args])
-  expect([code, stdout]).toEqual([codeFor(complaint), ''])
-  expect(stderr).toContain(complaint)
+  expect([code, stdout]).toEqual([codeFor(problem), ''])
+  expect(stderr).toContain(problem)
 })
 
 test.each([
   [['-all', '-hostname', 'derp1.example.com'], '-all: needs a file of regions; expected -regions-file'],
   [['-all', '-regions-file', '/missing.yaml'], '-regions-file: /missing.yaml does not exist'],
-])('prints nothing for %j', async (args, complaint) => {
+])('prints nothing for %j', async (args, problem) => {
   const { code, stdout, stderr } = await derpfleet(['map', ...args])
-  expect([code, stdout]).toEqual([codeFor(complaint), ''])
-  expect(stderr).toContain(complaint)
+  expect([code, stdout]).toEqual([codeFor(problem), ''])
+  expect(stderr).toContain(problem)
 })

@@ -19,7 +19,7 @@ function settings(...args: readonly string[]): ProbeRequest['settings'] {
   return requestOf(...args).settings
 }
 
-function complaints(...args: readonly string[]): readonly string[] {
+function problems(...args: readonly string[]): readonly string[] {
   const read = readProbeArguments(args)
   return read.kind === 'misused' ? read.problems.map(problemText) : []
 }
@@ -30,12 +30,12 @@ function relay(host: string, port: number, isPlain = false): object {
 
 test('accepts the target and a pin in any position', () => {
   const expected = { pin: PIN, timeoutMs: 2_000, stunPort: 3_479, usesWebSocket: false }
-  const words = ['-timeout', '2s', '--stun-port=3479', '-websocket=false']
+  const flags = ['-timeout', '2s', '--stun-port=3479', '-websocket=false']
   for (const args of [
-    ['127.0.0.1:8443', PIN, ...words],
-    [...words, '127.0.0.1:8443', PIN],
-    [...words, '-pin', PIN, '127.0.0.1:8443'],
-    ['-timeout', '2s', '127.0.0.1:8443', ...words.slice(2), `-pin=${PIN}`],
+    ['127.0.0.1:8443', PIN, ...flags],
+    [...flags, '127.0.0.1:8443', PIN],
+    [...flags, '-pin', PIN, '127.0.0.1:8443'],
+    ['-timeout', '2s', '127.0.0.1:8443', ...flags.slice(2), `-pin=${PIN}`],
   ]) {
     const target = relay('127.0.0.1', 8_443)
     expect(requestOf(...args)).toMatchObject({ target, settings: expected })
@@ -79,9 +79,9 @@ test.each([
   [['a.example', '-ca', '/none'], '-ca: /none does not exist'],
   [['a.example', '-ca', import.meta.filename], 'probe-options.test.ts contains no certificate'],
   [['a.example', '-mesh-psk-file', '/none'], '-mesh-psk-file: /none does not exist'],
-])('reports %j as invalid', (args, complaint) => {
-  expect(complaints(...args).join('\n')).toContain(complaint)
-  expect(complaints(...args)).toHaveLength(1)
+])('reports %j as invalid', (args, problem) => {
+  expect(problems(...args).join('\n')).toContain(problem)
+  expect(problems(...args)).toHaveLength(1)
 })
 
 test('reads a mesh key, and does not show an invalid one', () => {
@@ -89,11 +89,11 @@ test('reads a mesh key, and does not show an invalid one', () => {
   const good = folder.write('good', `${'AB'.repeat(32)}\n`)
   expect(settings('a.example', '-mesh-psk-file', good).meshKey).toEqual(new Uint8Array(32).fill(0xab))
   const bad = folder.write('bad', 'secret')
-  expect(complaints('a.example', '-mesh-psk-file', bad)).toEqual([
+  expect(problems('a.example', '-mesh-psk-file', bad)).toEqual([
     `-mesh-psk-file: ${bad} holds 6 characters that are not a mesh key; expected 64 hex digits`,
   ])
   const zero = folder.write('zero', '00'.repeat(32))
-  expect(complaints('a.example', '-mesh-psk-file', zero).join()).toContain('all-zero')
+  expect(problems('a.example', '-mesh-psk-file', zero).join()).toContain('all-zero')
 })
 
 test('an invalid command line ends with exit code 2 and an explanation; -help prints the options', async () => {

@@ -247,7 +247,7 @@ describe('with a log of JSON', () => {
   test.each([
     ['invalid settings', ['-a', '0.0.0.0:0', '-nonsense'], 2],
     ['an address that this host does not have', ['-a', '203.0.113.7:0', '-open-relay'], 1],
-  ])('a start that fails because of %s is logged as JSON', async (_what, args, code) => {
+  ])('a start that fails because of %s is logged as JSON', async (_case, args, code) => {
     using folder = new TemporaryFolder()
     const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
     const ended = await derpfleetProcess(all)

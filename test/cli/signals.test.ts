@@ -48,8 +48,8 @@ async function isServing(relay: RunningProcess): Promise<boolean> {
 }
 
 /** Makes a thread fail from now on: hang in a loop, block where it cannot be terminated, or throw. */
-async function breakThread(folder: TemporaryFolder, what: string): Promise<void> {
-  const path = folder.at(what)
+async function breakThread(folder: TemporaryFolder, fault: string): Promise<void> {
+  const path = folder.at(fault)
   writeFileSync(path, '')
   await waitUntil('the thread has taken the order', () => !existsSync(path))
 }

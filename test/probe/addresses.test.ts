@@ -139,7 +139,7 @@ describe.skipIf(!hasIpv6)('a host with an address of each family', () => {
   test.each([
     ['passes if both lead to one relay', 0, 0, []],
     ['fails if they lead to two relays', 1, 1, ['login 6']],
-  ])('%s', async (_what, at, code, failed) => {
+  ])('%s', async (_case, at, code, failed) => {
     const [first, behindIpv6] = [relays[0], relays[at]]
     if (first === undefined || behindIpv6 === undefined) throw new Error('two relays are started')
     // The relay does not see the family of the client's address, so a forwarder can stand in for its IPv6 address.

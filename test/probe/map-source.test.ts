@@ -184,7 +184,7 @@ describe('a map at a URL', () => {
     ['is a page', 200, '<html><p>Hello</html>', 'no regions'],
     ['is empty', 200, '{"Regions": {}}', 'has no nodes'],
     ['has no end', 200, 'x'.repeat(5_000_000), 'is not a map'],
-  ])('fails if it %s', async (_what, status, text, expected) => {
+  ])('fails if it %s', async (_case, status, text, expected) => {
     await using web = await Listener.http((_request, response) => response.writeHead(status).end(text))
     const found = await probed([`http://127.0.0.1:${web.port}/map`])
     expect([found.code, found.report.map?.status, found.report.nodes]).toEqual([1, 'fail', []])

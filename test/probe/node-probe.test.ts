@@ -96,7 +96,7 @@ describe('behind a proxy that terminates TLS', () => {
       'not valid before',
     ],
     ['is for another name', goodPair('relay.example'), 'valid for relay.example, not for localhost'],
-  ])('a certificate that %s fails', async (_what, pair, expected) => {
+  ])('a certificate that %s fails', async (_case, pair, expected) => {
     using folder = new TemporaryFolder()
     const found = await probeBehind(pair, '-ca', folder.write('ca.pem', pair.certificate))
     expect([found.code, found.named('fail')]).toEqual([1, ['certificate']])

@@ -87,7 +87,7 @@ it.skipIf(!canRun)(
   async () => {
     expect(await listeners('true', '0.0.0.0')).toEqual(on('0.0.0.0'))
     await expect(listeners('true', '[::]', `${folder}/no-ipv6`)).rejects.toThrow(
-      /\[::\]:2443 is of a family that this kernel has not/,
+      /\[::\]:2443 needs an address family that this kernel does not support/,
     )
   },
   TIMEOUT_MS,

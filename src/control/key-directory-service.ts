@@ -34,10 +34,8 @@ export class KeyDirectoryService implements Service {
   start(): void {
     const { settings, log, hostname, regionsPath, name, send, broadcast } = this.#parts
     if (name() === undefined) {
-      const where = `${hostname} in ${regionsPath}`
-      throw new Error(
-        `-node: is not set; expected which relay this is, since ${where} stands for none or several`,
-      )
+      const found = `${regionsPath} does not have exactly one relay with the hostname ${hostname}`
+      throw new Error(`-node: is not set, and ${found}; expected the name of this relay's entry`)
     }
     this.#directory = new NatsDirectory({
       settings,

@@ -17,7 +17,7 @@ export interface MeshServiceParts {
   readonly log: Log
   readonly reloads: Reloads
   /** Sends a message to all relay threads. */
-  readonly tell: (message: ToRelayThread) => void
+  readonly broadcast: (message: ToRelayThread) => void
   /** The threads were given all siblings; called once every DNS name has been answered, and for each later edition. */
   readonly onSiblings: (edition: number) => void
   /** This relay has another name among its siblings. */
@@ -42,7 +42,7 @@ export class MeshService implements Service {
       log,
       reloads,
       onRegions: () => this.#onRegions(),
-      onMeshKeys: (keys) => parts.tell({ kind: 'meshKeys', keys }),
+      onMeshKeys: (keys) => parts.broadcast({ kind: 'meshKeys', keys }),
     })
     this.#name = this.#files.position.name
     this.#dns = new DnsSiblings({
@@ -107,13 +107,13 @@ export class MeshService implements Service {
   }
 
   #sendSiblings(): number {
-    const { settings, tell, onSiblings } = this.#parts
+    const { settings, broadcast, onSiblings } = this.#parts
     const listed: readonly Sibling[] = [...settings.mesh.siblings, ...this.#dns.siblings]
     // The last of a name counts: the regions file takes precedence over lists and DNS.
     const all = [...listed, ...this.#files.position.siblings]
     const siblings = [...new Map(all.map((sibling) => [sibling.name, sibling])).values()]
     const edition = ++this.#edition
-    tell({ kind: 'siblings', edition, siblings })
+    broadcast({ kind: 'siblings', edition, siblings })
     this.#siblingNames = new Set(siblings.map(({ name }) => name))
     if (this.#dns.areAllAnswered) onSiblings(edition)
     return edition

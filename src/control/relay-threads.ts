@@ -22,7 +22,7 @@ export interface RelayThreadsParts {
   onMessage(message: FromRelayThread, from: MessageSource): void
   /** A thread has died and will be restarted. */
   onDeath(death: ThreadDeath): void
-  /** A thread in place of one that had died serves. */
+  /** The replacement of a thread that had died serves. */
   onRestart(thread: number): void
   /** The relay can't go on. */
   onFault(error: Error): void
@@ -32,13 +32,13 @@ export interface RelayThreadsParts {
 export interface MessageSource {
   readonly index: number
   /** Answers that very thread: after a restart the same slot holds another one. */
-  tell(message: ToRelayThread): void
+  send(message: ToRelayThread): void
 }
 
 export interface ThreadDeath {
   readonly thread: number
   readonly error: Error
-  /** Connections that ended with it. */
+  /** Sessions that ended with it. */
   readonly sessions: number
   readonly restartInMs: number
 }
@@ -144,13 +144,13 @@ export class RelayThreads implements Service {
     })
   }
 
-  tellAll(message: ToRelayThread): void {
+  broadcast(message: ToRelayThread): void {
     if (RETAINED_KINDS.has(message.kind)) this.#retained.set(message.kind, message)
-    for (const { thread } of this.#slots) thread?.tell(message)
+    for (const { thread } of this.#slots) thread?.send(message)
   }
 
-  tell(thread: number, message: ToRelayThread): void {
-    this.#slots[thread]?.thread?.tell(message)
+  send(thread: number, message: ToRelayThread): void {
+    this.#slots[thread]?.thread?.send(message)
   }
 
   async stop(): Promise<void> {
@@ -180,21 +180,21 @@ export class RelayThreads implements Service {
       name: 'relay thread',
       // Question numbers belong to one thread, so an answer must reach that thread or none.
       onMessage: (message) =>
-        this.#parts.onMessage(message, { index, tell: (answer) => thread.tell(answer) }),
+        this.#parts.onMessage(message, { index, send: (answer) => thread.send(answer) }),
       onEnd: (error) => this.#onEnd(slot, error),
       onHang: (error) => this.#parts.onFault(error),
     })
     slot.thread = thread
     for (const { to, link } of joining?.others ?? []) {
-      this.#slots[to]?.thread?.tell({ kind: 'threadStarted', link })
+      this.#slots[to]?.thread?.send({ kind: 'threadStarted', link })
     }
-    for (const message of this.#retained.values()) thread.tell(message)
+    for (const message of this.#retained.values()) thread.send(message)
   }
 
   async #listen(slot: WorkerSlot, endpoint: Endpoint): Promise<number> {
     const { thread } = slot
     if (thread === undefined) throw this.#startFailure ?? new Error('a relay thread has died')
-    thread.tell({ kind: 'listen', request: { ...endpoint, isShared: this.#slots.length > 1 } })
+    thread.send({ kind: 'listen', request: { ...endpoint, isShared: this.#slots.length > 1 } })
     const port = await thread.listening()
     // The thread may have died since it sent that message.
     slot.isServing = slot.thread === thread
@@ -211,7 +211,7 @@ export class RelayThreads implements Service {
     slot.lastLoop = NO_TIME
     slot.counters.endOfThread()
     this.#memories?.leave(slot.index)
-    for (const { thread } of this.#slots) thread?.tell({ kind: 'threadEnded', thread: slot.index })
+    for (const { thread } of this.#slots) thread?.send({ kind: 'threadEnded', thread: slot.index })
     if (this.#endpoint === undefined) this.#startFailure ??= error
     if (this.#endpoint === undefined || this.#isStopping) return
     const restartInMs = this.#policy.died(performance.now())

@@ -92,7 +92,7 @@ async function stopInTime(service: Service): Promise<void> {
   const timedOut = sleep(STOP_MS_MAX, false, { signal: limit.signal }).catch(() => false)
   try {
     if (!(await Promise.race([stopped, timedOut])))
-      throw new Error(`a part did not end within ${STOP_MS_MAX} ms`)
+      throw new Error(`a part did not end within ${STOP_MS_MAX / 1_000} s`)
   } finally {
     limit.abort()
   }

@@ -111,7 +111,7 @@ function construct(settings: Settings, surroundings: Surroundings): RelayParts {
         settings,
         log,
         reloads,
-        tell: (message) => threads.tellAll(message),
+        broadcast: (message) => threads.broadcast(message),
         onSiblings: (edition) => links.expect(edition),
         onRenamed: () => keyDirectory?.renamed(),
       })
@@ -121,7 +121,7 @@ function construct(settings: Settings, surroundings: Surroundings): RelayParts {
   const http = settings.http && new RedirectService(settings.http, derp)
   const stun = settings.stun && makeStun(settings.stun, surroundings)
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
-    threads.tellAll({ kind: 'bootstrapDns', json }),
+    threads.broadcast({ kind: 'bootstrapDns', json }),
   )
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = limitMs === 0 ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
@@ -161,8 +161,8 @@ function makeKeyDirectory(
     regionsPath,
     name: () => mesh.name,
     credentials: () => mesh.natsCredentials,
-    send: (thread, update) => threads.tell(thread, { kind: 'keyLocation', ...update }),
-    broadcast: (update) => threads.tellAll({ kind: 'keyLocation', ...update }),
+    send: (thread, update) => threads.send(thread, { kind: 'keyLocation', ...update }),
+    broadcast: (update) => threads.broadcast({ kind: 'keyLocation', ...update }),
   })
 }
 

@@ -68,7 +68,7 @@ export class StunService implements Service {
 
   answer(isAnswering: boolean): void {
     this.#isAnswering = isAnswering
-    this.#thread?.tell({ kind: 'answer', isAnswering })
+    this.#thread?.send({ kind: 'answer', isAnswering })
   }
 
   read(): StunNumbers {
@@ -125,7 +125,7 @@ export class StunService implements Service {
     try {
       await thread.listening()
       // `answer` may have been called before the thread could handle it.
-      thread.tell({ kind: 'answer', isAnswering: this.#isAnswering })
+      thread.send({ kind: 'answer', isAnswering: this.#isAnswering })
       if (!this.#isStopping) this.#parts.onRestart()
     } catch (error) {
       // If the thread has died meanwhile, `#onEnd` has handled it.

@@ -51,7 +51,7 @@ export class ThreadDispatch {
     switch (message.kind) {
       case 'askAdmission':
         return admission?.ask(from.index, message, (answer) =>
-          from.tell({ kind: 'admissionAnswer', id: message.id, answer }),
+          from.send({ kind: 'admissionAnswer', id: message.id, answer }),
         )
       case 'cancelAdmission':
         return admission?.cancel(from.index, message.id)

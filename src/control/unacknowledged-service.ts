@@ -37,6 +37,6 @@ export class UnacknowledgedService implements Service {
 
   async #look(watch: UnacknowledgedWatch): Promise<void> {
     const remotes = await watch.check(performance.now())
-    if (remotes.length > 0) this.#parts.threads.tellAll({ kind: 'endUnacknowledged', remotes })
+    if (remotes.length > 0) this.#parts.threads.broadcast({ kind: 'endUnacknowledged', remotes })
   }
 }

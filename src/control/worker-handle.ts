@@ -64,7 +64,9 @@ export class WorkerHandle<To, From extends { readonly kind: string }> {
    */
   async listening(): Promise<number> {
     const timeout = setTimeout(() => {
-      this.#listening.reject(new Error(`a ${this.#parts.name} does not come to listen`))
+      this.#listening.reject(
+        new Error(`a ${this.#parts.name} did not listen within ${START_TIMEOUT_MS / 1_000} s`),
+      )
     }, START_TIMEOUT_MS).unref()
     try {
       return await this.#listening.promise
@@ -73,7 +75,7 @@ export class WorkerHandle<To, From extends { readonly kind: string }> {
     }
   }
 
-  tell(message: To): void {
+  send(message: To): void {
     this.#worker.postMessage(message)
   }
 
@@ -86,7 +88,7 @@ export class WorkerHandle<To, From extends { readonly kind: string }> {
   /** Rejects if the thread can't be ended; then the process can't end in order either. */
   async stop(message: To): Promise<void> {
     this.#isStopping = true
-    this.tell(message)
+    this.send(message)
     const ended = Promise.race([this.#stopped.promise, this.#exited.promise])
     await settlesWithin(ended, STOP_TIMEOUT_MS)
     if (await settlesWithin(this.#worker.terminate(), STOP_TIMEOUT_MS)) return

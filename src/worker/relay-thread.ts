@@ -52,7 +52,7 @@ class RelayThread {
 
   constructor(data: RelayThreadData, port: MessagePort) {
     this.#port = port
-    const send = (message: FromRelayThread): void => this.#tell(message)
+    const send = (message: FromRelayThread): void => this.#send(message)
     const counters = new Counters(data.counters)
     const instance = instanceOf(data.metaSeed)
     this.#counters = counters
@@ -130,10 +130,10 @@ class RelayThread {
       // Other threads may have clients already; those must be known here before the first client is.
       await this.#threadLinks?.synced()
       const address = await this.#httpServer.listen(request, request.isShared)
-      this.#tell({ kind: 'listening', port: address.port })
+      this.#send({ kind: 'listening', port: address.port })
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException
-      this.#tell({ kind: 'listenFailed', code, message })
+      this.#send({ kind: 'listenFailed', code, message })
     }
   }
 
@@ -142,7 +142,7 @@ class RelayThread {
     this.#mesh.close()
     this.#relay.endWhere(() => true, EndReason.shutdown)
     await this.#httpServer.close()
-    this.#tell({ kind: 'stopped' })
+    this.#send({ kind: 'stopped' })
     this.#port.close()
   }
 
@@ -165,11 +165,11 @@ class RelayThread {
 
   /** An uncaught exception is a fault of the program: this thread ends and another one is started in its place. */
   #onFault(error: Error): void {
-    this.#tell({ kind: 'fault', text: error.stack ?? error.message })
+    this.#send({ kind: 'fault', text: error.stack ?? error.message })
     process.exit(1)
   }
 
-  #tell(message: FromRelayThread | WorkerStateMessage): void {
+  #send(message: FromRelayThread | WorkerStateMessage): void {
     this.#port.postMessage(message)
   }
 }

@@ -21,7 +21,7 @@ server.isAnswering = data.isAnswering
 
 // Node's own listener would print warnings between the lines of the log, in another format.
 process.removeAllListeners('warning').on('warning', ({ name, message }) => {
-  tell({ kind: 'runtimeWarning', name, text: message })
+  send({ kind: 'runtimeWarning', name, text: message })
 })
 raisePriority()
 
@@ -36,10 +36,10 @@ try {
     void server.updateAddresses()
   }, LOOK_MS)
   port.on('close', () => clearInterval(looks))
-  tell({ kind: 'listening', port: listeningPort })
+  send({ kind: 'listening', port: listeningPort })
 } catch (error) {
   const { code = '', message } = error as NodeJS.ErrnoException
-  tell({ kind: 'listenFailed', code, message })
+  send({ kind: 'listenFailed', code, message })
   port.close()
 }
 
@@ -57,10 +57,10 @@ function raisePriority(): void {
 
 function stop(): void {
   server.close()
-  tell({ kind: 'stopped' })
+  send({ kind: 'stopped' })
   port.close()
 }
 
-function tell(message: FromStunThread | WorkerStateMessage): void {
+function send(message: FromStunThread | WorkerStateMessage): void {
   port.postMessage(message)
 }

@@ -53,7 +53,7 @@ beforeEach(async () => {
     settings,
     log,
     reloads: new Reloads(log, Date.now),
-    tell: (message) => told.push(message),
+    broadcast: (message) => told.push(message),
     onSiblings: () => undefined,
     onRenamed: () => undefined,
   })

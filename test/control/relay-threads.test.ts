@@ -241,7 +241,7 @@ it('a thread that is started later gets the messages that still hold, bootstrap 
   onTestFinished(async () => await threads.stop())
   threads.start()
   const port = await threads.listen(anyPort)
-  threads.tellAll({ kind: 'bootstrapDns', json: '{"login.example":["192.0.2.1"]}' })
+  threads.broadcast({ kind: 'bootstrapDns', json: '{"login.example":["192.0.2.1"]}' })
   causeFault(workers[0])
   await restarted.promise
   const answer = await fetch(`http://127.0.0.1:${port}/bootstrap-dns`)

@@ -267,7 +267,7 @@ export async function waitUntil(
     }
     await sleep(pollIntervalMs)
   }
-  throw new Error(`waited ${timeoutMs} ms in vain until ${what}`, { cause: lastError })
+  throw new Error(`waited ${timeoutMs} ms without success until ${what}`, { cause: lastError })
 }
 
 /** Thrown by a condition that can no longer become true. */

@@ -17,7 +17,7 @@ function read(path: string): string {
 
 /** Paths of the project in a text: `src/relay/session.ts`, or `relay/session.ts` for short. */
 function pathsIn(text: string): readonly string[] {
-  const paths = [...text.matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.(?:ts|c|md|json|yaml))`/g)].map(([, path = '']) => path)
+  const paths = [...text.matchAll(/`((?:[\w-][\w.-]*\/)+[\w.-]+\.(?:ts|c|md|json|yaml))`/g)].map(([, path = '']) => path)
   return paths.map((path) => (FOLDERS.includes(path.split('/')[0] ?? '') ? `src/${path}` : path))
 }
 

@@ -10,6 +10,7 @@ import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
+import { LoopTimes, type LoopTime } from './loop-time.ts'
 import { RestartPolicy } from './restart-policy.ts'
 import type { Service } from './service.ts'
 import { ListenError, WorkerHandle, workerEntry } from './worker-handle.ts'
@@ -43,11 +44,6 @@ export interface ThreadDeath {
   readonly restartInMs: number
 }
 
-interface LoopTime {
-  readonly activeMs: number
-  readonly idleMs: number
-}
-
 /** The place of one relay thread. Threads are replaced; the slot's numbers stay. */
 interface WorkerSlot {
   readonly index: number
@@ -56,18 +52,13 @@ interface WorkerSlot {
   thread: RelayHandle | undefined
   isServing: boolean
   deaths: number
-  /** Of the threads that have died in this slot. */
-  pastLoop: LoopTime
-  /** Of the present thread when it was read last; a thread that has died can't be read. */
-  lastLoop: LoopTime
+  readonly loopTimes: LoopTimes
 }
 
 type RelayHandle = WorkerHandle<ToRelayThread, FromRelayThread>
 
 /** Messages that hold until the next of their kind: a thread that starts later is sent the last of each. */
 const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set(['bootstrapDns', 'meshKeys', 'siblings'])
-
-const NO_TIME: LoopTime = { activeMs: 0, idleMs: 0 }
 
 export class RelayThreads implements Service {
   readonly #parts: RelayThreadsParts
@@ -136,12 +127,7 @@ export class RelayThreads implements Service {
 
   /** By slot: how long event loops have worked and waited. Never decreases. */
   readLoopTimes(): readonly LoopTime[] {
-    return this.#slots.map((slot) => {
-      const { activeMs, idleMs } = slot.thread?.loopTime ?? NO_TIME
-      // A thread that is just ending reports zero.
-      if (activeMs >= slot.lastLoop.activeMs) slot.lastLoop = { activeMs, idleMs }
-      return sum(slot.pastLoop, slot.lastLoop)
-    })
+    return this.#slots.map(({ thread, loopTimes }) => loopTimes.total(thread?.loopTime))
   }
 
   broadcast(message: ToRelayThread): void {
@@ -207,8 +193,7 @@ export class RelayThreads implements Service {
     slot.thread = undefined
     slot.isServing = false
     slot.deaths++
-    slot.pastLoop = sum(slot.pastLoop, slot.lastLoop)
-    slot.lastLoop = NO_TIME
+    slot.loopTimes.endOfThread()
     slot.counters.endOfThread()
     this.#memories?.leave(slot.index)
     for (const { thread } of this.#slots) thread?.send({ kind: 'threadEnded', thread: slot.index })
@@ -255,11 +240,6 @@ function makeSlot(index: number): WorkerSlot {
     thread: undefined,
     isServing: false,
     deaths: 0,
-    pastLoop: NO_TIME,
-    lastLoop: NO_TIME,
+    loopTimes: new LoopTimes(),
   }
-}
-
-function sum(a: LoopTime, b: LoopTime): LoopTime {
-  return { activeMs: a.activeMs + b.activeMs, idleMs: a.idleMs + b.idleMs }
 }

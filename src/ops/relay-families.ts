@@ -144,7 +144,7 @@ const CLIENT_ROWS: readonly Row[] = [
   gauge(
     'derp_keys_at_siblings',
     'Distinct node keys that are connected to siblings and not to this relay.',
-    plain('keysAway'),
+    plain('keysAtSiblings'),
   ),
   gauge(
     'derp_duplicate_keys_current',
@@ -217,7 +217,7 @@ const PACKET_ROWS: readonly Row[] = [
   counter(
     'derp_thread_forwarded_packets_total',
     'Packets forwarded from one relay thread (out) to another (in), counted on each side.',
-    by('direction', { in: 'crossedIn', out: 'crossedOut' }),
+    by('direction', { in: 'receivedFromThreads', out: 'sentToThreads' }),
   ),
   gauge(
     'derp_send_queue_packets',

@@ -195,8 +195,8 @@ function dropSamples(count: (reason: Reason, kind: PacketKind) => number): Sampl
 
 function meshFamilies(total: Counters): MetricFamily[] {
   return [
-    one('derp_clients_remote', 'gauge', total.get('keysAway')),
-    one('derp_clients_total', 'gauge', total.get('keysCurrent') + total.get('keysAway')),
+    one('derp_clients_remote', 'gauge', total.get('keysAtSiblings')),
+    one('derp_clients_total', 'gauge', total.get('keysCurrent') + total.get('keysAtSiblings')),
   ]
 }
 

@@ -1,5 +1,5 @@
-// What a session keeps of its login: a client that has proven its key, in as few bytes as will do, since most
-// of a relay's memory is clients that are silent. Tells watchers and gauges what kind of client it is.
+// What a session keeps of its login: the client's proven key and what it said about itself, in few bytes, because most of a
+// relay's memory belongs to silent clients. Says what kind of client it is, for watchers, gauges and the log.
 
 import { PresenceFlag } from '#protocol/frame-type.ts'
 import { peerPresentFrame } from '#protocol/frames.ts'
@@ -7,27 +7,27 @@ import { Counter, type Counters } from './counters.ts'
 import type { Login } from './login.ts'
 import type { Link, SessionStart } from './ports.ts'
 
-/** Beside presence's flags: it showed a mesh key that is none of ours. Watchers are not told. */
+/** Beside the presence flags: it showed a mesh key that is none of this relay's. Watchers are not told. */
 const MESH_KEY_REFUSED = 0x100
-/** It asks which run of a relay this is, as relays of ours do and derpers do not. */
+/** Beside them, too: it asks which run of a relay this is, as derpfleet relays do and derpers do not. */
 const WANTS_INSTANCE = 0x200
 const PRESENCE_FLAGS = 0xff
 
-/** A change of the home note this soon after login is part of logging in, not a move. */
+/** A change of the home note so soon after the connection was accepted is part of logging in, not a move. */
 const HOME_MOVE_AFTER_MS = 5_000
 
 export class ClientIdentity {
   /** 32 bytes. */
   readonly key: Uint8Array
-  /** The mesh key that it holds: privileged, and not subject to admission or limits. Undefined for a client. */
+  /** The mesh key that it logged in with: privileged, not subject to admission or limits. Undefined for a client. */
   readonly meshKey: Uint8Array | undefined
-  /** A sibling of another region, which is told of home keys alone. */
+  /** It is a sibling of another region, which is told of home keys only. */
   readonly wantsHomesOnly: boolean
-  /** The node that it would rather be at; empty if there is none. */
+  /** The node that it prefers to be connected to; empty if there is none. */
   readonly idealNode: string
   /** It has noted this relay as its home. */
   isHome = false
-  /** What the application calls itself; empty if it says nothing. */
+  /** The name that the application gives itself; empty if it gives none. */
   readonly appName: string
   readonly #link: Link
   readonly #flags: number
@@ -52,12 +52,12 @@ export class ClientIdentity {
     return this.meshKey !== undefined
   }
 
-  /** It takes itself for a sibling, and is none. */
+  /** It showed a mesh key, but none of this relay's. */
   get isMeshKeyRefused(): boolean {
     return (this.#flags & MESH_KEY_REFUSED) !== 0
   }
 
-  /** What derper does not say is told to those alone who ask for it. */
+  /** It asks for what derper does not say; others are not sent it. */
   get wantsInstance(): boolean {
     return (this.#flags & WANTS_INSTANCE) !== 0
   }
@@ -67,7 +67,7 @@ export class ClientIdentity {
     return (this.#flags & PresenceFlag.prober) === 0 ? 'client' : 'prober'
   }
 
-  /** How watchers are told that it is here. */
+  /** How watchers are told that it is here, as a PeerPresent frame. */
   get presentFrame(): Uint8Array {
     const flags = this.#flags & PRESENCE_FLAGS
     return peerPresentFrame({
@@ -79,7 +79,7 @@ export class ClientIdentity {
   }
 
   /**
-   * It notes that this relay is its home, or no more. False: that was so before.
+   * It notes that this relay is its home, or is not any more. Returns false if nothing has changed.
    *
    * @param ageMs since the connection was accepted
    */
@@ -91,7 +91,7 @@ export class ClientIdentity {
     return true
   }
 
-  /** Adds it to the gauges, or takes it out again. */
+  /** Adds it to the gauges, or removes it. */
   count(counters: Counters, by: 1 | -1): void {
     counters.add(Counter.clientsCurrent, by)
     if (this.isHome) counters.add(Counter.clientsHome, by)

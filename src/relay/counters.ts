@@ -1,6 +1,6 @@
-// What one relay thread counts, as plain numbers in shared memory that the control thread reads when it is
-// scraped. Gauges are counters that also fall. No labels, no hashing, no allocation; which metric a number
-// becomes is decided where metrics are made.
+// The counters of one relay thread: plain numbers in shared memory, written by that thread, read by the control thread when
+// metrics are scraped. Gauges are counters that also fall. No labels, no hashing, no allocation; ops/ decides which metric a
+// number becomes.
 
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { DROP_REASON_LABELS, DropReason, PACKET_KIND_LABELS, PacketKind } from './drop-reason.ts'
@@ -10,17 +10,17 @@ const PLAIN = [
   // connections
   'connectionsAccepted',
   'connectionsRejected', //  over the accept limit
-  'connectionsOutOfDescriptors', // there was no descriptor for them
+  'connectionsOutOfDescriptors', // no file descriptor was left for them
   'connectionsCurrent', //   gauge: sessions in any phase
   'webSocketsAccepted',
   'handshakesTls12',
   'handshakesTls13',
-  'handshakesTimedOut', //   failed ones, by why: this and the next four
-  'handshakesNotTls', //     what came first is no TLS
+  'handshakesTimedOut', //   failed handshakes by reason: this and the next four
+  'handshakesNotTls', //     the first bytes were not TLS
   'handshakesLeft', //       the remote ended the connection
-  'handshakesBroken', //     TLS found something wrong, or the remote did
-  'handshakesCrowdedOut', // they took long, and others wanted their room
-  'tlsUseless', //           connections whose records brought no data
+  'handshakesBroken', //     either side reported a TLS error
+  'handshakesCrowdedOut', // the oldest pending ones, aborted to make room for others
+  'tlsUseless', //           connections ended because their records carried no data
   'tlsCurrent12', //         gauge: TLS connections, for their whole life
   'tlsCurrent13', //         gauge
   'headsRefused', //         connections that sent no usable HTTP head
@@ -28,22 +28,22 @@ const PLAIN = [
   // sessions
   'clientsCurrent', //       gauge: logged in
   'clientsHome', //          gauge: this relay is their home
-  'clientsNotIdeal', //      gauge: on another node than the first of the region
+  'clientsNotIdeal', //      gauge: connected here although another node is their ideal one
   'clientsWebSocket', //     gauge
   'clientsProber', //        gauge
   'watchersCurrent', //      gauge: mesh subscribers
-  'keysCurrent', //          gauge: distinct keys, each counted by one thread
-  'keysAway', //             gauge: distinct keys known at siblings and not here, counted by the first thread
-  'duplicateKeys', //        gauge
-  'duplicateSessions', //    gauge: all members of duplicate sets
-  'duplicatesTotal', //      registrations that met an existing one
+  'keysCurrent', //          gauge: distinct keys; each is counted by one thread
+  'keysAtSiblings', //       gauge: distinct keys at siblings and not here, counted by the first thread
+  'duplicateKeys', //        gauge: keys with several sessions
+  'duplicateSessions', //    gauge: the sessions of those keys
+  'duplicatesTotal', //      logins with a key that had a session already
   'homeMovesIn',
   'homeMovesOut',
   'loginsTotal',
   'admissionsAllowed',
   'admissionsDenied',
-  'admissionsUnreachable', // refused, since nobody could say
-  'admissionsFailedOpen', //  admitted, since nobody could say
+  'admissionsUnreachable', // refused because the back end could not be asked
+  'admissionsFailedOpen', //  admitted although the back end could not be asked
   // packets; bytes are payload bytes
   'receivedData',
   'receivedDisco',
@@ -56,13 +56,13 @@ const PLAIN = [
   'forwardedIn', //          from siblings, for delivery here
   'forwardedOut', //         to siblings
   'forwardedOutBytes',
-  'lookupsFound', //         keys that the directory was asked for, with a packet waiting
+  'lookupsFound', //         of keys looked up in the directory for a packet
   'lookupsFailed',
-  'crossedIn', //            from other threads of this relay
-  'crossedOut',
+  'receivedFromThreads', //  packets from other threads of this relay
+  'sentToThreads',
   'queuedPackets', //        gauge: waiting in outboxes
   'queuedBytes', //          gauge: the same, in bytes of whole frames
-  'waitingBytes', //         gauge: memory lent for packets, halves of frames and input that is held back
+  'waitingBytes', //         gauge: memory lent for packets, incomplete frames and paused input
   // control frames
   'pingsReceived',
   'pongsSent',
@@ -72,14 +72,14 @@ const PLAIN = [
   'unknownFrames',
   'rateLimitWaits',
   'writeStalls',
-  'sweeps', //               how often this thread came to its timers
+  'sweeps', //               timer sweeps of this thread; a number that stands still means that it hangs
   // wire
   'wireBytesIn',
   'wireBytesOut',
 ] as const
 export type PlainCounter = (typeof PLAIN)[number]
 
-/** Those that also fall: what is there now. */
+/** The counters that also fall: they show what is there now. */
 export const GAUGES = [
   'connectionsCurrent',
   'tlsCurrent12',
@@ -91,7 +91,7 @@ export const GAUGES = [
   'clientsProber',
   'watchersCurrent',
   'keysCurrent',
-  'keysAway',
+  'keysAtSiblings',
   'duplicateKeys',
   'duplicateSessions',
   'queuedPackets',
@@ -99,15 +99,15 @@ export const GAUGES = [
   'waitingBytes',
 ] as const satisfies readonly PlainCounter[]
 
-/** Upper bounds of each histogram's buckets, in seconds; one more bucket takes the rest. */
+/** Upper bounds of each histogram's buckets, in seconds; one more bucket counts larger values. */
 export const HISTOGRAM_BOUNDS = {
   /** From enqueueing the oldest frame of a write to handing it to the system. */
   queueDelay: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
   /** From accepting a session to having sent its ServerInfo. */
   login: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-  /** From asking for admission to the answer, waiting for a turn included. */
+  /** From the request for admission to the answer, including the wait for a turn. */
   admission: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-  /** How much later than it should a thread came to its timers. */
+  /** How late timer sweeps were. */
   loopLag: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
 } as const
 export type HistogramName = keyof typeof HISTOGRAM_BOUNDS
@@ -122,7 +122,7 @@ const KINDS = PACKET_KIND_LABELS.length
 const DROPPED_PACKETS_AT = reserve(DROP_REASON_LABELS.length * KINDS)
 const DROPPED_BYTES_AT = reserve(DROP_REASON_LABELS.length * KINDS)
 const ENDED_AT = reserve(END_REASONS.length)
-/** Each histogram: its buckets, the one for the rest, then the sum. */
+/** Of each histogram: its buckets, the one for larger values, then the sum. */
 const HISTOGRAM_AT: Record<HistogramName, number> = {
   queueDelay: reserve(HISTOGRAM_BOUNDS.queueDelay.length + 2),
   login: reserve(HISTOGRAM_BOUNDS.login.length + 2),
@@ -131,7 +131,7 @@ const HISTOGRAM_AT: Record<HistogramName, number> = {
 }
 const COUNT = next
 
-/** Where each plain counter lies. */
+/** The index of each plain counter. */
 export const Counter = Object.freeze(
   Object.fromEntries(PLAIN.map((name, at) => [name, at])) as Record<PlainCounter, number>,
 )
@@ -145,7 +145,7 @@ export interface HistogramSnapshot {
 export class Counters {
   readonly #values: Float64Array
 
-  /** @param memory as `Counters.memory()` makes it; a fresh one counts from zero */
+  /** @param memory from `Counters.memory()`; new memory counts from zero */
   constructor(memory: SharedArrayBuffer = Counters.memory()) {
     this.#values = new Float64Array(memory)
   }
@@ -188,14 +188,14 @@ export class Counters {
   }
 
   /**
-   * The thread that counted here has died. What was there is gone: its sessions have ended, its queued packets are
-   * dropped, of which nobody knows the kind any more; they count as data, as nearly all are.
+   * The thread that counted here has died, so the control thread may write. Its sessions have ended and its queued packets
+   * are dropped. Their kinds are not known any more; they count as data, as nearly all are.
    */
   endOfThread(): void {
     const [packets, bytes] = [this.get('queuedPackets'), this.get('queuedBytes')]
     const droppedAt = DropReason.goneDisconnected * KINDS + PacketKind.data
     this.add(DROPPED_PACKETS_AT + droppedAt, packets)
-    // It may have died between counting a packet and counting its bytes.
+    // The thread may have died between counting a packet and counting its bytes.
     const payloadBytes = Math.max(0, bytes - packets * (HEADER_BYTES + KEY_BYTES))
     this.add(DROPPED_BYTES_AT + droppedAt, payloadBytes)
     this.add(ENDED_AT + END_REASONS.indexOf(EndReason.threadLost), this.get('connectionsCurrent'))
@@ -220,7 +220,7 @@ export class Counters {
     }
   }
 
-  /** Sets everything to what all of `parts` sum to: several threads as one relay. */
+  /** Sets every number to the sum of `parts`: several threads as one relay. */
   sumOf(parts: readonly Counters[]): this {
     this.#values.fill(0)
     for (const part of parts) {

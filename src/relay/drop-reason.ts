@@ -1,19 +1,19 @@
-// Why a packet was deliberately not delivered. A closed list: each reason is counted for disco and for data
-// separately, from zero at start, so that a dashboard shows zeros rather than gaps.
+// Why a packet was deliberately not delivered. A closed list: each reason is counted for disco and for data separately, from
+// zero at start, so that a dashboard shows zeros instead of gaps.
 
 export const DropReason = {
-  unknownDestination: 0, //        the key is known neither here nor elsewhere
+  unknownDestination: 0, //        the key is neither here nor at a sibling
   unknownDestinationForwarded: 1, // a sibling forwarded a packet for a key that is not here
   goneDisconnected: 2, //          the destination ended while the packet waited
   queueHead: 3, //                 evicted as the oldest when the outbox was full
   queueAge: 4, //                  waited too long to be of use
   threadQueue: 5, //               the queue to the relay thread that holds the destination is full
-  sourceInvalid: 6, //             forwarded with an all-zero source key, which clients can't take
+  sourceInvalid: 6, //             forwarded with an all-zero source key, which clients can't read
   siblingQueue: 7, //              evicted as the oldest of what waits for a sibling
   siblingLost: 8, //               the link to the sibling broke while the packet waited
-  lookupQueue: 9, //               too much waits already until it is known where the destination is
-  lookupTimeout: 10, //            that was not found out in time
-  memory: 11, //                   too much waits in the whole relay, and more for this destination than for others
+  lookupQueue: 9, //               too much waits already for the lookup of its destination
+  lookupTimeout: 10, //            the lookup of its destination took too long
+  memory: 11, //                   too much waits in the whole relay, and this destination has more than its share
 } as const
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 

@@ -61,7 +61,7 @@ export class FlushQueue {
     this.#isFlushAsked = true
     readThreads()
     this.#isFlushAsked = false
-    memoryBudget.look()
+    memoryBudget.update()
     this.flushSoFar()
     if (threads.endTurn()) this.#retryLater()
   }

@@ -122,7 +122,7 @@ export class Forwarder implements ThreadPacketListener {
     const sourceAt = start + KEY_BYTES
     const packet = this.#packet
     packet.set(buffer, sourceAt - HEADER_BYTES, sourceAt + KEY_BYTES, end)
-    this.#counters.add(Counter.crossedIn, 1)
+    this.#counters.add(Counter.receivedFromThreads, 1)
     const destination = this.#sameOrLookUp(this.#lastToHere, buffer, start)
     if (destination?.active === undefined) {
       // It left while the packet was on its way between the threads.
@@ -165,7 +165,7 @@ export class Forwarder implements ThreadPacketListener {
 
   #toThread({ thread, key }: Peer, sourceKey: Uint8Array): void {
     if (this.#threads.sendPacket(thread, key, sourceKey, this.#packet)) {
-      this.#counters.add(Counter.crossedOut, 1)
+      this.#counters.add(Counter.sentToThreads, 1)
     } else {
       this.#counters.countDrop(DropReason.threadQueue, this.#packet.kind, this.#packet.packetBytes)
     }

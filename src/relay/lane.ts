@@ -1,19 +1,18 @@
-// A first-in-first-out run of whole frames, kept in rented chunks. What is written leaves chunk by chunk,
-// without being copied again; what is dropped is dropped frame by frame from the front. An empty lane holds
-// no memory.
+// A first-in-first-out run of whole frames, kept in rented chunks. Frames leave chunk by chunk, without another copy; they are
+// dropped one by one from the front. An empty lane holds no memory.
 //
 //   first                               last
 //   [··frame|frame|frame]→[frame|frame|·····]      · consumed or still free; frames never cross chunks
 //
-// Contract: frames pushed are complete (header and payload), so that the front one tells its own length.
+// Contract: frames pushed are complete (header and payload), so that the front one states its own length.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { HEADER_BYTES } from '#protocol/limits.ts'
 
-/** Chunks of a busy lane grow to this as a rule: two full TLS records, and few enough chunks for any queue. */
+/** Chunks of a busy lane grow to this by default: two full TLS records, and few enough chunks for any queue. */
 export const CHUNK_BYTES_MAX = 32_768
-/** A first chunk of one full-size tunnel packet. */
+/** The first chunk holds one full-size tunnel packet. */
 const CHUNK_BYTES_MIN = 2_048
 /** Frames of one chunk count as equally old. A tenth of the age at which packets are dropped is close enough. */
 const CHUNK_AGE_MAX_MS = 100
@@ -34,7 +33,7 @@ export class Lane {
   readonly #chunkBytesMax: number
   #first: Chunk | undefined = undefined
   #last: Chunk | undefined = undefined
-  /** What the last chunk taken held: the size to start the next one with. */
+  /** Bytes of the last chunk taken: the size to start the next one with. */
   #takenBytes = CHUNK_BYTES_MIN
   bytes = 0
   frameCount = 0
@@ -98,7 +97,7 @@ export class Lane {
 
   #append(frameBytes: number, nowMs: number): Chunk {
     const last = this.#last
-    // After a chunk that did not fill in its time the next will hardly hold more than it did.
+    // After a chunk that did not fill within its time, the next one will hardly hold more.
     const isQuiet = last !== undefined && isOld(last, nowMs)
     const wanted = isQuiet ? last.end : Math.max(this.#takenBytes, this.bytes * 2)
     const buffer = this.#pool.rent(Math.max(frameBytes, Math.min(this.#chunkBytesMax, wanted)))

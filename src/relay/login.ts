@@ -1,5 +1,5 @@
-// Reads a client's login: opens its box, checks what it says of itself and whether it holds the mesh key.
-// Pure but for the key agreement; when logins are asked for, and what follows, is the session's affair.
+// Reads a client's login: opens its box, checks what it says about itself and whether it holds a mesh key. No I/O; the key
+// agreement is the expensive part. When a login is read, and what follows, is `session-login.ts`.
 
 import { timingSafeEqual } from 'node:crypto'
 import type { BoxKey, BoxSecret } from '#protocol/box.ts'
@@ -7,14 +7,14 @@ import { openClientInfo, readClientKey, type ClientInfo } from '#protocol/handsh
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import { EndReason } from './end-reason.ts'
 
-/** What this relay knows before anybody logs in. */
+/** What logins are checked against. */
 export interface LoginRules {
   readonly secret: BoxSecret
-  /** Each lets a sibling in; they may change. */
+  /** A sibling logs in with any of them; they may change. */
   meshKeys: readonly Uint8Array[]
-  /** Which run of this relay this is, the same on all its threads: siblings are told. Undefined: they are not. */
+  /** Identifies this run of the relay, the same on all its threads; siblings are told. Undefined: they are not. */
   readonly instance: string | undefined
-  /** Applications that may not log in; mesh peers may, whatever they are called. */
+  /** Applications that may not log in; siblings may, whatever their name. */
   readonly disallowedAppNames: ReadonlySet<string>
 }
 
@@ -23,11 +23,11 @@ export interface Login {
   readonly key: Uint8Array
   readonly box: BoxKey
   readonly info: ClientInfo
-  /** The mesh key that it holds: privileged, and not subject to admission or limits. Undefined for a client. */
+  /** The mesh key that it holds: privileged, not subject to admission or limits. Undefined for a client. */
   readonly meshKey: Uint8Array | undefined
 }
 
-/** Reads a ClientInfo payload; the reason to end the session where it is not acceptable. */
+/** Reads a ClientInfo payload. Returns the reason to end the session if it is not acceptable. */
 export function readLogin(payload: Uint8Array, rules: LoginRules): Login | EndReason {
   const key = readClientKey(payload)
   if (typeof key === 'string') return key

@@ -1,19 +1,19 @@
-// The memory that may wait on one relay thread in all: packets in outboxes, halves of frames, input of sessions that are
-// not read. Says how much of its own limit each outbox may still hold, and when nothing is left. Counts nothing by
-// itself but bursts that are under way: the pool knows the rest. Looked at once a turn, not for each packet.
+// The memory that may wait on one relay thread in all: packets in outboxes, incomplete frames, paused input. Says how much
+// of its own limit each outbox may still hold, and when nothing is left. Counts by itself only bursts that are under way:
+// the pool counts the rest. Looked at once a turn, not for each packet.
 //
-// What is given up, in this order, as more waits: beyond half of the bound each outbox may hold a smaller share of its own
-// limit, and the oldest packets beyond it are dropped, so that who has little waiting loses nothing. At the bound, logins
-// larger than any real one are refused, and clients that have sent half of a large frame are ended.
+// What is given up, in this order, as more waits: beyond half of the budget each outbox may hold a smaller share of its own
+// limit, and the oldest packets beyond it are dropped, so that a client with little waiting loses nothing. When the budget
+// is spent, logins larger than any real one are refused, and clients that have sent part of a large frame are ended.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { Counter, Counters } from './counters.ts'
 
-/** Up to here all is as if there were no bound. */
+/** Up to this part of the budget there is no effect. */
 const FREE_SHARE = 0.5
 /** Of the default limit 2 KiB: the newest full packet of a tunnel. */
 const LEAST_SHARE = 1 / 256
-/** When nothing is left: real logins have some 300 bytes, and who is read in time has no more than this of a frame. */
+/** When nothing is left: real logins have some 300 bytes, and a client that is read in time has no more than this of a frame. */
 export const FRAME_BYTES_MAX_WHEN_SPENT = 4_096
 
 export interface MemoryBudgetParts {
@@ -32,7 +32,7 @@ export class MemoryBudget {
     this.#parts = parts
   }
 
-  /** Without a bound. */
+  /** Without a limit. */
   static unbounded(): MemoryBudget {
     return new MemoryBudget({ bytesMax: Infinity, pool: { lentBytes: 0 }, counters: new Counters() })
   }
@@ -47,7 +47,7 @@ export class MemoryBudget {
   }
 
   /** To be called once a turn. */
-  look(): void {
+  update(): void {
     const bytes = this.#bytes
     const used = bytes / this.#parts.bytesMax
     const left = (1 - used) / (1 - FREE_SHARE)
@@ -55,8 +55,8 @@ export class MemoryBudget {
     this.#parts.counters.set(Counter.waitingBytes, bytes)
   }
 
-  /** A burst has been taken out of lent memory and is not written yet; or it is, and `bytes` are negative. */
-  inFlight(bytes: number): void {
+  /** A burst was copied out of lent memory and is not written yet; when it is written, `bytes` is negative. */
+  addInFlight(bytes: number): void {
     this.#flightBytes += bytes
   }
 }

@@ -1,10 +1,10 @@
-// What waits to leave on one session, or for one sibling: control frames, disco packets and data packets, each in a
-// lane of its own, written in that order. The only door by which bytes leave, so limits, drops and counters can't be
-// bypassed. Bounded: a full packet lane drops its oldest; a full control lane ends the session.
+// The frames that wait to leave on one session, or for one sibling: control frames, disco packets and data packets, each in
+// a lane of its own, written in that order. All bytes leave through here, so limits, drops and counters can't be bypassed.
+// Bounded: a full packet lane drops its oldest; a full control lane ends the session.
 //
 //   control ─┐
 //   disco   ─┼─ flush ─→ one burst in flight ─→ link        nothing is flushed while a burst is in flight,
-//   data    ─┘                                              so what waits, waits here and can be dropped
+//   data    ─┘                                              so frames wait here, where they can be dropped
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { writeU32 } from '#protocol/bytes.ts'
@@ -17,17 +17,18 @@ import { DropReason, PacketKind } from './drop-reason.ts'
 import { CHUNK_BYTES_MAX, Lane, type Chunk } from './lane.ts'
 import type { AddressedPacket, Link, SiblingOutbox, Tally } from './ports.ts'
 
-/** Pongs, departures and the like. A watcher of 10,000 peers is owed 600 KB at once; nobody is owed 16 MiB. */
+/** Pongs, PeerGone and the like. A watcher of 10,000 peers is sent 600 KB at once; no session is sent 16 MiB. */
 const CONTROL_BYTES_MAX = 16_777_216
-/** A tunnel's packet that has waited for a second has been sent again by its owner. */
+/** After a second the sender of a tunnel's packet has sent it again. */
 const PACKET_AGE_MAX_MS = 1_000
-/** Whom an outbox is for: how much may be in it, and what its packets are counted as. */
+
+/** How much may be in an outbox, and how its packets are counted; differs between clients and siblings. */
 interface OutboxUse {
   readonly burstBytesMax: number
   readonly discoBytesMax: number
-  /** What a chunk of data grows to. */
+  /** Size that a chunk of data grows to. */
   readonly chunkBytesMax: number
-  /** What a packet's frame has besides the packet. */
+  /** Bytes of a packet's frame besides the packet. */
   readonly overheadBytes: number
   /** By kind of packet. */
   readonly sent: readonly [data: number, disco: number]
@@ -37,7 +38,7 @@ interface OutboxUse {
 }
 
 const CLIENT: OutboxUse = {
-  // Several full TLS records, and what a link of half a megabit takes in the usual time limit of 2 s.
+  // Several full TLS records, and as much as a link of half a megabit takes in the default time limit of 2 s.
   burstBytesMax: 65_536,
   // Disco messages are small and periodic; 64 KiB holds several hundred.
   discoBytesMax: 65_536,
@@ -50,10 +51,10 @@ const CLIENT: OutboxUse = {
 }
 
 const SIBLING: OutboxUse = {
-  // A link to a sibling carries thousands of flows, and is never as slow as half a megabit.
+  // A link to a sibling carries the packets of thousands of clients, and is never as slow as half a megabit.
   burstBytesMax: 262_144,
   discoBytesMax: 1_048_576,
-  // What comes in a beat on a busy thread leaves as one piece, without being put together first.
+  // The packets of one poll round on a busy thread leave as one piece, without another copy.
   chunkBytesMax: 131_072,
   overheadBytes: HEADER_BYTES + 2 * KEY_BYTES,
   sent: [Counter.forwardedOut, Counter.forwardedOut],
@@ -73,7 +74,7 @@ interface Burst {
   bytes: number
 }
 
-/** What the outboxes of one thread have in common. */
+/** Shared by the outboxes of one thread. */
 export interface OutboxParts {
   readonly pool: BufferPool
   readonly memoryBudget: MemoryBudget
@@ -84,17 +85,17 @@ export interface OutboxParts {
 export class Outbox implements SiblingOutbox {
   readonly #parts: OutboxParts
   readonly #use: OutboxUse
-  // Made when first used: most clients never have any but control frames to wait.
+  // Made when first used: for most clients nothing but control frames ever waits.
   #control: Lane | undefined = undefined
   #data: Lane | undefined = undefined
   #disco: Lane | undefined = undefined
-  /** What the link still reads of the burst in flight. */
+  /** Chunks of the burst in flight that the link may still read. */
   #flight: Chunk | undefined = undefined
-  /** Of the burst in flight, what the link has copied. */
+  /** Bytes of the burst in flight that the link has copied. */
   #copiedBytes = 0
   /** When the burst in flight was begun; undefined when none is. */
   writingSinceMs: number | undefined = undefined
-  /** Only a sibling's is kept: clients are many. */
+  /** Kept for siblings only: clients are many. */
   #tally: { -readonly [Name in keyof Tally]: number } | undefined = undefined
 
   private constructor(parts: OutboxParts, use: OutboxUse) {
@@ -119,7 +120,7 @@ export class Outbox implements SiblingOutbox {
     lane.push(packet.buffer, packet.start, packet.end, nowMs)
   }
 
-  /** Queues a ForwardPacket frame of the packet whose destination's key is at packet.start. */
+  /** Queues a ForwardPacket frame; the packet's destination key is at packet.start. */
   offerForward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void {
     const payloadBytes = KEY_BYTES + packet.end - packet.start
     const lane = this.#roomFor(packet.kind, HEADER_BYTES + payloadBytes)
@@ -131,7 +132,7 @@ export class Outbox implements SiblingOutbox {
     packet.buffer.copy(buffer, payloadAt + KEY_BYTES, packet.start, packet.end)
   }
 
-  /** The lane with room for a frame that is added to it at once. */
+  /** Makes room for a frame, which the caller adds to the lane at once. */
   #roomFor(kind: PacketKind, frameBytes: number): Lane {
     const { memoryBudget, limits, counters } = this.#parts
     const lane = this.#laneFor(kind)
@@ -147,13 +148,13 @@ export class Outbox implements SiblingOutbox {
     return lane
   }
 
-  /** Of its own limit, the share that there is memory for. */
+  /** The share of the lane's own limit that there is memory for. */
   #bytesMax(kind: PacketKind): number {
     const { memoryBudget, limits } = this.#parts
     return memoryBudget.share * (kind === PacketKind.data ? limits.outboxBytesMax : this.#use.discoBytesMax)
   }
 
-  /** Drops what is beyond its share of the memory that is left. */
+  /** Drops the packets beyond its share of the memory that is left. */
   shrink(): void {
     this.#shrink(this.#data, PacketKind.data)
     this.#shrink(this.#disco, PacketKind.disco)
@@ -166,7 +167,7 @@ export class Outbox implements SiblingOutbox {
     }
   }
 
-  /** Queues a frame that must not be lost; false when the remote has let too many pile up. */
+  /** Queues a frame that must not be lost. Returns false if too many wait. */
   offerControl(frame: Uint8Array, nowMs: number): boolean {
     this.#control ??= new Lane(this.#parts.pool)
     if (this.#control.bytes + frame.length > CONTROL_BYTES_MAX) return false
@@ -175,7 +176,7 @@ export class Outbox implements SiblingOutbox {
     return true
   }
 
-  /** Writes one burst of what waits, unless one is in flight. */
+  /** Writes one burst of the frames that wait, unless one is in flight. */
   flush(link: Pick<Link, 'write'>, nowMs: number): void {
     if (this.writingSinceMs !== undefined) return
     this.#dropAged(nowMs)
@@ -192,15 +193,15 @@ export class Outbox implements SiblingOutbox {
     this.#parts.counters.add(Counter.wireBytesOut, burstBytes)
     if (!isUsedUp) return
     this.#giveBackFlight()
-    // It lies in the transport's memory until the system has taken it.
+    // The copy occupies the transport's memory until the system has taken it.
     this.#copiedBytes = burstBytes
-    this.#parts.memoryBudget.inFlight(burstBytes)
+    this.#parts.memoryBudget.addInFlight(burstBytes)
   }
 
   /** The burst has been taken by the system: its memory is given back. */
   written(): void {
     this.#giveBackFlight()
-    this.#parts.memoryBudget.inFlight(-this.#copiedBytes)
+    this.#parts.memoryBudget.addInFlight(-this.#copiedBytes)
     this.#copiedBytes = 0
     this.writingSinceMs = undefined
   }
@@ -215,7 +216,7 @@ export class Outbox implements SiblingOutbox {
     return tally
   }
 
-  /** Drops all that waits, because the destination is gone. A burst in flight stays until `written`. */
+  /** Drops everything that waits, because the destination is gone. A burst in flight stays until `written`. */
   close(): void {
     while (this.#control !== undefined && this.#control.dropOldest() > 0);
     this.#dropAll(this.#disco, PacketKind.disco)
@@ -246,7 +247,7 @@ export class Outbox implements SiblingOutbox {
     return burst.first
   }
 
-  /** Control frames are few: a lane for them is made again when there are any. */
+  /** Control frames are few: an empty lane is dropped, and made again when there are any. */
   #takeControl(lane: Lane, burst: Burst): void {
     this.#take(lane, burst)
     if (lane.frameCount === 0) this.#control = undefined

@@ -1,14 +1,14 @@
-// What a session was given and has not read, because it reads no further for now. Bounded, and in memory that is lent:
-// whatever the transport does with a pause, a session holds no more than this. Gone through without being copied again.
+// The input of a session that is not read for now. Bounded, and in memory that is lent by the pool: whatever the transport
+// does with a pause, a session holds no more than this. Read later without another copy.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 
-/** What is under way when reading stops is one read of a transport's, decrypted: 64 KiB. Four of those are no accident. */
+/** When reading stops one read of the transport may be under way, decrypted: 64 KiB. More than four of those is an abuse. */
 export const PAUSED_BYTES_MAX = 262_144
 
 export class PausedInput {
   readonly #pool: BufferPool
-  /** It lies in buffer[from, to); who has read a part sets `from`. */
+  /** The input is buffer[from, to); a reader of a part of it sets `from`. */
   buffer: Buffer
   from = 0
   to: number
@@ -24,18 +24,18 @@ export class PausedInput {
     return this.to - this.from
   }
 
-  /** Adds chunk[start, end); false if that is too much, and then it was not added. */
+  /** Adds chunk[start, end). Returns false, and adds nothing, if that is too much. */
   add(chunk: Buffer, start: number, end: number): boolean {
-    const heldBytes = this.bytes
-    const bytes = heldBytes + end - start
+    const oldBytes = this.bytes
+    const bytes = oldBytes + end - start
     if (bytes > PAUSED_BYTES_MAX) return false
     if (this.to + end - start > this.buffer.length) {
-      const larger = this.#pool.rent(Math.max(bytes, 2 * heldBytes))
+      const larger = this.#pool.rent(Math.max(bytes, 2 * oldBytes))
       this.buffer.copy(larger, 0, this.from, this.to)
       this.#pool.giveBack(this.buffer)
       this.buffer = larger
       this.from = 0
-      this.to = heldBytes
+      this.to = oldBytes
     }
     this.to += chunk.copy(this.buffer, this.to, start, end)
     return true

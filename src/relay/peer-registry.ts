@@ -58,9 +58,9 @@ export class PeerRegistry {
     session.packetSources = undefined
     const before = this.#table.gaugesOf(peer)
     peer.sessions = peer.sessions.filter((one) => one !== session)
-    const heir = peer.sessions.at(-1)
-    if (heir === undefined) this.#threads.gone(peer.key)
-    else if (peer.onOtherThreads.length > 0) this.#threads.active(peer.key, heir.activity)
+    const next = peer.sessions.at(-1)
+    if (next === undefined) this.#threads.gone(peer.key)
+    else if (peer.onOtherThreads.length > 0) this.#threads.active(peer.key, next.activity)
     this.#table.changed(peer, before)
     this.#homes.note(peer)
     this.#table.settle()

@@ -9,7 +9,7 @@ import type { EndReason } from './end-reason.ts'
 /** For ops/, which shows the limits and may import nothing below this file. */
 export type { RelayLimits } from '#protocol/relay-limits.ts'
 
-/** The far end of a link as presence tells of it: sixteen bytes of IP and a port; zero when unknown. */
+/** The far end of a link, as presence names it: sixteen bytes of IP and a port; zero when unknown. */
 export interface RemoteAddress {
   readonly ip: Uint8Array
   readonly port: number
@@ -24,16 +24,16 @@ export interface Link {
   readonly remote: RemoteAddress
   readonly isWebSocket: boolean
   /**
-   * Bytes given stay untouched until `written()`, unless the burst's last call returns true: then all of the burst is
-   * used up, encrypted or copied, and its memory may be used again at once.
+   * The bytes must stay untouched until `written()`, unless the burst's last call returns true: then the whole burst has
+   * been encrypted or copied, and its memory may be used again at once.
    */
   write(bytes: Uint8Array, isLast: boolean): boolean
-  /** Packets of many come over it: that several arrive at once does not mean that they may wait for each other. */
+  /** It carries the packets of many clients: several that arrive at once need not be willing to wait for each other. */
   becomeTrunk(): void
-  /** Stops reading; what was already received may still arrive. */
+  /** Stops reading; bytes that were already received may still arrive. */
   pause(): void
   resume(): void
-  /** Sends what was written, then ends. */
+  /** Sends the bytes that were written, then ends. */
   close(): void
   /** Ends at once. */
   destroy(): void
@@ -156,100 +156,102 @@ export interface ThreadPacketListener {
 
 /** Another relay, as the way to the keys that are connected there. */
 export interface ForwardTarget {
-  /** Takes the packet over, for delivery there or for a drop that is counted; never refuses. */
+  /** Takes the packet over: it is delivered there, or dropped and counted. Never refuses. */
   forward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void
 }
 
-/** A client that sends to a key of which nothing is known. */
+/** A client that sends to a key without a route. */
 export interface LookupOwner {
   readonly key: Uint8Array
-  /** Whether it may have one more key looked for now; takes one of its questions. */
+  /** Whether it may have one more key looked up now; uses up one of its lookups. */
   mayLookUp(nowMs: number): boolean
 }
 
-/** Where keys are that are not connected to this relay. */
+/** Where the keys are that are not connected to this relay. */
 export interface Routes {
-  /** The sibling that a packet for the key bytes[at, at + 32) goes to; undefined: nowhere. */
+  /** The sibling that packets for the key bytes[at, at + 32) go to; undefined: nowhere. */
   find(bytes: Uint8Array, at: number): ForwardTarget | undefined
-  /** Takes over a packet for a key without a way, until it is known whether there is one. False: there is none. */
-  lookUp(packet: AddressedPacket, asker: LookupOwner, nowMs: number): boolean
-  /** Keys that have a way. */
+  /** Takes over a packet for a key without a route until the key has been looked up. Returns false if a lookup is pointless. */
+  lookUp(packet: AddressedPacket, owner: LookupOwner, nowMs: number): boolean
+  /** Keys that have a route. */
   readonly size: number
 }
 
-/** What the relay does when the way to a key changes; the mesh calls this. */
+/** What the relay does when the route of a key changes; the mesh calls this. */
 export interface RouteListener {
-  /** The way to the key bytes[at, at + 32) has changed; undefined: no sibling has it any more. */
+  /** The route of the key bytes[at, at + 32) has changed; undefined: no sibling has the key any more. */
   routeChanged(bytes: Uint8Array, at: number, route: ForwardTarget | undefined): void
 }
 
 /** Of a relay without siblings. */
 export const NO_ROUTES: Routes = { find: () => undefined, lookUp: () => false, size: 0 }
 
-/** What waits to leave for one sibling; an outbox that frames packets as ForwardPacket. */
+/** The frames that wait to leave for one sibling: an outbox that frames packets as ForwardPacket. */
 export interface SiblingOutbox {
   offerForward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void
-  /** Queues a frame that must not be lost; false when too many have piled up. */
+  /** Queues a frame that must not be lost. Returns false if too many wait. */
   offerControl(frame: Uint8Array, nowMs: number): boolean
-  /** Writes one burst of what waits, unless one is in flight. */
+  /** Writes one burst of the frames that wait, unless one is in flight. */
   flush(link: Pick<Link, 'write'>, nowMs: number): void
   /** The burst has been taken by the system. */
   written(): void
-  /** Drops all that waits. */
+  /** Drops everything that waits. */
   close(): void
   /** When the burst in flight was begun; undefined when none is. */
   readonly writingSinceMs: number | undefined
   /** Bytes of packets that wait. */
   readonly waitingBytes: number
-  /** Packets and their bytes that have left since the last call, how many were dropped, and how long one waited at most. */
+  /** What has happened since the last call. */
   takeTally(): Tally
 }
 
 export interface Tally {
+  /** Packets that have left, and their bytes. */
   readonly packets: number
   readonly bytes: number
   readonly dropped: number
+  /** How long a packet waited at most. */
   readonly delayMs: number
 }
 
-/** What has frames to write at the end of a turn. */
+/** An outbox's owner, which writes at the end of a turn. */
 export interface Flushable {
   flush(): void
 }
 
-/** One login that waits for a decision. */
+/** A login that waits for a decision. */
 export interface AdmissionRequest {
   readonly key: Uint8Array
   readonly remote: RemoteAddress
-  /** Waiting and asking together; afterwards nobody listens any more. */
+  /** The time for waiting and asking together; afterwards the answer is not used any more. */
   readonly withinMs: number
 }
 
 export interface AdmissionAnswer {
-  /** `unreachable` refuses, `failed_open` admits: nobody could say, and the operator has chosen what that means. */
+  /** When the back end cannot be asked the operator's setting decides: `unreachable` refuses, `failed_open` admits. */
   readonly result: 'allowed' | 'denied' | 'unreachable' | 'failed_open'
-  /** In words, for the log; empty where there is nothing to add. */
+  /** For the log; empty if there is nothing to add. */
   readonly reason: string
-  /** `unreachable` only because the time for a login was over. */
+  /** `unreachable` only because the time for a login had passed. */
   readonly isLate?: boolean
-  /** Until when it holds, Unix time in ms; undefined for as long as the session lasts. */
+  /** Until when the admission holds, Unix time in ms; undefined: as long as the session lasts. */
   readonly expiresMs?: number
 }
 
-/** A question under way. */
+/** A request for admission under way. */
 export interface PendingAdmission {
-  /** Nobody waits for the answer any more. Harmless when it has been given. */
+  /** The answer is not needed any more. Harmless after it was given. */
   cancel(): void
 }
 
-/** Decides who may log in. Calls `decide` at most once, at once or later, and never after `cancel`; never throws. */
+/** Decides on logins. Calls `decide` at most once, at once or later, and never after `cancel`. Never throws. */
 export interface Admission {
   ask(request: AdmissionRequest, decide: (answer: AdmissionAnswer) => void): PendingAdmission
 }
 
-/** Hears of rare events: a few calls per session at most, never one per packet. */
+/** Is told of rare events: a few calls per session at most, never one per packet. */
 export interface Observer {
-  /** A key's clients on this thread have noted this relay as their home, or none of them does any more. */
+  /** A client of `key` on this thread has noted this relay as its home, or none of them does any more. */
   homeChanged(key: Uint8Array, isHome: boolean): void
   /** A session has proven a key and is admitted. */
   sessionStarted(event: SessionStart): void
@@ -261,7 +263,7 @@ export interface SessionStart {
   readonly remote: RemoteAddress
   readonly way: 'derp' | 'fast_start' | 'websocket'
   readonly kind: 'client' | 'prober' | 'sibling'
-  /** What the application calls itself; empty if it says nothing. */
+  /** The name that the application gives itself; empty if it gives none. */
   readonly appName: string
 }
 
@@ -270,6 +272,6 @@ export interface SessionEnd {
   readonly remote: RemoteAddress
   /** Undefined when the session never proved a key. */
   readonly key: Uint8Array | undefined
-  /** What led to it, in words; undefined where the reason says it all. */
+  /** Details for the log; undefined if the reason says it all. */
   readonly cause: string | undefined
 }

@@ -128,7 +128,7 @@ export class Relay {
   }
 
   /** Bytes of memory lent to sessions for parts of frames and for what waits to leave. */
-  get bytesHeld(): number {
+  get lentBytes(): number {
     return this.#pool.lentBytes
   }
 
@@ -144,8 +144,8 @@ export class Relay {
   sweep(): void {
     const { counters, threads } = this.#parts
     counters.add(Counter.sweeps, 1)
-    this.#memoryBudget.look()
-    if (threads.index === 0) counters.set(Counter.keysAway, this.#table.countAtSiblings)
+    this.#memoryBudget.update()
+    if (threads.index === 0) counters.set(Counter.keysAtSiblings, this.#table.countAtSiblings)
     if (!this.#sessions.sweep()) return
     this.#pool.trim()
     this.#registry.sweep()

@@ -12,7 +12,7 @@ export interface ListedSession {
   /** Does what is due. */
   sweep(nowMs: number): void
   /** Memory is short: it gives up what it must. */
-  relieve(): void
+  freeMemory(): void
 }
 
 /** A whole sweep takes this many calls, so that no single one visits every session. */
@@ -75,7 +75,7 @@ export class SessionList<Listed extends ListedSession> {
     let left = ENDS_PER_TURN
     for (let at = start; at < this.#sessions.length;) {
       const session = this.#sessions[at] as Listed
-      if (this.#parts.isMemoryShort()) session.relieve()
+      if (this.#parts.isMemoryShort()) session.freeMemory()
       if (session.isEstablished) session.sweep(nowMs)
       // One that has ended is replaced by the last one, whose turn would come with the next whole sweep.
       if (this.#sessions[at] === session) at += SWEEP_PARTS

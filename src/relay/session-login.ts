@@ -58,9 +58,9 @@ export class SessionLogin {
   /** The ClientInfo payload has arrived. Logins are work: when many come at once, packets do not wait for all of them. */
   begin(payload: Uint8Array): void {
     const { logins } = this.#context
-    if (logins.isFree) return logins.pass(() => this.#logIn(payload))
+    if (logins.isFree) return logins.run(() => this.#logIn(payload))
     const kept = Buffer.from(payload)
-    logins.pass(() => {
+    logins.run(() => {
       if (!this.#isCancelled) this.#logIn(kept)
     })
   }

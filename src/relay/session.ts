@@ -145,7 +145,7 @@ export class Session
 
   /** A rejected frame ends the session when the frame reader has returned. */
   #judge(rule: FrameRule | EndReason): FrameAction {
-    if (rule === 'take') return FrameAction.accept
+    if (rule === 'accept') return FrameAction.accept
     if (rule === 'skip') {
       this.#context.counters.add(Counter.unknownFrames, 1)
       return FrameAction.skip
@@ -256,7 +256,7 @@ export class Session
   // ── time and end ──
 
   /** Siblings are spared: they are few, and carry the packets of many clients. */
-  relieve(): void {
+  freeMemory(): void {
     this.outbox.shrink()
     const { keptBytes } = this.#input
     if (keptBytes > FRAME_BYTES_MAX_WHEN_SPENT && this.#context.memoryBudget.isSpent && !this.isMesh) {

@@ -1,5 +1,5 @@
-// A token bucket that may be overdrawn: who takes more than is there waits until the debt is paid. Counts
-// in whatever unit its owner chooses; knows no clock, time is passed in.
+// A token bucket that may be overdrawn: an owner that takes more than is there waits until the debt is paid. The unit is the
+// owner's choice. Has no clock; time is passed in.
 
 export class TokenBucket {
   readonly #perSecond: number
@@ -15,7 +15,7 @@ export class TokenBucket {
     this.#filledAtMs = nowMs
   }
 
-  /** Takes `amount` if there is as much; otherwise takes nothing and says false. */
+  /** Takes `amount` if there is as much; otherwise takes nothing and returns false. */
   tryTake(amount: number, nowMs: number): boolean {
     this.#fill(nowMs)
     if (this.#tokens < amount) return false
@@ -23,7 +23,7 @@ export class TokenBucket {
     return true
   }
 
-  /** Takes `amount` in any case; returns how many ms until the bucket is out of debt, 0 if it is not in. */
+  /** Takes `amount` in any case. Returns how many ms it takes until the bucket is out of debt; 0: it has none. */
   overdraw(amount: number, nowMs: number): number {
     this.#fill(nowMs)
     this.#tokens -= amount

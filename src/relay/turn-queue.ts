@@ -1,11 +1,11 @@
-// Lets so much work of a kind through in one turn of the loop; what comes beyond waits for the next turns, first come,
-// first served. For what thousands may ask for at the same moment: to be let in, or to be seen off. Knows neither what
-// the work is nor how turns come about.
+// Limits the work of one kind that is done in one turn of the loop; more work waits for the next turns, first come, first
+// served. For work that thousands of clients may cause at the same moment: logins, handshakes, closing connections. Knows
+// neither what the work is nor how turns come about.
 
 export interface TurnQueueParts {
-  /** Works done in one turn. */
+  /** Pieces of work per turn. */
   readonly perTurnMax: number
-  /** No more is begun in a turn when so much time was spent. */
+  /** After so much time nothing more is begun in a turn. */
   readonly perTurnMs: number
   /** Monotonic milliseconds. */
   readonly now: () => number
@@ -24,13 +24,13 @@ export class TurnQueue {
     this.#parts = parts
   }
 
-  /** Whether `pass` would do its work at once. */
+  /** Whether `run` would do the work at once. */
   get isFree(): boolean {
     return this.#queue.length === 0 && this.#hasRoom
   }
 
   /** Does `work` at once, or in a later turn. */
-  pass(work: () => void): void {
+  run(work: () => void): void {
     if (this.isFree) this.#do(work)
     else this.#queue.push(work)
     if (this.#isTurnComing) return
@@ -59,7 +59,7 @@ export class TurnQueue {
     this.#queue = []
     let done = 0
     while (done < queue.length && this.#hasRoom) this.#do(queue[done++] as () => void)
-    // Who came meanwhile comes after those who were here.
+    // Work that was added meanwhile comes after the work that waited already.
     this.#queue = queue.slice(done).concat(this.#queue)
     this.#isTurnComing = true
     this.#parts.nextTurn(this.#onTurn)

@@ -137,7 +137,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     if (this.#isClosed) return
     const byteCount = this.#parts.handles.bytesRead()
     if (byteCount === 0) return
-    if (byteCount < 0) return this.#parts.ends.pass(() => this.#onRemoteEnd(byteCount))
+    if (byteCount < 0) return this.#parts.ends.run(() => this.#onRemoteEnd(byteCount))
     this.#records++
     // During a graceful close, bytes of the remote are read and dropped, so that it sees an end and not a reset.
     if (this.#isClosing) return

@@ -130,7 +130,7 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
   }
 
   onAnswered(resume: () => void): void {
-    this.#resumes.pass(resume)
+    this.#resumes.run(resume)
   }
 
   onBufferChange(http: HttpConnection, moreBytes: number, isBuffering: boolean): void {

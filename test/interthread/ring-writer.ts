@@ -1,23 +1,23 @@
-// A thread that writes numbered frames into a crossing as fast as there is room, for a test that reads them in
-// another. Rings once for each run of frames, as a relay thread does at the end of its turn.
+// A thread that writes numbered frames into a ring as fast as there is room, for a test that reads them in another thread.
+// Wakes the reader once for each run of frames, as a relay thread does at the end of its turn.
 
 import { workerData } from 'node:worker_threads'
 import { RingWriter } from '#interthread/ring.ts'
 import { Wakeup } from '#interthread/wakeup.ts'
 
-export interface CrossingWriterData {
+export interface RingWriterData {
   readonly memory: SharedArrayBuffer
   readonly wakeup: SharedArrayBuffer
   readonly frames: number
 }
 
-/** Sizes vary, so that frames come to lie across the ring's end in every way. */
+/** Sizes vary, so that frames lie across the ring's end in many ways. */
 export function payloadBytesOf(frame: number): number {
   return 4 + ((frame * 7_919) % 3_001)
 }
 
-function writeAll({ memory, wakeup: bellMemory, frames }: CrossingWriterData): void {
-  const [writer, wakeup] = [new RingWriter(memory), new Wakeup(bellMemory)]
+function writeAll({ memory, wakeup: wakeupMemory, frames }: RingWriterData): void {
+  const [writer, wakeup] = [new RingWriter(memory), new Wakeup(wakeupMemory)]
   const frame = Buffer.alloc(5 + 4 + 3_001)
   for (let n = 0; n < frames; n++) {
     const payloadBytes = payloadBytesOf(n)
@@ -33,7 +33,7 @@ function writeAll({ memory, wakeup: bellMemory, frames }: CrossingWriterData): v
   wakeup.wake()
 }
 
-// The test imports what is above as well.
+// The test imports this file, too, where it must not write.
 if (workerData !== null && typeof workerData === 'object' && 'frames' in workerData) {
-  writeAll(workerData as CrossingWriterData)
+  writeAll(workerData as RingWriterData)
 }

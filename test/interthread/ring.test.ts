@@ -4,12 +4,12 @@ import { expect, it } from 'vitest'
 import { RingReader, type RingSink, RingWriter, ringMemory } from '#interthread/ring.ts'
 import { Wakeup } from '#interthread/wakeup.ts'
 import { bytesFrom } from '../protocol/arbitraries.ts'
-import { type CrossingWriterData, payloadBytesOf } from './ring-writer.ts'
+import { type RingWriterData, payloadBytesOf } from './ring-writer.ts'
 
-/** What a crossing holds. */
+/** Capacity of a ring. */
 const RING_BYTES = 1_048_576
 
-/** Keeps each frame whole, and overwrites what it was lent. */
+/** Keeps a copy of each frame, and overwrites the bytes that it was lent. */
 class Collector implements RingSink {
   readonly frames: Buffer[] = []
   onFrameDone: () => void = () => undefined
@@ -28,8 +28,8 @@ interface Ends {
   readonly sink: Collector
 }
 
-/** A crossing that has carried so many bytes before. */
-function crossing(carriedBytes = 0): Ends {
+/** A ring that has carried so many bytes before. */
+function makeRing(carriedBytes = 0): Ends {
   const memory = ringMemory()
   const indices = new Int32Array(memory, 0, 32)
   indices[0] = indices[16] = carriedBytes | 0
@@ -42,7 +42,7 @@ function frameOf(seed: number, payloadBytes: number): Buffer {
   return frame
 }
 
-/** Writes a frame; false when it does not fit. */
+/** Writes a frame. Returns false if it does not fit. */
 function send(writer: RingWriter, frame: Buffer): boolean {
   const at = writer.reserve(frame.length)
   if (at < 0) return false
@@ -66,7 +66,7 @@ const someSteps = fc.array(
   ),
   { maxLength: 120 },
 )
-/** Close to where the ring and where the indices start anew. */
+/** Close to where the ring and the indices wrap around. */
 const someCarriedBytes = fc.oneof(
   fc.constant(0),
   fc.integer({ min: RING_BYTES - 70_000, max: RING_BYTES }),
@@ -74,10 +74,10 @@ const someCarriedBytes = fc.oneof(
   fc.integer({ min: 2 ** 32 - 70_000, max: 2 ** 32 + 10 }),
 )
 
-it('any frames drained at any time arrive intact and in order, and what does not fit is refused', () => {
+it('any frames, drained at any time, arrive intact and in order, and frames that do not fit are refused', () => {
   fc.assert(
     fc.property(someCarriedBytes, someSteps, (carriedBytes, steps) => {
-      const { writer, reader, sink } = crossing(carriedBytes)
+      const { writer, reader, sink } = makeRing(carriedBytes)
       const sent: Buffer[] = []
       let waitingBytes = 0
       for (const step of steps) {
@@ -101,8 +101,8 @@ it('any frames drained at any time arrive intact and in order, and what does not
   )
 })
 
-it('is full at its capacity to the byte, and has all of it free again when drained', () => {
-  const { writer, reader, sink } = crossing(12_345)
+it('is full at its capacity, to the byte, and empty again when drained', () => {
+  const { writer, reader, sink } = makeRing(12_345)
   const sent = Array.from({ length: 16 }, (_, n) => frameOf(n, RING_BYTES / 16 - 5))
   for (const frame of sent) expect(send(writer, frame)).toBe(true)
   expect(writer.reserve(1)).toBe(-1)
@@ -112,7 +112,7 @@ it('is full at its capacity to the byte, and has all of it free again when drain
 })
 
 it('shows nothing before it is published', () => {
-  const { writer, reader, sink } = crossing()
+  const { writer, reader, sink } = makeRing()
   const frame = frameOf(1, 100)
   writer.bytes.set(frame, writer.reserve(frame.length))
   reader.drain(sink)
@@ -123,7 +123,7 @@ it('shows nothing before it is published', () => {
 })
 
 it('a drain ends although the writer goes on writing', () => {
-  const { writer, reader, sink } = crossing()
+  const { writer, reader, sink } = makeRing()
   let left = 1_000
   sink.onFrameDone = () => {
     if (left-- > 0) send(writer, frameOf(left, 50))
@@ -135,7 +135,7 @@ it('a drain ends although the writer goes on writing', () => {
   expect(sink.frames.length).toBe(2)
 })
 
-it('a writer made anew goes on where the last one stopped', () => {
+it('a new writer goes on where the last one stopped', () => {
   const memory = ringMemory()
   const sink = new Collector()
   const reader = new RingReader(memory)
@@ -145,8 +145,8 @@ it('a writer made anew goes on where the last one stopped', () => {
   expect(sink.frames).toEqual(sent)
 })
 
-it('what nobody reads any more can be taken back, and a frame that was not finished is not there', () => {
-  const { writer, reader, sink } = crossing(RING_BYTES - 100)
+it('frames that are not read any more can be reclaimed, without one that was not finished', () => {
+  const { writer, reader, sink } = makeRing(RING_BYTES - 100)
   const sent = [frameOf(1, 70), frameOf(2, 80), frameOf(3, 90)]
   for (const frame of sent.slice(0, 1)) send(writer, frame)
   reader.drain(sink)
@@ -158,44 +158,9 @@ it('what nobody reads any more can be taken back, and a frame that was not finis
   expect(reclaimed.frames).toEqual(sent.slice(1))
 })
 
-it('a wakeup wakes who waits, and who comes after it has rung does not sleep', async () => {
-  const wakeup = new Wakeup(Wakeup.memory())
-  const before = wakeup.count()
-  const woken = wakeup.wait(before)
-  wakeup.wake()
-  await woken
-  expect(wakeup.count()).toBe(before + 1)
-  await wakeup.wait(before)
-})
-
-it('a wakeup does not ring for who is awake, and once for who sleeps', () => {
-  const wakeup = new Wakeup(Wakeup.memory())
-  const rings = (): number => {
-    wakeup.wake()
-    return wakeup.count()
-  }
-  expect([rings(), rings()]).toEqual([1, 1])
-  wakeup.setAwake(true)
-  expect(rings()).toBe(1)
-  wakeup.setAwake(false)
-  expect([rings(), rings()]).toEqual([2, 2])
-})
-
-it('a wakeup rings for who dozes only when that is urgent, and once', () => {
-  const wakeup = new Wakeup(Wakeup.memory())
-  wakeup.setPolling()
-  const rings = (isUrgent: boolean): number => {
-    wakeup.wake(isUrgent)
-    return wakeup.count()
-  }
-  expect([rings(false), rings(true), rings(true), rings(false)]).toEqual([0, 1, 1, 1])
-  wakeup.setAwake(false)
-  expect(rings(false)).toBe(2)
-})
-
 it('a hundred thousand frames from another thread arrive intact and in order while it goes on writing', async () => {
   const frameCount = 100_000
-  const data: CrossingWriterData = { memory: ringMemory(), wakeup: Wakeup.memory(), frames: frameCount }
+  const data: RingWriterData = { memory: ringMemory(), wakeup: Wakeup.memory(), frames: frameCount }
   const [wakeup, reader] = [new Wakeup(data.wakeup), new RingReader(data.memory)]
   let arrived = 0
   const wrong: string[] = []
@@ -212,11 +177,11 @@ it('a hundred thousand frames from another thread arrive intact and in order whi
   const worker = new Worker(new URL('ring-writer.ts', import.meta.url), { workerData: data })
   const failure = new Promise<never>((_resolve, reject) => worker.once('error', reject))
   while (arrived < frameCount && wrong.length === 0) {
-    const rung = wakeup.count()
+    const wakeCount = wakeup.count()
     wakeup.setAwake(true)
     reader.drain(sink)
     wakeup.setAwake(false)
-    if (arrived < frameCount && !reader.hasFrames) await Promise.race([wakeup.wait(rung), failure])
+    if (arrived < frameCount && !reader.hasFrames) await Promise.race([wakeup.wait(wakeCount), failure])
   }
   await worker.terminate()
   expect(wrong).toEqual([])

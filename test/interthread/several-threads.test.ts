@@ -1,5 +1,5 @@
-// What holds for a relay of several threads when some of them die, begin anew or hear late: who is at home, who is
-// told, and who is found.
+// A relay of several threads of which some die, are started again or read late: which keys are at home, which sessions are
+// told of changes, and which are reached.
 
 import { describe, expect, it } from 'vitest'
 import { forwardPacketFrame } from '#protocol/frames.ts'
@@ -17,15 +17,15 @@ import { meshKey } from '../vectors/keys.ts'
 const present = expect.stringMatching(/^PeerPresent alice/) as string
 const gone = 'PeerGone alice disconnected'
 
-/** A sibling of another region, which hears of homes alone. */
+/** A sibling of another region, which is told of home keys only. */
 function watcherOfHomes(relay: TestRelay, thread: number): MemoryClient {
   const far = relay.connect(actor(`far ${thread}`), { thread }).logIn({ meshKey, wantsHomesOnly: true })
   far.take()
   return far.send(frames.watchConns)
 }
 
-describe('who is at home, as a watcher on one thread hears of clients on others', () => {
-  it('is known to a thread that is started anew, until they note it no more', () => {
+describe('the home of a key, as a watcher on one thread is told of clients on others', () => {
+  it('is known to a thread that is started again, until the client notes otherwise', () => {
     const relay = new TestRelay({ threads: 3 })
     const a = relay.join(alice).send(frames.notePreferredYes).settled()
     relay.join(bob)
@@ -38,7 +38,7 @@ describe('who is at home, as a watcher on one thread hears of clients on others'
     expect(far.take()).toEqual([gone])
   })
 
-  it('is over when the thread that had them dies, if no other has', () => {
+  it('ends when its thread dies, if no other thread has it', () => {
     const relay = new TestRelay({ threads: 3 })
     relay.join(alice, { thread: 0 }).send(frames.notePreferredYes).settled()
     const second = relay.join(alice, { thread: 1 }).send(frames.notePreferredYes).settled()
@@ -50,7 +50,7 @@ describe('who is at home, as a watcher on one thread hears of clients on others'
     expect(far.take()).toEqual([gone])
   })
 
-  it('is over when the one that noted it leaves, though the key stays with a session that did not', () => {
+  it('ends when the session that noted it leaves, though another session of the key stays', () => {
     const relay = new TestRelay({ threads: 3 })
     const home = relay.join(alice, { thread: 0 }).send(frames.notePreferredYes).settled()
     relay.join(alice, { thread: 1 })
@@ -60,7 +60,7 @@ describe('who is at home, as a watcher on one thread hears of clients on others'
     expect(far.take()).toEqual([gone])
   })
 
-  it('is not over because the key logs in once more on the same thread', () => {
+  it('does not end because the key logs in again on the same thread', () => {
     const relay = new TestRelay({ threads: 2 })
     relay.join(alice, { thread: 0 }).send(frames.notePreferredYes).settled()
     relay.join(alice, { thread: 0 })
@@ -74,10 +74,10 @@ describe('who is at home, as a watcher on one thread hears of clients on others'
 it('keys that siblings have are counted once, not by each thread', () => {
   const relay = new TestRelay({ threads: 3, routes: { find: () => undefined, lookUp: () => false, size: 5 } })
   relay.sweep()
-  expect(relay.count('keysAway')).toBe(5)
+  expect(relay.count('keysAtSiblings')).toBe(5)
 })
 
-it('a client that rests because another thread does not keep up goes on when that thread dies', () => {
+it('a client that is paused because another thread does not keep up is resumed when that thread dies', () => {
   const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
   const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
   const c = relay.join(cathy)
@@ -144,7 +144,7 @@ describe('a thread that joins', () => {
     expect(alone.count).toBe(0)
   })
 
-  it('lets its first client reach everybody at once', () => {
+  it('lets its first client reach all others at once', () => {
     const relay = new TestRelay({ threads: 2 })
     const others = Array.from({ length: 200 }, (_, n) => relay.join(actor(`one of many ${n}`)))
     relay.startThread(2)
@@ -163,7 +163,7 @@ describe.each([
   ['on one thread', 1],
   ['across threads', 2],
 ])('%s', (_where, threads) => {
-  it('a packet that a sibling forwarded for a key that is known, but away, goes no further, and the sibling is told', () => {
+  it('a packet that a sibling forwarded for a key that is at another sibling is dropped, and the sibling is told', () => {
     const forwarded: string[] = []
     const route: ForwardTarget = { forward: () => void forwarded.push('forwarded') }
     const relay = new TestRelay({
@@ -175,7 +175,7 @@ describe.each([
       },
     })
     const a = relay.join(alice)
-    // Known from now on: it was sent to.
+    // In the table from now on, because a packet was sent to it.
     a.sendPacket(bob, packet).settled()
     expect(forwarded).toEqual(['forwarded'])
     const m = relay.joinSibling(sibling)
@@ -185,7 +185,7 @@ describe.each([
     expect(relay.drops).toEqual({ 'unknown_dest_on_fwd data': 1 })
   })
 
-  it('sessions of siblings end with the mesh key that they showed, and with no other', () => {
+  it('sessions of siblings end when their mesh key is removed, and not when another one is', () => {
     const [a, b, c] = ['a', 'b', 'c'].map((name) => Buffer.alloc(32, name)) as [Buffer, Buffer, Buffer]
     const relay = new TestRelay({ threads })
     const setKeys = (...keys: Uint8Array[]): void => {

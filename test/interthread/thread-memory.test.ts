@@ -6,7 +6,7 @@ import { TestRelay } from '../support/test-relay.ts'
 import { packet } from '../vectors/frames.ts'
 
 describe('when a thread dies', () => {
-  /** Alice and a watcher on thread 0, bob on thread 1, cathy on thread 2; all have heard of bob, and cathy twice. */
+  /** Alice and a watcher on thread 0, bob on thread 1, cathy on thread 2; alice and cathy have received from bob. */
   function threeThreads() {
     const relay = new TestRelay({ threads: 3 })
     const a = relay.join(alice)
@@ -20,7 +20,7 @@ describe('when a thread dies', () => {
   }
   const keyCounts = (relay: TestRelay): number[] => relay.threads.map((thread) => thread.relay.keyCount)
 
-  it('its keys are gone, which is told once to everybody who must know', () => {
+  it('its keys are gone, and each session that must know is told once', () => {
     const { relay, a, c, watcher } = threeThreads()
     relay.killThread(1)
     for (const client of [a, c, watcher]) expect(client.take()).toEqual(['PeerGone bob disconnected'])
@@ -32,7 +32,7 @@ describe('when a thread dies', () => {
     for (const client of [a, c, watcher]) expect(client.take()).toEqual([])
   })
 
-  it('a key that it had beside others stays, and one of the others receives from then on', () => {
+  it('a key with sessions on other threads stays, and one of those receives from then on', () => {
     const { relay, a, c, watcher } = threeThreads()
     const other = relay.join(bob, { thread: 2 })
     relay.join(bob, { thread: 1 })
@@ -45,7 +45,7 @@ describe('when a thread dies', () => {
     expect(other.take()).toEqual([packetLine(alice, packet)])
   })
 
-  it('what it had said last is heard, and what was on its way to it is dropped for a reason', () => {
+  it('its last frames are read, and packets on their way to it are dropped and counted', () => {
     const { relay, a, c, watcher } = threeThreads()
     for (const thread of relay.threads) thread.isDeaf = true
     const late = relay.connect(actor('late'), { thread: 1 })
@@ -54,7 +54,7 @@ describe('when a thread dies', () => {
     a.sendPacket(bob, packet).sendPacket(bob, packet).settled()
     relay.killThread(1)
     for (const thread of relay.threads) thread.isDeaf = false
-    // Departures are control frames, which leave before packets.
+    // PeerGone is a control frame, which leaves before packets.
     expect(c.take()).toEqual([
       'PeerGone bob disconnected',
       'PeerGone late disconnected',
@@ -65,18 +65,18 @@ describe('when a thread dies', () => {
     expect(relay.drops).toEqual({ 'gone_disconnected data': 2 })
   })
 
-  it('the one in its place knows everybody before it serves, and everybody reaches who comes to it', async () => {
+  it('the thread in its place knows all keys before it serves, and its clients can be reached', async () => {
     const { relay, a, c, watcher } = threeThreads()
     for (let n = 0; n < 100; n++) relay.join(actor(`many ${n}`), { thread: 2 * (n % 2) })
     watcher.take()
     relay.killThread(1)
     for (const client of [a, c, watcher]) client.take()
     relay.startThread(1)
-    let isToldAll = false
+    let isSynced = false
     const told = relay.links(1).synced()
-    void told.then(() => (isToldAll = true))
+    void told.then(() => (isSynced = true))
     await new Promise(setImmediate)
-    expect([isToldAll, relay.thread(1).relay.keyCount]).toEqual([false, 0])
+    expect([isSynced, relay.thread(1).relay.keyCount]).toEqual([false, 0])
     relay.settle()
     await told
     expect(keyCounts(relay)).toEqual([103, 103, 103])
@@ -89,7 +89,7 @@ describe('when a thread dies', () => {
     expect(relay.drops).toEqual({})
   })
 
-  it('two may die at once, and one while another is being told who is here', async () => {
+  it('two may die at once, and one during the full sync of another', async () => {
     const { relay, a, watcher } = threeThreads()
     relay.killThread(1)
     relay.killThread(2)

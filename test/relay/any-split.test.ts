@@ -1,5 +1,5 @@
-// Where a stream is cut must not matter: TCP cuts it anywhere. A recorded stream of a login and two hundred frames is
-// fed whole, byte by byte and in random pieces, and everybody must receive the same bytes, and every number be the same.
+// TCP may cut a stream anywhere, and that must not matter. A recorded stream of a login and two hundred frames is fed whole,
+// byte by byte and in random pieces; each time all clients must receive the same bytes, and all counters be the same.
 
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -37,7 +37,7 @@ function frameAt(n: number, isMesh: boolean): Uint8Array {
 
 interface Recording {
   readonly bytes: Buffer
-  /** Where its frames begin. */
+  /** Where the frames begin. */
   readonly starts: readonly number[]
 }
 
@@ -53,7 +53,7 @@ function record(frameCount: number, isMesh: boolean): Recording {
   return { bytes: Buffer.concat(parts), starts }
 }
 
-/** What everybody received, and everything that was counted, after the recording was fed in these pieces. */
+/** What all clients received, and all counters, after the recording was fed in these pieces. */
 function outcome(pieces: readonly Buffer[], waits: boolean): Record<string, unknown> {
   const decisions: ((isAllowed: boolean) => void)[] = []
   const ask: Admission['ask'] = (request, decide) => {
@@ -73,19 +73,19 @@ function outcome(pieces: readonly Buffer[], waits: boolean): Record<string, unkn
   const hashes = received.map((bytes) => sha256(bytes).toString('hex'))
   const sizes = received.map((bytes) => bytes.length)
   const counts = (Object.keys(Counter) as PlainCounter[]).map((name) => `${name} ${relay.count(name)}`)
-  const held = relay.thread(0).relay.bytesHeld
+  const held = relay.thread(0).relay.lentBytes
   return { hashes, sizes, counts, drops: relay.drops, isClosed: client.isClosed, held }
 }
 
 describe.each([
   ['a sibling', record(200, true), false],
   ['a client', record(200, false), false],
-  // What comes before admission is decided is held back whole, which takes a while byte by byte.
+  // Input that comes before the admission is decided is kept whole, which takes a while byte by byte.
   ['a client that waits for admission', record(45, false), true],
 ])('%s', (_who, { bytes, starts }, waits) => {
   const whole = outcome([bytes], waits)
 
-  it('says enough for the rest to mean something', () => {
+  it('the recording covers enough for the other tests to mean something', () => {
     expect(whole['held']).toBe(0)
     expect(whole['isClosed']).toBe(false)
     expect((whole['sizes'] as number[]).every((size) => size > 1_000)).toBe(true)

@@ -5,7 +5,7 @@ import { END_REASONS, EndReason } from '#relay/end-reason.ts'
 
 const names = Object.keys(Counter) as PlainCounter[]
 
-/** Gives every place of the counters a value of its own. */
+/** Gives each counter a different value. */
 function fillAll(counters: Counters): void {
   names.forEach((name, i) => counters.add(Counter[name], 1_000 + i))
   for (const reason of Object.values(DropReason)) {
@@ -17,7 +17,7 @@ function fillAll(counters: Counters): void {
   })
 }
 
-it('no two counters share a place', () => {
+it('no two counters share an index', () => {
   const counters = new Counters()
   fillAll(counters)
   names.forEach((name, i) => expect(counters.get(name)).toBe(1_000 + i))
@@ -33,7 +33,7 @@ it('no two counters share a place', () => {
   }
 })
 
-it('a value on a bound belongs to its bucket, one beyond all bounds to the last', () => {
+it('a value on a bound is in the bucket of that bound, one beyond all bounds in the last', () => {
   for (const name of ['queueDelay', 'login', 'admission'] as const) {
     const counters = new Counters()
     const bounds = HISTOGRAM_BOUNDS[name]
@@ -48,13 +48,13 @@ it('a value on a bound belongs to its bucket, one beyond all bounds to the last'
   }
 })
 
-it('whoever holds the memory sees the numbers', () => {
+it('any thread that has the memory sees the numbers', () => {
   const memory = Counters.memory()
   new Counters(memory).add(Counter.loginsTotal, 3)
   expect(new Counters(memory).get('loginsTotal')).toBe(3)
 })
 
-it('several threads are summed into one, anew each time', () => {
+it('several threads are summed into one, from zero each time', () => {
   const threads = [new Counters(), new Counters(), new Counters()]
   for (const thread of threads) fillAll(thread)
   const sum = new Counters().sumOf(threads).sumOf(threads)
@@ -75,7 +75,7 @@ it('every drop reason and kind has a label of its own', () => {
   expect(PACKET_KIND_LABELS[PacketKind.disco]).toBe('disco')
 })
 
-it('a thread that has died leaves no gauge behind, its sessions ended and its queue dropped', () => {
+it('of a thread that has died all gauges are zero, its sessions count as ended and its queued packets as dropped', () => {
   const counters = new Counters()
   for (const name of names) counters.add(Counter[name], 10)
   counters.add(Counter.queuedBytes, 10 * (37 + 100) - 10)

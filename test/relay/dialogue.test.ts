@@ -1,5 +1,5 @@
-// The published dialogue of three connections, replayed with the vectors' own frames and compared byte for byte
-// where the bytes don't depend on the server's nonces.
+// The published dialogue of three connections, replayed with the vectors' own frames and compared byte for byte where the
+// bytes do not depend on the server's nonces.
 
 import { expect, it } from 'vitest'
 import { frames, disco, packet } from '../vectors/frames.ts'
@@ -61,7 +61,7 @@ it('a sibling, a client and a prober are served frame by frame', () => {
   expect(m.isClosed).toBe(false)
 })
 
-it('presence is told as 32 key, 16 address, 2 port, 1 flags, and an app name that may be empty', () => {
+it('PeerPresent has 32 B key, 16 B address, 2 B port, 1 B flags, and an app name that may be empty', () => {
   const relay = new TestRelay()
   const m = relay.joinSibling(sibling).send(frames.watchConns)
   m.take()

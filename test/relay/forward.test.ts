@@ -8,21 +8,21 @@ import { disco, frames, largestFrames, largestPacket, packet } from '../vectors/
 import { sha256 } from '../vectors/hex.ts'
 import * as login from '../vectors/login.ts'
 
-/** Every packet that came in has gone out, waits, or was dropped for a reason. */
+/** Every packet that came in has gone out, waits, or was dropped and counted. */
 function expectBalance(relay: TestRelay): void {
   const received = relay.count('receivedData') + relay.count('receivedDisco') + relay.count('forwardedIn')
   const sent = relay.count('sentData') + relay.count('sentDisco')
   const dropped = Object.values(relay.drops).reduce((sum, count) => sum + count, 0)
   expect(received).toBe(sent + dropped + relay.count('queuedPackets'))
-  expect(relay.count('crossedOut')).toBe(relay.count('crossedIn'))
+  expect(relay.count('sentToThreads')).toBe(relay.count('receivedFromThreads'))
 }
 
-// The same where sender and receiver meet on one thread and where a packet has to cross.
+// The same with sender and receiver on one thread and on different ones.
 describe.each([
   ['on one thread', 1],
   ['across threads', 3],
 ])('%s', (_where, threads) => {
-  interface Meeting {
+  interface Clients {
     readonly relay: TestRelay
     readonly a: MemoryClient
     readonly b: MemoryClient
@@ -30,7 +30,7 @@ describe.each([
   }
 
   /** Alice on the first thread, bob on the last, a sibling between them. */
-  function meeting(): Meeting {
+  function connectAll(): Clients {
     const relay = new TestRelay({ threads })
     const a = relay.join(alice)
     const b = relay.join(bob, { thread: threads - 1 })
@@ -39,7 +39,7 @@ describe.each([
   }
 
   it.each([0, 1, 61, 62, 63, 1_280, 65_535, 65_536])('a packet of %i bytes arrives intact', (bytes) => {
-    const { relay, a, b, m } = meeting()
+    const { relay, a, b, m } = connectAll()
     const sent = bytesFrom(bytes, bytes)
     expect(a.sendPacket(bob, sent).take()).toEqual([])
     expect(b.take()).toEqual([packetLine(alice, sent)])
@@ -52,7 +52,7 @@ describe.each([
   })
 
   it('the published largest packet arrives as published', () => {
-    const { a, b } = meeting()
+    const { a, b } = connectAll()
     const frame = sendPacketFrame(bob.key, largestPacket())
     expect(sha256(frame).toString('hex')).toBe(largestFrames.sendPacketSha256)
     const before = b.received.length
@@ -62,8 +62,8 @@ describe.each([
     )
   })
 
-  it('a disco message is told from a packet by its magic and its length', () => {
-    const { relay, a, b } = meeting()
+  it('a disco message is recognised by its magic and its length', () => {
+    const { relay, a, b } = connectAll()
     const short = disco.message.subarray(0, 61)
     const other = Buffer.from(disco.message)
     other[5] = 0
@@ -75,13 +75,13 @@ describe.each([
   })
 
   it('a packet to oneself comes back', () => {
-    const { a, b } = meeting()
+    const { a, b } = connectAll()
     expect(a.sendPacket(alice, packet).take()).toEqual([packetLine(alice, packet)])
     expect(b.sendPacket(bob, packet).take()).toEqual([packetLine(bob, packet)])
   })
 
   it('ten thousand packets arrive in order, none lost, with thirty under way at a time', () => {
-    const { relay, a, b } = meeting()
+    const { relay, a, b } = connectAll()
     const expected: string[] = []
     const arrived: string[] = []
     for (let n = 0; n < 10_000; n++) {
@@ -95,15 +95,15 @@ describe.each([
     expectBalance(relay)
   })
 
-  it('a data packet to an unknown key is dropped in silence', () => {
-    const { relay, a } = meeting()
+  it('a data packet to an unknown key is dropped without an answer', () => {
+    const { relay, a } = connectAll()
     expect(a.sendPacket(cathy, packet).take()).toEqual([])
     expect(relay.drops).toEqual({ 'unknown_dest data': 1 })
     expectBalance(relay)
   })
 
   it('a disco message to an unknown key is answered three times, then once a second', () => {
-    const { relay, a, b } = meeting()
+    const { relay, a, b } = connectAll()
     const answer = 'PeerGone cathy not here'
     const flood = (): string[] => {
       for (let n = 0; n < 10; n++) a.sendPacket(cathy, disco.message).sendPacket(cathy, packet)
@@ -116,7 +116,7 @@ describe.each([
     expect(flood()).toEqual([answer])
     relay.clock.advance(60_000)
     expect(flood()).toEqual([answer, answer, answer])
-    // Each connection has answers of its own.
+    // Each connection has its own limit.
     expect(b.sendPacket(cathy, disco.message).take()).toEqual([answer])
     expect(relay.count('peerGoneNotHere')).toBe(8)
     expect(relay.drops).toEqual({ 'unknown_dest data': 40, 'unknown_dest disco': 41 })
@@ -124,7 +124,7 @@ describe.each([
   })
 
   it('a forwarded packet has the stated source, is counted apart, and is never forwarded again', () => {
-    const { relay, a, b, m } = meeting()
+    const { relay, a, b, m } = connectAll()
     const other = relay.joinSibling(cathy).send(frames.watchConns)
     other.take()
     m.send(frames.forwardPacket)
@@ -139,31 +139,31 @@ describe.each([
   })
 
   it('whatever a sibling forwards for an unknown key is answered to it, up to a hundred at once', () => {
-    const { relay, m } = meeting()
+    const { relay, m } = connectAll()
     m.send(forwardPacketFrame(alice.key, cathy.key, disco.message))
     for (let n = 1; n < 130; n++) m.send(forwardPacketFrame(alice.key, cathy.key, packet))
     expect(m.take()).toEqual(Array.from({ length: 100 }, () => 'PeerGone cathy not here'))
     expect(relay.drops).toEqual({ 'unknown_dest_on_fwd disco': 1, 'unknown_dest_on_fwd data': 129 })
   })
 
-  it('a forwarded packet from nobody is dropped', () => {
-    const { relay, b, m } = meeting()
+  it('a forwarded packet with an all-zero source is dropped', () => {
+    const { relay, b, m } = connectAll()
     m.send(forwardPacketFrame(new Uint8Array(32), bob.key, packet))
     expect(b.take()).toEqual([])
     expect(relay.drops).toEqual({ 'source_invalid data': 1 })
     expectBalance(relay)
   })
 
-  it('who hears from a forwarded source that is connected here is told when it leaves', () => {
-    const { a, b, m } = meeting()
+  it('the recipient of a forwarded packet is told when its source leaves, if that is connected here', () => {
+    const { a, b, m } = connectAll()
     m.send(frames.forwardPacket).settled()
     b.take()
     a.hangUp()
     expect(b.take()).toEqual(['PeerGone alice disconnected'])
   })
 
-  it('a destination that has come back is found anew', () => {
-    const { relay, a, b } = meeting()
+  it('a destination that has come back is found again', () => {
+    const { relay, a, b } = connectAll()
     a.send(frames.sendPacket).settled()
     b.take()
     b.hangUp()
@@ -175,8 +175,8 @@ describe.each([
     expectBalance(relay)
   })
 
-  it('packets to several destinations in one piece each find theirs, and each is written to once', () => {
-    const { relay, a, b } = meeting()
+  it('packets to several destinations in one piece each find theirs, with one burst per destination', () => {
+    const { relay, a, b } = connectAll()
     const c = relay.join(cathy, { thread: threads - 1 })
     const bursts = [b, c].map((client) => client.link.burstCount)
     const parts = Array.from({ length: 60 }, (_, n) =>
@@ -191,14 +191,14 @@ describe.each([
   })
 })
 
-/** A key that nobody here has. */
+/** A key that no client here has. */
 const nobody = sha256('nobody')
 
-it('a packet that crossed to a key which has left meanwhile is counted as lost', () => {
+it('a packet to another thread for a key which has left meanwhile is counted as dropped', () => {
   const relay = new TestRelay({ threads: 2 })
   const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
   relay.settle()
-  // The packet is on its way when bob's thread hears that he is gone.
+  // The packet is on its way when bob's thread notices that he has left.
   a.send(frames.sendPacket)
   b.link.hangUp()
   relay.settle()
@@ -206,7 +206,7 @@ it('a packet that crossed to a key which has left meanwhile is counted as lost',
   expectBalance(relay)
 })
 
-describe('when more is sent to another thread than it takes', () => {
+describe('when more is sent to another thread than it reads', () => {
   const sent = Array.from({ length: 60 }, (_, n) => bytesFrom(n, 60_000))
 
   function twoThreads() {
@@ -214,7 +214,7 @@ describe('when more is sent to another thread than it takes', () => {
     return { relay, a: relay.join(alice), b: relay.join(bob, { thread: 1 }), c: relay.join(cathy) }
   }
 
-  it('clients are read more slowly, and lose nothing', () => {
+  it('clients are read more slowly, and no packet is dropped', () => {
     const { relay, a, b } = twoThreads()
     for (const one of sent) a.sendPacket(bob, one)
     expect(a.link.isPaused).toBe(true)
@@ -229,7 +229,7 @@ describe('when more is sent to another thread than it takes', () => {
     expectBalance(relay)
   })
 
-  it('nobody waits for a thread that is stuck: what does not fit is dropped, and the rest goes on', () => {
+  it('no client waits for a thread that is stuck: packets that do not fit are dropped, others go on', () => {
     const { relay, a, b, c } = twoThreads()
     relay.thread(1).isDeaf = true
     for (const one of sent) a.sendPacket(bob, one)
@@ -248,7 +248,7 @@ describe('when more is sent to another thread than it takes', () => {
     expectBalance(relay)
   })
 
-  it('nobody waits for a thread that has died', () => {
+  it('no client waits for a thread that has died', () => {
     const { relay, a, c } = twoThreads()
     relay.thread(1).isDeaf = true
     for (const one of sent) a.sendPacket(bob, one)
@@ -260,7 +260,7 @@ describe('when more is sent to another thread than it takes', () => {
     expect(lost).toBe(sent.length)
   })
 
-  it("siblings, who carry many clients' packets, are not kept waiting", () => {
+  it("siblings, which carry many clients' packets, are not paused", () => {
     const { relay, b } = twoThreads()
     const mesh = relay.joinSibling(sibling)
     for (const one of sent) mesh.send(forwardPacketFrame(alice.key, bob.key, one))
@@ -271,7 +271,7 @@ describe('when more is sent to another thread than it takes', () => {
   })
 })
 
-it('a receiver that takes nothing loses its oldest data, not its disco messages, and nobody else loses anything', () => {
+it('a receiver that takes nothing loses its oldest data, not its disco messages, and no other client loses anything', () => {
   const relay = new TestRelay({ limits: { outboxPacketsMax: 32, writeTimeoutMs: 0 } })
   const [a, b, c] = [relay.join(alice), relay.join(bob), relay.join(cathy)]
   const numbered = (n: number): Buffer => Buffer.from(`packet ${n}`)
@@ -290,7 +290,7 @@ it('a receiver that takes nothing loses its oldest data, not its disco messages,
   expectBalance(relay)
 })
 
-it('greeting, login, note and packet in one piece are served at once', () => {
+it('login, home note and packet in one piece are served at once', () => {
   const relay = new TestRelay()
   const b = relay.join(bob)
   relay.connect(alice).send(login.clientInfo.frame, frames.notePreferredYes, frames.sendPacket)

@@ -11,7 +11,7 @@ it.each(sizeBoundaries.map((boundary) => [boundary.meaning, boundary] as const))
     const [type, length] = [header.readUInt8(0), header.readUInt32BE(1)]
     const rule =
       type === FrameType.clientInfo ? judgeFirstFrame(type, length) : judgeFrame(type, length, true)
-    expect(rule === 'take').toBe(isAccepted)
+    expect(rule === 'accept').toBe(isAccepted)
   },
 )
 
@@ -23,8 +23,8 @@ it.each([
   [FrameType.closePeer, 32, 32, ProtocolError.closePeerLength],
   [FrameType.ping, 8, 1_000, ProtocolError.pingLength],
 ])('a sibling may send frame %i of %i to %i bytes', (type, min, max, otherwise) => {
-  expect(judgeFrame(type, min, true)).toBe('take')
-  expect(judgeFrame(type, max, true)).toBe('take')
+  expect(judgeFrame(type, min, true)).toBe('accept')
+  expect(judgeFrame(type, max, true)).toBe('accept')
   if (min > 0) expect(judgeFrame(type, min - 1, true)).toBe(otherwise)
   expect(judgeFrame(type, max + 1, true)).toBe(otherwise)
   expect(judgeFrame(type, 0xffff_ffff, true)).toBe(otherwise)
@@ -34,13 +34,13 @@ it('the first frame is a ClientInfo of 56 to 262,144 bytes', () => {
   const lengths = [55, 56, 262_144, 262_145]
   const { clientInfoLength, clientInfoExpected } = ProtocolError
   const rules = lengths.map((length) => judgeFirstFrame(FrameType.clientInfo, length))
-  expect(rules).toEqual([clientInfoLength, 'take', 'take', clientInfoLength])
+  expect(rules).toEqual([clientInfoLength, 'accept', 'accept', clientInfoLength])
   for (const type of Object.values(FrameType)) {
     if (type !== FrameType.clientInfo) expect(judgeFirstFrame(type, 100)).toBe(clientInfoExpected)
   }
 })
 
-it('what only a sibling may send is refused from a client of whatever length', () => {
+it('a frame that only siblings may send is rejected from a client, whatever its length', () => {
   const { notPrivileged, watchConnsLength, closePeerLength } = ProtocolError
   expect(judgeFrame(FrameType.forwardPacket, 100, false)).toBe(notPrivileged)
   expect(judgeFrame(FrameType.forwardPacket, 1, false)).toBe(notPrivileged)
@@ -50,7 +50,7 @@ it('what only a sibling may send is refused from a client of whatever length', (
   expect(judgeFrame(FrameType.closePeer, 31, false)).toBe(closePeerLength)
 })
 
-it('every other frame is skipped up to 65,568 bytes and refused beyond', () => {
+it('every other frame is skipped up to 65,568 bytes and rejected beyond', () => {
   const meant = new Set<number>([
     FrameType.sendPacket,
     FrameType.forwardPacket,

@@ -1,4 +1,4 @@
-// Whatever a remote sends, the relay goes on: that session may end, for a reason from the list, and nobody else's does.
+// Whatever a remote sends, the relay goes on: that session may end, for a reason from the list, and no other one does.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -34,7 +34,7 @@ const samples = [
   ]),
   Buffer.concat([meshInfo, ...speech, frames.notePreferredNo, frames.pong]),
 ]
-/** The login stands; what follows it is damaged. */
+/** The login is intact; the frames after it are damaged. */
 const someDamagedSpeech = damaged(Buffer.concat(speech)).map((bytes) => Buffer.concat([meshInfo, bytes]))
 
 it.each([
@@ -64,7 +64,7 @@ it.each([
         client.hangUp()
         expect(relay.count('connectionsCurrent')).toBe(2)
         expect(relay.count('queuedPackets')).toBe(0)
-        for (const { relay: one } of relay.threads) expect([one.keyCount, one.bytesHeld]).toEqual([2, 0])
+        for (const { relay: one } of relay.threads) expect([one.keyCount, one.lentBytes]).toEqual([2, 0])
       },
     ),
     { numRuns: 250 },

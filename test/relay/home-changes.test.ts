@@ -7,8 +7,8 @@ import { meshKey } from '../vectors/keys.ts'
 const present = expect.stringMatching(/^PeerPresent alice/) as string
 const gone = 'PeerGone alice disconnected'
 
-/** alice on the first thread, a sibling of another region that watches on the last, and what the key directory hears. */
-function watched(threads: number) {
+/** alice on the first thread, a sibling of another region that watches on the last, and what the key directory is told. */
+function watchedAlice(threads: number) {
   const directory: boolean[] = []
   const relay = new TestRelay({ threads, homeChanged: (_key, isHome) => directory.push(isHome) })
   const a = relay.join(alice)
@@ -21,8 +21,8 @@ describe.each([
   ['on one thread', 1],
   ['across threads', 2],
 ])('%s', (_where, threads) => {
-  it('a note and its end reach watchers of homes and the directory at once, if they come now and then', () => {
-    const { relay, a, far, directory } = watched(threads)
+  it('a home note and its end reach watchers of homes and the directory at once, if they are rare', () => {
+    const { relay, a, far, directory } = watchedAlice(threads)
     for (const [note, line] of [
       [frames.notePreferredYes, present],
       [frames.notePreferredNo, gone],
@@ -40,9 +40,9 @@ describe.each([
     ['home', frames.notePreferredYes],
     ['no home', frames.notePreferredNo],
   ])(
-    'who changes its mind all the time is told of no more than once a sweep, and at last as it is: %s',
+    'a client that keeps changing its note causes one update per sweep at most, and the last one is right: %s',
     (_, last) => {
-      const { relay, a, far, directory } = watched(threads)
+      const { relay, a, far, directory } = watchedAlice(threads)
       const sweeps = 6
       const toggles = Buffer.concat([frames.notePreferredYes, frames.notePreferredNo])
       for (let sweep = 0; sweep < sweeps; sweep++) {
@@ -61,15 +61,15 @@ describe.each([
       for (const [n, line] of lines.entries()) expect(line).toEqual(n % 2 === 0 ? present : gone)
       const isHome = last === frames.notePreferredYes
       expect(lines.length % 2).toBe(isHome ? 1 : 0)
-      // Whoever asks later is told the same.
+      // A later watcher is told the same.
       const late = relay.connect(cathy, { thread: threads - 1 }).logIn({ meshKey, wantsHomesOnly: true })
       late.take()
       expect(late.send(frames.watchConns).take()).toEqual(isHome ? [present] : [])
     },
   )
 
-  it('the end of the last session is never kept waiting, nor is the note of one that comes back', () => {
-    const { relay, a, far } = watched(threads)
+  it('the end of the last session is told at once, and so is the note of a client that comes back', () => {
+    const { relay, a, far } = watchedAlice(threads)
     a.send(frames.notePreferredYes)
     expect(far.take()).toEqual([present])
     a.hangUp()

@@ -7,7 +7,7 @@ it.each([
   ['as behind a proxy', 25_000, 45_000],
 ])('spreads the keep-alives of many idle clients over the whole range, %s', (_name, minMs, maxMs) => {
   const relay = new TestRelay({ limits: { keepAlive: { minMs, maxMs } } })
-  for (let number = 0; number < 500; number++) relay.join(actor(`idler ${number}`))
+  for (let number = 0; number < 500; number++) relay.join(actor(`idle ${number}`))
   const sentAt: number[] = []
   relay.pass(minMs - 500)
   expect(relay.count('keepAlivesSent')).toBe(0)
@@ -17,7 +17,7 @@ it.each([
     sentAt.push(relay.count('keepAlivesSent'))
   }
   expect(sentAt.at(-1)).toBe(500)
-  // Half of them in about half of the time: neither at once nor in lumps.
+  // Half of them in about half of the time: neither all at once nor in clusters.
   const halfway = sentAt.findIndex((sent) => sent >= 250)
   expect(halfway).toBeGreaterThan(18)
   expect(halfway).toBeLessThan(42)

@@ -10,7 +10,7 @@ function frameOf(seed: number, payloadBytes: number): Buffer {
   return frame
 }
 
-/** Pushes a frame from the midst of other bytes, which change afterwards. */
+/** Pushes a frame that lies between other bytes, all of which change afterwards. */
 function push(lane: Lane, frame: Buffer, nowMs: number): void {
   const source = Buffer.concat([Buffer.alloc(3), frame, Buffer.alloc(4)])
   lane.push(source, 3, 3 + frame.length, nowMs)
@@ -42,7 +42,7 @@ const someOperation = fc.oneof(
   { weight: 1, arbitrary: fc.constant('take' as const) },
 )
 
-it('frames leave whole and in order, from the front by drops and takes, and an empty lane holds nothing', () => {
+it('frames leave whole, in order and from the front, by drops and takes, and an empty lane holds no memory', () => {
   fc.assert(
     fc.property(fc.array(someOperation, { maxLength: 120 }), (operations) => {
       const pool = new BufferPool()
@@ -71,7 +71,7 @@ it('frames leave whole and in order, from the front by drops and takes, and an e
   )
 })
 
-it('memory stays within a small factor of what waits', () => {
+it('memory stays within a small factor of the bytes that wait', () => {
   const pool = new BufferPool()
   const lane = new Lane(pool)
   for (let i = 0; i < 5_000; i++) {
@@ -80,7 +80,7 @@ it('memory stays within a small factor of what waits', () => {
   }
 })
 
-it('frames that came over a longer time do not share a chunk, so that the oldest can be told by its age', () => {
+it('frames that came over a longer time do not share a chunk, so that the age of the oldest is known', () => {
   const pool = new BufferPool()
   const lane = new Lane(pool)
   for (let ms = 0; ms < 1_000; ms += 10) push(lane, frameOf(ms, 10), ms)
@@ -93,7 +93,7 @@ it('frames that came over a longer time do not share a chunk, so that the oldest
   expect(pool.lentBytes).toBe(0)
 })
 
-it('a busy lane that turns quiet takes no more memory for each quiet frame than that needs', () => {
+it('a busy lane that becomes quiet uses no more memory per frame than the frame needs', () => {
   const pool = new BufferPool()
   const lane = new Lane(pool)
   for (let i = 0; i < 100; i++) push(lane, frameOf(i, 1_400), 0)

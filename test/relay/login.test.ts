@@ -15,7 +15,7 @@ interface OutcomeOptions extends TestRelayOptions {
   readonly who?: Actor
 }
 
-/** What comes of a ClientInfo frame: the greeting, or the reason for which the session ended without ServerInfo. */
+/** The result of a ClientInfo frame: the first line received, or the reason why the session ended without ServerInfo. */
 function outcome(info: (client: MemoryClient) => Uint8Array, options: OutcomeOptions = {}): string {
   const who = options.who ?? alice
   const relay = new TestRelay(options)
@@ -29,11 +29,11 @@ function outcome(info: (client: MemoryClient) => Uint8Array, options: OutcomeOpt
   expect(lines).not.toContain('ServerInfo version 2')
   expect(relay.count('clientsCurrent')).toBe(0)
   expect(relay.count('connectionsCurrent')).toBe(0)
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
   return relay.lastEnd ?? 'closed without a reason'
 }
 
-const saying = (text: string, options?: TestRelayOptions): string =>
+const outcomeOf = (text: string, options?: TestRelayOptions): string =>
   outcome((client) => client.clientInfoSaying(text), options)
 
 it.each(Object.entries(login.clientInfos))('the published %s logs in', (_name, { frame, from }) => {
@@ -48,10 +48,10 @@ it.each(Object.entries(login.refusedLogins))('the published %s is refused', (nam
 
 it('a ClientInfo of 262,144 bytes is read', () => {
   const padding = ' '.repeat(262_144 - 32 - 40 - 2)
-  expect(saying(`{${padding}}`)).toBe('admitted')
+  expect(outcomeOf(`{${padding}}`)).toBe('admitted')
 })
 
-it('a ClientInfo of 56 bytes holds no box', () => {
+it('a ClientInfo of 56 bytes has no box', () => {
   const frame = Buffer.concat([Buffer.from([2, 0, 0, 0, 56]), login.clientInfo.frame.subarray(5, 61)])
   expect(outcome(() => frame)).toBe(EndReason.boxRefused)
 })
@@ -86,8 +86,8 @@ it.each([
   '{"version":3}',
   '{"VERSION":2,"canackpings":true,"ISPROBER":false}',
   '{"Version":2,"unheardOf":[{"x":1}]}',
-])('%s is a login', (text) => {
-  expect(saying(text)).toBe('admitted')
+])('%s is a valid login', (text) => {
+  expect(outcomeOf(text)).toBe('admitted')
 })
 
 it.each([
@@ -101,19 +101,19 @@ it.each([
   '{"version":"2"}',
   '{"CanAckPings":1}',
   '{"IsProber":"yes"}',
-])('%s is none', (text) => {
-  expect(saying(text)).toBe(EndReason.clientInfoJson)
+])('%s is no valid login', (text) => {
+  expect(outcomeOf(text)).toBe(EndReason.clientInfoJson)
 })
 
 it.each(['', 'x', meshHex.slice(2), `${meshHex}00`, `g${meshHex.slice(1)}`])(
   'a mesh key of "%s" is refused',
   (text) => {
-    expect(saying(JSON.stringify({ meshKey: text }))).toBe(EndReason.meshKeySyntax)
+    expect(outcomeOf(JSON.stringify({ meshKey: text }))).toBe(EndReason.meshKeySyntax)
   },
 )
 
 it.each(['{"meshKey":null}', '{"meshKey":7}'])('%s is refused', (text) => {
-  expect(saying(text)).toBe(EndReason.meshKeySyntax)
+  expect(outcomeOf(text)).toBe(EndReason.meshKeySyntax)
 })
 
 const refused = `frame ${FrameType.health} <${Buffer.from('mesh key refused').toString('hex')}>`
@@ -138,13 +138,13 @@ it.each([
   expect(client.send(client.clientInfoSaying(JSON.stringify(info))).take()).toEqual(greeting)
   client.send(frames.watchConns).settled()
   expect([client.isClosed, relay.lastEnd]).toEqual([refusal !== undefined, refusal])
-  // derper says nothing; a relay of ours that asks is told why.
+  // derper says nothing; a derpfleet relay that asks is told why.
   if (refusal !== undefined) expect(client.take()).toEqual('TellInstance' in info ? [refused] : [])
 })
 
 it.each([
   [
-    'shows a mesh key that is none',
+    'shows a wrong mesh key',
     { meshKey: new Uint8Array(32).fill(9), wantsInstance: true },
     EndReason.meshKeyRefused,
     [refused],
@@ -167,12 +167,12 @@ it.each([
   ['bad-app', EndReason.appNameRefused],
   ['Bad-App', 'admitted'],
 ])('the app name "%s" is %s', (appName, expected) => {
-  expect(saying(JSON.stringify({ AppName: appName }), { disallowedAppNames: ['bad-app', 'x'] })).toBe(
+  expect(outcomeOf(JSON.stringify({ AppName: appName }), { disallowedAppNames: ['bad-app', 'x'] })).toBe(
     expected,
   )
 })
 
-it('a sibling is admitted whatever its app name and whatever admission says', () => {
+it('a sibling is admitted whatever its app name and without asking admission', () => {
   const asked: unknown[] = []
   const relay = new TestRelay({
     disallowedAppNames: ['bad-app'],
@@ -190,7 +190,7 @@ it('a sibling is admitted whatever its app name and whatever admission says', ()
   expect(asked).toEqual([])
 })
 
-it('who shows a mesh key that is none is to watchers a client like any other', () => {
+it('a client with a wrong mesh key is to watchers a client like any other', () => {
   const present = [{ meshKey: new Uint8Array(32).fill(9) }, {}].map((info) => {
     const relay = new TestRelay()
     const watcher = relay.joinSibling(sibling).send(frames.watchConns)
@@ -202,7 +202,7 @@ it('who shows a mesh key that is none is to watchers a client like any other', (
   expect(present[0]).toEqual(present[1])
 })
 
-it('a sibling is told which run of the relay answers if it asks, and else what derper says', () => {
+it('a sibling is told which run of the relay answers if it asks, and otherwise what derper says', () => {
   const relay = new TestRelay({ instance: 'a run' })
   const told = (info: object): unknown => {
     const client = relay.connect(sibling)

@@ -14,8 +14,8 @@ import { disco } from '../vectors/frames.ts'
 
 const unlimited: OutboxLimits = { outboxBytesMax: Infinity, outboxPacketsMax: Infinity }
 
-/** An outbox at a link that takes a burst only when told; what it took, frame by frame. */
-class Bench {
+/** An outbox with a link that takes a burst only when told to, and the frames that it took. */
+class OutboxFixture {
   readonly counters = new Counters()
   readonly pool = new BufferPool()
   readonly outbox: Outbox
@@ -65,7 +65,7 @@ class Bench {
     return frames
   }
 
-  /** Flushes and takes until nothing is left; the packets' names. */
+  /** Flushes and takes until nothing is left. Returns the packets' names. */
   drainNames(): string[] {
     const frames: Buffer[] = []
     for (let more = true; more;) {
@@ -98,7 +98,7 @@ function discoMessage(n: number, bytes = 70): Buffer {
   return packet
 }
 
-/** What names the packet in a frame; control frames by their type. */
+/** The name of the packet in a frame; control frames are named by their type. */
 function nameIn(frame: Buffer): string {
   if (frame[0] !== 5) return `control ${frame[0]}`
   const at = isDisco(frame, 37, frame.length) ? 37 + 62 : 37
@@ -107,8 +107,8 @@ function nameIn(frame: Buffer): string {
 
 const numbers = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i)
 
-it('control frames leave before disco, disco before data, each in its order', () => {
-  const bench = new Bench()
+it('control frames leave before disco, disco before data, each lane in order', () => {
+  const bench = new OutboxFixture()
   const gone = peerGoneFrame(bob.key, 0)
   bench.offer(data(1))
   bench.offer(discoMessage(1))
@@ -123,8 +123,8 @@ it('control frames leave before disco, disco before data, each in its order', ()
   expect(bench.link.burstCount).toBe(1)
 })
 
-it('nothing is flushed while a burst is in flight, and what waits meanwhile goes with the next', () => {
-  const bench = new Bench()
+it('nothing is flushed while a burst is in flight, and frames that wait leave with the next one', () => {
+  const bench = new OutboxFixture()
   bench.offer(data(1))
   bench.flush()
   bench.offer(data(2))
@@ -139,7 +139,7 @@ it.each([
   ['taken', false],
   ['used up', true],
 ])('memory of a burst is given back when it has been %s', (_what, isCopying) => {
-  const bench = new Bench()
+  const bench = new OutboxFixture()
   bench.link.isCopying = isCopying
   bench.offer(data(1, 1_400))
   bench.flush()
@@ -151,8 +151,8 @@ it.each([
   expect(bench.pool.lentBytes).toBe(0)
 })
 
-it('a burst is bounded, whatever waits', () => {
-  const bench = new Bench()
+it('a burst is bounded, however much waits', () => {
+  const bench = new OutboxFixture()
   const sent = numbers(0, 4_000)
   for (const n of sent) bench.offer(data(n, 1_400))
   const names: string[] = []
@@ -168,7 +168,7 @@ it('a burst is bounded, whatever waits', () => {
 
 it('a full data lane drops its oldest, to the byte, and never disco messages', () => {
   const frameBytes = 37 + 100
-  const bench = new Bench({ outboxBytesMax: 10 * frameBytes })
+  const bench = new OutboxFixture({ outboxBytesMax: 10 * frameBytes })
   for (const n of numbers(0, 3)) bench.offer(discoMessage(n))
   for (const n of numbers(0, 10)) bench.offer(data(n, 100))
   expect(bench.dropped(DropReason.queueHead)).toEqual([0, 0])
@@ -180,15 +180,15 @@ it('a full data lane drops its oldest, to the byte, and never disco messages', (
   expect(bench.drainNames()).toEqual(['m0', 'm1', 'm2', ...numbers(3, 12).map((n) => `d${n}`)])
 })
 
-it('a packet larger than the bound still has the lane to itself', () => {
-  const bench = new Bench({ outboxBytesMax: 1_000 })
+it('a packet larger than the limit has the lane to itself', () => {
+  const bench = new OutboxFixture({ outboxBytesMax: 1_000 })
   bench.offer(data(1))
   bench.offer(data(2, 65_536))
   expect(bench.drainNames()).toEqual(['d2'])
 })
 
-it('with a bound in packets the next one evicts the oldest, as derper does at 32', () => {
-  const bench = new Bench({ outboxPacketsMax: 32 })
+it('with a limit in packets the next one evicts the oldest, as with derper at 32', () => {
+  const bench = new OutboxFixture({ outboxPacketsMax: 32 })
   for (const n of numbers(0, 5)) bench.offer(discoMessage(n))
   for (const n of numbers(0, 33)) bench.offer(data(n))
   expect(bench.dropped(DropReason.queueHead)).toEqual([1, 0])
@@ -199,7 +199,7 @@ it('with a bound in packets the next one evicts the oldest, as derper does at 32
 })
 
 it('a flood of disco messages evicts disco messages only', () => {
-  const bench = new Bench()
+  const bench = new OutboxFixture()
   for (const n of numbers(0, 50)) bench.offer(data(n))
   for (const n of numbers(0, 1_000)) bench.offer(discoMessage(n))
   const [dataDropped, discoDropped] = bench.dropped(DropReason.queueHead)
@@ -213,7 +213,7 @@ it('a flood of disco messages evicts disco messages only', () => {
 })
 
 it('data that has waited for more than a second is dropped, younger data and all disco is sent', () => {
-  const bench = new Bench()
+  const bench = new OutboxFixture()
   bench.offer(data(9_999))
   bench.flush()
   const offeredMs = numbers(0, 200).map((n) => 10 * n)
@@ -228,14 +228,14 @@ it('data that has waited for more than a second is dropped, younger data and all
   expect(names.slice(0, 4)).toEqual(['m0', 'm500', 'm1000', 'm1500'])
   const sentMs = names.slice(4).map((name) => Number(name.slice(1)))
   expect(bench.dropped(DropReason.queueAge)).toEqual([offeredMs.length - sentMs.length, 0])
-  // Ages are known to a tenth of a second: nothing older than a second is sent, all younger than 0.9 s is.
+  // Ages are known to a tenth of a second: nothing older than a second is sent, everything younger than 0.9 s is.
   expect(sentMs[0]).toBeGreaterThanOrEqual(1_000)
   expect(sentMs[0]).toBeLessThanOrEqual(1_100)
   expect(sentMs).toEqual(offeredMs.slice(offeredMs.indexOf(sentMs[0] ?? -1)))
 })
 
-it('knows since when a burst is in flight', () => {
-  const bench = new Bench()
+it('knows when the burst in flight was begun', () => {
+  const bench = new OutboxFixture()
   expect(bench.outbox.writingSinceMs).toBeUndefined()
   bench.nowMs = 5
   bench.offer(data(1))
@@ -249,8 +249,8 @@ it('knows since when a burst is in flight', () => {
   expect(bench.outbox.writingSinceMs).toBeUndefined()
 })
 
-it('control frames are never dropped, but refused from 16 MiB on', () => {
-  const bench = new Bench()
+it('control frames are never dropped, and rejected beyond 16 MiB', () => {
+  const bench = new OutboxFixture()
   const frame = peerGoneFrame(bob.key, 0)
   let taken = 0
   while (bench.outbox.offerControl(frame, 0)) taken++
@@ -259,8 +259,8 @@ it('control frames are never dropped, but refused from 16 MiB on', () => {
   expect(bench.outbox.offerControl(frame, 0)).toBe(true)
 })
 
-it('closing drops all that waits for its reason, and holds only the burst in flight until it is taken', () => {
-  const bench = new Bench()
+it('closing drops everything that waits, counted by reason, and keeps only the burst in flight until it is taken', () => {
+  const bench = new OutboxFixture()
   bench.offer(data(1))
   bench.flush()
   for (const n of numbers(0, 100)) bench.offer(data(n, 300))
@@ -275,8 +275,8 @@ it('closing drops all that waits for its reason, and holds only the burst in fli
   expect(bench.counters.get('queuedBytes')).toBe(0)
 })
 
-it('counts what it sends and holds, payload and frames apart', () => {
-  const bench = new Bench()
+it('counts packets sent and queued, by payload and by frames', () => {
+  const bench = new OutboxFixture()
   for (const n of numbers(0, 3)) bench.offer(data(n, 100))
   bench.offer(discoMessage(0, 80))
   expect(bench.counters.get('queuedPackets')).toBe(4)
@@ -290,8 +290,8 @@ it('counts what it sends and holds, payload and frames apart', () => {
   expect(bench.counters.histogram('queueDelay').sum).toBeCloseTo(2 * 0.03, 6)
 })
 
-it('packets that have to let control frames go first are not counted as delayed until they leave', () => {
-  const bench = new Bench()
+it('the delay of packets behind control frames is counted when they leave', () => {
+  const bench = new OutboxFixture()
   const frame = peerGoneFrame(bob.key, 0)
   for (let bytes = 0; bytes < 300_000; bytes += frame.length) bench.outbox.offerControl(frame, 0)
   bench.offer(data(1))

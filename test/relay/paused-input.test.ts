@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { PausedInput, PAUSED_BYTES_MAX } from '#relay/paused-input.ts'
 
-it('gives back in order what was added, however it is read, and all its memory at the end', () => {
+it('holds what was added, in order, however it is read, and gives back all its memory at the end', () => {
   const pool = new BufferPool()
   const bytes = randomBytes(200_000)
   const held = new PausedInput(pool, bytes, 0, 1)

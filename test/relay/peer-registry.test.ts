@@ -12,7 +12,7 @@ import { meshKey } from '../vectors/keys.ts'
 const fromAlice = packetLine(alice, packet)
 const aliceGone = 'PeerGone alice disconnected'
 
-// Each rule is tried on one thread, and with whoever shares a key, hears or watches on threads of their own.
+// Each rule is tested on one thread, and with the sessions of one key, the recipients and the watchers on different threads.
 describe.each([
   ['on one thread', 1],
   ['on three threads', 3],
@@ -24,7 +24,7 @@ describe.each([
     return { relay, a: relay.join(alice, { thread: third }) }
   }
 
-  /** Who of bob's sessions receives a packet now; checks that no other does. */
+  /** Which of bob's sessions receives a packet now; checks that no other does. */
   function receiver(a: MemoryClient, sessions: readonly MemoryClient[]): number {
     for (const session of sessions) session.take()
     a.send(frames.sendPacket)
@@ -44,17 +44,17 @@ describe.each([
     const both = [old, recent]
     expect(receiver(a, both)).toBe(1)
     expect(duplicates(relay)).toEqual([1, 2, 1])
-    const doings = [
+    const activities = [
       frames.unknown,
       frames.pong,
       frames.notePreferredYes,
       frames.ping,
       frame(FrameType.sendPacket, cathy.key),
     ]
-    for (const doing of doings) {
-      old.send(doing).settled()
+    for (const activity of activities) {
+      old.send(activity).settled()
       expect(receiver(a, both)).toBe(0)
-      recent.send(doing).settled()
+      recent.send(activity).settled()
       expect(receiver(a, both)).toBe(1)
     }
   })
@@ -69,13 +69,13 @@ describe.each([
     expect(receiver(a, both)).toBe(0)
   })
 
-  it('when the active one leaves, the one that was active before it takes over, and nobody is told', () => {
+  it('when the active session leaves, the one that was active before it takes over, and no PeerGone is sent', () => {
     const { relay, a } = relayWithAlice()
     const watcher = relay.joinSibling(sibling, { thread: second }).send(frames.watchConns)
-    const hearer = relay.join(cathy, { thread: first })
+    const recipient = relay.join(cathy, { thread: first })
     const bobs = [first, second, third].map((thread) => relay.join(bob, { thread }))
     bobs[0]?.sendPacket(cathy, packet)
-    expect(hearer.take()).toEqual([packetLine(bob, packet)])
+    expect(recipient.take()).toEqual([packetLine(bob, packet)])
     watcher.take()
     // In order of activity: 1, 2, 0.
     expect(receiver(a, bobs)).toBe(0)
@@ -84,14 +84,14 @@ describe.each([
     bobs[2]?.hangUp()
     expect(receiver(a, bobs)).toBe(1)
     expect(duplicates(relay)).toEqual([0, 0, 2])
-    expect([...hearer.take(), ...watcher.take()]).toEqual([])
+    expect([...recipient.take(), ...watcher.take()]).toEqual([])
     bobs[1]?.hangUp()
-    expect(hearer.take()).toEqual(['PeerGone bob disconnected'])
+    expect(recipient.take()).toEqual(['PeerGone bob disconnected'])
     expect(watcher.take()).toEqual(['PeerGone bob disconnected'])
     expect(receiver(a, bobs)).toBe(-1)
   })
 
-  it('falls back to the most recently active wherever it is, not to the neighbour of the one that left', () => {
+  it('falls back to the most recently active session, on whichever thread, not to one of the same thread', () => {
     const { relay, a } = relayWithAlice()
     const bobs = [first, second, first].map((thread) => relay.join(bob, { thread }))
     expect(receiver(a, bobs)).toBe(2)
@@ -101,7 +101,7 @@ describe.each([
     expect(receiver(a, bobs)).toBe(0)
   })
 
-  it('one that is not active leaves without changing anything', () => {
+  it('a session that is not active leaves without any change for the others', () => {
     const { relay, a } = relayWithAlice()
     const bobs = [first, second, third].map((thread) => relay.join(bob, { thread }))
     bobs[1]?.send(frames.ping)
@@ -114,7 +114,7 @@ describe.each([
     expect(duplicates(relay)).toEqual([0, 0, 2])
   })
 
-  it('all members go on being read and answered', () => {
+  it('all sessions of a key are read and answered', () => {
     const { relay } = relayWithAlice()
     const c = relay.join(cathy)
     const bobs = [first, second].map((thread) => relay.join(bob, { thread }))
@@ -127,7 +127,7 @@ describe.each([
     for (const one of bobs) expect(one.take()).toEqual(['KeepAlive'])
   })
 
-  it('who received from a peer is told that it left; who only sent to it is not', () => {
+  it('a client that received from a peer is told that it left; one that only sent to it is not', () => {
     const { relay, a } = relayWithAlice()
     const [b, c] = [relay.join(bob, { thread: first }), relay.join(cathy, { thread: second })]
     a.send(frames.sendPacket, frames.sendPacket)
@@ -140,7 +140,7 @@ describe.each([
     expect(relay.count('peerGoneDisconnected')).toBe(1)
   })
 
-  it('a second departure is told as well, once something was received again', () => {
+  it('a second departure is told, too, once a packet was received again', () => {
     const { relay, a } = relayWithAlice()
     const b = relay.join(bob, { thread: first })
     a.send(frames.sendPacket).settled()
@@ -154,7 +154,7 @@ describe.each([
     expect(b.take()).toEqual([aliceGone])
   })
 
-  it('a peer that reconnects before its old connection dies is not told of', () => {
+  it('a reconnect before the old connection ends is not told as a departure', () => {
     const { relay, a } = relayWithAlice()
     const b = relay.join(bob, { thread: first })
     const watcher = relay.joinSibling(sibling, { thread: first }).send(frames.watchConns)
@@ -170,23 +170,25 @@ describe.each([
     expect(b.take()).toEqual([aliceGone])
   })
 
-  it('a peer that reconnects is not told of even when its threads have not heard of each other yet', () => {
+  it('a reconnect is no departure even before its threads have read of each other', () => {
     const { relay, a } = relayWithAlice()
-    const hearers = [first, second, third].map((thread, n) => relay.join(actor(`hearer ${n}`), { thread }))
-    for (const one of hearers) a.sendPacket(one.actor, packet)
-    for (const one of hearers) expect(one.take()).toEqual([fromAlice])
+    const recipients = [first, second, third].map((thread, n) =>
+      relay.join(actor(`recipient ${n}`), { thread }),
+    )
+    for (const one of recipients) a.sendPacket(one.actor, packet)
+    for (const one of recipients) expect(one.take()).toEqual([fromAlice])
     const again = relay.connect(alice, { thread: second })
     relay.settle()
-    // From here on nobody flushes or hears until both have happened.
+    // From here on no thread flushes or reads until both have happened.
     again.send(again.clientInfo())
     a.link.hangUp()
-    expect(hearers.flatMap((one) => one.take())).toEqual([])
+    expect(recipients.flatMap((one) => one.take())).toEqual([])
     again.sendPacket(bob, packet)
     again.hangUp()
-    expect(hearers.flatMap((one) => one.take())).toEqual([aliceGone, aliceGone, aliceGone])
+    expect(recipients.flatMap((one) => one.take())).toEqual([aliceGone, aliceGone, aliceGone])
   })
 
-  it('who has left is not told anything and not remembered', () => {
+  it('a client that has left is told nothing and not remembered', () => {
     const { relay, a } = relayWithAlice()
     const b = relay.join(bob, { thread: first })
     a.send(frames.sendPacket).settled()
@@ -197,7 +199,7 @@ describe.each([
     expect(relay.count('peerGoneDisconnected')).toBe(0)
   })
 
-  it('a watcher hears of everybody who is here, itself included, and then of every change in order', () => {
+  it('a watcher is told of every key that is here, its own included, and then of every change in order', () => {
     const { relay, a } = relayWithAlice()
     const b = relay.connect(bob, { thread: first, ip: '2001:db8::7', port: 443, idealNode: '900a' })
     b.logIn({ isProber: true, appName: 'an app' }).take()
@@ -227,7 +229,7 @@ describe.each([
     expect(relay.count('watchersCurrent')).toBe(0)
   })
 
-  it('watching twice tells who is here twice, and each change once', () => {
+  it('subscribing twice lists the keys twice, and tells each change once', () => {
     const { relay, a } = relayWithAlice()
     const m = relay.joinSibling(sibling, { thread: first })
     expect(m.send(frames.watchConns).take().length).toBe(2)
@@ -237,7 +239,7 @@ describe.each([
     expect(m.take()).toEqual([aliceGone])
   })
 
-  it('a watcher is told that a peer left whether it ever received from it or not, and once if both', () => {
+  it('a watcher is told that a peer left whether or not it received from it', () => {
     const { relay, a } = relayWithAlice()
     const m = relay.joinSibling(sibling, { thread: first }).send(frames.watchConns)
     const b = relay.join(bob, { thread: first })
@@ -249,7 +251,7 @@ describe.each([
     expect(m.take().filter((line) => line === aliceGone).length).toBeGreaterThan(0)
   })
 
-  it('the relay itself, watching, is told nothing', () => {
+  it('a watcher with the own key of the relay is told nothing', () => {
     const { relay, a } = relayWithAlice()
     const self = relay.joinSibling(server, { thread: first }).send(frames.watchConns)
     a.hangUp()
@@ -258,7 +260,7 @@ describe.each([
     expect(relay.count('watchersCurrent')).toBe(0)
   })
 
-  it('ClosePeer ends every session of the key without a word, and knows when there is none', () => {
+  it('ClosePeer ends every session of the key without a frame, and does nothing if there is none', () => {
     const { relay, a } = relayWithAlice()
     const bobs = [first, second, third, third].map((thread) => relay.join(bob, { thread }))
     const m = relay.joinSibling(sibling, { thread: first }).send(frames.watchConns)
@@ -273,7 +275,7 @@ describe.each([
     expect([a, m].map((one) => one.isClosed)).toEqual([false, false])
   })
 
-  it('a sibling that closes itself ends there and then', () => {
+  it('a sibling that closes its own key ends at once', () => {
     const { relay } = relayWithAlice()
     const m = relay.joinSibling(sibling, { thread: first })
     const b = relay.join(bob, { thread: first })
@@ -282,7 +284,7 @@ describe.each([
     expect(m.isClosed).toBe(true)
   })
 
-  it('keys and sessions are counted once, whoever shares them and wherever they are', () => {
+  it('keys and sessions are counted once, however they are spread over threads', () => {
     const { relay, a } = relayWithAlice()
     const bobs = [second, first, third, first].map((thread) => relay.join(bob, { thread }))
     const counted = (): number[] => [relay.count('keysCurrent'), relay.count('clientsCurrent')]
@@ -296,13 +298,13 @@ describe.each([
     for (const one of [...bobs, a]) one.hangUp()
     expect(counted()).toEqual([0, 0])
     expect(duplicates(relay).slice(0, 2)).toEqual([0, 0])
-    expect(relay.threads.map(({ relay: one }) => one.keyCount + one.sessionCount + one.bytesHeld)).toEqual(
+    expect(relay.threads.map(({ relay: one }) => one.keyCount + one.sessionCount + one.lentBytes)).toEqual(
       Array.from({ length: threads }, () => 0),
     )
   })
 })
 
-it('who asks ten thousand times who is here is told a few times at once, and then once a sweep', () => {
+it('a sibling that subscribes ten thousand times is sent a few lists at once, and then one per sweep', () => {
   const relay = new TestRelay()
   relay.join(alice)
   const m = relay.joinSibling(sibling)
@@ -313,11 +315,11 @@ it('who asks ten thousand times who is here is told a few times at once, and the
   relay.pass(2_000)
   expect(m.take().length).toBe(2)
   expect(m.isClosed).toBe(false)
-  // As every sweep begins anew.
+  // The limit starts again with each sweep.
   expect(m.send(frames.watchConns).take().length).toBe(2)
 })
 
-it('sessions that take turns with one key tell the other threads no more than that the key is here', () => {
+it('sessions of one thread that alternate with one key send the other threads one update', () => {
   const relay = new TestRelay({ threads: 2 })
   const a = relay.join(alice, { thread: 1 })
   const bobs = [0, 0, 1].map((thread) => relay.join(bob, { thread }))
@@ -325,7 +327,7 @@ it('sessions that take turns with one key tell the other threads no more than th
   const links = relay.links(0)
   const before = links.nextActivity()
   for (let n = 0; n < 500; n++) for (const one of bobs.slice(0, 2)) one.send(frames.unknown).settled()
-  // The first of them took over from the other thread, and none of the rest did.
+  // The first frame took over from the other thread; the others changed nothing there.
   expect(links.nextActivity() - before).toBe(2)
   a.sendPacket(bob, packet)
   expect(bobs.map((one) => one.take().filter((line) => line === fromAlice).length)).toEqual([0, 1, 0])
@@ -337,7 +339,7 @@ it('sessions that take turns with one key tell the other threads no more than th
   expect(bobs[2]?.take().filter((line) => line === fromAlice).length).toBe(1)
 })
 
-it('a sibling is no node: its key is not counted, nor that each of its threads has a session', () => {
+it('the key of a sibling is not counted, nor are its sessions counted as duplicates', () => {
   const relay = new TestRelay({ threads: 2 })
   relay.join(bob)
   for (const thread of [0, 1, 1]) relay.joinSibling(alice, { thread })

@@ -10,7 +10,7 @@ const presence = (thread: number, activity: number) => ({
   isHome: false,
 })
 
-it('a key that is only elsewhere is received by whichever thread became active last', () => {
+it('of a key that is on other threads only, the thread that became active last receives', () => {
   const peer = new Peer(alice.key)
   peer.onOtherThreads.push(presence(0, 5), presence(2, 9), presence(1, 7))
   peer.elect()
@@ -19,20 +19,20 @@ it('a key that is only elsewhere is received by whichever thread became active l
   expect(peer.registrations).toBe(3)
 })
 
-it('a key that is nowhere has nobody to receive', () => {
+it('of a key that is on no thread, no session receives', () => {
   const peer = new Peer(alice.key)
   peer.elect()
   expect([peer.thread, peer.active, peer.registrations]).toEqual([NO_THREAD, undefined, 0])
 })
 
-it('the order of activity survives the count starting anew', () => {
+it('the order of activity is kept when the count wraps around', () => {
   fc.assert(
     fc.property(
       fc.integer(),
       fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 1 }),
       (base, threads) => {
         const peer = new Peer(alice.key)
-        // Each thread became active after those with lower numbers.
+        // Each thread became active after the threads with lower numbers.
         for (const thread of threads) peer.onOtherThreads.push(presence(thread, (base + thread) | 0))
         peer.elect()
         expect(peer.thread).toBe(Math.max(...threads))

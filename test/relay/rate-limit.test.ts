@@ -14,7 +14,7 @@ const rate = { bytesPerSecond, burstBytes: 65_568 }
 const numbered = (n: number): Buffer => Buffer.alloc(968, `${n} `)
 
 it.each([1, 7, 100])(
-  'a client over its rate is served at that rate, nothing lost (%i frames in a piece)',
+  'a client over its rate is served at that rate, and nothing is lost (%i frames in a piece)',
   (inPiece) => {
     const relay = new TestRelay({ limits: { rate, outboxBytesMax: Infinity } })
     const [a, b] = [relay.join(alice), relay.join(bob)]
@@ -39,7 +39,7 @@ it.each([1, 7, 100])(
   },
 )
 
-it('who is paused is paused at the link, so that it is the system that holds its bytes', () => {
+it('a client over its rate is paused at the link, so that its bytes wait in the system', () => {
   const relay = new TestRelay({ limits: { rate } })
   const a = relay.join(alice)
   relay.join(bob)
@@ -62,7 +62,7 @@ it('frames that are skipped are charged like others, and none is charged more th
   expect(a.link.isPaused).toBe(false)
 })
 
-it('a slowed client is slow alone', () => {
+it('a client over its rate does not slow others', () => {
   const relay = new TestRelay({ limits: { rate } })
   const [a, b, c] = [relay.join(alice), relay.join(bob), relay.join(cathy)]
   for (let n = 0; n < 200; n++) a.sendPacket(bob, numbered(n))
@@ -71,7 +71,7 @@ it('a slowed client is slow alone', () => {
   expect(b.take()).toEqual([packetLine(cathy, numbered(7))])
 })
 
-it('siblings are not slowed', () => {
+it('siblings have no rate limit', () => {
   const relay = new TestRelay({ limits: { rate, outboxBytesMax: Infinity } })
   const m = relay.joinSibling(sibling)
   const b = relay.join(bob)
@@ -79,7 +79,7 @@ it('siblings are not slowed', () => {
   expect(b.take().length).toBe(1_000)
 })
 
-it('who leaves while it waits leaves nothing behind', () => {
+it('a client that leaves while it is paused leaves nothing behind', () => {
   const relay = new TestRelay({ limits: { rate } })
   const a = relay.join(alice)
   relay.join(bob)
@@ -92,5 +92,5 @@ it('who leaves while it waits leaves nothing behind', () => {
   relay.pass(5_000)
   expect(relay.count('receivedData')).toBe(received)
   expect(relay.clock.waiting).toBe(0)
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
 })

@@ -10,7 +10,7 @@ import * as login from '../vectors/login.ts'
 const crowd = (relay: TestRelay, count: number): MemoryClient[] =>
   Array.from({ length: count }, (_, n) => relay.join(actor(`crowd ${n}`)))
 
-it('a turn is flushed once, whatever it holds', () => {
+it('a turn is flushed once, however much it contains', () => {
   const relay = new TestRelay()
   const [a, b] = [relay.join(alice), relay.join(bob)]
   expect(relay.thread(0).isFlushAsked).toBe(false)
@@ -26,7 +26,7 @@ it('a turn is flushed once, whatever it holds', () => {
   expect(b.take().length).toBe(50)
 })
 
-it('sweeping reaches every session, however many end meanwhile', () => {
+it('a sweep reaches every session, however many end meanwhile', () => {
   const relay = new TestRelay()
   const sessions = crowd(relay, 101)
   const idle = sessions.filter((_, n) => n % 3 !== 0)
@@ -36,19 +36,19 @@ it('sweeping reaches every session, however many end meanwhile', () => {
   for (const one of idle) expect(one.take()).toEqual(['KeepAlive'])
 })
 
-it('sessions that are all due to end at once end within a few rounds of sweeping', () => {
+it('sessions that are all due to end at once end within a few whole sweeps', () => {
   const relay = new TestRelay()
   for (let n = 0; n < 100; n++) relay.connect(actor(`crowd ${n}`))
   relay.settle()
   relay.pass(10_000)
   expect(relay.thread(0).relay.sessionCount).toBe(100)
-  // Who takes the place of one that ended waits for the next round.
+  // A session that takes the place of one that ended waits for the next whole sweep.
   relay.pass(8_000)
   expect(relay.thread(0).relay.sessionCount).toBe(0)
   expect(relay.thread(0).counters.ended(EndReason.loginTimeout)).toBe(100)
 })
 
-it('ends the sessions that are asked for, each once, and tells the observer who they were', () => {
+it('ends the selected sessions, each once, and tells the observer their keys', () => {
   const relay = new TestRelay()
   const [a, b, m] = [relay.join(alice), relay.join(bob), relay.joinSibling(sibling)]
   const stranger = relay.connect(cathy).settled()
@@ -66,7 +66,7 @@ it('ends the sessions that are asked for, each once, and tells the observer who 
   expect(relay.thread(0).counters.ended(EndReason.shutdown)).toBe(4)
 })
 
-it('tells the observer who has logged in, from where and how, and nothing of who has not', () => {
+it('tells the observer which clients have logged in, from where and how, and nothing of others', () => {
   const relay = new TestRelay()
   relay.connect(alice, { wantsAnswer: true }).logIn({ appName: 'app' })
   const b = relay.connect(bob).logIn({ isProber: true })
@@ -92,18 +92,18 @@ it('a session ends once, for the first reason', () => {
 it('a connection that breaks within a frame leaves nothing behind', () => {
   const relay = new TestRelay()
   const client = relay.join(alice).send(Buffer.from([4, 0, 1, 0, 0, 1, 2, 3]), Buffer.alloc(5_000))
-  expect(relay.thread(0).relay.bytesHeld).toBeGreaterThan(5_000)
+  expect(relay.thread(0).relay.lentBytes).toBeGreaterThan(5_000)
   client.link.hangUp(EndReason.remoteReset)
   relay.settle()
   expect(relay.lastEnd).toBe(EndReason.remoteReset)
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
 })
 
 it('an idle session holds no memory of the pool', () => {
   const relay = new TestRelay()
   const sessions = crowd(relay, 20)
   for (const one of sessions) one.sendPacket(alice, packet).send(frames.ping).take()
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
 })
 
 it('a session does not remember the peers that it has outlived', () => {
@@ -123,7 +123,7 @@ it('a session does not remember the peers that it has outlived', () => {
   expect(remembered).toEqual([1, 0])
 })
 
-it('gauges tell what kinds of clients are here, and return to zero', () => {
+it('gauges count clients by kind, and return to zero', () => {
   const relay = new TestRelay()
   const clients = [
     relay.connect(alice, { isWebSocket: true }).logIn(),
@@ -145,7 +145,7 @@ it('gauges tell what kinds of clients are here, and return to zero', () => {
   expect(gauges.map((name) => relay.count(name))).toEqual([0, 0, 0, 0, 0, 0])
 })
 
-it('what the relay was told to send before it ends a session itself is still sent', () => {
+it('frames that were queued before the relay ends a session are still sent', () => {
   const relay = new TestRelay()
   const [a, b] = [relay.join(alice), relay.join(bob)]
   a.send(frames.sendPacket)
@@ -153,5 +153,5 @@ it('what the relay was told to send before it ends a session itself is still sen
   relay.thread(0).relay.endWhere((session) => session.remote === b.link.remote, EndReason.shutdown)
   expect(b.take()).toEqual([packetLine(alice, packet)])
   expect(b.isClosed).toBe(true)
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
 })

@@ -8,7 +8,7 @@ import { TestRelay } from '../support/test-relay.ts'
 import { frames, packet } from '../vectors/frames.ts'
 import { meshKey } from '../vectors/keys.ts'
 
-it('a thousand connections that say nothing are all ended within a second of their ten', () => {
+it('a thousand connections that send nothing are all ended within a second after their ten', () => {
   const relay = new TestRelay()
   const good = relay.join(alice)
   const silent = Array.from({ length: 1_000 }, (_, n) => relay.connect(actor(`silent ${n % 10}`)))
@@ -20,7 +20,7 @@ it('a thousand connections that say nothing are all ended within a second of the
   expect(good.isClosed).toBe(false)
 })
 
-it('they are ended a few dozen a turn', () => {
+it('no more than a few dozen of them are ended per turn', () => {
   const relay = new TestRelay()
   for (let n = 0; n < 1_000; n++) relay.connect(actor(`silent ${n % 10}`))
   relay.settle()
@@ -33,7 +33,7 @@ it('they are ended a few dozen a turn', () => {
   expect(relay.ends.length).toBe(1_000)
 })
 
-it('a thousand clients that stop taking bytes are all ended in one whole sweep, a few dozen a turn', () => {
+it('hundreds of clients that stop taking bytes are all ended in one whole sweep, a few dozen per turn', () => {
   const relay = new TestRelay()
   const b = relay.join(bob)
   const stalled = Array.from({ length: 300 }, (_, n) => relay.join(actor(`stalled ${n}`)))
@@ -54,7 +54,7 @@ it('a thousand clients that stop taking bytes are all ended in one whole sweep, 
   expect(b.send(frames.ping).take()).toContain('Pong <0102030405060708>')
 })
 
-/** Time passes whenever it is looked at. */
+/** A clock that advances whenever it is read. */
 function busyClock(): FakeClock {
   const clock = new FakeClock()
   const still = clock.now
@@ -66,13 +66,13 @@ function busyClock(): FakeClock {
   })
 }
 
-it('logins that come at once are done a few a turn, and what was sent behind them arrives', () => {
+it('logins that come at once are done a few per turn, and packets sent behind them arrive', () => {
   const relay = new TestRelay({ clock: busyClock() })
   const b = relay.join(bob)
-  const newcomers = Array.from({ length: 60 }, (_, n) => relay.connect(actor(`newcomer ${n}`)))
+  const clients = Array.from({ length: 60 }, (_, n) => relay.connect(actor(`client ${n}`)))
   const mesh = relay.connect(sibling)
   relay.settle()
-  for (const one of newcomers) one.send(one.clientInfo(), sendPacketFrame(bob.key, packet))
+  for (const one of clients) one.send(one.clientInfo(), sendPacketFrame(bob.key, packet))
   mesh.send(mesh.clientInfo({ meshKey }), forwardPacketFrame(alice.key, bob.key, packet))
   const perTurn: number[] = []
   do perTurn.push(relay.count('loginsTotal') - 1 - perTurn.reduce((sum, done) => sum + done, 0))
@@ -80,17 +80,17 @@ it('logins that come at once are done a few a turn, and what was sent behind the
   expect(Math.max(...perTurn)).toBeLessThanOrEqual(10)
   expect(relay.count('loginsTotal')).toBe(62)
   expect(b.take()).toEqual([
-    ...newcomers.map((one) => packetLine(one.actor, packet)),
+    ...clients.map((one) => packetLine(one.actor, packet)),
     packetLine(alice, packet),
   ])
 })
 
-it('who leaves while its login waits is nobody', () => {
+it('a client that leaves while its login waits is not logged in', () => {
   const relay = new TestRelay({ clock: busyClock() })
-  const newcomers = Array.from({ length: 60 }, (_, n) => relay.connect(actor(`newcomer ${n}`)))
+  const clients = Array.from({ length: 60 }, (_, n) => relay.connect(actor(`client ${n}`)))
   relay.settle()
-  for (const one of newcomers) one.send(one.clientInfo())
-  newcomers.at(-1)?.link.hangUp()
+  for (const one of clients) one.send(one.clientInfo())
+  clients.at(-1)?.link.hangUp()
   relay.settle()
   expect([relay.count('loginsTotal'), relay.count('keysCurrent')]).toEqual([59, 59])
   expect(relay.lastEnd).toBe(EndReason.remoteClosed)

@@ -19,14 +19,14 @@ it.each([
   expect(relay.count(counter)).toBe(1)
 })
 
-it('who is told too late ends by the time limit, with what it waited for', () => {
+it('a session whose answer is too late ends by the time limit, with the cause', () => {
   const { relay, asked } = undecided()
   relay.connect(alice).send(login.clientInfo.frame).settled()
   asked[0]?.answer({ result: 'unreachable', reason: 'no turn in 10 s', isLate: true })
   expect(relay.ends).toMatchObject([{ reason: EndReason.admissionTimeout, cause: 'no turn in 10 s' }])
 })
 
-it('who fails open is admitted, and counted apart', () => {
+it('a client that is admitted although the back end failed is counted apart', () => {
   const { relay, asked } = undecided()
   const client = relay.connect(alice).send(login.clientInfo.frame)
   client.take()
@@ -37,7 +37,7 @@ it('who fails open is admitted, and counted apart', () => {
   ).toEqual([1, 0])
 })
 
-it('the login time limit covers admission, which is told how much of it is left, and cancelled at its end', () => {
+it('the login time limit covers admission, which is told the time left and cancelled at the end', () => {
   const { relay, asked } = undecided()
   const client = relay.connect(alice)
   relay.pass(4_000)
@@ -50,7 +50,7 @@ it('the login time limit covers admission, which is told how much of it is left,
   expect(relay.lastEnd).toBe(EndReason.admissionTimeout)
 })
 
-it('who waits for admission is read on, so that its leaving is seen, but only for a few frames', () => {
+it('a client that waits for admission is read on for a few frames, so that its end is noticed', () => {
   const { relay, asked } = undecided()
   const [modest, greedy] = [relay.connect(alice), relay.connect(bob)]
   modest.send(login.clientInfo.frame, pingFrame(new Uint8Array(8))).settled()

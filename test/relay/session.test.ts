@@ -11,7 +11,7 @@ import { undecided } from '../support/undecided-relay.ts'
 import { frames, packet } from '../vectors/frames.ts'
 import * as login from '../vectors/login.ts'
 
-// ── greeting and admission ──
+// ── login and admission ──
 
 it('ServerKey is sent before anything is received, 45 bytes', () => {
   const client = new TestRelay().connect(alice)
@@ -19,14 +19,14 @@ it('ServerKey is sent before anything is received, 45 bytes', () => {
   expect(toHex(Buffer.concat(client.received))).toBe(toHex(login.serverKeyFrame))
 })
 
-it('the HTTP answer precedes ServerKey where it was asked for, to the byte', () => {
+it('the HTTP answer, if it was asked for, precedes ServerKey, to the byte', () => {
   const client = new TestRelay().connect(alice, { wantsAnswer: true })
   expect(client.take()).toEqual(['ServerKey server'])
   expect(client.httpAnswer).toBe(login.switchingProtocols)
   expect(client.logIn().take()).toEqual(['ServerInfo version 2'])
 })
 
-it('ServerInfo says what derper says, under a fresh nonce each time', () => {
+it('ServerInfo says what derper says, with a new nonce each time', () => {
   const relay = new TestRelay()
   const nonces = [1, 2].map(() => {
     const client = relay.connect(alice)
@@ -39,7 +39,7 @@ it('ServerInfo says what derper says, under a fresh nonce each time', () => {
   expect(nonces[0]).not.toBe(nonces[1])
 })
 
-it('who does not log in within ten seconds is cut off, who has logged in stays', () => {
+it('a session that has not logged in within ten seconds is ended; one that has stays', () => {
   const relay = new TestRelay()
   const silent = relay.connect(alice)
   const dawdling = relay.connect(cathy).send(login.clientInfo.frame.subarray(0, 60))
@@ -49,7 +49,7 @@ it('who does not log in within ten seconds is cut off, who has logged in stays',
   relay.pass(2_000)
   expect([silent, dawdling, there].map((client) => client.isClosed)).toEqual([true, true, false])
   expect(relay.lastEnd).toBe(EndReason.loginTimeout)
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
 })
 
 it('admission is asked with key and address, and ServerInfo waits for it', () => {
@@ -66,7 +66,7 @@ it('admission is asked with key and address, and ServerInfo waits for it', () =>
   expect(relay.thread(0).counters.histogram('admission').sum).toBeCloseTo(0.3, 6)
 })
 
-it('who is refused sees the connection end and nothing else', () => {
+it('a client that is refused sees the connection end and nothing else', () => {
   const { relay, asked } = undecided()
   const client = relay.connect(alice)
   client.take()
@@ -80,7 +80,7 @@ it('who is refused sees the connection end and nothing else', () => {
 })
 
 it.each([false, true])(
-  'what comes while admission is pending is served afterwards, in order (read ahead: %s)',
+  'frames that come while admission is pending are served afterwards, in order (read ahead: %s)',
   (readAhead) => {
     const { relay, asked } = undecided()
     const watcher = relay.joinSibling(sibling).send(frames.watchConns)
@@ -92,7 +92,7 @@ it.each([false, true])(
       Buffer.concat([Buffer.from([4, 0, 0, 0, 32 + one.length]), alice.key, one]),
     )
     client.send(login.clientInfo.frame, ...sent.slice(0, 10))
-    // The rest in pieces that are no frames.
+    // The rest in pieces that are not whole frames.
     const rest = Buffer.concat(sent.slice(10))
     for (let at = 0; at < rest.length; at += 33) client.send(rest.subarray(at, at + 33))
     expect(client.take()).toEqual(['ServerKey server'])
@@ -104,7 +104,7 @@ it.each([false, true])(
   },
 )
 
-it('who leaves while admission is pending is not asked for any more, nor admitted later', () => {
+it('the request for a client that leaves while admission is pending is cancelled, and it is not admitted later', () => {
   const { relay, asked } = undecided()
   const client = relay.connect(alice).send(login.clientInfo.frame, frames.sendPacket)
   client.hangUp()
@@ -114,7 +114,7 @@ it('who leaves while admission is pending is not asked for any more, nor admitte
   expect(relay.count('clientsCurrent')).toBe(0)
   expect(relay.count('connectionsCurrent')).toBe(0)
   expect(relay.thread(0).relay.keyCount).toBe(0)
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
 })
 
 it('ServerInfo comes before packets that were waiting for the client', () => {
@@ -122,14 +122,14 @@ it('ServerInfo comes before packets that were waiting for the client', () => {
   const b = relay.connect(bob)
   b.take()
   b.send(b.clientInfo())
-  // Bob can be found from here on, but nothing has been flushed yet.
+  // Bob is registered from here on, but nothing has been flushed yet.
   relay.connect(alice).send(login.clientInfo.frame, frames.sendPacket)
   expect(b.take()).toEqual(['ServerInfo version 2', packetLine(alice, packet)])
 })
 
 // ── frames ──
 
-it('frames that mean nothing from a client are skipped, of any length up to the largest', () => {
+it('frames that have no meaning from a client are skipped, of any length up to the largest', () => {
   const relay = new TestRelay()
   const client = relay.join(alice)
   for (const bytes of [0, 100, 65_568]) client.send(frame(0x7e as FrameType, Buffer.alloc(bytes, 0x5a)))
@@ -138,7 +138,7 @@ it('frames that mean nothing from a client are skipped, of any length up to the 
   expect(relay.count('unknownFrames')).toBe(8)
 })
 
-it('an unknown frame that is longer ends the session on sight of its header', () => {
+it('an unknown frame that is longer ends the session as soon as its header is read', () => {
   const relay = new TestRelay()
   const client = relay
     .join(alice)
@@ -195,7 +195,7 @@ it('at most one pong waits, however many pings come', () => {
   expect(relay.count('pongsSent')).toBe(3)
 })
 
-it('the home note is counted when it changes, and as a move when that is not part of logging in', () => {
+it('the home note is counted when it changes, and as a move if the client logged in earlier', () => {
   const relay = new TestRelay()
   const client = relay.join(alice)
   const note = (isHome: boolean): number[] => {
@@ -218,7 +218,7 @@ it('the home note is counted when it changes, and as a move when that is not par
 
 // ── time ──
 
-it('a silent client is kept alive at a constant period of 60 to 65 s and never cut off', () => {
+it('a silent client is sent keepalives at a constant period of 60 to 65 s and never ended', () => {
   const relay = new TestRelay()
   const clients = [alice, bob, cathy].map((who) => relay.join(who))
   const keptAliveAt = clients.map((): number[] => [])
@@ -229,7 +229,7 @@ it('a silent client is kept alive at a constant period of 60 to 65 s and never c
   const periods = keptAliveAt.map((seconds) => {
     const first = seconds[0] ?? 0
     const gaps = seconds.slice(1).map((second, i) => second - (seconds[i] ?? 0))
-    // The clock is swept once a second, which makes a period of 62.4 s one of 62 or 63.
+    // Sweeps come once a second, so a period of 62.4 s becomes one of 62 or 63.
     expect(Math.max(...gaps) - Math.min(...gaps)).toBeLessThanOrEqual(1)
     expect(gaps.length).toBeGreaterThanOrEqual(9)
     expect(first).toBeGreaterThanOrEqual(60)
@@ -244,7 +244,7 @@ it('a silent client is kept alive at a constant period of 60 to 65 s and never c
   expect(clients.map((client) => client.isClosed)).toEqual([false, false, false])
 })
 
-it('the first keep-alive comes a period after login, also under load', () => {
+it('the first keepalive comes one period after login, also under load', () => {
   const relay = new TestRelay()
   const [a, b] = [relay.join(alice), relay.join(bob)]
   const lines: string[] = []
@@ -257,7 +257,7 @@ it('the first keep-alive comes a period after login, also under load', () => {
   expect(lines.filter((line) => line === 'KeepAlive').length).toBe(1)
 })
 
-it('a client that takes nothing for two seconds is cut off, and nobody else notices', () => {
+it('a client that takes nothing for two seconds is ended, without effect on others', () => {
   const relay = new TestRelay()
   const [a, b, c] = [relay.join(alice), relay.join(bob), relay.join(cathy)]
   b.link.isStalled = true
@@ -271,12 +271,12 @@ it('a client that takes nothing for two seconds is cut off, and nobody else noti
   expect(relay.lastEnd).toBe(EndReason.writeStalled)
   expect(relay.count('writeStalls')).toBe(1)
   expect(relay.drops).toEqual({ 'gone_disconnected data': 1 })
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
   a.sendPacket(cathy, packet)
   expect(c.take()).toEqual([packetLine(alice, packet)])
 })
 
-it('a client that takes a burst now and then is not cut off', () => {
+it('a client that takes a burst now and then is not ended', () => {
   const relay = new TestRelay()
   const [a, b] = [relay.join(alice), relay.join(bob)]
   for (let n = 0; n < 10; n++) {
@@ -288,7 +288,7 @@ it('a client that takes a burst now and then is not cut off', () => {
   }
 })
 
-it('a sibling may take nothing for 20 s, and is cut off after 30', () => {
+it('a sibling may take nothing for 20 s, and is ended after 30', () => {
   const relay = new TestRelay()
   const watcher = relay.joinSibling(sibling).send(frames.watchConns)
   watcher.take()
@@ -301,7 +301,7 @@ it('a sibling may take nothing for 20 s, and is cut off after 30', () => {
   expect(relay.lastEnd).toBe(EndReason.writeStalled)
 })
 
-it('without a time limit for writing nobody is cut off', () => {
+it('without a write time limit no session is ended for taking nothing', () => {
   const relay = new TestRelay({ limits: { writeTimeoutMs: 0 } })
   const [a, b] = [relay.join(alice), relay.join(bob)]
   b.link.isStalled = true
@@ -310,7 +310,7 @@ it('without a time limit for writing nobody is cut off', () => {
   expect(b.isClosed).toBe(false)
 })
 
-it('who does not even take what must not be dropped is cut off, and is nobody afterwards', () => {
+it('a session that does not take its control frames is ended, and not registered afterwards', () => {
   const relay = new TestRelay()
   const watcher = relay.joinSibling(sibling).send(frames.watchConns)
   watcher.take()
@@ -318,7 +318,7 @@ it('who does not even take what must not be dropped is cut off, and is nobody af
   for (let n = 0; n < 200; n++) relay.join(actor(`here ${n}`))
   watcher.link.isStalled = true
   relay.join(cathy)
-  // It asks as often as it is answered, and has time for it.
+  // It asks as often as it is answered, over a long time.
   for (let n = 0; n < 5_000 && !watcher.isClosed; n++) {
     watcher.send(frames.watchConns).settled()
     relay.sweep()
@@ -329,5 +329,5 @@ it('who does not even take what must not be dropped is cut off, and is nobody af
   expect(relay.lastEnd).toBe(EndReason.controlOverflow)
   expect(relay.count('watchersCurrent')).toBe(0)
   expect(b.send(frames.ping).take()).toEqual(['Pong <0102030405060708>'])
-  expect(relay.thread(0).relay.bytesHeld).toBe(0)
+  expect(relay.thread(0).relay.lentBytes).toBe(0)
 })

@@ -14,7 +14,7 @@ it('never holds more than its depth', () => {
   expect(taken).toEqual([true, true, true, false, false])
 })
 
-it('refuses without taking', () => {
+it('takes nothing if it refuses', () => {
   const bucket = new TokenBucket(1, 3, 0)
   expect(bucket.tryTake(4, 0)).toBe(false)
   expect(bucket.tryTake(3, 0)).toBe(true)
@@ -33,7 +33,7 @@ it('says how long a debt takes to pay off', () => {
   expect(bucket.overdraw(250, 250)).toBe(250)
 })
 
-it('who always waits as told is served at the rate, whatever the amounts', () => {
+it('an owner that always waits as told is served at the rate, whatever the amounts', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 1_000_000 }),

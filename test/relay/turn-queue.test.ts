@@ -1,21 +1,21 @@
 import { expect, it } from 'vitest'
 import { TurnQueue } from '#relay/turn-queue.ts'
 
-/** Works that take `workMs` each; what was done in which turn. */
-function turnstile(limits: { perTurnMax: number; perTurnMs: number }, workMs: number) {
+/** A queue of work that takes `workMs` each, and which work was done in which turn. */
+function startQueue(limits: { perTurnMax: number; perTurnMs: number }, workMs: number) {
   let nowMs = 0
   let turns: (() => void)[] = []
   const done: number[][] = [[]]
-  const stile = new TurnQueue({ ...limits, now: () => nowMs, nextTurn: (callback) => turns.push(callback) })
+  const queue = new TurnQueue({ ...limits, now: () => nowMs, nextTurn: (callback) => turns.push(callback) })
   return {
     done,
-    come: (who: number) =>
-      stile.pass(() => {
+    add: (work: number) =>
+      queue.run(() => {
         nowMs += workMs
-        done.at(-1)?.push(who)
+        done.at(-1)?.push(work)
       }),
-    isFree: () => stile.isFree,
-    /** False: nobody waits for another turn. */
+    isFree: () => queue.isFree,
+    /** Returns false if no other turn was asked for. */
     nextTurn: () => {
       const callbacks = turns
       turns = []
@@ -26,13 +26,13 @@ function turnstile(limits: { perTurnMax: number; perTurnMs: number }, workMs: nu
   }
 }
 
-it('so many are let through in a turn, in the order in which they came, and each once', () => {
-  const { come, done, nextTurn, isFree } = turnstile({ perTurnMax: 3, perTurnMs: 100 }, 1)
-  for (let who = 0; who < 8; who++) come(who)
+it('a turn does a limited number of pieces of work, in the order in which they came, and each once', () => {
+  const { add, done, nextTurn, isFree } = startQueue({ perTurnMax: 3, perTurnMs: 100 }, 1)
+  for (let work = 0; work < 8; work++) add(work)
   expect(isFree()).toBe(false)
   nextTurn()
-  // Who comes while others wait is not let in before them.
-  come(8)
+  // Work that comes while other work waits is not done before it.
+  add(8)
   while (nextTurn());
   expect(done.filter((turn) => turn.length > 0)).toEqual([
     [0, 1, 2],
@@ -43,15 +43,15 @@ it('so many are let through in a turn, in the order in which they came, and each
 })
 
 it('no more is begun in a turn when its time is spent', () => {
-  const { come, done, nextTurn } = turnstile({ perTurnMax: Infinity, perTurnMs: 5 }, 2)
-  for (let who = 0; who < 7; who++) come(who)
+  const { add, done, nextTurn } = startQueue({ perTurnMax: Infinity, perTurnMs: 5 }, 2)
+  for (let work = 0; work < 7; work++) add(work)
   while (nextTurn());
   expect(done.filter((turn) => turn.length > 0)).toEqual([[0, 1, 2], [3, 4, 5], [6]])
 })
 
-it('asks for no turn when nothing came since the last', () => {
-  const { come, nextTurn } = turnstile({ perTurnMax: 1, perTurnMs: 5 }, 1)
-  come(0)
+it('asks for no turn when no work has come since the last one', () => {
+  const { add, nextTurn } = startQueue({ perTurnMax: 1, perTurnMs: 5 }, 1)
+  add(0)
   expect(nextTurn()).toBe(true)
   expect(nextTurn()).toBe(false)
 })

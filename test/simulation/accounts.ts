@@ -39,9 +39,10 @@ export function expectBalance(
     forwarded += count('forwardedIn')
     unknown += dropped(thread, DropReason.unknownDestination)
     unknown += dropped(thread, DropReason.unknownDestinationForwarded)
-    const cameIn = count('receivedData') + count('receivedDisco') + count('forwardedIn') + count('crossedIn')
+    const cameIn =
+      count('receivedData') + count('receivedDisco') + count('forwardedIn') + count('receivedFromThreads')
     const drops = reasons.reduce<number>((sum, reason) => sum + dropped(thread, reason), 0)
-    const wentOut = count('sentData') + count('sentDisco') + count('crossedOut')
+    const wentOut = count('sentData') + count('sentDisco') + count('sentToThreads')
     expectEqual(cameIn, wentOut + drops + count('queuedPackets'), 'packets in, and out, dropped or queued')
     expectEqual(
       dropped(thread, DropReason.threadQueue) + dropped(thread, DropReason.sourceInvalid),
@@ -51,7 +52,7 @@ export function expectBalance(
   }
   expectEqual(received + forwarded, expected.sent, 'packets received')
   expectEqual(unknown, expected.unknown, 'packets to unknown keys')
-  expectEqual(relay.count('crossedOut'), relay.count('crossedIn'), 'packets that crossed')
+  expectEqual(relay.count('sentToThreads'), relay.count('receivedFromThreads'), 'packets that crossed')
   const sent = relay.count('sentData') + relay.count('sentDisco')
   if (sent < expected.delivered) throw new Error(`${expected.delivered} packets arrived, ${sent} were sent`)
 }
@@ -62,7 +63,7 @@ export function expectNothingLeft(relay: TestRelay): void {
   for (const { relay: one } of relay.threads) {
     expectEqual(one.keyCount, 0, 'keys')
     expectEqual(one.sessionCount, 0, 'sessions')
-    expectEqual(one.bytesHeld, 0, 'bytes held')
+    expectEqual(one.lentBytes, 0, 'bytes held')
   }
   expectEqual(relay.clock.waiting, 0, 'callbacks that wait')
 }

@@ -27,6 +27,6 @@ it.each([1, 3])(
         'gone_disconnected data',
       ]),
     )
-    if (threads > 1) expect(simulation.relay.count('crossedIn')).toBeGreaterThan(100_000)
+    if (threads > 1) expect(simulation.relay.count('receivedFromThreads')).toBeGreaterThan(100_000)
   },
 )

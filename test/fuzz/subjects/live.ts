@@ -63,7 +63,7 @@ const relayStream: Subject = {
       same(b.take(), [packetLine(cathy, packet)], 'what cathy sent to bob')
       same(relay.count('connectionsCurrent'), 2, 'sessions')
     }
-    for (const { relay: one } of relay.threads) same(one.bytesHeld, 0, 'bytes held')
+    for (const { relay: one } of relay.threads) same(one.lentBytes, 0, 'bytes lent')
     same(relay.count('queuedPackets'), 0, 'packets queued')
     return `${end?.reason} ${closed} ${threads}`
   },

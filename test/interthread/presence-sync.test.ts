@@ -1,4 +1,4 @@
-// What relay threads know of each other, whatever keeps one of them from listening.
+// What relay threads know of each other's keys, however long one of them does not read.
 
 import { expect, it } from 'vitest'
 import { closePeerFrame, forwardPacketFrame } from '#protocol/frames.ts'
@@ -8,13 +8,13 @@ import { TestRelay } from '../support/test-relay.ts'
 import { frames, packet } from '../vectors/frames.ts'
 import { meshKey } from '../vectors/keys.ts'
 
-it('news that found no room arrives although nothing else happens, however long the other is busy', () => {
+it('presence frames that found no room arrive although nothing else happens, however long the other is busy', () => {
   const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
   const [a, b] = [relay.joinSibling(sibling), relay.join(bob, { thread: 1 })]
   const send = (bytes: Uint8Array) => a.send(forwardPacketFrame(cathy.key, bob.key, bytes)).settled()
   const busy = relay.thread(1)
   busy.isDeaf = true
-  // What is left when no more of the large packets fit is filled with the smallest ones.
+  // When no more large packets fit, the rest of the ring is filled with the smallest ones.
   for (let n = 0; n < 60; n++) send(Buffer.alloc(20_000, n))
   for (let n = 0; n < 300; n++) send(Buffer.alloc(0))
   const names = Array.from({ length: 50 }, (_, n) => `late ${n}`)
@@ -22,7 +22,7 @@ it('news that found no room arrives although nothing else happens, however long 
   relay.clock.advance(100)
   relay.settle()
   expect(relay.thread(1).relay.keyCount).toBe(2)
-  // One callback waits, not one for each time that something else was flushed.
+  // One callback waits, not one for each flush.
   expect(relay.clock.waiting).toBe(1)
   busy.isDeaf = false
   relay.settle()
@@ -37,34 +37,34 @@ it('news that found no room arrives although nothing else happens, however long 
   expect(relay.drops).toEqual({ 'queue_thread data': 60 - roomFor + 300 - smallRoomFor })
 })
 
-it('one that has not listened for so long that news was given up knows the truth when it does', () => {
+it('a thread that has not read for so long that presence frames were given up is right after a full sync', () => {
   const relay = new TestRelay({ threads: 2 })
   const names = ['stays', 'is home', 'no longer home', 'leaves', 'moves']
   const actors = Object.fromEntries(names.map((name) => [name, actor(name)]))
-  const who = (name: string) => actors[name] as ReturnType<typeof actor>
-  const clients = Object.fromEntries(names.map((name) => [name, relay.join(who(name))]))
+  const actorNamed = (name: string) => actors[name] as ReturnType<typeof actor>
+  const clients = Object.fromEntries(names.map((name) => [name, relay.join(actorNamed(name))]))
   clients['no longer home']?.send(frames.notePreferredYes).settled()
   const b = relay.join(bob, { thread: 1 })
   for (const name of names) clients[name]?.sendPacket(bob, packet).settled()
   const everything = relay.joinSibling(sibling, { thread: 1 }).send(frames.watchConns)
   const far = relay.connect(cathy, { thread: 1 }).logIn({ meshKey, wantsHomesOnly: true })
   far.send(frames.watchConns)
-  const flooder = relay.joinSibling(actor('flooder'))
+  const flooding = relay.joinSibling(actor('flooding'))
   for (const one of [b, everything, far]) one.take()
 
-  const hung = relay.thread(1)
-  hung.isDeaf = true
-  const nobody = closePeerFrame(actor('nobody').key)
-  const flood = Buffer.concat(Array.from({ length: 1_000 }, () => nobody))
-  for (let n = 0; n < 60; n++) flooder.send(flood).settled()
-  // What is said from here on is lost.
+  const stuck = relay.thread(1)
+  stuck.isDeaf = true
+  const unused = closePeerFrame(actor('unused').key)
+  const flood = Buffer.concat(Array.from({ length: 1_000 }, () => unused))
+  for (let n = 0; n < 60; n++) flooding.send(flood).settled()
+  // Presence frames from here on are given up.
   clients['leaves']?.hangUp()
   clients['is home']?.send(frames.notePreferredYes).settled()
   clients['no longer home']?.send(frames.notePreferredNo).settled()
   relay.join(actor('comes'))
   clients['moves']?.hangUp()
-  relay.join(who('moves'))
-  hung.isDeaf = false
+  relay.join(actorNamed('moves'))
+  stuck.isDeaf = false
   for (let n = 0; n < 20; n++) relay.pass(10)
 
   expect(b.take()).toEqual(['PeerGone leaves disconnected'])
@@ -74,12 +74,12 @@ it('one that has not listened for so long that news was given up knows the truth
     'PeerPresent is home',
     'PeerGone no longer home disconnected',
   ])
-  expect(hung.relay.keyCount).toBe(relay.thread(0).relay.keyCount)
+  expect(stuck.relay.keyCount).toBe(relay.thread(0).relay.keyCount)
   b.sendPacket(actor('comes'), packet).settled()
   expect(relay.drops).toEqual({})
 })
 
-it('a packet never arrives before the news of who sent it', () => {
+it('a packet never arrives before the presence of its sender', () => {
   const relay = new TestRelay({ threads: 2 })
   const b = relay.join(bob, { thread: 1 })
   relay.thread(1).isDeaf = true
@@ -91,7 +91,7 @@ it('a packet never arrives before the news of who sent it', () => {
   expect(b.take()).toEqual(['PeerGone alice disconnected'])
 })
 
-it('whoever is told of a newcomer can reach it at once, whether the wakeup was heard or not', () => {
+it('a client that is told of a new peer can reach it at once, whether its thread was woken or not', () => {
   const relay = new TestRelay({ threads: 2 })
   const a = relay.join(alice)
   relay.thread(0).isDeaf = true
@@ -105,23 +105,23 @@ const moves = [0, 1, 2].flatMap((from) =>
   [0, 1, 2].filter((to) => to !== from).map((to) => [from, to] as const),
 )
 it.each(moves)(
-  'a key that moves from thread %i to thread %i has not left, whoever hears of it last',
+  'a key that moves from thread %i to thread %i has not left, whichever thread reads of it last',
   (from, to) => {
     const relay = new TestRelay({ threads: 3 })
     const old = relay.join(alice, { thread: from })
-    const hearers = [0, 1, 2].map((thread) => relay.join(actor(`hearer ${thread}`), { thread }))
-    for (const one of hearers) old.sendPacket(one.actor, packet)
-    for (const one of hearers) one.take()
+    const recipients = [0, 1, 2].map((thread) => relay.join(actor(`recipient ${thread}`), { thread }))
+    for (const one of recipients) old.sendPacket(one.actor, packet)
+    for (const one of recipients) one.take()
     const recent = relay.connect(alice, { thread: to }).settled()
     for (const thread of relay.threads) thread.isDeaf = true
     recent.send(recent.clientInfo())
     old.link.hangUp()
     relay.settle()
     for (const thread of relay.threads) thread.isDeaf = false
-    expect(hearers.flatMap((one) => one.take())).toEqual([])
+    expect(recipients.flatMap((one) => one.take())).toEqual([])
     expect(relay.threads.map((thread) => thread.relay.keyCount)).toEqual([4, 4, 4])
     recent.hangUp()
-    expect(hearers.flatMap((one) => one.take()).length).toBe(3)
+    expect(recipients.flatMap((one) => one.take()).length).toBe(3)
     expect(relay.count('keysCurrent')).toBe(3)
   },
 )

@@ -1,6 +1,6 @@
-// One parser under fire for a stated time: mutated inputs, each with its own seed, in slices, so that several campaigns
-// share a thread. An input with which something new comes of it joins the corpus: that is all the guidance there is, and
-// it costs nothing. Ends with its first finding, made as small as simple means make it.
+// Fuzzes one parser for a given time with mutated inputs, each with a seed of its own. It yields between slices, so
+// that several campaigns can share a thread. An input with a new outcome joins the corpus; there is no other guidance.
+// A campaign ends with its first finding, which it minimizes.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { mutated } from './mutation.ts'
@@ -8,9 +8,9 @@ import { Random } from './random.ts'
 import type { Subject } from './subject.ts'
 
 export interface Finding {
-  /** A bare array when it has come from another thread. */
+  /** A plain Uint8Array if it comes from another thread. */
   readonly input: Uint8Array
-  /** Of the attempt: what the subject's own randomness begins with. */
+  /** The seed of the attempt, from which the subject's own randomness starts. */
   readonly seed: number
   readonly problem: string
 }
@@ -18,26 +18,28 @@ export interface Finding {
 export interface Outcome {
   readonly name: string
   readonly attempts: number
-  /** Different things that came of them. */
+  /** The number of different outcomes. */
   readonly outcomes: number
   readonly finding: Finding | undefined
 }
 
-/** No single input may take longer, on the slowest machine: the slowest parser takes some milliseconds for the longest. */
+/**
+ * The limit for one input on the slowest machine; the slowest parser takes a few milliseconds for the longest input.
+ */
 const ATTEMPT_MS_MAX = 1_000
-const ANSWER_MS_MAX = 15_000
+const WAIT_MS_MAX = 15_000
 const SLICE_MS = 20
-/** What is worth going on from: so many, none of them long, since a long one takes the time of a hundred. */
+/** Limits of the corpus. It has no long inputs, since a long input takes as much time as a hundred short ones. */
 const CORPUS_MAX = 2_000
 const CORPUS_INPUT_BYTES_MAX = 8_192
 const MINIMIZING_MS = 2_000
 
-/** Told of each attempt before it is made, so that one that never ends is known. */
-export type Beat = (subject: string, input: Buffer, seed: number) => void
+/** Called before each attempt, so that an attempt that never ends is known. */
+export type ReportAttempt = (subject: string, input: Buffer, seed: number) => void
 
 export async function campaign(
   subject: Subject,
-  order: { readonly seed: number; readonly untilMs: number; readonly beat: Beat },
+  order: { readonly seed: number; readonly untilMs: number; readonly report: ReportAttempt },
 ): Promise<Outcome> {
   await subject.open?.()
   try {
@@ -49,7 +51,7 @@ export async function campaign(
 
 async function attemptAll(
   subject: Subject,
-  { seed, untilMs, beat }: { seed: number; untilMs: number; beat: Beat },
+  { seed, untilMs, report }: { seed: number; untilMs: number; report: ReportAttempt },
 ): Promise<Outcome> {
   const random = new Random(seed)
   const corpus: Buffer[] = subject.corpus.map((bytes) => Buffer.from(bytes))
@@ -58,15 +60,15 @@ async function attemptAll(
   let attempts = 0
   let sliceMs = performance.now()
   while (performance.now() < untilMs) {
-    // The samples themselves first.
+    // The first attempts use the samples themselves.
     const fresh = attempts < subject.corpus.length ? corpus[attempts] : mutated(material, random)
     const input = Buffer.from(fresh ?? Buffer.alloc(0)).subarray(0, subject.inputBytesMax)
     const attemptSeed = random.below(2 ** 32)
-    beat(subject.name, input, attemptSeed)
+    report(subject.name, input, attemptSeed)
     const { problem, outcome } = await tryOnce(subject, input, attemptSeed)
     attempts++
     if (problem !== undefined) {
-      const smaller = await minimized(subject, { input, seed: attemptSeed, problem }, beat)
+      const smaller = await minimized(subject, { input, seed: attemptSeed, problem }, report)
       return { name: subject.name, attempts, outcomes: outcomes.size, finding: smaller }
     }
     if (!outcomes.has(outcome)) {
@@ -81,13 +83,13 @@ async function attemptAll(
   return { name: subject.name, attempts, outcomes: outcomes.size, finding: undefined }
 }
 
-/** One attempt; `problem` when a promise was broken. */
+/** Makes one attempt; `problem` is set if it broke a promise. */
 export async function tryOnce(
   subject: Subject,
   input: Buffer,
   seed: number,
 ): Promise<{ problem: string | undefined; outcome: string }> {
-  // Subjects may spoil what they are lent.
+  // Subjects may overwrite their input.
   const lent = Buffer.from(input)
   const start = process.cpuUsage()
   try {
@@ -95,7 +97,7 @@ export async function tryOnce(
     if (typeof result !== 'string') return await inTime(result)
     const { user, system } = process.cpuUsage(start)
     const tookMs = (user + system) / 1_000
-    // The whole process's time: garbage collection and others' slices are in it, so the second try counts.
+    // This time is that of the whole process, garbage collection and other campaigns included; so a second try decides.
     if (tookMs > ATTEMPT_MS_MAX && isSlow(subject, input, seed)) {
       return { problem: `takes more than ${ATTEMPT_MS_MAX} ms for ${input.length} bytes`, outcome: result }
     }
@@ -105,14 +107,17 @@ export async function tryOnce(
   }
 }
 
-/** What waits for sockets has time limits of its own, the longest of them ten seconds for a client's connection. */
+/**
+ * Waits for an attempt with sockets. These have timeouts of their own; the longest is ten seconds for a client's
+ * connection.
+ */
 async function inTime(result: Promise<string>): Promise<{ problem: string | undefined; outcome: string }> {
   const late = Promise.withResolvers<string | undefined>()
-  const timer = setTimeout(() => late.resolve(undefined), ANSWER_MS_MAX)
+  const timer = setTimeout(() => late.resolve(undefined), WAIT_MS_MAX)
   const outcome = await Promise.race([result, late.promise])
   clearTimeout(timer)
   if (outcome !== undefined) return { problem: undefined, outcome }
-  return { problem: `has not ended after ${ANSWER_MS_MAX} ms`, outcome: '' }
+  return { problem: `has not ended after ${WAIT_MS_MAX} ms`, outcome: '' }
 }
 
 function isSlow(subject: Subject, input: Buffer, seed: number): boolean {
@@ -124,15 +129,15 @@ function isSlow(subject: Subject, input: Buffer, seed: number): boolean {
   return Math.min(...times) > ATTEMPT_MS_MAX
 }
 
-/** The same finding with less: parts are left out as long as it stays one. */
-async function minimized(subject: Subject, finding: Finding, beat: Beat): Promise<Finding> {
+/** Minimizes a finding: removes parts of the input as long as it still breaks a promise. */
+async function minimized(subject: Subject, finding: Finding, report: ReportAttempt): Promise<Finding> {
   let { problem } = finding
   let input = Buffer.from(finding.input)
   const untilMs = performance.now() + MINIMIZING_MS
   for (let size = input.length >> 1; size > 0; size >>= 1) {
     for (let at = 0; at < input.length && performance.now() < untilMs;) {
       const less = Buffer.concat([input.subarray(0, at), input.subarray(at + size)])
-      beat(subject.name, less, finding.seed)
+      report(subject.name, less, finding.seed)
       const tried = await tryOnce(subject, less, finding.seed)
       if (tried.problem === undefined) at += size
       else ({ input, problem } = { input: less, problem: tried.problem })

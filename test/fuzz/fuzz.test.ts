@@ -1,14 +1,14 @@
-// Ten seconds of fuzzing for every parser that faces the network, and all that longer runs have ever found. A seed that
-// fails here can be had again: npm run fuzz -- --parser NAME --seed SEED.
+// Ten seconds of fuzzing for every parser that faces the network, and a replay of all findings of longer runs. To
+// repeat a run that failed: npm run fuzz -- --parser NAME --seed SEED.
 
 import { expect, test } from 'vitest'
 import { tryOnce } from './campaign.ts'
 import { fuzz, regressions } from './fuzzing.ts'
 import { SUBJECTS, subjectNamed } from './subjects.ts'
 
-/** Of each parser, beside those that run in the same thread. */
+/** The time of each parser, shared with those in the same thread. */
 const FUZZED_MS = 10_000
-/** So many threads share the machine, and those who share a thread its seconds. */
+/** Threads with parsers that compute. */
 const THREADS = 4
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() >>> 0)
 
@@ -19,7 +19,7 @@ const groups = [
 ]
 
 test.concurrent.each(groups.map((names) => [names] as const))(
-  `keeps its promises whatever it reads, with the seed ${seed}: %s`,
+  `keeps its promises for any input, with the seed ${seed}: %s`,
   { timeout: 60_000 },
   async (names) => {
     for (const { name, attempts, finding } of await fuzz({ names, seed, forMs: FUZZED_MS })) {
@@ -33,7 +33,7 @@ test.concurrent.each(groups.map((names) => [names] as const))(
 )
 
 test.each(regressions().map((found) => [`${found.name}/${found.file}`, found] as const))(
-  'has mended %s',
+  'keeps its promises for the earlier finding %s',
   async (_path, { name, input, seed }) => {
     const subject = subjectNamed(name)
     await subject.open?.()

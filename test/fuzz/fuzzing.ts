@@ -1,16 +1,16 @@
-// Runs campaigns in threads of their own and watches over them: who stands still for ten seconds has met an input that
-// never ends. Findings are told, and can be kept as files that the tests replay.
+// Runs campaigns in threads of their own and supervises them: a thread without a new attempt for twenty seconds has an
+// input that never ends. Findings can be kept as files, which the tests replay.
 
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Finding, Outcome } from './campaign.ts'
-import { BEATS_BYTES, type Order } from './order.ts'
+import { PROGRESS_BYTES, type Order } from './order.ts'
 
 const REGRESSIONS = fileURLToPath(new URL('regressions', import.meta.url))
-/** Far more than a slow machine needs for a slow input. */
-const STILL_MS_MAX = 20_000
+/** Much longer than a slow input takes on a slow machine. */
+const STALL_MS_MAX = 20_000
 
 export interface FuzzOptions {
   readonly names: readonly string[]
@@ -18,30 +18,29 @@ export interface FuzzOptions {
   readonly forMs: number
 }
 
-/** Campaigns side by side in one thread; what came of each. */
+/** Runs campaigns concurrently in one thread. */
 export async function fuzz({ names, seed, forMs }: FuzzOptions): Promise<readonly Outcome[]> {
-  const beats = new SharedArrayBuffer(BEATS_BYTES)
-  const workerData: Order = { names, seed, forMs, beats }
+  const progress = new SharedArrayBuffer(PROGRESS_BYTES)
+  const workerData: Order = { names, seed, forMs, progress }
   const worker = new Worker(new URL('worker.ts', import.meta.url), {
     workerData,
     execArgv: ['--disable-warning=ExperimentalWarning'],
   })
-  const done = Promise.withResolvers<{ outcomes: readonly Outcome[]; strayed: readonly string[] }>()
+  const done = Promise.withResolvers<{ outcomes: readonly Outcome[]; uncaught: readonly string[] }>()
   worker.once('message', done.resolve)
   worker.once('error', done.reject)
   worker.once('exit', (code) => done.reject(new Error(`the fuzzing thread ended with ${code}`)))
   let before = -1
   const watch = setInterval(() => {
-    const [count = 0] = new Uint32Array(beats, 0, 1)
+    const [count = 0] = new Uint32Array(progress, 0, 1)
     if (count > 0 && count === before)
-      done.reject(new Error(`an attempt does not end: ${lastOf(beats, names)}`))
+      done.reject(new Error(`an attempt does not end: ${lastOf(progress, names)}`))
     before = count
-  }, STILL_MS_MAX)
+  }, STALL_MS_MAX)
   try {
-    const { outcomes, strayed } = await done.promise
-    const [first] = strayed
-    if (first !== undefined)
-      throw new Error(`thrown where nobody can catch it, by one of ${names.join(', ')}: ${first}`)
+    const { outcomes, uncaught } = await done.promise
+    const [first] = uncaught
+    if (first !== undefined) throw new Error(`uncaught error of one of ${names.join(', ')}: ${first}`)
     return outcomes
   } finally {
     clearInterval(watch)
@@ -49,13 +48,13 @@ export async function fuzz({ names, seed, forMs }: FuzzOptions): Promise<readonl
   }
 }
 
-function lastOf(beats: SharedArrayBuffer, names: readonly string[]): string {
-  const [, seed = 0, length = 0, at = 0] = new Uint32Array(beats, 0, 4)
-  const input = Buffer.from(new Uint8Array(beats, 16, length))
+function lastOf(progress: SharedArrayBuffer, names: readonly string[]): string {
+  const [, seed = 0, length = 0, at = 0] = new Uint32Array(progress, 0, 4)
+  const input = Buffer.from(new Uint8Array(progress, 16, length))
   return `${names[at]}, seed ${seed}, input in base64 ${input.toString('base64')}`
 }
 
-/** Keeps a finding for the tests to replay; answers its file. */
+/** Writes a finding to a file for the tests to replay; returns its path. */
 export function keepFinding(name: string, { input, seed }: Finding): string {
   const folder = `${REGRESSIONS}/${name}`
   mkdirSync(folder, { recursive: true })
@@ -72,7 +71,7 @@ export interface Regression {
   readonly seed: number
 }
 
-/** All that was ever found; a file's name ends with the seed of its attempt. */
+/** All kept findings. A file's name ends with the seed of its attempt. */
 export function regressions(): readonly Regression[] {
   return readdirSync(REGRESSIONS, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())

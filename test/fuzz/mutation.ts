@@ -1,9 +1,9 @@
-// How an input becomes another one: the mishaps and the malice that parsers meet. Knows of bytes, of big-endian lengths,
-// of numbers in text and of the words of a parser's language; not of any one format.
+// Mutates inputs in ways that parsers meet by accident or by attack. It changes bytes, big-endian lengths, numbers in
+// text and tokens of a parser's language; it knows no particular format.
 
 import type { Random } from './random.ts'
 
-/** Values at which lengths and counters turn. */
+/** Values at the limits of lengths and counters. */
 const EDGES = [0, 1, 2, 3, 4, 5, 7, 8, 16, 31, 32, 33, 63, 64, 65, 100, 125, 126, 127, 128, 255, 256, 1_000]
 const WIDE_EDGES = [
   ...EDGES,
@@ -35,7 +35,7 @@ const NUMBERS_IN_TEXT = [
   '9'.repeat(30),
   'NaN',
 ]
-/** What text means something else by. */
+/** Characters with a special meaning in text formats. */
 const ODD_TEXT = [
   '\0',
   '\r\n',
@@ -69,7 +69,7 @@ const ODD_WORDS = [
   '::',
   '.',
 ]
-/** An input may grow to this many bytes and no further: what is longer finds nothing that this does not. */
+/** The maximum length of an input. Longer inputs find nothing new. */
 export const INPUT_BYTES_MAX = 70_000
 
 export interface Material {
@@ -77,7 +77,7 @@ export interface Material {
   readonly tokens: readonly string[]
 }
 
-/** Another input out of one of the corpus. */
+/** A mutation of an input of the corpus. */
 export function mutated(material: Material, random: Random): Buffer {
   let bytes: Buffer = Buffer.from(random.pick(material.corpus))
   const steps = 1 + random.below(random.chance(4) ? 12 : 4)
@@ -120,7 +120,7 @@ function setByte(bytes: Buffer, random: Random): Buffer {
   return bytes
 }
 
-/** Two, four or eight bytes become a big-endian number that may be a length. */
+/** Replaces two, four or eight bytes with a big-endian number that may be a length. */
 function setLength(bytes: Buffer, random: Random): Buffer {
   const width = random.pick([2, 4, 4, 8])
   if (bytes.length < width) return bytes
@@ -157,7 +157,7 @@ function insertToken(bytes: Buffer, random: Random, { tokens }: Material): Buffe
   return inserted(bytes, Buffer.from(random.pick(words)), random)
 }
 
-/** A part comes twice, or very often. */
+/** Repeats a part, once or very often. */
 function repeat(bytes: Buffer, random: Random): Buffer {
   const at = random.below(bytes.length)
   const part = bytes.subarray(at, at + 1 + random.below(64))
@@ -183,7 +183,7 @@ function splice(bytes: Buffer, random: Random, { corpus }: Material): Buffer {
   ])
 }
 
-/** A number in the text becomes another. */
+/** Replaces a number in the text. */
 function changeNumber(bytes: Buffer, random: Random): Buffer {
   const text = bytes.toString('latin1')
   const numbers = [...text.slice(0, 4_096).matchAll(/\d+/g)]

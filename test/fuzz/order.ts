@@ -1,11 +1,11 @@
-// What a fuzzing thread is told to do, and the memory in which it says what it is at.
+// The order for a fuzzing thread, and the shared memory in which the thread reports its progress.
 
 export interface Order {
   readonly names: readonly string[]
   readonly seed: number
   readonly forMs: number
-  readonly beats: SharedArrayBuffer
+  readonly progress: SharedArrayBuffer
 }
 
-/** What was tried last: how many attempts there were, the seed, the input's length, whose it was; then the input. */
-export const BEATS_BYTES = 16 + 80_000
+/** The number of attempts; of the last attempt its seed, the input's length, the parser's index, and the input. */
+export const PROGRESS_BYTES = 16 + 80_000

@@ -1,4 +1,4 @@
-// Randomness that a seed repeats: what fuzzing is made of, so that a finding can be had again. Not for secrets.
+// Reproducible random numbers from a seed, so that a finding can be repeated. Not for secrets.
 
 export class Random {
   #state: number
@@ -28,14 +28,14 @@ export class Random {
     return Buffer.from(Array.from({ length: count }, () => this.below(256)))
   }
 
-  /** Borders within `length` bytes at which something may be cut, ascending. */
+  /** Ascending offsets within `length` bytes at which input may be split. */
   cuts(length: number): readonly number[] {
     const count = this.below(6)
     return Array.from({ length: count }, () => this.below(length + 1)).toSorted((a, b) => a - b)
   }
 }
 
-/** The bytes in pieces, cut at these places. */
+/** The bytes, split at these offsets. */
 export function pieces(bytes: Buffer, cuts: readonly number[]): Buffer[] {
   const ends = [...cuts, bytes.length]
   return ends.map((end, at) => bytes.subarray(at === 0 ? 0 : ends[at - 1], end))

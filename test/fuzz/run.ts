@@ -2,15 +2,15 @@
 //
 //   npm run fuzz -- [--minutes N] [--parser NAME]... [--seed N] [--keep]
 //
-// Every parser, or those named, for so many minutes each, two at a time. Prints its seed: with the same one and the same
-// code the same inputs come. Findings are printed; --keep also writes them where the tests replay them.
+// Fuzzes every parser, or the named ones, for the given minutes each, two at a time. Prints its seed: the same seed and
+// code give the same inputs. Findings are printed; --keep also writes them to the folder whose files the tests replay.
 
 import { parseArgs } from 'node:util'
 import type { Outcome } from './campaign.ts'
 import { fuzz, keepFinding } from './fuzzing.ts'
 import { SUBJECTS, subjectNamed } from './subjects.ts'
 
-/** A core each, on the smallest machines that this runs on. */
+/** One per core of the smallest machines. */
 const AT_ONCE = 2
 
 const { values } = parseArgs({
@@ -24,33 +24,33 @@ const { values } = parseArgs({
 const seed = Number(values.seed)
 const forMs = Number(values.minutes) * 60_000
 if (!(forMs > 0) || !Number.isSafeInteger(seed))
-  throw new Error('expected --minutes above 0 and a whole --seed')
+  throw new Error('expected --minutes above 0 and an integer --seed')
 const waiting = values.parser.map((name) => subjectNamed(name).name)
 
 process.stdout.write(`fuzzing ${waiting.length} parsers, ${values.minutes} minutes each, seed ${seed}\n`)
 
-function tell({ name, attempts, outcomes, finding }: Outcome): void {
+function print({ name, attempts, outcomes, finding }: Outcome): void {
   process.stdout.write(`${name}: ${attempts} inputs, ${outcomes} different outcomes, seed ${seed}\n`)
   if (finding === undefined) return
   process.exitCode = 1
   const where = values.keep ? `\n  kept as ${keepFinding(name, finding)}` : ''
   process.stdout.write(
-    `  FOUND with the attempt's seed ${finding.seed}, input in base64 ${Buffer.from(finding.input).toString('base64')}${where}\n` +
+    `  FOUND: seed of the attempt ${finding.seed}, input in base64 ${Buffer.from(finding.input).toString('base64')}${where}\n` +
       `  ${finding.problem.replaceAll('\n', '\n  ')}\n`,
   )
 }
 
 async function fuzzOne(name: string): Promise<void> {
   try {
-    for (const outcome of await fuzz({ names: [name], seed, forMs })) tell(outcome)
+    for (const outcome of await fuzz({ names: [name], seed, forMs })) print(outcome)
   } catch (error) {
     process.exitCode = 1
     process.stdout.write(`${name}: FOUND, seed ${seed}\n  ${String(error)}\n`)
   }
 }
 
-async function takeNext(): Promise<void> {
+async function fuzzRemaining(): Promise<void> {
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) await fuzzOne(name)
 }
 
-await Promise.all(Array.from({ length: AT_ONCE }, takeNext))
+await Promise.all(Array.from({ length: AT_ONCE }, fuzzRemaining))

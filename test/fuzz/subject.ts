@@ -1,31 +1,31 @@
-// What is fuzzed: a parser, inputs to begin with, and the promises that must hold for any input.
+// A subject of fuzzing: a parser, sample inputs, and the promises that have to hold for any input.
 
 import type { Random } from './random.ts'
 
 export interface Subject {
   readonly name: string
   readonly corpus: readonly Uint8Array[]
-  /** Longer ones are cut: what only operators write may take more time for each byte. */
+  /** Longer inputs are truncated: parsers of operators' input may take more time per byte. */
   readonly inputBytesMax?: number
-  /** Words of its language. */
+  /** Tokens of its language. */
   readonly tokens?: readonly string[]
   /**
-   * Tries one input and answers, in a few words, what came of it: an input with which something new comes of it is worth
-   * going on from. Throws when a promise is broken; a parser that throws what it may not does that by itself.
+   * Parses one input and returns a short description of the outcome: an input with a new outcome joins the corpus. Throws if
+   * a promise is broken, also by an unexpected error of the parser.
    */
   readonly attempt: (input: Buffer, random: Random) => string | Promise<string>
-  /** Its attempts wait for sockets: beside others that compute it would get nowhere. */
+  /** Its attempts wait for sockets, so it does not share a thread with subjects that compute. */
   readonly waits?: true
-  /** Once per run, before the first attempt, and after the last. */
+  /** Called once per run, before the first attempt and after the last. */
   readonly open?: () => Promise<void>
   readonly close?: () => Promise<void>
 }
 
-/** A promise that was broken. */
-export class Broken extends Error {}
+/** A broken promise. */
+export class BrokenPromise extends Error {}
 
 export function promise(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new Broken(what)
+  if (!holds) throw new BrokenPromise(what)
 }
 
 export function same(a: unknown, b: unknown, what: string): void {
@@ -43,7 +43,7 @@ function shown(value: unknown): string {
   )
 }
 
-/** How long something is, roughly: one word for all lengths of the same number of bits. */
+/** A rough length: the same text for all lengths with the same number of bits. */
 export function magnitude(count: number): string {
   return `${32 - Math.clz32(count)}b`
 }

@@ -1,4 +1,4 @@
-// All that is fuzzed, by name.
+// All subjects of fuzzing.
 
 import type { Subject } from './subject.ts'
 import { ADMISSION_SUBJECTS } from './subjects/admission.ts'
@@ -20,7 +20,7 @@ export const SUBJECTS: readonly Subject[] = [
 export function subjectNamed(name: string): Subject {
   const subject = SUBJECTS.find((one) => one.name === name)
   if (subject === undefined) {
-    throw new Error(`${name}: no such parser; there are ${SUBJECTS.map((one) => one.name).join(', ')}`)
+    throw new Error(`${name}: unknown parser; expected one of ${SUBJECTS.map((one) => one.name).join(', ')}`)
   }
   return subject
 }

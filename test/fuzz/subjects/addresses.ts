@@ -1,4 +1,4 @@
-// Keys, addresses, certificates and STUN: what is small and read by hand.
+// Keys, addresses, certificates and STUN messages: small formats with parsers of our own.
 
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { isIP, isIPv6 } from 'node:net'
@@ -39,12 +39,12 @@ const stunRequest: Subject = {
     const [ip, port] = [random.chance(2) ? ipToBytes('192.0.2.1') : random.bytes(16), random.below(65_536)]
     const out = new Uint8Array(44)
     const length = writeBindingAnswer(out, input, ip, port)
-    promise(length <= input.length + 4, `${length} bytes answered to ${input.length}`)
+    promise(length <= input.length + 4, `${length} bytes in response to ${input.length}`)
     const answer = readBindingAnswer(out.subarray(0, length))
     same(
       answer,
       { transactionId: new Uint8Array(input.subarray(8, 20)), ip: new Uint8Array(ip), port },
-      'the answer',
+      'the response',
     )
     return `answered ${magnitude(input.length)}`
   },
@@ -59,12 +59,12 @@ const stunAnswer: Subject = {
   attempt(input) {
     const answer = readBindingAnswer(input)
     if (answer === undefined) return `${isStun(input)}`
-    promise(answer.ip.length === 16 && answer.transactionId.length === 12, 'an answer cut short')
+    promise(answer.ip.length === 16 && answer.transactionId.length === 12, 'a truncated response')
     promise(answer.port >= 0 && answer.port <= 65_535, `port ${answer.port}`)
     const out = new Uint8Array(44)
     const request = bindingRequest(answer.transactionId)
     const length = writeBindingAnswer(out, request, answer.ip, answer.port)
-    same(readBindingAnswer(out.subarray(0, length)), answer, 'the answer')
+    same(readBindingAnswer(out.subarray(0, length)), answer, 'the response')
     return `${isMappedIpv4(answer.ip)} ${magnitude(input.length)}`
   },
 }
@@ -116,7 +116,7 @@ const nodeKey: Subject = {
     const meta = readMetaKey(text, text.slice(-4))
     promise(
       meta === undefined || (meta.publicKey.length === 32 && meta.version <= 255),
-      'a meta key that is none',
+      'an invalid meta key',
     )
     return [open, secret, bare, meta].map((key) => key === undefined).join()
   },
@@ -135,7 +135,7 @@ const keyFile: Subject = {
     const text = input.toString('utf8')
     const pair = parseKeyFile(text)
     if ('value' in pair) same(parseKeyFile(formatKeyFile(pair.value)), pair, 'a key file')
-    else promise(!/[0-9a-f]{64}/i.test(pair.problem), 'a complaint with a key in it')
+    else promise(!/[0-9a-f]{64}/i.test(pair.problem), 'an error that contains a key')
     const mesh = parseMeshKeys(text)
     if ('value' in mesh) {
       same(
@@ -143,7 +143,7 @@ const keyFile: Subject = {
         mesh,
         'mesh keys',
       )
-    } else promise(!/[0-9a-f]{64}/i.test(mesh.problem), 'a complaint with a key in it')
+    } else promise(!/[0-9a-f]{64}/i.test(mesh.problem), 'an error that contains a key')
     return [pair, mesh]
       .map((read) => ('value' in read ? 'read' : read.problem.replaceAll(/\d+/g, 'N')))
       .join('; ')
@@ -162,7 +162,7 @@ const selfSigned = selfSignedCertificate({
   untilMs: 1e12,
 })
 
-/** The relay's certificates, as a client's TLS hands them on: whatever OpenSSL reads is looked at. */
+/** The relay's certificates as a client gets them from TLS: anything that OpenSSL parses. */
 const certificate: Subject = {
   name: 'meta-certificate',
   corpus: [meta, Buffer.from(selfSigned)],
@@ -175,12 +175,12 @@ const certificate: Subject = {
       return 'no certificate'
     }
     const key = metaKeyOf([new X509Certificate(selfSigned), read])
-    promise(key === undefined || key.length === 32, 'a key cut short')
+    promise(key === undefined || key.length === 32, 'a truncated key')
     return `${key === undefined} ${magnitude(read.subject?.length ?? 0)}`
   },
 }
 
-/** Elements of any length are read back as they were written; certificates for any names are certificates. */
+/** Elements of any length are read as they were written; certificates for any names are valid. */
 const derWriter: Subject = {
   name: 'der',
   corpus: [

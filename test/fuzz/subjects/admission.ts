@@ -1,5 +1,4 @@
-// What those answer who are asked whether a client may in, and the addresses at which they are asked: a mistake here lets
-// everybody in, or nobody.
+// Responses of admission backends, and the backends' addresses: a mistake here admits all clients or none.
 
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
@@ -20,7 +19,7 @@ import { alice } from '../../support/actor.ts'
 import { pieces } from '../random.ts'
 import { promise, same, texts, type Subject } from '../subject.ts'
 
-/** What the runtime makes of it: the judge wherever no name is given twice and the whole text is one value. */
+/** The result by the runtime's JSON parser, for texts that are one value without duplicate names. */
 function naiveAllow(text: string): boolean | undefined {
   try {
     const value: unknown = JSON.parse(text)
@@ -45,8 +44,8 @@ const allowAnswer: Subject = {
   attempt(input) {
     const text = input.toString('utf8')
     const allowed = readAllow(text)
-    // Nobody is let in by a text that does not say so at all.
-    promise(allowed !== true || /true/.test(text), 'admitted without a word')
+    // A text without `true` never admits.
+    promise(allowed !== true || /true/.test(text), 'admitted without true')
     const naive = naiveAllow(text)
     if (naive !== undefined && !/allow[^]*allow/i.test(JSON.stringify(JSON.parse(text)))) {
       same([allowed], [naive], 'the answer')
@@ -59,8 +58,8 @@ function parsed(text: string): WebAddress | string {
   try {
     return parseWebAddress(text)
   } catch (error) {
-    promise(error instanceof WebAddressError, `a fault of ours: ${String(error)}`)
-    promise(!error.message.includes('secret'), 'a complaint with a secret in it')
+    promise(error instanceof WebAddressError, `an error of our own: ${String(error)}`)
+    promise(!error.message.includes('secret'), 'an error that contains a secret')
     return error.message
   }
 }
@@ -81,21 +80,21 @@ const webAddress: Subject = {
     const text = input.toString('utf8')
     const address = parsed(text)
     if (typeof address === 'string') return address
-    for (const [what, said] of Object.entries({
+    for (const [what, written] of Object.entries({
       host: hostHeader(address),
       target: requestTarget(address),
     })) {
-      promise(!/[\r\n\0]/.test(said), `a ${what} that ends its line: ${JSON.stringify(said)}`)
+      promise(!/[\r\n\0]/.test(written), `a ${what} with a line end: ${JSON.stringify(written)}`)
     }
-    // Nothing between spaces may look like more than one word to the server.
-    promise(!requestTarget(address).includes(' '), 'a target of two words')
+    // A target with a space would be two words of the request line.
+    promise(!requestTarget(address).includes(' '), 'a target with a space')
     shownAddress(address)
     let end = 'requestable'
     try {
       requestable(address)
       promise(portOf(address) >= 0, 'no port')
     } catch (error) {
-      promise(error instanceof WebAddressError, `a fault of ours: ${String(error)}`)
+      promise(error instanceof WebAddressError, `an error of our own: ${String(error)}`)
       end = error.message
     }
     resolveReference(BASE, text)
@@ -149,8 +148,8 @@ const verifyAnswer: Subject = {
     const applicant = { key: alice.key, source: '192.0.2.1' }
     const verdict = await verifier?.verify(applicant, new AbortController().signal)
     const { kind, reason } = verdict ?? { kind: 'none', reason: '' }
-    promise(kind !== 'fault', `a fault of ours: ${reason}`)
-    promise(kind !== 'allowed' || input.includes('true'), 'admitted without a word')
+    promise(kind !== 'fault', `an error of our own: ${reason}`)
+    promise(kind !== 'allowed' || input.includes('true'), 'admitted without true')
     return `${kind} ${reason.replaceAll(/["'][^]*["']|\d+/g, '_').slice(-40)}`
   },
 }

@@ -1,4 +1,4 @@
-// What the relay and its clients read of frames: the reader itself, logins, boxes, notices.
+// Frames as the relay and its clients read them: the frame reader, logins, sealed boxes, other payloads.
 
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
@@ -23,7 +23,7 @@ import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
 const ERRORS: readonly unknown[] = Object.values(ProtocolError)
 const stream = [login.serverKeyFrame, login.clientInfo.frame, disco.sendPacket, ...Object.values(frames)]
 const box = new BoxSecret(keys.server.privateKey).agree(keys.clientA.publicKey)
-if (box === undefined) throw new Error('the vectors agree on no box')
+if (box === undefined) throw new Error('the vectors have no shared key')
 const nonce = Buffer.alloc(24, 9)
 
 function eventsOf(chunks: readonly Buffer[], treat: Treat): { events: readonly string[]; pool: BufferPool } {
@@ -33,7 +33,7 @@ function eventsOf(chunks: readonly Buffer[], treat: Treat): { events: readonly s
   feedAll(reader, sink, chunks)
   const held = pool.lentBytes
   const fed = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-  // The pool's smallest buffer, and its classes are four times apart.
+  // The pool's smallest buffer; its size classes differ by a factor of four.
   promise(held <= 2_048 + 4 * fed, `the reader holds ${held} bytes of ${fed}`)
   reader.close()
   promise(pool.lentBytes === 0, 'a closed reader holds buffers')
@@ -45,7 +45,7 @@ const frameReader: Subject = {
   corpus: [Buffer.concat(stream), ...stream],
   attempt(input, random) {
     const kind = random.below(1_000)
-    // Most frames are taken; what is done depends on the frame alone, so that it is the same however it is cut.
+    // Most frames are accepted. The action depends on the frame only, so it is the same however the stream is split.
     const treat: Treat = (at, payloadBytes) => ({
       action:
         payloadBytes > 200_000
@@ -57,12 +57,12 @@ const frameReader: Subject = {
     })
     const whole = eventsOf([Buffer.from(input)], treat)
     const cut = eventsOf(pieces(Buffer.from(input), random.cuts(input.length)), treat)
-    same(cut.events, whole.events, 'a stream that is cut is another one')
+    same(cut.events, whole.events, 'a split stream is read differently')
     return `${whole.events.length} ${whole.events.map((event) => event.split(' ')[1]).join()}`
   },
 }
 
-/** Same text, same meaning: what is read is written as an honest client would, and read again. */
+/** ClientInfo that is read, written and read again is the same. */
 const clientInfo: Subject = {
   name: 'client-info',
   corpus: texts(
@@ -85,7 +85,7 @@ const clientInfo: Subject = {
   attempt(input) {
     const info = parseClientInfo(input.toString('utf8'))
     if (typeof info === 'string') {
-      promise(ERRORS.includes(info), `an error that is none: ${info}`)
+      promise(ERRORS.includes(info), `an unknown error: ${info}`)
       return info
     }
     const frame = clientInfoFrame(keys.clientA.publicKey, info, box, nonce)
@@ -96,7 +96,7 @@ const clientInfo: Subject = {
   },
 }
 
-/** Whole payloads as the relay gets them; what was sealed opens, what was touched does not. */
+/** Whole payloads as the relay receives them. A sealed box opens; a changed box does not. */
 const sealed: Subject = {
   name: 'sealed-box',
   corpus: [
@@ -107,15 +107,15 @@ const sealed: Subject = {
   ],
   attempt(input) {
     const key = readClientKey(input)
-    promise(typeof key !== 'string' || ERRORS.includes(key), 'an error that is none')
+    promise(typeof key !== 'string' || ERRORS.includes(key), 'an unknown error')
     const agreed = typeof key === 'string' ? box : (new BoxSecret(keys.server.privateKey).agree(key) ?? box)
     const info = openClientInfo(input, agreed)
     openServerInfo(input, agreed)
     const again = box.seal(nonce, input)
-    same(box.open(again), new Uint8Array(input), 'what was sealed')
+    same(box.open(again), new Uint8Array(input), 'the content of a box')
     const at = again.length - 1 - (input.length % (again.length - 1))
     again[at] = (again[at] ?? 0) ^ 1
-    promise(box.open(again) === undefined, `byte ${at} of a box was touched, and it opens`)
+    promise(box.open(again) === undefined, `byte ${at} of a box was changed, and it opens`)
     return `${typeof key} ${typeof info === 'string' ? info : 'opened'}`
   },
 }
@@ -134,8 +134,8 @@ const serverInfo: Subject = {
     if (info === undefined) return 'refused'
     const { version, tokenBucketBytesPerSecond: rate, tokenBucketBytesBurst: burst, instance } = info
     for (const value of [version, rate, burst])
-      promise(typeof value === 'number', 'a limit that is no number')
-    promise(instance === undefined || instance.length <= 64, 'a name without end')
+      promise(typeof value === 'number', 'a limit that is not a number')
+    promise(instance === undefined || instance.length <= 64, 'a name that is too long')
     return `${[version, rate, burst].map((value) => Math.sign(value)).join()} ${instance === undefined}`
   },
 }
@@ -150,7 +150,7 @@ const notices: Subject = {
     const gone = readPeerGone(input)
     promise(gone === undefined || gone.key.length === 32, 'PeerGone without a key')
     const restarting = readRestarting(input)
-    promise(restarting === undefined || restarting.tryForMs >= 0, 'Restarting before now')
+    promise(restarting === undefined || restarting.tryForMs >= 0, 'Restarting with a negative time')
     const key = readServerKey(input)
     promise(key === undefined || key.length === 32, 'ServerKey without a key')
     return `${present?.appName?.length} ${gone?.reason} ${restarting === undefined} ${key === undefined} ${magnitude(input.length)}`

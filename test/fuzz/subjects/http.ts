@@ -1,4 +1,4 @@
-// What is read of HTTP and WebSockets: heads, wishes, answers, messages, and the header between the two servers.
+// HTTP and WebSocket: request heads, upgrade requests, responses, messages, handshakes.
 
 import { HttpAnswer, webSocketProblem } from '#client/http-answer.ts'
 import { WebSocketStream, type WebSocketHandler } from '#client/web-socket-stream.ts'
@@ -36,7 +36,7 @@ const httpHead: Subject = {
     const end = httpHeadEnd(input, 0, input.length)
     const naive = /\n\r?\n/.exec(input.toString('latin1'))
     same(end, naive === null ? -1 : naive.index + naive[0].length, 'the end of the head')
-    // Of a head that comes in pieces nothing is found before its end, and then the same.
+    // In a head that arrives in pieces no end is found before its end, and then the same end.
     const shorter = random.below(input.length + 1)
     same(
       httpHeadEnd(input, 0, shorter),
@@ -45,7 +45,7 @@ const httpHead: Subject = {
     )
     const head = end < 0 ? undefined : parseHttpHead(input, 0, end)
     if (head === undefined) return `${end < 0}`
-    promise(head.fields.size <= 102, 'fields without end')
+    promise(head.fields.size <= 102, 'too many fields')
     for (const name of head.fields.keys()) promise(name === name.toLowerCase(), `a field's name is ${name}`)
     return `${head.firstLine[0].slice(0, 8)} ${magnitude(head.fields.size)} ${head.firstLine[2].slice(0, 9)}`
   },
@@ -59,7 +59,7 @@ const upgrade: Subject = {
     const end = httpHeadEnd(input, 0, input.length)
     const head = end < 0 ? undefined : parseHttpHead(input, 0, end)
     const wish = head === undefined ? undefined : upgradeWish(head)
-    if (wish?.kind === 'derp') promise(wish.idealNode.length <= 63, 'a name without end')
+    if (wish?.kind === 'derp') promise(wish.idealNode.length <= 63, 'a name that is too long')
     const idealNode = input
       .toString('latin1')
       .replaceAll(/[^\x21-\x7e]/g, '')
@@ -69,7 +69,7 @@ const upgrade: Subject = {
       upgradeRequest('h', { isFastStart, ...(idealNode === '' ? {} : { idealNode }) }),
     )
     const asked = parseHttpHead(request, 0, httpHeadEnd(request, 0, request.length))
-    same(asked && upgradeWish(asked), { kind: 'derp', isFastStart, idealNode }, 'our own wish')
+    same(asked && upgradeWish(asked), { kind: 'derp', isFastStart, idealNode }, 'our own request')
     return JSON.stringify(wish ?? 'none').slice(0, 60)
   },
 }
@@ -78,7 +78,7 @@ function answerOf(chunks: readonly Buffer[]): unknown {
   const answer = new HttpAnswer()
   let rest = 0
   for (const chunk of chunks) {
-    // Who reads it stops at an error or at the stream's beginning.
+    // The reader stops at an error or at the beginning of the stream.
     if (answer.error !== undefined || answer.head !== undefined) rest += chunk.length
     else rest += chunk.length - answer.feed(chunk, 0, chunk.length)
   }
@@ -97,17 +97,17 @@ const httpAnswer: Subject = {
   ),
   tokens: ['HTTP/1.1 ', '101', '503', 'Content-Length: ', 'Upgrade: ', '\r\n\r\n', 'Sec-WebSocket-Accept: '],
   attempt(input, random) {
-    // What comes behind a head that is too long may be seen or not: that it is refused is the same.
+    // Bytes after a head that is too long may be read or not; it is refused in both cases.
     const whole = answerOf([input])
     if (input.length < 16_000)
-      same(answerOf(pieces(input, random.cuts(input.length))), whole, 'an answer in pieces')
+      same(answerOf(pieces(input, random.cuts(input.length))), whole, 'a response in pieces')
     const { head } = whole as { head: ReturnType<typeof parseHttpHead> }
     const problem = head === undefined ? 'no head' : webSocketProblem(head, login.webSocketHandshake.key)
     return `${(problem ?? 'none').slice(0, 30)} ${JSON.stringify((whole as { isRefused: unknown }).isRefused)}`
   },
 }
 
-class Heard implements WebSocketHandler {
+class Recorder implements WebSocketHandler {
   payload = Buffer.alloc(0)
   readonly replyBytes: number[] = []
   end = ''
@@ -132,8 +132,8 @@ class Heard implements WebSocketHandler {
   }
 }
 
-function heard(chunks: readonly Buffer[]): Heard {
-  const handler = new Heard()
+function received(chunks: readonly Buffer[]): Recorder {
+  const handler = new Recorder()
   const socket = new WebSocketStream(handler, 40_000)
   for (const chunk of chunks) socket.receive(chunk, 0, chunk.length)
   return handler
@@ -150,16 +150,16 @@ const webSocket: Subject = {
     Buffer.from('8a0548656c6c6f8980', 'hex'),
   ],
   attempt(input, random) {
-    const whole = heard([input])
-    same(heard(pieces(input, random.cuts(input.length))), whole, 'a stream in pieces')
-    promise(whole.payload.length <= input.length, 'more payload than came')
+    const whole = received([input])
+    same(received(pieces(input, random.cuts(input.length))), whole, 'a stream in pieces')
+    promise(whole.payload.length <= input.length, 'more payload than input')
     const replied = whole.replyBytes.reduce((sum, bytes) => sum + bytes, 0)
-    promise(replied <= 8 * input.length + 8, `${replied} bytes answered to ${input.length}`)
+    promise(replied <= 8 * input.length + 8, `${replied} bytes in reply to ${input.length}`)
     return `${whole.end.slice(0, 40)} ${whole.replyBytes.length} ${magnitude(whole.payload.length)}`
   },
 }
 
-/** What the relay reads of a client's stream, and how that ends. */
+/** The payload, pings and close code that the relay reads from a client's stream. */
 function read(chunks: readonly Buffer[]): {
   payload: Buffer
   pings: readonly Uint8Array[]
@@ -171,7 +171,7 @@ function read(chunks: readonly Buffer[]): {
   for (const chunk of chunks) {
     const own = Buffer.from(chunk)
     const end = reader.feed(own, 0, own.length)
-    promise(end <= own.length, 'more payload than came')
+    promise(end <= own.length, 'more payload than input')
     payload.push(own.subarray(0, end))
     const { count, latest } = reader.takePings() ?? { count: 0, latest: [] }
     promise(latest.length === Math.min(count, PINGS_MAX), `${latest.length} pings of ${count} kept`)
@@ -180,7 +180,7 @@ function read(chunks: readonly Buffer[]): {
   return { payload: Buffer.concat(payload), pings: pings.slice(-1), code: reader.closeCode }
 }
 
-const clientStream = new WebSocketStream(new Heard(), 40_000)
+const clientStream = new WebSocketStream(new Recorder(), 40_000)
 const webSocketServer: Subject = {
   name: 'web-socket-server',
   corpus: [
@@ -194,14 +194,14 @@ const webSocketServer: Subject = {
   attempt(input, random) {
     const whole = read([input])
     same(read(pieces(input, random.cuts(input.length))), whole, 'a stream in pieces')
-    if (whole.code !== undefined) promise(closeFrame(whole.code).length <= 4, 'no close')
-    // Whatever the bytes: what a client says arrives, and what the relay says is read by a client.
-    same(read([clientStream.encode(input)]).payload, Buffer.from(input), 'what a client said')
+    if (whole.code !== undefined) promise(closeFrame(whole.code).length <= 4, 'an invalid close frame')
+    // For any bytes: the relay reads what a client sends, and a client reads what the relay sends.
+    same(read([clientStream.encode(input)]).payload, Buffer.from(input), 'the payload of a client')
     const short = input.subarray(0, 40_000)
     same(
-      heard([Buffer.concat([webSocketHeader(2, short.length), short])]).payload,
+      received([Buffer.concat([webSocketHeader(2, short.length), short])]).payload,
       short,
-      'what a server said',
+      'the payload of a server',
     )
     return `${whole.code} ${whole.pings.length} ${magnitude(whole.payload.length)}`
   },
@@ -228,9 +228,9 @@ const webSocketHandshake: Subject = {
     if (head === undefined) return `${end < 0}`
     const fault = handshakeFault(head)
     const answer = fault === undefined ? Buffer.from(switchingToWebSocket(head)) : undefined
-    // An answer is one head, whatever the request has in it.
+    // The response is exactly one head, for any request.
     if (answer !== undefined)
-      same(httpHeadEnd(answer, 0, answer.length), answer.length, 'the end of our answer')
+      same(httpHeadEnd(answer, 0, answer.length), answer.length, 'the end of our response')
     return `${hasBody(head)} ${hasToken(head.fields.get('upgrade'), 'websocket')} ${fault?.text.slice(0, 60)}`
   },
 }

@@ -1,5 +1,5 @@
-// Whole parts of the relay and its client, told things over real sockets or, for the relay itself, over fake links: what
-// arrives may end that one connection, for a reason from the list, and nothing else.
+// Whole parts of the relay and the client, with input over real sockets or, for the relay itself, over fake links. The
+// input may end its own connection, for a known reason, and has no other effect.
 
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -25,16 +25,22 @@ const meshInfo = clientInfoFrame(
   sibling.boxWithServer,
   Buffer.alloc(24, 5),
 )
-const speech = [frames.ping, frames.sendPacket, frames.watchConns, frames.forwardPacket, disco.sendPacket]
-const LAST_SAID = Buffer.concat([...speech, frames.unknown, frames.notePreferredYes, frames.closePeer])
+const clientFrames = [
+  frames.ping,
+  frames.sendPacket,
+  frames.watchConns,
+  frames.forwardPacket,
+  disco.sendPacket,
+]
+const ALL_FRAMES = Buffer.concat([...clientFrames, frames.unknown, frames.notePreferredYes, frames.closePeer])
 
-/** A sibling, who may say all there is, or a stranger whose login is damaged as well. */
+/** The stream of a sibling, which may send all types of frames, or of a client with a damaged login. */
 const relayStream: Subject = {
   name: 'relay-stream',
   corpus: [
-    LAST_SAID,
+    ALL_FRAMES,
     Buffer.concat([frames.notePreferredYes, frames.pong]),
-    Buffer.concat([meshInfo, LAST_SAID]),
+    Buffer.concat([meshInfo, ALL_FRAMES]),
     login.clientInfo.frame,
   ],
   attempt(input, random) {
@@ -48,11 +54,11 @@ const relayStream: Subject = {
       relay.settle()
     }
     const [end] = relay.ends
-    // It may close others, for that is what ClosePeer is for: only by its own word.
+    // A sibling may close other clients with ClosePeer, and only with that.
     const closed = relay.ends.filter(({ reason }) => reason === 'closed_by_sibling').length
     promise(
       relay.ends.every(({ reason }) => END_REASONS.includes(reason)),
-      'an end for no reason',
+      'an end for an unknown reason',
     )
     promise(relay.ends.length - closed <= 1, `${relay.ends.length} ends`)
     client.hangUp()
@@ -60,7 +66,7 @@ const relayStream: Subject = {
     if (closed === 0) {
       b.take()
       c.sendPacket(bob, packet)
-      same(b.take(), [packetLine(cathy, packet)], 'what cathy sent to bob')
+      same(b.take(), [packetLine(cathy, packet)], 'the packet from cathy to bob')
       same(relay.count('connectionsCurrent'), 2, 'sessions')
     }
     for (const { relay: one } of relay.threads) same(one.lentBytes, 0, 'bytes lent')
@@ -77,7 +83,7 @@ const shared = new SharedResources()
 async function openServer(): Promise<void> {
   server = createServer((socket) => {
     socket.on('error', () => socket.destroy())
-    // The whole request and, in a hurry, the login are here.
+    // The request and, with fast start, the login have arrived.
     socket.once('data', () => {
       for (const piece of pieces(answer, answerPieces)) socket.write(piece)
       socket.end()
@@ -86,20 +92,20 @@ async function openServer(): Promise<void> {
   await once(server, 'listening')
 }
 
-const SERVER_SAYS = Buffer.concat([
+const SERVER_STREAM = Buffer.concat([
   Buffer.from(login.switchingProtocols),
   login.serverKeyFrame,
   login.serverInfo.frame,
   ...Object.values(frames),
 ])
 
-/** A client of whatever pretends to be a server. */
+/** A client of a server that sends arbitrary bytes. */
 const clientStream: Subject = {
   name: 'client-stream',
   waits: true,
   corpus: [
-    SERVER_SAYS,
-    SERVER_SAYS.subarray(login.switchingProtocols.length),
+    SERVER_STREAM,
+    SERVER_STREAM.subarray(login.switchingProtocols.length),
     ...texts('HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n'),
   ],
   open: openServer,
@@ -108,7 +114,7 @@ const clientStream: Subject = {
     answer = input
     answerPieces = random.cuts(input.length)
     const way = random.pick(['upgrade', 'fast-start', 'websocket'] as const)
-    const heard: string[] = []
+    const events: string[] = []
     if (server === undefined) throw new Error('not opened')
     const { port } = server.address() as AddressInfo
     const key = { privateKey: alice.privateKey, publicKey: alice.key }
@@ -118,16 +124,16 @@ const clientStream: Subject = {
       ...(way === 'fast-start' ? { serverKey: cathy.key } : {}),
       key,
     })
-    const over = new Promise<void>((resolve) => client.on('closed', () => resolve()))
-    client.on('packet', () => heard.push('packet'))
-    client.on('peerGone', () => heard.push('gone'))
-    client.on('health', () => heard.push('health'))
+    const ended = new Promise<void>((resolve) => client.on('closed', () => resolve()))
+    client.on('packet', () => events.push('packet'))
+    client.on('peerGone', () => events.push('gone'))
+    client.on('health', () => events.push('health'))
     try {
       await client.connect()
-      await over
-      return `${way} connected ${heard.slice(0, 3).join()}`
+      await ended
+      return `${way} connected ${events.slice(0, 3).join()}`
     } catch (error) {
-      promise(error instanceof DerpConnectError, `a connection failed otherwise: ${String(error)}`)
+      promise(error instanceof DerpConnectError, `a connection failed with another error: ${String(error)}`)
       return `${way} ${error.message.replaceAll(/["'][^]*["']|\d+/g, '_').slice(0, 60)}`
     } finally {
       await client.close()
@@ -141,9 +147,9 @@ let records: Buffer = Buffer.alloc(0)
 async function openNameServer(): Promise<void> {
   nameServer = createSocket('udp4')
   nameServer.on('message', (query, { port, address }) => {
-    // The question's own id, or nobody listens at all.
-    const said = Buffer.concat([query.subarray(0, 2), records.subarray(2)])
-    nameServer?.send(said, port, address)
+    // The query's own ID, since the resolver ignores other responses.
+    const response = Buffer.concat([query.subarray(0, 2), records.subarray(2)])
+    nameServer?.send(response, port, address)
   })
   nameServer.bind(0, '127.0.0.1')
   await once(nameServer, 'listening')
@@ -156,7 +162,7 @@ function dnsAnswer(type: number, data: Uint8Array): Buffer {
   return Buffer.concat([head, question, record, data])
 }
 
-/** Members that a name server, or who pretends to be one, tells of. */
+/** Siblings from a name server that sends arbitrary bytes. */
 const dnsSiblings: Subject = {
   name: 'dns-answer',
   waits: true,
@@ -167,10 +173,10 @@ const dnsSiblings: Subject = {
   open: openNameServer,
   close: async () => void nameServer?.close(),
   async attempt(input) {
-    // Shorter than a header it is no answer, and c-ares would wait for another.
+    // A response shorter than a header is invalid, and c-ares would wait for another one.
     if (input.length < 12) return 'too short'
     records = Buffer.from(input.subarray(0, 4_000))
-    // An answer, whole, to one question: else c-ares waits, or asks again by TCP.
+    // Marks the bytes as a complete response to one question: otherwise c-ares waits, or repeats the query over TCP.
     records.writeUInt16BE((records.readUInt16BE(2) & 0x040f) | 0x8180, 2)
     let problem = ''
     const dns = new DnsSiblings({
@@ -182,7 +188,7 @@ const dnsSiblings: Subject = {
     const late = Promise.withResolvers<string>()
     const timer = setTimeout(() => late.resolve('late'), 50)
     const isDone = dns.refresh().then(() => 'done')
-    // An answer that is none is not taken for one: c-ares goes on waiting, which is its own affair.
+    // c-ares ignores an invalid response and keeps waiting; that is correct.
     const done = await Promise.race([isDone, late.promise])
     clearTimeout(timer)
     promise(dns.siblings.length <= 256, `${dns.siblings.length} siblings`)

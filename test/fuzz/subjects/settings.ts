@@ -1,5 +1,5 @@
-// What operators write, and what others write for them: maps, regions, files of settings, command lines, environments.
-// These are no attackers, but a stray byte of theirs must be a complaint and never a crash.
+// Operators' input: maps, regions files, configuration files, command lines, environments. Operators are no attackers,
+// but a wrong byte has to be an error message and never a crash.
 
 import { writeFileSync } from 'node:fs'
 import { readConfigFile } from '#config/config-file.ts'
@@ -13,14 +13,14 @@ import { resolveSettings } from '#config/resolve-settings.ts'
 import { ConfigFixture } from '../../config/config-fixture.ts'
 import { promise, texts, type Subject } from '../subject.ts'
 
-/** Longer than any of them is; YAML's check for keys given twice takes the square of it. */
+/** Longer than any real input. The time of YAML's check for duplicate keys grows with the square of the length. */
 const INPUT_BYTES_MAX = 3_000
 
-/** What complaints are about, without their values: a few hundred of them are worth going on from. */
+/** The problems without their values, so that there are a few hundred different outcomes. */
 function kindsOf(problems: readonly Problem[]): string {
   for (const problem of problems) {
     const text = problemText(problem)
-    promise(text.length > 0 && text.length < 100_000, 'a complaint without end')
+    promise(text.length > 0 && text.length < 100_000, 'a problem with an empty or an endless text')
   }
   return problems
     .slice(0, 4)
@@ -122,7 +122,7 @@ function resolved(args: readonly string[], env: Record<string, string> = {}): st
   return 'problems' in outcome ? kindsOf(outcome.problems) : `good ${outcome.settings.warnings.length}`
 }
 
-/** Words of the options' own language; none that names a file of this machine. */
+/** Tokens of the options' language, without any file of this machine. */
 const FLAG_TOKENS =
   '-a\0 -hostname\0 -threads\0 -stun-port\0 -mesh-with\0 -mesh-dns\0 -nats-url\0 -home\0 -verify-client-url\0 ' +
   '-admin=off\0 -tls-max-version\0 -outbox-bytes\0 -log-level\0 -region\0 127.0.0.1:0 [::1]:443 :https +Inf 1h 512KiB ' +

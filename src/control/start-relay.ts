@@ -5,21 +5,17 @@
 // reverse. STUN comes after the relay threads because clients choose regions by it: it must not answer for a relay that
 // can't serve. To add a long-lived part, or a `drain` to one, see `service.ts`.
 
-import { endpointText } from '#config/endpoint.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
-import { Log, type LogFields } from '#ops/log.ts'
+import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
-import { packageVersion } from '#ops/version.ts'
-import { publicKeyText } from '#protocol/node-key.ts'
 import { AdminService } from './admin-service.ts'
 import { makeAdmissionService } from './admission-setup.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'
 import { certificateLife, readCertificate } from './certificate.ts'
-import { toggleDebug } from './debug-toggle.ts'
 import { DerpListener } from './derp-listener.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
 import { MeshService } from './mesh-service.ts'
@@ -28,24 +24,12 @@ import { Readiness } from './readiness.ts'
 import { RedirectService } from './redirect-service.ts'
 import { withHosts, type RelayAddresses } from './relay-addresses.ts'
 import { RelayThreads } from './relay-threads.ts'
+import { RunningRelay } from './running-relay.ts'
 import { Services, type Service } from './service.ts'
 import { siblingAuthorities } from './sibling-authorities.ts'
 import { StunService } from './stun-service.ts'
 import { ThreadDispatch } from './thread-dispatch.ts'
 import { UnacknowledgedService } from './unacknowledged-service.ts'
-
-/** A relay that serves. */
-export interface RunningRelay extends AsyncDisposable {
-  readonly addresses: RelayAddresses
-  /** Settles when the relay has failed by itself; never because of `stop`. */
-  readonly failed: Promise<Error>
-  /** Reads again what can change while the relay serves, and logs the result. */
-  reload(): Promise<void>
-  /** Switches between debug and the log level of the settings. */
-  toggleDebug(): void
-  /** Stops every part in the reverse order of the start. Rejects if a part did not end, after all were tried. */
-  stop(): Promise<void>
-}
 
 interface Surroundings {
   readonly log: Log
@@ -67,8 +51,17 @@ export async function startRelay(
     await assertPortsFree(complete)
     const parts = construct(complete, { log, onFault })
     await parts.services.start((error) => log.error(LogEvent.relayFailed, { error }))
-    log.info(LogEvent.relayStarted, startFields(complete, parts))
-    return new StartedRelay(complete, parts, { log, failed: failure.promise })
+    const { services, mesh } = parts
+    const relay = new RunningRelay({
+      settings: complete,
+      log,
+      addresses: addressesOf(parts),
+      failed: failure.promise,
+      services,
+      mesh,
+    })
+    relay.logStart()
+    return relay
   } catch (error) {
     log.info(LogEvent.relayStopped)
     log.flush()
@@ -76,7 +69,7 @@ export async function startRelay(
   }
 }
 
-/** The parts that a running relay is asked about, and all of them in the order of their start. */
+/** All parts as services, and those that the rest of the start asks. */
 interface RelayParts {
   readonly services: Services
   readonly mesh: MeshService | undefined
@@ -84,6 +77,10 @@ interface RelayParts {
   readonly http: RedirectService | undefined
   readonly stun: StunService | undefined
   readonly admin: AdminService | undefined
+}
+
+function addressesOf({ derp, http, stun, admin }: RelayParts): RelayAddresses {
+  return { derp: derp.endpoint, http: http?.endpoint, stun: stun?.endpoint, admin: admin?.endpoint }
 }
 
 /** Parts that the settings switch off are undefined. */
@@ -174,74 +171,4 @@ function makeStun(endpoint: Endpoint, { log, onFault }: Surroundings): StunServi
     onWarning: (name, message) => log.warn(LogEvent.runtimeWarning, { name, message }),
     onFault,
   })
-}
-
-function addressesOf({ derp, http, stun, admin }: RelayParts): RelayAddresses {
-  return {
-    derp: derp.endpoint,
-    http: http?.endpoint,
-    stun: stun?.endpoint,
-    admin: admin?.endpoint,
-  }
-}
-
-/** What the log tells of a relay that serves. */
-function startFields(settings: Settings, parts: RelayParts): LogFields {
-  const { certificate, hostname, nodeKey, threadCount } = settings
-  const listeners = Object.entries<Endpoint | undefined>({ ...addressesOf(parts) }).map(([name, at]) => [
-    name,
-    at && endpointText(at),
-  ])
-  return {
-    version: packageVersion(),
-    key: publicKeyText(nodeKey.publicKey),
-    hostname,
-    tls: certificate !== undefined,
-    ...Object.fromEntries(listeners),
-    threads: threadCount,
-  }
-}
-
-class StartedRelay implements RunningRelay {
-  readonly addresses: RelayAddresses
-  readonly failed: Promise<Error>
-  readonly #settings: Settings
-  readonly #parts: RelayParts
-  readonly #log: Log
-  #stopping: Promise<void> | undefined = undefined
-
-  constructor(settings: Settings, parts: RelayParts, { log, failed }: { log: Log; failed: Promise<Error> }) {
-    this.addresses = addressesOf(parts)
-    this.failed = failed
-    this.#settings = settings
-    this.#parts = parts
-    this.#log = log
-  }
-
-  async reload(): Promise<void> {
-    this.#log.info(LogEvent.relayReloaded, { files: (await this.#parts.mesh?.reload()) ?? [] })
-  }
-
-  toggleDebug(): void {
-    toggleDebug(this.#log, this.#settings.logLevel)
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping ??= this.#stop()
-    await this.#stopping
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop()
-  }
-
-  async #stop(): Promise<void> {
-    this.#log.info(LogEvent.relayStopping)
-    try {
-      await this.#parts.services.stop()
-    } finally {
-      this.#log.info(LogEvent.relayStopped)
-      this.#log.flush()
-    }
-  }
 }

@@ -3,7 +3,7 @@
 //
 // The runtime also ends a thread whose heap overflows, and that thread alone: on Node 22.23.3, with a limit of 160 MiB and
 // clients connected, 36 of 36 sudden and slow overflows left the process running. But the last seconds before an overflow
-// are spent on garbage collections while all clients of the thread wait: heaps that fill slowly overflowed after 15 to
+// are spent on garbage collections while all clients of the thread wait: heaps that fill slowly overflowed after 14 to
 // 23 s, and this check ended their threads after 14 to 17 s. One allocation too large for the rest of the heap ends the
 // whole process, with this check and without it: a map of millions of entries that doubled its table did.
 

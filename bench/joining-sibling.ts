@@ -39,7 +39,7 @@ export class JoiningSibling {
     const parts = { pool: new BufferPool(), counters: new Counters() }
     const limits = { outboxBytesMax: 1_048_576, outboxPacketsMax: Infinity }
     this.#siblings = new Siblings({
-      identity: { name: 'joiner', instance: '', publicKey, secret: new BoxSecret(privateKey) },
+      identity: { name: 'joining-sibling', instance: '', publicKey, secret: new BoxSecret(privateKey) },
       meshKey: () => meshKeys.value[0],
       dial: this.#counted(siblingDialler({ ca: [readFileSync(certificatePath, 'utf8')], isPlain: false })),
       routeTable: this.#routeTable,

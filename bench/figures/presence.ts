@@ -55,12 +55,12 @@ async function connectIdleClients(
 }
 
 async function join(servers: readonly Server[], keys: number): Promise<Join> {
-  const joiner = new JoiningSibling(servers)
+  const sibling = new JoiningSibling(servers)
   try {
-    const seconds = await joiner.waitForKeys(keys)
-    return { seconds, bytes: joiner.frameBytes, frames: joiner.frames }
+    const seconds = await sibling.waitForKeys(keys)
+    return { seconds, bytes: sibling.frameBytes, frames: sibling.frames }
   } finally {
-    joiner.close()
+    sibling.close()
   }
 }
 

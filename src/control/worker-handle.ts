@@ -112,7 +112,7 @@ export class WorkerHandle<To, From extends { readonly kind: string }> {
       case 'listening':
         return this.#listening.resolve(message.port)
       case 'listenFailed':
-        // The owner learns of it from `listening`; a later exit is no news.
+        // The owner gets the error from `listening`; a later exit needs no report.
         this.#isStopping = true
         return this.#listening.reject(new ListenError(message.code, message.message))
       case 'fault':

@@ -1,19 +1,19 @@
-// NaCl's box (X25519, HSalsa20, XSalsa20-Poly1305), in which ClientInfo and ServerInfo travel. One key
-// agreement per pair serves both directions. X25519 is the runtime's own, twenty times faster than portable
-// code; HSalsa20 and the cipher are noble's. Not for packets: those are never opened.
+// NaCl's box (X25519, HSalsa20, XSalsa20-Poly1305), in which ClientInfo and ServerInfo travel. One key agreement per pair
+// serves both directions. X25519 is the runtime's, twenty times faster than portable code; HSalsa20 and the cipher are
+// noble's. Not for packets, which the relay never opens.
 
 import { createPrivateKey, createPublicKey, diffieHellman, type KeyObject } from 'node:crypto'
 import { hsalsa, xsalsa20poly1305 } from '@noble/ciphers/salsa.js'
 import { BOX_TAG_BYTES, KEY_BYTES, NONCE_BYTES } from './limits.ts'
 
-/** DER around a raw X25519 private key (RFC 8410 §7) and a public key (§4). */
+/** DER before a raw X25519 private key (RFC 8410 §7) and a public key (§4). */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex')
 const SPKI_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
 /** "expand 32-byte k", Salsa20's constant for 32-byte keys. */
 const SIGMA = new Uint32Array(new Uint8Array(Buffer.from('expand 32-byte k')).buffer)
 const ZERO_INPUT = new Uint32Array(4)
 
-/** One side's private key, imported once and used for every login. */
+/** One side's private key, imported once for all logins. */
 export class BoxSecret {
   readonly #key: KeyObject
 
@@ -27,12 +27,12 @@ export class BoxSecret {
   }
 
   /**
-   * The box key shared with the holder of `publicKey` (32 bytes); undefined when the key is zero or of low
-   * order, so that nothing secret would come of it.
+   * The box key shared with the holder of `publicKey` (32 bytes); undefined if the key is zero or of low order, since the
+   * result would be no secret.
    */
   agree(publicKey: Uint8Array): BoxKey | undefined {
-    // Filled by hand: the key given here is kept as long as its session is, and functions of Node's own would have an
-    // array buffer made for it, which takes more than the key.
+    // Copied by hand: the given key lives as long as its session, and Node's own functions would create an array buffer
+    // for it, which needs more memory than the key.
     const der = new Uint8Array(SPKI_PREFIX.length + KEY_BYTES)
     der.set(SPKI_PREFIX)
     der.set(publicKey, SPKI_PREFIX.length)
@@ -71,7 +71,7 @@ export class BoxKey {
     return sealed
   }
 
-  /** The plain text of what `seal` made; undefined if a single bit differs or it is too short. */
+  /** The plain text of a sealed box; undefined if a single bit differs or it is too short. */
   open(sealed: Uint8Array): Uint8Array | undefined {
     if (sealed.length < NONCE_BYTES + BOX_TAG_BYTES) return undefined
     try {

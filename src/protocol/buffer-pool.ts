@@ -1,24 +1,25 @@
-// Buffers lent for as long as bytes wait: parts of frames in readers, frames in outboxes. Idle sessions
-// hold none. What a burst took is let go of by and by, beyond a fixed reserve: `trim`. Contract: who rents
-// returns exactly once and does not touch the buffer afterwards.
+// Buffers rented while bytes wait: partial frames in readers, frames in outboxes. Idle sessions have none. `trim` frees the
+// buffers of a burst gradually, down to a fixed reserve.
+//
+// Contract: the user of a rented buffer returns it exactly once and does not touch it afterwards.
 
-/** 2 KiB holds one full-size tunnel packet; each class is four times the one before. */
+/** 2 KiB is enough for one full-size tunnel packet; each class is four times the previous one. */
 const CLASS_BYTES = [2_048, 8_192, 32_768, 131_072, 524_288, 2_097_152] as const
-/** Reserve of each class, small beside a relay's sockets. */
+/** Reserve of each class; small compared with a relay's sockets. */
 const RESERVE_BYTES = 4_194_304
 
 export class BufferPool {
   readonly #free: Buffer[][] = CLASS_BYTES.map(() => [])
-  /** How many of each class have been free all the time since the last `trim`. */
+  /** The number of buffers of each class that have been free since the last `trim`. */
   readonly #unneeded: number[] = CLASS_BYTES.map(() => 0)
   #lentBytes = 0
 
-  /** Bytes now lent out, whole buffers counted. */
+  /** Bytes of all rented buffers. */
   get lentBytes(): number {
     return this.#lentBytes
   }
 
-  /** A buffer of at least `bytes` bytes with arbitrary content. Over 2 MiB it is made to measure. */
+  /** A buffer of at least `bytes` bytes with arbitrary content; of exactly that size above 2 MiB. */
   rent(bytes: number): Buffer {
     const at = CLASS_BYTES.findIndex((size) => size >= bytes)
     const size = CLASS_BYTES[at] ?? bytes
@@ -37,8 +38,8 @@ export class BufferPool {
   }
 
   /**
-   * Lets go of what nobody has needed since the last call. To be called about once a second: a busy relay takes and
-   * returns tens of megabytes in each turn, and to allocate them anew would keep the garbage collector at work.
+   * Frees buffers that were not needed since the last call. To be called about once a second: a busy relay rents and
+   * returns tens of megabytes in each turn, and to allocate them each time would keep the garbage collector busy.
    */
   trim(): void {
     for (const [at, size] of CLASS_BYTES.entries()) {

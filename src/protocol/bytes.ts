@@ -1,6 +1,5 @@
-// Reading and writing numbers and keys in byte arrays. The only place where a typed array is read
-// without a bounds check in the types: callers have compared their offsets with the length first.
-// Not a parser; knows nothing of frames.
+// Reads and writes numbers and keys in byte arrays. The only place where a typed array is read without a bounds check in
+// the types: callers have compared their offsets with the length before. Not a parser, and knows no frames.
 
 /** The byte at `at`; the caller has checked that it exists. */
 export function byteAt(bytes: Uint8Array, at: number): number {
@@ -23,7 +22,7 @@ export function readU32(bytes: Uint8Array, at: number): number {
   )
 }
 
-/** Little-endian 32-bit word at `at`, signed: the form in which keys are hashed and compared. */
+/** Little-endian signed 32-bit word at `at`: keys are hashed and compared in this form. */
 export function readWord(bytes: Uint8Array, at: number): number {
   return (
     byteAt(bytes, at) |
@@ -80,12 +79,12 @@ export function fromHex(text: string): Uint8Array | undefined {
   return new Uint8Array(Buffer.from(text, 'hex'))
 }
 
-/** The bytes of [start, end) in an array of their own. (A Buffer's `slice` would go on sharing them.) */
+/** A copy of [start, end) in a new array. (A Buffer's `slice` would share the memory.) */
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   return new Uint8Array(bytes.subarray(start, end))
 }
 
-/** One array with the parts one after another. */
+/** The parts in one array. */
 export function concatBytes(...parts: Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts))
 }

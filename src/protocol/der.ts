@@ -1,5 +1,5 @@
-// Writes ASN.1 in DER, as much of it as an X.509 certificate needs. Written by hand because the relay's
-// meta certificate has a common name longer than certificate libraries allow. Reads nothing.
+// Writes the part of ASN.1 DER that an X.509 certificate needs. No library is used because the relay's meta certificate has
+// a common name longer than certificate libraries allow. Reads nothing.
 
 const SEQUENCE = 0x30
 const SET = 0x31

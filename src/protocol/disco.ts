@@ -1,9 +1,9 @@
-// Tells disco messages (peers looking for a direct path) from everything else that is relayed. They have
-// a lane of their own in the outbox and alone earn a "not here" answer. Never looks inside the message.
+// Recognises disco messages, by which peers look for a direct path. They have a lane of their own in the outbox, and only
+// they are answered with "not here". Never looks inside the message.
 
 import { byteAt } from './bytes.ts'
 
-/** "TS" and U+1F4AC, then a 32-byte key and a 24-byte nonce: nothing shorter is a disco message. */
+/** "TS" and U+1F4AC, a 32-byte key and a 24-byte nonce: the shortest disco message. */
 const DISCO_BYTES_MIN = 62
 
 /** Whether the packet at [start, end) is a disco message. */

@@ -1,8 +1,8 @@
-// The one list of DERP frame numbers, with each payload's layout beside it, so that no number is reused
-// by accident. Header of every frame: type (1 byte), payload length (4 bytes, big-endian).
-// Not the codec: `frames.ts` and `handshake.ts` write the payloads.
+// The only list of DERP frame numbers, with the layout of each payload, so that no number is used twice. The header of
+// every frame: type (1 byte), payload length (4 bytes, big-endian). Not the codec: frames.ts and handshake.ts write the
+// payloads.
 
-/** Frame types of DERP version 2. C client, S server, M a sibling holding the mesh key. */
+/** Frame types of DERP version 2. C: client, S: server, M: sibling with the mesh key. */
 export const FrameType = {
   serverKey: 0x01, //     S→C  8 B magic, 32 B server key
   clientInfo: 0x02, //    C→S  32 B client key, 24 B nonce, box of JSON; first frame only
@@ -30,7 +30,7 @@ export const GoneReason = {
 } as const
 export type GoneReason = (typeof GoneReason)[keyof typeof GoneReason]
 
-/** What kind of connection a PeerPresent tells of; "regular" only when no other bit is set. */
+/** The kind of connection in a PeerPresent; "regular" only if no other bit is set. */
 export const PresenceFlag = {
   regular: 0x01,
   meshPeer: 0x02,

@@ -1,5 +1,5 @@
-// The small frames of a DERP session after login, written whole and read from their payloads: packets,
-// presence, pings, notes. Packets on the relay's own path are not built here: they are rewritten in place.
+// Writes the frames of a DERP session after login, and reads their payloads: packets, presence, pings, notes. The relay's
+// packet path does not build frames here; it rewrites them in place.
 
 import { concatBytes, copyOf, readU16, readU32, writeU16, writeU32 } from './bytes.ts'
 import { FrameType, GoneReason } from './frame-type.ts'
@@ -7,7 +7,7 @@ import { frame, isAppName } from './handshake.ts'
 import { IP_BYTES } from './ip-address.ts'
 import { HEADER_BYTES, KEY_BYTES, PING_BYTES } from './limits.ts'
 
-/** A connection as it is announced to the siblings that watch. */
+/** A connection as reported to watchers. */
 export interface Presence {
   readonly key: Uint8Array
   /** Sixteen bytes, see `ip-address.ts`; zero when unknown. */
@@ -15,7 +15,7 @@ export interface Presence {
   readonly port: number
   /** A union of `PresenceFlag` bits. */
   readonly flags: number
-  /** Undefined writes the form before app names were announced (51 bytes, derper until 1.102). */
+  /** Undefined for the form without app names (51 bytes, derper until 1.102). */
   readonly appName: string | undefined
 }
 
@@ -43,7 +43,7 @@ export function forwardPacketFrame(
   return frame(FrameType.forwardPacket, source, destination, packet)
 }
 
-/** Whether this server is the client's home from now on. */
+/** Notes whether this server is the client's home. */
 export function notePreferredFrame(isHome: boolean): Uint8Array {
   return frame(FrameType.notePreferred, new Uint8Array([isHome ? 1 : 0]))
 }
@@ -68,8 +68,8 @@ export function peerPresentFrame(presence: Presence): Uint8Array {
 }
 
 /**
- * Reads a PeerPresent payload in any form ever sent: key alone (32 bytes), with address (50), with flags
- * (51), with app name (52 and more). A truncated or invalid name is ignored, the rest stands.
+ * Reads a PeerPresent payload of any version: key alone (32 bytes), with address (50), with flags (51), with app name (52
+ * and more). Ignores a truncated or invalid name.
  */
 export function readPeerPresent(payload: Uint8Array): Presence | undefined {
   if (payload.length < KEY_BYTES) return undefined
@@ -82,7 +82,7 @@ export function readPeerPresent(payload: Uint8Array): Presence | undefined {
   return { key, ip, port, flags: payload[PRESENCE_BYTES - 1] ?? 0, appName: readAppName(payload) }
 }
 
-/** A ping of eight bytes, or of more, of which the first eight come back. */
+/** A ping of at least eight bytes, of which the first eight are echoed. */
 export function pingFrame(bytes: Uint8Array): Uint8Array {
   return frame(FrameType.ping, bytes)
 }
@@ -96,17 +96,17 @@ export function closePeerFrame(key: Uint8Array): Uint8Array {
   return frame(FrameType.closePeer, key)
 }
 
-/** A problem that the client shows its user; the empty text clears it. */
+/** A problem that the client shows to its user; the empty text clears it. */
 export function healthFrame(problem: string): Uint8Array {
   return frame(FrameType.health, Buffer.from(problem))
 }
 
 const MESH_KEY_REFUSED = 'mesh key refused'
 
-/** Why a sibling is sent away; only who has shown a mesh key is told, which no client does. */
+/** Tells a sibling why its session ends. Only sent to remotes with a mesh key, so never to clients. */
 export const MESH_KEY_REFUSED_FRAME = healthFrame(MESH_KEY_REFUSED)
 
-/** Whether a Health payload says so. */
+/** Whether a Health payload is that of MESH_KEY_REFUSED_FRAME. */
 export function isMeshKeyRefusal(payload: Uint8Array): boolean {
   return payload.length === MESH_KEY_REFUSED.length && Buffer.from(payload).toString() === MESH_KEY_REFUSED
 }
@@ -124,9 +124,9 @@ export function readRestarting(payload: Uint8Array): { reconnectInMs: number; tr
   return { reconnectInMs: readU32(payload, 0), tryForMs: readU32(payload, 4) }
 }
 
-/** WriteTurns the ForwardPacket frame whose payload starts at `start` into a RecvPacket; returns its start. */
+/** Turns the ForwardPacket frame whose payload is bytes[start, end) into a RecvPacket frame, and returns its start. */
 export function forwardedAsRecv(bytes: Uint8Array, start: number, end: number): number {
-  // The source key moves up over the destination key, which spares moving the packet.
+  // The source key is moved over the destination key, so that the packet stays in place.
   bytes.copyWithin(start + KEY_BYTES, start, start + KEY_BYTES)
   const at = start + KEY_BYTES - HEADER_BYTES
   bytes[at] = FrameType.recvPacket

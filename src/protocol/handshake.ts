@@ -1,5 +1,5 @@
-// The login of a DERP client: ServerKey, ClientInfo and ServerInfo, both ways. Builds and reads whole
-// payloads; who may log in, and when, is the session's affair. Randomness (nonces) is passed in.
+// The login of a DERP client: writes and reads ServerKey, ClientInfo and ServerInfo. The session decides whether and when a
+// client may log in. Randomness (nonces) is passed in.
 
 import type { BoxKey } from './box.ts'
 import { concatBytes, copyOf, isZero, startsWithAt, writeU32 } from './bytes.ts'
@@ -18,33 +18,33 @@ import { ProtocolError } from './protocol-error.ts'
 /** "DERP" and U+1F511, the key emoji. */
 const SERVER_KEY_MAGIC = new Uint8Array([0x44, 0x45, 0x52, 0x50, 0xf0, 0x9f, 0x94, 0x91])
 
-/** What a client says of itself; every field has a default, so `{}` is a whole answer. */
+/** What a client tells about itself. Every field has a default, so `{}` is complete. */
 export interface ClientInfo {
-  /** The mesh key it claims to hold; absent when the client sends none or zero. */
+  /** The mesh key that the client presents; undefined if it sends none or zero. */
   readonly meshKey: Uint8Array | undefined
-  /** The version it speaks; never checked. */
+  /** The client's protocol version; never checked. */
   readonly version: number
   readonly canAckPings: boolean
   readonly isProber: boolean
   /** 0–32 printable ASCII characters for statistics. */
   readonly appName: string
-  /** A sibling of another region: when it watches, it wants to hear of home keys alone. derper does not know of it. */
+  /** For siblings of another region: the watcher wants presence of home keys only. Unknown to derper. */
   readonly wantsHomesOnly: boolean
-  /** A sibling that asks which run of a relay answers, and wants to be told why it is refused. derper does not. */
+  /** For siblings: asks for `instance` in ServerInfo, and for the reason of a refusal. Unknown to derper. */
   readonly wantsInstance: boolean
 }
 
-/** What a server tells a client that it has admitted. */
+/** What a server tells an admitted client. */
 export interface ServerInfo {
   readonly version: number
-  /** A send limit that the client imposes on itself; 0 is none. */
+  /** A limit that the client applies to its packets; 0 for none. */
   readonly tokenBucketBytesPerSecond: number
   readonly tokenBucketBytesBurst: number
-  /** Which run of a relay answers, for siblings that ask; derper does not say. */
+  /** Identifies the run of the relay, for siblings that ask; undefined from derper. */
   readonly instance: string | undefined
 }
 
-/** What tells one run of a relay from any other is sixteen bytes in hex; room for other ways to write it. */
+/** An instance is sixteen bytes in hex; the limit leaves room for other forms. */
 const INSTANCE_CHARS_MAX = 64
 
 /** A frame's header and payload in one array. */
@@ -64,14 +64,14 @@ export function serverKeyFrame(publicKey: Uint8Array): Uint8Array {
   return frame(FrameType.serverKey, SERVER_KEY_MAGIC, publicKey)
 }
 
-/** The server's key out of a ServerKey payload, extra bytes ignored; undefined if it is not one. */
+/** The server's key in a ServerKey payload, of which extra bytes are ignored; undefined if it is invalid. */
 export function readServerKey(payload: Uint8Array): Uint8Array | undefined {
   if (payload.length < SERVER_KEY_MAGIC.length + KEY_BYTES) return undefined
   if (!startsWithAt(payload, 0, SERVER_KEY_MAGIC)) return undefined
   return copyOf(payload, SERVER_KEY_MAGIC.length, SERVER_KEY_MAGIC.length + KEY_BYTES)
 }
 
-/** The ClientInfo frame; `nonce` is 24 fresh random bytes. Key order is that of Tailscale's own client. */
+/** The ClientInfo frame; `nonce` is 24 new random bytes. The order of fields is that of Tailscale's client. */
 export function clientInfoFrame(
   publicKey: Uint8Array,
   info: Partial<ClientInfo>,
@@ -90,7 +90,7 @@ export function clientInfoFrame(
   return frame(FrameType.clientInfo, publicKey, box.seal(nonce, Buffer.from(json)))
 }
 
-/** The client's key out of a ClientInfo payload, copied; an error if the payload can't be one. */
+/** A copy of the client's key in a ClientInfo payload; an error if the payload is invalid. */
 export function readClientKey(payload: Uint8Array): Uint8Array | ProtocolError {
   if (payload.length < CLIENT_INFO_BYTES_MIN) return ProtocolError.clientInfoLength
   if (isZero(payload, 0, KEY_BYTES)) return ProtocolError.keyZero
@@ -104,7 +104,7 @@ export function openClientInfo(payload: Uint8Array, box: BoxKey): ClientInfo | P
   return parseClientInfo(Buffer.from(plain).toString('utf8'))
 }
 
-/** Reads ClientInfo's JSON as Go's decoder does: names in any case, unknown names ignored, null is {}. */
+/** Reads ClientInfo's JSON as Go's decoder does: names in any case, unknown names ignored, null as {}. */
 export function parseClientInfo(text: string): ClientInfo | ProtocolError {
   const fields = parseObject(text)
   if (fields === undefined) return ProtocolError.clientInfoJson
@@ -128,12 +128,12 @@ export function parseClientInfo(text: string): ClientInfo | ProtocolError {
   return { meshKey, version, canAckPings, isProber, appName, wantsHomesOnly, wantsInstance }
 }
 
-/** Whether this can be an application's name: at most 32 bytes, each 0x20–0x7E. */
+/** Whether the text is a valid application name: at most 32 bytes, each 0x20–0x7E. */
 export function isAppName(text: string): boolean {
   return text.length <= APP_NAME_BYTES_MAX && /^[\x20-\x7e]*$/.test(text)
 }
 
-/** The ServerInfo frame that Tailscale's clients expect; `nonce` is 24 fresh random bytes. */
+/** The ServerInfo frame that Tailscale's clients expect; `nonce` is 24 new random bytes. */
 export function serverInfoFrame(box: BoxKey, nonce: Uint8Array, instance?: string): Uint8Array {
   const json = JSON.stringify({ version: PROTOCOL_VERSION, instance })
   return frame(FrameType.serverInfo, box.seal(nonce, Buffer.from(json)))
@@ -158,7 +158,7 @@ export function openServerInfo(payload: Uint8Array, box: BoxKey): ServerInfo | u
   }
 }
 
-/** A JSON object's fields by lower-cased name, the last of equal names winning; null reads as empty. */
+/** A JSON object's fields by lower-cased name. The last of equal names counts; null is read as empty. */
 function parseObject(text: string): Map<string, unknown> | undefined {
   let json: unknown
   try {

@@ -1,25 +1,24 @@
-// The head of one HTTP/1.1 message: finds its end in a byte stream and splits it into first line and
-// fields. Both sides of a DERP login use it, before the connection stops being HTTP. Not an HTTP parser:
-// bodies, chunking and pipelining are others' business.
+// The head of one HTTP/1.1 message: finds its end in a byte stream and splits it into first line and fields. Both sides of
+// a DERP connection use it until the upgrade. Not an HTTP parser: ignores bodies, chunking and pipelining.
 
-/** Room for the request of any browser or proxy; what is longer is not from a DERP client. */
+/** Enough for the request of any browser or proxy. A longer head does not come from a DERP client. */
 export const HTTP_HEAD_BYTES_MAX = 16_384
-/** Several times what browsers behind proxies send: who sends more is no client, and each field costs memory. */
+/** Several times the fields of browsers behind proxies. The limit bounds memory, which each field costs. */
 const FIELD_COUNT_MAX = 100
 
 const CR = 0x0d
 const LF = 0x0a
 
-/** A head, its fields by lower-cased name; of a repeated field the first value. */
+/** A head with its fields by lower-cased name; a repeated field has its first value. */
 export interface HttpHead {
   /** The first line's three parts: method, target, version; or version, status, reason. */
   readonly firstLine: readonly [string, string, string]
   readonly fields: ReadonlyMap<string, string>
-  /** Names that occur more than once; undefined when there are none. */
+  /** Names that occur more than once; undefined if there are none. */
   readonly repeated: ReadonlySet<string> | undefined
 }
 
-/** Where the head's closing empty line ends; -1 while it has not all arrived. A bare LF ends a line too. */
+/** The end of the head's final empty line; -1 while the head is incomplete. A bare LF also ends a line. */
 export function httpHeadEnd(bytes: Uint8Array, start: number, end: number): number {
   for (let at = bytes.indexOf(LF, start); at >= 0 && at < end; at = bytes.indexOf(LF, at + 1)) {
     if (bytes[at + 1] === LF && at + 1 < end) return at + 2
@@ -47,8 +46,8 @@ export function parseHttpHead(bytes: Buffer, start: number, end: number): HttpHe
 }
 
 /**
- * Two words and the rest, between single spaces. In two steps: an expression that matched the rest as well would try every
- * end of the second word before it gave up on a bare CR, a third of a second for one head.
+ * Two words and the rest, separated by single spaces. In two steps: an expression that also matched the rest would try
+ * every end of the second word before it fails at a bare CR, which takes a third of a second for one head.
  */
 function parseFirstLine(line: string): HttpHead['firstLine'] | undefined {
   const words = /^(\S+) (\S+)/.exec(line)
@@ -58,13 +57,13 @@ function parseFirstLine(line: string): HttpHead['firstLine'] | undefined {
   return rest.includes('\r') ? undefined : [first, second, rest]
 }
 
-/** Whether something may follow the head that is not the next message: also where fields contradict each other. */
+/** Whether the head may be followed by anything but the next message; also true if its fields contradict each other. */
 export function hasBody({ fields, repeated }: HttpHead): boolean {
   if (fields.has('transfer-encoding') || repeated?.has('content-length') === true) return true
   return !/^0*$/.test(fields.get('content-length') ?? '')
 }
 
-/** Whether a field that is a list between commas has this word in it, in whatever case. */
+/** Whether a comma-separated list contains this word, in any case. */
 export function hasToken(field: string | undefined, word: string): boolean {
   return (field ?? '').split(',').some((one) => one.trim().toLowerCase() === word)
 }

@@ -1,5 +1,5 @@
-// IP addresses as sixteen bytes, the form in which DERP carries them: IPv6 as it is, IPv4 mapped
-// (::ffff:a.b.c.d), unknown as zero. Text forms follow RFC 5952. No ports, no zones, no names.
+// IP addresses as sixteen bytes, as DERP carries them: IPv6 unchanged, IPv4 mapped (::ffff:a.b.c.d), unknown as zero. Text
+// follows RFC 5952. No ports, zones or names.
 
 import { isIPv4, isIPv6 } from 'node:net'
 import { byteAt, isZero, readU16, startsWithAt, writeU16 } from './bytes.ts'
@@ -7,7 +7,7 @@ import { byteAt, isZero, readU16, startsWithAt, writeU16 } from './bytes.ts'
 export const IP_BYTES = 16
 const MAPPED_PREFIX = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
 
-/** Sixteen bytes of an address in text; all zero for anything that is not one (a zone is ignored). */
+/** The sixteen bytes of an address in text; all zero for any other text. Ignores a zone. */
 export function ipToBytes(text: string): Uint8Array {
   const bytes = new Uint8Array(IP_BYTES)
   if (isIPv4(text)) {
@@ -27,7 +27,7 @@ export function ipToBytes(text: string): Uint8Array {
   return bytes
 }
 
-/** The text of sixteen bytes: mapped IPv4 in dotted form, unknown as the empty string. */
+/** The text of sixteen bytes: mapped IPv4 in dotted form, zero as the empty string. */
 export function ipToText(bytes: Uint8Array): string {
   if (isZero(bytes, 0, IP_BYTES)) return ''
   if (startsWithAt(bytes, 0, MAPPED_PREFIX)) return bytes.slice(12, IP_BYTES).join('.')
@@ -38,7 +38,7 @@ export function ipToText(bytes: Uint8Array): string {
   return `${hex.slice(0, from).join(':')}::${hex.slice(to).join(':')}`
 }
 
-/** An IPv4 address out of its mapped form `::ffff:a.b.c.d`; any other text unchanged. */
+/** The IPv4 address in a mapped address `::ffff:a.b.c.d`; any other text unchanged. */
 export function unmapped(text: string): string {
   return text.startsWith('::ffff:') && isIPv4(text.slice(7)) ? text.slice(7) : text
 }

@@ -1,14 +1,13 @@
-// The text of the files that hold a relay's secrets: derper's key file (JSON), the plain key file of
-// Headscale's embedded relay, and the mesh key file. Text in, key or complaint out; reading the file is
-// the caller's business.
+// The text of the files with a relay's secrets: derper's key file (JSON), the plain key file of Headscale's embedded relay,
+// and the mesh key file. Gives a key or a problem; the caller reads the file.
 
 import { isZero } from './bytes.ts'
 import { keyPairFrom, parsePrivateKey, parseUntypedKey, privateKeyText, type KeyPair } from './node-key.ts'
 
-/** A parsed value, or what is wrong in words for the operator. */
+/** A parsed value, or the problem in words for the operator. */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string }
 
-/** What derper writes: one tab-indented key, no newline at the end. */
+/** derper's format: one tab-indented key, no newline at the end. */
 export function formatKeyFile(pair: KeyPair): string {
   return `{\n\t"PrivateKey": "${privateKeyText(pair.privateKey)}"\n}`
 }
@@ -21,7 +20,7 @@ export function parseKeyFile(text: string): Parsed<KeyPair> {
   try {
     json = JSON.parse(trimmed)
   } catch {
-    // The parser's own words would quote a part of the key.
+    // The parser's message would quote a part of the key.
     return { problem: 'is not JSON; expected {"PrivateKey": "privkey:<64 hex>"}' }
   }
   for (const [name, value] of Object.entries(json as object)) {
@@ -30,12 +29,12 @@ export function parseKeyFile(text: string): Parsed<KeyPair> {
   return { problem: 'has no string "PrivateKey"; expected {"PrivateKey": "privkey:<64 hex>"}' }
 }
 
-/** Two while one replaces the other; each is compared with at every login of a sibling. */
+/** Usually one, and two during a replacement. Every login of a sibling is compared with each. */
 const MESH_KEYS_MAX = 8
 
 /**
- * Reads mesh keys, each 64 hex digits in either case on a line of its own; white space around them, empty lines and
- * lines that begin with # are passed over. One alone is derper's form. There is at least one.
+ * Reads mesh keys, each 64 hex digits in either case on a line of its own. Ignores white space around them, empty lines
+ * and lines that begin with #. A single key is derper's format. The result has at least one.
  */
 export function parseMeshKeys(text: string): Parsed<readonly [Uint8Array, ...Uint8Array[]]> {
   const lines = text.split('\n').map((line) => line.trim())
@@ -45,7 +44,7 @@ export function parseMeshKeys(text: string): Parsed<readonly [Uint8Array, ...Uin
     if (key === undefined) {
       return { problem: `holds ${line.length} characters that are not a mesh key; expected 64 hex digits` }
     }
-    // derper takes zeros for "no mesh"; who sets up a key means to have one.
+    // derper reads zeros as "no mesh". An operator who sets a key wants a mesh.
     if (isZero(key)) return { problem: 'holds the all-zero mesh key; expected 64 random hex digits' }
     keys.push(key)
   }

@@ -1,12 +1,12 @@
-// A table by 32-byte keys that lie anywhere in a buffer, without making a string or an object of them. Open
-// addressing over raw key words. Remotes choose their keys, so the hash is of a family (NH, as in RFC 4418) in which any
-// two keys meet by chance alone: each half of a word has a secret of its own, and halves are multiplied with each other,
-// so that nobody can choose differences that cancel without knowing the secrets.
+// A hash table with 32-byte keys, which are read from any position of a buffer without a string or an object. Open
+// addressing over raw key words. Remotes choose their keys, so the hash is from a family (NH, as in RFC 4418) in which two
+// keys collide only by chance: each half of a word has its own secret, and halves are multiplied with each other, so that
+// differences that cancel can't be chosen without the secrets.
 //
 //   words:   |k k k k k k k k|· · · · · · · ·|k k k k k k k k|…   eight 32-bit words per slot
 //   values:  |       V       |   undefined   |       V       |…   at most half full
 //
-// Contract: keys are compared whole, as bytes. Lookups never allocate.
+// Contract: keys are compared as whole bytes. Lookups never allocate.
 
 import { readWord } from './bytes.ts'
 import { KEY_BYTES } from './limits.ts'
@@ -15,7 +15,7 @@ const WORDS = KEY_BYTES / 4
 const CAPACITY_MIN = 64
 
 export class KeyTable<V> {
-  /** For each word two secrets of 16 bits. */
+  /** Two 16-bit secrets for each word. */
   readonly #secrets = new Int32Array(WORDS)
   #words = new Int32Array(CAPACITY_MIN * WORDS)
   #values: (V | undefined)[] = Array.from({ length: CAPACITY_MIN })
@@ -27,7 +27,7 @@ export class KeyTable<V> {
     let state = seed | 0
     for (let word = 0; word < WORDS; word++) {
       state = (state + 0x9e3779b9) | 0
-      this.#secrets[word] = scrambled(state)
+      this.#secrets[word] = mix(state)
     }
   }
 
@@ -40,7 +40,7 @@ export class KeyTable<V> {
     return this.#values[this.#slotOf(bytes, at)]
   }
 
-  /** Sets the value of a key, which is copied; one that was there is replaced. */
+  /** Sets the value of a key; copies the key. */
   set(bytes: Uint8Array, at: number, value: V): void {
     let slot = this.#slotOf(bytes, at)
     if (this.#values[slot] === undefined) {
@@ -56,7 +56,7 @@ export class KeyTable<V> {
     this.#values[slot] = value
   }
 
-  /** Removes a key, and closes the gap so that no tombstones pile up. False: it was not there. */
+  /** Removes a key, and closes the gap so that no tombstones accumulate. Returns false if it was not there. */
   delete(bytes: Uint8Array, at: number): boolean {
     let gap = this.#slotOf(bytes, at)
     if (this.#values[gap] === undefined) return false
@@ -65,9 +65,9 @@ export class KeyTable<V> {
       this.#values[next] !== undefined;
       next = (next + 1) & this.#mask
     ) {
-      const home = this.#homeOf(this.#words, next)
-      // What is at `next` may fill the gap unless its home lies between the gap and where it is.
-      if (((next - home) & this.#mask) < ((next - gap) & this.#mask)) continue
+      const firstSlot = this.#firstSlotOf(this.#words, next)
+      // The entry at `next` may fill the gap unless its first slot is between the gap and `next`.
+      if (((next - firstSlot) & this.#mask) < ((next - gap) & this.#mask)) continue
       this.#words.copyWithin(gap * WORDS, next * WORDS, (next + 1) * WORDS)
       this.#values[gap] = this.#values[next]
       gap = next
@@ -83,11 +83,11 @@ export class KeyTable<V> {
     }
   }
 
-  /** Copies of the keys whose values fit, one behind the other. */
-  keysWhere(fits: (value: V) => boolean): Uint8Array {
+  /** Copies of the keys whose values match, in one array. */
+  keysWhere(matches: (value: V) => boolean): Uint8Array {
     const slots: number[] = []
     for (const [slot, value] of this.#values.entries()) {
-      if (value !== undefined && fits(value)) slots.push(slot)
+      if (value !== undefined && matches(value)) slots.push(slot)
     }
     const keys = new Uint8Array(slots.length * KEY_BYTES)
     for (const [i, slot] of slots.entries()) {
@@ -99,7 +99,7 @@ export class KeyTable<V> {
     return keys
   }
 
-  /** Where the key is, or the empty slot where it would be. */
+  /** The slot of the key, or the empty slot where it would be stored. */
   #slotOf(bytes: Uint8Array, at: number): number {
     let slot = this.#hash(bytes, at)
     while (this.#values[slot] !== undefined && !this.#matches(slot, bytes, at)) slot = (slot + 1) & this.#mask
@@ -112,17 +112,17 @@ export class KeyTable<V> {
     for (let word = 0; word < WORDS; word++) {
       sum = (sum + product(readWord(bytes, at + 4 * word), secrets[word] as number)) | 0
     }
-    return scrambled(sum) & this.#mask
+    return mix(sum) & this.#mask
   }
 
-  /** The same of the key in a slot of `words`. */
-  #homeOf(words: Int32Array, slot: number): number {
+  /** The hash of the key in a slot of `words`. */
+  #firstSlotOf(words: Int32Array, slot: number): number {
     const secrets = this.#secrets
     let sum = 0
     for (let word = 0; word < WORDS; word++) {
       sum = (sum + product(words[slot * WORDS + word] as number, secrets[word] as number)) | 0
     }
-    return scrambled(sum) & this.#mask
+    return mix(sum) & this.#mask
   }
 
   #matches(slot: number, bytes: Uint8Array, at: number): boolean {
@@ -141,7 +141,7 @@ export class KeyTable<V> {
     this.#mask = this.#values.length - 1
     for (const [from, value] of values.entries()) {
       if (value === undefined) continue
-      let slot = this.#homeOf(words, from)
+      let slot = this.#firstSlotOf(words, from)
       while (this.#values[slot] !== undefined) slot = (slot + 1) & this.#mask
       this.#words.set(words.subarray(from * WORDS, (from + 1) * WORDS), slot * WORDS)
       this.#values[slot] = value
@@ -149,13 +149,13 @@ export class KeyTable<V> {
   }
 }
 
-/** Of both halves of a word, each with its secret added modulo 2^16. */
+/** The product of both halves of a word, each plus its secret modulo 2^16. */
 function product(word: number, secret: number): number {
   return Math.imul((word + secret) & 0xffff, ((word >>> 16) + (secret >>> 16)) & 0xffff)
 }
 
-/** Each bit of the result depends on each of `bits` (the finish of MurmurHash3). */
-function scrambled(bits: number): number {
+/** Mixes `bits` so that each bit of the result depends on each of them (the final step of MurmurHash3). */
+function mix(bits: number): number {
   let mixed = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
   return mixed ^ (mixed >>> 16)

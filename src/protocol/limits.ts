@@ -1,37 +1,37 @@
-// Every size that the DERP wire protocol fixes, each with its reason. Limits of this relay's own
-// (queues, time) are settings and live with the code that keeps them.
+// The sizes that the DERP protocol defines, each with its reason. This relay's own limits (queues, times) are in
+// relay-limits.ts, or beside the code that applies them.
 
-/** Type and length. */
+/** Frame type and payload length. */
 export const HEADER_BYTES = 5
-/** A Curve25519 public key as it is on the wire. */
+/** A Curve25519 public key. */
 export const KEY_BYTES = 32
 /** The NaCl box's nonce. */
 export const NONCE_BYTES = 24
-/** Poly1305 tag in front of every box's ciphertext. */
+/** The Poly1305 tag before every box's ciphertext. */
 export const BOX_TAG_BYTES = 16
-/** Largest relayed packet: clients and derper agree on 64 KiB inclusive. */
+/** The largest relayed packet: 64 KiB inclusive, as for clients and derper. */
 export const PACKET_BYTES_MAX = 65_536
-/** SendPacket and RecvPacket: one key and the packet. */
+/** SendPacket and RecvPacket: one key and a packet. */
 export const SEND_PACKET_BYTES_MAX = KEY_BYTES + PACKET_BYTES_MAX
-/** ForwardPacket: two keys and the packet. */
+/** ForwardPacket: two keys and a packet. */
 export const FORWARD_PACKET_BYTES_MAX = 2 * KEY_BYTES + PACKET_BYTES_MAX
-/** ClientInfo at its smallest: key and nonce (a box that short then fails to open). */
+/** The shortest ClientInfo: key and nonce. (Such a short box can't be opened.) */
 export const CLIENT_INFO_BYTES_MIN = KEY_BYTES + NONCE_BYTES
-/** ClientInfo at its largest, 256 KiB, as derper reads it. */
+/** The longest ClientInfo that derper reads: 256 KiB. */
 export const CLIENT_INFO_BYTES_MAX = 262_144
-/** The eight bytes of a ping that are echoed. */
+/** Bytes of a ping that are echoed. */
 export const PING_BYTES = 8
-/** Longest ping that is answered (with its first eight bytes). */
+/** The longest ping that is answered (with its first eight bytes). */
 export const PING_BYTES_MAX = 1_000
-/** Longest frame of unknown type that is skipped rather than refused (derper 1.104). */
+/** The longest frame of unknown type that is skipped, not rejected (derper 1.104). */
 export const UNKNOWN_FRAME_BYTES_MAX = KEY_BYTES + PACKET_BYTES_MAX
-/** ServerKey as a client accepts it: magic and key, and room for later additions. */
+/** The longest ServerKey that a client accepts: magic, key, and room for additions. */
 export const SERVER_KEY_BYTES_MAX = 1_024
-/** Any other frame that a client accepts. */
+/** The longest other frame that a client accepts. */
 export const CLIENT_FRAME_BYTES_MAX = 1_048_576
 /** Application names are 0–32 printable ASCII bytes. */
 export const APP_NAME_BYTES_MAX = 32
-/** The largest WebSocket message either side may send: browsers' clients refuse more. */
+/** The longest WebSocket message that either side may send: clients in browsers reject longer ones. */
 export const WEB_SOCKET_MESSAGE_BYTES_MAX = 32_768
-/** The protocol version that is spoken; the peer's is never checked. */
+/** This program's protocol version; the remote's is never checked. */
 export const PROTOCOL_VERSION = 2

@@ -1,5 +1,5 @@
-// Node keys: the Curve25519 keys by which peers and relays are known, in all their text forms, and the mesh
-// key, which has the same size. Keys are compared and routed as raw bytes; only text is checked here.
+// Node keys: the Curve25519 keys that identify peers and relays, in all their text forms, and the mesh key, which has the
+// same size. Keys are compared and routed as raw bytes; only text is checked here.
 
 import { x25519 } from '@noble/curves/ed25519.js'
 import { fromHex, isZero, toHex } from './bytes.ts'
@@ -8,13 +8,13 @@ import { KEY_BYTES } from './limits.ts'
 const PUBLIC_PREFIX = 'nodekey:'
 const PRIVATE_PREFIX = 'privkey:'
 
-/** A private key together with the public key derived from it; 32 bytes each. */
+/** A private key and the public key derived from it; 32 bytes each. */
 export interface KeyPair {
   readonly privateKey: Uint8Array
   readonly publicKey: Uint8Array
 }
 
-/** The pair of a private key of 32 bytes, which is clamped first (byte 0 & F8, byte 31 & 7F | 40). */
+/** The pair of a 32-byte private key, which is clamped first (byte 0 & F8, byte 31 & 7F | 40). */
 export function keyPairFrom(privateKey: Uint8Array): KeyPair {
   const clamped = Uint8Array.from(privateKey)
   clamped[0] = (clamped[0] ?? 0) & 0xf8
@@ -47,7 +47,7 @@ export function parseUntypedKey(text: string): Uint8Array | undefined {
   return parseKey(text, '')
 }
 
-/** How logs name a key: `[` first five characters of its base64 `]`; nothing for the all-zero key. */
+/** A key as logs show it: `[` first five characters of its base64 `]`; empty for the all-zero key. */
 export function shortKey(key: Uint8Array): string {
   if (isZero(key)) return ''
   return `[${Buffer.from(key).toString('base64').slice(0, 5)}]`

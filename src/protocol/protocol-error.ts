@@ -1,7 +1,6 @@
-// The closed list of ways in which a remote can break the DERP protocol. Each ends that remote's session
-// and nothing else; each is one counter. Values are stable: they are metric labels and appear in logs.
+// The complete list of violations of the DERP protocol by a remote. Each ends that remote's session only, and has one
+// counter. Values are stable: they are metric labels and appear in logs.
 
-/** What the remote did wrong. */
 export const ProtocolError = {
   clientInfoExpected: 'client_info_expected', // the first frame was of another type
   clientInfoLength: 'client_info_length', //     shorter than key and nonce, or over 256 KiB

@@ -1,6 +1,6 @@
-// Self-signed TLS certificates: P-256, for names and IP addresses, as a relay without an authority serves them and
-// clients pin them by the SHA-256 of their DER (`sha256-raw:` in a DERP map). Pure: key, serial and dates come in,
-// DER goes out. Not the meta certificate, which is never trusted for anything.
+// Self-signed TLS certificates: P-256, for names and IP addresses, for relays without an authority. Clients pin them by the
+// SHA-256 of their DER (`sha256-raw:` in a DERP map). Pure: makes DER of a key, a serial number and dates. Not the meta
+// certificate, which is never trusted for anything.
 
 import { createHash, createPublicKey, sign, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
@@ -21,13 +21,12 @@ import {
 import { toHex } from './bytes.ts'
 import { ipToBytes, isMappedIpv4 } from './ip-address.ts'
 
-/** What a self-signed certificate is made of. */
 export interface SelfSignedParts {
   /** DNS names and IP addresses, at least one; the first is the subject's common name. */
   readonly names: readonly string[]
   /** A P-256 private key. */
   readonly key: KeyObject
-  /** 16 random bytes; made positive and non-zero here (RFC 5280 §4.1.2.2). */
+  /** 16 random bytes; made positive and non-zero (RFC 5280 §4.1.2.2). */
   readonly serial: Uint8Array
   readonly fromMs: number
   readonly untilMs: number
@@ -35,14 +34,14 @@ export interface SelfSignedParts {
 
 const ECDSA_WITH_SHA256 = sequence(oid('1.2.840.10045.4.3.2'))
 const COMMON_NAME = oid('2.5.4.3')
-/** An upper bound of X.520 that clients enforce; longer names stand in the alternative names alone. */
+/** A limit of X.520 that clients enforce; longer names are only in the alternative names. */
 const COMMON_NAME_CHARS_MAX = 64
 const KEY_USAGE = oid('2.5.29.15')
 const SUBJECT_ALTERNATIVE_NAME = oid('2.5.29.17')
 const BASIC_CONSTRAINTS = oid('2.5.29.19')
 const EXTENDED_KEY_USAGE = oid('2.5.29.37')
 const SERVER_AUTH = oid('1.3.6.1.5.5.7.3.1')
-/** digitalSignature alone: bit 0, seven bits unused. */
+/** Only digitalSignature: bit 0, seven bits unused. */
 const DIGITAL_SIGNATURE = der(0x03, Uint8Array.of(7, 0x80))
 
 /** The certificate in DER (RFC 5280 §4.1). */
@@ -82,7 +81,7 @@ export function certificatePem(certificate: Uint8Array): string {
   return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n')
 }
 
-/** What a DERP map's `CertName` holds to pin a certificate: `sha256-raw:` and 64 hex digits. */
+/** The `CertName` in a DERP map that pins a certificate: `sha256-raw:` and 64 hex digits. */
 export function certificatePin(certificate: Uint8Array): string {
   return `sha256-raw:${toHex(createHash('sha256').update(certificate).digest())}`
 }

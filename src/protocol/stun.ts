@@ -1,6 +1,6 @@
-// STUN binding requests and answers (RFC 8489), the subset that tells a client its own public address:
-// is it ours, read the request, write the answer; and the client's half for probing. Strict on purpose:
-// only requests that Tailscale's clients send are answered, so the server is no reflector for others.
+// STUN binding requests and answers (RFC 8489), the subset that tells a client its public address: recognises requests,
+// writes answers, and has the client's side for probes. Strict on purpose: only requests of Tailscale's clients are
+// answered, so that the server can't be used as a reflector.
 
 import { crc32 } from 'node:zlib'
 import { byteAt, copyOf, readU16, readU32, startsWithAt, writeU16, writeU32 } from './bytes.ts'
@@ -13,7 +13,7 @@ const BINDING_SUCCESS = 0x0101
 /** RFC 8489 §5. */
 const MAGIC_COOKIE = 0x2112a442
 const COOKIE_BYTES = new Uint8Array([0x21, 0x12, 0xa4, 0x42])
-/** RFC 8489 §14.1, §14.2; 0x8020 is the same attribute by its old number. */
+/** RFC 8489 §14.1, §14.2; 0x8020 is the old number of the same attribute. */
 const MAPPED_ADDRESS = 0x0001
 const XOR_MAPPED_ADDRESS = 0x0020
 const XOR_MAPPED_ADDRESS_OLD = 0x8020
@@ -28,7 +28,7 @@ const FAMILY_IPV6 = 2
 /** The longest answer: header and one IPv6 address. */
 export const STUN_ANSWER_BYTES_MAX = 44
 
-/** Whether a datagram can be a STUN message at all (RFC 8489 §6.3); the first, cheapest test. */
+/** Whether a datagram can be a STUN message (RFC 8489 §6.3); the first and cheapest check. */
 export function isStun(bytes: Uint8Array): boolean {
   return (
     bytes.length >= HEADER_BYTES && (byteAt(bytes, 0) & 0xc0) === 0 && startsWithAt(bytes, 4, COOKIE_BYTES)
@@ -36,8 +36,8 @@ export function isStun(bytes: Uint8Array): boolean {
 }
 
 /**
- * Whether this is a binding request of a Tailscale client: SOFTWARE is "tailnode" and the last attribute
- * is a correct FINGERPRINT. The header's length field is not looked at; other attributes are passed over.
+ * Whether this is a binding request of a Tailscale client: SOFTWARE is "tailnode" and the last attribute is a correct
+ * FINGERPRINT. Ignores the header's length field and other attributes.
  */
 export function isBindingRequest(bytes: Uint8Array): boolean {
   if (!isStun(bytes) || readU16(bytes, 0) !== BINDING_REQUEST) return false
@@ -61,8 +61,8 @@ export function isBindingRequest(bytes: Uint8Array): boolean {
 }
 
 /**
- * Writes the answer to `request` into `out` (44 bytes) and returns its length: 32 bytes for IPv4, 44 for
- * IPv6. `ip` is sixteen bytes; an IPv4 client gets an IPv4 answer even where the socket sees it as mapped.
+ * Writes the answer to `request` into `out` (44 bytes) and returns its length: 32 bytes for IPv4, 44 for IPv6. `ip` is
+ * sixteen bytes. A mapped IPv4 address gives an IPv4 answer.
  */
 export function writeBindingAnswer(
   out: Uint8Array,
@@ -80,7 +80,7 @@ export function writeBindingAnswer(
   out[24] = 0
   out[25] = isIpv4 ? FAMILY_IPV4 : FAMILY_IPV6
   writeU16(out, 26, port ^ (MAGIC_COOKIE >>> 16))
-  // The mask is the cookie and then the transaction id: the request's own bytes from 4 on.
+  // The mask is the cookie and the transaction id: the request's bytes from 4 on.
   for (let i = 0; i < addressBytes; i++) {
     out[28 + i] = byteAt(ip, 16 - addressBytes + i) ^ byteAt(request, 4 + i)
   }
@@ -103,7 +103,6 @@ export function bindingRequest(transactionId: Uint8Array): Uint8Array {
   return bytes
 }
 
-/** What an answer says of the asker. */
 export interface BindingAnswer {
   readonly transactionId: Uint8Array
   /** Sixteen bytes; IPv4 in mapped form. */
@@ -111,7 +110,7 @@ export interface BindingAnswer {
   readonly port: number
 }
 
-/** Reads an answer: XOR-MAPPED-ADDRESS under either number, else MAPPED-ADDRESS; undefined otherwise. */
+/** Reads an answer: XOR-MAPPED-ADDRESS by either number, else MAPPED-ADDRESS; undefined without one. */
 export function readBindingAnswer(bytes: Uint8Array): BindingAnswer | undefined {
   if (!isStun(bytes) || readU16(bytes, 0) !== BINDING_SUCCESS) return undefined
   const end = Math.min(bytes.length, HEADER_BYTES + readU16(bytes, 2))
@@ -127,12 +126,12 @@ export function readBindingAnswer(bytes: Uint8Array): BindingAnswer | undefined 
   return fallback
 }
 
-/** RFC 8489 §14.7: CRC-32 of everything before the attribute, masked. */
+/** RFC 8489 §14.7: the masked CRC-32 of everything before the attribute. */
 function fingerprint(before: Uint8Array): number {
   return (crc32(before) ^ FINGERPRINT_XOR) >>> 0
 }
 
-/** Where the attribute at `at` ends, padding to four bytes included; undefined if it is cut short. */
+/** The end of the attribute at `at`, with padding to four bytes; undefined if it is truncated. */
 function attributeEnd(bytes: Uint8Array, at: number): number | undefined {
   if (bytes.length - at < 4) return undefined
   const end = at + 4 + ((readU16(bytes, at + 2) + 3) & ~3)

@@ -1,5 +1,5 @@
-// The beginning of a TLS connection, as far as it is looked at before there is TLS for it: whether the first record,
-// which carries the client's hello, is here as a whole. What is in it is TLS's business.
+// Whether the first record of a TLS connection, which carries the ClientHello, has arrived completely. Checked before TLS
+// is set up for the connection. Does not read the record's content.
 
 import { byteAt } from './bytes.ts'
 
@@ -9,10 +9,10 @@ const MAJOR_VERSION = 3
 const RECORD_HEADER_BYTES = 5
 const RECORD_BODY_BYTES_MAX = 16_384
 
-/** `foreign`: no record that a hello could come in, whatever follows. */
+/** `foreign`: the bytes are not the start of a TLS handshake record. */
 export type HelloState = 'partial' | 'whole' | 'foreign'
 
-/** @param bytes all that has come so far, at least one */
+/** @param bytes all bytes received so far, at least one */
 export function helloState(bytes: Uint8Array): HelloState {
   if (byteAt(bytes, 0) !== HANDSHAKE_RECORD) return 'foreign'
   if (bytes.length > 1 && byteAt(bytes, 1) !== MAJOR_VERSION) return 'foreign'

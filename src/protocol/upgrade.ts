@@ -1,23 +1,22 @@
-// How an HTTP/1.1 connection becomes a DERP stream: the native request, the decision what a request asks
-// for, and the answer's exact bytes. Not checked, because derper does not: method, minor version, the
-// Connection field, Host, query.
+// How an HTTP/1.1 connection becomes a DERP stream: the native request, the protocol that a request asks for, and the exact
+// bytes of the answer. Method, minor version, Connection, Host and query are not checked, as in derper.
 
 import { toHex } from './bytes.ts'
 import type { HttpHead } from './http-head.ts'
 import { PROTOCOL_VERSION } from './limits.ts'
 
 export const DERP_PATH = '/derp'
-/** Longer than any node's name; a relay keeps it as long as the session. */
+/** Longer than any node's name. A relay keeps the name as long as the session. */
 const NODE_NAME_CHARS_MAX = 63
 
-/** What a request wants: a raw DERP stream (with or without an answer first), one in a WebSocket, or anything else. */
-export type UpgradeWish =
+/** A raw DERP stream, with or without an answer first; DERP in a WebSocket; or any other request. */
+export type RequestedProtocol =
   | { readonly kind: 'derp'; readonly isFastStart: boolean; readonly idealNode: string }
   | { readonly kind: 'webSocket' }
   | { readonly kind: 'http' }
 
-/** Reads a request's wish. WebSocket without the subprotocol `derp` asks for raw DERP, as old clients did. */
-export function upgradeWish(head: HttpHead): UpgradeWish {
+/** The protocol that a request asks for. A WebSocket without the subprotocol `derp` means raw DERP, as old clients sent it. */
+export function requestedProtocol(head: HttpHead): RequestedProtocol {
   const upgrade = head.fields.get('upgrade')?.toLowerCase()
   if (pathOf(head) !== DERP_PATH || (upgrade !== 'derp' && upgrade !== 'websocket')) return { kind: 'http' }
   const isWebSocket =
@@ -30,12 +29,12 @@ export function upgradeWish(head: HttpHead): UpgradeWish {
   }
 }
 
-/** A request's path, whether it stands alone or in a whole URL, without its query. */
+/** The path of a request, without its query, whether its target is a path or a URL. */
 export function pathOf(head: HttpHead): string {
   return (head.firstLine[1].split('?')[0] ?? '').replace(/^https?:\/\/[^/]*/, '')
 }
 
-/** The `101` that precedes ServerKey for a client that did not ask for fast start. */
+/** The `101` that precedes ServerKey without fast start. */
 export function switchingProtocols(serverKey: Uint8Array): Uint8Array {
   return Buffer.from(
     'HTTP/1.1 101 Switching Protocols\r\n' +
@@ -47,12 +46,12 @@ export function switchingProtocols(serverKey: Uint8Array): Uint8Array {
   )
 }
 
-/** A text of its own: a part of the head's would keep all of that. */
+/** A copy of the text, since a slice would keep the whole head in memory. */
 function nodeName(field: string): string {
   return Buffer.from(field.slice(0, NODE_NAME_CHARS_MAX), 'latin1').toString('latin1')
 }
 
-/** The request of Tailscale's native client; `idealNode` only when this is not the region's first node. */
+/** The request of Tailscale's native client; with `idealNode` if this server is not the region's first node. */
 export function upgradeRequest(
   host: string,
   options: { isFastStart: boolean; idealNode?: string },

@@ -1,23 +1,22 @@
-// A URL as Go's net/url and net/http understand it, which derper's users write: zones in IPv6 addresses, any port, paths
-// sent as they are written, redirects resolved against it. The browsers' rules (`new URL`) differ in each of these.
-// Parsing only; nothing is looked up.
+// Parses URLs by the rules of Go's net/url and net/http, for which derper's users write them: zones in IPv6 addresses, any
+// port, paths sent as written, redirects. The browsers' rules (`new URL`) differ in each of these. Looks nothing up.
 
 import { domainToASCII } from 'node:url'
 
 export interface WebAddress {
   readonly scheme: string
   readonly userinfo: { readonly name: string; readonly password: string } | undefined
-  /** Name or IP, the latter with its zone and without brackets; empty in a reference. */
+  /** Name or IP address, the latter with its zone and without brackets; empty in a reference. */
   readonly hostname: string
-  /** As written; empty for the scheme's. */
+  /** As written; empty for the scheme's default. */
   readonly port: string
-  /** Percent-encoded, fit to be sent; may be empty. */
+  /** Percent-encoded, ready to be sent; may be empty. */
   readonly path: string
   /** Undefined without a question mark. */
   readonly query: string | undefined
 }
 
-/** What the text fails at; never the text, which may hold a password. */
+/** Its message never contains the text, which may hold a password. */
 export class WebAddressError extends Error {}
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = {
@@ -27,7 +26,7 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = {
   socks5h: 1_080,
 }
 
-/** Of whatever scheme. Throws a `WebAddressError`. */
+/** Parses a URL of any scheme, or a reference. @throws WebAddressError */
 export function parseWebAddress(text: string): WebAddress {
   if (hasControl(text)) throw new WebAddressError('control characters in it')
   const [beforeFragment = ''] = text.split('#', 1)
@@ -47,7 +46,7 @@ export function parseWebAddress(text: string): WebAddress {
   return { scheme, ...parseAuthority(authority), path, query }
 }
 
-/** One that a request can go to; throws otherwise. */
+/** Returns the address if a request can be sent to it. @throws WebAddressError */
 export function requestable(address: WebAddress): WebAddress {
   if (address.scheme !== 'http' && address.scheme !== 'https') throw new WebAddressError('not http or https')
   if (address.hostname === '') throw new WebAddressError('no host in it')
@@ -55,14 +54,14 @@ export function requestable(address: WebAddress): WebAddress {
   return address
 }
 
-/** Where a `Location` leads from here. */
+/** The address that a `Location` gives relative to `base`. */
 export function resolveReference(base: WebAddress, text: string): WebAddress {
   const reference = parseWebAddress(text)
   const { scheme, hostname, userinfo, path, query } = reference
   if (scheme !== '' || hostname !== '' || userinfo !== undefined) {
     return { ...reference, scheme: scheme === '' ? base.scheme : scheme, path: withoutDots(path) }
   }
-  const fullPath = path === '' || path.startsWith('/') ? path || base.path : besideOf(base.path) + path
+  const fullPath = path === '' || path.startsWith('/') ? path || base.path : folderOf(base.path) + path
   const isSameQuery = path === '' && query === undefined
   return { ...base, path: withoutDots(fullPath), query: isSameQuery ? base.query : query }
 }
@@ -71,14 +70,14 @@ export function portOf({ port, scheme }: WebAddress): number {
   return port === '' ? (DEFAULT_PORTS[scheme] ?? 0) : Number(port)
 }
 
-/** The `Host` header: as written, but for the zone, which means nothing elsewhere. */
+/** The `Host` header: as written, without the zone, which has no meaning on another host. */
 export function hostHeader({ hostname, port }: WebAddress): string {
   const bare = hostname.split('%', 1)[0] ?? ''
   const host = bare.includes(':') ? `[${bare}]` : bare
   return port === '' ? host : `${host}:${port}`
 }
 
-/** What a request line asks for. */
+/** The target in the request line. */
 export function requestTarget({ path, query }: WebAddress): string {
   return `${path === '' ? '/' : path}${query === undefined ? '' : `?${wireText(query)}`}`
 }
@@ -118,7 +117,7 @@ function parseHost(text: string): Pick<WebAddress, 'hostname' | 'port'> {
   }
   const [, written, port = ''] = /^([^:[\]]*)(?::(\d*))?$/.exec(text) ?? []
   if (written === undefined) throw new WebAddressError('its host or port is none')
-  // In a host only what is not ASCII may be escaped.
+  // In a host only non-ASCII characters may be escaped.
   if (/%[0-7]/.test(written)) throw new WebAddressError('unexpected escapes in its host')
   const host = unescaped(written)
   if (/[\s\\^`{|}/?#@%]/.test(host)) throw new WebAddressError('unexpected characters in its host')
@@ -128,18 +127,18 @@ function parseHost(text: string): Pick<WebAddress, 'hostname' | 'port'> {
   return { hostname: ascii, port }
 }
 
-/** A path as it goes over the wire: as it was written if that can be sent, escaped anew otherwise. */
+/** A path ready to be sent: as written if that is valid, otherwise escaped again. */
 function sendable(path: string): string {
   const plain = unescapedBytes(path)
   if (/^[\w.~!$&'()*+,;=:@[\]/%-]*$/.test(path)) return path
   return escaped(plain, /[\w.~$&+,/:;=@-]/)
 }
 
-function besideOf(path: string): string {
+function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/') + 1)
 }
 
-/** As RFC 3986 5.2.4. */
+/** RFC 3986 §5.2.4. */
 function withoutDots(path: string): string {
   if (path === '') return ''
   const elements = path.replace(/^\//, '').split('/')
@@ -174,7 +173,7 @@ function escaped(bytes: Buffer, kept: RegExp): string {
   return characters.join('')
 }
 
-/** UTF-8 as Node's HTTP writes it, which takes one character for one byte; blanks would end the request line. */
+/** The text for Node's HTTP, which writes one byte per character. Blanks are escaped, since they would end the target. */
 function wireText(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1').replaceAll(' ', '%20')
 }

@@ -1,5 +1,5 @@
-// How an HTTP/1.1 connection becomes a WebSocket that carries DERP (RFC 6455 §4.2): what is wrong with a request, and the
-// answer to one that is right. Refusals are derper's, checked in the same order.
+// How an HTTP/1.1 connection becomes a WebSocket that carries DERP (RFC 6455 §4.2): checks a request and writes the answer.
+// Refusals are derper's, in the same order.
 
 import { createHash } from 'node:crypto'
 import { hasToken, type HttpHead } from './http-head.ts'
@@ -10,7 +10,7 @@ const SUBPROTOCOL = 'derp'
 /** Sixteen bytes in base64. */
 const KEY = /^[A-Za-z0-9+/]{22}==$/
 
-/** Why a request is refused, as an answer. */
+/** A refused request, as the answer to it. */
 export interface HandshakeFault {
   readonly status: string
   readonly text: string
@@ -23,7 +23,7 @@ const UPGRADE = [
 ] as const
 const VERSION = [['Sec-WebSocket-Version', '13']] as const
 
-/** What is wrong with a request for a WebSocket; undefined when nothing is. */
+/** What is wrong with a WebSocket request; undefined if nothing is. */
 export function handshakeFault({ firstLine, fields, repeated }: HttpHead): HandshakeFault | undefined {
   const [method, , version] = firstLine
   if (version === 'HTTP/1.0') {
@@ -31,17 +31,17 @@ export function handshakeFault({ firstLine, fields, repeated }: HttpHead): Hands
   }
   const connection = fields.get('connection') ?? ''
   if (!hasToken(connection, 'upgrade')) {
-    const words = `Connection header ${JSON.stringify(connection)} does not contain Upgrade`
-    return fault('426 Upgrade Required', words, UPGRADE)
+    const text = `Connection header ${JSON.stringify(connection)} does not contain Upgrade`
+    return fault('426 Upgrade Required', text, UPGRADE)
   }
   if (method !== 'GET') {
     return fault('405 Method Not Allowed', `handshake request method is not GET but "${method}"`)
   }
-  const asked = fields.get('sec-websocket-version') ?? ''
-  if (asked !== '13') {
+  const requested = fields.get('sec-websocket-version') ?? ''
+  if (requested !== '13') {
     return fault(
       '400 Bad Request',
-      `unsupported protocol version ${JSON.stringify(asked)}, expected 13`,
+      `unsupported protocol version ${JSON.stringify(requested)}, expected 13`,
       VERSION,
     )
   }
@@ -51,13 +51,13 @@ export function handshakeFault({ firstLine, fields, repeated }: HttpHead): Hands
   return fault('400 Bad Request', 'expected one Sec-WebSocket-Key of 16 bytes in base64')
 }
 
-/** The subprotocol that is agreed on, as the client writes it; only `derp` itself is served. */
+/** The agreed subprotocol as the client writes it; only `derp` is supported. */
 export function subprotocolOf({ fields }: HttpHead): string | undefined {
-  const asked = (fields.get('sec-websocket-protocol') ?? '').split(',')
-  return asked.map((one) => one.trim()).find((one) => one.toLowerCase() === SUBPROTOCOL)
+  const offered = (fields.get('sec-websocket-protocol') ?? '').split(',')
+  return offered.map((one) => one.trim()).find((one) => one.toLowerCase() === SUBPROTOCOL)
 }
 
-/** The answer to a request that is right. No extensions: none is of use for ciphertext. */
+/** The answer to a valid request. Without extensions, which have no use for ciphertext. */
 export function switchingToWebSocket(head: HttpHead): Uint8Array {
   const subprotocol = subprotocolOf(head)
   return Buffer.from(
@@ -70,7 +70,7 @@ export function switchingToWebSocket(head: HttpHead): Uint8Array {
   )
 }
 
-/** What proves that a server has read this `Sec-WebSocket-Key` (RFC 6455 §4.2.2). */
+/** The proof that a server has read this `Sec-WebSocket-Key` (RFC 6455 §4.2.2). */
 export function webSocketAccept(key: string): string {
   return createHash('sha1')
     .update(key + ACCEPT_SUFFIX)

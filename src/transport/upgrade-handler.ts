@@ -7,7 +7,7 @@
 // in a hurry has sent its login with the request.
 
 import type { HttpHead } from '#protocol/http-head.ts'
-import { upgradeWish } from '#protocol/upgrade.ts'
+import { requestedProtocol } from '#protocol/upgrade.ts'
 import { closeFrame } from '#protocol/web-socket.ts'
 import { CloseCode } from '#protocol/web-socket-header.ts'
 import { handshakeFault, subprotocolOf, switchingToWebSocket } from '#protocol/web-socket-handshake.ts'
@@ -45,10 +45,10 @@ export class UpgradeHandler {
   }
 
   handle(http: HttpConnection, request: Request): UpgradeResult {
-    const wish = upgradeWish(request.head)
-    if (wish.kind === 'http') return 'notAnUpgrade'
-    if (wish.kind === 'webSocket') return this.#openWebSocket(http, request)
-    this.#openRaw(http, request, wish)
+    const requested = requestedProtocol(request.head)
+    if (requested.kind === 'http') return 'notAnUpgrade'
+    if (requested.kind === 'webSocket') return this.#openWebSocket(http, request)
+    this.#openRaw(http, request, requested)
     return 'handled'
   }
 

@@ -19,7 +19,7 @@ import {
 } from '#protocol/handshake.ts'
 import { httpHeadEnd, parseHttpHead } from '#protocol/http-head.ts'
 import { metaCertificate } from '#protocol/meta-certificate.ts'
-import { switchingProtocols, upgradeWish } from '#protocol/upgrade.ts'
+import { switchingProtocols, requestedProtocol } from '#protocol/upgrade.ts'
 import { newKeyPair } from '#client/derp-client.ts'
 import type { Certificate } from '../support/certificate.ts'
 
@@ -169,7 +169,7 @@ export class FakeServer implements AsyncDisposable {
       return
     }
     const parsed = parseHttpHead(head, 0, head.length)
-    const request = parsed === undefined ? undefined : upgradeWish(parsed)
+    const request = parsed === undefined ? undefined : requestedProtocol(parsed)
     if (request?.kind !== 'derp') return void session.socket.destroy()
     const answer = request.isFastStart ? new Uint8Array(0) : switchingProtocols(this.key.publicKey)
     session.write(answer, serverKeyFrame(this.key.publicKey))

@@ -4,7 +4,7 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { HTTP_HEAD_BYTES_MAX, httpHeadEnd, parseHttpHead } from '#protocol/http-head.ts'
-import { upgradeRequest, upgradeWish } from '#protocol/upgrade.ts'
+import { upgradeRequest, requestedProtocol } from '#protocol/upgrade.ts'
 import { clientInfo, fastStartRequest, request, switchingProtocols } from '../vectors/login.ts'
 import { bytesFrom, damaged } from './arbitraries.ts'
 
@@ -109,7 +109,7 @@ it('splits damaged heads into a first line and fields, or not at all', () => {
       const head = parseHttpHead(bytes, 0, end < 0 ? bytes.length : end)
       if (head === undefined) return
       for (const name of head.fields.keys()) expect(name).toMatch(/^[^\n:A-Z]+$/)
-      const wish = upgradeWish(head)
+      const wish = requestedProtocol(head)
       if (wish.kind === 'derp') expect(bytes.toString('latin1')).toMatch(/derp|websocket/i)
     }),
     { numRuns: 2_000 },
@@ -140,7 +140,7 @@ it('finds its own requests whole', () => {
         expect(httpHeadEnd(bytes, 0, bytes.length)).toBe(bytes.length)
         const head = parseHttpHead(bytes, 0, bytes.length)
         expect(head?.fields.get('host')).toBe(host)
-        expect(head && upgradeWish(head)).toEqual({ kind: 'derp', isFastStart, idealNode: idealNode ?? '' })
+        expect(head && requestedProtocol(head)).toEqual({ kind: 'derp', isFastStart, idealNode: idealNode ?? '' })
       },
     ),
   )

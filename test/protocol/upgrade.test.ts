@@ -3,20 +3,20 @@
 import { createHash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { parseHttpHead } from '#protocol/http-head.ts'
-import { switchingProtocols, upgradeRequest, type UpgradeWish, upgradeWish } from '#protocol/upgrade.ts'
+import { switchingProtocols, upgradeRequest, type RequestedProtocol, requestedProtocol } from '#protocol/upgrade.ts'
 import { server } from '../vectors/keys.ts'
 import * as login from '../vectors/login.ts'
 
 /** What a request wishes, given as its first line and fields. */
-function wishOf(...lines: string[]): UpgradeWish {
+function wishOf(...lines: string[]): RequestedProtocol {
   const bytes = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`)
   const head = parseHttpHead(bytes, 0, bytes.length)
   if (head === undefined) throw new Error(`no HTTP head: ${lines.join(' | ')}`)
-  return upgradeWish(head)
+  return requestedProtocol(head)
 }
 
-const native: UpgradeWish = { kind: 'derp', isFastStart: false, idealNode: '' }
-const http: UpgradeWish = { kind: 'http' }
+const native: RequestedProtocol = { kind: 'derp', isFastStart: false, idealNode: '' }
+const http: RequestedProtocol = { kind: 'http' }
 const get = 'GET /derp HTTP/1.1'
 
 it('writes the 101 answer byte for byte', () => {

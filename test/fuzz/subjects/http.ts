@@ -3,7 +3,7 @@
 import { HttpAnswer, webSocketProblem } from '#client/http-answer.ts'
 import { WebSocketStream, type WebSocketHandler } from '#client/web-socket-stream.ts'
 import { hasBody, hasToken, httpHeadEnd, parseHttpHead } from '#protocol/http-head.ts'
-import { upgradeRequest, upgradeWish } from '#protocol/upgrade.ts'
+import { upgradeRequest, requestedProtocol } from '#protocol/upgrade.ts'
 import { handshakeFault, switchingToWebSocket } from '#protocol/web-socket-handshake.ts'
 import { closeFrame, PINGS_MAX, WebSocketReader, webSocketHeader } from '#protocol/web-socket.ts'
 import * as login from '../../vectors/login.ts'
@@ -58,8 +58,8 @@ const upgrade: Subject = {
   attempt(input, random) {
     const end = httpHeadEnd(input, 0, input.length)
     const head = end < 0 ? undefined : parseHttpHead(input, 0, end)
-    const wish = head === undefined ? undefined : upgradeWish(head)
-    if (wish?.kind === 'derp') promise(wish.idealNode.length <= 63, 'a name that is too long')
+    const wish = head === undefined ? undefined : requestedProtocol(head)
+    if (wish?.kind === 'derp') promise(wish.idealNode.length <= 63, 'a name without end')
     const idealNode = input
       .toString('latin1')
       .replaceAll(/[^\x21-\x7e]/g, '')
@@ -69,7 +69,7 @@ const upgrade: Subject = {
       upgradeRequest('h', { isFastStart, ...(idealNode === '' ? {} : { idealNode }) }),
     )
     const asked = parseHttpHead(request, 0, httpHeadEnd(request, 0, request.length))
-    same(asked && upgradeWish(asked), { kind: 'derp', isFastStart, idealNode }, 'our own request')
+    same(asked && requestedProtocol(asked), { kind: 'derp', isFastStart, idealNode }, 'our own wish')
     return JSON.stringify(wish ?? 'none').slice(0, 60)
   },
 }

@@ -1,12 +1,11 @@
-// What the codec's properties are tried with: keys, packets, streams of frames, ways to cut a stream, and bytes
-// that were valid before something happened to them. Large arrays are made from a small seed, because fast-check
-// would spend its time shrinking them.
+// Arbitraries for the codec's property tests: keys, packets, streams of frames, splits of a stream, and damaged bytes.
+// Large arrays are generated from a small seed, because fast-check would spend its time shrinking them.
 
 import * as fc from 'fast-check'
 import { FrameAction } from '#protocol/frame-reader.ts'
 import type { Treatment } from './recording-sink.ts'
 
-/** `length` bytes that look random and depend on the seed alone. */
+/** `length` pseudo-random bytes that depend only on the seed. */
 export function bytesFrom(seed: number, length: number): Buffer {
   const out = Buffer.allocUnsafe(length)
   let state = seed | 1
@@ -19,7 +18,7 @@ export function bytesFrom(seed: number, length: number): Buffer {
 
 export const someKey = exactly(32).filter((key) => key.some((byte) => byte !== 0))
 
-/** Packets of all sizes up to 64 KiB, most of them small. */
+/** Packets of all sizes up to 64 KiB, mostly small. */
 export const somePacket = bytesOfLength(
   { weight: 8, arbitrary: fc.nat(200) },
   { weight: 3, arbitrary: fc.nat(4_000) },
@@ -44,12 +43,15 @@ const someFrame: fc.Arbitrary<StreamFrame> = fc.record({
     { weight: 4, arbitrary: fc.constant(FrameAction.skip) },
     { weight: 1, arbitrary: fc.constant(FrameAction.reject) },
   ),
-  goesOn: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
+  continues: fc.oneof(
+    { weight: 4, arbitrary: fc.constant(true) },
+    { weight: 1, arbitrary: fc.constant(false) },
+  ),
 })
 
 export const someFrames = fc.array(someFrame, { minLength: 1, maxLength: 12 })
 
-/** The bytes of frames, one after another. */
+/** The bytes of all frames in order. */
 export function streamOf(frames: readonly Pick<StreamFrame, 'type' | 'payload'>[]): Buffer {
   return Buffer.concat(
     frames.flatMap(({ type, payload }) => {
@@ -61,7 +63,7 @@ export function streamOf(frames: readonly Pick<StreamFrame, 'type' | 'payload'>[
   )
 }
 
-/** Where a stream is cut: shares of its length, or close to the boundaries where a reader changes state. */
+/** Split positions: shares of the stream's length, or near the boundaries where a reader changes state. */
 export const someCuts = fc.array(
   fc.oneof(
     fc.double({ min: 0, max: 1, noNaN: true }),
@@ -71,7 +73,7 @@ export const someCuts = fc.array(
 )
 export type Cut = number | { readonly frameAt: number; readonly offset: number }
 
-/** The stream in pieces; `frameStarts` is where its frames begin. */
+/** The stream in pieces; `frameStarts` are the positions of its frames. */
 export function cutStream(stream: Buffer, cuts: readonly Cut[], frameStarts: readonly number[]): Buffer[] {
   const places = cuts.map((cut) =>
     typeof cut === 'number' ? Math.floor(cut * stream.length) : (frameStarts[cut.frameAt] ?? 0) + cut.offset,
@@ -102,7 +104,7 @@ const someDamage: fc.Arbitrary<Damage> = fc.oneof(
   }),
 )
 
-/** One of the samples after one to six mishaps; now and then bytes that never were valid. */
+/** One of the samples with one to six damages; sometimes arbitrary bytes. */
 export function damaged(...samples: readonly Uint8Array[]): fc.Arbitrary<Buffer> {
   return fc.oneof(
     {

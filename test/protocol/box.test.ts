@@ -1,4 +1,4 @@
-// The NaCl box: the vectors byte for byte, and the runtime's X25519 against the portable one. No frames here.
+// The NaCl box: the vectors byte for byte, and the runtime's X25519 compared with the portable one.
 
 import { x25519 } from '@noble/curves/ed25519.js'
 import * as fc from 'fast-check'
@@ -13,14 +13,14 @@ import { exactly } from './arbitraries.ts'
 const nonce = clientInfo.nonce
 const plain = Buffer.from(clientInfo.json)
 
-/** The agreed key, or a failure of the test. */
+/** The agreed key; fails the test without one. */
 function agreed(secret: BoxSecret, publicKey: Uint8Array): BoxKey {
   const box = secret.agree(publicKey)
   if (box === undefined) throw new Error(`no agreement with ${toHex(publicKey)}`)
   return box
 }
 
-it('agrees from both sides on the box key of the vectors', () => {
+it('both sides agree on the box key of the vectors', () => {
   expect(toHex(x25519.getSharedSecret(server.privateKey, clientA.publicKey))).toBe(
     toHex(agreement.sharedSecret),
   )
@@ -37,7 +37,7 @@ it('seals the boxes of the vectors byte for byte: nonce, tag, ciphertext', () =>
   expect(toHex(sealed)).toBe(toHex(serverInfo.nonce) + toHex(serverInfo.box))
 })
 
-it('agrees as the portable X25519 does, for any keys', () => {
+it('agrees on the same key as the portable X25519, for any keys', () => {
   fc.assert(
     fc.property(exactly(32), exactly(32), exactly(24), (mine, theirs, someNonce) => {
       const publicKey = keyPairFrom(theirs).publicKey
@@ -49,7 +49,7 @@ it('agrees as the portable X25519 does, for any keys', () => {
   )
 })
 
-it('agrees with any 32 bytes as the portable X25519 does, off the curve or not', () => {
+it('gives the same result as the portable X25519 for any 32 bytes, on the curve or not', () => {
   fc.assert(
     fc.property(exactly(32), (publicKey) => {
       const native = agreed(new BoxSecret(server.privateKey), publicKey)
@@ -60,7 +60,7 @@ it('agrees with any 32 bytes as the portable X25519 does, off the curve or not',
   )
 })
 
-it('opens what it sealed, of any length and at any alignment', () => {
+it('opens sealed boxes of any length and alignment', () => {
   const box = new BoxKey(agreement.boxKey)
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), exactly(24), fc.nat(7), (message, someNonce, offset) => {
@@ -73,7 +73,7 @@ it('opens what it sealed, of any length and at any alignment', () => {
   )
 })
 
-it('opens no box with one flipped bit', () => {
+it('does not open a box with one flipped bit', () => {
   const box = new BoxKey(agreement.boxKey)
   const sealed = box.seal(nonce, plain)
   for (let bit = 0; bit < sealed.length * 8; bit++) {
@@ -83,7 +83,7 @@ it('opens no box with one flipped bit', () => {
   }
 })
 
-it('opens no box that was cut, lengthened, or sealed for others', () => {
+it('does not open a box that is truncated, extended, or sealed for others', () => {
   const box = new BoxKey(agreement.boxKey)
   const sealed = box.seal(nonce, plain)
   for (let length = 0; length < sealed.length; length++) {
@@ -106,7 +106,7 @@ const smallOrder = [
   prime + 1n,
 ]
 
-it.each(smallOrder)('agrees on nothing with the key of small order %d', (point) => {
+it.each(smallOrder)('agrees on no key with the point of small order %d', (point) => {
   const key = Buffer.from(point.toString(16).padStart(64, '0'), 'hex').reverse()
   expect(new BoxSecret(server.privateKey).agree(key)).toBeUndefined()
   key.writeUInt8(key.readUInt8(31) | 0x80, 31)

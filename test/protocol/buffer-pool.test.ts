@@ -1,10 +1,10 @@
-// Lending and giving back buffers, with the count of what is out compared to a list after every step.
+// Renting and returning buffers, with the count compared with a list after every step.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 
-it('lends no buffer twice, none too small, and counts what is out', () => {
+it('rents no buffer twice and none too small, and counts rented bytes', () => {
   const someSteps = fc.array(
     fc.oneof(
       fc.record({ rent: fc.oneof(fc.nat(5_000), fc.nat(200_000), fc.nat(3_000_000)) }),
@@ -34,7 +34,7 @@ it('lends no buffer twice, none too small, and counts what is out', () => {
   )
 })
 
-it('lends again what came back', () => {
+it('rents returned buffers again', () => {
   const pool = new BufferPool()
   const first = pool.rent(100)
   pool.giveBack(first)
@@ -49,7 +49,7 @@ function giveBack(pool: BufferPool, buffers: readonly Buffer[]): void {
   for (const buffer of buffers) pool.giveBack(buffer)
 }
 
-it('keeps what is needed again and again, however much', () => {
+it('keeps buffers that are needed repeatedly, however many', () => {
   const pool = new BufferPool()
   const burst = rent(pool, 100)
   const known = new Set(burst)
@@ -62,11 +62,11 @@ it('keeps what is needed again and again, however much', () => {
   }
 })
 
-it('keeps no more than 4 MiB of a size when a burst is over', () => {
+it('keeps at most 4 MiB of each class after a burst', () => {
   const pool = new BufferPool()
   const burst = rent(pool, 100)
   giveBack(pool, burst)
-  // What was needed since the last call is kept once more.
+  // Buffers needed since the last call are kept until the next one.
   pool.trim()
   giveBack(pool, rent(pool, 60))
   pool.trim()
@@ -81,7 +81,7 @@ it('keeps no more than 4 MiB of a size when a burst is over', () => {
   expect(left.length).toBe(4_194_304 / 131_072)
 })
 
-it('makes what is over 2 MiB to measure and does not keep it', () => {
+it('makes buffers over 2 MiB of the exact size and does not keep them', () => {
   const pool = new BufferPool()
   const large = pool.rent(2_097_153)
   expect(large.length).toBe(2_097_153)

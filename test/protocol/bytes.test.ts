@@ -1,4 +1,4 @@
-// Numbers, keys and hex against the runtime's own Buffer methods. What is out of bounds is the callers' affair.
+// Numbers, keys and hex compared with the runtime's Buffer methods. Callers check bounds.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -18,7 +18,7 @@ import {
 
 const someBytes = fc.uint8Array({ maxLength: 80 })
 
-it('writes and reads numbers as the runtime does, at any place', () => {
+it('writes and reads numbers as the runtime does, at any position', () => {
   fc.assert(
     fc.property(fc.nat(0xffff), fc.integer({ min: 0, max: 0xffffffff }), fc.nat(9), (small, large, at) => {
       const buffer = Buffer.alloc(20, 0xee)
@@ -52,7 +52,7 @@ it('compares bytes as hex text does', () => {
   expect(startsWithAt(Uint8Array.of(1, 2, 3), 1, Uint8Array.of(2, 4))).toBe(false)
 })
 
-it('finds every byte that is not zero, and only inside the range', () => {
+it('finds every non-zero byte in the range, and none outside', () => {
   expect(isZero(new Uint8Array(32))).toBe(true)
   for (let at = 0; at < 32; at++) {
     const bytes = new Uint8Array(32)
@@ -63,7 +63,7 @@ it('finds every byte that is not zero, and only inside the range', () => {
   }
 })
 
-it('writes hex in lower case and reads it in either', () => {
+it('writes hex in lower case and reads both cases', () => {
   fc.assert(
     fc.property(someBytes, (bytes) => {
       const text = toHex(bytes)
@@ -81,7 +81,7 @@ it('writes hex of a part of a larger buffer', () => {
   expect(toHex(Buffer.from('0011223344', 'hex').subarray(1, 3))).toBe('1122')
 })
 
-it('puts parts together into an array of its own', () => {
+it('concatenates parts into a new array', () => {
   const part = Uint8Array.of(1, 2)
   const whole = concatBytes(part, new Uint8Array(0), Uint8Array.of(3))
   part[0] = 9

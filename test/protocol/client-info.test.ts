@@ -1,4 +1,4 @@
-// What ClientInfo's JSON may say, after the box is open: the rules of the reference's decoder, one by one.
+// The content of ClientInfo's JSON, after the box is opened: the rules of derper's decoder, one by one.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -21,7 +21,7 @@ const silent: ClientInfo = {
 }
 const errors: readonly string[] = Object.values(ProtocolError)
 
-it.each(['{}', 'null', ' \r\n\t{ } '])('takes %j as all defaults', (text) => {
+it.each(['{}', 'null', ' \r\n\t{ } '])('reads %j as all defaults', (text) => {
   expect(parseClientInfo(text)).toEqual(silent)
 })
 
@@ -41,7 +41,7 @@ it.each([
   ['{version:2}'],
   ['\ufeff{}'],
   ['{"version":2} // two'],
-])('refuses %j, which is no JSON object', (text) => {
+])('rejects %j, which is no JSON object', (text) => {
   expect(parseClientInfo(text)).toBe(ProtocolError.clientInfoJson)
 })
 
@@ -52,11 +52,11 @@ it.each([
   ['3', 3],
   ['-1', -1],
   ['null', 0],
-])('takes the version %s', (text, version) => {
+])('accepts the version %s', (text, version) => {
   expect(parseClientInfo(`{"version":${text}}`)).toEqual({ ...silent, version })
 })
 
-it('honours names in any case and ignores names it does not know', () => {
+it('reads names in any case and ignores unknown names', () => {
   const text = `{"MeshKey":"${meshKeyText}","VERSION":7,"canackpings":true,"ISPROBER":true,"appName":"x",
     "versions":"two","CanAckPing":1,"Key":{"version":[]},"":null,"__proto__":{"version":"9"},"constructor":1}`
   expect(parseClientInfo(text)).toEqual({
@@ -72,7 +72,7 @@ it('honours names in any case and ignores names it does not know', () => {
   expect(parseClientInfo('{"WatchHomesOnly":1}')).toEqual(silent)
 })
 
-it('takes the last of equal names', () => {
+it('uses the last of equal names', () => {
   expect(parseClientInfo('{"version":1,"Version":2,"VERSION":3}')).toEqual({ ...silent, version: 3 })
 })
 
@@ -91,23 +91,23 @@ it.each([
   '"AppName":5',
   '"AppName":["x"]',
   '"AppName":false',
-])('refuses {%s}, a known name with the wrong type', (field) => {
+])('rejects {%s}, a known name with the wrong type', (field) => {
   expect(parseClientInfo(`{${field}}`)).toBe(ProtocolError.clientInfoJson)
 })
 
-it('takes null for a known name as its default', () => {
+it('reads null for a known name as its default', () => {
   expect(parseClientInfo('{"version":null,"CanAckPings":null,"IsProber":null,"AppName":null}')).toEqual(
     silent,
   )
 })
 
-it('takes a mesh key in either case of its digits', () => {
+it('accepts a mesh key with digits in either case', () => {
   for (const text of [meshKeyText, meshKeyText.toUpperCase()]) {
     expect(parseClientInfo(`{"meshKey":"${text}"}`)).toEqual({ ...silent, meshKey: key })
   }
 })
 
-it('takes the all-zero mesh key as none', () => {
+it('reads the all-zero mesh key as none', () => {
   expect(parseClientInfo(`{"meshKey":"${'0'.repeat(64)}"}`)).toEqual(silent)
 })
 
@@ -126,13 +126,13 @@ it.each([
   [`" ${meshKeyText.slice(1)}"`],
   [`"${meshKeyText}\\n"`],
   [`"0x${meshKeyText.slice(2)}"`],
-])('refuses the mesh key %s', (value) => {
+])('rejects the mesh key %s', (value) => {
   expect(parseClientInfo(`{"meshKey":${value}}`)).toBe(ProtocolError.meshKeySyntax)
   expect(parseClientInfo(`{"MESHKEY":${value},"version":2}`)).toBe(ProtocolError.meshKeySyntax)
 })
 
 it.each(['', 'x', 'my app/1.0 (~)', ' ', '~'.repeat(32), '{"version":1}'])(
-  'takes the app name "%s"',
+  'accepts the app name "%s"',
   (name) => {
     expect(parseClientInfo(JSON.stringify({ AppName: name }))).toEqual({ ...silent, appName: name })
     expect(isAppName(name)).toBe(true)
@@ -140,26 +140,26 @@ it.each(['', 'x', 'my app/1.0 (~)', ' ', '~'.repeat(32), '{"version":1}'])(
 )
 
 it.each(['x'.repeat(33), 'line\n', '\0', '\x1f', '\x7f', 'für', 'ü'.repeat(17), '\u{1f511}', 'a\ufffd'])(
-  'refuses the app name %j',
+  'rejects the app name %j',
   (name) => {
     expect(parseClientInfo(JSON.stringify({ AppName: name }))).toBe(ProtocolError.appNameInvalid)
     expect(isAppName(name)).toBe(false)
   },
 )
 
-it('takes exactly the names of up to 32 printable ASCII characters', () => {
+it('accepts exactly the names of up to 32 printable ASCII characters', () => {
   for (let code = 0; code < 0x180; code++) {
     expect(isAppName(`a${String.fromCodePoint(code)}`)).toBe(code >= 0x20 && code <= 0x7e)
   }
 })
 
-it('refuses nothing that deep nesting or many names hide, and comes to an end', () => {
+it('accepts valid fields beside deep nesting or many names, in bounded time', () => {
   const deep = `{"x":${'['.repeat(100_000)}${']'.repeat(100_000)},"version":2}`
   const many = `{${Array.from({ length: 20_000 }, (_, i) => `"${i}":1`).join(',')},"version":2}`
   for (const text of [deep, many]) expect(parseClientInfo(text)).toEqual({ ...silent, version: 2 })
 })
 
-it('makes of any JSON an error of the closed list or a whole ClientInfo', () => {
+it('any JSON gives a ProtocolError or a complete ClientInfo', () => {
   const names = ['meshKey', 'version', 'CanAckPings', 'IsProber', 'AppName', 'meshkey', 'other']
   const someObject = fc.dictionary(fc.constantFrom(...names), fc.jsonValue(), { maxKeys: 5 })
   fc.assert(
@@ -172,7 +172,7 @@ it('makes of any JSON an error of the closed list or a whole ClientInfo', () => 
   )
 })
 
-it('makes of any text an error of the closed list or a whole ClientInfo', () => {
+it('any text gives a ProtocolError or a complete ClientInfo', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), fc.nat(clientInfo.json.length), (text, at) => {
       const result = parseClientInfo(clientInfo.json.slice(0, at) + text + clientInfo.json.slice(at))

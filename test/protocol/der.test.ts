@@ -1,4 +1,4 @@
-// ASN.1 elements against encodings known from certificates in use. Whole certificates have tests of their own.
+// ASN.1 elements compared with known encodings. Whole certificates have tests of their own.
 
 import { expect, it } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
@@ -38,7 +38,7 @@ it.each([
   expect(toHex(asn1.integer(Buffer.from(bytes, 'hex')))).toBe(hex)
 })
 
-it('writes dates to the second, in universal time', () => {
+it('writes dates with seconds in UTC', () => {
   const utcTime = asn1.utcTime(Date.parse('2026-08-01T23:59:58.999Z'))
   expect(toHex(utcTime)).toBe(`170d${Buffer.from('260801235958Z').toString('hex')}`)
 })
@@ -52,6 +52,6 @@ it.each([
   ['a set of two', asn1.set(asn1.sequence(), asn1.sequence()), '310430003000'],
   ['[3] explicit', asn1.explicit(3, asn1.sequence()), 'a3023000'],
   ['[2] implicit', asn1.implicit(2, Buffer.from('a')), '820161'],
-])('writes %s', (_what, element, hex) => {
+])('writes %s', (_name, element, hex) => {
   expect(toHex(element)).toBe(hex)
 })

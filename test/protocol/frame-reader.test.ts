@@ -1,5 +1,5 @@
-// One stream, cut in every way: the frames, skips, refusals and stops must be the same, and every buffer must come
-// back. The sink spoils what it is lent, so that nothing may be read twice or kept uncopied.
+// One stream split in every way: frames, skips, rejections and stops must be the same, and every buffer must be returned.
+// The sink overwrites borrowed buffers, so that nothing can be read twice or kept without a copy.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -29,16 +29,16 @@ const vectorFrames = [
   ...Object.values(frames),
 ]
 
-/** What a sink should hear of these frames however they are cut. */
+/** The events of these frames, for any split. */
 function expectedEvents(streamFrames: readonly StreamFrame[]): string[] {
   const events: string[] = []
   let streamAt = 0
-  for (const { type, payload, action, goesOn } of streamFrames) {
+  for (const { type, payload, action, continues } of streamFrames) {
     events.push(headerEvent(type, payload.length))
     streamAt += 5 + payload.length
     if (action === FrameAction.reject) break
     if (action === FrameAction.accept) events.push(frameEvent(type, payload))
-    if (action === FrameAction.accept && !goesOn) events.push(stopEvent(streamAt))
+    if (action === FrameAction.accept && !continues) events.push(stopEvent(streamAt))
   }
   return events
 }
@@ -56,16 +56,16 @@ function startsOf(streamFrames: readonly StreamFrame[]): number[] {
   return streamFrames.map(({ payload }) => (at += 5 + payload.length) - 5 - payload.length)
 }
 
-const asTaken = (frame: Buffer): StreamFrame => ({
+const asAccepted = (frame: Buffer): StreamFrame => ({
   type: frame.readUInt8(0),
   payload: frame.subarray(5),
   action: FrameAction.accept,
-  goesOn: true,
+  continues: true,
 })
 
 it('cuts a stream of all vectors into its frames, in one chunk and in single bytes', () => {
   const stream = Buffer.concat(vectorFrames)
-  const expected = expectedEvents(vectorFrames.map(asTaken))
+  const expected = expectedEvents(vectorFrames.map(asAccepted))
   for (const chunks of [[stream], singleBytes(stream)]) {
     const { sink, pool } = read(chunks)
     expect(sink.events).toEqual(expected)
@@ -73,7 +73,7 @@ it('cuts a stream of all vectors into its frames, in one chunk and in single byt
   }
 })
 
-it('hears the same frames, skips, refusals and stops however the stream is cut', () => {
+it('gives the same frames, skips, rejections and stops for any split of the stream', () => {
   fc.assert(
     fc.property(someFrames, someCuts, (streamFrames, cuts) => {
       const chunks = cutStream(streamOf(streamFrames), cuts, startsOf(streamFrames))
@@ -85,7 +85,7 @@ it('hears the same frames, skips, refusals and stops however the stream is cut',
   )
 })
 
-it('hears the same frames, skips, refusals and stops byte by byte', () => {
+it('gives the same frames, skips, rejections and stops byte by byte', () => {
   const small = someFrames.map((all) =>
     all.map((frame) => ({ ...frame, payload: frame.payload.subarray(0, 3_000) })),
   )
@@ -103,7 +103,7 @@ it('hears the same frames, skips, refusals and stops byte by byte', () => {
 it('reads a 64 KiB packet in single bytes', () => {
   const frame = streamOf([{ type: 4, payload: Buffer.concat([clientA.publicKey, largestPacket()]) }])
   const { sink, pool } = read(singleBytes(frame))
-  expect(sink.events).toEqual(expectedEvents([asTaken(frame)]))
+  expect(sink.events).toEqual(expectedEvents([asAccepted(frame)]))
   expect(pool.lentBytes).toBe(0)
 })
 
@@ -113,9 +113,9 @@ it('skips an unknown frame of 0 bytes, 100 bytes and 5 MB without keeping any of
       type: 0x7e,
       payload: bytesFrom(length, length),
       action: FrameAction.skip,
-      goesOn: true,
+      continues: true,
     }
-    const streamFrames = [unknown, asTaken(frames.ping)]
+    const streamFrames = [unknown, asAccepted(frames.ping)]
     const stream = streamOf(streamFrames)
     const pieces = Array.from({ length: Math.ceil(stream.length / 65_536) }, (_, i) =>
       stream.subarray(i * 65_536, (i + 1) * 65_536),
@@ -126,7 +126,7 @@ it('skips an unknown frame of 0 bytes, 100 bytes and 5 MB without keeping any of
   }
 })
 
-it('feeds what follows the end of the HTTP head to the same stream, cut anywhere', () => {
+it('reads the bytes behind an HTTP head as the same stream, for any split', () => {
   const stream = Buffer.concat([
     Buffer.from(fastStartRequest),
     clientInfo.frame,
@@ -134,14 +134,16 @@ it('feeds what follows the end of the HTTP head to the same stream, cut anywhere
     frames.sendPacket,
   ])
   const headBytes = fastStartRequest.length
-  const expected = expectedEvents([clientInfo.frame, frames.notePreferredYes, frames.sendPacket].map(asTaken))
+  const expected = expectedEvents(
+    [clientInfo.frame, frames.notePreferredYes, frames.sendPacket].map(asAccepted),
+  )
   for (let cut = headBytes; cut <= stream.length; cut++) {
     const { sink } = read([stream.subarray(headBytes, cut), stream.subarray(cut)])
     expect(sink.events).toEqual(expected)
   }
 })
 
-it('passes a whole frame on where it lies, without renting', () => {
+it('passes a whole frame on in place, without renting', () => {
   const pool = new BufferPool()
   const chunk = Buffer.concat([frames.keepAlive, frames.sendPacket])
   const seen: Buffer[] = []
@@ -160,7 +162,7 @@ it('passes a whole frame on where it lies, without renting', () => {
   expect(seen.map((buffer) => buffer === chunk)).toEqual([true, true])
 })
 
-it('grows with what has arrived, never with what a header promises', () => {
+it('rents memory for received bytes, never for the length in a header', () => {
   const pool = new BufferPool()
   const reader = new FrameReader(new RecordingSink(), pool)
   const chunk = Buffer.from('02fffffff0', 'hex')
@@ -172,7 +174,7 @@ it('grows with what has arrived, never with what a header promises', () => {
   expect(pool.lentBytes).toBe(0)
 })
 
-it('rents for what it keeps of a shared buffer, not for the buffer', () => {
+it('rents memory for the kept part of a shared buffer, not for the buffer', () => {
   const pool = new BufferPool()
   const reader = new FrameReader(new RecordingSink(), pool)
   const shared = Buffer.alloc(65_536, 0xee)
@@ -181,7 +183,7 @@ it('rents for what it keeps of a shared buffer, not for the buffer', () => {
   expect(pool.lentBytes).toBe(2_048)
 })
 
-it('gives back what it holds when it is closed at any point, and reads nothing afterwards', () => {
+it('returns its buffer when it is closed at any point, and reads nothing afterwards', () => {
   const stream = Buffer.concat(vectorFrames)
   for (let cut = 1; cut < stream.length; cut++) {
     const { sink, pool, reader } = read([
@@ -198,23 +200,23 @@ it('gives back what it holds when it is closed at any point, and reads nothing a
   }
 })
 
-it('can be closed by its sink from a header or from a frame, cut anywhere', () => {
+it('can be closed by its sink from a header or a frame, for any split', () => {
   const stream = Buffer.concat([frames.ping, frames.sendPacket, frames.ping])
   for (let cut = 1; cut < stream.length; cut++) {
     for (const action of Object.values(FrameAction)) {
-      expect(readUntilClosed(stream, cut, { header: action })).toEqual({ heardAfter: 0, lentBytes: 0 })
+      expect(readUntilClosed(stream, cut, { header: action })).toEqual({ eventsAfter: 0, lentBytes: 0 })
     }
-    for (const goesOn of [true, false]) {
-      expect(readUntilClosed(stream, cut, { frame: goesOn })).toEqual({ heardAfter: 0, lentBytes: 0 })
+    for (const continues of [true, false]) {
+      expect(readUntilClosed(stream, cut, { frame: continues })).toEqual({ eventsAfter: 0, lentBytes: 0 })
     }
   }
 })
 
-/** Reads with a sink that closes its reader at the first SendPacket, and then answers as given. */
+/** Reads with a sink that closes its reader at the first SendPacket and then returns `answer`. */
 function readUntilClosed(stream: Buffer, cut: number, answer: { header?: FrameAction; frame?: boolean }) {
   const pool = new BufferPool()
   let isClosed = false
-  let heardAfter = 0
+  let eventsAfter = 0
   const close = (): void => {
     isClosed = true
     reader.close()
@@ -222,13 +224,13 @@ function readUntilClosed(stream: Buffer, cut: number, answer: { header?: FrameAc
   const reader: FrameReader = new FrameReader(
     {
       onHeader: (type) => {
-        if (isClosed) heardAfter++
+        if (isClosed) eventsAfter++
         if (type !== FrameType.sendPacket || answer.header === undefined) return FrameAction.accept
         close()
         return answer.header
       },
       onFrame: (type) => {
-        if (isClosed) heardAfter++
+        if (isClosed) eventsAfter++
         if (type !== FrameType.sendPacket || answer.frame === undefined) return true
         close()
         return answer.frame
@@ -239,26 +241,26 @@ function readUntilClosed(stream: Buffer, cut: number, answer: { header?: FrameAc
   reader.feed(stream, 0, cut)
   reader.feed(stream, cut, stream.length)
   expect(isClosed).toBe(true)
-  return { heardAfter, lentBytes: pool.lentBytes }
+  return { eventsAfter, lentBytes: pool.lentBytes }
 }
 
-/** What a relay might do: take up to 64 KiB, skip up to 1 MiB, refuse what is longer. */
-function judge(payloadBytes: number): FrameAction {
+/** Accepts up to 64 KiB, skips up to 1 MiB, rejects longer frames, like a relay. */
+function actionFor(payloadBytes: number): FrameAction {
   if (payloadBytes <= 65_536) return FrameAction.accept
   return payloadBytes <= 1_048_576 ? FrameAction.skip : FrameAction.reject
 }
 
-it('makes the same of damaged streams however they are cut, and always comes to an end', () => {
+it('reads damaged streams alike for any split, and always ends', () => {
   fc.assert(
     fc.property(damaged(Buffer.concat(vectorFrames), ...vectorFrames), someCuts, (stream, cuts) => {
       const whole = read([stream], (_frameAt, payloadBytes) => ({
-        action: judge(payloadBytes),
-        goesOn: true,
+        action: actionFor(payloadBytes),
+        continues: true,
       }))
       for (const chunks of [singleBytes(stream), cutStream(stream, cuts, [0, 45, 154])]) {
         const { sink, pool, reader } = read(chunks, (_frameAt, payloadBytes) => ({
-          action: judge(payloadBytes),
-          goesOn: true,
+          action: actionFor(payloadBytes),
+          continues: true,
         }))
         reader.close()
         expect(sink.events).toEqual(whole.sink.events)

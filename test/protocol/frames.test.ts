@@ -1,4 +1,4 @@
-// The frames after login: vectors byte for byte, round trips, announced lengths, and damaged payloads.
+// The frames after login: vectors byte for byte, round trips, length fields, and damaged payloads.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -88,7 +88,7 @@ it('writes 64 KiB packets byte for byte', () => {
   expect(sha256(received).toString('hex')).toBe(largestFrames.recvPacketSha256)
 })
 
-it('answers a longer ping with the pong of its first eight bytes', () => {
+it('answers a longer ping with its first eight bytes', () => {
   const longPing = frames.pingOfTwelveBytes
   expect(toHex(pingFrame(longPing.subarray(5)))).toBe(toHex(longPing))
   expect(toHex(pongFrame(longPing.subarray(5)))).toBe(toHex(frames.pong))
@@ -98,12 +98,12 @@ it.each([
   ['disconnected', frames.peerGoneDisconnected, keyA, GoneReason.disconnected],
   ['not here', frames.peerGoneNotHere, keyB, GoneReason.notHere],
   ['the old form without a reason', frames.peerGoneOldForm, keyA, GoneReason.disconnected],
-])('reads PeerGone, %s', (_what, whole, key, reason) => {
+])('reads PeerGone, %s', (_name, whole, key, reason) => {
   expect(readPeerGone(whole.subarray(5))).toEqual({ key: Uint8Array.from(key), reason })
   expect(readPeerGone(whole.subarray(5, 5 + 31))).toBeUndefined()
 })
 
-it('reads Restarting, longer than needed but not shorter', () => {
+it('reads a longer Restarting, but not a shorter one', () => {
   const payload = frames.restarting.subarray(5)
   const delays = { reconnectInMs: 1_500, tryForMs: 5_000 }
   expect(readRestarting(payload)).toEqual(delays)
@@ -111,7 +111,7 @@ it('reads Restarting, longer than needed but not shorter', () => {
   expect(readRestarting(payload.subarray(0, 7))).toBeUndefined()
 })
 
-it('turns a ForwardPacket into the RecvPacket of its source in place, touching nothing around it', () => {
+it('turns a ForwardPacket into the RecvPacket of its source in place, and changes nothing around it', () => {
   for (const offset of [0, 1, 6]) {
     const chunk = Buffer.concat([Buffer.alloc(offset, 0xee), frames.forwardPacket, Buffer.alloc(9, 0xee)])
     const end = offset + frames.forwardPacket.length
@@ -132,7 +132,7 @@ it('turns any ForwardPacket into a RecvPacket, empty or of 64 KiB', () => {
   )
 })
 
-it('announces the real length in every frame', () => {
+it('writes the real length into every frame', () => {
   fc.assert(
     fc.property(someKey, somePacket, fc.string({ unit: 'grapheme' }), (key, payload, text) => {
       const written = [
@@ -163,7 +163,7 @@ const somePresence: fc.Arbitrary<Presence> = fc.record({
   appName: fc.option(someAppName, { nil: undefined }),
 })
 
-it('reads back every presence it writes, with and without an app name', () => {
+it('reads every presence that it writes, with and without an app name', () => {
   fc.assert(
     fc.property(somePresence, (written) => {
       const whole = peerPresentFrame(written)
@@ -174,7 +174,7 @@ it('reads back every presence it writes, with and without an app name', () => {
   )
 })
 
-it('reads of a presence cut anywhere what stands whole in it', () => {
+it('reads the complete fields of a presence truncated at any position', () => {
   const whole = { ...presences.peerPresentProber, appName: 'derp prober' }
   const payload = peerPresentFrame(whole).subarray(5)
   for (let length = 0; length < payload.length; length++) {
@@ -202,12 +202,12 @@ it.each([
   ['a name beyond ASCII', '02c3bc', undefined],
   ['a name of 32 bytes', `20${'7e'.repeat(32)}`, '~'.repeat(32)],
   ['a name of 33 bytes', `21${'7e'.repeat(33)}`, undefined],
-])('reads a presence with %s, and its name only if it is one', (_what, tail, appName) => {
+])('reads a presence with %s, and only a valid name', (_name, tail, appName) => {
   const payload = Buffer.concat([frames.peerPresentRegular.subarray(5), Buffer.from(tail, 'hex')])
   expect(readPeerPresent(payload)).toEqual({ ...presences.peerPresentRegular, appName })
 })
 
-it('copies what it reads: the payload is only borrowed', () => {
+it('copies the bytes that it reads from a borrowed payload', () => {
   const payload = Buffer.from(frames.peerPresentRegular.subarray(5))
   const read = readPeerPresent(payload)
   const gone = readPeerGone(payload)
@@ -216,7 +216,7 @@ it('copies what it reads: the payload is only borrowed', () => {
   expect(gone?.key).toEqual(presences.peerPresentRegular.key)
 })
 
-it('reads damaged presences, goodbyes and restarts as whole ones or not at all', () => {
+it('reads damaged PeerPresent, PeerGone and Restarting completely or not at all', () => {
   const named = Buffer.from(peerPresentFrame({ ...presences.peerPresentIpv6, appName: 'an app' })).subarray(5)
   const samples = [named, frames.peerPresentRegular.subarray(5), frames.peerGoneNotHere.subarray(5)]
   fc.assert(

@@ -1,5 +1,5 @@
-// The login in bytes: vectors both ways, every refused login derived from them, and damaged ones. What the JSON
-// inside may say is tried in `client-info.test.ts`.
+// The login in bytes: the vectors in both directions, every rejected login derived from them, and damaged ones. The JSON
+// inside is tested in client-info.test.ts.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -43,7 +43,7 @@ function agreed(secret: BoxSecret, publicKey: Uint8Array): BoxKey {
   return box
 }
 
-/** What a server makes of a ClientInfo payload: who it is and what it says, or what is wrong with it. */
+/** Reads a ClientInfo payload as a server does. */
 function logIn(payload: Uint8Array): { key: Uint8Array; info: ClientInfo } | ProtocolError {
   const key = readClientKey(payload)
   if (typeof key === 'string') return key
@@ -56,7 +56,7 @@ const boxWithA = agreed(serverSecret, keys.clientA.publicKey)
 const infoPayload = login.clientInfo.frame.subarray(5)
 
 /** A ClientInfo payload of clientA with any text in its box. */
-function payloadSaying(text: string | Uint8Array): Uint8Array {
+function payloadWith(text: string | Uint8Array): Uint8Array {
   const plain = typeof text === 'string' ? Buffer.from(text) : text
   return Buffer.concat([keys.clientA.publicKey, boxWithA.seal(login.clientInfo.nonce, plain)])
 }
@@ -67,7 +67,7 @@ it('writes ServerKey byte for byte, 45 bytes', () => {
   expect(toHex(frame)).toBe(toHex(login.serverKeyFrame))
 })
 
-it('reads ServerKey, with room for later additions', () => {
+it('reads ServerKey, also with bytes behind the key', () => {
   const payload = login.serverKeyFrame.subarray(5)
   expect(readServerKey(payload)).toEqual(Uint8Array.from(keys.server.publicKey))
   expect(readServerKey(Buffer.concat([payload, Buffer.alloc(984)]))).toEqual(
@@ -75,7 +75,7 @@ it('reads ServerKey, with room for later additions', () => {
   )
 })
 
-it('reads no ServerKey with a wrong magic or cut short', () => {
+it('rejects a ServerKey with a wrong magic, or truncated', () => {
   const payload = login.serverKeyFrame.subarray(5)
   for (let bit = 0; bit < 64; bit++) expect(readServerKey(withFlippedBit(payload, bit))).toBeUndefined()
   for (let length = 0; length < payload.length; length++) {
@@ -96,7 +96,7 @@ it.each(Object.entries(login.clientInfos))('logs in with %s', (name, vector) => 
   })
 })
 
-it('leaves fields with their default out of ClientInfo, as the native client does', () => {
+it('omits fields with their default from ClientInfo, as the native client does', () => {
   const box = agreed(new BoxSecret(keys.clientA.privateKey), keys.server.publicKey)
   const frame = clientInfoFrame(
     keys.clientA.publicKey,
@@ -107,7 +107,7 @@ it('leaves fields with their default out of ClientInfo, as the native client doe
   expect(toHex(frame)).toBe(toHex(login.clientInfo.frame))
 })
 
-it('says of a client that it cannot answer pings unless it is told so', () => {
+it('writes CanAckPings false by default', () => {
   const box = agreed(new BoxSecret(keys.clientB.privateKey), keys.server.publicKey)
   const frame = clientInfoFrame(keys.clientB.publicKey, {}, box, login.proberInfo.nonce)
   const plain = box.open(frame.subarray(5 + 32)) ?? new Uint8Array(0)
@@ -128,7 +128,7 @@ const someInfo: fc.Arbitrary<ClientInfo> = fc.record({
   wantsInstance: fc.boolean(),
 })
 
-it('reads back every ClientInfo it writes, and announces its real length', () => {
+it('reads every ClientInfo that it writes, and writes the real length', () => {
   const box = agreed(new BoxSecret(keys.clientA.privateKey), keys.server.publicKey)
   fc.assert(
     fc.property(someInfo, exactly(24), (info, nonce) => {
@@ -142,13 +142,13 @@ it('reads back every ClientInfo it writes, and announces its real length', () =>
 it('logs in with a ClientInfo of 262,144 bytes', () => {
   const sealedBytes = CLIENT_INFO_BYTES_MAX - 32 - 24 - 16
   const json = `{"version":2,"Padding":"${'x'.repeat(sealedBytes - 26)}"}`
-  const payload = payloadSaying(json)
+  const payload = payloadWith(json)
   expect(payload.length).toBe(262_144)
   expect(logIn(payload)).toEqual({ key: Uint8Array.from(keys.clientA.publicKey), info: defaults })
 })
 
-it('refuses a ClientInfo with any bit flipped', () => {
-  // X25519 ignores the key's top bit, so that the box opens; the client is then the one of that other key.
+it('rejects a ClientInfo with any bit flipped', () => {
+  // X25519 ignores the key's top bit, so the box opens; the client is then the holder of that other key.
   const ignoredBit = 31 * 8 + 7
   for (let bit = 0; bit < infoPayload.length * 8; bit++) {
     const payload = withFlippedBit(infoPayload, bit)
@@ -164,7 +164,7 @@ it('refuses a ClientInfo with any bit flipped', () => {
   }
 })
 
-it('refuses a ClientInfo cut anywhere, or with a byte more', () => {
+it('rejects a ClientInfo truncated at any position, or with an additional byte', () => {
   for (let length = 0; length < infoPayload.length; length++) {
     const expected = length < 56 ? ProtocolError.clientInfoLength : ProtocolError.boxRefused
     expect({ length, outcome: logIn(infoPayload.subarray(0, length)) }).toEqual({ length, outcome: expected })
@@ -173,7 +173,7 @@ it('refuses a ClientInfo cut anywhere, or with a byte more', () => {
   expect(logIn(login.refusedLogins.tooShort.subarray(5))).toBe(ProtocolError.clientInfoLength)
 })
 
-it('refuses the all-zero client key, and keys of small order', () => {
+it('rejects the all-zero client key, and keys of small order', () => {
   const payload = Buffer.from(infoPayload)
   payload.fill(0, 0, 32)
   expect(logIn(payload)).toBe(ProtocolError.keyZero)
@@ -181,14 +181,14 @@ it('refuses the all-zero client key, and keys of small order', () => {
   expect(logIn(payload)).toBe(ProtocolError.boxRefused)
 })
 
-it('copies the client key: the payload is only borrowed', () => {
+it('copies the client key from the borrowed payload', () => {
   const payload = Buffer.from(infoPayload)
   const key = readClientKey(payload)
   payload.fill(0)
   expect(key).toEqual(Uint8Array.from(keys.clientA.publicKey))
 })
 
-it('makes of a damaged ClientInfo an error of the closed list or a login', () => {
+it('a damaged ClientInfo gives a ProtocolError or a login', () => {
   const frames = Object.values(login.clientInfos).map(({ frame }) => frame.subarray(5))
   fc.assert(
     fc.property(damaged(...frames), (payload) => {
@@ -200,11 +200,11 @@ it('makes of a damaged ClientInfo an error of the closed list or a login', () =>
   )
 })
 
-it('makes of any content of the box an error of the closed list or a whole ClientInfo', () => {
+it('any content of the box gives a ProtocolError or a complete ClientInfo', () => {
   const texts = Object.values(login.clientInfos).map(({ json }) => Buffer.from(json))
   fc.assert(
     fc.property(damaged(...texts), (plain) => {
-      const outcome = logIn(payloadSaying(plain))
+      const outcome = logIn(payloadWith(plain))
       if (typeof outcome === 'string') expect(Object.values(ProtocolError)).toContain(outcome)
       else expect(JSON.parse(plain.toString('utf8'))).toBeTypeOf('object')
     }),
@@ -233,20 +233,20 @@ it.each([
   ['null', 0, 0],
   ['{"version":2,"TokenBucketBytesPerSecond":1000,"TokenBucketBytesBurst":2000}', 1_000, 2_000],
   ['{"VERSION":9,"tokenbucketbytespersecond":5,"Later":[]}', 5, 0],
-])('opens a ServerInfo that says %s', (json, rate, burst) => {
+])('opens a ServerInfo with %s', (json, rate, burst) => {
   const opened = openServerInfo(boxWithA.seal(login.serverInfo.nonce, Buffer.from(json)), boxWithA)
   expect(opened).toMatchObject({ tokenBucketBytesPerSecond: rate, tokenBucketBytesBurst: burst })
 })
 
 it.each(['', '[]', '2', '{"version":"2"}', '{"TokenBucketBytesBurst":true}', '{"version":2}x'])(
-  'refuses a ServerInfo that says "%s"',
+  'rejects a ServerInfo with "%s"',
   (json) => {
     const sealed = boxWithA.seal(login.serverInfo.nonce, Buffer.from(json))
     expect(openServerInfo(sealed, boxWithA)).toBeUndefined()
   },
 )
 
-it('refuses a ServerInfo with any bit flipped, or cut anywhere', () => {
+it('rejects a ServerInfo with any bit flipped, or truncated', () => {
   const payload = login.serverInfo.frame.subarray(5)
   for (let bit = 0; bit < payload.length * 8; bit++) {
     expect(openServerInfo(withFlippedBit(payload, bit), boxWithA)).toBeUndefined()

@@ -1,5 +1,5 @@
-// Finding and splitting one HTTP head in a stream that goes on with other bytes. What a request wishes is tried in
-// `upgrade.test.ts`.
+// Finds and splits one HTTP head in a stream that continues with other bytes. The protocol that a request asks for is
+// tested in upgrade.test.ts.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -15,7 +15,7 @@ function parse(text: string) {
   return parseHttpHead(bytes, 0, bytes.length)
 }
 
-it('finds the end of a head at its last byte, not before and not behind', () => {
+it('finds the end of a head at its last byte', () => {
   const stream = Buffer.concat([whole, clientInfo.frame])
   for (let arrived = 0; arrived <= stream.length; arrived++) {
     const expected = arrived < whole.length ? -1 : whole.length
@@ -24,20 +24,20 @@ it('finds the end of a head at its last byte, not before and not behind', () => 
   }
 })
 
-it('ends a head of nothing but line ends', () => {
+it('finds the end of a head of only line ends', () => {
   for (const text of ['\n\n', '\n\r\n', '\r\n\r\n']) {
     expect(httpHeadEnd(Buffer.from(`${text}\n`), 0, text.length + 1)).toBe(text.length)
   }
 })
 
-it('looks only between start and end of a shared buffer', () => {
+it('reads only between start and end of a shared buffer', () => {
   const shared = Buffer.concat([Buffer.from('\r\n\r\n\n\n'), whole, Buffer.from('\r\n\r\n')])
   expect(httpHeadEnd(shared, 6, shared.length)).toBe(6 + whole.length)
   expect(httpHeadEnd(shared, 6, 6 + whole.length - 1)).toBe(-1)
   expect(parseHttpHead(shared, 6, 6 + whole.length)).toEqual(parse(fastStartRequest))
 })
 
-it('finds the end of any head, whatever follows and however its lines end', () => {
+it('finds the end of any head, with any bytes behind it and either line end', () => {
   const someLine = fc.stringMatching(/^[!-~][ -~]{0,30}$/)
   const someEnd = fc.constantFrom('\n', '\r\n')
   fc.assert(
@@ -69,7 +69,7 @@ it('splits the native request into first line and fields', () => {
   })
 })
 
-it('splits the answer too', () => {
+it('splits the answer', () => {
   const head = parse(switchingProtocols)
   expect(head?.firstLine).toEqual(['HTTP/1.1', '101', 'Switching Protocols'])
   expect(head?.fields.get('derp-version')).toBe('2')
@@ -90,11 +90,11 @@ it.each([
   'GET / HTTP/1.1\r\nA: 1\r\n folded\r\n\r\n',
   `GET / HTTP/1.1\r\n${'A: 1\r\n'.repeat(101)}\r\n`,
   '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n',
-])('refuses %j, which is no head', (text) => {
+])('rejects %j, which is no head', (text) => {
   expect(parse(text)).toBeUndefined()
 })
 
-it('takes a hundred fields', () => {
+it('accepts a hundred fields', () => {
   const lines = Array.from({ length: 100 }, (_, i) => `Field-${i}: ${i}\r\n`)
   expect(parse(`GET / HTTP/1.1\r\n${lines.join('')}\r\n`)?.fields.size).toBe(100)
 })
@@ -109,14 +109,14 @@ it('splits damaged heads into a first line and fields, or not at all', () => {
       const head = parseHttpHead(bytes, 0, end < 0 ? bytes.length : end)
       if (head === undefined) return
       for (const name of head.fields.keys()) expect(name).toMatch(/^[^\n:A-Z]+$/)
-      const wish = requestedProtocol(head)
-      if (wish.kind === 'derp') expect(bytes.toString('latin1')).toMatch(/derp|websocket/i)
+      const requested = requestedProtocol(head)
+      if (requested.kind === 'derp') expect(bytes.toString('latin1')).toMatch(/derp|websocket/i)
     }),
     { numRuns: 2_000 },
   )
 })
 
-it('comes to an end with the longest head of the worst shapes', () => {
+it('reads the longest head of the worst forms in bounded time', () => {
   for (const unit of ['\n', '\r', ' ', 'a', ':', 'a: b\r\n', '\r\r\n', 'GET ']) {
     const bytes = Buffer.alloc(HTTP_HEAD_BYTES_MAX, unit)
     const end = httpHeadEnd(bytes, 0, bytes.length)
@@ -126,7 +126,7 @@ it('comes to an end with the longest head of the worst shapes', () => {
   }
 })
 
-it('finds its own requests whole', () => {
+it('reads its own requests', () => {
   fc.assert(
     fc.property(
       fc.domain(),
@@ -140,7 +140,11 @@ it('finds its own requests whole', () => {
         expect(httpHeadEnd(bytes, 0, bytes.length)).toBe(bytes.length)
         const head = parseHttpHead(bytes, 0, bytes.length)
         expect(head?.fields.get('host')).toBe(host)
-        expect(head && requestedProtocol(head)).toEqual({ kind: 'derp', isFastStart, idealNode: idealNode ?? '' })
+        expect(head && requestedProtocol(head)).toEqual({
+          kind: 'derp',
+          isFastStart,
+          idealNode: idealNode ?? '',
+        })
       },
     ),
   )

@@ -1,4 +1,4 @@
-// Addresses as bytes and text, against RFC 5952's samples and the way in which URLs write them.
+// Addresses as bytes and text, compared with RFC 5952's samples and with URLs.
 
 import { isIP } from 'node:net'
 import * as fc from 'fast-check'
@@ -28,7 +28,7 @@ it.each([
   ['64:ff9b::192.0.2.33', '64:ff9b::c000:221'],
   ['2001:0DB8:0000:0000:0000:0000:0000:0007', '2001:db8::7'],
   ['fe80::1%eth0', 'fe80::1'],
-  // RFC 5952 sections 4.2.2 and 4.2.3: no lone zero is shortened; of equal runs the first.
+  // RFC 5952 sections 4.2.2 and 4.2.3: a single zero is not shortened; of equal runs the first is.
   ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
   ['2001:db8:0:0:1:0:0:1', '2001:db8::1:0:0:1'],
   ['2001:0:0:1:0:0:0:1', '2001:0:0:1::1'],
@@ -54,11 +54,11 @@ it.each([
   expect(toHex(ipToBytes(text))).toBe('00'.repeat(IP_BYTES))
 })
 
-it('writes the unknown address as nothing', () => {
+it('writes the unknown address as an empty text', () => {
   expect(ipToText(new Uint8Array(IP_BYTES))).toBe('')
 })
 
-it('reads back every address it writes', () => {
+it('reads every address that it writes', () => {
   fc.assert(
     fc.property(exactly(IP_BYTES), (bytes) => {
       const text = ipToText(bytes)
@@ -82,7 +82,7 @@ it('writes IPv6 addresses as URLs do', () => {
   )
 })
 
-it('reads every way to write IPv6 as URLs do', () => {
+it('reads every form of IPv6 as URLs do', () => {
   fc.assert(
     fc.property(fc.ipV6(), (text) => {
       const bytes = ipToBytes(text)
@@ -92,7 +92,7 @@ it('reads every way to write IPv6 as URLs do', () => {
   )
 })
 
-it('reads IPv4 as mapped, and tells mapped addresses from others', () => {
+it('reads IPv4 as mapped, and recognises mapped addresses', () => {
   fc.assert(
     fc.property(fc.ipV4(), (text) => {
       const bytes = ipToBytes(text)
@@ -107,13 +107,13 @@ it('reads IPv4 as mapped, and tells mapped addresses from others', () => {
 })
 
 it.each(['::ffff:cb00:7107', '::fffe:1.2.3.4', '2001:db8::7', '::ffff:', 'host', ''])(
-  'leaves "%s" as it is',
+  'leaves "%s" unchanged',
   (text) => {
     expect(unmapped(text)).toBe(text)
   },
 )
 
-it('reads damaged text as an address if it is one, and else as unknown', () => {
+it('reads damaged text as an address if it is one, otherwise as unknown', () => {
   const samples = ['203.0.113.7', '2001:db8::7', '::ffff:203.0.113.7', '1:2:3:4:5:6:7:8', 'fe80::1%lo']
   fc.assert(
     fc.property(damaged(...samples.map((text) => Buffer.from(text))), (damagedText) => {

@@ -1,4 +1,4 @@
-// The files that hold secrets: what is read, and that no complaint repeats a part of a key.
+// Files with secrets: accepted forms, and problems that contain no part of a key.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -15,7 +15,7 @@ it('writes the key file that derper writes', () => {
   expect(formatKeyFile(pair)).toBe(serverKeyFile)
 })
 
-it('reads back every key file it writes', () => {
+it('reads every key file that it writes', () => {
   fc.assert(
     fc.property(exactly(32), (raw) => {
       const written = keyPairFrom(raw)
@@ -38,7 +38,7 @@ it.each([
   ],
   ['as a bare line', serverPrivateText],
   ['as a bare line with a newline', `${serverPrivateText}\r\n`],
-])('reads a key file %s', (_how, text) => {
+])('reads a key file %s', (_name, text) => {
   expect(parseKeyFile(text)).toEqual({ value: pair })
 })
 
@@ -62,14 +62,14 @@ it.each([
   ['an unquoted bare key', `{${digits}}`],
   ['the all-zero key', `{"PrivateKey": "privkey:${'0'.repeat(64)}"}`],
   ['the all-zero key, bare', `privkey:${'0'.repeat(64)}`],
-])('says what it expected of a key file with %s, and shows nothing of the key', (_what, text) => {
+])('reports the expected form for a key file with %s, without any part of the key', (_name, text) => {
   const result = parseKeyFile(text)
   const problem = 'problem' in result ? result.problem : ''
   expect(problem).toMatch(/expected/)
   expect(leaked(problem)).toEqual([])
 })
 
-it('makes of a damaged key file a whole pair or a complaint without the key', () => {
+it('a damaged key file gives a complete pair or a problem without the key', () => {
   fc.assert(
     fc.property(damaged(Buffer.from(serverKeyFile), Buffer.from(serverPrivateText)), (bytes) => {
       const result = parseKeyFile(bytes.toString('utf8'))
@@ -80,7 +80,7 @@ it('makes of a damaged key file a whole pair or a complaint without the key', ()
   )
 })
 
-/** Runs of six digits of the private key that stand in a text: few enough to be worth nothing, never chance. */
+/** Runs of six digits of the private key in a text: too short to be of use, too long to be chance. */
 function leaked(text: string): string[] {
   return Array.from({ length: 59 }, (_, at) => digits.slice(at, at + 6)).filter((run) =>
     text.toLowerCase().includes(run),
@@ -92,11 +92,11 @@ it.each([
   ['with a newline', `${toHex(meshKey)}\n`],
   ['with white space around', ` \t${toHex(meshKey)}\r\n`],
   ['in upper case', toHex(meshKey).toUpperCase()],
-])('reads a mesh key %s', (_how, text) => {
+])('reads a mesh key %s', (_name, text) => {
   expect(parseMeshKeys(text)).toEqual({ value: [Uint8Array.from(meshKey)] })
 })
 
-it('reads several mesh keys in their order, between empty lines and comments', () => {
+it('reads several mesh keys in order, between empty lines and comments', () => {
   const other = 'cd'.repeat(32)
   const text = `\n# new\r\n${other}\r\n\n  # old\n ${toHex(meshKey)}`
   expect(parseMeshKeys(text)).toEqual({ value: [new Uint8Array(32).fill(0xcd), Uint8Array.from(meshKey)] })
@@ -106,12 +106,12 @@ it.each([
   ['the all-zero mesh key', '0'.repeat(64), /^holds the all-zero mesh key; expected 64 random hex digits$/],
   ['no key at all', ' \n# none\n', /^holds no mesh key; expected 64 hex digits$/],
   ['nine keys', `${'cd'.repeat(32)}\n`.repeat(9), /^holds 9 mesh keys; expected at most 8$/],
-])('refuses %s', (_what, text, expected) => {
+])('rejects %s', (_name, text, expected) => {
   expect(parseMeshKeys(text)).toEqual({ problem: expect.stringMatching(expected) })
 })
 
 it.each(['0x12', toHex(meshKey).slice(1), `${toHex(meshKey)}0`, `nodekey:${toHex(meshKey)}`])(
-  'refuses the mesh key "%s" without repeating it',
+  'rejects the mesh key "%s" without repeating it',
   (text) => {
     const result = parseMeshKeys(text)
     const problem = 'problem' in result ? result.problem : ''

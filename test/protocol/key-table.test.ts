@@ -10,7 +10,7 @@ interface Entry {
 
 const entries: readonly Entry[] = Array.from({ length: 300 }, (_, i) => ({ key: sha256(`entry ${i}`) }))
 
-/** Looks a key up where it lies inside other bytes. */
+/** Looks a key up inside other bytes. */
 function find(table: KeyTable<Entry>, key: Uint8Array): Entry | undefined {
   return table.find(Buffer.concat([Buffer.alloc(3, 0xee), key, Buffer.alloc(2, 0xee)]), 3)
 }
@@ -21,8 +21,7 @@ function expectSame(table: KeyTable<Entry>, model: ReadonlyMap<string, Entry>): 
   for (const entry of entries) expect(find(table, entry.key)).toBe(model.get(toHex(entry.key)))
 }
 
-// Few enough entries to fill the smallest table to the brim, where runs collide and wrap around its end; and more,
-// so that it grows.
+// Enough entries to fill the smallest table, where runs collide and wrap around its end; and more, so that it grows.
 it.each([31, 300])('%i keys added and removed at random are found as in a map', (entryCount) => {
   const someToggles = fc.array(fc.nat(entryCount - 1), { minLength: entryCount, maxLength: 3 * entryCount })
   fc.assert(
@@ -50,7 +49,7 @@ it.each([31, 300])('%i keys added and removed at random are found as in a map', 
   )
 })
 
-it('keys are compared to the last bit', () => {
+it('keys are compared in every bit', () => {
   const table = new KeyTable<Entry>(7)
   const entry = { key: sha256('alice') }
   table.set(entry.key, 0, entry)
@@ -62,7 +61,7 @@ it('keys are compared to the last bit', () => {
   expect(find(table, entry.key)).toBe(entry)
 })
 
-it('where keys lie depends on the seed, so that nobody can choose keys that collide', () => {
+it('slots depend on the seed, so that colliding keys cannot be chosen', () => {
   const orders = [1, 1, 2].map((seed) => {
     const table = new KeyTable<Entry>(seed)
     for (const entry of entries) table.set(entry.key, 0, entry)
@@ -72,7 +71,7 @@ it('where keys lie depends on the seed, so that nobody can choose keys that coll
   expect(orders[2]).not.toBe(orders[0])
 })
 
-it('keys that differ in one word alone are told apart', () => {
+it('keys that differ in one word only are distinguished', () => {
   const table = new KeyTable<Entry>(3)
   const similar = Array.from({ length: 20_000 }, (_, i) => {
     const key = Buffer.alloc(32, 0x11)
@@ -87,8 +86,8 @@ it('keys that differ in one word alone are told apart', () => {
 })
 
 /**
- * Keys that differ in the top bit of one word and in two bits of the next: in a hash that multiplies the words in by a
- * known odd number one after another, these differences cancel, whatever state it begins with.
+ * Keys that differ in the top bit of one word and in two bits of the next. In a hash that multiplies words one after
+ * another by a known odd number, these differences cancel for any initial state.
  */
 function chosenKeys(baseCount: number): Uint8Array[] {
   const keys: Uint8Array[] = []
@@ -102,14 +101,14 @@ function chosenKeys(baseCount: number): Uint8Array[] {
   return keys
 }
 
-/** The top bit of a word, and what it becomes in the next. */
+/** The top bit of a word, and its effect in the next word. */
 function flip(key: Buffer, word: number): void {
   key.writeUInt32LE((key.readUInt32LE(4 * word) ^ 0x8000_0000) >>> 0, 4 * word)
   key.writeUInt32LE((key.readUInt32LE(4 * word + 4) ^ 0x8001_0000) >>> 0, 4 * word + 4)
 }
 
-/** How many bytes of `key` the table looks at to find it: more for each other key that lies in the way. */
-function bytesLookedAt(table: KeyTable<Entry>, key: Uint8Array): number {
+/** The number of bytes of `key` that the table reads to find it: more for each colliding key. */
+function bytesRead(table: KeyTable<Entry>, key: Uint8Array): number {
   let count = 0
   const counted = new Proxy(key, {
     get: (target, at) => {
@@ -128,7 +127,7 @@ it('chosen keys cost no more to find than random ones, with any seed', () => {
     for (const seed of [0, 1, 0x5eed, -1, 0x7fff_ffff]) {
       const table = new KeyTable<Entry>(seed)
       for (const key of keys) table.set(key, 0, { key })
-      for (const key of keys) sum += bytesLookedAt(table, key)
+      for (const key of keys) sum += bytesRead(table, key)
     }
     return sum / keys.length / 5
   })

@@ -1,5 +1,4 @@
-// Both sides of every size limit as constants, and that no number of a closed list is used twice. The frames'
-// fate is the session's.
+// Both sides of every size limit as constants, and no number of a list used twice. The session applies the limits.
 
 import { expect, it } from 'vitest'
 import { FrameType, GoneReason, PresenceFlag } from '#protocol/frame-type.ts'
@@ -7,7 +6,7 @@ import * as limits from '#protocol/limits.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import { sizeBoundaries } from '../vectors/frames.ts'
 
-/** Least and greatest payload that a server takes, as the constants have it. */
+/** The shortest and longest payload that a server accepts, by the constants. */
 const accepted: Partial<Record<number, readonly [number, number]>> = {
   [FrameType.clientInfo]: [limits.CLIENT_INFO_BYTES_MIN, limits.CLIENT_INFO_BYTES_MAX],
   [FrameType.sendPacket]: [limits.KEY_BYTES, limits.SEND_PACKET_BYTES_MAX],

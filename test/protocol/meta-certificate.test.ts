@@ -1,4 +1,4 @@
-// The meta certificate: whole DER byte for byte, as OpenSSL reads it, and behind a real leaf in a TLS handshake.
+// The meta certificate: DER byte for byte, as OpenSSL reads it, and behind a real leaf in a TLS handshake.
 
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
@@ -81,7 +81,7 @@ it.each([
   ['a digit too few', vector.commonName.slice(0, -1), '02'],
   ['a digit too many', `${vector.commonName}0`, '02'],
   ['a digit that is none', `${vector.commonName.slice(0, -1)}g`, '02'],
-])('reads nothing from a certificate with %s', (_what, commonName, serial) => {
+])('reads nothing from a certificate with %s', (_name, commonName, serial) => {
   expect(readMetaKey(commonName, serial)).toBeUndefined()
 })
 
@@ -98,7 +98,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** A TLS server behind the leaf with the meta certificate of clientB's key appended. */
+/** A TLS server with a leaf and the meta certificate of clientB's key. */
 async function serveChain() {
   const meta = new X509Certificate(metaCertificate(clientB.publicKey, vector.seed, Date.now()))
   const listener = createServer({ cert: leaf.cert + meta.toString(), key: leaf.key }, (socket) =>
@@ -116,7 +116,7 @@ async function serveChain() {
   }
 }
 
-it('is presented after the leaf, last in the chain, where a client finds the key', async () => {
+it('is presented behind the leaf, last in the chain, and a client finds the key', async () => {
   await using chain = await serveChain()
   const target = ['-connect', `127.0.0.1:${chain.port}`, '-servername', 'derp1.example.com', '-tls1_3']
   const trust = ['-CAfile', join(folder, 'derp1.example.com.crt'), '-verify_return_error']
@@ -134,7 +134,7 @@ it('is presented after the leaf, last in the chain, where a client finds the key
 })
 
 it.each(['TLSv1.2', 'TLSv1.3'] satisfies SecureVersion[])(
-  'does not disturb a client that verifies, over %s',
+  'does not affect a client that verifies, over %s',
   async (version) => {
     await using chain = await serveChain()
     const socket = connect({

@@ -1,4 +1,4 @@
-// Key pairs and the text forms of keys, from the vectors and for any 32 bytes.
+// Key pairs and the text forms of keys: the vectors, and any 32 bytes.
 
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -22,26 +22,29 @@ it.each(Object.entries(keyVectors))('derives the key pair of %s from its label',
   expect(toHex(pair.publicKey)).toBe(toHex(vector.publicKey))
 })
 
-it('leaves the array that it clamps a copy of unchanged', () => {
+it('clamps a copy and leaves its argument unchanged', () => {
   const raw = new Uint8Array(32).fill(0xff)
   expect(toHex(keyPairFrom(raw).privateKey)).toBe(`f8${'ff'.repeat(30)}7f`)
   expect(raw.every((byte) => byte === 0xff)).toBe(true)
 })
 
-it.each(Object.entries(keyVectors))('shortens the key of %s for logs', (_name, { publicKey, short }) => {
-  expect(shortKey(publicKey)).toBe(short)
-})
+it.each(Object.entries(keyVectors))(
+  'writes the short form of the key of %s',
+  (_name, { publicKey, short }) => {
+    expect(shortKey(publicKey)).toBe(short)
+  },
+)
 
 it('has no short form for the all-zero key', () => {
   expect(shortKey(new Uint8Array(32))).toBe('')
 })
 
-it('writes typed keys as the vectors have them', () => {
+it('writes typed keys as in the vectors', () => {
   expect(publicKeyText(server.publicKey)).toBe(serverPublicText)
   expect(privateKeyText(server.privateKey)).toBe(serverPrivateText)
 })
 
-it('reads back every key it writes, in either case of the digits', () => {
+it('reads every key that it writes, with digits in either case', () => {
   fc.assert(
     fc.property(exactly(32), (key) => {
       const hex = toHex(key)
@@ -63,20 +66,20 @@ it.each([
   ['white space', ` ${digits.slice(1)}`],
   ['a newline at the end', `${digits.slice(1)}\n`],
   ['wide digits', '０'.repeat(64)],
-])('refuses a key with %s', (_what, text) => {
+])('rejects a key with %s', (_name, text) => {
   expect(parseUntypedKey(text)).toBeUndefined()
   expect(parsePublicKey(`nodekey:${text}`)).toBeUndefined()
   expect(parsePrivateKey(`privkey:${text}`)).toBeUndefined()
 })
 
 it.each(['', 'nodekey', 'NODEKEY:', 'privkey:', 'mkey:', ' nodekey:'])(
-  'refuses the prefix "%s"',
+  'rejects the prefix "%s"',
   (prefix) => {
     expect(parsePublicKey(prefix + digits)).toBeUndefined()
   },
 )
 
-it('never takes a public key for a private one', () => {
+it('never reads a public key as a private one', () => {
   expect(parsePrivateKey(serverPublicText)).toBeUndefined()
   expect(parsePublicKey(serverPrivateText)).toBeUndefined()
   expect(parseUntypedKey(serverPublicText)).toBeUndefined()

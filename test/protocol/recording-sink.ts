@@ -1,39 +1,39 @@
-// A frame sink that writes down what it hears, one line per event, and treats the buffers it is lent as badly as
-// the contract allows: it overwrites each frame, header included. Also feeds a reader with chunks that lie inside
-// larger buffers and are overwritten as soon as the call returns, as a shared socket buffer would be.
+// A frame sink that records one line per event and overwrites each borrowed frame, header included, as the contract
+// allows. Also feeds a reader with chunks inside larger buffers, which are overwritten after the call, like a shared
+// socket buffer.
 
 import type { FrameReader, FrameSink } from '#protocol/frame-reader.ts'
 import { FrameAction } from '#protocol/frame-reader.ts'
 import { sha256 } from '../vectors/hex.ts'
 
-/** What a sink is to do with the n-th frame of a stream. */
+/** What the sink does with one frame. */
 export interface Treatment {
   readonly action: FrameAction
-  /** Whether reading goes on after this frame. */
-  readonly goesOn: boolean
+  /** Whether reading continues after this frame. */
+  readonly continues: boolean
 }
 
-/** Decides from the frame's place in the stream, or from its length. */
+/** Decides by the frame's index in the stream, or by its length. */
 export type Treat = (frameAt: number, payloadBytes: number) => Treatment
 
-const taken: Treatment = { action: FrameAction.accept, goesOn: true }
+const accepted: Treatment = { action: FrameAction.accept, continues: true }
 
 export class RecordingSink implements FrameSink {
   readonly events: string[] = []
-  /** True after a refusal: nothing more may be read. */
+  /** True after a rejection: nothing more may be read. */
   isRejected = false
-  /** True from a frame that stops reading until the reader is fed again. */
+  /** True after a frame that stops reading, until the reader is fed again. */
   isStopped = false
   readonly #treat: Treat
   #headerCount = 0
-  #treatment = taken
+  #treatment = accepted
 
-  constructor(treat: Treat = () => taken) {
+  constructor(treat: Treat = () => accepted) {
     this.#treat = treat
   }
 
   onHeader(type: number, payloadBytes: number): FrameAction {
-    this.#expectToBeAsked()
+    this.#expectReading()
     this.#treatment = this.#treat(this.#headerCount++, payloadBytes)
     this.events.push(headerEvent(type, payloadBytes))
     this.isRejected = this.#treatment.action === FrameAction.reject
@@ -41,19 +41,19 @@ export class RecordingSink implements FrameSink {
   }
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): boolean {
-    this.#expectToBeAsked()
+    this.#expectReading()
     if (buffer[start - 5] !== type || buffer.readUInt32BE(start - 4) !== end - start) {
       this.events.push('the five bytes before the payload are not its header')
     }
     this.events.push(frameEvent(type, buffer.subarray(start, end)))
     buffer.fill(0xaa, start - 5, end)
-    this.isStopped = !this.#treatment.goesOn
-    return this.#treatment.goesOn
+    this.isStopped = !this.#treatment.continues
+    return this.#treatment.continues
   }
 
-  #expectToBeAsked(): void {
-    if (this.isRejected) this.events.push('read on after a refusal')
-    if (this.isStopped) this.events.push('read on after a stop')
+  #expectReading(): void {
+    if (this.isRejected) this.events.push('reading continued after a rejection')
+    if (this.isStopped) this.events.push('reading continued after a stop')
   }
 }
 
@@ -71,7 +71,7 @@ export function stopEvent(streamAt: number): string {
   return `stopped at ${streamAt}`
 }
 
-/** Feeds all chunks, going on after each stop; ends early when the sink has refused. */
+/** Feeds all chunks and continues after each stop; ends when the sink has rejected a frame. */
 export function feedAll(reader: FrameReader, sink: RecordingSink, chunks: readonly Buffer[]): void {
   let chunkAt = 0
   for (const chunk of chunks) {
@@ -82,7 +82,7 @@ export function feedAll(reader: FrameReader, sink: RecordingSink, chunks: readon
 }
 
 function feedChunk(reader: FrameReader, sink: RecordingSink, chunk: Buffer, chunkAt: number): void {
-  // ThreadLinks of a chunk in a shared buffer: what is outside [start, end) must not be read.
+  // The chunk is inside a shared buffer: bytes outside [start, end) must not be read.
   const start = chunkAt % 7
   const end = start + chunk.length
   const shared = Buffer.alloc(end + 9, 0xee)
@@ -96,7 +96,7 @@ function feedChunk(reader: FrameReader, sink: RecordingSink, chunk: Buffer, chun
       (next <= at && !sink.isRejected) ||
       (next < end && !sink.isStopped && !sink.isRejected)
     ) {
-      throw new Error(`fed [${at}, ${end}), the reader stopped at ${next} without being told to`)
+      throw new Error(`fed [${at}, ${end}), the reader stopped at ${next} without a reason`)
     }
     at = next
   }

@@ -1,4 +1,4 @@
-// Self-signed certificates as OpenSSL reads them and as a TLS client that trusts them meets them.
+// Self-signed certificates as OpenSSL reads them, and with a TLS client that trusts them.
 
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
@@ -18,7 +18,7 @@ function certificateFor(givenNames: string[], serial: Uint8Array = new Uint8Arra
   return selfSignedCertificate({ names: givenNames, key: privateKey, serial, ...validity })
 }
 
-it('makes a certificate that OpenSSL finds good for each of its names and no other', () => {
+it('makes a certificate that OpenSSL accepts for its names and no other', () => {
   const certificate = new X509Certificate(certificateFor(names))
   expect(certificate.verify(certificate.publicKey)).toBe(true)
   expect(certificate.checkPrivateKey(privateKey)).toBe(true)
@@ -31,7 +31,7 @@ it('makes a certificate that OpenSSL finds good for each of its names and no oth
   expect(Date.parse(certificate.validTo)).toBe(Math.floor(validity.untilMs / 1_000) * 1_000)
 })
 
-it('makes of any 16 bytes a serial number that is positive and takes 16 bytes', () => {
+it('makes a positive serial number of 16 bytes from any 16 bytes', () => {
   fc.assert(
     fc.property(exactly(16), (serial) => {
       const certificate = new X509Certificate(certificateFor(names, serial))
@@ -45,7 +45,7 @@ it('makes of any 16 bytes a serial number that is positive and takes 16 bytes', 
   )
 })
 
-it('keeps a name that is too long for a common name among the alternative names', () => {
+it('puts a name that is too long for a common name into the alternative names only', () => {
   const long = `${'a'.repeat(50)}.${'b'.repeat(20)}.example.com`
   const certificate = new X509Certificate(certificateFor([long]))
   expect(certificate.subject ?? '').toBe('')
@@ -62,7 +62,7 @@ it('pins the SHA-256 of the whole certificate', () => {
 })
 
 it.each(['derp1.example.com', '127.0.0.1'])(
-  'serves TLS to a client that trusts it and asks for %s',
+  'serves TLS to a client that trusts it, for the name %s',
   async (name) => {
     const cert = certificatePem(certificateFor(names))
     const key = privateKey.export({ format: 'pem', type: 'pkcs8' })

@@ -1,4 +1,4 @@
-// STUN both ways: our vectors, those of RFC 5769, messages built attribute by attribute, and damaged datagrams.
+// STUN in both directions: the vectors, those of RFC 5769, messages built of attributes, and damaged datagrams.
 
 import { crc32 } from 'node:zlib'
 import * as fc from 'fast-check'
@@ -25,7 +25,7 @@ const readAddress = ({ ip, port }: stun.AnswerVector, transactionId: Uint8Array)
 })
 const software = Buffer.from('tailnode')
 
-/** A binding request of the given attributes with a right fingerprint at its end. */
+/** A binding request with the given attributes and a correct fingerprint at its end. */
 function requestOf(...attributes: Buffer[]): Buffer {
   return messageOf(stun.request.subarray(0, 20), ...attributes)
 }
@@ -67,7 +67,7 @@ it.each(Object.entries(stun.answers))('reads the %s answer', (_form, vector) => 
   expect(readBindingAnswer(vector.message)).toEqual(readAddress(vector, stun.transactionId))
 })
 
-it.each(Object.entries(stun.ignoredRequests))('does not answer a request with %s', (_what, request) => {
+it.each(Object.entries(stun.ignoredRequests))('does not answer a request with %s', (_name, request) => {
   expect(isStun(request)).toBe(true)
   expect(isBindingRequest(request)).toBe(false)
 })
@@ -82,7 +82,7 @@ it.each(['ipv4', 'ipv6'] as const)('reads the sample %s response of RFC 5769', (
   expect(readBindingAnswer(vector.message)).toEqual(readAddress(vector, stun.rfc5769TransactionId))
 })
 
-it('takes no answer for a request and no request for an answer', () => {
+it('does not confuse requests and answers', () => {
   const { ipv4, ipv6, mapped } = stun.answers
   for (const { message } of [ipv4, ipv6, mapped]) expect(isBindingRequest(message)).toBe(false)
   expect(readBindingAnswer(stun.request)).toBeUndefined()
@@ -96,7 +96,7 @@ it('does not answer a request with any bit flipped', () => {
   }
 })
 
-it('does not answer a request cut anywhere, or with something behind its fingerprint', () => {
+it('does not answer a truncated request, or one with bytes behind its fingerprint', () => {
   for (let length = 0; length < stun.request.length; length++) {
     expect(isBindingRequest(stun.request.subarray(0, length))).toBe(false)
   }
@@ -104,7 +104,7 @@ it('does not answer a request cut anywhere, or with something behind its fingerp
   expect(isBindingRequest(Buffer.concat([stun.request, attribute(0x8023, word(0))]))).toBe(false)
 })
 
-it('answers whatever else the request says besides software and fingerprint', () => {
+it('answers a request with any other attributes besides software and fingerprint', () => {
   const ours = attribute(0x8022, software)
   const needed = attribute(0x0024, Buffer.from('comprehension required'))
   expect(isBindingRequest(requestOf(ours))).toBe(true)
@@ -121,7 +121,7 @@ it.each([
   ['software that starts like ours', [attribute(0x8022, Buffer.from('tailnode2'))]],
   ['software cut short', [attribute(0x8022, software.subarray(0, 7))]],
   ['our name under another number', [attribute(0x8023, software)]],
-])('does not answer a request with a right fingerprint but %s', (_what, attributes) => {
+])('does not answer a request with a correct fingerprint but %s', (_name, attributes) => {
   expect(isBindingRequest(requestOf(...attributes))).toBe(false)
 })
 
@@ -130,7 +130,7 @@ it.each([
   ['the type of an indication', '0011'],
   ['the top bits of something else', 'c001'],
   ['another cookie', '0001000012345678'],
-])('takes nothing with a right fingerprint but %s for a request', (_what, start) => {
+])('accepts no request with a correct fingerprint but %s', (_name, start) => {
   const header = Buffer.from(stun.request.subarray(0, 20))
   header.write(start, 'hex')
   expect(isBindingRequest(messageOf(header, attribute(0x8022, software)))).toBe(false)
@@ -140,19 +140,19 @@ it.each([
   ['the type of an error', '0111'],
   ['the top bits of something else', 'c101'],
   ['another cookie', '0101000c12345678'],
-])('takes nothing with %s for an answer', (_what, start) => {
+])('accepts no answer with %s', (_name, start) => {
   const message = Buffer.from(stun.answers.ipv4.message)
   message.write(start, 'hex')
   expect(readBindingAnswer(message)).toBeUndefined()
 })
 
-it('finds our software among several', () => {
+it('finds the software attribute among several', () => {
   const [ours, theirs] = [attribute(0x8022, software), attribute(0x8022, Buffer.from('otherapp'))]
   expect(isBindingRequest(requestOf(ours, theirs))).toBe(true)
   expect(isBindingRequest(requestOf(theirs, ours))).toBe(true)
 })
 
-it('reads back every request and answer it writes', () => {
+it('reads every request and answer that it writes', () => {
   fc.assert(
     fc.property(
       exactly(TRANSACTION_ID_BYTES),
@@ -172,7 +172,7 @@ it('reads back every request and answer it writes', () => {
   )
 })
 
-/** A success message of the given attributes. */
+/** A success message with the given attributes. */
 function answerOf(...attributes: Buffer[]): Buffer {
   const body = Buffer.concat(attributes)
   const header = Buffer.from(stun.answers.ipv4.message.subarray(0, 20))
@@ -203,16 +203,12 @@ it.each([
     [attribute(0x0020, Buffer.from('000283bbea12d545', 'hex'))],
     undefined,
   ],
-  [
-    'a family that does not exist',
-    [attribute(0x0020, Buffer.from(`0003${'00'.repeat(18)}`, 'hex'))],
-    undefined,
-  ],
-])('reads an answer with %s', (_what, attributes, expected) => {
+  ['an unknown family', [attribute(0x0020, Buffer.from(`0003${'00'.repeat(18)}`, 'hex'))], undefined],
+])('reads an answer with %s', (_name, attributes, expected) => {
   expect(readBindingAnswer(answerOf(...attributes))).toEqual(expected)
 })
 
-it('ignores what lies behind the announced length of an answer', () => {
+it('ignores bytes behind the length of an answer', () => {
   const { message } = stun.answers.ipv4
   expect(readBindingAnswer(Buffer.concat([message, attribute(0x0020, Buffer.alloc(20, 2))]))).toEqual(
     fromXored,
@@ -222,7 +218,7 @@ it('ignores what lies behind the announced length of an answer', () => {
   expect(readBindingAnswer(empty)).toBeUndefined()
 })
 
-it('copies the transaction id: the datagram is only borrowed', () => {
+it('copies the transaction id from the borrowed datagram', () => {
   const message = Buffer.from(stun.answers.ipv4.message)
   const answer = readBindingAnswer(message)
   message.fill(0)
@@ -237,7 +233,7 @@ const messages = [
   stun.rfc5769.ipv4.message,
 ]
 
-it('answers of damaged datagrams only those that still are a whole request', () => {
+it('answers only damaged datagrams that are still complete requests', () => {
   fc.assert(
     fc.property(damaged(...messages), (datagram) => {
       if (!isBindingRequest(datagram)) return
@@ -250,7 +246,7 @@ it('answers of damaged datagrams only those that still are a whole request', () 
   )
 })
 
-it('reads of damaged answers a whole address or nothing', () => {
+it('reads a complete address or nothing from damaged answers', () => {
   fc.assert(
     fc.property(damaged(...messages), (datagram) => {
       const answer = readBindingAnswer(datagram)
@@ -263,7 +259,7 @@ it('reads of damaged answers a whole address or nothing', () => {
   )
 })
 
-it('comes to an end with the largest datagram of the emptiest attributes', () => {
+it('reads the largest datagram of empty attributes in bounded time', () => {
   const datagram = Buffer.alloc(65_504)
   stun.request.copy(datagram, 0, 0, 20)
   expect(isBindingRequest(datagram)).toBe(false)
@@ -271,7 +267,7 @@ it('comes to an end with the largest datagram of the emptiest attributes', () =>
   expect(readBindingAnswer(datagram)).toBeUndefined()
 })
 
-it('knows DERP frames and noise from STUN', () => {
+it('does not take DERP frames or noise for STUN', () => {
   for (const frame of Object.values(frames)) expect(isStun(frame)).toBe(false)
   const noise = Buffer.from(stun.request)
   noise.writeUInt8(0x80, 0)

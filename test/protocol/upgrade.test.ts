@@ -1,14 +1,19 @@
-// What an HTTP request wishes, as a table, and the native request and answer byte for byte.
+// The protocol that an HTTP request asks for, as a table, and the native request and answer byte for byte.
 
 import { createHash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { parseHttpHead } from '#protocol/http-head.ts'
-import { switchingProtocols, upgradeRequest, type RequestedProtocol, requestedProtocol } from '#protocol/upgrade.ts'
+import {
+  switchingProtocols,
+  upgradeRequest,
+  type RequestedProtocol,
+  requestedProtocol,
+} from '#protocol/upgrade.ts'
 import { server } from '../vectors/keys.ts'
 import * as login from '../vectors/login.ts'
 
-/** What a request wishes, given as its first line and fields. */
-function wishOf(...lines: string[]): RequestedProtocol {
+/** The requested protocol of a request, given as its first line and fields. */
+function requested(...lines: string[]): RequestedProtocol {
   const bytes = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`)
   const head = parseHttpHead(bytes, 0, bytes.length)
   if (head === undefined) throw new Error(`no HTTP head: ${lines.join(' | ')}`)
@@ -31,37 +36,34 @@ it('writes the native request byte for byte, without and with fast start', () =>
 })
 
 it('reads the native requests of the vectors', () => {
-  expect(wishOf(...login.request.trimEnd().split('\r\n'))).toEqual(native)
-  expect(wishOf(...login.fastStartRequest.trimEnd().split('\r\n'))).toEqual({
+  expect(requested(...login.request.trimEnd().split('\r\n'))).toEqual(native)
+  expect(requested(...login.fastStartRequest.trimEnd().split('\r\n'))).toEqual({
     kind: 'derp',
     isFastStart: true,
     idealNode: '900a',
   })
 })
 
-it.each(['DERP', 'derp', 'DeRp'])('takes Upgrade: %s as a wish for DERP', (upgrade) => {
-  expect(wishOf(get, `Upgrade: ${upgrade}`)).toEqual(native)
+it.each(['DERP', 'derp', 'DeRp'])('reads Upgrade: %s as DERP', (upgrade) => {
+  expect(requested(get, `Upgrade: ${upgrade}`)).toEqual(native)
 })
 
-it.each(['websocket', 'WebSocket'])(
-  'takes Upgrade: %s without a subprotocol as a wish for raw DERP',
-  (upgrade) => {
-    expect(wishOf(get, `Upgrade: ${upgrade}`, 'Derp-Fast-Start: 1')).toEqual({ ...native, isFastStart: true })
-    expect(wishOf(get, `Upgrade: ${upgrade}`, 'Sec-WebSocket-Protocol: chat')).toEqual(native)
-  },
-)
+it.each(['websocket', 'WebSocket'])('reads Upgrade: %s without a subprotocol as raw DERP', (upgrade) => {
+  expect(requested(get, `Upgrade: ${upgrade}`, 'Derp-Fast-Start: 1')).toEqual({
+    ...native,
+    isFastStart: true,
+  })
+  expect(requested(get, `Upgrade: ${upgrade}`, 'Sec-WebSocket-Protocol: chat')).toEqual(native)
+})
 
-it.each(['derp', 'chat, derp', 'derpy', 'xderp'])(
-  'sees a WebSocket in a request with the subprotocol %s',
-  (name) => {
-    expect(wishOf(get, 'Upgrade: websocket', `Sec-WebSocket-Protocol: ${name}`)).toEqual({
-      kind: 'webSocket',
-    })
-  },
-)
+it.each(['derp', 'chat, derp', 'derpy', 'xderp'])('reads the subprotocol %s as a WebSocket', (name) => {
+  expect(requested(get, 'Upgrade: websocket', `Sec-WebSocket-Protocol: ${name}`)).toEqual({
+    kind: 'webSocket',
+  })
+})
 
-it('takes Upgrade: DERP for DERP whatever WebSocket fields say', () => {
-  expect(wishOf(get, 'Upgrade: DERP', 'Sec-WebSocket-Protocol: derp')).toEqual(native)
+it('reads Upgrade: DERP as DERP with any WebSocket fields', () => {
+  expect(requested(get, 'Upgrade: DERP', 'Sec-WebSocket-Protocol: derp')).toEqual(native)
 })
 
 it.each([
@@ -76,7 +78,7 @@ it.each([
   [['GET /derp/probe HTTP/1.1', 'Upgrade: DERP']],
   [['GET //derp HTTP/1.1', 'Upgrade: DERP']],
 ])('leaves %j to the HTTP server', (lines) => {
-  expect(wishOf(...lines)).toEqual(http)
+  expect(requested(...lines)).toEqual(http)
 })
 
 it.each([
@@ -87,12 +89,12 @@ it.each([
   ['11', false],
   ['01', false],
   ['1, 1', false],
-])('takes Derp-Fast-Start: %s as fast start: %s', (value, isFastStart) => {
-  expect(wishOf(get, 'Upgrade: DERP', `Derp-Fast-Start: ${value}`)).toEqual({ ...native, isFastStart })
+])('reads Derp-Fast-Start: %s as fast start: %s', (value, isFastStart) => {
+  expect(requested(get, 'Upgrade: DERP', `Derp-Fast-Start: ${value}`)).toEqual({ ...native, isFastStart })
 })
 
 it('reads the name of the ideal node', () => {
-  expect(wishOf(get, 'Upgrade: DERP', 'ideal-node: 900a ')).toEqual({ ...native, idealNode: '900a' })
+  expect(requested(get, 'Upgrade: DERP', 'ideal-node: 900a ')).toEqual({ ...native, idealNode: '900a' })
 })
 
 it.each([
@@ -101,11 +103,11 @@ it.each([
   'GET /derp?x=/other HTTP/1.1',
   'GET https://derp1.example.com/derp HTTP/1.1',
   'GET https://derp1.example.com:8443/derp?x HTTP/1.1',
-])('takes "%s" for a wish like any other: neither method, version, host nor query matter', (firstLine) => {
-  expect(wishOf(firstLine, 'Upgrade: DERP')).toEqual(native)
+])('accepts "%s": method, version, host and query do not matter', (firstLine) => {
+  expect(requested(firstLine, 'Upgrade: DERP')).toEqual(native)
 })
 
-it('the WebSocket vector is the one of RFC 6455', () => {
+it('the WebSocket vector is that of RFC 6455', () => {
   const { key, accept } = login.webSocketHandshake
   const guid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
   expect(

@@ -1,5 +1,5 @@
-// What `/generate_204` answers to each challenge of a client that looks for a captive portal. The status is 204
-// in all cases; a challenge of other characters, or of more than 64, gets no response field.
+// The answers of `/generate_204` to challenges of clients that look for a captive portal. The status is always 204. A
+// challenge with other characters, or of more than 64, gets no response field.
 
 export interface ChallengeVector {
   /** The value of X-Tailscale-Challenge; undefined: the field is missing. */

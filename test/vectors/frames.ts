@@ -1,9 +1,9 @@
-// One frame of every kind, whole, with the packets inside them. The presence frames are of the 51-byte form;
-// the form with an app name adds a length byte and the name.
+// One whole frame of every kind, with the packets inside. Presence frames have the 51-byte form; the form with an app name
+// adds a length byte and the name.
 
 import { bytes } from './hex.ts'
 
-/** "hello, derp": what the packet frames carry. */
+/** "hello, derp": the packet in the packet frames. */
 export const packet = bytes('68656c6c6f2c2064657270')
 
 export const frames = {
@@ -77,7 +77,7 @@ export const frames = {
   unknown: bytes('7e00000004deadbeef'),
 }
 
-/** The shortest disco message: magic, 32-byte key, 24-byte nonce. One byte fewer and it is none. */
+/** The shortest disco message: magic, 32-byte key, 24-byte nonce. */
 export const disco = {
   keyLabel: 'derp-spec/disco-pub',
   nonceLabel: 'derp-spec/nonce/disco',
@@ -111,11 +111,11 @@ export interface SizeBoundary {
   /** Type and payload length. */
   readonly header: Buffer
   readonly meaning: string
-  /** False: the server closes, without waiting for a payload. */
+  /** False if the server closes without waiting for the payload. */
   readonly isAccepted: boolean
 }
 
-/** The headers on both sides of each limit; ForwardPacket as from a mesh peer. */
+/** Headers on both sides of each limit; ForwardPacket is from a mesh peer. */
 export const sizeBoundaries: readonly SizeBoundary[] = [
   { header: bytes('0400010020'), meaning: 'SendPacket, 65,536-byte packet', isAccepted: true },
   { header: bytes('0400010021'), meaning: 'SendPacket, 65,537-byte packet', isAccepted: false },
@@ -132,5 +132,5 @@ export const sizeBoundaries: readonly SizeBoundary[] = [
   { header: bytes('110000001f'), meaning: 'ClosePeer of 31 bytes', isAccepted: false },
 ]
 
-/** RecvPacket with a 65,536-byte packet, as its receiver sees it. */
+/** RecvPacket with a 65,536-byte packet, for its receiver. */
 export const largestRecvPacketHeader = bytes('0500010020')

@@ -1,9 +1,9 @@
-// Vectors are written as hex, in lines of 64 digits as they were published. This turns them into bytes and
-// gives the hash from whose output every "random" value among them was taken. Test data only.
+// Reads vectors, which are written as hex in lines of 64 digits, as published, and has the hash of which their "random"
+// values are outputs. Test data only.
 
 import { createHash } from 'node:crypto'
 
-/** The bytes of lower-case hex, given in any number of lines. */
+/** The bytes of lower-case hex in any number of lines. */
 export function bytes(...lines: string[]): Buffer {
   return Buffer.from(lines.join(''), 'hex')
 }

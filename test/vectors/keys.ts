@@ -1,5 +1,5 @@
-// The keys of every vector, in all their text forms, and the mesh key. Each private key is SHA-256 of a public
-// label, so they protect nothing: never use them outside tests.
+// The keys of all vectors in all their text forms, and the mesh key. Each private key is the SHA-256 of a public label:
+// never use them outside tests.
 
 import { bytes } from './hex.ts'
 
@@ -52,7 +52,7 @@ export const serverPrivateText = 'privkey:f832954f5b399b2130fde8cd710a64dfd377fd
 /** The server's key file: tab-indented, without a newline at its end. */
 export const serverKeyFile = `{\n\t"PrivateKey": "${serverPrivateText}"\n}`
 
-/** Agreement between server and clientA: the X25519 secret, and the box key that HSalsa20 makes of it. */
+/** The agreement of server and clientA: the X25519 secret, and the box key that HSalsa20 derives from it. */
 export const agreement = {
   sharedSecret: bytes('b8e0a9183569ee48a40b0643243ff644ec57788eabaf784818e9341cbdde5f63'),
   boxKey: bytes('b06f66b625c5e923dcf6e78a4cf3335806ab1bd5e9229e09b66430e92d28213f'),

@@ -1,5 +1,5 @@
-// The vectors against the labels that their "random" values are hashes of, so that a slip of a digit is seen here
-// and not looked for in the code.
+// Compares the vectors with the labels of which their "random" values are hashes, so that a wrong digit fails here and not
+// in a test of the code.
 
 import { expect, it } from 'vitest'
 import { admissionRequest, admissionSource } from './admission.ts'
@@ -12,12 +12,15 @@ import { transactionId, transactionIdLabel } from './stun.ts'
 
 const hexOf = (label: string, end = 32): string => sha256(label).toString('hex', 0, end)
 
-it.each(Object.entries(keyVectors))('the private key of %s is its label hashed and clamped', (_name, key) => {
-  const hash = sha256(key.label)
-  hash.writeUInt8(hash.readUInt8(0) & 0xf8, 0)
-  hash.writeUInt8((hash.readUInt8(31) & 0x7f) | 0x40, 31)
-  expect(key.privateKey.toString('hex')).toBe(hash.toString('hex'))
-})
+it.each(Object.entries(keyVectors))(
+  'the private key of %s is the clamped hash of its label',
+  (_name, key) => {
+    const hash = sha256(key.label)
+    hash.writeUInt8(hash.readUInt8(0) & 0xf8, 0)
+    hash.writeUInt8((hash.readUInt8(31) & 0x7f) | 0x40, 31)
+    expect(key.privateKey.toString('hex')).toBe(hash.toString('hex'))
+  },
+)
 
 it.each([...Object.entries(clientInfos), ['serverInfo', serverInfo] as const])(
   'the nonce of %s is its label hashed, and stands in the frame',
@@ -28,7 +31,7 @@ it.each([...Object.entries(clientInfos), ['serverInfo', serverInfo] as const])(
   },
 )
 
-it('mesh key, transaction id, signing seed and disco message are their labels hashed', () => {
+it('mesh key, transaction id, signing seed and disco message are hashes of their labels', () => {
   expect(meshKey.toString('hex')).toBe(hexOf(meshKeyLabel))
   expect(transactionId.toString('hex')).toBe(hexOf(transactionIdLabel, 12))
   expect(metaCertificate.seed.toString('hex')).toBe(hexOf(seedLabel))
@@ -36,7 +39,7 @@ it('mesh key, transaction id, signing seed and disco message are their labels ha
   expect(disco.message.toString('hex')).toBe(message)
 })
 
-it('the meta certificate has the hash it was published with, and holds its parts', () => {
+it('the meta certificate has its published hash and contains its parts', () => {
   const { der, sha256: published, signed, signature } = metaCertificate
   expect(sha256(der).toString('hex')).toBe(published)
   expect(der.length).toBe(359)

@@ -1,6 +1,5 @@
-// A complete login, byte for byte: HTTP request and answer, ServerKey, ClientInfo of a client, a prober and a
-// mesh peer, ServerInfo. Nonces are fixed here; a server under test draws its own, so its ServerInfo is checked
-// by opening the box.
+// A complete login byte for byte: HTTP request and answer, ServerKey, ClientInfo of a client, a prober and a mesh peer,
+// ServerInfo. Nonces are fixed here. A server under test uses random ones, so its ServerInfo is checked by opening the box.
 
 import { bytes } from './hex.ts'
 import { clientA, clientB, type KeyVector, meshPeer } from './keys.ts'
@@ -16,7 +15,7 @@ export const request = [
   '',
 ].join('\r\n')
 
-/** The one answer to it. */
+/** The only answer to it. */
 export const switchingProtocols = [
   'HTTP/1.1 101 Switching Protocols',
   'Upgrade: DERP',
@@ -27,7 +26,7 @@ export const switchingProtocols = [
   '',
 ].join('\r\n')
 
-/** The native request with fast start, of a client on its second-choice node: nothing answers it. */
+/** The native request with fast start, by a client on its second-choice node; it has no answer. */
 export const fastStartRequest = [
   'GET /derp HTTP/1.1',
   'Host: derp1.example.com',
@@ -60,7 +59,7 @@ export interface ClientInfoVector {
   readonly frame: Buffer
 }
 
-/** What tailscaled sends. */
+/** As tailscaled sends it. */
 export const clientInfo: ClientInfoVector = {
   from: clientA,
   json: '{"version":2,"CanAckPings":true}',
@@ -93,7 +92,7 @@ export const proberInfo: ClientInfoVector = {
   ),
 }
 
-/** Privileged where the server holds the mesh key of the vectors. */
+/** Privileged if the server has the mesh key of the vectors. */
 export const meshPeerInfo: ClientInfoVector = {
   from: meshPeer,
   json: '{"meshKey":"d016a8da558741f2010c5b4785a878cf338252c29345bc77addaf064ffefab37","version":2,"CanAckPings":false}',
@@ -123,12 +122,12 @@ export const serverInfo = {
   ),
 }
 
-/** Openings after which a server closes without ServerInfo; all are whole as far as they need to be. */
+/** First frames after which a server closes without ServerInfo. */
 export const refusedLogins = {
-  /** ClientInfo of 262,145 bytes: closed on sight of the header. */
+  /** ClientInfo of 262,145 bytes: the server closes after the header. */
   tooLong: bytes('0200040001'),
   /** ClientInfo of 55 bytes, one fewer than key and nonce. */
   tooShort: Buffer.concat([bytes('0200000037'), Buffer.alloc(55, 1)]),
-  /** A good ClientInfo under the type of SendPacket. */
+  /** A valid ClientInfo with the type of SendPacket. */
   otherType: Buffer.concat([bytes('04'), clientInfo.frame.subarray(1)]),
 }

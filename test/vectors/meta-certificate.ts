@@ -1,10 +1,10 @@
-// A whole meta certificate with fixed dates and a fixed signing key, and the parts it is made of.
+// A complete meta certificate with fixed dates and signing key, and its parts.
 
 import { bytes } from './hex.ts'
 
 export const seedLabel = 'derp-spec/meta-ed25519-seed'
 
-/** For the key of the server of the vectors. */
+/** For the server key of the vectors. */
 export const metaCertificate = {
   commonName: 'derpkey3b3d63b25c5089067698624015be5eedb1870ac50963fe75a278c17d24e89367',
   version: 2,

@@ -1,5 +1,5 @@
-// STUN messages: the requests of Tailscale's clients, the answers to them, requests that get no answer, and the
-// samples of RFC 5769, whose requests come from other software.
+// STUN messages: requests of Tailscale's clients, their answers, requests without an answer, and the samples of RFC 5769,
+// whose requests come from other software.
 
 import { bytes } from './hex.ts'
 
@@ -13,14 +13,14 @@ export const request = bytes(
 )
 
 export interface AnswerVector {
-  /** The address that the answer tells. */
+  /** The address in the answer. */
   readonly ip: string
   readonly port: number
   readonly message: Buffer
 }
 
 export const answers = {
-  /** Family 1, as an IPv4 client should be told. */
+  /** Family 1, as an IPv4 client should get it. */
   ipv4: {
     ip: '203.0.113.7',
     port: 41641,
@@ -46,7 +46,7 @@ export const answers = {
 } satisfies Record<string, AnswerVector>
 
 export const ignoredRequests = {
-  /** SOFTWARE "otherapp", its fingerprint right. */
+  /** SOFTWARE "otherapp", with a correct fingerprint. */
   otherSoftware: bytes(
     '000100142112a442874e8288c12a223910b9f093802200086f74686572617070',
     '80280004fbdae960',

@@ -53,7 +53,7 @@ const frameReader: Subject = {
           : (at + kind) % 5 === 0
             ? FrameAction.skip
             : FrameAction.accept,
-      goesOn: (at + kind) % 7 !== 0,
+      continues: (at + kind) % 7 !== 0,
     })
     const whole = eventsOf([Buffer.from(input)], treat)
     const cut = eventsOf(pieces(Buffer.from(input), random.cuts(input.length)), treat)

@@ -5,7 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { mutated } from './mutation.ts'
 import { Random } from './random.ts'
-import type { Subject } from './subject.ts'
+import type { Subject } from './target.ts'
 
 export interface Finding {
   /** A plain Uint8Array if it comes from another thread. */

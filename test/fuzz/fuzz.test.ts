@@ -3,8 +3,8 @@
 
 import { expect, test } from 'vitest'
 import { tryOnce } from './campaign.ts'
-import { fuzz, regressions } from './fuzzing.ts'
-import { SUBJECTS, subjectNamed } from './subjects.ts'
+import { fuzz, regressions } from './fuzzer.ts'
+import { SUBJECTS, subjectNamed } from './targets.ts'
 
 /** The time of each parser, shared with those in the same thread. */
 const FUZZED_MS = 10_000

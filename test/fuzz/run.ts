@@ -7,8 +7,8 @@
 
 import { parseArgs } from 'node:util'
 import type { Outcome } from './campaign.ts'
-import { fuzz, keepFinding } from './fuzzing.ts'
-import { SUBJECTS, subjectNamed } from './subjects.ts'
+import { fuzz, keepFinding } from './fuzzer.ts'
+import { SUBJECTS, subjectNamed } from './targets.ts'
 
 /** One per core of the smallest machines. */
 const AT_ONCE = 2

@@ -5,9 +5,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { parentPort, workerData } from 'node:worker_threads'
-import { campaign, type ReportAttempt, type Outcome } from './campaign.ts'
-import type { Order } from './order.ts'
-import { subjectNamed } from './subjects.ts'
+import { campaign, type Beat, type Outcome } from './campaign.ts'
+import type { Order } from './job.ts'
+import { subjectNamed } from './targets.ts'
 
 /** Memory that all campaigns together may keep: compiled code, pools with a fixed reserve. */
 const HELD_MIB_MAX = 64

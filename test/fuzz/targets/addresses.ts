@@ -24,7 +24,7 @@ import {
 } from '#protocol/stun.ts'
 import * as keys from '../../vectors/keys.ts'
 import * as stun from '../../vectors/stun.ts'
-import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
+import { magnitude, promise, same, texts, type Subject } from '../target.ts'
 
 const stunRequest: Subject = {
   name: 'stun-request',

@@ -1,12 +1,12 @@
 // All subjects of fuzzing.
 
-import type { Subject } from './subject.ts'
-import { ADMISSION_SUBJECTS } from './subjects/admission.ts'
-import { ADDRESS_SUBJECTS } from './subjects/addresses.ts'
-import { FRAME_SUBJECTS } from './subjects/frames.ts'
-import { HTTP_SUBJECTS } from './subjects/http.ts'
-import { LIVE_SUBJECTS } from './subjects/live.ts'
-import { SETTINGS_SUBJECTS } from './subjects/settings.ts'
+import type { Subject } from './target.ts'
+import { ADMISSION_SUBJECTS } from './targets/admission.ts'
+import { ADDRESS_SUBJECTS } from './targets/addresses.ts'
+import { FRAME_SUBJECTS } from './targets/frames.ts'
+import { HTTP_SUBJECTS } from './targets/http.ts'
+import { LIVE_SUBJECTS } from './targets/live.ts'
+import { SETTINGS_SUBJECTS } from './targets/settings.ts'
 
 export const SUBJECTS: readonly Subject[] = [
   ...FRAME_SUBJECTS,

@@ -18,7 +18,7 @@ import { disco, frames } from '../../vectors/frames.ts'
 import * as keys from '../../vectors/keys.ts'
 import * as login from '../../vectors/login.ts'
 import { pieces } from '../random.ts'
-import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
+import { magnitude, promise, same, texts, type Subject } from '../target.ts'
 
 const ERRORS: readonly unknown[] = Object.values(ProtocolError)
 const stream = [login.serverKeyFrame, login.clientInfo.frame, disco.sendPacket, ...Object.values(frames)]

@@ -17,7 +17,7 @@ import { disco, frames, packet } from '../../vectors/frames.ts'
 import { meshKey } from '../../vectors/keys.ts'
 import * as login from '../../vectors/login.ts'
 import { pieces } from '../random.ts'
-import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
+import { magnitude, promise, same, texts, type Subject } from '../target.ts'
 
 const meshInfo = clientInfoFrame(
   sibling.key,

@@ -11,7 +11,7 @@ import { readSettings } from '#config/read-settings.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 import { resolveSettings } from '#config/resolve-settings.ts'
 import { ConfigFixture } from '../../config/config-fixture.ts'
-import { promise, texts, type Subject } from '../subject.ts'
+import { promise, texts, type Subject } from '../target.ts'
 
 /** Longer than any real input. The time of YAML's check for duplicate keys grows with the square of the length. */
 const INPUT_BYTES_MAX = 3_000

@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Finding, Outcome } from './campaign.ts'
-import { PROGRESS_BYTES, type Order } from './order.ts'
+import { BEATS_BYTES, type Order } from './job.ts'
 
 const REGRESSIONS = fileURLToPath(new URL('regressions', import.meta.url))
 /** Much longer than a slow input takes on a slow machine. */

@@ -17,7 +17,7 @@ import {
 } from '#protocol/web-address.ts'
 import { alice } from '../../support/actor.ts'
 import { pieces } from '../random.ts'
-import { promise, same, texts, type Subject } from '../subject.ts'
+import { promise, same, texts, type Subject } from '../target.ts'
 
 /** The result by the runtime's JSON parser, for texts that are one value without duplicate names. */
 function naiveAllow(text: string): boolean | undefined {

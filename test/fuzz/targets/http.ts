@@ -8,7 +8,7 @@ import { handshakeFault, switchingToWebSocket } from '#protocol/web-socket-hands
 import { closeFrame, PINGS_MAX, WebSocketReader, webSocketHeader } from '#protocol/web-socket.ts'
 import * as login from '../../vectors/login.ts'
 import { pieces } from '../random.ts'
-import { magnitude, promise, same, texts, type Subject } from '../subject.ts'
+import { magnitude, promise, same, texts, type Subject } from '../target.ts'
 
 const REQUESTS = texts(
   login.request,

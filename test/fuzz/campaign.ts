@@ -1,16 +1,16 @@
-// Fuzzes one parser for a given time with mutated inputs, each with a seed of its own. It yields between slices, so
-// that several campaigns can share a thread. An input with a new outcome joins the corpus; there is no other guidance.
-// A campaign ends with its first finding, which it minimizes.
+// Fuzzes one target for a given time: mutated inputs, each with its own seed, in time slices, so that several campaigns
+// share a thread. An input with a new outcome joins the corpus; there is no other guidance. Ends with the first finding,
+// which is minimized by simple means.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { mutated } from './mutation.ts'
 import { Random } from './random.ts'
-import type { Subject } from './target.ts'
+import type { FuzzTarget } from './target.ts'
 
 export interface Finding {
-  /** A plain Uint8Array if it comes from another thread. */
+  /** No Buffer if it comes from another thread. */
   readonly input: Uint8Array
-  /** The seed of the attempt, from which the subject's own randomness starts. */
+  /** The seed of the attempt's randomness. */
   readonly seed: number
   readonly problem: string
 }
@@ -18,58 +18,56 @@ export interface Finding {
 export interface Outcome {
   readonly name: string
   readonly attempts: number
-  /** The number of different outcomes. */
+  /** Number of different outcomes. */
   readonly outcomes: number
   readonly finding: Finding | undefined
 }
 
-/**
- * The limit for one input on the slowest machine; the slowest parser takes a few milliseconds for the longest input.
- */
+/** Limit for one input, on the slowest machine: the slowest parser takes some milliseconds for the longest input. */
 const ATTEMPT_MS_MAX = 1_000
 const WAIT_MS_MAX = 15_000
 const SLICE_MS = 20
-/** Limits of the corpus. It has no long inputs, since a long input takes as much time as a hundred short ones. */
+/** Limits of the corpus: a long input takes the time of a hundred short ones. */
 const CORPUS_MAX = 2_000
 const CORPUS_INPUT_BYTES_MAX = 8_192
 const MINIMIZING_MS = 2_000
 
-/** Called before each attempt, so that an attempt that never ends is known. */
-export type ReportAttempt = (subject: string, input: Buffer, seed: number) => void
+/** Called before each attempt, so that one that never ends is known. */
+export type ReportAttempt = (target: string, input: Buffer, seed: number) => void
 
 export async function campaign(
-  subject: Subject,
-  order: { readonly seed: number; readonly untilMs: number; readonly report: ReportAttempt },
+  target: FuzzTarget,
+  order: { readonly seed: number; readonly untilMs: number; readonly reportAttempt: ReportAttempt },
 ): Promise<Outcome> {
-  await subject.open?.()
+  await target.open?.()
   try {
-    return await attemptAll(subject, order)
+    return await attemptAll(target, order)
   } finally {
-    await subject.close?.()
+    await target.close?.()
   }
 }
 
 async function attemptAll(
-  subject: Subject,
-  { seed, untilMs, report }: { seed: number; untilMs: number; report: ReportAttempt },
+  target: FuzzTarget,
+  { seed, untilMs, reportAttempt }: { seed: number; untilMs: number; reportAttempt: ReportAttempt },
 ): Promise<Outcome> {
   const random = new Random(seed)
-  const corpus: Buffer[] = subject.corpus.map((bytes) => Buffer.from(bytes))
-  const material = { corpus, tokens: subject.tokens ?? [] }
+  const corpus: Buffer[] = target.corpus.map((bytes) => Buffer.from(bytes))
+  const material = { corpus, tokens: target.tokens ?? [] }
   const outcomes = new Set<string>()
   let attempts = 0
   let sliceMs = performance.now()
   while (performance.now() < untilMs) {
-    // The first attempts use the samples themselves.
-    const fresh = attempts < subject.corpus.length ? corpus[attempts] : mutated(material, random)
-    const input = Buffer.from(fresh ?? Buffer.alloc(0)).subarray(0, subject.inputBytesMax)
+    // First the samples themselves.
+    const fresh = attempts < target.corpus.length ? corpus[attempts] : mutated(material, random)
+    const input = Buffer.from(fresh ?? Buffer.alloc(0)).subarray(0, target.inputBytesMax)
     const attemptSeed = random.below(2 ** 32)
-    report(subject.name, input, attemptSeed)
-    const { problem, outcome } = await tryOnce(subject, input, attemptSeed)
+    reportAttempt(target.name, input, attemptSeed)
+    const { problem, outcome } = await tryOnce(target, input, attemptSeed)
     attempts++
     if (problem !== undefined) {
-      const smaller = await minimized(subject, { input, seed: attemptSeed, problem }, report)
-      return { name: subject.name, attempts, outcomes: outcomes.size, finding: smaller }
+      const smaller = await minimized(target, { input, seed: attemptSeed, problem }, reportAttempt)
+      return { name: target.name, attempts, outcomes: outcomes.size, finding: smaller }
     }
     if (!outcomes.has(outcome)) {
       outcomes.add(outcome)
@@ -80,25 +78,25 @@ async function attemptAll(
       sliceMs = performance.now()
     }
   }
-  return { name: subject.name, attempts, outcomes: outcomes.size, finding: undefined }
+  return { name: target.name, attempts, outcomes: outcomes.size, finding: undefined }
 }
 
-/** Makes one attempt; `problem` is set if it broke a promise. */
+/** One attempt; `problem` if an invariant does not hold. */
 export async function tryOnce(
-  subject: Subject,
+  target: FuzzTarget,
   input: Buffer,
   seed: number,
 ): Promise<{ problem: string | undefined; outcome: string }> {
-  // Subjects may overwrite their input.
-  const lent = Buffer.from(input)
+  // Targets may change their input.
+  const copy = Buffer.from(input)
   const start = process.cpuUsage()
   try {
-    const result = subject.attempt(lent, new Random(seed))
+    const result = target.attempt(copy, new Random(seed))
     if (typeof result !== 'string') return await inTime(result)
     const { user, system } = process.cpuUsage(start)
     const tookMs = (user + system) / 1_000
-    // This time is that of the whole process, garbage collection and other campaigns included; so a second try decides.
-    if (tookMs > ATTEMPT_MS_MAX && isSlow(subject, input, seed)) {
+    // The time of the whole process includes garbage collection and other campaigns, so the repetition counts.
+    if (tookMs > ATTEMPT_MS_MAX && isSlow(target, input, seed)) {
       return { problem: `takes more than ${ATTEMPT_MS_MAX} ms for ${input.length} bytes`, outcome: result }
     }
     return { problem: undefined, outcome: result }
@@ -107,10 +105,7 @@ export async function tryOnce(
   }
 }
 
-/**
- * Waits for an attempt with sockets. These have timeouts of their own; the longest is ten seconds for a client's
- * connection.
- */
+/** Targets that wait for sockets have time limits of their own, at most ten seconds, for a client's connection. */
 async function inTime(result: Promise<string>): Promise<{ problem: string | undefined; outcome: string }> {
   const late = Promise.withResolvers<string | undefined>()
   const timer = setTimeout(() => late.resolve(undefined), WAIT_MS_MAX)
@@ -120,25 +115,29 @@ async function inTime(result: Promise<string>): Promise<{ problem: string | unde
   return { problem: `has not ended after ${WAIT_MS_MAX} ms`, outcome: '' }
 }
 
-function isSlow(subject: Subject, input: Buffer, seed: number): boolean {
+function isSlow(target: FuzzTarget, input: Buffer, seed: number): boolean {
   const times = [1, 2, 3].map(() => {
     const startMs = performance.now()
-    void subject.attempt(Buffer.from(input), new Random(seed))
+    void target.attempt(Buffer.from(input), new Random(seed))
     return performance.now() - startMs
   })
   return Math.min(...times) > ATTEMPT_MS_MAX
 }
 
-/** Minimizes a finding: removes parts of the input as long as it still breaks a promise. */
-async function minimized(subject: Subject, finding: Finding, report: ReportAttempt): Promise<Finding> {
+/** The finding with a smaller input: removes parts as long as the problem remains. */
+async function minimized(
+  target: FuzzTarget,
+  finding: Finding,
+  reportAttempt: ReportAttempt,
+): Promise<Finding> {
   let { problem } = finding
   let input = Buffer.from(finding.input)
   const untilMs = performance.now() + MINIMIZING_MS
   for (let size = input.length >> 1; size > 0; size >>= 1) {
     for (let at = 0; at < input.length && performance.now() < untilMs;) {
       const less = Buffer.concat([input.subarray(0, at), input.subarray(at + size)])
-      report(subject.name, less, finding.seed)
-      const tried = await tryOnce(subject, less, finding.seed)
+      reportAttempt(target.name, less, finding.seed)
+      const tried = await tryOnce(target, less, finding.seed)
       if (tried.problem === undefined) at += size
       else ({ input, problem } = { input: less, problem: tried.problem })
     }

@@ -1,12 +1,12 @@
-// Runs campaigns in threads of their own and supervises them: a thread without a new attempt for twenty seconds has an
-// input that never ends. Findings can be kept as files, which the tests replay.
+// Runs campaigns in threads of their own and watches their progress: a thread that stands still has an input that never
+// ends. Findings can be kept as files that the tests replay.
 
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Finding, Outcome } from './campaign.ts'
-import { BEATS_BYTES, type Order } from './job.ts'
+import { PROGRESS_BYTES, type FuzzJob } from './job.ts'
 
 const REGRESSIONS = fileURLToPath(new URL('regressions', import.meta.url))
 /** Much longer than a slow input takes on a slow machine. */
@@ -18,10 +18,10 @@ export interface FuzzOptions {
   readonly forMs: number
 }
 
-/** Runs campaigns concurrently in one thread. */
+/** Runs campaigns side by side in one thread; returns the outcome of each. */
 export async function fuzz({ names, seed, forMs }: FuzzOptions): Promise<readonly Outcome[]> {
   const progress = new SharedArrayBuffer(PROGRESS_BYTES)
-  const workerData: Order = { names, seed, forMs, progress }
+  const workerData: FuzzJob = { names, seed, forMs, progress }
   const worker = new Worker(new URL('worker.ts', import.meta.url), {
     workerData,
     execArgv: ['--disable-warning=ExperimentalWarning'],
@@ -40,7 +40,7 @@ export async function fuzz({ names, seed, forMs }: FuzzOptions): Promise<readonl
   try {
     const { outcomes, uncaught } = await done.promise
     const [first] = uncaught
-    if (first !== undefined) throw new Error(`uncaught error of one of ${names.join(', ')}: ${first}`)
+    if (first !== undefined) throw new Error(`uncaught exception in one of ${names.join(', ')}: ${first}`)
     return outcomes
   } finally {
     clearInterval(watch)
@@ -54,7 +54,7 @@ function lastOf(progress: SharedArrayBuffer, names: readonly string[]): string {
   return `${names[at]}, seed ${seed}, input in base64 ${input.toString('base64')}`
 }
 
-/** Writes a finding to a file for the tests to replay; returns its path. */
+/** Keeps a finding for the tests to replay; returns its file. */
 export function keepFinding(name: string, { input, seed }: Finding): string {
   const folder = `${REGRESSIONS}/${name}`
   mkdirSync(folder, { recursive: true })

@@ -1,11 +1,11 @@
-// The order for a fuzzing thread, and the shared memory in which the thread reports its progress.
+// The job of a fuzzing thread, and the shared memory in which it reports its progress.
 
-export interface Order {
+export interface FuzzJob {
   readonly names: readonly string[]
   readonly seed: number
   readonly forMs: number
   readonly progress: SharedArrayBuffer
 }
 
-/** The number of attempts; of the last attempt its seed, the input's length, the parser's index, and the input. */
+/** The last attempt: number of attempts, seed, length of the input, index of the target; then the input. */
 export const PROGRESS_BYTES = 16 + 80_000

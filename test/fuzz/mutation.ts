@@ -1,9 +1,9 @@
-// Mutates inputs in ways that parsers meet by accident or by attack. It changes bytes, big-endian lengths, numbers in
-// text and tokens of a parser's language; it knows no particular format.
+// Mutates inputs, by accidents and by attacks that parsers meet. Knows bytes, big-endian lengths, numbers in text and a
+// target's tokens; no particular format.
 
 import type { Random } from './random.ts'
 
-/** Values at the limits of lengths and counters. */
+/** Boundary values of lengths and counters. */
 const EDGES = [0, 1, 2, 3, 4, 5, 7, 8, 16, 31, 32, 33, 63, 64, 65, 100, 125, 126, 127, 128, 255, 256, 1_000]
 const WIDE_EDGES = [
   ...EDGES,
@@ -69,7 +69,7 @@ const ODD_WORDS = [
   '::',
   '.',
 ]
-/** The maximum length of an input. Longer inputs find nothing new. */
+/** Limit of an input's length; longer ones find nothing new. */
 export const INPUT_BYTES_MAX = 70_000
 
 export interface Material {
@@ -120,7 +120,7 @@ function setByte(bytes: Buffer, random: Random): Buffer {
   return bytes
 }
 
-/** Replaces two, four or eight bytes with a big-endian number that may be a length. */
+/** Overwrites two, four or eight bytes with a big-endian number that may be a length. */
 function setLength(bytes: Buffer, random: Random): Buffer {
   const width = random.pick([2, 4, 4, 8])
   if (bytes.length < width) return bytes
@@ -143,9 +143,9 @@ function truncate(bytes: Buffer, random: Random): Buffer {
   return Buffer.from(bytes.subarray(0, random.below(bytes.length + 1)))
 }
 
-function inserted(bytes: Buffer, what: Uint8Array, random: Random): Buffer {
+function inserted(bytes: Buffer, addition: Uint8Array, random: Random): Buffer {
   const at = random.below(bytes.length + 1)
-  return Buffer.concat([bytes.subarray(0, at), what, bytes.subarray(at)])
+  return Buffer.concat([bytes.subarray(0, at), addition, bytes.subarray(at)])
 }
 
 function insertNoise(bytes: Buffer, random: Random): Buffer {

@@ -1,4 +1,4 @@
-// Reproducible random numbers from a seed, so that a finding can be repeated. Not for secrets.
+// Pseudo-random numbers from a seed, so that findings can be repeated. Not for secrets.
 
 export class Random {
   #state: number
@@ -28,14 +28,14 @@ export class Random {
     return Buffer.from(Array.from({ length: count }, () => this.below(256)))
   }
 
-  /** Ascending offsets within `length` bytes at which input may be split. */
+  /** Positions within `length` bytes at which a stream is split, ascending. */
   cuts(length: number): readonly number[] {
     const count = this.below(6)
     return Array.from({ length: count }, () => this.below(length + 1)).toSorted((a, b) => a - b)
   }
 }
 
-/** The bytes, split at these offsets. */
+/** The bytes in pieces, split at these positions. */
 export function pieces(bytes: Buffer, cuts: readonly number[]): Buffer[] {
   const ends = [...cuts, bytes.length]
   return ends.map((end, at) => bytes.subarray(at === 0 ? 0 : ends[at - 1], end))

@@ -2,21 +2,21 @@
 //
 //   npm run fuzz -- [--minutes N] [--parser NAME]... [--seed N] [--keep]
 //
-// Fuzzes every parser, or the named ones, for the given minutes each, two at a time. Prints its seed: the same seed and
-// code give the same inputs. Findings are printed; --keep also writes them to the folder whose files the tests replay.
+// Fuzzes every parser, or those named, for the given minutes each, two at a time. Prints its seed: the same seed and code
+// give the same inputs. Prints findings; --keep also writes them to the files that the tests replay.
 
 import { parseArgs } from 'node:util'
 import type { Outcome } from './campaign.ts'
 import { fuzz, keepFinding } from './fuzzer.ts'
-import { SUBJECTS, subjectNamed } from './targets.ts'
+import { TARGETS, targetNamed } from './targets.ts'
 
-/** One per core of the smallest machines. */
+/** One core each, on the smallest machines that this runs on. */
 const AT_ONCE = 2
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
-    parser: { type: 'string', multiple: true, default: SUBJECTS.map(({ name }) => name) },
+    parser: { type: 'string', multiple: true, default: TARGETS.map(({ name }) => name) },
     seed: { type: 'string', default: `${Date.now() >>> 0}` },
     keep: { type: 'boolean', default: false },
   },
@@ -24,8 +24,8 @@ const { values } = parseArgs({
 const seed = Number(values.seed)
 const forMs = Number(values.minutes) * 60_000
 if (!(forMs > 0) || !Number.isSafeInteger(seed))
-  throw new Error('expected --minutes above 0 and an integer --seed')
-const waiting = values.parser.map((name) => subjectNamed(name).name)
+  throw new Error('expected --minutes above 0 and a whole --seed')
+const waiting = values.parser.map((name) => targetNamed(name).name)
 
 process.stdout.write(`fuzzing ${waiting.length} parsers, ${values.minutes} minutes each, seed ${seed}\n`)
 

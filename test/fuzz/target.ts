@@ -1,36 +1,36 @@
-// A subject of fuzzing: a parser, sample inputs, and the promises that have to hold for any input.
+// A fuzz target: a parser, sample inputs, and the invariants that must hold for any input.
 
 import type { Random } from './random.ts'
 
-export interface Subject {
+export interface FuzzTarget {
   readonly name: string
   readonly corpus: readonly Uint8Array[]
-  /** Longer inputs are truncated: parsers of operators' input may take more time per byte. */
+  /** Longer inputs are truncated: parsers of operators' files may need more time per byte. */
   readonly inputBytesMax?: number
-  /** Tokens of its language. */
+  /** Words of the parser's language. */
   readonly tokens?: readonly string[]
   /**
-   * Parses one input and returns a short description of the outcome: an input with a new outcome joins the corpus. Throws if
-   * a promise is broken, also by an unexpected error of the parser.
+   * Tries one input and returns its outcome in a few words; an input with a new outcome joins the corpus. Throws if an
+   * invariant does not hold, or if the parser throws.
    */
   readonly attempt: (input: Buffer, random: Random) => string | Promise<string>
-  /** Its attempts wait for sockets, so it does not share a thread with subjects that compute. */
+  /** Attempts wait for sockets, so they need a thread without computing targets. */
   readonly waits?: true
-  /** Called once per run, before the first attempt and after the last. */
+  /** Called once per run, before the first attempt. */
   readonly open?: () => Promise<void>
+  /** Called once per run, after the last attempt. */
   readonly close?: () => Promise<void>
 }
 
-/** A broken promise. */
-export class BrokenPromise extends Error {}
+export class InvariantError extends Error {}
 
-export function promise(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new BrokenPromise(what)
+export function invariant(holds: boolean, message: string): asserts holds {
+  if (!holds) throw new InvariantError(message)
 }
 
-export function same(a: unknown, b: unknown, what: string): void {
+export function same(a: unknown, b: unknown, name: string): void {
   const [left, right] = [a, b].map((value) => shown(value))
-  promise(left === right, `${what}: ${left} is not ${right}`)
+  invariant(left === right, `${name}: ${left} is not ${right}`)
 }
 
 function shown(value: unknown): string {
@@ -43,7 +43,7 @@ function shown(value: unknown): string {
   )
 }
 
-/** A rough length: the same text for all lengths with the same number of bits. */
+/** A rough length: the same for all lengths with the same number of bits. */
 export function magnitude(count: number): string {
   return `${32 - Math.clz32(count)}b`
 }

@@ -1,26 +1,26 @@
-// All subjects of fuzzing.
+// All fuzz targets.
 
-import type { Subject } from './target.ts'
-import { ADMISSION_SUBJECTS } from './targets/admission.ts'
-import { ADDRESS_SUBJECTS } from './targets/addresses.ts'
-import { FRAME_SUBJECTS } from './targets/frames.ts'
-import { HTTP_SUBJECTS } from './targets/http.ts'
-import { LIVE_SUBJECTS } from './targets/live.ts'
-import { SETTINGS_SUBJECTS } from './targets/settings.ts'
+import type { FuzzTarget } from './target.ts'
+import { ADMISSION_TARGETS } from './targets/admission.ts'
+import { ADDRESS_TARGETS } from './targets/addresses.ts'
+import { FRAME_TARGETS } from './targets/frames.ts'
+import { HTTP_TARGETS } from './targets/http.ts'
+import { LIVE_TARGETS } from './targets/live.ts'
+import { SETTINGS_TARGETS } from './targets/settings.ts'
 
-export const SUBJECTS: readonly Subject[] = [
-  ...FRAME_SUBJECTS,
-  ...HTTP_SUBJECTS,
-  ...ADDRESS_SUBJECTS,
-  ...SETTINGS_SUBJECTS,
-  ...ADMISSION_SUBJECTS,
-  ...LIVE_SUBJECTS,
+export const TARGETS: readonly FuzzTarget[] = [
+  ...FRAME_TARGETS,
+  ...HTTP_TARGETS,
+  ...ADDRESS_TARGETS,
+  ...SETTINGS_TARGETS,
+  ...ADMISSION_TARGETS,
+  ...LIVE_TARGETS,
 ]
 
-export function subjectNamed(name: string): Subject {
-  const subject = SUBJECTS.find((one) => one.name === name)
-  if (subject === undefined) {
-    throw new Error(`${name}: unknown parser; expected one of ${SUBJECTS.map((one) => one.name).join(', ')}`)
+export function targetNamed(name: string): FuzzTarget {
+  const target = TARGETS.find((one) => one.name === name)
+  if (target === undefined) {
+    throw new Error(`${name}: no such parser; there are ${TARGETS.map((one) => one.name).join(', ')}`)
   }
-  return subject
+  return target
 }

@@ -1,22 +1,22 @@
-// A thread that runs several campaigns concurrently, apart from the thread that supervises them: an attempt that never
-// ends blocks this thread only, and the shared memory contains it.
+// A thread that runs several campaigns side by side. An attempt that never ends stops only this thread, and the shared
+// memory tells which one it was.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { parentPort, workerData } from 'node:worker_threads'
-import { campaign, type Beat, type Outcome } from './campaign.ts'
-import type { Order } from './job.ts'
-import { subjectNamed } from './targets.ts'
+import { campaign, type ReportAttempt, type Outcome } from './campaign.ts'
+import type { FuzzJob } from './job.ts'
+import { targetNamed } from './targets.ts'
 
-/** Memory that all campaigns together may keep: compiled code, pools with a fixed reserve. */
-const HELD_MIB_MAX = 64
+/** Memory that all campaigns together may retain: compiled code, pools with a fixed reserve. */
+const RETAINED_MIB_MAX = 64
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-/** Memory in use after garbage collection. Memory outside the heap is freed in a later turn of the event loop. */
-async function heldMiB(): Promise<number> {
+/** Memory in use after garbage collection; memory outside the heap is freed in a later turn. */
+async function retainedMiB(): Promise<number> {
   for (let round = 0; round < 4; round++) {
     collectGarbage()
     await nextTurn()
@@ -25,11 +25,11 @@ async function heldMiB(): Promise<number> {
   return (heapUsed + external) / 1_048_576
 }
 
-const { names, seed, forMs, progress } = workerData as Order
+const { names, seed, forMs, progress } = workerData as FuzzJob
 const numbers = new Uint32Array(progress, 0, 4)
 const last = new Uint8Array(progress, 16)
 
-const report: ReportAttempt = (name, input, attemptSeed) => {
+const reportAttempt: ReportAttempt = (name, input, attemptSeed) => {
   numbers[0] = (numbers[0] ?? 0) + 1
   numbers[1] = attemptSeed
   numbers[2] = Math.min(input.length, last.length)
@@ -37,7 +37,7 @@ const report: ReportAttempt = (name, input, attemptSeed) => {
   last.set(input.subarray(0, last.length))
 }
 
-/** Errors that a parser throws in a later turn of the event loop, where its caller cannot catch them. */
+/** Exceptions that a parser has thrown in a later turn. */
 const uncaught: string[] = []
 for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   process.on(event, (error: unknown) =>
@@ -45,11 +45,11 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   )
 }
 
-const before = await heldMiB()
+const before = await retainedMiB()
 const untilMs = performance.now() + forMs
 const outcomes: Outcome[] = await Promise.all(
-  names.map(async (name) => await campaign(subjectNamed(name), { seed, untilMs, report })),
+  names.map(async (name) => await campaign(targetNamed(name), { seed, untilMs, reportAttempt })),
 )
-const held = (await heldMiB()) - before
-if (held > HELD_MIB_MAX) uncaught.push(`${held.toFixed(0)} MiB remain in use`)
+const retained = (await retainedMiB()) - before
+if (retained > RETAINED_MIB_MAX) uncaught.push(`${retained.toFixed(0)} MiB are not freed`)
 parentPort?.postMessage({ outcomes, uncaught })

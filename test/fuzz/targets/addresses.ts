@@ -1,4 +1,4 @@
-// Keys, addresses, certificates and STUN messages: small formats with parsers of our own.
+// Keys, addresses, certificates and STUN.
 
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { isIP, isIPv6 } from 'node:net'
@@ -24,9 +24,9 @@ import {
 } from '#protocol/stun.ts'
 import * as keys from '../../vectors/keys.ts'
 import * as stun from '../../vectors/stun.ts'
-import { magnitude, promise, same, texts, type Subject } from '../target.ts'
+import { magnitude, invariant, same, texts, type FuzzTarget } from '../target.ts'
 
-const stunRequest: Subject = {
+const stunRequest: FuzzTarget = {
   name: 'stun-request',
   corpus: [
     stun.request,
@@ -39,7 +39,7 @@ const stunRequest: Subject = {
     const [ip, port] = [random.chance(2) ? ipToBytes('192.0.2.1') : random.bytes(16), random.below(65_536)]
     const out = new Uint8Array(44)
     const length = writeBindingAnswer(out, input, ip, port)
-    promise(length <= input.length + 4, `${length} bytes in response to ${input.length}`)
+    invariant(length <= input.length + 4, `${length} bytes answered to ${input.length}`)
     const answer = readBindingAnswer(out.subarray(0, length))
     same(
       answer,
@@ -53,14 +53,14 @@ const stunRequest: Subject = {
 const answers = [...Object.values(stun.answers), stun.rfc5769.ipv4, stun.rfc5769.ipv6].map(
   ({ message }) => message,
 )
-const stunAnswer: Subject = {
+const stunAnswer: FuzzTarget = {
   name: 'stun-answer',
   corpus: answers,
   attempt(input) {
     const answer = readBindingAnswer(input)
     if (answer === undefined) return `${isStun(input)}`
-    promise(answer.ip.length === 16 && answer.transactionId.length === 12, 'a truncated response')
-    promise(answer.port >= 0 && answer.port <= 65_535, `port ${answer.port}`)
+    invariant(answer.ip.length === 16 && answer.transactionId.length === 12, 'a truncated answer')
+    invariant(answer.port >= 0 && answer.port <= 65_535, `port ${answer.port}`)
     const out = new Uint8Array(44)
     const request = bindingRequest(answer.transactionId)
     const length = writeBindingAnswer(out, request, answer.ip, answer.port)
@@ -69,7 +69,7 @@ const stunAnswer: Subject = {
   },
 }
 
-const ipAddress: Subject = {
+const ipAddress: FuzzTarget = {
   name: 'ip-address',
   corpus: texts(
     '192.0.2.1',
@@ -84,7 +84,7 @@ const ipAddress: Subject = {
   attempt(input) {
     const text = input.toString('latin1')
     const bytes = ipToBytes(text)
-    promise(bytes.length === 16, 'not sixteen bytes')
+    invariant(bytes.length === 16, 'not sixteen bytes')
     same(ipToBytes(ipToText(bytes)), bytes, `the text of ${ipToText(bytes)}`)
     const bare = text.split('%')[0] ?? ''
     if (isIPv6(bare) && !isMappedIpv4(bytes)) {
@@ -99,7 +99,7 @@ const ipAddress: Subject = {
   },
 }
 
-const nodeKey: Subject = {
+const nodeKey: FuzzTarget = {
   name: 'node-key',
   corpus: texts(
     publicKeyText(keys.clientA.publicKey),
@@ -114,7 +114,7 @@ const nodeKey: Subject = {
     if (open !== undefined) same(publicKeyText(open).toLowerCase(), text.toLowerCase(), 'a public key')
     if (secret !== undefined) same(privateKeyText(secret).toLowerCase(), text.toLowerCase(), 'a private key')
     const meta = readMetaKey(text, text.slice(-4))
-    promise(
+    invariant(
       meta === undefined || (meta.publicKey.length === 32 && meta.version <= 255),
       'an invalid meta key',
     )
@@ -122,7 +122,7 @@ const nodeKey: Subject = {
   },
 }
 
-const keyFile: Subject = {
+const keyFile: FuzzTarget = {
   name: 'key-file',
   corpus: texts(
     formatKeyFile(keys.server),
@@ -135,7 +135,7 @@ const keyFile: Subject = {
     const text = input.toString('utf8')
     const pair = parseKeyFile(text)
     if ('value' in pair) same(parseKeyFile(formatKeyFile(pair.value)), pair, 'a key file')
-    else promise(!/[0-9a-f]{64}/i.test(pair.problem), 'an error that contains a key')
+    else invariant(!/[0-9a-f]{64}/i.test(pair.problem), 'a problem that contains a key')
     const mesh = parseMeshKeys(text)
     if ('value' in mesh) {
       same(
@@ -143,7 +143,7 @@ const keyFile: Subject = {
         mesh,
         'mesh keys',
       )
-    } else promise(!/[0-9a-f]{64}/i.test(mesh.problem), 'an error that contains a key')
+    } else invariant(!/[0-9a-f]{64}/i.test(mesh.problem), 'a problem that contains a key')
     return [pair, mesh]
       .map((read) => ('value' in read ? 'read' : read.problem.replaceAll(/\d+/g, 'N')))
       .join('; ')
@@ -162,8 +162,8 @@ const selfSigned = selfSignedCertificate({
   untilMs: 1e12,
 })
 
-/** The relay's certificates as a client gets them from TLS: anything that OpenSSL parses. */
-const certificate: Subject = {
+/** Meta certificates, as a client gets them from TLS: any certificate that OpenSSL reads. */
+const certificate: FuzzTarget = {
   name: 'meta-certificate',
   corpus: [meta, Buffer.from(selfSigned)],
   tokens: ['derpkey', 'derpkey' + '11'.repeat(32), '\x02\x01\x02'],
@@ -175,13 +175,13 @@ const certificate: Subject = {
       return 'no certificate'
     }
     const key = metaKeyOf([new X509Certificate(selfSigned), read])
-    promise(key === undefined || key.length === 32, 'a truncated key')
+    invariant(key === undefined || key.length === 32, 'a truncated key')
     return `${key === undefined} ${magnitude(read.subject?.length ?? 0)}`
   },
 }
 
-/** Elements of any length are read as they were written; certificates for any names are valid. */
-const derWriter: Subject = {
+/** Elements of any length, and certificates for any name, are read as they were written. */
+const derWriter: FuzzTarget = {
   name: 'der',
   corpus: [
     Buffer.alloc(127),
@@ -197,7 +197,7 @@ const derWriter: Subject = {
     const lengthBytes = (element[1] ?? 0) < 0x80 ? 0 : (element[1] ?? 0) & 0x7f
     const length = lengthBytes === 0 ? (element[1] ?? 0) : element.readUIntBE(2, lengthBytes)
     same(length, content.length, 'the length of an element')
-    promise(content.equals(element.subarray(2 + lengthBytes)), 'the content of an element')
+    invariant(content.equals(element.subarray(2 + lengthBytes)), 'the content of an element')
     if (!random.chance(200)) return magnitude(content.length)
     const name = `${input
       .toString('latin1')
@@ -206,7 +206,7 @@ const derWriter: Subject = {
     const fromMs = random.below(2 ** 31) * 1_000
     const parts = { names: [name], key: signer, serial: random.bytes(16), fromMs, untilMs: fromMs + 1e9 }
     const made = new X509Certificate(certificatePem(selfSignedCertificate(parts)))
-    promise(
+    invariant(
       made.subjectAltName?.includes(name) === true,
       `a certificate for ${name} is for ${made.subjectAltName}`,
     )
@@ -214,7 +214,7 @@ const derWriter: Subject = {
   },
 }
 
-export const ADDRESS_SUBJECTS: readonly Subject[] = [
+export const ADDRESS_TARGETS: readonly FuzzTarget[] = [
   stunRequest,
   stunAnswer,
   ipAddress,

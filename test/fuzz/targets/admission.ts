@@ -1,4 +1,4 @@
-// Responses of admission backends, and the backends' addresses: a mistake here admits all clients or none.
+// Answers of admission backends, and backends' addresses: a mistake here admits every client, or none.
 
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
@@ -17,9 +17,9 @@ import {
 } from '#protocol/web-address.ts'
 import { alice } from '../../support/actor.ts'
 import { pieces } from '../random.ts'
-import { promise, same, texts, type Subject } from '../target.ts'
+import { invariant, same, texts, type FuzzTarget } from '../target.ts'
 
-/** The result by the runtime's JSON parser, for texts that are one value without duplicate names. */
+/** The runtime's reading, which is right if no name is repeated and the whole text is one value. */
 function naiveAllow(text: string): boolean | undefined {
   try {
     const value: unknown = JSON.parse(text)
@@ -31,7 +31,7 @@ function naiveAllow(text: string): boolean | undefined {
   }
 }
 
-const allowAnswer: Subject = {
+const allowAnswer: FuzzTarget = {
   name: 'allow-answer',
   corpus: texts(
     '{"Allow":true}',
@@ -44,8 +44,8 @@ const allowAnswer: Subject = {
   attempt(input) {
     const text = input.toString('utf8')
     const allowed = readAllow(text)
-    // A text without `true` never admits.
-    promise(allowed !== true || /true/.test(text), 'admitted without true')
+    // A text without `true` admits no client.
+    invariant(allowed !== true || /true/.test(text), 'admitted without true')
     const naive = naiveAllow(text)
     if (naive !== undefined && !/allow[^]*allow/i.test(JSON.stringify(JSON.parse(text)))) {
       same([allowed], [naive], 'the answer')
@@ -58,15 +58,15 @@ function parsed(text: string): WebAddress | string {
   try {
     return parseWebAddress(text)
   } catch (error) {
-    promise(error instanceof WebAddressError, `an error of our own: ${String(error)}`)
-    promise(!error.message.includes('secret'), 'an error that contains a secret')
+    invariant(error instanceof WebAddressError, `a fault of this program: ${String(error)}`)
+    invariant(!error.message.includes('secret'), 'a problem that contains a secret')
     return error.message
   }
 }
 
 const BASE = parseWebAddress('https://name:secret@h.example:8443/a/b?c')
 
-const webAddress: Subject = {
+const webAddress: FuzzTarget = {
   name: 'web-address',
   corpus: texts(
     'https://headscale.example/verify',
@@ -80,21 +80,21 @@ const webAddress: Subject = {
     const text = input.toString('utf8')
     const address = parsed(text)
     if (typeof address === 'string') return address
-    for (const [what, written] of Object.entries({
+    for (const [part, value] of Object.entries({
       host: hostHeader(address),
       target: requestTarget(address),
     })) {
-      promise(!/[\r\n\0]/.test(written), `a ${what} with a line end: ${JSON.stringify(written)}`)
+      invariant(!/[\r\n\0]/.test(value), `a ${part} that ends its line: ${JSON.stringify(value)}`)
     }
-    // A target with a space would be two words of the request line.
-    promise(!requestTarget(address).includes(' '), 'a target with a space')
+    // The server splits the request line at spaces.
+    invariant(!requestTarget(address).includes(' '), 'a target of two words')
     shownAddress(address)
     let end = 'requestable'
     try {
       requestable(address)
-      promise(portOf(address) >= 0, 'no port')
+      invariant(portOf(address) >= 0, 'no port')
     } catch (error) {
-      promise(error instanceof WebAddressError, `an error of our own: ${String(error)}`)
+      invariant(error instanceof WebAddressError, `a fault of this program: ${String(error)}`)
       end = error.message
     }
     resolveReference(BASE, text)
@@ -107,7 +107,7 @@ let verifier: UrlVerifier | undefined
 let answer: Buffer = Buffer.alloc(0)
 let cuts: readonly number[] = []
 
-const verifyAnswer: Subject = {
+const verifyAnswer: FuzzTarget = {
   name: 'verify-answer',
   waits: true,
   corpus: texts(
@@ -145,13 +145,13 @@ const verifyAnswer: Subject = {
   async attempt(input, random) {
     answer = input
     cuts = random.cuts(input.length)
-    const applicant = { key: alice.key, source: '192.0.2.1' }
-    const verdict = await verifier?.verify(applicant, new AbortController().signal)
-    const { kind, reason } = verdict ?? { kind: 'none', reason: '' }
-    promise(kind !== 'fault', `an error of our own: ${reason}`)
-    promise(kind !== 'allowed' || input.includes('true'), 'admitted without true')
+    const request = { key: alice.key, source: '192.0.2.1' }
+    const result = await verifier?.verify(request, new AbortController().signal)
+    const { kind, reason } = result ?? { kind: 'none', reason: '' }
+    invariant(kind !== 'fault', `a fault of this program: ${reason}`)
+    invariant(kind !== 'allowed' || input.includes('true'), 'admitted without true')
     return `${kind} ${reason.replaceAll(/["'][^]*["']|\d+/g, '_').slice(-40)}`
   },
 }
 
-export const ADMISSION_SUBJECTS: readonly Subject[] = [allowAnswer, webAddress, verifyAnswer]
+export const ADMISSION_TARGETS: readonly FuzzTarget[] = [allowAnswer, webAddress, verifyAnswer]

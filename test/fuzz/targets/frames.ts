@@ -1,4 +1,4 @@
-// Frames as the relay and its clients read them: the frame reader, logins, sealed boxes, other payloads.
+// Frames, as relay and clients read them: the reader, logins, boxes, notices.
 
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
@@ -18,7 +18,7 @@ import { disco, frames } from '../../vectors/frames.ts'
 import * as keys from '../../vectors/keys.ts'
 import * as login from '../../vectors/login.ts'
 import { pieces } from '../random.ts'
-import { magnitude, promise, same, texts, type Subject } from '../target.ts'
+import { magnitude, invariant, same, texts, type FuzzTarget } from '../target.ts'
 
 const ERRORS: readonly unknown[] = Object.values(ProtocolError)
 const stream = [login.serverKeyFrame, login.clientInfo.frame, disco.sendPacket, ...Object.values(frames)]
@@ -31,21 +31,21 @@ function eventsOf(chunks: readonly Buffer[], treat: Treat): { events: readonly s
   const sink = new RecordingSink(treat)
   const reader = new FrameReader(sink, pool)
   feedAll(reader, sink, chunks)
-  const held = pool.lentBytes
+  const rented = pool.lentBytes
   const fed = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-  // The pool's smallest buffer; its size classes differ by a factor of four.
-  promise(held <= 2_048 + 4 * fed, `the reader holds ${held} bytes of ${fed}`)
+  // The pool's smallest buffer has 2 KiB; each class is four times the previous one.
+  invariant(rented <= 2_048 + 4 * fed, `the reader has rented ${rented} bytes for ${fed}`)
   reader.close()
-  promise(pool.lentBytes === 0, 'a closed reader holds buffers')
+  invariant(pool.lentBytes === 0, 'a closed reader has buffers')
   return { events: sink.events, pool }
 }
 
-const frameReader: Subject = {
+const frameReader: FuzzTarget = {
   name: 'frame-reader',
   corpus: [Buffer.concat(stream), ...stream],
   attempt(input, random) {
     const kind = random.below(1_000)
-    // Most frames are accepted. The action depends on the frame only, so it is the same however the stream is split.
+    // Most frames are accepted. The action depends only on the frame, so it is the same for any split.
     const treat: Treat = (at, payloadBytes) => ({
       action:
         payloadBytes > 200_000
@@ -57,13 +57,13 @@ const frameReader: Subject = {
     })
     const whole = eventsOf([Buffer.from(input)], treat)
     const cut = eventsOf(pieces(Buffer.from(input), random.cuts(input.length)), treat)
-    same(cut.events, whole.events, 'a split stream is read differently')
+    same(cut.events, whole.events, 'a split stream')
     return `${whole.events.length} ${whole.events.map((event) => event.split(' ')[1]).join()}`
   },
 }
 
-/** ClientInfo that is read, written and read again is the same. */
-const clientInfo: Subject = {
+/** What is read is written as a client does, and must be read alike again. */
+const clientInfo: FuzzTarget = {
   name: 'client-info',
   corpus: texts(
     login.clientInfo.json,
@@ -85,7 +85,7 @@ const clientInfo: Subject = {
   attempt(input) {
     const info = parseClientInfo(input.toString('utf8'))
     if (typeof info === 'string') {
-      promise(ERRORS.includes(info), `an unknown error: ${info}`)
+      invariant(ERRORS.includes(info), `an unknown error: ${info}`)
       return info
     }
     const frame = clientInfoFrame(keys.clientA.publicKey, info, box, nonce)
@@ -96,8 +96,8 @@ const clientInfo: Subject = {
   },
 }
 
-/** Whole payloads as the relay receives them. A sealed box opens; a changed box does not. */
-const sealed: Subject = {
+/** Whole payloads as the relay gets them: a sealed box opens, a changed one does not. */
+const sealed: FuzzTarget = {
   name: 'sealed-box',
   corpus: [
     login.clientInfo.frame.subarray(5),
@@ -107,20 +107,20 @@ const sealed: Subject = {
   ],
   attempt(input) {
     const key = readClientKey(input)
-    promise(typeof key !== 'string' || ERRORS.includes(key), 'an unknown error')
+    invariant(typeof key !== 'string' || ERRORS.includes(key), 'an unknown error')
     const agreed = typeof key === 'string' ? box : (new BoxSecret(keys.server.privateKey).agree(key) ?? box)
     const info = openClientInfo(input, agreed)
     openServerInfo(input, agreed)
     const again = box.seal(nonce, input)
-    same(box.open(again), new Uint8Array(input), 'the content of a box')
+    same(box.open(again), new Uint8Array(input), 'a sealed box')
     const at = again.length - 1 - (input.length % (again.length - 1))
     again[at] = (again[at] ?? 0) ^ 1
-    promise(box.open(again) === undefined, `byte ${at} of a box was changed, and it opens`)
+    invariant(box.open(again) === undefined, `a box opens with byte ${at} changed`)
     return `${typeof key} ${typeof info === 'string' ? info : 'opened'}`
   },
 }
 
-const serverInfo: Subject = {
+const serverInfo: FuzzTarget = {
   name: 'server-info',
   corpus: texts(
     '{"version":2}',
@@ -134,13 +134,13 @@ const serverInfo: Subject = {
     if (info === undefined) return 'refused'
     const { version, tokenBucketBytesPerSecond: rate, tokenBucketBytesBurst: burst, instance } = info
     for (const value of [version, rate, burst])
-      promise(typeof value === 'number', 'a limit that is not a number')
-    promise(instance === undefined || instance.length <= 64, 'a name that is too long')
+      invariant(typeof value === 'number', 'a limit that is no number')
+    invariant(instance === undefined || instance.length <= 64, 'a name that is too long')
     return `${[version, rate, burst].map((value) => Math.sign(value)).join()} ${instance === undefined}`
   },
 }
 
-const notices: Subject = {
+const notices: FuzzTarget = {
   name: 'notices',
   corpus: [login.serverKeyFrame.subarray(5), ...Object.values(frames).map((frame) => frame.subarray(5))],
   attempt(input) {
@@ -148,13 +148,13 @@ const notices: Subject = {
     if (present !== undefined)
       same(readPeerPresent(peerPresentFrame(present).subarray(5)), present, 'PeerPresent')
     const gone = readPeerGone(input)
-    promise(gone === undefined || gone.key.length === 32, 'PeerGone without a key')
+    invariant(gone === undefined || gone.key.length === 32, 'PeerGone without a key')
     const restarting = readRestarting(input)
-    promise(restarting === undefined || restarting.tryForMs >= 0, 'Restarting with a negative time')
+    invariant(restarting === undefined || restarting.tryForMs >= 0, 'Restarting before now')
     const key = readServerKey(input)
-    promise(key === undefined || key.length === 32, 'ServerKey without a key')
+    invariant(key === undefined || key.length === 32, 'ServerKey without a key')
     return `${present?.appName?.length} ${gone?.reason} ${restarting === undefined} ${key === undefined} ${magnitude(input.length)}`
   },
 }
 
-export const FRAME_SUBJECTS: readonly Subject[] = [frameReader, clientInfo, sealed, serverInfo, notices]
+export const FRAME_TARGETS: readonly FuzzTarget[] = [frameReader, clientInfo, sealed, serverInfo, notices]

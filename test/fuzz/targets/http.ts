@@ -1,4 +1,4 @@
-// HTTP and WebSocket: request heads, upgrade requests, responses, messages, handshakes.
+// HTTP and WebSocket: heads, requested protocols, answers, frames and handshakes.
 
 import { HttpAnswer, webSocketProblem } from '#client/http-answer.ts'
 import { WebSocketStream, type WebSocketHandler } from '#client/web-socket-stream.ts'
@@ -8,7 +8,7 @@ import { handshakeFault, switchingToWebSocket } from '#protocol/web-socket-hands
 import { closeFrame, PINGS_MAX, WebSocketReader, webSocketHeader } from '#protocol/web-socket.ts'
 import * as login from '../../vectors/login.ts'
 import { pieces } from '../random.ts'
-import { magnitude, promise, same, texts, type Subject } from '../target.ts'
+import { magnitude, invariant, same, texts, type FuzzTarget } from '../target.ts'
 
 const REQUESTS = texts(
   login.request,
@@ -28,7 +28,7 @@ const REQUEST_TOKENS = [
   '\r\n\r\n',
 ]
 
-const httpHead: Subject = {
+const httpHead: FuzzTarget = {
   name: 'http-head',
   corpus: REQUESTS,
   tokens: [...REQUEST_TOKENS, 'Ideal-Node: ', '/derp', 'Transfer-Encoding: chunked', '\n\n', '\n\r\n'],
@@ -36,7 +36,7 @@ const httpHead: Subject = {
     const end = httpHeadEnd(input, 0, input.length)
     const naive = /\n\r?\n/.exec(input.toString('latin1'))
     same(end, naive === null ? -1 : naive.index + naive[0].length, 'the end of the head')
-    // In a head that arrives in pieces no end is found before its end, and then the same end.
+    // The end of a head that arrives in pieces is not found before it is complete.
     const shorter = random.below(input.length + 1)
     same(
       httpHeadEnd(input, 0, shorter),
@@ -45,21 +45,21 @@ const httpHead: Subject = {
     )
     const head = end < 0 ? undefined : parseHttpHead(input, 0, end)
     if (head === undefined) return `${end < 0}`
-    promise(head.fields.size <= 102, 'too many fields')
-    for (const name of head.fields.keys()) promise(name === name.toLowerCase(), `a field's name is ${name}`)
+    invariant(head.fields.size <= 102, 'too many fields')
+    for (const name of head.fields.keys()) invariant(name === name.toLowerCase(), `a field's name is ${name}`)
     return `${head.firstLine[0].slice(0, 8)} ${magnitude(head.fields.size)} ${head.firstLine[2].slice(0, 9)}`
   },
 }
 
-const upgrade: Subject = {
-  name: 'upgrade-wish',
+const upgrade: FuzzTarget = {
+  name: 'requested-protocol',
   corpus: REQUESTS,
   tokens: [...REQUEST_TOKENS, 'Ideal-Node: 900a', 'derp-fast-start: 0', '/derp', '/derp/', 'https://', '?'],
   attempt(input, random) {
     const end = httpHeadEnd(input, 0, input.length)
     const head = end < 0 ? undefined : parseHttpHead(input, 0, end)
-    const wish = head === undefined ? undefined : requestedProtocol(head)
-    if (wish?.kind === 'derp') promise(wish.idealNode.length <= 63, 'a name without end')
+    const requested = head === undefined ? undefined : requestedProtocol(head)
+    if (requested?.kind === 'derp') invariant(requested.idealNode.length <= 63, 'a name that is too long')
     const idealNode = input
       .toString('latin1')
       .replaceAll(/[^\x21-\x7e]/g, '')
@@ -69,8 +69,12 @@ const upgrade: Subject = {
       upgradeRequest('h', { isFastStart, ...(idealNode === '' ? {} : { idealNode }) }),
     )
     const asked = parseHttpHead(request, 0, httpHeadEnd(request, 0, request.length))
-    same(asked && requestedProtocol(asked), { kind: 'derp', isFastStart, idealNode }, 'our own wish')
-    return JSON.stringify(wish ?? 'none').slice(0, 60)
+    same(
+      asked && requestedProtocol(asked),
+      { kind: 'derp', isFastStart, idealNode },
+      'the protocol of the own request',
+    )
+    return JSON.stringify(requested ?? 'none').slice(0, 60)
   },
 }
 
@@ -78,7 +82,7 @@ function answerOf(chunks: readonly Buffer[]): unknown {
   const answer = new HttpAnswer()
   let rest = 0
   for (const chunk of chunks) {
-    // The reader stops at an error or at the beginning of the stream.
+    // A reader stops at an error, and where the stream begins.
     if (answer.error !== undefined || answer.head !== undefined) rest += chunk.length
     else rest += chunk.length - answer.feed(chunk, 0, chunk.length)
   }
@@ -86,7 +90,7 @@ function answerOf(chunks: readonly Buffer[]): unknown {
   return { head: answer.head, isRefused: answer.error?.status, rest: answer.head === undefined ? 0 : rest }
 }
 
-const httpAnswer: Subject = {
+const httpAnswer: FuzzTarget = {
   name: 'http-answer',
   corpus: texts(
     `${login.switchingProtocols}frames`,
@@ -97,7 +101,7 @@ const httpAnswer: Subject = {
   ),
   tokens: ['HTTP/1.1 ', '101', '503', 'Content-Length: ', 'Upgrade: ', '\r\n\r\n', 'Sec-WebSocket-Accept: '],
   attempt(input, random) {
-    // Bytes after a head that is too long may be read or not; it is refused in both cases.
+    // The bytes behind a head that is too long may be read or not; it is refused in any case.
     const whole = answerOf([input])
     if (input.length < 16_000)
       same(answerOf(pieces(input, random.cuts(input.length))), whole, 'a response in pieces')
@@ -107,13 +111,13 @@ const httpAnswer: Subject = {
   },
 }
 
-class Recorder implements WebSocketHandler {
+class RecordingHandler implements WebSocketHandler {
   payload = Buffer.alloc(0)
   readonly replyBytes: number[] = []
   end = ''
 
   onPayload(buffer: Buffer, start: number, end: number): void {
-    promise(this.end === '', 'payload after the end')
+    invariant(this.end === '', 'payload after the end')
     this.payload = Buffer.concat([this.payload, buffer.subarray(start, end)])
   }
 
@@ -122,24 +126,24 @@ class Recorder implements WebSocketHandler {
   }
 
   onClose(code: number, text: string): void {
-    promise(this.end === '', 'two ends')
+    invariant(this.end === '', 'two ends')
     this.end = `close ${code} ${text}`
   }
 
-  onViolation(what: string): void {
-    promise(this.end === '', 'two ends')
-    this.end = what
+  onViolation(message: string): void {
+    invariant(this.end === '', 'two ends')
+    this.end = message
   }
 }
 
-function received(chunks: readonly Buffer[]): Recorder {
-  const handler = new Recorder()
+function receive(chunks: readonly Buffer[]): RecordingHandler {
+  const handler = new RecordingHandler()
   const socket = new WebSocketStream(handler, 40_000)
   for (const chunk of chunks) socket.receive(chunk, 0, chunk.length)
   return handler
 }
 
-const webSocket: Subject = {
+const webSocket: FuzzTarget = {
   name: 'web-socket',
   corpus: [
     Buffer.from('820548656c6c6f', 'hex'),
@@ -150,16 +154,16 @@ const webSocket: Subject = {
     Buffer.from('8a0548656c6c6f8980', 'hex'),
   ],
   attempt(input, random) {
-    const whole = received([input])
-    same(received(pieces(input, random.cuts(input.length))), whole, 'a stream in pieces')
-    promise(whole.payload.length <= input.length, 'more payload than input')
+    const whole = receive([input])
+    same(receive(pieces(input, random.cuts(input.length))), whole, 'a stream in pieces')
+    invariant(whole.payload.length <= input.length, 'more payload than input')
     const replied = whole.replyBytes.reduce((sum, bytes) => sum + bytes, 0)
-    promise(replied <= 8 * input.length + 8, `${replied} bytes in reply to ${input.length}`)
+    invariant(replied <= 8 * input.length + 8, `${replied} bytes answered to ${input.length}`)
     return `${whole.end.slice(0, 40)} ${whole.replyBytes.length} ${magnitude(whole.payload.length)}`
   },
 }
 
-/** The payload, pings and close code that the relay reads from a client's stream. */
+/** Reads a client's stream as the relay does. */
 function read(chunks: readonly Buffer[]): {
   payload: Buffer
   pings: readonly Uint8Array[]
@@ -171,17 +175,17 @@ function read(chunks: readonly Buffer[]): {
   for (const chunk of chunks) {
     const own = Buffer.from(chunk)
     const end = reader.feed(own, 0, own.length)
-    promise(end <= own.length, 'more payload than input')
+    invariant(end <= own.length, 'more payload than input')
     payload.push(own.subarray(0, end))
     const { count, latest } = reader.takePings() ?? { count: 0, latest: [] }
-    promise(latest.length === Math.min(count, PINGS_MAX), `${latest.length} pings of ${count} kept`)
+    invariant(latest.length === Math.min(count, PINGS_MAX), `${latest.length} pings of ${count} kept`)
     pings.push(...latest)
   }
   return { payload: Buffer.concat(payload), pings: pings.slice(-1), code: reader.closeCode }
 }
 
-const clientStream = new WebSocketStream(new Recorder(), 40_000)
-const webSocketServer: Subject = {
+const clientStream = new WebSocketStream(new RecordingHandler(), 40_000)
+const webSocketServer: FuzzTarget = {
   name: 'web-socket-server',
   corpus: [
     clientStream.encode(Buffer.from('Hello')),
@@ -194,20 +198,20 @@ const webSocketServer: Subject = {
   attempt(input, random) {
     const whole = read([input])
     same(read(pieces(input, random.cuts(input.length))), whole, 'a stream in pieces')
-    if (whole.code !== undefined) promise(closeFrame(whole.code).length <= 4, 'an invalid close frame')
-    // For any bytes: the relay reads what a client sends, and a client reads what the relay sends.
-    same(read([clientStream.encode(input)]).payload, Buffer.from(input), 'the payload of a client')
+    if (whole.code !== undefined) invariant(closeFrame(whole.code).length <= 4, 'an invalid close frame')
+    // Any bytes from a client reach the relay, and any bytes from the relay reach a client.
+    same(read([clientStream.encode(input)]).payload, Buffer.from(input), 'the bytes of a client')
     const short = input.subarray(0, 40_000)
     same(
-      received([Buffer.concat([webSocketHeader(2, short.length), short])]).payload,
+      receive([Buffer.concat([webSocketHeader(2, short.length), short])]).payload,
       short,
-      'the payload of a server',
+      'the bytes of a server',
     )
     return `${whole.code} ${whole.pings.length} ${magnitude(whole.payload.length)}`
   },
 }
 
-const webSocketHandshake: Subject = {
+const webSocketHandshake: FuzzTarget = {
   name: 'web-socket-handshake',
   corpus: texts(
     'GET /derp HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n' +
@@ -228,14 +232,14 @@ const webSocketHandshake: Subject = {
     if (head === undefined) return `${end < 0}`
     const fault = handshakeFault(head)
     const answer = fault === undefined ? Buffer.from(switchingToWebSocket(head)) : undefined
-    // The response is exactly one head, for any request.
+    // The answer is exactly one head for any request.
     if (answer !== undefined)
-      same(httpHeadEnd(answer, 0, answer.length), answer.length, 'the end of our response')
+      same(httpHeadEnd(answer, 0, answer.length), answer.length, 'the end of the answer')
     return `${hasBody(head)} ${hasToken(head.fields.get('upgrade'), 'websocket')} ${fault?.text.slice(0, 60)}`
   },
 }
 
-export const HTTP_SUBJECTS: readonly Subject[] = [
+export const HTTP_TARGETS: readonly FuzzTarget[] = [
   httpHead,
   upgrade,
   httpAnswer,

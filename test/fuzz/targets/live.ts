@@ -1,5 +1,5 @@
-// Whole parts of the relay and the client, with input over real sockets or, for the relay itself, over fake links. The
-// input may end its own connection, for a known reason, and has no other effect.
+// Whole parts: the relay over fake links, the client and DNS over real sockets. Any bytes may end their own connection, with
+// a known reason, and have no other effect.
 
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -17,7 +17,7 @@ import { disco, frames, packet } from '../../vectors/frames.ts'
 import { meshKey } from '../../vectors/keys.ts'
 import * as login from '../../vectors/login.ts'
 import { pieces } from '../random.ts'
-import { magnitude, promise, same, texts, type Subject } from '../target.ts'
+import { magnitude, invariant, same, texts, type FuzzTarget } from '../target.ts'
 
 const meshInfo = clientInfoFrame(
   sibling.key,
@@ -34,8 +34,8 @@ const clientFrames = [
 ]
 const ALL_FRAMES = Buffer.concat([...clientFrames, frames.unknown, frames.notePreferredYes, frames.closePeer])
 
-/** The stream of a sibling, which may send all types of frames, or of a client with a damaged login. */
-const relayStream: Subject = {
+/** A sibling, which may send every frame, or a remote with a damaged login. */
+const relayStream: FuzzTarget = {
   name: 'relay-stream',
   corpus: [
     ALL_FRAMES,
@@ -54,13 +54,13 @@ const relayStream: Subject = {
       relay.settle()
     }
     const [end] = relay.ends
-    // A sibling may close other clients with ClosePeer, and only with that.
+    // A sibling may close other sessions, but only by ClosePeer.
     const closed = relay.ends.filter(({ reason }) => reason === 'closed_by_sibling').length
-    promise(
+    invariant(
       relay.ends.every(({ reason }) => END_REASONS.includes(reason)),
-      'an end for an unknown reason',
+      'an unknown end reason',
     )
-    promise(relay.ends.length - closed <= 1, `${relay.ends.length} ends`)
+    invariant(relay.ends.length - closed <= 1, `${relay.ends.length} ends`)
     client.hangUp()
     relay.settle()
     if (closed === 0) {
@@ -83,7 +83,7 @@ const shared = new SharedResources()
 async function openServer(): Promise<void> {
   server = createServer((socket) => {
     socket.on('error', () => socket.destroy())
-    // The request and, with fast start, the login have arrived.
+    // The whole request has arrived and, with fast start, the login.
     socket.once('data', () => {
       for (const piece of pieces(answer, answerPieces)) socket.write(piece)
       socket.end()
@@ -92,20 +92,20 @@ async function openServer(): Promise<void> {
   await once(server, 'listening')
 }
 
-const SERVER_STREAM = Buffer.concat([
+const SERVER_BYTES = Buffer.concat([
   Buffer.from(login.switchingProtocols),
   login.serverKeyFrame,
   login.serverInfo.frame,
   ...Object.values(frames),
 ])
 
-/** A client of a server that sends arbitrary bytes. */
-const clientStream: Subject = {
+/** A client of a server that sends any bytes. */
+const clientStream: FuzzTarget = {
   name: 'client-stream',
   waits: true,
   corpus: [
-    SERVER_STREAM,
-    SERVER_STREAM.subarray(login.switchingProtocols.length),
+    SERVER_BYTES,
+    SERVER_BYTES.subarray(login.switchingProtocols.length),
     ...texts('HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n'),
   ],
   open: openServer,
@@ -124,16 +124,16 @@ const clientStream: Subject = {
       ...(way === 'fast-start' ? { serverKey: cathy.key } : {}),
       key,
     })
-    const ended = new Promise<void>((resolve) => client.on('closed', () => resolve()))
+    const over = new Promise<void>((resolve) => client.on('closed', () => resolve()))
     client.on('packet', () => events.push('packet'))
     client.on('peerGone', () => events.push('gone'))
     client.on('health', () => events.push('health'))
     try {
       await client.connect()
-      await ended
+      await over
       return `${way} connected ${events.slice(0, 3).join()}`
     } catch (error) {
-      promise(error instanceof DerpConnectError, `a connection failed with another error: ${String(error)}`)
+      invariant(error instanceof DerpConnectError, `another error than DerpConnectError: ${String(error)}`)
       return `${way} ${error.message.replaceAll(/["'][^]*["']|\d+/g, '_').slice(0, 60)}`
     } finally {
       await client.close()
@@ -147,9 +147,9 @@ let records: Buffer = Buffer.alloc(0)
 async function openNameServer(): Promise<void> {
   nameServer = createSocket('udp4')
   nameServer.on('message', (query, { port, address }) => {
-    // The query's own ID, since the resolver ignores other responses.
-    const response = Buffer.concat([query.subarray(0, 2), records.subarray(2)])
-    nameServer?.send(response, port, address)
+    // With the id of the query, or else the answer would be ignored.
+    const reply = Buffer.concat([query.subarray(0, 2), records.subarray(2)])
+    nameServer?.send(reply, port, address)
   })
   nameServer.bind(0, '127.0.0.1')
   await once(nameServer, 'listening')
@@ -162,8 +162,8 @@ function dnsAnswer(type: number, data: Uint8Array): Buffer {
   return Buffer.concat([head, question, record, data])
 }
 
-/** Siblings from a name server that sends arbitrary bytes. */
-const dnsSiblings: Subject = {
+/** Siblings in the answers of a name server, which may be forged. */
+const dnsSiblings: FuzzTarget = {
   name: 'dns-answer',
   waits: true,
   corpus: [
@@ -173,10 +173,10 @@ const dnsSiblings: Subject = {
   open: openNameServer,
   close: async () => void nameServer?.close(),
   async attempt(input) {
-    // A response shorter than a header is invalid, and c-ares would wait for another one.
+    // c-ares ignores anything shorter than a header and waits for another answer.
     if (input.length < 12) return 'too short'
     records = Buffer.from(input.subarray(0, 4_000))
-    // Marks the bytes as a complete response to one question: otherwise c-ares waits, or repeats the query over TCP.
+    // The flags of a complete answer: otherwise c-ares waits, or asks again by TCP.
     records.writeUInt16BE((records.readUInt16BE(2) & 0x040f) | 0x8180, 2)
     let problem = ''
     const dns = new DnsSiblings({
@@ -188,14 +188,14 @@ const dnsSiblings: Subject = {
     const late = Promise.withResolvers<string>()
     const timer = setTimeout(() => late.resolve('late'), 50)
     const isDone = dns.refresh().then(() => 'done')
-    // c-ares ignores an invalid response and keeps waiting; that is correct.
+    // c-ares ignores an invalid answer and keeps waiting.
     const done = await Promise.race([isDone, late.promise])
     clearTimeout(timer)
-    promise(dns.siblings.length <= 256, `${dns.siblings.length} siblings`)
+    invariant(dns.siblings.length <= 256, `${dns.siblings.length} siblings`)
     for (const { host, port } of dns.siblings)
-      promise(host !== undefined && port >= 0 && port < 65_536, `${host}:${port}`)
+      invariant(host !== undefined && port >= 0 && port < 65_536, `${host}:${port}`)
     return `${done} ${problem.slice(0, 40)} ${magnitude(dns.siblings.length)}`
   },
 }
 
-export const LIVE_SUBJECTS: readonly Subject[] = [relayStream, clientStream, dnsSiblings]
+export const LIVE_TARGETS: readonly FuzzTarget[] = [relayStream, clientStream, dnsSiblings]

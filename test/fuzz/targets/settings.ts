@@ -1,5 +1,5 @@
-// Operators' input: maps, regions files, configuration files, command lines, environments. Operators are no attackers,
-// but a wrong byte has to be an error message and never a crash.
+// Operators' input, and input from others on their behalf: maps, regions, configuration files, command lines, environments.
+// It is not hostile, but a wrong byte must give a problem and never a crash.
 
 import { writeFileSync } from 'node:fs'
 import { readConfigFile } from '#config/config-file.ts'
@@ -11,16 +11,16 @@ import { readSettings } from '#config/read-settings.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 import { resolveSettings } from '#config/resolve-settings.ts'
 import { ConfigFixture } from '../../config/config-fixture.ts'
-import { promise, texts, type Subject } from '../target.ts'
+import { invariant, texts, type FuzzTarget } from '../target.ts'
 
-/** Longer than any real input. The time of YAML's check for duplicate keys grows with the square of the length. */
+/** Longer than real input; YAML's check for repeated keys takes quadratic time. */
 const INPUT_BYTES_MAX = 3_000
 
-/** The problems without their values, so that there are a few hundred different outcomes. */
+/** The kinds of problems, without their values, so that there are a few hundred outcomes. */
 function kindsOf(problems: readonly Problem[]): string {
   for (const problem of problems) {
     const text = problemText(problem)
-    promise(text.length > 0 && text.length < 100_000, 'a problem with an empty or an endless text')
+    invariant(text.length > 0 && text.length < 100_000, 'a problem text that is too long')
   }
   return problems
     .slice(0, 4)
@@ -31,7 +31,7 @@ function kindsOf(problems: readonly Problem[]): string {
     .join('; ')
 }
 
-const derpMap: Subject = {
+const derpMap: FuzzTarget = {
   name: 'derp-map',
   inputBytesMax: INPUT_BYTES_MAX,
   corpus: texts(
@@ -56,15 +56,15 @@ const derpMap: Subject = {
     const map = readDerpMap(input.toString('utf8'))
     if ('fault' in map) return map.fault.replaceAll(/["'][^]*["']|\d+/g, '_').slice(0, 60)
     for (const { id, nodes } of map.regions) {
-      promise(Number.isInteger(id) && id >= 1, `region ${id}`)
+      invariant(Number.isInteger(id) && id >= 1, `region ${id}`)
       for (const node of nodes)
-        promise(derpPortOf(node) >= 1 && derpPortOf(node) <= 65_535, `port ${node.derpPort}`)
+        invariant(derpPortOf(node) >= 1 && derpPortOf(node) <= 65_535, `port ${node.derpPort}`)
     }
     return `${map.regions.length} ${kindsOf(map.problems)}`
   },
 }
 
-const regions: Subject = {
+const regions: FuzzTarget = {
   name: 'regions-file',
   inputBytesMax: INPUT_BYTES_MAX,
   corpus: texts(
@@ -94,7 +94,7 @@ const regions: Subject = {
   },
 }
 
-const yamlConfig: Subject = {
+const yamlConfig: FuzzTarget = {
   name: 'config-file',
   inputBytesMax: INPUT_BYTES_MAX,
   corpus: texts(
@@ -122,13 +122,13 @@ function resolved(args: readonly string[], env: Record<string, string> = {}): st
   return 'problems' in outcome ? kindsOf(outcome.problems) : `good ${outcome.settings.warnings.length}`
 }
 
-/** Tokens of the options' language, without any file of this machine. */
+/** Words of the command line; none that names a file of this machine. */
 const FLAG_TOKENS =
   '-a\0 -hostname\0 -threads\0 -stun-port\0 -mesh-with\0 -mesh-dns\0 -nats-url\0 -home\0 -verify-client-url\0 ' +
   '-admin=off\0 -tls-max-version\0 -outbox-bytes\0 -log-level\0 -region\0 127.0.0.1:0 [::1]:443 :https +Inf 1h 512KiB ' +
   'http:// nats:// @ = -- -'
 
-const commandLine: Subject = {
+const commandLine: FuzzTarget = {
   name: 'command-line',
   inputBytesMax: INPUT_BYTES_MAX,
   corpus: texts(
@@ -146,7 +146,7 @@ const commandLine: Subject = {
   },
 }
 
-const environment: Subject = {
+const environment: FuzzTarget = {
   name: 'environment',
   inputBytesMax: INPUT_BYTES_MAX,
   corpus: texts(
@@ -166,7 +166,7 @@ const environment: Subject = {
   },
 }
 
-const rateFile: Subject = {
+const rateFile: FuzzTarget = {
   name: 'rate-config',
   inputBytesMax: INPUT_BYTES_MAX,
   corpus: texts(
@@ -191,7 +191,7 @@ const rateFile: Subject = {
   },
 }
 
-export const SETTINGS_SUBJECTS: readonly Subject[] = [
+export const SETTINGS_TARGETS: readonly FuzzTarget[] = [
   derpMap,
   regions,
   yamlConfig,

@@ -37,11 +37,11 @@ export type ReportAttempt = (target: string, input: Buffer, seed: number) => voi
 
 export async function campaign(
   target: FuzzTarget,
-  order: { readonly seed: number; readonly untilMs: number; readonly reportAttempt: ReportAttempt },
+  job: { readonly seed: number; readonly untilMs: number; readonly reportAttempt: ReportAttempt },
 ): Promise<Outcome> {
   await target.open?.()
   try {
-    return await attemptAll(target, order)
+    return await attemptAll(target, job)
   } finally {
     await target.close?.()
   }

@@ -1,6 +1,6 @@
 // What a packet costs from the bytes of a readable socket to the bytes given to a socket, without either: session,
-// frame reader, look-up, rewriting in place, outbox, flush, write. One relay thread, clients that have logged in by
-// a real handshake. What remains of a relay's cost is sockets, TLS and the event loop.
+// frame reader, lookup, rewriting in place, outbox, flush, write. One relay thread; clients that have logged in by a
+// real handshake. The rest of a relay's cost is sockets, TLS and the event loop.
 //
 //   one flow                44 packets of one pair arrive in one chunk and leave as one burst
 //   pairs, one packet each  a turn of the loop with little in it: each packet has a chunk and a burst of its own
@@ -12,11 +12,11 @@ import { actor } from '../../test/support/actor.ts'
 import { measure, perOperation } from './per-operation.ts'
 import { SocketlessRelay, type Client } from './socketless-relay.ts'
 
-/** What a disco message begins with, before its sender's key. */
+/** The start of a disco message, before its sender's key. */
 const DISCO_MAGIC = Buffer.from('TS💬')
 const DISCO_BYTES = 100
 
-/** What one sender's socket has to read in each turn. */
+/** The bytes of one sender that are read in each turn. */
 interface Chunk {
   readonly sender: Client
   readonly template: Buffer
@@ -29,7 +29,7 @@ function chunkOf(sender: Client, receivers: readonly Client[], packet: Uint8Arra
   return { sender, template, bytes: Buffer.from(template) }
 }
 
-/** WriteTurns of the loop in which every chunk is read once. */
+/** A turn of the loop in which every chunk is read once. */
 function turning(relay: SocketlessRelay, chunks: readonly Chunk[]): [number, () => void, () => void] {
   const work = (): void => {
     for (const { sender, bytes } of chunks) sender.listener.receive(bytes, 0, bytes.length)
@@ -67,7 +67,7 @@ function flows(count: number, packets: number, packet: Uint8Array): [number, () 
   return turn
 }
 
-/** One sender whose packets go to each of `count` receivers in turn. */
+/** One sender whose packets go to `count` receivers in rotation. */
 function fan(count: number, packet: Uint8Array): [number, () => void, () => void] {
   const { relay, of } = pairs(count)
   const receivers = of.map(([, receiver]) => receiver)

@@ -1,8 +1,8 @@
-// How long it takes to find a peer by the 32 key bytes that lie in a buffer, among few peers and among many, against
-// what one would write first: a Map whose keys are latin1 strings made for each look-up.
+// How long it takes to find a peer by the 32 key bytes that lie in a buffer, among few peers and among many, compared
+// with the simplest code: a Map whose keys are latin1 strings made for each lookup.
 //
-// Keys are asked for in random order and lie next to each other in memory, which is kinder to the processor than
-// packets are; the table's own memory is visited as randomly as in life.
+// Keys are looked up in random order and lie next to each other in memory, which is easier for the processor than
+// packets are; the table's own memory is visited as randomly as in a relay.
 
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
@@ -14,7 +14,7 @@ interface Entry {
   readonly key: Uint8Array
 }
 
-const LOOK_UPS = 8_192
+const LOOKUPS = 8_192
 
 /** The key of a number; the same in every run. */
 function keyOf(index: number): Uint8Array {
@@ -25,9 +25,9 @@ class Population {
   readonly table = new KeyTable<Entry>(0x5eed)
   readonly map = new Map<string, Entry>()
   /** Keys that are there, and keys that are not, one after another. */
-  readonly here = Buffer.alloc(LOOK_UPS * KEY_BYTES)
-  readonly nowhere = Buffer.alloc(LOOK_UPS * KEY_BYTES)
-  readonly newcomers: readonly Entry[]
+  readonly here = Buffer.alloc(LOOKUPS * KEY_BYTES)
+  readonly nowhere = Buffer.alloc(LOOKUPS * KEY_BYTES)
+  readonly others: readonly Entry[]
 
   constructor(size: number) {
     const peers = Array.from({ length: size }, (_, index) => ({ key: keyOf(index) }))
@@ -35,13 +35,13 @@ class Population {
       this.table.set(peer.key, 0, peer)
       this.map.set(Buffer.from(peer.key).toString('latin1'), peer)
     }
-    for (let at = 0; at < LOOK_UPS; at++) {
+    for (let at = 0; at < LOOKUPS; at++) {
       const random = createHash('sha256').update(`look-up ${at}`).digest().readUInt32LE()
       this.here.set(peers[random % size]?.key ?? [], at * KEY_BYTES)
       this.nowhere.set(keyOf(size + at), at * KEY_BYTES)
     }
-    this.newcomers = Array.from({ length: 1_000 }, (_, index) => ({
-      key: keyOf(2 * size + LOOK_UPS + index),
+    this.others = Array.from({ length: 1_000 }, (_, index) => ({
+      key: keyOf(2 * size + LOOKUPS + index),
     }))
   }
 
@@ -61,37 +61,37 @@ class Population {
     return found
   }
 
-  comeAndGo(): void {
-    for (const peer of this.newcomers) this.table.set(peer.key, 0, peer)
-    for (const peer of this.newcomers) this.table.delete(peer.key, 0)
+  addAndRemove(): void {
+    for (const peer of this.others) this.table.set(peer.key, 0, peer)
+    for (const peer of this.others) this.table.delete(peer.key, 0)
   }
 }
 
 test.for([1_000, 50_000])('key table, %i keys', async (size, { bench }) => {
   const all = new Population(size)
-  expect(all.findAll(all.here)).toBe(LOOK_UPS)
-  expect(all.findAllInMap(all.here)).toBe(LOOK_UPS)
+  expect(all.findAll(all.here)).toBe(LOOKUPS)
+  expect(all.findAllInMap(all.here)).toBe(LOOKUPS)
   expect(all.findAll(all.nowhere)).toBe(0)
   await measure(
     bench(
       'find',
-      perOperation(LOOK_UPS, () => void all.findAll(all.here)),
+      perOperation(LOOKUPS, () => void all.findAll(all.here)),
     ),
     bench(
       'find, a Map of latin1 strings',
-      perOperation(LOOK_UPS, () => void all.findAllInMap(all.here)),
+      perOperation(LOOKUPS, () => void all.findAllInMap(all.here)),
     ),
     bench(
       'find what is not there',
-      perOperation(LOOK_UPS, () => void all.findAll(all.nowhere)),
+      perOperation(LOOKUPS, () => void all.findAll(all.nowhere)),
     ),
     bench(
       'find what is not there, a Map',
-      perOperation(LOOK_UPS, () => void all.findAllInMap(all.nowhere)),
+      perOperation(LOOKUPS, () => void all.findAllInMap(all.nowhere)),
     ),
     bench(
       'add and remove',
-      perOperation(all.newcomers.length, () => all.comeAndGo()),
+      perOperation(all.others.length, () => all.addAndRemove()),
     ),
   )
 })

@@ -1,23 +1,23 @@
-// What a login costs without socket and TLS: a session is made, ServerKey greets, ClientInfo is opened and checked,
-// ServerInfo is sealed and written, the key is listed; then the client hangs up and all of it is undone. The key
+// What a login costs without socket and TLS: a session is made, ServerKey is sent, ClientInfo is opened and checked,
+// ServerInfo is sealed and sent, the key is registered; then the client disconnects and all of it is undone. The key
 // agreement is by far the largest part.
 
 import { expect, test } from 'vitest'
 import { actor } from '../../test/support/actor.ts'
 import { measure, perOperation } from './per-operation.ts'
-import { helloOf, SocketlessRelay } from './socketless-relay.ts'
+import { clientInfoOf, SocketlessRelay } from './socketless-relay.ts'
 
 const LOGINS = 20
 
 test('login and leaving', async ({ bench }) => {
   const relay = new SocketlessRelay()
   const clients = Array.from({ length: LOGINS }, (_, index) => actor(`client ${index}`))
-  const hellos = clients.map((who) => ({ who, hello: helloOf(who) }))
-  const comeAndGo = (): void => {
-    for (const { who, hello } of hellos) relay.leave(relay.logIn(who, hello))
+  const logins = clients.map((who) => ({ who, clientInfo: clientInfoOf(who) }))
+  const joinAndLeave = (): void => {
+    for (const { who, clientInfo } of logins) relay.leave(relay.logIn(who, clientInfo))
   }
-  comeAndGo()
+  joinAndLeave()
   expect(relay.counters.get('loginsTotal')).toBe(LOGINS)
   expect(relay.counters.get('keysCurrent')).toBe(0)
-  await measure(bench('a new key each time', perOperation(LOGINS, comeAndGo)))
+  await measure(bench('a new key each time', perOperation(LOGINS, joinAndLeave)))
 })

@@ -3,7 +3,7 @@
 //
 //   one destination     a turn of 44 packets (of 16, for 128 B) leaves as one burst
 //   many destinations   a turn of 100 packets, each to another outbox: a flush and a write for each
-//   full                nothing is taken, so each packet drops the oldest
+//   full                nothing is taken, so each packet drops the oldest one
 
 import { expect, test } from 'vitest'
 import { BufferPool } from '#protocol/buffer-pool.ts'
@@ -19,7 +19,7 @@ import { TakingLink } from './taking-link.ts'
 
 const TURNS = 50
 const NOW_MS = 1_000_000
-/** What an operator gets who sets nothing. */
+/** The default settings. */
 const LIMITS: OutboxLimits = { outboxBytesMax: 524_288, outboxPacketsMax: Infinity }
 
 /** Outboxes with their links, as one relay thread has them. */
@@ -43,7 +43,7 @@ class Outboxes {
     this.#packet.set(frame, 0, HEADER_BYTES + KEY_BYTES, frame.length)
   }
 
-  /** WriteTurns in which each outbox is offered so many packets and then flushed. */
+  /** Turns in which each outbox is offered so many packets and then flushed. */
   turn(turns: number, packets: number): void {
     for (let turn = 0; turn < turns; turn++) {
       for (const { outbox } of this.#pairs) {
@@ -56,7 +56,7 @@ class Outboxes {
     }
   }
 
-  /** Packets that nobody takes. */
+  /** Packets that are not taken. */
   offer(packets: number): void {
     for (const { outbox } of this.#pairs) {
       for (let at = 0; at < packets; at++) outbox.offerPacket(this.#packet, NOW_MS)

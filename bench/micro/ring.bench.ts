@@ -1,6 +1,6 @@
-// How long a packet takes from one relay thread's hand into another's, through shared memory: written, published, given
-// to whoever takes the frames. Writer and reader take turns in one thread, so that this is the work that both do
-// together, without the waiting and waking that two threads add.
+// How long a packet takes from one relay thread to another, through shared memory: written, published, given to the
+// reader's sink. Writer and reader alternate in one thread, so that this is the work of both, without the waiting and
+// waking that two threads add.
 
 import { expect, test } from 'vitest'
 import { forwardPacketFrame } from '#protocol/frames.ts'
@@ -20,7 +20,7 @@ class Counting implements RingSink {
 }
 
 /** Batches of packets, each written, published and read. */
-function crossing(packetBytes: number, batch: number): () => void {
+function transfer(packetBytes: number, batch: number): () => void {
   const memory = ringMemory()
   const [writer, reader, sink] = [new RingWriter(memory), new RingReader(memory), new Counting()]
   const keys = [new Uint8Array(KEY_BYTES).fill(7), new Uint8Array(KEY_BYTES).fill(8)] as const
@@ -41,16 +41,16 @@ function crossing(packetBytes: number, batch: number): () => void {
   return pass
 }
 
-test('crossing between threads', async ({ bench }) => {
+test('ring between threads', async ({ bench }) => {
   const wakeup = new Wakeup(Wakeup.memory())
-  const ring = (): void => {
+  const wakeAll = (): void => {
     for (let at = 0; at < 1_000; at++) wakeup.wake()
   }
   await measure(
-    bench('1,420 B, 44 at once', perOperation(ROUNDS * 44, crossing(1_420, 44))),
-    bench('1,420 B, one at a time', perOperation(ROUNDS, crossing(1_420, 1))),
-    bench('128 B, 44 at once', perOperation(ROUNDS * 44, crossing(128, 44))),
-    bench('128 B, one at a time', perOperation(ROUNDS, crossing(128, 1))),
-    bench('a ring that nobody waits for', perOperation(1_000, ring)),
+    bench('1,420 B, 44 at once', perOperation(ROUNDS * 44, transfer(1_420, 44))),
+    bench('1,420 B, one at a time', perOperation(ROUNDS, transfer(1_420, 1))),
+    bench('128 B, 44 at once', perOperation(ROUNDS * 44, transfer(128, 44))),
+    bench('128 B, one at a time', perOperation(ROUNDS, transfer(128, 1))),
+    bench('a wake while no thread waits', perOperation(1_000, wakeAll)),
   )
 })

@@ -1,5 +1,5 @@
-// One relay thread without sockets, its clients on links that take everything at once: what a relay costs before
-// its transport. Logins are real handshakes. Not the relay of the tests, whose links check and copy every byte.
+// One relay thread without sockets; its clients' links take everything at once. Measures what a relay costs without its
+// transport. Logins are real handshakes. Not the relay of the tests, whose links check and copy every byte.
 
 import { clientInfoFrame } from '#protocol/handshake.ts'
 import { Counters } from '#relay/counters.ts'
@@ -14,7 +14,7 @@ import { TakingLink } from './taking-link.ts'
 
 const RANDOM = new Uint8Array(64).fill(9)
 
-/** Somebody who has logged in. */
+/** A client that has logged in. */
 export interface Client {
   readonly actor: Actor
   readonly link: TakingLink
@@ -52,16 +52,16 @@ export class SocketlessRelay {
   }
 
   join(who: Actor): Client {
-    return this.logIn(who, helloOf(who))
+    return this.logIn(who, clientInfoOf(who))
   }
 
-  /** @param hello this actor's ClientInfo frame */
-  logIn(who: Actor, hello: Buffer): Client {
+  /** @param clientInfo this actor's ClientInfo frame */
+  logIn(who: Actor, clientInfo: Buffer): Client {
     const link = new TakingLink()
     const listener = this.#relay.accept({ link, wantsAnswer: false, idealNode: '' })
     link.listener = listener
     this.#links.add(link)
-    listener.receive(hello, 0, hello.length)
+    listener.receive(clientInfo, 0, clientInfo.length)
     this.#relay.flushQueue.flush()
     link.take()
     for (const callback of this.#nextTurn.splice(0)) callback()
@@ -74,14 +74,14 @@ export class SocketlessRelay {
     listener.closed(EndReason.remoteClosed)
   }
 
-  /** What comes after a turn of the loop: everything is written, and taken. */
+  /** The end of a turn of the loop: everything is written, and taken. */
   endTurn(): void {
     this.#relay.flushQueue.flush()
     for (const link of this.#links) link.take()
   }
 }
 
-/** The ClientInfo frame by which somebody logs in. */
-export function helloOf(who: Actor): Buffer {
+/** The ClientInfo frame of a login. */
+export function clientInfoOf(who: Actor): Buffer {
   return Buffer.from(clientInfoFrame(who.key, {}, who.boxWithServer, freshNonce()))
 }

@@ -1,5 +1,5 @@
-// A link that takes everything at once and keeps nothing: the cost of what comes before the socket, without the
-// socket. Tells the session that its burst was taken when asked to, as the system does after the turn.
+// A link that takes everything at once and keeps nothing: for the cost of a relay without the socket. Tells the session
+// that its burst was taken when told to, as the system does after the turn.
 
 import type { Link, LinkListener } from '#relay/ports.ts'
 
@@ -7,7 +7,7 @@ export class TakingLink implements Link {
   readonly remote = { ip: new Uint8Array(16), port: 0 }
   readonly isWebSocket = false
   listener: LinkListener | undefined = undefined
-  /** A burst was written whole and its taking not told yet. */
+  /** A whole burst was written, and the session was not told yet that it was taken. */
   isBurstWhole = false
   bytes = 0
 

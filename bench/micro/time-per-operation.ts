@@ -1,6 +1,6 @@
-// Prints what micro benchmarks measured: one line each with nanoseconds per operation and operations per second,
-// as medians over rounds with their median deviation, because vitest's own table shows milliseconds with four decimals, too coarse for
-// what takes 20 ns. Not a judge: it compares nothing with a limit.
+// Prints the results of micro benchmarks: one line each with nanoseconds per operation and operations per second, as
+// medians over rounds with their median deviation. vitest's own table shows milliseconds with four decimals, too coarse
+// for an operation of 20 ns. Compares nothing with a limit.
 
 import type { TestBenchmark } from 'vitest'
 import type { Reporter, TestCase, TestModule } from 'vitest/node'

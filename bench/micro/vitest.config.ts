@@ -3,13 +3,13 @@ import { TimePerOperation } from './time-per-operation.ts'
 
 export default defineConfig({
   test: {
-    // Nothing of this belongs to `npm test`.
+    // `npm test` runs none of this.
     include: [],
     benchmark: { include: ['bench/micro/*.bench.ts'] },
-    // What is measured runs as Node runs it, not as Vite would rewrite its imports.
+    // The code runs as Node runs it, without Vite's rewriting of imports.
     experimental: { viteModuleRunner: false, nodeLoader: false },
-    // A process of its own for each file, one after the other: the types that one subject shows to the compiler
-    // must not slow another's code, and two at once would measure each other.
+    // A process for each file, one after the other: types that the compiler has seen in one benchmark must not slow
+    // another's code, and two at once would disturb each other.
     fileParallelism: false,
     testTimeout: 60_000,
     reporters: [new TimePerOperation()],

@@ -1,5 +1,5 @@
-// One other relay thread, as this one reaches it: a ring each way, the presence frames that wait for room, the clients that
-// wait for room, and whether it must be woken. Runs on a relay thread.
+// One other relay thread, as this one reaches it: a ring each way, the presence frames that wait for room, the clients
+// that wait for room, and whether it must be woken. Runs on a relay thread.
 
 import { writeU32 } from '#protocol/bytes.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
@@ -70,7 +70,9 @@ export class OtherThread {
     return true
   }
 
-  /** Something was written: the thread must be woken at the end of this turn. Returns false if that was known already. */
+  /**
+   * Something was written: the thread must be woken at the end of this turn. Returns false if that was known already.
+   */
   mustWake(isUrgent: boolean): boolean {
     if (isUrgent) this.#isUrgent = true
     if (!this.#isWoken) return false

@@ -1,15 +1,18 @@
-// The presence frames that wait for one other thread because its ring has no room, in order; and the full presence sync for
-// a thread that must be told of every key: one that has just been started, or one that has not read for so long that its
-// frames were given up. The keys of a sync are written one by one as room appears, as they are at that moment.
+// The presence frames that wait for one other thread because its ring has no room, in order; and the full presence sync
+// for a thread that must be told of every key: one that has just been started, or one that has not read for so long
+// that its frames were given up. The keys of a sync are written one by one as room appears, as they are at that moment.
 //
-// Contract: bounded, whatever the other thread does. More than PRESENCE_FRAMES_MAX frames do not wait: all are given up, and
-// when the other thread reads again a full sync begins. A key that it knew and that the sync does not name has left.
+// Contract: bounded, whatever the other thread does. More than PRESENCE_FRAMES_MAX frames do not wait: all are given
+// up, and when the other thread reads again a full sync begins. A key that it knew and that the sync does not name has
+// left.
 
 import type { ConnectedKey } from '#relay/ports.ts'
 import type { RingWriter } from './ring.ts'
 import { homeFrame, presenceFrame, syncEndFrame, syncStartFrame } from './thread-frames.ts'
 
-/** A thread that reads at all has room within milliseconds; frames of a hundred bytes and an object each, so some 5 MB. */
+/**
+ * A thread that reads at all has room within milliseconds; frames of a hundred bytes and an object each, so some 5 MB.
+ */
 export const PRESENCE_FRAMES_MAX = 16_384
 /** While a thread has this much unread no full sync is begun for it: it might not be reading. */
 const SYNC_UNREAD_BYTES_MAX = 65_536

@@ -1,7 +1,7 @@
 // A one-way pipe of frames from one relay thread to another, in shared memory: one writer, one reader, no locks, no
-// messages. When the ring is full the writer is told and decides what that means. A frame always lies in one piece, so that
-// it is read, and may be changed, where it lies: one that begins before the end of the ring runs on into the slack behind
-// it, and the next one begins as far after the ring's start.
+// messages. When the ring is full the writer is told and decides what that means. A frame always lies in one piece, so
+// that it is read, and may be changed, where it lies: one that begins before the end of the ring runs on into the slack
+// behind it, and the next one begins as far after the ring's start.
 //
 //   indices:  [0] read up to here      [16] written up to here      (64 bytes apart: no false sharing)
 //   bytes:    ····[frame][frame][frame][fra|me]····                 | is where the ring ends and the slack begins
@@ -65,7 +65,10 @@ export class RingWriter {
     Atomics.store(this.#indices, WRITE_AT, this.#written)
   }
 
-  /** Gives what the reader has not read to `sink`; for when the reader's thread has ended. Nothing is written after this. */
+  /**
+   * Gives what the reader has not read to `sink`; for when the reader's thread has ended. Nothing is written after
+   * this.
+   */
   reclaim(sink: RingSink): void {
     drain(this.#indices, this.bytes, sink)
   }
@@ -107,8 +110,8 @@ export class RingReader {
   }
 
   /**
-   * Gives everything that is there at the call to `sink`, and makes its room free again. What is written meanwhile is left
-   * for the next call, so that a busy writer can't keep the reader from its other work.
+   * Gives everything that is there at the call to `sink`, and makes its room free again. What is written meanwhile is
+   * left for the next call, so that a busy writer can't keep the reader from its other work.
    */
   drain(sink: RingSink): void {
     drain(this.#indices, this.#bytes, sink)

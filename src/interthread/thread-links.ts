@@ -1,10 +1,10 @@
-// The other threads of this relay, as one of them reaches them: implements the relay's port OtherThreads. Threads announce
-// to each other which keys connect and leave, and hand over packets, as frames like the mesh's in shared memory; so a packet
-// can never overtake the presence of its sender. Threads come and go: the control thread, which starts and ends them, says
-// so. Runs on a relay thread.
+// The other threads of this relay, as one of them reaches them: implements the relay's port OtherThreads. Threads
+// announce to each other which keys connect and leave, and hand over packets, as frames like the mesh's in shared
+// memory; so a packet can never overtake the presence of its sender. Threads come and go: the control thread, which
+// starts and ends them, says so. Runs on a relay thread.
 //
-// Contract: presence is never lost to a thread that reads (frames that do not fit wait, `presence-queue.ts`); packets that
-// do not fit are refused.
+// Contract: presence is never lost to a thread that reads (frames that do not fit wait, `presence-queue.ts`); packets
+// that do not fit are refused.
 
 import type { AddressedPacket, OtherThreads, ThreadListener } from '#relay/ports.ts'
 import { OtherThread } from './other-thread.ts'

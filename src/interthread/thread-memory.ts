@@ -1,6 +1,6 @@
-// Which relay threads there are, and the memory that they share. Kept on the control thread, which starts and ends them. A
-// thread that joins gets memory that nothing has used: one that has died may have left its own in any state. Hands out
-// memory only; telling the threads what they were given is the caller's part.
+// Which relay threads there are, and the memory that they share. Kept on the control thread, which starts and ends
+// them. A thread that joins gets memory that nothing has used: one that has died may have left its own in any state.
+// Hands out memory only; telling the threads what they were given is the caller's part.
 
 import { ringMemory } from './ring.ts'
 import { Wakeup } from './wakeup.ts'

@@ -1,6 +1,6 @@
-// Wakes a relay thread that has something to read in its rings, however many. Waking a thread costs more than carrying a
-// frame, so one that is awake anyway says so and is not woken: it reads its rings before it sleeps. Shared memory: the owner
-// and all threads that write to it use it at once.
+// Wakes a relay thread that has something to read in its rings, however many. Waking a thread costs more than carrying
+// a frame, so one that is awake anyway says so and is not woken: it reads its rings before it sleeps. Shared memory:
+// the owner and all threads that write to it use it at once.
 
 const WAKE_COUNT = 0
 const STATE = 1
@@ -31,8 +31,8 @@ export class Wakeup {
   }
 
   /**
-   * The owner says whether it will read its rings by itself. An owner that falls asleep must look once more afterwards: a
-   * thread that wrote before it could see this does not wake it.
+   * The owner says whether it will read its rings by itself. An owner that falls asleep must look once more afterwards:
+   * a thread that wrote before it could see this does not wake it.
    */
   setAwake(isAwake: boolean): void {
     Atomics.store(this.#words, STATE, isAwake ? AWAKE : ASLEEP)

@@ -1,5 +1,5 @@
-// What a session keeps of its login: the client's proven key and what it said about itself, in few bytes, because most of a
-// relay's memory belongs to silent clients. Says what kind of client it is, for watchers, gauges and the log.
+// What a session keeps of its login: the client's proven key and what it said about itself, in few bytes, because most
+// of a relay's memory belongs to silent clients. Says what kind of client it is, for watchers, gauges and the log.
 
 import { PresenceFlag } from '#protocol/frame-type.ts'
 import { peerPresentFrame } from '#protocol/frames.ts'

@@ -1,6 +1,6 @@
-// The counters of one relay thread: plain numbers in shared memory, written by that thread, read by the control thread when
-// metrics are scraped. Gauges are counters that also fall. No labels, no hashing, no allocation; ops/ decides which metric a
-// number becomes.
+// The counters of one relay thread: plain numbers in shared memory, written by that thread, read by the control thread
+// when metrics are scraped. Gauges are counters that also fall. No labels, no hashing, no allocation; ops/ decides
+// which metric a number becomes.
 
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { DROP_REASON_LABELS, DropReason, PACKET_KIND_LABELS, PacketKind } from './drop-reason.ts'
@@ -188,8 +188,8 @@ export class Counters {
   }
 
   /**
-   * The thread that counted here has died, so the control thread may write. Its sessions have ended and its queued packets
-   * are dropped. Their kinds are not known any more; they count as data, as nearly all are.
+   * The thread that counted here has died, so the control thread may write. Its sessions have ended and its queued
+   * packets are dropped. Their kinds are not known any more; they count as data, as nearly all are.
    */
   endOfThread(): void {
     const [packets, bytes] = [this.get('queuedPackets'), this.get('queuedBytes')]

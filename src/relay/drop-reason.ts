@@ -1,5 +1,5 @@
-// Why a packet was deliberately not delivered. A closed list: each reason is counted for disco and for data separately, from
-// zero at start, so that a dashboard shows zeros instead of gaps.
+// Why a packet was deliberately not delivered. A closed list: each reason is counted for disco and for data separately,
+// from zero at start, so that a dashboard shows zeros instead of gaps.
 
 export const DropReason = {
   unknownDestination: 0, //        the key is neither here nor at a sibling

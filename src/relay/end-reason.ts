@@ -1,5 +1,5 @@
-// Why a session ended: violations of the protocol, and everything else that ends one. A closed list. Each value is a metric
-// label and appears in logs, so values are never reused for something else.
+// Why a session ended: violations of the protocol, and everything else that ends one. A closed list. Each value is a
+// metric label and appears in logs, so values are never reused for something else.
 
 import { ProtocolError } from '#protocol/protocol-error.ts'
 

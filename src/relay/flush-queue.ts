@@ -1,7 +1,7 @@
-// When outboxes are written: what was put into them during a turn of the thread's loop leaves at its end, with one write
-// per session. The transport's read scheduler may hold writes back until a connection has been read (`hold`, `release`),
-// end a poll round (`endRound`), or have the outboxes written in the middle of a turn (`flushSoFar`). Decides nothing about
-// what is written.
+// When outboxes are written: what was put into them during a turn of the thread's loop leaves at its end, with one
+// write per session. The transport's read scheduler may hold writes back until a connection has been read (`hold`,
+// `release`), end a poll round (`endRound`), or have the outboxes written in the middle of a turn (`flushSoFar`).
+// Decides nothing about what is written.
 
 import type { MemoryBudget } from './memory-budget.ts'
 import type { Flushable, OtherThreads } from './ports.ts'
@@ -38,7 +38,9 @@ export class FlushQueue {
     this.wake()
   }
 
-  /** The same for an outbox that many connections fill: at the end of a poll round, if one is under way, never before. */
+  /**
+   * The same for an outbox that many connections fill: at the end of a poll round, if one is under way, never before.
+   */
   addAfterRound(one: Flushable): void {
     if (this.#parts.threads.isInRound) {
       this.#dueAfterRound.push(one)
@@ -56,8 +58,8 @@ export class FlushQueue {
   /** Ends a turn: writes everything that it has put into outboxes. */
   flush(): void {
     const { threads, memoryBudget, readThreads } = this.#parts
-    // What other threads wrote during the turn leaves with the rest. They are woken last: on a core that threads share, the
-    // woken thread takes over at once, before this turn is done.
+    // What other threads wrote during the turn leaves with the rest. They are woken last: on a core that threads share,
+    // the woken thread takes over at once, before this turn is done.
     this.#isFlushAsked = true
     readThreads()
     this.#isFlushAsked = false
@@ -83,8 +85,8 @@ export class FlushQueue {
   }
 
   /**
-   * Ends a poll round: writes for siblings, too, whose links carry the packets of many clients at once. Reads what other
-   * threads have written: while this thread polls they wake it for urgent frames only.
+   * Ends a poll round: writes for siblings, too, whose links carry the packets of many clients at once. Reads what
+   * other threads have written: while this thread polls they wake it for urgent frames only.
    */
   endRound(): void {
     this.#parts.readThreads()

@@ -1,7 +1,7 @@
-// Where does this packet go? Finds the destination and hands the packet to its session's outbox, to the relay thread that
-// holds the session, or to the sibling that has the key; or counts why it goes nowhere. A packet that a sibling forwarded is
-// never forwarded again. This is the packet path: synchronous, no allocation, no exceptions; a SendPacket becomes a
-// RecvPacket by rewriting its type and key where it lies.
+// Where does this packet go? Finds the destination and hands the packet to its session's outbox, to the relay thread
+// that holds the session, or to the sibling that has the key; or counts why it goes nowhere. A packet that a sibling
+// forwarded is never forwarded again. This is the packet path: synchronous, no allocation, no exceptions; a SendPacket
+// becomes a RecvPacket by rewriting its type and key where it lies.
 //
 //   [04|length|destination key|packet]   as it arrived
 //   [05|length|     source key|packet]   as it leaves: same length, same place
@@ -90,7 +90,8 @@ export class Forwarder implements ThreadPacketListener {
     } else {
       const { thread } = destination
       this.#toThread(destination, source.key)
-      // Bytes that are not read slow their sender; bytes that are read would be dropped: the other thread is overloaded.
+      // Bytes that are not read slow their sender; bytes that are read would be dropped: the other thread is
+      // overloaded.
       if (this.#threads.isPressed(thread))
         sender.pauseUntil((resume) => this.#threads.whenRoom(thread, resume))
     }
@@ -172,8 +173,8 @@ export class Forwarder implements ThreadPacketListener {
   }
 
   /**
-   * Counts a drop because the key buffer[keyAt, keyAt + 32) is not here. The sender of a disco message is told so, within
-   * limits. A sibling is told whatever it sends: its route is stale, and it should forget it.
+   * Counts a drop because the key buffer[keyAt, keyAt + 32) is not here. The sender of a disco message is told so,
+   * within limits. A sibling is told whatever it sends: its route is stale, and it should forget it.
    */
   #dropNotHere(sender: PacketSender, reason: DropReason, keyAt: number): void {
     const { buffer, kind, packetBytes } = this.#packet

@@ -1,5 +1,5 @@
-// Which frames a client may send, decided from type and length alone, before any payload is read. Where two rules apply,
-// they are checked in derper's order.
+// Which frames a client may send, decided from type and length alone, before any payload is read. Where two rules
+// apply, they are checked in derper's order.
 
 import { FrameType } from '#protocol/frame-type.ts'
 import {

@@ -1,6 +1,6 @@
 // Changes of what a key's clients on this thread note as their home, for those who are told of them: the other threads,
-// the key directory, siblings of other regions. A client may change its note as often as it likes; that costs the others
-// no more than one update per sweep. What a note means for watchers is `presence-watchers.ts`.
+// the key directory, siblings of other regions. A client may change its note as often as it likes; that costs the
+// others no more than one update per sweep. What a note means for watchers is `presence-watchers.ts`.
 //
 // Contract: the first change is told at once. Changes within the same sweep are told at its end, if the result differs
 // from what was told last. The end of a key's last session is never delayed.

@@ -1,5 +1,5 @@
-// A first-in-first-out run of whole frames, kept in rented chunks. Frames leave chunk by chunk, without another copy; they are
-// dropped one by one from the front. An empty lane holds no memory.
+// A first-in-first-out run of whole frames, kept in rented chunks. Frames leave chunk by chunk, without another copy;
+// they are dropped one by one from the front. An empty lane holds no memory.
 //
 //   first                               last
 //   [··frame|frame|frame]→[frame|frame|·····]      · consumed or still free; frames never cross chunks

@@ -1,5 +1,5 @@
-// Reads a client's login: opens its box, checks what it says about itself and whether it holds a mesh key. No I/O; the key
-// agreement is the expensive part. When a login is read, and what follows, is `session-login.ts`.
+// Reads a client's login: opens its box, checks what it says about itself and whether it holds a mesh key. No I/O; the
+// key agreement is the expensive part. When a login is read, and what follows, is `session-login.ts`.
 
 import { timingSafeEqual } from 'node:crypto'
 import type { BoxKey, BoxSecret } from '#protocol/box.ts'

@@ -1,10 +1,11 @@
-// The memory that may wait on one relay thread in all: packets in outboxes, incomplete frames, paused input. Says how much
-// of its own limit each outbox may still hold, and when nothing is left. Counts by itself only bursts that are under way:
-// the pool counts the rest. Looked at once a turn, not for each packet.
+// The memory that may wait on one relay thread in all: packets in outboxes, incomplete frames, paused input. Says how
+// much of its own limit each outbox may still hold, and when nothing is left. Counts by itself only bursts that are
+// under way: the pool counts the rest. Looked at once a turn, not for each packet.
 //
-// What is given up, in this order, as more waits: beyond half of the budget each outbox may hold a smaller share of its own
-// limit, and the oldest packets beyond it are dropped, so that a client with little waiting loses nothing. When the budget
-// is spent, logins larger than any real one are refused, and clients that have sent part of a large frame are ended.
+// What is given up, in this order, as more waits: beyond half of the budget each outbox may hold a smaller share of its
+// own limit, and the oldest packets beyond it are dropped, so that a client with little waiting loses nothing. When the
+// budget is spent, logins larger than any real one are refused, and clients that have sent part of a large frame are
+// ended.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import { Counter, Counters } from './counters.ts'
@@ -13,7 +14,10 @@ import { Counter, Counters } from './counters.ts'
 const FREE_SHARE = 0.5
 /** Of the default limit 2 KiB: the newest full packet of a tunnel. */
 const LEAST_SHARE = 1 / 256
-/** When nothing is left: real logins have some 300 bytes, and a client that is read in time has no more than this of a frame. */
+/**
+ * When nothing is left: real logins have some 300 bytes, and a client that is read in time has no more than this of a
+ * frame.
+ */
 export const FRAME_BYTES_MAX_WHEN_SPENT = 4_096
 
 export interface MemoryBudgetParts {

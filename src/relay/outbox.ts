@@ -1,6 +1,6 @@
-// The frames that wait to leave on one session, or for one sibling: control frames, disco packets and data packets, each in
-// a lane of its own, written in that order. All bytes leave through here, so limits, drops and counters can't be bypassed.
-// Bounded: a full packet lane drops its oldest; a full control lane ends the session.
+// The frames that wait to leave on one session, or for one sibling: control frames, disco packets and data packets,
+// each in a lane of its own, written in that order. All bytes leave through here, so limits, drops and counters can't
+// be bypassed. Bounded: a full packet lane drops its oldest; a full control lane ends the session.
 //
 //   control ─┐
 //   disco   ─┼─ flush ─→ one burst in flight ─→ link        nothing is flushed while a burst is in flight,

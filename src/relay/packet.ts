@@ -1,5 +1,5 @@
-// The packet that a relay thread is handling: where it lies and what kind it is. There is one object per thread, set again
-// for each packet, because a thread handles one packet at a time and to its end; nothing may keep it.
+// The packet that a relay thread is handling: where it lies and what kind it is. There is one object per thread, set
+// again for each packet, because a thread handles one packet at a time and to its end; nothing may keep it.
 
 import { isDisco } from '#protocol/disco.ts'
 import { PacketKind } from './drop-reason.ts'

@@ -1,9 +1,12 @@
-// The input of a session that is not read for now. Bounded, and in memory that is lent by the pool: whatever the transport
-// does with a pause, a session holds no more than this. Read later without another copy.
+// The input of a session that is not read for now. Bounded, and in memory that is lent by the pool: whatever the
+// transport does with a pause, a session holds no more than this. Read later without another copy.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 
-/** When reading stops one read of the transport may be under way, decrypted: 64 KiB. More than four of those is an abuse. */
+/**
+ * When reading stops one read of the transport may be under way, decrypted: 64 KiB. More than four of those is an
+ * abuse.
+ */
 export const PAUSED_BYTES_MAX = 262_144
 
 export class PausedInput {

@@ -1,7 +1,7 @@
-// Which sessions of this thread have which key, and what follows when that changes: other threads and watchers are told.
-// Holds the policy for several sessions with one key: the one that was active last receives. This is all that a session
-// may ask of the others; packets do not pass through here. The table of keys is `peer-table.ts`, sessions on other
-// threads are `remote-presence.ts`.
+// Which sessions of this thread have which key, and what follows when that changes: other threads and watchers are
+// told. Holds the policy for several sessions with one key: the one that was active last receives. This is all that a
+// session may ask of the others; packets do not pass through here. The table of keys is `peer-table.ts`, sessions on
+// other threads are `remote-presence.ts`.
 
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
@@ -41,7 +41,8 @@ export class PeerRegistry {
     const peer = this.#table.findOrAdd(session.key)
     const before = this.#table.gaugesOf(peer)
     if (peer.registrations > 0 && !session.isMesh) this.#counters.add(Counter.duplicatesTotal, 1)
-    // A new array of the exact size: most keys have one session for ever, and one that grows leaves room for sixteen more.
+    // A new array of the exact size: most keys have one session for ever, and one that grows leaves room for sixteen
+    // more.
     peer.sessions = peer.sessions.concat(session)
     session.activity = this.#threads.nextActivity()
     this.#table.changed(peer, before)

@@ -1,7 +1,7 @@
 // The keys that this relay thread deals with: those connected to this relay, on this thread or another, and of those at
 // siblings the ones that packets came from or went to. Finds the peer of a key, keeps the gauges of keys, and removes a
-// peer whose key is nowhere any more. Sessions are added and removed by `peer-registry.ts`, presence on other threads by
-// `remote-presence.ts`; `forward.ts` looks keys up here.
+// peer whose key is nowhere any more. Sessions are added and removed by `peer-registry.ts`, presence on other threads
+// by `remote-presence.ts`; `forward.ts` looks keys up here.
 //
 // Contract: a key is reported gone only when its last session in the whole relay has ended, as far as the other threads
 // have said by then.
@@ -105,8 +105,8 @@ export class PeerTable implements RouteListener {
 
   /** What `peer` adds to the gauges now; to be given to `changed`. */
   gaugesOf(peer: Peer): PeerGauges {
-    // Each key is counted by the lowest thread that holds it, each session by its own. A sibling's own key is no node's, and
-    // has as many sessions as the sibling has threads.
+    // Each key is counted by the lowest thread that holds it, each session by its own. A sibling's own key is no
+    // node's, and has as many sessions as the sibling has threads.
     const isClient = peer.sessions.some((session) => !session.isMesh)
     const isOurs = isClient && peer.onOtherThreads.every((other) => other.thread > this.#parts.threads.index)
     const isDuplicate = isClient && peer.registrations > 1
@@ -135,9 +135,9 @@ export class PeerTable implements RouteListener {
 
   /**
    * Declares gone from here the keys that are on no thread, and gone for good those that no sibling has either. A key
-   * that moves to another thread is present there before it is gone here, so a thread that has read of its end, and then
-   * reads all that the others have written, knows of the move. While that reading is under way nothing is done: its
-   * caller settles afterwards.
+   * that moves to another thread is present there before it is gone here, so a thread that has read of its end, and
+   * then reads all that the others have written, knows of the move. While that reading is under way nothing is done:
+   * its caller settles afterwards.
    */
   settle(): void {
     if (this.#parts.threads.isDraining) return

@@ -1,7 +1,7 @@
-// What the relay asks of its surroundings, and what they call on it. The interfaces are structural and few: a Link carries
-// bytes, OtherThreads reaches the relay's other threads, a ForwardTarget takes packets to a sibling, Admission decides on
-// logins, an Observer is told of rare events. Neither sockets nor shared memory appear here. Every call happens on a relay
-// thread.
+// What the relay asks of its surroundings, and what they call on it. The interfaces are structural and few: a Link
+// carries bytes, OtherThreads reaches the relay's other threads, a ForwardTarget takes packets to a sibling, Admission
+// decides on logins, an Observer is told of rare events. Neither sockets nor shared memory appear here. Every call
+// happens on a relay thread.
 
 import type { PacketKind } from './drop-reason.ts'
 import type { EndReason } from './end-reason.ts'
@@ -24,8 +24,8 @@ export interface Link {
   readonly remote: RemoteAddress
   readonly isWebSocket: boolean
   /**
-   * The bytes must stay untouched until `written()`, unless the burst's last call returns true: then the whole burst has
-   * been encrypted or copied, and its memory may be used again at once.
+   * The bytes must stay untouched until `written()`, unless the burst's last call returns true: then the whole burst
+   * has been encrypted or copied, and its memory may be used again at once.
    */
   write(bytes: Uint8Array, isLast: boolean): boolean
   /** It carries the packets of many clients: several that arrive at once need not be willing to wait for each other. */
@@ -171,7 +171,10 @@ export interface LookupOwner {
 export interface Routes {
   /** The sibling that packets for the key bytes[at, at + 32) go to; undefined: nowhere. */
   find(bytes: Uint8Array, at: number): ForwardTarget | undefined
-  /** Takes over a packet for a key without a route until the key has been looked up. Returns false if a lookup is pointless. */
+  /**
+   * Takes over a packet for a key without a route until the key has been looked up. Returns false if a lookup is
+   * pointless.
+   */
   lookUp(packet: AddressedPacket, owner: LookupOwner, nowMs: number): boolean
   /** Keys that have a route. */
   readonly size: number

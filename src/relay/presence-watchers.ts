@@ -12,8 +12,8 @@ import type { Peer } from './peer.ts'
 import type { Recipient } from './recipient.ts'
 
 /**
- * A sibling subscribes once, and again if it lost count. Five bytes that cause a list of all keys must not become a way to
- * ask for more.
+ * A sibling subscribes once, and again if it lost count. Five bytes that cause a list of all keys must not become a way
+ * to ask for more.
  */
 const LISTS_PER_SWEEP = 4
 

@@ -1,7 +1,7 @@
-// One relay thread's share of the relay: the sessions of this thread, and the parts that they use, put together. Takes links
-// from the transport and gives each a session. Does nothing by itself: the transport calls `flushQueue.flush` when a turn of
-// the loop has been read and `sweep` several times a second; interthread/ calls the `ThreadListener` when another thread has
-// written something.
+// One relay thread's share of the relay: the sessions of this thread, and the parts that they use, put together. Takes
+// links from the transport and gives each a session. Does nothing by itself: the transport calls `flushQueue.flush`
+// when a turn of the loop has been read and `sweep` several times a second; interthread/ calls the `ThreadListener`
+// when another thread has written something.
 
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
@@ -159,8 +159,8 @@ export class Relay {
   }
 
   /**
-   * Ends up to `countMax` sessions of clients whose ideal node is one of `nodes`, which can be reached again: the clients
-   * reconnect there.
+   * Ends up to `countMax` sessions of clients whose ideal node is one of `nodes`, which can be reached again: the
+   * clients reconnect there.
    */
   rebalance(nodes: ReadonlySet<string>, countMax: number): void {
     if (nodes.size === 0) return

@@ -1,5 +1,5 @@
-// What the sessions of one relay thread are given: limits, memory, and the parts of the relay that they use. Each session
-// holds a reference to the one context of its thread.
+// What the sessions of one relay thread are given: limits, memory, and the parts of the relay that they use. Each
+// session holds a reference to the one context of its thread.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
 import type { Counters } from './counters.ts'

@@ -1,6 +1,6 @@
-// What arrives on one session's link. Read at once as a rule; while the session is not read (it waits for admission, for its
-// rate, or for room at another thread) what the transport had read already is kept, and the link is paused. Not the rules
-// for frames: those are the session's.
+// What arrives on one session's link. Read at once as a rule; while the session is not read (it waits for admission,
+// for its rate, or for room at another thread) what the transport had read already is kept, and the link is paused. Not
+// the rules for frames: those are the session's.
 //
 // Contract: bytes are read in the order in which they arrived, and no frame after one at which the session stopped.
 
@@ -12,8 +12,8 @@ import type { Link } from './ports.ts'
 import type { SessionContext } from './session-context.ts'
 
 /**
- * What a client may send before it is admitted: a few control frames. Up to this its link is read, so that the end of the
- * connection is noticed and admission is not asked in vain.
+ * What a client may send before it is admitted: a few control frames. Up to this its link is read, so that the end of
+ * the connection is noticed and admission is not asked in vain.
  */
 const EARLY_BYTES_MAX = 4_096
 

@@ -1,5 +1,6 @@
-// What one session may cost: time limits, rates and bursts, each with its reason, and how much of them a session has used.
-// Says when a limit is reached; what follows is the session's part. How much may wait for a session is the outbox's.
+// What one session may cost: time limits, rates and bursts, each with its reason, and how much of them a session has
+// used. Says when a limit is reached; what follows is the session's part. How much may wait for a session is the
+// outbox's.
 
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'

@@ -55,7 +55,9 @@ export class SessionLogin {
     this.#context = context
   }
 
-  /** The ClientInfo payload has arrived. Logins are work: when many come at once, packets do not wait for all of them. */
+  /**
+   * The ClientInfo payload has arrived. Logins are work: when many come at once, packets do not wait for all of them.
+   */
   begin(payload: Uint8Array): void {
     const { logins } = this.#context
     if (logins.isFree) return logins.run(() => this.#logIn(payload))

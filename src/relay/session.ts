@@ -1,5 +1,5 @@
-// A link that is proving, or has proven, a node key: login, then frames in and frames out until either side ends. Login is
-// `session-login.ts`, limits are `session-limits.ts`; the route of a packet is `forward.ts`, the keys that are here
+// A link that is proving, or has proven, a node key: login, then frames in and frames out until either side ends. Login
+// is `session-login.ts`, limits are `session-limits.ts`; the route of a packet is `forward.ts`, the keys that are here
 // `peer-registry.ts`, the frames that wait to leave `outbox.ts`. Synchronous but for admission.
 //
 // Contract: however a session ends, it ends in `end`, once, and everything that it held is given back there.

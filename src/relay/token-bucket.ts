@@ -1,5 +1,5 @@
-// A token bucket that may be overdrawn: an owner that takes more than is there waits until the debt is paid. The unit is the
-// owner's choice. Has no clock; time is passed in.
+// A token bucket that may be overdrawn: an owner that takes more than is there waits until the debt is paid. The unit
+// is the owner's choice. Has no clock; time is passed in.
 
 export class TokenBucket {
   readonly #perSecond: number

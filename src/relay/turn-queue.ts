@@ -1,6 +1,6 @@
-// Limits the work of one kind that is done in one turn of the loop; more work waits for the next turns, first come, first
-// served. For work that thousands of clients may cause at the same moment: logins, handshakes, closing connections. Knows
-// neither what the work is nor how turns come about.
+// Limits the work of one kind that is done in one turn of the loop; more work waits for the next turns, first come,
+// first served. For work that thousands of clients may cause at the same moment: logins, handshakes, closing
+// connections. Knows neither what the work is nor how turns come about.
 
 export interface TurnQueueParts {
   /** Pieces of work per turn. */

@@ -13,7 +13,7 @@ it('presence frames that found no room arrive although nothing else happens, how
   const [a, b] = [relay.joinSibling(sibling), relay.join(bob, { thread: 1 })]
   const send = (bytes: Uint8Array) => a.send(forwardPacketFrame(cathy.key, bob.key, bytes)).settled()
   const busy = relay.thread(1)
-  busy.isDeaf = true
+  busy.isStuck = true
   // When no more large packets fit, the rest of the ring is filled with the smallest ones.
   for (let n = 0; n < 60; n++) send(Buffer.alloc(20_000, n))
   for (let n = 0; n < 300; n++) send(Buffer.alloc(0))
@@ -24,7 +24,7 @@ it('presence frames that found no room arrive although nothing else happens, how
   expect(relay.thread(1).relay.keyCount).toBe(2)
   // One callback waits, not one for each flush.
   expect(relay.clock.waiting).toBe(1)
-  busy.isDeaf = false
+  busy.isStuck = false
   relay.settle()
   relay.clock.advance(2)
   relay.settle()
@@ -53,7 +53,7 @@ it('a thread that has not read for so long that presence frames were given up is
   for (const one of [b, everything, far]) one.take()
 
   const stuck = relay.thread(1)
-  stuck.isDeaf = true
+  stuck.isStuck = true
   const unused = closePeerFrame(actor('unused').key)
   const flood = Buffer.concat(Array.from({ length: 1_000 }, () => unused))
   for (let n = 0; n < 60; n++) flooding.send(flood).settled()
@@ -64,7 +64,7 @@ it('a thread that has not read for so long that presence frames were given up is
   relay.join(actor('comes'))
   clients['moves']?.hangUp()
   relay.join(actorNamed('moves'))
-  stuck.isDeaf = false
+  stuck.isStuck = false
   for (let n = 0; n < 20; n++) relay.pass(10)
 
   expect(b.take()).toEqual(['PeerGone leaves disconnected'])
@@ -82,9 +82,9 @@ it('a thread that has not read for so long that presence frames were given up is
 it('a packet never arrives before the presence of its sender', () => {
   const relay = new TestRelay({ threads: 2 })
   const b = relay.join(bob, { thread: 1 })
-  relay.thread(1).isDeaf = true
+  relay.thread(1).isStuck = true
   const a = relay.join(alice).sendPacket(bob, packet).settled()
-  relay.thread(1).isDeaf = false
+  relay.thread(1).isStuck = false
   expect(b.take()).toEqual([packetLine(alice, packet)])
   // Bob's thread knew alice when her packet came, so it can tell him that she left.
   a.hangUp()
@@ -94,7 +94,7 @@ it('a packet never arrives before the presence of its sender', () => {
 it('a client that is told of a new peer can reach it at once, whether its thread was woken or not', () => {
   const relay = new TestRelay({ threads: 2 })
   const a = relay.join(alice)
-  relay.thread(0).isDeaf = true
+  relay.thread(0).isStuck = true
   const b = relay.join(bob, { thread: 1 })
   a.sendPacket(bob, packet)
   expect(b.take()).toEqual([packetLine(alice, packet)])
@@ -113,11 +113,11 @@ it.each(moves)(
     for (const one of recipients) old.sendPacket(one.actor, packet)
     for (const one of recipients) one.take()
     const recent = relay.connect(alice, { thread: to }).settled()
-    for (const thread of relay.threads) thread.isDeaf = true
+    for (const thread of relay.threads) thread.isStuck = true
     recent.send(recent.clientInfo())
     old.link.hangUp()
     relay.settle()
-    for (const thread of relay.threads) thread.isDeaf = false
+    for (const thread of relay.threads) thread.isStuck = false
     expect(recipients.flatMap((one) => one.take())).toEqual([])
     expect(relay.threads.map((thread) => thread.relay.keyCount)).toEqual([4, 4, 4])
     recent.hangUp()

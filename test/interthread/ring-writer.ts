@@ -1,5 +1,5 @@
-// A thread that writes numbered frames into a ring as fast as there is room, for a test that reads them in another thread.
-// Wakes the reader once for each run of frames, as a relay thread does at the end of its turn.
+// A thread that writes numbered frames into a ring as fast as there is room, for a test that reads them in another
+// thread. Wakes the reader once for each run of frames, as a relay thread does at the end of its turn.
 
 import { workerData } from 'node:worker_threads'
 import { RingWriter } from '#interthread/ring.ts'

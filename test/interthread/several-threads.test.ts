@@ -1,5 +1,5 @@
-// A relay of several threads of which some die, are started again or read late: which keys are at home, which sessions are
-// told of changes, and which are reached.
+// A relay of several threads of which some die, are started again or read late: which keys are at home, which sessions
+// are told of changes, and which are reached.
 
 import { describe, expect, it } from 'vitest'
 import { forwardPacketFrame } from '#protocol/frames.ts'
@@ -81,7 +81,7 @@ it('a client that is paused because another thread does not keep up is resumed w
   const relay = new TestRelay({ threads: 2, limits: { outboxBytesMax: Infinity } })
   const [a, b] = [relay.join(alice), relay.join(bob, { thread: 1 })]
   const c = relay.join(cathy)
-  relay.thread(1).isDeaf = true
+  relay.thread(1).isStuck = true
   for (let n = 0; n < 16; n++) a.sendPacket(b.actor, Buffer.alloc(60_000)).settled()
   expect(a.link.isPaused).toBe(true)
   relay.killThread(1)

@@ -47,13 +47,13 @@ describe('when a thread dies', () => {
 
   it('its last frames are read, and packets on their way to it are dropped and counted', () => {
     const { relay, a, c, watcher } = threeThreads()
-    for (const thread of relay.threads) thread.isDeaf = true
+    for (const thread of relay.threads) thread.isStuck = true
     const late = relay.connect(actor('late'), { thread: 1 })
     late.send(late.clientInfo()).settled()
     late.sendPacket(cathy, packet).settled()
     a.sendPacket(bob, packet).sendPacket(bob, packet).settled()
     relay.killThread(1)
-    for (const thread of relay.threads) thread.isDeaf = false
+    for (const thread of relay.threads) thread.isStuck = false
     // PeerGone is a control frame, which leaves before packets.
     expect(c.take()).toEqual([
       'PeerGone bob disconnected',

@@ -176,7 +176,7 @@ describe('a key directory', () => {
     const mesh = TestMesh.withDirectory('eu-1', 'us-1')
     const a = atHome(mesh, 'us-1', alice)
     atHome(mesh, 'eu-1', bob)
-    mesh.part('us-1', 'eu-1')
+    mesh.partition('us-1', 'eu-1')
     a.sendPacket(bob, packet)
     mesh.pass(SETTLED_MS)
     expect(mesh.node('us-1').relay.drops).toEqual({ 'lookup_timeout data': 1 })

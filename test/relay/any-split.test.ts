@@ -1,5 +1,6 @@
-// TCP may cut a stream anywhere, and that must not matter. A recorded stream of a login and two hundred frames is fed whole,
-// byte by byte and in random pieces; each time all clients must receive the same bytes, and all counters be the same.
+// TCP may cut a stream anywhere, and that must not matter. A recorded stream of a login and two hundred frames is fed
+// whole, byte by byte and in random pieces; each time all clients must receive the same bytes, and all counters be the
+// same.
 
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'

@@ -1,5 +1,5 @@
-// The published dialogue of three connections, replayed with the vectors' own frames and compared byte for byte where the
-// bytes do not depend on the server's nonces.
+// The published dialogue of three connections, replayed with the vectors' own frames and compared byte for byte where
+// the bytes do not depend on the server's nonces.
 
 import { expect, it } from 'vitest'
 import { frames, disco, packet } from '../vectors/frames.ts'

@@ -231,14 +231,14 @@ describe('when more is sent to another thread than it reads', () => {
 
   it('no client waits for a thread that is stuck: packets that do not fit are dropped, others go on', () => {
     const { relay, a, b, c } = twoThreads()
-    relay.thread(1).isDeaf = true
+    relay.thread(1).isStuck = true
     for (const one of sent) a.sendPacket(bob, one)
     a.sendPacket(cathy, packet)
     relay.pass(90)
     expect(c.take()).toEqual([])
     relay.pass(30)
     expect(c.take()).toEqual([packetLine(alice, packet)])
-    relay.thread(1).isDeaf = false
+    relay.thread(1).isStuck = false
     relay.settle()
     const fitting = Math.floor(1_048_576 / (60_000 + 69))
     expect(b.take()).toEqual(sent.slice(0, fitting).map((one) => packetLine(alice, one)))
@@ -250,7 +250,7 @@ describe('when more is sent to another thread than it reads', () => {
 
   it('no client waits for a thread that has died', () => {
     const { relay, a, c } = twoThreads()
-    relay.thread(1).isDeaf = true
+    relay.thread(1).isStuck = true
     for (const one of sent) a.sendPacket(bob, one)
     a.sendPacket(cathy, packet)
     expect(c.take()).toEqual([])

@@ -7,7 +7,9 @@ import { meshKey } from '../vectors/keys.ts'
 const present = expect.stringMatching(/^PeerPresent alice/) as string
 const gone = 'PeerGone alice disconnected'
 
-/** alice on the first thread, a sibling of another region that watches on the last, and what the key directory is told. */
+/**
+ * alice on the first thread, a sibling of another region that watches on the last, and what the key directory is told.
+ */
 function watchedAlice(threads: number) {
   const directory: boolean[] = []
   const relay = new TestRelay({ threads, homeChanged: (_key, isHome) => directory.push(isHome) })

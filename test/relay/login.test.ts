@@ -15,7 +15,9 @@ interface OutcomeOptions extends TestRelayOptions {
   readonly who?: Actor
 }
 
-/** The result of a ClientInfo frame: the first line received, or the reason why the session ended without ServerInfo. */
+/**
+ * The result of a ClientInfo frame: the first line received, or the reason why the session ended without ServerInfo.
+ */
 function outcome(info: (client: MemoryClient) => Uint8Array, options: OutcomeOptions = {}): string {
   const who = options.who ?? alice
   const relay = new TestRelay(options)
@@ -34,7 +36,7 @@ function outcome(info: (client: MemoryClient) => Uint8Array, options: OutcomeOpt
 }
 
 const outcomeOf = (text: string, options?: TestRelayOptions): string =>
-  outcome((client) => client.clientInfoSaying(text), options)
+  outcome((client) => client.clientInfoWith(text), options)
 
 it.each(Object.entries(login.clientInfos))('the published %s logs in', (_name, { frame, from }) => {
   const who = [alice, bob, sibling].find(({ key }) => from.publicKey.equals(key))
@@ -135,7 +137,7 @@ it.each([
 ])('who brings %s is admitted, and privileged or not', (_what, info, options, refusal) => {
   const relay = new TestRelay(options)
   const client = relay.connect(sibling)
-  expect(client.send(client.clientInfoSaying(JSON.stringify(info))).take()).toEqual(greeting)
+  expect(client.send(client.clientInfoWith(JSON.stringify(info))).take()).toEqual(greeting)
   client.send(frames.watchConns).settled()
   expect([client.isClosed, relay.lastEnd]).toEqual([refusal !== undefined, refusal])
   // derper says nothing; a derpfleet relay that asks is told why.
@@ -207,7 +209,7 @@ it('a sibling is told which run of the relay answers if it asks, and otherwise w
   const told = (info: object): unknown => {
     const client = relay.connect(sibling)
     return client
-      .send(client.clientInfoSaying(JSON.stringify(info)))
+      .send(client.clientInfoWith(JSON.stringify(info)))
       .take()
       .at(-1)
   }

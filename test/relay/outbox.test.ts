@@ -32,7 +32,7 @@ class OutboxFixture {
     })
     const received = (bytes: Buffer): void => void this.#received.push(bytes)
     const remote = { ip: new Uint8Array(16), port: 0 }
-    this.link = new FakeLink(remote, false, { received, stirred: () => undefined })
+    this.link = new FakeLink(remote, false, { received, hasWork: () => undefined })
     this.link.attach({
       receive: () => undefined,
       written: () => this.outbox.written(),

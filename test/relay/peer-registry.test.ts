@@ -12,7 +12,8 @@ import { meshKey } from '../vectors/keys.ts'
 const fromAlice = packetLine(alice, packet)
 const aliceGone = 'PeerGone alice disconnected'
 
-// Each rule is tested on one thread, and with the sessions of one key, the recipients and the watchers on different threads.
+// Each rule is tested on one thread, and with the sessions of one key, the recipients and the watchers on different
+// threads.
 describe.each([
   ['on one thread', 1],
   ['on three threads', 3],

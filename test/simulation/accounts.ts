@@ -1,11 +1,11 @@
-// What a relay's counters must say, whatever happened: every packet that came in has gone out, waits, or was dropped
-// for a reason; and when everybody has left, nothing is left.
+// The balance of a relay's counters: every packet that came in has gone out, waits, or was dropped and counted; and
+// when all clients have left, nothing is left.
 
 import type { PlainCounter } from '#relay/counters.ts'
 import { DropReason, PacketKind } from '#relay/drop-reason.ts'
 import type { TestRelay } from '../support/test-relay.ts'
 
-type WorkerHandle = TestRelay['threads'][number]
+type TestThread = TestRelay['threads'][number]
 
 const kinds = Object.values(PacketKind)
 const reasons = Object.values(DropReason)
@@ -23,11 +23,11 @@ const gauges = [
 ] as const satisfies readonly PlainCounter[]
 
 /** Dropped packets of both kinds. */
-function dropped(thread: WorkerHandle, reason: DropReason): number {
+function dropped(thread: TestThread, reason: DropReason): number {
   return kinds.reduce<number>((sum, kind) => sum + thread.counters.droppedPackets(reason, kind), 0)
 }
 
-/** Checks the balance of every thread, and that nothing is between them. Everything must be at rest. */
+/** Checks the balance of every thread, and that nothing is under way between threads. Everything must have settled. */
 export function expectBalance(
   relay: TestRelay,
   expected: { sent: number; delivered: number; unknown: number },
@@ -47,23 +47,23 @@ export function expectBalance(
     expectEqual(
       dropped(thread, DropReason.threadQueue) + dropped(thread, DropReason.sourceInvalid),
       0,
-      'needless drops',
+      'avoidable drops',
     )
   }
   expectEqual(received + forwarded, expected.sent, 'packets received')
   expectEqual(unknown, expected.unknown, 'packets to unknown keys')
-  expectEqual(relay.count('sentToThreads'), relay.count('receivedFromThreads'), 'packets that crossed')
+  expectEqual(relay.count('sentToThreads'), relay.count('receivedFromThreads'), 'packets between threads')
   const sent = relay.count('sentData') + relay.count('sentDisco')
   if (sent < expected.delivered) throw new Error(`${expected.delivered} packets arrived, ${sent} were sent`)
 }
 
-/** Checks that a relay which everybody has left remembers nobody and holds nothing. */
+/** Checks that a relay which all clients have left holds nothing. */
 export function expectNothingLeft(relay: TestRelay): void {
   for (const gauge of gauges) expectEqual(relay.count(gauge), 0, gauge)
   for (const { relay: one } of relay.threads) {
     expectEqual(one.keyCount, 0, 'keys')
     expectEqual(one.sessionCount, 0, 'sessions')
-    expectEqual(one.lentBytes, 0, 'bytes held')
+    expectEqual(one.lentBytes, 0, 'bytes lent')
   }
   expectEqual(relay.clock.waiting, 0, 'callbacks that wait')
 }

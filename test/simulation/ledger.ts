@@ -1,13 +1,13 @@
-// Every packet of a simulation: what is in it, who sent it, who should receive it, and whether it has arrived. Finds
-// packets that arrive twice, changed, out of order, from the wrong sender or at the wrong receiver.
+// Every packet of a simulation: its content, its sender and receiver, and whether it has arrived. Finds packets that
+// arrive twice, changed, out of order, from the wrong sender or at the wrong receiver.
 
 import { DISCO_AT, discoMagic, PacketBytes } from './packets.ts'
 import type { Random } from './random.ts'
 
-/** Nobody should receive it. */
-export const NOBODY = -1
+/** In place of a receiver: no session should receive it. */
+export const NO_RECEIVER = -1
 
-/** Whose a packet is; numbers of sessions, and of the key it is sent under. */
+/** Sender and receiver of a packet, as numbers of sessions, and its source key, as the number of a peer. */
 export interface Sent {
   readonly sender: number
   readonly source: number
@@ -50,12 +50,12 @@ export class Ledger {
     return length
   }
 
-  /** A packet has arrived. False: at another session of its key than it was for, which had left meanwhile. */
+  /** A packet has arrived. Returns false if it did so at another session of its key, because the receiver had left. */
   receive(receiver: number, source: number, packet: Buffer): boolean {
     const isDisco = packet.length >= DISCO_AT && packet.subarray(0, 6).equals(discoMagic)
     const id = packet.readUInt32LE(isDisco ? DISCO_AT : 0)
     if (id >= this.count)
-      throw new Error(`a packet arrived that nobody sent: ${packet.toString('hex', 0, 80)}`)
+      throw new Error(`a packet arrived that was not sent: ${packet.toString('hex', 0, 80)}`)
     if (packet.length !== this.#lengthOf[id] || !this.#bytes.isIntact(id, isDisco, packet)) {
       throw new Error(`packet ${id} arrived changed`)
     }
@@ -70,25 +70,25 @@ export class Ledger {
     return this.#receiverOf[id] === receiver
   }
 
-  /** From packet `first` on, those for `receiver` may be lost, or go to another session of its key. */
-  forgive(first: number, receiver: number): void {
+  /** From packet `first` on, packets for `receiver` may be lost, or go to another session of its key. */
+  markUncertain(first: number, receiver: number): void {
     for (let id = first; id < this.count; id++) {
       if (this.#receiverOf[id] === receiver) this.#isUncertain[id] = 1
     }
   }
 
-  /** Expects all since packet `first` to have arrived, but those whose receiver takes nothing. */
+  /** Expects all since packet `first` to have arrived, except those whose receiver takes nothing. */
   expectDelivered(first: number, takesNothing: (receiver: number) => boolean): void {
     for (let id = first; id < this.count; id++) {
-      const receiver = this.#receiverOf[id] ?? NOBODY
+      const receiver = this.#receiverOf[id] ?? NO_RECEIVER
       if (this.#isDelivered[id] === 1 || this.#isUncertain[id] === 1) continue
-      if (receiver !== NOBODY && !takesNothing(receiver)) {
+      if (receiver !== NO_RECEIVER && !takesNothing(receiver)) {
         throw new Error(`packet ${id} from ${this.#senderOf[id]} did not arrive at ${receiver}`)
       }
     }
   }
 
-  /** The receiver is no more. */
+  /** The receiver has left. */
   forget(receiver: number): void {
     this.#lastOf.delete(receiver)
   }

@@ -1,7 +1,7 @@
-// A large fleet, at the size at which real sessions would not fit: relays are their route route table and, where they ask a key
-// directory rather than watch each other, their key lookup and their admission service at it, all real; clients are keys. From a seed:
-// clients come, go, move and are in two places, relays die and come back, relays lose each other. Messages between
-// relays, or between relays and the directory, are counted.
+// A large fleet, of a size at which real sessions would not fit: relays are their route table and, if they look keys up
+// in a key directory instead of watching each other, their key lookup and directory client, all real; clients are keys.
+// From a seed: clients connect, disconnect, move and are in two places, relays die and are restarted, links between
+// relays break. Counts the messages between relays, or between relays and the directory.
 
 import { createHash } from 'node:crypto'
 import { DirectoryClient, type LocationUpdate } from '#mesh/directory-client.ts'
@@ -18,26 +18,26 @@ import type { Random } from './random.ts'
 const REGION_SIZE = 4
 const SWEEP_MS = 60
 
-/** One relay without sessions. */
-class Site {
+/** A relay without sessions. */
+class ScaleRelay {
   readonly index: number
   readonly keys = new Map<string, Uint8Array>()
   readonly routeTable: RouteTable
-  /** Undefined where siblings are watched. */
-  readonly asking: Asking | undefined
+  /** Undefined if siblings watch each other. */
+  readonly access: DirectoryAccess | undefined
   isDown = false
   readonly #fleet: MeshScale
-  readonly #siblings = new Map<Site, Way>()
+  readonly #siblings = new Map<ScaleRelay, ScaleLink>()
 
   constructor(index: number, fleet: MeshScale, server: FakeDirectoryServer | undefined) {
     this.index = index
     this.#fleet = fleet
     this.routeTable = new RouteTable(index, () => undefined)
-    this.asking = server && this.#askingAt(server.open(`relay-${index}`))
-    this.routeTable.lookup = this.asking?.keyLookup
+    this.access = server && this.#accessAt(server.open(`relay-${index}`))
+    this.routeTable.lookup = this.access?.keyLookup
   }
 
-  #askingAt(directory: FakeDirectory): Asking {
+  #accessAt(directory: FakeDirectory): DirectoryAccess {
     const fleet = this.#fleet
     const update = ({ key, location }: LocationUpdate): void =>
       keyLookup.located(key, location, fleet.clock.now())
@@ -48,84 +48,86 @@ class Site {
     })
     const keyLookup = new KeyLookup({
       locate: (key) => directoryClient.locate(0, key),
-      sibling: (name) => this.wayTo(fleet.sites[Number(name.slice(6))] as Site),
+      sibling: (name) => this.linkTo(fleet.relays[Number(name.slice(6))] as ScaleRelay),
       routeTable: this.routeTable,
       counters: new Counters(),
     })
     return { directory, directoryClient, keyLookup }
   }
 
-  /** A client has come, whose home it is, or has left. */
+  /** A client has connected, whose home this relay is, or has disconnected. */
   note(key: Uint8Array, isHome: boolean): void {
     if (isHome) this.keys.set(toHex(key), key)
     else this.keys.delete(toHex(key))
-    if (this.asking !== undefined) return this.asking.directoryClient.homesChanged(0, [{ key, isHome }])
-    for (const site of this.#fleet.sites) {
-      if (site !== this && site.wayTo(this).isUp) site.hear(this, key, isHome)
+    if (this.access !== undefined) return this.access.directoryClient.homesChanged(0, [{ key, isHome }])
+    for (const relay of this.#fleet.relays) {
+      if (relay !== this && relay.linkTo(this).isUp) relay.told(this, key, isHome)
     }
   }
 
-  /** A sibling that is watched has told of a key. */
-  hear(from: Site, key: Uint8Array, isThere: boolean): void {
+  /** A watched sibling says that a key is there, or is not any more. */
+  told(from: ScaleRelay, key: Uint8Array, isThere: boolean): void {
     this.#fleet.messages++
-    if (isThere) this.routeTable.add(key, 0, this.wayTo(from))
-    else this.routeTable.remove(key, 0, this.wayTo(from))
+    if (isThere) this.routeTable.add(key, 0, this.linkTo(from))
+    else this.routeTable.remove(key, 0, this.linkTo(from))
   }
 
-  /** The link to a sibling that is watched has been made. */
-  find(site: Site): void {
-    if (this.asking !== undefined || !this.wayTo(site).isUp) return
-    for (const key of site.keys.values()) this.hear(site, key, true)
+  /** The link to a watched sibling has connected. */
+  linkUp(relay: ScaleRelay): void {
+    if (this.access !== undefined || !this.linkTo(relay).isUp) return
+    for (const key of relay.keys.values()) this.told(relay, key, true)
   }
 
-  wayTo(site: Site): Way {
-    const known = this.#siblings.get(site)
+  linkTo(relay: ScaleRelay): ScaleLink {
+    const known = this.#siblings.get(relay)
     if (known !== undefined) return known
-    const way = new Way(this, site, this.#fleet)
-    this.#siblings.set(site, way)
-    return way
+    const link = new ScaleLink(this, relay, this.#fleet)
+    this.#siblings.set(relay, link)
+    return link
   }
 
-  /** All ways to a relay that can't be reached any more are forgotten, as when its link breaks. */
-  lose(site: Site): void {
-    const way = this.#siblings.get(site)
-    if (way !== undefined) this.routeTable.forget(way)
+  /** The link to a relay has broken: all routes over it are forgotten. */
+  linkLost(relay: ScaleRelay): void {
+    const link = this.#siblings.get(relay)
+    if (link !== undefined) this.routeTable.forget(link)
   }
 
   send(packet: AddressedPacket, nowMs: number): void {
     const id = toHex(packet.buffer.subarray(packet.start, packet.start + 32))
     if (this.keys.has(id)) return this.#fleet.delivered(this, this)
-    const near = this.#fleet.regionOf(this).find((site) => site !== this && !site.isDown && site.keys.has(id))
-    const route = near === undefined ? this.routeTable.find(packet.buffer, packet.start) : this.wayTo(near)
-    if (route !== undefined) route.forward(packet, NOBODY, nowMs)
-    else this.routeTable.lookUp(packet, { key: NOBODY, mayLookUp: () => true }, nowMs)
+    const near = this.#fleet
+      .regionOf(this)
+      .find((relay) => relay !== this && !relay.isDown && relay.keys.has(id))
+    const route = near === undefined ? this.routeTable.find(packet.buffer, packet.start) : this.linkTo(near)
+    if (route !== undefined) route.forward(packet, NO_KEY, nowMs)
+    else this.routeTable.lookUp(packet, { key: NO_KEY, mayLookUp: () => true }, nowMs)
   }
 }
 
-/** What a relay has at a key directory. */
-interface Asking {
+/** A relay's access to the key directory. */
+interface DirectoryAccess {
   readonly directory: FakeDirectory
   readonly directoryClient: DirectoryClient
   readonly keyLookup: KeyLookup
 }
 
-const NOBODY = new Uint8Array(32)
+const NO_KEY = new Uint8Array(32)
 
 /** A link between two relays. */
-class Way implements DialableSibling {
+class ScaleLink implements DialableSibling {
   readonly rank = 1
-  readonly #from: Site
-  readonly #to: Site
+  readonly #from: ScaleRelay
+  readonly #to: ScaleRelay
   readonly #fleet: MeshScale
 
-  constructor(from: Site, to: Site, fleet: MeshScale) {
+  constructor(from: ScaleRelay, to: ScaleRelay, fleet: MeshScale) {
     this.#from = from
     this.#to = to
     this.#fleet = fleet
   }
 
   get isUp(): boolean {
-    return !this.#to.isDown && !this.#from.isDown && !this.#fleet.areParted(this.#from, this.#to)
+    return !this.#to.isDown && !this.#from.isDown && !this.#fleet.arePartitioned(this.#from, this.#to)
   }
 
   wake(): void {}
@@ -133,78 +135,78 @@ class Way implements DialableSibling {
   forward({ buffer, start }: AddressedPacket): void {
     if (!this.isUp) return
     const key = buffer.subarray(start, start + 32)
-    // Delivered there or nowhere: what was forwarded is never forwarded again.
+    // Delivered there or nowhere: a forwarded packet is never forwarded again.
     if (this.#to.keys.has(toHex(key))) this.#fleet.delivered(this.#from, this.#to)
     else this.#from.routeTable.remove(key, 0, this)
   }
 }
 
-/** What became of packets. */
-export interface Verdict {
+/** Results of packets that were sent. */
+export interface Deliveries {
   readonly sent: number
-  /** Not delivered at the first try, because a way was out of date. */
+  /** Not delivered at the first try, because a route was out of date. */
   readonly stale: number
   readonly lost: number
   readonly twice: number
-  /** Links between relays that a packet crossed. */
+  /** The most links between relays that a packet took. */
   readonly hopsMax: number
 }
 
 export interface FleetSize {
   readonly relays: number
   readonly keys: number
-  /** Else relays watch each other. */
+  /** Otherwise relays watch each other. */
   readonly hasDirectory: boolean
 }
 
 export class MeshScale {
   readonly clock = new FakeClock()
-  readonly sites: readonly Site[]
+  readonly relays: readonly ScaleRelay[]
   readonly #server: FakeDirectoryServer | undefined
   readonly #random: Random
   readonly #keys: readonly Uint8Array[]
-  /** Where each key is, the last one last. */
-  readonly #at: Site[][]
-  readonly #parted = new Set<number>()
+  /** By key: the relays where it is, the latest one last. */
+  readonly #at: ScaleRelay[][]
+  readonly #partitioned = new Set<number>()
   #hops: number[] = []
-  /** Clients that came or went. */
+  /** Clients that connected or disconnected. */
   events = 0
-  /** Of relays that watch each other. */
+  /** Between relays that watch each other. */
   messages = 0
 
   constructor(random: Random, { relays, keys, hasDirectory }: FleetSize) {
     this.#random = random
     this.#server = hasDirectory ? new FakeDirectoryServer(this.clock) : undefined
-    this.sites = Array.from({ length: relays }, (_, i) => new Site(i, this, this.#server))
+    this.relays = Array.from({ length: relays }, (_, i) => new ScaleRelay(i, this, this.#server))
     this.#keys = Array.from({ length: keys }, (_, i) => createHash('sha256').update(`key ${i}`).digest())
     this.#at = this.#keys.map(() => [])
-    for (const i of this.#keys.keys()) this.#join(i, this.sites[i % relays] as Site)
+    for (const i of this.#keys.keys()) this.#join(i, this.relays[i % relays] as ScaleRelay)
   }
 
-  regionOf(site: Site): readonly Site[] {
-    const first = site.index - (site.index % REGION_SIZE)
-    return this.sites.slice(first, first + REGION_SIZE)
+  regionOf(relay: ScaleRelay): readonly ScaleRelay[] {
+    const first = relay.index - (relay.index % REGION_SIZE)
+    return this.relays.slice(first, first + REGION_SIZE)
   }
 
-  areParted(a: Site, b: Site): boolean {
-    return this.#parted.has(this.#pair(a, b))
+  arePartitioned(a: ScaleRelay, b: ScaleRelay): boolean {
+    return this.#partitioned.has(this.#pair(a, b))
   }
 
-  delivered(from: Site, to: Site): void {
+  delivered(from: ScaleRelay, to: ScaleRelay): void {
     this.#hops.push(from === to ? 0 : 1)
   }
 
-  /** Clients move, relays die and come back, relays lose each other: so many events, with traffic between them. */
+  /** Clients move, relays die and are restarted, links break: so many events, with traffic between them. */
   disturb(events: number): void {
     for (let i = 0; i < events; i++) {
       const key = this.#random.between(0, this.#keys.length - 1)
       if (this.#random.chance(0.9)) this.#move(key)
-      else if (this.#random.chance(0.5)) this.#restart(this.#site())
-      else this.#part(this.#site(), this.#site())
-      this.#send(this.#site(), this.#random.between(0, this.#keys.length - 1))
+      else if (this.#random.chance(0.5)) this.#restart(this.#relay())
+      else this.#partition(this.#relay(), this.#relay())
+      this.#send(this.#relay(), this.#random.between(0, this.#keys.length - 1))
       if (i % 100 === 0) this.#pass(SWEEP_MS)
     }
-    for (const pair of this.#parted) this.#heal(pair)
+    for (const pair of this.#partitioned) this.#heal(pair)
     this.#pass(4_000)
   }
 
@@ -213,22 +215,22 @@ export class MeshScale {
     for (let i = 0; i < count; i++) this.#move(this.#random.between(0, this.#keys.length - 1))
   }
 
-  /** A relay dies and comes back with the clients that it had. */
+  /** A relay dies and is restarted with the clients that it had. */
   restartOne(): void {
-    this.#restart(this.#site())
+    this.#restart(this.#relay())
   }
 
-  /** Sends so many packets; returns how many went otherwise than they should. */
-  judge(packets: number): Verdict {
+  /** Sends so many packets, and counts those that did not arrive as they should. */
+  check(packets: number): Deliveries {
     const result = { sent: 0, stale: 0, lost: 0, twice: 0, hopsMax: 0 }
     for (let i = 0; i < packets; i++) {
       const key = this.#random.between(0, this.#keys.length - 1)
       if ((this.#at[key] ?? []).length === 0) continue
       this.#hops = []
-      const from = this.#site()
+      const from = this.#relay()
       this.#send(from, key)
       this.#pass(2 * SWEEP_MS)
-      // A stale way is found out by the first packet that takes it; its owner sends again.
+      // The first packet over a stale route removes it; its sender sends again.
       if (this.#hops.length === 0) {
         result.stale++
         this.#send(from, key)
@@ -242,17 +244,17 @@ export class MeshScale {
     return result
   }
 
-  /** Keys that the directory still gives a dead relay. */
-  remnantsOf(index: number): number {
-    const site = this.sites[index] as Site
-    this.#kill(site)
-    const asker = this.sites.find((one) => one !== site) as Site
-    const isRemnant = (key: Uint8Array): boolean => {
-      if (asker.asking === undefined || site.asking === undefined)
-        return asker.routeTable.find(key, 0) === asker.wayTo(site)
-      return this.#server?.find(toHex(key), asker.asking.directory) === site.asking.directory.name
+  /** Counts the keys that others still route to a relay that has died. */
+  staleKeysOf(index: number): number {
+    const relay = this.relays[index] as ScaleRelay
+    this.#kill(relay)
+    const asker = this.relays.find((one) => one !== relay) as ScaleRelay
+    const isStale = (key: Uint8Array): boolean => {
+      if (asker.access === undefined || relay.access === undefined)
+        return asker.routeTable.find(key, 0) === asker.linkTo(relay)
+      return this.#server?.find(toHex(key), asker.access.directory) === relay.access.directory.name
     }
-    return [...site.keys.values()].filter(isRemnant).length
+    return [...relay.keys.values()].filter(isStale).length
   }
 
   /** Messages between relays, or between relays and the directory, so far. */
@@ -260,83 +262,86 @@ export class MeshScale {
     return this.messages + (this.#server?.messageCount ?? 0)
   }
 
-  #send(from: Site, key: number): void {
+  #send(from: ScaleRelay, key: number): void {
     if (from.isDown) return
-    const buffer = Buffer.concat([this.#keys[key] ?? NOBODY, Buffer.alloc(8)])
+    const buffer = Buffer.concat([this.#keys[key] ?? NO_KEY, Buffer.alloc(8)])
     from.send({ buffer, start: 0, packetAt: 32, end: buffer.length, kind: PacketKind.data }, this.clock.now())
   }
 
   #pass(ms: number): void {
     for (let left = ms; left > 0; left -= SWEEP_MS) {
       this.clock.advance(Math.min(left, SWEEP_MS))
-      for (const { asking, isDown } of this.sites) if (!isDown) asking?.keyLookup.sweep(this.clock.now())
+      for (const { access, isDown } of this.relays) if (!isDown) access?.keyLookup.sweep(this.clock.now())
     }
   }
 
-  #site(): Site {
-    return this.#random.pick(this.sites) as Site
+  #relay(): ScaleRelay {
+    return this.#random.pick(this.relays) as ScaleRelay
   }
 
   #move(key: number): void {
     const at = this.#at[key] ?? []
-    const to = this.#site()
+    const to = this.#relay()
     if (to.isDown || at.includes(to)) return
     this.#join(key, to)
-    // Most leave where they were, some stay in both places for a while.
-    if (this.#random.chance(0.9)) for (const site of at.slice()) if (site !== to) this.#leave(key, site)
+    // Most leave their old relay, some stay at both for a while.
+    if (this.#random.chance(0.9)) for (const relay of at.slice()) if (relay !== to) this.#leave(key, relay)
   }
 
-  #join(key: number, site: Site): void {
-    this.#at[key]?.push(site)
-    site.note(this.#keys[key] as Uint8Array, true)
+  #join(key: number, relay: ScaleRelay): void {
+    this.#at[key]?.push(relay)
+    relay.note(this.#keys[key] as Uint8Array, true)
     this.events++
   }
 
-  #leave(key: number, site: Site): void {
-    this.#at[key] = (this.#at[key] ?? []).filter((one) => one !== site)
-    site.note(this.#keys[key] as Uint8Array, false)
+  #leave(key: number, relay: ScaleRelay): void {
+    this.#at[key] = (this.#at[key] ?? []).filter((one) => one !== relay)
+    relay.note(this.#keys[key] as Uint8Array, false)
     this.events++
   }
 
-  #kill(site: Site): void {
-    site.isDown = true
-    if (site.asking !== undefined) site.asking.directory.isUnreachable = true
-    for (const other of this.sites) {
-      other.lose(site)
-      site.lose(other)
+  #kill(relay: ScaleRelay): void {
+    relay.isDown = true
+    if (relay.access !== undefined) relay.access.directory.isUnreachable = true
+    for (const other of this.relays) {
+      other.linkLost(relay)
+      relay.linkLost(other)
     }
   }
 
-  #restart(site: Site): void {
-    this.#kill(site)
+  #restart(relay: ScaleRelay): void {
+    this.#kill(relay)
     this.#pass(SWEEP_MS)
-    site.isDown = false
-    if (site.asking !== undefined) site.asking.directory.isUnreachable = false
-    for (const other of this.sites) {
-      if (other === site) continue
-      other.find(site)
-      site.find(other)
+    relay.isDown = false
+    if (relay.access !== undefined) relay.access.directory.isUnreachable = false
+    for (const other of this.relays) {
+      if (other === relay) continue
+      other.linkUp(relay)
+      relay.linkUp(other)
     }
   }
 
-  #part(a: Site, b: Site): void {
+  #partition(a: ScaleRelay, b: ScaleRelay): void {
     if (a === b) return
     const pair = this.#pair(a, b)
-    if (this.#parted.has(pair)) return this.#heal(pair)
-    this.#parted.add(pair)
-    a.lose(b)
-    b.lose(a)
+    if (this.#partitioned.has(pair)) return this.#heal(pair)
+    this.#partitioned.add(pair)
+    a.linkLost(b)
+    b.linkLost(a)
   }
 
   #heal(pair: number): void {
-    this.#parted.delete(pair)
-    const [a, b] = [this.sites[Math.floor(pair / this.sites.length)], this.sites[pair % this.sites.length]]
+    this.#partitioned.delete(pair)
+    const [a, b] = [
+      this.relays[Math.floor(pair / this.relays.length)],
+      this.relays[pair % this.relays.length],
+    ]
     if (a === undefined || b === undefined) return
-    a.find(b)
-    b.find(a)
+    a.linkUp(b)
+    b.linkUp(a)
   }
 
-  #pair(a: Site, b: Site): number {
-    return Math.min(a.index, b.index) * this.sites.length + Math.max(a.index, b.index)
+  #pair(a: ScaleRelay, b: ScaleRelay): number {
+    return Math.min(a.index, b.index) * this.relays.length + Math.max(a.index, b.index)
   }
 }

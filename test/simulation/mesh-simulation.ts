@@ -1,6 +1,6 @@
-// A fleet that is treated badly at random, from a seed: clients come, go and move, several with one key; relays die and
-// come back; relays lose each other, or do not hear each other for a while, so that news of several relays comes in any
-// order. After a quiet time every packet must arrive as a naive model says, over one link at most.
+// A fleet with random faults, from a seed: clients connect, disconnect and move, several with one key; relays die and
+// are restarted; links break, or deliver nothing for a while, so that presence of several relays arrives in any order.
+// After a time without faults every packet must arrive as a naive model says, over one link at most.
 
 import { actor, type Actor } from '../support/actor.ts'
 import type { MemoryClient } from '../support/memory-client.ts'
@@ -9,16 +9,16 @@ import { frames } from '../vectors/frames.ts'
 import type { Random } from './random.ts'
 
 /** A client that is connected. */
-interface Guest {
+interface Client {
   readonly actor: Actor
   readonly relay: string
   readonly client: MemoryClient
   isHome: boolean
 }
 
-/** A link is tried again within 5 s and a quarter, connects, and a key that was nowhere is so for 3 s. */
+/** A link is dialled again within 5 s and a quarter and connects; a key that was not found is not looked up for 3 s. */
 const QUIET_MS = 10_000
-/** Longer than an answer of a directory and the making of a link. */
+/** Longer than a lookup in the directory and a login at a sibling together. */
 const DELIVERY_MS = 500
 
 export interface MeshSimulationOptions {
@@ -32,9 +32,9 @@ export class MeshSimulation {
   readonly #relays: readonly string[]
   readonly #actors: readonly Actor[]
   readonly #down = new Set<string>()
-  readonly #parted: [string, string][] = []
-  readonly #deaf: [string, string][] = []
-  #guests: Guest[] = []
+  readonly #partitioned: [string, string][] = []
+  readonly #heldBack: [string, string][] = []
+  #clients: Client[] = []
   #packetCount = 0
 
   constructor(mesh: TestMesh, random: Random, { relays, keyCount }: MeshSimulationOptions) {
@@ -44,44 +44,44 @@ export class MeshSimulation {
     this.#actors = Array.from({ length: keyCount }, (_, i) => actor(`key ${i}`))
   }
 
-  /** Does something, whatever it is. */
+  /** Does something at random. */
   step(): void {
-    const doings: readonly [weight: number, doing: () => void][] = [
+    const actions: readonly [weight: number, action: () => void][] = [
       [30, () => this.#join()],
       [15, () => this.#leave()],
       [10, () => this.#noteHome()],
       [20, () => this.#send()],
       [3, () => this.#kill()],
       [6, () => this.#restart()],
-      [3, () => this.#part()],
+      [3, () => this.#partition()],
       [5, () => this.#heal()],
-      [3, () => this.#deafen()],
-      [5, () => this.#undeafen()],
+      [3, () => this.#holdBack()],
+      [5, () => this.#letThrough()],
       [20, () => this.#mesh.pass(this.#random.between(0, 2_000))],
     ]
-    let left = this.#random.between(0, doings.reduce((sum, [weight]) => sum + weight, 0) - 1)
-    for (const [weight, doing] of doings) {
-      if (left < weight) return doing()
+    let left = this.#random.between(0, actions.reduce((sum, [weight]) => sum + weight, 0) - 1)
+    for (const [weight, action] of actions) {
+      if (left < weight) return action()
       left -= weight
     }
   }
 
-  /** Everything is mended, and given time. */
-  quieten(): void {
+  /** Ends all faults, and gives the fleet time to recover. */
+  recover(): void {
     while (this.#down.size > 0) this.#restart()
-    while (this.#parted.length > 0) this.#heal()
-    while (this.#deaf.length > 0) this.#undeafen()
+    while (this.#partitioned.length > 0) this.#heal()
+    while (this.#heldBack.length > 0) this.#letThrough()
     this.#mesh.pass(QUIET_MS)
-    for (const { client } of this.#guests) client.take()
+    for (const { client } of this.#clients) client.take()
   }
 
-  /** Sends from a client of every relay to every key; returns what went otherwise than it should have. */
-  judge(): readonly string[] {
+  /** Sends from a client of every relay to every key. Returns the deviations from the model. */
+  check(): readonly string[] {
     const faults: string[] = []
     for (const relay of this.#relays) {
-      const sender = this.#guests.find((guest) => guest.relay === relay)
+      const sender = this.#clients.find((one) => one.relay === relay)
       if (sender === undefined) continue
-      for (const to of this.#actors) faults.push(...this.#judgeOne(sender, to))
+      for (const to of this.#actors) faults.push(...this.#checkOne(sender, to))
     }
     for (const relay of this.#relays) {
       const queued = this.#mesh.node(relay).relay.count('queuedPackets')
@@ -90,14 +90,14 @@ export class MeshSimulation {
     return faults
   }
 
-  #judgeOne(sender: Guest, to: Actor): readonly string[] {
+  #checkOne(sender: Client, to: Actor): readonly string[] {
     const packet = Buffer.from(`packet ${this.#packetCount++}`)
     const before = this.#forwarded()
     sender.client.sendPacket(to, packet)
     this.#mesh.pass(DELIVERY_MS)
     const hops = this.#forwarded() - before
     const text = packet.toString('hex')
-    const receivers = this.#guests.filter(({ client }) => client.take().some((line) => line.includes(text)))
+    const receivers = this.#clients.filter(({ client }) => client.take().some((line) => line.includes(text)))
     const what = `${sender.actor.name} at ${sender.relay} to ${to.name}`
     const { must, may } = this.#expected(sender.relay, to)
     if (receivers.length > 1) return [`${what}: ${receivers.length} received it`]
@@ -110,16 +110,17 @@ export class MeshSimulation {
   }
 
   /**
-   * Where a packet may be delivered: here, else in this region, else wherever the key is. It must be if the key is at
-   * home there; a relay of another region that has it without being its home may still be believed to be.
+   * Where a packet may be delivered: here, else in this region, else wherever the key is. It must be delivered if the
+   * key is in this region or at home there; a relay of another region that has the key without being its home may still
+   * be taken for its home.
    */
   #expected(relay: string, to: Actor): { must: boolean; may: readonly string[] } {
-    const holding = this.#guests.filter((guest) => guest.actor === to)
-    const here = holding.filter((guest) => guest.relay === relay)
-    const near = holding.filter((guest) => regionOf(guest.relay) === regionOf(relay))
-    const may = here.length > 0 ? here : near.length > 0 ? near : holding
-    const must = near.length > 0 || holding.some(({ isHome }) => isHome)
-    return { must, may: [...new Set(may.map((guest) => guest.relay))] }
+    const connected = this.#clients.filter((one) => one.actor === to)
+    const here = connected.filter((one) => one.relay === relay)
+    const near = connected.filter((one) => regionOf(one.relay) === regionOf(relay))
+    const may = here.length > 0 ? here : near.length > 0 ? near : connected
+    const must = near.length > 0 || connected.some(({ isHome }) => isHome)
+    return { must, may: [...new Set(may.map((one) => one.relay))] }
   }
 
   #forwarded(): number {
@@ -130,26 +131,26 @@ export class MeshSimulation {
     const relay = this.#relay()
     if (this.#down.has(relay)) return
     const who = this.#actor()
-    this.#guests.push({ actor: who, relay, client: this.#mesh.node(relay).join(who), isHome: false })
+    this.#clients.push({ actor: who, relay, client: this.#mesh.node(relay).join(who), isHome: false })
   }
 
   #leave(): void {
-    const guest = this.#someGuest()
-    if (guest === undefined) return
-    this.#guests = this.#guests.filter((one) => one !== guest)
-    guest.client.hangUp()
+    const leaving = this.#someClient()
+    if (leaving === undefined) return
+    this.#clients = this.#clients.filter((one) => one !== leaving)
+    leaving.client.hangUp()
   }
 
   #noteHome(): void {
-    const guest = this.#someGuest()
-    if (guest === undefined) return
-    guest.isHome = !guest.isHome
-    guest.client.send(guest.isHome ? frames.notePreferredYes : frames.notePreferredNo).settled()
+    const one = this.#someClient()
+    if (one === undefined) return
+    one.isHome = !one.isHome
+    one.client.send(one.isHome ? frames.notePreferredYes : frames.notePreferredNo).settled()
   }
 
   #send(): void {
-    const guest = this.#someGuest()
-    guest?.client.sendPacket(this.#actor(), Buffer.from('on the way')).settled()
+    const one = this.#someClient()
+    one?.client.sendPacket(this.#actor(), Buffer.from('packet')).settled()
   }
 
   #kill(): void {
@@ -157,7 +158,7 @@ export class MeshSimulation {
     if (this.#down.has(relay)) return
     this.#down.add(relay)
     this.#mesh.kill(relay)
-    this.#guests = this.#guests.filter((guest) => guest.relay !== relay)
+    this.#clients = this.#clients.filter((one) => one.relay !== relay)
   }
 
   #restart(): void {
@@ -167,32 +168,32 @@ export class MeshSimulation {
     this.#mesh.restart(relay)
   }
 
-  #part(): void {
+  #partition(): void {
     const [a, b] = this.#somePair()
     if (a === b) return
-    this.#parted.push([a, b])
-    this.#mesh.part(a, b)
+    this.#partitioned.push([a, b])
+    this.#mesh.partition(a, b)
   }
 
   #heal(): void {
-    const pair = this.#parted.pop()
+    const pair = this.#partitioned.pop()
     if (pair !== undefined) this.#mesh.heal(...pair)
   }
 
-  #deafen(): void {
+  #holdBack(): void {
     const pair = this.#somePair()
-    this.#deaf.push(pair)
-    this.#mesh.deafen(...pair, true)
+    this.#heldBack.push(pair)
+    this.#mesh.holdBack(...pair, true)
   }
 
-  #undeafen(): void {
-    const pair = this.#deaf.pop()
-    if (pair !== undefined) this.#mesh.deafen(...pair, false)
+  #letThrough(): void {
+    const pair = this.#heldBack.pop()
+    if (pair !== undefined) this.#mesh.holdBack(...pair, false)
     this.#mesh.settle()
   }
 
-  #someGuest(): Guest | undefined {
-    return this.#random.pick(this.#guests)
+  #someClient(): Client | undefined {
+    return this.#random.pick(this.#clients)
   }
 
   #relay(): string {

@@ -1,12 +1,12 @@
-// What a relay should do, written as naively as possible: who is here, who of several with one key receives, and who
-// must be told that a peer has left. No bytes, no queues, no threads, no time: what it says is what is due when
-// everything has come to rest.
+// What a relay should do, written as naively as possible: which keys are here, which of several sessions of a key
+// receives, and which sessions must be told that a peer has left. No bytes, no queues, no threads, no time: the model
+// holds when everything has settled.
 
 /** A login with one of the keys, which are numbers here. */
 export interface ModelSession {
   readonly key: number
   /** Keys that sent to this session and have not left since. */
-  readonly heard: Set<number>
+  readonly sources: Set<number>
 }
 
 export class Model<Session extends ModelSession> {
@@ -22,7 +22,7 @@ export class Model<Session extends ModelSession> {
     return this.#sessions.get(key) ?? []
   }
 
-  /** The session that receives what is sent to the key. */
+  /** The session that receives packets to the key. */
   active(key: number): Session | undefined {
     return this.#sessions.get(key)?.at(-1)
   }
@@ -36,7 +36,7 @@ export class Model<Session extends ModelSession> {
     this.#sessions.set(session.key, [...this.#othersThan(session), session])
   }
 
-  /** Removes a session; who must be told that its key has left. */
+  /** Removes a session. Returns the sessions that must be told that its key has left. */
   leave(session: Session): Session[] {
     const others = this.#othersThan(session)
     if (others.length > 0) {
@@ -44,14 +44,14 @@ export class Model<Session extends ModelSession> {
       return []
     }
     this.#sessions.delete(session.key)
-    return [...this.#sessions.values()].flat().filter((one) => one.heard.delete(session.key))
+    return [...this.#sessions.values()].flat().filter((one) => one.sources.delete(session.key))
   }
 
-  /** A client sends a packet; who receives it. */
+  /** A client sends a packet. Returns the session that receives it. */
   send(from: Session, to: number): Session | undefined {
     if (this.active(from.key) !== from) this.note(from)
     const receiver = this.active(to)
-    receiver?.heard.add(from.key)
+    receiver?.sources.add(from.key)
     return receiver
   }
 

@@ -1,18 +1,18 @@
-// The packets of a simulation: each carries its number, and bytes that follow from the number, so that it can be
-// checked wherever it turns up. Sizes are a tunnel's: mostly small, some full, a few of the largest.
+// The packets of a simulation: each contains its number, and bytes that follow from the number, so that it can be
+// checked wherever it arrives. Sizes are a tunnel's: mostly small, some full, a few of the largest.
 
 import { bytesFrom } from '../protocol/arbitraries.ts'
 import { disco } from '../vectors/frames.ts'
 import type { Random } from './random.ts'
 
-/** Where a disco message carries its number: behind all that makes it one. */
+/** Where the number of a disco message is: behind a complete disco message. */
 export const DISCO_AT = disco.message.length
 export const discoMagic = disco.message.subarray(0, 6)
 const NUMBER_BYTES = 4
 const PACKET_BYTES_MAX = 65_536
 
 export class PacketBytes {
-  /** Packets are pieces of this, from a place that follows from their number. */
+  /** Packets are pieces of this, from a position that follows from their number. */
   readonly #bytes = bytesFrom(1, 2 * PACKET_BYTES_MAX)
 
   /** Writes packet `id`, of random kind and size, to `target` at `at`; returns its length. */
@@ -28,7 +28,7 @@ export class PacketBytes {
     return length
   }
 
-  /** Whether what follows the number is what `write` wrote. */
+  /** Whether the bytes after the number are those that `write` wrote. */
   isIntact(id: number, isDisco: boolean, packet: Buffer): boolean {
     const fillAt = (isDisco ? DISCO_AT : 0) + NUMBER_BYTES
     const from = id % PACKET_BYTES_MAX

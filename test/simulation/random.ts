@@ -1,4 +1,4 @@
-// Random choices that a seed repeats. Mulberry32: fast, and good enough for choosing; not for secrets.
+// Random choices that can be repeated from a seed. Mulberry32: fast, and good enough for a simulation; not for secrets.
 
 export class Random {
   #state: number
@@ -20,7 +20,7 @@ export class Random {
     return min + Math.floor(this.next() * (max - min + 1))
   }
 
-  /** Whether something that happens so often happens now. */
+  /** Whether something with that probability happens now. */
   chance(share: number): boolean {
     return this.next() < share
   }

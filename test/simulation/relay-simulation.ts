@@ -1,6 +1,6 @@
-// A relay under random use: logins and departures, several logins with one key, readers that take nothing, packets of
-// both kinds and all sizes, from clients and from a sibling. After each batch everything comes to rest and is compared
-// with the naive model; packets are followed one by one in the ledger.
+// A relay under random load: logins and disconnections, several logins with one key, readers that take nothing, packets
+// of both kinds and all sizes, from clients and from a sibling. After each batch everything settles and is compared
+// with the naive model; the ledger checks each packet.
 
 import { toHex } from '#protocol/bytes.ts'
 import { FrameType, GoneReason } from '#protocol/frame-type.ts'
@@ -12,7 +12,7 @@ import type { FakeLink } from '../support/fake-link.ts'
 import type { MemoryClient } from '../support/memory-client.ts'
 import { TestRelay } from '../support/test-relay.ts'
 import { expectBalance, expectNothingLeft } from './accounts.ts'
-import { Ledger, NOBODY, type Sent } from './ledger.ts'
+import { Ledger, NO_RECEIVER, type Sent } from './ledger.ts'
 import { Model, type ModelSession } from './model.ts'
 import { Random } from './random.ts'
 
@@ -24,33 +24,33 @@ export interface SimulationOptions {
 }
 
 /** A login: in the model, and at the relay. */
-interface Party extends ModelSession {
+interface TestSession extends ModelSession {
   readonly id: number
   readonly thread: number
   readonly client: MemoryClient
-  /** Departures it should have been told of, less those that it has been told of. */
-  readonly owedGone: Map<number, number>
-  /** What it has heard depends on what reached it while it took nothing: departures are not compared. */
-  isVague: boolean
+  /** By key: PeerGone frames that it should have received, minus those that it has. */
+  readonly missingGone: Map<number, number>
+  /** What it has sources depends on what reached it while it took nothing: departures are not compared. */
+  isUncertain: boolean
 }
 
-/** Packets between two times of rest: enough to fill bursts, too few to fill an outbox that is read. */
+/** Packets per batch: enough to fill bursts, too few to fill an outbox that is read. */
 const BATCH_PACKETS = 100
-/** Two hundred batches until a reader that takes nothing is cut off. */
+/** Two hundred batches pass until a reader that takes nothing is ended. */
 const BATCH_MS = 10
-/** So much that readers which take what they get never lose any, and so little that the others do. */
+/** Large enough that readers which take everything lose nothing, small enough that the others do. */
 const OUTBOX_BYTES_MAX = 262_144
 /** Frames that arrive in one piece. */
 const PIECE_FRAMES_MAX = 8
 const SIBLING = 0
 
 export class RelaySimulation {
-  /** Outcomes that show whether a run has tried what it is for. */
-  readonly tried = {
+  /** How often a run has met each situation that it is meant to test. */
+  readonly covered = {
     unknown: 0,
     duplicates: 0,
     departures: 0,
-    cutOff: 0,
+    stalled: 0,
     recovered: 0,
     closedPeers: 0,
     deaths: 0,
@@ -58,18 +58,18 @@ export class RelaySimulation {
   readonly relay: TestRelay
   readonly #options: SimulationOptions
   readonly #random: Random
-  readonly #model = new Model<Party>()
+  readonly #model = new Model<TestSession>()
   readonly #ledger: Ledger
   readonly #keys: readonly Uint8Array[]
   readonly #peerOf = new Map<string, number>()
-  readonly #parties: Party[] = []
-  readonly #stuck = new Set<Party>()
+  readonly #sessions: TestSession[] = []
+  readonly #stuck = new Set<TestSession>()
   readonly #links: FakeLink[] = []
   readonly #mesh: MemoryClient
-  /** Who is here, as the sibling has been told. */
+  /** The keys that are here, as the sibling was told. */
   readonly #watched = new Set<number>()
   readonly #piece = Buffer.alloc(PIECE_FRAMES_MAX * 66_000)
-  #partyCount = 0
+  #sessionCount = 0
 
   constructor(options: SimulationOptions) {
     this.#options = options
@@ -103,7 +103,7 @@ export class RelaySimulation {
     this.#sendSome(BATCH_PACKETS / 2)
     this.relay.settle()
     this.#ledger.expectDelivered(first, (receiver) => this.#takesNothing(receiver))
-    this.#expectNews()
+    this.#expectPresence()
     this.#expectBalance()
     this.#passTime()
   }
@@ -117,13 +117,13 @@ export class RelaySimulation {
     }
   }
 
-  /** Some SendPackets of one party, in one piece. */
+  /** Some SendPackets of one session, in one piece. */
   #send(frames: number): void {
-    const from = this.#someParty()
+    const from = this.#someSession()
     let at = 0
     for (let n = 0; n < frames; n++) {
       const to = this.#someDestination()
-      const receiver = this.#model.send(from, to)?.id ?? NOBODY
+      const receiver = this.#model.send(from, to)?.id ?? NO_RECEIVER
       this.#piece.set(this.#keyOf(to), at + HEADER_BYTES)
       const sent = { sender: from.id, source: from.key, receiver }
       at = this.#finishFrame(FrameType.sendPacket, at, KEY_BYTES, sent)
@@ -137,7 +137,7 @@ export class RelaySimulation {
     for (let n = 0; n < frames; n++) {
       const to = this.#someDestination()
       const source = this.#random.between(this.#options.peers, 2 * this.#options.peers - 1)
-      const receiver = this.#model.active(to)?.id ?? NOBODY
+      const receiver = this.#model.active(to)?.id ?? NO_RECEIVER
       this.#piece.set(this.#keyOf(source), at + HEADER_BYTES)
       this.#piece.set(this.#keyOf(to), at + HEADER_BYTES + KEY_BYTES)
       at = this.#finishFrame(FrameType.forwardPacket, at, 2 * KEY_BYTES, {
@@ -149,9 +149,9 @@ export class RelaySimulation {
     this.#mesh.link.send(this.#piece.subarray(0, at))
   }
 
-  /** Adds header and packet to the frame at `at`; where the next frame goes. */
+  /** Adds header and packet to the frame at `at`. Returns where the next frame goes. */
   #finishFrame(type: number, at: number, keyBytes: number, sent: Sent): number {
-    if (sent.receiver === NOBODY) this.tried.unknown++
+    if (sent.receiver === NO_RECEIVER) this.covered.unknown++
     const packetAt = at + HEADER_BYTES + keyBytes
     const end = packetAt + this.#ledger.send(sent, this.#random, this.#piece, packetAt)
     this.#piece[at] = type
@@ -159,121 +159,130 @@ export class RelaySimulation {
     return end
   }
 
-  // ── who comes and goes ──
+  // ── clients connect and disconnect ──
 
-  /** One change in the midst of a batch, when nothing is at rest. */
+  /** One change within a batch, before anything has settled. */
   #change(first: number): void {
     const kind = this.#random.next()
-    if (kind < 0.4 || this.#parties.length < 0.6 * this.#options.peers) this.#join()
-    else if (kind < 0.75) this.#leave(this.#someParty(), first)
-    else if (kind < 0.98) this.#stir(this.#someParty())
-    else this.#closePeer(this.#someParty().key)
+    if (kind < 0.4 || this.#sessions.length < 0.6 * this.#options.peers) this.#join()
+    else if (kind < 0.75) this.#leave(this.#someSession(), first)
+    else if (kind < 0.98) this.#ping(this.#someSession())
+    else this.#closePeer(this.#someSession().key)
   }
 
   #join(): void {
     const key = this.#random.between(0, this.#options.peers - 1)
     const thread = this.#random.between(0, this.#options.threads - 1)
-    if (this.#model.active(key) !== undefined) this.tried.duplicates++
+    if (this.#model.active(key) !== undefined) this.covered.duplicates++
     const client = this.relay.connect(actor(`peer ${key}`), { thread })
-    const id = ++this.#partyCount
-    const party: Party = { id, thread, key, client, heard: new Set(), owedGone: new Map(), isVague: false }
+    const id = ++this.#sessionCount
+    const session: TestSession = {
+      id,
+      thread,
+      key,
+      client,
+      sources: new Set(),
+      missingGone: new Map(),
+      isUncertain: false,
+    }
     client.onFrameReceived = (type, buffer, start, end) => {
-      if (type === FrameType.recvPacket) this.#onPacket(party, buffer.subarray(start, end))
-      else if (type === FrameType.peerGone) this.#onGone(party, buffer.subarray(start, end))
+      if (type === FrameType.recvPacket) this.#onPacket(session, buffer.subarray(start, end))
+      else if (type === FrameType.peerGone) this.#onGone(session, buffer.subarray(start, end))
     }
     client.send(client.clientInfo())
-    this.#model.join(party)
-    this.#parties.push(party)
+    this.#model.join(session)
+    this.#sessions.push(session)
     this.#links.push(client.link)
   }
 
-  #leave(party: Party, first: number): void {
-    this.#ledger.forgive(first, party.id)
-    for (const heir of this.#model.sessionsOf(party.key)) if (this.#stuck.has(heir)) heir.isVague = true
-    party.client.link.hangUp(this.#random.chance(0.5) ? EndReason.remoteClosed : EndReason.remoteReset)
-    this.#forget(party)
+  #leave(session: TestSession, first: number): void {
+    this.#ledger.markUncertain(first, session.id)
+    for (const other of this.#model.sessionsOf(session.key))
+      if (this.#stuck.has(other)) other.isUncertain = true
+    session.client.link.hangUp(this.#random.chance(0.5) ? EndReason.remoteClosed : EndReason.remoteReset)
+    this.#forget(session)
   }
 
-  /** A frame that means little, of one that may not be the active one of its key. */
-  #stir(party: Party): void {
-    party.client.send(pingFrame(Buffer.alloc(8)))
-    this.#model.note(party)
+  /** A ping of a session that may not be the active one of its key. */
+  #ping(session: TestSession): void {
+    session.client.send(pingFrame(Buffer.alloc(8)))
+    this.#model.note(session)
   }
 
   #closePeer(key: number): void {
     this.relay.settle()
     this.#mesh.send(closePeerFrame(this.#keyOf(key))).settled()
-    for (const party of this.#model.sessionsOf(key)) {
-      if (party.client.link.ending !== 'close') throw new Error(`session ${party.id} was not closed`)
-      // One that takes nothing does not take its end either, until its host gives up.
-      party.client.link.hangUp()
-      this.#forget(party)
+    for (const session of this.#model.sessionsOf(key)) {
+      if (session.client.link.ending !== 'close') throw new Error(`session ${session.id} was not closed`)
+      // A client that takes nothing does not notice the end either, until its host gives up.
+      session.client.link.hangUp()
+      this.#forget(session)
     }
-    this.tried.closedPeers++
+    this.covered.closedPeers++
   }
 
-  /** A thread dies and is replaced; not the sibling's, which is the witness, nor the only one. */
+  /** A thread dies and is replaced. Not the only thread, and not the sibling's, whose presence is compared. */
   #killThread(): void {
     if (this.#options.threads === 1) return
     const thread = this.#random.between(0, this.#options.threads - 2)
-    for (const party of this.#parties.filter((one) => one.thread === thread)) this.#forget(party)
+    for (const session of this.#sessions.filter((one) => one.thread === thread)) this.#forget(session)
     this.relay.killThread(thread)
     this.relay.startThread(thread)
     this.relay.settle()
-    this.tried.deaths++
+    this.covered.deaths++
   }
 
-  #forget(party: Party): void {
-    const told = this.#model.leave(party)
-    if (this.#model.active(party.key) === undefined) this.tried.departures++
-    for (const { owedGone } of told) change(owedGone, party.key, 1)
-    this.#parties.splice(this.#parties.indexOf(party), 1)
-    this.#stuck.delete(party)
-    this.#ledger.forget(party.id)
+  #forget(session: TestSession): void {
+    const recipients = this.#model.leave(session)
+    if (this.#model.active(session.key) === undefined) this.covered.departures++
+    for (const { missingGone } of recipients) change(missingGone, session.key, 1)
+    this.#sessions.splice(this.#sessions.indexOf(session), 1)
+    this.#stuck.delete(session)
+    this.#ledger.forget(session.id)
   }
 
-  // ── who takes nothing, and time ──
+  // ── stalled readers and time ──
 
   #changeStuck(): void {
-    for (const party of this.#stuck) {
+    for (const session of this.#stuck) {
       if (this.#random.chance(0.5)) continue
-      party.client.link.isStalled = false
-      this.#stuck.delete(party)
-      this.tried.recovered++
+      session.client.link.isStalled = false
+      this.#stuck.delete(session)
+      this.covered.recovered++
     }
     this.relay.settle()
     if (this.#stuck.size >= 3) return
-    const party = this.#someParty()
-    party.client.link.isStalled = true
-    this.#stuck.add(party)
+    const session = this.#someSession()
+    session.client.link.isStalled = true
+    this.#stuck.add(session)
   }
 
-  /** Time passes only when everything is at rest; who has been stuck for too long is cut off by then. */
+  /** Time passes only when everything has settled; sessions that were stuck for too long are ended by then. */
   #passTime(): void {
     this.relay.clock.advance(BATCH_MS)
     for (const { relay } of this.relay.threads) relay.sweep()
     this.relay.settle()
-    for (const party of this.#stuck) {
-      if (!party.client.isClosed) continue
-      this.tried.cutOff++
-      this.#forget(party)
+    for (const session of this.#stuck) {
+      if (!session.client.isClosed) continue
+      this.covered.stalled++
+      this.#forget(session)
     }
-    const isAlarming = this.relay.ends.some(({ reason }) => !expectedEnds.has(reason))
-    if (isAlarming) throw new Error(`sessions ended: ${this.relay.ends.map(({ reason }) => reason).join()}`)
+    const isUnexpected = this.relay.ends.some(({ reason }) => !expectedEnds.has(reason))
+    if (isUnexpected) throw new Error(`sessions ended: ${this.relay.ends.map(({ reason }) => reason).join()}`)
     this.relay.ends.length = 0
   }
 
   // ── what is received ──
 
-  #onPacket(party: Party, payload: Buffer): void {
+  #onPacket(session: TestSession, payload: Buffer): void {
     const source = this.#peerAt(payload)
-    if (this.#ledger.receive(party.id, source, payload.subarray(KEY_BYTES))) return
-    // It was for a session that has left, and this is its heir.
-    if (this.#model.active(source) !== undefined) party.heard.add(source)
+    if (this.#ledger.receive(session.id, source, payload.subarray(KEY_BYTES))) return
+    // The packet was for a session that has left; this one of the same key took over.
+    if (this.#model.active(source) !== undefined) session.sources.add(source)
   }
 
-  #onGone(party: Party, payload: Buffer): void {
-    if (payload[KEY_BYTES] === GoneReason.disconnected) change(party.owedGone, this.#peerAt(payload), -1)
+  #onGone(session: TestSession, payload: Buffer): void {
+    if (payload[KEY_BYTES] === GoneReason.disconnected) change(session.missingGone, this.#peerAt(payload), -1)
   }
 
   #onWatched(type: number, payload: Buffer): void {
@@ -283,14 +292,14 @@ export class RelaySimulation {
       throw new Error('a peer left that was not here')
   }
 
-  // ── what must be ──
+  // ── checks ──
 
-  /** Everybody who takes what it is sent knows who has left, and the sibling knows who is here. */
-  #expectNews(): void {
-    for (const party of this.#parties) {
-      if (party.owedGone.size === 0 || party.isVague || this.#stuck.has(party)) continue
-      const owed = [...party.owedGone].map(([key, times]) => `key ${key}: ${times}`)
-      throw new Error(`session ${party.id} is owed departures: ${owed.join()}`)
+  /** Each session that takes its frames was told which keys have left, and the sibling which are here. */
+  #expectPresence(): void {
+    for (const session of this.#sessions) {
+      if (session.missingGone.size === 0 || session.isUncertain || this.#stuck.has(session)) continue
+      const missing = [...session.missingGone].map(([key, times]) => `key ${key}: ${times}`)
+      throw new Error(`session ${session.id} misses PeerGone frames: ${missing.join()}`)
     }
     const keys = this.#model.keys
     if (keys.length !== this.#watched.size || !keys.every((key) => this.#watched.has(key))) {
@@ -300,19 +309,19 @@ export class RelaySimulation {
 
   #expectBalance(): void {
     const { count, deliveredCount } = this.#ledger
-    expectBalance(this.relay, { sent: count, delivered: deliveredCount, unknown: this.tried.unknown })
+    expectBalance(this.relay, { sent: count, delivered: deliveredCount, unknown: this.covered.unknown })
   }
 
-  /** Who is stuck recovers, everybody leaves, and nothing remains. */
+  /** Stuck sessions recover, all clients disconnect, and nothing remains. */
   #end(): void {
-    for (const party of this.#stuck) party.client.link.isStalled = false
+    for (const session of this.#stuck) session.client.link.isStalled = false
     this.#stuck.clear()
     this.relay.settle()
-    this.#expectNews()
+    this.#expectPresence()
     this.#expectBalance()
-    for (const party of this.#parties) party.client.link.hangUp()
+    for (const session of this.#sessions) session.client.link.hangUp()
     this.relay.settle()
-    if (this.#watched.size > 0) throw new Error('the sibling was not told of everybody')
+    if (this.#watched.size > 0) throw new Error('the sibling was not told of all keys')
     this.#mesh.link.hangUp()
     this.relay.settle()
     expectNothingLeft(this.relay)
@@ -322,14 +331,14 @@ export class RelaySimulation {
   }
 
   #takesNothing(receiver: number): boolean {
-    const party = this.#parties.find(({ id }) => id === receiver)
-    return party === undefined || this.#stuck.has(party)
+    const session = this.#sessions.find(({ id }) => id === receiver)
+    return session === undefined || this.#stuck.has(session)
   }
 
-  #someParty(): Party {
-    const party = this.#random.pick(this.#parties)
-    if (party === undefined) throw new Error('everybody has left')
-    return party
+  #someSession(): TestSession {
+    const session = this.#random.pick(this.#sessions)
+    if (session === undefined) throw new Error('all clients have left')
+    return session
   }
 
   #someDestination(): number {
@@ -355,7 +364,7 @@ const expectedEnds = new Set<string>([
   EndReason.closedBySibling,
 ])
 
-/** Adds to what is counted under `key`; zero is not kept. */
+/** Adds to the count of `key`; zeros are removed. */
 function change(counts: Map<number, number>, key: number, by: number): void {
   const count = (counts.get(key) ?? 0) + by
   if (count === 0) counts.delete(key)

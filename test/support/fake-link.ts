@@ -1,21 +1,22 @@
-// A link without a socket: what the relay writes waits until the test lets the system take it, what the remote sends
-// arrives when the test says so. Keeps the relay to the Link's contract: one burst at a time, bytes unchanged until
-// they are taken, nothing written after the end; and lends its own chunks as badly as the contract allows.
+// A link without a socket: bytes that the relay writes wait until the test lets the system take them, bytes that the
+// remote sends arrive when the test says so. Checks that the relay keeps the Link's contract: one burst at a time,
+// bytes unchanged until they are taken, nothing written after the end. Its own chunks are as inconvenient as the
+// contract allows.
 
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
 
-/** A write: the relay's own bytes, and how they looked when they were given. */
+/** A write: the relay's own bytes, and a copy from when they were written. */
 interface Written {
   readonly lent: Uint8Array
   readonly given: Buffer
 }
 
-export interface LinkEnds {
+export interface FakeLinkEvents {
   /** The remote receives these bytes. */
   readonly received: (bytes: Buffer) => void
-  /** The link has something to do: call `work` soon. */
-  readonly stirred: (link: FakeLink) => void
+  /** The link has something to do: `work` must be called. */
+  readonly hasWork: (link: FakeLink) => void
 }
 
 /** All links' chunks lie in this one buffer, as in a transport that shares its read buffer. */
@@ -24,32 +25,32 @@ const sharedChunk = Buffer.alloc(80_000)
 export class FakeLink implements Link {
   readonly remote: RemoteAddress
   readonly isWebSocket: boolean
-  /** It uses bytes up at once, as one that encrypts them does. */
+  /** Bytes are copied at once, as by a transport that encrypts them. */
   isCopying = false
-  /** Pauses are ignored, as by a system that has read ahead. */
+  /** Pauses are ignored, as by a transport that has read ahead. */
   hasReadAhead = false
   isPaused = false
   /** How the relay ended the link; undefined while it has not. */
   ending: 'close' | 'destroy' | undefined = undefined
   /** The remote sees that the connection has ended. */
   isClosed = false
-  /** Bursts that were taken whole. */
+  /** Complete bursts that were taken. */
   burstCount = 0
   /** Bytes that the relay wrote. */
   writtenBytes = 0
-  /** Bytes that the remote received; the rest was in flight when the link ended. */
+  /** Bytes that the remote received; the others were in flight when the link ended. */
   takenBytes = 0
-  readonly #ends: LinkEnds
+  readonly #events: FakeLinkEvents
   #listener: LinkListener | undefined = undefined
   #isStalled = false
   #burst: Written[] = []
   #isBurstWhole = false
   #inbox: Buffer[] = []
 
-  constructor(remote: RemoteAddress, isWebSocket: boolean, ends: LinkEnds) {
+  constructor(remote: RemoteAddress, isWebSocket: boolean, events: FakeLinkEvents) {
     this.remote = remote
     this.isWebSocket = isWebSocket
-    this.#ends = ends
+    this.#events = events
   }
 
   attach(listener: LinkListener): void {
@@ -63,7 +64,7 @@ export class FakeLink implements Link {
 
   set isStalled(isStalled: boolean) {
     this.#isStalled = isStalled
-    this.#ends.stirred(this)
+    this.#events.hasWork(this)
   }
 
   // ── the relay's side ──
@@ -76,7 +77,7 @@ export class FakeLink implements Link {
     const given = Buffer.from(bytes)
     this.#burst.push({ lent: this.isCopying ? given : bytes, given })
     this.#isBurstWhole = isLast
-    this.#ends.stirred(this)
+    this.#events.hasWork(this)
     return this.isCopying
   }
 
@@ -88,17 +89,17 @@ export class FakeLink implements Link {
 
   resume(): void {
     this.isPaused = false
-    this.#ends.stirred(this)
+    this.#events.hasWork(this)
   }
 
   close(): void {
     this.ending ??= 'close'
-    this.#ends.stirred(this)
+    this.#events.hasWork(this)
   }
 
   destroy(): void {
     this.ending = 'destroy'
-    this.#ends.stirred(this)
+    this.#events.hasWork(this)
   }
 
   // ── the remote's side ──
@@ -117,7 +118,7 @@ export class FakeLink implements Link {
     this.#listener?.closed(reason)
   }
 
-  /** The relay's end is gone without having said anything; there is nobody left to be told. */
+  /** The relay's thread has died: the link ends without a call of its listener. */
   breakOff(): void {
     this.#listener = undefined
     this.isClosed = true
@@ -145,13 +146,13 @@ export class FakeLink implements Link {
     for (const { lent, given } of burst) {
       if (!given.equals(lent)) throw new Error('bytes were changed before they were taken')
       this.takenBytes += given.length
-      this.#ends.received(given)
+      this.#events.received(given)
     }
     if (this.ending === undefined) this.#listener?.written()
   }
 
   #deliver(bytes: Uint8Array): void {
-    // Off a round address, between other bytes, and overwritten as soon as the call returns.
+    // At an odd address, between other bytes, and overwritten as soon as the call returns.
     const start = 1 + (bytes.length % 7)
     const end = start + bytes.length
     const chunk = end < sharedChunk.length ? sharedChunk : Buffer.alloc(end + 1)

@@ -1,5 +1,5 @@
 // A DERP client over a fake link: logs in with a real handshake, sends frames, and reads what it receives with the
-// frame reader, as one readable line per frame. Not the project's own client, which is tested elsewhere: this one may
+// frame reader, as one readable line per frame. Not the project's own client, which has its own tests: this one may
 // break every rule.
 
 import { BufferPool } from '#protocol/buffer-pool.ts'
@@ -39,13 +39,13 @@ export type FrameHandler = (type: number, buffer: Buffer, start: number, end: nu
 export class MemoryClient implements FrameSink {
   readonly actor: Actor
   readonly link: FakeLink
-  /** Whom it is connected to. */
+  /** The relay that it is connected to. */
   readonly server: Actor
   /** All bytes received. */
   readonly received: Buffer[] = []
-  /** What came before the first frame, where an HTTP answer was asked for. */
+  /** The HTTP answer before the first frame, if one was asked for. */
   httpAnswer = ''
-  /** Takes the frames instead of the lines. */
+  /** Receives the frames; there are no lines then. */
   onFrameReceived: FrameHandler | undefined = undefined
   readonly #settle: () => void
   readonly #reader = new FrameReader(this, new BufferPool())
@@ -55,20 +55,20 @@ export class MemoryClient implements FrameSink {
   constructor(
     actor: Actor,
     link: FakeLink,
-    way: { server: Actor; wantsAnswer: boolean; settle: () => void },
+    options: { server: Actor; wantsAnswer: boolean; settle: () => void },
   ) {
     this.actor = actor
-    this.server = way.server
+    this.server = options.server
     this.link = link
-    this.#settle = way.settle
-    this.#wantsAnswer = way.wantsAnswer
+    this.#settle = options.settle
+    this.#wantsAnswer = options.wantsAnswer
   }
 
   get isClosed(): boolean {
     return this.link.isClosed
   }
 
-  /** Sends ClientInfo and lets the relay answer; what comes of it is yet to be taken. */
+  /** Sends ClientInfo and lets the relay answer; `take` returns the answer. */
   logIn(info: Partial<ClientInfo> = {}): this {
     return this.send(this.clientInfo(info)).settled()
   }
@@ -78,7 +78,7 @@ export class MemoryClient implements FrameSink {
   }
 
   /** A ClientInfo frame with any text in its box. */
-  clientInfoSaying(text: string): Uint8Array {
+  clientInfoWith(text: string): Uint8Array {
     const sealed = this.actor.boxWith(this.server).seal(freshNonce(), Buffer.from(text))
     const header = Buffer.alloc(5)
     header[0] = FrameType.clientInfo
@@ -107,7 +107,7 @@ export class MemoryClient implements FrameSink {
     return this
   }
 
-  /** One line for each frame received since the last call, when everything has come to rest. */
+  /** Lets everything settle. Returns one line for each frame received since the last call. */
   take(): string[] {
     this.#settle()
     const lines = this.#lines
@@ -165,14 +165,14 @@ export class MemoryClient implements FrameSink {
 
 function peerGoneLine(payload: Buffer): string {
   const gone = readPeerGone(payload)
-  if (gone === undefined || payload.length !== 33) return `PeerGone that can't be ${packetText(payload)}`
+  if (gone === undefined || payload.length !== 33) return `invalid PeerGone ${packetText(payload)}`
   if (gone.reason === GoneReason.disconnected) return `PeerGone ${nameOf(gone.key)} disconnected`
   return `PeerGone ${nameOf(gone.key)} ${gone.reason === GoneReason.notHere ? 'not here' : gone.reason}`
 }
 
 function peerPresentLine(payload: Buffer): string {
   const present = readPeerPresent(payload)
-  if (present?.appName === undefined) return `PeerPresent that can't be ${packetText(payload)}`
+  if (present?.appName === undefined) return `invalid PeerPresent ${packetText(payload)}`
   const { key, ip, port, flags, appName } = present
   const name = appName === '' ? '' : ` app ${appName}`
   return `PeerPresent ${nameOf(key)} ${ipToText(ip)}:${port} flags ${flags}${name}`

@@ -1,5 +1,5 @@
-// Several relays without sockets under one clock, meshed by the project's own siblings: each dials the others as its
-// members say, over links that the test may cut, stall and refuse. Everything is synchronous.
+// Several relays without sockets under one clock, meshed by the project's own sibling links: each dials the others over
+// connections that the test may break, stall and refuse. Everything is synchronous.
 
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { BoxSecret } from '#protocol/box.ts'
@@ -23,10 +23,10 @@ import type { FakeLink } from './fake-link.ts'
 import type { MemoryClient } from './memory-client.ts'
 import { SWEEP_EVERY_MS, TestRelay, type ConnectOptions } from './test-relay.ts'
 
-/** What waits for one sibling at most. */
+/** The most that may wait for one sibling. */
 const OUTBOX_BYTES = 1_048_576
 
-/** Where a relay is. What is before the last hyphen of its name is its region, if there is one. */
+/** The address of a relay. The part of its name before the last hyphen is its region, if there is one. */
 function addressOf(name: string, seenFrom: string, hasDirectory: boolean): Sibling {
   const isInside = regionOf(name) === regionOf(seenFrom)
   const place = { host: `${name}.lab`, port: 443, dialHost: undefined, certName: undefined }
@@ -43,10 +43,10 @@ export class MeshNode {
   readonly relay: TestRelay
   readonly siblings: Siblings
   readonly routeTable: RouteTable
-  /** Its share of the key directory, where there is one. */
+  /** Its connection to the key directory, if there is one. */
   readonly directory: FakeDirectory | undefined
   readonly keyLookup: KeyLookup | undefined
-  /** Down: whoever dials is refused. */
+  /** Connections to it are refused. */
   isDown = false
   /** What changed, in order. */
   readonly changes: string[] = []
@@ -56,7 +56,7 @@ export class MeshNode {
     const server = mesh.serverOf(name)
     const instance = `${name} ${mesh.startCount}`
     this.routeTable = new RouteTable(1, (bytes, at, route) =>
-      this.#domain.routeListener.routeChanged(bytes, at, route),
+      this.#thread.routeListener.routeChanged(bytes, at, route),
     )
     this.directory = mesh.directoryServer?.open(name)
     const directoryClient = this.directory && this.#makeDirectoryClient(this.directory, mesh)
@@ -86,7 +86,7 @@ export class MeshNode {
       now: mesh.clock.now,
       random: (bytes) => sha256(`${name} random`).subarray(0, bytes),
       later: mesh.clock.later,
-      flushSoon: (one) => this.#domain.flushQueue.addAfterRound(one),
+      flushSoon: (one) => this.#thread.flushQueue.addAfterRound(one),
       onChange: ({ sibling, state }) => this.changes.push(`${sibling.name} ${state}`),
     })
   }
@@ -100,7 +100,7 @@ export class MeshNode {
     return Object.fromEntries(this.siblings.reports().map(({ name, state }) => [name, state]))
   }
 
-  get #domain(): Relay {
+  get #thread(): Relay {
     return this.relay.thread(0).relay
   }
 
@@ -120,7 +120,7 @@ export class MeshNode {
   }
 
   #makeOutbox(): SiblingOutbox {
-    return this.#domain.siblingOutbox({ outboxBytesMax: OUTBOX_BYTES, outboxPacketsMax: Infinity })
+    return this.#thread.siblingOutbox({ outboxBytesMax: OUTBOX_BYTES, outboxPacketsMax: Infinity })
   }
 }
 
@@ -131,13 +131,13 @@ export interface MeshOptions {
 
 export class TestMesh {
   readonly clock = new FakeClock()
-  /** Those of relays that are started from now on; the first proves a relay to its siblings. */
+  /** The mesh keys of relays that are started from now on; a relay shows the first to its siblings. */
   meshKeys: readonly Uint8Array[] = [meshKey]
   directoryServer: FakeDirectoryServer | undefined = undefined
   readonly #nodes = new Map<string, MeshNode>()
   readonly #connections = new Set<FakeConnection>()
   /** Pairs of names that can't reach each other. */
-  readonly #parted = new Set<string>()
+  readonly #partitioned = new Set<string>()
   #portCount = 0
   /** Relays started so far. */
   startCount = 0
@@ -152,24 +152,24 @@ export class TestMesh {
     for (const { copies } of options) {
       for (const [name, original] of Object.entries(copies)) this.copies.set(name, original)
     }
-    this.#begin(names.filter((one) => typeof one === 'string'))
+    this.#startAll(names.filter((one) => typeof one === 'string'))
   }
 
   /** The same, with a key directory between regions. */
   static withDirectory(...names: string[]): TestMesh {
     const mesh = new TestMesh()
     mesh.directoryServer = new FakeDirectoryServer(mesh.clock)
-    mesh.#begin(names)
+    mesh.#startAll(names)
     return mesh
   }
 
-  #begin(names: readonly string[]): void {
+  #startAll(names: readonly string[]): void {
     for (const name of names) this.start(name)
-    for (const name of names) this.#introduce(name)
+    for (const name of names) this.#setSiblings(name)
     this.settle()
   }
 
-  /** A relay begins, at first or anew; it has no members until it is told. */
+  /** Starts a relay, for the first time or again; it has no siblings until they are set. */
   start(name: string): MeshNode {
     this.startCount++
     const node = new MeshNode(name, this, (address, handler) => this.#dial(name, address, handler))
@@ -177,7 +177,7 @@ export class TestMesh {
     return node
   }
 
-  /** Whose key the relay of that name has. */
+  /** The actor whose key the relay of that name has. */
   serverOf(name: string): Actor {
     return actor(this.copies.get(name) ?? name)
   }
@@ -188,55 +188,55 @@ export class TestMesh {
     return node
   }
 
-  /** The relay dies: all its connections break, and nobody reaches it. */
+  /** The relay dies: all its connections break, and new ones are refused. */
   kill(name: string): void {
     const node = this.node(name)
     node.isDown = true
     if (node.directory !== undefined) node.directory.isUnreachable = true
     for (const connection of this.#connections) {
-      if (connection.from === name) connection.vanish()
+      if (connection.from === name) connection.abandon()
       else if (connection.to === name) connection.breakOff('connection reset')
     }
     this.settle()
   }
 
-  /** It is there again, empty, and meshes with the same relays as before. */
+  /** Starts a dead relay again, without state; it meshes with the same relays as before. */
   restart(name: string): MeshNode {
     const node = this.start(name)
-    this.#introduce(name)
+    this.#setSiblings(name)
     this.settle()
     return node
   }
 
-  /** Two relays can't reach each other; what they have breaks. */
-  part(a: string, b: string): void {
-    this.#parted.add(`${a} ${b}`).add(`${b} ${a}`)
+  /** Two relays can't reach each other; their connections break. */
+  partition(a: string, b: string): void {
+    this.#partitioned.add(`${a} ${b}`).add(`${b} ${a}`)
     for (const connection of this.#connections) {
-      if (this.#isParted(connection.from, connection.to)) connection.breakOff('connection timed out')
+      if (this.#isPartitioned(connection.from, connection.to)) connection.breakOff('connection timed out')
     }
     this.settle()
   }
 
   heal(a: string, b: string): void {
-    this.#parted.delete(`${a} ${b}`)
-    this.#parted.delete(`${b} ${a}`)
+    this.#partitioned.delete(`${a} ${b}`)
+    this.#partitioned.delete(`${b} ${a}`)
   }
 
-  /** What `from` sends to `to` is not taken, until it is said that it is. */
+  /** While stalled, bytes that `from` sends to `to` are not taken. */
   stall(from: string, to: string, isStalled: boolean): void {
     for (const connection of this.#connections) {
       if (connection.from === from && connection.to === to) connection.isStalled = isStalled
     }
   }
 
-  /** What `to` says to `from` is not heard, until it is said that it is. */
-  deafen(from: string, to: string, isDeaf: boolean): void {
+  /** While held back, bytes that `to` sends to `from` do not arrive. */
+  holdBack(from: string, to: string, isHeldBack: boolean): void {
     for (const connection of this.#connections) {
-      if (connection.from === from && connection.to === to) connection.isDeaf = isDeaf
+      if (connection.from === from && connection.to === to) connection.isHeldBack = isHeldBack
     }
   }
 
-  /** As `seenFrom` has it among its members. */
+  /** The address by which `seenFrom` knows it. */
   addressOf(name: string, seenFrom: string): Sibling {
     return addressOf(name, seenFrom, this.directoryServer !== undefined)
   }
@@ -268,13 +268,13 @@ export class TestMesh {
     }
   }
 
-  #introduce(name: string): void {
+  #setSiblings(name: string): void {
     const addresses = [...this.#nodes.keys()].map((other) => this.addressOf(other, name))
     this.node(name).siblings.setSiblings(addresses)
   }
 
-  #isParted(a: string, b: string): boolean {
-    return this.#parted.has(`${a} ${b}`)
+  #isPartitioned(a: string, b: string): boolean {
+    return this.#partitioned.has(`${a} ${b}`)
   }
 
   #dial(from: string, address: Sibling, handler: DialHandler): SiblingStream {
@@ -283,7 +283,7 @@ export class TestMesh {
     )
     this.#connections.add(connection)
     const target = this.#nodes.get(this.aliases.get(address.name) ?? address.name)
-    if (target === undefined || target.isDown || this.#isParted(from, address.name)) {
+    if (target === undefined || target.isDown || this.#isPartitioned(from, address.name)) {
       connection.breakOff('connection refused')
     } else {
       const port = 50_000 + this.#portCount++
@@ -298,8 +298,8 @@ class FakeConnection implements SiblingStream {
   readonly from: string
   readonly to: string
   isStalled = false
-  isDeaf = false
-  #unheard: Buffer[] = []
+  isHeldBack = false
+  #undelivered: Buffer[] = []
   readonly #handler: DialHandler
   readonly #ended: () => void
   readonly #reader: FrameReader
@@ -329,7 +329,7 @@ class FakeConnection implements SiblingStream {
   }
 
   receive(bytes: Buffer): void {
-    if (!this.#isOver && this.#end === undefined) this.#unheard.push(Buffer.from(bytes))
+    if (!this.#isOver && this.#end === undefined) this.#undelivered.push(Buffer.from(bytes))
   }
 
   write(bytes: Uint8Array, isLast: boolean): boolean {
@@ -340,27 +340,27 @@ class FakeConnection implements SiblingStream {
   }
 
   destroy(): void {
-    this.#end ??= 'cut by this side'
+    this.#end ??= 'closed by this side'
   }
 
-  /** It breaks, and the one who dialled hears of it. */
-  breakOff(why: string): void {
-    this.#end ??= why
+  /** The connection breaks, and the dialling relay is told. */
+  breakOff(reason: string): void {
+    this.#end ??= reason
   }
 
-  /** The one who dialled is dead, and hears of nothing. */
-  vanish(): void {
+  /** The dialling relay is dead, so it is not told. */
+  abandon(): void {
     this.#isOver = true
     this.#link?.hangUp()
     this.#ended()
   }
 
-  /** Does what a system would have done by now; false if that is nothing. */
+  /** Does what a system would have done by now. Returns false if that is nothing. */
   work(): boolean {
     if (this.#isOver) return false
-    // What was said before the end is heard before it.
-    const isHeardOut = this.isDeaf || this.#unheard.length === 0
-    if (this.#link?.isClosed === true && isHeardOut) this.#end ??= 'the server closed the connection'
+    // Bytes sent before the end arrive before it.
+    const isDelivered = this.isHeldBack || this.#undelivered.length === 0
+    if (this.#link?.isClosed === true && isDelivered) this.#end ??= 'the server closed the connection'
     if (this.#end !== undefined) {
       this.#isOver = true
       this.#ended()
@@ -368,8 +368,8 @@ class FakeConnection implements SiblingStream {
       this.#handler.onClosed(this.#end)
       return true
     }
-    const hasHeard = this.#hear()
-    if (!this.#isBurstWhole || this.isStalled) return hasHeard
+    const hasArrived = this.#deliver()
+    if (!this.#isBurstWhole || this.isStalled) return hasArrived
     const bytes = Buffer.concat(this.#outgoing)
     this.#outgoing = []
     this.#isBurstWhole = false
@@ -378,10 +378,10 @@ class FakeConnection implements SiblingStream {
     return true
   }
 
-  #hear(): boolean {
-    if (this.isDeaf || this.#unheard.length === 0) return false
-    const bytes = Buffer.concat(this.#unheard)
-    this.#unheard = []
+  #deliver(): boolean {
+    if (this.isHeldBack || this.#undelivered.length === 0) return false
+    const bytes = Buffer.concat(this.#undelivered)
+    this.#undelivered = []
     this.#reader.feed(bytes, 0, bytes.length)
     return true
   }

@@ -1,6 +1,6 @@
-// A relay without sockets: one or several relay threads inside this one, joined by real crossings, under a clock that
-// the test moves. Everything is synchronous: `settle` does what the transport and the system would do until nothing
-// is left to do. Threads hear each other only when their bells have rung, as real ones do.
+// A relay without sockets: one or several relay threads within this thread, linked by real rings, under a clock that
+// the test moves. Everything is synchronous: `settle` does what the transport and the system would do until nothing is
+// left to do. A thread reads what others have written when it is woken, as real ones do.
 
 import { ipToBytes } from '#protocol/ip-address.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
@@ -26,7 +26,7 @@ import { FakeClock } from './fake-clock.ts'
 import { FakeLink } from './fake-link.ts'
 import { MemoryClient } from './memory-client.ts'
 
-/** What an operator gets who sets nothing. */
+/** The default settings. */
 export const defaultLimits: SessionLimits = {
   outboxBytesMax: 524_288,
   outboxPacketsMax: Infinity,
@@ -36,16 +36,16 @@ export const defaultLimits: SessionLimits = {
   keepAlive: { minMs: 60_000, maxMs: 65_000 },
 }
 
-/** Whether somebody is let in, as admission says it. */
+/** An answer of admission. */
 export const answer = (isAllowed: boolean): AdmissionAnswer => ({
   result: isAllowed ? 'allowed' : 'denied',
   reason: '',
 })
 
-/** What asking gives whom nobody can cancel. */
+/** A request that can't be cancelled. */
 export const noCancel: PendingAdmission = { cancel: () => undefined }
 
-/** Says the same of everybody. */
+/** Gives the same answer to every request. */
 export const admit = (isAllowed: boolean): Admission => ({
   ask: (_request, decide) => {
     decide(answer(isAllowed))
@@ -64,9 +64,9 @@ export interface TestRelayOptions {
   readonly admission?: Admission
   readonly routes?: Routes
   readonly homeChanged?: (key: Uint8Array, isHome: boolean) => void
-  /** Whose key the relay has. */
+  /** The actor whose key the relay has. */
   readonly server?: Actor
-  /** Which run of a relay this is. */
+  /** Identifies this run of the relay. */
   readonly instance?: string
   readonly clock?: FakeClock
 }
@@ -80,7 +80,7 @@ export interface ConnectOptions {
   readonly isWebSocket?: boolean
 }
 
-interface WorkerHandle {
+interface TestThread {
   readonly relay: Relay
   /** Undefined in a relay of one thread. */
   readonly threadLinks: ThreadLinks | undefined
@@ -88,30 +88,30 @@ interface WorkerHandle {
   isFlushAsked: boolean
   /** How often the relay has asked to be flushed. */
   flushAskCount: number
-  /** Rings that were heard. */
-  rungCount: number
-  /** Its wakeup rings in vain: a thread that is busy with something else. */
-  isDeaf: boolean
-  /** Killed, and not started anew. */
+  /** Wakes so far, each followed by a read. */
+  wakeCount: number
+  /** It is busy with something else, and does not read although it is woken. */
+  isStuck: boolean
+  /** Killed, and not started again. */
   isDead: boolean
 }
 
-/** The transport calls `sweep` so often. */
+/** The interval between calls of `sweep`. */
 export const SWEEP_EVERY_MS = 125
 
 export class TestRelay {
   readonly clock: FakeClock
   readonly server: Actor
-  /** Lets everything come to rest that a client's doings may have stirred. */
+  /** Called by clients: lets everything settle that they may have caused. */
   settleAll: () => void = () => this.settle()
-  readonly threads: WorkerHandle[] = []
-  /** What the observer heard. */
+  readonly threads: TestThread[] = []
+  /** What the observer was told. */
   readonly ends: SessionEnd[] = []
   readonly starts: SessionStart[] = []
   readonly #options: TestRelayOptions
-  readonly #neighbourhood: ThreadMemories | undefined
-  readonly #stirred = new Set<FakeLink>()
-  /** What threads do in the next turn of their loops. */
+  readonly #memories: ThreadMemories | undefined
+  readonly #linksWithWork = new Set<FakeLink>()
+  /** Callbacks for the next turn of the threads' loops. */
   #nextTurn: (() => void)[] = []
   readonly #linksOf = new Map<Relay, FakeLink[]>()
   #clientCount = 0
@@ -119,16 +119,16 @@ export class TestRelay {
 
   constructor(options: TestRelayOptions = {}) {
     const count = options.threads ?? 1
-    this.#neighbourhood = count === 1 ? undefined : new ThreadMemories()
+    this.#memories = count === 1 ? undefined : new ThreadMemories()
     this.#options = options
     this.clock = options.clock ?? new FakeClock()
     this.server = options.server ?? server
     for (let index = 0; index < count; index++) this.startThread(index)
   }
 
-  /** A thread begins, at first or anew, and those who are there are told. */
+  /** Starts a thread, for the first time or again; the others are told. */
   startThread(index: number): void {
-    const joining = this.#neighbourhood?.join(index)
+    const joining = this.#memories?.join(index)
     const counters = this.threads[index]?.counters ?? new Counters()
     this.threads[index] = this.#makeThread(joining?.memory, counters)
     for (const { to, link } of joining?.others ?? []) {
@@ -137,17 +137,17 @@ export class TestRelay {
     }
   }
 
-  /** A thread dies in the midst of whatever it was doing; its connections break, and those who are there are told. */
+  /** A thread dies at any point of its work; its connections break, and the other threads are told. */
   killThread(index: number): void {
     const dead = this.thread(index)
     dead.isDead = true
     for (const link of this.#linksOf.get(dead.relay) ?? []) link.breakOff()
-    this.#neighbourhood?.leave(index)
+    this.#memories?.leave(index)
     dead.counters.endOfThread()
     for (const { threadLinks, isDead } of this.threads) if (!isDead) threadLinks?.threadEnded(index)
   }
 
-  /** A connection that has got past HTTP; ServerKey is on its way. */
+  /** A connection after its HTTP upgrade; ServerKey is on its way. */
   connect(actor: Actor, options: ConnectOptions = {}): MemoryClient {
     const port = options.port ?? 40_000 + this.#clientCount++
     const wantsAnswer = options.wantsAnswer ?? false
@@ -160,36 +160,36 @@ export class TestRelay {
     return client
   }
 
-  /** The relay's end of a connection that has got past HTTP, and who receives what it writes. */
+  /** The relay's end of a connection after its HTTP upgrade; `received` is given the bytes that the relay writes. */
   accept(options: ConnectOptions & { readonly port: number }, received: (bytes: Buffer) => void): FakeLink {
     const remote = { ip: ipToBytes(options.ip ?? '192.0.2.1'), port: options.port }
     const link = new FakeLink(remote, options.isWebSocket ?? false, {
       received,
-      stirred: (stirred) => this.#stirred.add(stirred),
+      hasWork: (one) => this.#linksWithWork.add(one),
     })
     link.isCopying = options.port % 2 === 0
     const { relay } = this.thread(options.thread ?? 0)
-    const wish = { wantsAnswer: options.wantsAnswer ?? false, idealNode: options.idealNode ?? '' }
-    link.attach(relay.accept({ link, ...wish }))
+    const { wantsAnswer = false, idealNode = '' } = options
+    link.attach(relay.accept({ link, wantsAnswer, idealNode }))
     this.#linksOf.get(relay)?.push(link)
     return link
   }
 
-  /** A client that has logged in and whose greeting is read. */
+  /** A client that has logged in and read its ServerInfo. */
   join(actor: Actor, options: ConnectOptions = {}): MemoryClient {
     const client = this.connect(actor, options).logIn()
     client.take()
     return client
   }
 
-  /** A sibling that has logged in with the mesh key, its greeting read; not watching yet. */
+  /** A sibling that has logged in with the mesh key and read its ServerInfo; not watching yet. */
   joinSibling(actor: Actor, options: ConnectOptions = {}): MemoryClient {
     const client = this.connect(actor, options).logIn({ meshKey: keys.meshKey })
     client.take()
     return client
   }
 
-  thread(index: number): WorkerHandle {
+  thread(index: number): TestThread {
     const thread = this.threads[index]
     if (thread === undefined) throw new Error(`there is no thread ${index}`)
     return thread
@@ -202,26 +202,26 @@ export class TestRelay {
     return threadLinks
   }
 
-  /** Lets threads flush and hear and links take and bring bytes until all is at rest. */
+  /** Lets threads flush and read, and links take and deliver bytes, until nothing is left to do. */
   settle(): void {
     while (this.work());
   }
 
-  /** One round of that; false if there was nothing to do. */
+  /** One round of that. Returns false if there was nothing to do. */
   work(): boolean {
     const nextTurn = this.#nextTurn
     this.#nextTurn = []
     for (const callback of nextTurn) callback()
     let isBusy = nextTurn.length > 0
     for (const thread of this.threads) isBusy = this.#turn(thread) || isBusy
-    if (this.#stirred.size === 0) return isBusy
-    const links = [...this.#stirred]
-    this.#stirred.clear()
+    if (this.#linksWithWork.size === 0) return isBusy
+    const links = [...this.#linksWithWork]
+    this.#linksWithWork.clear()
     for (const link of links) link.work()
     return true
   }
 
-  /** Lets time pass, with the sweeps that fall into it, and everything come to rest after each. */
+  /** Lets time pass, with the sweeps that are due; everything settles after each. */
   pass(ms: number): void {
     this.settle()
     for (let left = ms; left > 0; left -= SWEEP_EVERY_MS) {
@@ -257,7 +257,7 @@ export class TestRelay {
     return this.ends.at(-1)?.reason
   }
 
-  #turn(thread: WorkerHandle): boolean {
+  #turn(thread: TestThread): boolean {
     if (thread.isDead) return false
     let isBusy = false
     if (thread.isFlushAsked) {
@@ -265,16 +265,16 @@ export class TestRelay {
       thread.relay.flushQueue.flush()
       isBusy = true
     }
-    const rungCount = thread.threadLinks?.wakeup.count() ?? 0
-    if (rungCount !== thread.rungCount && !thread.isDeaf) {
-      thread.rungCount = rungCount
+    const wakeCount = thread.threadLinks?.wakeup.count() ?? 0
+    if (wakeCount !== thread.wakeCount && !thread.isStuck) {
+      thread.wakeCount = wakeCount
       thread.threadLinks?.read()
       isBusy = true
     }
     return isBusy
   }
 
-  #makeThread(memory: ThreadMemory | undefined, counters: Counters): WorkerHandle {
+  #makeThread(memory: ThreadMemory | undefined, counters: Counters): TestThread {
     const options = this.#options
     const threadLinks = memory && new ThreadLinks(memory, this.clock.now)
     const relay = new Relay({
@@ -303,14 +303,14 @@ export class TestRelay {
       },
       threads: threadLinks ?? new SingleThread(),
     })
-    const thread: WorkerHandle = {
+    const thread: TestThread = {
       relay,
       threadLinks,
       counters,
       isFlushAsked: false,
       flushAskCount: 0,
-      rungCount: 0,
-      isDeaf: false,
+      wakeCount: 0,
+      isStuck: false,
       isDead: false,
     }
     this.#linksOf.set(relay, [])

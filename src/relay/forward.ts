@@ -49,6 +49,8 @@ export class Forwarder implements ThreadPacketListener {
   readonly #now: () => number
   #nowMs = 0
   readonly #packet = new Packet()
+  /** The source of a sibling's packet to another thread: a copy of 32 bytes costs less than a view of them. */
+  readonly #sourceKey = Buffer.alloc(KEY_BYTES)
   /** The peers of the last packet from another thread; packets come in runs. */
   #lastToHere: Peer | undefined = undefined
   #lastFromThread: Peer | undefined = undefined
@@ -114,7 +116,8 @@ export class Forwarder implements ThreadPacketListener {
       packet.start = forwardedAsRecv(buffer, start, end)
       this.#deliver(destination, source)
     } else {
-      this.#toThread(destination, buffer.subarray(start, destinationAt))
+      buffer.copy(this.#sourceKey, 0, start, destinationAt)
+      this.#toThread(destination, this.#sourceKey)
     }
   }
 

@@ -83,7 +83,7 @@ export interface OtherThreads {
   /** Asks the other threads to end their sessions of `key`. */
   closePeer(key: Uint8Array): void
 
-  /** Hands a packet over to `thread`. Returns false if there is no room for it. */
+  /** Hands a packet over to `thread`; the keys are borrowed for the call. Returns false if there is no room for it. */
   sendPacket(
     thread: number,
     destinationKey: Uint8Array,

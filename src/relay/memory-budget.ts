@@ -1,6 +1,6 @@
 // The memory that may wait on one relay thread in all: packets in outboxes, incomplete frames, paused input. Says how
 // much of its own limit each outbox may still hold, and when nothing is left. Counts by itself only bursts that are
-// under way: the pool counts the rest. Looked at once a turn, not for each packet.
+// under way: the pool counts the rest. Updated once a turn, not for each packet.
 //
 // What is given up, in this order, as more waits: beyond half of the budget each outbox may hold a smaller share of its
 // own limit, and the oldest packets beyond it are dropped, so that a client with little waiting loses nothing. When the

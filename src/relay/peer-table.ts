@@ -122,7 +122,7 @@ export class PeerTable implements RouteListener {
   changed(peer: Peer, before: PeerGauges): void {
     peer.elect()
     const isShared = peer.registrations > 1
-    // Nobody sends a packet to a sibling's own key, so it does not matter which of its links is active.
+    // No client sends packets to a sibling's own key, so it does not matter which of its links is active.
     for (const session of peer.sessions) session.isShared = isShared && !session.isMesh
     this.#updateGauges(peer, before)
     if (peer.registrations === 0) this.#leaving.add(peer)

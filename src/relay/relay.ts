@@ -73,7 +73,7 @@ export interface AcceptedLink {
 
 export class Relay {
   readonly flushQueue: FlushQueue
-  /** To be told when the way to a key changes. */
+  /** Must be told when the route of a key changes. */
   readonly routeListener: RouteListener
   readonly #parts: RelayParts
   readonly #table: PeerTable

@@ -1,7 +1,9 @@
 // The login of one session: its ClientInfo is read when its turn comes, then admission is asked. Tells the session what
-// came of it. The object lives until then. What a ClientInfo must contain is `login.ts`; the decision is admission's.
+// came of it. Lives until then. What a ClientInfo must contain is `login.ts`; the decision is admission's.
 
 import type { BoxKey } from '#protocol/box.ts'
+import { serverInfoFrame } from '#protocol/handshake.ts'
+import { NONCE_BYTES } from '#protocol/limits.ts'
 import { ClientIdentity } from './client-identity.ts'
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
@@ -16,6 +18,8 @@ import type {
   PendingAdmission,
   SessionStart,
 } from './ports.ts'
+import type { Peer } from './peer.ts'
+import type { Recipient } from './recipient.ts'
 import type { SessionContext } from './session-context.ts'
 import { LOGIN_TIMEOUT_MS } from './session-limits.ts'
 
@@ -30,13 +34,17 @@ export interface ConnectionStart {
 }
 
 /** The session that logs in. */
-export interface LoginOwner {
+export interface LoginOwner extends Recipient {
   /** When its connection was accepted. */
   readonly acceptedMs: number
   /** Set as soon as the client has proven its key, before admission. */
   identity: ClientIdentity | undefined
-  /** The client is admitted. */
-  establish(box: BoxKey, identity: ClientIdentity): void
+  /** Set when the client is admitted. */
+  peer: Peer | undefined
+  /** The client is admitted: the session may send and receive from now on. */
+  establish(): void
+  /** The login is complete: reads what the client has sent meanwhile. */
+  resume(): void
   end(reason: EndReason, cause?: string): void
 }
 
@@ -73,26 +81,40 @@ export class SessionLogin {
     this.#pending?.cancel()
   }
 
-  /** What the observer is told of a session that is admitted. */
-  sessionStart({ key, kind, appName }: ClientIdentity): SessionStart {
-    const way = this.#link.isWebSocket ? 'websocket' : this.#start.isFastStart ? 'fast_start' : 'derp'
-    return { key, remote: this.#link.remote, way, kind, appName }
-  }
-
   #logIn(payload: Uint8Array): void {
     const login = readLogin(payload, this.#context.rules)
     if (typeof login === 'string') return this.#owner.end(login)
     const identity = new ClientIdentity(login, this.#link, this.#start.idealNode)
     this.#owner.identity = identity
-    if (identity.isMesh) return this.#owner.establish(login.box, identity)
+    if (identity.isMesh) return this.#admit(login.box, identity)
     const withinMs = LOGIN_TIMEOUT_MS - (this.#context.now() - this.#owner.acceptedMs)
     const request = { key: login.key, remote: this.#link.remote, withinMs }
     this.#pending = askAdmission(request, this.#context, (refusal) => {
       this.#pending = undefined
       if (this.#isCancelled) return
-      if (refusal === undefined) return this.#owner.establish(login.box, identity)
+      if (refusal === undefined) return this.#admit(login.box, identity)
       this.#owner.end(reasonFor(identity, refusal.reason), refusal.cause)
     })
+  }
+
+  /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
+  #admit(box: BoxKey, identity: ClientIdentity): void {
+    const owner = this.#owner
+    const { counters, registry, now, observer, random, rules } = this.#context
+    owner.establish()
+    const instance = identity.isMesh && identity.wantsInstance ? rules.instance : undefined
+    owner.tell(serverInfoFrame(box, random(NONCE_BYTES), instance))
+    identity.count(counters, 1)
+    counters.add(Counter.loginsTotal, 1)
+    counters.observe('login', (now() - owner.acceptedMs) / 1_000)
+    owner.peer = registry.register(owner)
+    observer.sessionStarted(this.#sessionStart(identity))
+    owner.resume()
+  }
+
+  #sessionStart({ key, kind, appName }: ClientIdentity): SessionStart {
+    const way = this.#link.isWebSocket ? 'websocket' : this.#start.isFastStart ? 'fast_start' : 'derp'
+    return { key, remote: this.#link.remote, way, kind, appName }
   }
 }
 

@@ -4,12 +4,9 @@
 //
 // Contract: however a session ends, it ends in `end`, once, and everything that it held is given back there.
 
-import type { BoxKey } from '#protocol/box.ts'
 import { FrameAction } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame } from '#protocol/frames.ts'
-import { serverInfoFrame } from '#protocol/handshake.ts'
-import { NONCE_BYTES } from '#protocol/limits.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import { Counter } from './counters.ts'
@@ -33,8 +30,8 @@ import {
   type LoginOwner,
 } from './session-login.ts'
 
-/** Before its ClientInfo, until it is admitted, then until its end. */
-const Phase = { greeting: 0, admitting: 1, established: 2, ended: 3 } as const
+/** Until ClientInfo has arrived, until the client is admitted, until the session ends, and afterwards. */
+const Phase = { awaitingLogin: 0, admitting: 1, established: 2, ended: 3 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
 const NO_BYTES = new Uint8Array(0)
@@ -56,7 +53,7 @@ export class Session
   #isRateLimited = false
   // Inbound side
   readonly #input: SessionInput
-  #phase: Phase = Phase.greeting
+  #phase: Phase = Phase.awaitingLogin
   rejection: EndReason = EndReason.remoteClosed
   isShared = false
   activity = 0
@@ -134,7 +131,7 @@ export class Session
   onFrame(type: number, buffer: Buffer, start: number, end: number): boolean {
     if (type === FrameType.sendPacket) {
       this.#context.forwarder.fromClient(this, buffer, start, end)
-    } else if (this.#phase === Phase.greeting) {
+    } else if (this.#phase === Phase.awaitingLogin) {
       this.#phase = Phase.admitting
       this.#login?.begin(buffer.subarray(start, end))
     } else {
@@ -195,22 +192,16 @@ export class Session
     this.#input.pauseUntil(arrange)
   }
 
-  /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
-  establish(box: BoxKey, identity: ClientIdentity): void {
-    const { counters, registry, limits, now, observer, random, rules } = this.#context
-    const login = this.#login
+  establish(): void {
+    const { limits, now, random } = this.#context
     this.#login = undefined
     this.#phase = Phase.established
-    this.#usage = new SessionUsage(limits, identity.isMesh, now(), random(1)[0] ?? 0)
+    this.#usage = new SessionUsage(limits, this.isMesh, now(), random(1)[0] ?? 0)
     this.#isRateLimited = this.#usage.isRateLimited
-    if (identity.isMesh) this.#link.becomeTrunk()
-    const instance = identity.isMesh && identity.wantsInstance ? rules.instance : undefined
-    this.tell(serverInfoFrame(box, random(NONCE_BYTES), instance))
-    identity.count(counters, 1)
-    counters.add(Counter.loginsTotal, 1)
-    counters.observe('login', (now() - this.acceptedMs) / 1_000)
-    this.peer = registry.register(this)
-    if (login !== undefined) observer.sessionStarted(login.sessionStart(identity))
+    if (this.isMesh) this.#link.becomeTrunk()
+  }
+
+  resume(): void {
     this.#input.admitted()
   }
 
@@ -219,7 +210,7 @@ export class Session
   tell(frame: Uint8Array): void {
     if (this.isEnded) return
     if (!this.outbox.offerControl(frame, this.#context.now())) return this.end(EndReason.controlOverflow)
-    this.#flushAtEndOfTurn()
+    if (!this.#isFlushDue) this.#flushAtEndOfTurn()
   }
 
   deliver(packet: AddressedPacket, nowMs: number): void {
@@ -228,7 +219,6 @@ export class Session
   }
 
   #flushAtEndOfTurn(): void {
-    if (this.#isFlushDue) return
     this.#isFlushDue = true
     this.#context.flushQueue.add(this)
   }
@@ -270,7 +260,9 @@ export class Session
 
   sweep(nowMs: number): void {
     if (this.isOverdue(nowMs)) {
-      return this.end(this.#phase === Phase.greeting ? EndReason.loginTimeout : EndReason.admissionTimeout)
+      return this.end(
+        this.#phase === Phase.awaitingLogin ? EndReason.loginTimeout : EndReason.admissionTimeout,
+      )
     }
     const { counters } = this.#context
     if (this.#usage?.isWriteStalled(this.outbox.writingSinceMs, nowMs) === true) {

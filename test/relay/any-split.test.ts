@@ -17,23 +17,23 @@ import { disco, frames } from '../vectors/frames.ts'
 import { sha256 } from '../vectors/hex.ts'
 import { meshKey } from '../vectors/keys.ts'
 
-const speaker = sibling
-const nobody = actor('nobody')
+const sender = sibling
+const unknown = actor('unknown')
 const nonce = sha256('any split').subarray(0, 24)
 
 /** The n-th frame of a recording; the bytes depend on n alone. */
 function frameAt(n: number, isMesh: boolean): Uint8Array {
-  const dice = sha256(`frame ${n}`)
-  const [kind, who, size] = [dice.readUInt8(0), dice.readUInt8(1), dice.readUInt16BE(2)]
-  const to = [bob, cathy, speaker, nobody][who % 4] as Actor
+  const random = sha256(`frame ${n}`)
+  const [kind, peer, size] = [random.readUInt8(0), random.readUInt8(1), random.readUInt16BE(2)]
+  const to = [bob, cathy, sender, unknown][peer % 4] as Actor
   const bytes = bytesFrom(n, n % 50 === 7 ? 65_536 : size % 1_500)
   if (kind < 110) return sendPacketFrame(to.key, bytes)
   if (kind < 150) return sendPacketFrame(to.key, Buffer.concat([disco.message, bytes.subarray(0, 60)]))
   if (kind < 170) return pingFrame(bytesFrom(n, 8 + (size % 993)))
-  if (kind < 180) return notePreferredFrame(who % 2 === 0)
-  if (kind < 220 && isMesh) return forwardPacketFrame(nobody.key, to.key, bytes)
+  if (kind < 180) return notePreferredFrame(peer % 2 === 0)
+  if (kind < 220 && isMesh) return forwardPacketFrame(unknown.key, to.key, bytes)
   if (kind < 225 && isMesh) return frames.watchConns
-  return frame((0x20 + (who % 64)) as FrameType, bytes)
+  return frame((0x20 + (peer % 64)) as FrameType, bytes)
 }
 
 interface Recording {
@@ -43,7 +43,7 @@ interface Recording {
 }
 
 function record(frameCount: number, isMesh: boolean): Recording {
-  const info = clientInfoFrame(speaker.key, isMesh ? { meshKey } : {}, speaker.boxWithServer, nonce)
+  const info = clientInfoFrame(sender.key, isMesh ? { meshKey } : {}, sender.boxWithServer, nonce)
   const parts = [info, ...Array.from({ length: frameCount }, (_, n) => frameAt(n, isMesh))]
   const starts: number[] = []
   let at = 0
@@ -58,24 +58,23 @@ function record(frameCount: number, isMesh: boolean): Recording {
 function outcome(pieces: readonly Buffer[], waits: boolean): Record<string, unknown> {
   const decisions: ((isAllowed: boolean) => void)[] = []
   const ask: Admission['ask'] = (request, decide) => {
-    if (waits && bytesEqual(request.key, speaker.key))
-      decisions.push((isAllowed) => decide(answer(isAllowed)))
+    if (waits && bytesEqual(request.key, sender.key)) decisions.push((isAllowed) => decide(answer(isAllowed)))
     else decide(answer(true))
     return noCancel
   }
   const relay = new TestRelay({ admission: { ask } })
-  const listeners = [bob, cathy].map((who) => relay.connect(who).logIn())
-  const client = relay.connect(speaker).settled()
+  const receivers = [bob, cathy].map((peer) => relay.connect(peer).logIn())
+  const client = relay.connect(sender).settled()
   client.link.hasReadAhead = true
   for (const piece of pieces) client.link.send(piece)
   decisions.forEach((decide) => decide(true))
   relay.settle()
-  const received = [client, ...listeners].map((one) => Buffer.concat(one.received))
+  const received = [client, ...receivers].map((one) => Buffer.concat(one.received))
   const hashes = received.map((bytes) => sha256(bytes).toString('hex'))
   const sizes = received.map((bytes) => bytes.length)
   const counts = (Object.keys(Counter) as PlainCounter[]).map((name) => `${name} ${relay.count(name)}`)
-  const held = relay.thread(0).relay.lentBytes
-  return { hashes, sizes, counts, drops: relay.drops, isClosed: client.isClosed, held }
+  const lentBytes = relay.thread(0).relay.lentBytes
+  return { hashes, sizes, counts, drops: relay.drops, isClosed: client.isClosed, lentBytes }
 }
 
 describe.each([
@@ -87,7 +86,7 @@ describe.each([
   const whole = outcome([bytes], waits)
 
   it('the recording covers enough for the other tests to mean something', () => {
-    expect(whole['held']).toBe(0)
+    expect(whole['lentBytes']).toBe(0)
     expect(whole['isClosed']).toBe(false)
     expect((whole['sizes'] as number[]).every((size) => size > 1_000)).toBe(true)
     expect(whole['drops']).toHaveProperty('unknown_dest data')

@@ -129,9 +129,9 @@ describe.each([
     other.take()
     m.send(frames.forwardPacket)
     expect(b.take()).toEqual([packetLine(alice, packet)])
-    m.send(forwardPacketFrame(alice.key, nobody, packet))
+    m.send(forwardPacketFrame(alice.key, unknownKey, packet))
     expect([a, b, other].flatMap((client) => client.take())).toEqual([])
-    expect(m.take()).toEqual([`PeerGone ${nameOf(nobody)} not here`])
+    expect(m.take()).toEqual([`PeerGone ${nameOf(unknownKey)} not here`])
     expect(relay.drops).toEqual({ 'unknown_dest_on_fwd data': 1 })
     expect([relay.count('forwardedIn'), relay.count('receivedData')]).toEqual([2, 0])
     expect(relay.count('sentData')).toBe(1)
@@ -192,7 +192,7 @@ describe.each([
 })
 
 /** A key that no client here has. */
-const nobody = sha256('nobody')
+const unknownKey = sha256('nobody')
 
 it('a packet to another thread for a key which has left meanwhile is counted as dropped', () => {
   const relay = new TestRelay({ threads: 2 })

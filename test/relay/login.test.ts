@@ -134,7 +134,7 @@ it.each([
     { isWithoutMesh: true },
     EndReason.meshKeyRefused,
   ],
-])('who brings %s is admitted, and privileged or not', (_what, info, options, refusal) => {
+])('a client with %s is admitted, and privileged or not', (_what, info, options, refusal) => {
   const relay = new TestRelay(options)
   const client = relay.connect(sibling)
   expect(client.send(client.clientInfoWith(JSON.stringify(info))).take()).toEqual(greeting)
@@ -152,7 +152,7 @@ it.each([
     [refused],
   ],
   ['shows none', {}, EndReason.admissionRefused, []],
-])('who may not use the relay and %s is told why it may be', (_what, info, reason, lines) => {
+])('a client that is refused and %s is told the likely reason', (_what, info, reason, lines) => {
   const relay = new TestRelay({ admission: admit(false) })
   const client = relay.connect(sibling).logIn(info)
   expect([client.isClosed, relay.lastEnd]).toEqual([true, reason])

@@ -27,10 +27,10 @@ it('the bytes that wait in all stay below the limit, and a client with few waiti
   const relay = new TestRelay({ limits: { waitingBytesMax: 16 * MIB } })
   const b = relay.join(bob)
   const deaf = flooded(relay, 200, 600_000)
-  const held = relay.thread(0).relay.lentBytes
-  expect(held).toBeLessThan(16 * MIB)
+  const { lentBytes } = relay.thread(0).relay
+  expect(lentBytes).toBeLessThan(16 * MIB)
   // The budget must be usable, too.
-  expect(held).toBeGreaterThan(8 * MIB)
+  expect(lentBytes).toBeGreaterThan(8 * MIB)
   expect(relay.drops['memory data']).toBeGreaterThan(0)
   b.link.isStalled = true
   const c = relay.join(cathy)

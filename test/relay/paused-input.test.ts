@@ -6,17 +6,17 @@ import { PausedInput, PAUSED_BYTES_MAX } from '#relay/paused-input.ts'
 it('holds what was added, in order, however it is read, and gives back all its memory at the end', () => {
   const pool = new BufferPool()
   const bytes = randomBytes(200_000)
-  const held = new PausedInput(pool, bytes, 0, 1)
+  const paused = new PausedInput(pool, bytes, 0, 1)
   const read: Buffer[] = []
   for (let at = 1, step = 1; at < bytes.length; at += step, step = (step * 7 + 3) % 3_001) {
-    expect(held.add(bytes, at, Math.min(bytes.length, at + step))).toBe(true)
-    const end = Math.min(held.to, held.from + (step % 1_009))
-    read.push(Buffer.from(held.buffer.subarray(held.from, end)))
-    held.from = end
+    expect(paused.add(bytes, at, Math.min(bytes.length, at + step))).toBe(true)
+    const end = Math.min(paused.to, paused.from + (step % 1_009))
+    read.push(Buffer.from(paused.buffer.subarray(paused.from, end)))
+    paused.from = end
   }
-  read.push(Buffer.from(held.buffer.subarray(held.from, held.to)))
+  read.push(Buffer.from(paused.buffer.subarray(paused.from, paused.to)))
   expect(Buffer.concat(read).equals(bytes)).toBe(true)
-  held.close()
+  paused.close()
   expect(pool.lentBytes).toBe(0)
 })
 

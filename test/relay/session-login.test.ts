@@ -8,16 +8,19 @@ import * as login from '../vectors/login.ts'
 it.each([
   ['unreachable', EndReason.admissionUnreachable, 'admissionsUnreachable'],
   ['denied', EndReason.admissionRefused, 'admissionsDenied'],
-] as const)('who is %s is refused for that, and the cause is told', (result, reason, counter) => {
-  const { relay, asked } = undecided()
-  const client = relay.connect(alice).send(login.clientInfo.frame)
-  client.take()
-  asked[0]?.answer({ result, reason: 'the verifier said so' })
-  expect(client.take()).toEqual([])
-  expect(client.isClosed).toBe(true)
-  expect(relay.ends).toMatchObject([{ reason, cause: 'the verifier said so' }])
-  expect(relay.count(counter)).toBe(1)
-})
+] as const)(
+  'a client that is %s is refused for that reason, and the cause is logged',
+  (result, reason, counter) => {
+    const { relay, asked } = undecided()
+    const client = relay.connect(alice).send(login.clientInfo.frame)
+    client.take()
+    asked[0]?.answer({ result, reason: 'the verifier said so' })
+    expect(client.take()).toEqual([])
+    expect(client.isClosed).toBe(true)
+    expect(relay.ends).toMatchObject([{ reason, cause: 'the verifier said so' }])
+    expect(relay.count(counter)).toBe(1)
+  },
+)
 
 it('a session whose answer is too late ends by the time limit, with the cause', () => {
   const { relay, asked } = undecided()

@@ -108,11 +108,11 @@ export class DerpConnection implements AsyncDisposable {
    * Sends bytes as they are, in one write. Returns false if enough is waiting and `drained` should be awaited, or if the
    * connection is not open and nothing is sent.
    *
-   * @param taken called when the system has accepted the bytes; not if the connection ends before
+   * @param accepted called when the system has accepted the bytes; not if the connection ends before
    */
-  write(bytes: Uint8Array, taken?: () => void): boolean {
+  write(bytes: Uint8Array, accepted?: () => void): boolean {
     if (this.#phase !== 'frames' || this.#link === undefined) return false
-    return this.#link.write(this.#webSocket === undefined ? bytes : this.#webSocket.encode(bytes), taken)
+    return this.#link.write(this.#webSocket === undefined ? bytes : this.#webSocket.encode(bytes), accepted)
   }
 
   /** Sends one frame; returns as `write`. For unknown types, write the bytes. */

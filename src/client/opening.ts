@@ -105,9 +105,9 @@ export class Opening {
   onClosed(error: Error | undefined): void {
     if (error instanceof DerpConnectError) return this.#end(error)
     const { host, name, dialAddress } = this.#target
-    const where = dialAddress === host ? name : `${name} (${dialAddress})`
+    const address = dialAddress === host ? name : `${name} (${dialAddress})`
     this.fail(
-      `${where}: ${error === undefined ? 'the server closed the connection' : messageOf(error)}`,
+      `${address}: ${error === undefined ? 'the server closed the connection' : messageOf(error)}`,
       error,
     )
   }

@@ -93,13 +93,13 @@ export class SocketLink {
   /**
    * Writes. Returns false if the socket's queue is full and the caller should wait for onDrained.
    *
-   * @param taken called when the system has accepted the bytes; not if the link ends before
+   * @param accepted called when the system has accepted the bytes; not if the link ends before
    */
-  write(bytes: Uint8Array, taken?: () => void): boolean {
-    if (taken === undefined) return this.#socket.write(bytes)
+  write(bytes: Uint8Array, accepted?: () => void): boolean {
+    if (accepted === undefined) return this.#socket.write(bytes)
     return this.#socket.write(bytes, (error) => {
       // Undefined or null, depending on the kind of socket.
-      if (!error) taken()
+      if (!error) accepted()
     })
   }
 

@@ -31,7 +31,7 @@ export interface WebSocketHandler {
   /** The server has closed with this code; the last call. */
   onClose(code: number, text: string): void
   /** The server broke the protocol, and a close frame was passed to `onReply`; the last call. */
-  onViolation(what: string): void
+  onViolation(message: string): void
 }
 
 export class WebSocketStream {
@@ -96,7 +96,7 @@ export class WebSocketStream {
     if (fault === 'masking') return 'a masked frame from a server'
     if (fault === 'control') return 'a control frame that is fragmented or too long'
     if (fault === 'text') return 'a text message'
-    if (fault === 'order') return `a frame of type ${this.#header.opcode} where it can't be`
+    if (fault === 'order') return `an unexpected frame of type ${this.#header.opcode}`
     return `a message of more than ${this.#messageBytesMax} bytes`
   }
 
@@ -128,10 +128,10 @@ export class WebSocketStream {
     }
   }
 
-  #fail(code: number, what: string): void {
+  #fail(code: number, violation: string): void {
     this.#isClosed = true
     this.#handler.onReply(this.encodeClose(code))
-    this.#handler.onViolation(`the server sent ${what}`)
+    this.#handler.onViolation(`the server sent ${violation}`)
   }
 
   /** One masked, final frame of less than 64 KiB. */

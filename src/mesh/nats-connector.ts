@@ -1,5 +1,6 @@
-// Keeps one connection to the NATS servers open: the library returns from interruptions by itself, this file from what
-// the library takes for final, and to a first server. Neither publishes nor subscribes. Runs on the control thread.
+// Keeps one connection to the NATS servers open. The library reconnects after interruptions; this file makes the first
+// connection, and reconnects after errors that the library treats as final. Neither publishes nor subscribes. Runs on the
+// control thread.
 //
 // Contract: nothing that happens to the connection throws or ends the process.
 
@@ -30,7 +31,7 @@ export interface NatsServerSettings {
 
 export interface NatsConnectorParts {
   readonly settings: NatsServerSettings
-  /** The credentials file, read anew for each connection; undefined: the servers ask for none. */
+  /** The credentials file, read again for each connection; undefined: the servers ask for none. */
   readonly credentials: (() => Uint8Array) | undefined
   /** The name that servers show for this client. */
   readonly clientName: () => string

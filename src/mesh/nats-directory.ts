@@ -15,7 +15,7 @@ import type { KeyDirectory, KeyLocation } from './key-directory.ts'
 import { attempt, NatsConnector, type NatsServerSettings } from './nats-connector.ts'
 import { NatsSubscriptions, type Interest } from './nats-subscriptions.ts'
 
-/** Packets wait no longer for an answer. A request round the globe takes half a second, and is made again. */
+/** Packets wait no longer for an answer. A request round the globe takes half a second and is repeated. */
 const LOCATE_TIMEOUT_MS = 200
 /** Lookups under way; each holds a timer and a promise. */
 const LOOKUPS_MAX = 2_000
@@ -32,7 +32,7 @@ export interface NatsDirectorySettings extends NatsServerSettings {
 
 export interface NatsDirectoryParts {
   readonly settings: NatsDirectorySettings
-  /** The credentials file, read anew for each connection; undefined: the servers ask for none. */
+  /** The credentials file, read again for each connection; undefined: the servers ask for none. */
   readonly credentials: (() => Uint8Array) | undefined
   /** The current name of this relay in the other relays' lists. */
   readonly name: () => string

@@ -1,4 +1,4 @@
-// The route table of one relay thread: for each key the siblings that have it, best first, as their presence says.
+// The route table of one relay thread: for each key the siblings that have it, best first, according to their presence.
 // Knows neither how siblings are reached nor which peers are connected here.
 //
 // Contract: presence is a set, not a count. Among siblings of equal rank the first that had the key stays the route, so

@@ -1,6 +1,6 @@
 // One login to a sibling: the first bytes that this relay sends, and what the answer proves. A server whose key is
 // already known here (this relay's own, or another sibling's) logs this relay in as usual, but gets no subscription: its
-// ServerInfo names the run of the relay, and only that tells a second name of one relay from a copied key. Sends nothing
+// ServerInfo names the run of the relay, which alone distinguishes a second name of one relay from a copied key. Sends nothing
 // itself.
 
 import type { BoxKey, BoxSecret } from '#protocol/box.ts'

@@ -1,5 +1,5 @@
-// The keys that one sibling says it has: puts its presence into the route table, up to a limit. Reads frames' payloads
-// and sends nothing. Runs on the relay thread.
+// The keys that one sibling reports: puts its presence into the route table, up to a limit. Gets keys from frames and sends
+// nothing. Runs on the relay thread.
 
 import { startsWithAt } from '#protocol/bytes.ts'
 import type { RankedSibling, RouteTable } from './route-table.ts'
@@ -41,7 +41,7 @@ export class SiblingPresence {
     else if (routeTable.add(bytes, at, this.#sibling)) this.#keys++
   }
 
-  /** The key is not at the sibling: it has left, or a packet for it has found nobody there. */
+  /** The key is not at the sibling: it has left, or a packet for it could not be delivered there. */
   remove(bytes: Uint8Array, at: number): void {
     const { isWatched, routeTable } = this.#parts
     if (routeTable.remove(bytes, at, this.#sibling) && isWatched) this.#keys--

@@ -1,6 +1,6 @@
 // The siblings of one relay thread, with a link to each. The control thread sets the list. A relay that is listed among
 // its own siblings, one that is listed twice, and a machine that was copied with its key all present a key that is known
-// here; the run of the relay that they name tells them apart.
+// here; the run of the relay that they name distinguishes these cases.
 
 import { bytesEqual } from '#protocol/bytes.ts'
 import type { Sibling } from '#fleet/sibling.ts'
@@ -54,7 +54,7 @@ export class Siblings implements LinkOwner {
       return { state: 'copied', why: `has the key of this relay, ${name}, too; ${OWN_KEY_ADVICE}` }
     }
     const other = this.#otherTo(link, serverKey)
-    // The other link has ended meanwhile. As an alias, this link takes its place (see 'changed').
+    // The other link has ended meanwhile. As an alias, this link takes its place (see `changed`).
     if (other === undefined) return { state: 'alias', why: '' }
     const otherLogin = other.login
     if (otherLogin?.isProven !== true) return undefined

@@ -1,4 +1,4 @@
-// How long to wait before the next attempt. The only place that computes such delays; each caller owns its curve's
+// Delays before the next attempt. The only place that computes them; each caller owns its curve's
 // parameters, its count of failures and its timer. Pure: no clock, no timer, and randomness is passed in.
 
 /** How the delay depends on n, the number of failures so far. */
@@ -18,7 +18,7 @@ export interface BackOff {
   readonly jitter: Jitter
 }
 
-/** The delay is multiplied by a random number of [from, to), so that many clients do not come back together. */
+/** The delay is multiplied by a random number of [from, to), so that many clients do not reconnect together. */
 export interface Jitter {
   readonly from: number
   readonly to: number

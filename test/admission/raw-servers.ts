@@ -74,7 +74,7 @@ function readHead(head: string, body: string): RawRequest {
   return { method, target, headers: Object.fromEntries(headers) as Record<string, string>, body }
 }
 
-/** Connects to one port of this host, whatever the destination; `credentials` is a text that requests must contain. */
+/** Connects every request to one port of this host; `credentials` is a text that requests must contain. */
 export class ForwardingProxy implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()

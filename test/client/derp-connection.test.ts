@@ -74,7 +74,7 @@ test('every kind of end is reported', async () => {
   await expect(cut.connection.drained()).rejects.toThrow('the connection is not open: cut by this side')
 })
 
-test('120 s without a whole frame end the connection, whatever bytes arrive', async () => {
+test('120 s without a whole frame end the connection, even if bytes arrive', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   onTestFinished(() => void vi.useRealTimers())
   const { promise: isReady, resolve: ready } = Promise.withResolvers<FakeServerSession>()

@@ -24,8 +24,8 @@ class Recorder {
     this.closed = [code, text]
   }
 
-  onViolation(what: string): void {
-    this.violation = what
+  onViolation(message: string): void {
+    this.violation = message
   }
 }
 

@@ -1,5 +1,5 @@
-// Runs campaigns in threads of their own and watches their progress: a thread that stands still has an input that never
-// ends. Findings can be kept as files that the tests replay.
+// Runs campaigns in threads of their own and watches their progress: a thread without progress has an input that
+// never ends. Findings can be kept as files that the tests replay.
 
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// One region, two sites with a long way between them, and one host name that leads each client to the nearest: what
-// unmodified clients get of it, and what they would get with both of them on one far relay.
+// One region with two distant sites, and one host name that leads each client to the nearest. Measures what unmodified
+// clients get with a site each, and with both on one distant relay.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DelayLine } from '../support/delay-line.ts'
@@ -12,9 +12,9 @@ import { startTailnet, type Tailnet } from '../support/tailnet.ts'
 
 const START_TIMEOUT_MS = 240_000
 const TEST_TIMEOUT_MS = 180_000
-/** One way between the sites. */
+/** Delay between the sites, in one direction. */
 const DELAY_MS = 10
-const BACK_TIMEOUT_MS = 5_000
+const RECOVERY_TIMEOUT_MS = 5_000
 const TRANSFER_BYTES = 100_000_000
 
 const REGIONS = `
@@ -28,8 +28,7 @@ regions:
 
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const canMake = await canMakeNetworks()
-if (!canMake)
-  process.stderr.write('SKIPPING two sites: they take network namespaces, for which it takes root\n')
+if (!canMake) process.stderr.write('SKIPPING tests of two sites: network namespaces require root\n')
 
 describe.skipIf('missing' in clients || !canMake)('a region of two sites', () => {
   let lab: Lab
@@ -55,7 +54,7 @@ describe.skipIf('missing' in clients || !canMake)('a region of two sites', () =>
       { host: far, hostname: 'derp.lab', node: '900b' },
     ]
     for (const site of sites) await fleet.start(site)
-    // Each is led to its own site; when that is gone, the way to the other one is long.
+    // Each client resolves the name to its own site first. The path to the other site is long.
     await lab.host('alice.lab').setHosts([`${near.address} derp.lab`, '198.18.8.102 derp.lab'])
     await lab.host('bob.lab').setHosts([`${far.address} derp.lab`, '198.18.8.101 derp.lab'])
     const node = { name: '900a', regionid: 900, hostname: 'derp.lab', ipv6: 'none' }
@@ -86,28 +85,28 @@ describe.skipIf('missing' in clients || !canMake)('a region of two sites', () =>
     return times.toSorted((a, b) => a - b)[2] ?? 0
   }
 
-  async function transfer(what: string, bytes: number): Promise<void> {
+  async function transfer(label: string, bytes: number): Promise<void> {
     const ping = await pingMs()
     const { sent, received, receivedBytes, seconds } = await net.transfer(bytes)
     expect(receivedBytes).toBe(bytes)
     expect(received).toBe(sent)
-    results.push(`${what}: ping ${ping} ms, ${(bytes / 1e6 / seconds).toFixed(1)} MB/s`)
+    results.push(`${label}: ping ${ping} ms, ${(bytes / 1e6 / seconds).toFixed(1)} MB/s`)
   }
 
-  async function crossed(): Promise<readonly number[]> {
+  async function forwardedCounts(): Promise<readonly number[]> {
     const series = 'derp_mesh_forwarded_packets_total{direction="out"}'
     return await Promise.all(sites.map(async ({ host }) => await fleet.metric(host, series)))
   }
 
   test('clients at different sites reach each other', { timeout: TEST_TIMEOUT_MS }, async () => {
     expect(await net.alice.run('ping', '--tsmp', '-c=1', await net.bob.address())).toContain('via TSMP')
-    const before = await crossed()
+    const before = await forwardedCounts()
     await transfer('each at its own site', TRANSFER_BYTES)
-    const after = await crossed()
+    const after = await forwardedCounts()
     for (const [i, count] of after.entries()) expect(count - (before[i] ?? 0)).toBeGreaterThan(10_000)
   })
 
-  test('a client whose site is gone is back through the other', { timeout: TEST_TIMEOUT_MS }, async () => {
+  test('a client whose site is down reconnects to the other site', { timeout: TEST_TIMEOUT_MS }, async () => {
     await fleet.kill('900a')
     const address = await net.bob.address()
     await waitUntil(
@@ -116,11 +115,11 @@ describe.skipIf('missing' in clients || !canMake)('a region of two sites', () =>
         (await net.alice.run('ping', '--until-direct=false', '-c=1', '--timeout=500ms', address)).includes(
           'via DERP',
         ),
-      BACK_TIMEOUT_MS,
+      RECOVERY_TIMEOUT_MS,
     )
   })
 
-  test('as with both on one far relay', { timeout: TEST_TIMEOUT_MS }, async () => {
+  test('measures both clients on one distant relay', { timeout: TEST_TIMEOUT_MS }, async () => {
     await transfer('both at the far site', TRANSFER_BYTES / 5)
   })
 })

@@ -1,5 +1,5 @@
-// Two regions of two relays each, with unmodified clients at home in one of them: what happens to a packet that is sent
-// to a region where its target no longer is, and what is left when the control server and a whole region are gone.
+// Two regions of two relays each, with unmodified clients whose home is one of them: a packet sent to the former home of
+// its destination, and the loss of the control server and of a whole region.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,9 +14,9 @@ import { startTailnet, type Tailnet } from '../support/tailnet.ts'
 
 const START_TIMEOUT_MS = 240_000
 const TEST_TIMEOUT_MS = 120_000
-const BACK_TIMEOUT_MS = 5_000
+const RECOVERY_TIMEOUT_MS = 5_000
 
-/** The second relay of New York stands by for Frankfurt. */
+/** The second relay of New York is the standby of Frankfurt. */
 const REGIONS = `
 regions:
   900:
@@ -41,20 +41,19 @@ const RELAYS: readonly (readonly [hostname: string, node: string])[] = [
 
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const canMake = await canMakeNetworks()
-if (!canMake)
-  process.stderr.write('SKIPPING two regions: they take network namespaces, for which it takes root\n')
+if (!canMake) process.stderr.write('SKIPPING tests of two regions: network namespaces require root\n')
 
 describe.skipIf('missing' in clients || !canMake)('two regions', () => {
   let lab: Lab
   let fleet: Fleet
   let net: Tailnet
-  let members: readonly FleetRelay[]
+  let relays: readonly FleetRelay[]
 
   beforeAll(async () => {
     lab = await Lab.make(...RELAYS.map(([hostname]) => hostname), 'alice.lab', 'bob.lab')
     fleet = await Fleet.make(REGIONS)
-    members = RELAYS.map(([hostname, node]) => ({ host: lab.host(hostname), hostname, node }))
-    for (const member of members) await fleet.start(member)
+    relays = RELAYS.map(([hostname, node]) => ({ host: lab.host(hostname), hostname, node }))
+    for (const relay of relays) await fleet.start(relay)
     net = await startTailnet({
       lab: {
         controlAddress: lab.ownAddress,
@@ -72,7 +71,7 @@ describe.skipIf('missing' in clients || !canMake)('two regions', () => {
     await lab?.[Symbol.asyncDispose]()
   }, START_TIMEOUT_MS)
 
-  /** As Headscale reads it; where clients may not measure, they are never at home. */
+  /** A region in Headscale's format. With `isNoHome` clients never choose it as their home. */
   function region(id: number, code: string, isNoHome: boolean): [number, object] {
     const names = id === 900 ? ['fra1.lab', 'fra2.lab', 'nyc2.lab'] : ['nyc1.lab', 'nyc2.lab']
     const nodes = names.map((hostname, i) => ({
@@ -96,13 +95,13 @@ describe.skipIf('missing' in clients || !canMake)('two regions', () => {
     })
   }
 
-  async function counted(series: string): Promise<Record<string, number>> {
-    const counts = members.map(async ({ host, node }) => [node, await fleet.metric(host, series)] as const)
+  async function countsOf(series: string): Promise<Record<string, number>> {
+    const counts = relays.map(async ({ host, node }) => [node, await fleet.metric(host, series)] as const)
     return Object.fromEntries(await Promise.all(counts))
   }
 
   test(
-    'a packet for a stale home arrives, once, where its target lives',
+    'a packet sent to a former home arrives once, at the current home',
     { timeout: TEST_TIMEOUT_MS },
     async () => {
       const key = newKeyPair()
@@ -112,26 +111,26 @@ describe.skipIf('missing' in clients || !canMake)('two regions', () => {
       ]
       const received: string[] = []
       target.on('packet', ({ packet }) => received.push(packet.toString()))
-      // Presence of a moment ago has crossed by then.
+      // Enough time for the presence to reach all relays.
       await sleep(1_000)
-      const before = await counted('derp_mesh_forwarded_packets_total')
+      const before = await countsOf('derp_mesh_forwarded_packets_total')
       const text = randomBytes(8).toString('hex')
       sender.send(key.publicKey, Buffer.from(text))
-      await waitUntil('the packet is there', () => received.includes(text), BACK_TIMEOUT_MS)
+      await waitUntil('the packet has arrived', () => received.includes(text), RECOVERY_TIMEOUT_MS)
       await sleep(1_000)
       expect(received).toEqual([text])
-      const after = await counted('derp_mesh_forwarded_packets_total')
-      const risen = Object.fromEntries(
+      const after = await countsOf('derp_mesh_forwarded_packets_total')
+      const increases = Object.fromEntries(
         Object.entries(after).map(([node, count]) => [node, count - (before[node] ?? 0)]),
       )
-      expect(risen).toMatchObject({ '900a': 1, '901a': 1 })
+      expect(increases).toMatchObject({ '900a': 1, '901a': 1 })
       await sender.close()
       await target.close()
     },
   )
 
   test(
-    'without control server and home region, clients are there again at the standby',
+    'without control server and home region, clients reconnect to the standby',
     { timeout: TEST_TIMEOUT_MS },
     async () => {
       const address = await net.bob.address()
@@ -139,10 +138,10 @@ describe.skipIf('missing' in clients || !canMake)('two regions', () => {
         (await net.alice.run('ping', '--until-direct=false', '-c=1', '--timeout=500ms', address)).includes(
           'via DERP',
         )
-      await waitUntil('alice reaches bob', ping, BACK_TIMEOUT_MS)
+      await waitUntil('alice reaches bob', ping, RECOVERY_TIMEOUT_MS)
       await net.stopControl()
       await Promise.all([fleet.kill('900a'), fleet.kill('900b')])
-      await waitUntil('alice reaches bob again', ping, BACK_TIMEOUT_MS)
+      await waitUntil('alice reaches bob again', ping, RECOVERY_TIMEOUT_MS)
       for (let times = 0; times < 10; times++) {
         expect(await ping()).toBe(true)
         await sleep(1_000)

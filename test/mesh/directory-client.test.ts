@@ -47,7 +47,7 @@ function setUp(): {
   return { client, directory, updates }
 }
 
-it('announces a key once, however many threads have it, and withdraws it with the last, dead or alive', () => {
+it('announces a key once for all threads, and withdraws it with the last one, also when that has died', () => {
   const { client, directory } = setUp()
   const change = (thread: number, isHome: boolean): void =>
     client.homesChanged(thread, [{ key: alice.key, isHome }])

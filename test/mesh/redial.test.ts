@@ -25,7 +25,7 @@ it.each([0, 1, 128, 255])(
   },
 )
 
-it('begins anew after a success, and spreads a fixed delay', () => {
+it('a success resets the back-off, and a fixed delay gets jitter', () => {
   const { redial, timers } = setUp(128)
   for (let n = 1; n <= 5; n++) redial.afterFailure()
   redial.succeeded()

@@ -133,7 +133,7 @@ it('after a partition relays have routes to all present keys, and to none that h
   expect(mesh.node('north').relay.drops).toEqual({ 'unknown_dest data': 3 })
 })
 
-it('a stalled sibling delays nobody else, loses queued packets, and is dialled again', () => {
+it('a stalled sibling delays no other traffic, loses queued packets, and is dialled again', () => {
   const mesh = meshOfThree()
   const a = mesh.node('north').join(alice)
   const b = mesh.node('south').join(bob)
@@ -204,7 +204,7 @@ it('a forwarded packet is never forwarded again, even if another sibling has the
   const mesh = new TestMesh('north', 'south', 'west')
   const a = mesh.node('north').join(alice)
   const b = mesh.node('south').join(bob)
-  // North does not receive the presence that tells of bob's move from south to west.
+  // North does not receive the presence of bob's move from south to west.
   mesh.holdBack('north', 'south', true)
   b.hangUp()
   const moved = mesh.node('west').join(bob)

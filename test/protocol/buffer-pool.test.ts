@@ -49,7 +49,7 @@ function giveBack(pool: BufferPool, buffers: readonly Buffer[]): void {
   for (const buffer of buffers) pool.giveBack(buffer)
 }
 
-it('keeps buffers that are needed repeatedly, however many', () => {
+it('keeps all buffers that are needed repeatedly', () => {
   const pool = new BufferPool()
   const burst = rent(pool, 100)
   const known = new Set(burst)

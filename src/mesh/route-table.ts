@@ -6,26 +6,26 @@
 
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
-import type { AddressedPacket, LookupOwner, Routes, ForwardTarget } from '#relay/ports.ts'
+import type { AddressedPacket, ForwardTarget, LookupOwner, RouteListener, Routes } from '#relay/ports.ts'
 
 export interface RankedSibling extends ForwardTarget {
   /** The smallest is the best. */
   readonly rank: number
 }
 
-/** Called when the route of the key bytes[at, at + 32) changes; undefined: the key is nowhere now. */
-export type RouteListener = (bytes: Uint8Array, at: number, route: ForwardTarget | undefined) => void
+/** Called when a route changes. */
+type OnRouteChanged = RouteListener['routeChanged']
 
 type Entry = RankedSibling | readonly RankedSibling[]
 
 export class RouteTable implements Routes {
   readonly #table: KeyTable<Entry>
-  readonly #changed: RouteListener
+  readonly #changed: OnRouteChanged
   /** Finds keys that are not in the table; undefined if the table has all keys. */
   lookup: Pick<Routes, 'lookUp'> | undefined = undefined
 
   /** @param seed 32 random bits for the table's hash */
-  constructor(seed: number, changed: RouteListener) {
+  constructor(seed: number, changed: OnRouteChanged) {
     this.#table = new KeyTable(seed)
     this.#changed = changed
   }

@@ -1,8 +1,8 @@
 // The limits that an operator can set for a relay: what one client and all of them together may take. A type only;
 // defaults and checks are in config/, enforcement is in relay/ and transport/.
 //
-// It stands here because config/ fills it in and relay/ keeps to it, and protocol/ is the only folder that both may
-// import. Each field is declared once: whatever needs some of them picks them from this type.
+// The type is here because config/ fills it in and relay/ applies it, and protocol/ is the only folder that both may import.
+// Each field is declared once; code that needs some fields picks them from this type.
 
 /** Receive limit of one client connection; siblings are exempt. */
 export interface RateLimit {
@@ -17,7 +17,7 @@ export interface RelayLimits {
   readonly outboxPacketsMax: number
   /** Bytes of packets that may wait in all sessions together; the relay's threads share them equally. */
   readonly waitingBytesMax: number
-  /** A client that takes no bytes for this long is disconnected; 0 disables the limit. */
+  /** A client that reads no bytes for this long is disconnected; 0 disables the limit. */
   readonly writeTimeoutMs: number
   readonly rate: RateLimit | undefined
   /** New connections per second and in one burst; Infinity disables the limit. */

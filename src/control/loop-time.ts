@@ -4,10 +4,7 @@
 // Contract: both numbers never decrease, whatever the runtime reports of a thread that is just ending (it reports all of the
 // thread's life as work, and -1 ms of waiting).
 
-export interface LoopTime {
-  readonly activeMs: number
-  readonly idleMs: number
-}
+import type { LoopTime } from '#ops/metrics.ts'
 
 const NONE: LoopTime = { activeMs: 0, idleMs: 0 }
 

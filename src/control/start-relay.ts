@@ -70,7 +70,7 @@ export async function startRelay(
 }
 
 /** All parts as services, and those that the rest of the start asks. */
-interface RelayParts {
+interface StartedParts {
   readonly services: Services
   readonly mesh: MeshService | undefined
   readonly derp: DerpListener
@@ -79,12 +79,12 @@ interface RelayParts {
   readonly admin: AdminService | undefined
 }
 
-function addressesOf({ derp, http, stun, admin }: RelayParts): RelayAddresses {
+function addressesOf({ derp, http, stun, admin }: StartedParts): RelayAddresses {
   return { derp: derp.endpoint, http: http?.endpoint, stun: stun?.endpoint, admin: admin?.endpoint }
 }
 
 /** Parts that the settings switch off are undefined. */
-function construct(settings: Settings, surroundings: Surroundings): RelayParts {
+function construct(settings: Settings, surroundings: Surroundings): StartedParts {
   const { log, onFault } = surroundings
   const { limits, mesh: meshSettings, threadCount } = settings
   const pem = settings.certificate && readCertificate(settings.certificate)

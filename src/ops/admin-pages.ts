@@ -5,7 +5,7 @@ import { reportText, type Health } from './health.ts'
 import type { Metrics } from './metrics.ts'
 import type { Varz } from './varz.ts'
 
-export interface PageRequest {
+export interface AdminRequest {
   readonly path: string
   readonly query: URLSearchParams
   /** The `Accept` header. */
@@ -30,7 +30,7 @@ interface Page {
   readonly path: string
   /** The page's description in the index. */
   readonly about: string
-  answer(request: PageRequest): PageAnswer | Promise<PageAnswer>
+  answer(request: AdminRequest): PageAnswer | Promise<PageAnswer>
 }
 
 const PLAIN = 'text/plain; charset=utf-8'
@@ -68,7 +68,7 @@ export class AdminPages {
   }
 
   /** The page's answer; undefined if there is no such page. */
-  async answer(request: PageRequest): Promise<PageAnswer | undefined> {
+  async answer(request: AdminRequest): Promise<PageAnswer | undefined> {
     return this.#pages.find(({ path }) => path === request.path)?.answer(request)
   }
 
@@ -90,7 +90,7 @@ export class AdminPages {
     return { status: 200, ...(await this.#parts.varz.page()) }
   }
 
-  #ready({ query, accept }: PageRequest): PageAnswer {
+  #ready({ query, accept }: AdminRequest): PageAnswer {
     const report = this.#parts.health.report()
     const status = report.isReady ? 200 : 503
     if (wantsJson(accept)) {

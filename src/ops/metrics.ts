@@ -50,7 +50,7 @@ interface BuildInfo {
 }
 
 /** The time that a thread's event loop has been active and idle since its start: the thread's `eventLoopUtilization()`. */
-interface LoopTime {
+export interface LoopTime {
   readonly activeMs: number
   readonly idleMs: number
 }

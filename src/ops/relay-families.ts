@@ -14,20 +14,20 @@ import { END_REASONS } from '#relay/end-reason.ts'
 import { histogramSamples, sample, type MetricFamily, type Labels, type Sample } from './metric-family.ts'
 
 /** A counter by name, or a number computed from several counters. */
-type Reading = PlainCounter | ((counters: Counters) => number)
+type CounterReading = PlainCounter | ((counters: Counters) => number)
 
 interface Row {
   readonly name: string
   readonly type: 'counter' | 'gauge'
   readonly help: string
-  readonly readings: readonly (readonly [labels: Labels, reading: Reading])[]
+  readonly readings: readonly (readonly [labels: Labels, reading: CounterReading])[]
 }
 
 /** One reading without labels. */
-const plain = (reading: Reading): Row['readings'] => [[{}, reading]]
+const plain = (reading: CounterReading): Row['readings'] => [[{}, reading]]
 
 /** One label, with a reading for each of its values. */
-const by = (label: string, readings: Readonly<Record<string, Reading>>): Row['readings'] =>
+const by = (label: string, readings: Readonly<Record<string, CounterReading>>): Row['readings'] =>
   Object.entries(readings).map(([value, reading]) => [{ [label]: value }, reading])
 
 const counter = (name: string, help: string, readings: Row['readings']): Row => ({

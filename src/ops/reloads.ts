@@ -5,7 +5,7 @@ import { sample, type MetricFamily } from './metric-family.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 
-interface Outcome {
+interface ReloadOutcome {
   isSuccessful: boolean
   /** When the content in use was read, Unix time in milliseconds. */
   acceptedMs: number
@@ -14,7 +14,7 @@ interface Outcome {
 export class Reloads {
   readonly #log: Log
   readonly #now: () => number
-  readonly #byFile = new Map<string, Outcome>()
+  readonly #byFile = new Map<string, ReloadOutcome>()
 
   /** @param now Unix time in milliseconds */
   constructor(log: Log, now: () => number) {

@@ -4,9 +4,9 @@
 import { sample, type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
 import type { SiblingView } from './link-watch.ts'
 
-type Reading = (sibling: SiblingView) => number | undefined
+type SiblingReading = (sibling: SiblingView) => number | undefined
 
-const ROWS: readonly (readonly [type: MetricType, name: string, help: string, reading: Reading])[] = [
+const ROWS: readonly (readonly [type: MetricType, name: string, help: string, reading: SiblingReading])[] = [
   [
     'gauge',
     'derp_sibling_up',
@@ -69,7 +69,7 @@ export function siblingFamilies(siblings: readonly SiblingView[]): MetricFamily[
   }))
 }
 
-function samplesOf(siblings: readonly SiblingView[], reading: Reading): Sample[] {
+function samplesOf(siblings: readonly SiblingView[], reading: SiblingReading): Sample[] {
   return siblings.flatMap((sibling) => {
     const value = reading(sibling)
     const region = sibling.isInside ? 'own' : 'other'

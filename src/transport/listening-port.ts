@@ -12,7 +12,7 @@ const PAUSE_MS = 1_000
 /** Connections that wait in the system to be accepted while a storm of reconnects is worked off. */
 const BACKLOG = 8_192
 
-interface Endpoint {
+interface ListenAddress {
   readonly host: string
   readonly port: number
 }
@@ -29,7 +29,7 @@ export class ListeningPort {
   readonly #server: Server
   readonly #parts: ListeningPortParts
   readonly #clientsEnd = clientDescriptorsEnd(descriptorsMax())
-  #endpoint: Endpoint | undefined = undefined
+  #endpoint: ListenAddress | undefined = undefined
   #isShared = false
   /** Since `#refusalsSinceMs`. */
   #refusals = 0
@@ -43,7 +43,7 @@ export class ListeningPort {
     this.#parts = parts
   }
 
-  async listen(endpoint: Endpoint, isShared: boolean): Promise<AddressInfo> {
+  async listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
     const address = await listenOn(this.#server, endpoint, isShared)
     this.#endpoint = { host: endpoint.host, port: address.port }
     this.#isShared = isShared
@@ -96,7 +96,7 @@ export class ListeningPort {
 }
 
 /** Rejects with the system's own error. */
-async function listenOn(server: Server, endpoint: Endpoint, isShared: boolean): Promise<AddressInfo> {
+async function listenOn(server: Server, endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
   await new Promise<void>((resolve, reject) => {
     const onError = (error: Error): void => {
       server.off('listening', onListening)

@@ -52,7 +52,7 @@ export class StunCounters {
   }
 }
 
-interface Endpoint {
+interface SocketAddress {
   readonly host: string
   readonly port: number
 }
@@ -73,7 +73,7 @@ class StunSocket {
     this.#socket.on('message', (message, remote) => this.#onMessage(message, remote))
   }
 
-  async bind({ host, port }: Endpoint): Promise<number> {
+  async bind({ host, port }: SocketAddress): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#socket.once('error', reject)
       this.#socket.bind({ address: host, port, exclusive: true }, () => {
@@ -138,7 +138,7 @@ export class StunServer {
     this.#hostSocket = new StunSocket(this, counters, socketOptions(host, this.#isWildcard))
   }
 
-  async listen(endpoint: Endpoint): Promise<number> {
+  async listen(endpoint: SocketAddress): Promise<number> {
     this.#port = await this.#hostSocket.bind(endpoint)
     await this.updateAddresses()
     return this.#port

@@ -1,5 +1,5 @@
 // Admission by the tailscaled of this host: allows clients whose node key it knows. Sends whois requests to its local API
-// over its Unix socket.
+// over its Unix socket. Runs on the control thread.
 
 import { request, type IncomingMessage } from 'node:http'
 import { publicKeyText } from '#protocol/node-key.ts'

@@ -1,6 +1,6 @@
 // Admission by a URL such as Headscale's `/verify`: POST {NodePublic, Source} → {Allow}. Requests are made as derper makes
 // them with Go's HTTP client: the same redirects, trusted roots, proxies and ports, and the same reading of the answer.
-// Every error of Go's client is `unreachable` here, so that fail-open means the same.
+// Every error of Go's client is `unreachable` here, so that fail-open means the same. Runs on the control thread.
 
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'

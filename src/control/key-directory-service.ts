@@ -2,10 +2,12 @@
 // where other keys are. Runs on the control thread.
 
 import type { NatsSettings } from '#config/settings.ts'
+import { problemText } from '#fleet/problem.ts'
 import { DirectoryClient, type HomeChange, type LocationUpdate } from '#mesh/directory-client.ts'
 import { NatsDirectory, type DirectoryHealth } from '#mesh/nats-directory.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
+import { namelessProblem } from './own-relay.ts'
 import type { Service } from './service.ts'
 
 export interface KeyDirectoryServiceParts {
@@ -33,10 +35,7 @@ export class KeyDirectoryService implements Service {
   /** Begins to connect; waits for no server. @throws Error if this relay has no name in the directory */
   start(): void {
     const { settings, log, hostname, regionsPath, name, send, broadcast } = this.#parts
-    if (name() === undefined) {
-      const found = `${regionsPath} does not have exactly one relay with the hostname ${hostname}`
-      throw new Error(`-node: is not set, and ${found}; expected the name of this relay's entry`)
-    }
+    if (name() === undefined) throw new Error(problemText(namelessProblem(hostname, regionsPath)))
     this.#directory = new NatsDirectory({
       settings,
       credentials:

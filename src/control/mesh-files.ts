@@ -14,6 +14,7 @@ import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
 import { parseMeshKeys } from '#protocol/key-file.ts'
+import { ownRelayOf } from './own-relay.ts'
 import { shortList } from './short-list.ts'
 import { WatchedFile, type FileLook } from './watched-file.ts'
 
@@ -71,9 +72,7 @@ export class MeshFiles {
 
   /** This relay's place in the fleet, by the regions in use. */
   get position(): FleetPosition {
-    const { hostname, mesh } = this.#parts.settings
-    const { nats, node, region } = mesh
-    return fleetPosition(this.#regions, { hostname, node, region, hasDirectory: nats !== undefined })
+    return fleetPosition(this.#regions, ownRelayOf(this.#parts.settings))
   }
 
   /** The NATS credentials in use; empty without a credentials file. */
@@ -122,10 +121,7 @@ export class MeshFiles {
     const read = readRegionsFile(path, text)
     if ('problems' in read) return read.problems.map(problemText)
     if (JSON.stringify(read.regions) === JSON.stringify(this.#regions)) return []
-    const { hostname, mesh } = settings
-    const { node, region, nats } = mesh
-    const own = { hostname, node, region, hasDirectory: nats !== undefined }
-    const problem = positionProblem(path, read.regions, own)
+    const problem = positionProblem(path, read.regions, ownRelayOf(settings))
     if (problem !== undefined) return [`${problem.found}; expected ${problem.expected}`]
     const changes = nodeChanges(this.#regions, read.regions)
     this.#regions = read.regions

@@ -8,6 +8,7 @@ import type { Settings } from '#config/settings.ts'
 import { fleetPosition } from '#fleet/fleet-position.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import { readCertificate } from './certificate.ts'
+import { namelessProblem, ownRelayOf } from './own-relay.ts'
 import { siblingAuthorities } from './sibling-authorities.ts'
 
 /**
@@ -39,13 +40,11 @@ function authorityProblems({ mesh }: Settings): Problem[] {
   ]
 }
 
-/** A key directory needs one name for each relay. */
-function directoryProblems({ hostname, mesh }: Settings): Problem[] {
-  const { nats, node, region, regions, regionsPath } = mesh
+function directoryProblems(settings: Settings): Problem[] {
+  const { nats, regions, regionsPath } = settings.mesh
   if (nats === undefined) return []
-  if (fleetPosition(regions, { hostname, node, region, hasDirectory: true }).name !== undefined) return []
-  const found = `is not set, and ${regionsPath} does not have exactly one relay with the hostname ${hostname}`
-  return [{ where: '-node', found, expected: "the name of this relay's entry" }]
+  if (fleetPosition(regions, ownRelayOf(settings)).name !== undefined) return []
+  return [namelessProblem(settings.hostname, regionsPath)]
 }
 
 /** The problem that `build` throws; none if it succeeds. */

@@ -102,14 +102,14 @@ describe.each([
 })
 
 /** The commands of the documentation's section on exchanging the mesh key. */
-function exchangeSteps(): readonly string[] {
+function replacementSteps(): readonly string[] {
   const page = readFileSync(join(import.meta.dirname, '../docs/fleet.md'), 'utf8')
-  const [, block = ''] = /## Exchanging the mesh key[^]*?```sh\n([^]*?)```/.exec(page) ?? []
+  const [, block = ''] = /## Replacing the mesh key[^]*?```sh\n([^]*?)```/.exec(page) ?? []
   return block.split('\n').filter((line) => line !== '')
 }
 
 it(
-  'a mesh key is exchanged as documented while clients send packets, and the old key is refused afterwards',
+  'a mesh key is replaced as documented while clients send packets, and the old key is refused afterwards',
   {
     timeout: 60_000,
   },
@@ -130,7 +130,7 @@ it(
       const [first, second] = relays as [LiveRelay, LiveRelay]
       const [alice, bob] = [await first.client(), await second.client()]
       await reaches(alice, bob, 'with the old key')
-      const [umask = '', keygen = '', ...steps] = exchangeSteps()
+      const [umask = '', keygen = '', ...steps] = replacementSteps()
       expect(steps).toHaveLength(3)
       run(`${umask}\n${keygen}`)
       const next = parseMeshKeys(readFileSync(join(folder, 'new.key'), 'utf8'))

@@ -88,9 +88,14 @@ export function parseCertificate(pem: string): X509Certificate | CertificateFaul
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*(?:-----END CERTIFICATE-----)?/g
 
+/** The certificates of a PEM text, each as it stands there. */
+export function certificatesIn(pem: string): readonly string[] {
+  return pem.match(PEM_CERTIFICATE) ?? []
+}
+
 /** The position, from 1, of the first certificate in a PEM text that cannot be parsed; undefined if all can. */
 export function damagedCertificate(pem: string): number | undefined {
-  const at = (pem.match(PEM_CERTIFICATE) ?? []).findIndex((one) => 'kind' in parseCertificate(one))
+  const at = certificatesIn(pem).findIndex((one) => 'kind' in parseCertificate(one))
   return at === -1 ? undefined : at + 1
 }
 

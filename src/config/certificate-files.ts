@@ -5,8 +5,12 @@
 
 import { join } from 'node:path'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'
+import { inOrder } from './certificate-chain.ts'
 import { damagedCertificate } from './certificate-check.ts'
-import { readFileText, whyUnread, type FileText } from './file-text.ts'
+import { readChangingFile, readFileText, whyUnread, type FileText } from './file-text.ts'
+
+/** A chain has a few kilobytes. */
+const CERTIFICATE_BYTES_MAX = 1_048_576
 
 /** The paths of a certificate chain and its key. */
 export interface CertificateFiles {
@@ -30,13 +34,28 @@ export type CertificateReading =
     }
 
 /** Reads a certificate and its key; tries both files, so that one reading reports both. */
-export function readCertificateFiles({ certificatePath, keyPath }: CertificateFiles): CertificateReading {
-  const certificate = readFileText(certificatePath)
-  const key = readFileText(keyPath)
-  if ('text' in certificate && 'text' in key) return { pem: { certificate: certificate.text, key: key.text } }
+export function readCertificateFiles(files: CertificateFiles): CertificateReading {
+  return readingOf(files, readFileText(files.certificatePath), readFileText(files.keyPath))
+}
+
+/** The same for files that may be replaced while the relay serves. */
+export async function readChangingCertificate(files: CertificateFiles): Promise<CertificateReading> {
+  const [certificate, key] = await Promise.all(
+    [files.certificatePath, files.keyPath].map(
+      async (path) => await readChangingFile(path, CERTIFICATE_BYTES_MAX),
+    ),
+  )
+  const nothing: FileText = { missing: true }
+  return readingOf(files, certificate ?? nothing, key ?? nothing)
+}
+
+function readingOf(files: CertificateFiles, certificate: FileText, key: FileText): CertificateReading {
+  if ('text' in certificate && 'text' in key) {
+    return { pem: inOrder({ certificate: certificate.text, key: key.text }) }
+  }
   const unread = [
-    { path: certificatePath, file: certificate },
-    { path: keyPath, file: key },
+    { path: files.certificatePath, file: certificate },
+    { path: files.keyPath, file: key },
   ].flatMap(({ path, file }) => ('text' in file ? [] : [{ path, reason: whyUnread(file) }]))
   return { areBothMissing: 'missing' in certificate && 'missing' in key, unread }
 }

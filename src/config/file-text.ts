@@ -1,6 +1,7 @@
 // Reads the text of a file that an option names. Bounded: a path to a device or to a log must not fill the memory.
 
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { reasonOf } from '#fleet/problem.ts'
 
 export type FileText =
@@ -17,9 +18,35 @@ export function readFileText(path: string): FileText {
   try {
     return readBounded(path)
   } catch (error) {
-    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-    return isMissing ? { missing: true } : { reason: reasonOf(error) }
+    return unreadFile(error)
   }
+}
+
+/**
+ * Reads a file that may change while the relay serves, without stopping the thread. Reads regular files only, since opening
+ * a pipe or reading a device may block.
+ */
+export async function readChangingFile(path: string, bytesMax: number): Promise<FileText> {
+  try {
+    // Opening a file makes a network file system ask its server whether the file has changed.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    try {
+      const status = await file.stat()
+      if (!status.isFile()) return { reason: 'is not a file' }
+      if (status.size > bytesMax) return { reason: `has ${status.size} bytes; expected ${bytesMax} at most` }
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(status.size), 0, status.size, 0)
+      return { text: buffer.toString('utf8', 0, bytesRead), mode: status.mode }
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    return unreadFile(error)
+  }
+}
+
+function unreadFile(error: unknown): FileText {
+  const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return isMissing ? { missing: true } : { reason: reasonOf(error) }
 }
 
 /** Reads a pipe to its end, such as a shell's `<(…)`. */

@@ -6,10 +6,11 @@ import type { Settings } from '#config/settings.ts'
 import type { DirectoryWatch } from '#ops/directory-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
-import type { CertificateLife, MetricSources, RelayInfo } from '#ops/metrics.ts'
+import type { MetricSources, RelayInfo } from '#ops/metrics.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import { packageVersion } from '#ops/version.ts'
+import type { Certificates } from './certificates.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
@@ -27,12 +28,12 @@ export interface MetricParts {
   readonly mesh: MeshService | undefined
   readonly stun: StunService | undefined
   readonly admission: AdmissionService | undefined
-  readonly certificate: (() => CertificateLife) | undefined
+  readonly certificates: Certificates | undefined
 }
 
 /** To be called once for a relay: the watchers that the process metrics start are never stopped. */
 export function metricSources(parts: MetricParts): MetricSources {
-  const { admission, certificate, directory, links, log, readiness, reloads, stun, threads } = parts
+  const { admission, certificates, directory, links, log, readiness, reloads, stun, threads } = parts
   return {
     threads: threads.counters,
     threadLoops: () => threads.readLoopTimes(),
@@ -42,7 +43,7 @@ export function metricSources(parts: MetricParts): MetricSources {
     mesh: () => [...directory.families(), ...reloads.families()],
     stun: () => stun?.read(),
     stunDeaths: () => stun?.deaths,
-    certificate: () => certificate?.(),
+    certificates: () => certificates?.status,
     state: () => readiness.health.report(),
     logLinesLost: () => log.linesLost,
     build: { version: packageVersion(), nodeVersion: process.version },

@@ -12,10 +12,10 @@ import { Health, type HealthCheck } from '#ops/health.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
-import type { CertificateLife } from '#ops/metrics.ts'
 import { StunWatch } from '#ops/stun-watch.ts'
 import { ThreadWatch } from '#ops/thread-watch.ts'
 import { clientDescriptorsEnd, descriptorsMax, lowestFreeDescriptor } from '#transport/descriptors.ts'
+import type { Certificates } from './certificates.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'
 import type { StunService } from './stun-service.ts'
@@ -40,7 +40,7 @@ export interface ReadinessParts {
   /** Undefined for a relay that is open to everybody. */
   readonly admission: AdmissionService | undefined
   /** Undefined without TLS. */
-  readonly certificate: (() => CertificateLife) | undefined
+  readonly certificates: Pick<Certificates, 'status'> | undefined
 }
 
 export class Readiness implements Service {
@@ -58,7 +58,7 @@ export class Readiness implements Service {
 
   constructor(parts: ReadinessParts) {
     this.#parts = parts
-    const { threads, stun, admission, certificate, links, directory } = parts
+    const { threads, stun, admission, certificates, links, directory } = parts
     this.#threadWatch = new ThreadWatch({
       threads,
       lookMs: LOOK_MS,
@@ -67,7 +67,7 @@ export class Readiness implements Service {
     this.#stunWatch = stun && new StunWatch(async () => await stunRoundTripMs(stun.endpoint))
     this.#descriptorWatch = makeDescriptorWatch(parts)
     const serving: HealthCheck[] = [this.#threadWatch, this.#descriptorWatch]
-    if (certificate !== undefined) serving.push(certificateHealth(certificate, Date.now))
+    if (certificates !== undefined) serving.push(certificateHealth(() => certificates.status, Date.now))
     if (admission !== undefined) serving.push(admission)
     this.#serving = new Health(serving)
     const others: HealthCheck[] = [links, directory, this.#stunWatch].filter((check) => check !== undefined)

@@ -8,7 +8,6 @@ import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
 import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
-import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
 import { LoopTimes } from './loop-time.ts'
 import type { LoopTime } from '#ops/metrics.ts'
@@ -18,9 +17,7 @@ import { ListenError, WorkerHandle, workerEntry } from './worker-handle.ts'
 
 export interface RelayThreadsParts {
   readonly settings: Settings
-  readonly pem: CertificatePem | undefined
   readonly siblingAuthorities: readonly string[]
-  readonly startedMs: number
   onMessage(message: FromRelayThread, from: MessageSource): void
   /** A thread has died and will be restarted. */
   onDeath(death: ThreadDeath): void
@@ -59,7 +56,15 @@ interface WorkerSlot {
 type RelayHandle = WorkerHandle<ToRelayThread, FromRelayThread>
 
 /** Messages that hold until the next of their kind: a thread that starts later is sent the last of each. */
-const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set(['bootstrapDns', 'meshKeys', 'siblings'])
+const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set([
+  'bootstrapDns',
+  'certificates',
+  'meshKeys',
+  'siblings',
+])
+
+/** So many that no two runs of a relay are alike. */
+const INSTANCE_BYTES = 16
 
 export class RelayThreads implements Service {
   readonly #parts: RelayThreadsParts
@@ -67,7 +72,7 @@ export class RelayThreads implements Service {
   /** Undefined with a single thread. */
   readonly #memories: ThreadMemories | undefined
   readonly #accepts = AcceptBudget.memory()
-  readonly #metaSeed = new Uint8Array(randomBytes(32))
+  readonly #instance = randomBytes(INSTANCE_BYTES).toString('hex')
   readonly #policy = new RestartPolicy()
   readonly #timers = new Set<NodeJS.Timeout>()
   /** The last message of each retained kind. */
@@ -152,16 +157,14 @@ export class RelayThreads implements Service {
   #startThread(slot: WorkerSlot): void {
     const { index } = slot
     const joining = this.#memories?.join(index)
-    const { settings, pem, siblingAuthorities, startedMs } = this.#parts
+    const { settings, siblingAuthorities } = this.#parts
     const data: RelayThreadData = {
       settings,
       counters: slot.memory,
       accepts: this.#accepts,
       threads: joining?.memory,
-      pem,
-      metaSeed: this.#metaSeed,
+      instance: this.#instance,
       siblingAuthorities,
-      startedMs,
     }
     const thread: RelayHandle = new WorkerHandle(workerEntry('relay-thread'), data, {
       name: 'relay thread',

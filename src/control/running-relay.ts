@@ -7,6 +7,7 @@ import { LogEvent } from '#ops/log-event.ts'
 import type { Log, LogFields } from '#ops/log.ts'
 import { packageVersion } from '#ops/version.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
+import type { Certificates } from './certificates.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
 import type { Services } from './service.ts'
@@ -19,6 +20,8 @@ export interface RunningRelayParts {
   readonly failed: Promise<Error>
   /** All parts of the relay, started. */
   readonly services: Services
+  /** Undefined on plain TCP. */
+  readonly certificates: Certificates | undefined
   /** Undefined without a mesh. */
   readonly mesh: MeshService | undefined
 }
@@ -46,8 +49,9 @@ export class RunningRelay implements AsyncDisposable {
 
   /** Reads again what can change while the relay serves, and logs the result. */
   async reload(): Promise<void> {
-    const { log, mesh } = this.#parts
-    log.info(LogEvent.relayReloaded, { files: (await mesh?.reload()) ?? [] })
+    const { certificates, log, mesh } = this.#parts
+    const [certificate, files] = await Promise.all([certificates?.reload(), mesh?.reload()])
+    log.info(LogEvent.relayReloaded, { files: [...(files ?? []), ...(certificate ? [certificate] : [])] })
   }
 
   /** Switches between debug and the log level of the settings. */

@@ -3,11 +3,11 @@
 // itself. Runs on the control thread, for `serve` and for `serve -check`.
 
 import { createSecureContext } from 'node:tls'
+import { readCertificateFiles } from '#config/certificate-files.ts'
 import type { Problem } from '#fleet/problem.ts'
 import type { Settings } from '#config/settings.ts'
 import { fleetPosition } from '#fleet/fleet-position.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
-import { readCertificate } from './certificate.ts'
 import { namelessProblem, ownRelayOf } from './own-relay.ts'
 import { siblingAuthorities } from './sibling-authorities.ts'
 
@@ -20,14 +20,13 @@ export function startProblems(settings: Settings, newPaths: ReadonlySet<string>)
 }
 
 function tlsProblems(settings: Settings, newPaths: ReadonlySet<string>): Problem[] {
-  const { certificate: files, nodeKey, tlsMaxVersion: maxVersion } = settings
+  const { certificate: files, tlsMaxVersion: maxVersion } = settings
   if (files === undefined || newPaths.has(files.certificatePath)) return []
   return buildProblems(files.certificatePath, 'is refused by TLS', () => {
-    const seed = new Uint8Array(32)
-    const pem = readCertificate(files)
-    createSecureContext(
-      tlsIdentity({ pem, publicKey: nodeKey.publicKey, seed, maxVersion, nowMs: Date.now() }),
-    )
+    const read = readCertificateFiles(files)
+    if (!('pem' in read))
+      throw new Error(read.unread.map(({ path, reason }) => `${path} ${reason}`).join('; '))
+    createSecureContext(tlsIdentity({ pem: read.pem, meta: undefined, maxVersion, protocols: [] }))
   })
 }
 

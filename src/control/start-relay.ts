@@ -15,7 +15,8 @@ import { Reloads } from '#ops/reloads.ts'
 import { AdminService } from './admin-service.ts'
 import { makeAdmissionService } from './admission-setup.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'
-import { certificateLife, readCertificate } from './certificate.ts'
+import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
+import type { Certificates } from './certificates.ts'
 import { DerpListener } from './derp-listener.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
 import { MeshService } from './mesh-service.ts'
@@ -51,13 +52,14 @@ export async function startRelay(
     await assertPortsFree(complete)
     const parts = construct(complete, { log, onFault })
     await parts.services.start((error) => log.error(LogEvent.relayFailed, { error }))
-    const { services, mesh } = parts
+    const { services, certificates, mesh } = parts
     const relay = new RunningRelay({
       settings: complete,
       log,
       addresses: addressesOf(parts),
       failed: failure.promise,
       services,
+      certificates,
       mesh,
     })
     relay.logStart()
@@ -72,6 +74,7 @@ export async function startRelay(
 /** All parts as services, and those that the rest of the start asks. */
 interface StartedParts {
   readonly services: Services
+  readonly certificates: Certificates | undefined
   readonly mesh: MeshService | undefined
   readonly derp: DerpListener
   readonly http: RedirectService | undefined
@@ -87,22 +90,19 @@ function addressesOf({ derp, http, stun, admin }: StartedParts): RelayAddresses 
 function construct(settings: Settings, surroundings: Surroundings): StartedParts {
   const { log, onFault } = surroundings
   const { limits, mesh: meshSettings, threadCount } = settings
-  const pem = settings.certificate && readCertificate(settings.certificate)
-  const certificate = pem && (() => certificateLife(pem, settings.hostname))
   const hasMesh = settings.meshKeys.length > 0
   const links = new LinkWatch({ threadCount, hasMesh, now: () => performance.now() })
   const reloads = new Reloads(log, Date.now)
   const admission = makeAdmissionService(settings, log)
   const threads = new RelayThreads({
     settings,
-    pem,
     siblingAuthorities: siblingAuthorities(meshSettings.ca),
-    startedMs: Date.now(),
     onMessage: (message, from) => dispatch.onMessage(message, from),
     onDeath: (death) => dispatch.onDeath(death),
     onRestart: (thread) => dispatch.onRestart(thread),
     onFault,
   })
+  const certificates = makeCertificates(settings, log, threads)
   const mesh = hasMesh
     ? new MeshService({
         settings,
@@ -123,18 +123,20 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = limitMs === 0 ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const directory = new DirectoryWatch(() => keyDirectory?.health)
-  const observed = { log, threads, links, directory, stun, admission, certificate }
+  const observed = { log, threads, links, directory, stun, admission, certificates }
   const readiness = new Readiness(observed)
   const admin =
     settings.admin && new AdminService(settings.admin, { ...observed, settings, readiness, reloads, mesh })
-  const dispatch = new ThreadDispatch({ log, links, readiness, admission, keyDirectory })
+  const dispatch = new ThreadDispatch({ log, links, readiness, admission, certificates, keyDirectory })
   const inOrder: (Service | undefined)[] = [
     admission,
     threads,
+    certificates,
     keyDirectory,
     derp,
     mesh,
     http,
+    certificates && challengesAnswered(certificates),
     stun,
     bootstrapDns,
     unacknowledged,
@@ -142,7 +144,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     admin,
   ]
   const services = new Services(inOrder.filter((service) => service !== undefined))
-  return { services, mesh, derp, http, stun, admin }
+  return { services, certificates, mesh, derp, http, stun, admin }
 }
 
 function makeKeyDirectory(

@@ -9,6 +9,7 @@ import { SessionEndLog } from '#ops/session-end-log.ts'
 import { SessionStartLog } from '#ops/session-start-log.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
 import type { FromRelayThread } from '#worker/thread-messages.ts'
+import type { Certificates } from './certificates.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { MessageSource, ThreadDeath } from './relay-threads.ts'
@@ -22,6 +23,8 @@ export interface ThreadDispatchParts {
   readonly readiness: Pick<Readiness, 'threadsChanged'>
   /** Undefined for a relay that is open to everybody. */
   readonly admission: AdmissionService | undefined
+  /** Undefined on plain TCP. */
+  readonly certificates: Certificates | undefined
   /** Undefined without a key directory. */
   readonly keyDirectory: KeyDirectoryService | undefined
 }
@@ -47,7 +50,7 @@ export class ThreadDispatch {
   }
 
   onMessage(message: FromRelayThread, from: MessageSource): void {
-    const { log, links, admission, keyDirectory } = this.#parts
+    const { log, links, admission, certificates, keyDirectory } = this.#parts
     switch (message.kind) {
       case 'askAdmission':
         return admission?.ask(from.index, message, (answer) =>
@@ -68,6 +71,8 @@ export class ThreadDispatch {
         return keyDirectory?.homesChanged(from.index, message.changes)
       case 'lookUpKey':
         return keyDirectory?.lookUp(from.index, message.key)
+      case 'certificatesUsed':
+        return certificates?.acknowledged(from.index, message.edition)
       case 'handleSelfTestFailed':
         return log.warn(LogEvent.handleSelfTestFailed, { reason: message.text })
       case 'runtimeWarning':
@@ -76,11 +81,12 @@ export class ThreadDispatch {
   }
 
   onDeath(death: ThreadDeath): void {
-    const { log, links, admission, keyDirectory, readiness } = this.#parts
+    const { log, links, admission, certificates, keyDirectory, readiness } = this.#parts
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
     admission?.forget(death.thread)
     keyDirectory?.threadEnded(death.thread)
+    certificates?.threadEnded(death.thread)
     readiness.threadsChanged()
   }
 

@@ -2,9 +2,8 @@
 // orchestrator replaces is another file under the same name. The text is reported at the first look and after each change,
 // once it has stayed the same for a moment, so that a half-written file is never used. Runs on the control thread.
 
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
+import { readChangingFile, whyUnread } from '#config/file-text.ts'
 
 const LOOK_MS = 2_000
 /** Longer than an editor or a shell needs to write a file that it has emptied. */
@@ -74,19 +73,9 @@ export class WatchedFile {
     }
   }
 
-  /** Reads regular files only, since opening a pipe or reading a device may block, and no more than `bytesMax`. */
   async #read(): Promise<string> {
-    const file = await open(this.path, constants.O_RDONLY | constants.O_NONBLOCK)
-    try {
-      const status = await file.stat()
-      if (!status.isFile()) throw new Error('is not a file')
-      if (status.size > this.#bytesMax) {
-        throw new Error(`has ${status.size} bytes; expected ${this.#bytesMax} at most`)
-      }
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(status.size), 0, status.size, 0)
-      return buffer.toString('utf8', 0, bytesRead)
-    } finally {
-      await file.close()
-    }
+    const file = await readChangingFile(this.path, this.#bytesMax)
+    if ('text' in file) return file.text
+    throw new Error(whyUnread(file))
   }
 }

@@ -1,27 +1,27 @@
-// The readiness check of the TLS certificate: passes if the certificate is valid now, by the relay's clock. Clients
-// refuse an invalid certificate, so a relay without a valid one must not receive clients. Renewal is not decided here.
+// The readiness check of the TLS certificate: passes if the certificate for the relay's host name is valid now, by the
+// relay's clock. Clients refuse an invalid certificate, so a relay without a valid one must not receive clients. A failed
+// renewal is told in the detail, and fails the check only when the certificate expires. Renewal is not decided here.
 
+import type { CertificateStatus } from './certificate-families.ts'
 import type { HealthCheck, CheckOutcome } from './health.ts'
-import type { CertificateLife } from './metrics.ts'
 
 const DAY_MS = 86_400_000
 
 /** @param nowMs Unix time in milliseconds */
-export function certificateHealth(
-  certificate: () => CertificateLife | undefined,
-  nowMs: () => number,
-): HealthCheck {
-  return { name: 'certificate', check: () => judge(certificate(), nowMs()) }
+export function certificateHealth(status: () => CertificateStatus, nowMs: () => number): HealthCheck {
+  return { name: 'certificate', check: () => judge(status(), nowMs()) }
 }
 
-function judge(certificate: CertificateLife | undefined, nowMs: number): CheckOutcome {
-  if (certificate === undefined) return { isOk: false, detail: 'no certificate is loaded' }
-  const { hostname, notBeforeMs, notAfterMs } = certificate
-  if (nowMs < notBeforeMs)
-    return { isOk: false, detail: `${hostname}: not valid before ${time(notBeforeMs)}` }
-  if (nowMs > notAfterMs) return { isOk: false, detail: `${hostname}: expired at ${time(notAfterMs)}` }
+function judge({ certificates, lastFailure }: CertificateStatus, nowMs: number): CheckOutcome {
+  const failure = lastFailure === undefined ? '' : `; the last renewal failed: ${lastFailure}`
+  const outcome = (isOk: boolean, detail: string): CheckOutcome => ({ isOk, detail: detail + failure })
+  const [first] = certificates
+  if (first === undefined) return outcome(false, 'no certificate yet')
+  const { hostname, notBeforeMs, notAfterMs } = first
+  if (nowMs < notBeforeMs) return outcome(false, `${hostname}: not valid before ${time(notBeforeMs)}`)
+  if (nowMs > notAfterMs) return outcome(false, `${hostname}: expired at ${time(notAfterMs)}`)
   const days = Math.floor((notAfterMs - nowMs) / DAY_MS)
-  return { isOk: true, detail: `${hostname}: valid until ${time(notAfterMs)}, ${days} days` }
+  return outcome(true, `${hostname}: valid until ${time(notAfterMs)}, ${days} days`)
 }
 
 function time(ms: number): string {

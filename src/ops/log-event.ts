@@ -17,6 +17,13 @@ export const LogEvent = {
   stopFailed: 'stop_failed', // a part did not stop; the process ends itself by SIGKILL
   relayFailed: 'relay_failed', // a bug in this program; the process ends
 
+  // Certificates
+  certificateLoaded: 'certificate_loaded', // the first one
+  certificateReplaced: 'certificate_replaced', // new handshakes get another certificate; connections stay
+  certificateRefused: 'certificate_refused', // the source has none that can serve; what is in use stays in use
+  certificateRecovered: 'certificate_recovered', // after certificate_refused: the source has again what is in use
+  certificateExpiring: 'certificate_expiring', // in the last tenth of its life nothing has renewed it
+
   // Threads and the process
   threadDied: 'thread_died', // a bug in this program ended a relay thread; the thread is restarted
   threadRestarted: 'thread_restarted',

@@ -1,10 +1,11 @@
-// The metrics page of one relay, made at each scrape from its threads, its STUN server, its certificate and the process.
+// The metrics page of one relay, made at each scrape from its threads, its STUN server, its certificates and the process.
 // It holds no numbers itself and updates nothing between scrapes. `docs/metrics.md` lists every metric. Runs on the
 // control thread.
 
 import { Counters, HISTOGRAM_BOUNDS } from '#relay/counters.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import { admissionFamilies, type AdmissionNumbers } from './admission-families.ts'
+import { certificateFamilies, type CertificateStatus } from './certificate-families.ts'
 import { acceptedFormat, EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
 import { histogramSamples, sample, type MetricFamily, type Sample } from './metric-family.ts'
 import type { CheckReport } from './health.ts'
@@ -21,14 +22,6 @@ export interface StunNumbers {
   readonly notStun: number
   readonly readErrors: number
   readonly writeErrors: number
-}
-
-/** The certificate in use. */
-export interface CertificateLife {
-  readonly hostname: string
-  /** Unix time in milliseconds. */
-  readonly notBeforeMs: number
-  readonly notAfterMs: number
 }
 
 interface RelayState {
@@ -72,7 +65,7 @@ export interface MetricSources {
   /** The deaths of the STUN thread; undefined if STUN is off. */
   readonly stunDeaths: () => number | undefined
   /** Undefined on plain TCP. */
-  readonly certificate: () => CertificateLife | undefined
+  readonly certificates: () => CertificateStatus | undefined
   readonly state: () => RelayState
   /** Log lines that could not be written. */
   readonly logLinesLost: () => number
@@ -99,7 +92,7 @@ export class Metrics {
 
   /** All families, read now. A family has no samples if its feature is off. */
   async families(): Promise<MetricFamily[]> {
-    const { threads, admission, siblings, mesh, stun, certificate, process } = this.#sources
+    const { threads, admission, siblings, mesh, stun, certificates, process } = this.#sources
     const processFamilies = await process.families()
     return [
       ...this.#stateFamilies(),
@@ -109,7 +102,7 @@ export class Metrics {
       ...siblingFamilies(siblings()),
       ...mesh(),
       ...stunFamilies(stun()),
-      ...certificateFamilies(certificate()),
+      ...certificateFamilies(certificates()),
       ...limitFamilies(this.#sources.limits),
       ...processFamilies,
     ]
@@ -201,21 +194,6 @@ function stunFamilies(stun: StunNumbers | undefined): MetricFamily[] {
     sample(stun.writeErrors, { result: 'write_error', family: 'unknown' }),
   ]
   return [counter('stun_requests_total', 'Datagrams on the STUN port, by result.', samples)]
-}
-
-function certificateFamilies(certificate: CertificateLife | undefined): MetricFamily[] {
-  if (certificate === undefined) return []
-  const { hostname, notBeforeMs, notAfterMs } = certificate
-  return [
-    gauge(
-      'tls_certificate_not_before_timestamp_seconds',
-      'Unix time at which the certificate becomes valid.',
-      [sample(notBeforeMs / 1_000, { hostname })],
-    ),
-    gauge('tls_certificate_not_after_timestamp_seconds', 'Unix time at which the certificate expires.', [
-      sample(notAfterMs / 1_000, { hostname }),
-    ]),
-  ]
 }
 
 function limitFamilies({ rate, ...limits }: RelayLimits): MetricFamily[] {

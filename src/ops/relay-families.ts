@@ -53,6 +53,7 @@ const HANDSHAKE_FAILURES = {
   closed: 'handshakesLeft',
   protocol: 'handshakesBroken',
   crowded_out: 'handshakesCrowdedOut',
+  no_certificate: 'handshakesUncertified',
 } as const
 
 const failedHandshakes = (counters: Counters): number =>

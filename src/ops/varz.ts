@@ -95,7 +95,7 @@ export class Varz {
       ...Object.entries(GAUGES).map(([name, from]) => one(name, 'gauge', total.get(from))),
       ...packetFamilies(total),
       ...meshFamilies(total),
-      ...tlsFamilies(total, this.#sources.certificate() !== undefined),
+      ...tlsFamilies(total, this.#sources.certificates() !== undefined),
       ...rateFamilies(limits, total),
       ...stunFamilies(stun()),
       ...this.#processFamilies(process),

@@ -22,7 +22,7 @@ import { toHex } from './bytes.ts'
 const NAME_PREFIX = 'derpkey'
 const DAY_MS = 86_400_000
 /** Clients ignore the dates, but some platforms' TLS stacks require valid ones. */
-const VALID_MS = 30 * DAY_MS
+export const META_VALID_MS = 30 * DAY_MS
 
 const ED25519 = sequence(oid('1.3.101.112'))
 const COMMON_NAME = oid('2.5.4.3')
@@ -32,7 +32,10 @@ const ED25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'he
 
 /** The certificate in DER for a relay's public key; `seed` is 32 random bytes for its signing key. */
 export function metaCertificate(publicKey: Uint8Array, seed: Uint8Array, nowMs: number): Uint8Array {
-  return metaCertificateBetween(publicKey, seed, { fromMs: nowMs - VALID_MS, untilMs: nowMs + VALID_MS })
+  return metaCertificateBetween(publicKey, seed, {
+    fromMs: nowMs - META_VALID_MS,
+    untilMs: nowMs + META_VALID_MS,
+  })
 }
 
 /** The same with given dates. */

@@ -15,11 +15,12 @@ const PLAIN = [
   'webSocketsAccepted',
   'handshakesTls12',
   'handshakesTls13',
-  'handshakesTimedOut', //   failed handshakes by reason: this and the next four
+  'handshakesTimedOut', //   failed handshakes by reason: this and the next five
   'handshakesNotTls', //     the first bytes were not TLS
   'handshakesLeft', //       the remote ended the connection
   'handshakesBroken', //     either side reported a TLS error
   'handshakesCrowdedOut', // the oldest pending ones, aborted to make room for others
+  'handshakesUncertified', // the relay has no certificate yet
   'tlsUseless', //           connections ended because their records carried no data
   'tlsCurrent12', //         gauge: TLS connections, for their whole life
   'tlsCurrent13', //         gauge

@@ -2,9 +2,9 @@
 // runtime's handles, and socket-acceptor.ts over Node's sockets. Both keep the same limits.
 
 import type { AddressInfo } from 'node:net'
-import type { TlsOptions } from 'node:tls'
 import type { Counters } from '#relay/counters.ts'
 import type { Connection } from './connection.ts'
+import type { TlsContexts } from './tls-contexts.ts'
 
 /** Longest TLS handshake; derper allows as much for the HTTP head that follows. */
 export const HANDSHAKE_TIMEOUT_MS = 30_000
@@ -26,8 +26,8 @@ export interface AcceptorHost {
 export interface AcceptorParts {
   readonly host: AcceptorHost
   readonly counters: Counters
-  /** Undefined: plain TCP. */
-  readonly identity: TlsOptions | undefined
+  /** The certificates of new handshakes, which may change at any time. Undefined: plain TCP. */
+  readonly tls: TlsContexts | undefined
   /** 0: the system's default. */
   readonly keepAliveMs: number
   /** Threads of the relay: they share its limits. */

@@ -3,8 +3,7 @@
 // instead of 64, and the handshakes of a storm of hellos are spread over turns of the event loop. Runs on a relay thread.
 
 import { createServer, type AddressInfo, type Server } from 'node:net'
-import { createSecureContext, type SecureContext } from 'node:tls'
-import { helloState } from '#protocol/tls-hello.ts'
+import { helloState, readHello } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
 import { TurnQueue } from '#relay/turn-queue.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Acceptor, type AcceptorParts } from './acceptor.ts'
@@ -12,7 +11,7 @@ import { HandleConnection, type HandleConnectionParts } from './handle-connectio
 import { ListeningPort } from './listening-port.ts'
 import { PendingHandshakes, type PendingHandshake } from './pending-handshakes.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
-import type { ListeningHandle, RuntimeHandles, TcpHandle, TlsHandle } from './runtime-handles.ts'
+import type { ListeningHandle, RuntimeHandles, SocketName, TcpHandle, TlsHandle } from './runtime-handles.ts'
 
 /** The most that libuv reads in one call. */
 const READ_BUFFER_BYTES = 65_536
@@ -32,9 +31,6 @@ const HELLO_PIECE_BYTES = 1_023
 const SWEEPS_PER_CHECK = 8
 /** … and those of all connections in a sweep that is so late that something must have kept the thread busy. */
 const LATE_SWEEP_MS = 100
-/** RFC 7301 §3.1: each name follows its length. */
-const ALPN_HTTP11 = Buffer.from('\x08http/1.1', 'latin1')
-
 export interface HandleAcceptorParts extends AcceptorParts {
   readonly handles: RuntimeHandles
   readonly scheduler: ReadScheduler
@@ -43,7 +39,6 @@ export interface HandleAcceptorParts extends AcceptorParts {
 export class HandleAcceptor implements Acceptor {
   readonly #parts: HandleAcceptorParts
   readonly #connectionParts: HandleConnectionParts
-  readonly #context: SecureContext | undefined
   readonly #server: Server = createServer()
   readonly #port: ListeningPort
   readonly #helloBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
@@ -51,6 +46,8 @@ export class HandleAcceptor implements Acceptor {
   readonly #handshakesMax: number
   /** TLS handshakes in progress, and since when; oldest first. */
   readonly #handshakes = new Map<HandleConnection, number>()
+  /** Of those, and until they are closed, the validations of an authority: they carry no HTTP. */
+  readonly #challenges = new Set<HandleConnection>()
   readonly #connections = new Set<HandleConnection>()
   /** Where the last check of records stopped. */
   #toCheck = this.#connections.values()
@@ -67,7 +64,6 @@ export class HandleAcceptor implements Acceptor {
     this.#sweptMs = now()
     this.#pendingHandshakes = new PendingHandshakes(parts.threadCount)
     this.#handshakesMax = Math.ceil(HANDSHAKES_MAX / parts.threadCount)
-    this.#context = parts.identity && createSecureContext(parts.identity)
     this.#connectionParts = {
       handles: parts.handles,
       scheduler: parts.scheduler,
@@ -108,7 +104,7 @@ export class HandleAcceptor implements Acceptor {
       this.#abortHandshake(connection, Counter.handshakesTimedOut)
     }
     if (this.#queue.length > 0) this.#turnLater()
-    if (this.#context !== undefined) this.#checkRecords(nowMs)
+    if (this.#parts.tls !== undefined) this.#checkRecords(nowMs)
     this.#sweptMs = nowMs
   }
 
@@ -140,7 +136,7 @@ export class HandleAcceptor implements Acceptor {
     if (!this.#hasDescriptorFor(tcp) || !host.tryAccept()) return tcp.close(() => undefined)
     tcp.setNoDelay(true)
     if (keepAliveMs > 0) tcp.setKeepAlive(true, Math.ceil(keepAliveMs / 1_000))
-    if (this.#context === undefined) {
+    if (this.#parts.tls === undefined) {
       const connection = new HandleConnection(tcp, undefined, this.#connectionParts)
       this.#connections.add(connection)
       return host.onConnection(connection)
@@ -240,12 +236,15 @@ export class HandleAcceptor implements Acceptor {
   #beginTls(pending: PendingHandshake, hello: Buffer): void {
     const { handles } = this.#parts
     const { tcp } = pending
+    const choice = this.#parts.tls?.choose(readHello(hello), () => localAddress(tcp))
+    if (choice === undefined) return this.#abortPending(pending, Counter.handshakesUncertified)
     this.#pendingHandshakes.delete(pending)
-    const tls = handles.wrapTls(tcp, this.#context as SecureContext)
-    tls.setALPNProtocols(ALPN_HTTP11)
+    const tls = handles.wrapTls(tcp, choice.context)
+    tls.setALPNProtocols(choice.alpn)
     tcp.onread = ignoreRead
     const connection = new HandleConnection(tcp, tls, this.#connectionParts)
     this.#connections.add(connection)
+    if (choice.isChallenge) this.#challenges.add(connection)
     this.#handshakes.set(connection, this.#parts.now())
     for (let at = 0; at < hello.length; at += HELLO_PIECE_BYTES) {
       tls.receive(hello.subarray(at, at + HELLO_PIECE_BYTES))
@@ -266,13 +265,16 @@ export class HandleAcceptor implements Acceptor {
     connection.isSecure = true
     counters.add(connection.isTls13 ? Counter.handshakesTls13 : Counter.handshakesTls12, 1)
     counters.add(connection.isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12, 1)
+    // The authority has seen what it wanted to see (RFC 8737 §3).
+    if (this.#challenges.has(connection)) return connection.close()
     host.onConnection(connection)
   }
 
   #onClosed(connection: HandleConnection): void {
     const { counters } = this.#parts
     this.#connections.delete(connection)
-    if (this.#context === undefined) return
+    this.#challenges.delete(connection)
+    if (this.#parts.tls === undefined) return
     if (connection.isUseless) counters.add(Counter.tlsUseless, 1)
     if (connection.isSecure) {
       counters.add(connection.isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12, -1)
@@ -281,6 +283,13 @@ export class HandleAcceptor implements Acceptor {
       if (this.#queue.length > 0) this.#turnLater()
     }
   }
+}
+
+/** The address that the client has connected to. */
+function localAddress(tcp: TcpHandle): string {
+  const name: SocketName = {}
+  tcp.getsockname(name)
+  return name.address ?? ''
 }
 
 /** TLS reads the TCP handle from now on. */

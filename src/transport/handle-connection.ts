@@ -17,7 +17,7 @@ import { RecordBudget } from './record-budget.ts'
 import type {
   HandleOwner,
   HandleRequest,
-  PeerName,
+  SocketName,
   RuntimeHandles,
   StreamHandle,
   TcpHandle,
@@ -100,7 +100,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#tls = tls
     this.#recordBudget = tls && new RecordBudget(parts.now())
     this.#parts = parts
-    const name: PeerName = {}
+    const name: SocketName = {}
     tcp.getpeername(name)
     this.#address = name.address ?? ''
     this.#port = name.port ?? 0

@@ -2,10 +2,11 @@
 // loopback, with TLS if it will serve TLS, and they must come back unchanged. A fault found here would affect clients; then the relay
 // works over public sockets and logs the reason. Runs on each relay thread, before it listens.
 
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, type TlsOptions } from 'node:tls'
+import { connect as connectTls } from 'node:tls'
+import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
 import { Counters } from '#relay/counters.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Connection } from './connection.ts'
@@ -13,19 +14,25 @@ import { HandleAcceptor } from './handle-acceptor.ts'
 import { NO_FLUSH_CONTROL } from './read-state.ts'
 import { ReadScheduler } from './read-scheduler.ts'
 import { runtimeHandles, type RuntimeHandles } from './runtime-handles.ts'
+import { TlsContexts } from './tls-contexts.ts'
+import type { TlsMaxVersion } from './tls-identity.ts'
 
 /** More than all buffers between both ends hold at first, so that reading is paused and writing has to wait. */
 const TEST_BYTES = 4_194_304
 /** The test takes some tens of milliseconds. */
 const TEST_TIMEOUT_MS = 5_000
 
-/** The handles of this runtime, after the test. Rejects with what is wrong with them. */
-export async function testedHandles(identity: TlsOptions | undefined): Promise<RuntimeHandles> {
+/**
+ * The handles of this runtime, after the test. Rejects with what is wrong with them.
+ *
+ * @param tls with a certificate; undefined for plain TCP
+ */
+export async function testedHandles(tls: TlsContexts | undefined): Promise<RuntimeHandles> {
   const handles = runtimeHandles()
   const now = (): number => performance.now()
   const acceptor = new HandleAcceptor({
     handles,
-    identity,
+    tls,
     counters: new Counters(),
     keepAliveMs: 0,
     threadCount: 1,
@@ -36,12 +43,32 @@ export async function testedHandles(identity: TlsOptions | undefined): Promise<R
   try {
     const { port } = await acceptor.listen({ host: '127.0.0.1', port: 0 }, false)
     const address = { port, host: '127.0.0.1' }
-    if (identity === undefined) await assertEchoed(connectTcp(address), 'connect')
+    if (tls === undefined) await assertEchoed(connectTcp(address), 'connect')
     else await assertEchoed(connectTls({ ...address, rejectUnauthorized: false }), 'secureConnect')
   } finally {
     await acceptor.close()
   }
   return handles
+}
+
+/** With a certificate for the test alone: the relay may have none yet. */
+export function selfTestContexts(maxVersion: TlsMaxVersion): TlsContexts {
+  const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey
+  const nowMs = Date.now()
+  const certificate = selfSignedCertificate({
+    names: ['localhost'],
+    key,
+    serial: randomBytes(16),
+    fromMs: nowMs,
+    untilMs: nowMs + TEST_TIMEOUT_MS,
+  })
+  const pem = {
+    certificate: certificatePem(certificate),
+    key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  }
+  const contexts = new TlsContexts(maxVersion)
+  contexts.use({ certificates: [{ names: ['localhost'], pem }], meta: '', challenges: [] })
+  return contexts
 }
 
 /** @param openEvent the socket's event when it can carry bytes */

@@ -50,7 +50,7 @@ function makeAcceptor(host: AcceptorHost, counters: Counters): Acceptor {
   return new SocketAcceptor({
     host,
     counters,
-    identity: undefined,
+    tls: undefined,
     keepAliveMs: 0,
     threadCount: 1,
     now,

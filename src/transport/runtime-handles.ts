@@ -23,7 +23,7 @@ export interface HandleOwner {
   onTlsError(): void
 }
 
-export interface PeerName {
+export interface SocketName {
   address?: string
   port?: number
 }
@@ -50,7 +50,8 @@ export interface StreamHandle {
 export interface TcpHandle extends StreamHandle {
   /** The file descriptor; negative when closed. */
   readonly fd: number
-  getpeername(name: PeerName): number
+  getpeername(name: SocketName): number
+  getsockname(name: SocketName): number
   setNoDelay(isOn: boolean): number
   setKeepAlive(isOn: boolean, delaySeconds: number): number
 }

@@ -1,16 +1,19 @@
 // An acceptor over Node's sockets, TLS or plain. It needs no knowledge of the runtime's internals, and is the fallback for when
-// those have changed. It keeps the same contract as handle-acceptor.ts, with two differences. TLS state is made for every
-// connection at once, so half a hello costs as much as half a handshake. And records are estimated from bytes, so a remote that
-// sends much data may send more records without data. Runs on a relay thread, and for the redirect port on the control thread.
+// those have changed. It keeps the same contract as handle-acceptor.ts, with one difference: records are estimated from bytes,
+// so a remote that sends much data may send more records without data. Here, too, the hello is read before TLS is set up,
+// because it decides on the certificate. Runs on a relay thread, and for the redirect port on the control thread.
 
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
+import { helloState, readHello } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Acceptor, type AcceptorParts } from './acceptor.ts'
+import { closeGracefully } from './graceful-close.ts'
 import { ListeningPort } from './listening-port.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import { RecordBudget } from './record-budget.ts'
 import { SocketConnection } from './socket-connection.ts'
+import type { TlsChoice } from './tls-contexts.ts'
 
 /** So many bytes of data count as one record. No common client's records are much smaller. */
 const BYTES_PER_RECORD = 64
@@ -36,10 +39,14 @@ export class SocketAcceptor implements Acceptor {
   /** TLS handshakes in progress, by the name of the remote, and since when; oldest first. */
   readonly #handshakes = new Map<string, { readonly tcp: Socket; readonly sinceMs: number }>()
   readonly #secure = new Map<TLSSocket, SecureConnection>()
+  /** Servers that do not listen, one per certificate: each does the handshakes that are given to it. */
+  readonly #tlsServers = new WeakMap<TlsChoice, TlsServer>()
 
   constructor(parts: SocketAcceptorParts) {
     this.#parts = parts
-    const server = parts.identity === undefined ? this.#plainServer() : this.#tlsServer(parts.identity)
+    const { keepAliveMs } = parts
+    const keepAlive = { keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs }
+    const server = createServer({ noDelay: true, ...keepAlive })
     this.#port = new ListeningPort(server, { counters: parts.counters, now: parts.now })
     server.on('connection', (socket: Socket) => this.#onConnection(socket))
   }
@@ -65,23 +72,18 @@ export class SocketAcceptor implements Acceptor {
     await closed
   }
 
-  #plainServer(): Server {
-    return createServer({ noDelay: true, ...this.#keepAlive() })
-  }
-
-  #tlsServer(identity: TlsOptions): Server {
-    const options = { ...identity, noDelay: true, ...this.#keepAlive(), handshakeTimeout: NEVER_MS }
-    const server = createTlsServer(options, (socket) => this.#onSecure(socket))
+  #tlsServerFor(choice: TlsChoice): TlsServer {
+    const existing = this.#tlsServers.get(choice)
+    if (existing !== undefined) return existing
+    const server = createTlsServer({ ...choice.options, handshakeTimeout: NEVER_MS }, (socket) =>
+      this.#onSecure(socket, choice),
+    )
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
       this.#abortHandshake(remoteName(socket), failureCounter(error.code ?? ''))
       socket.destroy()
     })
+    this.#tlsServers.set(choice, server)
     return server
-  }
-
-  #keepAlive(): { keepAlive: boolean; keepAliveInitialDelay: number } {
-    const { keepAliveMs } = this.#parts
-    return { keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs }
   }
 
   /** Every TCP connection, before any TLS. */
@@ -92,13 +94,32 @@ export class SocketAcceptor implements Acceptor {
     socket.on('close', () => this.#sockets.delete(socket))
     // Until the handshake is done, an error just ends the socket.
     socket.on('error', () => socket.destroy())
-    if (this.#parts.identity === undefined) return this.#handOver(socket)
+    if (this.#parts.tls === undefined) return this.#handOver(socket)
     const remote = remoteName(socket)
     this.#handshakes.set(remote, { tcp: socket, sinceMs: this.#parts.now() })
     socket.on('close', () => this.#abortHandshake(remote, Counter.handshakesLeft))
+    this.#readHello(socket, remote)
     if (this.#handshakes.size <= HANDSHAKES_MAX / this.#parts.threadCount) return
     for (const oldest of this.#handshakes.keys())
       return this.#abortHandshake(oldest, Counter.handshakesCrowdedOut)
+  }
+
+  #readHello(socket: Socket, remote: string): void {
+    let bytes: Buffer = Buffer.alloc(0)
+    const onData = (part: Buffer): void => {
+      bytes = bytes.length === 0 ? part : Buffer.concat([bytes, part])
+      const state = helloState(bytes)
+      if (state === 'partial') return
+      socket.off('data', onData)
+      if (state === 'foreign') return this.#abortHandshake(remote, Counter.handshakesNotTls)
+      socket.pause()
+      const { localAddress = '' } = socket
+      const choice = this.#parts.tls?.choose(readHello(bytes), () => localAddress)
+      if (choice === undefined) return this.#abortHandshake(remote, Counter.handshakesUncertified)
+      socket.unshift(bytes)
+      this.#tlsServerFor(choice).emit('connection', socket)
+    }
+    socket.on('data', onData)
   }
 
   /** Aborts a handshake in progress, and counts it. */
@@ -110,7 +131,7 @@ export class SocketAcceptor implements Acceptor {
     handshake.tcp.destroy()
   }
 
-  #onSecure(socket: TLSSocket): void {
+  #onSecure(socket: TLSSocket, { isChallenge }: TlsChoice): void {
     const { counters, now } = this.#parts
     const remote = remoteName(socket)
     const tcp = this.#handshakes.get(remote)?.tcp
@@ -124,7 +145,11 @@ export class SocketAcceptor implements Acceptor {
       this.#secure.delete(socket)
       counters.add(current, -1)
     })
-    this.#handOver(socket)
+    if (!isChallenge) return this.#handOver(socket)
+    // The authority has seen what it wanted to see (RFC 8737 §3).
+    socket.on('error', () => socket.destroy())
+    closeGracefully(socket)
+    socket.resume()
   }
 
   #checkRecords(socket: TLSSocket, connection: SecureConnection, nowMs: number): void {

@@ -1,11 +1,9 @@
-// The TLS settings of a port: the operator's certificate chain with the relay's meta certificate after it, cipher suites and
-// versions. Reads no files.
+// The TLS settings of a port: a certificate chain with the relay's meta certificate after it, cipher suites and versions.
+// Reads no files.
 
 import type { TlsOptions } from 'node:tls'
 import { constants } from 'node:crypto'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'
-import { metaCertificate } from '#protocol/meta-certificate.ts'
-import { certificatePem } from '#protocol/self-signed.ts'
 
 /** AES-128 first: the cheapest on processors with AES instructions, and the choice of other relays. */
 const CIPHERS = [
@@ -20,27 +18,27 @@ const CIPHERS = [
   'ECDHE-RSA-AES256-GCM-SHA384',
 ].join(':')
 
+export type TlsMaxVersion = 'TLSv1.2' | 'TLSv1.3'
+
 export interface TlsIdentityParts {
   readonly pem: CertificatePem
-  /** The relay's public key, which clients read from the meta certificate. */
-  readonly publicKey: Uint8Array
-  /** 32 random bytes for the meta certificate's own key, which is then discarded. */
-  readonly seed: Uint8Array
-  readonly maxVersion: 'TLSv1.2' | 'TLSv1.3'
-  readonly nowMs: number
+  /** The meta certificate, PEM, in which clients read the relay's key; undefined: none. */
+  readonly meta: string | undefined
+  readonly maxVersion: TlsMaxVersion
+  /** The application protocols that are accepted (ALPN). */
+  readonly protocols: readonly string[]
 }
 
 /** All options of a TLS server. */
-export function tlsIdentity(parts: TlsIdentityParts): TlsOptions {
-  const { certificate, key } = parts.pem
-  const meta = certificatePem(metaCertificate(parts.publicKey, parts.seed, parts.nowMs))
+export function tlsIdentity({ pem, meta, maxVersion, protocols }: TlsIdentityParts): TlsOptions {
+  const { certificate, key } = pem
   return {
     // The meta certificate comes after the complete chain: clients look for it behind the leaf.
-    cert: `${certificate.trimEnd()}\n${meta}`,
+    cert: meta === undefined ? certificate : `${certificate.trimEnd()}\n${meta}`,
     key,
     ciphers: CIPHERS,
     minVersion: 'TLSv1.2',
-    maxVersion: parts.maxVersion,
+    maxVersion,
     // DERP clients never resume a TLS session, so tickets would be wasted work (this is for TLS 1.2; bin/openssl.cnf does the
     // same for 1.3), and they never renegotiate. The order of ciphers is ours, except for clients that put ChaCha first because
     // their processor has no AES instructions.
@@ -49,6 +47,6 @@ export function tlsIdentity(parts: TlsIdentityParts): TlsOptions {
       constants.SSL_OP_NO_RENEGOTIATION |
       constants.SSL_OP_CIPHER_SERVER_PREFERENCE |
       constants.SSL_OP_PRIORITIZE_CHACHA,
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: [...protocols],
   }
 }

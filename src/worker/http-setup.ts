@@ -1,18 +1,17 @@
-// Makes the HTTP server of a relay thread from the settings: its acceptor, its TLS identity, its pages and its limits.
+// Makes the HTTP server of a relay thread from the settings: its acceptor, its pages and its limits.
 // Construction only. Runs on a relay thread.
 
-import type { TlsOptions } from 'node:tls'
 import type { Counters } from '#relay/counters.ts'
 import type { Relay } from '#relay/relay.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { Acceptor, AcceptorHost, AcceptorParts } from '#transport/acceptor.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
-import { testedHandles } from '#transport/handle-selftest.ts'
+import { selfTestContexts, testedHandles } from '#transport/handle-selftest.ts'
 import { pageOf } from '#transport/http-pages.ts'
 import { HttpServer } from '#transport/http-server.ts'
 import type { ReadScheduler } from '#transport/read-scheduler.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
-import { tlsIdentity } from '#transport/tls-identity.ts'
+import type { TlsContexts } from '#transport/tls-contexts.ts'
 import { UpgradeHandler } from '#transport/upgrade-handler.ts'
 import { now } from './clock.ts'
 import type { RelayThreadData } from './thread-messages.ts'
@@ -24,6 +23,8 @@ const PROXY_IDLE_TIMEOUT_MS = 120_000
 
 export interface HttpSetup {
   readonly data: RelayThreadData
+  /** Undefined on plain TCP. */
+  readonly tls: TlsContexts | undefined
   readonly counters: Counters
   readonly relay: Relay
   readonly scheduler: ReadScheduler
@@ -34,7 +35,7 @@ export interface HttpSetup {
 }
 
 export function makeHttpServer(setup: HttpSetup): HttpServer {
-  const { bootstrapDns, counters, data, relay } = setup
+  const { bootstrapDns, counters, data, relay, tls } = setup
   const { isDerpEnabled, home } = data.settings
   const upgrades = new UpgradeHandler({
     counters,
@@ -46,7 +47,7 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
     counters,
     upgrades: isDerpEnabled ? upgrades : undefined,
     accepts: makeAcceptBudget(data),
-    idleTimeoutMs: data.pem === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
+    idleTimeoutMs: tls === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
     now,
     pageOf: (head) => pageOf(head, pages),
     acceptor: async (host) => await makeAcceptor(setup, host),
@@ -55,11 +56,10 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
 
 /** Over the runtime's handles, or over its sockets if the handles fail their self-test. */
 async function makeAcceptor(setup: HttpSetup, host: AcceptorHost): Promise<Acceptor> {
-  const { counters, data, scheduler, onSelfTestFailed } = setup
-  const identity = makeIdentity(data)
+  const { counters, data, scheduler, tls, onSelfTestFailed } = setup
   const parts: AcceptorParts & { scheduler: ReadScheduler } = {
     host,
-    identity,
+    tls,
     counters,
     scheduler,
     keepAliveMs: data.settings.limits.tcpKeepaliveMs,
@@ -67,7 +67,8 @@ async function makeAcceptor(setup: HttpSetup, host: AcceptorHost): Promise<Accep
     now,
   }
   try {
-    return new HandleAcceptor({ ...parts, handles: await testedHandles(identity) })
+    const handles = await testedHandles(tls && selfTestContexts(data.settings.tlsMaxVersion))
+    return new HandleAcceptor({ ...parts, handles })
   } catch (error) {
     onSelfTestFailed(error)
     return new SocketAcceptor(parts)
@@ -80,16 +81,4 @@ function makeAcceptBudget({ accepts, settings }: RelayThreadData): AcceptBudget 
   return Number.isFinite(acceptsPerSecond) && Number.isFinite(acceptBurst)
     ? new AcceptBudget(accepts, acceptsPerSecond, acceptBurst)
     : undefined
-}
-
-/** Undefined without TLS. */
-function makeIdentity(data: RelayThreadData): TlsOptions | undefined {
-  if (data.pem === undefined) return undefined
-  return tlsIdentity({
-    pem: data.pem,
-    publicKey: data.settings.nodeKey.publicKey,
-    seed: data.metaSeed,
-    maxVersion: data.settings.tlsMaxVersion,
-    nowMs: data.startedMs,
-  })
 }

@@ -1,7 +1,6 @@
 // The entry of a relay thread: composes one relay with its HTTP server, its part in the mesh and its links to the other
 // relay threads, and obeys the control thread. No logic beside the translation of messages.
 
-import { createHash } from 'node:crypto'
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { RemoteAdmission } from '#admission/remote-admission.ts'
 import { ThreadLinks } from '#interthread/thread-links.ts'
@@ -13,6 +12,7 @@ import { SingleThread } from '#relay/single-thread.ts'
 import type { HttpServer } from '#transport/http-server.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { remoteText } from '#transport/remote-address.ts'
+import { TlsContexts } from '#transport/tls-contexts.ts'
 import { now } from './clock.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import { makeHttpServer } from './http-setup.ts'
@@ -31,8 +31,6 @@ import { ThreadNotices } from './thread-notices.ts'
 const SWEEP_MS = 60
 /** Approximately: what is due once a second is due at every such sweep. */
 const SWEEPS_PER_SECOND = 16
-/** Sixteen bytes, so that no two runs of a relay are alike. */
-const INSTANCE_DIGITS = 32
 
 class RelayThread {
   readonly #port: MessagePort
@@ -44,6 +42,8 @@ class RelayThread {
   readonly #admission: RemoteAdmission
   readonly #notices: ThreadNotices
   readonly #scheduler: ReadScheduler
+  /** Undefined on plain TCP. */
+  readonly #tls: TlsContexts | undefined
   readonly #httpServer: HttpServer
   readonly #sweeper: NodeJS.Timeout
   #bootstrapDns = ''
@@ -54,7 +54,7 @@ class RelayThread {
     this.#port = port
     const send = (message: FromRelayThread): void => this.#send(message)
     const counters = new Counters(data.counters)
-    const instance = instanceOf(data.metaSeed)
+    const { instance } = data
     this.#counters = counters
     this.#notices = new ThreadNotices(send)
     this.#admission = new RemoteAdmission({
@@ -81,8 +81,11 @@ class RelayThread {
     })
     const busyMs = (): number => performance.eventLoopUtilization().active
     this.#scheduler = new ReadScheduler(now, busyMs, this.#relay.flushQueue)
+    const { certificate, tlsMaxVersion } = data.settings
+    this.#tls = certificate && new TlsContexts(tlsMaxVersion)
     this.#httpServer = makeHttpServer({
       data,
+      tls: this.#tls,
       counters,
       relay: this.#relay,
       scheduler: this.#scheduler,
@@ -106,6 +109,9 @@ class RelayThread {
       case 'bootstrapDns':
         this.#bootstrapDns = message.json
         return
+      case 'certificates':
+        this.#tls?.use(message.set)
+        return this.#send({ kind: 'certificatesUsed', edition: message.edition })
       case 'endUnacknowledged':
         return this.#endUnacknowledged(message.remotes)
       case 'meshKeys':
@@ -172,11 +178,6 @@ class RelayThread {
   #send(message: FromRelayThread | WorkerStateMessage): void {
     this.#port.postMessage(message)
   }
-}
-
-/** Random for each start, and the same for all threads of a relay. */
-function instanceOf(seed: Uint8Array): string {
-  return createHash('sha256').update('instance').update(seed).digest('hex').slice(0, INSTANCE_DIGITS)
 }
 
 if (parentPort === null) throw new Error('relay-thread.ts is the entry of a worker thread')

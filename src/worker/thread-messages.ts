@@ -9,7 +9,7 @@ import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
-import type { CertificatePem } from '#protocol/certificate-pem.ts'
+import type { CertificateSet } from '#protocol/certificate-pem.ts'
 
 /** Start data of a relay thread. */
 export interface RelayThreadData {
@@ -19,12 +19,10 @@ export interface RelayThreadData {
   readonly accepts: SharedArrayBuffer
   /** Undefined if this is the only relay thread. */
   readonly threads: ThreadMemory | undefined
-  readonly pem: CertificatePem | undefined
-  /** 32 random bytes, the same for all threads: clients must see one meta certificate. */
-  readonly metaSeed: Uint8Array
+  /** Random for each start, and the same for all threads of a relay. */
+  readonly instance: string
   /** Authorities that may have signed siblings' certificates, PEM. */
   readonly siblingAuthorities: readonly string[]
-  readonly startedMs: number
 }
 
 export interface ListenRequest {
@@ -39,6 +37,8 @@ export type ToRelayThread =
   | { readonly kind: 'listen'; readonly request: ListenRequest }
   | { readonly kind: 'admissionAnswer'; readonly id: number; readonly answer: AdmissionAnswer }
   | { readonly kind: 'bootstrapDns'; readonly json: string }
+  /** What new TLS handshakes present from now on; answered with `certificatesUsed`. */
+  | { readonly kind: 'certificates'; readonly edition: number; readonly set: CertificateSet }
   /** Ends the sessions of remotes that no longer acknowledge. */
   | { readonly kind: 'endUnacknowledged'; readonly remotes: readonly RemoteAddress[] }
   /** Another relay thread has started, or has died. */
@@ -102,6 +102,8 @@ export type FromRelayThread =
   /** The thread listens over public sockets because the runtime's handles are not as it expects. */
   | { readonly kind: 'handleSelfTestFailed'; readonly text: string }
   | RuntimeWarning
+  /** Every TLS handshake of this thread that begins from now on presents that edition. */
+  | { readonly kind: 'certificatesUsed'; readonly edition: number }
   /** This thread's links to the siblings of that edition; sent once a second and whenever the state of a link changes. */
   | { readonly kind: 'linkReports'; readonly edition: number; readonly links: readonly SiblingReport[] }
   /** Keys of clients that made this relay their home, or no longer do; for the key directory. */

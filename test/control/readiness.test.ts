@@ -54,7 +54,7 @@ it('a lost STUN answer does not silence STUN, and a relay that stays not ready l
       look: () => undefined,
     },
     admission: undefined,
-    certificate: undefined,
+    certificates: undefined,
   } as unknown as ReadinessParts)
   await readiness.start()
   for (let looks = 0; looks < 3; looks++) readiness.threadsChanged()

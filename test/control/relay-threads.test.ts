@@ -230,9 +230,7 @@ it('a thread that is started later gets the messages that still hold, bootstrap 
   const restarted = Promise.withResolvers<number>()
   const threads = new RelayThreads({
     settings: { ...settings, certificate: undefined },
-    pem: undefined,
     siblingAuthorities: [],
-    startedMs: Date.now(),
     onMessage: () => undefined,
     onDeath: () => undefined,
     onRestart: restarted.resolve,

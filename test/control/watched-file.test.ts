@@ -64,7 +64,7 @@ it('reports a missing file once, and its text when it is back unchanged', async 
   await file.look()
   rmSync(path)
   for (let times = 0; times < 3; times++) await file.look()
-  expect(reported).toEqual(['one', expect.stringMatching(/^problem: ENOENT/)])
+  expect(reported).toEqual(['one', expect.stringMatching(/^problem: does not exist/)])
   writeFileSync(path, 'one')
   await file.look()
   await file.look()

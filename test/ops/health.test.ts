@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { certificateHealth } from '#ops/certificate-health.ts'
 import { Health, reportText, type HealthCheck } from '#ops/health.ts'
-import { certificate } from './sources.ts'
+import { certificate, certificates } from './sources.ts'
 
 const passing: HealthCheck = { name: 'listeners', check: () => ({ isOk: true, detail: 'all bound' }) }
 
@@ -49,7 +49,7 @@ it('is ready while all checks pass, and runs them for each report', () => {
 it('the certificate check passes from the first to the last moment of validity', () => {
   let nowMs = certificate.notBeforeMs
   const check = certificateHealth(
-    () => certificate,
+    () => certificates([certificate]),
     () => nowMs,
   )
   expect(check.check()).toEqual({
@@ -72,8 +72,20 @@ it('the certificate check passes from the first to the last moment of validity',
 
 it('the certificate check fails without a certificate', () => {
   const check = certificateHealth(
-    () => undefined,
+    () => certificates([]),
     () => 0,
   )
-  expect(check.check()).toEqual({ isOk: false, detail: 'no certificate is loaded' })
+  expect(check.check()).toEqual({ isOk: false, detail: 'no certificate yet' })
+})
+
+it('the certificate check tells of a failed renewal and passes all the same', () => {
+  const check = certificateHealth(
+    () => certificates([certificate], 'the authority is not reachable'),
+    () => certificate.notBeforeMs,
+  )
+  expect(check.check()).toEqual({
+    isOk: true,
+    detail:
+      'relay.example: valid until 2030-04-01T00:00:00.000Z, 90 days; the last renewal failed: the authority is not reachable',
+  })
 })

@@ -17,7 +17,7 @@ import { END_REASONS } from '#relay/end-reason.ts'
 import { disco, frames, packet } from '../vectors/frames.ts'
 import { alice, bob, cathy, sibling } from '../support/actor.ts'
 import { TestRelay } from '../support/test-relay.ts'
-import { certificate, testSources } from './sources.ts'
+import { testSources } from './sources.ts'
 import { allSeries, parseClassic } from './strict-exposition.ts'
 
 /** Every series of the relay, by name and labels. Process metrics are left out, because they change by themselves. */
@@ -57,6 +57,10 @@ const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   handshakesBroken: [
     'derp_handshake_failures_total{stage="tls"}',
     'tls_handshake_failures_total{reason="protocol"}',
+  ],
+  handshakesUncertified: [
+    'derp_handshake_failures_total{stage="tls"}',
+    'tls_handshake_failures_total{reason="no_certificate"}',
   ],
   handshakesCrowdedOut: [
     'derp_handshake_failures_total{stage="tls"}',
@@ -218,11 +222,9 @@ it('exports STUN requests by result and family', async () => {
   })
 })
 
-it('exports state, build, certificate and limits', async () => {
-  const checks = [
-    { name: 'listeners', isOk: true, detail: '' },
-    { name: 'stun', isOk: false, detail: 'no answer' },
-  ]
+it('exports state, build and limits', async () => {
+  const failing = { name: 'stun', isOk: false, detail: 'no answer' }
+  const checks = [{ name: 'listeners', isOk: true, detail: '' }, failing]
   const series = await scrape({ state: () => ({ isReady: false, checks }), logLinesLost: () => 7 })
   const expected: Record<string, number> = {
     'derp_build_info{version="1.2.3",node_version="22.0.0"}': 1,
@@ -230,8 +232,6 @@ it('exports state, build, certificate and limits', async () => {
     derp_log_lines_lost_total: 7,
     'derp_check_ok{check="listeners"}': 1,
     'derp_check_ok{check="stun"}': 0,
-    'tls_certificate_not_before_timestamp_seconds{hostname="relay.example"}': certificate.notBeforeMs / 1_000,
-    'tls_certificate_not_after_timestamp_seconds{hostname="relay.example"}': certificate.notAfterMs / 1_000,
     derp_send_queue_limit_bytes: 524_288,
     derp_send_queue_limit_packets: Infinity,
     derp_write_timeout_seconds: 2,
@@ -249,11 +249,11 @@ it('exports no metrics of features that are off', async () => {
   const { rate: _rate, ...limits } = testSources().limits
   const series = await scrape({
     stun: () => undefined,
-    certificate: () => undefined,
+    certificates: () => undefined,
     limits: { ...limits, rate: undefined },
   })
   const names = [...series.keys()].join('\n')
-  expect(names).not.toMatch(/^(?:stun_|tls_certificate|derp_rate_limit_b)/m)
+  expect(names).not.toMatch(/^(?:stun_|tls_certificate|derp_certificate|derp_rate_limit_b)/m)
   expect(names).toMatch(/^derp_rate_limit_waits_total/m)
 })
 

@@ -1,5 +1,6 @@
 // Sources of metrics for tests, with every feature on. Each test replaces the source that it tests.
 
+import type { CertificateLife, CertificateStatus } from '#ops/certificate-families.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
@@ -27,10 +28,19 @@ const limits: RelayLimits = {
   tcpUserTimeoutMs: 15_000,
 }
 
-export const certificate = {
+export const certificate: CertificateLife = {
   hostname: 'relay.example',
+  origin: 'acme',
   notBeforeMs: Date.UTC(2030, 0, 1),
   notAfterMs: Date.UTC(2030, 3, 1),
+}
+
+export function certificates(all: readonly CertificateLife[], lastFailure?: string): CertificateStatus {
+  const failures = new Map([
+    ['expired', 0],
+    ['acme_refused', 2],
+  ])
+  return { certificates: all, usedSinceMs: all[0]?.notBeforeMs, failures, lastFailure }
 }
 
 const sibling: SiblingView = {
@@ -77,7 +87,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     mesh: () => [...directory.families(), ...reloads.families()],
     stun: () => noStun,
     stunDeaths: () => 0,
-    certificate: () => certificate,
+    certificates: () => certificates([certificate]),
     state: () => ({
       isReady: true,
       checks: [{ name: 'listeners', isOk: true, detail: 'bound' }],

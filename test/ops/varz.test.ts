@@ -125,7 +125,7 @@ it('has STUN, TLS and rate limit metrics only if these are on', async () => {
   expect(on.get('stun_addrfamily{family="ipv6"}')).toBe(2)
   const off = await page({
     stun: () => undefined,
-    certificate: () => undefined,
+    certificates: () => undefined,
     limits: { ...testSources().limits, rate: undefined },
   })
   expect([...off.keys()].filter((name) => /^(?:stun|tls|derper_tls|derp_rate)/.test(name))).toEqual([])

@@ -4,9 +4,12 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, type TlsOptions } from 'node:tls'
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { expect, vi } from 'vitest'
+import type { CertificateSet, NamedCertificate } from '#protocol/certificate-pem.ts'
+import { metaCertificate } from '#protocol/meta-certificate.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
+import { certificatePem } from '#protocol/self-signed.ts'
 import { Counters } from '#relay/counters.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener } from '#relay/ports.ts'
@@ -17,18 +20,24 @@ import { NO_FLUSH_CONTROL } from '#transport/read-state.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
-import { tlsIdentity } from '#transport/tls-identity.ts'
+import { TlsContexts } from '#transport/tls-contexts.ts'
 import { goodPair } from '../config/certificates.ts'
 import type { FakeClock } from './fake-clock.ts'
 
-function makeIdentity(maxVersion: 'TLSv1.2' | 'TLSv1.3'): TlsOptions {
-  return tlsIdentity({
-    pem: goodPair('localhost'),
-    publicKey: keyPairFrom(randomBytes(32)).publicKey,
-    seed: randomBytes(32),
-    maxVersion,
-    nowMs: Date.now(),
-  })
+const meta = certificatePem(
+  metaCertificate(keyPairFrom(randomBytes(32)).publicKey, randomBytes(32), Date.now()),
+)
+
+/** What the relay presents: each certificate for its first name. */
+export function certificateSet(
+  certificates: readonly NamedCertificate[],
+  challenges: readonly NamedCertificate[] = [],
+): CertificateSet {
+  return { certificates, meta, challenges }
+}
+
+export function namedPair(...names: string[]): NamedCertificate {
+  return { names, pem: goodPair(...names) }
 }
 
 /** An accepted connection: records the events of its link. */
@@ -94,15 +103,19 @@ export class AcceptorHarness {
   /** TLS connections that were made; counted over handles alone. */
   tlsCount = 0
   readonly #acceptor: Acceptor
+  /** With one certificate for localhost at first. */
+  readonly contexts: TlsContexts
   readonly #isTls: boolean
   readonly #remotes: Socket[] = []
 
   constructor({ isOverHandles, tls }: AcceptorKind, { clock, threadCount = 1 }: HarnessOptions = {}) {
     this.#isTls = tls !== undefined
+    this.contexts = new TlsContexts(tls ?? 'TLSv1.3')
+    this.contexts.use(certificateSet([namedPair('localhost')]))
     const parts: AcceptorParts & { scheduler: ReadScheduler } = {
       counters: this.counters,
       scheduler: this.scheduler,
-      identity: tls === undefined ? undefined : makeIdentity(tls),
+      tls: tls && this.contexts,
       keepAliveMs: 600_000,
       threadCount,
       now: clock?.now ?? (() => performance.now()),
@@ -158,6 +171,15 @@ export class AcceptorHarness {
     socket.on('error', () => undefined)
     await once(socket, 'secureConnect')
     return socket
+  }
+
+  /** A TLS connection with a server name or an offer of protocols. Rejects if the handshake fails. */
+  async tls(options: ConnectionOptions): Promise<TLSSocket> {
+    const tcp = this.tcp()
+    await once(tcp, 'connect')
+    const socket = connectTls({ socket: tcp, rejectUnauthorized: false, ...options })
+    await once(socket, 'secureConnect')
+    return socket.on('error', () => undefined)
   }
 
   /** A remote, the TCP connection under its TLS, and the accepted connection. */

@@ -2,19 +2,18 @@
 // be slower, and nobody would notice.
 
 import { expect, it } from 'vitest'
-import { testedHandles } from '#transport/handle-selftest.ts'
-import { goodPair } from '../config/certificates.ts'
+import { selfTestContexts, testedHandles } from '#transport/handle-selftest.ts'
+import { TlsContexts } from '#transport/tls-contexts.ts'
 
 it('handles pass their self-test without TLS', async () => {
   expect((await testedHandles(undefined)).wrapTls).toBeTypeOf('function')
 })
 
 it.each(['TLSv1.2', 'TLSv1.3'] as const)('handles pass their self-test with %s', async (maxVersion) => {
-  const { certificate: cert, key } = goodPair('localhost')
-  expect((await testedHandles({ cert, key, maxVersion })).wrapTls).toBeTypeOf('function')
+  expect((await testedHandles(selfTestContexts(maxVersion))).wrapTls).toBeTypeOf('function')
 })
 
 it('a self-test that fails gives the reason', async () => {
-  const identity = { cert: 'none', key: 'none' }
-  await expect(testedHandles(identity)).rejects.toThrow()
+  const withoutCertificate = new TlsContexts('TLSv1.3')
+  await expect(testedHandles(withoutCertificate)).rejects.toThrow()
 })

@@ -1,4 +1,4 @@
-// Keys, addresses, certificates and STUN.
+// Keys, addresses, certificates, TLS hellos and STUN.
 
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { isIP, isIPv6 } from 'node:net'
@@ -15,6 +15,7 @@ import {
   publicKeyText,
 } from '#protocol/node-key.ts'
 import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
+import { helloState, readHello } from '#protocol/tls-hello.ts'
 import {
   bindingRequest,
   isBindingRequest,
@@ -66,6 +67,47 @@ const stunAnswer: FuzzTarget = {
     const length = writeBindingAnswer(out, request, answer.ip, answer.port)
     same(readBindingAnswer(out.subarray(0, length)), answer, 'the response')
     return `${isMappedIpv4(answer.ip)} ${magnitude(input.length)}`
+  },
+}
+
+/** Bytes after their length, a number of two bytes. */
+function counted(...parts: readonly Uint8Array[]): Buffer {
+  const content = Buffer.concat(parts)
+  return Buffer.concat([Buffer.from([content.length >> 8, content.length & 255]), content])
+}
+
+/** A hello with a server name and the offer of a validation, in records of so many bytes. */
+function acmeHello(recordBytes: number): Buffer {
+  const serverName = counted(Buffer.of(0), counted(Buffer.from('a.example')))
+  const extensions = counted(
+    Buffer.of(0, 0),
+    counted(serverName),
+    Buffer.of(0, 16),
+    counted(counted(Buffer.from('\x0aacme-tls/1', 'latin1'))),
+  )
+  const start = [Buffer.of(3, 3), Buffer.alloc(32), Buffer.of(0, 0, 2, 0x13, 1, 1, 0)]
+  const message = Buffer.concat([Buffer.of(1, 0), counted(...start, extensions)])
+  const records: Buffer[] = []
+  for (let at = 0; at < message.length; at += recordBytes) {
+    records.push(Buffer.of(22, 3, 1), counted(message.subarray(at, at + recordBytes)))
+  }
+  return Buffer.concat(records)
+}
+
+const tlsHello: FuzzTarget = {
+  name: 'tls-hello',
+  corpus: [acmeHello(200), acmeHello(3), acmeHello(200).subarray(0, 60)],
+  tokens: ['acme-tls/1', '\x16\x03\x01', '\x01\x00'],
+  attempt(input, random) {
+    if (input.length === 0) return 'nothing'
+    const state = helloState(input)
+    const shorter = 1 + random.below(input.length)
+    const earlier = helloState(input.subarray(0, shorter))
+    // What was decided once stays decided.
+    if (earlier !== 'partial') same(earlier, state, `the state after ${shorter} bytes`)
+    const { serverName = '', isAcmeValidation } = readHello(input)
+    invariant(/^[!-~]{0,255}$/.test(serverName) && serverName === serverName.toLowerCase(), serverName)
+    return `${state} ${isAcmeValidation} ${magnitude(serverName.length)}`
   },
 }
 
@@ -218,6 +260,7 @@ export const ADDRESS_TARGETS: readonly FuzzTarget[] = [
   stunRequest,
   stunAnswer,
   ipAddress,
+  tlsHello,
   nodeKey,
   keyFile,
   certificate,

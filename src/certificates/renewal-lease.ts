@@ -1,0 +1,105 @@
+// The right to renew a certificate in a folder that several relays share, possibly over NFS: one of them has it, the others wait
+// for its files. A lease that is not refreshed expires, because its holder may die. Ages are differences of times that the file
+// system itself has set, so the relays' clocks need not agree.
+//
+// Contract: two holders at once are possible if one sleeps longer than the life of its lease. They then order a certificate
+// each, which is a waste and no damage, since every file is replaced as a whole.
+
+import { randomBytes } from 'node:crypto'
+import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { temporaryPath, writeNew } from './stored-file.ts'
+
+/** Longer than an order may take. */
+const LEASE_MS = 600_000
+
+export class RenewalLease {
+  readonly #path: string
+  /** Undefined: the folder cannot be written, so no other relay keeps a lease there either. */
+  readonly #owner: string | undefined
+
+  private constructor(path: string, owner: string | undefined) {
+    this.#path = path
+    this.#owner = owner
+  }
+
+  /** Undefined while another relay has the lease. In a folder that cannot be written, every relay has it. */
+  static async take(path: string): Promise<RenewalLease | undefined> {
+    const owner = randomBytes(16).toString('hex')
+    const own = temporaryPath(path)
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await writeNew(own, owner, 0o600)
+      const isTaken = (await isLinked(own, path)) || (await isTakenOver(own, path))
+      return isTaken ? new RenewalLease(path, owner) : undefined
+    } catch {
+      // A read-only or full disk: whoever stores the new certificate reports it.
+      return new RenewalLease(path, undefined)
+    } finally {
+      await rm(own, { force: true }).catch(() => undefined)
+    }
+  }
+
+  /** Begins the life of the lease anew. False: it has expired, and another relay has it now. */
+  async refresh(): Promise<boolean> {
+    if (this.#owner === undefined) return true
+    const file = await open(this.#path, 'r+').catch(() => undefined)
+    if (file === undefined) return false
+    try {
+      if ((await file.readFile('utf8')) !== this.#owner) return false
+      // If another relay takes the lease at this moment, the bytes go into the old file, which has no name any more.
+      await file.write(this.#owner, 0)
+      return (await file.stat()).ino === (await stat(this.#path)).ino
+    } catch {
+      return false
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Does not remove the lease of another relay. */
+  async release(): Promise<void> {
+    if (this.#owner === undefined || (await ownerOf(this.#path)) !== this.#owner) return
+    await rm(this.#path, { force: true }).catch(() => undefined)
+  }
+}
+
+async function ownerOf(path: string): Promise<string | undefined> {
+  return await readFile(path, 'utf8').catch(() => undefined)
+}
+
+/** Gives the file a second name; false if that name is taken. Unlike creating, this is one step on NFS of any version. */
+async function isLinked(own: string, path: string): Promise<boolean> {
+  try {
+    await link(own, path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Whether the lease had expired, and this relay is the one that has replaced it. */
+async function isTakenOver(own: string, path: string): Promise<boolean> {
+  if (!(await isExpired(path, own))) return false
+  // Of several relays that see an expired lease, only the one with this file may replace it, after another look.
+  const guard = `${path}.takeover`
+  if (!(await isLinked(own, guard))) {
+    // Its holder needs milliseconds. If it has died, the next attempt finds the way free.
+    if (await isExpired(guard, own)) await rm(guard, { force: true })
+    return false
+  }
+  try {
+    if (!(await isExpired(path, own))) return false
+    await rename(own, path)
+    return true
+  } finally {
+    await rm(guard, { force: true })
+  }
+}
+
+/** @param own a file that was written just now: its time is the file system's present */
+async function isExpired(path: string, own: string): Promise<boolean> {
+  const [{ mtimeMs: presentMs }, held] = await Promise.all([stat(own), stat(path).catch(() => undefined)])
+  return held !== undefined && presentMs - held.mtimeMs > LEASE_MS
+}

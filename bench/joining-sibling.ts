@@ -47,6 +47,7 @@ export class JoiningSibling {
       keysMax: Infinity,
       now: () => performance.now(),
       random: (bytes) => randomBytes(bytes),
+      siblingDrains: () => undefined,
       later: (delayMs, callback) => void setTimeout(callback, delayMs),
       flushSoon: (one) => void setImmediate(() => one.flush()),
       onChange: () => undefined,

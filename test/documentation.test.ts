@@ -67,12 +67,13 @@ describe('the architecture page', () => {
     .map((text) => ({ title: text.split('\n', 1)[0], steps: text.match(/^\d+\. .*(?:\n {3}.*)*/gm) ?? [] }))
     .filter(({ steps }) => steps.length > 0)
 
-  it('follows a packet, a login, a presence, a setting and a metric', () => {
+  it('follows a packet, a login, a presence, a setting, a drain and a metric', () => {
     expect(walks.map(({ title }) => title)).toEqual([
       'One packet',
       'One login',
       "One sibling's presence",
       'One setting',
+      'One drain',
       'One metric',
     ])
   })

@@ -26,9 +26,15 @@ export class TakingLink implements Link {
 
   becomeTrunk(): void {}
 
+  get carriedBytes(): number {
+    return this.bytes
+  }
+
   pause(): void {}
 
   resume(): void {}
+
+  finish(): void {}
 
   close(): void {}
 

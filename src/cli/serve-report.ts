@@ -24,7 +24,7 @@ export interface ServeReport {
   warnings(warnings: readonly string[]): void
   started(settings: Settings, addresses: RelayAddresses): void
   relayFailed(error: Error): void
-  stopped(signal: NodeJS.Signals): void
+  stopped(by: NodeJS.Signals | 'drain'): void
   /** A part of the relay still runs. */
   stopFailed(error: unknown): void
 }
@@ -134,8 +134,8 @@ class PrintedReport implements ServeReport {
     this.#io.stderr.write(`derpfleet: the relay failed: ${messageOf(error)}\n`)
   }
 
-  stopped(signal: NodeJS.Signals): void {
-    this.#io.stdout.write(`stopped by ${signal}\n`)
+  stopped(by: NodeJS.Signals | 'drain'): void {
+    this.#io.stdout.write(by === 'drain' ? 'drained and stopped\n' : `stopped by ${by}\n`)
   }
 
   stopFailed(error: unknown): void {

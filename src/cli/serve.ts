@@ -13,6 +13,9 @@ import { checkConfiguration, exitCodeOf, problemsOfStart, readServeSettings } fr
 import type { ServeReport } from './serve-report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 
+/** Of a command that no signal reaches. */
+const NEVER = new Promise<never>(() => undefined)
+
 export const serve: Command = {
   name: 'serve',
   summary: "Run a relay; accepts derper's flags",
@@ -74,7 +77,9 @@ async function untilEnd(relay: RunningRelay, report: ServeReport, io: Io): Promi
   if (signals !== undefined) {
     signals.listener = { reload: () => void relay.reload(), toggleDebug: () => relay.toggleDebug() }
   }
-  const end = await Promise.race([...(signals === undefined ? [] : [signals.stopped]), relay.failed])
+  const stopped = signals?.stopped ?? NEVER
+  let end = await Promise.race([stopped, relay.failed, relay.drainAsked])
+  if (end === 'SIGTERM' || end === 'drain') end = await drained(relay, end, stopped)
   if (end instanceof Error) report.relayFailed(end)
   try {
     await relay.stop()
@@ -86,6 +91,21 @@ async function untilEnd(relay: RunningRelay, report: ServeReport, io: Io): Promi
   if (end instanceof Error) return ExitCode.failed
   report.stopped(end)
   return ExitCode.done
+}
+
+/**
+ * Drains the relay. Returns why it ends now: it is drained, it has failed, or a signal asks for the end of a drain that
+ * was not asked for by a signal.
+ */
+async function drained(
+  relay: RunningRelay,
+  asked: 'SIGTERM' | 'drain',
+  stopped: Promise<NodeJS.Signals>,
+): Promise<NodeJS.Signals | 'drain' | Error> {
+  const isOver = relay.drain().then(() => asked)
+  const isStopped =
+    asked === 'drain' ? stopped.then(async (signal) => (signal === 'SIGTERM' ? isOver : signal)) : NEVER
+  return await Promise.race([isOver, isStopped, relay.failed])
 }
 
 function serveUsage(): string {

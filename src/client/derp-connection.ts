@@ -167,6 +167,9 @@ export class DerpConnection implements AsyncDisposable {
         this.#opening?.begin(secure)
       },
       onBytes: (buffer, start, end) => this.#onBytes(buffer, start, end),
+      onEnded: () => {
+        if (this.#phase === 'frames') this.#endInOrder(endOf(undefined))
+      },
       onDrained: () => {
         this.#drained?.resolve()
         this.#drained = undefined

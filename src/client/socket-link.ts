@@ -21,6 +21,8 @@ export interface LinkHandler {
   onOpen(secure: SecureFacts | undefined): void
   /** Bytes at [start, end), borrowed for the call. */
   onBytes(buffer: Buffer, start: number, end: number): void
+  /** The server has ended its side. What is written from now on would be lost; `onClosed` follows. */
+  onEnded(): void
   /** There is room again after `write` has returned false. */
   onDrained(): void
   /** The link has ended; called once, even if it was never open. */
@@ -68,6 +70,7 @@ export class SocketLink {
     this.#socket.once('connect', () => this.#onConnect())
     this.#socket.once('secureConnect', () => this.#onSecure())
     this.#socket.on('drain', () => this.#handler.onDrained())
+    this.#socket.once('end', () => this.#handler.onEnded())
     // For the runtime an unreadable TLS record is an error, but not the end of the socket.
     this.#socket.on('error', (error) => {
       this.#error ??= error

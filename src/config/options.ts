@@ -13,6 +13,7 @@ import {
   port,
   text,
 } from './option-kind.ts'
+import { DRAIN } from './drain-options.ts'
 import { LIMITS } from './limit-options.ts'
 import type { OptionTable } from './option.ts'
 
@@ -322,6 +323,7 @@ export const OPTION_GROUPS = {
   'Name and certificate': CERTIFICATE,
   Admission: ADMISSION,
   Limits: LIMITS,
+  Drain: DRAIN,
   'Process and log': SERVICE,
   'Unsupported derper options': UNSUPPORTED,
 } as const satisfies Readonly<Record<string, OptionTable>>
@@ -333,6 +335,7 @@ export const OPTIONS = {
   ...CERTIFICATE,
   ...ADMISSION,
   ...LIMITS,
+  ...DRAIN,
   ...SERVICE,
   ...UNSUPPORTED,
 } as const

@@ -73,6 +73,11 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     admission,
     disallowedAppNames,
     limits,
+    drain: {
+      settleMs: values.get('drain-settle'),
+      spreadMs: values.get('drain-spread'),
+      scrapeWaitMs: values.get('drain-scrape-wait'),
+    },
     home,
     bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
     logLevel: values.get('log-level'),

@@ -50,6 +50,16 @@ export interface MeshSettings {
   readonly ca: string | undefined
 }
 
+/** How a relay moves its clients away before it stops. */
+export interface DrainSettings {
+  /** From the beginning to the first client. */
+  readonly settleMs: number
+  /** From the first client to the last one. */
+  readonly spreadMs: number
+  /** For the last scrape of the metrics, after the last client. */
+  readonly scrapeWaitMs: number
+}
+
 export interface Settings {
   readonly nodeKey: KeyPair
   /** Each of them admits a sibling; this relay proves the first one to siblings. Empty: no mesh. */
@@ -74,6 +84,7 @@ export interface Settings {
   readonly admission: AdmissionSettings
   readonly disallowedAppNames: readonly string[]
   readonly limits: RelayLimits
+  readonly drain: DrainSettings
   /** The home page: a page, an empty page, or a redirect. */
   readonly home: { readonly kind: 'page' | 'blank' } | { readonly kind: 'redirect'; readonly url: string }
   readonly bootstrapDnsNames: readonly string[]

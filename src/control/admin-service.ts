@@ -14,6 +14,7 @@ export class AdminService implements Service {
   readonly #parts: MetricParts
   #endpoint: Endpoint
   #server: AdminServer | undefined = undefined
+  #scraped = Promise.withResolvers<void>()
 
   constructor(endpoint: Endpoint, parts: MetricParts) {
     this.#endpoint = endpoint
@@ -25,6 +26,12 @@ export class AdminService implements Service {
     return this.#endpoint
   }
 
+  /** Resolves when the metrics are read for the next time. */
+  async scraped(): Promise<void> {
+    this.#scraped = Promise.withResolvers<void>()
+    await this.#scraped.promise
+  }
+
   async start(): Promise<void> {
     const { log, readiness } = this.#parts
     const sources = metricSources(this.#parts)
@@ -32,6 +39,7 @@ export class AdminService implements Service {
       metrics: new Metrics(sources),
       varz: new Varz(sources),
       health: readiness.health,
+      onScraped: () => this.#scraped.resolve(),
       version: packageVersion(),
     })
     this.#server = new AdminServer(this.#endpoint, pages, log)

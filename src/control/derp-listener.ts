@@ -1,6 +1,6 @@
 // The DERP port as a service. The relay threads own the sockets; this is the moment at which they begin to listen, apart
-// from the threads' own start because the key directory must exist before the first client. A drain of the port belongs
-// here: clients are refused while the threads still serve those that are present. Runs on the control thread.
+// from the threads' own start because the key directory must exist before the first client. The threads close their
+// sockets by themselves: when a drain begins, or when they stop. Runs on the control thread.
 
 import type { Endpoint } from '#config/endpoint.ts'
 import { withListenError } from './listen-error.ts'

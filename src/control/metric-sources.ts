@@ -4,6 +4,8 @@
 import type { AdmissionService } from '#admission/admission-service.ts'
 import type { Settings } from '#config/settings.ts'
 import type { DirectoryWatch } from '#ops/directory-watch.ts'
+import { drainFamilies } from '#ops/drain-families.ts'
+import type { DrainWatch } from '#ops/drain-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
 import type { MetricSources, RelayInfo } from '#ops/metrics.ts'
@@ -23,6 +25,7 @@ export interface MetricParts {
   readonly readiness: Readiness
   readonly links: LinkWatch
   readonly directory: DirectoryWatch
+  readonly drain: DrainWatch
   readonly reloads: Reloads
   /** Each undefined if this relay has none. */
   readonly mesh: MeshService | undefined
@@ -33,14 +36,14 @@ export interface MetricParts {
 
 /** To be called once for a relay: the watchers that the process metrics start are never stopped. */
 export function metricSources(parts: MetricParts): MetricSources {
-  const { admission, certificates, directory, links, log, readiness, reloads, stun, threads } = parts
+  const { admission, certificates, directory, drain, links, log, readiness, reloads, stun, threads } = parts
   return {
     threads: threads.counters,
     threadLoops: () => threads.readLoopTimes(),
     threadDeaths: () => threads.deaths,
     admission: () => admission?.numbers,
     siblings: () => links.siblings(),
-    mesh: () => [...directory.families(), ...reloads.families()],
+    mesh: () => [...directory.families(), ...reloads.families(), ...drainFamilies(drain)],
     stun: () => stun?.read(),
     stunDeaths: () => stun?.deaths,
     certificates: () => certificates?.status,

@@ -8,6 +8,7 @@ import type { Endpoint } from '#config/endpoint.ts'
 import { certificateHealth } from '#ops/certificate-health.ts'
 import { DescriptorWatch } from '#ops/descriptor-watch.ts'
 import type { DirectoryWatch } from '#ops/directory-watch.ts'
+import type { DrainWatch } from '#ops/drain-watch.ts'
 import { Health, type HealthCheck } from '#ops/health.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -35,6 +36,7 @@ export interface ReadinessParts {
   readonly threads: Pick<RelayThreads, 'counters' | 'present' | 'serving' | 'replace' | 'readLoopTimes'>
   readonly links: LinkWatch
   readonly directory: DirectoryWatch
+  readonly drain: DrainWatch
   /** Undefined if this relay answers no STUN. */
   readonly stun: Pick<StunService, 'endpoint' | 'answer' | 'look'> | undefined
   /** Undefined for a relay that is open to everybody. */
@@ -58,7 +60,7 @@ export class Readiness implements Service {
 
   constructor(parts: ReadinessParts) {
     this.#parts = parts
-    const { threads, stun, admission, certificates, links, directory } = parts
+    const { threads, stun, admission, certificates, links, directory, drain } = parts
     this.#threadWatch = new ThreadWatch({
       threads,
       lookMs: LOOK_MS,
@@ -66,7 +68,7 @@ export class Readiness implements Service {
     })
     this.#stunWatch = stun && new StunWatch(async () => await stunRoundTripMs(stun.endpoint))
     this.#descriptorWatch = makeDescriptorWatch(parts)
-    const serving: HealthCheck[] = [this.#threadWatch, this.#descriptorWatch]
+    const serving: HealthCheck[] = [this.#threadWatch, this.#descriptorWatch, drain]
     if (certificates !== undefined) serving.push(certificateHealth(() => certificates.status, Date.now))
     if (admission !== undefined) serving.push(admission)
     this.#serving = new Health(serving)
@@ -86,6 +88,15 @@ export class Readiness implements Service {
 
   /** A thread has died, or serves again. */
   threadsChanged(): void {
+    this.#judgeNow()
+  }
+
+  /** From now on this relay is not ready, and its STUN is silent. */
+  drainStarted(): void {
+    this.#judgeNow()
+  }
+
+  #judgeNow(): void {
     if (this.#timer !== undefined) this.#judge()
   }
 

@@ -3,11 +3,13 @@
 // other threads and to the log, and when deaths pile up the whole relay has failed.
 
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
 import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
+import { DRAIN_CLIENT_MS_MAX, type DrainTimes } from '#relay/relay-drain.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
 import { LoopTimes } from './loop-time.ts'
 import type { LoopTime } from '#ops/metrics.ts'
@@ -39,7 +41,8 @@ export interface ThreadDeath {
   readonly error: Error
   /** Sessions that ended with it. */
   readonly sessions: number
-  readonly restartInMs: number
+  /** Undefined: it is not restarted, because the relay drains. */
+  readonly restartInMs: number | undefined
 }
 
 /** The place of one relay thread. Threads are replaced; the slot's numbers stay. */
@@ -50,6 +53,8 @@ interface WorkerSlot {
   thread: RelayHandle | undefined
   isServing: boolean
   deaths: number
+  /** No client is left on the thread, or it has ended. */
+  drained: PromiseWithResolvers<void>
   readonly loopTimes: LoopTimes
 }
 
@@ -66,6 +71,9 @@ const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set([
 /** So many that no two runs of a relay are alike. */
 const INSTANCE_BYTES = 16
 
+/** Beyond what a thread's drain takes at most: a busy thread is late. */
+const DRAIN_MARGIN_MS = 500
+
 export class RelayThreads implements Service {
   readonly #parts: RelayThreadsParts
   readonly #slots: readonly WorkerSlot[]
@@ -80,6 +88,7 @@ export class RelayThreads implements Service {
   /** Undefined until all threads listen. */
   #endpoint: Endpoint | undefined = undefined
   #isStopping = false
+  #isDraining = false
   /** Of the first thread that died before all listened. */
   #startFailure: Error | undefined = undefined
 
@@ -145,6 +154,25 @@ export class RelayThreads implements Service {
     this.#slots[thread]?.thread?.send(message)
   }
 
+  /** Makes all threads refuse connections and move their clients away. Resolves when no client is left. */
+  async moveClients(times: DrainTimes): Promise<void> {
+    this.#isDraining = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    for (const slot of this.#slots) {
+      slot.drained = Promise.withResolvers()
+      slot.thread?.send({ kind: 'drain', times })
+    }
+    // A thread that hangs does not answer; without clients there is nothing to wait for.
+    const busy = this.#slots.filter(
+      ({ counters, thread }) => thread !== undefined && counters.get('connectionsCurrent') > 0,
+    )
+    const all = Promise.all(busy.map(async ({ drained }) => await drained.promise))
+    const limitMs = times.settleMs + times.spreadMs + DRAIN_CLIENT_MS_MAX + DRAIN_MARGIN_MS
+    const limit = new AbortController()
+    await Promise.race([all, sleep(limitMs, undefined, { signal: limit.signal }).catch(() => undefined)])
+    limit.abort()
+  }
+
   async stop(): Promise<void> {
     this.#isStopping = true
     for (const timer of this.#timers) clearTimeout(timer)
@@ -169,8 +197,10 @@ export class RelayThreads implements Service {
     const thread: RelayHandle = new WorkerHandle(workerEntry('relay-thread'), data, {
       name: 'relay thread',
       // Question numbers belong to one thread, so an answer must reach that thread or none.
-      onMessage: (message) =>
-        this.#parts.onMessage(message, { index, send: (answer) => thread.send(answer) }),
+      onMessage: (message) => {
+        if (message.kind === 'drained') return slot.drained.resolve()
+        this.#parts.onMessage(message, { index, send: (answer) => thread.send(answer) })
+      },
       onEnd: (error) => this.#onEnd(slot, error),
       onHang: (error) => this.#parts.onFault(error),
     })
@@ -202,7 +232,11 @@ export class RelayThreads implements Service {
     this.#memories?.leave(slot.index)
     for (const { thread } of this.#slots) thread?.send({ kind: 'threadEnded', thread: slot.index })
     if (this.#endpoint === undefined) this.#startFailure ??= error
+    slot.drained.resolve()
     if (this.#endpoint === undefined || this.#isStopping) return
+    if (this.#isDraining) {
+      return this.#parts.onDeath({ thread: slot.index, error, sessions, restartInMs: undefined })
+    }
     const restartInMs = this.#policy.died(performance.now())
     if (restartInMs === undefined) {
       const { recentDeaths } = this.#policy
@@ -244,6 +278,7 @@ function makeSlot(index: number): WorkerSlot {
     thread: undefined,
     isServing: false,
     deaths: 0,
+    drained: Promise.withResolvers(),
     loopTimes: new LoopTimes(),
   }
 }

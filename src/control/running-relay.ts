@@ -28,6 +28,9 @@ export interface RunningRelayParts {
 
 export class RunningRelay implements AsyncDisposable {
   readonly #parts: RunningRelayParts
+  /** `stop` was called. */
+  readonly #stopped = Promise.withResolvers<readonly unknown[]>()
+  readonly #drainAsked = Promise.withResolvers<'drain'>()
   #stopping: Promise<void> | undefined = undefined
 
   constructor(parts: RunningRelayParts) {
@@ -41,6 +44,16 @@ export class RunningRelay implements AsyncDisposable {
   /** Settles when the relay has failed by itself; never because of `stop`. */
   get failed(): Promise<Error> {
     return this.#parts.failed
+  }
+
+  /** Resolves when the relay was asked to drain, other than by a call of `drain`. */
+  get drainAsked(): Promise<'drain'> {
+    return this.#drainAsked.promise
+  }
+
+  /** Asks the relay's starter to drain the relay and to end. */
+  askToDrain(): void {
+    this.#drainAsked.resolve('drain')
   }
 
   logStart(): void {
@@ -64,7 +77,14 @@ export class RunningRelay implements AsyncDisposable {
     log.setLevel(level)
   }
 
-  /** Drains and stops every part in the reverse order of the start. Rejects if one did not end, after all were tried. */
+  /** Moves all clients away. Resolves when none is left, or when `stop` is called meanwhile; the relay is not stopped. */
+  async drain(): Promise<void> {
+    const { log, services } = this.#parts
+    const errors = await Promise.race([services.drain(), this.#stopped.promise])
+    for (const error of errors) log.error(LogEvent.relayFailed, { error })
+  }
+
+  /** Stops every part in the reverse order of the start. Rejects if one did not end, after all were tried. */
   async stop(): Promise<void> {
     this.#stopping ??= this.#stop()
     await this.#stopping
@@ -76,6 +96,7 @@ export class RunningRelay implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     const { log, services } = this.#parts
+    this.#stopped.resolve([])
     log.info(LogEvent.relayStopping)
     try {
       await services.stop()

@@ -1,4 +1,4 @@
-// A long-lived part of a relay, and the list of all of them: started in order, drained together, stopped in reverse. Runs
+// A long-lived part of a relay, and the list of all of them: started in order, drained together if asked to, stopped in reverse. Runs
 // on the control thread. Not a supervisor: what happens to a part between its start and its stop, restarts included, is
 // the part's own business.
 
@@ -9,8 +9,8 @@ export interface Service {
   /** Resolves when the part serves. A start that rejects may leave something running; `stop` follows and ends it. */
   start(): Promise<void> | void
   /**
-   * Refuses new work and lets present work finish, within a time limit of its own. Called before any service is stopped.
-   * A part that can be stopped at any moment has no `drain`.
+   * Refuses new work and lets present work finish, within a time limit of its own. Called before any service is stopped,
+   * unless the relay is to stop at once; `stop` may come in the middle. A part that can be stopped at any moment has none.
    */
   drain?(): Promise<void>
   /** Ends the part. Called at most once, and only after `start` was called. */
@@ -24,11 +24,17 @@ export class Services {
   readonly #inOrder: readonly Service[]
   /** Those whose start has begun, in that order. */
   readonly #started: Service[] = []
+  readonly #stoppedLast: Service | undefined
+  #draining: Promise<unknown[]> | undefined = undefined
   #stopping: Promise<void> | undefined = undefined
 
-  /** @param inOrder in the order of their start */
-  constructor(inOrder: readonly Service[]) {
+  /**
+   * @param inOrder in the order of their start
+   * @param stoppedLast the one that shows how the others end
+   */
+  constructor(inOrder: readonly Service[], stoppedLast?: Service) {
     this.#inOrder = inOrder
+    this.#stoppedLast = stoppedLast
   }
 
   /**
@@ -50,26 +56,35 @@ export class Services {
   }
 
   /**
-   * Drains all services together, then stops each, the last started first, even if others fail or hang. A second call
-   * waits for the same end.
+   * Drains all services together. A second call waits for the same end.
+   *
+   * @returns the errors of those that failed
+   */
+  async drain(): Promise<readonly unknown[]> {
+    this.#draining ??= drainAll(this.#started)
+    return await this.#draining
+  }
+
+  /**
+   * Stops each service, the last started first, even if others fail or hang. A second call waits for the same end.
    *
    * @throws Error whose cause is an AggregateError of all failures
    */
   async stop(): Promise<void> {
-    this.#stopping ??= this.#drainAndStop()
+    this.#stopping ??= this.#stop()
     await this.#stopping
   }
 
-  async #drainAndStop(): Promise<void> {
-    const drains = await Promise.allSettled(this.#started.map(async (service) => await service.drain?.()))
-    const errors = drains.flatMap((drain): unknown[] => (drain.status === 'rejected' ? [drain.reason] : []))
-    const failure = failureOf([...errors, ...(await this.#stopAll())])
+  async #stop(): Promise<void> {
+    const failure = failureOf(await this.#stopAll())
     if (failure !== undefined) throw failure
   }
 
   async #stopAll(): Promise<unknown[]> {
     const errors: unknown[] = []
-    for (const service of this.#started.splice(0).reverse()) {
+    const started = this.#started.splice(0).reverse()
+    const isLast = (service: Service): boolean => service === this.#stoppedLast
+    for (const service of [...started.filter((one) => !isLast(one)), ...started.filter(isLast)]) {
       try {
         await stopInTime(service)
       } catch (error) {
@@ -78,6 +93,11 @@ export class Services {
     }
     return errors
   }
+}
+
+async function drainAll(services: readonly Service[]): Promise<unknown[]> {
+  const drains = await Promise.allSettled(services.map(async (service) => await service.drain?.()))
+  return drains.flatMap((drain): unknown[] => (drain.status === 'rejected' ? [drain.reason] : []))
 }
 
 function failureOf(errors: readonly unknown[]): Error | undefined {

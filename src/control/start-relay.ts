@@ -3,11 +3,12 @@
 //
 // Constructors start nothing, so the order of construction is free. The order of start is `inOrder` below; parts stop in
 // reverse. STUN comes after the relay threads because clients choose regions by it: it must not answer for a relay that
-// can't serve. To add a long-lived part, or a `drain` to one, see `service.ts`.
+// can't serve. The admin port stops last, so that it shows how the others end. To add a long-lived part, see `service.ts`.
 
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
+import { DrainWatch } from '#ops/drain-watch.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log } from '#ops/log.ts'
@@ -18,6 +19,7 @@ import { BootstrapDns } from './bootstrap-dns.ts'
 import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
 import type { Certificates } from './certificates.ts'
 import { DerpListener } from './derp-listener.ts'
+import { DrainService } from './drain-service.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
 import { MeshService } from './mesh-service.ts'
 import { assertPortsFree } from './port-check.ts'
@@ -123,10 +125,12 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = limitMs === 0 ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const directory = new DirectoryWatch(() => keyDirectory?.health)
-  const observed = { log, threads, links, directory, stun, admission, certificates }
+  const watch = new DrainWatch(threads.counters)
+  const observed = { log, threads, links, directory, drain: watch, stun, admission, certificates }
   const readiness = new Readiness(observed)
   const admin =
     settings.admin && new AdminService(settings.admin, { ...observed, settings, readiness, reloads, mesh })
+  const drain = new DrainService({ settings, log, watch, threads, readiness, admin: () => admin })
   const dispatch = new ThreadDispatch({ log, links, readiness, admission, certificates, keyDirectory })
   const inOrder: (Service | undefined)[] = [
     admission,
@@ -142,9 +146,10 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     unacknowledged,
     readiness,
     admin,
+    drain,
   ]
-  const services = new Services(inOrder.filter((service) => service !== undefined))
-  return { services, certificates, mesh, derp, http, stun, admin }
+  const present = inOrder.filter((service) => service !== undefined)
+  return { services: new Services(present, admin), certificates, mesh, derp, http, stun, admin }
 }
 
 function makeKeyDirectory(

@@ -6,7 +6,7 @@ import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket, ThreadListener } from '#relay/ports.ts'
 import { PresenceQueue } from './presence-queue.ts'
 import { RING_BYTES, RingReader, RingWriter } from './ring.ts'
-import { PACKET, PACKET_FRAME_BYTES_MIN, ThreadFrameReader } from './thread-frames.ts'
+import { FORWARDED_PACKET, PACKET, PACKET_FRAME_BYTES_MIN, ThreadFrameReader } from './thread-frames.ts'
 import type { ThreadLink } from './thread-memory.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -61,7 +61,7 @@ export class OtherThread {
     const at = writer.reserve(frameBytes)
     if (at < 0) return false
     const { bytes } = writer
-    bytes[at] = PACKET
+    bytes[at] = packet.isForwarded ? FORWARDED_PACKET : PACKET
     writeU32(bytes, at + 1, frameBytes - HEADER_BYTES)
     bytes.set(destinationKey, at + HEADER_BYTES)
     bytes.set(sourceKey, at + HEADER_BYTES + KEY_BYTES)
@@ -117,7 +117,7 @@ export class OtherThread {
   reclaim(lost: (buffer: Buffer, start: number, end: number) => void): void {
     this.#writer.reclaim({
       onFrame: (type, buffer, start, end) => {
-        if (type === PACKET) lost(buffer, start, end)
+        if (type === PACKET || type === FORWARDED_PACKET) lost(buffer, start, end)
       },
     })
   }

@@ -18,6 +18,10 @@ const SYNC_END = 0x81
 export const PACKET = 0x82
 /** Whether a client there has noted this relay as its home: 32 B key, one byte. */
 const HOME = 0x83
+/** As PACKET, of a packet that a sibling forwarded. */
+export const FORWARDED_PACKET = 0x85
+/** A drain is about to end the key's session there: 32 B key. */
+const LEAVING = 0x86
 /** The start of a full presence sync: until SYNC_END every key that is connected there is named. 32 zeros. */
 const SYNC_START = 0x84
 
@@ -43,6 +47,11 @@ export function activeFrame(key: Uint8Array, activity: number): Uint8Array {
 /** The key's last session on this thread has ended. */
 export function goneFrame(key: Uint8Array): Uint8Array {
   return keyFrame(FrameType.peerGone, key, 0)
+}
+
+/** A drain is about to end the key's session on this thread. */
+export function leavingFrame(key: Uint8Array): Uint8Array {
+  return keyFrame(LEAVING, key, 0)
 }
 
 /** All sessions of the key are to be ended. */
@@ -89,7 +98,8 @@ export class ThreadFrameReader implements RingSink {
   }
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): void {
-    if (type === PACKET) this.#packets.fromThread(buffer, start, end)
+    if (type === PACKET) this.#packets.fromThread(buffer, start, end, false)
+    else if (type === FORWARDED_PACKET) this.#packets.fromThread(buffer, start, end, true)
     else this.#onPresence(type, buffer, start, end)
   }
 
@@ -105,6 +115,8 @@ export class ThreadFrameReader implements RingSink {
       presence.peerActive(thread, key, activity)
     } else if (type === FrameType.peerGone) {
       presence.peerGone(thread, key)
+    } else if (type === LEAVING) {
+      presence.peerLeaving(key)
     } else if (type === HOME) {
       presence.homeChanged(thread, key, buffer[end - 1] === 1)
     } else if (type === FrameType.closePeer) {

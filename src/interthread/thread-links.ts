@@ -8,7 +8,14 @@
 
 import type { AddressedPacket, OtherThreads, ThreadListener } from '#relay/ports.ts'
 import { OtherThread } from './other-thread.ts'
-import { activeFrame, closeFrame, goneFrame, homeFrame, presenceFrame } from './thread-frames.ts'
+import {
+  activeFrame,
+  closeFrame,
+  goneFrame,
+  homeFrame,
+  leavingFrame,
+  presenceFrame,
+} from './thread-frames.ts'
 import type { ThreadLink, ThreadMemory } from './thread-memory.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -109,6 +116,10 @@ export class ThreadLinks implements OtherThreads {
 
   gone(key: Uint8Array): void {
     this.#tellAll(goneFrame(key))
+  }
+
+  leaving(key: Uint8Array): void {
+    this.#tellAll(leavingFrame(key))
   }
 
   closePeer(key: Uint8Array): void {

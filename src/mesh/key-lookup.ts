@@ -181,7 +181,14 @@ export class KeyLookup {
     this.#pending.delete(id)
     for (const { bytes, sourceKey, kind } of pending.queue) {
       this.#uncount(bytes)
-      const packet = { buffer: bytes, start: 0, packetAt: KEY_BYTES, end: bytes.length, kind }
+      const packet = {
+        buffer: bytes,
+        start: 0,
+        packetAt: KEY_BYTES,
+        end: bytes.length,
+        kind,
+        isForwarded: false,
+      }
       sibling.forward(packet, sourceKey, nowMs)
     }
     counters.add(Counter.lookupsFound, 1)

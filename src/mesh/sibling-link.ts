@@ -10,7 +10,7 @@
 
 import { concatBytes } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
-import { isMeshKeyRefusal, pongFrame } from '#protocol/frames.ts'
+import { isMeshKeyRefusal, pongFrame, readRestarting } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket } from '#relay/ports.ts'
 import type { Sibling } from '#fleet/sibling.ts'
@@ -35,6 +35,8 @@ const DIAL_EVERY_MS_MIN = 1_000
 /** derper's limit for a forward that the sibling does not read. */
 const WRITE_TIMEOUT_MS = 5_000
 const PING_EVERY_MS = 5_000
+/** A sibling that drains longer says so in vain: packets for keys that have left for good must be dropped at some time. */
+const DRAIN_MS_MAX = 3_600_000
 /** A quarter of a minute without an answer. */
 const SILENT_PINGS_MAX = 3
 
@@ -64,6 +66,8 @@ export interface SiblingLinkParts extends SiblingSenderParts {
   /** Keys that one sibling may have. */
   readonly keysMax: number
   readonly random: (bytes: number) => Uint8Array
+  /** A sibling drains, and is gone after so long: its clients are expected elsewhere. */
+  readonly siblingDrains: (forMs: number) => void
   readonly later: (delayMs: number, callback: () => void) => void
 }
 
@@ -85,6 +89,8 @@ export class SiblingLink implements DialableSibling {
   /** Why this side has ended the current connection; empty when it has not. */
   #cutWhy = ''
   #isTried = false
+  /** The sibling drains: its clients are not to be moved to it. */
+  #isDraining = false
   #dialledMs = -Infinity
   #upSinceMs = 0
   #pingDueMs = 0
@@ -127,7 +133,7 @@ export class SiblingLink implements DialableSibling {
 
   /** The link has been up long enough to move clients to the sibling. */
   isSettled(nowMs: number): boolean {
-    return this.#state === 'up' && nowMs - this.#upSinceMs > SETTLED_MS
+    return this.#state === 'up' && !this.#isDraining && nowMs - this.#upSinceMs > SETTLED_MS
   }
 
   /** The numbers so far. For one caller only: the delay is reported once. */
@@ -241,6 +247,8 @@ export class SiblingLink implements DialableSibling {
         return this.#onPong(buffer.subarray(start, end))
       case FrameType.ping:
         return this.#sendControl(pongFrame(buffer.subarray(start, end)))
+      case FrameType.restarting:
+        return this.#onRestarting(buffer.subarray(start, end))
       case FrameType.health:
         if (isMeshKeyRefusal(buffer.subarray(start, end)))
           this.#cutWhy = "did not accept this relay's mesh key"
@@ -292,6 +300,13 @@ export class SiblingLink implements DialableSibling {
     this.#presence.remove(buffer, start)
   }
 
+  #onRestarting(payload: Uint8Array): void {
+    const restart = readRestarting(payload)
+    if (restart === undefined || (this.#state !== 'up' && this.#state !== 'greeted')) return
+    this.#isDraining = true
+    this.#parts.siblingDrains(Math.min(restart.reconnectInMs, DRAIN_MS_MAX))
+  }
+
   // ── time and end ──
 
   /** To be called about twice a second. */
@@ -333,6 +348,7 @@ export class SiblingLink implements DialableSibling {
   /** The login and the presence end with the connection. */
   #forget(): void {
     this.#login = undefined
+    this.#isDraining = false
     this.#presence.clear()
   }
 

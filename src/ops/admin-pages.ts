@@ -22,6 +22,8 @@ export interface AdminPagesParts {
   readonly metrics: Metrics
   readonly varz: Varz
   readonly health: Health
+  /** The metrics were read. */
+  readonly onScraped?: () => void
   /** The program's version, for the index. */
   readonly version: string
 }
@@ -83,11 +85,15 @@ export class AdminPages {
   }
 
   async #metrics(accept: string | undefined): Promise<PageAnswer> {
-    return { status: 200, ...(await this.#parts.metrics.page(accept)) }
+    const page = await this.#parts.metrics.page(accept)
+    this.#parts.onScraped?.()
+    return { status: 200, ...page }
   }
 
   async #varz(): Promise<PageAnswer> {
-    return { status: 200, ...(await this.#parts.varz.page()) }
+    const page = await this.#parts.varz.page()
+    this.#parts.onScraped?.()
+    return { status: 200, ...page }
   }
 
   #ready({ query, accept }: AdminRequest): PageAnswer {

@@ -12,6 +12,8 @@ export const LogEvent = {
   relayNotReady: 'relay_not_ready', // a check of /readyz started to fail
   relayReloaded: 'relay_reloaded', // after SIGHUP: the files that were read again
   logLevelChanged: 'log_level_changed', // after SIGUSR2
+  relayDraining: 'relay_draining', // clients are moved away; the relay stops afterwards
+  relayDrained: 'relay_drained', // no client is left: how many were moved, and what was lost
   relayStopping: 'relay_stopping',
   relayStopped: 'relay_stopped',
   stopFailed: 'stop_failed', // a part did not stop; the process ends itself by SIGKILL

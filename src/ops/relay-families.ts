@@ -59,6 +59,24 @@ const HANDSHAKE_FAILURES = {
 const failedHandshakes = (counters: Counters): number =>
   Object.values(HANDSHAKE_FAILURES).reduce((sum, name) => sum + counters.get(name), 0)
 
+const DRAIN_ROWS: readonly Row[] = [
+  counter(
+    'derp_drain_clients_total',
+    'Clients that a drain of this relay has ended, by outcome.',
+    by('outcome', { moved: 'drainMoved', forced: 'drainForced', left: 'drainLeft' }),
+  ),
+  counter(
+    'derp_drain_packets_held_total',
+    'Packets held for clients that had left a draining relay, this one or a sibling.',
+    plain('handOffHeld'),
+  ),
+  counter(
+    'derp_drain_packets_handed_on_total',
+    'Packets of those that were sent to where the client came back.',
+    plain('handOffSent'),
+  ),
+]
+
 const CONNECTION_ROWS: readonly Row[] = [
   counter(
     'derp_connections_accepted_total',
@@ -136,6 +154,7 @@ const CLIENT_ROWS: readonly Row[] = [
     'Logged-in sessions that identify as probers.',
     plain('clientsProber'),
   ),
+  gauge('derp_sibling_sessions_current', 'Logged-in sessions of siblings.', plain('siblingsCurrent')),
   gauge('derp_watchers_current', 'Sibling sessions subscribed to presence.', plain('watchersCurrent')),
   gauge(
     'derp_keys_current',
@@ -272,7 +291,7 @@ const CONTROL_ROWS: readonly Row[] = [
   ),
 ]
 
-const ROWS = [...CONNECTION_ROWS, ...CLIENT_ROWS, ...PACKET_ROWS, ...CONTROL_ROWS]
+const ROWS = [...CONNECTION_ROWS, ...CLIENT_ROWS, ...PACKET_ROWS, ...CONTROL_ROWS, ...DRAIN_ROWS]
 
 /** All histograms but the event loop lag, which is exported per thread. */
 const HISTOGRAMS: Readonly<

@@ -10,6 +10,7 @@ import type { Log } from './log.ts'
 const ORDINARY: ReadonlySet<EndReason> = new Set([
   EndReason.remoteClosed,
   EndReason.remoteReset,
+  EndReason.drained,
   EndReason.shutdown,
 ])
 

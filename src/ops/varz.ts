@@ -42,6 +42,8 @@ const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReas
   sibling_lost: 'write_error',
   lookup_queue: 'queue_tail',
   lookup_timeout: 'unknown_dest',
+  hand_off_queue: 'queue_tail',
+  hand_off_timeout: 'gone_disconnected',
 }
 
 const COUNTERS: Readonly<Record<string, PlainCounter>> = {

@@ -9,6 +9,7 @@ export type Opcode = (typeof Opcode)[keyof typeof Opcode]
 /** Reasons to close (RFC 6455 §7.4.1) that occur here. */
 export const CloseCode = {
   normal: 1000,
+  goingAway: 1001,
   protocolError: 1002,
   unsupported: 1003,
   noStatus: 1005,

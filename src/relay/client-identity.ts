@@ -94,6 +94,7 @@ export class ClientIdentity {
   /** Adds it to the gauges, or removes it. */
   count(counters: Counters, by: 1 | -1): void {
     counters.add(Counter.clientsCurrent, by)
+    if (this.isMesh) counters.add(Counter.siblingsCurrent, by)
     if (this.isHome) counters.add(Counter.clientsHome, by)
     if ((this.#flags & PresenceFlag.notIdeal) !== 0) counters.add(Counter.clientsNotIdeal, by)
     if ((this.#flags & PresenceFlag.prober) !== 0) counters.add(Counter.clientsProber, by)

@@ -32,6 +32,7 @@ const PLAIN = [
   'clientsNotIdeal', //      gauge: connected here although another node is their ideal one
   'clientsWebSocket', //     gauge
   'clientsProber', //        gauge
+  'siblingsCurrent', //      gauge: sessions of siblings, among those of clientsCurrent
   'watchersCurrent', //      gauge: mesh subscribers
   'keysCurrent', //          gauge: distinct keys; each is counted by one thread
   'keysAtSiblings', //       gauge: distinct keys at siblings and not here, counted by the first thread
@@ -73,6 +74,12 @@ const PLAIN = [
   'unknownFrames',
   'rateLimitWaits',
   'writeStalls',
+  // drain
+  'drainMoved', //           clients that were sent everything and then ended their side
+  'drainForced', //          clients that were cut off
+  'drainLeft', //            clients that left by themselves during the drain
+  'handOffHeld', //          packets held for clients that a drain has moved, here or at a sibling
+  'handOffSent', //          of those, sent to where the client came back
   'sweeps', //               timer sweeps of this thread; a number that stands still means that it hangs
   // wire
   'wireBytesIn',
@@ -90,6 +97,7 @@ export const GAUGES = [
   'clientsNotIdeal',
   'clientsWebSocket',
   'clientsProber',
+  'siblingsCurrent',
   'watchersCurrent',
   'keysCurrent',
   'keysAtSiblings',

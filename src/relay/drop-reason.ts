@@ -14,6 +14,8 @@ export const DropReason = {
   lookupQueue: 9, //               too much waits already for the lookup of its destination
   lookupTimeout: 10, //            the lookup of its destination took too long
   memory: 11, //                   too much waits in the whole relay, and this destination has more than its share
+  handOffQueue: 12, //             too much is held already for clients that a drain has moved
+  handOffTimeout: 13, //           a drain has moved the destination, and it did not come back in time
 } as const
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
@@ -31,6 +33,8 @@ export const DROP_REASON_LABELS = [
   'lookup_queue',
   'lookup_timeout',
   'memory',
+  'hand_off_queue',
+  'hand_off_timeout',
 ] as const
 
 /** The two kinds of packets, which have lanes of their own. */

@@ -24,6 +24,8 @@ export const EndReason = {
   meshKeyRefused: 'mesh_key_refused', //   its mesh key is none of this relay's, and it needed one
   meshKeyRevoked: 'mesh_key_revoked', //   the sibling logged in with a mesh key that is no longer valid
   threadLost: 'thread_lost', //            the relay thread that held it died
+  drained: 'drained', //                   this relay drains: everything was sent, and the client has ended its side
+  drainForced: 'drain_forced', //          this relay drains, and the client did not read or did not end its side
   shutdown: 'shutdown', //                 this relay is stopping
 } as const
 export type EndReason = (typeof EndReason)[keyof typeof EndReason]

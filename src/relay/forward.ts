@@ -12,6 +12,7 @@ import { forwardedAsRecv, peerGoneFrame } from '#protocol/frames.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
 import { DropReason, PacketKind } from './drop-reason.ts'
+import type { HeldPacket } from './hand-off.ts'
 import { Packet } from './packet.ts'
 import { LOCAL, NO_THREAD, type Peer } from './peer.ts'
 import type { PeerTable } from './peer-table.ts'
@@ -105,6 +106,7 @@ export class Forwarder implements ThreadPacketListener {
     const destination = this.#table.find(buffer, destinationAt)
     const packet = this.#packet
     packet.set(buffer, destinationAt, destinationAt + KEY_BYTES, end)
+    packet.isForwarded = true
     this.#counters.add(Counter.forwardedIn, 1)
     if (isZero(buffer, start, destinationAt)) {
       // Today's clients do not read a RecvPacket without a source.
@@ -122,7 +124,7 @@ export class Forwarder implements ThreadPacketListener {
   }
 
   /** Destination key, source key and packet from another thread of this relay: only ever delivered on this thread. */
-  fromThread(buffer: Buffer, start: number, end: number): void {
+  fromThread(buffer: Buffer, start: number, end: number, isForwarded: boolean): void {
     const sourceAt = start + KEY_BYTES
     const packet = this.#packet
     packet.set(buffer, sourceAt - HEADER_BYTES, sourceAt + KEY_BYTES, end)
@@ -130,6 +132,9 @@ export class Forwarder implements ThreadPacketListener {
     const destination = this.#sameOrLookUp(this.#lastToHere, buffer, start)
     if (destination?.active === undefined) {
       // It left while the packet was on its way between the threads.
+      if (!isForwarded && destination?.route !== undefined && destination.thread === NO_THREAD) {
+        return this.#sendOn(destination, buffer, start, end)
+      }
       this.#counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
       return
     }
@@ -139,6 +144,30 @@ export class Forwarder implements ThreadPacketListener {
     buffer[packet.start] = FrameType.recvPacket
     writeU32(buffer, packet.start + 1, end - sourceAt)
     this.#deliver(destination, source)
+  }
+
+  /** Sends a packet that was held to where its destination is now. */
+  handOn(destination: Peer, { frame, sourceKey }: HeldPacket): void {
+    this.lookAtClock()
+    this.#packet.set(frame, HEADER_BYTES, HEADER_BYTES + KEY_BYTES, frame.length)
+    this.#send(destination, sourceKey)
+  }
+
+  /**
+   * A RecvPacket frame waited for a session of the key and can't be delivered there any more. Sends it to where the key
+   * is now, and returns false if that is nowhere. The frame is overwritten.
+   */
+  handOver(key: Uint8Array, buffer: Buffer, start: number, end: number): boolean {
+    const destination = this.#table.locate(key, 0)
+    if (destination === undefined) return false
+    if (destination.thread === NO_THREAD && destination.route === undefined) return false
+    const keyAt = start + HEADER_BYTES
+    buffer.copy(this.#sourceKey, 0, keyAt, keyAt + KEY_BYTES)
+    buffer.set(key, keyAt)
+    this.lookAtClock()
+    this.#packet.set(buffer, keyAt, keyAt + KEY_BYTES, end)
+    this.#send(destination, this.#sourceKey)
+    return true
   }
 
   /** The same bytes, written to a thread that has ended without reading them. */
@@ -165,6 +194,30 @@ export class Forwarder implements ThreadPacketListener {
     const recipient = destination.active as Recipient
     source?.addRecipient(recipient)
     recipient.deliver(this.#packet, this.#nowMs)
+  }
+
+  /** A packet from another thread, as in `fromThread`, whose destination is at a sibling now, or expected there. */
+  #sendOn(destination: Peer, buffer: Buffer, start: number, end: number): void {
+    const keyAt = start + KEY_BYTES
+    buffer.copy(this.#sourceKey, 0, keyAt, keyAt + KEY_BYTES)
+    buffer.copyWithin(keyAt, start, keyAt)
+    this.#packet.set(buffer, keyAt, keyAt + KEY_BYTES, end)
+    this.#send(destination, this.#sourceKey)
+  }
+
+  /** The packet's SendPacket frame lies in its buffer, from its header on: it may be rewritten there. */
+  #send(destination: Peer, sourceKey: Uint8Array): void {
+    const packet = this.#packet
+    if (destination.thread === NO_THREAD) {
+      destination.route?.forward(packet, sourceKey, this.#nowMs)
+    } else if (destination.thread === LOCAL) {
+      packet.buffer[packet.start - HEADER_BYTES] = FrameType.recvPacket
+      packet.buffer.set(sourceKey, packet.start)
+      packet.start -= HEADER_BYTES
+      this.#deliver(destination, this.#table.find(sourceKey, 0))
+    } else {
+      this.#toThread(destination, sourceKey)
+    }
   }
 
   #toThread({ thread, key }: Peer, sourceKey: Uint8Array): void {

@@ -48,6 +48,11 @@ export class Lane {
     return this.#first?.bornMs
   }
 
+  /** The chunk that begins with the oldest frame; undefined when empty. */
+  get first(): Readonly<Chunk> | undefined {
+    return this.#first
+  }
+
   /** Copies the frame source[start, end) to the lane's end. */
   push(source: Buffer, start: number, end: number, nowMs: number): void {
     const chunk = this.reserve(end - start, nowMs)

@@ -7,7 +7,7 @@
 //   data    ─┘                                              so frames wait here, where they can be dropped
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
-import { writeU32 } from '#protocol/bytes.ts'
+import { readU32, writeU32 } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
@@ -66,6 +66,12 @@ const SIBLING: OutboxUse = {
 export type OutboxLimits = Pick<RelayLimits, 'outboxBytesMax' | 'outboxPacketsMax'>
 
 const NOTHING: Tally = { packets: 0, bytes: 0, dropped: 0, delayMs: 0 }
+
+/** Where packets go that can't be delivered on a session any more. */
+export interface PacketTaker {
+  /** A RecvPacket frame, borrowed for the call, and may be overwritten. Returns false if it is not taken. */
+  takeFrame(buffer: Buffer, start: number, end: number): boolean
+}
 
 /** Chunks on their way out. */
 interface Burst {
@@ -216,11 +222,20 @@ export class Outbox implements SiblingOutbox {
     return tally
   }
 
-  /** Drops everything that waits, because the destination is gone. A burst in flight stays until `written`. */
-  close(): void {
+  /** Nothing waits, and no burst is in flight. */
+  get isEmpty(): boolean {
+    return this.writingSinceMs === undefined && this.waitingBytes === 0 && this.#control === undefined
+  }
+
+  /**
+   * Drops everything that waits, because the destination is gone. A burst in flight stays until `written`.
+   *
+   * @param taker may take packets, which then are not dropped
+   */
+  close(taker?: PacketTaker): void {
     while (this.#control !== undefined && this.#control.dropOldest() > 0);
-    this.#dropAll(this.#disco, PacketKind.disco)
-    this.#dropAll(this.#data, PacketKind.data)
+    this.#dropAll(this.#disco, PacketKind.disco, taker)
+    this.#dropAll(this.#data, PacketKind.data, taker)
   }
 
   #giveBackFlight(): void {
@@ -234,8 +249,14 @@ export class Outbox implements SiblingOutbox {
     return (this.#disco ??= new Lane(this.#parts.pool))
   }
 
-  #dropAll(lane: Lane | undefined, kind: PacketKind): void {
-    while (lane !== undefined && lane.frameCount > 0) this.#drop(lane, kind, this.#use.dropAtEnd)
+  #dropAll(lane: Lane | undefined, kind: PacketKind, taker: PacketTaker | undefined): void {
+    for (let chunk = lane?.first; lane !== undefined && chunk !== undefined; chunk = lane.first) {
+      const { buffer, start } = chunk
+      const end = start + HEADER_BYTES + readU32(buffer, start + 1)
+      // Taken or not, the frame states its length where it lies.
+      if (taker?.takeFrame(buffer, start, end) === true) this.#uncount(lane.dropOldest())
+      else this.#drop(lane, kind, this.#use.dropAtEnd)
+    }
   }
 
   /** Takes chunks off the lanes, control first, until the burst is full. Returns the first of them. */
@@ -298,6 +319,10 @@ export class Outbox implements SiblingOutbox {
     const frameBytes = lane.dropOldest()
     if (this.#tally !== undefined) this.#tally.dropped++
     this.#parts.counters.countDrop(reason, kind, frameBytes - this.#use.overheadBytes)
+    this.#uncount(frameBytes)
+  }
+
+  #uncount(frameBytes: number): void {
     this.#parts.counters.add(Counter.queuedPackets, -1)
     this.#parts.counters.add(Counter.queuedBytes, -frameBytes)
   }

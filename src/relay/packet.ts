@@ -13,6 +13,7 @@ export class Packet implements AddressedPacket {
   packetAt = 0
   end = 0
   kind: PacketKind = PacketKind.data
+  isForwarded = false
 
   get packetBytes(): number {
     return this.end - this.packetAt
@@ -24,5 +25,6 @@ export class Packet implements AddressedPacket {
     this.packetAt = packetAt
     this.end = end
     this.kind = isDisco(buffer, packetAt, end) ? PacketKind.disco : PacketKind.data
+    this.isForwarded = false
   }
 }

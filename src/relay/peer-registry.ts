@@ -67,6 +67,13 @@ export class PeerRegistry {
     this.#table.settle()
   }
 
+  /** A drain is about to end a session of the key. Its siblings are told if that is the last one. */
+  announceLeaving(peer: Peer): void {
+    if (peer.registrations > 1) return
+    this.#watchers.tellLeaving(peer)
+    this.#threads.leaving(peer.key)
+  }
+
   /** A frame arrived on a session whose key has others: it is the active one from now on. */
   noteActivity(session: Recipient, peer: Peer): void {
     const { active } = peer

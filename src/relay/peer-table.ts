@@ -12,6 +12,7 @@ import { peerGoneFrame } from '#protocol/frames.ts'
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
+import { Departure, type HandOff } from './hand-off.ts'
 import { Peer } from './peer.ts'
 import type { ForwardTarget, OtherThreads, RouteListener, Routes } from './ports.ts'
 import type { PresenceWatchers } from './presence-watchers.ts'
@@ -30,6 +31,7 @@ export interface PeerTableParts {
   readonly threads: Pick<OtherThreads, 'index' | 'drain' | 'isDraining'>
   readonly routes: Routes
   readonly watchers: PresenceWatchers
+  readonly handOff: HandOff
   /** 32 random bits for the table's hash. */
   readonly seed: number
 }
@@ -83,12 +85,18 @@ export class PeerTable implements RouteListener {
   }
 
   routeChanged(bytes: Uint8Array, at: number, route: ForwardTarget | undefined): void {
-    const peer = this.#table.find(bytes, at)
+    const { handOff } = this.#parts
+    // A key that nobody has sent to yet is expected back as well.
+    const isExpected = route === undefined && handOff.hasDrainingSibling
+    const key = isExpected ? copyOf(bytes, at, at + KEY_BYTES) : undefined
+    const peer = this.#table.find(bytes, at) ?? (key && this.#add(key, undefined))
     if (peer === undefined) return
     const before = this.gaugesOf(peer)
-    peer.route = route
+    const former = peer.route
+    peer.route = route ?? (peer.registrations === 0 ? handOff.leftSibling(peer) : undefined)
+    if (former instanceof Departure) handOff.release(former)
     if (peer.registrations > 0) return this.#updateGauges(peer, before)
-    if (route !== undefined) return
+    if (peer.route !== undefined) return
     this.#routeless.add(peer)
     this.settle()
   }
@@ -124,8 +132,14 @@ export class PeerTable implements RouteListener {
     const isShared = peer.registrations > 1
     // No client sends packets to a sibling's own key, so it does not matter which of its links is active.
     for (const session of peer.sessions) session.isShared = isShared && !session.isMesh
+    const { handOff } = this.#parts
+    const away = peer.registrations > 0 && peer.route instanceof Departure ? peer.route : undefined
+    if (away !== undefined) peer.route = undefined
     this.#updateGauges(peer, before)
-    if (peer.registrations === 0) this.#leaving.add(peer)
+    if (away !== undefined) handOff.release(away)
+    if (peer.registrations > 0) return
+    this.#leaving.add(peer)
+    peer.route ??= handOff.leftHere(peer)
   }
 
   /** Reads what other threads have written. */
@@ -156,6 +170,13 @@ export class PeerTable implements RouteListener {
         if (peer.registrations === 0 && peer.route === undefined && !peer.isGone) this.#remove(peer)
       }
     }
+  }
+
+  /** The key was expected back and did not come. */
+  giveUp(peer: Peer): void {
+    if (!(peer.route instanceof Departure)) return
+    peer.route = undefined
+    this.#remove(peer)
   }
 
   #add(key: Uint8Array, route: ForwardTarget | undefined): Peer {

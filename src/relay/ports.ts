@@ -33,6 +33,10 @@ export interface Link {
   /** Stops reading; bytes that were already received may still arrive. */
   pause(): void
   resume(): void
+  /** Bytes received and sent so far, as a measure of activity. */
+  readonly carriedBytes: number
+  /** Sends the bytes that were written, then this side's end; what the remote sends until it ends is still received. */
+  finish(): void
   /** Sends the bytes that were written, then ends. */
   close(): void
   /** Ends at once. */
@@ -56,6 +60,8 @@ export interface AddressedPacket {
   readonly packetAt: number
   readonly end: number
   readonly kind: PacketKind
+  /** A sibling forwarded it: it is never forwarded again. */
+  readonly isForwarded: boolean
 }
 
 /**
@@ -80,6 +86,8 @@ export interface OtherThreads {
   gone(key: Uint8Array): void
   /** A client of `key` on this thread has noted this relay as its home, or none of them does any more. */
   home(key: Uint8Array, isHome: boolean): void
+  /** The key's session on this thread is about to end because of a drain. */
+  leaving(key: Uint8Array): void
   /** Asks the other threads to end their sessions of `key`. */
   closePeer(key: Uint8Array): void
 
@@ -124,6 +132,8 @@ export interface RemotePresenceListener {
   peerPresent(thread: number, key: Uint8Array, presentFrame: Uint8Array, activity: number): void
   peerActive(thread: number, key: Uint8Array, activity: number): void
   peerGone(thread: number, key: Uint8Array): void
+  /** A drain is about to end the key's session on another thread. */
+  peerLeaving(key: Uint8Array): void
   homeChanged(thread: number, key: Uint8Array, isHome: boolean): void
   /** Every key that is connected to `thread` follows, known or not, until `syncFinished`. */
   syncStarted(thread: number): void
@@ -148,8 +158,8 @@ export interface ConnectedKey {
 
 /** Packets between threads: destination key, source key and packet at [start, end), borrowed, may be changed. */
 export interface ThreadPacketListener {
-  /** A packet for a key that is connected to this thread. */
-  fromThread(buffer: Buffer, start: number, end: number): void
+  /** A packet for a key that is connected to this thread; `isForwarded` as in `AddressedPacket`. */
+  fromThread(buffer: Buffer, start: number, end: number, isForwarded: boolean): void
   /** A packet that was written to a thread and not read before that thread ended. */
   lostWithThread(buffer: Buffer, start: number, end: number): void
 }

@@ -83,6 +83,16 @@ export class PresenceWatchers {
     if (this.#ofKeys.size > 0) this.#tell(this.#ofKeys, peerGoneFrame(key, GoneReason.disconnected))
   }
 
+  /**
+   * A drain is about to end the key's session. Siblings that hold packets meanwhile are told so before it is gone: what
+   * they have forwarded by then still arrives in time.
+   */
+  tellLeaving({ key, isHome }: Peer): void {
+    const frame = peerGoneFrame(key, GoneReason.disconnected)
+    this.#tell(holders(this.#ofKeys), frame)
+    if (isHome) this.#tell(holders(this.#ofHomes), frame)
+  }
+
   /** Clients of a peer, on whichever thread, may have changed whether this relay is their home. */
   updateHome(peer: Peer): void {
     const isHome = peer.isHomeHere || peer.onOtherThreads.some((other) => other.isHome)
@@ -98,4 +108,8 @@ export class PresenceWatchers {
     if (frame[0] === FrameType.peerGone) this.#counters.add(Counter.peerGoneDisconnected, watchers.size)
     for (const watcher of watchers) watcher.tell(frame)
   }
+}
+
+function holders(watchers: ReadonlySet<Recipient>): ReadonlySet<Recipient> {
+  return new Set([...watchers].filter(({ holdsPackets }) => holdsPackets))
 }

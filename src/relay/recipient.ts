@@ -11,6 +11,8 @@ export interface Recipient {
   readonly isMesh: boolean
   /** It is a sibling of another region, which is told of home keys only. */
   readonly wantsHomesOnly: boolean
+  /** It is a derpfleet relay, which holds packets for keys that leave a draining sibling. */
+  readonly holdsPackets: boolean
   /** It has noted this relay as its home. */
   readonly isHome: boolean
   /** It has logged in and has not ended. */

@@ -13,6 +13,7 @@ import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 import { FlushQueue } from './flush-queue.ts'
 import { Forwarder } from './forward.ts'
+import { HandOff } from './hand-off.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { Outbox, type OutboxLimits } from './outbox.ts'
 import { PeerRegistry } from './peer-registry.ts'
@@ -28,6 +29,7 @@ import type {
   SiblingOutbox,
 } from './ports.ts'
 import { PresenceWatchers } from './presence-watchers.ts'
+import { RelayDrain, type DrainTimes } from './relay-drain.ts'
 import { RemotePresence } from './remote-presence.ts'
 import type { SessionContext } from './session-context.ts'
 import type { SessionLimits } from './session-limits.ts'
@@ -79,6 +81,7 @@ export class Relay {
   readonly #table: PeerTable
   readonly #registry: PeerRegistry
   readonly #forwarder: Forwarder
+  readonly #handOff: HandOff
   readonly #context: SessionContext
   readonly #serverKey: Uint8Array
   readonly #answerAndServerKey: Uint8Array
@@ -95,7 +98,13 @@ export class Relay {
     this.#sessions = new SessionList({ now, later, isMemoryShort })
     const watchers = new PresenceWatchers({ counters, ownKey: nodeKey.publicKey })
     const seed = readU32(parts.random(4), 0)
-    const table = new PeerTable({ counters, threads, routes, watchers, seed })
+    this.#handOff = new HandOff({
+      counters,
+      now,
+      handOn: (peer, held) => this.#forwarder.handOn(peer, held),
+      giveUp: (peer) => table.giveUp(peer),
+    })
+    const table = new PeerTable({ counters, threads, routes, watchers, seed, handOff: this.#handOff })
     this.#table = table
     this.routeListener = table
     this.#registry = new PeerRegistry({ counters, threads, table, watchers, observer: parts.observer })
@@ -142,9 +151,10 @@ export class Relay {
 
   /** Does what is due by time, for one part of the sessions at each call. */
   sweep(): void {
-    const { counters, threads } = this.#parts
+    const { counters, threads, now } = this.#parts
     counters.add(Counter.sweeps, 1)
     this.#memoryBudget.update()
+    this.#handOff.sweep(now())
     if (threads.index === 0) counters.set(Counter.keysAtSiblings, this.#table.countAtSiblings)
     if (!this.#sessions.sweep()) return
     this.#pool.trim()
@@ -163,9 +173,21 @@ export class Relay {
    * clients reconnect there.
    */
   rebalance(nodes: ReadonlySet<string>, countMax: number): void {
-    if (nodes.size === 0) return
+    if (nodes.size === 0 || this.#handOff.isDraining) return
     const misplaced = this.#sessions.where(({ identity }) => nodes.has(identity?.idealNode ?? ''))
     for (const session of misplaced.slice(0, countMax)) session.end(EndReason.rebalanced)
+  }
+
+  /** Moves all clients away, within the times given; `onDone` is called once, when no client is left. */
+  drain(times: DrainTimes, onDone: () => void): void {
+    const { now, later, random } = this.#parts
+    const handOff = this.#handOff
+    new RelayDrain({ sessions: this.#sessions, handOff, now, later, random, onDone }).begin(times)
+  }
+
+  /** A sibling drains for so long: what this relay's clients send to keys that leave it is held for a moment. */
+  siblingDrains(forMs: number): void {
+    this.#handOff.siblingDrains(forMs)
   }
 
   /** Siblings log in with these keys from now on; sessions that did so with another one are ended. */
@@ -209,6 +231,7 @@ export class Relay {
       },
       registry: this.#registry,
       forwarder: this.#forwarder,
+      handOff: this.#handOff,
       flushQueue: this.flushQueue,
       sessions: this.#sessions,
       readThreads: this.#readThreads,

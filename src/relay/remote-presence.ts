@@ -54,6 +54,11 @@ export class RemotePresence implements RemotePresenceListener {
     this.#watchers.updateHome(peer)
   }
 
+  peerLeaving(key: Uint8Array): void {
+    const peer = this.#table.find(key, 0)
+    if (peer !== undefined) this.#watchers.tellLeaving(peer)
+  }
+
   homeChanged(thread: number, key: Uint8Array, isHome: boolean): void {
     const peer = this.#table.find(key, 0)
     const known = peer?.on(thread)

@@ -5,6 +5,7 @@ import type { BufferPool } from '#protocol/buffer-pool.ts'
 import type { Counters } from './counters.ts'
 import type { FlushQueue } from './flush-queue.ts'
 import type { Forwarder } from './forward.ts'
+import type { HandOff } from './hand-off.ts'
 import type { LoginRules } from './login.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { PeerRegistry } from './peer-registry.ts'
@@ -23,6 +24,7 @@ export interface SessionContext {
   readonly observer: Observer
   readonly registry: PeerRegistry
   readonly forwarder: Forwarder
+  readonly handOff: HandOff
   readonly flushQueue: FlushQueue
   /** Where logins wait when many come at once. */
   readonly logins: TurnQueue

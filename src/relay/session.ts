@@ -6,7 +6,7 @@
 
 import { FrameAction } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
-import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame } from '#protocol/frames.ts'
+import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame, restartingFrame } from '#protocol/frames.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import { Counter } from './counters.ts'
@@ -14,10 +14,11 @@ import { EndReason } from './end-reason.ts'
 import type { PacketSender } from './forward.ts'
 import { judgeFrame, type FrameRule } from './frame-rules.ts'
 import { FRAME_BYTES_MAX_WHEN_SPENT } from './memory-budget.ts'
-import { Outbox } from './outbox.ts'
+import { Outbox, type PacketTaker } from './outbox.ts'
 import type { Peer } from './peer.ts'
 import type { AddressedPacket, Flushable, Link, LinkListener } from './ports.ts'
 import type { PacketSource, Recipient } from './recipient.ts'
+import type { DrainedSession } from './relay-drain.ts'
 import type { SessionContext } from './session-context.ts'
 import { SessionInput, type InputOwner } from './session-input.ts'
 import { LOGIN_TIMEOUT_MS, SessionUsage } from './session-limits.ts'
@@ -34,10 +35,27 @@ import {
 const Phase = { awaitingLogin: 0, admitting: 1, established: 2, ended: 3 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
+/** Nothing can be sent any more. */
+const NOT_READING: ReadonlySet<EndReason> = new Set([
+  EndReason.writeStalled,
+  EndReason.unacknowledged,
+  EndReason.drainForced,
+])
 const NO_BYTES = new Uint8Array(0)
+/** To a client that a drain moves: reconnect at once, and elsewhere. */
+const MOVE_FRAME = restartingFrame(0, 0)
 
 export class Session
-  implements LinkListener, InputOwner, LoginOwner, PacketSender, Recipient, ListedSession, Flushable
+  implements
+    LinkListener,
+    InputOwner,
+    LoginOwner,
+    PacketSender,
+    Recipient,
+    ListedSession,
+    Flushable,
+    PacketTaker,
+    DrainedSession
 {
   // Fixed when the connection is accepted
   readonly #link: Link
@@ -64,6 +82,10 @@ export class Session
   readonly outbox: Outbox
   #isFlushDue = false
   #hasPong = false
+  /** A drain moves this client: nothing new is sent to it. */
+  #isLeaving = false
+  /** It has been sent everything, and this side's end. */
+  #isFinished = false
 
   constructor(link: Link, start: ConnectionStart, context: SessionContext) {
     this.#link = link
@@ -95,6 +117,14 @@ export class Session
 
   get wantsHomesOnly(): boolean {
     return this.identity?.wantsHomesOnly === true
+  }
+
+  get holdsPackets(): boolean {
+    return this.identity?.wantsInstance === true
+  }
+
+  get carriedBytes(): number {
+    return this.#link.carriedBytes
   }
 
   get isAdmitting(): boolean {
@@ -208,7 +238,7 @@ export class Session
   // ── outbound ──
 
   tell(frame: Uint8Array): void {
-    if (this.isEnded) return
+    if (this.isEnded || this.#isFinished) return
     if (!this.outbox.offerControl(frame, this.#context.now())) return this.end(EndReason.controlOverflow)
     if (!this.#isFlushDue) this.#flushAtEndOfTurn()
   }
@@ -228,6 +258,7 @@ export class Session
     if (this.isEnded || this.outbox.writingSinceMs !== undefined) return
     this.#hasPong = false
     this.outbox.flush(this.#link, this.#context.now())
+    if (this.#isLeaving && this.outbox.isEmpty) this.#finish()
   }
 
   written(): void {
@@ -241,6 +272,46 @@ export class Session
 
   mayLookUp(nowMs: number): boolean {
     return this.#usage?.mayLookUp(nowMs) === true
+  }
+
+  // ── drain ──
+
+  announceLeaving(): void {
+    if (this.peer !== undefined) this.#context.registry.announceLeaving(this.peer)
+  }
+
+  /** The client is gone from here as far as others are concerned; its own packets are forwarded until it ends its side. */
+  leave(): void {
+    if (!this.isEstablished || this.#isLeaving || this.peer === undefined) return
+    this.tell(MOVE_FRAME)
+    if (this.isEnded) return
+    this.#isLeaving = true
+    this.isShared = false
+    this.#context.registry.unregister(this, this.peer)
+  }
+
+  #finish(): void {
+    if (this.#isFinished) return
+    this.#isFinished = true
+    this.#link.finish()
+  }
+
+  /** Of the frames that could not be sent. */
+  takeFrame(buffer: Buffer, start: number, end: number): boolean {
+    return this.#context.forwarder.handOver(this.key, buffer, start, end)
+  }
+
+  /** Counts how a client's session has ended during a drain. Returns the reason to report. */
+  #endOfDrain(reason: EndReason): EndReason {
+    const { counters } = this.#context
+    const isMoved = this.#isFinished && reason !== EndReason.drainForced
+    if (isMoved) counters.add(Counter.drainMoved, 1)
+    else
+      counters.add(
+        this.#isLeaving || reason === EndReason.drainForced ? Counter.drainForced : Counter.drainLeft,
+        1,
+      )
+    return isMoved ? EndReason.drained : reason
   }
 
   // ── time and end ──
@@ -280,23 +351,25 @@ export class Session
     this.outbox.written()
   }
 
-  end(reason: EndReason, cause?: string): void {
+  end(endReason: EndReason, cause?: string): void {
     if (this.isEnded) return
-    const { counters, registry, observer, sessions } = this.#context
+    const { counters, registry, observer, sessions, handOff } = this.#context
     const { peer, identity } = this
+    const isMoving = handOff.isDraining && peer !== undefined && !this.isMesh
+    const reason = isMoving ? this.#endOfDrain(endReason) : endReason
     this.#flushLast(reason)
     this.#phase = Phase.ended
     this.#login?.cancel()
     this.#login = undefined
     this.#input.close()
     this.lastDestination = undefined
-    if (reason === EndReason.writeStalled || reason === EndReason.unacknowledged) this.#link.destroy()
+    if (NOT_READING.has(reason)) this.#link.destroy()
     else this.#link.close()
-    this.outbox.close()
     if (peer !== undefined && identity !== undefined) {
-      registry.unregister(this, peer)
+      if (!this.#isLeaving) registry.unregister(this, peer)
       identity.count(counters, -1)
     }
+    this.outbox.close(isMoving ? this : undefined)
     counters.add(Counter.connectionsCurrent, -1)
     counters.countEnd(reason)
     sessions.delete(this)

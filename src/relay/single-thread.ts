@@ -24,6 +24,8 @@ export class SingleThread implements OtherThreads {
 
   home(): void {}
 
+  leaving(): void {}
+
   closePeer(): void {}
 
   sendPacket(): boolean {

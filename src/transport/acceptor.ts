@@ -41,6 +41,8 @@ export interface Acceptor {
   listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo>
   /** Ends handshakes that exceed their time limit; to be called a few times a second. */
   sweep(): void
+  /** Refuses connections from now on; those that were accepted stay. */
+  stopListening(): void
   /** Stops listening and ends every connection that was accepted here. */
   close(): Promise<void>
 }

@@ -124,6 +124,10 @@ export class HandleAcceptor implements Acceptor {
     }
   }
 
+  stopListening(): void {
+    this.#port.stopListening()
+  }
+
   async close(): Promise<void> {
     const closed = this.#port.close()
     for (const pending of this.#pendingHandshakes) this.#abortPending(pending)

@@ -80,6 +80,8 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   #isPaused = false
   /** A graceful close is in progress: all written bytes are sent, then the end. */
   #isClosing = false
+  /** The same, and what the remote sends until its own end is received. */
+  #isFinishing = false
   #isShutDown = false
   #hasRemoteEnded = false
   /** The remote's end arrived while reading was paused; TLS reports it together with the last bytes. */
@@ -223,7 +225,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#hasRemoteEnded = true
     if (error !== END_OF_STREAM) this.#endReason = EndReason.remoteReset
     if (error !== END_OF_STREAM || this.#isShutDown) this.destroy()
-    else this.close()
+    else if (!this.#isFinishing) this.close()
   }
 
   // ── writing ──
@@ -290,7 +292,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
       this.destroy()
     } else if (this.#unsent !== undefined) {
       this.#sendNext()
-    } else if (this.#isClosing) {
+    } else if (this.#isClosing || this.#isFinishing) {
       this.#shutDown()
     } else {
       this.#listener?.written()
@@ -299,6 +301,16 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 
   // ── ending ──
 
+  get carriedBytes(): number {
+    return this.#isClosed ? 0 : this.#tcp.bytesRead + this.#polledBytes + this.#tcp.bytesWritten
+  }
+
+  finish(): void {
+    if (this.#isFinishing || this.#isClosing || this.#isClosed) return
+    this.#isFinishing = true
+    if (!this.#isWriting) this.#shutDown()
+  }
+
   close(): void {
     if (this.#isClosing || this.#isClosed) return
     this.#isClosing = true
@@ -306,7 +318,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#closeTimer = setTimeout(() => this.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS)
     this.#closeTimer.unref()
     this.applyReadState()
-    if (!this.#isWriting) this.#shutDown()
+    if (!this.#isWriting && !this.#isFinishing) this.#shutDown()
   }
 
   #shutDown(): void {

@@ -56,6 +56,7 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
   /** Connections whose answer was taken by the system wait here for their turn. */
   readonly #resumes: TurnQueue
   #acceptor: Acceptor | undefined = undefined
+  #isRefusing = false
 
   constructor(parts: HttpServerParts) {
     this.#parts = parts
@@ -70,6 +71,7 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
   /** Listens; with `isShared` the relay's other threads may listen on the same port. Rejects if listening fails. */
   async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
     this.#acceptor = await this.#parts.acceptor(this)
+    if (this.#isRefusing) throw new Error('connections are refused already')
     return await this.#acceptor.listen(endpoint, isShared)
   }
 
@@ -87,6 +89,13 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
       if (nowMs - http.sinceMs <= this.#parts.idleTimeoutMs) break
       http.close()
     }
+  }
+
+  /** Refuses connections from now on, and ends those that wait for their next request. Sessions stay. */
+  stopListening(): void {
+    this.#isRefusing = true
+    this.#acceptor?.stopListening()
+    for (const http of this.#idle) http.close()
   }
 
   /** Stops listening and ends every connection that was accepted here, sessions included. */

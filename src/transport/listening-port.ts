@@ -86,6 +86,13 @@ export class ListeningPort {
     this.#parts.onListening?.()
   }
 
+  /** Refuses connections from now on. The system resets those that wait to be accepted. */
+  stopListening(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#server.close()
+  }
+
   /** Resolves when the server and the connections that it knows of are closed. */
   async close(): Promise<void> {
     this.#isClosed = true

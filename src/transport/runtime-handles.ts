@@ -36,6 +36,8 @@ export interface StreamHandle {
   onread: (this: StreamHandle) => void
   /** Bytes read by events since the handle was made. */
   readonly bytesRead: number
+  /** Bytes given to the system since then. */
+  readonly bytesWritten: number
   /** Each read puts its bytes at the start of `buffer`, over those of the read before. */
   useUserBuffer(buffer: Buffer): void
   readStart(): number

@@ -65,6 +65,10 @@ export class SocketAcceptor implements Acceptor {
     for (const [socket, connection] of this.#secure) this.#checkRecords(socket, connection, nowMs)
   }
 
+  stopListening(): void {
+    this.#port.stopListening()
+  }
+
   async close(): Promise<void> {
     const closed = this.#port.close()
     this.#handshakes.clear()

@@ -75,6 +75,14 @@ export class SocketConnection implements Connection, ScheduledConnection {
     return -1
   }
 
+  get carriedBytes(): number {
+    return this.#socket.bytesRead + this.#socket.bytesWritten
+  }
+
+  finish(): void {
+    if (!this.#socket.destroyed) this.#socket.end()
+  }
+
   close(): void {
     this.#isClosing = true
     closeGracefully(this.#socket)

@@ -17,7 +17,7 @@ import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
 const PING_LIMIT = { burst: 100, perSecond: 10 }
 
 /** The kind of bytes that were written to the connection and not yet taken by the system. */
-const InFlight = { nothing: 0, burst: 1, pongs: 2 } as const
+const InFlight = { nothing: 0, burst: 1, pongs: 2, goingAway: 3 } as const
 type InFlight = (typeof InFlight)[keyof typeof InFlight]
 
 export class WebSocketLink implements Link, LinkListener {
@@ -35,6 +35,10 @@ export class WebSocketLink implements Link, LinkListener {
   #waiting: { readonly bytes: Uint8Array; readonly isLast: boolean }[] = []
   /** The code to close with; set when either side ends the WebSocket. */
   #closeCode: number | undefined = undefined
+  /** This side goes away, and receives until the remote closes. */
+  #isFinishing = false
+  /** The remote has been told so, and nothing may be written after that. */
+  #hasSaidGoingAway = false
   #endReason: EndReason | undefined = undefined
   #closeTimer: NodeJS.Timeout | undefined = undefined
   #pingLimit: TokenBucket | undefined = undefined
@@ -75,6 +79,7 @@ export class WebSocketLink implements Link, LinkListener {
   }
 
   #onPings({ count, latest }: Pings): void {
+    if (this.#isFinishing) return
     const nowMs = this.#now()
     this.#pingLimit ??= new TokenBucket(PING_LIMIT.perSecond, PING_LIMIT.burst, nowMs)
     if (!this.#pingLimit.tryTake(count, nowMs)) {
@@ -128,6 +133,8 @@ export class WebSocketLink implements Link, LinkListener {
       for (const { bytes, isLast } of this.#waiting.splice(0)) this.#send(bytes, isLast)
     } else if (this.#closeCode !== undefined) {
       this.#sendClose(this.#closeCode)
+    } else if (this.#isFinishing) {
+      this.#sayGoingAway()
     } else {
       if (this.#unanswered.length > 0) this.#sendPongs()
       if (wasBurst) this.#listener?.written()
@@ -135,6 +142,25 @@ export class WebSocketLink implements Link, LinkListener {
   }
 
   // ── ending ──
+
+  get carriedBytes(): number {
+    return this.#connection.carriedBytes
+  }
+
+  /** The relay does so when no burst is in flight; pongs that are end the WebSocket a moment later. */
+  finish(): void {
+    if (this.#closeCode !== undefined || this.#isFinishing) return
+    this.#isFinishing = true
+    if (this.#inFlight === InFlight.nothing) this.#sayGoingAway()
+  }
+
+  #sayGoingAway(): void {
+    if (this.#hasSaidGoingAway) return
+    this.#hasSaidGoingAway = true
+    this.#inFlight = InFlight.goingAway
+    this.#sendPreface()
+    this.#connection.write(closeFrame(CloseCode.goingAway), true)
+  }
 
   close(): void {
     this.#finish(CloseCode.normal)
@@ -155,7 +181,8 @@ export class WebSocketLink implements Link, LinkListener {
 
   #sendClose(code: number): void {
     this.#sendPreface()
-    this.#connection.write(closeFrame(code), true)
+    // Each side closes once (RFC 6455 §5.5.1).
+    if (!this.#hasSaidGoingAway) this.#connection.write(closeFrame(code), true)
     this.#connection.close()
   }
 

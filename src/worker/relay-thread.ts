@@ -7,6 +7,7 @@ import { ThreadLinks } from '#interthread/thread-links.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
+import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { Relay } from '#relay/relay.ts'
 import { SingleThread } from '#relay/single-thread.ts'
 import type { HttpServer } from '#transport/http-server.ts'
@@ -126,6 +127,8 @@ class RelayThread {
         return this.#threadLinks?.startSync(message.link.thread)
       case 'threadEnded':
         return this.#threadLinks?.threadEnded(message.thread)
+      case 'drain':
+        return this.#drain(message.times)
       case 'stop':
         return void this.#stop()
     }
@@ -141,6 +144,11 @@ class RelayThread {
       const { code = '', message } = error as NodeJS.ErrnoException
       this.#send({ kind: 'listenFailed', code, message })
     }
+  }
+
+  #drain(times: DrainTimes): void {
+    this.#httpServer.stopListening()
+    this.#relay.drain(times, () => this.#send({ kind: 'drained' }))
   }
 
   async #stop(): Promise<void> {

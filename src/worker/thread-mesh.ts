@@ -120,6 +120,7 @@ export class ThreadMesh {
       keysMax: SIBLING_KEYS_MAX,
       now,
       random: (bytes) => randomBytes(bytes),
+      siblingDrains: (forMs) => relay().siblingDrains(forMs),
       later,
       flushSoon: (one) => relay().flushQueue.addAfterRound(one),
       onChange: () => (this.#haveLinksChanged = true),

@@ -8,6 +8,7 @@ import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
 import type { ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
+import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
 
@@ -50,6 +51,8 @@ export type ToRelayThread =
   | ({ readonly kind: 'keyLocation' } & LocationUpdate)
   /** The siblings to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly Sibling[] }
+  /** Refuses connections from now on and moves all clients away, within the times given. */
+  | { readonly kind: 'drain'; readonly times: DrainTimes }
   | { readonly kind: 'stop' }
 
 /** A login, for the log. */
@@ -99,6 +102,8 @@ export type FromRelayThread =
   | { readonly kind: 'sessionStarted'; readonly notice: StartNotice }
   | { readonly kind: 'sessionEnded'; readonly notice: EndNotice }
   | { readonly kind: 'homeChanged'; readonly notice: HomeNotice }
+  /** No client is left on this thread. */
+  | { readonly kind: 'drained' }
   /** The thread listens over public sockets because the runtime's handles are not as it expects. */
   | { readonly kind: 'handleSelfTestFailed'; readonly text: string }
   | RuntimeWarning

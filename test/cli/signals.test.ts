@@ -148,7 +148,7 @@ test('SIGUSR2 switches the debug level on and off', async () => {
   }
 })
 
-test('SIGTERM ends sessions with the reason shutdown', async () => {
+test('SIGINT ends sessions with the reason shutdown', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-log-level', 'debug')
   const [, host = '', port] = SERVING.exec(relay.output) ?? []
@@ -158,7 +158,8 @@ test('SIGTERM ends sessions with the reason shutdown', async () => {
       async () => await DerpClient.connect({ host, port: Number(port), tls: false, key: newKeyPair() }),
     ),
   )
-  expect(await relay.stop()).toEqual({ code: 0, signal: null })
+  relay.signal('SIGINT')
+  expect(await relay.exited).toEqual({ code: 0, signal: null })
   expect(logged(relay, 'session_ended').map(({ reason }) => reason)).toEqual(clients.map(() => 'shutdown'))
 })
 

@@ -48,6 +48,7 @@ it('a lost STUN answer does not silence STUN, and a relay that stays not ready l
     threads: { counters: [new Counters()], present: [true], serving: [true] },
     links: { name: 'mesh', ...passing },
     directory: { name: 'directory', ...passing },
+    drain: { name: 'drain', ...passing },
     stun: {
       endpoint: { host: '127.0.0.1', port: mute.address().port },
       answer: (isAnswering: boolean) => told.push(isAnswering),

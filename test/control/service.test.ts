@@ -102,7 +102,7 @@ it('a start that fails rejects with its own error, and reports that of the stop'
   expect(reported).toEqual([new Error('not all parts ended: thread does not end')])
 })
 
-it('drains all services together before it stops the first, and stops them even if a drain fails', async () => {
+it('drains all services together, even if one fails, and stops them afterwards', async () => {
   const notes: string[] = []
   const drained = Promise.withResolvers<void>()
   const services = new Services([
@@ -118,10 +118,32 @@ it('drains all services together before it stops the first, and stops them even 
   ])
   await services.start(notExpected)
   notes.length = 0
-  const stopped = services.stop()
+  const errors = services.drain()
   await new Promise(setImmediate)
   expect(notes).toEqual(['STUN drains'])
   drained.resolve()
-  await expect(stopped).rejects.toThrow('not all parts ended: STUN is gone')
+  expect(await errors).toEqual([new Error('STUN is gone')])
+  await services.stop()
   expect(notes).toEqual(['STUN drains', 'STUN stops', 'timer stops', 'listener stops'])
+})
+
+it('stops without a drain, also in the middle of one', async () => {
+  const notes: string[] = []
+  const services = new Services([
+    { ...noting(notes, 'listener'), drain: async () => await new Promise(() => undefined) },
+  ])
+  await services.start(notExpected)
+  void services.drain()
+  await services.stop()
+  expect(notes).toEqual(['listener starts', 'listener stops'])
+})
+
+it('stops one service after all others', async () => {
+  const notes: string[] = []
+  const admin = noting(notes, 'admin')
+  const services = new Services([noting(notes, 'threads'), admin, noting(notes, 'timer')], admin)
+  await services.start(notExpected)
+  notes.length = 0
+  await services.stop()
+  expect(notes).toEqual(['timer stops', 'threads stops', 'admin stops'])
 })

@@ -101,6 +101,7 @@ describe('a thread that joins', () => {
       syncStarted: () => undefined,
       syncFinished: () => undefined,
       threadEnded: () => undefined,
+      peerLeaving: () => undefined,
       closePeer: () => undefined,
       connectedKeys: () => [],
     },

@@ -47,6 +47,10 @@ class Listener implements RemotePresenceListener, ThreadPacketListener {
 
   threadEnded(): void {}
 
+  peerLeaving(key: Uint8Array): void {
+    this.lines.push(`leaving ${toHex(key)}`)
+  }
+
   closePeer(key: Uint8Array): void {
     this.lines.push(`close ${toHex(key)}`)
   }

@@ -13,7 +13,7 @@ const owner = { key: alice.key, mayLookUp: () => true }
 
 function packetTo(key: Uint8Array, packetBytes = 10): AddressedPacket {
   const buffer = Buffer.concat([key, Buffer.alloc(packetBytes)])
-  return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0 }
+  return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0, isForwarded: false }
 }
 
 class FakeSibling implements DialableSibling {

@@ -17,6 +17,7 @@ import { END_REASONS } from '#relay/end-reason.ts'
 import { disco, frames, packet } from '../vectors/frames.ts'
 import { alice, bob, cathy, sibling } from '../support/actor.ts'
 import { TestRelay } from '../support/test-relay.ts'
+import { SERIES } from './counter-series.ts'
 import { testSources } from './sources.ts'
 import { allSeries, parseClassic } from './strict-exposition.ts'
 
@@ -31,93 +32,6 @@ async function scrape(replaced: Partial<MetricSources>): Promise<Map<string, num
 function increases(before: Map<string, number>, after: Map<string, number>): Record<string, number> {
   const changed = [...after].filter(([series, value]) => value !== (before.get(series) ?? 0))
   return Object.fromEntries(changed.map(([series, value]) => [series, value - (before.get(series) ?? 0)]))
-}
-
-/** The series of each plain counter. A counter without a line here, or a metric without a counter, fails the test. */
-const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
-  connectionsAccepted: ['derp_connections_accepted_total'],
-  connectionsRejected: ['derp_connections_rejected_total'],
-  connectionsOutOfDescriptors: ['derp_connections_out_of_descriptors_total'],
-  connectionsCurrent: ['derp_sessions_current'],
-  webSocketsAccepted: ['derp_websockets_accepted_total'],
-  handshakesTls12: ['tls_handshakes_total{version="1.2"}'],
-  handshakesTls13: ['tls_handshakes_total{version="1.3"}'],
-  handshakesTimedOut: [
-    'derp_handshake_failures_total{stage="tls"}',
-    'tls_handshake_failures_total{reason="timeout"}',
-  ],
-  handshakesNotTls: [
-    'derp_handshake_failures_total{stage="tls"}',
-    'tls_handshake_failures_total{reason="not_tls"}',
-  ],
-  handshakesLeft: [
-    'derp_handshake_failures_total{stage="tls"}',
-    'tls_handshake_failures_total{reason="closed"}',
-  ],
-  handshakesBroken: [
-    'derp_handshake_failures_total{stage="tls"}',
-    'tls_handshake_failures_total{reason="protocol"}',
-  ],
-  handshakesUncertified: [
-    'derp_handshake_failures_total{stage="tls"}',
-    'tls_handshake_failures_total{reason="no_certificate"}',
-  ],
-  handshakesCrowdedOut: [
-    'derp_handshake_failures_total{stage="tls"}',
-    'tls_handshake_failures_total{reason="crowded_out"}',
-  ],
-  tlsUseless: ['tls_useless_record_disconnects_total'],
-  tlsCurrent12: ['tls_connections_current{version="1.2"}'],
-  tlsCurrent13: ['tls_connections_current{version="1.3"}'],
-  headsRefused: ['derp_handshake_failures_total{stage="http"}'],
-  fastStarts: ['derp_fast_starts_total'],
-  clientsCurrent: ['derp_clients_current{kind="other"}'],
-  clientsHome: ['derp_clients_current{kind="home"}', 'derp_clients_current{kind="other"}'],
-  clientsNotIdeal: ['derp_clients_not_ideal_current'],
-  clientsWebSocket: ['derp_clients_websocket_current'],
-  clientsProber: ['derp_clients_prober_current'],
-  watchersCurrent: ['derp_watchers_current'],
-  keysCurrent: ['derp_keys_current'],
-  keysAtSiblings: ['derp_keys_at_siblings'],
-  duplicateKeys: ['derp_duplicate_keys_current'],
-  duplicateSessions: ['derp_duplicate_sessions_current'],
-  duplicatesTotal: ['derp_duplicate_logins_total'],
-  homeMovesIn: ['derp_home_moves_total{direction="in"}'],
-  homeMovesOut: ['derp_home_moves_total{direction="out"}'],
-  loginsTotal: ['derp_logins_total'],
-  admissionsAllowed: ['derp_admission_total{result="allowed"}'],
-  admissionsDenied: ['derp_admission_total{result="denied"}'],
-  admissionsUnreachable: ['derp_admission_total{result="unreachable"}'],
-  admissionsFailedOpen: ['derp_admission_total{result="failed_open"}'],
-  receivedData: ['derp_received_packets_total{kind="data"}'],
-  receivedDisco: ['derp_received_packets_total{kind="disco"}'],
-  receivedBytesData: ['derp_received_bytes_total{kind="data"}'],
-  receivedBytesDisco: ['derp_received_bytes_total{kind="disco"}'],
-  sentData: ['derp_sent_packets_total{kind="data"}'],
-  sentDisco: ['derp_sent_packets_total{kind="disco"}'],
-  sentBytesData: ['derp_sent_bytes_total{kind="data"}'],
-  sentBytesDisco: ['derp_sent_bytes_total{kind="disco"}'],
-  forwardedIn: ['derp_mesh_forwarded_packets_total{direction="in"}'],
-  forwardedOut: ['derp_mesh_forwarded_packets_total{direction="out"}'],
-  forwardedOutBytes: ['derp_mesh_forwarded_bytes_total{direction="out"}'],
-  lookupsFound: ['derp_lookups_total{result="found"}'],
-  lookupsFailed: ['derp_lookups_total{result="failed"}'],
-  receivedFromThreads: ['derp_thread_forwarded_packets_total{direction="in"}'],
-  sentToThreads: ['derp_thread_forwarded_packets_total{direction="out"}'],
-  queuedPackets: ['derp_send_queue_packets'],
-  queuedBytes: ['derp_send_queue_bytes'],
-  waitingBytes: ['derp_waiting_bytes'],
-  pingsReceived: ['derp_pings_received_total'],
-  pongsSent: ['derp_pongs_sent_total'],
-  keepAlivesSent: ['derp_keep_alives_sent_total'],
-  peerGoneDisconnected: ['derp_peer_gone_sent_total{reason="disconnected"}'],
-  peerGoneNotHere: ['derp_peer_gone_sent_total{reason="not_here"}'],
-  unknownFrames: ['derp_unknown_frames_total'],
-  rateLimitWaits: ['derp_rate_limit_waits_total'],
-  writeStalls: ['derp_write_stalls_total'],
-  sweeps: ['derp_thread_sweeps_total'],
-  wireBytesIn: ['derp_wire_bytes_total{direction="in"}'],
-  wireBytesOut: ['derp_wire_bytes_total{direction="out"}'],
 }
 
 const HISTOGRAM_NAMES: Readonly<Record<HistogramName, string>> = {

@@ -1,6 +1,8 @@
 // Sources of metrics for tests, with every feature on. Each test replaces the source that it tests.
 
 import type { CertificateLife, CertificateStatus } from '#ops/certificate-families.ts'
+import { drainFamilies } from '#ops/drain-families.ts'
+import { DrainWatch } from '#ops/drain-watch.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
@@ -84,7 +86,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       backends: [{ name: 'url', isUp: false }],
     }),
     siblings: () => [sibling],
-    mesh: () => [...directory.families(), ...reloads.families()],
+    mesh: () => [...directory.families(), ...reloads.families(), ...drainFamilies(new DrainWatch([]))],
     stun: () => noStun,
     stunDeaths: () => 0,
     certificates: () => certificates([certificate]),

@@ -265,7 +265,8 @@ export class MeshScale {
   #send(from: ScaleRelay, key: number): void {
     if (from.isDown) return
     const buffer = Buffer.concat([this.#keys[key] ?? NO_KEY, Buffer.alloc(8)])
-    from.send({ buffer, start: 0, packetAt: 32, end: buffer.length, kind: PacketKind.data }, this.clock.now())
+    const packet = { buffer, start: 0, packetAt: 32, end: buffer.length, kind: PacketKind.data }
+    from.send({ ...packet, isForwarded: false }, this.clock.now())
   }
 
   #pass(ms: number): void {

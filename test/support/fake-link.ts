@@ -34,6 +34,9 @@ export class FakeLink implements Link {
   ending: 'close' | 'destroy' | undefined = undefined
   /** The remote sees that the connection has ended. */
   isClosed = false
+  /** The relay has ended its side, and receives until the remote ends its own. */
+  isFinished = false
+  #receivedBytes = 0
   /** Complete bursts that were taken. */
   burstCount = 0
   /** Bytes that the relay wrote. */
@@ -70,7 +73,8 @@ export class FakeLink implements Link {
   // ── the relay's side ──
 
   write(bytes: Uint8Array, isLast: boolean): boolean {
-    if (this.ending !== undefined || this.isClosed) throw new Error('written to after its end')
+    if (this.ending !== undefined || this.isFinished || this.isClosed)
+      throw new Error('written to after its end')
     if (this.#isBurstWhole) throw new Error('written to while a burst is in flight')
     if (bytes.length === 0) throw new Error('written nothing')
     this.writtenBytes += bytes.length
@@ -90,6 +94,15 @@ export class FakeLink implements Link {
   resume(): void {
     this.isPaused = false
     this.#events.hasWork(this)
+  }
+
+  get carriedBytes(): number {
+    return this.writtenBytes + this.#receivedBytes
+  }
+
+  finish(): void {
+    if (this.#burst.length > 0) throw new Error('finished while a burst is in flight')
+    this.isFinished = true
   }
 
   close(): void {
@@ -157,6 +170,7 @@ export class FakeLink implements Link {
     const end = start + bytes.length
     const chunk = end < sharedChunk.length ? sharedChunk : Buffer.alloc(end + 1)
     chunk.set(bytes, start)
+    this.#receivedBytes += bytes.length
     this.#listener?.receive(chunk, start, end)
     chunk.fill(0xee, 0, end + 1)
   }

@@ -38,6 +38,9 @@ export class FakeSibling {
   readonly #isInside: boolean
   #due: (() => void)[] = []
 
+  /** How long the sibling has said that it drains. */
+  readonly drains: number[] = []
+
   constructor({ isInside = true, isWatched = true } = {}) {
     this.#isInside = isInside
     const pool = new BufferPool()
@@ -56,6 +59,7 @@ export class FakeSibling {
         secret: new BoxSecret(self.privateKey),
       },
       meshKey: () => meshKey,
+      siblingDrains: (forMs) => this.drains.push(forMs),
       dial: (_address, handler) => this.#dial(handler),
       routeTable: this.routeTable,
       makeOutbox: () =>
@@ -162,5 +166,5 @@ export class FakeSibling {
 
 export function addressed(to: Actor, bytes: number): AddressedPacket {
   const buffer = Buffer.concat([to.key, Buffer.alloc(bytes)])
-  return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0 }
+  return { buffer, start: 0, packetAt: 32, end: buffer.length, kind: 0, isForwarded: false }
 }

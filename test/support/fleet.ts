@@ -9,7 +9,7 @@ import { newKeyPair } from '#client/derp-client.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority, type Certificate } from './certificate.ts'
 import type { LabHost } from './lab.ts'
-import { startProcess, type RunningProcess } from './process.ts'
+import { startProcess, type Exit, type RunningProcess } from './process.ts'
 
 const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
 const ADMIN_PORT = 9_090
@@ -66,6 +66,13 @@ export class Fleet implements AsyncDisposable {
     const own = ['-admin', `${host.address}:${ADMIN_PORT}`, '-open-relay']
     const [command, args] = host.command(DERPFLEET, 'serve', ...common, ...own, ...more)
     this.#running.set(node, await startProcess(command, args, { readyWhen: /"event":"relay_started"/ }))
+  }
+
+  /** Drains the relay and waits for its end. */
+  async drain(node: string): Promise<Exit | undefined> {
+    const running = this.#running.get(node)
+    running?.signal('SIGTERM')
+    return await running?.exited
   }
 
   async kill(node: string): Promise<void> {

@@ -71,6 +71,11 @@ export class LiveRelay implements AsyncDisposable {
     return this.#running.addresses
   }
 
+  /** Moves its clients away; it is not stopped. */
+  async drain(): Promise<void> {
+    await this.#running.drain()
+  }
+
   /** Settles when the relay has failed by itself. */
   get failed(): Promise<Error> {
     return this.#running.failed
@@ -147,6 +152,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     disallowedAppNames: [],
     limits: LIMITS,
     home: { kind: 'page' },
+    drain: { settleMs: 0, spreadMs: 0, scrapeWaitMs: 0 },
     bootstrapDnsNames: [],
     logLevel: 'error',
     warnings: [],

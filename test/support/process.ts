@@ -18,7 +18,7 @@ const outputCharsMax = 256 * 1024
 /** A loaded two-core machine starts a Go server in well under a second; a minute is a hang. */
 const readyTimeoutMs = 60_000
 
-/** Time between SIGTERM and SIGKILL; relays close their clients in paced batches. */
+/** Time between the signal and SIGKILL. */
 const stopTimeoutMs = 15_000
 
 /** How often a condition is checked: short within a test's duration, and no noticeable load. */
@@ -111,9 +111,9 @@ export class RunningProcess implements AsyncDisposable {
     this.#child.kill(signal)
   }
 
-  /** Sends SIGTERM, and SIGKILL if the child does not end. */
+  /** Asks the child to end at once, and sends SIGKILL if it does not. A relay of ours takes SIGTERM as a wish to drain. */
   async stop(): Promise<Exit> {
-    if (this.#exit === undefined) this.#child.kill('SIGTERM')
+    if (this.#exit === undefined) this.#child.kill(/derpfleet/.test(this.command) ? 'SIGINT' : 'SIGTERM')
     const killer = setTimeout(() => this.#child.kill('SIGKILL'), stopTimeoutMs)
     try {
       return await this.exited

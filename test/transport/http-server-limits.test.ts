@@ -22,6 +22,7 @@ class FakeConnection implements Connection {
   isPaused = false
   /** As over TLS while the system has room: each write is reported as written before the event loop's next turn. */
   isWrittenAtOnce = false
+  readonly carriedBytes = 0
   ending: 'close' | 'destroy' | undefined = undefined
   text = ''
   #listener: LinkListener | undefined = undefined
@@ -61,6 +62,8 @@ class FakeConnection implements Connection {
   resume(): void {
     this.isPaused = false
   }
+
+  finish(): void {}
 
   close(): void {
     this.ending ??= 'close'

@@ -1,0 +1,57 @@
+// The drain of a relay as its control thread conducts it: readiness ends, and with it STUN; the relay threads refuse
+// connections and move their clients; the last numbers are logged and wait to be read. Not concerned with the end of the
+// parts, which follows. How a thread moves its clients is `relay/relay-drain.ts`. docs/drain.md describes the drain to
+// operators.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Settings } from '#config/settings.ts'
+import type { DrainWatch } from '#ops/drain-watch.ts'
+import { LogEvent } from '#ops/log-event.ts'
+import type { Log } from '#ops/log.ts'
+import type { AdminService } from './admin-service.ts'
+import type { Readiness } from './readiness.ts'
+import type { RelayThreads } from './relay-threads.ts'
+import type { Service } from './service.ts'
+
+export interface DrainServiceParts {
+  readonly settings: Pick<Settings, 'drain'>
+  readonly log: Log
+  readonly watch: DrainWatch
+  readonly threads: Pick<RelayThreads, 'moveClients'>
+  readonly readiness: Pick<Readiness, 'drainStarted'>
+  /** Undefined without an admin port. */
+  readonly admin: () => Pick<AdminService, 'scraped'> | undefined
+}
+
+export class DrainService implements Service {
+  readonly #parts: DrainServiceParts
+
+  constructor(parts: DrainServiceParts) {
+    this.#parts = parts
+  }
+
+  start(): void {}
+
+  async drain(): Promise<void> {
+    const { log, watch, threads, readiness } = this.#parts
+    const startedMs = performance.now()
+    watch.begin()
+    const { settleMs, spreadMs } = this.#parts.settings.drain
+    log.info(LogEvent.relayDraining, { clients: watch.numbers().remaining, settleMs, spreadMs })
+    // In one turn: STUN falls silent, and the threads close the port.
+    readiness.drainStarted()
+    await threads.moveClients({ settleMs, spreadMs })
+    const numbers = watch.numbers()
+    log.info(LogEvent.relayDrained, { ...numbers, durationMs: Math.round(performance.now() - startedMs) })
+    if (numbers.moved + numbers.forced + numbers.left > 0) await this.#lastScrape()
+  }
+
+  /** A stop in the middle of a drain needs nothing: the threads end their clients. */
+  stop(): void {}
+
+  async #lastScrape(): Promise<void> {
+    const scraped = this.#parts.admin()?.scraped()
+    if (scraped === undefined) return
+    await Promise.race([scraped, sleep(this.#parts.settings.drain.scrapeWaitMs)])
+  }
+}

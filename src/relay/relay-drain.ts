@@ -1,0 +1,189 @@
+// One relay thread's part in a drain: when each of its clients is moved, and how. Idle clients first, evenly over the
+// time given, with jitter, a few dozen per turn. Ends sessions only; that nobody is let in any more is the transport's
+// part, and what happens to packets meanwhile is `hand-off.ts`.
+//
+//   begin ─ settle ─→ a client's turn ─ notice ─→ leave: flush, this side's end ─→ the client's end, or it is cut off
+//
+// Contract: no client is left after settleMs + spreadMs + DRAIN_CLIENT_MS_MAX, whatever clients do, and nothing is held.
+
+import { readU32 } from '#protocol/bytes.ts'
+import { restartingFrame } from '#protocol/frames.ts'
+import { EndReason } from './end-reason.ts'
+
+export interface DrainTimes {
+  /** From the beginning to the first client's turn: others learn that this relay is leaving. */
+  readonly settleMs: number
+  /** From the first client's turn to the last one's. */
+  readonly spreadMs: number
+}
+
+/** How often clients whose turn has come are looked for. */
+const TICK_MS = 50
+/** Clients per turn of the loop: an end costs a tenth of a millisecond here and a login somewhere else. */
+const CLIENTS_PER_TURN = 32
+/**
+ * From telling siblings that a key leaves to its end here: what they have forwarded by then arrives in time. As long as
+ * the round trip to the other side of an ocean.
+ */
+const NOTICE_MS = 100
+/** For sending all that is queued and for the client's own end. A client that does not read has been given two bursts. */
+const LEAVE_MS_MAX = 1_500
+/** The longest hold of a packet, and a sweep (`hand-off.ts`). */
+const HOLD_MS = 600
+/** What one client's move takes at most, after its turn has come. */
+export const DRAIN_CLIENT_MS_MAX = NOTICE_MS + LEAVE_MS_MAX + HOLD_MS
+
+const U32 = 2 ** 32
+
+/** A session, as a drain deals with it. */
+export interface DrainedSession {
+  readonly isMesh: boolean
+  readonly isEstablished: boolean
+  readonly isEnded: boolean
+  /** Bytes received and sent so far. */
+  readonly carriedBytes: number
+  /** Queues a control frame. */
+  tell(frame: Uint8Array): void
+  /** Tells siblings that its key is about to leave. */
+  announceLeaving(): void
+  /** Sends what is queued and this side's end, and is read until the client ends its side. */
+  leave(): void
+  end(reason: EndReason): void
+}
+
+/** What the drain asks of the hand-off. */
+export interface DrainHandOff {
+  isDraining: boolean
+  readonly heldPackets: number
+}
+
+export interface RelayDrainParts {
+  readonly sessions: { where(fits: (session: DrainedSession) => boolean): readonly DrainedSession[] }
+  readonly handOff: DrainHandOff
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Calls back once after so many ms; 0: in the next turn of the loop. */
+  readonly later: (delayMs: number, callback: () => void) => void
+  /** That many random bytes. */
+  readonly random: (bytes: number) => Uint8Array
+  /** Called once: no client is left. */
+  readonly onDone: () => void
+}
+
+/** Sessions in the order in which something is due for them. */
+interface Due {
+  readonly session: DrainedSession
+  readonly atMs: number
+}
+
+export class RelayDrain {
+  readonly #parts: RelayDrainParts
+  #closeFromMs = 0
+  #closeUntilMs = 0
+  /** What each client had carried when the drain began. */
+  #carriedBefore = new Map<DrainedSession, number>()
+  /** Clients that have been given a turn. */
+  #planned: Set<DrainedSession> | undefined = undefined
+  #toNotice: Due[] = []
+  #toLeave: Due[] = []
+  #toCut: Due[] = []
+
+  constructor(parts: RelayDrainParts) {
+    this.#parts = parts
+  }
+
+  begin({ settleMs, spreadMs }: DrainTimes): void {
+    const { sessions, handOff, now } = this.#parts
+    this.#closeFromMs = now() + settleMs
+    this.#closeUntilMs = this.#closeFromMs + spreadMs
+    handOff.isDraining = true
+    const notice = restartingFrame(settleMs + spreadMs + DRAIN_CLIENT_MS_MAX, 0)
+    for (const sibling of sessions.where(({ isMesh }) => isMesh)) sibling.tell(notice)
+    this.#carriedBefore = new Map(this.#clients().map((client) => [client, client.carriedBytes]))
+    this.#tick()
+  }
+
+  #clients(): readonly DrainedSession[] {
+    return this.#parts.sessions.where(({ isMesh, isEstablished }) => isEstablished && !isMesh)
+  }
+
+  readonly #tick = (): void => {
+    const { handOff, later, now } = this.#parts
+    const nowMs = now()
+    const clients = this.#clients()
+    if (clients.length === 0 && handOff.heldPackets === 0) return this.#finish()
+    if (nowMs >= this.#closeFromMs) this.#plan(clients, nowMs)
+    let left = CLIENTS_PER_TURN
+    left = each(this.#toCut, nowMs, left, (client) => client.end(EndReason.drainForced))
+    left = each(this.#toLeave, nowMs, left, (client) => {
+      client.leave()
+      this.#toCut.push({ session: client, atMs: nowMs + LEAVE_MS_MAX })
+    })
+    left = each(this.#toNotice, nowMs, left, (client) => {
+      client.announceLeaving()
+      this.#toLeave.push({ session: client, atMs: nowMs + NOTICE_MS })
+    })
+    later(left > 0 ? TICK_MS : 0, this.#tick)
+  }
+
+  /** Gives a turn to every client that has none. */
+  #plan(clients: readonly DrainedSession[], nowMs: number): void {
+    if (this.#planned === undefined) {
+      this.#planned = new Set(clients)
+      const slotMs = (this.#closeUntilMs - this.#closeFromMs) / clients.length
+      this.#toNotice = this.#idleFirst(clients).map((session, i) => ({
+        session,
+        atMs: this.#closeFromMs + (i + this.#random()) * slotMs,
+      }))
+      return
+    }
+    // Those whose login was under way when the others were given theirs.
+    const late = clients.filter((client) => this.#planned?.has(client) !== true)
+    if (late.length === 0) return
+    const leftMs = Math.max(0, this.#closeUntilMs - nowMs)
+    for (const session of late) {
+      this.#planned.add(session)
+      this.#toNotice.push({ session, atMs: nowMs + this.#random() * leftMs })
+    }
+    this.#toNotice.sort((a, b) => a.atMs - b.atMs)
+  }
+
+  /** By the bytes that each has carried since the beginning; those that are alike in random order. */
+  #idleFirst(clients: readonly DrainedSession[]): readonly DrainedSession[] {
+    return clients
+      .map((client) => ({
+        client,
+        bytes: client.carriedBytes - (this.#carriedBefore.get(client) ?? 0),
+        order: this.#random(),
+      }))
+      .sort((a, b) => a.bytes - b.bytes || a.order - b.order)
+      .map(({ client }) => client)
+  }
+
+  #finish(): void {
+    const { sessions, onDone } = this.#parts
+    // Their logins are not over.
+    for (const session of sessions.where(({ isMesh }) => !isMesh)) session.end(EndReason.drained)
+    onDone()
+  }
+
+  /** From 0 to 1. */
+  #random(): number {
+    return readU32(this.#parts.random(4), 0) / U32
+  }
+}
+
+/** Calls `act` for those that are due and have not ended, up to `max`. Returns how many more it might have been. */
+function each(queue: Due[], nowMs: number, max: number, act: (session: DrainedSession) => void): number {
+  let left = max
+  let taken = 0
+  for (const { session, atMs } of queue) {
+    if (atMs > nowMs || left === 0) break
+    taken++
+    if (session.isEnded) continue
+    left--
+    act(session)
+  }
+  queue.splice(0, taken)
+  return left
+}

@@ -1,0 +1,116 @@
+// A rolling upgrade of a fleet of two regions with two relays each: one relay after the other is drained by SIGTERM and
+// started again, while two unmodified Tailscale clients ping each other through them. The lost pings are counted.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Fleet, type FleetRelay } from '../support/fleet.ts'
+import { foreignPrograms } from '../support/foreign.ts'
+import { Lab } from '../support/lab.ts'
+import { canMakeNetworks } from '../support/network.ts'
+import { Pinger } from '../support/pinger.ts'
+import { waitUntil } from '../support/process.ts'
+import { startTailnet, type Tailnet } from '../support/tailnet.ts'
+
+const START_TIMEOUT_MS = 240_000
+const TEST_TIMEOUT_MS = 240_000
+/** What a client may be without an answer: a refused dial, a new login, and a ping that is lost meanwhile. */
+const GAP_MS_MAX = 5_000
+/** A relay takes half a second to start on an idle machine. */
+const READY_TIMEOUT_MS = 30_000
+
+const REGIONS = `
+regions:
+  900:
+    code: fra
+    nodes:
+      - { name: 900a, hostname: fra1.lab }
+      - { name: 900b, hostname: fra2.lab }
+  901:
+    code: nyc
+    nodes:
+      - { name: 901a, hostname: nyc1.lab }
+      - { name: 901b, hostname: nyc2.lab }
+`
+
+const RELAYS: readonly (readonly [hostname: string, node: string])[] = [
+  ['fra1.lab', '900a'],
+  ['fra2.lab', '900b'],
+  ['nyc1.lab', '901a'],
+  ['nyc2.lab', '901b'],
+]
+
+const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
+const canMake = await canMakeNetworks()
+if (!canMake) process.stderr.write('SKIPPING the rolling upgrade: network namespaces require root\n')
+
+describe.skipIf('missing' in clients || !canMake)(
+  'a rolling upgrade of two regions with two relays each',
+  () => {
+    let lab: Lab
+    let fleet: Fleet
+    let net: Tailnet
+    let relays: readonly FleetRelay[]
+
+    beforeAll(async () => {
+      lab = await Lab.make(...RELAYS.map(([hostname]) => hostname), 'alice.lab', 'bob.lab')
+      fleet = await Fleet.make(REGIONS)
+      relays = RELAYS.map(([hostname, node]) => ({ host: lab.host(hostname), hostname, node }))
+      for (const relay of relays) await fleet.start(relay)
+      net = await startTailnet({
+        lab: {
+          controlAddress: lab.ownAddress,
+          hosts: { alice: lab.host('alice.lab'), bob: lab.host('bob.lab') },
+          derpMap: { regions: new Map([region(900, 'fra', false), region(901, 'nyc', true)]) },
+          homeRegion: 'fra',
+          caPath: fleet.caPath,
+        },
+      })
+    }, START_TIMEOUT_MS)
+
+    afterAll(async () => {
+      await net?.[Symbol.asyncDispose]()
+      await fleet?.[Symbol.asyncDispose]()
+      await lab?.[Symbol.asyncDispose]()
+    }, START_TIMEOUT_MS)
+
+    /** A region in Headscale's format. With `isNoHome` clients never choose it as their home. */
+    function region(id: number, code: string, isNoHome: boolean): [number, object] {
+      const nodes = RELAYS.filter(([, node]) => node.startsWith(`${id}`)).map(([hostname, node]) => ({
+        name: node,
+        regionid: id,
+        hostname,
+        ipv4: lab.host(hostname).address,
+        ipv6: 'none',
+      }))
+      return [id, { regionid: id, regioncode: code, regionname: code, nomeasurenohome: isNoHome, nodes }]
+    }
+
+    test('no relay leaves its clients without an answer for long', { timeout: TEST_TIMEOUT_MS }, async () => {
+      await using pinger = new Pinger(net.alice, await net.bob.address())
+      await sleep(5_000)
+      const quiet = pinger.take()
+      process.stderr.write(`before the upgrade: ${quiet.sent} pings, ${quiet.lost} lost\n`)
+      let lost = 0
+      for (const relay of relays) {
+        const exit = await fleet.drain(relay.node)
+        expect(exit).toEqual({ code: 0, signal: null })
+        await fleet.start(relay)
+        await waitUntil(
+          `${relay.node} is ready`,
+          async () => (await fleet.metric(relay.host, 'derp_ready')) === 1,
+          READY_TIMEOUT_MS,
+        )
+        await sleep(3_000)
+        const counts = pinger.take()
+        lost += counts.lost
+        process.stderr.write(
+          `${relay.node} drained and started: ${counts.sent} pings, ${counts.lost} lost, ` +
+            `longest gap ${counts.longestGapMs} ms\n`,
+        )
+        expect(counts.longestGapMs).toBeLessThanOrEqual(GAP_MS_MAX)
+      }
+      process.stderr.write(`rolling upgrade of ${relays.length} relays: ${lost} pings lost in all\n`)
+      expect(await net.alice.homeRegion()).toBe('fra')
+    })
+  },
+)

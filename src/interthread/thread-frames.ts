@@ -28,6 +28,32 @@ const SYNC_START = 0x84
 /** A packet's frame when the packet is empty. */
 export const PACKET_FRAME_BYTES_MIN = HEADER_BYTES + 2 * KEY_BYTES
 
+/** The shortest payload of a frame of any type that is known today: one key. */
+const FRAME_PAYLOAD_BYTES_MIN = KEY_BYTES
+
+/**
+ * The shortest payload of a frame of that type. For frames that come from another run of this relay, which may be of
+ * another version; types that are not known here are not read.
+ */
+export function payloadBytesMin(type: number): number {
+  switch (type) {
+    case PACKET:
+      return 2 * KEY_BYTES
+    case FrameType.peerPresent:
+    case ACTIVE:
+      return KEY_BYTES + ACTIVITY_BYTES
+    case HOME:
+      return KEY_BYTES + 1
+    default:
+      return FRAME_PAYLOAD_BYTES_MIN
+  }
+}
+
+/** Whether a frame of that type is a packet, which may be dropped. */
+export function isPacketFrame(type: number): boolean {
+  return type === PACKET
+}
+
 /** A PeerPresent frame with the activity number behind it. */
 export function presenceFrame(presentFrame: Uint8Array, activity: number): Uint8Array {
   const frame = Buffer.alloc(presentFrame.length + ACTIVITY_BYTES)

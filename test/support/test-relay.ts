@@ -6,7 +6,7 @@ import { ipToBytes } from '#protocol/ip-address.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
 import { ThreadLinks } from '#interthread/thread-links.ts'
-import { ThreadMemories, type ThreadMemory } from '#interthread/thread-memory.ts'
+import { ThreadMemories, type BridgeMemory, type ThreadMemory } from '#interthread/thread-memory.ts'
 import {
   NO_ROUTES,
   type Admission,
@@ -57,6 +57,8 @@ export const admitAll = admit(true)
 
 export interface TestRelayOptions {
   readonly threads?: number
+  /** It may be linked with another run. */
+  readonly isRun?: boolean
   readonly limits?: Partial<SessionLimits>
   /** The relay has no mesh key. */
   readonly isWithoutMesh?: boolean
@@ -119,7 +121,7 @@ export class TestRelay {
 
   constructor(options: TestRelayOptions = {}) {
     const count = options.threads ?? 1
-    this.#memories = count === 1 ? undefined : new ThreadMemories()
+    this.#memories = count === 1 && options.isRun !== true ? undefined : new ThreadMemories()
     this.#options = options
     this.clock = options.clock ?? new FakeClock()
     this.server = options.server ?? server
@@ -145,6 +147,28 @@ export class TestRelay {
     this.#memories?.leave(index)
     dead.counters.endOfThread()
     for (const { threadLinks, isDead } of this.threads) if (!isDead) threadLinks?.threadEnded(index)
+  }
+
+  /** Another run of this relay joins, or leaves. */
+  openRun(threadCount: number): BridgeMemory {
+    for (const { to, link } of this.#memories?.openRun(threadCount) ?? []) {
+      this.links(to).link(link)
+      this.links(to).startSync(link.thread)
+    }
+    const bridge = this.#memories?.bridge
+    if (bridge === undefined) throw new Error('this relay is no run')
+    return bridge
+  }
+
+  closeRun(): void {
+    for (const thread of this.#memories?.closeRun() ?? []) {
+      for (const { threadLinks } of this.threads) threadLinks?.threadEnded(thread)
+    }
+  }
+
+  /** Counts activity on from a run before this one. */
+  startAfter(earlier: TestRelay): void {
+    this.#memories?.startAfter(earlier.#memories?.activity ?? 0)
   }
 
   /** A connection after its HTTP upgrade; ServerKey is on its way. */

@@ -15,8 +15,8 @@ const CLIENT_HELLO = 1
 const MESSAGE_HEADER_BYTES = 4
 /** A hello with post-quantum key shares has 2 KB. TLS judges a longer one by its first record. */
 const MESSAGE_BYTES_MAX = 16_384
-/** A hello may be cut into many records, each with a header. Nobody cuts it so small that the headers are half of it. */
-const ALL_RECORDS_BYTES_MAX = 32_768
+/** A hello may be cut into several records. All of them together may have as many bytes as one record. */
+const ALL_RECORDS_BYTES_MAX = RECORD_HEADER_BYTES + RECORD_BODY_BYTES_MAX
 
 const SERVER_NAME = 0
 const HOST_NAME = 0

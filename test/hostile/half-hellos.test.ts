@@ -10,6 +10,11 @@ import { clientHello } from '../support/tls13-client.ts'
 import { attack, many, scaled } from './attack.ts'
 import { Intruder } from './intruder.ts'
 
+/** The same message with a record for each of its bytes. */
+function inRecordsOfOneByte(record: Buffer): Buffer {
+  return Buffer.concat([...record.subarray(5)].map((byte) => Buffer.from([22, 3, 1, 0, 1, byte])))
+}
+
 const COUNT = scaled(6_000, 500)
 const publicKey = generateKeyPairSync('x25519')
   .publicKey.export({ format: 'der', type: 'spki' })
@@ -21,6 +26,10 @@ for (const [what, bytes] of [
   ['nothing', Buffer.alloc(0)],
   ['one byte of a TLS hello', hello.subarray(0, 1)],
   ['half a TLS hello', hello.subarray(0, hello.length >> 1)],
+  [
+    'half a TLS hello in records of one byte',
+    inRecordsOfOneByte(Buffer.from(hello.subarray(0, hello.length >> 1))),
+  ],
 ] as const) {
   attack(`${COUNT} connections that send ${what}`, {
     memoryMiB: { during: boundMiB, after: boundMiB },

@@ -30,6 +30,8 @@ export class TakingLink implements Link {
     return this.bytes
   }
 
+  readonly roundTripSeconds = 0
+
   pause(): void {}
 
   resume(): void {}

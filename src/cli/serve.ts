@@ -7,6 +7,7 @@ import { OPTION_GROUPS } from '#config/options.ts'
 import type { RawSettings } from '#config/read-settings.ts'
 import { resolveSettings } from '#config/resolve-settings.ts'
 import type { RunningRelay } from '#control/running-relay.ts'
+import type { SystemdEnvironment } from '#control/systemd-environment.ts'
 import { packageVersion } from '#ops/version.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { checkConfiguration, exitCodeOf, problemsOfStart, readServeSettings } from './config-check.ts'
@@ -36,13 +37,19 @@ export const serve: Command = {
 async function start(raw: RawSettings, io: Io): Promise<number> {
   // Modules that only a running relay needs are loaded here, so that other commands start faster.
   const { openReport } = await import('./serve-report.ts')
+  const { takeSystemdEnvironment } = await import('#control/systemd-environment.ts')
   const report = openReport(raw, io)
-  const code = await startAndServe(raw, report, io)
+  const systemd = takeSystemdEnvironment(io.env, process.pid)
+  const code = await startAndServe(raw, { report, systemd }, io)
   report.log.flush()
   return code
 }
 
-async function startAndServe(raw: RawSettings, report: ServeReport, io: Io): Promise<number> {
+async function startAndServe(
+  raw: RawSettings,
+  { report, systemd }: { readonly report: ServeReport; readonly systemd: SystemdEnvironment },
+  io: Io,
+): Promise<number> {
   const resolution = resolveSettings(raw, hostInfo(io.env))
   if ('problems' in resolution) {
     report.invalidConfiguration(resolution.problems)
@@ -60,7 +67,7 @@ async function startAndServe(raw: RawSettings, report: ServeReport, io: Io): Pro
   let relay: RunningRelay
   try {
     const { startRelay } = await import('#control/start-relay.ts')
-    relay = await startRelay(settings, report.log)
+    relay = await startRelay(settings, report.log, systemd)
   } catch (error) {
     made.undo()
     report.startFailed(error)

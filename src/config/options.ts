@@ -224,6 +224,12 @@ const SERVICE = {
     fallbackNote: 'the number of cores that this process may use, by affinity and cgroup quota',
     about: 'Number of threads that relay packets',
   },
+  native: {
+    kind: choice('auto', 'on', 'off'),
+    fallback: 'auto',
+    about:
+      'Use system calls that Node.js does not offer, through the optional package koffi. on refuses to start without them, off does not load the package',
+  },
   home: {
     kind: text('blank, or a URL that starts with http:// or https://', 'blank|URL'),
     about: 'Front page: unset is a short page about the relay, `blank` is an empty page, a URL is a redirect',
@@ -347,7 +353,7 @@ export const UNSUPPORTED_ENV: Readonly<Record<string, string>> = {
   DERP_DEBUG_LOGS: 'use -log-level debug',
   DERP_PROBER_DEBUG_LOGS: 'use -log-level debug',
   TS_DEBUG_VERBOSE_DROPS: 'use -log-level debug',
-  TS_DERP_DISABLE_RTT_STATS: 'round trips are not measured',
+  TS_DERP_DISABLE_RTT_STATS: 'use -native off; round trips cost next to nothing',
   TS_DERP_SENDER_CARDINALITY: 'senders are not counted',
   TS_ALLOW_DEBUG_IP: 'the pages are on -admin, not on the DERP port',
   TS_DEBUG_TRUSTED_CIDRS: 'the pages are on -admin, not on the DERP port',

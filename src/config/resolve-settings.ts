@@ -70,6 +70,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     tlsMaxVersion: values.get('tls-max-version') === '1.2' ? 'TLSv1.2' : 'TLSv1.3',
     isDerpEnabled: values.get('derp'),
     threadCount: values.get('threads') ?? host.coreCount,
+    native: values.get('native'),
     admission,
     disallowedAppNames,
     limits,

@@ -81,6 +81,8 @@ export interface Settings {
   /** False: only STUN and HTTP are served; `/derp` answers 404. */
   readonly isDerpEnabled: boolean
   readonly threadCount: number
+  /** Whether to use system calls that Node does not offer: where they work, in any case, or not. */
+  readonly native: 'auto' | 'on' | 'off'
   readonly admission: AdmissionSettings
   readonly disallowedAppNames: readonly string[]
   readonly limits: RelayLimits

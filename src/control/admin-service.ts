@@ -7,17 +7,21 @@ import { AdminServer } from '#ops/admin-server.ts'
 import { Metrics } from '#ops/metrics.ts'
 import { Varz } from '#ops/varz.ts'
 import { packageVersion } from '#ops/version.ts'
+import type { InheritedSocket } from '#transport/inherited-sockets.ts'
 import { metricSources, type MetricParts } from './metric-sources.ts'
 import type { Service } from './service.ts'
 
 export class AdminService implements Service {
   readonly #parts: MetricParts
+  readonly #inherited: InheritedSocket | undefined
   #endpoint: Endpoint
   #server: AdminServer | undefined = undefined
   #scraped = Promise.withResolvers<void>()
 
-  constructor(endpoint: Endpoint, parts: MetricParts) {
+  /** @param inherited a socket that listens there already; undefined: make one */
+  constructor(endpoint: Endpoint, inherited: InheritedSocket | undefined, parts: MetricParts) {
     this.#endpoint = endpoint
+    this.#inherited = inherited
     this.#parts = parts
   }
 
@@ -42,7 +46,8 @@ export class AdminService implements Service {
       onScraped: () => this.#scraped.resolve(),
       version: packageVersion(),
     })
-    this.#server = new AdminServer(this.#endpoint, pages, log)
+    const at = { ...this.#endpoint, descriptor: this.#inherited?.descriptor }
+    this.#server = new AdminServer(at, pages, log)
     this.#endpoint = await this.#server.start()
   }
 

@@ -9,6 +9,7 @@ import type { DrainWatch } from '#ops/drain-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
 import type { MetricSources, RelayInfo } from '#ops/metrics.ts'
+import type { NativeWays } from '#ops/native-families.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import { packageVersion } from '#ops/version.ts'
@@ -27,6 +28,7 @@ export interface MetricParts {
   readonly directory: DirectoryWatch
   readonly drain: DrainWatch
   readonly reloads: Reloads
+  readonly ways: NativeWays
   /** Each undefined if this relay has none. */
   readonly mesh: MeshService | undefined
   readonly stun: StunService | undefined
@@ -48,6 +50,7 @@ export function metricSources(parts: MetricParts): MetricSources {
     stunDeaths: () => stun?.deaths,
     certificates: () => certificates?.status,
     state: () => readiness.health.report(),
+    nativeWays: parts.ways,
     logLinesLost: () => log.linesLost,
     build: { version: packageVersion(), nodeVersion: process.version },
     relay: () => relayInfo(parts),

@@ -6,19 +6,26 @@ import { createSocket } from 'node:dgram'
 import { createServer, isIPv6 } from 'node:net'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
+import type { InheritedListeners } from './inherited-listeners.ts'
 import { withListenError } from './listen-error.ts'
 
-/** @throws Error in the operator's terms for the first port that can't be listened on */
-export async function assertPortsFree({ derp, http, stun, admin }: Settings): Promise<void> {
-  const tcp = [
-    ['DERP', '-a', derp],
-    ['HTTP', '-http-port', http],
-    ['admin', '-admin', admin],
+/**
+ * @param inherited listeners whose sockets are open already are not tried
+ * @throws Error in the operator's terms for the first port that can't be listened on
+ */
+export async function assertPortsFree(
+  { derp, http, stun, admin }: Settings,
+  inherited: InheritedListeners,
+): Promise<void> {
+  const listeners = [
+    ['DERP', '-a', derp, inherited.derp, tryTcp],
+    ['HTTP', '-http-port', http, inherited.http, tryTcp],
+    ['admin', '-admin', admin, inherited.admin, tryTcp],
+    ['STUN', '-stun-port', stun, inherited.stun, tryUdp],
   ] as const
-  for (const [name, flag, endpoint] of tcp) {
-    if (endpoint !== undefined) await withListenError(name, flag, endpoint, tryTcp)
+  for (const [name, flag, endpoint, { length }, tryListen] of listeners) {
+    if (endpoint !== undefined && length === 0) await withListenError(name, flag, endpoint, tryListen)
   }
-  if (stun !== undefined) await withListenError('STUN', '-stun-port', stun, tryUdp)
 }
 
 async function tryTcp(endpoint: Endpoint): Promise<number> {

@@ -86,6 +86,11 @@ export class Readiness implements Service {
     this.#timer = setInterval(() => this.#look(), LOOK_MS)
   }
 
+  /** Whether all relay threads serve and respond. */
+  get areThreadsAlive(): boolean {
+    return this.#threadWatch.check().isOk
+  }
+
   /** A thread has died, or serves again. */
   threadsChanged(): void {
     this.#judgeNow()

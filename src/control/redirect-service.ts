@@ -1,20 +1,33 @@
 // The plain HTTP port as a service: captive-portal checks, and redirects to the TLS port. Runs on the control thread.
 
 import type { Endpoint } from '#config/endpoint.ts'
+import type { Native } from '#transport/native.ts'
+import type { InheritedSocket } from '#transport/inherited-sockets.ts'
 import { RedirectServer } from '#transport/redirect-server.ts'
 import type { DerpListener } from './derp-listener.ts'
 import { withListenError } from './listen-error.ts'
 import type { Service } from './service.ts'
 
+export interface RedirectServiceParts {
+  /** Its port is the target; it starts earlier. */
+  readonly derp: DerpListener
+  /** A socket that listens already; undefined: make one. */
+  readonly inherited: InheritedSocket | undefined
+  readonly native: Native | undefined
+}
+
 export class RedirectService implements Service {
   readonly #derp: DerpListener
+  readonly #inherited: InheritedSocket | undefined
+  readonly #native: Native | undefined
   #endpoint: Endpoint
   #server: RedirectServer | undefined = undefined
 
-  /** @param derp whose port is the target; starts earlier */
-  constructor(endpoint: Endpoint, derp: DerpListener) {
+  constructor(endpoint: Endpoint, { derp, inherited, native }: RedirectServiceParts) {
     this.#endpoint = endpoint
     this.#derp = derp
+    this.#inherited = inherited
+    this.#native = native
   }
 
   /** Where the server listens; before the start, where it is to listen. */
@@ -23,13 +36,14 @@ export class RedirectService implements Service {
   }
 
   async start(): Promise<void> {
-    const server = new RedirectServer(this.#derp.endpoint.port)
+    const server = new RedirectServer(this.#derp.endpoint.port, this.#native)
+    const inherited = this.#inherited?.descriptor
     this.#server = server
     this.#endpoint = await withListenError(
       'HTTP',
       '-http-port',
       this.#endpoint,
-      async (at) => await server.listen(at),
+      async (at) => await server.listen({ ...at, inherited }),
     )
   }
 

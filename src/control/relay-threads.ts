@@ -11,6 +11,7 @@ import { ThreadMemories } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import { DRAIN_CLIENT_MS_MAX, type DrainTimes } from '#relay/relay-drain.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
+import type { InheritedDescriptors } from './inherited-listeners.ts'
 import { LoopTimes } from './loop-time.ts'
 import type { LoopTime } from '#ops/metrics.ts'
 import { RestartPolicy } from './restart-policy.ts'
@@ -20,6 +21,9 @@ import { ListenError, WorkerHandle, workerEntry } from './worker-handle.ts'
 export interface RelayThreadsParts {
   readonly settings: Settings
   readonly siblingAuthorities: readonly string[]
+  readonly hasNative: boolean
+  /** Sockets that listen on the DERP port already. */
+  readonly inherited: InheritedDescriptors
   onMessage(message: FromRelayThread, from: MessageSource): void
   /** A thread has died and will be restarted. */
   onDeath(death: ThreadDeath): void
@@ -185,7 +189,7 @@ export class RelayThreads implements Service {
   #startThread(slot: WorkerSlot): void {
     const { index } = slot
     const joining = this.#memories?.join(index)
-    const { settings, siblingAuthorities } = this.#parts
+    const { settings, siblingAuthorities, hasNative } = this.#parts
     const data: RelayThreadData = {
       settings,
       counters: slot.memory,
@@ -193,6 +197,7 @@ export class RelayThreads implements Service {
       threads: joining?.memory,
       instance: this.#instance,
       siblingAuthorities,
+      hasNative,
     }
     const thread: RelayHandle = new WorkerHandle(workerEntry('relay-thread'), data, {
       name: 'relay thread',
@@ -214,7 +219,13 @@ export class RelayThreads implements Service {
   async #listen(slot: WorkerSlot, endpoint: Endpoint): Promise<number> {
     const { thread } = slot
     if (thread === undefined) throw this.#startFailure ?? new Error('a relay thread has died')
-    thread.send({ kind: 'listen', request: { ...endpoint, isShared: this.#slots.length > 1 } })
+    const { inherited } = this.#parts
+    const request = {
+      ...endpoint,
+      inherited: inherited.take(slot.index)?.descriptor,
+      isShared: this.#slots.length > 1,
+    }
+    thread.send({ kind: 'listen', request })
     const port = await thread.listening()
     // The thread may have died since it sent that message.
     slot.isServing = slot.thread === thread

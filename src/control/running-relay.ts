@@ -11,6 +11,7 @@ import type { Certificates } from './certificates.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
 import type { Services } from './service.ts'
+import type { SystemdNotifyService } from './systemd-notify-service.ts'
 
 export interface RunningRelayParts {
   readonly settings: Settings
@@ -24,6 +25,8 @@ export interface RunningRelayParts {
   readonly certificates: Certificates | undefined
   /** Undefined without a mesh. */
   readonly mesh: MeshService | undefined
+  /** Undefined without a service manager that wants to be told. */
+  readonly notify: SystemdNotifyService | undefined
 }
 
 export class RunningRelay implements AsyncDisposable {
@@ -62,9 +65,11 @@ export class RunningRelay implements AsyncDisposable {
 
   /** Reads again what can change while the relay serves, and logs the result. */
   async reload(): Promise<void> {
-    const { certificates, log, mesh } = this.#parts
+    const { certificates, log, mesh, notify } = this.#parts
+    notify?.reloading()
     const [certificate, files] = await Promise.all([certificates?.reload(), mesh?.reload()])
     log.info(LogEvent.relayReloaded, { files: [...(files ?? []), ...(certificate ? [certificate] : [])] })
+    notify?.reloaded()
   }
 
   /** Switches between debug and the log level of the settings. */

@@ -13,6 +13,7 @@ import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
+import type { Native } from '#transport/native.ts'
 import { AdminService } from './admin-service.ts'
 import { makeAdmissionService } from './admission-setup.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'
@@ -20,8 +21,11 @@ import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
 import type { Certificates } from './certificates.ts'
 import { DerpListener } from './derp-listener.ts'
 import { DrainService } from './drain-service.ts'
+import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
 import { MeshService } from './mesh-service.ts'
+import type { MetricParts } from './metric-sources.ts'
+import { nativeWays, openNative } from './native-setup.ts'
 import { assertPortsFree } from './port-check.ts'
 import { Readiness } from './readiness.ts'
 import { RedirectService } from './redirect-service.ts'
@@ -31,18 +35,30 @@ import { RunningRelay } from './running-relay.ts'
 import { Services, type Service } from './service.ts'
 import { siblingAuthorities } from './sibling-authorities.ts'
 import { StunService } from './stun-service.ts'
+import { NO_SYSTEMD, type SystemdEnvironment } from './systemd-environment.ts'
+import type { SystemdNotifyService } from './systemd-notify-service.ts'
+import { makeNotify, reportAdoption } from './systemd-setup.ts'
 import { ThreadDispatch } from './thread-dispatch.ts'
 import { UnacknowledgedService } from './unacknowledged-service.ts'
 
 interface Surroundings {
   readonly log: Log
+  /** Undefined where native calls do not work or are not wanted. */
+  readonly native: Native | undefined
+  readonly systemd: SystemdEnvironment
+  /** The sockets of each listener that the service manager has opened. */
+  readonly inherited: InheritedListeners
   readonly onFault: (error: Error) => void
 }
 
-/** @throws Error if the relay can't start; then nothing is left running */
+/**
+ * @param systemd what the service manager wants and hands over
+ * @throws Error if the relay can't start; then nothing is left running
+ */
 export async function startRelay(
   settings: Settings,
   log: Log = Log.open(settings.logLevel, 'json'),
+  systemd: SystemdEnvironment = NO_SYSTEMD,
 ): Promise<RunningRelay> {
   const failure = Promise.withResolvers<Error>()
   const onFault = (error: Error): void => {
@@ -50,11 +66,14 @@ export async function startRelay(
     failure.resolve(error)
   }
   try {
-    const complete = await withHosts(settings)
-    await assertPortsFree(complete)
-    const parts = construct(complete, { log, onFault })
+    const native = await openNative(settings, log)
+    const adopted = adoptSockets(await withHosts(settings), systemd.inherited, native)
+    const { settings: complete, listeners: inherited } = adopted
+    reportAdoption(adopted, systemd, log)
+    await assertPortsFree(complete, inherited)
+    const parts = construct(complete, { log, native, systemd, inherited, onFault })
     await parts.services.start((error) => log.error(LogEvent.relayFailed, { error }))
-    const { services, certificates, mesh } = parts
+    const { services, certificates, mesh, notify } = parts
     const relay = new RunningRelay({
       settings: complete,
       log,
@@ -63,8 +82,10 @@ export async function startRelay(
       services,
       certificates,
       mesh,
+      notify,
     })
     relay.logStart()
+    notify?.look()
     return relay
   } catch (error) {
     log.info(LogEvent.relayStopped)
@@ -82,6 +103,8 @@ interface StartedParts {
   readonly http: RedirectService | undefined
   readonly stun: StunService | undefined
   readonly admin: AdminService | undefined
+  /** Undefined without a service manager that wants to be told. */
+  readonly notify: SystemdNotifyService | undefined
 }
 
 function addressesOf({ derp, http, stun, admin }: StartedParts): RelayAddresses {
@@ -90,7 +113,7 @@ function addressesOf({ derp, http, stun, admin }: StartedParts): RelayAddresses 
 
 /** Parts that the settings switch off are undefined. */
 function construct(settings: Settings, surroundings: Surroundings): StartedParts {
-  const { log, onFault } = surroundings
+  const { log, native, inherited, onFault } = surroundings
   const { limits, mesh: meshSettings, threadCount } = settings
   const hasMesh = settings.meshKeys.length > 0
   const links = new LinkWatch({ threadCount, hasMesh, now: () => performance.now() })
@@ -99,6 +122,8 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const threads = new RelayThreads({
     settings,
     siblingAuthorities: siblingAuthorities(meshSettings.ca),
+    hasNative: native !== undefined,
+    inherited: new InheritedDescriptors(inherited.derp, native),
     onMessage: (message, from) => dispatch.onMessage(message, from),
     onDeath: (death) => dispatch.onDeath(death),
     onRestart: (thread) => dispatch.onRestart(thread),
@@ -117,22 +142,25 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     : undefined
   const keyDirectory = mesh && makeKeyDirectory(settings, log, { mesh, threads })
   const derp = new DerpListener(settings.derp, threads)
-  const http = settings.http && new RedirectService(settings.http, derp)
+  const http =
+    settings.http && new RedirectService(settings.http, { derp, native, inherited: inherited.http[0] })
   const stun = settings.stun && makeStun(settings.stun, surroundings)
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.broadcast({ kind: 'bootstrapDns', json }),
   )
   const limitMs = limits.tcpUserTimeoutMs
-  const unacknowledged = limitMs === 0 ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
+  const unacknowledged =
+    limitMs === 0 || native !== undefined ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const directory = new DirectoryWatch(() => keyDirectory?.health)
   const watch = new DrainWatch(threads.counters)
   const observed = { log, threads, links, directory, drain: watch, stun, admission, certificates }
   const readiness = new Readiness(observed)
-  const admin =
-    settings.admin && new AdminService(settings.admin, { ...observed, settings, readiness, reloads, mesh })
+  const admin = makeAdmin(settings, surroundings, { ...observed, readiness, reloads, mesh })
+  const notify = makeNotify(surroundings, { readiness, threads, links })
   const drain = new DrainService({ settings, log, watch, threads, readiness, admin: () => admin })
   const dispatch = new ThreadDispatch({ log, links, readiness, admission, certificates, keyDirectory })
   const inOrder: (Service | undefined)[] = [
+    notify,
     admission,
     threads,
     certificates,
@@ -149,7 +177,17 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     drain,
   ]
   const present = inOrder.filter((service) => service !== undefined)
-  return { services: new Services(present, admin), certificates, mesh, derp, http, stun, admin }
+  return { services: new Services(present, admin), certificates, mesh, derp, http, stun, admin, notify }
+}
+
+function makeAdmin(
+  settings: Settings,
+  surroundings: Surroundings,
+  parts: Omit<MetricParts, 'settings' | 'ways'>,
+): AdminService | undefined {
+  const ways = nativeWays(settings, surroundings)
+  const { admin } = surroundings.inherited
+  return settings.admin && new AdminService(settings.admin, admin[0], { ...parts, settings, ways })
 }
 
 function makeKeyDirectory(
@@ -170,9 +208,11 @@ function makeKeyDirectory(
   })
 }
 
-function makeStun(endpoint: Endpoint, { log, onFault }: Surroundings): StunService {
+function makeStun(endpoint: Endpoint, { log, native, inherited, onFault }: Surroundings): StunService {
   return new StunService({
     endpoint,
+    native,
+    inherited: inherited.stun,
     onDeath: ({ error, restartInMs }) => log.error(LogEvent.stunDied, { error, restartInMs }),
     onRestart: () => log.info(LogEvent.stunRestarted),
     onWarning: (name, message) => log.warn(LogEvent.runtimeWarning, { name, message }),

@@ -3,6 +3,8 @@
 // other clients choose another relay while this one's STUN is silent.
 
 import type { Endpoint } from '#config/endpoint.ts'
+import type { InheritedSocket } from '#transport/inherited-sockets.ts'
+import type { Native } from '#transport/native.ts'
 import { StunCounters, type StunNumbers } from '#transport/stun-server.ts'
 import type { FromStunThread, StunThreadData, ToStunThread } from '#worker/thread-messages.ts'
 import { withListenError } from './listen-error.ts'
@@ -17,6 +19,9 @@ const HUNG_LOOKS = 20
 
 export interface StunServiceParts {
   readonly endpoint: Endpoint
+  /** Sockets that are open there already; empty: the thread makes its own. */
+  readonly inherited: readonly InheritedSocket[]
+  readonly native: Native | undefined
   /** The thread has died and will be restarted. */
   onDeath(death: { readonly error: Error; readonly restartInMs: number }): void
   onRestart(): void
@@ -100,6 +105,7 @@ export class StunService implements Service {
     const data: StunThreadData = {
       ...this.#endpoint,
       counters: this.#memory,
+      inherited: this.#ownSockets(),
       isAnswering: this.#isAnswering,
     }
     return new WorkerHandle(workerEntry('stun-thread'), data, {
@@ -108,6 +114,14 @@ export class StunService implements Service {
       onEnd: (error) => this.#onEnd(error),
       onHang: (error) => this.#parts.onFault(error),
     })
+  }
+
+  /** The inherited sockets as the thread may close them. Without native calls only the first thread can have them. */
+  #ownSockets(): StunThreadData['inherited'] {
+    const { inherited, native } = this.#parts
+    if (native === undefined) return this.#hasStarted ? [] : inherited
+    const own = inherited.map(({ descriptor, host }) => ({ descriptor: native.duplicate(descriptor), host }))
+    return own.filter(({ descriptor }) => descriptor >= 0)
   }
 
   #onEnd(error: Error): void {

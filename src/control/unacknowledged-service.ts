@@ -1,4 +1,5 @@
-// Ends the sessions of remotes that no longer acknowledge, as after a pulled cable. The kernel's tables are for the whole
+// Ends the sessions of remotes that no longer acknowledge, as after a pulled cable, where the kernel cannot be told to: with
+// native calls each connection has a limit of its own (transport/listening-port.ts). The kernel's tables are for the whole
 // process, so the control thread reads them and tells the relay threads which remotes are dead.
 
 import { UnacknowledgedWatch } from '#transport/unacknowledged-watch.ts'

@@ -31,6 +31,8 @@ export interface AdminEndpoint {
   readonly host: string
   /** 0: the system chooses a free port. */
   readonly port: number
+  /** Of a socket that listens there already; undefined: a new one is made. */
+  readonly descriptor?: number | undefined
 }
 
 export class AdminServer {
@@ -60,12 +62,12 @@ export class AdminServer {
 
   /** Resolves to the address that the server listens on; rejects with one clear error if it can't listen. */
   async start(): Promise<AdminEndpoint> {
-    const { host, port } = this.#endpoint
+    const { host, port, descriptor } = this.#endpoint
     const server = this.#server
     await new Promise<void>((resolve, reject) => {
       const onError = (error: Error): void => reject(listenError(this.#endpoint, error))
       server.once('error', onError)
-      server.listen({ host, port }, () => {
+      server.listen(descriptor === undefined ? { host, port } : { fd: descriptor }, () => {
         server.off('error', onError)
         resolve()
       })

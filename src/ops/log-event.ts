@@ -31,6 +31,10 @@ export const LogEvent = {
   threadRestarted: 'thread_restarted',
   stunDied: 'stun_died', // a bug in this program ended the STUN thread; the thread is restarted
   stunRestarted: 'stun_restarted',
+  nativeFailed: 'native_failed', // native calls do not work here; other ways are used
+  nativeOff: 'native_off', // native calls are not wanted; other ways are used
+  socketsInherited: 'sockets_inherited', // from the service manager
+  systemdUnreachable: 'systemd_unreachable', // a message to the service manager failed; logged once
   handleSelfTestFailed: 'handle_self_test_failed', // this Node's internal handles do not work; public sockets are used
   descriptorLimitLow: 'descriptor_limit_low', // the limit of open files leaves room for few clients
   descriptorsExhausted: 'descriptors_exhausted', // none is left for clients; new connections are refused

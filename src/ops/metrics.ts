@@ -11,6 +11,7 @@ import { histogramSamples, sample, type MetricFamily, type Sample } from './metr
 import type { CheckReport } from './health.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import type { SiblingView } from './link-watch.ts'
+import { nativeFamilies, type NativeWays } from './native-families.ts'
 import { relayFamilies } from './relay-families.ts'
 import { siblingFamilies } from './sibling-families.ts'
 
@@ -67,6 +68,7 @@ export interface MetricSources {
   /** Undefined on plain TCP. */
   readonly certificates: () => CertificateStatus | undefined
   readonly state: () => RelayState
+  readonly nativeWays: NativeWays
   /** Log lines that could not be written. */
   readonly logLinesLost: () => number
   readonly build: BuildInfo
@@ -96,6 +98,7 @@ export class Metrics {
     const processFamilies = await process.families()
     return [
       ...this.#stateFamilies(),
+      ...nativeFamilies(this.#sources.nativeWays),
       ...relayFamilies(this.#total.sumOf(threads)),
       ...this.#threadFamilies(),
       ...admissionFamilies(admission()),

@@ -306,6 +306,10 @@ const HISTOGRAMS: Readonly<
     name: 'derp_admission_seconds',
     help: 'Time from the admission question to the decision, including the wait in the queue.',
   },
+  roundTrip: {
+    name: 'derp_client_round_trip_seconds',
+    help: 'Smoothed TCP round trips of clients, each read about once a minute. Empty without native calls.',
+  },
 }
 
 /** All metrics of the relay threads. @param counters the sum over all threads */

@@ -2,7 +2,7 @@
 // working. A derper name without a counterpart in this relay is left out. Text format 0.0.4. As in derper, names have no
 // `_total`, few have HELP, and some have no TYPE.
 
-import { Counters, type PlainCounter } from '#relay/counters.ts'
+import { Counters, HISTOGRAM_BOUNDS, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind, type DropReason as Reason } from '#relay/drop-reason.ts'
 import { END_REASONS } from '#relay/end-reason.ts'
 import type { RelayLimits } from '#relay/ports.ts'
@@ -98,6 +98,7 @@ export class Varz {
       ...packetFamilies(total),
       ...meshFamilies(total),
       ...tlsFamilies(total, this.#sources.certificates() !== undefined),
+      roundTripFamily(total),
       ...rateFamilies(limits, total),
       ...stunFamilies(stun()),
       ...this.#processFamilies(process),
@@ -213,6 +214,17 @@ function tlsFamilies(total: Counters, isTls: boolean): MetricFamily[] {
     one('tls_listener_accepted_connections', 'counter', total.get('connectionsAccepted')),
     one('tls_listener_rejected_connections', 'counter', total.get('connectionsRejected')),
   ]
+}
+
+/** derper's buckets, which are not cumulative although their label is `le`. derper reads each client every ten seconds. */
+function roundTripFamily(total: Counters): MetricFamily {
+  const { counts } = total.histogram('roundTrip')
+  const bounds = [...HISTOGRAM_BOUNDS.roundTrip.map((seconds) => `${seconds * 1_000}ms`), 'inf']
+  return family(
+    'derp_tcp_rtt',
+    'counter',
+    bounds.map((le, bucket) => sample(counts[bucket] ?? 0, { le })),
+  )
 }
 
 function rateFamilies({ rate }: RelayLimits, total: Counters): MetricFamily[] {

@@ -116,6 +116,8 @@ export const HISTOGRAM_BOUNDS = {
   login: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   /** From the request for admission to the answer, including the wait for a turn. */
   admission: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  /** Smoothed round trips of clients, each read about once a minute; derper's bounds. */
+  roundTrip: [0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5],
   /** How late timer sweeps were. */
   loopLag: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
 } as const
@@ -136,6 +138,7 @@ const HISTOGRAM_AT: Record<HistogramName, number> = {
   queueDelay: reserve(HISTOGRAM_BOUNDS.queueDelay.length + 2),
   login: reserve(HISTOGRAM_BOUNDS.login.length + 2),
   admission: reserve(HISTOGRAM_BOUNDS.admission.length + 2),
+  roundTrip: reserve(HISTOGRAM_BOUNDS.roundTrip.length + 2),
   loopLag: reserve(HISTOGRAM_BOUNDS.loopLag.length + 2),
 }
 const COUNT = next

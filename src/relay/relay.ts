@@ -39,6 +39,8 @@ import { TurnQueue } from './turn-queue.ts'
 
 /** A login takes a third of a millisecond, one that is as large as may be two. Packets wait no longer than that. */
 const LOGIN_MS_PER_TURN = 2
+/** Of the sessions, at each sweep: with sixteen sweeps a second each client's round trip is read about once a minute. */
+const ROUND_TRIPS_PER_SWEEP = 1 / 1_000
 
 export interface RelayParts {
   readonly nodeKey: KeyPair
@@ -155,6 +157,7 @@ export class Relay {
     counters.add(Counter.sweeps, 1)
     this.#memoryBudget.update()
     this.#handOff.sweep(now())
+    this.#sessions.visit(ROUND_TRIPS_PER_SWEEP, sampleRoundTrip)
     if (threads.index === 0) counters.set(Counter.keysAtSiblings, this.#table.countAtSiblings)
     if (!this.#sessions.sweep()) return
     this.#pool.trim()
@@ -243,4 +246,8 @@ export class Relay {
       }),
     }
   }
+}
+
+function sampleRoundTrip(session: Session): void {
+  session.sampleRoundTrip()
 }

@@ -35,6 +35,9 @@ export class SessionList<Listed extends ListedSession> {
   /** Oldest first; some have logged in already. */
   readonly #pendingLogins = new Set<ListedSession>()
   #part = 0
+  /** Where the last visit stopped, and what part of a session is due to be visited since. */
+  #visitedAt = 0
+  #visitsDue = 0
 
   constructor(parts: SessionListParts) {
     this.#parts = parts
@@ -60,6 +63,14 @@ export class SessionList<Listed extends ListedSession> {
 
   where(fits: (session: Listed) => boolean): readonly Listed[] {
     return this.#sessions.filter(fits)
+  }
+
+  /** Visits that share of all sessions, each time other ones. */
+  visit(share: number, visit: (session: Listed) => void): void {
+    for (this.#visitsDue += share * this.#sessions.length; this.#visitsDue >= 1; this.#visitsDue--) {
+      this.#visitedAt = (this.#visitedAt + 1) % this.#sessions.length
+      visit(this.#sessions[this.#visitedAt] as Listed)
+    }
   }
 
   /** Sweeps one part. Returns whether a whole sweep begins with this call. */

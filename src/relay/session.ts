@@ -345,6 +345,13 @@ export class Session
     this.tell(KEEP_ALIVE_FRAME)
   }
 
+  /** Counts the client's round trip, where the link knows it. Siblings are not clients, and measure theirs themselves. */
+  sampleRoundTrip(): void {
+    if (!this.isEstablished || this.isMesh) return
+    const { roundTripSeconds } = this.#link
+    if (roundTripSeconds > 0) this.#context.counters.observe('roundTrip', roundTripSeconds)
+  }
+
   /** The link has ended, so nothing reads the burst in flight any longer. */
   closed(reason: EndReason): void {
     this.end(reason)

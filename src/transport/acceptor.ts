@@ -4,6 +4,8 @@
 import type { AddressInfo } from 'node:net'
 import type { Counters } from '#relay/counters.ts'
 import type { Connection } from './connection.ts'
+import type { ListenAddress } from './listening-port.ts'
+import type { Native } from './native.ts'
 import type { TlsContexts } from './tls-contexts.ts'
 
 /** Longest TLS handshake; derper allows as much for the HTTP head that follows. */
@@ -30,6 +32,10 @@ export interface AcceptorParts {
   readonly tls: TlsContexts | undefined
   /** 0: the system's default. */
   readonly keepAliveMs: number
+  /** How long a remote may not acknowledge; 0: the kernel's own limit. Kept only with native calls. */
+  readonly userTimeoutMs: number
+  /** Undefined where native calls do not work. */
+  readonly native: Native | undefined
   /** Threads of the relay: they share its limits. */
   readonly threadCount: number
   /** Monotonic milliseconds. */
@@ -38,7 +44,7 @@ export interface AcceptorParts {
 
 export interface Acceptor {
   /** Listens; with `isShared` the relay's other threads may listen on the same port. Rejects if listening fails. */
-  listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo>
+  listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo>
   /** Ends handshakes that exceed their time limit; to be called a few times a second. */
   sweep(): void
   /** Refuses connections from now on; those that were accepted stay. */

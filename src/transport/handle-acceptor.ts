@@ -8,7 +8,7 @@ import { Counter } from '#relay/counters.ts'
 import { TurnQueue } from '#relay/turn-queue.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Acceptor, type AcceptorParts } from './acceptor.ts'
 import { HandleConnection, type HandleConnectionParts } from './handle-connection.ts'
-import { ListeningPort } from './listening-port.ts'
+import { ListeningPort, userTimeoutOf, type ListenAddress } from './listening-port.ts'
 import { PendingHandshakes, type PendingHandshake } from './pending-handshakes.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import type { ListeningHandle, RuntimeHandles, SocketName, TcpHandle, TlsHandle } from './runtime-handles.ts'
@@ -59,14 +59,21 @@ export class HandleAcceptor implements Acceptor {
 
   constructor(parts: HandleAcceptorParts) {
     this.#parts = parts
-    const { counters, now } = parts
-    this.#port = new ListeningPort(this.#server, { counters, now, onListening: () => this.#onListening() })
+    const { counters, native, now } = parts
+    this.#port = new ListeningPort(this.#server, {
+      counters,
+      now,
+      native,
+      userTimeout: userTimeoutOf(parts),
+      onListening: () => this.#onListening(),
+    })
     this.#sweptMs = now()
     this.#pendingHandshakes = new PendingHandshakes(parts.threadCount)
     this.#handshakesMax = Math.ceil(HANDSHAKES_MAX / parts.threadCount)
     this.#connectionParts = {
       handles: parts.handles,
       scheduler: parts.scheduler,
+      native: parts.native,
       now: parts.now,
       ends: new TurnQueue({
         perTurnMax: ENDS_PER_TURN_MAX,
@@ -80,7 +87,7 @@ export class HandleAcceptor implements Acceptor {
     }
   }
 
-  async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
+  async listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
     return await this.#port.listen(endpoint, isShared)
   }
 

@@ -5,12 +5,14 @@
 // Contract: one burst is written at a time, as the relay does anyway. The listener is not called after `closed`.
 
 import { readSync } from 'node:fs'
+import { constants } from 'node:os'
 import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
 import type { TurnQueue } from '#relay/turn-queue.ts'
 import type { Connection } from './connection.ts'
 import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
+import type { Native } from './native.ts'
 import { ReadState, SHARE_BYTES_MAX, type ScheduledConnection } from './read-state.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import { RecordBudget } from './record-budget.ts'
@@ -27,6 +29,7 @@ import { WriteVolume } from './write-volume.ts'
 
 /** The runtime's error number for the end of the stream. */
 const END_OF_STREAM = -4095
+const TIMED_OUT = -constants.errno.ETIMEDOUT
 /** A full burst of the relay, and one chunk more. */
 const SCRATCH_BYTES = 131_072
 /**
@@ -39,6 +42,8 @@ const SMALL_WRITE_BYTES = 16_000
 export interface HandleConnectionParts {
   readonly handles: RuntimeHandles
   readonly scheduler: ReadScheduler
+  /** Undefined where native calls do not work. */
+  readonly native: Native | undefined
   readonly now: () => number
   /** Limits how many ends of remotes are handled per turn of the event loop. */
   readonly ends: TurnQueue
@@ -197,6 +202,11 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.readState.isTrunk = true
   }
 
+  get roundTripSeconds(): number {
+    const { native } = this.#parts
+    return native === undefined || this.#isClosed ? 0 : native.roundTripUs(this.#tcp.fd) / 1e6
+  }
+
   pause(): void {
     this.#isPaused = true
     this.applyReadState()
@@ -223,7 +233,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#isEndDeferred = error === END_OF_STREAM && this.#isPaused && !this.#isClosing
     if (this.#isEndDeferred) return
     this.#hasRemoteEnded = true
-    if (error !== END_OF_STREAM) this.#endReason = EndReason.remoteReset
+    if (error !== END_OF_STREAM) this.#endReason = reasonOf(error)
     if (error !== END_OF_STREAM || this.#isShutDown) this.destroy()
     else if (!this.#isFinishing) this.close()
   }
@@ -288,7 +298,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#isWriting = false
     if (this.#isClosed) return
     if (status < 0) {
-      this.#endReason = EndReason.remoteReset
+      this.#endReason = reasonOf(status)
       this.destroy()
     } else if (this.#unsent !== undefined) {
       this.#sendNext()
@@ -353,6 +363,11 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#listener?.closed(this.#endReason)
     this.#listener = undefined
   }
+}
+
+/** The kernel's time limit (TCP_USER_TIMEOUT, or keepalive probes) ends a connection whose remote no longer acknowledges. */
+function reasonOf(error: number): EndReason {
+  return error === TIMED_OUT ? EndReason.unacknowledged : EndReason.remoteReset
 }
 
 function onRead(this: StreamHandle): void {

@@ -35,6 +35,8 @@ export async function testedHandles(tls: TlsContexts | undefined): Promise<Runti
     tls,
     counters: new Counters(),
     keepAliveMs: 0,
+    userTimeoutMs: 0,
+    native: undefined,
     threadCount: 1,
     now,
     scheduler: new ReadScheduler(now, () => 0, NO_FLUSH_CONTROL),

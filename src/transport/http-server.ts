@@ -14,6 +14,7 @@ import type { Acceptor, AcceptorHost } from './acceptor.ts'
 import type { Connection } from './connection.ts'
 import { httpAnswer, textPage, type HttpPage } from './http-pages.ts'
 import { HttpConnection, type Request, type HttpConnectionHost } from './http-connection.ts'
+import type { ListenAddress } from './listening-port.ts'
 import type { UpgradeHandler } from './upgrade-handler.ts'
 
 /** For receiving a request head, and then for sending the answer; derper allows 30 s as well. */
@@ -69,7 +70,7 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
   }
 
   /** Listens; with `isShared` the relay's other threads may listen on the same port. Rejects if listening fails. */
-  async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
+  async listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
     this.#acceptor = await this.#parts.acceptor(this)
     if (this.#isRefusing) throw new Error('connections are refused already')
     return await this.#acceptor.listen(endpoint, isShared)

@@ -5,22 +5,43 @@
 import type { AddressInfo, Server } from 'node:net'
 import { Counter, type Counters } from '#relay/counters.ts'
 import { clientDescriptorsEnd, descriptorsMax, lowestFreeDescriptor } from './descriptors.ts'
+import { descriptorOf, errorText, type Native } from './native.ts'
 
 /** Connections refused one by one within a second; each costs 0.1 ms. */
 const REFUSALS_MAX = 32
 const PAUSE_MS = 1_000
 /** Connections that wait in the system to be accepted while a storm of reconnects is worked off. */
 const BACKLOG = 8_192
+/**
+ * Connections inherit the user timeout from the listening socket. Those that were complete before it was set do not: they
+ * are accepted soon after the port listens, and are given it one by one.
+ */
+const UNSET_USER_TIMEOUT_MS = 10_000
 
-interface ListenAddress {
+export interface ListenAddress {
   readonly host: string
   readonly port: number
+  /**
+   * A socket that listens there already, such as one of a service manager's. It stays open: it is duplicated, or without
+   * native calls taken over once. Undefined: a new socket.
+   */
+  readonly inherited?: number | undefined
+}
+
+/** The limit of how long a remote may not acknowledge, as a socket option. */
+export interface UserTimeout {
+  readonly native: Native
+  readonly ms: number
 }
 
 export interface ListeningPortParts {
   readonly counters: Counters
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** For duplicates of inherited sockets; undefined where native calls do not work. */
+  readonly native?: Native | undefined
+  /** Undefined: no limit, or it is kept otherwise. */
+  readonly userTimeout?: UserTimeout | undefined
   /** The port listens, for the first time or again after a pause. */
   onListening?(): void
 }
@@ -36,6 +57,8 @@ export class ListeningPort {
   #refusalsSinceMs = -Infinity
   /** When listening was stopped, or last failed to start again; undefined while it listens. */
   #pausedMs: number | undefined = undefined
+  /** Since when it has listened, for the first time or again. */
+  #listeningMs = -Infinity
   #isClosed = false
 
   constructor(server: Server, parts: ListeningPortParts) {
@@ -44,27 +67,55 @@ export class ListeningPort {
   }
 
   async listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
-    const address = await listenOn(this.#server, endpoint, isShared)
-    this.#endpoint = { host: endpoint.host, port: address.port }
+    const address = await this.#listenOn(endpoint, isShared)
+    this.#endpoint = { ...endpoint, port: address.port }
     this.#isShared = isShared
     this.#parts.onListening?.()
     return address
   }
 
+  /** Rejects with the system's own error. */
+  async #listenOn(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
+    const { native, now } = this.#parts
+    const { inherited } = endpoint
+    const descriptor = inherited === undefined ? undefined : ownDescriptor(inherited, native)
+    const address = await listenOn(this.#server, { ...endpoint, descriptor }, isShared)
+    this.#listeningMs = now()
+    const result = this.#setUserTimeout(descriptorOf(this.#server))
+    if (result < 0) throw new Error(`cannot set TCP_USER_TIMEOUT (${errorText(result)}); use -native off`)
+    return address
+  }
+
+  #setUserTimeout(descriptor: number): number {
+    const { userTimeout } = this.#parts
+    return userTimeout === undefined ? 0 : userTimeout.native.setUserTimeout(descriptor, userTimeout.ms)
+  }
+
   /** Returns whether a connection with this descriptor may be kept; counts it if not. */
   mayKeep(descriptor: number): boolean {
-    if (descriptor < this.#clientsEnd) return true
+    if (descriptor < this.#clientsEnd) {
+      const { userTimeout, now } = this.#parts
+      if (userTimeout !== undefined && now() - this.#listeningMs < UNSET_USER_TIMEOUT_MS)
+        this.#setUserTimeout(descriptor)
+      return true
+    }
     this.#parts.counters.add(Counter.connectionsOutOfDescriptors, 1)
     const nowMs = this.#parts.now()
     if (nowMs - this.#refusalsSinceMs >= PAUSE_MS) {
       this.#refusalsSinceMs = nowMs
       this.#refusals = 0
     }
-    if (++this.#refusals >= REFUSALS_MAX && this.#pausedMs === undefined && !this.#isClosed) {
+    if (++this.#refusals >= REFUSALS_MAX && this.#pausedMs === undefined && this.#canPause) {
       this.#pausedMs = nowMs
       this.#server.close()
     }
     return false
+  }
+
+  /** An inherited socket can be listened on again only if it can be duplicated. */
+  get #canPause(): boolean {
+    const isRepeatable = this.#endpoint?.inherited === undefined || this.#parts.native !== undefined
+    return isRepeatable && !this.#isClosed
   }
 
   /** Listens again after a pause; to be called a few times a second. */
@@ -74,7 +125,7 @@ export class ListeningPort {
     this.#pausedMs = nowMs
     if (this.#endpoint === undefined || this.#isClosed || lowestFreeDescriptor() >= this.#clientsEnd) return
     // If another process has taken the port or the last descriptor meanwhile, the next pause tries again.
-    listenOn(this.#server, this.#endpoint, this.#isShared).then(
+    this.#listenOn(this.#endpoint, this.#isShared).then(
       () => this.#onListeningAgain(),
       () => undefined,
     )
@@ -102,8 +153,28 @@ export class ListeningPort {
   }
 }
 
-/** Rejects with the system's own error. */
-async function listenOn(server: Server, endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
+/** Undefined if there is no limit, or native calls do not work. */
+export function userTimeoutOf(limits: {
+  readonly native: Native | undefined
+  readonly userTimeoutMs: number
+}): UserTimeout | undefined {
+  const { native, userTimeoutMs: ms } = limits
+  return native === undefined || ms === 0 ? undefined : { native, ms }
+}
+
+/** A descriptor that the listening socket may close. */
+function ownDescriptor(inherited: number, native: Native | undefined): number {
+  const result = native?.duplicate(inherited) ?? inherited
+  if (result < 0) throw new Error(`cannot duplicate the inherited socket ${inherited} (${errorText(result)})`)
+  return result
+}
+
+/** @param at its descriptor is a socket that listens already; undefined: a new one is made */
+async function listenOn(
+  server: Server,
+  at: ListenAddress & { readonly descriptor: number | undefined },
+  isShared: boolean,
+): Promise<AddressInfo> {
   await new Promise<void>((resolve, reject) => {
     const onError = (error: Error): void => {
       server.off('listening', onListening)
@@ -115,7 +186,9 @@ async function listenOn(server: Server, endpoint: ListenAddress, isShared: boole
     }
     server.once('error', onError)
     server.once('listening', onListening)
-    server.listen({ ...endpoint, backlog: BACKLOG, reusePort: isShared })
+    const { descriptor, host, port } = at
+    if (descriptor === undefined) server.listen({ host, port, backlog: BACKLOG, reusePort: isShared })
+    else server.listen({ fd: descriptor }, BACKLOG)
   })
   return server.address() as AddressInfo
 }

@@ -5,6 +5,8 @@ import { Counters } from '#relay/counters.ts'
 import type { Acceptor, AcceptorHost } from './acceptor.ts'
 import { NO_FLUSH_CONTROL } from './read-state.ts'
 import { HttpServer } from './http-server.ts'
+import type { ListenAddress } from './listening-port.ts'
+import type { Native } from './native.ts'
 import { redirectPageOf } from './http-pages.ts'
 import { ReadScheduler } from './read-scheduler.ts'
 import { SocketAcceptor } from './socket-acceptor.ts'
@@ -19,8 +21,11 @@ export class RedirectServer {
   readonly #server: HttpServer
   readonly #sweeper: NodeJS.Timeout
 
-  /** @param tlsPort where the relay serves TLS */
-  constructor(tlsPort: number) {
+  /**
+   * @param tlsPort where the relay serves TLS
+   * @param native for an inherited socket; undefined where native calls do not work
+   */
+  constructor(tlsPort: number, native: Native | undefined) {
     // Not the relay's counters: those count clients of DERP.
     const counters = new Counters()
     this.#server = new HttpServer({
@@ -29,14 +34,14 @@ export class RedirectServer {
       upgrades: undefined,
       idleTimeoutMs: IDLE_TIMEOUT_MS,
       now,
-      acceptor: async (host) => await Promise.resolve(makeAcceptor(host, counters)),
+      acceptor: async (host) => await Promise.resolve(makeAcceptor(host, counters, native)),
       pageOf: (head) => redirectPageOf(head, tlsPort),
     })
     this.#sweeper = setInterval(() => this.#server.sweep(), SWEEP_MS)
   }
 
   /** Listens and returns the real port. */
-  async listen(endpoint: { host: string; port: number }): Promise<number> {
+  async listen(endpoint: ListenAddress): Promise<number> {
     return (await this.#server.listen(endpoint, false)).port
   }
 
@@ -46,12 +51,14 @@ export class RedirectServer {
   }
 }
 
-function makeAcceptor(host: AcceptorHost, counters: Counters): Acceptor {
+function makeAcceptor(host: AcceptorHost, counters: Counters, native: Native | undefined): Acceptor {
   return new SocketAcceptor({
     host,
     counters,
     tls: undefined,
     keepAliveMs: 0,
+    userTimeoutMs: 0,
+    native,
     threadCount: 1,
     now,
     scheduler: new ReadScheduler(now, () => 0, NO_FLUSH_CONTROL),

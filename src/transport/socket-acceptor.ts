@@ -9,7 +9,8 @@ import { helloState, readHello } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Acceptor, type AcceptorParts } from './acceptor.ts'
 import { closeGracefully } from './graceful-close.ts'
-import { ListeningPort } from './listening-port.ts'
+import { ListeningPort, userTimeoutOf, type ListenAddress } from './listening-port.ts'
+import { descriptorOf } from './native.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import { RecordBudget } from './record-budget.ts'
 import { SocketConnection } from './socket-connection.ts'
@@ -44,14 +45,14 @@ export class SocketAcceptor implements Acceptor {
 
   constructor(parts: SocketAcceptorParts) {
     this.#parts = parts
-    const { keepAliveMs } = parts
+    const { counters, keepAliveMs, native, now } = parts
     const keepAlive = { keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs }
     const server = createServer({ noDelay: true, ...keepAlive })
-    this.#port = new ListeningPort(server, { counters: parts.counters, now: parts.now })
+    this.#port = new ListeningPort(server, { counters, now, native, userTimeout: userTimeoutOf(parts) })
     server.on('connection', (socket: Socket) => this.#onConnection(socket))
   }
 
-  async listen(endpoint: { host: string; port: number }, isShared: boolean): Promise<AddressInfo> {
+  async listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
     return await this.#port.listen(endpoint, isShared)
   }
 
@@ -166,13 +167,9 @@ export class SocketAcceptor implements Acceptor {
   }
 
   #handOver(socket: Socket): void {
-    this.#parts.host.onConnection(new SocketConnection(socket, this.#parts.scheduler))
+    const { host, native, scheduler } = this.#parts
+    host.onConnection(new SocketConnection(socket, scheduler, native))
   }
-}
-
-/** Negative if this version of Node does not tell; then the system's own limit is the only one. */
-function descriptorOf(socket: Socket): number {
-  return (socket as { _handle?: { fd?: number } })._handle?.fd ?? -1
 }
 
 /** Unique among open connections. */

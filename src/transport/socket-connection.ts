@@ -6,6 +6,7 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
 import type { Connection } from './connection.ts'
 import { closeGracefully } from './graceful-close.ts'
+import { descriptorOf, type Native } from './native.ts'
 import { ReadState, type ScheduledConnection } from './read-state.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import { remoteOf } from './remote-address.ts'
@@ -16,6 +17,8 @@ export class SocketConnection implements Connection, ScheduledConnection {
   readonly remote: RemoteAddress
   readonly #socket: Socket
   readonly #scheduler: ReadScheduler
+  /** Undefined where native calls do not work. */
+  readonly #native: Native | undefined
   #listener: LinkListener | undefined = undefined
   #isCorked = false
   /** The listener has paused reading. */
@@ -23,9 +26,10 @@ export class SocketConnection implements Connection, ScheduledConnection {
   #isClosing = false
   #endReason: EndReason = EndReason.remoteClosed
 
-  constructor(socket: Socket, scheduler: ReadScheduler) {
+  constructor(socket: Socket, scheduler: ReadScheduler, native: Native | undefined) {
     this.#socket = socket
     this.#scheduler = scheduler
+    this.#native = native
     this.remote = remoteOf(socket)
     socket.on('data', this.#onData)
     socket.on('error', this.#onError)
@@ -53,6 +57,12 @@ export class SocketConnection implements Connection, ScheduledConnection {
 
   becomeTrunk(): void {
     this.readState.isTrunk = true
+  }
+
+  /** A TLS socket has no descriptor of its own, so only plain connections tell. */
+  get roundTripSeconds(): number {
+    const descriptor = descriptorOf(this.#socket)
+    return this.#native === undefined || descriptor < 0 ? 0 : this.#native.roundTripUs(descriptor) / 1e6
   }
 
   pause(): void {
@@ -110,8 +120,8 @@ export class SocketConnection implements Connection, ScheduledConnection {
   }
 
   /** For a TLS record that cannot be read, the runtime reports this error and no end of the stream. */
-  readonly #onError = (): void => {
-    this.#endReason = EndReason.remoteReset
+  readonly #onError = ({ code }: NodeJS.ErrnoException): void => {
+    this.#endReason = code === 'ETIMEDOUT' ? EndReason.unacknowledged : EndReason.remoteReset
     this.#socket.destroy()
   }
 

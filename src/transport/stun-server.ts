@@ -53,8 +53,14 @@ export class StunCounters {
 }
 
 interface SocketAddress {
+  /** An IP literal; `::` serves both families. */
   readonly host: string
   readonly port: number
+}
+
+export interface StunServerParts extends SocketAddress {
+  /** Sockets that are bound already, by the host that each is bound to; empty: the server makes its own. */
+  readonly inherited?: readonly { readonly descriptor: number; readonly host: string }[]
 }
 
 /** The socket of one address, or of the wildcard address. */
@@ -73,10 +79,12 @@ class StunSocket {
     this.#socket.on('message', (message, remote) => this.#onMessage(message, remote))
   }
 
-  async bind({ host, port }: SocketAddress): Promise<number> {
+  /** @param at an address, or the descriptor of a socket that is bound already */
+  async bind(at: SocketAddress | number): Promise<number> {
+    const options = typeof at === 'number' ? { fd: at } : { address: at.host, port: at.port }
     await new Promise<void>((resolve, reject) => {
       this.#socket.once('error', reject)
-      this.#socket.bind({ address: host, port, exclusive: true }, () => {
+      this.#socket.bind({ ...options, exclusive: true }, () => {
         this.#socket.off('error', reject)
         resolve()
       })
@@ -123,30 +131,37 @@ class AnswerBuffer {
 
 export class StunServer {
   readonly #counters: StunCounters
-  readonly #host: string
-  readonly #hostSocket: StunSocket
+  readonly #parts: StunServerParts
+  /** One on the host of the settings, or the inherited ones. */
+  readonly #sockets: StunSocket[] = []
   readonly #byAddress = new Map<string, StunSocket>()
   #port = 0
   #isClosed = false
   /** False: requests are not answered, because the relay's DERP side is not healthy. */
   isAnswering = true
 
-  /** @param host an IP literal; `::` serves both families */
-  constructor(host: string, counters: StunCounters) {
-    this.#host = host
+  constructor(parts: StunServerParts, counters: StunCounters) {
+    this.#parts = parts
     this.#counters = counters
-    this.#hostSocket = new StunSocket(this, counters, socketOptions(host, this.#isWildcard))
   }
 
-  async listen(endpoint: SocketAddress): Promise<number> {
-    this.#port = await this.#hostSocket.bind(endpoint)
+  async listen(): Promise<number> {
+    const { host, port, inherited = [] } = this.#parts
+    if (inherited.length === 0) await this.#listenOn(host, { host, port })
+    for (const { descriptor, host } of inherited) await this.#listenOn(host, descriptor)
     await this.updateAddresses()
     return this.#port
   }
 
+  async #listenOn(host: string, at: SocketAddress | number): Promise<void> {
+    const socket = new StunSocket(this, this.#counters, socketOptions(host, this.#servesAddresses))
+    this.#sockets.push(socket)
+    this.#port = await socket.bind(at)
+  }
+
   /** Opens and closes sockets as addresses of the host are added and removed; to be called every few seconds. */
   async updateAddresses(): Promise<void> {
-    if (!this.#isWildcard) return
+    if (!this.#servesAddresses) return
     const addresses = new Set(this.#localAddresses())
     for (const [address, socket] of this.#byAddress) {
       if (addresses.has(address)) continue
@@ -158,8 +173,7 @@ export class StunServer {
 
   close(): void {
     this.#isClosed = true
-    this.#hostSocket.close()
-    for (const socket of this.#byAddress.values()) socket.close()
+    for (const socket of [...this.#sockets, ...this.#byAddress.values()]) socket.close()
     this.#byAddress.clear()
   }
 
@@ -177,15 +191,17 @@ export class StunServer {
     }
   }
 
-  get #isWildcard(): boolean {
-    return this.#host === '::' || this.#host === '0.0.0.0'
+  /** Inherited sockets are those that the service manager was told to open; the port may be closed to others. */
+  get #servesAddresses(): boolean {
+    const { host, inherited = [] } = this.#parts
+    return inherited.length === 0 && (host === '::' || host === '0.0.0.0')
   }
 
   /** Link-local addresses are left to the wildcard socket: there an answer leaves by the interface of its request. */
   #localAddresses(): readonly string[] {
     return Object.values(networkInterfaces())
       .flatMap((interfaces) => interfaces ?? [])
-      .filter((entry) => entry.family === 'IPv4' || (isIPv6(this.#host) && entry.scopeid === 0))
+      .filter((entry) => entry.family === 'IPv4' || (isIPv6(this.#parts.host) && entry.scopeid === 0))
       .map(({ address }) => address)
       .slice(0, ADDRESSES_MAX)
   }

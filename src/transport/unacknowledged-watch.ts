@@ -1,11 +1,11 @@
-// Finds connections whose remote host has stopped acknowledging, as after a pulled cable. TCP alone takes a quarter of an hour to
-// give them up, and Node cannot set TCP_USER_TIMEOUT (docs/decisions/0002). Linux lists in /proc which sockets are
-// retransmitting; one that does so for the whole time limit is dead. On other systems nothing is found. Runs on the control
-// thread.
+// Finds connections whose remote host has stopped acknowledging, as after a pulled cable, where the kernel cannot be told to
+// end them: without native calls, TCP_USER_TIMEOUT cannot be set (docs/decisions/0002), and TCP alone takes a quarter of an
+// hour to give them up. Linux lists in /proc which sockets are retransmitting; one that does so for the whole time limit is
+// dead. On other systems nothing is found. Runs on the control thread.
 
 import { readFile } from 'node:fs/promises'
-import { endianness } from 'node:os'
 import type { RemoteAddress } from '#relay/ports.ts'
+import { kernelAddress, kernelSockets } from './kernel-sockets.ts'
 
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'] as const
 /** The system takes milliseconds to print the tables, however few connections are in them; this file costs next to nothing. */
@@ -88,26 +88,13 @@ function retransmittedSegments(counters: string): string | undefined {
 /** The established sockets in one of the kernel's tables that have retransmitted and were not acknowledged since. */
 export function unacknowledgedSockets(table: string): UnacknowledgedSocket[] {
   const found: UnacknowledgedSocket[] = []
-  for (const line of table.split('\n').slice(1)) {
-    // sl local remote state tx:rx timer:when retransmits …
-    const [, local = '', remote = '', state, , timer = '', retransmits = '0'] = line.trim().split(/\s+/)
-    if (state !== ESTABLISHED || !timer.startsWith(`${RETRANSMITTING}:`)) continue
-    if (Number.parseInt(retransmits, 16) === 0) continue
-    found.push({ id: `${local} ${remote}`, localPort: portOf(local), remote: addressOf(remote) })
+  for (const { local, remote, state, timer, retransmits } of kernelSockets(table)) {
+    if (state !== ESTABLISHED || !timer.startsWith(`${RETRANSMITTING}:`) || retransmits === 0) continue
+    found.push({
+      id: `${local} ${remote}`,
+      localPort: kernelAddress(local).port,
+      remote: kernelAddress(remote),
+    })
   }
   return found
-}
-
-function portOf(address: string): number {
-  return Number.parseInt(address.split(':')[1] ?? '0', 16)
-}
-
-/** `0100007F:0CD3`, or four such words for IPv6, each in the machine's byte order. */
-function addressOf(address: string): RemoteAddress {
-  const words = Buffer.from(address.split(':')[0] ?? '', 'hex')
-  if (endianness() === 'LE') words.swap32()
-  const ip = new Uint8Array(16)
-  ip.set(words, 16 - words.length)
-  if (words.length === 4) ip.set([0xff, 0xff], 10)
-  return { ip, port: portOf(address) }
 }

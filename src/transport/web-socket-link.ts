@@ -102,6 +102,10 @@ export class WebSocketLink implements Link, LinkListener {
   /** Siblings do not use WebSockets. */
   becomeTrunk(): void {}
 
+  get roundTripSeconds(): number {
+    return this.#connection.roundTripSeconds
+  }
+
   #send(bytes: Uint8Array, isLast: boolean): boolean {
     this.#inFlight = InFlight.burst
     this.#sendPreface()

@@ -9,6 +9,7 @@ import { HandleAcceptor } from '#transport/handle-acceptor.ts'
 import { selfTestContexts, testedHandles } from '#transport/handle-selftest.ts'
 import { pageOf } from '#transport/http-pages.ts'
 import { HttpServer } from '#transport/http-server.ts'
+import { loadNative } from '#transport/native.ts'
 import type { ReadScheduler } from '#transport/read-scheduler.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import type { TlsContexts } from '#transport/tls-contexts.ts'
@@ -57,12 +58,16 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
 /** Over the runtime's handles, or over its sockets if the handles fail their self-test. */
 async function makeAcceptor(setup: HttpSetup, host: AcceptorHost): Promise<Acceptor> {
   const { counters, data, scheduler, tls, onSelfTestFailed } = setup
+  const { tcpKeepaliveMs, tcpUserTimeoutMs } = data.settings.limits
   const parts: AcceptorParts & { scheduler: ReadScheduler } = {
     host,
     tls,
     counters,
     scheduler,
-    keepAliveMs: data.settings.limits.tcpKeepaliveMs,
+    keepAliveMs: tcpKeepaliveMs,
+    userTimeoutMs: tcpUserTimeoutMs,
+    // The control thread has loaded and tested them, so a failure here is one of the program.
+    native: data.hasNative ? await loadNative() : undefined,
     threadCount: data.settings.threadCount,
     now,
   }

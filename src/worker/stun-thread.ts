@@ -16,7 +16,7 @@ if (parentPort === null) throw new Error('stun-thread.ts is the entry of a worke
 const port = parentPort
 const data = workerData as StunThreadData
 const counters = new StunCounters(data.counters)
-const server = new StunServer(data.host, counters)
+const server = new StunServer(data, counters)
 server.isAnswering = data.isAnswering
 
 // Node's own listener would print warnings between the lines of the log, in another format.
@@ -26,7 +26,7 @@ process.removeAllListeners('warning').on('warning', ({ name, message }) => {
 raisePriority()
 
 try {
-  const listeningPort = await server.listen(data)
+  const listeningPort = await server.listen()
   port.on('message', (message: ToStunThread) => {
     if (message.kind === 'answer') server.isAnswering = message.isAnswering
     else stop()

@@ -24,11 +24,15 @@ export interface RelayThreadData {
   readonly instance: string
   /** Authorities that may have signed siblings' certificates, PEM. */
   readonly siblingAuthorities: readonly string[]
+  /** Whether native calls work, as the control thread has found out. */
+  readonly hasNative: boolean
 }
 
 export interface ListenRequest {
   readonly host: string
   readonly port: number
+  /** The descriptor of a socket that listens already; the control thread keeps it open. Undefined: make one. */
+  readonly inherited: number | undefined
   /** Other threads listen on the same port. */
   readonly isShared: boolean
 }
@@ -121,6 +125,8 @@ export interface StunThreadData {
   readonly host: string
   readonly port: number
   readonly counters: SharedArrayBuffer
+  /** Sockets that are open already, which the thread takes over; empty: it makes its own. */
+  readonly inherited: readonly { readonly descriptor: number; readonly host: string }[]
   /** Whether the thread answers until an `answer` message says otherwise. */
   readonly isAnswering: boolean
 }

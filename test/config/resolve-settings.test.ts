@@ -50,6 +50,7 @@ test("accepts derper's command line", () => {
     tlsMaxVersion: 'TLSv1.3',
     isDerpEnabled: true,
     threadCount: 2,
+    native: 'auto',
     admission: {
       isOpen: false,
       verifyUrl: 'http://127.0.0.1:8090/verify',

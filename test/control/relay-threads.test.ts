@@ -15,6 +15,7 @@ import { toHex } from '#protocol/bytes.ts'
 import { GoneReason } from '#protocol/frame-type.ts'
 import { clientInfoFrame } from '#protocol/handshake.ts'
 import { upgradeRequest } from '#protocol/upgrade.ts'
+import { InheritedDescriptors } from '#control/inherited-listeners.ts'
 import { RelayThreads } from '#control/relay-threads.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 import { LIMITS, LiveRelay, MESH_KEY } from '../support/live-relay.ts'
@@ -231,6 +232,8 @@ it('a thread that is started later gets the messages that still hold, bootstrap 
   const threads = new RelayThreads({
     settings: { ...settings, certificate: undefined },
     siblingAuthorities: [],
+    hasNative: false,
+    inherited: new InheritedDescriptors([], undefined),
     onMessage: () => undefined,
     onDeath: () => undefined,
     onRestart: restarted.resolve,

@@ -38,6 +38,7 @@ const HISTOGRAM_NAMES: Readonly<Record<HistogramName, string>> = {
   queueDelay: 'derp_send_queue_delay_seconds',
   login: 'derp_login_seconds',
   admission: 'derp_admission_seconds',
+  roundTrip: 'derp_client_round_trip_seconds',
   loopLag: 'derp_thread_loop_lag_seconds',
 }
 

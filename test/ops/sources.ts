@@ -95,6 +95,12 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       checks: [{ name: 'listeners', isOk: true, detail: 'bound' }],
     }),
     logLinesLost: () => 0,
+    nativeWays: {
+      tcp_user_timeout: 'socket_option',
+      client_round_trip: 'tcp_info',
+      systemd_notify: 'datagram',
+      inherited_sockets: 'duplicates',
+    },
     relay: () => ({ hostname: 'relay.example', regions: [901], nodes: ['901a'] }),
     build: { version: '1.2.3', nodeVersion: '22.0.0' },
     limits,

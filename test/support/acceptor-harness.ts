@@ -117,6 +117,8 @@ export class AcceptorHarness {
       scheduler: this.scheduler,
       tls: tls && this.contexts,
       keepAliveMs: 600_000,
+      userTimeoutMs: 0,
+      native: undefined,
       threadCount,
       now: clock?.now ?? (() => performance.now()),
       host: {

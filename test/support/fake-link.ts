@@ -87,6 +87,8 @@ export class FakeLink implements Link {
 
   becomeTrunk(): void {}
 
+  roundTripSeconds = 0
+
   pause(): void {
     this.isPaused = true
   }

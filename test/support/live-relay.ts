@@ -148,6 +148,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     tlsMaxVersion: 'TLSv1.3',
     isDerpEnabled: true,
     threadCount: 1,
+    native: 'auto',
     admission: { isOpen: true, verifyUrl: undefined, verifyUrlFailOpen: false, tailscaledSocket: undefined },
     disallowedAppNames: [],
     limits: LIMITS,

@@ -78,8 +78,8 @@ if (host === '::') {
   for (const address of ['fd00:9::1/128', 'fd00:9::2/128'])
     ip('-6', 'addr', 'add', address, 'dev', 'lo', 'nodad')
 }
-const server = new StunServer(host, new StunCounters(StunCounters.memory()))
-const port = await server.listen({ host, port: 0 })
+const server = new StunServer({ host, port: 0 }, new StunCounters(StunCounters.memory()))
+const port = await server.listen()
 const addresses = [
   '127.0.0.1',
   '198.18.9.1',

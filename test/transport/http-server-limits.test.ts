@@ -55,6 +55,8 @@ class FakeConnection implements Connection {
 
   becomeTrunk(): void {}
 
+  readonly roundTripSeconds = 0
+
   pause(): void {
     this.isPaused = true
   }

@@ -16,9 +16,9 @@ afterEach(() => {
 
 async function serve(host: string): Promise<{ server: StunServer; counters: StunCounters; port: number }> {
   const counters = new StunCounters(StunCounters.memory())
-  const server = new StunServer(host, counters)
+  const server = new StunServer({ host, port: 0 }, counters)
   servers.push(server)
-  return { server, counters, port: await server.listen({ host, port: 0 }) }
+  return { server, counters, port: await server.listen() }
 }
 
 /** A bound client socket, so that its own port is known. */
@@ -91,7 +91,7 @@ it('answers nothing while the relay is not healthy', async () => {
 
 it('reports that a port is in use', async () => {
   const { port } = await serve('127.0.0.1')
-  const second = new StunServer('127.0.0.1', new StunCounters(StunCounters.memory()))
+  const second = new StunServer({ host: '127.0.0.1', port }, new StunCounters(StunCounters.memory()))
   servers.push(second)
-  await expect(second.listen({ host: '127.0.0.1', port })).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  await expect(second.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' })
 })

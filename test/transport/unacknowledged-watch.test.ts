@@ -102,20 +102,31 @@ const isPossible = await canMakeNetworks()
 if (!isPossible)
   process.stderr.write('SKIPPING the pulled cable: network namespaces need root and iproute2\n')
 
-it.skipIf(!isPossible)(
-  'a client whose cable is pulled is disconnected soon after',
+it.skipIf(!isPossible).for([
+  { native: 'on', certificate: true, way: 'socket_option' },
+  { native: 'on', certificate: false, way: 'socket_option' },
+  { native: 'off', certificate: true, way: 'proc_scan' },
+] as const)(
+  'a client whose cable is pulled is disconnected soon after ($way, TLS $certificate)',
   { timeout: 60_000 },
-  async () => {
+  async ({ native, certificate, way }) => {
     await using host = await FarHost.make()
     await using relay = await LiveRelay.start({
+      ...(certificate ? {} : { certificate: undefined }),
+      native,
       derp: { host: host.ourAddress, port: 0 },
       admin: { host: '127.0.0.1', port: 0 },
       limits: { ...LIMITS, tcpUserTimeoutMs: 2_000 },
     })
     const script = join(import.meta.dirname, '..', 'support', 'far-client.ts')
-    const far = spawn('ip', [...host.prefix, process.execPath, script, host.ourAddress, `${relay.port}`], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
+    const tls = certificate ? 'tls' : 'plain'
+    const far = spawn(
+      'ip',
+      [...host.prefix, process.execPath, script, host.ourAddress, `${relay.port}`, tls],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
     const [line] = (await once(createInterface({ input: far.stdout }), 'line')) as [string]
     const farKey = Buffer.from(line, 'hex')
     const near = await relay.client({ host: host.ourAddress })
@@ -130,6 +141,7 @@ it.skipIf(!isPossible)(
     expect(Buffer.from((await gone).key)).toEqual(farKey)
     const metrics = await (await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/metrics`)).text()
     expect(metrics).toContain('derp_sessions_ended_total{reason="unacknowledged"} 1\n')
+    expect(metrics).toContain(`derp_native_info{use="tcp_user_timeout",way="${way}"} 1\n`)
     far.kill('SIGKILL')
   },
 )

@@ -1,0 +1,297 @@
+// System calls that Node does not offer, through koffi: socket options, duplicates of descriptors, descriptors sent over a
+// Unix socket, datagrams to a Unix socket. The only file that knows koffi. Linux on 64-bit little-endian machines.
+//
+// Contract: koffi is optional. `loadNative` tests each call before it returns them, and throws where they do not work; every
+// user then has another way (docs/decisions/0012). The calls themselves never throw. As in the kernel, each returns a
+// number of 0 or more, or a negative error number; `errorText` names it. Runs on any thread; each thread loads its own.
+
+import { getSystemErrorName } from 'node:util'
+
+/** A descriptor that no open file has: for sockets whose descriptor Node does not tell. Calls with it return EBADF. */
+const NO_DESCRIPTOR = -1
+
+const AF_UNIX = 1
+const AF_INET = 2
+const SOCK_STREAM = 1
+const SOCK_DGRAM = 2
+const SOCK_NONBLOCK = 0o4000
+const SOCK_CLOEXEC = 0o2000000
+const SOL_SOCKET = 1
+const SO_PEERCRED = 17
+const SCM_RIGHTS = 1
+const IPPROTO_TCP = 6
+const TCP_INFO = 11
+const TCP_USER_TIMEOUT = 18
+const F_DUPFD_CLOEXEC = 1030
+const MSG_CTRUNC = 0x8
+const MSG_DONTWAIT = 0x40
+const MSG_NOSIGNAL = 0x4000
+const MSG_CMSG_CLOEXEC = 0x40000000
+const EBADF = 9
+const ENAMETOOLONG = 36
+const EMSGSIZE = 90
+
+/** Standard streams have 0 to 2, and a duplicate must not become one of them. */
+const DESCRIPTOR_MIN = 3
+/** Of `struct sockaddr_un`: the family, then the path. */
+const UNIX_PATH_AT = 2
+const UNIX_PATH_BYTES_MAX = 108
+/** Of `struct tcp_info`: the smoothed round trip, in microseconds. */
+const TCP_INFO_RTT_AT = 68
+const TCP_INFO_BYTES = 104
+/** Of `struct ucred`: process, user, group. */
+const CREDENTIAL_BYTES = 12
+
+/** `struct msghdr`, then its one `struct iovec`, then its one `struct cmsghdr` with descriptors, in one buffer. */
+const MESSAGE = { iovAt: 16, iovCountAt: 24, controlAt: 32, controlBytesAt: 40, flagsAt: 48 } as const
+const IOVEC_AT = 56
+const CONTROL_AT = 72
+const CONTROL_HEAD_BYTES = 16
+/** The kernel takes 253; a relay hands over a socket per thread and port. */
+export const DESCRIPTORS_PER_MESSAGE_MAX = 128
+const DESCRIPTOR_BYTES = 4
+const MESSAGE_BYTES = CONTROL_AT + CONTROL_HEAD_BYTES + DESCRIPTORS_PER_MESSAGE_MAX * DESCRIPTOR_BYTES
+
+/** A process at the other end of a Unix socket, as the kernel knows it. */
+export interface PeerCredentials {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+}
+
+/** What has arrived with one `recvmsg`. The receiver owns the descriptors, and must close them. */
+export interface ReceivedMessage {
+  readonly byteCount: number
+  readonly descriptors: readonly number[]
+}
+
+export interface Native {
+  /**
+   * How long data may stay unacknowledged, and probes unanswered, before the kernel ends the connection. Connections that a
+   * listening socket accepts later inherit it.
+   */
+  setUserTimeout(descriptor: number, ms: number): number
+  userTimeout(descriptor: number): number
+  /** The smoothed round trip of a TCP connection, in microseconds; 0 if none was measured. */
+  roundTripUs(descriptor: number): number
+  /** Another descriptor for the same open socket or file; closed on exec. */
+  duplicate(descriptor: number): number
+  /** Closes a descriptor that came from here. In a worker thread, Node's own `closeSync` warns of such. */
+  close(descriptor: number): number
+  /** The process that has connected a Unix socket. */
+  peerCredentials(descriptor: number): PeerCredentials | number
+  /** Sends one datagram to a Unix socket. A path that begins with `@` is of the abstract namespace. */
+  sendDatagram(path: string, text: string): number
+  /** Sends bytes, at least one, with descriptors over a connected Unix socket. Does not wait. */
+  sendDescriptors(descriptor: number, bytes: Uint8Array, descriptors: readonly number[]): number
+  /** Receives up to `bytes.length` bytes with the descriptors that came with them. Does not wait. */
+  receiveDescriptors(descriptor: number, bytes: Uint8Array): ReceivedMessage | number
+}
+
+/** The name of a negative error number, such as EAGAIN. */
+export function errorText(result: number): string {
+  return getSystemErrorName(result)
+}
+
+/** The descriptor of one of Node's sockets or servers; -1 if this version of Node does not tell, or it is closed. */
+export function descriptorOf(socket: object): number {
+  return (socket as { _handle?: { fd?: number } | null })._handle?.fd ?? NO_DESCRIPTOR
+}
+
+/** The functions of the C library, as koffi calls them. */
+interface Libc {
+  setsockopt(fd: number, level: number, name: number, value: Uint8Array, bytes: number): number
+  getsockopt(fd: number, level: number, name: number, value: Uint8Array, bytes: Uint8Array): number
+  fcntl(fd: number, command: number, type: 'int', argument: number): number
+  socket(family: number, type: number, protocol: number): number
+  close(fd: number): number
+  sendto(
+    ...args: [fd: number, bytes: Uint8Array, length: number, flags: number, to: Uint8Array, size: number]
+  ): number
+  sendmsg(fd: number, message: Uint8Array, flags: number): number
+  recvmsg(fd: number, message: Uint8Array, flags: number): number
+  /** The error number of the last call of this thread. */
+  errno(): number
+  /** Where a buffer's bytes are in memory. */
+  address(bytes: Uint8Array): bigint
+}
+
+/** @throws Error with its cause if koffi is not installed, does not load, or its calls do not work */
+export async function loadNative(): Promise<Native> {
+  const native = new LibcCalls(await loadLibc())
+  native.test()
+  return native
+}
+
+async function loadLibc(): Promise<Libc> {
+  if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) {
+    throw new Error(`not known for ${process.platform} on ${process.arch}`)
+  }
+  const { default: koffi } = await import('koffi')
+  // The C library that Node itself uses, glibc or musl.
+  const library = koffi.load(null)
+  return {
+    setsockopt: library.func('int setsockopt(int, int, int, void *, uint32_t)'),
+    getsockopt: library.func('int getsockopt(int, int, int, void *, void *)'),
+    fcntl: library.func('int fcntl(int, int, ...)'),
+    socket: library.func('int socket(int, int, int)'),
+    close: library.func('int close(int)'),
+    sendto: library.func('intptr_t sendto(int, void *, size_t, int, void *, uint32_t)'),
+    sendmsg: library.func('intptr_t sendmsg(int, void *, int)'),
+    recvmsg: library.func('intptr_t recvmsg(int, void *, int)'),
+    errno: () => koffi.errno(),
+    address: (bytes) => koffi.address(bytes),
+  }
+}
+
+class LibcCalls implements Native {
+  readonly #libc: Libc
+  readonly #value = Buffer.allocUnsafeSlow(TCP_INFO_BYTES)
+  readonly #length = Buffer.allocUnsafeSlow(4)
+  readonly #message = Buffer.alloc(MESSAGE_BYTES)
+
+  constructor(libc: Libc) {
+    this.#libc = libc
+  }
+
+  setUserTimeout(descriptor: number, ms: number): number {
+    this.#value.writeUInt32LE(ms, 0)
+    return this.#result(this.#libc.setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, this.#value, 4))
+  }
+
+  userTimeout(descriptor: number): number {
+    const result = this.#option(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, 4)
+    return result < 0 ? result : this.#value.readUInt32LE(0)
+  }
+
+  roundTripUs(descriptor: number): number {
+    const result = this.#option(descriptor, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES)
+    return result < 0 ? result : this.#value.readUInt32LE(TCP_INFO_RTT_AT)
+  }
+
+  duplicate(descriptor: number): number {
+    return this.#result(this.#libc.fcntl(descriptor, F_DUPFD_CLOEXEC, 'int', DESCRIPTOR_MIN))
+  }
+
+  close(descriptor: number): number {
+    return this.#result(this.#libc.close(descriptor))
+  }
+
+  peerCredentials(descriptor: number): PeerCredentials | number {
+    const result = this.#option(descriptor, SOL_SOCKET, SO_PEERCRED, CREDENTIAL_BYTES)
+    if (result < 0) return result
+    const [pid, uid, gid] = [0, 4, 8].map((at) => this.#value.readUInt32LE(at)) as [number, number, number]
+    return { pid, uid, gid }
+  }
+
+  sendDatagram(path: string, text: string): number {
+    const address = unixAddress(path)
+    if (address === undefined) return -ENAMETOOLONG
+    const socket = this.#result(this.#libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))
+    if (socket < 0) return socket
+    const bytes = Buffer.from(text)
+    const sent = this.#libc.sendto(socket, bytes, bytes.length, MSG_NOSIGNAL, address, address.length)
+    const result = this.#result(sent)
+    this.close(socket)
+    return result
+  }
+
+  sendDescriptors(descriptor: number, bytes: Uint8Array, descriptors: readonly number[]): number {
+    if (descriptors.length > DESCRIPTORS_PER_MESSAGE_MAX || bytes.length === 0) return -EMSGSIZE
+    const message = this.#message
+    const controlBytes = CONTROL_HEAD_BYTES + descriptors.length * DESCRIPTOR_BYTES
+    this.#prepare(bytes, descriptors.length === 0 ? 0 : controlBytes)
+    message.writeBigUInt64LE(BigInt(controlBytes), CONTROL_AT)
+    message.writeInt32LE(SOL_SOCKET, CONTROL_AT + 8)
+    message.writeInt32LE(SCM_RIGHTS, CONTROL_AT + 12)
+    for (const [i, sent] of descriptors.entries()) {
+      message.writeInt32LE(sent, CONTROL_AT + CONTROL_HEAD_BYTES + i * DESCRIPTOR_BYTES)
+    }
+    return this.#result(this.#libc.sendmsg(descriptor, message, MSG_NOSIGNAL | MSG_DONTWAIT))
+  }
+
+  receiveDescriptors(descriptor: number, bytes: Uint8Array): ReceivedMessage | number {
+    const message = this.#message
+    this.#prepare(bytes, MESSAGE_BYTES - CONTROL_AT)
+    const flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC
+    const byteCount = this.#result(this.#libc.recvmsg(descriptor, message, flags))
+    if (byteCount < 0) return byteCount
+    const descriptors = this.#receivedDescriptors()
+    // Descriptors that found no room were closed by the kernel; a message without all of them is of no use.
+    if ((message.readInt32LE(MESSAGE.flagsAt) & MSG_CTRUNC) === 0) return { byteCount, descriptors }
+    for (const received of descriptors) this.close(received)
+    return -EMSGSIZE
+  }
+
+  /** @throws Error that names the call that does not work */
+  test(): void {
+    const socket = this.#result(this.#libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+    if (socket < 0) throw new Error(`socket: ${errorText(socket)}`)
+    const second = this.duplicate(socket)
+    try {
+      const limitMs = 12_345
+      assertIs('duplicate a descriptor', Math.min(second, DESCRIPTOR_MIN), DESCRIPTOR_MIN)
+      assertIs('set TCP_USER_TIMEOUT', this.setUserTimeout(socket, limitMs), 0)
+      assertIs('read TCP_USER_TIMEOUT', this.userTimeout(second), limitMs)
+      assertIs('read TCP_INFO', this.roundTripUs(socket), 0)
+      assertIs('report an error', this.userTimeout(NO_DESCRIPTOR), -EBADF)
+    } finally {
+      this.close(socket)
+      if (second >= 0) this.close(second)
+    }
+  }
+
+  /** Reads an option into `#value`, which holds zeros beyond what the kernel knows. */
+  #option(descriptor: number, level: number, name: number, bytes: number): number {
+    this.#value.fill(0)
+    this.#length.writeUInt32LE(bytes, 0)
+    return this.#result(this.#libc.getsockopt(descriptor, level, name, this.#value, this.#length))
+  }
+
+  #prepare(bytes: Uint8Array, controlBytes: number): void {
+    const message = this.#message
+    const at = this.#libc.address(message)
+    message.fill(0)
+    message.writeBigUInt64LE(at + BigInt(IOVEC_AT), MESSAGE.iovAt)
+    message.writeBigUInt64LE(1n, MESSAGE.iovCountAt)
+    message.writeBigUInt64LE(controlBytes === 0 ? 0n : at + BigInt(CONTROL_AT), MESSAGE.controlAt)
+    message.writeBigUInt64LE(BigInt(controlBytes), MESSAGE.controlBytesAt)
+    message.writeBigUInt64LE(this.#libc.address(bytes), IOVEC_AT)
+    message.writeBigUInt64LE(BigInt(bytes.length), IOVEC_AT + 8)
+  }
+
+  #receivedDescriptors(): number[] {
+    const message = this.#message
+    const received = Number(message.readBigUInt64LE(MESSAGE.controlBytesAt))
+    if (received < CONTROL_HEAD_BYTES) return []
+    const isRights =
+      message.readInt32LE(CONTROL_AT + 8) === SOL_SOCKET &&
+      message.readInt32LE(CONTROL_AT + 12) === SCM_RIGHTS
+    if (!isRights) return []
+    const count = (Number(message.readBigUInt64LE(CONTROL_AT)) - CONTROL_HEAD_BYTES) / DESCRIPTOR_BYTES
+    return Array.from({ length: count }, (_, i) =>
+      message.readInt32LE(CONTROL_AT + CONTROL_HEAD_BYTES + i * DESCRIPTOR_BYTES),
+    )
+  }
+
+  #result(returned: number): number {
+    return returned === -1 ? -this.#libc.errno() : returned
+  }
+}
+
+/** `struct sockaddr_un`; undefined if the path is too long. A path is ended by a zero, an abstract name begins with one. */
+function unixAddress(path: string): Buffer | undefined {
+  const isAbstract = path.startsWith('@')
+  const name = isAbstract ? `\0${path.slice(1)}` : `${path}\0`
+  const address = Buffer.from(`\0\0${name}`)
+  if (address.length - UNIX_PATH_AT > UNIX_PATH_BYTES_MAX) return undefined
+  address.writeUInt16LE(AF_UNIX, 0)
+  return address
+}
+
+function assertIs(what: string, result: number, expected: number): void {
+  if (result === expected) return
+  throw new Error(
+    `cannot ${what}: ${result < 0 ? errorText(result) : `got ${result} instead of ${expected}`}`,
+  )
+}

@@ -4,12 +4,15 @@
 import { spawnSync } from 'node:child_process'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { askStun } from '#client/stun-request.ts'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { FREE_PORTS, PROGRAM } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+
+// Each test starts the program once or twice, in half a second, or in ten while other tests keep both cores busy.
+vi.setConfig({ testTimeout: 90_000 })
 
 const SUPPORT = join(import.meta.dirname, '..', 'support')
 const has = (program: string): boolean => {
@@ -67,7 +70,6 @@ function portOf(address: string | undefined): number {
 
 describe.skipIf(!hasPython)('messages to the service manager', () => {
   it.each([
-    ['native', 'path'],
     ['native', 'abstract name'],
     ['systemd-notify', 'path'],
   ])('by %s, to a socket by its %s: from the start to the stop', async (way, kind) => {

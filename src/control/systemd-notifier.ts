@@ -22,8 +22,9 @@ export interface SystemdNotifierParts {
 
 export class SystemdNotifier {
   readonly #parts: SystemdNotifierParts
-  /** Messages of the program leave one after the other, since READY must not overtake RELOADING. */
-  #last: Promise<void> = Promise.resolve()
+  /** What waits until the program has ended: one after the other, since READY must not overtake RELOADING. */
+  readonly #waiting: SystemdMessage[] = []
+  #running: Promise<void> | undefined = undefined
   #hasFailed = false
 
   constructor(parts: SystemdNotifierParts) {
@@ -37,20 +38,29 @@ export class SystemdNotifier {
 
   send(message: SystemdMessage): void {
     const { native, socket } = this.#parts
-    const lines = Object.entries(message).map(
-      ([name, value]) => `${name}=${String(value).replaceAll('\n', ' ')}`,
-    )
-    if (native === undefined) {
-      this.#last = this.#last.then(async () => await this.#run(lines))
-      return
-    }
-    const result = native.sendDatagram(socket, lines.join('\n'))
+    if (native === undefined) return this.#enqueue(message)
+    const result = native.sendDatagram(socket, linesOf(message).join('\n'))
     if (result < 0) this.#failed(errorText(result))
   }
 
   /** Resolves when every message has left. */
   async flushed(): Promise<void> {
-    await this.#last
+    await this.#running
+  }
+
+  /** On a busy machine the program may take longer than the time between two messages: those that can be are joined. */
+  #enqueue(message: SystemdMessage): void {
+    const last = this.#waiting.at(-1)
+    if (last === undefined || (isStateChange(last) && isStateChange(message))) this.#waiting.push(message)
+    else this.#waiting[this.#waiting.length - 1] = { ...last, ...message }
+    this.#running ??= this.#runAll()
+  }
+
+  async #runAll(): Promise<void> {
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      await this.#run(linesOf(next))
+    }
+    this.#running = undefined
   }
 
   async #run(lines: readonly string[]): Promise<void> {
@@ -68,4 +78,13 @@ export class SystemdNotifier {
     this.#hasFailed = true
     this.#parts.log.warn(LogEvent.systemdUnreachable, { reason })
   }
+}
+
+function linesOf(message: SystemdMessage): string[] {
+  return Object.entries(message).map(([name, value]) => `${name}=${String(value).replaceAll('\n', ' ')}`)
+}
+
+/** Whether the order of this message among others matters. */
+function isStateChange(message: SystemdMessage): boolean {
+  return 'READY' in message || 'RELOADING' in message || 'STOPPING' in message
 }

@@ -80,7 +80,7 @@ describe.skipIf(!hasPython)('messages to the service manager', () => {
     const native = way === 'native' ? 'on' : 'off'
     const args = ['serve', '-c', folder.at('key'), ...FREE_PORTS, '-native', native]
     await using relay = await startProcess(PROGRAM, args, {
-      env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '3000000' },
+      env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '30000000' },
       readyWhen: STARTED,
     })
     expect((await socket.message('READY')).STATUS).toBe('serving 0 clients')
@@ -140,7 +140,13 @@ describe.skipIf(!hasPython)('messages to the service manager', () => {
 /** Two clients that exchange a packet through the relay. */
 async function assertServes(port: number): Promise<void> {
   const connect = async (): Promise<DerpClient> =>
-    await DerpClient.connect({ host: '127.0.0.1', port, tls: false, key: newKeyPair() })
+    await DerpClient.connect({
+      host: '127.0.0.1',
+      port,
+      tls: false,
+      key: newKeyPair(),
+      connectTimeoutMs: 60_000,
+    })
   const [alice, bob] = await Promise.all([connect(), connect()])
   const packet = bob.next('packet')
   alice.send(bob.publicKey, Buffer.from('hello'))

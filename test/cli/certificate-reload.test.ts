@@ -1,9 +1,11 @@
 // Certificate files that are replaced while the program serves: in each of the ways of tools, on SIGHUP, and with files that
 // must not be used. A client stays connected throughout.
 
-import { writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from 'node:tls'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { DAY_MS, goodPair, makePair, type Pair } from '../config/certificates.ts'
@@ -16,6 +18,7 @@ import {
   inPlace,
   presentedAt,
 } from '../support/certificate-files.ts'
+import { issueCertificate, makeAuthority } from '../support/certificate.ts'
 import { waitUntil, type RunningProcess } from '../support/process.ts'
 import { FREE_PORTS, startDerpfleet } from './program.ts'
 
@@ -149,6 +152,23 @@ it.each(bad)('a certificate that is %s changes nothing, and says why once', asyn
   const metrics = await (await fetch(`http://${admin}/metrics`)).text()
   expect(metrics).toContain('\nderp_certificate_last_renewal_successful 0\n')
   expect(metrics).toMatch(new RegExp(`\\nderp_certificate_failures_total\\{reason="${reason}"\\} [1-9]`))
+})
+
+it('a chain that was joined in the wrong order is served in order', async () => {
+  const authority = await makeAuthority(folder.path, 'authority')
+  const issued = await issueCertificate(folder.path, 'issued', authority, 'localhost')
+  const [issuer, leaf, key] = [authority.certPath, issued.certPath, issued.keyPath].map((path) =>
+    readFileSync(path, 'utf8'),
+  )
+  const pair = { certificate: `${leaf}`, key: `${key}` }
+  byRename(folder.path, 'localhost', { certificate: `${issuer}${leaf}`, key: pair.key })
+  await untilServed(pair)
+  expect(logged('certificate_replaced').at(-1)).toMatchObject({ source: 'manual' })
+  // As clients judge it, who know the authority alone.
+  const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: issuer })
+  await once(socket, 'secureConnect')
+  expect(socket.authorized).toBe(true)
+  socket.destroy()
 })
 
 it('a mounted secret whose link is exchanged is served within five seconds', async () => {

@@ -42,11 +42,16 @@ export async function makeAuthority(folder: string, name: string): Promise<Certi
   return describe(certPath, keyPath)
 }
 
-/** Makes `<name>.crt` and `<name>.key` in a folder: a server's certificate, signed by an authority. */
+/**
+ * Makes `<name>.crt` and `<name>.key` in a folder: a server's certificate, signed by an authority.
+ *
+ * @param host the host name or IP address that it is for
+ */
 export async function issueCertificate(
   folder: string,
   name: string,
   authority: Certificate,
+  host: string = name,
 ): Promise<Certificate> {
   const { certPath, keyPath } = paths(folder, name)
   const requestPath = join(folder, `${name}.csr`)
@@ -54,7 +59,7 @@ export async function issueCertificate(
   await writeFile(
     extensionsPath,
     [
-      `subjectAltName=${alternativeName(name)}`,
+      `subjectAltName=${alternativeName(host)}`,
       'basicConstraints=critical,CA:FALSE',
       'extendedKeyUsage=serverAuth',
       'subjectKeyIdentifier=hash',

@@ -1,7 +1,7 @@
 // derper's certificate folder: files as Go's autocert and OpenSSL write them are read, what is written is read by derper itself,
 // and a disk that is full or read-only leaves the old files.
 
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
@@ -150,12 +150,13 @@ it.skipIf('missing' in derper || process.getuid?.() !== 0)(
     const pem = goodPair('a.example')
     await certificates.write('a.example', pem)
     const place = ['-c', folder.at('key.json'), '-certdir', certificates.folder, '-hostname', 'a.example']
-    // derper does ACME on port 443 alone; this loopback address is nobody else's.
-    const listen = ['-a', '127.44.0.1:443', '-http-port', '-1', '-stun=false', '-certmode', 'letsencrypt']
+    // derper does ACME on port 443 alone. A loopback address of its own keeps it apart from other runs.
+    const host = ['127', ...randomBytes(3).map((byte) => 1 + (byte % 250))].join('.')
+    const listen = ['-a', `${host}:443`, '-http-port', '-1', '-stun=false', '-certmode', 'letsencrypt']
     await using running = await startProcess(derper.paths['derper-1.104.5'], [...place, ...listen], {
-      readyWhen: async () => (await presentedAt(443, '127.44.0.1', 'a.example')) !== '',
+      readyWhen: async () => (await presentedAt(443, host, 'a.example')) !== '',
     })
-    expect(await presentedAt(443, '127.44.0.1', 'a.example')).toBe(fingerprintOf(pem.certificate))
+    expect(await presentedAt(443, host, 'a.example')).toBe(fingerprintOf(pem.certificate))
     expect(running.exit).toBeUndefined()
   },
 )

@@ -3,6 +3,7 @@
 
 import type { AdmissionService } from '#admission/admission-service.ts'
 import type { Settings } from '#config/settings.ts'
+import { certificateReload } from '#ops/certificate-families.ts'
 import type { DirectoryWatch } from '#ops/directory-watch.ts'
 import { drainFamilies } from '#ops/drain-families.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
@@ -45,7 +46,11 @@ export function metricSources(parts: MetricParts): MetricSources {
     threadDeaths: () => threads.deaths,
     admission: () => admission?.numbers,
     siblings: () => links.siblings(),
-    mesh: () => [...directory.families(), ...reloads.families(), ...drainFamilies(drain)],
+    mesh: () => [
+      ...directory.families(),
+      ...reloads.families(certificateReload(certificates?.status)),
+      ...drainFamilies(drain),
+    ],
     stun: () => stun?.read(),
     stunDeaths: () => stun?.deaths,
     certificates: () => certificates?.status,

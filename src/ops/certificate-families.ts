@@ -2,6 +2,7 @@
 // has the numbers; certificate-health.ts judges them.
 
 import { sample, type MetricFamily } from './metric-family.ts'
+import type { ReloadOutcome } from './reloads.ts'
 
 /** A certificate in use. */
 export interface CertificateLife {
@@ -23,6 +24,15 @@ export interface CertificateStatus {
   readonly failures: ReadonlyMap<string, number>
   /** Why the last attempt to renew failed; undefined if it did not. */
   readonly lastFailure: string | undefined
+}
+
+/** The outcome of the last look at the certificate files, by the option that names their folder. */
+export function certificateReload(
+  status: CertificateStatus | undefined,
+): readonly (readonly [string, ReloadOutcome])[] {
+  const [first] = status?.certificates ?? []
+  if (status?.usedSinceMs === undefined || first === undefined || first.origin === 'acme') return []
+  return [['certdir', { isSuccessful: status.lastFailure === undefined, acceptedMs: status.usedSinceMs }]]
 }
 
 /** @param status undefined on plain TCP */

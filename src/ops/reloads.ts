@@ -5,7 +5,7 @@ import { sample, type MetricFamily } from './metric-family.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 
-interface ReloadOutcome {
+export interface ReloadOutcome {
   isSuccessful: boolean
   /** When the content in use was read, Unix time in milliseconds. */
   acceptedMs: number
@@ -34,8 +34,9 @@ export class Reloads {
     this.#byFile.set(file, { isSuccessful: false, acceptedMs })
   }
 
-  families(): MetricFamily[] {
-    const files = [...this.#byFile]
+  /** @param others of files that report their outcomes elsewhere, by the option that names them */
+  families(others: readonly (readonly [string, ReloadOutcome])[] = []): MetricFamily[] {
+    const files = [...this.#byFile, ...others]
     return [
       {
         name: 'derp_config_last_reload_successful',

@@ -151,6 +151,7 @@ it.each(bad)('a certificate that is %s changes nothing, and says why once', asyn
   expect(await readyz()).toMatch(/^ready\n[^]*ok +certificate: .*the last renewal failed: /)
   const metrics = await (await fetch(`http://${admin}/metrics`)).text()
   expect(metrics).toContain('\nderp_certificate_last_renewal_successful 0\n')
+  expect(metrics).toContain('\nderp_config_last_reload_successful{file="certdir"} 0\n')
   expect(metrics).toMatch(new RegExp(`\\nderp_certificate_failures_total\\{reason="${reason}"\\} [1-9]`))
 })
 

@@ -1,7 +1,7 @@
 // The metrics of certificates: with one, with several, without one yet, and after a failure.
 
 import { expect, it } from 'vitest'
-import { certificateFamilies, type CertificateStatus } from '#ops/certificate-families.ts'
+import { certificateFamilies, certificateReload, type CertificateStatus } from '#ops/certificate-families.ts'
 import { certificate, certificates } from './sources.ts'
 
 /** Each series with its value. */
@@ -38,4 +38,15 @@ it('has failures before there is a certificate, and nothing on plain TCP', () =>
     'derp_certificate_failures_total reason=acme_refused': 2,
   })
   expect(series(undefined)).toEqual({})
+})
+
+it('certificate files are among the files that are read again, and an authority is not', () => {
+  const manual = { ...certificate, origin: 'manual' }
+  const acceptedMs = certificate.notBeforeMs
+  expect(certificateReload(certificates([manual]))).toEqual([['certdir', { isSuccessful: true, acceptedMs }]])
+  expect(certificateReload(certificates([manual], 'expired'))).toEqual([
+    ['certdir', { isSuccessful: false, acceptedMs }],
+  ])
+  expect(certificateReload(certificates([certificate]))).toEqual([])
+  expect(certificateReload(undefined)).toEqual([])
 })

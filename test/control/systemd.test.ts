@@ -162,9 +162,11 @@ describe.skipIf(!hasPython)('inherited sockets', () => {
     sockets: string,
     args: readonly string[],
     folder: TemporaryFolder,
+    env: NodeJS.ProcessEnv = {},
   ): Promise<RunningProcess> {
     const serve = [PROGRAM, 'serve', '-c', folder.at('key'), ...args]
     return await startProcess('python3', [holder, sockets, ...serve], {
+      env,
       readyWhen: /"event":"(relay_started|start_failed)"/,
     })
   }
@@ -208,6 +210,24 @@ describe.skipIf(!hasPython)('inherited sockets', () => {
     expect(started(relay).threads).toBe(2)
     await assertServes(port)
     expect(await relay.stop()).toEqual({ code: 0, signal: null })
+  })
+
+  it('a thread that dies gets its socket again', async () => {
+    using folder = new TemporaryFolder()
+    const trouble = `--import ${join(SUPPORT, 'troubled-thread.ts')}`
+    const args = [...FREE_PORTS, '-native', 'on', '-threads', '2']
+    await using relay = await hold(ALL, args, folder, { NODE_OPTIONS: trouble, TROUBLE_FOLDER: folder.path })
+    const { derp, stun } = started(relay)
+    for (const [kind, event] of [
+      ['relay', 'thread_restarted'],
+      ['stun', 'stun_restarted'],
+    ] as const) {
+      writeFileSync(folder.at(`fault-${kind}`), '')
+      await waitUntil(event, () => relay.output.includes(`"event":"${event}"`))
+    }
+    // Enough connections that each thread has some.
+    for (let n = 0; n < 5; n++) await assertServes(portOf(derp))
+    await askStun('127.0.0.1', portOf(stun), 20_000)
   })
 
   it('sockets that do not fit prevent the start, with a message for each', async () => {

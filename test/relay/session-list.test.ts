@@ -95,3 +95,20 @@ it('a client that leaves while its login waits is not logged in', () => {
   expect([relay.count('loginsTotal'), relay.count('keysCurrent')]).toEqual([59, 59])
   expect(relay.lastEnd).toBe(EndReason.remoteClosed)
 })
+
+it("each client's round trip is read once a minute, and no more than one at once", () => {
+  const relay = new TestRelay()
+  const joined = Array.from({ length: 50 }, (_, n) => relay.join(actor(`client ${n}`)))
+  for (const { link } of joined) link.roundTripSeconds = 0.03
+  const counts: number[] = []
+  const buckets = (): readonly number[] => relay.threads[0]?.counters.histogram('roundTrip').counts ?? []
+  const count = (): number => buckets().reduce((sum, one) => sum + one, 0)
+  for (let sweep = 0; sweep < 1_000; sweep++) {
+    const before = count()
+    relay.sweep()
+    counts.push(count() - before)
+  }
+  expect(Math.max(...counts)).toBe(1)
+  // Up to 20 ms, up to 50 ms.
+  expect(buckets().slice(1, 3)).toEqual([0, 50])
+})

@@ -2,9 +2,10 @@
 
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, type TestContext } from 'vitest'
 import { askStun } from '#client/stun-request.ts'
 import { readBindingAnswer } from '#protocol/stun.ts'
+import { descriptorOf, loadNative } from '#transport/native.ts'
 import { StunCounters, StunServer } from '#transport/stun-server.ts'
 import { ignoredRequests, request } from '../vectors/stun.ts'
 
@@ -94,4 +95,30 @@ it('reports that a port is in use', async () => {
   const second = new StunServer({ host: '127.0.0.1', port }, new StunCounters(StunCounters.memory()))
   servers.push(second)
   await expect(second.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' })
+})
+
+/** The descriptor of a bound socket; dgram keeps its handle out of sight. */
+function descriptorIn(socket: Socket): number {
+  const state = Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'state symbol')
+  const { handle } = Reflect.get(socket, state ?? '') as { handle: object }
+  return descriptorOf({ _handle: handle })
+}
+
+it('answers on each of several inherited sockets', async ({ skip }: TestContext) => {
+  const native = await loadNative().catch((error: Error) => skip(`native calls: ${error.message}`))
+  const inherited: { host: string; port: number; descriptor: number }[] = []
+  for (const host of ['127.0.0.1', '::1']) {
+    const holder = createSocket(host === '::1' ? 'udp6' : 'udp4').bind(0, host)
+    await once(holder, 'listening')
+    const { port } = holder.address()
+    inherited.push({ host, port, descriptor: native.duplicate(descriptorIn(holder)) })
+    holder.close()
+  }
+  const server = new StunServer(
+    { host: '127.0.0.1', port: 0, inherited },
+    new StunCounters(StunCounters.memory()),
+  )
+  servers.push(server)
+  await server.listen()
+  for (const { host, port } of inherited) expect((await askStun(host, port, 3_000)).ip).toBe(host)
 })

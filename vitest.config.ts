@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 const HOSTILE = 'test/hostile/**/*.test.ts'
+const LOAD = 'test/load/**/*.test.ts'
 
 export default defineConfig({
   test: {
@@ -15,7 +16,7 @@ export default defineConfig({
         test: {
           name: 'tests',
           include: ['test/**/*.test.ts'],
-          exclude: [HOSTILE, '**/node_modules/**'],
+          exclude: [HOSTILE, LOAD, '**/node_modules/**'],
           sequence: { groupOrder: 1 },
         },
       },
@@ -23,6 +24,11 @@ export default defineConfig({
       {
         extends: true,
         test: { name: 'hostile', include: [HOSTILE], fileParallelism: false, sequence: { groupOrder: 2 } },
+      },
+      // The load is all that two cores carry; beside other tests it would be more.
+      {
+        extends: true,
+        test: { name: 'load', include: [LOAD], fileParallelism: false, sequence: { groupOrder: 3 } },
       },
     ],
   },

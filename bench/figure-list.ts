@@ -3,6 +3,7 @@
 import type { Figure } from './figure.ts'
 import { bystander } from './figures/bystander.ts'
 import { cleanRate } from './figures/clean-rate.ts'
+import { drain } from './figures/drain.ts'
 import { cpuPerFrame } from './figures/cpu-per-frame.ts'
 import { keyDirectory } from './figures/key-directory.ts'
 import { forwarding } from './figures/forwarding.ts'
@@ -28,6 +29,7 @@ export const FIGURES: readonly Figure[] = [
   memory,
   threads,
   storm,
+  drain,
   stun,
   http,
   plain,

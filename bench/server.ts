@@ -154,6 +154,12 @@ export class Server implements LoadTarget {
     this.#process?.signal(signal)
   }
 
+  /** Ends it as a process manager does that restarts it. */
+  async terminate(): Promise<void> {
+    this.#process?.signal('SIGTERM')
+    await this.#process?.exited
+  }
+
   async arguments(logins: number): Promise<string[]> {
     const { host, port, isPlain } = this.address
     const path = await this.workFolder.logins(this.address, logins)

@@ -7,12 +7,14 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeCertificate } from '../test/support/certificate.ts'
-import { type Address, loginFile, serverKeyAt } from './load/login-file.ts'
+import { type Address, loginFile, newClients, serverKeyAt } from './load/login-file.ts'
 
 export class WorkFolder {
   readonly path: string
   readonly #loginFiles = new Map<string, { path: string; count: number }>()
   readonly #keyPaths = new Map<string, string>()
+  /** The same at every server, so that clients can move. */
+  readonly #clients: Uint8Array[] = []
 
   readonly #removeOnExit = (): void => rmSync(this.path, { recursive: true, force: true })
 
@@ -55,7 +57,8 @@ export class WorkFolder {
     const known = this.#loginFiles.get(name)
     if (known !== undefined && known.count >= count) return known.path
     const path = join(this.path, `logins-${name}-${count}`)
-    await writeFile(path, loginFile(key, count))
+    this.#clients.push(...newClients(Math.max(0, count - this.#clients.length)))
+    await writeFile(path, loginFile(key, this.#clients.slice(0, count)))
     this.#loginFiles.set(name, { path, count })
     return path
   }

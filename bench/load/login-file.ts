@@ -10,6 +10,7 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { clientInfoFrame, readServerKey } from '#protocol/handshake.ts'
 import { KEY_BYTES, NONCE_BYTES } from '#protocol/limits.ts'
 import { toHex } from '#protocol/bytes.ts'
+import { keyPairFrom } from '#protocol/node-key.ts'
 
 const MAGIC = Buffer.from('DERPLOG1')
 const RECORD_BYTES = 256
@@ -49,14 +50,22 @@ export async function serverKeyAt(address: Address): Promise<Uint8Array> {
   }
 }
 
-/** The content of a login file for `count` new clients of the server with that key. */
-export function loginFile(serverKey: Uint8Array, count: number): Buffer {
-  const file = Buffer.alloc(MAGIC.length + KEY_BYTES + count * RECORD_BYTES)
+/** The private keys of so many new clients. */
+export function newClients(count: number): Buffer[] {
+  return Array.from({ length: count }, () => {
+    const { d = '' } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
+    return Buffer.from(d, 'base64url')
+  })
+}
+
+/** The content of a login file for these clients of the server with that key. */
+export function loginFile(serverKey: Uint8Array, clients: readonly Uint8Array[]): Buffer {
+  const file = Buffer.alloc(MAGIC.length + KEY_BYTES + clients.length * RECORD_BYTES)
   file.set(MAGIC)
   file.set(serverKey, MAGIC.length)
-  for (let i = 0; i < count; i++) {
+  for (const [i, privateKey] of clients.entries()) {
     const at = MAGIC.length + KEY_BYTES + i * RECORD_BYTES
-    const { publicKey, frame } = login(serverKey)
+    const { publicKey, frame } = login(serverKey, privateKey)
     file.set(publicKey, at)
     file.writeUInt16BE(frame.length, at + KEY_BYTES)
     file.set(frame, at + FRAME_AT)
@@ -64,11 +73,9 @@ export function loginFile(serverKey: Uint8Array, count: number): Buffer {
   return file
 }
 
-function login(serverKey: Uint8Array): { publicKey: Uint8Array; frame: Uint8Array } {
-  const pair = generateKeyPairSync('x25519')
-  const { x = '', d = '' } = pair.privateKey.export({ format: 'jwk' })
-  const publicKey = Buffer.from(x, 'base64url')
-  const box = new BoxSecret(Buffer.from(d, 'base64url')).agree(serverKey)
+function login(serverKey: Uint8Array, privateKey: Uint8Array): { publicKey: Uint8Array; frame: Uint8Array } {
+  const { publicKey } = keyPairFrom(privateKey)
+  const box = new BoxSecret(privateKey).agree(serverKey)
   if (box === undefined) throw new Error(`the server's key ${toHex(serverKey)} is of low order`)
   const frame = clientInfoFrame(publicKey, { canAckPings: true }, box, randomBytes(NONCE_BYTES))
   return { publicKey, frame }
@@ -90,7 +97,7 @@ if (import.meta.main) {
     process.exitCode = 2
   } else {
     const key = await serverKeyAt(parseAddress(address, mode === 'plain'))
-    await writeFile(path, loginFile(key, Number(count)))
+    await writeFile(path, loginFile(key, newClients(Number(count))))
     process.stdout.write(`${count} logins for the server ${toHex(key)} in ${path}\n`)
   }
 }

@@ -91,6 +91,28 @@ export interface ChurnOutcome {
   readonly failed: number
 }
 
+/** Of clients that move from a server that stops to the other one of its region. Counts are packets unless noted. */
+export interface MovedOutcome {
+  readonly event: 'moved'
+  readonly clients: number
+  readonly sent: number
+  /** Due while their sender was not connected. */
+  readonly unsent: number
+  readonly received: number
+  readonly repeated: number
+  readonly corrupted: number
+  /** Lost ones of the client at 99 % of all clients, and of the one with most. */
+  readonly lostP99: number
+  readonly lostMost: number
+  /** Connections that ended; dials that were refused; logins that failed after an accepted dial. */
+  readonly disconnects: number
+  readonly refusedDials: number
+  readonly failedLogins: number
+  /** From the end of a connection to the next login. */
+  readonly away: Delays
+  readonly delays: Delays
+}
+
 /** Delays of one interval of a packet load. */
 export interface IntervalOutcome {
   readonly event: 'interval'
@@ -108,6 +130,7 @@ export type Outcome =
   | StormOutcome
   | StunOutcome
   | ChurnOutcome
+  | MovedOutcome
   | IntervalOutcome
   | SignalOutcome
 

@@ -144,6 +144,10 @@ export class AcceptorHarness {
     return this
   }
 
+  stopListening(): void {
+    this.#acceptor.stopListening()
+  }
+
   /** Ends all remotes. */
   destroyRemotes(): void {
     for (const remote of this.#remotes) remote.destroy()

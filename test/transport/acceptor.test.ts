@@ -122,6 +122,39 @@ describe.each(KINDS)('%s', (_name, kind) => {
     expect(accepted.text).toBe('')
   })
 
+  it('receives after its own end what the remote sends until that ends, too', async () => {
+    const { remote, accepted } = await (await open()).pair()
+    const { connection } = accepted
+    connection.write(Buffer.from('last'), true)
+    await vi.waitFor(() => expect(accepted.writtenCount).toBe(1))
+    connection.finish()
+    remote.write('late')
+    expect(String(await received(remote))).toBe('last')
+    await vi.waitFor(() => expect(accepted.closedCount).toBe(1))
+    expect([accepted.text, accepted.endReason]).toEqual(['late', EndReason.remoteClosed])
+  })
+
+  it('can be cut off after its own end, and measures what it has carried', async () => {
+    const { remote, accepted } = await (await open()).pair()
+    const { connection } = accepted
+    const before = connection.carriedBytes
+    remote.pause().write(Buffer.alloc(10_000))
+    await vi.waitFor(() => expect(accepted.text).toHaveLength(10_000))
+    expect(connection.carriedBytes - before).toBeGreaterThanOrEqual(10_000)
+    connection.finish()
+    connection.destroy()
+    await vi.waitFor(() => expect(accepted.closedCount).toBe(1))
+  })
+
+  it('refuses connections when it listens no more, and keeps those that it has', async () => {
+    const { remote, accepted } = await (await open()).pair()
+    harness.stopListening()
+    await expect(once(harness.tcp(), 'connect')).rejects.toThrow('ECONNREFUSED')
+    expect(harness.accepted).toHaveLength(1)
+    remote.write('still here')
+    await vi.waitFor(() => expect(accepted.text).toBe('still here'))
+  })
+
   it('reports the end once, whichever side ends the connection', async () => {
     const harness = await open()
     const isEnded = await harness.pair()

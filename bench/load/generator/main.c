@@ -5,6 +5,7 @@
 
 #include "idle-connections.h"
 #include "login-churn.h"
+#include "moving-clients.h"
 #include "options.h"
 #include "packet-load.h"
 #include "reconnect-storm.h"
@@ -25,7 +26,7 @@ int main(int argc, char **argv) {
   static void (*const SCENARIOS[])(const Options *) = {
       [SCENARIO_PACKET_LOAD] = run_packet_load,         [SCENARIO_IDLE_CONNECTIONS] = run_idle_connections,
       [SCENARIO_RECONNECT_STORM] = run_reconnect_storm, [SCENARIO_STUN_REQUESTS] = run_stun_requests,
-      [SCENARIO_LOGIN_CHURN] = run_login_churn,
+      [SCENARIO_LOGIN_CHURN] = run_login_churn,         [SCENARIO_MOVING_CLIENTS] = run_moving_clients,
   };
   SCENARIOS[options.scenario](&options);
   return 0;

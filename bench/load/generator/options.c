@@ -10,7 +10,7 @@
 static const char HELP[] =
     "usage: generator --addr HOST:PORT --logins FILE [options]\n"
     "Loads a DERP server. Prints results as JSON lines on standard output, a summary on standard error.\n"
-    "Exactly one scenario: --pairs, --fan-in, --fan-out, --hold, --storm, --churn or --stun.\n"
+    "Exactly one scenario: --pairs, --fan-in, --fan-out, --hold, --storm, --churn, --move or --stun.\n"
     "\n"
     "  --addr HOST:PORT     the server; an IPv4 address\n"
     "  --logins FILE        prepared logins for the server (bench/load/login-file.ts); not for --stun\n"
@@ -51,6 +51,7 @@ static const char HELP[] =
     "  --settle S           seconds to wait before memory is read (default 2)\n"
     "  --storm N            open N connections and reconnect at once when they are closed, for at most --secs\n"
     "  --churn N            log N clients in and out, --rate logins per second\n"
+    "  --move N             N clients of two servers (--far) send --rate packets per second and move when one stops\n"
     "  --stun               send STUN binding requests, --rate per second\n";
 
 typedef enum { KIND_TEXT, KIND_INT, KIND_NUMBER, KIND_SET } Kind;
@@ -64,7 +65,8 @@ static bool read_scenario(Options *options, const char *flag, const char *value)
   } SCENARIOS[] = {
       {"--pairs", SCENARIO_PACKET_LOAD, TOPOLOGY_PAIRS},     {"--fan-in", SCENARIO_PACKET_LOAD, TOPOLOGY_FAN_IN},
       {"--fan-out", SCENARIO_PACKET_LOAD, TOPOLOGY_FAN_OUT}, {"--hold", SCENARIO_IDLE_CONNECTIONS, TOPOLOGY_RING},
-      {"--storm", SCENARIO_RECONNECT_STORM, TOPOLOGY_RING},  {"--churn", SCENARIO_LOGIN_CHURN, TOPOLOGY_RING}};
+      {"--storm", SCENARIO_RECONNECT_STORM, TOPOLOGY_RING},  {"--churn", SCENARIO_LOGIN_CHURN, TOPOLOGY_RING},
+      {"--move", SCENARIO_MOVING_CLIENTS, TOPOLOGY_RING}};
   for (size_t i = 0; i < sizeof SCENARIOS / sizeof *SCENARIOS; i++) {
     if (strcmp(flag, SCENARIOS[i].flag) != 0) continue;
     options->scenario = SCENARIOS[i].scenario;
@@ -160,8 +162,11 @@ Options options_read(int argc, char **argv) {
   if (options.address == NULL) fail("--addr HOST:PORT is required");
   if (options.scenario != SCENARIO_STUN_REQUESTS && options.logins == NULL) fail("--logins FILE is required");
   if (options.far_address != NULL && options.far_logins == NULL) fail("--far requires --far-logins FILE");
-  if (options.far_address != NULL && (options.scenario != SCENARIO_PACKET_LOAD || options.topology == TOPOLOGY_FAN_OUT))
-    fail("--far requires --pairs or --fan-in");
+  bool is_load = options.scenario == SCENARIO_PACKET_LOAD && options.topology != TOPOLOGY_FAN_OUT;
+  if (options.far_address != NULL && !is_load && options.scenario != SCENARIO_MOVING_CLIENTS)
+    fail("--far requires --pairs, --fan-in or --move");
+  if (options.scenario == SCENARIO_MOVING_CLIENTS && (options.far_address == NULL || options.rate <= 0))
+    fail("--move requires --far and --rate");
   if (options.scenario != SCENARIO_STUN_REQUESTS && options.count == 0)
     fail("no scenario: expected --pairs, --hold, ...; see --help");
   // With a schedule, packets that are still in socket buffers after 0.2 s do not count as carried. Without one, all of

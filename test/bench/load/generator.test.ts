@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generatorPath } from '../../../bench/load/build-generator.ts'
 import { Generator } from '../../../bench/load/generator-process.ts'
-import { loginFile, serverKeyAt } from '../../../bench/load/login-file.ts'
+import { loginFile, newClients, serverKeyAt } from '../../../bench/load/login-file.ts'
 import { wrongFrames, type LoadOutcome } from '../../../bench/load/outcome.ts'
 import { LiveRelay } from '../../support/live-relay.ts'
 import { TamperingRelay, type Tampering } from './tampering-relay.ts'
@@ -32,7 +32,7 @@ async function loginsFor(live: LiveRelay, name: string): Promise<string> {
   const isPlain = live.settings.certificate === undefined
   const key = await serverKeyAt({ host: '127.0.0.1', port: live.port, isPlain })
   const path = join(folder, name)
-  await writeFile(path, loginFile(key, LOGINS))
+  await writeFile(path, loginFile(key, newClients(LOGINS)))
   return path
 }
 

@@ -1,0 +1,202 @@
+// SIGTERM on the program while clients are connected: what they, probes and operators see until the process ends.
+
+import { expect, test } from 'vitest'
+import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
+import { askStun } from '#client/stun-request.ts'
+import { readRestarting } from '#protocol/frames.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { waitUntil, type RunningProcess } from '../support/process.ts'
+import { FREE_PORTS, startDerpfleet } from './program.ts'
+
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+class Relay implements AsyncDisposable {
+  readonly process: RunningProcess
+  readonly #addresses: Record<string, string>
+
+  private constructor(running: RunningProcess) {
+    this.process = running
+    this.#addresses = this.logged('relay_started')[0] as Record<string, string>
+  }
+
+  static async start(folder: TemporaryFolder, ...args: string[]): Promise<Relay> {
+    const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
+    return new Relay(await startDerpfleet(all, { readyWhen: /"event":"relay_started"/ }))
+  }
+
+  address(name: 'derp' | 'stun' | 'admin'): Address {
+    const [host = '', port] = (this.#addresses[name] ?? '').split(':')
+    return { host, port: Number(port) }
+  }
+
+  /** The lines of an event. */
+  logged(event: string): Record<string, unknown>[] {
+    const lines = this.process.output.split('\n').filter((line) => line.includes(`"event":"${event}"`))
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+  }
+
+  async client(options: Partial<ClientOptions> = {}): Promise<DerpClient> {
+    return await DerpClient.connect({ ...this.address('derp'), tls: false, key: newKeyPair(), ...options })
+  }
+
+  /** Sends SIGTERM; resolves when the drain has begun. */
+  async beginDrain(): Promise<void> {
+    this.process.signal('SIGTERM')
+    await waitUntil('the relay drains', () => this.logged('relay_draining').length > 0)
+  }
+
+  async page(path: string): Promise<{ status: number; text: string }> {
+    const { host, port } = this.address('admin')
+    const response = await fetch(`http://${host}:${port}${path}`)
+    return { status: response.status, text: await response.text() }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.process.signal('SIGKILL')
+    await this.process.exited
+  }
+}
+
+const ORDERLY = { code: 0, signal: null }
+
+test('connections are refused, STUN is silent and the relay not ready while clients still exchange packets', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await Relay.start(folder, '-threads', '2', '-drain-settle', '4s', '-drain-spread', '1s')
+  const [alice, bob] = [await relay.client(), await relay.client()]
+  const stun = relay.address('stun')
+  await askStun(stun.host, stun.port, 1_000)
+  await relay.beginDrain()
+  const { status, text } = await relay.page('/readyz')
+  expect(status).toBe(503)
+  expect(text).toContain('\nFAIL drain: draining, 2 clients left\n')
+  expect((await relay.page('/livez')).status).toBe(200)
+  await expect(relay.client()).rejects.toThrow(/ECONNREFUSED/)
+  await expect(askStun(stun.host, stun.port, 300)).rejects.toThrow()
+  const arrival = bob.next('packet')
+  alice.send(bob.publicKey, Buffer.from('still here'))
+  expect((await arrival).packet.toString()).toBe('still here')
+  const metrics = (await relay.page('/metrics')).text
+  expect(metrics).toMatch(/^derp_draining 1$/m)
+  expect(metrics).toMatch(/^derp_drain_clients_remaining 2$/m)
+  expect(await relay.process.exited).toEqual(ORDERLY)
+  expect(relay.logged('relay_drained')).toMatchObject([
+    { moved: 2, forced: 0, left: 0, lost: 0, remaining: 0 },
+  ])
+})
+
+test.each(['derp', 'websocket'] as const)(
+  'a client (%s) is told to go elsewhere and gets all that waits for it before the end',
+  async (way) => {
+    using folder = new TemporaryFolder()
+    await using relay = await Relay.start(
+      folder,
+      '-drain-settle',
+      '0s',
+      '-drain-spread',
+      '0s',
+      '-log-level',
+      'debug',
+    )
+    const [alice, bob] = [
+      await relay.client(),
+      await relay.client(way === 'derp' ? {} : { way: 'websocket' }),
+    ]
+    const received: number[] = []
+    bob.on('packet', ({ packet }) => received.push(packet.length))
+    const told = bob.next('restarting')
+    const closed = new Promise((resolve) => void bob.on('closed', resolve))
+    const sizes = Array.from({ length: 50 }, (_, n) => 1_000 + n)
+    for (const size of sizes) alice.send(bob.publicKey, Buffer.alloc(size))
+    await alice.ping()
+    await relay.beginDrain()
+    expect(await told).toEqual(readRestarting(new Uint8Array(8)))
+    await closed
+    expect(received).toEqual(sizes)
+    expect(await relay.process.exited).toEqual(ORDERLY)
+    const ends = relay.logged('session_ended').map(({ reason }) => reason)
+    expect(ends).toEqual(['drained', 'drained'])
+  },
+)
+
+test('a client that does not read is cut off, and the process ends in order', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await Relay.start(folder, '-drain-settle', '0s', '-drain-spread', '0s')
+  const [alice, bob] = [await relay.client(), await relay.client()]
+  bob.connection.pause()
+  // More than the sockets of both sides hold.
+  for (let n = 0; n < 400; n++) {
+    if (!alice.send(bob.publicKey, Buffer.alloc(60_000))) await alice.drained()
+  }
+  await relay.beginDrain()
+  expect(await relay.process.exited).toEqual(ORDERLY)
+  const [drained] = relay.logged('relay_drained')
+  expect(drained).toMatchObject({ remaining: 0, left: 0 })
+  // He may have been cut off by the write timeout, which is as long.
+  expect([drained?.['moved'], drained?.['forced']]).toEqual([1, 1])
+})
+
+test('without clients the process ends at once', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await Relay.start(
+    folder,
+    '-drain-settle',
+    '1h',
+    '-drain-spread',
+    '1h',
+    '-drain-scrape-wait',
+    '1h',
+  )
+  relay.process.signal('SIGTERM')
+  expect(await relay.process.exited).toEqual(ORDERLY)
+})
+
+test.each(['SIGTERM', 'SIGINT'] as const)('a second signal (%s) ends a drain at once', async (signal) => {
+  using folder = new TemporaryFolder()
+  await using relay = await Relay.start(folder, '-drain-settle', '1h')
+  const client = await relay.client()
+  await relay.beginDrain()
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  expect(relay.process.exit).toBeUndefined()
+  relay.process.signal(signal)
+  expect(await relay.process.exited).toEqual({ code: null, signal })
+  await client.close()
+})
+
+test('SIGINT ends a relay with clients at once and in order', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await Relay.start(folder, '-drain-settle', '1h')
+  const client = await relay.client()
+  relay.process.signal('SIGINT')
+  expect(await relay.process.exited).toEqual(ORDERLY)
+  expect(relay.logged('relay_draining')).toEqual([])
+  await client.close()
+})
+
+test('the last numbers wait for one more scrape', async () => {
+  using folder = new TemporaryFolder()
+  const times = ['-drain-settle', '0s', '-drain-spread', '0s', '-drain-scrape-wait', '1h']
+  await using relay = await Relay.start(folder, ...times)
+  await relay.client()
+  relay.process.signal('SIGTERM')
+  await waitUntil('the drain is over', () => relay.logged('relay_drained').length > 0)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(relay.process.exit).toBeUndefined()
+  expect((await relay.page('/metrics')).text).toMatch(/^derp_drain_clients_total\{outcome="moved"\} 1$/m)
+  expect(await relay.process.exited).toEqual(ORDERLY)
+})
+
+test('a signal during the start ends the process, in order or by the signal itself', async () => {
+  using folder = new TemporaryFolder()
+  const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS]
+  for (const delayMs of [100, 300, 500, 700]) {
+    await using starting = await startDerpfleet(args, {})
+    await new Promise((resolve) => setTimeout(resolve, delayMs))
+    starting.signal('SIGTERM')
+    const exit = await starting.exited
+    expect([ORDERLY, { code: null, signal: 'SIGTERM' }]).toContainEqual(exit)
+    expect(starting.output).not.toMatch(/"(?:start|stop|relay)_failed"/)
+  }
+})

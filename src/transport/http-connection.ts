@@ -70,6 +70,17 @@ export class HttpConnection implements LinkListener {
     return this.#isAnswering
   }
 
+  /** HTTP goes on: the connection was not closed, and no session has taken it over. */
+  get isOpen(): boolean {
+    return !this.#isDetached
+  }
+
+  /** Reads nothing more until the answer, which comes later. */
+  hold(): void {
+    this.#isAnswering = true
+    this.connection.pause()
+  }
+
   /** Sends an answer. The next request is read when the system has taken the answer. */
   answer(bytes: Uint8Array, isLast: boolean): void {
     this.#isAnswering = true

@@ -69,9 +69,27 @@ export function pageOf(head: HttpHead, pages: HttpPages): HttpPage {
   return home(pages)
 }
 
-/** The page for a request on the plain port: captive-portal checks, and a redirect to the TLS port for everything else. */
-export function redirectPageOf(head: HttpHead, tlsPort: number): HttpPage {
-  if (pathOf(head) === '/generate_204') return noContent(head)
+const CHALLENGE_PATH = '/.well-known/acme-challenge/'
+
+/** The text that an authority fetches to verify the relay (RFC 8555 §8.3); undefined for a token that nobody has set. */
+export type ChallengeText = (token: string) => Promise<string | undefined>
+
+/**
+ * The page for a request on the plain port: captive-portal checks, an authority's challenges, and a redirect to the TLS port for
+ * everything else.
+ *
+ * @param challengeText undefined if the relay requests no certificates
+ */
+export function redirectPageOf(
+  head: HttpHead,
+  tlsPort: number,
+  challengeText?: ChallengeText,
+): HttpPage | Promise<HttpPage> {
+  const path = pathOf(head)
+  if (path === '/generate_204') return noContent(head)
+  if (challengeText !== undefined && path.startsWith(CHALLENGE_PATH) && isRead(head)) {
+    return challengePage(path.slice(CHALLENGE_PATH.length), challengeText)
+  }
   if (!isRead(head)) return textPage('400 Bad Request', 'Use HTTPS\n')
   const [, host] = HOST.exec(head.fields.get('host') ?? '') ?? []
   if (host === undefined) return textPage('400 Bad Request', 'Bad Request\n')
@@ -103,6 +121,13 @@ export function httpAnswer(
 
 function isRead({ firstLine }: HttpHead): boolean {
   return firstLine[0] === 'GET' || firstLine[0] === 'HEAD'
+}
+
+async function challengePage(token: string, challengeText: ChallengeText): Promise<HttpPage> {
+  const text = await challengeText(token)
+  return text === undefined
+    ? textPage('404 Not Found', 'no such challenge\n')
+    : { status: '200 OK', fields: [['Content-Type', 'application/octet-stream']], body: text }
 }
 
 function latencyCheck(head: HttpHead): HttpPage {

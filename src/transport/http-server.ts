@@ -41,8 +41,8 @@ export interface HttpServerParts {
   readonly now: () => number
   /** Makes the acceptor, which reports to `host`. */
   acceptor(host: AcceptorHost): Promise<Acceptor>
-  /** The page for a request that is no upgrade. */
-  pageOf(head: HttpHead): HttpPage
+  /** The page for a request that is no upgrade. A promise never rejects; nothing more is read until it has settled. */
+  pageOf(head: HttpHead): HttpPage | Promise<HttpPage>
 }
 
 export class HttpServer implements AcceptorHost, HttpConnectionHost {
@@ -160,13 +160,22 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
     if (head.firstLine[0] === 'CONNECT') return this.reject(http, '403 Forbidden', 'CONNECT not enabled\n')
     const result = this.#parts.upgrades?.handle(http, request) ?? 'notAnUpgrade'
     if (result === 'handled') return
-    this.#answer(http, head, result === 'notAnUpgrade' ? this.#parts.pageOf(head) : result)
+    const page = result === 'notAnUpgrade' ? this.#parts.pageOf(head) : result
+    if (page instanceof Promise) return this.#answerLater(http, head, page)
+    this.#answer(http, head, page)
   }
 
   /** Answers with an error page, which the remote may or may not read, and ends the connection. */
   reject(http: HttpConnection, status: string, text = `${status.slice(4)}\n`): void {
     this.#parts.counters.add(Counter.headsRefused, 1)
     http.answer(httpAnswer(textPage(status, text), { isHead: false, isLast: true }), true)
+  }
+
+  #answerLater(http: HttpConnection, head: HttpHead, page: Promise<HttpPage>): void {
+    http.hold()
+    void page.then((made) => {
+      if (http.isOpen) this.#answer(http, head, made)
+    })
   }
 
   #answer(http: HttpConnection, head: HttpHead, page: HttpPage): void {

@@ -1,4 +1,4 @@
-// The plain HTTP port beside a TLS relay: captive-portal checks, and redirects to the TLS port. An HTTP server without upgrade
+// The plain HTTP port beside a TLS relay: captive-portal checks, challenges of an authority, and redirects to the TLS port. An HTTP server without upgrade
 // handler, over Node's sockets, with the same limits as the TLS port. Runs on the control thread.
 
 import { Counters } from '#relay/counters.ts'
@@ -7,7 +7,7 @@ import { NO_FLUSH_CONTROL } from './read-state.ts'
 import { HttpServer } from './http-server.ts'
 import type { ListenAddress } from './listening-port.ts'
 import type { Native } from './native.ts'
-import { redirectPageOf } from './http-pages.ts'
+import { redirectPageOf, type ChallengeText } from './http-pages.ts'
 import { ReadScheduler } from './read-scheduler.ts'
 import { SocketAcceptor } from './socket-acceptor.ts'
 
@@ -24,8 +24,9 @@ export class RedirectServer {
   /**
    * @param tlsPort where the relay serves TLS
    * @param native for an inherited socket; undefined where native calls do not work
+   * @param challengeText undefined if the relay requests no certificates
    */
-  constructor(tlsPort: number, native: Native | undefined) {
+  constructor(tlsPort: number, native: Native | undefined, challengeText?: ChallengeText) {
     // Not the relay's counters: those count clients of DERP.
     const counters = new Counters()
     this.#server = new HttpServer({
@@ -35,7 +36,7 @@ export class RedirectServer {
       idleTimeoutMs: IDLE_TIMEOUT_MS,
       now,
       acceptor: async (host) => await Promise.resolve(makeAcceptor(host, counters, native)),
-      pageOf: (head) => redirectPageOf(head, tlsPort),
+      pageOf: (head) => redirectPageOf(head, tlsPort, challengeText),
     })
     this.#sweeper = setInterval(() => this.#server.sweep(), SWEEP_MS)
   }

@@ -48,13 +48,6 @@ export function resolveCertificate(
   host: HostInfo,
   diagnostics: Diagnostics,
 ): CertificateFiles | undefined {
-  if (values.get('certmode') !== 'manual') {
-    return diagnostics.addProblem(
-      values.where('certmode'),
-      `${JSON.stringify(values.get('certmode'))} is not supported: the relay does not request certificates`,
-      `manual, with ${hostname ?? 'HOSTNAME'}.crt and ${hostname ?? 'HOSTNAME'}.key in -certdir, from any ACME client`,
-    )
-  }
   if (hostname === undefined) return undefined
   const files = certificateFilesIn(certificateFolder(values, host), hostname)
   const read = readCertificateFiles(files)

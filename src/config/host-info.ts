@@ -5,6 +5,7 @@ import { homedir, totalmem } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import type { Environment } from './environment.ts'
 import { usableCoreCount } from './core-count.ts'
+import { publicAddresses } from './public-addresses.ts'
 
 export interface HostInfo {
   readonly nowMs: number
@@ -19,6 +20,8 @@ export interface HostInfo {
   /** derper's places for the mesh key, if no option names it. */
   readonly meshKeyPaths: readonly string[]
   readonly rootKeyPath: string
+  /** Of this host's interfaces. */
+  readonly publicAddresses: readonly string[]
 }
 
 export function hostInfo(env: Environment): HostInfo {
@@ -35,6 +38,7 @@ export function hostInfo(env: Environment): HostInfo {
     memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Infinity),
     meshKeyPaths: ['/home/derp/keys/derp-mesh.key', join(homeFolder, 'keys', 'derp-mesh.key')],
     rootKeyPath: '/var/lib/derper/derper.key',
+    publicAddresses: publicAddresses(),
   }
 }
 

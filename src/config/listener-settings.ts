@@ -1,5 +1,5 @@
-// Resolves where the relay listens, by derper's rules: TLS if the DERP port is 443 or certificates are files, an HTTP
-// port only together with TLS, STUN and HTTP on the address of the DERP port.
+// Resolves where the relay listens, by derper's rules: TLS if the DERP port is 443, an HTTP port only together with TLS, STUN and
+// HTTP on the address of the DERP port. An operator who says where certificates come from means TLS on any port.
 
 import type { Diagnostics } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
@@ -19,7 +19,7 @@ const DEV_PORT = 3340
 
 export function resolveListeners(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): Listeners {
   const derp = values.get('dev') ? { host: '', port: DEV_PORT } : values.get('listen')
-  const isTls = derp.port === 443 || values.get('certmode') === 'manual'
+  const isTls = speaksTls(values, derp)
   const httpPort = values.get('http-port')
   const stunPort = values.get('stun-port')
   const admin = values.get('admin')
@@ -29,7 +29,7 @@ export function resolveListeners(values: OptionValues<ServeOptions>, diagnostics
       `${values.where('http-port')} ${httpPort}: has no effect, because the DERP port serves plain HTTP`,
     )
   }
-  if (!isTls && !values.get('dev')) warnOfPlainHttp(values, derp, diagnostics)
+  if (!isTls && values.get('tls') === 'auto' && !values.get('dev')) warnOfPlainHttp(values, derp, diagnostics)
   if (admin !== 'off' && !isLoopback(admin.host)) {
     diagnostics.addWarning(
       `${values.where('admin')} ${endpointText(admin)}: the admin pages have no authentication; do not expose this address to the internet`,
@@ -46,14 +46,31 @@ export function resolveListeners(values: OptionValues<ServeOptions>, diagnostics
   return listeners
 }
 
+/** Options that say where certificates come from: who sets one of them means TLS. */
+const CERTIFICATE_OPTIONS = [
+  'certmode',
+  'acme-directory',
+  'acme-email',
+  'acme-eab-kid',
+  'acme-eab-key',
+  'acme-profile',
+  'acme-ip-certs',
+  'acme-challenge',
+] as const
+
+function speaksTls(values: OptionValues<ServeOptions>, derp: Endpoint): boolean {
+  const tls = values.get('tls')
+  if (tls !== 'auto') return tls === 'on'
+  return derp.port === 443 || CERTIFICATE_OPTIONS.some((name) => values.isGiven(name))
+}
+
 /**
- * derper's default mode means TLS only on port 443. On other ports derper, too, speaks plain HTTP, without a warning.
+ * derper, too, speaks plain HTTP by default on every port except 443, without a warning.
  */
 function warnOfPlainHttp(values: OptionValues<ServeOptions>, derp: Endpoint, diagnostics: Diagnostics): void {
-  const isMeant = values.source('certmode') === undefined && isLoopback(derp.host)
-  if (isMeant || !values.areValid('listen', 'certmode')) return
+  if (isLoopback(derp.host) || !values.areValid('listen', 'certmode', 'tls')) return
   diagnostics.addWarning(
-    `${values.where('certmode')} ${values.get('certmode')}: port ${derp.port} serves plain HTTP, as derper does on every port except 443; for TLS, use port 443 or -certmode manual`,
+    `${values.where('listen')}: port ${derp.port} serves plain HTTP, as derper does on every port except 443; for TLS, use port 443 or set -certmode; if a proxy in front terminates TLS, set -tls off`,
   )
 }
 

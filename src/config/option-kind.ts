@@ -163,6 +163,14 @@ export const httpUrl: OptionKind<string> = {
   shape: z.string(),
 }
 
+/** A URL whose host must prove its identity. */
+export const httpsUrl: OptionKind<string> = {
+  expected: 'a URL that starts with https://',
+  placeholder: 'URL',
+  parse: (given) => (/^https:/i.test(given) && isRequestable(given) ? given : undefined),
+  shape: z.string(),
+}
+
 function isRequestable(given: string): boolean {
   try {
     requestable(parseWebAddress(given))

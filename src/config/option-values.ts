@@ -42,6 +42,12 @@ export class OptionValues<T extends OptionTable> {
     return this.#raw.get(name)?.source
   }
 
+  /** Whether the operator or a preset has given a value, even if it is the default. */
+  isGiven(name: keyof T & string): boolean {
+    const raw = this.#raw.get(name)
+    return raw !== undefined && raw.text !== '' && this.#parsed.get(name) !== false
+  }
+
   /** Where the value stands, for messages. */
   where(name: keyof T & string): string {
     const option: Option | undefined = this.#table[name]

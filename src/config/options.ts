@@ -7,6 +7,7 @@ import {
   choice,
   endpoint,
   endpointOrOff,
+  httpsUrl,
   httpUrl,
   integer,
   list,
@@ -32,7 +33,13 @@ const LISTENING = {
     flag: 'a',
     env: ['DERP_ADDR'],
     fallback: ':443',
-    about: 'Address of the DERP port. It speaks TLS on port 443 or with -certmode manual, else plain TCP',
+    about: 'Address of the DERP port. -tls says when it speaks TLS',
+  },
+  tls: {
+    kind: choice('auto', 'on', 'off'),
+    fallback: 'auto',
+    about:
+      'Speak TLS on the DERP port. auto: on port 443, and on any port if -certmode or an -acme- option is set; else plain TCP, for a proxy in front',
   },
   'http-port': {
     kind: port(-1),
@@ -162,19 +169,61 @@ const CERTIFICATE = {
     kind: choice('manual', 'letsencrypt', 'gcp'),
     env: ['DERP_CERT_MODE'],
     fallback: 'letsencrypt',
-    about: "Source of the certificate. Only manual is supported; the other values are derper's",
+    about:
+      "Source of the certificate: files (manual), or an authority by ACME: Let's Encrypt (letsencrypt), Google (gcp), or the one of -acme-directory",
   },
   certdir: {
     kind: text(FOLDER, 'FOLDER'),
     env: ['DERP_CERT_DIR'],
     fallbackNote: "tailscale/derper-certs in the user's cache folder",
     about:
-      'Folder with HOSTNAME.crt and HOSTNAME.key. If -hostname is an IP address, missing files are created',
+      'Folder with HOSTNAME.crt and HOSTNAME.key. If -hostname is an IP address, missing files are created. With ACME, the folder of account key and certificates, in the format of derper; relays may share it',
   },
   'tls-max-version': {
     kind: choice('1.2', '1.3'),
     fallback: '1.3',
     about: 'Newest TLS version to offer',
+  },
+} as const satisfies OptionTable
+
+const ACME = {
+  'acme-directory': {
+    kind: httpsUrl,
+    fallbackNote: "Let's Encrypt; with -certmode gcp, Google",
+    about:
+      'Directory of the ACME authority that issues the certificate. SSL_CERT_FILE names the authorities that its own certificate may be from',
+  },
+  'acme-email': {
+    kind: text('an e-mail address', 'ADDRESS'),
+    fallbackNote: 'required with -certmode gcp',
+    about: 'E-mail address of the ACME account, for messages of the authority',
+  },
+  'acme-eab-kid': {
+    kind: text('a key identifier', 'ID'),
+    fallbackNote: 'required with -certmode gcp',
+    about: 'Key identifier that binds the ACME account to an account that you have at the authority',
+  },
+  'acme-eab-key': {
+    kind: text('a key in base64 or base64url', 'KEY'),
+    fallbackNote: 'required with -certmode gcp',
+    about: 'Key of -acme-eab-kid. Prefer the environment variable: users of this host can read command lines',
+  },
+  'acme-profile': {
+    kind: text('the name of a profile', 'NAME'),
+    fallbackNote: "the authority's default; shortlived for an IP address",
+    about: 'Profile of the certificate, one of those that the authority offers',
+  },
+  'acme-ip-certs': {
+    kind: boolean,
+    fallback: 'false',
+    about:
+      'Get certificates for IP addresses: for -hostname if it is one, else also for the public addresses of this host',
+  },
+  'acme-challenge': {
+    kind: choice('auto', 'http-01', 'tls-alpn-01'),
+    fallback: 'auto',
+    about:
+      'How the authority verifies this relay: on port 80 (http-01) or on port 443 (tls-alpn-01). auto tries what the ports allow, and the other one after a failure',
   },
 } as const satisfies OptionTable
 
@@ -270,7 +319,6 @@ const SERVICE = {
   help: { kind: boolean, only: 'flag', fallback: 'false', about: 'Print all options and exit' },
 } as const satisfies OptionTable
 
-const FILES_INSTEAD = 'use any ACME client, and put its certificate into -certdir'
 const PSK_INSTEAD = 'use -mesh-psk-file or DERPFLEET_MESH_PSK'
 
 const UNSUPPORTED = {
@@ -294,26 +342,6 @@ const UNSUPPORTED = {
     about: 'Cache folder for setec',
     unsupported: { effect: 'warning', instead: PSK_INSTEAD },
   },
-  'acme-eab-kid': {
-    kind: text('a key identifier'),
-    about: 'Key identifier of the ACME account',
-    unsupported: { effect: 'warning', instead: FILES_INSTEAD },
-  },
-  'acme-eab-key': {
-    kind: text('a key in base64'),
-    about: 'Key of the ACME account',
-    unsupported: { effect: 'warning', instead: FILES_INSTEAD },
-  },
-  'acme-email': {
-    kind: text('an e-mail address'),
-    about: 'E-mail address of the ACME account',
-    unsupported: { effect: 'warning', instead: FILES_INSTEAD },
-  },
-  'acme-ip-certs': {
-    kind: boolean,
-    about: 'Get certificates for IP addresses by ACME',
-    unsupported: { effect: 'warning', instead: FILES_INSTEAD },
-  },
   'unpublished-bootstrap-dns-names': {
     kind: list('host names separated by commas', 'NAME,...'),
     about: 'Host names that /bootstrap-dns resolves only if a client asks for them by name',
@@ -327,6 +355,7 @@ export const OPTION_GROUPS = {
   Keys: IDENTITY,
   Mesh: MESH,
   'Name and certificate': CERTIFICATE,
+  'Certificates by ACME': ACME,
   Admission: ADMISSION,
   Limits: LIMITS,
   Drain: DRAIN,
@@ -339,6 +368,7 @@ export const OPTIONS = {
   ...IDENTITY,
   ...MESH,
   ...CERTIFICATE,
+  ...ACME,
   ...ADMISSION,
   ...LIMITS,
   ...DRAIN,

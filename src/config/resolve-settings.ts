@@ -5,8 +5,9 @@
 import { isIP } from 'node:net'
 import { APP_NAME_BYTES_MAX } from '#protocol/limits.ts'
 import type { Problem } from '#fleet/problem.ts'
+import { resolveAcme, warnOfUnusedAcmeOptions } from './acme-settings.ts'
 import { resolveAdmission } from './admission-settings.ts'
-import { resolveCertificate } from './certificate-settings.ts'
+import { certificateFolder, resolveCertificate } from './certificate-settings.ts'
 import { Diagnostics } from './diagnostics.ts'
 import type { HostInfo } from './host-info.ts'
 import { resolveLimits } from './limit-settings.ts'
@@ -38,15 +39,25 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
   const listeners = resolveListeners(values, diagnostics)
   // With an invalid port or mode it is unknown whether the relay speaks TLS, so checks that depend on TLS are
   // skipped.
-  const isTlsKnown = values.areValid('listen', 'certmode', 'dev')
+  const isTlsKnown = values.areValid('listen', 'certmode', 'dev', 'tls')
   if (isTlsKnown) warnOfIneffectiveOptions(values, listeners.isTls, diagnostics)
   const hostname = resolveHostname(values, isTlsKnown && listeners.isTls, diagnostics)
   const nodeKey = resolveNodeKey(values, host, diagnostics)
   const meshKeys = resolveMeshKeys(values, host, diagnostics)
   const mesh = resolveMesh(values, meshKeys.keys.length > 0, diagnostics)
+  const isTls = isTlsKnown && listeners.isTls
+  const isManual = values.get('certmode') === 'manual'
+  if (isTls && isManual) warnOfUnusedAcmeOptions(values, diagnostics)
   const certificate =
-    isTlsKnown && listeners.isTls
-      ? resolveCertificate(values, { hostname, listeners }, host, diagnostics)
+    isTls && isManual ? resolveCertificate(values, { hostname, listeners }, host, diagnostics) : undefined
+  const acme =
+    isTls && !isManual && hostname !== undefined
+      ? resolveAcme(
+          values,
+          { hostname, listeners, folder: certificateFolder(values, host) },
+          host,
+          diagnostics,
+        )
       : undefined
   const admission = resolveAdmission(values, listeners, host, diagnostics)
   const limits = resolveLimits(values, { isTls: listeners.isTls, memoryBytes: host.memoryBytes }, diagnostics)
@@ -66,7 +77,9 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     stun,
     admin,
     hostname,
+    isTls,
     certificate,
+    acme,
     tlsMaxVersion: values.get('tls-max-version') === '1.2' ? 'TLSv1.2' : 'TLSv1.3',
     isDerpEnabled: values.get('derp'),
     threadCount: values.get('threads') ?? host.coreCount,

@@ -30,6 +30,32 @@ export interface NatsSettings {
   readonly secret: Uint8Array
 }
 
+export type ChallengeKind = 'http-01' | 'tls-alpn-01'
+
+/** A name to get a certificate for. */
+export interface AcmeName {
+  /** A host name or an IP address. */
+  readonly name: string
+  /** Undefined: the authority's default. */
+  readonly profile: string | undefined
+  /** The operator has named the profile: without it, nothing is ordered. */
+  readonly isProfileRequired: boolean
+}
+
+/** How the relay gets its certificates from an authority by ACME. */
+export interface AcmeSettings {
+  readonly directoryUrl: string
+  readonly email: string | undefined
+  /** External account binding. */
+  readonly eab: { readonly kid: string; readonly key: string } | undefined
+  /** The host name first. */
+  readonly names: readonly AcmeName[]
+  /** The kinds of challenges to try, in this order. */
+  readonly kinds: readonly ChallengeKind[]
+  /** Of the account's key and the certificates. Other relays may use it, too. */
+  readonly folder: string
+}
+
 export interface MeshSettings {
   /** Undefined: siblings of other regions are watched instead. */
   readonly nats: NatsSettings | undefined
@@ -75,8 +101,12 @@ export interface Settings {
   readonly admin: Endpoint | undefined
   /** Name or address by which clients reach the relay, and which its certificate is for. */
   readonly hostname: string
-  /** Undefined: plain TCP. */
+  /** False: plain TCP. With TLS, one of `certificate` and `acme` is defined. */
+  readonly isTls: boolean
+  /** Certificates from files. */
   readonly certificate: CertificateFiles | undefined
+  /** Certificates from an authority. */
+  readonly acme: AcmeSettings | undefined
   readonly tlsMaxVersion: 'TLSv1.2' | 'TLSv1.3'
   /** False: only STUN and HTTP are served; `/derp` answers 404. */
   readonly isDerpEnabled: boolean

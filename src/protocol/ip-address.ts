@@ -48,6 +48,14 @@ export function isMappedIpv4(bytes: Uint8Array): boolean {
   return startsWithAt(bytes, 0, MAPPED_PREFIX)
 }
 
+/** The name that stands for an address in reverse DNS, and in TLS where only names are allowed (RFC 8738 §6). */
+export function reverseName(ip: string): string {
+  const bytes = ipToBytes(ip)
+  if (isMappedIpv4(bytes)) return `${[...bytes.subarray(12)].reverse().join('.')}.in-addr.arpa`
+  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return `${digits.split('').reverse().join('.')}.ip6.arpa`
+}
+
 function dottedAsWords(dotted: string): string {
   const bytes = new Uint8Array(dotted.split('.').map(Number))
   return `${readU16(bytes, 0).toString(16)}:${((byteAt(bytes, 2) << 8) | byteAt(bytes, 3)).toString(16)}`

@@ -11,20 +11,6 @@ function manual(fixture: ConfigFixture, hostname: string): string[] {
   return ['-c', fixture.keyPath, '-a', '127.0.0.1:3443', '-hostname', hostname, ...certdir]
 }
 
-test.each([
-  ['letsencrypt', ['-a', '127.0.0.1:443', '-certmode', 'letsencrypt']],
-  ['gcp', ['-a', '127.0.0.1:443', '-certmode', 'gcp']],
-])('does not start if TLS would need -certmode %s', (mode, args) => {
-  using fixture = new ConfigFixture()
-  expect(fixture.problems(['-c', fixture.keyPath, '-hostname', 'a.example', ...args])).toEqual([
-    `-certmode: "${mode}" is not supported: the relay does not request certificates; ` +
-      'expected manual, with a.example.crt and a.example.key in -certdir, from any ACME client',
-  ])
-  expect(
-    fixture.settings(['-c', fixture.keyPath, '-a', '127.0.0.1:3340', '-certmode', mode]).certificate,
-  ).toBe(undefined)
-})
-
 test('reports one missing file, even for an IP address', () => {
   using fixture = new ConfigFixture()
   fixture.folder.write('192.0.2.7.crt', goodPair('192.0.2.7').certificate)

@@ -27,6 +27,7 @@ export class ConfigFixture implements Disposable {
     memoryBytes: 1_073_741_824,
     meshKeyPaths: [this.folder.at('derp-mesh.key'), this.folder.at('home/keys/derp-mesh.key')],
     rootKeyPath: this.folder.at('var/lib/derper/derper.key'),
+    publicAddresses: [],
   }
 
   /** The settings of valid options. */

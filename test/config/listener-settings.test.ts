@@ -18,9 +18,21 @@ test.each([
   ['another port is plain', ['-a', '127.0.0.1:3340'], false, undefined],
   ['another port with certificate files speaks TLS', ['-a', ':3340', '-certmode', 'manual'], true, PORT_80],
   ['-dev is plain', ['-dev'], false, undefined],
+  ['an empty mode is none', ['-a', '127.0.0.1:3340', '-certmode=', '-acme-ip-certs=false'], false, undefined],
   ['the HTTP port can be off', ['-http-port', '-1'], true, undefined],
 ])("follows derper's rule: %s", (_name, args, isTls, http) => {
   expect(listen(...args)).toMatchObject({ isTls, http, problems: [], warnings: [] })
+})
+
+test.each([
+  ['any mode that is given', ['-a', ':3340', '-certmode', 'letsencrypt'], true],
+  ['an ACME option', ['-a', ':3340', '-acme-email', 'ops@a.example'], true],
+  ['a certificate for addresses', ['-a', ':3340', '-acme-ip-certs'], true],
+  ['-tls on', ['-a', ':3340', '-tls', 'on'], true],
+  ['-tls off on port 443, behind a proxy', ['-tls', 'off'], false],
+  ['-tls off with a mode', ['-a', ':3340', '-tls', 'off', '-certmode', 'letsencrypt'], false],
+])('beyond that rule: %s', (_name, args, isTls) => {
+  expect(listen(...args)).toMatchObject({ isTls, problems: [], warnings: [] })
 })
 
 test('binds HTTP and STUN on the address of the DERP port', () => {
@@ -58,14 +70,14 @@ test('reports two listeners on one port', () => {
 test('warns of options without effect and of a public admin address', () => {
   expect(listen('-a', ':3340', '-http-port', '80', '-admin', '0.0.0.0:9090').warnings).toEqual([
     '-http-port 80: has no effect, because the DERP port serves plain HTTP',
-    expect.stringMatching(/^-certmode letsencrypt: port 3340 serves plain HTTP/),
+    expect.stringMatching(/^-a: port 3340 serves plain HTTP, as derper does .* set -tls off$/),
     '-admin 0.0.0.0:9090: the admin pages have no authentication; do not expose this address to the internet',
   ])
 })
 
 test.each([
-  ['with an explicit mode', ['-a', '127.0.0.1:8443', '-certmode', 'letsencrypt'], 1],
   ['on a public address', ['-a', ':8443'], 1],
+  ['with -tls off', ['-a', ':8443', '-tls', 'off'], 0],
   ['with certificate files', ['-a', ':8443', '-certmode', 'manual'], 0],
   ['on port 443', ['-certmode', 'letsencrypt'], 0],
   ['on loopback, as behind a proxy', ['-a', 'localhost:8443'], 0],

@@ -43,6 +43,25 @@ class IneffectiveFixture extends ConfigFixture {
   }
 }
 
+test('warns of ACME options that have no effect', () => {
+  using fixture = new IneffectiveFixture()
+  writePair(fixture.folder, 'a.example', goodPair('a.example'))
+  const acme = ['-acme-email=ops@a.example', '-acme-ip-certs', '-acme-challenge=http-01']
+  const manual = ['-certmode=manual', '-hostname=a.example', '-certdir=CERTIFICATES']
+  const warnings = fixture.warnings(...acme, ...manual).filter((text) => text.includes('has no effect'))
+  expect(warnings).toEqual([
+    '-acme-email: has no effect with -certmode manual',
+    '-acme-ip-certs: has no effect with -certmode manual',
+    '-acme-challenge: has no effect with -certmode manual',
+  ])
+  expect(fixture.warnings('-tls=off', '-certmode=letsencrypt', ...acme)).toEqual([
+    '-certmode: has no effect without TLS',
+    '-acme-email: has no effect without TLS',
+    '-acme-ip-certs: has no effect without TLS',
+    '-acme-challenge: has no effect without TLS',
+  ])
+})
+
 test.each(INEFFECTIVE)('warns that -%s %s has no effect %s', (flag, value, ending, more) => {
   using fixture = new IneffectiveFixture()
   writePair(fixture.folder, 'a.example', goodPair('a.example'))

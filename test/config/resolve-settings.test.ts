@@ -43,6 +43,7 @@ test("accepts derper's command line", () => {
     stun: { host: '127.0.0.1', port: 3478 },
     admin: { host: '127.0.0.1', port: 9090 },
     hostname: 'localhost',
+    isTls: true,
     certificate: {
       certificatePath: fixture.folder.at('localhost.crt'),
       keyPath: fixture.folder.at('localhost.key'),
@@ -51,6 +52,7 @@ test("accepts derper's command line", () => {
     isDerpEnabled: true,
     threadCount: 2,
     native: 'auto',
+    drain: { settleMs: 1_000, spreadMs: 5_000, scrapeWaitMs: 1_000 },
     admission: {
       isOpen: false,
       verifyUrl: 'http://127.0.0.1:8090/verify',
@@ -108,7 +110,6 @@ test('reports all problems at once', () => {
     '-hostname: is not set',
     `-c: ${fixture.folder.at('none/derper.key')} cannot be created: its folder does not exist`,
     '-mesh-with: needs a mesh key',
-    '-certmode: "letsencrypt" is not supported: the relay does not request certificates',
     `${config}:2: home: invalid value "nowhere"`,
   ])
 })
@@ -124,10 +125,6 @@ test.each([
   ['-ace', []],
   ['-secrets-path-prefix', ['p']],
   ['-secrets-cache-dir', ['d']],
-  ['-acme-eab-kid', ['k']],
-  ['-acme-eab-key', ['k']],
-  ['-acme-email', ['a@b']],
-  ['-acme-ip-certs', []],
   ['-unpublished-bootstrap-dns-names', ['a/b']],
 ])('starts with %s, but warns that it has no effect', (flag, value) => {
   using fixture = new ConfigFixture()

@@ -144,6 +144,8 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     stun: undefined,
     admin: undefined,
     hostname: 'localhost',
+    isTls: !('certificate' in wanted) || wanted.certificate !== undefined,
+    acme: undefined,
     certificate: makeCertificateFiles(folder, certificateMs),
     tlsMaxVersion: 'TLSv1.3',
     isDerpEnabled: true,

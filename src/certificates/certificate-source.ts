@@ -77,9 +77,12 @@ export interface ChallengePort {
   }
   readonly http:
     | {
-        /** Answers `/.well-known/acme-challenge/TOKEN` on the HTTP port. Undefined if the relay has no such port. */
-        set(token: string, text: string): void
-        clear(token: string): void
+        /**
+         * Answers `/.well-known/acme-challenge/TOKEN` on the HTTP port, also on relays that share the folder. Undefined if
+         * the relay has no such port.
+         */
+        set(token: string, text: string): Promise<void>
+        clear(token: string): Promise<void>
       }
     | undefined
 }

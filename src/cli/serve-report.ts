@@ -146,7 +146,7 @@ class PrintedReport implements ServeReport {
 /** The relay's version and key, and one line for each listener. */
 function bannerText(settings: Settings, addresses: RelayAddresses): string {
   const { derp, http, stun, admin } = addresses
-  const tls = settings.certificate === undefined ? 'plain TCP' : `TLS for ${settings.hostname}`
+  const tls = !settings.isTls ? 'plain TCP' : `TLS for ${settings.hostname}`
   const lines = [
     `derpfleet ${packageVersion()} is running with the key ${publicKeyText(settings.nodeKey.publicKey)}`,
     `  DERP   ${endpointText(derp)}, ${tls}${settings.isDerpEnabled ? '' : ', relaying disabled'}`,

@@ -1,24 +1,31 @@
-// Makes the owner of the relay's certificates with the source that the settings choose. Construction only. Runs on the
-// control thread.
+// Makes the owner of the relay's certificates with the source that the settings choose: files, or an authority by ACME.
+// Construction only. Runs on the control thread.
 
+import { HttpConnections } from '#admission/http-connections.ts'
+import { AcmeSource } from '#certificates/acme-source.ts'
+import { CertificateStore } from '#certificates/certificate-store.ts'
 import { FileSource } from '#certificates/file-source.ts'
-import type { CertificateHost, CertificateSource } from '#certificates/certificate-source.ts'
+import type { CertificateSource } from '#certificates/certificate-source.ts'
+import type { HttpChallenges } from '#certificates/http-challenges.ts'
 import type { Settings } from '#config/settings.ts'
 import type { Log } from '#ops/log.ts'
-import { Certificates } from './certificates.ts'
+import { Certificates, type CertificatesParts } from './certificates.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'
 
-/** Undefined on plain TCP. */
+/**
+ * Undefined on plain TCP.
+ *
+ * @param challenges of the HTTP port; undefined without one
+ */
 export function makeCertificates(
   settings: Settings,
   log: Log,
   threads: Pick<RelayThreads, 'broadcast' | 'present'>,
+  challenges: HttpChallenges | undefined,
 ): Certificates | undefined {
-  const { certificate: files, hostname } = settings
-  if (files === undefined) return undefined
-  const makeSource = (host: CertificateHost): CertificateSource =>
-    new FileSource({ files, hostname, host, now: Date.now })
+  const makeSource = sourceOf(settings, challenges)
+  if (makeSource === undefined) return undefined
   return new Certificates({
     settings,
     log,
@@ -27,6 +34,22 @@ export function makeCertificates(
     broadcast: (message) => threads.broadcast(message),
     present: () => threads.present,
   })
+}
+
+function sourceOf(
+  { acme, certificate: files, hostname }: Settings,
+  http: HttpChallenges | undefined,
+): CertificatesParts['makeSource'] | undefined {
+  if (files !== undefined) return (host) => new FileSource({ files, hostname, host, now: Date.now })
+  if (acme === undefined) return undefined
+  return (host, tlsAlpn): CertificateSource =>
+    new AcmeSource({
+      settings: acme,
+      host,
+      store: new CertificateStore(acme.folder),
+      challenges: { tlsAlpn, http },
+      sender: new HttpConnections(process.env),
+    })
 }
 
 /** The moment from which an authority can validate this relay; to be started after the listeners. */

@@ -1,5 +1,7 @@
-// The plain HTTP port as a service: captive-portal checks, and redirects to the TLS port. Runs on the control thread.
+// The plain HTTP port as a service: captive-portal checks, challenges of authorities, and redirects to the TLS port. Runs on
+// the control thread.
 
+import type { HttpChallenges } from '#certificates/http-challenges.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Native } from '#transport/native.ts'
 import type { InheritedSocket } from '#transport/inherited-sockets.ts'
@@ -14,20 +16,18 @@ export interface RedirectServiceParts {
   /** A socket that listens already; undefined: make one. */
   readonly inherited: InheritedSocket | undefined
   readonly native: Native | undefined
+  /** Undefined if the relay requests no certificates. */
+  readonly challenges: Pick<HttpChallenges, 'textOf'> | undefined
 }
 
 export class RedirectService implements Service {
-  readonly #derp: DerpListener
-  readonly #inherited: InheritedSocket | undefined
-  readonly #native: Native | undefined
+  readonly #parts: RedirectServiceParts
   #endpoint: Endpoint
   #server: RedirectServer | undefined = undefined
 
-  constructor(endpoint: Endpoint, { derp, inherited, native }: RedirectServiceParts) {
+  constructor(endpoint: Endpoint, parts: RedirectServiceParts) {
     this.#endpoint = endpoint
-    this.#derp = derp
-    this.#inherited = inherited
-    this.#native = native
+    this.#parts = parts
   }
 
   /** Where the server listens; before the start, where it is to listen. */
@@ -36,8 +36,10 @@ export class RedirectService implements Service {
   }
 
   async start(): Promise<void> {
-    const server = new RedirectServer(this.#derp.endpoint.port, this.#native)
-    const inherited = this.#inherited?.descriptor
+    const { challenges, derp, native } = this.#parts
+    const textOf = challenges && (async (token: string) => await challenges.textOf(token))
+    const server = new RedirectServer(derp.endpoint.port, native, textOf)
+    const inherited = this.#parts.inherited?.descriptor
     this.#server = server
     this.#endpoint = await withListenError(
       'HTTP',

@@ -113,7 +113,7 @@ export class RunningRelay implements AsyncDisposable {
 }
 
 function startFields({ addresses, settings }: RunningRelayParts): LogFields {
-  const { certificate, hostname, nodeKey, threadCount } = settings
+  const { hostname, isTls, nodeKey, threadCount } = settings
   const listeners = Object.entries<Endpoint | undefined>({ ...addresses }).map(([name, at]) => [
     name,
     at && endpointText(at),
@@ -122,7 +122,7 @@ function startFields({ addresses, settings }: RunningRelayParts): LogFields {
     version: packageVersion(),
     key: publicKeyText(nodeKey.publicKey),
     hostname,
-    tls: certificate !== undefined,
+    tls: isTls,
     ...Object.fromEntries(listeners),
     threads: threadCount,
   }

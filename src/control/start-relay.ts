@@ -5,6 +5,7 @@
 // reverse. STUN comes after the relay threads because clients choose regions by it: it must not answer for a relay that
 // can't serve. The admin port stops last, so that it shows how the others end. To add a long-lived part, see `service.ts`.
 
+import { HttpChallenges } from '#certificates/http-challenges.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
@@ -129,7 +130,8 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     onRestart: (thread) => dispatch.onRestart(thread),
     onFault,
   })
-  const certificates = makeCertificates(settings, log, threads)
+  const challenges = settings.acme && settings.http && new HttpChallenges(settings.acme.folder)
+  const certificates = makeCertificates(settings, log, threads, challenges)
   const mesh = hasMesh
     ? new MeshService({
         settings,
@@ -142,8 +144,10 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     : undefined
   const keyDirectory = mesh && makeKeyDirectory(settings, log, { mesh, threads })
   const derp = new DerpListener(settings.derp, threads)
+  const inheritedHttp = inherited.http[0]
   const http =
-    settings.http && new RedirectService(settings.http, { derp, native, inherited: inherited.http[0] })
+    settings.http &&
+    new RedirectService(settings.http, { derp, native, challenges, inherited: inheritedHttp })
   const stun = settings.stun && makeStun(settings.stun, surroundings)
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.broadcast({ kind: 'bootstrapDns', json }),

@@ -82,8 +82,8 @@ class RelayThread {
     })
     const busyMs = (): number => performance.eventLoopUtilization().active
     this.#scheduler = new ReadScheduler(now, busyMs, this.#relay.flushQueue)
-    const { certificate, tlsMaxVersion } = data.settings
-    this.#tls = certificate && new TlsContexts(tlsMaxVersion)
+    const { isTls, tlsMaxVersion } = data.settings
+    this.#tls = isTls ? new TlsContexts(tlsMaxVersion) : undefined
     this.#httpServer = makeHttpServer({
       data,
       tls: this.#tls,

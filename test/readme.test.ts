@@ -75,14 +75,18 @@ function makeProject(folder: TemporaryFolder): void {
   utimesSync(folder.write('project/package-lock.json', ''), 0, 0)
 }
 
-/** A copy of /etc with README's example host name and a certificate for it. Returns the path of the authority. */
+/**
+ * A copy of /etc with README's example host name; and a certificate for it in the cache folder, in the format of the ACME client,
+ * which would order none in this namespace. Returns the path of the authority.
+ */
 async function makeEtc(folder: TemporaryFolder): Promise<string> {
   cpSync('/etc', folder.at('etc'), { recursive: true, verbatimSymlinks: true })
   folder.write('etc/hosts', '127.0.0.1 localhost\n::1 localhost\n203.0.113.7 derp1.example.com\n')
-  mkdirSync(folder.at('etc/derpfleet/certs'), { recursive: true })
   mkdirSync(folder.at('authority'))
   const authority = await makeAuthority(folder.at('authority'), 'authority')
-  await issueCertificate(folder.at('etc/derpfleet/certs'), 'derp1.example.com', authority)
+  const issued = await issueCertificate(folder.at('authority'), 'derp1.example.com', authority)
+  const stored = readFileSync(issued.keyPath, 'utf8') + readFileSync(issued.certPath, 'utf8')
+  folder.write('cache/tailscale/derper-certs/derp1.example.com', stored)
   return authority.certPath
 }
 
@@ -99,7 +103,7 @@ describe('README', () => {
     const authority = await makeEtc(folder)
     const path = folder.write('run.sh', script(folder))
     chmodSync(path, 0o700)
-    const env = { SSL_CERT_FILE: authority }
+    const env = { SSL_CERT_FILE: authority, XDG_CACHE_HOME: folder.at('cache') }
     const { stdout, stderr } = await runProcess(
       'unshare',
       ['--net', '--mount', '--pid', '--fork', '--mount-proc', 'sh', path],

@@ -20,6 +20,9 @@ const clientVersion = '1.102.5'
 const derperVersion = '1.104.5'
 const headscaleVersion = '0.29.1'
 const natsVersion = '2.15.2'
+const pebbleVersion = '2.10.1'
+/** golang.org/x/crypto, which has the ACME client of derper. */
+const cryptoVersion = '0.54.0'
 
 /**
  * The Go versions that the programs' go.mod require. The newer derper requires a later one, which is its own toolchain.
@@ -36,6 +39,9 @@ export const recipes = {
   tailscaled: tailscaleRecipe('tailscaled'),
   headscale: { version: headscaleVersion, build: buildHeadscale },
   'nats-server': { version: natsVersion, build: buildNats },
+  pebble: pebbleRecipe('pebble'),
+  'pebble-challtestsrv': pebbleRecipe('pebble-challtestsrv'),
+  autocert: { version: cryptoVersion, build: buildAutocert },
 } as const satisfies Record<string, Recipe>
 
 const browserNames = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
@@ -73,6 +79,31 @@ function tailscaleRecipe(name: string): Recipe {
       return join(folder, name)
     },
   }
+}
+
+/** An ACME authority for tests, and the DNS server that it asks. */
+function pebbleRecipe(name: string): Recipe {
+  return {
+    version: pebbleVersion,
+    build: async (folder) => {
+      await needGo(goNeeded.fetchesToolchains)
+      const source = `github.com/letsencrypt/pebble/v2/cmd/${name}@v${pebbleVersion}`
+      await go(['install', source], { GOBIN: folder }, folder)
+      return join(folder, name)
+    },
+  }
+}
+
+/** A program of ours around derper's ACME client. */
+async function buildAutocert(folder: string): Promise<string> {
+  await needGo(goNeeded.fetchesToolchains)
+  await copyFile(new URL('../integration/autocert/main.go', import.meta.url), join(folder, 'main.go'))
+  await go(['mod', 'init', 'autocert'], {}, folder)
+  await go(['get', `golang.org/x/crypto@v${cryptoVersion}`], {}, folder)
+  await go(['mod', 'tidy'], {}, folder)
+  const made = join(folder, 'program')
+  await go(['build', '-o', made, '.'], {}, folder)
+  return made
 }
 
 async function buildNats(folder: string): Promise<string> {

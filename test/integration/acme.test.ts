@@ -1,0 +1,222 @@
+// Certificates from a real ACME server (Pebble), which validates this relay over HTTP and TLS, as an authority does.
+
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DerpClient, newKeyPair } from '#client/derp-client.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { AcmeRelay, type AcmeRelayOptions } from '../support/acme-relay.ts'
+import { foreignPrograms } from '../support/foreign.ts'
+import { Pebble } from '../support/pebble.ts'
+import { freeTcpPort, runOk } from '../support/process.ts'
+
+const TIMEOUT_MS = 120_000
+const NAME = 'relay.example'
+const DAY_MS = 86_400_000
+const CLIENTS = 1_000
+
+const found = await foreignPrograms('pebble', 'pebble-challtestsrv', 'autocert')
+
+describe.skipIf('missing' in found)('certificates from Pebble', { timeout: TIMEOUT_MS }, () => {
+  const folder = new TemporaryFolder()
+  let ports: { tls: number; http: number }
+  let pebble: Pebble
+
+  beforeAll(async () => {
+    if ('missing' in found) return
+    ports = { tls: await freeTcpPort(), http: await freeTcpPort() }
+    pebble = await Pebble.start({
+      programs: found.paths,
+      folder: folder.path,
+      httpPort: ports.http,
+      tlsPort: ports.tls,
+    })
+  }, TIMEOUT_MS)
+
+  afterAll(async () => {
+    await pebble?.[Symbol.asyncDispose]()
+    folder[Symbol.dispose]()
+  })
+
+  async function startRelay(name: string, wanted: Partial<AcmeRelayOptions> = {}): Promise<AcmeRelay> {
+    return await AcmeRelay.start({
+      hostname: NAME,
+      folder: folder.at(name),
+      keyPath: folder.at(`${name}.derper.key`),
+      directoryUrl: pebble.directoryUrl,
+      authorityPath: pebble.authorityPath,
+      port: ports.tls,
+      httpPort: ports.http,
+      ...wanted,
+      // Pebble chooses a profile at random if none is named.
+      args: [...(wanted.hostname === undefined ? ['-acme-profile', 'default'] : []), ...(wanted.args ?? [])],
+    })
+  }
+
+  test.each(['http-01', 'tls-alpn-01'])(
+    'gets a certificate for a name by %s, is ready then, and keeps it over a restart',
+    async (kind) => {
+      const args = ['-acme-challenge', kind, '-acme-email', 'ops@relay.example', '-certmode', 'letsencrypt']
+      const relay = await startRelay(kind, { args })
+      let certificate: X509Certificate
+      try {
+        certificate = await relay.certificate()
+        await relay.waitForEvent('relay_ready')
+        expect(relay.events('certificate_loaded')).toMatchObject([{ names: [NAME], source: 'acme' }])
+        expect(await relay.page('/readyz')).toContain('ready')
+      } finally {
+        await relay.process.stop()
+      }
+      expect(certificate.checkHost(NAME)).toBe(NAME)
+      expect(readdirSync(folder.at(kind)).sort()).toEqual(['acme_account+key', NAME])
+      const stored = readFileSync(folder.at(`${kind}/${NAME}`), 'utf8')
+      expect(stored).toMatch(/^-----BEGIN EC PRIVATE KEY-----[^]*\n-----BEGIN CERTIFICATE-----/)
+      expect(
+        new X509Certificate(stored.slice(stored.indexOf('-----BEGIN CERT'))).checkPrivateKey(
+          createPrivateKey(stored),
+        ),
+      ).toBe(true)
+      const before = pebble.issuedCount
+      await using again = await startRelay(kind, { args })
+      expect((await again.presented()).serialNumber).toBe(certificate.serialNumber)
+      expect(pebble.issuedCount).toBe(before)
+    },
+  )
+
+  test.each(['http-01', 'tls-alpn-01'])('gets a certificate of 6 days for an address by %s', async (kind) => {
+    const args = ['-acme-ip-certs', '-acme-challenge', kind]
+    await using relay = await startRelay(`address-${kind}`, { hostname: '127.0.0.1', args })
+    const certificate = await relay.certificate()
+    expect(certificate.checkIP('127.0.0.1')).toBe('127.0.0.1')
+    const lifeMs = certificate.validToDate.getTime() - certificate.validFromDate.getTime()
+    expect(Math.round(lifeMs / DAY_MS)).toBe(6)
+    expect(readdirSync(folder.at(`address-${kind}`)).sort()).toEqual([
+      '127.0.0.1.crt',
+      '127.0.0.1.key',
+      'acme-account.key',
+    ])
+  })
+
+  test('tries the other challenge if the first one fails', async () => {
+    // The authority does not reach this port.
+    const port = await freeTcpPort()
+    await using relay = await startRelay('other', { port })
+    await relay.certificate()
+    expect(relay.events('certificate_refused')).toEqual([])
+  })
+
+  test('binds the account to an external one', async () => {
+    if ('missing' in found) return
+    using own = new TemporaryFolder()
+    const key = Buffer.alloc(32, 1).toString('base64url')
+    await using strict = await Pebble.start({
+      programs: found.paths,
+      folder: own.path,
+      httpPort: ports.http,
+      tlsPort: ports.tls,
+      eabKeys: { kid1: key },
+    })
+    const wanted = { directoryUrl: strict.directoryUrl, authorityPath: strict.authorityPath }
+    const without = await startRelay('unbound', wanted)
+    const refused = await without.waitForEvent('certificate_refused')
+    await without.process.stop()
+    expect(refused).toMatchObject({
+      reason: 'acme_refused',
+      problem: expect.stringContaining('-acme-eab-kid'),
+    })
+    const args = ['-certmode', 'gcp', '-acme-email', 'ops@relay.example', '-acme-eab-kid', 'kid1']
+    await using relay = await startRelay('bound', { ...wanted, args, env: { DERPFLEET_ACME_EAB_KEY: key } })
+    await relay.certificate()
+  })
+
+  test("serves a certificate of derper's ACME client without asking the authority, and renews it with derper's account", async () => {
+    if ('missing' in found) return
+    const path = folder.at('derper')
+    const address = `127.0.0.1:${ports.tls}`
+    const serial = (await runOk(found.paths.autocert, [pebble.directoryUrl, path, NAME, address])).trim()
+    expect(readdirSync(path).sort()).toEqual(['acme_account+key', NAME])
+    const account = readFileSync(folder.at('derper/acme_account+key'), 'utf8')
+    const unreachable = await startRelay('derper', { directoryUrl: 'https://127.0.0.1:1/dir' })
+    await unreachable.waitForEvent('relay_ready')
+    const old = await unreachable.presented()
+    expect(old.serialNumber.toLowerCase()).toBe(serial)
+    expect(unreachable.events('certificate_refused')).toEqual([])
+    await unreachable.process.stop()
+    await using relay = await startRelay('derper')
+    const suggestedWindow = { start: '2026-01-01T00:00:00Z', end: '2026-01-02T00:00:00Z' }
+    await pebble.setRenewalInformation(old.toString(), { suggestedWindow })
+    relay.process.signal('SIGHUP')
+    await relay.certificate(old)
+    // The authority accepts only the account that ordered the certificate.
+    expect(pebble.output).toMatch(/is a replacement of/)
+    expect(readFileSync(folder.at('derper/acme_account+key'), 'utf8')).toBe(account)
+  })
+
+  test('relays with one folder order one certificate; each answers for the other', async () => {
+    const before = pebble.issuedCount
+    const args = ['-acme-challenge', 'http-01']
+    const elsewhere = {
+      port: await freeTcpPort(),
+      httpPort: await freeTcpPort(),
+      keyPath: folder.at('second.key'),
+      args,
+    }
+    // The second relay is not where the authority validates, and it orders first.
+    await using second = await startRelay('shared', elsewhere)
+    await using first = await startRelay('shared', { args })
+    const serials = await Promise.all(
+      [first, second].map(async (relay) => (await relay.certificate()).serialNumber),
+    )
+    expect(new Set(serials).size).toBe(1)
+    expect(pebble.issuedCount).toBe(before + 1)
+  })
+
+  test('renews in the window that the authority asks for, under a thousand connections', async () => {
+    await using relay = await startRelay('renewed', { args: ['-threads', '2'] })
+    const old = await relay.certificate()
+    const closed: string[] = []
+    const clients = await connectAll(relay.port, (reason) => closed.push(reason))
+    try {
+      const nowMs = Date.now()
+      const [startMs, endMs] = [nowMs + 4_000, nowMs + 5_000]
+      await pebble.setRenewalInformation(old.toString(), {
+        suggestedWindow: { start: new Date(startMs).toISOString(), end: new Date(endMs).toISOString() },
+      })
+      relay.process.signal('SIGHUP')
+      const renewed = await relay.certificate(old)
+      const replaced = await relay.waitForEvent('certificate_replaced')
+      expect(replaced).toMatchObject({ names: [NAME] })
+      expect(Date.parse(String(replaced['time']))).toBeGreaterThanOrEqual(startMs)
+      expect(pebble.output).toContain('is a replacement of')
+      expect(renewed.checkHost(NAME)).toBe(NAME)
+      await relayEach(clients)
+      expect(closed).toEqual([])
+    } finally {
+      await Promise.all(clients.map(async (client) => await client.close()))
+    }
+  })
+
+  async function connectAll(port: number, onClosed: (reason: string) => void): Promise<DerpClient[]> {
+    const clients: DerpClient[] = []
+    while (clients.length < CLIENTS) {
+      const some = Array.from({ length: 50 }, async () => {
+        const target = { host: '127.0.0.1', port, tls: { isInsecure: true } as const }
+        const client = await DerpClient.connect({ ...target, key: newKeyPair() })
+        client.on('closed', (event) => onClosed(JSON.stringify(event)))
+        return client
+      })
+      clients.push(...(await Promise.all(some)))
+    }
+    return clients
+  }
+
+  /** Each client receives a packet of its neighbour. */
+  async function relayEach(clients: readonly DerpClient[]): Promise<void> {
+    const received = clients.map(async (client) => await client.next('packet'))
+    clients.forEach((client, index) => {
+      const to = clients[(index + 1) % clients.length]
+      if (to !== undefined) client.send(to.publicKey, Buffer.from('hello'))
+    })
+    await Promise.all(received)
+  }
+})

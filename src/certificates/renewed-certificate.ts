@@ -77,6 +77,8 @@ export class RenewedCertificate {
   /** After a failure, no attempt before this time. */
   #retryAtMs = 0
   #lastEarlyMs = -Infinity
+  /** There is to be a look that waits for nothing. */
+  #isReloading = false
   #timer: NodeJS.Timeout | undefined = undefined
   #looking: Promise<void> | undefined = undefined
 
@@ -101,13 +103,8 @@ export class RenewedCertificate {
 
   /** Looks at everything now, whatever was to be waited for. An order that takes long goes on after this. */
   async reload(): Promise<void> {
-    const timeIsOver = pause(RELOAD_MS_MAX, undefined, { ref: false })
-    // A look that has begun may be past what the operator has changed.
-    await Promise.race([this.#looking, timeIsOver])
-    if (this.#stop.signal.aborted || this.#looking !== undefined) return
-    this.#askAtMs = 0
-    this.#retryAtMs = 0
-    await Promise.race([this.#look(), timeIsOver])
+    this.#isReloading = true
+    await Promise.race([this.#look(), pause(RELOAD_MS_MAX, undefined, { ref: false })])
   }
 
   /** The last attempt to order, read or store has failed. */
@@ -123,12 +120,24 @@ export class RenewedCertificate {
 
   async #look(): Promise<void> {
     clearTimeout(this.#timer)
-    this.#looking ??= this.#lookOnce().finally(() => {
+    this.#looking ??= this.#lookWhileAsked().finally(() => {
       this.#looking = undefined
       if (this.#stop.signal.aborted) return
       this.#timer = setTimeout(() => void this.#look(), this.#pauseMs())
     })
     await this.#looking
+  }
+
+  /** A look that was in progress at a reload may be past what the operator has changed. */
+  async #lookWhileAsked(): Promise<void> {
+    do {
+      if (this.#isReloading) {
+        this.#isReloading = false
+        this.#askAtMs = 0
+        this.#retryAtMs = 0
+      }
+      await this.#lookOnce()
+    } while (this.#isReloading && !this.#stop.signal.aborted)
   }
 
   #pauseMs(): number {

@@ -2,13 +2,14 @@
 
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { AcmeRelay, type AcmeRelayOptions } from '../support/acme-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { Pebble } from '../support/pebble.ts'
-import { freeTcpPort, runOk } from '../support/process.ts'
+import { freeTcpPort, runOk, waitUntil } from '../support/process.ts'
 
 const TIMEOUT_MS = 120_000
 const NAME = 'relay.example'
@@ -64,11 +65,13 @@ describe.skipIf('missing' in found)('certificates from Pebble', { timeout: TIMEO
         await relay.waitForEvent('relay_ready')
         expect(relay.events('certificate_loaded')).toMatchObject([{ names: [NAME], source: 'acme' }])
         expect(await relay.page('/readyz')).toContain('ready')
+        await waitUntil('the certificate is stored, and nothing else', () =>
+          isDeepStrictEqual(readdirSync(folder.at(kind)).sort(), ['acme_account+key', NAME]),
+        )
       } finally {
         await relay.process.stop()
       }
       expect(certificate.checkHost(NAME)).toBe(NAME)
-      expect(readdirSync(folder.at(kind)).sort()).toEqual(['acme_account+key', NAME])
       const stored = readFileSync(folder.at(`${kind}/${NAME}`), 'utf8')
       expect(stored).toMatch(/^-----BEGIN EC PRIVATE KEY-----[^]*\n-----BEGIN CERTIFICATE-----/)
       expect(
@@ -90,11 +93,11 @@ describe.skipIf('missing' in found)('certificates from Pebble', { timeout: TIMEO
     expect(certificate.checkIP('127.0.0.1')).toBe('127.0.0.1')
     const lifeMs = certificate.validToDate.getTime() - certificate.validFromDate.getTime()
     expect(Math.round(lifeMs / DAY_MS)).toBe(6)
-    expect(readdirSync(folder.at(`address-${kind}`)).sort()).toEqual([
-      '127.0.0.1.crt',
-      '127.0.0.1.key',
-      'acme-account.key',
-    ])
+    // The certificate is in use before it is stored.
+    const files = ['127.0.0.1.crt', '127.0.0.1.key', 'acme-account.key']
+    await waitUntil('the certificate is stored, and nothing else', () =>
+      isDeepStrictEqual(readdirSync(folder.at(`address-${kind}`)).sort(), files),
+    )
   })
 
   test('tries the other challenge if the first one fails', async () => {

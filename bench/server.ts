@@ -96,6 +96,7 @@ export class Server implements LoadTarget {
     ]
     const env = {
       DERPFLEET_OPEN_RELAY: 'true',
+      STATE_DIRECTORY: workFolder.path,
       // Relays of a mesh verify each other, and the certificate is self-signed.
       ...(mesh === undefined ? {} : { SSL_CERT_FILE: workFolder.certificatePath }),
     }

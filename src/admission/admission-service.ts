@@ -41,8 +41,9 @@ export interface AdmissionServiceNumbers extends AdmissionQueueNumbers {
 export class AdmissionService {
   readonly name = 'admission'
   readonly #parts: AdmissionServiceParts
+  #policy: AdmissionPolicy
   /** In the order of their requests. */
-  readonly #backends: readonly BackendHealth[]
+  #backends: readonly BackendHealth[]
   readonly #queue: AdmissionQueue
   /** By thread and question id. */
   readonly #pending = new Map<number, Map<number, PendingAdmission>>()
@@ -50,12 +51,31 @@ export class AdmissionService {
 
   constructor(parts: AdmissionServiceParts) {
     this.#parts = parts
-    this.#backends = verifiersOf(parts).map((verifier) => this.#watch(verifier))
+    this.#policy = parts.policy
+    this.#backends = verifiersOf(parts.policy, parts.env).map((verifier) => this.#watch(verifier))
     this.#queue = new AdmissionQueue({
       verify: async (request, signal) => await this.#decide(request, signal),
       onFault: parts.onFault,
       now: parts.now,
     })
+  }
+
+  /** Applies to questions that are asked from now on. @throws WebAddressError for an invalid URL; then nothing changes */
+  setPolicy(policy: AdmissionPolicy): void {
+    const before = this.#policy
+    const verifiers = verifiersOf(policy, this.#parts.env)
+    this.#policy = policy
+    const old = this.#backends
+    // A backend that stays keeps what is known of its health.
+    this.#backends = verifiers.map((verifier) => {
+      const isSame =
+        verifier.name === 'url'
+          ? policy.verifyUrl === before.verifyUrl
+          : policy.tailscaledSocket === before.tailscaledSocket
+      return (isSame ? old.find(({ name }) => name === verifier.name) : undefined) ?? this.#watch(verifier)
+    })
+    for (const backend of old) if (!this.#backends.includes(backend)) backend.close()
+    this.#queue.forgetFailure()
   }
 
   start(): void {
@@ -126,7 +146,7 @@ export class AdmissionService {
 
   /** Whether the backend fails open when it can't be reached. */
   #admitsAll(backend: Verifier['name']): boolean {
-    return backend === 'url' && this.#parts.policy.verifyUrlFailOpen
+    return backend === 'url' && this.#policy.verifyUrlFailOpen
   }
 
   #queueText(): string {
@@ -147,8 +167,7 @@ export class AdmissionService {
 }
 
 /** tailscaled is asked first, as by derper. */
-function verifiersOf({ policy, env }: AdmissionServiceParts): Verifier[] {
-  const { tailscaledSocket, verifyUrl } = policy
+function verifiersOf({ tailscaledSocket, verifyUrl }: AdmissionPolicy, env: Environment): Verifier[] {
   const byTailscaled = tailscaledSocket === undefined ? [] : [new TailscaledVerifier(tailscaledSocket)]
   return verifyUrl === undefined ? byTailscaled : [...byTailscaled, new UrlVerifier(verifyUrl, env)]
 }

@@ -92,6 +92,11 @@ export class AdmissionQueue {
     }
   }
 
+  /** The backends are other ones from now on: their predecessors' failure is no answer of theirs. */
+  forgetFailure(): void {
+    this.#lastFailure = undefined
+  }
+
   /** To be called a few times a second: applies the time limits. */
   sweep(): void {
     const nowMs = this.#parts.now()

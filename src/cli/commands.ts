@@ -8,6 +8,8 @@ import { packageVersion } from '#ops/version.ts'
 /** Each is loaded on demand, so that `keygen` does not load a relay. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serve,
+  status: async () => (await import('./status.ts')).status,
+  reload: async () => (await import('./reload.ts')).reload,
   config: async () => (await import('./config.ts')).config,
   keygen: async () => (await import('./keygen.ts')).keygen,
   map: async () => (await import('./map.ts')).map,

@@ -80,7 +80,8 @@ function markdownTable(table: OptionTable): string {
   const rows = Object.entries<Option>(table).map(([name, option]) => {
     const flags = flagNames(name, option).map((flag) => `\`-${flag}\``)
     const env = envNames(name, option).map((variable) => `\`${variable}\``)
-    const about = option.unsupported === undefined ? option.about : unsupportedText(option)
+    const about =
+      option.unsupported === undefined ? option.about + reloadText(option) : unsupportedText(option)
     const cells = [
       flags.join(' '),
       env.join(' '),
@@ -91,6 +92,12 @@ function markdownTable(table: OptionTable): string {
     return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
   })
   return `| flag | environment | file | default | description |\n|---|---|---|---|---|\n${rows.join('')}`
+}
+
+/** What a reload applies; other options need a restart. */
+function reloadText({ reload }: Option): string {
+  if (reload === undefined) return ''
+  return reload === 'value' ? '. *Reloadable*' : '. *Reloadable: the content of the file*'
 }
 
 function defaultText(option: Option): string {

@@ -7,7 +7,7 @@ import { OPTION_GROUPS } from '#config/options.ts'
 import type { RawSettings } from '#config/read-settings.ts'
 import { resolveSettings } from '#config/resolve-settings.ts'
 import type { RunningRelay } from '#control/running-relay.ts'
-import type { SystemdEnvironment } from '#control/systemd-environment.ts'
+import type { StartOptions } from '#control/start-relay.ts'
 import { packageVersion } from '#ops/version.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { checkConfiguration, exitCodeOf, problemsOfStart, readServeSettings } from './config-check.ts'
@@ -30,27 +30,25 @@ export const serve: Command = {
       io.stdout.write(`${packageVersion()}\n`)
       return ExitCode.done
     }
-    return raw.values.get('check') ? checkConfiguration(raw, io) : start(raw, io)
+    return raw.values.get('check') ? checkConfiguration(raw, io) : start(raw, args, io)
   },
 }
 
-async function start(raw: RawSettings, io: Io): Promise<number> {
+async function start(raw: RawSettings, args: readonly string[], io: Io): Promise<number> {
   // Modules that only a running relay needs are loaded here, so that other commands start faster.
   const { openReport } = await import('./serve-report.ts')
   const { takeSystemdEnvironment } = await import('#control/systemd-environment.ts')
   const report = openReport(raw, io)
   const systemd = takeSystemdEnvironment(io.env, process.pid)
-  const code = await startAndServe(raw, { report, systemd }, io)
+  const reading = { raw, read: () => readServeSettings(args, io), host: () => hostInfo(io.env) }
+  const code = await startAndServe(report, { systemd, reading }, io)
   report.log.flush()
   return code
 }
 
-async function startAndServe(
-  raw: RawSettings,
-  { report, systemd }: { readonly report: ServeReport; readonly systemd: SystemdEnvironment },
-  io: Io,
-): Promise<number> {
-  const resolution = resolveSettings(raw, hostInfo(io.env))
+async function startAndServe(report: ServeReport, more: Required<StartOptions>, io: Io): Promise<number> {
+  const { raw, host } = more.reading
+  const resolution = resolveSettings(raw, host())
   if ('problems' in resolution) {
     report.invalidConfiguration(resolution.problems)
     return exitCodeOf(raw)
@@ -67,7 +65,7 @@ async function startAndServe(
   let relay: RunningRelay
   try {
     const { startRelay } = await import('#control/start-relay.ts')
-    relay = await startRelay(settings, report.log, systemd)
+    relay = await startRelay(settings, report.log, more)
   } catch (error) {
     made.undo()
     report.startFailed(error)

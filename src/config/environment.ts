@@ -4,7 +4,6 @@
 
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envNames, isOwnEnvName, type OptionTable } from './option.ts'
-import { UNSUPPORTED_ENV } from './options.ts'
 import type { RawOption, RawOptions } from './raw-option.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -12,6 +11,18 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export interface EnvironmentValues {
   readonly values: RawOptions
   readonly warnings: readonly string[]
+}
+
+/** derper's environment variables that have no effect here, and the reason or the alternative. */
+const UNSUPPORTED_ENV: Readonly<Record<string, string>> = {
+  DERP_DEBUG_LOGS: 'use -log-level debug',
+  DERP_PROBER_DEBUG_LOGS: 'use -log-level debug',
+  TS_DEBUG_VERBOSE_DROPS: 'use -log-level debug',
+  TS_DERP_DISABLE_RTT_STATS: 'use -native off; round trips cost next to nothing',
+  TS_DERP_SENDER_CARDINALITY: 'senders are not counted',
+  TS_ALLOW_DEBUG_IP: 'the pages are on -admin, not on the DERP port',
+  TS_DEBUG_TRUSTED_CIDRS: 'the pages are on -admin, not on the DERP port',
+  TS_DEBUG_KEY_PATH: 'the pages are on -admin, not on the DERP port',
 }
 
 /** Variables with the relay's prefix that are not options: the tests' cache of foreign programs. */

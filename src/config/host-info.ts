@@ -13,6 +13,8 @@ export interface HostInfo {
   readonly homeFolder: string
   /** For files that can be created again. */
   readonly cacheFolder: string
+  /** For the state of relays, each in a folder of its own. */
+  readonly stateFolder: string
   readonly tailscaledSocket: string
   readonly coreCount: number
   /** The memory that this process may use: its control group's limit, or the machine's memory. */
@@ -26,11 +28,13 @@ export interface HostInfo {
 
 export function hostInfo(env: Environment): HostInfo {
   const homeFolder = env.HOME ?? homedir()
+  const isRoot = process.getuid?.() === 0
   return {
     nowMs: Date.now(),
-    isRoot: process.getuid?.() === 0,
+    isRoot,
     homeFolder,
     cacheFolder: cacheFolder(env, homeFolder),
+    stateFolder: stateFolder(env, homeFolder, isRoot),
     tailscaledSocket:
       process.platform === 'darwin' ? '/var/run/tailscaled.socket' : '/var/run/tailscale/tailscaled.sock',
     coreCount: usableCoreCount(),
@@ -47,4 +51,16 @@ function cacheFolder(env: Environment, homeFolder: string): string {
   if (process.platform === 'darwin') return join(homeFolder, 'Library', 'Caches')
   const named = env.XDG_CACHE_HOME ?? ''
   return isAbsolute(named) ? named : join(homeFolder, '.cache')
+}
+
+/** The place of a system service, which is also where its operator looks without that service's environment. */
+export const SYSTEM_STATE_FOLDER = '/var/lib/derpfleet'
+
+/** systemd names the folder of `StateDirectory=`; of several, the first. */
+function stateFolder(env: Environment, homeFolder: string, isRoot: boolean): string {
+  const named = env.STATE_DIRECTORY?.split(':')[0] ?? ''
+  if (isAbsolute(named)) return named
+  if (isRoot) return SYSTEM_STATE_FOLDER
+  const ofUser = env.XDG_STATE_HOME ?? ''
+  return join(isAbsolute(ofUser) ? ofUser : join(homeFolder, '.local', 'state'), 'derpfleet')
 }

@@ -19,22 +19,26 @@ export const LIMITS = {
     fallback: '+Inf',
     about:
       'Accept at most this many new connections per second. Has no effect without -accept-connection-burst',
+    reload: 'value',
   },
   'accept-connection-burst': {
     kind: integer(1),
     fallbackNote: 'no limit',
     about: 'Accept this many new connections at once before -accept-connection-limit applies',
+    reload: 'value',
   },
   'rate-config': {
     kind: text('the path of a file', 'FILE'),
     about:
       'JSON file with PerClientRateLimitBytesPerSec and PerClientRateBurstBytes: the limit of what one client may send',
+    reload: 'value',
   },
   'outbox-bytes': {
     kind: byteSize(OUTBOX_BYTES_MIN),
     fallback: '512KiB',
     about:
       'Maximum number of bytes that may wait for one client; beyond it, the oldest packets are dropped. The default is what 100 Mbit/s carry in 40 ms',
+    reload: 'value',
   },
   'outbox-packets': {
     kind: integer(0),
@@ -42,18 +46,21 @@ export const LIMITS = {
     fallback: '0',
     about:
       'Maximum number of packets that may wait for one client, in addition to -outbox-bytes. 0 means no limit of packets',
+    reload: 'value',
   },
   'waiting-bytes': {
     kind: byteSize(WAITING_BYTES_MIN),
     fallbackNote: 'a quarter of the available memory',
     about:
       "Maximum number of bytes that may wait for all clients together. Above half of it, each client's share shrinks, and the oldest packets beyond the share are dropped",
+    reload: 'value',
   },
   keepalive: {
     kind: durationOf(KEEPALIVE_MS_MIN, KEEPALIVE_MS_MAX),
     fallbackNote: '65s with TLS, 45s without',
     about:
       'Send each client a keepalive at least this often. Choose less than the idle timeout of a proxy in front (nginx 60s, haproxy 50s). The interval differs between sessions: by default 60s to 65s with TLS, 25s to 45s without',
+    reload: 'value',
   },
   'tcp-keepalive-time': {
     kind: duration,
@@ -66,10 +73,12 @@ export const LIMITS = {
     fallback: '15s',
     about:
       'Disconnect clients that acknowledge no data for this long. 0 leaves it to the kernel (15 minutes)',
+    reload: 'value',
   },
   'tcp-write-timeout': {
     kind: duration,
     fallback: '2s',
     about: 'Disconnect clients that accept no data for this long. Does not apply to siblings; 0 disables it',
+    reload: 'value',
   },
 } as const satisfies OptionTable

@@ -47,7 +47,7 @@ const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   'disallow-app-names': { oneOf: ['derp'] },
   'accept-connection-limit': { oneOf: ['accept-connection-burst'] },
   'accept-connection-burst': { oneOf: ['accept-connection-limit'] },
-  'state-dir': { oneOf: ['quick-start'] },
+  'state-dir': { not: 'dev' },
 }
 
 /** Warns of each option that is set and has no effect. */

@@ -37,6 +37,29 @@ export class OptionValues<T extends OptionTable> {
     return this.#parsed.get(name) as OptionValue<T[N]>
   }
 
+  /** The value as it is written, or the default; for messages. */
+  text(name: keyof T & string): string {
+    const option: Option | undefined = this.#table[name]
+    const text = this.#raw.get(name)?.text
+    if (text !== undefined && text !== '') return text
+    const standard = option?.fallback ?? option?.fallbackNote
+    return standard === undefined ? 'not set' : `the default (${standard})`
+  }
+
+  /** These values, with those of `others` for the options that `fits` selects. */
+  mixedWith(
+    others: OptionValues<T>,
+    fits: (option: Option) => boolean,
+    problems: Problem[],
+  ): OptionValues<T> {
+    const names = new Set(
+      Object.entries<Option>(this.#table).flatMap(([name, option]) => (fits(option) ? [name] : [])),
+    )
+    const kept = [...this.#raw].filter(([name]) => !names.has(name))
+    const taken = [...others.#raw].filter(([name]) => names.has(name))
+    return new OptionValues(this.#table, new Map([...kept, ...taken]), problems)
+  }
+
   /** The source of the value; undefined for a default. */
   source(name: keyof T & string): OptionSource | undefined {
     return this.#raw.get(name)?.source

@@ -17,6 +17,11 @@ export interface Option {
   readonly about: string
   /** The only sources that may set it. Switches of commands are flags; secrets are environment variables. */
   readonly only?: 'flag' | 'env' | 'flag and env'
+  /**
+   * What a reload applies while the relay serves: a new value (and for a file its new content), or only the new content of
+   * the file that it names. Without it, a new value needs a restart.
+   */
+  readonly reload?: 'value' | 'content'
   /** An option of derper's that is accepted but has no effect here. */
   readonly unsupported?: Unsupported
 }

@@ -92,6 +92,7 @@ const IDENTITY = {
     fallbackNote: '/home/derp/keys/derp-mesh.key or ~/keys/derp-mesh.key, if one exists',
     about:
       "File of the mesh key, 64 hex digits. Relays that hold this key may watch this relay's clients and forward packets",
+    reload: 'content',
   },
   'mesh-psk': {
     kind: text('64 hex digits'),
@@ -116,6 +117,7 @@ const MESH = {
     kind: text(FILE, 'FILE'),
     about:
       "File with the fleet's regions and their relays. This relay finds its own entry by -hostname. The file is read again when it changes",
+    reload: 'content',
   },
   region: {
     kind: integer(1, 65_535),
@@ -130,6 +132,7 @@ const MESH = {
   'nats-credentials-file': {
     kind: text(FILE, 'FILE'),
     about: 'Credentials of this relay for the NATS servers, as written by nsc',
+    reload: 'content',
   },
   'nats-ca-file': {
     kind: text(FILE, 'FILE'),
@@ -146,6 +149,7 @@ const MESH = {
     fallback: '0',
     about:
       "Disconnect up to this many clients per second so that they return to their preferred relay. 0 disables it (derper's behaviour)",
+    reload: 'value',
   },
   node: {
     kind: text("a relay's name in -regions-file", 'NAME'),
@@ -233,32 +237,38 @@ const ADMISSION = {
     env: ['DERP_VERIFY_CLIENTS'],
     fallback: 'false',
     about: 'Admit only clients known to the local tailscaled',
+    reload: 'value',
   },
   socket: {
     kind: text(FILE, 'FILE'),
     fallbackNote: 'the default socket of tailscaled',
     about: 'Socket of the local tailscaled',
+    reload: 'value',
   },
   'verify-client-url': {
     kind: httpUrl,
     env: ['DERP_VERIFY_CLIENT_URL'],
     about: "Admit only clients that this URL allows, for example Headscale's /verify",
+    reload: 'value',
   },
   'verify-client-url-fail-open': {
     kind: boolean,
     fallback: 'false',
     about:
       'Admit every client while -verify-client-url is unreachable. **derper: true**; here, an outage of the control plane does not open the relay',
+    reload: 'value',
   },
   'open-relay': {
     kind: boolean,
     fallback: 'false',
     about:
       'Admit everyone. Without this option, a relay on a public address needs -verify-client-url or -verify-clients',
+    reload: 'value',
   },
   'disallow-app-names': {
     kind: list('names separated by commas', 'NAME,...'),
     about: 'Refuse clients that log in with one of these application names',
+    reload: 'value',
   },
 } as const satisfies OptionTable
 
@@ -282,15 +292,18 @@ const SERVICE = {
   home: {
     kind: text('blank, or a URL that starts with http:// or https://', 'blank|URL'),
     about: 'Front page: unset is a short page about the relay, `blank` is an empty page, a URL is a redirect',
+    reload: 'value',
   },
   'bootstrap-dns-names': {
     kind: list('host names separated by commas', 'NAME,...'),
     about: 'Host names that /bootstrap-dns resolves for clients with broken DNS',
+    reload: 'value',
   },
   'log-level': {
     kind: choice('debug', 'info', 'warn', 'error'),
     fallback: 'info',
     about: 'Minimum severity to log: debug, info, warn, error',
+    reload: 'value',
   },
   'log-format': {
     kind: choice('json', 'text'),
@@ -300,8 +313,10 @@ const SERVICE = {
   },
   'state-dir': {
     kind: text(FOLDER, 'FOLDER'),
-    fallback: './state',
-    about: 'Folder for the key and the certificate of the quick start; used only with -quick-start',
+    fallbackNote:
+      '$STATE_DIRECTORY of systemd, else /var/lib/derpfleet for root and ~/.local/state/derpfleet for others, and in it a folder for each node key; ./state for the quick start',
+    about:
+      "Folder for the relay's state: the socket for commands such as reload, and for the quick start also key and certificate. Created with mode 0700; belongs to one node key",
   },
   'quick-start': {
     kind: boolean,
@@ -377,15 +392,3 @@ export const OPTIONS = {
 } as const
 
 export type ServeOptions = typeof OPTIONS
-
-/** derper's environment variables that have no effect here, and the reason or the alternative. */
-export const UNSUPPORTED_ENV: Readonly<Record<string, string>> = {
-  DERP_DEBUG_LOGS: 'use -log-level debug',
-  DERP_PROBER_DEBUG_LOGS: 'use -log-level debug',
-  TS_DEBUG_VERBOSE_DROPS: 'use -log-level debug',
-  TS_DERP_DISABLE_RTT_STATS: 'use -native off; round trips cost next to nothing',
-  TS_DERP_SENDER_CARDINALITY: 'senders are not counted',
-  TS_ALLOW_DEBUG_IP: 'the pages are on -admin, not on the DERP port',
-  TS_DEBUG_TRUSTED_CIDRS: 'the pages are on -admin, not on the DERP port',
-  TS_DEBUG_KEY_PATH: 'the pages are on -admin, not on the DERP port',
-}

@@ -21,6 +21,7 @@ import { OPTIONS, type ServeOptions } from './options.ts'
 import type { Option, Unsupported } from './option.ts'
 import type { RawSettings } from './read-settings.ts'
 import type { Settings } from './settings.ts'
+import { resolveStateFolder } from './state-folder.ts'
 
 export type Resolution =
   | {
@@ -72,6 +73,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     meshKeys: meshKeys.keys,
     meshKeyPath: meshKeys.path,
     mesh,
+    stateFolder: resolveStateFolder(values, nodeKey.publicKey, host),
     derp,
     http,
     stun,

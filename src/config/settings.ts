@@ -95,6 +95,8 @@ export interface Settings {
   readonly mesh: MeshSettings
   /** The DERP port. */
   readonly derp: Endpoint
+  /** For what the relay writes while it runs; the start makes it this relay's. Undefined: nothing is written. */
+  readonly stateFolder: string | undefined
   /** For captive-portal checks and redirects; undefined: off. */
   readonly http: Endpoint | undefined
   readonly stun: Endpoint | undefined

@@ -10,13 +10,21 @@ const REFRESH_MS = 600_000
 const RESOLVE_TIMEOUT_MS = 60_000
 
 export class BootstrapDns implements Service {
-  readonly #names: readonly string[]
+  #names: readonly string[]
   readonly #publish: (json: string) => void
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(names: readonly string[], publish: (json: string) => void) {
     this.#names = names
     this.#publish = publish
+  }
+
+  /** Other names from now on. */
+  setNames(names: readonly string[]): void {
+    this.stop()
+    this.#names = names
+    if (names.length === 0) this.#publish('')
+    this.start()
   }
 
   start(): void {
@@ -32,9 +40,12 @@ export class BootstrapDns implements Service {
 
   async #refresh(): Promise<void> {
     const resolver = new Resolver({ timeout: RESOLVE_TIMEOUT_MS, tries: 1 })
+    const names = this.#names
     const entries = await Promise.all(
-      this.#names.map(async (name) => [name, await resolve(resolver, name)] as const),
+      names.map(async (name) => [name, await resolve(resolver, name)] as const),
     )
+    // The names have been replaced meanwhile.
+    if (names !== this.#names) return
     const resolved = entries.filter(([, addresses]) => addresses.length > 0)
     this.#publish(resolved.length === 0 ? '' : JSON.stringify(Object.fromEntries(resolved), undefined, '\t'))
   }

@@ -33,7 +33,10 @@ const FILES = {
 /** What a reload found in one file. */
 export interface FileReload {
   readonly path: string
-  readonly result: FileLook
+  /** `refused`: its content is invalid, now or since an earlier look; the previous content stays in use. */
+  readonly result: FileLook | 'refused'
+  /** Of content that is refused, or why it cannot be read. */
+  readonly problems: readonly string[]
 }
 
 export interface MeshFilesParts {
@@ -52,6 +55,8 @@ type UseContent = (path: string, text: string) => readonly string[]
 export class MeshFiles {
   readonly #parts: MeshFilesParts
   readonly #files: readonly WatchedFile[]
+  /** By the paths of files whose present content is not in use. */
+  readonly #refusals = new Map<string, readonly string[]>()
   #regions: readonly Region[]
   #meshKeys: readonly Uint8Array[]
   #credentials: string
@@ -86,13 +91,16 @@ export class MeshFiles {
 
   /** Reads all files now. New content is used, or refused with a line in the log. */
   async reload(): Promise<readonly FileReload[]> {
-    return await Promise.all(
-      this.#files.map(async (file) => ({ path: file.path, result: await file.look() })),
-    )
+    return await Promise.all(this.#files.map(async (file) => this.#resultOf(file.path, await file.look())))
   }
 
   stop(): void {
     for (const file of this.#files) file.stop()
+  }
+
+  #resultOf(path: string, look: FileLook): FileReload {
+    const problems = this.#refusals.get(path) ?? []
+    return { path, result: problems.length > 0 && look !== 'unreadable' ? 'refused' : look, problems }
   }
 
   #watched(
@@ -107,11 +115,13 @@ export class MeshFiles {
     const refuse = (problems: readonly string[]): void => {
       log.warn(refused, { path, problems: problems.slice(0, PROBLEMS_MAX) })
       reloads.rejected(option)
+      this.#refusals.set(path, problems)
     }
     const onText = (text: string): void => {
       const problems = useContent(path, text)
-      if (problems.length > 0) refuse(problems)
-      else reloads.accepted(option, path)
+      if (problems.length > 0) return refuse(problems)
+      reloads.accepted(option, path)
+      this.#refusals.delete(path)
     }
     return [new WatchedFile(path, bytesMax, { onText, onProblem: (error) => refuse([reasonOf(error)]) })]
   }

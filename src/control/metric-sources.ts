@@ -1,7 +1,6 @@
 // Where each number on the metrics page comes from: the parts of a running relay, read at the moment of a scrape. Runs on
 // the control thread.
 
-import type { AdmissionService } from '#admission/admission-service.ts'
 import type { Settings } from '#config/settings.ts'
 import { certificateReload } from '#ops/certificate-families.ts'
 import type { DirectoryWatch } from '#ops/directory-watch.ts'
@@ -14,6 +13,8 @@ import type { NativeWays } from '#ops/native-families.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import { packageVersion } from '#ops/version.ts'
+import type { RelayLimits } from '#relay/ports.ts'
+import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { Readiness } from './readiness.ts'
@@ -30,10 +31,12 @@ export interface MetricParts {
   readonly drain: DrainWatch
   readonly reloads: Reloads
   readonly ways: NativeWays
+  readonly admission: RelayAdmission
+  /** The limits in use. */
+  readonly limits: () => RelayLimits
   /** Each undefined if this relay has none. */
   readonly mesh: MeshService | undefined
   readonly stun: StunService | undefined
-  readonly admission: AdmissionService | undefined
   readonly certificates: Certificates | undefined
 }
 
@@ -44,7 +47,7 @@ export function metricSources(parts: MetricParts): MetricSources {
     threads: threads.counters,
     threadLoops: () => threads.readLoopTimes(),
     threadDeaths: () => threads.deaths,
-    admission: () => admission?.numbers,
+    admission: () => admission.numbers,
     siblings: () => links.siblings(),
     mesh: () => [
       ...directory.families(),
@@ -59,7 +62,9 @@ export function metricSources(parts: MetricParts): MetricSources {
     logLinesLost: () => log.linesLost,
     build: { version: packageVersion(), nodeVersion: process.version },
     relay: () => relayInfo(parts),
-    limits: parts.settings.limits,
+    get limits() {
+      return parts.limits()
+    },
     process: new ProcessMetrics(),
   }
 }

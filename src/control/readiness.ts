@@ -2,7 +2,6 @@
 // and DERP one. While the relay can't serve, its STUN is silent, so that clients choose another relay. Runs on the control
 // thread.
 
-import type { AdmissionService } from '#admission/admission-service.ts'
 import { askStun } from '#client/stun-request.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import { certificateHealth } from '#ops/certificate-health.ts'
@@ -39,8 +38,8 @@ export interface ReadinessParts {
   readonly drain: DrainWatch
   /** Undefined if this relay answers no STUN. */
   readonly stun: Pick<StunService, 'endpoint' | 'answer' | 'look'> | undefined
-  /** Undefined for a relay that is open to everybody. */
-  readonly admission: AdmissionService | undefined
+  /** Undefined: nobody is asked. */
+  readonly admission: HealthCheck | undefined
   /** Undefined without TLS. */
   readonly certificates: Pick<Certificates, 'status'> | undefined
 }

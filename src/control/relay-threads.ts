@@ -68,6 +68,7 @@ type RelayHandle = WorkerHandle<ToRelayThread, FromRelayThread>
 const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set([
   'bootstrapDns',
   'certificates',
+  'liveSettings',
   'meshKeys',
   'siblings',
 ])

@@ -7,11 +7,9 @@ import { LogEvent } from '#ops/log-event.ts'
 import type { Log, LogFields } from '#ops/log.ts'
 import { packageVersion } from '#ops/version.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
-import type { Certificates } from './certificates.ts'
-import type { MeshService } from './mesh-service.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
+import type { ReloadService } from './reload-service.ts'
 import type { Services } from './service.ts'
-import type { SystemdNotifyService } from './systemd-notify-service.ts'
 
 export interface RunningRelayParts {
   readonly settings: Settings
@@ -21,12 +19,7 @@ export interface RunningRelayParts {
   readonly failed: Promise<Error>
   /** All parts of the relay, started. */
   readonly services: Services
-  /** Undefined on plain TCP. */
-  readonly certificates: Certificates | undefined
-  /** Undefined without a mesh. */
-  readonly mesh: MeshService | undefined
-  /** Undefined without a service manager that wants to be told. */
-  readonly notify: SystemdNotifyService | undefined
+  readonly reload: ReloadService
 }
 
 export class RunningRelay implements AsyncDisposable {
@@ -65,17 +58,15 @@ export class RunningRelay implements AsyncDisposable {
 
   /** Reads again what can change while the relay serves, and logs the result. */
   async reload(): Promise<void> {
-    const { certificates, log, mesh, notify } = this.#parts
-    notify?.reloading()
-    const [certificate, files] = await Promise.all([certificates?.reload(), mesh?.reload()])
-    log.info(LogEvent.relayReloaded, { files: [...(files ?? []), ...(certificate ? [certificate] : [])] })
-    notify?.reloaded()
+    // A relay that stops has nothing left to change.
+    if (this.#stopping !== undefined) return
+    await this.#parts.reload.reload()
   }
 
   /** Switches between debug and the log level of the settings. */
   toggleDebug(): void {
-    const { log, settings } = this.#parts
-    const level = log.isEnabled('debug') ? settings.logLevel : 'debug'
+    const { log, reload } = this.#parts
+    const level = log.isEnabled('debug') ? reload.live.logLevel : 'debug'
     // The line is written while the log is at the more verbose of the two levels.
     if (level === 'debug') log.setLevel(level)
     log.info(LogEvent.logLevelChanged, { level })

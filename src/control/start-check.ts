@@ -14,9 +14,18 @@ import { siblingAuthorities } from './sibling-authorities.ts'
 /**
  * @param settings whose files exist, except those at `newPaths`
  * @param newPaths of files that the start creates
+ * @param inUse settings whose authorities are in use, and need no check: it takes a twentieth of a second
  */
-export function startProblems(settings: Settings, newPaths: ReadonlySet<string>): readonly Problem[] {
-  return [...tlsProblems(settings, newPaths), ...authorityProblems(settings), ...directoryProblems(settings)]
+export function startProblems(
+  settings: Settings,
+  newPaths: ReadonlySet<string>,
+  inUse?: Settings,
+): readonly Problem[] {
+  return [
+    ...tlsProblems(settings, newPaths),
+    ...(inUse !== undefined && haveSameAuthorities(inUse, settings) ? [] : authorityProblems(settings)),
+    ...directoryProblems(settings),
+  ]
 }
 
 function tlsProblems(settings: Settings, newPaths: ReadonlySet<string>): Problem[] {
@@ -28,6 +37,10 @@ function tlsProblems(settings: Settings, newPaths: ReadonlySet<string>): Problem
       throw new Error(read.unread.map(({ path, reason }) => `${path} ${reason}`).join('; '))
     createSecureContext(tlsIdentity({ pem: read.pem, meta: undefined, maxVersion, protocols: [] }))
   })
+}
+
+function haveSameAuthorities({ mesh: one }: Settings, { mesh: other }: Settings): boolean {
+  return one.ca === other.ca && one.nats?.ca === other.nats?.ca
 }
 
 function authorityProblems({ mesh }: Settings): Problem[] {

@@ -15,34 +15,34 @@ import { LogEvent } from '#ops/log-event.ts'
 import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
 import type { Native } from '#transport/native.ts'
-import { AdminService } from './admin-service.ts'
-import { makeAdmissionService } from './admission-setup.ts'
+import type { AdminService } from './admin-service.ts'
+import { RelayAdmission } from './admission.ts'
+import { settingsApplier } from './apply-settings.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'
 import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
-import type { Certificates } from './certificates.ts'
 import { DerpListener } from './derp-listener.ts'
-import { DrainService } from './drain-service.ts'
 import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
-import { MeshService } from './mesh-service.ts'
-import type { MetricParts } from './metric-sources.ts'
-import { nativeWays, openNative } from './native-setup.ts'
+import { MeshService, type MeshServiceParts } from './mesh-service.ts'
+import { openNative } from './native-setup.ts'
+import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
 import { assertPortsFree } from './port-check.ts'
-import { Readiness } from './readiness.ts'
 import { RedirectService } from './redirect-service.ts'
 import { withHosts, type RelayAddresses } from './relay-addresses.ts'
 import { RelayThreads } from './relay-threads.ts'
+import type { ReloadService } from './reload-service.ts'
 import { RunningRelay } from './running-relay.ts'
 import { Services, type Service } from './service.ts'
 import { siblingAuthorities } from './sibling-authorities.ts'
+import { claimStateFolder } from './state-folder.ts'
 import { StunService } from './stun-service.ts'
 import { NO_SYSTEMD, type SystemdEnvironment } from './systemd-environment.ts'
 import type { SystemdNotifyService } from './systemd-notify-service.ts'
-import { makeNotify, reportAdoption } from './systemd-setup.ts'
+import { reportAdoption } from './systemd-setup.ts'
 import { ThreadDispatch } from './thread-dispatch.ts'
 import { UnacknowledgedService } from './unacknowledged-service.ts'
 
-interface Surroundings {
+interface Surroundings extends Pick<OperatorPartsInput, 'stateFolder' | 'reading'> {
   readonly log: Log
   /** Undefined where native calls do not work or are not wanted. */
   readonly native: Native | undefined
@@ -52,14 +52,19 @@ interface Surroundings {
   readonly onFault: (error: Error) => void
 }
 
-/**
- * @param systemd what the service manager wants and hands over
- * @throws Error if the relay can't start; then nothing is left running
- */
+/** What a relay of the program is given, and one in a test is not. */
+export interface StartOptions {
+  /** What the service manager wants and hands over. */
+  readonly systemd?: SystemdEnvironment
+  /** Undefined: no setting can change while the relay runs. */
+  readonly reading?: SettingsReading
+}
+
+/** @throws Error if the relay can't start; then nothing is left running */
 export async function startRelay(
   settings: Settings,
   log: Log = Log.open(settings.logLevel, 'json'),
-  systemd: SystemdEnvironment = NO_SYSTEMD,
+  { systemd = NO_SYSTEMD, reading }: StartOptions = {},
 ): Promise<RunningRelay> {
   const failure = Promise.withResolvers<Error>()
   const onFault = (error: Error): void => {
@@ -72,18 +77,17 @@ export async function startRelay(
     const { settings: complete, listeners: inherited } = adopted
     reportAdoption(adopted, systemd, log)
     await assertPortsFree(complete, inherited)
-    const parts = construct(complete, { log, native, systemd, inherited, onFault })
+    const stateFolder = claimedFolder(complete, log)
+    const parts = construct(complete, { log, native, systemd, inherited, onFault, stateFolder, reading })
     await parts.services.start((error) => log.error(LogEvent.relayFailed, { error }))
-    const { services, certificates, mesh, notify } = parts
+    const { services, reload, notify } = parts
     const relay = new RunningRelay({
       settings: complete,
       log,
       addresses: addressesOf(parts),
       failed: failure.promise,
       services,
-      certificates,
-      mesh,
-      notify,
+      reload,
     })
     relay.logStart()
     notify?.look()
@@ -98,8 +102,7 @@ export async function startRelay(
 /** All parts as services, and those that the rest of the start asks. */
 interface StartedParts {
   readonly services: Services
-  readonly certificates: Certificates | undefined
-  readonly mesh: MeshService | undefined
+  readonly reload: ReloadService
   readonly derp: DerpListener
   readonly http: RedirectService | undefined
   readonly stun: StunService | undefined
@@ -119,7 +122,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const hasMesh = settings.meshKeys.length > 0
   const links = new LinkWatch({ threadCount, hasMesh, now: () => performance.now() })
   const reloads = new Reloads(log, Date.now)
-  const admission = makeAdmissionService(settings, log)
+  const admission = new RelayAdmission(settings, log)
   const threads = new RelayThreads({
     settings,
     siblingAuthorities: siblingAuthorities(meshSettings.ca),
@@ -132,36 +135,32 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   })
   const challenges = settings.acme && settings.http && new HttpChallenges(settings.acme.folder)
   const certificates = makeCertificates(settings, log, threads, challenges)
-  const mesh = hasMesh
-    ? new MeshService({
-        settings,
-        log,
-        reloads,
-        broadcast: (message) => threads.broadcast(message),
-        onSiblings: (edition) => links.expect(edition),
-        onRenamed: () => keyDirectory?.renamed(),
-      })
-    : undefined
+  const mesh = makeMesh(settings, {
+    log,
+    reloads,
+    broadcast: (message) => threads.broadcast(message),
+    onSiblings: (edition) => links.expect(edition),
+    onRenamed: () => keyDirectory?.renamed(),
+  })
   const keyDirectory = mesh && makeKeyDirectory(settings, log, { mesh, threads })
   const derp = new DerpListener(settings.derp, threads)
-  const inheritedHttp = inherited.http[0]
-  const http =
-    settings.http &&
-    new RedirectService(settings.http, { derp, native, challenges, inherited: inheritedHttp })
+  const httpParts = { derp, native, challenges, inherited: inherited.http[0] }
+  const http = settings.http && new RedirectService(settings.http, httpParts)
   const stun = settings.stun && makeStun(settings.stun, surroundings)
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.broadcast({ kind: 'bootstrapDns', json }),
   )
   const limitMs = limits.tcpUserTimeoutMs
-  const unacknowledged =
-    limitMs === 0 || native !== undefined ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
+  const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const directory = new DirectoryWatch(() => keyDirectory?.health)
-  const watch = new DrainWatch(threads.counters)
-  const observed = { log, threads, links, directory, drain: watch, stun, admission, certificates }
-  const readiness = new Readiness(observed)
-  const admin = makeAdmin(settings, surroundings, { ...observed, readiness, reloads, mesh })
-  const notify = makeNotify(surroundings, { readiness, threads, links })
-  const drain = new DrainService({ settings, log, watch, threads, readiness, admin: () => admin })
+  const apply = settingsApplier({ log, threads, admission, bootstrapDns, unacknowledged })
+  const watched = { threads, links, directory, stun, admission, certificates }
+  const observed = { ...watched, settings, reloads, mesh, drain: new DrainWatch(threads.counters) }
+  const { readiness, drain, reload, admin, verbs, notify } = makeOperatorParts(settings, {
+    ...surroundings,
+    ...observed,
+    apply,
+  })
   const dispatch = new ThreadDispatch({ log, links, readiness, admission, certificates, keyDirectory })
   const inOrder: (Service | undefined)[] = [
     notify,
@@ -179,19 +178,16 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     readiness,
     admin,
     drain,
+    reload,
+    verbs,
   ]
   const present = inOrder.filter((service) => service !== undefined)
-  return { services: new Services(present, admin), certificates, mesh, derp, http, stun, admin, notify }
+  return { services: new Services(present, admin), reload, derp, http, stun, admin, notify }
 }
 
-function makeAdmin(
-  settings: Settings,
-  surroundings: Surroundings,
-  parts: Omit<MetricParts, 'settings' | 'ways'>,
-): AdminService | undefined {
-  const ways = nativeWays(settings, surroundings)
-  const { admin } = surroundings.inherited
-  return settings.admin && new AdminService(settings.admin, admin[0], { ...parts, settings, ways })
+/** Undefined without a mesh key. */
+function makeMesh(settings: Settings, parts: Omit<MeshServiceParts, 'settings'>): MeshService | undefined {
+  return settings.meshKeys.length === 0 ? undefined : new MeshService({ ...parts, settings })
 }
 
 function makeKeyDirectory(
@@ -222,4 +218,12 @@ function makeStun(endpoint: Endpoint, { log, native, inherited, onFault }: Surro
     onWarning: (name, message) => log.warn(LogEvent.runtimeWarning, { name, message }),
     onFault,
   })
+}
+
+/** Undefined without a state folder that the relay can use. @throws Error if it belongs to another relay */
+function claimedFolder({ stateFolder, nodeKey }: Settings, log: Log): string | undefined {
+  const claim = stateFolder === undefined ? undefined : claimStateFolder(stateFolder, nodeKey.publicKey)
+  if (claim === undefined || !('unusable' in claim)) return claim?.path
+  log.warn(LogEvent.stateFolderUnusable, { path: claim.path, reason: claim.unusable })
+  return undefined
 }

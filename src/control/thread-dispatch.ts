@@ -1,7 +1,6 @@
 // Messages from the relay threads, each handed to the part that handles its kind, and what follows when a thread dies or
 // serves again. No logic of its own. Runs on the control thread.
 
-import type { AdmissionService } from '#admission/admission-service.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
@@ -9,6 +8,7 @@ import { SessionEndLog } from '#ops/session-end-log.ts'
 import { SessionStartLog } from '#ops/session-start-log.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
 import type { FromRelayThread } from '#worker/thread-messages.ts'
+import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
 import type { Readiness } from './readiness.ts'
@@ -21,8 +21,7 @@ export interface ThreadDispatchParts {
   readonly log: Log
   readonly links: LinkWatch
   readonly readiness: Pick<Readiness, 'threadsChanged'>
-  /** Undefined for a relay that is open to everybody. */
-  readonly admission: AdmissionService | undefined
+  readonly admission: RelayAdmission
   /** Undefined on plain TCP. */
   readonly certificates: Certificates | undefined
   /** Undefined without a key directory. */
@@ -53,11 +52,11 @@ export class ThreadDispatch {
     const { log, links, admission, certificates, keyDirectory } = this.#parts
     switch (message.kind) {
       case 'askAdmission':
-        return admission?.ask(from.index, message, (answer) =>
+        return admission.ask(from.index, message, (answer) =>
           from.send({ kind: 'admissionAnswer', id: message.id, answer }),
         )
       case 'cancelAdmission':
-        return admission?.cancel(from.index, message.id)
+        return admission.cancel(from.index, message.id)
       case 'sessionStarted':
         return this.#sessionStarts.write(message.notice)
       case 'sessionEnded':
@@ -84,7 +83,7 @@ export class ThreadDispatch {
     const { log, links, admission, certificates, keyDirectory, readiness } = this.#parts
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
-    admission?.forget(death.thread)
+    admission.forget(death.thread)
     keyDirectory?.threadEnded(death.thread)
     certificates?.threadEnded(death.thread)
     readiness.threadsChanged()

@@ -11,7 +11,7 @@ import type { Service } from './service.ts'
 const LOOK_MS = 5_000
 
 export interface UnacknowledgedServiceParts {
-  /** How long a remote may not acknowledge. */
+  /** How long a remote may not acknowledge; 0: for ever. */
   readonly limitMs: number
   /** Starts earlier. */
   readonly derp: DerpListener
@@ -20,14 +20,25 @@ export interface UnacknowledgedServiceParts {
 
 export class UnacknowledgedService implements Service {
   readonly #parts: UnacknowledgedServiceParts
+  #limitMs: number
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: UnacknowledgedServiceParts) {
     this.#parts = parts
+    this.#limitMs = parts.limitMs
+  }
+
+  /** Another limit from now on, also for connections that there are. */
+  setLimit(limitMs: number): void {
+    this.stop()
+    this.#limitMs = limitMs
+    this.start()
   }
 
   start(): void {
-    const { derp, limitMs } = this.#parts
+    const { derp } = this.#parts
+    const limitMs = this.#limitMs
+    if (limitMs === 0) return
     const watch = new UnacknowledgedWatch(derp.endpoint.port, limitMs)
     this.#timer = setInterval(() => void this.#look(watch), LOOK_MS)
   }

@@ -1,4 +1,4 @@
-// The connections of the admin port, up to a maximum. A new connection is always accepted, because it may be the probe
+// The connections of a server for operators and their tools, up to a maximum. A new connection is always accepted, because it may be the probe
 // that decides whether the process is restarted. At the maximum, the connection that has been idle longest is closed for
 // it; if none is idle, the one that has waited longest for its answer. Each connection gets one answer at a time.
 

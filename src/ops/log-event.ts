@@ -10,7 +10,15 @@ export const LogEvent = {
   relayStarted: 'relay_started',
   relayReady: 'relay_ready',
   relayNotReady: 'relay_not_ready', // a check of /readyz started to fail
-  relayReloaded: 'relay_reloaded', // after SIGHUP: the files that were read again
+  relayReloaded: 'relay_reloaded', // settings and files that were read again
+  configRejected: 'config_rejected', // the new configuration is invalid; the previous one stays in use
+  reloadFailed: 'reload_failed', // a bug in this program; what was in use stays in use
+  restartNeeded: 'restart_needed', // settings that were changed and cannot change while the relay serves
+  stateFolderUnusable: 'state_folder_unusable', // the relay serves without it, and cannot be reached by commands
+  verbCalled: 'verb_called', // a command that may change something, and its result
+  verbRead: 'verb_read', // a command that only reads
+  verbFailed: 'verb_failed', // a bug in this program; the command failed
+  verbsFailed: 'verbs_failed', // commands no longer reach the relay
   logLevelChanged: 'log_level_changed', // after SIGUSR2
   relayDraining: 'relay_draining', // clients are moved away; the relay stops afterwards
   relayDrained: 'relay_drained', // no client is left: how many were moved, and what was lost

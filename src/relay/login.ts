@@ -14,8 +14,8 @@ export interface LoginRules {
   meshKeys: readonly Uint8Array[]
   /** Identifies this run of the relay, the same on all its threads; siblings are told. Undefined: they are not. */
   readonly instance: string | undefined
-  /** Applications that may not log in; siblings may, whatever their name. */
-  readonly disallowedAppNames: ReadonlySet<string>
+  /** Applications that may not log in; siblings may, whatever their name. May change. */
+  disallowedAppNames: ReadonlySet<string>
 }
 
 /** A client that has proven its key. */

@@ -28,12 +28,15 @@ export interface MemoryBudgetParts {
 
 export class MemoryBudget {
   readonly #parts: MemoryBudgetParts
+  /** May change. */
+  bytesMax: number
   /** Of its own limit, what each outbox may hold now: 1 to LEAST_SHARE. */
   share = 1
   #flightBytes = 0
 
   constructor(parts: MemoryBudgetParts) {
     this.#parts = parts
+    this.bytesMax = parts.bytesMax
   }
 
   /** Without a limit. */
@@ -47,13 +50,13 @@ export class MemoryBudget {
 
   /** Nothing is left. */
   get isSpent(): boolean {
-    return this.#bytes >= this.#parts.bytesMax
+    return this.#bytes >= this.bytesMax
   }
 
   /** To be called once a turn. */
   update(): void {
     const bytes = this.#bytes
-    const used = bytes / this.#parts.bytesMax
+    const used = bytes / this.bytesMax
     const left = (1 - used) / (1 - FREE_SHARE)
     this.share = used <= FREE_SHARE ? 1 : Math.max(LEAST_SHARE, left)
     this.#parts.counters.set(Counter.waitingBytes, bytes)

@@ -193,6 +193,20 @@ export class Relay {
     this.#handOff.siblingDrains(forMs)
   }
 
+  /** These limits from now on, for sessions that there are, too. A client that is held back for its rate waits to the end. */
+  setLimits(limits: SessionLimits): void {
+    this.#context.limits = limits
+    this.#memoryBudget.bytesMax = limits.waitingBytesMax
+    const nowMs = this.#parts.now()
+    for (const session of this.#sessions.where(() => true)) session.limitsChanged(nowMs)
+  }
+
+  /** Who may log in from now on; sessions that there are stay. */
+  setLoginPolicy(admission: Admission, disallowedAppNames: readonly string[]): void {
+    this.#context.admission = admission
+    this.#context.rules.disallowedAppNames = new Set(disallowedAppNames)
+  }
+
   /** Siblings log in with these keys from now on; sessions that did so with another one are ended. */
   setMeshKeys(keys: readonly Uint8Array[]): void {
     this.#context.rules.meshKeys = keys

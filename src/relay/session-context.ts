@@ -18,9 +18,11 @@ export interface SessionContext {
   readonly counters: Counters
   readonly pool: BufferPool
   readonly memoryBudget: MemoryBudget
-  readonly limits: SessionLimits
+  /** May be replaced; outboxes read them each time, sessions keep some. */
+  limits: SessionLimits
   readonly rules: LoginRules
-  readonly admission: Admission
+  /** For logins that have not asked yet; may be replaced. */
+  admission: Admission
   readonly observer: Observer
   readonly registry: PeerRegistry
   readonly forwarder: Forwarder

@@ -26,27 +26,32 @@ export type SessionLimits = OutboxLimits &
 /** What one established session has used of its limits. Rarely used buckets are made when they are first needed. */
 export class SessionUsage {
   /** Of a client with a rate limit. */
-  readonly #rate: TokenBucket | undefined
+  #rate: TokenBucket | undefined = undefined
+  #rateLimit: RelayLimits['rate'] = undefined
   readonly #isMesh: boolean
-  readonly #writeTimeoutMs: number
-  readonly #keepAliveMs: number
-  #nextKeepAliveMs: number
+  #writeTimeoutMs = 0
+  /** Where in the range of intervals this session's is: 0 to 1. */
+  readonly #keepAliveShare: number
+  #keepAliveMs = 0
+  #nextKeepAliveMs = Infinity
   #notHere: TokenBucket | undefined = undefined
   #lookups: TokenBucket | undefined = undefined
 
   /** @param random one byte */
-  constructor(
-    { rate, keepAlive, writeTimeoutMs }: SessionLimits,
-    isMesh: boolean,
-    nowMs: number,
-    random: number,
-  ) {
+  constructor(limits: SessionLimits, isMesh: boolean, nowMs: number, random: number) {
     this.#isMesh = isMesh
-    this.#writeTimeoutMs = isMesh ? MESH_WRITE_TIMEOUT_MS : writeTimeoutMs
-    this.#keepAliveMs = keepAlive.minMs + (random / 256) * (keepAlive.maxMs - keepAlive.minMs)
-    this.#nextKeepAliveMs = nowMs + this.#keepAliveMs
-    this.#rate =
-      isMesh || rate === undefined ? undefined : new TokenBucket(rate.bytesPerSecond, rate.burstBytes, nowMs)
+    this.#keepAliveShare = random / 256
+    this.setLimits(limits, nowMs)
+  }
+
+  /** These limits from now on. A limit that stays the same keeps what has been used of it. */
+  setLimits({ rate, keepAlive, writeTimeoutMs }: SessionLimits, nowMs: number): void {
+    this.#writeTimeoutMs = this.#isMesh ? MESH_WRITE_TIMEOUT_MS : writeTimeoutMs
+    this.#keepAliveMs = keepAlive.minMs + this.#keepAliveShare * (keepAlive.maxMs - keepAlive.minMs)
+    this.#nextKeepAliveMs = Math.min(this.#nextKeepAliveMs, nowMs + this.#keepAliveMs)
+    if (this.#isMesh || isSameRate(rate, this.#rateLimit)) return
+    this.#rateLimit = rate
+    this.#rate = rate && new TokenBucket(rate.bytesPerSecond, rate.burstBytes, nowMs)
   }
 
   get isRateLimited(): boolean {
@@ -82,4 +87,8 @@ export class SessionUsage {
     this.#nextKeepAliveMs += this.#keepAliveMs
     return true
   }
+}
+
+function isSameRate(one: RelayLimits['rate'], other: RelayLimits['rate']): boolean {
+  return one?.bytesPerSecond === other?.bytesPerSecond && one?.burstBytes === other?.burstBytes
 }

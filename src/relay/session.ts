@@ -235,6 +235,11 @@ export class Session
     this.#input.admitted()
   }
 
+  limitsChanged(nowMs: number): void {
+    this.#usage?.setLimits(this.#context.limits, nowMs)
+    this.#isRateLimited = this.#usage?.isRateLimited === true
+  }
+
   // ── outbound ──
 
   tell(frame: Uint8Array): void {

@@ -22,6 +22,12 @@ export class AcceptBudget {
     return new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT)
   }
 
+  /** The same, full again: under another limit, what was taken before says nothing. */
+  refilled(): this {
+    Atomics.store(this.#fullAtNs, 0, 0n)
+    return this
+  }
+
   /**
    * Takes one connection from the budget. Returns false if the budget is empty.
    * @param nowMs of a monotonic clock that all threads share

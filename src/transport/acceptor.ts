@@ -45,6 +45,8 @@ export interface AcceptorParts {
 export interface Acceptor {
   /** Listens; with `isShared` the relay's other threads may listen on the same port. Rejects if listening fails. */
   listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo>
+  /** How long a remote of a later connection may not acknowledge. */
+  setUserTimeout(ms: number): void
   /** Ends handshakes that exceed their time limit; to be called a few times a second. */
   sweep(): void
   /** Refuses connections from now on; those that were accepted stay. */

@@ -98,6 +98,10 @@ export class HandleAcceptor implements Acceptor {
     }
   }
 
+  setUserTimeout(ms: number): void {
+    this.#port.setUserTimeout(ms)
+  }
+
   sweep(): void {
     this.#port.sweep()
     const nowMs = this.#parts.now()

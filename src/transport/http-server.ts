@@ -47,6 +47,9 @@ export interface HttpServerParts {
 
 export class HttpServer implements AcceptorHost, HttpConnectionHost {
   readonly #parts: HttpServerParts
+  #accepts: AcceptBudget | undefined
+  /** Undefined: that of the acceptor's settings. */
+  #userTimeoutMs: number | undefined = undefined
   /** Connections with a request or an answer in progress, oldest first. */
   readonly #busy = new Set<HttpConnection>()
   /** Connections between two requests, oldest first. */
@@ -61,6 +64,7 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
 
   constructor(parts: HttpServerParts) {
     this.#parts = parts
+    this.#accepts = parts.accepts
     this.#resumes = new TurnQueue({
       perTurnMax: RESUMED_PER_TURN_MAX,
       perTurnMs: RESUMED_PER_TURN_MS,
@@ -72,8 +76,20 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
   /** Listens; with `isShared` the relay's other threads may listen on the same port. Rejects if listening fails. */
   async listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
     this.#acceptor = await this.#parts.acceptor(this)
+    if (this.#userTimeoutMs !== undefined) this.#acceptor.setUserTimeout(this.#userTimeoutMs)
     if (this.#isRefusing) throw new Error('connections are refused already')
     return await this.#acceptor.listen(endpoint, isShared)
+  }
+
+  /** Another budget of new connections from now on; undefined: no limit. */
+  setAccepts(accepts: AcceptBudget | undefined): void {
+    this.#accepts = accepts
+  }
+
+  /** How long a remote of a later connection may not acknowledge. */
+  setUserTimeout(ms: number): void {
+    this.#userTimeoutMs = ms
+    this.#acceptor?.setUserTimeout(ms)
   }
 
   /** Ends connections that exceed a time limit; to be called a few times a second. */
@@ -107,8 +123,8 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
   // ── events of the acceptor ──
 
   tryAccept(): boolean {
-    const { accepts, counters } = this.#parts
-    const isAccepted = accepts === undefined || accepts.tryTake()
+    const { counters } = this.#parts
+    const isAccepted = this.#accepts === undefined || this.#accepts.tryTake()
     counters.add(isAccepted ? Counter.connectionsAccepted : Counter.connectionsRejected, 1)
     return isAccepted
   }

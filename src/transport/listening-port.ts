@@ -49,6 +49,7 @@ export interface ListeningPortParts {
 export class ListeningPort {
   readonly #server: Server
   readonly #parts: ListeningPortParts
+  #userTimeout: UserTimeout | undefined
   readonly #clientsEnd = clientDescriptorsEnd(descriptorsMax())
   #endpoint: ListenAddress | undefined = undefined
   #isShared = false
@@ -64,6 +65,7 @@ export class ListeningPort {
   constructor(server: Server, parts: ListeningPortParts) {
     this.#server = server
     this.#parts = parts
+    this.#userTimeout = parts.userTimeout
   }
 
   async listen(endpoint: ListenAddress, isShared: boolean): Promise<AddressInfo> {
@@ -86,16 +88,25 @@ export class ListeningPort {
     return address
   }
 
+  /** For connections that come from now on; 0: the kernel's own limit. Without native calls it is not kept here. */
+  setUserTimeout(ms: number): void {
+    const { native } = this.#parts
+    if (native === undefined) return
+    this.#userTimeout = { native, ms }
+    // A port that pauses sets it when it listens again.
+    if (this.#server.listening) this.#setUserTimeout(descriptorOf(this.#server))
+  }
+
   #setUserTimeout(descriptor: number): number {
-    const { userTimeout } = this.#parts
+    const userTimeout = this.#userTimeout
     return userTimeout === undefined ? 0 : userTimeout.native.setUserTimeout(descriptor, userTimeout.ms)
   }
 
   /** Returns whether a connection with this descriptor may be kept; counts it if not. */
   mayKeep(descriptor: number): boolean {
     if (descriptor < this.#clientsEnd) {
-      const { userTimeout, now } = this.#parts
-      if (userTimeout !== undefined && now() - this.#listeningMs < UNSET_USER_TIMEOUT_MS)
+      const { now } = this.#parts
+      if (this.#userTimeout !== undefined && now() - this.#listeningMs < UNSET_USER_TIMEOUT_MS)
         this.#setUserTimeout(descriptor)
       return true
     }

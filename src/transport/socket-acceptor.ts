@@ -56,6 +56,10 @@ export class SocketAcceptor implements Acceptor {
     return await this.#port.listen(endpoint, isShared)
   }
 
+  setUserTimeout(ms: number): void {
+    this.#port.setUserTimeout(ms)
+  }
+
   sweep(): void {
     this.#port.sweep()
     const nowMs = this.#parts.now()

@@ -1,13 +1,15 @@
 // Makes the HTTP server of a relay thread from the settings: its acceptor, its pages and its limits.
 // Construction only. Runs on a relay thread.
 
+import type { Settings } from '#config/settings.ts'
+import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { Relay } from '#relay/relay.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { Acceptor, AcceptorHost, AcceptorParts } from '#transport/acceptor.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
 import { selfTestContexts, testedHandles } from '#transport/handle-selftest.ts'
-import { pageOf } from '#transport/http-pages.ts'
+import { pageOf, type HttpPages } from '#transport/http-pages.ts'
 import { HttpServer } from '#transport/http-server.ts'
 import { loadNative } from '#transport/native.ts'
 import type { ReadScheduler } from '#transport/read-scheduler.ts'
@@ -31,23 +33,31 @@ export interface HttpSetup {
   readonly scheduler: ReadScheduler
   /** The present bootstrap DNS answer; empty without names. */
   readonly bootstrapDns: () => string
+  /** The home page in use. */
+  readonly home: () => Settings['home']
   /** The runtime's handles failed their self-test with that error. */
   readonly onSelfTestFailed: (error: unknown) => void
 }
 
 export function makeHttpServer(setup: HttpSetup): HttpServer {
-  const { bootstrapDns, counters, data, relay, tls } = setup
-  const { isDerpEnabled, home } = data.settings
+  const { bootstrapDns, counters, data, home, relay, tls } = setup
+  const { isDerpEnabled, limits } = data.settings
   const upgrades = new UpgradeHandler({
     counters,
     now,
     openSession: (link, wish) => relay.accept({ link, ...wish }),
   })
-  const pages = { home, isDerpEnabled, bootstrapDns }
+  const pages: HttpPages = {
+    get home() {
+      return home()
+    },
+    isDerpEnabled,
+    bootstrapDns,
+  }
   return new HttpServer({
     counters,
     upgrades: isDerpEnabled ? upgrades : undefined,
-    accepts: makeAcceptBudget(data),
+    accepts: makeAcceptBudget(data.accepts, limits),
     idleTimeoutMs: tls === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
     now,
     pageOf: (head) => pageOf(head, pages),
@@ -80,10 +90,12 @@ async function makeAcceptor(setup: HttpSetup, host: AcceptorHost): Promise<Accep
   }
 }
 
-/** Undefined without a limit. */
-function makeAcceptBudget({ accepts, settings }: RelayThreadData): AcceptBudget | undefined {
-  const { acceptsPerSecond, acceptBurst } = settings.limits
+/** Undefined without a limit. @param memory which the threads share */
+export function makeAcceptBudget(
+  memory: SharedArrayBuffer,
+  { acceptsPerSecond, acceptBurst }: Pick<RelayLimits, 'acceptsPerSecond' | 'acceptBurst'>,
+): AcceptBudget | undefined {
   return Number.isFinite(acceptsPerSecond) && Number.isFinite(acceptBurst)
-    ? new AcceptBudget(accepts, acceptsPerSecond, acceptBurst)
+    ? new AcceptBudget(memory, acceptsPerSecond, acceptBurst)
     : undefined
 }

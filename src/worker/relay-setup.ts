@@ -2,6 +2,8 @@
 
 import { randomBytes } from 'node:crypto'
 import { OPEN_ADMISSION } from '#admission/remote-admission.ts'
+import type { AdmissionSettings } from '#config/settings.ts'
+import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { Admission, Observer, OtherThreads, Routes } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
@@ -20,6 +22,16 @@ export interface RelaySetup {
   readonly threads: OtherThreads
 }
 
+/** The limits of one thread: its share of what the relay's sessions may hold together. */
+export function threadLimits(limits: RelayLimits, threadCount: number): RelayLimits {
+  return { ...limits, waitingBytesMax: limits.waitingBytesMax / threadCount }
+}
+
+/** @param remote asks the control thread */
+export function admissionFor({ isOpen }: Pick<AdmissionSettings, 'isOpen'>, remote: Admission): Admission {
+  return isOpen ? OPEN_ADMISSION : remote
+}
+
 export function makeRelay(setup: RelaySetup): Relay {
   const { instance, counters, admission, observer, routes, threads } = setup
   const { settings } = setup.data
@@ -29,12 +41,9 @@ export function makeRelay(setup: RelaySetup): Relay {
     meshKeys: settings.meshKeys,
     disallowedAppNames: settings.disallowedAppNames,
     instance,
-    limits: {
-      ...settings.limits,
-      waitingBytesMax: settings.limits.waitingBytesMax / settings.threadCount,
-    },
+    limits: threadLimits(settings.limits, settings.threadCount),
     counters,
-    admission: settings.admission.isOpen ? OPEN_ADMISSION : admission,
+    admission: admissionFor(settings.admission, admission),
     observer,
     routes,
     now,

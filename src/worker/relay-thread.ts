@@ -3,7 +3,9 @@
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { RemoteAdmission } from '#admission/remote-admission.ts'
+import type { Settings } from '#config/settings.ts'
 import { ThreadLinks } from '#interthread/thread-links.ts'
+import type { RelayLimits } from '#protocol/relay-limits.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
@@ -16,13 +18,14 @@ import { remoteText } from '#transport/remote-address.ts'
 import { TlsContexts } from '#transport/tls-contexts.ts'
 import { now } from './clock.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
-import { makeHttpServer } from './http-setup.ts'
-import { makeRelay } from './relay-setup.ts'
+import { makeAcceptBudget, makeHttpServer } from './http-setup.ts'
+import { admissionFor, makeRelay, threadLimits } from './relay-setup.ts'
 import { ThreadMesh } from './thread-mesh.ts'
 import type {
   FromRelayThread,
   ListenRequest,
   RelayThreadData,
+  ThreadSettings,
   ToRelayThread,
   WorkerStateMessage,
 } from './thread-messages.ts'
@@ -34,6 +37,7 @@ const SWEEP_MS = 60
 const SWEEPS_PER_SECOND = 16
 
 class RelayThread {
+  readonly #data: RelayThreadData
   readonly #port: MessagePort
   readonly #counters: Counters
   readonly #relay: Relay
@@ -48,11 +52,17 @@ class RelayThread {
   readonly #httpServer: HttpServer
   readonly #sweeper: NodeJS.Timeout
   #bootstrapDns = ''
+  #home: Settings['home']
+  /** In use. */
+  #limits: RelayLimits
   #sweepCount = 0
   #sweptMs = now()
 
   constructor(data: RelayThreadData, port: MessagePort) {
+    this.#data = data
     this.#port = port
+    this.#home = data.settings.home
+    this.#limits = data.settings.limits
     const send = (message: FromRelayThread): void => this.#send(message)
     const counters = new Counters(data.counters)
     const { instance } = data
@@ -91,6 +101,7 @@ class RelayThread {
       relay: this.#relay,
       scheduler: this.#scheduler,
       bootstrapDns: () => this.#bootstrapDns,
+      home: () => this.#home,
       onSelfTestFailed: (error) => send({ kind: 'handleSelfTestFailed', text: String(error) }),
     })
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
@@ -113,6 +124,8 @@ class RelayThread {
       case 'certificates':
         this.#tls?.use(message.set)
         return this.#send({ kind: 'certificatesUsed', edition: message.edition })
+      case 'liveSettings':
+        return this.#useSettings(message.settings)
       case 'endUnacknowledged':
         return this.#endUnacknowledged(message.remotes)
       case 'meshKeys':
@@ -132,6 +145,18 @@ class RelayThread {
       case 'stop':
         return void this.#stop()
     }
+  }
+
+  #useSettings({ limits, home, disallowedAppNames, rebalancePerSecond, admission }: ThreadSettings): void {
+    this.#home = home
+    this.#relay.setLimits(threadLimits(limits, this.#data.settings.threadCount))
+    this.#relay.setLoginPolicy(admissionFor(admission, this.#admission), disallowedAppNames)
+    this.#mesh.setRebalancing(rebalancePerSecond)
+    const { acceptsPerSecond, acceptBurst, tcpUserTimeoutMs } = this.#limits
+    this.#limits = limits
+    if (tcpUserTimeoutMs !== limits.tcpUserTimeoutMs) this.#httpServer.setUserTimeout(limits.tcpUserTimeoutMs)
+    if (acceptsPerSecond === limits.acceptsPerSecond && acceptBurst === limits.acceptBurst) return
+    this.#httpServer.setAccepts(makeAcceptBudget(this.#data.accepts, limits)?.refilled())
   }
 
   async #listen(request: ListenRequest): Promise<void> {

@@ -45,7 +45,7 @@ export class ThreadMesh {
   /** Waiting for the next sweep. */
   #homeChanges: HomeChange[] = []
   /** This thread's share of the relay's rate; below 1, clients are closed once in several seconds. */
-  readonly #rebalancePerSecond: number
+  #rebalancePerSecond: number
   #rebalanceCredit = 0
 
   constructor(parts: ThreadMeshParts) {
@@ -78,6 +78,11 @@ export class ThreadMesh {
   /** The first key is used to log in to siblings from now on. */
   setMeshKeys(keys: readonly Uint8Array[]): void {
     this.#meshKeys = keys
+  }
+
+  /** Clients per second of the whole relay that are disconnected so that they return to their preferred relay. */
+  setRebalancing(perSecond: number): void {
+    this.#rebalancePerSecond = perSecond / this.#parts.data.settings.threadCount
   }
 
   located({ key, location }: LocationUpdate): void {

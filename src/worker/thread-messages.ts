@@ -1,6 +1,7 @@
 // Messages between the control thread and the worker threads. Plain data that survives structured cloning. Packets never
 // travel this way; they cross between relay threads in shared memory (`interthread/`).
 
+import type { LiveSettings } from '#config/live-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
@@ -28,6 +29,14 @@ export interface RelayThreadData {
   readonly hasNative: boolean
 }
 
+/** Settings of relay threads that may change while they serve. */
+export type ThreadSettings = Pick<
+  LiveSettings,
+  'limits' | 'disallowedAppNames' | 'home' | 'rebalancePerSecond'
+> & {
+  readonly admission: Pick<LiveSettings['admission'], 'isOpen'>
+}
+
 export interface ListenRequest {
   readonly host: string
   readonly port: number
@@ -44,6 +53,8 @@ export type ToRelayThread =
   | { readonly kind: 'bootstrapDns'; readonly json: string }
   /** What new TLS handshakes present from now on; answered with `certificatesUsed`. */
   | { readonly kind: 'certificates'; readonly edition: number; readonly set: CertificateSet }
+  /** The settings that a reload has changed, or may have. */
+  | { readonly kind: 'liveSettings'; readonly settings: ThreadSettings }
   /** Ends the sessions of remotes that no longer acknowledge. */
   | { readonly kind: 'endUnacknowledged'; readonly remotes: readonly RemoteAddress[] }
   /** Another relay thread has started, or has died. */

@@ -24,7 +24,8 @@ export async function derpfleet(
   const code = await runCommand(args, {
     stdout: { write: (text) => (output.stdout += text) },
     stderr: { write: (text) => (output.stderr += text) },
-    env,
+    // Without it, relays would keep their state with those of this machine.
+    env: { STATE_DIRECTORY: process.env.STATE_DIRECTORY, ...env },
     signals: stoppingAtOnce(),
     endAtOnce: () => {
       throw new Error('not expected in this test')

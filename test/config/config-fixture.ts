@@ -22,6 +22,7 @@ export class ConfigFixture implements Disposable {
     isRoot: false,
     homeFolder: this.folder.at('home'),
     cacheFolder: this.folder.at('cache'),
+    stateFolder: this.folder.at('state'),
     tailscaledSocket: this.folder.at('tailscaled.sock'),
     coreCount: 2,
     memoryBytes: 1_073_741_824,

@@ -25,7 +25,6 @@ const INEFFECTIVE: readonly (readonly [
   ['rebalance', '1', 'without -regions-file', []],
   ['accept-connection-limit', '10', 'without -accept-connection-burst', ['-accept-connection-burst=5']],
   ['accept-connection-burst', '5', 'without -accept-connection-limit', ['-accept-connection-limit=10']],
-  ['state-dir', '/d', 'without -quick-start', []],
   ['mesh-ca-file', 'CERTIFICATES/a.example.crt', 'without -mesh-with or -mesh-dns or -regions-file', []],
   ['certdir', 'CERTIFICATES', 'without TLS', ['-certmode=manual', '-hostname=a.example']],
   [

@@ -38,6 +38,7 @@ test("accepts derper's command line", () => {
       regions: [],
       rebalancePerSecond: 0,
     },
+    stateFolder: expect.stringContaining(fixture.host.stateFolder),
     derp: { host: '127.0.0.1', port: 3443 },
     http: undefined,
     stun: { host: '127.0.0.1', port: 3478 },

@@ -139,6 +139,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     meshKeys: [MESH_KEY],
     meshKeyPath: undefined,
     mesh: NO_MESH,
+    stateFolder: undefined,
     derp: { host: '127.0.0.1', port: 0 },
     http: undefined,
     stun: undefined,

@@ -1,0 +1,41 @@
+// Puts the settings that a reload has changed in use: in the control thread's parts at once, in the relay threads by a
+// message. Decides nothing: what may change is config/live-settings.ts, what a part does with it is its own business. Runs
+// on the control thread.
+
+import { isDeepStrictEqual } from 'node:util'
+import type { LiveSettings } from '#config/live-settings.ts'
+import type { Log } from '#ops/log.ts'
+import type { RelayAdmission } from './admission.ts'
+import type { BootstrapDns } from './bootstrap-dns.ts'
+import type { RelayThreads } from './relay-threads.ts'
+import type { UnacknowledgedService } from './unacknowledged-service.ts'
+
+export interface ChangeableParts {
+  readonly log: Log
+  readonly threads: Pick<RelayThreads, 'broadcast'>
+  readonly admission: RelayAdmission
+  readonly bootstrapDns: BootstrapDns
+  /** Undefined if the relay threads set the limit as a socket option. */
+  readonly unacknowledged: UnacknowledgedService | undefined
+}
+
+export function settingsApplier(parts: ChangeableParts): (now: LiveSettings, before: LiveSettings) => void {
+  const { log, threads, admission, bootstrapDns, unacknowledged } = parts
+  return (now, before) => {
+    const isNew = (name: keyof LiveSettings): boolean => !isDeepStrictEqual(now[name], before[name])
+    // Before the threads are told: their next question may be by the new policy.
+    if (isNew('admission')) admission.setPolicy(now.admission)
+    const { limits, home, disallowedAppNames, rebalancePerSecond } = now
+    const { isOpen } = now.admission
+    threads.broadcast({
+      kind: 'liveSettings',
+      settings: { limits, home, disallowedAppNames, rebalancePerSecond, admission: { isOpen } },
+    })
+    if (isNew('bootstrapDnsNames')) bootstrapDns.setNames(now.bootstrapDnsNames)
+    if (limits.tcpUserTimeoutMs !== before.limits.tcpUserTimeoutMs) {
+      unacknowledged?.setLimit(limits.tcpUserTimeoutMs)
+    }
+    // A level that SIGUSR2 has set stays, unless the setting changes.
+    if (isNew('logLevel')) log.setLevel(now.logLevel)
+  }
+}

@@ -1,0 +1,88 @@
+// Makes the parts of a relay by which operators see and change it: health, drain, reload, pages and commands. Construction
+// only. Runs on the control thread.
+
+import type { SettingsInUse, SettingsSource } from '#config/live-settings.ts'
+import type { Settings } from '#config/settings.ts'
+import type { RelayLimits } from '#relay/ports.ts'
+import { AdminService } from './admin-service.ts'
+import type { Certificates } from './certificates.ts'
+import { DrainService } from './drain-service.ts'
+import type { FileReload } from './mesh-files.ts'
+import type { MetricParts } from './metric-sources.ts'
+import { nativeWays, type NativeUse } from './native-setup.ts'
+import { reloadVerb, statusVerb } from './operator-verbs.ts'
+import { Readiness } from './readiness.ts'
+import { ReloadService, type FileOwner, type ReloadParts } from './reload-service.ts'
+import { startProblems } from './start-check.ts'
+import type { SystemdEnvironment } from './systemd-environment.ts'
+import type { SystemdNotifyService } from './systemd-notify-service.ts'
+import { makeNotify } from './systemd-setup.ts'
+import { VerbsService } from './verbs-service.ts'
+
+/** How the settings were read, so that a reload can read them again. */
+export type SettingsReading = Pick<SettingsInUse, 'raw'> & Pick<SettingsSource, 'read' | 'host'>
+
+export interface OperatorPartsInput
+  extends Omit<MetricParts, 'readiness' | 'limits' | 'ways'>, Pick<ReloadParts, 'apply'>, NativeUse {
+  readonly systemd: SystemdEnvironment
+  /** The relay's state folder; undefined if it has none, or cannot use it. */
+  readonly stateFolder: string | undefined
+  /** Undefined: no setting can change while the relay runs. */
+  readonly reading: SettingsReading | undefined
+}
+
+export interface OperatorParts {
+  readonly readiness: Readiness
+  readonly drain: DrainService
+  readonly reload: ReloadService
+  /** Each undefined if the settings switch it off. */
+  readonly admin: AdminService | undefined
+  readonly verbs: VerbsService | undefined
+  /** Undefined without a service manager that wants to be told. */
+  readonly notify: SystemdNotifyService | undefined
+}
+
+export function makeOperatorParts(settings: Settings, input: OperatorPartsInput): OperatorParts {
+  const { log, threads, reading, stateFolder } = input
+  const readiness = new Readiness(input)
+  const notify = makeNotify(input, { ...input, readiness })
+  const reload = new ReloadService({
+    ...input,
+    notify,
+    source: reading && withStartCheck(reading),
+    fileOwners: fileOwnersOf(input),
+  })
+  const limits = (): RelayLimits => reload.live.limits
+  const ways = nativeWays(settings, input)
+  const [adminSocket] = input.inherited.admin
+  const admin =
+    settings.admin && new AdminService(settings.admin, adminSocket, { ...input, readiness, limits, ways })
+  const drain = new DrainService({
+    settings,
+    log,
+    watch: input.drain,
+    threads,
+    readiness,
+    admin: () => admin,
+  })
+  const verbs = stateFolder === undefined ? undefined : new VerbsService(stateFolder, log)
+  verbs?.register(statusVerb({ ...input, readiness }))
+  verbs?.register(reloadVerb(reload))
+  return { readiness, drain, reload, admin, verbs, notify }
+}
+
+/** A configuration with which the relay could not start is refused by a reload, too. */
+function withStartCheck(reading: SettingsReading): SettingsReading & SettingsSource {
+  return { ...reading, startProblems: (settings, inUse) => startProblems(settings, new Set(), inUse) }
+}
+
+function fileOwnersOf({ mesh, certificates }: OperatorPartsInput): readonly FileOwner[] {
+  const owners = [mesh, certificates && { reload: async () => await reloadOf(certificates) }]
+  return owners.filter((owner) => owner !== undefined)
+}
+
+async function reloadOf(certificates: Certificates): Promise<readonly FileReload[]> {
+  const { path, result } = await certificates.reload()
+  const { lastFailure } = certificates.status
+  return [{ path, result, problems: lastFailure === undefined ? [] : [lastFailure] }]
+}

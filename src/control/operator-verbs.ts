@@ -1,0 +1,85 @@
+// The verbs of a running relay that need no part of their own: `status` says how it is, `reload` reads its files again.
+// Adapts parts of the relay to verbs; no logic of either. Runs on the control thread.
+
+import type { CertificateStatus } from '#ops/certificate-families.ts'
+import type { DrainWatch } from '#ops/drain-watch.ts'
+import type { LinkWatch } from '#ops/link-watch.ts'
+import type { Verb, VerbBody } from '#ops/verb.ts'
+import { packageVersion } from '#ops/version.ts'
+import type { Settings } from '#config/settings.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
+import type { Readiness } from './readiness.ts'
+import type { RelayThreads } from './relay-threads.ts'
+import type { ReloadService } from './reload-service.ts'
+import { shortList } from './short-list.ts'
+
+export interface StatusParts {
+  readonly settings: Settings
+  readonly threads: Pick<RelayThreads, 'counters'>
+  readonly readiness: Pick<Readiness, 'health'>
+  readonly links: Pick<LinkWatch, 'siblings'>
+  /** Undefined without TLS. */
+  readonly certificates: { readonly status: CertificateStatus } | undefined
+  readonly drain: Pick<DrainWatch, 'isDraining' | 'numbers'>
+}
+
+/** How the relay is, for people and scripts; numbers over time are metrics. */
+export function statusVerb(parts: StatusParts): Verb {
+  const startedAt = new Date().toISOString()
+  return {
+    name: 'status',
+    changes: false,
+    parameters: {},
+    answer: () => ({ isDone: true, body: { ...identityOf(parts), startedAt, ...stateOf(parts) } }),
+  }
+}
+
+export function reloadVerb(reload: ReloadService): Verb {
+  return {
+    name: 'reload',
+    changes: true,
+    parameters: {},
+    answer: async () => {
+      const result = await reload.reload()
+      if (result.problems.length === 0) return { isDone: true, body: { ...result } }
+      return { isDone: false, body: { error: 'refused; what was in use stays in use', ...result } }
+    },
+  }
+}
+
+function identityOf({ settings: { hostname, nodeKey } }: StatusParts): VerbBody {
+  return {
+    version: packageVersion(),
+    hostname,
+    key: publicKeyText(nodeKey.publicKey),
+    pid: process.pid,
+  }
+}
+
+function stateOf({ threads, readiness, links, certificates, drain }: StatusParts): VerbBody {
+  const { isReady, checks } = readiness.health.report()
+  const siblings = links.siblings()
+  return {
+    state: drain.isDraining ? 'draining' : isReady ? 'ready' : 'not ready',
+    failing: checks.filter(({ isOk }) => !isOk).map(({ name, detail }) => `${name}: ${detail}`),
+    clients: threads.counters.reduce((sum, counters) => sum + counters.get('clientsCurrent'), 0),
+    siblings: {
+      known: siblings.length,
+      up: siblings.filter(({ isUp }) => isUp).length,
+      down: shortList(siblings.filter(({ isUp }) => !isUp).map(({ name }) => name)),
+    },
+    certificate: certificates && certificateBody(certificates.status),
+    drain: drain.isDraining ? drain.numbers() : undefined,
+  }
+}
+
+/** The certificate for the relay's host name, and why it was not renewed. */
+function certificateBody({ certificates: [life], lastFailure }: CertificateStatus): VerbBody {
+  return {
+    name: life?.hostname,
+    source: life?.origin,
+    validFrom: life && new Date(life.notBeforeMs).toISOString(),
+    validUntil: life && new Date(life.notAfterMs).toISOString(),
+    failure: lastFailure,
+  }
+}

@@ -1,0 +1,215 @@
+// Commands that reach a running relay: how they find it, and what they print. The relays are processes.
+
+import { spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test, vi } from 'vitest'
+import { newKeyPair } from '#client/derp-client.ts'
+import { stateFolderName } from '#config/state-folder.ts'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { startProcess, waitUntil, type RunningProcess, type RunResult } from '../support/process.ts'
+import { derpfleet, derpfleetProcess, FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
+
+// Each test starts a process, or several.
+vi.setConfig({ testTimeout: 90_000 })
+
+const SERVING = /"event":"relay_started"/
+const NOBODY = '65534'
+
+/** setpriv starts a program as another user. */
+const canBeNobody =
+  spawnSync('setpriv', ['--reuid', NOBODY, '--clear-groups', 'true'], { stdio: 'ignore' }).status === 0
+if (!canBeNobody) process.stderr.write('SKIPPING tests of other users: they need root and setpriv\n')
+
+/** The environment of relays and commands that share a default state folder. */
+function envIn(folder: TemporaryFolder): { STATE_DIRECTORY: string } {
+  return { STATE_DIRECTORY: folder.at('state') }
+}
+
+async function start(folder: TemporaryFolder, keyName: string, ...args: string[]): Promise<RunningProcess> {
+  const all = ['serve', '-c', folder.at(keyName), ...FREE_PORTS, ...args]
+  return await startDerpfleet(all, { readyWhen: SERVING, env: envIn(folder) })
+}
+
+async function run(folder: TemporaryFolder, ...args: string[]): Promise<RunResult> {
+  return await derpfleet(args, envIn(folder))
+}
+
+test('status prints how the only relay is, for people and as JSON', async () => {
+  using folder = new TemporaryFolder()
+  const pair = newKeyPair()
+  folder.write('derper.key', formatKeyFile(pair))
+  await using relay = await start(folder, 'derper.key')
+  const { code, stdout, stderr } = await derpfleetProcess(['status'], { env: envIn(folder) })
+  expect([code, stderr]).toEqual([0, ''])
+  expect(stdout).toContain(`relay        localhost ${publicKeyText(pair.publicKey)}\n`)
+  expect(stdout).toMatch(/^clients +0$/m)
+  const asJson = await run(folder, 'status', '-json')
+  expect(JSON.parse(asJson.stdout)).toMatchObject({
+    key: publicKeyText(pair.publicKey),
+    pid: relay.pid,
+    clients: 0,
+    siblings: { known: 0, up: 0, down: [] },
+  })
+  expect(readdirSync(folder.at('state'))).toEqual([stateFolderName(pair.publicKey)])
+  await relay.stop()
+  expect(readdirSync(join(folder.at('state'), stateFolderName(pair.publicKey)))).toEqual(['relay.json'])
+  expect(await run(folder, 'status')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('derpfleet status: no relay runs here'),
+  })
+})
+
+test('reload reads files again, and leaves an audit line', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('mesh.key', `${'ab'.repeat(32)}\n`)
+  await using relay = await start(folder, 'derper.key', '-mesh-psk-file', path)
+  writeFileSync(path, `${'cd'.repeat(32)}\n`)
+  const { code, stdout } = await run(folder, 'reload')
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^reloaded; [^]*mesh\.key: (new|same)\n/)])
+  await waitUntil('the call is logged', () => /"verb_called","verb":"reload"/.test(relay.output))
+  expect(relay.output).toContain('"event":"mesh_keys_changed"')
+})
+
+test('of several relays, one is chosen by its key, its folder, or a configuration that names either', async () => {
+  using folder = new TemporaryFolder()
+  await using first = await start(folder, 'first.key', '-hostname', 'first.example')
+  await using second = await start(folder, 'second.key', '-hostname', 'second.example')
+  await using third = await start(folder, 'third.key', '-state-dir', folder.at('own'))
+  const several = await run(folder, 'status')
+  expect([several.code, several.stdout]).toEqual([1, ''])
+  expect(several.stderr).toContain('several relays run here; choose one:\n')
+  expect(several.stderr).toMatch(/-state-dir \S+\/state\/[\da-f]{16} {2}first\.example \(process \d+\)\n/)
+  expect(several.stderr).toContain(`second.example (process ${second.pid})`)
+  const pidBy = async (...args: string[]): Promise<unknown> =>
+    JSON.parse((await run(folder, 'status', '-json', ...args)).stdout).pid
+  expect(await pidBy('-c', folder.at('first.key'))).toBe(first.pid)
+  expect(await pidBy('-config', folder.write('a.yaml', `key-file: ${folder.at('second.key')}\n`))).toBe(
+    second.pid,
+  )
+  expect(await pidBy('-state-dir', folder.at('own'))).toBe(third.pid)
+  expect(
+    await run(folder, 'status', '-c', folder.write('other.key', formatKeyFile(newKeyPair()))),
+  ).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('no relay runs here'),
+  })
+  expect(await run(folder, 'status', '-c', folder.at('missing.key'))).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(`-c: ${folder.at('missing.key')} does not exist`),
+  })
+  expect(existsSync(folder.at('missing.key'))).toBe(false)
+})
+
+test('a second relay refuses the state folder of the first, and leaves it alone', async () => {
+  using folder = new TemporaryFolder()
+  await using first = await start(folder, 'first.key', '-state-dir', folder.at('own'))
+  const args = ['serve', '-c', folder.at('second.key'), ...FREE_PORTS, '-state-dir', folder.at('own')]
+  const { code, stderr } = await derpfleetProcess(args)
+  expect(code).toBe(1)
+  expect(stderr).toContain(`-state-dir ${folder.at('own')} belongs to the relay with the key nodekey:`)
+  expect(
+    JSON.parse((await run(folder, 'status', '-json', '-state-dir', folder.at('own'))).stdout),
+  ).toMatchObject({
+    pid: first.pid,
+  })
+})
+
+test('two relays that claim one folder at once: one serves', async () => {
+  using folder = new TemporaryFolder()
+  const ends = await Promise.allSettled(
+    ['a', 'b'].map(async (name) => await start(folder, `${name}.key`, '-state-dir', folder.at('own'))),
+  )
+  const serving = ends.filter((end) => end.status === 'fulfilled')
+  expect(serving).toHaveLength(1)
+  for (const { value } of serving) await value.stop()
+})
+
+test('two runs of one relay at once share the folder, and a command reaches one of them', async () => {
+  using folder = new TemporaryFolder()
+  folder.write('a.key', formatKeyFile(newKeyPair()))
+  const runs = await Promise.all([1, 2].map(async () => await start(folder, 'a.key')))
+  const pidNow = async (): Promise<unknown> => JSON.parse((await run(folder, 'status', '-json')).stdout).pid
+  const pid = await pidNow()
+  expect(runs.map((each) => each.pid)).toContain(pid)
+  await runs.find((each) => each.pid !== pid)?.stop()
+  expect(await pidNow()).toBe(pid)
+  for (const each of runs) await each.stop()
+})
+
+test.runIf(canBeNobody)('another user is told that permission is missing', async () => {
+  using folder = new TemporaryFolder()
+  chmodSync(folder.path, 0o755)
+  mkdirSync(folder.at('state'), { mode: 0o755 })
+  await using _relay = await start(folder, 'derper.key')
+  const asNobody = ['--reuid', NOBODY, '--clear-groups', process.execPath]
+  const main = PROGRAM.replace(/bin\/derpfleet$/, 'src/main.ts')
+  const { status, stderr } = spawnSync('setpriv', [...asNobody, main, 'reload'], {
+    env: { ...process.env, ...envIn(folder), HOME: folder.path },
+    encoding: 'utf8',
+  })
+  expect([status, stderr]).toEqual([1, expect.stringContaining('derpfleet reload: no permission for ')])
+})
+
+test.runIf(canBeNobody)(
+  'a relay whose state folder is not its own, or is read-only, serves without',
+  async () => {
+    using folder = new TemporaryFolder()
+    chmodSync(folder.path, 0o755)
+    mkdirSync(folder.at('of-root'), { mode: 0o755 })
+    folder.write('derper.key', formatKeyFile(newKeyPair()))
+    chmodSync(folder.at('derper.key'), 0o644)
+    const asNobody = ['--reuid', NOBODY, '--clear-groups', PROGRAM]
+    const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, '-state-dir', folder.at('of-root')]
+    await using relay = await startProcess('setpriv', [...asNobody, ...args], {
+      readyWhen: SERVING,
+      env: { HOME: folder.path },
+    })
+    const warnings = relay.output.split('\n').filter((line) => line.includes('state_folder_unusable'))
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toContain(
+      `"path":"${folder.at('of-root')}","reason":"is not accessible to this user"`,
+    )
+    expect(await relay.stop()).toEqual({ code: 0, signal: null })
+  },
+)
+
+test.each([
+  ['-no-such', 2, 'unknown flag'],
+  ['extra', 2, 'unexpected argument'],
+])('reload %s is a mistake on the command line', async (arg, code, message) => {
+  const result = await derpfleet(['reload', arg])
+  expect(result.code).toBe(code)
+  expect(result.stderr).toContain(message)
+})
+
+test('the admin port changes nothing', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, 'derper.key')
+  const [, admin] = /"admin":"([^"]+)"/.exec(relay.output) ?? []
+  for (const path of ['/', '/v1/reload', '/v1/status', '/metrics', '/livez']) {
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+      expect([path, method, (await fetch(`http://${admin}${path}`, { method })).status]).toEqual([
+        path,
+        method,
+        405,
+      ])
+    }
+  }
+  expect((await fetch(`http://${admin}/v1/reload`)).status).toBe(404)
+  expect(relay.output).not.toContain('verb_called')
+  expect(relay.output).not.toContain('relay_reloaded')
+})
+
+test('stale folders are passed over', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, 'derper.key')
+  const stale = join(folder.at('state'), '0123456789abcdef')
+  mkdirSync(stale)
+  writeFileSync(join(stale, 'control.sock'), '')
+  mkdirSync(join(folder.at('state'), 'fedcba9876543210'))
+  writeFileSync(join(folder.at('state'), 'notes'), readFileSync(folder.at('derper.key')))
+  expect(JSON.parse((await run(folder, 'status', '-json')).stdout)).toMatchObject({ pid: relay.pid })
+})

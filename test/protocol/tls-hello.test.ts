@@ -6,6 +6,7 @@ import { connect, type ConnectionOptions } from 'node:tls'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { helloState, readHello } from '#protocol/tls-hello.ts'
+import { goClient, opensslValidation } from '../vectors/tls-hello.ts'
 
 /** The first bytes that Node's TLS sends. */
 async function helloOf(options: ConnectionOptions): Promise<Buffer> {
@@ -100,6 +101,14 @@ describe.each(cases)('$name', ({ options, serverName, isAcmeValidation }) => {
       }),
     )
   })
+})
+
+it('reads the hellos of OpenSSL and of Go', () => {
+  const serverName = 'derp1.example.com'
+  expect(helloState(opensslValidation)).toBe('whole')
+  expect(readHello(opensslValidation)).toEqual({ serverName, isAcmeValidation: true })
+  expect(helloState(goClient)).toBe('whole')
+  expect(readHello(goClient)).toEqual({ serverName, isAcmeValidation: false })
 })
 
 it('bytes of other protocols are foreign', () => {

@@ -25,6 +25,7 @@ import {
 } from '#protocol/stun.ts'
 import * as keys from '../../vectors/keys.ts'
 import * as stun from '../../vectors/stun.ts'
+import { goClient, opensslValidation } from '../../vectors/tls-hello.ts'
 import { magnitude, invariant, same, texts, type FuzzTarget } from '../target.ts'
 
 const stunRequest: FuzzTarget = {
@@ -96,7 +97,7 @@ function acmeHello(recordBytes: number): Buffer {
 
 const tlsHello: FuzzTarget = {
   name: 'tls-hello',
-  corpus: [acmeHello(200), acmeHello(3), acmeHello(200).subarray(0, 60)],
+  corpus: [acmeHello(200), acmeHello(3), acmeHello(200).subarray(0, 60), goClient, opensslValidation],
   tokens: ['acme-tls/1', '\x16\x03\x01', '\x01\x00'],
   attempt(input, random) {
     if (input.length === 0) return 'nothing'

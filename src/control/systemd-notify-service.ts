@@ -13,7 +13,7 @@ const LOOK_MS = 1_000
 /** Longer than siblings and admission take; much less than systemd's limit for a start, which is 90 s. */
 const READY_MS_MAX = 30_000
 /** How often a change of the status is worth a message, and how often one that costs a process is. */
-const STATUS_MS_MIN = 5_000
+const STATUS_MS_MIN = 2_000
 const EXPENSIVE_STATUS_MS_MIN = 60_000
 /** A sign of life that is late by one look, or lost once, is no reason to restart the relay. */
 const SIGNS_PER_WATCHDOG = 3
@@ -31,7 +31,7 @@ export interface SystemdNotifyParts {
   readonly areThreadsAlive: () => boolean
   /** What a relay in service is doing, such as "serving 412 clients, mesh 2/2". */
   readonly activity: () => string
-  /** What a relay that stops is doing, such as "stopping, 42 clients left". */
+  /** What a relay that stops is doing, such as "draining, 42 clients left". */
   readonly ending: () => string
   /** Monotonic milliseconds, of the clock CLOCK_MONOTONIC. */
   readonly now: () => number
@@ -97,12 +97,15 @@ export class SystemdNotifyService implements Service {
     if (this.#isStopping || this.#timer === undefined) return
     this.#isStopping = true
     this.#status = this.#parts.ending()
+    this.#statusMs = this.#parts.now()
     this.#parts.notifier.send({ STOPPING: 1, STATUS: this.#status })
     this.look()
   }
 
+  /** The drain of the relay begins in the same turn; its state is reported as it is then. */
   async drain(): Promise<void> {
-    await Promise.resolve(this.stopping())
+    await Promise.resolve()
+    this.stopping()
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 // What a relay under a service manager starts with: the service that reports to it, and the log lines about the sockets that
 // it has handed over. Construction only. Runs on the control thread.
 
+import type { DrainWatch } from '#ops/drain-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
@@ -22,12 +23,13 @@ export interface NotifySources {
   readonly readiness: Readiness
   readonly threads: RelayThreads
   readonly links: LinkWatch
+  readonly drain: DrainWatch
 }
 
 /** Undefined if nobody wants to be told. */
 export function makeNotify(
   { log, native, systemd }: NotifySurroundings,
-  { readiness, threads, links }: NotifySources,
+  { readiness, threads, links, drain }: NotifySources,
 ): SystemdNotifyService | undefined {
   const { notifySocket: socket, watchdogMs } = systemd
   if (socket === undefined) return undefined
@@ -41,7 +43,7 @@ export function makeNotify(
     health: () => readiness.health.report(),
     areThreadsAlive: () => readiness.areThreadsAlive,
     activity: () => `serving ${clients()}${meshText(links)}`,
-    ending: () => `stopping, ${clients()} left`,
+    ending: () => `${drain.isDraining ? 'draining' : 'stopping'}, ${clients()} left`,
     now: monotonicMs,
   })
 }

@@ -59,7 +59,7 @@ it('READY after the time limit, with what is missing', async () => {
 })
 
 it.each([
-  [false, 12],
+  [false, 30],
   [true, 1],
 ])('a changing status not too often (a message costs a process: %s)', async (isExpensive, messages) => {
   state.isReady = true

@@ -9,7 +9,7 @@ import { askStun } from '#client/stun-request.ts'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { FREE_PORTS, PROGRAM } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { freeTcpPort, runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 
 // Each test starts the program once or twice, in half a second, or in ten while other tests keep both cores busy.
 vi.setConfig({ testTimeout: 90_000 })
@@ -93,9 +93,12 @@ describe.skipIf(!hasPython)('messages to the service manager', () => {
       'READY was sent again',
       () => socket.messages.filter(({ READY }) => READY === '1').length === 2,
     )
+    const alice = await connectTo(portOf(started(relay).derp))
     relay.signal('SIGTERM')
+    expect((await socket.message('STOPPING')).STATUS).toBe('draining, 1 client left')
+    await socket.message('EXTEND_TIMEOUT_USEC')
+    await alice.close()
     expect(await relay.exited).toEqual({ code: 0, signal: null })
-    expect((await socket.message('STOPPING')).STATUS).toBe('stopping, 0 clients left')
     expect(relay.output).not.toContain('systemd_unreachable')
   })
 
@@ -137,17 +140,20 @@ describe.skipIf(!hasPython)('messages to the service manager', () => {
   })
 })
 
-/** Two clients that exchange a packet through the relay. */
+async function connectTo(port: number): Promise<DerpClient> {
+  const connectTimeoutMs = 60_000
+  return await DerpClient.connect({
+    host: '127.0.0.1',
+    port,
+    tls: false,
+    key: newKeyPair(),
+    connectTimeoutMs,
+  })
+}
+
+/** Two clients exchange a packet through the relay. */
 async function assertServes(port: number): Promise<void> {
-  const connect = async (): Promise<DerpClient> =>
-    await DerpClient.connect({
-      host: '127.0.0.1',
-      port,
-      tls: false,
-      key: newKeyPair(),
-      connectTimeoutMs: 60_000,
-    })
-  const [alice, bob] = await Promise.all([connect(), connect()])
+  const [alice, bob] = await Promise.all([connectTo(port), connectTo(port)])
   const packet = bob.next('packet')
   alice.send(bob.publicKey, Buffer.from('hello'))
   expect(Buffer.from((await packet).packet).toString()).toBe('hello')
@@ -167,7 +173,7 @@ describe.skipIf(!hasPython)('inherited sockets', () => {
     const serve = [PROGRAM, 'serve', '-c', folder.at('key'), ...args]
     return await startProcess('python3', [holder, sockets, ...serve], {
       env,
-      readyWhen: /"event":"(relay_started|start_failed)"/,
+      readyWhen: STARTED,
     })
   }
 
@@ -234,12 +240,14 @@ describe.skipIf(!hasPython)('inherited sockets', () => {
     using folder = new TemporaryFolder()
     const port = await freeTcpPort()
     const args = ['-a', `127.0.0.1:${port}`, '-stun=false', '-admin', 'off']
-    await using relay = await hold('derp=tcp:127.0.0.1:0,=udp:127.0.0.1:0', args, folder)
-    expect((await relay.exited).code).toBe(1)
-    expect(relay.output).toMatch(
+    const sockets = 'derp=tcp:127.0.0.1:0,=udp:127.0.0.1:0'
+    const program = [holder, sockets, PROGRAM, 'serve', '-c', folder.at('key'), ...args]
+    const { code, stderr } = await runProcess('python3', program)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(
       /socket 3 \\"derp\\" \(tcp 127\.0\.0\.1:\d+\) is for DERP, but -a says 127\.0\.0\.1:\d+/,
     )
-    expect(relay.output).toMatch(/socket 4 \(udp 127\.0\.0\.1:\d+\) is for no listener/)
+    expect(stderr).toMatch(/socket 4 \(udp 127\.0\.0\.1:\d+\) is for no listener/)
   })
 
   it('sockets for another process are left alone', async () => {

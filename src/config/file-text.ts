@@ -1,6 +1,6 @@
 // Reads the text of a file that an option names. Bounded: a path to a device or to a log must not fill the memory.
 
-import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { reasonOf } from '#fleet/problem.ts'
 
@@ -73,9 +73,18 @@ export function whyUnread(file: { readonly missing: true } | { readonly reason: 
 }
 
 export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+  return statusOf(path)?.isDirectory() ?? false
 }
 
 export function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined
+  return statusOf(path) !== undefined
+}
+
+/** Undefined for what is not there, and for what this user may not look for. */
+function statusOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch {
+    return undefined
+  }
 }

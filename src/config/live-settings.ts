@@ -16,14 +16,15 @@ import type { Settings } from './settings.ts'
 
 export type LiveSettings = Pick<
   Settings,
-  'limits' | 'admission' | 'disallowedAppNames' | 'home' | 'bootstrapDnsNames' | 'logLevel'
+  'limits' | 'admission' | 'disallowedAppNames' | 'drain' | 'home' | 'bootstrapDnsNames' | 'logLevel'
 > &
   Pick<Settings['mesh'], 'rebalancePerSecond'>
 
 export function liveSettings(settings: Settings): LiveSettings {
-  const { limits, admission, disallowedAppNames, home, bootstrapDnsNames, logLevel, mesh } = settings
+  const { limits, admission, disallowedAppNames, drain, home, bootstrapDnsNames, logLevel, mesh } = settings
   const { rebalancePerSecond } = mesh
-  return { limits, admission, disallowedAppNames, home, bootstrapDnsNames, logLevel, rebalancePerSecond }
+  const more = { bootstrapDnsNames, logLevel, rebalancePerSecond }
+  return { limits, admission, disallowedAppNames, drain, home, ...more }
 }
 
 /** All settings of the sources as they are now. */

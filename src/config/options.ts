@@ -182,6 +182,7 @@ const CERTIFICATE = {
     fallbackNote: "tailscale/derper-certs in the user's cache folder",
     about:
       'Folder with HOSTNAME.crt and HOSTNAME.key. If -hostname is an IP address, missing files are created. With ACME, the folder of account key and certificates, in the format of derper; relays may share it',
+    reload: 'content',
   },
   'tls-max-version': {
     kind: choice('1.2', '1.3'),

@@ -14,7 +14,8 @@ import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'
 
 export interface DrainServiceParts {
-  readonly settings: Pick<Settings, 'drain'>
+  /** The times in use. */
+  readonly times: () => Settings['drain']
   readonly log: Log
   readonly watch: DrainWatch
   readonly threads: Pick<RelayThreads, 'moveClients'>
@@ -36,7 +37,7 @@ export class DrainService implements Service {
     const { log, watch, threads, readiness } = this.#parts
     const startedMs = performance.now()
     watch.begin()
-    const { settleMs, spreadMs } = this.#parts.settings.drain
+    const { settleMs, spreadMs } = this.#parts.times()
     log.info(LogEvent.relayDraining, { clients: watch.numbers().remaining, settleMs, spreadMs })
     // In one turn: STUN falls silent, and the threads close the port.
     readiness.drainStarted()
@@ -52,6 +53,6 @@ export class DrainService implements Service {
   async #lastScrape(): Promise<void> {
     const scraped = this.#parts.admin()?.scraped()
     if (scraped === undefined) return
-    await Promise.race([scraped, sleep(this.#parts.settings.drain.scrapeWaitMs)])
+    await Promise.race([scraped, sleep(this.#parts.times().scrapeWaitMs)])
   }
 }

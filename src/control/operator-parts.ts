@@ -58,8 +58,8 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   const admin =
     settings.admin && new AdminService(settings.admin, adminSocket, { ...input, readiness, limits, ways })
   const drain = new DrainService({
-    settings,
     log,
+    times: () => reload.live.drain,
     watch: input.drain,
     threads,
     readiness,

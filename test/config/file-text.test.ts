@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, truncateSync } from 'node:fs'
+import { chmodSync, symlinkSync, truncateSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { readFileText } from '#config/file-text.ts'
+import { exists, isFolder, readFileText } from '#config/file-text.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
 const BYTES_MAX = 4_194_304
@@ -33,4 +33,10 @@ test('distinguishes a missing file from an unreadable one, and returns the mode'
   expect('text' in read && [read.text, read.mode & 0o777]).toEqual(['as it is', 0o640])
   expect(readFileText(folder.at('none'))).toEqual({ missing: true })
   expect(readFileText(folder.path)).toEqual({ reason: 'is a folder' })
+})
+
+test('a path that cannot be looked at does not exist', () => {
+  using folder = new TemporaryFolder()
+  symlinkSync(folder.at('loop'), folder.at('loop'))
+  expect([exists(folder.at('loop')), isFolder(folder.at('loop'))]).toEqual([false, false])
 })

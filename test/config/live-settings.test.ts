@@ -84,6 +84,7 @@ home: blank
 bootstrap-dns-names: example.com
 log-level: debug
 rebalance: 3
+drain-settle: 2s
 `
   const { changed, needsRestart } = relay.reread(text)
   expect(needsRestart).toEqual([])
@@ -109,6 +110,7 @@ rebalance: 3
     bootstrapDnsNames: ['example.com'],
     logLevel: 'debug',
     rebalancePerSecond: 3,
+    drain: { settleMs: 2_000 },
   })
   // The content of a file that is named as before.
   writeFileSync(rate, '{"PerClientRateLimitBytesPerSec": 80000}')

@@ -84,7 +84,7 @@ function garbageCollector(): () => void {
 async function routeTableBytesPerKey(keys: readonly Uint8Array[], collect: () => void): Promise<number> {
   const before = await usedBytes(collect)
   const routeTable = new RouteTable(1, () => undefined)
-  const sibling = { rank: 0, forward: () => undefined }
+  const sibling = { rank: 0, isDraining: false, forward: () => undefined }
   for (const key of keys) routeTable.add(key, 0, sibling)
   const bytes = ((await usedBytes(collect)) - before) / keys.length
   if (routeTable.size !== keys.length) throw new Error('the route table does not have all keys')

@@ -5,7 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '#config/settings.ts'
-import type { DrainWatch } from '#ops/drain-watch.ts'
+import type { DrainNumbers, DrainWatch } from '#ops/drain-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { AdminService } from './admin-service.ts'
@@ -26,12 +26,27 @@ export interface DrainServiceParts {
 
 export class DrainService implements Service {
   readonly #parts: DrainServiceParts
+  readonly #asked = Promise.withResolvers<'drain'>()
+  readonly #finished = Promise.withResolvers<DrainNumbers>()
 
   constructor(parts: DrainServiceParts) {
     this.#parts = parts
+    // Nobody may wait for it.
+    this.#finished.promise.catch(() => undefined)
   }
 
   start(): void {}
+
+  /** Resolves when somebody has asked for a drain by `ask`. */
+  get asked(): Promise<'drain'> {
+    return this.#asked.promise
+  }
+
+  /** Asks the starter of the relay to drain it and to end. Resolves when no client is left; rejects if it stops before. */
+  async ask(): Promise<DrainNumbers> {
+    this.#asked.resolve('drain')
+    return await this.#finished.promise
+  }
 
   async drain(): Promise<void> {
     const { log, watch, threads, readiness } = this.#parts
@@ -44,11 +59,14 @@ export class DrainService implements Service {
     await threads.moveClients({ settleMs, spreadMs })
     const numbers = watch.numbers()
     log.info(LogEvent.relayDrained, { ...numbers, durationMs: Math.round(performance.now() - startedMs) })
+    this.#finished.resolve(numbers)
     if (numbers.moved + numbers.forced + numbers.left > 0) await this.#lastScrape()
   }
 
-  /** A stop in the middle of a drain needs nothing: the threads end their clients. */
-  stop(): void {}
+  /** A stop in the middle of a drain needs nothing else: the threads end their clients. */
+  stop(): void {
+    this.#finished.reject(new Error('the relay stops at once'))
+  }
 
   async #lastScrape(): Promise<void> {
     const scraped = this.#parts.admin()?.scraped()

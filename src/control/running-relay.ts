@@ -17,6 +17,8 @@ export interface RunningRelayParts {
   readonly addresses: RelayAddresses
   /** Settles when the relay has failed by itself; never because of `stop`. */
   readonly failed: Promise<Error>
+  /** Settles when somebody has asked for a drain, other than by a call of `drain`. */
+  readonly drainAsked: Promise<'drain'>
   /** All parts of the relay, started. */
   readonly services: Services
   readonly reload: ReloadService
@@ -26,7 +28,6 @@ export class RunningRelay implements AsyncDisposable {
   readonly #parts: RunningRelayParts
   /** `stop` was called. */
   readonly #stopped = Promise.withResolvers<readonly unknown[]>()
-  readonly #drainAsked = Promise.withResolvers<'drain'>()
   #stopping: Promise<void> | undefined = undefined
 
   constructor(parts: RunningRelayParts) {
@@ -42,14 +43,9 @@ export class RunningRelay implements AsyncDisposable {
     return this.#parts.failed
   }
 
-  /** Resolves when the relay was asked to drain, other than by a call of `drain`. */
+  /** Settles when somebody has asked for a drain, other than by a call of `drain`. */
   get drainAsked(): Promise<'drain'> {
-    return this.#drainAsked.promise
-  }
-
-  /** Asks the relay's starter to drain the relay and to end. */
-  askToDrain(): void {
-    this.#drainAsked.resolve('drain')
+    return this.#parts.drainAsked
   }
 
   logStart(): void {

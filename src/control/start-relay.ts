@@ -21,6 +21,7 @@ import { settingsApplier } from './apply-settings.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'
 import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
 import { DerpListener } from './derp-listener.ts'
+import type { DrainService } from './drain-service.ts'
 import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
 import { MeshService, type MeshServiceParts } from './mesh-service.ts'
@@ -86,6 +87,7 @@ export async function startRelay(
       log,
       addresses: addressesOf(parts),
       failed: failure.promise,
+      drainAsked: parts.drain.asked,
       services,
       reload,
     })
@@ -102,6 +104,7 @@ export async function startRelay(
 /** All parts as services, and those that the rest of the start asks. */
 interface StartedParts {
   readonly services: Services
+  readonly drain: DrainService
   readonly reload: ReloadService
   readonly derp: DerpListener
   readonly http: RedirectService | undefined
@@ -182,7 +185,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     verbs,
   ]
   const present = inOrder.filter((service) => service !== undefined)
-  return { services: new Services(present, admin), reload, derp, http, stun, admin, notify }
+  return { services: new Services(present, admin), drain, reload, derp, http, stun, admin, notify }
 }
 
 /** Undefined without a mesh key. */

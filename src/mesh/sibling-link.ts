@@ -90,7 +90,7 @@ export class SiblingLink implements DialableSibling {
   #cutWhy = ''
   #isTried = false
   /** The sibling drains: its clients are not to be moved to it. */
-  #isDraining = false
+  #isLeaving = false
   #dialledMs = -Infinity
   #upSinceMs = 0
   #pingDueMs = 0
@@ -117,6 +117,11 @@ export class SiblingLink implements DialableSibling {
     return this.#why
   }
 
+  /** Clients of a sibling that is not watched are looked up in the directory, which also says where they are back. */
+  get isDraining(): boolean {
+    return this.#isLeaving && this.sibling.isWatched
+  }
+
   get isUp(): boolean {
     return this.#state === 'up'
   }
@@ -133,7 +138,7 @@ export class SiblingLink implements DialableSibling {
 
   /** The link has been up long enough to move clients to the sibling. */
   isSettled(nowMs: number): boolean {
-    return this.#state === 'up' && !this.#isDraining && nowMs - this.#upSinceMs > SETTLED_MS
+    return this.#state === 'up' && !this.#isLeaving && nowMs - this.#upSinceMs > SETTLED_MS
   }
 
   /** The numbers so far. For one caller only: the delay is reported once. */
@@ -303,8 +308,8 @@ export class SiblingLink implements DialableSibling {
   #onRestarting(payload: Uint8Array): void {
     const restart = readRestarting(payload)
     if (restart === undefined || (this.#state !== 'up' && this.#state !== 'greeted')) return
-    this.#isDraining = true
-    this.#parts.siblingDrains(Math.min(restart.reconnectInMs, DRAIN_MS_MAX))
+    this.#isLeaving = true
+    if (this.isDraining) this.#parts.siblingDrains(Math.min(restart.reconnectInMs, DRAIN_MS_MAX))
   }
 
   // ── time and end ──
@@ -348,8 +353,8 @@ export class SiblingLink implements DialableSibling {
   /** The login and the presence end with the connection. */
   #forget(): void {
     this.#login = undefined
-    this.#isDraining = false
     this.#presence.clear()
+    this.#isLeaving = false
   }
 
   #enter(state: SiblingState): void {

@@ -48,6 +48,7 @@ export interface HandOffParts {
 export class Departure implements ForwardTarget {
   readonly peer: Peer
   readonly sinceMs: number
+  readonly isDraining = false
   /** Oldest first. */
   packets: HeldPacket[] = []
   heldBytes = 0
@@ -100,9 +101,10 @@ export class HandOff {
     return this.isDraining ? this.#depart(peer) : undefined
   }
 
-  /** The route of a key that is no longer at a sibling; undefined if it is not expected back. */
-  leftSibling(peer: Peer): Departure | undefined {
-    return this.hasDrainingSibling ? this.#depart(peer) : undefined
+  /** The route of a key that is no longer at a sibling, `from`; undefined if it is not expected back. */
+  leftSibling(peer: Peer, from: ForwardTarget | undefined): Departure | undefined {
+    const isExpected = from?.isDraining ?? this.hasDrainingSibling
+    return isExpected ? this.#depart(peer) : undefined
   }
 
   hold(departure: Departure, packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void {

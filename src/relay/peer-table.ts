@@ -93,7 +93,7 @@ export class PeerTable implements RouteListener {
     if (peer === undefined) return
     const before = this.gaugesOf(peer)
     const former = peer.route
-    peer.route = route ?? (peer.registrations === 0 ? handOff.leftSibling(peer) : undefined)
+    peer.route = route ?? (peer.registrations === 0 ? handOff.leftSibling(peer, former) : undefined)
     if (former instanceof Departure) handOff.release(former)
     if (peer.registrations > 0) return this.#updateGauges(peer, before)
     if (peer.route !== undefined) return

@@ -168,6 +168,8 @@ export interface ThreadPacketListener {
 
 /** Another relay, as the way to the keys that are connected there. */
 export interface ForwardTarget {
+  /** It has said that its clients leave it, and those that leave are announced by others when they are back. */
+  readonly isDraining: boolean
   /** Takes the packet over: it is delivered there, or dropped and counted. Never refuses. */
   forward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void
 }

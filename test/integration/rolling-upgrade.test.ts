@@ -1,5 +1,6 @@
 // A rolling upgrade of a fleet of two regions with two relays each: one relay after the other is drained by SIGTERM and
-// started again, while two unmodified Tailscale clients ping each other through them. The lost pings are counted.
+// started again, while two unmodified Tailscale clients ping each other through them, and a hundred of the project's own
+// exchange packets beside them. The lost pings and packets are counted.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -7,6 +8,7 @@ import { Fleet, type FleetRelay } from '../support/fleet.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { Lab } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
+import { MovingClients } from '../support/moving-clients.ts'
 import { Pinger } from '../support/pinger.ts'
 import { waitUntil } from '../support/process.ts'
 import { startTailnet, type Tailnet } from '../support/tailnet.ts'
@@ -15,6 +17,8 @@ const START_TIMEOUT_MS = 240_000
 const TEST_TIMEOUT_MS = 240_000
 /** What a client may be without an answer: a refused dial, a new login, and a ping that is lost meanwhile. */
 const GAP_MS_MAX = 5_000
+const OWN_CLIENTS = 100
+const OWN_RATE = 5
 /** A relay takes half a second to start on an idle machine. */
 const READY_TIMEOUT_MS = 30_000
 
@@ -86,14 +90,30 @@ describe.skipIf('missing' in clients || !canMake)(
     }
 
     test('no relay leaves its clients without an answer for long', { timeout: TEST_TIMEOUT_MS }, async () => {
+      await using own = await MovingClients.connect({
+        count: OWN_CLIENTS,
+        rate: OWN_RATE,
+        packetBytes: 200,
+        relays: relays.slice(0, 2).map(({ host, hostname }) => ({
+          host: hostname,
+          dialAddress: host.address,
+          tls: { ca: fleet.ca },
+        })),
+        firstOf: (index) => index % 2,
+      })
+      await sleep(1_000)
+      own.start()
       await using pinger = new Pinger(net.alice, await net.bob.address())
       await sleep(5_000)
       const quiet = pinger.take()
       process.stderr.write(`before the upgrade: ${quiet.sent} pings, ${quiet.lost} lost\n`)
       let lost = 0
+      let moved = 0
       for (const relay of relays) {
-        const exit = await fleet.drain(relay.node)
+        const { exit, numbers } = await fleet.drain(relay.node)
         expect(exit).toEqual({ code: 0, signal: null })
+        expect(numbers).toMatchObject({ forced: 0, remaining: 0 })
+        moved += (numbers['moved'] ?? 0) + (numbers['left'] ?? 0)
         await fleet.start(relay)
         await waitUntil(
           `${relay.node} is ready`,
@@ -104,12 +124,20 @@ describe.skipIf('missing' in clients || !canMake)(
         const counts = pinger.take()
         lost += counts.lost
         process.stderr.write(
-          `${relay.node} drained and started: ${counts.sent} pings, ${counts.lost} lost, ` +
-            `longest gap ${counts.longestGapMs} ms\n`,
+          `${relay.node} drained and started: ${numbers['moved']} clients moved, ${numbers['lost']} packets lost; ` +
+            `${counts.sent} pings, ${counts.lost} lost, longest gap ${counts.longestGapMs} ms\n`,
         )
         expect(counts.longestGapMs).toBeLessThanOrEqual(GAP_MS_MAX)
       }
-      process.stderr.write(`rolling upgrade of ${relays.length} relays: ${lost} pings lost in all\n`)
+      own.stop()
+      await sleep(1_500)
+      const losses = own.losses()
+      process.stderr.write(
+        `rolling upgrade of ${relays.length} relays: ${lost} pings lost in all; ${OWN_CLIENTS} own clients: ` +
+          `${losses.sent} packets sent, ${losses.lost} lost, ${losses.disconnects} reconnects\n`,
+      )
+      // Alice, bob and the own clients were moved at least once.
+      expect(moved).toBeGreaterThanOrEqual(OWN_CLIENTS + 2)
       expect(await net.alice.homeRegion()).toBe('fra')
     })
   },

@@ -12,6 +12,7 @@ import { meshKey } from '../vectors/keys.ts'
 
 /** A sibling that notes what is forwarded to it. */
 class NotingSibling implements ForwardTarget {
+  readonly isDraining = false
   readonly lines: string[] = []
 
   forward({ buffer, packetAt, end }: AddressedPacket, sourceKey: Uint8Array): void {

@@ -166,7 +166,7 @@ describe.each([
 ])('%s', (_where, threads) => {
   it('a packet that a sibling forwarded for a key that is at another sibling is dropped, and the sibling is told', () => {
     const forwarded: string[] = []
-    const route: ForwardTarget = { forward: () => void forwarded.push('forwarded') }
+    const route: ForwardTarget = { isDraining: false, forward: () => void forwarded.push('forwarded') }
     const relay = new TestRelay({
       threads,
       routes: {

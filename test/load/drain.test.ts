@@ -139,7 +139,7 @@ test("a hundred of the project's own clients lose hardly a packet when a relay d
     count: OWN_CLIENTS,
     rate: OWN_RATE,
     packetBytes: 200,
-    ports: pair.ports,
+    relays: pair.targets,
     // Three of four begin at the first relay, and the pairs are mixed.
     firstOf: (index) => (index % 4 === 3 ? 1 : 0),
   })

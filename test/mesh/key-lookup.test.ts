@@ -19,6 +19,7 @@ function packetTo(key: Uint8Array, packetBytes = 10): AddressedPacket {
 class FakeSibling implements DialableSibling {
   readonly rank = 1
   isUp = true
+  readonly isDraining = false
   forwarded = 0
 
   wake(): void {}

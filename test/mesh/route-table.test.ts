@@ -5,6 +5,7 @@ import { RouteTable, type RankedSibling } from '#mesh/route-table.ts'
 import { sha256 } from '../vectors/hex.ts'
 
 class FakeSibling implements RankedSibling {
+  readonly isDraining = false
   readonly rank: number
 
   constructor(rank: number) {

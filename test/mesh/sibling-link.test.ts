@@ -2,7 +2,13 @@
 
 import { expect, it } from 'vitest'
 import { FrameType, GoneReason } from '#protocol/frame-type.ts'
-import { MESH_KEY_REFUSED_FRAME, peerGoneFrame, peerPresentFrame, pongFrame } from '#protocol/frames.ts'
+import {
+  MESH_KEY_REFUSED_FRAME,
+  peerGoneFrame,
+  peerPresentFrame,
+  pongFrame,
+  restartingFrame,
+} from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { alice, bob } from '../support/actor.ts'
 import { addressed, KEYS_MAX, other, self, FakeSibling } from '../support/fake-sibling.ts'
@@ -81,7 +87,7 @@ it('accepts keys up to the limit, from every version of PeerPresent', () => {
 })
 
 it('a sibling that falsely reports a key loses the route to the sibling that has the key', () => {
-  const owner = { rank: 1, forward: () => undefined }
+  const owner = { rank: 1, isDraining: false, forward: () => undefined }
   const sibling = new FakeSibling().up()
   sibling.routeTable.add(alice.key, 0, owner)
   for (let attempt = 0; attempt < 3; attempt++) {
@@ -330,4 +336,26 @@ it('measures round trip, jitter and loss by pings', () => {
   expect(sibling.cuts).toBe(0)
   const { rttMs, jitterMs, lossRatio } = sibling.link.report()
   expect([rttMs, jitterMs, lossRatio]).toEqual([expect.closeTo(30, -1), expect.closeTo(15, -1), 0])
+})
+
+it('reads how long a sibling drains, in bounds, until the connection ends; nobody is sent to it meanwhile', () => {
+  const sibling = new FakeSibling().up()
+  sibling.pass(11_000)
+  sibling.send(restartingFrame(1, 0).subarray(0, 12))
+  expect([sibling.drains, sibling.link.isDraining]).toEqual([[], false])
+  expect(sibling.link.isSettled(sibling.clock.now())).toBe(true)
+  sibling.send(restartingFrame(8_200, 0))
+  sibling.send(restartingFrame(0xffff_ffff, 0))
+  expect(sibling.drains).toEqual([8_200, 3_600_000])
+  expect([sibling.link.isDraining, sibling.link.isSettled(sibling.clock.now())]).toEqual([true, false])
+  sibling.end('closed')
+  expect(sibling.link.isDraining).toBe(false)
+})
+
+it('expects no clients back that left a sibling which is not watched: the directory says where they are', () => {
+  const sibling = new FakeSibling({ isInside: false, isWatched: false })
+  sibling.link.wake()
+  sibling.up()
+  sibling.send(restartingFrame(8_200, 0))
+  expect([sibling.drains, sibling.link.isDraining]).toEqual([[], false])
 })

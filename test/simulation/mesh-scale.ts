@@ -115,6 +115,7 @@ const NO_KEY = new Uint8Array(32)
 
 /** A link between two relays. */
 class ScaleLink implements DialableSibling {
+  readonly isDraining = false
   readonly rank = 1
   readonly #from: ScaleRelay
   readonly #to: ScaleRelay

@@ -68,11 +68,16 @@ export class Fleet implements AsyncDisposable {
     this.#running.set(node, await startProcess(command, args, { readyWhen: /"event":"relay_started"/ }))
   }
 
-  /** Drains the relay and waits for its end. */
-  async drain(node: string): Promise<Exit | undefined> {
+  /** Drains the relay and waits for its end. Also returns the numbers of the drain by its log. */
+  async drain(
+    node: string,
+  ): Promise<{ readonly exit: Exit; readonly numbers: Readonly<Record<string, number>> }> {
     const running = this.#running.get(node)
-    running?.signal('SIGTERM')
-    return await running?.exited
+    if (running === undefined) throw new Error(`${node} does not run`)
+    running.signal('SIGTERM')
+    const exit = await running.exited
+    const line = running.output.split('\n').find((one) => one.includes('"event":"relay_drained"')) ?? '{}'
+    return { exit, numbers: JSON.parse(line) as Record<string, number> }
   }
 
   async kill(node: string): Promise<void> {

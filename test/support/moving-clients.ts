@@ -3,6 +3,7 @@
 // belongs to a client. All connections are in this process.
 
 import { randomBytes } from 'node:crypto'
+import type { TargetOptions } from '#client/target.ts'
 import { DerpClient, newKeyPair, SharedResources } from '#client/derp-client.ts'
 
 /** From the source of Tailscale's client: 10 ms times the square of the failures so far, up to 5 s. */
@@ -19,9 +20,9 @@ export interface MovingClientsOptions {
   /** Packets per second of each client. */
   readonly rate: number
   readonly packetBytes: number
-  /** The relays' ports on 127.0.0.1, in the order in which they are tried. */
-  readonly ports: readonly number[]
-  /** The place in `ports` of each client's first relay. */
+  /** The relays of the region, in the order in which they are tried. */
+  readonly relays: readonly TargetOptions[]
+  /** The place in `relays` of each client's first relay. */
   readonly firstOf: (index: number) => number
 }
 
@@ -58,21 +59,11 @@ export class MovingClient {
     return this.#client?.isConnected === true
   }
 
-  get port(): number {
-    return this.#options.ports[this.#at] ?? 0
-  }
-
   async connect(): Promise<void> {
+    const relay = this.#options.relays[this.#at]
+    if (relay === undefined) throw new Error('no relays')
     const client = new DerpClient(
-      {
-        host: 'localhost',
-        dialAddress: '127.0.0.1',
-        port: this.port,
-        tls: { isInsecure: true },
-        key: this.key,
-        shared: this.#shared,
-        isPreferred: true,
-      },
+      { ...relay, key: this.key, shared: this.#shared, isPreferred: true },
       {
         packet: ({ packet }) => this.#onPacket(packet),
         serverInfo: () => this.#onConnected(),
@@ -121,7 +112,7 @@ export class MovingClient {
   /** The next relay of the region, at once after the first failure. */
   #redial(): void {
     if (this.#isClosed) return
-    this.#at = (this.#at + 1) % this.#options.ports.length
+    this.#at = (this.#at + 1) % this.#options.relays.length
     const delayMs = Math.min(BACK_OFF_MS * this.#failures ** 2, BACK_OFF_MS_MAX)
     setTimeout(() => {
       this.connect().catch(() => {

@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { newKeyPair } from '#client/derp-client.ts'
+import type { TargetOptions } from '#client/target.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority } from './certificate.ts'
 import { freeTcpPort, startProcess, type Exit, type RunningProcess } from './process.ts'
@@ -54,6 +55,16 @@ export class RegionPair implements AsyncDisposable {
       throw error
     }
     return pair
+  }
+
+  /** How clients reach the relays. */
+  get targets(): readonly TargetOptions[] {
+    return this.ports.map((port) => ({
+      host: 'localhost',
+      dialAddress: '127.0.0.1',
+      port,
+      tls: { isInsecure: true },
+    }))
   }
 
   relay(which: 0 | 1): RunningProcess {

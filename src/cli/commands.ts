@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serve,
   status: async () => (await import('./status.ts')).status,
   reload: async () => (await import('./reload.ts')).reload,
+  drain: async () => (await import('./drain.ts')).drain,
   config: async () => (await import('./config.ts')).config,
   keygen: async () => (await import('./keygen.ts')).keygen,
   map: async () => (await import('./map.ts')).map,

@@ -10,7 +10,7 @@ import { DrainService } from './drain-service.ts'
 import type { FileReload } from './mesh-files.ts'
 import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
-import { reloadVerb, statusVerb } from './operator-verbs.ts'
+import { drainVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
 import { Readiness } from './readiness.ts'
 import { ReloadService, type FileOwner, type ReloadParts } from './reload-service.ts'
 import { startProblems } from './start-check.ts'
@@ -68,6 +68,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   const verbs = stateFolder === undefined ? undefined : new VerbsService(stateFolder, log)
   verbs?.register(statusVerb({ ...input, readiness }))
   verbs?.register(reloadVerb(reload))
+  verbs?.register(drainVerb(drain, input.drain))
   return { readiness, drain, reload, admin, verbs, notify }
 }
 

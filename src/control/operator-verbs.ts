@@ -1,4 +1,5 @@
-// The verbs of a running relay that need no part of their own: `status` says how it is, `reload` reads its files again.
+// The verbs of a running relay that need no part of their own: `status` says how it is, `reload` reads its files again,
+// `drain` moves its clients away and ends it.
 // Adapts parts of the relay to verbs; no logic of either. Runs on the control thread.
 
 import type { CertificateStatus } from '#ops/certificate-families.ts'
@@ -7,7 +8,9 @@ import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Verb, VerbBody } from '#ops/verb.ts'
 import { packageVersion } from '#ops/version.ts'
 import type { Settings } from '#config/settings.ts'
+import { reasonOf } from '#fleet/problem.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
+import type { DrainService } from './drain-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { ReloadService } from './reload-service.ts'
@@ -43,6 +46,27 @@ export function reloadVerb(reload: ReloadService): Verb {
       const result = await reload.reload()
       if (result.problems.length === 0) return { isDone: true, body: { ...result } }
       return { isDone: false, body: { error: 'refused; what was in use stays in use', ...result } }
+    },
+  }
+}
+
+/** Answers when the drain has begun, or with `wait` when no client is left. */
+export function drainVerb(drain: Pick<DrainService, 'ask'>, watch: Pick<DrainWatch, 'numbers'>): Verb {
+  return {
+    name: 'drain',
+    changes: true,
+    parameters: { wait: 'boolean' },
+    answer: async ({ parameters }) => {
+      const { remaining } = watch.numbers()
+      const drained = drain.ask()
+      if (parameters['wait'] !== true) {
+        drained.catch(() => undefined)
+        return { isDone: true, body: { remaining } }
+      }
+      return await drained.then(
+        (numbers) => ({ isDone: true, body: { ...numbers } }),
+        (error: unknown) => ({ isDone: false, body: { error: reasonOf(error) } }),
+      )
     },
   }
 }

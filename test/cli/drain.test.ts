@@ -6,7 +6,7 @@ import { askStun } from '#client/stun-request.ts'
 import { readRestarting } from '#protocol/frames.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { waitUntil, type RunningProcess } from '../support/process.ts'
-import { FREE_PORTS, startDerpfleet } from './program.ts'
+import { derpfleet, FREE_PORTS, startDerpfleet } from './program.ts'
 
 interface Address {
   readonly host: string
@@ -186,6 +186,36 @@ test('the last numbers wait for one more scrape', async () => {
   expect(relay.process.exit).toBeUndefined()
   expect((await relay.page('/metrics')).text).toMatch(/^derp_drain_clients_total\{outcome="moved"\} 1$/m)
   expect(await relay.process.exited).toEqual(ORDERLY)
+})
+
+test.each([[], ['-wait']])('derpfleet drain %s drains the relay and ends it', async (...options) => {
+  using folder = new TemporaryFolder()
+  const times = ['-drain-settle', '0s', '-drain-spread', '0s']
+  await using relay = await Relay.start(folder, '-state-dir', folder.at('state'), ...times)
+  const client = await relay.client()
+  const closed = new Promise((resolve) => void client.on('closed', resolve))
+  const { code, stdout, stderr } = await derpfleet(['drain', '-state-dir', folder.at('state'), ...options])
+  expect([code, stderr]).toEqual([0, ''])
+  expect(stdout).toBe(
+    options.length === 0
+      ? 'draining; clients connected: 1\n'
+      : 'drained; clients: 1 moved, 0 cut off, 0 left by themselves; packets lost: 0\n',
+  )
+  await closed
+  expect(await relay.process.exited).toEqual(ORDERLY)
+  expect(relay.logged('verb_called')).toMatchObject([{ verb: 'drain' }])
+})
+
+test('a relay that stops at once during a drain says so to who waits for the drain', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await Relay.start(folder, '-state-dir', folder.at('state'), '-drain-settle', '1h')
+  const client = await relay.client()
+  const waiting = derpfleet(['drain', '-wait', '-state-dir', folder.at('state')])
+  await waitUntil('the relay drains', () => relay.logged('relay_draining').length > 0)
+  relay.process.signal('SIGINT')
+  expect(await relay.process.exited).toEqual(ORDERLY)
+  expect((await waiting).code).toBe(1)
+  await client.close()
 })
 
 test('a signal during the start ends the process, in order or by the signal itself', async () => {

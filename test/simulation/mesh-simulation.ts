@@ -1,5 +1,5 @@
-// A fleet with random faults, from a seed: clients connect, disconnect and move, several with one key; relays die and
-// are restarted; links break, or deliver nothing for a while, so that presence of several relays arrives in any order.
+// A fleet with random faults, from a seed: clients connect, disconnect and move, several with one key; relays die or
+// drain and are restarted; links break, or deliver nothing for a while, so that presence of several relays arrives in any order.
 // After a time without faults every packet must arrive as a naive model says, over one link at most.
 
 import { actor, type Actor } from '../support/actor.ts'
@@ -31,11 +31,15 @@ export class MeshSimulation {
   readonly #random: Random
   readonly #relays: readonly string[]
   readonly #actors: readonly Actor[]
+  /** Relays that accept no clients: dead ones, and those that drain. */
   readonly #down = new Set<string>()
+  readonly #draining = new Set<string>()
   readonly #partitioned: [string, string][] = []
   readonly #heldBack: [string, string][] = []
   #clients: Client[] = []
   #packetCount = 0
+  /** Clients that drains have moved so far. */
+  movedCount = 0
 
   constructor(mesh: TestMesh, random: Random, { relays, keyCount }: MeshSimulationOptions) {
     this.#mesh = mesh
@@ -46,12 +50,14 @@ export class MeshSimulation {
 
   /** Does something at random. */
   step(): void {
+    this.#followDrains()
     const actions: readonly [weight: number, action: () => void][] = [
       [30, () => this.#join()],
       [15, () => this.#leave()],
       [10, () => this.#noteHome()],
       [20, () => this.#send()],
       [3, () => this.#kill()],
+      [3, () => this.#drain()],
       [6, () => this.#restart()],
       [3, () => this.#partition()],
       [5, () => this.#heal()],
@@ -69,6 +75,7 @@ export class MeshSimulation {
   /** Ends all faults, and gives the fleet time to recover. */
   recover(): void {
     while (this.#down.size > 0) this.#restart()
+    this.#followDrains()
     while (this.#partitioned.length > 0) this.#heal()
     while (this.#heldBack.length > 0) this.#letThrough()
     this.#mesh.pass(QUIET_MS)
@@ -161,10 +168,40 @@ export class MeshSimulation {
     this.#clients = this.#clients.filter((one) => one.relay !== relay)
   }
 
+  #drain(): void {
+    const relay = this.#relay()
+    if (this.#down.has(relay)) return
+    this.#down.add(relay)
+    this.#draining.add(relay)
+    const times = { settleMs: this.#random.between(0, 500), spreadMs: this.#random.between(0, 1_000) }
+    this.#mesh
+      .node(relay)
+      .relay.thread(0)
+      .relay.drain(times, () => undefined)
+    this.#mesh.settle()
+  }
+
+  /** Clients that a drain has moved come back somewhere else, most of them. */
+  #followDrains(): void {
+    const moved = this.#clients.filter(({ client }) => client.link.isFinished || client.isClosed)
+    this.#clients = this.#clients.filter((one) => !moved.includes(one))
+    for (const { actor: who, client } of moved) {
+      this.movedCount++
+      if (!client.isClosed) client.hangUp()
+      const relay = this.#relay()
+      if (this.#down.has(relay)) continue
+      this.#clients.push({ actor: who, relay, client: this.#mesh.node(relay).join(who), isHome: false })
+    }
+  }
+
   #restart(): void {
     const [relay] = this.#down
     if (relay === undefined) return
     this.#down.delete(relay)
+    if (this.#draining.delete(relay)) {
+      this.#mesh.kill(relay)
+      this.#clients = this.#clients.filter((one) => one.relay !== relay)
+    }
     this.#mesh.restart(relay)
   }
 

@@ -12,6 +12,7 @@ it.each([
   ['that watch each other', (): TestMesh => new TestMesh(...RELAYS)],
   ['that ask a directory', (): TestMesh => TestMesh.withDirectory(...RELAYS)],
 ])('six relays %s find every key again after random faults', { timeout: 120_000 }, (_how, makeMesh) => {
+  let moved = 0
   for (let run = 0; run < 30; run++) {
     const simulation = new MeshSimulation(makeMesh(), new Random(seed + run), {
       relays: RELAYS,
@@ -20,7 +21,9 @@ it.each([
     for (let steps = 0; steps < 150; steps++) simulation.step()
     simulation.recover()
     expect(simulation.check(), `SIMULATION_SEED=${seed + run}`).toEqual([])
+    moved += simulation.movedCount
   }
+  expect(moved).toBeGreaterThan(30)
 })
 
 /** MESH_SCALE=500x1000000 takes some minutes and gigabytes. */

@@ -230,7 +230,7 @@ it('a thread that is started later gets the messages that still hold, bootstrap 
   const workers = observeWorkers()
   const restarted = Promise.withResolvers<number>()
   const threads = new RelayThreads({
-    settings: { ...settings, certificate: undefined },
+    settings: { ...settings, certificate: undefined, isTls: false },
     siblingAuthorities: [],
     hasNative: false,
     inherited: new InheritedDescriptors([], undefined),

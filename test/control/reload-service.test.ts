@@ -8,9 +8,9 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
-import { derpfleet, FREE_PORTS, startDerpfleet } from '../cli/program.ts'
+import { derpfleet, FREE_PORTS, PROGRAM, startDerpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { waitUntil, type RunningProcess, type RunResult } from '../support/process.ts'
+import { startProcess, waitUntil, type RunningProcess, type RunResult } from '../support/process.ts'
 
 // Each test starts a process, or several.
 vi.setConfig({ testTimeout: 90_000 })
@@ -316,6 +316,15 @@ describe('SIGHUP', () => {
     client.send(key.publicKey, new Uint8Array(10))
     await client.next('packet')
     expect(relay.process.exit).toBeUndefined()
+  })
+
+  test('under nohup it reloads', async () => {
+    using folder = new TemporaryFolder()
+    const args = [PROGRAM, 'serve', '-c', folder.at('derper.key'), ...FREE_PORTS]
+    await using relay = await startProcess('nohup', args, { readyWhen: /"event":"relay_started"/ })
+    relay.signal('SIGHUP')
+    await waitUntil('the relay has reloaded', () => relay.output.includes('"event":"relay_reloaded"'))
+    expect(await relay.stop()).toEqual({ code: 0, signal: null })
   })
 
   test('during the start and during the stop it ends nothing', async () => {

@@ -69,6 +69,17 @@ async function openedElsewhere(): Promise<Server> {
 }
 
 describe.skipIf(loaded instanceof Error)('with native calls', () => {
+  it('a limit that changes applies to later connections, also after a pause', async () => {
+    const listener = await new Listener(native).listen()
+    for (const ms of [9_000, 0]) {
+      listener.port.setUserTimeout(ms)
+      await connectTo(listener.address)
+      await expect.poll(() => listener.accepted.length).toBe(ms === 0 ? 2 : 1)
+      if (ms !== 0) await listener.pause()
+    }
+    expect(listener.accepted.map((socket) => native.userTimeout(descriptorOf(socket)))).toEqual([9_000, 0])
+  })
+
   it('connections have the limit, also after a pause', async () => {
     const listener = await new Listener(native).listen()
     for (const count of [1, 2]) {

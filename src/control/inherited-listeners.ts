@@ -113,20 +113,26 @@ function shortWarning(sockets: number, threads: number): string {
  * later, its number may be that of another file.
  */
 export class InheritedDescriptors {
-  readonly #sockets: readonly InheritedSocket[]
-  readonly #isRepeatable: boolean
+  readonly #native: Native | undefined
   readonly #taken = new Set<number>()
+  #sockets: readonly InheritedSocket[]
 
   constructor(sockets: readonly InheritedSocket[], native: Native | undefined) {
     this.#sockets = sockets
-    this.#isRepeatable = native !== undefined
+    this.#native = native
   }
 
   /** For the thread of that number; undefined if there are none, or the thread's one is closed. */
   take(thread: number): InheritedSocket | undefined {
     const socket = this.#sockets[thread % this.#sockets.length]
     if (socket === undefined || this.#taken.has(socket.descriptor)) return undefined
-    if (!this.#isRepeatable) this.#taken.add(socket.descriptor)
+    if (this.#native === undefined) this.#taken.add(socket.descriptor)
     return socket
+  }
+
+  /** When the threads have closed theirs too, connections are refused, unless another process holds the sockets open. */
+  close(): void {
+    for (const { descriptor } of this.#sockets) this.#native?.close(descriptor)
+    this.#sockets = []
   }
 }

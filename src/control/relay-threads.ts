@@ -163,6 +163,7 @@ export class RelayThreads implements Service {
   async moveClients(times: DrainTimes): Promise<void> {
     this.#isDraining = true
     for (const timer of this.#timers) clearTimeout(timer)
+    this.#parts.inherited.close()
     for (const slot of this.#slots) {
       slot.drained = Promise.withResolvers()
       slot.thread?.send({ kind: 'drain', times })

@@ -3,6 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { askStun } from '#client/stun-request.ts'
@@ -160,6 +161,14 @@ async function assertServes(port: number): Promise<void> {
   await Promise.all([alice.close(), bob.close()])
 }
 
+async function isRefused(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => resolve(false))
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNREFUSED'))
+    socket.on('connect', () => socket.destroy())
+  })
+}
+
 describe.skipIf(!hasPython)('inherited sockets', () => {
   const holder = join(SUPPORT, 'socket-holder.py')
   const ALL = 'derp=tcp:127.0.0.1:0,stun=udp:127.0.0.1:0,admin=tcp:127.0.0.1:0'
@@ -234,6 +243,22 @@ describe.skipIf(!hasPython)('inherited sockets', () => {
     // Enough connections that each thread has some.
     for (let n = 0; n < 5; n++) await assertServes(portOf(derp))
     await askStun('127.0.0.1', portOf(stun), 20_000)
+  })
+
+  it('a relay that drains refuses connections, if nobody else holds the socket', async () => {
+    using folder = new TemporaryFolder()
+    const args = [...FREE_PORTS, '-native', 'on', '-threads', '2', '-drain-settle', '60s']
+    await using relay = await hold(ALL, args, folder)
+    const port = portOf(started(relay).derp)
+    const alice = await connectTo(port)
+    relay.signal('SIGTERM')
+    await waitUntil('the drain begins', () => relay.output.includes('relay_draining'))
+    await waitUntil('connections are refused', async () => await isRefused(port), 10_000)
+    // Alice is still served: it is not the end of the process that refuses.
+    expect(await alice.ping()).toBeGreaterThan(0)
+    await alice.close()
+    relay.signal('SIGINT')
+    await relay.exited
   })
 
   it('sockets that do not fit prevent the start, with a message for each', async () => {

@@ -20,6 +20,9 @@ export interface ReconnectingEvents extends ClientEvents {
   }
 }
 
+/** A server that restarts may ask for a pause before the next attempt; nobody waits longer than for a reboot. */
+const RESTART_MS_MAX = 60_000
+
 export class ReconnectingDerpClient implements AsyncDisposable {
   readonly #options: ClientOptions
   readonly #random: () => number
@@ -29,6 +32,8 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   #isPreferred: boolean
   #isWatcher: boolean
   #failureCount = 0
+  /** When to reconnect by the server's own words, if it has said that it restarts or goes away. */
+  #restartInMs: number | undefined
   #retry: NodeJS.Timeout | undefined
   #state: 'new' | 'running' | 'closed' = 'new'
 
@@ -147,6 +152,9 @@ export class ReconnectingDerpClient implements AsyncDisposable {
       { ...this.#forwarders, closed: (end) => this.#onLost(end) },
     )
     client.on('serverInfo', (info) => this.#onAdmitted(client, info, sent))
+    client.on('restarting', ({ reconnectInMs }) => {
+      this.#restartInMs = Math.min(reconnectInMs, RESTART_MS_MAX)
+    })
     return client
   }
 
@@ -171,12 +179,21 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   #onLost(reason: Error | ConnectionEnd): void {
     if (this.#state === 'closed') return
     const failureCount = ++this.#failureCount
-    const retryInMs = backOffMs(TAILSCALE_BACK_OFF, failureCount, this.#random())
+    const retryInMs = this.#retryInMs(failureCount)
     this.#retry = setTimeout(() => {
       this.#client = this.#newClient()
       this.#connect()
     }, retryInMs)
     this.#events.emit('disconnected', { reason, failureCount, retryInMs })
+  }
+
+  /** Many clients that get the same advice do not follow it at the same moment. */
+  #retryInMs(failureCount: number): number {
+    const random = this.#random()
+    const restartInMs = this.#restartInMs
+    this.#restartInMs = undefined
+    if (restartInMs !== undefined) return Math.round(restartInMs * (0.5 + random))
+    return backOffMs(TAILSCALE_BACK_OFF, failureCount, random)
   }
 }
 

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient, type ReconnectingEvents } from '#client/reconnecting-derp-client.ts'
 import { FrameType } from '#protocol/frame-type.ts'
-import { recvPacketFrame } from '#protocol/frames.ts'
+import { recvPacketFrame, restartingFrame } from '#protocol/frames.ts'
 import { FakeServer, type FakeServerSession } from './fake-server.ts'
 
 const bob = newKeyPair().publicKey
@@ -14,6 +14,25 @@ function clientOf(server: FakeServer): ReconnectingDerpClient {
   const target = { host: '127.0.0.1', port: server.port, tls: false, key: newKeyPair() } as const
   return new ReconnectingDerpClient(target, () => 0.5)
 }
+
+test('reconnects when a server that goes away says so, at most a minute later, and once only', async () => {
+  await using server = await FakeServer.start()
+  await using client = clientOf(server)
+  client.start()
+  const waits: number[] = []
+  for (const advice of [0, 40, undefined, 0xffff_ffff]) {
+    await client.next('connected')
+    const session = await server.nextSession()
+    const told = client.next('restarting')
+    if (advice === undefined) told.catch(() => undefined)
+    else session.write(restartingFrame(advice, 0))
+    if (advice !== undefined) await told
+    const lost = client.next('disconnected')
+    session.socket.end()
+    waits.push((await lost).retryInMs)
+  }
+  expect(waits).toEqual([0, 40, 10, 60_000])
+})
 
 test('reconnects after a loss, with the same listeners', async () => {
   await using server = await FakeServer.start()

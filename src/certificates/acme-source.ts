@@ -70,12 +70,14 @@ export class AcmeSource implements CertificateSource {
     await Promise.all(this.#certificates.map(async (certificate) => await certificate.stop()))
   }
 
+  /** Without the certificate for the host name, which comes first, there is no set. */
   #use(): void {
     const { host, settings } = this.#parts
+    if (this.#certificates[0]?.pem === undefined) return
     const certificates = settings.names.flatMap(({ name }, index): SourcedCertificate[] => {
       const pem = this.#certificates[index]?.pem
       return pem === undefined ? [] : [{ names: [name], pem, origin: 'acme', from: settings.directoryUrl }]
     })
-    if (certificates.length > 0) host.use(certificates)
+    host.use(certificates)
   }
 }

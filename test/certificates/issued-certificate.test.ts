@@ -6,7 +6,8 @@ import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority } from '../support/certificate.ts'
 
 const NAME = 'relay.example'
-const nowMs = Date.now()
+/** After the certificates have been made. */
+const nowMs = Date.now() + 60_000
 const folder = new TemporaryFolder()
 let issued: { certificate: string; key: string }
 let authority: string

@@ -1,6 +1,7 @@
 // All fuzz targets.
 
 import type { FuzzTarget } from './target.ts'
+import { ACME_TARGETS } from './targets/acme.ts'
 import { ADMISSION_TARGETS } from './targets/admission.ts'
 import { ADDRESS_TARGETS } from './targets/addresses.ts'
 import { FRAME_TARGETS } from './targets/frames.ts'
@@ -14,6 +15,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...ADDRESS_TARGETS,
   ...SETTINGS_TARGETS,
   ...ADMISSION_TARGETS,
+  ...ACME_TARGETS,
   ...LIVE_TARGETS,
 ]
 

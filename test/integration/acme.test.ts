@@ -1,15 +1,19 @@
 // Certificates from a real ACME server (Pebble), which validates this relay over HTTP and TLS, as an authority does.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { connect } from 'node:tls'
 import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { PROGRAM } from '../cli/program.ts'
 import { AcmeRelay, type AcmeRelayOptions } from '../support/acme-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
+import { canMakeNetworks, LoneHost } from '../support/network.ts'
 import { Pebble } from '../support/pebble.ts'
-import { freeTcpPort, runOk, waitUntil } from '../support/process.ts'
+import { freeTcpPort, runOk, startProcess, waitUntil } from '../support/process.ts'
 
 const TIMEOUT_MS = 120_000
 const NAME = 'relay.example'
@@ -91,8 +95,7 @@ describe.skipIf('missing' in found)('certificates from Pebble', { timeout: TIMEO
     await using relay = await startRelay(`address-${kind}`, { hostname: '127.0.0.1', args })
     const certificate = await relay.certificate()
     expect(certificate.checkIP('127.0.0.1')).toBe('127.0.0.1')
-    const lifeMs = certificate.validToDate.getTime() - certificate.validFromDate.getTime()
-    expect(Math.round(lifeMs / DAY_MS)).toBe(6)
+    expect(lifeDays(certificate)).toBe(6)
     // The certificate is in use before it is stored.
     const files = ['127.0.0.1.crt', '127.0.0.1.key', 'acme-account.key']
     await waitUntil('the certificate is stored, and nothing else', () =>
@@ -172,32 +175,99 @@ describe.skipIf('missing' in found)('certificates from Pebble', { timeout: TIMEO
     )
     expect(new Set(serials).size).toBe(1)
     expect(pebble.issuedCount).toBe(before + 1)
+    const old = await first.presented()
+    const suggestedWindow = { start: '2026-01-01T00:00:00Z', end: '2026-01-02T00:00:00Z' }
+    await pebble.setRenewalInformation(old.toString(), { suggestedWindow })
+    first.process.signal('SIGHUP')
+    const renewed = await first.certificate(old)
+    expect((await second.certificate(old)).serialNumber).toBe(renewed.serialNumber)
+    expect(pebble.issuedCount).toBe(before + 2)
   })
 
-  test('renews in the window that the authority asks for, under a thousand connections', async () => {
-    await using relay = await startRelay('renewed', { args: ['-threads', '2'] })
-    const old = await relay.certificate()
-    const closed: string[] = []
-    const clients = await connectAll(relay.port, (reason) => closed.push(reason))
-    try {
-      const nowMs = Date.now()
-      const [startMs, endMs] = [nowMs + 4_000, nowMs + 5_000]
-      await pebble.setRenewalInformation(old.toString(), {
-        suggestedWindow: { start: new Date(startMs).toISOString(), end: new Date(endMs).toISOString() },
-      })
-      relay.process.signal('SIGHUP')
-      const renewed = await relay.certificate(old)
-      const replaced = await relay.waitForEvent('certificate_replaced')
-      expect(replaced).toMatchObject({ names: [NAME] })
-      expect(Date.parse(String(replaced['time']))).toBeGreaterThanOrEqual(startMs)
-      expect(pebble.output).toContain('is a replacement of')
-      expect(renewed.checkHost(NAME)).toBe(NAME)
-      await relayEach(clients)
-      expect(closed).toEqual([])
-    } finally {
-      await Promise.all(clients.map(async (client) => await client.close()))
-    }
+  test.each([
+    ['a name', NAME, ['-acme-profile', 'default']],
+    ['a name with a life of 6 days', NAME, ['-acme-profile', 'shortlived']],
+    ['an address', '127.0.0.1', ['-acme-ip-certs']],
+  ])(
+    'renews in the window that the authority asks for, under a thousand connections: %s',
+    async (_, hostname, args) => {
+      await using relay = await startRelay(`renewed-${args.join()}`, { hostname, args })
+      const old = await relay.certificate()
+      const closed: string[] = []
+      const clients = await connectAll(relay.port, (reason) => closed.push(reason))
+      try {
+        const nowMs = Date.now()
+        const [startMs, endMs] = [nowMs + 3_000, nowMs + 4_000]
+        await pebble.setRenewalInformation(old.toString(), {
+          suggestedWindow: { start: new Date(startMs).toISOString(), end: new Date(endMs).toISOString() },
+        })
+        const replacementsBefore = replacementCount()
+        relay.process.signal('SIGHUP')
+        const renewed = await relay.certificate(old)
+        const replaced = await relay.waitForEvent('certificate_replaced')
+        expect(replaced).toMatchObject({ names: [hostname] })
+        expect(Date.parse(String(replaced['time']))).toBeGreaterThanOrEqual(startMs)
+        expect(replacementCount()).toBe(replacementsBefore + 1)
+        expect(lifeDays(renewed)).toBe(lifeDays(old))
+        await relayEach(clients)
+        expect(closed).toEqual([])
+      } finally {
+        await Promise.all(clients.map(async (client) => await client.close()))
+      }
+    },
+  )
+
+  test("serves derper's command line on derper's ports, with nothing added but the authority", async ({
+    skip,
+  }) => {
+    if ('missing' in found || !(await canMakeNetworks())) return skip('needs root for a network namespace')
+    using own = new TemporaryFolder()
+    await using host = await LoneHost.make()
+    const { prefix } = host
+    const ports = { httpPort: 80, tlsPort: 443 }
+    await using authority = await Pebble.start({ programs: found.paths, folder: own.path, prefix, ...ports })
+    const line = `-hostname ${NAME} -c ${own.at('derper.key')} -certdir ${own.at('certs')} -acme-email ops@${NAME} `
+    const admission = '-verify-client-url http://127.0.0.1:8080/verify'
+    await using relay = await startProcess(
+      'ip',
+      [
+        ...prefix.slice(1),
+        PROGRAM,
+        'serve',
+        ...(line + admission).split(' '),
+        '-acme-directory',
+        authority.directoryUrl,
+      ],
+      { env: { SSL_CERT_FILE: authority.authorityPath }, readyWhen: /"event":"relay_ready"/ },
+    )
+    const client = ['openssl', 's_client', '-connect', '127.0.0.1:443', '-servername', NAME]
+    const shown = await runOk('ip', [...prefix.slice(1), ...client])
+    expect(shown).toMatch(/issuer=CN ?= ?Pebble Intermediate/)
+    expect(relay.output).not.toContain('setting_warning')
+    // As derper does, it has proven its name on the TLS port.
+    expect(authority.output).not.toContain('acme-challenge')
   })
+
+  test('a name and an address: each handshake gets its own', async () => {
+    await using relay = await startRelay('both', { args: ['-acme-ip-certs'] })
+    await relay.certificate()
+    await waitUntil('there is a certificate for the address', async () => {
+      const socket = connect({ host: '127.0.0.1', port: relay.port, rejectUnauthorized: false })
+      await once(socket, 'secureConnect')
+      const certificate = socket.getPeerX509Certificate()
+      socket.destroy()
+      return certificate?.checkIP('127.0.0.1') !== undefined
+    })
+    expect((await relay.presented()).checkHost(NAME)).toBe(NAME)
+  })
+
+  function replacementCount(): number {
+    return [...pebble.output.matchAll(/is a replacement of/g)].length
+  }
+
+  function lifeDays({ validFromDate, validToDate }: X509Certificate): number {
+    return Math.round((validToDate.getTime() - validFromDate.getTime()) / DAY_MS)
+  }
 
   async function connectAll(port: number, onClosed: (reason: string) => void): Promise<DerpClient[]> {
     const clients: DerpClient[] = []

@@ -67,3 +67,24 @@ export class FarHost implements AsyncDisposable {
     await runOk('ip', ['netns', 'del', this.#name]).catch(() => undefined)
   }
 }
+
+/** A host with nothing but its loopback interface, on which low ports are free. */
+export class LoneHost implements AsyncDisposable {
+  readonly #name = `lone${process.pid}`
+
+  static async make(): Promise<LoneHost> {
+    const host = new LoneHost()
+    await runOk('ip', ['netns', 'add', host.#name])
+    await runOk('ip', [...host.prefix.slice(1), 'ip', 'link', 'set', 'lo', 'up'])
+    return host
+  }
+
+  /** A command that runs the command after it on the host. */
+  get prefix(): readonly string[] {
+    return ['ip', 'netns', 'exec', this.#name]
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await runOk('ip', ['netns', 'del', this.#name]).catch(() => undefined)
+  }
+}

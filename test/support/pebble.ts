@@ -22,6 +22,8 @@ export interface PebbleOptions {
   readonly profiles?: Readonly<Record<string, number>>
   /** External account binding: keys in base64url by their identifiers; accounts without are refused. */
   readonly eabKeys?: Readonly<Record<string, string>>
+  /** A command that runs the programs elsewhere. */
+  readonly prefix?: readonly string[]
 }
 
 export class Pebble implements AsyncDisposable {
@@ -48,10 +50,10 @@ export class Pebble implements AsyncDisposable {
   }
 
   static async start(options: PebbleOptions): Promise<Pebble> {
-    const { programs, folder, profiles = {}, eabKeys } = options
+    const { programs, folder, profiles = {}, eabKeys, prefix = [] } = options
     const [port, managementPort] = [await freeTcpPort(), await freeTcpPort()]
     const dnsPort = await freeUdpPort()
-    const dns = await startDns(programs['pebble-challtestsrv'], dnsPort)
+    const dns = await startDns([...prefix, programs['pebble-challtestsrv']], dnsPort)
     const { certPath, keyPath } = await makeCertificate(folder, '127.0.0.1')
     const all = { default: 90 * DAY_SECONDS, shortlived: 6 * DAY_SECONDS, ...profiles }
     const configPath = join(folder, 'pebble.json')
@@ -72,9 +74,10 @@ export class Pebble implements AsyncDisposable {
       ),
     }
     await writeFile(configPath, JSON.stringify({ pebble }))
+    const [command = '', ...args]: readonly string[] = [...prefix, programs.pebble]
     const server = await startProcess(
-      programs.pebble,
-      ['-config', configPath, '-dnsserver', `127.0.0.1:${dnsPort}`],
+      command,
+      [...args, '-config', configPath, '-dnsserver', `127.0.0.1:${dnsPort}`],
       // Without pauses before validations, and with some good nonces refused; three certificates in a chain.
       {
         env: {
@@ -120,11 +123,11 @@ export class Pebble implements AsyncDisposable {
 }
 
 /** Answers every name with 127.0.0.1. */
-async function startDns(program: string, port: number): Promise<RunningProcess> {
+async function startDns([command = '', ...before]: readonly string[], port: number): Promise<RunningProcess> {
   const management = await freeTcpPort()
   const off = ['-http01', '', '-https01', '', '-tlsalpn01', '', '-doh', '']
   const args = ['-dnsserver', `127.0.0.1:${port}`, '-defaultIPv6', '', ...off]
-  return await startProcess(program, [...args, '-management', `127.0.0.1:${management}`], {
+  return await startProcess(command, [...before, ...args, '-management', `127.0.0.1:${management}`], {
     readyWhen: /Starting management server/,
   })
 }

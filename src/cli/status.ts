@@ -18,6 +18,8 @@ interface Status {
   readonly key?: string
   readonly version?: string
   readonly pid?: number
+  readonly run?: number
+  readonly otherRun?: string
   readonly startedAt?: string
   readonly state?: string
   readonly failing?: readonly string[]
@@ -37,7 +39,8 @@ function statusText(body: Readonly<Record<string, unknown>>): string {
   const rows: readonly (readonly [string, string | undefined])[] = [
     ['relay', `${rest.hostname} ${rest.key}`],
     ['state', [rest.state, ...failing].join('\n')],
-    ['running', `since ${rest.startedAt}, version ${rest.version}, process ${rest.pid}`],
+    ['running', `since ${rest.startedAt}, version ${rest.version}, process ${rest.pid}, run ${rest.run}`],
+    ...(rest.otherRun === undefined ? [] : [['other run', rest.otherRun] as const]),
     ['clients', `${rest.clients}`],
     ['siblings', siblings && siblings.known > 0 ? siblingsText(siblings) : 'none'],
     ['certificate', certificate ? certificateText(certificate) : 'none'],

@@ -51,7 +51,7 @@ export class ControlSocket {
     const temporary = join(this.#folder, name)
     const bound = socketPathIn(this.#folder, name)
     try {
-      await bind(server, bound.path)
+      await bindOwnerOnly(server, bound.path)
       this.#inode = inodeOf(temporary)
       renameSync(temporary, this.path)
     } catch (error) {
@@ -72,7 +72,8 @@ export class ControlSocket {
   }
 }
 
-async function bind(server: Server, path: string): Promise<void> {
+/** Lets the server listen there; neither group nor others can ever connect. */
+export async function bindOwnerOnly(server: Server, path: string): Promise<void> {
   const listening = once(server, 'listening')
   // The bind happens within this call, so nobody else is ever permitted to connect.
   const before = process.umask(OWNER_ONLY)

@@ -19,12 +19,14 @@ import type { Certificates } from './certificates.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
+import type { Run } from './run.ts'
 import type { StunService } from './stun-service.ts'
 
 export interface MetricParts {
   readonly settings: Settings
   readonly log: Log
   readonly threads: RelayThreads
+  readonly run: Run
   readonly readiness: Readiness
   readonly links: LinkWatch
   readonly directory: DirectoryWatch
@@ -42,9 +44,12 @@ export interface MetricParts {
 
 /** To be called once for a relay: the watchers that the process metrics start are never stopped. */
 export function metricSources(parts: MetricParts): MetricSources {
-  const { admission, certificates, directory, drain, links, log, readiness, reloads, stun, threads } = parts
+  const { admission, certificates, directory, drain, links, log, readiness, reloads, run, stun, threads } =
+    parts
   return {
     threads: threads.counters,
+    otherCounters: run.counters,
+    run: run.number,
     threadLoops: () => threads.readLoopTimes(),
     threadDeaths: () => threads.deaths,
     admission: () => admission.numbers,
@@ -54,7 +59,7 @@ export function metricSources(parts: MetricParts): MetricSources {
       ...reloads.families(certificateReload(certificates?.status)),
       ...drainFamilies(drain),
     ],
-    stun: () => stun?.read(),
+    stun: () => stun && run.withEarlierStun(stun.read()),
     stunDeaths: () => stun?.deaths,
     certificates: () => certificates?.status,
     state: () => readiness.health.report(),

@@ -63,7 +63,8 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
     watch: input.drain,
     threads,
     readiness,
-    admin: () => admin,
+    // A later run has the port from the moment at which it serves.
+    admin: () => (input.run.isNewest ? admin : undefined),
   })
   const verbs = stateFolder === undefined ? undefined : new VerbsService(stateFolder, log)
   verbs?.register(statusVerb({ ...input, readiness }))

@@ -14,11 +14,13 @@ import type { DrainService } from './drain-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { ReloadService } from './reload-service.ts'
+import type { Run } from './run.ts'
 import { shortList } from './short-list.ts'
 
 export interface StatusParts {
   readonly settings: Settings
   readonly threads: Pick<RelayThreads, 'counters'>
+  readonly run: Pick<Run, 'number' | 'other'>
   readonly readiness: Pick<Readiness, 'health'>
   readonly links: Pick<LinkWatch, 'siblings'>
   /** Undefined without TLS. */
@@ -71,12 +73,14 @@ export function drainVerb(drain: Pick<DrainService, 'ask'>, watch: Pick<DrainWat
   }
 }
 
-function identityOf({ settings: { hostname, nodeKey } }: StatusParts): VerbBody {
+function identityOf({ run, settings: { hostname, nodeKey } }: StatusParts): VerbBody {
   return {
     version: packageVersion(),
     hostname,
     key: publicKeyText(nodeKey.publicKey),
     pid: process.pid,
+    run: run.number,
+    otherRun: run.other,
   }
 }
 

@@ -8,42 +8,41 @@ import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import type { InheritedListeners } from './inherited-listeners.ts'
 import { withListenError } from './listen-error.ts'
+import type { RunPorts } from './run-messages.ts'
 
 /**
  * @param inherited listeners whose sockets are open already are not tried
+ * @param shared ports on which another run of this relay listens: they are not free, but can be shared with it alone
  * @throws Error in the operator's terms for the first port that can't be listened on
  */
 export async function assertPortsFree(
-  { derp, http, stun, admin }: Settings,
+  settings: Settings,
   inherited: InheritedListeners,
+  shared: RunPorts,
 ): Promise<void> {
   const listeners = [
-    ['DERP', '-a', derp, inherited.derp, tryTcp],
-    ['HTTP', '-http-port', http, inherited.http, tryTcp],
-    ['admin', '-admin', admin, inherited.admin, tryTcp],
-    ['STUN', '-stun-port', stun, inherited.stun, tryUdp],
+    ['DERP', '-a', 'derp', assertTcpFree],
+    ['HTTP', '-http-port', 'http', assertTcpFree],
+    ['admin', '-admin', 'admin', assertTcpFree],
+    ['STUN', '-stun-port', 'stun', assertUdpFree],
   ] as const
-  for (const [name, flag, endpoint, { length }, tryListen] of listeners) {
-    if (endpoint !== undefined && length === 0) await withListenError(name, flag, endpoint, tryListen)
+  for (const [name, flag, key, assertFree] of listeners) {
+    const endpoint = settings[key]
+    if (endpoint === undefined || inherited[key].length > 0) continue
+    const isShared = shared[key] === endpoint.port
+    await withListenError(name, flag, endpoint, async (at) => {
+      await assertFree(at, isShared)
+      return at.port
+    })
   }
 }
 
-async function tryTcp(endpoint: Endpoint): Promise<number> {
-  await assertTcpFree(endpoint)
-  return endpoint.port
-}
-
-async function tryUdp(endpoint: Endpoint): Promise<number> {
-  await assertUdpFree(endpoint)
-  return endpoint.port
-}
-
 /** Rejects with the system's own error: in use, not permitted, no such address. */
-export async function assertTcpFree({ host, port }: Endpoint): Promise<void> {
+export async function assertTcpFree({ host, port }: Endpoint, isShared = false): Promise<void> {
   const server = createServer()
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port, exclusive: true }, resolve)
+    server.listen({ host, port, exclusive: true, reusePort: isShared }, resolve)
   })
   await new Promise((resolve) => {
     server.close(resolve)
@@ -51,8 +50,8 @@ export async function assertTcpFree({ host, port }: Endpoint): Promise<void> {
 }
 
 /** The same for UDP. */
-export async function assertUdpFree({ host, port }: Endpoint): Promise<void> {
-  const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
+export async function assertUdpFree({ host, port }: Endpoint, isShared = false): Promise<void> {
+  const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', reusePort: isShared })
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject)
     socket.bind({ address: host, port, exclusive: true }, resolve)

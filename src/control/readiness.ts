@@ -90,6 +90,12 @@ export class Readiness implements Service {
     return this.#threadWatch.check().isOk
   }
 
+  /** The checks that fail now, and why. */
+  get failing(): readonly string[] {
+    const { checks } = this.health.report()
+    return checks.filter(({ isOk }) => !isOk).map(({ name, detail }) => `${name}: ${detail}`)
+  }
+
   /** A thread has died, or serves again. */
   threadsChanged(): void {
     this.#judgeNow()
@@ -121,10 +127,10 @@ export class Readiness implements Service {
 
   #judge(): void {
     this.#parts.stun?.answer(this.#serving.report().isReady)
-    const { isReady, checks } = this.health.report()
+    const { isReady } = this.health.report()
     if (isReady === this.#wasReady) return
     this.#wasReady = isReady
-    const failing = checks.filter(({ isOk }) => !isOk).map(({ name, detail }) => `${name}: ${detail}`)
+    const { failing } = this
     if (isReady) this.#parts.log.info(LogEvent.relayReady)
     else this.#parts.log.warn(LogEvent.relayNotReady, { failing })
   }

@@ -1,6 +1,7 @@
 // Where a relay listens: the settings' endpoints with every host filled in, and the bound addresses once it serves. Runs
 // on the control thread.
 
+import type { RunPorts } from './run-messages.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import { wildcardAddress } from '#transport/wildcard-address.ts'
@@ -25,4 +26,14 @@ export async function withHosts(settings: Settings): Promise<Settings> {
     stun: stun && withHost(stun),
     admin: admin && withHost(admin),
   }
+}
+
+/** The ports of endpoints. */
+export function portsOf(
+  endpoints: Readonly<Partial<Record<keyof RunPorts, Endpoint | undefined>>>,
+): RunPorts {
+  const entries = Object.entries(endpoints).flatMap(([name, endpoint]) =>
+    endpoint === undefined ? [] : [[name, endpoint.port]],
+  )
+  return Object.fromEntries(entries) as RunPorts
 }

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import { Counters } from '#relay/counters.ts'
-import { ThreadMemories } from '#interthread/thread-memory.ts'
+import { ThreadMemories, type BridgeMemory } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import { DRAIN_CLIENT_MS_MAX, type DrainTimes } from '#relay/relay-drain.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
@@ -24,6 +24,8 @@ export interface RelayThreadsParts {
   readonly hasNative: boolean
   /** Sockets that listen on the DERP port already. */
   readonly inherited: InheritedDescriptors
+  /** What an earlier run of this relay tells siblings; undefined: there is none. */
+  readonly instance: string | undefined
   onMessage(message: FromRelayThread, from: MessageSource): void
   /** A thread has died and will be restarted. */
   onDeath(death: ThreadDeath): void
@@ -80,12 +82,12 @@ const INSTANCE_BYTES = 16
 const DRAIN_MARGIN_MS = 500
 
 export class RelayThreads implements Service {
+  /** Tells the runs of this relay from any other relay, to siblings. */
+  readonly instance: string
   readonly #parts: RelayThreadsParts
   readonly #slots: readonly WorkerSlot[]
-  /** Undefined with a single thread. */
-  readonly #memories: ThreadMemories | undefined
+  readonly #memories = new ThreadMemories()
   readonly #accepts = AcceptBudget.memory()
-  readonly #instance = randomBytes(INSTANCE_BYTES).toString('hex')
   readonly #policy = new RestartPolicy()
   readonly #timers = new Set<NodeJS.Timeout>()
   /** The last message of each retained kind. */
@@ -99,9 +101,8 @@ export class RelayThreads implements Service {
 
   constructor(parts: RelayThreadsParts) {
     this.#parts = parts
-    const { threadCount } = parts.settings
-    this.#memories = threadCount > 1 ? new ThreadMemories() : undefined
-    this.#slots = Array.from({ length: threadCount }, (_, index) => makeSlot(index))
+    this.instance = parts.instance ?? randomBytes(INSTANCE_BYTES).toString('hex')
+    this.#slots = Array.from({ length: parts.settings.threadCount }, (_, index) => makeSlot(index))
   }
 
   /** Starts the threads; none listens yet. */
@@ -133,6 +134,39 @@ export class RelayThreads implements Service {
   /** By slot: whether there is a thread, even if it does not accept clients yet. */
   get present(): readonly boolean[] {
     return this.#slots.map(({ thread }) => thread !== undefined)
+  }
+
+  // ── another run of this relay ──
+
+  /** How many there are. */
+  get count(): number {
+    return this.#slots.length
+  }
+
+  /** The count of activity now. */
+  get activity(): number {
+    return this.#memories.activity
+  }
+
+  /** Counts activity on from a run before this one; before the start. */
+  startAfter(activity: number): void {
+    this.#memories.startAfter(activity)
+  }
+
+  /** Links all threads with those of another run; they send it their keys. */
+  openRun(threadCount: number): void {
+    for (const { to, link } of this.#memories.openRun(threadCount))
+      this.send(to, { kind: 'threadStarted', link })
+  }
+
+  /** The rings of these links; undefined without another run. */
+  get bridge(): BridgeMemory | undefined {
+    return this.#memories.bridge
+  }
+
+  /** The other run's threads are not linked any more. */
+  closeRun(): void {
+    for (const thread of this.#memories.closeRun()) this.broadcast({ kind: 'threadEnded', thread })
   }
 
   /** Ends a thread that hangs; another one is started in its slot, as after any death. */
@@ -190,14 +224,14 @@ export class RelayThreads implements Service {
 
   #startThread(slot: WorkerSlot): void {
     const { index } = slot
-    const joining = this.#memories?.join(index)
+    const joining = this.#memories.join(index)
     const { settings, siblingAuthorities, hasNative } = this.#parts
     const data: RelayThreadData = {
       settings,
       counters: slot.memory,
       accepts: this.#accepts,
-      threads: joining?.memory,
-      instance: this.#instance,
+      threads: joining.memory,
+      instance: this.instance,
       siblingAuthorities,
       hasNative,
     }
@@ -212,7 +246,7 @@ export class RelayThreads implements Service {
       onHang: (error) => this.#parts.onFault(error),
     })
     slot.thread = thread
-    for (const { to, link } of joining?.others ?? []) {
+    for (const { to, link } of joining.others) {
       this.#slots[to]?.thread?.send({ kind: 'threadStarted', link })
     }
     for (const message of this.#retained.values()) thread.send(message)
@@ -225,7 +259,8 @@ export class RelayThreads implements Service {
     const request = {
       ...endpoint,
       inherited: inherited.take(slot.index)?.descriptor,
-      isShared: this.#slots.length > 1,
+      // With the other threads, and with another run of this relay.
+      isShared: true,
     }
     thread.send({ kind: 'listen', request })
     const port = await thread.listening()
@@ -242,7 +277,9 @@ export class RelayThreads implements Service {
     slot.deaths++
     slot.loopTimes.endOfThread()
     slot.counters.endOfThread()
-    this.#memories?.leave(slot.index)
+    // The bridge has the rings of the thread that has died: its replacement can't be linked with another run.
+    this.closeRun()
+    this.#memories.leave(slot.index)
     for (const { thread } of this.#slots) thread?.send({ kind: 'threadEnded', thread: slot.index })
     if (this.#endpoint === undefined) this.#startFailure ??= error
     slot.drained.resolve()

@@ -65,6 +65,18 @@ export class Services {
     return await this.#draining
   }
 
+  /** Stops some of them before the others, which go on. */
+  async release(services: readonly Service[]): Promise<void> {
+    const failure = failureOf(await stopAll(services.filter((one) => this.#take(one))))
+    if (failure !== undefined) throw failure
+  }
+
+  #take(service: Service): boolean {
+    const at = this.#started.indexOf(service)
+    if (at >= 0) this.#started.splice(at, 1)
+    return at >= 0
+  }
+
   /**
    * Stops each service, the last started first, even if others fail or hang. A second call waits for the same end.
    *
@@ -81,18 +93,22 @@ export class Services {
   }
 
   async #stopAll(): Promise<unknown[]> {
-    const errors: unknown[] = []
     const started = this.#started.splice(0).reverse()
     const isLast = (service: Service): boolean => service === this.#stoppedLast
-    for (const service of [...started.filter((one) => !isLast(one)), ...started.filter(isLast)]) {
-      try {
-        await stopInTime(service)
-      } catch (error) {
-        errors.push(error)
-      }
-    }
-    return errors
+    return await stopAll([...started.filter((one) => !isLast(one)), ...started.filter(isLast)])
   }
+}
+
+async function stopAll(services: readonly Service[]): Promise<unknown[]> {
+  const errors: unknown[] = []
+  for (const service of services) {
+    try {
+      await stopInTime(service)
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  return errors
 }
 
 async function drainAll(services: readonly Service[]): Promise<unknown[]> {

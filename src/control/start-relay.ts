@@ -1,7 +1,7 @@
 // The composition root: settings in, a running relay out. Construction and order only; what the parts do is their own
 // business. Runs on the control thread.
 //
-// Constructors start nothing, so the order of construction is free. The order of start is `inOrder` below; parts stop in
+// Constructors start nothing, so the order of construction is free. The order of start is `basis`, `listeners`, `others` below; parts stop in
 // reverse. STUN comes after the relay threads because clients choose regions by it: it must not answer for a relay that
 // can't serve. The admin port stops last, so that it shows how the others end. To add a long-lived part, see `service.ts`.
 
@@ -18,6 +18,7 @@ import type { Native } from '#transport/native.ts'
 import type { AdminService } from './admin-service.ts'
 import { RelayAdmission } from './admission.ts'
 import { settingsApplier } from './apply-settings.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'
 import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
 import { DerpListener } from './derp-listener.ts'
@@ -29,10 +30,11 @@ import { openNative } from './native-setup.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
 import { assertPortsFree } from './port-check.ts'
 import { RedirectService } from './redirect-service.ts'
-import { withHosts, type RelayAddresses } from './relay-addresses.ts'
+import { portsOf, withHosts, type RelayAddresses } from './relay-addresses.ts'
 import { RelayThreads } from './relay-threads.ts'
 import type { ReloadService } from './reload-service.ts'
 import { RunningRelay } from './running-relay.ts'
+import { Run } from './run.ts'
 import { Services, type Service } from './service.ts'
 import { siblingAuthorities } from './sibling-authorities.ts'
 import { claimStateFolder } from './state-folder.ts'
@@ -51,6 +53,7 @@ interface Surroundings extends Pick<OperatorPartsInput, 'stateFolder' | 'reading
   /** The sockets of each listener that the service manager has opened. */
   readonly inherited: InheritedListeners
   readonly onFault: (error: Error) => void
+  readonly run: Run
 }
 
 /** What a relay of the program is given, and one in a test is not. */
@@ -72,14 +75,25 @@ export async function startRelay(
     log.error(LogEvent.relayFailed, { error })
     failure.resolve(error)
   }
+  let run: Run | undefined
   try {
     const native = await openNative(settings, log)
     const adopted = adoptSockets(await withHosts(settings), systemd.inherited, native)
     const { settings: complete, listeners: inherited } = adopted
     reportAdoption(adopted, systemd, log)
-    await assertPortsFree(complete, inherited)
     const stateFolder = claimedFolder(complete, log)
-    const parts = construct(complete, { log, native, systemd, inherited, onFault, stateFolder, reading })
+    run = await beginRun(complete, stateFolder, { log, onFault })
+    await assertPortsFree(complete, inherited, run.sharedPorts)
+    const parts = construct(complete, {
+      log,
+      native,
+      systemd,
+      inherited,
+      onFault,
+      stateFolder,
+      reading,
+      run,
+    })
     await parts.services.start((error) => log.error(LogEvent.relayFailed, { error }))
     const { services, reload, notify } = parts
     const relay = new RunningRelay({
@@ -95,6 +109,7 @@ export async function startRelay(
     notify?.look()
     return relay
   } catch (error) {
+    await run?.first.stop()
     log.info(LogEvent.relayStopped)
     log.flush()
     throw error
@@ -114,13 +129,21 @@ interface StartedParts {
   readonly notify: SystemdNotifyService | undefined
 }
 
-function addressesOf({ derp, http, stun, admin }: StartedParts): RelayAddresses {
+function addressesOf({
+  derp,
+  http,
+  stun,
+  admin,
+}: Pick<StartedParts, 'derp' | 'http' | 'stun' | 'admin'>): RelayAddresses {
   return { derp: derp.endpoint, http: http?.endpoint, stun: stun?.endpoint, admin: admin?.endpoint }
 }
 
+/** In the order of their start; those that the settings switch off are undefined. */
+type Parts = readonly (Service | undefined)[]
+
 /** Parts that the settings switch off are undefined. */
 function construct(settings: Settings, surroundings: Surroundings): StartedParts {
-  const { log, native, inherited, onFault } = surroundings
+  const { log, native, inherited, onFault, run } = surroundings
   const { limits, mesh: meshSettings, threadCount } = settings
   const hasMesh = settings.meshKeys.length > 0
   const links = new LinkWatch({ threadCount, hasMesh, now: () => performance.now() })
@@ -131,6 +154,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     siblingAuthorities: siblingAuthorities(meshSettings.ca),
     hasNative: native !== undefined,
     inherited: new InheritedDescriptors(inherited.derp, native),
+    instance: run.instance,
     onMessage: (message, from) => dispatch.onMessage(message, from),
     onDeath: (death) => dispatch.onDeath(death),
     onRestart: (thread) => dispatch.onRestart(thread),
@@ -164,28 +188,22 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     ...observed,
     apply,
   })
-  const dispatch = new ThreadDispatch({ log, links, readiness, admission, certificates, keyDirectory })
-  const inOrder: (Service | undefined)[] = [
-    notify,
-    admission,
+  const dispatch = new ThreadDispatch({ log, links, readiness, admission, certificates, keyDirectory, run })
+  const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
+  const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
+  const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, admin, drain, reload, verbs]
+  const present = [...basis, ...listeners, ...others].filter((service) => service !== undefined)
+  const services = new Services(present, admin)
+  run.attach({
     threads,
-    certificates,
-    keyDirectory,
-    derp,
-    mesh,
-    http,
-    certificates && challengesAnswered(certificates),
-    stun,
-    bootstrapDns,
-    unacknowledged,
-    readiness,
-    admin,
-    drain,
-    reload,
-    verbs,
-  ]
-  const present = inOrder.filter((service) => service !== undefined)
-  return { services: new Services(present, admin), drain, reload, derp, http, stun, admin, notify }
+    unready: () => readiness.failing,
+    ports: () => portsOf({ ...addressesOf({ derp, http, stun, admin }) }),
+    stun: () => stun && run.withEarlierStun(stun.read()),
+    release: async () =>
+      await services.release([verbs, admin, http, stun].filter((one) => one !== undefined)),
+    onHandedOver: () => void drain.ask().catch(() => undefined),
+  })
+  return { services, drain, reload, derp, http, stun, admin, notify }
 }
 
 /** Undefined without a mesh key. */
@@ -229,4 +247,13 @@ function claimedFolder({ stateFolder, nodeKey }: Settings, log: Log): string | u
   if (claim === undefined || !('unusable' in claim)) return claim?.path
   log.warn(LogEvent.stateFolderUnusable, { path: claim.path, reason: claim.unusable })
   return undefined
+}
+
+/** @throws Error if another run of this relay is about to take over, or can't be joined */
+async function beginRun(
+  { nodeKey, threadCount }: Settings,
+  folder: string | undefined,
+  surroundings: Pick<Surroundings, 'log' | 'onFault'>,
+): Promise<Run> {
+  return await Run.begin({ folder, key: publicKeyText(nodeKey.publicKey), threadCount, ...surroundings })
 }

@@ -86,6 +86,7 @@ export class StunService implements Service {
 
   /** To be called every second: ends a thread that hangs. Counts looks rather than time, as for relay threads. */
   look(): void {
+    if (this.#isStopping) return
     const { sweeps } = this.#counters
     const isSilent = sweeps === this.#sweeps && this.#thread !== undefined
     this.#sweeps = sweeps

@@ -12,6 +12,7 @@ import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
 import type { Readiness } from './readiness.ts'
+import type { Run } from './run.ts'
 import type { MessageSource, ThreadDeath } from './relay-threads.ts'
 
 /** Log lines per second for logins, and as many for ends of sessions. */
@@ -20,6 +21,7 @@ const SESSION_LINES_PER_SECOND = 10
 export interface ThreadDispatchParts {
   readonly log: Log
   readonly links: LinkWatch
+  readonly run: Pick<Run, 'threadDied'>
   readonly readiness: Pick<Readiness, 'threadsChanged'>
   readonly admission: RelayAdmission
   /** Undefined on plain TCP. */
@@ -86,6 +88,7 @@ export class ThreadDispatch {
     admission.forget(death.thread)
     keyDirectory?.threadEnded(death.thread)
     certificates?.threadEnded(death.thread)
+    this.#parts.run.threadDied()
     readiness.threadsChanged()
   }
 

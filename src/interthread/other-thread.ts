@@ -6,7 +6,13 @@ import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
 import type { AddressedPacket, ThreadListener } from '#relay/ports.ts'
 import { PresenceQueue } from './presence-queue.ts'
 import { RING_BYTES, RingReader, RingWriter } from './ring.ts'
-import { FORWARDED_PACKET, PACKET, PACKET_FRAME_BYTES_MIN, ThreadFrameReader } from './thread-frames.ts'
+import {
+  FORWARDED_PACKET,
+  isPacketFrame,
+  PACKET,
+  PACKET_FRAME_BYTES_MIN,
+  ThreadFrameReader,
+} from './thread-frames.ts'
 import type { ThreadLink } from './thread-memory.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -117,7 +123,7 @@ export class OtherThread {
   reclaim(lost: (buffer: Buffer, start: number, end: number) => void): void {
     this.#writer.reclaim({
       onFrame: (type, buffer, start, end) => {
-        if (type === PACKET || type === FORWARDED_PACKET) lost(buffer, start, end)
+        if (isPacketFrame(type)) lost(buffer, start, end)
       },
     })
   }

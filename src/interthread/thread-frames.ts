@@ -38,6 +38,7 @@ const FRAME_PAYLOAD_BYTES_MIN = KEY_BYTES
 export function payloadBytesMin(type: number): number {
   switch (type) {
     case PACKET:
+    case FORWARDED_PACKET:
       return 2 * KEY_BYTES
     case FrameType.peerPresent:
     case ACTIVE:
@@ -51,7 +52,7 @@ export function payloadBytesMin(type: number): number {
 
 /** Whether a frame of that type is a packet, which may be dropped. */
 export function isPacketFrame(type: number): boolean {
-  return type === PACKET
+  return type === PACKET || type === FORWARDED_PACKET
 }
 
 /** A PeerPresent frame with the activity number behind it. */

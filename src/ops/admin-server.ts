@@ -67,7 +67,9 @@ export class AdminServer {
     await new Promise<void>((resolve, reject) => {
       const onError = (error: Error): void => reject(listenError(this.#endpoint, error))
       server.once('error', onError)
-      server.listen(descriptor === undefined ? { host, port } : { fd: descriptor }, () => {
+      // A later run of this relay listens there before an earlier one that hangs has given the port up.
+      const at = descriptor === undefined ? { host, port, reusePort: true } : { fd: descriptor }
+      server.listen(at, () => {
         server.off('error', onError)
         resolve()
       })

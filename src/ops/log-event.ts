@@ -27,6 +27,15 @@ export const LogEvent = {
   stopFailed: 'stop_failed', // a part did not stop; the process ends itself by SIGKILL
   relayFailed: 'relay_failed', // a bug in this program; the process ends
 
+  // Runs of one relay on one host
+  runJoined: 'run_joined', // this run has joined the one that serves, and will take over when it is ready
+  runJoins: 'run_joins', // a later run has joined this one
+  runHandsOver: 'run_hands_over', // the later run serves; this one drains and ends
+  runTookOver: 'run_took_over', // this run is in charge now
+  runHandOverLate: 'run_hand_over_late', // the earlier run did not hand over in time; this one serves all the same
+  runEnded: 'run_ended', // the earlier run has drained and ended
+  runLost: 'run_lost', // the link to another run has ended before its time; clients of the two do not reach each other
+
   // Certificates
   certificateLoaded: 'certificate_loaded', // the first one
   certificateReplaced: 'certificate_replaced', // new handshakes get another certificate; connections stay

@@ -57,6 +57,10 @@ export interface MetricSources {
   readonly mesh: () => readonly MetricFamily[]
   /** One per relay thread. */
   readonly threads: readonly Counters[]
+  /** What belongs to no thread that runs: the counts of earlier runs of this relay. */
+  readonly otherCounters: readonly Counters[]
+  /** The number of this run of the relay. */
+  readonly run: number
   /** One per relay thread, in the same order. */
   readonly threadLoops: () => readonly LoopTime[]
   /** The deaths of each relay thread and its predecessors, in the same order. */
@@ -94,12 +98,12 @@ export class Metrics {
 
   /** All families, read now. A family has no samples if its feature is off. */
   async families(): Promise<MetricFamily[]> {
-    const { threads, admission, siblings, mesh, stun, certificates, process } = this.#sources
+    const { threads, otherCounters, admission, siblings, mesh, stun, certificates, process } = this.#sources
     const processFamilies = await process.families()
     return [
       ...this.#stateFamilies(),
       ...nativeFamilies(this.#sources.nativeWays),
-      ...relayFamilies(this.#total.sumOf(threads)),
+      ...relayFamilies(this.#total.sumOf([...threads, ...otherCounters])),
       ...this.#threadFamilies(),
       ...admissionFamilies(admission()),
       ...siblingFamilies(siblings()),
@@ -112,7 +116,7 @@ export class Metrics {
   }
 
   #stateFamilies(): MetricFamily[] {
-    const { build, logLinesLost, relay, state, threads } = this.#sources
+    const { build, logLinesLost, relay, run, state, threads } = this.#sources
     const { hostname, regions, nodes } = relay()
     const { isReady, checks } = state()
     return [
@@ -130,6 +134,9 @@ export class Metrics {
         '1 if this check of /readyz passes, else 0.',
         checks.map(({ name, isOk }) => sample(Number(isOk), { check: name })),
       ),
+      gauge('derp_run', 'Number of this run of the relay: one more for each upgrade in place.', [
+        sample(run),
+      ]),
       gauge('derp_threads', 'Number of relay threads.', [sample(threads.length)]),
       counter('derp_log_lines_lost_total', 'Log lines that could not be written.', [sample(logLinesLost())]),
     ]

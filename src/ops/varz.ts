@@ -88,9 +88,9 @@ export class Varz {
 
   /** The process's own metrics, then derper's names in order. */
   async families(): Promise<MetricFamily[]> {
-    const { threads, limits, stun } = this.#sources
+    const { threads, otherCounters, limits, stun } = this.#sources
     const process = (await this.#sources.process.families()).filter(({ name }) => name.startsWith('process_'))
-    const total = this.#total.sumOf(threads)
+    const total = this.#total.sumOf([...threads, ...otherCounters])
     const named = [
       ...this.#statefulFamilies(total),
       ...Object.entries(COUNTERS).map(([name, from]) => one(name, 'counter', total.get(from))),

@@ -143,6 +143,26 @@ const HISTOGRAM_AT: Record<HistogramName, number> = {
 }
 const COUNT = next
 
+/** What each number is called between two versions of this program; a bucket by its bound. */
+const NAMES: readonly string[] = [
+  ...PLAIN,
+  ...dropNames('dropped'),
+  ...dropNames('dropped_bytes'),
+  ...END_REASONS.map((reason) => `ended ${reason}`),
+  ...Object.entries(HISTOGRAM_BOUNDS).flatMap(([name, bounds]) =>
+    [...bounds.map((bound) => `le ${bound}`), 'more', 'sum'].map((bucket) => `${name} ${bucket}`),
+  ),
+]
+
+function dropNames(prefix: string): string[] {
+  return DROP_REASON_LABELS.flatMap((reason) =>
+    PACKET_KIND_LABELS.map((kind) => `${prefix} ${reason} ${kind}`),
+  )
+}
+
+/** Numbers by their names; those that are not named are zero. */
+export type CounterSnapshot = Readonly<Record<string, number>>
+
 /** The index of each plain counter. */
 export const Counter = Object.freeze(
   Object.fromEntries(PLAIN.map((name, at) => [name, at])) as Record<PlainCounter, number>,
@@ -155,7 +175,7 @@ export interface HistogramSnapshot {
 }
 
 export class Counters {
-  readonly #values: Float64Array
+  readonly #values: Float64Array<SharedArrayBuffer>
 
   /** @param memory from `Counters.memory()`; new memory counts from zero */
   constructor(memory: SharedArrayBuffer = Counters.memory()) {
@@ -164,6 +184,11 @@ export class Counters {
 
   static memory(): SharedArrayBuffer {
     return new SharedArrayBuffer(COUNT * Float64Array.BYTES_PER_ELEMENT)
+  }
+
+  /** For another thread that is to count here. */
+  get memory(): SharedArrayBuffer {
+    return this.#values.buffer
   }
 
   add(at: number, amount: number): void {
@@ -211,7 +236,7 @@ export class Counters {
     const payloadBytes = Math.max(0, bytes - packets * (HEADER_BYTES + KEY_BYTES))
     this.add(DROPPED_BYTES_AT + droppedAt, payloadBytes)
     this.add(ENDED_AT + END_REASONS.indexOf(EndReason.threadLost), this.get('connectionsCurrent'))
-    for (const name of GAUGES) this.#values[Counter[name]] = 0
+    this.clearGauges()
   }
 
   observe(name: HistogramName, seconds: number): void {
@@ -230,6 +255,22 @@ export class Counters {
       counts: Array.from(this.#values.subarray(at, at + buckets)),
       sum: this.#values[at + buckets] as number,
     }
+  }
+
+  /** Every number that is not zero. */
+  snapshot(): CounterSnapshot {
+    const named = NAMES.map((name, at): [string, number] => [name, this.#values[at] as number])
+    return Object.fromEntries(named.filter(([, value]) => value !== 0))
+  }
+
+  /** Sets every number to that of the snapshot. Names of another version that are not known here are not read. */
+  restore(snapshot: CounterSnapshot): void {
+    for (const [at, name] of NAMES.entries()) this.#values[at] = snapshot[name] ?? 0
+  }
+
+  /** What was there is not any more. */
+  clearGauges(): void {
+    for (const name of GAUGES) this.#values[Counter[name]] = 0
   }
 
   /** Sets every number to the sum of `parts`: several threads as one relay. */

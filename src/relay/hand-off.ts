@@ -73,6 +73,8 @@ export class HandOff {
   #bytes = 0
   /** This relay drains, until it stops. */
   isDraining = false
+  /** Another run of this relay on the host drains: its clients come back to this one. */
+  isOtherRunDraining = false
   /** Until when a sibling drains. */
   #siblingDrainsUntilMs = -Infinity
 
@@ -98,7 +100,7 @@ export class HandOff {
 
   /** The route of a key whose last session here has ended; undefined if it is not expected back. */
   leftHere(peer: Peer): Departure | undefined {
-    return this.isDraining ? this.#depart(peer) : undefined
+    return this.isDraining || this.isOtherRunDraining ? this.#depart(peer) : undefined
   }
 
   /** The route of a key that is no longer at a sibling, `from`; undefined if it is not expected back. */

@@ -193,6 +193,11 @@ export class Relay {
     this.#handOff.siblingDrains(forMs)
   }
 
+  /** Another run of this relay drains, until told otherwise: its clients come back to this one. */
+  otherRunDrains(isDraining: boolean): void {
+    this.#handOff.isOtherRunDraining = isDraining
+  }
+
   /** These limits from now on, for sessions that there are, too. A client that is held back for its rate waits to the end. */
   setLimits(limits: SessionLimits): void {
     this.#context.limits = limits

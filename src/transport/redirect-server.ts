@@ -43,7 +43,7 @@ export class RedirectServer {
 
   /** Listens and returns the real port. */
   async listen(endpoint: ListenAddress): Promise<number> {
-    return (await this.#server.listen(endpoint, false)).port
+    return (await this.#server.listen(endpoint, true)).port
   }
 
   async close(): Promise<void> {

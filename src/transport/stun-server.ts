@@ -154,7 +154,7 @@ export class StunServer {
   }
 
   async #listenOn(host: string, at: SocketAddress | number): Promise<void> {
-    const socket = new StunSocket(this, this.#counters, socketOptions(host, this.#servesAddresses))
+    const socket = new StunSocket(this, this.#counters, socketOptions(host))
     this.#sockets.push(socket)
     this.#port = await socket.bind(at)
   }
@@ -180,7 +180,7 @@ export class StunServer {
   /** An address that cannot be bound yet (the system may still check it for duplicates) is tried again at the next update. */
   async #serve(address: string): Promise<void> {
     if (this.#byAddress.has(address)) return
-    const socket = new StunSocket(this, this.#counters, socketOptions(address, true))
+    const socket = new StunSocket(this, this.#counters, socketOptions(address))
     this.#byAddress.set(address, socket)
     try {
       await socket.bind({ host: address, port: this.#port })
@@ -207,9 +207,12 @@ export class StunServer {
   }
 }
 
-/** With `isShared`, several sockets share the port. The system lets only this user do so: nobody else can take datagrams. */
-function socketOptions(host: string, isShared: boolean): SocketOptions {
-  return { type: isIPv4(host) ? 'udp4' : 'udp6', reusePort: isShared }
+/**
+ * Several sockets share the port: those of one relay, and of two runs of it while the older one hands over. The system lets
+ * only this user do so: nobody else can take datagrams.
+ */
+function socketOptions(host: string): SocketOptions {
+  return { type: isIPv4(host) ? 'udp4' : 'udp6', reusePort: true }
 }
 
 /** An answer goes to the address of its request, so there is no name to look up, and no turn of the event loop is lost. */

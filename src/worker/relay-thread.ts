@@ -11,7 +11,6 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { Relay } from '#relay/relay.ts'
-import { SingleThread } from '#relay/single-thread.ts'
 import type { HttpServer } from '#transport/http-server.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { remoteText } from '#transport/remote-address.ts'
@@ -41,8 +40,7 @@ class RelayThread {
   readonly #port: MessagePort
   readonly #counters: Counters
   readonly #relay: Relay
-  /** Undefined in a relay of one thread. */
-  readonly #threadLinks: ThreadLinks | undefined
+  readonly #threadLinks: ThreadLinks
   readonly #mesh: ThreadMesh
   readonly #admission: RemoteAdmission
   readonly #notices: ThreadNotices
@@ -73,7 +71,7 @@ class RelayThread {
       cancel: (id) => send({ kind: 'cancelAdmission', id }),
     })
     this.#mesh = new ThreadMesh({ data, instance, counters, relay: () => this.#relay, send })
-    this.#threadLinks = data.threads && new ThreadLinks(data.threads, now)
+    this.#threadLinks = new ThreadLinks(data.threads, now)
     this.#relay = makeRelay({
       data,
       instance,
@@ -88,7 +86,7 @@ class RelayThread {
         },
       },
       routes: this.#mesh.routes,
-      threads: this.#threadLinks ?? new SingleThread(),
+      threads: this.#threadLinks,
     })
     const busyMs = (): number => performance.eventLoopUtilization().active
     this.#scheduler = new ReadScheduler(now, busyMs, this.#relay.flushQueue)
@@ -106,7 +104,7 @@ class RelayThread {
     })
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))
-    void this.#threadLinks?.readWhenWoken()
+    void this.#threadLinks.readWhenWoken()
     process.on('uncaughtException', (error) => this.#onFault(error))
     // Node's own listener would print warnings between the lines of the log, in another format.
     process.removeAllListeners('warning').on('warning', (warning) => this.#notices.runtimeWarning(warning))
@@ -136,10 +134,12 @@ class RelayThread {
       case 'siblings':
         return this.#mesh.setSiblings(message.edition, message.siblings)
       case 'threadStarted':
-        this.#threadLinks?.link(message.link)
-        return this.#threadLinks?.startSync(message.link.thread)
+        this.#threadLinks.link(message.link)
+        return this.#threadLinks.startSync(message.link.thread)
       case 'threadEnded':
-        return this.#threadLinks?.threadEnded(message.thread)
+        return this.#threadLinks.threadEnded(message.thread)
+      case 'otherRunDrains':
+        return this.#relay.otherRunDrains(message.isDraining)
       case 'drain':
         return this.#drain(message.times)
       case 'stop':
@@ -162,7 +162,7 @@ class RelayThread {
   async #listen(request: ListenRequest): Promise<void> {
     try {
       // Other threads may have clients already; those must be known here before the first client is.
-      await this.#threadLinks?.synced()
+      await this.#threadLinks.synced()
       const address = await this.#httpServer.listen(request, request.isShared)
       this.#send({ kind: 'listening', port: address.port })
     } catch (error) {
@@ -195,7 +195,7 @@ class RelayThread {
     this.#counters.observe('loopLag', Math.max(0, nowMs - this.#sweptMs - SWEEP_MS) / 1_000)
     this.#sweptMs = nowMs
     const isSecond = this.#sweepCount++ % SWEEPS_PER_SECOND === 0
-    this.#scheduler.sweep(1 + (this.#threadLinks?.count ?? 0))
+    this.#scheduler.sweep(1 + this.#threadLinks.count)
     this.#relay.sweep()
     this.#httpServer.sweep()
     this.#mesh.sweep(isSecond)

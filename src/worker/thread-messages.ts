@@ -8,7 +8,7 @@ import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { EndReason } from '#relay/end-reason.ts'
-import type { ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
+import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
@@ -19,8 +19,7 @@ export interface RelayThreadData {
   readonly counters: SharedArrayBuffer
   /** The budget of new connections that all threads share. */
   readonly accepts: SharedArrayBuffer
-  /** Undefined if this is the only relay thread. */
-  readonly threads: ThreadMemory | undefined
+  readonly threads: ThreadMemory
   /** Random for each start, and the same for all threads of a relay. */
   readonly instance: string
   /** Authorities that may have signed siblings' certificates, PEM. */
@@ -60,6 +59,8 @@ export type ToRelayThread =
   /** Another relay thread has started, or has died. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
+  /** The earlier run of this relay drains: its clients come back to this one. */
+  | { readonly kind: 'otherRunDrains'; readonly isDraining: boolean }
   /** The mesh keys that admit siblings from now on. */
   | { readonly kind: 'meshKeys'; readonly keys: readonly Uint8Array[] }
   /** The location of a key that this thread has looked up, or that has moved. */
@@ -148,3 +149,24 @@ export type ToStunThread =
 
 /** From the STUN thread, beside its state. */
 export type FromStunThread = RuntimeWarning
+
+/** Start data of the bridge thread. */
+export interface RunBridgeData {
+  readonly memory: BridgeMemory
+  readonly counters: SharedArrayBuffer
+  /** Whether it connects to the other run's bridge, or waits for it. */
+  readonly way: 'connect' | 'listen'
+  /** Of the Unix socket. */
+  readonly path: string
+  /** 64 hex digits; the other run shows them. */
+  readonly token: string
+}
+
+export type ToRunBridge = { readonly kind: 'stop' }
+
+/** From the bridge thread, beside its state. */
+export type FromRunBridge =
+  /** It is connected with the other run's bridge. */
+  | { readonly kind: 'bridgeUp' }
+  /** It is not any more. `why` completes "the other run …"; empty: the other run has ended in order. */
+  | { readonly kind: 'bridgeDown'; readonly why: string }

@@ -234,6 +234,7 @@ it('a thread that is started later gets the messages that still hold, bootstrap 
     siblingAuthorities: [],
     hasNative: false,
     inherited: new InheritedDescriptors([], undefined),
+    instance: undefined,
     onMessage: () => undefined,
     onDeath: () => undefined,
     onRestart: restarted.resolve,

@@ -75,6 +75,8 @@ reloads.accepted('regions-file', 'regions.yaml')
 
 export function testSources(replaced: Partial<MetricSources> = {}): MetricSources {
   return {
+    otherCounters: [],
+    run: 1,
     threads: [new Counters()],
     threadLoops: () => [{ activeMs: 1_500, idleMs: 8_500 }],
     threadDeaths: () => [0],

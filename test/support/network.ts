@@ -18,6 +18,7 @@ export async function canMakeNetworks(): Promise<boolean> {
 
 export class FarHost implements AsyncDisposable {
   readonly ourAddress = OUR_ADDRESS
+  readonly theirAddress = THEIR_ADDRESS
   readonly #name: string
   readonly #ourEnd: string
 

@@ -1,0 +1,93 @@
+// The run of this relay that joins while this one serves, as this one sees it: links its threads with this run's, and hands
+// over when it asks for that. The other side is `earlier-run.ts`. Runs on the control thread.
+//
+// Contract: until it asks this run to hand over, its end changes nothing here.
+
+import { randomBytes } from 'node:crypto'
+import type { Counters } from '#relay/counters.ts'
+import { RunBridgeLink } from './run-bridge-link.ts'
+import type { RunChannel } from './run-channel.ts'
+import type { Joined, ToNewerRun, ToOlderRun } from './run-messages.ts'
+import type { RelayThreads } from './relay-threads.ts'
+import { socketPathIn } from './control-socket.ts'
+
+const TOKEN_BYTES = 32
+/** The later run connects at once; its threads must be started before that. */
+const CONNECT_MS_MAX = 30_000
+
+export interface LaterRunParts {
+  readonly folder: string
+  readonly channel: RunChannel
+  readonly threads: RelayThreads
+  /** For what the bridge drops. */
+  readonly counters: Counters
+  readonly onFault: (error: Error) => void
+  /** It is not linked with this run any more. Called once, and not after `stop`. */
+  onEnd(run: LaterRun, why: string): void
+}
+
+export class LaterRun {
+  readonly #parts: LaterRunParts
+  #bridge: RunBridgeLink | undefined = undefined
+  #isOver = false
+
+  constructor(parts: LaterRunParts) {
+    this.#parts = parts
+  }
+
+  /** Links the threads, and lets the later run connect. */
+  async join(
+    { threads: count }: ToOlderRun & { readonly kind: 'join' },
+    answer: Omit<Joined, 'kind' | 'socket' | 'token' | 'activity' | 'threads'>,
+  ): Promise<void> {
+    const { counters, folder, threads } = this.#parts
+    const socket = `run-bridge-${randomBytes(4).toString('hex')}.sock`
+    const token = randomBytes(TOKEN_BYTES).toString('hex')
+    threads.openRun(count)
+    const path = socketPathIn(folder, socket)
+    const bridge = new RunBridgeLink({
+      threads,
+      counters,
+      way: 'listen',
+      path: path.path,
+      token,
+      onDown: (why) => void this.end(why),
+      onFault: (error) => this.#parts.onFault(error),
+    })
+    this.#bridge = bridge
+    const limit = setTimeout(() => void this.end('did not connect to the bridge'), CONNECT_MS_MAX)
+    void bridge.up
+      .catch(() => undefined)
+      .finally(() => {
+        clearTimeout(limit)
+        path.close()
+      })
+    await bridge.start()
+    const { activity, count: ownCount } = threads
+    this.send({ kind: 'joined', ...answer, activity, threads: ownCount, socket, token })
+  }
+
+  send(message: ToNewerRun): void {
+    this.#parts.channel.send({ ...message })
+  }
+
+  /** @param why completes "the later run …"; empty if it has ended in order */
+  async end(why: string): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    await this.#close()
+    this.#parts.onEnd(this, why)
+  }
+
+  /** This run ends. */
+  async stop(): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    await this.#close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#bridge?.stop().catch((error: Error) => this.#parts.onFault(error))
+    await this.#parts.channel.close()
+  }
+}

@@ -1,0 +1,275 @@
+// An upgrade in place: a run of a relay is started beside the one that serves, takes over, and the older one drains. Real
+// processes; clients redial at once, as Tailscale's do.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from 'node:net'
+import { expect, test } from 'vitest'
+import { DerpClient, newKeyPair } from '#client/derp-client.ts'
+import { askStun } from '#client/stun-request.ts'
+import { MovingClients } from '../support/moving-clients.ts'
+import { RunHost } from '../support/run-host.ts'
+import { waitUntil, type RunningProcess } from '../support/process.ts'
+
+const TEST_TIMEOUT_MS = 150_000
+const CLIENTS = 60
+const RATE = 20
+/** Between two new connections, and between two STUN requests. */
+const ASK_EVERY_MS = 20
+/** Three times the wait of a client before its last retransmission. */
+const STUN_MS_MAX = 3_000
+/** Packets for a client that is away are held for half a second; on a busy machine clients take longer. */
+const HELD_MS = 400
+
+/** Connects and asks STUN all the time, as new clients do, and counts what fails. */
+class Newcomers {
+  readonly failures: string[] = []
+  connections = 0
+  stunAnswers = 0
+  #isOver = false
+  readonly #done: Promise<unknown>
+
+  constructor(host: RunHost) {
+    this.#done = Promise.all([this.#connections(host), this.#stun(host)])
+  }
+
+  async end(): Promise<void> {
+    this.#isOver = true
+    await this.#done
+  }
+
+  async #connections({ address, ports }: RunHost): Promise<void> {
+    while (!this.#isOver) {
+      const client = new DerpClient({
+        host: 'localhost',
+        dialAddress: address,
+        port: ports.derp,
+        tls: { isInsecure: true },
+        key: newKeyPair(),
+      })
+      try {
+        await client.connect()
+        this.connections++
+      } catch (error) {
+        this.failures.push(`connect: ${String(error)}`)
+      }
+      await client.close()
+      await sleep(ASK_EVERY_MS)
+    }
+  }
+
+  async #stun({ address, ports }: RunHost): Promise<void> {
+    while (!this.#isOver) {
+      try {
+        await askStun(address, ports.stun, STUN_MS_MAX)
+        this.stunAnswers++
+      } catch (error) {
+        this.failures.push(`STUN: ${String(error)}`)
+      }
+      await sleep(ASK_EVERY_MS)
+    }
+  }
+}
+
+function clientsOf({ address, ports }: RunHost): Promise<MovingClients> {
+  return MovingClients.connect({
+    count: CLIENTS,
+    rate: RATE,
+    packetBytes: 200,
+    relays: [{ host: 'localhost', dialAddress: address, port: ports.derp, tls: { isInsecure: true } }],
+    firstOf: () => 0,
+  })
+}
+
+test(
+  'a run takes over under load: nobody is refused, no STUN request is lost, hardly a packet, and counters go on',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make(true)
+    const older = await host.start()
+    await using clients = await clientsOf(host)
+    const newcomers = new Newcomers(host)
+    clients.start()
+    await sleep(1_000)
+    const before = (await host.metric('derp_logins_total')) ?? 0
+    const stunBefore = (await host.metric('stun_requests_total{result="success",family="ipv4"}')) ?? 0
+    const newer = await host.start()
+    // Pairs are split over both runs while the older one moves its clients one by one.
+    expect(await older.exited).toEqual({ code: 0, signal: null })
+    await sleep(500)
+    await newcomers.end()
+    clients.stop()
+    await sleep(1_000)
+    const losses = clients.losses()
+    const { sent, lost, unsent, disconnects, lostAt, awayMsAt } = losses
+    process.stderr.write(
+      `upgrade: ${CLIENTS} clients, ${RATE} packets/s each: ${sent} sent, ${lost} lost (p99 ${lostAt(0.99)}), ${unsent} not sent; ` +
+        `${disconnects} reconnects, away ${Math.round(awayMsAt(0.5))} ms (p50), ${Math.round(awayMsAt(1))} (most); ` +
+        `${newcomers.connections} new connections, ${newcomers.stunAnswers} STUN answers; ` +
+        `${(await host.drops()).join(', ')}\n${older.output
+          .split('\n')
+          .filter((line) => line.includes('relay_drained'))
+          .join('')}\n`,
+    )
+    expect(newcomers.failures).toEqual([])
+    expect(newcomers.connections).toBeGreaterThan(50)
+    // Each packet that is lost is counted by a run, and a client that is back in time loses hardly any. On a machine that is
+    // busy with other tests, this process itself is late with its clients.
+    if (awayMsAt(1) < HELD_MS) {
+      const drops = (await host.drops()).map((line) => Number(line.slice(line.lastIndexOf(' '))))
+      expect(lost).toBe(drops.reduce((sum, dropped) => sum + dropped, 0))
+      expect(lostAt(0.99)).toBeLessThanOrEqual(1)
+    }
+    expect(losses.repeated).toBe(0)
+    expect(disconnects).toBe(CLIENTS)
+    expect(await host.metric('derp_run')).toBe(2)
+    expect(await host.metric('derp_logins_total')).toBeGreaterThanOrEqual(before + CLIENTS)
+    expect(await host.metric('stun_requests_total{result="success",family="ipv4"}')).toBeGreaterThan(
+      stunBefore,
+    )
+    expect(newer.output).toContain('"event":"run_ended"')
+    expect(newer.output + older.output).not.toContain('run_lost')
+  },
+)
+
+/** Two clients of the run that serves, and whether packets pass between them. */
+async function pairOf({
+  address,
+  ports,
+}: RunHost): Promise<{ exchange: () => Promise<void>; close: () => Promise<void> }> {
+  const make = async (): Promise<DerpClient> => {
+    const tls = { isInsecure: true } as const
+    return await DerpClient.connect({
+      host: 'localhost',
+      dialAddress: address,
+      port: ports.derp,
+      tls,
+      key: newKeyPair(),
+    })
+  }
+  const [a, b] = [await make(), await make()]
+  const exchange = async (): Promise<void> => {
+    const [packet] = [b.next('packet'), a.send(b.publicKey, Buffer.from('hello'))]
+    expect((await packet).packet.toString()).toBe('hello')
+  }
+  return { exchange, close: async () => void (await Promise.all([a.close(), b.close()])) }
+}
+
+async function isListening(host: RunHost, port: number): Promise<boolean> {
+  const socket = connect(port, host.address)
+  return (await new Promise((resolve) => {
+    socket.once('connect', () => resolve(true))
+    socket.once('error', () => resolve(false))
+  }).finally(() => socket.destroy())) as boolean
+}
+
+/** Waits until a run has joined the one that serves. */
+async function joins(run: RunningProcess): Promise<void> {
+  await waitUntil(
+    'the run has joined',
+    () => run.output.includes('"event":"run_joined"') || run.exit !== undefined,
+  )
+}
+
+test(
+  'a run that fails to start leaves the older one serving, with its clients',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make()
+    const older = await host.start()
+    const pair = await pairOf(host)
+    await using taken = await RunHost.make()
+    await taken.start('-stun=false')
+    // Another relay has this port.
+    const failing = host.launch('-http-port', `${taken.ports.http}`)
+    expect(await failing.exited).toEqual({ code: 1, signal: null })
+    expect(failing.output).toContain('is in use by another process')
+    await pair.exchange()
+    expect(await isListening(host, host.ports.derp)).toBe(true)
+    await askStun(host.address, host.ports.stun, STUN_MS_MAX)
+    expect(await host.metric('derp_run')).toBe(1)
+    expect(older.exit).toBeUndefined()
+    // The next attempt succeeds.
+    await host.start()
+    expect(await older.exited).toEqual({ code: 0, signal: null })
+    expect(await host.metric('derp_run')).toBe(2)
+    await pair.close()
+  },
+)
+
+test(
+  'of two runs at once one takes over, and the other says so and ends',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make()
+    const older = await host.start()
+    const both = [host.launch(), host.launch()]
+    const isOver = (run: RunningProcess): boolean => run.exit !== undefined
+    await waitUntil('one of them has ended', () => both.some(isOver), TEST_TIMEOUT_MS)
+    expect(await older.exited).toEqual({ code: 0, signal: null })
+    const loser = both.find(isOver)
+    expect(loser?.exit).toEqual({ code: 1, signal: null })
+    expect(loser?.output).toMatch(/refuses: run (1 hands over|2 is about to take over|2 still starts)/)
+    await waitUntil('the other serves', async () => (await host.metric('derp_run')) === 2)
+  },
+)
+
+test('of two first runs at once one serves', { timeout: TEST_TIMEOUT_MS }, async () => {
+  await using host = await RunHost.make()
+  const both = [host.launch(), host.launch()]
+  await waitUntil('a run serves', async () => ((await host.metric('derp_run')) ?? 0) > 0)
+  await Promise.race(both.map(async (run) => await run.exited))
+  expect(both.filter((run) => run.exit === undefined).length).toBe(1)
+  await askStun(host.address, host.ports.stun, STUN_MS_MAX)
+})
+
+test('a run that is killed before it takes over changes nothing', { timeout: TEST_TIMEOUT_MS }, async () => {
+  await using host = await RunHost.make()
+  const older = await host.start()
+  const pair = await pairOf(host)
+  const newer = host.launch()
+  await joins(newer)
+  newer.signal('SIGKILL')
+  await newer.exited
+  await waitUntil('the older run knows', () => older.output.includes('"event":"run_lost"'))
+  await pair.exchange()
+  expect(await host.metric('derp_run')).toBe(1)
+  await pair.close()
+})
+
+test(
+  'a run whose predecessor is killed while it starts takes over alone',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make()
+    const older = await host.start()
+    const newer = host.launch()
+    await joins(newer)
+    older.signal('SIGKILL')
+    await host.started(newer)
+    const pair = await pairOf(host)
+    await pair.exchange()
+    expect(await host.metric('derp_run')).toBe(2)
+    await pair.close()
+  },
+)
+
+test(
+  'a run that is killed while it drains is missed by nobody but its clients',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make()
+    const older = await host.start('-drain-settle', '5s')
+    const pair = await pairOf(host)
+    const newer = await host.start()
+    older.signal('SIGKILL')
+    await waitUntil('the newer run knows', () => newer.output.includes('"event":"run_lost"'))
+    await pair.close()
+    const next = await pairOf(host)
+    await next.exchange()
+    // Its socket leads to the run that serves: another upgrade works.
+    await next.close()
+    await host.start()
+    expect(await newer.exited).toEqual({ code: 0, signal: null })
+    expect(await host.metric('derp_run')).toBe(3)
+  },
+)

@@ -84,14 +84,19 @@ it('a stop leaves no thread and no port, and ends requests to back ends and serv
 })
 
 it('a start that fails late leaves no thread and no port', async () => {
-  const workers = observeWorkers()
+  const workers: Worker[] = []
   const [derp, stun, admin] = [await freeTcpPort(), await freeUdpPort(), await freeTcpPort()]
   const at = (port: number): { host: string; port: number } => ({ host: '127.0.0.1', port })
-  // Two listeners with one port: each finds it free when ports are checked.
-  const wanted = { derp: at(derp), stun: at(stun), http: at(admin), admin: at(admin), threadCount: 2 }
+  // Another program takes the port when ports have been checked: threads are started afterwards.
+  const other = createServer()
+  onWorker((worker) => {
+    if (workers.push(worker) === 1) other.listen(at(admin))
+  })
+  const wanted = { derp: at(derp), stun: at(stun), admin: at(admin), threadCount: 2 }
   await expect(LiveRelay.start(wanted)).rejects.toThrow(/^admin: .* is in use by another process/)
   expect(workers).toHaveLength(3)
   await untilEnded(workers)
+  await new Promise((resolve) => void other.close(resolve))
   for (const port of [derp, admin]) await assertTcpFree(at(port))
   await assertUdpFree(at(stun))
 })

@@ -90,8 +90,9 @@ it('answers nothing while the relay is not healthy', async () => {
   await askStun('127.0.0.1', port, 3_000)
 })
 
-it('reports that a port is in use', async () => {
-  const { port } = await serve('127.0.0.1')
+it("reports that a port is another program's", async () => {
+  const other = await client('udp4', '127.0.0.1')
+  const { port } = other.address()
   const second = new StunServer({ host: '127.0.0.1', port }, new StunCounters(StunCounters.memory()))
   servers.push(second)
   await expect(second.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' })

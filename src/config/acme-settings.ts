@@ -2,6 +2,7 @@
 // challenges. Requests nothing.
 
 import { isIP } from 'node:net'
+import { ACME_OPTIONS } from './acme-options.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import { isEveryAddress } from './endpoint.ts'
 import type { HostInfo } from './host-info.ts'
@@ -39,16 +40,6 @@ export function resolveAcme(
   const directoryUrl = values.get('acme-directory') ?? DIRECTORIES[isGoogle ? 'gcp' : 'letsencrypt']
   return { directoryUrl, email, eab, names, kinds, folder }
 }
-
-const ACME_OPTIONS = [
-  'acme-directory',
-  'acme-email',
-  'acme-eab-kid',
-  'acme-eab-key',
-  'acme-profile',
-  'acme-ip-certs',
-  'acme-challenge',
-] as const
 
 /** For certificates from files. */
 export function warnOfUnusedAcmeOptions(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): void {

@@ -1,6 +1,7 @@
 // Resolves where the relay listens, by derper's rules: TLS if the DERP port is 443, an HTTP port only together with TLS, STUN and
 // HTTP on the address of the DERP port. An operator who says where certificates come from means TLS on any port.
 
+import { ACME_OPTIONS } from './acme-options.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
@@ -47,16 +48,7 @@ export function resolveListeners(values: OptionValues<ServeOptions>, diagnostics
 }
 
 /** Options that say where certificates come from: who sets one of them means TLS. */
-const CERTIFICATE_OPTIONS = [
-  'certmode',
-  'acme-directory',
-  'acme-email',
-  'acme-eab-kid',
-  'acme-eab-key',
-  'acme-profile',
-  'acme-ip-certs',
-  'acme-challenge',
-] as const
+const CERTIFICATE_OPTIONS = ['certmode', ...ACME_OPTIONS] as const
 
 function speaksTls(values: OptionValues<ServeOptions>, derp: Endpoint): boolean {
   const tls = values.get('tls')

@@ -7,6 +7,7 @@ import { AdminConnections } from './admin-connections.ts'
 import type { AdminPages, PageAnswer } from './admin-pages.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
+import { endServer } from './server-end.ts'
 
 /** A scraper's request head is one TCP segment, sent at once. */
 const HEADERS_TIMEOUT_MS = 5_000
@@ -24,8 +25,6 @@ const HEAD_BYTES_MAX = 8_192
 const CONNECTIONS_MAX = 64
 /** Scrapers send one request at a time. Each connection has at most one page in memory. */
 const PENDING_REQUESTS_MAX = 8
-/** Pages take milliseconds. A client without its answer after this time has stopped reading. */
-const CLOSE_GRACE_MS = 1_000
 
 export interface AdminEndpoint {
   readonly host: string
@@ -83,13 +82,7 @@ export class AdminServer {
 
   /** Stops listening, lets clients read the answers under way, and closes all connections. */
   async close(): Promise<void> {
-    const server = this.#server
-    if (!server.listening) return
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    server.closeIdleConnections()
-    const grace = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
-    await closed
-    clearTimeout(grace)
+    await endServer(this.#server)
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { AdminConnections } from './admin-connections.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
+import { endServer } from './server-end.ts'
 import type { Verb, VerbAnswer, VerbBody } from './verb.ts'
 
 const PATH = /^\/v1\/([a-z-]{1,32})$/
@@ -21,8 +22,6 @@ const BODY_BYTES_MAX = 4_096
 /** Operators and their scripts; each connection costs a file descriptor. */
 const CONNECTIONS_MAX = 16
 const PENDING_REQUESTS_MAX = 2
-/** An answer is written at once. A caller that has not read it by then has stopped reading. */
-const CLOSE_GRACE_MS = 1_000
 /** What a caller says of itself, in the log. */
 const CALLER_CHARS_MAX = 100
 
@@ -59,13 +58,7 @@ export class VerbServer {
 
   /** Stops listening, lets callers read the answers under way, and closes all connections. */
   async close(): Promise<void> {
-    const { server } = this
-    if (!server.listening) return
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    server.closeIdleConnections()
-    const grace = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
-    await closed
-    clearTimeout(grace)
+    await endServer(this.server)
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

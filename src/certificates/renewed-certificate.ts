@@ -216,9 +216,10 @@ export class RenewedCertificate {
     }
   }
 
-  #notTooEarly({ fromMs, untilMs }: Life, renewAtMs: number): number {
-    const isEarly = renewAtMs < fromMs + (untilMs - fromMs) * EARLY_UNTIL
-    return isEarly ? Math.max(renewAtMs, this.#lastEarlyMs + EARLY_RENEWALS_APART_MS) : renewAtMs
+  #notTooEarly(life: Life, renewAtMs: number): number {
+    return isEarly(life, renewAtMs)
+      ? Math.max(renewAtMs, this.#lastEarlyMs + EARLY_RENEWALS_APART_MS)
+      : renewAtMs
   }
 
   async #renew(): Promise<void> {
@@ -250,12 +251,7 @@ export class RenewedCertificate {
           `the authority issued a certificate that is not used: ${checked.fault}`,
         )
       }
-      if (
-        before !== undefined &&
-        now() < before.life.fromMs + (before.life.untilMs - before.life.fromMs) * EARLY_UNTIL
-      ) {
-        this.#lastEarlyMs = now()
-      }
+      if (before !== undefined && isEarly(before.life, now())) this.#lastEarlyMs = now()
       this.#use(pem, checked.life)
       this.#askAtMs = 0
       this.#isSaved = false
@@ -298,4 +294,8 @@ export class RenewedCertificate {
     const { onFailure, wanted } = this.#parts
     onFailure({ reason, text: `${wanted.name}: ${text}`, retryInMs })
   }
+}
+
+function isEarly({ fromMs, untilMs }: Life, atMs: number): boolean {
+  return atMs < fromMs + (untilMs - fromMs) * EARLY_UNTIL
 }

@@ -1,5 +1,5 @@
-// System calls that Node does not offer, through koffi: socket options, duplicates of descriptors, descriptors sent over a
-// Unix socket, datagrams to a Unix socket. The only file that knows koffi. Linux on 64-bit little-endian machines.
+// System calls that Node does not offer, through koffi: socket options, duplicates of descriptors, datagrams to a Unix socket.
+// The only file that knows koffi. Linux on 64-bit little-endian machines.
 //
 // Contract: koffi is optional. `loadNative` tests each call before it returns them, and throws where they do not work; every
 // user then has another way (docs/decisions/0012). The calls themselves never throw. As in the kernel, each returns a
@@ -16,20 +16,13 @@ const SOCK_STREAM = 1
 const SOCK_DGRAM = 2
 const SOCK_NONBLOCK = 0o4000
 const SOCK_CLOEXEC = 0o2000000
-const SOL_SOCKET = 1
-const SO_PEERCRED = 17
-const SCM_RIGHTS = 1
 const IPPROTO_TCP = 6
 const TCP_INFO = 11
 const TCP_USER_TIMEOUT = 18
 const F_DUPFD_CLOEXEC = 1030
-const MSG_CTRUNC = 0x8
-const MSG_DONTWAIT = 0x40
 const MSG_NOSIGNAL = 0x4000
-const MSG_CMSG_CLOEXEC = 0x40000000
 const EBADF = 9
 const ENAMETOOLONG = 36
-const EMSGSIZE = 90
 
 /** Standard streams have 0 to 2, and a duplicate must not become one of them. */
 const DESCRIPTOR_MIN = 3
@@ -39,32 +32,6 @@ const UNIX_PATH_BYTES_MAX = 108
 /** Of `struct tcp_info`: the smoothed round trip, in microseconds. */
 const TCP_INFO_RTT_AT = 68
 const TCP_INFO_BYTES = 104
-/** Of `struct ucred`: process, user, group. */
-const CREDENTIAL_BYTES = 12
-
-/** `struct msghdr`, then its one `struct iovec`, then its one `struct cmsghdr` with descriptors, in one buffer. */
-const MESSAGE = { iovAt: 16, iovCountAt: 24, controlAt: 32, controlBytesAt: 40, flagsAt: 48 } as const
-const IOVEC_AT = 56
-const CONTROL_AT = 72
-const CONTROL_HEAD_BYTES = 16
-/** The kernel takes 253; a relay hands over a socket per thread and port. */
-export const DESCRIPTORS_PER_MESSAGE_MAX = 128
-const DESCRIPTOR_BYTES = 4
-const MESSAGE_BYTES = CONTROL_AT + CONTROL_HEAD_BYTES + DESCRIPTORS_PER_MESSAGE_MAX * DESCRIPTOR_BYTES
-
-/** A process at the other end of a Unix socket, as the kernel knows it. */
-export interface PeerCredentials {
-  readonly pid: number
-  readonly uid: number
-  readonly gid: number
-}
-
-/** What has arrived with one `recvmsg`. The receiver owns the descriptors, and must close them. */
-export interface ReceivedMessage {
-  readonly byteCount: number
-  readonly descriptors: readonly number[]
-}
-
 export interface Native {
   /**
    * How long data may stay unacknowledged, and probes unanswered, before the kernel ends the connection. Connections that a
@@ -78,14 +45,8 @@ export interface Native {
   duplicate(descriptor: number): number
   /** Closes a descriptor that came from here. In a worker thread, Node's own `closeSync` warns of such. */
   close(descriptor: number): number
-  /** The process that has connected a Unix socket. */
-  peerCredentials(descriptor: number): PeerCredentials | number
   /** Sends one datagram to a Unix socket. A path that begins with `@` is of the abstract namespace. */
   sendDatagram(path: string, text: string): number
-  /** Sends bytes, at least one, with descriptors over a connected Unix socket. Does not wait. */
-  sendDescriptors(descriptor: number, bytes: Uint8Array, descriptors: readonly number[]): number
-  /** Receives up to `bytes.length` bytes with the descriptors that came with them. Does not wait. */
-  receiveDescriptors(descriptor: number, bytes: Uint8Array): ReceivedMessage | number
 }
 
 /** The name of a negative error number, such as EAGAIN. */
@@ -108,12 +69,8 @@ interface Libc {
   sendto(
     ...args: [fd: number, bytes: Uint8Array, length: number, flags: number, to: Uint8Array, size: number]
   ): number
-  sendmsg(fd: number, message: Uint8Array, flags: number): number
-  recvmsg(fd: number, message: Uint8Array, flags: number): number
   /** The error number of the last call of this thread. */
   errno(): number
-  /** Where a buffer's bytes are in memory. */
-  address(bytes: Uint8Array): bigint
 }
 
 /** @throws Error with its cause if koffi is not installed, does not load, or its calls do not work */
@@ -137,10 +94,7 @@ async function loadLibc(): Promise<Libc> {
     socket: library.func('int socket(int, int, int)'),
     close: library.func('int close(int)'),
     sendto: library.func('intptr_t sendto(int, void *, size_t, int, void *, uint32_t)'),
-    sendmsg: library.func('intptr_t sendmsg(int, void *, int)'),
-    recvmsg: library.func('intptr_t recvmsg(int, void *, int)'),
     errno: () => koffi.errno(),
-    address: (bytes) => koffi.address(bytes),
   }
 }
 
@@ -148,7 +102,6 @@ class LibcCalls implements Native {
   readonly #libc: Libc
   readonly #value = Buffer.allocUnsafeSlow(TCP_INFO_BYTES)
   readonly #length = Buffer.allocUnsafeSlow(4)
-  readonly #message = Buffer.alloc(MESSAGE_BYTES)
 
   constructor(libc: Libc) {
     this.#libc = libc
@@ -177,13 +130,6 @@ class LibcCalls implements Native {
     return this.#result(this.#libc.close(descriptor))
   }
 
-  peerCredentials(descriptor: number): PeerCredentials | number {
-    const result = this.#option(descriptor, SOL_SOCKET, SO_PEERCRED, CREDENTIAL_BYTES)
-    if (result < 0) return result
-    const [pid, uid, gid] = [0, 4, 8].map((at) => this.#value.readUInt32LE(at)) as [number, number, number]
-    return { pid, uid, gid }
-  }
-
   sendDatagram(path: string, text: string): number {
     const address = unixAddress(path)
     if (address === undefined) return -ENAMETOOLONG
@@ -194,33 +140,6 @@ class LibcCalls implements Native {
     const result = this.#result(sent)
     this.close(socket)
     return result
-  }
-
-  sendDescriptors(descriptor: number, bytes: Uint8Array, descriptors: readonly number[]): number {
-    if (descriptors.length > DESCRIPTORS_PER_MESSAGE_MAX || bytes.length === 0) return -EMSGSIZE
-    const message = this.#message
-    const controlBytes = CONTROL_HEAD_BYTES + descriptors.length * DESCRIPTOR_BYTES
-    this.#prepare(bytes, descriptors.length === 0 ? 0 : controlBytes)
-    message.writeBigUInt64LE(BigInt(controlBytes), CONTROL_AT)
-    message.writeInt32LE(SOL_SOCKET, CONTROL_AT + 8)
-    message.writeInt32LE(SCM_RIGHTS, CONTROL_AT + 12)
-    for (const [i, sent] of descriptors.entries()) {
-      message.writeInt32LE(sent, CONTROL_AT + CONTROL_HEAD_BYTES + i * DESCRIPTOR_BYTES)
-    }
-    return this.#result(this.#libc.sendmsg(descriptor, message, MSG_NOSIGNAL | MSG_DONTWAIT))
-  }
-
-  receiveDescriptors(descriptor: number, bytes: Uint8Array): ReceivedMessage | number {
-    const message = this.#message
-    this.#prepare(bytes, MESSAGE_BYTES - CONTROL_AT)
-    const flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC
-    const byteCount = this.#result(this.#libc.recvmsg(descriptor, message, flags))
-    if (byteCount < 0) return byteCount
-    const descriptors = this.#receivedDescriptors()
-    // Descriptors that found no room were closed by the kernel; a message without all of them is of no use.
-    if ((message.readInt32LE(MESSAGE.flagsAt) & MSG_CTRUNC) === 0) return { byteCount, descriptors }
-    for (const received of descriptors) this.close(received)
-    return -EMSGSIZE
   }
 
   /** @throws Error that names the call that does not work */
@@ -246,32 +165,6 @@ class LibcCalls implements Native {
     this.#value.fill(0)
     this.#length.writeUInt32LE(bytes, 0)
     return this.#result(this.#libc.getsockopt(descriptor, level, name, this.#value, this.#length))
-  }
-
-  #prepare(bytes: Uint8Array, controlBytes: number): void {
-    const message = this.#message
-    const at = this.#libc.address(message)
-    message.fill(0)
-    message.writeBigUInt64LE(at + BigInt(IOVEC_AT), MESSAGE.iovAt)
-    message.writeBigUInt64LE(1n, MESSAGE.iovCountAt)
-    message.writeBigUInt64LE(controlBytes === 0 ? 0n : at + BigInt(CONTROL_AT), MESSAGE.controlAt)
-    message.writeBigUInt64LE(BigInt(controlBytes), MESSAGE.controlBytesAt)
-    message.writeBigUInt64LE(this.#libc.address(bytes), IOVEC_AT)
-    message.writeBigUInt64LE(BigInt(bytes.length), IOVEC_AT + 8)
-  }
-
-  #receivedDescriptors(): number[] {
-    const message = this.#message
-    const received = Number(message.readBigUInt64LE(MESSAGE.controlBytesAt))
-    if (received < CONTROL_HEAD_BYTES) return []
-    const isRights =
-      message.readInt32LE(CONTROL_AT + 8) === SOL_SOCKET &&
-      message.readInt32LE(CONTROL_AT + 12) === SCM_RIGHTS
-    if (!isRights) return []
-    const count = (Number(message.readBigUInt64LE(CONTROL_AT)) - CONTROL_HEAD_BYTES) / DESCRIPTOR_BYTES
-    return Array.from({ length: count }, (_, i) =>
-      message.readInt32LE(CONTROL_AT + CONTROL_HEAD_BYTES + i * DESCRIPTOR_BYTES),
-    )
   }
 
   #result(returned: number): number {

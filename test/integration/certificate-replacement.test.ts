@@ -1,12 +1,10 @@
 // Certificate files that are replaced in every way of tools while two unmodified tailscaled ping each other through the relay:
 // the new certificate is served within five seconds, and no ping is lost.
 
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goodPair } from '../config/certificates.ts'
-import { makeCertificate } from '../support/certificate.ts'
 import {
   asMountedSecret,
   byRename,
@@ -16,8 +14,9 @@ import {
   presentedAt,
 } from '../support/certificate-files.ts'
 import { foreignPrograms } from '../support/foreign.ts'
-import { type Relay, startRelay, waitUntil } from '../support/process.ts'
-import { startTailnet, type Tailnet } from '../support/tailnet.ts'
+import { type Relay, waitUntil } from '../support/process.ts'
+import type { Tailnet } from '../support/tailnet.ts'
+import { startTailnetThrough, type TailnetThroughRelay } from '../support/tailnet-through.ts'
 
 const START_TIMEOUT_MS = 240_000
 /** What the documents promise. */
@@ -29,22 +28,18 @@ const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 
 describe.skipIf('missing' in clients)('two Tailscale clients while certificates are replaced', () => {
+  let all: TailnetThroughRelay
   let folder: string
   let relay: Relay
   let net: Tailnet
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'relay-'))
-    const { sha256 } = await makeCertificate(folder, 'localhost')
-    relay = await startRelay({ command: derpfleet, args: ['serve', '-threads', '2'], folder })
-    const { port, stunPort } = relay
-    net = await startTailnet({ derp: { host: '127.0.0.1', port, stunPort, certSha256: sha256 } })
+    all = await startTailnetThrough(derpfleet, ['serve', '-threads', '2'])
+    ;({ folder, relay, net } = all)
   }, START_TIMEOUT_MS)
 
   afterAll(async () => {
-    await net?.[Symbol.asyncDispose]()
-    await relay?.[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
+    await all?.[Symbol.asyncDispose]()
   }, START_TIMEOUT_MS)
 
   test('each is served within five seconds, and no ping is lost', { timeout: 120_000 }, async () => {

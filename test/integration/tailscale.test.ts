@@ -3,14 +3,12 @@
 // with TLS 1.2 a client cannot learn the relay's key from the handshake, so it cannot use fast start; the relay has to
 // respond with a 101 and a ServerKey frame.
 
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeCertificate } from '../support/certificate.ts'
 import { foreignPrograms } from '../support/foreign.ts'
-import { type Relay, runOk, startRelay, tlsVersionAt } from '../support/process.ts'
-import { startTailnet, type Tailnet } from '../support/tailnet.ts'
+import { type Relay, runOk, tlsVersionAt } from '../support/process.ts'
+import type { Tailnet } from '../support/tailnet.ts'
+import { startTailnetThrough, type TailnetThroughRelay } from '../support/tailnet-through.ts'
 
 /** The logins of two clients, which depend on the machine only. The steps inside have limits of their own. */
 const startTimeoutMs = 240_000
@@ -49,22 +47,17 @@ for (const { name, command, args, tls } of relays) {
   describe.skipIf('missing' in clients || command === undefined)(
     `two Tailscale clients through ${name}`,
     () => {
-      let folder: string
+      let all: TailnetThroughRelay
       let relay: Relay
       let net: Tailnet
 
       beforeAll(async () => {
-        folder = await mkdtemp(join(tmpdir(), 'relay-'))
-        const { sha256 } = await makeCertificate(folder, 'localhost')
-        relay = await startRelay({ command: command ?? '', args, folder })
-        const { port, stunPort } = relay
-        net = await startTailnet({ derp: { host: '127.0.0.1', port, stunPort, certSha256: sha256 } })
+        all = await startTailnetThrough(command ?? '', args)
+        ;({ relay, net } = all)
       }, startTimeoutMs)
 
       afterAll(async () => {
-        await net?.[Symbol.asyncDispose]()
-        await relay?.[Symbol.asyncDispose]()
-        await rm(folder, { recursive: true, force: true })
+        await all?.[Symbol.asyncDispose]()
       }, startTimeoutMs)
 
       test('the handshake is that of the variant', async () => {

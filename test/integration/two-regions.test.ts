@@ -5,12 +5,13 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
-import { Fleet, type FleetRelay } from '../support/fleet.ts'
+import type { Fleet, FleetRelay } from '../support/fleet.ts'
 import { foreignPrograms } from '../support/foreign.ts'
-import { Lab } from '../support/lab.ts'
+import type { Lab } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
 import { waitUntil } from '../support/process.ts'
-import { startTailnet, type Tailnet } from '../support/tailnet.ts'
+import type { Tailnet } from '../support/tailnet.ts'
+import { TwoRegionLab } from '../support/two-region-lab.ts'
 
 const START_TIMEOUT_MS = 240_000
 const TEST_TIMEOUT_MS = 120_000
@@ -32,57 +33,25 @@ regions:
       - { name: 901b, hostname: nyc2.lab }
 `
 
-const RELAYS: readonly (readonly [hostname: string, node: string])[] = [
-  ['fra1.lab', '900a'],
-  ['fra2.lab', '900b'],
-  ['nyc1.lab', '901a'],
-  ['nyc2.lab', '901b'],
-]
-
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const canMake = await canMakeNetworks()
 if (!canMake) process.stderr.write('SKIPPING tests of two regions: network namespaces require root\n')
 
 describe.skipIf('missing' in clients || !canMake)('two regions', () => {
+  let all: TwoRegionLab
   let lab: Lab
   let fleet: Fleet
   let net: Tailnet
   let relays: readonly FleetRelay[]
 
   beforeAll(async () => {
-    lab = await Lab.make(...RELAYS.map(([hostname]) => hostname), 'alice.lab', 'bob.lab')
-    fleet = await Fleet.make(REGIONS)
-    relays = RELAYS.map(([hostname, node]) => ({ host: lab.host(hostname), hostname, node }))
-    for (const relay of relays) await fleet.start(relay)
-    net = await startTailnet({
-      lab: {
-        controlAddress: lab.ownAddress,
-        hosts: { alice: lab.host('alice.lab'), bob: lab.host('bob.lab') },
-        derpMap: { regions: new Map([region(900, 'fra', false), region(901, 'nyc', true)]) },
-        homeRegion: 'fra',
-        caPath: fleet.caPath,
-      },
-    })
+    all = await TwoRegionLab.make({ file: REGIONS, standbys: [['nyc2.lab', '900s']] })
+    ;({ lab, fleet, net, relays } = all)
   }, START_TIMEOUT_MS)
 
   afterAll(async () => {
-    await net?.[Symbol.asyncDispose]()
-    await fleet?.[Symbol.asyncDispose]()
-    await lab?.[Symbol.asyncDispose]()
+    await all?.[Symbol.asyncDispose]()
   }, START_TIMEOUT_MS)
-
-  /** A region in Headscale's format. With `isNoHome` clients never choose it as their home. */
-  function region(id: number, code: string, isNoHome: boolean): [number, object] {
-    const names = id === 900 ? ['fra1.lab', 'fra2.lab', 'nyc2.lab'] : ['nyc1.lab', 'nyc2.lab']
-    const nodes = names.map((hostname, i) => ({
-      name: `${id}${'abs'[i]}`,
-      regionid: id,
-      hostname,
-      ipv4: lab.host(hostname).address,
-      ipv6: 'none',
-    }))
-    return [id, { regionid: id, regioncode: code, regionname: code, nomeasurenohome: isNoHome, nodes }]
-  }
 
   async function clientAt(hostname: string, more: Partial<ClientOptions> = {}): Promise<DerpClient> {
     const dialAddress = lab.host(hostname).address

@@ -46,7 +46,9 @@ export async function startRelayUnderTest(program: Program): Promise<RelayUnderT
     ]
     const listen = ['-a', `127.0.0.1:${port}`, '-http-port', '-1', '-stun=false', ...more]
     const args = [...program.args, ...files, ...listen]
-    running.push(await startProcess(program.command, args, { readyWhen: () => isListening(port) }))
+    // With one state folder, a relay of ours takes a second process of the same key for its own next run.
+    const env = { STATE_DIRECTORY: join(folder, `state-${port}`) }
+    running.push(await startProcess(program.command, args, { env, readyWhen: () => isListening(port) }))
     return port
   }
   return {

@@ -20,6 +20,7 @@ export async function assertPortsFree(
   inherited: InheritedListeners,
   shared: RunPorts,
 ): Promise<void> {
+  assertReplaces(shared.derp, settings.derp.port)
   const listeners = [
     ['DERP', '-a', 'derp', assertTcpFree],
     ['HTTP', '-http-port', 'http', assertTcpFree],
@@ -35,6 +36,18 @@ export async function assertPortsFree(
       return at.port
     })
   }
+}
+
+/**
+ * A run takes over from the one that serves. With another port it is more likely a second relay, started with the key of the
+ * first, and clients that know the first port would find nobody there.
+ */
+function assertReplaces(present: number | undefined, port: number): void {
+  if (present === undefined || present === port) return
+  throw new Error(
+    `DERP: another process with this relay's key serves on port ${present}, and this one is to serve on port ${port}; ` +
+      `to replace that process, choose its port with -a; to run both, choose another key with -c or another -state-dir`,
+  )
 }
 
 /** Rejects with the system's own error: in use, not permitted, no such address. */

@@ -8,7 +8,7 @@ import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { askStun } from '#client/stun-request.ts'
 import { MovingClients } from '../support/moving-clients.ts'
 import { RunHost } from '../support/run-host.ts'
-import { waitUntil, type RunningProcess } from '../support/process.ts'
+import { freeTcpPort, waitUntil, type RunningProcess } from '../support/process.ts'
 
 const TEST_TIMEOUT_MS = 150_000
 const CLIENTS = 60
@@ -195,6 +195,19 @@ test(
     await pair.close()
   },
 )
+
+test('a process with another DERP port does not take over', { timeout: TEST_TIMEOUT_MS }, async () => {
+  await using host = await RunHost.make()
+  const older = await host.start()
+  const pair = await pairOf(host)
+  const other = host.launch('-a', `${host.address}:${await freeTcpPort()}`)
+  expect(await other.exited).toEqual({ code: 1, signal: null })
+  expect(other.output).toContain(`another process with this relay's key serves on port ${host.ports.derp}`)
+  await pair.exchange()
+  expect(await host.metric('derp_run')).toBe(1)
+  expect(older.exit).toBeUndefined()
+  await pair.close()
+})
 
 test(
   'of two runs at once one takes over, and the other says so and ends',

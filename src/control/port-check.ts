@@ -40,10 +40,10 @@ export async function assertPortsFree(
 
 /**
  * A run takes over from the one that serves. With another port it is more likely a second relay, started with the key of the
- * first, and clients that know the first port would find nobody there.
+ * first, and clients that know the first port would find nobody there. Port 0 is any port.
  */
 function assertReplaces(present: number | undefined, port: number): void {
-  if (present === undefined || present === port) return
+  if (present === undefined || port === 0 || present === port) return
   throw new Error(
     `DERP: another process with this relay's key serves on port ${present}, and this one is to serve on port ${port}; ` +
       `to replace that process, choose its port with -a; to run both, choose another key with -c or another -state-dir`,

@@ -75,7 +75,7 @@ describe.skipIf('missing' in found)('an authority that fails', { timeout: TIMEOU
     proxy.fault = fault
     relay.process.signal('SIGHUP')
     const line = await relay.waitForEvent('certificate_refused', linesBefore + 1)
-    expect(line).toMatchObject({ reason, retryInMs: expect.any(Number) })
+    expect(line, String(line['problem'])).toMatchObject({ reason, retryInMs: expect.any(Number) })
     proxy.fault = undefined
     await waitUntil('the metric shows the failure', async () => (await failures(reason)) > countBefore)
     expect((await relay.presented()).serialNumber).toBe(old.serialNumber)

@@ -87,7 +87,11 @@ export function problem(status: number, type: string, headers: Record<string, st
   }
 }
 
-/** Only answers whose path begins so have the fault. */
+/**
+ * Only answers whose path begins so have the fault. A server refuses some nonces on purpose; that answer is passed on as it is,
+ * and the fault is for the repeated request.
+ */
 export function at(prefix: string, fault: AcmeFault): AcmeFault {
-  return (path, answer) => (path.startsWith(prefix) ? fault(path, answer) : undefined)
+  return (path, answer) =>
+    path.startsWith(prefix) && !answer.body.includes(':error:badNonce') ? fault(path, answer) : undefined
 }

@@ -176,7 +176,8 @@ export const webSocketScripts: Scripts = {
   },
   'WebSocket: a message that is too large': async (dialogue) => {
     const alice = await dialogue.logIn('alice', { kind: 'WebSocket over TLS' })
-    const bytes = toSelf(alice, WEB_SOCKET_MESSAGE_BYTES_MAX - 36)
+    // Two bytes too large: derper reads one byte more than its limit before it closes, and may forward what is then whole.
+    const bytes = toSelf(alice, WEB_SOCKET_MESSAGE_BYTES_MAX - 35)
     alice.sendRaw(webSocketFrame(Opcode.binary, bytes), `a message of ${bytes.length} B`)
     await dialogue.settleEnd(alice)
   },

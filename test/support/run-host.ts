@@ -1,16 +1,19 @@
 // A relay whose runs are processes on one host: one key, one state folder, the same ports. Each call of `start` is an
-// upgrade. On a host of their own where the system lets this process make one, with the kernel setting that an upgrade needs.
+// upgrade. The runs share the ports, or inherit the sockets of a program that holds them. On a host of their own where the
+// system lets this process make one, with the kernel setting that an upgrade with shared ports needs.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { newKeyPair } from '#client/derp-client.ts'
+import type { KeyPair } from '#protocol/node-key.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority } from './certificate.ts'
 import { canMakeNetworks, FarHost } from './network.ts'
-import { freeTcpPort, freeUdpPort, RunningProcess, waitUntil } from './process.ts'
+import { freeTcpPort, freeUdpPort, RunningProcess, startProcess, waitUntil } from './process.ts'
 
 const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
+const HOLDER = join(import.meta.dirname, 'socket-holder.py')
 const SERVING = /"relay_started"/
 /** The machine may be busy with other tests: a start takes a second on a quiet one. */
 const START_MS_MAX = 60_000
@@ -22,30 +25,69 @@ export interface RunPortNumbers {
   readonly admin: number
 }
 
+export interface RunHostOptions {
+  /** On a host of its own, if that is possible. */
+  readonly isApart?: boolean
+  /** A program holds the sockets, and each run inherits them. */
+  readonly isHeld?: boolean
+  /** More arguments of every run. */
+  readonly args?: readonly string[]
+}
+
 export class RunHost implements AsyncDisposable {
   readonly address: string
   readonly ports: RunPortNumbers
   readonly folder: string
+  /** Its key, as relays name it. */
+  readonly key: KeyPair
+  readonly isHeld: boolean
+  /** The program that each run is started with, for one of another version. */
+  program = DERPFLEET
+  readonly #args: readonly string[]
   readonly #network: FarHost | undefined
   readonly #runs: RunningProcess[] = []
 
-  private constructor(folder: string, ports: RunPortNumbers, network: FarHost | undefined) {
-    this.folder = folder
-    this.ports = ports
+  private constructor(
+    at: { readonly folder: string; readonly key: KeyPair; readonly ports: RunPortNumbers },
+    network: FarHost | undefined,
+    { isHeld = false, args = [] }: RunHostOptions,
+  ) {
+    this.folder = at.folder
+    this.key = at.key
+    this.ports = at.ports
+    this.isHeld = isHeld
+    this.#args = args
     this.#network = network
     this.address = network === undefined ? '127.0.0.1' : network.theirAddress
   }
 
-  /** @param isApart on a host of its own, if that is possible */
-  static async make(isApart = false): Promise<RunHost> {
+  static async make(options: RunHostOptions = {}): Promise<RunHost> {
     const folder = await mkdtemp(join(tmpdir(), 'run-host-'))
     await issueCertificate(folder, 'localhost', await makeAuthority(folder, 'authority'))
-    await writeFile(join(folder, 'key.json'), formatKeyFile(newKeyPair()), { mode: 0o600 })
+    const key = newKeyPair()
+    await writeFile(join(folder, 'key.json'), formatKeyFile(key), { mode: 0o600 })
     const [derp, http, admin] = [await freeTcpPort(), await freeTcpPort(), await freeTcpPort()]
-    const network = isApart && (await canMakeNetworks()) ? await FarHost.make() : undefined
+    const network = options.isApart === true && (await canMakeNetworks()) ? await FarHost.make() : undefined
     await network?.run('sysctl', ['-q', '-w', 'net.ipv4.tcp_migrate_req=1'])
     await network?.run('ip', ['link', 'set', 'lo', 'up'])
-    return new RunHost(folder, { derp, http, stun: await freeUdpPort(), admin }, network)
+    const ports = { derp, http, stun: await freeUdpPort(), admin }
+    const host = new RunHost({ folder, key, ports }, network, options)
+    if (host.isHeld) await host.#hold()
+    return host
+  }
+
+  /** Starts the program that holds the sockets; they are named, so that the order does not matter. */
+  async #hold(): Promise<void> {
+    const { derp, http, stun, admin } = this.ports
+    const tcp = { derp, http, admin }
+    const sockets = Object.entries(tcp).map(([name, port]) => `${name}=tcp:${this.address}:${port}`)
+    const args = [HOLDER, [...sockets, `stun=udp:${this.address}:${stun}`].join(','), '--hold', this.#held]
+    const [command = '', ...rest] = this.#here(['python3', ...args])
+    this.#runs.push(await startProcess(command, rest, { readyWhen: /holding/ }))
+  }
+
+  get #held(): string {
+    return join(this.folder, 'held.sock')
   }
 
   /** Starts a run; `started` waits until it serves. */
@@ -63,12 +105,16 @@ export class RunHost implements AsyncDisposable {
       `${address}:${admin}`,
       '-open-relay',
     ]
-    const all = [DERPFLEET, 'serve', ...listen, ...files, ...identity, ...args]
-    const [command = '', ...rest] =
-      this.#network === undefined ? all : ['ip', ...this.#network.prefix, ...all]
+    const relay = [this.program, 'serve', ...listen, ...files, ...identity, ...this.#args, ...args]
+    const all = this.isHeld ? ['python3', HOLDER, '--from', this.#held, ...relay] : relay
+    const [command = '', ...rest] = this.#here(all)
     const run = new RunningProcess(command, rest, {})
     this.#runs.push(run)
     return run
+  }
+
+  #here(command: readonly string[]): readonly string[] {
+    return this.#network === undefined ? command : ['ip', ...this.#network.prefix, ...command]
   }
 
   async start(...args: string[]): Promise<RunningProcess> {

@@ -32,7 +32,10 @@ export class Newcomers {
     // Without a holder, the newer run opens the admin port after the older one has closed it.
     if (isHeld)
       kinds.push(
-        this.#repeat('adminAnswers', async () => await request(`http://${address}:${ports.admin}/livez`, 200)),
+        this.#repeat(
+          'adminAnswers',
+          async () => await request(`http://${address}:${ports.admin}/livez`, 200),
+        ),
       )
     this.#done = Promise.all(kinds)
   }
@@ -74,7 +77,10 @@ async function logIn({ address, ports }: RunHost): Promise<void> {
 async function request(url: string, expected: number): Promise<void> {
   const status = await new Promise<number | undefined>((resolve, reject) => {
     const asked = get(url, { agent: false }, (response) => {
-      response.resume().once('end', () => resolve(response.statusCode)).once('error', reject)
+      response
+        .resume()
+        .once('end', () => resolve(response.statusCode))
+        .once('error', reject)
     })
     asked.once('error', reject)
   })

@@ -1,12 +1,14 @@
-// Calls a verb of a relay on this host, over the Unix socket in its state folder: finds the folder by the options of `serve`,
-// or by looking which relays run, and sends one request. What the verbs mean is the commands' business.
+// Calls a verb of a relay: of one on this host over the Unix socket in its state folder, which is found by the options of
+// `serve`, or by looking which relays run; of any over its admin port, with a token. Sends one request. What the verbs mean
+// is the commands' business.
 
 import { readdirSync } from 'node:fs'
-import { request } from 'node:http'
+import { request, type RequestOptions } from 'node:http'
 import { connect } from 'node:net'
 import { userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Diagnostics } from '#config/diagnostics.ts'
+import { endpointText, type Endpoint } from '#config/endpoint.ts'
 import { SYSTEM_STATE_FOLDER, type HostInfo } from '#config/host-info.ts'
 import { resolveNodeKey } from '#config/key-settings.ts'
 import type { OptionValues } from '#config/option-values.ts'
@@ -68,11 +70,25 @@ export async function callVerb(folder: string, call: VerbRequest): Promise<VerbR
     return { problem: `${folder} ${reasonOf(error)}` }
   }
   try {
-    return await exchange(socket.path, call)
+    return await exchange({ socketPath: socket.path }, call)
   } catch (error) {
     return { problem: `the relay of ${folder} does not answer: ${reasonOf(error)}` }
   } finally {
     socket.close()
+  }
+}
+
+/** Sends the request to the admin port of a relay. */
+export async function callVerbAt(
+  { host, port }: Endpoint,
+  token: string,
+  call: VerbRequest,
+): Promise<VerbResponse> {
+  const at = { host: host === '' ? 'localhost' : host, port }
+  try {
+    return await exchange({ ...at, headers: { Authorization: `Bearer ${token}` } }, call)
+  } catch (error) {
+    return { problem: `${endpointText(at)} does not answer: ${reasonOf(error)}` }
   }
 }
 
@@ -142,18 +158,26 @@ async function nameOf(folder: string): Promise<string> {
   return typeof hostname === 'string' ? `${hostname} (process ${String(pid)})` : ''
 }
 
-async function exchange(socketPath: string, call: VerbRequest): Promise<VerbResponse> {
+async function exchange(
+  {
+    headers,
+    ...at
+  }: Pick<RequestOptions, 'socketPath' | 'host' | 'port'> & {
+    readonly headers?: Readonly<Record<string, string>>
+  },
+  call: VerbRequest,
+): Promise<VerbResponse> {
   const { method, verb, parameters = {}, timeoutMs } = call
   const text = method === 'GET' ? '' : JSON.stringify(parameters)
   const signal = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)
   return await new Promise((resolved, rejected) => {
     const sent = request({
-      socketPath,
+      ...at,
       method,
       path: `/v1/${verb}`,
       agent: false,
       ...(signal && { signal }),
-      headers: { 'User-Agent': callerText(), 'Content-Length': Buffer.byteLength(text) },
+      headers: { ...headers, 'User-Agent': callerText(), 'Content-Length': Buffer.byteLength(text) },
     })
     sent.once('error', rejected)
     sent.once('response', (response) => {

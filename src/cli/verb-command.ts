@@ -1,21 +1,32 @@
 // What the commands that call a verb of a running relay have in common: their options, finding the relay, the request, and
 // how the answer is printed.
 
+import { Diagnostics } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
 import { hostInfo } from '#config/host-info.ts'
-import { boolean } from '#config/option-kind.ts'
+import type { Endpoint } from '#config/endpoint.ts'
+import { boolean, endpoint, text as anyText } from '#config/option-kind.ts'
 import { OptionValues } from '#config/option-values.ts'
 import type { OptionTable } from '#config/option.ts'
-import { OPTIONS } from '#config/options.ts'
+import { OPTIONS, type ServeOptions } from '#config/options.ts'
 import { mergeSettings } from '#config/read-settings.ts'
+import { readVerbsToken } from '#config/verbs-token.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
-import { reportProblems } from './report.ts'
+import { reportProblems, reportWarnings } from './report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
-import { callVerb, findRelay, type VerbRequest } from './verb-client.ts'
+import { callVerb, callVerbAt, findRelay, type VerbRequest, type VerbResponse } from './verb-client.ts'
 
 /** The options of every such command. */
 const COMMON = {
   json: { kind: boolean, fallback: 'false', about: "Print the relay's answer as JSON" },
+  addr: {
+    kind: endpoint,
+    about: "Address of the relay's admin port, instead of its state folder. Needs -token-file",
+  },
+  'token-file': {
+    kind: anyText('the path of a file', 'FILE'),
+    about: "File with the same token as the relay's -verbs-token-file. Used only with -addr",
+  },
 } as const satisfies OptionTable
 
 /** By which options of `serve` the relay is found. */
@@ -63,8 +74,9 @@ async function run<T extends OptionTable>(
     reportProblems(io.stderr, `derpfleet ${name}: nothing done`, problems)
     return ExitCode.misused
   }
-  const found = await findRelay(values, hostInfo(io.env))
-  const response = 'problem' in found ? found : await callVerb(found.folder, request(own))
+  const target = targetOf(common, io, name)
+  if (target === undefined) return ExitCode.misused
+  const response = await call(target, request(own), { values, env: io.env })
   if ('problem' in response) {
     io.stderr.write(`derpfleet ${name}: ${response.problem}\n`)
     return ExitCode.failed
@@ -74,6 +86,35 @@ async function run<T extends OptionTable>(
   else if (status === 200) io.stdout.write(text(body))
   else io.stderr.write(`derpfleet ${name}: ${errorText(body)}\n`)
   return status === 200 ? ExitCode.done : ExitCode.failed
+}
+
+/** How the relay is reached: over its admin port, or over its socket on this host. */
+type Target = { readonly at: Endpoint; readonly token: string } | 'this host'
+
+/** Undefined after a problem, which is printed. */
+function targetOf(common: OptionValues<typeof COMMON>, io: Io, name: string): Target | undefined {
+  const at = common.get('addr')
+  const path = common.get('token-file')
+  if (at === undefined && path === undefined) return 'this host'
+  const diagnostics = new Diagnostics()
+  if (at === undefined)
+    diagnostics.addProblem('-token-file', 'has no effect without -addr', '-addr HOST:PORT')
+  if (path === undefined) diagnostics.addProblem('-addr', 'needs a token', '-token-file FILE')
+  const token = readVerbsToken(path, '-token-file', diagnostics)
+  reportWarnings(io.stderr, diagnostics.warnings)
+  if (at !== undefined && token !== undefined) return { at, token }
+  reportProblems(io.stderr, `derpfleet ${name}: nothing done`, diagnostics.problems)
+  return undefined
+}
+
+async function call(
+  target: Target,
+  request: VerbRequest,
+  { values, env }: { values: OptionValues<ServeOptions>; env: Io['env'] },
+): Promise<VerbResponse> {
+  if (target !== 'this host') return await callVerbAt(target.at, target.token, request)
+  const found = await findRelay(values, hostInfo(env))
+  return 'problem' in found ? found : await callVerb(found.folder, request)
 }
 
 /** Why the relay refuses, with one line for each problem. */
@@ -87,7 +128,7 @@ function usage(name: string, options: OptionTable): string {
   return `usage: derpfleet ${name} [-FLAG VALUE]... [OPTION OF serve]...
 
 The relay is found by its state folder. Without options, it is the only one that runs on this host
-with a default state folder.
+with a default state folder. With -addr, it may run on another host.
 
 ${optionLines({ ...options, ...COMMON, ...FINDING })}
 ${EXIT_CODES}`

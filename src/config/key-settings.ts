@@ -10,6 +10,7 @@ import type { Diagnostics } from './diagnostics.ts'
 import type { HostInfo } from './host-info.ts'
 import type { OptionValues } from './option-values.ts'
 import { DEV_MESH_KEY_ENV, type ServeOptions } from './options.ts'
+import { warnIfShared } from './secret-mode.ts'
 
 export interface MeshKeys {
   readonly keys: readonly Uint8Array[]
@@ -109,12 +110,4 @@ function parsedMeshKeys(
   if ('value' in parsed) return parsed.value
   diagnostics.addProblem(where, `${what} ${parsed.problem}`)
   return []
-}
-
-function warnIfShared(path: string, mode: number, diagnostics: Diagnostics): void {
-  if ((mode & 0o007) === 0) return
-  const digits = (mode & 0o777).toString(8).padStart(4, '0')
-  diagnostics.addWarning(
-    `${path}: this secret is readable by every user of this host (mode ${digits}); expected mode 0600`,
-  )
 }

@@ -32,8 +32,10 @@ export function resolveListeners(values: OptionValues<ServeOptions>, diagnostics
   }
   if (!isTls && values.get('tls') === 'auto' && !values.get('dev')) warnOfPlainHttp(values, derp, diagnostics)
   if (admin !== 'off' && !isLoopback(admin.host)) {
+    const token =
+      values.get('verbs-token-file') === undefined ? '' : ', and the token of verbs is not encrypted'
     diagnostics.addWarning(
-      `${values.where('admin')} ${endpointText(admin)}: the admin pages have no authentication; do not expose this address to the internet`,
+      `${values.where('admin')} ${endpointText(admin)}: the admin pages have no authentication${token}; do not expose this address to the internet`,
     )
   }
   const listeners = {

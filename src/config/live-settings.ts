@@ -16,14 +16,22 @@ import type { Settings } from './settings.ts'
 
 export type LiveSettings = Pick<
   Settings,
-  'limits' | 'admission' | 'disallowedAppNames' | 'drain' | 'home' | 'bootstrapDnsNames' | 'logLevel'
+  | 'limits'
+  | 'admission'
+  | 'disallowedAppNames'
+  | 'drain'
+  | 'home'
+  | 'bootstrapDnsNames'
+  | 'logLevel'
+  | 'verbsToken'
 > &
   Pick<Settings['mesh'], 'rebalancePerSecond'>
 
 export function liveSettings(settings: Settings): LiveSettings {
-  const { limits, admission, disallowedAppNames, drain, home, bootstrapDnsNames, logLevel, mesh } = settings
+  const { limits, admission, disallowedAppNames, drain, home, bootstrapDnsNames, logLevel } = settings
+  const { verbsToken, mesh } = settings
   const { rebalancePerSecond } = mesh
-  const more = { bootstrapDnsNames, logLevel, rebalancePerSecond }
+  const more = { bootstrapDnsNames, logLevel, verbsToken, rebalancePerSecond }
   return { limits, admission, disallowedAppNames, drain, home, ...more }
 }
 
@@ -113,6 +121,7 @@ const READ_FILES = [
   'nats-secret-file',
   'mesh-ca-file',
   'rate-config',
+  'verbs-token-file',
 ] as const
 
 /** A pipe, such as a shell's `<(…)`, was read to its end at the start; to open it again may block for ever. */
@@ -157,7 +166,10 @@ function shownValue(values: OptionValues<ServeOptions>, name: keyof ServeOptions
 type OptionName = keyof ServeOptions
 type Contents = Readonly<Partial<Record<OptionName, (settings: Settings) => unknown>>>
 
-const LIVE_CONTENTS: Contents = { 'rate-config': ({ limits }) => limits.rate }
+const LIVE_CONTENTS: Contents = {
+  'rate-config': ({ limits }) => limits.rate,
+  'verbs-token-file': ({ verbsToken }) => verbsToken,
+}
 
 const FIXED_CONTENTS: Contents = {
   'key-file': ({ nodeKey }) => nodeKey.publicKey,

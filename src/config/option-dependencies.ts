@@ -23,6 +23,7 @@ const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   key: { not: 'dev' },
   'mesh-psk-file': { not: 'dev' },
   'stun-port': { oneOf: ['stun'] },
+  'verbs-token-file': { oneOf: ['admin'] },
   region: { oneOf: ['regions-file'] },
   node: { oneOf: ['regions-file'] },
   'nats-credentials-file': { oneOf: ['nats-url'] },
@@ -76,7 +77,8 @@ function isSetByOperator(values: OptionValues<ServeOptions>, name: OptionName): 
 
 /** Whether the value means anything but off. */
 function isSet(value: unknown): boolean {
-  const isNothing = value === undefined || value === false || value === 0 || value === Infinity
+  const isNothing =
+    value === undefined || value === false || value === 0 || value === Infinity || value === 'off'
   return !isNothing && !(Array.isArray(value) && value.length === 0)
 }
 

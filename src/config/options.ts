@@ -66,6 +66,13 @@ const LISTENING = {
     about:
       'Address of the metrics and health pages. They ask for no password, so keep them on loopback or on a private network',
   },
+  'verbs-token-file': {
+    kind: text(FILE, 'FILE'),
+    fallbackNote: 'the admin port is read-only',
+    about:
+      'File with a token of 32 to 256 characters. Who sends the token to -admin may call drain, reload and status there. The token crosses the network in clear text',
+    reload: 'value',
+  },
   dev: {
     kind: boolean,
     fallback: 'false',

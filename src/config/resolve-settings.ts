@@ -22,6 +22,7 @@ import type { Option, Unsupported } from './option.ts'
 import type { RawSettings } from './read-settings.ts'
 import type { Settings } from './settings.ts'
 import { resolveStateFolder } from './state-folder.ts'
+import { resolveVerbsToken } from './verbs-token.ts'
 
 export type Resolution =
   | {
@@ -64,6 +65,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
   const limits = resolveLimits(values, { isTls: listeners.isTls, memoryBytes: host.memoryBytes }, diagnostics)
   const home = resolveHome(values, diagnostics)
   const disallowedAppNames = resolveAppNames(values, diagnostics)
+  const verbsToken = resolveVerbsToken(values, diagnostics)
   if (diagnostics.problems.length > 0 || nodeKey === undefined || hostname === undefined) {
     return { problems: diagnostics.problems }
   }
@@ -78,6 +80,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     http,
     stun,
     admin,
+    verbsToken,
     hostname,
     isTls,
     certificate,

@@ -101,6 +101,8 @@ export interface Settings {
   readonly http: Endpoint | undefined
   readonly stun: Endpoint | undefined
   readonly admin: Endpoint | undefined
+  /** With it, verbs can be called over the admin port. Undefined: that port is read-only. */
+  readonly verbsToken: string | undefined
   /** Name or address by which clients reach the relay, and which its certificate is for. */
   readonly hostname: string
   /** False: plain TCP. With TLS, one of `certificate` and `acme` is defined. */

@@ -4,6 +4,7 @@
 import type { Endpoint } from '#config/endpoint.ts'
 import { AdminPages } from '#ops/admin-pages.ts'
 import { AdminServer } from '#ops/admin-server.ts'
+import type { TokenVerbs } from '#ops/token-verbs.ts'
 import { Metrics } from '#ops/metrics.ts'
 import { Varz } from '#ops/varz.ts'
 import { packageVersion } from '#ops/version.ts'
@@ -11,15 +12,20 @@ import type { InheritedSocket } from '#transport/inherited-sockets.ts'
 import { metricSources, type MetricParts } from './metric-sources.ts'
 import type { Service } from './service.ts'
 
+export interface AdminParts extends MetricParts {
+  /** Verbs for callers with a token. */
+  readonly tokenVerbs: TokenVerbs
+}
+
 export class AdminService implements Service {
-  readonly #parts: MetricParts
+  readonly #parts: AdminParts
   readonly #inherited: InheritedSocket | undefined
   #endpoint: Endpoint
   #server: AdminServer | undefined = undefined
   #scraped = Promise.withResolvers<void>()
 
   /** @param inherited a socket that listens there already; undefined: make one */
-  constructor(endpoint: Endpoint, inherited: InheritedSocket | undefined, parts: MetricParts) {
+  constructor(endpoint: Endpoint, inherited: InheritedSocket | undefined, parts: AdminParts) {
     this.#endpoint = endpoint
     this.#inherited = inherited
     this.#parts = parts
@@ -37,7 +43,7 @@ export class AdminService implements Service {
   }
 
   async start(): Promise<void> {
-    const { log, readiness } = this.#parts
+    const { log, readiness, tokenVerbs } = this.#parts
     const sources = metricSources(this.#parts)
     const pages = new AdminPages({
       metrics: new Metrics(sources),
@@ -47,7 +53,7 @@ export class AdminService implements Service {
       version: packageVersion(),
     })
     const at = { ...this.#endpoint, descriptor: this.#inherited?.descriptor }
-    this.#server = new AdminServer(at, pages, log)
+    this.#server = new AdminServer(at, pages, log, tokenVerbs)
     this.#endpoint = await this.#server.start()
   }
 

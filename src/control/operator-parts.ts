@@ -3,6 +3,8 @@
 
 import type { SettingsInUse, SettingsSource } from '#config/live-settings.ts'
 import type { Settings } from '#config/settings.ts'
+import { TokenVerbs } from '#ops/token-verbs.ts'
+import { VerbCalls } from '#ops/verb-calls.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import { AdminService } from './admin-service.ts'
 import type { Certificates } from './certificates.ts'
@@ -43,7 +45,7 @@ export interface OperatorParts {
 }
 
 export function makeOperatorParts(settings: Settings, input: OperatorPartsInput): OperatorParts {
-  const { log, threads, reading, stateFolder } = input
+  const { log, native, threads, reading, stateFolder: folder } = input
   const readiness = new Readiness(input)
   const notify = makeNotify(input, { ...input, readiness })
   const reload = new ReloadService({
@@ -55,8 +57,10 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   const limits = (): RelayLimits => reload.live.limits
   const ways = nativeWays(settings, input)
   const [adminSocket] = input.inherited.admin
-  const admin =
-    settings.admin && new AdminService(settings.admin, adminSocket, { ...input, readiness, limits, ways })
+  const calls = new VerbCalls(log)
+  const tokenVerbs = new TokenVerbs(calls, () => reload.live.verbsToken, log)
+  const pages = { ...input, readiness, limits, ways, tokenVerbs }
+  const admin = settings.admin && new AdminService(settings.admin, adminSocket, pages)
   const drain = new DrainService({
     log,
     times: () => reload.live.drain,
@@ -66,10 +70,10 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
     // A later run has the port from the moment at which it serves.
     admin: () => (input.run.isNewest ? admin : undefined),
   })
-  const verbs = stateFolder === undefined ? undefined : new VerbsService(stateFolder, log)
-  verbs?.register(statusVerb({ ...input, readiness }))
-  verbs?.register(reloadVerb(reload))
-  verbs?.register(drainVerb(drain, input.drain))
+  const verbs = folder === undefined ? undefined : new VerbsService({ folder, log, calls, native })
+  calls.register(statusVerb({ ...input, readiness }))
+  calls.register(reloadVerb(reload))
+  calls.register(drainVerb(drain, input.drain))
   return { readiness, drain, reload, admin, verbs, notify }
 }
 

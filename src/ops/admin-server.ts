@@ -1,6 +1,7 @@
 // The admin port: HTTP on an address that the operator chooses, by default reachable from this machine only. It answers
-// GET and HEAD for a few pages and changes nothing. Its clients are probes and scrapers, so requests are short and
-// connections few. Limits protect the control thread's memory from all other clients.
+// GET and HEAD for a few pages and changes nothing; verbs, which may, are for callers with a token (token-verbs.ts). Its
+// clients are probes and scrapers, so requests are short and connections few. Limits protect the control thread's memory
+// from all other clients.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { AdminConnections } from './admin-connections.ts'
@@ -8,6 +9,7 @@ import type { AdminPages, PageAnswer } from './admin-pages.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 import { endServer } from './server-end.ts'
+import type { TokenVerbs } from './token-verbs.ts'
 
 /** A scraper's request head is one TCP segment, sent at once. */
 const HEADERS_TIMEOUT_MS = 5_000
@@ -38,13 +40,16 @@ export class AdminServer {
   readonly #endpoint: AdminEndpoint
   readonly #pages: AdminPages
   readonly #log: Log
+  readonly #verbs: TokenVerbs | undefined
   readonly #server: Server
   readonly #connections = new AdminConnections(CONNECTIONS_MAX, PENDING_REQUESTS_MAX)
 
-  constructor(endpoint: AdminEndpoint, pages: AdminPages, log: Log) {
+  /** @param verbs for callers with a token; undefined: none */
+  constructor(endpoint: AdminEndpoint, pages: AdminPages, log: Log, verbs?: TokenVerbs) {
     this.#endpoint = endpoint
     this.#pages = pages
     this.#log = log
+    this.#verbs = verbs
     this.#server = createServer(
       {
         headersTimeout: HEADERS_TIMEOUT_MS,
@@ -91,6 +96,7 @@ export class AdminServer {
     })
     if (!(await this.#connections.turn(request.socket, answered))) return
     try {
+      if (this.#verbs?.takes(request) === true) return await this.#verbs.serve(request, response)
       send(response, await this.#answer(request))
     } catch (error) {
       // A bug in this program, but none that should stop the relaying of packets.

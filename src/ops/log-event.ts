@@ -17,6 +17,8 @@ export const LogEvent = {
   stateFolderUnusable: 'state_folder_unusable', // the relay serves without it, and cannot be reached by commands
   verbCalled: 'verb_called', // a command that may change something, and its result
   verbRead: 'verb_read', // a command that only reads
+  verbDenied: 'verb_denied', // a call on the admin port without the right token
+  verbsDeniedSuppressed: 'verbs_denied_suppressed', // the number of such calls without a line of their own
   verbFailed: 'verb_failed', // a bug in this program; the command failed
   verbsFailed: 'verbs_failed', // commands no longer reach the relay
   logLevelChanged: 'log_level_changed', // after SIGUSR2

@@ -1,4 +1,4 @@
-// System calls that Node does not offer, through koffi: socket options, duplicates of descriptors, datagrams to a Unix socket.
+// System calls that Node does not offer, through koffi: socket options, who has connected, duplicates of descriptors, datagrams to a Unix socket.
 // The only file that knows koffi. Linux on 64-bit little-endian machines.
 //
 // Contract: koffi is optional. `loadNative` tests each call before it returns them, and throws where they do not work; every
@@ -12,6 +12,8 @@ const NO_DESCRIPTOR = -1
 
 const AF_UNIX = 1
 const AF_INET = 2
+const SOL_SOCKET = 1
+const SO_PEERCRED = 17
 const SOCK_STREAM = 1
 const SOCK_DGRAM = 2
 const SOCK_NONBLOCK = 0o4000
@@ -32,6 +34,10 @@ const UNIX_PATH_BYTES_MAX = 108
 /** Of `struct tcp_info`: the smoothed round trip, in microseconds. */
 const TCP_INFO_RTT_AT = 68
 const TCP_INFO_BYTES = 104
+/** `struct ucred`: process, user, group. */
+const UCRED_USER_AT = 4
+const UCRED_BYTES = 12
+
 export interface Native {
   /**
    * How long data may stay unacknowledged, and probes unanswered, before the kernel ends the connection. Connections that a
@@ -41,6 +47,10 @@ export interface Native {
   userTimeout(descriptor: number): number
   /** The smoothed round trip of a TCP connection, in microseconds; 0 if none was measured. */
   roundTripUs(descriptor: number): number
+  /** The user that has connected to a Unix socket, as it was at that moment. */
+  peerUser(descriptor: number): number
+  /** The process that has connected to a Unix socket; 0 for one of another container. */
+  peerProcess(descriptor: number): number
   /** Another descriptor for the same open socket or file; closed on exec. */
   duplicate(descriptor: number): number
   /** Closes a descriptor that came from here. In a worker thread, Node's own `closeSync` warns of such. */
@@ -120,6 +130,16 @@ class LibcCalls implements Native {
   roundTripUs(descriptor: number): number {
     const result = this.#option(descriptor, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES)
     return result < 0 ? result : this.#value.readUInt32LE(TCP_INFO_RTT_AT)
+  }
+
+  peerUser(descriptor: number): number {
+    const result = this.#option(descriptor, SOL_SOCKET, SO_PEERCRED, UCRED_BYTES)
+    return result < 0 ? result : this.#value.readUInt32LE(UCRED_USER_AT)
+  }
+
+  peerProcess(descriptor: number): number {
+    const result = this.#option(descriptor, SOL_SOCKET, SO_PEERCRED, UCRED_BYTES)
+    return result < 0 ? result : this.#value.readInt32LE(0)
   }
 
   duplicate(descriptor: number): number {

@@ -73,6 +73,91 @@ test('reload reads files again, and leaves an audit line', async () => {
   expect(relay.output).toContain('"event":"mesh_keys_changed"')
 })
 
+const TOKEN = 'correct-horse-battery-staple-0123456789'
+
+/** A relay of the program with a token, and the address of its admin port. */
+async function startWithToken(
+  folder: TemporaryFolder,
+  ...args: string[]
+): Promise<{ relay: RunningProcess; admin: string; tokenPath: string }> {
+  const tokenPath = folder.write('verbs.token', `${TOKEN}\n`)
+  const relay = await start(folder, 'derper.key', '-verbs-token-file', tokenPath, ...args)
+  const admin = /"admin":"([^"]+)"/.exec(relay.output)?.[1] ?? ''
+  return { relay, admin, tokenPath }
+}
+
+test('with a token, the commands reach a relay over its admin port; the token is nowhere in the log', async () => {
+  using folder = new TemporaryFolder()
+  const { relay, admin, tokenPath } = await startWithToken(folder, '-log-level', 'debug')
+  await using _relay = relay
+  const remote = ['-addr', admin, '-token-file', tokenPath]
+  // A folder without a relay: the socket is not used.
+  const elsewhere = { STATE_DIRECTORY: folder.at('elsewhere') }
+  const status = await derpfleet(['status', '-json', ...remote], elsewhere)
+  expect(JSON.parse(status.stdout)).toMatchObject({ pid: relay.pid, state: expect.any(String) })
+  expect(await derpfleet(['reload', ...remote], elsewhere)).toMatchObject({ code: 0 })
+  await waitUntil('the call is logged', () => /"verb_called"/.test(relay.output))
+  expect(relay.output).toMatch(/"verb":"reload","caller":"token from 127\.0\.0\.1","claimed":"derpfleet\//)
+  // A new token is taken up by a reload, and the old one is void.
+  writeFileSync(tokenPath, `another-${TOKEN}\n`)
+  const old = folder.write('old.token', TOKEN)
+  expect(await derpfleet(['reload', '-addr', admin, '-token-file', old], elsewhere)).toMatchObject({
+    code: 0,
+  })
+  expect(await derpfleet(['status', '-addr', admin, '-token-file', old], elsewhere)).toMatchObject({
+    code: 1,
+    stderr: 'derpfleet status: the token is wrong\n',
+  })
+  const drained = await derpfleet(['drain', '-wait', ...remote], elsewhere)
+  expect(drained).toMatchObject({ code: 0, stdout: expect.stringContaining('drained; clients: 0 moved') })
+  expect(await relay.exited).toMatchObject({ code: 0 })
+  expect(relay.output).not.toContain(TOKEN)
+  expect(relay.output).toContain('"event":"verb_denied","address":"127.0.0.1","reason":"wrong token"')
+})
+
+test('without a token in the settings, the admin port takes no verb, whatever is sent', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, 'derper.key')
+  const admin = /"admin":"([^"]+)"/.exec(relay.output)?.[1] ?? ''
+  const headers = { authorization: `Bearer ${TOKEN}` }
+  const answers = await Promise.all(
+    ['GET', 'POST'].map(async (method) => await fetch(`http://${admin}/v1/drain`, { method, headers })),
+  )
+  expect(answers.map(({ status }) => status)).toEqual([404, 405])
+  expect(relay.output).not.toContain('relay_draining')
+})
+
+test('a token that is too short stops the start, and is not shown', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('short.token', 'hunter2')
+  const key = ['-c', folder.write('a.key', formatKeyFile(newKeyPair()))]
+  const args = ['serve', ...key, ...FREE_PORTS, '-verbs-token-file', path]
+  const { code, stderr } = await derpfleetProcess(args, { env: envIn(folder) })
+  expect([code, stderr]).toEqual([1, expect.stringContaining(`${path} contains no such token`)])
+  expect(stderr).not.toContain('hunter2')
+  expect(await derpfleet(['status', '-addr', '127.0.0.1:1'], envIn(folder))).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('-addr: needs a token; expected -token-file FILE'),
+  })
+})
+
+test('the audit line has the process that called as the kernel knows it, whatever that process claims', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, 'derper.key')
+  const [name = ''] = readdirSync(folder.at('state'))
+  const socket = join(folder.at('state'), name, 'control.sock')
+  const liar = startProcess(
+    'curl',
+    ['-s', '-A', 'uid=4242 pid=1', '-X', 'POST', '--unix-socket', socket, 'http://a/v1/reload'],
+    {},
+  )
+  const caller = await liar
+  await caller.exited
+  await waitUntil('the call is logged', () => /"verb_called"/.test(relay.output))
+  const expected = `"caller":"uid=${process.getuid?.()} pid=${caller.pid}","claimed":"uid=4242 pid=1"`
+  expect(relay.output).toContain(expected)
+})
+
 test('of several relays, one is chosen by its key, its folder, or a configuration that names either', async () => {
   using folder = new TemporaryFolder()
   await using first = await start(folder, 'first.key', '-hostname', 'first.example')

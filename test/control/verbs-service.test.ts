@@ -8,7 +8,9 @@ import { callVerb, type VerbRequest, type VerbResponse } from '#cli/verb-client.
 import { socketPathIn } from '#control/control-socket.ts'
 import { VerbsService } from '#control/verbs-service.ts'
 import { Log } from '#ops/log.ts'
+import { VerbCalls } from '#ops/verb-calls.ts'
 import type { VerbAnswer, VerbCall } from '#ops/verb.ts'
+import { loadNative } from '#transport/native.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 
 let folder: TemporaryFolder
@@ -30,14 +32,15 @@ afterEach(() => {
 
 async function serve(path = folder.path): Promise<VerbsService & AsyncDisposable> {
   const log = new Log('debug', { write: (line) => lines.push(JSON.parse(line)) })
-  const service = new VerbsService(path, log)
-  service.register({
+  const calls = new VerbCalls(log)
+  const service = new VerbsService({ folder: path, log, calls, native: await loadNative() })
+  calls.register({
     name: 'move',
     changes: true,
     parameters: { fast: 'boolean', steps: 'number', to: 'string' },
     answer: (call) => answer(call),
   })
-  service.register({
+  calls.register({
     name: 'look',
     changes: false,
     parameters: {},
@@ -79,7 +82,8 @@ test('a verb is answered, and leaves a line that says who called it and with wha
       verb: 'move',
       result: 'done',
       ...parameters,
-      caller: expect.stringContaining(`uid=${process.getuid?.()} `),
+      caller: `uid=${process.getuid?.()} pid=${process.pid}`,
+      claimed: expect.stringContaining(`uid=${process.getuid?.()} `),
     },
   ])
 })

@@ -144,6 +144,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     http: undefined,
     stun: undefined,
     admin: undefined,
+    verbsToken: undefined,
     hostname: 'localhost',
     isTls: !('certificate' in wanted) || wanted.certificate !== undefined,
     acme: undefined,

@@ -8,6 +8,7 @@ import type { Settings } from '#config/settings.ts'
 import type { DrainNumbers, DrainWatch } from '#ops/drain-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
+import { DRAIN_CLIENT_MS_MAX } from '#relay/relay-drain.ts'
 import type { AdminService } from './admin-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
@@ -36,6 +37,12 @@ export class DrainService implements Service {
   }
 
   start(): void {}
+
+  /** With the times in use. */
+  get longestMs(): number {
+    const { settleMs, spreadMs } = this.#parts.times()
+    return settleMs + spreadMs + DRAIN_CLIENT_MS_MAX
+  }
 
   /** Resolves when somebody has asked for a drain by `ask`. */
   get asked(): Promise<'drain'> {

@@ -27,7 +27,7 @@ const ANSWER_MS_MAX = 10_000
 const RETRY_MS_MAX = 60_000
 const RETRY_EVERY_MS = 500
 /** The admin port lets clients read their answers, and STUN its last requests. */
-const HAND_OVER_MS_MAX = 15_000
+export const HAND_OVER_MS_MAX = 15_000
 
 export interface JoinRequest {
   /** The relay's public key. */

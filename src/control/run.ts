@@ -11,7 +11,7 @@ import type { Log } from '#ops/log.ts'
 import type { StunNumbers } from '#ops/metrics.ts'
 import { packageVersion } from '#ops/version.ts'
 import { Counters, type CounterSnapshot } from '#relay/counters.ts'
-import { EarlierRun } from './earlier-run.ts'
+import { EarlierRun, HAND_OVER_MS_MAX } from './earlier-run.ts'
 import { LaterRun } from './later-run.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import { RunBridgeLink } from './run-bridge-link.ts'
@@ -52,6 +52,8 @@ export interface RunningParts {
   release(): Promise<void>
   /** Asks for the drain and the end of this run. */
   onHandedOver(): void
+  /** What a drain takes at most; another run of this relay has the same settings. */
+  drainMs(): number
 }
 
 /** What this run does for the one that comes after it. */
@@ -224,7 +226,9 @@ export class Run {
       await this.#untilReady()
       await this.#assertAlone(earlier)
       await this.#socket?.replace(this.#server)
-      this.#running?.threads.broadcast({ kind: 'otherRunDrains', isDraining: earlier.end === undefined })
+      const drainMs = this.#running?.drainMs() ?? 0
+      const forMs = earlier.end === undefined ? HAND_OVER_MS_MAX + drainMs : 0
+      this.#running?.threads.broadcast({ kind: 'otherRunDrains', forMs })
       if (earlier.end === undefined && !(await earlier.handOver())) {
         log.warn(LogEvent.runHandOverLate, { run: this.number, earlier: earlier.joined.run })
       }
@@ -364,7 +368,7 @@ export class Run {
 
   async #onEarlierEnd(why: string): Promise<void> {
     this.#carried.clearGauges()
-    this.#running?.threads.broadcast({ kind: 'otherRunDrains', isDraining: false })
+    this.#running?.threads.broadcast({ kind: 'otherRunDrains', forMs: 0 })
     const { log, onFault } = this.#parts
     const run = this.#earlier?.joined.run
     if (why === '') log.info(LogEvent.runEnded, { run })

@@ -201,7 +201,11 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     stun: () => stun && run.withEarlierStun(stun.read()),
     release: async () =>
       await services.release([verbs, admin, http, stun].filter((one) => one !== undefined)),
-    onHandedOver: () => void drain.ask().catch(() => undefined),
+    onHandedOver: () => {
+      threads.succeeded()
+      void drain.ask().catch(() => undefined)
+    },
+    drainMs: () => drain.longestMs,
   })
   return { services, drain, reload, derp, http, stun, admin, notify }
 }

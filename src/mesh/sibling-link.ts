@@ -89,8 +89,8 @@ export class SiblingLink implements DialableSibling {
   /** Why this side has ended the current connection; empty when it has not. */
   #cutWhy = ''
   #isTried = false
-  /** The sibling drains: its clients are not to be moved to it. */
-  #isLeaving = false
+  /** Until then the sibling drains, or another run of it does: its clients are expected back, and none is moved to it. */
+  #leavingUntilMs = -Infinity
   #dialledMs = -Infinity
   #upSinceMs = 0
   #pingDueMs = 0
@@ -115,6 +115,10 @@ export class SiblingLink implements DialableSibling {
   /** Why the link is not up; empty when it is. */
   get why(): string {
     return this.#why
+  }
+
+  get #isLeaving(): boolean {
+    return this.#parts.now() < this.#leavingUntilMs
   }
 
   /** Clients of a sibling that is not watched are looked up in the directory, which also says where they are back. */
@@ -308,8 +312,9 @@ export class SiblingLink implements DialableSibling {
   #onRestarting(payload: Uint8Array): void {
     const restart = readRestarting(payload)
     if (restart === undefined || (this.#state !== 'up' && this.#state !== 'greeted')) return
-    this.#isLeaving = true
-    if (this.isDraining) this.#parts.siblingDrains(Math.min(restart.reconnectInMs, DRAIN_MS_MAX))
+    const forMs = Math.min(restart.reconnectInMs, DRAIN_MS_MAX)
+    this.#leavingUntilMs = this.#parts.now() + forMs
+    if (this.isDraining) this.#parts.siblingDrains(forMs)
   }
 
   // ── time and end ──
@@ -335,6 +340,8 @@ export class SiblingLink implements DialableSibling {
 
   #onClosed(why: string): void {
     const before = this.#state
+    // If it was upgraded in place, another run of it answers already. Packets for its clients are held for half a second.
+    const mayAnswer = before === 'up' && this.#isLeaving
     this.#handler = undefined
     this.#forget()
     this.#sender.disconnected()
@@ -347,14 +354,15 @@ export class SiblingLink implements DialableSibling {
       this.#why = `closed the connection at login, as a relay with another mesh key does (${why})`
     else this.#why = this.#cutWhy === '' ? why : this.#cutWhy
     this.#enter('waiting')
-    this.#redial.afterFailure()
+    if (mayAnswer) this.#redial.after(0)
+    else this.#redial.afterFailure()
   }
 
   /** The login and the presence end with the connection. */
   #forget(): void {
     this.#login = undefined
     this.#presence.clear()
-    this.#isLeaving = false
+    this.#leavingUntilMs = -Infinity
   }
 
   #enter(state: SiblingState): void {

@@ -73,8 +73,8 @@ export class HandOff {
   #bytes = 0
   /** This relay drains, until it stops. */
   isDraining = false
-  /** Another run of this relay on the host drains: its clients come back to this one. */
-  isOtherRunDraining = false
+  /** Until when another run of this relay on the host drains, at most: its clients come back to this one. */
+  #otherRunDrainsUntilMs = -Infinity
   /** Until when a sibling drains. */
   #siblingDrainsUntilMs = -Infinity
 
@@ -92,6 +92,16 @@ export class HandOff {
     return this.#parts.now() < this.#siblingDrainsUntilMs
   }
 
+  /** For how long another run of this relay still drains, at most. */
+  get otherRunDrainsForMs(): number {
+    return Math.max(0, Math.ceil(this.#otherRunDrainsUntilMs - this.#parts.now()))
+  }
+
+  /** Another run of this relay drains for so long at most. */
+  otherRunDrains(forMs: number): void {
+    this.#otherRunDrainsUntilMs = this.#parts.now() + forMs
+  }
+
   /** A sibling drains for so long: its clients are expected at other relays. */
   siblingDrains(forMs: number): void {
     const untilMs = this.#parts.now() + forMs
@@ -100,7 +110,7 @@ export class HandOff {
 
   /** The route of a key whose last session here has ended; undefined if it is not expected back. */
   leftHere(peer: Peer): Departure | undefined {
-    return this.isDraining || this.isOtherRunDraining ? this.#depart(peer) : undefined
+    return this.isDraining || this.otherRunDrainsForMs > 0 ? this.#depart(peer) : undefined
   }
 
   /** The route of a key that is no longer at a sibling, `from`; undefined if it is not expected back. */

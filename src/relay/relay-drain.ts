@@ -15,6 +15,8 @@ export interface DrainTimes {
   readonly settleMs: number
   /** From the first client's turn to the last one's. */
   readonly spreadMs: number
+  /** Another run of this relay serves: siblings move to it at once. */
+  readonly movesSiblings?: boolean
 }
 
 /** How often clients whose turn has come are looked for. */
@@ -46,8 +48,8 @@ export interface DrainedSession {
   tell(frame: Uint8Array): void
   /** Tells siblings that its key is about to leave. */
   announceLeaving(): void
-  /** Sends what is queued and this side's end, and is read until the client ends its side. */
-  leave(): void
+  /** Sends what is queued, `lastFrame` and this side's end, and is read until the client ends its side. */
+  leave(lastFrame?: Uint8Array): void
   end(reason: EndReason): void
 }
 
@@ -87,20 +89,31 @@ export class RelayDrain {
   #toNotice: Due[] = []
   #toLeave: Due[] = []
   #toCut: Due[] = []
+  #movedSiblings: DrainedSession[] = []
 
   constructor(parts: RelayDrainParts) {
     this.#parts = parts
   }
 
-  begin({ settleMs, spreadMs }: DrainTimes): void {
+  begin({ settleMs, spreadMs, movesSiblings = false }: DrainTimes): void {
     const { sessions, handOff, now } = this.#parts
     this.#closeFromMs = now() + settleMs
     this.#closeUntilMs = this.#closeFromMs + spreadMs
     handOff.isDraining = true
     const notice = restartingFrame(settleMs + spreadMs + DRAIN_CLIENT_MS_MAX, 0)
-    for (const sibling of sessions.where(({ isMesh }) => isMesh)) sibling.tell(notice)
+    for (const sibling of sessions.where(({ isMesh }) => isMesh)) {
+      if (movesSiblings) this.#moveSibling(sibling, notice)
+      else sibling.tell(notice)
+    }
     this.#carriedBefore = new Map(this.#clients().map((client) => [client, client.carriedBytes]))
     this.#tick()
+  }
+
+  /** It holds its clients' packets until it has dialled the other run. */
+  #moveSibling(sibling: DrainedSession, notice: Uint8Array): void {
+    sibling.leave(notice)
+    this.#movedSiblings.push(sibling)
+    this.#toCut.push({ session: sibling, atMs: this.#parts.now() + LEAVE_MS_MAX })
   }
 
   #clients(): readonly DrainedSession[] {
@@ -111,7 +124,8 @@ export class RelayDrain {
     const { handOff, later, now } = this.#parts
     const nowMs = now()
     const clients = this.#clients()
-    if (clients.length === 0 && handOff.heldPackets === 0) return this.#finish()
+    const isAlone = clients.length === 0 && this.#movedSiblings.every(({ isEnded }) => isEnded)
+    if (isAlone && handOff.heldPackets === 0) return this.#finish()
     if (nowMs >= this.#closeFromMs) this.#plan(clients, nowMs)
     let left = CLIENTS_PER_TURN
     left = each(this.#toCut, nowMs, left, (client) => client.end(EndReason.drainForced))

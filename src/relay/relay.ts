@@ -6,6 +6,7 @@
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { bytesEqual, concatBytes, readU32 } from '#protocol/bytes.ts'
+import { restartingFrame } from '#protocol/frames.ts'
 import { serverKeyFrame } from '#protocol/handshake.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
@@ -193,9 +194,14 @@ export class Relay {
     this.#handOff.siblingDrains(forMs)
   }
 
-  /** Another run of this relay drains, until told otherwise: its clients come back to this one. */
-  otherRunDrains(isDraining: boolean): void {
-    this.#handOff.isOtherRunDraining = isDraining
+  /**
+   * Another run of this relay drains for so long at most: its clients come back to this one. Siblings are told, so that they
+   * hold packets for those clients, too; siblings that log in later are told then.
+   */
+  otherRunDrains(forMs: number): void {
+    this.#handOff.otherRunDrains(forMs)
+    for (const sibling of this.#sessions.where(({ isEstablished, isMesh }) => isEstablished && isMesh))
+      sibling.tell(restartingFrame(forMs, 0))
   }
 
   /** These limits from now on, for sessions that there are, too. A client that is held back for its rate waits to the end. */

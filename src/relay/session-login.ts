@@ -2,6 +2,7 @@
 // came of it. Lives until then. What a ClientInfo must contain is `login.ts`; the decision is admission's.
 
 import type { BoxKey } from '#protocol/box.ts'
+import { restartingFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
 import { ClientIdentity } from './client-identity.ts'
@@ -100,10 +101,12 @@ export class SessionLogin {
   /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
   #admit(box: BoxKey, identity: ClientIdentity): void {
     const owner = this.#owner
-    const { counters, registry, now, observer, random, rules } = this.#context
+    const { counters, handOff, registry, now, observer, random, rules } = this.#context
     owner.establish()
     const instance = identity.isMesh && identity.wantsInstance ? rules.instance : undefined
     owner.tell(serverInfoFrame(box, random(NONCE_BYTES), instance))
+    if (identity.isMesh && handOff.otherRunDrainsForMs > 0)
+      owner.tell(restartingFrame(handOff.otherRunDrainsForMs, 0))
     identity.count(counters, 1)
     counters.add(Counter.loginsTotal, 1)
     counters.observe('login', (now() - owner.acceptedMs) / 1_000)

@@ -286,9 +286,9 @@ export class Session
   }
 
   /** The client is gone from here as far as others are concerned; its own packets are forwarded until it ends its side. */
-  leave(): void {
+  leave(lastFrame: Uint8Array = MOVE_FRAME): void {
     if (!this.isEstablished || this.#isLeaving || this.peer === undefined) return
-    this.tell(MOVE_FRAME)
+    this.tell(lastFrame)
     if (this.isEnded) return
     this.#isLeaving = true
     this.isShared = false

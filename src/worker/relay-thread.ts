@@ -139,7 +139,7 @@ class RelayThread {
       case 'threadEnded':
         return this.#threadLinks.threadEnded(message.thread)
       case 'otherRunDrains':
-        return this.#relay.otherRunDrains(message.isDraining)
+        return this.#relay.otherRunDrains(message.forMs)
       case 'drain':
         return this.#drain(message.times)
       case 'stop':

@@ -59,8 +59,8 @@ export type ToRelayThread =
   /** Another relay thread has started, or has died. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
-  /** The earlier run of this relay drains: its clients come back to this one. */
-  | { readonly kind: 'otherRunDrains'; readonly isDraining: boolean }
+  /** The earlier run of this relay drains for so long at most: its clients come back to this one. 0: it is over. */
+  | { readonly kind: 'otherRunDrains'; readonly forMs: number }
   /** The mesh keys that admit siblings from now on. */
   | { readonly kind: 'meshKeys'; readonly keys: readonly Uint8Array[] }
   /** The location of a key that this thread has looked up, or that has moved. */

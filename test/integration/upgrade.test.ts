@@ -246,6 +246,35 @@ test(
 )
 
 test(
+  'a run that is killed after it took over cuts off no client of the one that drains, and may be started again',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make()
+    const older = await host.start('-drain-settle', '8s')
+    const pair = await pairOf(host)
+    const newer = await host.start()
+    const lost = await connectTo(host)
+    newer.signal('SIGKILL')
+    await newer.exited
+    await waitUntil('the older run knows', () => older.output.includes('"event":"run_lost"'))
+    await pair.exchange()
+    await expect(lost.next('packet')).rejects.toThrow()
+    // As the service manager does.
+    await host.start()
+    const next = await pairOf(host)
+    await next.exchange()
+    await askStun(host.address, host.ports.stun, STUN_MS_MAX)
+    expect(await host.metric('derp_ready')).toBe(1)
+    await pair.exchange()
+    expect(older.exit).toBeUndefined()
+    await pair.close()
+    expect(await older.exited).toEqual({ code: 0, signal: null })
+    await next.exchange()
+    await next.close()
+  },
+)
+
+test(
   'a run that is killed while it drains is missed by nobody but its clients',
   { timeout: TEST_TIMEOUT_MS },
   async () => {

@@ -74,6 +74,29 @@ it('a sibling of either run is told once of keys in both, and of their end', () 
   for (const watcher of watchers) expect(watcher.take()).toEqual(['PeerGone alice disconnected'])
 })
 
+it('when the older run hands over, siblings leave it first; the newer one tells its siblings of the drain and its end', () => {
+  const runs = joined()
+  const [atOlder, atNewer] = [runs.older, runs.newer].map((relay) => {
+    return relay.joinSibling(sibling).send(frames.watchConns)
+  })
+  if (atOlder === undefined || atNewer === undefined) throw new Error('two runs')
+  runs.older.join(alice)
+  for (const watcher of [atOlder, atNewer]) watcher.take()
+  runs.newer.thread(0).relay.otherRunDrains(9_000)
+  expect(atNewer.take()).toEqual(['Restarting 9000 ms, 0 ms'])
+  const times = { settleMs: 1_000, spreadMs: 0, movesSiblings: true }
+  runs.older.thread(0).relay.drain(times, () => undefined)
+  runs.settle()
+  expect(atOlder.take()).toEqual(['Restarting 3200 ms, 0 ms'])
+  expect(atOlder.link.isFinished).toBe(true)
+  // One that dials now.
+  const later = runs.newer.joinSibling(sibling)
+  later.send(frames.watchConns)
+  expect(later.take()).toContainEqual(expect.stringMatching(/^PeerPresent alice/))
+  runs.newer.thread(0).relay.otherRunDrains(0)
+  expect(atNewer.take()).toContainEqual('Restarting 0 ms, 0 ms')
+})
+
 it('when the other run is lost its keys are gone, and it may join again', () => {
   const runs = joined()
   const a = runs.older.join(alice)

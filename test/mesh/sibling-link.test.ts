@@ -352,6 +352,24 @@ it('reads how long a sibling drains, in bounds, until the connection ends; nobod
   expect(sibling.link.isDraining).toBe(false)
 })
 
+it('dials a sibling that drained at once when the connection ends: another run of it may serve already', () => {
+  const sibling = new FakeSibling().up()
+  sibling.send(restartingFrame(8_200, 0))
+  const { dials } = sibling
+  sibling.end('closed')
+  sibling.pass(1)
+  expect(sibling.dials).toBe(dials + 1)
+})
+
+it('sends clients to a sibling again that says that its drain, or that of another run of it, is over', () => {
+  const sibling = new FakeSibling().up()
+  sibling.send(restartingFrame(60_000, 0))
+  sibling.pass(11_000)
+  expect([sibling.link.isDraining, sibling.link.isSettled(sibling.clock.now())]).toEqual([true, false])
+  sibling.send(restartingFrame(0, 0))
+  expect([sibling.link.isDraining, sibling.link.isSettled(sibling.clock.now())]).toEqual([false, true])
+})
+
 it('expects no clients back that left a sibling which is not watched: the directory says where they are', () => {
   const sibling = new FakeSibling({ isInside: false, isWatched: false })
   sibling.link.wake()

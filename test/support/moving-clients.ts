@@ -24,6 +24,8 @@ export interface MovingClientsOptions {
   readonly relays: readonly TargetOptions[]
   /** The place in `relays` of each client's first relay. */
   readonly firstOf: (index: number) => number
+  /** Each client redials the relay that it was at. */
+  readonly staysAtRelay?: boolean
 }
 
 /** The numbers of one client: it sends to one other, and one other sends to it. */
@@ -109,10 +111,10 @@ export class MovingClient {
     this.#redial()
   }
 
-  /** The next relay of the region, at once after the first failure. */
+  /** The next relay of the region, or the same, at once after the first failure. */
   #redial(): void {
     if (this.#isClosed) return
-    this.#at = (this.#at + 1) % this.#options.relays.length
+    if (this.#options.staysAtRelay !== true) this.#at = (this.#at + 1) % this.#options.relays.length
     const delayMs = Math.min(BACK_OFF_MS * this.#failures ** 2, BACK_OFF_MS_MAX)
     setTimeout(() => {
       this.connect().catch(() => {

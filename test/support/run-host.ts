@@ -2,6 +2,7 @@
 // upgrade. The runs share the ports, or inherit the sockets of a program that holds them. On a host of their own where the
 // system lets this process make one, with the kernel setting that an upgrade with shared ports needs.
 
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,8 +31,74 @@ export interface RunHostOptions {
   readonly isApart?: boolean
   /** A program holds the sockets, and each run inherits them. */
   readonly isHeld?: boolean
+  /** In a mesh with one sibling, which `startSibling` starts. */
+  readonly isMeshed?: boolean
   /** More arguments of every run. */
   readonly args?: readonly string[]
+}
+
+/** The other relay of a region, on loopback. */
+export class Sibling {
+  readonly ports: Pick<RunPortNumbers, 'derp' | 'admin'>
+  readonly key = newKeyPair()
+  readonly #folder: string
+  readonly #otherPort: number
+
+  private constructor(folder: string, ports: Pick<RunPortNumbers, 'derp' | 'admin'>, otherPort: number) {
+    this.#folder = folder
+    this.ports = ports
+    this.#otherPort = otherPort
+  }
+
+  /** @param otherPort of the relay with the runs */
+  static async make(folder: string, otherPort: number): Promise<Sibling> {
+    const ports = { derp: await freeTcpPort(), admin: await freeTcpPort() }
+    const sibling = new Sibling(folder, ports, otherPort)
+    await writeFile(join(folder, 'sibling.json'), formatKeyFile(sibling.key), { mode: 0o600 })
+    await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
+    return sibling
+  }
+
+  /** For both relays: each has its own name in the list as well, as in a fleet. */
+  get meshArguments(): readonly string[] {
+    const siblings = [this.#otherPort, this.ports.derp].map((port) => `localhost:${port}`).join(',')
+    const files = ['-mesh-psk-file', join(this.#folder, 'psk'), '-mesh-ca-file', join(this.#folder, 'authority.crt')]
+    return ['-mesh-with', siblings, ...files]
+  }
+
+  get arguments(): readonly string[] {
+    const { derp, admin } = this.ports
+    const listen = ['-a', `127.0.0.1:${derp}`, '-http-port', '-1', '-stun=false', '-admin', `127.0.0.1:${admin}`]
+    const files = ['-c', join(this.#folder, 'sibling.json'), '-certdir', this.#folder]
+    const state = ['-state-dir', join(this.#folder, 'sibling-state')]
+    const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-open-relay']
+    return ['serve', ...listen, ...files, ...state, ...identity, ...this.meshArguments]
+  }
+
+  async metric(series: string): Promise<number | undefined> {
+    return await metricAt('127.0.0.1', this.ports.admin, series)
+  }
+
+  async drops(): Promise<readonly string[]> {
+    return await dropsAt('127.0.0.1', this.ports.admin)
+  }
+}
+
+/** @param series with all its labels, or with the first ones and no closing brace */
+async function metricAt(address: string, port: number, series: string): Promise<number | undefined> {
+  const lines = (await metricsPage(address, port)).split('\n')
+  const isWhole = !series.includes('{') || series.endsWith('}')
+  const line = lines.find((one) => one.startsWith(isWhole ? `${series} ` : series))
+  return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')))
+}
+
+async function dropsAt(address: string, port: number): Promise<readonly string[]> {
+  const lines = (await metricsPage(address, port)).split('\n')
+  return lines.filter((line) => /^derp_dropped_packets_total.* [1-9]\d*$/.test(line))
+}
+
+async function metricsPage(address: string, port: number): Promise<string> {
+  return await (await fetch(`http://${address}:${port}/metrics`)).text()
 }
 
 export class RunHost implements AsyncDisposable {
@@ -41,6 +108,8 @@ export class RunHost implements AsyncDisposable {
   /** Its key, as relays name it. */
   readonly key: KeyPair
   readonly isHeld: boolean
+  /** Another relay of its region. */
+  readonly sibling: Sibling | undefined
   /** The program that each run is started with, for one of another version. */
   program = DERPFLEET
   readonly #args: readonly string[]
@@ -48,13 +117,14 @@ export class RunHost implements AsyncDisposable {
   readonly #runs: RunningProcess[] = []
 
   private constructor(
-    at: { readonly folder: string; readonly key: KeyPair; readonly ports: RunPortNumbers },
+    at: Pick<RunHost, 'folder' | 'key' | 'ports' | 'sibling'>,
     network: FarHost | undefined,
     { isHeld = false, args = [] }: RunHostOptions,
   ) {
     this.folder = at.folder
     this.key = at.key
     this.ports = at.ports
+    this.sibling = at.sibling
     this.isHeld = isHeld
     this.#args = args
     this.#network = network
@@ -71,7 +141,8 @@ export class RunHost implements AsyncDisposable {
     await network?.run('sysctl', ['-q', '-w', 'net.ipv4.tcp_migrate_req=1'])
     await network?.run('ip', ['link', 'set', 'lo', 'up'])
     const ports = { derp, http, stun: await freeUdpPort(), admin }
-    const host = new RunHost({ folder, key, ports }, network, options)
+    const sibling = options.isMeshed === true ? await Sibling.make(folder, derp) : undefined
+    const host = new RunHost({ folder, key, ports, sibling }, network, options)
     if (host.isHeld) await host.#hold()
     return host
   }
@@ -105,10 +176,23 @@ export class RunHost implements AsyncDisposable {
       `${address}:${admin}`,
       '-open-relay',
     ]
-    const relay = [this.program, 'serve', ...listen, ...files, ...identity, ...this.#args, ...args]
+    const relay = [this.program, 'serve', ...listen, ...files, ...identity, ...this.#mesh, ...this.#args, ...args]
     const all = this.isHeld ? ['python3', HOLDER, '--from', this.#held, ...relay] : relay
     const [command = '', ...rest] = this.#here(all)
     const run = new RunningProcess(command, rest, {})
+    this.#runs.push(run)
+    return run
+  }
+
+  get #mesh(): readonly string[] {
+    return this.sibling === undefined ? [] : this.sibling.meshArguments
+  }
+
+  /** Starts the other relay of the region. */
+  async startSibling(): Promise<RunningProcess> {
+    const { sibling } = this
+    if (sibling === undefined) throw new Error('not meshed')
+    const run = await startProcess(DERPFLEET, sibling.arguments, { readyWhen: SERVING })
     this.#runs.push(run)
     return run
   }
@@ -131,15 +215,12 @@ export class RunHost implements AsyncDisposable {
 
   /** A number of the metrics page, whichever run has the admin port; undefined if there is no such series. */
   async metric(series: string): Promise<number | undefined> {
-    const page = await (await fetch(`http://${this.address}:${this.ports.admin}/metrics`)).text()
-    const line = page.split('\n').find((one) => one.startsWith(`${series} `))
-    return line === undefined ? undefined : Number(line.slice(series.length + 1))
+    return await metricAt(this.address, this.ports.admin, series)
   }
 
   /** Packets that were dropped in all runs so far, by series; those that are not zero. */
   async drops(): Promise<readonly string[]> {
-    const page = await (await fetch(`http://${this.address}:${this.ports.admin}/metrics`)).text()
-    return page.split('\n').filter((line) => /^derp_dropped_packets_total.* [1-9]\d*$/.test(line))
+    return await dropsAt(this.address, this.ports.admin)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

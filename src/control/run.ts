@@ -299,13 +299,14 @@ export class Run {
 
   /** Why a run may not join now; undefined if it may. */
   #refusal(
-    { key, version }: ToOlderRun & { readonly kind: 'join' },
+    { formats, key, version }: ToOlderRun & { readonly kind: 'join' },
     format: number | undefined,
   ): { reason: string; mayRetry: boolean } | undefined {
     const own = `run ${this.number}`
     if (key !== this.#parts.key) return { reason: `it has another key, ${this.#parts.key}`, mayRetry: false }
     if (format === undefined) {
-      const reason = `${own}, version ${packageVersion()}, can't be joined by version ${version}; stop it first`
+      const known = `knows formats ${RUN_FORMATS.join(', ')} of runs' messages`
+      const reason = `${own}, version ${packageVersion()}, ${known}, and version ${version} ${formats.join(', ')}; stop it first`
       return { reason, mayRetry: false }
     }
     if (this.#stage === 'starting')

@@ -23,7 +23,10 @@ import { reasonOf } from '#fleet/problem.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 
 const OWNER_FILE = 'relay.json'
-/** A later version may add fields to the file; the key stays where it is. */
+/**
+ * Of all files in the folder. A later version may add fields and files without a new number. A new number keeps this version
+ * out, so a version that writes it must come after one that reads it: else there is no way back from it.
+ */
 const OWNER_FORMAT = 1
 /** The file has one line of about a hundred bytes. */
 const OWNER_BYTES_MAX = 4_096
@@ -33,7 +36,10 @@ const OTHERS_WRITE = 0o002
 /** The folder is the relay's from now on, or it cannot be used and the relay serves without one. */
 export type StateClaim = { readonly path: string } | { readonly path: string; readonly unusable: string }
 
-/** @throws Error if the folder belongs to another relay */
+/** The folder was written to by a version whose files this one can't read. */
+class NewerFormat extends Error {}
+
+/** @throws Error if the folder belongs to another relay, or has files of a later format; then nothing is changed there */
 export function claimStateFolder(path: string, publicKey: Uint8Array): StateClaim {
   const unusable = unusableReason(path)
   if (unusable !== undefined) return { path, unusable }
@@ -42,6 +48,7 @@ export function claimStateFolder(path: string, publicKey: Uint8Array): StateClai
   try {
     owner = readOwner(path) ?? recordOwner(path, key)
   } catch (error) {
+    if (error instanceof NewerFormat) throw error
     return { path, unusable: `${OWNER_FILE} ${reasonOf(error)}` }
   }
   if (owner === key) return { path }
@@ -78,12 +85,19 @@ function isTrusted(uid: number): boolean {
 
 /**
  * The key of the relay whose folder this is; undefined if it is nobody's so far.
+ * @throws NewerFormat
  * @throws Error for a file that cannot be read, or has no key
  */
 function readOwner(path: string): string | undefined {
   const text = readOwnerFile(join(path, OWNER_FILE))
   if (text === undefined) return undefined
-  const key = keyIn(text)
+  const { format, key } = ownerIn(text)
+  if (format > OWNER_FORMAT) {
+    throw new NewerFormat(
+      `-state-dir ${path}: ${OWNER_FILE} has format ${format}, expected ${OWNER_FORMAT}: a later version has written it; ` +
+        `start that version, or choose another folder`,
+    )
+  }
   if (key === undefined) throw new Error('names no relay; remove it if this folder is no longer needed')
   return key
 }
@@ -106,13 +120,17 @@ function readOwnerFile(path: string): string | undefined {
   }
 }
 
-function keyIn(text: string): string | undefined {
+/** A file of no format is one of the first. The key is undefined if there is none. */
+function ownerIn(text: string): { readonly format: number; readonly key: string | undefined } {
   try {
     const content: unknown = JSON.parse(text)
-    const key = typeof content === 'object' && content !== null && 'key' in content ? content.key : undefined
-    return typeof key === 'string' && /^nodekey:[\da-f]{64}$/.test(key) ? key : undefined
+    if (typeof content !== 'object' || content === null) return { format: OWNER_FORMAT, key: undefined }
+    const key = 'key' in content ? content.key : undefined
+    const format = 'format' in content && Number.isSafeInteger(content.format) ? Number(content.format) : OWNER_FORMAT
+    const isKey = typeof key === 'string' && /^nodekey:[\da-f]{64}$/.test(key)
+    return { format, key: isKey ? key : undefined }
   } catch {
-    return undefined
+    return { format: OWNER_FORMAT, key: undefined }
   }
 }
 

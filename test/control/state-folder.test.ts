@@ -33,9 +33,22 @@ test('another run of the relay shares the folder; another relay is refused', () 
 
 test('a later version may have added to the record', () => {
   using folder = new TemporaryFolder()
-  folder.write('relay.json', JSON.stringify({ format: 7, key: publicKeyText(alice.key), run: 3 }))
+  const record = JSON.stringify({ format: 1, key: publicKeyText(alice.key), run: 3, more: { x: [] } })
+  folder.write('relay.json', record)
   expect(claimStateFolder(folder.path, alice.key)).toEqual({ path: folder.path })
   expect(() => claimStateFolder(folder.path, bob.key)).toThrow('belongs to the relay')
+  expect(readFileSync(folder.at('relay.json'), 'utf8')).toBe(record)
+})
+
+test('a folder of a later format is refused, whatever else is in the record, and stays as it is', () => {
+  using folder = new TemporaryFolder()
+  for (const record of [{ format: 2, key: publicKeyText(alice.key) }, { format: 7, owner: 'elsewhere' }]) {
+    folder.write('relay.json', JSON.stringify(record))
+    expect(() => claimStateFolder(folder.path, alice.key)).toThrow(
+      `-state-dir ${folder.path}: relay.json has format ${record.format}, expected 1: a later version has written it`,
+    )
+    expect(JSON.parse(readFileSync(folder.at('relay.json'), 'utf8'))).toEqual(record)
+  }
 })
 
 test.each([

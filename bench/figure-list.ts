@@ -18,6 +18,7 @@ import { soak } from './figures/soak.ts'
 import { storm } from './figures/reconnect-storm.ts'
 import { stun } from './figures/stun.ts'
 import { threads } from './figures/threads.ts'
+import { upgrade } from './figures/upgrade.ts'
 
 export const FIGURES: readonly Figure[] = [
   cleanRate,
@@ -30,6 +31,7 @@ export const FIGURES: readonly Figure[] = [
   threads,
   storm,
   drain,
+  upgrade,
   stun,
   http,
   plain,

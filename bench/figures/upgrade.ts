@@ -81,7 +81,11 @@ function rowsOf(label: string, measured: Measured): Row[] {
   const none = (median: number): boolean => median === 0
   const row = (text: string, of: (round: Upgraded) => number): Row =>
     rowOf({ ...count, label: `– ${text}` }, measured, of)
-  const p99 = rowOf({ ...count, label: `${label}: packets of a client lost, p99` }, measured, (round) => round.lostP99)
+  const p99 = rowOf(
+    { ...count, label: `${label}: packets of a client lost, p99` },
+    measured,
+    (round) => round.lostP99,
+  )
   return [
     withOwnTarget(p99, '≤ 1', (median) => median <= 1),
     row('packets lost in all', ({ sent, received }) => sent - received),
@@ -92,10 +96,22 @@ function rowsOf(label: string, measured: Measured): Row[] {
     rowOf({ ...time, label: '– time without a connection, p50' }, measured, ({ away }) => delayMs(away, 0.5)),
     rowOf({ ...time, label: '– the same, p99' }, measured, ({ away }) => delayMs(away, 0.99)),
     rowOf({ ...time, label: "– packets' delay, p99" }, measured, ({ delays }) => delayMs(delays, 0.99)),
-    withOwnTarget(row('connections refused or reset', ({ refused }) => refused), '0', none),
-    withOwnTarget(row('STUN requests unanswered', ({ stunUnanswered }) => stunUnanswered), '0', none),
+    withOwnTarget(
+      row('connections refused or reset', ({ refused }) => refused),
+      '0',
+      none,
+    ),
+    withOwnTarget(
+      row('STUN requests unanswered', ({ stunUnanswered }) => stunUnanswered),
+      '0',
+      none,
+    ),
     row('new connections and requests answered', ({ answered }) => answered),
-    rowOf({ unit: 's', digits: 1, label: '– start of the newer run' }, measured, ({ startSeconds }) => startSeconds),
+    rowOf(
+      { unit: 's', digits: 1, label: '– start of the newer run' },
+      measured,
+      ({ startSeconds }) => startSeconds,
+    ),
   ]
 }
 

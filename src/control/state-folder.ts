@@ -126,7 +126,8 @@ function ownerIn(text: string): { readonly format: number; readonly key: string 
     const content: unknown = JSON.parse(text)
     if (typeof content !== 'object' || content === null) return { format: OWNER_FORMAT, key: undefined }
     const key = 'key' in content ? content.key : undefined
-    const format = 'format' in content && Number.isSafeInteger(content.format) ? Number(content.format) : OWNER_FORMAT
+    const format =
+      'format' in content && Number.isSafeInteger(content.format) ? Number(content.format) : OWNER_FORMAT
     const isKey = typeof key === 'string' && /^nodekey:[\da-f]{64}$/.test(key)
     return { format, key: isKey ? key : undefined }
   } catch {

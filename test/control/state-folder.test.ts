@@ -42,7 +42,10 @@ test('a later version may have added to the record', () => {
 
 test('a folder of a later format is refused, whatever else is in the record, and stays as it is', () => {
   using folder = new TemporaryFolder()
-  for (const record of [{ format: 2, key: publicKeyText(alice.key) }, { format: 7, owner: 'elsewhere' }]) {
+  for (const record of [
+    { format: 2, key: publicKeyText(alice.key) },
+    { format: 7, owner: 'elsewhere' },
+  ]) {
     folder.write('relay.json', JSON.stringify(record))
     expect(() => claimStateFolder(folder.path, alice.key)).toThrow(
       `-state-dir ${folder.path}: relay.json has format ${record.format}, expected 1: a later version has written it`,

@@ -35,45 +35,51 @@ const TALKATIVE: Change = {
   to: 'this.#socket.write(`{"kind":"new"}\\n${JSON.stringify({ ...message, next: [1] })}\\n`)',
 }
 
-test('the next version takes over, and this one takes over from it, under traffic', { timeout: TEST_TIMEOUT_MS }, async () => {
-  await using host = await RunHost.make({ isApart: true })
-  const current = host.program
-  const changes = [knownFormats('1, 2'), STATE, TALKATIVE]
-  host.program = await makeVersion(join(host.folder, 'next'), NEXT, changes)
-  // The folder is the next version's own, with its record.
-  const first = await host.start()
-  expect(await readFile(join(host.folder, 'state/relay.json'), 'utf8')).toContain('since')
-  await using clients = await MovingClients.connect({
-    count: CLIENTS,
-    rate: RATE,
-    packetBytes: 200,
-    relays: [{ host: 'localhost', dialAddress: host.address, port: host.ports.derp, tls: { isInsecure: true } }],
-    firstOf: () => 0,
-  })
-  const newcomers = new Newcomers(host)
-  clients.start()
-  await sleep(500)
-  host.program = current
-  const back = await host.start()
-  expect(await first.exited).toEqual({ code: 0, signal: null })
-  expect(back.output).toContain(`"earlierVersion":"${NEXT}"`)
-  host.program = join(host.folder, 'next/bin/derpfleet')
-  const again = await host.start()
-  expect(await back.exited).toEqual({ code: 0, signal: null })
-  expect(again.output).toContain('"event":"run_took_over"')
-  await newcomers.end()
-  clients.stop()
-  await sleep(1_000)
-  const { sent, lost, repeated, disconnects, awayMsAt } = clients.losses()
-  process.stderr.write(
-    `rollback and upgrade: ${sent} sent, ${lost} lost; away ${Math.round(awayMsAt(1))} ms at most; ${JSON.stringify(newcomers.counts)}\n`,
-  )
-  expect(newcomers.failures).toEqual([])
-  expect([repeated, disconnects]).toEqual([0, 2 * CLIENTS])
-  if (awayMsAt(1) < HELD_MS) expect(lost).toBe(0)
-  expect(await host.metric('derp_run')).toBe(3)
-  expect(first.output + back.output + again.output).not.toContain('run_lost')
-})
+test(
+  'the next version takes over, and this one takes over from it, under traffic',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make({ isApart: true })
+    const current = host.program
+    const changes = [knownFormats('1, 2'), STATE, TALKATIVE]
+    host.program = await makeVersion(join(host.folder, 'next'), NEXT, changes)
+    // The folder is the next version's own, with its record.
+    const first = await host.start()
+    expect(await readFile(join(host.folder, 'state/relay.json'), 'utf8')).toContain('since')
+    await using clients = await MovingClients.connect({
+      count: CLIENTS,
+      rate: RATE,
+      packetBytes: 200,
+      relays: [
+        { host: 'localhost', dialAddress: host.address, port: host.ports.derp, tls: { isInsecure: true } },
+      ],
+      firstOf: () => 0,
+    })
+    const newcomers = new Newcomers(host)
+    clients.start()
+    await sleep(500)
+    host.program = current
+    const back = await host.start()
+    expect(await first.exited).toEqual({ code: 0, signal: null })
+    expect(back.output).toContain(`"earlierVersion":"${NEXT}"`)
+    host.program = join(host.folder, 'next/bin/derpfleet')
+    const again = await host.start()
+    expect(await back.exited).toEqual({ code: 0, signal: null })
+    expect(again.output).toContain('"event":"run_took_over"')
+    await newcomers.end()
+    clients.stop()
+    await sleep(1_000)
+    const { sent, lost, repeated, disconnects, awayMsAt } = clients.losses()
+    process.stderr.write(
+      `rollback and upgrade: ${sent} sent, ${lost} lost; away ${Math.round(awayMsAt(1))} ms at most; ${JSON.stringify(newcomers.counts)}\n`,
+    )
+    expect(newcomers.failures).toEqual([])
+    expect([repeated, disconnects]).toEqual([0, 2 * CLIENTS])
+    if (awayMsAt(1) < HELD_MS) expect(lost).toBe(0)
+    expect(await host.metric('derp_run')).toBe(3)
+    expect(first.output + back.output + again.output).not.toContain('run_lost')
+  },
+)
 
 test(
   'a version that knows no common format is told so, and one that finds a later format in the folder refuses it',
@@ -81,7 +87,11 @@ test(
   async () => {
     await using host = await RunHost.make()
     const current = host.program
-    const format: Change = { file: 'src/control/state-folder.ts', from: 'OWNER_FORMAT = 1', to: 'OWNER_FORMAT = 2' }
+    const format: Change = {
+      file: 'src/control/state-folder.ts',
+      from: 'OWNER_FORMAT = 1',
+      to: 'OWNER_FORMAT = 2',
+    }
     const next = await makeVersion(join(host.folder, 'next'), NEXT, [knownFormats('2, 3'), format])
     const serving = await host.start()
     host.program = next
@@ -99,7 +109,9 @@ test(
     host.program = current
     const older = host.launch('-state-dir', own)
     expect(await older.exited).toEqual({ code: 1, signal: null })
-    expect(older.output).toContain(`${own}: relay.json has format 2, expected 1: a later version has written it`)
+    expect(older.output).toContain(
+      `${own}: relay.json has format 2, expected 1: a later version has written it`,
+    )
     expect(await host.metric('derp_run')).toBe(1)
     expect(later.exit).toBeUndefined()
     expect(JSON.parse(await readFile(join(own, 'relay.json'), 'utf8'))).toMatchObject({ format: 2 })

@@ -14,8 +14,13 @@ export interface Change {
 }
 
 /** Returns the path of its program. @param folder is created */
-export async function makeVersion(folder: string, version: string, changes: readonly Change[]): Promise<string> {
-  for (const part of ['bin', 'src', 'package.json']) await cp(join(ROOT, part), join(folder, part), { recursive: true })
+export async function makeVersion(
+  folder: string,
+  version: string,
+  changes: readonly Change[],
+): Promise<string> {
+  for (const part of ['bin', 'src', 'package.json'])
+    await cp(join(ROOT, part), join(folder, part), { recursive: true })
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as object
   await writeFile(join(folder, 'package.json'), JSON.stringify({ ...manifest, version }))

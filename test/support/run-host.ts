@@ -62,13 +62,26 @@ export class Sibling {
   /** For both relays: each has its own name in the list as well, as in a fleet. */
   get meshArguments(): readonly string[] {
     const siblings = [this.#otherPort, this.ports.derp].map((port) => `localhost:${port}`).join(',')
-    const files = ['-mesh-psk-file', join(this.#folder, 'psk'), '-mesh-ca-file', join(this.#folder, 'authority.crt')]
+    const files = [
+      '-mesh-psk-file',
+      join(this.#folder, 'psk'),
+      '-mesh-ca-file',
+      join(this.#folder, 'authority.crt'),
+    ]
     return ['-mesh-with', siblings, ...files]
   }
 
   get arguments(): readonly string[] {
     const { derp, admin } = this.ports
-    const listen = ['-a', `127.0.0.1:${derp}`, '-http-port', '-1', '-stun=false', '-admin', `127.0.0.1:${admin}`]
+    const listen = [
+      '-a',
+      `127.0.0.1:${derp}`,
+      '-http-port',
+      '-1',
+      '-stun=false',
+      '-admin',
+      `127.0.0.1:${admin}`,
+    ]
     const files = ['-c', join(this.#folder, 'sibling.json'), '-certdir', this.#folder]
     const state = ['-state-dir', join(this.#folder, 'sibling-state')]
     const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-open-relay']
@@ -176,7 +189,16 @@ export class RunHost implements AsyncDisposable {
       `${address}:${admin}`,
       '-open-relay',
     ]
-    const relay = [this.program, 'serve', ...listen, ...files, ...identity, ...this.#mesh, ...this.#args, ...args]
+    const relay = [
+      this.program,
+      'serve',
+      ...listen,
+      ...files,
+      ...identity,
+      ...this.#mesh,
+      ...this.#args,
+      ...args,
+    ]
     const all = this.isHeld ? ['python3', HOLDER, '--from', this.#held, ...relay] : relay
     const [command = '', ...rest] = this.#here(all)
     const run = new RunningProcess(command, rest, {})

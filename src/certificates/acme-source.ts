@@ -43,6 +43,7 @@ export class AcmeSource implements CertificateSource {
             write: async (pem) => await store.write(wanted.name, pem),
             lease: async () => await store.lease(wanted.name),
           },
+          attempts: store.attempts(wanted.name, directoryUrl),
           issue: async (request) => await issuer.issue(request),
           askRenewal: async (renewalId, signal) => await askRenewalInformation(server, renewalId, signal),
           onChange: () => this.#use(),

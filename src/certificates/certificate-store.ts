@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { certificatesIn, damagedCertificate } from '#config/certificate-check.ts'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import { ipToBytes, ipToText } from '#protocol/ip-address.ts'
+import { AttemptRecord } from './attempt-record.ts'
 import { RenewalLease } from './renewal-lease.ts'
 import { readStored, StoreError, writeStored } from './stored-file.ts'
 
@@ -47,6 +48,12 @@ export class CertificateStore {
   async lease(name: string): Promise<RenewalLease | undefined> {
     const base = isIP(name) === 0 ? hostFile(name) : addressName(name)
     return await RenewalLease.take(this.#path(`${base}+lease`))
+  }
+
+  /** What has failed for a name at that authority. */
+  attempts(name: string, directoryUrl: string): AttemptRecord {
+    const base = isIP(name) === 0 ? hostFile(name) : addressName(name)
+    return new AttemptRecord(this.#path(`${base}+attempts`), directoryUrl)
   }
 
   #path(file: string): string {

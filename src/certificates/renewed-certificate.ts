@@ -1,12 +1,14 @@
 // One certificate of the relay, for one name, over the relay's life: taken from the folder, ordered when there is none, renewed in
 // time, and taken over when another relay that shares the folder has renewed it. After any failure the present certificate stays,
-// and there is another attempt later. How a certificate is ordered is acme-issuer.ts's. Runs on the control thread.
+// and there is another attempt later, after a restart as well. How a certificate is ordered is acme-issuer.ts's. Runs on the
+// control thread.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type { AcmeName } from '#config/settings.ts'
 import { backOffMs } from '#protocol/back-off.ts'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import { AcmeError } from './acme-answer.ts'
+import type { AttemptRecord } from './attempt-record.ts'
 import type { IssueRequest } from './acme-issuer.ts'
 import type { CertificateFailure } from './certificate-source.ts'
 import { checkIssued } from './issued-certificate.ts'
@@ -28,6 +30,9 @@ const LEASE_LOOK_MS = 3_000
 const RELOAD_MS_MAX = 10_000
 /** An authority that asks for renewal at once, again and again, is obeyed once in this time. */
 const EARLY_RENEWALS_APART_MS = 3_600_000
+const NO_PAUSE = { fromMs: 0, waitMs: 0 }
+/** What is found after a start if the process before ended in the middle of an order. */
+const CUT_OFF = { reason: 'other', text: 'the relay ended in the middle of an order' } as const
 /** A renewal in the first half of the life is early. */
 const EARLY_UNTIL = 0.5
 
@@ -41,6 +46,8 @@ export interface RenewedCertificateParts {
     /** The right to renew; undefined while another relay has it. */
     readonly lease: () => Promise<Lease | undefined>
   }
+  /** Survives this process. */
+  readonly attempts: Pick<AttemptRecord, 'read' | 'write' | 'clear'>
   readonly issue: (request: IssueRequest) => Promise<CertificatePem>
   /** Undefined if the authority says nothing about that certificate. */
   readonly askRenewal: (renewalId: string, signal: AbortSignal) => Promise<RenewalInformation | undefined>
@@ -74,8 +81,8 @@ export class RenewedCertificate {
   #askAtMs = 0
   #askFailures = 0
   #failureCount = 0
-  /** After a failure, no attempt before this time. */
-  #retryAtMs = 0
+  /** After a failure, no attempt for `waitMs` from `fromMs` on. */
+  #pause = NO_PAUSE
   #lastEarlyMs = -Infinity
   /** There is to be a look that waits for nothing. */
   #isReloading = false
@@ -91,9 +98,10 @@ export class RenewedCertificate {
     return this.#present?.pem
   }
 
-  /** Takes the certificate from the folder; no requests. */
+  /** Takes the certificate and the failures before from the folder; no requests. */
   async start(): Promise<void> {
     await this.#adoptStored()
+    await this.#isToWait()
   }
 
   /** From now on, the certificate is ordered and renewed. */
@@ -131,26 +139,35 @@ export class RenewedCertificate {
   /** A look that was in progress at a reload may be past what the operator has changed. */
   async #lookWhileAsked(): Promise<void> {
     do {
-      if (this.#isReloading) {
+      const isAsked = this.#isReloading
+      if (isAsked) {
         this.#isReloading = false
         this.#askAtMs = 0
-        this.#retryAtMs = 0
+        this.#pause = NO_PAUSE
       }
-      await this.#lookOnce()
+      await this.#lookOnce(isAsked)
     } while (this.#isReloading && !this.#stop.signal.aborted)
   }
 
   #pauseMs(): number {
-    const dueMs = Math.max(this.#renewAtMs, this.#retryAtMs)
+    const dueMs = Math.max(this.#renewAtMs, this.#retryAtMs())
     const untilDueMs = Math.min(dueMs, this.#askAtMs) - this.#parts.now()
     return Math.min(Math.max(untilDueMs, 100), LOOK_MS)
   }
 
-  async #lookOnce(): Promise<void> {
+  /** When the pause ends. If the clock was set back meanwhile, the pause begins anew, so it never lasts longer than twice its time. */
+  #retryAtMs(): number {
+    const nowMs = this.#parts.now()
+    if (nowMs < this.#pause.fromMs) this.#pause = { ...this.#pause, fromMs: nowMs }
+    return this.#pause.fromMs + this.#pause.waitMs
+  }
+
+  /** @param isAsked an operator wants it now */
+  async #lookOnce(isAsked: boolean): Promise<void> {
     await this.#adoptStored()
     const { now } = this.#parts
-    if (!this.#isSaved && now() >= this.#retryAtMs) await this.#save()
-    if (now() >= Math.max(this.#renewAtMs, this.#retryAtMs)) await this.#renew()
+    if (!this.#isSaved && now() >= this.#retryAtMs()) await this.#save()
+    if (now() >= Math.max(this.#renewAtMs, this.#retryAtMs())) await this.#renew(isAsked)
     if (this.#stop.signal.aborted) return
     if (this.#present !== undefined && now() >= this.#askAtMs) await this.#ask(this.#present)
   }
@@ -190,7 +207,7 @@ export class RenewedCertificate {
     this.#askFailures = 0
     this.#isSaved = true
     this.#failureCount = 0
-    this.#retryAtMs = 0
+    this.#pause = NO_PAUSE
   }
 
   /** Asks the authority when to renew. If it can't be asked, the last answer counts, and without one the certificate's life. */
@@ -222,25 +239,46 @@ export class RenewedCertificate {
       : renewAtMs
   }
 
-  async #renew(): Promise<void> {
+  async #renew(isAsked: boolean): Promise<void> {
     const { now, store } = this.#parts
     const lease = await store.lease()
     if (lease === undefined) {
-      this.#retryAtMs = now() + LEASE_LOOK_MS
+      this.#pause = { fromMs: now(), waitMs: LEASE_LOOK_MS }
       return
     }
     try {
-      // Another relay may just have renewed it.
-      if (!(await this.#adoptStored())) await this.#order()
+      // Another relay may just have renewed it, or failed to.
+      if (!(await this.#adoptStored()) && (isAsked || !(await this.#isToWait()))) await this.#order()
     } finally {
       await lease.release()
     }
   }
 
+  /** Whether an attempt before, by another process, demands a pause; if so, it begins. */
+  async #isToWait(): Promise<boolean> {
+    const { attempts, now } = this.#parts
+    const failed = await attempts.read()
+    if (failed === undefined) return false
+    const { failureCount, reason, text, waitMs } = failed
+    this.#failureCount = Math.max(this.#failureCount, failureCount)
+    // A time to come is that of a clock that was wrong then, or is now. The pause is to end all the same.
+    const fromMs = Math.min(failed.atMs, now())
+    if (fromMs < failed.atMs) await attempts.write({ ...failed, atMs: fromMs })
+    const remainingMs = Math.round(fromMs + waitMs - now())
+    if (remainingMs <= 0) return false
+    this.#pause = { fromMs, waitMs }
+    this.#report(reason, text, remainingMs)
+    return true
+  }
+
   async #order(): Promise<void> {
-    const { issue, now, onChange, wanted } = this.#parts
+    const { attempts, issue, now, onChange, random, wanted } = this.#parts
     const { signal } = this.#stop
     const before = this.#present
+    const earlier = await attempts.read()
+    // What is left of it if this process ends before the order does.
+    const waitMs = backOffMs(retriesFor(before?.life), this.#failureCount + 1, random())
+    await attempts.write({ failureCount: this.#failureCount + 1, atMs: now(), waitMs, ...CUT_OFF })
     try {
       const replaces = this.#window && before?.renewalId
       const pem = await issue({ wanted, replaces, failureCount: this.#failureCount, signal })
@@ -257,10 +295,14 @@ export class RenewedCertificate {
       this.#isSaved = false
       onChange()
       await this.#save()
+      await attempts.clear()
     } catch (error) {
-      if (signal.aborted) return
-      const { message, reason = 'other', retryAfterMs } = error as Partial<AcmeError> & Error
-      this.#fail(reason, message, retryAfterMs)
+      // A relay that is stopped in order has not failed.
+      if (signal.aborted) return await (earlier === undefined ? attempts.clear() : attempts.write(earlier))
+      const { message: text, reason = 'other', retryAfterMs } = error as Partial<AcmeError> & Error
+      this.#fail(reason, text, retryAfterMs)
+      const { fromMs: atMs, waitMs: pauseMs } = this.#pause
+      await attempts.write({ failureCount: this.#failureCount, atMs, waitMs: pauseMs, reason, text })
     }
   }
 
@@ -286,7 +328,7 @@ export class RenewedCertificate {
     const { now, random } = this.#parts
     const delayMs = backOffMs(retriesFor(this.#present?.life), ++this.#failureCount, random())
     const retryInMs = Math.round(Math.max(delayMs, retryAfterMs))
-    this.#retryAtMs = now() + retryInMs
+    this.#pause = { fromMs: now(), waitMs: retryInMs }
     this.#report(reason, text, retryInMs)
   }
 

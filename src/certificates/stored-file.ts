@@ -36,6 +36,11 @@ export async function writeStored(path: string, text: string, mode = 0o600): Pro
   }
 }
 
+/** @throws Error */
+export async function removeStored(path: string): Promise<void> {
+  await rm(path, { force: true })
+}
+
 /** A hidden name in the same folder that nobody else uses. */
 export function temporaryPath(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`)

@@ -79,9 +79,7 @@ async function startAndServe(report: ServeReport, more: Required<StartOptions>, 
 /** Waits until a signal asks the relay to stop or it fails, and stops it. */
 async function untilEnd(relay: RunningRelay, report: ServeReport, io: Io): Promise<number> {
   const { signals } = io
-  if (signals !== undefined) {
-    signals.listener = { reload: () => void relay.reload(), toggleDebug: () => relay.toggleDebug() }
-  }
+  signals?.listen({ reload: () => void relay.reload(), toggleDebug: () => relay.toggleDebug() })
   const stopped = signals?.stopped ?? NEVER
   let end = await Promise.race([stopped, relay.failed, relay.drainAsked])
   if (end === 'SIGTERM' || end === 'drain') end = await drained(relay, end, stopped)

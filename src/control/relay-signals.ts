@@ -30,9 +30,11 @@ const SAME_SIGNAL_MS = 300
 export class RelaySignals {
   /** Resolves with the first signal that asks the relay to stop. */
   readonly stopped: Promise<NodeJS.Signals>
-  listener: SignalListener | undefined = undefined
   readonly #parts: SignalParts
   readonly #resolve: (signal: NodeJS.Signals) => void
+  #listener: SignalListener | undefined = undefined
+  /** There was a SIGHUP before anybody listened. */
+  #isReloadDue = false
   #firstMs: number | undefined = undefined
 
   constructor(source: SignalSource, parts: SignalParts) {
@@ -47,7 +49,13 @@ export class RelaySignals {
     // By default Node opens its debugger's port, which lets every user of the machine run code in the relay. The
     // launcher disables that; this listener covers a relay that was started without the launcher.
     source.on('SIGUSR1', () => undefined)
-    source.on('SIGUSR2', () => this.listener?.toggleDebug())
+    source.on('SIGUSR2', () => this.#listener?.toggleDebug())
+  }
+
+  /** The relay serves now. It reloads if it was asked to during the start, when files may have been read already. */
+  listen(listener: SignalListener): void {
+    this.#listener = listener
+    if (this.#isReloadDue) listener.reload()
   }
 
   /** A second signal ends the process at once, unless it is npm's copy of the first. */
@@ -61,6 +69,7 @@ export class RelaySignals {
   /** A closed terminal stops the relay. Started with nohup or by a service manager, it has no terminal and reloads. */
   #hangUp(signal: NodeJS.Signals): void {
     if (this.#parts.isTerminalGone()) this.#resolve(signal)
-    else this.listener?.reload()
+    else if (this.#listener !== undefined) this.#listener.reload()
+    else this.#isReloadDue = true
   }
 }

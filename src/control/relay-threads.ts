@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
-import { Counters } from '#relay/counters.ts'
+import { Counter, Counters } from '#relay/counters.ts'
 import { ThreadMemories, type BridgeMemory } from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import { DRAIN_CLIENT_MS_MAX, type DrainTimes } from '#relay/relay-drain.ts'
@@ -283,6 +283,7 @@ export class RelayThreads implements Service {
     slot.isServing = false
     slot.deaths++
     slot.loopTimes.endOfThread()
+    if (this.#isDraining && !this.#isStopping) countAsForced(slot.counters)
     slot.counters.endOfThread()
     // The bridge has the rings of the thread that has died: its replacement can't be linked with another run.
     this.closeRun()
@@ -324,6 +325,11 @@ export class RelayThreads implements Service {
     }
     if (!this.#isStopping) this.#parts.onRestart(slot.index)
   }
+}
+
+/** The clients of a thread that has died in a drain are cut off by that. */
+function countAsForced(counters: Counters): void {
+  counters.add(Counter.drainForced, counters.get('clientsCurrent') - counters.get('siblingsCurrent'))
 }
 
 function makeSlot(index: number): WorkerSlot {

@@ -204,7 +204,7 @@ export class Relay {
       sibling.tell(restartingFrame(forMs, 0))
   }
 
-  /** These limits from now on, for sessions that there are, too. A client that is held back for its rate waits to the end. */
+  /** These limits from now on, for sessions that there are, too. A client that is held back for its rate is read at once if the rate is raised. */
   setLimits(limits: SessionLimits): void {
     this.#context.limits = limits
     this.#memoryBudget.bytesMax = limits.waitingBytesMax

@@ -36,6 +36,8 @@ export class SessionInput {
   #paused: PausedInput | undefined = undefined
   /** Not read until a callback; see `pauseUntil`. */
   isThrottled = false
+  /** Ends the last pause for the rate; has no effect if that is over. */
+  #endRatePause: (() => void) | undefined = undefined
 
   constructor(owner: InputOwner, link: Link, context: SessionContext) {
     this.#owner = owner
@@ -62,10 +64,28 @@ export class SessionInput {
   pauseUntil(arrange: (resume: () => void) => void): void {
     if (this.isThrottled) return
     this.isThrottled = true
+    let isOver = false
     arrange(() => {
+      // Whoever arranges it may call more than once, and the second time is in another pause.
+      if (isOver) return
+      isOver = true
       this.isThrottled = false
       if (!this.#owner.isEnded) this.#resume()
     })
+  }
+
+  /** Stops reading for so long, because the client is over its rate. */
+  pauseForRate(waitMs: number): void {
+    this.pauseUntil((resume) => {
+      this.#endRatePause = resume
+      this.#context.later(waitMs, resume)
+    })
+  }
+
+  /** Reads on in the next turn, if the rate is what it waits for: what the client owes, it owes at the old rate. */
+  endRatePause(): void {
+    if (this.#endRatePause !== undefined) this.#context.later(0, this.#endRatePause)
+    this.#endRatePause = undefined
   }
 
   /** The client is admitted: reads what it has sent meanwhile. */

@@ -44,14 +44,20 @@ export class SessionUsage {
     this.setLimits(limits, nowMs)
   }
 
-  /** These limits from now on. A limit that stays the same keeps what has been used of it. */
-  setLimits({ rate, keepAlive, writeTimeoutMs }: SessionLimits, nowMs: number): void {
+  /**
+   * These limits from now on. A limit that stays the same keeps what has been used of it.
+   *
+   * @returns whether the rate is higher than before
+   */
+  setLimits({ rate, keepAlive, writeTimeoutMs }: SessionLimits, nowMs: number): boolean {
     this.#writeTimeoutMs = this.#isMesh ? MESH_WRITE_TIMEOUT_MS : writeTimeoutMs
     this.#keepAliveMs = keepAlive.minMs + this.#keepAliveShare * (keepAlive.maxMs - keepAlive.minMs)
     this.#nextKeepAliveMs = Math.min(this.#nextKeepAliveMs, nowMs + this.#keepAliveMs)
-    if (this.#isMesh || isSameRate(rate, this.#rateLimit)) return
+    if (this.#isMesh || isSameRate(rate, this.#rateLimit)) return false
+    const isRaised = (rate?.bytesPerSecond ?? Infinity) > (this.#rateLimit?.bytesPerSecond ?? Infinity)
     this.#rateLimit = rate
     this.#rate = rate && new TokenBucket(rate.bytesPerSecond, rate.burstBytes, nowMs)
+    return isRaised
   }
 
   get isRateLimited(): boolean {

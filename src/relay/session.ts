@@ -215,7 +215,7 @@ export class Session
     const waitMs = this.#usage?.charge(payloadBytes, this.#context.now()) ?? 0
     if (waitMs === 0 || this.#input.isThrottled) return
     this.#context.counters.add(Counter.rateLimitWaits, 1)
-    this.pauseUntil((resume) => this.#context.later(waitMs, resume))
+    this.#input.pauseForRate(waitMs)
   }
 
   pauseUntil(arrange: (resume: () => void) => void): void {
@@ -236,8 +236,9 @@ export class Session
   }
 
   limitsChanged(nowMs: number): void {
-    this.#usage?.setLimits(this.#context.limits, nowMs)
+    const isRaised = this.#usage?.setLimits(this.#context.limits, nowMs) === true
     this.#isRateLimited = this.#usage?.isRateLimited === true
+    if (isRaised) this.#input.endRatePause()
   }
 
   // ── outbound ──

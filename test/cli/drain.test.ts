@@ -1,5 +1,7 @@
 // SIGTERM on the program while clients are connected: what they, probes and operators see until the process ends.
 
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
 import { askStun } from '#client/stun-request.ts'
@@ -7,6 +9,8 @@ import { readRestarting } from '#protocol/frames.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { waitUntil, type RunningProcess } from '../support/process.ts'
 import { derpfleet, FREE_PORTS, startDerpfleet } from './program.ts'
+
+const TROUBLED_THREAD = fileURLToPath(new URL('../support/troubled-thread.ts', import.meta.url))
 
 interface Address {
   readonly host: string
@@ -24,7 +28,8 @@ class Relay implements AsyncDisposable {
 
   static async start(folder: TemporaryFolder, ...args: string[]): Promise<Relay> {
     const all = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, ...args]
-    return new Relay(await startDerpfleet(all, { readyWhen: /"event":"relay_started"/ }))
+    const env = { NODE_OPTIONS: `--import ${TROUBLED_THREAD}`, TROUBLE_FOLDER: folder.path }
+    return new Relay(await startDerpfleet(all, { readyWhen: /"event":"relay_started"/, env }))
   }
 
   address(name: 'derp' | 'stun' | 'admin'): Address {
@@ -120,6 +125,51 @@ test.each(['derp', 'websocket'] as const)(
     expect(ends).toEqual(['drained', 'drained'])
   },
 )
+
+test('the relay reloads during a drain, and the drain goes on', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('relay.yaml', 'log-level: info\n')
+  await using relay = await Relay.start(folder, '-config', path, '-drain-settle', '4s', '-drain-spread', '1s')
+  const clients = [await relay.client(), await relay.client()]
+  await relay.beginDrain()
+  folder.write('relay.yaml', 'log-level: debug\n')
+  relay.process.signal('SIGHUP')
+  await waitUntil('the relay has reloaded', () => relay.logged('relay_reloaded').length > 0)
+  expect(relay.logged('relay_reloaded')[0]).toMatchObject({ changed: ['-log-level: "info", now "debug"'] })
+  folder.write('relay.yaml', 'log-level: loud\n')
+  const refused = await derpfleet(['reload', '-c', folder.at('derper.key')])
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('invalid value "loud"') })
+  expect(clients.every(({ isConnected }) => isConnected)).toBe(true)
+  expect(relay.logged('relay_drained')).toEqual([])
+  expect(await relay.process.exited).toEqual(ORDERLY)
+  expect(relay.logged('relay_drained')).toMatchObject([{ moved: 2, forced: 0, left: 0, remaining: 0 }])
+  // The level that the reload has set.
+  expect(relay.logged('session_ended').map(({ reason }) => reason)).toEqual(['drained', 'drained'])
+})
+
+test('a thread that dies during a drain cuts off its clients; the others are moved, and all are counted', async () => {
+  using folder = new TemporaryFolder()
+  const times = ['-drain-settle', '3s', '-drain-spread', '1s', '-drain-scrape-wait', '0s']
+  await using relay = await Relay.start(folder, '-threads', '2', ...times)
+  const clients = await Promise.all(Array.from({ length: 16 }, async () => await relay.client()))
+  await relay.beginDrain()
+  folder.write('fault-relay', '')
+  await waitUntil('the thread has taken the order', () => !existsSync(folder.at('fault-relay')))
+  await waitUntil('the death is logged', () => relay.logged('thread_died').length > 0)
+  await waitUntil('its clients notice', () => clients.some(({ isConnected }) => !isConnected))
+  // None is moved before the drain has settled.
+  const lost = clients.filter(({ isConnected }) => !isConnected).length
+  expect(relay.logged('relay_drained')).toEqual([])
+  expect(await relay.process.exited).toEqual(ORDERLY)
+  expect(relay.logged('thread_died')).toMatchObject([
+    { error: { cause: { message: 'a fault that a test requested' } } },
+  ])
+  expect(relay.logged('relay_drained')).toMatchObject([
+    { moved: clients.length - lost, forced: lost, left: 0, remaining: 0 },
+  ])
+  expect(relay.process.output).not.toMatch(/thread_restarted|relay_failed/)
+  expect(relay.logged('relay_stopped')).toHaveLength(1)
+})
 
 test('a client that does not read is cut off, and the process ends in order', async () => {
   using folder = new TemporaryFolder()

@@ -10,7 +10,14 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
 import { derpfleet, FREE_PORTS, PROGRAM, startDerpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { startProcess, waitUntil, type RunningProcess, type RunResult } from '../support/process.ts'
+import { issueCertificate, makeAuthority } from '../support/certificate.ts'
+import {
+  freeTcpPort,
+  startProcess,
+  waitUntil,
+  type RunningProcess,
+  type RunResult,
+} from '../support/process.ts'
 
 // Each test starts a process, or several.
 vi.setConfig({ testTimeout: 90_000 })
@@ -91,8 +98,12 @@ class ReloadingRelay implements AsyncDisposable {
     })
   }
 
+  async page(path: string): Promise<string> {
+    return await (await this.get(path, 'admin')).text()
+  }
+
   async metric(series: string): Promise<number | undefined> {
-    const text = await (await this.get('/metrics', 'admin')).text()
+    const text = await this.page('/metrics')
     const line = text.split('\n').find((each) => each.startsWith(`${series} `))
     return line === undefined ? undefined : Number(line.slice(series.length + 1))
   }
@@ -144,6 +155,26 @@ test('limits change for clients that are connected, and for new ones', async () 
   // What the last packet owes is waited for.
   await sleep(1_500)
   expect(await waits()).toBe(0)
+})
+
+test('a client that is held back at a low rate is read at once when the rate is raised', async () => {
+  await using relay = await ReloadingRelay.start('')
+  const path = relay.folder.write(
+    'rate.json',
+    '{"PerClientRateLimitBytesPerSec": 1000, "PerClientRateBurstBytes": 70000}',
+  )
+  await relay.reload(`rate-config: ${path}\n`)
+  const key = newKeyPair()
+  const [alice, bob] = [await relay.client(), await relay.client({ key })]
+  let received = 0
+  bob.on('packet', () => received++)
+  for (let sent = 0; sent < 12; sent++) alice.send(key.publicKey, new Uint8Array(20_000))
+  await waitUntil('alice is held back', async () => ((await relay.metric(WAITS)) ?? 0) > 0)
+  await sleep(500)
+  expect(received).toBeLessThan(6)
+  // At the old rate, the rest would take three minutes, and the next packet twenty seconds.
+  await relay.reload('')
+  await waitUntil('all is delivered', () => received === 12, 10_000)
 })
 
 test('the content of the rate file is watched', async () => {
@@ -241,6 +272,47 @@ test('the level that SIGUSR2 has set stays, unless the setting changes', async (
   await relay.reload('log-level: info\nkeepalive: 20s\n')
   await relay.client()
   await waitUntil('logins are logged', () => relay.logged('session_started').length > 0)
+})
+
+test('-rebalance takes effect at a reload, and ends at another one', async () => {
+  using folder = new TemporaryFolder()
+  await issueCertificate(folder.path, 'localhost', await makeAuthority(folder.path, 'authority'))
+  const ports = [await freeTcpPort(), await freeTcpPort()]
+  const regions = ports.map(
+    (port, i) =>
+      `  90${i}: { code: r${i}, nodes: [{ name: 90${i}a, hostname: localhost, derpport: ${port}, mesh: 127.0.0.1 }] }\n`,
+  )
+  folder.write('regions.yaml', `regions:\n${regions.join('')}`)
+  folder.write('psk', 'ab'.repeat(32))
+  const [first, second] = ports.map((port, i) => [
+    ...['-a', `127.0.0.1:${port}`, '-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder.path],
+    ...['-regions-file', folder.at('regions.yaml'), '-node', `90${i}a`, '-mesh-psk-file', folder.at('psk')],
+    ...['-mesh-ca-file', folder.at('authority.crt')],
+  ])
+  await using relay = await ReloadingRelay.start('', ...(first ?? []))
+  await using _other = await ReloadingRelay.start('', ...(second ?? []))
+  const target = {
+    host: 'localhost',
+    dialAddress: '127.0.0.1',
+    port: ports[0] ?? 0,
+    tls: { isInsecure: true },
+  }
+  const away = Array.from({ length: 30 }, async () => await relay.client({ ...target, idealNode: '901a' }))
+  const clients = await Promise.all(away)
+  const closed = (): number => clients.filter(({ isConnected }) => !isConnected).length
+  await waitUntil('the relays are meshed', async () =>
+    /^derp_sibling_up\{.* 1$/m.test(await relay.page('/metrics')),
+  )
+  // A sibling must have been up for ten seconds before clients are sent to it.
+  await sleep(12_000)
+  expect(closed()).toBe(0)
+  expect((await relay.reload('rebalance: 5\n')).stdout).toContain('-rebalance: "0", now "5"')
+  await waitUntil('clients are sent back', () => closed() >= 5, 20_000)
+  expect((await relay.reload('rebalance: 0\n')).stdout).toContain('-rebalance: "5", now "0"')
+  const before = closed()
+  await sleep(3_000)
+  expect(closed() - before).toBeLessThanOrEqual(5)
+  expect(closed()).toBeLessThan(clients.length)
 })
 
 test('an invalid configuration changes nothing, and tells every problem, metric and log', async () => {
@@ -342,6 +414,8 @@ describe('SIGHUP', () => {
       await sleep(20)
     }
     await waitUntil('the relay serves', () => starting.output.includes('"event":"relay_ready"'))
+    // One reload for all of them: the configuration may have changed after the start had read it.
+    await waitUntil('the relay has reloaded', () => starting.output.includes('"event":"relay_reloaded"'))
     starting.signal('SIGTERM')
     starting.signal('SIGHUP')
     starting.signal('SIGHUP')

@@ -31,8 +31,8 @@ it('has each check of /readyz, and no other', () => {
 it('has each signal that a relay handles', () => {
   const signals: string[] = []
   const parts = { endNow: () => undefined, isTerminalGone: () => false, now: () => 0 }
-  const listening = new RelaySignals({ on: (signal) => signals.push(signal) }, parts)
-  expect(listening.listener).toBeUndefined()
+  const { stopped } = new RelaySignals({ on: (signal) => signals.push(signal) }, parts)
+  expect(stopped).toBeInstanceOf(Promise)
   const documented = new Set(cells.flatMap((cell) => cell.match(/\bSIG\w+/g) ?? []))
   for (const signal of signals) expect(documented, signal).toContain(signal)
 })

@@ -60,6 +60,26 @@ it('a rate begins, changes and ends for a client that is connected; one that sta
   expect(sent(200)).toBe(200)
 })
 
+it('a client that is held back for its rate is read at once when the rate is raised, and not when it is lowered', () => {
+  const slow = { bytesPerSecond: 1_000, burstBytes: 65_568 }
+  const relay = new TestRelay({ limits: { outboxBytesMax: Infinity, rate: slow } })
+  const [a, b] = [relay.join(alice), relay.join(bob)]
+  a.send(...Array.from({ length: 200 }, (_, n) => sendPacketFrame(bob.key, numbered(n))))
+  expect(b.take().length).toBe(66)
+  change(relay, { outboxBytesMax: Infinity, rate: { ...slow, bytesPerSecond: 500 } })
+  relay.pass(100)
+  expect(b.take()).toEqual([])
+  change(relay, { outboxBytesMax: Infinity, rate: { ...slow, bytesPerSecond: 100_000 } })
+  relay.pass(1)
+  expect(b.take().length).toBe(66)
+  // The timer of the first pause ends none of the later ones.
+  change(relay, { outboxBytesMax: Infinity })
+  relay.pass(1)
+  expect(b.take().length).toBe(68)
+  relay.pass(100_000)
+  expect(a.link.isPaused).toBe(false)
+})
+
 it('a shorter interval of keepalives applies to clients that are connected', () => {
   const relay = new TestRelay()
   const a = relay.join(alice)

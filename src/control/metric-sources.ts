@@ -33,6 +33,8 @@ export interface MetricParts {
   readonly drain: DrainWatch
   readonly reloads: Reloads
   readonly ways: NativeWays
+  /** Undefined if it has none, or cannot use it. */
+  readonly stateFolder: string | undefined
   readonly admission: RelayAdmission
   /** The limits in use. */
   readonly limits: () => RelayLimits
@@ -64,6 +66,8 @@ export function metricSources(parts: MetricParts): MetricSources {
     certificates: () => certificates?.status,
     state: () => readiness.health.report(),
     nativeWays: parts.ways,
+    isStateFolderUsable:
+      parts.settings.stateFolder === undefined ? undefined : parts.stateFolder !== undefined,
     logLinesLost: () => log.linesLost,
     build: { version: packageVersion(), nodeVersion: process.version },
     relay: () => relayInfo(parts),

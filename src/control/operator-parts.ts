@@ -27,8 +27,6 @@ export type SettingsReading = Pick<SettingsInUse, 'raw'> & Pick<SettingsSource, 
 export interface OperatorPartsInput
   extends Omit<MetricParts, 'readiness' | 'limits' | 'ways'>, Pick<ReloadParts, 'apply'>, NativeUse {
   readonly systemd: SystemdEnvironment
-  /** The relay's state folder; undefined if it has none, or cannot use it. */
-  readonly stateFolder: string | undefined
   /** Undefined: no setting can change while the relay runs. */
   readonly reading: SettingsReading | undefined
 }

@@ -11,6 +11,7 @@ import { histogramSamples, sample, type MetricFamily, type Sample } from './metr
 import type { CheckReport } from './health.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import type { SiblingView } from './link-watch.ts'
+import { stateFolderFamilies } from './state-folder-families.ts'
 import { nativeFamilies, type NativeWays } from './native-families.ts'
 import { relayFamilies } from './relay-families.ts'
 import { siblingFamilies } from './sibling-families.ts'
@@ -73,6 +74,8 @@ export interface MetricSources {
   readonly certificates: () => CertificateStatus | undefined
   readonly state: () => RelayState
   readonly nativeWays: NativeWays
+  /** Undefined for a relay that has no state folder. */
+  readonly isStateFolderUsable: boolean | undefined
   /** Log lines that could not be written. */
   readonly logLinesLost: () => number
   readonly build: BuildInfo
@@ -103,6 +106,7 @@ export class Metrics {
     return [
       ...this.#stateFamilies(),
       ...nativeFamilies(this.#sources.nativeWays),
+      ...stateFolderFamilies(this.#sources.isStateFolderUsable),
       ...relayFamilies(this.#total.sumOf([...threads, ...otherCounters])),
       ...this.#threadFamilies(),
       ...admissionFamilies(admission()),

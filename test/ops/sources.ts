@@ -97,6 +97,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       checks: [{ name: 'listeners', isOk: true, detail: 'bound' }],
     }),
     logLinesLost: () => 0,
+    isStateFolderUsable: true,
     nativeWays: {
       tcp_user_timeout: 'socket_option',
       client_round_trip: 'tcp_info',

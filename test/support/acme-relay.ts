@@ -21,6 +21,8 @@ export interface AcmeRelayOptions {
   readonly port: number
   readonly httpPort: number
   readonly args?: readonly string[]
+  /** A command that runs the program elsewhere. */
+  readonly prefix?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -48,7 +50,9 @@ export class AcmeRelay implements AsyncDisposable {
     const listen = ['-a', `127.0.0.1:${port}`, '-http-port', `${httpPort}`, '-stun=false', '-c', keyPath]
     const acme = ['-hostname', hostname, '-certdir', folder, '-acme-directory', directoryUrl]
     const other = ['-admin', `127.0.0.1:${adminPort}`, '-log-format', 'json', '-threads', '2']
-    const running = await startProcess(PROGRAM, ['serve', ...listen, ...acme, ...other, ...args], {
+    const [command = '', ...before] = [...(options.prefix ?? []), PROGRAM]
+    const all = [...before, 'serve', ...listen, ...acme, ...other, ...args]
+    const running = await startProcess(command, all, {
       env: { SSL_CERT_FILE: authorityPath, SSL_CERT_DIR: noAuthorities, ...env },
       readyWhen: /"event":"relay_started"/,
     })

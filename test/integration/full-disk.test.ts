@@ -1,0 +1,191 @@
+// Certificates and state on a disk that is full, or read-only: at the start, at a renewal, at a reload and at an upgrade. The
+// relay serves on, says so once, and leaves no half file. A real file system, real processes and a real ACME server.
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { PROGRAM } from '../cli/program.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { AcmeRelay } from '../support/acme-relay.ts'
+import { foreignPrograms } from '../support/foreign.ts'
+import { Pebble } from '../support/pebble.ts'
+import { freeTcpPort, runProcess, waitUntil } from '../support/process.ts'
+import { canMakeDisk, SmallDisk } from '../support/small-disk.ts'
+
+const TIMEOUT_MS = 120_000
+const NAME = 'relay.example'
+const STORED = `certificates/${NAME}`
+const NOT_STORED = /in use, but cannot be stored: .* it is on a (full|read-only) file system/
+
+const found = await foreignPrograms('pebble', 'pebble-challtestsrv')
+
+describe.skipIf('missing' in found || !canMakeDisk)(
+  'a disk for certificates and state',
+  { timeout: TIMEOUT_MS },
+  () => {
+    const folder = new TemporaryFolder()
+    let ports: { tls: number; http: number }
+    let pebble: Pebble
+    let disk: SmallDisk
+    let relays: AcmeRelay[]
+
+    beforeAll(async () => {
+      if ('missing' in found) return
+      ports = { tls: await freeTcpPort(), http: await freeTcpPort() }
+      const validated = { httpPort: ports.http, tlsPort: ports.tls }
+      pebble = await Pebble.start({ programs: found.paths, folder: folder.path, ...validated })
+    }, TIMEOUT_MS)
+
+    afterAll(async () => {
+      await pebble?.[Symbol.asyncDispose]()
+      folder[Symbol.dispose]()
+    })
+
+    beforeEach(async () => {
+      relays = []
+      disk = await SmallDisk.mount(folder.at('disk'))
+    })
+
+    afterEach(async () => {
+      for (const relay of relays) await relay[Symbol.asyncDispose]()
+      await disk[Symbol.asyncDispose]()
+    })
+
+    /** The same relay again, while it runs: its next run. */
+    async function startRelay(): Promise<AcmeRelay> {
+      const relay = await AcmeRelay.start({
+        hostname: NAME,
+        folder: `${disk.path}/certificates`,
+        keyPath: folder.at('derper.key'),
+        directoryUrl: pebble.directoryUrl,
+        authorityPath: pebble.authorityPath,
+        port: ports.tls,
+        httpPort: ports.http,
+        args: ['-acme-challenge', 'http-01', '-state-dir', `${disk.path}/state`],
+        prefix: disk.prefix,
+      })
+      relays.push(relay)
+      return relay
+    }
+
+    /** Makes the relay renew its certificate now, and returns the new one's serial number. */
+    async function renew(relay: AcmeRelay): Promise<string> {
+      const old = await relay.certificate()
+      const suggestedWindow = { start: '2026-01-01T00:00:00Z', end: '2026-01-02T00:00:00Z' }
+      await pebble.setRenewalInformation(old.toString(), { suggestedWindow })
+      relay.process.signal('SIGHUP')
+      return (await relay.certificate(old)).serialNumber
+    }
+
+    /** It serves with a certificate from memory, and has said once why that is not on the disk. */
+    async function expectUnstored(relay: AcmeRelay): Promise<void> {
+      const line = await relay.waitForEvent('certificate_refused')
+      expect(line).toMatchObject({
+        level: 'warn',
+        reason: 'store',
+        problem: expect.stringMatching(NOT_STORED),
+      })
+      relay.process.signal('SIGHUP')
+      await waitUntil('it has tried again', async () => {
+        return (await relay.metric('derp_certificate_failures_total{reason="store"}')) > 1
+      })
+      expect(relay.events('certificate_refused')).toHaveLength(1)
+      expect(await relay.metric('derp_certificate_last_renewal_successful')).toBe(0)
+      expect(await relay.page('/readyz')).toMatch(/^ready/)
+    }
+
+    test('full at the start: the relay serves without state and from memory, and stores when there is room', async () => {
+      disk.fill()
+      const relay = await startRelay()
+      const { serialNumber } = await relay.certificate()
+      await expectUnstored(relay)
+      expect(relay.events('state_folder_unusable')).toMatchObject([
+        { reason: expect.stringContaining('full file system') },
+      ])
+      expect(await relay.metric('derp_state_folder_usable')).toBe(0)
+      expect(disk.files()).toEqual(new Map())
+      disk.empty()
+      relay.process.signal('SIGHUP')
+      await waitUntil(
+        'the certificate is stored',
+        () => disk.files().get(STORED)?.includes('-----END CERT') === true,
+      )
+      await waitUntil('the failure is over', async () => {
+        return (await relay.metric('derp_certificate_last_renewal_successful')) === 1
+      })
+      expect(await relay.process.stop()).toEqual({ code: 0, signal: null })
+      const issued = pebble.issuedCount
+      const next = await startRelay()
+      expect((await next.certificate()).serialNumber).toBe(serialNumber)
+      expect(pebble.issuedCount).toBe(issued)
+      expect(next.events('state_folder_unusable')).toEqual([])
+      expect(await next.metric('derp_state_folder_usable')).toBe(1)
+    })
+
+    test('full at a renewal, at reloads and at an upgrade: the files stay as they were', async () => {
+      const first = await startRelay()
+      await first.certificate()
+      await waitUntil('the certificate is stored', () => disk.files().has(STORED))
+      const before = disk.files()
+      disk.fill()
+      await renew(first)
+      await expectUnstored(first)
+      expect(disk.files()).toEqual(before)
+      const second = await startRelay()
+      expect(await first.process.exited).toEqual({ code: 0, signal: null })
+      await second.presented()
+      expect(second.events('run_took_over')).toHaveLength(1)
+      expect(second.events('state_folder_unusable')).toEqual([])
+      expect(disk.files()).toEqual(before)
+    })
+
+    test('read-only at a renewal, at reloads, at an upgrade and at a start: the files stay as they were', async () => {
+      const first = await startRelay()
+      await first.certificate()
+      await waitUntil('the certificate is stored', () => disk.files().has(STORED))
+      const before = disk.files()
+      disk.setReadOnly(true)
+      const renewed = await renew(first)
+      await expectUnstored(first)
+      // Without a state folder it cannot become the next run; the present one serves on.
+      await expect(startRelay()).rejects.toThrow(/state_folder_unusable[^]*in use/)
+      expect((await first.presented()).serialNumber).toBe(renewed)
+      expect(await first.process.stop()).toEqual({ code: 0, signal: null })
+      const next = await startRelay()
+      await next.presented()
+      expect(next.events('state_folder_unusable')).toMatchObject([
+        { level: 'warn', reason: expect.stringContaining('read-only file system') },
+      ])
+      expect(await next.metric('derp_state_folder_usable')).toBe(0)
+      expect(disk.files()).toEqual(before)
+    })
+
+    test('full when a first start creates key and certificate: the start fails, says why, and leaves nothing', async () => {
+      disk.fill()
+      const files = [
+        '-c',
+        `${disk.path}/derper.key`,
+        '-certmode',
+        'manual',
+        '-certdir',
+        `${disk.path}/certificates`,
+      ]
+      const other = [
+        '-hostname',
+        '127.0.0.1',
+        '-a',
+        '127.0.0.1:0',
+        '-http-port',
+        '0',
+        '-stun=false',
+        '-admin',
+        'off',
+      ]
+      const [command = '', ...before] = disk.prefix
+      const { code, stderr } = await runProcess(command, [...before, PROGRAM, 'serve', ...files, ...other])
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(/cannot be written: it is on a full file system/),
+      ])
+      expect(disk.files()).toEqual(new Map())
+    })
+  },
+)

@@ -29,17 +29,24 @@ export interface LaterRunParts {
 export class LaterRun {
   readonly #parts: LaterRunParts
   #bridge: RunBridgeLink | undefined = undefined
+  #pid: number | undefined = undefined
   #isOver = false
 
   constructor(parts: LaterRunParts) {
     this.#parts = parts
   }
 
+  /** Its process. */
+  get pid(): number | undefined {
+    return this.#pid
+  }
+
   /** Links the threads, and lets the later run connect. */
   async join(
-    { threads: count }: ToOlderRun & { readonly kind: 'join' },
+    { pid, threads: count }: ToOlderRun & { readonly kind: 'join' },
     answer: Omit<Joined, 'kind' | 'socket' | 'token' | 'activity' | 'threads'>,
   ): Promise<void> {
+    this.#pid = pid
     const { counters, folder, threads } = this.#parts
     const socket = `run-bridge-${randomBytes(4).toString('hex')}.sock`
     const token = randomBytes(TOKEN_BYTES).toString('hex')

@@ -6,6 +6,7 @@
 // Contract: an earlier run serves on until this one is ready. Of several runs that start at once, one becomes the next.
 
 import { createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { StunNumbers } from '#ops/metrics.ts'
@@ -54,6 +55,7 @@ export interface RunningParts {
   onHandedOver(): void
   /** What a drain takes at most; another run of this relay has the same settings. */
   drainMs(): number
+  onTakingOver(): Promise<void>
 }
 
 /** What this run does for the one that comes after it. */
@@ -162,6 +164,11 @@ export class Run {
     return `run ${joined.run} (version ${joined.version}, process ${joined.pid}) drains`
   }
 
+  /** The process of the run that has joined, or that this one has joined; it may have ended. */
+  get otherPid(): number | undefined {
+    return this.#later?.pid ?? this.#earlier?.joined.pid
+  }
+
   /** A relay thread has died, and its replacement is not linked with another run: the runs go on separately. */
   threadDied(): void {
     const why = 'is not linked any more, because a relay thread has died'
@@ -195,16 +202,8 @@ export class Run {
     const at = socketPathIn(folder, socket)
     const { threads } = this.#running
     const onDown = (why: string): void => this.#onBridgeDown(why)
-    const counters = this.#bridged
-    this.#bridge = new RunBridgeLink({
-      threads,
-      counters,
-      way: 'connect',
-      path: at.path,
-      token,
-      onDown,
-      onFault,
-    })
+    const link = { threads, counters: this.#bridged, path: at.path, token, onDown, onFault }
+    this.#bridge = new RunBridgeLink({ ...link, way: 'connect' })
     earlier.listen({
       onCounters: (counters) => this.#carry(counters),
       onEnd: (why) => void this.#onEarlierEnd(why),
@@ -229,6 +228,7 @@ export class Run {
       const drainMs = this.#running?.drainMs() ?? 0
       const forMs = earlier.end === undefined ? HAND_OVER_MS_MAX + drainMs : 0
       this.#running?.threads.broadcast({ kind: 'otherRunDrains', forMs })
+      await this.#running?.onTakingOver()
       if (earlier.end === undefined && !(await earlier.handOver())) {
         log.warn(LogEvent.runHandOverLate, { run: this.number, earlier: earlier.joined.run })
       }
@@ -248,9 +248,7 @@ export class Run {
           `not ready within ${READY_MS_MAX / 1_000} s, so the run before serves on: ${unready.join('; ')}`,
         )
       }
-      await new Promise((resolve) => {
-        setTimeout(resolve, READY_LOOK_MS)
-      })
+      await pause(READY_LOOK_MS)
     }
   }
 

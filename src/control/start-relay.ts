@@ -206,6 +206,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
       void drain.ask().catch(() => undefined)
     },
     drainMs: () => drain.longestMs,
+    onTakingOver: async () => await notify?.takeOver(),
   })
   return { services, drain, reload, derp, http, stun, admin, notify }
 }

@@ -9,6 +9,8 @@ import type { Native } from '#transport/native.ts'
 import type { Adoption, ListenerName } from './inherited-listeners.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
+import type { Run } from './run.ts'
+import { isInSameService } from './same-service.ts'
 import type { SystemdEnvironment } from './systemd-environment.ts'
 import { SystemdNotifier } from './systemd-notifier.ts'
 import { SystemdNotifyService } from './systemd-notify-service.ts'
@@ -24,12 +26,13 @@ export interface NotifySources {
   readonly threads: RelayThreads
   readonly links: LinkWatch
   readonly drain: DrainWatch
+  readonly run: Pick<Run, 'isNewest' | 'otherPid'>
 }
 
 /** Undefined if nobody wants to be told. */
 export function makeNotify(
   { log, native, systemd }: NotifySurroundings,
-  { readiness, threads, links, drain }: NotifySources,
+  { readiness, threads, links, drain, run }: NotifySources,
 ): SystemdNotifyService | undefined {
   const { notifySocket: socket, watchdogMs } = systemd
   if (socket === undefined) return undefined
@@ -44,6 +47,7 @@ export function makeNotify(
     areThreadsAlive: () => readiness.areThreadsAlive,
     activity: () => `serving ${clients()}${meshText(links)}`,
     ending: () => `${drain.isDraining ? 'draining' : 'stopping'}, ${clients()} left`,
+    speaks: () => run.isNewest || run.otherPid === undefined || !isInSameService(run.otherPid),
     now: monotonicMs,
   })
 }

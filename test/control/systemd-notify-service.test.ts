@@ -5,7 +5,7 @@ import { SystemdNotifyService, type SystemdNotifyParts } from '#control/systemd-
 import type { SystemdMessage } from '#control/systemd-notifier.ts'
 
 let sent: SystemdMessage[] = []
-let state = { isReady: false, areThreadsAlive: true, activity: 'serving 0 clients' }
+let state = { isReady: false, areThreadsAlive: true, activity: 'serving 0 clients', speaks: true }
 
 function service(watchdogMs?: number, isExpensive = false): SystemdNotifyService {
   const parts: SystemdNotifyParts = {
@@ -22,6 +22,7 @@ function service(watchdogMs?: number, isExpensive = false): SystemdNotifyService
     areThreadsAlive: () => state.areThreadsAlive,
     activity: () => state.activity,
     ending: () => 'stopping, 3 clients left',
+    speaks: () => state.speaks,
     now: () => performance.now(),
   }
   return new SystemdNotifyService(parts)
@@ -35,7 +36,7 @@ function taken(): SystemdMessage[] {
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
   sent = []
-  state = { isReady: false, areThreadsAlive: true, activity: 'serving 0 clients' }
+  state = { isReady: false, areThreadsAlive: true, activity: 'serving 0 clients', speaks: true }
 })
 afterEach(() => void vi.useRealTimers())
 

@@ -42,8 +42,13 @@ class NotifySocket implements AsyncDisposable {
   }
 
   get messages(): Message[] {
+    return this.received.map(({ message }) => message)
+  }
+
+  /** With the process that has sent each. */
+  get received(): { readonly pid: number; readonly message: Message }[] {
     const lines = this.#process.output.split('\n').filter((line) => line.includes('"message"'))
-    return lines.map((line) => (JSON.parse(line) as { message: Message }).message)
+    return lines.map((line) => JSON.parse(line) as { pid: number; message: Message })
   }
 
   /** Waits for a message with that variable, and returns the first one. */
@@ -101,6 +106,40 @@ describe.skipIf(!hasPython)('messages to the service manager', () => {
     await alice.close()
     expect(await relay.exited).toEqual({ code: 0, signal: null })
     expect(relay.output).not.toContain('systemd_unreachable')
+  })
+
+  it('at an upgrade the new run becomes the main process, and the old one is silent from then on', async () => {
+    using folder = new TemporaryFolder()
+    const path = folder.at('notify')
+    await using socket = await NotifySocket.open(path)
+    const ports = ['-a', `127.0.0.1:${await freeTcpPort()}`, '-stun=false', '-admin', '127.0.0.1:0']
+    const args = ['serve', '-c', folder.at('key'), ...ports, '-native', 'on', '-drain-spread', '3s']
+    const start = async (env: Record<string, string>): Promise<RunningProcess> =>
+      await startProcess(PROGRAM, args, { env: { NOTIFY_SOCKET: path, ...env }, readyWhen: STARTED })
+    await using first = await start({ WATCHDOG_USEC: '30000000' })
+    await socket.message('READY')
+    const alice = await connectTo(portOf(started(first).derp))
+    // As a command of the unit starts it: without the variables of the watchdog.
+    await using second = await start({})
+    expect(await first.exited).toEqual({ code: 0, signal: null })
+    await alice.close()
+    const { received } = socket
+    const at = received.findIndex(({ message }) => 'MAINPID' in message)
+    expect(received[at]).toMatchObject({
+      pid: second.pid,
+      message: { MAINPID: String(second.pid), READY: '1', STATUS: 'serving 0 clients' },
+    })
+    expect(received.slice(0, at).filter(({ pid }) => pid === second.pid)).toEqual([])
+    expect(received.slice(at).filter(({ pid }) => pid === first.pid)).toEqual([])
+    expect(socket.messages.some((message) => 'STOPPING' in message)).toBe(false)
+    await waitUntil('the second run shows life', () =>
+      socket.received.some(({ pid, message }) => pid === second.pid && message['WATCHDOG'] === '1'),
+    )
+    second.signal('SIGHUP')
+    await socket.message('RELOADING')
+    second.signal('SIGTERM')
+    await socket.message('STOPPING')
+    expect(await second.exited).toEqual({ code: 0, signal: null })
   })
 
   it('nobody there is logged once, and disturbs nothing', async () => {

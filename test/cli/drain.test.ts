@@ -17,6 +17,8 @@ interface Address {
   readonly port: number
 }
 
+// Relays wait for most of a drain, so the tests run side by side, each with a relay of its own.
+
 class Relay implements AsyncDisposable {
   readonly process: RunningProcess
   readonly #addresses: Record<string, string>
@@ -67,7 +69,7 @@ class Relay implements AsyncDisposable {
 
 const ORDERLY = { code: 0, signal: null }
 
-test('connections are refused, STUN is silent and the relay not ready while clients still exchange packets', async () => {
+test.concurrent('connections are refused, STUN is silent and the relay not ready while clients still exchange packets', async () => {
   using folder = new TemporaryFolder()
   await using relay = await Relay.start(folder, '-threads', '2', '-drain-settle', '4s', '-drain-spread', '1s')
   const [alice, bob] = [await relay.client(), await relay.client()]
@@ -92,7 +94,7 @@ test('connections are refused, STUN is silent and the relay not ready while clie
   ])
 })
 
-test.each(['derp', 'websocket'] as const)(
+test.concurrent.each(['derp', 'websocket'] as const)(
   'a client (%s) is told to go elsewhere and gets all that waits for it before the end',
   async (way) => {
     using folder = new TemporaryFolder()
@@ -126,7 +128,7 @@ test.each(['derp', 'websocket'] as const)(
   },
 )
 
-test('the relay reloads during a drain, and the drain goes on', async () => {
+test.concurrent('the relay reloads during a drain, and the drain goes on', async () => {
   using folder = new TemporaryFolder()
   const path = folder.write('relay.yaml', 'log-level: info\n')
   await using relay = await Relay.start(folder, '-config', path, '-drain-settle', '4s', '-drain-spread', '1s')
@@ -147,7 +149,7 @@ test('the relay reloads during a drain, and the drain goes on', async () => {
   expect(relay.logged('session_ended').map(({ reason }) => reason)).toEqual(['drained', 'drained'])
 })
 
-test('a thread that dies during a drain cuts off its clients; the others are moved, and all are counted', async () => {
+test.concurrent('a thread that dies during a drain cuts off its clients; the others are moved, and all are counted', async () => {
   using folder = new TemporaryFolder()
   const times = ['-drain-settle', '3s', '-drain-spread', '1s', '-drain-scrape-wait', '0s']
   await using relay = await Relay.start(folder, '-threads', '2', ...times)
@@ -162,7 +164,7 @@ test('a thread that dies during a drain cuts off its clients; the others are mov
   expect(relay.logged('relay_drained')).toEqual([])
   expect(await relay.process.exited).toEqual(ORDERLY)
   expect(relay.logged('thread_died')).toMatchObject([
-    { error: { cause: { message: 'a fault that a test requested' } } },
+    { error: { cause: { message: expect.stringContaining('a fault that a test requested') } } },
   ])
   expect(relay.logged('relay_drained')).toMatchObject([
     { moved: clients.length - lost, forced: lost, left: 0, remaining: 0 },
@@ -171,7 +173,7 @@ test('a thread that dies during a drain cuts off its clients; the others are mov
   expect(relay.logged('relay_stopped')).toHaveLength(1)
 })
 
-test('a client that does not read is cut off, and the process ends in order', async () => {
+test.concurrent('a client that does not read is cut off, and the process ends in order', async () => {
   using folder = new TemporaryFolder()
   await using relay = await Relay.start(folder, '-drain-settle', '0s', '-drain-spread', '0s')
   const [alice, bob] = [await relay.client(), await relay.client()]
@@ -188,7 +190,7 @@ test('a client that does not read is cut off, and the process ends in order', as
   expect([drained?.['moved'], drained?.['forced']]).toEqual([1, 1])
 })
 
-test('without clients the process ends at once', async () => {
+test.concurrent('without clients the process ends at once', async () => {
   using folder = new TemporaryFolder()
   await using relay = await Relay.start(
     folder,
@@ -203,19 +205,22 @@ test('without clients the process ends at once', async () => {
   expect(await relay.process.exited).toEqual(ORDERLY)
 })
 
-test.each(['SIGTERM', 'SIGINT'] as const)('a second signal (%s) ends a drain at once', async (signal) => {
-  using folder = new TemporaryFolder()
-  await using relay = await Relay.start(folder, '-drain-settle', '1h')
-  const client = await relay.client()
-  await relay.beginDrain()
-  await new Promise((resolve) => setTimeout(resolve, 400))
-  expect(relay.process.exit).toBeUndefined()
-  relay.process.signal(signal)
-  expect(await relay.process.exited).toEqual({ code: null, signal })
-  await client.close()
-})
+test.concurrent.each(['SIGTERM', 'SIGINT'] as const)(
+  'a second signal (%s) ends a drain at once',
+  async (signal) => {
+    using folder = new TemporaryFolder()
+    await using relay = await Relay.start(folder, '-drain-settle', '1h')
+    const client = await relay.client()
+    await relay.beginDrain()
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    expect(relay.process.exit).toBeUndefined()
+    relay.process.signal(signal)
+    expect(await relay.process.exited).toEqual({ code: null, signal })
+    await client.close()
+  },
+)
 
-test('SIGINT ends a relay with clients at once and in order', async () => {
+test.concurrent('SIGINT ends a relay with clients at once and in order', async () => {
   using folder = new TemporaryFolder()
   await using relay = await Relay.start(folder, '-drain-settle', '1h')
   const client = await relay.client()
@@ -225,7 +230,7 @@ test('SIGINT ends a relay with clients at once and in order', async () => {
   await client.close()
 })
 
-test('the last numbers wait for one more scrape', async () => {
+test.concurrent('the last numbers wait for one more scrape', async () => {
   using folder = new TemporaryFolder()
   const times = ['-drain-settle', '0s', '-drain-spread', '0s', '-drain-scrape-wait', '1h']
   await using relay = await Relay.start(folder, ...times)
@@ -238,25 +243,28 @@ test('the last numbers wait for one more scrape', async () => {
   expect(await relay.process.exited).toEqual(ORDERLY)
 })
 
-test.each([[], ['-wait']])('derpfleet drain %s drains the relay and ends it', async (...options) => {
-  using folder = new TemporaryFolder()
-  const times = ['-drain-settle', '0s', '-drain-spread', '0s']
-  await using relay = await Relay.start(folder, '-state-dir', folder.at('state'), ...times)
-  const client = await relay.client()
-  const closed = new Promise((resolve) => void client.on('closed', resolve))
-  const { code, stdout, stderr } = await derpfleet(['drain', '-state-dir', folder.at('state'), ...options])
-  expect([code, stderr]).toEqual([0, ''])
-  expect(stdout).toBe(
-    options.length === 0
-      ? 'draining; clients connected: 1\n'
-      : 'drained; clients: 1 moved, 0 cut off, 0 left by themselves; packets lost: 0\n',
-  )
-  await closed
-  expect(await relay.process.exited).toEqual(ORDERLY)
-  expect(relay.logged('verb_called')).toMatchObject([{ verb: 'drain' }])
-})
+test.concurrent.each([[], ['-wait']])(
+  'derpfleet drain %s drains the relay and ends it',
+  async (...options) => {
+    using folder = new TemporaryFolder()
+    const times = ['-drain-settle', '0s', '-drain-spread', '0s']
+    await using relay = await Relay.start(folder, '-state-dir', folder.at('state'), ...times)
+    const client = await relay.client()
+    const closed = new Promise((resolve) => void client.on('closed', resolve))
+    const { code, stdout, stderr } = await derpfleet(['drain', '-state-dir', folder.at('state'), ...options])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toBe(
+      options.length === 0
+        ? 'draining; clients connected: 1\n'
+        : 'drained; clients: 1 moved, 0 cut off, 0 left by themselves; packets lost: 0\n',
+    )
+    await closed
+    expect(await relay.process.exited).toEqual(ORDERLY)
+    expect(relay.logged('verb_called')).toMatchObject([{ verb: 'drain' }])
+  },
+)
 
-test('a relay that stops at once during a drain says so to who waits for the drain', async () => {
+test.concurrent('a relay that stops at once during a drain says so to who waits for the drain', async () => {
   using folder = new TemporaryFolder()
   await using relay = await Relay.start(folder, '-state-dir', folder.at('state'), '-drain-settle', '1h')
   const client = await relay.client()
@@ -268,7 +276,7 @@ test('a relay that stops at once during a drain says so to who waits for the dra
   await client.close()
 })
 
-test('a signal during the start ends the process, in order or by the signal itself', async () => {
+test.concurrent('a signal during the start ends the process, in order or by the signal itself', async () => {
   using folder = new TemporaryFolder()
   const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS]
   for (const delayMs of [100, 300, 500, 700]) {

@@ -258,7 +258,8 @@ test('a thread that cannot be terminated ends the process with a failure, after 
   expect(logged(relay, 'relay_stopped')).toHaveLength(1)
 })
 
-test('a hung thread is replaced after 20 s; until then the relay is not ready, and logs why', async () => {
+// Side by side: each waits for twenty or thirty seconds.
+test.concurrent('a hung thread is replaced after 20 s; until then the relay is not ready, and logs why', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
   await hang(folder)
@@ -278,7 +279,7 @@ test('a hung thread is replaced after 20 s; until then the relay is not ready, a
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 }, 90_000)
 
-test('a hung thread that cannot be terminated ends the relay, so that a service manager restarts it', async () => {
+test.concurrent('a hung thread that cannot be terminated ends the relay, so that a service manager restarts it', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
   await breakThread(folder, 'block-relay')
@@ -288,7 +289,7 @@ test('a hung thread that cannot be terminated ends the relay, so that a service 
   ])
 }, 90_000)
 
-test('a hung STUN thread is replaced, and the relay keeps serving', async () => {
+test.concurrent('a hung STUN thread is replaced, and the relay keeps serving', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   await breakThread(folder, 'hang-stun')
@@ -300,7 +301,7 @@ test('a hung STUN thread is replaced, and the relay keeps serving', async () => 
   expect(await isServing(relay)).toBe(true)
 }, 90_000)
 
-test('a process that was paused for 30 s keeps all its threads', async () => {
+test.concurrent('a process that was paused for 30 s keeps all its threads', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
   relay.signal('SIGSTOP')

@@ -6,7 +6,7 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
 import { derpfleet, FREE_PORTS, PROGRAM, startDerpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
@@ -19,7 +19,7 @@ import {
   type RunResult,
 } from '../support/process.ts'
 
-// Each test starts a process, or several.
+// Each test starts a process, or several, which mostly wait: the tests run side by side.
 vi.setConfig({ testTimeout: 90_000 })
 
 type Line = Record<string, unknown>
@@ -118,7 +118,7 @@ class ReloadingRelay implements AsyncDisposable {
 const SUCCESSFUL = 'derp_config_last_reload_successful{file="config"}'
 const WAITS = 'derp_rate_limit_waits_total'
 
-test('limits change for clients that are connected, and for new ones', async () => {
+test.concurrent('limits change for clients that are connected, and for new ones', async () => {
   await using relay = await ReloadingRelay.start('tcp-write-timeout: 5s\n')
   const key = newKeyPair()
   const [alice, bob] = [await relay.client(), await relay.client({ key })]
@@ -157,7 +157,7 @@ test('limits change for clients that are connected, and for new ones', async () 
   expect(await waits()).toBe(0)
 })
 
-test('a client that is held back at a low rate is read at once when the rate is raised', async () => {
+test.concurrent('a client that is held back at a low rate is read at once when the rate is raised', async () => {
   await using relay = await ReloadingRelay.start('')
   const path = relay.folder.write(
     'rate.json',
@@ -177,7 +177,7 @@ test('a client that is held back at a low rate is read at once when the rate is 
   await waitUntil('all is delivered', () => received === 12, 10_000)
 })
 
-test('the content of the rate file is watched', async () => {
+test.concurrent('the content of the rate file is watched', async () => {
   await using relay = await ReloadingRelay.start('')
   const path = relay.folder.write('rate.json', '{"PerClientRateLimitBytesPerSec": 50000}')
   await relay.reload(`rate-config: ${path}\n`)
@@ -192,14 +192,14 @@ test('the content of the rate file is watched', async () => {
   })
 })
 
-test('keepalives come at the new interval', async () => {
+test.concurrent('keepalives come at the new interval', async () => {
   await using relay = await ReloadingRelay.start('')
   const client = await relay.client()
   await relay.reload('keepalive: 5s\n')
   await client.next('keepAlive')
 })
 
-test('new connections are limited at the new rate', async () => {
+test.concurrent('new connections are limited at the new rate', async () => {
   await using relay = await ReloadingRelay.start(
     'accept-connection-limit: 0.001\naccept-connection-burst: 3\n',
   )
@@ -214,7 +214,7 @@ test('new connections are limited at the new rate', async () => {
   expect(await accepts()).toBe(10)
 })
 
-test('applications are refused, and admitted again', async () => {
+test.concurrent('applications are refused, and admitted again', async () => {
   await using relay = await ReloadingRelay.start('disallow-app-names: [other]\n')
   const app = { appName: 'forbidden' }
   expect(await relay.isAdmitted(app)).toBe(true)
@@ -225,7 +225,7 @@ test('applications are refused, and admitted again', async () => {
   expect(await relay.isAdmitted(app)).toBe(true)
 })
 
-test('the verifier changes: none, one, another one, none', async () => {
+test.concurrent('the verifier changes: none, one, another one, none', async ({ onTestFinished }) => {
   const verifier = async (isAllowed: boolean): Promise<string> => {
     const server = createServer((_, response) => response.end(JSON.stringify({ Allow: isAllowed })))
     server.listen(0, '127.0.0.1')
@@ -250,7 +250,7 @@ test('the verifier changes: none, one, another one, none', async () => {
   expect([await relay.isAdmitted(), await checks()]).toEqual([true, undefined])
 })
 
-test('the home page, the log level and the bootstrap DNS names change', async () => {
+test.concurrent('the home page, the log level and the bootstrap DNS names change', async () => {
   await using relay = await ReloadingRelay.start('')
   expect(await (await relay.get('/')).text()).toContain('DERP')
   await relay.reload('home: https://example.com/\nlog-level: debug\nbootstrap-dns-names: [localhost]\n')
@@ -265,7 +265,7 @@ test('the home page, the log level and the bootstrap DNS names change', async ()
   )
 })
 
-test('the level that SIGUSR2 has set stays, unless the setting changes', async () => {
+test.concurrent('the level that SIGUSR2 has set stays, unless the setting changes', async () => {
   await using relay = await ReloadingRelay.start('log-level: info\n')
   relay.process.signal('SIGUSR2')
   await waitUntil('the level is debug', () => relay.logged('log_level_changed').length === 1)
@@ -274,7 +274,7 @@ test('the level that SIGUSR2 has set stays, unless the setting changes', async (
   await waitUntil('logins are logged', () => relay.logged('session_started').length > 0)
 })
 
-test('-rebalance takes effect at a reload, and ends at another one', async () => {
+test.concurrent('-rebalance takes effect at a reload, and ends at another one', async () => {
   using folder = new TemporaryFolder()
   await issueCertificate(folder.path, 'localhost', await makeAuthority(folder.path, 'authority'))
   const ports = [await freeTcpPort(), await freeTcpPort()]
@@ -306,7 +306,7 @@ test('-rebalance takes effect at a reload, and ends at another one', async () =>
   // A sibling must have been up for ten seconds before clients are sent to it.
   await sleep(12_000)
   expect(closed()).toBe(0)
-  expect((await relay.reload('rebalance: 5\n')).stdout).toContain('-rebalance: "0", now "5"')
+  expect((await relay.reload('rebalance: 5\n')).stdout).toContain('-rebalance: the default (0), now "5"')
   await waitUntil('clients are sent back', () => closed() >= 5, 20_000)
   expect((await relay.reload('rebalance: 0\n')).stdout).toContain('-rebalance: "5", now "0"')
   const before = closed()
@@ -315,7 +315,7 @@ test('-rebalance takes effect at a reload, and ends at another one', async () =>
   expect(closed()).toBeLessThan(clients.length)
 })
 
-test('an invalid configuration changes nothing, and tells every problem, metric and log', async () => {
+test.concurrent('an invalid configuration changes nothing, and tells every problem, metric and log', async () => {
   await using relay = await ReloadingRelay.start('disallow-app-names: [forbidden]\n')
   const acceptedAt = await relay.metric('derp_config_last_reload_success_timestamp_seconds{file="config"}')
   expect(acceptedAt).toBeGreaterThan(1_700_000_000)
@@ -337,7 +337,7 @@ test('an invalid configuration changes nothing, and tells every problem, metric 
   expect(await relay.isAdmitted({ appName: 'forbidden' })).toBe(true)
 })
 
-test('what needs a restart is named with old and new value', async () => {
+test.concurrent('what needs a restart is named with old and new value', async () => {
   await using relay = await ReloadingRelay.start('')
   const { code, stdout } = await relay.reload(
     'hostname: new.example\ntls-max-version: 1.2\nlog-level: warn\n',
@@ -354,7 +354,7 @@ test('what needs a restart is named with old and new value', async () => {
   ])
 })
 
-test('the configuration file is watched, and read once it has settled', async () => {
+test.concurrent('the configuration file is watched, and read once it has settled', async () => {
   await using relay = await ReloadingRelay.start('disallow-app-names: [forbidden]\n')
   await sleep(2_500)
   relay.write('')
@@ -371,7 +371,7 @@ test('the configuration file is watched, and read once it has settled', async ()
 })
 
 describe('SIGHUP', () => {
-  test('a storm of them ends nothing, and the last configuration is in use', async () => {
+  test.concurrent('a storm of them ends nothing, and the last configuration is in use', async () => {
     await using relay = await ReloadingRelay.start('')
     const key = newKeyPair()
     const client = await relay.client({ key })
@@ -390,7 +390,7 @@ describe('SIGHUP', () => {
     expect(relay.process.exit).toBeUndefined()
   })
 
-  test('under nohup it reloads', async () => {
+  test.concurrent('under nohup it reloads', async () => {
     using folder = new TemporaryFolder()
     const args = [PROGRAM, 'serve', '-c', folder.at('derper.key'), ...FREE_PORTS]
     await using relay = await startProcess('nohup', args, { readyWhen: /"event":"relay_started"/ })
@@ -399,7 +399,7 @@ describe('SIGHUP', () => {
     expect(await relay.stop()).toEqual({ code: 0, signal: null })
   })
 
-  test('during the start and during the stop it ends nothing', async () => {
+  test.concurrent('during the start and during the stop it ends nothing', async () => {
     using folder = new TemporaryFolder()
     const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS]
     const starting = await startDerpfleet(args, { readyWhen: () => true })
@@ -423,7 +423,7 @@ describe('SIGHUP', () => {
   })
 })
 
-test('reloads by several commands at once all succeed', async () => {
+test.concurrent('reloads by several commands at once all succeed', async () => {
   await using relay = await ReloadingRelay.start('')
   relay.write('outbox-packets: 7\n')
   const results = await Promise.all(

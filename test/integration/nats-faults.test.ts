@@ -72,47 +72,52 @@ describe.skipIf('missing' in found)(
 
     afterAll(async () => await directories?.[Symbol.asyncDispose]())
 
-    test.each([
-      ['sends nothing', () => undefined, /timeout/i],
-      ['speaks another protocol', (socket: Socket) => void socket.write('SSH-2.0-other\r\n'), /./],
-      ['closes at once', (socket: Socket) => void socket.destroy(), /./],
+    // Side by side: each waits for timeouts.
+    test.concurrent.each([
+      ['sends nothing', 'a', () => undefined, /timeout/i],
+      ['speaks another protocol', 'b', (socket: Socket) => void socket.write('SSH-2.0-other\r\n'), /./],
+      ['closes at once', 'c', (socket: Socket) => void socket.destroy(), /./],
       [
         'never ends its first line',
+        'd',
         (socket: Socket) => void socket.write('INFO {'.padEnd(100_000, ' ')),
         /timeout|closed/i,
       ],
-    ])('a server that %s is reported once, and another server is used', async (_what, behave, reason) => {
-      const bad = createServer((socket) => {
-        socket.on('error', () => undefined)
-        behave(socket)
-      })
-      bad.listen(0, '127.0.0.1')
-      await once(bad, 'listening')
-      const { port } = bad.address() as AddressInfo
-      const reports: [boolean, string][] = []
-      const withoutOther = directories.opened('ber9.lab', {
-        settings: { servers: [`nats://127.0.0.1:${port}`], ca: undefined, secret: directories.secret },
-        onConnected: (isConnected, detail) => reports.push([isConnected, detail]),
-      })
-      const withOther = directories.opened('fra9.lab', {
-        settings: {
-          servers: [`nats://127.0.0.1:${port}`, directories.servers.url('EU')],
-          ca: undefined,
-          secret: directories.secret,
-        },
-      })
-      await waitUntil('the other server is used', () => withOther.isConnected, 30_000)
-      await waitUntil('the fault is reported', () => reports.length > 0, 30_000)
-      expect(reports[0]).toEqual([false, expect.stringMatching(reason)])
-      // Time for further attempts, each of a second or two.
-      await new Promise((resolve) => void setTimeout(resolve, 5_000))
-      expect(reports.length).toBeLessThanOrEqual(2)
-      expect(withoutOther.health).toMatchObject({ isConnected: false, connects: 0 })
-      await withoutOther.close()
-      bad.close()
-    })
+    ])(
+      'a server that %s is reported once, and another server is used',
+      async (_what, name, behave, reason) => {
+        const bad = createServer((socket) => {
+          socket.on('error', () => undefined)
+          behave(socket)
+        })
+        bad.listen(0, '127.0.0.1')
+        await once(bad, 'listening')
+        const { port } = bad.address() as AddressInfo
+        const reports: [boolean, string][] = []
+        const withoutOther = directories.opened(`ber9${name}.lab`, {
+          settings: { servers: [`nats://127.0.0.1:${port}`], ca: undefined, secret: directories.secret },
+          onConnected: (isConnected, detail) => reports.push([isConnected, detail]),
+        })
+        const withOther = directories.opened(`fra9${name}.lab`, {
+          settings: {
+            servers: [`nats://127.0.0.1:${port}`, directories.servers.url('EU')],
+            ca: undefined,
+            secret: directories.secret,
+          },
+        })
+        await waitUntil('the other server is used', () => withOther.isConnected, 30_000)
+        await waitUntil('the fault is reported', () => reports.length > 0, 30_000)
+        expect(reports[0]).toEqual([false, expect.stringMatching(reason)])
+        // Time for further attempts, each of a second or two.
+        await new Promise((resolve) => void setTimeout(resolve, 5_000))
+        expect(reports.length).toBeLessThanOrEqual(2)
+        expect(withoutOther.health).toMatchObject({ isConnected: false, connects: 0 })
+        await withoutOther.close()
+        bad.close()
+      },
+    )
 
-    test('logs in over TLS with a credentials file, and with a new file after the first is refused', async () => {
+    test.concurrent('logs in over TLS with a credentials file, and with a new file after the first is refused', async () => {
       const certificate = await makeCertificate(directories.folder, 'localhost')
       const [operator, otherOperator] = [new NatsOperator(), new NatsOperator()]
       const tls = `tls { cert_file: "${certificate.certPath}", key_file: "${certificate.keyPath}" }`
@@ -155,7 +160,7 @@ describe.skipIf('missing' in found)(
       expect(failures[0]).toMatch(/self-signed certificate/)
     })
 
-    test('recovers from a server that sends nothing or garbage', async () => {
+    test.concurrent('recovers from a server that sends nothing or garbage', async () => {
       // The library prints what it cannot parse; a relay makes log lines of it.
       using _quiet = vi.spyOn(console, 'log').mockImplementation(() => undefined)
       await using proxy = new TamperingProxy(directories.servers.url('EU'))

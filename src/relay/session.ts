@@ -236,9 +236,8 @@ export class Session
   }
 
   limitsChanged(nowMs: number): void {
-    const isRaised = this.#usage?.setLimits(this.#context.limits, nowMs) === true
+    if (this.#usage?.setLimits(this.#context.limits, nowMs) === true) this.#input.endRatePause()
     this.#isRateLimited = this.#usage?.isRateLimited === true
-    if (isRaised) this.#input.endRatePause()
   }
 
   // ── outbound ──

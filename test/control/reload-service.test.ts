@@ -7,113 +7,15 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
+import { newKeyPair } from '#client/derp-client.ts'
 import { derpfleet, FREE_PORTS, PROGRAM, startDerpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority } from '../support/certificate.ts'
-import {
-  freeTcpPort,
-  startProcess,
-  waitUntil,
-  type RunningProcess,
-  type RunResult,
-} from '../support/process.ts'
+import { freeTcpPort, startProcess, waitUntil } from '../support/process.ts'
+import { ReloadingRelay } from '../support/reloading-relay.ts'
 
 // Each test starts a process, or several, which mostly wait: the tests run side by side.
 vi.setConfig({ testTimeout: 90_000 })
-
-type Line = Record<string, unknown>
-
-class ReloadingRelay implements AsyncDisposable {
-  readonly folder = new TemporaryFolder()
-  #process: RunningProcess | undefined = undefined
-  readonly #clients: DerpClient[] = []
-
-  static async start(config: string, ...args: string[]): Promise<ReloadingRelay> {
-    const relay = new ReloadingRelay()
-    relay.write(config)
-    const all = ['serve', '-c', relay.folder.at('derper.key'), '-config', relay.folder.at('relay.yaml')]
-    relay.#process = await startDerpfleet([...all, ...FREE_PORTS, '-threads', '2', ...args], {
-      readyWhen: /"event":"relay_started"/,
-      env: relay.env,
-    })
-    return relay
-  }
-
-  get env(): Record<string, string> {
-    return { STATE_DIRECTORY: this.folder.at('state') }
-  }
-
-  get process(): RunningProcess {
-    if (this.#process === undefined) throw new Error('not started')
-    return this.#process
-  }
-
-  write(config: string): void {
-    this.folder.write('relay.yaml', config)
-  }
-
-  /** Replaces the file and reloads by the command. */
-  async reload(config: string): Promise<RunResult> {
-    this.write(config)
-    return await derpfleet(['reload'], this.env)
-  }
-
-  logged(event: string): Line[] {
-    return this.process.output
-      .split('\n')
-      .filter((line) => line.includes(`"event":"${event}"`))
-      .map((line) => JSON.parse(line) as Line)
-  }
-
-  #address(listener: string): { host: string; port: number } {
-    const [, host = '', port] = new RegExp(`"${listener}":"([^"]+):(\\d+)"`).exec(this.process.output) ?? []
-    return { host, port: Number(port) }
-  }
-
-  /** A client with a key that the test knows. */
-  async client(options: Partial<ClientOptions> = {}): Promise<DerpClient> {
-    const client = await DerpClient.connect({
-      ...this.#address('derp'),
-      tls: false,
-      key: newKeyPair(),
-      ...options,
-    })
-    this.#clients.push(client)
-    return client
-  }
-
-  async isAdmitted(options: Partial<ClientOptions> = {}): Promise<boolean> {
-    return await this.client(options).then(
-      () => true,
-      () => false,
-    )
-  }
-
-  async get(path: string, listener = 'derp'): Promise<Response> {
-    const { host, port } = this.#address(listener)
-    return await fetch(`http://${host}:${port}${path}`, {
-      redirect: 'manual',
-      headers: { connection: 'close' },
-    })
-  }
-
-  async page(path: string): Promise<string> {
-    return await (await this.get(path, 'admin')).text()
-  }
-
-  async metric(series: string): Promise<number | undefined> {
-    const text = await this.page('/metrics')
-    const line = text.split('\n').find((each) => each.startsWith(`${series} `))
-    return line === undefined ? undefined : Number(line.slice(series.length + 1))
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#clients.map(async (client) => await client.close()))
-    await this.#process?.stop()
-    this.folder[Symbol.dispose]()
-  }
-}
 
 const SUCCESSFUL = 'derp_config_last_reload_successful{file="config"}'
 const WAITS = 'derp_rate_limit_waits_total'
@@ -284,11 +186,10 @@ test.concurrent('-rebalance takes effect at a reload, and ends at another one', 
   )
   folder.write('regions.yaml', `regions:\n${regions.join('')}`)
   folder.write('psk', 'ab'.repeat(32))
-  const [first, second] = ports.map((port, i) => [
-    ...['-a', `127.0.0.1:${port}`, '-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder.path],
-    ...['-regions-file', folder.at('regions.yaml'), '-node', `90${i}a`, '-mesh-psk-file', folder.at('psk')],
-    ...['-mesh-ca-file', folder.at('authority.crt')],
-  ])
+  const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder.path]
+  const fleet = ['-regions-file', folder.at('regions.yaml'), '-mesh-psk-file', folder.at('psk')]
+  const both = [...identity, ...fleet, '-mesh-ca-file', folder.at('authority.crt')]
+  const [first, second] = ports.map((port, i) => [...both, '-a', `127.0.0.1:${port}`, '-node', `90${i}a`])
   await using relay = await ReloadingRelay.start('', ...(first ?? []))
   await using _other = await ReloadingRelay.start('', ...(second ?? []))
   const target = {

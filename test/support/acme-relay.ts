@@ -50,7 +50,7 @@ export class AcmeRelay implements AsyncDisposable {
     const listen = ['-a', `127.0.0.1:${port}`, '-http-port', `${httpPort}`, '-stun=false', '-c', keyPath]
     const acme = ['-hostname', hostname, '-certdir', folder, '-acme-directory', directoryUrl]
     const other = ['-admin', `127.0.0.1:${adminPort}`, '-log-format', 'json', '-threads', '2']
-    const [command = '', ...before] = [...(options.prefix ?? []), PROGRAM]
+    const [command, ...before] = [...(options.prefix ?? []), PROGRAM]
     const all = [...before, 'serve', ...listen, ...acme, ...other, ...args]
     const running = await startProcess(command, all, {
       env: { SSL_CERT_FILE: authorityPath, SSL_CERT_DIR: noAuthorities, ...env },

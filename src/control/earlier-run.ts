@@ -16,6 +16,7 @@ import {
   RUN_FORMATS,
   type Joined,
   type RunPorts,
+  type ThreadsOffer,
   type ToNewerRun,
   type ToOlderRun,
 } from './run-messages.ts'
@@ -119,6 +120,12 @@ export class EarlierRun {
   /** This run serves. Returns whether the earlier one has handed over in time. */
   async handOver(): Promise<boolean> {
     return (await this.#ask({ kind: 'handOver' }, ['handedOver'], HAND_OVER_MS_MAX)) !== undefined
+  }
+
+  /** Opens the link between the threads again; undefined if it can't now, or is of a version that does not. */
+  async link(threads: number): Promise<ThreadsOffer | undefined> {
+    const answer = await this.#ask({ kind: 'link', threads }, ['linked', 'refused'], ANSWER_MS_MAX)
+    return answer?.kind === 'linked' ? answer : undefined
   }
 
   async close(): Promise<void> {

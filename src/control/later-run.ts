@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto'
 import type { Counters } from '#relay/counters.ts'
 import { RunBridgeLink } from './run-bridge-link.ts'
 import type { RunChannel } from './run-channel.ts'
-import type { Joined, ToNewerRun, ToOlderRun } from './run-messages.ts'
+import type { Joined, ThreadsOffer, ToNewerRun, ToOlderRun } from './run-messages.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import { socketPathIn } from './control-socket.ts'
 
@@ -22,7 +22,9 @@ export interface LaterRunParts {
   /** For what the bridge drops. */
   readonly counters: Counters
   readonly onFault: (error: Error) => void
-  /** It is not linked with this run any more. Called once, and not after `stop`. */
+  /** The link between the threads has broken; the later run may ask for another one. */
+  onUnlinked(why: string): void
+  /** It has ended. Called once, and not after `stop`. */
   onEnd(run: LaterRun, why: string): void
 }
 
@@ -44,21 +46,38 @@ export class LaterRun {
   /** Links the threads, and lets the later run connect. */
   async join(
     { pid, threads: count }: ToOlderRun & { readonly kind: 'join' },
-    answer: Omit<Joined, 'kind' | 'socket' | 'token' | 'activity' | 'threads'>,
+    answer: Omit<Joined, 'kind' | 'activity' | keyof ThreadsOffer>,
   ): Promise<void> {
     this.#pid = pid
+    const offer = await this.#openBridge(count)
+    this.send({ kind: 'joined', ...answer, activity: this.#parts.threads.activity, ...offer })
+  }
+
+  /** The link between the threads has broken, and the later run asks for another one. */
+  async relink(count: number): Promise<void> {
+    const { threads } = this.#parts
+    await this.unlink()
+    if (this.#isOver) return
+    if (!threads.present.every(Boolean)) {
+      return this.send({ kind: 'refused', reason: 'a relay thread has died', mayRetry: true })
+    }
+    threads.closeRun()
+    this.send({ kind: 'linked', ...(await this.#openBridge(count)) })
+  }
+
+  async #openBridge(count: number): Promise<ThreadsOffer> {
     const { counters, folder, threads } = this.#parts
     const socket = `run-bridge-${randomBytes(4).toString('hex')}.sock`
     const token = randomBytes(TOKEN_BYTES).toString('hex')
     threads.openRun(count)
     const path = socketPathIn(folder, socket)
-    const bridge = new RunBridgeLink({
+    const bridge: RunBridgeLink = new RunBridgeLink({
       threads,
       counters,
       way: 'listen',
       path: path.path,
       token,
-      onDown: (why) => void this.end(why),
+      onDown: (why) => this.#bridgeDown(bridge, why),
       onFault: (error) => this.#parts.onFault(error),
     })
     this.#bridge = bridge
@@ -70,8 +89,20 @@ export class LaterRun {
         path.close()
       })
     await bridge.start()
-    const { activity, count: ownCount } = threads
-    this.send({ kind: 'joined', ...answer, activity, threads: ownCount, socket, token })
+    return { threads: threads.count, socket, token }
+  }
+
+  #bridgeDown(bridge: RunBridgeLink, why: string): void {
+    if (this.#bridge !== bridge) return
+    this.#bridge = undefined
+    if (!this.#isOver) this.#parts.onUnlinked(why)
+  }
+
+  /** Ends the link between the threads. */
+  async unlink(): Promise<void> {
+    const bridge = this.#bridge
+    this.#bridge = undefined
+    await bridge?.stop().catch((error: Error) => this.#parts.onFault(error))
   }
 
   send(message: ToNewerRun): void {
@@ -94,7 +125,7 @@ export class LaterRun {
   }
 
   async #close(): Promise<void> {
-    await this.#bridge?.stop().catch((error: Error) => this.#parts.onFault(error))
+    await this.unlink()
     await this.#parts.channel.close()
   }
 }

@@ -32,22 +32,28 @@ export type ToOlderRun =
     }
   /** The newer run serves: the older one is to hand over and to drain. */
   | { readonly kind: 'handOver' }
+  /** The link between the threads has broken, and is to be opened again. */
+  | { readonly kind: 'link'; readonly threads: number }
 
-export interface Joined {
+/** The threads of the older run, and where its bridge waits. */
+export interface ThreadsOffer {
+  readonly threads: number
+  /** The name of the bridge's socket in the state folder. */
+  readonly socket: string
+  /** 64 hex digits. */
+  readonly token: string
+}
+
+export interface Joined extends ThreadsOffer {
   readonly kind: 'joined'
   readonly format: number
   readonly version: string
   readonly run: number
   readonly pid: number
-  readonly threads: number
   /** What siblings are told, so that they know that both are one relay. */
   readonly instance: string
   readonly activity: number
   readonly ports: RunPorts
-  /** The name of the bridge's socket in the state folder. */
-  readonly socket: string
-  /** 64 hex digits. */
-  readonly token: string
 }
 
 export interface Refused {
@@ -61,6 +67,8 @@ export interface Refused {
 export type ToNewerRun =
   | Joined
   | Refused
+  /** Answers `link`. */
+  | ({ readonly kind: 'linked' } & ThreadsOffer)
   /** All that the older run and those before it have counted. */
   | { readonly kind: 'counters'; readonly counters: CounterSnapshot }
   /** The admin port, STUN and HTTP are closed in the older run, and it drains. */
@@ -74,6 +82,7 @@ type Fields = Readonly<Record<string, unknown>>
 export function readToOlderRun(message: Fields): ToOlderRun | undefined {
   if (message['kind'] === 'handOver') return { kind: 'handOver' }
   const { kind, formats, version, key, pid, threads } = message
+  if (kind === 'link') return isThreadCount(threads) ? { kind, threads } : undefined
   if (kind !== 'join' || !isList(formats, isNatural) || !isText(version) || !isText(key)) return undefined
   if (!isNatural(pid) || !isThreadCount(threads)) return undefined
   return { kind, formats, version, key, pid, threads }
@@ -85,6 +94,10 @@ export function readToNewerRun(message: Fields): ToNewerRun | undefined {
   switch (kind) {
     case 'joined':
       return readJoined(message)
+    case 'linked': {
+      const offer = readOffer(message)
+      return offer && { kind, ...offer }
+    }
     case 'refused':
       return isText(reason) ? { kind, reason, mayRetry: message['mayRetry'] === true } : undefined
     case 'counters':
@@ -98,14 +111,19 @@ export function readToNewerRun(message: Fields): ToNewerRun | undefined {
 }
 
 function readJoined(message: Fields): Joined | undefined {
-  const { format, version, run, pid, threads, instance, activity, ports, socket, token } = message
+  const { format, version, run, pid, instance, activity, ports } = message
+  const offer = readOffer(message)
   if (!isNatural(format) || !isText(version) || !isNatural(run) || !isNatural(pid)) return undefined
-  if (!isThreadCount(threads) || !isMatch(instance, /^[\da-f]{1,64}$/) || !Number.isInteger(activity))
-    return undefined
-  if (!isMatch(socket, /^[\w-][\w.-]{0,99}$/) || !isMatch(token, /^[\da-f]{64}$/) || !isPorts(ports))
-    return undefined
-  const known = { format, version, run, pid, threads, instance, activity: Number(activity) | 0 }
-  return { kind: 'joined', ...known, ports, socket, token }
+  if (offer === undefined || !isMatch(instance, /^[\da-f]{1,64}$/) || !Number.isInteger(activity)) return undefined
+  if (!isPorts(ports)) return undefined
+  const known = { format, version, run, pid, instance, activity: Number(activity) | 0 }
+  return { kind: 'joined', ...known, ...offer, ports }
+}
+
+function readOffer({ threads, socket, token }: Fields): ThreadsOffer | undefined {
+  if (!isThreadCount(threads)) return undefined
+  if (!isMatch(socket, /^[\w-][\w.-]{0,99}$/) || !isMatch(token, /^[\da-f]{64}$/)) return undefined
+  return { threads, socket, token }
 }
 
 function isText(value: unknown): value is string {

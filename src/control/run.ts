@@ -12,15 +12,14 @@ import type { Log } from '#ops/log.ts'
 import type { StunNumbers } from '#ops/metrics.ts'
 import { packageVersion } from '#ops/version.ts'
 import { Counters, type CounterSnapshot } from '#relay/counters.ts'
+import { EarlierLink } from './earlier-link.ts'
 import { EarlierRun, HAND_OVER_MS_MAX } from './earlier-run.ts'
 import { LaterRun } from './later-run.ts'
 import type { RelayThreads } from './relay-threads.ts'
-import { RunBridgeLink } from './run-bridge-link.ts'
 import { RunChannel } from './run-channel.ts'
 import { readToOlderRun, RUN_FORMATS, type RunPorts, type ToOlderRun } from './run-messages.ts'
 import { RunSocket } from './run-socket.ts'
 import type { Service } from './service.ts'
-import { socketPathIn } from './control-socket.ts'
 
 /** How often the newer run is told what the older one has counted. */
 const COUNTERS_MS = 1_000
@@ -75,7 +74,7 @@ export class Run {
   #stage: Stage = 'starting'
   #isStopped = false
   #running: RunningParts | undefined = undefined
-  #bridge: RunBridgeLink | undefined = undefined
+  #link: EarlierLink | undefined = undefined
   #later: LaterRun | undefined = undefined
   #earlierStun: CounterSnapshot = {}
   #timer: NodeJS.Timeout | undefined = undefined
@@ -169,14 +168,11 @@ export class Run {
     return this.#later?.pid ?? this.#earlier?.joined.pid
   }
 
-  /** A relay thread has died, and its replacement is not linked with another run: the runs go on separately. */
+  /** A relay thread has died, and its replacement is not linked with another run: the newer run opens the link again. */
   threadDied(): void {
-    const why = 'is not linked any more, because a relay thread has died'
-    void this.#later?.end(why)
-    const bridge = this.#bridge
-    if (bridge === undefined) return
-    this.#onBridgeDown(why)
-    void bridge.stop().catch((error: Error) => this.#parts.onFault(error))
+    const why = 'is not linked, because a relay thread has died'
+    void this.#later?.unlink().then(() => this.#onUnlinked(why))
+    void this.#link?.threadDied(why)
   }
 
   /** Ends first in a start that fails, and last in an orderly end. */
@@ -186,7 +182,7 @@ export class Run {
 
   /** After the relay threads have been started, and before they listen. */
   get bridge(): Service {
-    return { start: async () => await this.#startBridge(), stop: async () => await this.#stopBridges() }
+    return { start: async () => await this.#startBridge(), stop: async () => await this.#link?.stop() }
   }
 
   /** When everything serves that does not exist once: the earlier run hands over. */
@@ -196,26 +192,15 @@ export class Run {
 
   async #startBridge(): Promise<void> {
     const earlier = this.#earlier
-    const { folder, onFault } = this.#parts
+    const { folder, log, onFault } = this.#parts
     if (earlier === undefined || folder === undefined || this.#running === undefined) return
-    const { socket, token } = earlier.joined
-    const at = socketPathIn(folder, socket)
     const { threads } = this.#running
-    const onDown = (why: string): void => this.#onBridgeDown(why)
-    const link = { threads, counters: this.#bridged, path: at.path, token, onDown, onFault }
-    this.#bridge = new RunBridgeLink({ ...link, way: 'connect' })
+    this.#link = new EarlierLink({ folder, earlier, threads, counters: this.#bridged, log, onFault })
     earlier.listen({
       onCounters: (counters) => this.#carry(counters),
       onEnd: (why) => void this.#onEarlierEnd(why),
     })
-    try {
-      await this.#bridge.start()
-    } catch (error) {
-      // One that has just died is no reason not to serve.
-      if (earlier.end === undefined) throw error
-    } finally {
-      at.close()
-    }
+    await this.#link.open(earlier.joined)
   }
 
   async #takeOver(): Promise<void> {
@@ -235,6 +220,7 @@ export class Run {
       log.info(LogEvent.runTookOver, { run: this.number, earlier: earlier.joined.run })
     }
     this.#stage = 'serving'
+    this.#link?.keep()
   }
 
   /** @throws Error if this run does not become ready while the earlier one could serve on */
@@ -254,9 +240,9 @@ export class Run {
 
   /** @throws Error if the earlier run is cut off from this one and serves on */
   async #assertAlone(earlier: EarlierRun): Promise<void> {
-    if (earlier.end === undefined && this.#bridge !== undefined) return
+    if (earlier.end === undefined && this.#link?.isUp === true) return
     if ((await this.#socket?.isAlive()) !== true) return
-    throw new Error(`the link to the run before is lost, and it serves on: ${earlier.end}`)
+    throw new Error(`the link to the run before is lost, and it serves on${earlier.end === undefined ? '' : `: ${earlier.end}`}`)
   }
 
   // ── the run after this one ──
@@ -268,6 +254,7 @@ export class Run {
         const message = readToOlderRun(fields)
         if (message?.kind === 'join' && later === undefined) later = this.#onJoin(message, channel)
         else if (message?.kind === 'handOver' && later !== undefined) void this.#handOver(later)
+        else if (message?.kind === 'link') void later?.relink(message.threads).catch(this.#parts.onFault)
       },
       onClosed: (why) => void later?.end(why),
     })
@@ -283,7 +270,8 @@ export class Run {
       return undefined
     }
     const onEnd = (_run: LaterRun, why: string): void => this.#onLaterEnd(why)
-    const later = new LaterRun({ folder, channel, threads, counters: this.#bridged, onFault, onEnd })
+    const onUnlinked = (why: string): void => this.#onUnlinked(why)
+    const later = new LaterRun({ folder, channel, threads, counters: this.#bridged, onFault, onEnd, onUnlinked })
     this.#later = later
     const [version, run, { pid }, { instance }] = [packageVersion(), this.number, process, threads]
     const answer = { format, version, run, pid, instance, ports: this.#running?.ports() ?? {} }
@@ -332,6 +320,11 @@ export class Run {
     this.#running?.onHandedOver()
   }
 
+  /** @param why empty: the later run has ended the link, and says why by itself */
+  #onUnlinked(why: string): void {
+    if (why !== '') this.#parts.log.warn(LogEvent.runLost, { run: this.number + 1, reason: why })
+  }
+
   #onLaterEnd(why: string): void {
     clearInterval(this.#timer)
     this.#later = undefined
@@ -358,13 +351,6 @@ export class Run {
 
   // ── ends ──
 
-  #onBridgeDown(why: string): void {
-    this.#bridge = undefined
-    const earlier = this.#earlier
-    if (earlier === undefined || earlier.end !== undefined || why === '') return
-    this.#parts.log.warn(LogEvent.runLost, { run: earlier.joined.run, reason: why })
-  }
-
   async #onEarlierEnd(why: string): Promise<void> {
     this.#carried.clearGauges()
     this.#running?.threads.broadcast({ kind: 'otherRunDrains', forMs: 0 })
@@ -372,12 +358,7 @@ export class Run {
     const run = this.#earlier?.joined.run
     if (why === '') log.info(LogEvent.runEnded, { run })
     else log.warn(LogEvent.runLost, { run, reason: why })
-    await this.#bridge?.stop().catch(onFault)
-  }
-
-  /** While the threads still run, so that they learn of it. */
-  async #stopBridges(): Promise<void> {
-    await this.#bridge?.stop()
+    await this.#link?.stop().catch(onFault)
   }
 
   async #stop(): Promise<void> {

@@ -35,6 +35,7 @@ export const LogEvent = {
   runHandsOver: 'run_hands_over', // the later run serves; this one drains and ends
   runTookOver: 'run_took_over', // this run is in charge now
   runHandOverLate: 'run_hand_over_late', // the earlier run did not hand over in time; this one serves all the same
+  runLinked: 'run_linked', // the link to the earlier run was lost, and is there again
   runEnded: 'run_ended', // the earlier run has drained and ended
   runLost: 'run_lost', // the link to another run has ended before its time; clients of the two do not reach each other
 

@@ -1,11 +1,13 @@
 // An upgrade in place: a run of a relay is started beside the one that serves, takes over, and the older one drains. Real
 // processes; clients redial at once, as Tailscale's do.
 
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { askStun } from '#client/stun-request.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { MovingClients } from '../support/moving-clients.ts'
 import { Newcomers } from '../support/newcomers.ts'
 import { RunHost } from '../support/run-host.ts'
@@ -96,6 +98,15 @@ async function exchange(from: DerpClient, to: DerpClient, text: string): Promise
   expect((await packet).packet.toString()).toBe(text)
 }
 
+/** A client has just connected: the run that the other one is at learns of it within milliseconds. */
+async function reaches(from: DerpClient, to: DerpClient): Promise<void> {
+  await waitUntil('packets arrive', async () => {
+    const packet = to.next('packet').catch(() => undefined)
+    from.send(to.publicKey, Buffer.from('hello'))
+    return (await Promise.race([packet, sleep(200)])) !== undefined
+  })
+}
+
 /** Two clients of the run that serves, and whether packets pass between them. */
 async function pairOf(host: RunHost): Promise<{ exchange: () => Promise<void>; close: () => Promise<void> }> {
   const [a, b] = [await connectTo(host), await connectTo(host)]
@@ -118,6 +129,7 @@ test.each([
     await host.start()
     await waitUntil('the older run drains', () => older.output.includes('"event":"relay_draining"'))
     const cathy = await connectTo(host)
+    await reaches(alice, cathy)
     const logins = await host.metric('derp_logins_total')
     for (let n = 0; n < 100; n++) {
       await exchange(alice, cathy, `to the newer run ${n}`)
@@ -271,6 +283,32 @@ test(
     expect(await older.exited).toEqual({ code: 0, signal: null })
     await next.exchange()
     await next.close()
+  },
+)
+
+test.each(['bridge', 'relay'])(
+  'clients of both runs reach each other again after a %s thread of the newer one has died',
+  { timeout: TEST_TIMEOUT_MS },
+  async (kind) => {
+    using trouble = new TemporaryFolder()
+    await using host = await RunHost.make({ args: ['-threads', '2'] })
+    const older = await host.start('-drain-settle', '15s')
+    const alice = await connectTo(host)
+    const load = `--import ${join(import.meta.dirname, '../support/troubled-thread.ts')}`
+    host.env = { NODE_OPTIONS: load, TROUBLE_FOLDER: trouble.path }
+    const newer = await host.start()
+    const bob = await connectTo(host)
+    await reaches(alice, bob)
+    trouble.write(`fault-${kind}`, '')
+    await waitUntil('the link is lost', () => newer.output.includes('"event":"run_lost"'))
+    await waitUntil('the runs are linked again', () => newer.output.includes('"event":"run_linked"'))
+    await bob.close()
+    const cathy = await connectTo(host)
+    await reaches(alice, cathy)
+    await reaches(cathy, alice)
+    expect(alice.isConnected).toBe(true)
+    await Promise.all([alice.close(), cathy.close()])
+    expect(await older.exited).toEqual({ code: 0, signal: null })
   },
 )
 

@@ -125,6 +125,8 @@ export class RunHost implements AsyncDisposable {
   readonly sibling: Sibling | undefined
   /** The program that each run is started with, for one of another version. */
   program = DERPFLEET
+  /** Added to the environment of runs that are started from now on. */
+  env: NodeJS.ProcessEnv = {}
   readonly #args: readonly string[]
   readonly #network: FarHost | undefined
   readonly #runs: RunningProcess[] = []
@@ -201,7 +203,7 @@ export class RunHost implements AsyncDisposable {
     ]
     const all = this.isHeld ? ['python3', HOLDER, '--from', this.#held, ...relay] : relay
     const [command = '', ...rest] = this.#here(all)
-    const run = new RunningProcess(command, rest, {})
+    const run = new RunningProcess(command, rest, { env: this.env })
     this.#runs.push(run)
     return run
   }

@@ -20,7 +20,7 @@ function fifo(folder: string): string {
 const folder = process.env.TROUBLE_FOLDER
 const data = workerData as object | null
 if (!isMainThread && folder !== undefined && data !== null && 'counters' in data) {
-  const kind = 'settings' in data ? 'relay' : 'stun'
+  const kind = 'settings' in data ? 'relay' : 'way' in data ? 'bridge' : 'stun'
   const isRequested = (trouble: string): boolean => {
     try {
       rmSync(join(folder, `${trouble}-${kind}`))

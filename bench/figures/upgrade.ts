@@ -37,7 +37,15 @@ interface Upgraded extends MovedOutcome {
 }
 
 async function upgradeOnce(bench: Bench, options: RunHostOptions, rate: number): Promise<Upgraded> {
-  await using host = await RunHost.make({ ...options, args: ['-threads', '1'] })
+  const host = await RunHost.make({ ...options, args: ['-threads', '1'] })
+  try {
+    return await upgradeOn(bench, host, rate)
+  } finally {
+    await host[Symbol.asyncDispose]()
+  }
+}
+
+async function upgradeOn(bench: Bench, host: RunHost, rate: number): Promise<Upgraded> {
   const older = await host.start()
   const { address, ports } = host
   const logins = await bench.workFolder.logins({ host: address, port: ports.derp, isPlain: false }, CLIENTS)

@@ -114,7 +114,8 @@ function readJoined(message: Fields): Joined | undefined {
   const { format, version, run, pid, instance, activity, ports } = message
   const offer = readOffer(message)
   if (!isNatural(format) || !isText(version) || !isNatural(run) || !isNatural(pid)) return undefined
-  if (offer === undefined || !isMatch(instance, /^[\da-f]{1,64}$/) || !Number.isInteger(activity)) return undefined
+  if (offer === undefined || !isMatch(instance, /^[\da-f]{1,64}$/) || !Number.isInteger(activity))
+    return undefined
   if (!isPorts(ports)) return undefined
   const known = { format, version, run, pid, instance, activity: Number(activity) | 0 }
   return { kind: 'joined', ...known, ...offer, ports }

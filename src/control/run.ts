@@ -242,7 +242,9 @@ export class Run {
   async #assertAlone(earlier: EarlierRun): Promise<void> {
     if (earlier.end === undefined && this.#link?.isUp === true) return
     if ((await this.#socket?.isAlive()) !== true) return
-    throw new Error(`the link to the run before is lost, and it serves on${earlier.end === undefined ? '' : `: ${earlier.end}`}`)
+    throw new Error(
+      `the link to the run before is lost, and it serves on${earlier.end === undefined ? '' : `: ${earlier.end}`}`,
+    )
   }
 
   // ── the run after this one ──
@@ -271,7 +273,15 @@ export class Run {
     }
     const onEnd = (_run: LaterRun, why: string): void => this.#onLaterEnd(why)
     const onUnlinked = (why: string): void => this.#onUnlinked(why)
-    const later = new LaterRun({ folder, channel, threads, counters: this.#bridged, onFault, onEnd, onUnlinked })
+    const later = new LaterRun({
+      folder,
+      channel,
+      threads,
+      counters: this.#bridged,
+      onFault,
+      onEnd,
+      onUnlinked,
+    })
     this.#later = later
     const [version, run, { pid }, { instance }] = [packageVersion(), this.number, process, threads]
     const answer = { format, version, run, pid, instance, ports: this.#running?.ports() ?? {} }

@@ -14,12 +14,18 @@ import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'
 
+/**
+ * From one client's turn to the next at least, if a newer run has taken over: no process manager waits for the end then, and
+ * logins cost a run that has just started several milliseconds each. Clients that are away for longer lose packets.
+ */
+const HAND_OVER_CLIENT_MS = 15
+
 export interface DrainServiceParts {
   /** The times in use. */
   readonly times: () => Settings['drain']
   readonly log: Log
   readonly watch: DrainWatch
-  readonly threads: Pick<RelayThreads, 'moveClients'>
+  readonly threads: Pick<RelayThreads, 'isSucceeded' | 'moveClients'>
   readonly readiness: Pick<Readiness, 'drainStarted'>
   /** Undefined without an admin port. */
   readonly admin: () => Pick<AdminService, 'scraped'> | undefined
@@ -38,10 +44,10 @@ export class DrainService implements Service {
 
   start(): void {}
 
-  /** With the times in use. */
-  get longestMs(): number {
+  /** What the drain of a run with so many clients takes at most that has handed over, with the times in use. */
+  handOverMs(clients: number): number {
     const { settleMs, spreadMs } = this.#parts.times()
-    return settleMs + spreadMs + DRAIN_CLIENT_MS_MAX
+    return settleMs + Math.max(spreadMs, clients * HAND_OVER_CLIENT_MS) + DRAIN_CLIENT_MS_MAX
   }
 
   /** Resolves when somebody has asked for a drain by `ask`. */
@@ -59,8 +65,11 @@ export class DrainService implements Service {
     const { log, watch, threads, readiness } = this.#parts
     const startedMs = performance.now()
     watch.begin()
-    const { settleMs, spreadMs } = this.#parts.times()
-    log.info(LogEvent.relayDraining, { clients: watch.numbers().remaining, settleMs, spreadMs })
+    const { remaining: clients } = watch.numbers()
+    const times = this.#parts.times()
+    const { settleMs } = times
+    const spreadMs = Math.max(times.spreadMs, threads.isSucceeded ? clients * HAND_OVER_CLIENT_MS : 0)
+    log.info(LogEvent.relayDraining, { clients, settleMs, spreadMs })
     // In one turn: STUN falls silent, and the threads close the port.
     readiness.drainStarted()
     await threads.moveClients({ settleMs, spreadMs })

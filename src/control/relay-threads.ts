@@ -194,6 +194,10 @@ export class RelayThreads implements Service {
     this.#slots[thread]?.thread?.send(message)
   }
 
+  get isSucceeded(): boolean {
+    return this.#isSucceeded
+  }
+
   /** Another run of this relay serves from now on: a drain moves siblings to it, too. */
   succeeded(): void {
     this.#isSucceeded = true

@@ -52,8 +52,8 @@ export interface RunningParts {
   release(): Promise<void>
   /** Asks for the drain and the end of this run. */
   onHandedOver(): void
-  /** What a drain takes at most; another run of this relay has the same settings. */
-  drainMs(): number
+  /** What the drain of another run with so many clients takes at most; it has the same settings. */
+  handOverMs(clients: number): number
   onTakingOver(): Promise<void>
 }
 
@@ -210,7 +210,7 @@ export class Run {
       await this.#untilReady()
       await this.#assertAlone(earlier)
       await this.#socket?.replace(this.#server)
-      const drainMs = this.#running?.drainMs() ?? 0
+      const drainMs = this.#running?.handOverMs(this.#carried.get('clientsCurrent')) ?? 0
       const forMs = earlier.end === undefined ? HAND_OVER_MS_MAX + drainMs : 0
       this.#running?.threads.broadcast({ kind: 'otherRunDrains', forMs })
       await this.#running?.onTakingOver()

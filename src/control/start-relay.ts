@@ -205,7 +205,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
       threads.succeeded()
       void drain.ask().catch(() => undefined)
     },
-    drainMs: () => drain.longestMs,
+    handOverMs: (clients) => drain.handOverMs(clients),
     onTakingOver: async () => await notify?.takeOver(),
   })
   return { services, drain, reload, derp, http, stun, admin, notify }

@@ -90,7 +90,7 @@ export const drain: Figure = {
     return {
       rows,
       notes: [
-        `${CLIENTS} clients, each sends packets of ${PACKET_BYTES} bytes to the client half-way round; three of four clients are at the relay that is stopped. derpfleet drains with its default times, derper ends at once. Packets that arrive within 2 s of the last one count as received. Both relays and the generator share all processors: two processors do not carry ${CLIENTS * 50} packets a second of as many connections and the logins of a drain at the same time.`,
+        `${CLIENTS} clients, each sends packets of ${PACKET_BYTES} bytes to the client half-way round; three of four clients are at the relay that is stopped. derpfleet drains with its default times, derper ends at once. Packets that arrive within 5 s of the last one count as received. Both relays and the generator share all processors: two processors do not carry ${CLIENTS * 50} packets a second of as many connections and the logins of a drain at the same time.`,
       ],
     }
   },

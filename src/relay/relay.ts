@@ -38,8 +38,12 @@ import { SessionList } from './session-list.ts'
 import { Session } from './session.ts'
 import { TurnQueue } from './turn-queue.ts'
 
-/** A login takes a third of a millisecond, one that is as large as may be two. Packets wait no longer than that. */
+/**
+ * A login takes a third of a millisecond, one that is as large as may be two. Packets wait no longer than that, or for a
+ * quarter of what the turn takes anyway.
+ */
 const LOGIN_MS_PER_TURN = 2
+const LOGIN_SHARE_OF_TURN = 0.25
 /** Of the sessions, at each sweep: with sixteen sweeps a second each client's round trip is read about once a minute. */
 const ROUND_TRIPS_PER_SWEEP = 1 / 1_000
 
@@ -266,6 +270,7 @@ export class Relay {
       logins: new TurnQueue({
         perTurnMax: Infinity,
         perTurnMs: LOGIN_MS_PER_TURN,
+        shareOfTurn: LOGIN_SHARE_OF_TURN,
         now,
         nextTurn: (callback) => later(0, callback),
       }),

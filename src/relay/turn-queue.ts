@@ -2,26 +2,27 @@
 // first served. For work that thousands of clients may cause at the same moment: logins, handshakes, closing
 // connections. Knows neither what the work is nor how turns come about.
 
-export interface TurnQueueParts {
+import { TurnBudget, type TurnBudgetParts } from './turn-budget.ts'
+
+export interface TurnQueueParts extends TurnBudgetParts {
   /** Pieces of work per turn. */
   readonly perTurnMax: number
-  /** After so much time nothing more is begun in a turn. */
-  readonly perTurnMs: number
-  /** Monotonic milliseconds. */
-  readonly now: () => number
   /** Calls back in the next turn of the loop. */
   readonly nextTurn: (callback: () => void) => void
 }
 
 export class TurnQueue {
   readonly #parts: TurnQueueParts
+  readonly #budget: TurnBudget
   #queue: (() => void)[] = []
   #count = 0
-  #spentMs = 0
   #isTurnComing = false
+  /** The turn that is coming was asked for in the turn before. */
+  #isNext = false
 
   constructor(parts: TurnQueueParts) {
     this.#parts = parts
+    this.#budget = new TurnBudget(parts)
   }
 
   /** Whether `run` would do the work at once. */
@@ -39,22 +40,20 @@ export class TurnQueue {
   }
 
   get #hasRoom(): boolean {
-    return this.#count < this.#parts.perTurnMax && this.#spentMs < this.#parts.perTurnMs
+    return this.#count < this.#parts.perTurnMax && this.#budget.hasRoom
   }
 
   #do(work: () => void): void {
-    const { now } = this.#parts
-    const sinceMs = now()
     this.#count++
-    work()
-    this.#spentMs += now() - sinceMs
+    this.#budget.spend(work)
   }
 
   readonly #onTurn = (): void => {
     this.#isTurnComing = false
     this.#count = 0
-    this.#spentMs = 0
-    if (this.#queue.length === 0) return
+    this.#budget.nextTurn(this.#isNext)
+    this.#isNext = this.#queue.length > 0
+    if (!this.#isNext) return
     const queue = this.#queue
     this.#queue = []
     let done = 0

@@ -5,6 +5,7 @@
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { helloState, readHello } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
+import { TurnBudget } from '#relay/turn-budget.ts'
 import { TurnQueue } from '#relay/turn-queue.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Acceptor, type AcceptorParts } from './acceptor.ts'
 import { HandleConnection, type HandleConnectionParts } from './handle-connection.ts'
@@ -15,8 +16,13 @@ import type { ListeningHandle, RuntimeHandles, SocketName, TcpHandle, TlsHandle 
 
 /** The most that libuv reads in one call. */
 const READ_BUFFER_BYTES = 65_536
-/** A handshake takes half a millisecond of the thread; packets wait for four of them at most. */
-const HANDSHAKES_PER_TURN_MAX = 4
+/** A handshake takes half a millisecond of the thread. In a turn, packets wait for so many milliseconds of them … */
+const HANDSHAKE_MS_PER_TURN = 2
+/**
+ * … or for half as long as the last turn took otherwise. Where a turn takes 50 ms because the thread has many busy clients,
+ * those who come meanwhile must not wait for seconds.
+ */
+const HANDSHAKE_SHARE_OF_TURN = 0.5
 /** The end of a connection takes a tenth of a millisecond, half of it in a later turn; ten thousand may end at once. */
 const ENDS_PER_TURN_MAX = 32
 const ENDS_PER_TURN_MS = 2
@@ -54,8 +60,10 @@ export class HandleAcceptor implements Acceptor {
   #sweptMs: number
   /** Pending handshakes whose hello is complete, in the order of their turns. */
   #queue: PendingHandshake[] = []
-  #handshakesThisTurn = 0
+  readonly #budget: TurnBudget
   #isTurnComing = false
+  /** The turn that is coming was asked for in the turn before. */
+  #isNextTurn = false
 
   constructor(parts: HandleAcceptorParts) {
     this.#parts = parts
@@ -65,9 +73,10 @@ export class HandleAcceptor implements Acceptor {
       now,
       native,
       userTimeout: userTimeoutOf(parts),
-      onListening: () => this.#onListening(),
+      onListening: (servers) => this.#onListening(servers),
     })
     this.#sweptMs = now()
+    this.#budget = new TurnBudget({ perTurnMs: HANDSHAKE_MS_PER_TURN, shareOfTurn: HANDSHAKE_SHARE_OF_TURN, now })
     this.#pendingHandshakes = new PendingHandshakes(parts.threadCount)
     this.#handshakesMax = Math.ceil(HANDSHAKES_MAX / parts.threadCount)
     this.#connectionParts = {
@@ -78,6 +87,7 @@ export class HandleAcceptor implements Acceptor {
       ends: new TurnQueue({
         perTurnMax: ENDS_PER_TURN_MAX,
         perTurnMs: ENDS_PER_TURN_MS,
+        shareOfTurn: 0,
         now: parts.now,
         nextTurn: setImmediate,
       }),
@@ -91,10 +101,12 @@ export class HandleAcceptor implements Acceptor {
     return await this.#port.listen(endpoint, isShared)
   }
 
-  #onListening(): void {
-    const { _handle: listening } = this.#server as unknown as { _handle: ListeningHandle }
-    listening.onconnection = (error, tcp) => {
-      if (error === 0) this.#onConnection(tcp)
+  #onListening(servers: readonly Server[]): void {
+    for (const server of servers) {
+      const { _handle: listening } = server as unknown as { _handle: ListeningHandle }
+      listening.onconnection = (error, tcp) => {
+        if (error === 0) this.#onConnection(tcp)
+      }
     }
   }
 
@@ -204,9 +216,8 @@ export class HandleAcceptor implements Acceptor {
 
   #onHello(pending: PendingHandshake, hello: Buffer): void {
     this.#turnLater()
-    if (this.#handshakesThisTurn < HANDSHAKES_PER_TURN_MAX && this.#mayBeginTls()) {
-      this.#handshakesThisTurn++
-      return this.#beginTls(pending, hello)
+    if (this.#queue.length === 0 && this.#budget.hasRoom && this.#mayBeginTls()) {
+      return this.#budget.spend(() => this.#beginTls(pending, hello))
     }
     pending.tcp.readStop()
     this.#queue.push(pending)
@@ -222,18 +233,19 @@ export class HandleAcceptor implements Acceptor {
   /** Begins some of the queued handshakes, before those whose hello arrives in this turn. */
   readonly #onTurn = (): void => {
     this.#isTurnComing = false
-    this.#handshakesThisTurn = 0
+    this.#budget.nextTurn(this.#isNextTurn)
+    this.#isNextTurn = false
     let begun = 0
     for (const pending of this.#queue) {
-      if (this.#handshakesThisTurn === HANDSHAKES_PER_TURN_MAX || !this.#mayBeginTls()) break
+      if (!this.#budget.hasRoom || !this.#mayBeginTls()) break
       begun++
       // A handshake that was aborted meanwhile is no longer pending.
       if (!this.#pendingHandshakes.has(pending)) continue
-      this.#handshakesThisTurn++
-      this.#beginTls(pending, pending.hello ?? Buffer.alloc(0))
+      this.#budget.spend(() => this.#beginTls(pending, pending.hello ?? Buffer.alloc(0)))
     }
     if (begun === 0) return
     this.#queue = this.#queue.slice(begun)
+    this.#isNextTurn = true
     this.#turnLater()
   }
 

@@ -68,6 +68,7 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
     this.#resumes = new TurnQueue({
       perTurnMax: RESUMED_PER_TURN_MAX,
       perTurnMs: RESUMED_PER_TURN_MS,
+      shareOfTurn: 0,
       now: parts.now,
       nextTurn: (callback) => void setImmediate(callback),
     })

@@ -2,7 +2,7 @@
 // descriptors. When it must refuse many, it stops listening for a second, so that the system refuses them: accepting a
 // connection only to close it costs as much as accepting. Not concerned with accepted connections after that.
 
-import type { AddressInfo, Server } from 'node:net'
+import { createServer, type AddressInfo, type Server } from 'node:net'
 import { Counter, type Counters } from '#relay/counters.ts'
 import { clientDescriptorsEnd, descriptorsMax, lowestFreeDescriptor } from './descriptors.ts'
 import { descriptorOf, errorText, type Native } from './native.ts'
@@ -12,6 +12,11 @@ const REFUSALS_MAX = 32
 const PAUSE_MS = 1_000
 /** Connections that wait in the system to be accepted while a storm of reconnects is worked off. */
 const BACKLOG = 8_192
+/**
+ * libuv accepts one connection per turn of the loop and listening handle. Under load a turn takes 50 ms, so with one handle a
+ * relay would let in 20 clients a second when its clients are in most need of it.
+ */
+const HANDLES = 16
 /**
  * Connections inherit the user timeout from the listening socket. Those that were complete before it was set do not: they
  * are accepted soon after the port listens, and are given it one by one.
@@ -38,12 +43,12 @@ export interface ListeningPortParts {
   readonly counters: Counters
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** For duplicates of inherited sockets; undefined where native calls do not work. */
+  /** For duplicates of sockets; undefined where native calls do not work. */
   readonly native?: Native | undefined
   /** Undefined: no limit, or it is kept otherwise. */
   readonly userTimeout?: UserTimeout | undefined
-  /** The port listens, for the first time or again after a pause. */
-  onListening?(): void
+  /** The port listens, for the first time or again after a pause: with this server and with duplicates of its socket. */
+  onListening?(servers: readonly Server[]): void
 }
 
 export class ListeningPort {
@@ -61,6 +66,8 @@ export class ListeningPort {
   /** Since when it has listened, for the first time or again. */
   #listeningMs = -Infinity
   #isClosed = false
+  /** Each listens with a handle of its own on the server's socket. */
+  #duplicates: Server[] = []
 
   constructor(server: Server, parts: ListeningPortParts) {
     this.#server = server
@@ -72,7 +79,7 @@ export class ListeningPort {
     const address = await this.#listenOn(endpoint, isShared)
     this.#endpoint = { ...endpoint, port: address.port }
     this.#isShared = isShared
-    this.#parts.onListening?.()
+    this.#parts.onListening?.(this.#servers)
     return address
   }
 
@@ -85,7 +92,29 @@ export class ListeningPort {
     this.#listeningMs = now()
     const result = this.#setUserTimeout(descriptorOf(this.#server))
     if (result < 0) throw new Error(`cannot set TCP_USER_TIMEOUT (${errorText(result)}); use -native off`)
+    // Who takes no connections from duplicates needs none.
+    if (native !== undefined && this.#parts.onListening !== undefined) this.#openDuplicates(native)
     return address
+  }
+
+  /** The port listens without them, too. */
+  #openDuplicates(native: Native): void {
+    while (this.#duplicates.length < HANDLES - 1) {
+      const descriptor = native.duplicate(descriptorOf(this.#server))
+      if (descriptor < 0) return
+      const duplicate = createServer().on('error', () => undefined)
+      this.#duplicates.push(duplicate.listen({ fd: descriptor }, BACKLOG))
+    }
+  }
+
+  /** Where connections come in: the server and the duplicates. */
+  get #servers(): readonly Server[] {
+    return [this.#server, ...this.#duplicates.filter(({ listening }) => listening)]
+  }
+
+  #closeDuplicates(): void {
+    for (const duplicate of this.#duplicates) duplicate.close()
+    this.#duplicates = []
   }
 
   /** For connections that come from now on; 0: the kernel's own limit. Without native calls it is not kept here. */
@@ -119,6 +148,7 @@ export class ListeningPort {
     if (++this.#refusals >= REFUSALS_MAX && this.#pausedMs === undefined && this.#canPause) {
       this.#pausedMs = nowMs
       this.#server.close()
+      this.#closeDuplicates()
     }
     return false
   }
@@ -143,21 +173,22 @@ export class ListeningPort {
   }
 
   #onListeningAgain(): void {
-    if (this.#isClosed) return void this.#server.close()
+    if (this.#isClosed) return this.stopListening()
     this.#pausedMs = undefined
-    this.#parts.onListening?.()
+    this.#parts.onListening?.(this.#servers)
   }
 
   /** Refuses connections from now on. The system resets those that wait to be accepted. */
   stopListening(): void {
-    if (this.#isClosed) return
     this.#isClosed = true
     this.#server.close()
+    this.#closeDuplicates()
   }
 
   /** Resolves when the server and the connections that it knows of are closed. */
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#closeDuplicates()
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve())
     })

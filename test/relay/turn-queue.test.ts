@@ -2,11 +2,15 @@ import { expect, it } from 'vitest'
 import { TurnQueue } from '#relay/turn-queue.ts'
 
 /** A queue of work that takes `workMs` each, and which work was done in which turn. */
-function startQueue(limits: { perTurnMax: number; perTurnMs: number }, workMs: number) {
+function startQueue(
+  limits: { perTurnMax: number; perTurnMs: number; shareOfTurn?: number },
+  workMs: number,
+  otherMs = 0,
+) {
   let nowMs = 0
   let turns: (() => void)[] = []
   const done: number[][] = [[]]
-  const queue = new TurnQueue({ ...limits, now: () => nowMs, nextTurn: (callback) => turns.push(callback) })
+  const queue = new TurnQueue({ shareOfTurn: 0, ...limits, now: () => nowMs, nextTurn: (callback) => turns.push(callback) })
   return {
     done,
     add: (work: number) =>
@@ -19,6 +23,7 @@ function startQueue(limits: { perTurnMax: number; perTurnMs: number }, workMs: n
     nextTurn: () => {
       const callbacks = turns
       turns = []
+      nowMs += otherMs
       done.push([])
       for (const callback of callbacks) callback()
       return callbacks.length > 0
@@ -47,6 +52,14 @@ it('no more is begun in a turn when its time is spent', () => {
   for (let work = 0; work < 7; work++) add(work)
   while (nextTurn());
   expect(done.filter((turn) => turn.length > 0)).toEqual([[0, 1, 2], [3, 4, 5], [6]])
+})
+
+it('a turn that takes long for other things does more of the work', () => {
+  const { add, done, nextTurn } = startQueue({ perTurnMax: Infinity, perTurnMs: 2, shareOfTurn: 0.5 }, 1, 10)
+  for (let work = 0; work < 14; work++) add(work)
+  while (nextTurn());
+  // What happened before the first turn may have been a wait.
+  expect(done.map((turn) => turn.length).filter((count) => count > 0)).toEqual([2, 2, 5, 5])
 })
 
 it('asks for no turn when no work has come since the last one', () => {

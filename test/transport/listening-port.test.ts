@@ -3,6 +3,7 @@
 
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Counters } from '#relay/counters.ts'
 import { ListeningPort, type ListenAddress } from '#transport/listening-port.ts'
@@ -69,6 +70,42 @@ async function openedElsewhere(): Promise<Server> {
 }
 
 describe.skipIf(loaded instanceof Error)('with native calls', () => {
+  it('many connections are accepted in one turn of the loop, also after a pause; none after it is stopped', async () => {
+    const accepted: Socket[] = []
+    const listening: Server[] = []
+    let nowMs = 0
+    const server = createServer()
+    const port = new ListeningPort(server, {
+      counters: new Counters(),
+      now: () => nowMs,
+      native,
+      onListening: (servers) => {
+        for (const one of servers) one.on('connection', (socket) => accepted.push(socket))
+        listening.push(...servers)
+      },
+    })
+    const { port: number } = await port.listen({ host: '127.0.0.1', port: 0 }, false)
+    const turnsFor = async (count: number): Promise<number> => {
+      // Complete in the system before the loop's next turn.
+      const remotes = Array.from({ length: count }, () => connect(number, '127.0.0.1'))
+      let turns = 0
+      for (; accepted.length < count && turns < count; turns++) await setImmediate()
+      for (const socket of [...remotes, ...accepted.splice(0)]) socket.destroy()
+      return turns
+    }
+    expect(await turnsFor(48)).toBeLessThan(10)
+    for (let n = 0; n < 32; n++) port.mayKeep(1_000_000_000)
+    expect(listening.filter((one) => one.listening)).toEqual([])
+    nowMs += 1_000
+    port.sweep()
+    await once(server, 'listening')
+    expect(await turnsFor(48)).toBeLessThan(10)
+    port.stopListening()
+    expect(listening.filter((one) => one.listening)).toEqual([])
+    const [error] = (await once(connect(number, '127.0.0.1'), 'error')) as [NodeJS.ErrnoException]
+    expect(error.code).toBe('ECONNREFUSED')
+  })
+
   it('a limit that changes applies to later connections, also after a pause', async () => {
     const listener = await new Listener(native).listen()
     for (const ms of [9_000, 0]) {

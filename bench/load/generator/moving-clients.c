@@ -22,7 +22,7 @@
 // Packets in a row, so that sockets are read in between.
 #define SENDS_PER_ROUND 64
 // What is on its way when the sending ends.
-#define TAIL_NS (2 * NS_PER_S)
+#define TAIL_NS (5 * NS_PER_S)
 #define NUMBERS_MAX 100000
 
 // A client: it sends the flow that has its index.

@@ -76,7 +76,11 @@ export class HandleAcceptor implements Acceptor {
       onListening: (servers) => this.#onListening(servers),
     })
     this.#sweptMs = now()
-    this.#budget = new TurnBudget({ perTurnMs: HANDSHAKE_MS_PER_TURN, shareOfTurn: HANDSHAKE_SHARE_OF_TURN, now })
+    this.#budget = new TurnBudget({
+      perTurnMs: HANDSHAKE_MS_PER_TURN,
+      shareOfTurn: HANDSHAKE_SHARE_OF_TURN,
+      now,
+    })
     this.#pendingHandshakes = new PendingHandshakes(parts.threadCount)
     this.#handshakesMax = Math.ceil(HANDSHAKES_MAX / parts.threadCount)
     this.#connectionParts = {

@@ -10,7 +10,12 @@ function startQueue(
   let nowMs = 0
   let turns: (() => void)[] = []
   const done: number[][] = [[]]
-  const queue = new TurnQueue({ shareOfTurn: 0, ...limits, now: () => nowMs, nextTurn: (callback) => turns.push(callback) })
+  const queue = new TurnQueue({
+    shareOfTurn: 0,
+    ...limits,
+    now: () => nowMs,
+    nextTurn: (callback) => turns.push(callback),
+  })
   return {
     done,
     add: (work: number) =>

@@ -21,6 +21,8 @@ export interface AcmeSourceParts {
   readonly store: CertificateStore
   readonly challenges: ChallengePort
   readonly sender: HttpSender
+  /** Whether this run of the relay is the newest that serves: it alone renews. */
+  readonly isInCharge: () => boolean
 }
 
 export class AcmeSource implements CertificateSource {
@@ -29,7 +31,7 @@ export class AcmeSource implements CertificateSource {
 
   constructor(parts: AcmeSourceParts) {
     this.#parts = parts
-    const { challenges, host, sender, settings, store } = parts
+    const { challenges, host, isInCharge, sender, settings, store } = parts
     const { directoryUrl, folder, names } = settings
     const server: AcmeServer = { directoryUrl, sender, now: Date.now }
     const accountKeys = new AccountKeys(folder)
@@ -46,6 +48,7 @@ export class AcmeSource implements CertificateSource {
           attempts: store.attempts(wanted.name, directoryUrl),
           issue: async (request) => await issuer.issue(request),
           askRenewal: async (renewalId, signal) => await askRenewalInformation(server, renewalId, signal),
+          isInCharge,
           onChange: () => this.#use(),
           onFailure: (failure) => host.failed(failure),
           now: Date.now,

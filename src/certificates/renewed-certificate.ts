@@ -2,6 +2,9 @@
 // time, and taken over when another relay that shares the folder has renewed it. After any failure the present certificate stays,
 // and there is another attempt later, after a restart as well. How a certificate is ordered is acme-issuer.ts's. Runs on the
 // control thread.
+//
+// Contract: of two runs of one relay, only the one in charge asks the authority to renew. A run without a certificate orders one
+// in any case: it could not become ready otherwise, and the other one may not want the same name.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type { AcmeName } from '#config/settings.ts'
@@ -51,6 +54,8 @@ export interface RenewedCertificateParts {
   readonly issue: (request: IssueRequest) => Promise<CertificatePem>
   /** Undefined if the authority says nothing about that certificate. */
   readonly askRenewal: (renewalId: string, signal: AbortSignal) => Promise<RenewalInformation | undefined>
+  /** Whether this run of the relay is the newest that serves. */
+  readonly isInCharge: () => boolean
   /** There is another certificate. */
   readonly onChange: () => void
   readonly onFailure: (failure: CertificateFailure) => void
@@ -149,7 +154,13 @@ export class RenewedCertificate {
     } while (this.#isReloading && !this.#stop.signal.aborted)
   }
 
+  /** Else another run of this relay renews it, and this one takes it from the folder. */
+  get #isOwnTask(): boolean {
+    return this.#present === undefined || this.#parts.isInCharge()
+  }
+
   #pauseMs(): number {
+    if (!this.#isOwnTask) return LOOK_MS
     const dueMs = Math.max(this.#renewAtMs, this.#retryAtMs())
     const untilDueMs = Math.min(dueMs, this.#askAtMs) - this.#parts.now()
     return Math.min(Math.max(untilDueMs, 100), LOOK_MS)
@@ -167,6 +178,7 @@ export class RenewedCertificate {
     await this.#adoptStored()
     const { now } = this.#parts
     if (!this.#isSaved && now() >= this.#retryAtMs()) await this.#save()
+    if (!this.#isOwnTask) return
     if (now() >= Math.max(this.#renewAtMs, this.#retryAtMs())) await this.#renew(isAsked)
     if (this.#stop.signal.aborted) return
     if (this.#present !== undefined && now() >= this.#askAtMs) await this.#ask(this.#present)

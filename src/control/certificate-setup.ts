@@ -11,20 +11,23 @@ import type { Settings } from '#config/settings.ts'
 import type { Log } from '#ops/log.ts'
 import { Certificates, type CertificatesParts } from './certificates.ts'
 import type { RelayThreads } from './relay-threads.ts'
+import type { Run } from './run.ts'
 import type { Service } from './service.ts'
 
-/**
- * Undefined on plain TCP.
- *
- * @param challenges of the HTTP port; undefined without one
- */
+export interface CertificateSetupParts {
+  readonly log: Log
+  readonly threads: Pick<RelayThreads, 'broadcast' | 'present'>
+  /** Of the HTTP port; undefined without one. */
+  readonly challenges: HttpChallenges | undefined
+  readonly run: Pick<Run, 'isNewest'>
+}
+
+/** Undefined on plain TCP. */
 export function makeCertificates(
   settings: Settings,
-  log: Log,
-  threads: Pick<RelayThreads, 'broadcast' | 'present'>,
-  challenges: HttpChallenges | undefined,
+  { log, threads, challenges, run }: CertificateSetupParts,
 ): Certificates | undefined {
-  const makeSource = sourceOf(settings, challenges)
+  const makeSource = sourceOf(settings, challenges, run)
   if (makeSource === undefined) return undefined
   return new Certificates({
     settings,
@@ -39,6 +42,7 @@ export function makeCertificates(
 function sourceOf(
   { acme, certificate: files, hostname }: Settings,
   http: HttpChallenges | undefined,
+  run: Pick<Run, 'isNewest'>,
 ): CertificatesParts['makeSource'] | undefined {
   if (files !== undefined) return (host) => new FileSource({ files, hostname, host, now: Date.now })
   if (acme === undefined) return undefined
@@ -49,6 +53,7 @@ function sourceOf(
       store: new CertificateStore(acme.folder),
       challenges: { tlsAlpn, http },
       sender: new HttpConnections(process.env),
+      isInCharge: () => run.isNewest,
     })
 }
 

@@ -161,7 +161,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     onFault,
   })
   const challenges = settings.acme && settings.http && new HttpChallenges(settings.acme.folder)
-  const certificates = makeCertificates(settings, log, threads, challenges)
+  const certificates = makeCertificates(settings, { log, threads, challenges, run })
   const mesh = makeMesh(settings, {
     log,
     reloads,

@@ -106,9 +106,11 @@ export class ThreadMesh {
     if (isSecond || this.#haveLinksChanged) this.#report(this.#siblings)
   }
 
-  /** Ends all links. */
+  /** Ends all links. What they have carried since the last report is reported. */
   close(): void {
-    this.#siblings?.close()
+    if (this.#siblings === undefined) return
+    this.#report(this.#siblings)
+    this.#siblings.close()
   }
 
   #makeSiblings(): Siblings {

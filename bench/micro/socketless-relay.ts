@@ -4,7 +4,7 @@
 import { clientInfoFrame } from '#protocol/handshake.ts'
 import { Counters } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
-import { NO_ROUTES, type LinkListener } from '#relay/ports.ts'
+import { NO_ROUTES, type LinkListener, type OtherThreads } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { SingleThread } from '#relay/single-thread.ts'
 import { server, type Actor } from '../../test/support/actor.ts'
@@ -27,7 +27,8 @@ export class SocketlessRelay {
   readonly #links = new Set<TakingLink>()
   #nextTurn: (() => void)[] = []
 
-  constructor() {
+  /** @param threads the other threads of this relay; none unless they are given */
+  constructor(threads: OtherThreads = new SingleThread()) {
     this.#relay = new Relay({
       nodeKey: { privateKey: server.privateKey, publicKey: server.key },
       meshKeys: [],
@@ -47,7 +48,7 @@ export class SocketlessRelay {
       },
       flushLater: () => undefined,
       routes: NO_ROUTES,
-      threads: new SingleThread(),
+      threads,
     })
   }
 

@@ -8,6 +8,7 @@
 
 import { readU32 } from '#protocol/bytes.ts'
 import { restartingFrame } from '#protocol/frames.ts'
+import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 
 export interface DrainTimes {
@@ -76,6 +77,27 @@ export interface RelayDrainParts {
 interface Due {
   readonly session: DrainedSession
   readonly atMs: number
+}
+
+/**
+ * Counts how a client's session has ended while its relay drained. Returns the reason to report.
+ *
+ * @param isLeaving its turn had come
+ * @param isFinished it had been sent everything, and this side's end
+ */
+export function countEndOfDrain(
+  counters: Counters,
+  reason: EndReason,
+  isLeaving: boolean,
+  isFinished: boolean,
+): EndReason {
+  const isForced = reason === EndReason.drainForced
+  if (isFinished && !isForced) {
+    counters.add(Counter.drainMoved, 1)
+    return EndReason.drained
+  }
+  counters.add(isLeaving || isForced ? Counter.drainForced : Counter.drainLeft, 1)
+  return reason
 }
 
 export class RelayDrain {

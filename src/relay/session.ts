@@ -18,7 +18,7 @@ import { Outbox, type PacketTaker } from './outbox.ts'
 import type { Peer } from './peer.ts'
 import type { AddressedPacket, Flushable, Link, LinkListener } from './ports.ts'
 import type { PacketSource, Recipient } from './recipient.ts'
-import type { DrainedSession } from './relay-drain.ts'
+import { countEndOfDrain, type DrainedSession } from './relay-drain.ts'
 import type { SessionContext } from './session-context.ts'
 import { SessionInput, type InputOwner } from './session-input.ts'
 import { LOGIN_TIMEOUT_MS, SessionUsage } from './session-limits.ts'
@@ -306,19 +306,6 @@ export class Session
     return this.#context.forwarder.handOver(this.key, buffer, start, end)
   }
 
-  /** Counts how a client's session has ended during a drain. Returns the reason to report. */
-  #endOfDrain(reason: EndReason): EndReason {
-    const { counters } = this.#context
-    const isMoved = this.#isFinished && reason !== EndReason.drainForced
-    if (isMoved) counters.add(Counter.drainMoved, 1)
-    else
-      counters.add(
-        this.#isLeaving || reason === EndReason.drainForced ? Counter.drainForced : Counter.drainLeft,
-        1,
-      )
-    return isMoved ? EndReason.drained : reason
-  }
-
   // ── time and end ──
 
   /** Siblings are spared: they are few, and carry the packets of many clients. */
@@ -368,7 +355,9 @@ export class Session
     const { counters, registry, observer, sessions, handOff } = this.#context
     const { peer, identity } = this
     const isMoving = handOff.isDraining && peer !== undefined && !this.isMesh
-    const reason = isMoving ? this.#endOfDrain(endReason) : endReason
+    const reason = isMoving
+      ? countEndOfDrain(counters, endReason, this.#isLeaving, this.#isFinished)
+      : endReason
     this.#flushLast(reason)
     this.#phase = Phase.ended
     this.#login?.cancel()

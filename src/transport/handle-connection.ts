@@ -4,7 +4,6 @@
 //
 // Contract: one burst is written at a time, as the relay does anyway. The listener is not called after `closed`.
 
-import { readSync } from 'node:fs'
 import { constants } from 'node:os'
 import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
 import { EndReason } from '#relay/end-reason.ts'
@@ -13,6 +12,7 @@ import type { TurnQueue } from '#relay/turn-queue.ts'
 import type { Connection } from './connection.ts'
 import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
 import type { Native } from './native.ts'
+import { readAtOnce } from './read-at-once.ts'
 import { ReadState, SHARE_BYTES_MAX, type ScheduledConnection } from './read-state.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import { RecordBudget } from './record-budget.ts'
@@ -160,7 +160,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     // The end of the stream and its cause are reported by read events only.
     if (this.#isClosed || this.#isClosing || this.#isPaused) return -1
     const buffer = this.#tls === undefined ? this.#parts.readBuffer : cipherBytes
-    const byteCount = this.#readDescriptor(buffer)
+    const byteCount = readAtOnce(this.#tcp.fd, buffer)
     if (byteCount <= 0) return byteCount
     if (this.#tls === undefined) {
       this.#listener?.receive(buffer, 0, byteCount)
@@ -170,20 +170,6 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
       this.#tls.receive(byteCount === buffer.length ? buffer : buffer.subarray(0, byteCount))
     }
     return byteCount
-  }
-
-  /** Returns 0 if there is nothing to read, and less at the end of the stream and on an error. */
-  #readDescriptor(buffer: Buffer): number {
-    // Node throws if there is nothing to read, as in more than half of all polls. Without a stack the error costs a third.
-    const { stackTraceLimit } = Error
-    Error.stackTraceLimit = 0
-    try {
-      return readSync(this.#tcp.fd, buffer, 0, SHARE_BYTES_MAX, null) || -1
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? 0 : -1
-    } finally {
-      Error.stackTraceLimit = stackTraceLimit
-    }
   }
 
   /** Ends the connection if too many of its records bring no data; to be called now and then. */

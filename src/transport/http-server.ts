@@ -116,6 +116,11 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
     for (const http of this.#idle) http.close()
   }
 
+  /** Whether any connection waits for its first request or for an answer. */
+  get isBusy(): boolean {
+    return this.#busy.size > 0
+  }
+
   /** Stops listening and ends every connection that was accepted here, sessions included. */
   async close(): Promise<void> {
     await this.#acceptor?.close()

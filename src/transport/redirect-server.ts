@@ -1,6 +1,7 @@
 // The plain HTTP port beside a TLS relay: captive-portal checks, challenges of an authority, and redirects to the TLS port. An HTTP server without upgrade
 // handler, over Node's sockets, with the same limits as the TLS port. Runs on the control thread.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Counters } from '#relay/counters.ts'
 import type { Acceptor, AcceptorHost } from './acceptor.ts'
 import { NO_FLUSH_CONTROL } from './read-state.ts'
@@ -14,6 +15,9 @@ import { SocketAcceptor } from './socket-acceptor.ts'
 /** For the next request; few clients send a second one. */
 const IDLE_TIMEOUT_MS = 30_000
 const SWEEP_MS = 1_000
+/** At the end. A client sends its request with its first packet after connecting; one from far away needs a round trip. */
+const LAST_ANSWERS_MS_MAX = 500
+const LAST_ANSWERS_LOOK_MS = 10
 
 const now = (): number => performance.now()
 
@@ -46,8 +50,12 @@ export class RedirectServer {
     return (await this.#server.listen(endpoint, true)).port
   }
 
+  /** Refuses connections from now on, answers those that have been accepted, and ends. */
   async close(): Promise<void> {
     clearInterval(this.#sweeper)
+    this.#server.stopListening()
+    const untilMs = now() + LAST_ANSWERS_MS_MAX
+    while (this.#server.isBusy && now() < untilMs) await sleep(LAST_ANSWERS_LOOK_MS)
     await this.#server.close()
   }
 }

@@ -154,6 +154,22 @@ const NAMES: readonly string[] = [
   ),
 ]
 
+const AT_NAME: ReadonlyMap<string, number> = new Map(NAMES.map((name, at) => [name, at]))
+
+/** Where another version's bucket counts here; undefined if the name is not that of a bucket. */
+function largerBucketOf(name: string): number | undefined {
+  const [histogram = '', le, bound, ...more] = name.split(' ')
+  const seconds = Number(bound)
+  if (le !== 'le' || more.length > 0 || !isHistogram(histogram) || Number.isNaN(seconds)) return undefined
+  const bounds: readonly number[] = HISTOGRAM_BOUNDS[histogram]
+  const bucket = bounds.findIndex((one) => one >= seconds)
+  return HISTOGRAM_AT[histogram] + (bucket < 0 ? bounds.length : bucket)
+}
+
+function isHistogram(name: string): name is HistogramName {
+  return Object.hasOwn(HISTOGRAM_BOUNDS, name)
+}
+
 function dropNames(prefix: string): string[] {
   return DROP_REASON_LABELS.flatMap((reason) =>
     PACKET_KIND_LABELS.map((kind) => `${prefix} ${reason} ${kind}`),
@@ -263,9 +279,16 @@ export class Counters {
     return Object.fromEntries(named.filter(([, value]) => value !== 0))
   }
 
-  /** Sets every number to that of the snapshot. Names of another version that are not known here are not read. */
+  /**
+   * Sets every number to that of the snapshot, and those that it does not name to zero. Names of another version that are not
+   * known here are not read, but for a bucket that this version does not have: it counts in the next larger one.
+   */
   restore(snapshot: CounterSnapshot): void {
-    for (const [at, name] of NAMES.entries()) this.#values[at] = snapshot[name] ?? 0
+    this.#values.fill(0)
+    for (const [name, value] of Object.entries(snapshot)) {
+      const at = AT_NAME.get(name) ?? largerBucketOf(name)
+      if (at !== undefined && value > 0) this.add(at, value)
+    }
   }
 
   /** What was there is not any more. */

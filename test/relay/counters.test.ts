@@ -1,5 +1,13 @@
-import { expect, it } from 'vitest'
-import { Counter, Counters, GAUGES, HISTOGRAM_BOUNDS, type PlainCounter } from '#relay/counters.ts'
+import { describe, expect, it } from 'vitest'
+import {
+  Counter,
+  Counters,
+  GAUGES,
+  HISTOGRAM_BOUNDS,
+  type CounterSnapshot,
+  type HistogramName,
+  type PlainCounter,
+} from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PACKET_KIND_LABELS, PacketKind } from '#relay/drop-reason.ts'
 import { END_REASONS, EndReason } from '#relay/end-reason.ts'
 
@@ -86,4 +94,62 @@ it('of a thread that has died all gauges are zero, its sessions count as ended a
   expect(counters.ended(EndReason.threadLost)).toBe(10)
   expect(counters.droppedPackets(DropReason.goneDisconnected, PacketKind.data)).toBe(10)
   expect(counters.droppedBytes(DropReason.goneDisconnected, PacketKind.data)).toBe(1_000)
+})
+
+describe('between two runs of a relay', () => {
+  /** Every number, as another run is told of it. */
+  const filled = (): Counters => {
+    const counters = new Counters()
+    fillAll(counters)
+    for (const name of Object.keys(HISTOGRAM_BOUNDS) as HistogramName[]) {
+      for (const bound of HISTOGRAM_BOUNDS[name]) counters.observe(name, bound)
+      counters.observe(name, 1_000)
+    }
+    return counters
+  }
+
+  it('every number goes over: a run that has counted nothing shows what the earlier one showed', () => {
+    const snapshot = JSON.parse(JSON.stringify(filled().snapshot())) as CounterSnapshot
+    const restored = new Counters()
+    restored.restore(snapshot)
+    expect(restored.snapshot()).toEqual(filled().snapshot())
+    names.forEach((name, i) => expect(restored.get(name)).toBe(1_000 + i))
+    for (const name of Object.keys(HISTOGRAM_BOUNDS) as HistogramName[])
+      expect(restored.histogram(name)).toEqual(filled().histogram(name))
+  })
+
+  it('each number has a name of its own', () => {
+    const values = new Float64Array(Counters.memory().byteLength / 8)
+    expect(Object.keys(filled().snapshot()).length).toBe(values.length)
+  })
+
+  it('a snapshot replaces the one before, and names that it does not have are zero', () => {
+    const counters = filled()
+    counters.restore({ loginsTotal: 3 })
+    expect(counters.snapshot()).toEqual({ loginsTotal: 3 })
+  })
+
+  it('names of another version are passed over, and nothing else is confused by them', () => {
+    const counters = new Counters()
+    const strange = { 'login le': 1, 'nothing le 5': 1, 'login le 5 6': 1, constructor: 1, 'dropped new data': 9 }
+    counters.restore({ ...strange, loginsTotal: 3, sweeps: -4, toString: 7 })
+    expect(counters.snapshot()).toEqual({ loginsTotal: 3 })
+  })
+
+  it('a bucket of another version counts in the next larger one', () => {
+    const counters = new Counters()
+    counters.restore({ 'login le 0.3': 5, 'login le 0.5': 1, 'login le 60': 2, 'login more': 1, 'login sum': 100 })
+    const { counts, sum } = counters.histogram('login')
+    expect(counts[HISTOGRAM_BOUNDS.login.indexOf(0.5)]).toBe(6)
+    expect(counts.at(-1)).toBe(3)
+    expect(counts.reduce((total, one) => total + one, 0)).toBe(9)
+    expect(sum).toBe(100)
+  })
+
+  it('gauges of a run that has ended are gone, and its counters stay', () => {
+    const counters = new Counters()
+    counters.restore({ connectionsCurrent: 5, queuedBytes: 7, loginsTotal: 3 })
+    counters.clearGauges()
+    expect(counters.snapshot()).toEqual({ loginsTotal: 3 })
+  })
 })

@@ -1,11 +1,15 @@
 // A connection between two runs of one relay: one JSON object a line, in both directions, bounded. What the lines mean is
 // `run-messages.ts`. Runs on the control thread.
+//
+// Contract: whatever the other side sends or leaves unread ends this connection at most. Nothing here waits without a limit.
 
 import type { Socket } from 'node:net'
 import { isRecord, LINE_BYTES_MAX } from './run-messages.ts'
 
 /** Written and not read by the other run: it hangs. */
 const UNSENT_BYTES_MAX = 4_194_304
+/** For the other run to take what was written last; one that runs takes it within milliseconds. */
+const CLOSE_MS_MAX = 2_000
 const NEWLINE = 0x0a
 
 export interface RunChannelParts {
@@ -44,23 +48,35 @@ export class RunChannel {
     if (this.#isClosed) return
     this.#isClosed = true
     await new Promise<void>((resolve) => {
-      this.#socket.once('close', () => resolve())
+      const limit = setTimeout(() => this.#socket.destroy(), CLOSE_MS_MAX)
+      this.#socket.once('close', () => {
+        clearTimeout(limit)
+        resolve()
+      })
       this.#socket.end(() => this.#socket.destroy())
     })
   }
 
+  /** Ends the connection at once. @param why completes "the other run …" */
+  break(why: string): void {
+    this.#end(why)
+  }
+
   #onData(bytes: Buffer): void {
-    this.#received = Buffer.concat([this.#received, bytes])
+    if (this.#isClosed) return
+    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes])
     for (;;) {
       const at = this.#received.indexOf(NEWLINE)
-      if (at < 0 || this.#isClosed) break
+      const lineBytes = at < 0 ? this.#received.length : at
+      if (lineBytes > LINE_BYTES_MAX) return this.#end('sends a line that is too long')
+      if (at < 0) return
       const line = this.#received.toString('utf8', 0, at)
       this.#received = this.#received.subarray(at + 1)
       const message = parse(line)
       if (message === undefined) return this.#end('sends a line that is no message')
       this.#parts.onMessage(message)
+      if (this.#isClosed) return
     }
-    if (this.#received.length > LINE_BYTES_MAX) this.#end('sends a line that is too long')
   }
 
   #end(why: string): void {

@@ -171,7 +171,7 @@ export class RunBridge implements BridgedFrames {
       if (!isBlocked) at = end
     }
     // A copy, so that a part of a frame does not keep the whole chunk in memory.
-    this.#received = at === bytes.length ? EMPTY : Buffer.from(bytes.subarray(at))
+    if (at > 0) this.#received = at === bytes.length ? EMPTY : Buffer.from(bytes.subarray(at))
     for (const thread of this.#threads) thread.wake()
     this.#setPaused(isBlocked)
     if (isBlocked || this.#threads.some(({ hasBacklog }) => hasBacklog)) this.#retryLater()

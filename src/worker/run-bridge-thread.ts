@@ -15,6 +15,10 @@ const MAGIC = Buffer.from('DFRUNS\x001', 'latin1')
 /** For what the threads have written last, at the end; the other run reads it within milliseconds. */
 const FLUSH_MS_MAX = 1_000
 const FLUSH_LOOK_MS = 5
+/** The other run says hello as soon as it is connected. */
+const HELLO_MS_MAX = 5_000
+/** Connections that have said nothing yet. One is expected. */
+const SILENT_MAX = 8
 
 class RunBridgeThread {
   readonly #port: MessagePort
@@ -48,18 +52,30 @@ class RunBridgeThread {
 
   /** One connection is served, of the process that knows the token. */
   #listen(): void {
+    const silent = new Set<Socket>()
     const server = createServer((socket) => {
+      silent.add(socket)
       socket.on('error', () => socket.destroy())
+      socket.once('close', () => silent.delete(socket))
+      socket.setTimeout(HELLO_MS_MAX, () => socket.destroy())
       socket.once('data', (bytes) => {
         socket.pause()
         if (this.#socket !== undefined || !this.#isHello(bytes)) return void socket.destroy()
-        server.close()
+        silent.delete(socket)
+        socket.setTimeout(0)
+        close()
         this.#serve(socket, bytes.subarray(this.#hello.length))
       })
+      const [oldest] = silent
+      if (silent.size > SILENT_MAX) oldest?.destroy()
     })
-    server.once('error', (error: NodeJS.ErrnoException) => this.#onListenError(error))
+    const close = (): void => {
+      server.close()
+      for (const socket of silent) socket.destroy()
+    }
+    server.on('error', (error: NodeJS.ErrnoException) => this.#onListenError(error))
     server.listen(this.#data.path, () => this.#send({ kind: 'listening', port: 0 }))
-    this.#port.on('close', () => server.close())
+    this.#port.on('close', close)
   }
 
   /** The other side sends it in one write of forty bytes, which a Unix socket never cuts. */
@@ -113,7 +129,10 @@ class RunBridgeThread {
     if (socket !== undefined && this.#why === undefined) {
       this.#why = ''
       bridge?.end()
-      await new Promise<void>((resolve) => socket.end(resolve))
+      await new Promise<void>((resolve) => {
+        later(FLUSH_MS_MAX, resolve)
+        socket.end(resolve)
+      })
     }
     this.#send({ kind: 'stopped' })
     this.#port.close()

@@ -131,14 +131,26 @@ describe('between two runs of a relay', () => {
 
   it('names of another version are passed over, and nothing else is confused by them', () => {
     const counters = new Counters()
-    const strange = { 'login le': 1, 'nothing le 5': 1, 'login le 5 6': 1, constructor: 1, 'dropped new data': 9 }
+    const strange = {
+      'login le': 1,
+      'nothing le 5': 1,
+      'login le 5 6': 1,
+      constructor: 1,
+      'dropped new data': 9,
+    }
     counters.restore({ ...strange, loginsTotal: 3, sweeps: -4, toString: 7 })
     expect(counters.snapshot()).toEqual({ loginsTotal: 3 })
   })
 
   it('a bucket of another version counts in the next larger one', () => {
     const counters = new Counters()
-    counters.restore({ 'login le 0.3': 5, 'login le 0.5': 1, 'login le 60': 2, 'login more': 1, 'login sum': 100 })
+    counters.restore({
+      'login le 0.3': 5,
+      'login le 0.5': 1,
+      'login le 60': 2,
+      'login more': 1,
+      'login sum': 100,
+    })
     const { counts, sum } = counters.histogram('login')
     expect(counts[HISTOGRAM_BOUNDS.login.indexOf(0.5)]).toBe(6)
     expect(counts.at(-1)).toBe(3)

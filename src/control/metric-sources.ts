@@ -8,7 +8,7 @@ import { drainFamilies } from '#ops/drain-families.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
-import type { MetricSources, RelayInfo } from '#ops/metrics.ts'
+import type { ContinuedSources, MetricSources, RelayInfo } from '#ops/metrics.ts'
 import type { NativeWays } from '#ops/native-families.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import type { Reloads } from '#ops/reloads.ts'
@@ -46,14 +46,38 @@ export interface MetricParts {
 
 /** To be called once for a relay: the watchers that the process metrics start are never stopped. */
 export function metricSources(parts: MetricParts): MetricSources {
-  const { admission, certificates, directory, drain, links, log, readiness, reloads, run, stun, threads } =
-    parts
+  const { readiness, run, stun, threads } = parts
   return {
+    ...continuedSources(parts),
     threads: threads.counters,
     otherCounters: run.counters,
     run: run.number,
     threadLoops: () => threads.readLoopTimes(),
     threadDeaths: () => threads.deaths,
+    stun: () => stun && run.withEarlierStun(stun.read()),
+    stunDeaths: () => stun?.deaths,
+    state: () => readiness.health.report(),
+    nativeWays: parts.ways,
+    isStateFolderUsable:
+      parts.settings.stateFolder === undefined ? undefined : parts.stateFolder !== undefined,
+    build: { version: packageVersion(), nodeVersion: process.version },
+    relay: () => relayInfo(parts),
+    get limits() {
+      return parts.limits()
+    },
+    process: new ProcessMetrics(),
+  }
+}
+
+export type ContinuedParts = Pick<
+  MetricParts,
+  'admission' | 'certificates' | 'directory' | 'drain' | 'links' | 'log' | 'reloads' | 'run'
+>
+
+/** What the next run of this relay goes on counting. */
+export function continuedSources(parts: ContinuedParts): ContinuedSources {
+  const { admission, certificates, directory, drain, links, log, reloads, run } = parts
+  return {
     admission: () => admission.numbers,
     siblings: () => links.siblings(),
     mesh: () => [
@@ -61,20 +85,9 @@ export function metricSources(parts: MetricParts): MetricSources {
       ...reloads.families(certificateReload(certificates?.status)),
       ...drainFamilies(drain),
     ],
-    stun: () => stun && run.withEarlierStun(stun.read()),
-    stunDeaths: () => stun?.deaths,
     certificates: () => certificates?.status,
-    state: () => readiness.health.report(),
-    nativeWays: parts.ways,
-    isStateFolderUsable:
-      parts.settings.stateFolder === undefined ? undefined : parts.stateFolder !== undefined,
     logLinesLost: () => log.linesLost,
-    build: { version: packageVersion(), nodeVersion: process.version },
-    relay: () => relayInfo(parts),
-    get limits() {
-      return parts.limits()
-    },
-    process: new ProcessMetrics(),
+    carried: run.series,
   }
 }
 

@@ -7,8 +7,10 @@
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { CarriedSeries } from '#ops/carried-series.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
+import type { MetricFamily } from '#ops/metric-family.ts'
 import type { StunNumbers } from '#ops/metrics.ts'
 import { packageVersion } from '#ops/version.ts'
 import { Counters, type CounterSnapshot } from '#relay/counters.ts'
@@ -46,6 +48,8 @@ export interface RunningParts {
   unready(): readonly string[]
   /** With those of earlier runs; undefined without STUN. */
   stun(): StunNumbers | undefined
+  /** The families whose counters go on in the next run, with those of earlier runs. */
+  families(): readonly MetricFamily[]
   /** Where this run listens. */
   ports(): RunPorts
   /** Closes what the newer run has from now on: admin port, HTTP, STUN. */
@@ -65,6 +69,8 @@ export class Run {
   readonly number: number
   /** What the runs before this one have counted. */
   readonly #carried = new Counters()
+  /** The same, of numbers that no relay thread counts. */
+  readonly series = new CarriedSeries()
   /** What bridges of this run have dropped. */
   readonly #bridged = new Counters()
   readonly #parts: RunParts
@@ -351,12 +357,14 @@ export class Run {
     const { threads } = this.#running ?? {}
     const total = new Counters().sumOf([...(threads?.counters ?? []), ...this.counters])
     const stun = Object.entries(this.#running?.stun() ?? {}).map(([name, count]) => [stunName(name), count])
-    return { ...total.snapshot(), ...Object.fromEntries(stun) }
+    const series = CarriedSeries.snapshot(this.#running?.families() ?? [])
+    return { ...total.snapshot(), ...Object.fromEntries(stun), ...series }
   }
 
   #carry(counters: CounterSnapshot): void {
     this.#earlierStun = counters
     this.#carried.restore(counters)
+    this.series.restore(counters)
   }
 
   // ── ends ──

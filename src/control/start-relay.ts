@@ -13,6 +13,7 @@ import { DrainWatch } from '#ops/drain-watch.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import { Log } from '#ops/log.ts'
+import { continuedFamilies } from '#ops/metrics.ts'
 import { Reloads } from '#ops/reloads.ts'
 import type { Native } from '#transport/native.ts'
 import type { AdminService } from './admin-service.ts'
@@ -25,6 +26,7 @@ import { DerpListener } from './derp-listener.ts'
 import type { DrainService } from './drain-service.ts'
 import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
+import { continuedSources } from './metric-sources.ts'
 import { MeshService, type MeshServiceParts } from './mesh-service.ts'
 import { openNative } from './native-setup.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
@@ -183,6 +185,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const apply = settingsApplier({ log, threads, admission, bootstrapDns, unacknowledged })
   const watched = { threads, links, directory, stun, admission, certificates }
   const observed = { ...watched, settings, reloads, mesh, drain: new DrainWatch(threads.counters) }
+  const continued = continuedSources({ ...surroundings, ...observed })
   const { readiness, drain, reload, admin, verbs, notify } = makeOperatorParts(settings, {
     ...surroundings,
     ...observed,
@@ -199,6 +202,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     unready: () => readiness.failing,
     ports: () => portsOf({ ...addressesOf({ derp, http, stun, admin }) }),
     stun: () => stun && run.withEarlierStun(stun.read()),
+    families: () => continuedFamilies(continued),
     release: async () =>
       await services.release([verbs, admin, http, stun].filter((one) => one !== undefined)),
     onHandedOver: () => {

@@ -5,6 +5,7 @@
 import { Counters, HISTOGRAM_BOUNDS } from '#relay/counters.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import { admissionFamilies, type AdmissionNumbers } from './admission-families.ts'
+import type { CarriedSeries } from './carried-series.ts'
 import { certificateFamilies, type CertificateStatus } from './certificate-families.ts'
 import { acceptedFormat, EXPOSITION_CONTENT_TYPES, writeExposition } from './exposition.ts'
 import { histogramSamples, sample, type MetricFamily, type Sample } from './metric-family.ts'
@@ -60,6 +61,8 @@ export interface MetricSources {
   readonly threads: readonly Counters[]
   /** What belongs to no thread that runs: the counts of earlier runs of this relay. */
   readonly otherCounters: readonly Counters[]
+  /** The same, of numbers that no thread counts. */
+  readonly carried: CarriedSeries
   /** The number of this run of the relay. */
   readonly run: number
   /** One per relay thread, in the same order. */
@@ -84,6 +87,11 @@ export interface MetricSources {
   readonly process: ProcessMetrics
 }
 
+export type ContinuedSources = Pick<
+  MetricSources,
+  'admission' | 'carried' | 'certificates' | 'logLinesLost' | 'mesh' | 'siblings'
+>
+
 export class Metrics {
   readonly #sources: MetricSources
   readonly #total = new Counters()
@@ -101,7 +109,7 @@ export class Metrics {
 
   /** All families, read now. A family has no samples if its feature is off. */
   async families(): Promise<MetricFamily[]> {
-    const { threads, otherCounters, admission, siblings, mesh, stun, certificates, process } = this.#sources
+    const { threads, otherCounters, stun, process } = this.#sources
     const processFamilies = await process.families()
     return [
       ...this.#stateFamilies(),
@@ -109,18 +117,15 @@ export class Metrics {
       ...stateFolderFamilies(this.#sources.isStateFolderUsable),
       ...relayFamilies(this.#total.sumOf([...threads, ...otherCounters])),
       ...this.#threadFamilies(),
-      ...admissionFamilies(admission()),
-      ...siblingFamilies(siblings()),
-      ...mesh(),
+      ...continuedFamilies(this.#sources),
       ...stunFamilies(stun()),
-      ...certificateFamilies(certificates()),
       ...limitFamilies(this.#sources.limits),
       ...processFamilies,
     ]
   }
 
   #stateFamilies(): MetricFamily[] {
-    const { build, logLinesLost, relay, run, state, threads } = this.#sources
+    const { build, relay, run, state, threads } = this.#sources
     const { hostname, regions, nodes } = relay()
     const { isReady, checks } = state()
     return [
@@ -142,7 +147,6 @@ export class Metrics {
         sample(run),
       ]),
       gauge('derp_threads', 'Number of relay threads.', [sample(threads.length)]),
-      counter('derp_log_lines_lost_total', 'Log lines that could not be written.', [sample(logLinesLost())]),
     ]
   }
 
@@ -187,6 +191,18 @@ export class Metrics {
       ...(stun === undefined ? [] : [sample(stun, { thread: 'stun' })]),
     ]
   }
+}
+
+/** The families whose counters go on when a later run of this relay takes over, beside those of the relay threads and STUN. */
+export function continuedFamilies(sources: ContinuedSources): MetricFamily[] {
+  const { admission, carried, certificates, logLinesLost, mesh, siblings } = sources
+  return carried.addTo([
+    counter('derp_log_lines_lost_total', 'Log lines that could not be written.', [sample(logLinesLost())]),
+    ...admissionFamilies(admission()),
+    ...siblingFamilies(siblings()),
+    ...mesh(),
+    ...certificateFamilies(certificates()),
+  ])
 }
 
 function gauge(name: string, help: string, samples: readonly Sample[]): MetricFamily {

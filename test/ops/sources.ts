@@ -1,5 +1,6 @@
 // Sources of metrics for tests, with every feature on. Each test replaces the source that it tests.
 
+import { CarriedSeries } from '#ops/carried-series.ts'
 import type { CertificateLife, CertificateStatus } from '#ops/certificate-families.ts'
 import { drainFamilies } from '#ops/drain-families.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
@@ -76,6 +77,7 @@ reloads.accepted('regions-file', 'regions.yaml')
 export function testSources(replaced: Partial<MetricSources> = {}): MetricSources {
   return {
     otherCounters: [],
+    carried: new CarriedSeries(),
     run: 1,
     threads: [new Counters()],
     threadLoops: () => [{ activeMs: 1_500, idleMs: 8_500 }],

@@ -60,6 +60,9 @@ export class EarlierLink {
     try {
       await bridge.start()
     } catch (error) {
+      // Threads that wait for those of the earlier run would wait for ever.
+      threads.closeRun()
+      this.#bridge = undefined
       // One that has just died is no reason not to serve.
       if (earlier.end === undefined) throw error
     } finally {

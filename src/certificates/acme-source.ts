@@ -17,6 +17,8 @@ import type { CertificateStore } from './certificate-store.ts'
 
 export interface AcmeSourceParts {
   readonly settings: AcmeSettings
+  /** The relay's public key as text. */
+  readonly relay: string
   readonly host: CertificateHost
   readonly store: CertificateStore
   readonly challenges: ChallengePort
@@ -31,7 +33,7 @@ export class AcmeSource implements CertificateSource {
 
   constructor(parts: AcmeSourceParts) {
     this.#parts = parts
-    const { challenges, host, isInCharge, sender, settings, store } = parts
+    const { challenges, host, isInCharge, relay, sender, settings, store } = parts
     const { directoryUrl, folder, names } = settings
     const server: AcmeServer = { directoryUrl, sender, now: Date.now }
     const accountKeys = new AccountKeys(folder)
@@ -45,7 +47,7 @@ export class AcmeSource implements CertificateSource {
             write: async (pem) => await store.write(wanted.name, pem),
             lease: async () => await store.lease(wanted.name),
           },
-          attempts: store.attempts(wanted.name, directoryUrl),
+          attempts: store.attempts(wanted.name, { directory: directoryUrl, relay }),
           issue: async (request) => await issuer.issue(request),
           askRenewal: async (renewalId, signal) => await askRenewalInformation(server, renewalId, signal),
           isInCharge,

@@ -1,7 +1,8 @@
 // What the folder of certificates remembers of attempts to order one that have failed: how many, and until when there is to be
-// no other. So neither a relay that crashes and is restarted again and again, nor relays that share the folder, ask an
-// authority more often than one relay that keeps running. A record is a help and no more: one that is damaged, of another
-// version, or cannot be written is as good as none.
+// no other. So a relay that crashes and is restarted again and again does not ask an authority more often than one that keeps
+// running. Relays that share the folder share the file, and each heeds its own record only: what one can't do, because the
+// authority does not reach it, another one can. A record is a help and no more: one that is damaged, of another version, or
+// cannot be written is as good as none.
 
 import { CERTIFICATE_FAILURES, type CertificateFailureReason } from './certificate-source.ts'
 import { readStored, removeStored, writeStored } from './stored-file.ts'
@@ -26,29 +27,39 @@ export interface FailedAttempts {
   readonly text: string
 }
 
+/** Whose attempts a record is of; those of others do not count. */
+export interface AttemptsOf {
+  /** The authority's directory. */
+  readonly directory: string
+  /** The relay's public key as text. */
+  readonly relay: string
+}
+
 /** The content of the file. */
 interface Stored extends Omit<FailedAttempts, 'atMs'> {
   readonly version: number
   readonly directory: string
+  readonly relay: string
   /** For people who look: a date and time. */
   readonly at: string
 }
 
 export class AttemptRecord {
   readonly #path: string
-  readonly #directoryUrl: string
+  readonly #who: AttemptsOf
 
-  /** @param directoryUrl the authority; what failed at another one does not count */
-  constructor(path: string, directoryUrl: string) {
+  constructor(path: string, who: AttemptsOf) {
     this.#path = path
-    this.#directoryUrl = directoryUrl
+    this.#who = who
   }
 
   async read(): Promise<FailedAttempts | undefined> {
     try {
       const text = await readStored(this.#path, RECORD_BYTES_MAX)
       const stored: unknown = text === undefined ? undefined : JSON.parse(text)
-      return isStored(stored) && stored.directory === this.#directoryUrl ? attemptsIn(stored) : undefined
+      const { directory, relay } = this.#who
+      if (!isStored(stored) || stored.directory !== directory || stored.relay !== relay) return undefined
+      return attemptsIn(stored)
     } catch {
       return undefined
     }
@@ -57,7 +68,7 @@ export class AttemptRecord {
   async write({ failureCount, atMs, waitMs, reason, text }: FailedAttempts): Promise<void> {
     const record: Stored = {
       version: VERSION,
-      directory: this.#directoryUrl,
+      ...this.#who,
       failureCount: Math.min(failureCount, FAILURES_MAX),
       at: new Date(atMs).toISOString(),
       waitMs: Math.min(waitMs, WAIT_MS_MAX),

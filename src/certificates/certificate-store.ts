@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { certificatesIn, damagedCertificate } from '#config/certificate-check.ts'
 import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import { ipToBytes, ipToText } from '#protocol/ip-address.ts'
-import { AttemptRecord } from './attempt-record.ts'
+import { AttemptRecord, type AttemptsOf } from './attempt-record.ts'
 import { RenewalLease } from './renewal-lease.ts'
 import { readStored, StoreError, writeStored } from './stored-file.ts'
 
@@ -51,9 +51,9 @@ export class CertificateStore {
   }
 
   /** What has failed for a name at that authority. */
-  attempts(name: string, directoryUrl: string): AttemptRecord {
+  attempts(name: string, who: AttemptsOf): AttemptRecord {
     const base = isIP(name) === 0 ? hostFile(name) : addressName(name)
-    return new AttemptRecord(this.#path(`${base}+attempts`), directoryUrl)
+    return new AttemptRecord(this.#path(`${base}+attempts`), who)
   }
 
   #path(file: string): string {

@@ -149,8 +149,9 @@ export class RenewedCertificate {
         this.#isReloading = false
         this.#askAtMs = 0
         this.#pause = NO_PAUSE
+        await this.#parts.attempts.clear()
       }
-      await this.#lookOnce(isAsked)
+      await this.#lookOnce()
     } while (this.#isReloading && !this.#stop.signal.aborted)
   }
 
@@ -173,13 +174,12 @@ export class RenewedCertificate {
     return this.#pause.fromMs + this.#pause.waitMs
   }
 
-  /** @param isAsked an operator wants it now */
-  async #lookOnce(isAsked: boolean): Promise<void> {
+  async #lookOnce(): Promise<void> {
     await this.#adoptStored()
     const { now } = this.#parts
     if (!this.#isSaved && now() >= this.#retryAtMs()) await this.#save()
     if (!this.#isOwnTask) return
-    if (now() >= Math.max(this.#renewAtMs, this.#retryAtMs())) await this.#renew(isAsked)
+    if (now() >= Math.max(this.#renewAtMs, this.#retryAtMs())) await this.#renew()
     if (this.#stop.signal.aborted) return
     if (this.#present !== undefined && now() >= this.#askAtMs) await this.#ask(this.#present)
   }
@@ -251,7 +251,7 @@ export class RenewedCertificate {
       : renewAtMs
   }
 
-  async #renew(isAsked: boolean): Promise<void> {
+  async #renew(): Promise<void> {
     const { now, store } = this.#parts
     const lease = await store.lease()
     if (lease === undefined) {
@@ -259,14 +259,14 @@ export class RenewedCertificate {
       return
     }
     try {
-      // Another relay may just have renewed it, or failed to.
-      if (!(await this.#adoptStored()) && (isAsked || !(await this.#isToWait()))) await this.#order()
+      // Another relay may just have renewed it.
+      if (!(await this.#adoptStored()) && !(await this.#isToWait())) await this.#order()
     } finally {
       await lease.release()
     }
   }
 
-  /** Whether an attempt before, by another process, demands a pause; if so, it begins. */
+  /** Whether an attempt of a process of this relay before demands a pause; if so, it begins. */
   async #isToWait(): Promise<boolean> {
     const { attempts, now } = this.#parts
     const failed = await attempts.read()

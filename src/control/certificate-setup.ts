@@ -8,6 +8,7 @@ import { FileSource } from '#certificates/file-source.ts'
 import type { CertificateSource } from '#certificates/certificate-source.ts'
 import type { HttpChallenges } from '#certificates/http-challenges.ts'
 import type { Settings } from '#config/settings.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
 import type { Log } from '#ops/log.ts'
 import { Certificates, type CertificatesParts } from './certificates.ts'
 import type { RelayThreads } from './relay-threads.ts'
@@ -40,7 +41,7 @@ export function makeCertificates(
 }
 
 function sourceOf(
-  { acme, certificate: files, hostname }: Settings,
+  { acme, certificate: files, hostname, nodeKey }: Settings,
   http: HttpChallenges | undefined,
   run: Pick<Run, 'isNewest'>,
 ): CertificatesParts['makeSource'] | undefined {
@@ -50,6 +51,7 @@ function sourceOf(
     new AcmeSource({
       settings: acme,
       host,
+      relay: publicKeyText(nodeKey.publicKey),
       store: new CertificateStore(acme.folder),
       challenges: { tlsAlpn, http },
       sender: new HttpConnections(process.env),

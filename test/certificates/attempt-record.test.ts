@@ -4,6 +4,7 @@ import { AttemptRecord, type FailedAttempts } from '#certificates/attempt-record
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 
 const AUTHORITY = 'https://authority.example/directory'
+const RELAY = 'nodekey:aa'
 const FAILED: FailedAttempts = {
   failureCount: 3,
   atMs: Date.UTC(2026, 0, 31),
@@ -22,13 +23,15 @@ beforeEach(() => {
 
 afterEach(() => folder[Symbol.dispose]())
 
-const record = (directory = AUTHORITY): AttemptRecord => new AttemptRecord(path, directory)
+const record = (directory = AUTHORITY, relay = RELAY): AttemptRecord =>
+  new AttemptRecord(path, { directory, relay })
 
-test('what has failed is remembered by another process, for that authority alone, until a success', async () => {
+test('what has failed is remembered by another process, for that authority and that relay alone, until a success', async () => {
   expect(await record().read()).toBeUndefined()
   await record().write(FAILED)
   expect(await record().read()).toEqual(FAILED)
   expect(await record('https://other.example/').read()).toBeUndefined()
+  expect(await record(AUTHORITY, 'nodekey:bb').read()).toBeUndefined()
   await record().clear()
   expect(existsSync(path)).toBe(false)
   expect(await record().read()).toBeUndefined()
@@ -44,6 +47,7 @@ test('what is written can be read, however many failures and however long the te
 const good = {
   version: 1,
   directory: AUTHORITY,
+  relay: RELAY,
   failureCount: 3,
   at: '2026-01-31T00:00:00.000Z',
   waitMs: 480_000,
@@ -71,7 +75,10 @@ test.each([
 
 test('a folder that takes no record is no failure', async () => {
   chmodSync(folder.path, 0o500)
-  const nowhere = new AttemptRecord('/proc/self/relay.example+attempts', AUTHORITY)
+  const nowhere = new AttemptRecord('/proc/self/relay.example+attempts', {
+    directory: AUTHORITY,
+    relay: RELAY,
+  })
   await nowhere.write(FAILED)
   await nowhere.clear()
   expect(await nowhere.read()).toBeUndefined()

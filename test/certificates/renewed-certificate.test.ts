@@ -34,7 +34,7 @@ class CertificateOfRun {
         write: async (pem) => await store.write(NAME, pem),
         lease: async () => await store.lease(NAME),
       },
-      attempts: store.attempts(NAME, 'https://ca.example/directory'),
+      attempts: store.attempts(NAME, { directory: 'https://ca.example/directory', relay: 'nodekey:aa' }),
       issue: async () => {
         await sleep(20)
         const pair = fresh()

@@ -62,6 +62,13 @@ describe.skipIf('missing' in found)('an order that fails before a restart', { ti
   const orders = (): number => proxy.requests.filter((one) => one.startsWith('POST /order')).length
   const record = (): Record<string, unknown> => JSON.parse(readFileSync(certificates.at(RECORD), 'utf8'))
 
+  async function failed(relay: AcmeRelay): Promise<void> {
+    await relay.waitForEvent('certificate_refused')
+    await waitUntil('the failure is noted', () => record()['reason'] === 'acme_refused')
+    // A lease that is left behind keeps others from ordering for minutes.
+    await waitUntil('the order is over', () => !readdirSync(certificates.path).includes(`${NAME}+lease`))
+  }
+
   async function crash(relay: AcmeRelay): Promise<void> {
     relay.process.signal('SIGKILL')
     await relay.process.exited
@@ -70,10 +77,7 @@ describe.skipIf('missing' in found)('an order that fails before a restart', { ti
   test('a crash loop orders once; a reload orders at once; a success forgets', async () => {
     proxy.fault = at('/order', problem(403, 'unauthorized'))
     const first = await startRelay()
-    await first.waitForEvent('certificate_refused')
-    await waitUntil('the failure is noted', () => record()['reason'] === 'acme_refused')
-    // A lease that is left behind keeps others from ordering for minutes.
-    await waitUntil('the order is over', () => !readdirSync(certificates.path).includes(`${NAME}+lease`))
+    await failed(first)
     const ordered = orders()
     await crash(first)
     for (let round = 0; round < 3; round++) {
@@ -118,14 +122,19 @@ describe.skipIf('missing' in found)('an order that fails before a restart', { ti
   })
 
   test('a failure in the future, by a clock that was wrong, delays the order by no more than its wait', async () => {
-    const about = { directory: proxy.directoryUrl, reason: 'acme_refused', text: 'a test', failureCount: 3 }
-    const future = { version: 1, at: '2099-01-01T00:00:00.000Z', waitMs: 6_000, ...about }
+    proxy.fault = at('/order', problem(403, 'unauthorized'))
+    const first = await startRelay()
+    await failed(first)
+    await crash(first)
+    proxy.fault = undefined
+    const ordered = orders()
+    const future = { ...record(), at: '2099-01-01T00:00:00.000Z', waitMs: 6_000 }
     writeFileSync(certificates.at(RECORD), JSON.stringify(future))
     await using relay = await startRelay()
     const line = await relay.waitForEvent('certificate_refused')
     expect(line['retryInMs']).toBeLessThanOrEqual(6_000)
     expect(Date.parse(String(record()['at']))).toBeLessThan(Date.now() + 1_000)
-    expect(orders()).toBe(0)
+    expect(orders()).toBe(ordered)
     await relay.certificate()
   })
 })

@@ -18,6 +18,8 @@ import { WebSocketStream } from './web-socket-stream.ts'
 export interface ConnectionHandler {
   /** One frame; its payload is buffer[start, end), borrowed for the call. */
   onFrame(type: number, buffer: Buffer, start: number, end: number): void
+  /** The server has ended its side: what is written from now on is not sent. `onClosed` follows. */
+  onEnding?(end: ConnectionEnd): void
   /** The connection has ended; called once, if `open` succeeded. */
   onClosed(end: ConnectionEnd): void
   /** TLS is done, and nothing has been sent yet. The facts are not kept. */
@@ -253,6 +255,7 @@ export class DerpConnection implements AsyncDisposable {
     this.#phase = 'ending'
     this.#end = end
     this.#link?.end()
+    this.#handler.onEnding?.(end)
   }
 
   #cut(end: ConnectionEnd): void {

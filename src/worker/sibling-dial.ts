@@ -42,6 +42,10 @@ class SiblingConnection implements SiblingStream {
   /** A burst joined from several chunks that the system has not accepted yet. */
   #burst: Buffer | undefined = undefined
   #isGreeted = false
+  /** The system has not accepted the last burst yet. */
+  #isWriting = false
+  /** The sibling has ended its side during a burst, and why. */
+  #endWhy: string | undefined = undefined
   #isOver = false
 
   constructor(sibling: Sibling, handler: DialHandler, context: DialContext) {
@@ -73,6 +77,7 @@ class SiblingConnection implements SiblingStream {
       },
       {
         onFrame: (type, buffer, start, end) => this.#onFrame(type, buffer, start, end),
+        onEnding: (end) => this.#onEnding(end.message),
         onClosed: (end) => this.#onClosed(end.message),
         greet: (serverKey) => this.#greet(serverKey),
       },
@@ -81,6 +86,7 @@ class SiblingConnection implements SiblingStream {
 
   /** A burst leaves in one write: for several writes, the runtime would allocate a buffer each time. */
   write(bytes: Uint8Array, isLast: boolean): boolean {
+    this.#isWriting = true
     if (isLast && this.#chunks.length === 0) {
       this.#connection?.write(bytes, this.#onAccepted)
       return false
@@ -101,7 +107,9 @@ class SiblingConnection implements SiblingStream {
 
   readonly #onAccepted = (): void => {
     this.#returnBurst()
-    this.#handler.written()
+    this.#isWriting = false
+    if (this.#endWhy !== undefined) this.#over(this.#endWhy)
+    else this.#handler.written()
   }
 
   destroy(): void {
@@ -134,10 +142,20 @@ class SiblingConnection implements SiblingStream {
     this.#burst = undefined
   }
 
+  /** No packet is to be written to a connection that takes none; a burst that is being written belongs to it to the end. */
+  #onEnding(why: string): void {
+    if (this.#isWriting) this.#endWhy = why
+    else this.#over(why)
+  }
+
   #onClosed(why: string): void {
+    this.#returnBurst()
+    this.#over(why)
+  }
+
+  #over(why: string): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#returnBurst()
     this.#handler.onClosed(why)
   }
 }

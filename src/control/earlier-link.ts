@@ -60,8 +60,6 @@ export class EarlierLink {
     try {
       await bridge.start()
     } catch (error) {
-      // Threads that wait for those of the earlier run would wait for ever.
-      threads.closeRun()
       this.#bridge = undefined
       // One that has just died is no reason not to serve.
       if (earlier.end === undefined) throw error
@@ -78,16 +76,18 @@ export class EarlierLink {
 
   /** A relay thread has died, and its replacement is not linked. */
   async threadDied(why: string): Promise<void> {
-    const bridge = this.#bridge
-    if (bridge === undefined) return
-    this.#bridge = undefined
-    await bridge.stop().catch(this.#parts.onFault)
+    if (this.#bridge === undefined) return
+    await this.#close().catch(this.#parts.onFault)
     this.#down(why)
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#timer)
+    await this.#close()
+  }
+
+  async #close(): Promise<void> {
     const bridge = this.#bridge
     this.#bridge = undefined
     await bridge?.stop()
@@ -119,7 +119,6 @@ export class EarlierLink {
       await this.open(offer)
       log.info(LogEvent.runLinked, { run: earlier.joined.run })
     } catch (error) {
-      threads.closeRun()
       this.#down((error as Error).message)
     }
   }

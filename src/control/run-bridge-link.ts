@@ -32,7 +32,11 @@ export class RunBridgeLink {
     this.#up.promise.catch(() => undefined) // those who wait for `up` get the error
   }
 
-  /** The relay threads have been linked. Resolves when the bridge listens, or is connected. */
+  /**
+   * The relay threads have been linked. Resolves when the bridge listens, or is connected.
+   *
+   * @throws Error; the threads are not linked any more then, since they would wait for the other run's threads for ever
+   */
   async start(): Promise<void> {
     const { counters, threads, way, path, token, onFault } = this.#parts
     const memory = threads.bridge
@@ -47,7 +51,12 @@ export class RunBridgeLink {
       onEnd: ({ message }) => this.#down(message),
       onHang: onFault,
     })
-    await this.#thread.listening()
+    try {
+      await this.#thread.listening()
+    } catch (error) {
+      await this.stop().catch(onFault)
+      throw error
+    }
   }
 
   /** Resolves when frames pass; rejects if the bridge ends before. */

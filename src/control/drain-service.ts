@@ -25,7 +25,9 @@ export interface DrainServiceParts {
   readonly times: () => Settings['drain']
   readonly log: Log
   readonly watch: DrainWatch
-  readonly threads: Pick<RelayThreads, 'isSucceeded' | 'moveClients'>
+  readonly threads: Pick<RelayThreads, 'moveClients'>
+  /** Another run of this relay serves: siblings are moved to it, too. */
+  readonly hasHandedOver: () => boolean
   readonly readiness: Pick<Readiness, 'drainStarted'>
   /** Undefined without an admin port. */
   readonly admin: () => Pick<AdminService, 'scraped'> | undefined
@@ -63,16 +65,17 @@ export class DrainService implements Service {
 
   async drain(): Promise<void> {
     const { log, watch, threads, readiness } = this.#parts
+    const movesSiblings = this.#parts.hasHandedOver()
     const startedMs = performance.now()
     watch.begin()
     const { remaining: clients } = watch.numbers()
     const times = this.#parts.times()
     const { settleMs } = times
-    const spreadMs = Math.max(times.spreadMs, threads.isSucceeded ? clients * HAND_OVER_CLIENT_MS : 0)
+    const spreadMs = Math.max(times.spreadMs, movesSiblings ? clients * HAND_OVER_CLIENT_MS : 0)
     log.info(LogEvent.relayDraining, { clients, settleMs, spreadMs })
     // In one turn: STUN falls silent, and the threads close the port.
     readiness.drainStarted()
-    await threads.moveClients({ settleMs, spreadMs })
+    await threads.moveClients({ settleMs, spreadMs, movesSiblings })
     const numbers = watch.numbers()
     log.info(LogEvent.relayDrained, { ...numbers, durationMs: Math.round(performance.now() - startedMs) })
     this.#finished.resolve(numbers)

@@ -25,7 +25,7 @@ export interface LaterRunParts {
   /** The link between the threads has broken; the later run may ask for another one. */
   onUnlinked(why: string): void
   /** It has ended. Called once, and not after `stop`. */
-  onEnd(run: LaterRun, why: string): void
+  onEnd(why: string): void
 }
 
 export class LaterRun {
@@ -114,7 +114,7 @@ export class LaterRun {
     if (this.#isOver) return
     this.#isOver = true
     await this.#close()
-    this.#parts.onEnd(this, why)
+    this.#parts.onEnd(why)
   }
 
   /** This run ends. */

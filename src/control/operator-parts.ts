@@ -65,6 +65,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
     watch: input.drain,
     threads,
     readiness,
+    hasHandedOver: () => input.run.hasHandedOver,
     // A later run has the port from the moment at which it serves.
     admin: () => (input.run.isNewest ? admin : undefined),
   })

@@ -96,7 +96,6 @@ export class RelayThreads implements Service {
   #endpoint: Endpoint | undefined = undefined
   #isStopping = false
   #isDraining = false
-  #isSucceeded = false
   /** Of the first thread that died before all listened. */
   #startFailure: Error | undefined = undefined
 
@@ -194,18 +193,8 @@ export class RelayThreads implements Service {
     this.#slots[thread]?.thread?.send(message)
   }
 
-  get isSucceeded(): boolean {
-    return this.#isSucceeded
-  }
-
-  /** Another run of this relay serves from now on: a drain moves siblings to it, too. */
-  succeeded(): void {
-    this.#isSucceeded = true
-  }
-
   /** Makes all threads refuse connections and move their clients away. Resolves when no client is left. */
-  async moveClients(given: Pick<DrainTimes, 'settleMs' | 'spreadMs'>): Promise<void> {
-    const times: DrainTimes = { ...given, movesSiblings: this.#isSucceeded }
+  async moveClients(times: DrainTimes): Promise<void> {
     this.#isDraining = true
     for (const timer of this.#timers) clearTimeout(timer)
     this.#parts.inherited.close()

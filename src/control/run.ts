@@ -129,6 +129,11 @@ export class Run {
     return this.#stage === 'serving'
   }
 
+  /** Whether a later run is in charge of that. */
+  get hasHandedOver(): boolean {
+    return this.#stage === 'handing over'
+  }
+
   /** What siblings are told, so that all runs are one relay to them; undefined: this run's own. */
   get instance(): string | undefined {
     return this.#earlier?.joined.instance
@@ -277,16 +282,14 @@ export class Run {
       channel.send({ kind: 'refused', ...refusal })
       return undefined
     }
-    const onEnd = (_run: LaterRun, why: string): void => this.#onLaterEnd(why)
-    const onUnlinked = (why: string): void => this.#onUnlinked(why)
     const later = new LaterRun({
       folder,
       channel,
       threads,
       counters: this.#bridged,
       onFault,
-      onEnd,
-      onUnlinked,
+      onEnd: (why) => this.#onLaterEnd(why),
+      onUnlinked: (why) => this.#onUnlinked(why),
     })
     this.#later = later
     const [version, run, { pid }, { instance }] = [packageVersion(), this.number, process, threads]

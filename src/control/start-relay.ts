@@ -205,10 +205,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     families: () => continuedFamilies(continued),
     release: async () =>
       await services.release([verbs, admin, http, stun].filter((one) => one !== undefined)),
-    onHandedOver: () => {
-      threads.succeeded()
-      void drain.ask().catch(() => undefined)
-    },
+    onHandedOver: () => void drain.ask().catch(() => undefined),
     handOverMs: (clients) => drain.handOverMs(clients),
     onTakingOver: async () => await notify?.takeOver(),
   })

@@ -16,6 +16,7 @@ export class TurnBudget {
   #budgetMs: number
   #spentMs = 0
   #sinceMs = 0
+  #isFollowed = false
 
   constructor(parts: TurnBudgetParts) {
     this.#parts = parts
@@ -33,14 +34,18 @@ export class TurnBudget {
     this.#spentMs += now() - sinceMs
   }
 
-  /**
-   * A turn begins.
-   * @param isNext the one after that of the last call, and the loop did not wait between the two
-   */
-  nextTurn(isNext: boolean): void {
+  /** Work is left, so this turn asks for another one: the loop will not wait before it. */
+  follow(): void {
+    this.#isFollowed = true
+  }
+
+  /** A turn begins. */
+  beginTurn(): void {
     const { now, perTurnMs, shareOfTurn } = this.#parts
     const nowMs = now()
-    const otherMs = isNext ? nowMs - this.#sinceMs - this.#spentMs : 0
+    // Without work left in the turn before, the time since then may have been a wait.
+    const otherMs = this.#isFollowed ? nowMs - this.#sinceMs - this.#spentMs : 0
+    this.#isFollowed = false
     this.#budgetMs = Math.max(perTurnMs, otherMs * shareOfTurn)
     this.#spentMs = 0
     this.#sinceMs = nowMs

@@ -17,8 +17,6 @@ export class TurnQueue {
   #queue: (() => void)[] = []
   #count = 0
   #isTurnComing = false
-  /** The turn that is coming was asked for in the turn before. */
-  #isNext = false
 
   constructor(parts: TurnQueueParts) {
     this.#parts = parts
@@ -51,15 +49,15 @@ export class TurnQueue {
   readonly #onTurn = (): void => {
     this.#isTurnComing = false
     this.#count = 0
-    this.#budget.nextTurn(this.#isNext)
-    this.#isNext = this.#queue.length > 0
-    if (!this.#isNext) return
+    this.#budget.beginTurn()
+    if (this.#queue.length === 0) return
     const queue = this.#queue
     this.#queue = []
     let done = 0
     while (done < queue.length && this.#hasRoom) this.#do(queue[done++] as () => void)
     // Work that was added meanwhile comes after the work that waited already.
     this.#queue = queue.slice(done).concat(this.#queue)
+    this.#budget.follow()
     this.#isTurnComing = true
     this.#parts.nextTurn(this.#onTurn)
   }

@@ -62,8 +62,6 @@ export class HandleAcceptor implements Acceptor {
   #queue: PendingHandshake[] = []
   readonly #budget: TurnBudget
   #isTurnComing = false
-  /** The turn that is coming was asked for in the turn before. */
-  #isNextTurn = false
 
   constructor(parts: HandleAcceptorParts) {
     this.#parts = parts
@@ -237,8 +235,7 @@ export class HandleAcceptor implements Acceptor {
   /** Begins some of the queued handshakes, before those whose hello arrives in this turn. */
   readonly #onTurn = (): void => {
     this.#isTurnComing = false
-    this.#budget.nextTurn(this.#isNextTurn)
-    this.#isNextTurn = false
+    this.#budget.beginTurn()
     let begun = 0
     for (const pending of this.#queue) {
       if (!this.#budget.hasRoom || !this.#mayBeginTls()) break
@@ -249,7 +246,7 @@ export class HandleAcceptor implements Acceptor {
     }
     if (begun === 0) return
     this.#queue = this.#queue.slice(begun)
-    this.#isNextTurn = true
+    this.#budget.follow()
     this.#turnLater()
   }
 

@@ -112,9 +112,10 @@ export class ListeningPort {
     return [this.#server, ...this.#duplicates.filter(({ listening }) => listening)]
   }
 
-  #closeDuplicates(): void {
+  #closeServers(onClosed?: () => void): void {
     for (const duplicate of this.#duplicates) duplicate.close()
     this.#duplicates = []
+    this.#server.close(onClosed)
   }
 
   /** For connections that come from now on; 0: the kernel's own limit. Without native calls it is not kept here. */
@@ -147,8 +148,7 @@ export class ListeningPort {
     }
     if (++this.#refusals >= REFUSALS_MAX && this.#pausedMs === undefined && this.#canPause) {
       this.#pausedMs = nowMs
-      this.#server.close()
-      this.#closeDuplicates()
+      this.#closeServers()
     }
     return false
   }
@@ -181,16 +181,14 @@ export class ListeningPort {
   /** Refuses connections from now on. The system resets those that wait to be accepted. */
   stopListening(): void {
     this.#isClosed = true
-    this.#server.close()
-    this.#closeDuplicates()
+    this.#closeServers()
   }
 
   /** Resolves when the server and the connections that it knows of are closed. */
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#closeDuplicates()
     await new Promise<void>((resolve) => {
-      this.#server.close(() => resolve())
+      this.#closeServers(resolve)
     })
   }
 }

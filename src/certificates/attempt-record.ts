@@ -36,10 +36,8 @@ export interface AttemptsOf {
 }
 
 /** The content of the file. */
-interface Stored extends Omit<FailedAttempts, 'atMs'> {
+interface Stored extends AttemptsOf, Omit<FailedAttempts, 'atMs'> {
   readonly version: number
-  readonly directory: string
-  readonly relay: string
   /** For people who look: a date and time. */
   readonly at: string
 }

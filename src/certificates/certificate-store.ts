@@ -46,14 +46,12 @@ export class CertificateStore {
 
   /** The right to renew the certificate of a name; undefined while another relay has it. */
   async lease(name: string): Promise<RenewalLease | undefined> {
-    const base = isIP(name) === 0 ? hostFile(name) : addressName(name)
-    return await RenewalLease.take(this.#path(`${base}+lease`))
+    return await RenewalLease.take(this.#path(`${baseOf(name)}+lease`))
   }
 
   /** What has failed for a name at that authority. */
   attempts(name: string, who: AttemptsOf): AttemptRecord {
-    const base = isIP(name) === 0 ? hostFile(name) : addressName(name)
-    return new AttemptRecord(this.#path(`${base}+attempts`), who)
+    return new AttemptRecord(this.#path(`${baseOf(name)}+attempts`), who)
   }
 
   #path(file: string): string {
@@ -117,6 +115,11 @@ function chainTextOf(pem: string): string {
   return certificatesIn(pem)
     .map((one) => `${one}\n`)
     .join('')
+}
+
+/** Of what is kept beside the certificate of a name. */
+function baseOf(name: string): string {
+  return isIP(name) === 0 ? hostFile(name) : addressName(name)
 }
 
 /** autocert looks for the name in lower case. */

@@ -4,11 +4,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
-import { delayMs } from '../load/delays.ts'
 import { Generator } from '../load/generator-process.ts'
 import type { MovedOutcome } from '../load/outcome.ts'
 import { startMesh, TwoRelays } from '../mesh.ts'
-import { rowOf, withOwnTarget } from '../row.ts'
+import { movedRows } from '../moved-rows.ts'
 import { DERPER, DERPFLEET } from '../server.ts'
 
 const CLIENTS = 1_000
@@ -55,27 +54,6 @@ async function stopOne(bench: Bench, name: string, rate: number): Promise<MovedO
   }
 }
 
-function rowsOf(
-  rate: number,
-  measured: ReadonlyMap<{ readonly name: string }, readonly MovedOutcome[]>,
-): Row[] {
-  const count = { unit: '', digits: 0 }
-  const time = { unit: 'ms', digits: 1 }
-  const label = `${rate} packets/s each: packets of a client lost, p99`
-  const p99 = rowOf({ ...count, label }, measured, (round) => round.lostP99)
-  return [
-    withOwnTarget(p99, '≤ 1', (median) => median <= 1),
-    rowOf({ ...count, label: '– the most of one client' }, measured, (round) => round.lostMost),
-    rowOf({ ...count, label: '– packets lost in all' }, measured, ({ sent, received }) => sent - received),
-    rowOf({ ...count, label: '– packets received twice' }, measured, (round) => round.repeated),
-    rowOf({ ...count, label: '– not sent for lack of a connection' }, measured, (round) => round.unsent),
-    rowOf({ ...count, label: '– connections that ended' }, measured, (round) => round.disconnects),
-    rowOf({ ...time, label: '– time without a connection, p50' }, measured, ({ away }) => delayMs(away, 0.5)),
-    rowOf({ ...time, label: '– the same, p99' }, measured, ({ away }) => delayMs(away, 0.99)),
-    rowOf({ ...time, label: "– packets' delay, p99" }, measured, ({ delays }) => delayMs(delays, 0.99)),
-  ]
-}
-
 export const drain: Figure = {
   name: 'drain',
   title: 'One of two relays is stopped under load',
@@ -85,7 +63,7 @@ export const drain: Figure = {
     const rows: Row[] = []
     for (const rate of RATES) {
       const measured = await bench.interleaved(own, ({ name }) => stopOne(bench, name, rate), rounds)
-      rows.push(...rowsOf(rate, measured))
+      rows.push(...movedRows(`${rate} packets/s each`, measured))
     }
     return {
       rows,

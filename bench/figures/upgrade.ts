@@ -7,9 +7,9 @@ import { Newcomers } from '../../test/support/newcomers.ts'
 import { RunHost, type RunHostOptions } from '../../test/support/run-host.ts'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
-import { delayMs } from '../load/delays.ts'
 import { Generator } from '../load/generator-process.ts'
 import type { MovedOutcome } from '../load/outcome.ts'
+import { movedRows } from '../moved-rows.ts'
 import { rowOf, withOwnTarget } from '../row.ts'
 import { DERPFLEET } from '../server.ts'
 
@@ -84,42 +84,16 @@ async function upgradeOn(bench: Bench, host: RunHost, rate: number): Promise<Upg
 type Measured = ReadonlyMap<{ readonly name: string }, readonly Upgraded[]>
 
 function rowsOf(label: string, measured: Measured): Row[] {
-  const count = { unit: '', digits: 0 }
-  const time = { unit: 'ms', digits: 1 }
-  const none = (median: number): boolean => median === 0
-  const row = (text: string, of: (round: Upgraded) => number): Row =>
-    rowOf({ ...count, label: `– ${text}` }, measured, of)
-  const p99 = rowOf(
-    { ...count, label: `${label}: packets of a client lost, p99` },
-    measured,
-    (round) => round.lostP99,
-  )
+  const count = (text: string, of: (round: Upgraded) => number): Row =>
+    rowOf({ unit: '', digits: 0, label: `– ${text}` }, measured, of)
+  const none = (row: Row): Row => withOwnTarget(row, '0', (median) => median === 0)
+  const start = { unit: 's', digits: 1, label: '– start of the newer run' }
   return [
-    withOwnTarget(p99, '≤ 1', (median) => median <= 1),
-    row('packets lost in all', ({ sent, received }) => sent - received),
-    row('packets sent', ({ sent }) => sent),
-    row('packets received twice', ({ repeated }) => repeated),
-    row('not sent for lack of a connection', ({ unsent }) => unsent),
-    row('connections that ended', ({ disconnects }) => disconnects),
-    rowOf({ ...time, label: '– time without a connection, p50' }, measured, ({ away }) => delayMs(away, 0.5)),
-    rowOf({ ...time, label: '– the same, p99' }, measured, ({ away }) => delayMs(away, 0.99)),
-    rowOf({ ...time, label: "– packets' delay, p99" }, measured, ({ delays }) => delayMs(delays, 0.99)),
-    withOwnTarget(
-      row('connections refused or reset', ({ refused }) => refused),
-      '0',
-      none,
-    ),
-    withOwnTarget(
-      row('STUN requests unanswered', ({ stunUnanswered }) => stunUnanswered),
-      '0',
-      none,
-    ),
-    row('new connections and requests answered', ({ answered }) => answered),
-    rowOf(
-      { unit: 's', digits: 1, label: '– start of the newer run' },
-      measured,
-      ({ startSeconds }) => startSeconds,
-    ),
+    ...movedRows(label, measured),
+    none(count('connections refused or reset', ({ refused }) => refused)),
+    none(count('STUN requests unanswered', ({ stunUnanswered }) => stunUnanswered)),
+    count('new connections and requests answered', ({ answered }) => answered),
+    rowOf(start, measured, ({ startSeconds }) => startSeconds),
   ]
 }
 

@@ -18,7 +18,7 @@ import { WebSocketStream } from './web-socket-stream.ts'
 export interface ConnectionHandler {
   /** One frame; its payload is buffer[start, end), borrowed for the call. */
   onFrame(type: number, buffer: Buffer, start: number, end: number): void
-  /** The server has ended its side: what is written from now on is not sent. `onClosed` follows. */
+  /** The connection is being ended in order: what is written from now on is not sent. `onClosed` follows. */
   onEnding?(end: ConnectionEnd): void
   /** The connection has ended; called once, if `open` succeeded. */
   onClosed(end: ConnectionEnd): void

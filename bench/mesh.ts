@@ -1,7 +1,7 @@
 // Relays of one program that form a mesh on this machine, each with a key of its own; and two of them as one target of
 // loads: senders on one relay, receivers on the other, so that every packet crosses a link between relays.
 
-import { freeTcpPort } from '../test/support/process.ts'
+import { freePort } from '../test/support/process.ts'
 import type { Bench } from './bench.ts'
 import type { Server, StartOptions, LoadTarget } from './server.ts'
 
@@ -13,7 +13,7 @@ export async function startMesh(
   options: Partial<StartOptions> = {},
 ): Promise<Server[]> {
   const ports: number[] = []
-  for (let i = 0; i < count; i++) ports.push(await freeTcpPort())
+  for (let i = 0; i < count; i++) ports.push(await freePort())
   const servers: Server[] = []
   try {
     for (const [i, port] of ports.entries()) {

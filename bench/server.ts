@@ -5,8 +5,7 @@ import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { foreign } from '../test/support/foreign.ts'
 import {
-  freeTcpPort,
-  freeUdpPort,
+  freePort,
   type RunningProcess,
   startProcess,
   tlsVersionAt,
@@ -77,8 +76,8 @@ export class Server implements LoadTarget {
   /** Starts derpfleet or a derper of that version. @throws Error if the program is missing or does not start */
   static async start(name: string, workFolder: WorkFolder, options: StartOptions): Promise<Server> {
     const { mesh } = options
-    const port = mesh?.port ?? (await freeTcpPort())
-    const [stunPort, adminPort] = [await freeUdpPort(), await freeTcpPort()]
+    const port = mesh?.port ?? (await freePort())
+    const [stunPort, adminPort] = [await freePort(), await freePort()]
     const isOurs = name === DERPFLEET
     const command = isOurs
       ? fileURLToPath(new URL('../bin/derpfleet', import.meta.url))

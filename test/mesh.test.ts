@@ -17,7 +17,7 @@ import { makeCertificate, type Certificate } from './support/certificate.ts'
 import { foreignPrograms } from './support/foreign.ts'
 import { LiveRelay, NO_MESH, siblingAt } from './support/live-relay.ts'
 import { NatsServers } from './support/nats.ts'
-import { freeTcpPort, waitUntil } from './support/process.ts'
+import { freePort, waitUntil } from './support/process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-test-'))
 let certificate: Certificate
@@ -56,7 +56,7 @@ interface MeshOptions {
 async function startMesh(options: MeshOptions): Promise<LiveRelay[]> {
   const { threadCounts, meshKeyPath, meshKeys, areRegions, nats, hasAdmin, nodeKey } = options
   const { rebalancePerSecond = 0 } = options
-  const ports = await Promise.all(threadCounts.map(freeTcpPort))
+  const ports = await Promise.all(threadCounts.map(freePort))
   const siblings = areRegions === true ? [] : ports.map(siblingAt)
   const regions = areRegions === true ? regionsAt(ports) : []
   return await Promise.all(
@@ -213,7 +213,7 @@ it('rebalances clients at the rate of the setting, which holds for the relay and
 
 it('a regions file without this relay or without regions is rejected and changes nothing; a valid one is used', async () => {
   const path = join(folder, 'live-regions.yaml')
-  const [own, other] = await Promise.all([freeTcpPort(), freeTcpPort()])
+  const [own, other] = await Promise.all([freePort(), freePort()])
   const written = (...ports: number[]): string =>
     ports
       .map(

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { makeCertificate } from '../../test/support/certificate.ts'
-import { freeTcpPort, startRelay, waitUntil } from '../../test/support/process.ts'
+import { freePort, startRelay, waitUntil } from '../../test/support/process.ts'
 import type { PageAddresses } from './pages.ts'
 import { measurePages, type PageResult } from './measure-pages.ts'
 import { pageName, pageTable } from './page-table.ts'
@@ -66,7 +66,7 @@ function numberOf(name: string, text: string): number {
 async function startOwn(cpu: number): Promise<Target> {
   const folder = await mkdtemp(join(tmpdir(), 'derpfleet-http-'))
   await makeCertificate(folder, 'localhost')
-  const admin = `127.0.0.1:${await freeTcpPort()}`
+  const admin = `127.0.0.1:${await freePort()}`
   const program = fileURLToPath(new URL('../../bin/derpfleet', import.meta.url))
   const relay = await startRelay({
     command: 'taskset',

@@ -9,7 +9,7 @@ import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { CertificateStore } from '#certificates/certificate-store.ts'
 import { goodPair } from '../config/certificates.ts'
 import { fingerprintOf, presentedAt } from '../support/certificate-files.ts'
-import { freeTcpPort, waitUntil } from '../support/process.ts'
+import { freePort, waitUntil } from '../support/process.ts'
 import { FREE_PORTS, startDerpfleet } from './program.ts'
 
 const SERVING =
@@ -17,7 +17,7 @@ const SERVING =
 
 it('listens without a certificate, is silent and not ready, and serves the first one', async () => {
   using folder = new TemporaryFolder()
-  const directory = `https://127.0.0.1:${await freeTcpPort()}/directory`
+  const directory = `https://127.0.0.1:${await freePort()}/directory`
   const place = ['-c', folder.at('derper.key'), '-certdir', folder.at('certs'), '-hostname', 'derp.example']
   await using relay = await startDerpfleet(
     ['serve', ...FREE_PORTS, ...place, '-certmode', 'letsencrypt', '-acme-directory', directory],

@@ -7,7 +7,7 @@ import { probe } from '#cli/probe.ts'
 import { checkOf, type CheckName, type Outcome } from '#probe/check.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { makeCertificate, type Certificate } from '../support/certificate.ts'
-import { freeTcpPort, startRelay, type Relay } from '../support/process.ts'
+import { freePort, startRelay, type Relay } from '../support/process.ts'
 import { derpfleet } from './program.ts'
 import { OWN_RELAY } from '../probe/probe-program.ts'
 
@@ -45,7 +45,7 @@ test('prints one aligned line for each check, and a summary', async () => {
 })
 
 test('names the relays with a failed check', async () => {
-  const port = await freeTcpPort()
+  const port = await freePort()
   const { code, stdout } = await derpfleet(['probe', `127.0.0.1:${port}`, '-stun-port', '-1'])
   expect(code).toBe(1)
   expect(stdout).toMatch(/1 ok, 1 failed, \d+ skipped in \d+\.\d s; failing: 127\.0\.0\.1:\d+\n$/)
@@ -92,7 +92,7 @@ test.each([
       throw new Error('not expected in this test')
     },
   }
-  const port = await freeTcpPort()
+  const port = await freePort()
   expect(await probe.run([`127.0.0.1:${port}`, '-stun-port', '-1'], io)).toBe(1)
   expect(printed.includes('\u001b[1;31mFAIL\u001b[0m')).toBe(isColourful)
   expect(printed.includes('\u001b')).toBe(isColourful)

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
 import { foreignPrograms } from '../support/foreign.ts'
-import { freeTcpPort, startRelay, type Relay } from '../support/process.ts'
+import { freePort, startRelay, type Relay } from '../support/process.ts'
 import { ALL_CHECKS, CHECKS_AFTER_LOGIN, Listener, OWN_RELAY, probed } from '../probe/probe-program.ts'
 
 const derper = await foreignPrograms('derper-1.104.5')
@@ -151,7 +151,7 @@ for (const { name, command = '', args } of relays) {
 }
 
 test('a port where nothing listens fails the TCP check, and later checks are skipped', async () => {
-  const port = await freeTcpPort()
+  const port = await freePort()
   const found = await probed([`127.0.0.1:${port}`, '-stun-port', '-1'])
   expect([found.code, found.named('fail')]).toEqual([1, ['tcp 4']])
   expect(found.textOf('tcp 4')).toContain('nothing listens there')

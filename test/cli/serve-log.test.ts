@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { freeTcpPort } from '../support/process.ts'
+import { freePort } from '../support/process.ts'
 import { PROGRAM } from './program.ts'
 
 /** Starting a relay takes a second on an idle machine. */
@@ -23,7 +23,7 @@ interface RunningServe {
 
 /** @param redirection in the syntax of the shell that starts the program */
 async function serve(folder: TemporaryFolder, redirection: string, before = ''): Promise<RunningServe> {
-  const [port, adminPort] = [await freeTcpPort(), await freeTcpPort()]
+  const [port, adminPort] = [await freePort(), await freePort()]
   const line =
     `${before} exec '${PROGRAM}' serve -c '${folder.at('derper.key')}' -a 127.0.0.1:${port} -http-port -1 ` +
     `-stun=false -admin 127.0.0.1:${adminPort} ${redirection}`

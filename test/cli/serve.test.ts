@@ -10,7 +10,7 @@ import { parseKeyFile } from '#protocol/key-file.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { goodPair, writePair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { freeTcpPort, type RunningProcess } from '../support/process.ts'
+import { freePort, type RunningProcess } from '../support/process.ts'
 import { derpfleet, derpfleetProcess, FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
 
 const SERVING = /DERP +(\S+:\d+), [^]*STUN +\S+:\d+\/udp\n/
@@ -56,7 +56,7 @@ test("accepts derper's command line, with one dash and with two, and serves as d
   using folder = new TemporaryFolder()
   writePair(folder, 'localhost', goodPair('localhost'))
   writeFileSync(folder.at('mesh.key'), `${'AB'.repeat(32)}\n`)
-  const ports = [await freeTcpPort(), await freeTcpPort()] as const
+  const ports = [await freePort(), await freePort()] as const
   const line =
     `-c ${folder.at('key.json')} --a 127.0.0.1:${ports[0]} -hostname localhost --certmode manual ` +
     `-certdir ${folder.path} --http-port -1 --stun-port ${ports[1]} -mesh-psk-file ${folder.at('mesh.key')}`
@@ -95,7 +95,7 @@ async function expectSiblingsAt(port: number, meshKey: Uint8Array): Promise<void
 
 test('keeps serving when its output is not read', async () => {
   using folder = new TemporaryFolder()
-  const port = await freeTcpPort()
+  const port = await freePort()
   const args = [
     'serve',
     '-c',

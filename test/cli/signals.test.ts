@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { freePort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 import { FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
 
 const SERVING = /"event":"relay_started".*"derp":"([^"]+):(\d+)"/
@@ -314,7 +314,7 @@ test.concurrent('a process that was paused for 30 s keeps all its threads', asyn
 
 test.runIf(hasScript)('closing its terminal stops the relay', async () => {
   using folder = new TemporaryFolder()
-  const port = await freeTcpPort()
+  const port = await freePort()
   const line = `exec '${PROGRAM}' serve -c '${folder.at('derper.key')}' -a 127.0.0.1:${port} -http-port -1 -stun=false -admin off`
   const terminal = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'ignore' })
   onTestFinished(() => void terminal.kill('SIGKILL'))

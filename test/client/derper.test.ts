@@ -16,7 +16,7 @@ import { serverKeyFrame } from '#protocol/handshake.ts'
 import { ipToText } from '#protocol/ip-address.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { foreignPrograms, type ForeignName } from '../support/foreign.ts'
-import { freeTcpPort } from '../support/process.ts'
+import { freePort } from '../support/process.ts'
 import { Derper } from './derper.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
@@ -201,7 +201,7 @@ function declareRaw(overTls: (options?: TargetOptions) => TargetOptions): void {
 /** Each test has a server of its own. */
 function declareReconnecting(path: string, folder: () => string): void {
   test('a login that derper does not admit fails at stage login', async () => {
-    const closedPort = `http://127.0.0.1:${await freeTcpPort()}/`
+    const closedPort = `http://127.0.0.1:${await freePort()}/`
     const admission = ['-verify-client-url', closedPort, '-verify-client-url-fail-open=false']
     await using derper = await Derper.start(path, folder(), 'plain', admission)
     const refused = connect({ url: `http://127.0.0.1:${derper.port}` })

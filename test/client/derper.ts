@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import { connect } from 'node:net'
-import { freeTcpPort, startProcess, type RunningProcess } from '../support/process.ts'
+import { freePort, startProcess, type RunningProcess } from '../support/process.ts'
 
 /** One derper, with TLS or plain. */
 export class Derper implements AsyncDisposable {
@@ -23,7 +23,7 @@ export class Derper implements AsyncDisposable {
     name: 'plain' | 'tls',
     more: string[] = [],
   ): Promise<Derper> {
-    const port = await freeTcpPort()
+    const port = await freePort()
     const certs = name === 'plain' ? [] : ['-certmode', 'manual', '-certdir', folder]
     const mesh = ['-mesh-psk-file', join(folder, 'psk')]
     const listen = ['-a', `127.0.0.1:${port}`, '-hostname', 'localhost', '-http-port', '-1', '-stun=false']

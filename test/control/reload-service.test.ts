@@ -11,7 +11,7 @@ import { newKeyPair } from '#client/derp-client.ts'
 import { derpfleet, FREE_PORTS, PROGRAM, startDerpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority } from '../support/certificate.ts'
-import { freeTcpPort, startProcess, waitUntil } from '../support/process.ts'
+import { freePort, startProcess, waitUntil } from '../support/process.ts'
 import { ReloadingRelay } from '../support/reloading-relay.ts'
 
 // Each test starts a process, or several, which mostly wait: the tests run side by side.
@@ -179,7 +179,7 @@ test.concurrent('the level that SIGUSR2 has set stays, unless the setting change
 test.concurrent('-rebalance takes effect at a reload, and ends at another one', async () => {
   using folder = new TemporaryFolder()
   await issueCertificate(folder.path, 'localhost', await makeAuthority(folder.path, 'authority'))
-  const ports = [await freeTcpPort(), await freeTcpPort()]
+  const ports = [await freePort(), await freePort()]
   const regions = ports.map(
     (port, i) =>
       `  90${i}: { code: r${i}, nodes: [{ name: 90${i}a, hostname: localhost, derpport: ${port}, mesh: 127.0.0.1 }] }\n`,

@@ -10,7 +10,7 @@ import type { Endpoint } from '#config/endpoint.ts'
 import { assertTcpFree, assertUdpFree } from '#control/port-check.ts'
 import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { causeFault, observeWorkers, onWorker } from '../support/observed-workers.ts'
-import { freeTcpPort, freeUdpPort } from '../support/process.ts'
+import { freePort } from '../support/process.ts'
 
 const anyPort = { host: '127.0.0.1', port: 0 }
 
@@ -85,7 +85,7 @@ it('a stop leaves no thread and no port, and ends requests to back ends and serv
 
 it('a start that fails late leaves no thread and no port', async () => {
   const workers: Worker[] = []
-  const [derp, stun, admin] = [await freeTcpPort(), await freeUdpPort(), await freeTcpPort()]
+  const [derp, stun, admin] = [await freePort(), await freePort(), await freePort()]
   const at = (port: number): { host: string; port: number } => ({ host: '127.0.0.1', port })
   // Another program takes the port when ports have been checked: threads are started afterwards.
   const other = createServer()
@@ -108,7 +108,7 @@ it('a thread that dies before it listens fails the start, which leaves nothing',
     workers.push(worker)
     if (workers.length === 2) causeFault(worker)
   })
-  const derp = { host: '127.0.0.1', port: await freeTcpPort() }
+  const derp = { host: '127.0.0.1', port: await freePort() }
   await expect(LiveRelay.start({ derp, threadCount: 2 })).rejects.toThrow(/relay thread ended by itself/)
   await untilEnded(workers)
   expect(workers).toHaveLength(2)

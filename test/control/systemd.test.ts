@@ -10,7 +10,7 @@ import { askStun } from '#client/stun-request.ts'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { FREE_PORTS, PROGRAM } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { freeTcpPort, runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { freePort, runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 
 // Each test starts the program once or twice, in half a second, or in ten while other tests keep both cores busy.
 vi.setConfig({ testTimeout: 90_000 })
@@ -112,7 +112,7 @@ describe.skipIf(!hasPython)('messages to the service manager', () => {
     using folder = new TemporaryFolder()
     const path = folder.at('notify')
     await using socket = await NotifySocket.open(path)
-    const ports = ['-a', `127.0.0.1:${await freeTcpPort()}`, '-stun=false', '-admin', '127.0.0.1:0']
+    const ports = ['-a', `127.0.0.1:${await freePort()}`, '-stun=false', '-admin', '127.0.0.1:0']
     const args = ['serve', '-c', folder.at('key'), ...ports, '-native', 'on', '-drain-spread', '3s']
     const start = async (env: Record<string, string>): Promise<RunningProcess> =>
       await startProcess(PROGRAM, args, { env: { NOTIFY_SOCKET: path, ...env }, readyWhen: STARTED })
@@ -247,7 +247,7 @@ describe.skipIf(!hasPython)('inherited sockets', () => {
 
   it('a socket for each thread without native calls', async () => {
     using folder = new TemporaryFolder()
-    const port = await freeTcpPort()
+    const port = await freePort()
     const sockets = `derp=reuse-tcp:127.0.0.1:${port},derp=reuse-tcp:127.0.0.1:${port}`
     const args = [
       '-a',
@@ -302,7 +302,7 @@ describe.skipIf(!hasPython)('inherited sockets', () => {
 
   it('sockets that do not fit prevent the start, with a message for each', async () => {
     using folder = new TemporaryFolder()
-    const port = await freeTcpPort()
+    const port = await freePort()
     const args = ['-a', `127.0.0.1:${port}`, '-stun=false', '-admin', 'off']
     const sockets = 'derp=tcp:127.0.0.1:0,=udp:127.0.0.1:0'
     const program = [holder, sockets, PROGRAM, 'serve', '-c', folder.at('key'), ...args]
@@ -326,7 +326,7 @@ describe.skipIf(!hasPython)('inherited sockets', () => {
 describe.skipIf(!hasActivate)('under systemd-socket-activate', () => {
   it('starts with the first connection, which waits and is served', async () => {
     using folder = new TemporaryFolder()
-    const [derp, admin] = [await freeTcpPort(), await freeTcpPort()]
+    const [derp, admin] = [await freePort(), await freePort()]
     const listen = ['-l', `127.0.0.1:${derp}`, '-l', `127.0.0.1:${admin}`, '--fdname=derp:admin']
     const args = ['serve', '-c', folder.at('key'), '-a', `127.0.0.1:${derp}`, '-stun=false', '-threads', '2']
     const program = [PROGRAM, ...args, '-admin', `127.0.0.1:${admin}`]
@@ -342,7 +342,7 @@ describe.skipIf(!hasActivate)('under systemd-socket-activate', () => {
 
   it('answers the STUN request that starts it', async () => {
     using folder = new TemporaryFolder()
-    const port = await freeTcpPort()
+    const port = await freePort()
     const args = [
       'serve',
       '-c',

@@ -11,7 +11,7 @@ import { toHex } from '#protocol/bytes.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { LiveRelay, MESH_KEY, NO_MESH, siblingAt } from '../support/live-relay.ts'
 import { causeFault, observeWorkers } from '../support/observed-workers.ts'
-import { freeTcpPort, waitUntil } from '../support/process.ts'
+import { freePort, waitUntil } from '../support/process.ts'
 import { VerifyServer } from '../support/verify-server.ts'
 
 const NEW_KEY = new Uint8Array(32).fill(0xab)
@@ -40,7 +40,7 @@ async function startPair(threadCount: number): Promise<Pair> {
   const { certPath: certificatePath, keyPath } = await makeCertificate(folder, 'localhost')
   const pskPath = join(folder, 'psk')
   writeFileSync(pskPath, toHex(MESH_KEY))
-  const port = await freeTcpPort()
+  const port = await freePort()
   const shared = {
     certificate: { certificatePath, keyPath },
     meshKeyPath: pskPath,

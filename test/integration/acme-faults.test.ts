@@ -11,7 +11,7 @@ import { AcmeProxy, at, problem, type AcmeFault } from '../support/acme-proxy.ts
 import { AcmeRelay } from '../support/acme-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { Pebble } from '../support/pebble.ts'
-import { freeTcpPort, waitUntil } from '../support/process.ts'
+import { freePort, waitUntil } from '../support/process.ts'
 
 const TIMEOUT_MS = 120_000
 const NAME = 'relay.example'
@@ -29,7 +29,7 @@ describe.skipIf('missing' in found)('an authority that fails', { timeout: TIMEOU
 
   beforeAll(async () => {
     if ('missing' in found) return
-    ports = { tls: await freeTcpPort(), http: await freeTcpPort() }
+    ports = { tls: await freePort(), http: await freePort() }
     const validated = { httpPort: ports.http, tlsPort: ports.tls }
     pebble = await Pebble.start({ programs: found.paths, folder: folder.path, ...validated })
     const keyPath = join(folder.path, '127.0.0.1.key')

@@ -8,7 +8,7 @@ import { AcmeProxy, at, problem } from '../support/acme-proxy.ts'
 import { AcmeRelay } from '../support/acme-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { Pebble } from '../support/pebble.ts'
-import { freeTcpPort, waitUntil } from '../support/process.ts'
+import { freePort, waitUntil } from '../support/process.ts'
 
 const TIMEOUT_MS = 120_000
 const NAME = 'relay.example'
@@ -25,7 +25,7 @@ describe.skipIf('missing' in found)('an order that fails before a restart', { ti
 
   beforeAll(async () => {
     if ('missing' in found) return
-    ports = { tls: await freeTcpPort(), http: await freeTcpPort() }
+    ports = { tls: await freePort(), http: await freePort() }
     const validated = { httpPort: ports.http, tlsPort: ports.tls }
     pebble = await Pebble.start({ programs: found.paths, folder: folder.path, ...validated })
     const keyPath = folder.at('127.0.0.1.key')

@@ -13,7 +13,7 @@ import { AcmeRelay, type AcmeRelayOptions } from '../support/acme-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { canMakeNetworks, LoneHost } from '../support/network.ts'
 import { Pebble } from '../support/pebble.ts'
-import { freeTcpPort, runOk, startProcess, waitUntil } from '../support/process.ts'
+import { freePort, runOk, startProcess, waitUntil } from '../support/process.ts'
 
 const TIMEOUT_MS = 120_000
 const NAME = 'relay.example'
@@ -29,7 +29,7 @@ describe.skipIf('missing' in found)('certificates from Pebble', { timeout: TIMEO
 
   beforeAll(async () => {
     if ('missing' in found) return
-    ports = { tls: await freeTcpPort(), http: await freeTcpPort() }
+    ports = { tls: await freePort(), http: await freePort() }
     pebble = await Pebble.start({
       programs: found.paths,
       folder: folder.path,
@@ -105,7 +105,7 @@ describe.skipIf('missing' in found)('certificates from Pebble', { timeout: TIMEO
 
   test('tries the other challenge if the first one fails', async () => {
     // The authority does not reach this port.
-    const port = await freeTcpPort()
+    const port = await freePort()
     await using relay = await startRelay('other', { port })
     await relay.certificate()
     expect(relay.events('certificate_refused')).toEqual([])
@@ -162,8 +162,8 @@ describe.skipIf('missing' in found)('certificates from Pebble', { timeout: TIMEO
     const before = pebble.issuedCount
     const args = ['-acme-challenge', 'http-01']
     const elsewhere = {
-      port: await freeTcpPort(),
-      httpPort: await freeTcpPort(),
+      port: await freePort(),
+      httpPort: await freePort(),
       keyPath: folder.at('second.key'),
       args,
     }

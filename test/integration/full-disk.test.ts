@@ -7,7 +7,7 @@ import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { AcmeRelay } from '../support/acme-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { Pebble } from '../support/pebble.ts'
-import { freeTcpPort, runProcess, waitUntil } from '../support/process.ts'
+import { freePort, runProcess, waitUntil } from '../support/process.ts'
 import { canMakeDisk, SmallDisk } from '../support/small-disk.ts'
 
 const TIMEOUT_MS = 120_000
@@ -29,7 +29,7 @@ describe.skipIf('missing' in found || !canMakeDisk)(
 
     beforeAll(async () => {
       if ('missing' in found) return
-      ports = { tls: await freeTcpPort(), http: await freeTcpPort() }
+      ports = { tls: await freePort(), http: await freePort() }
       const validated = { httpPort: ports.http, tlsPort: ports.tls }
       pebble = await Pebble.start({ programs: found.paths, folder: folder.path, ...validated })
     }, TIMEOUT_MS)

@@ -15,7 +15,7 @@ import { makeCertificate, type Certificate } from '../support/certificate.ts'
 import { relayArguments } from '../support/fleet.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { NatsServers } from '../support/nats.ts'
-import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { freePort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 
 const SECONDS = Number(process.env['MESH_CHAOS_SECONDS'] ?? 45)
@@ -72,7 +72,7 @@ describe.skipIf('missing' in found)('a fleet whose relays and servers are killed
       relays.push({
         name: `${region}${'ab'[i % 2]}`,
         region,
-        port: await freeTcpPort(),
+        port: await freePort(),
         client: [],
         running: undefined,
       })

@@ -11,7 +11,7 @@ import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { MovingClients } from '../support/moving-clients.ts'
 import { Newcomers } from '../support/newcomers.ts'
 import { RunHost } from '../support/run-host.ts'
-import { freeTcpPort, waitUntil, type RunningProcess } from '../support/process.ts'
+import { freePort, waitUntil, type RunningProcess } from '../support/process.ts'
 
 const TEST_TIMEOUT_MS = 150_000
 const CLIENTS = 60
@@ -191,7 +191,7 @@ test('a process with another DERP port does not take over', { timeout: TEST_TIME
   await using host = await RunHost.make()
   const older = await host.start()
   const pair = await pairOf(host)
-  const other = host.launch('-a', `${host.address}:${await freeTcpPort()}`)
+  const other = host.launch('-a', `${host.address}:${await freePort()}`)
   expect(await other.exited).toEqual({ code: 1, signal: null })
   expect(other.output).toContain(`another process with this relay's key serves on port ${host.ports.derp}`)
   await pair.exchange()

@@ -12,7 +12,7 @@ import type { ProbeSettings } from '#probe/settings.ts'
 import { readDerpMap } from '#fleet/derp-map-reader.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { freeTcpPort, freeUdpPort, startProcess, startRelay, type Relay } from '../support/process.ts'
+import { freePort, startProcess, startRelay, type Relay } from '../support/process.ts'
 import { ALL_CHECKS, Listener, OWN_RELAY, probed } from './probe-program.ts'
 
 const servers: Server[] = []
@@ -66,7 +66,7 @@ async function statuses(addresses: readonly AddressResult[], port: number): Prom
 test('for localhost, one of the two loopback addresses has to accept connections', async () => {
   expect(await statuses(loopback(false), await listen('127.0.0.1'))).toEqual(['ok', 'skip'])
   expect(await statuses(loopback(false), await listen('::1'))).toEqual(['skip', 'ok'])
-  expect(await statuses(loopback(false), await freeTcpPort())).toEqual(['fail', 'fail'])
+  expect(await statuses(loopback(false), await freePort())).toEqual(['fail', 'fail'])
 })
 
 test('an address from a map has to accept connections', async () => {
@@ -106,7 +106,7 @@ if (!hasIpv6) process.stderr.write('SKIPPING a probe over IPv6: this machine has
 test.skipIf(!hasIpv6)('a relay with only an IPv6 address passes every check', async () => {
   using folder = new TemporaryFolder()
   const { sha256 } = await makeCertificate(folder.path, 'localhost')
-  const [port, stunPort] = [await freeTcpPort(), await freeUdpPort()]
+  const [port, stunPort] = [await freePort(), await freePort()]
   const listening = ['-a', `[::1]:${port}`, '-stun-port', `${stunPort}`, '-http-port', '-1']
   const certificate = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder.path]
   const args = [...OWN_RELAY.args, '-c', folder.at('derper.key'), ...listening, ...certificate]

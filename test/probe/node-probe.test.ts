@@ -9,7 +9,7 @@ import { certificatePem } from '#protocol/self-signed.ts'
 import { DAY_MS, goodPair, makePair, type Pair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { alice } from '../support/actor.ts'
-import { freeTcpPort, freeUdpPort, startProcess, type RunningProcess } from '../support/process.ts'
+import { freePort, startProcess, type RunningProcess } from '../support/process.ts'
 import { ALL_CHECKS, CHECKS_AFTER_LOGIN, Listener, OWN_RELAY, probed } from './probe-program.ts'
 
 /** A relay on plain TCP, as behind a proxy. */
@@ -27,7 +27,7 @@ class PlainRelay implements AsyncDisposable {
 
   static async start(): Promise<PlainRelay> {
     const folder = new TemporaryFolder()
-    const ports = [await freeTcpPort(), await freeUdpPort()] as const
+    const ports = [await freePort(), await freePort()] as const
     const listen = ['-a', `127.0.0.1:${ports[0]}`, '-stun-port', `${ports[1]}`, '-http-port', '-1']
     const args = [...OWN_RELAY.args, '-c', folder.at('derper.key'), ...listen]
     const child = await startProcess(OWN_RELAY.command, args, { readyWhen: /"event":"relay_started"/ })

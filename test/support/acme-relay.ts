@@ -5,7 +5,7 @@ import type { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { connect } from 'node:tls'
-import { freeTcpPort, startProcess, waitUntil, type RunningProcess } from './process.ts'
+import { freePort, startProcess, waitUntil, type RunningProcess } from './process.ts'
 import { fileURLToPath } from 'node:url'
 
 const PROGRAM = fileURLToPath(new URL('../../bin/derpfleet', import.meta.url))
@@ -43,7 +43,7 @@ export class AcmeRelay implements AsyncDisposable {
 
   /** Resolves when the relay listens, with or without a certificate. */
   static async start(options: AcmeRelayOptions): Promise<AcmeRelay> {
-    const adminPort = await freeTcpPort()
+    const adminPort = await freePort()
     const { args = [], authorityPath, directoryUrl, env, folder, hostname, httpPort, keyPath, port } = options
     const noAuthorities = `${keyPath}.authorities`
     mkdirSync(noAuthorities, { recursive: true })

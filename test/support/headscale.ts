@@ -4,7 +4,7 @@
 import { access, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { freeTcpPort, runOk, startProcess, tail, type RunningProcess } from './process.ts'
+import { freePort, runOk, startProcess, tail, type RunningProcess } from './process.ts'
 
 export type Control = { readonly url: string; readonly authKey: string; readonly server: RunningProcess }
 
@@ -15,11 +15,11 @@ export async function startHeadscale(
   address: string,
   map: object,
 ): Promise<Control> {
-  const port = await freeTcpPort()
+  const port = await freePort()
   const url = `http://${address}:${port}`
   const configPath = join(folder, 'config.yaml')
   await writeFile(join(folder, 'derp.yaml'), stringify(map))
-  await writeFile(configPath, stringify(headscaleConfig(folder, `${address}:${port}`, await freeTcpPort())))
+  await writeFile(configPath, stringify(headscaleConfig(folder, `${address}:${port}`, await freePort())))
   const run = (...args: readonly string[]): Promise<string> => runOk(program, ['-c', configPath, ...args])
   const server = await startProcess(program, ['-c', configPath, 'serve'], {
     cwd: folder,

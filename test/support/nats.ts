@@ -2,7 +2,7 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { freeTcpPort, startProcess, type RunningProcess } from './process.ts'
+import { freePort, startProcess, type RunningProcess } from './process.ts'
 
 interface Ports {
   readonly name: string
@@ -31,7 +31,7 @@ export class NatsServers implements AsyncDisposable {
     { folder, names, more = '' }: { folder: string; names: readonly string[]; more?: string },
   ): Promise<NatsServers> {
     const ports: Ports[] = []
-    for (const name of names) ports.push({ name, client: await freeTcpPort(), gateway: await freeTcpPort() })
+    for (const name of names) ports.push({ name, client: await freePort(), gateway: await freePort() })
     const servers = new NatsServers(program, folder, ports, more)
     await Promise.all(names.map(async (name) => await servers.restart(name)))
     return servers

@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import { Agent, request } from 'node:https'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { freeTcpPort, freeUdpPort, startProcess, type RunningProcess } from './process.ts'
+import { freePort, startProcess, type RunningProcess } from './process.ts'
 import { makeCertificate } from './certificate.ts'
 
 const DAY_SECONDS = 86_400
@@ -51,8 +51,8 @@ export class Pebble implements AsyncDisposable {
 
   static async start(options: PebbleOptions): Promise<Pebble> {
     const { programs, folder, profiles = {}, eabKeys, prefix = [] } = options
-    const [port, managementPort] = [await freeTcpPort(), await freeTcpPort()]
-    const dnsPort = await freeUdpPort()
+    const [port, managementPort] = [await freePort(), await freePort()]
+    const dnsPort = await freePort()
     const dns = await startDns([...prefix, programs['pebble-challtestsrv']], dnsPort)
     const { certPath, keyPath } = await makeCertificate(folder, '127.0.0.1')
     const all = { default: 90 * DAY_SECONDS, shortlived: 6 * DAY_SECONDS, ...profiles }
@@ -124,7 +124,7 @@ export class Pebble implements AsyncDisposable {
 
 /** Answers every name with 127.0.0.1. */
 async function startDns([command = '', ...before]: readonly string[], port: number): Promise<RunningProcess> {
-  const management = await freeTcpPort()
+  const management = await freePort()
   const off = ['-http01', '', '-https01', '', '-tlsalpn01', '', '-doh', '']
   const args = ['-dnsserver', `127.0.0.1:${port}`, '-defaultIPv6', '', ...off]
   return await startProcess(command, [...before, ...args, '-management', `127.0.0.1:${management}`], {

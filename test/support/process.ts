@@ -4,10 +4,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { createSocket } from 'node:dgram'
+import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, Server } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
@@ -162,7 +162,7 @@ export async function startProcess(
 /** Starts a relay for `localhost` on free ports of 127.0.0.1; ready when it completes a TLS handshake. */
 export async function startRelay(options: RelayOptions): Promise<Relay> {
   const { command, args = [], env, folder } = options
-  const [port, stunPort] = [await freeTcpPort(), await freeUdpPort()]
+  const [port, stunPort] = [await freePort(), await freePort()]
   const keyPath = join(folder, 'key.json')
   const pair = generateKeyPairSync('x25519')
   const secret = hex(pair.privateKey.export({ format: 'jwk' }).d)
@@ -279,26 +279,30 @@ export function tail(text: string, linesMax = 30): string {
 }
 
 /**
- * A TCP port of 127.0.0.1 that is free now. The kernel picks it at random, so it is unlikely to be in use before a program
- * binds it. For programs that do not accept port 0.
+ * The kernel gives ports above to connections and to listeners on port 0. A port of theirs can be taken again before a program
+ * binds it.
  */
-export async function freeTcpPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('a TCP listener has no port')
-  return address.port
+const PORTS = { first: 10_000, count: 22_000 }
+
+/** A port of 127.0.0.1 at which nobody listens now, by TCP or UDP. For programs that do not accept port 0, and for ports that stay closed. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count)
+    if ((await isFree(createServer(), port)) && (await isFree(createSocket('udp4'), port))) return port
+  }
 }
 
-/** The same for UDP. */
-export async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  return port
+async function isFree(holder: Server | Socket, port: number): Promise<boolean> {
+  try {
+    if (holder instanceof Server) holder.listen(port, '127.0.0.1')
+    else holder.bind(port, '127.0.0.1')
+    await once(holder, 'listening')
+  } catch {
+    return false
+  }
+  holder.close()
+  await once(holder, 'close')
+  return true
 }
 
 function killProcessGroup(child: ChildProcess): void {

@@ -9,7 +9,7 @@ import { newKeyPair } from '#client/derp-client.ts'
 import type { TargetOptions } from '#client/target.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority } from './certificate.ts'
-import { freeTcpPort, startProcess, type Exit, type RunningProcess } from './process.ts'
+import { freePort, startProcess, type Exit, type RunningProcess } from './process.ts'
 
 const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
 /** derper dials a sibling that refused it every five seconds. */
@@ -45,7 +45,7 @@ export class RegionPair implements AsyncDisposable {
     const authority = await makeAuthority(folder, 'authority')
     await issueCertificate(folder, 'localhost', authority)
     await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
-    const two = async (): Promise<[number, number]> => [await freeTcpPort(), await freeTcpPort()]
+    const two = async (): Promise<[number, number]> => [await freePort(), await freePort()]
     const pair = new RegionPair(folder, { derp: await two(), admin: await two() }, options)
     try {
       for (const which of [0, 1] as const) pair.#running.push(await pair.#startOne(which))

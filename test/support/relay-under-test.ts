@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { toHex } from '#protocol/bytes.ts'
 import { meshKey, serverKeyFile } from '../vectors/keys.ts'
 import { makeCertificate } from './certificate.ts'
-import { freeTcpPort, type RunningProcess, startProcess } from './process.ts'
+import { freePort, type RunningProcess, startProcess } from './process.ts'
 
 /** A relay program, and its arguments before derper's flags. */
 export interface Program {
@@ -35,7 +35,7 @@ export async function startRelayUnderTest(program: Program): Promise<RelayUnderT
   await writeFile(join(folder, 'psk'), toHex(meshKey))
   const running: RunningProcess[] = []
   const start = async (...more: string[]): Promise<number> => {
-    const port = await freeTcpPort()
+    const port = await freePort()
     const files = [
       '-c',
       join(folder, 'key.json'),

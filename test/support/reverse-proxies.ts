@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { connect } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { freeTcpPort, runOk, startProcess, type RunningProcess } from './process.ts'
+import { freePort, runOk, startProcess, type RunningProcess } from './process.ts'
 
 export type ProxyName = 'nginx' | 'haproxy' | 'go'
 
@@ -39,7 +39,7 @@ export interface Proxy extends AsyncDisposable {
 
 /** Starts a proxy that serves TLS on a loopback port. */
 export async function startProxy(name: ProxyName, wanted: Omit<Site, 'port'>): Promise<Proxy> {
-  const site = { ...wanted, port: await freeTcpPort() }
+  const site = { ...wanted, port: await freePort() }
   const [command, args] = await START[name](site)
   const running: RunningProcess = await startProcess(command, args, {
     env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` },

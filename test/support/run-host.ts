@@ -11,7 +11,7 @@ import type { KeyPair } from '#protocol/node-key.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority } from './certificate.ts'
 import { canMakeNetworks, FarHost } from './network.ts'
-import { freeTcpPort, freeUdpPort, RunningProcess, startProcess, waitUntil } from './process.ts'
+import { freePort, RunningProcess, startProcess, waitUntil } from './process.ts'
 
 const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
 const HOLDER = join(import.meta.dirname, 'socket-holder.py')
@@ -52,7 +52,7 @@ export class Sibling {
 
   /** @param otherPort of the relay with the runs */
   static async make(folder: string, otherPort: number): Promise<Sibling> {
-    const ports = { derp: await freeTcpPort(), admin: await freeTcpPort() }
+    const ports = { derp: await freePort(), admin: await freePort() }
     const sibling = new Sibling(folder, ports, otherPort)
     await writeFile(join(folder, 'sibling.json'), formatKeyFile(sibling.key), { mode: 0o600 })
     await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
@@ -151,11 +151,11 @@ export class RunHost implements AsyncDisposable {
     await issueCertificate(folder, 'localhost', await makeAuthority(folder, 'authority'))
     const key = newKeyPair()
     await writeFile(join(folder, 'key.json'), formatKeyFile(key), { mode: 0o600 })
-    const [derp, http, admin] = [await freeTcpPort(), await freeTcpPort(), await freeTcpPort()]
+    const [derp, http, admin] = [await freePort(), await freePort(), await freePort()]
     const network = options.isApart === true && (await canMakeNetworks()) ? await FarHost.make() : undefined
     await network?.run('sysctl', ['-q', '-w', 'net.ipv4.tcp_migrate_req=1'])
     await network?.run('ip', ['link', 'set', 'lo', 'up'])
-    const ports = { derp, http, stun: await freeUdpPort(), admin }
+    const ports = { derp, http, stun: await freePort(), admin }
     const sibling = options.isMeshed === true ? await Sibling.make(folder, derp) : undefined
     const host = new RunHost({ folder, key, ports, sibling }, network, options)
     if (host.isHeld) await host.#hold()

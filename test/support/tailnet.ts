@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { foreign, type ForeignName } from './foreign.ts'
 import { startHeadscale, type Control } from './headscale.ts'
 import type { LabHost } from './lab.ts'
-import { freeTcpPort, type RunningProcess, runOk, startProcess, tail, waitUntil } from './process.ts'
+import { freePort, type RunningProcess, runOk, startProcess, tail, waitUntil } from './process.ts'
 
 /** The only region of the tailnet; 900 to 999 are reserved for users. */
 const region = { id: 900, code: 'lab', name: 'Laboratory' } as const
@@ -84,7 +84,7 @@ export class Client implements AsyncDisposable {
   static async start(name: string, options: ClientOptions): Promise<Client> {
     const folder = join(options.folder, name)
     const socketPath = join(folder, 'socket')
-    const socks5Port = await freeTcpPort()
+    const socks5Port = await freePort()
     const { host, env = {}, programs } = options
     await mkdir(folder)
     const place = [`--statedir=${folder}`, `--socket=${socketPath}`, '--port=0']

@@ -4,12 +4,7 @@
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { foreign } from '../test/support/foreign.ts'
-import {
-  freePort,
-  type RunningProcess,
-  startProcess,
-  tlsVersionAt,
-} from '../test/support/process.ts'
+import { freePort, type RunningProcess, startProcess, tlsVersionAt } from '../test/support/process.ts'
 import type { Address } from './load/login-file.ts'
 import type { WorkFolder } from './work-folder.ts'
 

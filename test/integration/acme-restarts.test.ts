@@ -46,11 +46,11 @@ describe.skipIf('missing' in found)('an order that fails before a restart', { ti
 
   afterEach(() => certificates[Symbol.dispose]())
 
-  async function startRelay(): Promise<AcmeRelay> {
+  async function startRelay(key = 'derper.key'): Promise<AcmeRelay> {
     return await AcmeRelay.start({
       hostname: NAME,
       folder: certificates.path,
-      keyPath: folder.at('derper.key'),
+      keyPath: folder.at(key),
       directoryUrl: proxy.directoryUrl,
       authorityPath: pebble.authorityPath,
       port: ports.tls,
@@ -119,6 +119,27 @@ describe.skipIf('missing' in found)('an order that fails before a restart', { ti
       problem: expect.stringContaining('in the middle of an order'),
     })
     expect(orders()).toBe(ordered)
+  })
+
+  test('a relay that is killed in the middle of an order keeps neither itself nor others from ordering', async () => {
+    proxy.fault = at('/order', () => false)
+    const first = await startRelay()
+    await waitUntil('the relay orders', () => orders() > 0)
+    await crash(first)
+    expect(readdirSync(certificates.path)).toContain(`${NAME}+lease`)
+    // The same relay heeds its record, until an operator asks for an attempt.
+    const again = await startRelay()
+    await again.waitForEvent('certificate_refused')
+    const ordered = orders()
+    again.process.signal('SIGHUP')
+    await waitUntil('the relay orders again', () => orders() > ordered)
+    await crash(again)
+    expect(readdirSync(certificates.path)).toContain(`${NAME}+lease`)
+    // Another relay has no record, and waits for nothing.
+    proxy.fault = undefined
+    await using other = await startRelay('other.key')
+    await other.certificate()
+    await waitUntil('the lease is given back', () => !readdirSync(certificates.path).includes(`${NAME}+lease`))
   })
 
   test('a failure in the future, by a clock that was wrong, delays the order by no more than its wait', async () => {

@@ -139,7 +139,10 @@ describe.skipIf('missing' in found)('an order that fails before a restart', { ti
     proxy.fault = undefined
     await using other = await startRelay('other.key')
     await other.certificate()
-    await waitUntil('the lease is given back', () => !readdirSync(certificates.path).includes(`${NAME}+lease`))
+    await waitUntil(
+      'the lease is given back',
+      () => !readdirSync(certificates.path).includes(`${NAME}+lease`),
+    )
   })
 
   test('a failure in the future, by a clock that was wrong, delays the order by no more than its wait', async () => {

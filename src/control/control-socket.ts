@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, constants, lstatSync, openSync, renameSync, rmSync, unlinkSync } from 'node:fs'
-import type { Server } from 'node:net'
+import { connect, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 
 export const SOCKET_NAME = 'control.sock'
@@ -29,6 +29,22 @@ export function socketPathIn(folder: string, name = SOCKET_NAME): SocketPath {
   return {
     path: `/proc/self/fd/${descriptor}/${name}`,
     close: () => closeSync(descriptor),
+  }
+}
+
+/** A connection to the process that listens there; undefined if none does. */
+export async function connectTo(folder: string, name: string): Promise<Socket | undefined> {
+  const path = socketPathIn(folder, name)
+  try {
+    const socket = connect(path.path)
+    await once(socket, 'connect')
+    return socket
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined
+    throw error
+  } finally {
+    path.close()
   }
 }
 

@@ -15,6 +15,7 @@ import {
   readToNewerRun,
   RUN_FORMATS,
   type Joined,
+  type Reading,
   type RunPorts,
   type ThreadsOffer,
   type ToNewerRun,
@@ -29,6 +30,8 @@ const RETRY_MS_MAX = 60_000
 const RETRY_EVERY_MS = 500
 /** The admin port lets clients read their answers, and STUN its last requests. */
 export const HAND_OVER_MS_MAX = 15_000
+/** Why it is not there any more, if it did not say that it ends. */
+const CLOSED = 'has closed the connection'
 
 export interface JoinRequest {
   /** The relay's public key. */
@@ -61,7 +64,7 @@ export class EarlierRun {
     this.#channel = new RunChannel(connection, {
       onMessage: (fields) => this.#onMessage(readToNewerRun(fields)),
       // A run that ends in order says so before.
-      onClosed: (why) => this.#onEnd(why === '' ? 'has closed the connection' : why),
+      onClosed: (why) => this.#onEnd(why === '' ? CLOSED : why),
     })
   }
 
@@ -79,9 +82,10 @@ export class EarlierRun {
       const answer = await run.#join(request)
       if (answer?.kind === 'joined') return run
       await run.close()
-      const mayRetry = answer?.kind === 'refused' && answer.mayRetry
       // One that ended instead of answering may have left none.
-      if (!(mayRetry || run.end !== undefined) || performance.now() > untilMs) throw refusal(answer)
+      const mayRetry =
+        answer?.kind === 'refused' ? answer.mayRetry : run.end === '' || run.end === CLOSED
+      if (!mayRetry || performance.now() > untilMs) throw refusal(answer, run.end)
       await sleep(RETRY_EVERY_MS)
     }
   }
@@ -149,8 +153,9 @@ export class EarlierRun {
     })
   }
 
-  #onMessage(message: ToNewerRun | undefined): void {
-    if (message === undefined) return
+  #onMessage(message: Reading<ToNewerRun>): void {
+    if (message.kind === 'unknown') return
+    if (message.kind === 'unreadable') return this.#channel.break('sends what this one does not understand')
     const question = this.#question
     if (question?.kinds.includes(message.kind) === true) return question.answered(message)
     if (message.kind !== 'counters' && message.kind !== 'ended') return
@@ -167,10 +172,9 @@ export class EarlierRun {
   }
 }
 
-function refusal(answer: ToNewerRun | undefined): Error {
+function refusal(answer: ToNewerRun | undefined, end: string | undefined): Error {
   if (answer?.kind === 'refused')
     return new Error(`another run of this relay serves, and refuses: ${answer.reason}`)
-  return new Error(
-    `another run of this relay holds run.sock, and does not answer within ${ANSWER_MS_MAX / 1_000} s`,
-  )
+  const why = end ?? `does not answer within ${ANSWER_MS_MAX / 1_000} s`
+  return new Error(`another process holds the socket run.sock of this relay, and ${why}; end that process first`)
 }

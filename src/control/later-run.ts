@@ -4,7 +4,7 @@
 // Contract: until it asks this run to hand over, its end changes nothing here.
 
 import { randomBytes } from 'node:crypto'
-import type { Counters } from '#relay/counters.ts'
+import type { Counters, CounterSnapshot } from '#relay/counters.ts'
 import { RunBridgeLink } from './run-bridge-link.ts'
 import type { RunChannel } from './run-channel.ts'
 import type { Joined, ThreadsOffer, ToNewerRun, ToOlderRun } from './run-messages.ts'
@@ -15,16 +15,22 @@ const TOKEN_BYTES = 32
 /** The later run connects at once; its threads must be started before that. */
 const CONNECT_MS_MAX = 30_000
 
+/** What it needs of this run's threads. */
+export type LinkedThreads = Pick<
+  RelayThreads,
+  'activity' | 'bridge' | 'closeRun' | 'count' | 'openRun' | 'present'
+>
+
 export interface LaterRunParts {
   readonly folder: string
   readonly channel: RunChannel
-  readonly threads: RelayThreads
+  readonly threads: LinkedThreads
   /** For what the bridge drops. */
   readonly counters: Counters
   readonly onFault: (error: Error) => void
   /** The link between the threads has broken; the later run may ask for another one. */
   onUnlinked(why: string): void
-  /** It has ended. Called once, and not after `stop`. */
+  /** It has ended. Called once, and not after `finish`. */
   onEnd(why: string): void
 }
 
@@ -32,6 +38,7 @@ export class LaterRun {
   readonly #parts: LaterRunParts
   #bridge: RunBridgeLink | undefined = undefined
   #pid: number | undefined = undefined
+  #hasLinked = false
   #isOver = false
 
   constructor(parts: LaterRunParts) {
@@ -41,6 +48,16 @@ export class LaterRun {
   /** Its process. */
   get pid(): number | undefined {
     return this.#pid
+  }
+
+  /** Frames have passed between the threads of both runs; the link may have broken since, and is opened again. */
+  get hasLinked(): boolean {
+    return this.#hasLinked
+  }
+
+  /** It is lost, or this run ends. */
+  get isOver(): boolean {
+    return this.#isOver
   }
 
   /** Links the threads, and lets the later run connect. */
@@ -83,6 +100,7 @@ export class LaterRun {
     this.#bridge = bridge
     const limit = setTimeout(() => void this.end('did not connect to the bridge'), CONNECT_MS_MAX)
     void bridge.up
+      .then(() => (this.#hasLinked = true))
       .catch(() => undefined)
       .finally(() => {
         clearTimeout(limit)
@@ -113,19 +131,17 @@ export class LaterRun {
   async end(why: string): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    await this.#close()
+    await this.unlink()
+    await this.#parts.channel.close()
     this.#parts.onEnd(why)
   }
 
-  /** This run ends. */
-  async stop(): Promise<void> {
+  /** This run ends in order. @param last what it has counted, with what the bridge has dropped until its end */
+  async finish(last: () => CounterSnapshot): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    await this.#close()
-  }
-
-  async #close(): Promise<void> {
     await this.unlink()
+    this.send({ kind: 'ended', counters: last() })
     await this.#parts.channel.close()
   }
 }

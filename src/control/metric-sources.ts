@@ -50,11 +50,11 @@ export function metricSources(parts: MetricParts): MetricSources {
   return {
     ...continuedSources(parts),
     threads: threads.counters,
-    otherCounters: run.counters,
+    otherCounters: run.counters.beside,
     run: run.number,
     threadLoops: () => threads.readLoopTimes(),
     threadDeaths: () => threads.deaths,
-    stun: () => stun && run.withEarlierStun(stun.read()),
+    stun: () => stun && run.counters.withEarlierStun(stun.read()),
     stunDeaths: () => stun?.deaths,
     state: () => readiness.health.report(),
     nativeWays: parts.ways,
@@ -87,7 +87,7 @@ export function continuedSources(parts: ContinuedParts): ContinuedSources {
     ],
     certificates: () => certificates?.status,
     logLinesLost: () => log.linesLost,
-    carried: run.series,
+    carried: run.counters.series,
   }
 }
 

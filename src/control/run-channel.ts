@@ -29,7 +29,7 @@ export class RunChannel {
     this.#parts = parts
     socket.on('data', (bytes) => this.#onData(bytes))
     socket.on('end', () => this.#end(''))
-    socket.on('error', ({ message }) => this.#end(message))
+    socket.on('error', (error) => this.#end(isClosing(error) ? '' : error.message))
     socket.on('close', () => this.#end(''))
   }
 
@@ -85,6 +85,11 @@ export class RunChannel {
     this.#socket.destroy()
     this.#parts.onClosed(why)
   }
+}
+
+/** The other side has closed the connection, and has not read what was on its way to it. */
+function isClosing(error: NodeJS.ErrnoException): boolean {
+  return error.code === 'ECONNRESET' || error.code === 'EPIPE'
 }
 
 function parse(line: string): Readonly<Record<string, unknown>> | undefined {

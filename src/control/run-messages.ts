@@ -3,14 +3,14 @@
 // the bridge (`worker/run-bridge-thread.ts`).
 //
 // Contract: formats have numbers. A run says which it understands and the other chooses the newest of both; if there is
-// none, it says so. What a later version adds is not read; what is read is checked, and bounded. The other side has the same
-// user, but may be another version.
+// none, it says so. What a later version adds is passed over; what is read is checked, and bounded, and a message of a known
+// kind with anything else in it ends the connection. The other side has the same user, but may be another version.
 
 import type { CounterSnapshot } from '#relay/counters.ts'
 
 /** Newest last. Includes the format of the frames on the bridge. */
 export const RUN_FORMATS: readonly number[] = [1]
-/** A snapshot of all counters takes about ten thousand. */
+/** A snapshot of all counters takes about ten thousand, and those of a fleet's siblings half of this at most. */
 export const LINE_BYTES_MAX = 262_144
 const COUNTERS_MAX = 10_000
 const THREADS_MAX = 256
@@ -78,35 +78,40 @@ export type ToNewerRun =
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** Undefined for anything else. */
-export function readToOlderRun(message: Fields): ToOlderRun | undefined {
-  if (message['kind'] === 'handOver') return { kind: 'handOver' }
+/** A message; else whether it is of a kind that a later version has, or of a known kind with wrong fields. */
+export type Reading<Message> = Message | { readonly kind: 'unknown' } | { readonly kind: 'unreadable' }
+
+const UNKNOWN = { kind: 'unknown' } as const
+const UNREADABLE = { kind: 'unreadable' } as const
+
+export function readToOlderRun(message: Fields): Reading<ToOlderRun> {
   const { kind, formats, version, key, pid, threads } = message
-  if (kind === 'link') return isThreadCount(threads) ? { kind, threads } : undefined
-  if (kind !== 'join' || !isList(formats, isNatural) || !isText(version) || !isText(key)) return undefined
-  if (!isNatural(pid) || !isThreadCount(threads)) return undefined
+  if (kind === 'handOver') return { kind }
+  if (kind === 'link') return isThreadCount(threads) ? { kind, threads } : UNREADABLE
+  if (kind !== 'join') return UNKNOWN
+  if (!isList(formats, isNatural) || !isText(version) || !isText(key)) return UNREADABLE
+  if (!isNatural(pid) || !isThreadCount(threads)) return UNREADABLE
   return { kind, formats, version, key, pid, threads }
 }
 
-/** Undefined for anything else. */
-export function readToNewerRun(message: Fields): ToNewerRun | undefined {
+export function readToNewerRun(message: Fields): Reading<ToNewerRun> {
   const { kind, counters, reason } = message
   switch (kind) {
     case 'joined':
-      return readJoined(message)
+      return readJoined(message) ?? UNREADABLE
     case 'linked': {
       const offer = readOffer(message)
-      return offer && { kind, ...offer }
+      return offer === undefined ? UNREADABLE : { kind, ...offer }
     }
     case 'refused':
-      return isText(reason) ? { kind, reason, mayRetry: message['mayRetry'] === true } : undefined
+      return isText(reason) ? { kind, reason, mayRetry: message['mayRetry'] === true } : UNREADABLE
     case 'counters':
     case 'ended':
-      return isCounters(counters) ? { kind, counters } : undefined
+      return isCounters(counters) ? { kind, counters } : UNREADABLE
     case 'handedOver':
       return { kind }
     default:
-      return undefined
+      return UNKNOWN
   }
 }
 

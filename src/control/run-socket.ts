@@ -3,17 +3,18 @@
 // thread.
 
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { linkSync, lstatSync, renameSync, rmSync, unlinkSync } from 'node:fs'
-import { connect, type Server, type Socket } from 'node:net'
+import { linkSync, lstatSync, renameSync, rmSync, unlinkSync, type BigIntStats } from 'node:fs'
+import type { Server, Socket } from 'node:net'
 import { join } from 'node:path'
-import { bindOwnerOnly, socketPathIn } from './control-socket.ts'
+import { bindOwnerOnly, connectTo, socketPathIn } from './control-socket.ts'
 
 const NAME = 'run.sock'
 
 export class RunSocket {
   readonly #folder: string
   #inode: bigint | undefined = undefined
+  /** Another name of the socket that this run has replaced, until its run has handed over. */
+  #replaced: string | undefined = undefined
 
   constructor(folder: string) {
     this.#folder = folder
@@ -26,7 +27,7 @@ export class RunSocket {
         linkSync(temporary, path)
         return true
       } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+        if (codeOf(error) === 'EEXIST') return false
         throw error
       } finally {
         unlinkSync(temporary)
@@ -34,29 +35,60 @@ export class RunSocket {
     })
   }
 
-  /** Lets the server listen there in place of the run before, at one moment. */
+  /** Lets the server listen there in place of the run before, at one moment. `keep` or `giveBack` follows. */
   async replace(server: Server): Promise<void> {
+    this.#keepReplaced()
     await this.#bind(server, (temporary, path) => {
       renameSync(temporary, path)
       return true
     })
   }
 
-  /** Removes the socket, unless a later run has replaced it. */
-  remove(): void {
+  /** The run before has handed over. */
+  keep(): void {
+    if (this.#replaced !== undefined) rmSync(join(this.#folder, this.#replaced), { force: true })
+    this.#replaced = undefined
+  }
+
+  /** The run before has not handed over: if it still listens, others find it again. Returns whether they do. */
+  async giveBack(): Promise<boolean> {
+    const replaced = this.#replaced
+    const connection = replaced === undefined ? undefined : await connectTo(this.#folder, replaced)
+    connection?.destroy()
+    if (replaced === undefined || connection === undefined) {
+      this.keep()
+      return false
+    }
+    renameSync(join(this.#folder, replaced), this.#path)
+    this.#replaced = undefined
+    this.#inode = undefined
+    return true
+  }
+
+  /** Removes the socket, unless a later run has replaced it, or the run before still needs it. */
+  async remove(): Promise<void> {
     try {
+      if (await this.giveBack()) return
       if (this.#inode !== undefined && inodeOf(this.#path) === this.#inode) unlinkSync(this.#path)
     } catch {
       // Removed by somebody else, or a read-only file system: a socket that nobody listens on is replaced by the next run.
     }
   }
 
-  /** Removes the socket if nobody listens on it. Of several runs that try, each sees the next one's. */
+  /**
+   * Removes the socket if nobody listens on it. Of several runs that try, each sees the next one's.
+   *
+   * @throws Error if there is a folder in its place
+   */
   async removeStale(): Promise<void> {
-    const before = lstatSync(this.#path, { bigint: true, throwIfNoEntry: false })?.ino
+    const before = fileAt(this.#path)
     if (before === undefined || (await this.isAlive())) return
-    if (lstatSync(this.#path, { bigint: true, throwIfNoEntry: false })?.ino === before)
-      rmSync(this.#path, { force: true })
+    if (before.isDirectory()) {
+      throw new Error(`${this.#path} is a folder, and a socket of this relay is expected there: remove it`)
+    }
+    const now = fileAt(this.#path)
+    // A new socket may have the inode of the one that was removed before.
+    if (now?.ino === before.ino && now.ctimeNs === before.ctimeNs) rmSync(this.#path, { force: true })
   }
 
   /** Whether a run listens there. */
@@ -68,26 +100,25 @@ export class RunSocket {
 
   /** A connection to the run that listens; undefined if none does. */
   async connect(): Promise<Socket | undefined> {
-    const path = socketPathIn(this.#folder, NAME)
-    try {
-      const socket = connect(path.path)
-      await once(socket, 'connect')
-      return socket
-    } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
-      if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined
-      throw error
-    } finally {
-      path.close()
-    }
+    return await connectTo(this.#folder, NAME)
   }
 
   get #path(): string {
     return join(this.#folder, NAME)
   }
 
+  #keepReplaced(): void {
+    const name = temporaryName()
+    try {
+      linkSync(this.#path, join(this.#folder, name))
+      this.#replaced = name
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error
+    }
+  }
+
   async #bind(server: Server, publish: (temporary: string, path: string) => boolean): Promise<boolean> {
-    const name = `.${NAME}-${randomBytes(4).toString('hex')}`
+    const name = temporaryName()
     const temporary = join(this.#folder, name)
     const bound = socketPathIn(this.#folder, name)
     try {
@@ -107,4 +138,17 @@ export class RunSocket {
 
 function inodeOf(path: string): bigint {
   return lstatSync(path, { bigint: true }).ino
+}
+
+function fileAt(path: string): BigIntStats | undefined {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false })
+}
+
+/** Others see it only for a moment; a run that is killed meanwhile leaves it to `stale-sockets.ts`. */
+function temporaryName(): string {
+  return `.${NAME}-${randomBytes(4).toString('hex')}`
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -201,7 +201,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     threads,
     unready: () => readiness.failing,
     ports: () => portsOf({ ...addressesOf({ derp, http, stun, admin }) }),
-    stun: () => stun && run.withEarlierStun(stun.read()),
+    stun: () => stun && run.counters.withEarlierStun(stun.read()),
     families: () => continuedFamilies(continued),
     release: async () =>
       await services.release([verbs, admin, http, stun].filter((one) => one !== undefined)),

@@ -23,6 +23,7 @@ import type { RunPorts } from './run-messages.ts'
 import { RunSocket } from './run-socket.ts'
 import { RunTakeover } from './run-takeover.ts'
 import type { Service } from './service.ts'
+import { removeStaleSockets } from './stale-sockets.ts'
 
 /** Several runs that start at once, and none that serves: one of them is there soon. */
 const CLAIMS_MAX = 5
@@ -228,6 +229,7 @@ export class Run {
     socket?.keep()
     this.#hasStarted = true
     if (this.#running !== undefined) entrance?.open(this.#running.threads)
+    if (this.#parts.folder !== undefined) void removeStaleSockets(this.#parts.folder)
   }
 
   /** Why none may join now; undefined if one may. */

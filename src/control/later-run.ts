@@ -12,8 +12,6 @@ import type { RelayThreads } from './relay-threads.ts'
 import { socketPathIn } from './control-socket.ts'
 
 const TOKEN_BYTES = 32
-/** The later run connects at once; its threads must be started before that. */
-const CONNECT_MS_MAX = 30_000
 
 /** What it needs of this run's threads. */
 export type LinkedThreads = Pick<
@@ -27,6 +25,8 @@ export interface LaterRunParts {
   readonly threads: LinkedThreads
   /** For what the bridge drops. */
   readonly counters: Counters
+  /** For its bridge to connect. */
+  readonly connectMsMax: number
   readonly onFault: (error: Error) => void
   /** The link between the threads has broken; the later run may ask for another one. */
   onUnlinked(why: string): void
@@ -39,6 +39,7 @@ export class LaterRun {
   #bridge: RunBridgeLink | undefined = undefined
   #pid: number | undefined = undefined
   #hasLinked = false
+  #isRelinking = false
   #isOver = false
 
   constructor(parts: LaterRunParts) {
@@ -70,20 +71,31 @@ export class LaterRun {
     this.send({ kind: 'joined', ...answer, activity: this.#parts.threads.activity, ...offer })
   }
 
-  /** The link between the threads has broken, and the later run asks for another one. */
+  /** The link between the threads has broken, and the later run asks for another one: one at a time. */
   async relink(count: number): Promise<void> {
+    if (this.#isRelinking) return
+    this.#isRelinking = true
+    try {
+      await this.unlink()
+      if (!this.#isOver) this.send(await this.#newLink(count))
+    } catch (error) {
+      this.send({ kind: 'refused', reason: (error as Error).message, mayRetry: true })
+    } finally {
+      this.#isRelinking = false
+    }
+  }
+
+  async #newLink(count: number): Promise<ToNewerRun> {
     const { threads } = this.#parts
-    await this.unlink()
-    if (this.#isOver) return
     if (!threads.present.every(Boolean)) {
-      return this.send({ kind: 'refused', reason: 'a relay thread has died', mayRetry: true })
+      return { kind: 'refused', reason: 'a relay thread has died', mayRetry: true }
     }
     threads.closeRun()
-    this.send({ kind: 'linked', ...(await this.#openBridge(count)) })
+    return { kind: 'linked', ...(await this.#openBridge(count)) }
   }
 
   async #openBridge(count: number): Promise<ThreadsOffer> {
-    const { counters, folder, threads } = this.#parts
+    const { connectMsMax, counters, folder, threads } = this.#parts
     const socket = `run-bridge-${randomBytes(4).toString('hex')}.sock`
     const token = randomBytes(TOKEN_BYTES).toString('hex')
     threads.openRun(count)
@@ -98,7 +110,7 @@ export class LaterRun {
       onFault: (error) => this.#parts.onFault(error),
     })
     this.#bridge = bridge
-    const limit = setTimeout(() => void this.end('did not connect to the bridge'), CONNECT_MS_MAX)
+    const limit = setTimeout(() => void this.end('did not connect to the bridge'), connectMsMax)
     void bridge.up
       .then(() => (this.#hasLinked = true))
       .catch(() => undefined)

@@ -68,6 +68,7 @@ export class RunBridgeLink {
   async stop(): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
+    this.#up.reject(new Error('the bridge to the other run has been ended'))
     await this.#thread?.stop({ kind: 'stop' })
     this.#parts.threads.closeRun()
   }

@@ -31,11 +31,13 @@ const VERSION_CHARS_MAX = 100
 interface StepTimes {
   /** A run asks to join as soon as it is connected. */
   readonly joinMsMax: number
+  /** It connects its bridge at once; its threads must be started before that. */
+  readonly connectMsMax: number
   /** A later run needs seconds from joining to taking over, and gives up by itself after a minute and a half. */
   readonly takeOverMsMax: number
 }
 
-const STEP_TIMES: StepTimes = { joinMsMax: 10_000, takeOverMsMax: 150_000 }
+const STEP_TIMES: StepTimes = { joinMsMax: 10_000, connectMsMax: 30_000, takeOverMsMax: 150_000 }
 
 type JoinRequest = ToOlderRun & { readonly kind: 'join' }
 
@@ -134,7 +136,6 @@ export class RunEntrance {
   #onConnection(connection: Socket): void {
     let later: LaterRun | undefined
     let messages = 0
-    const { onFault } = this.#parts
     const limit = setTimeout(() => channel.break('does not ask to join'), this.#times.joinMsMax)
     const forget = (): void => {
       clearTimeout(limit)
@@ -146,7 +147,7 @@ export class RunEntrance {
         const message = readToOlderRun(fields)
         if (message.kind === 'unreadable') return channel.break('sends what this one does not understand')
         if (message.kind === 'handOver') return this.#onHandOver(channel, later)
-        if (message.kind === 'link') return void later?.relink(message.threads).catch(onFault)
+        if (message.kind === 'link') return this.#onLink(channel, later, message.threads)
         if (message.kind !== 'join') return
         if (later !== undefined) return channel.break('asks to join again')
         later = this.#onJoin(message, channel)
@@ -171,9 +172,16 @@ export class RunEntrance {
       channel.send({ kind: 'refused', ...refusal })
       return undefined
     }
-    const onEnd = (why: string): void => this.#onLaterEnd(why)
-    const onUnlinked = (why: string): void => this.#onUnlinked(why)
-    const later = new LaterRun({ folder, channel, threads, counters: bridged, onFault, onEnd, onUnlinked })
+    const later = new LaterRun({
+      folder,
+      channel,
+      threads,
+      counters: bridged,
+      connectMsMax: this.#times.connectMsMax,
+      onFault,
+      onEnd: (why) => this.#onLaterEnd(why),
+      onUnlinked: (why) => this.#onUnlinked(why),
+    })
     this.#later = later
     const { instance } = threads
     const answer = {
@@ -224,6 +232,12 @@ export class RunEntrance {
     if (later === undefined) return channel.break('asks to take over before it has joined')
     if (!later.hasLinked) return channel.break('asks to take over before its threads are linked')
     if (!this.#hasHandedOver) void this.#handOver(later)
+  }
+
+  #onLink(channel: RunChannel, later: LaterRun | undefined, threads: number): void {
+    if (later === undefined || !this.#hasHandedOver)
+      return channel.break('asks for a new link before it has taken over')
+    void later.relink(threads)
   }
 
   async #handOver(later: LaterRun): Promise<void> {

@@ -236,7 +236,8 @@ export class Run {
   #refusal(): { reason: string; mayRetry: boolean } | undefined {
     const earlier = this.#earlier
     if (earlier === undefined || earlier.end !== undefined) return undefined
-    return { reason: `run ${this.number - 1} still drains`, mayRetry: true }
+    const reason = `run ${earlier.joined.run} still drains (process ${earlier.joined.pid})`
+    return { reason, mayRetry: true }
   }
 
   #snapshot(): CounterSnapshot {

@@ -2,7 +2,7 @@
 // do to a whole relay is `integration/false-runs.test.ts`.
 
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +16,7 @@ import { Counters } from '#relay/counters.ts'
 import { FalseRun } from '../support/false-run.ts'
 import { waitUntil } from '../support/process.ts'
 
-const NEVER = { joinMsMax: 60_000, takeOverMsMax: 60_000 }
+const NEVER = { joinMsMax: 60_000, connectMsMax: 60_000, takeOverMsMax: 60_000 }
 const JOIN = { kind: 'join', formats: [1], version: '9.9', key: 'k', pid: 1, threads: 2 }
 
 class Entrance implements AsyncDisposable {
@@ -87,6 +87,11 @@ class Entrance implements AsyncDisposable {
   async linked(): Promise<{ run: FalseRun; bridge: FalseRun }> {
     const { run, bridge } = await this.joined()
     return { run, bridge: await bridge() }
+  }
+
+  /** Sockets at which bridges wait. */
+  get bridges(): string[] {
+    return readdirSync(join(this.folder, 'state')).filter((name) => name.startsWith('run-bridge-'))
   }
 
   /** Why later runs were lost. */
@@ -199,4 +204,42 @@ it('what a later version adds is passed over, and wrong fields of a known messag
   await run.closed()
   await waitUntil('it is forgotten', () => one.lost.length > 0)
   expect(one.lost).toEqual(['sends what this one does not understand'])
+})
+
+it('a run that does not connect its bridge in time is forgotten', async () => {
+  await using one = await Entrance.open({ ...NEVER, connectMsMax: 1_000 })
+  const { run } = await one.joined()
+  await run.closed()
+  await waitUntil('it is forgotten', () => one.lost.length > 0)
+  expect(one.lost).toEqual(['did not connect to the bridge'])
+})
+
+it('a new link is for a run that has taken over', async () => {
+  await using one = await Entrance.open()
+  const { run } = await one.linked()
+  run.say({ kind: 'link', threads: 2 })
+  await run.closed()
+  await waitUntil('it is forgotten', () => one.lost.length > 0)
+  expect(one.lost).toEqual(['asks for a new link before it has taken over'])
+})
+
+it('a run that asks for new links again and again gets one at a time', async () => {
+  await using one = await Entrance.open({ ...NEVER, connectMsMax: 1_500 })
+  const { run } = await one.linked()
+  run.say({ kind: 'handOver' })
+  await run.hears('handedOver')
+  for (let n = 0; n < 20; n++) run.say({ kind: 'link', threads: 2 })
+  await run.hears('linked')
+  await sleep(200)
+  expect(one.bridges).toHaveLength(1)
+  // Another one in place of the one that it did not use: no time limit of the first one is left.
+  const first = run.heard('linked')?.['token']
+  run.say({ kind: 'link', threads: 2 })
+  await waitUntil('another link', () => run.heard('linked')?.['token'] !== first)
+  const { socket, token } = await run.hears('linked')
+  using bridge = FalseRun.connect(one.folder, String(socket))
+  bridge.hello(String(token))
+  await waitUntil('the bridge is served', () => bridge.socket.bytesRead > 0)
+  await sleep(2_000)
+  expect([run.isClosed, bridge.isClosed]).toEqual([false, false])
 })

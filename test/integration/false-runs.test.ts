@@ -280,30 +280,58 @@ test.concurrent('a real run gives up on a bridge that says nothing', { timeout: 
   bridges.close()
 })
 
-test.concurrent('a real run does not take over from one that drops it then: it gives run.sock back, and ends', {
-  timeout: TEST_TIMEOUT_MS,
-}, async () => {
-  await using host = await RunHost.make()
-  const bridges = FalseRun.listen(host.folder, 'run-bridge-0.sock', (run) => {
+/** A false run that serves, and links its one thread with both of the next run's. */
+function falseServer(folder: string, onHandOver: (run: FalseRun) => void): Disposable {
+  const bridges = FalseRun.listen(folder, 'run-bridge-0.sock', (run) => {
     run.socket.once('data', () => {
       for (let to = 0; to < 2; to++) for (const type of SYNC) run.socket.write(emptyFrame(0, to, type))
     })
   })
-  const server = FalseRun.listen(host.folder, 'run.sock', (run) => {
+  const server = FalseRun.listen(folder, 'run.sock', (run) => {
     run.say(JOINED)
     void waitUntil('it asks to take over', () => run.heard('handOver') !== undefined).then(
-      () => run.socket.destroy(),
+      () => onHandOver(run),
       () => undefined,
     )
   })
-  const run = host.launch('-threads', '2')
-  expect(await run.exited).toEqual({ code: 1, signal: null })
-  expect(run.output).toContain('the run before does not hand over, and serves on: has closed the connection')
-  using next = FalseRun.connect(host.folder)
-  await next.hears('joined')
-  server.close()
-  bridges.close()
-})
+  return {
+    [Symbol.dispose]: () => {
+      server.close()
+      bridges.close()
+    },
+  }
+}
+
+test.concurrent(
+  'a real run does not take over from one that drops it then: it gives run.sock back, and ends',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make()
+    using _server = falseServer(host.folder, (run) => run[Symbol.dispose]())
+    const run = host.launch('-threads', '2')
+    expect(await run.exited).toEqual({ code: 1, signal: null })
+    const why = 'the run before does not hand over, and serves on: has closed the connection'
+    expect(run.output).toContain(why)
+    using next = FalseRun.connect(host.folder)
+    await next.hears('joined')
+  },
+)
+
+test.concurrent(
+  'a real run takes over from one that hangs then, and says so',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make()
+    using _server = falseServer(host.folder, () => undefined)
+    const run = host.launch('-threads', '2')
+    await host.started(run)
+    expect(run.output).toContain('"event":"run_hand_over_late"')
+    expect(await host.metric('derp_run')).toBe(8)
+    using next = FalseRun.connect(host.folder)
+    next.say({ kind: 'join', formats: [1], version: '9.9', key: 'another', pid: 1, threads: 1 })
+    await next.hears('refused')
+  },
+)
 
 /** A full presence sync without keys. */
 const SYNC = [0x84, 0x81]

@@ -83,8 +83,7 @@ export class EarlierRun {
       if (answer?.kind === 'joined') return run
       await run.close()
       // One that ended instead of answering may have left none.
-      const mayRetry =
-        answer?.kind === 'refused' ? answer.mayRetry : run.end === '' || run.end === CLOSED
+      const mayRetry = answer?.kind === 'refused' ? answer.mayRetry : run.end === '' || run.end === CLOSED
       if (!mayRetry || performance.now() > untilMs) throw refusal(answer, run.end)
       await sleep(RETRY_EVERY_MS)
     }
@@ -176,5 +175,7 @@ function refusal(answer: ToNewerRun | undefined, end: string | undefined): Error
   if (answer?.kind === 'refused')
     return new Error(`another run of this relay serves, and refuses: ${answer.reason}`)
   const why = end ?? `does not answer within ${ANSWER_MS_MAX / 1_000} s`
-  return new Error(`another process holds the socket run.sock of this relay, and ${why}; end that process first`)
+  return new Error(
+    `another process holds the socket run.sock of this relay, and ${why}; end that process first`,
+  )
 }

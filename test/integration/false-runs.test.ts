@@ -267,18 +267,20 @@ test.concurrent(
   },
 )
 
-test.concurrent('a real run gives up on a bridge that says nothing', { timeout: TEST_TIMEOUT_MS }, async () => {
-  await using host = await RunHost.make()
-  const bridges = FalseRun.listen(host.folder, 'run-bridge-0.sock', () => undefined)
-  const server = FalseRun.listen(host.folder, 'run.sock', (run) =>
-    run.say(JOINED),
-  )
-  const run = host.launch()
-  expect(await run.exited).toEqual({ code: 1, signal: null })
-  expect(run.output).toContain('did not listen within 30 s')
-  server.close()
-  bridges.close()
-})
+test.concurrent(
+  'a real run gives up on a bridge that says nothing',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    await using host = await RunHost.make()
+    const bridges = FalseRun.listen(host.folder, 'run-bridge-0.sock', () => undefined)
+    const server = FalseRun.listen(host.folder, 'run.sock', (run) => run.say(JOINED))
+    const run = host.launch()
+    expect(await run.exited).toEqual({ code: 1, signal: null })
+    expect(run.output).toContain('did not listen within 30 s')
+    server.close()
+    bridges.close()
+  },
+)
 
 /** A false run that serves, and links its one thread with both of the next run's. */
 function falseServer(folder: string, onHandOver: (run: FalseRun) => void): Disposable {

@@ -230,6 +230,8 @@ export class RunEntrance {
 
   #onHandOver(channel: RunChannel, later: LaterRun | undefined): void {
     if (later === undefined) return channel.break('asks to take over before it has joined')
+    // It is being forgotten, and its connection is about to end.
+    if (later.isOver) return
     if (!later.hasLinked) return channel.break('asks to take over before its threads are linked')
     if (!this.#hasHandedOver) void this.#handOver(later)
   }

@@ -8,6 +8,7 @@
 // user's processes that can connect. Each step has a time limit, and connections are few.
 
 import { createServer, type Server, type Socket } from 'node:net'
+import { cpus } from 'node:os'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { packageVersion } from '#ops/version.ts'
@@ -23,6 +24,11 @@ const COUNTERS_MS = 1_000
 const STRANGERS_MAX = 16
 /** A later run asks for two things, and for a new link when one breaks. More is for later versions. */
 const MESSAGES_MAX = 100
+/**
+ * Threads of a later run. By default a run has as many as the host has cores; each pair of threads of the two has rings of
+ * two mebibytes, so a number from nowhere would cost this run gigabytes.
+ */
+const THREADS_MAX = Math.max(32, 2 * cpus().length)
 /** Of what another run says about itself, in messages. */
 const FORMATS_NAMED_MAX = 10
 const VERSION_CHARS_MAX = 100
@@ -208,7 +214,7 @@ export class RunEntrance {
   }
 
   /** Why that run may not join now; undefined if it may. */
-  #refusal({ formats, key, version }: JoinRequest, format: number | undefined): Refusal | undefined {
+  #refusal({ formats, key, threads, version }: JoinRequest, format: number | undefined): Refusal | undefined {
     const { number, refusal } = this.#parts
     const own = `run ${number}`
     if (key !== this.#parts.key) return { reason: `it has another key, ${this.#parts.key}`, mayRetry: false }
@@ -216,6 +222,10 @@ export class RunEntrance {
       const known = `knows formats ${RUN_FORMATS.join(', ')} of runs' messages`
       const theirs = formats.slice(0, FORMATS_NAMED_MAX).join(', ')
       const reason = `${own}, version ${packageVersion()}, ${known}, and version ${version.slice(0, VERSION_CHARS_MAX)} ${theirs}; stop it first`
+      return { reason, mayRetry: false }
+    }
+    if (threads > THREADS_MAX) {
+      const reason = `it has ${threads} threads, and on this host at most ${THREADS_MAX} may join; stop ${own} first, or set -threads`
       return { reason, mayRetry: false }
     }
     if (this.#hasHandedOver) return { reason: `${own} hands over`, mayRetry: false }
@@ -239,6 +249,7 @@ export class RunEntrance {
   #onLink(channel: RunChannel, later: LaterRun | undefined, threads: number): void {
     if (later === undefined || !this.#hasHandedOver)
       return channel.break('asks for a new link before it has taken over')
+    if (threads > THREADS_MAX) return channel.break('has too many threads')
     void later.relink(threads)
   }
 

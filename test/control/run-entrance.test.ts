@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
@@ -17,6 +17,8 @@ import { FalseRun } from '../support/false-run.ts'
 import { waitUntil } from '../support/process.ts'
 
 const NEVER = { joinMsMax: 60_000, connectMsMax: 60_000, takeOverMsMax: 60_000 }
+/** Threads of a run; above 256 it is no thread count at all. */
+const TOO_MANY = Math.max(32, 2 * cpus().length) + 1
 const JOIN = { kind: 'join', formats: [1], version: '9.9', key: 'k', pid: 1, threads: 2 }
 
 class Entrance implements AsyncDisposable {
@@ -242,4 +244,20 @@ it('a run that asks for new links again and again gets one at a time', async () 
   await waitUntil('the bridge is served', () => bridge.socket.bytesRead > 0)
   await sleep(2_000)
   expect([run.isClosed, bridge.isClosed]).toEqual([false, false])
+})
+
+it.skipIf(TOO_MANY > 256)('a run with far more threads than the host has cores may not join', async () => {
+  const threads = TOO_MANY
+  await using one = await Entrance.open()
+  using many = one.connect()
+  many.say({ ...JOIN, threads })
+  expect(await many.hears('refused')).toMatchObject({ mayRetry: false })
+  expect(String(many.heard('refused')?.['reason'])).toContain(`it has ${threads} threads`)
+  const { run } = await one.linked()
+  run.say({ kind: 'handOver' })
+  await run.hears('handedOver')
+  run.say({ kind: 'link', threads })
+  await run.closed()
+  await waitUntil('it is forgotten', () => one.lost.length > 0)
+  expect(one.lost).toEqual(['has too many threads'])
 })

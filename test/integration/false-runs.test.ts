@@ -2,7 +2,6 @@
 // nothing else happens: packets pass, and a real run can be started afterwards.
 
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
@@ -11,8 +10,6 @@ import { RunHost } from '../support/run-host.ts'
 import { waitUntil, type RunningProcess } from '../support/process.ts'
 
 const TEST_TIMEOUT_MS = 120_000
-/** A fifth of what all the rings could hold. */
-const MANY_THREADS_BYTES_MAX = 209_715_200
 /** Far more than a line may have. */
 const ENDLESS = Buffer.alloc(400_000, 'x')
 
@@ -78,10 +75,10 @@ describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
   }
 
   /** A later run that has joined, and what it was told. */
-  async function joined(threads = 1): Promise<{ one: FalseRun; socket: string; token: string }> {
+  async function joined(): Promise<{ one: FalseRun; socket: string; token: string }> {
     for (;;) {
       const one = FalseRun.connect(host.folder)
-      one.say({ ...joinMessage(), threads })
+      one.say(joinMessage())
       await waitUntil(
         'an answer',
         () => one.heard('joined') !== undefined || one.heard('refused') !== undefined,
@@ -221,19 +218,6 @@ describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
     one[Symbol.dispose]()
   })
 
-  it('says that it has 256 threads: they cost little until they say something', async () => {
-    const before = residentBytes(older)
-    const { one, socket, token } = await joined(256)
-    using bridge = FalseRun.connect(host.folder, socket)
-    bridge.hello(token)
-    await waitUntil('the bridge is served', () => bridge.socket.bytesRead > 0)
-    await exchange()
-    expect(residentBytes(older) - before).toBeLessThan(MANY_THREADS_BYTES_MAX)
-    one[Symbol.dispose]()
-    await bridge.closed()
-    await exchange()
-  })
-
   it('and after all this a real one takes over', async () => {
     for (const one of clients) await one.close()
     clients = []
@@ -343,9 +327,4 @@ function emptyFrame(from: number, to: number, type: number): Buffer {
   frame.set([from, to, type])
   frame.writeUInt32BE(32, 3)
   return frame
-}
-
-function residentBytes({ pid }: RunningProcess): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024
 }

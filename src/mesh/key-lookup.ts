@@ -1,6 +1,6 @@
 // Finds the sibling for a key that has no route, by the key directory. One for each relay thread; the directory itself
 // is on the control thread. Queues the first packets for the key meanwhile, within limits, and caches what was found
-// and what was not.
+// and what was not. The routes to a watched sibling are its presence's alone: they are neither added nor removed here.
 //
 // Contract: a queued packet is forwarded, or dropped and counted, within QUEUE_MS_MAX and one sweep.
 
@@ -33,6 +33,8 @@ const FRAME_OVERHEAD_BYTES = HEADER_BYTES + KEY_BYTES
 /** A sibling whose link may have to be dialled first. */
 export interface DialableSibling extends RankedSibling {
   readonly isUp: boolean
+  /** Its presence says which keys it has. It may have a key whose home, which the directory knows, is elsewhere. */
+  readonly isWatched: boolean
   /** Dials, unless that is under way. */
   wake(): void
 }
@@ -168,14 +170,8 @@ export class KeyLookup {
   }
 
   #found(id: string, key: Uint8Array, sibling: DialableSibling, nowMs: number): void {
-    const { routeTable, counters } = this.#parts
-    const former = this.#located.get(id)
-    this.#located.delete(id)
-    routeTable.add(key, 0, sibling)
-    this.#located.set(id, { key, sibling, sinceMs: nowMs })
-    const [oldest] = this.#located.keys()
-    if (this.#located.size > LOCATED_MAX && oldest !== undefined) this.#forget(oldest)
-    if (former !== undefined && former.sibling !== sibling) routeTable.remove(former.key, 0, former.sibling)
+    if (sibling.isWatched) this.#forget(id)
+    else this.#cache(id, { key, sibling, sinceMs: nowMs })
     const pending = this.#pending.get(id)
     if (pending === undefined) return
     this.#pending.delete(id)
@@ -191,7 +187,19 @@ export class KeyLookup {
       }
       sibling.forward(packet, sourceKey, nowMs)
     }
-    counters.add(Counter.lookupsFound, 1)
+    this.#parts.counters.add(Counter.lookupsFound, 1)
+  }
+
+  #cache(id: string, location: CachedLocation): void {
+    const { routeTable } = this.#parts
+    const { key, sibling } = location
+    const former = this.#located.get(id)
+    this.#located.delete(id)
+    routeTable.add(key, 0, sibling)
+    this.#located.set(id, location)
+    const [oldest] = this.#located.keys()
+    if (this.#located.size > LOCATED_MAX && oldest !== undefined) this.#forget(oldest)
+    if (former !== undefined && former.sibling !== sibling) routeTable.remove(former.key, 0, former.sibling)
   }
 
   #fail(id: string, pending: PendingLookup, reason: DropReason): void {

@@ -123,7 +123,11 @@ export class SiblingLink implements DialableSibling {
 
   /** Clients of a sibling that is not watched are looked up in the directory, which also says where they are back. */
   get isDraining(): boolean {
-    return this.#isLeaving && this.sibling.isWatched
+    return this.#isLeaving && this.isWatched
+  }
+
+  get isWatched(): boolean {
+    return this.sibling.isWatched
   }
 
   get isUp(): boolean {

@@ -20,6 +20,7 @@ class FakeSibling implements DialableSibling {
   readonly rank = 1
   isUp = true
   readonly isDraining = false
+  isWatched = false
   forwarded = 0
 
   wake(): void {}
@@ -79,6 +80,25 @@ it('looks a located key up again after five minutes, and follows the new answer'
   keyLookup.sweep(900_050)
   keyLookup.located(bob.key, nowhere, 900_060)
   expect([routeTable.find(bob.key, 0), routeTable.size]).toEqual([undefined, 0])
+})
+
+it('neither adds nor removes the routes to a watched sibling, whose presence says what it has', () => {
+  const { keyLookup, routeTable, east, west } = setUp()
+  east.isWatched = true
+  const atWest = { kind: 'at', relay: 'west' } as const
+  keyLookup.lookUp(packetTo(bob.key), owner, 0)
+  keyLookup.located(bob.key, atEast, 10)
+  expect([east.forwarded, routeTable.size]).toEqual([1, 0])
+  routeTable.add(bob.key, 0, east)
+  keyLookup.located(bob.key, atEast, 20)
+  keyLookup.located(bob.key, atWest, 30)
+  keyLookup.located(bob.key, nowhere, 40)
+  expect(routeTable.find(bob.key, 0)).toBe(east)
+  // What was found elsewhere before is forgotten.
+  keyLookup.located(bob.key, atWest, 50)
+  keyLookup.located(bob.key, atEast, 60)
+  routeTable.remove(bob.key, 0, east)
+  expect([routeTable.find(bob.key, 0), west.forwarded]).toEqual([undefined, 0])
 })
 
 it('looks a key up again soon after the answer unknown, and later after nowhere', () => {

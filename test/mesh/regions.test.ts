@@ -146,6 +146,27 @@ describe('a key directory', () => {
     expect(mesh.node('us-1').directory?.lookupCount).toBe(51)
   })
 
+  it('moves no packets away from a relay of the region that has the key without being its home any more', () => {
+    const mesh = TestMesh.withDirectory('eu-1', 'eu-2', 'us-1')
+    const a = atHome(mesh, 'eu-1', alice)
+    const far = atHome(mesh, 'us-1', bob)
+    a.sendPacket(bob, packet)
+    mesh.pass(SETTLED_MS)
+    expect(packets(far)).toHaveLength(1)
+    const near = atHome(mesh, 'eu-2', bob)
+    mesh.pass(SETTLED_MS)
+    near.send(frames.notePreferredNo).settled()
+    mesh.pass(SETTLED_MS)
+    a.sendPacket(bob, packet)
+    mesh.pass(SETTLED_MS)
+    expect([packets(near), packets(far)]).toEqual([[packetLine(alice, packet)], []])
+    expect(mesh.node('eu-1').siblings.byName('eu-2')?.report().keys).toBe(1)
+    near.hangUp()
+    a.sendPacket(bob, packet)
+    mesh.pass(SETTLED_MS)
+    expect(packets(far)).toEqual([packetLine(alice, packet)])
+  })
+
   it('that is unreachable leaves routes in use, and other packets are dropped at once', () => {
     const mesh = TestMesh.withDirectory('eu-1', 'eu-2', 'us-1')
     const a = atHome(mesh, 'us-1', alice)

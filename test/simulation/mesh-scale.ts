@@ -127,6 +127,11 @@ class ScaleLink implements DialableSibling {
     this.#fleet = fleet
   }
 
+  /** Relays of one region know each other's keys without a directory. */
+  get isWatched(): boolean {
+    return this.#from.access === undefined || this.#fleet.regionOf(this.#from).includes(this.#to)
+  }
+
   get isUp(): boolean {
     return !this.#to.isDown && !this.#from.isDown && !this.#fleet.arePartitioned(this.#from, this.#to)
   }

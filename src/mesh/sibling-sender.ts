@@ -62,10 +62,11 @@ export class SiblingSender implements Flushable {
     return writingSinceMs !== undefined && nowMs - writingSinceMs > limitMs
   }
 
-  /** The connection has ended: drops the queue. */
+  /** The connection has ended, and no route leads here any more: what is queued goes to where its destination is now. */
   disconnected(): void {
     this.stream = undefined
     this.#outbox.written()
+    this.#outbox.dropAged(this.#parts.now())
     this.#outbox.close()
   }
 

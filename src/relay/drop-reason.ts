@@ -10,7 +10,7 @@ export const DropReason = {
   threadQueue: 5, //               the queue to the relay thread that holds the destination is full
   sourceInvalid: 6, //             forwarded with an all-zero source key, which clients can't read
   siblingQueue: 7, //              evicted as the oldest of what waits for a sibling
-  siblingLost: 8, //               the link to the sibling broke while the packet waited
+  siblingLost: 8, //               the link to the sibling ended while the packet waited, and there was no other way
   lookupQueue: 9, //               too much waits already for the lookup of its destination
   lookupTimeout: 10, //            the lookup of its destination took too long
   memory: 11, //                   too much waits in the whole relay, and this destination has more than its share

@@ -6,7 +6,7 @@
 //   [04|length|destination key|packet]   as it arrived
 //   [05|length|     source key|packet]   as it leaves: same length, same place
 
-import { isZero, writeU32 } from '#protocol/bytes.ts'
+import { copyOf, isZero, writeU32 } from '#protocol/bytes.ts'
 import { FrameType, GoneReason } from '#protocol/frame-type.ts'
 import { forwardedAsRecv, peerGoneFrame } from '#protocol/frames.ts'
 import { HEADER_BYTES, KEY_BYTES } from '#protocol/limits.ts'
@@ -16,6 +16,7 @@ import type { HeldPacket } from './hand-off.ts'
 import { Packet } from './packet.ts'
 import { LOCAL, NO_THREAD, type Peer } from './peer.ts'
 import type { PeerTable } from './peer-table.ts'
+import type { PacketTaker } from './outbox.ts'
 import type { LookupOwner, OtherThreads, Routes, ThreadPacketListener } from './ports.ts'
 import type { Recipient } from './recipient.ts'
 
@@ -42,7 +43,7 @@ export interface ForwarderParts {
   readonly now: () => number
 }
 
-export class Forwarder implements ThreadPacketListener {
+export class Forwarder implements ThreadPacketListener, PacketTaker {
   readonly #table: PeerTable
   readonly #threads: OtherThreads
   readonly #routes: Routes
@@ -159,13 +160,34 @@ export class Forwarder implements ThreadPacketListener {
    */
   handOver(key: Uint8Array, buffer: Buffer, start: number, end: number): boolean {
     const destination = this.#table.locate(key, 0)
-    if (destination === undefined) return false
-    if (destination.thread === NO_THREAD && destination.route === undefined) return false
+    if (!isSomewhere(destination)) return false
     const keyAt = start + HEADER_BYTES
     buffer.copy(this.#sourceKey, 0, keyAt, keyAt + KEY_BYTES)
     buffer.set(key, keyAt)
     this.lookAtClock()
     this.#packet.set(buffer, keyAt, keyAt + KEY_BYTES, end)
+    this.#send(destination, this.#sourceKey)
+    return true
+  }
+
+  /**
+   * The same with a ForwardPacket frame that waited for a sibling whose link has ended: it has not left this relay, so it
+   * may be forwarded.
+   */
+  takeFrame(buffer: Buffer, start: number, end: number): boolean {
+    const sourceAt = start + HEADER_BYTES
+    const keyAt = sourceAt + KEY_BYTES
+    this.lookAtClock()
+    this.#packet.set(buffer, keyAt, keyAt + KEY_BYTES, end)
+    const destination = this.#table.locate(buffer, keyAt)
+    if (!isSomewhere(destination)) {
+      // It had a location before, so its sender need not pay for this lookup.
+      const owner = { key: copyOf(buffer, sourceAt, keyAt), mayLookUp: () => true }
+      return this.#routes.lookUp(this.#packet, owner, this.#nowMs)
+    }
+    buffer.copy(this.#sourceKey, 0, sourceAt, keyAt)
+    // The header of a SendPacket frame takes the end of the source's key.
+    writeU32(buffer, keyAt - HEADER_BYTES + 1, end - keyAt)
     this.#send(destination, this.#sourceKey)
     return true
   }
@@ -240,6 +262,10 @@ export class Forwarder implements ThreadPacketListener {
     this.#counters.add(Counter.peerGoneNotHere, 1)
     sender.tell(peerGoneFrame(buffer.subarray(keyAt, keyAt + KEY_BYTES), GoneReason.notHere))
   }
+}
+
+function isSomewhere(peer: Peer | undefined): peer is Peer {
+  return peer !== undefined && (peer.thread !== NO_THREAD || peer.route !== undefined)
 }
 
 function sameKey(key: Uint8Array, buffer: Buffer, at: number): boolean {

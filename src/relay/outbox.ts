@@ -67,9 +67,12 @@ export type OutboxLimits = Pick<RelayLimits, 'outboxBytesMax' | 'outboxPacketsMa
 
 const NOTHING: Tally = { packets: 0, bytes: 0, dropped: 0, delayMs: 0 }
 
-/** Where packets go that can't be delivered on a session any more. */
+/** Where packets go that can't be sent here any more. */
 export interface PacketTaker {
-  /** A RecvPacket frame, borrowed for the call, and may be overwritten. Returns false if it is not taken. */
+  /**
+   * A frame as the outbox writes it, RecvPacket or ForwardPacket. Borrowed for the call; all but its header may be
+   * overwritten. Returns false if it is not taken.
+   */
   takeFrame(buffer: Buffer, start: number, end: number): boolean
 }
 
@@ -86,6 +89,8 @@ export interface OutboxParts {
   readonly memoryBudget: MemoryBudget
   readonly limits: OutboxLimits
   readonly counters: Counters
+  /** What still waits when the outbox is closed is given to it, unless `close` names another. */
+  readonly taker?: PacketTaker
 }
 
 export class Outbox implements SiblingOutbox {
@@ -185,7 +190,7 @@ export class Outbox implements SiblingOutbox {
   /** Writes one burst of the frames that wait, unless one is in flight. */
   flush(link: Pick<Link, 'write'>, nowMs: number): void {
     if (this.writingSinceMs !== undefined) return
-    this.#dropAged(nowMs)
+    this.dropAged(nowMs)
     const first = this.#gather(nowMs)
     if (first === undefined) return
     this.#flight = first
@@ -222,6 +227,13 @@ export class Outbox implements SiblingOutbox {
     return tally
   }
 
+  dropAged(nowMs: number): void {
+    const data = this.#data
+    while (data?.oldestMs !== undefined && nowMs - data.oldestMs > PACKET_AGE_MAX_MS) {
+      this.#drop(data, PacketKind.data, DropReason.queueAge)
+    }
+  }
+
   /** Nothing waits, and no burst is in flight. */
   get isEmpty(): boolean {
     return this.writingSinceMs === undefined && this.waitingBytes === 0 && this.#control === undefined
@@ -232,7 +244,7 @@ export class Outbox implements SiblingOutbox {
    *
    * @param taker may take packets, which then are not dropped
    */
-  close(taker?: PacketTaker): void {
+  close(taker = this.#parts.taker): void {
     while (this.#control !== undefined && this.#control.dropOldest() > 0);
     this.#dropAll(this.#disco, PacketKind.disco, taker)
     this.#dropAll(this.#data, PacketKind.data, taker)
@@ -250,8 +262,10 @@ export class Outbox implements SiblingOutbox {
   }
 
   #dropAll(lane: Lane | undefined, kind: PacketKind, taker: PacketTaker | undefined): void {
-    for (let chunk = lane?.first; lane !== undefined && chunk !== undefined; chunk = lane.first) {
-      const { buffer, start } = chunk
+    if (lane === undefined) return
+    // Not those that the taker may add.
+    for (let left = lane.frameCount; left > 0; left--) {
+      const { buffer, start } = lane.first as Chunk
       const end = start + HEADER_BYTES + readU32(buffer, start + 1)
       // Taken or not, the frame states its length where it lies.
       if (taker?.takeFrame(buffer, start, end) === true) this.#uncount(lane.dropOldest())
@@ -306,13 +320,6 @@ export class Outbox implements SiblingOutbox {
     this.#parts.counters.add(sentBytes[kind], packetBytes)
     this.#parts.counters.add(Counter.queuedPackets, -frames)
     this.#parts.counters.add(Counter.queuedBytes, -bytes)
-  }
-
-  #dropAged(nowMs: number): void {
-    const data = this.#data
-    while (data?.oldestMs !== undefined && nowMs - data.oldestMs > PACKET_AGE_MAX_MS) {
-      this.#drop(data, PacketKind.data, DropReason.queueAge)
-    }
   }
 
   #drop(lane: Lane, kind: PacketKind, reason: DropReason): void {

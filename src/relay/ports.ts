@@ -212,7 +212,9 @@ export interface SiblingOutbox {
   flush(link: Pick<Link, 'write'>, nowMs: number): void
   /** The burst has been taken by the system. */
   written(): void
-  /** Drops everything that waits. */
+  /** Drops packets that have waited for too long to be of use. */
+  dropAged(nowMs: number): void
+  /** Gives up everything that waits: packets have their way looked for once more, and the rest is dropped. */
   close(): void
   /** When the burst in flight was begun; undefined when none is. */
   readonly writingSinceMs: number | undefined

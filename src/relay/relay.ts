@@ -234,7 +234,7 @@ export class Relay {
   /** An outbox for the packets to one sibling. */
   siblingOutbox(limits: OutboxLimits): SiblingOutbox {
     const { pool, memoryBudget, counters } = this.#context
-    return Outbox.forSibling({ pool, memoryBudget, counters, limits })
+    return Outbox.forSibling({ pool, memoryBudget, counters, limits, taker: this.#forwarder })
   }
 
   /** Reads what other threads have written. To be called before bytes are read: packets in them have arrived now. */

@@ -13,6 +13,12 @@ const REDIAL_BACK_OFF: BackOff = {
   maxMs: 5_000,
   jitter: { from: 1, to: 1.25 },
 }
+/**
+ * While packets are held for half a second: the port of a run that hands over may take a last connection and close
+ * it, and the next attempt reaches the newer run.
+ */
+const SOON_MS = 50
+const SOON_ATTEMPTS = 4
 /** Values of the random byte that jitter is made of. */
 const BYTE_VALUES = 256
 
@@ -25,6 +31,8 @@ export class Redial {
   readonly #parts: RedialParts
   readonly #dial: () => void
   #failures = 0
+  /** Failures that are still followed by an attempt at once. */
+  #soonLeft = 0
   /** Number of the only timer that may still dial. */
   #timer = 0
 
@@ -36,9 +44,20 @@ export class Redial {
   /** The link has been up for a while: the next failure counts as the first. */
   succeeded(): void {
     this.#failures = 0
+    this.#soonLeft = 0
+  }
+
+  /** Dials at once, and again soon if that fails. */
+  atOnce(): void {
+    this.#soonLeft = SOON_ATTEMPTS
+    this.#start(0)
   }
 
   afterFailure(): void {
+    if (this.#soonLeft > 0) {
+      this.#soonLeft--
+      return this.after(SOON_MS)
+    }
     this.#failures++
     this.#start(backOffMs(REDIAL_BACK_OFF, this.#failures, this.#random()))
   }

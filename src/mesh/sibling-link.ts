@@ -358,7 +358,7 @@ export class SiblingLink implements DialableSibling {
       this.#why = `closed the connection at login, as a relay with another mesh key does (${why})`
     else this.#why = this.#cutWhy === '' ? why : this.#cutWhy
     this.#enter('waiting')
-    if (mayAnswer) this.#redial.after(0)
+    if (mayAnswer) this.#redial.atOnce()
     else this.#redial.afterFailure()
   }
 

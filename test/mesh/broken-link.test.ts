@@ -52,6 +52,18 @@ it('what waits for a sibling that hands over to another run arrives over the nex
   expect([mesh.drops, mesh.queued]).toEqual([{}, 0])
 })
 
+it('the same if the first run has refused the dial because it has just closed its port', () => {
+  const mesh = new StalledMesh()
+  mesh.node('south').relay.thread(0).relay.otherRunDrains(10_000)
+  mesh.settle()
+  mesh.partition('north', 'south')
+  mesh.pass(125)
+  mesh.heal('north', 'south')
+  mesh.pass(125)
+  expect(mesh.b.take()).toEqual(QUEUED_LINES)
+  expect([mesh.drops, mesh.queued]).toEqual([{}, 0])
+})
+
 it('what waits for a sibling that fails goes to another one that has the key', () => {
   const mesh = new StalledMesh('west')
   const again = mesh.node('west').join(bob)

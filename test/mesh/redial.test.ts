@@ -34,6 +34,16 @@ it('a success resets the back-off, and a fixed delay gets jitter', () => {
   expect(timers.slice(-2).map(({ delayMs }) => delayMs)).toEqual([562.5, 33_750])
 })
 
+it('dials at once where another run answers, and soon again, but not for longer than packets are held', () => {
+  const { redial, timers } = setUp()
+  redial.atOnce()
+  for (let n = 1; n <= 5; n++) redial.afterFailure()
+  expect(timers.map(({ delayMs }) => delayMs)).toEqual([0, 50, 50, 50, 50, 500])
+  redial.succeeded()
+  redial.afterFailure()
+  expect(timers.at(-1)?.delayMs).toBe(500)
+})
+
 it('dials by its latest timer alone, and by none when cancelled', () => {
   const { redial, timers, dialled } = setUp()
   redial.after(1)

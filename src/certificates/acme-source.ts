@@ -46,6 +46,7 @@ export class AcmeSource implements CertificateSource {
             read: async () => await store.read(wanted.name),
             write: async (pem) => await store.write(wanted.name, pem),
             lease: async () => await store.lease(wanted.name),
+            check: async () => await store.check(),
           },
           attempts: store.attempts(wanted.name, { directory: directoryUrl, relay }),
           issue: async (request) => await issuer.issue(request),

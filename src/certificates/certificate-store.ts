@@ -11,7 +11,7 @@ import type { CertificatePem } from '#protocol/certificate-pem.ts'
 import { ipToBytes, ipToText } from '#protocol/ip-address.ts'
 import { AttemptRecord, type AttemptsOf } from './attempt-record.ts'
 import { RenewalLease } from './renewal-lease.ts'
-import { readStored, StoreError, writeStored } from './stored-file.ts'
+import { proveWritable, readStored, StoreError, writeStored } from './stored-file.ts'
 
 /** A host name as the settings permit it; anything else must not become a path. */
 const HOST_NAME = /^[A-Za-z0-9_*][A-Za-z0-9._*-]{0,252}$/
@@ -42,6 +42,11 @@ export class CertificateStore {
     // In derper's order. A reader between the two writes finds that they do not match, and looks again.
     await writeStored(this.#path(`${addressName(name)}.key`), keyText)
     await writeStored(this.#path(`${addressName(name)}.crt`), chainText, 0o644)
+  }
+
+  /** @throws StoreError if the folder could not take a new certificate */
+  async check(): Promise<void> {
+    await proveWritable(this.folder)
   }
 
   /** The right to renew the certificate of a name; undefined while another relay has it. */

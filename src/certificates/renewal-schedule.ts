@@ -51,6 +51,11 @@ export function renewalByWindow(
   return Math.min(fromMs + (untilMs - fromMs) * random, lastMs)
 }
 
+/** Whether the certificate is in the last part of its life, in which anything is better than to wait. */
+export function isLastPart({ fromMs, untilMs }: Life, nowMs: number): boolean {
+  return nowMs >= fromMs + (untilMs - fromMs) * LAST_RENEWAL_AT
+}
+
 /** How long an answer of ARI is used. @param information undefined if the authority says nothing about the certificate */
 export function askAgainMs(life: Life, information: RenewalInformation | undefined): number {
   return Math.min(information?.askAgainMs ?? ASK_AGAIN_MS, lifeMs(life) / QUESTIONS_PER_LIFE)

@@ -19,6 +19,7 @@ import { renewalIdOf, type RenewalInformation } from './renewal-information.ts'
 import {
   askAgainMs,
   firstQuestionMs,
+  isLastPart,
   renewalByLife,
   renewalByWindow,
   retriesFor,
@@ -29,6 +30,8 @@ import {
 const LOOK_MS = 10_000
 /** While another relay renews. */
 const LEASE_LOOK_MS = 3_000
+/** How soon room in the folder is noticed; the question costs no authority anything. */
+const STORE_LOOK_MS = 60_000
 /** A reload by an operator waits so long for its result. */
 const RELOAD_MS_MAX = 10_000
 /** An authority that asks for renewal at once, again and again, is obeyed once in this time. */
@@ -48,6 +51,8 @@ export interface RenewedCertificateParts {
     readonly write: (pem: CertificatePem) => Promise<void>
     /** The right to renew; undefined while another relay has it. */
     readonly lease: () => Promise<Lease | undefined>
+    /** @throws Error if `write` would fail */
+    readonly check: () => Promise<void>
   }
   /** Survives this process. */
   readonly attempts: Pick<AttemptRecord, 'read' | 'write' | 'clear'>
@@ -81,6 +86,8 @@ export class RenewedCertificate {
   /** The folder's text that was looked at last, good or not. */
   #seen = ''
   #isSaved = true
+  /** The folder did not take files when it was to. */
+  #isFolderFailing = false
   #renewAtMs = 0
   #window: RenewalInformation | undefined = undefined
   #askAtMs = 0
@@ -122,7 +129,7 @@ export class RenewedCertificate {
 
   /** The last attempt to order, read or store has failed. */
   get isFailing(): boolean {
-    return this.#failureCount > 0
+    return this.#failureCount > 0 || this.#isFolderFailing
   }
 
   async stop(): Promise<void> {
@@ -218,6 +225,7 @@ export class RenewedCertificate {
     this.#window = undefined
     this.#askFailures = 0
     this.#isSaved = true
+    this.#isFolderFailing = false
     this.#failureCount = 0
     this.#pause = NO_PAUSE
   }
@@ -260,7 +268,8 @@ export class RenewedCertificate {
     }
     try {
       // Another relay may just have renewed it.
-      if (!(await this.#adoptStored()) && !(await this.#isToWait())) await this.#order()
+      if ((await this.#adoptStored()) || (await this.#isToWait())) return
+      if (await this.#canStore()) await this.#order()
     } finally {
       await lease.release()
     }
@@ -283,17 +292,37 @@ export class RenewedCertificate {
     return true
   }
 
+  /**
+   * A certificate that is not stored is lost at the next restart. To order another one then, and at each restart after that,
+   * uses up what the authority allows. But a relay whose certificate is about to expire is better off with one in memory.
+   */
+  async #canStore(): Promise<boolean> {
+    const { now, store } = this.#parts
+    try {
+      await store.check()
+      this.#isFolderFailing = false
+      return true
+    } catch (error) {
+      if (this.#present !== undefined && isLastPart(this.#present.life, now())) return true
+      this.#isFolderFailing = true
+      this.#pause = { fromMs: now(), waitMs: STORE_LOOK_MS }
+      this.#report('store', `nothing is ordered: ${(error as Error).message}`, STORE_LOOK_MS)
+      return false
+    }
+  }
+
   async #order(): Promise<void> {
     const { attempts, issue, now, onChange, random, wanted } = this.#parts
     const { signal } = this.#stop
     const before = this.#present
+    const failureCount = this.#failureCount
     const earlier = await attempts.read()
     // What is left of it if this process ends before the order does.
-    const waitMs = backOffMs(retriesFor(before?.life), this.#failureCount + 1, random())
-    await attempts.write({ failureCount: this.#failureCount + 1, atMs: now(), waitMs, ...CUT_OFF })
+    const waitMs = backOffMs(retriesFor(before?.life), failureCount + 1, random())
+    await attempts.write({ failureCount: failureCount + 1, atMs: now(), waitMs, ...CUT_OFF })
     try {
       const replaces = this.#window && before?.renewalId
-      const pem = await issue({ wanted, replaces, failureCount: this.#failureCount, signal })
+      const pem = await issue({ wanted, replaces, failureCount, signal })
       const checked = checkIssued(pem, wanted.name, now())
       if ('fault' in checked) {
         throw new AcmeError(
@@ -306,32 +335,41 @@ export class RenewedCertificate {
       this.#askAtMs = 0
       this.#isSaved = false
       onChange()
+      // The attempt succeeds when the certificate is stored.
+      this.#failureCount = failureCount
       await this.#save()
-      await attempts.clear()
     } catch (error) {
       // A relay that is stopped in order has not failed.
       if (signal.aborted) return await (earlier === undefined ? attempts.clear() : attempts.write(earlier))
       const { message: text, reason = 'other', retryAfterMs } = error as Partial<AcmeError> & Error
       this.#fail(reason, text, retryAfterMs)
-      const { fromMs: atMs, waitMs: pauseMs } = this.#pause
-      await attempts.write({ failureCount: this.#failureCount, atMs, waitMs: pauseMs, reason, text })
+      await this.#note(reason, text)
     }
+  }
+
+  /** For the next process of this relay. */
+  async #note(reason: CertificateFailure['reason'], text: string): Promise<void> {
+    const { fromMs: atMs, waitMs } = this.#pause
+    await this.#parts.attempts.write({ failureCount: this.#failureCount, atMs, waitMs, reason, text })
   }
 
   /** A certificate that can't be stored is in use all the same; a restart would order another one. */
   async #save(): Promise<void> {
-    const { onChange, store } = this.#parts
+    const { attempts, onChange, store } = this.#parts
     if (this.#present === undefined) return
     const { pem } = this.#present
     try {
       await store.write(pem)
+      await attempts.clear()
       this.#seen = pem.certificate + pem.key
       this.#isSaved = true
       // Ends the report of the failure before.
       if (this.#failureCount > 0) onChange()
       this.#failureCount = 0
     } catch (error) {
-      this.#fail('store', `the new certificate is in use, but cannot be stored: ${(error as Error).message}`)
+      const { message } = error as Error
+      this.#fail('store', `the new certificate is in use, but cannot be stored: ${message}`)
+      await this.#note('store', `a certificate was issued, but could not be stored: ${message}`)
     }
   }
 

@@ -10,6 +10,9 @@ import { reasonOf } from '#fleet/problem.ts'
 
 /** A chain with its key has less than 32 KiB. */
 const BYTES_MAX = 1_048_576
+/** So that who finds room for it finds room for a chain with its key. */
+const PROBE_BYTES = 32_768
+const PROBE = 'derpfleet+probe'
 
 /** A file cannot be read or written; the message is a sentence with its path. */
 export class StoreError extends Error {}
@@ -33,6 +36,19 @@ export async function writeStored(path: string, text: string, mode = 0o600): Pro
   } catch (error) {
     await rm(next, { force: true }).catch(() => undefined)
     throw new StoreError(`${path} cannot be written: it ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+/** Proves that the folder takes a file of a certificate's size, by writing one. @throws StoreError with the folder and the error's code */
+export async function proveWritable(folder: string): Promise<void> {
+  const path = join(folder, PROBE)
+  try {
+    await writeStored(path, '\n'.repeat(PROBE_BYTES))
+    await removeStored(path)
+  } catch (error) {
+    const cause = error instanceof StoreError ? error.cause : error
+    const { code = 'unknown error' } = cause as NodeJS.ErrnoException
+    throw new StoreError(`${folder} takes no files: it ${reasonOf(cause)} (${code})`, { cause })
   }
 }
 

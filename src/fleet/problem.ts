@@ -33,5 +33,6 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'has a file instead of a folder in its path',
   EROFS: 'is on a read-only file system',
   ENOSPC: 'is on a full file system',
+  EDQUOT: "would exceed this user's disk quota",
   EEXIST: 'already exists',
 }

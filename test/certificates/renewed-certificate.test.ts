@@ -8,6 +8,7 @@ import type { AcmeName } from '#config/settings.ts'
 import { DAY_MS, makePair, type Pair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { waitUntil } from '../support/process.ts'
+import { canMakeDisk, SmallDisk } from '../support/small-disk.ts'
 
 const NAME = 'a.example'
 /** A run looks into the folder every ten seconds. */
@@ -22,6 +23,7 @@ class CertificateOfRun {
   isInCharge: boolean
   readonly orders: Pair[] = []
   readonly questions: string[] = []
+  readonly failures: string[] = []
   readonly certificate: RenewedCertificate
 
   constructor(folder: string, isInCharge: boolean) {
@@ -33,6 +35,7 @@ class CertificateOfRun {
         read: async () => await store.read(NAME),
         write: async (pem) => await store.write(NAME, pem),
         lease: async () => await store.lease(NAME),
+        check: async () => await store.check(),
       },
       attempts: store.attempts(NAME, { directory: 'https://ca.example/directory', relay: 'nodekey:aa' }),
       issue: async () => {
@@ -47,9 +50,7 @@ class CertificateOfRun {
       },
       isInCharge: () => this.isInCharge,
       onChange: () => undefined,
-      onFailure: ({ text }) => {
-        throw new Error(text)
-      },
+      onFailure: ({ text }) => this.failures.push(text),
       now: Date.now,
       random: () => 0.5,
     })
@@ -100,5 +101,30 @@ it('a run without a certificate orders one, in charge or not', async () => {
   await run.start()
   await waitUntil('it has one', () => run.certificate.pem !== undefined)
   expect(run.orders.length).toBe(1)
+  expect(run.failures).toEqual([])
   await run.certificate.stop()
+})
+
+it.skipIf(!canMakeDisk)('on a full disk, a certificate is ordered in the last tenth of a life only', async () => {
+  using folder = new TemporaryFolder()
+  await using disk = await SmallDisk.mount(folder.at('disk'))
+  const path = disk.seen('certificates')
+  const store = new CertificateStore(path)
+  const run = new CertificateOfRun(path, true)
+  await store.write(NAME, makePair([NAME], Date.now() - 85 * DAY_MS, Date.now() + 15 * DAY_MS))
+  disk.fill()
+  await run.start()
+  await waitUntil('it has failed', () => run.failures.length === 1)
+  expect(run.failures[0]).toMatch(/nothing is ordered: .* \(ENOSPC\)/)
+  expect(run.orders).toEqual([])
+  await run.certificate.stop()
+  disk.empty()
+  await store.write(NAME, makePair([NAME], Date.now() - 91 * DAY_MS, Date.now() + 9 * DAY_MS))
+  disk.fill()
+  const last = new CertificateOfRun(path, true)
+  await last.start()
+  await waitUntil('it is renewed', () => last.certificate.pem?.certificate === last.orders[0]?.certificate)
+  await waitUntil('it is reported', () => last.failures.length > 0)
+  expect(last.failures).toEqual([expect.stringMatching(/in use, but cannot be stored: .*full file system/)])
+  await last.certificate.stop()
 })

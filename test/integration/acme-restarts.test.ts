@@ -1,7 +1,7 @@
 // A relay that fails to get a certificate, and is restarted or crashes again and again: the authority is asked no more often than
 // by a relay that keeps running. Real processes that are killed, and a real ACME server.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { AcmeProxy, at, problem } from '../support/acme-proxy.ts'
@@ -143,6 +143,31 @@ describe.skipIf('missing' in found)('an order that fails before a restart', { ti
       'the lease is given back',
       () => !readdirSync(certificates.path).includes(`${NAME}+lease`),
     )
+  })
+
+  test('a certificate that was issued and could not be stored is not ordered again at each start', async () => {
+    // A folder in the place of its file.
+    mkdirSync(certificates.at(NAME))
+    const first = await startRelay()
+    await first.certificate()
+    await waitUntil('it is noted', () => readdirSync(certificates.path).includes(RECORD))
+    await waitUntil('the failure is noted', () => record()['reason'] === 'store')
+    const issued = pebble.issuedCount
+    await crash(first)
+    for (let round = 0; round < 2; round++) {
+      const relay = await startRelay()
+      await relay.waitForEvent('certificate_refused', 2)
+      const line = relay.events('certificate_refused').at(-1)
+      expect(line).toMatchObject({ problem: expect.stringContaining('could not be stored') })
+      await crash(relay)
+    }
+    expect(pebble.issuedCount).toBe(issued)
+    await using last = await startRelay()
+    rmdirSync(certificates.at(NAME))
+    last.process.signal('SIGHUP')
+    await last.certificate()
+    expect(pebble.issuedCount).toBe(issued + 1)
+    await waitUntil('the failure is forgotten', () => !readdirSync(certificates.path).includes(RECORD))
   })
 
   test('a failure in the future, by a clock that was wrong, delays the order by no more than its wait', async () => {

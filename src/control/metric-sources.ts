@@ -12,6 +12,7 @@ import type { ContinuedSources, MetricSources, RelayInfo } from '#ops/metrics.ts
 import type { NativeWays } from '#ops/native-families.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import type { Reloads } from '#ops/reloads.ts'
+import type { VerbDenials } from '#ops/verb-denials.ts'
 import { packageVersion } from '#ops/version.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import type { RelayAdmission } from './admission.ts'
@@ -32,6 +33,7 @@ export interface MetricParts {
   readonly directory: DirectoryWatch
   readonly drain: DrainWatch
   readonly reloads: Reloads
+  readonly verbDenials: VerbDenials
   readonly ways: NativeWays
   /** Undefined if it has none, or cannot use it. */
   readonly stateFolder: string | undefined
@@ -71,12 +73,12 @@ export function metricSources(parts: MetricParts): MetricSources {
 
 export type ContinuedParts = Pick<
   MetricParts,
-  'admission' | 'certificates' | 'directory' | 'drain' | 'links' | 'log' | 'reloads' | 'run'
+  'admission' | 'certificates' | 'directory' | 'drain' | 'links' | 'log' | 'reloads' | 'run' | 'verbDenials'
 >
 
 /** What the next run of this relay goes on counting. */
 export function continuedSources(parts: ContinuedParts): ContinuedSources {
-  const { admission, certificates, directory, drain, links, log, reloads, run } = parts
+  const { admission, certificates, directory, drain, links, log, reloads, run, verbDenials } = parts
   return {
     admission: () => admission.numbers,
     siblings: () => links.siblings(),
@@ -84,6 +86,7 @@ export function continuedSources(parts: ContinuedParts): ContinuedSources {
       ...directory.families(),
       ...reloads.families(certificateReload(certificates?.status)),
       ...drainFamilies(drain),
+      ...verbDenials.families(),
     ],
     certificates: () => certificates?.status,
     logLinesLost: () => log.linesLost,

@@ -56,7 +56,8 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   const ways = nativeWays(settings, input)
   const [adminSocket] = input.inherited.admin
   const calls = new VerbCalls(log)
-  const tokenVerbs = new TokenVerbs(calls, () => reload.live.verbsToken, log)
+  const token = (): string | undefined => reload.live.verbsToken
+  const tokenVerbs = new TokenVerbs({ calls, token, denials: input.verbDenials, log })
   const pages = { ...input, readiness, limits, ways, tokenVerbs }
   const admin = settings.admin && new AdminService(settings.admin, adminSocket, pages)
   const drain = new DrainService({

@@ -15,6 +15,7 @@ import { LogEvent } from '#ops/log-event.ts'
 import { Log } from '#ops/log.ts'
 import { continuedFamilies } from '#ops/metrics.ts'
 import { Reloads } from '#ops/reloads.ts'
+import { VerbDenials } from '#ops/verb-denials.ts'
 import type { Native } from '#transport/native.ts'
 import type { AdminService } from './admin-service.ts'
 import { RelayAdmission } from './admission.ts'
@@ -184,7 +185,9 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const directory = new DirectoryWatch(() => keyDirectory?.health)
   const apply = settingsApplier({ log, threads, admission, bootstrapDns, unacknowledged })
   const watched = { threads, links, directory, stun, admission, certificates }
-  const observed = { ...watched, settings, reloads, mesh, drain: new DrainWatch(threads.counters) }
+  const verbDenials = new VerbDenials()
+  const drainWatch = new DrainWatch(threads.counters)
+  const observed = { ...watched, settings, reloads, mesh, drain: drainWatch, verbDenials }
   const continued = continuedSources({ ...surroundings, ...observed })
   const { readiness, drain, reload, admin, verbs, notify } = makeOperatorParts(settings, {
     ...surroundings,

@@ -55,7 +55,7 @@ export interface MetricSources {
   /** Undefined for an open relay. */
   readonly admission: () => AdmissionNumbers | undefined
   readonly siblings: () => readonly SiblingView[]
-  /** The families of the key directory, of files that are read again, and of the drain. */
+  /** The families of the key directory, of files that are read again, of the drain, and of denied commands. */
   readonly mesh: () => readonly MetricFamily[]
   /** One per relay thread. */
   readonly threads: readonly Counters[]

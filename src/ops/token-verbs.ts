@@ -10,6 +10,7 @@ import { LineLimit, suppressedFields } from './line-limit.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 import { sendJson, type VerbCalls } from './verb-calls.ts'
+import type { VerbDenial, VerbDenials } from './verb-denials.ts'
 
 const PREFIX = '/v1/'
 /**
@@ -24,32 +25,33 @@ const ADDRESSES_MAX = 1_024
 /** More lines would say the same. */
 const DENIED_LINES_PER_SECOND = 1
 
-type Denial = 'no token' | 'wrong token' | 'too many attempts'
+export interface TokenVerbsParts {
+  readonly calls: VerbCalls
+  /** What a caller must hold now; undefined: nobody may call. */
+  readonly token: () => string | undefined
+  readonly denials: VerbDenials
+  readonly log: Log
+}
 
 export class TokenVerbs {
-  readonly #calls: VerbCalls
-  readonly #token: () => string | undefined
-  readonly #log: Log
+  readonly #parts: TokenVerbsParts
   /** Of addresses that have had a wrong token, the one that was added first in front. */
   readonly #attempts = new Map<string, TokenBucket>()
-  readonly #lines: LineLimit<Denial>
+  readonly #lines: LineLimit<string>
 
-  /** @param token what a caller must hold now; undefined: nobody may call */
-  constructor(calls: VerbCalls, token: () => string | undefined, log: Log) {
-    this.#calls = calls
-    this.#token = token
-    this.#log = log
-    this.#lines = new LineLimit<Denial>({
+  constructor(parts: TokenVerbsParts) {
+    this.#parts = parts
+    this.#lines = new LineLimit<string>({
       linesPerSecond: DENIED_LINES_PER_SECOND,
       later: (delayMs, callback) => void setTimeout(callback, delayMs).unref(),
       now: () => performance.now(),
-      onSuppressed: (counts) => log.warn(LogEvent.verbsDeniedSuppressed, suppressedFields(counts)),
+      onSuppressed: (counts) => parts.log.warn(LogEvent.verbsDeniedSuppressed, suppressedFields(counts)),
     })
   }
 
   /** Whether the request is for a verb, and verbs can be called here. */
   takes({ url = '' }: IncomingMessage): boolean {
-    return url.startsWith(PREFIX) && this.#token() !== undefined
+    return url.startsWith(PREFIX) && this.#parts.token() !== undefined
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -58,22 +60,22 @@ export class TokenVerbs {
     if (denial !== undefined) return this.#deny(response, address, denial)
     // A verb may take longer than a page: `drain` with `wait` takes as long as the drain.
     request.socket.setTimeout(0)
-    await this.#calls.serve(request, response, `token from ${address}`)
+    await this.#parts.calls.serve(request, response, `token from ${address}`)
   }
 
-  #denial({ headers }: IncomingMessage, address: string): Denial | undefined {
-    const token = this.#token()
+  #denial({ headers }: IncomingMessage, address: string): VerbDenial | undefined {
+    const token = this.#parts.token()
     const nowMs = performance.now()
     const place = placeOf(address)
     const attempts = this.#attempts.get(place) ?? new TokenBucket(ATTEMPTS_PER_SECOND, ATTEMPTS_BURST, nowMs)
-    if (!attempts.tryTake(1, nowMs)) return 'too many attempts'
+    if (!attempts.tryTake(1, nowMs)) return 'too_many_attempts'
     const [, given] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? []
     if (token !== undefined && given !== undefined && isSame(given, token)) {
       this.#attempts.delete(place)
       return undefined
     }
     this.#remember(place, attempts)
-    return given === undefined ? 'no token' : 'wrong token'
+    return given === undefined ? 'no_token' : 'wrong_token'
   }
 
   #remember(place: string, attempts: TokenBucket): void {
@@ -84,9 +86,12 @@ export class TokenVerbs {
     this.#attempts.set(place, attempts)
   }
 
-  #deny(response: ServerResponse, address: string, reason: Denial): void {
-    if (this.#lines.take(reason)) this.#log.warn(LogEvent.verbDenied, { address, reason })
-    if (reason === 'too many attempts') {
+  #deny(response: ServerResponse, address: string, reason: VerbDenial): void {
+    const { denials, log } = this.#parts
+    denials.count(reason)
+    const words = reason.replaceAll('_', ' ')
+    if (this.#lines.take(words)) log.warn(LogEvent.verbDenied, { address, reason: words })
+    if (reason === 'too_many_attempts') {
       sendJson(
         response,
         429,
@@ -95,7 +100,7 @@ export class TokenVerbs {
       )
     } else {
       const error =
-        reason === 'no token' ? 'verbs need a token: Authorization: Bearer TOKEN' : 'the token is wrong'
+        reason === 'no_token' ? 'verbs need a token: Authorization: Bearer TOKEN' : 'the token is wrong'
       sendJson(response, 401, { error }, { 'WWW-Authenticate': 'Bearer' })
     }
   }

@@ -9,6 +9,7 @@ import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
 import type { SiblingView } from '#ops/link-watch.ts'
 import type { MetricSources } from '#ops/metrics.ts'
+import { VerbDenials } from '#ops/verb-denials.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import { Counters } from '#relay/counters.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
@@ -90,7 +91,12 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       backends: [{ name: 'url', isUp: false }],
     }),
     siblings: () => [sibling],
-    mesh: () => [...directory.families(), ...reloads.families(), ...drainFamilies(new DrainWatch([]))],
+    mesh: () => [
+      ...directory.families(),
+      ...reloads.families(),
+      ...drainFamilies(new DrainWatch([])),
+      ...new VerbDenials().families(),
+    ],
     stun: () => noStun,
     stunDeaths: () => 0,
     certificates: () => certificates([certificate]),

@@ -12,6 +12,7 @@ import { Metrics } from '#ops/metrics.ts'
 import { TokenVerbs } from '#ops/token-verbs.ts'
 import { Varz } from '#ops/varz.ts'
 import { VerbCalls } from '#ops/verb-calls.ts'
+import { VerbDenials } from '#ops/verb-denials.ts'
 import { testSources } from './sources.ts'
 
 const TOKEN = '0123456789abcdef0123456789abcdef'
@@ -19,6 +20,7 @@ const TOKEN = '0123456789abcdef0123456789abcdef'
 let token: string | undefined
 let calls: number
 let lines: Record<string, unknown>[]
+let denials: VerbDenials
 let server: AdminServer
 let port: number
 
@@ -41,7 +43,8 @@ beforeEach(async () => {
     health: new Health([]),
     version: '1',
   }
-  const tokenVerbs = new TokenVerbs(verbs, () => token, log)
+  denials = new VerbDenials()
+  const tokenVerbs = new TokenVerbs({ calls: verbs, token: () => token, denials, log })
   server = new AdminServer({ host: '::', port: 0 }, new AdminPages(pages), log, tokenVerbs)
   port = (await server.start()).port
 })
@@ -62,6 +65,12 @@ async function call(
   return response.statusCode
 }
 
+function counted(): Record<string, number> {
+  const [{ name, samples } = { name: '', samples: [] }] = denials.families()
+  expect(name).toBe('derp_verbs_denied_total')
+  return Object.fromEntries(samples.map(({ labels, value }) => [labels['reason'], value]))
+}
+
 test.each([
   ['no credentials', undefined],
   ['another scheme', `Basic ${TOKEN}`],
@@ -76,6 +85,16 @@ test.each([
   expect(calls).toBe(0)
   expect(lines).toMatchObject([{ level: 'warn', event: 'verb_denied', address: '127.0.0.1' }])
   expect(JSON.stringify(lines)).not.toContain(TOKEN.slice(1))
+})
+
+test('every denied call is counted by its reason, also those without a line', async () => {
+  expect(counted()).toEqual({ no_token: 0, wrong_token: 0, too_many_attempts: 0 })
+  for (const authorization of [undefined, `Basic ${TOKEN}`]) await call(authorization)
+  for (let attempt = 0; attempt < 8; attempt++) await call('Bearer wrong')
+  let denied = 10
+  while ((await call('Bearer wrong')) !== 429) denied++
+  await call(`Bearer ${TOKEN}`, '::1')
+  expect(counted()).toEqual({ no_token: 2, wrong_token: denied - 2, too_many_attempts: 1 })
 })
 
 test('the token opens the verbs, and only them; another one does at once when it replaces it', async () => {

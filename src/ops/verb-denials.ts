@@ -1,0 +1,27 @@
+// Calls of verbs that were denied because of who called, counted by reason for the metrics. Who is denied is decided in
+// token-verbs.ts. Runs on the control thread.
+
+import { sample, type MetricFamily } from './metric-family.ts'
+
+/** A closed list, because they are values of a metric label. */
+const VERB_DENIALS = ['no_token', 'wrong_token', 'too_many_attempts'] as const
+export type VerbDenial = (typeof VERB_DENIALS)[number]
+
+export class VerbDenials {
+  readonly #counts = new Map<VerbDenial, number>(VERB_DENIALS.map((reason) => [reason, 0]))
+
+  count(reason: VerbDenial): void {
+    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1)
+  }
+
+  families(): MetricFamily[] {
+    return [
+      {
+        name: 'derp_verbs_denied_total',
+        type: 'counter',
+        help: 'Calls of commands on the admin port that were denied, by reason.',
+        samples: [...this.#counts].map(([reason, count]) => sample(count, { reason })),
+      },
+    ]
+  }
+}

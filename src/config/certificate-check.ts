@@ -9,7 +9,7 @@ import { certificatePin } from '#protocol/self-signed.ts'
 /** Why a certificate and key cannot serve; `file` is the one with the fault. */
 export interface CertificateFault {
   readonly file: 'certificate' | 'key'
-  readonly kind: 'unreadable' | 'mismatch' | 'expired' | 'not yet valid' | 'other name'
+  readonly kind: 'unreadable' | 'mismatch' | 'expired' | 'not yet valid' | 'other name' | 'too long'
   readonly found: string
   readonly expected: string
 }
@@ -19,6 +19,11 @@ export interface CheckedCertificate {
   readonly faults: readonly CertificateFault[]
 }
 
+/**
+ * Clients end the handshake if the certificates are too long: older ones in Go at 64 KiB, which is for all of a message, and
+ * OpenSSL's at 100 KB. And the relay would send all of it to whoever connects.
+ */
+const CHAIN_BYTES_MAX = 60_000
 /** In the last tenth of a certificate's life, its renewal is overdue. */
 const LAST_PART_OF_LIFE = 0.1
 
@@ -101,6 +106,12 @@ export function damagedCertificate(pem: string): number | undefined {
 
 /** TLS does not start with a damaged certificate anywhere in the chain. The leaf is checked on its own. */
 function chainFaults(pem: string): CertificateFault[] {
+  const bytes = chainBytes(pem)
+  if (bytes > CHAIN_BYTES_MAX) {
+    const found = `has ${certificatesIn(pem).length} certificates with ${bytes} bytes, which clients refuse`
+    const expected = `${CHAIN_BYTES_MAX} bytes at most: the relay's own certificate and its chain, and no bundle of authorities`
+    return [{ file: 'certificate', kind: 'too long', found, expected }]
+  }
   const position = damagedCertificate(pem)
   if (position === undefined) return []
   return [
@@ -111,6 +122,12 @@ function chainFaults(pem: string): CertificateFault[] {
       expected: 'a chain of complete certificates, PEM',
     },
   ]
+}
+
+/** What a handshake sends of them. */
+function chainBytes(pem: string): number {
+  const base64 = certificatesIn(pem).map((one) => one.replaceAll(/-----[^-]*-----|[\s=]/g, ''))
+  return base64.reduce((bytes, { length }) => bytes + Math.floor((length * 3) / 4), 0)
 }
 
 function parseKey(pem: string): KeyObject | CertificateFault {
@@ -128,6 +145,11 @@ function parseKey(pem: string): KeyObject | CertificateFault {
 }
 
 function dateFaults(certificate: X509Certificate, nowMs: number): CertificateFault[] {
+  // What the library makes of a date that it cannot read is no date, and another one each time.
+  if ([certificate.validFrom, certificate.validTo].some((text) => Number.isNaN(Date.parse(text)))) {
+    const found = 'has dates that cannot be read'
+    return [{ file: 'certificate', kind: 'unreadable', found, expected: 'dates as RFC 5280 has them' }]
+  }
   const [fromMs, untilMs] = lifeOf(certificate)
   const now = dateText(nowMs)
   const expected = `a certificate that is valid now, ${now}`

@@ -35,4 +35,5 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOSPC: 'is on a full file system',
   EDQUOT: "would exceed this user's disk quota",
   EEXIST: 'already exists',
+  ELOOP: 'is a symbolic link that leads to itself',
 }

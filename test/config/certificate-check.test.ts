@@ -50,6 +50,28 @@ test('ignores the common name, as Go does', async () => {
   ])
 })
 
+test('a chain that clients would refuse is refused', () => {
+  const chain = (count: number): string => Array.from({ length: count }, () => good.certificate).join('')
+  const { length } = new X509Certificate(good.certificate).raw
+  const most = Math.floor(60_000 / length)
+  expect(faultsOf({ ...good, certificate: chain(most) })).toEqual([])
+  expect(faultsOf({ ...good, certificate: chain(most + 1) })).toEqual([
+    `certificate has ${most + 1} certificates with ${(most + 1) * length} bytes, which clients refuse; ` +
+      "expected 60000 bytes at most: the relay's own certificate and its chain, and no bundle of authorities",
+  ])
+})
+
+test.each([0, 1])('a date that is none is a fault, whatever the library makes of it (%i)', (which) => {
+  const der = Buffer.from(new X509Certificate(good.certificate).raw)
+  // UTCTime: tag, length, 13 characters of which the last must be Z.
+  const first = der.indexOf(Buffer.from([0x17, 13]))
+  der.write('X', first + which * 15 + 14, 'latin1')
+  const certificate = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
+  expect(faultsOf({ ...good, certificate })).toEqual([
+    'certificate has dates that cannot be read; expected dates as RFC 5280 has them',
+  ])
+})
+
 test('reports the dates of a certificate that is not valid now', () => {
   const old = makePair(['derp.example.com'], NOW_MS - 2 * DAY_MS, NOW_MS - DAY_MS)
   const early = makePair(['derp.example.com'], NOW_MS + DAY_MS, NOW_MS + 2 * DAY_MS)

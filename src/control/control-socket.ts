@@ -78,6 +78,11 @@ export class ControlSocket {
     }
   }
 
+  /** There is no socket at the path, though this run has bound one: somebody has cleaned the folder up. */
+  get isMissing(): boolean {
+    return this.#inode !== undefined && lstatSync(this.path, { throwIfNoEntry: false }) === undefined
+  }
+
   /** Removes the socket, unless a later run has replaced it. */
   remove(): void {
     try {

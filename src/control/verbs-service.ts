@@ -1,5 +1,6 @@
 // The verbs of a running relay on a socket in its state folder that only its user and root may connect to. Who has connected
-// is asked of the kernel, for the audit line. Knows no verb itself. A relay whose socket cannot be bound serves without it.
+// is asked of the kernel, for the audit line. Knows no verb itself. A relay whose socket cannot be bound serves without it. A
+// socket that something has removed, such as a program that cleans folders up, is made again.
 // Runs on the control thread.
 
 import type { Socket } from 'node:net'
@@ -12,6 +13,8 @@ import { descriptorOf, type Native } from '#transport/native.ts'
 import { ControlSocket } from './control-socket.ts'
 import type { Service } from './service.ts'
 
+/** A command that finds no socket can be repeated a moment later. */
+const LOOK_MS = 2_000
 /** What is certain of whoever has connected, if the kernel cannot be asked: nobody else is permitted to. */
 const UNKNOWN_CALLER = 'root or the user of the relay'
 
@@ -25,30 +28,74 @@ export interface VerbsParts {
 }
 
 export class VerbsService implements Service {
-  readonly #log: Log
+  readonly #parts: VerbsParts
   readonly #socket: ControlSocket
-  readonly #server: VerbServer
+  #server: VerbServer
+  /** The one before, with calls under way. */
+  #retired: VerbServer | undefined = undefined
+  #timer: NodeJS.Timeout | undefined = undefined
+  #looking: Promise<void> | undefined = undefined
 
-  constructor({ folder, log, calls, native }: VerbsParts) {
-    this.#log = log
-    this.#socket = new ControlSocket(folder)
-    this.#server = new VerbServer(calls, (socket) => callerOf(socket, native))
+  constructor(parts: VerbsParts) {
+    this.#parts = parts
+    this.#socket = new ControlSocket(parts.folder)
+    this.#server = this.#makeServer()
   }
 
   /** Starts last, so that the socket leads to a relay that serves. */
   async start(): Promise<void> {
-    const { server } = this.#server
-    try {
-      await this.#socket.listen(server)
-    } catch (error) {
-      this.#log.warn(LogEvent.stateFolderUnusable, { path: this.#socket.path, reason: reasonOf(error) })
-    }
-    server.on('error', (error) => this.#log.error(LogEvent.verbsFailed, { error }))
+    await this.#listen(this.#server)
+    this.#timer = setInterval(() => {
+      this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
+    }, LOOK_MS)
+    this.#timer.unref()
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#looking
     this.#socket.remove()
     await this.#server.close()
+    this.#retired?.cut()
+  }
+
+  #makeServer(): VerbServer {
+    const { calls, native } = this.#parts
+    return new VerbServer(calls, (socket) => callerOf(socket, native))
+  }
+
+  /** Returns whether it listens. */
+  async #listen({ server }: VerbServer): Promise<boolean> {
+    const { log } = this.#parts
+    try {
+      await this.#socket.listen(server)
+      return true
+    } catch (error) {
+      log.warn(LogEvent.stateFolderUnusable, { path: this.#socket.path, reason: reasonOf(error) })
+      return false
+    } finally {
+      server.on('error', (error) => log.error(LogEvent.verbsFailed, { error }))
+    }
+  }
+
+  /** Calls under way are answered over the socket that they came by. */
+  async #look(): Promise<void> {
+    if (!this.#isMissing()) return
+    this.#parts.log.warn(LogEvent.verbsSocketMissing, { path: this.#socket.path })
+    this.#retired?.cut()
+    this.#retired = this.#server
+    this.#retired.retire()
+    this.#server = this.#makeServer()
+    // One attempt: a folder that takes no socket now is not asked every two seconds.
+    if (!(await this.#listen(this.#server))) clearInterval(this.#timer)
+  }
+
+  #isMissing(): boolean {
+    try {
+      return this.#socket.isMissing
+    } catch {
+      return false
+    }
   }
 }
 

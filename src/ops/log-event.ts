@@ -20,6 +20,7 @@ export const LogEvent = {
   verbDenied: 'verb_denied', // a call on the admin port without the right token
   verbsDeniedSuppressed: 'verbs_denied_suppressed', // the number of such calls without a line of their own
   verbFailed: 'verb_failed', // a bug in this program; the command failed
+  verbsSocketMissing: 'verbs_socket_missing', // the socket for commands was removed, and is made again
   verbsFailed: 'verbs_failed', // commands no longer reach the relay
   logLevelChanged: 'log_level_changed', // after SIGUSR2
   relayDraining: 'relay_draining', // clients are moved away; the relay stops afterwards

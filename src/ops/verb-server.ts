@@ -46,6 +46,16 @@ export class VerbServer {
     await endServer(this.server)
   }
 
+  /** Stops listening; calls under way go on. */
+  retire(): void {
+    this.server.close()
+  }
+
+  /** Closes all connections at once. */
+  cut(): void {
+    this.server.closeAllConnections()
+  }
+
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const answered = new Promise<void>((resolve) => {
       response.once('close', resolve)

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -70,6 +70,29 @@ async function raw(text: string): Promise<{ socket: Socket; answer: () => string
   socket.write(text)
   return { socket, answer: () => received, closed }
 }
+
+test('a socket that was removed is made again, and a call under way is answered', async () => {
+  await using _service = await serve()
+  const released = Promise.withResolvers<void>()
+  answer = async () => {
+    await released.promise
+    return { isDone: true, body: { was: 'late' } }
+  }
+  const late = call('move')
+  await vi.waitFor(() => expect(existsSync(folder.at('control.sock'))).toBe(true))
+  await sleep(200)
+  rmSync(folder.at('control.sock'))
+  await vi.waitFor(async () => expect(await call('look', { method: 'GET' })).toMatchObject({ status: 200 }), {
+    timeout: 10_000,
+  })
+  expect(lstatSync(folder.at('control.sock')).mode & 0o777).toBe(0o600)
+  expect(lines).toMatchObject([
+    { level: 'warn', event: 'verbs_socket_missing', path: folder.at('control.sock') },
+    { event: 'verb_read' },
+  ])
+  released.resolve()
+  expect(await late).toEqual({ status: 200, body: { was: 'late' } })
+})
 
 test('a verb is answered, and leaves a line that says who called it and with what result', async () => {
   await using _service = await serve()

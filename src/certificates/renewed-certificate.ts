@@ -15,6 +15,7 @@ import type { AttemptRecord } from './attempt-record.ts'
 import type { IssueRequest } from './acme-issuer.ts'
 import type { CertificateFailure } from './certificate-source.ts'
 import { checkIssued } from './issued-certificate.ts'
+import { ReloadAllowance } from './reload-allowance.ts'
 import { renewalIdOf, type RenewalInformation } from './renewal-information.ts'
 import {
   askAgainMs,
@@ -96,6 +97,7 @@ export class RenewedCertificate {
   /** After a failure, no attempt for `waitMs` from `fromMs` on. */
   #pause = NO_PAUSE
   #lastEarlyMs = -Infinity
+  readonly #allowance = new ReloadAllowance()
   /** There is to be a look that waits for nothing. */
   #isReloading = false
   #timer: NodeJS.Timeout | undefined = undefined
@@ -154,9 +156,11 @@ export class RenewedCertificate {
       const isAsked = this.#isReloading
       if (isAsked) {
         this.#isReloading = false
-        this.#askAtMs = 0
-        this.#pause = NO_PAUSE
-        await this.#parts.attempts.clear()
+        if (this.#allowance.take(this.#parts.now())) {
+          this.#askAtMs = 0
+          this.#pause = NO_PAUSE
+          await this.#parts.attempts.clear()
+        }
       }
       await this.#lookOnce()
     } while (this.#isReloading && !this.#stop.signal.aborted)

@@ -1,5 +1,5 @@
 // Answers calls of verbs over HTTP: finds the verb that a request names, reads its parameters, and answers in JSON. Each call
-// leaves an audit line in the log. A request is bounded in bytes; how long a verb takes is its own matter. Who may call, and
+// leaves an audit line in the log, and two if it takes long. A request is bounded in bytes; how long a verb takes is its own matter. Who may call, and
 // over which connections, is the business of the servers: verb-server.ts and token-verbs.ts. Runs on the control thread.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -10,6 +10,8 @@ import type { Verb, VerbAnswer, VerbBody } from './verb.ts'
 const PATH = /^\/v1\/([a-z-]{1,32})$/
 /** The parameters of any verb are a few words. */
 const BODY_BYTES_MAX = 4_096
+/** A call that takes longer leaves a line of its own before: a drain takes minutes, and who asked for it is asked meanwhile. */
+const UNDER_WAY_MS = 1_000
 /** What a caller says of itself, in the log. */
 const CLAIM_CHARS_MAX = 100
 
@@ -67,6 +69,9 @@ export class VerbCalls {
     input: Parameters<Verb['answer']>[0],
   ): Promise<{ status: number; body: VerbBody }> {
     let answer: VerbAnswer
+    const underWay = setTimeout(() => {
+      this.#audit(verb, call, { ...input.parameters, result: 'under_way' })
+    }, UNDER_WAY_MS)
     try {
       answer = await verb.answer(input)
     } catch (error) {
@@ -74,6 +79,8 @@ export class VerbCalls {
       this.#log.error(LogEvent.verbFailed, { verb: verb.name, error })
       this.#audit(verb, call, { ...input.parameters, result: 'failed' })
       return { status: 500, body: { error: 'internal error; see verb_failed in the log' } }
+    } finally {
+      clearTimeout(underWay)
     }
     const reason = answer.isDone ? undefined : answer.body.error
     this.#audit(verb, call, {

@@ -86,12 +86,26 @@ test('a socket that was removed is made again, and a call under way is answered'
     timeout: 10_000,
   })
   expect(lstatSync(folder.at('control.sock')).mode & 0o777).toBe(0o600)
-  expect(lines).toMatchObject([
-    { level: 'warn', event: 'verbs_socket_missing', path: folder.at('control.sock') },
-    { event: 'verb_read' },
+  expect(lines.filter(({ event }) => event === 'verbs_socket_missing')).toMatchObject([
+    { level: 'warn', path: folder.at('control.sock') },
   ])
   released.resolve()
   expect(await late).toEqual({ status: 200, body: { was: 'late' } })
+})
+
+test('a verb that takes long leaves a line meanwhile, and its result at the end', async () => {
+  await using _service = await serve()
+  const released = Promise.withResolvers<VerbAnswer>()
+  answer = async () => await released.promise
+  const called = call('move', { parameters: { steps: 3 } })
+  await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 10_000 })
+  released.resolve({ isDone: true, body: {} })
+  await called
+  const line = { level: 'info', event: 'verb_called', verb: 'move', steps: 3 }
+  expect(lines).toMatchObject([
+    { ...line, result: 'under_way', caller: expect.stringContaining(`pid=${process.pid}`) },
+    { ...line, result: 'done' },
+  ])
 })
 
 test('a verb is answered, and leaves a line that says who called it and with what result', async () => {

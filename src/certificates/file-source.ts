@@ -161,7 +161,7 @@ const REASONS = {
   expired: 'expired',
   'not yet valid': 'not_yet_valid',
   'other name': 'other_name',
-  'too long': 'refused_by_tls',
+  'refused by clients': 'refused_by_tls',
 } as const satisfies Readonly<Record<CertificateFault['kind'], CertificateFailureReason>>
 
 /** Half a file, or the new certificate beside the old key. */

@@ -16,7 +16,7 @@ const REASONS: Readonly<Record<CertificateFault['kind'], CertificateFailureReaso
   expired: 'expired',
   'not yet valid': 'not_yet_valid',
   'other name': 'other_name',
-  'too long': 'refused_by_tls',
+  'refused by clients': 'refused_by_tls',
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g

@@ -9,7 +9,7 @@ import { certificatePin } from '#protocol/self-signed.ts'
 /** Why a certificate and key cannot serve; `file` is the one with the fault. */
 export interface CertificateFault {
   readonly file: 'certificate' | 'key'
-  readonly kind: 'unreadable' | 'mismatch' | 'expired' | 'not yet valid' | 'other name' | 'too long'
+  readonly kind: 'unreadable' | 'mismatch' | 'expired' | 'not yet valid' | 'other name' | 'refused by clients'
   readonly found: string
   readonly expected: string
 }
@@ -24,6 +24,9 @@ export interface CheckedCertificate {
  * OpenSSL's at 100 KB. And the relay would send all of it to whoever connects.
  */
 const CHAIN_BYTES_MAX = 60_000
+/** Extended key usages: server authentication, and any. */
+const SERVER_USAGE = '1.3.6.1.5.5.7.3.1'
+const ANY_USAGE = '2.5.29.37.0'
 /** In the last tenth of a certificate's life, its renewal is overdue. */
 const LAST_PART_OF_LIFE = 0.1
 
@@ -48,14 +51,25 @@ export function checkCertificate(
   }
   return {
     certificate,
-    faults: [...faults, ...dateFaults(certificate, nowMs), ...nameFaults(certificate, hostname)],
+    faults: [
+      ...faults,
+      ...usageFaults(certificate),
+      ...dateFaults(certificate, nowMs),
+      ...nameFaults(certificate, hostname),
+    ],
   }
 }
 
 /** The pin by which clients accept a self-signed certificate; undefined for a certificate of an authority. */
 export function selfSignedPin(certificate: X509Certificate): string | undefined {
-  const isSelfSigned = certificate.subject === certificate.issuer && certificate.verify(certificate.publicKey)
-  return isSelfSigned ? certificatePin(certificate.raw) : undefined
+  try {
+    const isSelfSigned =
+      certificate.subject === certificate.issuer && certificate.verify(certificate.publicKey)
+    return isSelfSigned ? certificatePin(certificate.raw) : undefined
+  } catch {
+    // A public key that cannot be read has signed nothing.
+    return undefined
+  }
 }
 
 /** Whether the certificate is in the last part of its life, so its renewal is overdue. */
@@ -110,7 +124,7 @@ function chainFaults(pem: string): CertificateFault[] {
   if (bytes > CHAIN_BYTES_MAX) {
     const found = `has ${certificatesIn(pem).length} certificates with ${bytes} bytes, which clients refuse`
     const expected = `${CHAIN_BYTES_MAX} bytes at most: the relay's own certificate and its chain, and no bundle of authorities`
-    return [{ file: 'certificate', kind: 'too long', found, expected }]
+    return [{ file: 'certificate', kind: 'refused by clients', found, expected }]
   }
   const position = damagedCertificate(pem)
   if (position === undefined) return []
@@ -142,6 +156,17 @@ function parseKey(pem: string): KeyObject | CertificateFault {
       expected: 'PEM without a passphrase (-----BEGIN PRIVATE KEY-----)',
     }
   }
+}
+
+/** Without a usage, any is permitted. Clients that know a certificate by its pin do not look. */
+function usageFaults(certificate: X509Certificate): CertificateFault[] {
+  const usages: readonly string[] | undefined = certificate.keyUsage
+  const isForServers =
+    usages === undefined || usages.includes(SERVER_USAGE) || usages.includes(ANY_USAGE)
+  if (isForServers || selfSignedPin(certificate) !== undefined) return []
+  const found = `is not for servers, and clients refuse it (extended key usage ${usages.join(', ')})`
+  const expected = `the extended key usage ${SERVER_USAGE}, server authentication`
+  return [{ file: 'certificate', kind: 'refused by clients', found, expected }]
 }
 
 function dateFaults(certificate: X509Certificate, nowMs: number): CertificateFault[] {

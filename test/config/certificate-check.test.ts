@@ -61,6 +61,35 @@ test('a chain that clients would refuse is refused', () => {
   ])
 })
 
+test('a certificate that is not for servers is refused, as clients refuse it', async () => {
+  using folder = new TemporaryFolder()
+  const authority = await makeAuthority(folder.path, 'authority')
+  const usagesFaults = async (usages: string): Promise<string[]> => {
+    const [certPath, keyPath] = [folder.at('own.crt'), folder.at('own.key')]
+    const signer = ['-CA', authority.certPath, '-CAkey', authority.keyPath]
+    const extensions = ['subjectAltName=DNS:derp.example.com', `extendedKeyUsage=${usages}`]
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', keyPath]
+    const more = extensions.flatMap((extension) => ['-addext', extension])
+    await runOk('openssl', ['req', '-x509', ...signer, ...key, '-subj', '/CN=own', ...more, '-out', certPath])
+    const pem = { certificate: readFileSync(certPath, 'utf8'), key: readFileSync(keyPath, 'utf8') }
+    return checkCertificate(pem, 'derp.example.com', Date.now() + 1_000).faults.map(({ found }) => found)
+  }
+  for (const usages of ['serverAuth', 'clientAuth,serverAuth', 'anyExtendedKeyUsage']) {
+    expect(await usagesFaults(usages)).toEqual([])
+  }
+  expect(await usagesFaults('clientAuth,codeSigning')).toEqual([
+    'is not for servers, and clients refuse it (extended key usage 1.3.6.1.5.5.7.3.2, 1.3.6.1.5.5.7.3.3)',
+  ])
+})
+
+test('a certificate whose public key cannot be read has no pin', () => {
+  const der = Buffer.from(new X509Certificate(good.certificate).raw)
+  // BIT STRING of 66 bytes: no unused bits, then an uncompressed point.
+  const point = der.indexOf(Buffer.from([0x03, 66, 0, 4]))
+  der[point + 3] = 5
+  expect(selfSignedPin(new X509Certificate(der))).toBeUndefined()
+})
+
 test.each([0, 1])('a date that is none is a fault, whatever the library makes of it (%i)', (which) => {
   const der = Buffer.from(new X509Certificate(good.certificate).raw)
   // UTCTime: tag, length, 13 characters of which the last must be Z.

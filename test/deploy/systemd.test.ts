@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
+import { hostInfo } from '#config/host-info.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { runProcess } from '../support/process.ts'
 
@@ -35,6 +36,14 @@ it.skipIf(!hasAnalyze)('the service is exposed little, by systemd’s own score'
   const { code, stdout, stderr } = await runProcess('systemd-analyze', security)
   expect(stderr + stdout.split('\n').at(-2)).toMatch(/Overall exposure level/)
   expect(code).toBe(0)
+})
+
+it('certificates by ACME are kept where the service may write', () => {
+  const lines = [...read('derpfleet.service').matchAll(/^Environment=(\w+)=(.*)$/gm)]
+  const env = Object.fromEntries(
+    lines.map(([, name = '', value = '']) => [name, value.replace('%S', '/var/lib')]),
+  )
+  expect(hostInfo(env).cacheFolder).toMatch(/^\/var\/lib\/derpfleet(\/|$)/)
 })
 
 it('the kernel settings are ones that this kernel has', () => {

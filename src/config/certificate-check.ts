@@ -161,8 +161,7 @@ function parseKey(pem: string): KeyObject | CertificateFault {
 /** Without a usage, any is permitted. Clients that know a certificate by its pin do not look. */
 function usageFaults(certificate: X509Certificate): CertificateFault[] {
   const usages: readonly string[] | undefined = certificate.keyUsage
-  const isForServers =
-    usages === undefined || usages.includes(SERVER_USAGE) || usages.includes(ANY_USAGE)
+  const isForServers = usages === undefined || usages.includes(SERVER_USAGE) || usages.includes(ANY_USAGE)
   if (isForServers || selfSignedPin(certificate) !== undefined) return []
   const found = `is not for servers, and clients refuse it (extended key usage ${usages.join(', ')})`
   const expected = `the extended key usage ${SERVER_USAGE}, server authentication`

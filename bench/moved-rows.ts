@@ -23,6 +23,7 @@ export function movedRows(
     count('– packets sent', (round) => round.sent),
     count('– packets received twice', (round) => round.repeated),
     count('– not sent for lack of a connection', (round) => round.unsent),
+    count('– not sent because the generator was behind', (round) => round.late),
     count('– connections that ended', (round) => round.disconnects),
     time('– time without a connection, p50', ({ away }) => delayMs(away, 0.5)),
     time('– the same, p99', ({ away }) => delayMs(away, 0.99)),

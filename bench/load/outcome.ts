@@ -98,6 +98,8 @@ export interface MovedOutcome {
   readonly sent: number
   /** Due while their sender was not connected. */
   readonly unsent: number
+  /** Not sent by the end because the generator was behind. */
+  readonly late: number
   readonly received: number
   readonly repeated: number
   readonly corrupted: number

@@ -1,6 +1,7 @@
 // See moving-clients.h. Every client sends to the one half-way round, at a steady rate. A client whose connection ends
 // dials the other server at once, as clients do that know a region's servers in order, and repeats a failed dial after a
-// pause. What is due meanwhile is not sent. Each client counts what it has sent and what has arrived of it.
+// pause. What is due meanwhile is not sent, and neither is what this process has not come to when the time is over. Each
+// client counts what it has sent and what has arrived of it.
 #include "moving-clients.h"
 
 #include <stdio.h>
@@ -21,8 +22,10 @@
 #define RETRY_NS (10 * NS_PER_MS)
 // Packets in a row, so that sockets are read in between.
 #define SENDS_PER_ROUND 64
-// What is on its way when the sending ends.
-#define TAIL_NS (5 * NS_PER_S)
+// What is on its way when the sending ends has arrived, or is lost, if nothing has arrived for so long.
+#define QUIET_NS (3 * NS_PER_S)
+// Servers drop what is older than some seconds.
+#define TAIL_NS (30 * NS_PER_S)
 #define NUMBERS_MAX 100000
 
 // A client: it sends the flow that has its index.
@@ -41,7 +44,7 @@ static Clients clients;
 static Client *all;
 static bool is_logging_in;
 static uint32_t run;
-static uint64_t unsent, repeated, corrupted, disconnects, refused, failed_logins;
+static uint64_t unsent, repeated, corrupted, disconnects, refused, failed_logins, arrived_ns, late;
 static Histogram away_times, delays;
 
 static Client *client_of(const Connection *connection) { return &all[connection - clients.connections]; }
@@ -74,7 +77,8 @@ static void on_frame(Connection *connection, uint8_t type, const uint8_t *payloa
   }
   from->has_arrived[head.number] = 1;
   from->received++;
-  histogram_add(&delays, now_ns() - head.due_ns);
+  arrived_ns = now_ns();
+  histogram_add(&delays, arrived_ns - head.due_ns);
 }
 
 static void on_closed(Connection *connection, Phase reached, const char *why) {
@@ -136,12 +140,12 @@ static void print_result(void) {
   }
   qsort(lost, (size_t)clients.count, sizeof *lost, by_count);
   int p99 = lost[(clients.count * 99 + 99) / 100 - 1], most = lost[clients.count - 1];
-  printf("{\"event\":\"moved\",\"clients\":%d,\"sent\":%llu,\"unsent\":%llu,\"received\":%llu,\"repeated\":%llu,"
-         "\"corrupted\":%llu,\"lostP99\":%d,\"lostMost\":%d,\"disconnects\":%llu,\"refusedDials\":%llu,"
+  printf("{\"event\":\"moved\",\"clients\":%d,\"sent\":%llu,\"unsent\":%llu,\"late\":%llu,\"received\":%llu,"
+         "\"repeated\":%llu,\"corrupted\":%llu,\"lostP99\":%d,\"lostMost\":%d,\"disconnects\":%llu,\"refusedDials\":%llu,"
          "\"failedLogins\":%llu,\"away\":",
-         clients.count, (unsigned long long)sent, (unsigned long long)unsent, (unsigned long long)received,
-         (unsigned long long)repeated, (unsigned long long)corrupted, p99, most, (unsigned long long)disconnects,
-         (unsigned long long)refused, (unsigned long long)failed_logins);
+         clients.count, (unsigned long long)sent, (unsigned long long)unsent, (unsigned long long)late,
+         (unsigned long long)received, (unsigned long long)repeated, (unsigned long long)corrupted, p99, most,
+         (unsigned long long)disconnects, (unsigned long long)refused, (unsigned long long)failed_logins);
   histogram_print(&away_times, stdout);
   printf(",\"delays\":");
   histogram_print(&delays, stdout);
@@ -149,6 +153,12 @@ static void print_result(void) {
   fprintf(stderr, "%llu sent, %llu lost (p99 %d, most %d of a client), %llu reconnects, away p50 %.1f ms, p99 %.1f ms\n",
           (unsigned long long)sent, (unsigned long long)(sent - received), p99, most, (unsigned long long)disconnects,
           histogram_at(&away_times, 0.5) / 1e6, histogram_at(&away_times, 0.99) / 1e6);
+}
+
+static bool is_complete(void) {
+  for (int i = 0; i < clients.count; i++)
+    if (all[i].received < all[i].sent) return false;
+  return true;
 }
 
 static void start_clients(void) {
@@ -176,14 +186,20 @@ void run_moving_clients(const Options *given) {
   start_clients();
   printf("{\"event\":\"held\"}\n");
   fflush(stdout);
-  uint64_t start = now_ns() + NS_PER_S, end = start + (uint64_t)(options.seconds * 1e9), packets = 0;
-  for (uint64_t now = now_ns(); now < end + TAIL_NS; now = now_ns()) {
+  uint64_t start = now_ns() + NS_PER_S, end = start + (uint64_t)(options.seconds * 1e9), packets = 0, now;
+  while ((now = now_ns()) < end) {
     dial_waiting(now);
     for (int sends = 0; sends < SENDS_PER_ROUND; sends++) {
       uint64_t due = start + (uint64_t)((double)packets * 1e9 / options.rate);
       if (due > now || due >= end) break;
       send_packet((int)(packets++ % (uint64_t)clients.count), due);
     }
+    clients_poll(&clients, 1);
+  }
+  late = (uint64_t)(options.rate * options.seconds) - packets;
+  arrived_ns = end;
+  while ((now = now_ns()) < end + TAIL_NS && now < arrived_ns + QUIET_NS && !is_complete()) {
+    dial_waiting(now);
     clients_poll(&clients, 1);
   }
   print_result();

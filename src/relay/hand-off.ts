@@ -71,6 +71,7 @@ export class HandOff {
   readonly #departures = new Set<Departure>()
   #packets = 0
   #bytes = 0
+  #haveComeBack = false
   /** This relay drains, until it stops. */
   isDraining = false
   /** Until when another run of this relay on the host drains, at most: its clients come back to this one. */
@@ -119,6 +120,17 @@ export class HandOff {
     return isExpected ? this.#depart(peer) : undefined
   }
 
+  /**
+   * Keys that are on their way back: they have left no longer ago than packets are held for them. 0 as long as none has come
+   * back at all, as in a fleet of one relay.
+   */
+  onTheirWay(nowMs: number): number {
+    let count = 0
+    if (!this.#haveComeBack) return count
+    for (const { sinceMs } of this.#departures) if (nowMs - sinceMs <= HOLD_MS) count++
+    return count
+  }
+
   hold(departure: Departure, packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void {
     const frameBytes = HEADER_BYTES + packet.end - packet.start
     while (!this.#hasRoom(departure, frameBytes)) {
@@ -139,6 +151,7 @@ export class HandOff {
   release(departure: Departure): void {
     const { counters, handOn } = this.#parts
     const { packets, peer } = departure
+    this.#haveComeBack = true
     this.#departures.delete(departure)
     departure.packets = []
     for (const held of packets) {

@@ -1,5 +1,5 @@
 // One relay thread's part in a drain: when each of its clients is moved, and how. Idle clients first, evenly over the
-// time given, with jitter, a few dozen per turn. Ends sessions only; that nobody is let in any more is the transport's
+// time given, with jitter, a few dozen per turn, and more slowly while those before are not back. Ends sessions only; that nobody is let in any more is the transport's
 // part, and what happens to packets meanwhile is `hand-off.ts`.
 //
 //   begin ─ settle ─→ a client's turn ─ notice ─→ leave: flush, this side's end ─→ the client's end, or it is cut off
@@ -20,10 +20,19 @@ export interface DrainTimes {
   readonly movesSiblings?: boolean
 }
 
-/** How often clients whose turn has come are looked for. */
+/** How often clients are given their turn. */
 const TICK_MS = 50
 /** Clients per turn of the loop: an end costs a tenth of a millisecond here and a login somewhere else. */
 const CLIENTS_PER_TURN = 32
+/**
+ * Of all clients, those that may be moving at a time: about to leave, or on their way. If the relay that takes them in
+ * stalls for a moment, only so many have to wait for it, and not all whose turn comes meanwhile.
+ */
+const MOVING_SHARE_MAX = 1 / 32
+/** The same for a thread with few clients. */
+const MOVING_MIN = 16
+/** Clients that wait for others get their turn later, at this many times the even pace at most. */
+const PACE_MAX = 2
 /**
  * From telling siblings that a key leaves to its end here: what they have forwarded by then arrives in time. As long as
  * the round trip to the other side of an ocean.
@@ -58,6 +67,8 @@ export interface DrainedSession {
 export interface DrainHandOff {
   isDraining: boolean
   readonly heldPackets: number
+  /** Keys that have left a moment ago, and come back. */
+  onTheirWay(nowMs: number): number
 }
 
 export interface RelayDrainParts {
@@ -104,11 +115,15 @@ export class RelayDrain {
   readonly #parts: RelayDrainParts
   #closeFromMs = 0
   #closeUntilMs = 0
+  #movingMax = MOVING_MIN
+  /** Clients per ms, if all are moved evenly. */
+  #pace = Infinity
+  #plannedMs = 0
   /** What each client had carried when the drain began. */
   #carriedBefore = new Map<DrainedSession, number>()
-  /** Clients that have been given a turn. */
+  /** Clients that wait for their turn or have been given it. */
   #planned: Set<DrainedSession> | undefined = undefined
-  #toNotice: Due[] = []
+  #waiting: DrainedSession[] = []
   #toLeave: Due[] = []
   #toCut: Due[] = []
   #movedSiblings: DrainedSession[] = []
@@ -155,33 +170,56 @@ export class RelayDrain {
       client.leave()
       this.#toCut.push({ session: client, atMs: nowMs + LEAVE_MS_MAX })
     })
-    left = each(this.#toNotice, nowMs, left, (client) => {
-      client.announceLeaving()
-      this.#toLeave.push({ session: client, atMs: nowMs + NOTICE_MS })
-    })
+    left -= this.#giveTurns(Math.min(left, this.#turns(nowMs)), nowMs)
     later(left > 0 ? TICK_MS : 0, this.#tick)
   }
 
-  /** Gives a turn to every client that has none. */
+  /** Every client waits for its turn, those that come later after the others. */
   #plan(clients: readonly DrainedSession[], nowMs: number): void {
     if (this.#planned === undefined) {
       this.#planned = new Set(clients)
-      const slotMs = (this.#closeUntilMs - this.#closeFromMs) / clients.length
-      this.#toNotice = this.#idleFirst(clients).map((session, i) => ({
-        session,
-        atMs: this.#closeFromMs + (i + this.#random()) * slotMs,
-      }))
+      this.#waiting = [...this.#idleFirst(clients)]
+      this.#movingMax = Math.max(MOVING_MIN, clients.length * MOVING_SHARE_MAX)
+      this.#pace = clients.length / (this.#closeUntilMs - this.#closeFromMs)
+      this.#plannedMs = nowMs
       return
     }
-    // Those whose login was under way when the others were given theirs.
-    const late = clients.filter((client) => this.#planned?.has(client) !== true)
-    if (late.length === 0) return
-    const leftMs = Math.max(0, this.#closeUntilMs - nowMs)
-    for (const session of late) {
-      this.#planned.add(session)
-      this.#toNotice.push({ session, atMs: nowMs + this.#random() * leftMs })
+    // Those whose login was under way when the others were planned.
+    for (const client of clients) {
+      if (this.#planned.has(client)) continue
+      this.#planned.add(client)
+      this.#waiting.push(client)
     }
-    this.#toNotice.sort((a, b) => a.atMs - b.atMs)
+  }
+
+  /** How many clients get their turn now, so that all have had it when the time is over. */
+  #turns(nowMs: number): number {
+    const count = this.#waiting.length
+    const sinceMs = nowMs - this.#plannedMs
+    const leftMs = this.#closeUntilMs - nowMs
+    if (count === 0) return 0
+    if (leftMs <= 0) return count
+    this.#plannedMs = nowMs
+    const isMoreUrgent = count / leftMs > this.#pace * PACE_MAX
+    const moving = this.#toLeave.length + this.#parts.handOff.onTheirWay(nowMs)
+    const turns = Math.floor((count * sinceMs) / (leftMs + sinceMs) + this.#random())
+    return isMoreUrgent ? turns : Math.min(turns, Math.max(0, Math.ceil(this.#movingMax - moving)))
+  }
+
+  /** Returns to how many, without those that have ended meanwhile. */
+  #giveTurns(max: number, nowMs: number): number {
+    let given = 0
+    let taken = 0
+    for (const client of this.#waiting) {
+      if (given === max) break
+      taken++
+      if (client.isEnded) continue
+      given++
+      client.announceLeaving()
+      this.#toLeave.push({ session: client, atMs: nowMs + NOTICE_MS })
+    }
+    this.#waiting.splice(0, taken)
+    return given
   }
 
   /** By the bytes that each has carried since the beginning; those that are alike in random order. */

@@ -2,7 +2,7 @@
 // forwarded twice. Relays and sibling links without sockets, under a clock that the test moves.
 
 import { expect, it } from 'vitest'
-import { alice, bob, cathy, type Actor } from '../support/actor.ts'
+import { actor, alice, bob, cathy, type Actor } from '../support/actor.ts'
 import { packetLine, type MemoryClient } from '../support/memory-client.ts'
 import { TestMesh } from '../support/test-mesh.ts'
 import { packet } from '../vectors/frames.ts'
@@ -69,6 +69,34 @@ it('what is sent to a client while it moves reaches it at the other relay, whoev
   expect(mesh.held('east')).toEqual([1, 1])
   // Nobody was told that the client has gone.
   expect([c.take(), stayed.take()]).toEqual([[], []])
+})
+
+it('while the other relay lets nobody in, few leave; all have left in time', () => {
+  const mesh = new DrainingMesh()
+  const clients = Array.from({ length: 400 }, (_, n) => mesh.node('east').join(actor(`client ${n}`)))
+  const stall = { fromMs: 1_000, untilMs: 1_800 }
+  const leftAtMs = new Map<Actor, number>()
+  const awayMs: number[] = []
+  mesh.drain('east', 0, 4_000)
+  for (let nowMs = 0; nowMs < 4_300; nowMs += 50) {
+    mesh.pass(50)
+    for (const client of clients) {
+      if (!client.link.isFinished || client.isClosed) continue
+      client.hangUp()
+      leftAtMs.set(client.actor, nowMs)
+    }
+    if (nowMs >= stall.fromMs && nowMs < stall.untilMs) continue
+    for (const [who, leftMs] of leftAtMs) {
+      mesh.join('west', who)
+      awayMs.push(nowMs - leftMs)
+    }
+    leftAtMs.clear()
+  }
+  expect(awayMs).toHaveLength(400)
+  // At an even pace thirty have left by the time after which packets are no longer held.
+  expect(awayMs.filter((ms) => ms > 500).length).toBeLessThanOrEqual(16)
+  mesh.pass(200)
+  expect(mesh.isDone).toBe(true)
 })
 
 it('what a sibling has forwarded by the time that it is told still arrives', () => {

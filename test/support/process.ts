@@ -283,11 +283,21 @@ export function tail(text: string, linesMax = 30): string {
  * binds it.
  */
 const PORTS = { first: 10_000, count: 22_000 }
+/** Test files that run at the same time have ports of their own: what one has chosen and not bound yet looks free to others. */
+const PORT_BLOCKS = 4
+const portBlock = Number(process.env['VITEST_POOL_ID'] ?? 0) % PORT_BLOCKS
+const givenPorts = new Set<number>()
 
-/** A port of 127.0.0.1 at which nobody listens now, by TCP or UDP. For programs that do not accept port 0, and for ports that stay closed. */
+/**
+ * A port of 127.0.0.1 at which nobody listens now, by TCP or UDP, another one at each call. For programs that do not accept
+ * port 0, and for ports that stay closed.
+ */
 export async function freePort(): Promise<number> {
+  const count = Math.floor(PORTS.count / PORT_BLOCKS)
   for (;;) {
-    const port = PORTS.first + Math.floor(Math.random() * PORTS.count)
+    const port = PORTS.first + portBlock * count + Math.floor(Math.random() * count)
+    if (givenPorts.has(port)) continue
+    givenPorts.add(port)
     if ((await isFree(createServer(), port)) && (await isFree(createSocket('udp4'), port))) return port
   }
 }

@@ -1,6 +1,7 @@
 // Answers calls of verbs over HTTP: finds the verb that a request names, reads its parameters, and answers in JSON. Each call
-// leaves an audit line in the log, and two if it takes long. A request is bounded in bytes; how long a verb takes is its own matter. Who may call, and
-// over which connections, is the business of the servers: verb-server.ts and token-verbs.ts. Runs on the control thread.
+// leaves an audit line in the log, and two if it takes long. A request is bounded in bytes; how long a verb takes is its own
+// matter. Who may call, and over which connections, is the business of the servers: verb-server.ts and token-verbs.ts. Runs on
+// the control thread.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LogEvent } from './log-event.ts'

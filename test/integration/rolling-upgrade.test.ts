@@ -22,20 +22,6 @@ const OWN_RATE = 5
 /** A relay takes half a second to start on an idle machine. */
 const READY_TIMEOUT_MS = 30_000
 
-const REGIONS = `
-regions:
-  900:
-    code: fra
-    nodes:
-      - { name: 900a, hostname: fra1.lab }
-      - { name: 900b, hostname: fra2.lab }
-  901:
-    code: nyc
-    nodes:
-      - { name: 901a, hostname: nyc1.lab }
-      - { name: 901b, hostname: nyc2.lab }
-`
-
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const canMake = await canMakeNetworks()
 if (!canMake) process.stderr.write('SKIPPING the rolling upgrade: network namespaces require root\n')
@@ -49,7 +35,7 @@ describe.skipIf('missing' in clients || !canMake)(
     let relays: readonly FleetRelay[]
 
     beforeAll(async () => {
-      all = await TwoRegionLab.make({ file: REGIONS, standbys: [] })
+      all = await TwoRegionLab.make()
       ;({ fleet, net, relays } = all)
     }, START_TIMEOUT_MS)
 

@@ -17,22 +17,6 @@ const START_TIMEOUT_MS = 240_000
 const TEST_TIMEOUT_MS = 120_000
 const RECOVERY_TIMEOUT_MS = 5_000
 
-/** The second relay of New York is the standby of Frankfurt. */
-const REGIONS = `
-regions:
-  900:
-    code: fra
-    nodes:
-      - { name: 900a, hostname: fra1.lab }
-      - { name: 900b, hostname: fra2.lab }
-      - { name: 900s, hostname: nyc2.lab }
-  901:
-    code: nyc
-    nodes:
-      - { name: 901a, hostname: nyc1.lab }
-      - { name: 901b, hostname: nyc2.lab }
-`
-
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const canMake = await canMakeNetworks()
 if (!canMake) process.stderr.write('SKIPPING tests of two regions: network namespaces require root\n')
@@ -45,7 +29,8 @@ describe.skipIf('missing' in clients || !canMake)('two regions', () => {
   let relays: readonly FleetRelay[]
 
   beforeAll(async () => {
-    all = await TwoRegionLab.make({ file: REGIONS, standbys: [['nyc2.lab', '900s']] })
+    // The second relay of New York is the standby of Frankfurt.
+    all = await TwoRegionLab.make(['nyc2.lab', '900s'])
     ;({ lab, fleet, net, relays } = all)
   }, START_TIMEOUT_MS)
 

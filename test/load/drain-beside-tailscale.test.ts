@@ -14,20 +14,6 @@ const TEST_TIMEOUT_MS = 120_000
 /** What a client may be without an answer: a refused dial, a new login, and a ping that is lost meanwhile. */
 const GAP_MS_MAX = 5_000
 
-const REGIONS = `
-regions:
-  900:
-    code: fra
-    nodes:
-      - { name: 900a, hostname: fra1.lab }
-      - { name: 900b, hostname: fra2.lab }
-  901:
-    code: nyc
-    nodes:
-      - { name: 901a, hostname: nyc1.lab }
-      - { name: 901b, hostname: nyc2.lab }
-`
-
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const canMove = await hasMovers('a drain beside Tailscale clients')
 const canMake = await canMakeNetworks()
@@ -40,7 +26,7 @@ describe.skipIf('missing' in clients || !canMake || !canMove)(
     let all: TwoRegionLab
 
     beforeAll(async () => {
-      all = await TwoRegionLab.make({ file: REGIONS, standbys: [] })
+      all = await TwoRegionLab.make()
     }, START_TIMEOUT_MS)
 
     afterAll(async () => {

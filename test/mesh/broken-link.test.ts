@@ -33,6 +33,12 @@ class StalledMesh extends TestMesh {
     return this.node('north').relay.drops
   }
 
+  /** south is about to hand over to another run of it, and says so. */
+  announceHandOver(): void {
+    this.node('south').relay.thread(0).relay.otherRunDrains(10_000)
+    this.settle()
+  }
+
   /** The link breaks; it can be dialled again. */
   break(): void {
     this.partition('north', 'south')
@@ -42,8 +48,7 @@ class StalledMesh extends TestMesh {
 
 it('what waits for a sibling that hands over to another run arrives over the next link', () => {
   const mesh = new StalledMesh()
-  mesh.node('south').relay.thread(0).relay.otherRunDrains(10_000)
-  mesh.settle()
+  mesh.announceHandOver()
   mesh.break()
   mesh.a.sendPacket(bob, Buffer.from('fifth')).settled()
   expect([mesh.b.take(), mesh.drops, mesh.queued]).toEqual([[], {}, 4])
@@ -54,8 +59,7 @@ it('what waits for a sibling that hands over to another run arrives over the nex
 
 it('the same if the first run has refused the dial because it has just closed its port', () => {
   const mesh = new StalledMesh()
-  mesh.node('south').relay.thread(0).relay.otherRunDrains(10_000)
-  mesh.settle()
+  mesh.announceHandOver()
   mesh.partition('north', 'south')
   mesh.pass(125)
   mesh.heal('north', 'south')
@@ -108,8 +112,7 @@ it('what waits for a key that nobody here has a route to any more is looked up i
 
 it('what is held for a sibling that is dialled again is sent on if the key comes back here', () => {
   const mesh = new StalledMesh()
-  mesh.node('south').relay.thread(0).relay.otherRunDrains(10_000)
-  mesh.settle()
+  mesh.announceHandOver()
   mesh.partition('north', 'south')
   mesh.pass(250)
   expect([mesh.drops, mesh.queued]).toEqual([{}, 3])

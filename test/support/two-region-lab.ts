@@ -15,13 +15,6 @@ const RELAYS: readonly (readonly [hostname: string, node: string])[] = [
 /** A node of a region in the clients' map. */
 export type LabNode = readonly [hostname: string, node: string]
 
-export interface LabRegions {
-  /** The fleet's file. */
-  readonly file: string
-  /** Further nodes of Frankfurt: relays that stand by for it. */
-  readonly standbys: readonly LabNode[]
-}
-
 export class TwoRegionLab implements AsyncDisposable {
   lab!: Lab
   fleet!: Fleet
@@ -30,25 +23,25 @@ export class TwoRegionLab implements AsyncDisposable {
 
   private constructor() {}
 
-  static async make({ file, standbys }: LabRegions): Promise<TwoRegionLab> {
+  /** @param standbys further nodes of Frankfurt: relays that stand by for it */
+  static async make(...standbys: readonly LabNode[]): Promise<TwoRegionLab> {
     const all = new TwoRegionLab()
     try {
       all.lab = await Lab.make(...RELAYS.map(([hostname]) => hostname), 'alice.lab', 'bob.lab')
       const { lab } = all
-      all.fleet = await Fleet.make(file)
+      const nodes = { fra: [...nodesOf(900), ...standbys], nyc: nodesOf(901) }
+      all.fleet = await Fleet.make(fleetFile(nodes))
       const { fleet } = all
       all.relays = RELAYS.map(([hostname, node]) => ({ host: lab.host(hostname), hostname, node }))
       for (const relay of all.relays) await fleet.start(relay)
-      const nodesOf = (id: number): readonly LabNode[] =>
-        RELAYS.filter(([, node]) => node.startsWith(`${id}`))
       all.net = await startTailnet({
         lab: {
           controlAddress: lab.ownAddress,
           hosts: { alice: lab.host('alice.lab'), bob: lab.host('bob.lab') },
           derpMap: {
             regions: new Map([
-              region(lab, { id: 900, code: 'fra', isNoHome: false, nodes: [...nodesOf(900), ...standbys] }),
-              region(lab, { id: 901, code: 'nyc', isNoHome: true, nodes: nodesOf(901) }),
+              region(lab, { id: 900, code: 'fra', isNoHome: false, nodes: nodes.fra }),
+              region(lab, { id: 901, code: 'nyc', isNoHome: true, nodes: nodes.nyc }),
             ]),
           },
           homeRegion: 'fra',
@@ -67,6 +60,18 @@ export class TwoRegionLab implements AsyncDisposable {
     await this.fleet?.[Symbol.asyncDispose]()
     await this.lab?.[Symbol.asyncDispose]()
   }
+}
+
+function nodesOf(id: number): readonly LabNode[] {
+  return RELAYS.filter(([, node]) => node.startsWith(`${id}`))
+}
+
+/** The same regions as the fleet's file has them. */
+function fleetFile({ fra, nyc }: Record<'fra' | 'nyc', readonly LabNode[]>): string {
+  const nodes = (all: readonly LabNode[]): object[] => all.map(([hostname, name]) => ({ name, hostname }))
+  return JSON.stringify({
+    regions: { 900: { code: 'fra', nodes: nodes(fra) }, 901: { code: 'nyc', nodes: nodes(nyc) } },
+  })
 }
 
 interface LabRegion {

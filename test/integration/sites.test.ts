@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DelayLine } from '../support/delay-line.ts'
 import { Fleet, type FleetRelay } from '../support/fleet.ts'
 import { foreignPrograms } from '../support/foreign.ts'
-import { Lab } from '../support/lab.ts'
+import { Lab, NETWORK_4 } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
 import { waitUntil } from '../support/process.ts'
 import { startTailnet, type Tailnet } from '../support/tailnet.ts'
@@ -22,8 +22,8 @@ regions:
   900:
     code: lab
     nodes:
-      - { name: 900a, hostname: derp.lab, mesh: 198.18.8.101 }
-      - { name: 900b, hostname: derp.lab, mesh: 198.18.8.102 }
+      - { name: 900a, hostname: derp.lab, mesh: ${NETWORK_4}101 }
+      - { name: 900b, hostname: derp.lab, mesh: ${NETWORK_4}102 }
 `
 
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
@@ -55,8 +55,8 @@ describe.skipIf('missing' in clients || !canMake)('a region of two sites', () =>
     ]
     for (const site of sites) await fleet.start(site)
     // Each client resolves the name to its own site first. The path to the other site is long.
-    await lab.host('alice.lab').setHosts([`${near.address} derp.lab`, '198.18.8.102 derp.lab'])
-    await lab.host('bob.lab').setHosts([`${far.address} derp.lab`, '198.18.8.101 derp.lab'])
+    await lab.host('alice.lab').setHosts([`${near.address} derp.lab`, `${NETWORK_4}102 derp.lab`])
+    await lab.host('bob.lab').setHosts([`${far.address} derp.lab`, `${NETWORK_4}101 derp.lab`])
     const node = { name: '900a', regionid: 900, hostname: 'derp.lab', ipv6: 'none' }
     const region = { regionid: 900, regioncode: 'lab', regionname: 'Laboratory', nodes: [node] }
     net = await startTailnet({

@@ -6,9 +6,11 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk, runProcess } from './process.ts'
 
+/** Test files that run at the same time have networks of their own: this process is on each. */
+const NUMBER = 7 + Number(process.env['VITEST_POOL_ID'] ?? 1)
 /** From the address blocks for benchmarks (RFC 2544) and for documentation (RFC 3849). */
-const NETWORK_4 = '198.18.8.'
-const NETWORK_6 = '2001:db8:8::'
+export const NETWORK_4 = `198.18.${NUMBER}.`
+const NETWORK_6 = `2001:db8:${NUMBER}::`
 const FIRST_HOST = 10
 
 export class LabHost {

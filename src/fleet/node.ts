@@ -28,6 +28,8 @@ export interface Node {
   readonly isInsecureForTests?: boolean | undefined
   /** Tests only: the address that STUN requests go to instead. */
   readonly stunTestIp?: string | undefined
+  /** A relay of another place, for when all others of the region refuse: last in the region's list. Not part of a DERP map. */
+  readonly isStandby?: boolean | undefined
   /** Name or address that siblings dial instead of the host name. Not part of a DERP map. */
   readonly meshHost?: string | undefined
 }

@@ -11,8 +11,19 @@ export interface Region {
   /** Degrees; undefined where the source does not say. */
   readonly latitude?: number | undefined
   readonly longitude?: number | undefined
+  /** Undefined: active. */
+  readonly state?: RegionState | undefined
+  /** Clients with a home elsewhere move here for so many milliseconds more: see home-score.ts. Undefined: no preference. */
+  readonly preferWithinMs?: number | undefined
   readonly nodes: readonly Node[]
 }
+
+/**
+ * `draining`: clients neither measure the region nor choose it as home, but still reach peers there; in a DERP map,
+ * NoMeasureNoHome. `off`: in no DERP map; its relays still are siblings.
+ */
+export const RegionState = { active: 'active', draining: 'draining', off: 'off' } as const
+export type RegionState = (typeof RegionState)[keyof typeof RegionState]
 
 /** Clients keep the region's id in the port of a pseudo address, which has sixteen bits. */
 export const REGION_ID_MAX = 65_535
@@ -20,6 +31,10 @@ export const REGION_ID_MAX = 65_535
 /** Tailscale reserves regions 900 to 999 for users' own. */
 export const OWN_REGION_MIN = 900
 export const OWN_REGION_MAX = 999
+
+export function isOwnRegion(id: number): boolean {
+  return id >= OWN_REGION_MIN && id <= OWN_REGION_MAX
+}
 
 /** The region's id of a text; undefined for a text that is none. */
 export function parseRegionId(text: string): number | undefined {

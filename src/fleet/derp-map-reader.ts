@@ -6,11 +6,13 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import type { Node } from './node.ts'
 import type { Problem } from './problem.ts'
-import { parseRegionId, REGION_ID_MAX, type Region } from './region.ts'
+import { parseRegionId, REGION_ID_MAX, RegionState, type Region } from './region.ts'
 
 export interface DerpMap {
   /** By ascending id; regions that are null in the map are left out. */
   readonly regions: readonly Region[]
+  /** By region: clients multiply its latency by this when they choose a home. 1 for a region that is not here. */
+  readonly scores: ReadonlyMap<number, number>
   /** What clients would refuse or misread. A node that cannot be used is not in `regions`. */
   readonly problems: readonly Problem[]
 }
@@ -44,10 +46,17 @@ const REGION = z.object({
   regionname: name.optional().catch(undefined),
   latitude: z.number().optional().catch(undefined),
   longitude: z.number().optional().catch(undefined),
+  nomeasurenohome: z.boolean().optional(),
   nodes: z.array(z.unknown()).default([]),
 })
 
-const MAP = z.object({ regions: z.record(z.string(), z.unknown()) })
+const MAP = z.object({
+  regions: z.record(z.string(), z.unknown()),
+  homeparams: z
+    .object({ regionscore: z.record(z.string(), z.number()) })
+    .optional()
+    .catch(undefined),
+})
 
 /** Reads a map; a text that is no map at all gives a `fault`, which completes "the map …". */
 export function readDerpMap(text: string): DerpMap | { readonly fault: string } {
@@ -62,7 +71,14 @@ export function readDerpMap(text: string): DerpMap | { readonly fault: string } 
   if (!lowered.success) return { fault: 'has no regions; expected {"Regions": {"900": {...}}}' }
   const reader = new MapReader()
   const regions = Object.entries(lowered.data.regions).map(([key, value]) => reader.region(key, value))
-  return { regions: regions.filter((region) => region !== undefined), problems: reader.problems }
+  const scores = scoresOf(lowered.data.homeparams?.regionscore ?? {})
+  return { regions: regions.filter((region) => region !== undefined), scores, problems: reader.problems }
+}
+
+/** Clients ignore scores that are not positive. */
+function scoresOf(scores: Readonly<Record<string, number>>): ReadonlyMap<number, number> {
+  const byRegion = Object.entries(scores).map(([key, score]) => [parseRegionId(key) ?? 0, score] as const)
+  return new Map(byRegion.filter(([id, score]) => id > 0 && score > 0))
 }
 
 class MapReader {
@@ -78,12 +94,21 @@ class MapReader {
     }
     const parsed = REGION.safeParse(value)
     if (!parsed.success) return this.#reportIssues(where, parsed.error)
-    const { regionid = id, regioncode: code, regionname, latitude, longitude, nodes } = parsed.data
+    const {
+      regionid = id,
+      regioncode: code,
+      regionname,
+      latitude,
+      longitude,
+      nomeasurenohome,
+      nodes,
+    } = parsed.data
     if (regionid !== id) this.#report(where, `RegionID is ${regionid}`, `${id}, the same as its key`)
     if (nodes.length === 0) this.#report(where, 'has no nodes', 'at least one node')
     const read = nodes.map((node, at) => this.#node(node, id, `${where}, node ${at + 1}`))
     const name = regionname || code
-    return { id, code, name, latitude, longitude, nodes: read.filter((node) => node !== undefined) }
+    const state = nomeasurenohome === true ? RegionState.draining : undefined
+    return { id, code, name, latitude, longitude, state, nodes: read.filter((node) => node !== undefined) }
   }
 
   #node(value: unknown, regionId: number, where: string): Node | undefined {

@@ -1,10 +1,12 @@
-// Writes regions as a DERP map, in the three forms that operators paste: Headscale's YAML, Tailscale's policy file
-// and plain JSON. Fields that are undefined, false, zero or empty are left out, as Go's encoder does. A node's mesh
-// host is not part of a DERP map.
+// Writes regions as a DERP map, in the three forms that operators paste and relays serve: Headscale's YAML, Tailscale's
+// policy file and plain JSON. Fields that are undefined, false, zero or empty are left out, as Go's encoder does. A node's
+// mesh host is not part of a DERP map.
 
 import { stringify } from 'yaml'
+import { canonicalJson, type Json } from './canonical-json.ts'
+import { hasPreference, homeScore } from './home-score.ts'
 import type { Node } from './node.ts'
-import type { Region } from './region.ts'
+import { RegionState, type Region } from './region.ts'
 
 export const MapFormat = { headscale: 'headscale', policy: 'policy', json: 'json' } as const
 export type MapFormat = (typeof MapFormat)[keyof typeof MapFormat]
@@ -16,29 +18,44 @@ export const MAP_FORMAT_HEADINGS: Readonly<Record<MapFormat, string>> = {
   json: 'Complete DERP map',
 }
 
-/** The text to paste; ends with a newline. */
+/**
+ * The text to paste or to serve. The same regions in any order give the same bytes. JSON is canonical (RFC 8785), so it has
+ * no line end; the other forms end with one.
+ */
 export function derpMapText(format: MapFormat, regions: readonly Region[]): string {
+  const sorted = regions.toSorted((a, b) => a.id - b.id)
+  const scores = sorted.map((one) => [one.id, homeScore(one.preferWithinMs)] as const)
+  const homeParams = { RegionScore: Object.fromEntries(scores) }
   if (format === 'headscale') {
     // A Map, because YAML keys are to be numbers.
-    return stringify({ regions: new Map(regions.map((one) => [one.id, lowerCaseKeys(regionJson(one))])) })
+    const yaml = { regions: new Map(sorted.map((one) => [one.id, lowerCaseKeys(regionJson(one))])) }
+    return stringify(hasPreference(sorted) ? { homeparams: { regionscore: new Map(scores) }, ...yaml } : yaml)
   }
-  const map = { Regions: Object.fromEntries(regions.map((one) => [one.id, regionJson(one)])) }
-  if (format === 'json') return `${JSON.stringify(map, null, 2)}\n`
-  // A member of the policy file's object, so without braces around it.
-  return `"derpMap": ${JSON.stringify(map, null, 2)}\n`
+  const map = { Regions: Object.fromEntries(sorted.map((one) => [one.id, regionJson(one)])) }
+  // Written out for all regions, since a client keeps each score until it is given another.
+  if (format === 'json') return canonicalJson({ HomeParams: homeParams, ...map })
+  // A member of the policy file's object, so without braces around it. Only who uses scores needs them there.
+  return `"derpMap": ${canonicalJson(hasPreference(sorted) ? { HomeParams: homeParams, ...map } : map)}\n`
 }
 
-type JsonObject = Readonly<Record<string, unknown>>
+type JsonObject = { readonly [name: string]: Json | undefined }
 
-function regionJson({ id, code, name, latitude, longitude, nodes }: Region): JsonObject {
+/** A region as it stands in the map's JSON. */
+export function regionJson({ id, code, name, latitude, longitude, state, nodes }: Region): JsonObject {
   return {
     RegionID: id,
     RegionCode: code,
     RegionName: name,
-    ...(latitude === undefined ? {} : { Latitude: latitude }),
-    ...(longitude === undefined ? {} : { Longitude: longitude }),
+    ...(latitude === undefined ? {} : { Latitude: shortDegrees(latitude) }),
+    ...(longitude === undefined ? {} : { Longitude: shortDegrees(longitude) }),
+    ...(state === RegionState.draining ? { NoMeasureNoHome: true } : {}),
     Nodes: nodes.map((node) => nodeJson(node, id)),
   }
+}
+
+/** Ten metres are enough for a place of relays; a number with few digits is the same in every language. */
+function shortDegrees(degrees: number): number {
+  return Math.round(degrees * 10_000) / 10_000 || 0
 }
 
 /** A node as it stands in the map's JSON. */

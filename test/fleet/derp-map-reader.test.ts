@@ -32,6 +32,7 @@ test("reads Tailscale's JSON, field names in any case, null as absent", () => {
     "IPV6": "none", "STUNPort": -1, "DERPPort": 8443, "InsecureForTests": true, "CanPort80": true}]}}}`
   expect(read(text)).toEqual({
     regions: [{ id: 900, code: 'lab', name: 'Lab', latitude: 50.1, nodes: [FULL] }],
+    scores: new Map(),
     problems: [],
   })
 })
@@ -48,6 +49,22 @@ test("reads Headscale's YAML, also a name that is a number to YAML", () => {
 `
   const [region] = read(text).regions
   expect(region?.nodes[0]).toEqual({ name: '901', hostname: 'relay.example' })
+})
+
+test('reads the mark of a drained region and the scores, without those that clients ignore', () => {
+  const map = read(
+    JSON.stringify({
+      HomeParams: { RegionScore: { 900: 0.4, 901: 0, 902: -1, x: 2 } },
+      Regions: { 900: { NoMeasureNoHome: true, Nodes: [NODE] }, 901: { Nodes: [{ ...NODE, Name: '901a' }] } },
+    }),
+  )
+  expect(map.scores).toEqual(new Map([[900, 0.4]]))
+  expect(map.regions.map(({ state }) => state)).toEqual(['draining', undefined])
+})
+
+test('reads a map whose scores are no scores', () => {
+  const map = read(JSON.stringify({ HomeParams: { RegionScore: 'x' }, Regions: { 900: { Nodes: [NODE] } } }))
+  expect([map.scores.size, map.regions.length]).toEqual([0, 1])
 })
 
 test('reads the member of a policy file', () => {

@@ -33,6 +33,7 @@ const regions: fc.Arbitrary<Region[]> = fc
       name: word,
       latitude: fc.option(fc.integer({ min: -90, max: 90 }), { nil: undefined }),
       longitude: fc.option(fc.integer({ min: -180, max: 180 }), { nil: undefined }),
+      state: fc.constantFrom(undefined, 'draining' as const),
       nodes: fc.array(node, { minLength: 1, maxLength: 3 }),
     }),
     { selector: ({ id }) => id, maxLength: 4 },
@@ -47,7 +48,7 @@ function withUniqueNames(region: Region): Region {
 test.each(Object.values(MapFormat))('the reader restores what the writer writes for %s', (format) => {
   fc.assert(
     fc.property(regions, (written) => {
-      expect(readDerpMap(derpMapText(format, written))).toEqual({ regions: written, problems: [] })
+      expect(readDerpMap(derpMapText(format, written))).toMatchObject({ regions: written, problems: [] })
     }),
   )
 })
@@ -63,8 +64,9 @@ const ONE: Region = {
   ],
 }
 
-test("writes Go's names in Go's order, without zero values and without the mesh host", () => {
+test("writes Go's names, without zero values and without the mesh host", () => {
   expect(JSON.parse(derpMapText('json', [ONE]))).toEqual({
+    HomeParams: { RegionScore: { 900: 1 } },
     Regions: {
       900: {
         RegionID: 900,
@@ -96,4 +98,32 @@ test('writes Headscale lower-case names and a number as key', () => {
     hostname: 'a.example',
     stunport: -1,
   })
+})
+
+const SCORED: readonly Region[] = [
+  { ...ONE, preferWithinMs: 20, latitude: 50.123456789, state: 'draining' },
+  { id: 1000, code: 'x', name: '"é"', latitude: -0.00001, nodes: [{ name: '1000a', hostname: 'c.example' }] },
+]
+
+test('writes canonical JSON: sorted names, no white space, short decimals', () => {
+  expect(derpMapText('json', SCORED)).toBe(
+    '{"HomeParams":{"RegionScore":{"1000":1,"900":0.4}},"Regions":{' +
+      '"1000":{"Latitude":0,"Nodes":[{"HostName":"c.example","Name":"1000a","RegionID":1000}],' +
+      '"RegionCode":"x","RegionID":1000,"RegionName":"\\"é\\""},' +
+      '"900":{"Latitude":50.1235,"NoMeasureNoHome":true,"Nodes":[' +
+      '{"HostName":"a.example","Name":"900a","RegionID":900,"STUNPort":-1},' +
+      '{"DERPPort":443,"HostName":"b.example","IPv6":"none","Name":"900b","RegionID":900,"STUNOnly":true}],' +
+      '"RegionCode":"fra","RegionID":900,"RegionName":"Frankfurt"}}}',
+  )
+})
+
+test.each(['headscale', 'policy'] as const)('writes the scores for %s only if there are any', (format) => {
+  const written = readDerpMap(derpMapText(format, SCORED))
+  expect(written).toMatchObject({
+    scores: new Map([
+      [900, 0.4],
+      [1000, 1],
+    ]),
+  })
+  expect(derpMapText(format, [ONE])).not.toMatch(/score/i)
 })

@@ -4,6 +4,8 @@
 import { writeFileSync } from 'node:fs'
 import { readConfigFile } from '#config/config-file.ts'
 import { readDerpMap } from '#fleet/derp-map-reader.ts'
+import { derpMapText } from '#fleet/derp-map-writer.ts'
+import { fileMap } from '#fleet/live-map.ts'
 import { derpPortOf } from '#fleet/node.ts'
 import { OPTIONS } from '#config/options.ts'
 import { problemText, type Problem } from '#fleet/problem.ts'
@@ -71,6 +73,7 @@ const regions: FuzzTarget = {
     'regions:\n  900:\n    code: fra\n    name: Frankfurt\n    latitude: 50.1\n    longitude: 8.7\n    nodes:\n' +
       '      - name: 900a\n        hostname: a.example\n        ipv4: 192.0.2.1\n        derpport: 443\n' +
       '  901:\n    code: nyc\n    nodes:\n      - name: 901a\n        hostname: b.example\n        canport80: true\n',
+    `regions:\n  900:\n    code: a\n    state: draining\n    preferWithinMs: 20\n    nodes:\n      - { name: a, hostname: h, pin: ${'ab'.repeat(32)}, standby: true }\n  901: { code: b, state: off, nodes: [{ name: b, hostname: h }] }\n`,
     'regions: {}\n',
     'regions: &a\n  900: *a\n',
   ),
@@ -79,6 +82,9 @@ const regions: FuzzTarget = {
     'nodes:',
     'hostname:',
     'mesh:',
+    'state: off',
+    'preferWithinMs: ',
+    'standby: ',
     '&a ',
     '*a',
     '<<: *a',
@@ -90,7 +96,11 @@ const regions: FuzzTarget = {
   attempt(input) {
     const file = readRegionsFile('regions.yaml', input.toString('utf8'))
     if ('problems' in file && file.problems !== undefined) return kindsOf(file.problems)
-    return 'regions' in file ? `${file.regions?.length}` : 'neither'
+    if (!('regions' in file)) return 'neither'
+    const map = readDerpMap(derpMapText('json', fileMap(file.regions)))
+    invariant('regions' in map && map.regions.length > 0, 'a valid file without a map')
+    invariant(map.problems.length === 0, `a map with a problem: ${JSON.stringify(map.problems[0])}`)
+    return `${file.regions.length} ${file.warnings.length}`
   },
 }
 

@@ -4,6 +4,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { readRegionsFile } from '#fleet/regions-file.ts'
+import { regionsSchemaText } from '#fleet/regions-schema.ts'
 
 const root = new URL('../', import.meta.url)
 const FOLDERS = readdirSync(new URL('src/', root), { withFileTypes: true })
@@ -87,4 +88,10 @@ describe('the architecture page', () => {
 it('the example of a fleet is one that a relay accepts', () => {
   const result = readRegionsFile('regions.yaml', read('regions.yaml'))
   expect(result).toHaveProperty('regions')
+  expect(result.warnings).toEqual([])
+})
+
+it('the published JSON Schema of that file is the one that the reader has', () => {
+  expect(read('regions.schema.json')).toBe(regionsSchemaText())
+  expect(read('regions.yaml')).toMatch(/^# yaml-language-server: \$schema=\.\/regions\.schema\.json\n/)
 })

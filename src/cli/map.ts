@@ -15,6 +15,7 @@ import { mergeSettings } from '#config/read-settings.ts'
 import { derpMapText, MAP_FORMAT_HEADINGS, MapFormat } from '#fleet/derp-map-writer.ts'
 import { OWN_REGION_MAX, OWN_REGION_MIN, REGION_ID_MAX, type Region } from '#fleet/region.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
+import { MAP_ACTIONS, runMapAction } from './map-files.ts'
 import { reportProblems, reportWarnings } from './report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 
@@ -27,7 +28,8 @@ const MAP_OPTIONS = {
   all: {
     kind: boolean,
     fallback: 'false',
-    about: 'Print all regions of -regions-file, not only those of this relay',
+    about:
+      'Print all regions of -regions-file, also with options of one relay: the map that its fleet serves',
   },
   'region-id': {
     kind: integer(1, REGION_ID_MAX),
@@ -77,6 +79,7 @@ export const map: Command = {
   name: 'map',
   summary: "Print this relay's or its fleet's DERP map entry for Headscale, Tailscale's policy file or a map",
   async run(args, io) {
+    if (Object.hasOwn(MAP_ACTIONS, args[0] ?? '')) return runMapAction(args, io, usage)
     const flags = readFlags({ ...OPTIONS, ...MAP_OPTIONS }, args)
     const diagnostics = new Diagnostics()
     const own = new OptionValues(MAP_OPTIONS, flags.values, diagnostics.problems)
@@ -97,10 +100,11 @@ export const map: Command = {
   },
 }
 
+/** In one format, the bytes that a fleet serves. */
 function mapText(format: MapFormat | undefined, regions: readonly Region[]): string {
   if (format !== undefined) return derpMapText(format, regions)
   return Object.values(MapFormat)
-    .map((each) => `# ${MAP_FORMAT_HEADINGS[each]}\n\n${derpMapText(each, regions)}`)
+    .map((each) => `# ${MAP_FORMAT_HEADINGS[each]}\n\n${derpMapText(each, regions).trimEnd()}\n`)
     .join('\n')
 }
 
@@ -144,8 +148,10 @@ function requestedRegions(
 }
 
 function usage(): string {
+  const actions = Object.values(MAP_ACTIONS)
   return `usage: derpfleet map [-format FORMAT] [-FLAG VALUE]... [OPTION OF serve]...
-
+${actions.map((action) => `       derpfleet map ${action.usage}\n`).join('')}
+${actions.map((action) => `  ${action.usage.padEnd(12)}${action.about}\n`).join('')}
 ${optionLines(MAP_OPTIONS)}
 ${EXIT_CODES}`
 }

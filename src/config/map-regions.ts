@@ -4,8 +4,9 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { isOwnNode } from '#fleet/fleet-position.ts'
 import type { Node } from '#fleet/node.ts'
+import { fileMap } from '#fleet/live-map.ts'
 import { positionProblem } from '#fleet/position-check.ts'
-import { OWN_REGION_MAX, OWN_REGION_MIN, type Region } from '#fleet/region.ts'
+import { isOwnRegion, OWN_REGION_MAX, OWN_REGION_MIN, type Region } from '#fleet/region.ts'
 import { parseCertificate, selfSignedPin } from './certificate-check.ts'
 import { certificateFilesIn, readCertificateFile } from './certificate-files.ts'
 import { certificateFolder } from './certificate-settings.ts'
@@ -49,13 +50,11 @@ export function mapRegions(
   const path = values.get('regions-file')
   if (path === undefined) return ownRegion(values, request, { listeners, pinOf }, diagnostics)
   const { isWholeFleet } = request
-  const regions = fleetRegions(path, values, { isWholeFleet, pinOf }, diagnostics)
-  for (const { id } of regions ?? []) warnOfRegion(id, diagnostics)
-  return regions
+  return fleetRegions(path, values, { isWholeFleet, pinOf }, diagnostics)
 }
 
 function warnOfRegion(id: number, diagnostics: Diagnostics): void {
-  if (id >= OWN_REGION_MIN && id <= OWN_REGION_MAX) return
+  if (isOwnRegion(id)) return
   const range = `${OWN_REGION_MIN} to ${OWN_REGION_MAX}`
   diagnostics.addWarning(`region ${id}: Tailscale's policy file accepts only regions ${range}`)
 }
@@ -115,16 +114,34 @@ function fleetRegions(
     ? positionProblem(path, regions, { hostname, node, region, hasDirectory: false })
     : undefined
   if (problem !== undefined) return diagnostics.addProblem(where, problem.found, problem.expected)
-  if (!isKnown && !isWholeFleet) {
-    const expected = "this relay's host name, or -all for the whole fleet"
-    return diagnostics.addProblem(values.where('hostname'), 'is not set', expected)
-  }
+  const all = fileMap(regions)
   const isThis = (one: Node): boolean => isKnown && isOwnNode(one, { hostname, node })
-  const isWanted = ({ id, nodes }: Region): boolean => isWholeFleet || id === region || nodes.some(isThis)
+  if (isWholeFleet || !isKnown) {
+    for (const one of all.flatMap(({ nodes }) => nodes.filter(isThis)))
+      warnOfPin(one, path, pinOf, diagnostics)
+    return all
+  }
+  const wanted = all.filter(({ id, nodes }) => id === region || nodes.some(isThis))
+  if (wanted.length === 0) {
+    return diagnostics.addProblem(
+      where,
+      `${path} has this relay only in regions that are off`,
+      'one that is on',
+    )
+  }
   // The pin of this relay's certificate, unless the file says how to verify it.
   const certNameOf = (one: Node): string | undefined =>
     one.certName ?? (isThis(one) ? pinOf(one.hostname) : undefined)
-  return regions.filter(isWanted).map((one) => withCertNames(one, certNameOf))
+  return wanted.map((one) => withCertNames(one, certNameOf))
+}
+
+/** The map of a fleet is made from the file alone, by every relay, and only one relay has this certificate. */
+function warnOfPin(one: Node, path: string, pinOf: PinOf, diagnostics: Diagnostics): void {
+  const pin = one.certName === undefined ? pinOf(one.hostname) : undefined
+  if (pin === undefined) return
+  diagnostics.addWarning(
+    `clients do not accept the self-signed certificate of ${one.name} without a line in ${path}: pin: ${pin}`,
+  )
 }
 
 function withCertNames(region: Region, certNameOf: (node: Node) => string | undefined): Region {

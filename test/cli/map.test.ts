@@ -29,6 +29,7 @@ const FULL = (
 
 test('prints a region for a DERP map, without fields that are zero', async () => {
   expect(JSON.parse(await printed('-format', 'json', ...FULL))).toEqual({
+    HomeParams: { RegionScore: { 901: 1 } },
     Regions: {
       901: {
         RegionID: 901,
@@ -80,7 +81,7 @@ test('prints the same for Headscale, in lower case and with a number as key', as
 test('prints an entry for the policy file, and all three formats with headings', async () => {
   const policy = await printed('-format', 'policy', ...FULL)
   const map = JSON.parse(await printed('-format', 'json', ...FULL))
-  expect(JSON.parse(`{${policy}}`)).toEqual({ derpMap: map })
+  expect(JSON.parse(`{${policy}}`)).toEqual({ derpMap: { Regions: map.Regions } })
   const all = await printed(...FULL)
   expect(all.match(/^# .*/gm)).toEqual([
     '# Headscale: save as derp.yaml and list it in config.yaml under derp.paths',
@@ -218,21 +219,22 @@ test.each([
 ])('with the file of a fleet, prints the regions of %s', async (_case, args, regions) => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', REGIONS)
-  expect(JSON.parse(await printed('-format', 'json', '-regions-file', path, ...args))).toEqual({
-    Regions: regions,
-  })
+  expect(JSON.parse(await printed('-format', 'json', '-regions-file', path, ...args)).Regions).toEqual(
+    regions,
+  )
 })
 
 test.each([
-  ['with the options of one relay', ['-hostname', 'derp1.nyc.example.com']],
-  ['without options of a relay', []],
-])('-all prints the map of the whole fleet, %s', async (_case, args) => {
+  ['-all with the options of one relay', ['-all', '-hostname', 'derp1.nyc.example.com']],
+  ['-all without options of a relay', ['--all']],
+  ['the file alone', []],
+])('%s prints the map of the whole fleet', async (_case, args) => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', REGIONS)
-  const map = JSON.parse(await printed('-format', 'json', '-all', '-regions-file', path, ...args))
+  const map = JSON.parse(await printed('-format', 'json', '-regions-file', path, ...args))
   expect(map.Regions).toMatchObject({ 900: FRANKFURT, 901: NEW_YORK })
   expect(Object.keys(map.Regions)).toEqual(['900', '901', '905'])
-  const yaml = parse(await printed('-format', 'headscale', '--all', '-regions-file', path, ...args))
+  const yaml = parse(await printed('-format', 'headscale', '-regions-file', path, ...args))
   expect(Object.keys(yaml.regions)).toEqual(['900', '901', '905'])
   expect(yaml.regions['901'].nodes[0]).toEqual({
     name: '901a',
@@ -247,7 +249,6 @@ test.each([
   [['-hostname', 'derp1.nyc.example.com', '-region', '905'], 'in region 901, but -region is 905'],
   [['-hostname', 'derp1.nyc.example.com', '-region', '906'], 'has no region 906 (-region)'],
   [['-hostname', 'derp1.nyc.example.com', '-region-id', '901'], '-region-id: conflicts with -regions-file'],
-  [[], "-hostname: is not set; expected this relay's host name, or -all for the whole fleet"],
 ])('prints nothing if %j contradicts the file', async (args, problem) => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', REGIONS)
@@ -263,4 +264,86 @@ test.each([
   const { code, stdout, stderr } = await derpfleet(['map', ...args])
   expect([code, stdout]).toEqual([codeFor(problem), ''])
   expect(stderr).toContain(problem)
+})
+
+const SELF_SIGNED = 'derp1.nyc.example.com'
+
+test('-all warns of a self-signed certificate that the file does not pin: other relays do not have it', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write(
+    'regions.yaml',
+    REGIONS.replace('certname: other.example.com', 'canport80: false'),
+  )
+  const pair = goodPair(SELF_SIGNED)
+  writePair(folder, SELF_SIGNED, pair)
+  const own = ['-hostname', SELF_SIGNED, '-cert', folder.at(`${SELF_SIGNED}.crt`)]
+  const one = await printed('-format', 'json', '-regions-file', path, ...own)
+  const pin = certificatePin(new X509Certificate(pair.certificate).raw)
+  expect(JSON.parse(one).Regions['901'].Nodes[0].CertName).toBe(pin)
+  const all = await derpfleet(['map', '-format', 'json', '-all', '-regions-file', path, ...own])
+  expect(all.stdout).toBe(await printed('-format', 'json', '-regions-file', path))
+  expect(all.stderr).toContain(`901a without a line in ${path}: pin: ${pin}`)
+})
+
+test('check prints every problem with its line and column, and warnings', async () => {
+  using folder = new TemporaryFolder()
+  const bad = `${REGIONS.replace('stunport: -1', 'stunport: -2').replace('latitude: 50.1', 'preferWithinMs: -1')}  20: { code: nyc, nodes: [{ name: 900a, hostname: x }] }\n`
+  const path = folder.write('regions.yaml', bad)
+  const { code, stdout, stderr } = await derpfleet(['map', 'check', path])
+  expect([code, stdout]).toEqual([1, ''])
+  expect(stderr.split('\n')).toEqual([
+    `warning: ${path}:11:11: regions.901.code: code "nyc" is also that of region 20; expected its own`,
+    `warning: ${path}:16:3: regions.20: Tailscale's policy file refuses this region number; expected 900 to 999`,
+    'derpfleet map: invalid file of regions, 3 problems:',
+    `  ${path}:6:21: regions.900.preferWithinMs: invalid value -1; expected whole milliseconds, 0 to 1000`,
+    `  ${path}:8:17: regions.900.nodes[0].name: name "900a" is already used in region 20; expected a unique name`,
+    `  ${path}:9:82: regions.900.nodes[1].stunport: invalid value -2; expected a port, or -1 for none`,
+    '',
+  ])
+})
+
+test('check says what a valid file has', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('regions.yaml', REGIONS)
+  const good = await derpfleet(['map', 'check', path])
+  expect([good.code, good.stdout, good.stderr]).toEqual([0, `${path} is valid: 3 regions, 5 nodes\n`, ''])
+})
+
+test('diff compares files of regions and maps, and tells which regions clients reconnect to', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('regions.yaml', REGIONS)
+  const map = folder.write('map.json', await printed('-format', 'json', '-regions-file', path))
+  const yaml = folder.write('map.yaml', await printed('-format', 'headscale', '-regions-file', path))
+  for (const other of [path, map, yaml]) {
+    const same = await derpfleet(['map', 'diff', path, other])
+    expect([same.code, same.stdout, same.stderr]).toEqual([0, '', ''])
+  }
+  const edited = folder.write(
+    'new.yaml',
+    REGIONS.replace('stunport: -1', 'stunport: 3479')
+      .replace('code: nyc', 'code: nyc\n    state: draining')
+      .replace('code: sgp', 'code: sgp, preferWithinMs: 20'),
+  )
+  const diff = await derpfleet(['map', 'diff', map, edited])
+  expect([diff.code, diff.stdout.split('\n')]).toEqual([
+    1,
+    [
+      '~ region 900, node 900b: STUNPort -1 -> 3479',
+      '~ region 901: NoMeasureNoHome (absent) -> true',
+      '~ region 905: score 1 -> 0.4',
+      'clients reconnect to: 900, 901',
+      '',
+    ],
+  ])
+})
+
+test.each([
+  [['check'], 'usage: derpfleet map check FILE'],
+  [['diff', 'a'], 'usage: derpfleet map diff A B'],
+  [['check', 'a', '-x'], '-x: unknown flag'],
+  [['diff', '/missing', '/missing'], '/missing: does not exist'],
+])('%j does nothing, with the exit code of an invalid command line', async (args, message) => {
+  const { code, stdout, stderr } = await derpfleet(['map', ...args])
+  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toContain(message)
 })

@@ -116,6 +116,7 @@ const READ_FILES = [
   'key-file',
   'mesh-psk-file',
   'regions-file',
+  'map-key-file',
   'nats-credentials-file',
   'nats-ca-file',
   'nats-secret-file',
@@ -174,6 +175,7 @@ const LIVE_CONTENTS: Contents = {
 const FIXED_CONTENTS: Contents = {
   'key-file': ({ nodeKey }) => nodeKey.publicKey,
   'mesh-ca-file': ({ mesh }) => mesh.ca,
+  'map-key-file': ({ mesh }) => mesh.mapKey,
   'nats-ca-file': ({ mesh }) => mesh.nats?.ca,
   'nats-secret-file': ({ mesh }) => mesh.nats?.secret,
 }

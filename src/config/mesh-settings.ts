@@ -5,6 +5,8 @@
 import { isIPv6 } from 'node:net'
 import { DERP_PORT } from '#fleet/node.ts'
 import { positionProblem } from '#fleet/position-check.ts'
+import { MAP_KEY_EXPECTED, mapKeyProblem } from '#fleet/map-document.ts'
+import { problemText } from '#fleet/problem.ts'
 import type { Region } from '#fleet/region.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 import { listedSibling, type Sibling } from '#fleet/sibling.ts'
@@ -14,6 +16,7 @@ import type { Diagnostics } from './diagnostics.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import { resolveNats } from './nats-settings.ts'
+import { warnIfShared } from './secret-mode.ts'
 import type { MeshSettings } from './settings.ts'
 
 const EXPECTED = {
@@ -36,6 +39,7 @@ export function resolveMesh(
     siblings: parsedList(values, 'mesh-with', parseSibling, diagnostics),
     dnsNames: parsedList(values, 'mesh-dns', parseDnsName, diagnostics),
     ...resolveRegions(values, diagnostics),
+    mapKey: resolveMapKey(values, diagnostics),
     nats: resolveNats(values, diagnostics),
     rebalancePerSecond: values.get('rebalance'),
     region: values.get('region'),
@@ -56,6 +60,18 @@ function parsedList<T>(
     diagnostics.addProblem(values.where(option), `invalid value ${JSON.stringify(entry)}`, EXPECTED[option])
     return []
   })
+}
+
+function resolveMapKey(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): string | undefined {
+  const path = values.get('map-key-file')
+  if (path === undefined) return undefined
+  const where = values.where('map-key-file')
+  const file = readFileText(path)
+  if (!('text' in file)) return diagnostics.addProblem(where, `${path} ${whyUnread(file)}`, MAP_KEY_EXPECTED)
+  const problem = mapKeyProblem(file.text)
+  if (problem !== undefined) return diagnostics.addProblem(where, `${path} ${problem}`, MAP_KEY_EXPECTED)
+  warnIfShared(path, file.mode, diagnostics)
+  return file.text
 }
 
 function resolveRegions(
@@ -92,6 +108,7 @@ export function readFleet(
     return diagnostics.addProblem(where, `${path} ${whyUnread(file)}`, 'a YAML file of regions')
   }
   const read = readRegionsFile(path, file.text)
+  for (const warning of read.warnings) diagnostics.addWarning(problemText(warning))
   if ('regions' in read) return read.regions
   diagnostics.problems.push(...read.problems)
   return undefined

@@ -26,6 +26,7 @@ const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   'verbs-token-file': { oneOf: ['admin'] },
   region: { oneOf: ['regions-file'] },
   node: { oneOf: ['regions-file'] },
+  'map-key-file': { oneOf: ['regions-file'] },
   'nats-credentials-file': { oneOf: ['nats-url'] },
   'nats-ca-file': { oneOf: ['nats-url'] },
   'nats-secret-file': { oneOf: ['nats-url'] },

@@ -131,6 +131,11 @@ const MESH = {
     fallbackNote: 'from -regions-file',
     about: 'Number of the region of this relay',
   },
+  'map-key-file': {
+    kind: text(FILE, 'FILE'),
+    about:
+      'Ed25519 private key (PEM) that signs the DERP map of -regions-file, on the admin port; must be the same in the whole fleet',
+  },
   'nats-url': {
     kind: list('URLs separated by commas, nats://HOST:PORT or tls://HOST:PORT', 'URL,...'),
     about:

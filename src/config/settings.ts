@@ -66,6 +66,8 @@ export interface MeshSettings {
   /** The fleet's file; read again when it changes. */
   readonly regionsPath: string | undefined
   readonly regions: readonly Region[]
+  /** Ed25519 private key in PEM that signs the DERP map. */
+  readonly mapKey: string | undefined
   /** Clients per second that are disconnected so that they return to their preferred relay; 0 disables it. */
   readonly rebalancePerSecond: number
   /** This relay's region, if the fleet's file does not have the relay. */

@@ -43,12 +43,13 @@ export class AdminService implements Service {
   }
 
   async start(): Promise<void> {
-    const { log, readiness, tokenVerbs } = this.#parts
+    const { log, mesh, readiness, tokenVerbs } = this.#parts
     const sources = metricSources(this.#parts)
     const pages = new AdminPages({
       metrics: new Metrics(sources),
       varz: new Varz(sources),
       health: readiness.health,
+      map: mesh?.map,
       onScraped: () => this.#scraped.resolve(),
       version: packageVersion(),
     })

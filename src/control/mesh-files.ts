@@ -80,6 +80,11 @@ export class MeshFiles {
     return fleetPosition(this.#regions, ownRelayOf(this.#parts.settings))
   }
 
+  /** The content of the regions file in use. */
+  get regions(): readonly Region[] {
+    return this.#regions
+  }
+
   /** The NATS credentials in use; empty without a credentials file. */
   get credentials(): string {
     return this.#credentials

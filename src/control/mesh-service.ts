@@ -3,11 +3,14 @@
 
 import type { Settings } from '#config/settings.ts'
 import { DnsSiblings } from '#fleet/dns-siblings.ts'
+import { NodeState } from '#fleet/live-map.ts'
+import type { Region } from '#fleet/region.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import type { ToRelayThread } from '#worker/thread-messages.ts'
+import { MapService, type FleetView } from './map-service.ts'
 import { MeshFiles, type FileReload } from './mesh-files.ts'
 import type { Service } from './service.ts'
 import { shortList } from './short-list.ts'
@@ -22,12 +25,18 @@ export interface MeshServiceParts {
   readonly onSiblings: (edition: number) => void
   /** This relay has another name among its siblings. */
   readonly onRenamed: () => void
+  /** Undefined: not known, and all are taken as up. */
+  readonly fleet?: FleetView
 }
+
+const ALL_UP: FleetView = { stateOf: () => NodeState.up, majority: { isMajority: true } }
 
 export class MeshService implements Service {
   readonly #parts: MeshServiceParts
   readonly #dns: DnsSiblings
   readonly #files: MeshFiles
+  /** The fleet's DERP map; undefined without a regions file. */
+  readonly map: MapService | undefined
   #name: string | undefined
   /** Names of the siblings that the threads were given last. */
   #siblingNames: ReadonlySet<string> = new Set()
@@ -45,6 +54,10 @@ export class MeshService implements Service {
       onMeshKeys: (keys) => parts.broadcast({ kind: 'meshKeys', keys }),
     })
     this.#name = this.#files.position.name
+    const { regionsPath, mapKey: key } = settings.mesh
+    const { fleet = ALL_UP } = parts
+    const regions = (): readonly Region[] => this.#files.regions
+    this.map = regionsPath === undefined ? undefined : new MapService({ regions, fleet, key, log })
     this.#dns = new DnsSiblings({
       names: settings.mesh.dnsNames,
       onChange: () => this.#onDnsSiblings(),
@@ -71,6 +84,7 @@ export class MeshService implements Service {
     this.#sendSiblings()
     this.#dns.start()
     this.#files.start()
+    this.map?.start()
   }
 
   /** Reads all files now. */
@@ -79,6 +93,7 @@ export class MeshService implements Service {
   }
 
   stop(): void {
+    this.map?.stop()
     this.#dns.stop()
     this.#files.stop()
   }

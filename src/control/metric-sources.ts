@@ -8,6 +8,7 @@ import { drainFamilies } from '#ops/drain-families.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
+import { mapFamilies } from '#ops/map-families.ts'
 import type { ContinuedSources, MetricSources, RelayInfo } from '#ops/metrics.ts'
 import type { NativeWays } from '#ops/native-families.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
@@ -73,17 +74,27 @@ export function metricSources(parts: MetricParts): MetricSources {
 
 export type ContinuedParts = Pick<
   MetricParts,
-  'admission' | 'certificates' | 'directory' | 'drain' | 'links' | 'log' | 'reloads' | 'run' | 'verbDenials'
+  | 'admission'
+  | 'certificates'
+  | 'directory'
+  | 'drain'
+  | 'links'
+  | 'log'
+  | 'mesh'
+  | 'reloads'
+  | 'run'
+  | 'verbDenials'
 >
 
 /** What the next run of this relay goes on counting. */
 export function continuedSources(parts: ContinuedParts): ContinuedSources {
-  const { admission, certificates, directory, drain, links, log, reloads, run, verbDenials } = parts
+  const { admission, certificates, directory, drain, links, log, mesh, reloads, run, verbDenials } = parts
   return {
     admission: () => admission.numbers,
     siblings: () => links.siblings(),
     mesh: () => [
       ...directory.families(),
+      ...mapFamilies(mesh?.map?.figures),
       ...reloads.families(certificateReload(certificates?.status)),
       ...drainFamilies(drain),
       ...verbDenials.families(),

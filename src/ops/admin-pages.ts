@@ -1,38 +1,22 @@
 // The pages of the admin port: path → answer, as data. All pages are read-only and are meant for operators and their
 // tools. HTTP is `admin-server.ts`.
 
+import type { AdminRequest, Page, PageAnswer } from './admin-page.ts'
 import { reportText, type Health } from './health.ts'
+import { mapPages, type MapSource } from './map-pages.ts'
 import type { Metrics } from './metrics.ts'
 import type { Varz } from './varz.ts'
-
-export interface AdminRequest {
-  readonly path: string
-  readonly query: URLSearchParams
-  /** The `Accept` header. */
-  readonly accept: string | undefined
-}
-
-export interface PageAnswer {
-  readonly status: number
-  readonly contentType: string
-  readonly text: string
-}
 
 export interface AdminPagesParts {
   readonly metrics: Metrics
   readonly varz: Varz
   readonly health: Health
+  /** Undefined without a regions file. */
+  readonly map?: MapSource | undefined
   /** The metrics were read. */
   readonly onScraped?: () => void
   /** The program's version, for the index. */
   readonly version: string
-}
-
-interface Page {
-  readonly path: string
-  /** The page's description in the index. */
-  readonly about: string
-  answer(request: AdminRequest): PageAnswer | Promise<PageAnswer>
 }
 
 const PLAIN = 'text/plain; charset=utf-8'
@@ -66,6 +50,7 @@ export class AdminPages {
         about: "metrics under derper's names",
         answer: () => this.#varz(),
       },
+      ...(parts.map === undefined ? [] : mapPages(parts.map)),
     ]
   }
 

@@ -5,7 +5,8 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { AdminConnections } from './admin-connections.ts'
-import type { AdminPages, PageAnswer } from './admin-pages.ts'
+import type { PageAnswer } from './admin-page.ts'
+import type { AdminPages } from './admin-pages.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 import { endServer } from './server-end.ts'
@@ -113,7 +114,8 @@ export class AdminServer {
     const queryAt = url.indexOf('?')
     const path = queryAt < 0 ? url : url.slice(0, queryAt)
     const query = new URLSearchParams(queryAt < 0 ? '' : url.slice(queryAt + 1))
-    const answer = await this.#pages.answer({ path, query, accept: request.headers.accept })
+    const { accept, 'if-none-match': ifNoneMatch } = request.headers
+    const answer = await this.#pages.answer({ path, query, accept, ifNoneMatch })
     return answer ?? plain(404, 'no such page; / lists all pages\n')
   }
 }
@@ -122,14 +124,16 @@ function plain(status: number, text: string): PageAnswer {
   return { status, contentType: 'text/plain; charset=utf-8', text }
 }
 
-function send(response: ServerResponse, { status, contentType, text }: PageAnswer): void {
+function send(response: ServerResponse, { status, contentType, text, headers }: PageAnswer): void {
   if (response.destroyed) return
   response.statusCode = status
   response.setHeader('Content-Type', contentType)
-  response.setHeader('Content-Length', Buffer.byteLength(text))
+  // The length of an answer that only says "not modified" would be that of the page.
+  if (status !== 304) response.setHeader('Content-Length', Buffer.byteLength(text))
   response.setHeader('Cache-Control', 'no-store')
   response.setHeader('X-Content-Type-Options', 'nosniff')
   response.setHeader('Vary', 'Accept')
+  for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value)
   if (status === 405) {
     response.setHeader('Allow', 'GET, HEAD')
     // Such a request may have a body, which this server does not read.

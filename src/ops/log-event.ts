@@ -89,6 +89,9 @@ export const LogEvent = {
   meshKeysRejected: 'mesh_keys_rejected', // the file's new content is invalid; the previous content stays in use
   regionsChanged: 'regions_changed',
   regionsRejected: 'regions_rejected', // the file's new content is invalid; the previous content stays in use
+  mapChanged: 'map_changed', // clients of the DERP map reconnect to the regions that changed
+  mapStale: 'map_stale', // this relay does not see the majority of the fleet, and drops no region from the DERP map
+  mapCurrent: 'map_current',
   credentialsRejected: 'credentials_rejected', // the file's new content is invalid; the previous content stays in use
   fileUsableAgain: 'file_usable_again', // a file with rejected content is valid and in use again
   keyDirectoryConnected: 'key_directory_connected',

@@ -5,6 +5,7 @@ import type { CertificateLife, CertificateStatus } from '#ops/certificate-famili
 import { drainFamilies } from '#ops/drain-families.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
+import { mapFamilies } from '#ops/map-families.ts'
 import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
 import type { SiblingView } from '#ops/link-watch.ts'
@@ -93,6 +94,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     siblings: () => [sibling],
     mesh: () => [
       ...directory.families(),
+      ...mapFamilies({ isStale: false, regions: 3, changes: { removals: 2, returns: 1, edits: 4 } }),
       ...reloads.families(),
       ...drainFamilies(new DrainWatch([])),
       ...new VerbDenials().families(),

@@ -32,6 +32,7 @@ export const NO_MESH: MeshSettings = {
   dnsNames: [],
   regionsPath: undefined,
   regions: [],
+  mapKey: undefined,
   region: undefined,
   node: undefined,
   nats: undefined,

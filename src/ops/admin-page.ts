@@ -1,0 +1,25 @@
+// What a page of the admin port is asked, and what it answers.
+
+export interface AdminRequest {
+  readonly path: string
+  readonly query: URLSearchParams
+  /** The `Accept` header. */
+  readonly accept: string | undefined
+  /** The `If-None-Match` header. */
+  readonly ifNoneMatch: string | undefined
+}
+
+export interface PageAnswer {
+  readonly status: number
+  readonly contentType: string
+  readonly text: string
+  /** Besides those of every answer, or in their place. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface Page {
+  readonly path: string
+  /** The page's description in the index. */
+  readonly about: string
+  answer(request: AdminRequest): PageAnswer | Promise<PageAnswer>
+}

@@ -1,0 +1,40 @@
+// The metric families of the fleet's DERP map.
+
+import { sample, type MetricFamily } from './metric-family.ts'
+
+export interface MapFigures {
+  readonly isStale: boolean
+  readonly regions: number
+  /** Changes of region entries. */
+  readonly changes: { readonly removals: number; readonly returns: number; readonly edits: number }
+}
+
+/** Empty without a regions file. */
+export function mapFamilies(figures: MapFigures | undefined): MetricFamily[] {
+  if (figures === undefined) return []
+  const { isStale, regions, changes } = figures
+  return [
+    {
+      name: 'derp_map_changes_total',
+      type: 'counter',
+      help: "Changes of a region's entry in the DERP map; clients reconnect to the region.",
+      samples: [
+        sample(changes.removals, { cause: 'removal' }),
+        sample(changes.returns, { cause: 'return' }),
+        sample(changes.edits, { cause: 'edit' }),
+      ],
+    },
+    {
+      name: 'derp_map_stale',
+      type: 'gauge',
+      help: '1 if the DERP map may have regions that are gone: this relay does not see the majority of the fleet.',
+      samples: [sample(Number(isStale))],
+    },
+    {
+      name: 'derp_map_regions',
+      type: 'gauge',
+      help: 'Regions in the DERP map.',
+      samples: [sample(regions)],
+    },
+  ]
+}

@@ -1,0 +1,86 @@
+// The map of a live relay with a regions file: what it serves is what the command prints from the file.
+
+import { generateKeyPairSync, verify } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { expect, it, vi } from 'vitest'
+import { MapService } from '#control/map-service.ts'
+import { NodeState } from '#fleet/live-map.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
+import { Log } from '#ops/log.ts'
+import { derpfleet } from '../cli/program.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { LiveRelay, MESH_KEY, NO_MESH } from '../support/live-relay.ts'
+
+const { up, down } = NodeState
+
+const FILE = `regions:
+  900: { code: fra, preferWithinMs: 20, nodes: [{ name: 900a, hostname: localhost }] }
+  901: { code: nyc, nodes: [{ name: 901a, hostname: nyc.lab }] }
+`
+
+it('follows the states of the fleet, and tells of it', async () => {
+  const read = readRegionsFile('regions.yaml', FILE)
+  const regions = 'regions' in read ? read.regions : []
+  const states = new Map<string, NodeState>()
+  const majority = { isMajority: true }
+  const fleet = { stateOf: (name: string) => states.get(name) ?? up, majority }
+  const events: string[] = []
+  const write = (line: string): unknown => events.push((JSON.parse(line) as { event: string }).event)
+  const holdDowns = { removalMs: 0, returnMs: 0 }
+  const log = new Log('info', { write })
+  const map = new MapService({ regions: () => regions, fleet, key: undefined, log, holdDowns })
+  const inMap = (): readonly string[] => ['900a', '901a'].filter((name) => map.map('json').text.includes(name))
+  map.start()
+  try {
+    const before = map.map('json')
+    majority.isMajority = false
+    states.set('901a', down)
+    await vi.waitFor(() => expect(map.isStale).toBe(true), 10_000)
+    expect(map.map('json')).toBe(before)
+    majority.isMajority = true
+    await vi.waitFor(() => expect(inMap()).toEqual(['900a']), 10_000)
+    expect(map.map('json').version).not.toBe(before.version)
+    states.set('901a', up)
+    await vi.waitFor(() => expect(inMap()).toEqual(['900a', '901a']), 10_000)
+    expect(map.map('json')).toEqual(before)
+    expect(map.figures).toEqual({ isStale: false, regions: 2, changes: { removals: 1, returns: 1, edits: 0 } })
+    expect(events).toEqual(['map_stale', 'map_current', 'map_changed', 'map_changed'])
+  } finally {
+    map.stop()
+  }
+})
+
+it('serves the bytes that `map` prints from the file, and those of an edited file at once', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.write('regions.yaml', FILE)
+  const read = readRegionsFile(path, FILE)
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+  const mapKey = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const regions = 'regions' in read ? read.regions : []
+  await using relay = await LiveRelay.start({
+    admin: { host: '127.0.0.1', port: 0 },
+    meshKeys: [MESH_KEY],
+    mesh: { ...NO_MESH, regionsPath: path, regions, mapKey },
+  })
+  const { port } = relay.addresses.admin ?? { port: 0 }
+  const at = (page: string): string => `http://127.0.0.1:${port}${page}`
+  const forms = { json: '/derpmap.json', headscale: '/derpmap.yaml', policy: '/derpmap.policy' }
+  for (const [format, page] of Object.entries(forms)) {
+    const printed = await derpfleet(['map', '-format', format, '-regions-file', path])
+    const served = await (await fetch(at(page))).text()
+    expect(served).toBe(printed.stdout)
+    const signature = Buffer.from(await (await fetch(at(`${page}.sig`))).text(), 'base64')
+    expect(verify(null, Buffer.from(served), publicKey, signature)).toBe(true)
+  }
+  const tag = (await fetch(at(forms.json))).headers.get('etag') ?? ''
+  writeFileSync(path, FILE.replace('code: nyc', 'code: nyc, state: draining'))
+  // The file is looked at every few seconds.
+  await vi.waitFor(async () => {
+    const edited = await fetch(at(forms.json), { headers: { 'If-None-Match': tag } })
+    expect([edited.status, await edited.text()]).toEqual([
+      200,
+      expect.stringContaining('"NoMeasureNoHome":true'),
+    ])
+  }, 20_000)
+  expect(await relay.page('/metrics')).toContain('derp_map_changes_total{cause="edit"} 1\n')
+})

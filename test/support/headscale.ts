@@ -8,18 +8,25 @@ import { freePort, runOk, startProcess, tail, type RunningProcess } from './proc
 
 export type Control = { readonly url: string; readonly authKey: string; readonly server: RunningProcess }
 
-/** @param address the address that it listens on */
+/**
+ * @param address the address that it listens on
+ * @param map the content of a DERP map file, or its text, or where Headscale gets the map
+ */
 export async function startHeadscale(
   program: string,
   folder: string,
   address: string,
-  map: object,
+  map: object | string | URL,
 ): Promise<Control> {
   const port = await freePort()
   const url = `http://${address}:${port}`
   const configPath = join(folder, 'config.yaml')
-  await writeFile(join(folder, 'derp.yaml'), stringify(map))
-  await writeFile(configPath, stringify(headscaleConfig(folder, `${address}:${port}`, await freePort())))
+  const mapPath = join(folder, 'derp.yaml')
+  const sources = map instanceof URL ? { urls: [map.href], paths: [] } : { urls: [], paths: [mapPath] }
+  if (!(map instanceof URL)) await writeFile(mapPath, typeof map === 'string' ? map : stringify(map))
+  const config = headscaleConfig(folder, `${address}:${port}`, await freePort())
+  const derp = { server: { enabled: false }, ...sources, auto_update_enabled: false }
+  await writeFile(configPath, stringify({ ...config, derp }))
   const run = (...args: readonly string[]): Promise<string> => runOk(program, ['-c', configPath, ...args])
   const server = await startProcess(program, ['-c', configPath, 'serve'], {
     cwd: folder,
@@ -47,12 +54,6 @@ function headscaleConfig(folder: string, address: string, grpcPort: number): obj
     unix_socket: join(folder, 'headscale.sock'),
     prefixes: { v4: '100.64.0.0/10', v6: 'fd7a:115c:a1e0::/48' },
     database: { type: 'sqlite', sqlite: { path: join(folder, 'headscale.sqlite') } },
-    derp: {
-      server: { enabled: false },
-      urls: [],
-      paths: [join(folder, 'derp.yaml')],
-      auto_update_enabled: false,
-    },
     dns: { magic_dns: false, base_domain: 'tailnet.test', override_local_dns: false },
   }
 }

@@ -148,7 +148,8 @@ async function natsCosts(
   const folder = await mkdtemp(join(tmpdir(), 'derpfleet-bench-nats-'))
   const servers = await NatsServers.start(program, { folder, names: ['ONE'] })
   const settings = { servers: [servers.url('ONE')], ca: undefined, secret: randomBytes(32) }
-  const parts = { settings, credentials: undefined, onConnected: () => undefined }
+  const nothing = (): void => undefined
+  const parts = { settings, credentials: undefined, onConnected: nothing, onState: nothing }
   const relay = new NatsDirectory({ ...parts, name: () => 'one.example.com' })
   const other = new NatsDirectory({ ...parts, name: () => 'two.example.com' })
   const pid = servers.pidOf('ONE')

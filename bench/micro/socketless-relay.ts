@@ -40,6 +40,7 @@ export class SocketlessRelay {
         sessionStarted: () => undefined,
         sessionEnded: () => undefined,
         homeChanged: () => undefined,
+        relayState: () => undefined,
       },
       now: () => performance.now(),
       random: (bytes) => RANDOM.subarray(0, bytes),

@@ -5,6 +5,7 @@ import type { Endpoint } from '#config/endpoint.ts'
 import { AdminPages } from '#ops/admin-pages.ts'
 import { AdminServer } from '#ops/admin-server.ts'
 import type { TokenVerbs } from '#ops/token-verbs.ts'
+import { fleetText } from '#ops/fleet-page.ts'
 import { Metrics } from '#ops/metrics.ts'
 import { Varz } from '#ops/varz.ts'
 import { packageVersion } from '#ops/version.ts'
@@ -50,6 +51,7 @@ export class AdminService implements Service {
       varz: new Varz(sources),
       health: readiness.health,
       map: mesh?.map,
+      fleet: () => fleetText(this.#parts.fleet.fleet),
       onScraped: () => this.#scraped.resolve(),
       version: packageVersion(),
     })

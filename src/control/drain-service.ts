@@ -29,6 +29,8 @@ export interface DrainServiceParts {
   /** Another run of this relay serves: siblings are moved to it, too. */
   readonly hasHandedOver: () => boolean
   readonly readiness: Pick<Readiness, 'drainStarted'>
+  /** Tells siblings; resolves when they know. */
+  readonly announce: () => Promise<void>
   /** Undefined without an admin port. */
   readonly admin: () => Pick<AdminService, 'scraped'> | undefined
 }
@@ -68,6 +70,7 @@ export class DrainService implements Service {
     const movesSiblings = this.#parts.hasHandedOver()
     const startedMs = performance.now()
     watch.begin()
+    await this.#parts.announce()
     const { remaining: clients } = watch.numbers()
     const times = this.#parts.times()
     const { settleMs } = times

@@ -21,6 +21,10 @@ export interface KeyDirectoryServiceParts {
   readonly credentials: () => string
   readonly send: (thread: number, update: LocationUpdate) => void
   readonly broadcast: (update: LocationUpdate) => void
+  /** This relay's key. */
+  readonly key: Uint8Array
+  /** A relay tells its state; the arrays are borrowed. */
+  readonly onState: (key: Uint8Array, state: Uint8Array) => void
 }
 
 export class KeyDirectoryService implements Service {
@@ -41,6 +45,7 @@ export class KeyDirectoryService implements Service {
       credentials:
         settings.credentials === undefined ? undefined : () => Buffer.from(this.#parts.credentials()),
       name: () => name() ?? hostname,
+      onState: ({ key, state }) => this.#parts.onState(key, state),
       onConnected: (isConnected, detail) => {
         if (isConnected) log.info(LogEvent.keyDirectoryConnected, { server: detail })
         else log.warn(LogEvent.keyDirectoryDisconnected, { reason: detail })
@@ -51,6 +56,15 @@ export class KeyDirectoryService implements Service {
 
   get health(): DirectoryHealth | undefined {
     return this.#directory?.health
+  }
+
+  get isConnected(): boolean {
+    return this.#directory?.isConnected === true
+  }
+
+  /** Tells the other relays the state of this one. */
+  tellState(state: Uint8Array): void {
+    this.#directory?.tellState({ key: this.#parts.key, state })
   }
 
   /** This relay has another name from now on. */

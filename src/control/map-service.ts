@@ -4,7 +4,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import type { MapFormat } from '#fleet/derp-map-writer.ts'
 import { HOLD_DOWNS, HeldMap, type HoldDowns } from '#fleet/held-map.ts'
-import type { NodeState } from '#fleet/live-map.ts'
+import type { NodeState } from '#fleet/node-state.ts'
 import { mapDocument, type MapDocument } from '#fleet/map-document.ts'
 import type { Region } from '#fleet/region.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -27,7 +27,7 @@ export interface FleetView {
 export interface MapServiceParts {
   /** The regions of the file in use; another list after each change of the file. */
   readonly regions: () => readonly Region[]
-  readonly fleet: FleetView
+  readonly fleet: () => FleetView
   /** Ed25519 private key in PEM. */
   readonly key: string | undefined
   readonly log: Log
@@ -86,7 +86,8 @@ export class MapService implements Service, MapSource {
     }
     const wasStale = this.isStale
     const before = this.#held.changes
-    const isChanged = this.#held.update((name) => fleet.stateOf(name), fleet.majority.isMajority)
+    const view = fleet()
+    const isChanged = this.#held.update((name) => view.stateOf(name), view.majority.isMajority)
     if (this.isStale && !wasStale) log.warn(LogEvent.mapStale)
     if (wasStale && !this.isStale) log.info(LogEvent.mapCurrent)
     if (!isChanged) return

@@ -3,8 +3,8 @@
 
 import type { Settings } from '#config/settings.ts'
 import { DnsSiblings } from '#fleet/dns-siblings.ts'
-import { NodeState } from '#fleet/live-map.ts'
 import type { Region } from '#fleet/region.ts'
+import type { ListedRelay } from '#fleet/fleet-state.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
@@ -25,11 +25,9 @@ export interface MeshServiceParts {
   readonly onSiblings: (edition: number) => void
   /** This relay has another name among its siblings. */
   readonly onRenamed: () => void
-  /** Undefined: not known, and all are taken as up. */
-  readonly fleet?: FleetView
+  /** Called once the service has started. */
+  readonly fleet: () => FleetView
 }
-
-const ALL_UP: FleetView = { stateOf: () => NodeState.up, majority: { isMajority: true } }
 
 export class MeshService implements Service {
   readonly #parts: MeshServiceParts
@@ -38,8 +36,8 @@ export class MeshService implements Service {
   /** The fleet's DERP map; undefined without a regions file. */
   readonly map: MapService | undefined
   #name: string | undefined
-  /** Names of the siblings that the threads were given last. */
-  #siblingNames: ReadonlySet<string> = new Set()
+  /** The siblings that the threads were given last. */
+  #siblings: readonly Sibling[] = []
   /** How often the threads were given siblings. */
   #edition = 0
 
@@ -55,9 +53,8 @@ export class MeshService implements Service {
     })
     this.#name = this.#files.position.name
     const { regionsPath, mapKey: key } = settings.mesh
-    const { fleet = ALL_UP } = parts
     const regions = (): readonly Region[] => this.#files.regions
-    this.map = regionsPath === undefined ? undefined : new MapService({ regions, fleet, key, log })
+    this.map = regionsPath === undefined ? undefined : new MapService({ regions, fleet: parts.fleet, key, log })
     this.#dns = new DnsSiblings({
       names: settings.mesh.dnsNames,
       onChange: () => this.#onDnsSiblings(),
@@ -78,6 +75,14 @@ export class MeshService implements Service {
   get position(): { readonly regions: readonly number[]; readonly nodes: readonly string[] } {
     const { regions, nodes } = this.#files.position
     return { regions: [...regions], nodes }
+  }
+
+  /** All relays of the fleet: the siblings, and this one. */
+  get relays(): readonly ListedRelay[] {
+    const { name = this.#parts.settings.hostname, nodes } = this.#files.position
+    const own = { name, nodes, isOwn: true }
+    const others = this.#siblings.filter((sibling) => sibling.name !== name)
+    return [own, ...others.map((sibling) => ({ name: sibling.name, nodes: sibling.nodes, isOwn: false }))]
   }
 
   start(): void {
@@ -108,9 +113,9 @@ export class MeshService implements Service {
   }
 
   #onDnsSiblings(): void {
-    const before = this.#siblingNames
+    const before = this.#siblingNames()
     const edition = this.#sendSiblings()
-    const after = this.#siblingNames
+    const after = this.#siblingNames()
     const added = [...after].filter((name) => !before.has(name))
     const removed = [...before].filter((name) => !after.has(name))
     if (added.length + removed.length === 0) return
@@ -121,6 +126,10 @@ export class MeshService implements Service {
     })
   }
 
+  #siblingNames(): ReadonlySet<string> {
+    return new Set(this.#siblings.map(({ name }) => name))
+  }
+
   #sendSiblings(): number {
     const { settings, broadcast, onSiblings } = this.#parts
     const listed: readonly Sibling[] = [...settings.mesh.siblings, ...this.#dns.siblings]
@@ -129,7 +138,7 @@ export class MeshService implements Service {
     const siblings = [...new Map(all.map((sibling) => [sibling.name, sibling])).values()]
     const edition = ++this.#edition
     broadcast({ kind: 'siblings', edition, siblings })
-    this.#siblingNames = new Set(siblings.map(({ name }) => name))
+    this.#siblings = siblings
     if (this.#dns.areAllAnswered) onSiblings(edition)
     return edition
   }

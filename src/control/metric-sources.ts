@@ -6,6 +6,7 @@ import { certificateReload } from '#ops/certificate-families.ts'
 import type { DirectoryWatch } from '#ops/directory-watch.ts'
 import { drainFamilies } from '#ops/drain-families.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
+import { fleetFamilies } from '#ops/fleet-families.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
 import { mapFamilies } from '#ops/map-families.ts'
@@ -18,6 +19,7 @@ import { packageVersion } from '#ops/version.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
+import type { FleetService } from './fleet-service.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
@@ -33,6 +35,7 @@ export interface MetricParts {
   readonly links: LinkWatch
   readonly directory: DirectoryWatch
   readonly drain: DrainWatch
+  readonly fleet: FleetService
   readonly reloads: Reloads
   readonly verbDenials: VerbDenials
   readonly ways: NativeWays
@@ -78,6 +81,7 @@ export type ContinuedParts = Pick<
   | 'certificates'
   | 'directory'
   | 'drain'
+  | 'fleet'
   | 'links'
   | 'log'
   | 'mesh'
@@ -88,7 +92,7 @@ export type ContinuedParts = Pick<
 
 /** What the next run of this relay goes on counting. */
 export function continuedSources(parts: ContinuedParts): ContinuedSources {
-  const { admission, certificates, directory, drain, links, log, mesh, reloads, run, verbDenials } = parts
+  const { admission, certificates, directory, drain, fleet, links, log, mesh, reloads, run, verbDenials } = parts
   return {
     admission: () => admission.numbers,
     siblings: () => links.siblings(),
@@ -97,6 +101,7 @@ export function continuedSources(parts: ContinuedParts): ContinuedSources {
       ...mapFamilies(mesh?.map?.figures),
       ...reloads.families(certificateReload(certificates?.status)),
       ...drainFamilies(drain),
+      ...fleetFamilies(fleet.fleet),
       ...verbDenials.families(),
     ],
     certificates: () => certificates?.status,

@@ -12,7 +12,7 @@ import { DrainService } from './drain-service.ts'
 import type { FileReload } from './mesh-files.ts'
 import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
-import { drainVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
+import { drainVerb, fleetVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
 import { Readiness } from './readiness.ts'
 import { ReloadService, type FileOwner, type ReloadParts } from './reload-service.ts'
 import { startProblems } from './start-check.ts'
@@ -67,11 +67,13 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
     threads,
     readiness,
     hasHandedOver: () => input.run.hasHandedOver,
+    announce: async () => await input.fleet.announceDrain(),
     // A later run has the port from the moment at which it serves.
     admin: () => (input.run.isNewest ? admin : undefined),
   })
   const verbs = folder === undefined ? undefined : new VerbsService({ folder, log, calls, native })
   calls.register(statusVerb({ ...input, readiness }))
+  calls.register(fleetVerb({ ...input, readiness }))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
   return { readiness, drain, reload, admin, verbs, notify }

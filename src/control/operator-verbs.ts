@@ -1,9 +1,10 @@
-// The verbs of a running relay that need no part of their own: `status` says how it is, `reload` reads its files again,
+// The verbs of a running relay that need no part of their own: `status` says how it is, `fleet` how all are, `reload` reads its files again,
 // `drain` moves its clients away and ends it.
 // Adapts parts of the relay to verbs; no logic of either. Runs on the control thread.
 
 import type { CertificateStatus } from '#ops/certificate-families.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
+import { fleetBody, type FleetContent } from '#ops/fleet-page.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Verb, VerbBody } from '#ops/verb.ts'
 import { packageVersion } from '#ops/version.ts'
@@ -36,6 +37,20 @@ export function statusVerb(parts: StatusParts): Verb {
     changes: false,
     parameters: {},
     answer: () => ({ isDone: true, body: { ...identityOf(parts), startedAt, ...stateOf(parts) } }),
+  }
+}
+
+/** The same, with all relays of the fleet as this relay knows them. */
+export function fleetVerb(parts: StatusParts & { readonly fleet: { readonly fleet: FleetContent } }): Verb {
+  const status = statusVerb(parts)
+  return {
+    name: 'fleet',
+    changes: false,
+    parameters: {},
+    answer: async (call) => {
+      const { body } = await status.answer(call)
+      return { isDone: true, body: { ...body, fleet: fleetBody(parts.fleet.fleet) } }
+    },
   }
 }
 

@@ -1,8 +1,8 @@
 // The composition root: settings in, a running relay out. Construction and order only; what the parts do is their own
 // business. Runs on the control thread.
 //
-// Constructors start nothing, so the order of construction is free. The order of start is `basis`, `listeners`, `others` below; parts stop in
-// reverse. STUN comes after the relay threads because clients choose regions by it: it must not answer for a relay that
+// Constructors start nothing, so the order of construction is free. The order of start is `basis`, `listeners`, `others`,
+// `operators` below; parts stop in reverse. STUN comes after the relay threads because clients choose regions by it: it must not answer for a relay that
 // can't serve. The admin port stops last, so that it shows how the others end. To add a long-lived part, see `service.ts`.
 
 import { HttpChallenges } from '#certificates/http-challenges.ts'
@@ -25,6 +25,7 @@ import { BootstrapDns } from './bootstrap-dns.ts'
 import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
 import { DerpListener } from './derp-listener.ts'
 import type { DrainService } from './drain-service.ts'
+import { FleetService } from './fleet-service.ts'
 import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
 import { continuedSources } from './metric-sources.ts'
@@ -171,8 +172,9 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     broadcast: (message) => threads.broadcast(message),
     onSiblings: (edition) => links.expect(edition),
     onRenamed: () => keyDirectory?.renamed(),
+    fleet: () => fleet.fleet,
   })
-  const keyDirectory = mesh && makeKeyDirectory(settings, log, { mesh, threads })
+  const keyDirectory = mesh && makeKeyDirectory(settings, log, { mesh, threads, fleet: () => fleet })
   const derp = new DerpListener(settings.derp, threads)
   const httpParts = { derp, native, challenges, inherited: inherited.http[0] }
   const http = settings.http && new RedirectService(settings.http, httpParts)
@@ -187,18 +189,30 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const watched = { threads, links, directory, stun, admission, certificates }
   const verbDenials = new VerbDenials()
   const drainWatch = new DrainWatch(threads.counters)
-  const observed = { ...watched, settings, reloads, mesh, drain: drainWatch, verbDenials }
+  const fleet = new FleetService({
+    ...watched,
+    settings,
+    log,
+    run,
+    mesh,
+    drain: drainWatch,
+    directory: keyDirectory,
+    instance: threads.instance,
+    readiness: () => readiness,
+  })
+  const observed = { ...watched, settings, reloads, mesh, fleet, drain: drainWatch, verbDenials }
   const continued = continuedSources({ ...surroundings, ...observed })
   const { readiness, drain, reload, admin, verbs, notify } = makeOperatorParts(settings, {
     ...surroundings,
     ...observed,
     apply,
   })
-  const dispatch = new ThreadDispatch({ log, links, readiness, admission, certificates, keyDirectory, run })
+  const dispatch = new ThreadDispatch({ ...watched, log, fleet, readiness, keyDirectory, run })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
-  const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, admin, drain, reload, verbs]
-  const present = [...basis, ...listeners, ...others].filter((service) => service !== undefined)
+  const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, fleet]
+  const operators: Parts = [admin, drain, reload, verbs]
+  const present = [...basis, ...listeners, ...others, ...operators].filter((service) => service !== undefined)
   const services = new Services(present, admin)
   run.attach({
     threads,
@@ -221,9 +235,9 @@ function makeMesh(settings: Settings, parts: Omit<MeshServiceParts, 'settings'>)
 }
 
 function makeKeyDirectory(
-  { hostname, mesh: { nats, regionsPath } }: Settings,
+  { hostname, nodeKey, mesh: { nats, regionsPath } }: Settings,
   log: Log,
-  { mesh, threads }: { mesh: MeshService; threads: RelayThreads },
+  { mesh, threads, fleet }: { mesh: MeshService; threads: RelayThreads; fleet: () => FleetService },
 ): KeyDirectoryService | undefined {
   if (nats === undefined) return undefined
   return new KeyDirectoryService({
@@ -235,6 +249,8 @@ function makeKeyDirectory(
     credentials: () => mesh.natsCredentials,
     send: (thread, update) => threads.send(thread, { kind: 'keyLocation', ...update }),
     broadcast: (update) => threads.broadcast({ kind: 'keyLocation', ...update }),
+    key: nodeKey.publicKey,
+    onState: (key, state) => fleet().take(key, state, 'directory'),
   })
 }
 

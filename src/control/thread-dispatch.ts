@@ -10,6 +10,7 @@ import { SiblingLog } from '#ops/sibling-log.ts'
 import type { FromRelayThread } from '#worker/thread-messages.ts'
 import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
+import type { FleetService } from './fleet-service.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { Run } from './run.ts'
@@ -21,6 +22,7 @@ const SESSION_LINES_PER_SECOND = 10
 export interface ThreadDispatchParts {
   readonly log: Log
   readonly links: LinkWatch
+  readonly fleet: Pick<FleetService, 'noteLinks' | 'take' | 'threadEnded'>
   readonly run: Pick<Run, 'threadDied'>
   readonly readiness: Pick<Readiness, 'threadsChanged'>
   readonly admission: RelayAdmission
@@ -51,7 +53,7 @@ export class ThreadDispatch {
   }
 
   onMessage(message: FromRelayThread, from: MessageSource): void {
-    const { log, links, admission, certificates, keyDirectory } = this.#parts
+    const { log, links, fleet, admission, certificates, keyDirectory } = this.#parts
     switch (message.kind) {
       case 'askAdmission':
         return admission.ask(from.index, message, (answer) =>
@@ -67,7 +69,10 @@ export class ThreadDispatch {
         return this.#sessionStarts.writeHome(message.notice)
       case 'linkReports':
         links.note(from.index, message.edition, message.links)
+        fleet.noteLinks(from.index, message.links)
         return this.#siblings.write(from.index, message.links)
+      case 'relayState':
+        return fleet.take(message.key, message.state, 'link')
       case 'announceHomes':
         return keyDirectory?.homesChanged(from.index, message.changes)
       case 'lookUpKey':
@@ -82,9 +87,10 @@ export class ThreadDispatch {
   }
 
   onDeath(death: ThreadDeath): void {
-    const { log, links, admission, certificates, keyDirectory, readiness } = this.#parts
+    const { log, links, fleet, admission, certificates, keyDirectory, readiness } = this.#parts
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
+    fleet.threadEnded(death.thread)
     admission.forget(death.thread)
     keyDirectory?.threadEnded(death.thread)
     certificates?.threadEnded(death.thread)

@@ -3,7 +3,8 @@
 // changes at most once in a hold-down. What the operator writes in the file applies at once. A relay that does not see the
 // majority of the fleet drops no region. Has no timer: the owner calls update() every second or so.
 
-import { fileMap, liveMap, NodeState, type StateOf } from './live-map.ts'
+import { fileMap, liveMap } from './live-map.ts'
+import { NodeState, type StateOf } from './node-state.ts'
 import { RegionState, type Region } from './region.ts'
 import { siblingName } from './sibling.ts'
 import { SteadyStates } from './steady-states.ts'

@@ -3,13 +3,8 @@
 // see it, derp-map-writer.ts writes it.
 
 import type { Node } from './node.ts'
+import { NodeState, type StateOf } from './node-state.ts'
 import { RegionState, type Region } from './region.ts'
-
-export const NodeState = { up: 'up', draining: 'draining', down: 'down' } as const
-export type NodeState = (typeof NodeState)[keyof typeof NodeState]
-
-/** The state of a node of the file, by its name. */
-export type StateOf = (nodeName: string) => NodeState
 
 /**
  * The regions of the map, by ascending id. Never empty: without any live region it is the last map or, without one, the

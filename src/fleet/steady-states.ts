@@ -2,7 +2,7 @@
 // draining or down, is away once, so that a drain and the restart after it count as one absence. A change that clients are
 // not told of yet is not believed yet either: a node that is back before they are told has not been away for them.
 
-import { NodeState, type StateOf } from './live-map.ts'
+import { NodeState, type StateOf } from './node-state.ts'
 
 interface Steady {
   readonly state: NodeState

@@ -3,6 +3,7 @@
 // Subjects hold keyed hashes, so servers learn no node keys. Packets never pass through NATS. Runs on the control thread.
 //
 //   derpfleet.at.<hash>      request: which relay has this key?   answer: the relay's name
+//   derpfleet.state          the states of relays (nats-states.ts)
 //   derpfleet.moved.<hash>   the relay that has the key from now on, for relays that watch it; empty: one has withdrawn it
 //
 // Contract: without a connection every lookup is answered "unknown" at once, and announcements and watches are kept; when
@@ -13,6 +14,7 @@ import { NoRespondersError, RequestError, type Msg } from '@nats-io/transport-no
 import { toHex } from '#protocol/bytes.ts'
 import type { KeyDirectory, KeyLocation } from './key-directory.ts'
 import { attempt, NatsConnector, type NatsServerSettings } from './nats-connector.ts'
+import { openState, sealState, STATE_SUBJECT, type SealedState } from './nats-states.ts'
 import { NatsSubscriptions, type Interest } from './nats-subscriptions.ts'
 
 /** Packets wait no longer for an answer. A request round the globe takes half a second and is repeated. */
@@ -36,6 +38,8 @@ export interface NatsDirectoryParts {
   readonly credentials: (() => Uint8Array) | undefined
   /** The current name of this relay in the other relays' lists. */
   readonly name: () => string
+  /** A relay tells its state; the arrays are borrowed. */
+  readonly onState: (sealed: SealedState) => void
   /** Called when the connection is made or lost, with the server or the reason. */
   readonly onConnected: (isConnected: boolean, detail: string) => void
 }
@@ -81,6 +85,11 @@ export class NatsDirectory implements KeyDirectory {
       connection: () => this.#connector.connection,
       announcement: name,
     })
+    this.#subscriptions.add({
+      subject: STATE_SUBJECT,
+      onMessage: ({ data }) => this.#onState(data),
+      announceOn: undefined,
+    })
     this.#connector.start()
   }
 
@@ -96,6 +105,12 @@ export class NatsDirectory implements KeyDirectory {
       announced: this.#announced.size,
       answers: { ...this.#answers },
     }
+  }
+
+  /** Tells the other relays the state of this one. Without a connection nobody hears it. */
+  tellState(sealed: SealedState): void {
+    const message = sealState(sealed, this.#parts.settings.secret)
+    attempt(() => this.#connector.connection?.publish(STATE_SUBJECT, message))
   }
 
   /** The name of this relay has changed: announces its keys again. */
@@ -157,6 +172,11 @@ export class NatsDirectory implements KeyDirectory {
   async close(): Promise<void> {
     this.#subscriptions.close()
     await this.#connector.close()
+  }
+
+  #onState(message: Uint8Array): void {
+    const sealed = openState(message, this.#parts.settings.secret)
+    if (sealed !== undefined) this.#parts.onState(sealed)
   }
 
   #hash(key: Uint8Array): string {

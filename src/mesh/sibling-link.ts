@@ -12,6 +12,7 @@ import { concatBytes } from '#protocol/bytes.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { isMeshKeyRefusal, pongFrame, readRestarting } from '#protocol/frames.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
 import type { AddressedPacket } from '#relay/ports.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import type { Dial, DialHandler } from './dial.ts'
@@ -160,9 +161,15 @@ export class SiblingLink implements DialableSibling {
       keys: this.#presence.keys,
       keysRefused: this.#presence.keysRefused,
       isInside: this.sibling.isInside,
+      ...this.#identityOfSibling(),
       ...this.#sender.takeNumbers(),
       ...this.#quality.read(),
     }
+  }
+
+  #identityOfSibling(): Pick<SiblingReport, 'key' | 'instance'> {
+    const login = this.isUp ? this.login : undefined
+    return { key: login && publicKeyText(login.serverKey), instance: login?.instance }
   }
 
   /** Dials, if the sibling is watched, and keeps the link until `close`. */
@@ -220,6 +227,11 @@ export class SiblingLink implements DialableSibling {
 
   forward(packet: AddressedPacket, sourceKey: Uint8Array, nowMs: number): void {
     this.#sender.forward(packet, sourceKey, nowMs)
+  }
+
+  /** A frame that the sibling may pass over. */
+  tellState(frame: Uint8Array): void {
+    if (this.isUp) this.#sendControl(frame)
   }
 
   #sendControl(frame: Uint8Array): void {

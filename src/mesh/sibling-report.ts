@@ -35,6 +35,10 @@ export interface SiblingReport extends Quality {
   readonly keys: number
   readonly keysRefused: number
   readonly isInside: boolean
+  /** The key that it has proven, as text; undefined while the link is not up. */
+  readonly key: string | undefined
+  /** The run of the relay that it names; undefined while the link is not up, and for derper. */
+  readonly instance: string | undefined
   readonly waitingBytes: number
   /** Since the link was made, over all its connections. */
   readonly packets: number

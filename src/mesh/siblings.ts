@@ -85,6 +85,12 @@ export class Siblings implements LinkOwner {
     return [...this.#links.values()].find((link) => link.sibling.name === name)
   }
 
+  /** Sends the frame to the siblings of these names whose link is up. */
+  tellState(names: readonly string[], frame: Uint8Array): void {
+    const wanted = new Set(names)
+    for (const link of this.#links.values()) if (wanted.has(link.sibling.name)) link.tellState(frame)
+  }
+
   /** Names of the nodes in the DERP map that have been reachable for a while. */
   settledNodes(nowMs: number): ReadonlySet<string> {
     const settled = [...this.#links.values()].filter((link) => link.isSettled(nowMs))

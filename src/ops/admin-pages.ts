@@ -13,6 +13,8 @@ export interface AdminPagesParts {
   readonly health: Health
   /** Undefined without a regions file. */
   readonly map?: MapSource | undefined
+  /** JSON of the fleet's state. */
+  readonly fleet: () => string
   /** The metrics were read. */
   readonly onScraped?: () => void
   /** The program's version, for the index. */
@@ -44,6 +46,11 @@ export class AdminPages {
         about:
           '200 if this relay can serve clients, else 503 and the failing checks; ?verbose lists all checks',
         answer: (request) => this.#ready(request),
+      },
+      {
+        path: '/fleet',
+        about: 'all relays of the fleet as this relay knows them, as JSON',
+        answer: () => ({ status: 200, contentType: 'application/json', text: this.#parts.fleet() }),
       },
       {
         path: '/debug/varz',

@@ -96,5 +96,14 @@ export const LogEvent = {
   fileUsableAgain: 'file_usable_again', // a file with rejected content is valid and in use again
   keyDirectoryConnected: 'key_directory_connected',
   keyDirectoryDisconnected: 'key_directory_disconnected', // known keys stay known; others are not found
+
+  // Fleet
+  fleetRelayDown: 'fleet_relay_down', // a relay has ended, or is silent for too long
+  fleetRelayDraining: 'fleet_relay_draining', // a relay moves its clients away
+  fleetRelayUp: 'fleet_relay_up', // again, after one of these
+  fleetConflict: 'fleet_conflict', // two relays claim one node, or one key
+  fleetMajorityLost: 'fleet_majority_lost', // this relay sees half of the fleet's relays or fewer
+  fleetMajorityBack: 'fleet_majority_back',
+  fleetStateRefused: 'fleet_state_refused', // a sibling's state that makes no sense, at most a line a minute for each kind
 } as const
 export type LogEvent = (typeof LogEvent)[keyof typeof LogEvent]

@@ -275,6 +275,11 @@ const CONTROL_ROWS: readonly Row[] = [
     plain('unknownFrames'),
   ),
   counter(
+    'derp_relay_states_refused_total',
+    'States of siblings that were not read because they came too often.',
+    plain('relayStatesRefused'),
+  ),
+  counter(
     'derp_rate_limit_waits_total',
     'Pauses in reading from a client that exceeded the rate limit.',
     plain('rateLimitWaits'),

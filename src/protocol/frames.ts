@@ -118,6 +118,11 @@ export function restartingFrame(reconnectInMs: number, tryForMs: number): Uint8A
   return frame(FrameType.restarting, payload)
 }
 
+/** The state of this relay, for a sibling: JSON. */
+export function relayStateFrame(state: Uint8Array): Uint8Array {
+  return frame(FrameType.relayState, state)
+}
+
 /** Both delays of a Restarting payload in ms; undefined if it is too short. */
 export function readRestarting(payload: Uint8Array): { reconnectInMs: number; tryForMs: number } | undefined {
   if (payload.length < 8) return undefined

@@ -25,6 +25,11 @@ export const PING_BYTES = 8
 export const PING_BYTES_MAX = 1_000
 /** The longest frame of unknown type that is skipped, not rejected (derper 1.104). */
 export const UNKNOWN_FRAME_BYTES_MAX = KEY_BYTES + PACKET_BYTES_MAX
+/**
+ * The longest state that a relay tells its siblings: 256 links of 100 bytes, and room for the rest. Below what derper skips
+ * of a frame that it does not know.
+ */
+export const RELAY_STATE_BYTES_MAX = 32_768
 /** The longest ServerKey that a client accepts: magic, key, and room for additions. */
 export const SERVER_KEY_BYTES_MAX = 1_024
 /** The longest other frame that a client accepts. */

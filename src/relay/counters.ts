@@ -72,6 +72,7 @@ const PLAIN = [
   'peerGoneDisconnected',
   'peerGoneNotHere',
   'unknownFrames',
+  'relayStatesRefused', //   states of siblings that came too often
   'rateLimitWaits',
   'writeStalls',
   // drain

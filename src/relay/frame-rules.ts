@@ -9,6 +9,7 @@ import {
   KEY_BYTES,
   PING_BYTES,
   PING_BYTES_MAX,
+  RELAY_STATE_BYTES_MAX,
   SEND_PACKET_BYTES_MAX,
   UNKNOWN_FRAME_BYTES_MAX,
 } from '#protocol/limits.ts'
@@ -47,6 +48,10 @@ export function judgeFrame(type: number, payloadBytes: number, isMesh: boolean):
     case FrameType.closePeer:
       if (payloadBytes !== KEY_BYTES) return ProtocolError.closePeerLength
       return isMesh ? 'accept' : ProtocolError.notPrivileged
+    case FrameType.relayState:
+      // Of anybody else it is a frame of unknown type, as for derper.
+      if (isMesh && payloadBytes <= RELAY_STATE_BYTES_MAX) return 'accept'
+      return payloadBytes <= UNKNOWN_FRAME_BYTES_MAX ? 'skip' : ProtocolError.unknownFrameLength
     default:
       return payloadBytes <= UNKNOWN_FRAME_BYTES_MAX ? 'skip' : ProtocolError.unknownFrameLength
   }

@@ -275,6 +275,8 @@ export interface Observer {
   /** A session has proven a key and is admitted. */
   sessionStarted(event: SessionStart): void
   sessionEnded(event: SessionEnd): void
+  /** A sibling tells its state. Both arrays are borrowed; the key is proven, the state is not checked. */
+  relayState(key: Uint8Array, state: Uint8Array): void
 }
 
 export interface SessionStart {

@@ -14,6 +14,8 @@ const NOT_HERE = { burst: 3, perSecond: 1 }
 const NOT_HERE_TO_SIBLING = { burst: 100, perSecond: 100 }
 /** Lookups of keys of other regions for one client: a network's worth at once, then now and then. */
 const LOOKUPS = { burst: 50, perSecond: 5 }
+/** States of a sibling: one in five seconds, more when its health changes or its links are made. */
+const STATES = { burst: 20, perSecond: 2 }
 /** Mesh links carry many clients' traffic and may stall for longer, as derper's. */
 const MESH_WRITE_TIMEOUT_MS = 30_000
 /** No frame is charged for more than the largest packet. */
@@ -36,6 +38,7 @@ export class SessionUsage {
   #nextKeepAliveMs = Infinity
   #notHere: TokenBucket | undefined = undefined
   #lookups: TokenBucket | undefined = undefined
+  #states: TokenBucket | undefined = undefined
 
   /** @param random one byte */
   constructor(limits: SessionLimits, isMesh: boolean, nowMs: number, random: number) {
@@ -80,6 +83,12 @@ export class SessionUsage {
   mayLookUp(nowMs: number): boolean {
     this.#lookups ??= new TokenBucket(LOOKUPS.perSecond, LOOKUPS.burst, nowMs)
     return this.#lookups.tryTake(1, nowMs)
+  }
+
+  /** Whether a sibling may tell its state now; uses up one of its messages. */
+  mayTellState(nowMs: number): boolean {
+    this.#states ??= new TokenBucket(STATES.perSecond, STATES.burst, nowMs)
+    return this.#states.tryTake(1, nowMs)
   }
 
   /** @param sinceMs when the burst in flight was begun; undefined: none is in flight */

@@ -193,6 +193,8 @@ export class Session
         return this.#context.registry.watch(this)
       case FrameType.closePeer:
         return this.#context.registry.closePeer(new Uint8Array(buffer.subarray(start, end)))
+      case FrameType.relayState:
+        return this.#onRelayState(buffer.subarray(start, end))
     }
   }
 
@@ -203,6 +205,12 @@ export class Session
     this.#hasPong = true
     this.#context.counters.add(Counter.pongsSent, 1)
     this.tell(pongFrame(payload))
+  }
+
+  #onRelayState(state: Uint8Array): void {
+    const { counters, observer, now } = this.#context
+    if (this.#usage?.mayTellState(now()) === true) observer.relayState(this.key, state)
+    else counters.add(Counter.relayStatesRefused, 1)
   }
 
   #noteHome(isHome: boolean): void {

@@ -84,6 +84,8 @@ class RelayThread {
           this.#mesh.homeChanged(key, isHome)
           this.#notices.homeChanged(key, isHome)
         },
+        relayState: (key, state) =>
+          send({ kind: 'relayState', key: new Uint8Array(key), state: new Uint8Array(state) }),
       },
       routes: this.#mesh.routes,
       threads: this.#threadLinks,
@@ -133,6 +135,8 @@ class RelayThread {
         return this.#mesh.located(message)
       case 'siblings':
         return this.#mesh.setSiblings(message.edition, message.siblings)
+      case 'tellState':
+        return this.#mesh.tellState(message.to, message.state)
       case 'threadStarted':
         this.#threadLinks.link(message.link)
         return this.#threadLinks.startSync(message.link.thread)

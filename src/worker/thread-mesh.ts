@@ -9,6 +9,7 @@ import { RouteTable } from '#mesh/route-table.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { readU32 } from '#protocol/bytes.ts'
+import { relayStateFrame } from '#protocol/frames.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { Relay } from '#relay/relay.ts'
 import { later, now } from './clock.ts'
@@ -73,6 +74,11 @@ export class ThreadMesh {
     this.#edition = edition
     this.#haveLinksChanged = true
     this.#siblings?.setSiblings(siblings)
+  }
+
+  /** Tells the siblings of these names the state of this relay, where this thread's link is up. */
+  tellState(names: readonly string[], state: Uint8Array): void {
+    this.#siblings?.tellState(names, relayStateFrame(state))
   }
 
   /** The first key is used to log in to siblings from now on. */

@@ -67,6 +67,8 @@ export type ToRelayThread =
   | ({ readonly kind: 'keyLocation' } & LocationUpdate)
   /** The siblings to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly Sibling[] }
+  /** Tells siblings of these names the state of this relay, where the link is up. */
+  | { readonly kind: 'tellState'; readonly to: readonly string[]; readonly state: Uint8Array }
   /** Refuses connections from now on and moves all clients away, within the times given. */
   | { readonly kind: 'drain'; readonly times: DrainTimes }
   | { readonly kind: 'stop' }
@@ -127,6 +129,8 @@ export type FromRelayThread =
   | { readonly kind: 'certificatesUsed'; readonly edition: number }
   /** This thread's links to the siblings of that edition; sent once a second and whenever the state of a link changes. */
   | { readonly kind: 'linkReports'; readonly edition: number; readonly links: readonly SiblingReport[] }
+  /** A sibling with this key tells its state. */
+  | { readonly kind: 'relayState'; readonly key: Uint8Array; readonly state: Uint8Array }
   /** Keys of clients that made this relay their home, or no longer do; for the key directory. */
   | { readonly kind: 'announceHomes'; readonly changes: readonly HomeChange[] }
   /** Asks the key directory where a key is. */

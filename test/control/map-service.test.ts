@@ -4,7 +4,7 @@ import { generateKeyPairSync, verify } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { expect, it, vi } from 'vitest'
 import { MapService } from '#control/map-service.ts'
-import { NodeState } from '#fleet/live-map.ts'
+import { NodeState } from '#fleet/node-state.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 import { Log } from '#ops/log.ts'
 import { derpfleet } from '../cli/program.ts'
@@ -28,7 +28,7 @@ it('follows the states of the fleet, and tells of it', async () => {
   const write = (line: string): unknown => events.push((JSON.parse(line) as { event: string }).event)
   const holdDowns = { removalMs: 0, returnMs: 0 }
   const log = new Log('info', { write })
-  const map = new MapService({ regions: () => regions, fleet, key: undefined, log, holdDowns })
+  const map = new MapService({ regions: () => regions, fleet: () => fleet, key: undefined, log, holdDowns })
   const inMap = (): readonly string[] => ['900a', '901a'].filter((name) => map.map('json').text.includes(name))
   map.start()
   try {

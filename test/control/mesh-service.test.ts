@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { MeshService } from '#control/mesh-service.ts'
+import { NodeState } from '#fleet/node-state.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
@@ -56,6 +57,7 @@ beforeEach(async () => {
     broadcast: (message) => told.push(message),
     onSiblings: () => undefined,
     onRenamed: () => undefined,
+    fleet: () => ({ stateOf: () => NodeState.up, majority: { isMajority: true } }),
   })
   service.start()
   await service.reload()

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { stringify } from 'yaml'
-import { NodeState } from '#fleet/live-map.ts'
+import { NodeState } from '#fleet/node-state.ts'
 import type { Region } from '#fleet/region.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 

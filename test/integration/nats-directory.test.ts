@@ -51,6 +51,38 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     expect(fra.health.announced).toBe(1)
   })
 
+  test('carries the states of relays to all others, also after a server was lost, and of nobody without the secret', async () => {
+    const heard: string[] = []
+    const settings = { servers: [directories.servers.url('US')], ca: undefined, secret: directories.secret }
+    const onState = ({ state }: { state: Uint8Array }): void => void heard.push(Buffer.from(state).toString())
+    const nyc = await directories.connected(directories.opened('nyc3.lab', { settings, onState }))
+    const fra = await directories.of('fra3.lab', 'EU')
+    const key = randomBytes(32)
+    const outsider = await connect({ servers: directories.servers.url('EU') })
+    try {
+      await waitUntil('a state arrives in the other region', () => {
+        outsider.publish('derpfleet.state', Buffer.concat([randomBytes(64), Buffer.from('forged')]))
+        fra.tellState({ key, state: Buffer.from('first') })
+        return heard.includes('first')
+      })
+      await directories.servers.kill('US')
+      await waitUntil('the server is lost', () => !nyc.isConnected)
+      nyc.tellState({ key, state: Buffer.from('to nobody') })
+      await directories.servers.restart('US')
+      await waitUntil(
+        'states arrive again',
+        () => {
+          fra.tellState({ key, state: Buffer.from('second') })
+          return heard.includes('second')
+        },
+        30_000,
+      )
+      expect(new Set(heard)).toEqual(new Set(['first', 'second']))
+    } finally {
+      await outsider.close()
+    }
+  })
+
   test('notifies a relay that has looked up a key when the key moves', async () => {
     const [fra, nyc] = [await directories.of('fra2.lab', 'EU'), await directories.of('nyc2.lab', 'US')]
     const key = randomBytes(32)
@@ -206,6 +238,45 @@ describe.skipIf('missing' in found)('a key directory over NATS', { timeout: TIME
     fra.announce(known)
     await waitUntil('both lookups have returned', () => locations.length === 2)
     expect(locations).toEqual([{ kind: 'unknown' }, { kind: 'unknown' }])
+  })
+
+  test('tells relays of different regions of each other, which have no link', async () => {
+    const regions = ['fra11', 'nyc11'].map((name, at) => ({
+      id: 900 + at,
+      code: name,
+      name,
+      nodes: [{ name, hostname: `${name}.lab` }],
+    }))
+    const start = async (name: string, server: string): Promise<LiveRelay> =>
+      await LiveRelay.start({
+        hostname: `${name}.lab`,
+        threadCount: 1,
+        admin: { host: '127.0.0.1', port: 0 },
+        mesh: {
+          ...NO_MESH,
+          regions,
+          nats: {
+            servers: [directories.servers.url(server)],
+            ca: undefined,
+            secret: directories.secret,
+            credentials: undefined,
+          },
+        },
+      })
+    await using fra = await start('fra11', 'EU')
+    const stateOf = async (name: string): Promise<string> => {
+      const { relays } = JSON.parse(await fra.page('/fleet')) as {
+        relays: { name: string; knownBy: string; state: string }[]
+      }
+      const { knownBy = '', state = '' } = relays.find((one) => one.name === `${name}.lab`) ?? {}
+      return `${knownBy} ${state}`
+    }
+    expect(await stateOf('nyc11')).toBe('none up')
+    {
+      await using _nyc = await start('nyc11', 'US')
+      await waitUntil('it is heard', async () => (await stateOf('nyc11')) === 'state up', 20_000)
+    }
+    await waitUntil('it has ended', async () => (await stateOf('nyc11')) === 'state down')
   })
 
   test('withdraws the keys of a relay thread that has died', async () => {

@@ -7,9 +7,11 @@ import {
   peerGoneFrame,
   peerPresentFrame,
   pongFrame,
+  relayStateFrame,
   restartingFrame,
 } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
 import { alice, bob } from '../support/actor.ts'
 import { addressed, KEYS_MAX, other, self, FakeSibling } from '../support/fake-sibling.ts'
 import { sha256 } from '../vectors/hex.ts'
@@ -376,4 +378,18 @@ it('expects no clients back that left a sibling which is not watched: the direct
   sibling.up()
   sibling.send(restartingFrame(8_200, 0))
   expect([sibling.drains, sibling.link.isDraining]).toEqual([[], false])
+})
+
+it('tells its state over a link that is up, and reports whom it has told', () => {
+  const sibling = new FakeSibling()
+  sibling.link.tellState(relayStateFrame(Buffer.from('early')))
+  sibling.up()
+  sibling.written.length = 0
+  sibling.link.tellState(relayStateFrame(Buffer.from('now')))
+  sibling.turn()
+  const told = sibling.written.filter(({ type }) => type === FrameType.relayState)
+  expect(told.map(({ payload }) => payload.toString())).toEqual(['now'])
+  expect(sibling.link.report()).toMatchObject({ key: publicKeyText(other.key), instance: undefined })
+  sibling.end('closed')
+  expect(sibling.link.report().key).toBeUndefined()
 })

@@ -42,7 +42,14 @@ function pages(): AdminPages {
   })
   const stun = { name: 'stun', check: () => ({ isOk: isStunOk, detail: isStunOk ? 'answers' : 'silent' }) }
   const health = new Health([{ name: 'listeners', check: () => ({ isOk: true, detail: 'bound' }) }, stun])
-  return new AdminPages({ metrics: new Metrics(sources), varz: new Varz(sources), health, version: '1.2.3' })
+  const fleet = (): string => '{}'
+  return new AdminPages({
+    metrics: new Metrics(sources),
+    varz: new Varz(sources),
+    health,
+    fleet,
+    version: '1.2.3',
+  })
 }
 
 interface Response {

@@ -88,6 +88,7 @@ export const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   peerGoneDisconnected: ['derp_peer_gone_sent_total{reason="disconnected"}'],
   peerGoneNotHere: ['derp_peer_gone_sent_total{reason="not_here"}'],
   unknownFrames: ['derp_unknown_frames_total'],
+  relayStatesRefused: ['derp_relay_states_refused_total'],
   rateLimitWaits: ['derp_rate_limit_waits_total'],
   writeStalls: ['derp_write_stalls_total'],
   sweeps: ['derp_thread_sweeps_total'],

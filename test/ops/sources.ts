@@ -4,6 +4,7 @@ import { CarriedSeries } from '#ops/carried-series.ts'
 import type { CertificateLife, CertificateStatus } from '#ops/certificate-families.ts'
 import { drainFamilies } from '#ops/drain-families.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
+import { fleetFamilies } from '#ops/fleet-families.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { mapFamilies } from '#ops/map-families.ts'
 import { Log } from '#ops/log.ts'
@@ -97,6 +98,12 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       ...mapFamilies({ isStale: false, regions: 3, changes: { removals: 2, returns: 1, edits: 4 } }),
       ...reloads.families(),
       ...drainFamilies(new DrainWatch([])),
+      ...fleetFamilies({
+        relays: [{ isListed: true, state: 'up' }],
+        majority: { seen: 1, expected: 1, isMajority: true },
+        conflicts: [],
+        results: new Map([['taken', 7]]),
+      }),
       ...new VerbDenials().families(),
     ],
     stun: () => noStun,

@@ -41,6 +41,7 @@ beforeEach(async () => {
     metrics: new Metrics(sources),
     varz: new Varz(sources),
     health: new Health([]),
+    fleet: () => '{}',
     version: '1',
   }
   denials = new VerbDenials()

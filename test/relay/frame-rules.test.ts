@@ -50,6 +50,15 @@ it('a frame that only siblings may send is rejected from a client, whatever its 
   expect(judgeFrame(FrameType.closePeer, 31, false)).toBe(closePeerLength)
 })
 
+it('the state of a relay is read from siblings, up to its limit; else it is a frame like any that is unknown', () => {
+  const lengths = [0, 32_768, 32_769, 65_568, 65_569]
+  const of = (isMesh: boolean): unknown[] =>
+    lengths.map((length) => judgeFrame(FrameType.relayState, length, isMesh))
+  const { unknownFrameLength } = ProtocolError
+  expect(of(true)).toEqual(['accept', 'accept', 'skip', 'skip', unknownFrameLength])
+  expect(of(false)).toEqual(['skip', 'skip', 'skip', 'skip', unknownFrameLength])
+})
+
 it('every other frame is skipped up to 65,568 bytes and rejected beyond', () => {
   const meant = new Set<number>([
     FrameType.sendPacket,
@@ -58,6 +67,7 @@ it('every other frame is skipped up to 65,568 bytes and rejected beyond', () => 
     FrameType.watchConns,
     FrameType.closePeer,
     FrameType.ping,
+    FrameType.relayState,
   ])
   const someOtherType = fc.nat(255).filter((type) => !meant.has(type))
   fc.assert(

@@ -40,6 +40,7 @@ export class NatsDirectories implements AsyncDisposable {
     const directory = new NatsDirectory({
       credentials: undefined,
       onConnected: () => undefined,
+      onState: () => undefined,
       name: () => name,
       ...parts,
     })

@@ -48,6 +48,8 @@ export class MeshNode {
   readonly keyLookup: KeyLookup | undefined
   /** Connections to it are refused. */
   isDown = false
+  /** Called when a sibling tells its state. */
+  onRelayState: (key: Uint8Array, state: Uint8Array) => void = () => undefined
   /** What changed, in order. */
   readonly changes: string[] = []
 
@@ -66,6 +68,7 @@ export class MeshNode {
       clock: mesh.clock,
       routes: this.routeTable,
       homeChanged: (key, isHome) => directoryClient?.homesChanged(0, [{ key, isHome }]),
+      relayState: (key, state) => this.onRelayState(key, new Uint8Array(state)),
     })
     this.keyLookup = directoryClient && this.#makeKeyLookup(directoryClient)
     this.routeTable.lookup = this.keyLookup

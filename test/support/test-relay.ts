@@ -66,6 +66,7 @@ export interface TestRelayOptions {
   readonly admission?: Admission
   readonly routes?: Routes
   readonly homeChanged?: (key: Uint8Array, isHome: boolean) => void
+  readonly relayState?: (key: Uint8Array, state: Uint8Array) => void
   /** The actor whose key the relay has. */
   readonly server?: Actor
   /** Identifies this run of the relay. */
@@ -313,6 +314,7 @@ export class TestRelay {
         sessionStarted: (start) => this.starts.push(start),
         sessionEnded: (end) => this.ends.push(end),
         homeChanged: options.homeChanged ?? (() => undefined),
+        relayState: options.relayState ?? (() => undefined),
       },
       routes: options.routes ?? NO_ROUTES,
       now: this.clock.now,

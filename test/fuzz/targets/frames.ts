@@ -1,5 +1,6 @@
 // Frames, as relay and clients read them: the reader, logins, boxes, notices.
 
+import { readRelayState, writeRelayState } from '#fleet/relay-state.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { FrameReader, FrameAction } from '#protocol/frame-reader.ts'
@@ -14,6 +15,7 @@ import {
 } from '#protocol/handshake.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import { feedAll, RecordingSink, type Treat } from '../../protocol/recording-sink.ts'
+import { messageOf } from '../../support/relay-states.ts'
 import { disco, frames } from '../../vectors/frames.ts'
 import * as keys from '../../vectors/keys.ts'
 import * as login from '../../vectors/login.ts'
@@ -157,4 +159,41 @@ const notices: FuzzTarget = {
   },
 }
 
-export const FRAME_TARGETS: readonly FuzzTarget[] = [frameReader, clientInfo, sealed, serverInfo, notices]
+const relayState: FuzzTarget = {
+  name: 'relay-state',
+  corpus: [
+    messageOf('900a'),
+    ...texts('{"format":1}', '{"format":2,"health":{"state":"ready"}}', '[]', 'null'),
+  ],
+  tokens: [
+    '"format":1',
+    '"health":{"state":"',
+    '"draining"',
+    '"links":[{"to":"',
+    '"nodes":["',
+    '1e999',
+    '-1',
+    'null',
+  ],
+  attempt(input) {
+    const read = readRelayState(input)
+    if (typeof read === 'string') return read.replaceAll(/\d+/g, '')
+    const { state, problems } = read
+    invariant(problems.length <= 8, 'more problems than a line has room for')
+    invariant(state.nodes.length <= 64 && state.links.length <= 256, 'a list that is too long')
+    invariant(state.everyMs >= 1_000 && state.everyMs <= 60_000, 'an interval that is out of bounds')
+    const again = readRelayState(writeRelayState(state))
+    invariant(typeof again !== 'string', 'what was read is refused when it is written')
+    same(again.problems, [], 'problems of what was read')
+    return `${state.health.state} ${problems.length} ${magnitude(state.links.length)}`
+  },
+}
+
+export const FRAME_TARGETS: readonly FuzzTarget[] = [
+  frameReader,
+  clientInfo,
+  sealed,
+  serverInfo,
+  notices,
+  relayState,
+]

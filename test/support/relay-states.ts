@@ -1,0 +1,38 @@
+// States that relays tell in tests, complete and within bounds, and the messages of them.
+
+import { createHash } from 'node:crypto'
+import { writeRelayState, type RelayState } from '#fleet/relay-state.ts'
+
+/** A key that nobody has, by name. */
+export function keyOf(name: string): string {
+  return `nodekey:${createHash('sha256').update(name).digest('hex')}`
+}
+
+export function stateOf(name: string, changes: Partial<RelayState> = {}): RelayState {
+  return {
+    name: `${name}.lab`,
+    nodes: [name],
+    key: keyOf(name),
+    instance: `${name} 1`,
+    run: 1,
+    sequence: 1,
+    everyMs: 5_000,
+    version: '1.2.3',
+    health: { state: 'ready', failing: [] },
+    load: {
+      clients: 12,
+      homeClients: 10,
+      bytesInPerSecond: 1_000,
+      packetsInPerSecond: 2,
+      busiestThreadShare: 0.25,
+    },
+    capacity: {},
+    certificateNotAfterMs: 1_800_000_000_000,
+    links: [{ to: 'other.lab', isUp: true, rttMs: 12.5, jitterMs: 0.25, lossRatio: 0 }],
+    ...changes,
+  }
+}
+
+export function messageOf(name: string, changes: Partial<RelayState> = {}): Uint8Array {
+  return writeRelayState(stateOf(name, changes))
+}

@@ -108,11 +108,7 @@ function drainText(numbers: Readonly<Record<string, number>>): string {
 function fleetText({ majority: { seen, expected, isMajority }, relays, conflicts }: FleetStatus): string {
   const sight = `${seen} of ${expected} relays seen${isMajority ? '' : ', which is no majority'}`
   const lines = relays.map(({ name, isListed, nodes, state, knownBy, ageMs, last }) => {
-    const told = last && [
-      last.health.state,
-      `${last.load.clients ?? '?'} clients`,
-      `version ${last.version}`,
-    ]
+    const told = last && [last.health.state, `${last.load.clients ?? '?'} clients`, `version ${last.version}`]
     const age = ageMs === undefined ? [] : [`${Math.round(ageMs / 1_000)} s ago`]
     const known =
       told === undefined ? [knownBy === 'link' ? 'tells no state' : 'not heard yet'] : [...told, ...age]

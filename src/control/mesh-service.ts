@@ -54,7 +54,8 @@ export class MeshService implements Service {
     this.#name = this.#files.position.name
     const { regionsPath, mapKey: key } = settings.mesh
     const regions = (): readonly Region[] => this.#files.regions
-    this.map = regionsPath === undefined ? undefined : new MapService({ regions, fleet: parts.fleet, key, log })
+    this.map =
+      regionsPath === undefined ? undefined : new MapService({ regions, fleet: parts.fleet, key, log })
     this.#dns = new DnsSiblings({
       names: settings.mesh.dnsNames,
       onChange: () => this.#onDnsSiblings(),

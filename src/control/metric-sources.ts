@@ -92,7 +92,8 @@ export type ContinuedParts = Pick<
 
 /** What the next run of this relay goes on counting. */
 export function continuedSources(parts: ContinuedParts): ContinuedSources {
-  const { admission, certificates, directory, drain, fleet, links, log, mesh, reloads, run, verbDenials } = parts
+  const { admission, certificates, directory, drain, fleet, links, log, mesh, reloads, run, verbDenials } =
+    parts
   return {
     admission: () => admission.numbers,
     siblings: () => links.siblings(),

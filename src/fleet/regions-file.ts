@@ -8,12 +8,7 @@ import { DERP_PORT, type Node } from './node.ts'
 import type { Problem } from './problem.ts'
 import { parseRegionId, RegionState, type Region } from './region.ts'
 import { checkRegions } from './regions-check.ts'
-import {
-  expectedAt,
-  REGIONS_SHAPE,
-  type FileNode,
-  type FileRegion,
-} from './regions-schema.ts'
+import { expectedAt, REGIONS_SHAPE, type FileNode, type FileRegion } from './regions-schema.ts'
 import { YamlPlaces, type Place } from './yaml-places.ts'
 
 /** Warnings are of content that is valid but probably not meant. */

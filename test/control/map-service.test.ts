@@ -29,7 +29,8 @@ it('follows the states of the fleet, and tells of it', async () => {
   const holdDowns = { removalMs: 0, returnMs: 0 }
   const log = new Log('info', { write })
   const map = new MapService({ regions: () => regions, fleet: () => fleet, key: undefined, log, holdDowns })
-  const inMap = (): readonly string[] => ['900a', '901a'].filter((name) => map.map('json').text.includes(name))
+  const inMap = (): readonly string[] =>
+    ['900a', '901a'].filter((name) => map.map('json').text.includes(name))
   map.start()
   try {
     const before = map.map('json')
@@ -43,7 +44,11 @@ it('follows the states of the fleet, and tells of it', async () => {
     states.set('901a', up)
     await vi.waitFor(() => expect(inMap()).toEqual(['900a', '901a']), 10_000)
     expect(map.map('json')).toEqual(before)
-    expect(map.figures).toEqual({ isStale: false, regions: 2, changes: { removals: 1, returns: 1, edits: 0 } })
+    expect(map.figures).toEqual({
+      isStale: false,
+      regions: 2,
+      changes: { removals: 1, returns: 1, edits: 0 },
+    })
     expect(events).toEqual(['map_stale', 'map_current', 'map_changed', 'map_changed'])
   } finally {
     map.stop()

@@ -146,7 +146,7 @@ it('reports every problem and every warning at once, in the order of the file', 
     'r.yaml:6:5: Map keys must be unique',
     'r.yaml:8:17: regions.900.nodes[0].name: name "900a" is already used in region 20; expected a unique name',
     'r.yaml:8:33: regions.900.nodes[0].hostname: invalid value "a b"; expected a host name or an IP address',
-    "r.yaml:8:58: regions.900.nodes[0].pin: invalid value \"zz\"; expected the SHA-256 digest of the relay's certificate, 64 hex digits",
+    'r.yaml:8:58: regions.900.nodes[0].pin: invalid value "zz"; expected the SHA-256 digest of the relay\'s certificate, 64 hex digits',
     'r.yaml:8:58: regions.900.nodes[0].pin: conflicts with certname; expected one of the two',
     'r.yaml:9:14: regions.900.nodes[1].name: invalid value null; expected a name that is unique in the fleet, of letters, digits, dots and hyphens',
     'r.yaml:11:9: regions.900.nodes[1].port: unknown key; expected one of the keys in docs/fleet.md',
@@ -156,14 +156,22 @@ it('reports every problem and every warning at once, in the order of the file', 
     'r.yaml:14:3: regions.902: invalid value "word"; expected the fields of a region',
   ])
   expect(read.warnings.map(problemText)).toEqual([
-    "r.yaml:3:11: regions.900.code: code \"dup\" is also that of region 20; expected its own",
+    'r.yaml:3:11: regions.900.code: code "dup" is also that of region 20; expected its own',
     "r.yaml:13:3: regions.20: Tailscale's policy file refuses this region number; expected 900 to 999",
   ])
 })
 
 it.each([
-  ['all regions off', 'state: off', 'r.yaml:2:3: regions: all regions are off; expected at least one that is active or draining'],
-  ['two numbers for one region', '"0900": { code: x, nodes: [{ name: x, hostname: x }] }', 'is region 900, like "900"; expected each region once'],
+  [
+    'all regions off',
+    'state: off',
+    'r.yaml:2:3: regions: all regions are off; expected at least one that is active or draining',
+  ],
+  [
+    'two numbers for one region',
+    '"0900": { code: x, nodes: [{ name: x, hostname: x }] }',
+    'is region 900, like "900"; expected each region once',
+  ],
   ['a name with half a character', 'name: "\\ud800"', 'expected a text of 1 to 100 printable characters'],
 ])('refuses %s', (_what, change, expected) => {
   const line = change.startsWith('"') ? `  ${change}` : `    ${change}`
@@ -179,7 +187,9 @@ it('reads states, preferences, pins in any spelling, and standbys', () => {
   const read = readRegionsFile('r.yaml', text)
   const [first, second] = 'regions' in read ? read.regions : []
   expect([first?.state, first?.preferWithinMs, second?.state]).toEqual(['draining', 0, undefined])
-  expect(new Set(first?.nodes.map(({ certName }) => certName))).toEqual(new Set([`sha256-raw:${'ab'.repeat(32)}`]))
+  expect(new Set(first?.nodes.map(({ certName }) => certName))).toEqual(
+    new Set([`sha256-raw:${'ab'.repeat(32)}`]),
+  )
   expect(first?.nodes.map(({ isStandby }) => isStandby)).toEqual([undefined, undefined, true])
 })
 

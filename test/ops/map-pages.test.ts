@@ -27,6 +27,7 @@ beforeEach(async () => {
     metrics: new Metrics(sources),
     varz: new Varz(sources),
     health: new Health([]),
+    fleet: () => '{}',
     version: '1',
     map: {
       map: (form): ServedMap => {
@@ -38,7 +39,11 @@ beforeEach(async () => {
       },
     },
   })
-  server = new AdminServer({ host: '127.0.0.1', port: 0 }, pages, new Log('error', { write: () => undefined }))
+  server = new AdminServer(
+    { host: '127.0.0.1', port: 0 },
+    pages,
+    new Log('error', { write: () => undefined }),
+  )
   base = `http://127.0.0.1:${(await server.start()).port}`
 })
 

@@ -7,6 +7,7 @@ import { drain } from './figures/drain.ts'
 import { cpuPerFrame } from './figures/cpu-per-frame.ts'
 import { keyDirectory } from './figures/key-directory.ts'
 import { forwarding } from './figures/forwarding.ts'
+import { headroom } from './figures/headroom.ts'
 import { goodput } from './figures/goodput.ts'
 import { http } from './figures/http-pages.ts'
 import { logins } from './figures/logins.ts'
@@ -38,5 +39,6 @@ export const FIGURES: readonly Figure[] = [
   forwarding,
   presence,
   keyDirectory,
+  headroom,
   soak,
 ]

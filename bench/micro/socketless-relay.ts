@@ -39,6 +39,7 @@ export class SocketlessRelay {
       observer: {
         sessionStarted: () => undefined,
         sessionEnded: () => undefined,
+        roundTripRead: () => undefined,
         homeChanged: () => undefined,
         relayState: () => undefined,
       },

@@ -15,6 +15,7 @@ import {
 } from './option-kind.ts'
 import { ACME } from './acme-options.ts'
 import { DRAIN } from './drain-options.ts'
+import { MEASURE } from './measure-options.ts'
 import { LIMITS } from './limit-options.ts'
 import type { OptionTable } from './option.ts'
 
@@ -346,6 +347,7 @@ export const OPTION_GROUPS = {
   Admission: ADMISSION,
   Limits: LIMITS,
   Drain: DRAIN,
+  Measurements: MEASURE,
   'Process and log': SERVICE,
   'Unsupported derper options': UNSUPPORTED,
 } as const satisfies Readonly<Record<string, OptionTable>>
@@ -359,6 +361,7 @@ export const OPTIONS = {
   ...ADMISSION,
   ...LIMITS,
   ...DRAIN,
+  ...MEASURE,
   ...SERVICE,
   ...UNSUPPORTED,
 } as const

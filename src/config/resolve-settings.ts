@@ -92,17 +92,22 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     admission,
     disallowedAppNames,
     limits,
-    drain: {
-      settleMs: values.get('drain-settle'),
-      spreadMs: values.get('drain-spread'),
-      scrapeWaitMs: values.get('drain-scrape-wait'),
-    },
+    drain: drainOf(values),
+    measure: { countries: values.get('countries'), capacityBits: values.get('capacity-bits') },
     home,
     bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
     logLevel: values.get('log-level'),
     warnings: diagnostics.warnings,
   }
   return { settings: frozen(settings), newFiles: diagnostics.newFiles }
+}
+
+function drainOf(values: OptionValues<ServeOptions>): Settings['drain'] {
+  return {
+    settleMs: values.get('drain-settle'),
+    spreadMs: values.get('drain-spread'),
+    scrapeWaitMs: values.get('drain-scrape-wait'),
+  }
 }
 
 /** Reports derper's options that have no effect here, so that an operator who comes from derper is not surprised. */

@@ -88,6 +88,14 @@ export interface DrainSettings {
   readonly scrapeWaitMs: number
 }
 
+/** What a relay measures of itself and of its clients. */
+export interface MeasureSettings {
+  /** Whether countries of clients are looked up. */
+  readonly countries: boolean
+  /** Bits per second that the network may carry in each direction; undefined: not known. */
+  readonly capacityBits: number | undefined
+}
+
 export interface Settings {
   readonly nodeKey: KeyPair
   /** Each of them admits a sibling; this relay proves the first one to siblings. Empty: no mesh. */
@@ -123,6 +131,7 @@ export interface Settings {
   readonly disallowedAppNames: readonly string[]
   readonly limits: RelayLimits
   readonly drain: DrainSettings
+  readonly measure: MeasureSettings
   /** The home page: a page, an empty page, or a redirect. */
   readonly home: { readonly kind: 'page' | 'blank' } | { readonly kind: 'redirect'; readonly url: string }
   readonly bootstrapDnsNames: readonly string[]

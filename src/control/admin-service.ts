@@ -44,7 +44,7 @@ export class AdminService implements Service {
   }
 
   async start(): Promise<void> {
-    const { log, mesh, readiness, tokenVerbs } = this.#parts
+    const { log, mesh, quality, readiness, tokenVerbs } = this.#parts
     const sources = metricSources(this.#parts)
     const pages = new AdminPages({
       metrics: new Metrics(sources),
@@ -52,6 +52,7 @@ export class AdminService implements Service {
       health: readiness.health,
       map: mesh?.map,
       fleet: () => fleetText(this.#parts.fleet.fleet),
+      quality: () => quality.read(),
       onScraped: () => this.#scraped.resolve(),
       version: packageVersion(),
     })

@@ -8,6 +8,7 @@ import { fleetPosition, type FleetPosition } from '#fleet/fleet-position.ts'
 import { positionProblem } from '#fleet/position-check.ts'
 import { problemText, reasonOf } from '#fleet/problem.ts'
 import type { Region } from '#fleet/region.ts'
+import { siblingName } from '#fleet/sibling.ts'
 import { readRegionsFile, REGIONS_FILE_BYTES_MAX } from '#fleet/regions-file.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
@@ -83,6 +84,11 @@ export class MeshFiles {
   /** The content of the regions file in use. */
   get regions(): readonly Region[] {
     return this.#regions
+  }
+
+  /** The region of a sibling by its name; the first one of a standby, undefined if the regions file does not have it. */
+  regionOf(name: string): number | undefined {
+    return this.#regions.find(({ nodes }) => nodes.some((node) => siblingName(node) === name))?.id
   }
 
   /** The NATS credentials in use; empty without a credentials file. */

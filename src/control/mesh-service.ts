@@ -86,6 +86,11 @@ export class MeshService implements Service {
     return [own, ...others.map((sibling) => ({ name: sibling.name, nodes: sibling.nodes, isOwn: false }))]
   }
 
+  /** The region of a sibling, by the regions file in use. */
+  regionOf(name: string): number | undefined {
+    return this.#files.regionOf(name)
+  }
+
   start(): void {
     this.#sendSiblings()
     this.#dns.start()

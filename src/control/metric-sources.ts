@@ -21,6 +21,7 @@ import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { FleetService } from './fleet-service.ts'
 import type { MeshService } from './mesh-service.ts'
+import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Run } from './run.ts'
@@ -33,6 +34,7 @@ export interface MetricParts {
   readonly run: Run
   readonly readiness: Readiness
   readonly links: LinkWatch
+  readonly quality: QualityService
   readonly directory: DirectoryWatch
   readonly drain: DrainWatch
   readonly fleet: FleetService
@@ -52,7 +54,7 @@ export interface MetricParts {
 
 /** To be called once for a relay: the watchers that the process metrics start are never stopped. */
 export function metricSources(parts: MetricParts): MetricSources {
-  const { readiness, run, stun, threads } = parts
+  const { quality, readiness, run, stun, threads } = parts
   return {
     ...continuedSources(parts),
     threads: threads.counters,
@@ -62,6 +64,7 @@ export function metricSources(parts: MetricParts): MetricSources {
     threadDeaths: () => threads.deaths,
     stun: () => stun && run.counters.withEarlierStun(stun.read()),
     stunDeaths: () => stun?.deaths,
+    quality: () => quality.families(),
     state: () => readiness.health.report(),
     nativeWays: parts.ways,
     isStateFolderUsable:

@@ -33,6 +33,7 @@ import { MeshService, type MeshServiceParts } from './mesh-service.ts'
 import { openNative } from './native-setup.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
 import { assertPortsFree } from './port-check.ts'
+import { QualityService } from './quality-service.ts'
 import { RedirectService } from './redirect-service.ts'
 import { portsOf, withHosts, type RelayAddresses } from './relay-addresses.ts'
 import { RelayThreads } from './relay-threads.ts'
@@ -174,11 +175,12 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     onRenamed: () => keyDirectory?.renamed(),
     fleet: () => fleet.fleet,
   })
+  const quality = new QualityService({ settings, log, threads, links, mesh })
   const keyDirectory = mesh && makeKeyDirectory(settings, log, { mesh, threads, fleet: () => fleet })
   const derp = new DerpListener(settings.derp, threads)
   const httpParts = { derp, native, challenges, inherited: inherited.http[0] }
   const http = settings.http && new RedirectService(settings.http, httpParts)
-  const stun = settings.stun && makeStun(settings.stun, surroundings)
+  const stun = settings.stun && makeStun(settings.stun, surroundings, quality)
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.broadcast({ kind: 'bootstrapDns', json }),
   )
@@ -186,7 +188,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const directory = new DirectoryWatch(() => keyDirectory?.health)
   const apply = settingsApplier({ log, threads, admission, bootstrapDns, unacknowledged })
-  const watched = { threads, links, directory, stun, admission, certificates }
+  const watched = { threads, links, directory, stun, admission, certificates, quality }
   const verbDenials = new VerbDenials()
   const drainWatch = new DrainWatch(threads.counters)
   const fleet = new FleetService({
@@ -212,7 +214,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, fleet]
   const operators: Parts = [admin, drain, reload, verbs]
-  const present = [...basis, ...listeners, ...others, ...operators].filter((service) => service !== undefined)
+  const present = [...basis, quality, ...listeners, ...others, ...operators].filter((service) => service !== undefined)
   const services = new Services(present, admin)
   run.attach({
     threads,
@@ -254,13 +256,18 @@ function makeKeyDirectory(
   })
 }
 
-function makeStun(endpoint: Endpoint, { log, native, inherited, onFault }: Surroundings): StunService {
+function makeStun(
+  endpoint: Endpoint,
+  { log, native, inherited, onFault }: Surroundings,
+  quality: QualityService,
+): StunService {
   return new StunService({
     endpoint,
     native,
     inherited: inherited.stun,
     onDeath: ({ error, restartInMs }) => log.error(LogEvent.stunDied, { error, restartInMs }),
     onRestart: () => log.info(LogEvent.stunRestarted),
+    onRequests: (requests) => void quality.stunRequests(requests),
     onWarning: (name, message) => log.warn(LogEvent.runtimeWarning, { name, message }),
     onFault,
   })

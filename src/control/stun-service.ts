@@ -7,6 +7,7 @@ import type { InheritedSocket } from '#transport/inherited-sockets.ts'
 import type { Native } from '#transport/native.ts'
 import { StunCounters, type StunNumbers } from '#transport/stun-server.ts'
 import type { FromStunThread, StunThreadData, ToStunThread } from '#worker/thread-messages.ts'
+import type { StunRequests } from '#worker/stun-sample.ts'
 import { withListenError } from './listen-error.ts'
 import { RestartPolicy } from './restart-policy.ts'
 import type { Service } from './service.ts'
@@ -25,6 +26,8 @@ export interface StunServiceParts {
   /** The thread has died and will be restarted. */
   onDeath(death: { readonly error: Error; readonly restartInMs: number }): void
   onRestart(): void
+  /** Requests were answered. */
+  onRequests(requests: StunRequests): void
   /** The runtime emitted a warning in the thread. */
   onWarning(name: string, message: string): void
   /** The thread can't be ended. */
@@ -111,7 +114,10 @@ export class StunService implements Service {
     }
     return new WorkerHandle(workerEntry('stun-thread'), data, {
       name: 'STUN thread',
-      onMessage: ({ name, text }) => this.#parts.onWarning(name, text),
+      onMessage: (message) => {
+        if (message.kind === 'stunRequests') this.#parts.onRequests(message)
+        else this.#parts.onWarning(message.name, message.text)
+      },
       onEnd: (error) => this.#onEnd(error),
       onHang: (error) => this.#parts.onFault(error),
     })

@@ -12,6 +12,7 @@ import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { FleetService } from './fleet-service.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
+import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { Run } from './run.ts'
 import type { MessageSource, ThreadDeath } from './relay-threads.ts'
@@ -23,6 +24,7 @@ export interface ThreadDispatchParts {
   readonly log: Log
   readonly links: LinkWatch
   readonly fleet: Pick<FleetService, 'noteLinks' | 'take' | 'threadEnded'>
+  readonly quality: QualityService
   readonly run: Pick<Run, 'threadDied'>
   readonly readiness: Pick<Readiness, 'threadsChanged'>
   readonly admission: RelayAdmission
@@ -53,7 +55,7 @@ export class ThreadDispatch {
   }
 
   onMessage(message: FromRelayThread, from: MessageSource): void {
-    const { log, links, fleet, admission, certificates, keyDirectory } = this.#parts
+    const { log, links, fleet, admission, certificates, keyDirectory, quality } = this.#parts
     switch (message.kind) {
       case 'askAdmission':
         return admission.ask(from.index, message, (answer) =>
@@ -75,6 +77,8 @@ export class ThreadDispatch {
         return fleet.take(message.key, message.state, 'link')
       case 'announceHomes':
         return keyDirectory?.homesChanged(from.index, message.changes)
+      case 'roundTrips':
+        return void quality.roundTripsRead(message.roundTrips)
       case 'lookUpKey':
         return keyDirectory?.lookUp(from.index, message.key)
       case 'certificatesUsed':

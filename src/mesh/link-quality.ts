@@ -12,10 +12,16 @@ const JITTER_WEIGHT = 1 / 16
 const PONG_TIMEOUT_MS = 3_000
 /** Pings that the loss ratio covers: five minutes at one ping in five seconds. */
 const HISTORY_MAX = 60
+/** Answers that the smallest and the median round trip cover: a minute. */
+const WINDOW_MAX = 12
 
 export interface Quality {
   /** Smoothed; undefined before the first answer. */
   readonly rttMs: number | undefined
+  /** The smallest of the last WINDOW_MAX answers: the path without queues. Undefined before the first answer. */
+  readonly rttMinMs: number | undefined
+  /** The median of the same answers: the path as packets find it. */
+  readonly rttMedianMs: number | undefined
   readonly jitterMs: number
   /** Lost pings among the last HISTORY_MAX, 0–1. */
   readonly lossRatio: number
@@ -31,6 +37,8 @@ export class LinkQuality {
   #jitterMs = 0
   #silentPings = 0
   readonly #answered: boolean[] = []
+  /** Oldest first. */
+  readonly #window: number[] = []
 
   /** The next ping as a frame. A ping still open counts as lost. */
   ping(nowMs: number): Uint8Array {
@@ -61,12 +69,22 @@ export class LinkQuality {
       this.#rttMs += RTT_WEIGHT * (rttMs - this.#rttMs)
     }
     this.#lastRttMs = rttMs
+    this.#window.push(rttMs)
+    if (this.#window.length > WINDOW_MAX) this.#window.shift()
+  }
+
+  /** Pings without an answer since the last answer. */
+  get silentPings(): number {
+    return this.#silentPings
   }
 
   read(): Quality {
     const lost = this.#answered.reduce((sum, isAnswered) => sum + (isAnswered ? 0 : 1), 0)
+    const sorted = this.#window.toSorted((a, b) => a - b)
     return {
       rttMs: this.#rttMs,
+      rttMinMs: sorted[0],
+      rttMedianMs: medianOf(sorted),
       jitterMs: this.#jitterMs,
       lossRatio: this.#answered.length === 0 ? 0 : lost / this.#answered.length,
       silentPings: this.#silentPings,
@@ -79,4 +97,11 @@ export class LinkQuality {
     this.#answered.push(isAnswered)
     if (this.#answered.length > HISTORY_MAX) this.#answered.shift()
   }
+}
+
+/** @param sorted ascending */
+function medianOf(sorted: readonly number[]): number | undefined {
+  const upper = sorted[Math.floor(sorted.length / 2)]
+  const lower = sorted[Math.floor((sorted.length - 1) / 2)]
+  return upper === undefined || lower === undefined ? undefined : (lower + upper) / 2
 }

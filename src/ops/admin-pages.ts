@@ -5,6 +5,7 @@ import type { AdminRequest, Page, PageAnswer } from './admin-page.ts'
 import { reportText, type Health } from './health.ts'
 import { mapPages, type MapSource } from './map-pages.ts'
 import type { Metrics } from './metrics.ts'
+import { qualityJson, type RelayQuality } from './relay-quality.ts'
 import type { Varz } from './varz.ts'
 
 export interface AdminPagesParts {
@@ -15,6 +16,7 @@ export interface AdminPagesParts {
   readonly map?: MapSource | undefined
   /** JSON of the fleet's state. */
   readonly fleet: () => string
+  readonly quality: () => RelayQuality
   /** The metrics were read. */
   readonly onScraped?: () => void
   /** The program's version, for the index. */
@@ -35,6 +37,15 @@ export class AdminPages {
         path: '/metrics',
         about: 'metrics for Prometheus, as text or OpenMetrics',
         answer: ({ accept }) => this.#metrics(accept),
+      },
+      {
+        path: '/quality',
+        about: 'what this relay measures of itself, its links and its clients, as JSON',
+        answer: () => ({
+          status: 200,
+          contentType: 'application/json',
+          text: qualityJson(this.#parts.quality()),
+        }),
       },
       {
         path: '/livez',

@@ -18,6 +18,9 @@ interface SiblingFigures {
   readonly dropped: number
   readonly delayMs: number
   readonly rttMs: number | undefined
+  /** The smallest and the median round trip of the last minute. */
+  readonly rttMinMs: number | undefined
+  readonly rttMedianMs: number | undefined
   readonly jitterMs: number
   readonly lossRatio: number
 }
@@ -159,7 +162,10 @@ function viewOf(
   const sum = (read: (link: WatchedLink) => number): number =>
     links.reduce((all, link) => all + read(link), 0)
   const worst = (read: (link: WatchedLink) => number): number => Math.max(...links.map(read))
-  const rtts = links.flatMap(({ rttMs }) => (rttMs === undefined ? [] : [rttMs]))
+  const smallest = (read: (link: WatchedLink) => number | undefined): number | undefined => {
+    const known = links.map(read).filter((value) => value !== undefined)
+    return known.length === 0 ? undefined : Math.min(...known)
+  }
   return {
     name: first.name,
     isInside: first.isInside,
@@ -172,7 +178,9 @@ function viewOf(
     ...totals,
     delayMs: worst(({ delayMs }) => delayMs),
     // All threads use the same network path. The smallest value is the path's; larger ones include a busy thread.
-    rttMs: rtts.length === 0 ? undefined : Math.min(...rtts),
+    rttMs: smallest(({ rttMs }) => rttMs),
+    rttMinMs: smallest(({ rttMinMs }) => rttMinMs),
+    rttMedianMs: smallest(({ rttMedianMs }) => rttMedianMs),
     jitterMs: Math.min(...links.map(({ jitterMs }) => jitterMs)),
     lossRatio: sum(({ lossRatio }) => lossRatio) / links.length,
   }

@@ -52,6 +52,7 @@ export const LogEvent = {
   threadRestarted: 'thread_restarted',
   stunDied: 'stun_died', // a bug in this program ended the STUN thread; the thread is restarted
   stunRestarted: 'stun_restarted',
+  countriesUnknown: 'countries_unknown', // the table of countries does not load; countries are counted as unknown
   nativeFailed: 'native_failed', // native calls do not work here; other ways are used
   nativeOff: 'native_off', // native calls are not wanted; other ways are used
   socketsInherited: 'sockets_inherited', // from the service manager

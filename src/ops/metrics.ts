@@ -69,6 +69,8 @@ export interface MetricSources {
   readonly threadLoops: () => readonly LoopTime[]
   /** The deaths of each relay thread and its predecessors, in the same order. */
   readonly threadDeaths: () => readonly number[]
+  /** The families of what the relay measures of itself and its clients. */
+  readonly quality: () => readonly MetricFamily[]
   /** Undefined if STUN is off. */
   readonly stun: () => StunNumbers | undefined
   /** The deaths of the STUN thread; undefined if STUN is off. */
@@ -117,6 +119,7 @@ export class Metrics {
       ...stateFolderFamilies(this.#sources.isStateFolderUsable),
       ...relayFamilies(this.#total.sumOf([...threads, ...otherCounters])),
       ...this.#threadFamilies(),
+      ...this.#sources.quality(),
       ...continuedFamilies(this.#sources),
       ...stunFamilies(stun()),
       ...limitFamilies(this.#sources.limits),

@@ -290,6 +290,11 @@ const CONTROL_ROWS: readonly Row[] = [
     plain('writeStalls'),
   ),
   counter(
+    'derp_write_turns_total',
+    'Turns of the event loops of relay threads at whose end packets were written. Packets per turn show batching.',
+    plain('writeTurns'),
+  ),
+  counter(
     'derp_thread_sweeps_total',
     'Timer sweeps run by relay threads. A flat line means that a thread hangs.',
     plain('sweeps'),

@@ -28,6 +28,18 @@ const ROWS: readonly (readonly [type: MetricType, name: string, help: string, re
   ],
   [
     'gauge',
+    'derp_sibling_round_trip_min_seconds',
+    'Smallest round-trip time of the pings of the last minute.',
+    ({ rttMinMs }) => rttMinMs && rttMinMs / 1_000,
+  ],
+  [
+    'gauge',
+    'derp_sibling_round_trip_median_seconds',
+    'Median round-trip time of the pings of the last minute.',
+    ({ rttMedianMs }) => rttMedianMs && rttMedianMs / 1_000,
+  ],
+  [
+    'gauge',
     'derp_sibling_jitter_seconds',
     'Smoothed difference between consecutive round-trip times.',
     ({ jitterMs }) => jitterMs / 1_000,

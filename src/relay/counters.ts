@@ -81,6 +81,7 @@ const PLAIN = [
   'drainLeft', //            clients that left by themselves during the drain
   'handOffHeld', //          packets held for clients that a drain has moved, here or at a sibling
   'handOffSent', //          of those, sent to where the client came back
+  'writeTurns', //           turns of the event loop that ended with a look at what is to be written
   'sweeps', //               timer sweeps of this thread; a number that stands still means that it hangs
   // wire
   'wireBytesIn',

@@ -3,6 +3,7 @@
 // `release`), end a poll round (`endRound`), or have the outboxes written in the middle of a turn (`flushSoFar`).
 // Decides nothing about what is written.
 
+import { Counter, type Counters } from './counters.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { Flushable, OtherThreads } from './ports.ts'
 
@@ -10,6 +11,7 @@ import type { Flushable, OtherThreads } from './ports.ts'
 const RETRY_MS = 1
 
 export interface FlushQueueParts {
+  readonly counters: Counters
   readonly threads: OtherThreads
   readonly memoryBudget: MemoryBudget
   /** Reads what other threads have written. */
@@ -57,7 +59,8 @@ export class FlushQueue {
 
   /** Ends a turn: writes everything that it has put into outboxes. */
   flush(): void {
-    const { threads, memoryBudget, readThreads } = this.#parts
+    const { counters, threads, memoryBudget, readThreads } = this.#parts
+    counters.add(Counter.writeTurns, 1)
     // What other threads wrote during the turn leaves with the rest. They are woken last: on a core that threads share,
     // the woken thread takes over at once, before this turn is done.
     this.#isFlushAsked = true

@@ -268,8 +268,18 @@ export interface Admission {
   ask(request: AdmissionRequest, decide: (answer: AdmissionAnswer) => void): PendingAdmission
 }
 
-/** Is told of rare events: a few calls per session at most, never one per packet. */
+/** A logged-in client, as whoever counts round trips sees it. */
+export interface MeasuredClient {
+  readonly key: Uint8Array
+  readonly remote: RemoteAddress
+  /** It has noted this relay as its home. */
+  readonly isHome: boolean
+}
+
+/** Is told of rare events: a few calls per session and minute at most, never one per packet. */
 export interface Observer {
+  /** The round trip of a client's connection was read, about once a minute for each. */
+  roundTripRead(client: MeasuredClient, seconds: number): void
   /** A client of `key` on this thread has noted this relay as its home, or none of them does any more. */
   homeChanged(key: Uint8Array, isHome: boolean): void
   /** A session has proven a key and is admitted. */

@@ -117,6 +117,7 @@ export class Relay {
     this.#registry = new PeerRegistry({ counters, threads, table, watchers, observer: parts.observer })
     this.#forwarder = new Forwarder({ counters, threads, table, routes, now })
     this.flushQueue = new FlushQueue({
+      counters,
       threads,
       later,
       memoryBudget: this.#memoryBudget,

@@ -349,7 +349,9 @@ export class Session
   sampleRoundTrip(): void {
     if (!this.isEstablished || this.isMesh) return
     const { roundTripSeconds } = this.#link
-    if (roundTripSeconds > 0) this.#context.counters.observe('roundTrip', roundTripSeconds)
+    if (roundTripSeconds <= 0) return
+    this.#context.counters.observe('roundTrip', roundTripSeconds)
+    this.#context.observer.roundTripRead(this, roundTripSeconds)
   }
 
   /** The link has ended, so nothing reads the burst in flight any longer. */

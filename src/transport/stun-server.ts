@@ -61,6 +61,8 @@ interface SocketAddress {
 export interface StunServerParts extends SocketAddress {
   /** Sockets that are bound already, by the host that each is bound to; empty: the server makes its own. */
   readonly inherited?: readonly { readonly descriptor: number; readonly host: string }[]
+  /** A request from this address, sixteen bytes, is answered. */
+  readonly onAnswered?: (ip: Uint8Array) => void
 }
 
 /** The socket of one address, or of the wildcard address. */
@@ -106,6 +108,7 @@ class StunSocket {
     const ip = ipToBytes(remote.address)
     const answer = this.#freeBuffers.pop() ?? new AnswerBuffer(this.#onSent)
     answer.isIpv4 = isMappedIpv4(ip)
+    this.#server.onAnswered?.(ip)
     const byteCount = writeBindingAnswer(answer.bytes, message, ip, remote.port)
     this.#socket.send(answer.bytes, 0, byteCount, remote.port, remote.address, answer.onSent)
   }
@@ -135,6 +138,7 @@ export class StunServer {
   /** One on the host of the settings, or the inherited ones. */
   readonly #sockets: StunSocket[] = []
   readonly #byAddress = new Map<string, StunSocket>()
+  readonly onAnswered: StunServerParts['onAnswered']
   #port = 0
   #isClosed = false
   /** False: requests are not answered, because the relay's DERP side is not healthy. */
@@ -143,6 +147,7 @@ export class StunServer {
   constructor(parts: StunServerParts, counters: StunCounters) {
     this.#parts = parts
     this.#counters = counters
+    this.onAnswered = parts.onAnswered
   }
 
   async listen(): Promise<number> {

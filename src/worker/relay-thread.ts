@@ -19,6 +19,7 @@ import { now } from './clock.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import { makeAcceptBudget, makeHttpServer } from './http-setup.ts'
 import { admissionFor, makeRelay, threadLimits } from './relay-setup.ts'
+import { RoundTripBatch } from './round-trip-batch.ts'
 import { ThreadMesh } from './thread-mesh.ts'
 import type {
   FromRelayThread,
@@ -44,6 +45,7 @@ class RelayThread {
   readonly #mesh: ThreadMesh
   readonly #admission: RemoteAdmission
   readonly #notices: ThreadNotices
+  readonly #roundTrips = new RoundTripBatch()
   readonly #scheduler: ReadScheduler
   /** Undefined on plain TCP. */
   readonly #tls: TlsContexts | undefined
@@ -80,6 +82,8 @@ class RelayThread {
       observer: {
         sessionStarted: (event) => this.#notices.sessionStarted(event),
         sessionEnded: (event) => this.#notices.sessionEnded(event),
+        roundTripRead: (client, seconds) =>
+          this.#roundTrips.add(client.remote.ip, seconds, this.#mesh.homeOf(client)),
         homeChanged: (key, isHome) => {
           this.#mesh.homeChanged(key, isHome)
           this.#notices.homeChanged(key, isHome)
@@ -203,7 +207,10 @@ class RelayThread {
     this.#relay.sweep()
     this.#httpServer.sweep()
     this.#mesh.sweep(isSecond)
-    if (isSecond) assertHeapHasRoom()
+    if (!isSecond) return
+    assertHeapHasRoom()
+    const roundTrips = this.#roundTrips.take()
+    if (roundTrips !== undefined) this.#send({ kind: 'roundTrips', roundTrips })
   }
 
   /** An uncaught exception is a fault of the program: this thread ends and another one is started in its place. */

@@ -5,6 +5,7 @@ import { readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StunCounters, StunServer } from '#transport/stun-server.ts'
+import { StunSample } from './stun-sample.ts'
 import type { FromStunThread, StunThreadData, ToStunThread, WorkerStateMessage } from './thread-messages.ts'
 
 /** Often enough for the control thread to notice a hang, and for new addresses to be served soon. */
@@ -16,7 +17,8 @@ if (parentPort === null) throw new Error('stun-thread.ts is the entry of a worke
 const port = parentPort
 const data = workerData as StunThreadData
 const counters = new StunCounters(data.counters)
-const server = new StunServer(data, counters)
+const sample = new StunSample()
+const server = new StunServer({ ...data, onAnswered: (ip) => sample.add(ip) }, counters)
 server.isAnswering = data.isAnswering
 
 // Node's own listener would print warnings between the lines of the log, in another format.
@@ -33,6 +35,8 @@ try {
   })
   const looks = setInterval(() => {
     counters.countSweep()
+    const taken = sample.take()
+    if (taken !== undefined) send({ kind: 'stunRequests', ...taken })
     void server.updateAddresses()
   }, LOOK_MS)
   port.on('close', () => clearInterval(looks))

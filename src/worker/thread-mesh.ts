@@ -6,13 +6,16 @@ import type { Sibling } from '#fleet/sibling.ts'
 import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import { KeyLookup } from '#mesh/key-lookup.ts'
 import { RouteTable } from '#mesh/route-table.ts'
+import { SiblingLink } from '#mesh/sibling-link.ts'
 import { Siblings } from '#mesh/siblings.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { relayStateFrame } from '#protocol/frames.ts'
 import type { Counters } from '#relay/counters.ts'
+import type { MeasuredClient } from '#relay/ports.ts'
 import type { Relay } from '#relay/relay.ts'
 import { later, now } from './clock.ts'
+import { HOME_HERE, type ClientHome } from './round-trip-batch.ts'
 import { siblingDialler } from './sibling-dial.ts'
 import type { FromRelayThread, RelayThreadData } from './thread-messages.ts'
 
@@ -98,6 +101,16 @@ export class ThreadMesh {
   /** A client of this thread made this relay its home, or no longer does; for the key directory. */
   homeChanged(key: Uint8Array, isHome: boolean): void {
     if (this.#keyLookup !== undefined) this.#homeChanges.push({ key, isHome })
+  }
+
+  /**
+   * Where a client is at home: here, at a sibling of another region, which tells of home clients only, or undefined where that
+   * is not known.
+   */
+  homeOf({ key, isHome }: Pick<MeasuredClient, 'key' | 'isHome'>): ClientHome {
+    if (isHome) return HOME_HERE
+    const route = this.routes.find(key, 0)
+    return route instanceof SiblingLink && !route.sibling.isInside ? route.sibling.name : undefined
   }
 
   /** Does what is due by time. @param isSecond true for about one call each second */

@@ -12,6 +12,8 @@ import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
+import type { RoundTrips } from './round-trip-batch.ts'
+import type { StunRequests } from './stun-sample.ts'
 
 /** Start data of a relay thread. */
 export interface RelayThreadData {
@@ -133,6 +135,8 @@ export type FromRelayThread =
   | { readonly kind: 'relayState'; readonly key: Uint8Array; readonly state: Uint8Array }
   /** Keys of clients that made this relay their home, or no longer do; for the key directory. */
   | { readonly kind: 'announceHomes'; readonly changes: readonly HomeChange[] }
+  /** Round trips of clients that were read in the last second. */
+  | { readonly kind: 'roundTrips'; readonly roundTrips: RoundTrips }
   /** Asks the key directory where a key is. */
   | { readonly kind: 'lookUpKey'; readonly key: Uint8Array }
 
@@ -152,7 +156,10 @@ export type ToStunThread =
   | { readonly kind: 'stop' }
 
 /** From the STUN thread, beside its state. */
-export type FromStunThread = RuntimeWarning
+export type FromStunThread =
+  | RuntimeWarning
+  /** What was answered since the last message. */
+  | ({ readonly kind: 'stunRequests' } & StunRequests)
 
 /** Start data of the bridge thread. */
 export interface RunBridgeData {

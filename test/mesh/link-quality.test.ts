@@ -1,6 +1,15 @@
 import { expect, it } from 'vitest'
 import { LinkQuality } from '#mesh/link-quality.ts'
 
+const NOTHING = {
+  rttMs: undefined,
+  rttMinMs: undefined,
+  rttMedianMs: undefined,
+  jitterMs: 0,
+  lossRatio: 0,
+  silentPings: 0,
+}
+
 /** The eight bytes of a ping that the pong copies. */
 function payloadOf(frame: Uint8Array): Uint8Array {
   return frame.subarray(5)
@@ -8,7 +17,7 @@ function payloadOf(frame: Uint8Array): Uint8Array {
 
 it('the first answer counts in full, each later one for an eighth', () => {
   const quality = new LinkQuality()
-  expect(quality.read()).toEqual({ rttMs: undefined, jitterMs: 0, lossRatio: 0, silentPings: 0 })
+  expect(quality.read()).toEqual(NOTHING)
   quality.pong(payloadOf(quality.ping(0)), 80)
   expect(quality.read()).toMatchObject({ rttMs: 80, jitterMs: 0 })
   quality.pong(payloadOf(quality.ping(5_000)), 5_000 + 160)
@@ -54,5 +63,19 @@ it('a disregarded ping counts neither as answered nor as lost', () => {
   quality.disregard()
   quality.pong(login, 900)
   quality.ping(5_000)
-  expect(quality.read()).toEqual({ rttMs: undefined, jitterMs: 0, lossRatio: 0, silentPings: 0 })
+  expect(quality.read()).toEqual(NOTHING)
+})
+
+it('knows the smallest and the median round trip of the last twelve answers', () => {
+  const quality = new LinkQuality()
+  const answer = (rttMs: number): void => quality.pong(payloadOf(quality.ping(0)), rttMs)
+  answer(40)
+  expect(quality.read()).toMatchObject({ rttMinMs: 40, rttMedianMs: 40 })
+  answer(20)
+  expect(quality.read()).toMatchObject({ rttMinMs: 20, rttMedianMs: 30 })
+  // A single delayed answer moves the smoothed value, and not the median.
+  answer(2_000)
+  expect(quality.read()).toMatchObject({ rttMinMs: 20, rttMedianMs: 40 })
+  for (let answers = 0; answers < 12; answers++) answer(60 + answers)
+  expect(quality.read()).toMatchObject({ rttMinMs: 60, rttMedianMs: 65.5 })
 })

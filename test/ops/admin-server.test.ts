@@ -8,7 +8,7 @@ import { Health } from '#ops/health.ts'
 import { Log } from '#ops/log.ts'
 import { Metrics } from '#ops/metrics.ts'
 import { Varz } from '#ops/varz.ts'
-import { testSources } from './sources.ts'
+import { QUALITY, testSources } from './sources.ts'
 import { parseClassic, parseOpenMetrics } from './strict-exposition.ts'
 
 const host = '127.0.0.1'
@@ -48,6 +48,7 @@ function pages(): AdminPages {
     varz: new Varz(sources),
     health,
     fleet,
+    quality: () => QUALITY,
     version: '1.2.3',
   })
 }
@@ -72,7 +73,7 @@ describe('pages', () => {
     const { status, text } = await ask('/')
     expect(status).toBe(200)
     const paths = text.match(/^\/\S*/gm) ?? []
-    expect(paths).toEqual(['/', '/metrics', '/livez', '/readyz', '/debug/varz'])
+    expect(paths).toEqual(['/', '/metrics', '/quality', '/livez', '/readyz', '/debug/varz'])
     for (const path of paths) expect([path, (await ask(path)).status]).toEqual([path, 200])
     expect(text).toMatch(/^derpfleet 1\.2\.3$/m)
   })

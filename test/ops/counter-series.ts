@@ -91,6 +91,7 @@ export const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   relayStatesRefused: ['derp_relay_states_refused_total'],
   rateLimitWaits: ['derp_rate_limit_waits_total'],
   writeStalls: ['derp_write_stalls_total'],
+  writeTurns: ['derp_write_turns_total'],
   sweeps: ['derp_thread_sweeps_total'],
   wireBytesIn: ['derp_wire_bytes_total{direction="in"}'],
   wireBytesOut: ['derp_wire_bytes_total{direction="out"}'],

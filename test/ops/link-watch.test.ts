@@ -16,6 +16,8 @@ const link: WatchedLink = {
   dropped: 1,
   delayMs: 2,
   rttMs: 8,
+  rttMinMs: 7,
+  rttMedianMs: 8,
   jitterMs: 1,
   lossRatio: 0,
 }
@@ -52,7 +54,18 @@ it('shows each sibling once, with the traffic of all threads and the smallest ro
   const { links } = watch(2)
   links.note(0, 1, [link, { ...link, name: 'derp1.lab', state: 'self' }])
   links.note(1, 1, [
-    { ...link, packets: 7, dropped: 0, delayMs: 9, rttMs: 6, keys: 11, state: 'waiting', why: 'refuses' },
+    {
+      ...link,
+      packets: 7,
+      dropped: 0,
+      delayMs: 9,
+      rttMs: 6,
+      rttMinMs: 5,
+      rttMedianMs: 9,
+      keys: 11,
+      state: 'waiting',
+      why: 'refuses',
+    },
   ])
   const { state: _state, serial: _serial, isTried: _isTried, ...numbers } = link
   expect(links.siblings()).toEqual([
@@ -67,6 +80,8 @@ it('shows each sibling once, with the traffic of all threads and the smallest ro
       dropped: 1,
       delayMs: 9,
       rttMs: 6,
+      rttMinMs: 5,
+      rttMedianMs: 8,
     },
   ])
   links.forget(1)

@@ -164,6 +164,7 @@ it('exports no metrics of features that are off', async () => {
   const { rate: _rate, ...limits } = testSources().limits
   const series = await scrape({
     stun: () => undefined,
+    quality: () => [],
     certificates: () => undefined,
     limits: { ...limits, rate: undefined },
   })

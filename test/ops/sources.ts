@@ -9,7 +9,9 @@ import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { mapFamilies } from '#ops/map-families.ts'
 import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
+import { ClientQuality } from '#ops/client-quality.ts'
 import type { SiblingView } from '#ops/link-watch.ts'
+import { qualityFamilies, type RelayQuality } from '#ops/relay-quality.ts'
 import type { MetricSources } from '#ops/metrics.ts'
 import { VerbDenials } from '#ops/verb-denials.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
@@ -49,7 +51,7 @@ export function certificates(all: readonly CertificateLife[], lastFailure?: stri
   return { certificates: all, usedSinceMs: all[0]?.notBeforeMs, failures, lastFailure }
 }
 
-const sibling: SiblingView = {
+export const SIBLING: SiblingView = {
   name: 'derp2.example',
   isInside: true,
   isUp: true,
@@ -62,8 +64,29 @@ const sibling: SiblingView = {
   dropped: 0,
   delayMs: 0.2,
   rttMs: 12.5,
+  rttMinMs: 12.1,
+  rttMedianMs: 12.4,
   jitterMs: 0.4,
   lossRatio: 0,
+}
+
+const clients = new ClientQuality()
+clients.roundTrip({ seconds: 0.03, homeRegion: '901', country: 'DE' })
+clients.stunRequest('DE', 2)
+
+/** A relay that measures everything. */
+export const QUALITY: RelayQuality = {
+  siblings: [SIBLING],
+  clients: clients.numbers(),
+  hasCountries: true,
+  throughput: {
+    packetsPerSecond: 10_000,
+    bytesPerSecond: 12_500_000,
+    peakPacketsPerSecond: 20_000,
+    peakBytesPerSecond: 25_000_000,
+  },
+  threads: { ratio: 0.9, packetsPerSecond: 10_000, packetsMaxPerSecond: 100_000, busyShare: 0.3 },
+  capacityBits: 400_000_000,
 }
 
 const directory = new DirectoryWatch(() => ({
@@ -92,7 +115,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       overflows: 2,
       backends: [{ name: 'url', isUp: false }],
     }),
-    siblings: () => [sibling],
+    siblings: () => [SIBLING],
     mesh: () => [
       ...directory.families(),
       ...mapFamilies({ isStale: false, regions: 3, changes: { removals: 2, returns: 1, edits: 4 } }),
@@ -106,6 +129,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       }),
       ...new VerbDenials().families(),
     ],
+    quality: () => [...qualityFamilies(QUALITY), ...clients.families()],
     stun: () => noStun,
     stunDeaths: () => 0,
     certificates: () => certificates([certificate]),

@@ -13,7 +13,7 @@ import { TokenVerbs } from '#ops/token-verbs.ts'
 import { Varz } from '#ops/varz.ts'
 import { VerbCalls } from '#ops/verb-calls.ts'
 import { VerbDenials } from '#ops/verb-denials.ts'
-import { testSources } from './sources.ts'
+import { QUALITY, testSources } from './sources.ts'
 
 const TOKEN = '0123456789abcdef0123456789abcdef'
 
@@ -42,6 +42,7 @@ beforeEach(async () => {
     varz: new Varz(sources),
     health: new Health([]),
     fleet: () => '{}',
+    quality: () => QUALITY,
     version: '1',
   }
   denials = new VerbDenials()

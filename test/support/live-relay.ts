@@ -159,6 +159,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     limits: LIMITS,
     home: { kind: 'page' },
     drain: { settleMs: 0, spreadMs: 0, scrapeWaitMs: 0 },
+    measure: { countries: false, capacityBits: undefined },
     bootstrapDnsNames: [],
     logLevel: 'error',
     warnings: [],

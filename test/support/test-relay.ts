@@ -313,6 +313,7 @@ export class TestRelay {
       observer: {
         sessionStarted: (start) => this.starts.push(start),
         sessionEnded: (end) => this.ends.push(end),
+        roundTripRead: () => undefined,
         homeChanged: options.homeChanged ?? (() => undefined),
         relayState: options.relayState ?? (() => undefined),
       },

@@ -1,0 +1,116 @@
+// What a relay measures of itself, its links and its clients, put together once a second: clients' round trips with the regions
+// and countries that only the control thread knows, throughput and headroom. Gives them as metrics and as one value. Runs on
+// the control thread.
+
+import type { Settings } from '#config/settings.ts'
+import { ClientQuality } from '#ops/client-quality.ts'
+import type { LinkWatch } from '#ops/link-watch.ts'
+import type { Log } from '#ops/log.ts'
+import type { MetricFamily } from '#ops/metric-family.ts'
+import { qualityFamilies, type RelayQuality } from '#ops/relay-quality.ts'
+import { ThreadHeadroom } from '#ops/thread-headroom.ts'
+import { Throughput } from '#ops/throughput.ts'
+import { IP_BYTES } from '#protocol/ip-address.ts'
+import { Counters } from '#relay/counters.ts'
+import { HOME_HERE, type ClientHome, type RoundTrips } from '#worker/round-trip-batch.ts'
+import type { StunRequests } from '#worker/stun-sample.ts'
+import { CountryLookup } from './country-lookup.ts'
+import type { MeshService } from './mesh-service.ts'
+import type { RelayThreads } from './relay-threads.ts'
+import type { Service } from './service.ts'
+
+/** Once a second. */
+const LOOK_MS = 1_000
+const LOOKS_PER_MINUTE = 60
+/** The home region of clients of a relay that is in no region. */
+const NO_REGION = 'own'
+
+export interface QualityParts {
+  readonly settings: Pick<Settings, 'measure' | 'mesh'>
+  readonly log: Log
+  readonly threads: Pick<RelayThreads, 'counters' | 'readLoopTimes'>
+  readonly links: Pick<LinkWatch, 'siblings'>
+  /** Undefined without a mesh. */
+  readonly mesh: Pick<MeshService, 'position' | 'regionOf'> | undefined
+}
+
+export class QualityService implements Service {
+  readonly #parts: QualityParts
+  readonly #clients = new ClientQuality()
+  readonly #countries: CountryLookup
+  readonly #throughput = new Throughput()
+  readonly #headroom = new ThreadHeadroom()
+  readonly #total = new Counters()
+  #timer: NodeJS.Timeout | undefined = undefined
+  #looks = 0
+
+  constructor(parts: QualityParts) {
+    this.#parts = parts
+    this.#countries = new CountryLookup(parts.settings.measure.countries, parts.log)
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#look(), LOOK_MS)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  /** From a relay thread. The first ones wait for the table of countries. */
+  async roundTripsRead({ ips, seconds, homes }: RoundTrips): Promise<void> {
+    await this.#countries.loadFor(ips)
+    for (const [at, value] of seconds.entries()) {
+      this.#clients.roundTrip({
+        seconds: value,
+        homeRegion: this.#regionOf(homes[at]),
+        country: this.#countries.countryOf(ips.subarray(at * IP_BYTES, (at + 1) * IP_BYTES)),
+      })
+    }
+  }
+
+  /** From the STUN thread. */
+  async stunRequests({ requests, ips }: StunRequests): Promise<void> {
+    await this.#countries.loadFor(ips)
+    const each = (requests * IP_BYTES) / ips.length
+    for (let at = 0; at < ips.length; at += IP_BYTES) {
+      this.#clients.stunRequest(this.#countries.countryOf(ips.subarray(at, at + IP_BYTES)), each)
+    }
+  }
+
+  read(): RelayQuality {
+    const { links, settings } = this.#parts
+    return {
+      siblings: links.siblings(),
+      clients: this.#clients.numbers(),
+      hasCountries: this.#countries.isReady,
+      throughput: this.#throughput.read(),
+      threads: this.#headroom.read(),
+      capacityBits: settings.measure.capacityBits,
+    }
+  }
+
+  families(): MetricFamily[] {
+    return [...qualityFamilies(this.read()), ...this.#clients.families()]
+  }
+
+  #look(): void {
+    const { threads } = this.#parts
+    const total = this.#total.sumOf(threads.counters)
+    const nowMs = performance.now()
+    this.#throughput.look(nowMs, {
+      packets: total.get('sentData') + total.get('sentDisco') + total.get('forwardedOut'),
+      bytes: total.get('sentBytesData') + total.get('sentBytesDisco') + total.get('forwardedOutBytes'),
+    })
+    this.#headroom.look(threads.counters, threads.readLoopTimes())
+    if (++this.#looks % LOOKS_PER_MINUTE === 0) this.#clients.endMinute()
+  }
+
+  /** Undefined: not known. */
+  #regionOf(home: ClientHome): string | undefined {
+    const { mesh, settings } = this.#parts
+    if (home === undefined) return undefined
+    if (home !== HOME_HERE) return mesh?.regionOf(home)?.toString()
+    return (mesh?.position.regions[0] ?? settings.mesh.region)?.toString() ?? NO_REGION
+  }
+}

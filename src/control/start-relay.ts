@@ -214,7 +214,9 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, fleet]
   const operators: Parts = [admin, drain, reload, verbs]
-  const present = [...basis, quality, ...listeners, ...others, ...operators].filter((service) => service !== undefined)
+  const present = [...basis, quality, ...listeners, ...others, ...operators].filter(
+    (service) => service !== undefined,
+  )
   const services = new Services(present, admin)
   run.attach({
     threads,

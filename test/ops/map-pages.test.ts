@@ -8,7 +8,7 @@ import { Log } from '#ops/log.ts'
 import type { ServedMap } from '#ops/map-pages.ts'
 import { Metrics } from '#ops/metrics.ts'
 import { Varz } from '#ops/varz.ts'
-import { testSources } from './sources.ts'
+import { QUALITY, testSources } from './sources.ts'
 
 const PATHS = ['/derpmap.json', '/derpmap.yaml', '/derpmap.policy']
 
@@ -28,6 +28,7 @@ beforeEach(async () => {
     varz: new Varz(sources),
     health: new Health([]),
     fleet: () => '{}',
+    quality: () => QUALITY,
     version: '1',
     map: {
       map: (form): ServedMap => {

@@ -17,18 +17,21 @@ export class LabHost {
   readonly name: string
   readonly address: string
   readonly address6: string
-  readonly #namespace: string
+  readonly namespace: string
+  /** The last part of its addresses. */
+  readonly number: number
 
   constructor(name: string, namespace: string, number: number) {
     this.name = name
+    this.number = number
     this.address = `${NETWORK_4}${number}`
     this.address6 = `${NETWORK_6}${number}`
-    this.#namespace = namespace
+    this.namespace = namespace
   }
 
   /** The command line that runs a program on this host. */
   command(command: string, ...args: readonly string[]): [string, string[]] {
-    return ['ip', ['netns', 'exec', this.#namespace, command, ...args]]
+    return ['ip', ['netns', 'exec', this.namespace, command, ...args]]
   }
 
   /** Drops all packets from and to this host; programs get no notice. */
@@ -45,7 +48,7 @@ export class LabHost {
   /** Replaces the hosts file of this host; each line is `address name`. */
   async setHosts(lines: readonly string[]): Promise<void> {
     const all = ['127.0.0.1 localhost', ...lines].map((line) => `${line}\n`)
-    await writeFile(join('/etc/netns', this.#namespace, 'hosts'), all.join(''))
+    await writeFile(join('/etc/netns', this.namespace, 'hosts'), all.join(''))
   }
 
   async #run(command: string, ...args: readonly string[]): Promise<void> {

@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   keygen: async () => (await import('./keygen.ts')).keygen,
   map: async () => (await import('./map.ts')).map,
   probe: async () => (await import('./probe.ts')).probe,
+  nearest: async () => (await import('./nearest.ts')).nearest,
 }
 
 const HELP_NAMES: ReadonlySet<string> = new Set(['help', '-h', '--h', '-help', '--help'])

@@ -19,7 +19,8 @@ import { parseMeshKeys } from '#protocol/key-file.ts'
 /** Far below the longest delay of Node's timers, which is 24 days. */
 const TIMEOUT_MS_MAX = 600_000
 
-const timeout: OptionKind<number> = {
+/** Of one step. */
+export const timeout: OptionKind<number> = {
   ...duration,
   expected: 'a duration up to 10m, such as 5s or 500ms',
   parse: (given) => {
@@ -110,8 +111,8 @@ export function readProbeArguments(
     families: families(values, target),
     stunPort: values.get('stun-port'),
     httpPort: values.get('http-port'),
-    meshKey: meshKey(values, diagnostics),
-    authorities: authorities(values, diagnostics),
+    meshKey: meshKeyIn(values.get('mesh-psk-file'), diagnostics),
+    authorities: authoritiesIn(values.get('ca'), diagnostics),
     isInsecure: values.get('insecure'),
     pin: values.get('pin'),
     usesWebSocket: values.get('websocket'),
@@ -206,8 +207,8 @@ function addressFamily(target: ProbeTarget | undefined): IpFamily | undefined {
   return version === 4 || version === 6 ? version : undefined
 }
 
-function meshKey(values: ProbeValues, diagnostics: Diagnostics): Uint8Array | undefined {
-  const path = values.get('mesh-psk-file')
+/** The mesh key in the file that `-mesh-psk-file` names. */
+export function meshKeyIn(path: string | undefined, diagnostics: Diagnostics): Uint8Array | undefined {
   if (path === undefined) return undefined
   const file = readFileText(path)
   const parsed = 'text' in file ? parseMeshKeys(file.text) : { problem: whyUnread(file) }
@@ -215,8 +216,8 @@ function meshKey(values: ProbeValues, diagnostics: Diagnostics): Uint8Array | un
   return parsed.value[0]
 }
 
-function authorities(values: ProbeValues, diagnostics: Diagnostics): readonly string[] {
-  const path = values.get('ca')
+/** The authorities in the file that `-ca` names. */
+export function authoritiesIn(path: string | undefined, diagnostics: Diagnostics): readonly string[] {
   if (path === undefined) return []
   const read = readAuthoritiesFile(path)
   if ('pem' in read) return [read.pem]

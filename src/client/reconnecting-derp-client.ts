@@ -8,6 +8,12 @@ import type { ClientEvents } from './client-events.ts'
 import type { ConnectionEnd } from './connect-error.ts'
 import { DerpClient, SharedResources, type ClientOptions } from './derp-client.ts'
 import { Emitter, type EventListeners } from './emitter.ts'
+import type { TargetOptions } from './target.ts'
+
+export interface ReconnectingOptions extends ClientOptions {
+  /** Is asked before each attempt where to connect; a rejection is a failed attempt. Its options replace those given. */
+  readonly findTarget?: () => Promise<TargetOptions>
+}
 
 /** A client's events. `closed` comes only after `close()`. */
 export interface ReconnectingEvents extends ClientEvents {
@@ -24,7 +30,7 @@ export interface ReconnectingEvents extends ClientEvents {
 const RESTART_MS_MAX = 60_000
 
 export class ReconnectingDerpClient implements AsyncDisposable {
-  readonly #options: ClientOptions
+  readonly #options: ReconnectingOptions
   readonly #random: () => number
   readonly #events = new Emitter<ReconnectingEvents>()
   readonly #forwarders = forwarders(this.#events)
@@ -43,7 +49,7 @@ export class ReconnectingDerpClient implements AsyncDisposable {
    * @param random numbers of [0, 1) that spread the delays of many clients
    * @throws RangeError that names an invalid option
    */
-  constructor(options: ClientOptions, random: () => number = Math.random) {
+  constructor(options: ReconnectingOptions, random: () => number = Math.random) {
     this.#options = { ...options, shared: options.shared ?? new SharedResources() }
     this.#random = random
     this.#isPreferred = options.isPreferred ?? false
@@ -145,10 +151,10 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     await this.close()
   }
 
-  #newClient(): DerpClient {
+  #newClient(target?: TargetOptions): DerpClient {
     const sent = { isPreferred: this.#isPreferred, isWatcher: this.#isWatcher }
     const client = new DerpClient(
-      { ...this.#options, ...sent },
+      { ...this.#options, ...target, ...sent },
       { ...this.#forwarders, closed: (end) => this.#onLost(end) },
     )
     client.on('serverInfo', (info) => this.#onAdmitted(client, info, sent))
@@ -159,9 +165,16 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   }
 
   #connect(): void {
-    this.#client.connect().catch((error: unknown) => {
+    this.#attempt().catch((error: unknown) => {
       this.#onLost(error instanceof Error ? error : new Error(String(error)))
     })
+  }
+
+  async #attempt(): Promise<void> {
+    const target = await this.#options.findTarget?.()
+    if (this.#state === 'closed') return
+    if (target !== undefined) this.#client = this.#newClient(target)
+    await this.#client.connect()
   }
 
   #onAdmitted(
@@ -181,7 +194,7 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     const failureCount = ++this.#failureCount
     const retryInMs = this.#retryInMs(failureCount)
     this.#retry = setTimeout(() => {
-      this.#client = this.#newClient()
+      if (this.#options.findTarget === undefined) this.#client = this.#newClient()
       this.#connect()
     }, retryInMs)
     this.#events.emit('disconnected', { reason, failureCount, retryInMs })

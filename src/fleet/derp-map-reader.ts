@@ -47,6 +47,7 @@ const REGION = z.object({
   latitude: z.number().optional().catch(undefined),
   longitude: z.number().optional().catch(undefined),
   nomeasurenohome: z.boolean().optional(),
+  avoid: z.boolean().optional().catch(undefined),
   nodes: z.array(z.unknown()).default([]),
 })
 
@@ -94,21 +95,15 @@ class MapReader {
     }
     const parsed = REGION.safeParse(value)
     if (!parsed.success) return this.#reportIssues(where, parsed.error)
-    const {
-      regionid = id,
-      regioncode: code,
-      regionname,
-      latitude,
-      longitude,
-      nomeasurenohome,
-      nodes,
-    } = parsed.data
+    const { regionid = id, regioncode: code, regionname, latitude, longitude, nodes } = parsed.data
+    const { nomeasurenohome, avoid: isAvoid } = parsed.data
+    const state = nomeasurenohome === true ? RegionState.draining : undefined
     if (regionid !== id) this.#report(where, `RegionID is ${regionid}`, `${id}, the same as its key`)
     if (nodes.length === 0) this.#report(where, 'has no nodes', 'at least one node')
     const read = nodes.map((node, at) => this.#node(node, id, `${where}, node ${at + 1}`))
     const name = regionname || code
-    const state = nomeasurenohome === true ? RegionState.draining : undefined
-    return { id, code, name, latitude, longitude, state, nodes: read.filter((node) => node !== undefined) }
+    const usable = read.filter((node) => node !== undefined)
+    return { id, code, name, latitude, longitude, state, isAvoid, nodes: usable }
   }
 
   #node(value: unknown, regionId: number, where: string): Node | undefined {

@@ -15,6 +15,8 @@ export interface Region {
   readonly state?: RegionState | undefined
   /** Clients with a home elsewhere move here for so many milliseconds more: see home-score.ts. Undefined: no preference. */
   readonly preferWithinMs?: number | undefined
+  /** Deprecated in DERP maps: clients pass it over in some of their measurements. */
+  readonly isAvoid?: boolean | undefined
   readonly nodes: readonly Node[]
 }
 

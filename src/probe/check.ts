@@ -145,7 +145,7 @@ export function errorText(error: unknown): string {
 const TEXT_CHARS_MAX = 600
 
 /** One line without control characters: part of the text may come from an untrusted relay and must not control a terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what this removes
   return text.slice(0, TEXT_CHARS_MAX).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]+/g, ' ')
 }

@@ -37,6 +37,16 @@ test("reads Tailscale's JSON, field names in any case, null as absent", () => {
   })
 })
 
+test('reads what clients choose their home by; scores of 0 and less are ignored by clients', () => {
+  const regions = { 900: { NoMeasureNoHome: true, Nodes: [NODE] }, 901: { Avoid: true, Nodes: [] } }
+  const given = { 900: 1.5, 901: 0, 902: -1, x: 2 }
+  const map = read(JSON.stringify({ HomeParams: { RegionScore: given }, Regions: regions }))
+  expect(map.regions).toMatchObject([{ state: 'draining' }, { isAvoid: true }])
+  expect(map.scores).toEqual(new Map([[900, 1.5]]))
+  const bad = read(JSON.stringify({ HomeParams: { RegionScore: { ...given, 900: 'x' } }, Regions: regions }))
+  expect(bad.scores).toEqual(new Map())
+})
+
 test("reads Headscale's YAML, also a name that is a number to YAML", () => {
   const text = `regions:
   901:

@@ -209,7 +209,7 @@ export class HomeClient implements AsyncDisposable {
     region: number,
     name: Name,
   ): void {
-    client.on(name, (value) => {
+    client.on(name, (value: unknown) => {
       this.#heardMs.set(region, performance.now())
       this.#events.emit(name, value as HomeEvents[Name])
     })

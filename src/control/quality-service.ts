@@ -3,11 +3,12 @@
 // the control thread.
 
 import type { Settings } from '#config/settings.ts'
+import type { RelayCapacity } from '#fleet/relay-state.ts'
 import { ClientQuality } from '#ops/client-quality.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
 import type { MetricFamily } from '#ops/metric-family.ts'
-import { qualityFamilies, type RelayQuality } from '#ops/relay-quality.ts'
+import { headroomOf, qualityFamilies, type RelayQuality } from '#ops/relay-quality.ts'
 import { ThreadHeadroom } from '#ops/thread-headroom.ts'
 import { Throughput } from '#ops/throughput.ts'
 import { IP_BYTES } from '#protocol/ip-address.ts'
@@ -22,6 +23,7 @@ import type { Service } from './service.ts'
 /** Once a second. */
 const LOOK_MS = 1_000
 const LOOKS_PER_MINUTE = 60
+const BITS_PER_BYTE = 8
 /** The home region of clients of a relay that is in no region. */
 const NO_REGION = 'own'
 
@@ -87,6 +89,15 @@ export class QualityService implements Service {
       throughput: this.#throughput.read(),
       threads: this.#headroom.read(),
       capacityBits: settings.measure.capacityBits,
+    }
+  }
+
+  /** What this relay could carry, for the fleet's state. */
+  get capacity(): RelayCapacity {
+    const { capacityBits } = this.#parts.settings.measure
+    return {
+      bytesPerSecond: capacityBits === undefined ? undefined : capacityBits / BITS_PER_BYTE,
+      headroomRatio: headroomOf(this.read()).least,
     }
   }
 

@@ -201,6 +201,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     directory: keyDirectory,
     instance: threads.instance,
     readiness: () => readiness,
+    capacity: () => quality.capacity,
   })
   const observed = { ...watched, settings, reloads, mesh, fleet, drain: drainWatch, verbDenials }
   const continued = continuedSources({ ...surroundings, ...observed })

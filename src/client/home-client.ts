@@ -204,14 +204,10 @@ export class HomeClient implements AsyncDisposable {
   }
 
   /** Any frame is a sign of life of its region. */
-  #forward<Name extends (typeof FRAMES)[number]>(
-    client: ReconnectingDerpClient,
-    region: number,
-    name: Name,
-  ): void {
-    client.on(name, (value: unknown) => {
+  #forward(client: ReconnectingDerpClient, region: number, name: (typeof FRAMES)[number]): void {
+    client.on(name, (value) => {
       this.#heardMs.set(region, performance.now())
-      this.#events.emit(name, value as HomeEvents[Name])
+      this.#events.emit(name, value)
     })
   }
 

@@ -39,10 +39,9 @@ async function dialNode(node: MapNode, signal: AbortSignal | undefined): Promise
   try {
     return await Promise.any(families.map((family) => dialFamily(node, family, either)))
   } catch (error) {
-    const first: unknown = error instanceof AggregateError ? error.errors[0] : error
     if (limit.aborted)
-      throw new Error(`${node.name}: no TCP connection within ${NODE_MS} ms`, { cause: first })
-    throw first
+      throw new Error(`${node.name}: no TCP connection within ${NODE_MS} ms`, { cause: error })
+    throw error instanceof AggregateError ? error.errors[0] : error
   }
 }
 

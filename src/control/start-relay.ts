@@ -8,7 +8,6 @@
 import { HttpChallenges } from '#certificates/http-challenges.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
-import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -25,15 +24,13 @@ import { BootstrapDns } from './bootstrap-dns.ts'
 import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
 import { DerpListener } from './derp-listener.ts'
 import type { DrainService } from './drain-service.ts'
-import { FleetService } from './fleet-service.ts'
+import { makeFleetParts } from './fleet-parts.ts'
 import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
-import { KeyDirectoryService } from './key-directory-service.ts'
 import { continuedSources } from './metric-sources.ts'
-import { MeshService, type MeshServiceParts } from './mesh-service.ts'
 import { openNative } from './native-setup.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
 import { assertPortsFree } from './port-check.ts'
-import { QualityService } from './quality-service.ts'
+import type { QualityService } from './quality-service.ts'
 import { RedirectService } from './redirect-service.ts'
 import { portsOf, withHosts, type RelayAddresses } from './relay-addresses.ts'
 import { RelayThreads } from './relay-threads.ts'
@@ -167,16 +164,10 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   })
   const challenges = settings.acme && settings.http && new HttpChallenges(settings.acme.folder)
   const certificates = makeCertificates(settings, { log, threads, challenges, run })
-  const mesh = makeMesh(settings, {
-    log,
-    reloads,
-    broadcast: (message) => threads.broadcast(message),
-    onSiblings: (edition) => links.expect(edition),
-    onRenamed: () => keyDirectory?.renamed(),
-    fleet: () => fleet.fleet,
-  })
-  const quality = new QualityService({ settings, log, threads, links, mesh })
-  const keyDirectory = mesh && makeKeyDirectory(settings, log, { mesh, threads, fleet: () => fleet })
+  const drainWatch = new DrainWatch(threads.counters)
+  const forFleet = { ...surroundings, threads, links, reloads, certificates, drain: drainWatch }
+  const fleetParts = makeFleetParts(settings, { ...forFleet, readiness: () => readiness })
+  const { mesh, keyDirectory, quality, fleet } = fleetParts
   const derp = new DerpListener(settings.derp, threads)
   const httpParts = { derp, native, challenges, inherited: inherited.http[0] }
   const http = settings.http && new RedirectService(settings.http, httpParts)
@@ -186,31 +177,17 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   )
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
-  const directory = new DirectoryWatch(() => keyDirectory?.health)
   const apply = settingsApplier({ log, threads, admission, bootstrapDns, unacknowledged })
-  const watched = { threads, links, directory, stun, admission, certificates, quality }
+  const watched = { ...fleetParts, threads, links, stun, admission, certificates }
   const verbDenials = new VerbDenials()
-  const drainWatch = new DrainWatch(threads.counters)
-  const fleet = new FleetService({
-    ...watched,
-    settings,
-    log,
-    run,
-    mesh,
-    drain: drainWatch,
-    directory: keyDirectory,
-    instance: threads.instance,
-    readiness: () => readiness,
-    capacity: () => quality.capacity,
-  })
-  const observed = { ...watched, settings, reloads, mesh, fleet, drain: drainWatch, verbDenials }
+  const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials }
   const continued = continuedSources({ ...surroundings, ...observed })
   const { readiness, drain, reload, admin, verbs, notify } = makeOperatorParts(settings, {
     ...surroundings,
     ...observed,
     apply,
   })
-  const dispatch = new ThreadDispatch({ ...watched, log, fleet, readiness, keyDirectory, run })
+  const dispatch = new ThreadDispatch({ ...watched, log, readiness, run })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, fleet]
@@ -232,31 +209,6 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     onTakingOver: async () => await notify?.takeOver(),
   })
   return { services, drain, reload, derp, http, stun, admin, notify }
-}
-
-/** Undefined without a mesh key. */
-function makeMesh(settings: Settings, parts: Omit<MeshServiceParts, 'settings'>): MeshService | undefined {
-  return settings.meshKeys.length === 0 ? undefined : new MeshService({ ...parts, settings })
-}
-
-function makeKeyDirectory(
-  { hostname, nodeKey, mesh: { nats, regionsPath } }: Settings,
-  log: Log,
-  { mesh, threads, fleet }: { mesh: MeshService; threads: RelayThreads; fleet: () => FleetService },
-): KeyDirectoryService | undefined {
-  if (nats === undefined) return undefined
-  return new KeyDirectoryService({
-    settings: nats,
-    log,
-    hostname,
-    regionsPath,
-    name: () => mesh.name,
-    credentials: () => mesh.natsCredentials,
-    send: (thread, update) => threads.send(thread, { kind: 'keyLocation', ...update }),
-    broadcast: (update) => threads.broadcast({ kind: 'keyLocation', ...update }),
-    key: nodeKey.publicKey,
-    onState: (key, state) => fleet().take(key, state, 'directory'),
-  })
 }
 
 function makeStun(

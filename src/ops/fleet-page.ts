@@ -26,13 +26,14 @@ export function fleetBody(fleet: FleetContent): Readonly<Record<string, unknown>
   const nodes = relays.filter(({ isListed }) => isListed).flatMap((relay) => relay.nodes)
   return {
     majority,
-    relays: relays.map(({ ageMs, ...relay }) => ({
-      ...relay,
-      ageMs: ageMs === undefined ? undefined : Math.round(ageMs),
-    })),
+    relays: relays.map(roundedAge),
     nodes: Object.fromEntries([...new Set(nodes)].map((node) => [node, fleet.stateOf(node)])),
     conflicts,
   }
+}
+
+function roundedAge<Relay extends { readonly ageMs: number | undefined }>(relay: Relay): Relay {
+  return { ...relay, ageMs: relay.ageMs && Math.round(relay.ageMs) }
 }
 
 export function fleetText(fleet: FleetContent): string {

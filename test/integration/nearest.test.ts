@@ -137,7 +137,7 @@ describe.skipIf(!isPossible)('nearest and netcheck', () => {
       const nodes = own.map(([hostname, , , name]) => {
         const { address, address6 } = lab.host(hostname)
         const entry = { Name: name, RegionID: id, HostName: hostname, IPv4: address, IPv6: address6 }
-        return { ...entry, ...node[code] }
+        return Object.assign(entry, node[code])
       })
       return [id, { RegionID: id, RegionCode: code, RegionName: code, Nodes: nodes, ...region[code] }]
     })
@@ -146,8 +146,13 @@ describe.skipIf(!isPossible)('nearest and netcheck', () => {
   }
 
   const netcheckArgs = (): readonly string[] => [
-    ...['env', `SSL_CERT_FILE=${fleet.caPath}`, 'paths' in programs ? programs.paths.tailscale : ''],
-    ...['--socket', api.socketPath, 'netcheck', '--format=json-line'],
+    'env',
+    `SSL_CERT_FILE=${fleet.caPath}`,
+    'paths' in programs ? programs.paths.tailscale : '',
+    '--socket',
+    api.socketPath,
+    'netcheck',
+    '--format=json-line',
   ]
 
   async function netcheck(): Promise<Netcheck> {

@@ -33,7 +33,7 @@ function after(seconds: number, ...threads: readonly (readonly [Thread, Second])
     const all = threads.map(([thread]) => thread)
     headroom.look(
       all.map(({ counters }) => counters),
-      all.map(({ loop }) => ({ ...loop })),
+      all.map(({ loop }) => structuredClone(loop)),
     )
     for (const [thread, second] of threads) thread.pass(second)
   }

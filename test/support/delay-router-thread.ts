@@ -117,6 +117,14 @@ for (const [i, descriptor] of descriptors.entries()) {
 }
 const timeout = Buffer.alloc(16)
 
+function readAll(from: number, descriptor: number, nowMs: number): void {
+  for (let reads = 0; reads < READS_AT_ONCE; reads++) {
+    const bytes = Number(read(descriptor, buffer, PACKET_BYTES_MAX))
+    if (bytes <= 0) return
+    take(from, bytes, nowMs)
+  }
+}
+
 while (!paths.isStopped) {
   const dueInMs = (heap[0]?.dueMs ?? Number.POSITIVE_INFINITY) - performance.now() - WAKE_MS
   timeout.writeBigInt64LE(BigInt(Math.round(Math.max(0, Math.min(IDLE_MS, dueInMs)) * 1e6)), 8)
@@ -124,11 +132,7 @@ while (!paths.isStopped) {
   const nowMs = performance.now()
   for (const [i, descriptor] of descriptors.entries()) {
     if ((polls16[i * 4 + 3] ?? 0) === 0) continue
-    for (let reads = 0; reads < READS_AT_ONCE; reads++) {
-      const bytes = Number(read(descriptor, buffer, PACKET_BYTES_MAX))
-      if (bytes <= 0) break
-      take(i, bytes, nowMs)
-    }
+    readAll(i, descriptor, nowMs)
   }
   for (let first = heap[0]; first !== undefined && first.dueMs <= performance.now(); first = heap[0]) {
     // A device that takes no more has dropped the packet, as a full network card does.

@@ -39,12 +39,12 @@ export function renewalInformationIn(answer: AcmeAnswer, nowMs: number): Renewal
 
 /**
  * The certificate's unique identifier (RFC 9773 §4.1): the key identifier of its authority and its serial number. Undefined for
- * a certificate without such a key identifier.
+ * a certificate without such a key identifier, and for a serial number below zero, which no authority gives (RFC 5280 §4.1.2.2).
  */
 export function renewalIdOf(certificatePem: string): string | undefined {
   const { raw, serialNumber } = new X509Certificate(certificatePem)
   const keyIdentifier = authorityKeyIdentifier(raw)
-  if (keyIdentifier === undefined) return undefined
+  if (keyIdentifier === undefined || serialNumber.startsWith('-')) return undefined
   const digits = serialNumber.padStart(serialNumber.length + (serialNumber.length % 2), '0')
   const serial = Buffer.from(digits, 'hex')
   // DER puts a zero before a first bit of one.

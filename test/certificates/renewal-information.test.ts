@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { renewalIdOf, renewalInformationIn } from '#certificates/renewal-information.ts'
 import { goodPair } from '../config/certificates.ts'
@@ -24,6 +25,14 @@ const WINDOW = { start: '2026-12-01T00:00:00Z', end: '2026-12-03T00:00:00Z' }
 
 test('the identifier of a certificate is that of RFC 9773', () => {
   expect(renewalIdOf(CERTIFICATE)).toBe('aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE')
+})
+
+test('a certificate with a serial number below zero has no identifier', () => {
+  const der = new X509Certificate(CERTIFICATE).raw
+  // INTEGER of five bytes; the first bit is the sign.
+  der[der.indexOf(Buffer.from('02050087', 'hex')) + 2] = 0x80
+  const negative = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
+  expect(renewalIdOf(negative)).toBeUndefined()
 })
 
 test('a certificate without the key identifier of an authority has no identifier', () => {

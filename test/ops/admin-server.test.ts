@@ -73,7 +73,7 @@ describe('pages', () => {
     const { status, text } = await ask('/')
     expect(status).toBe(200)
     const paths = text.match(/^\/\S*/gm) ?? []
-    expect(paths).toEqual(['/', '/metrics', '/quality', '/livez', '/readyz', '/debug/varz'])
+    expect(paths).toEqual(['/', '/metrics', '/quality', '/livez', '/readyz', '/fleet', '/debug/varz'])
     for (const path of paths) expect([path, (await ask(path)).status]).toEqual([path, 200])
     expect(text).toMatch(/^derpfleet 1\.2\.3$/m)
   })

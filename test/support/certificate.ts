@@ -2,7 +2,7 @@
 // the SHA-256) or issued by an authority that the test makes (for clients that verify names). Only for tests on
 // loopback: the keys are unencrypted, and the caller removes the folder.
 
-import { X509Certificate } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
@@ -67,7 +67,9 @@ export async function issueCertificate(
     ].join('\n'),
   )
   await runOk('openssl', ['req', ...newKey, '-keyout', keyPath, '-out', requestPath, '-subj', `/CN=${name}`])
-  const signer = ['-CA', authority.certPath, '-CAkey', authority.keyPath, '-CAcreateserial']
+  // Random, because certificates are issued at the same time; a file of serial numbers would be read half written.
+  const serial = `0x4${randomBytes(16).toString('hex')}`
+  const signer = ['-CA', authority.certPath, '-CAkey', authority.keyPath, '-set_serial', serial]
   const issued = ['-days', `${validDays}`, '-extfile', extensionsPath, '-out', certPath]
   await runOk('openssl', ['x509', '-req', '-in', requestPath, ...signer, ...issued])
   await Promise.all([rm(requestPath), rm(extensionsPath)])

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { closeSync, constants, existsSync, openSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { BLOCKED, PathMemory, type BlockedKind, type RouterThreadData } from './delay-paths.ts'
-import type { Lab, LabHost } from './lab.ts'
+import { NETWORK_4, NETWORK_6, type Lab, type LabHost } from './lab.ts'
 import { canMakeNetworks } from './network.ts'
 import { runOk } from './process.ts'
 
@@ -20,8 +20,8 @@ const IFREQ_BYTES = 40
 const IFREQ_FLAGS_AT = 16
 
 /** The addresses of the lab's hosts (10 to 95), without those of the test's own process. */
-const ROUTES = ['198.18.8.8/29', '198.18.8.16/28', '198.18.8.32/27', '198.18.8.64/27']
-const ROUTES_6 = ['::10/124', '::20/123', '::40/122', '::80/123'].map((end) => `2001:db8:8${end}`)
+const ROUTES = ['8/29', '16/28', '32/27', '64/27'].map((end) => `${NETWORK_4}${end}`)
+const ROUTES_6 = ['10/124', '20/123', '40/122', '80/123'].map((end) => `${NETWORK_6}${end}`)
 
 const TUN_PATH = '/dev/net/tun'
 

@@ -10,7 +10,7 @@ import { runOk, runProcess } from './process.ts'
 const NUMBER = 7 + Number(process.env['VITEST_POOL_ID'] ?? 1)
 /** From the address blocks for benchmarks (RFC 2544) and for documentation (RFC 3849). */
 export const NETWORK_4 = `198.18.${NUMBER}.`
-const NETWORK_6 = `2001:db8:${NUMBER}::`
+export const NETWORK_6 = `2001:db8:${NUMBER}::`
 const FIRST_HOST = 10
 
 export class LabHost {

@@ -62,10 +62,14 @@ const WITH_KEY_IDENTIFIER = Buffer.from(
   'base64',
 )
 
+/** The first byte of the serial number is its sign. */
+const WITH_NEGATIVE_SERIAL = Buffer.from(WITH_KEY_IDENTIFIER)
+WITH_NEGATIVE_SERIAL[WITH_KEY_IDENTIFIER.indexOf(Buffer.from('02050087', 'hex')) + 2] = 0x80
+
 /** A certificate's DER. The runtime reads it; the identifier for renewal information is read by us. */
 const renewalId: FuzzTarget = {
   name: 'renewal-id',
-  corpus: [raw, WITH_KEY_IDENTIFIER],
+  corpus: [raw, WITH_KEY_IDENTIFIER, WITH_NEGATIVE_SERIAL],
   tokens: ['\x06\x03\x55\x1d\x23', '\x04', '\x30', '\x80', '\x81', '\x82'],
   attempt(input) {
     const pem = certificatePem(input)

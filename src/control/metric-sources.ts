@@ -54,7 +54,7 @@ export interface MetricParts {
 
 /** To be called once for a relay: the watchers that the process metrics start are never stopped. */
 export function metricSources(parts: MetricParts): MetricSources {
-  const { quality, readiness, run, stun, threads } = parts
+  const { readiness, run, stun, threads } = parts
   return {
     ...continuedSources(parts),
     threads: threads.counters,
@@ -64,7 +64,6 @@ export function metricSources(parts: MetricParts): MetricSources {
     threadDeaths: () => threads.deaths,
     stun: () => stun && run.counters.withEarlierStun(stun.read()),
     stunDeaths: () => stun?.deaths,
-    quality: () => quality.families(),
     state: () => readiness.health.report(),
     nativeWays: parts.ways,
     isStateFolderUsable:
@@ -88,6 +87,7 @@ export type ContinuedParts = Pick<
   | 'links'
   | 'log'
   | 'mesh'
+  | 'quality'
   | 'reloads'
   | 'run'
   | 'verbDenials'
@@ -95,11 +95,12 @@ export type ContinuedParts = Pick<
 
 /** What the next run of this relay goes on counting. */
 export function continuedSources(parts: ContinuedParts): ContinuedSources {
-  const { admission, certificates, directory, drain, fleet, links, log, mesh, reloads, run, verbDenials } =
-    parts
+  const { admission, certificates, directory, drain, fleet, links, log, mesh, quality } = parts
+  const { reloads, run, verbDenials } = parts
   return {
     admission: () => admission.numbers,
     siblings: () => links.siblings(),
+    quality: () => quality.families(),
     mesh: () => [
       ...directory.families(),
       ...mapFamilies(mesh?.map?.figures),

@@ -33,7 +33,7 @@ export interface ClientNumbers {
 export class ClientQuality {
   readonly #byRegion = new RoundTripTable(REGIONS_MAX)
   readonly #byCountry = new RoundTripTable(COUNTRIES_MAX)
-  readonly #stun = new Map<string, number>()
+  readonly #stun = new Map([[UNKNOWN_COUNTRY, 0]])
 
   roundTrip({ seconds, homeRegion, country }: LocatedRoundTrip): void {
     this.#byRegion.observe(homeRegion ?? OTHER, seconds)

@@ -91,7 +91,7 @@ export interface MetricSources {
 
 export type ContinuedSources = Pick<
   MetricSources,
-  'admission' | 'carried' | 'certificates' | 'logLinesLost' | 'mesh' | 'siblings'
+  'admission' | 'carried' | 'certificates' | 'logLinesLost' | 'mesh' | 'quality' | 'siblings'
 >
 
 export class Metrics {
@@ -119,7 +119,6 @@ export class Metrics {
       ...stateFolderFamilies(this.#sources.isStateFolderUsable),
       ...relayFamilies(this.#total.sumOf([...threads, ...otherCounters])),
       ...this.#threadFamilies(),
-      ...this.#sources.quality(),
       ...continuedFamilies(this.#sources),
       ...stunFamilies(stun()),
       ...limitFamilies(this.#sources.limits),
@@ -198,12 +197,13 @@ export class Metrics {
 
 /** The families whose counters go on when a later run of this relay takes over, beside those of the relay threads and STUN. */
 export function continuedFamilies(sources: ContinuedSources): MetricFamily[] {
-  const { admission, carried, certificates, logLinesLost, mesh, siblings } = sources
+  const { admission, carried, certificates, logLinesLost, mesh, quality, siblings } = sources
   return carried.addTo([
     counter('derp_log_lines_lost_total', 'Log lines that could not be written.', [sample(logLinesLost())]),
     ...admissionFamilies(admission()),
     ...siblingFamilies(siblings()),
     ...mesh(),
+    ...quality(),
     ...certificateFamilies(certificates()),
   ])
 }

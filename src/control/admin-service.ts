@@ -11,11 +11,14 @@ import { Varz } from '#ops/varz.ts'
 import { packageVersion } from '#ops/version.ts'
 import type { InheritedSocket } from '#transport/inherited-sockets.ts'
 import { metricSources, type MetricParts } from './metric-sources.ts'
+import type { RegionsService } from './regions-service.ts'
 import type { Service } from './service.ts'
 
 export interface AdminParts extends MetricParts {
   /** Verbs for callers with a token. */
   readonly tokenVerbs: TokenVerbs
+  /** Undefined without a regions file. */
+  readonly regions: RegionsService | undefined
 }
 
 export class AdminService implements Service {
@@ -44,13 +47,14 @@ export class AdminService implements Service {
   }
 
   async start(): Promise<void> {
-    const { log, mesh, quality, readiness, tokenVerbs } = this.#parts
+    const { log, mesh, quality, readiness, regions, tokenVerbs } = this.#parts
     const sources = metricSources(this.#parts)
     const pages = new AdminPages({
       metrics: new Metrics(sources),
       varz: new Varz(sources),
       health: readiness.health,
       map: mesh?.map,
+      regions,
       fleet: () => fleetText(this.#parts.fleet.fleet),
       quality: () => quality.read(),
       onScraped: () => this.#scraped.resolve(),

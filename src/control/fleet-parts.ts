@@ -10,6 +10,7 @@ import { FleetService, type FleetServiceParts } from './fleet-service.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
 import { MeshService } from './mesh-service.ts'
 import { QualityService } from './quality-service.ts'
+import { RegionsService } from './regions-service.ts'
 import type { RelayThreads } from './relay-threads.ts'
 
 export interface FleetPartsInput extends Pick<
@@ -30,6 +31,8 @@ export interface FleetParts {
   readonly directory: DirectoryWatch
   readonly quality: QualityService
   readonly fleet: FleetService
+  /** Undefined without a regions file. */
+  readonly regions: RegionsService | undefined
 }
 
 export function makeFleetParts(settings: Settings, input: FleetPartsInput): FleetParts {
@@ -43,10 +46,27 @@ export function makeFleetParts(settings: Settings, input: FleetPartsInput): Flee
     mesh,
     directory: keyDirectory,
     instance: threads.instance,
-    capacity: () => quality.capacity,
+    measured: quality,
   })
   const directory = new DirectoryWatch(() => keyDirectory?.health)
-  return { mesh, keyDirectory, directory, quality, fleet }
+  const regions = mesh && makeRegions({ mesh, quality, fleet })
+  return { mesh, keyDirectory, directory, quality, fleet, regions }
+}
+
+function makeRegions({
+  mesh,
+  quality,
+  fleet,
+}: Required<Pick<FleetParts, 'quality' | 'fleet'>> & { readonly mesh: MeshService }):
+  | RegionsService
+  | undefined {
+  if (mesh.map === undefined) return undefined
+  return new RegionsService({
+    regions: () => mesh.fileRegions,
+    fleet: () => fleet.fleet,
+    countryOf: async (ip) => await quality.countryOf(ip),
+    now: () => performance.now(),
+  })
 }
 
 interface MeshInput extends FleetPartsInput {

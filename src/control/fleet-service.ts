@@ -7,9 +7,16 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '#config/settings.ts'
+import type { ClientCountries } from '#fleet/client-countries.ts'
 import { FleetState, type ListedRelay } from '#fleet/fleet-state.ts'
 import type { StateCarrier } from '#fleet/relay-record.ts'
-import { writeRelayState, type HealthState, type RelayCapacity, type RelayState } from '#fleet/relay-state.ts'
+import {
+  writeRelayState,
+  type HealthState,
+  type RelayCapacity,
+  type RelayLoad,
+  type RelayState,
+} from '#fleet/relay-state.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { CertificateStatus } from '#ops/certificate-families.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
@@ -52,8 +59,16 @@ export interface FleetServiceParts {
   readonly mesh: { readonly relays: readonly ListedRelay[] } | undefined
   readonly directory: { readonly isConnected: boolean; tellState(state: Uint8Array): void } | undefined
   readonly certificates: { readonly status: CertificateStatus } | undefined
+  /** What this relay measures; undefined: nothing. */
+  readonly measured?: MeasuredState | undefined
+}
+
+/** The part of the state that is measured elsewhere, at the moment of reading. */
+export interface MeasuredState {
   /** What this relay could carry; undefined fields are not known. */
-  readonly capacity?: () => RelayCapacity
+  readonly capacity: RelayCapacity
+  readonly peaks: RelayLoad
+  readonly clientCountries: ClientCountries
 }
 
 export class FleetService implements Service {
@@ -184,7 +199,7 @@ export class FleetService implements Service {
   }
 
   #state(last: HealthState | undefined): RelayState {
-    const { settings, instance, run, links, drain, certificates, capacity } = this.#parts
+    const { settings, instance, run, links, drain, certificates, measured } = this.#parts
     const { state, checks, failing } = this.#health()
     this.#told = `${state} ${checks.join(' ')}`
     const [certificate] = certificates?.status.certificates ?? []
@@ -202,8 +217,9 @@ export class FleetService implements Service {
         failing,
         clientsLeft: drain.isDraining ? Math.max(0, drain.numbers().remaining) : undefined,
       },
-      load: this.#load.read(),
-      capacity: capacity?.() ?? {},
+      load: { ...this.#load.read(), ...measured?.peaks },
+      capacity: measured?.capacity ?? {},
+      clients: measured?.clientCountries,
       certificateNotAfterMs: certificate?.notAfterMs,
       links: links.siblings().map(({ name, isUp, rttMs, jitterMs, lossRatio }) => ({
         to: name,

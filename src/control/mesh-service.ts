@@ -78,6 +78,11 @@ export class MeshService implements Service {
     return { regions: [...regions], nodes }
   }
 
+  /** The regions of the file in use; another list after each change of the file. */
+  get fileRegions(): readonly Region[] {
+    return this.#files.regions
+  }
+
   /** All relays of the fleet: the siblings, and this one. */
   get relays(): readonly ListedRelay[] {
     const { name = this.#parts.settings.hostname, nodes } = this.#files.position

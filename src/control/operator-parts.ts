@@ -14,6 +14,7 @@ import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
 import { drainVerb, fleetVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
 import { Readiness } from './readiness.ts'
+import type { RegionsService } from './regions-service.ts'
 import { ReloadService, type FileOwner, type ReloadParts } from './reload-service.ts'
 import { startProblems } from './start-check.ts'
 import type { SystemdEnvironment } from './systemd-environment.ts'
@@ -27,6 +28,8 @@ export type SettingsReading = Pick<SettingsInUse, 'raw'> & Pick<SettingsSource, 
 export interface OperatorPartsInput
   extends Omit<MetricParts, 'readiness' | 'limits' | 'ways'>, Pick<ReloadParts, 'apply'>, NativeUse {
   readonly systemd: SystemdEnvironment
+  /** Undefined without a regions file. */
+  readonly regions: RegionsService | undefined
   /** Undefined: no setting can change while the relay runs. */
   readonly reading: SettingsReading | undefined
 }

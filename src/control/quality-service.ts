@@ -3,7 +3,8 @@
 // the control thread.
 
 import type { Settings } from '#config/settings.ts'
-import type { RelayCapacity } from '#fleet/relay-state.ts'
+import { largestCountries, type ClientCountries } from '#fleet/client-countries.ts'
+import type { RelayCapacity, RelayLoad } from '#fleet/relay-state.ts'
 import { ClientQuality } from '#ops/client-quality.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
@@ -66,6 +67,7 @@ export class QualityService implements Service {
       this.#clients.roundTrip({
         seconds: value,
         homeRegion: this.#regionOf(homes[at]),
+        isHome: homes[at] === HOME_HERE,
         country: this.#countries.countryOf(ips.subarray(at * IP_BYTES, (at + 1) * IP_BYTES)),
       })
     }
@@ -101,6 +103,38 @@ export class QualityService implements Service {
     }
   }
 
+  /** The highest throughput of the last hour, for the fleet's state. */
+  get peaks(): Pick<RelayLoad, 'peakBytesPerSecond' | 'peakPacketsPerSecond'> {
+    const { peakBytesPerSecond, peakPacketsPerSecond } = this.#throughput.read()
+    return {
+      peakBytesPerSecond: Math.round(peakBytesPerSecond),
+      peakPacketsPerSecond: Math.round(peakPacketsPerSecond),
+    }
+  }
+
+  /** Where the clients of this relay are, for the fleet's state. */
+  get clientCountries(): ClientCountries {
+    const { byCountry, homeByCountry } = this.#clients.numbers()
+    const homes = new Map(homeByCountry.map((one) => [one.label, one]))
+    const countries = byCountry.map(({ label, clients, medianMs }) => {
+      const home = homes.get(label)
+      return {
+        country: label,
+        clients,
+        medianMs: tenths(medianMs),
+        homeClients: home?.clients ?? 0,
+        homeMedianMs: home && tenths(home.medianMs),
+      }
+    })
+    return { isKnown: this.#countries.isReady, countries: largestCountries(countries) }
+  }
+
+  /** Of an address in sixteen bytes; undefined: not known. Loads the table if it is wanted. */
+  async countryOf(ip: Uint8Array): Promise<string | undefined> {
+    await this.#countries.loadFor(ip)
+    return this.#countries.countryOf(ip)
+  }
+
   families(): MetricFamily[] {
     return [...qualityFamilies(this.read()), ...this.#clients.families()]
   }
@@ -124,4 +158,9 @@ export class QualityService implements Service {
     if (home !== HOME_HERE) return mesh?.regionOf(home)?.toString()
     return (mesh?.position.regions[0] ?? settings.mesh.region)?.toString() ?? NO_REGION
   }
+}
+
+/** A median is exact to two percent. */
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10
 }

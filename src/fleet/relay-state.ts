@@ -9,6 +9,7 @@
 
 import { RELAY_STATE_BYTES_MAX } from '#protocol/limits.ts'
 import { parsePublicKey } from '#protocol/node-key.ts'
+import { readClientCountries, type ClientCountries } from './client-countries.ts'
 import { FieldReader, type NumberBounds } from './field-reader.ts'
 
 const FORMAT = 1
@@ -60,6 +61,9 @@ export interface RelayLoad {
   readonly bytesOutPerSecond?: number | undefined
   readonly packetsInPerSecond?: number | undefined
   readonly packetsOutPerSecond?: number | undefined
+  /** The highest mean of ten seconds within the last hour, of what it sends to clients and siblings. */
+  readonly peakBytesPerSecond?: number | undefined
+  readonly peakPacketsPerSecond?: number | undefined
   /** The share of its time that the busiest relay thread works. */
   readonly busiestThreadShare?: number | undefined
 }
@@ -101,6 +105,8 @@ export interface RelayState {
   readonly health: RelayHealth
   readonly load: RelayLoad
   readonly capacity: RelayCapacity
+  /** Where its clients are; undefined where it does not say. */
+  readonly clients?: ClientCountries | undefined
   /** When its certificate expires, Unix time by the certificate; undefined without TLS. */
   readonly certificateNotAfterMs?: number | undefined
   readonly links: readonly LinkState[]
@@ -140,6 +146,7 @@ export function readRelayState(message: Uint8Array): ReadState | string {
     health,
     load: readLoad(fields.object('load')),
     capacity: readCapacity(fields.object('capacity')),
+    clients: readClientCountries(fields.object('clients')),
     certificateNotAfterMs: fields.number('certificateNotAfterMs', TIME_MS),
     links: fields.objects('links', LINKS_MAX, readLink),
   }
@@ -180,6 +187,8 @@ function readLoad(fields: FieldReader | undefined): RelayLoad {
     bytesOutPerSecond: fields.number('bytesOutPerSecond', RATE),
     packetsInPerSecond: fields.number('packetsInPerSecond', RATE),
     packetsOutPerSecond: fields.number('packetsOutPerSecond', RATE),
+    peakBytesPerSecond: fields.number('peakBytesPerSecond', RATE),
+    peakPacketsPerSecond: fields.number('peakPacketsPerSecond', RATE),
     busiestThreadShare: fields.number('busiestThreadShare', RATIO),
   }
 }

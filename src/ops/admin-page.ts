@@ -7,6 +7,8 @@ export interface AdminRequest {
   readonly accept: string | undefined
   /** The `If-None-Match` header. */
   readonly ifNoneMatch: string | undefined
+  /** Who asks; undefined: the connection has ended. */
+  readonly remoteAddress?: string | undefined
 }
 
 export interface PageAnswer {

@@ -5,6 +5,7 @@ import type { AdminRequest, Page, PageAnswer } from './admin-page.ts'
 import { reportText, type Health } from './health.ts'
 import { mapPages, type MapSource } from './map-pages.ts'
 import type { Metrics } from './metrics.ts'
+import { regionPages, type RegionsSource } from './region-pages.ts'
 import { qualityJson, type RelayQuality } from './relay-quality.ts'
 import type { Varz } from './varz.ts'
 
@@ -14,6 +15,8 @@ export interface AdminPagesParts {
   readonly health: Health
   /** Undefined without a regions file. */
   readonly map?: MapSource | undefined
+  /** Undefined without a regions file. */
+  readonly regions?: RegionsSource | undefined
   /** JSON of the fleet's state. */
   readonly fleet: () => string
   readonly quality: () => RelayQuality
@@ -69,6 +72,7 @@ export class AdminPages {
         answer: () => this.#varz(),
       },
       ...(parts.map === undefined ? [] : mapPages(parts.map)),
+      ...(parts.regions === undefined ? [] : regionPages(parts.regions)),
     ]
   }
 

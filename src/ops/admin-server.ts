@@ -115,7 +115,8 @@ export class AdminServer {
     const path = queryAt < 0 ? url : url.slice(0, queryAt)
     const query = new URLSearchParams(queryAt < 0 ? '' : url.slice(queryAt + 1))
     const { accept, 'if-none-match': ifNoneMatch } = request.headers
-    const answer = await this.#pages.answer({ path, query, accept, ifNoneMatch })
+    const { remoteAddress } = request.socket
+    const answer = await this.#pages.answer({ path, query, accept, ifNoneMatch, remoteAddress })
     return answer ?? plain(404, 'no such page; / lists all pages\n')
   }
 }

@@ -1,5 +1,5 @@
-// What a relay knows of the paths to its clients: round trips by home region and by country, never by both, and where STUN
-// requests come from. Addresses are looked up and forgotten; numbers by label are all that is kept. Runs on the control
+// What a relay knows of the paths to its clients: round trips by home region and by country, and where STUN requests come
+// from. Metrics have no series for both labels together; the clients that are at home here are told apart in the state alone. Addresses are looked up and forgotten; numbers by label are all that is kept. Runs on the control
 // thread.
 
 import type { MetricFamily } from './metric-family.ts'
@@ -7,7 +7,7 @@ import { sample } from './metric-family.ts'
 import { OTHER, RoundTripTable, type LabelledRoundTrips } from './round-trip-table.ts'
 
 /** No country is known: of this address, or of any, because countries are not looked up. */
-export const UNKNOWN_COUNTRY = 'unknown'
+const UNKNOWN_COUNTRY = 'unknown'
 
 /** ISO 3166 has 249, and `unknown` is one more. */
 const COUNTRIES_MAX = 250
@@ -19,6 +19,8 @@ export interface LocatedRoundTrip {
   readonly seconds: number
   /** The region that is the client's home; undefined: not known. */
   readonly homeRegion: string | undefined
+  /** Its home is this relay, or another of this region. */
+  readonly isHome: boolean
   /** Undefined: not known. */
   readonly country: string | undefined
 }
@@ -26,6 +28,8 @@ export interface LocatedRoundTrip {
 export interface ClientNumbers {
   readonly byHomeRegion: readonly LabelledRoundTrips[]
   readonly byCountry: readonly LabelledRoundTrips[]
+  /** Of the clients whose home is here. */
+  readonly homeByCountry: readonly LabelledRoundTrips[]
   /** STUN requests since the start, by country. */
   readonly stunRequests: Readonly<Record<string, number>>
 }
@@ -33,11 +37,13 @@ export interface ClientNumbers {
 export class ClientQuality {
   readonly #byRegion = new RoundTripTable(REGIONS_MAX)
   readonly #byCountry = new RoundTripTable(COUNTRIES_MAX)
+  readonly #homeByCountry = new RoundTripTable(COUNTRIES_MAX)
   readonly #stun = new Map([[UNKNOWN_COUNTRY, 0]])
 
-  roundTrip({ seconds, homeRegion, country }: LocatedRoundTrip): void {
+  roundTrip({ seconds, homeRegion, isHome, country = UNKNOWN_COUNTRY }: LocatedRoundTrip): void {
     this.#byRegion.observe(homeRegion ?? OTHER, seconds)
-    this.#byCountry.observe(country ?? UNKNOWN_COUNTRY, seconds)
+    this.#byCountry.observe(country, seconds)
+    if (isHome) this.#homeByCountry.observe(country, seconds)
   }
 
   /** @param requests how many requests this one stands for */
@@ -51,6 +57,7 @@ export class ClientQuality {
   endMinute(): void {
     this.#byRegion.endMinute()
     this.#byCountry.endMinute()
+    this.#homeByCountry.endMinute()
   }
 
   families(): MetricFamily[] {
@@ -81,6 +88,7 @@ export class ClientQuality {
     return {
       byHomeRegion: this.#byRegion.numbers(),
       byCountry: this.#byCountry.numbers(),
+      homeByCountry: this.#homeByCountry.numbers(),
       stunRequests: Object.fromEntries(rounded),
     }
   }

@@ -44,6 +44,25 @@ async function valueOf(relay: LiveRelay): Promise<Value> {
   return JSON.parse(await relay.page('/quality')) as Value
 }
 
+/** Countries of clients at home at a relay, as another relay knows them. */
+async function homesToldOf(
+  relay: LiveRelay,
+  node: string,
+): Promise<readonly { readonly country: string }[] | undefined> {
+  const { relays } = JSON.parse(await relay.page('/fleet')) as {
+    readonly relays: readonly {
+      readonly nodes: readonly string[]
+      readonly last?: {
+        readonly clients?: {
+          readonly countries: readonly { readonly country: string; readonly homeClients: number }[]
+        }
+      }
+    }[]
+  }
+  const told = relays.find(({ nodes }) => nodes.includes(node))?.last?.clients?.countries
+  return told?.filter(({ homeClients }) => homeClients > 0)
+}
+
 /** Two relays, each a region of its own. */
 async function twoRegions(): Promise<readonly [LiveRelay, LiveRelay]> {
   const ports = [await freePort(), await freePort()]
@@ -106,6 +125,10 @@ describe('two relays of two regions', () => {
     } finally {
       clearInterval(timer)
     }
+    // The other region's relay knows it as well.
+    await expect
+      .poll(async () => (await homesToldOf(there, '900a'))?.map(({ country }) => country), patiently)
+      .toEqual(['unknown'])
     const value = await valueOf(here)
     // On loopback.
     for (const { medianMs } of value.clients.byHomeRegion) expect(medianMs).toBeLessThan(100)
@@ -163,6 +186,16 @@ it('counts countries, and keeps none of the addresses', async () => {
     ['other', 2],
   ])
   expect(clients.stunRequests).toEqual({ NL: 100, JP: 200, unknown: 100 })
+  // For the fleet's state: those whose home is here are told apart.
+  const { isKnown, countries } = quality.clientCountries
+  expect(isKnown).toBe(true)
+  expect(countries.map(({ country, clients: all, homeClients }) => [country, all, homeClients])).toEqual([
+    ['JP', 2, 1],
+    ['NL', 1, 1],
+    ['unknown', 1, 0],
+  ])
+  expect(countries[0]?.medianMs).toBeCloseTo(255, -1)
+  expect(countries[0]?.homeMedianMs).toBeCloseTo(250, -1)
 })
 
 it('without countries all clients are of an unknown one, and nothing else differs', async () => {
@@ -172,6 +205,12 @@ it('without countries all clients are of an unknown one, and nothing else differ
   expect(off.read().hasCountries).toBe(false)
   expect(off.read().clients.byCountry.map(({ label, clients }) => [label, clients])).toEqual([['unknown', 4]])
   expect(off.read().clients.byHomeRegion).toEqual(on.read().clients.byHomeRegion)
+  expect(off.clientCountries).toMatchObject({
+    isKnown: false,
+    countries: [{ country: 'unknown', clients: 4, homeClients: 2 }],
+  })
+  expect(await off.countryOf(ipToBytes('193.0.6.139'))).toBeUndefined()
+  expect(await on.countryOf(ipToBytes('193.0.6.139'))).toBe('NL')
 })
 
 it("the table of countries is not loaded for this host's own addresses", async () => {

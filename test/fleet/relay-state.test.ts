@@ -46,6 +46,14 @@ const NEWER = {
 it('reads what it has written', () => {
   const state = stateOf('900a', {
     capacity: { clients: 10_000, bytesPerSecond: 1e9, headroomRatio: 0.5 },
+    clients: {
+      isKnown: true,
+      countries: [
+        { country: 'DE', clients: 12, medianMs: 20.5, homeClients: 10, homeMedianMs: 19 },
+        { country: 'unknown', clients: 3, medianMs: 1, homeClients: 0 },
+        { country: 'other', clients: 2, homeClients: 1 },
+      ],
+    },
     health: { state: 'draining', failing: ['drain: draining, 3 clients left'], clientsLeft: 3 },
   })
   expect(readRelayState(writeRelayState(state))).toEqual({ state, problems: [] })
@@ -63,6 +71,7 @@ describe('another version', () => {
         health: { state: 'ready', failing: [], clientsLeft: undefined },
         load: {},
         capacity: {},
+        clients: undefined,
         certificateNotAfterMs: undefined,
         links: [],
       },
@@ -118,6 +127,19 @@ describe('nonsense', () => {
     ['nodes', Array.from({ length: 100 }, (_, at) => `n${at}`), 'nodes has more than 64 entries'],
     ['links', [{ to: 'a', isUp: true, rttMs: -3 }], 'links.rttMs is not a number from 0 to 3600000'],
     ['links', [7], 'links has an entry that is no object'],
+    ['clients', [], 'clients is no object'],
+    ['clients', { isKnown: 'yes' }, 'clients.isKnown is not true or false'],
+    ['clients', { isKnown: true, countries: 'DE' }, 'clients.countries is no list'],
+    [
+      'clients',
+      { isKnown: true, countries: [{ country: 'Germany!', clients: 1 }] },
+      'clients.countries.country is not a printable text of at most 7 characters',
+    ],
+    [
+      'clients',
+      { isKnown: true, countries: [{ country: 'DE', clients: 1, medianMs: 1e9 }] },
+      'clients.countries.medianMs is not a number from 0 to 60000',
+    ],
   ])('in %s counts as absent, and is named', (field, value, problem) => {
     const { state, problems } = stateIn(wire({ [field]: value }))
     expect(problems).toEqual([problem])
@@ -130,6 +152,16 @@ describe('nonsense', () => {
   })
 })
 
+it('counts a country once, and no more clients at home than there are', () => {
+  const entry = { country: 'DE', clients: 5, homeClients: 9 }
+  const { state } = stateIn(
+    wire({ clients: { isKnown: true, countries: [entry, entry, { ...entry, country: 'de' }] } }),
+  )
+  expect(state.clients?.countries).toEqual([
+    { ...entry, homeClients: 5, medianMs: undefined, homeMedianMs: undefined },
+  ])
+})
+
 it('leaves out links for which there is no room', () => {
   const links = Array.from({ length: 400 }, (_, at) => ({ to: `${at}`.padEnd(300, 'x'), isUp: true }))
   const message = writeRelayState(stateOf('900a', { links }))
@@ -140,7 +172,18 @@ it('leaves out links for which there is no room', () => {
 
 it('has a text of each bound, whatever JSON it is given', () => {
   const fields = fc.dictionary(
-    fc.constantFrom('name', 'nodes', 'everyMs', 'version', 'health', 'load', 'capacity', 'links', 'sequence'),
+    fc.constantFrom(
+      'name',
+      'nodes',
+      'everyMs',
+      'version',
+      'health',
+      'load',
+      'capacity',
+      'clients',
+      'links',
+      'sequence',
+    ),
     fc.jsonValue(),
   )
   fc.assert(

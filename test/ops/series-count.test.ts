@@ -19,10 +19,10 @@ it('at a hundred relays, each a region, and 250 countries: 5,000 at most', async
   const countries = letters.flatMap((first) => letters.map((second) => first + second))
   // More of both than there are, as a hostile table or file could name them.
   for (const [n, country] of countries.entries()) {
-    clients.roundTrip({ seconds: 0.02, homeRegion: String(900 + (n % 300)), country })
+    clients.roundTrip({ seconds: 0.02, homeRegion: String(900 + (n % 300)), isHome: false, country })
     clients.stunRequest(country, 1)
   }
-  clients.roundTrip({ seconds: 0.02, homeRegion: undefined, country: undefined })
+  clients.roundTrip({ seconds: 0.02, homeRegion: undefined, isHome: false, country: undefined })
   const siblings = Array.from({ length: RELAYS - 1 }, (_, n) => ({ ...SIBLING, name: `derp${n}.example` }))
   const sources = testSources({
     siblings: () => siblings,

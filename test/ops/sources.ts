@@ -71,7 +71,7 @@ export const SIBLING: SiblingView = {
 }
 
 const clients = new ClientQuality()
-clients.roundTrip({ seconds: 0.03, homeRegion: '901', country: 'DE' })
+clients.roundTrip({ seconds: 0.03, homeRegion: '901', isHome: true, country: 'DE' })
 clients.stunRequest('DE', 2)
 
 /** A relay that measures everything. */

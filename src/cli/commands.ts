@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   map: async () => (await import('./map.ts')).map,
   probe: async () => (await import('./probe.ts')).probe,
   nearest: async () => (await import('./nearest.ts')).nearest,
+  advise: async () => (await import('./advise.ts')).advise,
 }
 
 const HELP_NAMES: ReadonlySet<string> = new Set(['help', '-h', '--h', '-help', '--help'])

@@ -1,0 +1,191 @@
+// Advice on populations that are simulated client by client: it finds the place that helps most, by a brute force that knows every
+// client, and names none where none helps.
+
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { advise, type Advice } from '#fleet/advice.ts'
+import { CLOUD_PLACES, type CloudPlace } from '#fleet/cloud-places.ts'
+import { countriesWithPlace, placeOf } from '#fleet/country-places.ts'
+import { distanceKm } from '#fleet/distance.ts'
+import { fitPathModel, USUAL_PATH } from '#fleet/path-model.ts'
+import type { RegionNumbers } from '#fleet/region-numbers.ts'
+import {
+  bestPlace,
+  cloudPlace,
+  populationOf,
+  randomOf,
+  toldOf,
+  trueGain,
+  type Client,
+} from './fleet-population.ts'
+
+function adviceFor(clients: readonly Client[], places: readonly CloudPlace[]): Advice {
+  const told = toldOf(clients, places)
+  return advise(told, CLOUD_PLACES, fitPathModel(told))
+}
+
+function placesOf(...names: readonly string[]): readonly CloudPlace[] {
+  return names.map(cloudPlace)
+}
+
+describe('a planted place', () => {
+  it.each([
+    ['São Paulo', ['Frankfurt', 'New York'], { DE: 900, US: 1_500, BR: 300, JP: 40 }],
+    ['Singapore', ['Frankfurt', 'New York'], { DE: 2_000, FR: 800, SG: 500, MY: 200, ID: 300, US: 100 }],
+    ['Johannesburg', ['London'], { GB: 3_000, ZA: 400, IE: 300 }],
+    ['Sydney', ['Tokyo', 'Singapore'], { JP: 500, AU: 400, NZ: 80, SG: 100 }],
+    ['Nairobi', ['Frankfurt', 'Johannesburg'], { DE: 300, ZA: 200, KE: 250, UG: 60 }],
+  ])('is %s', (name, places, sizes) => {
+    const clients = populationOf(new Map(Object.entries(sizes)), 1)
+    const { places: found, located } = adviceFor(clients, placesOf(...places))
+    expect(located).toBe(clients.length)
+    const [best] = found
+    const truth = trueGain(clients, placesOf(...places), cloudPlace(name))
+    // The brute force may see a neighbour as good.
+    expect(distanceKm(bestPlace(clients, placesOf(...places)), cloudPlace(name))).toBeLessThan(1_200)
+    expect(best?.place.name).toBe(name)
+    expect(Math.abs((best?.clients ?? 0) - truth.clients)).toBeLessThan(0.15 * truth.clients)
+    expect(best?.nowMs).toBeCloseTo(truth.nowMs, -1.5)
+    expect(Math.abs((best?.thenMs ?? 0) - truth.thenMs)).toBeLessThan(5 + 0.3 * truth.thenMs)
+  })
+})
+
+/** Any countries, any regions. */
+function world(seed: number): {
+  readonly clients: readonly Client[]
+  readonly places: readonly CloudPlace[]
+} {
+  const random = randomOf(seed)
+  const pick = <One>(list: readonly One[]): One => list[Math.floor(random() * list.length)] as One
+  const countries = countriesWithPlace()
+  const sizes = new Map(
+    Array.from({ length: 3 + Math.floor(random() * 12) }, () => [
+      pick(countries),
+      5 + Math.floor(random() ** 3 * 300),
+    ]),
+  )
+  const places = new Set(Array.from({ length: 1 + Math.floor(random() * 4) }, () => pick(CLOUD_PLACES)))
+  return { clients: populationOf(sizes, seed), places: [...places] }
+}
+
+it('is nearly as good as the best of all places, in any world', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 1e9 }), (seed) => {
+      const { clients, places } = world(seed)
+      const [advice] = adviceFor(clients, places).places
+      const best = trueGain(clients, places, bestPlace(clients, places))
+      // Where few would move, there is nothing to say.
+      if (advice === undefined) return expect(best.clients).toBeLessThan(Math.max(25, 0.1 * clients.length))
+      const truth = trueGain(clients, places, advice.place)
+      expect(truth.gainMs / best.gainMs).toBeGreaterThan(0.7)
+      expect(truth.clients).toBeGreaterThan(0.5 * advice.clients)
+    }),
+    { numRuns: 30 },
+  )
+})
+
+describe('no place helps', () => {
+  it('where each country has its region', () => {
+    const sizes = new Map([
+      ['DE', 400],
+      ['SG', 300],
+      ['AE', 200],
+      ['KR', 500],
+    ])
+    const regions = placesOf('Frankfurt', 'Singapore', 'Dubai', 'Seoul')
+    const clients = populationOf(sizes, 3)
+    for (const place of CLOUD_PLACES)
+      expect(trueGain(clients, regions, place).clients).toBeLessThan(0.05 * clients.length)
+    expect(adviceFor(clients, regions).places).toEqual([])
+  })
+
+  it('for a connection that is slow everywhere: a nearer region does not change it', () => {
+    const clients = populationOf(new Map([['DE', 400]]), 4).map((client) =>
+      Object.assign({}, client, { lastMileMs: client.lastMileMs + 150 }),
+    )
+    expect(adviceFor(clients, placesOf('Amsterdam')).places).toEqual([])
+  })
+
+  it('for a handful of clients', () => {
+    const clients = populationOf(
+      new Map([
+        ['DE', 2_000],
+        ['NZ', 30],
+        ['BR', 9],
+      ]),
+      5,
+    )
+    expect(adviceFor(clients, placesOf('Frankfurt')).places).toEqual([])
+  })
+
+  it('without clients, and without countries', () => {
+    const told = toldOf(populationOf(new Map([['BR', 100]]), 6), placesOf('Frankfurt'))
+    const blind = told.map((region) =>
+      Object.assign({}, region, {
+        countries: [{ country: 'unknown', clients: 100, medianMs: 200, homeClients: 100, homeMedianMs: 200 }],
+      }),
+    )
+    expect(advise(blind, CLOUD_PLACES, USUAL_PATH)).toEqual({
+      clients: 100,
+      located: 0,
+      places: [],
+      idle: [],
+    })
+    expect(advise([], CLOUD_PLACES, USUAL_PATH)).toEqual({ clients: 0, located: 0, places: [], idle: [] })
+  })
+})
+
+it('names further places for those whom the first would not move', () => {
+  const sizes = new Map([
+    ['DE', 500],
+    ['BR', 400],
+    ['SG', 300],
+    ['ZA', 200],
+    ['NZ', 100],
+  ])
+  const { places } = adviceFor(populationOf(sizes, 7), placesOf('Frankfurt'))
+  const countries = places.map(({ groups }) => groups.map(({ country }) => country).sort())
+  expect(places.length).toBe(3)
+  expect(new Set(countries.flat()).size).toBe(countries.flat().length)
+  expect(countries.flat()).not.toContain('DE')
+  expect(places.map(({ clients }) => clients).reduce((sum, count) => sum + count)).toBe(1_000)
+})
+
+describe('a region', () => {
+  const sizes = new Map([
+    ['DE', 800],
+    ['US', 300],
+  ])
+  const told = toldOf(populationOf(sizes, 8), placesOf('Frankfurt', 'Ashburn', 'Tokyo'))
+  const idleOf = (change: Partial<RegionNumbers>): Advice['idle'] =>
+    advise(
+      told.map((region) => (region.code === 'Tokyo' ? Object.assign({}, region, change) : region)),
+      CLOUD_PLACES,
+      USUAL_PATH,
+    ).idle
+
+  it('that nobody has as home is idle', () => {
+    expect(idleOf({})).toMatchObject([{ region: { code: 'Tokyo' }, clients: 0, nowMs: undefined }])
+  })
+
+  it('that a few have as home is idle, and they have somewhere to go', () => {
+    const countries = [{ country: 'JP', clients: 4, medianMs: 12, homeClients: 4, homeMedianMs: 12 }]
+    const [idle] = idleOf({ countries, homeClients: 4 })
+    expect(idle).toMatchObject({ clients: 4, nowMs: 12 })
+    const japan = placeOf('JP') ?? { latitude: 0, longitude: 0 }
+    const km = Math.min(...placesOf('Frankfurt', 'Ashburn').map((place) => distanceKm(place, japan)))
+    expect(idle?.thenMs).toBeGreaterThan(0.01 * km)
+    expect(idle?.thenMs).toBeLessThan(0.03 * km)
+  })
+
+  it('is not idle with clients that were not measured, nor while a relay of it is not heard, nor while it drains', () => {
+    expect(idleOf({ homeClients: 100 })).toEqual([])
+    expect(idleOf({ relays: 2 })).toEqual([])
+    expect(idleOf({ relaysHeard: 0, relays: 0 })).toEqual([])
+    expect(idleOf({ state: 'draining' })).toEqual([])
+  })
+
+  it('of a fleet that has just started is not idle', () => {
+    expect(advise(toldOf([], placesOf('Frankfurt', 'Tokyo')), CLOUD_PLACES, USUAL_PATH).idle).toEqual([])
+  })
+})

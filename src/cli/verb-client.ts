@@ -20,8 +20,8 @@ import { packageVersion } from '#ops/version.ts'
 
 /** Relays of one host that are looked at; a host has a handful. */
 const FOLDERS_MAX = 1_000
-/** An answer has names and numbers of one relay. */
-const ANSWER_BYTES_MAX = 1_048_576
+/** An answer has names and numbers of each relay of a fleet, and those of the links between a hundred of them. */
+const ANSWER_BYTES_MAX = 4_194_304
 
 /** A relay that runs, by its state folder; or why none can be told. */
 export type FoundRelay = { readonly folder: string } | { readonly problem: string }

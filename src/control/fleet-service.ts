@@ -13,6 +13,7 @@ import type { StateCarrier } from '#fleet/relay-record.ts'
 import {
   writeRelayState,
   type HealthState,
+  type LinkState,
   type RelayCapacity,
   type RelayLoad,
   type RelayState,
@@ -20,7 +21,7 @@ import {
 import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { CertificateStatus } from '#ops/certificate-families.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
-import type { LinkWatch } from '#ops/link-watch.ts'
+import type { LinkWatch, SiblingView } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
 import { packageVersion } from '#ops/version.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
@@ -221,14 +222,22 @@ export class FleetService implements Service {
       capacity: measured?.capacity ?? {},
       clients: measured?.clientCountries,
       certificateNotAfterMs: certificate?.notAfterMs,
-      links: links.siblings().map(({ name, isUp, rttMs, jitterMs, lossRatio }) => ({
-        to: name,
-        isUp,
-        rttMs: rttMs && rounded(rttMs),
-        jitterMs: rounded(jitterMs),
-        lossRatio: rounded(lossRatio),
-      })),
+      links: links.siblings().map(linkState),
     }
+  }
+}
+
+function linkState(sibling: SiblingView): LinkState {
+  const { name, isUp, rttMs, rttMinMs, rttMedianMs, jitterMs, lossRatio, delayMs } = sibling
+  return {
+    to: name,
+    isUp,
+    rttMs: rttMs && rounded(rttMs),
+    rttMinMs: rttMinMs && rounded(rttMinMs),
+    rttMedianMs: rttMedianMs && rounded(rttMedianMs),
+    jitterMs: rounded(jitterMs),
+    lossRatio: rounded(lossRatio),
+    queueDelayMs: rounded(delayMs),
   }
 }
 

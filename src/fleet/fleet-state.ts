@@ -5,6 +5,7 @@
 // Contract: bounded, whatever comes. What is not known counts as up: a map must not lose a relay because nobody has heard
 // of it yet.
 
+import { latencyMatrix, type LatencyMatrix } from './latency-matrix.ts'
 import { NodeState } from './node-state.ts'
 import { downAfterMs, RelayRecord, type Acceptance, type StateCarrier } from './relay-record.ts'
 import { readRelayState, type RelayState } from './relay-state.ts'
@@ -225,6 +226,11 @@ export class FleetState {
     const shown = new Set(listed.map(({ last }) => last?.key))
     const others = [...this.#records.values()].filter(({ key }) => !shown.has(key))
     return [...listed, ...others.map((record) => this.#viewOf(undefined, record))]
+  }
+
+  /** The way between any two relays, as they have measured it. */
+  get matrix(): LatencyMatrix {
+    return latencyMatrix(this.relays)
   }
 
   get conflicts(): readonly FleetConflict[] {

@@ -16,6 +16,8 @@ const FORMAT = 1
 
 /** Links that a message has room for: more siblings than a fleet without a key directory has. */
 export const LINKS_MAX = 256
+/** A message that is too long is tried with so many of its links: a few attempts, and few links lost. */
+const SHORTER = 0.9
 /** A standby is a node of several regions; no region has so many. */
 const NODES_MAX = 64
 /** Checks of /readyz that fail, each with its reason. */
@@ -82,9 +84,14 @@ export interface LinkState {
   /** The sibling's name among the siblings of that relay. */
   readonly to: string
   readonly isUp: boolean
+  /** Smoothed; and the smallest and the median of the last minute. */
   readonly rttMs?: number | undefined
+  readonly rttMinMs?: number | undefined
+  readonly rttMedianMs?: number | undefined
   readonly jitterMs?: number | undefined
   readonly lossRatio?: number | undefined
+  /** How long a packet waited in the relay for the link, in the last second. */
+  readonly queueDelayMs?: number | undefined
 }
 
 export interface RelayState {
@@ -120,8 +127,9 @@ export interface ReadState {
 
 /** The message of a state, with as many links as there is room for. */
 export function writeRelayState(state: RelayState): Uint8Array {
-  for (let { links } = state; ; links = links.slice(0, Math.floor(links.length / 2))) {
-    const bytes = Buffer.from(JSON.stringify({ format: FORMAT, ...state, links: links.slice(0, LINKS_MAX) }))
+  const links = state.links.slice(0, LINKS_MAX)
+  for (; ; links.length = Math.floor(links.length * SHORTER)) {
+    const bytes = Buffer.from(JSON.stringify({ format: FORMAT, ...state, links }))
     if (bytes.length <= RELAY_STATE_BYTES_MAX || links.length === 0) return bytes
   }
 }
@@ -211,7 +219,10 @@ function readLink(fields: FieldReader): LinkState | undefined {
     to,
     isUp,
     rttMs: fields.number('rttMs', MILLISECONDS),
+    rttMinMs: fields.number('rttMinMs', MILLISECONDS),
+    rttMedianMs: fields.number('rttMedianMs', MILLISECONDS),
     jitterMs: fields.number('jitterMs', MILLISECONDS),
     lossRatio: fields.number('lossRatio', RATIO),
+    queueDelayMs: fields.number('queueDelayMs', MILLISECONDS),
   }
 }

@@ -34,6 +34,10 @@ interface FleetAnswer {
   readonly majority: { readonly seen: number; readonly expected: number; readonly isMajority: boolean }
   readonly nodes: Readonly<Record<string, string>>
   readonly conflicts: readonly { readonly what: string }[]
+  readonly matrix: {
+    readonly relays: readonly string[]
+    readonly links: readonly { readonly from: string; readonly to: string; readonly rttMedianMs?: number }[]
+  }
   readonly relays: readonly {
     readonly nodes: readonly string[]
     readonly isListed: boolean
@@ -42,7 +46,6 @@ interface FleetAnswer {
       readonly version: string
       readonly health: { readonly state: string }
       readonly load: Readonly<Record<string, number>>
-      readonly links: readonly { readonly to: string; readonly isUp: boolean; readonly rttMs?: number }[]
       readonly certificateNotAfterMs?: number
     }
   }[]
@@ -202,7 +205,36 @@ describe.skipIf('missing' in found)('two derpfleets and a derper', { timeout: TI
         load: { clients: expect.any(Number) },
       })
       expect(told?.last?.certificateNotAfterMs).toBeGreaterThan(Date.now())
-      expect(told?.last?.links.map(({ isUp }) => isUp)).toEqual([true, true])
+    }
+  })
+
+  test('each derpfleet has the links of both', async () => {
+    const names = NODES.map((node) => `localhost:${ports.get(node)}`)
+    const [first, second, silent] = names
+    const links = [
+      [first, second],
+      [first, silent],
+      [second, first],
+      [second, silent],
+    ]
+    for (const node of ['900a', '900b'] as const) {
+      await waitUntil(
+        `${node} knows all round trips`,
+        async () => (await fleetOf(node)).matrix.links.every(({ rttMedianMs }) => rttMedianMs !== undefined),
+        20_000,
+      )
+      const { matrix } = await fleetOf(node)
+      expect(matrix.relays.toSorted()).toEqual(names.toSorted())
+      expect(matrix.links.map(({ from, to }) => [from, to]).toSorted()).toEqual(links.toSorted())
+      const [link] = matrix.links
+      expect(link).toMatchObject({
+        isUp: true,
+        rttMs: expect.any(Number),
+        rttMinMs: expect.any(Number),
+        jitterMs: expect.any(Number),
+        lossRatio: expect.any(Number),
+        queueDelayMs: expect.any(Number),
+      })
     }
   })
 

@@ -28,7 +28,18 @@ export function stateOf(name: string, changes: Partial<RelayState> = {}): RelayS
     },
     capacity: {},
     certificateNotAfterMs: 1_800_000_000_000,
-    links: [{ to: 'other.lab', isUp: true, rttMs: 12.5, jitterMs: 0.25, lossRatio: 0 }],
+    links: [
+      {
+        to: 'other.lab',
+        isUp: true,
+        rttMs: 12.5,
+        rttMinMs: 12,
+        rttMedianMs: 12.25,
+        jitterMs: 0.25,
+        lossRatio: 0,
+        queueDelayMs: 0.5,
+      },
+    ],
     ...changes,
   }
 }

@@ -63,7 +63,7 @@ function fleetLine({ regions, clients, located }: FleetAdvice): string {
   const heard = regions.reduce((sum, region) => sum + region.relaysHeard, 0)
   return (
     `${counted(regions.length, 'region')}, ${heard} of ${counted(relays, 'relay')} heard; ` +
-    `${counted(clients, 'client')} at home, ${located} of them in known places`
+    `${counted(clients, 'client')} at home, ${located} of them measured in known places`
   )
 }
 

@@ -13,6 +13,12 @@ export const MEASURE = {
     about:
       'Count round trips and STUN requests by country, with the table of the optional package geoip-lite: 15 MB of memory from the first client on. Addresses are not kept',
   },
+  'serve-regions': {
+    kind: boolean,
+    fallback: 'false',
+    about:
+      'Serve /regions on the DERP port as well, to everyone: the regions of -regions-file by their distance from the address that asks, without counts of clients',
+  },
   'capacity-bits': {
     kind: integer(CAPACITY_BITS_MIN),
     fallbackNote: 'not known',

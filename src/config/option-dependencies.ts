@@ -27,6 +27,7 @@ const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   region: { oneOf: ['regions-file'] },
   node: { oneOf: ['regions-file'] },
   'map-key-file': { oneOf: ['regions-file'] },
+  'serve-regions': { oneOf: ['regions-file'] },
   'nats-credentials-file': { oneOf: ['nats-url'] },
   'nats-ca-file': { oneOf: ['nats-url'] },
   'nats-secret-file': { oneOf: ['nats-url'] },

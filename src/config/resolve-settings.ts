@@ -93,13 +93,21 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     disallowedAppNames,
     limits,
     drain: drainOf(values),
-    measure: { countries: values.get('countries'), capacityBits: values.get('capacity-bits') },
+    measure: measureOf(values),
     home,
     bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
     logLevel: values.get('log-level'),
     warnings: diagnostics.warnings,
   }
   return { settings: frozen(settings), newFiles: diagnostics.newFiles }
+}
+
+function measureOf(values: OptionValues<ServeOptions>): Settings['measure'] {
+  return {
+    countries: values.get('countries'),
+    isRankingServed: values.get('serve-regions'),
+    capacityBits: values.get('capacity-bits'),
+  }
 }
 
 function drainOf(values: OptionValues<ServeOptions>): Settings['drain'] {

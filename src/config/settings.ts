@@ -92,6 +92,8 @@ export interface DrainSettings {
 export interface MeasureSettings {
   /** Whether countries of clients are looked up. */
   readonly countries: boolean
+  /** Whether the ranking of regions is on the DERP port as well. */
+  readonly isRankingServed: boolean
   /** Bits per second that the network may carry in each direction; undefined: not known. */
   readonly capacityBits: number | undefined
 }

@@ -7,15 +7,15 @@
 import type { FleetState } from '#fleet/fleet-state.ts'
 import { fitPathModel, type PathModel } from '#fleet/path-model.ts'
 import { regionNumbers, type RegionNumbers } from '#fleet/region-numbers.ts'
-import { rankRegions } from '#fleet/region-ranking.ts'
+import { rankRegions, type RankedRegion } from '#fleet/region-ranking.ts'
 import type { Region } from '#fleet/region.ts'
 import type { RegionsSource } from '#ops/region-pages.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
 
 /** Relays tell their state every five seconds; a drain is to be seen at once. */
 const KEPT_MS = 1_000
-/** There are 250 countries, and `not known`. */
-const ANSWERS_MAX = 251
+/** There are 250 countries, and `not known`; for operators, and for everyone. */
+const ANSWERS_MAX = 2 * 251
 
 export interface RegionsServiceParts {
   /** The regions of the file in use. */
@@ -32,7 +32,7 @@ interface View {
   readonly file: readonly Region[]
   readonly numbers: readonly RegionNumbers[]
   readonly model: PathModel
-  /** By country; empty for `not known`. */
+  /** By country and audience. */
   readonly answers: Map<string, string>
 }
 
@@ -45,13 +45,25 @@ export class RegionsService implements RegionsSource {
   }
 
   async rankingFor(ip: string): Promise<string> {
-    const country = await this.#parts.countryOf(ipToBytes(ip))
+    return this.#ranking(await this.#parts.countryOf(ipToBytes(ip)), true)
+  }
+
+  /** The same for everyone: without the numbers of clients. @param ip sixteen bytes */
+  async publicRankingFor(ip: Uint8Array): Promise<string> {
+    return this.#ranking(await this.#parts.countryOf(ip), false)
+  }
+
+  #ranking(country: string | undefined, hasCounts: boolean): string {
     const { numbers, model, answers } = this.#now()
-    const known = answers.get(country ?? '')
+    const key = `${country ?? ''} ${hasCounts}`
+    const known = answers.get(key)
     if (known !== undefined) return known
-    const ranking = rankRegions(country, numbers, model)
-    const text = `${JSON.stringify({ country: country ?? null, model: rounded(model), ...ranking })}\n`
-    if (answers.size < ANSWERS_MAX) answers.set(country ?? '', text)
+    const { regions, unavailable } = rankRegions(country, numbers, model)
+    const content = hasCounts
+      ? { country: country ?? null, model: rounded(model), regions, unavailable }
+      : { country: country ?? null, regions: regions.map(withoutCounts), unavailable }
+    const text = `${JSON.stringify(content)}\n`
+    if (answers.size < ANSWERS_MAX) answers.set(key, text)
     return text
   }
 
@@ -69,6 +81,11 @@ export class RegionsService implements RegionsSource {
     this.#view = { atMs, file, numbers, model: fitPathModel(numbers), answers: new Map() }
     return this.#view
   }
+}
+
+function withoutCounts(ranked: RankedRegion): Omit<RankedRegion, 'clients'> {
+  const { rank, id, code, name, reason, roundTripMs, distanceKm } = ranked
+  return { rank, id, code, name, reason, roundTripMs, distanceKm }
 }
 
 /** Digits that mean something. */

@@ -7,6 +7,7 @@ import type { Log } from '#ops/log.ts'
 import { SessionEndLog } from '#ops/session-end-log.ts'
 import { SessionStartLog } from '#ops/session-start-log.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
+import type { RegionsQuestion } from '#worker/remote-regions.ts'
 import type { FromRelayThread } from '#worker/thread-messages.ts'
 import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
@@ -14,6 +15,7 @@ import type { FleetService } from './fleet-service.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
 import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
+import type { RegionsService } from './regions-service.ts'
 import type { Run } from './run.ts'
 import type { MessageSource, ThreadDeath } from './relay-threads.ts'
 
@@ -25,6 +27,8 @@ export interface ThreadDispatchParts {
   readonly links: LinkWatch
   readonly fleet: Pick<FleetService, 'noteLinks' | 'take' | 'threadEnded'>
   readonly quality: QualityService
+  /** Undefined without a regions file. */
+  readonly regions: Pick<RegionsService, 'publicRankingFor'> | undefined
   readonly run: Pick<Run, 'threadDied'>
   readonly readiness: Pick<Readiness, 'threadsChanged'>
   readonly admission: RelayAdmission
@@ -63,6 +67,8 @@ export class ThreadDispatch {
         )
       case 'cancelAdmission':
         return admission.cancel(from.index, message.id)
+      case 'askRegions':
+        return void this.#rankRegions(message, from)
       case 'sessionStarted':
         return this.#sessionStarts.write(message.notice)
       case 'sessionEnded':
@@ -88,6 +94,10 @@ export class ThreadDispatch {
       case 'runtimeWarning':
         return log.warn(LogEvent.runtimeWarning, { name: message.name, message: message.text })
     }
+  }
+
+  async #rankRegions({ id, ip }: RegionsQuestion, from: MessageSource): Promise<void> {
+    from.send({ kind: 'regionsAnswer', id, json: await this.#parts.regions?.publicRankingFor(ip) })
   }
 
   onDeath(death: ThreadDeath): void {

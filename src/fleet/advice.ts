@@ -57,9 +57,9 @@ export interface IdleRegion {
 }
 
 export interface Advice {
-  /** Clients at home in a region that is active. */
+  /** Clients at home in a region that is active, measured or not. */
   readonly clients: number
-  /** Those whose country and region have a known place. */
+  /** Those that were measured in the last minute, and whose country and region have a known place. */
   readonly located: number
   /** The best first; each further one is for clients that none before it would move. Empty: no place helps. */
   readonly places: readonly PlaceAdvice[]
@@ -132,9 +132,12 @@ function homesOf(region: RegionNumbers, model: PathModel): readonly Home[] {
   })
 }
 
-/** Those that were measured; the relays' own count is of all, and may be of another moment. */
-function homeClientsOf({ countries }: RegionNumbers): number {
-  return countries.reduce((sum, { homeClients }) => sum + homeClients, 0)
+/** The relays' own count is of all, the sum over countries of those that were measured; they are of different moments. */
+function homeClientsOf({ countries, homeClients }: RegionNumbers): number {
+  return Math.max(
+    homeClients,
+    countries.reduce((sum, one) => sum + one.homeClients, 0),
+  )
 }
 
 function isAt(region: RegionNumbers, place: CloudPlace): boolean {
@@ -195,7 +198,7 @@ function idleRegions(
     // A relay that tells nothing may have any number of clients.
     region.relaysHeard > 0 &&
     region.relaysHeard === region.relays &&
-    Math.max(homeClientsOf(region), region.homeClients) < IDLE_SHARE_MAX * clients
+    homeClientsOf(region) < IDLE_SHARE_MAX * clients
   return active.filter(isIdle).map((region) => {
     const others = active.filter((other) => other !== region && !isIdle(other))
     const groups = homesOf(region, model).map((home) => {
@@ -206,7 +209,7 @@ function idleRegions(
     const isKnown = known.length > 0
     return {
       region,
-      clients: Math.max(homeClientsOf(region), region.homeClients),
+      clients: homeClientsOf(region),
       nowMs: isKnown ? medianOf(known, ({ nowMs }) => nowMs) : undefined,
       thenMs: isKnown ? medianOf(known, ({ thenMs }) => thenMs) : undefined,
     }

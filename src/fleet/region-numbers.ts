@@ -64,7 +64,11 @@ function conditionOf({ state = RegionState.active, nodes }: Region, stateOf: Sta
   if (state === RegionState.off) return state
   const alive = nodes.filter(({ name }) => stateOf(name) !== NodeState.down)
   if (alive.length === 0) return 'down'
-  const isEmptying = alive.every(({ name }) => stateOf(name) === NodeState.draining)
+  // As in the map: a standby does not keep clients in a region that empties.
+  const regular = alive.filter(({ isStandby }) => isStandby !== true)
+  const isEmptying = (regular.length > 0 ? regular : alive).every(
+    ({ name }) => stateOf(name) === NodeState.draining,
+  )
   return isEmptying ? RegionState.draining : state
 }
 

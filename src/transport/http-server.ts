@@ -8,6 +8,7 @@
 import type { AddressInfo } from 'node:net'
 import { hasBody, hasToken, type HttpHead } from '#protocol/http-head.ts'
 import { Counter, type Counters } from '#relay/counters.ts'
+import type { RemoteAddress } from '#relay/ports.ts'
 import { TurnQueue } from '#relay/turn-queue.ts'
 import type { AcceptBudget } from './accept-budget.ts'
 import type { Acceptor, AcceptorHost } from './acceptor.ts'
@@ -42,7 +43,7 @@ export interface HttpServerParts {
   /** Makes the acceptor, which reports to `host`. */
   acceptor(host: AcceptorHost): Promise<Acceptor>
   /** The page for a request that is no upgrade. A promise never rejects; nothing more is read until it has settled. */
-  pageOf(head: HttpHead): HttpPage | Promise<HttpPage>
+  pageOf(head: HttpHead, remote: RemoteAddress): HttpPage | Promise<HttpPage>
 }
 
 export class HttpServer implements AcceptorHost, HttpConnectionHost {
@@ -182,7 +183,7 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
     if (head.firstLine[0] === 'CONNECT') return this.reject(http, '403 Forbidden', 'CONNECT not enabled\n')
     const result = this.#parts.upgrades?.handle(http, request) ?? 'notAnUpgrade'
     if (result === 'handled') return
-    const page = result === 'notAnUpgrade' ? this.#parts.pageOf(head) : result
+    const page = result === 'notAnUpgrade' ? this.#parts.pageOf(head, http.connection.remote) : result
     if (page instanceof Promise) return this.#answerLater(http, head, page)
     this.#answer(http, head, page)
   }

@@ -3,6 +3,7 @@
 
 import type { Settings } from '#config/settings.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
+import { pathOf } from '#protocol/upgrade.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { Relay } from '#relay/relay.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
@@ -17,6 +18,7 @@ import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import type { TlsContexts } from '#transport/tls-contexts.ts'
 import { UpgradeHandler } from '#transport/upgrade-handler.ts'
 import { now } from './clock.ts'
+import { REGIONS_PATH, type RemoteRegions } from './remote-regions.ts'
 import type { RelayThreadData } from './thread-messages.ts'
 
 /** How long a connection may wait for its next HTTP request; derper's. */
@@ -33,6 +35,7 @@ export interface HttpSetup {
   readonly scheduler: ReadScheduler
   /** The present bootstrap DNS answer; empty without names. */
   readonly bootstrapDns: () => string
+  readonly regions: RemoteRegions
   /** The home page in use. */
   readonly home: () => Settings['home']
   /** The runtime's handles failed their self-test with that error. */
@@ -40,7 +43,7 @@ export interface HttpSetup {
 }
 
 export function makeHttpServer(setup: HttpSetup): HttpServer {
-  const { bootstrapDns, counters, data, home, relay, tls } = setup
+  const { bootstrapDns, counters, data, home, regions, relay, tls } = setup
   const { isDerpEnabled, limits } = data.settings
   const upgrades = new UpgradeHandler({
     counters,
@@ -60,7 +63,7 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
     accepts: makeAcceptBudget(data.accepts, limits),
     idleTimeoutMs: tls === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
     now,
-    pageOf: (head) => pageOf(head, pages),
+    pageOf: (head, { ip }) => (pathOf(head) === REGIONS_PATH ? regions.page(head, ip) : pageOf(head, pages)),
     acceptor: async (host) => await makeAcceptor(setup, host),
   })
 }

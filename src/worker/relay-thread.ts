@@ -19,6 +19,7 @@ import { now } from './clock.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import { makeAcceptBudget, makeHttpServer } from './http-setup.ts'
 import { admissionFor, makeRelay, threadLimits } from './relay-setup.ts'
+import { RemoteRegions } from './remote-regions.ts'
 import { RoundTripBatch } from './round-trip-batch.ts'
 import { ThreadMesh } from './thread-mesh.ts'
 import type {
@@ -42,6 +43,7 @@ class RelayThread {
   readonly #counters: Counters
   readonly #relay: Relay
   readonly #threadLinks: ThreadLinks
+  readonly #regions: RemoteRegions
   readonly #mesh: ThreadMesh
   readonly #admission: RemoteAdmission
   readonly #notices: ThreadNotices
@@ -71,6 +73,11 @@ class RelayThread {
     this.#admission = new RemoteAdmission({
       ask: (question) => send({ kind: 'askAdmission', ...question }),
       cancel: (id) => send({ kind: 'cancelAdmission', id }),
+    })
+    this.#regions = new RemoteRegions({
+      isServed: data.settings.measure.isRankingServed,
+      ask: (question) => send({ kind: 'askRegions', ...question }),
+      now,
     })
     this.#mesh = new ThreadMesh({ data, instance, counters, relay: () => this.#relay, send })
     this.#threadLinks = new ThreadLinks(data.threads, now)
@@ -105,6 +112,7 @@ class RelayThread {
       relay: this.#relay,
       scheduler: this.#scheduler,
       bootstrapDns: () => this.#bootstrapDns,
+      regions: this.#regions,
       home: () => this.#home,
       onSelfTestFailed: (error) => send({ kind: 'handleSelfTestFailed', text: String(error) }),
     })
@@ -122,6 +130,8 @@ class RelayThread {
         return void this.#listen(message.request)
       case 'admissionAnswer':
         return this.#admission.answered(message.id, message.answer)
+      case 'regionsAnswer':
+        return this.#regions.answered(message.id, message.json)
       case 'bootstrapDns':
         this.#bootstrapDns = message.json
         return

@@ -12,6 +12,7 @@ import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
+import type { RegionsQuestion } from './remote-regions.ts'
 import type { RoundTrips } from './round-trip-batch.ts'
 import type { StunRequests } from './stun-sample.ts'
 
@@ -51,6 +52,8 @@ export interface ListenRequest {
 export type ToRelayThread =
   | { readonly kind: 'listen'; readonly request: ListenRequest }
   | { readonly kind: 'admissionAnswer'; readonly id: number; readonly answer: AdmissionAnswer }
+  /** The ranking of regions for the client of a question; undefined without regions. */
+  | { readonly kind: 'regionsAnswer'; readonly id: number; readonly json: string | undefined }
   | { readonly kind: 'bootstrapDns'; readonly json: string }
   /** What new TLS handshakes present from now on; answered with `certificatesUsed`. */
   | { readonly kind: 'certificates'; readonly edition: number; readonly set: CertificateSet }
@@ -119,6 +122,8 @@ export type FromRelayThread =
   | ({ readonly kind: 'askAdmission' } & AdmissionQuestion)
   /** The answer is no longer needed. */
   | { readonly kind: 'cancelAdmission'; readonly id: number }
+  /** A client asks which region is near. */
+  | ({ readonly kind: 'askRegions' } & RegionsQuestion)
   | { readonly kind: 'sessionStarted'; readonly notice: StartNotice }
   | { readonly kind: 'sessionEnded'; readonly notice: EndNotice }
   | { readonly kind: 'homeChanged'; readonly notice: HomeNotice }

@@ -54,7 +54,7 @@ test("accepts derper's command line", () => {
     threadCount: 2,
     native: 'auto',
     drain: { settleMs: 1_000, spreadMs: 5_000, scrapeWaitMs: 1_000 },
-    measure: { countries: true, capacityBits: undefined },
+    measure: { countries: true, isRankingServed: false, capacityBits: undefined },
     admission: {
       isOpen: false,
       verifyUrl: 'http://127.0.0.1:8090/verify',

@@ -81,7 +81,7 @@ async function twoRegions(): Promise<readonly [LiveRelay, LiveRelay]> {
       meshKeys: [MESH_KEY],
       certificate: { certificatePath: certificate.certPath, keyPath: certificate.keyPath },
       mesh: { ...NO_MESH, regions, node: `90${i}a`, ca: readFileSync(certificate.certPath, 'utf8') },
-      measure: { countries: true, capacityBits: 1_000_000_000 },
+      measure: { countries: true, isRankingServed: false, capacityBits: 1_000_000_000 },
     })
   return await Promise.all([start(0), start(1)])
 }
@@ -155,7 +155,7 @@ describe('two relays of two regions', () => {
 /** A service without a relay. */
 function service(countries: boolean, capacityBits?: number): QualityService {
   return new QualityService({
-    settings: { measure: { countries, capacityBits }, mesh: NO_MESH },
+    settings: { measure: { countries, isRankingServed: false, capacityBits }, mesh: NO_MESH },
     log: new Log('error', { write: () => undefined }),
     threads: { counters: [], readLoopTimes: () => [] },
     links: new LinkWatch({ threadCount: 1, hasMesh: false, now: () => 0 }),

@@ -1,7 +1,8 @@
 // The answers of a relay to which region is nearest: as pages over HTTP, from a fleet's state; and how often they are made.
 
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { RegionsService } from '#control/regions-service.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
 import { FleetState } from '#fleet/fleet-state.ts'
 import type { Region } from '#fleet/region.ts'
 import { AdminPages } from '#ops/admin-pages.ts'
@@ -11,7 +12,9 @@ import { Log } from '#ops/log.ts'
 import { Metrics } from '#ops/metrics.ts'
 import { Varz } from '#ops/varz.ts'
 import { ipToText } from '#protocol/ip-address.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { QUALITY, testSources } from '../ops/sources.ts'
+import { LiveRelay, MESH_KEY, NO_MESH } from '../support/live-relay.ts'
 import { stateOf } from '../support/relay-states.ts'
 
 const FILE: readonly Region[] = [
@@ -136,4 +139,65 @@ it('looks at the fleet once a second at most, and at another file at once', asyn
   expect(await regions.rankingFor('192.0.2.1')).not.toContain('Frankfurt')
   expect(regions.numbers()).not.toContain('Frankfurt')
   expect(looks).toBe(3)
+})
+
+it('tells everyone no counts', async () => {
+  const fleet = makeFleet()
+  const regions = new RegionsService({
+    regions: () => FILE,
+    fleet: () => fleet,
+    countryOf: async () => await Promise.resolve('DE'),
+    now: () => 0,
+  })
+  expect(await regions.rankingFor('192.0.2.1')).toContain('"clients":50')
+  const told = await regions.publicRankingFor(new Uint8Array(16))
+  expect(told).not.toMatch(/clients|model|pairs/)
+  expect(JSON.parse(told)).toMatchObject({
+    country: 'DE',
+    regions: [{ code: 'fra', roundTripMs: 21 }, { code: 'nyc' }],
+  })
+})
+
+describe('on the DERP port', () => {
+  const REGIONS =
+    'regions:\n  900: { code: fra, latitude: 50, longitude: 9, nodes: [{ name: 900a, hostname: localhost }] }\n'
+
+  async function relayWith(folder: TemporaryFolder, isRankingServed: boolean): Promise<LiveRelay> {
+    const path = folder.write('regions.yaml', REGIONS)
+    const read = readRegionsFile(path, REGIONS)
+    return await LiveRelay.start({
+      certificate: undefined,
+      meshKeys: [MESH_KEY],
+      mesh: { ...NO_MESH, regionsPath: path, regions: 'regions' in read ? read.regions : [] },
+      measure: { countries: false, isRankingServed, capacityBits: undefined },
+    })
+  }
+
+  it('the ranking is for those who ask, and a flood of them is told to come back', async () => {
+    using folder = new TemporaryFolder()
+    await using relay = await relayWith(folder, true)
+    const url = `http://127.0.0.1:${relay.port}/regions`
+    const answer = await fetch(url)
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/json'])
+    expect(await answer.json()).toMatchObject({
+      country: null,
+      regions: [{ rank: 1, code: 'fra', reason: 'unknown' }],
+    })
+    expect((await fetch(`${url}?ip=192.0.2.1`)).status).toBe(400)
+    expect((await fetch(url, { method: 'POST' })).status).toBe(405)
+    const statuses = await Promise.all(Array.from({ length: 300 }, async () => (await fetch(url)).status))
+    expect(new Set(statuses)).toEqual(new Set([200, 503]))
+    // A client is not in its way.
+    const [alice, bob] = [await relay.client(), await relay.client()]
+    const received = bob.next('packet')
+    alice.send(bob.publicKey, Buffer.from('still here'))
+    await received
+  })
+
+  it('there is none unless the operator says so', async () => {
+    using folder = new TemporaryFolder()
+    await using relay = await relayWith(folder, false)
+    const answer = await fetch(`http://127.0.0.1:${relay.port}/regions`)
+    expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining('-serve-regions')])
+  })
 })

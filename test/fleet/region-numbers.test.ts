@@ -89,6 +89,9 @@ it('a relay that has ended counts no longer, and a region without relays is down
     'active',
     'off',
   ])
+  // Its standby, which is Frankfurt's relay, does not change that.
+  const sydney = fleetOf({ '902a': { health: { state: 'draining', failing: [] } } })
+  expect(regionNumbers(FILE, sydney)[2]?.state).toBe('draining')
 })
 
 describe('the ranking', () => {

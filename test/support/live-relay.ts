@@ -159,7 +159,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     limits: LIMITS,
     home: { kind: 'page' },
     drain: { settleMs: 0, spreadMs: 0, scrapeWaitMs: 0 },
-    measure: { countries: false, capacityBits: undefined },
+    measure: { countries: false, isRankingServed: false, capacityBits: undefined },
     bootstrapDnsNames: [],
     logLevel: 'error',
     warnings: [],

@@ -67,6 +67,11 @@ const LISTENING = {
     about:
       'Address of the metrics and health pages. They ask for no password, so keep them on loopback or on a private network',
   },
+  'admin-names': {
+    kind: list('host names separated by commas', 'NAME,...'),
+    about:
+      'Host names by which browsers may ask for the status page of -admin, beside localhost, addresses and -hostname: names of a proxy in front, for instance',
+  },
   'verbs-token-file': {
     kind: text(FILE, 'FILE'),
     fallbackNote: 'the admin port is read-only',

@@ -95,6 +95,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     drain: drainOf(values),
     measure: measureOf(values),
     home,
+    adminNames: values.get('admin-names') ?? [],
     bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
     logLevel: values.get('log-level'),
     warnings: diagnostics.warnings,

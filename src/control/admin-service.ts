@@ -12,6 +12,7 @@ import { packageVersion } from '#ops/version.ts'
 import type { InheritedSocket } from '#transport/inherited-sockets.ts'
 import { metricSources, type MetricParts } from './metric-sources.ts'
 import type { RegionsService } from './regions-service.ts'
+import type { OverviewService } from './overview-service.ts'
 import type { Service } from './service.ts'
 
 export interface AdminParts extends MetricParts {
@@ -19,6 +20,7 @@ export interface AdminParts extends MetricParts {
   readonly tokenVerbs: TokenVerbs
   /** Undefined without a regions file. */
   readonly regions: RegionsService | undefined
+  readonly overview: OverviewService
 }
 
 export class AdminService implements Service {
@@ -47,12 +49,13 @@ export class AdminService implements Service {
   }
 
   async start(): Promise<void> {
-    const { log, mesh, quality, readiness, regions, tokenVerbs } = this.#parts
+    const { log, mesh, overview, quality, readiness, regions, tokenVerbs } = this.#parts
     const sources = metricSources(this.#parts)
     const pages = new AdminPages({
       metrics: new Metrics(sources),
       varz: new Varz(sources),
       health: readiness.health,
+      status: overview,
       map: mesh?.map,
       regions,
       fleet: () => fleetText(this.#parts.fleet.fleet),
@@ -66,6 +69,7 @@ export class AdminService implements Service {
   }
 
   async stop(): Promise<void> {
+    this.#parts.overview.stream.close()
     await this.#server?.close()
   }
 }

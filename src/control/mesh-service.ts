@@ -91,6 +91,11 @@ export class MeshService implements Service {
     return [own, ...others.map((sibling) => ({ name: sibling.name, nodes: sibling.nodes, isOwn: false }))]
   }
 
+  /** Those of the regions file in use. */
+  get regions(): readonly Region[] {
+    return this.#files.regions
+  }
+
   /** The region of a sibling, by the regions file in use. */
   regionOf(name: string): number | undefined {
     return this.#files.regionOf(name)

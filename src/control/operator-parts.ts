@@ -13,6 +13,8 @@ import type { FileReload } from './mesh-files.ts'
 import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
 import { drainVerb, fleetVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
+import { OverviewService } from './overview-service.ts'
+import { ownEntry, type OwnEntryParts } from './own-entry.ts'
 import { Readiness } from './readiness.ts'
 import type { RegionsService } from './regions-service.ts'
 import { ReloadService, type FileOwner, type ReloadParts } from './reload-service.ts'
@@ -27,6 +29,7 @@ export type SettingsReading = Pick<SettingsInUse, 'raw'> & Pick<SettingsSource, 
 
 export interface OperatorPartsInput
   extends Omit<MetricParts, 'readiness' | 'limits' | 'ways'>, Pick<ReloadParts, 'apply'>, NativeUse {
+  readonly derp: OwnEntryParts['derp']
   readonly systemd: SystemdEnvironment
   /** Undefined without a regions file. */
   readonly regions: RegionsService | undefined
@@ -38,6 +41,7 @@ export interface OperatorParts {
   readonly readiness: Readiness
   readonly drain: DrainService
   readonly reload: ReloadService
+  readonly overview: OverviewService
   /** Each undefined if the settings switch it off. */
   readonly admin: AdminService | undefined
   readonly verbs: VerbsService | undefined
@@ -61,7 +65,8 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   const calls = new VerbCalls(log)
   const token = (): string | undefined => reload.live.verbsToken
   const tokenVerbs = new TokenVerbs({ calls, token, denials: input.verbDenials, log })
-  const pages = { ...input, readiness, limits, ways, tokenVerbs }
+  const overview = new OverviewService({ ...input, readiness, ownEntry: ownEntry(input) })
+  const pages = { ...input, readiness, limits, ways, tokenVerbs, overview }
   const admin = settings.admin && new AdminService(settings.admin, adminSocket, pages)
   const drain = new DrainService({
     log,
@@ -79,7 +84,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(fleetVerb({ ...input, readiness }))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
-  return { readiness, drain, reload, admin, verbs, notify }
+  return { readiness, drain, reload, overview, admin, verbs, notify }
 }
 
 /** A configuration with which the relay could not start is refused by a reload, too. */

@@ -1,5 +1,7 @@
 // What a page of the admin port is asked, and what it answers.
 
+import type { ServerResponse } from 'node:http'
+
 export interface AdminRequest {
   readonly path: string
   readonly query: URLSearchParams
@@ -9,6 +11,8 @@ export interface AdminRequest {
   readonly ifNoneMatch: string | undefined
   /** Who asks; undefined: the connection has ended. */
   readonly remoteAddress?: string | undefined
+  /** The `Host` header. */
+  readonly host: string | undefined
 }
 
 export interface PageAnswer {
@@ -19,9 +23,15 @@ export interface PageAnswer {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** An answer without an end. */
+export interface StreamAnswer {
+  /** Writes to the response from now on; false if there is no room for another stream. */
+  open(response: ServerResponse): boolean
+}
+
 export interface Page {
   readonly path: string
   /** The page's description in the index. */
   readonly about: string
-  answer(request: AdminRequest): PageAnswer | Promise<PageAnswer>
+  answer(request: AdminRequest): PageAnswer | StreamAnswer | Promise<PageAnswer>
 }

@@ -1,12 +1,13 @@
 // The pages of the admin port: path → answer, as data. All pages are read-only and are meant for operators and their
 // tools. HTTP is `admin-server.ts`.
 
-import type { AdminRequest, Page, PageAnswer } from './admin-page.ts'
+import type { AdminRequest, Page, PageAnswer, StreamAnswer } from './admin-page.ts'
 import { reportText, type Health } from './health.ts'
 import { mapPages, type MapSource } from './map-pages.ts'
 import type { Metrics } from './metrics.ts'
 import { regionPages, type RegionsSource } from './region-pages.ts'
 import { qualityJson, type RelayQuality } from './relay-quality.ts'
+import { statusAnswer, statusPages, wantsHtml, type StatusSource } from './status-pages.ts'
 import type { Varz } from './varz.ts'
 
 export interface AdminPagesParts {
@@ -17,6 +18,8 @@ export interface AdminPagesParts {
   readonly map?: MapSource | undefined
   /** Undefined without a regions file. */
   readonly regions?: RegionsSource | undefined
+  /** Undefined: this relay has no status page. */
+  readonly status?: StatusSource | undefined
   /** JSON of the fleet's state. */
   readonly fleet: () => string
   readonly quality: () => RelayQuality
@@ -35,7 +38,12 @@ export class AdminPages {
   constructor(parts: AdminPagesParts) {
     this.#parts = parts
     this.#pages = [
-      { path: '/', about: 'this index', answer: () => this.#index() },
+      {
+        path: '/',
+        about: 'this index; for browsers, the status page',
+        answer: (request) => this.#root(request),
+      },
+      ...(parts.status === undefined ? [] : statusPages(parts.status)),
       {
         path: '/metrics',
         about: 'metrics for Prometheus, as text or OpenMetrics',
@@ -77,8 +85,13 @@ export class AdminPages {
   }
 
   /** The page's answer; undefined if there is no such page. */
-  async answer(request: AdminRequest): Promise<PageAnswer | undefined> {
+  async answer(request: AdminRequest): Promise<PageAnswer | StreamAnswer | undefined> {
     return this.#pages.find(({ path }) => path === request.path)?.answer(request)
+  }
+
+  #root(request: AdminRequest): PageAnswer {
+    const { status } = this.#parts
+    return status !== undefined && wantsHtml(request.accept) ? statusAnswer(request, status) : this.#index()
   }
 
   #index(): PageAnswer {

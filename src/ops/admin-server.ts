@@ -5,8 +5,9 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { AdminConnections } from './admin-connections.ts'
-import type { PageAnswer } from './admin-page.ts'
+import type { PageAnswer, StreamAnswer } from './admin-page.ts'
 import type { AdminPages } from './admin-pages.ts'
+import { crossSiteProblem } from './browser-guard.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 import { endServer } from './server-end.ts'
@@ -98,7 +99,10 @@ export class AdminServer {
     if (!(await this.#connections.turn(request.socket, answered))) return
     try {
       if (this.#verbs?.takes(request) === true) return await this.#verbs.serve(request, response)
-      send(response, await this.#answer(request))
+      const answer = await this.#answer(request)
+      if ('text' in answer) return send(response, answer)
+      if (request.method === 'HEAD') return send(response, plain(405, 'only GET is allowed\n'))
+      if (!answer.open(response)) send(response, NO_ROOM)
     } catch (error) {
       // A bug in this program, but none that should stop the relaying of packets.
       this.#log.error(LogEvent.adminPageFailed, { url: request.url, error })
@@ -106,19 +110,29 @@ export class AdminServer {
     }
   }
 
-  async #answer(request: IncomingMessage): Promise<PageAnswer> {
+  async #answer(request: IncomingMessage): Promise<PageAnswer | StreamAnswer> {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return plain(405, 'only GET and HEAD are allowed\n')
     }
+    const problem = crossSiteProblem(request.headers)
+    if (problem !== undefined) return plain(403, `${problem}\n`)
     const url = request.url ?? '/'
     const queryAt = url.indexOf('?')
     const path = queryAt < 0 ? url : url.slice(0, queryAt)
     const query = new URLSearchParams(queryAt < 0 ? '' : url.slice(queryAt + 1))
-    const { accept, 'if-none-match': ifNoneMatch } = request.headers
+    const { accept, host, 'if-none-match': ifNoneMatch } = request.headers
     const { remoteAddress } = request.socket
-    const answer = await this.#pages.answer({ path, query, accept, ifNoneMatch, remoteAddress })
+    const answer = await this.#pages.answer({ path, query, accept, host, ifNoneMatch, remoteAddress })
     return answer ?? plain(404, 'no such page; / lists all pages\n')
   }
+}
+
+/** A browser's script tries again by itself. */
+const NO_ROOM: PageAnswer = {
+  status: 503,
+  contentType: 'text/plain; charset=utf-8',
+  text: 'as many browsers look at this page as may\n',
+  headers: { 'Retry-After': '10' },
 }
 
 function plain(status: number, text: string): PageAnswer {

@@ -4,6 +4,7 @@
 
 import { pino, stdSerializers, stdTimeFunctions, type Logger } from 'pino'
 import { descriptorOf, LineOutput } from './line-output.ts'
+import { EventRing } from './event-ring.ts'
 import { LogEvent } from './log-event.ts'
 import { readableLine } from './log-line.ts'
 
@@ -30,6 +31,8 @@ interface LogOutput {
 let processOutput: LineOutput | undefined = undefined
 
 export class Log {
+  /** The last events, whatever the level of the log is. */
+  readonly recent = new EventRing()
   readonly #pino: Logger
   readonly #output: LogOutput
 
@@ -76,14 +79,17 @@ export class Log {
   }
 
   info(event: LogEvent, fields?: LogFields): void {
+    this.recent.note('info', event, fields)
     this.#pino.info({ event, ...fields })
   }
 
   warn(event: LogEvent, fields?: LogFields): void {
+    this.recent.note('warn', event, fields)
     this.#pino.warn({ event, ...fields })
   }
 
   error(event: LogEvent, fields?: LogFields): void {
+    this.recent.note('error', event, fields)
     this.#pino.error({ event, ...fields })
   }
 

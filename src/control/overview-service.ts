@@ -1,0 +1,159 @@
+// The overview of this relay and its fleet, put together from the relay's parts at the moment it is asked for, and the stream
+// of the status page. What is shown of it is made in `ops/`. Runs on the control thread.
+
+import { NodeState } from '#fleet/node-state.ts'
+import type { Region } from '#fleet/region.ts'
+import type { RelayView } from '#fleet/fleet-state.ts'
+import type { Overview, OverviewLink, OverviewMap, OverviewRegion, OverviewRelay } from '#ops/overview.ts'
+import { LOOK_MS, RecentLoad } from '#ops/recent-load.ts'
+import { headroomOf } from '#ops/relay-quality.ts'
+import type { StatusSource } from '#ops/status-pages.ts'
+import { StatusStream } from '#ops/status-stream.ts'
+import { packageVersion } from '#ops/version.ts'
+import type { MetricParts } from './metric-sources.ts'
+import type { Service } from './service.ts'
+
+/** A page has a cell for each, and JSON a line: more than a fleet of thirty relays has. */
+const LINKS_MAX = 1_000
+
+export interface OverviewParts extends Pick<
+  MetricParts,
+  'settings' | 'log' | 'threads' | 'readiness' | 'quality' | 'drain' | 'fleet' | 'mesh' | 'certificates'
+> {
+  /** The map entry of a relay without a regions file; undefined: it has none. */
+  readonly ownEntry: () => string | undefined
+}
+
+export class OverviewService implements Service, StatusSource {
+  readonly stream: StatusStream
+  readonly #parts: OverviewParts
+  readonly #load: RecentLoad
+  readonly #startedMs = Date.now()
+  #timer: NodeJS.Timeout | undefined = undefined
+
+  constructor(parts: OverviewParts) {
+    this.#parts = parts
+    this.#load = new RecentLoad(parts.threads.counters)
+    this.stream = new StatusStream({ overview: () => this.overview() })
+  }
+
+  get names(): readonly string[] {
+    const { hostname, admin, adminNames } = this.#parts.settings
+    return [hostname, ...adminNames, ...(admin === undefined ? [] : [admin.host])]
+  }
+
+  start(): void {
+    this.#load.look(performance.now())
+    this.#timer = setInterval(() => {
+      this.#load.look(performance.now())
+      this.stream.update()
+    }, LOOK_MS)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.stream.close()
+  }
+
+  overview(): Overview {
+    const { settings, log, readiness, quality, drain, fleet, mesh, certificates } = this.#parts
+    const { isReady, checks } = readiness.health.report()
+    const headroom = headroomOf(quality.read())
+    const [life] = certificates?.status.certificates ?? []
+    const regions = mesh?.regions ?? []
+    const views = fleet.fleet.relays
+    const relays = views.map((view) => relayOf(view, regions))
+    return {
+      atMs: Date.now(),
+      hostname: settings.hostname,
+      nodes: mesh?.position.nodes ?? [],
+      version: packageVersion(),
+      startedMs: this.#startedMs,
+      state: drain.isDraining ? 'draining' : isReady ? 'serving' : 'notReady',
+      failing: checks.filter(({ isOk }) => !isOk).map(({ name, detail }) => `${name}: ${detail}`),
+      clientsLeft: drain.isDraining ? drain.numbers().remaining : undefined,
+      load: this.#load.read(),
+      headroomRatio: headroom.least,
+      headroomOf: headroom.least === headroom.threads ? 'threads' : 'capacity',
+      certificate: life && {
+        hostname: life.hostname,
+        source: life.origin,
+        notBeforeMs: life.notBeforeMs,
+        notAfterMs: life.notAfterMs,
+      },
+      certificateFailure: certificates?.status.lastFailure,
+      majority: fleet.fleet.majority,
+      relays,
+      links: views.flatMap(linksOf).slice(0, LINKS_MAX),
+      regions: regions.map((region) => regionOf(region, relays, (node) => fleet.fleet.stateOf(node))),
+      events: log.recent.newest,
+      map: this.#map(),
+    }
+  }
+
+  #map(): OverviewMap | undefined {
+    const map = this.#parts.mesh?.map
+    if (map !== undefined) {
+      const { text, version } = map.map('headscale')
+      return { text, version, isStale: map.isStale }
+    }
+    const text = this.#parts.ownEntry()
+    return text === undefined ? undefined : { text, version: undefined, isStale: false }
+  }
+}
+
+function relayOf(view: RelayView, regions: readonly Region[]): OverviewRelay {
+  const { name, nodes, isOwn, state, last, ageMs } = view
+  const region = regions.find((one) =>
+    one.nodes.some((node) => nodes.includes(node.name) && node.isStandby !== true),
+  )
+  return {
+    name,
+    nodes,
+    region: region?.id,
+    isOwn,
+    state,
+    health: last?.health.state,
+    failing: last?.health.failing ?? [],
+    clients: last?.load.clients,
+    bytesInPerSecond: last?.load.bytesInPerSecond,
+    bytesOutPerSecond: last?.load.bytesOutPerSecond,
+    headroomRatio: last?.capacity.headroomRatio,
+    version: last?.version,
+    certificateNotAfterMs: last?.certificateNotAfterMs,
+    ageMs: ageMs && Math.round(ageMs),
+  }
+}
+
+/** The links of a relay that is down are as old as its last message, and say nothing. */
+function linksOf({ name, state, last }: RelayView): readonly OverviewLink[] {
+  if (state === NodeState.down) return []
+  return (last?.links ?? []).map(({ to, isUp, rttMs, jitterMs, lossRatio }) => ({
+    from: name,
+    to,
+    isUp,
+    rttMs,
+    jitterMs,
+    lossRatio,
+  }))
+}
+
+function regionOf(
+  { id, code, name, latitude, longitude, state, nodes }: Region,
+  relays: readonly OverviewRelay[],
+  stateOf: (node: string) => NodeState,
+): OverviewRegion {
+  const own = nodes.filter(({ isStandby }) => isStandby !== true)
+  const here = relays.filter(({ region }) => region === id)
+  return {
+    id,
+    code,
+    name,
+    latitude,
+    longitude,
+    state: state ?? 'active',
+    relays: own.length,
+    up: own.filter((node) => stateOf(node.name) !== NodeState.down).length,
+    clients: here.reduce((sum, { state: now, clients }) => sum + (now === 'down' ? 0 : (clients ?? 0)), 0),
+  }
+}

@@ -9,6 +9,7 @@ import { packageVersion } from '#ops/version.ts'
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serve,
   status: async () => (await import('./status.ts')).status,
+  top: async () => (await import('./top.ts')).top,
   reload: async () => (await import('./reload.ts')).reload,
   drain: async () => (await import('./drain.ts')).drain,
   config: async () => (await import('./config.ts')).config,

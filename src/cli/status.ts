@@ -2,6 +2,7 @@
 
 import { boolean } from '#config/option-kind.ts'
 import type { OptionTable } from '#config/option.ts'
+import { levelCode, OVERVIEW_PAGE, statusLine } from './status-line.ts'
 import { verbCommand } from './verb-command.ts'
 
 const TIMEOUT_MS = 10_000
@@ -12,6 +13,11 @@ const OPTIONS = {
     fallback: 'false',
     about: 'Print all relays of the fleet, too, as this relay knows them',
   },
+  short: {
+    kind: boolean,
+    fallback: 'false',
+    about: 'Print one line. The exit code is 0 if all is well, 1 if something is not, 2 if clients are not sent to the relay or it does not answer',
+  },
 } as const satisfies OptionTable
 
 export const status = verbCommand({
@@ -20,10 +26,12 @@ export const status = verbCommand({
   options: OPTIONS,
   request: (own) => ({
     method: 'GET',
-    verb: own.get('fleet') ? 'fleet' : 'status',
+    verb: own.get('short') ? 'overview' : own.get('fleet') ? 'fleet' : 'status',
     timeoutMs: TIMEOUT_MS,
   }),
-  text: statusText,
+  page: (own) => (own.get('short') ? OVERVIEW_PAGE : undefined),
+  text: (body, own) => (own.get('short') ? statusLine(body) : statusText(body)),
+  exitCode: (body, own) => (own.get('short') ? levelCode(body) : undefined),
 })
 
 /** The shape of the relay's answer, as far as it is printed. */

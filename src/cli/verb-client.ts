@@ -92,6 +92,20 @@ export async function callVerbAt(
   }
 }
 
+/** A page of JSON of the admin port, which needs no token. */
+export async function readPageAt(
+  { host, port }: Endpoint,
+  path: string,
+  timeoutMs: number | undefined,
+): Promise<VerbResponse> {
+  const at = { host: host === '' ? 'localhost' : host, port }
+  try {
+    return await exchange({ ...at, path }, { method: 'GET', verb: '', timeoutMs })
+  } catch (error) {
+    return { problem: `${endpointText(at)} does not answer: ${reasonOf(error)}` }
+  }
+}
+
 /** @param places where the folders were looked for, for messages */
 async function choose(folders: readonly string[], places: readonly string[]): Promise<FoundRelay> {
   const presences = await Promise.all(
@@ -162,7 +176,7 @@ async function exchange(
   {
     headers,
     ...at
-  }: Pick<RequestOptions, 'socketPath' | 'host' | 'port'> & {
+  }: Pick<RequestOptions, 'socketPath' | 'host' | 'port' | 'path'> & {
     readonly headers?: Readonly<Record<string, string>>
   },
   call: VerbRequest,
@@ -172,9 +186,9 @@ async function exchange(
   const signal = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)
   return await new Promise((resolved, rejected) => {
     const sent = request({
+      path: `/v1/${verb}`,
       ...at,
       method,
-      path: `/v1/${verb}`,
       agent: false,
       ...(signal && { signal }),
       headers: { ...headers, 'User-Agent': callerText(), 'Content-Length': Buffer.byteLength(text) },

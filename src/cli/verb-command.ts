@@ -14,14 +14,15 @@ import { readVerbsToken } from '#config/verbs-token.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { reportProblems, reportWarnings } from './report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
-import { callVerb, callVerbAt, findRelay, type VerbRequest, type VerbResponse } from './verb-client.ts'
+import { callVerb, callVerbAt, findRelay, readPageAt, type VerbRequest, type VerbResponse } from './verb-client.ts'
 
 /** The options of every such command. */
 const COMMON = {
   json: { kind: boolean, fallback: 'false', about: "Print the relay's answer as JSON" },
   addr: {
     kind: endpoint,
-    about: "Address of the relay's admin port, instead of its state folder. Needs -token-file",
+    about:
+      "Address of the relay's admin port, instead of its state folder. Needs -token-file, but for numbers that the status page shows to anybody",
   },
   'token-file': {
     kind: anyText('the path of a file', 'FILE'),
@@ -45,7 +46,13 @@ export interface VerbCommandParts<T extends OptionTable> {
   readonly options: T
   readonly request: (own: OptionValues<T>) => VerbRequest
   /** The answer for people. */
-  readonly text: (body: Body) => string
+  readonly text: (body: Body, own: OptionValues<T>) => string
+  /** A page of the admin port that says the same to anybody, so that -addr needs no token; undefined: there is none. */
+  readonly page?: (own: OptionValues<T>) => string | undefined
+  /** Of an answer, and undefined where there is none; undefined: the usual ones. */
+  readonly exitCode?: (body: Body | undefined, own: OptionValues<T>) => number | undefined
+  /** Asks again and again, and prints by itself; undefined: the command asks once. */
+  readonly follow?: (ask: () => Promise<VerbResponse>, own: OptionValues<T>) => Promise<number> | undefined
 }
 
 export function verbCommand<T extends OptionTable>(parts: VerbCommandParts<T>): Command {
@@ -57,10 +64,11 @@ export function verbCommand<T extends OptionTable>(parts: VerbCommandParts<T>): 
 }
 
 async function run<T extends OptionTable>(
-  { name, options, request, text }: VerbCommandParts<T>,
+  parts: VerbCommandParts<T>,
   args: readonly string[],
   io: Io,
 ): Promise<number> {
+  const { name, options, request, text } = parts
   const flags = readFlags({ ...OPTIONS, ...COMMON, ...options }, args)
   const problems = [...flags.problems]
   const common = new OptionValues(COMMON, flags.values, problems)
@@ -74,27 +82,39 @@ async function run<T extends OptionTable>(
     reportProblems(io.stderr, `derpfleet ${name}: nothing done`, problems)
     return ExitCode.misused
   }
-  const target = targetOf(common, io, name)
+  const target = targetOf(common, io, { name, page: parts.page?.(own) })
   if (target === undefined) return ExitCode.misused
-  const response = await call(target, request(own), { values, env: io.env })
+  const ask = async (): Promise<VerbResponse> => await call(target, request(own), { values, env: io.env })
+  const followed = common.get('json') ? undefined : parts.follow?.(ask, own)
+  if (followed !== undefined) return await followed
+  const response = await ask()
   if ('problem' in response) {
     io.stderr.write(`derpfleet ${name}: ${response.problem}\n`)
-    return ExitCode.failed
+    return parts.exitCode?.(undefined, own) ?? ExitCode.failed
   }
   const { status, body } = response
   if (common.get('json')) io.stdout.write(`${JSON.stringify(body, undefined, 2)}\n`)
-  else if (status === 200) io.stdout.write(text(body))
+  else if (status === 200) io.stdout.write(text(body, own))
   else io.stderr.write(`derpfleet ${name}: ${errorText(body)}\n`)
-  return status === 200 ? ExitCode.done : ExitCode.failed
+  if (status !== 200) return parts.exitCode?.(undefined, own) ?? ExitCode.failed
+  return parts.exitCode?.(body, own) ?? ExitCode.done
 }
 
 /** How the relay is reached: over its admin port, or over its socket on this host. */
-type Target = { readonly at: Endpoint; readonly token: string } | 'this host'
+type Target =
+  | { readonly at: Endpoint; readonly token: string }
+  | { readonly at: Endpoint; readonly page: string }
+  | 'this host'
 
 /** Undefined after a problem, which is printed. */
-function targetOf(common: OptionValues<typeof COMMON>, io: Io, name: string): Target | undefined {
+function targetOf(
+  common: OptionValues<typeof COMMON>,
+  io: Io,
+  { name, page }: { readonly name: string; readonly page: string | undefined },
+): Target | undefined {
   const at = common.get('addr')
   const path = common.get('token-file')
+  if (at !== undefined && path === undefined && page !== undefined) return { at, page }
   if (at === undefined && path === undefined) return 'this host'
   const diagnostics = new Diagnostics()
   if (at === undefined)
@@ -112,6 +132,7 @@ async function call(
   request: VerbRequest,
   { values, env }: { values: OptionValues<ServeOptions>; env: Io['env'] },
 ): Promise<VerbResponse> {
+  if (target !== 'this host' && 'page' in target) return await readPageAt(target.at, target.page, request.timeoutMs)
   if (target !== 'this host') return await callVerbAt(target.at, target.token, request)
   const found = await findRelay(values, hostInfo(env))
   return 'problem' in found ? found : await callVerb(found.folder, request)

@@ -12,7 +12,7 @@ import { DrainService } from './drain-service.ts'
 import type { FileReload } from './mesh-files.ts'
 import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
-import { drainVerb, fleetVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
+import { drainVerb, fleetVerb, overviewVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
 import { OverviewService } from './overview-service.ts'
 import { ownEntry, type OwnEntryParts } from './own-entry.ts'
 import { Readiness } from './readiness.ts'
@@ -82,6 +82,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   const verbs = folder === undefined ? undefined : new VerbsService({ folder, log, calls, native })
   calls.register(statusVerb({ ...input, readiness }))
   calls.register(fleetVerb({ ...input, readiness }))
+  calls.register(overviewVerb(overview))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
   return { readiness, drain, reload, overview, admin, verbs, notify }

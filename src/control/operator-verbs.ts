@@ -6,6 +6,7 @@ import type { CertificateStatus } from '#ops/certificate-families.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
 import { fleetBody, type FleetContent } from '#ops/fleet-page.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
+import { overviewBody, type Overview } from '#ops/overview.ts'
 import type { Verb, VerbBody } from '#ops/verb.ts'
 import { packageVersion } from '#ops/version.ts'
 import type { Settings } from '#config/settings.ts'
@@ -51,6 +52,16 @@ export function fleetVerb(parts: StatusParts & { readonly fleet: { readonly flee
       const { body } = await status.answer(call)
       return { isDone: true, body: { ...body, fleet: fleetBody(parts.fleet.fleet) } }
     },
+  }
+}
+
+/** What the status page shows. */
+export function overviewVerb(source: { overview(): Overview }): Verb {
+  return {
+    name: 'overview',
+    changes: false,
+    parameters: {},
+    answer: () => ({ isDone: true, body: overviewBody(source.overview()) }),
   }
 }
 

@@ -62,7 +62,7 @@ export class OverviewService implements Service, StatusSource {
     const [life] = certificates?.status.certificates ?? []
     const regions = mesh?.regions ?? []
     const views = fleet.fleet.relays
-    const relays = views.map((view) => relayOf(view, regions))
+    const relays = views.map((view) => relayOf(view, regions)).toSorted(byPlace)
     return {
       atMs: Date.now(),
       hostname: settings.hostname,
@@ -100,6 +100,13 @@ export class OverviewService implements Service, StatusSource {
     const text = this.#parts.ownEntry()
     return text === undefined ? undefined : { text, version: undefined, isStale: false }
   }
+}
+
+/** In the same order on every relay of the fleet. */
+function byPlace(one: OverviewRelay, other: OverviewRelay): number {
+  const place = ({ region, nodes, name }: OverviewRelay): string =>
+    `${region ?? 'z'} ${nodes[0] ?? ''} ${name}`
+  return place(one) < place(other) ? -1 : 1
 }
 
 function relayOf(view: RelayView, regions: readonly Region[]): OverviewRelay {

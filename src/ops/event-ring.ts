@@ -33,8 +33,9 @@ export class EventRing {
   note(level: RecentEvent['level'], event: LogEvent, fields: Readonly<Record<string, unknown>> = {}): void {
     if (LEFT_OUT.has(event)) return
     const text = Object.entries(fields)
-      .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => `${name} ${textOf(value)}`)
+      .map(([name, value]) => [name, textOf(value)] as const)
+      .filter(([, value]) => value !== '')
+      .map((pair) => pair.join(' '))
       .join(', ')
     this.#events.push({ atMs: Date.now(), level, event, text: shortened(text) })
     if (this.#events.length > EVENTS_MAX) this.#events.shift()
@@ -48,6 +49,7 @@ export class EventRing {
 
 function textOf(value: unknown): string {
   if (value instanceof Error) return value.message
+  if (Array.isArray(value)) return value.map(textOf).join(' ')
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }
 

@@ -2,7 +2,7 @@
 // the time. A large fleet is shown by region, with the median of the links between two. No I/O.
 
 import { html, type Markup } from './html.ts'
-import type { Overview, OverviewLink } from './overview.ts'
+import { shortName, type Overview, type OverviewLink } from './overview.ts'
 import { milliseconds, percent } from './quantity.ts'
 
 /** More columns fit on no screen. */
@@ -46,7 +46,7 @@ function axesOf({ relays, regions }: Overview): readonly Axis[] {
   const listed = relays.filter(({ region, isOwn, state }) => region !== undefined || isOwn || state !== 'down')
   if (listed.length <= RELAYS_MAX)
     return listed.map(({ name, nodes }) => ({
-      label: nodes[0] ?? name.split(/[./]/, 1)[0] ?? name,
+      label: nodes[0] ?? shortName(name).split('.', 1)[0] ?? name,
       title: name,
       has: (relay) => relay === name,
     }))

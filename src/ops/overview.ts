@@ -113,6 +113,11 @@ export function lifeLeft({ notBeforeMs, notAfterMs }: OverviewCertificate, nowMs
   return Math.min(1, Math.max(0, (notAfterMs - nowMs) / life))
 }
 
+/** A relay's name among siblings, without the address that they dial. */
+export function shortName(name: string): string {
+  return name.split('/', 1)[0] ?? name
+}
+
 /** What an operator should look at, the worst first; empty if all is well. */
 export function concernsOf(overview: Overview): readonly string[] {
   const { state, failing, clientsLeft, majority, relays, links, certificate, headroomRatio, map } = overview
@@ -148,15 +153,20 @@ const NAMED_MAX = 3
 
 function named(names: readonly string[]): string {
   const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : ''
-  return `${names.slice(0, NAMED_MAX).join(', ')}${more}`
+  return `${names.slice(0, NAMED_MAX).map(shortName).join(', ')}${more}`
 }
 
 function dateOf(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10)
 }
 
+/** With the judgement of it. */
+export function overviewBody(overview: Overview): Readonly<Record<string, unknown>> {
+  return { level: levelOf(overview), concerns: concernsOf(overview), ...overview }
+}
+
 /** What is not known is null. */
 export function overviewJson(overview: Overview): string {
-  const body = { level: levelOf(overview), concerns: concernsOf(overview), ...overview }
-  return `${JSON.stringify(body, (_, value: unknown) => (value === undefined ? null : value))}\n`
+  const value = overviewBody(overview)
+  return `${JSON.stringify(value, (_, part: unknown) => (part === undefined ? null : part))}\n`
 }

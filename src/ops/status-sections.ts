@@ -4,7 +4,7 @@
 import type { RecentEvent } from './event-ring.ts'
 import { html, type Markup } from './html.ts'
 import { latencyMatrix } from './latency-matrix.ts'
-import { concernsOf, levelOf, lifeLeft, type Overview, type OverviewRelay } from './overview.ts'
+import { concernsOf, levelOf, lifeLeft, shortName, type Overview, type OverviewRelay } from './overview.ts'
 import { bits, clockTime, count, duration, milliseconds, percent, UNKNOWN } from './quantity.ts'
 import { regionClass, stateWord, worldMap } from './world-map.ts'
 
@@ -110,8 +110,8 @@ interface Tile {
 }
 
 function tile({ name, value, unit = '', note, figure }: Tile): Markup {
-  const withUnit = unit === '' || value === UNKNOWN ? '' : html` <small>${unit}</small>`
-  return html`<div class="tile"><h3>${name}</h3><p class="value">${value}${withUnit}</p>${figure}<p class="note">${note}</p></div>\n`
+  const small = unit === '' || value === UNKNOWN ? '' : html` <small>${unit}</small>`
+  return html`<div class="tile"><h3>${name}</h3><p class="value">${value}${small}</p>${figure}<p class="note">${note}</p></div>\n`
 }
 
 function certificateTile({ certificate, certificateFailure, atMs }: Overview): Markup {
@@ -143,12 +143,12 @@ function bar(share: number | undefined, colour: string): Markup {
 
 const CURVE = { width: 120, height: 28 }
 
-/** The last ten minutes; the largest value is the top. */
+/** The last ten minutes, or the time since the start; the largest value is the top. */
 function curve(values: readonly number[], name: string): Markup {
   const { width, height } = CURVE
   const top = Math.max(1, ...values)
   const at = (value: number, i: number): string => {
-    const x = width - (values.length - 1 - i) * (width / 59)
+    const x = (i * width) / Math.max(1, values.length - 1)
     return `${Math.round(x * 10) / 10} ${Math.round((height - 1 - (value / top) * (height - 3)) * 10) / 10}`
   }
   const line = values.map(at).join('L')
@@ -166,14 +166,19 @@ function relayTable({ relays, links, atMs }: Overview): Markup {
   const own = relays.find(({ isOwn }) => isOwn)?.name
   const rows = relays.slice(0, RELAYS_MAX).map((relay) => {
     const link = links.find(({ from, to }) => from === own && to === relay.name)
-    const trip = relay.isOwn ? 'here' : link?.isUp === true ? `${milliseconds(link.rttMs)} ms` : UNKNOWN
+    const trip = relay.isOwn ? 'here' : link?.isUp === true ? withUnit(milliseconds(link.rttMs), 'ms') : UNKNOWN
     const [rate, unit] = bits(sum(relay.bytesInPerSecond, relay.bytesOutPerSecond))
     const { certificateNotAfterMs: until } = relay
-    return html`<tr><th scope="row">${relay.nodes.join(' ')} <span class="name">${relay.name}</span></th><td>${stateOf(relay)}</td><td>${count(relay.clients)}</td><td>${rate} ${unit}</td><td>${percent(relay.headroomRatio)}${relay.headroomRatio === undefined ? '' : ' %'}</td><td>${trip}</td><td>${until === undefined ? UNKNOWN : duration(until - atMs)}</td><td>${relay.version}</td></tr>\n`
+    return html`<tr><th scope="row">${relay.nodes.join(' ')} <span class="name" title="${relay.name}">${shortName(relay.name)}</span></th><td>${stateOf(relay)}</td><td>${count(relay.clients)}</td><td>${rate} ${unit}</td><td>${withUnit(percent(relay.headroomRatio), '%')}</td><td>${trip}</td><td>${until === undefined ? UNKNOWN : duration(until - atMs)}</td><td>${relay.version}</td></tr>\n`
   })
   const more = relays.length - RELAYS_MAX
   return html`<table class="list"><thead><tr><th scope="col">Relay</th><th scope="col">State</th><th scope="col">Clients</th><th scope="col">Throughput</th><th scope="col">Headroom</th><th scope="col">Round trip</th><th scope="col">Certificate</th><th scope="col">Version</th></tr></thead><tbody>
 ${rows}</tbody></table>${more > 0 ? html`<p class="note">${more} more are in <a href="status.json">status.json</a>.</p>` : ''}`
+}
+
+/** What is not known has no unit. */
+function withUnit(value: string, unit: string): string {
+  return value === UNKNOWN ? value : `${value} ${unit}`
 }
 
 function sum(...values: readonly (number | undefined)[]): number | undefined {

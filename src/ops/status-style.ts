@@ -25,7 +25,7 @@ button{font:inherit;font-size:.85rem;color:var(--ink);background:var(--card);bor
 .state{--c:var(--ok);padding:1.4rem 0 .6rem}.state.warn{--c:var(--warn)}.state.bad{--c:var(--bad)}
 .word{font-size:clamp(2.6rem,9vw,5rem);line-height:1.05;font-weight:750;letter-spacing:-.03em;color:var(--c);display:flex;align-items:center;gap:.28em;flex-wrap:wrap}
 .word small{font-size:.4em;letter-spacing:0;font-weight:600}
-.glyph{width:.5em;height:.5em;border-radius:50%;background:var(--c);box-shadow:0 0 0 .14em color-mix(in srgb,var(--c) 22%,transparent)}
+.glyph{margin-left:.14em;width:.5em;height:.5em;border-radius:50%;background:var(--c);box-shadow:0 0 0 .14em color-mix(in srgb,var(--c) 22%,transparent)}
 .warn .glyph{border-radius:12%;transform:rotate(45deg)}.bad .glyph{border-radius:12%}
 .about{font-size:1.05rem;overflow-wrap:anywhere}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.8rem;margin-top:1rem}

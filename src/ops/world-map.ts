@@ -14,7 +14,11 @@ const CURVED_REGIONS_MAX = 8
 const RADIUS_MIN = 1.3
 const RADIUS_MAX = 3.2
 /** A curve rises by this share of its length. */
-const RISE = 0.18
+const RISE = 0.15
+/** A label above this is cut off. */
+const LABEL_TOP = 4
+/** There is no room for a label on a shorter curve. */
+const LABELLED_MIN = 14
 
 interface Place {
   readonly region: OverviewRegion
@@ -66,25 +70,31 @@ function curvesOf({ relays, links }: Overview, places: readonly Place[]): readon
   const regionOf = new Map(relays.map(({ name, region }) => [name, region]))
   return places.flatMap((from, at) =>
     places.slice(at + 1).flatMap((to) => {
+      const others = places.filter((place) => place !== from && place !== to)
       const ends = [from.region.id, to.region.id]
       const trips = links.flatMap((link) => {
         const pair = [regionOf.get(link.from), regionOf.get(link.to)]
         const isThis = ends.every((id) => pair.includes(id))
         return isThis && link.isUp && link.rttMs !== undefined ? [link.rttMs] : []
       })
-      return trips.length === 0 ? [] : [curve(from, to, Math.min(...trips))]
+      return trips.length === 0 ? [] : [curve([from, to], Math.min(...trips), others)]
     }),
   )
 }
 
-function curve(from: Place, to: Place, rttMs: number): Markup {
+/** Bends away from the other places. */
+function curve([from, to]: readonly [Place, Place], rttMs: number, others: readonly Place[]): Markup {
   const length = Math.hypot(to.x - from.x, to.y - from.y)
-  const [x, y] = [(from.x + to.x) / 2, (from.y + to.y) / 2 - length * RISE * 2]
-  const [labelX, labelY] = [(from.x + to.x) / 2, (from.y + to.y) / 2 - length * RISE]
+  const [x, middle] = [(from.x + to.x) / 2, (from.y + to.y) / 2]
+  const room = (top: number): number => Math.min(...others.map((place) => Math.hypot(place.x - x, place.y - top)))
+  const rise = length * RISE
+  const isUp = middle - rise > LABEL_TOP && room(middle - rise) >= room(middle + rise) - 1
+  const labelY = isUp ? middle - rise : middle + rise
+  const y = isUp ? middle - 2 * rise : middle + 2 * rise
   return html`<path class="arc" d="M${short(from.x)} ${short(from.y)}Q${short(x)} ${short(y)} ${short(to.x)} ${short(to.y)}"/>${
-    length < 14
+    length < LABELLED_MIN
       ? ''
-      : html`<text class="trip" x="${short(labelX)}" y="${short(labelY - 0.8)}" text-anchor="middle">${milliseconds(rttMs)} ms</text>`
+      : html`<text class="trip" x="${short(x)}" y="${short(labelY + (isUp ? -0.8 : 3))}" text-anchor="middle">${milliseconds(rttMs)} ms</text>`
   }`
 }
 

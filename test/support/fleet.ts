@@ -21,6 +21,13 @@ export interface FleetRelay {
   readonly node: string
 }
 
+/** A relay that may run on this host, too. */
+export interface PlacedRelay extends Omit<FleetRelay, 'host'> {
+  readonly host: Pick<LabHost, 'address' | 'command'>
+  /** Where it serves; undefined: the usual port of all addresses. */
+  readonly at?: string
+}
+
 /** The arguments of a fleet's relay; the folder has its key, its certificate, the regions file and the mesh key. */
 export function relayArguments(
   folder: string,
@@ -56,13 +63,13 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Starts a relay, or restarts it with the same key. */
-  async start({ host, hostname, node }: FleetRelay, ...more: readonly string[]): Promise<void> {
+  async start({ host, hostname, node, at = ':443' }: PlacedRelay, ...more: readonly string[]): Promise<void> {
     const keyPath = join(this.folder, `${node}.json`)
     if (!(await exists(keyPath))) {
       await issueCertificate(this.folder, hostname, this.#authority)
       await writeFile(keyPath, formatKeyFile(newKeyPair()), { mode: 0o600 })
     }
-    const common = relayArguments(this.folder, { node, hostname, at: ':443', caPath: this.caPath })
+    const common = relayArguments(this.folder, { node, hostname, at, caPath: this.caPath })
     const own = ['-admin', `${host.address}:${ADMIN_PORT}`, '-open-relay']
     const [command, args] = host.command(DERPFLEET, 'serve', ...common, ...own, ...more)
     this.#running.set(node, await startProcess(command, args, { readyWhen: /"event":"relay_started"/ }))
@@ -78,6 +85,11 @@ export class Fleet implements AsyncDisposable {
     const exit = await running.exited
     const line = running.output.split('\n').find((one) => one.includes('"event":"relay_drained"')) ?? '{}'
     return { exit, numbers: JSON.parse(line) as Record<string, number> }
+  }
+
+  /** Relays read the file again within seconds. */
+  async setRegions(regions: string): Promise<void> {
+    await writeFile(join(this.folder, 'regions.yaml'), regions)
   }
 
   async kill(node: string): Promise<void> {

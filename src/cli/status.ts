@@ -16,7 +16,8 @@ const OPTIONS = {
   short: {
     kind: boolean,
     fallback: 'false',
-    about: 'Print one line. The exit code is 0 if all is well, 1 if something is not, 2 if clients are not sent to the relay or it does not answer',
+    about:
+      'Print one line. The exit code is 0 if all is well, 1 if something is not, 2 if clients are not sent to the relay or it does not answer',
   },
 } as const satisfies OptionTable
 

@@ -37,13 +37,18 @@ const COLUMNS: readonly Column[] = [
   {
     title: 'RELAY',
     isRight: false,
-    cell: ({ relay }) => `${relay.isOwn ? '*' : ' '}${[relay.nodes[0] ?? '', hostOf(relay)].join(' ').trim()}`,
+    cell: ({ relay }) =>
+      `${relay.isOwn ? '*' : ' '}${[relay.nodes[0] ?? '', hostOf(relay)].join(' ').trim()}`,
   },
   { title: 'STATE', isRight: false, cell: ({ relay }) => wordOf(relay) },
   { title: 'CLIENTS', isRight: true, cell: ({ relay }) => count(relay.clients ?? undefined) },
   { title: 'IN', isRight: true, cell: ({ relay }) => rate(relay.bytesInPerSecond) },
   { title: 'OUT', isRight: true, cell: ({ relay }) => rate(relay.bytesOutPerSecond) },
-  { title: 'HEADROOM', isRight: true, cell: ({ relay }) => withUnit(percent(relay.headroomRatio ?? undefined), '%') },
+  {
+    title: 'HEADROOM',
+    isRight: true,
+    cell: ({ relay }) => withUnit(percent(relay.headroomRatio ?? undefined), '%'),
+  },
   { title: 'RTT', isRight: true, cell: ({ rttMs }) => withUnit(milliseconds(rttMs), 'ms') },
   {
     title: 'CERT',
@@ -55,7 +60,14 @@ const COLUMNS: readonly Column[] = [
   { title: 'VERSION', isRight: false, cell: ({ relay }) => relay.version ?? '' },
 ]
 
-const COLOURS: Readonly<Record<string, number>> = { ok: 32, up: 32, degraded: 33, draining: 33, 'not ready': 33, down: 31 }
+const COLOURS: Readonly<Record<string, number>> = {
+  ok: 32,
+  up: 32,
+  degraded: 33,
+  draining: 33,
+  'not ready': 33,
+  down: 31,
+}
 
 export interface TableOptions {
   readonly sort: Sort
@@ -88,7 +100,10 @@ export function topText(body: TopBody, { sort, hasColour, rowsMax = Infinity }: 
   return `${[...headOf(body, paint), '', ...lines, ...more].join('\n')}\n`
 }
 
-function headOf(body: TopBody, paint: (text: string, colour: number | undefined) => string): readonly string[] {
+function headOf(
+  body: TopBody,
+  paint: (text: string, colour: number | undefined) => string,
+): readonly string[] {
   const { hostname = '', nodes = [], level = 'unknown', concerns = [], atMs, load, certificate } = body
   const title = `${hostname}${nodes.length > 0 ? ` (${nodes.join(' ')})` : ''}`
   const time = atMs === undefined ? '' : `  ${clockTime(atMs)} UTC`
@@ -118,7 +133,9 @@ function rowsOf({ relays = [], links = [] }: TopBody, sort: Sort): readonly Row[
   const own = relays.find(({ isOwn }) => isOwn)?.name
   const rows = relays.map((relay): Row => {
     const link = links.find(({ from, to }) => from === own && to === relay.name)
-    const known = [relay.bytesInPerSecond, relay.bytesOutPerSecond].filter((value) => typeof value === 'number')
+    const known = [relay.bytesInPerSecond, relay.bytesOutPerSecond].filter(
+      (value) => typeof value === 'number',
+    )
     return {
       relay,
       rttMs: link?.isUp === true ? (link.rttMs ?? undefined) : undefined,

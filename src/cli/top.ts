@@ -12,7 +12,8 @@ import { verbCommand } from './verb-command.ts'
 const TIMEOUT_MS = 10_000
 /** As often as the status page. */
 const EVERY_MS = 2_000
-const HELP = 'sort by: n name  s state  c clients  t throughput  h headroom  r round trip     space pauses  q quits'
+const HELP =
+  'sort by: n name  s state  c clients  t throughput  h headroom  r round trip     space pauses  q quits'
 const KEYS: Readonly<Record<string, Sort>> = {
   n: 'name',
   s: 'state',
@@ -40,8 +41,7 @@ export const top = verbCommand({
   request: () => ({ method: 'GET', verb: 'overview', timeoutMs: TIMEOUT_MS }),
   page: () => OVERVIEW_PAGE,
   text: (body, own) => topText(body, { sort: own.get('sort'), hasColour: Terminal.hasColour }),
-  follow: (ask, own) =>
-    own.get('once') || !Terminal.isThere ? undefined : follow(ask, own.get('sort')),
+  follow: (ask, own) => (own.get('once') || !Terminal.isThere ? undefined : follow(ask, own.get('sort'))),
 })
 
 async function follow(ask: () => Promise<VerbResponse>, first: Sort): Promise<number> {

@@ -14,7 +14,14 @@ import { readVerbsToken } from '#config/verbs-token.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { reportProblems, reportWarnings } from './report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
-import { callVerb, callVerbAt, findRelay, readPageAt, type VerbRequest, type VerbResponse } from './verb-client.ts'
+import {
+  callVerb,
+  callVerbAt,
+  findRelay,
+  readPageAt,
+  type VerbRequest,
+  type VerbResponse,
+} from './verb-client.ts'
 
 /** The options of every such command. */
 const COMMON = {
@@ -132,7 +139,8 @@ async function call(
   request: VerbRequest,
   { values, env }: { values: OptionValues<ServeOptions>; env: Io['env'] },
 ): Promise<VerbResponse> {
-  if (target !== 'this host' && 'page' in target) return await readPageAt(target.at, target.page, request.timeoutMs)
+  if (target !== 'this host' && 'page' in target)
+    return await readPageAt(target.at, target.page, request.timeoutMs)
   if (target !== 'this host') return await callVerbAt(target.at, target.token, request)
   const found = await findRelay(values, hostInfo(env))
   return 'problem' in found ? found : await callVerb(found.folder, request)

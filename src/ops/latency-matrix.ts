@@ -1,7 +1,7 @@
 // Round trips between relays as a table: a row for each relay that measures, a column for each that is measured, coloured by
 // the time. A large fleet is shown by region, with the median of the links between two. No I/O.
 
-import { html, type Markup } from './html.ts'
+import { markup, type Markup } from './markup.ts'
 import { shortName, type Overview, type OverviewLink } from './overview.ts'
 import { milliseconds, percent } from './quantity.ts'
 
@@ -24,12 +24,12 @@ interface Axis {
 export function latencyMatrix(overview: Overview): Markup | undefined {
   const axes = axesOf(overview)
   if (axes.length < 2) return undefined
-  const heads = axes.map(({ label, title }) => html`<th scope="col" title="${title}">${label}</th>`)
+  const heads = axes.map(({ label, title }) => markup`<th scope="col" title="${title}">${label}</th>`)
   const rows = axes.map(
     (from) =>
-      html`<tr><th scope="row" title="${from.title}">${from.label}</th>${axes.map((to) => cell(overview.links, from, to))}</tr>\n`,
+      markup`<tr><th scope="row" title="${from.title}">${from.label}</th>${axes.map((to) => cell(overview.links, from, to))}</tr>\n`,
   )
-  return html`<table class="heat"><caption>Median round trips in milliseconds, measured from the row to the column</caption>
+  return markup`<table class="heat"><caption>Median round trips in milliseconds, measured from the row to the column</caption>
 <thead><tr><td>from \u{2193} to \u{2192}</td>${heads}</tr></thead><tbody>
 ${rows}</tbody></table>`
 }
@@ -39,7 +39,7 @@ export function legend(): Markup {
     ...STEPS_MS.map((ms, at) => (at === 0 ? `< ${ms}` : `${STEPS_MS[at - 1]}\u{2013}${ms}`)),
     `> ${STEPS_MS.at(-1)}`,
   ]
-  return html`<ul class="legend" aria-label="Colours, in milliseconds">${names.map((name, at) => html`<li class="h${at}">${name}</li>`)}</ul>`
+  return markup`<ul class="legend" aria-label="Colours, in milliseconds">${names.map((name, at) => markup`<li class="h${at}">${name}</li>`)}</ul>`
 }
 
 function axesOf({ relays, regions }: Overview): readonly Axis[] {
@@ -63,14 +63,14 @@ function cell(links: readonly OverviewLink[], from: Axis, to: Axis): Markup {
   const up = here.filter(({ isUp }) => isUp)
   const trips = up.flatMap(({ rttMs }) => (rttMs === undefined ? [] : [rttMs])).toSorted((a, b) => a - b)
   const median = trips[Math.floor(trips.length / 2)]
-  if (here.length === 0 && from.title === to.title) return html`<td class="self"></td>`
-  if (here.length > 0 && up.length === 0) return html`<td class="cut">down</td>`
-  if (median === undefined) return html`<td class="none">\u{2013}</td>`
+  if (here.length === 0 && from.title === to.title) return markup`<td class="self"></td>`
+  if (here.length > 0 && up.length === 0) return markup`<td class="cut">down</td>`
+  if (median === undefined) return markup`<td class="none">\u{2013}</td>`
   const loss = Math.max(...up.map(({ lossRatio = 0 }) => lossRatio))
   const jitter = Math.max(...up.map(({ jitterMs = 0 }) => jitterMs))
   const about = `jitter ${milliseconds(jitter)} ms, loss ${percent(loss)} %`
-  return html`<td class="h${stepOf(median)}" title="${about}">${milliseconds(median)}${
-    loss < LOSS_SHOWN ? '' : html`<small>${percent(loss)} % lost</small>`
+  return markup`<td class="h${stepOf(median)}" title="${about}">${milliseconds(median)}${
+    loss < LOSS_SHOWN ? '' : markup`<small>${percent(loss)} % lost</small>`
   }</td>`
 }
 

@@ -53,5 +53,6 @@ export function clockTime(ms: number): string {
 function digits(value: number): string {
   if (value === 0) return '0'
   const size = Math.abs(value)
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3).replace(/\.0+$/, '')
+  const text = value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3)
+  return text.includes('.') ? text.replace(/\.?0+$/, '') : text
 }

@@ -76,7 +76,10 @@ export class RecentLoad {
     const minute = last && this.#before(MINUTE_LOOKS)
     return {
       clients: this.#clients,
-      homeClients: Math.max(0, this.#sum((counters) => counters.get('clientsHome'))),
+      homeClients: Math.max(
+        0,
+        this.#sum((counters) => counters.get('clientsHome')),
+      ),
       ...(last === undefined ? none : ratesBetween(this.#before(RATE_LOOKS) ?? last, last)),
       dropRatio: minute && ratioOf(last.dropped - minute.dropped, last.packetsIn - minute.packetsIn),
       queueP99Ms: minute && p99Ms(last.waits.map((count, at) => count - (minute.waits[at] ?? 0))),
@@ -123,8 +126,7 @@ export class RecentLoad {
           counters.get('receivedData') + counters.get('receivedDisco') + counters.get('forwardedIn'),
       ),
       packetsOut: sum(
-        (counters) =>
-          counters.get('sentData') + counters.get('sentDisco') + counters.get('forwardedOut'),
+        (counters) => counters.get('sentData') + counters.get('sentDisco') + counters.get('forwardedOut'),
       ),
       dropped: sum(droppedBy),
       waits: [...HISTOGRAM_BOUNDS.queueDelay, Infinity].map((_, at) =>

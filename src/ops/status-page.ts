@@ -2,7 +2,7 @@
 // status-sections.ts; the script replaces them as the stream (status-stream.ts) sends them. No I/O.
 
 import { createHash } from 'node:crypto'
-import { html, Markup } from './html.ts'
+import { markup, Markup } from './markup.ts'
 import { legend } from './latency-matrix.ts'
 import type { Overview } from './overview.ts'
 import { sectionsOf, titleOf } from './status-sections.ts'
@@ -41,7 +41,7 @@ export function statusPage(overview: Overview): string {
   const part = (id: string): Markup => new Markup(sections[id] ?? '')
   const { hostname, nodes, version, state } = overview
   const icon = `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Ccircle cx='4' cy='4' r='4' fill='${ICON_COLOURS[state]}'/%3E%3C/svg%3E`
-  return html`<!doctype html>
+  return markup`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -80,12 +80,12 @@ ${pasteCard(overview, part('paste'))}
 }
 
 function pasteCard({ map }: Overview, text: Markup): Markup {
-  if (map === undefined) return html``
+  if (map === undefined) return markup``
   const links =
     map.version === undefined
       ? ''
-      : html`<span class="note"><a href="derpmap.yaml">derpmap.yaml</a> \u{b7} <a href="derpmap.json">derpmap.json</a> \u{b7} <a href="derpmap.policy">Tailscale policy</a></span>`
-  return html`<section class="card"><h2>Paste this</h2><p class="note">The DERP map for Headscale: save it, and name the file in <code>derp.paths</code>.</p>
+      : markup`<span class="note"><a href="derpmap.yaml">derpmap.yaml</a> \u{b7} <a href="derpmap.json">derpmap.json</a> \u{b7} <a href="derpmap.policy">Tailscale policy</a></span>`
+  return markup`<section class="card"><h2>Paste this</h2><p class="note">The DERP map for Headscale: save it, and name the file in <code>derp.paths</code>.</p>
 <pre id="paste" tabindex="0" role="region" aria-label="DERP map">${text}</pre>
 <p class="row"><button id="copy" type="button" hidden>Copy</button><span id="copied" role="status"></span>${links}</p></section>`
 }

@@ -2,7 +2,7 @@
 // the numbers mean is in docs/status-page.md. No I/O.
 
 import type { RecentEvent } from './event-ring.ts'
-import { html, type Markup } from './html.ts'
+import { markup, type Markup } from './markup.ts'
 import { latencyMatrix } from './latency-matrix.ts'
 import { concernsOf, levelOf, lifeLeft, shortName, type Overview, type OverviewRelay } from './overview.ts'
 import { bits, clockTime, count, duration, milliseconds, percent, UNKNOWN } from './quantity.ts'
@@ -22,12 +22,12 @@ const LEVEL_CLASSES = { ok: 'ok', degraded: 'warn', down: 'bad' } as const
 
 export function sectionsOf(overview: Overview): Sections {
   const parts: Readonly<Record<string, Markup | undefined>> = {
-    asof: html`${clockTime(overview.atMs)} UTC`,
+    asof: markup`${clockTime(overview.atMs)} UTC`,
     state: stateSection(overview),
     tiles: tiles(overview),
     relays: relayTable(overview),
-    matrix: latencyMatrix(overview) ?? html`<p class="note">This relay has no siblings.</p>`,
-    world: html`${worldMap(overview) ?? html`<p class="note">The regions file gives no coordinates.</p>`}${regionList(overview)}`,
+    matrix: latencyMatrix(overview) ?? markup`<p class="note">This relay has no siblings.</p>`,
+    world: markup`${worldMap(overview) ?? markup`<p class="note">The regions file gives no coordinates.</p>`}${regionList(overview)}`,
     events: events(overview.events),
     paste: paste(overview),
   }
@@ -46,9 +46,9 @@ function stateSection(overview: Overview): Markup {
   const fleet = relays.length < 2 ? 'All checks pass' : `All checks pass; ${up} of ${relays.length} relays up`
   const about = concerns.length === 0 ? fleet : concerns.join(' \u{b7} ')
   const level = levelOf(overview)
-  const left = state === 'draining' ? html` <small>${count(clientsLeft ?? 0)} left</small>` : ''
-  return html`<div class="state ${LEVEL_CLASSES[level]}"><p class="word"><span class="glyph" aria-hidden="true"></span>${WORDS[state]}${left}</p>
-<p class="about">${about}</p>${majority.isMajority ? '' : html`<p class="about">This relay may be the one that is cut off.</p>`}</div>`
+  const left = state === 'draining' ? markup` <small>${count(clientsLeft ?? 0)} left</small>` : ''
+  return markup`<div class="state ${LEVEL_CLASSES[level]}"><p class="word"><span class="glyph" aria-hidden="true"></span>${WORDS[state]}${left}</p>
+<p class="about">${about}</p>${majority.isMajority ? '' : markup`<p class="about">This relay may be the one that is cut off.</p>`}</div>`
 }
 
 // ── numbers ──
@@ -60,7 +60,7 @@ function tiles(overview: Overview): Markup {
   const clients = load.curve.map((point) => point.clients)
   const rates = load.curve.map((point) => point.bytesPerSecond)
   const limit = headroomOf === 'capacity' ? 'of the stated capacity' : 'of the busiest thread'
-  return html`${[
+  return markup`${[
     tile({
       name: 'Clients',
       value: count(load.clients),
@@ -110,8 +110,8 @@ interface Tile {
 }
 
 function tile({ name, value, unit = '', note, figure }: Tile): Markup {
-  const small = unit === '' || value === UNKNOWN ? '' : html` <small>${unit}</small>`
-  return html`<div class="tile"><h3>${name}</h3><p class="value">${value}${small}</p>${figure}<p class="note">${note}</p></div>\n`
+  const small = unit === '' || value === UNKNOWN ? '' : markup` <small>${unit}</small>`
+  return markup`<div class="tile"><h3>${name}</h3><p class="value">${value}${small}</p>${figure}<p class="note">${note}</p></div>\n`
 }
 
 function certificateTile({ certificate, certificateFailure, atMs }: Overview): Markup {
@@ -138,7 +138,7 @@ function shareClass(share: number | undefined, warnBelow: number, badBelow: numb
 /** Text beside it has the number. */
 function bar(share: number | undefined, colour: string): Markup {
   const width = Math.round((share ?? 0) * 100)
-  return html`<svg class="bar ${colour}" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="4"/><rect width="${width}" height="4"/></svg>`
+  return markup`<svg class="bar ${colour}" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="4"/><rect width="${width}" height="4"/></svg>`
 }
 
 const CURVE = { width: 120, height: 28 }
@@ -156,8 +156,8 @@ function curve(values: readonly number[], name: string): Markup {
   const shapes =
     values.length < 2
       ? ''
-      : html`<path class="area" d="M${start} ${height}L${line}L${width} ${height}Z"/><path class="line" d="M${line}"/>`
-  return html`<svg class="curve" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${name} in the last ten minutes">${shapes}</svg>`
+      : markup`<path class="area" d="M${start} ${height}L${line}L${width} ${height}Z"/><path class="line" d="M${line}"/>`
+  return markup`<svg class="curve" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${name} in the last ten minutes">${shapes}</svg>`
 }
 
 // ── the fleet ──
@@ -169,11 +169,11 @@ function relayTable({ relays, links, atMs }: Overview): Markup {
     const trip = relay.isOwn ? 'here' : link?.isUp === true ? withUnit(milliseconds(link.rttMs), 'ms') : UNKNOWN
     const [rate, unit] = bits(sum(relay.bytesInPerSecond, relay.bytesOutPerSecond))
     const { certificateNotAfterMs: until } = relay
-    return html`<tr><th scope="row">${relay.nodes.join(' ')} <span class="name" title="${relay.name}">${shortName(relay.name)}</span></th><td>${stateOf(relay)}</td><td>${count(relay.clients)}</td><td>${rate} ${unit}</td><td>${withUnit(percent(relay.headroomRatio), '%')}</td><td>${trip}</td><td>${until === undefined ? UNKNOWN : duration(until - atMs)}</td><td>${relay.version}</td></tr>\n`
+    return markup`<tr><th scope="row">${relay.nodes.join(' ')} <span class="name" title="${relay.name}">${shortName(relay.name)}</span></th><td>${stateOf(relay)}</td><td>${count(relay.clients)}</td><td>${rate} ${unit}</td><td>${withUnit(percent(relay.headroomRatio), '%')}</td><td>${trip}</td><td>${until === undefined ? UNKNOWN : duration(until - atMs)}</td><td>${relay.version}</td></tr>\n`
   })
   const more = relays.length - RELAYS_MAX
-  return html`<table class="list"><thead><tr><th scope="col">Relay</th><th scope="col">State</th><th scope="col">Clients</th><th scope="col">Throughput</th><th scope="col">Headroom</th><th scope="col">Round trip</th><th scope="col">Certificate</th><th scope="col">Version</th></tr></thead><tbody>
-${rows}</tbody></table>${more > 0 ? html`<p class="note">${more} more are in <a href="status.json">status.json</a>.</p>` : ''}`
+  return markup`<table class="list"><thead><tr><th scope="col">Relay</th><th scope="col">State</th><th scope="col">Clients</th><th scope="col">Throughput</th><th scope="col">Headroom</th><th scope="col">Round trip</th><th scope="col">Certificate</th><th scope="col">Version</th></tr></thead><tbody>
+${rows}</tbody></table>${more > 0 ? markup`<p class="note">${more} more are in <a href="status.json">status.json</a>.</p>` : ''}`
 }
 
 /** What is not known has no unit. */
@@ -189,34 +189,34 @@ function sum(...values: readonly (number | undefined)[]): number | undefined {
 function stateOf({ state, health, failing }: OverviewRelay): Markup {
   const isSick = state === 'up' && health === 'notReady'
   const colour = state === 'down' ? 'bad' : isSick || state === 'draining' ? 'warn' : 'ok'
-  return html`<span class="dot ${colour}" title="${failing.join('; ')}">${isSick ? 'not ready' : state}</span>`
+  return markup`<span class="dot ${colour}" title="${failing.join('; ')}">${isSick ? 'not ready' : state}</span>`
 }
 
 function regionList({ regions }: Overview): Markup {
-  if (regions.length === 0) return html``
+  if (regions.length === 0) return markup``
   const items = regions.map(
     (region) =>
-      html`<li><span class="dot ${regionClass(region)}">${stateWord(region)}</span> <b>${region.name}</b> <span class="note">${region.id} ${region.code} \u{b7} ${count(region.clients)} clients</span></li>`,
+      markup`<li><span class="dot ${regionClass(region)}">${stateWord(region)}</span> <b>${region.name}</b> <span class="note">${region.id} ${region.code} \u{b7} ${count(region.clients)} clients</span></li>`,
   )
-  return html`<ul class="regions">${items}</ul>`
+  return markup`<ul class="regions">${items}</ul>`
 }
 
 // ── events and map ──
 
 function events(all: readonly RecentEvent[]): Markup {
-  if (all.length === 0) return html`<p class="note">None yet.</p>`
+  if (all.length === 0) return markup`<p class="note">None yet.</p>`
   const items = all
     .slice(0, EVENTS_SHOWN)
     .map(
       ({ atMs, level, event, text }) =>
-        html`<li class="${level}"><time datetime="${new Date(atMs).toISOString()}">${clockTime(atMs)}</time> <b>${event.replaceAll('_', ' ')}</b> <span class="note">${text}</span></li>\n`,
+        markup`<li class="${level}"><time datetime="${new Date(atMs).toISOString()}">${clockTime(atMs)}</time> <b>${event.replaceAll('_', ' ')}</b> <span class="note">${text}</span></li>\n`,
     )
-  return html`<ol class="events">${items}</ol>`
+  return markup`<ol class="events">${items}</ol>`
 }
 
 function paste({ map }: Overview): Markup {
-  if (map === undefined) return html``
+  if (map === undefined) return markup``
   if (map.text.length > MAP_CHARS_MAX)
-    return html`# This map has ${count(map.text.length)} characters; take it from /derpmap.yaml`
-  return html`${map.text}`
+    return markup`# This map has ${count(map.text.length)} characters; take it from /derpmap.yaml`
+  return markup`${map.text}`
 }

@@ -2,7 +2,7 @@
 // its share of the clients, and a curve for each pair of regions with the round trip between them. The same facts stand in
 // the page's tables, so to a screen reader the map is one picture with a description. No I/O.
 
-import { html, type Markup } from './html.ts'
+import { markup, type Markup } from './markup.ts'
 import type { Overview, OverviewRegion } from './overview.ts'
 import { milliseconds } from './quantity.ts'
 import { COLUMNS, DEGREES_PER_DOT, LAND_PATH, NORTH, ROWS } from './world-outline.ts'
@@ -32,7 +32,7 @@ export function worldMap(overview: Overview): Markup | undefined {
   const all = Math.max(1, ...places.map(({ region }) => region.clients))
   const curves = places.length > CURVED_REGIONS_MAX ? [] : curvesOf(overview, places)
   const about = places.map(({ region }) => `${region.name}: ${stateWord(region)}`).join('; ')
-  return html`<svg class="world" viewBox="0 0 ${COLUMNS} ${ROWS}" role="img" aria-label="Map of the regions. ${about}">
+  return markup`<svg class="world" viewBox="0 0 ${COLUMNS} ${ROWS}" role="img" aria-label="Map of the regions. ${about}">
 <path class="land" d="${LAND_PATH}" transform="translate(.5 .5)"/>${curves}${places.map((place) => disc(place, all))}</svg>`
 }
 
@@ -62,7 +62,7 @@ function disc({ region, x, y }: Place, all: number): Markup {
   const radius = RADIUS_MIN + (RADIUS_MAX - RADIUS_MIN) * Math.sqrt(region.clients / all)
   const isLeft = x > COLUMNS - 20
   const name = region.code === '' ? `${region.id}` : region.code
-  return html`<g class="${regionClass(region)}"><title>${region.name}: ${stateWord(region)}, ${region.clients} clients</title><circle class="halo" cx="${short(x)}" cy="${short(y)}" r="${short(radius * 1.9)}"/><circle cx="${short(x)}" cy="${short(y)}" r="${short(radius)}"/><text x="${short(x + (isLeft ? -1 : 1) * (radius + 1.2))}" y="${short(y + 1.2)}"${isLeft ? html` text-anchor="end"` : ''}>${name}</text></g>`
+  return markup`<g class="${regionClass(region)}"><title>${region.name}: ${stateWord(region)}, ${region.clients} clients</title><circle class="halo" cx="${short(x)}" cy="${short(y)}" r="${short(radius * 1.9)}"/><circle cx="${short(x)}" cy="${short(y)}" r="${short(radius)}"/><text x="${short(x + (isLeft ? -1 : 1) * (radius + 1.2))}" y="${short(y + 1.2)}"${isLeft ? markup` text-anchor="end"` : ''}>${name}</text></g>`
 }
 
 /** The smallest round trip between any relays of two regions. */
@@ -91,10 +91,10 @@ function curve([from, to]: readonly [Place, Place], rttMs: number, others: reado
   const isUp = middle - rise > LABEL_TOP && room(middle - rise) >= room(middle + rise) - 1
   const labelY = isUp ? middle - rise : middle + rise
   const y = isUp ? middle - 2 * rise : middle + 2 * rise
-  return html`<path class="arc" d="M${short(from.x)} ${short(from.y)}Q${short(x)} ${short(y)} ${short(to.x)} ${short(to.y)}"/>${
+  return markup`<path class="arc" d="M${short(from.x)} ${short(from.y)}Q${short(x)} ${short(y)} ${short(to.x)} ${short(to.y)}"/>${
     length < LABELLED_MIN
       ? ''
-      : html`<text class="trip" x="${short(x)}" y="${short(labelY + (isUp ? -0.8 : 3))}" text-anchor="middle">${milliseconds(rttMs)} ms</text>`
+      : markup`<text class="trip" x="${short(x)}" y="${short(labelY + (isUp ? -0.8 : 3))}" text-anchor="middle">${milliseconds(rttMs)} ms</text>`
   }`
 }
 

@@ -62,6 +62,25 @@ test('status prints how the only relay is, for people and as JSON', async () => 
   })
 })
 
+test('top and status -short print the overview; -addr needs no token', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, 'derper.key')
+  const { port } = new URL(`http://${/"admin":"([^"]+)"/.exec(relay.output)?.[1]}`)
+  const at = ['-addr', `127.0.0.1:${port}`]
+  for (const args of [[], at]) {
+    expect(await run(folder, 'status', '-short', ...args)).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^ok localhost: 0 clients; 0 bit\/s in, 0 bit\/s out\n$/),
+    })
+    const { code, stdout } = await run(folder, 'top', '-once', '-sort', 'clients', ...args)
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^localhost {2}Serving, ok {2}[^]*\n\*localhost +up +0 /)])
+  }
+  expect(JSON.parse((await run(folder, 'top', '-json', ...at)).stdout)).toMatchObject({ level: 'ok', hostname: 'localhost' })
+  await relay.stop()
+  expect(await run(folder, 'status', '-short', ...at)).toMatchObject({ code: 2, stdout: '' })
+  expect(await run(folder, 'top', '-once', ...at)).toMatchObject({ code: 1, stdout: '' })
+})
+
 test('reload reads files again, and leaves an audit line', async () => {
   using folder = new TemporaryFolder()
   const path = folder.write('mesh.key', `${'ab'.repeat(32)}\n`)

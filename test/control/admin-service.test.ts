@@ -1,5 +1,8 @@
 // The admin port of a live relay.
 
+import { once } from 'node:events'
+import { request, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { expect, it } from 'vitest'
 import { LiveRelay } from '../support/live-relay.ts'
 
@@ -17,4 +20,30 @@ it('counts all threads as one relay', async () => {
   const varz = await relay.page('/debug/varz')
   expect(varz).toContain('derp_packets_sent 1\n')
   expect(varz).toContain('derp_clients_local 2\n')
+})
+
+it('shows browsers the status page, and pages of other origins nothing', async () => {
+  await using relay = await LiveRelay.start({ admin: { host: '127.0.0.1', port: 0 } })
+  const ask = async (path: string, headers: OutgoingHttpHeaders): Promise<[number | undefined, string]> => {
+    const sent = request({
+      host: '127.0.0.1',
+      port: relay.addresses.admin?.port,
+      path,
+      headers,
+      agent: false,
+    })
+    sent.end()
+    const [response] = (await once(sent, 'response')) as [IncomingMessage]
+    return [response.statusCode, (await text(response)).slice(0, 15)]
+  }
+  const accept = 'text/html,application/xhtml+xml'
+  expect(await ask('/', { accept })).toEqual([200, '<!doctype html>'])
+  expect(await ask('/', { accept, host: 'localhost:1' })).toEqual([200, '<!doctype html>'])
+  expect(await ask('/', {})).toEqual([200, expect.stringMatching(/^derpfleet /)])
+  expect(await ask('/', { accept, host: 'attacker.example' })).toEqual([421, expect.any(String)])
+  expect(await ask('/status/events', { host: 'attacker.example' })).toEqual([421, expect.any(String)])
+  const script = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' }
+  for (const path of ['/', '/status', '/status.json', '/status/events', '/metrics']) {
+    expect(await ask(path, script)).toEqual([403, expect.any(String)])
+  }
 })

@@ -96,7 +96,14 @@ export class DemoFleet implements AsyncDisposable {
 
   async startRelay(node: string): Promise<void> {
     const apart = this.isDelayed ? [] : ['-http-port', '-1']
-    await this.#fleet.start(this.#relay(node), '-threads', '1', '-state-dir', `${this.#fleet.folder}/${node}`, ...apart)
+    await this.#fleet.start(
+      this.#relay(node),
+      '-threads',
+      '1',
+      '-state-dir',
+      `${this.#fleet.folder}/${node}`,
+      ...apart,
+    )
   }
 
   async killRelay(node: string): Promise<void> {
@@ -108,7 +115,9 @@ export class DemoFleet implements AsyncDisposable {
     await this.#fleet.setRegions(regionsText(this.relays, codes))
     for (const one of this.#clients) {
       const home = homeOf(this.#clients.indexOf(one))
-      one.code = codes.includes(home) ? (REGIONS.find(({ code }) => !codes.includes(code))?.code ?? home) : home
+      one.code = codes.includes(home)
+        ? (REGIONS.find(({ code }) => !codes.includes(code))?.code ?? home)
+        : home
     }
     for (const { client } of this.#clients) await client.client.close()
   }

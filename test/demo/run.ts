@@ -28,7 +28,10 @@ try {
   say(`\nThe same in a terminal:  bin/derpfleet top -addr ${new URL(demo.pageOf(FIRST)).host}`)
   say('Ctrl-C ends it.\n')
   const steps: readonly (readonly [string, () => Promise<void>])[] = [
-    [`relay ${VICTIM} is killed; its clients go to the other one of its region`, () => demo.killRelay(VICTIM)],
+    [
+      `relay ${VICTIM} is killed; its clients go to the other one of its region`,
+      () => demo.killRelay(VICTIM),
+    ],
     [`region ${DRAINED} is drained; its clients choose another home`, () => demo.drainRegions(DRAINED)],
     [`relay ${VICTIM} starts again`, () => demo.startRelay(VICTIM)],
     [`region ${DRAINED} is open again`, () => demo.drainRegions()],

@@ -1,7 +1,8 @@
-// Markup from templates: `html` escapes every value that is put into it, unless the value is markup itself. What others may
+// Markup from templates: `markup` escapes every value that is put into it, unless the value is markup itself. What others may
 // choose, such as names and reasons, so never becomes a tag. No I/O.
+// The function is not named `html`, because formatters lay out the text of such templates, and spaces count here.
 
-/** Text that is markup already. Made by `html` alone. */
+/** Text that is markup already. Made by `markup` alone. */
 export class Markup {
   readonly text: string
 
@@ -17,7 +18,7 @@ export class Markup {
 export type MarkupValue = Markup | string | number | undefined | readonly MarkupValue[]
 
 /** Undefined values are left out; lists are joined. */
-export function html(strings: TemplateStringsArray, ...values: readonly MarkupValue[]): Markup {
+export function markup(strings: TemplateStringsArray, ...values: readonly MarkupValue[]): Markup {
   return new Markup(strings.reduce((text, part, at) => text + written(values[at - 1]) + part))
 }
 

@@ -23,7 +23,7 @@ export interface OverviewBody {
     readonly clients: number
     readonly bytesInPerSecond: number
     readonly bytesOutPerSecond: number
-    readonly dropRatio: number | null
+    readonly dropRatio?: number | null
   }
   readonly headroomRatio?: number | null
   readonly relays?: readonly { readonly state: string }[]
@@ -32,6 +32,7 @@ export interface OverviewBody {
 export function statusLine(body: OverviewBody): string {
   const { level = 'unknown', concerns = [], hostname = '', load, headroomRatio, relays = [] } = body
   const rate = (bytes: number): string => bits(bytes).join(' ')
+  const dropped = percent(load?.dropRatio ?? undefined)
   const headroom = percent(headroomRatio ?? undefined)
   const numbers =
     load === undefined
@@ -39,7 +40,7 @@ export function statusLine(body: OverviewBody): string {
       : [
           `${count(load.clients)} clients`,
           `${rate(load.bytesInPerSecond)} in, ${rate(load.bytesOutPerSecond)} out`,
-          ...(load.dropRatio === null ? [] : [`${percent(load.dropRatio)} % dropped`]),
+          ...(dropped === UNKNOWN ? [] : [`${dropped} % dropped`]),
           ...(headroom === UNKNOWN ? [] : [`${headroom} % headroom`]),
         ]
   const up = relays.filter(({ state }) => state === 'up').length

@@ -43,7 +43,9 @@ export function legend(): Markup {
 }
 
 function axesOf({ relays, regions }: Overview): readonly Axis[] {
-  const listed = relays.filter(({ region, isOwn, state }) => region !== undefined || isOwn || state !== 'down')
+  const listed = relays.filter(
+    ({ region, isOwn, state }) => region !== undefined || isOwn || state !== 'down',
+  )
   if (listed.length <= RELAYS_MAX)
     return listed.map(({ name, nodes }) => ({
       label: nodes[0] ?? shortName(name).split('.', 1)[0] ?? name,

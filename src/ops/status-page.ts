@@ -59,7 +59,7 @@ export function statusPage(overview: Overview): string {
 </header>
 <main id="main" tabindex="-1">
 <div id="state" role="status">${part('state')}</div>
-<h2 hidden>Load</h2>
+<h2 class="away">Load</h2>
 <div id="tiles" class="tiles">${part('tiles')}</div>
 <section class="card"><h2 id="h-relays">Fleet</h2><div class="scroll" tabindex="0" role="region" aria-labelledby="h-relays"><div id="relays">${part('relays')}</div></div></section>
 <div class="two">

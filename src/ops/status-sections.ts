@@ -166,7 +166,11 @@ function relayTable({ relays, links, atMs }: Overview): Markup {
   const own = relays.find(({ isOwn }) => isOwn)?.name
   const rows = relays.slice(0, RELAYS_MAX).map((relay) => {
     const link = links.find(({ from, to }) => from === own && to === relay.name)
-    const trip = relay.isOwn ? 'here' : link?.isUp === true ? withUnit(milliseconds(link.rttMs), 'ms') : UNKNOWN
+    const trip = relay.isOwn
+      ? 'here'
+      : link?.isUp === true
+        ? withUnit(milliseconds(link.rttMs), 'ms')
+        : UNKNOWN
     const [rate, unit] = bits(sum(relay.bytesInPerSecond, relay.bytesOutPerSecond))
     const { certificateNotAfterMs: until } = relay
     return markup`<tr><th scope="row">${relay.nodes.join(' ')} <span class="name" title="${relay.name}">${shortName(relay.name)}</span></th><td>${stateOf(relay)}</td><td>${count(relay.clients)}</td><td>${rate} ${unit}</td><td>${withUnit(percent(relay.headroomRatio), '%')}</td><td>${trip}</td><td>${until === undefined ? UNKNOWN : duration(until - atMs)}</td><td>${relay.version}</td></tr>\n`

@@ -16,6 +16,8 @@ h3{font-size:.85rem;margin:0;font-weight:500;color:var(--soft)}
 p,ul,ol{margin:0;padding:0}ul,ol{list-style:none}
 a{color:var(--accent)}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px;border-radius:4px}
+/* For screen readers alone. */
+.away{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .skip{position:absolute;left:-99rem}.skip:focus{left:1rem;top:.5rem;background:var(--card);padding:.5rem 1rem;z-index:1}
 .brand{font-weight:700;letter-spacing:.01em}.brand b{color:var(--accent)}
 .meta,.note{color:var(--soft);font-size:.85rem}

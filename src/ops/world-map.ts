@@ -73,8 +73,8 @@ function curvesOf({ relays, links }: Overview, places: readonly Place[]): readon
       const others = places.filter((place) => place !== from && place !== to)
       const ends = [from.region.id, to.region.id]
       const trips = links.flatMap((link) => {
-        const pair = [regionOf.get(link.from), regionOf.get(link.to)]
-        const isThis = ends.every((id) => pair.includes(id))
+        const pair = new Set([regionOf.get(link.from), regionOf.get(link.to)])
+        const isThis = ends.every((id) => pair.has(id))
         return isThis && link.isUp && link.rttMs !== undefined ? [link.rttMs] : []
       })
       return trips.length === 0 ? [] : [curve([from, to], Math.min(...trips), others)]
@@ -86,7 +86,8 @@ function curvesOf({ relays, links }: Overview, places: readonly Place[]): readon
 function curve([from, to]: readonly [Place, Place], rttMs: number, others: readonly Place[]): Markup {
   const length = Math.hypot(to.x - from.x, to.y - from.y)
   const [x, middle] = [(from.x + to.x) / 2, (from.y + to.y) / 2]
-  const room = (top: number): number => Math.min(...others.map((place) => Math.hypot(place.x - x, place.y - top)))
+  const room = (top: number): number =>
+    Math.min(...others.map((place) => Math.hypot(place.x - x, place.y - top)))
   const rise = length * RISE
   const isUp = middle - rise > LABEL_TOP && room(middle - rise) >= room(middle + rise) - 1
   const labelY = isUp ? middle - rise : middle + rise

@@ -73,9 +73,15 @@ test('top and status -short print the overview; -addr needs no token', async () 
       stdout: expect.stringMatching(/^ok localhost: 0 clients; 0 bit\/s in, 0 bit\/s out\n$/),
     })
     const { code, stdout } = await run(folder, 'top', '-once', '-sort', 'clients', ...args)
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/^localhost {2}Serving, ok {2}[^]*\n\*localhost +up +0 /)])
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(/^localhost {2}Serving, ok {2}[^]*\n\*localhost +up +0 /),
+    ])
   }
-  expect(JSON.parse((await run(folder, 'top', '-json', ...at)).stdout)).toMatchObject({ level: 'ok', hostname: 'localhost' })
+  expect(JSON.parse((await run(folder, 'top', '-json', ...at)).stdout)).toMatchObject({
+    level: 'ok',
+    hostname: 'localhost',
+  })
   await relay.stop()
   expect(await run(folder, 'status', '-short', ...at)).toMatchObject({ code: 2, stdout: '' })
   expect(await run(folder, 'top', '-once', ...at)).toMatchObject({ code: 1, stdout: '' })

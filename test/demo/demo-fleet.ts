@@ -215,7 +215,7 @@ function onLoopback(): readonly DemoRelay[] {
   return NODES.map((node, at) => {
     const address = `127.0.1.${at + 1}`
     const command = (program: string, ...args: readonly string[]): [string, string[]] => [program, [...args]]
-    return { ...node, host: { address, command }, at: `${address}:${LOOPBACK_PORT}` }
+    return Object.assign({ host: { address, command }, at: `${address}:${LOOPBACK_PORT}` }, node)
   })
 }
 
@@ -228,7 +228,7 @@ function regionsText(relays: readonly DemoRelay[], draining: readonly string[]):
         hostname,
         ipv4: host.address,
         mesh: host.address,
-        ...(at === undefined ? {} : { derpport: LOOPBACK_PORT }),
+        derpport: at === undefined ? undefined : LOOPBACK_PORT,
       }))
     return [id, { ...region, state: draining.includes(region.code) ? 'draining' : 'active', nodes }]
   })

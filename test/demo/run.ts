@@ -27,6 +27,14 @@ try {
   for (const { node, hostname } of demo.relays) say(`  ${hostname}  ${demo.pageOf(node)}`)
   say(`\nThe same in a terminal:  bin/derpfleet top -addr ${new URL(demo.pageOf(FIRST)).host}`)
   say('Ctrl-C ends it.\n')
+  do await tellStory()
+  while (!isOnce && !ended.signal.aborted)
+} finally {
+  say('Ending…')
+  await demo[Symbol.asyncDispose]()
+}
+
+async function tellStory(): Promise<void> {
   const steps: readonly (readonly [string, () => Promise<void>])[] = [
     [
       `relay ${VICTIM} is killed; its clients go to the other one of its region`,
@@ -36,15 +44,10 @@ try {
     [`relay ${VICTIM} starts again`, () => demo.startRelay(VICTIM)],
     [`region ${DRAINED} is open again`, () => demo.drainRegions()],
   ]
-  do {
-    for (const [what, act] of steps) {
-      await pause(STEP_S, ended.signal)
-      if (ended.signal.aborted) break
-      say(`${new Date().toISOString().slice(11, 19)}  ${what} (${demo.connected} clients are connected)`)
-      await act()
-    }
-  } while (!isOnce && !ended.signal.aborted)
-} finally {
-  say('Ending…')
-  await demo[Symbol.asyncDispose]()
+  for (const [what, act] of steps) {
+    await pause(STEP_S, ended.signal)
+    if (ended.signal.aborted) return
+    say(`${new Date().toISOString().slice(11, 19)}  ${what} (${demo.connected} clients are connected)`)
+    await act()
+  }
 }

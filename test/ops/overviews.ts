@@ -35,6 +35,10 @@ const RELAYS: readonly OverviewRelay[] = [
 
 const RTTS_MS: Readonly<Record<string, number>> = { '900 901': 84, '900 902': 272, '901 902': 206 }
 
+function pairOf(one: number, other: number): string {
+  return `${Math.min(one, other)} ${Math.max(one, other)}`
+}
+
 /** One relay is down, one is not ready, one region is drained. */
 export const OVERVIEW: Overview = {
   atMs: NOW_MS,
@@ -75,7 +79,7 @@ export const OVERVIEW: Overview = {
       from: from.name,
       to: to.name,
       isUp: to.state !== 'down',
-      rttMs: RTTS_MS[[from.region, to.region].toSorted().join(' ')] ?? 0.7,
+      rttMs: RTTS_MS[pairOf(from.region ?? 0, to.region ?? 0)] ?? 0.7,
       jitterMs: 0.4,
       lossRatio: to.region === 902 ? 0.002 : 0,
     })),
@@ -138,20 +142,16 @@ export function largeOverview(count: number): Overview {
   return {
     ...OVERVIEW,
     relays,
-    links: relays
-      .slice(0, 40)
-      .flatMap((from) =>
-        relays
-          .slice(0, 25)
-          .map((to) => ({
-            from: from.name,
-            to: to.name,
-            isUp: true,
-            rttMs: 123.4,
-            jitterMs: 1,
-            lossRatio: 0.01,
-          })),
-      ),
+    links: relays.slice(0, 40).flatMap((from) =>
+      relays.slice(0, 25).map((to) => ({
+        from: from.name,
+        to: to.name,
+        isUp: true,
+        rttMs: 123.4,
+        jitterMs: 1,
+        lossRatio: 0.01,
+      })),
+    ),
     regions: Array.from({ length: 60 }, (_, at) => ({
       id: 900 + at,
       code: `r${at}`,

@@ -43,6 +43,7 @@ test("accepts derper's command line", () => {
     http: undefined,
     stun: { host: '127.0.0.1', port: 3478 },
     admin: { host: '127.0.0.1', port: 9090 },
+    adminNames: [],
     hostname: 'localhost',
     isTls: true,
     certificate: {

@@ -1,9 +1,9 @@
 // The status page in a real browser: light, dark, without script, on a phone and by keyboard; axe-core looks at each. The page
 // of a fleet with something of everything is served by the admin server, and a live relay shows that it stays current.
 
-import { readFileSync, mkdirSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import axe from 'axe-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AdminPages } from '#ops/admin-pages.ts'
 import { AdminServer } from '#ops/admin-server.ts'
@@ -24,7 +24,6 @@ const TIMEOUT_MS = 60_000
 const WAIT_MS = 15_000
 const found = await foreignPrograms('chromium')
 const chromium = 'paths' in found ? found.paths.chromium : ''
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** A folder for pictures of each look; none are made without it. */
 const pictures = process.env['STATUS_PICTURES']
 
@@ -111,7 +110,7 @@ describe.skipIf(chromium === '')('the status page in a browser', { timeout: TIME
   }
 
   async function violations(): Promise<string[]> {
-    await tab.evaluate(`${axe};0`)
+    await tab.evaluate(`${axe.source};0`)
     const all = await tab.evaluate<readonly Violation[]>('axe.run().then(({ violations }) => violations)')
     return all.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`))
   }

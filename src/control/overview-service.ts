@@ -1,6 +1,7 @@
 // The overview of this relay and its fleet, put together from the relay's parts at the moment it is asked for, and the stream
 // of the status page. What is shown of it is made in `ops/`. Runs on the control thread.
 
+import { latencyMatrix, type MatrixLink } from '#fleet/latency-matrix.ts'
 import { NodeState } from '#fleet/node-state.ts'
 import type { Region } from '#fleet/region.ts'
 import type { RelayView } from '#fleet/fleet-state.ts'
@@ -84,7 +85,7 @@ export class OverviewService implements Service, StatusSource {
       certificateFailure: certificates?.status.lastFailure,
       majority: fleet.fleet.majority,
       relays,
-      links: views.flatMap(linksOf).slice(0, LINKS_MAX),
+      links: latencyMatrix(views).links.slice(0, LINKS_MAX).map(linkOf),
       regions: regions.map((region) => regionOf(region, relays, (node) => fleet.fleet.stateOf(node))),
       events: log.recent.newest,
       map: this.#map(),
@@ -132,17 +133,8 @@ function relayOf(view: RelayView, regions: readonly Region[]): OverviewRelay {
   }
 }
 
-/** The links of a relay that is down are as old as its last message, and say nothing. */
-function linksOf({ name, state, last }: RelayView): readonly OverviewLink[] {
-  if (state === NodeState.down) return []
-  return (last?.links ?? []).map(({ to, isUp, rttMs, jitterMs, lossRatio }) => ({
-    from: name,
-    to,
-    isUp,
-    rttMs,
-    jitterMs,
-    lossRatio,
-  }))
+function linkOf({ from, to, isUp, rttMs, jitterMs, lossRatio }: MatrixLink): OverviewLink {
+  return { from, to, isUp, rttMs, jitterMs, lossRatio }
 }
 
 function regionOf(

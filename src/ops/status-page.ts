@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { markup, Markup } from './markup.ts'
-import { legend } from './latency-matrix.ts'
+import { legend } from './matrix-table.ts'
 import type { Overview } from './overview.ts'
 import { sectionsOf, titleOf } from './status-sections.ts'
 import { STATUS_SCRIPT } from './status-script.ts'

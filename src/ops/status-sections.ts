@@ -3,7 +3,7 @@
 
 import type { RecentEvent } from './event-ring.ts'
 import { markup, type Markup } from './markup.ts'
-import { latencyMatrix } from './latency-matrix.ts'
+import { matrixTable } from './matrix-table.ts'
 import { concernsOf, levelOf, lifeLeft, shortName, type Overview, type OverviewRelay } from './overview.ts'
 import { bits, clockTime, count, duration, milliseconds, percent, UNKNOWN } from './quantity.ts'
 import { regionClass, stateWord, worldMap } from './world-map.ts'
@@ -26,7 +26,7 @@ export function sectionsOf(overview: Overview): Sections {
     state: stateSection(overview),
     tiles: tiles(overview),
     relays: relayTable(overview),
-    matrix: latencyMatrix(overview) ?? markup`<p class="note">This relay has no siblings.</p>`,
+    matrix: matrixTable(overview) ?? markup`<p class="note">This relay has no siblings.</p>`,
     world: markup`${worldMap(overview) ?? markup`<p class="note">The regions file gives no coordinates.</p>`}${regionList(overview)}`,
     events: events(overview.events),
     paste: paste(overview),

@@ -21,7 +21,7 @@ interface Axis {
 }
 
 /** Undefined with fewer than two relays. */
-export function latencyMatrix(overview: Overview): Markup | undefined {
+export function matrixTable(overview: Overview): Markup | undefined {
   const axes = axesOf(overview)
   if (axes.length < 2) return undefined
   const heads = axes.map(({ label, title }) => markup`<th scope="col" title="${title}">${label}</th>`)

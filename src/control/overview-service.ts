@@ -133,8 +133,9 @@ function relayOf(view: RelayView, regions: readonly Region[]): OverviewRelay {
   }
 }
 
-function linkOf({ from, to, isUp, rttMs, jitterMs, lossRatio }: MatrixLink): OverviewLink {
-  return { from, to, isUp, rttMs, jitterMs, lossRatio }
+/** Older versions tell no median. */
+function linkOf({ from, to, isUp, rttMs, rttMedianMs, jitterMs, lossRatio }: MatrixLink): OverviewLink {
+  return { from, to, isUp, rttMs: rttMedianMs ?? rttMs, jitterMs, lossRatio }
 }
 
 function regionOf(

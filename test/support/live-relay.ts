@@ -160,7 +160,6 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     home: { kind: 'page' },
     drain: { settleMs: 0, spreadMs: 0, scrapeWaitMs: 0 },
     measure: { countries: false, isRankingServed: false, capacityBits: undefined },
-    measure: { countries: false, capacityBits: undefined },
     adminNames: [],
     bootstrapDnsNames: [],
     logLevel: 'error',

@@ -48,6 +48,7 @@ export class JoiningSibling {
       now: () => performance.now(),
       random: (bytes) => randomBytes(bytes),
       siblingDrains: () => undefined,
+      answered: () => undefined,
       later: (delayMs, callback) => void setTimeout(callback, delayMs),
       flushSoon: (one) => void setImmediate(() => one.flush()),
       onChange: () => undefined,

@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   keygen: async () => (await import('./keygen.ts')).keygen,
   map: async () => (await import('./map.ts')).map,
   probe: async () => (await import('./probe.ts')).probe,
+  doctor: async () => (await import('./doctor.ts')).doctor,
   nearest: async () => (await import('./nearest.ts')).nearest,
   advise: async () => (await import('./advise.ts')).advise,
 }

@@ -9,7 +9,7 @@ import { Diagnostics } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
 import { boolean, duration, integer, text, type OptionKind } from '#config/option-kind.ts'
 import { OptionValues } from '#config/option-values.ts'
-import { flagNames, type OptionTable } from '#config/option.ts'
+import { flagNames, type Option, type OptionTable } from '#config/option.ts'
 import type { Problem } from '#fleet/problem.ts'
 import type { ProbeRequest } from '#probe/probe.ts'
 import type { IpFamily } from '#probe/settings.ts'
@@ -135,9 +135,9 @@ interface SplitArguments {
 }
 
 /** Separates the target and the pin from the flags, wherever they stand. */
-function splitArguments(args: readonly string[]): SplitArguments {
+export function splitArguments(args: readonly string[], table: OptionTable = PROBE_OPTIONS): SplitArguments {
   const takesValue = new Set(
-    Object.entries(PROBE_OPTIONS).flatMap(([key, option]) =>
+    Object.entries<Option>(table).flatMap(([key, option]) =>
       'isBoolean' in option.kind && option.kind.isBoolean ? [] : flagNames(key, option),
     ),
   )

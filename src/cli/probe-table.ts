@@ -6,7 +6,7 @@ import type { MeshCheck } from '#probe/mesh-checks.ts'
 import type { NodeReport } from '#probe/node-probe.ts'
 import { nodeTitle } from '#probe/probed-node.ts'
 import { countsOf, isGood, type ProbeReport } from '#probe/report.ts'
-import type { TextSink } from './command.ts'
+import type { Io, TextSink } from './command.ts'
 
 /** Adds the colour of a status, or none. */
 export type Paint = (status: Check['status'], text: string) => string
@@ -16,6 +16,12 @@ const COLOUR_END = '\u001b[0m'
 
 export const plain: Paint = (_status, text) => text
 export const coloured: Paint = (status, text) => COLOURS[status] + text + COLOUR_END
+
+/** Whether standard output is a terminal with colours whose user has not disabled them (no-color.org). */
+export function isColourful({ stdout, env }: Pick<Io, 'stdout' | 'env'>): boolean {
+  const isTerminal = 'isTTY' in stdout && stdout.isTTY === true
+  return isTerminal && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb'
+}
 
 const STATUS_TEXTS = { ok: 'ok', fail: 'FAIL', skip: 'skip' } as const
 const STATUS_CHARS = 4

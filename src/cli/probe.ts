@@ -8,7 +8,15 @@ import { countsOf, jsonText } from '#probe/report.ts'
 import { TARGET_EXPECTED } from '#probe/target.ts'
 import { ExitCode, type Command, type Io, type TextSink } from './command.ts'
 import { PROBE_OPTIONS, readProbeArguments, type ProbeArguments } from './probe-options.ts'
-import { checkLines, coloured, meshLines, plain, ProbeTable, summaryLine } from './probe-table.ts'
+import {
+  checkLines,
+  coloured,
+  isColourful,
+  meshLines,
+  plain,
+  ProbeTable,
+  summaryLine,
+} from './probe-table.ts'
 import { reportProblems } from './report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 
@@ -46,12 +54,6 @@ async function run({ request, targetText, isJson }: ProbeArguments, io: Io): Pro
   sink.write(summaryLine(report))
   if (isJson) io.stdout.write(jsonText(report, { target, version: packageVersion() }))
   return countsOf(report).fail === 0 ? ExitCode.done : ExitCode.failed
-}
-
-/** Whether standard output is a terminal with colours whose user has not disabled them (no-color.org). */
-function isColourful({ stdout, env }: Io): boolean {
-  const isTerminal = 'isTTY' in stdout && stdout.isTTY === true
-  return isTerminal && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb'
 }
 
 function usage(): string {

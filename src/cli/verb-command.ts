@@ -24,7 +24,7 @@ import {
 } from './verb-client.ts'
 
 /** The options of every such command. */
-const COMMON = {
+export const COMMON = {
   json: { kind: boolean, fallback: 'false', about: "Print the relay's answer as JSON" },
   addr: {
     kind: endpoint,
@@ -38,7 +38,7 @@ const COMMON = {
 } as const satisfies OptionTable
 
 /** By which options of `serve` the relay is found. */
-const FINDING = {
+export const FINDING = {
   'state-dir': OPTIONS['state-dir'],
   'key-file': OPTIONS['key-file'],
   config: OPTIONS.config,
@@ -108,17 +108,17 @@ async function run<T extends OptionTable>(
 }
 
 /** How the relay is reached: over its admin port, or over its socket on this host. */
-type Target =
+export type VerbTarget =
   | { readonly at: Endpoint; readonly token: string }
   | { readonly at: Endpoint; readonly page: string }
   | 'this host'
 
 /** Undefined after a problem, which is printed. */
-function targetOf(
+export function targetOf(
   common: OptionValues<typeof COMMON>,
   io: Io,
   { name, page }: { readonly name: string; readonly page: string | undefined },
-): Target | undefined {
+): VerbTarget | undefined {
   const at = common.get('addr')
   const path = common.get('token-file')
   if (at !== undefined && path === undefined && page !== undefined) return { at, page }
@@ -135,7 +135,7 @@ function targetOf(
 }
 
 async function call(
-  target: Target,
+  target: VerbTarget,
   request: VerbRequest,
   { values, env }: { values: OptionValues<ServeOptions>; env: Io['env'] },
 ): Promise<VerbResponse> {

@@ -8,10 +8,12 @@ import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import { FleetService, type FleetServiceParts } from './fleet-service.ts'
 import { KeyDirectoryService } from './key-directory-service.ts'
+import { LookService } from './look-service.ts'
 import { MeshService } from './mesh-service.ts'
 import { QualityService } from './quality-service.ts'
 import { RegionsService } from './regions-service.ts'
 import type { RelayThreads } from './relay-threads.ts'
+import { siblingAuthorities } from './sibling-authorities.ts'
 
 export interface FleetPartsInput extends Pick<
   FleetServiceParts,
@@ -33,6 +35,7 @@ export interface FleetParts {
   readonly fleet: FleetService
   /** Undefined without a regions file. */
   readonly regions: RegionsService | undefined
+  readonly looks: LookService
 }
 
 export function makeFleetParts(settings: Settings, input: FleetPartsInput): FleetParts {
@@ -48,9 +51,11 @@ export function makeFleetParts(settings: Settings, input: FleetPartsInput): Flee
     instance: threads.instance,
     measured: quality,
   })
+  const authorities = (): readonly string[] => siblingAuthorities(settings.mesh.ca)
+  const looks = new LookService({ fleet, mesh, authorities })
   const directory = new DirectoryWatch(() => keyDirectory?.health)
   const regions = mesh && makeRegions({ mesh, quality, fleet })
-  return { mesh, keyDirectory, directory, quality, fleet, regions }
+  return { mesh, keyDirectory, directory, quality, fleet, looks, regions }
 }
 
 function makeRegions({

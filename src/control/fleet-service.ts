@@ -106,6 +106,19 @@ export class FleetService implements Service {
     this.#log.taken(source, this.fleet.take(state, source))
   }
 
+  /** Names of siblings that can be told something. */
+  get linked(): readonly string[] {
+    return [...this.#links.tellers.values()].flat()
+  }
+
+  /** Sends a message in the frame of a state to one sibling. Returns false without a link to it. */
+  send(name: string, message: Uint8Array): boolean {
+    const [thread] = [...this.#links.tellers].find(([, names]) => names.includes(name)) ?? []
+    if (thread !== undefined)
+      this.#parts.threads.send(thread, { kind: 'tellState', to: [name], state: message })
+    return thread !== undefined
+  }
+
   /** The links of a relay thread as they are now. */
   noteLinks(thread: number, links: readonly SiblingReport[]): void {
     const names = this.#links.note(thread, links)

@@ -8,7 +8,9 @@ import { VerbCalls } from '#ops/verb-calls.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import { AdminService } from './admin-service.ts'
 import type { Certificates } from './certificates.ts'
+import { checkupVerb } from './checkup.ts'
 import { DrainService } from './drain-service.ts'
+import { outsideVerb, type LookService } from './look-service.ts'
 import type { FileReload } from './mesh-files.ts'
 import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
@@ -17,6 +19,7 @@ import { OverviewService } from './overview-service.ts'
 import { ownEntry, type OwnEntryParts } from './own-entry.ts'
 import { Readiness } from './readiness.ts'
 import type { RegionsService } from './regions-service.ts'
+import type { RelayAddresses } from './relay-addresses.ts'
 import { ReloadService, type FileOwner, type ReloadParts } from './reload-service.ts'
 import { startProblems } from './start-check.ts'
 import type { SystemdEnvironment } from './systemd-environment.ts'
@@ -35,6 +38,9 @@ export interface OperatorPartsInput
   readonly regions: RegionsService | undefined
   /** Undefined: no setting can change while the relay runs. */
   readonly reading: SettingsReading | undefined
+  /** Where the relay listens, once it does. */
+  readonly addresses: () => RelayAddresses
+  readonly looks: Pick<LookService, 'ask'>
 }
 
 export interface OperatorParts {
@@ -83,6 +89,8 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(statusVerb({ ...input, readiness }))
   calls.register(fleetVerb({ ...input, readiness }))
   calls.register(overviewVerb(overview))
+  calls.register(checkupVerb({ ...input, readiness, stateFolder: folder }))
+  calls.register(outsideVerb(input.looks))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
   return { readiness, drain, reload, overview, admin, verbs, notify }

@@ -187,6 +187,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     ...observed,
     derp,
     apply,
+    addresses: () => addressesOf({ derp, http, stun, admin }),
   })
   const dispatch = new ThreadDispatch({ ...watched, log, readiness, run })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]

@@ -1,6 +1,7 @@
 // Messages from the relay threads, each handed to the part that handles its kind, and what follows when a thread dies or
 // serves again. No logic of its own. Runs on the control thread.
 
+import { isLook } from '#fleet/look.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
@@ -13,6 +14,7 @@ import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { FleetService } from './fleet-service.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
+import type { LookService } from './look-service.ts'
 import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RegionsService } from './regions-service.ts'
@@ -26,6 +28,7 @@ export interface ThreadDispatchParts {
   readonly log: Log
   readonly links: LinkWatch
   readonly fleet: Pick<FleetService, 'noteLinks' | 'take' | 'threadEnded'>
+  readonly looks: Pick<LookService, 'take'>
   readonly quality: QualityService
   /** Undefined without a regions file. */
   readonly regions: Pick<RegionsService, 'publicRankingFor'> | undefined
@@ -59,7 +62,7 @@ export class ThreadDispatch {
   }
 
   onMessage(message: FromRelayThread, from: MessageSource): void {
-    const { log, links, fleet, admission, certificates, keyDirectory, quality } = this.#parts
+    const { log, links, fleet, looks, admission, certificates, keyDirectory, quality } = this.#parts
     switch (message.kind) {
       case 'askAdmission':
         return admission.ask(from.index, message, (answer) =>
@@ -80,6 +83,7 @@ export class ThreadDispatch {
         fleet.noteLinks(from.index, message.links)
         return this.#siblings.write(from.index, message.links)
       case 'relayState':
+        if (isLook(message.state)) return looks.take(message.key, message.state, from)
         return fleet.take(message.key, message.state, 'link')
       case 'announceHomes':
         return keyDirectory?.homesChanged(from.index, message.changes)

@@ -74,6 +74,8 @@ export interface SiblingLinkParts extends SiblingSenderParts {
   /** A sibling drains, and is gone after so long: its clients are expected elsewhere. */
   readonly siblingDrains: (forMs: number) => void
   readonly later: (delayMs: number, callback: () => void) => void
+  /** A sibling with this key answers what it was asked over this link. */
+  readonly answered: (key: Uint8Array, state: Uint8Array) => void
 }
 
 export class SiblingLink implements DialableSibling {
@@ -278,6 +280,9 @@ export class SiblingLink implements DialableSibling {
         return this.#sendControl(pongFrame(buffer.subarray(start, end)))
       case FrameType.restarting:
         return this.#onRestarting(buffer.subarray(start, end))
+      case FrameType.relayState:
+        if (this.isUp && this.#login) this.#parts.answered(this.#login.serverKey, buffer.subarray(start, end))
+        return
       case FrameType.health:
         if (isMeshKeyRefusal(buffer.subarray(start, end)))
           this.#cutWhy = "did not accept this relay's mesh key"

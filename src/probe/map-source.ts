@@ -34,10 +34,7 @@ export interface LoadedMap {
 /** Loads a map. Rejects if the file or URL cannot be read. */
 export async function loadMap(target: MapTarget, access: MapAccess): Promise<LoadedMap> {
   const startMs = performance.now()
-  const isFile = target.kind === 'map-file'
-  const text = isFile
-    ? fileText(target.path)
-    : await within(access.timeoutMs, 'no map', get(target.url, access))
+  const text = await mapText(target, access)
   const ms = performance.now() - startMs
   const map = readDerpMap(text)
   if ('fault' in map) return { map: undefined, outcome: { status: 'fail', detail: `the map ${map.fault}` } }
@@ -51,6 +48,12 @@ export async function loadMap(target: MapTarget, access: MapAccess): Promise<Loa
   const shown = problems.slice(0, PROBLEMS_SHOWN).map(problemText)
   const more = problems.length > shown.length ? ` (and ${problems.length - shown.length} more)` : ''
   return { map, outcome: { status: 'fail', detail: shown.join('. ') + more } }
+}
+
+/** The text of a map, whatever it says. Rejects if the file or URL cannot be read. */
+export async function mapText(target: MapTarget, access: MapAccess): Promise<string> {
+  if (target.kind === 'map-file') return fileText(target.path)
+  return await within(access.timeoutMs, 'no map', get(target.url, access))
 }
 
 function fileText(path: string): string {
@@ -69,11 +72,20 @@ async function get(url: string, access: MapAccess, redirects = 0): Promise<strin
     if (status >= 300 && status <= 399 && location !== undefined && URL.canParse(location, url)) {
       return await get(nextUrl(url, location, redirects), access, redirects + 1)
     }
-    if (status !== 200) throw new Error(`${withoutSecrets(url)} answers ${status}`)
-    return await body(response)
+    const text = await body(response)
+    if (status !== 200) throw statusError(`${withoutSecrets(url)} answers ${status}`, text)
+    return text
   } finally {
     response.destroy()
   }
+}
+
+/** What Headscale makes of an error whose body is a JSON object: it does not look at the status. */
+export const EMPTY_FOR_HEADSCALE =
+  'Headscale does not look at the status and takes this JSON for a map without regions: answer errors with plain text'
+
+function statusError(message: string, text: string): Error {
+  return text.trimStart().startsWith('{') ? new CheckError(message, EMPTY_FOR_HEADSCALE) : new Error(message)
 }
 
 function nextUrl(from: string, location: string, redirects: number): string {

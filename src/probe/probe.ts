@@ -85,10 +85,11 @@ async function nodesOfMap(
   return { map: checkOf('map', undefined, outcome), nodes }
 }
 
-async function probeNodes(
+/** Probes these relays, several at a time. */
+export async function probeNodes(
   nodes: readonly ProbedNode[],
   context: ProbeContext,
-  observer: ProbeObserver,
+  observer: Pick<ProbeObserver, 'onProgress'>,
 ): Promise<readonly NodeReport[]> {
   const probes: readonly NodeProbe[] = nodes.map(
     (node) => new NodeProbe(node, context, () => observer.onProgress(probes)),

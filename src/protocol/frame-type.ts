@@ -20,7 +20,7 @@ export const FrameType = {
   pong: 0x13, //          both 8 B, copied from the ping
   health: 0x14, //        S→C  UTF-8 text; empty clears it
   restarting: 0x15, //    S→C  4 B reconnect-in ms, 4 B try-for ms
-  relayState: 0xe0, //    M→S  JSON of fleet/relay-state.ts. Not of DERP: far from its numbers, and passed over by others
+  relayState: 0xe0, //    M→S, S→M  JSON of fleet/relay-state.ts, fleet/look.ts. Not of DERP: far from its numbers, and passed over by others
 } as const
 export type FrameType = (typeof FrameType)[keyof typeof FrameType]
 

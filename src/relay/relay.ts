@@ -6,7 +6,7 @@
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { bytesEqual, concatBytes, readU32 } from '#protocol/bytes.ts'
-import { restartingFrame } from '#protocol/frames.ts'
+import { relayStateFrame, restartingFrame } from '#protocol/frames.ts'
 import { serverKeyFrame } from '#protocol/handshake.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
@@ -207,6 +207,14 @@ export class Relay {
     this.#handOff.otherRunDrains(forMs)
     for (const sibling of this.#sessions.where(({ isEstablished, isMesh }) => isEstablished && isMesh))
       sibling.tell(restartingFrame(forMs, 0))
+  }
+
+  /** Sends this to the sibling with that key, over a session of its own; a sibling that has none here gets nothing. */
+  answerSibling(key: Uint8Array, state: Uint8Array): void {
+    const [session] = this.#sessions.where(
+      (one) => one.isEstablished && one.isMesh && bytesEqual(one.key, key),
+    )
+    session?.tell(relayStateFrame(state))
   }
 
   /** These limits from now on, for sessions that there are, too. A client that is held back for its rate is read at once if the rate is raised. */

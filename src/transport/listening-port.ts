@@ -11,7 +11,7 @@ import { descriptorOf, errorText, type Native } from './native.ts'
 const REFUSALS_MAX = 32
 const PAUSE_MS = 1_000
 /** Connections that wait in the system to be accepted while a storm of reconnects is worked off. */
-const BACKLOG = 8_192
+export const BACKLOG = 8_192
 /**
  * libuv accepts one connection per turn of the loop and listening handle. Under load a turn takes 50 ms, so with one handle a
  * relay would let in 20 clients a second when its clients are in most need of it.

@@ -151,6 +151,8 @@ class RelayThread {
         return this.#mesh.setSiblings(message.edition, message.siblings)
       case 'tellState':
         return this.#mesh.tellState(message.to, message.state)
+      case 'answerSibling':
+        return this.#relay.answerSibling(message.key, message.state)
       case 'threadStarted':
         this.#threadLinks.link(message.link)
         return this.#threadLinks.startSync(message.link.thread)

@@ -11,9 +11,11 @@ import { Siblings } from '#mesh/siblings.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { readU32 } from '#protocol/bytes.ts'
 import { relayStateFrame } from '#protocol/frames.ts'
+import { RELAY_STATE_BYTES_MAX } from '#protocol/limits.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { MeasuredClient } from '#relay/ports.ts'
 import type { Relay } from '#relay/relay.ts'
+import { TokenBucket } from '#relay/token-bucket.ts'
 import { later, now } from './clock.ts'
 import { HOME_HERE, type ClientHome } from './round-trip-batch.ts'
 import { siblingDialler } from './sibling-dial.ts'
@@ -23,6 +25,10 @@ import type { FromRelayThread, RelayThreadData } from './thread-messages.ts'
 const SIBLING_KEYS_MAX = 100_000
 /** Bytes that wait for one sibling: a tenth of a second at a gigabit. */
 const SIBLING_OUTBOX_BYTES = 16_777_216
+
+/** Of siblings to what this relay has asked; a few siblings answer once for each request of an operator. */
+const ANSWERS_PER_SECOND = 2
+const ANSWERS_BURST = 20
 
 export interface ThreadMeshParts {
   readonly data: RelayThreadData
@@ -51,6 +57,7 @@ export class ThreadMesh {
   /** This thread's share of the relay's rate; below 1, clients are closed once in several seconds. */
   #rebalancePerSecond: number
   #rebalanceCredit = 0
+  readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWERS_BURST, now())
 
   constructor(parts: ThreadMeshParts) {
     this.#parts = parts
@@ -133,7 +140,7 @@ export class ThreadMesh {
   }
 
   #makeSiblings(): Siblings {
-    const { data, instance, relay } = this.#parts
+    const { data, instance, relay, send } = this.#parts
     const { nodeKey, hostname } = data.settings
     const secret = new BoxSecret(nodeKey.privateKey)
     return new Siblings({
@@ -148,6 +155,10 @@ export class ThreadMesh {
       random: (bytes) => randomBytes(bytes),
       siblingDrains: (forMs) => relay().siblingDrains(forMs),
       later,
+      answered: (key, state) => {
+        if (!this.#answers.tryTake(1, now()) || state.length > RELAY_STATE_BYTES_MAX) return
+        send({ kind: 'relayState', key: new Uint8Array(key), state: new Uint8Array(state) })
+      },
       flushSoon: (one) => relay().flushQueue.addAfterRound(one),
       onChange: () => (this.#haveLinksChanged = true),
     })

@@ -74,6 +74,8 @@ export type ToRelayThread =
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly Sibling[] }
   /** Tells siblings of these names the state of this relay, where the link is up. */
   | { readonly kind: 'tellState'; readonly to: readonly string[]; readonly state: Uint8Array }
+  /** Answers a sibling with this key over the connection that it has made to this thread. */
+  | { readonly kind: 'answerSibling'; readonly key: Uint8Array; readonly state: Uint8Array }
   /** Refuses connections from now on and moves all clients away, within the times given. */
   | { readonly kind: 'drain'; readonly times: DrainTimes }
   | { readonly kind: 'stop' }

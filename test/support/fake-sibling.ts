@@ -60,6 +60,7 @@ export class FakeSibling {
       },
       meshKey: () => meshKey,
       siblingDrains: (forMs) => this.drains.push(forMs),
+      answered: () => undefined,
       dial: (_address, handler) => this.#dial(handler),
       routeTable: this.routeTable,
       makeOutbox: () =>

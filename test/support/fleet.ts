@@ -63,7 +63,16 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Starts a relay, or restarts it with the same key. */
-  async start({ host, hostname, node, at = ':443' }: PlacedRelay, ...more: readonly string[]): Promise<void> {
+  async start(relay: PlacedRelay, ...more: readonly string[]): Promise<void> {
+    await this.startAs(relay, {}, ...more)
+  }
+
+  /** The same for another program, or with another environment. */
+  async startAs(
+    { host, hostname, node, at = ':443' }: PlacedRelay,
+    { program = DERPFLEET, env = {} }: { readonly program?: string; readonly env?: NodeJS.ProcessEnv },
+    ...more: readonly string[]
+  ): Promise<void> {
     const keyPath = join(this.folder, `${node}.json`)
     if (!(await exists(keyPath))) {
       await issueCertificate(this.folder, hostname, this.#authority)
@@ -71,8 +80,13 @@ export class Fleet implements AsyncDisposable {
     }
     const common = relayArguments(this.folder, { node, hostname, at, caPath: this.caPath })
     const own = ['-admin', `${host.address}:${ADMIN_PORT}`, '-open-relay']
-    const [command, args] = host.command(DERPFLEET, 'serve', ...common, ...own, ...more)
-    this.#running.set(node, await startProcess(command, args, { readyWhen: /"event":"relay_started"/ }))
+    const [command, args] = host.command(program, 'serve', ...common, ...own, ...more)
+    this.#running.set(node, await startProcess(command, args, { env, readyWhen: /"event":"relay_started"/ }))
+  }
+
+  /** The relay's folder for commands on its host. */
+  stateFolder(node: string): string {
+    return join(this.folder, `state-${node}`)
   }
 
   /** Drains the relay and waits for its end. Also returns the numbers of the drain by its log. */

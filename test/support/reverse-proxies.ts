@@ -19,6 +19,8 @@ interface Site {
   readonly relayPort: number
   readonly certificatePath: string
   readonly keyPath: string
+  /** Lines of the example that contain one of these texts are left out; nginx only. */
+  readonly without?: readonly string[]
 }
 
 const PAGE = new URL('../../docs/behind-a-proxy.md', import.meta.url)
@@ -54,7 +56,9 @@ export async function startProxy(name: ProxyName, wanted: Omit<Site, 'port'>): P
 
 const START: Readonly<Record<ProxyName, (site: Site) => Promise<[string, string[]]>>> = {
   nginx: (site) => {
-    const example = adapted(exampleOf('nginx'), [
+    const lines = exampleOf('nginx').split('\n')
+    const left = lines.filter((line) => !site.without?.some((text) => line.includes(text)))
+    const example = adapted(left.join('\n'), [
       ['server 127.0.0.1:3340', `server 127.0.0.1:${site.relayPort}`],
       ['listen 443 ssl', `listen 127.0.0.1:${site.port} ssl`],
       ['/etc/ssl/derp1.example.com.crt', site.certificatePath],

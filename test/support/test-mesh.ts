@@ -89,6 +89,7 @@ export class MeshNode {
       now: mesh.clock.now,
       random: (bytes) => sha256(`${name} random`).subarray(0, bytes),
       siblingDrains: (forMs) => this.#thread.siblingDrains(forMs),
+      answered: () => undefined,
       later: mesh.clock.later,
       flushSoon: (one) => this.#thread.flushQueue.addAfterRound(one),
       onChange: ({ sibling, state }) => this.changes.push(`${sibling.name} ${state}`),

@@ -1,5 +1,6 @@
 // Frames, as relay and clients read them: the reader, logins, boxes, notices.
 
+import { readLook, writeLook, type Look } from '#fleet/look.ts'
 import { readRelayState, writeRelayState } from '#fleet/relay-state.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
@@ -163,6 +164,10 @@ const relayState: FuzzTarget = {
   name: 'relay-state',
   corpus: [
     messageOf('900a'),
+    ...texts(
+      '{"look":"ask","id":"1"}',
+      '{"look":"answer","id":"1","nowMs":1,"ports":[{"node":"900a","kind":"derp","family":4,"result":"ok"}]}',
+    ),
     ...texts('{"format":1}', '{"format":2,"health":{"state":"ready"}}', '[]', 'null'),
   ],
   tokens: [
@@ -174,8 +179,12 @@ const relayState: FuzzTarget = {
     '1e999',
     '-1',
     'null',
+    '"look":"answer"',
+    '"ports":[{"kind":"stun"',
   ],
   attempt(input) {
+    const look = readLook(input)
+    if (look !== undefined) return attemptLook(look)
     const read = readRelayState(input)
     if (typeof read === 'string') return read.replaceAll(/\d+/g, '')
     const { state, problems } = read
@@ -187,6 +196,15 @@ const relayState: FuzzTarget = {
     same(again.problems, [], 'problems of what was read')
     return `${state.health.state} ${problems.length} ${magnitude(state.links.length)}`
   },
+}
+
+/** The other message in the same frame. */
+function attemptLook(look: Look): string {
+  const again = readLook(writeLook(look))
+  same(JSON.stringify(again), JSON.stringify(look), 'look')
+  if (look.look === 'ask') return 'ask'
+  invariant(look.ports.length <= 48, 'more ports than a relay has')
+  return `answer ${magnitude(look.ports.length)}`
 }
 
 export const FRAME_TARGETS: readonly FuzzTarget[] = [

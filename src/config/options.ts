@@ -72,6 +72,12 @@ const LISTENING = {
     about:
       'Host names by which browsers may ask for the status page of -admin, beside localhost, addresses and -hostname: names of a proxy in front, for instance',
   },
+  'public-status': {
+    kind: boolean,
+    fallback: 'false',
+    about:
+      'Show a coarse status page to everyone on the DERP port, /status: the state in a word, and how the regions are. No numbers, no host names',
+  },
   'verbs-token-file': {
     kind: text(FILE, 'FILE'),
     fallbackNote: 'the admin port is read-only',

@@ -96,6 +96,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     measure: measureOf(values),
     home,
     adminNames: values.get('admin-names') ?? [],
+    isStatusPublic: values.get('public-status'),
     bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
     logLevel: values.get('log-level'),
     warnings: diagnostics.warnings,

@@ -115,6 +115,8 @@ export interface Settings {
   readonly admin: Endpoint | undefined
   /** Further host names of the admin port, by which browsers may ask for the status page. */
   readonly adminNames: readonly string[]
+  /** Show a coarse status page on the DERP port. */
+  readonly isStatusPublic: boolean
   /** With it, verbs can be called over the admin port. Undefined: that port is read-only. */
   readonly verbsToken: string | undefined
   /** Name or address by which clients reach the relay, and which its certificate is for. */

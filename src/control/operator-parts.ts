@@ -17,7 +17,9 @@ import { nativeWays, type NativeUse } from './native-setup.ts'
 import { drainVerb, fleetVerb, overviewVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
 import { OverviewService } from './overview-service.ts'
 import { ownEntry, type OwnEntryParts } from './own-entry.ts'
+import { PublicStatus } from './public-status.ts'
 import { Readiness } from './readiness.ts'
+import type { RelayThreads } from './relay-threads.ts'
 import type { RegionsService } from './regions-service.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
 import { ReloadService, type FileOwner, type ReloadParts } from './reload-service.ts'
@@ -48,6 +50,8 @@ export interface OperatorParts {
   readonly drain: DrainService
   readonly reload: ReloadService
   readonly overview: OverviewService
+  /** Undefined: the operator shows none. */
+  readonly publicStatus: PublicStatus | undefined
   /** Each undefined if the settings switch it off. */
   readonly admin: AdminService | undefined
   readonly verbs: VerbsService | undefined
@@ -72,6 +76,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   const token = (): string | undefined => reload.live.verbsToken
   const tokenVerbs = new TokenVerbs({ calls, token, denials: input.verbDenials, log })
   const overview = new OverviewService({ ...input, readiness, ownEntry: ownEntry(input) })
+  const publicStatus = settings.isStatusPublic ? makePublicStatus(overview, threads) : undefined
   const pages = { ...input, readiness, limits, ways, tokenVerbs, overview }
   const admin = settings.admin && new AdminService(settings.admin, adminSocket, pages)
   const drain = new DrainService({
@@ -93,7 +98,14 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(outsideVerb(input.looks))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
-  return { readiness, drain, reload, overview, admin, verbs, notify }
+  return { readiness, drain, reload, overview, publicStatus, admin, verbs, notify }
+}
+
+function makePublicStatus(overview: OverviewService, threads: Pick<RelayThreads, 'broadcast'>): PublicStatus {
+  return new PublicStatus({
+    overview: () => overview.overview(),
+    publish: (page) => threads.broadcast({ kind: 'publicStatus', page }),
+  })
 }
 
 /** A configuration with which the relay could not start is refused by a reload, too. */

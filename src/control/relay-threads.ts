@@ -72,6 +72,7 @@ const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set([
   'certificates',
   'liveSettings',
   'meshKeys',
+  'publicStatus',
   'siblings',
 ])
 

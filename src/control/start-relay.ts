@@ -182,7 +182,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const verbDenials = new VerbDenials()
   const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials }
   const continued = continuedSources({ ...surroundings, ...observed })
-  const { readiness, drain, reload, overview, admin, verbs, notify } = makeOperatorParts(settings, {
+  const { readiness, drain, reload, overview, publicStatus, admin, verbs, notify } = makeOperatorParts(settings, {
     ...surroundings,
     ...observed,
     derp,
@@ -193,7 +193,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, fleet]
-  const operators: Parts = [overview, admin, drain, reload, verbs]
+  const operators: Parts = [overview, publicStatus, admin, drain, reload, verbs]
   const present = [...basis, quality, ...listeners, ...others, ...operators].filter(
     (service) => service !== undefined,
   )

@@ -29,6 +29,14 @@ export interface HttpPages {
   readonly isDerpEnabled: boolean
   /** The current JSON of `/bootstrap-dns`; empty if nothing is published. */
   bootstrapDns(): string
+  /** The public status page; undefined: the operator shows none. */
+  publicStatus?(): StatusPage | undefined
+}
+
+/** The control thread makes it whenever a state changes. */
+export interface StatusPage {
+  readonly fields: Fields
+  readonly body: string
 }
 
 /** The answer to a request. */
@@ -63,6 +71,8 @@ export function pageOf(head: HttpHead, pages: HttpPages): HttpPage {
       return { status: '200 OK', fields, body: 'User-agent: *\nDisallow: /\n' }
     }
   }
+  const status = path === '/status' && isRead(head) ? pages.publicStatus?.() : undefined
+  if (status !== undefined) return { status: '200 OK', ...status }
   if (path === '/debug' || path.startsWith('/debug/')) {
     return textPage('403 Forbidden', 'debug access denied; metrics and health are on the admin port\n')
   }

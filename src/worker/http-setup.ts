@@ -10,7 +10,7 @@ import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { Acceptor, AcceptorHost, AcceptorParts } from '#transport/acceptor.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
 import { selfTestContexts, testedHandles } from '#transport/handle-selftest.ts'
-import { pageOf, type HttpPages } from '#transport/http-pages.ts'
+import { pageOf, type HttpPages, type StatusPage } from '#transport/http-pages.ts'
 import { HttpServer } from '#transport/http-server.ts'
 import { loadNative } from '#transport/native.ts'
 import type { ReadScheduler } from '#transport/read-scheduler.ts'
@@ -35,6 +35,8 @@ export interface HttpSetup {
   readonly scheduler: ReadScheduler
   /** The present bootstrap DNS answer; empty without names. */
   readonly bootstrapDns: () => string
+  /** Undefined: the operator shows none. */
+  readonly publicStatus: () => StatusPage | undefined
   readonly regions: RemoteRegions
   /** The home page in use. */
   readonly home: () => Settings['home']
@@ -43,7 +45,7 @@ export interface HttpSetup {
 }
 
 export function makeHttpServer(setup: HttpSetup): HttpServer {
-  const { bootstrapDns, counters, data, home, regions, relay, tls } = setup
+  const { bootstrapDns, counters, data, home, publicStatus, regions, relay, tls } = setup
   const { isDerpEnabled, limits } = data.settings
   const upgrades = new UpgradeHandler({
     counters,
@@ -56,6 +58,7 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
     },
     isDerpEnabled,
     bootstrapDns,
+    publicStatus,
   }
   return new HttpServer({
     counters,

@@ -11,6 +11,7 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { Relay } from '#relay/relay.ts'
+import type { StatusPage } from '#transport/http-pages.ts'
 import type { HttpServer } from '#transport/http-server.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { remoteText } from '#transport/remote-address.ts'
@@ -54,6 +55,7 @@ class RelayThread {
   readonly #httpServer: HttpServer
   readonly #sweeper: NodeJS.Timeout
   #bootstrapDns = ''
+  #publicStatus: StatusPage | undefined = undefined
   #home: Settings['home']
   /** In use. */
   #limits: RelayLimits
@@ -112,6 +114,7 @@ class RelayThread {
       relay: this.#relay,
       scheduler: this.#scheduler,
       bootstrapDns: () => this.#bootstrapDns,
+      publicStatus: () => this.#publicStatus,
       regions: this.#regions,
       home: () => this.#home,
       onSelfTestFailed: (error) => send({ kind: 'handleSelfTestFailed', text: String(error) }),
@@ -134,6 +137,9 @@ class RelayThread {
         return this.#regions.answered(message.id, message.json)
       case 'bootstrapDns':
         this.#bootstrapDns = message.json
+        return
+      case 'publicStatus':
+        this.#publicStatus = message.page
         return
       case 'certificates':
         this.#tls?.use(message.set)

@@ -12,6 +12,7 @@ import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
+import type { StatusPage } from '#transport/http-pages.ts'
 import type { RegionsQuestion } from './remote-regions.ts'
 import type { RoundTrips } from './round-trip-batch.ts'
 import type { StunRequests } from './stun-sample.ts'
@@ -55,6 +56,7 @@ export type ToRelayThread =
   /** The ranking of regions for the client of a question; undefined without regions. */
   | { readonly kind: 'regionsAnswer'; readonly id: number; readonly json: string | undefined }
   | { readonly kind: 'bootstrapDns'; readonly json: string }
+  | { readonly kind: 'publicStatus'; readonly page: StatusPage }
   /** What new TLS handshakes present from now on; answered with `certificatesUsed`. */
   | { readonly kind: 'certificates'; readonly edition: number; readonly set: CertificateSet }
   /** The settings that a reload has changed, or may have. */

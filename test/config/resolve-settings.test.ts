@@ -44,6 +44,7 @@ test("accepts derper's command line", () => {
     stun: { host: '127.0.0.1', port: 3478 },
     admin: { host: '127.0.0.1', port: 9090 },
     adminNames: [],
+    isStatusPublic: false,
     hostname: 'localhost',
     isTls: true,
     certificate: {

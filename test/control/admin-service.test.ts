@@ -1,5 +1,6 @@
 // The admin port of a live relay.
 
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { request, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import { text } from 'node:stream/consumers'
@@ -46,4 +47,18 @@ it('shows browsers the status page, and pages of other origins nothing', async (
   for (const path of ['/', '/status', '/status.json', '/status/events', '/metrics']) {
     expect(await ask(path, script)).toEqual([403, expect.any(String)])
   }
+})
+
+it('shows everybody a coarse page on the DERP port, where the operator wants it, and else none', async () => {
+  const statusOf = async (isStatusPublic: boolean): Promise<[string, string | null]> => {
+    await using relay = await LiveRelay.start({ isStatusPublic, isTls: false })
+    const response = await fetch(`http://127.0.0.1:${relay.addresses.derp.port}/status`)
+    return [await response.text(), response.headers.get('content-security-policy')]
+  }
+  const [shown, policy] = await statusOf(true)
+  expect(shown).toContain('<h1 class="ok">All is well</h1>')
+  const [, style = ''] = /<style>([^]*)<\/style>/.exec(shown) ?? []
+  expect(policy).toContain(createHash('sha256').update(style).digest('base64'))
+  expect(shown).not.toMatch(/localhost|<script/)
+  expect((await statusOf(false))[0]).toContain('<h1>DERP</h1>')
 })

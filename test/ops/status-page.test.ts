@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { concernsOf, levelOf, overviewJson } from '#ops/overview.ts'
+import { publicPage } from '#ops/public-page.ts'
 import { STATUS_HEADERS, statusPage } from '#ops/status-page.ts'
 import { sectionsOf } from '#ops/status-sections.ts'
 import { hostileOverview, largeOverview, OVERVIEW } from './overviews.ts'
@@ -92,4 +93,12 @@ it('judges: degraded while something needs a look, down while clients are not se
     clientsLeft: null,
     load: { clients: 412 },
   })
+})
+
+it('has a public page without host names and numbers, which is another only if a state is', () => {
+  const page = publicPage(OVERVIEW)
+  expect(page).toContain('<li><span>New York</span><b class="warn">partly up</b></li>')
+  expect(page).not.toMatch(/example|412|1 of 2/)
+  expect(publicPage({ ...OVERVIEW, load: { ...OVERVIEW.load, clients: 1 } })).toBe(page)
+  expect(publicPage({ ...OVERVIEW, state: 'draining' })).toContain('moves its clients away')
 })

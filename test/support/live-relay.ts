@@ -161,6 +161,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     drain: { settleMs: 0, spreadMs: 0, scrapeWaitMs: 0 },
     measure: { countries: false, isRankingServed: false, capacityBits: undefined },
     adminNames: [],
+    isStatusPublic: false,
     bootstrapDnsNames: [],
     logLevel: 'error',
     warnings: [],

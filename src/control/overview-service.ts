@@ -112,6 +112,8 @@ function byPlace(one: OverviewRelay, other: OverviewRelay): number {
 
 function relayOf(view: RelayView, regions: readonly Region[]): OverviewRelay {
   const { name, nodes, isOwn, state, last, ageMs } = view
+  // What a relay carried before it ended is past.
+  const now = state === NodeState.down ? undefined : last
   const region = regions.find((one) =>
     one.nodes.some((node) => nodes.includes(node.name) && node.isStandby !== true),
   )
@@ -123,10 +125,10 @@ function relayOf(view: RelayView, regions: readonly Region[]): OverviewRelay {
     state,
     health: last?.health.state,
     failing: last?.health.failing ?? [],
-    clients: last?.load.clients,
-    bytesInPerSecond: last?.load.bytesInPerSecond,
-    bytesOutPerSecond: last?.load.bytesOutPerSecond,
-    headroomRatio: last?.capacity.headroomRatio,
+    clients: now?.load.clients,
+    bytesInPerSecond: now?.load.bytesInPerSecond,
+    bytesOutPerSecond: now?.load.bytesOutPerSecond,
+    headroomRatio: now?.capacity.headroomRatio,
     version: last?.version,
     certificateNotAfterMs: last?.certificateNotAfterMs,
     ageMs: ageMs && Math.round(ageMs),
@@ -154,6 +156,6 @@ function regionOf(
     state: state ?? 'active',
     relays: own.length,
     up: own.filter((node) => stateOf(node.name) !== NodeState.down).length,
-    clients: here.reduce((sum, { state: now, clients }) => sum + (now === 'down' ? 0 : (clients ?? 0)), 0),
+    clients: here.reduce((sum, { clients }) => sum + (clients ?? 0), 0),
   }
 }

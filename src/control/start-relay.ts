@@ -182,13 +182,14 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const verbDenials = new VerbDenials()
   const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials }
   const continued = continuedSources({ ...surroundings, ...observed })
-  const { readiness, drain, reload, overview, publicStatus, admin, verbs, notify } = makeOperatorParts(settings, {
+  const made = makeOperatorParts(settings, {
     ...surroundings,
     ...observed,
     derp,
     apply,
     addresses: () => addressesOf({ derp, http, stun, admin }),
   })
+  const { readiness, drain, reload, overview, publicStatus, admin, verbs, notify } = made
   const dispatch = new ThreadDispatch({ ...watched, log, readiness, run })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]

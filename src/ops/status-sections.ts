@@ -200,7 +200,7 @@ function regionList({ regions }: Overview): Markup {
   if (regions.length === 0) return markup``
   const items = regions.map(
     (region) =>
-      markup`<li><span class="dot ${regionClass(region)}">${stateWord(region)}</span> <b>${region.name}</b> <span class="note">${region.id} ${region.code} \u{b7} ${count(region.clients)} clients</span></li>`,
+      markup`<li><span class="dot ${regionClass(region)}"><b>${region.name}</b> ${stateWord(region)}</span> <span class="note">${region.id} ${region.code} \u{b7} ${count(region.clients)} clients</span></li>`,
   )
   return markup`<ul class="regions">${items}</ul>`
 }

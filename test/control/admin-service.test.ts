@@ -52,8 +52,12 @@ it('shows browsers the status page, and pages of other origins nothing', async (
 it('shows everybody a coarse page on the DERP port, where the operator wants it, and else none', async () => {
   const statusOf = async (isStatusPublic: boolean): Promise<[string, string | null]> => {
     await using relay = await LiveRelay.start({ isStatusPublic, isTls: false })
-    const response = await fetch(`http://127.0.0.1:${relay.addresses.derp.port}/status`)
-    return [await response.text(), response.headers.get('content-security-policy')]
+    for (;;) {
+      const response = await fetch(`http://127.0.0.1:${relay.addresses.derp.port}/status`)
+      const page = await response.text()
+      // As soon as it is ready.
+      if (!page.includes('not ready')) return [page, response.headers.get('content-security-policy')]
+    }
   }
   const [shown, policy] = await statusOf(true)
   expect(shown).toContain('<h1 class="ok">All is well</h1>')

@@ -29,11 +29,31 @@ const RELAYS: readonly OverviewRelay[] = [
   relay('fra1.example', '900a', 900, { isOwn: true }),
   relay('fra2.example', '900b', 900, { health: 'notReady', failing: ['stun: silent'] }),
   relay('nyc1.example/10.0.0.3', '901a', 901, { clients: 1_234 }),
-  relay('nyc2.example', '901b', 901, { state: 'down', clients: 0 }),
+  relay('nyc2.example', '901b', 901, {
+    state: 'down',
+    clients: undefined,
+    bytesInPerSecond: undefined,
+    bytesOutPerSecond: undefined,
+    headroomRatio: undefined,
+  }),
   relay('syd1.example', '902a', 902, { state: 'draining', clients: 3 }),
 ]
 
 const RTTS_MS: Readonly<Record<string, number>> = { '900 901': 84, '900 902': 272, '901 902': 206 }
+
+const MAP = [
+  'regions:',
+  '  900:',
+  '    regionid: 900',
+  '    regioncode: fra',
+  '    regionname: Frankfurt',
+  '    nodes:',
+  '      - name: 900a',
+  '        regionid: 900',
+  '        hostname: fra1.example',
+  '        ipv4: 192.0.2.1',
+  '',
+].join('\n')
 
 function pairOf(one: number, other: number): string {
   return `${Math.min(one, other)} ${Math.max(one, other)}`
@@ -127,9 +147,11 @@ export const OVERVIEW: Overview = {
       text: 'relay nyc2.example, reason it has told no state for 26 s',
     },
     { atMs: NOW_MS - 60_000, level: 'info', event: 'regions_changed', text: 'path regions.yaml, regions 3' },
-    { atMs: NOW_MS - 90_000, level: 'error', event: 'thread_died', text: 'thread 1' },
+    { atMs: NOW_MS - 90_000, level: 'info', event: 'thread_restarted', text: 'thread 1' },
+    { atMs: NOW_MS - 91_000, level: 'error', event: 'thread_died', text: 'thread 1' },
+    { atMs: NOW_MS - 190_000, level: 'info', event: 'certificate_replaced', text: 'names fra1.example, source acme' },
   ],
-  map: { text: 'regions:\n  900:\n    regionid: 900\n', version: 'abcdef', isStale: false },
+  map: { text: MAP, version: 'abcdef', isStale: false },
 }
 
 /** A hundred relays and more in sixty regions, each linked with each. */

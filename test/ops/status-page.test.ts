@@ -28,7 +28,7 @@ it('has the state, the numbers, the fleet, the map and the events in text', () =
     'Certificate 60 d left',
     '901b nyc2.example down',
     '900b fra2.example not ready',
-    'draining Sydney 902 syd',
+    'Sydney draining 902 syd',
     'fleet relay down relay nyc2.example',
     'regionid: 900',
   ]) {
@@ -99,6 +99,6 @@ it('has a public page without host names and numbers, which is another only if a
   const page = publicPage(OVERVIEW)
   expect(page).toContain('<li><span>New York</span><b class="warn">partly up</b></li>')
   expect(page).not.toMatch(/example|412|1 of 2/)
-  expect(publicPage({ ...OVERVIEW, load: { ...OVERVIEW.load, clients: 1 } })).toBe(page)
+  expect(publicPage({ ...OVERVIEW, regions: OVERVIEW.regions.map((region) => Object.assign({}, region, { clients: 1 })) })).toBe(page)
   expect(publicPage({ ...OVERVIEW, state: 'draining' })).toContain('moves its clients away')
 })

@@ -149,7 +149,12 @@ export const OVERVIEW: Overview = {
     { atMs: NOW_MS - 60_000, level: 'info', event: 'regions_changed', text: 'path regions.yaml, regions 3' },
     { atMs: NOW_MS - 90_000, level: 'info', event: 'thread_restarted', text: 'thread 1' },
     { atMs: NOW_MS - 91_000, level: 'error', event: 'thread_died', text: 'thread 1' },
-    { atMs: NOW_MS - 190_000, level: 'info', event: 'certificate_replaced', text: 'names fra1.example, source acme' },
+    {
+      atMs: NOW_MS - 190_000,
+      level: 'info',
+      event: 'certificate_replaced',
+      text: 'names fra1.example, source acme',
+    },
   ],
   map: { text: MAP, version: 'abcdef', isStale: false },
 }

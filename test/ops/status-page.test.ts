@@ -99,6 +99,11 @@ it('has a public page without host names and numbers, which is another only if a
   const page = publicPage(OVERVIEW)
   expect(page).toContain('<li><span>New York</span><b class="warn">partly up</b></li>')
   expect(page).not.toMatch(/example|412|1 of 2/)
-  expect(publicPage({ ...OVERVIEW, regions: OVERVIEW.regions.map((region) => Object.assign({}, region, { clients: 1 })) })).toBe(page)
+  expect(
+    publicPage({
+      ...OVERVIEW,
+      regions: OVERVIEW.regions.map((region) => Object.assign({}, region, { clients: 1 })),
+    }),
+  ).toBe(page)
   expect(publicPage({ ...OVERVIEW, state: 'draining' })).toContain('moves its clients away')
 })

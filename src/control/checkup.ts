@@ -16,6 +16,7 @@ import { packageVersion } from '#ops/version.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import type { RelayAdmission } from './admission.ts'
 import { freeBytesAt, hostFacts } from './host-facts.ts'
+import { ownRegion } from './own-entry.ts'
 import { ownRelayOf } from './own-relay.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
@@ -69,9 +70,18 @@ async function factsOf(parts: CheckupParts): Promise<RelayFacts> {
     stateFolder: stateFolderFacts(parts),
     warnings: settings.warnings,
     regions,
+    entry: entryOf(parts),
     admission,
     certificate: certificates && { failure: certificates.status.lastFailure },
   }
+}
+
+/** Nobody pastes a relay without TLS into a map: a proxy is in front of it. */
+function entryOf({ settings, addresses }: CheckupParts): Region | undefined {
+  const { derp, stun } = addresses()
+  return settings.isTls && settings.mesh.regionsPath === undefined
+    ? ownRegion(settings, { derp, stun })
+    : undefined
 }
 
 function siblingFacts({

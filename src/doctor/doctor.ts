@@ -121,8 +121,9 @@ async function mapFindingsOf(
   facts: RelayFacts | undefined,
 ): Promise<readonly Finding[]> {
   if (target === undefined || target.kind === 'relay') {
-    const regions = facts?.regions?.inUse.filter(({ state }) => state !== 'off')
-    if (regions === undefined || regions.length === 0) return [skip('map-client', 'no map was named')]
+    const all = facts?.regions?.inUse ?? (facts?.entry === undefined ? [] : [facts.entry])
+    const regions = all.filter(({ state }) => state !== 'off')
+    if (regions.length === 0) return [skip('map-client', 'no map was named')]
     return mapFindings('the map of the relay', derpMapText('headscale', regions), facts)
   }
   const access = { ...settings, authorities: trustedAuthorities(settings) }
@@ -210,10 +211,11 @@ async function nodesOf(
 
 /** Where clients find the relay: by the regions file, else by its name and its port. */
 function ownNodes(facts: RelayFacts, settings: ProbeSettings): readonly ProbedNode[] {
-  const { regions, hostname, listeners, isTls } = facts
-  const own = (regions?.inUse ?? []).flatMap((region) =>
+  const { regions, entry, hostname, listeners, isTls } = facts
+  const all = regions?.inUse ?? (entry === undefined ? [] : [entry])
+  const own = all.flatMap((region) =>
     region.nodes
-      .filter(({ name }) => regions?.ownNodes.includes(name))
+      .filter(({ name }) => regions === undefined || regions.ownNodes.includes(name))
       .map((node) => nodeOfMap(region, node, settings)),
   )
   // A standby is one relay, whatever number of nodes it is.

@@ -99,6 +99,8 @@ export interface RelayFacts {
   /** Of the start: settings that are valid but hardly meant, secrets that every user may read. */
   readonly warnings: readonly string[]
   readonly regions?: RegionsFacts | undefined
+  /** Without a regions file: the relay as people paste it into a map, with the pin of a certificate of its own. */
+  readonly entry?: Region | undefined
   readonly admission: AdmissionFacts
   readonly certificate?: { readonly failure?: string | undefined } | undefined
 }

@@ -233,6 +233,12 @@ describe('of a relay of its own', () => {
     expect([code, wrong]).toEqual([1, ['relay']])
   })
 
+  it('nothing is found in one without a fleet, which has signed its certificate itself', async () => {
+    relays.push(await LiveRelay.start({ stateFolder: folder.at('state') }))
+    const { code, wrong } = await examination('-state-dir', folder.at('state'))
+    expect([code, wrong]).toEqual([0, []])
+  })
+
   it.each<[string, SetUp, readonly string[]]>([
     [
       'the admission back end does not answer',

@@ -25,13 +25,13 @@ export type LiveSettings = Pick<
   | 'logLevel'
   | 'verbsToken'
 > &
-  Pick<Settings['mesh'], 'rebalancePerSecond'>
+  Pick<Settings['mesh'], 'rebalancePerSecond' | 'mapHoldDowns' | 'isMapServed'>
 
 export function liveSettings(settings: Settings): LiveSettings {
   const { limits, admission, disallowedAppNames, drain, home, bootstrapDnsNames, logLevel } = settings
   const { verbsToken, mesh } = settings
-  const { rebalancePerSecond } = mesh
-  const more = { bootstrapDnsNames, logLevel, verbsToken, rebalancePerSecond }
+  const { rebalancePerSecond, mapHoldDowns, isMapServed } = mesh
+  const more = { bootstrapDnsNames, logLevel, verbsToken, rebalancePerSecond, mapHoldDowns, isMapServed }
   return { limits, admission, disallowedAppNames, drain, home, ...more }
 }
 

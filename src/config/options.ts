@@ -17,6 +17,7 @@ import { ACME } from './acme-options.ts'
 import { DRAIN } from './drain-options.ts'
 import { MEASURE } from './measure-options.ts'
 import { LIMITS } from './limit-options.ts'
+import { MAP } from './map-options.ts'
 import type { OptionTable } from './option.ts'
 
 const FILE = 'the path of a file'
@@ -142,11 +143,6 @@ const MESH = {
     kind: integer(1, 65_535),
     fallbackNote: 'from -regions-file',
     about: 'Number of the region of this relay',
-  },
-  'map-key-file': {
-    kind: text(FILE, 'FILE'),
-    about:
-      'Ed25519 private key (PEM) that signs the DERP map of -regions-file, on the admin port; must be the same in the whole fleet',
   },
   'nats-url': {
     kind: list('URLs separated by commas, nats://HOST:PORT or tls://HOST:PORT', 'URL,...'),
@@ -353,6 +349,7 @@ export const OPTION_GROUPS = {
   Listeners: LISTENING,
   Keys: IDENTITY,
   Mesh: MESH,
+  'DERP map': MAP,
   'Name and certificate': CERTIFICATE,
   'Certificates by ACME': ACME,
   Admission: ADMISSION,
@@ -367,6 +364,7 @@ export const OPTIONS = {
   ...LISTENING,
   ...IDENTITY,
   ...MESH,
+  ...MAP,
   ...CERTIFICATE,
   ...ACME,
   ...ADMISSION,

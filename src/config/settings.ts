@@ -3,6 +3,7 @@
 
 import type { KeyPair } from '#protocol/node-key.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
+import type { HoldDowns } from '#fleet/held-map.ts'
 import type { Region } from '#fleet/region.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import type { CertificateFiles } from './certificate-files.ts'
@@ -68,6 +69,12 @@ export interface MeshSettings {
   readonly regions: readonly Region[]
   /** Ed25519 private key in PEM that signs the DERP map. */
   readonly mapKey: string | undefined
+  /** How long relays are away, or back, before the DERP map says so. */
+  readonly mapHoldDowns: HoldDowns
+  /** Whether the DERP map is on the DERP port as well. */
+  readonly isMapServed: boolean
+  /** How often siblings are told the state of this relay. */
+  readonly stateEveryMs: number
   /** Clients per second that are disconnected so that they return to their preferred relay; 0 disables it. */
   readonly rebalancePerSecond: number
   /** This relay's region, if the fleet's file does not have the relay. */

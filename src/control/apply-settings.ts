@@ -7,6 +7,8 @@ import type { LiveSettings } from '#config/live-settings.ts'
 import type { Log } from '#ops/log.ts'
 import type { RelayAdmission } from './admission.ts'
 import type { BootstrapDns } from './bootstrap-dns.ts'
+import type { MapService } from './map-service.ts'
+import type { MeshService } from './mesh-service.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { UnacknowledgedService } from './unacknowledged-service.ts'
 
@@ -15,12 +17,14 @@ export interface ChangeableParts {
   readonly threads: Pick<RelayThreads, 'broadcast'>
   readonly admission: RelayAdmission
   readonly bootstrapDns: BootstrapDns
+  /** Undefined without a mesh key. */
+  readonly mesh: Pick<MeshService, 'serveMap'> & { readonly map: Pick<MapService, 'useHoldDowns'> | undefined } | undefined
   /** Undefined if the relay threads set the limit as a socket option. */
   readonly unacknowledged: UnacknowledgedService | undefined
 }
 
 export function settingsApplier(parts: ChangeableParts): (now: LiveSettings, before: LiveSettings) => void {
-  const { log, threads, admission, bootstrapDns, unacknowledged } = parts
+  const { log, threads, admission, bootstrapDns, mesh, unacknowledged } = parts
   return (now, before) => {
     const isNew = (name: keyof LiveSettings): boolean => !isDeepStrictEqual(now[name], before[name])
     // Before the threads are told: their next question may be by the new policy.
@@ -31,6 +35,8 @@ export function settingsApplier(parts: ChangeableParts): (now: LiveSettings, bef
       kind: 'liveSettings',
       settings: { limits, home, disallowedAppNames, rebalancePerSecond, admission: { isOpen } },
     })
+    if (isNew('mapHoldDowns')) mesh?.map?.useHoldDowns(now.mapHoldDowns)
+    mesh?.serveMap(now.isMapServed)
     if (isNew('bootstrapDnsNames')) bootstrapDns.setNames(now.bootstrapDnsNames)
     if (limits.tcpUserTimeoutMs !== before.limits.tcpUserTimeoutMs) {
       unacknowledged?.setLimit(limits.tcpUserTimeoutMs)

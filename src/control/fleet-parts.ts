@@ -23,6 +23,7 @@ export interface FleetPartsInput extends Pick<
   readonly threads: RelayThreads
   readonly links: LinkWatch
   readonly reloads: Reloads
+  readonly stateFolder: string | undefined
 }
 
 export interface FleetParts {
@@ -82,7 +83,7 @@ interface MeshInput extends FleetPartsInput {
 /** Undefined without a mesh key. */
 function makeMesh(settings: Settings, input: MeshInput): MeshService | undefined {
   if (settings.meshKeys.length === 0) return undefined
-  const { log, threads, links, reloads } = input
+  const { log, threads, links, reloads, run, stateFolder } = input
   return new MeshService({
     settings,
     log,
@@ -91,6 +92,8 @@ function makeMesh(settings: Settings, input: MeshInput): MeshService | undefined
     onSiblings: (edition) => links.expect(edition),
     onRenamed: () => input.keyDirectory()?.renamed(),
     fleet: () => input.fleet().fleet,
+    run,
+    stateFolder,
   })
 }
 

@@ -34,8 +34,6 @@ import type { Run } from './run.ts'
 import type { Service } from './service.ts'
 
 const LOOK_MS = 1_000
-/** Three of them are missed before a relay counts as silent. */
-const EVERY_MS_MIN = 5_000
 const EVERY_MS_MAX = 60_000
 /** Each relay is told at most twenty states a second, however large the fleet is. */
 const EVERY_MS_PER_RELAY = 50
@@ -171,7 +169,7 @@ export class FleetService implements Service {
 
   get #everyMs(): number {
     const usual = EVERY_MS_PER_RELAY * this.#relays.length
-    return Math.min(Math.max(EVERY_MS_MIN, usual), EVERY_MS_MAX)
+    return Math.min(Math.max(this.#parts.settings.mesh.stateEveryMs, usual), EVERY_MS_MAX)
   }
 
   /**

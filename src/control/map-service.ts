@@ -1,25 +1,33 @@
 // The fleet's DERP map while the relay serves: the held map of the regions file in use and of the states of its nodes, as
-// documents that are made once for each change. Runs on the control thread.
+// documents that are made once for each change. Of several runs of this relay the newest one follows the fleet; one that starts
+// takes what the earlier one has served from the state folder. Runs on the control thread.
 
 import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import type { MapFormat } from '#fleet/derp-map-writer.ts'
-import { HOLD_DOWNS, HeldMap, type HoldDowns } from '#fleet/held-map.ts'
-import type { NodeState } from '#fleet/node-state.ts'
+import { HeldMap, type HoldDowns } from '#fleet/held-map.ts'
+import { NodeState } from '#fleet/node-state.ts'
 import { mapDocument, type MapDocument } from '#fleet/map-document.ts'
 import type { Region } from '#fleet/region.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { MapFigures } from '#ops/map-families.ts'
 import type { MapSource } from '#ops/map-pages.ts'
+import type { MapMemory } from './map-memory.ts'
 import type { Service } from './service.ts'
 
 /** Much shorter than the hold-downs, and long enough to cost nothing with ten thousand nodes. */
 const UPDATE_MS = 1_000
+/**
+ * So long after the start, nodes of which nothing is known stay as they are in the map; later they count as up. Longer than it
+ * takes to find out that a relay of a large fleet is silent.
+ */
+const LEARNING_MS = 60_000
 
 /** What this relay knows of the fleet. */
 export interface FleetView {
-  /** The state of a node of the file, by its name. */
-  stateOf(nodeName: string): NodeState
+  /** The state of a node of the file, by its name; undefined while nothing is known of it. */
+  seenStateOf(nodeName: string): NodeState | undefined
   /** Whether this relay sees most of the fleet's relays. */
   readonly majority: { readonly isMajority: boolean }
 }
@@ -31,24 +39,31 @@ export interface MapServiceParts {
   /** Ed25519 private key in PEM. */
   readonly key: string | undefined
   readonly log: Log
-  /** Undefined: those of HeldMap. */
-  readonly holdDowns?: HoldDowns
+  readonly holdDowns: HoldDowns
+  /** Undefined without a state folder. */
+  readonly memory?: MapMemory | undefined
+  /** Whether this run of the relay is in charge: what it serves is what counts. */
+  readonly isInCharge: () => boolean
+  /** The documents are others from now on. */
+  readonly onChange: () => void
 }
 
 export class MapService implements Service, MapSource {
   readonly #parts: MapServiceParts
   readonly #key: KeyObject | undefined
-  readonly #held: HeldMap
+  #held: HeldMap
+  #holdDowns: HoldDowns
   readonly #documents = new Map<MapFormat, MapDocument>()
   #file: readonly Region[]
+  #startedMs = performance.now()
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: MapServiceParts) {
     this.#parts = parts
     this.#key = parts.key === undefined ? undefined : createPrivateKey(parts.key)
     this.#file = parts.regions()
-    const { holdDowns = HOLD_DOWNS } = parts
-    this.#held = new HeldMap({ regions: this.#file, holdDowns, now: () => performance.now() })
+    this.#holdDowns = parts.holdDowns
+    this.#held = this.#makeHeld()
   }
 
   /** The map now. A change of the file is in it at once. */
@@ -69,32 +84,78 @@ export class MapService implements Service, MapSource {
     return { isStale: this.isStale, regions: this.#held.regions.length, changes: this.#held.changes }
   }
 
+  useHoldDowns(holdDowns: HoldDowns): void {
+    this.#holdDowns = holdDowns
+    this.#held.useHoldDowns(holdDowns)
+  }
+
   start(): void {
+    this.#startedMs = performance.now()
     this.#timer = setInterval(() => this.#update(), UPDATE_MS)
+    this.#update()
   }
 
   stop(): void {
     clearInterval(this.#timer)
   }
 
+  #makeHeld(): HeldMap {
+    const away = this.#parts.memory?.read()
+    const holdDowns = this.#holdDowns
+    return new HeldMap({ regions: this.#file, away, holdDowns, now: () => performance.now() })
+  }
+
   #update(): void {
-    const { regions, fleet, log } = this.#parts
-    const file = regions()
-    if (file !== this.#file) {
-      this.#file = file
-      this.#held.useFile(file)
-    }
+    const { isInCharge, memory } = this.#parts
+    if (memory !== undefined && !isInCharge()) return this.#followEarlierRun()
     const wasStale = this.isStale
     const before = this.#held.changes
-    const view = fleet()
-    const isChanged = this.#held.update((name) => view.stateOf(name), view.majority.isMajority)
+    this.#useFile()
+    const isChanged = this.#look()
+    memory?.keep(this.#held.away)
+    this.#report({ isChanged, wasStale, before })
+  }
+
+  /** Until this run is in charge, and after that: the map is what the run in charge serves. */
+  #followEarlierRun(): void {
+    const before = this.#held.regions
+    this.#file = this.#parts.regions()
+    this.#held = this.#makeHeld()
+    if (isDeepStrictEqual(before, this.#held.regions)) return
+    this.#documents.clear()
+    this.#parts.onChange()
+  }
+
+  #useFile(): void {
+    const file = this.#parts.regions()
+    if (file === this.#file) return
+    this.#file = file
+    this.#held.useFile(file)
+  }
+
+  /** Returns whether the map has changed. */
+  #look(): boolean {
+    const view = this.#parts.fleet()
+    const isLearning = performance.now() - this.#startedMs < LEARNING_MS
+    const unknown = isLearning ? undefined : NodeState.up
+    return this.#held.update((name) => view.seenStateOf(name) ?? unknown, view.majority.isMajority)
+  }
+
+  #report({ isChanged, wasStale, before }: Report): void {
+    const { log, onChange } = this.#parts
     if (this.isStale && !wasStale) log.warn(LogEvent.mapStale)
     if (wasStale && !this.isStale) log.info(LogEvent.mapCurrent)
-    if (!isChanged) return
-    this.#documents.clear()
+    if (isChanged) this.#documents.clear()
+    if (isChanged || this.isStale !== wasStale) onChange()
     const { removals, returns } = this.#held.changes
     // What an edit of the file changes is in the line regions_changed.
-    if (removals === before.removals && returns === before.returns) return
+    if (!isChanged || (removals === before.removals && returns === before.returns)) return
     log.info(LogEvent.mapChanged, { version: this.map('json').version, removals, returns })
   }
+}
+
+interface Report {
+  readonly isChanged: boolean
+  readonly wasStale: boolean
+  readonly before: MapFigures['changes']
 }

@@ -3,15 +3,17 @@
 
 import type { Settings } from '#config/settings.ts'
 import { DnsSiblings } from '#fleet/dns-siblings.ts'
-import type { Region } from '#fleet/region.ts'
 import type { ListedRelay } from '#fleet/fleet-state.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
+import { mapAnswers } from '#ops/map-pages.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import type { ToRelayThread } from '#worker/thread-messages.ts'
+import { MapMemory } from './map-memory.ts'
 import { MapService, type FleetView } from './map-service.ts'
 import { MeshFiles, type FileReload } from './mesh-files.ts'
+import type { Run } from './run.ts'
 import type { Service } from './service.ts'
 import { shortList } from './short-list.ts'
 
@@ -27,6 +29,9 @@ export interface MeshServiceParts {
   readonly onRenamed: () => void
   /** Called once the service has started. */
   readonly fleet: () => FleetView
+  readonly run: Pick<Run, 'isNewest'>
+  /** Undefined: nothing is kept over a restart. */
+  readonly stateFolder: string | undefined
 }
 
 export class MeshService implements Service {
@@ -36,6 +41,8 @@ export class MeshService implements Service {
   /** The fleet's DERP map; undefined without a regions file. */
   readonly map: MapService | undefined
   #name: string | undefined
+  /** The map is on the DERP port as well. */
+  #isMapServed: boolean
   /** The siblings that the threads were given last. */
   #siblings: readonly Sibling[] = []
   /** How often the threads were given siblings. */
@@ -52,10 +59,8 @@ export class MeshService implements Service {
       onMeshKeys: (keys) => parts.broadcast({ kind: 'meshKeys', keys }),
     })
     this.#name = this.#files.position.name
-    const { regionsPath, mapKey: key } = settings.mesh
-    const regions = (): readonly Region[] => this.#files.regions
-    this.map =
-      regionsPath === undefined ? undefined : new MapService({ regions, fleet: parts.fleet, key, log })
+    this.#isMapServed = settings.mesh.isMapServed
+    this.map = settings.mesh.regionsPath === undefined ? undefined : this.#makeMap()
     this.#dns = new DnsSiblings({
       names: settings.mesh.dnsNames,
       onChange: () => this.#onDnsSiblings(),
@@ -106,6 +111,15 @@ export class MeshService implements Service {
     this.#dns.start()
     this.#files.start()
     this.map?.start()
+    this.#publishMap()
+  }
+
+  /** Whether the map is on the DERP port from now on. */
+  serveMap(isServed: boolean): void {
+    if (isServed === this.#isMapServed) return
+    this.#isMapServed = isServed
+    if (isServed) this.#publishMap()
+    else this.#parts.broadcast({ kind: 'publishedPages', pages: [] })
   }
 
   /** Reads all files now. */
@@ -117,6 +131,29 @@ export class MeshService implements Service {
     this.map?.stop()
     this.#dns.stop()
     this.#files.stop()
+  }
+
+  #makeMap(): MapService {
+    const { settings, log, fleet, run, stateFolder } = this.#parts
+    return new MapService({
+      regions: () => this.#files.regions,
+      fleet,
+      key: settings.mesh.mapKey,
+      log,
+      holdDowns: settings.mesh.mapHoldDowns,
+      memory: stateFolder === undefined ? undefined : new MapMemory(stateFolder, log),
+      isInCharge: () => run.isNewest,
+      onChange: () => this.#publishMap(),
+    })
+  }
+
+  #publishMap(): void {
+    if (this.map === undefined || !this.#isMapServed) return
+    const pages = mapAnswers(this.map).map(({ path, status, text, contentType, headers }) => {
+      const more = { 'Content-Type': contentType, 'X-Content-Type-Options': 'nosniff', ...headers }
+      return { path, status: status === 200 ? 200 : 404, body: text, fields: Object.entries(more) } as const
+    })
+    this.#parts.broadcast({ kind: 'publishedPages', pages })
   }
 
   #onRegions(): void {

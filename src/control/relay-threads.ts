@@ -73,6 +73,7 @@ const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set([
   'liveSettings',
   'meshKeys',
   'publicStatus',
+  'publishedPages',
   'siblings',
 ])
 

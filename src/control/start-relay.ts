@@ -177,7 +177,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   )
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
-  const apply = settingsApplier({ log, threads, admission, bootstrapDns, unacknowledged })
+  const apply = settingsApplier({ log, threads, admission, bootstrapDns, mesh, unacknowledged })
   const watched = { ...fleetParts, threads, links, stun, admission, certificates }
   const verbDenials = new VerbDenials()
   const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials }

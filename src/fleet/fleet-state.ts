@@ -203,6 +203,11 @@ export class FleetState {
 
   /** Whether clients may be sent to the node. A node of which nothing is known is up. */
   stateOf(nodeName: string): NodeState {
+    return this.seenStateOf(nodeName) ?? NodeState.up
+  }
+
+  /** The same; undefined while nothing is known of the node. */
+  seenStateOf(nodeName: string): NodeState | undefined {
     const relay = this.#byNode.get(nodeName)
     return this.#judge(this.#ownerOf(nodeName), relay && this.#links.get(relay.name))
   }
@@ -311,15 +316,15 @@ export class FleetState {
     return key === undefined ? undefined : this.#records.get(key)
   }
 
-  #judge(record: RelayRecord | undefined, link: KnownLink | undefined): NodeState {
+  #judge(record: RelayRecord | undefined, link: KnownLink | undefined): NodeState | undefined {
     if (record !== undefined && !this.#isByLink(record, link)) {
       if (this.#isDown(record)) return NodeState.down
       return record.state.health.state === 'draining' ? NodeState.draining : NodeState.up
     }
     // A run that has taken over says that it drains as long as the one before does: so that means nothing here.
-    if (link?.isUp !== false) return NodeState.up
+    if (link?.isUp !== false) return link?.isUp === true ? NodeState.up : undefined
     const isDown = this.#now() - (link.downSinceMs ?? Infinity) > downAfterMs(USUAL_EVERY_MS)
-    return isDown ? NodeState.down : NodeState.up
+    return isDown ? NodeState.down : undefined
   }
 
   /** The link says more than the last message: it leads to a relay that tells no state. */
@@ -347,7 +352,7 @@ export class FleetState {
       isListed: relay !== undefined,
       isOwn: relay?.isOwn ?? record?.key === this.#ownKey,
       nodes: relay?.nodes ?? record?.state.nodes ?? [],
-      state: this.#judge(record, link),
+      state: this.#judge(record, link) ?? NodeState.up,
       knownBy: !isByLink ? 'state' : link?.isUp === undefined ? 'none' : 'link',
       ageMs: record?.ageMs(this.#now(), this.#directoryLostMs),
       last: record?.state,

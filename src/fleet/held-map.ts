@@ -3,24 +3,22 @@
 // changes at most once in a hold-down. What the operator writes in the file applies at once. A relay that does not see the
 // majority of the fleet drops no region. Has no timer: the owner calls update() every second or so.
 
-import { fileMap, liveMap } from './live-map.ts'
-import { NodeState, type StateOf } from './node-state.ts'
+import { liveMap } from './live-map.ts'
+import { NodeState, type SeenStateOf } from './node-state.ts'
 import { RegionState, type Region } from './region.ts'
 import { siblingName } from './sibling.ts'
 import { SteadyStates } from './steady-states.ts'
 
+/**
+ * Clients find out by themselves, within seconds, that a relay is gone, so the map need not hurry. A restart or an upgrade
+ * takes less than a minute, and is to change nothing. A relay that fails again and again is to stay out.
+ */
 export interface HoldDowns {
   /** How long a node is away before the map says so, and a region's entry stays before it shrinks. */
   readonly removalMs: number
   /** How long a node is back before the map says so, and a region's entry stays before it grows. */
   readonly returnMs: number
 }
-
-/**
- * Clients find out by themselves, within seconds, that a relay is gone, so the map need not hurry. A restart or an upgrade
- * takes less than a minute, and is to change nothing. A relay that fails again and again is to stay out.
- */
-export const HOLD_DOWNS: HoldDowns = { removalMs: 60_000, returnMs: 120_000 }
 
 /** Changes of region entries since the start, by cause. */
 export interface MapChanges {
@@ -32,15 +30,15 @@ export interface MapChanges {
 interface HeldMapOptions {
   /** The regions of the file. */
   readonly regions: readonly Region[]
-  /** A map that was served before, by an earlier run. Undefined: the file's map. */
-  readonly last?: readonly Region[] | undefined
+  /** Nodes that were away by the map that was served last, before a restart. They stay away until they are seen. */
+  readonly away?: ReadonlyMap<string, NodeState> | undefined
   readonly holdDowns: HoldDowns
   /** Milliseconds that only grow. */
   readonly now: () => number
 }
 
 export class HeldMap {
-  readonly #holdDowns: HoldDowns
+  #holdDowns: HoldDowns
   readonly #now: () => number
   readonly #states: SteadyStates
   /** When each region's entry changed, except by an edit. */
@@ -52,12 +50,22 @@ export class HeldMap {
   #map: readonly Region[]
   #isStale = false
 
-  constructor({ regions, last, holdDowns, now }: HeldMapOptions) {
+  constructor({ regions, away, holdDowns, now }: HeldMapOptions) {
     this.#holdDowns = holdDowns
     this.#now = now
-    this.#states = new SteadyStates(holdDowns)
+    this.#states = new SteadyStates(() => this.#holdDowns, away)
     this.#file = regions
-    this.#map = last ?? fileMap(regions)
+    this.#map = liveMap(regions, (name) => away?.get(name) ?? NodeState.up)
+  }
+
+  /** Uses other hold-downs from the next update on, also for what has begun. */
+  useHoldDowns(holdDowns: HoldDowns): void {
+    this.#holdDowns = holdDowns
+  }
+
+  /** Nodes that are away by this map, and how; a later run begins with them. */
+  get away(): ReadonlyMap<string, NodeState> {
+    return this.#states.away
   }
 
   /** Never empty, if the file has a region that is on. */
@@ -85,10 +93,11 @@ export class HeldMap {
   }
 
   /**
-   * Looks at the states of all nodes. Returns whether the map has changed.
+   * Looks at the states of all nodes. Returns whether the map has changed. A node of which nothing is known yet stays as it
+   * is in the map.
    * @param hasMajority whether this relay sees most of the fleet's relays; undefined: most are not down
    */
-  update(stateOf: StateOf, hasMajority = seesMajority(this.#file, stateOf)): boolean {
+  update(stateOf: SeenStateOf, hasMajority = seesMajority(this.#file, stateOf)): boolean {
     const now = this.#now()
     const names = this.#file.flatMap(({ nodes }) => nodes.map(({ name }) => name))
     if (this.#isStale && hasMajority) this.#states.restart(now)
@@ -164,7 +173,7 @@ function dropsRegion(old: readonly Region[], next: readonly Region[], edited: Re
 }
 
 /** A standby is one relay, whatever number of nodes it is. Relays of a region that is off need not run. */
-function seesMajority(regions: readonly Region[], stateOf: StateOf): boolean {
+function seesMajority(regions: readonly Region[], stateOf: SeenStateOf): boolean {
   const nodes = regions.flatMap((region) => (region.state === RegionState.off ? [] : region.nodes))
   const seen = nodes.filter(({ name }) => stateOf(name) !== NodeState.down).map(siblingName)
   return new Set(seen).size * 2 > new Set(nodes.map(siblingName)).size

@@ -2,7 +2,7 @@
 // draining or down, is away once, so that a drain and the restart after it count as one absence. A change that clients are
 // not told of yet is not believed yet either: a node that is back before they are told has not been away for them.
 
-import { NodeState, type StateOf } from './node-state.ts'
+import { NodeState, type SeenStateOf, type StateOf } from './node-state.ts'
 
 interface Steady {
   readonly state: NodeState
@@ -21,21 +21,36 @@ export interface Look {
 /** The higher, the more clients can do with it. */
 const RANK: Readonly<Record<NodeState, number>> = { up: 2, draining: 1, down: 0 }
 
+/** Hold-downs, which may change at any time. */
+interface Times {
+  readonly removalMs: number
+  readonly returnMs: number
+}
+
 export class SteadyStates {
-  readonly #removalMs: number
-  readonly #returnMs: number
+  readonly #times: () => Times
+  readonly #startAway: ReadonlyMap<string, NodeState>
   #nodes: ReadonlyMap<string, Steady> | undefined = undefined
 
-  constructor({ removalMs, returnMs }: { readonly removalMs: number; readonly returnMs: number }) {
-    this.#removalMs = removalMs
-    this.#returnMs = returnMs
+  /** @param startAway nodes that were away when somebody knew of them last; all others are up at the start */
+  constructor(times: () => Times, startAway: ReadonlyMap<string, NodeState> = new Map()) {
+    this.#times = times
+    this.#startAway = startAway
+  }
+
+  /** Nodes that are not up, by what clients were told. */
+  get away(): ReadonlyMap<string, NodeState> {
+    if (this.#nodes === undefined) return this.#startAway
+    const states = [...this.#nodes].map(([name, { state }]) => [name, state] as const)
+    return new Map(states.filter(([, state]) => state !== NodeState.up))
   }
 
   /** The nodes of the file now. Those that it did not have before are taken as they are. */
-  look(names: readonly string[], stateOf: StateOf, nowMs: number): Look {
+  look(names: readonly string[], stateOf: SeenStateOf, nowMs: number): Look {
     const known = this.#nodes
-    // At the start nothing is known of the others yet, and the file's map is the best there is.
-    const startOf = (name: string): NodeState => (known === undefined ? NodeState.up : stateOf(name))
+    // At the start nothing is known of the others yet, and what was known last is the best there is.
+    const startOf = (name: string): NodeState =>
+      (known === undefined ? this.#startAway.get(name) : stateOf(name)) ?? NodeState.up
     const before = new Map(names.map((name) => [name, known?.get(name) ?? steady(startOf(name))]))
     const after = new Map([...before].map(([name, one]) => [name, this.#next(one, stateOf(name), nowMs)]))
     return {
@@ -57,10 +72,11 @@ export class SteadyStates {
     this.#nodes = new Map([...(this.#nodes ?? [])].map(([name, one]) => [name, absent(one)]))
   }
 
-  #next(before: Steady, seen: NodeState, nowMs: number): Steady {
-    if (seen === before.state) return steady(seen)
+  #next(before: Steady, seen: NodeState | undefined, nowMs: number): Steady {
+    if (seen === undefined || seen === before.state) return steady(before.state)
     const differs = differing(before, seen, nowMs)
-    const holdMs = differs.isWorse ? this.#removalMs : this.#returnMs
+    const { removalMs, returnMs } = this.#times()
+    const holdMs = differs.isWorse ? removalMs : returnMs
     return nowMs - (differs.differsSinceMs ?? nowMs) >= holdMs ? steady(seen) : differs
   }
 }

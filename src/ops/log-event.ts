@@ -93,6 +93,7 @@ export const LogEvent = {
   mapChanged: 'map_changed', // clients of the DERP map reconnect to the regions that changed
   mapStale: 'map_stale', // this relay does not see the majority of the fleet, and drops no region from the DERP map
   mapCurrent: 'map_current',
+  mapNotKept: 'map_not_kept', // the state folder can't be written to: after a restart the DERP map begins with the file's
   credentialsRejected: 'credentials_rejected', // the file's new content is invalid; the previous content stays in use
   fileUsableAgain: 'file_usable_again', // a file with rejected content is valid and in use again
   keyDirectoryConnected: 'key_directory_connected',

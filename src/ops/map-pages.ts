@@ -33,6 +33,18 @@ const FORMS = {
   },
 } as const
 
+/** The same pages as data, for a server that answers by itself as long as the map does not change. */
+export function mapAnswers(source: MapSource): readonly (PageAnswer & { readonly path: string })[] {
+  const { isStale } = source
+  return Object.entries(FORMS).flatMap(([path, { form, contentType }]) => {
+    const map = source.map(form)
+    return [
+      { path, ...mapAnswer({}, map, { contentType, isStale }) },
+      { path: `${path}.sig`, ...signatureAnswer(map) },
+    ]
+  })
+}
+
 export function mapPages(source: MapSource): readonly Page[] {
   return Object.entries(FORMS).flatMap(([path, { form, contentType, about }]) => [
     {
@@ -50,7 +62,7 @@ export function mapPages(source: MapSource): readonly Page[] {
 }
 
 function mapAnswer(
-  { ifNoneMatch }: AdminRequest,
+  { ifNoneMatch }: Partial<AdminRequest>,
   { text, version, etag, signature }: ServedMap,
   { contentType, isStale }: { readonly contentType: string; readonly isStale: boolean },
 ): PageAnswer {

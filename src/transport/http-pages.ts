@@ -31,6 +31,8 @@ export interface HttpPages {
   bootstrapDns(): string
   /** The public status page; undefined: the operator shows none. */
   publicStatus?(): StatusPage | undefined
+  /** A page that the operator has published under this path; undefined if there is none. */
+  published?(path: string, head: HttpHead): HttpPage | undefined
 }
 
 /** The control thread makes it whenever a state changes. */
@@ -76,7 +78,11 @@ export function pageOf(head: HttpHead, pages: HttpPages): HttpPage {
   if (path === '/debug' || path.startsWith('/debug/')) {
     return textPage('403 Forbidden', 'debug access denied; metrics and health are on the admin port\n')
   }
-  return home(pages)
+  const published = pages.published?.(path, head)
+  if (published !== undefined) return published
+  return path.startsWith('/derpmap.')
+    ? textPage('404 Not Found', 'no DERP map on this port; see -serve-map\n')
+    : home(pages)
 }
 
 const CHALLENGE_PATH = '/.well-known/acme-challenge/'

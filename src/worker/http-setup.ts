@@ -13,6 +13,7 @@ import { selfTestContexts, testedHandles } from '#transport/handle-selftest.ts'
 import { pageOf, type HttpPages, type StatusPage } from '#transport/http-pages.ts'
 import { HttpServer } from '#transport/http-server.ts'
 import { loadNative } from '#transport/native.ts'
+import type { PublishedPages } from '#transport/published-pages.ts'
 import type { ReadScheduler } from '#transport/read-scheduler.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import type { TlsContexts } from '#transport/tls-contexts.ts'
@@ -38,6 +39,7 @@ export interface HttpSetup {
   /** Undefined: the operator shows none. */
   readonly publicStatus: () => StatusPage | undefined
   readonly regions: RemoteRegions
+  readonly published: PublishedPages
   /** The home page in use. */
   readonly home: () => Settings['home']
   /** The runtime's handles failed their self-test with that error. */
@@ -45,7 +47,7 @@ export interface HttpSetup {
 }
 
 export function makeHttpServer(setup: HttpSetup): HttpServer {
-  const { bootstrapDns, counters, data, home, publicStatus, regions, relay, tls } = setup
+  const { bootstrapDns, counters, data, home, publicStatus, published, regions, relay, tls } = setup
   const { isDerpEnabled, limits } = data.settings
   const upgrades = new UpgradeHandler({
     counters,
@@ -59,6 +61,7 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
     isDerpEnabled,
     bootstrapDns,
     publicStatus,
+    published: (path, head) => published.answer(path, head),
   }
   return new HttpServer({
     counters,

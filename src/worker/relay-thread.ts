@@ -13,6 +13,7 @@ import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { Relay } from '#relay/relay.ts'
 import type { StatusPage } from '#transport/http-pages.ts'
 import type { HttpServer } from '#transport/http-server.ts'
+import { PublishedPages } from '#transport/published-pages.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { remoteText } from '#transport/remote-address.ts'
 import { TlsContexts } from '#transport/tls-contexts.ts'
@@ -54,6 +55,7 @@ class RelayThread {
   readonly #tls: TlsContexts | undefined
   readonly #httpServer: HttpServer
   readonly #sweeper: NodeJS.Timeout
+  readonly #published = new PublishedPages(now)
   #bootstrapDns = ''
   #publicStatus: StatusPage | undefined = undefined
   #home: Settings['home']
@@ -116,6 +118,7 @@ class RelayThread {
       bootstrapDns: () => this.#bootstrapDns,
       publicStatus: () => this.#publicStatus,
       regions: this.#regions,
+      published: this.#published,
       home: () => this.#home,
       onSelfTestFailed: (error) => send({ kind: 'handleSelfTestFailed', text: String(error) }),
     })
@@ -141,6 +144,8 @@ class RelayThread {
       case 'publicStatus':
         this.#publicStatus = message.page
         return
+      case 'publishedPages':
+        return this.#published.use(message.pages)
       case 'certificates':
         this.#tls?.use(message.set)
         return this.#send({ kind: 'certificatesUsed', edition: message.edition })

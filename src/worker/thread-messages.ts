@@ -14,6 +14,7 @@ import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
 import type { StatusPage } from '#transport/http-pages.ts'
 import type { RegionsQuestion } from './remote-regions.ts'
+import type { PublishedPage } from '#transport/published-pages.ts'
 import type { RoundTrips } from './round-trip-batch.ts'
 import type { StunRequests } from './stun-sample.ts'
 
@@ -57,6 +58,8 @@ export type ToRelayThread =
   | { readonly kind: 'regionsAnswer'; readonly id: number; readonly json: string | undefined }
   | { readonly kind: 'bootstrapDns'; readonly json: string }
   | { readonly kind: 'publicStatus'; readonly page: StatusPage }
+  /** All pages that the DERP port has from now on beside its own. */
+  | { readonly kind: 'publishedPages'; readonly pages: readonly PublishedPage[] }
   /** What new TLS handshakes present from now on; answered with `certificatesUsed`. */
   | { readonly kind: 'certificates'; readonly edition: number; readonly set: CertificateSet }
   /** The settings that a reload has changed, or may have. */

@@ -84,6 +84,9 @@ home: blank
 bootstrap-dns-names: example.com
 log-level: debug
 rebalance: 3
+serve-map: true
+map-removal: 30s
+map-return: 50s
 drain-settle: 2s
 `
   const { changed, needsRestart } = relay.reread(text)
@@ -110,6 +113,8 @@ drain-settle: 2s
     bootstrapDnsNames: ['example.com'],
     logLevel: 'debug',
     rebalancePerSecond: 3,
+    isMapServed: true,
+    mapHoldDowns: { removalMs: 30_000, returnMs: 50_000 },
     drain: { settleMs: 2_000 },
   })
   // The content of a file that is named as before.

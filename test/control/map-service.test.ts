@@ -23,12 +23,21 @@ it('follows the states of the fleet, and tells of it', async () => {
   const regions = 'regions' in read ? read.regions : []
   const states = new Map<string, NodeState>()
   const majority = { isMajority: true }
-  const fleet = { stateOf: (name: string) => states.get(name) ?? up, majority }
+  const fleet = { seenStateOf: (name: string) => states.get(name) ?? up, majority }
   const events: string[] = []
   const write = (line: string): unknown => events.push((JSON.parse(line) as { event: string }).event)
   const holdDowns = { removalMs: 0, returnMs: 0 }
   const log = new Log('info', { write })
-  const map = new MapService({ regions: () => regions, fleet: () => fleet, key: undefined, log, holdDowns })
+  const changed: boolean[] = []
+  const map = new MapService({
+    regions: () => regions,
+    fleet: () => fleet,
+    key: undefined,
+    log,
+    holdDowns,
+    isInCharge: () => true,
+    onChange: () => changed.push(map.isStale),
+  })
   const inMap = (): readonly string[] =>
     ['900a', '901a'].filter((name) => map.map('json').text.includes(name))
   map.start()
@@ -49,6 +58,7 @@ it('follows the states of the fleet, and tells of it', async () => {
       regions: 2,
       changes: { removals: 1, returns: 1, edits: 0 },
     })
+    expect(changed).toEqual([true, false, false, false])
     expect(events).toEqual(['map_stale', 'map_current', 'map_changed', 'map_changed'])
   } finally {
     map.stop()

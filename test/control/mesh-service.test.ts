@@ -57,7 +57,9 @@ beforeEach(async () => {
     broadcast: (message) => told.push(message),
     onSiblings: () => undefined,
     onRenamed: () => undefined,
-    fleet: () => ({ stateOf: () => NodeState.up, majority: { isMajority: true } }),
+    run: { isNewest: true },
+    stateFolder: undefined,
+    fleet: () => ({ seenStateOf: () => NodeState.up, majority: { isMajority: true } }),
   })
   service.start()
   await service.reload()

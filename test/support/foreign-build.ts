@@ -42,6 +42,7 @@ export const recipes = {
   pebble: pebbleRecipe('pebble'),
   'pebble-challtestsrv': pebbleRecipe('pebble-challtestsrv'),
   autocert: { version: cryptoVersion, build: buildAutocert },
+  testcontrol: { version: clientVersion, build: buildTestControl },
 } as const satisfies Record<string, Recipe>
 
 const browserNames = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
@@ -103,6 +104,17 @@ async function buildAutocert(folder: string): Promise<string> {
   await go(['mod', 'tidy'], {}, folder)
   const made = join(folder, 'program')
   await go(['build', '-o', made, '.'], {}, folder)
+  return made
+}
+
+/** A program of ours around the control server of Tailscale's own tests. */
+async function buildTestControl(folder: string): Promise<string> {
+  await needGo(goNeeded.client)
+  await copyFile(new URL('../integration/testcontrol/main.go', import.meta.url), join(folder, 'main.go'))
+  await go(['mod', 'init', 'testcontrol'], {}, folder)
+  await go(['get', `tailscale.com/tstest/integration/testcontrol@v${clientVersion}`], {}, folder)
+  const made = join(folder, 'program')
+  await go(['build', '-mod=mod', '-o', made, '.'], {}, folder)
   return made
 }
 

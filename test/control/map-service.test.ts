@@ -4,6 +4,7 @@ import { generateKeyPairSync, verify } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { expect, it, vi } from 'vitest'
 import { MapService } from '#control/map-service.ts'
+import { MapMemory } from '#control/map-memory.ts'
 import { NodeState } from '#fleet/node-state.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 import { Log } from '#ops/log.ts'
@@ -60,6 +61,48 @@ it('follows the states of the fleet, and tells of it', async () => {
     })
     expect(changed).toEqual([true, false, false, false])
     expect(events).toEqual(['map_stale', 'map_current', 'map_changed', 'map_changed'])
+  } finally {
+    map.stop()
+  }
+})
+
+it('follows the run before until it is in charge, and then goes on from there', async () => {
+  using folder = new TemporaryFolder()
+  const read = readRegionsFile('regions.yaml', FILE)
+  const regions = 'regions' in read ? read.regions : []
+  const log = new Log('error', { write: () => undefined })
+  const earlier = new MapMemory(folder.path, log)
+  let isInCharge = false
+  let changes = 0
+  const states = new Map<string, NodeState>()
+  const fleet = { seenStateOf: (name: string) => states.get(name), majority: { isMajority: true } }
+  const map = new MapService({
+    regions: () => regions,
+    fleet: () => fleet,
+    key: undefined,
+    log,
+    holdDowns: { removalMs: 0, returnMs: 0 },
+    memory: new MapMemory(folder.path, log),
+    isInCharge: () => isInCharge,
+    onChange: () => changes++,
+  })
+  const hasNyc = (): boolean => map.map('json').text.includes('901a')
+  map.start()
+  try {
+    expect(hasNyc()).toBe(true)
+    // The run in charge drops it, whatever this one sees.
+    states.set('901a', up)
+    earlier.keep(new Map([['901a', down]]))
+    await vi.waitFor(() => expect([hasNyc(), changes]).toEqual([false, 1]), 10_000)
+    states.delete('901a')
+    isInCharge = true
+    // It keeps what it serves by itself from now on, also what it has taken over.
+    earlier.keep(new Map())
+    await vi.waitFor(() => expect(earlier.read()).toEqual(new Map([['901a', down]])), 10_000)
+    expect(hasNyc()).toBe(false)
+    states.set('901a', up)
+    await vi.waitFor(() => expect([hasNyc(), changes]).toEqual([true, 2]), 10_000)
+    expect(earlier.read()).toEqual(new Map())
   } finally {
     map.stop()
   }

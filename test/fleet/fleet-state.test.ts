@@ -47,6 +47,16 @@ function link(name: string, changes: Partial<LinkEvidence> = {}): LinkEvidence {
 describe('silence', () => {
   it('is no death while a relay may still be heard of', () => {
     expect(NODES.map((node) => fleet.stateOf(node))).toEqual(NODES.map(() => 'up'))
+    const [own, ...others] = NODES.map((node) => fleet.seenStateOf(node))
+    expect([own, ...new Set(others)]).toEqual(['up', undefined])
+  })
+
+  it('of a relay that tells no state is known by its link: up, or down for long enough', () => {
+    fleet.setLinks([link('900b'), link('901a', { isUp: false }), link('901b', { isUp: undefined })])
+    const seen = (): unknown[] => ['900b', '901a', '901b'].map((node) => fleet.seenStateOf(node))
+    expect(seen()).toEqual(['up', undefined, undefined])
+    clock.advance(DOWN_MS + 1)
+    expect(seen()).toEqual(['up', 'down', undefined])
   })
 
   it('beyond the bound means down, and the next message means up', () => {

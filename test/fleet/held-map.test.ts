@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { derpMapText } from '#fleet/derp-map-writer.ts'
 import { HeldMap } from '#fleet/held-map.ts'
 import { fileMap, liveMap } from '#fleet/live-map.ts'
-import { NodeState, type StateOf } from '#fleet/node-state.ts'
+import { NodeState, type SeenStateOf } from '#fleet/node-state.ts'
 import type { Region } from '#fleet/region.ts'
 import { fileContents, readBack, stateIn } from './fleet-arbitraries.ts'
 
@@ -17,21 +17,26 @@ const FLEET: readonly Region[] = [
   { id: 902, code: 'sgp', name: 'sgp', nodes: [node('902a')] },
 ]
 
+const NAMES = FLEET.flatMap(({ nodes }) => nodes.map(({ name }) => name))
+
 /** A fleet seen by one relay, on a clock that the test moves. */
 class Watched {
   nowMs = 1_000
-  readonly states = new Map<string, NodeState>()
+  /** Undefined: unknown. */
+  readonly states = new Map<string, NodeState | undefined>()
   readonly map: HeldMap
 
-  constructor(regions: readonly Region[] = FLEET) {
-    this.map = new HeldMap({ regions, holdDowns: HOLD_DOWNS, now: () => this.nowMs })
+  /** @param away by the map before a restart; then nothing is known of any node */
+  constructor(regions: readonly Region[] = FLEET, away?: ReadonlyMap<string, NodeState>) {
+    this.map = new HeldMap({ regions, away, holdDowns: HOLD_DOWNS, now: () => this.nowMs })
+    if (away !== undefined) for (const name of NAMES) this.states.set(name, undefined)
     this.map.update(this.stateOf)
   }
 
-  readonly stateOf: StateOf = (name) => this.states.get(name) ?? up
+  readonly stateOf: SeenStateOf = (name) => (this.states.has(name) ? this.states.get(name) : up)
 
   /** The names in the map after some time in these states. */
-  after(ms: number, states: Readonly<Record<string, NodeState>>): string {
+  after(ms: number, states: Readonly<Record<string, NodeState | undefined>>): string {
     for (const [name, state] of Object.entries(states)) this.states.set(name, state)
     this.map.update(this.stateOf)
     this.nowMs += ms
@@ -47,6 +52,62 @@ class Watched {
 }
 
 const ALL = '900a+900b 901a 902a'
+
+describe('a relay that has just started', () => {
+  const AWAY = new Map([
+    ['900b', draining],
+    ['901a', down],
+  ])
+  const KEPT = '900a+900b 902a'
+
+  test('begins with the map that it served last, and knows what to keep of it', () => {
+    const watched = new Watched(FLEET, AWAY)
+    expect(watched.told).toBe(KEPT)
+    expect(watched.map.away).toEqual(AWAY)
+    expect(new Watched(FLEET, new Map([['900a', down]])).told).toBe('900b 901a 902a')
+    expect(new Watched(FLEET, new Map()).told).toBe(ALL)
+  })
+
+  test('drops nobody of whom it has not heard, and brings nobody back', () => {
+    const watched = new Watched(FLEET, AWAY)
+    expect(watched.after(600_000, {})).toBe(KEPT)
+    expect(watched.map.isStale).toBe(false)
+    // It turns out that one is gone as before, and the other is back.
+    expect(watched.after(600_000, { '901a': down })).toBe(KEPT)
+    expect(watched.after(119_999, { '901a': up })).toBe(KEPT)
+    expect(watched.after(1, {})).toBe(ALL)
+    expect(watched.map.away).toEqual(new Map([['900b', draining]]))
+  })
+
+  test('does not count the time in which it knew nothing', () => {
+    const watched = new Watched(FLEET, AWAY)
+    watched.after(100_000, { '901a': up, '902a': down })
+    watched.after(1_000, { '901a': undefined, '902a': undefined })
+    expect(watched.after(50_000, { '901a': up, '902a': down })).toBe('900a+900b')
+    expect(watched.after(119_999 - 50_000, {})).toBe('900a+900b')
+    expect(watched.after(1, {})).toBe('900a+900b 901a')
+  })
+
+  test('whose file has other nodes now, takes those that it has', () => {
+    const other = [{ ...FLEET[0], id: 950, nodes: [node('950a'), node('900b')] } as Region]
+    const watched = new Watched(other, AWAY)
+    expect(watched.told).toBe('950a+900b')
+    expect(watched.map.away).toEqual(new Map([['900b', draining]]))
+  })
+
+  test('that knew of no live relay begins with the whole file', () => {
+    expect(new Watched(FLEET, new Map(NAMES.map((name) => [name, down]))).told).toBe(ALL)
+  })
+})
+
+test('hold-downs may change while they run', () => {
+  const watched = new Watched()
+  watched.after(20_000, { '901a': down })
+  watched.map.useHoldDowns({ removalMs: 20_000, returnMs: 30_000 })
+  expect(watched.after(0, {})).toBe('900a+900b 902a')
+  expect(watched.after(29_999, { '901a': up })).toBe('900a+900b 902a')
+  expect(watched.after(1, {})).toBe(ALL)
+})
 
 describe('hold-downs', () => {
   test('a node leaves after one, and returns after the other', () => {

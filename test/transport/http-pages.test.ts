@@ -2,7 +2,9 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { challenges } from '../vectors/captive-portal.ts'
-import { LiveRelay } from '../support/live-relay.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 
 let relay: LiveRelay
@@ -102,6 +104,43 @@ it('serves the home page for every other path: a page, an empty page or a redire
   expect((await ask(blank, 'GET /')).body).toBe('')
   const redirect = await ask(off, 'GET /')
   expect([redirect.status, redirect.fields.get('location')]).toEqual(['302 Found', 'https://example.com/'])
+})
+
+describe('the DERP map', () => {
+  const FILE = 'regions:\n  900: { code: fra, nodes: [{ name: 900a, hostname: localhost }] }\n'
+
+  it('is on the port where the operator publishes it, with the bytes of the admin port', async () => {
+    using folder = new TemporaryFolder()
+    const path = folder.write('regions.yaml', FILE)
+    const read = readRegionsFile(path, FILE)
+    const regions = 'regions' in read ? read.regions : []
+    await using mapped = await LiveRelay.start({
+      admin: { host: '127.0.0.1', port: 0 },
+      threadCount: 2,
+      mesh: { ...NO_MESH, regionsPath: path, regions, isMapServed: true },
+    })
+    for (const page of ['/derpmap.json', '/derpmap.yaml', '/derpmap.policy']) {
+      const { status, fields, body } = await ask(mapped, `GET ${page}`)
+      expect([status, body]).toEqual(['200 OK', await mapped.page(page)])
+      const head = await ask(mapped, `HEAD ${page}`)
+      expect([head.body, head.fields.get('content-length')]).toEqual(['', fields.get('content-length')])
+      const unchanged = await ask(mapped, `GET ${page}`, [`If-None-Match: W/${fields.get('etag')}`])
+      expect([unchanged.status, unchanged.body, unchanged.fields.has('content-length')]).toEqual([
+        '304 Not Modified',
+        '',
+        false,
+      ])
+      expect((await ask(mapped, `GET ${page}`, ['If-None-Match: "x"'])).status).toBe('200 OK')
+    }
+  })
+
+  it.each(['GET /derpmap.json', 'HEAD /derpmap.json.sig', 'GET /derpmap.yaml?x'])(
+    'is nowhere else, and %s is told so in plain text',
+    async (request) => {
+      const { status, fields } = await ask(relay, request)
+      expect([status, fields.get('content-type')]).toEqual(['404 Not Found', 'text/plain; charset=utf-8'])
+    },
+  )
 })
 
 it('disallows robots and refuses debug pages', async () => {

@@ -16,6 +16,7 @@ import { derpMapText, MAP_FORMAT_HEADINGS, MapFormat } from '#fleet/derp-map-wri
 import { OWN_REGION_MAX, OWN_REGION_MIN, REGION_ID_MAX, type Region } from '#fleet/region.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { MAP_ACTIONS, runMapAction } from './map-files.ts'
+import { WATCH_ABOUT, watchMap } from './map-watch.ts'
 import { reportProblems, reportWarnings } from './report.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 
@@ -79,6 +80,7 @@ export const map: Command = {
   name: 'map',
   summary: "Print this relay's or its fleet's DERP map entry for Headscale, Tailscale's policy file or a map",
   async run(args, io) {
+    if (args[0] === 'watch') return await watchMap(args.slice(1), io)
     if (Object.hasOwn(MAP_ACTIONS, args[0] ?? '')) return runMapAction(args, io, usage)
     const flags = readFlags({ ...OPTIONS, ...MAP_OPTIONS }, args)
     const diagnostics = new Diagnostics()
@@ -150,8 +152,10 @@ function requestedRegions(
 function usage(): string {
   const actions = Object.values(MAP_ACTIONS)
   return `usage: derpfleet map [-format FORMAT] [-FLAG VALUE]... [OPTION OF serve]...
-${actions.map((action) => `       derpfleet map ${action.usage}\n`).join('')}
-${actions.map((action) => `  ${action.usage.padEnd(12)}${action.about}\n`).join('')}
+${actions.map((action) => `       derpfleet map ${action.usage}\n`).join('')}       derpfleet map watch URL|FILE... [-FLAG VALUE]...
+
+${actions.map((action) => `  ${action.usage.padEnd(12)}${action.about}\n`).join('')}  ${'watch'.padEnd(12)}${WATCH_ABOUT}
+
 ${optionLines(MAP_OPTIONS)}
 ${EXIT_CODES}`
 }

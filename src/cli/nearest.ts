@@ -11,7 +11,7 @@ import { withoutSecrets } from '#fleet/secret-mask.ts'
 import { packageVersion } from '#ops/version.ts'
 import { counterfactual, remarks, verdict } from '#probe/home-verdict.ts'
 import { findNearest, type NearestReport, type NearestRequest } from '#probe/nearest.ts'
-import { parseTarget, type MapTarget } from '#probe/target.ts'
+import { mapTargetOf } from '#probe/target.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { nearestJson, nearestTable } from './nearest-table.ts'
 import { authoritiesIn, meshKeyIn, timeout } from './probe-options.ts'
@@ -78,7 +78,7 @@ function readArguments(
   const values = new OptionValues(NEAREST_OPTIONS, flags.values, diagnostics.problems)
   if (values.get('help')) return 'help'
   const mapText = values.get('map')
-  const target = mapText === undefined ? undefined : mapTarget(mapText)
+  const target = mapText === undefined ? undefined : mapTargetOf(mapText)
   if (target === undefined) {
     const found = mapText === undefined ? 'missing' : `invalid value ${JSON.stringify(mapText)}`
     diagnostics.addProblem('-map', found, MAP_EXPECTED)
@@ -97,14 +97,6 @@ function readArguments(
     return { problems: diagnostics.problems }
   }
   return { request: { target, ...request }, mapText, isJson: values.get('json') }
-}
-
-/** A map has no other name than a path or a URL; a URL without a path may be one, too. */
-function mapTarget(given: string): MapTarget | undefined {
-  const target = parseTarget(given)
-  if (target === undefined) return undefined
-  if (target.kind !== 'relay') return target
-  return /^https?:/i.test(given) ? { kind: 'map-url', url: given } : { kind: 'map-file', path: given }
 }
 
 async function run({ request, mapText, isJson }: NearestArguments, io: Io): Promise<number> {

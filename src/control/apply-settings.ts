@@ -18,7 +18,9 @@ export interface ChangeableParts {
   readonly admission: RelayAdmission
   readonly bootstrapDns: BootstrapDns
   /** Undefined without a mesh key. */
-  readonly mesh: Pick<MeshService, 'serveMap'> & { readonly map: Pick<MapService, 'useHoldDowns'> | undefined } | undefined
+  readonly mesh:
+    | (Pick<MeshService, 'serveMap'> & { readonly map: Pick<MapService, 'useHoldDowns'> | undefined })
+    | undefined
   /** Undefined if the relay threads set the limit as a socket option. */
   readonly unacknowledged: UnacknowledgedService | undefined
 }

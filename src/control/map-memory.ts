@@ -2,7 +2,16 @@
 // neither a restart nor an upgrade gives clients back what is gone. A folder that can't be written to is no reason not to
 // serve. Runs on the control thread.
 
-import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { NodeState } from '#fleet/node-state.ts'
 import { LogEvent } from '#ops/log-event.ts'

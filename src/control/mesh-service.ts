@@ -4,6 +4,7 @@
 import type { Settings } from '#config/settings.ts'
 import { DnsSiblings } from '#fleet/dns-siblings.ts'
 import type { ListedRelay } from '#fleet/fleet-state.ts'
+import type { Region } from '#fleet/region.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'

@@ -2,7 +2,7 @@
 // anything.
 
 import { statSync } from 'node:fs'
-import { request as requestPlain, type IncomingMessage } from 'node:http'
+import { request as requestPlain, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { nameProblem } from '#client/tls-verification.ts'
 import { readDerpMap, type DerpMap } from '#fleet/derp-map-reader.ts'
@@ -53,10 +53,34 @@ export async function loadMap(target: MapTarget, access: MapAccess): Promise<Loa
 /** The text of a map, whatever it says. Rejects if the file or URL cannot be read. */
 export async function mapText(target: MapTarget, access: MapAccess): Promise<string> {
   if (target.kind === 'map-file') return fileText(target.path)
-  return await within(access.timeoutMs, 'no map', get(target.url, access))
+  const { status, text, url } = await requestText(target.url, access)
+  if (status !== 200) throw statusError(`${withoutSecrets(url)} answers ${status}`, text)
+  return text
 }
 
-function fileText(path: string): string {
+export interface ReceivedText {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+  /** Where redirects have led to. */
+  readonly url: string
+}
+
+/**
+ * Gets a text, with the given fields in the request's head.
+ *
+ * @throws Error if there is no answer in time, or one that is too large
+ */
+export async function requestText(
+  url: string,
+  access: MapAccess,
+  fields: Readonly<Record<string, string>> = {},
+): Promise<ReceivedText> {
+  return await within(access.timeoutMs, 'no map', get(url, { ...access, fields }))
+}
+
+/** @throws Error if there is no file, or one that is too large */
+export function fileText(path: string): string {
   const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   if (bytes > MAP_BYTES_MAX) throw new Error(`${path} has ${bytes} bytes; expected at most ${MAP_BYTES_MAX}`)
   const file = readFileText(path)
@@ -64,17 +88,19 @@ function fileText(path: string): string {
   throw new Error(`${path} ${whyUnread(file)}`)
 }
 
-async function get(url: string, access: MapAccess, redirects = 0): Promise<string> {
-  const response = await open(url, access)
+interface Request extends MapAccess {
+  readonly fields: Readonly<Record<string, string>>
+}
+
+async function get(url: string, request: Request, redirects = 0): Promise<ReceivedText> {
+  const response = await open(url, request)
   try {
-    const status = response.statusCode ?? 0
-    const { location } = response.headers
+    const { statusCode: status = 0, headers } = response
+    const { location } = headers
     if (status >= 300 && status <= 399 && location !== undefined && URL.canParse(location, url)) {
-      return await get(nextUrl(url, location, redirects), access, redirects + 1)
+      return await get(nextUrl(url, location, redirects), request, redirects + 1)
     }
-    const text = await body(response)
-    if (status !== 200) throw statusError(`${withoutSecrets(url)} answers ${status}`, text)
-    return text
+    return { status, headers, text: await body(response), url }
   } finally {
     response.destroy()
   }
@@ -98,9 +124,9 @@ function nextUrl(from: string, location: string, redirects: number): string {
   return next.href
 }
 
-function open(url: string, access: MapAccess): Promise<IncomingMessage> {
+function open(url: string, { fields, ...access }: Request): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const options = { signal: AbortSignal.timeout(access.timeoutMs) }
+    const options = { signal: AbortSignal.timeout(access.timeoutMs), headers: fields }
     const outgoing = url.startsWith('https:')
       ? requestTls(url, {
           ...options,

@@ -33,6 +33,14 @@ export function parseTarget(text: string): ProbeTarget | undefined {
   return relay === undefined && existsSync(text) ? { kind: 'map-file', path: text } : relay
 }
 
+/** The same where only a map is meant: it has no other name than a path or a URL; a URL without a path may be one, too. */
+export function mapTargetOf(given: string): MapTarget | undefined {
+  const target = parseTarget(given)
+  if (target === undefined) return undefined
+  if (target.kind !== 'relay') return target
+  return /^https?:/i.test(given) ? { kind: 'map-url', url: given } : { kind: 'map-file', path: given }
+}
+
 function fileTarget(text: string): MapTarget | undefined {
   try {
     return { kind: 'map-file', path: fileURLToPath(text) }

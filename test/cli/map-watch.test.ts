@@ -1,0 +1,184 @@
+// `derpfleet map watch` beside a server that gives whole maps, broken ones, or none: the file is always a valid map.
+
+import { generateKeyPairSync, sign } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { derpMapText } from '#fleet/derp-map-writer.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { waitUntil } from '../support/process.ts'
+import { derpfleet, startDerpfleet } from './program.ts'
+
+const region = (id: number) => ({
+  id,
+  code: `r${id}`,
+  name: 'r',
+  nodes: [{ name: `${id}a`, hostname: 'a.example' }],
+})
+const MAP = derpMapText('json', [region(900), region(901)])
+const LESS = derpMapText('json', [region(900)])
+const YAML = derpMapText('headscale', [region(900), region(901)])
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void
+const text =
+  (body: string, status = 200, headers: Readonly<Record<string, string>> = {}): Answer =>
+  (_, response) =>
+    response.writeHead(status, headers).end(body)
+
+let folder: TemporaryFolder
+let server: Server
+let answer: Answer
+let url: string
+let asked: (string | undefined)[]
+
+beforeEach(async () => {
+  folder = new TemporaryFolder()
+  answer = text(MAP)
+  asked = []
+  server = createServer((request, response) => {
+    asked.push(request.headers['if-none-match'])
+    answer(request, response)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/derpmap.json`
+})
+
+afterEach(() => {
+  server.closeAllConnections()
+  server.close()
+  folder[Symbol.dispose]()
+})
+
+const lookOnce = async (...args: string[]) => await derpfleet(['map', 'watch', ...args, '-once'])
+
+describe('one look', () => {
+  it('keeps the bytes as they come, and leaves a file alone that has them', async () => {
+    const path = folder.at('derp.json')
+    const { code, stdout, stderr } = await lookOnce(url, '-o', path)
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^\S+Z http:\S+: 2 regions, 2 nodes\n$/)
+    expect(readFileSync(path, 'utf8')).toBe(MAP)
+    const before = statSync(path)
+    await lookOnce(url, '-o', path)
+    expect([statSync(path).ino, statSync(path).mtimeMs]).toEqual([before.ino, before.mtimeMs])
+    expect(readdirSync(folder.path)).toEqual(['derp.json'])
+  })
+
+  it.each<readonly [string, Answer, RegExp]>([
+    ['nothing', text(''), /no regions/],
+    ['an error in JSON', text('{"error":"overloaded"}', 503), /answers 503/],
+    ['an error in JSON that claims to be none', text('{"error":"overloaded"}'), /no regions/],
+    ['an empty map', text('{"Regions":{}}'), /has no regions/],
+    ['a page', text('<html>welcome</html>'), /no regions/],
+    ['half a map', text(MAP.slice(0, -40)), /neither JSON nor YAML/],
+    [
+      'half a body',
+      (_, response) =>
+        response.writeHead(200, { 'Content-Length': '9999' }).write(MAP, () => response.destroy()),
+      /aborted/,
+    ],
+    ['a region without nodes', text(MAP.replace(/"Nodes":\[[^\]]*\]/, '"Nodes":[]')), /has no nodes/],
+    ['a node without a name', text(MAP.replaceAll('"HostName":"a.example",', '')), /invalid/],
+    ['304 to a first request', text('', 304), /304/],
+    ['another place that refuses', text('', 302, { Location: 'http://127.0.0.1:1/' }), /ECONNREFUSED/],
+    ['too much', text(' '.repeat(5_000_000)), /more than/],
+    ['a reset', (_, response) => response.socket?.resetAndDestroy(), /ECONNRESET|hang up/],
+  ])('at a server with %s keeps the file', async (_, broken, reason) => {
+    const path = folder.write('derp.json', LESS)
+    answer = broken
+    const { code, stdout, stderr } = await lookOnce(url, '-o', path)
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr).toMatch(reason)
+    expect(stderr).toContain('there is no valid map')
+    expect(readFileSync(path, 'utf8')).toBe(LESS)
+  })
+
+  it('goes on to the next place', async () => {
+    const copy = folder.write('copy.json', LESS)
+    const { code, stdout, stderr } = await lookOnce(
+      'http://127.0.0.1:1/derpmap.json',
+      copy,
+      '-o',
+      folder.at('derp.json'),
+    )
+    expect([code, stdout]).toEqual([0, expect.stringContaining(`${copy}: 1 regions`)])
+    expect(stderr).toContain('ECONNREFUSED')
+    expect(readFileSync(folder.at('derp.json'), 'utf8')).toBe(LESS)
+  })
+
+  it('accepts only maps that the key has signed', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const key = folder.write('map.pub', publicKey.export({ type: 'spki', format: 'pem' }).toString())
+    const signature = sign(null, Buffer.from(MAP), privateKey).toString('base64')
+    const look = async (signed: Answer): Promise<number | null> => {
+      answer = signed
+      return (await lookOnce(url, '-key', key, '-o', folder.at('derp.json'))).code
+    }
+    expect(await look(text(LESS, 200, { 'Derpfleet-Map-Signature': signature }))).toBe(1)
+    expect(await look(text(MAP, 200, { 'Derpfleet-Map-Signature': 'AAAA' }))).toBe(1)
+    // A server without the header has MAP at the place of its signature, too.
+    expect(await look(text(MAP))).toBe(1)
+    expect(existsSync(folder.at('derp.json'))).toBe(false)
+    expect(await look(text(MAP, 200, { 'Derpfleet-Map-Signature': signature }))).toBe(0)
+    const detached: Answer = (request, response) =>
+      response.end(request.url?.endsWith('.sig') === true ? `${signature}\n` : MAP)
+    expect(await look(detached)).toBe(0)
+    const copy = folder.write('copy.json', MAP)
+    expect((await lookOnce(copy, '-key', key)).code).toBe(1)
+    folder.write('copy.json.sig', `${signature}\n`)
+    expect((await lookOnce(copy, '-key', key)).code).toBe(0)
+  })
+
+  it('does not give Headscale JSON as YAML', async () => {
+    const path = folder.write('derp.yaml', YAML)
+    const { code, stderr } = await lookOnce(url, '-o', path)
+    expect([code, stderr]).toEqual([1, expect.stringContaining('use /derpmap.yaml')])
+    expect(readFileSync(path, 'utf8')).toBe(YAML)
+    answer = text(YAML.replaceAll('901', '902'))
+    expect((await lookOnce(url, '-o', path)).code).toBe(0)
+    expect(readFileSync(path, 'utf8')).toContain('902')
+  })
+
+  it('says why a file cannot be written', async () => {
+    mkdirSync(folder.at('derp.json'))
+    const { code, stderr } = await lookOnce(url, '-o', folder.at('derp.json'))
+    expect([code, stderr]).toEqual([1, expect.stringContaining('is not written')])
+  })
+
+  it.each([
+    [[]],
+    [['x.json', '-interval', '0s']],
+    [['x.json', '-key', '/no/such/key']],
+    [['https://u:p@h/x']],
+  ])('is misused by %j', async (args) => {
+    expect((await lookOnce(...args)).code).toBe(2)
+  })
+})
+
+it('follows: prints changes, asks by tag, tells of trouble once, and the file has the last valid map', async () => {
+  const path = folder.at('derp.json')
+  let tag = '"v1"'
+  let body = MAP
+  const tagged: Answer = (request, response) => {
+    if (request.headers['if-none-match'] === tag) return response.writeHead(304).end()
+    return response.writeHead(200, { ETag: tag }).end(body)
+  }
+  answer = tagged
+  await using watch = await startDerpfleet(['map', 'watch', url, '-o', path, '-interval', '1s'], {
+    readyWhen: /2 regions/,
+  })
+  await waitUntil('it asks by the tag', () => asked.at(-1) === '"v1"')
+  ;[tag, body] = ['"v2"', LESS]
+  await waitUntil('it prints the change', () => watch.output.includes('- region 901'))
+  expect(readFileSync(path, 'utf8')).toBe(LESS)
+  answer = text('{"error":"overloaded"}', 503)
+  await waitUntil('it tells of trouble', () => watch.output.includes('the last map stays'))
+  const count = asked.length
+  await waitUntil('it asks again', () => asked.length > count + 1)
+  expect(watch.output.match(/answers 503/g)).toHaveLength(1)
+  expect(readFileSync(path, 'utf8')).toBe(LESS)
+  answer = tagged
+  await waitUntil('all is well', () => watch.output.includes('all is well again'))
+})

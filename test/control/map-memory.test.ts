@@ -61,7 +61,7 @@ it.each([
   ['no time', '{"format":1,"away":{"901a":"down"}}'],
   ['no nodes', '{"format":1,"keptMs":KEPT,"away":7}'],
   ['states that are none', '{"format":1,"keptMs":KEPT,"away":{"901a":"up","900b":"gone","900c":7}}'],
-  ['too much', `{"format":1,"keptMs":KEPT,"away":{"901a":"down"}}${' '.repeat(300_000)}x`],
+  ['too much', `{"format":1,"keptMs":KEPT,"away":{"901a":"down"},"more":"${'x'.repeat(300_000)}"}`],
 ])('a file with %s says nothing', (_, text) => {
   writeFileSync(folder.at('map.json'), text.replace('KEPT', String(Date.now())))
   expect(memory.read()).toEqual(new Map())

@@ -59,7 +59,7 @@ it('follows the states of the fleet, and tells of it', async () => {
       regions: 2,
       changes: { removals: 1, returns: 1, edits: 0 },
     })
-    expect(changed).toEqual([true, false, false, false])
+    expect(changed).toEqual([true, false, false])
     expect(events).toEqual(['map_stale', 'map_current', 'map_changed', 'map_changed'])
   } finally {
     map.stop()

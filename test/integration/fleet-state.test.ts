@@ -116,6 +116,8 @@ describe.skipIf('missing' in found)('two derpfleets and a derper', { timeout: TI
       node,
       '-mesh-ca-file',
       file('authority.crt'),
+      '-map-removal',
+      '1s',
     ]
     const own = [
       '-threads',
@@ -133,6 +135,11 @@ describe.skipIf('missing' in found)('two derpfleets and a derper', { timeout: TI
     const answer = await fetch(`http://127.0.0.1:${adminPorts.get(node)}/fleet`)
     expect(answer.headers.get('content-type')).toBe('application/json')
     return (await answer.json()) as FleetAnswer
+  }
+
+  async function mapOf(node: NodeName): Promise<{ readonly text: string; readonly isStale: boolean }> {
+    const answer = await fetch(`http://127.0.0.1:${adminPorts.get(node)}/derpmap.json`)
+    return { text: await answer.text(), isStale: answer.headers.get('derpfleet-map-stale') === 'true' }
   }
 
   async function metric(node: NodeName, series: string): Promise<number> {
@@ -301,6 +308,8 @@ describe.skipIf('missing' in found)('two derpfleets and a derper', { timeout: TI
   })
 
   test('relays that are killed are down after the bound, whether they told their state or not', async () => {
+    const map = await mapOf('900a')
+    expect(map.isStale).toBe(false)
     for (const node of ['900b', DERPER] as const) {
       running.get(node)?.signal('SIGKILL')
       await running.get(node)?.exited
@@ -308,6 +317,9 @@ describe.skipIf('missing' in found)('two derpfleets and a derper', { timeout: TI
     expect(await states('900a')).toBe('up up up')
     await waitUntil('both are down', async () => (await states('900a')) === 'up down down', DOWN_TIMEOUT_MS)
     expect((await fleetOf('900a')).majority).toEqual({ seen: 1, expected: 3, isMajority: false })
+    // It may be the one that is cut off: clients keep the region of the others.
+    await waitUntil('the map is stale', async () => (await mapOf('900a')).isStale)
+    expect((await mapOf('900a')).text).toBe(map.text)
     const events = (): readonly string[] =>
       output('900a')
         .split('\n')

@@ -1,16 +1,18 @@
-// The fleet's map through a real Headscale to a real tailscaled, from the file that operators save and from the URL of a
-// relay: what clients have is what was published. Headscale shuffles the nodes of a region, and drops the scores.
+// The fleet's map through a real Headscale to a real tailscaled, from the file that operators save: what clients have is what
+// was published. Headscale merges several maps region by region, shuffles the nodes of each, and drops the scores. A relay's URL
+// is tried in map-life.test.ts.
 
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readDerpMap, type DerpMap } from '#fleet/derp-map-reader.ts'
-import { readRegionsFile } from '#fleet/regions-file.ts'
 import type { Region } from '#fleet/region.ts'
 import { derpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { LiveRelay, MESH_KEY, NO_MESH } from '../support/live-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { startHeadscale } from '../support/headscale.ts'
 import { Client } from '../support/tailnet.ts'
@@ -46,11 +48,11 @@ function readMap(text: string): DerpMap {
   return map
 }
 
-/** The map of a client behind a Headscale that has its map from there. */
-async function mapThroughHeadscale(source: string | URL): Promise<DerpMap> {
+/** The map of a client behind a Headscale that has its map from this text. */
+async function mapThroughHeadscale(map: string, url: URL): Promise<DerpMap> {
   if (programs === undefined) throw new Error('programs are missing')
   const folder = await mkdtemp(join(tmpdir(), 'map-'))
-  const control = await startHeadscale(programs.headscale, folder, '127.0.0.1', source)
+  const control = await startHeadscale(programs.headscale, folder, '127.0.0.1', { file: map, url })
   try {
     await using alice = await Client.start('alice', { folder, programs })
     await alice.logIn(control.url, control.authKey)
@@ -62,26 +64,26 @@ async function mapThroughHeadscale(source: string | URL): Promise<DerpMap> {
 }
 
 describe.skipIf(programs === undefined)("the fleet's map", () => {
-  it("reaches clients through Headscale's file and through a relay's URL", async () => {
+  it("reaches clients through Headscale's file, which replaces the regions of its URL", async () => {
     using folder = new TemporaryFolder()
     const path = folder.write('regions.yaml', FILE)
-    const read = readRegionsFile(path, FILE)
-    const regions = 'regions' in read ? read.regions : []
-    await using relay = await LiveRelay.start({
-      admin: { host: '127.0.0.1', port: 0 },
-      meshKeys: [MESH_KEY],
-      mesh: { ...NO_MESH, regionsPath: path, regions },
-    })
-    const published = readMap(await relay.page('/derpmap.json'))
-    expect(published.regions.map(({ id }) => id)).toEqual([900, 901])
-    expect(published.scores.get(900)).toBe(0.4)
-    const { stdout: file } = await derpfleet(['map', '-format', 'headscale', '-regions-file', path])
-    const url = new URL(`http://127.0.0.1:${relay.addresses.admin?.port}/derpmap.json`)
-    for (const source of [file, url]) {
-      const received = await mapThroughHeadscale(source)
-      expect(received.problems).toEqual([])
-      expect(comparable(received.regions)).toEqual(comparable(published.regions))
-      expect(received.scores.size).toBe(0)
+    const { stdout: published } = await derpfleet(['map', '-format', 'json', '-regions-file', path])
+    const { stdout: map } = await derpfleet(['map', '-format', 'headscale', '-regions-file', path])
+    const other = (id: number, code: string): object => {
+      const node = { Name: code, RegionID: id, HostName: 'x.example' }
+      return { RegionID: id, RegionCode: code, Nodes: [node] }
     }
+    const others = { Regions: { 900: other(900, 'old'), 910: other(910, 'more') } }
+    const server = createServer((_, response) => response.end(JSON.stringify(others))).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    const received = await mapThroughHeadscale(map, url).finally(() => server.close())
+    expect(received.problems).toEqual([])
+    const { regions, scores } = readMap(published)
+    expect(regions.map(({ id }) => id)).toEqual([900, 901])
+    expect(scores.get(900)).toBe(0.4)
+    expect(comparable(received.regions.filter(({ id }) => id !== 910))).toEqual(comparable(regions))
+    expect(received.regions.map(({ code }) => code)).toEqual(['fra', 'nyc', 'more'])
+    expect(received.scores.size).toBe(0)
   }, 120_000)
 })

@@ -8,6 +8,15 @@ import { freePort, runOk, startProcess, tail, type RunningProcess } from './proc
 
 export type Control = { readonly url: string; readonly authKey: string; readonly server: RunningProcess }
 
+/** Where Headscale gets its map. */
+interface MapSources {
+  readonly url: URL
+  /** The text of a map file besides. */
+  readonly file?: string
+  /** How often Headscale asks again, in Go's notation; undefined: never. */
+  readonly refreshedEvery?: string
+}
+
 /**
  * @param address the address that it listens on
  * @param map the content of a DERP map file, or its text, or where Headscale gets the map
@@ -16,16 +25,21 @@ export async function startHeadscale(
   program: string,
   folder: string,
   address: string,
-  map: object | string | URL,
+  map: object | string | URL | MapSources,
 ): Promise<Control> {
   const port = await freePort()
   const url = `http://${address}:${port}`
   const configPath = join(folder, 'config.yaml')
   const mapPath = join(folder, 'derp.yaml')
-  const sources = map instanceof URL ? { urls: [map.href], paths: [] } : { urls: [], paths: [mapPath] }
-  if (!(map instanceof URL)) await writeFile(mapPath, typeof map === 'string' ? map : stringify(map))
+  const { url: from, file, refreshedEvery } = mapSources(map)
+  if (file !== undefined) await writeFile(mapPath, file)
+  const sources = { urls: from === undefined ? [] : [from.href], paths: file === undefined ? [] : [mapPath] }
+  const refresh =
+    refreshedEvery === undefined
+      ? { auto_update_enabled: false }
+      : { auto_update_enabled: true, update_frequency: refreshedEvery }
   const config = headscaleConfig(folder, `${address}:${port}`, await freePort())
-  const derp = { server: { enabled: false }, ...sources, auto_update_enabled: false }
+  const derp = { server: { enabled: false }, ...sources, ...refresh }
   await writeFile(configPath, stringify({ ...config, derp }))
   const run = (...args: readonly string[]): Promise<string> => runOk(program, ['-c', configPath, ...args])
   const server = await startProcess(program, ['-c', configPath, 'serve'], {
@@ -41,6 +55,12 @@ export async function startHeadscale(
     await server.stop()
     throw new Error(`--- end of Headscale's log:\n${tail(server.output)}`, { cause: error })
   }
+}
+
+function mapSources(map: object | string | URL | MapSources): Partial<MapSources> {
+  if (map instanceof URL) return { url: map }
+  if (typeof map === 'string') return { file: map }
+  return 'url' in map ? map : { file: stringify(map) }
 }
 
 function headscaleConfig(folder: string, address: string, grpcPort: number): object {

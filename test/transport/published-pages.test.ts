@@ -37,7 +37,8 @@ it('answers a thousand a second, and more in plain text', () => {
   pages.use([PAGE])
   const full = (): number => {
     const answers = Array.from({ length: 3_000 }, () => pages.answer('/map', head('GET')))
-    for (const answer of answers) if (answer?.status.startsWith('503') === true) expect(answer.body).toBe('too many requests\n')
+    for (const answer of answers)
+      if (answer?.status.startsWith('503') === true) expect(answer.body).toBe('too many requests\n')
     return answers.filter((answer) => answer?.body === '{}').length
   }
   expect(full()).toBe(1_000)

@@ -1,5 +1,5 @@
-// The terminal of a command that shows a screen: the alternate screen without a cursor, and single keys. Gives the terminal back
-// as it was, also if the command fails.
+// The terminal of a command that shows a screen: the alternate screen without a cursor, and single keys. The command gives the
+// terminal back with `leave`, also if it fails.
 
 const ENTER = '\u{1b}[?1049h\u{1b}[?25l'
 const LEAVE = '\u{1b}[?25h\u{1b}[?1049l'
@@ -9,7 +9,7 @@ const CLEAR_REST = '\u{1b}[J'
 /** Of a terminal that does not say. */
 const USUAL_ROWS = 24
 
-export class Terminal implements Disposable {
+export class Terminal {
   constructor() {
     process.stdin.setRawMode(true)
     process.stdin.resume()
@@ -50,7 +50,8 @@ export class Terminal implements Disposable {
     })
   }
 
-  [Symbol.dispose](): void {
+  /** Gives the terminal back. */
+  leave(): void {
     process.stdin.setRawMode(false)
     process.stdin.pause()
     process.stdout.write(LEAVE)

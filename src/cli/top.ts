@@ -22,6 +22,8 @@ const KEYS: Readonly<Record<string, Sort>> = {
   h: 'headroom',
   r: 'rtt',
 }
+/** q, Ctrl-C and Ctrl-D. */
+const QUIT_KEYS: ReadonlySet<string> = new Set(['q', '\u{3}', '\u{4}'])
 /** The head, the help and the cursor. */
 const OTHER_LINES = 9
 
@@ -45,14 +47,27 @@ export const top = verbCommand({
 })
 
 async function follow(ask: () => Promise<VerbResponse>, first: Sort): Promise<number> {
-  using terminal = new Terminal()
+  const terminal = new Terminal()
+  try {
+    await showUntilQuit(terminal, ask, first)
+  } finally {
+    terminal.leave()
+  }
+  return ExitCode.done
+}
+
+async function showUntilQuit(
+  terminal: Terminal,
+  ask: () => Promise<VerbResponse>,
+  first: Sort,
+): Promise<void> {
   let sort = first
   let isPaused = false
   let response = await ask()
   for (;;) {
     terminal.show(`${screenOf(response, sort, terminal.rows)}\n${isPaused ? 'paused     ' : ''}${HELP}`)
     const key = await terminal.key(EVERY_MS)
-    if (key === 'q' || key === '\u{3}' || key === '\u{4}') return ExitCode.done
+    if (QUIT_KEYS.has(key ?? '')) return
     sort = KEYS[key ?? ''] ?? sort
     if (key === ' ') isPaused = !isPaused
     if (key === undefined && !isPaused) response = await ask()

@@ -103,7 +103,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
 
 function makePublicStatus(overview: OverviewService, threads: Pick<RelayThreads, 'broadcast'>): PublicStatus {
   return new PublicStatus({
-    overview: () => overview.overview(),
+    states: () => overview.states(),
     publish: (page) => threads.broadcast({ kind: 'publicStatus', page }),
   })
 }

@@ -5,7 +5,7 @@ import { latencyMatrix, type MatrixLink } from '#fleet/latency-matrix.ts'
 import { NodeState } from '#fleet/node-state.ts'
 import type { Region } from '#fleet/region.ts'
 import type { RelayView } from '#fleet/fleet-state.ts'
-import type { Overview, OverviewLink, OverviewMap, OverviewRegion, OverviewRelay } from '#ops/overview.ts'
+import type { Overview, OverviewLink, OverviewMap, OverviewRegion, OverviewRelay, RelayWord } from '#ops/overview.ts'
 import { LOOK_MS, RecentLoad } from '#ops/recent-load.ts'
 import { headroomOf } from '#ops/relay-quality.ts'
 import type { StatusSource } from '#ops/status-pages.ts'
@@ -16,6 +16,8 @@ import type { Service } from './service.ts'
 
 /** A page has a cell for each, and JSON a line: more than a fleet of thirty relays has. */
 const LINKS_MAX = 1_000
+/** Shorter than the time between two looks at the load: who asks sees each of them. */
+const KEPT_MS = 500
 
 export interface OverviewParts extends Pick<
   MetricParts,
@@ -30,6 +32,7 @@ export class OverviewService implements Service, StatusSource {
   readonly #parts: OverviewParts
   readonly #load: RecentLoad
   readonly #startedMs = Date.now()
+  #last: { readonly atMs: number; readonly overview: Overview } | undefined = undefined
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: OverviewParts) {
@@ -56,9 +59,33 @@ export class OverviewService implements Service, StatusSource {
     this.stream.close()
   }
 
+  /** The same value for half a second, however many ask. */
   overview(): Overview {
+    const nowMs = performance.now()
+    if (this.#last === undefined || nowMs - this.#last.atMs >= KEPT_MS)
+      this.#last = { atMs: nowMs, overview: this.#make() }
+    return this.#last.overview
+  }
+
+  /** What everybody may know; cheap, since it is looked at all the time. */
+  states(): Pick<Overview, 'state' | 'regions'> {
+    const { fleet, mesh } = this.#parts
+    const stateOf = (node: string): NodeState => fleet.fleet.stateOf(node)
+    return {
+      state: this.#word,
+      regions: (mesh?.regions ?? []).map((region) => regionOf(region, [], stateOf)),
+    }
+  }
+
+  get #word(): RelayWord {
+    const { drain, readiness } = this.#parts
+    if (drain.isDraining) return 'draining'
+    return readiness.health.report().isReady ? 'serving' : 'notReady'
+  }
+
+  #make(): Overview {
     const { settings, log, readiness, quality, drain, fleet, mesh, certificates } = this.#parts
-    const { isReady, checks } = readiness.health.report()
+    const { checks } = readiness.health.report()
     const headroom = headroomOf(quality.read())
     const [life] = certificates?.status.certificates ?? []
     const regions = mesh?.regions ?? []
@@ -70,7 +97,7 @@ export class OverviewService implements Service, StatusSource {
       nodes: mesh?.position.nodes ?? [],
       version: packageVersion(),
       startedMs: this.#startedMs,
-      state: drain.isDraining ? 'draining' : isReady ? 'serving' : 'notReady',
+      state: this.#word,
       failing: checks.filter(({ isOk }) => !isOk).map(({ name, detail }) => `${name}: ${detail}`),
       clientsLeft: drain.isDraining ? drain.numbers().remaining : undefined,
       load: this.#load.read(),

@@ -9,7 +9,7 @@ import type { Service } from './service.ts'
 const LOOK_MS = 1_000
 
 export interface PublicStatusParts {
-  readonly overview: () => Pick<Overview, 'state' | 'regions'>
+  readonly states: () => Pick<Overview, 'state' | 'regions'>
   readonly publish: (page: { fields: typeof PUBLIC_HEADERS; body: string }) => void
 }
 
@@ -32,7 +32,7 @@ export class PublicStatus implements Service {
   }
 
   #look(): void {
-    const html = publicPage(this.#parts.overview())
+    const html = publicPage(this.#parts.states())
     if (html === this.#published) return
     this.#published = html
     this.#parts.publish({ fields: PUBLIC_HEADERS, body: html })

@@ -7,7 +7,7 @@ import { mapPages, type MapSource } from './map-pages.ts'
 import type { Metrics } from './metrics.ts'
 import { regionPages, type RegionsSource } from './region-pages.ts'
 import { qualityJson, type RelayQuality } from './relay-quality.ts'
-import { statusAnswer, statusPages, wantsHtml, type StatusSource } from './status-pages.ts'
+import { StatusPages, wantsHtml, type StatusSource } from './status-pages.ts'
 import type { Varz } from './varz.ts'
 
 export interface AdminPagesParts {
@@ -33,17 +33,19 @@ const PLAIN = 'text/plain; charset=utf-8'
 
 export class AdminPages {
   readonly #parts: AdminPagesParts
+  readonly #status: StatusPages | undefined
   readonly #pages: readonly Page[]
 
   constructor(parts: AdminPagesParts) {
     this.#parts = parts
+    this.#status = parts.status && new StatusPages(parts.status)
     this.#pages = [
       {
         path: '/',
         about: 'this index; for browsers, the status page',
         answer: (request) => this.#root(request),
       },
-      ...(parts.status === undefined ? [] : statusPages(parts.status)),
+      ...(this.#status?.pages ?? []),
       {
         path: '/metrics',
         about: 'metrics for Prometheus, as text or OpenMetrics',
@@ -90,8 +92,7 @@ export class AdminPages {
   }
 
   #root(request: AdminRequest): PageAnswer {
-    const { status } = this.#parts
-    return status !== undefined && wantsHtml(request.accept) ? statusAnswer(request, status) : this.#index()
+    return this.#status !== undefined && wantsHtml(request.accept) ? this.#status.page(request) : this.#index()
   }
 
   #index(): PageAnswer {

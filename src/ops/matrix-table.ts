@@ -25,10 +25,11 @@ export function matrixTable(overview: Overview): Markup | undefined {
   const axes = axesOf(overview)
   if (axes.length < 2) return undefined
   const heads = axes.map(({ label, title }) => markup`<th scope="col" title="${title}">${label}</th>`)
-  const rows = axes.map(
-    (from) =>
-      markup`<tr><th scope="row" title="${from.title}">${from.label}</th>${axes.map((to) => cell(overview.links, from, to))}</tr>\n`,
-  )
+  const rows = axes.map((from) => {
+    const links = overview.links.filter((link) => from.has(link.from))
+    const cells = axes.map((to) => cell(links, from, to))
+    return markup`<tr><th scope="row" title="${from.title}">${from.label}</th>${cells}</tr>\n`
+  })
   return markup`<table class="heat"><caption>Median round trips in milliseconds, measured from the row to the column</caption>
 <thead><tr><td>from \u{2193} to \u{2192}</td>${heads}</tr></thead><tbody>
 ${rows}</tbody></table>`
@@ -60,8 +61,9 @@ function axesOf({ relays, regions }: Overview): readonly Axis[] {
   }))
 }
 
+/** @param links of `from` */
 function cell(links: readonly OverviewLink[], from: Axis, to: Axis): Markup {
-  const here = links.filter((link) => from.has(link.from) && to.has(link.to))
+  const here = links.filter((link) => to.has(link.to))
   const up = here.filter(({ isUp }) => isUp)
   const trips = up.flatMap(({ rttMs }) => (rttMs === undefined ? [] : [rttMs])).toSorted((a, b) => a - b)
   const median = trips[Math.floor(trips.length / 2)]

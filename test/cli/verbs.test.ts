@@ -78,6 +78,8 @@ test('top and status -short print the overview; -addr needs no token', async () 
       expect.stringMatching(/^localhost {2}Serving, ok {2}[^]*\n\*localhost +up +0 /),
     ])
   }
+  // As users run it: the test's own process also knows syntax that Node does not have.
+  expect((await derpfleetProcess(['top', ...at])).stdout).toMatch(/^localhost {2}Serving/)
   expect(JSON.parse((await run(folder, 'top', '-json', ...at)).stdout)).toMatchObject({
     level: 'ok',
     hostname: 'localhost',

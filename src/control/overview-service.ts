@@ -5,7 +5,14 @@ import { latencyMatrix, type MatrixLink } from '#fleet/latency-matrix.ts'
 import { NodeState } from '#fleet/node-state.ts'
 import type { Region } from '#fleet/region.ts'
 import type { RelayView } from '#fleet/fleet-state.ts'
-import type { Overview, OverviewLink, OverviewMap, OverviewRegion, OverviewRelay, RelayWord } from '#ops/overview.ts'
+import type {
+  Overview,
+  OverviewLink,
+  OverviewMap,
+  OverviewRegion,
+  OverviewRelay,
+  RelayWord,
+} from '#ops/overview.ts'
 import { LOOK_MS, RecentLoad } from '#ops/recent-load.ts'
 import { headroomOf } from '#ops/relay-quality.ts'
 import type { StatusSource } from '#ops/status-pages.ts'

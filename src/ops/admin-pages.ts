@@ -92,7 +92,9 @@ export class AdminPages {
   }
 
   #root(request: AdminRequest): PageAnswer {
-    return this.#status !== undefined && wantsHtml(request.accept) ? this.#status.page(request) : this.#index()
+    return this.#status !== undefined && wantsHtml(request.accept)
+      ? this.#status.page(request)
+      : this.#index()
   }
 
   #index(): PageAnswer {

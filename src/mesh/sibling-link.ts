@@ -354,7 +354,8 @@ export class SiblingLink implements DialableSibling {
     if (this.#state === 'up' && nowMs - this.#upSinceMs > SETTLED_MS) this.#redial.succeeded()
     if (nowMs < this.#pingDueMs) return
     this.#pingDueMs = nowMs + PING_EVERY_MS
-    this.#sendControl(this.#quality.ping(nowMs))
+    // The time is taken anew: this sweep may have done a lot before it came to this link.
+    this.#sendControl(this.#quality.ping(this.#parts.now()))
   }
 
   /** `why` completes "the sibling …". */

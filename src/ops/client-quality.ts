@@ -65,13 +65,13 @@ export class ClientQuality {
       {
         name: 'derp_client_round_trip_by_region_seconds',
         type: 'histogram',
-        help: 'Smoothed TCP round trips of clients by the region that is their home; other if it is not known.',
+        help: 'Smallest TCP round trips of clients by the region that is their home; other if it is not known.',
         samples: this.#byRegion.samples('home_region'),
       },
       {
         name: 'derp_client_round_trip_by_country_seconds',
         type: 'histogram',
-        help: 'Smoothed TCP round trips of clients by the country of their address.',
+        help: 'Smallest TCP round trips of clients by the country of their address.',
         samples: this.#byCountry.samples('country'),
       },
       {

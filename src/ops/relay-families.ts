@@ -318,7 +318,7 @@ const HISTOGRAMS: Readonly<
   },
   roundTrip: {
     name: 'derp_client_round_trip_seconds',
-    help: 'Smoothed TCP round trips of clients, each read about once a minute. Empty without native calls.',
+    help: 'Smallest TCP round trips of clients in five minutes, each read about once a minute. Empty without native calls.',
   },
 }
 

@@ -3,17 +3,19 @@
 // with a third of what it can carry. What tells is the cost of a packet beside how alone packets are: in writes per packet,
 // and in turns of the event loop, per packet, that began with a sleeping thread. Runs on the control thread.
 //
-//   busy time per packet = full cost × (1 + 4 × writes per packet + 8 × idle share × turns per packet)
+//   busy time per packet = bare cost × (1 + 4 × writes per packet + 6 × idle share × turns per packet)
 //
-// The two factors are of the reference measurements (docs/decisions/0020), and the full cost is of this machine and load: it
-// follows from any load. A full thread has three writes in a hundred packets.
+// The two factors are of the reference measurements (docs/decisions/0020), and the bare cost is of this machine and load: it
+// follows from any load. A full thread does not sleep, and its turns have a hundred packets, in as many writes as now, or in
+// ten if they are more: with more destinations its turns become longer.
 
 import type { Counters } from '#relay/counters.ts'
 import type { LoopTime } from './metrics.ts'
 
 const WRITE_FACTOR = 4
-const WAKE_FACTOR = 8
-const FULL_WRITES_PER_PACKET = 0.03
+const WAKE_FACTOR = 6
+const FULL_TURN_PACKETS = 100
+const FULL_WRITES_PER_PACKET_MAX = 0.1
 /** With fewer packets in a look, timers and pages weigh more than packets. */
 const PACKETS_MIN = 1_000
 /** A login takes as long as fifty packets. A look with more logins than this share of its packets tells nothing of packets. */
@@ -74,7 +76,7 @@ class ThreadLoad {
   /** Undefined until there was a load to judge by. */
   #read(): HeadroomNumbers | undefined {
     if (this.#weight === 0) return undefined
-    const packetsMaxPerSecond = 1e6 / (this.#fullCostUs * (1 + WRITE_FACTOR * FULL_WRITES_PER_PACKET))
+    const packetsMaxPerSecond = 1e6 / this.#fullCostUs
     return {
       ratio: Math.max(0, 1 - this.#packetsPerSecond / packetsMaxPerSecond),
       packetsPerSecond: this.#packetsPerSecond,
@@ -104,14 +106,17 @@ export class ThreadHeadroom {
   }
 }
 
-/** What a packet would cost without writes and wake-ups of its own. */
+/** What a packet would cost on a full thread. */
 function fullCostUs(last: Look, now: Look): number {
   const packets = now.packets - last.packets
   const activeMs = now.activeMs - last.activeMs
   const idleShare = 1 - activeMs / (activeMs + now.idleMs - last.idleMs)
   const writes = (now.writes - last.writes) / packets
-  const wakes = (idleShare * (now.turns - last.turns)) / packets
-  return (1_000 * activeMs) / packets / (1 + WRITE_FACTOR * writes + WAKE_FACTOR * wakes)
+  const turns = (now.turns - last.turns) / packets
+  const perTurn = turns === 0 ? Infinity : writes / turns
+  const fullWrites = Math.min(writes, perTurn / FULL_TURN_PACKETS, FULL_WRITES_PER_PACKET_MAX)
+  const bareUs = (1_000 * activeMs) / packets / (1 + WRITE_FACTOR * writes + WAKE_FACTOR * idleShare * turns)
+  return bareUs * (1 + WRITE_FACTOR * fullWrites)
 }
 
 /** A packet is received and sent by one thread, or each of two does half. What siblings forward and are sent counts as well. */

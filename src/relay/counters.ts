@@ -118,7 +118,7 @@ export const HISTOGRAM_BOUNDS = {
   login: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   /** From the request for admission to the answer, including the wait for a turn. */
   admission: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-  /** Smoothed round trips of clients, each read about once a minute; derper's bounds. */
+  /** Smallest round trips of clients, each read about once a minute; derper's bounds. */
   roundTrip: [0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5],
   /** How late timer sweeps were. */
   loopLag: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],

@@ -30,7 +30,7 @@ export interface Link {
   write(bytes: Uint8Array, isLast: boolean): boolean
   /** It carries the packets of many clients: several that arrive at once need not be willing to wait for each other. */
   becomeTrunk(): void
-  /** The smoothed round trip of the connection below; 0 or less if it is not known. */
+  /** The smallest round trip of the connection below within the last minutes; 0 or less if it is not known. */
   readonly roundTripSeconds: number
   /** Stops reading; bytes that were already received may still arrive. */
   pause(): void

@@ -31,9 +31,11 @@ const DESCRIPTOR_MIN = 3
 /** Of `struct sockaddr_un`: the family, then the path. */
 const UNIX_PATH_AT = 2
 const UNIX_PATH_BYTES_MAX = 108
-/** Of `struct tcp_info`: the smoothed round trip, in microseconds. */
+/** Of `struct tcp_info`, in microseconds: the smoothed round trip, and the smallest of the last minutes, which may be missing. */
 const TCP_INFO_RTT_AT = 68
-const TCP_INFO_BYTES = 104
+const TCP_INFO_MIN_RTT_AT = 148
+const TCP_INFO_BYTES = 152
+const NO_MIN_RTT = 0xffff_ffff
 /** `struct ucred`: process, user, group. */
 const UCRED_USER_AT = 4
 const UCRED_BYTES = 12
@@ -45,7 +47,10 @@ export interface Native {
    */
   setUserTimeout(descriptor: number, ms: number): number
   userTimeout(descriptor: number): number
-  /** The smoothed round trip of a TCP connection, in microseconds; 0 if none was measured. */
+  /**
+   * The smallest round trip of a TCP connection within the last five minutes, in microseconds; 0 if none was measured. The
+   * smoothed one has the time by which clients delay acknowledgements in it, up to 40 ms each.
+   */
   roundTripUs(descriptor: number): number
   /** The user that has connected to a Unix socket, as it was at that moment. */
   peerUser(descriptor: number): number
@@ -129,7 +134,10 @@ class LibcCalls implements Native {
 
   roundTripUs(descriptor: number): number {
     const result = this.#option(descriptor, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES)
-    return result < 0 ? result : this.#value.readUInt32LE(TCP_INFO_RTT_AT)
+    if (result < 0) return result
+    const minUs = this.#value.readUInt32LE(TCP_INFO_MIN_RTT_AT)
+    // Kernels before 4.9 do not have it.
+    return minUs === 0 || minUs === NO_MIN_RTT ? this.#value.readUInt32LE(TCP_INFO_RTT_AT) : minUs
   }
 
   peerUser(descriptor: number): number {

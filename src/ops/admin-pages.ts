@@ -1,12 +1,14 @@
 // The pages of the admin port: path → answer, as data. All pages are read-only and are meant for operators and their
 // tools. HTTP is `admin-server.ts`.
 
+import { acceptedFormat } from './exposition.ts'
 import type { AdminRequest, Page, PageAnswer, StreamAnswer } from './admin-page.ts'
 import { reportText, type Health } from './health.ts'
 import { mapPages, type MapSource } from './map-pages.ts'
 import type { Metrics } from './metrics.ts'
 import { regionPages, type RegionsSource } from './region-pages.ts'
 import { qualityJson, type RelayQuality } from './relay-quality.ts'
+import { ReusedAnswer } from './reused-answer.ts'
 import { StatusPages, wantsHtml, type StatusSource } from './status-pages.ts'
 import type { Varz } from './varz.ts'
 
@@ -39,6 +41,9 @@ export class AdminPages {
   constructor(parts: AdminPagesParts) {
     this.#parts = parts
     this.#status = parts.status && new StatusPages(parts.status)
+    const reused = (): ReusedAnswer<PageAnswer> => new ReusedAnswer()
+    const metrics = { classic: reused(), openMetrics: reused() }
+    const [varz, quality, fleet] = [reused(), reused(), reused()]
     this.#pages = [
       {
         path: '/',
@@ -49,16 +54,12 @@ export class AdminPages {
       {
         path: '/metrics',
         about: 'metrics for Prometheus, as text or OpenMetrics',
-        answer: ({ accept }) => this.#metrics(accept),
+        answer: async ({ accept }) => await metrics[acceptedFormat(accept)].answer(() => this.#metrics(accept)),
       },
       {
         path: '/quality',
         about: 'what this relay measures of itself, its links and its clients, as JSON',
-        answer: () => ({
-          status: 200,
-          contentType: 'application/json',
-          text: qualityJson(this.#parts.quality()),
-        }),
+        answer: async () => await quality.answer(() => json(qualityJson(this.#parts.quality()))),
       },
       {
         path: '/livez',
@@ -74,12 +75,12 @@ export class AdminPages {
       {
         path: '/fleet',
         about: 'all relays of the fleet as this relay knows them, as JSON',
-        answer: () => ({ status: 200, contentType: 'application/json', text: this.#parts.fleet() }),
+        answer: async () => await fleet.answer(() => json(this.#parts.fleet())),
       },
       {
         path: '/debug/varz',
         about: "metrics under derper's names",
-        answer: () => this.#varz(),
+        answer: async () => await varz.answer(() => this.#varz()),
       },
       ...(parts.map === undefined ? [] : mapPages(parts.map)),
       ...(parts.regions === undefined ? [] : regionPages(parts.regions)),
@@ -128,6 +129,10 @@ export class AdminPages {
     const text = reportText(report, query.has('verbose') ? 'all' : 'failing')
     return { status, contentType: PLAIN, text }
   }
+}
+
+function json(text: string): PageAnswer {
+  return { status: 200, contentType: 'application/json', text }
 }
 
 function wantsJson(accept: string | undefined): boolean {

@@ -12,6 +12,7 @@ import { goodput } from './figures/goodput.ts'
 import { http } from './figures/http-pages.ts'
 import { logins } from './figures/logins.ts'
 import { memory } from './figures/memory.ts'
+import { pages } from './figures/operator-pages.ts'
 import { plain } from './figures/plain-tcp.ts'
 import { presence } from './figures/presence.ts'
 import { probeDelay } from './figures/probe-delay.ts'
@@ -35,6 +36,7 @@ export const FIGURES: readonly Figure[] = [
   upgrade,
   stun,
   http,
+  pages,
   plain,
   forwarding,
   presence,

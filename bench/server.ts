@@ -20,6 +20,8 @@ export interface StartOptions {
   /** Relay threads; of this checkout's relay only. */
   readonly threads?: number
   readonly mesh?: MeshSettings
+  /** Further options, of this checkout's relay only. */
+  readonly more?: readonly string[]
 }
 
 /** Settings of one relay of a mesh: see mesh.ts. */
@@ -85,12 +87,13 @@ export class Server implements LoadTarget {
       ...(isOurs ? ['serve'] : []),
       ...listen,
       ...(options.isPlain === true ? [] : identity),
-      ...(isOurs ? own : []),
+      ...(isOurs ? [...own, ...(options.more ?? [])] : []),
       ...(mesh === undefined ? [] : meshArguments(workFolder, mesh)),
     ]
     const env = {
       DERPFLEET_OPEN_RELAY: 'true',
-      STATE_DIRECTORY: workFolder.path,
+      // Several at a time have one key; in one folder, the second would take the first for a run that it is to replace.
+      STATE_DIRECTORY: await workFolder.stateFolder(port),
       // Relays of a mesh verify each other, and the certificate is self-signed.
       ...(mesh === undefined ? {} : { SSL_CERT_FILE: workFolder.certificatePath }),
     }

@@ -3,7 +3,7 @@
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeCertificate } from '../test/support/certificate.ts'
@@ -36,6 +36,13 @@ export class WorkFolder {
 
   get meshKeyPath(): string {
     return join(this.path, 'psk')
+  }
+
+  /** The state folder of the server on that port. */
+  async stateFolder(port: number): Promise<string> {
+    const path = join(this.path, `state-${port}`)
+    await mkdir(path, { recursive: true })
+    return path
   }
 
   /** The file with the node key of that name, which is made at the first call. */

@@ -3,7 +3,7 @@
 
 import type { Bench } from '../bench.ts'
 import type { Figure, Row, Series } from '../figure.ts'
-import { carriedOf, cpuUsPerFrame, lossOf } from '../load/load.ts'
+import { carriedOf, cpuUsPerFrame, lossOf, type Load } from '../load/load.ts'
 import type { LoadOutcome } from '../load/outcome.ts'
 import { delayMs } from '../load/delays.ts'
 import { withBounds } from '../row.ts'
@@ -84,12 +84,17 @@ class Search {
 }
 
 /** The last clean step by a rough search: one load per step, doubling first, then by bisection. */
-async function roughCleanStep(bench: Bench, server: LoadTarget, pairs: number): Promise<number> {
+async function roughCleanStep(
+  bench: Bench,
+  server: LoadTarget,
+  pairs: number,
+  more: Partial<Load> = {},
+): Promise<number> {
   const isClean = async (step: number): Promise<boolean> => {
     // A step with loss is measured twice: a short disturbance would end the search at a step that is far too low.
     for (let attempt = 0; attempt < 2; attempt++) {
       bench.progress.step(`${pairs} pairs, ${server.name}: rough search at ${rateAt(step)}/s`)
-      if (excess(await bench.runLoad(server, bench.load(rateAt(step), pairs))) < LOSS_MAX) return true
+      if (excess(await bench.runLoad(server, bench.load(rateAt(step), pairs, more))) < LOSS_MAX) return true
     }
     return false
   }
@@ -184,9 +189,14 @@ export async function knownCleanRate(bench: Bench, server: Server): Promise<numb
   return (bench.facts[name] ??= await roughCleanRate(bench, server, 10))
 }
 
-/** A clean rate by a rough search. */
-export async function roughCleanRate(bench: Bench, target: LoadTarget, pairs: number): Promise<number> {
-  return rateAt(await roughCleanStep(bench, target, pairs))
+/** A clean rate by a rough search. @param more what is unusual about the load */
+export async function roughCleanRate(
+  bench: Bench,
+  target: LoadTarget,
+  pairs: number,
+  more: Partial<Load> = {},
+): Promise<number> {
+  return rateAt(await roughCleanStep(bench, target, pairs, more))
 }
 
 export const cleanRate: Figure = {

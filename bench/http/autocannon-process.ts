@@ -1,4 +1,4 @@
-// One run of autocannon against one page: a program that measure-pages.ts starts, so that it can be pinned to a
+// One run of autocannon against a page, or several in turn: a program that measure-pages.ts starts, so that it can be pinned to a
 // processor. The job is JSON in the first argument; the result is printed as JSON.
 //
 // autocannon's own percentiles are whole milliseconds, and a connection that the server closes is no error for it. So
@@ -9,6 +9,10 @@ import { cpuSeconds } from '../process-stats.ts'
 
 export interface AutocannonJob {
   readonly url: string
+  /** Paths that each connection requests in turn, in place of that of the URL. */
+  readonly paths?: readonly string[]
+  /** Requests per second of all connections together; undefined: as fast as the server responds. */
+  readonly requestsPerSecond?: number
   readonly connections: number
   readonly durationMs: number
   /** The server's process, to measure its CPU time. */
@@ -91,7 +95,7 @@ async function measurePage(job: AutocannonJob): Promise<HttpLoadResult> {
     errors: result.errors - result.timeouts,
     timeouts: result.timeouts,
     non2xx: result.non2xx,
-    // When the time is over, each connection waits for one more response.
+    // When the time is over, each connection waits for one more response at most.
     unanswered: Math.max(0, result.requests.sent - requests - job.connections - result.errors),
     statuses: responses.statuses,
     errorTexts: responses.errorTexts,
@@ -103,6 +107,8 @@ async function runAutocannon(job: AutocannonJob, responses: Responses): Promise<
   const options: autocannon.Options = {
     url: job.url,
     connections: job.connections,
+    ...(job.paths === undefined ? {} : { requests: job.paths.map((path) => ({ path })) }),
+    ...(job.requestsPerSecond === undefined ? {} : { overallRate: job.requestsPerSecond }),
     duration: job.durationMs / 1_000,
     timeout: TIMEOUT_SECONDS,
     sampleInt: SAMPLE_MS,

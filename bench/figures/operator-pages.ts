@@ -17,7 +17,7 @@ import { ownRow, withOwnTarget } from '../row.ts'
 import { DERPFLEET, type Server } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'
 
-const PATHS = ['/derpmap.json', '/regions', '/', '/metrics']
+const PATHS = ['/derpmap.json', '/regions', '/status', '/metrics']
 const CONNECTIONS = 64
 const REQUESTS_PER_SECOND = 500
 const WINDOWS = 5

@@ -46,24 +46,37 @@ const shared = new SharedResources()
 const sum = { sentPackets: 0, sentBytes: 0, receivedPackets: 0, receivedBytes: 0 }
 const homeClients = new Map<string, DerpClient[]>()
 
-for (const { host, seed, count, isHome } of groups) {
-  const clients = Array.from({ length: count }, async (_, at) => {
-    const client = await DerpClient.connect({
-      host,
-      port: DERP_PORT,
-      tls: { isInsecure: true },
-      key: keyOf(seed, at),
-      isPreferred: isHome,
-      shared,
-    })
-    client.on('packet', ({ packet }) => {
-      sum.receivedPackets++
-      sum.receivedBytes += packet.length
-    })
-    return client
+/** The first round trips of a connection would have the others' logins in them if there were many. */
+const LOGINS_AT_ONCE = 4
+
+for (const group of groups) {
+  const clients: DerpClient[] = []
+  while (clients.length < group.count) {
+    const next = Math.min(LOGINS_AT_ONCE, group.count - clients.length)
+    const from = clients.length
+    const logins = Array.from({ length: next }, async (_, n) => await connect(group, from + n))
+    clients.push(...(await Promise.all(logins)))
+  }
+  if (group.isHome) homeClients.set(group.seed, clients)
+}
+
+async function connect(
+  { host, seed, isHome }: CrowdPlan['groups'][number],
+  at: number,
+): Promise<DerpClient> {
+  const client = await DerpClient.connect({
+    host,
+    port: DERP_PORT,
+    tls: { isInsecure: true },
+    key: keyOf(seed, at),
+    isPreferred: isHome,
+    shared,
   })
-  const connected = await Promise.all(clients)
-  if (isHome) homeClients.set(seed, connected)
+  client.on('packet', ({ packet }) => {
+    sum.receivedPackets++
+    sum.receivedBytes += packet.length
+  })
+  return client
 }
 
 // The clients of other crowds may have to connect first.

@@ -229,7 +229,7 @@ async function startAt(at: number, parts: Parts): Promise<LiveRelay> {
       outboxBytesMax: 65_536,
       rate: { bytesPerSecond: 20_000_000, burstBytes: 200_000 },
     },
-    measure: { countries: true, capacityBits: 1_000_000_000 },
+    measure: { countries: true, capacityBits: 1_000_000_000, isRankingServed: false },
   })
 }
 

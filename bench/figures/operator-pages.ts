@@ -104,11 +104,20 @@ function rowsOf(label: string, beside: readonly Window[], without: readonly Wind
   const errors = ownRow({ label: `${label}: errors`, unit: '', digits: 0 }, beside.map(errorsOf))
   return [
     withOwnTarget(errors, '0', (median) => median === 0),
-    ownRow({ label: '– requests', unit: '1/s', digits: 0 }, numbers((pages) => pages.requestsPerSecond)),
-    ownRow({ label: '– p99 of answers', unit: 'ms', digits: 1 }, numbers((pages) => pages.latencyMs?.p99 ?? NaN)),
+    ownRow(
+      { label: '– requests', unit: '1/s', digits: 0 },
+      numbers((pages) => pages.requestsPerSecond),
+    ),
+    ownRow(
+      { label: '– p99 of answers', unit: 'ms', digits: 1 },
+      numbers((pages) => pages.latencyMs?.p99 ?? NaN),
+    ),
     ownRow({ label: '– p99 of packets beside them', unit: 'ms', digits: 2 }, [pooledP99(beside)]),
     ownRow({ label: '– p99 of packets without them', unit: 'ms', digits: 2 }, [pooledP99(without)]),
-    ownRow({ label: '– packets lost meanwhile', unit: '%', digits: 3 }, beside.map(({ load }) => 100 * lossOf(load))),
+    ownRow(
+      { label: '– packets lost meanwhile', unit: '%', digits: 3 },
+      beside.map(({ load }) => 100 * lossOf(load)),
+    ),
   ]
 }
 

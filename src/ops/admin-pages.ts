@@ -54,7 +54,8 @@ export class AdminPages {
       {
         path: '/metrics',
         about: 'metrics for Prometheus, as text or OpenMetrics',
-        answer: async ({ accept }) => await metrics[acceptedFormat(accept)].answer(() => this.#metrics(accept)),
+        answer: async ({ accept }) =>
+          await metrics[acceptedFormat(accept)].answer(() => this.#metrics(accept)),
       },
       {
         path: '/quality',

@@ -43,7 +43,11 @@ const TIMEOUT_MS = 100_000
 
 interface Quality {
   readonly clients: {
-    readonly byHomeRegion: readonly { readonly label: string; readonly clients: number; readonly medianMs: number }[]
+    readonly byHomeRegion: readonly {
+      readonly label: string
+      readonly clients: number
+      readonly medianMs: number
+    }[]
   }
   readonly throughput: { readonly packetsPerSecond: number; readonly bytesPerSecond: number }
 }
@@ -77,7 +81,10 @@ describe.skipIf(!(await canDelayPackets()))('relays', () => {
     // Their round trips are read while other clients send.
     await Promise.all([
       crowd(lab.host(NEAR), { groups: [group('fra.lab', 'near', true)], flows: [] }),
-      crowd(lab.host(FAR), { groups: [group('nyc.lab', 'far', true), group('fra.lab', 'far', false)], flows: [] }),
+      crowd(lab.host(FAR), {
+        groups: [group('nyc.lab', 'far', true), group('fra.lab', 'far', false)],
+        flows: [],
+      }),
     ])
   }, TIMEOUT_MS)
 
@@ -191,7 +198,9 @@ describe.skipIf(!(await canDelayPackets()))('relays', () => {
     for (const [relay, homeRegion, host] of clients) {
       await expect
         .poll(async () => {
-          const { clients: { byHomeRegion } } = (await page(relay, '/quality')) as Quality
+          const {
+            clients: { byHomeRegion },
+          } = (await page(relay, '/quality')) as Quality
           const region = byHomeRegion.find(({ label }) => label === homeRegion)
           const isKnown = (region?.clients ?? 0) >= 10 && isRight(region?.medianMs, [relay, host])
           return isKnown ? 'right' : `${relay}: ${JSON.stringify(byHomeRegion)}`
@@ -201,12 +210,7 @@ describe.skipIf(!(await canDelayPackets()))('relays', () => {
   })
 })
 
-function group(
-  host: RelayName,
-  seed: string,
-  isHome: boolean,
-  count = CLIENTS,
-): CrowdPlan['groups'][number] {
+function group(host: RelayName, seed: string, isHome: boolean, count = CLIENTS): CrowdPlan['groups'][number] {
   return { host, seed, count, isHome }
 }
 

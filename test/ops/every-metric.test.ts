@@ -221,7 +221,12 @@ async function startAt(at: number, parts: Parts): Promise<LiveRelay> {
       node: `90${at}a`,
       ca: await readFile(folder.at('authority.crt'), 'utf8'),
     },
-    admission: { isOpen: false, verifyUrl: verify.url, verifyUrlFailOpen: false, tailscaledSocket: undefined },
+    admission: {
+      isOpen: false,
+      verifyUrl: verify.url,
+      verifyUrlFailOpen: false,
+      tailscaledSocket: undefined,
+    },
     limits: {
       ...LIMITS,
       keepAlive: { minMs: 1_000, maxMs: 1_500 },
@@ -256,7 +261,9 @@ async function beClients(here: LiveRelay, there: LiveRelay): Promise<readonly [D
   await waitUntil('a packet passes to the other relay', async () => {
     alice.send(bob.publicKey, Buffer.from('hello'))
     bob.send(alice.publicKey, Buffer.from('hello'))
-    return (await here.samples(/^derp_mesh_forwarded_packets_total\{direction="in"\}/)).values().next().value !== 0
+    return (
+      (await here.samples(/^derp_mesh_forwarded_packets_total\{direction="in"\}/)).values().next().value !== 0
+    )
   })
   alice.send(bob.publicKey, disco.message)
   for (const client of [cathy, twin, alice]) alice.send(client.publicKey, Buffer.alloc(100))

@@ -60,10 +60,7 @@ for (const group of groups) {
   if (group.isHome) homeClients.set(group.seed, clients)
 }
 
-async function connect(
-  { host, seed, isHome }: CrowdPlan['groups'][number],
-  at: number,
-): Promise<DerpClient> {
+async function connect({ host, seed, isHome }: CrowdPlan['groups'][number], at: number): Promise<DerpClient> {
   const client = await DerpClient.connect({
     host,
     port: DERP_PORT,

@@ -131,7 +131,7 @@ export class FleetState {
   #take(message: Uint8Array, { key, carrier }: StateSource): Taken {
     const nowMs = this.#now()
     const known = this.#records.get(key)
-    if (known?.mayBeRead(nowMs) === false) return { result: 'too_often', problems: [] }
+    if (known?.mayBeRead(carrier, nowMs) === false) return { result: 'too_often', problems: [] }
     const read = readRelayState(message)
     if (typeof read === 'string') return { result: 'unreadable', problems: [read] }
     const { state, problems } = read

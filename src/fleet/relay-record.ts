@@ -26,7 +26,10 @@ const GRACE_MS = 10_000
 const FORMER_RUNS_MAX = 4
 /** Messages of a run that was replaced are late for so long; later ones are of another relay with the same key. */
 const LATE_MS = 10_000
-/** Messages per second that are read of one relay. It sends one in five seconds, and over NATS as well. */
+/**
+ * Messages per second that are read of one relay, from each carrier: it sends one in five seconds. Whoever may use the NATS
+ * servers can repeat what was said there, and must not keep out what comes over a link.
+ */
 const MESSAGES_PER_SECOND = 20
 const SECOND_MS = 1_000
 
@@ -49,7 +52,7 @@ export class RelayRecord {
   /** Fields of the last message that were out of bounds. */
   problems: readonly string[] = []
   #secondStartedMs = -Infinity
-  #secondCount = 0
+  readonly #secondCounts = { link: 0, directory: 0 }
 
   constructor(state: RelayState, carrier: StateCarrier, nowMs: number) {
     this.key = state.key
@@ -81,13 +84,13 @@ export class RelayRecord {
     return this.#state.health.state === 'handedOver'
   }
 
-  /** Whether one more message may be read in this second. */
-  mayBeRead(nowMs: number): boolean {
+  /** Whether one more message from there may be read in this second. */
+  mayBeRead(carrier: StateCarrier, nowMs: number): boolean {
     if (nowMs - this.#secondStartedMs >= SECOND_MS) {
       this.#secondStartedMs = nowMs
-      this.#secondCount = 0
+      Object.assign(this.#secondCounts, { link: 0, directory: 0 })
     }
-    return ++this.#secondCount <= MESSAGES_PER_SECOND
+    return ++this.#secondCounts[carrier] <= MESSAGES_PER_SECOND
   }
 
   accept(state: RelayState, carrier: StateCarrier, nowMs: number): Acceptance {

@@ -265,6 +265,18 @@ describe('nonsense', () => {
     expect(tell('900b')).toBe('taken')
   })
 
+  it('repeated over the directory does not keep out what the relay tells over its link', () => {
+    tell('900b')
+    const repeated = messageOf('900b', { sequence })
+    const source = { key: keyOf('900b'), carrier: 'directory' } as const
+    for (let second = 1; second <= 60; second++) {
+      clock.advance(1_000)
+      for (let at = 0; at < 30; at++) fleet.take(repeated, source)
+      if (second % 5 === 0) expect(tell('900b')).toBe('taken')
+    }
+    expect(fleet.stateOf('900b')).toBe('up')
+  })
+
   it('from ever new keys fills the table up to its limit, and no relay to which a link leads is kept out', () => {
     for (let at = 0; at < 1_500; at++) tell(`fake ${at}`, { nodes: [] })
     expect(fleet.relays.length).toBeLessThanOrEqual(1_000 + NODES.length)

@@ -137,6 +137,7 @@ export class FleetState {
     const { state, problems } = read
     if (state.key !== key) return { result: 'other_key', problems: [`is of ${state.key}`] }
     if (key === this.#ownKey) return this.#takeOther(state)
+    if (carrier === 'directory' && !this.#isLinkedRun(state)) return { result: 'former_run', problems }
     if (known === undefined) {
       if (!this.#hasRoomFor(key)) return { result: 'too_many_relays', problems }
       this.#add(new RelayRecord(state, carrier, nowMs), problems)
@@ -151,6 +152,12 @@ export class FleetState {
     this.#disclaim(known.key, isAnew ? before : before.filter((node) => !state.nodes.includes(node)))
     this.#claim(known.key, state.nodes)
     return { result, problems }
+  }
+
+  /** False: the link leads to another run of that relay. A user of the directory has repeated an old message. */
+  #isLinkedRun({ key, instance }: RelayState): boolean {
+    const link = [...this.#links.values()].find((one) => one.isUp === true && one.key === key)
+    return link?.instance === undefined || link.instance === instance
   }
 
   /** The state that this relay tells. */

@@ -38,6 +38,12 @@ export function downAfterMs(everyMs: number): number {
   return MISSED_MAX * everyMs + GRACE_MS
 }
 
+/** A run that another has replaced, and its last message. */
+interface FormerRun {
+  readonly instance: string
+  last: Pick<RelayState, 'run' | 'sequence'>
+}
+
 export class RelayRecord {
   readonly key: string
   #state: RelayState
@@ -46,7 +52,7 @@ export class RelayRecord {
   #heardMs: number
   /** When the last run began to be heard. */
   #runSinceMs: number
-  readonly #formerRuns: string[] = []
+  readonly #formerRuns: FormerRun[] = []
   /** Two relays tell different states with this key. */
   #isCopied = false
   /** Fields of the last message that were out of bounds. */
@@ -95,11 +101,14 @@ export class RelayRecord {
 
   accept(state: RelayState, carrier: StateCarrier, nowMs: number): Acceptance {
     if (state.instance !== this.#state.instance) {
-      if (this.#formerRuns.includes(state.instance)) {
+      const former = this.#formerRuns.find(({ instance }) => instance === state.instance)
+      if (former !== undefined && !this.#goesOn(former, state, nowMs)) {
         this.#isCopied ||= nowMs - this.#runSinceMs > LATE_MS
         return 'former_run'
       }
-      this.#formerRuns.push(this.#state.instance)
+      if (former !== undefined) this.#formerRuns.splice(this.#formerRuns.indexOf(former), 1)
+      const { instance, run, sequence } = this.#state
+      this.#formerRuns.push({ instance, last: { run, sequence } })
       if (this.#formerRuns.length > FORMER_RUNS_MAX) this.#formerRuns.shift()
       this.#runSinceMs = nowMs
       this.#isCopied = false
@@ -143,11 +152,24 @@ export class RelayRecord {
     return this.hasEnded || this.ageMs(nowMs, directoryLostMs) > downAfterMs(this.#state.everyMs)
   }
 
+  /**
+   * The run says something new, and the one in its place is silent: what came of that one was an old message, which somebody has
+   * repeated over the directory.
+   */
+  #goesOn(former: FormerRun, { run, sequence }: RelayState, nowMs: number): boolean {
+    const isNew = compare({ run, sequence }, former.last) > 0
+    if (isNew) former.last = { run, sequence }
+    return isNew && this.#silenceMs(nowMs) > MISSED_MAX * this.#state.everyMs
+  }
+
   #silenceMs(atMs: number): number {
     return atMs - this.#heardMs
   }
 }
 
-function compare(a: RelayState, b: RelayState): number {
+function compare(
+  a: Pick<RelayState, 'run' | 'sequence'>,
+  b: Pick<RelayState, 'run' | 'sequence'>,
+): number {
   return a.run === b.run ? a.sequence - b.sequence : a.run - b.run
 }

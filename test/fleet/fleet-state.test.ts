@@ -161,6 +161,35 @@ describe('the order of messages', () => {
     expect(tell('900b', { sequence: 7 })).toBe('taken')
   })
 
+  it('is that of a run that goes on after an old message of another run was repeated', () => {
+    tell('900b', { sequence: 10 }, 'directory')
+    const old = messageOf('900b', { instance: '900b 0', sequence: 7, health: { state: 'ended', failing: [] } })
+    const repeat = (): TakeResult => fleet.take(old, { key: keyOf('900b'), carrier: 'directory' }).result
+    expect(repeat()).toBe('taken')
+    const next = (): TakeResult => {
+      clock.advance(5_000)
+      return tell('900b', {}, 'directory')
+    }
+    sequence = 10
+    expect([next(), next(), next(), next(), repeat(), next()]).toEqual([
+      ...['former_run', 'former_run', 'former_run'],
+      ...['taken', 'former_run', 'taken'],
+    ])
+    expect(fleet.stateOf('900b')).toBe('up')
+    expect(fleet.conflicts).toEqual([])
+  })
+
+  it('is not that of a repeated message while a link leads to the relay', () => {
+    fleet.setLinks([link('900b')])
+    tell('900b')
+    expect(tell('900b', { instance: '900b 0', health: { state: 'ended', failing: [] } }, 'directory')).toBe(
+      'former_run',
+    )
+    expect(fleet.stateOf('900b')).toBe('up')
+    fleet.setLinks([link('900b', { isUp: false, key: undefined, instance: undefined })])
+    expect(tell('900b', { instance: '900b 2', sequence: 1 }, 'directory')).toBe('taken')
+  })
+
   it('does not depend on clocks: nothing in a message is a time of now', () => {
     tell('900b', { certificateNotAfterMs: 1 })
     tell('901a', { certificateNotAfterMs: 250_000_000_000_000 })

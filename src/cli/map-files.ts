@@ -13,6 +13,7 @@ import { readRegionsFile, type RegionsFile } from '#fleet/regions-file.ts'
 import { regionsSchemaText } from '#fleet/regions-schema.ts'
 import { ExitCode, type Io } from './command.ts'
 import { reportProblems, reportWarnings } from './report.ts'
+import { terminalText } from './terminal-text.ts'
 
 export interface MapAction {
   readonly usage: string
@@ -98,7 +99,7 @@ function diff(before: string, after: string, io: Io): number {
     return ExitCode.misused
   }
   const changes = mapChanges(old, next)
-  for (const { text } of changes) io.stdout.write(`${text}\n`)
+  for (const { text } of changes) io.stdout.write(`${terminalText(text)}\n`)
   if (changes.length === 0) return ExitCode.done
   io.stdout.write(`${reconnectText(changes)}\n`)
   return ExitCode.failed

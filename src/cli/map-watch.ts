@@ -19,6 +19,7 @@ import { mapTargetOf, type MapTarget } from '#probe/target.ts'
 import { ExitCode, type Io } from './command.ts'
 import { authoritiesIn } from './probe-options.ts'
 import { reportProblems } from './report.ts'
+import { terminalText } from './terminal-text.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 
 export const WATCH_ABOUT = 'Follow a DERP map. Print each change, and keep a file of it for Headscale'
@@ -126,7 +127,7 @@ class MapWatch {
     const stale = found.isStale ? ', stale: the relay does not see most of its fleet' : ''
     const counts = `${regions.length} regions, ${nodes} nodes${stale}`
     this.#io.stdout.write(`${new Date().toISOString()} ${found.from}: ${counts}\n`)
-    for (const line of lines) this.#io.stdout.write(`  ${line}\n`)
+    for (const line of lines) this.#io.stdout.write(`  ${terminalText(line)}\n`)
   }
 
   /** Returns why the file does not have the text. */
@@ -149,7 +150,7 @@ class MapWatch {
   /** Each reason once, as long as it lasts. */
   #report(failures: readonly string[]): void {
     const news = failures.filter((failure) => !this.#failures.includes(failure))
-    for (const failure of news) this.#io.stderr.write(`derpfleet map watch: ${failure}\n`)
+    for (const failure of news) this.#io.stderr.write(`derpfleet map watch: ${terminalText(failure)}\n`)
     if (failures.length === 0 && this.#failures.length > 0)
       this.#io.stderr.write('derpfleet map watch: all is well again\n')
     this.#failures = failures

@@ -147,7 +147,7 @@ function rowsOf({ relays = [], links = [] }: TopBody, sort: Sort): readonly Row[
 }
 
 function hostOf({ name }: OverviewRelay): string {
-  return printable(name.split('/', 1)[0] ?? name)
+  return name.split('/', 1)[0] ?? name
 }
 
 function wordOf({ state, health }: OverviewRelay): string {
@@ -167,9 +167,4 @@ function rate(bytes: number | undefined): string {
 
 function withUnit(value: string, unit: string): string {
   return value === UNKNOWN ? value : `${value} ${unit}`
-}
-
-/** Names come from other relays: no control characters reach the terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/[^ -~\u{a0}-\u{10ffff}]/gu, '?')
 }

@@ -13,6 +13,7 @@ import { mergeSettings } from '#config/read-settings.ts'
 import { readVerbsToken } from '#config/verbs-token.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { reportProblems, reportWarnings } from './report.ts'
+import { terminalValue } from './terminal-text.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 import {
   callVerb,
@@ -92,7 +93,8 @@ async function run<T extends OptionTable>(
   const target = targetOf(common, io, { name, page: parts.page?.(own) })
   if (target === undefined) return ExitCode.misused
   const ask = async (): Promise<VerbResponse> => await call(target, request(own), { values, env: io.env })
-  const followed = common.get('json') ? undefined : parts.follow?.(ask, own)
+  const shown = async (): Promise<VerbResponse> => terminalValue(await ask())
+  const followed = common.get('json') ? undefined : parts.follow?.(shown, own)
   if (followed !== undefined) return await followed
   const response = await ask()
   if ('problem' in response) {
@@ -101,8 +103,8 @@ async function run<T extends OptionTable>(
   }
   const { status, body } = response
   if (common.get('json')) io.stdout.write(`${JSON.stringify(body, undefined, 2)}\n`)
-  else if (status === 200) io.stdout.write(text(body, own))
-  else io.stderr.write(`derpfleet ${name}: ${errorText(body)}\n`)
+  else if (status === 200) io.stdout.write(text(terminalValue(body), own))
+  else io.stderr.write(`derpfleet ${name}: ${errorText(terminalValue(body))}\n`)
   if (status !== 200) return parts.exitCode?.(undefined, own) ?? ExitCode.failed
   return parts.exitCode?.(body, own) ?? ExitCode.done
 }

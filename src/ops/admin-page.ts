@@ -13,6 +13,8 @@ export interface AdminRequest {
   readonly remoteAddress?: string | undefined
   /** The `Host` header. */
   readonly host: string | undefined
+  /** It asks as a browser does. */
+  readonly isBrowser?: boolean
 }
 
 export interface PageAnswer {

@@ -32,6 +32,8 @@ export interface AdminPagesParts {
 }
 
 const PLAIN = 'text/plain; charset=utf-8'
+/** Probes of all kinds ask for these, by any name, and they say little. */
+const PROBED: ReadonlySet<string> = new Set(['/livez', '/readyz'])
 
 export class AdminPages {
   readonly #parts: AdminPagesParts
@@ -90,7 +92,9 @@ export class AdminPages {
 
   /** The page's answer; undefined if there is no such page. */
   async answer(request: AdminRequest): Promise<PageAnswer | StreamAnswer | undefined> {
-    return this.#pages.find(({ path }) => path === request.path)?.answer(request)
+    const page = this.#pages.find(({ path }) => path === request.path)
+    const isChecked = request.isBrowser === true && !PROBED.has(request.path)
+    return (isChecked ? this.#status?.refusal(request) : undefined) ?? page?.answer(request)
   }
 
   #root(request: AdminRequest): PageAnswer {

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { AdminConnections } from './admin-connections.ts'
 import type { PageAnswer, StreamAnswer } from './admin-page.ts'
 import type { AdminPages } from './admin-pages.ts'
-import { crossSiteProblem } from './browser-guard.ts'
+import { crossSiteProblem, isBrowser } from './browser-guard.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 import { endServer } from './server-end.ts'
@@ -122,7 +122,8 @@ export class AdminServer {
     const query = new URLSearchParams(queryAt < 0 ? '' : url.slice(queryAt + 1))
     const { accept, host, 'if-none-match': ifNoneMatch } = request.headers
     const { remoteAddress } = request.socket
-    const answer = await this.#pages.answer({ path, query, accept, host, ifNoneMatch, remoteAddress })
+    const by = { host, remoteAddress, isBrowser: isBrowser(request.headers) }
+    const answer = await this.#pages.answer({ path, query, accept, ifNoneMatch, ...by })
     return answer ?? plain(404, 'no such page; / lists all pages\n')
   }
 }

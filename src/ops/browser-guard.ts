@@ -1,7 +1,8 @@
 // Keeps pages of other origins away from the admin port. A browser on the operator's machine reaches loopback and private
 // networks, so a page of any site could ask for pages here: by its own script, which the cross-site check refuses, or after
-// pointing its own name at this address (DNS rebinding), which the check of the Host header refuses. Scrapers and scripts send
-// none of these headers; for pages that only they read, the host is not checked, because it may be any name of a service.
+// pointing its own name at this address (DNS rebinding), which the check of the Host header refuses. To a browser the address then
+// has the same origin, so that only its host tells. Scrapers and scripts may use any name of a service, so for most pages the host
+// is checked only of what asks as a browser does.
 
 import { isIP } from 'node:net'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -21,6 +22,13 @@ export function crossSiteProblem(headers: IncomingHttpHeaders): string | undefin
   if (origin !== undefined && originHost(origin) !== host)
     return 'pages of other origins may not read this one'
   return undefined
+}
+
+/** Whether a browser asks. Without TLS none says which site asks, but each names itself and its reader's languages. */
+export function isBrowser(headers: IncomingHttpHeaders): boolean {
+  const { 'user-agent': agent = '', 'accept-language': languages = '*' } = headers
+  // Node's fetch takes any language.
+  return /^mozilla\//i.test(agent) || languages !== '*' || headers['sec-fetch-site'] !== undefined
 }
 
 /** Why a browser may not be shown a page under that Host header; undefined: it may. @param names of this relay, besides addresses and localhost */

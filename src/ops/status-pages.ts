@@ -42,14 +42,14 @@ export class StatusPages {
         path: '/status/events',
         about: 'its changes as server-sent events',
         answer: (request): PageAnswer | StreamAnswer =>
-          this.#refusal(request) ?? { open: (response) => source.stream.open(response) },
+          this.refusal(request) ?? { open: (response) => source.stream.open(response) },
       },
     ]
   }
 
   page(request: AdminRequest): PageAnswer {
     return (
-      this.#refusal(request) ?? {
+      this.refusal(request) ?? {
         status: 200,
         contentType: HTML_TYPE,
         text: this.#html.of(this.#source.overview()),
@@ -58,8 +58,8 @@ export class StatusPages {
     )
   }
 
-  /** 421: asked of the wrong host. */
-  #refusal({ host }: AdminRequest): PageAnswer | undefined {
+  /** 421: asked of the wrong host; undefined: of this one. */
+  refusal({ host }: AdminRequest): PageAnswer | undefined {
     const problem = hostProblem(host, this.#source.names)
     if (problem === undefined) return undefined
     return { status: 421, contentType: 'text/plain; charset=utf-8', text: `${problem}\n` }

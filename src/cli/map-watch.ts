@@ -3,7 +3,7 @@
 // map comes from is probe/map-follower.ts.
 
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Diagnostics } from '#config/diagnostics.ts'
@@ -164,7 +164,9 @@ function changeLines(before: ScoredMap | undefined, after: ScoredMap): readonly 
 /** Readers see the old content or the new one, also if the machine fails meanwhile. */
 function replaceFile(path: string, content: string): void {
   const complete = join(dirname(path), `.${basename(path)}.new`)
-  const descriptor = openSync(complete, 'w', 0o644)
+  // Of a run that was killed; or a link that somebody has laid there, in a folder where others may.
+  rmSync(complete, { force: true })
+  const descriptor = openSync(complete, 'wx', 0o644)
   try {
     writeFileSync(descriptor, content)
     fsyncSync(descriptor)

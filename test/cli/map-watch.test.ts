@@ -2,7 +2,7 @@
 
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -139,6 +139,14 @@ describe('one look', () => {
     answer = text(YAML.replaceAll('901', '902'))
     expect((await lookOnce(url, '-o', path)).code).toBe(0)
     expect(readFileSync(path, 'utf8')).toContain('902')
+  })
+
+  it('writes through no link', async () => {
+    const other = folder.write('other', 'precious')
+    symlinkSync(other, folder.at('.derp.json.new'))
+    expect((await lookOnce(url, '-o', folder.at('derp.json'))).code).toBe(0)
+    expect(readFileSync(other, 'utf8')).toBe('precious')
+    expect(lstatSync(folder.at('derp.json')).isFile()).toBe(true)
   })
 
   it('says why a file cannot be written', async () => {

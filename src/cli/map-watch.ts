@@ -12,6 +12,7 @@ import { readFlags } from '#config/flags.ts'
 import { boolean, durationOf, text } from '#config/option-kind.ts'
 import { OptionValues } from '#config/option-values.ts'
 import type { OptionTable } from '#config/option.ts'
+import { isHeadscaleFile } from '#fleet/derp-map-reader.ts'
 import { mapChanges, type ScoredMap } from '#fleet/map-changes.ts'
 import { reasonOf, type Problem } from '#fleet/problem.ts'
 import { MapFollower, type FollowedMap, type FollowerOptions } from '#probe/map-follower.ts'
@@ -133,9 +134,9 @@ class MapWatch {
   /** Returns why the file does not have the text. */
   #write(path: string, content: string): string | undefined {
     if (content === this.#written) return undefined
-    if (/\.ya?ml$/i.test(path) && content.trimStart().startsWith('{')) {
-      // Headscale would read no region in it, and take them all from the clients.
-      return `${path} is not written: this map is JSON, and Headscale reads its files as YAML; use /derpmap.yaml`
+    if (/\.ya?ml$/i.test(path) && !isHeadscaleFile(content)) {
+      // It would take all regions from the clients.
+      return `${path} is not written: Headscale reads no regions in this form of the map; use /derpmap.yaml`
     }
     try {
       const file = readFileText(path)

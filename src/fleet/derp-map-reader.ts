@@ -59,6 +59,23 @@ const MAP = z.object({
     .catch(undefined),
 })
 
+/** What Headscale must find in a file, by these names alone. It passes over all others without a word. */
+const HEADSCALE_FILE = z.object({
+  regions: z.record(
+    z.string(),
+    z.object({ nodes: z.array(z.object({ hostname: z.union([z.string(), z.number()]) })) }).nullable(),
+  ),
+})
+
+/** Whether Headscale reads the map's regions from a file of this text: YAML with the regions at the top, in lower case. */
+export function isHeadscaleFile(text: string): boolean {
+  try {
+    return HEADSCALE_FILE.safeParse(parse(text, { logLevel: 'error' })).success
+  } catch {
+    return false
+  }
+}
+
 /** Reads a map; a text that is no map at all gives a `fault`, which completes "the map …". */
 export function readDerpMap(text: string): DerpMap | { readonly fault: string } {
   let content: unknown

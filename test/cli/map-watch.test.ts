@@ -131,11 +131,18 @@ describe('one look', () => {
     expect((await lookOnce(copy, '-key', key)).code).toBe(0)
   })
 
-  it('does not give Headscale JSON as YAML', async () => {
+  it('does not give Headscale a form in which it reads no regions', async () => {
     const path = folder.write('derp.yaml', YAML)
     const { code, stderr } = await lookOnce(url, '-o', path)
     expect([code, stderr]).toEqual([1, expect.stringContaining('use /derpmap.yaml')])
     expect(readFileSync(path, 'utf8')).toBe(YAML)
+    const upper = YAML.replaceAll(/^( *(?:- )?)([a-z])/gm, (_, indent: string, letter: string) => indent + letter.toUpperCase())
+    for (const other of [derpMapText('policy', [region(900)]), upper]) {
+      answer = text(other)
+      expect((await lookOnce(url)).code).toBe(0)
+      expect((await lookOnce(url, '-o', path)).code).toBe(1)
+      expect(readFileSync(path, 'utf8')).toBe(YAML)
+    }
     answer = text(YAML.replaceAll('901', '902'))
     expect((await lookOnce(url, '-o', path)).code).toBe(0)
     expect(readFileSync(path, 'utf8')).toContain('902')

@@ -111,14 +111,28 @@ function asked(isOnHost: boolean, call: CallRelay): AskedRelay {
 
 type Refusal = { readonly problem: string }
 
+const FOREIGN: Refusal = { problem: 'what answers is no relay: the answer has another form' }
+/** Parts of the facts that every version has. */
+const FACT_LISTS = ['checks', 'siblings'] as const
+const FACT_OBJECTS = ['listeners', 'fleet', 'host', 'stateFolder', 'admission'] as const
+
 function viewsIn(response: VerbResponse): readonly OutsideView[] | Refusal {
   const refusal = refusalOf(response)
-  return refusal ?? ('body' in response ? (response.body['views'] as readonly OutsideView[]) : [])
+  if (refusal !== undefined || !('body' in response)) return refusal ?? FOREIGN
+  const { views } = response.body
+  return Array.isArray(views) ? (views as readonly OutsideView[]) : FOREIGN
 }
 
 function factsIn(response: VerbResponse): RelayFacts | Refusal {
   const refusal = refusalOf(response)
-  return refusal ?? (('body' in response ? response.body : {}) as unknown as RelayFacts)
+  if (refusal !== undefined || !('body' in response)) return refusal ?? FOREIGN
+  const { body } = response
+  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null
+  const isWhole =
+    typeof body['key'] === 'string' &&
+    FACT_LISTS.every((name) => Array.isArray(body[name])) &&
+    FACT_OBJECTS.every((name) => isObject(body[name]))
+  return isWhole ? (body as unknown as RelayFacts) : FOREIGN
 }
 
 /** Undefined if the relay has answered. A version before these verbs answers that they are unknown. */

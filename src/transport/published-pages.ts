@@ -21,6 +21,8 @@ export interface PublishedPage {
  * that is worth an attack.
  */
 const ANSWERS_PER_SECOND_MAX = 1_000
+/** A page counts as one answer for each of these: that of the largest file has two megabytes, which are copied for each answer. */
+const PAGE_BYTES = 32_768
 
 export class PublishedPages {
   readonly #now: () => number
@@ -45,15 +47,20 @@ export class PublishedPages {
     if (firstLine[0] !== 'GET' && firstLine[0] !== 'HEAD') {
       return textPage('405 Method Not Allowed', 'only GET and HEAD are allowed\n', [['Allow', 'GET, HEAD']])
     }
-    if (!this.#budget.tryTake(1, this.#now())) {
+    const [, etag] = page.fields.find(([name]) => name === 'ETag') ?? []
+    const isKnown = etag !== undefined && hasTag(fields.get('if-none-match'), etag)
+    if (!this.#budget.tryTake(isKnown ? 1 : costOf(page), this.#now())) {
       return textPage('503 Service Unavailable', 'too many requests\n', [['Retry-After', '1']])
     }
-    const [, etag] = page.fields.find(([name]) => name === 'ETag') ?? []
-    if (etag !== undefined && hasTag(fields.get('if-none-match'), etag)) {
+    if (isKnown) {
       return { status: '304 Not Modified', fields: page.fields, body: undefined }
     }
     return { status: page.status === 200 ? '200 OK' : '404 Not Found', fields: page.fields, body: page.body }
   }
+}
+
+function costOf({ body }: PublishedPage): number {
+  return Math.min(ANSWERS_PER_SECOND_MAX, Math.max(1, Math.ceil(body.length / PAGE_BYTES)))
 }
 
 /** Weak tags match as well: intermediaries that compress make them so. */

@@ -45,3 +45,14 @@ it('answers a thousand a second, and more in plain text', () => {
   clock.advance(500)
   expect(full()).toBe(500)
 })
+
+it('answers with large pages as many bytes a second as with small ones', () => {
+  const pages = new PublishedPages(new FakeClock().now)
+  pages.use([{ ...PAGE, body: 'x'.repeat(100 * 32_768) }])
+  const statuses = (ifNoneMatch?: string): number =>
+    Array.from({ length: 500 }, () => pages.answer('/map', head('GET', ifNoneMatch))?.status).filter(
+      (status) => status?.startsWith('503') === false,
+    ).length
+  expect(statuses('"v1"')).toBe(500)
+  expect(statuses()).toBe(5)
+})

@@ -193,8 +193,12 @@ async function exchange(
       ...(signal && { signal }),
       headers: { ...headers, 'User-Agent': callerText(), 'Content-Length': Buffer.byteLength(text) },
     })
-    sent.once('error', rejected)
+    // An answer 101 ends the connection without an error.
+    const onClosed = (): void => rejected(new Error('it closes the connection'))
+    sent.on('error', rejected)
+    sent.once('close', onClosed)
     sent.once('response', (response) => {
+      sent.off('close', onClosed)
       const chunks: Buffer[] = []
       let bytes = 0
       response.on('data', (chunk: Buffer) => {

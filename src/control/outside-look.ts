@@ -129,7 +129,9 @@ async function tryHttp({ address, node }: Way): Promise<Tried> {
   })
   sent.end()
   const status = await new Promise<string>((resolve, reject) => {
-    sent.once('error', reject)
+    sent.on('error', reject)
+    // An answer 101, which nobody has asked for, ends the connection without an error.
+    sent.once('close', () => reject(new Error('closes the connection without an answer')))
     sent.once('response', (response) => {
       response.destroy()
       const isOwn = response.headers['x-tailscale-response'] === `response ${challenge}`

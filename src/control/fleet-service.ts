@@ -11,6 +11,8 @@ import type { ClientCountries } from '#fleet/client-countries.ts'
 import { FleetState, type ListedRelay } from '#fleet/fleet-state.ts'
 import type { StateCarrier } from '#fleet/relay-record.ts'
 import {
+  FAILING_MAX,
+  shortReason,
   writeRelayState,
   type HealthState,
   type LinkState,
@@ -37,9 +39,6 @@ const LOOK_MS = 1_000
 const EVERY_MS_MAX = 60_000
 /** Each relay is told at most twenty states a second, however large the fleet is. */
 const EVERY_MS_PER_RELAY = 50
-/** A reason longer than this does not fit into a message; the first part says what it is about. */
-const REASON_CHARS_MAX = 300
-const FAILING_MAX = 16
 /** From the last message to the end of the links: a turn of each thread, and a write. */
 const LAST_MESSAGE_MS = 50
 /** From the announcement of a drain to its begin: half a round trip to nearly any sibling. */
@@ -255,9 +254,4 @@ function linkState(sibling: SiblingView): LinkState {
 /** To a microsecond: more is noise, and makes messages longer. */
 function rounded(value: number): number {
   return Math.round(value * 1_000) / 1_000
-}
-
-/** On one line. */
-function shortReason(text: string): string {
-  return text.replaceAll(/[^ -\u{10ffff}]+/gu, ' ').slice(0, REASON_CHARS_MAX)
 }

@@ -7,7 +7,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FleetState } from '#fleet/fleet-state.ts'
-import { readLook, writeLook, type Look, type LookedPort, type OutsideView } from '#fleet/look.ts'
+import { readLook, shortDetail, writeLook, type Look, type LookedPort, type OutsideView } from '#fleet/look.ts'
 import type { Node } from '#fleet/node.ts'
 import type { Region } from '#fleet/region.ts'
 import { siblingName } from '#fleet/sibling.ts'
@@ -147,7 +147,7 @@ export class LookService {
     )
     return claims
       .slice(0, CLAIMS_MAX)
-      .map(({ what, owner, other }) => `${what} is claimed by ${owner} and by ${other}`)
+      .map(({ what, owner, other }) => shortDetail(`${what} is claimed by ${owner} and by ${other}`))
   }
 
   /**

@@ -20,6 +20,13 @@ export interface TextBounds {
 /** Printable, so that it may stand in a line of the log and in a terminal. */
 const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u
 
+/** A text as a reader takes it: printable and cut. Part of it may come from a server that is not ours. */
+export function printableText(text: string, { charsMax }: TextBounds): string {
+  const printable = text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
+  // The cut may leave half a character.
+  return printable.slice(0, charsMax).toWellFormed()
+}
+
 export class FieldReader {
   readonly #fields: Readonly<Record<string, unknown>>
   readonly #path: string

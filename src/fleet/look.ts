@@ -5,7 +5,7 @@
 // Contract: what `readLook` returns is within the bounds below, whatever the bytes were.
 
 import { RELAY_STATE_BYTES_MAX } from '#protocol/limits.ts'
-import { FieldReader, type NumberBounds } from './field-reader.ts'
+import { FieldReader, printableText, type NumberBounds } from './field-reader.ts'
 
 const PREFIX = Buffer.from('{"look":')
 const ID = { charsMax: 64 }
@@ -122,5 +122,5 @@ function readPort(fields: FieldReader): LookedPort | undefined {
 
 /** A detail as it may stand in an answer. */
 export function shortDetail(text: string): string {
-  return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ').slice(0, DETAIL.charsMax)
+  return printableText(text, DETAIL)
 }

@@ -10,7 +10,7 @@
 import { RELAY_STATE_BYTES_MAX } from '#protocol/limits.ts'
 import { parsePublicKey } from '#protocol/node-key.ts'
 import { readClientCountries, type ClientCountries } from './client-countries.ts'
-import { FieldReader, type NumberBounds } from './field-reader.ts'
+import { FieldReader, printableText, type NumberBounds } from './field-reader.ts'
 
 const FORMAT = 1
 
@@ -21,7 +21,7 @@ const SHORTER = 0.9
 /** A standby is a node of several regions; no region has so many. */
 const NODES_MAX = 64
 /** Checks of /readyz that fail, each with its reason. */
-const FAILING_MAX = 16
+export const FAILING_MAX = 16
 /** A host name and a port, a node's name, an address to dial, or a version. */
 const NAME = { charsMax: 320 }
 /** A reason of a failing check is a sentence or two. */
@@ -123,6 +123,11 @@ export interface ReadState {
   readonly state: RelayState
   /** Fields whose values were out of bounds; they count as absent. */
   readonly problems: readonly string[]
+}
+
+/** The reason of a failing check as it may stand in a state. */
+export function shortReason(text: string): string {
+  return printableText(text, REASON)
 }
 
 /** The message of a state, with as many links as there is room for. */

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { LINKS_MAX, readRelayState, writeRelayState, type RelayState } from '#fleet/relay-state.ts'
+import { LINKS_MAX, readRelayState, shortReason, writeRelayState, type RelayState } from '#fleet/relay-state.ts'
 import { RELAY_STATE_BYTES_MAX } from '#protocol/limits.ts'
 import { keyOf, messageOf, stateOf } from '../support/relay-states.ts'
 
@@ -150,6 +150,17 @@ describe('nonsense', () => {
     const links = Array.from({ length: LINKS_MAX }, () => ({ to: 'a', isUp: true, rttMs: -1 }))
     expect(stateIn(wire({ links })).problems).toHaveLength(8)
   })
+})
+
+it.each([
+  ['controls', 'certificate: \u009b31m refused \u007f by the authority'],
+  ['a mark of direction', 'admission: \u202e sdrawkcab'],
+  ['a cut through a character', `x${'\u{1f600}'.repeat(200)}`],
+  ['halves of characters', 'a\ud83d b'],
+])('tells a reason with %s so that it is read', (_, reason) => {
+  const failing = [shortReason(reason)]
+  const { state, problems } = stateIn(wire({ health: { state: 'notReady', failing } }))
+  expect([state.health.failing, problems]).toEqual([failing, []])
 })
 
 it('counts a country once, and no more clients at home than there are', () => {

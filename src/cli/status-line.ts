@@ -5,13 +5,17 @@ import { bits, count, percent, UNKNOWN } from '#ops/quantity.ts'
 /** The same on the admin port. */
 export const OVERVIEW_PAGE = '/status.json'
 
-const LEVEL_CODES: Readonly<Record<string, number>> = { ok: 0, degraded: 1, down: 2 }
+const LEVEL_CODES: ReadonlyMap<string, number> = new Map([
+  ['ok', 0],
+  ['degraded', 1],
+  ['down', 2],
+])
 /** As when it is down: for those who ask, a relay that does not answer is. */
 const NO_ANSWER = 2
 
 /** What `derpfleet status -short` ends with. @param body undefined: there was no answer */
 export function levelCode(body: OverviewBody | undefined): number {
-  return LEVEL_CODES[body?.level ?? ''] ?? NO_ANSWER
+  return LEVEL_CODES.get(body?.level ?? '') ?? NO_ANSWER
 }
 
 /** The relay's answer as far as it is used. */

@@ -60,14 +60,19 @@ const COLUMNS: readonly Column[] = [
   { title: 'VERSION', isRight: false, cell: ({ relay }) => relay.version ?? '' },
 ]
 
-const COLOURS: Readonly<Record<string, number>> = {
-  ok: 32,
-  up: 32,
-  degraded: 33,
-  draining: 33,
-  'not ready': 33,
-  down: 31,
-}
+/** By the words of a relay, which may be any. */
+const COLOURS: ReadonlyMap<string, number> = new Map([
+  ['ok', 32],
+  ['up', 32],
+  ['degraded', 33],
+  ['draining', 33],
+  ['not ready', 33],
+  ['down', 31],
+])
+const WORDS: ReadonlyMap<string, string> = new Map([
+  ['serving', 'Serving'],
+  ['draining', 'Draining'],
+])
 
 export interface TableOptions {
   readonly sort: Sort
@@ -90,7 +95,7 @@ export function topText(body: TopBody, { sort, hasColour, rowsMax = Infinity }: 
       .map((text, at) => {
         const width = widths[at] ?? 0
         const padded = COLUMNS[at]?.isRight === true ? text.padStart(width) : text.padEnd(width)
-        return number > 0 && at === 1 ? paint(padded, COLOURS[text]) : padded
+        return number > 0 && at === 1 ? paint(padded, COLOURS.get(text)) : padded
       })
       .join('  ')
       .trimEnd(),
@@ -121,11 +126,11 @@ function headOf(
             ? [`certificate ${duration(certificate.notAfterMs - atMs)}`]
             : []),
         ]
-  const word = { serving: 'Serving', draining: 'Draining', notReady: 'Not ready' }[body.state ?? 'notReady']
+  const word = WORDS.get(body.state ?? '') ?? 'Not ready'
   return [
-    `${title}  ${paint(`${word}, ${level}`, COLOURS[level])}${time}`,
+    `${title}  ${paint(`${word}, ${level}`, COLOURS.get(level))}${time}`,
     numbers.join('  '),
-    ...concerns.map((concern) => paint(concern, COLOURS['degraded'])),
+    ...concerns.map((concern) => paint(concern, COLOURS.get('degraded'))),
   ]
 }
 

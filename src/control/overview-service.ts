@@ -96,7 +96,8 @@ export class OverviewService implements Service, StatusSource {
     const headroom = headroomOf(quality.read())
     const [life] = certificates?.status.certificates ?? []
     const regions = mesh?.regions ?? []
-    const views = fleet.fleet.relays
+    // One that nobody lists and that is gone is no loss: its machine has another key now, or it was taken out of the file.
+    const views = fleet.fleet.relays.filter(({ isListed, state }) => isListed || state !== NodeState.down)
     const relays = views.map((view) => relayOf(view, regions)).toSorted(byPlace)
     return {
       atMs: Date.now(),

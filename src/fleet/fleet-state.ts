@@ -14,6 +14,8 @@ import { readRelayState, type RelayState } from './relay-state.ts'
 const RELAYS_MAX = 1_000
 /** An operator corrects the first ones first. */
 const CONFLICTS_MAX = 100
+/** A relay that is in no file and silent for so long has gone: its machine has another key now, or it was taken out of the file. */
+const FORGOTTEN_MS = 3_600_000
 /** How often derpers and older versions would tell their state if they did. */
 const USUAL_EVERY_MS = 5_000
 
@@ -181,6 +183,22 @@ export class FleetState {
   setRelays(relays: readonly ListedRelay[]): void {
     this.#listed = relays.slice(0, RELAYS_MAX)
     this.#byNode = new Map(this.#listed.flatMap((relay) => relay.nodes.map((node) => [node, relay])))
+    this.#forgetGone()
+  }
+
+  #forgetGone(): void {
+    const nowMs = this.#now()
+    const isGone = (one: RelayRecord): boolean =>
+      this.#isDown(one) && one.ageMs(nowMs, this.#directoryLostMs) > FORGOTTEN_MS && !this.#isProven(one.key)
+    const gone = [...this.#records.values()].filter(isGone)
+    if (gone.length === 0) return
+    const listed = new Set(this.#listed.map((relay) => this.#recordOf(relay)))
+    for (const record of gone) if (!listed.has(record)) this.#forget(record)
+  }
+
+  #forget({ key, state }: RelayRecord): void {
+    this.#records.delete(key)
+    this.#disclaim(key, state.nodes)
   }
 
   /** This relay's links as they are now. */
@@ -274,8 +292,7 @@ export class FleetState {
     if (this.#records.size < RELAYS_MAX || this.#isProven(key)) return true
     const gone = [...this.#records.values()].find((one) => this.#isDown(one) && !this.#isProven(one.key))
     if (gone === undefined) return false
-    this.#records.delete(gone.key)
-    this.#disclaim(gone.key, gone.state.nodes)
+    this.#forget(gone)
     return true
   }
 

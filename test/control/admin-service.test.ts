@@ -5,7 +5,11 @@ import { once } from 'node:events'
 import { request, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { expect, it } from 'vitest'
-import { LiveRelay } from '../support/live-relay.ts'
+import { relayStateFrame } from '#protocol/frames.ts'
+import { LiveRelay, MESH_KEY } from '../support/live-relay.ts'
+import { waitUntil } from '../support/process.ts'
+import { RawSibling } from '../support/raw-sibling.ts'
+import { messageOf } from '../support/relay-states.ts'
 
 it('counts all threads as one relay', async () => {
   await using relay = await LiveRelay.start({ admin: { host: '127.0.0.1', port: 0 }, threadCount: 2 })
@@ -47,6 +51,22 @@ it('shows browsers the status page, and pages of other origins nothing', async (
   for (const path of ['/', '/status', '/status.json', '/status/events', '/metrics']) {
     expect(await ask(path, script)).toEqual([403, expect.any(String)])
   }
+})
+
+it('does not complain for ever of a relay that nobody lists and that has gone', async () => {
+  await using relay = await LiveRelay.start({ admin: { host: '127.0.0.1', port: 0 }, meshKeys: [MESH_KEY] })
+  await using sibling = await RawSibling.open(relay.port, MESH_KEY)
+  const status = async (): Promise<{ relays: { name: string }[]; concerns: string[] }> =>
+    JSON.parse(await relay.page('/status.json'))
+  const tell = async (sequence: number, state: 'ready' | 'ended'): Promise<void> =>
+    await sibling.send(
+      relayStateFrame(messageOf('x', { key: sibling.key, nodes: [], sequence, health: { state, failing: [] } })),
+    )
+  await tell(1, 'ready')
+  await waitUntil('it is there', async () => (await status()).relays.length === 2)
+  await tell(2, 'ended')
+  await waitUntil('it is gone', async () => (await status()).relays.length === 1)
+  expect((await status()).concerns).not.toContain('down: x.lab')
 })
 
 it('shows everybody a coarse page on the DERP port, where the operator wants it, and else none', async () => {

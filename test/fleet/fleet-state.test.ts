@@ -247,6 +247,24 @@ describe('two relays that claim one node', () => {
     expect(fleet.stateOf('900b')).toBe('up')
   })
 
+  it('is forgotten in time when it was replaced by one with another key, and never while the file has it', () => {
+    tell('900b')
+    tell('901a')
+    clock.advance(DOWN_MS + 1)
+    const successor = keyOf('another machine')
+    const relays = (): unknown[] => {
+      fleet.setRelays(NODES.map((node) => ({ name: `${node}.lab`, nodes: [node], isOwn: node === '900a' })))
+      tell('900b', { key: successor })
+      return fleet.relays.map(({ name, isListed, state }) => `${name} ${isListed} ${state}`)
+    }
+    expect(relays().slice(NODES.length)).toEqual(['900b.lab false down'])
+    clock.advance(3_600_000)
+    expect(relays().slice(NODES.length)).toEqual([])
+    expect(fleet.stateOf('900b')).toBe('up')
+    // Its owner is down, and stays so: a map must not take it back.
+    expect(fleet.stateOf('901a')).toBe('down')
+  })
+
   it('do not take this relay its own', () => {
     tell('intruder', { ...intruder, nodes: ['900a'], health: { state: 'draining', failing: [] } })
     expect(fleet.stateOf('900a')).toBe('up')

@@ -161,35 +161,6 @@ describe('the order of messages', () => {
     expect(tell('900b', { sequence: 7 })).toBe('taken')
   })
 
-  it('is that of a run that goes on after an old message of another run was repeated', () => {
-    tell('900b', { sequence: 10 }, 'directory')
-    const old = messageOf('900b', { instance: '900b 0', sequence: 7, health: { state: 'ended', failing: [] } })
-    const repeat = (): TakeResult => fleet.take(old, { key: keyOf('900b'), carrier: 'directory' }).result
-    expect(repeat()).toBe('taken')
-    const next = (): TakeResult => {
-      clock.advance(5_000)
-      return tell('900b', {}, 'directory')
-    }
-    sequence = 10
-    expect([next(), next(), next(), next(), repeat(), next()]).toEqual([
-      ...['former_run', 'former_run', 'former_run'],
-      ...['taken', 'former_run', 'taken'],
-    ])
-    expect(fleet.stateOf('900b')).toBe('up')
-    expect(fleet.conflicts).toEqual([])
-  })
-
-  it('is not that of a repeated message while a link leads to the relay', () => {
-    fleet.setLinks([link('900b')])
-    tell('900b')
-    expect(tell('900b', { instance: '900b 0', health: { state: 'ended', failing: [] } }, 'directory')).toBe(
-      'former_run',
-    )
-    expect(fleet.stateOf('900b')).toBe('up')
-    fleet.setLinks([link('900b', { isUp: false, key: undefined, instance: undefined })])
-    expect(tell('900b', { instance: '900b 2', sequence: 1 }, 'directory')).toBe('taken')
-  })
-
   it('does not depend on clocks: nothing in a message is a time of now', () => {
     tell('900b', { certificateNotAfterMs: 1 })
     tell('901a', { certificateNotAfterMs: 250_000_000_000_000 })
@@ -247,24 +218,6 @@ describe('two relays that claim one node', () => {
     expect(fleet.stateOf('900b')).toBe('up')
   })
 
-  it('is forgotten in time when it was replaced by one with another key, and never while the file has it', () => {
-    tell('900b')
-    tell('901a')
-    clock.advance(DOWN_MS + 1)
-    const successor = keyOf('another machine')
-    const relays = (): unknown[] => {
-      fleet.setRelays(NODES.map((node) => ({ name: `${node}.lab`, nodes: [node], isOwn: node === '900a' })))
-      tell('900b', { key: successor })
-      return fleet.relays.map(({ name, isListed, state }) => `${name} ${isListed} ${state}`)
-    }
-    expect(relays().slice(NODES.length)).toEqual(['900b.lab false down'])
-    clock.advance(3_600_000)
-    expect(relays().slice(NODES.length)).toEqual([])
-    expect(fleet.stateOf('900b')).toBe('up')
-    // Its owner is down, and stays so: a map must not take it back.
-    expect(fleet.stateOf('901a')).toBe('down')
-  })
-
   it('do not take this relay its own', () => {
     tell('intruder', { ...intruder, nodes: ['900a'], health: { state: 'draining', failing: [] } })
     expect(fleet.stateOf('900a')).toBe('up')
@@ -310,18 +263,6 @@ describe('nonsense', () => {
     expect(results.filter((result) => result === 'too_often').length).toBeGreaterThan(4_900)
     clock.advance(1_000)
     expect(tell('900b')).toBe('taken')
-  })
-
-  it('repeated over the directory does not keep out what the relay tells over its link', () => {
-    tell('900b')
-    const repeated = messageOf('900b', { sequence })
-    const source = { key: keyOf('900b'), carrier: 'directory' } as const
-    for (let second = 1; second <= 60; second++) {
-      clock.advance(1_000)
-      for (let at = 0; at < 30; at++) fleet.take(repeated, source)
-      if (second % 5 === 0) expect(tell('900b')).toBe('taken')
-    }
-    expect(fleet.stateOf('900b')).toBe('up')
   })
 
   it('from ever new keys fills the table up to its limit, and no relay to which a link leads is kept out', () => {

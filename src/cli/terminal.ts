@@ -1,6 +1,8 @@
 // The terminal of a command that shows a screen: the alternate screen without a cursor, and single keys. The command gives the
 // terminal back with `leave`, also if it fails.
 
+import type { ReadStream } from 'node:tty'
+
 const ENTER = '\u{1b}[?1049h\u{1b}[?25l'
 const LEAVE = '\u{1b}[?25h\u{1b}[?1049l'
 const HOME = '\u{1b}[H'
@@ -9,11 +11,28 @@ const CLEAR_REST = '\u{1b}[J'
 /** Of a terminal that does not say. */
 const USUAL_ROWS = 24
 
+/** Keys that nobody has taken yet; more are of somebody who leans on one. */
+const TYPED_MAX = 16
+
+/** Where keys come from. */
+export type KeyInput = Pick<ReadStream, 'setRawMode' | 'resume' | 'pause' | 'setEncoding' | 'on' | 'off'>
+
 export class Terminal {
-  constructor() {
-    process.stdin.setRawMode(true)
-    process.stdin.resume()
-    process.stdin.setEncoding('utf8')
+  readonly #input: KeyInput
+  /** The oldest first. A key that is pressed while the command does something else is not lost. */
+  readonly #typed: string[] = []
+  #onTyped: () => void = () => undefined
+  readonly #onData = (data: string | Buffer): void => {
+    if (this.#typed.length < TYPED_MAX) this.#typed.push(data.toString().slice(0, 1))
+    this.#onTyped()
+  }
+
+  constructor(input: KeyInput = process.stdin) {
+    this.#input = input
+    input.setRawMode(true)
+    input.setEncoding('utf8')
+    input.on('data', this.#onData)
+    input.resume()
     process.stdout.write(ENTER)
   }
 
@@ -38,22 +57,35 @@ export class Terminal {
 
   /** The next key; undefined if none comes in time. */
   async key(timeoutMs: number): Promise<string | undefined> {
+    if (this.#typed.length === 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs)
+        this.#onTyped = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    return this.#typed.shift()
+  }
+
+  /** Resolves when one of these keys is pressed, whatever else the command waits for. The key stays the next one. */
+  async pressed(keys: ReadonlySet<string>): Promise<undefined> {
     return await new Promise((resolve) => {
-      const end = (key: string | undefined): void => {
-        clearTimeout(timer)
-        process.stdin.off('data', onData)
-        resolve(key)
+      const look = (data: string | Buffer): void => {
+        if (!keys.has(data.toString().slice(0, 1))) return
+        this.#input.off('data', look)
+        resolve(undefined)
       }
-      const onData = (data: string | Buffer): void => end(data.toString().slice(0, 1))
-      const timer = setTimeout(() => end(undefined), timeoutMs)
-      process.stdin.on('data', onData)
+      this.#input.on('data', look)
     })
   }
 
   /** Gives the terminal back. */
   leave(): void {
-    process.stdin.setRawMode(false)
-    process.stdin.pause()
+    this.#input.setRawMode(false)
+    this.#input.off('data', this.#onData)
+    this.#input.pause()
     process.stdout.write(LEAVE)
   }
 }

@@ -63,14 +63,17 @@ async function showUntilQuit(
 ): Promise<void> {
   let sort = first
   let isPaused = false
-  let response = await ask()
-  for (;;) {
+  const quit = terminal.pressed(QUIT_KEYS)
+  // A relay that does not answer keeps nobody here.
+  const asked = async (): Promise<VerbResponse | undefined> => await Promise.race([ask(), quit])
+  let response = await asked()
+  while (response !== undefined) {
     terminal.show(`${screenOf(response, sort, terminal.rows)}\n${isPaused ? 'paused     ' : ''}${HELP}`)
     const key = await terminal.key(EVERY_MS)
     if (QUIT_KEYS.has(key ?? '')) return
     sort = KEYS[key ?? ''] ?? sort
     if (key === ' ') isPaused = !isPaused
-    if (key === undefined && !isPaused) response = await ask()
+    if (key === undefined && !isPaused) response = await asked()
   }
 }
 

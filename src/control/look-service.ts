@@ -7,7 +7,14 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FleetState } from '#fleet/fleet-state.ts'
-import { readLook, shortDetail, writeLook, type Look, type LookedPort, type OutsideView } from '#fleet/look.ts'
+import {
+  readLook,
+  shortDetail,
+  writeLook,
+  type Look,
+  type LookedPort,
+  type OutsideView,
+} from '#fleet/look.ts'
 import type { Node } from '#fleet/node.ts'
 import type { Region } from '#fleet/region.ts'
 import { siblingName } from '#fleet/sibling.ts'

@@ -167,9 +167,6 @@ export class RelayRecord {
   }
 }
 
-function compare(
-  a: Pick<RelayState, 'run' | 'sequence'>,
-  b: Pick<RelayState, 'run' | 'sequence'>,
-): number {
+function compare(a: Pick<RelayState, 'run' | 'sequence'>, b: Pick<RelayState, 'run' | 'sequence'>): number {
   return a.run === b.run ? a.sequence - b.sequence : a.run - b.run
 }

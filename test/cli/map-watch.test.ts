@@ -136,7 +136,10 @@ describe('one look', () => {
     const { code, stderr } = await lookOnce(url, '-o', path)
     expect([code, stderr]).toEqual([1, expect.stringContaining('use /derpmap.yaml')])
     expect(readFileSync(path, 'utf8')).toBe(YAML)
-    const upper = YAML.replaceAll(/^( *(?:- )?)([a-z])/gm, (_, indent: string, letter: string) => indent + letter.toUpperCase())
+    const upper = YAML.replaceAll(
+      /^( *(?:- )?)([a-z])/gm,
+      (_, indent: string, letter: string) => indent + letter.toUpperCase(),
+    )
     for (const other of [derpMapText('policy', [region(900)]), upper]) {
       answer = text(other)
       expect((await lookOnce(url)).code).toBe(0)

@@ -60,7 +60,11 @@ it('map diff prints none of two maps', async () => {
   const map = (ipv4: string): string =>
     JSON.stringify({
       Regions: {
-        900: { RegionID: 900, RegionCode: 'a', Nodes: [{ Name: 'a', RegionID: 900, HostName: 'b', IPv4: ipv4 }] },
+        900: {
+          RegionID: 900,
+          RegionCode: 'a',
+          Nodes: [{ Name: 'a', RegionID: 900, HostName: 'b', IPv4: ipv4 }],
+        },
       },
     })
   folder.write('old.json', map('192.0.2.1'))

@@ -60,7 +60,9 @@ it('does not complain for ever of a relay that nobody lists and that has gone', 
     JSON.parse(await relay.page('/status.json'))
   const tell = async (sequence: number, state: 'ready' | 'ended'): Promise<void> =>
     await sibling.send(
-      relayStateFrame(messageOf('x', { key: sibling.key, nodes: [], sequence, health: { state, failing: [] } })),
+      relayStateFrame(
+        messageOf('x', { key: sibling.key, nodes: [], sequence, health: { state, failing: [] } }),
+      ),
     )
   await tell(1, 'ready')
   await waitUntil('it is there', async () => (await status()).relays.length === 2)

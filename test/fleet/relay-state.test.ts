@@ -2,7 +2,13 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { LINKS_MAX, readRelayState, shortReason, writeRelayState, type RelayState } from '#fleet/relay-state.ts'
+import {
+  LINKS_MAX,
+  readRelayState,
+  shortReason,
+  writeRelayState,
+  type RelayState,
+} from '#fleet/relay-state.ts'
 import { RELAY_STATE_BYTES_MAX } from '#protocol/limits.ts'
 import { keyOf, messageOf, stateOf } from '../support/relay-states.ts'
 

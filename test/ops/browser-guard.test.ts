@@ -87,13 +87,19 @@ describe('a page that has been given this address under a name of its own (DNS r
     return answer !== undefined && 'status' in answer ? answer.status : undefined
   }
 
-  it.each(['/', '/status', '/status.json', '/status/events', '/fleet', '/quality', '/metrics', '/debug/varz'])(
-    '%s is not for it',
-    async (path) => {
-      expect(await statusOf(path, 'attacker.example:9090', true)).toBe(421)
-      if (path !== '/status/events') expect(await statusOf(path, NAMES[0] ?? '', true)).toBe(200)
-    },
-  )
+  it.each([
+    '/',
+    '/status',
+    '/status.json',
+    '/status/events',
+    '/fleet',
+    '/quality',
+    '/metrics',
+    '/debug/varz',
+  ])('%s is not for it', async (path) => {
+    expect(await statusOf(path, 'attacker.example:9090', true)).toBe(421)
+    if (path !== '/status/events') expect(await statusOf(path, NAMES[0] ?? '', true)).toBe(200)
+  })
 
   it('leaves scrapers, which use any name of a service, and probes alone', async () => {
     expect(await statusOf('/metrics', 'relay.monitoring.svc:9090', false)).toBe(200)

@@ -3,7 +3,7 @@
 // changes at most once in a hold-down. What the operator writes in the file applies at once. A relay that does not see the
 // majority of the fleet drops no region. Has no timer: the owner calls update() every second or so.
 
-import { liveMap } from './live-map.ts'
+import { fileMap, liveMap } from './live-map.ts'
 import { NodeState, type SeenStateOf } from './node-state.ts'
 import { RegionState, type Region } from './region.ts'
 import { siblingName } from './sibling.ts'
@@ -104,12 +104,22 @@ export class HeldMap {
     const look = this.#states.look(names, stateOf, now)
     const wanted = liveMap(this.#file, look.of, this.#map)
     const isNoneLive = wanted === this.#map
-    const isLost = isNoneLive || dropsRegion(this.#map, wanted, this.#edited)
-    this.#isStale = isLost && !hasMajority
-    const isChanged = !this.#isStale && this.#apply(wanted, now)
-    if (!this.#isStale) this.#edited.clear()
+    const lost = this.#lost(wanted)
+    this.#isStale = (isNoneLive || lost.length > 0) && !hasMajority
+    const isChanged = this.#apply(this.#isStale ? [...wanted, ...lost] : wanted, now)
+    if (!isNoneLive) this.#edited.clear()
     look.keep(isNoneLive ? () => false : this.#isToldOf(wanted))
     return isChanged
+  }
+
+  /**
+   * Regions of the map that the operator has not taken out of the file, but that have no live node: as clients see them, or as
+   * the file has them since an edit.
+   */
+  #lost(wanted: readonly Region[]): readonly Region[] {
+    const [served, left] = [byId(this.#map), byId(wanted)]
+    const lost = fileMap(this.#file).filter(({ id }) => served.has(id) && !left.has(id))
+    return lost.map((region) => (this.#edited.has(region.id) ? region : (served.get(region.id) ?? region)))
   }
 
   /** Whether clients see a node's region as it is wanted. */
@@ -135,6 +145,7 @@ export class HeldMap {
   #isDue(id: number, [old, next]: readonly [Region | undefined, Region | undefined], now: number): boolean {
     if (isSame(old, next)) return false
     if (this.#edited.has(id)) return true
+    if (this.#isStale) return false
     const { removalMs, returnMs } = this.#holdDowns
     const changed = this.#changedMs.get(id) ?? Number.NEGATIVE_INFINITY
     return now - changed >= (isLess(old, next) ? removalMs : returnMs)
@@ -164,12 +175,6 @@ function isLess(old: Region | undefined, next: Region | undefined): boolean {
   if (old === undefined || next === undefined) return next === undefined
   const isMarked = next.state === RegionState.draining && old.state !== RegionState.draining
   return isMarked || next.nodes.length < old.nodes.length
-}
-
-/** A region that the operator takes out of the file is not dropped by what this relay sees. */
-function dropsRegion(old: readonly Region[], next: readonly Region[], edited: ReadonlySet<number>): boolean {
-  const ids = new Set(next.map(({ id }) => id))
-  return old.some(({ id }) => !ids.has(id) && !edited.has(id))
 }
 
 /** A standby is one relay, whatever number of nodes it is. Relays of a region that is off need not run. */

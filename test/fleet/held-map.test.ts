@@ -217,6 +217,20 @@ describe('a relay that does not see the majority', () => {
     expect(watched.map.changes).toEqual({ removals: 1, returns: 0, edits: 0 })
   })
 
+  test('follows an edit of the file, also of a region that it does not see', () => {
+    const watched = new Watched()
+    watched.after(600_000, { '900b': down, '901a': down, '902a': down })
+    const renamed = FLEET.map((region) => ({ ...region, name: `new ${region.code}` }))
+    const added = { id: 903, code: 'ams', name: 'ams', nodes: [node('903a')] }
+    watched.map.useFile([...renamed, added])
+    expect(watched.after(0, {})).toBe('900a 901a 902a 903a')
+    expect(watched.map.regions.map(({ name }) => name)).toEqual(['new fra', 'new nyc', 'new sgp', 'ams'])
+    expect(watched.map.isStale).toBe(true)
+    expect(watched.after(600_000, {})).toBe('900a 901a 902a 903a')
+    watched.map.useFile([...renamed.slice(0, 2), added])
+    expect(watched.after(0, {})).toBe('900a 901a 903a')
+  })
+
   test('may be told of the majority by one that knows more than the states', () => {
     const watched = new Watched()
     watched.states.set('901a', down)

@@ -3,6 +3,7 @@
 
 import type { Settings } from '#config/settings.ts'
 import { DnsSiblings } from '#fleet/dns-siblings.ts'
+import { relaysOff } from '#fleet/fleet-position.ts'
 import type { ListedRelay } from '#fleet/fleet-state.ts'
 import type { Region } from '#fleet/region.ts'
 import type { Sibling } from '#fleet/sibling.ts'
@@ -92,9 +93,13 @@ export class MeshService implements Service {
   /** All relays of the fleet: the siblings, and this one. */
   get relays(): readonly ListedRelay[] {
     const { name = this.#parts.settings.hostname, nodes } = this.#files.position
-    const own = { name, nodes, isOwn: true }
+    const off = relaysOff(this.#files.regions)
+    const own = { name, nodes, isOwn: true, isOff: off.has(name) }
     const others = this.#siblings.filter((sibling) => sibling.name !== name)
-    return [own, ...others.map((sibling) => ({ name: sibling.name, nodes: sibling.nodes, isOwn: false }))]
+    return [
+      own,
+      ...others.map((one) => ({ name: one.name, nodes: one.nodes, isOwn: false, isOff: off.has(one.name) })),
+    ]
   }
 
   /** Those of the regions file in use. */

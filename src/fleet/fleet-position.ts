@@ -2,7 +2,7 @@
 // its siblings. A function of the regions; mesh-service.ts (control/) gets them, and the relay threads dial.
 
 import { derpPortOf, type Node } from './node.ts'
-import type { Region } from './region.ts'
+import { RegionState, type Region } from './region.ts'
 import { siblingName, type Sibling } from './sibling.ts'
 
 /** This relay, as its options describe it. */
@@ -48,6 +48,19 @@ export function isOwnNode(
   if (ownName !== undefined) return node.name === ownName
   // DNS names are the same in upper and lower case.
   return node.hostname.toLowerCase() === hostname.toLowerCase()
+}
+
+/** The names of relays that need not run: each region that has them is off. */
+export function relaysOff(regions: readonly Region[]): ReadonlySet<string> {
+  const namesOf = ({ nodes }: Region): readonly string[] => nodes.map(siblingName)
+  const isOff = ({ state }: Region): boolean => state === RegionState.off
+  const needed = new Set(regions.filter((region) => !isOff(region)).flatMap(namesOf))
+  return new Set(
+    regions
+      .filter(isOff)
+      .flatMap(namesOf)
+      .filter((name) => !needed.has(name)),
+  )
 }
 
 function siblingsIn(

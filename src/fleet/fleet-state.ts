@@ -51,6 +51,8 @@ export interface ListedRelay {
   readonly name: string
   readonly nodes: readonly string[]
   readonly isOwn: boolean
+  /** It need not run, because each of its regions is off: it is none of those of whom a majority is to be seen. */
+  readonly isOff?: boolean | undefined
 }
 
 /** This relay's link to a sibling. */
@@ -94,7 +96,7 @@ export interface RelayView {
   readonly problems: readonly string[]
 }
 
-/** Relays of the file that this relay knows to be there, of those that have not ended in order. */
+/** Relays of the file that this relay knows to be there, of those that have not ended in order and whose regions are not off. */
 export interface Majority {
   readonly seen: number
   readonly expected: number
@@ -240,14 +242,15 @@ export class FleetState {
   /** How many of the relays in the file this relay sees. */
   get majority(): Majority {
     let [seen, expected] = [0, 0]
-    for (const relay of this.#listed) {
+    for (const relay of this.#listed.filter(({ isOff }) => isOff !== true)) {
       const record = this.#recordOf(relay)
       const isLinked = isAlive(record, this.#links.get(relay.name))
       const isHeard = record?.isHeard(this.#now(), this.#directoryLostMs) === true
       if (relay.isOwn || isLinked || isHeard) seen++
       if (relay.isOwn || isLinked || record?.hasEnded !== true) expected++
     }
-    return { seen, expected, isMajority: seen * 2 > expected }
+    // A relay that is off itself, and of whose siblings all have ended, misses nobody.
+    return { seen, expected, isMajority: seen * 2 > expected || expected === 0 }
   }
 
   /** The relays of the file, and then those that are not in it. */

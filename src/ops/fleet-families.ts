@@ -26,13 +26,13 @@ export function fleetFamilies({ relays, majority, conflicts, results }: FleetFig
     {
       name: 'derp_fleet_relays_seen',
       type: 'gauge',
-      help: 'Relays of the fleet that this relay sees, itself included.',
+      help: 'Relays of those expected that this relay sees, itself included.',
       samples: [sample(majority.seen)],
     },
     {
       name: 'derp_fleet_relays_expected',
       type: 'gauge',
-      help: 'Relays of the fleet, without those that have ended in order.',
+      help: 'Relays of the fleet, without those that have ended in order, and without those whose regions are off.',
       samples: [sample(majority.expected)],
     },
     {

@@ -85,6 +85,18 @@ it('logs nothing for files that have not changed since the start', () => {
   expect([lines, siblings()]).toEqual([[], ['b.lab', 'c.lab']])
 })
 
+it('knows the relays that need not run, because each of their regions is off', async () => {
+  const standby = '  902: { code: r902, nodes: [{ name: s, hostname: d.lab }] }\n'
+  await write(
+    `${regions([900, 'a'], [901, 'c'], [901, 'd']).replace('code: r901', 'code: r901, state: off')}${standby}`,
+  )
+  expect(service.relays.map(({ name, isOff }) => [name, isOff])).toEqual([
+    ['a.lab', false],
+    ['c.lab', true],
+    ['d.lab', false],
+  ])
+})
+
 it('names the relays that a file adds, removes and changes', async () => {
   await write(regions([900, 'a'], [901, 'b'], [902, 'd']))
   expect(siblings()).toEqual(['b.lab', 'd.lab'])

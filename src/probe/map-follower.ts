@@ -34,6 +34,9 @@ export interface FollowerOptions {
   readonly key: KeyObject | undefined
 }
 
+/** The bytes are those of the tag that was sent. */
+type Unchanged = Pick<Received, 'isStale'>
+
 interface Received {
   readonly text: string
   readonly signature: string | undefined
@@ -80,11 +83,14 @@ export class MapFollower {
   async #ask(target: MapTarget, at: number, from: string): Promise<FollowedMap> {
     const known = this.#last?.at === at ? this.#last : undefined
     const received = await receive(target, this.#options.access, known?.etag)
-    if (received === 'unchanged') {
+    const { isStale } = received
+    if (!('text' in received)) {
       if (known === undefined) throw new Error('answers 304 to a first request')
-      return known
+      // The bytes of a map stay the same when it becomes stale.
+      if (known.isStale !== isStale) this.#last = { ...known, isStale }
+      return this.#last ?? known
     }
-    const { text, etag, isStale } = received
+    const { text, etag } = received
     const { key } = this.#options
     if (key !== undefined) {
       const signature = received.signature ?? (await detached(target, this.#options.access))
@@ -104,20 +110,21 @@ async function receive(
   target: MapTarget,
   access: MapAccess,
   etag: string | undefined,
-): Promise<Received | 'unchanged'> {
+): Promise<Received | Unchanged> {
   if (target.kind === 'map-file') {
     return { text: fileText(target.path), signature: undefined, etag: undefined, isStale: false }
   }
   const fields: Readonly<Record<string, string>> = etag === undefined ? {} : { 'If-None-Match': etag }
   const { status, headers, text } = await requestText(target.url, access, fields)
-  if (status === 304) return 'unchanged'
+  const isStale = headers['derpfleet-map-stale'] === 'true'
+  if (status === 304) return { isStale }
   if (status !== 200) throw new Error(`answers ${status}`)
   const signature = headers['derpfleet-map-signature']
   return {
     text,
     signature: typeof signature === 'string' ? signature : undefined,
     etag: headers.etag,
-    isStale: headers['derpfleet-map-stale'] === 'true',
+    isStale,
   }
 }
 

@@ -179,8 +179,9 @@ it('follows: prints changes, asks by tag, tells of trouble once, and the file ha
   const path = folder.at('derp.json')
   let tag = '"v1"'
   let body = MAP
+  let stale: Readonly<Record<string, string>> = {}
   const tagged: Answer = (request, response) => {
-    if (request.headers['if-none-match'] === tag) return response.writeHead(304).end()
+    if (request.headers['if-none-match'] === tag) return response.writeHead(304, stale).end()
     return response.writeHead(200, { ETag: tag }).end(body)
   }
   answer = tagged
@@ -191,6 +192,10 @@ it('follows: prints changes, asks by tag, tells of trouble once, and the file ha
   ;[tag, body] = ['"v2"', LESS]
   await waitUntil('it prints the change', () => watch.output.includes('- region 901'))
   expect(readFileSync(path, 'utf8')).toBe(LESS)
+  stale = { 'Derpfleet-Map-Stale': 'true' }
+  await waitUntil('it tells of a map that is stale', () => /1 regions, 1 nodes, stale: /.test(watch.output))
+  stale = {}
+  await waitUntil('and of one that is not any more', () => /stale: .*\n.*1 regions, 1 nodes\n/.test(watch.output))
   answer = text('{"error":"overloaded"}', 503)
   await waitUntil('it tells of trouble', () => watch.output.includes('the last map stays'))
   const count = asked.length

@@ -18,11 +18,6 @@ import type { Service } from './service.ts'
 
 /** Much shorter than the hold-downs, and long enough to cost nothing with ten thousand nodes. */
 const UPDATE_MS = 1_000
-/**
- * So long after the start, nodes of which nothing is known stay as they are in the map; later they count as up. Longer than it
- * takes to find out that a relay of a large fleet is silent.
- */
-const LEARNING_MS = 60_000
 
 /** What this relay knows of the fleet. */
 export interface FleetView {
@@ -55,7 +50,8 @@ export class MapService implements Service, MapSource {
   #holdDowns: HoldDowns
   readonly #documents = new Map<MapFormat, MapDocument>()
   #file: readonly Region[]
-  #startedMs = performance.now()
+  /** Nodes of which something was known since the start. */
+  readonly #heardOf = new Set<string>()
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: MapServiceParts) {
@@ -90,7 +86,6 @@ export class MapService implements Service, MapSource {
   }
 
   start(): void {
-    this.#startedMs = performance.now()
     this.#timer = setInterval(() => this.#update(), UPDATE_MS)
     this.#update()
   }
@@ -136,9 +131,14 @@ export class MapService implements Service, MapSource {
   /** Returns whether the map has changed. */
   #look(): boolean {
     const view = this.#parts.fleet()
-    const isLearning = performance.now() - this.#startedMs < LEARNING_MS
-    const unknown = isLearning ? undefined : NodeState.up
-    return this.#held.update((name) => view.seenStateOf(name) ?? unknown, view.majority.isMajority)
+    return this.#held.update((name) => this.#seenStateOf(name, view), view.majority.isMajority)
+  }
+
+  /** A node of which nothing is known any more counts as up. One that was never heard of stays as it is in the map. */
+  #seenStateOf(name: string, view: FleetView): NodeState | undefined {
+    const state = view.seenStateOf(name)
+    if (state !== undefined) this.#heardOf.add(name)
+    return state ?? (this.#heardOf.has(name) ? NodeState.up : undefined)
   }
 
   #report({ isChanged, wasStale, before }: Report): void {

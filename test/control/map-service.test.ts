@@ -108,6 +108,37 @@ it('follows the run before until it is in charge, and then goes on from there', 
   }
 })
 
+it('brings no node back of which it has not heard, however long: with a key directory there may be no link to it', () => {
+  using folder = new TemporaryFolder()
+  const read = readRegionsFile('regions.yaml', FILE)
+  const regions = 'regions' in read ? read.regions : []
+  const log = new Log('error', { write: () => undefined })
+  new MapMemory(folder.path, log).keep(new Map([['901a', down]]))
+  vi.useFakeTimers({ toFake: ['performance', 'Date', 'setInterval', 'clearInterval'] })
+  const fleet = {
+    seenStateOf: (name: string) => (name === '900a' ? up : undefined),
+    majority: { isMajority: true },
+  }
+  const map = new MapService({
+    regions: () => regions,
+    fleet: () => fleet,
+    key: undefined,
+    log,
+    holdDowns: { removalMs: 1_000, returnMs: 1_000 },
+    memory: new MapMemory(folder.path, log),
+    isInCharge: () => true,
+    onChange: () => undefined,
+  })
+  try {
+    map.start()
+    vi.advanceTimersByTime(600_000)
+    expect(map.map('json').text).not.toContain('901a')
+  } finally {
+    map.stop()
+    vi.useRealTimers()
+  }
+})
+
 it('serves the bytes that `map` prints from the file, and those of an edited file at once', async () => {
   using folder = new TemporaryFolder()
   const path = folder.write('regions.yaml', FILE)

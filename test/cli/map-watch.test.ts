@@ -159,6 +159,13 @@ describe('one look', () => {
     expect(lstatSync(folder.at('derp.json')).isFile()).toBe(true)
   })
 
+  it('takes no regions file for a map', async () => {
+    const file = folder.write('regions.yaml', 'regions: { 900: { code: a, nodes: [{ name: a, hostname: a.lab }] } }')
+    const { code, stderr } = await lookOnce(file, '-o', folder.at('derp.yaml'))
+    expect([code, stderr]).toEqual([1, expect.stringContaining('makes a map of a regions file')])
+    expect(existsSync(folder.at('derp.yaml'))).toBe(false)
+  })
+
   it('says why a file cannot be written', async () => {
     mkdirSync(folder.at('derp.json'))
     const { code, stderr } = await lookOnce(url, '-o', folder.at('derp.json'))

@@ -116,7 +116,10 @@ function stateOf({ threads, readiness, links, certificates, drain }: StatusParts
   return {
     state: drain.isDraining ? 'draining' : isReady ? 'ready' : 'not ready',
     failing: checks.filter(({ isOk }) => !isOk).map(({ name, detail }) => `${name}: ${detail}`),
-    clients: threads.counters.reduce((sum, counters) => sum + counters.get('clientsCurrent'), 0),
+    clients: threads.counters.reduce(
+      (sum, counters) => sum + counters.get('clientsCurrent') - counters.get('siblingsCurrent'),
+      0,
+    ),
     siblings: {
       known: siblings.length,
       up: siblings.filter(({ isUp }) => isUp).length,

@@ -37,7 +37,10 @@ export function makeNotify(
   const { notifySocket: socket, watchdogMs } = systemd
   if (socket === undefined) return undefined
   const clients = (): string => {
-    const count = threads.counters.reduce((sum, counters) => sum + counters.get('clientsCurrent'), 0)
+    const count = threads.counters.reduce(
+      (sum, counters) => sum + counters.get('clientsCurrent') - counters.get('siblingsCurrent'),
+      0,
+    )
     return count === 1 ? '1 client' : `${count} clients`
   }
   return new SystemdNotifyService({

@@ -112,9 +112,12 @@ async function run({ candidates, isJson, ...from }: AdviseArguments, io: Io): Pr
 }
 
 /** A text says why there is no answer. */
-async function ask(address: Endpoint, timeoutMs: number): Promise<readonly RegionNumbers[] | string> {
+async function ask(
+  { host, port }: Endpoint,
+  timeoutMs: number,
+): Promise<readonly RegionNumbers[] | string> {
   try {
-    const url = `http://${endpointText(address)}/fleet/regions`
+    const url = `http://${endpointText({ host: host === '' ? 'localhost' : host, port })}/fleet/regions`
     const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' })
     if (response.status === 404) return 'has no page /fleet/regions; expected a relay with -regions-file'
     if (response.status !== 200) return `answers ${response.status}`

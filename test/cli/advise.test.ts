@@ -48,7 +48,7 @@ it('says what follows from the counts of all relays', async () => {
   const none = await advice()
   expect([none.hasCountries, none.places, none.idle]).toEqual([false, [], []])
   expect(none.notes[0]).toContain('-countries=false')
-  const text = await derpfleet(['advise', '-addr', address])
+  const text = await derpfleet(['advise', '-addr', `:${relay.addresses.admin?.port}`])
   expect([text.code, text.stdout]).toEqual([0, expect.stringContaining('there is no advice')])
   expect(text.stdout).not.toMatch(/idle|helps/)
 

@@ -63,15 +63,18 @@ function nodes({ conflicts, relays, majority }: FleetFacts, siblings: readonly S
       advice: 'give each relay its own -hostname or -node, and each an entry of its own in the regions file',
     })
   }
+  const { seen, expected, isMajority } = majority
   const down = relays.filter(({ isListed, state }) => isListed && state === 'down')
   if (down.length > 0) {
+    const meanwhile = isMajority
+      ? 'the map does not have them meanwhile'
+      : `this relay sees ${seen} of ${expected} relays, no majority, so its map keeps their regions meanwhile`
     return warn('nodes', {
       seen: `down: ${listed(down.map(({ name, nodes: names }) => `${name} (${names.join(' ')})`))}`,
       expected: 'all relays of the regions file',
-      advice: 'start them, or take them out of the file; the map does not have them meanwhile',
+      advice: `start them, or take them out of the file; ${meanwhile}`,
     })
   }
-  const { seen, expected, isMajority } = majority
   if (!isMajority && siblings.some(({ isUp }) => !isUp)) {
     return skip('nodes', `${seen} of ${expected} relays seen, because siblings are not linked`)
   }

@@ -6,6 +6,7 @@ import { isNatsCredentials } from '#config/nats-settings.ts'
 import type { Settings } from '#config/settings.ts'
 import { fleetPosition, type FleetPosition } from '#fleet/fleet-position.ts'
 import { positionProblem } from '#fleet/position-check.ts'
+import type { Node } from '#fleet/node.ts'
 import { problemText, reasonOf } from '#fleet/problem.ts'
 import type { Region } from '#fleet/region.ts'
 import { siblingName } from '#fleet/sibling.ts'
@@ -86,9 +87,15 @@ export class MeshFiles {
     return this.#regions
   }
 
-  /** The region of a sibling by its name; the first one of a standby, undefined if the regions file does not have it. */
+  /**
+   * The region of a relay by its name among siblings: of a standby the one where it is. Undefined if the regions file does not
+   * have it.
+   */
   regionOf(name: string): number | undefined {
-    return this.#regions.find(({ nodes }) => nodes.some((node) => siblingName(node) === name))?.id
+    const isIts = (node: Node): boolean => siblingName(node) === name
+    const all = this.#regions.filter(({ nodes }) => nodes.some(isIts))
+    const own = all.find(({ nodes }) => nodes.some((node) => isIts(node) && node.isStandby !== true))
+    return (own ?? all[0])?.id
   }
 
   /** The NATS credentials in use; empty without a credentials file. */

@@ -107,7 +107,7 @@ export class MeshService implements Service {
     return this.#files.regions
   }
 
-  /** The region of a sibling, by the regions file in use. */
+  /** The region of a relay by its name, by the regions file in use: of a standby the one where it is. */
   regionOf(name: string): number | undefined {
     return this.#files.regionOf(name)
   }

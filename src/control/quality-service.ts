@@ -34,7 +34,7 @@ export interface QualityParts {
   readonly threads: Pick<RelayThreads, 'counters' | 'readLoopTimes'>
   readonly links: Pick<LinkWatch, 'siblings'>
   /** Undefined without a mesh. */
-  readonly mesh: Pick<MeshService, 'position' | 'regionOf'> | undefined
+  readonly mesh: Pick<MeshService, 'name' | 'position' | 'regionOf'> | undefined
 }
 
 export class QualityService implements Service {
@@ -156,7 +156,8 @@ export class QualityService implements Service {
     const { mesh, settings } = this.#parts
     if (home === undefined) return undefined
     if (home !== HOME_HERE) return mesh?.regionOf(home)?.toString()
-    return (mesh?.position.regions[0] ?? settings.mesh.region)?.toString() ?? NO_REGION
+    const own = mesh?.name === undefined ? undefined : mesh.regionOf(mesh.name)
+    return (own ?? mesh?.position.regions[0] ?? settings.mesh.region)?.toString() ?? NO_REGION
   }
 }
 

@@ -97,6 +97,12 @@ it('knows the relays that need not run, because each of their regions is off', a
   ])
 })
 
+it('takes a standby for a relay of the region where it is, not of the first that it is for', async () => {
+  const standby = '  890: { code: r890, nodes: [{ name: s, hostname: c.lab, standby: true }] }\n'
+  await write(`${FIRST}${standby}`)
+  expect([service.regionOf('c.lab'), service.regionOf('a.lab')]).toEqual([901, 900])
+})
+
 it('names the relays that a file adds, removes and changes', async () => {
   await write(regions([900, 'a'], [901, 'b'], [902, 'd']))
   expect(siblings()).toEqual(['b.lab', 'd.lab'])

@@ -5,7 +5,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { MapFormat } from '#fleet/derp-map-writer.ts'
-import { HeldMap, type HoldDowns } from '#fleet/held-map.ts'
+import { HeldMap, type HoldDowns, type MapChanges } from '#fleet/held-map.ts'
 import { NodeState } from '#fleet/node-state.ts'
 import { mapDocument, type MapDocument } from '#fleet/map-document.ts'
 import type { Region } from '#fleet/region.ts'
@@ -47,6 +47,8 @@ export class MapService implements Service, MapSource {
   readonly #parts: MapServiceParts
   readonly #key: KeyObject | undefined
   #held: HeldMap
+  /** Of held maps before this one. */
+  #earlierChanges: MapChanges = { removals: 0, returns: 0, edits: 0 }
   #holdDowns: HoldDowns
   readonly #documents = new Map<MapFormat, MapDocument>()
   #file: readonly Region[]
@@ -77,7 +79,8 @@ export class MapService implements Service, MapSource {
   }
 
   get figures(): MapFigures {
-    return { isStale: this.isStale, regions: this.#held.regions.length, changes: this.#held.changes }
+    const changes = sum(this.#earlierChanges, this.#held.changes)
+    return { isStale: this.isStale, regions: this.#held.regions.length, changes }
   }
 
   useHoldDowns(holdDowns: HoldDowns): void {
@@ -115,6 +118,7 @@ export class MapService implements Service, MapSource {
   #followEarlierRun(): void {
     const before = this.#held.regions
     this.#file = this.#parts.regions()
+    this.#earlierChanges = this.figures.changes
     this.#held = this.#makeHeld()
     if (isDeepStrictEqual(before, this.#held.regions)) return
     this.#documents.clear()
@@ -151,6 +155,14 @@ export class MapService implements Service, MapSource {
     // What an edit of the file changes is in the line regions_changed.
     if (!isChanged || (removals === before.removals && returns === before.returns)) return
     log.info(LogEvent.mapChanged, { version: this.map('json').version, removals, returns })
+  }
+}
+
+function sum(some: MapChanges, others: MapChanges): MapChanges {
+  return {
+    removals: some.removals + others.removals,
+    returns: some.returns + others.returns,
+    edits: some.edits + others.edits,
   }
 }
 

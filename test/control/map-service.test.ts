@@ -103,6 +103,13 @@ it('follows the run before until it is in charge, and then goes on from there', 
     states.set('901a', up)
     await vi.waitFor(() => expect([hasNyc(), changes]).toEqual([true, 2]), 10_000)
     expect(earlier.read()).toEqual(new Map())
+    // The run that takes over goes on from these counts, and is told of them until this one ends.
+    const { changes: counted } = map.figures
+    expect(counted).toEqual({ removals: 0, returns: 1, edits: 0 })
+    isInCharge = false
+    earlier.keep(new Map([['901a', down]]))
+    await vi.waitFor(() => expect(hasNyc()).toBe(false), 10_000)
+    expect(map.figures.changes).toEqual(counted)
   } finally {
     map.stop()
   }

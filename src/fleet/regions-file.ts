@@ -141,7 +141,7 @@ function nodeOf(node: FileNode): Node {
     ipv6: node.ipv6,
     stunPort: node.stunport || undefined,
     derpPort: node.derpport === DERP_PORT ? undefined : node.derpport,
-    canPort80: node.canport80,
+    canPort80: node.canport80 || undefined,
     isStandby: node.standby || undefined,
     meshHost: node.mesh,
   }

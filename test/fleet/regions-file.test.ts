@@ -56,6 +56,15 @@ it('reads regions and their nodes', () => {
   })
 })
 
+it('takes a default that is written out for one that is left out', () => {
+  const bare = readRegionsFile('regions.yaml', GOOD)
+  const written = GOOD.replace('code: fra', 'code: fra\n    state: active').replace(
+    'ipv6: none',
+    'ipv6: none\n        derpport: 443\n        stunport: 0\n        canport80: false\n        standby: false',
+  )
+  expect(readRegionsFile('regions.yaml', written)).toStrictEqual(bare)
+})
+
 it.each([
   ['an unknown key', ['derpport', 'port'], 'r.yaml:11:56: regions.900.nodes[1].port: unknown key'],
   [

@@ -85,8 +85,9 @@ export function remarks(report: NearestReport): readonly string[] {
 
 function udpRemark({ measurement, regions }: NearestReport): string | undefined {
   if (!measurement.isUdpBlocked) return undefined
-  const hasStun = regions.some(({ region }) => isMeasured(region) && !isWithoutStun(region))
-  if (!hasStun)
+  const measured = regions.filter(({ region }) => isMeasured(region))
+  if (measured.length === 0) return 'Clients measure no region of this map.'
+  if (measured.every(({ region }) => isWithoutStun(region)))
     return 'No region of the map has STUN. Clients measure by HTTPS instead, after waiting 3 s for STUN.'
   const isReached = measurement.httpsNs.size > 0
   return isReached

@@ -123,6 +123,10 @@ test.each<[Case, readonly RegExp[]]>([
   [{ ms: [undefined, undefined], isUdpBlocked: true }, [/^No region answers, neither by STUN nor by HTTPS/]],
   [{ ms: [30, 40], v6: false }, [/^IPv6 is broken here: .* \(ENETUNREACH\)\. Clients use IPv4\.$/]],
   [{ ms: [undefined, 40], region: { state: 'draining' } }, [/never a home: fra \(1\) \(NoMeasureNoHome\)/]],
+  [
+    { ms: [undefined], region: { state: 'draining' }, isUdpBlocked: true },
+    [/^Clients measure no region of this map\.$/, /never a home: fra \(1\) \(NoMeasureNoHome\)/],
+  ],
   [{ ms: [undefined, 40], region: { nodes: [] } }, [/^Never a home: fra \(1\) \(no usable nodes\)/]],
   [
     { ms: [undefined, 40], region: { nodes: [{ name: '1a', hostname: 'h', stunPort: -1 }] } },

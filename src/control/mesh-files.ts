@@ -151,7 +151,10 @@ export class MeshFiles {
     if (JSON.stringify(read.regions) === JSON.stringify(this.#regions)) return []
     const problem = positionProblem(path, read.regions, ownRelayOf(settings))
     if (problem !== undefined) return [`${problem.found}; expected ${problem.expected}`]
-    const changes = nodeChanges(this.#regions, read.regions)
+    const changes = {
+      ...nodeChanges(this.#regions, read.regions),
+      changedRegions: changedRegions(this.#regions, read.regions),
+    }
     this.#regions = read.regions
     log.info(LogEvent.regionsChanged, { path, regions: read.regions.length, ...changes })
     onRegions()
@@ -189,6 +192,14 @@ function nodeChanges(
     removed: shortList([...old.keys()].filter((name) => !now.has(name))),
     changed: shortList(changed.map(([name]) => name)),
   }
+}
+
+/** The numbers of the regions of which something but their nodes is new, such as the state, shortened for the log. */
+function changedRegions(before: readonly Region[], after: readonly Region[]): readonly string[] {
+  const textOf = ({ nodes: _nodes, ...region }: Region): string => JSON.stringify(region)
+  const old = new Map(before.map((region) => [region.id, textOf(region)]))
+  const changed = after.filter((region) => old.has(region.id) && old.get(region.id) !== textOf(region))
+  return shortList(changed.map(({ id }) => String(id)))
 }
 
 /** Each node's region and entry as comparable text, by the node's name. */

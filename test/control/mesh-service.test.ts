@@ -118,6 +118,13 @@ it('names the relays that a file adds, removes and changes', async () => {
   ])
 })
 
+it('names the regions of which something but their relays has changed', async () => {
+  await write(FIRST.replace('code: r901', 'code: r901, state: draining'))
+  expect(lines).toEqual([
+    expect.objectContaining({ added: [], removed: [], changed: [], changedRegions: ['901'] }),
+  ])
+})
+
 it('names twenty of hundreds of added relays, and the number of the others', async () => {
   const many = Array.from({ length: 300 }, (_, i) => [900, `n${i}`] as const)
   await write(regions([900, 'a'], ...many))

@@ -7,7 +7,7 @@ import { Terminal } from './terminal.ts'
 import { SORTS, topText, type Sort } from './top-table.ts'
 import { ExitCode } from './command.ts'
 import type { VerbResponse } from './verb-client.ts'
-import { verbCommand } from './verb-command.ts'
+import { errorText, verbCommand } from './verb-command.ts'
 
 const TIMEOUT_MS = 10_000
 /** As often as the status page. */
@@ -77,8 +77,9 @@ async function showUntilQuit(
   }
 }
 
-function screenOf(response: VerbResponse, sort: Sort, rows: number): string {
+export function screenOf(response: VerbResponse, sort: Sort, rows: number): string {
   if ('problem' in response) return `${response.problem}\n`
+  if (response.status !== 200) return `${errorText(response.body)}\n`
   const rowsMax = Math.max(1, rows - OTHER_LINES)
   return topText(response.body, { sort, hasColour: Terminal.hasColour, rowsMax })
 }

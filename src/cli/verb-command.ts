@@ -149,7 +149,7 @@ async function call(
 }
 
 /** Why the relay refuses, with one line for each problem. */
-function errorText({ error, problems }: Body): string {
+export function errorText({ error, problems }: Body): string {
   const lines = Array.isArray(problems) ? problems.map((problem) => `\n  ${String(problem)}`) : []
   const reason = typeof error === 'string' ? error : 'the relay refuses without a reason'
   return `${reason}${lines.join('')}`

@@ -8,6 +8,7 @@ import { nameProblem } from '#client/tls-verification.ts'
 import { readDerpMap, type DerpMap } from '#fleet/derp-map-reader.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import { problemText } from '#fleet/problem.ts'
+import { readRegionsFile } from '#fleet/regions-file.ts'
 import { withoutSecrets } from '#fleet/secret-mask.ts'
 import { CheckError, within, type Outcome } from './check.ts'
 import type { MapTarget } from './target.ts'
@@ -36,6 +37,7 @@ export async function loadMap(target: MapTarget, access: MapAccess): Promise<Loa
   const startMs = performance.now()
   const text = await mapText(target, access)
   const ms = performance.now() - startMs
+  if (isRegionsFile(text)) return { map: undefined, outcome: { status: 'fail', detail: REGIONS_FILE } }
   const map = readDerpMap(text)
   if ('fault' in map) return { map: undefined, outcome: { status: 'fail', detail: `the map ${map.fault}` } }
   const { regions, problems } = map
@@ -48,6 +50,15 @@ export async function loadMap(target: MapTarget, access: MapAccess): Promise<Loa
   const shown = problems.slice(0, PROBLEMS_SHOWN).map(problemText)
   const more = problems.length > shown.length ? ` (and ${problems.length - shown.length} more)` : ''
   return { map, outcome: { status: 'fail', detail: shown.join('. ') + more } }
+}
+
+const REGIONS_FILE =
+  'it is a regions file and no DERP map; derpfleet map -all -regions-file FILE -format json makes one of it'
+
+/** It reads like a map, but has regions that are off, and other names of fields. */
+function isRegionsFile(text: string): boolean {
+  // Every DERP map repeats the number of a region in it; a fleet's file has no such field.
+  return !/regionid/i.test(text) && 'regions' in readRegionsFile('', text)
 }
 
 /** The text of a map, whatever it says. Rejects if the file or URL cannot be read. */

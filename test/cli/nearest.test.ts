@@ -60,6 +60,13 @@ test('a certificate that clients refuse', async () => {
   expect(stdout).toMatch(/its relay does not work: certName: expected a certificate with SHA-256 0{64}/)
 })
 
+test('a regions file is no map', async () => {
+  const file = join(folder, 'regions.yaml')
+  await writeFile(file, 'regions: { 900: { code: a, nodes: [{ name: a, hostname: a.lab }] } }')
+  const { code, stderr } = await derpfleet(['nearest', '-map', file])
+  expect([code, stderr]).toEqual([1, expect.stringContaining('it is a regions file and no DERP map')])
+})
+
 test('HTTPS decides without STUN', async () => {
   const map = await mapFile({ STUNPort: -1 })
   const { code, stdout } = await derpfleet(['nearest', '-map', map, '-json'])

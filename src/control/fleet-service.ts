@@ -7,6 +7,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '#config/settings.ts'
+import { awakeClock } from '#fleet/awake-clock.ts'
 import type { ClientCountries } from '#fleet/client-countries.ts'
 import { FleetState, type ListedRelay } from '#fleet/fleet-state.ts'
 import type { StateCarrier } from '#fleet/relay-record.ts'
@@ -87,7 +88,7 @@ export class FleetService implements Service {
     this.#parts = parts
     const now = (): number => performance.now()
     this.#key = publicKeyText(parts.settings.nodeKey.publicKey)
-    this.fleet = new FleetState({ now, ownKey: this.#key })
+    this.fleet = new FleetState({ now: awakeClock(now), ownKey: this.#key })
     this.#load = new LoadMeter({ threads: parts.threads, now })
     this.#log = new FleetLog(parts.log, this.fleet)
   }

@@ -4,6 +4,7 @@
 
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import { awakeClock } from '#fleet/awake-clock.ts'
 import type { MapFormat } from '#fleet/derp-map-writer.ts'
 import { HeldMap, type HoldDowns, type MapChanges } from '#fleet/held-map.ts'
 import { NodeState } from '#fleet/node-state.ts'
@@ -100,7 +101,7 @@ export class MapService implements Service, MapSource {
   #makeHeld(): HeldMap {
     const away = this.#parts.memory?.read()
     const holdDowns = this.#holdDowns
-    return new HeldMap({ regions: this.#file, away, holdDowns, now: () => performance.now() })
+    return new HeldMap({ regions: this.#file, away, holdDowns, now: awakeClock(() => performance.now()) })
   }
 
   #update(): void {

@@ -157,6 +157,8 @@ export class MeshFiles {
     }
     this.#regions = read.regions
     log.info(LogEvent.regionsChanged, { path, regions: read.regions.length, ...changes })
+    for (const warning of read.warnings.slice(0, PROBLEMS_MAX))
+      log.warn(LogEvent.settingWarning, { message: problemText(warning) })
     onRegions()
     return []
   }

@@ -125,6 +125,15 @@ it('names the regions of which something but their relays has changed', async ()
   ])
 })
 
+it('warns of a file that is valid but hardly meant', async () => {
+  await write(FIRST.replaceAll('code: r', 'state: draining, code: r'))
+  expect(lines.map(({ event, level }) => [event, level])).toEqual([
+    ['regions_changed', 'info'],
+    ['setting_warning', 'warn'],
+  ])
+  expect(lines[1]?.['message']).toContain('no region is active')
+})
+
 it('names twenty of hundreds of added relays, and the number of the others', async () => {
   const many = Array.from({ length: 300 }, (_, i) => [900, `n${i}`] as const)
   await write(regions([900, 'a'], ...many))

@@ -112,10 +112,7 @@ async function run({ candidates, isJson, ...from }: AdviseArguments, io: Io): Pr
 }
 
 /** A text says why there is no answer. */
-async function ask(
-  { host, port }: Endpoint,
-  timeoutMs: number,
-): Promise<readonly RegionNumbers[] | string> {
+async function ask({ host, port }: Endpoint, timeoutMs: number): Promise<readonly RegionNumbers[] | string> {
   try {
     const url = `http://${endpointText({ host: host === '' ? 'localhost' : host, port })}/fleet/regions`
     const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' })

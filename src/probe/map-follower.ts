@@ -151,6 +151,7 @@ function validMap(text: string): DerpMap {
   if (problem !== undefined) throw new Error(`the map is invalid: ${problemText(problem)}`)
   if (map.regions.length === 0) throw new Error('the map has no regions')
   // Every DERP map repeats the number of a region in it; a fleet's file has no such field.
-  if (!/regionid/i.test(text)) throw new Error('the map has no RegionID; derpfleet map makes a map of a regions file')
+  if (!/regionid/i.test(text))
+    throw new Error('the map has no RegionID; derpfleet map makes a map of a regions file')
   return map
 }

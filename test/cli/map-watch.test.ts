@@ -160,7 +160,10 @@ describe('one look', () => {
   })
 
   it('takes no regions file for a map', async () => {
-    const file = folder.write('regions.yaml', 'regions: { 900: { code: a, nodes: [{ name: a, hostname: a.lab }] } }')
+    const file = folder.write(
+      'regions.yaml',
+      'regions: { 900: { code: a, nodes: [{ name: a, hostname: a.lab }] } }',
+    )
     const { code, stderr } = await lookOnce(file, '-o', folder.at('derp.yaml'))
     expect([code, stderr]).toEqual([1, expect.stringContaining('makes a map of a regions file')])
     expect(existsSync(folder.at('derp.yaml'))).toBe(false)
@@ -202,7 +205,9 @@ it('follows: prints changes, asks by tag, tells of trouble once, and the file ha
   stale = { 'Derpfleet-Map-Stale': 'true' }
   await waitUntil('it tells of a map that is stale', () => /1 regions, 1 nodes, stale: /.test(watch.output))
   stale = {}
-  await waitUntil('and of one that is not any more', () => /stale: .*\n.*1 regions, 1 nodes\n/.test(watch.output))
+  await waitUntil('and of one that is not any more', () =>
+    /stale: .*\n.*1 regions, 1 nodes\n/.test(watch.output),
+  )
   answer = text('{"error":"overloaded"}', 503)
   await waitUntil('it tells of trouble', () => watch.output.includes('the last map stays'))
   const count = asked.length

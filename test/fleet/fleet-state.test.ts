@@ -309,22 +309,6 @@ describe('a fleet split in two', () => {
     expect(fleet.majority).toEqual({ seen: 2, expected: 2, isMajority: true })
   })
 
-  it('does not count relays of regions that are off, whether they run or not', () => {
-    const isOff = (node: string): boolean => node.startsWith('901')
-    fleet.setRelays(
-      NODES.map((node) => ({
-        name: `${node}.lab`,
-        nodes: [node],
-        isOwn: node === '900a',
-        isOff: isOff(node),
-      })),
-    )
-    pass(5_000, '900b')
-    expect(fleet.majority).toEqual({ seen: 2, expected: 3, isMajority: true })
-    pass(60_000, '901a', '901b')
-    expect(fleet.majority).toEqual({ seen: 1, expected: 3, isMajority: false })
-  })
-
   it('of two relays has no majority', () => {
     fleet.setRelays([
       { name: '900a.lab', nodes: ['900a'], isOwn: true },

@@ -11,6 +11,7 @@ import { ThreadMemories, type BridgeMemory } from '#interthread/thread-memory.ts
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import { DRAIN_CLIENT_MS_MAX, type DrainTimes } from '#relay/relay-drain.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
+import { relayNiceness } from '#worker/thread-priority.ts'
 import type { InheritedDescriptors } from './inherited-listeners.ts'
 import { LoopTimes } from './loop-time.ts'
 import type { LoopTime } from '#ops/metrics.ts'
@@ -236,6 +237,7 @@ export class RelayThreads implements Service {
       instance: this.instance,
       siblingAuthorities,
       hasNative,
+      niceness: relayNiceness(),
     }
     const thread: RelayHandle = new WorkerHandle(workerEntry('relay-thread'), data, {
       name: 'relay thread',

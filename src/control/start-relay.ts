@@ -44,6 +44,7 @@ import { StunService } from './stun-service.ts'
 import { NO_SYSTEMD, type SystemdEnvironment } from './systemd-environment.ts'
 import type { SystemdNotifyService } from './systemd-notify-service.ts'
 import { reportAdoption } from './systemd-setup.ts'
+import { yieldToRelayThreads } from '#worker/thread-priority.ts'
 import { ThreadDispatch } from './thread-dispatch.ts'
 import { UnacknowledgedService } from './unacknowledged-service.ts'
 
@@ -78,6 +79,8 @@ export async function startRelay(
     failure.resolve(error)
   }
   let run: Run | undefined
+  // A relay of the program has the process for itself.
+  if (reading !== undefined) yieldToRelayThreads()
   try {
     const native = await openNative(settings, log)
     const adopted = adoptSockets(await withHosts(settings), systemd.inherited, native)

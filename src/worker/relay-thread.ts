@@ -33,6 +33,7 @@ import type {
   WorkerStateMessage,
 } from './thread-messages.ts'
 import { ThreadNotices } from './thread-notices.ts'
+import { takeRelayPriority } from './thread-priority.ts'
 
 /** Eight sweeps cover all sessions, so each session is checked about twice a second. */
 const SWEEP_MS = 60
@@ -248,4 +249,6 @@ class RelayThread {
 }
 
 if (parentPort === null) throw new Error('relay-thread.ts is the entry of a worker thread')
-void new RelayThread(workerData as RelayThreadData, parentPort)
+const data = workerData as RelayThreadData
+takeRelayPriority(data.niceness)
+void new RelayThread(data, parentPort)

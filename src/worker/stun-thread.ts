@@ -1,17 +1,14 @@
 // The entry of the STUN thread: one STUN server, which answers as the control thread says. A thread of its own, so that a
 // busy relay does not delay STUN answers and a flood of STUN requests does not delay packets.
 
-import { readlinkSync } from 'node:fs'
-import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StunCounters, StunServer } from '#transport/stun-server.ts'
 import { StunSample } from './stun-sample.ts'
+import { takeStunPriority } from './thread-priority.ts'
 import type { FromStunThread, StunThreadData, ToStunThread, WorkerStateMessage } from './thread-messages.ts'
 
 /** Often enough for the control thread to notice a hang, and for new addresses to be served soon. */
 const LOOK_MS = 2_000
-/** Nine times the weight of a thread with the usual niceness. */
-const NICENESS = -10
 
 if (parentPort === null) throw new Error('stun-thread.ts is the entry of a worker thread')
 const port = parentPort
@@ -25,7 +22,7 @@ server.isAnswering = data.isAnswering
 process.removeAllListeners('warning').on('warning', ({ name, message }) => {
   send({ kind: 'runtimeWarning', name, text: message })
 })
-raisePriority()
+takeStunPriority()
 
 try {
   const listeningPort = await server.listen()
@@ -45,18 +42,6 @@ try {
   const { code = '', message } = error as NodeJS.ErrnoException
   send({ kind: 'listenFailed', code, message })
   port.close()
-}
-
-/**
- * Clients measure how long an answer takes, and making one takes microseconds: it must not wait for a relay thread's time
- * slice on the same processor. Linux keeps niceness per thread. Without the privilege the thread keeps the usual niceness.
- */
-function raisePriority(): void {
-  try {
-    setPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1)), NICENESS)
-  } catch {
-    // Not privileged, or not Linux.
-  }
 }
 
 function stop(): void {

@@ -31,6 +31,8 @@ export interface RelayThreadData {
   readonly siblingAuthorities: readonly string[]
   /** Whether native calls work, as the control thread has found out. */
   readonly hasNative: boolean
+  /** Of this thread; undefined: as it is made. */
+  readonly niceness: number | undefined
 }
 
 /** Settings of relay threads that may change while they serve. */

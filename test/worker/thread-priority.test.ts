@@ -1,0 +1,32 @@
+// The priorities of a relay's threads, as the kernel has them.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import { FREE_PORTS, startDerpfleet } from '../cli/program.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+
+const RELAY_THREADS = 2
+
+/** Of each thread by its name in the kernel: `node` for the main thread and the workers. */
+function nicenessOf(pid: number): readonly number[] {
+  const stats = readdirSync(`/proc/${pid}/task`).map((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8'),
+  )
+  // proc(5): the niceness is field 19; the name is field 2, in parentheses.
+  return stats
+    .filter((stat) => stat.includes('(node)'))
+    .map((stat) => Number(stat.split(') ')[1]?.split(' ')[16]))
+}
+
+it.skipIf(process.getuid?.() !== 0)(
+  'STUN comes before relay threads, and those before the control thread',
+  async () => {
+    using folder = new TemporaryFolder()
+    const args = ['serve', '--quick-start', ...FREE_PORTS, '-threads', `${RELAY_THREADS}`]
+    await using relay = await startDerpfleet(args, { cwd: folder.path, readyWhen: /Ctrl-C stops it/ })
+    const found = nicenessOf(relay.pid ?? 0)
+    expect(found.filter((niceness) => niceness === -10)).toHaveLength(1)
+    expect(found.filter((niceness) => niceness === 5)).toHaveLength(1)
+    expect(found.filter((niceness) => niceness === 0).length).toBeGreaterThanOrEqual(RELAY_THREADS)
+  },
+)

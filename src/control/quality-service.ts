@@ -8,6 +8,7 @@ import type { RelayCapacity, RelayLoad } from '#fleet/relay-state.ts'
 import { ClientQuality } from '#ops/client-quality.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
+import { MachineSpeed } from '#ops/machine-speed.ts'
 import type { MetricFamily } from '#ops/metric-family.ts'
 import { headroomOf, qualityFamilies, type RelayQuality } from '#ops/relay-quality.ts'
 import { ThreadHeadroom } from '#ops/thread-headroom.ts'
@@ -43,6 +44,7 @@ export class QualityService implements Service {
   readonly #countries: CountryLookup
   readonly #throughput = new Throughput()
   readonly #headroom = new ThreadHeadroom()
+  readonly #speed = new MachineSpeed()
   readonly #total = new Counters()
   #timer: NodeJS.Timeout | undefined = undefined
   #looks = 0
@@ -147,7 +149,8 @@ export class QualityService implements Service {
       packets: total.get('sentData') + total.get('sentDisco') + total.get('forwardedOut'),
       bytes: total.get('sentBytesData') + total.get('sentBytesDisco') + total.get('forwardedOutBytes'),
     })
-    this.#headroom.look(threads.counters, threads.readLoopTimes())
+    this.#speed.look()
+    this.#headroom.look(threads.counters, threads.readLoopTimes(), this.#speed.slowness)
     if (++this.#looks % LOOKS_PER_MINUTE === 0) this.#clients.endMinute()
   }
 

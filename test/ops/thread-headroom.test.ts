@@ -2,6 +2,9 @@ import { expect, it } from 'vitest'
 import { ThreadHeadroom } from '#ops/thread-headroom.ts'
 import { Counter, Counters } from '#relay/counters.ts'
 
+/** A packet of 1,420 bytes with its frame. */
+const LARGE = 1_457
+
 /** A second of a thread: packets, writes and turns as they were measured, and the busy share. */
 interface Second {
   readonly packets: number
@@ -9,15 +12,19 @@ interface Second {
   readonly turns: number
   readonly busyShare: number
   readonly logins?: number
+  /** Of each packet, with its frame. */
+  readonly bytes?: number
 }
 
 class Thread {
   readonly counters = new Counters()
   readonly loop = { activeMs: 0, idleMs: 0 }
 
-  pass({ packets, writes, turns, busyShare, logins = 0 }: Second): void {
+  pass({ packets, writes, turns, busyShare, logins = 0, bytes = LARGE }: Second): void {
     this.counters.add(Counter.receivedData, packets)
     this.counters.add(Counter.sentData, packets)
+    this.counters.add(Counter.wireBytesIn, packets * bytes)
+    this.counters.add(Counter.wireBytesOut, packets * bytes)
     this.counters.add(Counter.writeTurns, turns)
     this.counters.add(Counter.loginsTotal, logins)
     for (let write = 0; write < writes; write++) this.counters.observe('queueDelay', 0.001)
@@ -27,13 +34,18 @@ class Thread {
 }
 
 /** What is said after so many seconds like this one. */
-function after(seconds: number, ...threads: readonly (readonly [Thread, Second])[]): ThreadHeadroom {
+function after(
+  seconds: number,
+  threads: readonly (readonly [Thread, Second])[],
+  slowness = 1,
+): ThreadHeadroom {
   const headroom = new ThreadHeadroom()
   for (let n = 0; n <= seconds; n++) {
     const all = threads.map(([thread]) => thread)
     headroom.look(
       all.map(({ counters }) => counters),
       all.map(({ loop }) => structuredClone(loop)),
+      slowness,
     )
     for (const [thread, second] of threads) thread.pass(second)
   }
@@ -54,15 +66,14 @@ const MEASURED: readonly (readonly [limit: number, second: Second])[] = [
 ]
 
 it.each(MEASURED)('the limit of %i packets a second is seen to 15 %% from %o', (limit, second) => {
-  const numbers = after(40, [new Thread(), second]).read()
+  const numbers = after(40, [[new Thread(), second]]).read()
   expect(Math.abs((numbers?.packetsMaxPerSecond ?? 0) / limit - 1)).toBeLessThan(0.15)
   expect(numbers?.ratio).toBeCloseTo(1 - second.packets / (numbers?.packetsMaxPerSecond ?? 0), 1)
 })
 
 it('is not known before there was a load', () => {
-  expect(after(10, [new Thread(), { packets: 5, writes: 5, turns: 5, busyShare: 0.02 }]).read()).toBe(
-    undefined,
-  )
+  const second = { packets: 5, writes: 5, turns: 5, busyShare: 0.02 }
+  expect(after(10, [[new Thread(), second]]).read()).toBe(undefined)
 })
 
 it('a thread that idles after a load has all of its headroom', () => {
@@ -71,7 +82,7 @@ it('a thread that idles after a load has all of its headroom', () => {
   const pass = (second: Second, seconds: number): void => {
     for (let n = 0; n < seconds; n++) {
       thread.pass(second)
-      headroom.look([thread.counters], [{ ...thread.loop }])
+      headroom.look([thread.counters], [{ ...thread.loop }], 1)
     }
   }
   pass({ packets: 60_000, writes: 7_980, turns: 3_840, busyShare: 0.732 }, 40)
@@ -87,8 +98,11 @@ it('the busiest thread counts', () => {
     { packets: 10_000, writes: 4_170, turns: 1_100, busyShare: 0.255 },
     { packets: 100_000, writes: 6_500, turns: 3_400, busyShare: 0.93 },
   ]
-  const ratio = after(40, [new Thread(), idle], [new Thread(), busy]).read()?.ratio
-  expect(ratio).toBe(after(40, [new Thread(), busy]).read()?.ratio)
+  const both = after(40, [
+    [new Thread(), idle],
+    [new Thread(), busy],
+  ]).read()
+  expect(both?.ratio).toBe(after(40, [[new Thread(), busy]]).read()?.ratio)
 })
 
 it('logins are not taken for the cost of packets', () => {
@@ -97,10 +111,27 @@ it('logins are not taken for the cost of packets', () => {
   const headroom = new ThreadHeadroom()
   const pass = (one: Second): void => {
     thread.pass(one)
-    headroom.look([thread.counters], [{ ...thread.loop }])
+    headroom.look([thread.counters], [{ ...thread.loop }], 1)
   }
   for (let n = 0; n < 40; n++) pass(second)
   const before = headroom.read()?.packetsMaxPerSecond
   for (let n = 0; n < 20; n++) pass({ ...second, busyShare: 1, logins: 800 })
   expect(headroom.read()?.packetsMaxPerSecond).toBe(before)
+})
+
+it('small packets are cheaper, and a slow machine carries less', () => {
+  const second = { packets: 20_000, writes: 7_080, turns: 1_920, busyShare: 0.388 }
+  const limit = (more: object, slowness?: number): number =>
+    after(40, [[new Thread(), { ...second, ...more }]], slowness).read()?.packetsMaxPerSecond ?? 0
+  expect(limit({ bytes: 337 }) / limit({})).toBeGreaterThan(1.8)
+  expect(limit({}, 2) / limit({})).toBeCloseTo(0.5, 5)
+})
+
+it('a full thread shows what packets cost, and a thread that is not full shows what they cost at most', () => {
+  const full = { packets: 60_000, writes: 6_000, turns: 500, busyShare: 1 }
+  expect(after(60, [[new Thread(), full]]).read()?.packetsMaxPerSecond).toBeCloseTo(60_000, -3)
+  const cheap = { packets: 150_000, writes: 30_000, turns: 3_000, busyShare: 0.75 }
+  expect(after(60, [[new Thread(), cheap]]).read()?.packetsMaxPerSecond).toBeCloseTo(200_000, -3)
+  const alone = { packets: 10_000, writes: 10_000, turns: 10_000, busyShare: 0.67 }
+  expect(after(60, [[new Thread(), alone]]).read()?.packetsMaxPerSecond).toBeGreaterThan(100_000)
 })

@@ -10,14 +10,14 @@ import type { OptionTable } from '#config/option.ts'
 import { advise as adviseFleet } from '#fleet/advice.ts'
 import { CLOUD_PLACES, type CloudPlace } from '#fleet/cloud-places.ts'
 import { fitPathModel } from '#fleet/path-model.ts'
-import { reasonOf, type Problem } from '#fleet/problem.ts'
+import { reasonOf } from '#fleet/problem.ts'
 import type { RegionNumbers } from '#fleet/region-numbers.ts'
 import { mergedReports, readRegionReport, REPORT_BYTES_MAX } from '#fleet/region-report.ts'
 import { adviceJson, adviceText, type FleetAdvice } from './advice-page.ts'
 import { readCandidates } from './candidates-file.ts'
+import { runCommandLine, type CommandLine } from './command-line.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { timeout } from './probe-options.ts'
-import { reportProblems } from './report.ts'
 import { optionLines } from './usage.ts'
 
 /** Any relay answers for the whole fleet; the others are for a fleet of which no relay sees all. */
@@ -60,22 +60,12 @@ export const advise: Command = {
   name: 'advise',
   summary: "Say where the fleet's next region would help most, and which region is idle",
   async run(args, io) {
-    const read = readArguments(args)
-    if (read === 'help') {
-      io.stdout.write(usage())
-      return ExitCode.done
-    }
-    if ('problems' in read) {
-      reportProblems(io.stderr, 'derpfleet advise: nothing asked', read.problems)
-      return ExitCode.misused
-    }
-    return await run(read, io)
+    const texts = { usage, refusal: 'derpfleet advise: nothing asked' }
+    return await runCommandLine(readArguments(args), io, texts, run)
   },
 }
 
-function readArguments(
-  args: readonly string[],
-): AdviseArguments | 'help' | { readonly problems: readonly Problem[] } {
+function readArguments(args: readonly string[]): CommandLine<AdviseArguments> {
   const flags = readFlags(ADVISE_OPTIONS, args)
   const { problems } = new Diagnostics()
   problems.push(...flags.problems)

@@ -14,12 +14,12 @@ import { OptionValues } from '#config/option-values.ts'
 import type { OptionTable } from '#config/option.ts'
 import { isHeadscaleFile } from '#fleet/derp-map-reader.ts'
 import { mapChanges, type ScoredMap } from '#fleet/map-changes.ts'
-import { reasonOf, type Problem } from '#fleet/problem.ts'
+import { reasonOf } from '#fleet/problem.ts'
 import { MapFollower, type FollowedMap, type FollowerOptions } from '#probe/map-follower.ts'
 import { mapTargetOf, type MapTarget } from '#probe/target.ts'
+import { runCommandLine, type CommandLine } from './command-line.ts'
 import { ExitCode, type Io } from './command.ts'
 import { authoritiesIn } from './probe-options.ts'
-import { reportProblems } from './report.ts'
 import { terminalText } from './terminal-text.ts'
 import { EXIT_CODES, optionLines } from './usage.ts'
 
@@ -72,20 +72,16 @@ interface WatchArguments {
 
 /** Runs until the process ends, unless it is to ask once. */
 export async function watchMap(args: readonly string[], io: Io): Promise<number> {
-  const read = readArguments(args)
-  if (read === 'help') {
-    io.stdout.write(usage())
-    return ExitCode.done
-  }
-  if ('problems' in read) {
-    reportProblems(io.stderr, 'derpfleet map watch: nothing watched', read.problems)
-    return ExitCode.misused
-  }
-  const watch = new MapWatch(read, io)
+  const texts = { usage, refusal: 'derpfleet map watch: nothing watched' }
+  return await runCommandLine(readArguments(args), io, texts, watch)
+}
+
+async function watch(asked: WatchArguments, io: Io): Promise<number> {
+  const map = new MapWatch(asked, io)
   for (;;) {
-    const isGood = await watch.look()
-    if (read.isOnce) return isGood ? ExitCode.done : ExitCode.failed
-    await sleep(read.intervalMs)
+    const isGood = await map.look()
+    if (asked.isOnce) return isGood ? ExitCode.done : ExitCode.failed
+    await sleep(asked.intervalMs)
   }
 }
 
@@ -177,9 +173,7 @@ function replaceFile(path: string, content: string): void {
   renameSync(complete, path)
 }
 
-function readArguments(
-  args: readonly string[],
-): WatchArguments | 'help' | { readonly problems: readonly Problem[] } {
+function readArguments(args: readonly string[]): CommandLine<WatchArguments> {
   const firstFlag = args.findIndex((arg) => /^-./.test(arg))
   const sources = firstFlag < 0 ? args : args.slice(0, firstFlag)
   const flags = readFlags(WATCH_OPTIONS, firstFlag < 0 ? [] : args.slice(firstFlag))

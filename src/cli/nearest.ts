@@ -6,16 +6,15 @@ import { readFlags } from '#config/flags.ts'
 import { boolean, text } from '#config/option-kind.ts'
 import { OptionValues } from '#config/option-values.ts'
 import type { OptionTable } from '#config/option.ts'
-import type { Problem } from '#fleet/problem.ts'
 import { withoutSecrets } from '#fleet/secret-mask.ts'
 import { packageVersion } from '#ops/version.ts'
 import { counterfactual, remarks, verdict } from '#probe/home-verdict.ts'
 import { findNearest, type NearestReport, type NearestRequest } from '#probe/nearest.ts'
 import { mapTargetOf } from '#probe/target.ts'
+import { runCommandLine, type CommandLine } from './command-line.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { nearestJson, nearestTable } from './nearest-table.ts'
 import { authoritiesIn, meshKeyIn, timeout } from './probe-options.ts'
-import { reportProblems } from './report.ts'
 import { optionLines } from './usage.ts'
 
 const MAP_EXPECTED = 'the path or URL of a DERP map (JSON or YAML)'
@@ -50,16 +49,8 @@ export const nearest: Command = {
   name: 'nearest',
   summary: 'Measure the regions of a DERP map, and say which one a Tailscale client takes as its home',
   async run(args, io) {
-    const read = readArguments(args)
-    if (read === 'help') {
-      io.stdout.write(usage())
-      return ExitCode.done
-    }
-    if ('problems' in read) {
-      reportProblems(io.stderr, 'derpfleet nearest: nothing measured', read.problems)
-      return ExitCode.misused
-    }
-    return await run(read, io)
+    const texts = { usage, refusal: 'derpfleet nearest: nothing measured' }
+    return await runCommandLine(readArguments(args), io, texts, run)
   },
 }
 
@@ -69,9 +60,7 @@ interface NearestArguments {
   readonly isJson: boolean
 }
 
-function readArguments(
-  args: readonly string[],
-): NearestArguments | 'help' | { readonly problems: readonly Problem[] } {
+function readArguments(args: readonly string[]): CommandLine<NearestArguments> {
   const flags = readFlags(NEAREST_OPTIONS, args)
   const diagnostics = new Diagnostics()
   diagnostics.problems.push(...flags.problems)

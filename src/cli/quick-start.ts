@@ -2,7 +2,7 @@
 // that the relay works. The defaults of the quick start are in config/quick-start-presets.ts.
 
 import { endpointText, isEveryAddress } from '#config/endpoint.ts'
-import { STUN_PORT } from '#fleet/node.ts'
+import { STUN_PORT } from '#protocol/default-ports.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import { ownRegion } from '#control/own-entry.ts'

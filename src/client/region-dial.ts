@@ -4,7 +4,8 @@
 
 import { connect, type Socket } from 'node:net'
 import { addressIn, hasFamily } from './measuring-plan.ts'
-import { DERP_PORT, type Family, type MapNode, type MapRegion } from './relay-map.ts'
+import type { Family, MapNode, MapRegion } from './relay-map.ts'
+import { DERP_PORT } from '#protocol/default-ports.ts'
 
 const NODE_MS = 1_500
 

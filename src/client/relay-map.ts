@@ -33,7 +33,3 @@ export interface MapRegion {
 
 /** 4 or 6, as in IPv4 and IPv6. */
 export type Family = 4 | 6
-
-/** Where clients connect, and where they send STUN requests, unless the node says otherwise. */
-export const DERP_PORT = 443
-export const STUN_PORT = 3_478

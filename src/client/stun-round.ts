@@ -11,7 +11,8 @@ import { toHex } from '#protocol/bytes.ts'
 import { ipToText, isMappedIpv4 } from '#protocol/ip-address.ts'
 import { bindingRequest, readBindingAnswer, TRANSACTION_ID_BYTES } from '#protocol/stun.ts'
 import { addressIn, type ProbeSet, type StunProbe } from './measuring-plan.ts'
-import { STUN_PORT, type Family, type MapNode } from './relay-map.ts'
+import type { Family, MapNode } from './relay-map.ts'
+import { STUN_PORT } from '#protocol/default-ports.ts'
 
 /** The limit of Tailscale's clients for this part of a report. */
 const ROUND_MS = 3_000

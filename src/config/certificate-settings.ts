@@ -7,7 +7,8 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { certificatePem, certificatePin, selfSignedCertificate } from '#protocol/self-signed.ts'
 import { nodeJson } from '#fleet/derp-map-writer.ts'
-import { DERP_PORT, STUN_PORT, type Node } from '#fleet/node.ts'
+import type { Node } from '#fleet/node.ts'
+import { DERP_PORT, STUN_PORT } from '#protocol/default-ports.ts'
 import { OWN_REGION_MIN } from '#fleet/region.ts'
 import {
   checkCertificate,

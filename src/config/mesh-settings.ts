@@ -3,7 +3,7 @@
 // when it connects.
 
 import { isIPv6 } from 'node:net'
-import { DERP_PORT } from '#fleet/node.ts'
+import { DERP_PORT } from '#protocol/default-ports.ts'
 import { positionProblem } from '#fleet/position-check.ts'
 import { MAP_KEY_EXPECTED, mapKeyProblem } from '#fleet/map-document.ts'
 import { problemText } from '#fleet/problem.ts'

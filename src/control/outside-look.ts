@@ -2,13 +2,12 @@
 // relay it is, and whether it may be tried, its caller decides. Bounded: a handful of connections, each for a few seconds,
 // and nothing is sent but what a client sends. Runs on the control thread.
 
-import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
-import { once } from 'node:events'
 import { request } from 'node:http'
 import { isIP } from 'node:net'
 import { DerpConnectError } from '#client/connect-error.ts'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
+import { sourceAddressFor } from '#client/source-address.ts'
 import { askStun } from '#client/stun-request.ts'
 import { endpointText } from '#config/endpoint.ts'
 import { shortDetail, type LookedPort, type PortKind } from '#fleet/look.ts'
@@ -58,7 +57,7 @@ async function lookOver(node: Node, family: 4 | 6, parts: LookParts): Promise<re
   ]
   const address = await addressOf(node, family)
   if (address === undefined) return skipped(`no IPv${family} address`)
-  const from = await sourceFor(address)
+  const from = await sourceAddressFor(address, HTTP_PORT)
   if (from === undefined) return skipped(`the relay that looks has no IPv${family} route to ${address}`)
   const way = { node, family, address, from }
   return await Promise.all([
@@ -154,19 +153,5 @@ async function addressOf({ hostname, ipv4, ipv6 }: Node, family: 4 | 6): Promise
     return undefined
   } finally {
     clearTimeout(limit)
-  }
-}
-
-/** Undefined without a route. Connecting UDP sends nothing. */
-async function sourceFor(address: string): Promise<string | undefined> {
-  const socket = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4')
-  try {
-    socket.connect(HTTP_PORT, address)
-    await once(socket, 'connect')
-    return socket.address().address
-  } catch {
-    return undefined
-  } finally {
-    socket.close()
   }
 }

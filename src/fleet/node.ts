@@ -2,10 +2,7 @@
 // from a DERP map or from options. Fields that are undefined have the DERP map's default, and are not written to a
 // map.
 
-/** Where clients connect unless the node says otherwise. */
-export const DERP_PORT = 443
-/** Where clients send STUN requests unless the node says otherwise. */
-export const STUN_PORT = 3_478
+import { DERP_PORT, STUN_PORT } from '#protocol/default-ports.ts'
 
 export interface Node {
   /** Unique over all regions. A standby relay is a node of several regions, under another name in each. */

@@ -4,7 +4,8 @@
 // regions for clients.
 
 import type { z } from 'zod'
-import { DERP_PORT, type Node } from './node.ts'
+import type { Node } from './node.ts'
+import { DERP_PORT } from '#protocol/default-ports.ts'
 import type { Problem } from './problem.ts'
 import { parseRegionId, RegionState, type Region } from './region.ts'
 import { checkRegions } from './regions-check.ts'

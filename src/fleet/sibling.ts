@@ -1,7 +1,8 @@
 // A sibling: another relay that this relay keeps a link to. The one type for it, whether it is named by an option,
 // found in DNS or in the fleet's file. Plain data: the control thread sends it to the relay threads.
 
-import { DERP_PORT, derpPortOf, type Node } from './node.ts'
+import { derpPortOf, type Node } from './node.ts'
+import { DERP_PORT } from '#protocol/default-ports.ts'
 
 export interface Sibling {
   /** `host[:port]`, as logs and metrics show it; siblings with the same name are the same. */

@@ -2,10 +2,10 @@
 // that the machine has a route, and opens a TCP connection to each. A failure that has its cause on this machine is a
 // skipped check, not a failed one.
 
-import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { isIP, isIPv6, connect, type Socket } from 'node:net'
+import { isIP, connect, type Socket } from 'node:net'
+import { sourceAddressFor } from '#client/source-address.ts'
 import { isLoopback } from '#config/endpoint.ts'
 import { codeOf, errorText, within, type CheckList, type Outcome } from './check.ts'
 import type { ProbedNode } from './probed-node.ts'
@@ -71,23 +71,9 @@ async function addressFor(
   const given = node.addresses[family]
   const address = given === '' ? fromDns.find((one) => one.family === family)?.address : given
   if (address === undefined || isIP(address) !== family) return { family, reason: `no IPv${family} address` }
-  const source = await sourceFor(address, node.port)
+  const source = await sourceAddressFor(address, node.port)
   if (source === undefined) return { family, reason: `this machine has no IPv${family} route to ${address}` }
   return { family, address, isGiven: given !== '', source }
-}
-
-/** The local address of packets to a remote address; undefined without a route. Connecting UDP sends nothing. */
-async function sourceFor(address: string, port: number): Promise<string | undefined> {
-  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
-  try {
-    socket.connect(port, address)
-    await once(socket, 'connect')
-    return socket.address().address
-  } catch {
-    return undefined
-  } finally {
-    socket.close()
-  }
 }
 
 function addressText(result: AddressResult, fromDns: readonly DnsAddress[]): string {

@@ -2,7 +2,8 @@
 // opened here.
 
 import { isIP, isIPv4, isIPv6 } from 'node:net'
-import { derpPortOf, STUN_PORT, stunPortOf, type Node } from '#fleet/node.ts'
+import { derpPortOf, stunPortOf, type Node } from '#fleet/node.ts'
+import { STUN_PORT } from '#protocol/default-ports.ts'
 import type { Region } from '#fleet/region.ts'
 import { endpointText } from '#config/endpoint.ts'
 import type { ProbeSettings } from './settings.ts'

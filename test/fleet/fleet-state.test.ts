@@ -2,10 +2,9 @@
 // claim the same, a fleet split in two, and relays that tell no state.
 
 import { beforeEach, describe, expect, it } from 'vitest'
-import { FleetState, type LinkEvidence, type TakeResult } from '#fleet/fleet-state.ts'
-import type { RelayState } from '#fleet/relay-state.ts'
+import { FleetState, type LinkEvidence } from '#fleet/fleet-state.ts'
 import { FakeClock } from '../support/fake-clock.ts'
-import { keyOf, messageOf, stateOf } from '../support/relay-states.ts'
+import { keyOf, messageOf, stateOf, Tellers } from '../support/relay-states.ts'
 
 const NODES = ['900a', '900b', '901a', '901b', '902a']
 /** Three messages missed, and the grace. */
@@ -13,24 +12,17 @@ const DOWN_MS = 25_000
 
 let clock: FakeClock
 let fleet: FleetState
-let sequence: number
+let tellers: Tellers
 
 beforeEach(() => {
   clock = new FakeClock()
   fleet = new FleetState({ now: clock.now, ownKey: keyOf('900a') })
   fleet.setRelays(NODES.map((node) => ({ name: `${node}.lab`, nodes: [node], isOwn: node === '900a' })))
   fleet.takeOwn(stateOf('900a'))
-  sequence = 1
+  tellers = new Tellers(fleet)
 })
 
-function tell(
-  name: string,
-  changes: Partial<RelayState> = {},
-  carrier: 'link' | 'directory' = 'link',
-): TakeResult {
-  const message = messageOf(name, { sequence: ++sequence, ...changes })
-  return fleet.take(message, { key: changes.key ?? keyOf(name), carrier }).result
-}
+const tell: Tellers['tell'] = (...message) => tellers.tell(...message)
 
 /** All of these tell their state every five seconds. */
 function pass(ms: number, ...names: readonly string[]): void {

@@ -3,37 +3,29 @@
 
 import { beforeEach, describe, expect, it } from 'vitest'
 import { FleetState, type LinkEvidence, type TakeResult } from '#fleet/fleet-state.ts'
-import type { RelayState } from '#fleet/relay-state.ts'
 import { FakeClock } from '../support/fake-clock.ts'
-import { keyOf, messageOf, stateOf } from '../support/relay-states.ts'
+import { keyOf, messageOf, stateOf, Tellers } from '../support/relay-states.ts'
 
 const NODES = ['900a', '900b', '901a']
 const ENDED = { state: 'ended', failing: [] } as const
 
 let clock: FakeClock
 let fleet: FleetState
-let sequence: number
+let tellers: Tellers
 
 beforeEach(() => {
   clock = new FakeClock()
   fleet = new FleetState({ now: clock.now, ownKey: keyOf('900a') })
   listAll()
   fleet.takeOwn(stateOf('900a'))
-  sequence = 1
+  tellers = new Tellers(fleet)
 })
 
 function listAll(): void {
   fleet.setRelays(NODES.map((node) => ({ name: `${node}.lab`, nodes: [node], isOwn: node === '900a' })))
 }
 
-function tell(
-  name: string,
-  changes: Partial<RelayState> = {},
-  carrier: 'link' | 'directory' = 'link',
-): TakeResult {
-  const message = messageOf(name, { sequence: ++sequence, ...changes })
-  return fleet.take(message, { key: changes.key ?? keyOf(name), carrier }).result
-}
+const tell: Tellers['tell'] = (...message) => tellers.tell(...message)
 
 function link(changes: Partial<LinkEvidence> = {}): LinkEvidence {
   return { name: '900b.lab', isUp: true, key: keyOf('900b'), instance: '900b 1', ...changes }
@@ -44,7 +36,7 @@ describe('a message that is repeated over the directory', () => {
 
   it('does not keep out what the relay tells over its link, however often it comes', () => {
     tell('900b')
-    const repeated = messageOf('900b', { sequence })
+    const repeated = messageOf('900b', { sequence: tellers.sequence })
     for (let second = 1; second <= 60; second++) {
       clock.advance(1_000)
       for (let at = 0; at < 30; at++) fleet.take(repeated, source)

@@ -1,6 +1,7 @@
 // States that relays tell in tests, complete and within bounds, and the messages of them.
 
 import { createHash } from 'node:crypto'
+import type { FleetState, TakeResult } from '#fleet/fleet-state.ts'
 import { writeRelayState, type RelayState } from '#fleet/relay-state.ts'
 
 /** A key that nobody has, by name. */
@@ -46,4 +47,20 @@ export function stateOf(name: string, changes: Partial<RelayState> = {}): RelayS
 
 export function messageOf(name: string, changes: Partial<RelayState> = {}): Uint8Array {
   return writeRelayState(stateOf(name, changes))
+}
+
+/** Relays that tell a fleet their states, each message with the next number unless it has one of its own. */
+export class Tellers {
+  readonly #fleet: FleetState
+  /** Of the last message. */
+  sequence = 1
+
+  constructor(fleet: FleetState) {
+    this.#fleet = fleet
+  }
+
+  tell(name: string, changes: Partial<RelayState> = {}, carrier: 'link' | 'directory' = 'link'): TakeResult {
+    const message = messageOf(name, { sequence: ++this.sequence, ...changes })
+    return this.#fleet.take(message, { key: changes.key ?? keyOf(name), carrier }).result
+  }
 }

@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   config: async () => (await import('./config.ts')).config,
   keygen: async () => (await import('./keygen.ts')).keygen,
   map: async () => (await import('./map.ts')).map,
+  render: async () => (await import('./render.ts')).render,
   probe: async () => (await import('./probe.ts')).probe,
   doctor: async () => (await import('./doctor.ts')).doctor,
   nearest: async () => (await import('./nearest.ts')).nearest,

@@ -29,7 +29,8 @@ export function derpMapText(format: MapFormat, regions: readonly Region[]): stri
   if (format === 'headscale') {
     // A Map, because YAML keys are to be numbers.
     const yaml = { regions: new Map(sorted.map((one) => [one.id, lowerCaseKeys(regionJson(one))])) }
-    return stringify(hasPreference(sorted) ? { homeparams: { regionscore: new Map(scores) }, ...yaml } : yaml)
+    const content = hasPreference(sorted) ? { homeparams: { regionscore: new Map(scores) }, ...yaml } : yaml
+    return stringify(content, YAML_FORM)
   }
   const map = { Regions: Object.fromEntries(sorted.map((one) => [one.id, regionJson(one)])) }
   // Written out for all regions, since a client keeps each score until it is given another.
@@ -37,6 +38,17 @@ export function derpMapText(format: MapFormat, regions: readonly Region[]): stri
   // A member of the policy file's object, so without braces around it. Only who uses scores needs them there.
   return `"derpMap": ${canonicalJson(hasPreference(sorted) ? { HomeParams: homeParams, ...map } : map)}\n`
 }
+
+/**
+ * Strings are JSON's: no reader takes the code `no` for a truth value, and programs in other languages write the same bytes
+ * without a YAML writer (deploy/terraform, deploy/helm).
+ */
+const YAML_FORM = {
+  defaultStringType: 'QUOTE_DOUBLE',
+  defaultKeyType: 'PLAIN',
+  doubleQuotedAsJSON: true,
+  lineWidth: 0,
+} as const
 
 type JsonObject = { readonly [name: string]: Json | undefined }
 
@@ -53,9 +65,13 @@ export function regionJson({ id, code, name, latitude, longitude, state, nodes }
   }
 }
 
-/** Ten metres are enough for a place of relays; a number with few digits is the same in every language. */
+/**
+ * Ten metres are enough for a place of relays; a number with few digits is the same in every language. Halves are rounded up
+ * as the digits in the file say: multiplied in binary, 1.00005 might be less than a half.
+ */
 function shortDegrees(degrees: number): number {
-  return Math.round(degrees * 10_000) / 10_000 || 0
+  if (Math.abs(degrees) < 0.000_01) return 0
+  return Math.round(Number(`${degrees}e4`)) / 10_000 || 0
 }
 
 /** A node as it stands in the map's JSON. */

@@ -59,14 +59,19 @@ const name = z
   .union([z.string().regex(NAME), z.number().refine((number) => NAME.test(String(number)))])
   .transform(String)
 const host = z.string().regex(HOST)
-/** Without control characters, since it is printed to terminals, and without halves of characters, which JSON cannot have. */
+/**
+ * Without control characters, since it is printed to terminals; without halves of characters, which JSON cannot have; and
+ * without what YAML readers, such as Headscale's, take for the end of a line or refuse: line separators, the byte order mark
+ * and the two numbers that are no character. Composed (NFC), as Terraform reads texts, so that all write the same bytes.
+ */
 const longName = z
   .string()
   .min(1)
   .max(100)
-  .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text))
+  .refine((text) => text.isWellFormed() && !/[\p{Cc}\p{Zl}\p{Zp}\uFEFF\uFFFE\uFFFF]/u.test(text))
   // For validators that know no Unicode properties.
-  .meta({ pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$' })
+  .meta({ pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029\\ufeff\\ufffe\\uffff]*$' })
+  .transform((text) => text.normalize('NFC'))
 
 function about<T extends z.ZodType>(field: keyof typeof EXPECTED, type: T): T {
   return type.describe(`${ABOUT[field]}. Expected: ${EXPECTED[field]}`)

@@ -127,3 +127,22 @@ test.each(['headscale', 'policy'] as const)('writes the scores for %s only if th
   })
   expect(derpMapText(format, [ONE])).not.toMatch(/score/i)
 })
+
+test('quotes all texts in YAML, so that no reader takes one for a truth value, a number or a comment', () => {
+  const texts = ['no', 'off', '1e3', '0x10', 'a: b # c', '~', `${'long '.repeat(40)}"\\end`]
+  const all = texts.map((name, at): Region => ({ ...ONE, id: 900 + at, code: 'no', name }))
+  const yaml = derpMapText('headscale', all)
+  for (const name of texts)
+    expect(yaml).toContain(`    regioncode: "no"\n    regionname: ${JSON.stringify(name)}\n`)
+})
+
+test.each([
+  [1.00005, 1.0001],
+  [-1.00005, -1],
+  [1.000049999999, 1],
+  [-0.00004, 0],
+  [5e-7, 0],
+  [179.99999, 180],
+])('rounds %d degrees as their digits say: %d', (latitude, short) => {
+  expect(JSON.parse(derpMapText('json', [{ ...ONE, latitude }])).Regions['900'].Latitude).toBe(short)
+})

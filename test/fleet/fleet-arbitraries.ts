@@ -28,7 +28,7 @@ const node = fc.record({
 
 /** Graphemes may be several characters. */
 function isName(text: string): boolean {
-  return text.length <= 100 && !/[\p{Cc}\p{Cs}]/u.test(text)
+  return text.length <= 100 && !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\uFEFF\uFFFE\uFFFF]/u.test(text)
 }
 
 const region = fc.record({

@@ -181,6 +181,8 @@ it.each([
     '"0900": { code: x, nodes: [{ name: x, hostname: x }] }',
     'is region 900, like "900"; expected each region once',
   ],
+  ['a name of two lines for YAML', 'name: "a\\u2028b"', 'expected a text of 1 to 100 printable characters'],
+  ['a name that YAML 1.1 refuses', 'name: "a\\uffffb"', 'expected a text of 1 to 100 printable characters'],
   ['a name with half a character', 'name: "\\ud800"', 'expected a text of 1 to 100 printable characters'],
 ])('refuses %s', (_what, change, expected) => {
   const line = change.startsWith('"') ? `  ${change}` : `    ${change}`
@@ -207,4 +209,9 @@ it('warns of a fleet in which no region is active', () => {
   expect(read.warnings.map(problemText)).toEqual([
     'r.yaml:3:3: regions: no region is active, so clients find no new home; expected at least one active region',
   ])
+})
+
+it('composes names, so that a name is the same bytes however it was typed', () => {
+  const text = 'regions: { 900: { code: a, name: "Zu\\u0308rich", nodes: [{ name: a, hostname: h }] } }'
+  expect(readRegionsFile('r.yaml', text)).toMatchObject({ regions: [{ name: 'Z\u00FCrich' }] })
 })

@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 const HOSTILE = 'test/hostile/**/*.test.ts'
 const LOAD = 'test/load/**/*.test.ts'
+const DEPLOY = 'test/deploy/**/*.test.ts'
 
 export default defineConfig({
   test: {
@@ -17,7 +18,7 @@ export default defineConfig({
         test: {
           name: 'tests',
           include: ['test/**/*.test.ts'],
-          exclude: [HOSTILE, LOAD, '**/node_modules/**'],
+          exclude: [HOSTILE, LOAD, DEPLOY, '**/node_modules/**'],
           sequence: { groupOrder: 1 },
         },
       },
@@ -30,6 +31,11 @@ export default defineConfig({
       {
         extends: true,
         test: { name: 'load', include: [LOAD], fileParallelism: false, sequence: { groupOrder: 3 } },
+      },
+      // Minutes for each file, with programs that few have: only by `npm run test:deploy`.
+      {
+        extends: true,
+        test: { name: 'deploy', include: [DEPLOY], fileParallelism: false, sequence: { groupOrder: 4 } },
       },
     ],
   },

@@ -23,6 +23,8 @@ const natsVersion = '2.15.2'
 const pebbleVersion = '2.10.1'
 /** golang.org/x/crypto, which has the ACME client of derper. */
 const cryptoVersion = '0.54.0'
+const helmVersion = '3.22.0'
+const kubeconformVersion = '0.8.0'
 
 /**
  * The Go versions that the programs' go.mod require. The newer derper requires a later one, which is its own toolchain.
@@ -38,10 +40,16 @@ export const recipes = {
   tailscale: tailscaleRecipe('tailscale'),
   tailscaled: tailscaleRecipe('tailscaled'),
   headscale: { version: headscaleVersion, build: buildHeadscale },
-  'nats-server': { version: natsVersion, build: buildNats },
+  'nats-server': moduleRecipe('nats-server', 'github.com/nats-io/nats-server/v2', natsVersion),
   pebble: pebbleRecipe('pebble'),
   'pebble-challtestsrv': pebbleRecipe('pebble-challtestsrv'),
   autocert: { version: cryptoVersion, build: buildAutocert },
+  helm: moduleRecipe('helm', 'helm.sh/helm/v3/cmd/helm', helmVersion),
+  kubeconform: moduleRecipe(
+    'kubeconform',
+    'github.com/yannh/kubeconform/cmd/kubeconform',
+    kubeconformVersion,
+  ),
   testcontrol: { version: clientVersion, build: buildTestControl },
 } as const satisfies Record<string, Recipe>
 
@@ -82,17 +90,21 @@ function tailscaleRecipe(name: string): Recipe {
   }
 }
 
-/** An ACME authority for tests, and the DNS server that it asks. */
-function pebbleRecipe(name: string): Recipe {
+/** A program whose module replaces none of its dependencies. */
+function moduleRecipe(name: string, source: string, version: string): Recipe {
   return {
-    version: pebbleVersion,
+    version,
     build: async (folder) => {
       await needGo(goNeeded.fetchesToolchains)
-      const source = `github.com/letsencrypt/pebble/v2/cmd/${name}@v${pebbleVersion}`
-      await go(['install', source], { GOBIN: folder }, folder)
+      await go(['install', `${source}@v${version}`], { GOBIN: folder }, folder)
       return join(folder, name)
     },
   }
+}
+
+/** An ACME authority for tests, and the DNS server that it asks. */
+function pebbleRecipe(name: string): Recipe {
+  return moduleRecipe(name, `github.com/letsencrypt/pebble/v2/cmd/${name}`, pebbleVersion)
 }
 
 /** A program of ours around derper's ACME client. */
@@ -116,12 +128,6 @@ async function buildTestControl(folder: string): Promise<string> {
   const made = join(folder, 'program')
   await go(['build', '-mod=mod', '-o', made, '.'], {}, folder)
   return made
-}
-
-async function buildNats(folder: string): Promise<string> {
-  await needGo(goNeeded.fetchesToolchains)
-  await go(['install', `github.com/nats-io/nats-server/v2@v${natsVersion}`], { GOBIN: folder }, folder)
-  return join(folder, 'nats-server')
 }
 
 /**

@@ -1,6 +1,6 @@
 // A headless Chromium with one tab, and commands of its debugging protocol over Node's WebSocket.
 
-import { existsSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,7 +44,8 @@ export class ChromiumTab implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), 'browser-'))
     const portFile = join(folder, 'DevToolsActivePort')
     const running = await startProcess(command, [...flags, `--user-data-dir=${folder}`, 'about:blank'], {
-      readyWhen: () => existsSync(portFile),
+      // The browser creates the file and then writes two lines: the port and a path.
+      readyWhen: () => readFileSync(portFile, 'utf8').includes('\n'),
     })
     const [port] = (await readFile(portFile, 'utf8')).split('\n')
     const response = await fetch(`http://127.0.0.1:${port}/json/new?${url}`, { method: 'PUT' })

@@ -1,11 +1,11 @@
 // Loaded into every thread of a program under test (`node --import`): makes a thread hang or fail on request. Knows the
 // program's threads by their start data alone.
 //
-// A request is a file in TROUBLE_FOLDER such as `hang-relay` or `fault-stun`; the first thread of that kind to remove the
-// file obeys it.
+// A request is a file in TROUBLE_FOLDER such as `hang-relay` or `fault-stun`; the one thread of that kind that removes the
+// file obeys it, whichever process it is of.
 
 import { spawnSync } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMainThread, workerData } from 'node:worker_threads'
 
@@ -23,7 +23,8 @@ if (!isMainThread && folder !== undefined && data !== null && 'counters' in data
   const kind = 'settings' in data ? 'relay' : 'way' in data ? 'bridge' : 'stun'
   const isRequested = (trouble: string): boolean => {
     try {
-      rmSync(join(folder, `${trouble}-${kind}`))
+      // One step: of several threads, one succeeds. rmSync looks first, and does not fail if another removes the file then.
+      unlinkSync(join(folder, `${trouble}-${kind}`))
       return true
     } catch {
       return false

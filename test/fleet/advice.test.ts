@@ -68,20 +68,57 @@ function world(seed: number): {
   return { clients: populationOf(sizes, seed), places: [...places] }
 }
 
-it('is nearly as good as the best of all places, in any world', () => {
-  fc.assert(
-    fc.property(fc.integer({ min: 1, max: 1e9 }), (seed) => {
+describe('is nearly as good as the best of all places', () => {
+  /** Fewer are not worth a region, or are within what a week changes. */
+  const clientsMin = (clients: readonly Client[]): number => Math.max(25, 0.1 * clients.length)
+
+  /**
+   * The largest gain of a place that many would move to, counting only countries that are clear of the threshold of moving:
+   * relays tell a median of each, and what a path would take that nobody has measured is known to a fifth, so that nobody
+   * can tell how many move of a country at the threshold.
+   */
+  function clearGainMs(clients: readonly Client[], places: readonly CloudPlace[]): number {
+    const countries = [...Map.groupBy(clients, ({ country }) => country).values()]
+    const gains = CLOUD_PLACES.map((next) => {
+      const gained = countries
+        .map((group) => ({ group, gain: trueGain(group, places, next, 1.2) }))
+        .filter(({ group, gain }) => gain.clients >= 0.75 * group.length)
+        .map(({ gain }) => gain)
+      const moved = gained.reduce((sum, one) => sum + one.clients, 0)
+      return moved < clientsMin(clients) ? 0 : gained.reduce((sum, one) => sum + one.gainMs, 0)
+    })
+    return Math.max(...gains)
+  }
+
+  it('in any world, as far as medians can tell', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1e9 }), (seed) => {
+        const { clients, places } = world(seed)
+        const [advice] = adviceFor(clients, places).places
+        const truth = advice === undefined ? undefined : trueGain(clients, places, advice.place)
+        // It may prefer a country at the threshold, of which half move, to one that moves as a whole.
+        expect(truth?.gainMs ?? 0).toBeGreaterThanOrEqual(0.5 * clearGainMs(clients, places))
+        expect(truth?.clients ?? 0).toBeGreaterThanOrEqual(0.33 * (advice?.clients ?? 0))
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  it('over many worlds, and as many move as it says', () => {
+    const sums = { gainMs: 0, bestMs: 0, moved: 0, said: 0 }
+    for (const seed of fc.sample(fc.integer({ min: 1, max: 1e9 }), 30)) {
       const { clients, places } = world(seed)
+      sums.bestMs += trueGain(clients, places, bestPlace(clients, places)).gainMs
       const [advice] = adviceFor(clients, places).places
-      const best = trueGain(clients, places, bestPlace(clients, places))
-      // Where few would move, there is nothing to say.
-      if (advice === undefined) return expect(best.clients).toBeLessThan(Math.max(25, 0.1 * clients.length))
+      if (advice === undefined) continue
       const truth = trueGain(clients, places, advice.place)
-      expect(truth.gainMs / best.gainMs).toBeGreaterThan(0.7)
-      expect(truth.clients).toBeGreaterThan(0.5 * advice.clients)
-    }),
-    { numRuns: 30 },
-  )
+      sums.gainMs += truth.gainMs
+      sums.moved += truth.clients
+      sums.said += advice.clients
+    }
+    expect(sums.gainMs / sums.bestMs).toBeGreaterThan(0.97)
+    expect(Math.abs(sums.moved / sums.said - 1)).toBeLessThan(0.07)
+  })
 })
 
 describe('no place helps', () => {

@@ -28,6 +28,9 @@ const IDLE_SHARE_MAX = 0.01
 /** Of a fleet with fewer clients, nothing is said of idle regions: it has just started. */
 const CLIENTS_MIN = 10
 
+/** Pairs of a country and a region; each is compared with each candidate. Thirty regions with 66 countries each have fewer. */
+const PAIRS_MAX = 2_000
+
 /** Clients of one country that are at home in one region. */
 export interface Group {
   readonly country: string
@@ -77,7 +80,7 @@ export function advise(
   candidates: readonly CloudPlace[],
   model: PathModel,
 ): Advice {
-  const active = regions.filter(({ state }) => state === RegionState.active)
+  const active = withinBounds(regions.filter(({ state }) => state === RegionState.active))
   const homes = active.flatMap((region) => homesOf(region, model))
   const located = homes.reduce((sum, { clients }) => sum + clients, 0)
   const clients = active.reduce((sum, region) => sum + homeClientsOf(region), 0)
@@ -88,6 +91,17 @@ export function advise(
     places: placesFor(homes, free, model),
     idle: idleRegions(active, clients, model),
   }
+}
+
+/** A fleet with more pairs than are compared is judged by its largest ones. */
+function withinBounds(regions: readonly RegionNumbers[]): readonly RegionNumbers[] {
+  const pairs = regions.flatMap(({ countries }) => countries)
+  if (pairs.length <= PAIRS_MAX) return regions
+  const kept = new Set(pairs.toSorted((a, b) => b.clients - a.clients).slice(0, PAIRS_MAX))
+  return regions.map((region) => ({
+    ...region,
+    countries: region.countries.filter((pair) => kept.has(pair)),
+  }))
 }
 
 /** One place after the other, each for those whom the ones before would not move. */

@@ -188,6 +188,36 @@ it('names further places for those whom the first would not move', () => {
   expect(places.map(({ clients }) => clients).reduce((sum, count) => sum + count)).toBe(1_000)
 })
 
+it('judges a report of any size by its largest groups', () => {
+  // As much as is read of an answer; nearly all regions are idle, so that each of their groups looks for another region.
+  const countries = countriesWithPlace().map((country, at) => ({
+    country,
+    clients: 2 + at,
+    medianMs: 300,
+    homeClients: 1,
+    homeMedianMs: 300,
+  }))
+  const place = (at: number): CloudPlace => ({
+    name: `${at}`,
+    latitude: (at % 170) - 85,
+    longitude: (at % 350) - 175,
+  })
+  const regions = Array.from({ length: 1_000 }, (_, at): RegionNumbers => {
+    const [told] = toldOf([], [place(at)])
+    if (told === undefined) throw new Error('no region')
+    return Object.assign({}, told, { id: at + 1, countries, homeClients: at < 50 ? 1e6 : 0 })
+  })
+  const { places, idle } = advise(
+    regions,
+    Array.from({ length: 1_000 }, (_, at) => place(at + 0.5)),
+    USUAL_PATH,
+  )
+  expect(idle).toHaveLength(950)
+  const groups = places.flatMap((one) => one.groups)
+  expect(groups.length).toBeGreaterThan(0)
+  expect(groups.length).toBeLessThanOrEqual(2_000)
+})
+
 describe('a region', () => {
   const sizes = new Map([
     ['DE', 800],

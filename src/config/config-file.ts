@@ -1,9 +1,10 @@
 // Reads options from the text of a YAML file: one flat mapping whose keys are the options' names. An unknown key, a
 // key that is given twice and a value of another shape are problems with their line. The caller reads the file.
 
-import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
+import { isMap, isScalar, LineCounter, type Document } from 'yaml'
 import { z } from 'zod'
 import { reasonOf, type Problem } from '#fleet/problem.ts'
+import { parseYaml } from '#fleet/yaml-text.ts'
 import { didYouMean, nearestWord } from './nearest-word.ts'
 import { envName, flagNames, isInFile, type Option, type OptionTable } from './option.ts'
 import type { RawOption, RawOptions } from './raw-option.ts'
@@ -25,7 +26,7 @@ export function fileSchema(table: OptionTable): z.ZodType<Record<string, unknown
 /** Reads the file's text; `path` is only used to name the file in problems. */
 export function readConfigFile(table: OptionTable, path: string, fileText: string): FileValues {
   const lines = new LineCounter()
-  const document = parseDocument(fileText, { lineCounter: lines, prettyErrors: false, logLevel: 'error' })
+  const document = parseYaml(fileText, lines)
   if (document.errors.length > 0) {
     return { values: new Map(), problems: document.errors.map((error) => syntaxProblem(error, path, lines)) }
   }

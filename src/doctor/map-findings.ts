@@ -1,12 +1,12 @@
 // Judges a DERP map as those who read it see it: Tailscale's clients, Headscale, and against what the relay itself uses. A
 // pure function of the map's text.
 
-import { parse } from 'yaml'
 import { readDerpMap } from '#fleet/derp-map-reader.ts'
 import { nodeJson } from '#fleet/derp-map-writer.ts'
 import type { RelayFacts } from '#fleet/relay-facts.ts'
 import { problemText } from '#fleet/problem.ts'
 import { isOwnRegion, type Region } from '#fleet/region.ts'
+import { foreignYaml } from '#fleet/yaml-text.ts'
 import { fail, listed, ok, skip, warn, type Finding } from './finding.ts'
 
 /** Parts of a map that Headscale reads from a YAML file by these names alone. */
@@ -129,9 +129,7 @@ function shown(value: unknown): string {
 
 function contentOf(text: string): unknown {
   try {
-    const content: unknown = text.trimStart().startsWith('{')
-      ? JSON.parse(text)
-      : parse(text, { logLevel: 'error' })
+    const content: unknown = text.trimStart().startsWith('{') ? JSON.parse(text) : foreignYaml(text)
     return memberOf(content, 'derpmap') ?? content
   } catch {
     return undefined

@@ -2,11 +2,11 @@
 // decoder accepts them. Lenient: a map with mistakes is used as far as possible, and each mistake is a problem beside
 // it. The writer is derp-map-writer.ts; the fleet's own file, which is read strictly, is regions-file.ts.
 
-import { parse } from 'yaml'
 import { z } from 'zod'
 import type { Node } from './node.ts'
 import type { Problem } from './problem.ts'
 import { parseRegionId, REGION_ID_MAX, RegionState, type Region } from './region.ts'
+import { foreignYaml } from './yaml-text.ts'
 
 export interface DerpMap {
   /** By ascending id; regions that are null in the map are left out. */
@@ -70,7 +70,7 @@ const HEADSCALE_FILE = z.object({
 /** Whether Headscale reads the map's regions from a file of this text: YAML with the regions at the top, in lower case. */
 export function isHeadscaleFile(text: string): boolean {
   try {
-    return HEADSCALE_FILE.safeParse(parse(text, { logLevel: 'error' })).success
+    return HEADSCALE_FILE.safeParse(foreignYaml(text)).success
   } catch {
     return false
   }
@@ -80,7 +80,7 @@ export function isHeadscaleFile(text: string): boolean {
 export function readDerpMap(text: string): DerpMap | { readonly fault: string } {
   let content: unknown
   try {
-    content = text.trimStart().startsWith('{') ? JSON.parse(text) : parse(text, { logLevel: 'error' })
+    content = text.trimStart().startsWith('{') ? JSON.parse(text) : foreignYaml(text)
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
     return { fault: `is neither JSON nor YAML: ${reason}` }

@@ -1,7 +1,8 @@
 // A YAML text and the places in it: parses, and tells where the value or the key at a path stands, by line and column.
 // Refuses aliases: with them, a small text can expand to a huge value.
 
-import { isMap, isScalar, isSeq, LineCounter, parseDocument, type Document } from 'yaml'
+import { isMap, isScalar, isSeq, LineCounter, type Document } from 'yaml'
+import { parseYaml } from './yaml-text.ts'
 
 /** As editors count: the first line and the first column are 1. */
 export interface Place {
@@ -15,18 +16,22 @@ export interface PlacedFault extends Place {
 
 /** A key that occurs twice is a mistake, but the text is readable; after any other mistake it may mean something else. */
 const HARMLESS = 'DUPLICATE_KEY'
+/** Nobody reads more, and each is a line on a terminal or in a log. */
+const FAULTS_MAX = 100
 
 export class YamlPlaces {
   readonly #lines = new LineCounter()
   readonly #document: Document
 
   constructor(text: string) {
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, logLevel: 'error' })
+    this.#document = parseYaml(text, this.#lines)
   }
 
-  /** What is wrong with the text as YAML. */
+  /** What is wrong with the text as YAML; the first faults of it. */
   get faults(): readonly PlacedFault[] {
-    return this.#document.errors.map(({ message, pos }) => ({ message, ...this.#placeOf(pos[0]) }))
+    return this.#document.errors
+      .slice(0, FAULTS_MAX)
+      .map(({ message, pos }) => Object.assign({ message }, this.#placeOf(pos[0])))
   }
 
   /** Its content can be relied on, as far as it has no faults of its own. */

@@ -19,8 +19,8 @@ import type { Log } from '#ops/log.ts'
 
 const FILE = 'map.json'
 const FORMAT = 1
-/** A thousand nodes with long names. */
-const BYTES_MAX = 262_144
+/** Of a regions file with the most nodes that it may have, ten thousand, and names of a hundred characters: 3.2 MB. */
+const BYTES_MAX = 4_194_304
 /**
  * What is older says nothing any more: a relay that was away itself for so long begins with the file's map. Longer than an
  * upgrade of the host's system with its restart.
@@ -71,6 +71,8 @@ export class MapMemory {
 
   /** Two runs may write at once; each writes a file of its own. */
   #write(text: string): void {
+    // It could not be read again.
+    if (Buffer.byteLength(text) > BYTES_MAX) throw new Error(`it would have more than ${BYTES_MAX} bytes`)
     const complete = `${this.#path}.${process.pid}`
     writeFileSync(complete, text, { mode: 0o600 })
     renameSync(complete, this.#path)

@@ -53,6 +53,23 @@ it.each([
   expect(memory.read().size).toBe(size)
 })
 
+it('keeps all nodes of the largest fleet', () => {
+  const name = (at: number): string => `${'\u{4e16}'.repeat(95)}${10_000 + at}`
+  const away = new Map(Array.from({ length: 10_000 }, (_, at) => [name(at), NodeState.draining] as const))
+  memory.keep(away)
+  expect(memoryIn(folder.path).read()).toEqual(away)
+})
+
+it('keeps nothing that it could not read again, and says so', () => {
+  memory.keep(AWAY)
+  const away = new Map(
+    Array.from({ length: 50_000 }, (_, at) => [`${at} ${'x'.repeat(100)}`, NodeState.down] as const),
+  )
+  memory.keep(away)
+  expect(lines.join('')).toContain('more than 4194304 bytes')
+  expect(memoryIn(folder.path).read()).toEqual(AWAY)
+})
+
 it.each([
   ['nothing', ''],
   ['half a file', '{"format":1,"keptMs":'],
@@ -61,7 +78,7 @@ it.each([
   ['no time', '{"format":1,"away":{"901a":"down"}}'],
   ['no nodes', '{"format":1,"keptMs":KEPT,"away":7}'],
   ['states that are none', '{"format":1,"keptMs":KEPT,"away":{"901a":"up","900b":"gone","900c":7}}'],
-  ['too much', `{"format":1,"keptMs":KEPT,"away":{"901a":"down"},"more":"${'x'.repeat(300_000)}"}`],
+  ['too much', `{"format":1,"keptMs":KEPT,"away":{"901a":"down"},"more":"${'x'.repeat(4_200_000)}"}`],
 ])('a file with %s says nothing', (_, text) => {
   writeFileSync(folder.at('map.json'), text.replace('KEPT', String(Date.now())))
   expect(memory.read()).toEqual(new Map())

@@ -216,7 +216,7 @@ function keyIn(path: string | undefined, diagnostics: Diagnostics): KeyObject | 
 function usage(): string {
   return `usage: derpfleet map watch URL|FILE... [-FLAG VALUE]...
 
-Of several places, the first that has a valid map counts; the others are asked when it has none.
+Of several places, the first that has a valid map counts; the others are asked when it has none, or one that is stale.
 
 ${optionLines(WATCH_OPTIONS)}
 ${EXIT_CODES}`

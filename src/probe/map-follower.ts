@@ -1,6 +1,6 @@
-// Follows a DERP map at one of several places: asks the place that answered last, and the others when it fails. A map counts
-// only if it is whole and valid, and if its signature is right where a key is given. What is not is a reason, and the last map
-// stays. Asks when it is told to; has no timer.
+// Follows a DERP map at one of several places: asks the place that answered last, and the others when it fails or its map is
+// stale. A map counts only if it is whole and valid, and if its signature is right where a key is given. What is not is a
+// reason, and the last map stays. Asks when it is told to; has no timer.
 
 import { verify, type KeyObject } from 'node:crypto'
 import { readDerpMap, type DerpMap } from '#fleet/derp-map-reader.ts'
@@ -58,17 +58,24 @@ export class MapFollower {
     this.#options = options
   }
 
-  /** Asks until a place has a valid map. */
+  /** Asks until a place has a valid map that is not stale. If there is none, the first one that is stale counts. */
   async look(): Promise<MapLook> {
     const { targets } = this.#options
     const failures: string[] = []
+    let stale: { readonly found: FollowedMap; readonly at: number } | undefined
     for (let tried = 0; tried < targets.length; tried++) {
       const at = (this.#at + tried) % targets.length
       const target = targets[at]
       if (target === undefined) break
+      // Nobody knows how old a file is.
+      if (stale !== undefined && target.kind === 'map-file') continue
       const name = withoutSecrets(nameOf(target))
       try {
         const found = await this.#ask(target, at, name)
+        if (found.isStale) {
+          stale ??= { found, at }
+          continue
+        }
         this.#at = at
         return { found, failures }
       } catch (error) {
@@ -76,7 +83,8 @@ export class MapFollower {
         failures.push(reason.startsWith(name) ? reason : `${name}: ${reason}`)
       }
     }
-    return { found: undefined, failures }
+    if (stale !== undefined) this.#at = stale.at
+    return { found: stale?.found, failures }
   }
 
   /** @throws Error if there is no valid map */

@@ -185,6 +185,55 @@ describe('one look', () => {
   })
 })
 
+describe('a stale map', () => {
+  const STALE = { 'Derpfleet-Map-Stale': 'true' }
+
+  it('counts less than one of the next place that is not, and more than none', async () => {
+    await using other = await place(LESS)
+    answer = text(MAP, 200, STALE)
+    expect((await lookOnce(url, other.url)).stdout).toMatch(/: 1 regions, 1 nodes\n$/)
+    expect((await lookOnce(url, 'http://127.0.0.1:1/derpmap.json')).stdout).toMatch(/2 regions, .*stale: /)
+    expect((await lookOnce('http://127.0.0.1:1/derpmap.json', url)).stdout).toMatch(/2 regions, .*stale: /)
+    other.headers = STALE
+    expect((await lookOnce(url, other.url)).stdout).toMatch(/2 regions, .*stale: /)
+  })
+
+  it('counts more than a file of an unknown age', async () => {
+    answer = text(MAP, 200, STALE)
+    expect((await lookOnce(url, folder.write('copy.json', LESS))).stdout).toMatch(/2 regions, .*stale: /)
+  })
+
+  it('is left while it is stale', async () => {
+    await using other = await place(LESS)
+    answer = text(MAP)
+    await using watch = await startDerpfleet(['map', 'watch', url, other.url, '-interval', '1s'], {
+      readyWhen: /2 regions/,
+    })
+    answer = text(MAP, 200, STALE)
+    await waitUntil('it takes the other', () => watch.output.includes('- region 901'))
+    expect(watch.output).not.toContain('stale')
+  })
+
+  /** A second server, whose map is always the same. */
+  async function place(
+    body: string,
+  ): Promise<{ readonly url: string; headers: Readonly<Record<string, string>> } & AsyncDisposable> {
+    const second = createServer((_, response) => response.writeHead(200, made.headers).end(body))
+    const made = {
+      url: '',
+      headers: {} as Readonly<Record<string, string>>,
+      async [Symbol.asyncDispose]() {
+        second.closeAllConnections()
+        await new Promise((resolve) => second.close(resolve))
+      },
+    }
+    second.listen(0, '127.0.0.1')
+    await once(second, 'listening')
+    made.url = `http://127.0.0.1:${(second.address() as AddressInfo).port}/derpmap.json`
+    return made
+  }
+})
+
 it('follows: prints changes, asks by tag, tells of trouble once, and the file has the last valid map', async () => {
   const path = folder.at('derp.json')
   let tag = '"v1"'

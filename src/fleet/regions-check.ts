@@ -2,6 +2,7 @@
 // its certificate is verified. Reads the raw content, which may have any shape, so that these problems are reported beside
 // those of the shape (regions-file.ts).
 
+import { DERP_PORT } from '#protocol/default-ports.ts'
 import {
   isOwnRegion,
   OWN_REGION_MAX,
@@ -41,6 +42,7 @@ export function checkRegions(content: unknown, reports: CheckReports): void {
   checkStates(regions, reports)
   checkNodeNames(regions, reports)
   checkCodes(regions, reports)
+  for (const region of regions) checkRepeatedRelays(region, reports)
   for (const { key, nodes } of regions) {
     for (const [at, node] of nodes.entries()) checkCertificate(['regions', key, 'nodes', at], node, reports)
   }
@@ -98,6 +100,23 @@ function checkNodeNames(regions: readonly RawRegion[], { problem }: CheckReports
       }
       regionOf.set(name, key)
     }
+  }
+}
+
+/** Clients would try the same relay again when it fails. A relay in two regions is a standby of one of them. */
+function checkRepeatedRelays({ key, nodes }: RawRegion, { warning }: CheckReports): void {
+  const nameOf = new Map<string, string>()
+  for (const [at, node] of nodes.entries()) {
+    if (!isObject(node) || typeof node.hostname !== 'string') continue
+    const { hostname, derpport = DERP_PORT, ipv4, ipv6, name } = node
+    const relay = JSON.stringify([hostname.toLowerCase(), derpport, ipv4, ipv6])
+    const other = nameOf.get(relay)
+    if (other === undefined) {
+      nameOf.set(relay, nameText(name) ?? `${at + 1}`)
+      continue
+    }
+    const found = `is the same relay as node ${other}: ${hostname}, port ${String(derpport)}`
+    warning(['regions', key, 'nodes', at], found, 'each relay once in a region')
   }
 }
 

@@ -204,6 +204,20 @@ it('reads states, preferences, pins in any spelling, and standbys', () => {
   expect(first?.nodes.map(({ isStandby }) => isStandby)).toEqual([undefined, undefined, true])
 })
 
+it('warns of a relay that is twice in a region, and not of several relays at one name', () => {
+  const text = (second: string, third = ''): string =>
+    `regions:\n  900:\n    code: a\n    nodes:\n      - { name: a, hostname: Relay.example }\n      - ${second}\n${third}`
+  const warningsOf = (file: string): readonly string[] =>
+    readRegionsFile('r.yaml', file).warnings.map(problemText)
+  expect(warningsOf(text('{ name: b, hostname: relay.example, derpport: 443, stunport: -1 }'))).toEqual([
+    'r.yaml:6:9: regions.900.nodes[1]: is the same relay as node a: relay.example, port 443; expected each relay once in a region',
+  ])
+  expect(warningsOf(text('{ name: b, hostname: relay.example, derpport: 8443 }'))).toEqual([])
+  expect(warningsOf(text('{ name: b, hostname: relay.example, ipv4: 192.0.2.1 }'))).toEqual([])
+  const standby = '  901:\n    code: b\n    nodes: [{ name: s, hostname: relay.example, standby: true }]\n'
+  expect(warningsOf(text('{ name: b, hostname: other.example }', standby))).toEqual([])
+})
+
 it('warns of a fleet in which no region is active', () => {
   const read = readRegionsFile('r.yaml', GOOD.replaceAll(/code: (\w+)/g, 'code: $1\n    state: draining'))
   expect(read.warnings.map(problemText)).toEqual([

@@ -11,6 +11,9 @@ const CLEAR_REST = '\u{1b}[J'
 /** Of a terminal that does not say. */
 const USUAL_ROWS = 24
 
+/** They end a process that does not catch them. A hangup has taken the terminal away, which harms nobody. */
+const ENDING_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const
+
 /** Keys that nobody has taken yet; more are of somebody who leans on one. */
 const TYPED_MAX = 16
 
@@ -27,12 +30,19 @@ export class Terminal {
     this.#onTyped()
   }
 
+  /** Gives the terminal back, and lets the signal have its usual effect. */
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.leave()
+    process.kill(process.pid, signal)
+  }
+
   constructor(input: KeyInput = process.stdin) {
     this.#input = input
     input.setRawMode(true)
     input.setEncoding('utf8')
     input.on('data', this.#onData)
     input.resume()
+    for (const signal of ENDING_SIGNALS) process.on(signal, this.#onSignal)
     process.stdout.write(ENTER)
   }
 
@@ -83,6 +93,7 @@ export class Terminal {
 
   /** Gives the terminal back. */
   leave(): void {
+    for (const signal of ENDING_SIGNALS) process.off(signal, this.#onSignal)
     this.#input.setRawMode(false)
     this.#input.off('data', this.#onData)
     this.#input.pause()

@@ -102,6 +102,11 @@ export class DerpConnection implements AsyncDisposable {
     return this.#link?.waitingBytes ?? 0
   }
 
+  /** Of its socket; undefined if it is not known, or there is none. */
+  get descriptor(): number | undefined {
+    return this.#link?.descriptor
+  }
+
   get isOpen(): boolean {
     return this.#phase === 'frames'
   }

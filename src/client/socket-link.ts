@@ -89,6 +89,11 @@ export class SocketLink {
     return this.#socket.writableLength
   }
 
+  /** Of the socket, for what the runtime has no call for; undefined if this version of Node does not tell, or it is closed. */
+  get descriptor(): number | undefined {
+    return (this.#socket as { _handle?: { fd?: number } | null })._handle?.fd
+  }
+
   get needsDrain(): boolean {
     return this.#socket.writableNeedDrain
   }

@@ -20,6 +20,8 @@ export interface DialHandler {
 export interface SiblingStream {
   /** The bytes must stay unchanged until `written()`, unless this returns true. */
   write(bytes: Uint8Array, isLast: boolean): boolean
+  /** The smallest round trip that the kernel has seen within minutes; 0 or less, or undefined, if it is not known. */
+  readonly roundTripSeconds?: number
   /** Ends the connection at once; `onClosed` follows. */
   destroy(): void
 }

@@ -1,5 +1,6 @@
-// Round trip, jitter and loss of a sibling link, measured by pings that travel among its packets. Sends nothing itself
-// and has no timer: the link asks for a ping when one is due. Runs on the relay thread.
+// Round trip, jitter and loss of a sibling link, measured by pings that travel among its packets, and corrected by what the
+// kernel has measured below. Sends nothing itself and has no timer: the link asks for a ping when one is due. Runs on the
+// relay thread.
 
 import { readU32, writeU32 } from '#protocol/bytes.ts'
 import { pingFrame } from '#protocol/frames.ts'
@@ -14,6 +15,12 @@ const PONG_TIMEOUT_MS = 3_000
 const HISTORY_MAX = 60
 /** Answers that the smallest and the median round trip cover: a minute. */
 const WINDOW_MAX = 12
+/**
+ * A ping also takes the time of two processes that wake, decrypt and encrypt: 0.7 ms at least on two busy processors. The kernel
+ * answers without them, and its smallest round trip tells how much that is. The kernel remembers for five minutes and these pings
+ * for one: after the path has become longer, the difference is of the path, so no more than this is taken for the processes.
+ */
+const OWN_MS_MAX = 2
 
 export interface Quality {
   /** Smoothed; undefined before the first answer. */
@@ -36,6 +43,8 @@ export class LinkQuality {
   #lastRttMs = 0
   #jitterMs = 0
   #silentPings = 0
+  /** The kernel's smallest round trip; 0 or less: not known. */
+  #kernelMs = 0
   readonly #answered: boolean[] = []
   /** Oldest first. */
   readonly #window: number[] = []
@@ -55,8 +64,12 @@ export class LinkQuality {
     this.#sentMs = undefined
   }
 
-  /** Takes a Pong's payload. Ignores it if it answers no open ping. */
-  pong(payload: Uint8Array, nowMs: number): void {
+  /**
+   * Takes a Pong's payload. Ignores it if it answers no open ping.
+   *
+   * @param kernelMs the smallest round trip that the kernel has seen; 0 or less if it is not known
+   */
+  pong(payload: Uint8Array, nowMs: number, kernelMs = 0): void {
     if (this.#sentMs === undefined || payload.length < PING_BYTES || readU32(payload, 0) !== this.#sequence)
       return
     const rttMs = nowMs - this.#sentMs
@@ -69,6 +82,7 @@ export class LinkQuality {
       this.#rttMs += RTT_WEIGHT * (rttMs - this.#rttMs)
     }
     this.#lastRttMs = rttMs
+    this.#kernelMs = kernelMs
     this.#window.push(rttMs)
     if (this.#window.length > WINDOW_MAX) this.#window.shift()
   }
@@ -81,14 +95,22 @@ export class LinkQuality {
   read(): Quality {
     const lost = this.#answered.reduce((sum, isAnswered) => sum + (isAnswered ? 0 : 1), 0)
     const sorted = this.#window.toSorted((a, b) => a - b)
+    const ownMs = this.#ownMs(sorted[0])
+    const path = (ms: number | undefined): number | undefined => ms && ms - ownMs
     return {
-      rttMs: this.#rttMs,
-      rttMinMs: sorted[0],
-      rttMedianMs: medianOf(sorted),
+      rttMs: path(this.#rttMs),
+      rttMinMs: path(sorted[0]),
+      rttMedianMs: path(medianOf(sorted)),
       jitterMs: this.#jitterMs,
       lossRatio: this.#answered.length === 0 ? 0 : lost / this.#answered.length,
       silentPings: this.#silentPings,
     }
+  }
+
+  /** What of each answer's time is of the two processes. */
+  #ownMs(smallestMs: number | undefined): number {
+    if (smallestMs === undefined || this.#kernelMs <= 0) return 0
+    return Math.min(OWN_MS_MAX, Math.max(0, smallestMs - this.#kernelMs))
   }
 
   #note(isAnswered: boolean): void {

@@ -309,7 +309,7 @@ export class SiblingLink implements DialableSibling {
   #onPong(payload: Uint8Array): void {
     this.#isTried = true
     if (this.#state === 'greeted') this.#onAccepted()
-    else this.#quality.pong(payload, this.#parts.now())
+    else this.#quality.pong(payload, this.#parts.now(), 1_000 * (this.#sender.stream?.roundTripSeconds ?? 0))
   }
 
   #onAccepted(): void {

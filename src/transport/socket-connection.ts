@@ -59,7 +59,6 @@ export class SocketConnection implements Connection, ScheduledConnection {
     this.readState.isTrunk = true
   }
 
-  /** A TLS socket has no descriptor of its own, so only plain connections tell. */
   get roundTripSeconds(): number {
     const descriptor = descriptorOf(this.#socket)
     return this.#native === undefined || descriptor < 0 ? 0 : this.#native.roundTripUs(descriptor) / 1e6

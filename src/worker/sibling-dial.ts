@@ -10,26 +10,32 @@ import { FrameType } from '#protocol/frame-type.ts'
 import { readServerKey } from '#protocol/handshake.ts'
 import type { Sibling } from '#fleet/sibling.ts'
 import type { SiblingStream, Dial, DialHandler } from '#mesh/dial.ts'
+import type { Native } from '#transport/native.ts'
 
 export interface DialOptions {
   /** Authorities that may have signed siblings' certificates. */
   readonly ca: readonly string[]
   /** Siblings are reached without TLS. */
   readonly isPlain: boolean
+  /** Undefined where native calls do not work: the kernel's round trips are not known then. */
+  readonly native?: Promise<Native> | undefined
 }
 
 /** A dialler whose connections share buffers and TLS contexts. */
 export function siblingDialler(options: DialOptions): Dial {
   const shared = new SharedResources()
   const tls: ServerTrust = { ca: options.ca }
-  return (sibling, handler) =>
-    new SiblingConnection(sibling, handler, { shared, tls: options.isPlain ? false : tls })
+  const context: DialContext = { shared, tls: options.isPlain ? false : tls, native: undefined }
+  void options.native?.then((native) => (context.native = native))
+  return (sibling, handler) => new SiblingConnection(sibling, handler, context)
 }
 
 /** What the connections of one dialler have in common. */
 interface DialContext {
   readonly shared: SharedResources
   readonly tls: ServerTrust | false
+  /** Undefined until it is loaded, too. */
+  native: Native | undefined
 }
 
 class SiblingConnection implements SiblingStream {
@@ -37,6 +43,7 @@ class SiblingConnection implements SiblingStream {
   /** Undefined if the address can't be dialled. */
   readonly #connection: DerpConnection | undefined
   readonly #pool: BufferPool
+  readonly #context: DialContext
   /** The parts of the present burst so far. */
   #chunks: Uint8Array[] = []
   /** A burst joined from several chunks that the system has not accepted yet. */
@@ -51,6 +58,7 @@ class SiblingConnection implements SiblingStream {
   constructor(sibling: Sibling, handler: DialHandler, context: DialContext) {
     this.#handler = handler
     this.#pool = context.shared.pool
+    this.#context = context
     this.#connection = this.#open(sibling, context)
   }
 
@@ -103,6 +111,12 @@ class SiblingConnection implements SiblingStream {
     this.#burst = burst
     this.#connection?.write(burst.subarray(0, byteCount), this.#onAccepted)
     return true
+  }
+
+  get roundTripSeconds(): number {
+    const { native } = this.#context
+    const descriptor = this.#connection?.descriptor
+    return native === undefined || descriptor === undefined ? 0 : native.roundTripUs(descriptor) / 1e6
   }
 
   readonly #onAccepted = (): void => {

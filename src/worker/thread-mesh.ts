@@ -18,6 +18,7 @@ import type { Relay } from '#relay/relay.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
 import { later, now } from './clock.ts'
 import { HOME_HERE, type ClientHome } from './round-trip-batch.ts'
+import { loadNative } from '#transport/native.ts'
 import { siblingDialler } from './sibling-dial.ts'
 import type { FromRelayThread, RelayThreadData } from './thread-messages.ts'
 
@@ -146,7 +147,12 @@ export class ThreadMesh {
     return new Siblings({
       identity: { name: hostname, instance, publicKey: nodeKey.publicKey, secret },
       meshKey: () => this.#meshKeys[0],
-      dial: siblingDialler({ ca: data.siblingAuthorities, isPlain: false }),
+      dial: siblingDialler({
+        ca: data.siblingAuthorities,
+        isPlain: false,
+        // The control thread has loaded and tested them, so a failure here is one of the program.
+        native: data.hasNative ? loadNative() : undefined,
+      }),
       routeTable: this.routes,
       makeOutbox: () =>
         relay().siblingOutbox({ outboxBytesMax: SIBLING_OUTBOX_BYTES, outboxPacketsMax: Infinity }),

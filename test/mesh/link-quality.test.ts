@@ -66,6 +66,22 @@ it('a disregarded ping counts neither as answered nor as lost', () => {
   expect(quality.read()).toEqual(NOTHING)
 })
 
+it('takes out what the processes add to what the kernel measures, and no more', () => {
+  const quality = new LinkQuality()
+  const answer = (rttMs: number, kernelMs: number): void =>
+    quality.pong(payloadOf(quality.ping(0)), rttMs, kernelMs)
+  for (const rttMs of [7, 6.75, 8]) answer(rttMs, 6.25)
+  expect(quality.read()).toMatchObject({ rttMinMs: 6.25, rttMedianMs: 6.5 })
+  // The kernel has not forgotten the path that was shorter.
+  const longer = new LinkQuality()
+  longer.pong(payloadOf(longer.ping(0)), 50, 6.25)
+  expect(longer.read()).toMatchObject({ rttMs: 48, rttMinMs: 48, rttMedianMs: 48 })
+  // A smoothed value of an old kernel may be above.
+  const smoothed = new LinkQuality()
+  smoothed.pong(payloadOf(smoothed.ping(0)), 7, 40)
+  expect(smoothed.read()).toMatchObject({ rttMs: 7, rttMinMs: 7 })
+})
+
 it('knows the smallest and the median round trip of the last twelve answers', () => {
   const quality = new LinkQuality()
   const answer = (rttMs: number): void => quality.pong(payloadOf(quality.ping(0)), rttMs)

@@ -30,7 +30,6 @@ import { packageVersion } from '#ops/version.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { FleetLinks } from './fleet-links.ts'
 import { FleetLog } from './fleet-log.ts'
-import { LoadMeter, type LoadMeterParts } from './load-meter.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Run } from './run.ts'
@@ -50,7 +49,7 @@ export interface FleetServiceParts {
   readonly log: Log
   readonly instance: string
   readonly run: Pick<Run, 'number' | 'isNewest' | 'hasHandedOver'>
-  readonly threads: LoadMeterParts['threads'] & Pick<RelayThreads, 'send'>
+  readonly threads: Pick<RelayThreads, 'send'>
   readonly links: Pick<LinkWatch, 'siblings'>
   readonly drain: Pick<DrainWatch, 'isDraining' | 'numbers'>
   readonly readiness: () => Pick<Readiness, 'health'>
@@ -58,15 +57,14 @@ export interface FleetServiceParts {
   readonly mesh: { readonly relays: readonly ListedRelay[] } | undefined
   readonly directory: { readonly isConnected: boolean; tellState(state: Uint8Array): void } | undefined
   readonly certificates: { readonly status: CertificateStatus } | undefined
-  /** What this relay measures; undefined: nothing. */
-  readonly measured?: MeasuredState | undefined
+  readonly measured: MeasuredState
 }
 
 /** The part of the state that is measured elsewhere, at the moment of reading. */
 export interface MeasuredState {
   /** What this relay could carry; undefined fields are not known. */
   readonly capacity: RelayCapacity
-  readonly peaks: RelayLoad
+  readonly load: RelayLoad
   readonly clientCountries: ClientCountries
 }
 
@@ -74,7 +72,6 @@ export class FleetService implements Service {
   readonly fleet: FleetState
   readonly #parts: FleetServiceParts
   readonly #links = new FleetLinks()
-  readonly #load: LoadMeter
   readonly #log: FleetLog
   readonly #key: string
   #timer: NodeJS.Timeout | undefined = undefined
@@ -89,7 +86,6 @@ export class FleetService implements Service {
     const now = (): number => performance.now()
     this.#key = publicKeyText(parts.settings.nodeKey.publicKey)
     this.fleet = new FleetState({ now: awakeClock(now), ownKey: this.#key })
-    this.#load = new LoadMeter({ threads: parts.threads, now })
     this.#log = new FleetLog(parts.log, this.fleet)
   }
 
@@ -229,9 +225,9 @@ export class FleetService implements Service {
         failing,
         clientsLeft: drain.isDraining ? Math.max(0, drain.numbers().remaining) : undefined,
       },
-      load: { ...this.#load.read(), ...measured?.peaks },
-      capacity: measured?.capacity ?? {},
-      clients: measured?.clientCountries,
+      load: measured.load,
+      capacity: measured.capacity,
+      clients: measured.clientCountries,
       certificateNotAfterMs: certificate?.notAfterMs,
       links: links.siblings().map(linkState),
     }

@@ -13,7 +13,6 @@ import type {
   OverviewRelay,
   RelayWord,
 } from '#ops/overview.ts'
-import { LOOK_MS, RecentLoad } from '#ops/recent-load.ts'
 import { headroomOf } from '#ops/relay-quality.ts'
 import type { StatusSource } from '#ops/status-pages.ts'
 import { StatusStream } from '#ops/status-stream.ts'
@@ -23,12 +22,14 @@ import type { Service } from './service.ts'
 
 /** A page has a cell for each, and JSON a line: more than a fleet of thirty relays has. */
 const LINKS_MAX = 1_000
+/** A page that changes more often is restless. */
+const SHOWN_MS = 2_000
 /** Shorter than the time between two looks at the load: who asks sees each of them. */
 const KEPT_MS = 500
 
 export interface OverviewParts extends Pick<
   MetricParts,
-  'settings' | 'log' | 'threads' | 'readiness' | 'quality' | 'drain' | 'fleet' | 'mesh' | 'certificates'
+  'settings' | 'log' | 'readiness' | 'quality' | 'drain' | 'fleet' | 'mesh' | 'certificates'
 > {
   /** The map entry of a relay without a regions file; undefined: it has none. */
   readonly ownEntry: () => string | undefined
@@ -37,14 +38,12 @@ export interface OverviewParts extends Pick<
 export class OverviewService implements Service, StatusSource {
   readonly stream: StatusStream
   readonly #parts: OverviewParts
-  readonly #load: RecentLoad
   readonly #startedMs = Date.now()
   #last: { readonly atMs: number; readonly overview: Overview } | undefined = undefined
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: OverviewParts) {
     this.#parts = parts
-    this.#load = new RecentLoad(parts.threads.counters)
     this.stream = new StatusStream({ overview: () => this.overview() })
   }
 
@@ -54,11 +53,7 @@ export class OverviewService implements Service, StatusSource {
   }
 
   start(): void {
-    this.#load.look(performance.now())
-    this.#timer = setInterval(() => {
-      this.#load.look(performance.now())
-      this.stream.update()
-    }, LOOK_MS)
+    this.#timer = setInterval(() => this.stream.update(), SHOWN_MS)
   }
 
   stop(): void {
@@ -108,7 +103,7 @@ export class OverviewService implements Service, StatusSource {
       state: this.#word,
       failing: checks.filter(({ isOk }) => !isOk).map(({ name, detail }) => `${name}: ${detail}`),
       clientsLeft: drain.isDraining ? drain.numbers().remaining : undefined,
-      load: this.#load.read(),
+      load: quality.traffic.recent(),
       headroomRatio: headroom.least,
       headroomOf: headroom.least === headroom.threads ? 'threads' : 'capacity',
       certificate: life && {

@@ -12,9 +12,8 @@ import { MachineSpeed } from '#ops/machine-speed.ts'
 import type { MetricFamily } from '#ops/metric-family.ts'
 import { headroomOf, qualityFamilies, type RelayQuality } from '#ops/relay-quality.ts'
 import { ThreadHeadroom } from '#ops/thread-headroom.ts'
-import { Throughput } from '#ops/throughput.ts'
+import { LOOK_MS, TrafficMeter } from '#ops/traffic-meter.ts'
 import { IP_BYTES } from '#protocol/ip-address.ts'
-import { Counters } from '#relay/counters.ts'
 import { HOME_HERE, type ClientHome, type RoundTrips } from '#worker/round-trip-batch.ts'
 import type { StunRequests } from '#worker/stun-sample.ts'
 import { CountryLookup } from './country-lookup.ts'
@@ -22,9 +21,7 @@ import type { MeshService } from './mesh-service.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'
 
-/** Once a second. */
-const LOOK_MS = 1_000
-const LOOKS_PER_MINUTE = 60
+const LOOKS_PER_MINUTE = 60_000 / LOOK_MS
 const BITS_PER_BYTE = 8
 /** The home region of clients of a relay that is in no region. */
 const NO_REGION = 'own'
@@ -39,22 +36,23 @@ export interface QualityParts {
 }
 
 export class QualityService implements Service {
+  readonly traffic: TrafficMeter
   readonly #parts: QualityParts
   readonly #clients = new ClientQuality()
   readonly #countries: CountryLookup
-  readonly #throughput = new Throughput()
   readonly #headroom = new ThreadHeadroom()
   readonly #speed = new MachineSpeed()
-  readonly #total = new Counters()
   #timer: NodeJS.Timeout | undefined = undefined
   #looks = 0
 
   constructor(parts: QualityParts) {
     this.#parts = parts
+    this.traffic = new TrafficMeter(parts.threads)
     this.#countries = new CountryLookup(parts.settings.measure.countries, parts.log)
   }
 
   start(): void {
+    this.traffic.look(performance.now())
     this.#timer = setInterval(() => this.#look(), LOOK_MS)
   }
 
@@ -90,7 +88,7 @@ export class QualityService implements Service {
       siblings: links.siblings(),
       clients: this.#clients.numbers(),
       hasCountries: this.#countries.isReady,
-      throughput: this.#throughput.read(),
+      throughput: this.traffic.throughput(),
       threads: this.#headroom.read(),
       capacityBits: settings.measure.capacityBits,
     }
@@ -105,13 +103,9 @@ export class QualityService implements Service {
     }
   }
 
-  /** The highest throughput of the last hour, for the fleet's state. */
-  get peaks(): Pick<RelayLoad, 'peakBytesPerSecond' | 'peakPacketsPerSecond'> {
-    const { peakBytesPerSecond, peakPacketsPerSecond } = this.#throughput.read()
-    return {
-      peakBytesPerSecond: Math.round(peakBytesPerSecond),
-      peakPacketsPerSecond: Math.round(peakPacketsPerSecond),
-    }
+  /** What this relay carries, for the fleet's state. */
+  get load(): RelayLoad {
+    return this.traffic.clientLoad()
   }
 
   /** Where the clients of this relay are, for the fleet's state. */
@@ -143,12 +137,7 @@ export class QualityService implements Service {
 
   #look(): void {
     const { threads } = this.#parts
-    const total = this.#total.sumOf(threads.counters)
-    const nowMs = performance.now()
-    this.#throughput.look(nowMs, {
-      packets: total.get('sentData') + total.get('sentDisco') + total.get('forwardedOut'),
-      bytes: total.get('sentBytesData') + total.get('sentBytesDisco') + total.get('forwardedOutBytes'),
-    })
+    this.traffic.look(performance.now())
     this.#speed.look()
     this.#headroom.look(threads.counters, threads.readLoopTimes(), this.#speed.slowness)
     if (++this.#looks % LOOKS_PER_MINUTE === 0) this.#clients.endMinute()

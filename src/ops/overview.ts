@@ -2,7 +2,7 @@
 // `derpfleet top`. As JSON, fields are added and never renamed. What is not known is undefined. No I/O.
 
 import type { RecentEvent } from './event-ring.ts'
-import type { LoadNumbers } from './recent-load.ts'
+import type { LoadNumbers } from './traffic-meter.ts'
 
 /**
  * - `serving`: all checks of /readyz pass.

@@ -5,7 +5,7 @@ import type { ClientNumbers } from './client-quality.ts'
 import type { SiblingView } from './link-watch.ts'
 import { sample, type MetricFamily, type Sample } from './metric-family.ts'
 import type { HeadroomNumbers } from './thread-headroom.ts'
-import type { ThroughputNumbers } from './throughput.ts'
+import type { ThroughputNumbers } from './traffic-meter.ts'
 
 export interface RelayQuality {
   readonly siblings: readonly SiblingView[]

@@ -2,12 +2,13 @@
 
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import type { CloudPlace } from '#fleet/cloud-places.ts'
+import { isPrintable } from '#fleet/printable-text.ts'
 import type { Problem } from '#fleet/problem.ts'
 import { YamlPlaces } from '#fleet/yaml-places.ts'
 
 /** Enough for all data centres of the world; each is compared with each country and region. */
 const PLACES_MAX = 1_000
-const NAME = /^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u
+const NAME_CHARS_MAX = 100
 const FILE_EXPECTED = 'a list of places, each { name, latitude, longitude }'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -32,7 +33,7 @@ export function readCandidates(path: string, problems: Problem[]): readonly Clou
     const { line, column } = yaml.of([at])
     const fields: Fields = typeof entry === 'object' && entry !== null ? (entry as Fields) : {}
     const { name, latitude, longitude } = fields
-    if (typeof name === 'string' && NAME.test(name) && isDegrees(latitude, 90) && isDegrees(longitude, 180))
+    if (isName(name) && isDegrees(latitude, 90) && isDegrees(longitude, 180))
       return [{ name, latitude, longitude }]
     const expected = 'name, latitude from -90 to 90 and longitude from -180 to 180'
     problems.push({ where: `${path}:${line}:${column}`, found: 'is no place', expected })
@@ -47,6 +48,10 @@ function contentOf(yaml: YamlPlaces): unknown {
   } catch {
     return undefined
   }
+}
+
+function isName(name: unknown): name is string {
+  return typeof name === 'string' && name !== '' && name.length <= NAME_CHARS_MAX && isPrintable(name)
 }
 
 function isDegrees(value: unknown, max: number): value is number {

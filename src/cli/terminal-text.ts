@@ -1,14 +1,13 @@
 // Text from elsewhere as it may stand in a terminal: without control characters, by which a relay or a file of somebody else
 // could move the cursor, set the title or hide what is printed. Line ends stay. Whole texts are not cut here.
 
-/** Controls, halves of characters, marks of direction, and line ends that only some terminals know. */
-const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu
+import { printableLines } from '#fleet/printable-text.ts'
 
 /** Deeper than any answer; what is deeper is left out, so that no answer can exhaust the stack. */
 const DEPTH_MAX = 16
 
 export function terminalText(text: string): string {
-  return text.replaceAll(UNPRINTABLE, (character) => (character === '\n' ? character : ' '))
+  return printableLines(text)
 }
 
 /** A value from JSON with all its texts so; the names of its fields as well, which some tables print. */

@@ -4,6 +4,7 @@
 
 import { z } from 'zod'
 import type { Node } from './node.ts'
+import { isPrintable } from './printable-text.ts'
 import type { Problem } from './problem.ts'
 import { parseRegionId, REGION_ID_MAX, RegionState, type Region } from './region.ts'
 import { foreignYaml } from './yaml-text.ts'
@@ -21,7 +22,7 @@ export interface DerpMap {
 // to terminals.
 const name = z
   .union([z.string(), z.number().transform(String)])
-  .pipe(z.string().regex(/^\P{C}*$/u, 'has unprintable characters'))
+  .pipe(z.string().refine(isPrintable, 'has unprintable characters'))
 const optionalText = z.string().optional()
 
 const NODE = z.object({

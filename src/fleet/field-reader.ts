@@ -4,6 +4,8 @@
 // Contract: whatever the object holds, every value that is returned is within its bounds, and at most PROBLEMS_MAX
 // problems are named.
 
+import { isPrintable } from './printable-text.ts'
+
 /** Enough to see what is wrong with one message; a line of the log has room for them. */
 const PROBLEMS_MAX = 8
 
@@ -15,16 +17,6 @@ export interface NumberBounds {
 
 export interface TextBounds {
   readonly charsMax: number
-}
-
-/** Printable, so that it may stand in a line of the log and in a terminal. */
-const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u
-
-/** A text as a reader takes it: printable and cut. Part of it may come from a server that is not ours. */
-export function printableText(text: string, { charsMax }: TextBounds): string {
-  const printable = text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
-  // The cut may leave half a character.
-  return printable.slice(0, charsMax).toWellFormed()
 }
 
 export class FieldReader {
@@ -61,7 +53,7 @@ export class FieldReader {
   text(name: string, { charsMax }: TextBounds): string | undefined {
     const value = this.#own(name)
     if (value === undefined) return undefined
-    if (typeof value === 'string' && value.length <= charsMax && PRINTABLE.test(value)) return value
+    if (typeof value === 'string' && value.length <= charsMax && isPrintable(value)) return value
     return this.#refuse(name, `is not a printable text of at most ${charsMax} characters`)
   }
 
@@ -74,7 +66,7 @@ export class FieldReader {
   /** Texts of a list; empty without one. Those that are out of bounds are left out, and so are those beyond `countMax`. */
   texts(name: string, countMax: number, { charsMax }: TextBounds): readonly string[] {
     const isText = (one: unknown): one is string =>
-      typeof one === 'string' && one.length <= charsMax && PRINTABLE.test(one)
+      typeof one === 'string' && one.length <= charsMax && isPrintable(one)
     const list = this.#list(name, countMax)
     const texts = list.filter(isText)
     if (texts.length < list.length) this.#refuse(name, 'has an entry that is no short printable text')

@@ -5,7 +5,8 @@
 // Contract: what `readLook` returns is within the bounds below, whatever the bytes were.
 
 import { RELAY_STATE_BYTES_MAX } from '#protocol/limits.ts'
-import { FieldReader, printableText, type NumberBounds } from './field-reader.ts'
+import { FieldReader, type NumberBounds } from './field-reader.ts'
+import { printableText } from './printable-text.ts'
 
 const PREFIX = Buffer.from('{"look":')
 const ID = { charsMax: 64 }

@@ -10,7 +10,8 @@
 import { RELAY_STATE_BYTES_MAX } from '#protocol/limits.ts'
 import { parsePublicKey } from '#protocol/node-key.ts'
 import { readClientCountries, type ClientCountries } from './client-countries.ts'
-import { FieldReader, printableText, type NumberBounds } from './field-reader.ts'
+import { FieldReader, type NumberBounds } from './field-reader.ts'
+import { printableText } from './printable-text.ts'
 
 const FORMAT = 1
 

@@ -1,6 +1,7 @@
 // One finding of a probe, and the list of a relay's findings. A check has one of three results: ok, failed, or skipped
 // with a reason. An error that a check throws is its failure.
 
+import { printableText } from '#fleet/printable-text.ts'
 import type { IpFamily } from './settings.ts'
 
 /** The names of checks in the output. */
@@ -144,8 +145,7 @@ export function errorText(error: unknown): string {
 /** Longer than any message of this program. Text from a relay is cut off there. */
 const TEXT_CHARS_MAX = 600
 
-/** One line without control characters: part of the text may come from an untrusted relay and must not control a terminal. */
+/** One line: part of the text may come from an untrusted relay and must not control a terminal. */
 export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what this removes
-  return text.slice(0, TEXT_CHARS_MAX).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]+/g, ' ')
+  return printableText(text, { charsMax: TEXT_CHARS_MAX })
 }

@@ -227,7 +227,15 @@ function responseOf(status: number, text: string): VerbResponse {
 
 /** Who calls, for the relay's log: sudo names the person behind root. */
 function callerText(): string {
-  const { username, uid } = userInfo()
   const sudo = process.env.SUDO_USER === undefined ? '' : ` sudo=${process.env.SUDO_USER}`
-  return `derpfleet/${packageVersion()} uid=${uid} user=${username} pid=${process.pid}${sudo}`
+  return `derpfleet/${packageVersion()} uid=${process.getuid?.()} user=${userName()} pid=${process.pid}${sudo}`
+}
+
+/** In a container the user may be a number that has no name. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return '-'
+  }
 }

@@ -26,8 +26,17 @@ export interface HostInfo {
   readonly publicAddresses: readonly string[]
 }
 
+/** In a container the user may be a number that no file knows; its home is then the root, as container engines have it. */
+function userHome(): string {
+  try {
+    return homedir()
+  } catch {
+    return '/'
+  }
+}
+
 export function hostInfo(env: Environment): HostInfo {
-  const homeFolder = env.HOME ?? homedir()
+  const homeFolder = env.HOME ?? userHome()
   const isRoot = process.getuid?.() === 0
   return {
     nowMs: Date.now(),

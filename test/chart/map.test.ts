@@ -62,6 +62,21 @@ describe.skipIf('missing' in programs)('the DERP map of the chart', () => {
     expect(await chart.notes({ values })).toContain(printed.trimEnd())
   })
 
+  it('with the values that `derpfleet render helm` makes is the same', async () => {
+    using folder = new TemporaryFolder()
+    await runOk(program, ['render', 'helm', '-regions-file', FLEET_FILE, '-o', folder.path])
+    const expected = await runOk(program, ['map', '-regions-file', FLEET_FILE, '-all', '-format', 'json'])
+    for (const region of [900, 901, 902]) {
+      const values = [folder.at(`values-${region}.yaml`)]
+      const objects = await chart.objects({
+        values,
+        set: ['admission.open=true'],
+        showOnly: 'templates/map.yaml',
+      })
+      expect(mapIn(objects, MapFormat.json)).toBe(expected)
+    }
+  })
+
   it('for any fleet is that of the relays, who get the same regions', { timeout: 60_000 }, async () => {
     using folder = new TemporaryFolder()
     await fc.assert(

@@ -201,6 +201,7 @@ describe.skipIf('missing' in programs)('relays on machines of their own', () => 
     expect(await settings(...hidden)).toMatch(/^admin: 127\.0\.0\.1:9090$/m)
     const pod = workload(await objectsOf('host-network', ...hidden)).spec.template.spec
     expect(pod.containers[0].livenessProbe.httpGet.host).toBe('127.0.0.1')
+    expect(pod.containers[0].ports).toBeUndefined()
     expect(await settings()).not.toMatch(/^admin/m)
     expect(workload(await objectsOf('host-network')).spec.template.spec.containers[0].env).toContainEqual({
       name: 'DERPFLEET_ADMIN',
@@ -248,9 +249,9 @@ describe.skipIf('missing' in programs)('what stands around the relays', () => {
   it('a Certificate for each host name, where the pod looks for it', async () => {
     const objects = await objectsOf('everything')
     const certificates = objects.filter(({ kind }) => kind === 'Certificate').map(({ spec }) => spec)
-    expect(certificates.map((one) => [one.secretName, ...one.dnsNames])).toEqual([
-      ['fra-derpfleet-900a-tls', 'derp1.fra.example.com'],
-      ['fra-derpfleet-900b-tls', 'derp2.fra.example.com'],
+    expect(certificates.map(({ secretName, dnsNames }) => [secretName, dnsNames])).toEqual([
+      ['fra-derpfleet-900a-tls', ['derp1.fra.example.com']],
+      ['fra-derpfleet-900b-tls', ['derp2.fra.example.com']],
     ])
     const volume = workload(objects).spec.template.spec.volumes.find(
       (one: { name: string }) => one.name === 'certs',
@@ -258,9 +259,20 @@ describe.skipIf('missing' in programs)('what stands around the relays', () => {
     const sources = volume.projected.sources as readonly {
       secret: { name: string; items: { path: string }[] }
     }[]
-    expect(sources.map(({ secret }) => [secret.name, ...secret.items.map(({ path }) => path)])).toEqual([
-      ['fra-derpfleet-900a-tls', 'derp1.fra.example.com.crt', 'derp1.fra.example.com.key'],
-      ['fra-derpfleet-900b-tls', 'derp2.fra.example.com.crt', 'derp2.fra.example.com.key'],
+    expect(sources.map(({ secret }) => [secret.name, secret.items.map(({ path }) => path)])).toEqual([
+      ['fra-derpfleet-900a-tls', ['derp1.fra.example.com.crt', 'derp1.fra.example.com.key']],
+      ['fra-derpfleet-900b-tls', ['derp2.fra.example.com.crt', 'derp2.fra.example.com.key']],
+    ])
+  })
+
+  it('a Certificate for an address', async () => {
+    const set = ['regions.900.nodes[0].hostname="192.0.2.1"', 'regions.900.nodes[1].hostname="2001:db8::2"']
+    const specs = (await objectsOf('everything', ...set))
+      .filter(({ kind }) => kind === 'Certificate')
+      .map(({ spec }) => spec)
+    expect(specs.map(({ ipAddresses, dnsNames }) => [ipAddresses, dnsNames])).toEqual([
+      [['192.0.2.1'], undefined],
+      [['2001:db8::2'], undefined],
     ])
   })
 
@@ -280,6 +292,11 @@ describe.skipIf('missing' in programs)('what stands around the relays', () => {
       jobLabel: 'app.kubernetes.io/name',
       podMetricsEndpoints: [{ port: 'admin', path: '/metrics' }],
     })
+    // Prometheus Operator finds only ports that a container declares.
+    for (const example of EXAMPLES) {
+      const { ports } = workload(await objectsOf(example)).spec.template.spec.containers[0]
+      expect(ports, example).toContainEqual({ name: 'admin', containerPort: 9090, protocol: 'TCP' })
+    }
     const set = ['metrics.podMonitor.enabled=false', 'metrics.serviceMonitor.enabled=true']
     const objects = await objectsOf('everything', ...set)
     const wanted = objectOf(objects, 'ServiceMonitor').spec.selector.matchLabels as Readonly<

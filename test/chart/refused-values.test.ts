@@ -54,6 +54,11 @@ const BY_SCHEMA: readonly (readonly [string, string, RegExp])[] = [
 
 /** By the templates: what more than one value says. */
 const BY_TEMPLATES: readonly (readonly [string, string, RegExp])[] = [
+  [
+    'metallb',
+    'regions.900.nodes[1].name="_b"',
+    /regions\.900\.nodes: the name "_b" is no label of Kubernetes/,
+  ],
   ['metallb', 'region=905', /region: 905 is not in regions; expected one of 900, 901, 902/],
   ['metallb', 'nodes.900x={}', /nodes\.900x: no relay in regions has this name; expected one of 900a, 900b/],
   [

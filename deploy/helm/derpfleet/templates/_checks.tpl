@@ -1,12 +1,21 @@
 {{/* What values.schema.json cannot say. Each message names the value, what was found and what is expected. */}}
 
 {{- define "derpfleet.checks" -}}
+{{- include "derpfleet.checkName" . -}}
 {{- include "derpfleet.checkRegions" . -}}
 {{- include "derpfleet.checkNodes" . -}}
 {{- include "derpfleet.checkExposure" . -}}
 {{- include "derpfleet.checkAdmission" . -}}
 {{- include "derpfleet.checkSecrets" . -}}
 {{- include "derpfleet.checkMonitors" . -}}
+{{- end -}}
+
+{{/* Services are named by it. */}}
+{{- define "derpfleet.checkName" -}}
+{{- $name := include "derpfleet.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([0-9a-z-]*[0-9a-z])?$" $name) -}}
+{{- fail (printf "fullnameOverride: the name %q, made from that of the release, is none for a Service; expected letters, digits and hyphens, and a letter first" $name) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* As src/fleet/regions-check.ts. */}}
@@ -53,6 +62,9 @@
 {{- end -}}
 {{- $relayOf := dict -}}
 {{- range $relays -}}
+{{- if not (regexMatch "^[0-9A-Za-z]([0-9A-Za-z_.-]*[0-9A-Za-z])?$" .name) -}}
+{{- fail (printf "regions.%d.nodes: the name %q is no label of Kubernetes; expected a letter or digit at both ends" (int .region) .name) -}}
+{{- end -}}
 {{- $machine := default "" .kubernetes.kubernetesNode -}}
 {{- if ne (include "derpfleet.isStateful" $root) "true" -}}
 {{- if not $machine -}}
@@ -152,8 +164,7 @@
 {{- if eq .Values.tls.mode "certManager" -}}
 {{- include "derpfleet.needsApi" (list . "cert-manager.io/v1" "tls.mode") -}}
 {{- end -}}
-{{- $isLoopback := and (eq .Values.exposure.mode "hostNetwork") (eq .Values.exposure.hostNetwork.admin "loopback") -}}
-{{- if and $isLoopback (or .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled) -}}
+{{- if and (include "derpfleet.isAdminHidden" .) (or .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled) -}}
 {{- fail "exposure.hostNetwork.admin: is loopback, which monitors cannot reach; expected hostIP" -}}
 {{- end -}}
 {{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}

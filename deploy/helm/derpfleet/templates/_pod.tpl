@@ -34,8 +34,8 @@ spec:
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args: [serve]
       env: {{- include "derpfleet.env" . | nindent 8 }}
-      {{- if ne .Values.exposure.mode "hostNetwork" }}
-      ports: {{- include "derpfleet.ports" . | nindent 8 }}
+      {{- with include "derpfleet.ports" . }}
+      ports: {{- . | nindent 8 }}
       {{- end }}
       {{- include "derpfleet.probes" . | nindent 6 }}
       resources: {{- toYaml .Values.resources | nindent 8 }}
@@ -83,6 +83,7 @@ spec:
 {{- define "derpfleet.ports" -}}
 {{- $relay := index (include "derpfleet.relays" . | fromJson).relays 0 -}}
 {{- $isHostPort := eq .Values.exposure.mode "hostPort" -}}
+{{- if ne .Values.exposure.mode "hostNetwork" -}}
 - name: derp
   containerPort: 8443
   protocol: TCP
@@ -101,14 +102,22 @@ spec:
   {{- if and $isHostPort (gt (int $relay.stunPort) 0) }}
   hostPort: {{ int $relay.stunPort }}
   {{- end }}
+{{ end -}}
+{{- if not (include "derpfleet.isAdminHidden" .) -}}
 - name: admin
   containerPort: 9090
   protocol: TCP
 {{- end -}}
+{{- end -}}
+
+{{/* "true" where only the machine itself reaches the admin port. */}}
+{{- define "derpfleet.isAdminHidden" -}}
+{{- if and (eq .Values.exposure.mode "hostNetwork") (eq .Values.exposure.hostNetwork.admin "loopback") -}}true{{- end -}}
+{{- end -}}
 
 {{/* Readiness serves updates, disruption budgets and alerts. It is not for routing: see publishNotReadyAddresses. */}}
 {{- define "derpfleet.probes" -}}
-{{- $isLoopback := and (eq .Values.exposure.mode "hostNetwork") (eq .Values.exposure.hostNetwork.admin "loopback") -}}
+{{- $isLoopback := include "derpfleet.isAdminHidden" . -}}
 startupProbe:
   httpGet:
     path: /livez

@@ -33,7 +33,7 @@ export class TwoRegionLab implements AsyncDisposable {
       all.fleet = await Fleet.make(fleetFile(nodes))
       const { fleet } = all
       all.relays = RELAYS.map(([hostname, node]) => ({ host: lab.host(hostname), hostname, node }))
-      for (const relay of all.relays) await fleet.start(relay)
+      await Promise.all(all.relays.map(async (relay) => await fleet.start(relay)))
       all.net = await startTailnet({
         lab: {
           controlAddress: lab.ownAddress,

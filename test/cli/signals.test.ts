@@ -6,11 +6,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { freePort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { freePort, runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 import { FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
+
+// Four of them wait most of the time.
+vi.setConfig({ testTimeout: 90_000, maxConcurrency: 7 })
 
 const SERVING = /"event":"relay_started".*"derp":"([^"]+):(\d+)"/
 const FAULTY_THREAD = fileURLToPath(new URL('../support/troubled-thread.ts', import.meta.url))
@@ -47,7 +50,7 @@ async function isServing(relay: RunningProcess): Promise<boolean> {
   return ok
 }
 
-/** Makes a thread fail from now on: hang in a loop, block where it cannot be terminated, or throw. */
+/** Makes a thread fail from now on: hang, spin in a loop, block where it cannot be terminated, or throw. */
 async function breakThread(folder: TemporaryFolder, fault: string): Promise<void> {
   const path = folder.at(fault)
   writeFileSync(path, '')
@@ -66,7 +69,62 @@ function logged(relay: RunningProcess, event: string): Record<string, unknown>[]
     .map((line) => JSON.parse(line) as Record<string, unknown>)
 }
 
-test('other signals leave the relay serving, and open no port', async () => {
+// The tests run side by side. These come first, because they wait for twenty or thirty seconds.
+
+test.concurrent('a hung thread is replaced after 20 s; until then the relay is not ready, and logs why', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-threads', '2')
+  await hang(folder)
+  const hangMs = performance.now()
+  await waitUntil('the reason is logged', () =>
+    logged(relay, 'relay_not_ready').some(({ failing }) =>
+      /relay_threads: unresponsive: thread \d for \d+ s/.test(String(failing)),
+    ),
+  )
+  await waitUntil('the thread is replaced', () => logged(relay, 'thread_restarted').length > 0)
+  expect(performance.now() - hangMs).toBeGreaterThan(15_000)
+  expect(logged(relay, 'thread_died')).toMatchObject([
+    { error: { cause: { message: 'no sign of life for 20 s' } } },
+  ])
+  await waitUntil('the relay is ready again', () => logged(relay, 'relay_ready').length > 1)
+  expect(await isServing(relay)).toBe(true)
+  expect(await relay.stop()).toEqual({ code: 0, signal: null })
+})
+
+test.concurrent('a hung thread that cannot be terminated ends the relay, so that a service manager restarts it', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-threads', '2')
+  await breakThread(folder, 'block-relay')
+  expect(await relay.exited).toEqual({ code: null, signal: 'SIGKILL' })
+  expect(logged(relay, 'relay_failed')).toMatchObject([
+    { error: { message: expect.stringContaining('relay thread that failed does not end') } },
+  ])
+})
+
+test.concurrent('a hung STUN thread is replaced, and the relay keeps serving', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder)
+  await breakThread(folder, 'hang-stun')
+  await waitUntil('the thread is replaced', () => logged(relay, 'stun_restarted').length > 0)
+  expect(logged(relay, 'stun_died')).toMatchObject([
+    { error: { cause: { message: 'no sign of life for 20 s' } } },
+  ])
+  expect(logged(relay, 'thread_died')).toEqual([])
+  expect(await isServing(relay)).toBe(true)
+})
+
+test.concurrent('a process that was paused for 30 s keeps all its threads', async () => {
+  using folder = new TemporaryFolder()
+  await using relay = await start(folder, '-threads', '2')
+  relay.signal('SIGSTOP')
+  await sleep(30_000)
+  relay.signal('SIGCONT')
+  await sleep(3_000)
+  expect(await isServing(relay)).toBe(true)
+  expect(relay.output).not.toMatch(/thread_died|relay_not_ready/)
+})
+
+test.concurrent('other signals leave the relay serving, and open no port', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   const signals = [
@@ -88,7 +146,7 @@ test('other signals leave the relay serving, and open no port', async () => {
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 })
 
-test('SIGUSR1 opens no debugger without the launcher either', async () => {
+test.concurrent('SIGUSR1 opens no debugger without the launcher either', async () => {
   using folder = new TemporaryFolder()
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   const args = [main, 'serve', '-c', folder.at('derper.key'), ...FREE_PORTS]
@@ -101,7 +159,7 @@ test('SIGUSR1 opens no debugger without the launcher either', async () => {
 
 const TERMINAL_STOPS = ['SIGTSTP', 'SIGTTIN', 'SIGTTOU'] as const
 
-test.each(['SIGSTOP', ...(canTerminalStop() ? TERMINAL_STOPS : [])] as const)(
+test.concurrent.each(['SIGSTOP', ...(canTerminalStop() ? TERMINAL_STOPS : [])] as const)(
   '%s pauses the relay until SIGCONT',
   async (signal) => {
     using folder = new TemporaryFolder()
@@ -115,7 +173,7 @@ test.each(['SIGSTOP', ...(canTerminalStop() ? TERMINAL_STOPS : [])] as const)(
   },
 )
 
-test('SIGHUP reloads files, and logs which', async () => {
+test.concurrent('SIGHUP reloads files, and logs which', async () => {
   using folder = new TemporaryFolder()
   const path = folder.at('mesh.key')
   writeFileSync(path, `${'ab'.repeat(32)}\n`)
@@ -136,7 +194,7 @@ test('SIGHUP reloads files, and logs which', async () => {
   expect(logged(relay, 'mesh_keys_changed')).toHaveLength(1)
 })
 
-test('SIGUSR2 switches the debug level on and off', async () => {
+test.concurrent('SIGUSR2 switches the debug level on and off', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   for (const level of ['debug', 'info']) {
@@ -148,7 +206,7 @@ test('SIGUSR2 switches the debug level on and off', async () => {
   }
 })
 
-test('SIGINT ends sessions with the reason shutdown', async () => {
+test.concurrent('SIGINT ends sessions with the reason shutdown', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-log-level', 'debug')
   const [, host = '', port] = SERVING.exec(relay.output) ?? []
@@ -163,7 +221,7 @@ test('SIGINT ends sessions with the reason shutdown', async () => {
   expect(logged(relay, 'session_ended').map(({ reason }) => reason)).toEqual(clients.map(() => 'shutdown'))
 })
 
-test('SIGQUIT ends the process at once', async () => {
+test.concurrent('SIGQUIT ends the process at once', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   await hang(folder)
@@ -171,7 +229,7 @@ test('SIGQUIT ends the process at once', async () => {
   expect(await relay.exited).toEqual({ code: null, signal: 'SIGQUIT' })
 })
 
-test.each(['SIGTERM', 'SIGINT'] as const)(
+test.concurrent.each(['SIGTERM', 'SIGINT'] as const)(
   'a second %s ends the process at once if it does not stop',
   async (signal) => {
     using folder = new TemporaryFolder()
@@ -188,32 +246,36 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
   },
 )
 
-test.runIf(canHaveNamespace)('a second SIGTERM also ends process 1 of a container', async () => {
-  using folder = new TemporaryFolder()
-  const args = [
-    '--fork',
-    '--pid',
-    '--kill-child',
-    PROGRAM,
-    'serve',
-    '-c',
-    folder.at('derper.key'),
-    ...FREE_PORTS,
-  ]
-  const env = { NODE_OPTIONS: `--import ${FAULTY_THREAD}`, TROUBLE_FOLDER: folder.path }
-  await using container = await startProcess('unshare', args, { readyWhen: SERVING, env })
-  const pid = Number(readFileSync(`/proc/${container.pid}/task/${container.pid}/children`, 'utf8'))
-  await hang(folder)
-  process.kill(pid, 'SIGTERM')
-  await waitUntil('the relay is stopping', () => logged(container, 'relay_stopping').length > 0)
-  await sleep(400)
-  process.kill(pid, 'SIGTERM')
-  const { code, signal } = await container.exited
-  expect([code, signal]).not.toEqual([0, null])
-  expect(logged(container, 'relay_stopped')).toEqual([])
-})
+test.runIf(canHaveNamespace)(
+  'a second SIGTERM also ends process 1 of a container',
+  { concurrent: true },
+  async () => {
+    using folder = new TemporaryFolder()
+    const args = [
+      '--fork',
+      '--pid',
+      '--kill-child',
+      PROGRAM,
+      'serve',
+      '-c',
+      folder.at('derper.key'),
+      ...FREE_PORTS,
+    ]
+    const env = { NODE_OPTIONS: `--import ${FAULTY_THREAD}`, TROUBLE_FOLDER: folder.path }
+    await using container = await startProcess('unshare', args, { readyWhen: SERVING, env })
+    const pid = Number(readFileSync(`/proc/${container.pid}/task/${container.pid}/children`, 'utf8'))
+    await hang(folder)
+    process.kill(pid, 'SIGTERM')
+    await waitUntil('the relay is stopping', () => logged(container, 'relay_stopping').length > 0)
+    await sleep(400)
+    process.kill(pid, 'SIGTERM')
+    const { code, signal } = await container.exited
+    expect([code, signal]).not.toEqual([0, null])
+    expect(logged(container, 'relay_stopped')).toEqual([])
+  },
+)
 
-test('ends with 1 when threads die repeatedly, and logs why', async () => {
+test.concurrent('ends with 1 when threads die repeatedly, and logs why', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   for (let deaths = 1; deaths <= 6; deaths++) {
@@ -228,9 +290,9 @@ test('ends with 1 when threads die repeatedly, and logs why', async () => {
     { error: { message: expect.stringContaining('relay threads died 6 times within a minute') } },
   ])
   expect(logged(relay, 'relay_stopped')).toHaveLength(1)
-}, 90_000)
+})
 
-test('the same signal twice within 300 ms, as npm sends it, counts once', async () => {
+test.concurrent('the same signal twice within 300 ms, as npm sends it, counts once', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder)
   await hang(folder)
@@ -241,15 +303,15 @@ test('the same signal twice within 300 ms, as npm sends it, counts once', async 
   expect(relay.exit).toBeUndefined()
 })
 
-test('a hung thread delays the stop, but does not prevent it', async () => {
+test.concurrent('a hung thread delays the stop, but does not prevent it', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
-  await hang(folder)
+  await breakThread(folder, 'spin-relay')
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
   expect(logged(relay, 'relay_stopped')).toHaveLength(1)
 })
 
-test('a thread that cannot be terminated ends the process with a failure, after the other parts', async () => {
+test.concurrent('a thread that cannot be terminated ends the process with a failure, after the other parts', async () => {
   using folder = new TemporaryFolder()
   await using relay = await start(folder, '-threads', '2')
   await breakThread(folder, 'block-relay')
@@ -258,72 +320,22 @@ test('a thread that cannot be terminated ends the process with a failure, after 
   expect(logged(relay, 'relay_stopped')).toHaveLength(1)
 })
 
-// Side by side: each waits for twenty or thirty seconds.
-test.concurrent('a hung thread is replaced after 20 s; until then the relay is not ready, and logs why', async () => {
-  using folder = new TemporaryFolder()
-  await using relay = await start(folder, '-threads', '2')
-  await hang(folder)
-  const hangMs = performance.now()
-  await waitUntil('the reason is logged', () =>
-    logged(relay, 'relay_not_ready').some(({ failing }) =>
-      /relay_threads: unresponsive: thread \d for \d+ s/.test(String(failing)),
-    ),
-  )
-  await waitUntil('the thread is replaced', () => logged(relay, 'thread_restarted').length > 0)
-  expect(performance.now() - hangMs).toBeGreaterThan(15_000)
-  expect(logged(relay, 'thread_died')).toMatchObject([
-    { error: { cause: { message: 'no sign of life for 20 s' } } },
-  ])
-  await waitUntil('the relay is ready again', () => logged(relay, 'relay_ready').length > 1)
-  expect(await isServing(relay)).toBe(true)
-  expect(await relay.stop()).toEqual({ code: 0, signal: null })
-}, 90_000)
-
-test.concurrent('a hung thread that cannot be terminated ends the relay, so that a service manager restarts it', async () => {
-  using folder = new TemporaryFolder()
-  await using relay = await start(folder, '-threads', '2')
-  await breakThread(folder, 'block-relay')
-  expect(await relay.exited).toEqual({ code: null, signal: 'SIGKILL' })
-  expect(logged(relay, 'relay_failed')).toMatchObject([
-    { error: { message: expect.stringContaining('relay thread that failed does not end') } },
-  ])
-}, 90_000)
-
-test.concurrent('a hung STUN thread is replaced, and the relay keeps serving', async () => {
-  using folder = new TemporaryFolder()
-  await using relay = await start(folder)
-  await breakThread(folder, 'hang-stun')
-  await waitUntil('the thread is replaced', () => logged(relay, 'stun_restarted').length > 0)
-  expect(logged(relay, 'stun_died')).toMatchObject([
-    { error: { cause: { message: 'no sign of life for 20 s' } } },
-  ])
-  expect(logged(relay, 'thread_died')).toEqual([])
-  expect(await isServing(relay)).toBe(true)
-}, 90_000)
-
-test.concurrent('a process that was paused for 30 s keeps all its threads', async () => {
-  using folder = new TemporaryFolder()
-  await using relay = await start(folder, '-threads', '2')
-  relay.signal('SIGSTOP')
-  await sleep(30_000)
-  relay.signal('SIGCONT')
-  await sleep(3_000)
-  expect(await isServing(relay)).toBe(true)
-  expect(relay.output).not.toMatch(/thread_died|relay_not_ready/)
-}, 90_000)
-
-test.runIf(hasScript)('closing its terminal stops the relay', async () => {
-  using folder = new TemporaryFolder()
-  const port = await freePort()
-  const line = `exec '${PROGRAM}' serve -c '${folder.at('derper.key')}' -a 127.0.0.1:${port} -http-port -1 -stun=false -admin off`
-  const terminal = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'ignore' })
-  onTestFinished(() => void terminal.kill('SIGKILL'))
-  await waitUntil('the relay serves', async () => await accepts(port))
-  const gone = once(terminal, 'exit')
-  terminal.kill('SIGKILL')
-  await gone
-  await waitUntil('the relay has ended', async () => !(await accepts(port)))
-})
+test.runIf(hasScript)(
+  'closing its terminal stops the relay',
+  { concurrent: true },
+  async ({ onTestFinished }) => {
+    using folder = new TemporaryFolder()
+    const port = await freePort()
+    const line = `exec '${PROGRAM}' serve -c '${folder.at('derper.key')}' -a 127.0.0.1:${port} -http-port -1 -stun=false -admin off`
+    const terminal = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'ignore' })
+    onTestFinished(() => void terminal.kill('SIGKILL'))
+    await waitUntil('the relay serves', async () => await accepts(port))
+    const gone = once(terminal, 'exit')
+    terminal.kill('SIGKILL')
+    await gone
+    await waitUntil('the relay has ended', async () => !(await accepts(port)))
+  },
+)
 
 async function accepts(port: number): Promise<boolean> {
   const socket = connect({ port, host: '127.0.0.1' })
@@ -337,14 +349,14 @@ async function accepts(port: number): Promise<boolean> {
   }
 }
 
-test('ends with 1 when a port is in use', async () => {
+test.concurrent('ends with 1 when a port is in use', async ({ onTestFinished }) => {
   using folder = new TemporaryFolder()
   const otherServer = createServer().listen(0, '127.0.0.1')
   await once(otherServer, 'listening')
   onTestFinished(() => void otherServer.close())
   const { port } = otherServer.address() as AddressInfo
   const args = ['serve', '-c', folder.at('derper.key'), ...FREE_PORTS, '-a', `127.0.0.1:${port}`]
-  const { status } = spawnSync(PROGRAM, args)
-  expect(status).toBe(1)
+  const { code } = await runProcess(PROGRAM, args)
+  expect(code).toBe(1)
   expect(existsSync(folder.at('derper.key'))).toBe(false)
 })

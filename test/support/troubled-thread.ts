@@ -32,7 +32,9 @@ if (!isMainThread && folder !== undefined && data !== null && 'counters' in data
   }
   setInterval(() => {
     if (isRequested('fault')) throw new Error('a fault that a test requested')
-    if (isRequested('hang')) for (;;);
+    if (isRequested('spin')) for (;;);
+    // As still as a loop is busy, so that other tests keep their processors; terminating the thread interrupts both.
+    if (isRequested('hang')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
     // Blocks in the system until the pipe has a writer, which is never; even terminating the thread does not interrupt it.
     if (isRequested('block')) readFileSync(fifo(folder))
   }, LOOK_MS).unref()

@@ -220,18 +220,18 @@ describe.skipIf(!isPossible)('nearest and netcheck', () => {
     ).toEqual(Object.keys(theirs.RegionLatency ?? {}).toSorted())
   })
 
-  // Alone: it judges differences of a few milliseconds.
+  // Alone: it judges how much nearer a region is.
   test('both stay and move alike', { timeout: 60_000 }, async () => {
     const client = clientAt(CLIENTS.length - 1)
-    const far = { syd: 200, sao: 210 }
+    const far = { syd: 260, sao: 270 }
     const steps: readonly (readonly [fra: number, nyc: number, home: number, reason: string])[] = [
-      [60, 100, 900, 'nearest'],
-      [60, 48, 900, 'small-ratio'],
-      [60, 30, 901, 'moved'],
+      [120, 180, 900, 'nearest'],
+      [120, 96, 900, 'small-ratio'],
+      [120, 60, 901, 'moved'],
     ]
     const setting = (fra: number, nyc: number): Setting => ({ ms: { fra, nyc, ...far }, home: 0 })
-    apply(client, setting(60, 100))
-    client.api.map = mapOf(setting(60, 100))
+    apply(client, setting(120, 180))
+    client.api.map = mapOf(setting(120, 180))
     const [command = '', ...args] = netcheckArgs(client)
     const running = await startProcess(...client.host.command(command, ...args, '--every=1s'), {
       readyWhen: /"PreferredDERP":900/,

@@ -27,6 +27,8 @@ const WARM_SECONDS = 3
 const LEAD_MS = 1_000
 const AUTOCANNON_SECONDS = SECONDS + WARM_SECONDS
 const RATIO_MAX = 1.2
+/** The generator sleeps between bursts. Without, it uses its whole processor at this rate, and Linux stops it for 50 ms of each second. */
+const TICK_US = 500
 const FLEET_REGIONS = 20
 
 interface Window {
@@ -66,7 +68,7 @@ async function windowOf(
   pages: { readonly paths: readonly string[]; readonly requestsPerSecond?: number } | undefined,
 ): Promise<Window> {
   // autocannon uses the same processor as the generator.
-  const more = { seconds: SECONDS, warmSeconds: WARM_SECONDS, sleeps: true }
+  const more = { seconds: SECONDS, warmSeconds: WARM_SECONDS, sleeps: true, tickUs: TICK_US }
   const running = bench.runLoad(server, bench.load(rate, 10, more))
   const requested = pages === undefined ? undefined : requestPages(bench, server, pages)
   return { load: await running, pages: await requested }

@@ -113,11 +113,12 @@ async function measurePage(page: Page, options: PageOptions): Promise<PageResult
   return { page, ...(await runAutocannon(job, options.cpu)) }
 }
 
-/** Runs a job in a process of its own, on that processor. @throws Error with its output if it fails */
+/** Runs a job in a process of its own, on that processor, where the generator comes first. @throws Error with its output if it fails */
 export async function runAutocannon(job: AutocannonJob, cpu: number | undefined): Promise<HttpLoadResult> {
   const program = fileURLToPath(new URL('autocannon-process.ts', import.meta.url))
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', program, JSON.stringify(job)]
-  const [first = '', ...rest] = cpu === undefined ? command : ['taskset', '-c', `${cpu}`, ...command]
+  const [first = '', ...rest] =
+    cpu === undefined ? command : ['chrt', '--idle', '0', 'taskset', '-c', `${cpu}`, ...command]
   return JSON.parse(await runOk(first, rest, { timeoutMs: job.durationMs + HANG_MS })) as HttpLoadResult
 }
 

@@ -18,6 +18,8 @@ export interface Load {
   readonly slow?: { readonly bytesPerSecond: number; readonly untilSeconds: number }
   /** Sleeps between packets and runs at real-time priority: for probes, and if the processor is shared. */
   readonly sleeps?: boolean
+  /** Packets are due in bursts, every so many microseconds. Without, a generator with a high rate has no time to sleep. */
+  readonly tickUs?: number
   readonly intervalSeconds?: number
 }
 
@@ -42,6 +44,7 @@ export function loadArguments(load: Load, processes = 1): string[] {
     args.push('--slow', `${load.slow.bytesPerSecond}`, '--slow-until', `${load.slow.untilSeconds}`)
   }
   if (load.sleeps === true) args.push('--realtime')
+  if (load.tickUs !== undefined) args.push('--tick', `${load.tickUs}`)
   if (load.intervalSeconds !== undefined) args.push('--interval', `${load.intervalSeconds}`)
   return args
 }

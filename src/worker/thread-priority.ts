@@ -9,8 +9,11 @@ import { getPriority, setPriority } from 'node:os'
 
 /** Nine times the weight of a thread with the usual niceness: clients measure how long an answer takes. */
 const STUN_NICENESS = -10
-/** A third of the weight of a relay thread: a page takes as long as a hundred packets. */
-const CONTROL_NICENESS_MORE = 5
+/**
+ * A tenth of the weight of a relay thread: a page takes as long as a hundred packets, and on a full machine a tenth of a
+ * processor is still enough for health, fleet state and admission.
+ */
+const CONTROL_NICENESS_MORE = 10
 /** The calling thread; on the main thread, the process's first. */
 const OWN = 0
 

@@ -22,6 +22,8 @@ static const char HELP[] =
     "  --in-flight N        logins in progress at a time (default 64)\n"
     "  --wait               print {\"event\":\"ready\"}, then start when standard input says 'go NANOSECONDS'\n"
     "  --realtime           sleep between packets and run at real-time priority: for probes\n"
+    "  --tick US            packets of the schedule are due in bursts, every so many microseconds: with --realtime,\n"
+    "                       a high rate leaves time to sleep\n"
     "  --strict             fail if the server closes a connection\n"
     "\n"
     "Packet load:\n"
@@ -111,6 +113,7 @@ static void read_value(Options *o, const char *flag, const char *value) {
                {"--burst", KIND_INT, &o->burst_bytes},
                {"--per-write", KIND_INT, &o->batches_per_write},
                {"--rate", KIND_NUMBER, &o->rate},
+               {"--tick", KIND_NUMBER, &o->tick_us},
                {"--secs", KIND_NUMBER, &o->seconds},
                {"--warm", KIND_NUMBER, &o->warm_seconds},
                {"--drain", KIND_NUMBER, &o->drain_seconds},

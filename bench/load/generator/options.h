@@ -33,6 +33,8 @@ typedef struct {
   SizeMix packet_sizes;
   // Frames per second of all senders together; 0: no schedule, as much as the sockets accept.
   double rate;
+  // Microseconds from one burst of the schedule to the next; 0: each batch has a time of its own.
+  double tick_us;
   double seconds, warm_seconds, drain_seconds, interval_seconds;
   // Bytes per second that the first receiver reads, and the time from which on it reads nothing. A negative rate: there
   // is no slow receiver.

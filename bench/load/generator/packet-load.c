@@ -27,15 +27,22 @@
 static Traffic traffic;
 // The time from one batch of the schedule to the next, over all senders; 0: no schedule.
 static double gap_ns;
+// With --tick, batches are due at multiples of this time after the start; else 1.
+static uint64_t tick_ns = 1;
 // The sender whose turn is next is this number modulo the number of senders. With a schedule it is also the number of
 // the next batch.
 static uint64_t next_position;
 // Set if a sender has batches that are due but not created.
 static bool has_backlog;
 
+static uint64_t last_tick(uint64_t now) { return now - (now - traffic.start_ns) % tick_ns; }
+
+static uint64_t due_at(double position) {
+  return last_tick(traffic.start_ns + (uint64_t)(position * gap_ns) + tick_ns - 1);
+}
+
 static uint64_t next_due_ns(const Sender *sender) {
-  double position = (double)sender->batches * traffic.sender_count + sender->index;
-  return traffic.start_ns + (uint64_t)(position * gap_ns);
+  return due_at((double)sender->batches * traffic.sender_count + sender->index);
 }
 
 static void count_lateness(Sender *sender, uint64_t due, uint64_t now) {
@@ -73,7 +80,7 @@ static int send_due(Sender *sender, uint64_t now) {
 static int send_scheduled(uint64_t now) {
   int created = 0;
   if (now < traffic.start_ns) return 0;
-  uint64_t due = (uint64_t)((double)(now - traffic.start_ns) / gap_ns) + 1;
+  uint64_t due = (uint64_t)((double)(last_tick(now) - traffic.start_ns) / gap_ns) + 1;
   uint64_t senders = (uint64_t)traffic.sender_count;
   if (has_backlog && due < next_position + senders) due = next_position + senders;
   has_backlog = false;
@@ -154,7 +161,7 @@ static int poll_sockets(uint64_t now, bool is_over, bool was_idle) {
   struct timespec timeout = {0};
   if (is_over || (gap_ns == 0 && was_idle)) timeout.tv_nsec = NS_PER_MS;
   if (traffic.options.is_realtime && gap_ns > 0 && !is_over) {
-    uint64_t next = traffic.start_ns + (uint64_t)((double)next_position * gap_ns);
+    uint64_t next = due_at((double)next_position);
     if (next > now)
       timeout =
           (struct timespec){.tv_sec = (time_t)((next - now) / NS_PER_S), .tv_nsec = (long)((next - now) % NS_PER_S)};
@@ -222,6 +229,7 @@ void run_packet_load(const Options *options) {
   traffic.is_logging_in = false;
   traffic_arrange(&traffic);
   if (options->rate > 0) gap_ns = 1e9 / options->rate * options->frames_per_batch;
+  if (options->tick_us > 0) tick_ns = (uint64_t)(options->tick_us * 1e3);
   if (options->slow_rate >= 0) {
     traffic.clients.connections[0].is_read_by_hand = true;
     network_watch(&traffic.clients.network, &traffic.clients.connections[0], EPOLLRDHUP);

@@ -26,7 +26,7 @@ it.skipIf(process.getuid?.() !== 0)(
     await using relay = await startDerpfleet(args, { cwd: folder.path, readyWhen: /Ctrl-C stops it/ })
     const found = nicenessOf(relay.pid ?? 0)
     expect(found.filter((niceness) => niceness === -10)).toHaveLength(1)
-    expect(found.filter((niceness) => niceness === 5)).toHaveLength(1)
+    expect(found.filter((niceness) => niceness === 10)).toHaveLength(1)
     expect(found.filter((niceness) => niceness === 0).length).toBeGreaterThanOrEqual(RELAY_THREADS)
   },
 )

@@ -37,11 +37,22 @@ export function relaySettings(relay: FleetRelay, common: RelaySettings): RelaySe
     ...(isMeshed ? { 'mesh-psk-file': `${CREDENTIALS}/mesh.key` } : {}),
     // Without another relay in the region, idle clients choose another region first; they measure every 20 to 26 s.
     ...(isMeshed && relay.isAlone ? { 'drain-settle': '30s' } : {}),
-    ...common,
+    ...composed(common),
     hostname: relay.hostname,
     ...(relay.isAmbiguous ? { node: relay.name } : {}),
     ...stunSettings(relay),
   }
+}
+
+/** Texts as Terraform reads them (NFC). */
+function composed(settings: RelaySettings): RelaySettings {
+  const text = <T>(value: T): T | string => (typeof value === 'string' ? value.normalize('NFC') : value)
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.map(text) : text(value),
+    ]),
+  )
 }
 
 /** A certificate that is pinned is a file; others come from the default authority, also where the port is not 443. */
@@ -59,7 +70,7 @@ function stunSettings({ stunPort }: FleetRelay): RelaySettings {
 export function settingsText({ name }: FleetRelay, settings: RelaySettings): string {
   const lines = Object.keys(settings)
     .toSorted()
-    .map((key) => `${key}: ${canonicalJson(settings[key] ?? '').normalize('NFC')}\n`)
+    .map((key) => `${key}: ${canonicalJson(settings[key] ?? '')}\n`)
   const hint = hasAdmission(settings) ? '' : ADMISSION_HINT
   return `# Settings of the relay ${name}, made from the fleet's file. Edit that file, and make this one anew.\n${lines.join('')}${hint}`
 }

@@ -29,7 +29,7 @@ const kubeconformVersion = '0.8.0'
 /**
  * The Go versions that the programs' go.mod require. The newer derper requires a later one, which is its own toolchain.
  */
-const goNeeded = { client: '1.26.6', headscale: '1.26.4', fetchesToolchains: '1.21.0' }
+export const goNeeded = { client: '1.26.6', headscale: '1.26.4', fetchesToolchains: '1.21.0' }
 const derperToolchain = 'go1.27.3'
 
 export const recipes = {
@@ -159,7 +159,7 @@ async function buildHeadscale(folder: string): Promise<string> {
   return buildInModule({ module, modFile, packagePath: './cmd/headscale', env: {}, folder })
 }
 
-async function buildInModule(options: {
+export async function buildInModule(options: {
   readonly module: string
   readonly modFile: string
   readonly packagePath: string
@@ -173,7 +173,7 @@ async function buildInModule(options: {
 }
 
 /** Copies a module's go.mod and go.sum to a folder where they can be changed: the module cache is read-only. */
-async function copyGoMod(module: string, folder: string): Promise<string> {
+export async function copyGoMod(module: string, folder: string): Promise<string> {
   const modFile = join(folder, 'changed.mod')
   const sumFile = join(folder, 'changed.sum')
   await copyFile(join(module, 'go.mod'), modFile)
@@ -183,7 +183,11 @@ async function copyGoMod(module: string, folder: string): Promise<string> {
   return modFile
 }
 
-async function downloadModule(module: string, env: NodeJS.ProcessEnv, folder: string): Promise<string> {
+export async function downloadModule(
+  module: string,
+  env: NodeJS.ProcessEnv,
+  folder: string,
+): Promise<string> {
   const response: unknown = JSON.parse(await go(['mod', 'download', '-json', module], env, folder))
   if (
     typeof response === 'object' &&
@@ -196,11 +200,11 @@ async function downloadModule(module: string, env: NodeJS.ProcessEnv, folder: st
   throw new Error(`go mod download ${module} returned no folder`)
 }
 
-async function go(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Promise<string> {
+export async function go(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Promise<string> {
   return runOk('go', args, { env: { GOWORK: 'off', ...env }, cwd, timeoutMs: buildTimeoutMs })
 }
 
-async function needGo(needed: string): Promise<void> {
+export async function needGo(needed: string): Promise<void> {
   if ((await findOnPath('go')) === undefined) throw new Error(`needs Go ${needed}, but go is not on the PATH`)
   const { stdout } = await runProcess('go', ['env', 'GOVERSION'])
   const found =

@@ -1,15 +1,18 @@
 // Finds the foreign programs that the integration tests and the benchmarks use: Tailscale's client, derper, Headscale,
 // NATS, a browser. The project does not ship them. Each is built once per machine into a cache outside the repository,
 // one build at a time across all processes, and appears in the cache only when it is complete. Tests do not build: that
-// takes minutes and has a command of its own (npm run foreign, or node test/support/foreign.ts all).
+// takes minutes and has commands of its own (npm run foreign; npm run foreign:deploy for the tests of deployments).
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { access, constants, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { once } from 'node:events'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { findChromium, installChromium, type Recipe, recipes } from './foreign-build.ts'
+import { deployRecipes } from './deploy-build.ts'
+import { findChromium, installChromium, type Recipe, recipes as commonRecipes } from './foreign-build.ts'
 import { runOk, tail } from './process.ts'
+
+const recipes = { ...commonRecipes, ...deployRecipes } as const satisfies Record<string, Recipe>
 
 export type ForeignName = keyof typeof recipes | 'chromium'
 
@@ -26,7 +29,8 @@ const unfinished = '.building-'
 /** Finds a foreign program that was built or installed before. */
 export async function foreign(name: ForeignName): Promise<Foreign> {
   const path = await lookUp(name)
-  return path === undefined ? { missing: 'not on this machine; `npm run foreign` builds it' } : { path }
+  const command = name in deployRecipes ? 'npm run foreign:deploy' : 'npm run foreign'
+  return path === undefined ? { missing: `not on this machine; \`${command}\` builds it` } : { path }
 }
 
 /** Finds a foreign program; builds or installs it if it is missing, which takes minutes. */
@@ -155,11 +159,19 @@ async function report(names: readonly ForeignName[]): Promise<void> {
 
 const allNames: readonly ForeignName[] = [...(Object.keys(recipes) as (keyof typeof recipes)[]), 'chromium']
 
+/** `all` is what the ordinary suite uses. What only deployments are tested with takes an hour more. */
+const groups: Readonly<Record<string, readonly ForeignName[]>> = {
+  all: allNames.filter((name) => !(name in deployRecipes)),
+  deploy: Object.keys(deployRecipes) as (keyof typeof deployRecipes)[],
+}
+
 if (import.meta.main) {
   const wanted = process.argv.slice(2)
-  const names = wanted.includes('all') ? allNames : allNames.filter((name) => wanted.includes(name))
-  if (names.length === 0 || (names !== allNames && names.length !== wanted.length)) {
-    process.stderr.write(`usage: foreign.ts all | <name>…, where <name> is one of ${allNames.join(', ')}\n`)
+  const names = groups[wanted[0] ?? ''] ?? allNames.filter((name) => wanted.includes(name))
+  if (names.length === 0 || (groups[wanted[0] ?? ''] === undefined && names.length !== wanted.length)) {
+    process.stderr.write(
+      `usage: foreign.ts all | deploy | <name>…, where <name> is one of ${allNames.join(', ')}\n`,
+    )
     process.exitCode = 2
   } else {
     await report(names)

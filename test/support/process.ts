@@ -2,13 +2,14 @@
 // relays among them, all with derper's command line. Not a supervisor: nothing is restarted. The last part of a child's
 // output is kept for error messages. No child outlives this process when this process ends in an orderly way.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { createServer, Server } from 'node:net'
 import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 
@@ -38,6 +39,8 @@ export type RunOptions = {
   readonly env?: NodeJS.ProcessEnv
   readonly cwd?: string
   readonly timeoutMs?: number
+  /** Its standard input; without it, the program has none. */
+  readonly input?: string
 }
 
 export type RunResult = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
@@ -208,9 +211,10 @@ export async function runProcess(
   const child = spawn(command, args, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     detached: true,
-  })
+  }) as ChildProcessByStdio<Writable | null, Readable, Readable>
+  child.stdin?.end(options.input)
   const killGroup = (): void => killProcessGroup(child)
   process.once('exit', killGroup)
   const output = { stdout: '', stderr: '' }

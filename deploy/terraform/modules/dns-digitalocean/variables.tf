@@ -1,0 +1,16 @@
+variable "records" {
+  description = "The fleet module's output dns."
+  type = map(object({
+    name      = string
+    type      = string
+    ttl       = number
+    addresses = list(string)
+  }))
+  nullable = false
+}
+
+variable "domain" {
+  description = "The domain that has the relays' names."
+  type        = string
+  nullable    = false
+}

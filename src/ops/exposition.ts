@@ -92,9 +92,12 @@ function numberText(value: number): string {
 
 /** The classic format does not escape quotes in help texts. */
 function escapeHelp(text: string): string {
+  // Most texts have nothing to escape, and looking is cheaper than replacing.
+  if (!text.includes('\\') && !text.includes('\n')) return text
   return text.replaceAll('\\', String.raw`\\`).replaceAll('\n', String.raw`\n`)
 }
 
 function escapeText(text: string): string {
-  return escapeHelp(text).replaceAll('"', String.raw`\"`)
+  const escaped = escapeHelp(text)
+  return escaped.includes('"') ? escaped.replaceAll('"', String.raw`\"`) : escaped
 }

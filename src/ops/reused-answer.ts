@@ -5,8 +5,10 @@
 
 import { TokenBucket } from '#relay/token-bucket.ts'
 
-/** Scrapers ask every few seconds; several of them, and a person who reloads, stay below. A sent answer is 50 ms old at most. */
-const MADE_PER_SECOND_MAX = 20
+/** Scrapers ask every few seconds; several of them, and a person who reloads, stay below. A sent answer is 200 ms old at most. */
+const MADE_PER_SECOND_MAX = 5
+/** Who asks several times at once sees what has happened in between. */
+const MADE_AT_ONCE_MAX = 20
 
 export class ReusedAnswer<Answer> {
   readonly #now: () => number
@@ -16,7 +18,7 @@ export class ReusedAnswer<Answer> {
   /** @param now monotonic milliseconds */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now
-    this.#bucket = new TokenBucket(MADE_PER_SECOND_MAX, MADE_PER_SECOND_MAX, now())
+    this.#bucket = new TokenBucket(MADE_PER_SECOND_MAX, MADE_AT_ONCE_MAX, now())
   }
 
   /** A new answer, or the last one. One that fails is not sent again. */

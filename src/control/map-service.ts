@@ -81,7 +81,7 @@ export class MapService implements Service, MapSource {
 
   get figures(): MapFigures {
     const changes = sum(this.#earlierChanges, this.#held.changes)
-    return { isStale: this.isStale, regions: this.#held.regions.length, changes }
+    return { isStale: this.isStale, file: this.#file, regions: this.#held.regions.length, changes }
   }
 
   useHoldDowns(holdDowns: HoldDowns): void {

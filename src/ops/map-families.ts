@@ -1,9 +1,20 @@
 // The metric families of the fleet's DERP map.
 
-import { sample, type MetricFamily } from './metric-family.ts'
+import { sample, type Labels, type MetricFamily } from './metric-family.ts'
+
+/** A region as its file has it. */
+export interface FileRegion {
+  readonly id: number
+  readonly code: string
+  readonly name: string
+  readonly latitude?: number | undefined
+  readonly longitude?: number | undefined
+  readonly state?: string | undefined
+}
 
 export interface MapFigures {
   readonly isStale: boolean
+  readonly file: readonly FileRegion[]
   readonly regions: number
   /** Changes of region entries. */
   readonly changes: { readonly removals: number; readonly returns: number; readonly edits: number }
@@ -12,7 +23,7 @@ export interface MapFigures {
 /** Empty without a regions file. */
 export function mapFamilies(figures: MapFigures | undefined): MetricFamily[] {
   if (figures === undefined) return []
-  const { isStale, regions, changes } = figures
+  const { isStale, file, regions, changes } = figures
   return [
     {
       name: 'derp_map_changes_total',
@@ -36,5 +47,16 @@ export function mapFamilies(figures: MapFigures | undefined): MetricFamily[] {
       help: 'Regions in the DERP map.',
       samples: [sample(regions)],
     },
+    {
+      name: 'derp_region_info',
+      type: 'gauge',
+      help: 'Always 1. The labels name each region of the regions file, its place and its state.',
+      samples: file.map((region) => sample(1, labelsOf(region))),
+    },
   ]
+}
+
+function labelsOf({ id, code, name, latitude, longitude, state = 'active' }: FileRegion): Labels {
+  const place = { latitude: String(latitude ?? ''), longitude: String(longitude ?? '') }
+  return { region: String(id), code, name, ...place, state }
 }

@@ -237,6 +237,9 @@ function limitFamilies({ rate, ...limits }: RelayLimits): MetricFamily[] {
     gauge('derp_send_queue_limit_packets', 'Limit of packets of one kind in the queue for one client.', [
       sample(limits.outboxPacketsMax),
     ]),
+    gauge('derp_waiting_limit_bytes', 'Limit of memory in use for waiting data, derp_waiting_bytes.', [
+      sample(limits.waitingBytesMax),
+    ]),
     gauge(
       'derp_write_timeout_seconds',
       'Time after which a client that accepts no bytes is disconnected; 0 means no limit.',

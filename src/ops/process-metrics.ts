@@ -2,8 +2,9 @@
 // those of the whole process. The rest covers only the control thread, where this object is created; the load of the
 // relay threads is `derp_thread_*`. One object per process: the observers that prom-client starts never stop.
 
+import { totalmem } from 'node:os'
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import { type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
+import { sample, type MetricFamily, type MetricType, type Sample } from './metric-family.ts'
 
 /** Measuring these wakes the process a hundred times a second, which is most of the work of an idle relay. */
 const DELAYS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'].map(
@@ -31,12 +32,23 @@ export class ProcessMetrics {
   }
 
   async families(): Promise<MetricFamily[]> {
-    return (await this.#registry.getMetricsAsJSON()).map((metric) => ({
+    const families = (await this.#registry.getMetricsAsJSON()).map((metric) => ({
       name: metric.name,
       type: familyType(String(metric.type)),
       help: metric.help,
       samples: metric.values.map((value) => toSample(metric.name, value)),
     }))
+    return [...families, memoryLimit()]
+  }
+}
+
+/** Both may change while the process runs. Without a limit, Node returns zero or more than the machine has. */
+function memoryLimit(): MetricFamily {
+  return {
+    name: 'process_memory_limit_bytes',
+    type: 'gauge',
+    help: "Memory that this process may use: its control group's limit, or the machine's memory.",
+    samples: [sample(Math.min(totalmem(), process.constrainedMemory() || Infinity))],
   }
 }
 

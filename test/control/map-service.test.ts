@@ -56,6 +56,7 @@ it('follows the states of the fleet, and tells of it', async () => {
     expect(map.map('json')).toEqual(before)
     expect(map.figures).toEqual({
       isStale: false,
+      file: regions,
       regions: 2,
       changes: { removals: 1, returns: 1, edits: 0 },
     })

@@ -30,7 +30,7 @@ const limits: RelayLimits = {
   acceptsPerSecond: 500,
   acceptBurst: 1_000,
   rate: { bytesPerSecond: 1_250_000, burstBytes: 2_500_000 },
-  waitingBytesMax: Infinity,
+  waitingBytesMax: 268_435_456,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },
   tcpKeepaliveMs: 600_000,
   tcpUserTimeoutMs: 15_000,
@@ -118,7 +118,12 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     siblings: () => [SIBLING],
     mesh: () => [
       ...directory.families(),
-      ...mapFamilies({ isStale: false, regions: 3, changes: { removals: 2, returns: 1, edits: 4 } }),
+      ...mapFamilies({
+        isStale: false,
+        file: [{ id: 900, code: 'fra', name: 'Frankfurt', latitude: 50.11, longitude: 8.68 }],
+        regions: 3,
+        changes: { removals: 2, returns: 1, edits: 4 },
+      }),
       ...reloads.families(),
       ...drainFamilies(new DrainWatch([])),
       ...fleetFamilies({

@@ -30,7 +30,9 @@ const DOCUMENTS = [
   ...readdirSync(new URL('docs/', root))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
-  ...readdirSync(new URL('docs/decisions/', root)).map((name) => `docs/decisions/${name}`),
+  ...['decisions', 'runbooks'].flatMap((folder) =>
+    readdirSync(new URL(`docs/${folder}/`, root)).map((name) => `docs/${folder}/${name}`),
+  ),
 ]
 
 it.each(DOCUMENTS)('%s names files that are there', (path) => {

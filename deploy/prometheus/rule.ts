@@ -28,6 +28,7 @@ export interface Alert {
 export interface Recording {
   readonly record: string
   readonly expr: string
+  readonly labels?: Readonly<Record<string, string>>
 }
 
 export interface RuleGroup {
@@ -68,7 +69,7 @@ export function rulesText(groups: readonly RuleGroup[], options: RuleOptions): s
 
 function ruleOf(rule: Alert | Recording, options: RuleOptions): Readonly<Record<string, unknown>> {
   const expr = expressionOf(rule.expr, options)
-  if ('record' in rule) return { record: rule.record, expr }
+  if ('record' in rule) return { record: rule.record, expr, ...(rule.labels && { labels: rule.labels }) }
   const { alert, severity, labels = {}, summary, description } = rule
   return {
     alert,

@@ -9,12 +9,14 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ALERT_GROUPS } from './alerts.ts'
+import { SLO_GROUPS } from './slos.ts'
 import { DEFAULT_OPTIONS, rulesText, type RuleGroup, type RuleOptions } from './rule.ts'
 
 const HEADING = '# Written by deploy/prometheus/write.ts; change that folder’s TypeScript, and run it.\n'
 
 const FILES: Readonly<Record<string, readonly RuleGroup[]>> = {
   'derpfleet-alerts.yaml': ALERT_GROUPS,
+  'derpfleet-slos.yaml': SLO_GROUPS,
 }
 
 /** The texts of all rule files by name. */

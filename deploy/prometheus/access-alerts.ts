@@ -1,0 +1,88 @@
+// Alerts of what decides who may use a relay and how it is set up: admission, certificates, files, commands.
+
+import type { RuleGroup } from './rule.ts'
+
+const ADMISSION_SLOW = `histogram_quantile(0.9, sum by (job, instance, le) (rate(derp_admission_seconds_bucket{JOB}[5m]))) > 1
+or derp_admission_oldest_wait_seconds{JOB} > 3`
+
+/** The check fails in an outage unless the backend fails open. */
+const ADMISSION_ERRORS = `sum by (job, instance) (rate(derp_admission_total{JOB,result="unreachable"}[5m]))
+  / sum by (job, instance) (rate(derp_admission_total{JOB}[5m])) > 0.05
+or sum by (job, instance) (derp_check_ok{JOB,check="admission"} == 0)`
+
+/** Of a life of any length. Self-signed certificates are replaced by hand, once a year. */
+const LIFE_LEFT = `(tls_certificate_not_after_timestamp_seconds{JOB} - time())
+  / (tls_certificate_not_after_timestamp_seconds{JOB} - tls_certificate_not_before_timestamp_seconds{JOB})`
+
+const CERTIFICATE_TEXT = {
+  alert: 'CertificateLifeLow',
+  summary:
+    'The certificate for {{ $labels.hostname }} at {{ $labels.instance }} has {{ $value | humanizePercentage }} of its life left.',
+  description:
+    'It should have been renewed at a third of its life. When it expires, clients refuse the relay, and the relay is not ready.',
+}
+
+export const ACCESS_ALERTS: RuleGroup = {
+  name: 'derpfleet-access',
+  rules: [
+    {
+      alert: 'AdmissionSlow',
+      expr: ADMISSION_SLOW,
+      for: '5m',
+      severity: 'warning',
+      summary: 'Admission at relay {{ $labels.instance }} takes {{ $value | humanizeDuration }}.',
+      description:
+        'One of ten clients waits that long for the verify URL or tailscaled, or the oldest one does now. After ten seconds a login fails.',
+    },
+    {
+      alert: 'AdmissionErrors',
+      expr: ADMISSION_ERRORS,
+      for: '2m',
+      severity: 'critical',
+      summary: 'Relay {{ $labels.instance }} refuses clients because admission does not answer.',
+      description:
+        'Clients that are connected stay. New ones, and those who reconnect, are refused. In an outage STUN is silent.',
+    },
+    {
+      alert: 'AdmissionFailOpen',
+      expr: 'increase(derp_admission_total{JOB,result="failed_open"}[5m]) > 0',
+      for: '1m',
+      severity: 'warning',
+      summary: 'Relay {{ $labels.instance }} admits everyone.',
+      description: 'The verify URL is not reached, and -verify-client-url-fail-open is set.',
+    },
+    {
+      ...CERTIFICATE_TEXT,
+      expr: `${LIFE_LEFT} < 0.25\nunless on (job, instance, hostname) derp_certificate_info{JOB,source="self_signed"}`,
+      for: '1h',
+      severity: 'warning',
+    },
+    { ...CERTIFICATE_TEXT, expr: `${LIFE_LEFT} < 0.1`, for: '10m', severity: 'critical' },
+    {
+      alert: 'AcmeFailing',
+      expr: 'derp_certificate_last_renewal_successful{JOB} == 0 unless on (job, instance) derp_certificate_info{JOB,source!="acme"}',
+      for: '1h',
+      severity: 'warning',
+      summary: 'Relay {{ $labels.instance }} gets no certificate from its authority.',
+      description:
+        'The last attempt failed an hour ago or more. What is in use stays in use until it expires.',
+    },
+    {
+      alert: 'ConfigRefused',
+      expr: 'derp_config_last_reload_successful{JOB} == 0',
+      for: '5m',
+      severity: 'warning',
+      summary: 'Relay {{ $labels.instance }} refuses the content of {{ $labels.file }}.',
+      description: 'Its previous content stays in use. A restart may fail, or find nothing to use.',
+    },
+    {
+      alert: 'VerbsDenied',
+      expr: 'sum by (job, instance) (increase(derp_verbs_denied_total{JOB}[10m])) > 10',
+      for: '0s',
+      severity: 'warning',
+      summary: 'Somebody calls commands of relay {{ $labels.instance }} without the right token.',
+      description:
+        '{{ $value | humanize }} calls were denied in ten minutes. The log has the addresses (verb_denied).',
+    },
+  ],
+}

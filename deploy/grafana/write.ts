@@ -10,9 +10,13 @@ import { parseArgs } from 'node:util'
 import { DEFAULT_OPTIONS } from '../prometheus/rule.ts'
 import { boardText, type Board, type BoardOptions } from './board.ts'
 import { FLEET_BOARD } from './fleet-board.ts'
+import { NODE_BOARD } from './node-board.ts'
+import { REGIONS_BOARD } from './regions-board.ts'
 
 const BOARDS: Readonly<Record<string, Board>> = {
   'fleet.json': FLEET_BOARD,
+  'regions.json': REGIONS_BOARD,
+  'node.json': NODE_BOARD,
 }
 
 /** The texts of all boards by file name. */

@@ -100,10 +100,10 @@ export const RELAY_ALERTS: RuleGroup = {
     {
       alert: 'VersionSkew',
       expr: 'count by (job) (count by (job, version) (derp_build_info{JOB})) > 1',
-      for: '6h',
+      for: '3h',
       severity: 'info',
       summary: 'The relays run {{ $value }} versions.',
-      description: 'They have done so for six hours. An upgrade may have stopped half way.',
+      description: 'They have done so for three hours. An upgrade may have stopped half way.',
     },
   ],
 }

@@ -110,9 +110,13 @@ function alertsOf({ slo, alert, budget, summary }: Objective): readonly Alert[] 
   })
 }
 
+function rulesOf(objective: Objective): readonly (Recording | Alert)[] {
+  return [...recordingsOf(objective), ...alertsOf(objective)]
+}
+
 export const SLO_GROUPS: readonly RuleGroup[] = [
   {
     name: 'derpfleet-slos',
-    rules: [REGION_AVAILABLE, ...OBJECTIVES.flatMap((one) => [...recordingsOf(one), ...alertsOf(one)])],
+    rules: [REGION_AVAILABLE, ...OBJECTIVES.flatMap(rulesOf)],
   },
 ]

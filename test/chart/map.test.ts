@@ -36,7 +36,9 @@ const RELEASE = ['mesh.key="' + '1f'.repeat(32) + '"', 'admission.open=true']
 
 /** The values file, as an operator may write it. */
 function fileText(contents: readonly FileContent[]): string {
-  return stringify({ regions: new Map(contents.map((one) => [one.id, one.region])) })
+  const regions = new Map(contents.map((one) => [one.id, one.region]))
+  // Helm reads YAML 1.1, so a code such as `no` needs quotes; the state `off` needs none.
+  return stringify({ regions }, { compat: 'yaml-1.1' }).replaceAll(/state: "off"$/gm, 'state: off')
 }
 
 /** A region that a release can run: one with a relay that is no standby. */

@@ -9,17 +9,20 @@ import {
   downloadModule,
   go,
   goNeeded,
+  moduleRecipe,
   needGo,
   type Recipe,
 } from './foreign-build.ts'
 import { runOk } from './process.ts'
 
+const helm4Version = '4.3.1'
 const tofuVersion = '1.12.6'
 const tflintVersion = '0.64.0'
 /** HashiCorp's protocol between Terraform and its providers. */
 const pluginVersion = '0.31.0'
 
 export const deployRecipes = {
+  'helm-4': moduleRecipe('helm', 'helm.sh/helm/v4/cmd/helm', helm4Version),
   tofu: { version: tofuVersion, build: buildTofu },
   tflint: { version: tflintVersion, build: buildTflint },
   'debian-root': { version: '12-1', build: buildDebianRoot },

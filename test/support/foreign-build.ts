@@ -91,7 +91,7 @@ function tailscaleRecipe(name: string): Recipe {
 }
 
 /** A program whose module replaces none of its dependencies. */
-function moduleRecipe(name: string, source: string, version: string): Recipe {
+export function moduleRecipe(name: string, source: string, version: string): Recipe {
   return {
     version,
     build: async (folder) => {

@@ -7,6 +7,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { copyToChart } from '../helm/write.ts'
 import { DEFAULT_OPTIONS } from '../prometheus/rule.ts'
 import { boardText, type Board, type BoardOptions } from './board.ts'
 import { FLEET_BOARD } from './fleet-board.ts'
@@ -34,4 +35,5 @@ if (import.meta.main) {
   })
   const { runbooks, to } = values
   for (const [name, text] of Object.entries(boardFiles({ runbooks }))) writeFileSync(join(to, name), text)
+  if (to === import.meta.dirname) copyToChart()
 }

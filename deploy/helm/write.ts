@@ -34,8 +34,11 @@ export function filesOfTheChart(): Readonly<Record<string, string>> {
   return Object.fromEntries(files) as Record<string, string>
 }
 
-if (import.meta.main) {
+/** The scripts of both folders call it when they have written their files. */
+export function copyToChart(): void {
   rmSync(FILES, { recursive: true, force: true })
   for (const { to } of COPIES) mkdirSync(join(FILES, to), { recursive: true })
   for (const [path, text] of Object.entries(copiedFiles())) writeFileSync(join(FILES, path), text)
 }
+
+if (import.meta.main) copyToChart()

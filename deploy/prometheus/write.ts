@@ -8,6 +8,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { copyToChart } from '../helm/write.ts'
 import { ALERT_GROUPS } from './alerts.ts'
 import { SLO_GROUPS } from './slos.ts'
 import { DEFAULT_OPTIONS, rulesText, type RuleGroup, type RuleOptions } from './rule.ts'
@@ -37,4 +38,5 @@ if (import.meta.main) {
   const { job, runbooks, scale, to } = values
   const files = ruleFiles({ job, runbooks, scale: Number(scale) })
   for (const [name, text] of Object.entries(files)) writeFileSync(join(to, name), text)
+  if (to === import.meta.dirname) copyToChart()
 }

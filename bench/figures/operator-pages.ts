@@ -100,6 +100,10 @@ function pooledP99(windows: readonly Window[]): number {
   return delayMs(mergeDelays(windows.map(({ load }) => load.delays)), 0.99)
 }
 
+function p99ByWindow(windows: readonly Window[]): number[] {
+  return windows.map(({ load }) => delayMs(load.delays, 0.99))
+}
+
 function rowsOf(label: string, beside: readonly Window[], without: readonly Window[]): Row[] {
   const numbers = (read: (pages: HttpLoadResult) => number): number[] =>
     beside.map(({ pages }) => (pages === undefined ? Number.NaN : read(pages)))
@@ -116,6 +120,8 @@ function rowsOf(label: string, beside: readonly Window[], without: readonly Wind
     ),
     ownRow({ label: '– p99 of packets beside them', unit: 'ms', digits: 2 }, [pooledP99(beside)]),
     ownRow({ label: '– p99 of packets without them', unit: 'ms', digits: 2 }, [pooledP99(without)]),
+    ownRow({ label: '– p99 beside them by window', unit: 'ms', digits: 2 }, p99ByWindow(beside)),
+    ownRow({ label: '– p99 without them by window', unit: 'ms', digits: 2 }, p99ByWindow(without)),
     ownRow(
       { label: '– packets lost meanwhile', unit: '%', digits: 3 },
       beside.map(({ load }) => 100 * lossOf(load)),
@@ -134,9 +140,11 @@ export const pages: Figure = {
     return await bench.withFresh(DERPFLEET, { more }, async (server) => {
       const paths = await pathsOf(`http://127.0.0.1:${server.adminPort ?? 0}`)
       const [beside, without]: [Window[], Window[]] = [[], []]
+      const fixed = { paths, requestsPerSecond: REQUESTS_PER_SECOND }
+      bench.progress.step('pages and packets until code is compiled')
+      await windowOf(bench, server, rate, fixed)
       for (let at = 0; at < WINDOWS; at++) {
         bench.progress.step(`window ${at + 1} of ${WINDOWS}`)
-        const fixed = { paths, requestsPerSecond: REQUESTS_PER_SECOND }
         without.push(await windowOf(bench, server, rate, undefined))
         beside.push(await windowOf(bench, server, rate, fixed))
       }

@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config'
 const HOSTILE = 'test/hostile/**/*.test.ts'
 const LOAD = 'test/load/**/*.test.ts'
 const DEPLOY = 'test/deploy/**/*.test.ts'
+const CHART = 'test/chart/**/*.test.ts'
 
 export default defineConfig({
   test: {
@@ -32,10 +33,15 @@ export default defineConfig({
         extends: true,
         test: { name: 'load', include: [LOAD], fileParallelism: false, sequence: { groupOrder: 3 } },
       },
-      // Minutes for each file, with programs that few have: only by `npm run test:deploy`.
+      // Minutes for each file, with programs that few have: only by `npm run test:deploy`, which also makes Helm for the chart's.
       {
         extends: true,
-        test: { name: 'deploy', include: [DEPLOY], fileParallelism: false, sequence: { groupOrder: 4 } },
+        test: {
+          name: 'deploy',
+          include: [DEPLOY, CHART],
+          fileParallelism: false,
+          sequence: { groupOrder: 4 },
+        },
       },
     ],
   },

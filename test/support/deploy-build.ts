@@ -15,6 +15,8 @@ import {
 } from './foreign-build.ts'
 import { runOk } from './process.ts'
 
+const helmVersion = '3.22.0'
+const kubeconformVersion = '0.8.0'
 const helm4Version = '4.3.1'
 const tofuVersion = '1.12.6'
 const tflintVersion = '0.64.0'
@@ -22,6 +24,12 @@ const tflintVersion = '0.64.0'
 const pluginVersion = '0.31.0'
 
 export const deployRecipes = {
+  helm: moduleRecipe('helm', 'helm.sh/helm/v3/cmd/helm', helmVersion),
+  kubeconform: moduleRecipe(
+    'kubeconform',
+    'github.com/yannh/kubeconform/cmd/kubeconform',
+    kubeconformVersion,
+  ),
   'helm-4': moduleRecipe('helm', 'helm.sh/helm/v4/cmd/helm', helm4Version),
   tofu: { version: tofuVersion, build: buildTofu },
   tflint: { version: tflintVersion, build: buildTflint },

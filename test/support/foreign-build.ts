@@ -23,8 +23,6 @@ const natsVersion = '2.15.2'
 const pebbleVersion = '2.10.1'
 /** golang.org/x/crypto, which has the ACME client of derper. */
 const cryptoVersion = '0.54.0'
-const helmVersion = '3.22.0'
-const kubeconformVersion = '0.8.0'
 
 /**
  * The Go versions that the programs' go.mod require. The newer derper requires a later one, which is its own toolchain.
@@ -44,12 +42,6 @@ export const recipes = {
   pebble: pebbleRecipe('pebble'),
   'pebble-challtestsrv': pebbleRecipe('pebble-challtestsrv'),
   autocert: { version: cryptoVersion, build: buildAutocert },
-  helm: moduleRecipe('helm', 'helm.sh/helm/v3/cmd/helm', helmVersion),
-  kubeconform: moduleRecipe(
-    'kubeconform',
-    'github.com/yannh/kubeconform/cmd/kubeconform',
-    kubeconformVersion,
-  ),
   testcontrol: { version: clientVersion, build: buildTestControl },
 } as const satisfies Record<string, Recipe>
 

@@ -3,7 +3,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { parse } from 'yaml'
+import { LineCounter } from 'yaml'
 import { readConfigFile } from '#config/config-file.ts'
 import { Diagnostics } from '#config/diagnostics.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
@@ -17,7 +17,14 @@ import { fleetPlan, PlanForm, type PlanFile } from '#fleet/fleet-plan.ts'
 import { problemText, reasonOf } from '#fleet/problem.ts'
 import type { Region } from '#fleet/region.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
-import { hasAdmission, SETTINGS_OF_THE_FILE, type RelaySettings } from '#fleet/relay-settings.ts'
+import {
+  hasAdmission,
+  REGIONS_PATH,
+  SETTINGS_OF_THE_FILE,
+  SETTINGS_PATH,
+  type RelaySettings,
+} from '#fleet/relay-settings.ts'
+import { parseYaml } from '#fleet/yaml-text.ts'
 import { runCommandLine, type CommandLine } from './command-line.ts'
 import { ExitCode, type Command, type Io } from './command.ts'
 import { reportProblems, reportWarnings } from './report.ts'
@@ -73,7 +80,8 @@ interface RenderArguments {
 function readArguments([word = '', ...args]: readonly string[]): CommandLine<RenderArguments> {
   const isFlag = word.startsWith('-')
   const flags = readFlags(RENDER_OPTIONS, isFlag ? [word, ...args] : args)
-  const { problems, addProblem } = collected()
+  const diagnostics = new Diagnostics()
+  const { problems } = diagnostics
   problems.push(...flags.problems)
   const values = new OptionValues(RENDER_OPTIONS, flags.values, problems)
   if (values.get('help')) return 'help'
@@ -81,23 +89,18 @@ function readArguments([word = '', ...args]: readonly string[]): CommandLine<Ren
   const forms = Object.keys(FORM_ABOUT)
   if (form === undefined) {
     const found = word === '' || isFlag ? 'the form is missing' : `unknown form ${JSON.stringify(word)}`
-    addProblem('render', found + didYouMean(nearestWord(word, forms)), forms.join(', '))
+    diagnostics.addProblem('render', found + didYouMean(nearestWord(word, forms)), forms.join(', '))
   }
   const regionsPath = values.get('regions-file')
   if (regionsPath === undefined) {
-    addProblem('-regions-file', 'is not set', RENDER_OPTIONS['regions-file'].kind.expected)
+    diagnostics.addProblem('-regions-file', 'is not set', RENDER_OPTIONS['regions-file'].kind.expected)
   }
   const settingsPath = values.get('settings')
   if (form === 'helm' && settingsPath !== undefined) {
-    addProblem('-settings', 'is not for helm', 'the value `settings` of the chart')
+    diagnostics.addProblem('-settings', 'is not for helm', 'the value `settings` of the chart')
   }
   if (form === undefined || regionsPath === undefined || problems.length > 0) return { problems }
   return { form, regionsPath, node: values.get('node'), settingsPath, folder: values.get('o') }
-}
-
-function collected(): Pick<Diagnostics, 'problems'> & { readonly addProblem: Diagnostics['addProblem'] } {
-  const diagnostics = new Diagnostics()
-  return { problems: diagnostics.problems, addProblem: (...problem) => diagnostics.addProblem(...problem) }
 }
 
 async function run(asked: RenderArguments, io: Io): Promise<number> {
@@ -153,8 +156,9 @@ function readCommon(path: string, diagnostics: Diagnostics): RelaySettings {
     if (!parsed.isGiven(name)) continue
     diagnostics.addProblem(parsed.where(name), "is each relay's own", "the value in the fleet's file")
   }
+  if (diagnostics.problems.length > 0) return {}
   // Its shape was just checked.
-  return diagnostics.problems.length > 0 ? {} : ((parse(file.text) ?? {}) as RelaySettings)
+  return (parseYaml(file.text, new LineCounter()).toJS() ?? {}) as RelaySettings
 }
 
 /** One file alone, or several with headings. */
@@ -168,12 +172,10 @@ function printed(files: readonly PlanFile[]): string {
 function withRegionsFiles(files: readonly PlanFile[], regionsText: string): readonly PlanFile[] {
   return files.flatMap((file) => {
     if (!file.path.endsWith(SETTINGS_PATH)) return [file]
-    const path = file.path.replace(SETTINGS_PATH, '/etc/derpfleet/regions.yaml')
+    const path = file.path.replace(SETTINGS_PATH, REGIONS_PATH)
     return [file, { path, text: regionsText }]
   })
 }
-
-const SETTINGS_PATH = '/etc/derpfleet/derpfleet.yaml'
 
 function writeFiles(folder: string, files: readonly PlanFile[], io: Io): number {
   for (const { path, text: content } of files) {

@@ -9,7 +9,13 @@ import { dnsRecords, DNS_TTL_SECONDS, fleetRelays, type FleetRelay } from './fle
 import { fileMap } from './live-map.ts'
 import type { Region } from './region.ts'
 import { regionsFileContent } from './regions-file-writer.ts'
-import { relaySettings, settingsText, unitDropIn, type RelaySettings } from './relay-settings.ts'
+import {
+  relaySettings,
+  SETTINGS_PATH,
+  settingsText,
+  unitDropIn,
+  type RelaySettings,
+} from './relay-settings.ts'
 
 export const PlanForm = {
   terraform: 'terraform',
@@ -73,7 +79,7 @@ function systemdFiles(relays: readonly FleetRelay[], { common }: PlanRequest): r
   const hosts = relays.flatMap((relay) => {
     const settings = settingsText(relay, relaySettings(relay, common))
     const dropIn = unitDropIn(relay)
-    const files = [{ path: `${relay.name}/etc/derpfleet/derpfleet.yaml`, text: settings }]
+    const files = [{ path: `${relay.name}${SETTINGS_PATH}`, text: settings }]
     if (dropIn === undefined) return files
     return [
       ...files,

@@ -12,6 +12,8 @@ export type RelaySettings = Readonly<Record<string, SettingValue>>
 
 /** Where systemd's service finds its files; docs/systemd.md. */
 const FOLDER = '/etc/derpfleet'
+export const SETTINGS_PATH = `${FOLDER}/derpfleet.yaml`
+export const REGIONS_PATH = `${FOLDER}/regions.yaml`
 const STATE = '/var/lib/derpfleet'
 const CREDENTIALS = '/run/credentials/derpfleet.service'
 
@@ -31,7 +33,7 @@ export function relaySettings(relay: FleetRelay, common: RelaySettings): RelaySe
   return {
     listen: `:${relay.derpPort}`,
     'key-file': `${STATE}/derper.key`,
-    'regions-file': `${FOLDER}/regions.yaml`,
+    'regions-file': REGIONS_PATH,
     ...certificateSettings(relay),
     // systemd hands over the key, which only root can read.
     ...(isMeshed ? { 'mesh-psk-file': `${CREDENTIALS}/mesh.key` } : {}),
@@ -66,7 +68,7 @@ function stunSettings({ stunPort }: FleetRelay): RelaySettings {
   return stunPort === STUN_PORT ? {} : { 'stun-port': stunPort }
 }
 
-/** The text of /etc/derpfleet/derpfleet.yaml. */
+/** The text of the file at SETTINGS_PATH. */
 export function settingsText({ name }: FleetRelay, settings: RelaySettings): string {
   const lines = Object.keys(settings)
     .toSorted()

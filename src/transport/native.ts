@@ -88,8 +88,18 @@ interface Libc {
   errno(): number
 }
 
-/** @throws Error with its cause if koffi is not installed, does not load, or its calls do not work */
+let loading: Promise<Native> | undefined
+
+/**
+ * Loads and tests them once in each thread.
+ *
+ * @throws Error with its cause if koffi is not installed, does not load, or its calls do not work
+ */
 export async function loadNative(): Promise<Native> {
+  return await (loading ??= testedNative())
+}
+
+async function testedNative(): Promise<Native> {
   const native = new LibcCalls(await loadLibc())
   native.test()
   return native

@@ -143,21 +143,25 @@ export class WatchedFleet implements AsyncDisposable {
     return `127.0.2.${this.nodes.indexOf(node) + 1}`
   }
 
+  #target(node: string) {
+    const tls = { isInsecure: true } as const
+    return { host: `${node}.lab`, dialAddress: this.#address(node), port: DERP_PORT, tls }
+  }
+
   /** A client that comes and goes. */
   async #logIn(node: string): Promise<void> {
-    const tls = { isInsecure: true } as const
-    const target = { host: `${node}.lab`, dialAddress: this.#address(node), port: DERP_PORT, tls }
-    const client = await DerpClient.connect({ ...target, key: newKeyPair() }).catch(() => undefined)
+    const client = await DerpClient.connect({ ...this.#target(node), key: newKeyPair() }).catch(
+      () => undefined,
+    )
     await client?.close()
   }
 
   #newClient(node: string): ReconnectingDerpClient {
-    const tls = { isInsecure: true } as const
-    const target = { host: `${node}.lab`, dialAddress: this.#address(node), port: DERP_PORT, tls }
+    const target = this.#target(node)
     return new ReconnectingDerpClient({
       key: newKeyPair(),
       host: target.host,
-      tls,
+      tls: target.tls,
       isPreferred: true,
       findTarget: async () => await Promise.resolve(target),
     })

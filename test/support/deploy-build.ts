@@ -32,7 +32,7 @@ export const deployRecipes = {
   ),
   'helm-4': moduleRecipe('helm', 'helm.sh/helm/v4/cmd/helm', helm4Version),
   tofu: { version: tofuVersion, build: buildTofu },
-  tflint: { version: tflintVersion, build: buildTflint },
+  tflint: moduleRecipe('tflint', 'github.com/terraform-linters/tflint', tflintVersion),
   'debian-root': { version: '12-1', build: buildDebianRoot },
   'stand-in-provider': { version: pluginVersion, build: buildStandInProvider },
 } as const satisfies Record<string, Recipe>
@@ -43,13 +43,6 @@ async function buildTofu(folder: string): Promise<string> {
   const module = await downloadModule(`github.com/opentofu/opentofu@v${tofuVersion}`, {}, folder)
   const modFile = await copyGoMod(module, folder)
   return buildInModule({ module, modFile, packagePath: './cmd/tofu', env: { CGO_ENABLED: '0' }, folder })
-}
-
-async function buildTflint(folder: string): Promise<string> {
-  await needGo(goNeeded.fetchesToolchains)
-  const env = { GOBIN: folder, CGO_ENABLED: '0' }
-  await go(['install', `github.com/terraform-linters/tflint@v${tflintVersion}`], env, folder)
-  return join(folder, 'tflint')
 }
 
 /** A program of ours that has a provider's schema and nothing behind it. */

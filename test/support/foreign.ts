@@ -167,8 +167,9 @@ const groups: Readonly<Record<string, readonly ForeignName[]>> = {
 
 if (import.meta.main) {
   const wanted = process.argv.slice(2)
-  const names = groups[wanted[0] ?? ''] ?? allNames.filter((name) => wanted.includes(name))
-  if (names.length === 0 || (groups[wanted[0] ?? ''] === undefined && names.length !== wanted.length)) {
+  const group = groups[wanted[0] ?? '']
+  const names = group ?? allNames.filter((name) => wanted.includes(name))
+  if (names.length === 0 || (group === undefined && names.length !== wanted.length)) {
     process.stderr.write(
       `usage: foreign.ts all | deploy | <name>…, where <name> is one of ${allNames.join(', ')}\n`,
     )

@@ -12,7 +12,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Most files wait for processes and deadlines: two at once take half the time, also where two cores would get one.
     maxWorkers: 2,
-    globalSetup: 'test/support/state-of-relays.ts',
+    globalSetup: ['test/support/state-of-relays.ts', 'test/support/built-program.ts'],
     projects: [
       {
         extends: true,

@@ -15,10 +15,10 @@ import { foreignPrograms } from '../support/foreign.ts'
 import { runOk } from '../support/process.ts'
 import { CHART, Chart, examplePath, FLEET_FILE, objectOf, type KubernetesObject } from './chart.ts'
 import { uncomposedPattern } from './composed-text.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const programs = await foreignPrograms('helm')
 const chart = new Chart('paths' in programs ? programs.paths.helm : '')
-const program = new URL('../../bin/derpfleet', import.meta.url).pathname
 
 const KEYS = {
   [MapFormat.json]: 'derpmap.json',
@@ -59,15 +59,15 @@ function isComposed(name: unknown): boolean {
 describe.skipIf('missing' in programs)('the DERP map of the chart', () => {
   it.each(FORMATS)('for regions.yaml is that of the command line: %s', async (format) => {
     const values = [FLEET_FILE, examplePath('metallb')]
-    const printed = await runOk(program, ['map', '-regions-file', FLEET_FILE, '-all', '-format', format])
+    const printed = await runOk(PROGRAM, ['map', '-regions-file', FLEET_FILE, '-all', '-format', format])
     expect(mapIn(await chart.objects({ values, showOnly: 'templates/map.yaml' }), format)).toBe(printed)
     expect(await chart.notes({ values })).toContain(printed.trimEnd())
   })
 
   it('with the values that `derpfleet render helm` makes is the same', async () => {
     using folder = new TemporaryFolder()
-    await runOk(program, ['render', 'helm', '-regions-file', FLEET_FILE, '-o', folder.path])
-    const expected = await runOk(program, ['map', '-regions-file', FLEET_FILE, '-all', '-format', 'json'])
+    await runOk(PROGRAM, ['render', 'helm', '-regions-file', FLEET_FILE, '-o', folder.path])
+    const expected = await runOk(PROGRAM, ['map', '-regions-file', FLEET_FILE, '-all', '-format', 'json'])
     for (const region of [900, 901, 902]) {
       const values = [folder.at(`values-${region}.yaml`)]
       const objects = await chart.objects({

@@ -3,17 +3,16 @@
 // reach it as by `kubectl exec`, it reads what `helm upgrade` changes, and it drains when its pod is deleted. The image is not part of this.
 
 import { spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { runOk, runProcess } from '../support/process.ts'
 import { Chart, examplePath, FLEET_FILE, objectOf } from './chart.ts'
 import { inFolder, writePodFiles } from './pod-files.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const programs = await foreignPrograms('helm')
 const chart = new Chart('paths' in programs ? programs.paths.helm : '')
-const program = fileURLToPath(new URL('../../bin/derpfleet', import.meta.url))
 
 const NOBODY = [
   'setpriv',
@@ -25,7 +24,7 @@ const NOBODY = [
 ]
 const CAN_BE_A_POD =
   spawnSync('unshare', ['--net', '--mount', 'ip', 'link', 'set', 'lo', 'up']).status === 0 &&
-  spawnSync(NOBODY[0] ?? '', [...NOBODY.slice(1), program, 'serve', '-version']).status === 0
+  spawnSync(NOBODY[0] ?? '', [...NOBODY.slice(1), PROGRAM, 'serve', '-version']).status === 0
 if (!CAN_BE_A_POD) {
   process.stderr.write(
     'SKIPPING the pod of the chart: it needs root, namespaces, and a project that all users may read\n',
@@ -37,7 +36,7 @@ const POD = 'fra-derpfleet-0'
 /** What the pod runs, and what is asked of it, one after the other; each prints its exit code. */
 function script(folder: TemporaryFolder, environment: readonly string[], probe: readonly string[]): string {
   const inPod = (command: string): string =>
-    `env -u HOME ${environment.join(' ')} ${NOBODY.join(' ')} ${program} ${command}`
+    `env -u HOME ${environment.join(' ')} ${NOBODY.join(' ')} ${PROGRAM} ${command}`
   return `set -u
 ip link set lo up
 mount --bind ${folder.at('hosts')} /etc/hosts

@@ -2,7 +2,6 @@
 // the product is equal to it: schemas, the list of reloadable options, the version.
 
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import type { Option } from '#config/option.ts'
@@ -13,10 +12,10 @@ import { runProcess } from '../support/process.ts'
 import { CHART, Chart, examplePath, EXAMPLES, FLEET_FILE, objectOf, type RenderOptions } from './chart.ts'
 import { relayFiles, writePodFiles } from './pod-files.ts'
 import { madeParts, valuesSchema } from './values-schema.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const programs = await foreignPrograms('helm')
 const chart = new Chart('paths' in programs ? programs.paths.helm : '')
-const program = fileURLToPath(new URL('../../bin/derpfleet', import.meta.url))
 
 describe('what the chart repeats', () => {
   it('the parts of values.schema.json that are made from the product are up to date', () => {
@@ -81,7 +80,7 @@ describe.skipIf('missing' in programs)('the settings in the chart', () => {
     for (const file of relayFiles(settings)) {
       const env = { DERPFLEET_VERIFY_CLIENT_URL: name === 'host-network' ? 'https://example.com/verify' : '' }
       const args = ['config', 'check', '-config', folder.at(`etc/settings/${file}`)]
-      const { code, stdout, stderr } = await runProcess(program, args, { env })
+      const { code, stdout, stderr } = await runProcess(PROGRAM, args, { env })
       expect({ code, stderr: withoutExpected(stderr) }, stdout).toEqual({ code: 0, stderr: '' })
     }
   })

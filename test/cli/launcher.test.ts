@@ -1,10 +1,11 @@
-import { copyFileSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs'
 import { arch, platform } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { runProcess, type RunResult } from '../support/process.ts'
-import { PROGRAM } from './program.ts'
+import { runProcess, startProcess, type RunResult } from '../support/process.ts'
+import { PROGRAM, SOURCE_PROGRAM } from '../support/program-path.ts'
+import { FREE_PORTS } from './program.ts'
 
 const PACKAGE = 'lib/node_modules/derpfleet'
 const PRINT_ARGUMENTS =
@@ -86,6 +87,22 @@ test('runs the sources if they exist', async () => {
   const { stderr } = await run(program, folder)
   expect(stderr).toContain('ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING')
   expect(stderr).toContain('src/main.ts')
+})
+
+test.each([
+  ['a clone, as it is written', SOURCE_PROGRAM, 'src/main.ts'],
+  ['the published package', PROGRAM, 'dist/main.js'],
+])('serves from %s', async (_name, program, main) => {
+  using folder = new TemporaryFolder()
+  await using relay = await startProcess(program, ['serve', '-c', folder.at('key'), ...FREE_PORTS], {
+    readyWhen: /"relay_started".*\n/,
+  })
+  const [, derp = ''] = /"derp":"([^"]+)"/.exec(relay.output) ?? []
+  expect((await fetch(`http://${derp}/derp/probe`)).status).toBe(200)
+  expect(readFileSync(`/proc/${relay.pid}/cmdline`, 'utf8').split('\0')).toContain(
+    join(dirname(program), '..', main),
+  )
+  expect(await relay.stop()).toEqual({ code: 0, signal: null })
 })
 
 test.each(['v22.18.0', 'v22.23.3'])("uses the system's node %s", async (version) => {

@@ -1,7 +1,6 @@
 // Runs the program: bin/derpfleet as a process, and its commands within this process for tests of their output alone,
 // because starting a process takes half a second.
 
-import { fileURLToPath } from 'node:url'
 import { runCommand } from '#cli/commands.ts'
 import { RelaySignals, type SignalSource } from '#control/relay-signals.ts'
 import {
@@ -12,8 +11,7 @@ import {
   type RunningProcess,
   type StartOptions,
 } from '../support/process.ts'
-
-export const PROGRAM = fileURLToPath(new URL('../../bin/derpfleet', import.meta.url))
+import { PROGRAM } from '../support/program-path.ts'
 
 /** Runs a command in this process, with only the given environment. */
 export async function derpfleet(

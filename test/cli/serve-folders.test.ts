@@ -9,7 +9,8 @@ import { expect, it } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { startProcess, type RunningProcess } from '../support/process.ts'
-import { FREE_PORTS, PROGRAM } from './program.ts'
+import { FREE_PORTS } from './program.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const STARTED = /^\{.*"event":"relay_started".*"derp":"127\.0\.0\.1:(\d+)"/m
 const ARGS = ['serve', '-threads', '2', ...FREE_PORTS]

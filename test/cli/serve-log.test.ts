@@ -9,7 +9,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freePort } from '../support/process.ts'
-import { PROGRAM } from './program.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 /** Starting a relay takes a second on an idle machine. */
 const patiently = { timeout: 25_000, interval: 100 }

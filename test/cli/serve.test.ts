@@ -11,7 +11,8 @@ import { publicKeyText } from '#protocol/node-key.ts'
 import { goodPair, writePair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freePort, type RunningProcess } from '../support/process.ts'
-import { derpfleet, derpfleetProcess, FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
+import { derpfleet, derpfleetProcess, FREE_PORTS, startDerpfleet } from './program.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const SERVING = /DERP +(\S+:\d+), [^]*STUN +\S+:\d+\/udp\n/
 

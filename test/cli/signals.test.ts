@@ -10,7 +10,8 @@ import { expect, test, vi } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freePort, runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
-import { FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
+import { FREE_PORTS, startDerpfleet } from './program.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 // Four of them wait most of the time.
 vi.setConfig({ testTimeout: 90_000, maxConcurrency: 7 })

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { expect, it, onTestFinished } from 'vitest'
 import { screenOf } from '#cli/top.ts'
 import { waitUntil } from '../support/process.ts'
-import { PROGRAM } from './program.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 /** util-linux's `script`, which runs a program on a terminal of its own. */
 const hasScript = spawnSync('script', ['--version']).status === 0

@@ -10,7 +10,8 @@ import { formatKeyFile } from '#protocol/key-file.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { startProcess, waitUntil, type RunningProcess, type RunResult } from '../support/process.ts'
-import { derpfleet, derpfleetProcess, FREE_PORTS, PROGRAM, startDerpfleet } from './program.ts'
+import { derpfleet, derpfleetProcess, FREE_PORTS, startDerpfleet } from './program.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 // Each test starts a process, or several.
 vi.setConfig({ testTimeout: 90_000 })
@@ -256,9 +257,8 @@ test.runIf(canBeNobody)('another user is told that permission is missing', async
   chmodSync(folder.path, 0o755)
   mkdirSync(folder.at('state'), { mode: 0o755 })
   await using _relay = await start(folder, 'derper.key')
-  const asNobody = ['--reuid', NOBODY, '--clear-groups', process.execPath]
-  const main = PROGRAM.replace(/bin\/derpfleet$/, 'src/main.ts')
-  const { status, stderr } = spawnSync('setpriv', [...asNobody, main, 'reload'], {
+  const asNobody = ['--reuid', NOBODY, '--clear-groups', PROGRAM]
+  const { status, stderr } = spawnSync('setpriv', [...asNobody, 'reload'], {
     env: { ...process.env, ...envIn(folder), HOME: folder.path },
     encoding: 'utf8',
   })

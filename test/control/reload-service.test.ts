@@ -8,11 +8,12 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
-import { derpfleet, FREE_PORTS, PROGRAM, startDerpfleet } from '../cli/program.ts'
+import { derpfleet, FREE_PORTS, startDerpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority } from '../support/certificate.ts'
 import { freePort, startProcess, waitUntil } from '../support/process.ts'
 import { ReloadingRelay } from '../support/reloading-relay.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 // Each test starts a process, or several, which mostly wait: the tests run side by side.
 vi.setConfig({ testTimeout: 90_000 })

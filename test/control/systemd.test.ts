@@ -8,9 +8,10 @@ import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { askStun } from '#client/stun-request.ts'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
-import { FREE_PORTS, PROGRAM } from '../cli/program.ts'
+import { FREE_PORTS } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { freePort, runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 // Each test starts the program once or twice, in half a second, or in ten while other tests keep both cores busy.
 vi.setConfig({ testTimeout: 90_000 })

@@ -11,8 +11,8 @@ import { askStun } from '#client/stun-request.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority, type Certificate } from '../support/certificate.ts'
 import { freePort, startProcess, type RunningProcess } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
-const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
 const DERP_PORT = 8_443
 const STUN_PORT = 3_478
 const PACKET_BYTES = 600
@@ -99,7 +99,7 @@ export class WatchedFleet implements AsyncDisposable {
     const own = ['-admin', this.admin(node), '-state-dir', file('state'), '-capacity-bits', '1000000000']
     const admission = ['-verify-client-url', this.#verifyUrl, '-mesh-ca-file', this.#authority.certPath]
     const args = ['serve', ...at, ...identity, ...trust, ...mesh, ...own, ...admission, ...QUICK]
-    this.#running.set(node, await startProcess(DERPFLEET, args, { readyWhen: /"relay_started"/ }))
+    this.#running.set(node, await startProcess(PROGRAM, args, { readyWhen: /"relay_started"/ }))
   }
 
   async kill(node: string): Promise<void> {

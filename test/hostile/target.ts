@@ -8,8 +8,9 @@ import { newKeyPair } from '#client/derp-client.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { DAY_MS, makePair, writePair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { FREE_PORTS, PROGRAM } from '../cli/program.ts'
+import { FREE_PORTS } from '../cli/program.ts'
 import { startProcess, type RunningProcess } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const MIB = 1_048_576
 /** The log line of a relay that has started: it has the addresses. */

@@ -8,12 +8,12 @@ import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { PROGRAM } from '../cli/program.ts'
 import { AcmeRelay, type AcmeRelayOptions } from '../support/acme-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { canMakeNetworks, LoneHost } from '../support/network.ts'
 import { Pebble } from '../support/pebble.ts'
 import { freePort, runOk, startProcess, waitUntil } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const TIMEOUT_MS = 120_000
 const NAME = 'relay.example'

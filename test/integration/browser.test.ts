@@ -15,6 +15,7 @@ import { makeCertificate } from '../support/certificate.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import type { Digest, ConnectionReport } from '../support/page-client.ts'
 import { type Relay, startRelay } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 /** Several times the start of a browser on a busy machine. */
 const testTimeoutMs = 120_000
@@ -31,7 +32,7 @@ const relays: readonly { name: string; command: string | undefined; args: readon
   },
   {
     name: 'derpfleet',
-    command: join(import.meta.dirname, '../../bin/derpfleet'),
+    command: PROGRAM,
     args: ['serve', '-admin', 'off', '-threads', '2'],
   },
 ]

@@ -17,6 +17,7 @@ import { foreignPrograms } from '../support/foreign.ts'
 import { type Relay, waitUntil } from '../support/process.ts'
 import type { Tailnet } from '../support/tailnet.ts'
 import { startTailnetThrough, type TailnetThroughRelay } from '../support/tailnet-through.ts'
+import { PROGRAM as derpfleet } from '../support/program-path.ts'
 
 const START_TIMEOUT_MS = 240_000
 /** What the documents promise. */
@@ -24,7 +25,6 @@ const SERVED_WITHIN_MS = 5_000
 /** One a second: all replacements happen while they run. */
 const PINGS = 30
 
-const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 
 describe.skipIf('missing' in clients)('two Tailscale clients while certificates are replaced', () => {

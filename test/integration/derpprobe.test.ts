@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { issueCertificate, makeAuthority, makeCertificate } from '../support/certificate.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { type Relay, runProcess, type RunResult, startRelay } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 /** Each of the four probes fails after 12 s (four fifths of its interval). */
 const testTimeoutMs = 90_000
@@ -24,7 +25,7 @@ const relays: readonly { name: string; command: string | undefined; args: readon
     command: 'paths' in derper ? derper.paths['derper-1.104.5'] : undefined,
     args: [],
   },
-  { name: 'derpfleet', command: join(import.meta.dirname, '../../bin/derpfleet'), args: ['serve'] },
+  { name: 'derpfleet', command: PROGRAM, args: ['serve'] },
 ]
 
 for (const { name, command, args } of relays) {

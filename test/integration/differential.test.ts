@@ -16,6 +16,7 @@ import { meshScripts } from './dialogues/mesh.ts'
 import { packetScripts } from './dialogues/packets.ts'
 import { tlsScripts } from './dialogues/tls.ts'
 import { webSocketScripts } from './dialogues/web-socket.ts'
+import { PROGRAM as derpfleet } from '../support/program-path.ts'
 
 const scripts = {
   ...tlsScripts,
@@ -31,7 +32,6 @@ const longTimes: WaitTimes = { responseMs: 10_000, quietMs: 600 }
 /** Both attempts of the longest dialogue if every wait times out. */
 const testTimeoutMs = 240_000
 
-const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 const derpfleets: readonly Program[] = [1, 2].map((threads) => ({
   name: `derpfleet on ${threads} thread${threads === 1 ? '' : 's'}`,
   command: derpfleet,

@@ -5,13 +5,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { derpfleet, PROGRAM } from '../cli/program.ts'
+import { derpfleet } from '../cli/program.ts'
 import { examinationOf, type Examination } from '../support/examination.ts'
 import { Fleet, type FleetRelay } from '../support/fleet.ts'
 import { Lab, type LabHost } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
 import { makeVersion } from '../support/other-version.ts'
 import { runOk, runProcess, startProcess } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const USERLAND_PROXY = join(import.meta.dirname, '../support/userland-proxy.ts')
 const WRONG_CLOCK = new URL('../support/wrong-clock.ts', import.meta.url).href

@@ -18,6 +18,7 @@ import { foreignPrograms } from '../support/foreign.ts'
 import { freePort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 import { RawSibling } from '../support/raw-sibling.ts'
 import { messageOf } from '../support/relay-states.ts'
+import { PROGRAM as derpfleet } from '../support/program-path.ts'
 
 const TIMEOUT_MS = 120_000
 /** The bound of silence is 25 s. */
@@ -28,7 +29,6 @@ const DERPER = '901a'
 
 const found = await foreignPrograms('derper-1.104.5')
 const derper = 'paths' in found ? found.paths['derper-1.104.5'] : ''
-const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 
 interface FleetAnswer {
   readonly majority: { readonly seen: number; readonly expected: number; readonly isMajority: boolean }

@@ -3,13 +3,13 @@
 // processes and a real ACME server.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { PROGRAM } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { AcmeRelay } from '../support/acme-relay.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { Pebble } from '../support/pebble.ts'
 import { freePort, runProcess, waitUntil } from '../support/process.ts'
 import { canMakeDisk, SmallDisk } from '../support/small-disk.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const TIMEOUT_MS = 120_000
 const NAME = 'relay.example'

@@ -17,6 +17,7 @@ import { foreignPrograms } from '../support/foreign.ts'
 import { NatsServers } from '../support/nats.ts'
 import { freePort, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const SECONDS = Number(process.env['MESH_CHAOS_SECONDS'] ?? 45)
 const TIMEOUT_MS = (SECONDS + 120) * 1_000
@@ -108,9 +109,8 @@ describe.skipIf('missing' in found)('a fleet whose relays and servers are killed
     const nats = ['-nats-url', `${servers.url(near ?? '')},${servers.url(far ?? '')}`]
     const more = ['-nats-secret-file', join(folder.path, 'secret'), '-threads', '1']
     const off = ['-admin', 'off', '-stun=false', '-http-port', '-1']
-    const command = join(import.meta.dirname, '../../bin/derpfleet')
     const args = ['serve', ...common, ...nats, ...more, ...off]
-    relay.running = await startProcess(command, args, { readyWhen: /"relay_started"/ })
+    relay.running = await startProcess(PROGRAM, args, { readyWhen: /"relay_started"/ })
   }
 
   function clientOf(relay: Relay): ReconnectingDerpClient {

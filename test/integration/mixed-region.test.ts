@@ -16,6 +16,7 @@ import { foreignPrograms } from '../support/foreign.ts'
 import { Lab } from '../support/lab.ts'
 import { canMakeNetworks } from '../support/network.ts'
 import { runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
+import { PROGRAM as derpfleet } from '../support/program-path.ts'
 
 const START_TIMEOUT_MS = 60_000
 const TEST_TIMEOUT_MS = 120_000
@@ -28,7 +29,6 @@ type Host = (typeof HOSTS)[number]
 const found = await foreignPrograms('derper-1.104.5', 'derpprobe')
 const canMake = await canMakeNetworks()
 if (!canMake) process.stderr.write('SKIPPING tests of a mixed region: network namespaces require root\n')
-const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 
 describe.skipIf('missing' in found || !canMake)('a region of a derper and two derpfleets', () => {
   const paths = 'paths' in found ? found.paths : { 'derper-1.104.5': '', derpprobe: '' }

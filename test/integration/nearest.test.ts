@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { writeFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { PROGRAM } from '../cli/program.ts'
 import type { BlockedKind } from '../support/delay-paths.ts'
 import { canDelayPackets, DelayRouter } from '../support/delay-router.ts'
 import { Fleet } from '../support/fleet.ts'
@@ -13,6 +12,7 @@ import { foreignPrograms } from '../support/foreign.ts'
 import { Lab, type LabHost } from '../support/lab.ts'
 import { LocalApi } from '../support/local-api.ts'
 import { runProcess, startProcess, waitUntil } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const programs = await foreignPrograms('tailscale')
 const isPossible = 'paths' in programs && (await canDelayPackets())

@@ -3,12 +3,12 @@
 // with TLS 1.2 a client cannot learn the relay's key from the handshake, so it cannot use fast start; the relay has to
 // respond with a 101 and a ServerKey frame.
 
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { foreignPrograms } from '../support/foreign.ts'
 import { type Relay, runOk, tlsVersionAt } from '../support/process.ts'
 import type { Tailnet } from '../support/tailnet.ts'
 import { startTailnetThrough, type TailnetThroughRelay } from '../support/tailnet-through.ts'
+import { PROGRAM as derpfleet } from '../support/program-path.ts'
 
 /** The logins of two clients, which depend on the machine only. The steps inside have limits of their own. */
 const startTimeoutMs = 240_000
@@ -16,8 +16,6 @@ const startTimeoutMs = 240_000
 const testTimeoutMs = 120_000
 
 const transferBytes = 100_000_000
-
-const derpfleet = join(import.meta.dirname, '../../bin/derpfleet')
 
 const clients = await foreignPrograms('tailscale', 'tailscaled', 'headscale')
 const derper = await foreignPrograms('derper-1.104.5')

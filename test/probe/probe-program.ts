@@ -6,7 +6,8 @@ import { createServer as createHttpServer, type RequestListener } from 'node:htt
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { RunOptions } from '../support/process.ts'
-import { derpfleet, derpfleetProcess, PROGRAM } from '../cli/program.ts'
+import { derpfleet, derpfleetProcess } from '../cli/program.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 export interface CheckOutput {
   readonly name: string

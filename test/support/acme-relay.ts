@@ -6,9 +6,7 @@ import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { connect } from 'node:tls'
 import { freePort, startProcess, waitUntil, type RunningProcess } from './process.ts'
-import { fileURLToPath } from 'node:url'
-
-const PROGRAM = fileURLToPath(new URL('../../bin/derpfleet', import.meta.url))
+import { PROGRAM } from './program-path.ts'
 
 export interface AcmeRelayOptions {
   readonly hostname: string

@@ -10,8 +10,8 @@ import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority, type Certificate } from './certificate.ts'
 import type { LabHost } from './lab.ts'
 import { startProcess, type Exit, type RunningProcess } from './process.ts'
+import { PROGRAM } from './program-path.ts'
 
-const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
 const ADMIN_PORT = 9_090
 
 /** One relay: where it runs, and its names in the regions file. */
@@ -70,7 +70,7 @@ export class Fleet implements AsyncDisposable {
   /** The same for another program, or with another environment. */
   async startAs(
     { host, hostname, node, at = ':443' }: PlacedRelay,
-    { program = DERPFLEET, env = {} }: { readonly program?: string; readonly env?: NodeJS.ProcessEnv },
+    { program = PROGRAM, env = {} }: { readonly program?: string; readonly env?: NodeJS.ProcessEnv },
     ...more: readonly string[]
   ): Promise<void> {
     const keyPath = join(this.folder, `${node}.json`)

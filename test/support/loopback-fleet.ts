@@ -9,8 +9,7 @@ import { newKeyPair } from '#client/derp-client.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority } from './certificate.ts'
 import { freePort, startProcess, type RunningProcess } from './process.ts'
-
-const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
+import { PROGRAM } from './program-path.ts'
 
 /** A relay is down after 13 s of silence, and the map follows at once. */
 const QUICK = ['-state-interval', '1s', '-map-removal', '1s', '-map-return', '1s']
@@ -76,7 +75,7 @@ export class LoopbackFleet implements AsyncDisposable {
     const mesh = ['-mesh-psk-file', file('psk'), '-regions-file', file('regions.yaml')]
     const own = ['-admin', `127.0.0.1:${admin}`, '-state-dir', file(`state-${node}`), ...QUICK]
     const args = ['serve', ...at, ...identity, ...certificates, ...mesh, ...own, ...more]
-    this.#running.set(node, await startProcess(DERPFLEET, args, { readyWhen: /"relay_started"/ }))
+    this.#running.set(node, await startProcess(PROGRAM, args, { readyWhen: /"relay_started"/ }))
   }
 
   async kill(node: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

@@ -10,8 +10,8 @@ import type { TargetOptions } from '#client/target.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority } from './certificate.ts'
 import { freePort, startProcess, type Exit, type RunningProcess } from './process.ts'
+import { PROGRAM } from './program-path.ts'
 
-const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
 /** derper dials a sibling that refused it every five seconds. */
 const MESHED_TIMEOUT_MS = 20_000
 
@@ -124,7 +124,7 @@ export class RegionPair implements AsyncDisposable {
     }
     const admin = ['-admin', `127.0.0.1:${this.#adminPorts[which]}`]
     const own = ['-mesh-ca-file', ca, '-threads', '1', ...admin, ...args]
-    return await startProcess(DERPFLEET, ['serve', ...all, ...own], { readyWhen: /"relay_started"/ })
+    return await startProcess(PROGRAM, ['serve', ...all, ...own], { readyWhen: /"relay_started"/ })
   }
 
   /** Waits until both links are up. */

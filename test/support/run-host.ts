@@ -12,8 +12,8 @@ import { formatKeyFile } from '#protocol/key-file.ts'
 import { issueCertificate, makeAuthority } from './certificate.ts'
 import { canMakeNetworks, FarHost } from './network.ts'
 import { freePort, RunningProcess, startProcess, waitUntil } from './process.ts'
+import { PROGRAM } from './program-path.ts'
 
-const DERPFLEET = join(import.meta.dirname, '../../bin/derpfleet')
 const HOLDER = join(import.meta.dirname, 'socket-holder.py')
 const SERVING = /"relay_started"/
 /** The machine may be busy with other tests: a start takes a second on a quiet one. */
@@ -124,7 +124,7 @@ export class RunHost implements AsyncDisposable {
   /** Another relay of its region. */
   readonly sibling: Sibling | undefined
   /** The program that each run is started with, for one of another version. */
-  program = DERPFLEET
+  program = PROGRAM
   /** Added to the environment of runs that are started from now on. */
   env: NodeJS.ProcessEnv = {}
   readonly #args: readonly string[]
@@ -216,7 +216,7 @@ export class RunHost implements AsyncDisposable {
   async startSibling(): Promise<RunningProcess> {
     const { sibling } = this
     if (sibling === undefined) throw new Error('not meshed')
-    const run = await startProcess(DERPFLEET, sibling.arguments, { readyWhen: SERVING })
+    const run = await startProcess(PROGRAM, sibling.arguments, { readyWhen: SERVING })
     this.#runs.push(run)
     return run
   }

@@ -9,9 +9,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { askStun } from '#client/stun-request.ts'
 import { DescriptorWatch } from '#ops/descriptor-watch.ts'
-import { PROGRAM } from '../cli/program.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { startProcess, type RunningProcess } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const LIMIT = 100
 

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { PROGRAM } from '../cli/program.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { canMakeNetworks } from '../support/network.ts'
 import { runOk, runProcess, startProcess } from '../support/process.ts'
+import { PROGRAM } from '../support/program-path.ts'
 
 const SOURCE = fileURLToPath(new URL('../support/no-ipv6.c', import.meta.url))
 

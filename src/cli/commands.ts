@@ -8,6 +8,7 @@ import { packageVersion } from '#ops/version.ts'
 /** Each is loaded on demand, so that `keygen` does not load a relay. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serve,
+  healthcheck: async () => (await import('./healthcheck.ts')).healthcheck,
   status: async () => (await import('./status.ts')).status,
   top: async () => (await import('./top.ts')).top,
   reload: async () => (await import('./reload.ts')).reload,
@@ -49,7 +50,8 @@ export async function runCommand([name, ...args]: readonly string[], io: Io): Pr
 
 async function usage(): Promise<string> {
   const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()))
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}\n`)
+  const width = Math.max(...commands.map(({ name }) => name.length))
+  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)} ${summary}\n`)
   return `derpfleet ${packageVersion()}: a DERP relay server
 
 usage: derpfleet COMMAND [ARGUMENT]...

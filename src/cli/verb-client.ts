@@ -24,7 +24,13 @@ const FOLDERS_MAX = 1_000
 const ANSWER_BYTES_MAX = 4_194_304
 
 /** A relay that runs, by its state folder; or why none can be told. */
-export type FoundRelay = { readonly folder: string } | { readonly problem: string }
+export type FoundRelay =
+  | { readonly folder: string }
+  | {
+      readonly problem: string
+      /** Relays run, and the options do not say which is meant. */
+      readonly areSeveral?: true
+    }
 
 export type VerbResponse =
   | { readonly status: number; readonly body: Readonly<Record<string, unknown>> }
@@ -100,7 +106,8 @@ export async function readPageAt(
 ): Promise<VerbResponse> {
   const at = { host: host === '' ? 'localhost' : host, port }
   try {
-    return await exchange({ ...at, path }, { method: 'GET', verb: '', timeoutMs })
+    const headers = { Accept: 'application/json' }
+    return await exchange({ ...at, path, headers }, { method: 'GET', verb: '', timeoutMs })
   } catch (error) {
     return { problem: `${endpointText(at)} does not answer: ${reasonOf(error)}` }
   }
@@ -118,7 +125,7 @@ async function choose(folders: readonly string[], places: readonly string[]): Pr
     const lines = await Promise.all(
       running.map(async (folder) => `  -state-dir ${folder}  ${await nameOf(folder)}`),
     )
-    return { problem: `several relays run here; choose one:\n${lines.join('\n')}` }
+    return { problem: `several relays run here; choose one:\n${lines.join('\n')}`, areSeveral: true }
   }
   const denied = presences.find(({ is }) => is === 'denied')
   if (denied !== undefined) {
@@ -162,6 +169,8 @@ async function presenceIn(folder: string): Promise<Presence> {
 
 function presenceOf(error: unknown): Presence {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
+  // The queue of connections is full: a relay that hangs, and has been asked many times.
+  if (code === 'EAGAIN') return 'running'
   return code === 'EACCES' || code === 'EPERM' ? 'denied' : 'absent'
 }
 
@@ -195,7 +204,7 @@ async function exchange(
     })
     // An answer 101 ends the connection without an error.
     const onClosed = (): void => rejected(new Error('it closes the connection'))
-    sent.on('error', rejected)
+    sent.on('error', (error) => rejected(signal?.aborted === true ? tooSlow(timeoutMs) : error))
     sent.once('close', onClosed)
     sent.once('response', (response) => {
       sent.off('close', onClosed)
@@ -206,13 +215,17 @@ async function exchange(
         chunks.push(chunk)
         if (bytes > ANSWER_BYTES_MAX) response.destroy(new Error('the answer is too long'))
       })
-      response.once('error', rejected)
+      response.once('error', (error) => rejected(signal?.aborted === true ? tooSlow(timeoutMs) : error))
       response.once('end', () =>
         resolved(responseOf(response.statusCode ?? 0, Buffer.concat(chunks).toString())),
       )
     })
     sent.end(text)
   })
+}
+
+function tooSlow(timeoutMs = 0): Error {
+  return new Error(`it takes longer than ${timeoutMs / 1_000} s`)
 }
 
 function responseOf(status: number, text: string): VerbResponse {

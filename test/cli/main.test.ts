@@ -4,7 +4,18 @@ import { derpfleet, derpfleetProcess } from './program.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 
-const COMMANDS = ['serve', 'status', 'reload', 'config', 'keygen', 'map', 'probe', 'nearest', 'advise']
+const COMMANDS = [
+  'serve',
+  'healthcheck',
+  'status',
+  'reload',
+  'config',
+  'keygen',
+  'map',
+  'probe',
+  'nearest',
+  'advise',
+]
 
 test.each([[[]], [['help']], [['--help']], [['-h']], [['--h']]])('%j prints the commands', async (args) => {
   const { code, stdout, stderr } = await derpfleet(args)

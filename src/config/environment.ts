@@ -25,8 +25,8 @@ const UNSUPPORTED_ENV: Readonly<Record<string, string>> = {
   TS_DEBUG_KEY_PATH: 'the pages are on -admin, not on the DERP port',
 }
 
-/** Variables with the relay's prefix that are not options: the tests' cache of foreign programs. */
-const OTHER_OWN_VARIABLES: readonly string[] = ['DERPFLEET_CACHE']
+/** Variables with the relay's prefix that are not options: the tests' cache of foreign programs, and bin/derpfleet's Node. */
+const OTHER_OWN_VARIABLES: readonly string[] = ['DERPFLEET_CACHE', 'DERPFLEET_NODE_PROGRAM']
 
 /**
  * Kubernetes describes each service of a namespace to its pods in variables that begin with the service's name:

@@ -1,6 +1,6 @@
 // The runtime's own stream handles, on which Node's sockets are built: declarations of what is used here, and how to get
-// them. None of this is a public interface of Node. `handle-selftest.ts` tests it at each start; where the test fails, the
-// relay works over public sockets (docs/decisions/0005).
+// them. None of this is a public interface of Node. `handle-selftest.ts` tests it at each start. On other lines of Node, and
+// where the test fails, the relay works over public sockets (docs/decisions/0005, docs/decisions/0025).
 
 import type { SecureContext } from 'node:tls'
 
@@ -99,8 +99,20 @@ interface TlsBinding {
   wrap(handle: TcpHandle, context: unknown, isServer: boolean, hasActiveWrite: boolean): TlsHandle
 }
 
-/** The handles of this runtime. Throws if it has none of this kind. */
+/** The lines of Node whose handles are known: the test suite has passed on each. */
+const KNOWN_LINES: readonly number[] = [22, 24]
+
+/**
+ * The handles of this runtime.
+ *
+ * @throws Error if they are not known
+ */
 export function runtimeHandles(): RuntimeHandles {
+  const { node } = process.versions
+  if (!KNOWN_LINES.includes(Number.parseInt(node, 10)))
+    throw new Error(
+      `the internals of Node ${node} are not known; those of Node ${KNOWN_LINES.join(' and ')} are`,
+    )
   const runtime = process as unknown as { binding(name: string): unknown }
   const streams = runtime.binding('stream_wrap') as StreamBinding
   const tls = runtime.binding('tls_wrap') as TlsBinding

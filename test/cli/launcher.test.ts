@@ -28,13 +28,20 @@ function addNode(folder: TemporaryFolder, path: string): string {
   return node
 }
 
-/** A `node` on the PATH that reports a version, and prints a line when it is run. */
-function addSystemNode(folder: TemporaryFolder, version: string): void {
-  folder.write(
-    'bin/node',
-    `#!/bin/sh\n[ "$1" = --version ] && echo ${version} || echo "system node runs $6"\n`,
-    0o755,
-  )
+/**
+ * A `node` that reports a version, and prints its last argument when it is run.
+ *
+ * @param path where; without it, on the PATH
+ * @param refused a flag that it does not have
+ */
+function addFakeNode(folder: TemporaryFolder, version: string, path = 'bin/node', refused = '-'): string {
+  const lines = [
+    '#!/bin/sh',
+    'for last; do :; done',
+    `case $* in *${refused}=*) exit 9 ;; esac`,
+    `[ "$last" = --version ] && echo ${version} || echo "${version} runs $last"`,
+  ]
+  return folder.write(path, `${lines.join('\n')}\n`, 0o755)
 }
 
 function run(program: string, folder: TemporaryFolder, ...args: string[]): Promise<RunResult> {
@@ -48,7 +55,7 @@ test.each([
 ])('prefers Node %s to the system’s', async (_name, path) => {
   using folder = new TemporaryFolder()
   const program = installPackage(folder)
-  addSystemNode(folder, 'v22.20.0')
+  addFakeNode(folder, 'v22.20.0')
   addNode(folder, path)
   const { code, stdout } = await run(program, folder, 'serve', 'a b', '')
   expect(code).toBe(0)
@@ -105,30 +112,71 @@ test.each([
   expect(await relay.stop()).toEqual({ code: 0, signal: null })
 })
 
-test.each(['v22.18.0', 'v22.23.3'])("uses the system's node %s", async (version) => {
+test.each(['v22.18.0', 'v22.23.3', 'v23.6.0', 'v24.0.0', 'v24.21.0', 'v26.10.0', 'v100.0.0'])(
+  "uses the system's node %s",
+  async (version) => {
+    using folder = new TemporaryFolder()
+    const program = installPackage(folder)
+    addFakeNode(folder, version)
+    const { code, stdout } = await run(program, folder)
+    expect([code, stdout]).toEqual([0, `${version} runs ${folder.at(`${PACKAGE}/dist/main.js`)}\n`])
+  },
+)
+
+test('leaves out flags that a later Node no longer has', async () => {
   using folder = new TemporaryFolder()
   const program = installPackage(folder)
-  addSystemNode(folder, version)
+  addFakeNode(folder, 'v28.0.0', 'bin/node', '--heap-growing-percent')
   const { code, stdout } = await run(program, folder)
-  expect([code, stdout]).toEqual([0, `system node runs ${folder.at(`${PACKAGE}/dist/main.js`)}\n`])
+  expect([code, stdout]).toEqual([0, `v28.0.0 runs ${folder.at(`${PACKAGE}/dist/main.js`)}\n`])
 })
 
-test.each(['v20.19.0', 'v22.17.1', 'v24.1.0'])(
+test.each(['v20.19.0', 'v22.17.1', 'v23.5.0', 'no version'])(
   "refuses the system's node %s with an explanation",
   async (version) => {
     using folder = new TemporaryFolder()
     const program = installPackage(folder)
-    addSystemNode(folder, version)
+    addFakeNode(folder, version)
     const { code, stdout, stderr } = await run(program, folder)
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(
-      new RegExp(
-        `needs Node 22\\.18 or a later 22\\.x; .*${NODE_PACKAGE}.*the system's node is ${version}\n`,
-      ),
+      new RegExp(`needs Node 22\\.18 or later; .*${NODE_PACKAGE}.*the system's node is ${version}\n`),
     )
     expect(stderr).toContain(`npm install`)
   },
 )
+
+test('says so if there is no node at all', async () => {
+  using folder = new TemporaryFolder()
+  const program = installPackage(folder)
+  mkdirSync(folder.at('bin'))
+  for (const tool of ['dirname', 'readlink', 'tr', 'uname'])
+    symlinkSync(`/usr/bin/${tool}`, folder.at(`bin/${tool}`))
+  const { code, stderr } = await runProcess(program, [], { env: { PATH: folder.at('bin') } })
+  expect(code).toBe(1)
+  expect(stderr).toContain(`the package ${NODE_PACKAGE} is not installed, and the system's node is none\n`)
+})
+
+test("runs under the Node that DERPFLEET_NODE_PROGRAM names instead of the package's, or says why not", async () => {
+  using folder = new TemporaryFolder()
+  const program = installPackage(folder)
+  addNode(folder, `${PACKAGE}/node_modules/${NODE_PACKAGE}/bin/node`)
+  const under = (node: string): Promise<RunResult> =>
+    runProcess(program, [], { env: { PATH: '/usr/bin:/bin', DERPFLEET_NODE_PROGRAM: node } })
+
+  const { code, stdout } = await under(addFakeNode(folder, 'v24.21.0', 'other/node'))
+  expect([code, stdout]).toEqual([0, `v24.21.0 runs ${folder.at(`${PACKAGE}/dist/main.js`)}\n`])
+
+  for (const [node, version] of [
+    [addFakeNode(folder, 'v20.19.0', 'old/node'), 'v20.19.0'],
+    [folder.at('nowhere/node'), 'none'],
+  ] as const)
+    expect(await under(node)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `derpfleet: needs Node 22.18 or later; DERPFLEET_NODE_PROGRAM is ${node}, whose version is ${version}\n`,
+    })
+})
 
 test('reports a missing program', async () => {
   using folder = new TemporaryFolder()

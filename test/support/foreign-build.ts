@@ -1,7 +1,8 @@
 // The recipes that build the foreign programs. They use only the package clients of this machine: Go's for the Go
-// programs, the system's for the browser. A recipe writes into a given folder and returns the path of the program.
+// programs, npm for another Node, the system's for the browser. A recipe writes into a given folder and returns the path of the program.
 // foreign.ts keeps the program and ensures that only one build runs at a time.
 
+import { createHash } from 'node:crypto'
 import { access, appendFile, chmod, constants, copyFile, readFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { runOk, runProcess } from './process.ts'
@@ -21,6 +22,13 @@ const derperVersion = '1.104.5'
 const headscaleVersion = '0.29.1'
 const natsVersion = '2.15.2'
 const pebbleVersion = '2.10.1'
+/** A line of Node that the relay also runs on; the one that it comes with is in package.json. */
+const nodeVersion = '24.21.0'
+/** Of the package of that version for this machine's processor. */
+const nodeIntegrity: Readonly<Record<string, string>> = {
+  x64: 'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
+  arm64: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
+}
 /** golang.org/x/crypto, which has the ACME client of derper. */
 const cryptoVersion = '0.54.0'
 
@@ -43,6 +51,7 @@ export const recipes = {
   'pebble-challtestsrv': pebbleRecipe('pebble-challtestsrv'),
   autocert: { version: cryptoVersion, build: buildAutocert },
   testcontrol: { version: clientVersion, build: buildTestControl },
+  'node-24': { version: nodeVersion, build: fetchNode },
 } as const satisfies Record<string, Recipe>
 
 const browserNames = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
@@ -97,6 +106,21 @@ export function moduleRecipe(name: string, source: string, version: string): Rec
 /** An ACME authority for tests, and the DNS server that it asks. */
 function pebbleRecipe(name: string): Recipe {
   return moduleRecipe(name, `github.com/letsencrypt/pebble/v2/cmd/${name}`, pebbleVersion)
+}
+
+/** npm's package is only the program of nodejs.org. */
+async function fetchNode(folder: string): Promise<string> {
+  const name = `node-linux-${process.arch}`
+  const expected = nodeIntegrity[process.arch]
+  if (process.platform !== 'linux' || expected === undefined) throw new Error(`there is no package ${name}`)
+  const printed = await runOk('npm', ['pack', '--json', `${name}@${nodeVersion}`], { cwd: folder })
+  const packed = join(folder, `${name}-${nodeVersion}.tgz`)
+  const digest = createHash('sha512')
+    .update(await readFile(packed))
+    .digest('base64')
+  if (`sha512-${digest}` !== expected) throw new Error(`${name} ${nodeVersion} is another one: ${printed}`)
+  await runOk('tar', ['-xzf', packed, '-C', folder, 'package/bin/node'])
+  return join(folder, 'package/bin/node')
 }
 
 /** A program of ours around derper's ACME client. */

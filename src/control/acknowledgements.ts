@@ -1,25 +1,31 @@
-// Which relay threads have yet to acknowledge an edition of something that was sent to all of them. A thread that ends needs
-// no answer: the one that takes its place is given the latest edition before it listens. Runs on the control thread.
+// Which relay threads have yet to answer a mark, which a thread does when it has handled all that it was sent before. A thread that
+// ends needs no answer: the one that takes its place is given what holds before it listens. Runs on the control thread.
 
 interface Waiting {
-  readonly edition: number
+  readonly mark: number
   readonly threads: Set<number>
   readonly resolve: () => void
 }
 
 export class Acknowledgements {
   readonly #waiting = new Set<Waiting>()
+  #mark = 0
 
-  /** Resolves when each of these threads has acknowledged this edition or a later one, or has ended. */
-  async of(edition: number, threads: readonly number[]): Promise<void> {
+  /**
+   * Resolves when each of these threads has answered, or has ended.
+   * @param send sends them a mark
+   */
+  async of(threads: readonly number[], send: (mark: number) => void): Promise<void> {
     if (threads.length === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#waiting.add({ edition, threads: new Set(threads), resolve })
+    const mark = ++this.#mark
+    this.#waiting.add({ mark, threads: new Set(threads), resolve })
+    send(mark)
     await promise
   }
 
-  acknowledged(thread: number, edition: number): void {
-    for (const waiting of this.#waiting) if (waiting.edition <= edition) this.#strike(waiting, thread)
+  acknowledged(thread: number, mark: number): void {
+    for (const waiting of this.#waiting) if (waiting.mark <= mark) this.#strike(waiting, thread)
   }
 
   threadEnded(thread: number): void {

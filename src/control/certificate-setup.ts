@@ -17,7 +17,7 @@ import type { Service } from './service.ts'
 
 export interface CertificateSetupParts {
   readonly log: Log
-  readonly threads: Pick<RelayThreads, 'broadcast' | 'present'>
+  readonly threads: Pick<RelayThreads, 'broadcast' | 'handled'>
   /** Of the HTTP port; undefined without one. */
   readonly challenges: HttpChallenges | undefined
   readonly run: Pick<Run, 'isNewest'>
@@ -36,7 +36,7 @@ export function makeCertificates(
     now: Date.now,
     makeSource,
     broadcast: (message) => threads.broadcast(message),
-    present: () => threads.present,
+    handled: async () => await threads.handled(),
   })
 }
 

@@ -22,7 +22,6 @@ import type { Log, LogFields } from '#ops/log.ts'
 import type { NamedCertificate } from '#protocol/certificate-pem.ts'
 import { tlsIdentity } from '#transport/tls-identity.ts'
 import type { ToRelayThread } from '#worker/thread-messages.ts'
-import { Acknowledgements } from './acknowledgements.ts'
 import type { Service } from './service.ts'
 
 /** How often the dates of certificates are looked at; the shortest certificates live for days. */
@@ -36,8 +35,8 @@ export interface CertificatesParts {
   readonly makeSource: (host: CertificateHost, tlsAlpn: ChallengePort['tlsAlpn']) => CertificateSource
   /** Sends a message to all relay threads. */
   readonly broadcast: (message: ToRelayThread) => void
-  /** By slot: whether there is a relay thread. */
-  readonly present: () => readonly boolean[]
+  /** Resolves when they have handled all that they were sent. */
+  readonly handled: () => Promise<void>
 }
 
 /** A certificate in use, parsed. */
@@ -55,7 +54,6 @@ export class Certificates implements Service, CertificateHost {
   readonly #parts: CertificatesParts
   readonly #source: CertificateSource
   readonly #meta: MetaLife
-  readonly #acknowledgements = new Acknowledgements()
   readonly #failures = new Map<string, number>(CERTIFICATE_FAILURES.map((reason) => [reason, 0]))
   readonly #challenges = new Map<string, NamedCertificate>()
   #inUse: readonly InUse[] = []
@@ -63,7 +61,6 @@ export class Certificates implements Service, CertificateHost {
   #lastFailure: CertificateFailure | undefined = undefined
   /** The PEM of the meta certificate that the threads were given last. */
   #sentMeta = ''
-  #edition = 0
   #hasStarted = false
   #warnedOf: X509Certificate | undefined = undefined
   #timer: NodeJS.Timeout | undefined = undefined
@@ -142,21 +139,12 @@ export class Certificates implements Service, CertificateHost {
     this.#parts.log.warn(LogEvent.certificateRefused, { reason, problem: text, inUse, retryInMs })
   }
 
-  // ── events of the relay threads ──
-
-  acknowledged(thread: number, edition: number): void {
-    this.#acknowledgements.acknowledged(thread, edition)
-  }
-
-  threadEnded(thread: number): void {
-    this.#acknowledgements.threadEnded(thread)
-  }
-
   #tlsAlpn(): ChallengePort['tlsAlpn'] {
     return {
       set: async (name, pem) => {
         this.#challenges.set(name, { names: [name], pem })
-        await this.#acknowledgements.of(this.#send(), this.#threads())
+        this.#send()
+        await this.#parts.handled()
       },
       clear: (name) => {
         if (this.#challenges.delete(name)) this.#send()
@@ -164,18 +152,12 @@ export class Certificates implements Service, CertificateHost {
     }
   }
 
-  /** Gives the threads all that is in use, and returns the edition that they will acknowledge. */
-  #send(): number {
-    const edition = ++this.#edition
+  /** Gives the threads all that is in use. */
+  #send(): void {
     this.#sentMeta = this.#meta.pem(this.#parts.now())
     const certificates = this.#inUse.map(({ names, pem }) => ({ names, pem }))
     const set = { certificates, meta: this.#sentMeta, challenges: [...this.#challenges.values()] }
-    this.#parts.broadcast({ kind: 'certificates', edition, set })
-    return edition
-  }
-
-  #threads(): number[] {
-    return this.#parts.present().flatMap((isPresent, index) => (isPresent ? [index] : []))
+    this.#parts.broadcast({ kind: 'certificates', set })
   }
 
   /** Renews the meta certificate when it is time, and warns once of a certificate that nobody has renewed. */

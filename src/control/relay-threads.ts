@@ -12,6 +12,7 @@ import { AcceptBudget } from '#transport/accept-budget.ts'
 import { DRAIN_CLIENT_MS_MAX, type DrainTimes } from '#relay/relay-drain.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
 import { relayNiceness } from '#worker/thread-priority.ts'
+import { Acknowledgements } from './acknowledgements.ts'
 import type { InheritedDescriptors } from './inherited-listeners.ts'
 import { LoopTimes } from './loop-time.ts'
 import type { LoopTime } from '#ops/metrics.ts'
@@ -93,6 +94,7 @@ export class RelayThreads implements Service {
   readonly #accepts = AcceptBudget.memory()
   readonly #policy = new RestartPolicy()
   readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #acknowledgements = new Acknowledgements()
   /** The last message of each retained kind. */
   readonly #retained = new Map<ToRelayThread['kind'], ToRelayThread>()
   /** Undefined until all threads listen. */
@@ -192,6 +194,15 @@ export class RelayThreads implements Service {
     for (const { thread } of this.#slots) thread?.send(message)
   }
 
+  /** Resolves when each thread has handled all that it was sent before, or has ended. */
+  async handled(): Promise<void> {
+    const present = this.#slots.filter(({ thread }) => thread !== undefined)
+    const indices = present.map(({ index }) => index)
+    await this.#acknowledgements.of(indices, (mark) => {
+      for (const { thread } of present) thread?.send({ kind: 'mark', mark })
+    })
+  }
+
   send(thread: number, message: ToRelayThread): void {
     this.#slots[thread]?.thread?.send(message)
   }
@@ -222,6 +233,7 @@ export class RelayThreads implements Service {
     const ends = await Promise.allSettled(
       this.#slots.map(async ({ thread }) => await thread?.stop({ kind: 'stop' })),
     )
+    for (const { index } of this.#slots) this.#acknowledgements.threadEnded(index)
     for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 
@@ -244,6 +256,7 @@ export class RelayThreads implements Service {
       // Question numbers belong to one thread, so an answer must reach that thread or none.
       onMessage: (message) => {
         if (message.kind === 'drained') return slot.drained.resolve()
+        if (message.kind === 'marked') return this.#acknowledgements.acknowledged(index, message.mark)
         this.#parts.onMessage(message, { index, send: (answer) => thread.send(answer) })
       },
       onEnd: (error) => this.#onEnd(slot, error),
@@ -288,6 +301,7 @@ export class RelayThreads implements Service {
     for (const { thread } of this.#slots) thread?.send({ kind: 'threadEnded', thread: slot.index })
     if (this.#endpoint === undefined) this.#startFailure ??= error
     slot.drained.resolve()
+    this.#acknowledgements.threadEnded(slot.index)
     if (this.#endpoint === undefined || this.#isStopping) return
     if (this.#isDraining) {
       return this.#parts.onDeath({ thread: slot.index, error, sessions, restartInMs: undefined })

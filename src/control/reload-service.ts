@@ -44,6 +44,8 @@ export interface ReloadParts {
   readonly fileOwners: readonly FileOwner[]
   /** Puts settings in use; they have been checked. */
   readonly apply: (now: LiveSettings, before: LiveSettings) => void
+  /** The relay threads, which use what is new when they have handled it. */
+  readonly threads: { handled(): Promise<void> }
 }
 
 /** What a reload has done. With problems, the previous configuration, or the previous content of a file, stays in use. */
@@ -110,12 +112,14 @@ export class ReloadService implements Service {
   }
 
   async #reload(): Promise<ReloadResult> {
-    const { fileOwners, log, notify } = this.#parts
+    const { fileOwners, log, notify, threads } = this.#parts
     // Signals that have arrived together are read one by one in this turn of the loop; one reload answers all of them.
     await nextTurn()
     notify?.reloading()
     const config = this.#reloadConfig()
     const files = (await Promise.all(fileOwners.map(async (owner) => await owner.reload()))).flat()
+    // Whoever asked for a reload may rely on it from the answer on.
+    await threads.handled()
     const found = files.map(({ path, result }) => ({ path, result }))
     log.info(LogEvent.relayReloaded, { changed: config.changed, files: found })
     notify?.reloaded()

@@ -62,7 +62,7 @@ export class ThreadDispatch {
   }
 
   onMessage(message: FromRelayThread, from: MessageSource): void {
-    const { log, links, fleet, looks, admission, certificates, keyDirectory, quality } = this.#parts
+    const { log, links, fleet, looks, admission, keyDirectory, quality } = this.#parts
     switch (message.kind) {
       case 'askAdmission':
         return admission.ask(from.index, message, (answer) =>
@@ -91,8 +91,6 @@ export class ThreadDispatch {
         return void quality.roundTripsRead(message.roundTrips)
       case 'lookUpKey':
         return keyDirectory?.lookUp(from.index, message.key)
-      case 'certificatesUsed':
-        return certificates?.acknowledged(from.index, message.edition)
       case 'handleSelfTestFailed':
         return log.warn(LogEvent.handleSelfTestFailed, { reason: message.text })
       case 'runtimeWarning':
@@ -105,13 +103,12 @@ export class ThreadDispatch {
   }
 
   onDeath(death: ThreadDeath): void {
-    const { log, links, fleet, admission, certificates, keyDirectory, readiness } = this.#parts
+    const { log, links, fleet, admission, keyDirectory, readiness } = this.#parts
     log.error(LogEvent.threadDied, { ...death })
     links.forget(death.thread)
     fleet.threadEnded(death.thread)
     admission.forget(death.thread)
     keyDirectory?.threadEnded(death.thread)
-    certificates?.threadEnded(death.thread)
     this.#parts.run.threadDied()
     readiness.threadsChanged()
   }

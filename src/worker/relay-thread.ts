@@ -148,8 +148,7 @@ class RelayThread {
       case 'publishedPages':
         return this.#published.use(message.pages)
       case 'certificates':
-        this.#tls?.use(message.set)
-        return this.#send({ kind: 'certificatesUsed', edition: message.edition })
+        return this.#tls?.use(message.set)
       case 'liveSettings':
         return this.#useSettings(message.settings)
       case 'endUnacknowledged':
@@ -174,6 +173,8 @@ class RelayThread {
         return this.#relay.otherRunDrains(message.forMs)
       case 'drain':
         return this.#drain(message.times)
+      case 'mark':
+        return this.#send({ kind: 'marked', mark: message.mark })
       case 'stop':
         return void this.#stop()
     }

@@ -62,8 +62,8 @@ export type ToRelayThread =
   | { readonly kind: 'publicStatus'; readonly page: StatusPage }
   /** All pages that the DERP port has from now on beside its own. */
   | { readonly kind: 'publishedPages'; readonly pages: readonly PublishedPage[] }
-  /** What new TLS handshakes present from now on; answered with `certificatesUsed`. */
-  | { readonly kind: 'certificates'; readonly edition: number; readonly set: CertificateSet }
+  /** What new TLS handshakes present from now on. */
+  | { readonly kind: 'certificates'; readonly set: CertificateSet }
   /** The settings that a reload has changed, or may have. */
   | { readonly kind: 'liveSettings'; readonly settings: ThreadSettings }
   /** Ends the sessions of remotes that no longer acknowledge. */
@@ -85,6 +85,8 @@ export type ToRelayThread =
   | { readonly kind: 'answerSibling'; readonly key: Uint8Array; readonly state: Uint8Array }
   /** Refuses connections from now on and moves all clients away, within the times given. */
   | { readonly kind: 'drain'; readonly times: DrainTimes }
+  /** Answered with `marked`, when all that was sent before it has been handled. */
+  | { readonly kind: 'mark'; readonly mark: number }
   | { readonly kind: 'stop' }
 
 /** A login, for the log. */
@@ -141,8 +143,8 @@ export type FromRelayThread =
   /** The thread listens over public sockets because the runtime's handles are not as it expects. */
   | { readonly kind: 'handleSelfTestFailed'; readonly text: string }
   | RuntimeWarning
-  /** Every TLS handshake of this thread that begins from now on presents that edition. */
-  | { readonly kind: 'certificatesUsed'; readonly edition: number }
+  /** All that was sent to this thread before that mark is in use. */
+  | { readonly kind: 'marked'; readonly mark: number }
   /** This thread's links to the siblings of that edition; sent once a second and whenever the state of a link changes. */
   | { readonly kind: 'linkReports'; readonly edition: number; readonly links: readonly SiblingReport[] }
   /** A sibling with this key tells its state. */

@@ -1,6 +1,7 @@
 // The owner of certificates: what it tells the threads, when it considers them told, and what it says of failures.
 
 import { randomBytes } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type {
   CertificateHost,
@@ -34,9 +35,9 @@ class Puppet implements CertificateSource {
 }
 
 class Setup {
-  readonly sent: { edition: number; set: CertificateSet }[] = []
+  readonly sent: { set: CertificateSet }[] = []
   log = ''
-  present = [true, true]
+  handled = Promise.withResolvers<void>()
   readonly certificates: Certificates
   puppet!: Puppet
 
@@ -49,7 +50,7 @@ class Setup {
       broadcast: (message) => {
         if (message.kind === 'certificates') this.sent.push(message)
       },
-      present: () => this.present,
+      handled: async () => await this.handled.promise,
     })
   }
 
@@ -74,31 +75,24 @@ afterEach(async () => {
 
 it('starts without a certificate, is not ready, and gives the threads the first one', () => {
   const { certificates, puppet, sent } = setup
-  expect(sent).toMatchObject([{ edition: 1, set: { certificates: [], challenges: [] } }])
+  expect(sent).toMatchObject([{ set: { certificates: [], challenges: [] } }])
   expect(certificates.status.certificates).toEqual([])
   const one = sourced()
   puppet.host.use([one])
-  expect(sent[1]).toMatchObject({ edition: 2, set: { certificates: [{ names: one.names, pem: one.pem }] } })
+  expect(sent[1]).toMatchObject({ set: { certificates: [{ names: one.names, pem: one.pem }] } })
   expect(certificates.status.certificates).toMatchObject([{ hostname: 'derp.example', origin: 'acme' }])
   expect(setup.events()).toEqual(['certificate_loaded'])
 })
 
-it('a challenge is set when every thread uses it; a thread that dies is not waited for', async () => {
-  const { certificates, puppet, sent } = setup
+it('a challenge is set when the threads use it', async () => {
+  const { puppet, sent } = setup
   let isSet = false
   const setting = puppet.tlsAlpn.set('derp.example', goodPair('derp.example')).then(() => (isSet = true))
-  const { edition } = sent.at(-1) ?? { edition: 0 }
-  certificates.acknowledged(0, edition)
-  certificates.acknowledged(1, edition - 1)
-  await Promise.resolve()
+  await nextTurn()
   expect(isSet).toBe(false)
-  certificates.threadEnded(1)
+  setup.handled.resolve()
   await setting
-  setup.present = [true, false]
-  const again = puppet.tlsAlpn.set('other.example', goodPair('other.example'))
-  // A later edition says all that an earlier one did.
-  certificates.acknowledged(0, (sent.at(-1)?.edition ?? 0) + 1)
-  await again
+  await puppet.tlsAlpn.set('other.example', goodPair('other.example'))
   expect(sent.at(-1)?.set.challenges.map(({ names }) => names)).toEqual([['derp.example'], ['other.example']])
   puppet.tlsAlpn.clear('derp.example')
   puppet.tlsAlpn.clear('derp.example')

@@ -1,7 +1,7 @@
 // What a reload changes in a relay that serves, seen by its clients. The relay is a process, and its settings are in a file.
 
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -126,6 +126,18 @@ test.concurrent('applications are refused, and admitted again', async () => {
   expect(await relay.isAdmitted()).toBe(true)
   await relay.reload('')
   expect(await relay.isAdmitted(app)).toBe(true)
+})
+
+test.concurrent('a reload is answered when every thread uses it', async () => {
+  await using relay = await ReloadingRelay.start('')
+  const request = relay.folder.write('pause-relay', '')
+  await waitUntil('a thread pauses', () => !existsSync(request))
+  const startedAt = performance.now()
+  const { code } = await relay.reload('disallow-app-names: [forbidden]\n')
+  expect(code).toBe(0)
+  // The pause lasts two seconds, of which the first may be over.
+  expect(performance.now() - startedAt).toBeGreaterThan(1_000)
+  expect(await relay.isAdmitted({ appName: 'forbidden' })).toBe(false)
 })
 
 test.concurrent('the verifier changes: none, one, another one, none', async ({ onTestFinished }) => {

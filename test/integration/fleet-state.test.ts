@@ -116,8 +116,9 @@ describe.skipIf('missing' in found)('two derpfleets and a derper', { timeout: TI
       node,
       '-mesh-ca-file',
       file('authority.crt'),
+      // Two relays that are killed together are down within seconds of each other, and neither leaves the map before the majority is lost.
       '-map-removal',
-      '1s',
+      '10s',
     ]
     const own = [
       '-threads',

@@ -353,9 +353,13 @@ it('every metric moves', { timeout: 90_000 }, async () => {
     await look()
     return live.moved.has('derp_admission_backend_up')
   })
-  const draining = here.drain()
-  await look()
+  let isDrained = false
+  const draining = here.drain().finally(() => (isDrained = true))
+  // How many clients are left moves while they leave.
+  while (!isDrained) await look()
   await draining
+  // Pages are made a few times a second.
+  await sleep(500)
   await look()
 
   const documented = await documentedMetrics()

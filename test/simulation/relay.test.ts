@@ -23,8 +23,9 @@ it.each([1, 3])(
         'unknown_dest data',
         'queue_head data',
         'queue_head disco',
-        'queue_age data',
         'gone_disconnected data',
+        // Deaths of threads take the readers away that take nothing: rarely, all of them before a packet has grown old.
+        ...(threads === 1 ? ['queue_age data'] : []),
       ]),
     )
     if (threads > 1) expect(simulation.relay.count('receivedFromThreads')).toBeGreaterThan(100_000)

@@ -1,9 +1,12 @@
 // The program as a process whose settings are in a file that a test replaces, with its clients.
 
+import { fileURLToPath } from 'node:url'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
 import { derpfleet, FREE_PORTS, startDerpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import type { RunningProcess, RunResult } from './process.ts'
+
+const TROUBLED_THREAD = fileURLToPath(new URL('troubled-thread.ts', import.meta.url))
 
 type Line = Record<string, unknown>
 
@@ -24,7 +27,11 @@ export class ReloadingRelay implements AsyncDisposable {
   }
 
   get env(): Record<string, string> {
-    return { STATE_DIRECTORY: this.folder.at('state') }
+    return {
+      STATE_DIRECTORY: this.folder.at('state'),
+      TROUBLE_FOLDER: this.folder.path,
+      NODE_OPTIONS: `--import ${TROUBLED_THREAD}`,
+    }
   }
 
   get process(): RunningProcess {

@@ -10,6 +10,8 @@ import { join } from 'node:path'
 import { isMainThread, workerData } from 'node:worker_threads'
 
 const LOOK_MS = 20
+/** Less than a watchdog waits. */
+const PAUSE_MS = 2_000
 
 function fifo(folder: string): string {
   const path = join(folder, 'fifo')
@@ -35,6 +37,7 @@ if (!isMainThread && folder !== undefined && data !== null && 'counters' in data
     if (isRequested('spin')) for (;;);
     // As still as a loop is busy, so that other tests keep their processors; terminating the thread interrupts both.
     if (isRequested('hang')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+    if (isRequested('pause')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS)
     // Blocks in the system until the pipe has a writer, which is never; even terminating the thread does not interrupt it.
     if (isRequested('block')) readFileSync(fifo(folder))
   }, LOOK_MS).unref()

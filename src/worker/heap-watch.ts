@@ -10,7 +10,10 @@
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-/** The part of the limit that only young objects may use: three half-spaces of 16 MiB, V8's default on 64 bits. */
+/**
+ * The part of the limit that only young objects may use, at most: Node 22's choice, three half-spaces of 16 MiB. bin/derpfleet
+ * sets three of 2 MiB on every line of Node; Node 24's choice would be three of 64.
+ */
 const YOUNG_BYTES = 50_331_648
 /** Beyond this share collections become frequent; what is left is room for one second's growth. */
 const FULL_SHARE = 0.85

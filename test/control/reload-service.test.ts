@@ -277,6 +277,7 @@ test.concurrent('the configuration file is watched, and read once it has settled
     async () => await relay.isAdmitted({ appName: 'forbidden' }),
     10_000,
   )
+  await waitUntil('the change is logged', () => relay.logged('relay_reloaded').length === 1, 10_000)
   expect(relay.logged('relay_reloaded')).toMatchObject([
     { changed: [expect.stringContaining('-disallow-app-names')] },
   ])

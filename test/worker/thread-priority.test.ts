@@ -7,14 +7,17 @@ import { TemporaryFolder } from '../config/temporary-folder.ts'
 
 const RELAY_THREADS = 2
 
-/** Of each thread by its name in the kernel: `node` for the main thread and the workers. */
+/** The names in the kernel of the main thread and the workers: on Node 22 that of the program, since then their own. */
+const NAMES = ['(node)', '(MainThread)', '(WorkerThread)']
+
+/** Of each of these threads. */
 function nicenessOf(pid: number): readonly number[] {
   const stats = readdirSync(`/proc/${pid}/task`).map((task) =>
     readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8'),
   )
   // proc(5): the niceness is field 19; the name is field 2, in parentheses.
   return stats
-    .filter((stat) => stat.includes('(node)'))
+    .filter((stat) => NAMES.some((name) => stat.includes(name)))
     .map((stat) => Number(stat.split(') ')[1]?.split(' ')[16]))
 }
 

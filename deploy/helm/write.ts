@@ -1,5 +1,5 @@
 // Copies the rules of deploy/prometheus and the dashboards of deploy/grafana into the Helm chart, which can only have files in
-// its own folder:
+// its own folder, and the version of package.json into its Chart.yaml:
 //
 //   node deploy/helm/write.ts
 
@@ -41,4 +41,19 @@ export function copyToChart(): void {
   for (const [path, text] of Object.entries(copiedFiles())) writeFileSync(join(FILES, path), text)
 }
 
-if (import.meta.main) copyToChart()
+/** Chart.yaml with the version of package.json in both of its places. */
+export function chartText(chart: string, version: string): string {
+  return chart.replaceAll(/^(version|appVersion): .*$/gm, `$1: ${version}`)
+}
+
+function setVersion(): void {
+  const path = join(import.meta.dirname, 'derpfleet/Chart.yaml')
+  const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')
+  const { version } = JSON.parse(text) as { version: string }
+  writeFileSync(path, chartText(readFileSync(path, 'utf8'), version))
+}
+
+if (import.meta.main) {
+  copyToChart()
+  setVersion()
+}

@@ -10,7 +10,9 @@ import { Metrics } from '#ops/metrics.ts'
 import { Varz } from '#ops/varz.ts'
 import { packageVersion } from '#ops/version.ts'
 import type { InheritedSocket } from '#transport/inherited-sockets.ts'
+import { yieldToPackets } from '#worker/thread-priority.ts'
 import { metricSources, type MetricParts } from './metric-sources.ts'
+import { PageFlood } from './page-flood.ts'
 import type { RegionsService } from './regions-service.ts'
 import type { OverviewService } from './overview-service.ts'
 import type { Service } from './service.ts'
@@ -26,6 +28,7 @@ export interface AdminParts extends MetricParts {
 export class AdminService implements Service {
   readonly #parts: AdminParts
   readonly #inherited: InheritedSocket | undefined
+  readonly #flood = new PageFlood({ now: () => performance.now(), onChange: yieldToPackets })
   #endpoint: Endpoint
   #server: AdminServer | undefined = undefined
   #scraped = Promise.withResolvers<void>()
@@ -65,11 +68,13 @@ export class AdminService implements Service {
     })
     const at = { ...this.#endpoint, descriptor: this.#inherited?.descriptor }
     this.#server = new AdminServer(at, pages, log, tokenVerbs)
+    this.#server.onRequest = () => this.#flood.noteRequest()
     this.#endpoint = await this.#server.start()
   }
 
   async stop(): Promise<void> {
     this.#parts.overview.stream.close()
     await this.#server?.close()
+    this.#flood.stop()
   }
 }

@@ -44,6 +44,8 @@ export class AdminServer {
   readonly #log: Log
   readonly #verbs: TokenVerbs | undefined
   readonly #server: Server
+  /** A request has come, whatever its answer. */
+  onRequest: () => void = () => undefined
   readonly #connections = new AdminConnections(CONNECTIONS_MAX, PENDING_REQUESTS_MAX)
 
   /** @param verbs for callers with a token; undefined: none */
@@ -93,6 +95,7 @@ export class AdminServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.onRequest()
     const answered = new Promise<void>((resolve) => {
       response.once('close', resolve)
     })

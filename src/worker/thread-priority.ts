@@ -14,6 +14,8 @@ const STUN_NICENESS = -10
  * processor is still enough for health, fleet state and admission.
  */
 const CONTROL_NICENESS_MORE = 10
+/** A hundredth and a half: what is left on a full machine while pages are requested hundreds of times a second. */
+const FLOOD_NICENESS_MORE = 19
 /** The calling thread; on the main thread, the process's first. */
 const OWN = 0
 
@@ -31,6 +33,11 @@ export function yieldToRelayThreads(): void {
   } catch {
     // Not privileged.
   }
+}
+
+/** For the control thread: pages are requested far more often than they are of use, or no longer. */
+export function yieldToPackets(isFlood: boolean): void {
+  if (usual !== undefined) setOwn(usual + (isFlood ? FLOOD_NICENESS_MORE : CONTROL_NICENESS_MORE))
 }
 
 /** The niceness of relay threads; undefined: the one that they are made with. */

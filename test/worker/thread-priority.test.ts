@@ -3,6 +3,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { FREE_PORTS, startDerpfleet } from '../cli/program.ts'
+import { waitUntil } from '../support/process.ts'
+import { ReloadingRelay } from '../support/reloading-relay.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 
 const RELAY_THREADS = 2
@@ -31,5 +33,21 @@ it.skipIf(process.getuid?.() !== 0)(
     expect(found.filter((niceness) => niceness === -10)).toHaveLength(1)
     expect(found.filter((niceness) => niceness === 10)).toHaveLength(1)
     expect(found.filter((niceness) => niceness === 0).length).toBeGreaterThanOrEqual(RELAY_THREADS)
+  },
+)
+
+it.skipIf(process.getuid?.() !== 0)(
+  'the control thread yields further while pages are requested far too often',
+  async () => {
+    await using relay = await ReloadingRelay.start('')
+    const has = (niceness: number): boolean => nicenessOf(relay.process.pid ?? 0).includes(niceness)
+    const request = async (): Promise<unknown> => await relay.page('/livez')
+    for (let n = 0; n < 50; n++) await request()
+    expect([has(10), has(19)]).toEqual([true, false])
+    await waitUntil('it yields', async () => {
+      await Promise.all(Array.from({ length: 50 }, request))
+      return has(19) && !has(10)
+    })
+    await waitUntil('it is over', () => has(10) && !has(19), 10_000)
   },
 )

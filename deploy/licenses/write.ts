@@ -37,7 +37,7 @@ export function thirdPartyPage(packages: readonly ShippedPackage[] = shippedPack
 <!-- Written by deploy/licenses/write.ts from package-lock.json; a test compares it. -->
 
 derpfleet is under [Apache-2.0](../LICENSE). This page lists the ${packages.length} packages that come with it: what npm installs without development dependencies on Linux
-(glibc), on x64 and arm64. The Debian package has them, too. Each package's folder has the text of its licence, unless the table says otherwise.
+(glibc), on x64 and arm64. The Debian package and the image have them, too. Each package's folder has the text of its licence, unless the table says otherwise.
 
 | licence | packages |
 | --- | --- |

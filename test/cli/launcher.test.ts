@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs'
 import { arch, platform } from 'node:os'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { runProcess, startProcess, type RunResult } from '../support/process.ts'
@@ -10,6 +11,7 @@ import { FREE_PORTS } from './program.ts'
 const PACKAGE = 'lib/node_modules/derpfleet'
 const PRINT_ARGUMENTS =
   'console.log(JSON.stringify([process.execPath, process.execArgv, process.argv.slice(1)]))\n'
+const IMAGE_LAUNCHER = fileURLToPath(new URL('../../deploy/docker/derpfleet', import.meta.url))
 const NODE_PACKAGE = `node-${platform()}-${arch()}`
 
 /** A package as npm installs it: the launcher, a program that prints how it was run, and no Node. */
@@ -48,6 +50,21 @@ function run(program: string, folder: TemporaryFolder, ...args: string[]): Promi
   return runProcess(program, args, { env: { PATH: `${folder.at('bin')}:/usr/bin:/bin` } })
 }
 
+/** What the launcher gives Node, and Node the program. */
+function expectedStart(folder: TemporaryFolder): unknown {
+  return [
+    process.execPath,
+    [
+      '--disable-warning=ExperimentalWarning',
+      '--disable-sigusr1',
+      '--max-semi-space-size=2',
+      '--heap-growing-percent=200',
+      `--openssl-config=${folder.at(`${PACKAGE}/bin/openssl.cnf`)}`,
+    ],
+    [folder.at(`${PACKAGE}/dist/main.js`), 'serve', 'a b', ''],
+  ]
+}
+
 test.each([
   ['inside the package', `${PACKAGE}/node_modules/${NODE_PACKAGE}/bin/node`],
   ['beside the package', `lib/node_modules/${NODE_PACKAGE}/bin/node`],
@@ -59,17 +76,17 @@ test.each([
   addNode(folder, path)
   const { code, stdout } = await run(program, folder, 'serve', 'a b', '')
   expect(code).toBe(0)
-  expect(JSON.parse(stdout)).toEqual([
-    process.execPath,
-    [
-      '--disable-warning=ExperimentalWarning',
-      '--disable-sigusr1',
-      '--max-semi-space-size=2',
-      '--heap-growing-percent=200',
-      `--openssl-config=${folder.at(`${PACKAGE}/bin/openssl.cnf`)}`,
-    ],
-    [folder.at(`${PACKAGE}/dist/main.js`), 'serve', 'a b', ''],
-  ])
+  expect(JSON.parse(stdout)).toEqual(expectedStart(folder))
+})
+
+test('the launcher of the image, which needs no shell, starts the program in the same way', async () => {
+  using folder = new TemporaryFolder()
+  const program = installPackage(folder)
+  copyFileSync(IMAGE_LAUNCHER, program)
+  // Node of its first line is at that path in the image only.
+  const { code, stdout, stderr } = await run(process.execPath, folder, program, 'serve', 'a b', '')
+  expect([code, stderr]).toEqual([0, ''])
+  expect(JSON.parse(stdout)).toEqual(expectedStart(folder))
 })
 
 test('finds its package through links to it', async () => {

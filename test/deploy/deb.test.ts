@@ -54,6 +54,8 @@ describe('the package', () => {
       const regions = folder.at('tree/usr/share/doc/derpfleet/regions.yaml')
       expect(await runOk(program, ['map', 'check', regions], options)).toContain('is valid: 3 regions')
       expect(existsSync(folder.at('tree/usr/lib/sysctl.d/60-derpfleet.conf'))).toBe(true)
+      const bill = readFileSync(folder.at('tree/usr/share/doc/derpfleet/sbom.cdx.json'), 'utf8')
+      expect(JSON.parse(bill).components).toContainEqual(expect.objectContaining({ name: 'koffi' }))
       const modules = readdirSync(folder.at('tree/usr/lib/derpfleet/node_modules'))
       expect(modules).toContain('koffi')
       expect(modules).not.toContain('vitest')

@@ -1,11 +1,12 @@
 // The recipes that build the foreign programs. They use only the package clients of this machine: Go's for the Go
-// programs, npm for another Node, the system's for the browser. A recipe writes into a given folder and returns the path of the program.
+// programs, npm for another Node. A recipe writes into a given folder and returns the path of the program.
 // foreign.ts keeps the program and ensures that only one build runs at a time.
 
 import { createHash } from 'node:crypto'
-import { access, appendFile, chmod, constants, copyFile, readFile } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { appendFile, chmod, copyFile, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { runOk, runProcess } from './process.ts'
+import { findOnPath } from './system-program.ts'
 
 export type Recipe = {
   readonly version: string
@@ -53,32 +54,6 @@ export const recipes = {
   testcontrol: { version: clientVersion, build: buildTestControl },
   'node-24': { version: nodeVersion, build: fetchNode },
 } as const satisfies Record<string, Recipe>
-
-const browserNames = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
-
-/** The path of an installed Chromium, or undefined. */
-export async function findChromium(): Promise<string | undefined> {
-  for (const name of browserNames) {
-    const path = await findOnPath(name)
-    if (path !== undefined) return path
-  }
-  return undefined
-}
-
-/**
- * Installs Chromium from the distribution's packages.
- *
- * @throws Error if this is not a Debian-like system or not root, or if the installation fails.
- */
-export async function installChromium(): Promise<void> {
-  if (process.getuid?.() !== 0) throw new Error('not installed, and only root can install it')
-  if ((await findOnPath('apt-get')) === undefined) throw new Error('not installed, and apt-get is missing')
-  const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutMs: buildTimeoutMs }
-  // Waits for another package run on the same machine instead of failing on its lock.
-  const waiting = ['-q', '-o', 'DPkg::Lock::Timeout=300']
-  await runOk('apt-get', [...waiting, 'update'], options)
-  await runOk('apt-get', [...waiting, 'install', '-y', '--no-install-recommends', 'chromium'], options)
-}
 
 function tailscaleRecipe(name: string): Recipe {
   return {
@@ -235,17 +210,4 @@ export async function needGo(needed: string): Promise<void> {
     if (have < part)
       throw new Error(`needs Go ${needed}, but the PATH has ${stdout.trim() || 'an unknown version'}`)
   }
-}
-
-async function findOnPath(name: string): Promise<string | undefined> {
-  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    const path = join(folder, name)
-    try {
-      await access(path, constants.X_OK)
-      return path
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return undefined
 }

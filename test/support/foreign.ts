@@ -1,5 +1,5 @@
 // Finds the foreign programs that the integration tests and the benchmarks use: Tailscale's client, derper, Headscale,
-// NATS, a browser. The project does not ship them. Each is built once per machine into a cache outside the repository,
+// NATS, a browser, containers. The project does not ship them. Each is built once per machine into a cache outside the repository,
 // one build at a time across all processes, and appears in the cache only when it is complete. Tests do not build: that
 // takes minutes and has commands of its own (npm run foreign; npm run foreign:deploy for the tests of deployments).
 
@@ -9,12 +9,21 @@ import { once } from 'node:events'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { deployRecipes } from './deploy-build.ts'
-import { findChromium, installChromium, type Recipe, recipes as commonRecipes } from './foreign-build.ts'
+import { type Recipe, recipes as commonRecipes } from './foreign-build.ts'
 import { runOk, tail } from './process.ts'
+import { findSystemProgram, installSystemProgram, systemPrograms } from './system-program.ts'
+
+/** What only deployments are tested with. */
+const deployNames: readonly ForeignName[] = [
+  ...(Object.keys(deployRecipes) as (keyof typeof deployRecipes)[]),
+  'podman',
+]
 
 const recipes = { ...commonRecipes, ...deployRecipes } as const satisfies Record<string, Recipe>
 
-export type ForeignName = keyof typeof recipes | 'chromium'
+type RecipeName = keyof typeof recipes
+
+export type ForeignName = RecipeName | keyof typeof systemPrograms
 
 export type Foreign = { readonly path: string } | { readonly missing: string }
 
@@ -29,7 +38,7 @@ const unfinished = '.building-'
 /** Finds a foreign program that was built or installed before. */
 export async function foreign(name: ForeignName): Promise<Foreign> {
   const path = await lookUp(name)
-  const command = name in deployRecipes ? 'npm run foreign:deploy' : 'npm run foreign'
+  const command = deployNames.includes(name) ? 'npm run foreign:deploy' : 'npm run foreign'
   return path === undefined ? { missing: `not on this machine; \`${command}\` builds it` } : { path }
 }
 
@@ -68,13 +77,13 @@ function cacheFolder(): string {
 }
 
 /** The version is part of the file name, so that a recipe with a new version does not find an old build. */
-function cachedPath(name: keyof typeof recipes): string {
+function cachedPath(name: RecipeName): string {
   const { version } = recipes[name]
   return join(cacheFolder(), name.endsWith(version) ? name : `${name}-${version}`)
 }
 
 async function lookUp(name: ForeignName): Promise<string | undefined> {
-  if (name === 'chromium') return findChromium()
+  if (isSystemProgram(name)) return findSystemProgram(systemPrograms[name])
   const path = cachedPath(name)
   return access(path, constants.X_OK).then(
     () => path,
@@ -83,9 +92,9 @@ async function lookUp(name: ForeignName): Promise<string | undefined> {
 }
 
 async function make(name: ForeignName): Promise<string> {
-  if (name !== 'chromium') return build(recipes[name], cachedPath(name))
-  await installChromium()
-  const path = await findChromium()
+  if (!isSystemProgram(name)) return build(recipes[name], cachedPath(name))
+  await installSystemProgram(systemPrograms[name])
+  const path = await findSystemProgram(systemPrograms[name])
   if (path === undefined) throw new Error('installed, but not on the PATH')
   return path
 }
@@ -139,7 +148,7 @@ async function locked(holder: ChildProcess): Promise<void> {
 }
 
 async function versionOf(name: ForeignName, path: string): Promise<string> {
-  return name === 'chromium' ? (await runOk(path, ['--version'])).trim() : recipes[name].version
+  return isSystemProgram(name) ? (await runOk(path, ['--version'])).trim() : recipes[name].version
 }
 
 /** Prints a line per program: name, version, whether it was found or built, time, path. */
@@ -157,12 +166,16 @@ async function report(names: readonly ForeignName[]): Promise<void> {
   }
 }
 
-const allNames: readonly ForeignName[] = [...(Object.keys(recipes) as (keyof typeof recipes)[]), 'chromium']
+function isSystemProgram(name: ForeignName): name is keyof typeof systemPrograms {
+  return name in systemPrograms
+}
+
+const allNames = [...Object.keys(recipes), ...Object.keys(systemPrograms)] as readonly ForeignName[]
 
 /** `all` is what the ordinary suite uses. What only deployments are tested with takes an hour more. */
 const groups: Readonly<Record<string, readonly ForeignName[]>> = {
-  all: allNames.filter((name) => !(name in deployRecipes)),
-  deploy: Object.keys(deployRecipes) as (keyof typeof deployRecipes)[],
+  all: allNames.filter((name) => !deployNames.includes(name)),
+  deploy: deployNames,
 }
 
 if (import.meta.main) {

@@ -8,7 +8,6 @@ import type { RelayCapacity, RelayLoad } from '#fleet/relay-state.ts'
 import { ClientQuality } from '#ops/client-quality.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
-import { MachineSpeed } from '#ops/machine-speed.ts'
 import type { MetricFamily } from '#ops/metric-family.ts'
 import { headroomOf, qualityFamilies, type RelayQuality } from '#ops/relay-quality.ts'
 import { ThreadHeadroom } from '#ops/thread-headroom.ts'
@@ -41,7 +40,6 @@ export class QualityService implements Service {
   readonly #clients = new ClientQuality()
   readonly #countries: CountryLookup
   readonly #headroom = new ThreadHeadroom()
-  readonly #speed = new MachineSpeed()
   #timer: NodeJS.Timeout | undefined = undefined
   #looks = 0
 
@@ -138,8 +136,7 @@ export class QualityService implements Service {
   #look(): void {
     const { threads } = this.#parts
     this.traffic.look(performance.now())
-    this.#speed.look()
-    this.#headroom.look(threads.counters, threads.readLoopTimes(), this.#speed.slowness)
+    this.#headroom.look(threads.counters, threads.readLoopTimes())
     if (++this.#looks % LOOKS_PER_MINUTE === 0) this.#clients.endMinute()
   }
 

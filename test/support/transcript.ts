@@ -53,7 +53,7 @@ const refusals = /^HTTP\/1\.\d (400|431|505)\b/
 const bodyFields = /^(content-(length|type)|x-content-type-options):/
 
 /** Fields that contain the software or the time. */
-const maskedFields = new Set(['date', 'server', 'uwebsockets'])
+const maskedFields = new Set(['date', 'server'])
 
 /** Bytes in angle brackets, or their length and the beginning of their SHA-256. */
 export function bytesText(bytes: Uint8Array): string {

@@ -243,6 +243,8 @@ async function startAt(at: number, parts: Parts): Promise<LiveRelay> {
       rate: { bytesPerSecond: 20_000_000, burstBytes: 200_000 },
     },
     measure: { countries: true, capacityBits: 1_000_000_000, isRankingServed: false },
+    // Long enough for a look at clients that are still to be moved.
+    drain: { settleMs: 0, spreadMs: 2_000, scrapeWaitMs: 0 },
   })
 }
 

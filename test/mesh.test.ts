@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DerpClient } from '#client/derp-client.ts'
 import type { Region } from '#fleet/region.ts'
@@ -18,6 +18,7 @@ import { foreignPrograms } from './support/foreign.ts'
 import { LiveRelay, NO_MESH, siblingAt } from './support/live-relay.ts'
 import { NatsServers } from './support/nats.ts'
 import { freePort, waitUntil } from './support/process.ts'
+import { PROGRAM } from './support/program-path.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-test-'))
 let certificate: Certificate
@@ -122,7 +123,7 @@ it(
     const run = (script: string): void => {
       const environment = {
         ...process.env,
-        PATH: `${join(import.meta.dirname, '../bin')}:${process.env.PATH ?? ''}`,
+        PATH: `${dirname(PROGRAM)}:${process.env.PATH ?? ''}`,
       }
       execFileSync('bash', ['-ec', script], { cwd: folder, env: environment })
     }
@@ -199,7 +200,8 @@ it('a relay whose sibling listens is ready only when its links are up, and withi
   }
 })
 
-it('rebalances clients at the rate of the setting, which holds for the relay and not for each thread', async () => {
+// Side by side: both wait for what a relay does every few seconds.
+it.concurrent('rebalances clients at the rate of the setting, which holds for the relay and not for each thread', async () => {
   // Each thread's share is less than one client per second, so fractions have to be carried over.
   const relays = await startMesh({ threadCounts: [3, 1], areRegions: true, rebalancePerSecond: 2 })
   const [relay] = relays as [LiveRelay, LiveRelay]
@@ -222,7 +224,7 @@ it('rebalances clients at the rate of the setting, which holds for the relay and
   }
 }, 90_000)
 
-it('a regions file without this relay or without regions is rejected and changes nothing; a valid one is used', async () => {
+it.concurrent('a regions file without this relay or without regions is rejected and changes nothing; a valid one is used', async () => {
   const path = join(folder, 'live-regions.yaml')
   const [own, other] = await Promise.all([freePort(), freePort()])
   const written = (...ports: number[]): string =>

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { AdmissionService, type AdmissionPolicy } from '#admission/admission-service.ts'
 import type { AdmissionAnswer } from '#relay/ports.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
@@ -16,12 +16,16 @@ const NO_BACKENDS: AdmissionPolicy = {
   tailscaledSocket: undefined,
 }
 
+/** What ends with the file: some tests run side by side, and Vitest does not know then which of them has made something. */
+const ends: (() => void)[] = []
+afterAll(() => ends.forEach((end) => end()))
+
 /** An HTTP server on loopback, or on a Unix socket. */
 async function serve(listener: RequestListener, path?: string): Promise<string> {
   const server = createServer(listener)
   server.listen(path === undefined ? { port: 0, host: '127.0.0.1' } : { path })
   await once(server, 'listening')
-  onTestFinished(() => {
+  ends.push(() => {
     server.closeAllConnections()
     server.close()
   })
@@ -30,7 +34,7 @@ async function serve(listener: RequestListener, path?: string): Promise<string> 
 
 function socketPath(): string {
   const folder = mkdtempSync(join(tmpdir(), 'tailscaled-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
+  ends.push(() => rmSync(folder, { recursive: true }))
   return join(folder, 'tailscaled.sock')
 }
 
@@ -61,7 +65,7 @@ function open(policy: Partial<AdmissionPolicy>): OpenedService {
     now: () => performance.now(),
   })
   admissionService.start()
-  onTestFinished(() => admissionService.stop())
+  ends.push(() => admissionService.stop())
   let id = 0
   const ask = async (key: Uint8Array = clientA.publicKey): Promise<AdmissionAnswer> =>
     await new Promise((answered) => {
@@ -130,8 +134,11 @@ describe('the local tailscaled', () => {
   }, 15_000)
 })
 
-describe('an outage', () => {
-  it('begins when a backend has failed for a while, and ends by itself, with one event each', async () => {
+// Side by side: each waits for what happens every few seconds.
+describe('an outage', { concurrent: true }, () => {
+  it('begins when a backend has failed for a while, and ends by itself, with one event each', async ({
+    expect,
+  }) => {
     let isWell = true
     const bodies: string[] = []
     const verifyUrl = await serve((request, response) => {
@@ -162,7 +169,7 @@ describe('an outage', () => {
     expect(bodies.length).toBe(bodiesBefore)
   }, 30_000)
 
-  it('of tailscaled ends when it is back', async () => {
+  it('of tailscaled ends when it is back', async ({ expect }) => {
     const path = socketPath()
     const { ask, admissionService, events } = open({ tailscaledSocket: path })
     expect((await ask()).result).toBe('unreachable')
@@ -175,7 +182,7 @@ describe('an outage', () => {
     expect([admissionService.check().isOk, (await ask()).result]).toEqual([true, 'allowed'])
   }, 30_000)
 
-  it('does not begin when many questions time out at once, but each is answered', async () => {
+  it('does not begin when many questions time out at once, but each is answered', async ({ expect }) => {
     let isWell = false
     const verifyUrl = await serve((_request, response) => void (isWell && response.end('{"Allow":true}')))
     const { ask, admissionService, events } = open({ verifyUrl })
@@ -188,12 +195,13 @@ describe('an outage', () => {
     expect([events, admissionService.check().isOk]).toEqual([[], true])
   }, 30_000)
 
-  it.each([
+  it.for([
     [false, false, 'unreachable', 'none'],
     [true, true, 'failed_open', 'all'],
-  ])(
+  ] as const)(
     'of a URL with fail-open %s leaves the relay ready: %s',
-    async (verifyUrlFailOpen, isOk, result, admitted) => {
+    { timeout: 15_000 },
+    async ([verifyUrlFailOpen, isOk, result, admitted], { expect }) => {
       const { ask, admissionService, events } = open({
         verifyUrl: 'http://127.0.0.1:1/verify',
         verifyUrlFailOpen,
@@ -206,7 +214,6 @@ describe('an outage', () => {
         detail: expect.stringMatching(/^backend url down for \d+ s: .*connection refused/),
       })
     },
-    15_000,
   )
 })
 

@@ -2,7 +2,7 @@
 // that give up after ten seconds and connect again, as Tailscale's do.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, it, onTestFinished } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import { DerpClient, newKeyPair, SharedResources } from '#client/derp-client.ts'
 import { askStun } from '#client/stun-request.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
@@ -21,9 +21,12 @@ interface RunningRelay {
   page(path: string): Promise<string>
 }
 
+/** What ends with the file: some tests run side by side, and Vitest does not know then which of them has made something. */
+const ends: (() => Promise<void>)[] = []
+afterAll(async () => void (await Promise.all(ends.map(async (end) => await end()))))
+
 async function serve(verifyUrl: string, ...more: readonly string[]): Promise<RunningRelay> {
   const folder = new TemporaryFolder()
-  onTestFinished(() => folder[Symbol.dispose]())
   const args = [
     'serve',
     '-c',
@@ -34,7 +37,10 @@ async function serve(verifyUrl: string, ...more: readonly string[]): Promise<Run
     ...more,
   ]
   const relay = await startDerpfleet(args, { readyWhen: SERVING })
-  onTestFinished(async () => void (await relay.stop()))
+  ends.push(async () => {
+    await relay.stop()
+    folder[Symbol.dispose]()
+  })
   const [, port, stunPort, adminPort] = (SERVING.exec(relay.output) ?? []).map(Number)
   const page = async (path: string): Promise<string> =>
     await (await fetch(`http://127.0.0.1:${adminPort}${path}`)).text()
@@ -63,7 +69,7 @@ async function logIn(port: number, key = newKeyPair()): Promise<DerpClient | und
     shared,
     connectTimeoutMs: GIVES_UP_MS,
   })
-  onTestFinished(async () => await client.close())
+  ends.push(async () => await client.close())
   return await client.connect().then(
     () => client,
     async () => {
@@ -120,7 +126,10 @@ it('1,500 clients that have left do not delay one that waits', async () => {
   expect(performance.now() - startedMs).toBeLessThan(GIVES_UP_MS)
 }, 60_000)
 
-it('a backend that hangs, with fail-open: every client is admitted, and the log has one line for outage and recovery each', async () => {
+// Side by side: in both, clients wait for most of the time.
+it.concurrent('a backend that hangs, with fail-open: every client is admitted, and the log has one line for outage and recovery each', async ({
+  expect,
+}) => {
   await using backend = await VerifyServer.start()
   backend.delayMs = undefined
   const relay = await serve(backend.url, '-verify-client-url-fail-open')
@@ -141,7 +150,9 @@ it('a backend that hangs, with fail-open: every client is admitted, and the log 
   expect(await relay.metric('derp_admission_backend_up{backend="url"}')).toBe(1)
 }, 120_000)
 
-it('a backend that hangs: no client is admitted and STUN is silent; all are admitted when it is back', async () => {
+it.concurrent('a backend that hangs: no client is admitted and STUN is silent; all are admitted when it is back', async ({
+  expect,
+}) => {
   await using backend = await VerifyServer.start()
   backend.delayMs = undefined
   const relay = await serve(backend.url)

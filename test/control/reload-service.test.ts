@@ -21,6 +21,47 @@ vi.setConfig({ testTimeout: 90_000 })
 const SUCCESSFUL = 'derp_config_last_reload_successful{file="config"}'
 const WAITS = 'derp_rate_limit_waits_total'
 
+// First, because it takes the longest.
+test.concurrent('-rebalance takes effect at a reload, and ends at another one', async () => {
+  using folder = new TemporaryFolder()
+  await issueCertificate(folder.path, 'localhost', await makeAuthority(folder.path, 'authority'))
+  const ports = [await freePort(), await freePort()]
+  const regions = ports.map(
+    (port, i) =>
+      `  90${i}: { code: r${i}, nodes: [{ name: 90${i}a, hostname: localhost, derpport: ${port}, mesh: 127.0.0.1 }] }\n`,
+  )
+  folder.write('regions.yaml', `regions:\n${regions.join('')}`)
+  folder.write('psk', 'ab'.repeat(32))
+  const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder.path]
+  const fleet = ['-regions-file', folder.at('regions.yaml'), '-mesh-psk-file', folder.at('psk')]
+  const both = [...identity, ...fleet, '-mesh-ca-file', folder.at('authority.crt')]
+  const [first, second] = ports.map((port, i) => [...both, '-a', `127.0.0.1:${port}`, '-node', `90${i}a`])
+  await using relay = await ReloadingRelay.start('', ...(first ?? []))
+  await using _other = await ReloadingRelay.start('', ...(second ?? []))
+  const target = {
+    host: 'localhost',
+    dialAddress: '127.0.0.1',
+    port: ports[0] ?? 0,
+    tls: { isInsecure: true },
+  }
+  const away = Array.from({ length: 30 }, async () => await relay.client({ ...target, idealNode: '901a' }))
+  const clients = await Promise.all(away)
+  const closed = (): number => clients.filter(({ isConnected }) => !isConnected).length
+  await waitUntil('the relays are meshed', async () =>
+    /^derp_sibling_up\{.* 1$/m.test(await relay.page('/metrics')),
+  )
+  // A sibling must have been up for ten seconds before clients are sent to it.
+  await sleep(12_000)
+  expect(closed()).toBe(0)
+  expect((await relay.reload('rebalance: 5\n')).stdout).toContain('-rebalance: the default (0), now "5"')
+  await waitUntil('clients are sent back', () => closed() >= 5, 20_000)
+  expect((await relay.reload('rebalance: 0\n')).stdout).toContain('-rebalance: "5", now "0"')
+  const before = closed()
+  await sleep(3_000)
+  expect(closed() - before).toBeLessThanOrEqual(5)
+  expect(closed()).toBeLessThan(clients.length)
+})
+
 test.concurrent('limits change for clients that are connected, and for new ones', async () => {
   await using relay = await ReloadingRelay.start('tcp-write-timeout: 5s\n')
   const key = newKeyPair()
@@ -187,46 +228,6 @@ test.concurrent('the level that SIGUSR2 has set stays, unless the setting change
   await relay.reload('log-level: info\nkeepalive: 20s\n')
   await relay.client()
   await waitUntil('logins are logged', () => relay.logged('session_started').length > 0)
-})
-
-test.concurrent('-rebalance takes effect at a reload, and ends at another one', async () => {
-  using folder = new TemporaryFolder()
-  await issueCertificate(folder.path, 'localhost', await makeAuthority(folder.path, 'authority'))
-  const ports = [await freePort(), await freePort()]
-  const regions = ports.map(
-    (port, i) =>
-      `  90${i}: { code: r${i}, nodes: [{ name: 90${i}a, hostname: localhost, derpport: ${port}, mesh: 127.0.0.1 }] }\n`,
-  )
-  folder.write('regions.yaml', `regions:\n${regions.join('')}`)
-  folder.write('psk', 'ab'.repeat(32))
-  const identity = ['-hostname', 'localhost', '-certmode', 'manual', '-certdir', folder.path]
-  const fleet = ['-regions-file', folder.at('regions.yaml'), '-mesh-psk-file', folder.at('psk')]
-  const both = [...identity, ...fleet, '-mesh-ca-file', folder.at('authority.crt')]
-  const [first, second] = ports.map((port, i) => [...both, '-a', `127.0.0.1:${port}`, '-node', `90${i}a`])
-  await using relay = await ReloadingRelay.start('', ...(first ?? []))
-  await using _other = await ReloadingRelay.start('', ...(second ?? []))
-  const target = {
-    host: 'localhost',
-    dialAddress: '127.0.0.1',
-    port: ports[0] ?? 0,
-    tls: { isInsecure: true },
-  }
-  const away = Array.from({ length: 30 }, async () => await relay.client({ ...target, idealNode: '901a' }))
-  const clients = await Promise.all(away)
-  const closed = (): number => clients.filter(({ isConnected }) => !isConnected).length
-  await waitUntil('the relays are meshed', async () =>
-    /^derp_sibling_up\{.* 1$/m.test(await relay.page('/metrics')),
-  )
-  // A sibling must have been up for ten seconds before clients are sent to it.
-  await sleep(12_000)
-  expect(closed()).toBe(0)
-  expect((await relay.reload('rebalance: 5\n')).stdout).toContain('-rebalance: the default (0), now "5"')
-  await waitUntil('clients are sent back', () => closed() >= 5, 20_000)
-  expect((await relay.reload('rebalance: 0\n')).stdout).toContain('-rebalance: "5", now "0"')
-  const before = closed()
-  await sleep(3_000)
-  expect(closed() - before).toBeLessThanOrEqual(5)
-  expect(closed()).toBeLessThan(clients.length)
 })
 
 test.concurrent('an invalid configuration changes nothing, and tells every problem, metric and log', async () => {

@@ -14,7 +14,7 @@ import { freePort } from '../support/process.ts'
 const TIMEOUT_MS = 150_000
 const NAME = 'relay.example'
 /** Two thirds of it are longer than two starts take on a busy machine. */
-const LIFE_SECONDS = 75
+const LIFE_SECONDS = 48
 /** The older run drains for longer than the renewal and a look into the folder take. */
 const DRAIN = ['-drain-settle', '120s', '-drain-spread', '0s']
 

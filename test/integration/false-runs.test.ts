@@ -28,7 +28,10 @@ const JOINED = {
   token: 'ab'.repeat(32),
 }
 
-describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
+const IN_TURN = { concurrent: false }
+
+// Beside those below, which mostly wait.
+describe('a false later run', { timeout: TEST_TIMEOUT_MS, concurrent: true }, () => {
   let host: RunHost
   let older: RunningProcess
   let clients: readonly DerpClient[] = []
@@ -104,32 +107,36 @@ describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
     ['of wrong types', '{"kind":"join","formats":"1","version":1,"key":[],"pid":-1,"threads":1e9}\n'],
     ['that takes over before it has joined', '{"kind":"handOver"}\n'],
     ['of a later version, again and again', '{"kind":"dance"}\n'.repeat(5_000)],
-  ])('sends a line %s', async (_name, bytes) => {
+  ])('sends a line %s', IN_TURN, async (_name, bytes) => {
     using one = FalseRun.connect(host.folder)
     one.socket.write(bytes)
     await one.closed()
     await exchange()
   })
 
-  it('has another key, or a format that nobody knows', async () => {
+  it('has another key, or a format that nobody knows', IN_TURN, async () => {
     using one = FalseRun.connect(host.folder)
     one.say({ ...joinMessage(), formats: [2, 77] })
     expect(await one.hears('refused')).toMatchObject({ mayRetry: false })
     await exchange()
   })
 
-  it('connects a thousand times and says nothing: those that do say something are heard', async () => {
-    const silent = Array.from({ length: 1_000 }, () => FalseRun.connect(host.folder))
-    using one = FalseRun.connect(host.folder)
-    one.say({ ...joinMessage(), key: 'another' })
-    await one.hears('refused')
-    await waitUntil('most are closed', () => silent.filter(({ isClosed }) => isClosed).length > 900)
-    await exchange()
-    // The others are closed because of their silence.
-    await waitUntil('all are closed', () => silent.every(({ isClosed }) => isClosed), 30_000)
-  })
+  it(
+    'connects a thousand times and says nothing: those that do say something are heard',
+    IN_TURN,
+    async () => {
+      const silent = Array.from({ length: 1_000 }, () => FalseRun.connect(host.folder))
+      using one = FalseRun.connect(host.folder)
+      one.say({ ...joinMessage(), key: 'another' })
+      await one.hears('refused')
+      await waitUntil('most are closed', () => silent.filter(({ isClosed }) => isClosed).length > 900)
+      await exchange()
+      // The others are closed because of their silence.
+      await waitUntil('all are closed', () => silent.every(({ isClosed }) => isClosed), 30_000)
+    },
+  )
 
-  it('joins twice', async () => {
+  it('joins twice', IN_TURN, async () => {
     const before = lost().length
     const { one } = await joined()
     one.say(joinMessage())
@@ -139,7 +146,7 @@ describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
     await exchange()
   })
 
-  it('asks to take over before its threads are linked', async () => {
+  it('asks to take over before its threads are linked', IN_TURN, async () => {
     const { one } = await joined()
     one.say({ kind: 'handOver' })
     await one.closed()
@@ -151,23 +158,27 @@ describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(older.exit).toBeUndefined()
   })
 
-  it('connects to the bridge without its token, in pieces, or silently: the one with the token is served', async () => {
-    const { one, socket, token } = await joined()
-    const strangers = Array.from({ length: 50 }, () => FalseRun.connect(host.folder, socket))
-    for (const stranger of strangers.slice(0, 20)) stranger.hello(randomBytes(32).toString('hex'))
-    strangers[21]?.hello(token.slice(0, 20))
-    await waitUntil('most are closed', () => strangers.filter(({ isClosed }) => isClosed).length > 30)
-    using bridge = FalseRun.connect(host.folder, socket)
-    bridge.hello(token)
-    // It is told who is there.
-    await waitUntil('the bridge is served', () => bridge.socket.bytesRead > 0)
-    await waitUntil('all others are closed', () => strangers.every(({ isClosed }) => isClosed))
-    using late = FalseRun.connect(host.folder, socket)
-    await late.closed()
-    await exchange()
-    one[Symbol.dispose]()
-    await bridge.closed()
-  })
+  it(
+    'connects to the bridge without its token, in pieces, or silently: the one with the token is served',
+    IN_TURN,
+    async () => {
+      const { one, socket, token } = await joined()
+      const strangers = Array.from({ length: 50 }, () => FalseRun.connect(host.folder, socket))
+      for (const stranger of strangers.slice(0, 20)) stranger.hello(randomBytes(32).toString('hex'))
+      strangers[21]?.hello(token.slice(0, 20))
+      await waitUntil('most are closed', () => strangers.filter(({ isClosed }) => isClosed).length > 30)
+      using bridge = FalseRun.connect(host.folder, socket)
+      bridge.hello(token)
+      // It is told who is there.
+      await waitUntil('the bridge is served', () => bridge.socket.bytesRead > 0)
+      await waitUntil('all others are closed', () => strangers.every(({ isClosed }) => isClosed))
+      using late = FalseRun.connect(host.folder, socket)
+      await late.closed()
+      await exchange()
+      one[Symbol.dispose]()
+      await bridge.closed()
+    },
+  )
 
   it.each([
     [
@@ -195,7 +206,7 @@ describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
       'names a thread that does not exist',
     ],
     ['sends noise', Buffer.alloc(300_000, 0xa5), false, 'names a thread that does not exist'],
-  ])('%s', async (_name, bytes, isEnd, why) => {
+  ])('%s', IN_TURN, async (_name, bytes, isEnd, why) => {
     const { one, socket, token } = await joined()
     using bridge = FalseRun.connect(host.folder, socket)
     bridge.hello(token)
@@ -207,7 +218,7 @@ describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
     await exchange()
   })
 
-  it('says hello and reads nothing more', async () => {
+  it('says hello and reads nothing more', IN_TURN, async () => {
     const { one, socket, token } = await joined()
     using bridge = FalseRun.connect(host.folder, socket)
     bridge.hello(token)
@@ -218,7 +229,7 @@ describe('a false later run', { timeout: TEST_TIMEOUT_MS }, () => {
     one[Symbol.dispose]()
   })
 
-  it('and after all this a real one takes over', async () => {
+  it('and after all this a real one takes over', IN_TURN, async () => {
     for (const one of clients) await one.close()
     clients = []
     await host.start()

@@ -15,7 +15,8 @@ const TEST_TIMEOUT_MS = 180_000
 /** Delay between the sites, in one direction. */
 const DELAY_MS = 10
 const RECOVERY_TIMEOUT_MS = 5_000
-const TRANSFER_BYTES = 100_000_000
+/** At the few megabytes in a second that such a path carries. */
+const TRANSFER_BYTES = 20_000_000
 
 const REGIONS = `
 regions:
@@ -103,7 +104,7 @@ describe.skipIf('missing' in clients || !canMake)('a region of two sites', () =>
     const before = await forwardedCounts()
     await transfer('each at its own site', TRANSFER_BYTES)
     const after = await forwardedCounts()
-    for (const [i, count] of after.entries()) expect(count - (before[i] ?? 0)).toBeGreaterThan(10_000)
+    for (const [i, count] of after.entries()) expect(count - (before[i] ?? 0)).toBeGreaterThan(2_000)
   })
 
   test('a client whose site is down reconnects to the other site', { timeout: TEST_TIMEOUT_MS }, async () => {
@@ -120,6 +121,6 @@ describe.skipIf('missing' in clients || !canMake)('a region of two sites', () =>
   })
 
   test('measures both clients on one distant relay', { timeout: TEST_TIMEOUT_MS }, async () => {
-    await transfer('both at the far site', TRANSFER_BYTES / 5)
+    await transfer('both at the far site', TRANSFER_BYTES)
   })
 })

@@ -1,11 +1,11 @@
 // How much more the busiest relay thread can carry. The busy share of its event loop does not tell: a packet that is read,
 // written and waited for alone costs several times what it costs on a full thread, so a thread can be busy for 97 % of its time
-// with a third of what it can carry. What does tell is how many packets share a write: on a full thread very many do, on any
-// machine. Runs on the control thread.
+// with a third of what it can carry. What tells more is how many packets share a write: on a full thread very many do. Runs on
+// the control thread.
 //
 //   full cost = cost of a packet as seen ÷ (1 + 2.3 × w + 4 × w² + 0.3 × idle share), w: writes per packet, 1 at most
 //
-// No speed of a machine is in it: the three factors are ratios of costs (docs/decisions/0020).
+// No speed of a machine is in it: the three factors are ratios of costs. docs/decisions/0020 says how exact this is.
 
 import type { Counters, PlainCounter } from '#relay/counters.ts'
 import type { LoopTime } from './metrics.ts'
@@ -53,9 +53,12 @@ class ThreadLoad {
     if (last === undefined) return undefined
     const passed = difference(now, last)
     const elapsedMs = passed.activeMs + passed.idleMs
-    if (elapsedMs > 0 && passed.packets >= 0) this.#note(passed, elapsedMs)
-    const isTelling = passed.packets >= PACKETS_MIN && passed.logins <= LOGINS_SHARE_MAX * passed.packets
-    if (isTelling) this.#learn(passed)
+    // A thread that has died has counted packets, and its loop no time since the last look.
+    if (elapsedMs > 0 && passed.packets >= 0) {
+      this.#note(passed, elapsedMs)
+      const isTelling = passed.packets >= PACKETS_MIN && passed.logins <= LOGINS_SHARE_MAX * passed.packets
+      if (isTelling) this.#learn(passed)
+    }
     return this.#read()
   }
 

@@ -115,3 +115,19 @@ it('a full thread shows what packets cost', () => {
   const full = { packets: 60_000, writes: 600, busyShare: 1 }
   expect((after(60, [[new Thread(), full]]).read()?.packetsMaxPerSecond ?? 0) / 60_000).toBeCloseTo(1, 1)
 })
+
+it('packets of a thread that died between two looks say nothing of their cost', () => {
+  const second = { packets: 20_000, writes: 7_080, busyShare: 0.388 }
+  const thread = new Thread()
+  const headroom = new ThreadHeadroom()
+  for (let n = 0; n < 40; n++) {
+    thread.pass(second)
+    headroom.look([thread.counters], [{ ...thread.loop }])
+  }
+  const before = headroom.read()?.packetsMaxPerSecond
+  expect(before).toBeGreaterThan(0)
+  const loop = { ...thread.loop }
+  thread.pass(second)
+  headroom.look([thread.counters], [loop])
+  expect(headroom.read()?.packetsMaxPerSecond).toBe(before)
+})

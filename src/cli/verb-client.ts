@@ -204,7 +204,8 @@ async function exchange(
     })
     // An answer 101 ends the connection without an error.
     const onClosed = (): void => rejected(new Error('it closes the connection'))
-    sent.on('error', (error) => rejected(signal?.aborted === true ? tooSlow(timeoutMs) : error))
+    const onError = (error: Error): void => rejected(signal?.aborted === true ? tooSlow(timeoutMs) : error)
+    sent.on('error', onError)
     sent.once('close', onClosed)
     sent.once('response', (response) => {
       sent.off('close', onClosed)
@@ -215,7 +216,7 @@ async function exchange(
         chunks.push(chunk)
         if (bytes > ANSWER_BYTES_MAX) response.destroy(new Error('the answer is too long'))
       })
-      response.once('error', (error) => rejected(signal?.aborted === true ? tooSlow(timeoutMs) : error))
+      response.once('error', onError)
       response.once('end', () =>
         resolved(responseOf(response.statusCode ?? 0, Buffer.concat(chunks).toString())),
       )

@@ -266,7 +266,7 @@ async function beClients(here: LiveRelay, there: LiveRelay): Promise<readonly [D
   const twin = await here.client({ key })
   await here.client({ meshKey: MESH_KEY, isWatcher: true })
   // A round trip is read of each once a minute.
-  await Promise.all(Array.from({ length: CROWD }, async () => await here.client()))
+  const crowd = await Promise.all(Array.from({ length: CROWD }, async () => await here.client()))
   alice.connection.write(frames.unknown)
   await waitUntil('a packet passes to the other relay', async () => {
     alice.send(bob.publicKey, Buffer.from('hello'))
@@ -276,7 +276,9 @@ async function beClients(here: LiveRelay, there: LiveRelay): Promise<readonly [D
     )
   })
   alice.send(bob.publicKey, disco.message)
-  for (const client of [cathy, twin, alice]) alice.send(client.publicKey, Buffer.alloc(100))
+  // Of so many, some are on her thread, and some are not.
+  for (const client of [cathy, twin, alice, ...crowd.slice(0, 20)])
+    alice.send(client.publicKey, Buffer.alloc(100))
   alice.send(newKeyPair().publicKey, Buffer.alloc(10))
   alice.send(newKeyPair().publicKey, disco.message)
   return [alice, bob]

@@ -115,6 +115,8 @@ export class KeyLookup {
     this.#pausedUntilMs.delete(id)
     if (sibling.isUp) return this.#found(id, key, sibling, nowMs)
     sibling.wake()
+    // The key has left where it was: the next packet waits for the link, rather than go there.
+    if (this.#located.get(id)?.sibling !== sibling) this.#forget(id)
     if (pending !== undefined) pending.sibling = sibling
   }
 

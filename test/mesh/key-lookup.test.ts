@@ -82,6 +82,23 @@ it('looks a located key up again after five minutes, and follows the new answer'
   expect([routeTable.find(bob.key, 0), routeTable.size]).toEqual([undefined, 0])
 })
 
+it('a key that has moved to a sibling without a link is no longer sent to where it was', () => {
+  const { keyLookup, routeTable, east, west, lookups } = setUp()
+  west.isUp = false
+  keyLookup.lookUp(packetTo(bob.key), owner, 0)
+  keyLookup.located(bob.key, atEast, 10)
+  keyLookup.located(bob.key, { kind: 'at', relay: 'west' }, 20)
+  expect(routeTable.find(bob.key, 0)).toBe(undefined)
+  // The next packet waits until the link is up.
+  expect(keyLookup.lookUp(packetTo(bob.key), owner, 30)).toBe(true)
+  expect(lookups).toHaveLength(2)
+  keyLookup.located(bob.key, { kind: 'at', relay: 'west' }, 40)
+  expect(west.forwarded).toBe(0)
+  west.isUp = true
+  keyLookup.sweep(100)
+  expect([routeTable.find(bob.key, 0), east.forwarded, west.forwarded]).toEqual([west, 1, 1])
+})
+
 it('neither adds nor removes the routes to a watched sibling, whose presence says what it has', () => {
   const { keyLookup, routeTable, east, west } = setUp()
   east.isWatched = true

@@ -83,6 +83,34 @@ class Search {
   }
 }
 
+/** Of what the clean rate is searched. */
+interface Trial {
+  readonly bench: Bench
+  readonly server: LoadTarget
+  readonly pairs: number
+  /** What is unusual about the load. */
+  readonly more: Partial<Load>
+}
+
+/** Is a step clean? It is tried twice: a short disturbance would end a search at a step that is far too low. */
+async function isStepClean(trial: Trial, step: number): Promise<boolean> {
+  for (let attempt = 0; attempt < 2; attempt++) if (await isClean(trial, step)) return true
+  return false
+}
+
+/** Is a step clean in two of three loads? A processor of a virtual machine has fast seconds as well as slow ones. */
+async function isMostlyClean(trial: Trial, step: number): Promise<boolean> {
+  const first = await isClean(trial, step)
+  const second = await isClean(trial, step)
+  return first === second ? first : await isClean(trial, step)
+}
+
+async function isClean(trial: Trial, step: number): Promise<boolean> {
+  const { bench, server, pairs, more } = trial
+  bench.progress.step(`${pairs} pairs, ${server.name}: rough search at ${rateAt(step)}/s`)
+  return excess(await bench.runLoad(server, bench.load(rateAt(step), pairs, more))) < LOSS_MAX
+}
+
 /** The last clean step by a rough search: one load per step, doubling first, then by bisection. */
 async function roughCleanStep(
   bench: Bench,
@@ -90,28 +118,41 @@ async function roughCleanStep(
   pairs: number,
   more: Partial<Load> = {},
 ): Promise<number> {
-  const isClean = async (step: number): Promise<boolean> => {
-    // A step with loss is measured twice: a short disturbance would end the search at a step that is far too low.
-    for (let attempt = 0; attempt < 2; attempt++) {
-      bench.progress.step(`${pairs} pairs, ${server.name}: rough search at ${rateAt(step)}/s`)
-      if (excess(await bench.runLoad(server, bench.load(rateAt(step), pairs, more))) < LOSS_MAX) return true
-    }
-    return false
-  }
+  const trial = { bench, server, pairs, more }
   let low = 0
   let high = ROUGH_FROM
   // The doubling ends after two steps with loss: a disturbance may last for longer than two loads of one step.
   for (let step = high; step <= high + DOUBLING_STEPS && rateAt(step) < RATE_MAX; step += DOUBLING_STEPS) {
-    if (!(await isClean(step))) continue
+    if (!(await isStepClean(trial, step))) continue
     low = step
     high = step + DOUBLING_STEPS
   }
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2)
-    if (await isClean(middle)) low = middle
+    if (await isStepClean(trial, middle)) low = middle
     else high = middle
   }
   return low
+}
+
+/** A clean rate by a rough search that begins at a rate near it, in steps that double until it is between two of them. */
+export async function cleanRateNear(trial: Trial, rate: number): Promise<number> {
+  const from = Math.max(0, Math.round(Math.log(rate / FIRST_RATE) / Math.log(STEP)))
+  const isUp = await isMostlyClean(trial, from)
+  let [low, high] = isUp ? [from, Number.POSITIVE_INFINITY] : [0, from]
+  for (let stride = 1; isUp ? high === Number.POSITIVE_INFINITY : low === 0; stride *= 2) {
+    const step = isUp ? from + stride : Math.max(0, from - stride)
+    const isHigh = rateAt(step) > RATE_MAX
+    if (step === 0 || (!isHigh && (await isMostlyClean(trial, step)))) low = step
+    else high = step
+    if (step === 0) break
+  }
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2)
+    if (await isMostlyClean(trial, middle)) low = middle
+    else high = middle
+  }
+  return rateAt(low)
 }
 
 async function searchAll(bench: Bench, pairs: number): Promise<Search[]> {

@@ -3,17 +3,26 @@
 // with a third of what it can carry. What tells more is how many packets share a write: on a full thread very many do. Runs on
 // the control thread.
 //
-//   full cost = cost of a packet as seen ÷ (1 + 2.3 × w + 4 × w² + 0.3 × idle share), w: writes per packet, 1 at most
+//   full cost = cost of a packet as seen × parts(size, on a full thread) ÷ parts(size, as seen)
+//   parts(size, w) = 1 + size / 600 + 15 w / (1 + 2 w) + size / 68 × w²     w: writes per packet, 1 at most
 //
-// No speed of a machine is in it: the three factors are ratios of costs. docs/decisions/0020 says how exact this is.
+// No speed of a machine is in it: only ratios of costs are. docs/decisions/0020 says how exact this is.
 
 import type { Counters, PlainCounter } from '#relay/counters.ts'
 import type { LoopTime } from './metrics.ts'
 
-/** By how much a packet costs more than on a full thread: for each write per packet, for its square, and for time without work. */
-const WRITE_FACTOR = 2.3
-const WRITE_SQUARE_FACTOR = 4
-const IDLE_FACTOR = 0.3
+/** So many bytes of a packet cost as much as the smallest packet itself. */
+const SIZE_BYTES = 600
+/** A write of its own, with the read and the wait that come with it, costs so many of those … */
+const WRITE_PARTS = 15
+/** … and less where reads share: packets that are not polled come several to a read, though each few are written alone. */
+const SHARED_READS = 2
+/** A packet that travels alone finds none of its bytes in a cache; so many of them cost as much as the smallest packet. */
+const COLD_BYTES = 68
+/** Of a packet of a tunnel that carries a download. */
+const USUAL_BYTES = 1_200
+/** A full thread writes about so much at a time. */
+const FULL_WRITE_BYTES = 50_000
 /** With fewer packets in a look, timers and pages weigh more than packets. */
 const PACKETS_MIN = 1_000
 /** A login takes as long as fifty packets. A look with more logins than this share of its packets tells nothing of packets. */
@@ -36,6 +45,9 @@ interface Look {
   readonly packets: number
   readonly writes: number
   readonly logins: number
+  /** Of packets that were sent to clients, and how many those were: what a packet has. */
+  readonly bytes: number
+  readonly sent: number
 }
 
 /** One thread. */
@@ -106,11 +118,17 @@ export class ThreadHeadroom {
 }
 
 /** What a packet of this kind costs a full thread. */
-function fullCostUs({ activeMs, idleMs, packets, writes }: Look): number {
-  const share = Math.min(1, writes / packets)
-  const idleShare = idleMs / (activeMs + idleMs)
-  const excess = WRITE_FACTOR * share + WRITE_SQUARE_FACTOR * share ** 2 + IDLE_FACTOR * idleShare
-  return (1_000 * activeMs) / packets / (1 + excess)
+function fullCostUs({ activeMs, packets, writes, bytes, sent }: Look): number {
+  // A thread that only forwards to siblings has sent nothing to clients.
+  const size = sent > 0 ? bytes / sent : USUAL_BYTES
+  const seen = parts(size, Math.min(1, writes / packets))
+  const full = parts(size, Math.min(1, size / FULL_WRITE_BYTES))
+  return ((1_000 * activeMs) / packets) * Math.min(1, full / seen)
+}
+
+/** What a packet costs, in parts of what the smallest one costs on a full thread. @param w writes per packet */
+function parts(size: number, w: number): number {
+  return 1 + size / SIZE_BYTES + (WRITE_PARTS * w) / (1 + SHARED_READS * w) + (size / COLD_BYTES) * w ** 2
 }
 
 function difference(now: Look, last: Look): Look {
@@ -120,6 +138,8 @@ function difference(now: Look, last: Look): Look {
     packets: now.packets - last.packets,
     writes: now.writes - last.writes,
     logins: now.logins - last.logins,
+    bytes: now.bytes - last.bytes,
+    sent: now.sent - last.sent,
   }
 }
 
@@ -134,5 +154,7 @@ function lookAt(counters: Counters, { activeMs, idleMs }: LoopTime): Look {
     // Each write has one observation.
     writes: counters.histogram('queueDelay').counts.reduce((total, count) => total + count, 0),
     logins: counters.get('loginsTotal'),
+    bytes: counters.get('sentBytesData') + counters.get('sentBytesDisco'),
+    sent: counters.get('sentData') + counters.get('sentDisco'),
   }
 }

@@ -8,15 +8,18 @@ interface Second {
   readonly writes: number
   readonly busyShare: number
   readonly logins?: number
+  /** Of each packet. */
+  readonly bytes?: number
 }
 
 class Thread {
   readonly counters = new Counters()
   readonly loop = { activeMs: 0, idleMs: 0 }
 
-  pass({ packets, writes, busyShare, logins = 0 }: Second): void {
+  pass({ packets, writes, busyShare, logins = 0, bytes = 1_420 }: Second): void {
     this.counters.add(Counter.receivedData, packets)
     this.counters.add(Counter.sentData, packets)
+    this.counters.add(Counter.sentBytesData, packets * bytes)
     this.counters.add(Counter.loginsTotal, logins)
     for (let write = 0; write < writes; write++) this.counters.observe('queueDelay', 0.001)
     this.loop.activeMs += 1_000 * busyShare
@@ -38,8 +41,8 @@ function after(seconds: number, threads: readonly (readonly [Thread, Second])[])
   return headroom
 }
 
-// Measured with 10, 100 and 1,000 pairs on the first machine of docs/decisions/0020, and what it carried with 10 pairs then, and
-// with more of them in a later run: runs differ by a fifth.
+// Measured on two machines, with 10 to 1,000 pairs, and what was carried there then (docs/decisions/0020). The factors are fitted to
+// the second; each point is of a few seconds, and the machines are a fifth faster in some seconds than in others.
 const MEASURED: readonly (readonly [limit: number, second: Second])[] = [
   [122_000, { packets: 20_000, writes: 7_080, busyShare: 0.388 }],
   [122_000, { packets: 60_000, writes: 7_980, busyShare: 0.732 }],
@@ -49,12 +52,27 @@ const MEASURED: readonly (readonly [limit: number, second: Second])[] = [
   [126_000, { packets: 60_000, writes: 18_000, busyShare: 0.93 }],
   [126_000, { packets: 100_000, writes: 15_000, busyShare: 1 }],
   [126_000, { packets: 50_000, writes: 22_000, busyShare: 1 }],
+  [196_000, { packets: 42_360, writes: 8_050, busyShare: 0.37 }],
+  [196_000, { packets: 84_720, writes: 7_880, busyShare: 0.6 }],
+  [196_000, { packets: 49_060, writes: 23_280, busyShare: 0.98 }],
+  [196_000, { packets: 147_100, writes: 29_960, busyShare: 1 }],
+  [428_000, { packets: 107_000, writes: 7_220, busyShare: 0.46, bytes: 300 }],
+  [428_000, { packets: 321_600, writes: 6_110, busyShare: 0.93, bytes: 300 }],
+  [370_000, { packets: 157_800, writes: 26_900, busyShare: 1, bytes: 300 }],
+  [370_000, { packets: 214_300, writes: 15_260, busyShare: 1, bytes: 300 }],
 ]
 
-it.each(MEASURED)('the limit of %i packets a second is seen to 17 %% from %o', (limit, second) => {
+it.each(MEASURED)('the limit of %i packets a second is seen to three tenths from %o', (limit, second) => {
   const numbers = after(40, [[new Thread(), second]]).read()
-  expect(Math.abs((numbers?.packetsMaxPerSecond ?? 0) / limit - 1)).toBeLessThan(0.17)
+  expect(Math.abs((numbers?.packetsMaxPerSecond ?? 0) / limit - 1)).toBeLessThan(0.3)
   expect(numbers?.ratio).toBeCloseTo(1 - second.packets / (numbers?.packetsMaxPerSecond ?? 0), 1)
+})
+
+it('the limits of all these points together are right in the mean', () => {
+  const ratios = MEASURED.map(
+    ([limit, second]) => (after(40, [[new Thread(), second]]).read()?.packetsMaxPerSecond ?? 0) / limit,
+  )
+  expect(Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length)).toBeCloseTo(1, 1)
 })
 
 it('is not known before there was a load', () => {

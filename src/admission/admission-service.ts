@@ -1,11 +1,16 @@
 // Admission on the control thread: answers the questions of all relay threads, and reports outages of the backends. Only
-// composes: the order of questions is in queue.ts, outages are in backend-health.ts, requests are in the verifiers.
+// composes: what is known without a backend is in known-keys.ts, the order of questions in queue.ts, outages are in
+// backend-health.ts, requests are in the verifiers.
 //
-// Contract: every configured backend must allow a client. Only an unreachable URL may fail open, and only by the
-// operator's option: never a backend that answers anything else, and never a fault of this host.
+// Contract: every configured backend must allow a client that is not known otherwise. Only an unreachable URL may fail open, and
+// only by the operator's option: never a backend that answers anything else, and never a fault of this host.
 
+import type { KeyList } from '#protocol/key-list.ts'
 import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
+import { AnswerMemory } from './answer-memory.ts'
 import { BackendHealth, type Outage } from './backend-health.ts'
+import { Bans } from './bans.ts'
+import { KnownKeys, type KnownKeysPolicy } from './known-keys.ts'
 import { AdmissionQueue, type AdmissionQueueNumbers } from './queue.ts'
 import type { AdmissionQuestion } from './remote-admission.ts'
 import { TailscaledVerifier } from './tailscaled-verifier.ts'
@@ -14,8 +19,10 @@ import type { Environment, VerifierResult, Verifier, VerifyRequest } from './ver
 
 /** Interval at which time limits are applied. */
 const SWEEP_MS = 250
+/** A client that the backend has admitted before waits no longer for it: it is admitted, and asked about again. */
+const PATIENCE_MS = 250
 
-export interface AdmissionPolicy {
+export interface AdmissionPolicy extends KnownKeysPolicy {
   readonly verifyUrl: string | undefined
   readonly verifyUrlFailOpen: boolean
   readonly tailscaledSocket: string | undefined
@@ -30,12 +37,18 @@ export interface AdmissionServiceParts {
   readonly onOutage: (outage: Outage, admitsAll: boolean) => void
   readonly onRecovery: (outage: Outage) => void
   readonly onFault: (error: unknown) => void
+  /** From 0 to 1. */
+  readonly random: () => number
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
 
 export interface AdmissionServiceNumbers extends AdmissionQueueNumbers {
   readonly backends: readonly { readonly name: string; readonly isUp: boolean }[]
+  /** Keys that a backend has admitted, and those of the operator's list. */
+  readonly knownKeys: number
+  readonly listedKeys: number
+  readonly bans: number
 }
 
 export class AdmissionService {
@@ -45,13 +58,24 @@ export class AdmissionService {
   /** In the order of their requests. */
   #backends: readonly BackendHealth[]
   readonly #queue: AdmissionQueue
+  readonly memory: AnswerMemory
+  readonly bans: Bans
+  readonly #siblingMemory: AnswerMemory
+  readonly #known: KnownKeys
+  #listedKeys = 0
   /** By thread and question id. */
   readonly #pending = new Map<number, Map<number, PendingAdmission>>()
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: AdmissionServiceParts) {
     this.#parts = parts
-    this.#policy = parts.policy
+    const { policy, random, now } = parts
+    this.#policy = policy
+    this.memory = new AnswerMemory(0, now)
+    this.bans = new Bans(now)
+    this.#siblingMemory = new AnswerMemory(0, now)
+    const { memory, bans } = this
+    this.#known = new KnownKeys(policy, { memory, siblingMemory: this.#siblingMemory, bans, random, now })
     this.#backends = verifiersOf(parts.policy, parts.env).map((verifier) => this.#watch(verifier))
     this.#queue = new AdmissionQueue({
       verify: async (request, signal) => await this.#decide(request, signal),
@@ -65,6 +89,9 @@ export class AdmissionService {
     const before = this.#policy
     const verifiers = verifiersOf(policy, this.#parts.env)
     this.#policy = policy
+    this.#known.setPolicy(policy)
+    if (policy.verifyUrl !== before.verifyUrl || policy.tailscaledSocket !== before.tailscaledSocket)
+      this.memory.clear()
     const old = this.#backends
     // A backend that stays keeps what is known of its health.
     this.#backends = verifiers.map((verifier) => {
@@ -82,16 +109,57 @@ export class AdmissionService {
     this.#timer = setInterval(() => this.#sweep(), SWEEP_MS)
   }
 
+  /** Some clients are admitted in an outage. */
+  get admitsKnown(): boolean {
+    return this.#known.isGraceful
+  }
+
+  /** Siblings have admitted these keys, one after another. */
+  siblingsHave(keys: Uint8Array): void {
+    this.#known.siblingsHave(keys)
+  }
+
+  /** When a backend failed first, since all of them last decided; undefined while they do. Monotonic milliseconds. */
+  get failingSinceMs(): number | undefined {
+    return this.#known.failingSinceMs
+  }
+
+  /** What an earlier run knew: no backend had decided for so long. Holds until one does. */
+  continueFailing(forMs: number): void {
+    this.#known.setFailing(this.#parts.now() - forMs)
+  }
+
+  /** The operator's list from now on; undefined: there is none. */
+  setKeyList(list: KeyList | undefined): void {
+    this.#known.setList(list)
+    this.#listedKeys = list?.size ?? 0
+  }
+
   /** @param answered is called at most once, at once or later */
   ask(thread: number, question: AdmissionQuestion, answered: (answer: AdmissionAnswer) => void): void {
-    const { id, key, source, withinMs } = question
+    const answer = this.#answerAtOnce(question)
+    if (answer !== undefined) return answered(answer)
+    const { id, key, source, withinMs, isHere } = question
     const ofThread = this.#pending.get(thread) ?? new Map<number, PendingAdmission>()
     this.#pending.set(thread, ofThread)
-    const pending = this.#queue.ask({ key, source }, withinMs, (answer) => {
+    const settle = (settled: AdmissionAnswer): void => {
+      clearTimeout(impatience)
       ofThread.delete(id)
-      answered(answer)
+      answered(settled)
+    }
+    const pending = this.#queue.ask({ key, source }, withinMs, (asked) => {
+      const meanwhile = asked.result === 'unreachable' ? this.#known.answerMeanwhile(key) : undefined
+      settle(meanwhile ?? this.#known.noted(key, asked))
     })
-    ofThread.set(id, pending)
+    const isKnown = !isHere && this.#known.answerMeanwhile(key) !== undefined
+    const impatience = isKnown
+      ? setTimeout(() => this.#settleMeanwhile(key, pending, settle), PATIENCE_MS)
+      : undefined
+    const cancel = (): void => {
+      clearTimeout(impatience)
+      pending.cancel()
+    }
+    ofThread.set(id, { cancel })
   }
 
   cancel(thread: number, id: number): void {
@@ -110,17 +178,28 @@ export class AdmissionService {
   check(): { isOk: boolean; detail: string } {
     const outages = this.#backends.map(({ outage }) => outage).filter((outage) => outage !== undefined)
     if (outages.length === 0) return { isOk: true, detail: this.#queueText() }
+    const { graceLeftMs } = this.#known
+    // Clients that are at home here can't move without the control plane: the relay stays theirs.
+    const isGraceful = this.#known.isGraceful && graceLeftMs !== undefined && graceLeftMs > 0
     const details = outages.map(({ backend, cause, sinceMs }) => {
       const seconds = Math.round((this.#parts.now() - sinceMs) / 1_000)
-      const effect = this.#admitsAll(backend) ? '; all clients are admitted' : ''
+      const effect = this.#admitsAll(backend)
+        ? '; all clients are admitted'
+        : isGraceful
+          ? `; ${this.memory.size} known keys are admitted for ${Math.round(graceLeftMs / 1_000)} s more`
+          : ''
       return `backend ${backend} down for ${seconds} s: ${cause}${effect}`
     })
-    return { isOk: outages.every(({ backend }) => this.#admitsAll(backend)), detail: details.join('; ') }
+    return {
+      isOk: isGraceful || outages.every(({ backend }) => this.#admitsAll(backend)),
+      detail: details.join('; '),
+    }
   }
 
   get numbers(): AdmissionServiceNumbers {
     const backends = this.#backends.map(({ name, outage }) => ({ name, isUp: outage === undefined }))
-    return { ...this.#queue.numbers, backends }
+    const keys = { knownKeys: this.memory.size, listedKeys: this.#listedKeys, bans: this.bans.size }
+    return { ...this.#queue.numbers, backends, ...keys }
   }
 
   stop(): void {
@@ -132,6 +211,40 @@ export class AdmissionService {
   #sweep(): void {
     this.#queue.sweep()
     for (const backend of this.#backends) backend.sweep()
+    this.memory.sweep()
+    this.#siblingMemory.sweep()
+    this.#noteFailing()
+  }
+
+  /** The grace begins with the first failure of any backend, and is over when all of them decide again. */
+  #noteFailing(): void {
+    const failing = this.#backends
+      .map(({ failingSinceMs }) => failingSinceMs)
+      .filter((ms) => ms !== undefined)
+    const since = this.#known.failingSinceMs
+    if (failing.length > 0) this.#known.setFailing(Math.min(since ?? Infinity, ...failing))
+    else if (this.#backends.every(({ hasDecided }) => hasDecided)) this.#known.setFailing(undefined)
+  }
+
+  #answerAtOnce({ key, isHere }: AdmissionQuestion): AdmissionAnswer | undefined {
+    const known = this.#known.answer(key, isHere)
+    if (known !== undefined) return known
+    if (this.#backends.length === 0) return { result: 'denied', reason: 'the list of keys does not have it' }
+    this.#noteFailing()
+    const isOut = this.#backends.some(({ outage }) => outage !== undefined)
+    return isOut ? this.#known.answerMeanwhile(key) : undefined
+  }
+
+  /** The backend takes its time. */
+  #settleMeanwhile(
+    key: Uint8Array,
+    pending: PendingAdmission,
+    settle: (answer: AdmissionAnswer) => void,
+  ): void {
+    const answer = this.#known.answerMeanwhile(key)
+    if (answer === undefined) return
+    pending.cancel()
+    settle(answer)
   }
 
   async #decide(request: VerifyRequest, signal: AbortSignal): Promise<AdmissionAnswer> {

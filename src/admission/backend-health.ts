@@ -35,6 +35,7 @@ export class BackendHealth implements Verifier {
   readonly #parts: BackendHealthParts
   /** The time of the first failure; undefined while the backend works. */
   #failingSinceMs: number | undefined = undefined
+  #hasDecided = false
   #cause = ''
   #rounds = 0
   #roundEndedMs = 0
@@ -46,6 +47,16 @@ export class BackendHealth implements Verifier {
   constructor(parts: BackendHealthParts) {
     this.#parts = parts
     this.name = parts.verifier.name
+  }
+
+  /** The time of the first failure; undefined while the backend works. */
+  get failingSinceMs(): number | undefined {
+    return this.#failingSinceMs
+  }
+
+  /** It has made a decision, about whichever key. */
+  get hasDecided(): boolean {
+    return this.#hasDecided
   }
 
   get outage(): Outage | undefined {
@@ -96,6 +107,7 @@ export class BackendHealth implements Verifier {
   }
 
   #noteDecision(): void {
+    this.#hasDecided = true
     const outage = this.#outageNow()
     const wasOut = this.#isOut
     this.#failingSinceMs = undefined

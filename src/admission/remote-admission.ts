@@ -13,6 +13,8 @@ export interface AdmissionQuestion {
   readonly source: string
   /** After this time the client gives up. */
   readonly withinMs: number
+  /** The client is here already, and is asked about again. */
+  readonly isHere: boolean
 }
 
 export interface RemoteAdmissionParts {
@@ -40,12 +42,12 @@ export class RemoteAdmission implements Admission {
   }
 
   ask(
-    { key, remote, withinMs }: AdmissionRequest,
+    { key, remote, withinMs, isHere }: AdmissionRequest,
     decide: (answer: AdmissionAnswer) => void,
   ): PendingAdmission {
     const id = this.#nextId++
     this.#pending.set(id, decide)
-    this.#parts.ask({ id, key, source: ipToText(remote.ip), withinMs })
+    this.#parts.ask({ id, key, source: ipToText(remote.ip), withinMs, isHere })
     return { cancel: () => this.#cancel(id) }
   }
 

@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   top: async () => (await import('./top.ts')).top,
   reload: async () => (await import('./reload.ts')).reload,
   drain: async () => (await import('./drain.ts')).drain,
+  kick: async () => (await import('./kick.ts')).kick,
   config: async () => (await import('./config.ts')).config,
   keygen: async () => (await import('./keygen.ts')).keygen,
   map: async () => (await import('./map.ts')).map,

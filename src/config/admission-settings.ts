@@ -1,7 +1,8 @@
 // Resolves the admission policy: which clients may use the relay. A relay that listens on a public address needs one
 // of its operator: a check of clients, or -open-relay.
 
-import { exists } from './file-text.ts'
+import { readKeyList } from '#protocol/key-list.ts'
+import { exists, readFileText, whyUnread } from './file-text.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import type { HostInfo } from './host-info.ts'
 import { endpointText, isLoopback } from './endpoint.ts'
@@ -9,6 +10,8 @@ import type { Listeners } from './listener-settings.ts'
 import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import type { AdmissionSettings } from './settings.ts'
+
+const KEY_LIST_EXPECTED = 'lines of "allow KEY", "allow KEY tenant NAME" or "deny KEY"'
 
 export function resolveAdmission(
   values: OptionValues<ServeOptions>,
@@ -23,10 +26,16 @@ export function resolveAdmission(
       `${socket}: this socket does not exist; no client is admitted until tailscaled runs`,
     )
   }
-  const hasCheck = verifyUrl !== undefined || socket !== undefined
+  const allowKeysPath = resolveKeyList(values, diagnostics)
+  const hasCheck = verifyUrl !== undefined || socket !== undefined || allowKeysPath !== undefined
   const saysOpen = values.get('open-relay')
   if (saysOpen && hasCheck) {
-    const check = verifyUrl === undefined ? 'verify-clients' : 'verify-client-url'
+    const check =
+      verifyUrl !== undefined
+        ? 'verify-client-url'
+        : socket !== undefined
+          ? 'verify-clients'
+          : 'allow-keys-file'
     diagnostics.addProblem(
       values.where('open-relay'),
       `conflicts with ${values.where(check)}`,
@@ -41,13 +50,14 @@ export function resolveAdmission(
     'open-relay',
     'verify-clients',
     'verify-client-url',
+    'allow-keys-file',
   )
   if (isKnown && !saysOpen && !hasCheck && values.get('derp') && !isLoopback(derp.host)) {
     diagnostics.addProblem(
       values.where(values.get('dev') ? 'dev' : 'listen'),
       `${endpointText(derp)} is not loopback, and no admission policy is set`,
       '-verify-client-url URL (for Headscale: https://HEADSCALE/verify), ' +
-        '-verify-clients (clients known to the local tailscaled), or -open-relay (every client)',
+        '-verify-clients (clients known to the local tailscaled), -allow-keys-file FILE, or -open-relay (every client)',
     )
   }
   return {
@@ -55,5 +65,24 @@ export function resolveAdmission(
     verifyUrl,
     verifyUrlFailOpen: verifyUrl !== undefined && values.get('verify-client-url-fail-open'),
     tailscaledSocket: socket,
+    allowKeysPath,
+    graceMs: values.get('admission-grace'),
+    trustsSiblings: values.get('admission-trusts-siblings'),
+    recheckMs: values.get('admission-recheck'),
   }
+}
+
+/** The path of the list of keys; its content is read again by the relay itself. */
+function resolveKeyList(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): string | undefined {
+  const path = values.get('allow-keys-file')
+  if (path === undefined) return undefined
+  const where = values.where('allow-keys-file')
+  const file = readFileText(path)
+  if (!('text' in file)) {
+    diagnostics.addProblem(where, `${path} ${whyUnread(file)}`, KEY_LIST_EXPECTED)
+    return path
+  }
+  const read = readKeyList(path, file.text)
+  if ('problems' in read) for (const problem of read.problems) diagnostics.addProblem(where, problem)
+  return path
 }

@@ -2,18 +2,9 @@
 // and default of each option. Flags, environment variables, YAML file, usage page and documentation are derived from
 // it.
 
-import {
-  boolean,
-  choice,
-  endpoint,
-  endpointOrOff,
-  httpUrl,
-  integer,
-  list,
-  port,
-  text,
-} from './option-kind.ts'
+import { boolean, choice, endpoint, endpointOrOff, integer, list, port, text } from './option-kind.ts'
 import { ACME } from './acme-options.ts'
+import { ADMISSION } from './admission-options.ts'
 import { DRAIN } from './drain-options.ts'
 import { MEASURE } from './measure-options.ts'
 import { LIMITS } from './limit-options.ts'
@@ -208,47 +199,6 @@ const CERTIFICATE = {
     kind: choice('1.2', '1.3'),
     fallback: '1.3',
     about: 'Newest TLS version to offer',
-  },
-} as const satisfies OptionTable
-
-const ADMISSION = {
-  'verify-clients': {
-    kind: boolean,
-    env: ['DERP_VERIFY_CLIENTS'],
-    fallback: 'false',
-    about: 'Admit only clients known to the local tailscaled',
-    reload: 'value',
-  },
-  socket: {
-    kind: text(FILE, 'FILE'),
-    fallbackNote: 'the default socket of tailscaled',
-    about: 'Socket of the local tailscaled',
-    reload: 'value',
-  },
-  'verify-client-url': {
-    kind: httpUrl,
-    env: ['DERP_VERIFY_CLIENT_URL'],
-    about: "Admit only clients that this URL allows, for example Headscale's /verify",
-    reload: 'value',
-  },
-  'verify-client-url-fail-open': {
-    kind: boolean,
-    fallback: 'false',
-    about:
-      'Admit every client while -verify-client-url is unreachable. **derper: true**; here, an outage of the control plane does not open the relay',
-    reload: 'value',
-  },
-  'open-relay': {
-    kind: boolean,
-    fallback: 'false',
-    about:
-      'Admit everyone. Without this option, a relay on a public address needs -verify-client-url or -verify-clients',
-    reload: 'value',
-  },
-  'disallow-app-names': {
-    kind: list('names separated by commas', 'NAME,...'),
-    about: 'Refuse clients that log in with one of these application names',
-    reload: 'value',
   },
 } as const satisfies OptionTable
 

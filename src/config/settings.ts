@@ -19,6 +19,14 @@ export interface AdmissionSettings {
   readonly verifyUrlFailOpen: boolean
   /** Unix socket of the local tailscaled, which must know the client. */
   readonly tailscaledSocket: string | undefined
+  /** The list of keys that are admitted or refused without asking; read again when it changes. */
+  readonly allowKeysPath: string | undefined
+  /** How long clients that were admitted before still are while no back end can be asked. */
+  readonly graceMs: number
+  /** Clients that siblings have admitted count as admitted before, while no back end can be asked. */
+  readonly trustsSiblings: boolean
+  /** After this time a client that is here is asked about again; 0: never. */
+  readonly recheckMs: number
 }
 
 /** The key directory over NATS. */

@@ -1,5 +1,6 @@
 // The relay's admission under a policy that reloads may change: one admission service while any check of clients is
-// configured, none while the relay is open to everybody. Logs the outages of its backends. Runs on the control thread.
+// configured, none while the relay is open to everybody. Logs the outages of its backends, reads the operator's list of keys and
+// keeps what backends have said. Runs on the control thread.
 
 import { AdmissionService, type AdmissionServiceNumbers } from '#admission/admission-service.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
@@ -7,17 +8,54 @@ import type { AdmissionSettings, Settings } from '#config/settings.ts'
 import type { CheckOutcome, HealthCheck } from '#ops/health.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
+import type { Reloads } from '#ops/reloads.ts'
 import type { AdmissionAnswer } from '#relay/ports.ts'
+import { AdmissionMemory } from './admission-memory.ts'
+import { KeyListFile } from './key-list-file.ts'
+import type { FileReload } from './mesh-files.ts'
 import type { Service } from './service.ts'
+
+export interface RelayAdmissionParts {
+  readonly settings: Pick<Settings, 'admission' | 'nodeKey'>
+  readonly log: Log
+  readonly reloads: Reloads
+  /** Undefined without a state folder that the relay can use. */
+  readonly stateFolder: string | undefined
+  /** What admission goes by has changed: clients that are here are to be asked about again. */
+  readonly onChange: () => void
+}
 
 export class RelayAdmission implements Service, HealthCheck {
   readonly name = 'admission'
   readonly #service: AdmissionService
+  readonly #list: KeyListFile
+  readonly #memory: AdmissionMemory | undefined
+  readonly #onChange: () => void
   #isOpen: boolean
+  #isStarted = false
 
-  constructor({ admission, nodeKey }: Pick<Settings, 'admission' | 'nodeKey'>, log: Log) {
+  constructor({ settings, log, reloads, stateFolder, onChange }: RelayAdmissionParts) {
+    const { admission, nodeKey } = settings
     this.#isOpen = admission.isOpen
-    this.#service = makeService(admission, nodeKey.publicKey, log)
+    this.#onChange = onChange
+    const service = makeService(admission, nodeKey.publicKey, log)
+    this.#service = service
+    const failingSinceMs = (): number | undefined => service.failingSinceMs
+    this.#memory =
+      stateFolder === undefined
+        ? undefined
+        : new AdmissionMemory({ folder: stateFolder, memory: service.memory, failingSinceMs, log })
+    const failingMs = this.#memory?.read()
+    if (failingMs !== undefined) service.continueFailing(failingMs)
+    this.#list = new KeyListFile({
+      log,
+      reloads,
+      onList: (list) => {
+        service.setKeyList(list)
+        if (this.#isStarted) onChange()
+      },
+    })
+    this.#list.setPath(admission.allowKeysPath)
   }
 
   /** An open relay has no check. */
@@ -30,14 +68,34 @@ export class RelayAdmission implements Service, HealthCheck {
     return this.#isOpen ? undefined : this.#service.numbers
   }
 
-  /** Applies to questions that come from now on; clients that are admitted stay. */
+  /** Applies to questions that come from now on; clients that are here are asked about again. */
   setPolicy(policy: AdmissionSettings): void {
     this.#isOpen = policy.isOpen
     this.#service.setPolicy(policy)
+    this.#list.setPath(policy.allowKeysPath)
+    this.#onChange()
+  }
+
+  /** Siblings have admitted these keys, one after another. */
+  siblingsHave(keys: Uint8Array): void {
+    if (!this.#isOpen) this.#service.siblingsHave(keys)
+  }
+
+  /** Refuses the key for so long; who has it here is to be ended by the caller. 0: it may come back. */
+  ban(key: Uint8Array, forMs: number): void {
+    if (forMs > 0) this.#service.bans.add(key, forMs)
+    else this.#service.bans.lift(key)
+  }
+
+  async reload(): Promise<readonly FileReload[]> {
+    return await this.#list.reload()
   }
 
   start(): void {
+    this.#isStarted = true
     this.#service.start()
+    this.#list.start()
+    this.#memory?.start()
   }
 
   ask(thread: number, question: AdmissionQuestion, answered: (answer: AdmissionAnswer) => void): void {
@@ -57,14 +115,16 @@ export class RelayAdmission implements Service, HealthCheck {
     return this.#service.check()
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#service.stop()
+    this.#list.stop()
+    await this.#memory?.stop()
   }
 }
 
 function makeService(policy: AdmissionSettings, ownKey: Uint8Array, log: Log): AdmissionService {
   const now = (): number => performance.now()
-  return new AdmissionService({
+  const service: AdmissionService = new AdmissionService({
     policy,
     env: process.env,
     ownKey,
@@ -72,7 +132,7 @@ function makeService(policy: AdmissionSettings, ownKey: Uint8Array, log: Log): A
       log.warn(LogEvent.admissionBackendDown, {
         backend,
         cause,
-        clients: admitsAll ? 'all admitted' : 'all refused',
+        clients: admitsAll ? 'all admitted' : service.admitsKnown ? 'known ones admitted' : 'all refused',
       })
     },
     onRecovery: ({ backend, sinceMs }) => {
@@ -81,7 +141,9 @@ function makeService(policy: AdmissionSettings, ownKey: Uint8Array, log: Log): A
         outageSeconds: Math.round((now() - sinceMs) / 1_000),
       })
     },
+    random: () => Math.random(),
     onFault: (error) => log.error(LogEvent.admissionFailed, { error }),
     now,
   })
+  return service
 }

@@ -133,7 +133,8 @@ async function admissionFacts({ admission, settings }: CheckupParts): Promise<Ad
       admission.cancel(OWN_THREAD, id)
       resolved({ isOpen: false, result: 'unreachable', reason: `no answer within ${ADMISSION_MS} ms` })
     }, ADMISSION_MS + 500)
-    admission.ask(OWN_THREAD, { id, key, source: '', withinMs: ADMISSION_MS }, ({ result, reason }) => {
+    const question = { id, key, source: '', withinMs: ADMISSION_MS, isHere: false }
+    admission.ask(OWN_THREAD, question, ({ result, reason }) => {
       clearTimeout(late)
       resolved({ isOpen: false, result, reason })
     })

@@ -7,6 +7,7 @@ import { TokenVerbs } from '#ops/token-verbs.ts'
 import { VerbCalls } from '#ops/verb-calls.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import { AdminService } from './admin-service.ts'
+import { kickVerb } from './admission-verbs.ts'
 import type { Certificates } from './certificates.ts'
 import { checkupVerb } from './checkup.ts'
 import { DrainService } from './drain-service.ts'
@@ -98,6 +99,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(outsideVerb(input.looks))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
+  calls.register(kickVerb(input))
   return { readiness, drain, reload, overview, publicStatus, admin, verbs, notify }
 }
 
@@ -113,8 +115,8 @@ function withStartCheck(reading: SettingsReading): SettingsReading & SettingsSou
   return { ...reading, startProblems: (settings, inUse) => startProblems(settings, new Set(), inUse) }
 }
 
-function fileOwnersOf({ mesh, certificates }: OperatorPartsInput): readonly FileOwner[] {
-  const owners = [mesh, certificates && { reload: async () => await reloadOf(certificates) }]
+function fileOwnersOf({ mesh, certificates, admission }: OperatorPartsInput): readonly FileOwner[] {
+  const owners = [mesh, admission, certificates && { reload: async () => await reloadOf(certificates) }]
   return owners.filter((owner) => owner !== undefined)
 }
 

@@ -153,7 +153,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const hasMesh = settings.meshKeys.length > 0
   const links = new LinkWatch({ threadCount, hasMesh, now: () => performance.now() })
   const reloads = new Reloads(log, Date.now)
-  const admission = new RelayAdmission(settings, log)
+  const admission = makeAdmission(settings, { ...surroundings, reloads, threads: () => threads })
   const threads = new RelayThreads({
     settings,
     siblingAuthorities: siblingAuthorities(meshSettings.ca),
@@ -215,6 +215,22 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     onTakingOver: async () => await notify?.takeOver(),
   })
   return { services, drain, reload, derp, http, stun, admin, notify }
+}
+
+function makeAdmission(
+  settings: Settings,
+  {
+    log,
+    stateFolder,
+    reloads,
+    threads,
+  }: Pick<Surroundings, 'log' | 'stateFolder'> & {
+    readonly reloads: Reloads
+    readonly threads: () => RelayThreads
+  },
+): RelayAdmission {
+  const onChange = (): void => threads().broadcast({ kind: 'recheckAdmission' })
+  return new RelayAdmission({ settings, log, reloads, stateFolder, onChange })
 }
 
 function makeStun(

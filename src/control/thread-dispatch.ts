@@ -89,6 +89,8 @@ export class ThreadDispatch {
         return keyDirectory?.homesChanged(from.index, message.changes)
       case 'roundTrips':
         return void quality.roundTripsRead(message.roundTrips)
+      case 'siblingKeys':
+        return admission.siblingsHave(message.keys)
       case 'lookUpKey':
         return keyDirectory?.lookUp(from.index, message.key)
       case 'handleSelfTestFailed':

@@ -21,6 +21,8 @@ type Entry = RankedSibling | readonly RankedSibling[]
 export class RouteTable implements Routes {
   readonly #table: KeyTable<Entry>
   readonly #changed: OnRouteChanged
+  /** Told of the keys, one after another, that a sibling had until the link to it was lost. */
+  onLost: ((keys: Uint8Array) => void) | undefined = undefined
   /** Finds keys that are not in the table; undefined if the table has all keys. */
   lookup: Pick<Routes, 'lookUp'> | undefined = undefined
 
@@ -82,6 +84,7 @@ export class RouteTable implements Routes {
     const keys = this.#table.keysWhere(
       (entry) => entry === sibling || (isSeveral(entry) && entry.includes(sibling)),
     )
+    this.onLost?.(keys)
     for (let at = 0; at < keys.length; at += KEY_BYTES) this.remove(keys, at, sibling)
   }
 }

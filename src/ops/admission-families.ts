@@ -13,12 +13,16 @@ export interface AdmissionNumbers {
   /** Clients refused because the queue was full. */
   readonly overflows: number
   readonly backends: readonly { readonly name: string; readonly isUp: boolean }[]
+  /** Keys that a backend has admitted and that are remembered, those of the operator's list, and those that are kicked. */
+  readonly knownKeys: number
+  readonly listedKeys: number
+  readonly bans: number
 }
 
 /** @param numbers undefined for an open relay */
 export function admissionFamilies(numbers: AdmissionNumbers | undefined): MetricFamily[] {
   if (numbers === undefined) return []
-  const { waiting, asking, oldestWaitMs, overflows, backends } = numbers
+  const { waiting, asking, oldestWaitMs, overflows, backends, knownKeys, listedKeys, bans } = numbers
   return [
     {
       name: 'derp_admission_pending',
@@ -43,6 +47,16 @@ export function admissionFamilies(numbers: AdmissionNumbers | undefined): Metric
       type: 'gauge',
       help: '0 during an outage of the admission backend, else 1.',
       samples: backends.map(({ name, isUp }) => sample(Number(isUp), { backend: name })),
+    },
+    {
+      name: 'derp_admission_keys',
+      type: 'gauge',
+      help: "Keys that a backend has admitted and that are remembered (known), of the operator's list (listed), and kicked.",
+      samples: [
+        sample(knownKeys, { state: 'known' }),
+        sample(listedKeys, { state: 'listed' }),
+        sample(bans, { state: 'kicked' }),
+      ],
     },
   ]
 }

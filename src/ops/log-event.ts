@@ -90,6 +90,9 @@ export const LogEvent = {
   meshKeysRejected: 'mesh_keys_rejected', // the file's new content is invalid; the previous content stays in use
   regionsChanged: 'regions_changed',
   regionsRejected: 'regions_rejected', // the file's new content is invalid; the previous content stays in use
+  keyListChanged: 'key_list_changed',
+  keyListRejected: 'key_list_rejected', // the file's new content is invalid; the previous content stays in use
+  admissionNotKept: 'admission_not_kept', // the state folder can't be written to: a restart forgets who was admitted
   mapChanged: 'map_changed', // clients of the DERP map reconnect to the regions that changed
   mapStale: 'map_stale', // this relay does not see the majority of the fleet, and drops no region from the DERP map
   mapCurrent: 'map_current',

@@ -191,6 +191,7 @@ const CLIENT_ROWS: readonly Row[] = [
     'Admission decisions, by result.',
     by('result', {
       allowed: 'admissionsAllowed',
+      memory: 'admissionsFromMemory',
       denied: 'admissionsDenied',
       unreachable: 'admissionsUnreachable',
       failed_open: 'admissionsFailedOpen',

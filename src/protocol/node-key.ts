@@ -53,6 +53,16 @@ export function shortKey(key: Uint8Array): string {
   return `[${Buffer.from(key).toString('base64').slice(0, 5)}]`
 }
 
+/** A key as the name of an entry in a map: 32 characters, a byte in each. Of a longer array, the first 32 bytes. */
+export function keyName(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, KEY_BYTES).toString('latin1')
+}
+
+/** The key of a `keyName`. */
+export function keyNamed(name: string): Uint8Array {
+  return new Uint8Array(Buffer.from(name, 'latin1'))
+}
+
 function parseKey(text: string, prefix: string): Uint8Array | undefined {
   if (!text.startsWith(prefix) || text.length !== prefix.length + 2 * KEY_BYTES) return undefined
   return fromHex(text.slice(prefix.length))

@@ -43,6 +43,7 @@ const PLAIN = [
   'homeMovesOut',
   'loginsTotal',
   'admissionsAllowed',
+  'admissionsFromMemory', // the back end could not be asked, and had admitted the key before
   'admissionsDenied',
   'admissionsUnreachable', // refused because the back end could not be asked
   'admissionsFailedOpen', //  admitted although the back end could not be asked

@@ -11,6 +11,8 @@ export const EndReason = {
   admissionTimeout: 'admission_timeout', //  no answer of admission within the login time limit
   admissionRefused: 'admission_refused', //  admission denied it
   admissionUnreachable: 'admission_unreachable', // no admission back end gave a usable answer
+  admissionEnded: 'admission_ended', //    admission was asked again, and denied it
+  kicked: 'kicked', //                     an operator ended it
   appNameRefused: 'app_name_refused', //   the operator disallows this application
   writeStalled: 'write_stalled', //        the remote took no bytes for the write time limit
   unacknowledged: 'unacknowledged', //     the remote's host no longer acknowledges what is sent

@@ -244,17 +244,22 @@ export interface AdmissionRequest {
   readonly remote: RemoteAddress
   /** The time for waiting and asking together; afterwards the answer is not used any more. */
   readonly withinMs: number
+  /** The client is here already, and is asked about again. */
+  readonly isHere: boolean
 }
 
 export interface AdmissionAnswer {
-  /** When the back end cannot be asked the operator's setting decides: `unreachable` refuses, `failed_open` admits. */
-  readonly result: 'allowed' | 'denied' | 'unreachable' | 'failed_open'
+  /**
+   * When the back end cannot be asked, a client that it has admitted before is admitted from `memory`; for others the operator's
+   * setting decides: `unreachable` refuses, `failed_open` admits.
+   */
+  readonly result: 'allowed' | 'memory' | 'denied' | 'unreachable' | 'failed_open'
   /** For the log; empty if there is nothing to add. */
   readonly reason: string
   /** `unreachable` only because the time for a login had passed. */
   readonly isLate?: boolean
-  /** Until when the admission holds, Unix time in ms; undefined: as long as the session lasts. */
-  readonly expiresMs?: number
+  /** After this time it is asked again; undefined: the admission holds as long as the session lasts. */
+  readonly recheckInMs?: number
 }
 
 /** A request for admission under way. */

@@ -30,6 +30,7 @@ import type {
   SiblingOutbox,
 } from './ports.ts'
 import { PresenceWatchers } from './presence-watchers.ts'
+import { Rechecks } from './rechecks.ts'
 import { RelayDrain, type DrainTimes } from './relay-drain.ts'
 import { RemotePresence } from './remote-presence.ts'
 import type { SessionContext } from './session-context.ts'
@@ -95,6 +96,7 @@ export class Relay {
   readonly #pool = new BufferPool()
   readonly #memoryBudget: MemoryBudget
   readonly #sessions: SessionList<Session>
+  readonly #rechecks: Rechecks
 
   constructor(parts: RelayParts) {
     this.#parts = parts
@@ -103,6 +105,7 @@ export class Relay {
     this.#memoryBudget = new MemoryBudget({ bytesMax, pool: this.#pool, counters })
     const isMemoryShort = (): boolean => this.#memoryBudget.share < 1
     this.#sessions = new SessionList({ now, later, isMemoryShort })
+    this.#rechecks = new Rechecks(now)
     const watchers = new PresenceWatchers({ counters, ownKey: nodeKey.publicKey })
     const seed = readU32(parts.random(4), 0)
     this.#handOff = new HandOff({
@@ -162,6 +165,7 @@ export class Relay {
     const { counters, threads, now } = this.#parts
     counters.add(Counter.sweeps, 1)
     this.#memoryBudget.update()
+    this.#rechecks.sweep(this.#context.admission)
     this.#handOff.sweep(now())
     this.#sessions.visit(ROUND_TRIPS_PER_SWEEP, sampleRoundTrip)
     if (threads.index === 0) counters.set(Counter.keysAtSiblings, this.#table.countAtSiblings)
@@ -175,6 +179,11 @@ export class Relay {
     const ending = this.#sessions.where(fits)
     for (const session of ending) session.end(reason)
     return ending.length
+  }
+
+  /** Ends the sessions of a client, which are none of a sibling. */
+  endKey(key: Uint8Array, reason: EndReason): void {
+    this.endWhere((session) => !session.isMesh && bytesEqual(session.key, key), reason)
   }
 
   /**
@@ -225,6 +234,11 @@ export class Relay {
     for (const session of this.#sessions.where(() => true)) session.limitsChanged(nowMs)
   }
 
+  /** What admission goes by has changed: it is asked again about the clients that are here, but for those of an open relay. */
+  recheckAdmission(): void {
+    this.#rechecks.hasten()
+  }
+
   /** Who may log in from now on; sessions that there are stay. */
   setLoginPolicy(admission: Admission, disallowedAppNames: readonly string[]): void {
     this.#context.admission = admission
@@ -259,6 +273,7 @@ export class Relay {
       limits,
       admission,
       observer,
+      rechecks: this.#rechecks,
       now,
       random,
       later,

@@ -10,6 +10,7 @@ import type { LoginRules } from './login.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { PeerRegistry } from './peer-registry.ts'
 import type { Admission, Observer } from './ports.ts'
+import type { Rechecks } from './rechecks.ts'
 import type { SessionLimits } from './session-limits.ts'
 import type { ListedSession } from './session-list.ts'
 import type { TurnQueue } from './turn-queue.ts'
@@ -24,6 +25,8 @@ export interface SessionContext {
   /** For logins that have not asked yet; may be replaced. */
   admission: Admission
   readonly observer: Observer
+  /** Of clients whose admission holds for a while. */
+  readonly rechecks: Rechecks
   readonly registry: PeerRegistry
   readonly forwarder: Forwarder
   readonly handOff: HandOff

@@ -17,6 +17,7 @@ import type {
   AdmissionRequest,
   Link,
   PendingAdmission,
+  RemoteAddress,
   SessionStart,
 } from './ports.ts'
 import type { Peer } from './peer.ts'
@@ -38,6 +39,7 @@ export interface ConnectionStart {
 export interface LoginOwner extends Recipient {
   /** When its connection was accepted. */
   readonly acceptedMs: number
+  readonly remote: RemoteAddress
   /** Set as soon as the client has proven its key, before admission. */
   identity: ClientIdentity | undefined
   /** Set when the client is admitted. */
@@ -89,12 +91,14 @@ export class SessionLogin {
     this.#owner.identity = identity
     if (identity.isMesh) return this.#admit(login.box, identity)
     const withinMs = LOGIN_TIMEOUT_MS - (this.#context.now() - this.#owner.acceptedMs)
-    const request = { key: login.key, remote: this.#link.remote, withinMs }
-    this.#pending = askAdmission(request, this.#context, (refusal) => {
+    const request = { key: login.key, remote: this.#link.remote, withinMs, isHere: false }
+    this.#pending = askAdmission(request, this.#context, (answer) => {
       this.#pending = undefined
       if (this.#isCancelled) return
-      if (refusal === undefined) return this.#admit(login.box, identity)
-      this.#owner.end(reasonFor(identity, refusal.reason), refusal.cause)
+      const refusal = refusalReasonOf(answer)
+      if (refusal !== undefined) return this.#owner.end(reasonFor(identity, refusal), answer.reason)
+      this.#admit(login.box, identity)
+      if (answer.recheckInMs !== undefined) this.#context.rechecks.add(this.#owner, answer.recheckInMs)
     })
   }
 
@@ -139,15 +143,9 @@ export function reasonFor(identity: ClientIdentity | undefined, otherwise: EndRe
   return identity?.isMeshKeyRefused === true ? EndReason.meshKeyRefused : otherwise
 }
 
-/** A client that is not let in. */
-interface Refusal {
-  readonly reason: EndReason
-  /** In words, for the log. */
-  readonly cause: string
-}
-
 const RESULT_COUNTERS: Readonly<Record<AdmissionAnswer['result'], number>> = {
   allowed: Counter.admissionsAllowed,
+  memory: Counter.admissionsFromMemory,
   denied: Counter.admissionsDenied,
   unreachable: Counter.admissionsUnreachable,
   failed_open: Counter.admissionsFailedOpen,
@@ -164,19 +162,20 @@ interface AskParts {
 function askAdmission(
   request: AdmissionRequest,
   { admission, counters, now }: AskParts,
-  settle: (refusal: Refusal | undefined) => void,
+  settle: (answer: AdmissionAnswer) => void,
 ): PendingAdmission {
   const askedMs = now()
   return admission.ask(request, (answer) => {
     counters.observe('admission', (now() - askedMs) / 1_000)
     counters.add(RESULT_COUNTERS[answer.result], 1)
-    settle(refusalOf(answer))
+    settle(answer)
   })
 }
 
-function refusalOf({ result, reason, isLate }: AdmissionAnswer): Refusal | undefined {
-  if (isLate === true) return { reason: EndReason.admissionTimeout, cause: reason }
-  if (result === 'denied') return { reason: EndReason.admissionRefused, cause: reason }
-  if (result === 'unreachable') return { reason: EndReason.admissionUnreachable, cause: reason }
+/** Why a client with that answer is not let in; undefined if it is. */
+function refusalReasonOf({ result, isLate }: AdmissionAnswer): EndReason | undefined {
+  if (isLate === true) return EndReason.admissionTimeout
+  if (result === 'denied') return EndReason.admissionRefused
+  if (result === 'unreachable') return EndReason.admissionUnreachable
   return undefined
 }

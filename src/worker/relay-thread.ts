@@ -164,6 +164,10 @@ class RelayThread {
         return this.#mesh.tellState(message.to, message.state)
       case 'answerSibling':
         return this.#relay.answerSibling(message.key, message.state)
+      case 'recheckAdmission':
+        return this.#relay.recheckAdmission()
+      case 'endKey':
+        return this.#relay.endKey(message.key, EndReason.kicked)
       case 'threadStarted':
         this.#threadLinks.link(message.link)
         return this.#threadLinks.startSync(message.link.thread)

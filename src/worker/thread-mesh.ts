@@ -20,6 +20,7 @@ import { later, now } from './clock.ts'
 import { HOME_HERE, type ClientHome } from './round-trip-batch.ts'
 import { loadNative } from '#transport/native.ts'
 import { siblingDialler } from './sibling-dial.ts'
+import { SiblingKeys } from './sibling-keys.ts'
 import type { FromRelayThread, RelayThreadData } from './thread-messages.ts'
 
 /** Keys of one sibling: ten times the number that one relay has been measured with. */
@@ -47,6 +48,8 @@ export class ThreadMesh {
   readonly #parts: ThreadMeshParts
   /** Undefined without a mesh key. */
   readonly #siblings: Siblings | undefined
+  /** Undefined without a mesh key, and on other threads than the first. */
+  readonly #siblingKeys: SiblingKeys | undefined
   /** Undefined without a key directory. */
   readonly #keyLookup: KeyLookup | undefined
   #meshKeys: readonly Uint8Array[]
@@ -66,10 +69,15 @@ export class ThreadMesh {
     const { mesh, meshKeys, threadCount } = data.settings
     this.#meshKeys = meshKeys
     this.#rebalancePerSecond = mesh.rebalancePerSecond / threadCount
-    const routeTable = new RouteTable(readU32(randomBytes(4), 0), (bytes, at, route) =>
-      relay().routeListener.routeChanged(bytes, at, route),
-    )
+    const routeTable = new RouteTable(readU32(randomBytes(4), 0), (bytes, at, route) => {
+      relay().routeListener.routeChanged(bytes, at, route)
+      if (route !== undefined) this.#siblingKeys?.note(bytes, at)
+    })
+    routeTable.onLost = (keys) => this.#siblingKeys?.noteAll(keys)
     this.routes = routeTable
+    // Each thread has its own link to every sibling, and all see the same.
+    const isFirst = data.threads.index === 0
+    this.#siblingKeys = isFirst && meshKeys.length > 0 ? new SiblingKeys() : undefined
     this.#siblings = meshKeys.length === 0 ? undefined : this.#makeSiblings()
     if (mesh.nats !== undefined) {
       this.#keyLookup = routeTable.lookup = new KeyLookup({
@@ -130,7 +138,13 @@ export class ThreadMesh {
       this.#parts.send({ kind: 'announceHomes', changes: this.#homeChanges.splice(0) })
     }
     if (isSecond) this.#rebalance(this.#siblings)
+    if (isSecond) this.#reportKeys()
     if (isSecond || this.#haveLinksChanged) this.#report(this.#siblings)
+  }
+
+  #reportKeys(): void {
+    const keys = this.#siblingKeys?.take()
+    if (keys !== undefined) this.#parts.send({ kind: 'siblingKeys', keys })
   }
 
   /** Ends all links. What they have carried since the last report is reported. */

@@ -68,6 +68,10 @@ export type ToRelayThread =
   | { readonly kind: 'liveSettings'; readonly settings: ThreadSettings }
   /** Ends the sessions of remotes that no longer acknowledge. */
   | { readonly kind: 'endUnacknowledged'; readonly remotes: readonly RemoteAddress[] }
+  /** What admission goes by has changed: it is asked again about the clients that are here. */
+  | { readonly kind: 'recheckAdmission' }
+  /** An operator has kicked a client. */
+  | { readonly kind: 'endKey'; readonly key: Uint8Array }
   /** Another relay thread has started, or has died. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
@@ -153,6 +157,8 @@ export type FromRelayThread =
   | { readonly kind: 'announceHomes'; readonly changes: readonly HomeChange[] }
   /** Round trips of clients that were read in the last second. */
   | { readonly kind: 'roundTrips'; readonly roundTrips: RoundTrips }
+  /** Keys of clients that siblings have, one after another: see sibling-keys.ts. */
+  | { readonly kind: 'siblingKeys'; readonly keys: Uint8Array }
   /** Asks the key directory where a key is. */
   | { readonly kind: 'lookUpKey'; readonly key: Uint8Array }
 

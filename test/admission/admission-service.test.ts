@@ -14,6 +14,9 @@ const NO_BACKENDS: AdmissionPolicy = {
   verifyUrl: undefined,
   verifyUrlFailOpen: false,
   tailscaledSocket: undefined,
+  graceMs: 0,
+  recheckMs: 0,
+  trustsSiblings: false,
 }
 
 /** What ends with the file: some tests run side by side, and Vitest does not know then which of them has made something. */
@@ -62,6 +65,7 @@ function open(policy: Partial<AdmissionPolicy>): OpenedService {
       events.push(`${backend} down, ${admitsAll ? 'all' : 'none'} admitted: ${cause}`),
     onRecovery: ({ backend }) => events.push(`${backend} up`),
     onFault: (error) => events.push(String(error)),
+    random: Math.random,
     now: () => performance.now(),
   })
   admissionService.start()
@@ -69,7 +73,11 @@ function open(policy: Partial<AdmissionPolicy>): OpenedService {
   let id = 0
   const ask = async (key: Uint8Array = clientA.publicKey): Promise<AdmissionAnswer> =>
     await new Promise((answered) => {
-      admissionService.ask(0, { id: id++, key, source: '203.0.113.7', withinMs: 10_000 }, answered)
+      admissionService.ask(
+        0,
+        { id: id++, key, source: '203.0.113.7', withinMs: 10_000, isHere: false },
+        answered,
+      )
     })
   return { ask, admissionService, events }
 }
@@ -224,8 +232,10 @@ it('the questions of a thread that has died are aborted and not answered', async
   })
   const { admissionService } = open({ verifyUrl })
   const answers: unknown[] = []
-  admissionService.ask(1, { id: 0, key: clientA.publicKey, source: '', withinMs: 10_000 }, (one) =>
-    answers.push(one),
+  admissionService.ask(
+    1,
+    { id: 0, key: clientA.publicKey, source: '', withinMs: 10_000, isHere: false },
+    (one) => answers.push(one),
   )
   await expect.poll(() => admissionService.numbers.asking).toBe(1)
   admissionService.forget(1)
@@ -244,7 +254,7 @@ it('a stopped admission service aborts its questions and answers none', async ()
   const answers: unknown[] = []
   // One more than are asked at once: it waits.
   for (let id = 0; id < 65; id++) {
-    const question = { id, key: clientA.publicKey, source: `192.0.2.${id}`, withinMs: 10_000 }
+    const question = { id, key: clientA.publicKey, source: `192.0.2.${id}`, withinMs: 10_000, isHere: false }
     admissionService.ask(0, question, (one) => answers.push(one))
   }
   await expect.poll(() => requests, { timeout: 4_000 }).toBe(64)

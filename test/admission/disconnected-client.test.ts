@@ -6,7 +6,7 @@ import { BoxSecret } from '#protocol/box.ts'
 import { concatBytes } from '#protocol/bytes.ts'
 import { clientInfoFrame } from '#protocol/handshake.ts'
 import { upgradeRequest } from '#protocol/upgrade.ts'
-import { LiveRelay } from '../support/live-relay.ts'
+import { checkedBy, LiveRelay } from '../support/live-relay.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 import { VerifyServer } from '../support/verify-server.ts'
 
@@ -15,12 +15,7 @@ const relays: LiveRelay[] = []
 beforeAll(async () => {
   backend = await VerifyServer.start()
   backend.delayMs = undefined
-  const admission = {
-    isOpen: false,
-    verifyUrl: backend.url,
-    verifyUrlFailOpen: false,
-    tailscaledSocket: undefined,
-  }
+  const admission = checkedBy(backend.url)
   relays.push(
     await LiveRelay.start({ admission }),
     await LiveRelay.start({ admission, certificate: undefined }),

@@ -10,7 +10,7 @@ test('a public relay does not start without an admission policy', () => {
   expect(problems).toEqual([
     '-a: 0.0.0.0:3340 is not loopback, and no admission policy is set; ' +
       'expected -verify-client-url URL (for Headscale: https://HEADSCALE/verify), ' +
-      '-verify-clients (clients known to the local tailscaled), or -open-relay (every client)',
+      '-verify-clients (clients known to the local tailscaled), -allow-keys-file FILE, or -open-relay (every client)',
   ])
   expect(fixture.problems(['-c', fixture.keyPath], { DERP_ADDR: ':3340' })).toEqual([
     expect.stringMatching(/^DERP_ADDR: (\[::\])?:3340 is not loopback/),

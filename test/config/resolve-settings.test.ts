@@ -65,6 +65,10 @@ test("accepts derper's command line", () => {
       verifyUrl: 'http://127.0.0.1:8090/verify',
       verifyUrlFailOpen: false,
       tailscaledSocket: undefined,
+      allowKeysPath: undefined,
+      graceMs: 86_400_000,
+      trustsSiblings: false,
+      recheckMs: 300_000,
     },
     disallowedAppNames: ['bad'],
     limits: {

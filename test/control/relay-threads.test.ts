@@ -18,7 +18,7 @@ import { upgradeRequest } from '#protocol/upgrade.ts'
 import { InheritedDescriptors } from '#control/inherited-listeners.ts'
 import { RelayThreads } from '#control/relay-threads.ts'
 import { RawSocket } from '../support/raw-socket.ts'
-import { LIMITS, LiveRelay, MESH_KEY } from '../support/live-relay.ts'
+import { checkedBy, LIMITS, LiveRelay, MESH_KEY } from '../support/live-relay.ts'
 import { causeFault, observeWorkers } from '../support/observed-workers.ts'
 
 /** A thread starts within a second on an idle machine. */
@@ -327,7 +327,7 @@ it('an admission answer for a thread that has died admits no client on its repla
   const verifyUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/verify`
   const workers = observeWorkers()
   await using relay = await LiveRelay.start({
-    admission: { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined },
+    admission: checkedBy(verifyUrl),
   })
   const alice = relay.client().catch(() => 'lost')
   await expect.poll(() => asked.length, patiently).toBe(1)

@@ -8,7 +8,7 @@ import type { Worker } from 'node:worker_threads'
 import { expect, it, onTestFinished } from 'vitest'
 import type { Endpoint } from '#config/endpoint.ts'
 import { assertTcpFree, assertUdpFree } from '#control/port-check.ts'
-import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
+import { checkedBy, LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { causeFault, observeWorkers, onWorker } from '../support/observed-workers.ts'
 import { freePort } from '../support/process.ts'
 
@@ -67,7 +67,7 @@ it('a stop leaves no thread and no port, and ends requests to back ends and serv
     http: anyPort,
     stun: anyPort,
     admin: anyPort,
-    admission: { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined },
+    admission: checkedBy(verifyUrl),
   })
   await expect(relay.client()).rejects.toThrow()
   // After the outage is noticed, the relay asks the back end repeatedly by itself.

@@ -9,7 +9,7 @@ import type { Worker } from 'node:worker_threads'
 import { expect, it, onTestFinished } from 'vitest'
 import { toHex } from '#protocol/bytes.ts'
 import { makeCertificate } from '../support/certificate.ts'
-import { LiveRelay, MESH_KEY, NO_MESH, siblingAt } from '../support/live-relay.ts'
+import { checkedBy, LiveRelay, MESH_KEY, NO_MESH, siblingAt } from '../support/live-relay.ts'
 import { causeFault, observeWorkers } from '../support/observed-workers.ts'
 import { freePort, waitUntil } from '../support/process.ts'
 import { VerifyServer } from '../support/verify-server.ts'
@@ -113,12 +113,7 @@ it('the death of a thread cancels the admission requests of its clients', async 
   verifier.delayMs = undefined
   const workers = observeWorkers()
   await using relay = await LiveRelay.start({
-    admission: {
-      isOpen: false,
-      verifyUrl: verifier.url,
-      verifyUrlFailOpen: false,
-      tailscaledSocket: undefined,
-    },
+    admission: checkedBy(verifier.url),
   })
   const lost = Promise.all(Array.from({ length: 5 }, async () => await relay.client().catch(() => 'lost')))
   await expect.poll(() => verifier.open, patiently).toBe(5)

@@ -8,7 +8,7 @@ import { RawHttpServer } from '../admission/raw-servers.ts'
 import { Derper } from '../client/derper.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { foreignPrograms } from '../support/foreign.ts'
-import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
+import { checkedBy, LiveRelay, NO_MESH } from '../support/live-relay.ts'
 
 const found = await foreignPrograms('derper-1.104.5')
 const path = 'paths' in found ? found.paths['derper-1.104.5'] : undefined
@@ -45,7 +45,7 @@ describe.skipIf(path === undefined)('admission gives the same results as derper'
     for (const verifyUrl of urls) {
       const args = ['-verify-client-url', verifyUrl, `-verify-client-url-fail-open=${failOpen}`]
       await using derper = await Derper.start(path ?? '', folder.path, 'plain', args)
-      const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen: failOpen, tailscaledSocket: undefined }
+      const admission = checkedBy(verifyUrl, { verifyUrlFailOpen: failOpen })
       await using relay = await LiveRelay.start({ admission, certificate: undefined, mesh: NO_MESH })
       results[verifyUrl] = await Promise.all([isAdmitted(derper.port), isAdmitted(relay.port)])
     }

@@ -16,7 +16,7 @@ import { derpfleet } from '../cli/program.ts'
 import { DAY_MS, goodPair, makePair, writePair } from '../config/certificates.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { examination, type Examination } from '../support/examination.ts'
-import { LiveRelay, NO_MESH } from '../support/live-relay.ts'
+import { checkedBy, LiveRelay, NO_MESH } from '../support/live-relay.ts'
 import { freePort } from '../support/process.ts'
 import { installedProxies, startProxy } from '../support/reverse-proxies.ts'
 
@@ -222,7 +222,7 @@ describe('of one relay', () => {
   })
 })
 
-const HERE_NOBODY = { isOpen: false, verifyUrl: 'http://127.0.0.1:1/verify', tailscaledSocket: undefined }
+const HERE_NOBODY = checkedBy('http://127.0.0.1:1/verify')
 
 describe('of a relay of its own', () => {
   beforeEach(prepare)

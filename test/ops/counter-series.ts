@@ -56,6 +56,7 @@ export const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   homeMovesOut: ['derp_home_moves_total{direction="out"}'],
   loginsTotal: ['derp_logins_total'],
   admissionsAllowed: ['derp_admission_total{result="allowed"}'],
+  admissionsFromMemory: ['derp_admission_total{result="memory"}'],
   admissionsDenied: ['derp_admission_total{result="denied"}'],
   admissionsUnreachable: ['derp_admission_total{result="unreachable"}'],
   admissionsFailedOpen: ['derp_admission_total{result="failed_open"}'],

@@ -22,7 +22,7 @@ import { Counter, Counters } from '#relay/counters.ts'
 import { DropReason, PacketKind } from '#relay/drop-reason.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority } from '../support/certificate.ts'
-import { LIMITS, LiveRelay, MESH_KEY, NO_MESH } from '../support/live-relay.ts'
+import { checkedBy, LIMITS, LiveRelay, MESH_KEY, NO_MESH } from '../support/live-relay.ts'
 import { freePort, waitUntil } from '../support/process.ts'
 import { RawSibling } from '../support/raw-sibling.ts'
 import { messageOf } from '../support/relay-states.ts'
@@ -156,7 +156,16 @@ function troubledSources(): MetricSources {
     threadDeaths: () => [1],
     logLinesLost: () => 1,
     isStateFolderUsable: false,
-    admission: () => ({ waiting: 4, asking: 64, oldestWaitMs: 2_000, overflows: 3, backends: [] }),
+    admission: () => ({
+      waiting: 4,
+      asking: 64,
+      oldestWaitMs: 2_000,
+      overflows: 3,
+      knownKeys: 3,
+      listedKeys: 2,
+      bans: 1,
+      backends: [],
+    }),
     siblings: () => [{ ...SIBLING, keysRefused: 1, waitingBytes: 1, dropped: 1, lossRatio: 0.1 }],
     quality: () => qualityFamilies({ ...QUALITY, hasCountries: false }),
     certificates: () => ({ ...status, failures: new Map([...failures, ['expired', 1]]) }),
@@ -229,12 +238,7 @@ async function startAt(at: number, parts: Parts): Promise<LiveRelay> {
       node: `90${at}a`,
       ca: await readFile(folder.at('authority.crt'), 'utf8'),
     },
-    admission: {
-      isOpen: false,
-      verifyUrl: verify.url,
-      verifyUrlFailOpen: false,
-      tailscaledSocket: undefined,
-    },
+    admission: checkedBy(verify.url),
     limits: {
       ...LIMITS,
       keepAlive: { minMs: 1_000, maxMs: 1_500 },

@@ -57,7 +57,12 @@ it('admission is asked with key and address, and ServerInfo waits for it', () =>
   const client = relay.connect(alice, { ip: '203.0.113.7', port: 41_641 }).send(login.clientInfo.frame)
   expect(client.take()).toEqual(['ServerKey server'])
   expect(asked.length).toBe(1)
-  expect(asked[0]?.request).toEqual({ key: alice.key, remote: client.link.remote, withinMs: 10_000 })
+  expect(asked[0]?.request).toEqual({
+    key: alice.key,
+    remote: client.link.remote,
+    withinMs: 10_000,
+    isHere: false,
+  })
   expect(relay.count('clientsCurrent')).toBe(0)
   relay.clock.advance(300)
   asked[0]?.decide(true)

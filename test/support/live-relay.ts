@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { RunningRelay } from '#control/running-relay.ts'
 import { startRelay } from '#control/start-relay.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
-import type { MeshSettings, Settings } from '#config/settings.ts'
+import type { AdmissionSettings, MeshSettings, Settings } from '#config/settings.ts'
 import { listedSibling, type Sibling } from '#fleet/sibling.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
@@ -41,6 +41,25 @@ export const NO_MESH: MeshSettings = {
   nats: undefined,
   rebalancePerSecond: 0,
   ca: undefined,
+}
+
+const OPEN: AdmissionSettings = {
+  isOpen: true,
+  verifyUrl: undefined,
+  verifyUrlFailOpen: false,
+  tailscaledSocket: undefined,
+  allowKeysPath: undefined,
+  graceMs: 86_400_000,
+  trustsSiblings: false,
+  recheckMs: 300_000,
+}
+
+/** Clients are checked by a URL, or by what `more` says. */
+export function checkedBy(
+  verifyUrl: string | undefined,
+  more: Partial<AdmissionSettings> = {},
+): AdmissionSettings {
+  return { ...OPEN, isOpen: false, verifyUrl, ...more }
 }
 
 /** The mesh key of test relays. */
@@ -157,7 +176,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     isDerpEnabled: true,
     threadCount: 1,
     native: 'auto',
-    admission: { isOpen: true, verifyUrl: undefined, verifyUrlFailOpen: false, tailscaledSocket: undefined },
+    admission: OPEN,
     disallowedAppNames: [],
     limits: LIMITS,
     home: { kind: 'page' },

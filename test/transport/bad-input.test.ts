@@ -9,7 +9,7 @@ import { newKeyPair } from '#client/derp-client.ts'
 import { concatBytes } from '#protocol/bytes.ts'
 import { pingFrame, sendPacketFrame } from '#protocol/frames.ts'
 import { upgradeRequest } from '#protocol/upgrade.ts'
-import { LIMITS, LiveRelay } from '../support/live-relay.ts'
+import { checkedBy, LIMITS, LiveRelay } from '../support/live-relay.ts'
 import { loginFrame } from '../support/login-frame.ts'
 import { RawSocket } from '../support/raw-socket.ts'
 
@@ -183,7 +183,7 @@ describe('admission by URL', () => {
     admissionService.listen(0, '127.0.0.1')
     await once(admissionService, 'listening')
     const verifyUrl = `http://127.0.0.1:${(admissionService.address() as AddressInfo).port}/verify`
-    const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen: false, tailscaledSocket: undefined }
+    const admission = checkedBy(verifyUrl)
     await using closed = await LiveRelay.start({ admission })
     const key = newKeyPair()
     const socket = await RawSocket.tls(closed.port)
@@ -219,7 +219,7 @@ describe('admission by URL', () => {
     admissionService.listen(0, '127.0.0.1')
     await once(admissionService, 'listening')
     const verifyUrl = `http://127.0.0.1:${(admissionService.address() as AddressInfo).port}/verify`
-    const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen: true, tailscaledSocket: undefined }
+    const admission = checkedBy(verifyUrl, { verifyUrlFailOpen: true })
     await using closed = await LiveRelay.start({ admission })
     await expect(closed.client()).rejects.toThrow(/closed|end|refused|admit/i)
     admissionService.close()
@@ -234,7 +234,7 @@ describe('admission by URL', () => {
       const gone = connectTcp({ port: 1, host: '127.0.0.1' }).on('error', () => undefined)
       gone.destroy()
       const verifyUrl = 'http://127.0.0.1:1/verify'
-      const admission = { isOpen: false, verifyUrl, verifyUrlFailOpen, tailscaledSocket: undefined }
+      const admission = checkedBy(verifyUrl, { verifyUrlFailOpen })
       await using closed = await LiveRelay.start({ admission })
       if (verb === 'admits') await closed.client()
       else await expect(closed.client()).rejects.toThrow(/closed|end|refused|admit/i)

@@ -1,0 +1,138 @@
+// What the relay knows of keys without a back end: whom the operator has kicked, the operator's list, and what back ends have said
+// before. In this order: a ban, the list, the memory. While no back end can be asked, keys that one had admitted are admitted for
+// a grace. Decides; asks nobody. Runs on the control thread.
+
+import { KEY_BYTES } from '#protocol/limits.ts'
+import type { KeyList } from '#protocol/key-list.ts'
+import type { AdmissionAnswer } from '#relay/ports.ts'
+import type { AnswerMemory } from './answer-memory.ts'
+import type { Bans } from './bans.ts'
+
+/** So long an admission is not asked about again, when clients reconnect in a storm, or one does again and again. */
+const FRESH_MS = 30_000
+/** Clients that came at once are not asked about at once: each after another part of the time, down to this one. */
+const SPREAD = 0.75
+
+export interface KnownKeysPolicy {
+  /** Clients that siblings have admitted are known as well. */
+  readonly trustsSiblings: boolean
+  /** How long known keys are admitted while no back end can be asked. 0: nothing is remembered. */
+  readonly graceMs: number
+  /** After this time a client that is here is asked about again; 0: never. */
+  readonly recheckMs: number
+}
+
+export interface KnownKeysParts {
+  readonly memory: AnswerMemory
+  /** Keys that siblings have admitted, for outages only. */
+  readonly siblingMemory: AnswerMemory
+  readonly bans: Bans
+  /** From 0 to 1. */
+  readonly random: () => number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+export class KnownKeys {
+  readonly #parts: KnownKeysParts
+  #policy: KnownKeysPolicy
+  #list: KeyList | undefined = undefined
+  /** When a back end failed first, since it last decided. */
+  #failingSinceMs: number | undefined = undefined
+
+  constructor(policy: KnownKeysPolicy, parts: KnownKeysParts) {
+    this.#parts = parts
+    this.#policy = policy
+    this.setPolicy(policy)
+  }
+
+  setPolicy(policy: KnownKeysPolicy): void {
+    this.#policy = policy
+    // A key that was admitted just before an outage is known until its grace is over, and so is a client that was here then.
+    const { memory, siblingMemory } = this.#parts
+    memory.keepMs = siblingMemory.keepMs = 2 * policy.graceMs + policy.recheckMs + FRESH_MS
+    if (!policy.trustsSiblings) siblingMemory.clear()
+  }
+
+  /** Undefined: there is none. */
+  setList(list: KeyList | undefined): void {
+    this.#list = list
+  }
+
+  /** Some keys are known, and would be admitted in an outage. */
+  get isGraceful(): boolean {
+    const { memory, siblingMemory } = this.#parts
+    return this.#policy.graceMs > 0 && memory.size + siblingMemory.size > 0
+  }
+
+  /** How long known keys are still admitted; undefined while back ends decide. */
+  get graceLeftMs(): number | undefined {
+    if (this.#failingSinceMs === undefined) return undefined
+    return Math.max(0, this.#policy.graceMs - (this.#parts.now() - this.#failingSinceMs))
+  }
+
+  /** When a back end failed first, since it last decided; undefined while they decide. */
+  get failingSinceMs(): number | undefined {
+    return this.#failingSinceMs
+  }
+
+  setFailing(sinceMs: number | undefined): void {
+    this.#failingSinceMs = sinceMs
+  }
+
+  /** The answer if no back end needs to be asked. */
+  answer(key: Uint8Array, isHere: boolean): AdmissionAnswer | undefined {
+    const { bans, memory } = this.#parts
+    const ban = bans.reason(key)
+    if (ban !== undefined) return { result: 'denied', reason: ban }
+    const rule = this.#list?.find(key)
+    if (rule !== undefined)
+      return rule.isAllowed
+        ? this.#admit('allowed', '')
+        : { result: 'denied', reason: 'the list of keys denies it' }
+    const refusal = memory.refusal(key)
+    if (refusal !== undefined && !isHere) return { result: 'denied', reason: refusal }
+    const ageMs = memory.ageMs(key)
+    const { graceMs, recheckMs } = this.#policy
+    const freshMs = Math.min(graceMs, isHere ? (1 - SPREAD) * recheckMs : FRESH_MS)
+    return ageMs !== undefined && ageMs < freshMs ? this.#admit('memory', 'admitted a moment ago') : undefined
+  }
+
+  /** The answer for a key that was admitted before, while no back end can be asked; undefined: it is not known. */
+  answerMeanwhile(key: Uint8Array): AdmissionAnswer | undefined {
+    const { memory, siblingMemory, now } = this.#parts
+    const { graceMs, recheckMs } = this.#policy
+    const ageMs = Math.min(memory.ageMs(key) ?? Infinity, siblingMemory.ageMs(key) ?? Infinity)
+    const failingMs = this.#failingSinceMs === undefined ? 0 : now() - this.#failingSinceMs
+    const isKnown = ageMs - failingMs <= graceMs + recheckMs && failingMs < graceMs
+    return isKnown ? this.#admit('memory', 'known, and the back end cannot be asked') : undefined
+  }
+
+  /** What back ends have said. Clients that they let in are asked about again, whatever they said. */
+  noted(key: Uint8Array, answer: AdmissionAnswer): AdmissionAnswer {
+    if (answer.result === 'allowed') this.#parts.memory.noteAdmitted(key)
+    else if (answer.result === 'denied') this.#refused(key, answer.reason)
+    return answer.result === 'denied' ? answer : { ...answer, ...this.#recheck() }
+  }
+
+  #refused(key: Uint8Array, reason: string): void {
+    this.#parts.memory.noteRefused(key, reason)
+    this.#parts.siblingMemory.noteRefused(key, reason)
+  }
+
+  /** Siblings have admitted these keys, one after another. */
+  siblingsHave(keys: Uint8Array): void {
+    if (!this.#policy.trustsSiblings) return
+    for (let at = 0; at < keys.length; at += KEY_BYTES)
+      this.#parts.siblingMemory.noteAdmitted(keys.subarray(at, at + KEY_BYTES))
+  }
+
+  #admit(result: 'allowed' | 'memory', reason: string): AdmissionAnswer {
+    return { result, reason, ...this.#recheck() }
+  }
+
+  #recheck(): Pick<AdmissionAnswer, 'recheckInMs'> {
+    const { recheckMs } = this.#policy
+    return recheckMs > 0 ? { recheckInMs: recheckMs * (1 - (1 - SPREAD) * this.#parts.random()) } : {}
+  }
+}

@@ -1,0 +1,72 @@
+// The clients of a thread whose admission is asked again after a while, and when. A client that is denied then is ended; one
+// that a back end says nothing about, because it is away, stays. The first question is session-login.ts's.
+//
+// Contract: a client that is denied is ended within the time that its answer gave, a second, and the time of one answer.
+
+import type { Admission, RemoteAddress } from './ports.ts'
+import { EndReason } from './end-reason.ts'
+
+/** With sixteen sweeps a second, each client is looked at once a second. */
+const SWEEP_PARTS = 16
+/** Of one question. It is no login, and nobody waits for it. */
+const WITHIN_MS = 10_000
+
+/** The session of a client. */
+export interface RecheckedSession {
+  readonly key: Uint8Array
+  readonly remote: RemoteAddress
+  /** It has logged in and has not ended. */
+  readonly isEstablished: boolean
+  end(reason: EndReason, cause?: string): void
+}
+
+interface Recheck {
+  readonly session: RecheckedSession
+  /** Infinite while a question is under way, and once none is due any more. */
+  dueMs: number
+}
+
+export class Rechecks {
+  readonly #now: () => number
+  #all: Recheck[] = []
+  #part = 0
+
+  /** @param now monotonic milliseconds */
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  get size(): number {
+    return this.#all.length
+  }
+
+  add(session: RecheckedSession, inMs: number): void {
+    this.#all.push({ session, dueMs: this.#now() + inMs })
+  }
+
+  /** What admission goes by has changed: it is asked about all clients within a second. */
+  hasten(): void {
+    for (const recheck of this.#all) if (recheck.dueMs !== Infinity) recheck.dueMs = -Infinity
+  }
+
+  /** To be called sixteen times a second. */
+  sweep(admission: Admission): void {
+    this.#part = (this.#part + 1) % SWEEP_PARTS
+    const nowMs = this.#now()
+    for (let at = this.#part; at < this.#all.length; at += SWEEP_PARTS) {
+      const recheck = this.#all[at] as Recheck
+      if (nowMs >= recheck.dueMs && recheck.session.isEstablished) this.#ask(recheck, admission)
+    }
+    if (this.#part === 0) this.#all = this.#all.filter(({ session }) => session.isEstablished)
+  }
+
+  #ask(recheck: Recheck, admission: Admission): void {
+    recheck.dueMs = Infinity
+    const { session } = recheck
+    const { key, remote } = session
+    admission.ask({ key, remote, withinMs: WITHIN_MS, isHere: true }, ({ result, reason, recheckInMs }) => {
+      if (result === 'denied') session.end(EndReason.admissionEnded, reason)
+      else if (recheckInMs !== undefined) recheck.dueMs = this.#now() + recheckInMs
+    })
+  }
+}

@@ -1,0 +1,185 @@
+// What a relay knows of keys without a back end, over real sockets: a back end that is slow, silent or gone, the operator's list
+// and kicks. Time goes on by itself and by leaps.
+
+import { afterAll, expect, it } from 'vitest'
+import { AdmissionService, type AdmissionPolicy } from '#admission/admission-service.ts'
+import { newKeyPair } from '#client/derp-client.ts'
+import { readKeyList } from '#protocol/key-list.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
+import type { AdmissionAnswer } from '#relay/ports.ts'
+import { VerifyServer } from '../support/verify-server.ts'
+
+const ends: (() => void)[] = []
+afterAll(() => ends.forEach((end) => end()))
+
+const MEMBER = newKeyPair().publicKey
+const STRANGER = newKeyPair().publicKey
+const GRACE_MS = 60_000
+
+class Asked {
+  readonly service: AdmissionService
+  /** Added to the time. */
+  leapMs = 0
+  #id = 0
+
+  constructor(policy: Partial<AdmissionPolicy>) {
+    this.service = new AdmissionService({
+      policy: {
+        verifyUrl: undefined,
+        verifyUrlFailOpen: false,
+        tailscaledSocket: undefined,
+        graceMs: GRACE_MS,
+        trustsSiblings: false,
+        recheckMs: 300_000,
+        ...policy,
+      },
+      env: {},
+      ownKey: newKeyPair().publicKey,
+      onOutage: () => undefined,
+      onRecovery: () => undefined,
+      onFault: (error) => expect.unreachable(String(error)),
+      random: () => 0.5,
+      now: () => performance.now() + this.leapMs,
+    })
+    this.service.start()
+    ends.push(() => this.service.stop())
+  }
+
+  async ask(key: Uint8Array, isHere = false): Promise<AdmissionAnswer> {
+    return await new Promise((answered) => {
+      this.service.ask(0, { id: this.#id++, key, source: '', withinMs: 10_000, isHere }, answered)
+    })
+  }
+
+  async result(key: Uint8Array, isHere = false): Promise<AdmissionAnswer['result']> {
+    return (await this.ask(key, isHere)).result
+  }
+}
+
+it('a member is admitted while the back end is gone, until the grace is over; a stranger is not', async () => {
+  const backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  await backEnd[Symbol.asyncDispose]()
+  // Long after it was admitted, but still here then.
+  asked.leapMs += 250_000
+  expect(await asked.result(STRANGER)).toBe('unreachable')
+  asked.leapMs += GRACE_MS - 2_000
+  expect(await asked.result(MEMBER)).toBe('memory')
+  expect(await asked.result(STRANGER)).toBe('unreachable')
+  asked.leapMs += 4_000
+  expect(await asked.result(MEMBER)).toBe('unreachable')
+})
+
+it('without a grace nobody is', async () => {
+  const backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url, graceMs: 0 })
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  await backEnd[Symbol.asyncDispose]()
+  asked.leapMs += 40_000
+  expect(await asked.result(MEMBER)).toBe('unreachable')
+})
+
+it('a key that was admitted long before the outage is not known in it', async () => {
+  const backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  asked.leapMs += GRACE_MS + 300_000 + 1_000
+  await backEnd[Symbol.asyncDispose]()
+  expect(await asked.result(MEMBER)).toBe('unreachable')
+})
+
+it.each([[3_000], [undefined]])(
+  'a back end that answers in %s ms keeps no member waiting',
+  async (delayMs) => {
+    await using backEnd = await VerifyServer.start()
+    const asked = new Asked({ verifyUrl: backEnd.url })
+    expect(await asked.result(MEMBER)).toBe('allowed')
+    backEnd.delayMs = delayMs
+    asked.leapMs += 40_000
+    const startedMs = performance.now()
+    expect(await asked.result(MEMBER)).toBe('memory')
+    expect(performance.now() - startedMs).toBeLessThan(1_500)
+    // The question is dropped, and is not left at the back end.
+    await expect.poll(() => backEnd.open, { timeout: 3_000 }).toBe(0)
+  },
+)
+
+it('a key is asked about once in half a minute, however often it comes', async () => {
+  await using backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  for (let n = 0; n < 20; n++) expect(['allowed', 'memory']).toContain(await asked.result(MEMBER))
+  expect(backEnd.requestCount).toBe(1)
+  asked.leapMs += 31_000
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  expect(backEnd.requestCount).toBe(2)
+})
+
+it('a refusal counts for ten seconds, and ends what was known', async () => {
+  await using backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  backEnd.status = 403
+  asked.leapMs += 31_000
+  expect(await asked.result(MEMBER)).toBe('denied')
+  backEnd.status = 200
+  asked.leapMs += 9_000
+  expect(await asked.result(MEMBER)).toBe('denied')
+  expect(backEnd.requestCount).toBe(2)
+  asked.leapMs += 2_000
+  expect(await asked.result(MEMBER)).toBe('allowed')
+})
+
+it('a client that is here is asked about again, whatever was said at its login', async () => {
+  await using backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url, recheckMs: 4_000 })
+  const { recheckInMs } = await asked.ask(MEMBER)
+  expect(recheckInMs).toBeGreaterThanOrEqual(3_000)
+  expect(recheckInMs).toBeLessThanOrEqual(4_000)
+  backEnd.status = 403
+  asked.leapMs += 3_000
+  expect(await asked.result(MEMBER, true)).toBe('denied')
+})
+
+it('the list decides without the back end, and a kick before the list', async () => {
+  await using backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  const other = newKeyPair().publicKey
+  const text = `allow ${publicKeyText(MEMBER)}\n${publicKeyText(STRANGER)}\ndeny ${publicKeyText(STRANGER)}\n`
+  const read = readKeyList('keys', text)
+  asked.service.setKeyList('list' in read ? read.list : undefined)
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  expect(await asked.result(STRANGER)).toBe('denied')
+  expect(backEnd.requestCount).toBe(0)
+  expect(await asked.result(other)).toBe('allowed')
+  expect(backEnd.requestCount).toBe(1)
+  asked.service.bans.add(MEMBER, 5_000)
+  expect(await asked.ask(MEMBER)).toEqual({
+    result: 'denied',
+    reason: 'an operator has kicked it, for 5 s more',
+  })
+  asked.leapMs += 5_001
+  expect(await asked.result(MEMBER)).toBe('allowed')
+})
+
+it('a list alone refuses all others', async () => {
+  const asked = new Asked({})
+  const read = readKeyList('keys', publicKeyText(MEMBER))
+  asked.service.setKeyList('list' in read ? read.list : undefined)
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  expect(await asked.ask(STRANGER)).toEqual({ result: 'denied', reason: 'the list of keys does not have it' })
+})
+
+it('a flood of strangers pushes no member out of the memory', async () => {
+  await using backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  for (let n = 0; n < 20_000; n++) {
+    const key = new Uint8Array(32)
+    new DataView(key.buffer).setUint32(0, n + 1)
+    asked.service.memory.noteRefused(key, 'not known')
+  }
+  backEnd.delayMs = undefined
+  asked.leapMs += 40_000
+  expect(await asked.result(MEMBER)).toBe('memory')
+})

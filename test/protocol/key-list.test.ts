@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest'
+import { readKeyList } from '#protocol/key-list.ts'
+import { privateKeyText, publicKeyText } from '#protocol/node-key.ts'
+import { clientA, clientB } from '../vectors/keys.ts'
+
+const A = publicKeyText(clientA.publicKey)
+const B = publicKeyText(clientB.publicKey)
+const base64 = (key: Uint8Array): string => Buffer.from(key).toString('base64')
+
+it('knows keys as Tailscale and as WireGuard write them, tenants, comments and empty lines', () => {
+  const text = `# members\n\n  ${A} # a laptop\r\nallow ${base64(clientB.publicKey)} tenant blue-1\n`
+  const read = readKeyList('keys', text)
+  const list = 'list' in read ? read.list : undefined
+  expect(list?.size).toBe(2)
+  expect(list?.find(clientA.publicKey)).toEqual({ isAllowed: true, tenant: undefined })
+  expect(list?.find(clientB.publicKey)).toEqual({ isAllowed: true, tenant: 'blue-1' })
+  expect(list?.find(new Uint8Array(32))).toBe(undefined)
+})
+
+it.each([
+  ['deny first', `deny ${A}\nallow ${A}\n`],
+  ['deny last', `allow ${A}\ndeny ${A}\n`],
+  ['deny last, of a tenant', `allow ${A} tenant x\ndeny ${A}`],
+])('a key that is denied anywhere is denied: %s', (_, text) => {
+  const read = readKeyList('keys', text)
+  expect('list' in read ? read.list.find(clientA.publicKey)?.isAllowed : undefined).toBe(false)
+})
+
+describe('a mistake is named by its line, and no secret is shown', () => {
+  it.each([
+    [
+      'a word that is no key',
+      `${A}\nallow laptop\n`,
+      [
+        'keys:2: "laptop" is no key; expected nodekey:<64 hex digits>, or 44 characters of base64 as WireGuard writes keys',
+      ],
+    ],
+    [
+      'no key',
+      'allow\n',
+      [
+        'keys:1: no key; expected nodekey:<64 hex digits>, or 44 characters of base64 as WireGuard writes keys',
+      ],
+    ],
+    ['a verb that is none', `permit ${A}`, [expect.stringMatching(/^keys:1: "permit" is no key; /)]],
+    [
+      'a tenant without a name',
+      `${A} tenant`,
+      [expect.stringMatching(/^keys:1: the tenant ""; expected 1 to 32 /)],
+    ],
+    [
+      'another tenant',
+      `${A} tenant a\n${A} tenant b`,
+      ['keys:2: this key is of another tenant above; expected one tenant for each key'],
+    ],
+    ['a tenant that is denied', `deny ${B} tenant a`, [expect.stringMatching(/expected "deny KEY"$/)]],
+    ['more words', `${A} my laptop`, [expect.stringMatching(/^keys:1: "my laptop" after the key; /)]],
+    [
+      'base64 with other last bits',
+      `${base64(clientA.publicKey).slice(0, 42)}${String.fromCodePoint((base64(clientA.publicKey).codePointAt(42) ?? 0) + 1)}=`,
+      [expect.stringMatching(/is no key/)],
+    ],
+  ])('%s', (_, text, problems) => {
+    expect(readKeyList('keys', text)).toEqual({ problems })
+  })
+
+  it('a private key', () => {
+    const read = readKeyList('keys', privateKeyText(clientA.privateKey))
+    expect(JSON.stringify(read)).toContain('a private key')
+    expect(JSON.stringify(read)).not.toContain(privateKeyText(clientA.privateKey).slice(8, 20))
+  })
+
+  it('a thousand mistakes are twenty', () => {
+    expect(readKeyList('keys', 'x\n'.repeat(1_000))).toMatchObject({ problems: { length: 20 } })
+  })
+})
+
+it('a list of more keys than a list may have is refused, in time', () => {
+  const lines = Array.from({ length: 40_001 }, (_, n) => `nodekey:${n.toString(16).padStart(64, '0')}`)
+  expect(readKeyList('keys', lines.slice(1).join('\n'))).toHaveProperty('list')
+  expect(readKeyList('keys', lines.join('\n'))).toHaveProperty('problems')
+})

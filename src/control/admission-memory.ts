@@ -42,7 +42,7 @@ export class AdmissionMemory {
   readonly #parts: AdmissionMemoryParts
   readonly #path: string
   #startedMs = Date.now()
-  #edition = -1
+  #edition: number
   #wasFailing = false
   #timer: NodeJS.Timeout | undefined = undefined
   #writing: Promise<void> = Promise.resolve()
@@ -50,6 +50,7 @@ export class AdmissionMemory {
 
   constructor(parts: AdmissionMemoryParts) {
     this.#parts = parts
+    this.#edition = parts.memory.edition
     this.#path = join(parts.folder, FILE)
   }
 

@@ -1,0 +1,63 @@
+import { expect, it } from 'vitest'
+import { newKeyPair } from '#client/derp-client.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { checkedBy, LiveRelay } from '../support/live-relay.ts'
+
+const TOKEN = 'a-token-of-thirty-two-characters'
+
+/** A call of the verb by its token. */
+async function kick(relay: LiveRelay, body: object): Promise<unknown> {
+  const answer = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/v1/kick`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${TOKEN}` },
+    body: JSON.stringify(body),
+  })
+  return await answer.json()
+}
+
+it('ends the connections of a client on all threads, and refuses it for a while', async () => {
+  using folder = new TemporaryFolder()
+  const [member, other] = [newKeyPair(), newKeyPair()]
+  const path = folder.write(
+    'keys',
+    [member, other].map(({ publicKey }) => publicKeyText(publicKey)).join('\n'),
+  )
+  await using relay = await LiveRelay.start({
+    threadCount: 2,
+    admin: { host: '127.0.0.1', port: 0 },
+    verbsToken: TOKEN,
+    admission: checkedBy(undefined, { allowKeysPath: path }),
+  })
+  const ended: string[] = []
+  for (let n = 0; n < 4; n++) (await relay.client({ key: member })).on('closed', () => ended.push('member'))
+  ;(await relay.client({ key: other })).on('closed', () => ended.push('other'))
+  const key = publicKeyText(member.publicKey)
+  expect(await kick(relay, { key, seconds: 60 })).toMatchObject({ ended: 4, refusedForSeconds: 60 })
+  await expect.poll(() => ended).toEqual(['member', 'member', 'member', 'member'])
+  await expect(relay.client({ key: member })).rejects.toThrow()
+  expect(await kick(relay, { key, seconds: 0 })).toMatchObject({ ended: 0, refusedForSeconds: 0 })
+  await relay.client({ key: member })
+  expect(await kick(relay, { key: 'laptop' })).toEqual({
+    error: 'key "laptop" is no node key; expected nodekey:<64 hex digits>',
+  })
+  expect(await kick(relay, { key, seconds: -1 })).toEqual({ error: 'seconds is -1; expected 0 to 31536000' })
+})
+
+it('a client that the list does not allow any more is ended, and a list with a mistake changes nothing', async () => {
+  using folder = new TemporaryFolder()
+  const [member, other] = [newKeyPair(), newKeyPair()]
+  const [first, second] = [member, other].map(({ publicKey }) => publicKeyText(publicKey))
+  const path = folder.write('keys', `${first}\n${second}\n`)
+  await using relay = await LiveRelay.start({ admission: checkedBy(undefined, { allowKeysPath: path }) })
+  const ended: string[] = []
+  ;(await relay.client({ key: member })).on('closed', () => ended.push('member'))
+  ;(await relay.client({ key: other })).on('closed', () => ended.push('other'))
+  await expect(relay.client()).rejects.toThrow()
+  folder.write('keys', `${first}\nlaptop\n`)
+  await new Promise((passed) => setTimeout(passed, 4_000))
+  expect(ended).toEqual([])
+  folder.write('keys', `${first}\n`)
+  await expect.poll(() => ended, { timeout: 6_000 }).toEqual(['other'])
+  await expect(relay.client({ key: other })).rejects.toThrow()
+}, 20_000)

@@ -51,6 +51,7 @@ const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   'verify-client-url-fail-open': { oneOf: ['verify-client-url'] },
   'verify-clients': { oneOf: ['derp'] },
   'verify-client-url': { oneOf: ['derp'] },
+  'allow-keys-file': { oneOf: ['derp'] },
   'disallow-app-names': { oneOf: ['derp'] },
   'accept-connection-limit': { oneOf: ['accept-connection-burst'] },
   'accept-connection-burst': { oneOf: ['accept-connection-limit'] },

@@ -17,6 +17,7 @@ import { mapChanges, type ScoredMap } from '#fleet/map-changes.ts'
 import { reasonOf } from '#fleet/problem.ts'
 import { MapFollower, type FollowedMap, type FollowerOptions } from '#probe/map-follower.ts'
 import { mapTargetOf, type MapTarget } from '#probe/target.ts'
+import { trustedAuthorities } from '#probe/tls-checks.ts'
 import { runCommandLine, type CommandLine } from './command-line.ts'
 import { ExitCode, type Io } from './command.ts'
 import { authoritiesIn } from './probe-options.ts'
@@ -184,7 +185,7 @@ function readArguments(args: readonly string[]): CommandLine<WatchArguments> {
   if (sources.length === 0) diagnostics.addProblem('map watch', 'no map is named', SOURCE_EXPECTED)
   const access = {
     timeoutMs: TIMEOUT_MS,
-    authorities: authoritiesIn(values.get('ca'), diagnostics),
+    authorities: trustedAuthorities({ authorities: authoritiesIn(values.get('ca'), diagnostics) }),
     isInsecure: values.get('insecure'),
   }
   const targets = sources.flatMap((source) => targetOf(source, diagnostics) ?? [])

@@ -21,6 +21,7 @@ const PROBLEMS_SHOWN = 5
 
 export interface MapAccess {
   readonly timeoutMs: number
+  /** All that are trusted: with none, no certificate is. */
   readonly authorities: readonly string[]
   readonly isInsecure: boolean
 }

@@ -3,13 +3,15 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
+import { createServer as createTlsServer } from 'node:https'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { derpMapText } from '#fleet/derp-map-writer.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { issueCertificate, makeAuthority } from '../support/certificate.ts'
 import { waitUntil } from '../support/process.ts'
-import { derpfleet, startDerpfleet } from './program.ts'
+import { derpfleet, derpfleetProcess, startDerpfleet } from './program.ts'
 
 const region = (id: number) => ({
   id,
@@ -265,4 +267,23 @@ it('follows: prints changes, asks by tag, tells of trouble once, and the file ha
   expect(readFileSync(path, 'utf8')).toBe(LESS)
   answer = tagged
   await waitUntil('all is well', () => watch.output.includes('all is well again'))
+})
+
+it('trusts the authorities that the system trusts, and those of -ca besides', async () => {
+  const authority = await makeAuthority(folder.path, 'authority')
+  const { certPath, keyPath } = await issueCertificate(folder.path, 'localhost', authority)
+  const pem = { cert: readFileSync(certPath), key: readFileSync(keyPath) }
+  const secured = createTlsServer(pem, (_, response) => response.end(MAP)).listen(0, '127.0.0.1')
+  await once(secured, 'listening')
+  try {
+    const at = `https://localhost:${(secured.address() as AddressInfo).port}/derpmap.json`
+    const look = async (env: Record<string, string>, ...args: string[]) =>
+      (await derpfleetProcess(['map', 'watch', at, '-once', ...args], { env })).code
+    expect(await look({})).toBe(1)
+    expect(await look({ SSL_CERT_FILE: authority.certPath })).toBe(0)
+    expect(await look({}, '-ca', authority.certPath)).toBe(0)
+  } finally {
+    secured.closeAllConnections()
+    secured.close()
+  }
 })

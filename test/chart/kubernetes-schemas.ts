@@ -10,10 +10,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
+import { CUSTOM_KINDS, KUBERNETES_VERSION } from '../support/kubernetes-build.ts'
 import { runOk } from '../support/process.ts'
 
 /** The oldest and the newest Kubernetes of the chart. */
-export const KUBERNETES_VERSIONS = ['1.31.14', '1.37.2'] as const
+export const KUBERNETES_VERSIONS = ['1.31.14', KUBERNETES_VERSION] as const
 
 export const SCHEMAS_FOLDER = fileURLToPath(new URL('schemas', import.meta.url))
 
@@ -24,19 +25,6 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
   'apis__networking.k8s.io__v1': ['NetworkPolicy'],
   apis__policy__v1: ['PodDisruptionBudget'],
 }
-
-const CUSTOM_KINDS = [
-  {
-    module: 'github.com/prometheus-operator/prometheus-operator@v0.85.0',
-    files: ['podmonitors', 'servicemonitors', 'prometheusrules'].map(
-      (name) => `example/prometheus-operator-crd/monitoring.coreos.com_${name}.yaml`,
-    ),
-  },
-  {
-    module: 'github.com/cert-manager/cert-manager@v1.21.2',
-    files: ['deploy/crds/cert-manager.io_certificates.yaml'],
-  },
-] as const
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -144,8 +132,8 @@ if (import.meta.main) {
       await write(join(SCHEMAS_FOLDER, version), builtInSchemas(await readFile(path, 'utf8'), kinds))
     }
   }
-  for (const { module, files } of CUSTOM_KINDS) {
-    const folder = await moduleFolder(module)
+  for (const { module, version, files } of Object.values(CUSTOM_KINDS)) {
+    const folder = await moduleFolder(`${module}@v${version}`)
     for (const file of files) {
       await write(join(SCHEMAS_FOLDER, 'custom'), customSchemas(await readFile(join(folder, file), 'utf8')))
     }

@@ -13,6 +13,7 @@ import {
   needGo,
   type Recipe,
 } from './foreign-build.ts'
+import { kubernetesRecipes } from './kubernetes-build.ts'
 import { runOk } from './process.ts'
 
 const helmVersion = '3.22.0'
@@ -35,6 +36,7 @@ export const deployRecipes = {
   tflint: moduleRecipe('tflint', 'github.com/terraform-linters/tflint', tflintVersion),
   'debian-root': { version: '12-1', build: buildDebianRoot },
   'stand-in-provider': { version: pluginVersion, build: buildStandInProvider },
+  ...kubernetesRecipes,
 } as const satisfies Record<string, Recipe>
 
 /** It replaces a dependency, which `go install` refuses, so it is built in its own folder. */

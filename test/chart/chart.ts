@@ -43,10 +43,15 @@ export interface KubernetesObject {
     readonly name: string
     readonly labels?: Readonly<Record<string, string>>
     readonly annotations?: Readonly<Record<string, string>>
+    /** Of objects in a cluster, as are the next one and the status. */
+    readonly uid?: string
+    readonly creationTimestamp?: string
   }
   readonly data?: Readonly<Record<string, string>>
   // oxlint-disable-next-line typescript/no-explicit-any -- as deep as the API
   readonly spec?: any
+  // oxlint-disable-next-line typescript/no-explicit-any -- as deep as the API
+  readonly status?: any
 }
 
 export class Chart {

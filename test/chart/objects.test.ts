@@ -221,6 +221,26 @@ describe.skipIf('missing' in programs)('relays on machines of their own', () => 
       [3479, 3478],
       [undefined, 9090],
     ])
+    const set = 'regions.902.nodes[0].derpport=80'
+    const onPort80 = workload(await objectsOf('host-port', set)).spec.template.spec.containers[0].ports
+    expect(onPort80.map((one: { hostPort?: number }) => one.hostPort)).toEqual([
+      80,
+      undefined,
+      3479,
+      undefined,
+    ])
+  })
+})
+
+describe.skipIf('missing' in programs)('the Job of helm test', () => {
+  it('ends before Helm stops waiting for it, after attempts that outlast a slow load balancer', async () => {
+    const { spec } = objectOf(await objectsOf('metallb'), 'Job')
+    const [helmWaitsS, firstPauseS, loadBalancerS] = [300, 10, 60]
+    expect(spec.activeDeadlineSeconds).toBeLessThan(helmWaitsS)
+    // Kubernetes doubles the pause after each failure.
+    const pausesS = firstPauseS * (2 ** spec.backoffLimit - 1)
+    expect(pausesS).toBeGreaterThan(loadBalancerS)
+    expect(pausesS).toBeLessThan(spec.activeDeadlineSeconds)
   })
 })
 

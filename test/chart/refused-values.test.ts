@@ -127,6 +127,13 @@ const BY_TEMPLATES: readonly (readonly [string, string, RegExp])[] = [
     'exposure.hostNetwork.admin="loopback"',
     /exposure\.hostNetwork\.admin: is loopback, which monitors/,
   ],
+  ['host-network', 'exposure.hostNetwork.httpPort=9090', /httpPort: 9090 is the port of metrics and health/],
+  ['host-network', 'exposure.hostNetwork.httpPort=443', /httpPort: 443 is the derpport of 900a as well/],
+  [
+    'host-network',
+    'regions.900.nodes[1].derpport=9090',
+    /regions\.900\.nodes: 900b has the derpport 9090, which is the port of metrics/,
+  ],
   ['host-network', 'test.through="pods"', /test\.through: pods have no names/],
   [
     'host-network',

@@ -95,6 +95,9 @@
 {{- fail (printf "exposure.mode: hostPort needs the same derpport and stunport for all relays of the region, and they are %s; expected hostNetwork" (join ", " $ports)) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq $mode "hostNetwork" -}}
+{{- include "derpfleet.checkMachinePorts" . -}}
+{{- end -}}
 {{- if and (not $isStateful) (eq .Values.tls.mode "acme") (not (and .Values.persistence.enabled .Values.persistence.hostPath)) -}}
 {{- fail (printf "persistence.hostPath: is not set; expected a folder of each machine for the certificates, with tls.mode acme and exposure.mode %s" $mode) -}}
 {{- end -}}
@@ -115,6 +118,22 @@
 {{- end -}}
 {{- if and (eq $mode "hostNetwork") .Values.networkPolicy.enabled -}}
 {{- fail "networkPolicy.enabled: a NetworkPolicy has no effect with exposure.mode hostNetwork; expected false" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* TCP ports of one machine: of clients, of captive-portal checks, of metrics and health. */}}
+{{- define "derpfleet.checkMachinePorts" -}}
+{{- $http := int .Values.exposure.hostNetwork.httpPort -}}
+{{- if eq $http 9090 -}}
+{{- fail "exposure.hostNetwork.httpPort: 9090 is the port of metrics and health; expected another one, or -1" -}}
+{{- end -}}
+{{- range (include "derpfleet.relays" . | fromJson).relays -}}
+{{- if eq (int .derpPort) $http -}}
+{{- fail (printf "exposure.hostNetwork.httpPort: %d is the derpport of %s as well; expected another one, or -1" $http .name) -}}
+{{- end -}}
+{{- if eq (int .derpPort) 9090 -}}
+{{- fail (printf "regions.%d.nodes: %s has the derpport 9090, which is the port of metrics and health; expected another one, for exposure.mode hostNetwork" (int .region) .name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

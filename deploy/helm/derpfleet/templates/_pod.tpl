@@ -93,7 +93,7 @@ spec:
 - name: http
   containerPort: 8080
   protocol: TCP
-  {{- if $isHostPort }}
+  {{- if and $isHostPort (ne (int $relay.derpPort) 80) }}
   hostPort: 80
   {{- end }}
 - name: stun

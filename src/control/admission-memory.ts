@@ -22,6 +22,8 @@ const KEEP_EVERY_MS = 10_000
 export interface AdmissionMemoryParts {
   readonly folder: string
   readonly memory: AnswerMemory
+  /** Tells the back ends that decide now from any others: what others have said is passed over. */
+  readonly backEnds: () => string
   /** When a back end failed first, by the monotonic clock; undefined while they decide. */
   readonly failingSinceMs: () => number | undefined
   readonly log: Log
@@ -31,6 +33,7 @@ interface Kept {
   readonly format: typeof FORMAT
   /** When the run that wrote it had started, in Unix milliseconds: a run writes nothing over what a later one has written. */
   readonly startedMs: number
+  readonly backEnds: string
   readonly keptAt: string
   /** For how long no back end had decided then; left out while they did. */
   readonly failingS?: number
@@ -60,6 +63,7 @@ export class AdmissionMemory {
     if (kept === undefined) return undefined
     // The clock may have been set back since.
     this.#startedMs = Math.max(this.#startedMs, kept.startedMs + 1)
+    if (kept.backEnds !== this.#parts.backEnds()) return undefined
     // A clock that was set back makes this negative: then no time has passed, as far as anybody knows.
     const sinceMs = Math.max(0, Date.now() - Date.parse(kept.keptAt)) || 0
     for (const [text, ageS] of Object.entries(kept.admitted)) {
@@ -108,7 +112,7 @@ export class AdmissionMemory {
   }
 
   #content(): Kept {
-    const { memory, failingSinceMs } = this.#parts
+    const { memory, failingSinceMs, backEnds } = this.#parts
     const sinceMs = failingSinceMs()
     const admitted = memory
       .admitted()
@@ -116,6 +120,7 @@ export class AdmissionMemory {
     return {
       format: FORMAT,
       startedMs: this.#startedMs,
+      backEnds: backEnds(),
       keptAt: new Date().toISOString(),
       ...(sinceMs === undefined ? {} : { failingS: Math.round((performance.now() - sinceMs) / 1_000) }),
       admitted: Object.fromEntries(admitted),

@@ -2,6 +2,7 @@
 // configured, none while the relay is open to everybody. Logs the outages of its backends, reads the operator's list of keys and
 // keeps what backends have said. Runs on the control thread.
 
+import { createHash } from 'node:crypto'
 import { AdmissionService, type AdmissionServiceNumbers } from '#admission/admission-service.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { AdmissionSettings, Settings } from '#config/settings.ts'
@@ -31,11 +32,13 @@ export class RelayAdmission implements Service, HealthCheck {
   readonly #list: KeyListFile
   readonly #memory: AdmissionMemory | undefined
   readonly #onChange: () => void
+  #policy: AdmissionSettings
   #isOpen: boolean
   #isStarted = false
 
   constructor({ settings, log, reloads, stateFolder, onChange }: RelayAdmissionParts) {
     const { admission, nodeKey } = settings
+    this.#policy = admission
     this.#isOpen = admission.isOpen
     this.#onChange = onChange
     const service = makeService(admission, nodeKey.publicKey, log)
@@ -44,7 +47,13 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#memory =
       stateFolder === undefined
         ? undefined
-        : new AdmissionMemory({ folder: stateFolder, memory: service.memory, failingSinceMs, log })
+        : new AdmissionMemory({
+            folder: stateFolder,
+            memory: service.memory,
+            backEnds: () => nameOf(this.#policy),
+            failingSinceMs,
+            log,
+          })
     const failingMs = this.#memory?.read()
     if (failingMs !== undefined) service.continueFailing(failingMs)
     this.#list = new KeyListFile({
@@ -70,6 +79,7 @@ export class RelayAdmission implements Service, HealthCheck {
 
   /** Applies to questions that come from now on; clients that are here are asked about again. */
   setPolicy(policy: AdmissionSettings): void {
+    this.#policy = policy
     this.#isOpen = policy.isOpen
     this.#service.setPolicy(policy)
     this.#list.setPath(policy.allowKeysPath)
@@ -120,6 +130,11 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#list.stop()
     await this.#memory?.stop()
   }
+}
+
+/** Of the back ends of a policy; a URL may have a password. */
+function nameOf({ verifyUrl = '', tailscaledSocket = '' }: AdmissionSettings): string {
+  return createHash('sha256').update(`${verifyUrl}\n${tailscaledSocket}`).digest('hex').slice(0, 32)
 }
 
 function makeService(policy: AdmissionSettings, ownKey: Uint8Array, log: Log): AdmissionService {

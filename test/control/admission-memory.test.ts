@@ -26,12 +26,18 @@ interface Opened {
   readonly kept: AdmissionMemory
 }
 
-function open(failingSinceMs?: number): Opened {
+function open(failingSinceMs?: number, backEnds = 'headscale'): Opened {
   const memory = new AnswerMemory(KEEP_MS, () => performance.now())
   const log = new Log('info', { write: (line) => lines.push(line) })
   return {
     memory,
-    kept: new AdmissionMemory({ folder: folder.path, memory, failingSinceMs: () => failingSinceMs, log }),
+    kept: new AdmissionMemory({
+      folder: folder.path,
+      memory,
+      backEnds: () => backEnds,
+      failingSinceMs: () => failingSinceMs,
+      log,
+    }),
   }
 }
 
@@ -78,6 +84,13 @@ it.each([
   const later = open()
   later.kept.read()
   expect(later.memory.size).toBe(1)
+})
+
+it('what other back ends have said is passed over', async () => {
+  await keep(0)
+  const { memory, kept } = open(undefined, 'another')
+  expect(kept.read()).toBe(undefined)
+  expect(memory.size).toBe(0)
 })
 
 it('an earlier run does not write over what a later one has written', async () => {

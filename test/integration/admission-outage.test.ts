@@ -107,7 +107,8 @@ describe.skipIf(programs === undefined)('with Headscale', { timeout: 180_000 }, 
     const seen = async (): Promise<number[]> => [...(await next.samples(/^derp_keys_at_siblings/)).values()]
     // The member and the other watcher.
     await expect.poll(seen, { timeout: 10_000 }).toEqual([2])
-    await sleep(1_500)
+    // What siblings have is told to the control thread once a second.
+    await sleep(3_000)
     await control.server.stop()
     expect(await isIn(before, newKeyPair())).toBe(false)
     const goneMs = performance.now()
@@ -123,10 +124,9 @@ describe.skipIf(programs === undefined)('with Headscale', { timeout: 180_000 }, 
     let isConnected = true
     connected.on('closed', () => (isConnected = false))
     expect(await isIn(after, newKeyPair())).toBe(false)
-    while (performance.now() - goneMs < GRACE_MS + 10_000 && (await isIn(after, keys.member)))
-      await sleep(200)
-    expect((performance.now() - goneMs) / 1_000).toBeGreaterThan(GRACE_MS / 1_000 - 2)
-    expect((performance.now() - goneMs) / 1_000).toBeLessThan(GRACE_MS / 1_000 + 2)
+    const [admittedLastMs, refusedFirstMs] = await changeOf(async () => await isIn(after, keys.member))
+    expect((refusedFirstMs - goneMs) / 1_000).toBeGreaterThan(GRACE_MS / 1_000 - 2)
+    expect((admittedLastMs - goneMs) / 1_000).toBeLessThan(GRACE_MS / 1_000 + 2)
     // A back end that is away ends nobody's connection.
     expect(isConnected).toBe(true)
   })
@@ -161,6 +161,20 @@ describe.skipIf(programs === undefined)('with Headscale', { timeout: 180_000 }, 
     return String(nodes.find((node) => node.node_key === key)?.id)
   }
 })
+
+/** When something was true last, by the beginning of the look, and when it was not first, by its end. */
+async function changeOf(look: () => Promise<boolean>): Promise<readonly [lastMs: number, firstMs: number]> {
+  const untilMs = performance.now() + GRACE_MS + 15_000
+  let lastMs = -Infinity
+  let firstMs = Infinity
+  // A single attempt may fail on a busy machine.
+  for (let refusals = 0; refusals < 3 && performance.now() < untilMs; await sleep(200)) {
+    const beganMs = performance.now()
+    if (await look()) [lastMs, firstMs, refusals] = [beganMs, Infinity, 0]
+    else if (++refusals === 1) firstMs = performance.now()
+  }
+  return [lastMs, firstMs]
+}
 
 /** The node key in the state file of a tailscaled. */
 function privateKeyIn(state: string): KeyPair {

@@ -1,5 +1,5 @@
-// A loaded fleet of three regions on loopback, as Prometheus watches it: each relay at an address of its own, with files of its
-// own, so that a test can spoil those of one relay. Clients send to each other and ask for STUN.
+// A loaded fleet on loopback, as Prometheus watches it: each relay at an address of its own, with files of its own, so that a test
+// can spoil those of one relay. Clients send to each other and ask for STUN.
 
 import { randomBytes } from 'node:crypto'
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -9,13 +9,20 @@ import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
 import { askStun } from '#client/stun-request.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
-import { issueCertificate, makeAuthority, type Certificate } from '../support/certificate.ts'
-import { freePort, startProcess, type RunningProcess } from '../support/process.ts'
+import {
+  issueCertificate,
+  makeAuthority,
+  reissueCertificate,
+  type Certificate,
+  type Life,
+} from '../support/certificate.ts'
+import { freePort, startProcess, tail, type RunningProcess } from '../support/process.ts'
 import { PROGRAM } from '../support/program-path.ts'
 
-const DERP_PORT = 8_443
+export const DERP_PORT = 8_443
 const STUN_PORT = 3_478
 const PACKET_BYTES = 600
+const SENDS_PER_SECOND = 10
 
 /** A relay is down after 13 s of silence, and the map follows at once. */
 const QUICK = ['-state-interval', '1s', '-map-removal', '1s', '-map-return', '1s']
@@ -24,43 +31,74 @@ const PLACES: Readonly<Record<string, string>> = {
   '900': 'code: fra, name: Frankfurt, latitude: 50.11, longitude: 8.68',
   '901': 'code: nyc, name: New York, latitude: 40.71, longitude: -74.01',
   '902': 'code: syd, name: Sydney, latitude: -33.87, longitude: 151.21',
+  '910': 'code: ham, name: Hamburg, latitude: 53.55, longitude: 9.99',
+  '911': 'code: gru, name: São Paulo, latitude: -23.55, longitude: -46.63',
+}
+
+const TROUBLED_THREAD = join(import.meta.dirname, '../support/troubled-thread.ts')
+
+export interface FleetOptions {
+  /** The relays are at 127.0.N.1 and the following addresses. */
+  readonly net: number
+  /** Names of three digits of the region, and a letter. */
+  readonly nodes: readonly string[]
+  readonly verifyUrl: string
+  /** Further options of every relay, and of some by their names. */
+  readonly args?: readonly string[]
+  readonly argsOf?: Readonly<Record<string, readonly string[]>>
+  /** File descriptors that some relays may have. */
+  readonly descriptorsOf?: Readonly<Record<string, number>>
+}
+
+export interface FleetLoad {
+  readonly clientsEach: number
+  readonly packetsPerSecond: number
+}
+
+/** What two relays of one name do not share. */
+interface OwnNames {
+  readonly key: string
+  readonly state: string
+  readonly admin: string
+  readonly address: string
+}
+
+/** How a relay differs from the others of its fleet. */
+export interface StartOptions {
+  /** Another mesh key than the others have. */
+  readonly psk?: string
+  readonly program?: string
 }
 
 export class WatchedFleet implements AsyncDisposable {
   readonly folder: string
   readonly nodes: readonly string[]
+  readonly #options: FleetOptions
   readonly #authority: Certificate
-  readonly #verifyUrl: string
   readonly #running = new Map<string, RunningProcess>()
   readonly #admin = new Map<string, string>()
   readonly #clients: { readonly node: string; readonly client: ReconnectingDerpClient }[] = []
   readonly #timers: NodeJS.Timeout[] = []
 
-  private constructor(parts: {
-    folder: string
-    nodes: readonly string[]
-    authority: Certificate
-    verifyUrl: string
-  }) {
-    this.folder = parts.folder
-    this.nodes = parts.nodes
-    this.#authority = parts.authority
-    this.#verifyUrl = parts.verifyUrl
+  private constructor(options: FleetOptions, folder: string, authority: Certificate) {
+    this.folder = folder
+    this.nodes = options.nodes
+    this.#options = options
+    this.#authority = authority
   }
 
-  /** @param nodes three digits of the region, and a letter */
-  static async start(nodes: readonly string[], verifyUrl: string): Promise<WatchedFleet> {
+  static async start(options: FleetOptions): Promise<WatchedFleet> {
     const folder = await mkdtemp(join(tmpdir(), 'watched-'))
-    const authority = await makeAuthority(folder, 'authority')
-    const fleet = new WatchedFleet({ folder, nodes, authority, verifyUrl })
-    await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
-    for (const node of nodes) {
+    const fleet = new WatchedFleet(options, folder, await makeAuthority(folder, 'authority'))
+    for (const name of ['psk', 'token'])
+      await writeFile(join(folder, name), randomBytes(32).toString('hex'), { mode: 0o600 })
+    for (const node of options.nodes) {
       fleet.#admin.set(node, `127.0.0.1:${await freePort()}`)
-      await mkdir(join(folder, node))
-      await issueCertificate(join(folder, node), `${node}.lab`, authority)
-      await writeFile(join(folder, node, 'key.json'), formatKeyFile(newKeyPair()), { mode: 0o600 })
+      await mkdir(fleet.path(node, ''))
+      await fleet.issueCertificate(node)
+      await writeFile(fleet.path(node, 'key.json'), formatKeyFile(newKeyPair()), { mode: 0o600 })
     }
-    await Promise.all(nodes.map(async (node) => await fleet.startRelay(node)))
+    await Promise.all(options.nodes.map(async (node) => await fleet.startRelay(node)))
     return fleet
   }
 
@@ -74,11 +112,12 @@ export class WatchedFleet implements AsyncDisposable {
   }
 
   get regionsText(): string {
-    const regions = Object.keys(PLACES).map((id) => {
+    const ids = [...new Set(this.nodes.map((node) => node.slice(0, 3)))]
+    const regions = ids.map((id) => {
       const nodes = this.nodes
         .filter((node) => node.startsWith(id))
         .map((node) => {
-          const address = this.#address(node)
+          const address = this.address(node)
           return `      - { name: ${node}, hostname: ${node}.lab, ipv4: ${address}, mesh: ${address}, derpport: ${DERP_PORT} }\n`
         })
       return `  ${id}:\n    ${PLACES[id]?.replaceAll(', ', '\n    ')}\n    nodes:\n${nodes.join('')}`
@@ -86,46 +125,104 @@ export class WatchedFleet implements AsyncDisposable {
     return `regions:\n${regions.join('')}`
   }
 
-  /** Starts a relay, or starts it again, with good files. @param psk another mesh key than the others have */
-  async startRelay(node: string, psk?: string): Promise<void> {
+  /** Gives a relay a new certificate, which it reads at its start. */
+  async issueCertificate(node: string): Promise<void> {
+    await issueCertificate(this.path(node, ''), `${node}.lab`, this.#authority)
+  }
+
+  /** Replaces a relay's certificate by one of another life; the relay sees it within a second. */
+  async replaceCertificate(node: string, life: Life): Promise<void> {
+    await reissueCertificate(this.path(node, ''), `${node}.lab`, this.#authority, life)
+  }
+
+  /** Starts a relay, or starts it again, with good files. */
+  async startRelay(node: string, { psk, program = PROGRAM }: StartOptions = {}): Promise<void> {
+    await copyFile(join(this.folder, 'psk'), this.path(node, 'psk'))
+    if (psk !== undefined) await writeFile(this.path(node, 'psk'), psk)
+    await writeFile(this.path(node, 'regions.yaml'), this.regionsText)
+    const own = { key: 'key.json', state: 'state', admin: this.admin(node), address: this.address(node) }
+    const descriptors = this.#options.descriptorsOf?.[node]
+    const limited = descriptors === undefined ? [] : ['prlimit', `--nofile=${descriptors}:${descriptors}`]
+    const [command, ...before] = [...limited, program]
+    const env = { NODE_OPTIONS: `--import ${TROUBLED_THREAD}`, TROUBLE_FOLDER: this.path(node, '') }
+    const running = await startProcess(command, [...before, ...this.#argsOf(node, own)], {
+      env,
+      readyWhen: /"relay_started"/,
+    })
+    this.#running.set(node, running)
+  }
+
+  /** Starts a second relay, with a key of its own, that takes itself for that one. */
+  async startDouble(node: string): Promise<RunningProcess> {
+    await writeFile(this.path(node, 'double.json'), formatKeyFile(newKeyPair()), { mode: 0o600 })
+    const address = `127.0.${this.#options.net}.100`
+    const own = { key: 'double.json', state: 'double-state', admin: `127.0.0.1:${await freePort()}`, address }
+    return await startProcess(PROGRAM, this.#argsOf(node, own), { readyWhen: /"relay_started"/ })
+  }
+
+  #argsOf(node: string, own: OwnNames): string[] {
     const file = (name: string): string => this.path(node, name)
-    await copyFile(join(this.folder, 'psk'), file('psk'))
-    if (psk !== undefined) await writeFile(file('psk'), psk)
-    await writeFile(file('regions.yaml'), this.regionsText)
-    const at = ['-a', `${this.#address(node)}:${DERP_PORT}`, '-stun-port', `${STUN_PORT}`, '-http-port', '-1']
-    const identity = ['-c', file('key.json'), '-hostname', `${node}.lab`, '-node', node, '-threads', '1']
-    const trust = ['-certmode', 'manual', '-certdir', join(this.folder, node)]
+    const { args = [], argsOf = {}, verifyUrl } = this.#options
+    const at = ['-a', `${own.address}:${DERP_PORT}`, '-stun-port', `${STUN_PORT}`, '-http-port', '-1']
+    const identity = ['-c', file(own.key), '-hostname', `${node}.lab`, '-node', node, '-threads', '1']
+    const trust = ['-certmode', 'manual', '-certdir', file('')]
     const mesh = ['-mesh-psk-file', file('psk'), '-regions-file', file('regions.yaml')]
-    const own = ['-admin', this.admin(node), '-state-dir', file('state'), '-capacity-bits', '1000000000']
-    const admission = ['-verify-client-url', this.#verifyUrl, '-mesh-ca-file', this.#authority.certPath]
-    const args = ['serve', ...at, ...identity, ...trust, ...mesh, ...own, ...admission, ...QUICK]
-    this.#running.set(node, await startProcess(PROGRAM, args, { readyWhen: /"relay_started"/ }))
+    const verbs = ['-verbs-token-file', join(this.folder, 'token')]
+    const rest = ['-admin', own.admin, '-state-dir', file(own.state), '-capacity-bits', '1000000000']
+    const admission = ['-verify-client-url', verifyUrl, '-mesh-ca-file', this.#authority.certPath]
+    const further = [...QUICK, ...args, ...(argsOf[node] ?? [])]
+    return ['serve', ...at, ...identity, ...trust, ...mesh, ...verbs, ...rest, ...admission, ...further]
   }
 
   async kill(node: string): Promise<void> {
     this.signal(node, 'SIGKILL')
-    await this.#running.get(node)?.exited
+    await this.ended(node)
+  }
+
+  /** One relay thread dies. */
+  async killThread(node: string): Promise<void> {
+    await writeFile(this.path(node, 'fault-relay'), '')
   }
 
   signal(node: string, signal: NodeJS.Signals): void {
     this.#running.get(node)?.signal(signal)
   }
 
-  output(node: string): string {
-    return this.#running.get(node)?.output ?? ''
+  /** What relays said that have ended, for messages. */
+  get ends(): string {
+    const ended = [...this.#running].filter(([, { exit }]) => exit !== undefined)
+    return ended
+      .map(([node, { exit, output }]) => `${node}: ${JSON.stringify(exit)}\n${tail(output)}`)
+      .join('\n')
+  }
+
+  /** Resolves when the process has ended. */
+  async ended(node: string): Promise<void> {
+    await this.#running.get(node)?.exited
+  }
+
+  /** The address of its DERP port. */
+  address(node: string): string {
+    return `127.0.${this.#options.net}.${this.nodes.indexOf(node) + 1}`
+  }
+
+  /** How clients reach it. */
+  target(node: string) {
+    const tls = { isInsecure: true } as const
+    return { host: `${node}.lab`, dialAddress: this.address(node), port: DERP_PORT, tls }
   }
 
   /** Clients at home at each relay, which send to each other, and requests to its STUN. */
-  load(clientsEach: number): void {
+  load({ clientsEach, packetsPerSecond }: FleetLoad): void {
     for (const node of this.nodes) {
       for (let n = 0; n < clientsEach; n++) this.#clients.push({ node, client: this.#newClient(node) })
     }
     for (const { client } of this.#clients) client.start()
     this.#timers.push(
-      setInterval(() => this.#send(), 20),
+      setInterval(() => this.#send(packetsPerSecond / SENDS_PER_SECOND), 1_000 / SENDS_PER_SECOND),
       setInterval(() => {
         for (const node of this.nodes) {
-          askStun(this.#address(node), STUN_PORT, 500).catch(() => undefined)
+          askStun(this.address(node), STUN_PORT, 500).catch(() => undefined)
           void this.#logIn(node)
         }
       }, 500),
@@ -139,25 +236,17 @@ export class WatchedFleet implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true })
   }
 
-  #address(node: string): string {
-    return `127.0.2.${this.nodes.indexOf(node) + 1}`
-  }
-
-  #target(node: string) {
-    const tls = { isInsecure: true } as const
-    return { host: `${node}.lab`, dialAddress: this.#address(node), port: DERP_PORT, tls }
-  }
-
-  /** A client that comes and goes. */
+  /** A client that comes, sends to a peer that has left, and goes. */
   async #logIn(node: string): Promise<void> {
-    const client = await DerpClient.connect({ ...this.#target(node), key: newKeyPair() }).catch(
+    const client = await DerpClient.connect({ ...this.target(node), key: newKeyPair() }).catch(
       () => undefined,
     )
+    client?.send(newKeyPair().publicKey, new Uint8Array(PACKET_BYTES))
     await client?.close()
   }
 
   #newClient(node: string): ReconnectingDerpClient {
-    const target = this.#target(node)
+    const target = this.target(node)
     return new ReconnectingDerpClient({
       key: newKeyPair(),
       host: target.host,
@@ -167,10 +256,10 @@ export class WatchedFleet implements AsyncDisposable {
     })
   }
 
-  #send(): void {
+  #send(count: number): void {
     const packet = new Uint8Array(PACKET_BYTES)
     const any = () => this.#clients[Math.floor(Math.random() * this.#clients.length)]?.client
-    for (let n = 0; n < 10; n++) {
+    for (let n = 0; n < count; n++) {
       const [from, to] = [any(), any()]
       if (from !== undefined && to !== undefined && from !== to) from.send(to.publicKey, packet)
     }

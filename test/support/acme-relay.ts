@@ -57,6 +57,11 @@ export class AcmeRelay implements AsyncDisposable {
     return new AcmeRelay(running, options, adminPort)
   }
 
+  /** The address of its admin port. */
+  get admin(): string {
+    return `127.0.0.1:${this.#adminPort}`
+  }
+
   /** Waits for a certificate that the relay presents, and that is none of the given ones. */
   async certificate(...others: readonly X509Certificate[]): Promise<X509Certificate> {
     let found: X509Certificate | undefined
@@ -82,7 +87,7 @@ export class AcmeRelay implements AsyncDisposable {
   }
 
   async page(path: string): Promise<string> {
-    return await (await fetch(`http://127.0.0.1:${this.#adminPort}${path}`)).text()
+    return await (await fetch(`http://${this.admin}${path}`)).text()
   }
 
   /** The value of a series on the metrics page. */

@@ -3,7 +3,7 @@
 // loopback: the keys are unencrypted, and the caller removes the folder.
 
 import { randomBytes, X509Certificate } from 'node:crypto'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { runOk } from './process.ts'
@@ -56,16 +56,7 @@ export async function issueCertificate(
   const { certPath, keyPath } = paths(folder, name)
   const requestPath = join(folder, `${name}.csr`)
   const extensionsPath = join(folder, `${name}.ext`)
-  await writeFile(
-    extensionsPath,
-    [
-      `subjectAltName=${alternativeName(host)}`,
-      'basicConstraints=critical,CA:FALSE',
-      'extendedKeyUsage=serverAuth',
-      'subjectKeyIdentifier=hash',
-      'authorityKeyIdentifier=keyid',
-    ].join('\n'),
-  )
+  await writeFile(extensionsPath, serverExtensions(host).join('\n'))
   await runOk('openssl', ['req', ...newKey, '-keyout', keyPath, '-out', requestPath, '-subj', `/CN=${name}`])
   // Random, because certificates are issued at the same time; a file of serial numbers would be read half written.
   const serial = `0x4${randomBytes(16).toString('hex')}`
@@ -74,6 +65,56 @@ export async function issueCertificate(
   await runOk('openssl', ['x509', '-req', '-in', requestPath, ...signer, ...issued])
   await Promise.all([rm(requestPath), rm(extensionsPath)])
   return describe(certPath, keyPath)
+}
+
+/** From when to when a certificate is valid, Unix time in milliseconds. */
+export interface Life {
+  readonly fromMs: number
+  readonly untilMs: number
+}
+
+/** Replaces `<name>.crt` in a folder by a certificate for the same key and name, of another life. */
+export async function reissueCertificate(
+  folder: string,
+  name: string,
+  authority: Certificate,
+  { fromMs, untilMs }: Life,
+): Promise<void> {
+  const { certPath, keyPath } = paths(folder, name)
+  // Of openssl's commands in Debian 12, only this one takes the beginning of a life; it wants a file of what it has issued.
+  const [records, config, request, made] = ['records', 'conf', 'csr', 'new'].map((end) =>
+    join(folder, `${name}.${end}`),
+  ) as [string, string, string, string]
+  const lines = [
+    '[ca]\ndefault_ca = own\n[own]',
+    `database = ${records}`,
+    `new_certs_dir = ${folder}`,
+    'rand_serial = yes\ndefault_md = sha256\npolicy = names\nx509_extensions = server\nunique_subject = no',
+    '[names]\ncommonName = supplied\n[server]',
+    ...serverExtensions(name),
+  ]
+  await Promise.all([writeFile(config, `${lines.join('\n')}\n`), writeFile(records, '')])
+  await runOk('openssl', ['req', '-new', '-key', keyPath, '-out', request, '-subj', `/CN=${name}`])
+  const signer = ['-cert', authority.certPath, '-keyfile', authority.keyPath]
+  const life = ['-startdate', opensslTime(fromMs), '-enddate', opensslTime(untilMs)]
+  const files = ['-config', config, '-in', request, '-out', made]
+  await runOk('openssl', ['ca', '-batch', '-notext', ...files, ...signer, ...life])
+  await rename(made, certPath)
+}
+
+/** As `20260131235959Z`. */
+function opensslTime(ms: number): string {
+  return `${new Date(ms).toISOString().replaceAll(/[-:T]|\..*/g, '')}Z`
+}
+
+function serverExtensions(host: string): readonly string[] {
+  return [
+    `subjectAltName=${alternativeName(host)}`,
+    'basicConstraints=critical,CA:FALSE',
+    'extendedKeyUsage=serverAuth',
+    'subjectKeyIdentifier=hash',
+    'authorityKeyIdentifier=keyid',
+  ]
 }
 
 function paths(folder: string, name: string): { certPath: string; keyPath: string } {

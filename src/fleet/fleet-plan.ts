@@ -118,11 +118,11 @@ function helmValues(relays: readonly FleetRelay[], { regions }: PlanRequest): re
   const content = new Map(
     Object.entries(regionsFileContent(regions)).map(([id, region]) => [Number(id), region]),
   )
-  const isMeshed = fleetRelays(regions).length > 1
   return [...ids].map((id) => {
-    // The mesh key is no part of the fleet's file: a Secret that every cluster of the fleet has.
-    const mesh = isMeshed ? { mesh: { existingSecret: 'derpfleet-mesh' } } : {}
-    const values = yamlText({ region: id, ...mesh, regions: content })
+    // The mesh key is no part of the fleet's file: a Secret that every cluster of the fleet has. The chart wants one of a fleet of
+    // one relay, too, which a second one may join.
+    const mesh = { existingSecret: 'derpfleet-mesh' }
+    const values = yamlText({ region: id, mesh, regions: content })
     const about = `# Region ${id} for the chart deploy/helm/derpfleet. Add who may use the relays (admission).\n`
     return { path: `values-${id}.yaml`, text: about + values }
   })

@@ -6,7 +6,15 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { freePort, runOk, startProcess, tail, type RunningProcess } from './process.ts'
 
-export type Control = { readonly url: string; readonly authKey: string; readonly server: RunningProcess }
+export type Control = {
+  readonly url: string
+  readonly authKey: string
+  readonly server: RunningProcess
+  /** Its map file, if it has one; read at the start. */
+  readonly mapPath: string
+  /** Stops it, and starts it with the same files. */
+  readonly restart: () => Promise<Control>
+}
 
 /** Where Headscale gets its map. */
 interface MapSources {
@@ -18,7 +26,7 @@ interface MapSources {
 }
 
 /**
- * @param address the address that it listens on
+ * @param address the address that it listens on, with or without a port
  * @param map the content of a DERP map file, or its text, or where Headscale gets the map
  */
 export async function startHeadscale(
@@ -27,8 +35,8 @@ export async function startHeadscale(
   address: string,
   map: object | string | URL | MapSources,
 ): Promise<Control> {
-  const port = await freePort()
-  const url = `http://${address}:${port}`
+  const endpoint = address.includes(':') ? address : `${address}:${await freePort()}`
+  const url = `http://${endpoint}`
   const configPath = join(folder, 'config.yaml')
   const mapPath = join(folder, 'derp.yaml')
   const { url: from, file, refreshedEvery } = mapSources(map)
@@ -38,23 +46,33 @@ export async function startHeadscale(
     refreshedEvery === undefined
       ? { auto_update_enabled: false }
       : { auto_update_enabled: true, update_frequency: refreshedEvery }
-  const config = headscaleConfig(folder, `${address}:${port}`, await freePort())
+  const config = headscaleConfig(folder, endpoint, await freePort())
   const derp = { server: { enabled: false }, ...sources, ...refresh }
   await writeFile(configPath, stringify({ ...config, derp }))
   const run = (...args: readonly string[]): Promise<string> => runOk(program, ['-c', configPath, ...args])
-  const server = await startProcess(program, ['-c', configPath, 'serve'], {
-    cwd: folder,
-    readyWhen: async () =>
-      (await fetch(`${url}/health`)).ok && (await exists(join(folder, 'headscale.sock'))),
-  })
+  const serve = async (): Promise<RunningProcess> =>
+    await startProcess(program, ['-c', configPath, 'serve'], {
+      cwd: folder,
+      readyWhen: async () =>
+        (await fetch(`${url}/health`)).ok && (await exists(join(folder, 'headscale.sock'))),
+    })
+  const server = await serve()
   try {
     await run('users', 'create', 'lab')
     const authKey = await run('preauthkeys', 'create', '--user', '1', '--reusable', '--expiration', '24h')
-    return { url, authKey: authKey.trim(), server }
+    return running({ url, authKey: authKey.trim(), server, mapPath }, serve)
   } catch (error) {
     await server.stop()
     throw new Error(`--- end of Headscale's log:\n${tail(server.output)}`, { cause: error })
   }
+}
+
+function running(now: Omit<Control, 'restart'>, serve: () => Promise<RunningProcess>): Control {
+  const restart = async (): Promise<Control> => {
+    await now.server.stop()
+    return running({ ...now, server: await serve() }, serve)
+  }
+  return { ...now, restart }
 }
 
 function mapSources(map: object | string | URL | MapSources): Partial<MapSources> {

@@ -22,6 +22,9 @@ const readyTimeoutMs = 60_000
 /** Time between the signal and SIGKILL. */
 const stopTimeoutMs = 15_000
 
+/** Each child has a listener for the end of this process. */
+process.setMaxListeners(0)
+
 /** How often a condition is checked: short within a test's duration, and no noticeable load. */
 const pollIntervalMs = 50
 

@@ -13,6 +13,7 @@ import { foreign, type ForeignName } from './foreign.ts'
 import { startHeadscale, type Control } from './headscale.ts'
 import type { LabHost } from './lab.ts'
 import { freePort, type RunningProcess, runOk, startProcess, tail, waitUntil } from './process.ts'
+import { ResourceStack } from './resource-stack.ts'
 
 /** The only region of the tailnet; 900 to 999 are reserved for users. */
 const region = { id: 900, code: 'lab', name: 'Laboratory' } as const
@@ -292,20 +293,6 @@ export async function startTailnet(
   } catch (error) {
     await stack[Symbol.asyncDispose]()
     throw error
-  }
-}
-
-/** Resources that are disposed of in reverse order. */
-class ResourceStack implements AsyncDisposable {
-  readonly #owned: AsyncDisposable[] = []
-
-  own<T extends AsyncDisposable>(resource: T): T {
-    this.#owned.push(resource)
-    return resource
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const resource of this.#owned.splice(0).reverse()) await resource[Symbol.asyncDispose]()
   }
 }
 

@@ -75,10 +75,9 @@ async function occupy(fleet: WatchedFleet, node: string, count: number): Promise
   return async () => void (await Promise.all(clients.map(async (one) => await one.close())))
 }
 
-async function slowReaders(lab: WatchedLab, node: string): Promise<Ending> {
-  const args = ['--fan-in', '4', '--rate', '4000', '--size', '1000', '--slow', '1500000']
-  const generators: Generator[] = []
-  for (let n = 0; n < 4; n++) generators.push(await lab.generate(lab.large, node, 5, args))
+/** Several processes of the load generator. */
+async function together(count: number, start: () => Promise<Generator>): Promise<Ending> {
+  const generators = await Promise.all(Array.from({ length: count }, start))
   return async () => void (await Promise.all(generators.map(async (one) => await one.stop())))
 }
 
@@ -236,22 +235,31 @@ const LOAD: Faults = {
     job: FLEET,
     alerts: ['ThreadSaturated', 'HeadroomLow'],
     begin: async (lab) => {
-      const generator = await lab.generate(lab.fleet, '901a', 600, ['--pairs', '300'])
+      // Several, so that one always has packets for the relay.
+      const args = ['--pairs', '100']
+      const endLoad = await together(3, async () => await lab.generate(lab.fleet, '901a', 200, args))
       const endThrottle = throttle(lab.fleet, '901a', { stopMs: 150, runMs: 450 })
       return async () => {
         await endThrottle()
-        await generator.stop()
+        await endLoad()
       }
     },
   },
+}
+
+const SLOW_READERS: Faults = {
   'clients read slower than others send to them': {
     job: LARGE,
     alerts: ['DropRatioHigh', 'DeliveryBurn'],
-    begin: async (lab) => await slowReaders(lab, '910a'),
+    begin: async (lab) => {
+      const args = ['--fan-in', '4', '--rate', '4000', '--size', '1000', '--slow', '1500000']
+      return await together(4, async () => await lab.generate(lab.large, '910a', 5, args))
+    },
   },
 }
 
-const UNWATCHED: Faults = {
+/** The last: without relays, alerts that wait begin anew. */
+export const UNWATCHED: Faults = {
   'Prometheus finds no relay': {
     job: '',
     alerts: ['RelaysAbsent'],
@@ -262,9 +270,9 @@ const UNWATCHED: Faults = {
   },
 }
 
-export const PHASES: readonly Faults[] = [DOWN, SPLIT, SLOW_VERIFIER, FAILING_VERIFIER, LOAD, UNWATCHED]
+export const PHASES: readonly Faults[] = [DOWN, SPLIT, SLOW_VERIFIER, FAILING_VERIFIER, LOAD, SLOW_READERS]
 
-/** Three hours, which are three minutes here: it begins before all phases, and ends after them. */
+/** Three hours, which are three minutes here: it begins before the phases, and ends after them. */
 export const TWO_VERSIONS: Fault = {
   job: LARGE,
   alerts: ['VersionSkew'],

@@ -12,7 +12,7 @@ import { foreignPrograms } from '../support/foreign.ts'
 import { hasMovers } from '../support/movers.ts'
 import { runProcess, waitUntil } from '../support/process.ts'
 import { hasPrometheus } from '../support/prometheus.ts'
-import { PHASES, TWO_VERSIONS, type Fault, type Faults } from './alert-faults.ts'
+import { PHASES, TWO_VERSIONS, UNWATCHED, type Fault, type Faults } from './alert-faults.ts'
 import { quickRules, WatchedLab } from './watched-lab.ts'
 
 if (!hasPrometheus)
@@ -188,7 +188,7 @@ describe.skipIf(!hasPrometheus || 'missing' in programs || !canLoad)(
       endTwoVersions = await TWO_VERSIONS.begin(lab)
     })
 
-    it.each(phases)('alerts fire while %s, and end after it', async (_, faults) => {
+    async function show(faults: Faults, ongoing: readonly string[] = []): Promise<void> {
       const expected = Object.values(faults).flatMap(expectedOf)
       const endings: (() => Promise<void>)[] = []
       try {
@@ -197,8 +197,12 @@ describe.skipIf(!hasPrometheus || 'missing' in programs || !canLoad)(
       } finally {
         await Promise.all(endings.map(async (ending) => await ending()))
       }
-      await end(expectedOf(TWO_VERSIONS))
+      await end(ongoing)
       note(expected)
+    }
+
+    it.each(phases)('alerts fire while %s, and end after it', async (_, faults) => {
+      await show(faults, expectedOf(TWO_VERSIONS))
     })
 
     it('an alert fires while two versions run, and ends after it', async () => {
@@ -206,6 +210,10 @@ describe.skipIf(!hasPrometheus || 'missing' in programs || !canLoad)(
       await endTwoVersions?.()
       await end()
       note(expectedOf(TWO_VERSIONS))
+    })
+
+    it('an alert fires while Prometheus finds no relay, and ends after it', async () => {
+      await show(UNWATCHED)
     })
 
     it('every alert has fired and ended, but for the few whose end takes long', () => {

@@ -5,11 +5,8 @@
 // Contract: every configured backend must allow a client that is not known otherwise. Only an unreachable URL may fail open, and
 // only by the operator's option: never a backend that answers anything else, and never a fault of this host.
 
-import type { KeyList } from '#protocol/key-list.ts'
 import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
-import { AnswerMemory } from './answer-memory.ts'
 import { BackendHealth, type Outage } from './backend-health.ts'
-import { Bans } from './bans.ts'
 import { KnownKeys, type KnownKeysPolicy } from './known-keys.ts'
 import { AdmissionQueue, type AdmissionQueueNumbers } from './queue.ts'
 import type { AdmissionQuestion } from './remote-admission.ts'
@@ -58,24 +55,16 @@ export class AdmissionService {
   /** In the order of their requests. */
   #backends: readonly BackendHealth[]
   readonly #queue: AdmissionQueue
-  readonly memory: AnswerMemory
-  readonly bans: Bans
-  readonly #siblingMemory: AnswerMemory
-  readonly #known: KnownKeys
-  #listedKeys = 0
+  /** What needs no backend. */
+  readonly known: KnownKeys
   /** By thread and question id. */
   readonly #pending = new Map<number, Map<number, PendingAdmission>>()
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: AdmissionServiceParts) {
     this.#parts = parts
-    const { policy, random, now } = parts
-    this.#policy = policy
-    this.memory = new AnswerMemory(0, now)
-    this.bans = new Bans(now)
-    this.#siblingMemory = new AnswerMemory(0, now)
-    const { memory, bans } = this
-    this.#known = new KnownKeys(policy, { memory, siblingMemory: this.#siblingMemory, bans, random, now })
+    this.#policy = parts.policy
+    this.known = new KnownKeys(parts.policy, parts)
     this.#backends = verifiersOf(parts.policy, parts.env).map((verifier) => this.#watch(verifier))
     this.#queue = new AdmissionQueue({
       verify: async (request, signal) => await this.#decide(request, signal),
@@ -89,9 +78,9 @@ export class AdmissionService {
     const before = this.#policy
     const verifiers = verifiersOf(policy, this.#parts.env)
     this.#policy = policy
-    this.#known.setPolicy(policy)
+    this.known.setPolicy(policy)
     if (policy.verifyUrl !== before.verifyUrl || policy.tailscaledSocket !== before.tailscaledSocket)
-      this.memory.clear()
+      this.known.memory.clear()
     const old = this.#backends
     // A backend that stays keeps what is known of its health.
     this.#backends = verifiers.map((verifier) => {
@@ -109,32 +98,6 @@ export class AdmissionService {
     this.#timer = setInterval(() => this.#sweep(), SWEEP_MS)
   }
 
-  /** Some clients are admitted in an outage. */
-  get admitsKnown(): boolean {
-    return this.#known.isGraceful
-  }
-
-  /** Siblings have admitted these keys, one after another. */
-  siblingsHave(keys: Uint8Array): void {
-    this.#known.siblingsHave(keys)
-  }
-
-  /** When a backend failed first, since all of them last decided; undefined while they do. Monotonic milliseconds. */
-  get failingSinceMs(): number | undefined {
-    return this.#known.failingSinceMs
-  }
-
-  /** What an earlier run knew: no backend had decided for so long. Holds until one does. */
-  continueFailing(forMs: number): void {
-    this.#known.setFailing(this.#parts.now() - forMs)
-  }
-
-  /** The operator's list from now on; undefined: there is none. */
-  setKeyList(list: KeyList | undefined): void {
-    this.#known.setList(list)
-    this.#listedKeys = list?.size ?? 0
-  }
-
   /** @param answered is called at most once, at once or later */
   ask(thread: number, question: AdmissionQuestion, answered: (answer: AdmissionAnswer) => void): void {
     const answer = this.#answerAtOnce(question)
@@ -148,10 +111,10 @@ export class AdmissionService {
       answered(settled)
     }
     const pending = this.#queue.ask({ key, source }, withinMs, (asked) => {
-      const meanwhile = asked.result === 'unreachable' ? this.#known.answerMeanwhile(key) : undefined
-      settle(meanwhile ?? this.#known.noted(key, asked))
+      const meanwhile = asked.result === 'unreachable' ? this.known.answerMeanwhile(key) : undefined
+      settle(meanwhile ?? this.known.noted(key, asked))
     })
-    const isKnown = !isHere && this.#known.answerMeanwhile(key) !== undefined
+    const isKnown = !isHere && this.known.answerMeanwhile(key) !== undefined
     const impatience = isKnown
       ? setTimeout(() => this.#settleMeanwhile(key, pending, settle), PATIENCE_MS)
       : undefined
@@ -178,15 +141,15 @@ export class AdmissionService {
   check(): { isOk: boolean; detail: string } {
     const outages = this.#backends.map(({ outage }) => outage).filter((outage) => outage !== undefined)
     if (outages.length === 0) return { isOk: true, detail: this.#queueText() }
-    const { graceLeftMs } = this.#known
+    const { graceLeftMs } = this.known
     // Clients that are at home here can't move without the control plane: the relay stays theirs.
-    const isGraceful = this.#known.isGraceful && graceLeftMs !== undefined && graceLeftMs > 0
+    const isGraceful = this.known.isGraceful && graceLeftMs !== undefined && graceLeftMs > 0
     const details = outages.map(({ backend, cause, sinceMs }) => {
       const seconds = Math.round((this.#parts.now() - sinceMs) / 1_000)
       const effect = this.#admitsAll(backend)
         ? '; all clients are admitted'
         : isGraceful
-          ? `; ${this.memory.size} known keys are admitted for ${Math.round(graceLeftMs / 1_000)} s more`
+          ? `; ${this.known.memory.size} known keys are admitted for ${Math.round(graceLeftMs / 1_000)} s more`
           : ''
       return `backend ${backend} down for ${seconds} s: ${cause}${effect}`
     })
@@ -198,7 +161,8 @@ export class AdmissionService {
 
   get numbers(): AdmissionServiceNumbers {
     const backends = this.#backends.map(({ name, outage }) => ({ name, isUp: outage === undefined }))
-    const keys = { knownKeys: this.memory.size, listedKeys: this.#listedKeys, bans: this.bans.size }
+    const { memory, listSize, bans } = this.known
+    const keys = { knownKeys: memory.size, listedKeys: listSize, bans: bans.size }
     return { ...this.#queue.numbers, backends, ...keys }
   }
 
@@ -211,8 +175,7 @@ export class AdmissionService {
   #sweep(): void {
     this.#queue.sweep()
     for (const backend of this.#backends) backend.sweep()
-    this.memory.sweep()
-    this.#siblingMemory.sweep()
+    this.known.sweep()
     this.#noteFailing()
   }
 
@@ -221,18 +184,18 @@ export class AdmissionService {
     const failing = this.#backends
       .map(({ failingSinceMs }) => failingSinceMs)
       .filter((ms) => ms !== undefined)
-    const since = this.#known.failingSinceMs
-    if (failing.length > 0) this.#known.setFailing(Math.min(since ?? Infinity, ...failing))
-    else if (this.#backends.every(({ hasDecided }) => hasDecided)) this.#known.setFailing(undefined)
+    const since = this.known.failingSinceMs
+    if (failing.length > 0) this.known.setFailing(Math.min(since ?? Infinity, ...failing))
+    else if (this.#backends.every(({ hasDecided }) => hasDecided)) this.known.setFailing(undefined)
   }
 
   #answerAtOnce({ key, isHere }: AdmissionQuestion): AdmissionAnswer | undefined {
-    const known = this.#known.answer(key, isHere)
+    const known = this.known.answer(key, isHere)
     if (known !== undefined) return known
     if (this.#backends.length === 0) return { result: 'denied', reason: 'the list of keys does not have it' }
     this.#noteFailing()
     const isOut = this.#backends.some(({ outage }) => outage !== undefined)
-    return isOut ? this.#known.answerMeanwhile(key) : undefined
+    return isOut ? this.known.answerMeanwhile(key) : undefined
   }
 
   /** The backend takes its time. */
@@ -241,7 +204,7 @@ export class AdmissionService {
     pending: PendingAdmission,
     settle: (answer: AdmissionAnswer) => void,
   ): void {
-    const answer = this.#known.answerMeanwhile(key)
+    const answer = this.known.answerMeanwhile(key)
     if (answer === undefined) return
     pending.cancel()
     settle(answer)

@@ -1,6 +1,6 @@
 // What back ends have said of keys: which ones they admitted, and how long ago; which ones they refused a moment ago. Known keys
 // are admitted while no back end can be asked (admission-service.ts). No I/O and no clock of its own; what is kept between runs
-// is control/memory-file.ts. Runs on the control thread.
+// is control/admission-memory.ts. Runs on the control thread.
 //
 // Contract: bounded in keys. Refusals never push admitted keys out, however many strangers come.
 
@@ -11,7 +11,7 @@ const ADMITTED_MAX = 100_000
 /** Strangers in a flood come with new keys; those that come again within seconds are few. */
 const REFUSED_MAX = 10_000
 /** How long a refusal is an answer. A member that was refused a moment ago may just have been added. */
-export const REFUSAL_MS = 10_000
+const REFUSAL_MS = 10_000
 
 interface KeptRefusal {
   readonly reason: string

@@ -5,8 +5,8 @@
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { KeyList } from '#protocol/key-list.ts'
 import type { AdmissionAnswer } from '#relay/ports.ts'
-import type { AnswerMemory } from './answer-memory.ts'
-import type { Bans } from './bans.ts'
+import { AnswerMemory } from './answer-memory.ts'
+import { Bans } from './bans.ts'
 
 /** So long an admission is not asked about again, when clients reconnect in a storm, or one does again and again. */
 const FRESH_MS = 30_000
@@ -23,10 +23,6 @@ export interface KnownKeysPolicy {
 }
 
 export interface KnownKeysParts {
-  readonly memory: AnswerMemory
-  /** Keys that siblings have admitted, for outages only. */
-  readonly siblingMemory: AnswerMemory
-  readonly bans: Bans
   /** From 0 to 1. */
   readonly random: () => number
   /** Monotonic milliseconds. */
@@ -34,7 +30,11 @@ export interface KnownKeysParts {
 }
 
 export class KnownKeys {
+  readonly memory: AnswerMemory
+  readonly bans: Bans
   readonly #parts: KnownKeysParts
+  /** Keys that siblings have admitted, for outages only. */
+  readonly #siblingMemory: AnswerMemory
   #policy: KnownKeysPolicy
   #list: KeyList | undefined = undefined
   /** When a back end failed first, since it last decided. */
@@ -42,6 +42,9 @@ export class KnownKeys {
 
   constructor(policy: KnownKeysPolicy, parts: KnownKeysParts) {
     this.#parts = parts
+    this.memory = new AnswerMemory(0, parts.now)
+    this.#siblingMemory = new AnswerMemory(0, parts.now)
+    this.bans = new Bans(parts.now)
     this.#policy = policy
     this.setPolicy(policy)
   }
@@ -49,9 +52,8 @@ export class KnownKeys {
   setPolicy(policy: KnownKeysPolicy): void {
     this.#policy = policy
     // A key that was admitted just before an outage is known until its grace is over, and so is a client that was here then.
-    const { memory, siblingMemory } = this.#parts
-    memory.keepMs = siblingMemory.keepMs = 2 * policy.graceMs + policy.recheckMs + FRESH_MS
-    if (!policy.trustsSiblings) siblingMemory.clear()
+    this.memory.keepMs = this.#siblingMemory.keepMs = 2 * policy.graceMs + policy.recheckMs + FRESH_MS
+    if (!policy.trustsSiblings) this.#siblingMemory.clear()
   }
 
   /** Undefined: there is none. */
@@ -59,10 +61,13 @@ export class KnownKeys {
     this.#list = list
   }
 
+  get listSize(): number {
+    return this.#list?.size ?? 0
+  }
+
   /** Some keys are known, and would be admitted in an outage. */
   get isGraceful(): boolean {
-    const { memory, siblingMemory } = this.#parts
-    return this.#policy.graceMs > 0 && memory.size + siblingMemory.size > 0
+    return this.#policy.graceMs > 0 && this.memory.size + this.#siblingMemory.size > 0
   }
 
   /** How long known keys are still admitted; undefined while back ends decide. */
@@ -80,9 +85,20 @@ export class KnownKeys {
     this.#failingSinceMs = sinceMs
   }
 
+  /** What an earlier run knew: no back end had decided for so long. Holds until one does. */
+  continueFailing(forMs: number): void {
+    this.#failingSinceMs = this.#parts.now() - forMs
+  }
+
+  /** To be called now and then: forgets what is too old to be of use. */
+  sweep(): void {
+    this.memory.sweep()
+    this.#siblingMemory.sweep()
+  }
+
   /** The answer if no back end needs to be asked. */
   answer(key: Uint8Array, isHere: boolean): AdmissionAnswer | undefined {
-    const { bans, memory } = this.#parts
+    const { bans, memory } = this
     const ban = bans.reason(key)
     if (ban !== undefined) return { result: 'denied', reason: ban }
     const rule = this.#list?.find(key)
@@ -100,31 +116,30 @@ export class KnownKeys {
 
   /** The answer for a key that was admitted before, while no back end can be asked; undefined: it is not known. */
   answerMeanwhile(key: Uint8Array): AdmissionAnswer | undefined {
-    const { memory, siblingMemory, now } = this.#parts
     const { graceMs, recheckMs } = this.#policy
-    const ageMs = Math.min(memory.ageMs(key) ?? Infinity, siblingMemory.ageMs(key) ?? Infinity)
-    const failingMs = this.#failingSinceMs === undefined ? 0 : now() - this.#failingSinceMs
+    const ageMs = Math.min(this.memory.ageMs(key) ?? Infinity, this.#siblingMemory.ageMs(key) ?? Infinity)
+    const failingMs = this.#failingSinceMs === undefined ? 0 : this.#parts.now() - this.#failingSinceMs
     const isKnown = ageMs - failingMs <= graceMs + recheckMs && failingMs < graceMs
     return isKnown ? this.#admit('memory', 'known, and the back end cannot be asked') : undefined
   }
 
   /** What back ends have said. Clients that they let in are asked about again, whatever they said. */
   noted(key: Uint8Array, answer: AdmissionAnswer): AdmissionAnswer {
-    if (answer.result === 'allowed') this.#parts.memory.noteAdmitted(key)
+    if (answer.result === 'allowed') this.memory.noteAdmitted(key)
     else if (answer.result === 'denied') this.#refused(key, answer.reason)
     return answer.result === 'denied' ? answer : { ...answer, ...this.#recheck() }
   }
 
   #refused(key: Uint8Array, reason: string): void {
-    this.#parts.memory.noteRefused(key, reason)
-    this.#parts.siblingMemory.noteRefused(key, reason)
+    this.memory.noteRefused(key, reason)
+    this.#siblingMemory.noteRefused(key, reason)
   }
 
   /** Siblings have admitted these keys, one after another. */
   siblingsHave(keys: Uint8Array): void {
     if (!this.#policy.trustsSiblings) return
     for (let at = 0; at < keys.length; at += KEY_BYTES)
-      this.#parts.siblingMemory.noteAdmitted(keys.subarray(at, at + KEY_BYTES))
+      this.#siblingMemory.noteAdmitted(keys.subarray(at, at + KEY_BYTES))
   }
 
   #admit(result: 'allowed' | 'memory', reason: string): AdmissionAnswer {

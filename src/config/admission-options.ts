@@ -63,7 +63,7 @@ export const ADMISSION = {
     kind: boolean,
     fallback: 'false',
     about:
-      'Admit everyone. Without this option, a relay on a public address needs -verify-client-url or -verify-clients',
+      'Admit everyone. Without this option, a relay on a public address needs -verify-client-url, -verify-clients or -allow-keys-file',
     reload: 'value',
   },
   'disallow-app-names': {

@@ -43,24 +43,24 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#onChange = onChange
     const service = makeService(admission, nodeKey.publicKey, log)
     this.#service = service
-    const failingSinceMs = (): number | undefined => service.failingSinceMs
+    const { known } = service
     this.#memory =
       stateFolder === undefined
         ? undefined
         : new AdmissionMemory({
             folder: stateFolder,
-            memory: service.memory,
+            memory: known.memory,
             backEnds: () => nameOf(this.#policy),
-            failingSinceMs,
+            failingSinceMs: () => known.failingSinceMs,
             log,
           })
     const failingMs = this.#memory?.read()
-    if (failingMs !== undefined) service.continueFailing(failingMs)
+    if (failingMs !== undefined) known.continueFailing(failingMs)
     this.#list = new KeyListFile({
       log,
       reloads,
       onList: (list) => {
-        service.setKeyList(list)
+        known.setList(list)
         if (this.#isStarted) onChange()
       },
     })
@@ -88,13 +88,14 @@ export class RelayAdmission implements Service, HealthCheck {
 
   /** Siblings have admitted these keys, one after another. */
   siblingsHave(keys: Uint8Array): void {
-    if (!this.#isOpen) this.#service.siblingsHave(keys)
+    if (!this.#isOpen) this.#service.known.siblingsHave(keys)
   }
 
   /** Refuses the key for so long; who has it here is to be ended by the caller. 0: it may come back. */
   ban(key: Uint8Array, forMs: number): void {
-    if (forMs > 0) this.#service.bans.add(key, forMs)
-    else this.#service.bans.lift(key)
+    const { bans } = this.#service.known
+    if (forMs > 0) bans.add(key, forMs)
+    else bans.lift(key)
   }
 
   async reload(): Promise<readonly FileReload[]> {
@@ -147,7 +148,11 @@ function makeService(policy: AdmissionSettings, ownKey: Uint8Array, log: Log): A
       log.warn(LogEvent.admissionBackendDown, {
         backend,
         cause,
-        clients: admitsAll ? 'all admitted' : service.admitsKnown ? 'known ones admitted' : 'all refused',
+        clients: admitsAll
+          ? 'all admitted'
+          : service.known.isGraceful
+            ? 'known ones admitted'
+            : 'all refused',
       })
     },
     onRecovery: ({ backend, sinceMs }) => {

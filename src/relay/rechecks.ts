@@ -36,10 +36,6 @@ export class Rechecks {
     this.#now = now
   }
 
-  get size(): number {
-    return this.#all.length
-  }
-
   add(session: RecheckedSession, inMs: number): void {
     this.#all.push({ session, dueMs: this.#now() + inMs })
   }

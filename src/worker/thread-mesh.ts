@@ -69,15 +69,15 @@ export class ThreadMesh {
     const { mesh, meshKeys, threadCount } = data.settings
     this.#meshKeys = meshKeys
     this.#rebalancePerSecond = mesh.rebalancePerSecond / threadCount
+    // Each thread has its own link to every sibling, and all see the same.
+    const isFirst = data.threads.index === 0
+    this.#siblingKeys = isFirst && meshKeys.length > 0 ? new SiblingKeys() : undefined
     const routeTable = new RouteTable(readU32(randomBytes(4), 0), (bytes, at, route) => {
       relay().routeListener.routeChanged(bytes, at, route)
       if (route !== undefined) this.#siblingKeys?.note(bytes, at)
     })
     routeTable.onLost = (keys) => this.#siblingKeys?.noteAll(keys)
     this.routes = routeTable
-    // Each thread has its own link to every sibling, and all see the same.
-    const isFirst = data.threads.index === 0
-    this.#siblingKeys = isFirst && meshKeys.length > 0 ? new SiblingKeys() : undefined
     this.#siblings = meshKeys.length === 0 ? undefined : this.#makeSiblings()
     if (mesh.nats !== undefined) {
       this.#keyLookup = routeTable.lookup = new KeyLookup({

@@ -147,13 +147,13 @@ it('the list decides without the back end, and a kick before the list', async ()
   const other = newKeyPair().publicKey
   const text = `allow ${publicKeyText(MEMBER)}\n${publicKeyText(STRANGER)}\ndeny ${publicKeyText(STRANGER)}\n`
   const read = readKeyList('keys', text)
-  asked.service.setKeyList('list' in read ? read.list : undefined)
+  asked.service.known.setList('list' in read ? read.list : undefined)
   expect(await asked.result(MEMBER)).toBe('allowed')
   expect(await asked.result(STRANGER)).toBe('denied')
   expect(backEnd.requestCount).toBe(0)
   expect(await asked.result(other)).toBe('allowed')
   expect(backEnd.requestCount).toBe(1)
-  asked.service.bans.add(MEMBER, 5_000)
+  asked.service.known.bans.add(MEMBER, 5_000)
   expect(await asked.ask(MEMBER)).toEqual({
     result: 'denied',
     reason: 'an operator has kicked it, for 5 s more',
@@ -165,7 +165,7 @@ it('the list decides without the back end, and a kick before the list', async ()
 it('a list alone refuses all others', async () => {
   const asked = new Asked({})
   const read = readKeyList('keys', publicKeyText(MEMBER))
-  asked.service.setKeyList('list' in read ? read.list : undefined)
+  asked.service.known.setList('list' in read ? read.list : undefined)
   expect(await asked.result(MEMBER)).toBe('allowed')
   expect(await asked.ask(STRANGER)).toEqual({ result: 'denied', reason: 'the list of keys does not have it' })
 })
@@ -177,7 +177,7 @@ it('a flood of strangers pushes no member out of the memory', async () => {
   for (let n = 0; n < 20_000; n++) {
     const key = new Uint8Array(32)
     new DataView(key.buffer).setUint32(0, n + 1)
-    asked.service.memory.noteRefused(key, 'not known')
+    asked.service.known.memory.noteRefused(key, 'not known')
   }
   backEnd.delayMs = undefined
   asked.leapMs += 40_000

@@ -4,13 +4,13 @@
 //
 // Contract: of two runs of one relay, only the later one writes. A file is complete or it is not there.
 
-import { readFileSync, statSync } from 'node:fs'
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AnswerMemory } from '#admission/answer-memory.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { parsePublicKey, publicKeyText } from '#protocol/node-key.ts'
+import { readStateFile } from './state-file.ts'
 
 const FILE = 'admission.json'
 const FORMAT = 1
@@ -131,9 +131,7 @@ export class AdmissionMemory {
 /** Undefined if there is no such file, or it is of no use: then it is replaced by the next one. */
 function readKept(path: string): Kept | undefined {
   try {
-    const status = statSync(path)
-    if (!status.isFile() || status.size > BYTES_MAX) return undefined
-    const content: unknown = JSON.parse(readFileSync(path, 'utf8'))
+    const content: unknown = JSON.parse(readStateFile(path, BYTES_MAX))
     return isKept(content) ? content : undefined
   } catch {
     return undefined

@@ -13,7 +13,7 @@ import type { Reloads } from '#ops/reloads.ts'
 import type { AdmissionAnswer } from '#relay/ports.ts'
 import { AdmissionMemory } from './admission-memory.ts'
 import { KeyListFile } from './key-list-file.ts'
-import type { FileReload } from './mesh-files.ts'
+import type { FileReload } from './content-file.ts'
 import type { Service } from './service.ts'
 
 export interface RelayAdmissionParts {

@@ -1,18 +1,12 @@
-// The operator's list of keys, and the file that it comes from: read at the start, and again whenever it changes. A list that is
-// invalid changes nothing; the log and the reload metrics tell of it. What the list means is admission's business. Runs on the
-// control thread.
+// The operator's list of keys, and the file that it comes from: read at the start, and again whenever it changes (content-file.ts).
+// What the list means is admission's business. Runs on the control thread.
 
 import { readFileText } from '#config/file-text.ts'
-import { reasonOf } from '#fleet/problem.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import { KEY_LIST_BYTES_MAX, readKeyList, type KeyList } from '#protocol/key-list.ts'
-import type { FileReload } from './mesh-files.ts'
-import { WatchedFile } from './watched-file.ts'
-
-/** In the reload metrics. */
-const OPTION = 'allow-keys-file'
+import { ContentFile, type FileReload } from './content-file.ts'
 
 export interface KeyListFileParts {
   readonly log: Log
@@ -23,10 +17,9 @@ export interface KeyListFileParts {
 
 export class KeyListFile {
   readonly #parts: KeyListFileParts
-  #file: WatchedFile | undefined = undefined
-  #text = ''
-  /** Of content that is not in use. */
-  #problems: readonly string[] = []
+  #file: ContentFile | undefined = undefined
+  /** Of the list in use; undefined: there is none. */
+  #text: string | undefined = undefined
   #isStarted = false
 
   constructor(parts: KeyListFileParts) {
@@ -38,16 +31,21 @@ export class KeyListFile {
     if (path === this.#file?.path) return
     this.#file?.stop()
     this.#file = undefined
-    this.#problems = []
-    if (path === undefined) return this.#parts.onList(undefined)
-    const file = new WatchedFile(path, KEY_LIST_BYTES_MAX, {
-      onText: (text) => this.#useText(path, text),
-      onProblem: (error) => this.#refuse(path, [reasonOf(error)]),
+    if (path === undefined) {
+      this.#text = undefined
+      return this.#parts.onList(undefined)
+    }
+    this.#file = new ContentFile({
+      path,
+      option: 'allow-keys-file',
+      bytesMax: KEY_LIST_BYTES_MAX,
+      refused: LogEvent.keyListRejected,
+      use: (_, text) => this.#use(path, text),
+      ...this.#parts,
     })
-    this.#file = file
     const read = readFileText(path)
-    if ('text' in read) this.#useText(path, read.text)
-    if (this.#isStarted) file.start()
+    if ('text' in read) this.#use(path, read.text)
+    if (this.#isStarted) this.#file.start()
   }
 
   start(): void {
@@ -56,33 +54,21 @@ export class KeyListFile {
   }
 
   async reload(): Promise<readonly FileReload[]> {
-    const file = this.#file
-    if (file === undefined) return []
-    const look = await file.look()
-    const isRefused = this.#problems.length > 0 && look !== 'unreadable'
-    return [{ path: file.path, result: isRefused ? 'refused' : look, problems: this.#problems }]
+    return this.#file === undefined ? [] : [await this.#file.reload()]
   }
 
   stop(): void {
     this.#file?.stop()
   }
 
-  #useText(path: string, text: string): void {
-    const { log, reloads, onList } = this.#parts
+  #use(path: string, text: string): readonly string[] {
+    if (text === this.#text) return []
     const read = readKeyList(path, text)
-    if ('problems' in read) return this.#refuse(path, read.problems)
-    reloads.accepted(OPTION, path)
-    this.#problems = []
-    if (text === this.#text) return
+    if ('problems' in read) return read.problems
+    const { log, onList } = this.#parts
     this.#text = text
     if (this.#isStarted) log.info(LogEvent.keyListChanged, { path, keys: read.list.size })
     onList(read.list)
-  }
-
-  #refuse(path: string, problems: readonly string[]): void {
-    const { log, reloads } = this.#parts
-    log.warn(LogEvent.keyListRejected, { path, problems })
-    reloads.rejected(OPTION)
-    this.#problems = problems
+    return []
   }
 }

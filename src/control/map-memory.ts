@@ -2,20 +2,12 @@
 // neither a restart nor an upgrade gives clients back what is gone. A folder that can't be written to is no reason not to
 // serve. Runs on the control thread.
 
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { NodeState } from '#fleet/node-state.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
+import { readStateFile } from './state-file.ts'
 
 const FILE = 'map.json'
 const FORMAT = 1
@@ -44,7 +36,7 @@ export class MapMemory {
   /** Nodes that were away by the map that this relay served last; empty if that is too long ago. */
   read(): ReadonlyMap<string, NodeState> {
     try {
-      return statesIn(readText(this.#path), Date.now())
+      return statesIn(readStateFile(this.#path, BYTES_MAX), Date.now())
     } catch {
       // There is none, or it is of no use: it is replaced by the next one.
       return new Map()
@@ -76,17 +68,6 @@ export class MapMemory {
     const complete = `${this.#path}.${process.pid}`
     writeFileSync(complete, text, { mode: 0o600 })
     renameSync(complete, this.#path)
-  }
-}
-
-function readText(path: string): string {
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  try {
-    if (!fstatSync(descriptor).isFile()) return ''
-    const bytes = Buffer.alloc(BYTES_MAX)
-    return bytes.toString('utf8', 0, readSync(descriptor, bytes, 0, bytes.length, 0))
-  } finally {
-    closeSync(descriptor)
   }
 }
 

@@ -7,7 +7,7 @@ import type { Settings } from '#config/settings.ts'
 import { fleetPosition, type FleetPosition } from '#fleet/fleet-position.ts'
 import { positionProblem } from '#fleet/position-check.ts'
 import type { Node } from '#fleet/node.ts'
-import { problemText, reasonOf } from '#fleet/problem.ts'
+import { problemText } from '#fleet/problem.ts'
 import type { Region } from '#fleet/region.ts'
 import { siblingName } from '#fleet/sibling.ts'
 import { readRegionsFile, REGIONS_FILE_BYTES_MAX } from '#fleet/regions-file.ts'
@@ -16,30 +16,18 @@ import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import { bytesEqual } from '#protocol/bytes.ts'
 import { parseMeshKeys } from '#protocol/key-file.ts'
+import { ContentFile, PROBLEMS_MAX, type ContentFileParts, type FileReload } from './content-file.ts'
 import { ownRelayOf } from './own-relay.ts'
 import { shortList } from './short-list.ts'
-import { WatchedFile, type FileLook } from './watched-file.ts'
 
 /** Keys and credentials are a few lines. */
 const SECRET_BYTES_MAX = 65_536
-/** Problems of one file that a log line has room for. */
-const PROBLEMS_MAX = 20
-
 /** The files by the options that name them. */
 const FILES = {
   'regions-file': { refused: LogEvent.regionsRejected, bytesMax: REGIONS_FILE_BYTES_MAX },
   'mesh-psk-file': { refused: LogEvent.meshKeysRejected, bytesMax: SECRET_BYTES_MAX },
   'nats-credentials-file': { refused: LogEvent.credentialsRejected, bytesMax: SECRET_BYTES_MAX },
 } as const
-
-/** What a reload found in one file. */
-export interface FileReload {
-  readonly path: string
-  /** `refused`: its content is invalid, now or since an earlier look; the previous content stays in use. */
-  readonly result: FileLook | 'refused'
-  /** Of content that is refused, or why it cannot be read. */
-  readonly problems: readonly string[]
-}
 
 export interface MeshFilesParts {
   readonly settings: Settings
@@ -51,14 +39,9 @@ export interface MeshFilesParts {
   readonly onMeshKeys: (keys: readonly Uint8Array[]) => void
 }
 
-/** Returns the problems of a file's content; if there are none, the content is in use from now on. */
-type UseContent = (path: string, text: string) => readonly string[]
-
 export class MeshFiles {
   readonly #parts: MeshFilesParts
-  readonly #files: readonly WatchedFile[]
-  /** By the paths of files whose present content is not in use. */
-  readonly #refusals = new Map<string, readonly string[]>()
+  readonly #files: readonly ContentFile[]
   #regions: readonly Region[]
   #meshKeys: readonly Uint8Array[]
   #credentials: string
@@ -109,39 +92,20 @@ export class MeshFiles {
 
   /** Reads all files now. New content is used, or refused with a line in the log. */
   async reload(): Promise<readonly FileReload[]> {
-    return await Promise.all(this.#files.map(async (file) => this.#resultOf(file.path, await file.look())))
+    return await Promise.all(this.#files.map(async (file) => await file.reload()))
   }
 
   stop(): void {
     for (const file of this.#files) file.stop()
   }
 
-  #resultOf(path: string, look: FileLook): FileReload {
-    const problems = this.#refusals.get(path) ?? []
-    return { path, result: problems.length > 0 && look !== 'unreadable' ? 'refused' : look, problems }
-  }
-
   #watched(
     option: keyof typeof FILES,
     path: string | undefined,
-    useContent: UseContent,
-  ): readonly WatchedFile[] {
+    use: ContentFileParts['use'],
+  ): readonly ContentFile[] {
     if (path === undefined) return []
-    const { log, reloads } = this.#parts
-    const { refused, bytesMax } = FILES[option]
-    reloads.accepted(option, path)
-    const refuse = (problems: readonly string[]): void => {
-      log.warn(refused, { path, problems: problems.slice(0, PROBLEMS_MAX) })
-      reloads.rejected(option)
-      this.#refusals.set(path, problems)
-    }
-    const onText = (text: string): void => {
-      const problems = useContent(path, text)
-      if (problems.length > 0) return refuse(problems)
-      reloads.accepted(option, path)
-      this.#refusals.delete(path)
-    }
-    return [new WatchedFile(path, bytesMax, { onText, onProblem: (error) => refuse([reasonOf(error)]) })]
+    return [new ContentFile({ path, option, use, ...FILES[option], ...this.#parts })]
   }
 
   #useRegions(path: string, text: string): readonly string[] {

@@ -16,7 +16,7 @@ import { problemText } from '#fleet/problem.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
-import type { FileReload } from './mesh-files.ts'
+import type { FileReload } from './content-file.ts'
 import type { Service } from './service.ts'
 import { WatchedFile } from './watched-file.ts'
 

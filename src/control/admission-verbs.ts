@@ -14,7 +14,7 @@ const FOR_SECONDS = 600
 const FOR_SECONDS_MAX = 31_536_000
 
 export interface KickParts {
-  readonly admission: Pick<RelayAdmission, 'ban'>
+  readonly admission: Pick<RelayAdmission, 'ban' | 'isOff'>
   readonly threads: Pick<RelayThreads, 'broadcast' | 'handled' | 'counters'>
 }
 
@@ -31,6 +31,10 @@ export function kickVerb({ admission, threads }: KickParts): Verb {
         return refusal(`key "${String(text).slice(0, 12)}" is no node key; expected nodekey:<64 hex digits>`)
       if (typeof seconds !== 'number' || !(seconds >= 0 && seconds <= FOR_SECONDS_MAX))
         return refusal(`seconds is ${String(seconds)}; expected 0 to ${FOR_SECONDS_MAX}`)
+      if (admission.isOff && seconds > 0)
+        return refusal(
+          `seconds is ${seconds}; expected 0, because this relay is open: it asks nobody, and so can refuse nobody`,
+        )
       admission.ban(key, 1_000 * seconds)
       const before = kickedBy(threads.counters)
       threads.broadcast({ kind: 'endKey', key })

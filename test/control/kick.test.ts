@@ -44,6 +44,20 @@ it('ends the connections of a client on all threads, and refuses it for a while'
   expect(await kick(relay, { key, seconds: -1 })).toEqual({ error: 'seconds is -1; expected 0 to 31536000' })
 })
 
+it('an open relay ends connections, and says that it cannot refuse anybody', async () => {
+  const guest = newKeyPair()
+  await using relay = await LiveRelay.start({ admin: { host: '127.0.0.1', port: 0 }, verbsToken: TOKEN })
+  let isEnded = false
+  ;(await relay.client({ key: guest })).on('closed', () => (isEnded = true))
+  const key = publicKeyText(guest.publicKey)
+  const error =
+    'seconds is 60; expected 0, because this relay is open: it asks nobody, and so can refuse nobody'
+  expect(await kick(relay, { key, seconds: 60 })).toEqual({ error })
+  expect(isEnded).toBe(false)
+  expect(await kick(relay, { key, seconds: 0 })).toMatchObject({ ended: 1, refusedForSeconds: 0 })
+  await expect.poll(() => isEnded).toBe(true)
+})
+
 it('a client that the list does not allow any more is ended, and a list with a mistake changes nothing', async () => {
   using folder = new TemporaryFolder()
   const [member, other] = [newKeyPair(), newKeyPair()]

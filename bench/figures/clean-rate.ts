@@ -127,12 +127,7 @@ async function roughCleanStep(
     low = step
     high = step + DOUBLING_STEPS
   }
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2)
-    if (await isStepClean(trial, middle)) low = middle
-    else high = middle
-  }
-  return low
+  return await lastClean(low, high, async (step) => await isStepClean(trial, step))
 }
 
 /** A clean rate by a rough search that begins at a rate near it, in steps that double until it is between two of them. */
@@ -147,12 +142,21 @@ export async function cleanRateNear(trial: Trial, rate: number): Promise<number>
     else high = step
     if (step === 0) break
   }
+  return rateAt(await lastClean(low, high, async (step) => await isMostlyClean(trial, step)))
+}
+
+/** The last clean step by bisection: `low` is clean and `high` is not. */
+async function lastClean(
+  low: number,
+  high: number,
+  isCleanAt: (step: number) => Promise<boolean>,
+): Promise<number> {
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2)
-    if (await isMostlyClean(trial, middle)) low = middle
+    if (await isCleanAt(middle)) low = middle
     else high = middle
   }
-  return rateAt(low)
+  return low
 }
 
 async function searchAll(bench: Bench, pairs: number): Promise<Search[]> {

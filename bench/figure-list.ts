@@ -1,6 +1,7 @@
 // All figures, in the order in which they are measured. A figure stands before those that use its numbers.
 
 import type { Figure } from './figure.ts'
+import { admissionStorm } from './figures/admission-storm.ts'
 import { bystander } from './figures/bystander.ts'
 import { cleanRate } from './figures/clean-rate.ts'
 import { drain } from './figures/drain.ts'
@@ -32,6 +33,7 @@ export const FIGURES: readonly Figure[] = [
   memory,
   threads,
   storm,
+  admissionStorm,
   drain,
   upgrade,
   stun,

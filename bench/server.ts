@@ -20,6 +20,8 @@ export interface StartOptions {
   /** Relay threads; of this checkout's relay only. */
   readonly threads?: number
   readonly mesh?: MeshSettings
+  /** The backend that admits clients, of this checkout's relay only; undefined: it is open. */
+  readonly verifyUrl?: string | undefined
   /** Further options, of this checkout's relay only. */
   readonly more?: readonly string[]
 }
@@ -87,11 +89,10 @@ export class Server implements LoadTarget {
       ...(isOurs ? ['serve'] : []),
       ...listen,
       ...(options.isPlain === true ? [] : identity),
-      ...(isOurs ? [...own, ...(options.more ?? [])] : []),
+      ...(isOurs ? [...own, ...admission(options.verifyUrl), ...(options.more ?? [])] : []),
       ...(mesh === undefined ? [] : meshArguments(workFolder, mesh)),
     ]
     const env = {
-      DERPFLEET_OPEN_RELAY: 'true',
       // Several at a time have one key; in one folder, the second would take the first for a run that it is to replace.
       STATE_DIRECTORY: await workFolder.stateFolder(port),
       // Relays of a mesh verify each other, and the certificate is self-signed.
@@ -168,6 +169,10 @@ export class Server implements LoadTarget {
   async stop(): Promise<void> {
     await this.#process?.stop()
   }
+}
+
+function admission(verifyUrl: string | undefined): string[] {
+  return verifyUrl === undefined ? ['-open-relay'] : ['-verify-client-url', verifyUrl]
 }
 
 function meshArguments({ meshKeyPath }: WorkFolder, { siblingPorts }: MeshSettings): string[] {

@@ -27,6 +27,7 @@ function pathsIn(text: string): readonly string[] {
 const DOCUMENTS = [
   'README.md',
   'CONTRIBUTING.md',
+  'SECURITY.md',
   ...readdirSync(new URL('docs/', root))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
@@ -42,6 +43,14 @@ it.each(DOCUMENTS)('%s names files that are there', (path) => {
 it.each(DOCUMENTS)('%s links to files that are there', (path) => {
   const links = [...read(path).matchAll(/\]\((?!https?:|#)([^)#\s]+)[^)]*\)/g)].map(([, link = '']) => link)
   expect(links.filter((link) => !existsSync(new URL(link, new URL(path, root))))).toEqual([])
+})
+
+it('the threat model has a test for each limit', () => {
+  const tables = read('SECURITY.md').matchAll(/^\| \w+ \| holds \| test \|\n\|[-| ]+\|\n((?:\|.*\n)+)/gm)
+  const rows = [...tables].map(([, body = '']) => body.trimEnd().split('\n'))
+  expect(rows.length).toBeGreaterThanOrEqual(7)
+  const untested = rows.flat().filter((row) => !/ \| (?:`test\/[\w/-]+\.test\.ts`(?:, )?)+ \|$/.test(row))
+  expect(untested).toEqual([])
 })
 
 describe('the code map', () => {

@@ -14,13 +14,19 @@ const LIMIT_SECONDS = 120
 /** Each round restarts a server with all clients; three are enough. */
 const ROUNDS_MAX = 3
 
-async function restartWithClients(bench: Bench, server: Server): Promise<StormOutcome> {
+/** @param beforeRestart is awaited once all clients are connected */
+export async function restartWithClients(
+  bench: Bench,
+  server: Server,
+  beforeRestart: () => Promise<void> = () => Promise.resolve(),
+): Promise<StormOutcome> {
   const clients = bench.effort.idleConnections
   const args = [...(await server.arguments(clients)), '--storm', `${clients}`, '--secs', `${LIMIT_SECONDS}`]
   // The restart replaces the process that --pid names.
   const generator = await Generator.start(withoutPid(args), bench.cpuSets.generator)
   try {
     await generator.next('held')
+    await beforeRestart()
     await server.restart()
     await generator.done()
     bench.notes.addCommand(generator.command)
@@ -32,6 +38,10 @@ async function restartWithClients(bench: Bench, server: Server): Promise<StormOu
   } finally {
     await generator.stop()
   }
+}
+
+export function failedLogins({ failedLogins: failed, lost, back }: StormOutcome): number {
+  return failed + lost - back
 }
 
 function withoutPid(args: readonly string[]): string[] {
@@ -51,11 +61,7 @@ export const storm: Figure = {
       rounds,
     )
     const seconds = { unit: 's', digits: 2 }
-    const failed = rowOf(
-      { label: 'failed logins', unit: '', digits: 0 },
-      measured,
-      (round) => round.failedLogins + round.lost - round.back,
-    )
+    const failed = rowOf({ label: 'failed logins', unit: '', digits: 0 }, measured, failedLogins)
     const p99 = rowOf({ label: "early pair's p99 meanwhile", unit: 'ms', digits: 1 }, measured, (round) =>
       delayMs(round.probeDelays, 0.99),
     )

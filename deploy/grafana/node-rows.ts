@@ -18,6 +18,16 @@ export const ACCESS_ROW: Row = {
     ),
     lines(
       {
+        title: 'Admission without a backend',
+        description:
+          'Of the time for which known clients are admitted while a backend is away. 100 % while the backends decide.',
+        unit: 'percentunit',
+        alert: 'AdmissionGraceLow',
+      },
+      { expr: of('derp_admission_grace_left_ratio'), legend: 'grace left' },
+    ),
+    lines(
+      {
         title: 'Time of admission',
         description: 'From the question to the decision. An open relay asks nobody.',
         unit: 's',

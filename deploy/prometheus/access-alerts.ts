@@ -41,7 +41,26 @@ export const ACCESS_ALERTS: RuleGroup = {
       severity: 'critical',
       summary: 'Relay {{ $labels.instance }} refuses clients because admission does not answer.',
       description:
-        'Clients that are connected stay. New ones, and those who reconnect, are refused. In an outage STUN is silent.',
+        'Clients that are connected stay. Those it does not remember, or all after -admission-grace, are refused. If all are, STUN is silent.',
+    },
+    {
+      alert: 'AdmissionBackendDown',
+      expr: 'derp_admission_backend_up{JOB} == 0',
+      for: '5m',
+      severity: 'warning',
+      summary: 'Relay {{ $labels.instance }} cannot ask its backend {{ $labels.backend }}.',
+      description:
+        'Clients that it has admitted before are admitted for -admission-grace (24 hours). New ones are refused.',
+    },
+    {
+      alert: 'AdmissionGraceLow',
+      expr: 'derp_admission_grace_left_ratio{JOB} < 0.5',
+      for: '0s',
+      severity: 'critical',
+      summary:
+        'Relay {{ $labels.instance }} admits known clients for {{ $value | humanizePercentage }} of -admission-grace more.',
+      description:
+        'No backend has decided for more than half of that time. When it is over, clients that reconnect are refused.',
     },
     {
       alert: 'AdmissionFailOpen',

@@ -46,6 +46,8 @@ export interface AdmissionServiceNumbers extends AdmissionQueueNumbers {
   readonly knownKeys: number
   readonly listedKeys: number
   readonly bans: number
+  /** Of the time for which known keys are admitted in an outage, from 0 to 1; undefined: they are not, or nobody needs to be asked. */
+  readonly graceLeftRatio: number | undefined
 }
 
 export class AdmissionService {
@@ -163,7 +165,8 @@ export class AdmissionService {
     const backends = this.#backends.map(({ name, outage }) => ({ name, isUp: outage === undefined }))
     const { memory, listSize, bans } = this.known
     const keys = { knownKeys: memory.size, listedKeys: listSize, bans: bans.size }
-    return { ...this.#queue.numbers, backends, ...keys }
+    const graceLeftRatio = backends.length === 0 ? undefined : this.known.graceLeftRatio
+    return { ...this.#queue.numbers, backends, ...keys, graceLeftRatio }
   }
 
   stop(): void {

@@ -76,6 +76,12 @@ export class KnownKeys {
     return Math.max(0, this.#policy.graceMs - (this.#parts.now() - this.#failingSinceMs))
   }
 
+  /** Of the grace, what is left: 1 while back ends decide; undefined if nothing is remembered. */
+  get graceLeftRatio(): number | undefined {
+    const { graceMs } = this.#policy
+    return graceMs === 0 ? undefined : (this.graceLeftMs ?? graceMs) / graceMs
+  }
+
   /** When a back end failed first, since it last decided; undefined while they decide. */
   get failingSinceMs(): number | undefined {
     return this.#failingSinceMs

@@ -23,15 +23,17 @@ export type LiveSettings = Pick<
   | 'home'
   | 'bootstrapDnsNames'
   | 'logLevel'
+  | 'shown'
   | 'verbsToken'
 > &
   Pick<Settings['mesh'], 'rebalancePerSecond' | 'mapHoldDowns' | 'isMapServed'>
 
 export function liveSettings(settings: Settings): LiveSettings {
   const { limits, admission, disallowedAppNames, drain, home, bootstrapDnsNames, logLevel } = settings
-  const { verbsToken, mesh } = settings
+  const { verbsToken, mesh, shown } = settings
   const { rebalancePerSecond, mapHoldDowns, isMapServed } = mesh
-  const more = { bootstrapDnsNames, logLevel, verbsToken, rebalancePerSecond, mapHoldDowns, isMapServed }
+  const ofMesh = { rebalancePerSecond, mapHoldDowns, isMapServed }
+  const more = { bootstrapDnsNames, logLevel, shown, verbsToken, ...ofMesh }
   return { limits, admission, disallowedAppNames, drain, home, ...more }
 }
 

@@ -235,6 +235,19 @@ const SERVICE = {
     about: 'Minimum severity to log: debug, info, warn, error',
     reload: 'value',
   },
+  'show-keys': {
+    kind: choice('full', 'short', 'hashed', 'none'),
+    fallback: 'short',
+    about: "How clients' keys appear in the log and on pages: in full, shortened, hashed or not at all",
+    reload: 'value',
+  },
+  'show-addresses': {
+    kind: choice('full', 'short', 'hashed', 'none'),
+    fallback: 'full',
+    about:
+      "How clients' addresses appear in the log and on pages: in full, as their network (/24, /48), hashed or not at all",
+    reload: 'value',
+  },
   'log-format': {
     kind: choice('json', 'text'),
     fallbackNote: 'text on a terminal and for the quick start, else json',

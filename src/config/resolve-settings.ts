@@ -99,6 +99,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     isStatusPublic: values.get('public-status'),
     bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
     logLevel: values.get('log-level'),
+    shown: { keys: values.get('show-keys'), addresses: values.get('show-addresses') },
     warnings: diagnostics.warnings,
   }
   return { settings: frozen(settings), newFiles: diagnostics.newFiles }

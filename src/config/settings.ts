@@ -113,6 +113,14 @@ export interface MeasureSettings {
   readonly capacityBits: number | undefined
 }
 
+export type IdentityForm = 'full' | 'short' | 'hashed' | 'none'
+
+/** How keys and addresses of clients appear in the log and on pages. */
+export interface ShownForms {
+  readonly keys: IdentityForm
+  readonly addresses: IdentityForm
+}
+
 export interface Settings {
   readonly nodeKey: KeyPair
   /** Each of them admits a sibling; this relay proves the first one to siblings. Empty: no mesh. */
@@ -157,6 +165,7 @@ export interface Settings {
   readonly home: { readonly kind: 'page' | 'blank' } | { readonly kind: 'redirect'; readonly url: string }
   readonly bootstrapDnsNames: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+  readonly shown: ShownForms
   /** Logged once at the start. */
   readonly warnings: readonly string[]
 }

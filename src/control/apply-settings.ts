@@ -10,12 +10,14 @@ import type { BootstrapDns } from './bootstrap-dns.ts'
 import type { MapService } from './map-service.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { RelayThreads } from './relay-threads.ts'
+import type { ShownIdentity } from './shown-identity.ts'
 import type { UnacknowledgedService } from './unacknowledged-service.ts'
 
 export interface ChangeableParts {
   readonly log: Log
   readonly threads: Pick<RelayThreads, 'broadcast'>
   readonly admission: RelayAdmission
+  readonly shown: Pick<ShownIdentity, 'use'>
   readonly bootstrapDns: BootstrapDns
   /** Undefined without a mesh key. */
   readonly mesh:
@@ -26,7 +28,7 @@ export interface ChangeableParts {
 }
 
 export function settingsApplier(parts: ChangeableParts): (now: LiveSettings, before: LiveSettings) => void {
-  const { log, threads, admission, bootstrapDns, mesh, unacknowledged } = parts
+  const { log, threads, admission, shown, bootstrapDns, mesh, unacknowledged } = parts
   return (now, before) => {
     const isNew = (name: keyof LiveSettings): boolean => !isDeepStrictEqual(now[name], before[name])
     // Before the threads are told: their next question may be by the new policy.
@@ -43,6 +45,7 @@ export function settingsApplier(parts: ChangeableParts): (now: LiveSettings, bef
     if (limits.tcpUserTimeoutMs !== before.limits.tcpUserTimeoutMs) {
       unacknowledged?.setLimit(limits.tcpUserTimeoutMs)
     }
+    if (isNew('shown')) shown.use(now.shown)
     // A level that SIGUSR2 has set stays, unless the setting changes.
     if (isNew('logLevel')) log.setLevel(now.logLevel)
   }

@@ -38,6 +38,7 @@ import type { ReloadService } from './reload-service.ts'
 import { RunningRelay } from './running-relay.ts'
 import { Run } from './run.ts'
 import { Services, type Service } from './service.ts'
+import { ShownIdentity } from './shown-identity.ts'
 import { siblingAuthorities } from './sibling-authorities.ts'
 import { claimStateFolder } from './state-folder.ts'
 import { StunService } from './stun-service.ts'
@@ -180,8 +181,9 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   )
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
-  const apply = settingsApplier({ log, threads, admission, bootstrapDns, mesh, unacknowledged })
-  const watched = { ...fleetParts, threads, links, stun, admission, certificates }
+  const shown = new ShownIdentity(settings.shown)
+  const watched = { ...fleetParts, threads, links, stun, admission, certificates, shown }
+  const apply = settingsApplier({ ...watched, log, bootstrapDns, unacknowledged })
   const verbDenials = new VerbDenials()
   const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials }
   const continued = continuedSources({ ...surroundings, ...observed })

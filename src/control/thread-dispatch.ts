@@ -5,9 +5,10 @@ import { isLook } from '#fleet/look.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
-import { SessionEndLog } from '#ops/session-end-log.ts'
+import { SessionEndLog, type SessionEndText } from '#ops/session-end-log.ts'
 import { SessionStartLog } from '#ops/session-start-log.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
+import type { SessionEnd } from '#relay/ports.ts'
 import type { RegionsQuestion } from '#worker/remote-regions.ts'
 import type { FromRelayThread } from '#worker/thread-messages.ts'
 import type { RelayAdmission } from './admission.ts'
@@ -19,6 +20,7 @@ import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RegionsService } from './regions-service.ts'
 import type { Run } from './run.ts'
+import type { ShownIdentity } from './shown-identity.ts'
 import type { MessageSource, ThreadDeath } from './relay-threads.ts'
 
 /** Log lines per second for logins, and as many for ends of sessions. */
@@ -35,6 +37,7 @@ export interface ThreadDispatchParts {
   readonly run: Pick<Run, 'threadDied'>
   readonly readiness: Pick<Readiness, 'threadsChanged'>
   readonly admission: RelayAdmission
+  readonly shown: ShownIdentity
   /** Undefined on plain TCP. */
   readonly certificates: Certificates | undefined
   /** Undefined without a key directory. */
@@ -62,7 +65,7 @@ export class ThreadDispatch {
   }
 
   onMessage(message: FromRelayThread, from: MessageSource): void {
-    const { log, links, fleet, looks, admission, keyDirectory, quality } = this.#parts
+    const { log, links, fleet, looks, admission, keyDirectory, quality, shown } = this.#parts
     switch (message.kind) {
       case 'askAdmission':
         return admission.ask(from.index, message, (answer) =>
@@ -73,11 +76,11 @@ export class ThreadDispatch {
       case 'askRegions':
         return void this.#rankRegions(message, from)
       case 'sessionStarted':
-        return this.#sessionStarts.write(message.notice)
+        return this.#sessionStarts.write({ ...message.notice, ...this.#shown(message.notice) })
       case 'sessionEnded':
-        return this.#sessionEnds.write(message.notice)
+        return this.#sessionEnds.write({ ...message.notice, ...this.#shown(message.notice) })
       case 'homeChanged':
-        return this.#sessionStarts.writeHome(message.notice)
+        return this.#sessionStarts.writeHome({ ...message.notice, key: shown.key(message.notice.key) })
       case 'linkReports':
         links.note(from.index, message.edition, message.links)
         fleet.noteLinks(from.index, message.links)
@@ -98,6 +101,11 @@ export class ThreadDispatch {
       case 'runtimeWarning':
         return log.warn(LogEvent.runtimeWarning, { name: message.name, message: message.text })
     }
+  }
+
+  #shown({ key, remote }: Pick<SessionEnd, 'key' | 'remote'>): Pick<SessionEndText, 'key' | 'remote'> {
+    const { shown } = this.#parts
+    return { key: key === undefined ? undefined : shown.key(key), remote: shown.remote(remote) }
   }
 
   async #rankRegions({ id, ip }: RegionsQuestion, from: MessageSource): Promise<void> {

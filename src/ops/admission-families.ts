@@ -17,12 +17,15 @@ export interface AdmissionNumbers {
   readonly knownKeys: number
   readonly listedKeys: number
   readonly bans: number
+  /** Of the time for which known keys are admitted in an outage, from 0 to 1; undefined if they are not. */
+  readonly graceLeftRatio: number | undefined
 }
 
 /** @param numbers undefined for an open relay */
 export function admissionFamilies(numbers: AdmissionNumbers | undefined): MetricFamily[] {
   if (numbers === undefined) return []
-  const { waiting, asking, oldestWaitMs, overflows, backends, knownKeys, listedKeys, bans } = numbers
+  const { waiting, asking, oldestWaitMs, overflows, backends, graceLeftRatio } = numbers
+  const { knownKeys, listedKeys, bans } = numbers
   return [
     {
       name: 'derp_admission_pending',
@@ -47,6 +50,12 @@ export function admissionFamilies(numbers: AdmissionNumbers | undefined): Metric
       type: 'gauge',
       help: '0 during an outage of the admission backend, else 1.',
       samples: backends.map(({ name, isUp }) => sample(Number(isUp), { backend: name })),
+    },
+    {
+      name: 'derp_admission_grace_left_ratio',
+      type: 'gauge',
+      help: 'Of the time for which known keys are admitted while a backend is away: 1 while the backends decide, 0 when it is over.',
+      samples: graceLeftRatio === undefined ? [] : [sample(graceLeftRatio)],
     },
     {
       name: 'derp_admission_keys',

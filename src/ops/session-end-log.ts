@@ -17,9 +17,9 @@ const ORDINARY: ReadonlySet<EndReason> = new Set([
 /** The fields of a session's end. */
 export interface SessionEndText {
   readonly reason: EndReason
-  /** Address and port. */
-  readonly remote: string
-  /** The shortened node key; undefined if the session proved none. */
+  /** Address and port in the form that the operator has chosen; undefined: none. */
+  readonly remote: string | undefined
+  /** In the form that the operator has chosen; undefined if that is none, or if the session proved none. */
   readonly key: string | undefined
   /** Detail beyond the reason, if any. */
   readonly cause: string | undefined

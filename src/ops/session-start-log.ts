@@ -8,10 +8,10 @@ import type { Log } from './log.ts'
 
 /** The fields of a login. */
 export interface SessionStartText {
-  /** The shortened node key. */
-  readonly key: string
-  /** Address and port. */
-  readonly remote: string
+  /** In the form that the operator has chosen; undefined: none. */
+  readonly key: string | undefined
+  /** Address and port in the form that the operator has chosen; undefined: none. */
+  readonly remote: string | undefined
   readonly way: 'derp' | 'fast_start' | 'websocket'
   readonly kind: 'client' | 'prober' | 'sibling'
   /** The name of the application, if the client sent one. */
@@ -20,8 +20,8 @@ export interface SessionStartText {
 
 /** A client made this relay its home relay, or ceased to. */
 export interface HomeText {
-  /** The shortened node key. */
-  readonly key: string
+  /** In the form that the operator has chosen; undefined: none. */
+  readonly key: string | undefined
   readonly home: boolean
 }
 

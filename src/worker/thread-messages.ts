@@ -7,10 +7,9 @@ import type { Sibling } from '#fleet/sibling.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
-import type { EndReason } from '#relay/end-reason.ts'
 import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
-import type { AdmissionAnswer, RemoteAddress, SessionStart } from '#relay/ports.ts'
+import type { AdmissionAnswer, RemoteAddress, SessionEnd, SessionStart } from '#relay/ports.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
 import type { StatusPage } from '#transport/http-pages.ts'
 import type { RegionsQuestion } from './remote-regions.ts'
@@ -94,27 +93,14 @@ export type ToRelayThread =
   | { readonly kind: 'stop' }
 
 /** A login, for the log. */
-export interface StartNotice extends Pick<SessionStart, 'way' | 'kind'> {
-  readonly remote: string
-  /** The key's short form. */
-  readonly key: string
+export interface StartNotice extends Omit<SessionStart, 'appName'> {
+  /** Undefined if the application gives itself no name. */
   readonly app: string | undefined
-}
-
-/** The end of a session, for the log. */
-export interface EndNotice {
-  readonly reason: EndReason
-  readonly remote: string
-  /** The key's short form; undefined if none was proven. */
-  readonly key: string | undefined
-  /** Its cause in words; undefined where the reason says it all. */
-  readonly cause: string | undefined
 }
 
 /** A client made this relay its home, or no longer does; for the log. */
 export interface HomeNotice {
-  /** The key's short form. */
-  readonly key: string
+  readonly key: Uint8Array
   readonly home: boolean
 }
 
@@ -140,7 +126,7 @@ export type FromRelayThread =
   /** A client asks which region is near. */
   | ({ readonly kind: 'askRegions' } & RegionsQuestion)
   | { readonly kind: 'sessionStarted'; readonly notice: StartNotice }
-  | { readonly kind: 'sessionEnded'; readonly notice: EndNotice }
+  | { readonly kind: 'sessionEnded'; readonly notice: SessionEnd }
   | { readonly kind: 'homeChanged'; readonly notice: HomeNotice }
   /** No client is left on this thread. */
   | { readonly kind: 'drained' }

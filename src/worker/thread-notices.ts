@@ -2,10 +2,8 @@
 // runtime. At most a hundred a second of each sort, so that a storm of logins does not become a storm of messages. Metrics
 // count all of them. Runs on a relay thread.
 
-import { shortKey } from '#protocol/node-key.ts'
-import type { SessionEnd, SessionStart } from '#relay/ports.ts'
+import type { RemoteAddress, SessionEnd, SessionStart } from '#relay/ports.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
-import { remoteText } from '#transport/remote-address.ts'
 import { now } from './clock.ts'
 import type { FromRelayThread } from './thread-messages.ts'
 
@@ -25,22 +23,27 @@ export class ThreadNotices {
   sessionStarted({ key, remote, way, kind, appName }: SessionStart): void {
     if (!this.#starts.tryTake(1, now())) return
     const app = appName === '' ? undefined : appName
-    const notice = { key: shortKey(key), remote: remoteText(remote), way, kind, app }
+    const notice = { key: key.slice(), remote: copied(remote), way, kind, app }
     this.#send({ kind: 'sessionStarted', notice })
   }
 
   homeChanged(key: Uint8Array, home: boolean): void {
     if (!this.#starts.tryTake(1, now())) return
-    this.#send({ kind: 'homeChanged', notice: { key: shortKey(key), home } })
+    this.#send({ kind: 'homeChanged', notice: { key: key.slice(), home } })
   }
 
   sessionEnded(event: SessionEnd): void {
     if (!this.#others.tryTake(1, now())) return
-    const key = event.key === undefined ? undefined : shortKey(event.key)
-    this.#send({ kind: 'sessionEnded', notice: { ...event, remote: remoteText(event.remote), key } })
+    const notice = { ...event, remote: copied(event.remote), key: event.key?.slice() }
+    this.#send({ kind: 'sessionEnded', notice })
   }
 
   runtimeWarning({ name, message }: Error): void {
     if (this.#others.tryTake(1, now())) this.#send({ kind: 'runtimeWarning', name, text: message })
   }
+}
+
+/** A message would carry the whole buffer of which the address is a part. */
+function copied({ ip, port }: RemoteAddress): RemoteAddress {
+  return { ip: ip.slice(), port }
 }

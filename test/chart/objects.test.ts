@@ -167,6 +167,21 @@ describe.skipIf('missing' in programs)('the relays of a release', () => {
     expect(await template('regions.901.state="draining"')).toBe(before)
   })
 
+  it('read the list of keys as a folder, which Kubernetes renews, alone or beside the URL', async () => {
+    const list = 'admission.keysConfigMap={"name":"members","key":"list.txt"}'
+    for (const set of [[list], [list, 'admission.verifyClientUrl=""']]) {
+      const objects = await objectsOf('metallb', ...set)
+      const pod = workload(objects).spec.template.spec
+      expect(pod.volumes).toContainEqual({ name: 'allowed', configMap: { name: 'members' } })
+      const mount = { name: 'allowed', mountPath: '/etc/derpfleet/allowed', readOnly: true }
+      expect(pod.containers[0].volumeMounts).toContainEqual(mount)
+      const { data = {} } = objectOf(objects, 'ConfigMap', 'fra-derpfleet-settings')
+      const settings = data['fra-derpfleet-0.yaml'] ?? ''
+      expect(settings).toContain('allow-keys-file: /etc/derpfleet/allowed/list.txt\n')
+      expect(settings.includes('verify-client-url')).toBe(set.length === 1)
+    }
+  })
+
   it('keep their volumes after the release only if that is wanted', async () => {
     const policy = async (example: string) =>
       workload(await objectsOf(example)).spec.persistentVolumeClaimRetentionPolicy as object

@@ -18,7 +18,7 @@ const OF_THE_CHART = [
   /^(listen|tls|http-port|stun|stun-port|admin|verbs-token-file|dev|derp)$/,
   /^(key-file|mesh-psk-file|mesh-with|mesh-dns|mesh-ca-file|regions-file|region|node|hostname|map-key-file)$/,
   /^(certmode|certdir|acme-eab-kid|acme-eab-key|state-dir|quick-start)$/,
-  /^(nats-|drain-|verify-client|socket$|open-relay)/,
+  /^(nats-|drain-|verify-client|allow-keys-file|socket$|open-relay)/,
   /^(ace|secrets-|unpublished-)/,
 ]
 

@@ -86,6 +86,7 @@ test("accepts derper's command line", () => {
     home: { kind: 'blank' },
     bootstrapDnsNames: ['a.example', 'b.example'],
     logLevel: 'info',
+    shown: { keys: 'short', addresses: 'full' },
     warnings: [expect.stringContaining('localhost is self-signed')],
   })
   expect(Object.isFrozen(settings) && Object.isFrozen(settings.limits)).toBe(true)

@@ -213,7 +213,14 @@ const SLOW_VERIFIER: Faults = {
 const FAILING_VERIFIER: Faults = {
   'the verifier fails': {
     job: FLEET,
-    alerts: ['AdmissionErrors', 'LoginBurn', 'RelayNotReady', 'StunDead'],
+    alerts: [
+      'AdmissionBackendDown',
+      'AdmissionErrors',
+      'AdmissionGraceLow',
+      'LoginBurn',
+      'RelayNotReady',
+      'StunDead',
+    ],
     begin: async ({ verify }) => {
       verify.status = 500
       return async () => await Promise.resolve(void (verify.status = 200))

@@ -172,7 +172,7 @@ async function threeRegions({ url }: VerifyServer): Promise<WatchedFleet> {
     nodes: ['900a', '900b', '901a', '902a'],
     verifyUrl: url,
     // The others remember whom they have admitted, so an outage of the verifier leaves them ready.
-    argsOf: { '902a': ['-admission-grace', '0s'] },
+    argsOf: { '901a': ['-admission-grace', '40s'], '902a': ['-admission-grace', '0s'] },
   })
 }
 

@@ -164,6 +164,7 @@ function troubledSources(): MetricSources {
       knownKeys: 3,
       listedKeys: 2,
       bans: 1,
+      graceLeftRatio: 0.5,
       backends: [],
     }),
     siblings: () => [{ ...SIBLING, keysRefused: 1, waitingBytes: 1, dropped: 1, lossRatio: 0.1 }],

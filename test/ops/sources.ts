@@ -116,6 +116,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       knownKeys: 3,
       listedKeys: 2,
       bans: 1,
+      graceLeftRatio: 1,
       backends: [{ name: 'url', isUp: false }],
     }),
     siblings: () => [SIBLING],

@@ -186,6 +186,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     isStatusPublic: false,
     bootstrapDnsNames: [],
     logLevel: 'error',
+    shown: { keys: 'short', addresses: 'full' },
     warnings: [],
     ...wanted,
   }

@@ -139,11 +139,20 @@
 
 {{- define "derpfleet.checkAdmission" -}}
 {{- with .Values.admission -}}
-{{- $given := compact (list .verifyClientUrl .verifyClientUrlSecret.name (ternary "open" "" .open)) -}}
-{{- if ne (len $given) 1 -}}
-{{- fail (printf "admission: %s of verifyClientUrl, verifyClientUrlSecret.name and open are set; expected exactly one, which says who may use the relays" (ternary "none" "several" (eq (len $given) 0))) -}}
+{{- $urls := compact (list .verifyClientUrl .verifyClientUrlSecret.name) -}}
+{{- $checks := compact (append $urls .keysConfigMap.name) -}}
+{{- if not (or $checks .open) -}}
+{{- fail "admission: none of verifyClientUrl, verifyClientUrlSecret.name, keysConfigMap.name and open are set; expected one, which says who may use the relays" -}}
 {{- end -}}
-{{- if and .open .failOpen -}}{{- fail "admission.failOpen: has no effect with admission.open; expected false" -}}{{- end -}}
+{{- if eq (len $urls) 2 -}}
+{{- fail "admission.verifyClientUrl: conflicts with verifyClientUrlSecret.name; expected one of the two" -}}
+{{- end -}}
+{{- if and .open $checks -}}
+{{- fail "admission.open: conflicts with verifyClientUrl, verifyClientUrlSecret.name and keysConfigMap.name; expected either open relays or a check of clients" -}}
+{{- end -}}
+{{- if and .failOpen (not $urls) -}}
+{{- fail "admission.failOpen: has no effect without verifyClientUrl or verifyClientUrlSecret.name; expected false" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -201,6 +201,9 @@ affinity:
 {{- if .Values.mesh.caSecret.name }}
 - {name: mesh-ca, mountPath: /etc/derpfleet/mesh-ca, readOnly: true}
 {{- end }}
+{{- if .Values.admission.keysConfigMap.name }}
+- {name: allowed, mountPath: /etc/derpfleet/allowed, readOnly: true}
+{{- end }}
 {{- if .Values.map.keySecret.name }}
 - {name: map-key, mountPath: /etc/derpfleet/map-key, readOnly: true}
 {{- end }}
@@ -251,6 +254,11 @@ affinity:
     secretName: {{ quote $secret }}
     defaultMode: 0440
 {{- end }}
+{{- end }}
+{{- with .Values.admission.keysConfigMap.name }}
+- name: allowed
+  configMap:
+    name: {{ quote . }}
 {{- end }}
 {{- with .Values.nats }}
 {{- if .urls }}

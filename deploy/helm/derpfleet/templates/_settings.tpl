@@ -60,10 +60,15 @@ certdir: /etc/derpfleet/certs
 {{- if .open -}}
 open-relay: true
 {{- else -}}
-{{- if .verifyClientUrl -}}
+{{- if .keysConfigMap.name }}
+allow-keys-file: /etc/derpfleet/allowed/{{ .keysConfigMap.key }}
+{{- end }}
+{{- if .verifyClientUrl }}
 verify-client-url: {{ toJson .verifyClientUrl }}
-{{ end -}}
+{{- end }}
+{{- if or .verifyClientUrl .verifyClientUrlSecret.name }}
 verify-client-url-fail-open: {{ .failOpen }}
+{{- end }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -111,7 +116,7 @@ nats-ca-file: /etc/derpfleet/nats/{{ .caSecret.key }}
 {{- define "derpfleet.reloadable" -}}
 accept-connection-burst accept-connection-limit admission-grace admission-recheck admission-trusts-siblings allow-keys-file
 bootstrap-dns-names disallow-app-names drain-scrape-wait drain-settle drain-spread home keepalive log-level map-removal map-return
-open-relay outbox-bytes outbox-packets rate-config rebalance serve-map socket tcp-user-timeout tcp-write-timeout verbs-token-file
+open-relay outbox-bytes outbox-packets rate-config rebalance serve-map show-addresses show-keys socket tcp-user-timeout tcp-write-timeout verbs-token-file
 verify-client-url verify-client-url-fail-open verify-clients waiting-bytes
 {{- end -}}
 

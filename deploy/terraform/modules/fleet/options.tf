@@ -63,6 +63,8 @@ locals {
     "secrets-url",
     "serve-map",
     "serve-regions",
+    "show-addresses",
+    "show-keys",
     "socket",
     "state-dir",
     "state-interval",

@@ -1,7 +1,7 @@
 // The storm of reconnect-storm.ts with an admission backend that is slow or hangs, beside the same storm of an open relay. The
 // relay has admitted all clients before it is killed, and what it remembers of them is on disk.
 
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { waitUntil } from '../../test/support/process.ts'
 import type { Bench } from '../bench.ts'
@@ -37,24 +37,23 @@ async function stormWith(
 ): Promise<Round> {
   const verifyUrl = delayMs === undefined ? undefined : backend.url
   return await bench.withFresh(DERPFLEET, { verifyUrl }, async (server) => {
-    const memory = join(await bench.workFolder.stateFolder(server.address.port), 'admission.json')
+    const folder = await bench.workFolder.stateFolder(server.address.port)
     const storm = await restartWithClients(bench, server, async () => {
       if (delayMs === undefined) return
-      await waitUntil(
-        'all clients are remembered',
-        async () => (await keysIn(memory)) >= bench.effort.idleConnections,
-        KEPT_WITHIN_MS,
-      )
+      const remembers = async (): Promise<boolean> => (await keysIn(folder)) >= bench.effort.idleConnections
+      await waitUntil('all clients are remembered', remembers, KEPT_WITHIN_MS)
       await backend.answerAfter(delayMs)
     })
     return { storm, requests: await backend.answerAfter(0) }
   })
 }
 
-async function keysIn(path: string): Promise<number> {
+/** How many keys the relay that has its state there has written down. It has a folder for its own key in that one. */
+async function keysIn(stateFolder: string): Promise<number> {
   try {
-    const { admitted } = JSON.parse(await readFile(path, 'utf8')) as { admitted: object }
-    return Object.keys(admitted).length
+    const [ofKey = ''] = await readdir(stateFolder)
+    const text = await readFile(join(stateFolder, ofKey, 'admission.json'), 'utf8')
+    return Object.keys((JSON.parse(text) as { admitted: object }).admitted).length
   } catch {
     return 0
   }

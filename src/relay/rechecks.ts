@@ -30,18 +30,26 @@ export class Rechecks {
   readonly #now: () => number
   #all: Recheck[] = []
   #part = 0
+  /** How often what admission goes by has changed. */
+  #edition = 0
 
   /** @param now monotonic milliseconds */
   constructor(now: () => number) {
     this.#now = now
   }
 
-  add(session: RecheckedSession, inMs: number): void {
-    this.#all.push({ session, dueMs: this.#now() + inMs })
+  get edition(): number {
+    return this.#edition
+  }
+
+  /** @param edition when the client was asked about: an answer by what counted before is asked for again at once */
+  add(session: RecheckedSession, inMs: number, edition: number): void {
+    this.#all.push({ session, dueMs: edition === this.#edition ? this.#now() + inMs : -Infinity })
   }
 
   /** What admission goes by has changed: it is asked about all clients within a second. */
   hasten(): void {
+    this.#edition++
     for (const recheck of this.#all) if (recheck.dueMs !== Infinity) recheck.dueMs = -Infinity
   }
 
@@ -58,10 +66,12 @@ export class Rechecks {
 
   #ask(recheck: Recheck, admission: Admission): void {
     recheck.dueMs = Infinity
+    const edition = this.#edition
     const { session } = recheck
     const { key, remote } = session
     admission.ask({ key, remote, withinMs: WITHIN_MS, isHere: true }, ({ result, reason, recheckInMs }) => {
       if (result === 'denied') session.end(EndReason.admissionEnded, reason)
+      else if (edition !== this.#edition) recheck.dueMs = -Infinity
       else if (recheckInMs !== undefined) recheck.dueMs = this.#now() + recheckInMs
     })
   }

@@ -92,13 +92,15 @@ export class SessionLogin {
     if (identity.isMesh) return this.#admit(login.box, identity)
     const withinMs = LOGIN_TIMEOUT_MS - (this.#context.now() - this.#owner.acceptedMs)
     const request = { key: login.key, remote: this.#link.remote, withinMs, isHere: false }
+    const { rechecks } = this.#context
+    const { edition } = rechecks
     this.#pending = askAdmission(request, this.#context, (answer) => {
       this.#pending = undefined
       if (this.#isCancelled) return
       const refusal = refusalReasonOf(answer)
       if (refusal !== undefined) return this.#owner.end(reasonFor(identity, refusal), answer.reason)
       this.#admit(login.box, identity)
-      if (answer.recheckInMs !== undefined) this.#context.rechecks.add(this.#owner, answer.recheckInMs)
+      if (answer.recheckInMs !== undefined) rechecks.add(this.#owner, answer.recheckInMs, edition)
     })
   }
 

@@ -84,7 +84,7 @@ const NOW: readonly Panel[] = [
       unit: 'percentunit',
       alert: 'DropRatioHigh',
     },
-    'sum(rate(derp_dropped_packets_total{job=~"$job",reason!~"unknown_dest.*"}[$__rate_interval])) / sum(rate(derp_received_packets_total{job=~"$job"}[$__rate_interval]))',
+    'sum(rate(derp_dropped_packets_total{job=~"$job",reason!~"unknown_dest.*|tenant"}[$__rate_interval])) / sum(rate(derp_received_packets_total{job=~"$job"}[$__rate_interval]))',
     [
       [null, 'green'],
       [0.0001, 'orange'],

@@ -11,7 +11,7 @@ const DESCRIPTORS_OR_MEMORY = `label_replace(process_open_fds{JOB} / process_max
 or label_replace(process_resident_memory_bytes{JOB} / process_memory_limit_bytes{JOB} > 0.85, "resource", "memory", "", "")
 or label_replace(derp_waiting_bytes{JOB} / derp_waiting_limit_bytes{JOB} > 0.5, "resource", "memory for waiting data", "", "")`
 
-const DROP_RATIO = `sum by (job, instance) (rate(derp_dropped_packets_total{JOB,reason!~"unknown_dest.*"}[5m]))
+const DROP_RATIO = `sum by (job, instance) (rate(derp_dropped_packets_total{JOB,reason!~"unknown_dest.*|tenant"}[5m]))
 / (
   sum by (job, instance) (rate(derp_received_packets_total{JOB}[5m]))
   + sum by (job, instance) (rate(derp_mesh_forwarded_packets_total{JOB,direction="in"}[5m]))
@@ -56,7 +56,7 @@ export const LOAD_ALERTS: RuleGroup = {
       severity: 'warning',
       summary: 'Relay {{ $labels.instance }} drops {{ $value | humanizePercentage }} of its packets.',
       description:
-        'Packets to keys that are not connected do not count. derp_dropped_packets_total has the reasons.',
+        'Packets to keys that are not connected, or are of another tenant, do not count. derp_dropped_packets_total has the reasons.',
     },
     {
       alert: 'ConnectionsRejected',

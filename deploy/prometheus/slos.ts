@@ -44,7 +44,7 @@ export const OBJECTIVES: readonly Objective[] = [
     alert: 'DeliveryBurn',
     budget: 0.0001,
     by: ['job'],
-    errors: `sum by (job) (rate(derp_dropped_packets_total{JOB,reason!~"unknown_dest.*|gone_disconnected"}[WINDOW]))\n/ ${RECEIVED}`,
+    errors: `sum by (job) (rate(derp_dropped_packets_total{JOB,reason!~"unknown_dest.*|tenant|gone_disconnected"}[WINDOW]))\n/ ${RECEIVED}`,
     summary: 'The fleet has dropped {{ $value | humanizePercentage }} of its packets.',
   },
   {

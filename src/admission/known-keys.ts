@@ -61,6 +61,16 @@ export class KnownKeys {
     this.#list = list
   }
 
+  /** The tenant of a key; undefined: it has none. */
+  tenantOf(key: Uint8Array): string | undefined {
+    return this.#list?.find(key)?.tenant
+  }
+
+  /** Every key that has a tenant, once, and the tenant's name. */
+  tenants(): Iterable<readonly [key: Uint8Array, tenant: string]> {
+    return this.#list?.tenants() ?? []
+  }
+
   get listSize(): number {
     return this.#list?.size ?? 0
   }

@@ -38,6 +38,13 @@ export const ADMISSION = {
       'File of keys that are admitted without asking, or denied: `allow KEY`, `allow KEY tenant NAME` or `deny KEY` in each line. Alone, it is the only check',
     reload: 'value',
   },
+  'isolate-tenants': {
+    kind: boolean,
+    fallback: 'false',
+    about:
+      'Forward packets only between clients of one tenant of -allow-keys-file; clients without a tenant reach each other and nobody else. All relays of the mesh need it, and the same list',
+    reload: 'value',
+  },
   'admission-grace': {
     kind: durationOf(0, 2_592_000_000),
     fallback: '24h',

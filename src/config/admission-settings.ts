@@ -60,12 +60,21 @@ export function resolveAdmission(
         '-verify-clients (clients known to the local tailscaled), -allow-keys-file FILE, or -open-relay (every client)',
     )
   }
+  if (values.get('isolate-tenants') && allowKeysPath === undefined) {
+    // A warning would leave everybody in one tenant.
+    diagnostics.addProblem(
+      values.where('isolate-tenants'),
+      'nothing says which tenant a client is of',
+      '-allow-keys-file FILE with lines of "allow KEY tenant NAME"',
+    )
+  }
   return {
     isOpen: !hasCheck,
     verifyUrl,
     verifyUrlFailOpen: verifyUrl !== undefined && values.get('verify-client-url-fail-open'),
     tailscaledSocket: socket,
     allowKeysPath,
+    isolatesTenants: values.get('isolate-tenants'),
     graceMs: values.get('admission-grace'),
     trustsSiblings: values.get('admission-trusts-siblings'),
     recheckMs: values.get('admission-recheck'),

@@ -21,6 +21,8 @@ export interface AdmissionSettings {
   readonly tailscaledSocket: string | undefined
   /** The list of keys that are admitted or refused without asking; read again when it changes. */
   readonly allowKeysPath: string | undefined
+  /** Packets pass only between clients of one tenant; clients without one are a tenant of their own together. */
+  readonly isolatesTenants: boolean
   /** How long clients that were admitted before still are while no back end can be asked. */
   readonly graceMs: number
   /** Clients that siblings have admitted count as admitted before, while no back end can be asked. */

@@ -5,12 +5,13 @@
 import { createHash } from 'node:crypto'
 import { AdmissionService, type AdmissionServiceNumbers } from '#admission/admission-service.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
+import { rosterOf } from '#admission/tenant-roster.ts'
 import type { AdmissionSettings, Settings } from '#config/settings.ts'
 import type { CheckOutcome, HealthCheck } from '#ops/health.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
-import type { AdmissionAnswer } from '#relay/ports.ts'
+import type { AdmissionAnswer, TenantRoster } from '#relay/ports.ts'
 import { AdmissionMemory } from './admission-memory.ts'
 import { KeyListFile } from './key-list-file.ts'
 import type { FileReload } from './content-file.ts'
@@ -24,6 +25,8 @@ export interface RelayAdmissionParts {
   readonly stateFolder: string | undefined
   /** What admission goes by has changed: clients that are here are to be asked about again. */
   readonly onChange: () => void
+  /** The tenants that are kept apart from now on; undefined: none are. Called before the relay threads start, if any are. */
+  readonly onTenants: (roster: TenantRoster | undefined) => void
 }
 
 export class RelayAdmission implements Service, HealthCheck {
@@ -32,15 +35,19 @@ export class RelayAdmission implements Service, HealthCheck {
   readonly #list: KeyListFile
   readonly #memory: AdmissionMemory | undefined
   readonly #onChange: () => void
+  readonly #onTenants: RelayAdmissionParts['onTenants']
   #policy: AdmissionSettings
+  /** The relay threads keep tenants apart. */
+  #areApart = false
   #isOpen: boolean
   #isStarted = false
 
-  constructor({ settings, log, reloads, stateFolder, onChange }: RelayAdmissionParts) {
+  constructor({ settings, log, reloads, stateFolder, onChange, onTenants }: RelayAdmissionParts) {
     const { admission, nodeKey } = settings
     this.#policy = admission
     this.#isOpen = admission.isOpen
     this.#onChange = onChange
+    this.#onTenants = onTenants
     const service = makeService(admission, nodeKey.publicKey, log)
     this.#service = service
     const { known } = service
@@ -61,7 +68,9 @@ export class RelayAdmission implements Service, HealthCheck {
       reloads,
       onList: (list) => {
         known.setList(list)
-        if (this.#isStarted) onChange()
+        if (!this.#isStarted) return
+        this.#tellTenants()
+        onChange()
       },
     })
     this.#list.setPath(admission.allowKeysPath)
@@ -83,6 +92,7 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#isOpen = policy.isOpen
     this.#service.setPolicy(policy)
     this.#list.setPath(policy.allowKeysPath)
+    this.#tellTenants()
     this.#onChange()
   }
 
@@ -104,6 +114,7 @@ export class RelayAdmission implements Service, HealthCheck {
 
   start(): void {
     this.#isStarted = true
+    this.#tellTenants()
     this.#service.start()
     this.#list.start()
     this.#memory?.start()
@@ -124,6 +135,13 @@ export class RelayAdmission implements Service, HealthCheck {
 
   check(): CheckOutcome {
     return this.#service.check()
+  }
+
+  #tellTenants(): void {
+    const { isolatesTenants } = this.#policy
+    if (!isolatesTenants && !this.#areApart) return
+    this.#areApart = isolatesTenants
+    this.#onTenants(isolatesTenants ? rosterOf(this.#service.known.tenants()) : undefined)
   }
 
   async stop(): Promise<void> {

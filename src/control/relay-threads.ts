@@ -77,6 +77,7 @@ const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set([
   'publicStatus',
   'publishedPages',
   'siblings',
+  'tenants',
 ])
 
 /** So many that no two runs of a relay are alike. */

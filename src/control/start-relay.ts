@@ -15,6 +15,7 @@ import { Log } from '#ops/log.ts'
 import { continuedFamilies } from '#ops/metrics.ts'
 import { Reloads } from '#ops/reloads.ts'
 import { VerbDenials } from '#ops/verb-denials.ts'
+import type { TenantRoster } from '#relay/ports.ts'
 import type { Native } from '#transport/native.ts'
 import type { AdminService } from './admin-service.ts'
 import { RelayAdmission } from './admission.ts'
@@ -232,7 +233,9 @@ function makeAdmission(
   },
 ): RelayAdmission {
   const onChange = (): void => threads().broadcast({ kind: 'recheckAdmission' })
-  return new RelayAdmission({ settings, log, reloads, stateFolder, onChange })
+  const onTenants = (roster: TenantRoster | undefined): void =>
+    threads().broadcast({ kind: 'tenants', roster })
+  return new RelayAdmission({ settings, log, reloads, stateFolder, onChange, onTenants })
 }
 
 function makeStun(

@@ -44,6 +44,8 @@ const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReas
   lookup_timeout: 'unknown_dest',
   hand_off_queue: 'queue_tail',
   hand_off_timeout: 'gone_disconnected',
+  // As for derper's client, the destination is not there.
+  tenant: 'unknown_dest',
 }
 
 const COUNTERS: Readonly<Record<string, PlainCounter>> = {

@@ -7,7 +7,7 @@
 //   deny nodekey:<...>                     a client that is refused, whatever else is said of it
 //   # a comment, also at the end of a line
 
-import { keyName, parsePublicKey, parseUntypedKey } from './node-key.ts'
+import { keyName, keyNamed, parsePublicKey, parseUntypedKey } from './node-key.ts'
 
 /** More members than any self-hosted network has. A hundred bytes for each, with a comment. */
 const KEYS_MAX = 40_000
@@ -35,6 +35,11 @@ export class KeyList {
 
   find(key: Uint8Array): KeyRule | undefined {
     return this.#rules.get(keyName(key))
+  }
+
+  /** The keys that have a tenant, with its name. */
+  *tenants(): Generator<readonly [key: Uint8Array, tenant: string]> {
+    for (const [name, { tenant }] of this.#rules) if (tenant !== undefined) yield [keyNamed(name), tenant]
   }
 
   /** A refusal stays, whatever else is said of the key. Returns what is wrong with the rule. */

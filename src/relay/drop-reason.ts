@@ -16,6 +16,7 @@ export const DropReason = {
   memory: 11, //                   too much waits in the whole relay, and this destination has more than its share
   handOffQueue: 12, //             too much is held already for clients that a drain has moved
   handOffTimeout: 13, //           a drain has moved the destination, and it did not come back in time
+  tenant: 14, //                   source and destination are of different tenants, which are kept apart
 } as const
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
@@ -35,6 +36,7 @@ export const DROP_REASON_LABELS = [
   'memory',
   'hand_off_queue',
   'hand_off_timeout',
+  'tenant',
 ] as const
 
 /** The two kinds of packets, which have lanes of their own. */

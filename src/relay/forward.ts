@@ -1,7 +1,7 @@
 // Where does this packet go? Finds the destination and hands the packet to its session's outbox, to the relay thread
 // that holds the session, or to the sibling that has the key; or counts why it goes nowhere. A packet that a sibling
-// forwarded is never forwarded again. This is the packet path: synchronous, no allocation, no exceptions; a SendPacket
-// becomes a RecvPacket by rewriting its type and key where it lies.
+// forwarded is never forwarded again, and one between tenants that are kept apart goes nowhere. This is the packet path:
+// synchronous, no allocation, no exceptions; a SendPacket becomes a RecvPacket by rewriting its type and key where it lies.
 //
 //   [04|length|destination key|packet]   as it arrived
 //   [05|length|     source key|packet]   as it leaves: same length, same place
@@ -19,6 +19,7 @@ import type { PeerTable } from './peer-table.ts'
 import type { PacketTaker } from './outbox.ts'
 import type { LookupOwner, OtherThreads, Routes, ThreadPacketListener } from './ports.ts'
 import type { Recipient } from './recipient.ts'
+import type { Tenants } from './tenants.ts'
 
 /** The session that a packet came from, as the forwarder sees it. */
 export interface PacketSender extends LookupOwner {
@@ -39,6 +40,7 @@ export interface ForwarderParts {
   readonly table: PeerTable
   readonly threads: OtherThreads
   readonly routes: Routes
+  readonly tenants: Tenants
   readonly counters: Counters
   readonly now: () => number
 }
@@ -47,6 +49,7 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
   readonly #table: PeerTable
   readonly #threads: OtherThreads
   readonly #routes: Routes
+  readonly #tenants: Tenants
   readonly #counters: Counters
   readonly #now: () => number
   #nowMs = 0
@@ -61,6 +64,7 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     this.#table = parts.table
     this.#threads = parts.threads
     this.#routes = parts.routes
+    this.#tenants = parts.tenants
     this.#counters = parts.counters
     this.#now = parts.now
   }
@@ -80,9 +84,13 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     this.#counters.add(isDisco ? Counter.receivedBytesDisco : Counter.receivedBytesData, packet.packetBytes)
     const source = sender.peer as Peer
     if (destination === undefined) {
-      if (!this.#routes.lookUp(packet, sender, this.#nowMs)) {
+      if (this.#isApart(source.tenant, undefined, start)) this.#dropNotHere(sender, DropReason.tenant, start)
+      else if (!this.#routes.lookUp(packet, sender, this.#nowMs)) {
         this.#dropNotHere(sender, DropReason.unknownDestination, start)
       }
+    } else if (destination.tenant !== source.tenant) {
+      // The same answer as for a key that is not here: whether this one is, is nothing that its sender may learn.
+      this.#dropNotHere(sender, DropReason.tenant, start)
     } else if (destination.thread === LOCAL) {
       packet.start = start - HEADER_BYTES
       buffer[packet.start] = FrameType.recvPacket
@@ -111,9 +119,12 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     this.#counters.add(Counter.forwardedIn, 1)
     if (isZero(buffer, start, destinationAt)) {
       // Today's clients do not read a RecvPacket without a source.
-      this.#counters.countDrop(DropReason.sourceInvalid, packet.kind, packet.packetBytes)
+      this.#dropHere(DropReason.sourceInvalid)
     } else if (destination === undefined || destination.thread === NO_THREAD) {
       this.#dropNotHere(sender, DropReason.unknownDestinationForwarded, destinationAt)
+    } else if (this.#isApart(destination.tenant, undefined, start)) {
+      // The sibling is not told, or it would forget the way to a key that is here for others.
+      this.#dropHere(DropReason.tenant)
     } else if (destination.thread === LOCAL) {
       const source = this.#table.locate(buffer, start)
       packet.start = forwardedAsRecv(buffer, start, end)
@@ -136,12 +147,13 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
       if (!isForwarded && destination?.route !== undefined && destination.thread === NO_THREAD) {
         return this.#sendOn(destination, buffer, start, end)
       }
-      this.#counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
-      return
+      return this.#dropHere(DropReason.goneDisconnected)
     }
     const source = this.#sameOrLookUp(this.#lastFromThread, buffer, sourceAt)
     this.#lastToHere = destination
     this.#lastFromThread = source
+    // The other thread may not have heard of a change yet, or be of an earlier run that does not keep tenants apart.
+    if (this.#isApart(destination.tenant, source, sourceAt)) return this.#dropHere(DropReason.tenant)
     buffer[packet.start] = FrameType.recvPacket
     writeU32(buffer, packet.start + 1, end - sourceAt)
     this.#deliver(destination, source)
@@ -196,7 +208,7 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
   lostWithThread(buffer: Buffer, start: number, end: number): void {
     const packet = this.#packet
     packet.set(buffer, start, start + 2 * KEY_BYTES, end)
-    this.#counters.countDrop(DropReason.goneDisconnected, packet.kind, packet.packetBytes)
+    this.#dropHere(DropReason.goneDisconnected)
   }
 
   /** The peer of the sender's last destination if it is the same again, else looked up. */
@@ -230,7 +242,10 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
   /** The packet's SendPacket frame lies in its buffer, from its header on: it may be rewritten there. */
   #send(destination: Peer, sourceKey: Uint8Array): void {
     const packet = this.#packet
-    if (destination.thread === NO_THREAD) {
+    if (this.#tenants.of(sourceKey, 0) !== destination.tenant) {
+      // It had waited, and one of the two has another tenant since.
+      this.#dropHere(DropReason.tenant)
+    } else if (destination.thread === NO_THREAD) {
       destination.route?.forward(packet, sourceKey, this.#nowMs)
     } else if (destination.thread === LOCAL) {
       packet.buffer[packet.start - HEADER_BYTES] = FrameType.recvPacket
@@ -246,8 +261,22 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     if (this.#threads.sendPacket(thread, key, sourceKey, this.#packet)) {
       this.#counters.add(Counter.sentToThreads, 1)
     } else {
-      this.#counters.countDrop(DropReason.threadQueue, this.#packet.kind, this.#packet.packetBytes)
+      this.#dropHere(DropReason.threadQueue)
     }
+  }
+
+  /**
+   * Whether packets may not pass between the tenant and another key: that of `peer`, or if it is undefined, the one that lies
+   * in the packet's buffer at `keyAt`.
+   */
+  #isApart(tenant: number, peer: Peer | undefined, keyAt: number): boolean {
+    if (!this.#tenants.areApart) return false
+    return tenant !== (peer?.tenant ?? this.#tenants.of(this.#packet.buffer, keyAt))
+  }
+
+  #dropHere(reason: DropReason): void {
+    const { kind, packetBytes } = this.#packet
+    this.#counters.countDrop(reason, kind, packetBytes)
   }
 
   /**
@@ -255,8 +284,8 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
    * within limits. A sibling is told whatever it sends: its route is stale, and it should forget it.
    */
   #dropNotHere(sender: PacketSender, reason: DropReason, keyAt: number): void {
-    const { buffer, kind, packetBytes } = this.#packet
-    this.#counters.countDrop(reason, kind, packetBytes)
+    const { buffer, kind } = this.#packet
+    this.#dropHere(reason)
     if (kind !== PacketKind.disco && !sender.isMesh) return
     if (!sender.mayBeToldNotHere(this.#nowMs)) return
     this.#counters.add(Counter.peerGoneNotHere, 1)

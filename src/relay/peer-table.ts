@@ -16,6 +16,8 @@ import { Departure, type HandOff } from './hand-off.ts'
 import { Peer } from './peer.ts'
 import type { ForwardTarget, OtherThreads, RouteListener, Routes } from './ports.ts'
 import type { PresenceWatchers } from './presence-watchers.ts'
+import type { Recipient } from './recipient.ts'
+import type { Tenants } from './tenants.ts'
 
 /** What a peer adds to the gauges; the difference is taken when it changes. */
 export interface PeerGauges {
@@ -32,6 +34,7 @@ export interface PeerTableParts {
   readonly routes: Routes
   readonly watchers: PresenceWatchers
   readonly handOff: HandOff
+  readonly tenants: Tenants
   /** 32 random bits for the table's hash. */
   readonly seed: number
 }
@@ -179,9 +182,20 @@ export class PeerTable implements RouteListener {
     this.#remove(peer)
   }
 
+  /** Keys may be of other tenants than before. As far as a session may know now, keys of other tenants have left. */
+  tenantsChanged(): void {
+    const { tenants } = this.#parts
+    // A session that does not take so much is ended, and its peer leaves the table meanwhile.
+    const peers = [...this.#table]
+    for (const peer of peers) peer.tenant = tenants.of(peer.key, 0)
+    for (const peer of peers)
+      this.#tellGone(peer, (recipient) => tenants.of(recipient.key, 0) !== peer.tenant)
+  }
+
   #add(key: Uint8Array, route: ForwardTarget | undefined): Peer {
     const peer = new Peer(key)
     peer.route = route
+    peer.tenant = this.#parts.tenants.of(key, 0)
     this.#table.set(key, 0, peer)
     return peer
   }
@@ -190,8 +204,14 @@ export class PeerTable implements RouteListener {
   #remove(peer: Peer): void {
     this.#table.delete(peer.key, 0)
     peer.isGone = true
+    this.#tellGone(peer)
+  }
+
+  /** Tells sessions that were given packets of the peer that it has left. */
+  #tellGone(peer: Peer, fits?: (recipient: Recipient) => boolean): void {
+    const recipients = peer.takeRecipients(fits)
+    if (recipients.length === 0) return
     const frame = peerGoneFrame(peer.key, GoneReason.disconnected)
-    const recipients = peer.takeRecipients()
     this.#parts.counters.add(Counter.peerGoneDisconnected, recipients.length)
     for (const recipient of recipients) recipient.tell(frame)
   }

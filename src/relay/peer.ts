@@ -39,6 +39,8 @@ export class Peer implements PacketSource {
   isHome = false
   /** The session on this thread that receives packets when `thread` is LOCAL. */
   active: Recipient | undefined = undefined
+  /** Packets pass only between peers of equal numbers: see `tenants.ts`. Kept by `peer-table.ts`. */
+  tenant = 0
   /** The key is neither here nor at a sibling any more; code that remembers this peer must look the key up again. */
   isGone = false
   /** Sessions on this thread that were given a packet of this peer: they are told when it leaves. */
@@ -76,11 +78,14 @@ export class Peer implements PacketSource {
     recipient.packetSources.add(this)
   }
 
-  /** Returns all that were given a packet of this peer; both sides forget it. */
-  takeRecipients(): readonly Recipient[] {
-    const recipients = this.#recipients === undefined ? [] : [...this.#recipients]
-    for (const recipient of recipients) recipient.packetSources?.delete(this)
-    this.#recipients = undefined
+  /** Returns those that were given a packet of this peer and that `fits` selects; both sides forget it. */
+  takeRecipients(fits: (recipient: Recipient) => boolean = () => true): readonly Recipient[] {
+    const recipients = this.#recipients === undefined ? [] : [...this.#recipients].filter(fits)
+    for (const recipient of recipients) {
+      recipient.packetSources?.delete(this)
+      this.#recipients?.delete(recipient)
+    }
+    if (this.#recipients?.size === 0) this.#recipients = undefined
     this.#lastRecipient = undefined
     return recipients
   }

@@ -273,6 +273,14 @@ export interface Admission {
   ask(request: AdmissionRequest, decide: (answer: AdmissionAnswer) => void): PendingAdmission
 }
 
+/** The keys that have a tenant. Numbers have no meaning beyond a roster: equal ones are one tenant. */
+export interface TenantRoster {
+  /** One after another. */
+  readonly keys: Uint8Array
+  /** Of each key; from 1. */
+  readonly tenants: Uint32Array
+}
+
 /** A logged-in client, as whoever counts round trips sees it. */
 export interface MeasuredClient {
   readonly key: Uint8Array

@@ -28,6 +28,7 @@ import type {
   RouteListener,
   Routes,
   SiblingOutbox,
+  TenantRoster,
 } from './ports.ts'
 import { PresenceWatchers } from './presence-watchers.ts'
 import { Rechecks } from './rechecks.ts'
@@ -37,6 +38,7 @@ import type { SessionContext } from './session-context.ts'
 import type { SessionLimits } from './session-limits.ts'
 import { SessionList } from './session-list.ts'
 import { Session } from './session.ts'
+import { Tenants } from './tenants.ts'
 import { TurnQueue } from './turn-queue.ts'
 
 /**
@@ -97,6 +99,7 @@ export class Relay {
   readonly #memoryBudget: MemoryBudget
   readonly #sessions: SessionList<Session>
   readonly #rechecks: Rechecks
+  readonly #tenants: Tenants
 
   constructor(parts: RelayParts) {
     this.#parts = parts
@@ -114,11 +117,21 @@ export class Relay {
       handOn: (peer, held) => this.#forwarder.handOn(peer, held),
       giveUp: (peer) => table.giveUp(peer),
     })
-    const table = new PeerTable({ counters, threads, routes, watchers, seed, handOff: this.#handOff })
+    const tenants = new Tenants(seed)
+    this.#tenants = tenants
+    const table = new PeerTable({
+      counters,
+      threads,
+      routes,
+      watchers,
+      seed,
+      tenants,
+      handOff: this.#handOff,
+    })
     this.#table = table
     this.routeListener = table
     this.#registry = new PeerRegistry({ counters, threads, table, watchers, observer: parts.observer })
-    this.#forwarder = new Forwarder({ counters, threads, table, routes, now })
+    this.#forwarder = new Forwarder({ counters, threads, table, routes, tenants, now })
     this.flushQueue = new FlushQueue({
       counters,
       threads,
@@ -243,6 +256,12 @@ export class Relay {
   setLoginPolicy(admission: Admission, disallowedAppNames: readonly string[]): void {
     this.#context.admission = admission
     this.#context.rules.disallowedAppNames = new Set(disallowedAppNames)
+  }
+
+  /** Keeps these tenants apart from now on, and keys without one from all of them; undefined: nobody is kept apart. */
+  setTenants(roster: TenantRoster | undefined): void {
+    this.#tenants.use(roster)
+    this.#table.tenantsChanged()
   }
 
   /** Siblings log in with these keys from now on; sessions that did so with another one are ended. */

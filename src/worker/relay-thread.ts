@@ -166,6 +166,8 @@ class RelayThread {
         return this.#relay.answerSibling(message.key, message.state)
       case 'recheckAdmission':
         return this.#relay.recheckAdmission()
+      case 'tenants':
+        return this.#relay.setTenants(message.roster)
       case 'endKey':
         return this.#relay.endKey(message.key, EndReason.kicked)
       case 'threadStarted':

@@ -9,7 +9,7 @@ import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
-import type { AdmissionAnswer, RemoteAddress, SessionEnd, SessionStart } from '#relay/ports.ts'
+import type { AdmissionAnswer, RemoteAddress, SessionEnd, SessionStart, TenantRoster } from '#relay/ports.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
 import type { StatusPage } from '#transport/http-pages.ts'
 import type { RegionsQuestion } from './remote-regions.ts'
@@ -69,6 +69,8 @@ export type ToRelayThread =
   | { readonly kind: 'endUnacknowledged'; readonly remotes: readonly RemoteAddress[] }
   /** What admission goes by has changed: it is asked again about the clients that are here. */
   | { readonly kind: 'recheckAdmission' }
+  /** The tenants to keep apart from now on; undefined: none. */
+  | { readonly kind: 'tenants'; readonly roster: TenantRoster | undefined }
   /** An operator has kicked a client. */
   | { readonly kind: 'endKey'; readonly key: Uint8Array }
   /** Another relay thread has started, or has died. */

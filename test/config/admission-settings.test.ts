@@ -68,6 +68,24 @@ test('refuses -open-relay together with a check', () => {
   ])
 })
 
+test('keeps tenants apart only with a list that says who is of which', () => {
+  using fixture = new ConfigFixture()
+  const expected = '-allow-keys-file FILE with lines of "allow KEY tenant NAME"'
+  expect(fixture.problems(['-c', fixture.keyPath, ...PUBLIC, ...URL_FLAG, '-isolate-tenants'])).toEqual([
+    `-isolate-tenants: nothing says which tenant a client is of; expected ${expected}`,
+  ])
+  const list = fixture.folder.write('keys', '')
+  const { admission } = fixture.settings([
+    '-c',
+    fixture.keyPath,
+    ...PUBLIC,
+    '-allow-keys-file',
+    list,
+    '-isolate-tenants',
+  ])
+  expect(admission.isolatesTenants).toBe(true)
+})
+
 test.each([
   ['-verify-client-url', 'ftp://alice:hunter2@headscale.example/verify'],
   ['-verify-client-url', 'https://alice:hun ter2@headscale.example:port/verify'],

@@ -66,6 +66,7 @@ test("accepts derper's command line", () => {
       verifyUrlFailOpen: false,
       tailscaledSocket: undefined,
       allowKeysPath: undefined,
+      isolatesTenants: false,
       graceMs: 86_400_000,
       trustsSiblings: false,
       recheckMs: 300_000,

@@ -30,15 +30,16 @@ function dropped(thread: TestThread, reason: DropReason): number {
 /** Checks the balance of every thread, and that nothing is under way between threads. Everything must have settled. */
 export function expectBalance(
   relay: TestRelay,
-  expected: { sent: number; delivered: number; unknown: number },
+  expected: { sent: number; delivered: number; unknown: number; foreign: number },
 ): void {
-  let [unknown, received, forwarded] = [0, 0, 0]
+  let [unknown, foreign, received, forwarded] = [0, 0, 0, 0]
   for (const thread of relay.threads) {
     const count = (name: PlainCounter): number => thread.counters.get(name)
     received += count('receivedData') + count('receivedDisco')
     forwarded += count('forwardedIn')
     unknown += dropped(thread, DropReason.unknownDestination)
     unknown += dropped(thread, DropReason.unknownDestinationForwarded)
+    foreign += dropped(thread, DropReason.tenant)
     const cameIn =
       count('receivedData') + count('receivedDisco') + count('forwardedIn') + count('receivedFromThreads')
     const drops = reasons.reduce<number>((sum, reason) => sum + dropped(thread, reason), 0)
@@ -52,6 +53,7 @@ export function expectBalance(
   }
   expectEqual(received + forwarded, expected.sent, 'packets received')
   expectEqual(unknown, expected.unknown, 'packets to unknown keys')
+  expectEqual(foreign, expected.foreign, 'packets between tenants')
   expectEqual(relay.count('sentToThreads'), relay.count('receivedFromThreads'), 'packets between threads')
   const sent = relay.count('sentData') + relay.count('sentDisco')
   if (sent < expected.delivered) throw new Error(`${expected.delivered} packets arrived, ${sent} were sent`)

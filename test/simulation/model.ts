@@ -10,6 +10,8 @@ export interface ModelSession {
 }
 
 export class Model<Session extends ModelSession> {
+  /** Keys with a tenant; undefined: tenants are not kept apart. */
+  tenants: ReadonlyMap<number, number> | undefined = undefined
   /** Of each key, its sessions in the order of their last activity. */
   readonly #sessions = new Map<number, readonly Session[]>()
 
@@ -47,12 +49,34 @@ export class Model<Session extends ModelSession> {
     return [...this.#sessions.values()].flat().filter((one) => one.sources.delete(session.key))
   }
 
-  /** A client sends a packet. Returns the session that receives it. */
-  send(from: Session, to: number): Session | undefined {
+  /** No packet may pass between two keys. */
+  areApart(one: number, other: number): boolean {
+    return this.tenants?.get(one) !== this.tenants?.get(other)
+  }
+
+  /** Keys have other tenants. Returns each session with a key that has left as far as it may know. */
+  setTenants(tenants: ReadonlyMap<number, number>): (readonly [Session, key: number])[] {
+    this.tenants = tenants
+    return [...this.#sessions.values()].flat().flatMap((session) => {
+      const left = [...session.sources].filter((source) => this.areApart(session.key, source))
+      for (const source of left) session.sources.delete(source)
+      return left.map((source) => [session, source] as const)
+    })
+  }
+
+  /** A client sends a packet. Returns the session that receives it, or why none does. */
+  send(from: Session, to: number): Session | 'foreign' | 'unknown' {
     if (this.active(from.key) !== from) this.note(from)
+    if (this.areApart(from.key, to)) return 'foreign'
     const receiver = this.active(to)
     receiver?.sources.add(from.key)
-    return receiver
+    return receiver ?? 'unknown'
+  }
+
+  /** The same for a sibling that forwards a packet of a key. */
+  forward(source: number, to: number): Session | 'foreign' | 'unknown' {
+    const receiver = this.active(to) ?? 'unknown'
+    return receiver !== 'unknown' && this.areApart(source, to) ? 'foreign' : receiver
   }
 
   #othersThan(session: Session): Session[] {

@@ -1,7 +1,8 @@
 // A relay under random load: logins and disconnections, several logins with one key, readers that take nothing, packets
-// of both kinds and all sizes, from clients and from a sibling. After each batch everything settles and is compared
-// with the naive model; the ledger checks each packet.
+// of both kinds and all sizes, from clients and from a sibling, among tenants that change. After each batch everything
+// settles and is compared with the naive model; the ledger checks each packet.
 
+import { rosterOf } from '#admission/tenant-roster.ts'
 import { toHex } from '#protocol/bytes.ts'
 import { FrameType, GoneReason } from '#protocol/frame-type.ts'
 import { closePeerFrame, pingFrame, WATCH_CONNS_FRAME } from '#protocol/frames.ts'
@@ -15,12 +16,15 @@ import { expectBalance, expectNothingLeft } from './accounts.ts'
 import { Ledger, NO_RECEIVER, type Sent } from './ledger.ts'
 import { Model, type ModelSession } from './model.ts'
 import { Random } from './random.ts'
+import { changedTenants } from './random-tenants.ts'
 
 export interface SimulationOptions {
   readonly seed: number
   readonly threads: number
   readonly packets: number
   readonly peers: number
+  /** Tenants that are kept apart; 0: none are. */
+  readonly tenants: number
 }
 
 /** A login: in the model, and at the relay. */
@@ -48,6 +52,8 @@ export class RelaySimulation {
   /** How often a run has met each situation that it is meant to test. */
   readonly covered = {
     unknown: 0,
+    foreign: 0,
+    moved: 0,
     duplicates: 0,
     departures: 0,
     stalled: 0,
@@ -87,6 +93,7 @@ export class RelaySimulation {
   }
 
   run(): void {
+    this.#changeTenants(1)
     for (let n = 0; n < 0.8 * this.#options.peers; n++) this.#join()
     while (this.#ledger.count < this.#options.packets) this.#batch()
     this.#end()
@@ -98,6 +105,7 @@ export class RelaySimulation {
     const first = this.#ledger.count
     if (this.#random.chance(0.015)) this.#changeStuck()
     if (this.#random.chance(0.005)) this.#killThread()
+    if (this.#random.chance(0.02)) this.#changeTenants(0.1)
     this.#sendSome(BATCH_PACKETS / 2)
     if (this.#random.chance(0.4)) this.#change(first)
     this.#sendSome(BATCH_PACKETS / 2)
@@ -123,7 +131,7 @@ export class RelaySimulation {
     let at = 0
     for (let n = 0; n < frames; n++) {
       const to = this.#someDestination()
-      const receiver = this.#model.send(from, to)?.id ?? NO_RECEIVER
+      const receiver = this.#count(this.#model.send(from, to))
       this.#piece.set(this.#keyOf(to), at + HEADER_BYTES)
       const sent = { sender: from.id, source: from.key, receiver }
       at = this.#finishFrame(FrameType.sendPacket, at, KEY_BYTES, sent)
@@ -137,21 +145,24 @@ export class RelaySimulation {
     for (let n = 0; n < frames; n++) {
       const to = this.#someDestination()
       const source = this.#random.between(this.#options.peers, 2 * this.#options.peers - 1)
-      const receiver = this.#model.active(to)?.id ?? NO_RECEIVER
+      const receiver = this.#count(this.#model.forward(source, to))
       this.#piece.set(this.#keyOf(source), at + HEADER_BYTES)
       this.#piece.set(this.#keyOf(to), at + HEADER_BYTES + KEY_BYTES)
-      at = this.#finishFrame(FrameType.forwardPacket, at, 2 * KEY_BYTES, {
-        sender: SIBLING,
-        source,
-        receiver,
-      })
+      const sent = { sender: SIBLING, source, receiver }
+      at = this.#finishFrame(FrameType.forwardPacket, at, 2 * KEY_BYTES, sent)
     }
     this.#mesh.link.send(this.#piece.subarray(0, at))
   }
 
+  /** Counts a packet that nobody receives. Returns the receiver's number. */
+  #count(receiver: TestSession | 'foreign' | 'unknown'): number {
+    if (typeof receiver !== 'string') return receiver.id
+    this.covered[receiver]++
+    return NO_RECEIVER
+  }
+
   /** Adds header and packet to the frame at `at`. Returns where the next frame goes. */
   #finishFrame(type: number, at: number, keyBytes: number, sent: Sent): number {
-    if (sent.receiver === NO_RECEIVER) this.covered.unknown++
     const packetAt = at + HEADER_BYTES + keyBytes
     const end = packetAt + this.#ledger.send(sent, this.#random, this.#piece, packetAt)
     this.#piece[at] = type
@@ -232,6 +243,21 @@ export class RelaySimulation {
     this.covered.deaths++
   }
 
+  /** Keys get other tenants, or none, that share of them. */
+  #changeTenants(share: number): void {
+    const { tenants: tenantCount } = this.#options
+    if (tenantCount === 0) return
+    this.relay.settle()
+    const wanted = { keyCount: this.#keys.length, tenantCount, share }
+    const tenants = changedTenants(this.#model.tenants ?? new Map(), this.#random, wanted)
+    for (const [{ missingGone }, key] of this.#model.setTenants(tenants)) {
+      change(missingGone, key, 1)
+      this.covered.moved++
+    }
+    this.relay.setTenants(rosterOf([...tenants].map(([key, tenant]) => [this.#keyOf(key), `${tenant}`])))
+    this.relay.settle()
+  }
+
   #forget(session: TestSession): void {
     const recipients = this.#model.leave(session)
     if (this.#model.active(session.key) === undefined) this.covered.departures++
@@ -309,7 +335,8 @@ export class RelaySimulation {
 
   #expectBalance(): void {
     const { count, deliveredCount } = this.#ledger
-    expectBalance(this.relay, { sent: count, delivered: deliveredCount, unknown: this.covered.unknown })
+    const { unknown, foreign } = this.covered
+    expectBalance(this.relay, { sent: count, delivered: deliveredCount, unknown, foreign })
   }
 
   /** Stuck sessions recover, all clients disconnect, and nothing remains. */

@@ -8,7 +8,7 @@ it.each([1, 3])(
   'a million packets among 200 peers on %i thread(s) go where they should',
   { timeout: 120_000 },
   (threads) => {
-    const simulation = new RelaySimulation({ seed, threads, packets: 1_000_000, peers: 200 })
+    const simulation = new RelaySimulation({ seed, threads, packets: 1_000_000, peers: 200, tenants: 0 })
     try {
       simulation.run()
     } catch (error) {
@@ -16,7 +16,8 @@ it.each([1, 3])(
     }
     // A run that has not met all of these situations has tested less than it should.
     for (const [what, times] of Object.entries(simulation.covered)) {
-      if (what !== 'deaths' || threads > 1) expect(times, what).toBeGreaterThan(10)
+      if (what === 'foreign' || what === 'moved') expect(times, what).toBe(0)
+      else if (what !== 'deaths' || threads > 1) expect(times, what).toBeGreaterThan(10)
     }
     expect(Object.keys(simulation.relay.drops)).toEqual(
       expect.arrayContaining([
@@ -29,5 +30,20 @@ it.each([1, 3])(
       ]),
     )
     if (threads > 1) expect(simulation.relay.count('receivedFromThreads')).toBeGreaterThan(100_000)
+  },
+)
+
+it.each([1, 3])(
+  'packets among peers of three tenants, and some of none, pass within a tenant on %i thread(s)',
+  { timeout: 120_000 },
+  (threads) => {
+    const simulation = new RelaySimulation({ seed, threads, packets: 300_000, peers: 200, tenants: 3 })
+    try {
+      simulation.run()
+    } catch (error) {
+      throw new Error(`repeat with SIMULATION_SEED=${seed}`, { cause: error })
+    }
+    expect(simulation.covered.foreign).toBeGreaterThan(100_000)
+    expect(simulation.covered.moved).toBeGreaterThan(100)
   },
 )

@@ -49,6 +49,7 @@ const OPEN: AdmissionSettings = {
   verifyUrlFailOpen: false,
   tailscaledSocket: undefined,
   allowKeysPath: undefined,
+  isolatesTenants: false,
   graceMs: 86_400_000,
   trustsSiblings: false,
   recheckMs: 300_000,

@@ -19,7 +19,7 @@ export interface RegionPairOptions {
   /** The path of a derper; undefined: derpfleets. */
   readonly derper?: string
   /** More arguments for derpfleets. */
-  readonly args?: readonly string[]
+  readonly args?: readonly string[] | ((which: 0 | 1) => readonly string[])
 }
 
 export class RegionPair implements AsyncDisposable {
@@ -123,7 +123,8 @@ export class RegionPair implements AsyncDisposable {
       return await startProcess(derper, all, { env: { SSL_CERT_FILE: ca }, readyWhen: /serving on/ })
     }
     const admin = ['-admin', `127.0.0.1:${this.#adminPorts[which]}`]
-    const own = ['-mesh-ca-file', ca, '-threads', '1', ...admin, ...args]
+    const more = typeof args === 'function' ? args(which) : args
+    const own = ['-mesh-ca-file', ca, '-threads', '1', ...admin, ...more]
     return await startProcess(PROGRAM, ['serve', ...all, ...own], { readyWhen: /"relay_started"/ })
   }
 

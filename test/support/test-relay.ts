@@ -15,6 +15,7 @@ import {
   type Routes,
   type SessionEnd,
   type SessionStart,
+  type TenantRoster,
 } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import type { SessionLimits } from '#relay/session-limits.ts'
@@ -117,6 +118,7 @@ export class TestRelay {
   /** Callbacks for the next turn of the threads' loops. */
   #nextTurn: (() => void)[] = []
   readonly #linksOf = new Map<Relay, FakeLink[]>()
+  #tenants: TenantRoster | undefined = undefined
   #clientCount = 0
   #randomCount = 0
 
@@ -133,7 +135,9 @@ export class TestRelay {
   startThread(index: number): void {
     const joining = this.#memories?.join(index)
     const counters = this.threads[index]?.counters ?? new Counters()
-    this.threads[index] = this.#makeThread(joining?.memory, counters)
+    const thread = this.#makeThread(joining?.memory, counters)
+    thread.relay.setTenants(this.#tenants)
+    this.threads[index] = thread
     for (const { to, link } of joining?.others ?? []) {
       this.links(to).link(link)
       this.links(to).startSync(index)
@@ -170,6 +174,12 @@ export class TestRelay {
   /** Counts activity on from a run before this one. */
   startAfter(earlier: TestRelay): void {
     this.#memories?.startAfter(earlier.#memories?.activity ?? 0)
+  }
+
+  /** Keeps these tenants apart, on threads that start later as well. */
+  setTenants(roster: TenantRoster | undefined): void {
+    this.#tenants = roster
+    for (const { relay, isDead } of this.threads) if (!isDead) relay.setTenants(roster)
   }
 
   /** A connection after its HTTP upgrade; ServerKey is on its way. */

@@ -32,6 +32,7 @@ locals {
     "home",
     "hostname",
     "http-port",
+    "isolate-tenants",
     "keepalive",
     "key-file",
     "listen",

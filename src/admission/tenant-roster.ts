@@ -1,0 +1,20 @@
+// The keys that have a tenant, as the relay threads compare them: numbers in place of names. Who is of which tenant is said by
+// `known-keys.ts`. Runs on the control thread.
+
+import { KEY_BYTES } from '#protocol/limits.ts'
+import type { TenantRoster } from '#relay/ports.ts'
+
+/** @param members each key once, with the name of its tenant */
+export function rosterOf(members: Iterable<readonly [key: Uint8Array, tenant: string]>): TenantRoster {
+  const all = [...members]
+  const keys = new Uint8Array(all.length * KEY_BYTES)
+  const tenants = new Uint32Array(all.length)
+  const numbers = new Map<string, number>()
+  for (const [n, [key, tenant]] of all.entries()) {
+    const number = numbers.get(tenant) ?? numbers.size + 1
+    numbers.set(tenant, number)
+    keys.set(key, n * KEY_BYTES)
+    tenants[n] = number
+  }
+  return { keys, tenants }
+}

@@ -8,22 +8,11 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { TemporaryFolder } from './config/temporary-folder.ts'
 import { issueCertificate, makeAuthority } from './support/certificate.ts'
+import { blocksOf } from './support/command-blocks.ts'
 import { runProcess } from './support/process.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
-const readme = readFileSync(`${root}README.md`, 'utf8')
-
-interface Block {
-  readonly code: string
-  /** Why the block is not run; undefined if it is. */
-  readonly reason: string | undefined
-}
-
-const blocks: readonly Block[] = [
-  ...readme.matchAll(/(?:<!-- not run: ([^>]+) -->\n\n)?^```(\w*)\n([^]*?)^```$/gm),
-]
-  .filter(([, , language]) => language !== '')
-  .map(([, reason, , code = '']) => ({ code, reason }))
+const blocks = blocksOf('README.md').filter(({ language }) => language !== '')
 
 /** Commands that run until they are stopped, and what they print when they serve. */
 const SERVER = /^npm start|^bin\/derpfleet serve/

@@ -4,6 +4,10 @@ const HOSTILE = 'test/hostile/**/*.test.ts'
 const LOAD = 'test/load/**/*.test.ts'
 const DEPLOY = 'test/deploy/**/*.test.ts'
 const CHART = 'test/chart/**/*.test.ts'
+/** Of the tests of deployments, those that measure how soon something happens. */
+const DEPLOY_TIMED = ['generated-fleet', 'image', 'monitoring'].map((name) => `test/deploy/${name}.test.ts`)
+/** Of a test or hook there; what takes longer says so itself. Clusters, containers and fleets start in them. */
+const DEPLOY_LIMITS = { testTimeout: 60_000, hookTimeout: 180_000 }
 
 export default defineConfig({
   test: {
@@ -34,13 +38,25 @@ export default defineConfig({
         test: { name: 'load', include: [LOAD], fileParallelism: false, sequence: { groupOrder: 3 } },
       },
       // Minutes for each file, with programs that few have: only by `npm run test:deploy`, which also makes Helm for the chart's.
+      // The cluster waits for most of its time, so another file runs beside it.
       {
         extends: true,
         test: {
           name: 'deploy',
           include: [DEPLOY, CHART],
-          fileParallelism: false,
+          exclude: [...DEPLOY_TIMED, '**/node_modules/**'],
+          ...DEPLOY_LIMITS,
           sequence: { groupOrder: 4 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'deploy-timed',
+          include: DEPLOY_TIMED,
+          ...DEPLOY_LIMITS,
+          fileParallelism: false,
+          sequence: { groupOrder: 5 },
         },
       },
     ],

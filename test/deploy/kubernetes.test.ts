@@ -185,7 +185,7 @@ describe.skipIf('missing' in programs)('in a Kubernetes cluster, the chart', () 
           ])
         : []
       expect(await left(before, kept.length)).toEqual(kept.toSorted())
-      await cluster.kubectl('delete', 'namespace', namespace, '--timeout=60s')
+      await cluster.kubectl('delete', 'namespace', namespace, '--wait=false')
     },
   )
 
@@ -223,7 +223,7 @@ describe.skipIf('missing' in programs)('in a Kubernetes cluster, the chart', () 
         .map(({ metadata }) => Date.parse(metadata.creationTimestamp ?? ''))
         .toSorted((one, next) => one - next)
       expect(late - early).toBeGreaterThanOrEqual(READY_MS_MIN)
-      await cluster.kubectl('delete', 'namespace', namespace, '--timeout=60s')
+      await cluster.kubectl('delete', 'namespace', namespace, '--wait=false')
     },
   )
 
@@ -295,7 +295,7 @@ describe.skipIf('missing' in programs)('in a Kubernetes cluster, the chart', () 
     await expect(evict(namespace, other ?? '')).rejects.toThrow(/would violate the pod's disruption budget/)
     await waitUntil('the other may be evicted', async () => (await allowed()) === 1)
     await evict(namespace, other ?? '')
-    await cluster.kubectl('delete', 'namespace', namespace, '--timeout=60s')
+    await cluster.kubectl('delete', 'namespace', namespace, '--wait=false')
   })
 
   async function evict(namespace: string, name: string): Promise<void> {

@@ -12,6 +12,8 @@ const PACKAGE = 'lib/node_modules/derpfleet'
 const PRINT_ARGUMENTS =
   'console.log(JSON.stringify([process.execPath, process.execArgv, process.argv.slice(1)]))\n'
 const IMAGE_LAUNCHER = fileURLToPath(new URL('../../deploy/docker/derpfleet', import.meta.url))
+/** The tests may run under a Node that the variable names. */
+const NONE_NAMED = { DERPFLEET_NODE_PROGRAM: '' }
 const NODE_PACKAGE = `node-${platform()}-${arch()}`
 
 /** A package as npm installs it: the launcher, a program that prints how it was run, and no Node. */
@@ -47,7 +49,7 @@ function addFakeNode(folder: TemporaryFolder, version: string, path = 'bin/node'
 }
 
 function run(program: string, folder: TemporaryFolder, ...args: string[]): Promise<RunResult> {
-  return runProcess(program, args, { env: { PATH: `${folder.at('bin')}:/usr/bin:/bin` } })
+  return runProcess(program, args, { env: { ...NONE_NAMED, PATH: `${folder.at('bin')}:/usr/bin:/bin` } })
 }
 
 /** What the launcher gives Node, and Node the program. */
@@ -169,7 +171,7 @@ test('says so if there is no node at all', async () => {
   mkdirSync(folder.at('bin'))
   for (const tool of ['dirname', 'readlink', 'tr', 'uname'])
     symlinkSync(`/usr/bin/${tool}`, folder.at(`bin/${tool}`))
-  const { code, stderr } = await runProcess(program, [], { env: { PATH: folder.at('bin') } })
+  const { code, stderr } = await runProcess(program, [], { env: { ...NONE_NAMED, PATH: folder.at('bin') } })
   expect(code).toBe(1)
   expect(stderr).toContain(`the package ${NODE_PACKAGE} is not installed, and the system's node is none\n`)
 })

@@ -3,6 +3,7 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { waitUntil } from '../../test/support/process.ts'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
@@ -23,6 +24,8 @@ const ROUNDS_MIN = 3
 const RATIO_MAX = 1.35
 /** The relay writes what it remembers every ten seconds. */
 const KEPT_WITHIN_MS = 30_000
+/** Whom the backend has admitted within half a minute, it is not asked about again: then no request would be seen. */
+const STALE_MS = 31_000
 
 interface Round {
   readonly storm: StormOutcome
@@ -42,6 +45,7 @@ async function stormWith(
       if (delayMs === undefined) return
       const remembers = async (): Promise<boolean> => (await keysIn(folder)) >= bench.effort.idleConnections
       await waitUntil('all clients are remembered', remembers, KEPT_WITHIN_MS)
+      await sleep(STALE_MS)
       await backend.answerAfter(delayMs)
     })
     return { storm, requests: await backend.answerAfter(0) }

@@ -33,6 +33,7 @@ export class SocketlessRelay {
       nodeKey: { privateKey: server.privateKey, publicKey: server.key },
       meshKeys: [],
       disallowedAppNames: [],
+      kicksFrom: [],
       limits: defaultLimits,
       counters: this.counters,
       admission: admitAll,

@@ -66,6 +66,12 @@ export const ADMISSION = {
       'After this time a connected client is asked about again, and ended if it is denied. 0: never, as derper',
     reload: 'value',
   },
+  'kicks-from': {
+    kind: list('keys of relays, nodekey:<64 hex digits>, separated by commas, or siblings', 'KEY,...'),
+    about:
+      'Siblings that may end clients here and have them refused (`derpfleet kick -fleet`), by their node keys. siblings: whoever holds the mesh key, as derper. Without it, none',
+    reload: 'value',
+  },
   'open-relay': {
     kind: boolean,
     fallback: 'false',

@@ -2,6 +2,8 @@
 // of its operator: a check of clients, or -open-relay.
 
 import { readKeyList } from '#protocol/key-list.ts'
+import type { KicksFrom } from '#protocol/kicks-from.ts'
+import { parsePublicKey } from '#protocol/node-key.ts'
 import { exists, readFileText, whyUnread } from './file-text.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import type { HostInfo } from './host-info.ts'
@@ -11,6 +13,8 @@ import type { OptionValues } from './option-values.ts'
 import type { ServeOptions } from './options.ts'
 import type { AdmissionSettings } from './settings.ts'
 
+/** Of what is no key: it may be a secret. */
+const KEY_SHOWN_CHARS = 12
 const KEY_LIST_EXPECTED = 'lines of "allow KEY", "allow KEY tenant NAME" or "deny KEY"'
 
 export function resolveAdmission(
@@ -78,7 +82,22 @@ export function resolveAdmission(
     graceMs: values.get('admission-grace'),
     trustsSiblings: values.get('admission-trusts-siblings'),
     recheckMs: values.get('admission-recheck'),
+    kicksFrom: resolveKicksFrom(values, diagnostics),
   }
+}
+
+function resolveKicksFrom(values: OptionValues<ServeOptions>, diagnostics: Diagnostics): KicksFrom {
+  const given = values.get('kicks-from') ?? []
+  if (given.length === 1 && given[0] === 'siblings') return 'siblings'
+  for (const text of given) {
+    if (parsePublicKey(text) !== undefined) continue
+    diagnostics.addProblem(
+      values.where('kicks-from'),
+      `invalid key ${JSON.stringify(text.slice(0, KEY_SHOWN_CHARS))}`,
+      'nodekey:<64 hex digits> of each relay, as derpfleet status prints it; or siblings alone, for all of them',
+    )
+  }
+  return given
 }
 
 /** The path of the list of keys; its content is read again by the relay itself. */

@@ -1,6 +1,7 @@
 // The settings that a relay runs with: every default is filled in, every file is read, every contradiction is
 // refused. Frozen data only; read-settings.ts and resolve-settings.ts make them from options.
 
+import type { KicksFrom } from '#protocol/kicks-from.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { HoldDowns } from '#fleet/held-map.ts'
@@ -29,6 +30,8 @@ export interface AdmissionSettings {
   readonly trustsSiblings: boolean
   /** After this time a client that is here is asked about again; 0: never. */
   readonly recheckMs: number
+  /** Siblings that may end clients here, and have them refused. */
+  readonly kicksFrom: KicksFrom
 }
 
 /** The key directory over NATS. */

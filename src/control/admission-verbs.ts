@@ -1,52 +1,37 @@
-// The verbs about who may use a running relay: `kick` ends a client's connections, and refuses it for a while. Adapts parts of the
-// relay to verbs. Runs on the control thread.
+// The verbs about who may use a running relay: `kick` ends a client's connections, and refuses it for a while, here or in the whole
+// fleet. Adapts parts of the relay to verbs. Runs on the control thread.
 
+import { KICK_SECONDS_MAX } from '#fleet/kick.ts'
 import type { Verb, VerbAnswer } from '#ops/verb.ts'
 import { parsePublicKey, shortKey } from '#protocol/node-key.ts'
-import type { Counters } from '#relay/counters.ts'
-import { EndReason } from '#relay/end-reason.ts'
-import type { RelayAdmission } from './admission.ts'
-import type { RelayThreads } from './relay-threads.ts'
+import type { KickService } from './kick-service.ts'
 
 /** Without a ban, a client is back within a second. */
 const FOR_SECONDS = 600
-/** A year: whoever is to stay away belongs into the list of keys. */
-const FOR_SECONDS_MAX = 31_536_000
 
-export interface KickParts {
-  readonly admission: Pick<RelayAdmission, 'ban' | 'isOff'>
-  readonly threads: Pick<RelayThreads, 'broadcast' | 'handled' | 'counters'>
-}
-
-/** Parameters: `key`, a node key; `seconds` for which it may not come back, 0: it may, and a ban that there is ends. */
-export function kickVerb({ admission, threads }: KickParts): Verb {
+/**
+ * Parameters: `key`, a node key; `seconds` for which it may not come back, 0: it may, and a ban that there is ends; `fleet`: all
+ * relays of the fleet are asked to do the same.
+ */
+export function kickVerb(kicks: Pick<KickService, 'kick' | 'kickAtSiblings'>): Verb {
   return {
     name: 'kick',
     changes: true,
-    parameters: { key: 'string', seconds: 'number' },
+    parameters: { key: 'string', seconds: 'number', fleet: 'boolean' },
     answer: async ({ parameters }) => {
-      const { key: text = '', seconds = FOR_SECONDS } = parameters
+      const { key: text = '', seconds = FOR_SECONDS, fleet = false } = parameters
       const key = parsePublicKey(String(text))
       if (key === undefined)
         return refusal(`key "${String(text).slice(0, 12)}" is no node key; expected nodekey:<64 hex digits>`)
-      if (typeof seconds !== 'number' || !(seconds >= 0 && seconds <= FOR_SECONDS_MAX))
-        return refusal(`seconds is ${String(seconds)}; expected 0 to ${FOR_SECONDS_MAX}`)
-      if (admission.isOff && seconds > 0)
-        return refusal(
-          `seconds is ${seconds}; expected 0, because this relay is open: it asks nobody, and so can refuse nobody`,
-        )
-      admission.ban(key, 1_000 * seconds)
-      const before = kickedBy(threads.counters)
-      threads.broadcast({ kind: 'endKey', key })
-      await threads.handled()
-      const ended = kickedBy(threads.counters) - before
-      return { isDone: true, body: { key: shortKey(key), ended, refusedForSeconds: seconds } }
+      if (typeof seconds !== 'number' || !(seconds >= 0 && seconds <= KICK_SECONDS_MAX))
+        return refusal(`seconds is ${String(seconds)}; expected 0 to ${KICK_SECONDS_MAX}`)
+      const outcome = await kicks.kick(key, seconds)
+      if ('refusal' in outcome) return refusal(outcome.refusal)
+      const body = { key: shortKey(key), ended: outcome.ended, refusedForSeconds: seconds }
+      if (fleet !== true) return { isDone: true, body }
+      return { isDone: true, body: { ...body, fleet: await kicks.kickAtSiblings(key, seconds) } }
     },
   }
-}
-
-function kickedBy(counters: readonly Counters[]): number {
-  return counters.reduce((sum, one) => sum + one.ended(EndReason.kicked), 0)
 }
 
 function refusal(error: string): VerbAnswer {

@@ -11,6 +11,7 @@ import type { CheckOutcome, HealthCheck } from '#ops/health.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
+import type { KicksFrom } from '#protocol/kicks-from.ts'
 import type { AdmissionAnswer, TenantRoster } from '#relay/ports.ts'
 import { AdmissionMemory } from './admission-memory.ts'
 import { KeyListFile } from './key-list-file.ts'
@@ -79,6 +80,11 @@ export class RelayAdmission implements Service, HealthCheck {
   /** An open relay has no check. */
   get isOff(): boolean {
     return this.#isOpen
+  }
+
+  /** Siblings that may end clients here. */
+  get kicksFrom(): KicksFrom {
+    return this.#policy.kicksFrom
   }
 
   /** Undefined for an open relay. */

@@ -34,10 +34,10 @@ export function settingsApplier(parts: ChangeableParts): (now: LiveSettings, bef
     // Before the threads are told: their next question may be by the new policy.
     if (isNew('admission')) admission.setPolicy(now.admission)
     const { limits, home, disallowedAppNames, rebalancePerSecond } = now
-    const { isOpen } = now.admission
+    const { isOpen, kicksFrom } = now.admission
     threads.broadcast({
       kind: 'liveSettings',
-      settings: { limits, home, disallowedAppNames, rebalancePerSecond, admission: { isOpen } },
+      settings: { limits, home, disallowedAppNames, rebalancePerSecond, admission: { isOpen, kicksFrom } },
     })
     if (isNew('mapHoldDowns')) mesh?.map?.useHoldDowns(now.mapHoldDowns)
     mesh?.serveMap(now.isMapServed)

@@ -113,6 +113,11 @@ export class FleetService implements Service {
     return thread !== undefined
   }
 
+  /** Dials siblings of these names that were not needed so far. */
+  wake(names: readonly string[]): void {
+    this.#parts.threads.send(0, { kind: 'wakeSiblings', names })
+  }
+
   /** The links of a relay thread as they are now. */
   noteLinks(thread: number, links: readonly SiblingReport[]): void {
     const names = this.#links.note(thread, links)

@@ -11,6 +11,7 @@ import { kickVerb } from './admission-verbs.ts'
 import type { Certificates } from './certificates.ts'
 import { checkupVerb } from './checkup.ts'
 import { DrainService } from './drain-service.ts'
+import { KickService } from './kick-service.ts'
 import { outsideVerb, type LookService } from './look-service.ts'
 import type { FileReload } from './content-file.ts'
 import type { MetricParts } from './metric-sources.ts'
@@ -50,6 +51,7 @@ export interface OperatorParts {
   readonly readiness: Readiness
   readonly drain: DrainService
   readonly reload: ReloadService
+  readonly kicks: KickService
   readonly overview: OverviewService
   /** Undefined: the operator shows none. */
   readonly publicStatus: PublicStatus | undefined
@@ -99,8 +101,9 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(outsideVerb(input.looks))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
-  calls.register(kickVerb(input))
-  return { readiness, drain, reload, overview, publicStatus, admin, verbs, notify }
+  const kicks = new KickService({ ...input, denials: input.verbDenials })
+  calls.register(kickVerb(kicks))
+  return { readiness, drain, reload, overview, publicStatus, admin, verbs, notify, kicks }
 }
 
 function makePublicStatus(overview: OverviewService, threads: Pick<RelayThreads, 'broadcast'>): PublicStatus {

@@ -195,8 +195,8 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
     apply,
     addresses: () => addressesOf({ derp, http, stun, admin }),
   })
-  const { readiness, drain, reload, overview, publicStatus, admin, verbs, notify } = made
-  const dispatch = new ThreadDispatch({ ...watched, log, readiness, run })
+  const { readiness, drain, reload, overview, publicStatus, admin, verbs, notify, kicks } = made
+  const dispatch = new ThreadDispatch({ ...watched, kicks, log, readiness, run })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, fleet]

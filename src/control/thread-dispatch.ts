@@ -1,6 +1,7 @@
 // Messages from the relay threads, each handed to the part that handles its kind, and what follows when a thread dies or
 // serves again. No logic of its own. Runs on the control thread.
 
+import { isKick } from '#fleet/kick.ts'
 import { isLook } from '#fleet/look.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -15,6 +16,7 @@ import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { FleetService } from './fleet-service.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
+import type { KickService } from './kick-service.ts'
 import type { LookService } from './look-service.ts'
 import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
@@ -31,6 +33,7 @@ export interface ThreadDispatchParts {
   readonly links: LinkWatch
   readonly fleet: Pick<FleetService, 'noteLinks' | 'take' | 'threadEnded'>
   readonly looks: Pick<LookService, 'take'>
+  readonly kicks: Pick<KickService, 'take'>
   readonly quality: QualityService
   /** Undefined without a regions file. */
   readonly regions: Pick<RegionsService, 'publicRankingFor'> | undefined
@@ -65,7 +68,7 @@ export class ThreadDispatch {
   }
 
   onMessage(message: FromRelayThread, from: MessageSource): void {
-    const { log, links, fleet, looks, admission, keyDirectory, quality, shown } = this.#parts
+    const { log, links, fleet, looks, kicks, admission, keyDirectory, quality, shown } = this.#parts
     switch (message.kind) {
       case 'askAdmission':
         return admission.ask(from.index, message, (answer) =>
@@ -87,6 +90,7 @@ export class ThreadDispatch {
         return this.#siblings.write(from.index, message.links)
       case 'relayState':
         if (isLook(message.state)) return looks.take(message.key, message.state, from)
+        if (isKick(message.state)) return kicks.take(message.key, message.state, from)
         return fleet.take(message.key, message.state, 'link')
       case 'announceHomes':
         return keyDirectory?.homesChanged(from.index, message.changes)

@@ -281,6 +281,11 @@ const CONTROL_ROWS: readonly Row[] = [
     plain('relayStatesRefused'),
   ),
   counter(
+    'derp_close_peers_refused_total',
+    'ClosePeer frames without effect, because kicks are not taken from the sibling.',
+    plain('closePeersRefused'),
+  ),
+  counter(
     'derp_rate_limit_waits_total',
     'Pauses in reading from a client that exceeded the rate limit.',
     plain('rateLimitWaits'),

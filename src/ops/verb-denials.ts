@@ -1,10 +1,10 @@
-// Calls of verbs that were denied because of who called, counted by reason for the metrics. Who is denied is decided in
-// token-verbs.ts. Runs on the control thread.
+// Calls of verbs that were denied because of who called, counted by reason for the metrics: on the admin port, decided in
+// token-verbs.ts, and by siblings that may not kick. Runs on the control thread.
 
 import { sample, type MetricFamily } from './metric-family.ts'
 
 /** A closed list, because they are values of a metric label. */
-const VERB_DENIALS = ['no_token', 'wrong_token', 'too_many_attempts'] as const
+const VERB_DENIALS = ['no_token', 'wrong_token', 'too_many_attempts', 'sibling'] as const
 export type VerbDenial = (typeof VERB_DENIALS)[number]
 
 export class VerbDenials {
@@ -19,7 +19,7 @@ export class VerbDenials {
       {
         name: 'derp_verbs_denied_total',
         type: 'counter',
-        help: 'Calls of commands on the admin port that were denied, by reason.',
+        help: 'Calls of commands that were denied, on the admin port or of a sibling, by reason.',
         samples: [...this.#counts].map(([reason, count]) => sample(count, { reason })),
       },
     ]

@@ -74,6 +74,7 @@ const PLAIN = [
   'peerGoneNotHere',
   'unknownFrames',
   'relayStatesRefused', //   states of siblings that came too often
+  'closePeersRefused', //    of siblings that may not end clients
   'rateLimitWaits',
   'writeStalls',
   // drain

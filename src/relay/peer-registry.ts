@@ -3,6 +3,7 @@
 // session may ask of the others; packets do not pass through here. The table of keys is `peer-table.ts`, sessions on
 // other threads are `remote-presence.ts`.
 
+import { isZero } from '#protocol/bytes.ts'
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 import { HomeChanges } from './home-changes.ts'
@@ -18,6 +19,8 @@ export interface PeerRegistryParts {
   readonly threads: OtherThreads
   readonly counters: Counters
   readonly observer: Pick<Observer, 'homeChanged'>
+  /** Whether the sibling with that key may end clients. */
+  readonly mayClose: (sibling: Uint8Array) => boolean
 }
 
 export class PeerRegistry {
@@ -26,6 +29,7 @@ export class PeerRegistry {
   readonly #threads: OtherThreads
   readonly #counters: Counters
   readonly #observer: Pick<Observer, 'homeChanged'>
+  readonly #mayClose: PeerRegistryParts['mayClose']
   readonly #homes = new HomeChanges({ changed: (peer) => this.#homeChanged(peer) })
 
   constructor(parts: PeerRegistryParts) {
@@ -34,6 +38,7 @@ export class PeerRegistry {
     this.#threads = parts.threads
     this.#counters = parts.counters
     this.#observer = parts.observer
+    this.#mayClose = parts.mayClose
   }
 
   /** Adds a session that has proven its key; it receives from now on, before its older sessions. */
@@ -99,8 +104,11 @@ export class PeerRegistry {
     this.#homes.note(peer)
   }
 
-  /** Ends all sessions of `key`, on whichever thread. */
-  closePeer(key: Uint8Array): void {
+  /** A sibling asks to end all sessions of `key`, on whichever thread. */
+  closePeer(sibling: Uint8Array, key: Uint8Array): void {
+    // Relays of ours close the key 0 at login, to find out whether their mesh key was accepted.
+    if (isZero(key)) return
+    if (!this.#mayClose(sibling)) return this.#counters.add(Counter.closePeersRefused, 1)
     this.#table.find(key, 0)?.end(EndReason.closedBySibling)
     this.#threads.closePeer(key)
   }

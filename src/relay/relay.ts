@@ -8,6 +8,7 @@ import { BufferPool } from '#protocol/buffer-pool.ts'
 import { bytesEqual, concatBytes, readU32 } from '#protocol/bytes.ts'
 import { relayStateFrame, restartingFrame } from '#protocol/frames.ts'
 import { serverKeyFrame } from '#protocol/handshake.ts'
+import { takesKicksFrom, type KicksFrom } from '#protocol/kicks-from.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
 import { Counter, type Counters } from './counters.ts'
@@ -55,6 +56,8 @@ export interface RelayParts {
   /** A sibling logs in with any of them. */
   readonly meshKeys: readonly Uint8Array[]
   readonly disallowedAppNames: readonly string[]
+  /** Siblings whose ClosePeer counts. */
+  readonly kicksFrom: KicksFrom
   /** Tells this run of the relay from any other, to siblings; undefined: they are not told. */
   readonly instance?: string | undefined
   readonly limits: SessionLimits
@@ -100,6 +103,7 @@ export class Relay {
   readonly #sessions: SessionList<Session>
   readonly #rechecks: Rechecks
   readonly #tenants: Tenants
+  #kicksFrom: KicksFrom
 
   constructor(parts: RelayParts) {
     this.#parts = parts
@@ -130,7 +134,15 @@ export class Relay {
     })
     this.#table = table
     this.routeListener = table
-    this.#registry = new PeerRegistry({ counters, threads, table, watchers, observer: parts.observer })
+    this.#kicksFrom = parts.kicksFrom
+    this.#registry = new PeerRegistry({
+      counters,
+      threads,
+      table,
+      watchers,
+      observer: parts.observer,
+      mayClose: (sibling) => takesKicksFrom(this.#kicksFrom, sibling),
+    })
     this.#forwarder = new Forwarder({ counters, threads, table, routes, tenants, now })
     this.flushQueue = new FlushQueue({
       counters,
@@ -256,6 +268,11 @@ export class Relay {
   setLoginPolicy(admission: Admission, disallowedAppNames: readonly string[]): void {
     this.#context.admission = admission
     this.#context.rules.disallowedAppNames = new Set(disallowedAppNames)
+  }
+
+  /** Siblings whose ClosePeer counts from now on. */
+  setKicksFrom(kicksFrom: KicksFrom): void {
+    this.#kicksFrom = kicksFrom
   }
 
   /** Keeps these tenants apart from now on, and keys without one from all of them; undefined: nobody is kept apart. */

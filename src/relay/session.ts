@@ -192,7 +192,7 @@ export class Session
       case FrameType.watchConns:
         return this.#context.registry.watch(this)
       case FrameType.closePeer:
-        return this.#context.registry.closePeer(new Uint8Array(buffer.subarray(start, end)))
+        return this.#context.registry.closePeer(this.key, new Uint8Array(buffer.subarray(start, end)))
       case FrameType.relayState:
         return this.#onRelayState(buffer.subarray(start, end))
     }

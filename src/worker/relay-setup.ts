@@ -40,6 +40,7 @@ export function makeRelay(setup: RelaySetup): Relay {
     nodeKey: settings.nodeKey,
     meshKeys: settings.meshKeys,
     disallowedAppNames: settings.disallowedAppNames,
+    kicksFrom: settings.admission.kicksFrom,
     instance,
     limits: threadLimits(settings.limits, settings.threadCount),
     counters,

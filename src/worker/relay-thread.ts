@@ -160,6 +160,8 @@ class RelayThread {
         return this.#mesh.located(message)
       case 'siblings':
         return this.#mesh.setSiblings(message.edition, message.siblings)
+      case 'wakeSiblings':
+        return this.#mesh.wake(message.names)
       case 'tellState':
         return this.#mesh.tellState(message.to, message.state)
       case 'answerSibling':
@@ -190,6 +192,7 @@ class RelayThread {
     this.#home = home
     this.#relay.setLimits(threadLimits(limits, this.#data.settings.threadCount))
     this.#relay.setLoginPolicy(admissionFor(admission, this.#admission), disallowedAppNames)
+    this.#relay.setKicksFrom(admission.kicksFrom)
     this.#mesh.setRebalancing(rebalancePerSecond)
     const { acceptsPerSecond, acceptBurst, tcpUserTimeoutMs } = this.#limits
     this.#limits = limits

@@ -95,6 +95,11 @@ export class ThreadMesh {
     this.#siblings?.setSiblings(siblings)
   }
 
+  /** Dials the siblings of these names, if they are not linked because they were not needed. */
+  wake(names: readonly string[]): void {
+    for (const name of names) this.#siblings?.byName(name)?.wake()
+  }
+
   /** Tells the siblings of these names the state of this relay, where this thread's link is up. */
   tellState(names: readonly string[], state: Uint8Array): void {
     this.#siblings?.tellState(names, relayStateFrame(state))

@@ -39,7 +39,7 @@ export type ThreadSettings = Pick<
   LiveSettings,
   'limits' | 'disallowedAppNames' | 'home' | 'rebalancePerSecond'
 > & {
-  readonly admission: Pick<LiveSettings['admission'], 'isOpen'>
+  readonly admission: Pick<LiveSettings['admission'], 'isOpen' | 'kicksFrom'>
 }
 
 export interface ListenRequest {
@@ -84,6 +84,8 @@ export type ToRelayThread =
   | ({ readonly kind: 'keyLocation' } & LocationUpdate)
   /** The siblings to mesh with from now on. */
   | { readonly kind: 'siblings'; readonly edition: number; readonly siblings: readonly Sibling[] }
+  /** Dials siblings of these names that were not needed so far. */
+  | { readonly kind: 'wakeSiblings'; readonly names: readonly string[] }
   /** Tells siblings of these names the state of this relay, where the link is up. */
   | { readonly kind: 'tellState'; readonly to: readonly string[]; readonly state: Uint8Array }
   /** Answers a sibling with this key over the connection that it has made to this thread. */

@@ -68,6 +68,24 @@ test('refuses -open-relay together with a check', () => {
   ])
 })
 
+test('takes kicks from nobody, from relays with these keys, or from all siblings', () => {
+  using fixture = new ConfigFixture()
+  const key = `nodekey:${'ab'.repeat(32)}`
+  const from = (...args: string[]): unknown =>
+    fixture.settings(['-c', fixture.keyPath, ...PUBLIC, ...URL_FLAG, ...args]).admission.kicksFrom
+  expect([from(), from('-kicks-from', key), from('-kicks-from', 'siblings')]).toEqual([[], [key], 'siblings'])
+  const expected =
+    'nodekey:<64 hex digits> of each relay, as derpfleet status prints it; or siblings alone, for all of them'
+  for (const [given, wrong] of [
+    [`${key},siblings`, 'siblings'],
+    ['derp1.example.com', 'derp1.exampl'],
+  ]) {
+    expect(
+      fixture.problems(['-c', fixture.keyPath, ...PUBLIC, ...URL_FLAG, '-kicks-from', given ?? '']),
+    ).toEqual([`-kicks-from: invalid key "${wrong}"; expected ${expected}`])
+  }
+})
+
 test('keeps tenants apart only with a list that says who is of which', () => {
   using fixture = new ConfigFixture()
   const expected = '-allow-keys-file FILE with lines of "allow KEY tenant NAME"'

@@ -70,6 +70,7 @@ test("accepts derper's command line", () => {
       graceMs: 86_400_000,
       trustsSiblings: false,
       recheckMs: 300_000,
+      kicksFrom: [],
     },
     disallowedAppNames: ['bad'],
     limits: {

@@ -33,7 +33,7 @@ const relays: readonly { name: string; command: string | undefined; args: readon
   {
     name: 'derpfleet',
     command: PROGRAM,
-    args: ['serve', '-admin', 'off', '-threads', '2'],
+    args: ['serve', '-admin', 'off', '-threads', '2', '-kicks-from', 'siblings'],
   },
 ]
 

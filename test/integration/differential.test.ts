@@ -35,7 +35,8 @@ const testTimeoutMs = 240_000
 const derpfleets: readonly Program[] = [1, 2].map((threads) => ({
   name: `derpfleet on ${threads} thread${threads === 1 ? '' : 's'}`,
   command: derpfleet,
-  args: ['serve', '-admin', 'off', '-threads', `${threads}`],
+  // Siblings may close connections, as at derper.
+  args: ['serve', '-admin', 'off', '-threads', `${threads}`, '-kicks-from', 'siblings'],
 }))
 
 /** Runs per relay. With two threads chance decides which connections share a thread, so one run may miss a fault. */

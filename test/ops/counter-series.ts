@@ -90,6 +90,7 @@ export const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   peerGoneNotHere: ['derp_peer_gone_sent_total{reason="not_here"}'],
   unknownFrames: ['derp_unknown_frames_total'],
   relayStatesRefused: ['derp_relay_states_refused_total'],
+  closePeersRefused: ['derp_close_peers_refused_total'],
   rateLimitWaits: ['derp_rate_limit_waits_total'],
   writeStalls: ['derp_write_stalls_total'],
   writeTurns: ['derp_write_turns_total'],

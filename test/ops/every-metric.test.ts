@@ -10,7 +10,7 @@ import { askStun } from '#client/stun-request.ts'
 import { newKeyPair, type DerpClient } from '#client/derp-client.ts'
 import { readRegionsFile } from '#fleet/regions-file.ts'
 import type { Region } from '#fleet/region.ts'
-import { relayStateFrame } from '#protocol/frames.ts'
+import { closePeerFrame, relayStateFrame } from '#protocol/frames.ts'
 import { directoryFamilies } from '#ops/directory-families.ts'
 import { drainFamilies } from '#ops/drain-families.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
@@ -307,6 +307,7 @@ async function beWrong(relay: LiveRelay): Promise<void> {
 async function beFalseSibling(relay: LiveRelay): Promise<void> {
   await using sibling = await RawSibling.open(relay.port, MESH_KEY)
   await sibling.send(relayStateFrame(messageOf('intruder', { key: sibling.key, nodes: ['901a'] })))
+  await sibling.send(closePeerFrame(newKeyPair().publicKey))
   for (let n = 0; n < 60; n++) await sibling.send(relayStateFrame(Buffer.from('nonsense')))
   await sibling.answered()
   await sleep(1_200)

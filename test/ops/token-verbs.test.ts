@@ -90,13 +90,13 @@ test.each([
 })
 
 test('every denied call is counted by its reason, also those without a line', async () => {
-  expect(counted()).toEqual({ no_token: 0, wrong_token: 0, too_many_attempts: 0 })
+  expect(counted()).toEqual({ no_token: 0, wrong_token: 0, too_many_attempts: 0, sibling: 0 })
   for (const authorization of [undefined, `Basic ${TOKEN}`]) await call(authorization)
   for (let attempt = 0; attempt < 8; attempt++) await call('Bearer wrong')
   let denied = 10
   while ((await call('Bearer wrong')) !== 429) denied++
   await call(`Bearer ${TOKEN}`, '::1')
-  expect(counted()).toEqual({ no_token: 2, wrong_token: denied - 2, too_many_attempts: 1 })
+  expect(counted()).toEqual({ no_token: 2, wrong_token: denied - 2, too_many_attempts: 1, sibling: 0 })
 })
 
 test('the token opens the verbs, and only them; another one does at once when it replaces it', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { FrameType } from '#protocol/frame-type.ts'
 import { closePeerFrame, forwardPacketFrame } from '#protocol/frames.ts'
 import { frame } from '#protocol/handshake.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import { actor, alice, bob, cathy, server, sibling } from '../support/actor.ts'
 import { packetLine, type MemoryClient } from '../support/memory-client.ts'
@@ -274,6 +275,20 @@ describe.each([
     expect(bobs.flatMap((one) => one.take())).toEqual([])
     expect(relay.ends.every((end) => end.reason === EndReason.closedBySibling)).toBe(true)
     expect([a, m].map((one) => one.isClosed)).toEqual([false, false])
+  })
+
+  it('ClosePeer of a sibling that kicks are not taken from changes nothing, and is counted', () => {
+    const relay = new TestRelay({ threads, kicksFrom: [publicKeyText(cathy.key)] })
+    const clients = [first, third].map((thread) => relay.join(bob, { thread }))
+    const m = relay.joinSibling(sibling, { thread: first }).send(frames.closePeer)
+    expect(m.take()).toEqual([])
+    expect([m, ...clients].map((one) => one.isClosed)).toEqual([false, false, false])
+    // As relays of ours do at login.
+    m.send(closePeerFrame(new Uint8Array(32))).settled()
+    expect(relay.count('closePeersRefused')).toBe(1)
+    relay.joinSibling(cathy, { thread: second }).send(frames.closePeer).settled()
+    expect(clients.map((one) => one.isClosed)).toEqual([true, true])
+    expect(relay.count('closePeersRefused')).toBe(1)
   })
 
   it('a sibling that closes its own key ends at once', () => {

@@ -53,6 +53,7 @@ const OPEN: AdmissionSettings = {
   graceMs: 86_400_000,
   trustsSiblings: false,
   recheckMs: 300_000,
+  kicksFrom: [],
 }
 
 /** Clients are checked by a URL, or by what `more` says. */

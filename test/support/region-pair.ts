@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { newKeyPair } from '#client/derp-client.ts'
 import type { TargetOptions } from '#client/target.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
+import type { KeyPair } from '#protocol/node-key.ts'
 import { issueCertificate, makeAuthority } from './certificate.ts'
 import { freePort, startProcess, type Exit, type RunningProcess } from './process.ts'
 import { PROGRAM } from './program-path.ts'
@@ -19,12 +20,15 @@ export interface RegionPairOptions {
   /** The path of a derper; undefined: derpfleets. */
   readonly derper?: string
   /** More arguments for derpfleets. */
-  readonly args?: readonly string[] | ((which: 0 | 1) => readonly string[])
+  readonly args?: readonly string[] | ((which: 0 | 1, keys: readonly [KeyPair, KeyPair]) => readonly string[])
 }
 
 export class RegionPair implements AsyncDisposable {
   readonly ports: readonly [number, number]
-  readonly #adminPorts: readonly [number, number]
+  readonly adminPorts: readonly [number, number]
+  /** Of the relays. */
+  readonly keys: readonly [KeyPair, KeyPair] = [newKeyPair(), newKeyPair()]
+  readonly meshKey = randomBytes(32)
   readonly #folder: string
   readonly #options: RegionPairOptions
   readonly #running: RunningProcess[] = []
@@ -36,7 +40,7 @@ export class RegionPair implements AsyncDisposable {
   ) {
     this.#folder = folder
     this.ports = ports.derp
-    this.#adminPorts = ports.admin
+    this.adminPorts = ports.admin
     this.#options = options
   }
 
@@ -44,9 +48,9 @@ export class RegionPair implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), 'region-pair-'))
     const authority = await makeAuthority(folder, 'authority')
     await issueCertificate(folder, 'localhost', authority)
-    await writeFile(join(folder, 'psk'), randomBytes(32).toString('hex'), { mode: 0o600 })
     const two = async (): Promise<[number, number]> => [await freePort(), await freePort()]
     const pair = new RegionPair(folder, { derp: await two(), admin: await two() }, options)
+    await writeFile(join(folder, 'psk'), pair.meshKey.toString('hex'), { mode: 0o600 })
     try {
       for (const which of [0, 1] as const) pair.#running.push(await pair.#startOne(which))
       if (options.derper === undefined) await pair.#meshed()
@@ -75,7 +79,7 @@ export class RegionPair implements AsyncDisposable {
 
   /** The metrics of a derpfleet, by series. Throws if it does not answer. */
   async metrics(which: 0 | 1): Promise<ReadonlyMap<string, number>> {
-    const page = await (await fetch(`http://127.0.0.1:${this.#adminPorts[which]}/metrics`)).text()
+    const page = await (await fetch(`http://127.0.0.1:${this.adminPorts[which]}/metrics`)).text()
     const lines = page.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
     return new Map(
       lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
@@ -104,7 +108,7 @@ export class RegionPair implements AsyncDisposable {
   async #startOne(which: 0 | 1): Promise<RunningProcess> {
     const { derper, args = [] } = this.#options
     const keyPath = join(this.#folder, `key-${which}.json`)
-    await writeFile(keyPath, formatKeyFile(newKeyPair()), { mode: 0o600 })
+    await writeFile(keyPath, formatKeyFile(this.keys[which]), { mode: 0o600 })
     const siblings = this.ports.map((port) => `localhost:${port}`).join(',')
     const common = [
       '-c',
@@ -122,8 +126,8 @@ export class RegionPair implements AsyncDisposable {
     if (derper !== undefined) {
       return await startProcess(derper, all, { env: { SSL_CERT_FILE: ca }, readyWhen: /serving on/ })
     }
-    const admin = ['-admin', `127.0.0.1:${this.#adminPorts[which]}`]
-    const more = typeof args === 'function' ? args(which) : args
+    const admin = ['-admin', `127.0.0.1:${this.adminPorts[which]}`]
+    const more = typeof args === 'function' ? args(which, this.keys) : args
     const own = ['-mesh-ca-file', ca, '-threads', '1', ...admin, ...more]
     return await startProcess(PROGRAM, ['serve', ...all, ...own], { readyWhen: /"relay_started"/ })
   }

@@ -3,6 +3,7 @@
 // left to do. A thread reads what others have written when it is woken, as real ones do.
 
 import { ipToBytes } from '#protocol/ip-address.ts'
+import type { KicksFrom } from '#protocol/kicks-from.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
 import { DROP_REASON_LABELS, DropReason, PacketKind } from '#relay/drop-reason.ts'
 import { ThreadLinks } from '#interthread/thread-links.ts'
@@ -64,6 +65,8 @@ export interface TestRelayOptions {
   /** The relay has no mesh key. */
   readonly isWithoutMesh?: boolean
   readonly disallowedAppNames?: readonly string[]
+  /** Siblings that may end clients; undefined: all. */
+  readonly kicksFrom?: KicksFrom
   readonly admission?: Admission
   readonly routes?: Routes
   readonly homeChanged?: (key: Uint8Array, isHome: boolean) => void
@@ -317,6 +320,7 @@ export class TestRelay {
       instance: options.instance,
       meshKeys: options.isWithoutMesh === true ? [] : [keys.meshKey],
       disallowedAppNames: options.disallowedAppNames ?? [],
+      kicksFrom: options.kicksFrom ?? 'siblings',
       limits: { ...defaultLimits, ...options.limits },
       counters,
       admission: options.admission ?? admitAll,

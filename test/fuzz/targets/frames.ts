@@ -1,5 +1,6 @@
 // Frames, as relay and clients read them: the reader, logins, boxes, notices.
 
+import { readKick, writeKick, type Kick } from '#fleet/kick.ts'
 import { readLook, writeLook, type Look } from '#fleet/look.ts'
 import { readRelayState, writeRelayState } from '#fleet/relay-state.ts'
 import { BoxSecret } from '#protocol/box.ts'
@@ -168,6 +169,10 @@ const relayState: FuzzTarget = {
       '{"look":"ask","id":"1"}',
       '{"look":"answer","id":"1","nowMs":1,"ports":[{"node":"900a","kind":"derp","family":4,"result":"ok"}]}',
     ),
+    ...texts(
+      `{"kick":"ask","id":"1","key":"nodekey:${'ab'.repeat(32)}","seconds":600}`,
+      '{"kick":"answer","id":"1","ended":2,"refusal":"it takes no kicks from this relay"}',
+    ),
     ...texts('{"format":1}', '{"format":2,"health":{"state":"ready"}}', '[]', 'null'),
   ],
   tokens: [
@@ -180,11 +185,14 @@ const relayState: FuzzTarget = {
     '-1',
     'null',
     '"look":"answer"',
+    '"kick":"ask"',
     '"ports":[{"kind":"stun"',
   ],
   attempt(input) {
     const look = readLook(input)
     if (look !== undefined) return attemptLook(look)
+    const kick = readKick(input)
+    if (kick !== undefined) return attemptKick(kick)
     const read = readRelayState(input)
     if (typeof read === 'string') return read.replaceAll(/\d+/g, '')
     const { state, problems } = read
@@ -196,6 +204,12 @@ const relayState: FuzzTarget = {
     same(again.problems, [], 'problems of what was read')
     return `${state.health.state} ${problems.length} ${magnitude(state.links.length)}`
   },
+}
+
+/** A further message in the same frame. */
+function attemptKick(kick: Kick): string {
+  same(JSON.stringify(readKick(writeKick(kick))), JSON.stringify(kick), 'kick')
+  return `kick ${kick.kick}`
 }
 
 /** The other message in the same frame. */

@@ -35,6 +35,7 @@ locals {
     "isolate-tenants",
     "keepalive",
     "key-file",
+    "kicks-from",
     "listen",
     "log-format",
     "log-level",

@@ -26,7 +26,9 @@ export class TakingLink implements Link {
 
   becomeTrunk(): void {}
 
-  get carriedBytes(): number {
+  readonly receivedBytes = 0
+
+  get sentBytes(): number {
     return this.bytes
   }
 

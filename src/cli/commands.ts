@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   healthcheck: async () => (await import('./healthcheck.ts')).healthcheck,
   status: async () => (await import('./status.ts')).status,
   top: async () => (await import('./top.ts')).top,
+  clients: async () => (await import('./clients.ts')).clients,
   reload: async () => (await import('./reload.ts')).reload,
   drain: async () => (await import('./drain.ts')).drain,
   kick: async () => (await import('./kick.ts')).kick,

@@ -20,8 +20,8 @@ import { packageVersion } from '#ops/version.ts'
 
 /** Relays of one host that are looked at; a host has a handful. */
 const FOLDERS_MAX = 1_000
-/** An answer has names and numbers of each relay of a fleet, and those of the links between a hundred of them. */
-const ANSWER_BYTES_MAX = 4_194_304
+/** An answer has names and numbers of each relay of a fleet, and those of the links between a hundred of them; or of ten thousand clients. */
+const ANSWER_BYTES_MAX = 16_777_216
 
 /** A relay that runs, by its state folder; or why none can be told. */
 export type FoundRelay =
@@ -192,10 +192,11 @@ async function exchange(
 ): Promise<VerbResponse> {
   const { method, verb, parameters = {}, timeoutMs } = call
   const text = method === 'GET' ? '' : JSON.stringify(parameters)
+  const query = method === 'GET' ? queryOf(parameters) : ''
   const signal = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)
   return await new Promise((resolved, rejected) => {
     const sent = request({
-      path: `/v1/${verb}`,
+      path: `/v1/${verb}${query}`,
       ...at,
       method,
       agent: false,
@@ -223,6 +224,12 @@ async function exchange(
     })
     sent.end(text)
   })
+}
+
+/** Empty without parameters. */
+function queryOf(parameters: NonNullable<VerbRequest['parameters']>): string {
+  const pairs = Object.entries(parameters).map(([name, value]): [string, string] => [name, `${value}`])
+  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs).toString()}`
 }
 
 function tooSlow(timeoutMs = 0): Error {

@@ -2,7 +2,7 @@
 // how the answer is printed.
 
 import { Diagnostics } from '#config/diagnostics.ts'
-import { readFlags } from '#config/flags.ts'
+import { readFlags, type Flags } from '#config/flags.ts'
 import { hostInfo } from '#config/host-info.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import { boolean, endpoint, text as anyText } from '#config/option-kind.ts'
@@ -30,7 +30,7 @@ export const COMMON = {
   addr: {
     kind: endpoint,
     about:
-      "Address of the relay's admin port, instead of its state folder. Needs -token-file, but for numbers that the status page shows to anybody",
+      "Address of the relay's admin port, instead of its state folder. Needs -token-file, but for what pages of that port show to anybody",
   },
   'token-file': {
     kind: anyText('the path of a file', 'FILE'),
@@ -81,7 +81,7 @@ async function run<T extends OptionTable>(
   const problems = [...flags.problems]
   const common = new OptionValues(COMMON, flags.values, problems)
   const own = new OptionValues(options, flags.values, problems)
-  const { values, isMisused } = mergeSettings(flags, io.env)
+  const { values, isMisused } = mergeSettings(withoutOwn(flags, options), io.env)
   if (values.get('help')) {
     io.stdout.write(usage(name, options))
     return ExitCode.done
@@ -107,6 +107,12 @@ async function run<T extends OptionTable>(
   else io.stderr.write(`derpfleet ${name}: ${errorText(terminalValue(body))}\n`)
   if (status !== 200) return parts.exitCode?.(undefined, own) ?? ExitCode.failed
   return parts.exitCode?.(body, own) ?? ExitCode.done
+}
+
+/** For the options of `serve`: a command's own one may have the name of one of those, as -key has. */
+function withoutOwn(flags: Flags, options: OptionTable): Flags {
+  const others = [...flags.values].filter(([name]) => !Object.hasOwn(options, name))
+  return { ...flags, values: new Map(others) }
 }
 
 /** How the relay is reached: over its admin port, or over its socket on this host. */

@@ -12,6 +12,7 @@ import { packageVersion } from '#ops/version.ts'
 import type { InheritedSocket } from '#transport/inherited-sockets.ts'
 import { yieldToPackets } from '#worker/thread-priority.ts'
 import { metricSources, type MetricParts } from './metric-sources.ts'
+import type { ClientsService } from './clients-service.ts'
 import { PageFlood } from './page-flood.ts'
 import type { RegionsService } from './regions-service.ts'
 import type { OverviewService } from './overview-service.ts'
@@ -23,6 +24,7 @@ export interface AdminParts extends MetricParts {
   /** Undefined without a regions file. */
   readonly regions: RegionsService | undefined
   readonly overview: OverviewService
+  readonly clients: ClientsService
 }
 
 export class AdminService implements Service {
@@ -52,13 +54,14 @@ export class AdminService implements Service {
   }
 
   async start(): Promise<void> {
-    const { log, mesh, overview, quality, readiness, regions, tokenVerbs } = this.#parts
+    const { clients, log, mesh, overview, quality, readiness, regions, tokenVerbs } = this.#parts
     const sources = metricSources(this.#parts)
     const pages = new AdminPages({
       metrics: new Metrics(sources),
       varz: new Varz(sources),
       health: readiness.health,
       status: overview,
+      clients,
       map: mesh?.map,
       regions,
       fleet: () => fleetText(this.#parts.fleet.fleet),
@@ -74,6 +77,7 @@ export class AdminService implements Service {
 
   async stop(): Promise<void> {
     this.#parts.overview.stream.close()
+    this.#parts.clients.traffic.close()
     await this.#server?.close()
     this.#flood.stop()
   }

@@ -102,6 +102,11 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#onChange()
   }
 
+  /** Undefined: it has none. */
+  tenantOf(key: Uint8Array): string | undefined {
+    return this.#service.known.tenantOf(key)
+  }
+
   /** Siblings have admitted these keys, one after another. */
   siblingsHave(keys: Uint8Array): void {
     if (!this.#isOpen) this.#service.known.siblingsHave(keys)

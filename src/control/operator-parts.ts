@@ -10,13 +10,14 @@ import { AdminService } from './admin-service.ts'
 import { kickVerb } from './admission-verbs.ts'
 import type { Certificates } from './certificates.ts'
 import { checkupVerb } from './checkup.ts'
+import type { ClientsService } from './clients-service.ts'
 import { DrainService } from './drain-service.ts'
 import { KickService } from './kick-service.ts'
 import { outsideVerb, type LookService } from './look-service.ts'
 import type { FileReload } from './content-file.ts'
 import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
-import { drainVerb, fleetVerb, overviewVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
+import { clientsVerb, drainVerb, fleetVerb, overviewVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
 import { OverviewService } from './overview-service.ts'
 import { ownEntry, type OwnEntryParts } from './own-entry.ts'
 import { PublicStatus } from './public-status.ts'
@@ -45,6 +46,7 @@ export interface OperatorPartsInput
   /** Where the relay listens, once it does. */
   readonly addresses: () => RelayAddresses
   readonly looks: Pick<LookService, 'ask'>
+  readonly clients: ClientsService
 }
 
 export interface OperatorParts {
@@ -97,6 +99,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(statusVerb({ ...input, readiness }))
   calls.register(fleetVerb({ ...input, readiness }))
   calls.register(overviewVerb(overview))
+  calls.register(clientsVerb(input.clients))
   calls.register(checkupVerb({ ...input, readiness, stateFolder: folder }))
   calls.register(outsideVerb(input.looks))
   calls.register(reloadVerb(reload))

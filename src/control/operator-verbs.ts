@@ -1,8 +1,10 @@
-// The verbs of a running relay that need no part of their own: `status` says how it is, `fleet` how all are, `reload` reads its files again,
+// The verbs of a running relay that need no part of their own: `status` says how it is, `fleet` how all are, `clients` who is here, `reload` reads its files again,
 // `drain` moves its clients away and ends it.
 // Adapts parts of the relay to verbs; no logic of either. Runs on the control thread.
 
 import type { CertificateStatus } from '#ops/certificate-families.ts'
+import { clientList, readClientQuery } from '#ops/client-list.ts'
+import type { ClientsSource } from '#ops/client-pages.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
 import { fleetBody, type FleetContent } from '#ops/fleet-page.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
@@ -63,6 +65,29 @@ export function overviewVerb(source: { overview(): Overview }): Verb {
     parameters: {},
     answer: () => ({ isDone: true, body: overviewBody(source.overview()) }),
   }
+}
+
+/** Who is here. */
+export function clientsVerb(source: ClientsSource): Verb {
+  return {
+    name: 'clients',
+    changes: false,
+    parameters: { sort: 'string', limit: 'number', key: 'string', fullKeys: 'boolean' },
+    answer: async ({ parameters: { sort, limit, key, fullKeys } }) => {
+      const asked = readClientQuery({
+        sort: textOf(sort),
+        limit: textOf(limit),
+        key: textOf(key),
+        hasFullKeys: fullKeys === true,
+      })
+      if (typeof asked === 'string') return { isDone: false, body: { error: asked } }
+      return { isDone: true, body: { ...clientList(await source.sample(), asked, source.isTls) } }
+    },
+  }
+}
+
+function textOf(value: boolean | number | string | undefined): string | undefined {
+  return value === undefined ? undefined : `${value}`
 }
 
 export function reloadVerb(reload: ReloadService): Verb {

@@ -30,6 +30,15 @@ export class ShownIdentity {
     this.#forms = forms
   }
 
+  /** Whoever asks for whole keys may have them, if what is shown otherwise is their beginning. */
+  get areKeysWhole(): boolean {
+    return this.#forms.keys === 'full' || this.#forms.keys === 'short'
+  }
+
+  get areAddressesWhole(): boolean {
+    return this.#forms.addresses === 'full'
+  }
+
   /** Undefined: it is not shown. */
   key(key: Uint8Array): string | undefined {
     return this.#shown(

@@ -22,6 +22,7 @@ import { RelayAdmission } from './admission.ts'
 import { settingsApplier } from './apply-settings.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { BootstrapDns } from './bootstrap-dns.ts'
+import { ClientsService } from './clients-service.ts'
 import { challengesAnswered, makeCertificates } from './certificate-setup.ts'
 import { DerpListener } from './derp-listener.ts'
 import type { DrainService } from './drain-service.ts'
@@ -183,10 +184,10 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const shown = new ShownIdentity(settings.shown)
-  const watched = { ...fleetParts, threads, links, stun, admission, certificates, shown }
+  const clients = new ClientsService({ threads, isTls: settings.isTls, run, admission, shown })
+  const watched = { ...fleetParts, threads, links, stun, admission, certificates, shown, clients }
   const apply = settingsApplier({ ...watched, log, bootstrapDns, unacknowledged })
-  const verbDenials = new VerbDenials()
-  const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials }
+  const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials: new VerbDenials() }
   const continued = continuedSources({ ...surroundings, ...observed })
   const made = makeOperatorParts(settings, {
     ...surroundings,

@@ -14,6 +14,7 @@ import type { RegionsQuestion } from '#worker/remote-regions.ts'
 import type { FromRelayThread } from '#worker/thread-messages.ts'
 import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
+import type { ClientsService } from './clients-service.ts'
 import type { FleetService } from './fleet-service.ts'
 import type { KeyDirectoryService } from './key-directory-service.ts'
 import type { KickService } from './kick-service.ts'
@@ -35,6 +36,7 @@ export interface ThreadDispatchParts {
   readonly looks: Pick<LookService, 'take'>
   readonly kicks: Pick<KickService, 'take'>
   readonly quality: QualityService
+  readonly clients: Pick<ClientsService, 'take' | 'threadEnded'>
   /** Undefined without a regions file. */
   readonly regions: Pick<RegionsService, 'publicRankingFor'> | undefined
   readonly run: Pick<Run, 'threadDied'>
@@ -98,6 +100,8 @@ export class ThreadDispatch {
         return void quality.roundTripsRead(message.roundTrips)
       case 'siblingKeys':
         return admission.siblingsHave(message.keys)
+      case 'clients':
+        return this.#parts.clients.take(message.id, message.part)
       case 'lookUpKey':
         return keyDirectory?.lookUp(from.index, message.key)
       case 'handleSelfTestFailed':
@@ -122,6 +126,7 @@ export class ThreadDispatch {
     links.forget(death.thread)
     fleet.threadEnded(death.thread)
     admission.forget(death.thread)
+    this.#parts.clients.threadEnded(death.thread)
     keyDirectory?.threadEnded(death.thread)
     this.#parts.run.threadDied()
     readiness.threadsChanged()

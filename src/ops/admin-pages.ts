@@ -3,8 +3,10 @@
 
 import { acceptedFormat } from './exposition.ts'
 import type { AdminRequest, Page, PageAnswer, StreamAnswer } from './admin-page.ts'
+import { clientPages, type ClientsSource } from './client-pages.ts'
 import { reportText, type Health } from './health.ts'
 import { mapPages, type MapSource } from './map-pages.ts'
+import { derperPages, type DerperSource } from './derper-pages.ts'
 import type { Metrics } from './metrics.ts'
 import { regionPages, type RegionsSource } from './region-pages.ts'
 import { qualityJson, type RelayQuality } from './relay-quality.ts'
@@ -22,6 +24,8 @@ export interface AdminPagesParts {
   readonly regions?: RegionsSource | undefined
   /** Undefined: this relay has no status page. */
   readonly status?: StatusSource | undefined
+  /** Undefined: this relay does not tell. */
+  readonly clients?: (ClientsSource & DerperSource) | undefined
   /** JSON of the fleet's state. */
   readonly fleet: () => string
   readonly quality: () => RelayQuality
@@ -85,6 +89,7 @@ export class AdminPages {
         about: "metrics under derper's names",
         answer: async () => await varz.answer(() => this.#varz()),
       },
+      ...(parts.clients === undefined ? [] : [...clientPages(parts.clients), ...derperPages(parts.clients)]),
       ...(parts.map === undefined ? [] : mapPages(parts.map)),
       ...(parts.regions === undefined ? [] : regionPages(parts.regions)),
     ]

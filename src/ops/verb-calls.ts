@@ -47,7 +47,7 @@ export class VerbCalls {
     const verb = this.#verbOf(request)
     if ('error' in verb) return sendJson(response, verb.status, { error: verb.error })
     const call = { request, caller }
-    const parameters = parametersOf(verb, await bodyOf(request))
+    const parameters = parametersOf(verb, request.url ?? '', await bodyOf(request))
     if ('error' in parameters) {
       this.#audit(verb, call, { result: 'invalid', reason: parameters.error })
       return sendJson(response, parameters.status, { error: parameters.error })
@@ -57,7 +57,8 @@ export class VerbCalls {
   }
 
   #verbOf({ method, url = '/' }: IncomingMessage): Verb | Refusal {
-    const verb = this.#verbs.get(PATH.exec(url)?.[1] ?? '')
+    const [path = ''] = url.split('?', 1)
+    const verb = this.#verbs.get(PATH.exec(path)?.[1] ?? '')
     const names = [...this.#verbs.values()].map(({ name, changes }) => `${methodOf(changes)} /v1/${name}`)
     if (verb === undefined) return { status: 404, error: `unknown verb; known are ${names.join(', ')}` }
     const expected = methodOf(verb.changes)
@@ -125,23 +126,18 @@ async function bodyOf(request: IncomingMessage): Promise<string | Refusal> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
+/** Of a verb that only reads, its parameters may stand in the query. */
 function parametersOf(
-  { parameters }: Verb,
+  { parameters, changes }: Verb,
+  url: string,
   body: string | Refusal,
 ): { readonly values: Readonly<Record<string, boolean | number | string>> } | Refusal {
   if (typeof body !== 'string') return body
-  if (body === '') return { values: {} }
-  let content: unknown
-  try {
-    content = JSON.parse(body)
-  } catch {
-    return { status: 400, error: 'the body is not JSON' }
-  }
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    return { status: 400, error: 'the body is not a JSON object' }
-  }
+  const content = contentOf(body)
+  if ('error' in content) return content
+  const given = [...(changes ? [] : queryOf(url, parameters)), ...Object.entries(content.fields)]
   const values: Record<string, boolean | number | string> = {}
-  for (const [name, value] of Object.entries(content)) {
+  for (const [name, value] of given) {
     const expected = Object.hasOwn(parameters, name) ? parameters[name] : undefined
     if (expected === undefined) {
       return { status: 400, error: `unknown parameter ${JSON.stringify(name).slice(0, CLAIM_CHARS_MAX)}` }
@@ -150,6 +146,28 @@ function parametersOf(
     values[name] = value as boolean | number | string
   }
   return { values }
+}
+
+function contentOf(body: string): { readonly fields: object } | Refusal {
+  if (body === '') return { fields: {} }
+  try {
+    const content: unknown = JSON.parse(body)
+    if (typeof content === 'object' && content !== null && !Array.isArray(content)) return { fields: content }
+    return { status: 400, error: 'the body is not a JSON object' }
+  } catch {
+    return { status: 400, error: 'the body is not JSON' }
+  }
+}
+
+/** The query's values, each as its parameter's type if it can be read so, else as text. */
+function queryOf(url: string, types: Verb['parameters']): readonly (readonly [string, unknown])[] {
+  const queryAt = url.indexOf('?')
+  if (queryAt < 0) return []
+  return [...new URLSearchParams(url.slice(queryAt + 1))].map(([name, text]) => {
+    const type = Object.hasOwn(types, name) ? types[name] : undefined
+    if (type === 'boolean' && (text === 'true' || text === 'false')) return [name, text === 'true']
+    return [name, type === 'number' && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text]
+  })
 }
 
 export function sendJson(

@@ -16,7 +16,21 @@ const PRESENCE_FLAGS = 0xff
 /** A change of the home note so soon after the connection was accepted is part of logging in, not a move. */
 const HOME_MOVE_AFTER_MS = 5_000
 
+/** Beside them, too: its client did not wait for an HTTP answer. */
+const FAST_START = 0x400
+
+/** How a client's connection came in. */
+export interface ClientStart {
+  /** Of the connections of this thread; no two have the same. */
+  readonly number: number
+  /** Its client does not wait for an HTTP answer. */
+  readonly isFastStart: boolean
+  /** The node that the client named as its ideal one; empty if it is this one. */
+  readonly idealNode: string
+}
+
 export class ClientIdentity {
+  readonly number: number
   /** 32 bytes. */
   readonly key: Uint8Array
   /** The mesh key that it logged in with: privileged, not subject to admission or limits. Undefined for a client. */
@@ -29,23 +43,27 @@ export class ClientIdentity {
   isHome = false
   /** The name that the application gives itself; empty if it gives none. */
   readonly appName: string
+  /** The protocol version that it says it speaks. */
+  readonly version: number
   readonly #link: Link
   readonly #flags: number
 
-  /** @param idealNode the node that the client named as its ideal one, if it is another; else empty */
-  constructor({ key, meshKey, info }: Login, link: Link, idealNode: string) {
+  constructor({ key, meshKey, info }: Login, link: Link, { number, isFastStart, idealNode }: ClientStart) {
+    this.number = number
     this.key = key
     this.meshKey = meshKey
     this.wantsHomesOnly = this.isMesh && info.wantsHomesOnly
     this.idealNode = idealNode
     this.#link = link
     this.appName = info.appName
+    this.version = info.version
     this.#flags =
       (this.isMesh ? PresenceFlag.meshPeer : 0) |
       (info.isProber ? PresenceFlag.prober : 0) |
       (idealNode === '' ? 0 : PresenceFlag.notIdeal) |
       (info.meshKey !== undefined && !this.isMesh ? MESH_KEY_REFUSED : 0) |
-      (info.wantsInstance ? WANTS_INSTANCE : 0)
+      (info.wantsInstance ? WANTS_INSTANCE : 0) |
+      (isFastStart ? FAST_START : 0)
   }
 
   get isMesh(): boolean {
@@ -64,7 +82,16 @@ export class ClientIdentity {
 
   get kind(): SessionStart['kind'] {
     if (this.isMesh) return 'sibling'
-    return (this.#flags & PresenceFlag.prober) === 0 ? 'client' : 'prober'
+    return this.isProber ? 'prober' : 'client'
+  }
+
+  get isProber(): boolean {
+    return (this.#flags & PresenceFlag.prober) !== 0
+  }
+
+  get way(): SessionStart['way'] {
+    if (this.#link.isWebSocket) return 'websocket'
+    return (this.#flags & FAST_START) === 0 ? 'derp' : 'fast_start'
   }
 
   /** How watchers are told that it is here, as a PeerPresent frame. */
@@ -97,7 +124,7 @@ export class ClientIdentity {
     if (this.isMesh) counters.add(Counter.siblingsCurrent, by)
     if (this.isHome) counters.add(Counter.clientsHome, by)
     if ((this.#flags & PresenceFlag.notIdeal) !== 0) counters.add(Counter.clientsNotIdeal, by)
-    if ((this.#flags & PresenceFlag.prober) !== 0) counters.add(Counter.clientsProber, by)
+    if (this.isProber) counters.add(Counter.clientsProber, by)
     if (this.#link.isWebSocket) counters.add(Counter.clientsWebSocket, by)
   }
 }

@@ -106,7 +106,7 @@ export class Outbox implements SiblingOutbox {
   #copiedBytes = 0
   /** When the burst in flight was begun; undefined when none is. */
   writingSinceMs: number | undefined = undefined
-  /** Kept for siblings only: clients are many. */
+  /** Made with the first packet: most clients are silent. */
   #tally: { -readonly [Name in keyof Tally]: number } | undefined = undefined
 
   private constructor(parts: OutboxParts, use: OutboxUse) {
@@ -119,9 +119,7 @@ export class Outbox implements SiblingOutbox {
   }
 
   static forSibling(parts: OutboxParts): Outbox {
-    const outbox = new Outbox(parts, SIBLING)
-    outbox.#tally = { ...NOTHING }
-    return outbox
+    return new Outbox(parts, SIBLING)
   }
 
   /** Queues the RecvPacket frame at packet.start; makes room by dropping this lane's oldest. */
@@ -221,9 +219,18 @@ export class Outbox implements SiblingOutbox {
     return (this.#data?.bytes ?? 0) + (this.#disco?.bytes ?? 0)
   }
 
+  get waitingPackets(): number {
+    return (this.#data?.frameCount ?? 0) + (this.#disco?.frameCount ?? 0)
+  }
+
+  /** What has happened so far, or since `takeTally`. */
+  get tally(): Tally {
+    return this.#tally ?? NOTHING
+  }
+
   takeTally(): Tally {
-    const tally = this.#tally ?? NOTHING
-    this.#tally = { ...NOTHING }
+    const { tally } = this
+    this.#tally = undefined
     return tally
   }
 
@@ -294,7 +301,8 @@ export class Outbox implements SiblingOutbox {
     this.#take(lane, burst)
     this.#countSent(kind, frameCount - lane.frameCount, bytes - lane.bytes)
     const delayMs = nowMs - oldestMs
-    if (this.#tally !== undefined && delayMs > this.#tally.delayMs) this.#tally.delayMs = delayMs
+    const tally = (this.#tally ??= { ...NOTHING })
+    if (delayMs > tally.delayMs) tally.delayMs = delayMs
     this.#parts.counters.observe('queueDelay', delayMs / 1_000)
   }
 
@@ -312,10 +320,9 @@ export class Outbox implements SiblingOutbox {
   #countSent(kind: PacketKind, frames: number, bytes: number): void {
     const { sent, sentBytes, overheadBytes } = this.#use
     const packetBytes = bytes - frames * overheadBytes
-    if (this.#tally !== undefined) {
-      this.#tally.packets += frames
-      this.#tally.bytes += packetBytes
-    }
+    const tally = (this.#tally ??= { ...NOTHING })
+    tally.packets += frames
+    tally.bytes += packetBytes
     this.#parts.counters.add(sent[kind], frames)
     this.#parts.counters.add(sentBytes[kind], packetBytes)
     this.#parts.counters.add(Counter.queuedPackets, -frames)
@@ -324,7 +331,8 @@ export class Outbox implements SiblingOutbox {
 
   #drop(lane: Lane, kind: PacketKind, reason: DropReason): void {
     const frameBytes = lane.dropOldest()
-    if (this.#tally !== undefined) this.#tally.dropped++
+    const tally = (this.#tally ??= { ...NOTHING })
+    tally.dropped++
     this.#parts.counters.countDrop(reason, kind, frameBytes - this.#use.overheadBytes)
     this.#uncount(frameBytes)
   }

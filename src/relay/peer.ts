@@ -5,7 +5,7 @@
 
 import type { EndReason } from './end-reason.ts'
 import type { ForwardTarget } from './ports.ts'
-import type { PacketSource, Recipient } from './recipient.ts'
+import { PacketSources, type PacketSource, type Recipient } from './recipient.ts'
 
 /** In place of a relay thread's number: this thread. */
 export const LOCAL = -1
@@ -74,7 +74,7 @@ export class Peer implements PacketSource {
     this.#lastRecipient = recipient
     this.#recipients ??= new Set()
     this.#recipients.add(recipient)
-    recipient.packetSources ??= new Set()
+    recipient.packetSources ??= new PacketSources()
     recipient.packetSources.add(this)
   }
 
@@ -82,7 +82,8 @@ export class Peer implements PacketSource {
   takeRecipients(fits: (recipient: Recipient) => boolean = () => true): readonly Recipient[] {
     const recipients = this.#recipients === undefined ? [] : [...this.#recipients].filter(fits)
     for (const recipient of recipients) {
-      recipient.packetSources?.delete(this)
+      const { packetSources } = recipient
+      if (packetSources?.delete(this) === true) packetSources.departed++
       this.#recipients?.delete(recipient)
     }
     if (this.#recipients?.size === 0) this.#recipients = undefined

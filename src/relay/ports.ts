@@ -35,8 +35,9 @@ export interface Link {
   /** Stops reading; bytes that were already received may still arrive. */
   pause(): void
   resume(): void
-  /** Bytes received and sent so far, as a measure of activity. */
-  readonly carriedBytes: number
+  /** Bytes of the connection below so far, those of TLS included where the transport can tell. */
+  readonly receivedBytes: number
+  readonly sentBytes: number
   /** Sends the bytes that were written, then this side's end; what the remote sends until it ends is still received. */
   finish(): void
   /** Sends the bytes that were written, then ends. */

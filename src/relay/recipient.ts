@@ -24,12 +24,18 @@ export interface Recipient {
   /** Its key has other sessions, so each of its frames is reported by `noteActivity`. */
   isShared: boolean
   /** The sources of the packets that it was given; kept by `peer.ts`. */
-  packetSources: Set<PacketSource> | undefined
+  packetSources: PacketSources | undefined
   /** Queues a control frame. */
   tell(frame: Uint8Array): void
   /** Queues the RecvPacket frame at packet.start. */
   deliver(packet: AddressedPacket, nowMs: number): void
   end(reason: EndReason): void
+}
+
+/** The keys whose packets a session was given, and which are still somewhere. */
+export class PacketSources extends Set<PacketSource> {
+  /** Those that have left since. One that has come back and left again counts twice. */
+  departed = 0
 }
 
 /** A key whose packets were given to recipients, which are told when it leaves. */

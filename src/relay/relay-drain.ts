@@ -52,8 +52,8 @@ export interface DrainedSession {
   readonly isMesh: boolean
   readonly isEstablished: boolean
   readonly isEnded: boolean
-  /** Bytes received and sent so far. */
-  readonly carriedBytes: number
+  /** Bytes so far. */
+  readonly wire: { readonly receivedBytes: number; readonly sentBytes: number }
   /** Queues a control frame. */
   tell(frame: Uint8Array): void
   /** Tells siblings that its key is about to leave. */
@@ -142,7 +142,7 @@ export class RelayDrain {
       if (movesSiblings) this.#moveSibling(sibling, notice)
       else sibling.tell(notice)
     }
-    this.#carriedBefore = new Map(this.#clients().map((client) => [client, client.carriedBytes]))
+    this.#carriedBefore = new Map(this.#clients().map((client) => [client, carriedBytes(client)]))
     this.#tick()
   }
 
@@ -227,7 +227,7 @@ export class RelayDrain {
     return clients
       .map((client) => ({
         client,
-        bytes: client.carriedBytes - (this.#carriedBefore.get(client) ?? 0),
+        bytes: carriedBytes(client) - (this.#carriedBefore.get(client) ?? 0),
         order: this.#random(),
       }))
       .sort((a, b) => a.bytes - b.bytes || a.order - b.order)
@@ -260,4 +260,8 @@ function each(queue: Due[], nowMs: number, max: number, act: (session: DrainedSe
   }
   queue.splice(0, taken)
   return left
+}
+
+function carriedBytes({ wire }: DrainedSession): number {
+  return wire.receivedBytes + wire.sentBytes
 }

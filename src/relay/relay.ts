@@ -11,6 +11,7 @@ import { serverKeyFrame } from '#protocol/handshake.ts'
 import { takesKicksFrom, type KicksFrom } from '#protocol/kicks-from.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
+import { clientPart, type ClientPart } from './client-part.ts'
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 import { FlushQueue } from './flush-queue.ts'
@@ -48,6 +49,8 @@ import { TurnQueue } from './turn-queue.ts'
  */
 const LOGIN_MS_PER_TURN = 2
 const LOGIN_SHARE_OF_TURN = 0.25
+/** A tenth of a millisecond, or two: packets do not wait longer for whoever looks. */
+const CLIENTS_PER_PART = 128
 /** Of the sessions, at each sweep: with sixteen sweeps a second each client's round trip is read about once a minute. */
 const ROUND_TRIPS_PER_SWEEP = 1 / 1_000
 
@@ -104,6 +107,8 @@ export class Relay {
   readonly #rechecks: Rechecks
   readonly #tenants: Tenants
   #kicksFrom: KicksFrom
+  /** Connections so far. */
+  #accepted = 0
 
   constructor(parts: RelayParts) {
     this.#parts = parts
@@ -180,7 +185,8 @@ export class Relay {
   /** Begins a session on a link; what the link receives goes to the listener returned. */
   accept({ link, wantsAnswer, idealNode }: AcceptedLink): LinkListener {
     const firstBytes = wantsAnswer ? this.#answerAndServerKey : this.#serverKey
-    const session = new Session(link, { firstBytes, idealNode, isFastStart: !wantsAnswer }, this.#context)
+    const start = { firstBytes, idealNode, isFastStart: !wantsAnswer, number: this.#accepted++ }
+    const session = new Session(link, start, this.#context)
     this.#sessions.add(session)
     return session
   }
@@ -192,11 +198,25 @@ export class Relay {
     this.#memoryBudget.update()
     this.#rechecks.sweep(this.#context.admission)
     this.#handOff.sweep(now())
-    this.#sessions.visit(ROUND_TRIPS_PER_SWEEP, sampleRoundTrip)
+    this.#sessions.visit(ROUND_TRIPS_PER_SWEEP, this.#sampleRoundTrip)
     if (threads.index === 0) counters.set(Counter.keysAtSiblings, this.#table.countAtSiblings)
     if (!this.#sessions.sweep()) return
     this.#pool.trim()
     this.#registry.sweep()
+  }
+
+  /**
+   * A part of the clients that are here: of the first `before` connections, the last ones. With the `next` of each part, all
+   * are told of that were here from the first call to the last; one may be told of twice.
+   *
+   * @param wallMs the Unix time at which `now` was 0
+   */
+  clientsBefore(before: number, wallMs: number): ClientPart {
+    const { sessions, start } = this.#sessions.before(before, CLIENTS_PER_PART)
+    // In a drain, a client that leaves is in the table no more, and here until it ends its side.
+    const isListed = ({ key, peer }: Session): boolean =>
+      this.#handOff.isDraining || (peer !== undefined && this.#table.find(key, 0) === peer)
+    return clientPart(sessions, { next: start, nowMs: this.#parts.now(), wallMs, isListed })
   }
 
   /** Ends the sessions that `fits` selects; returns how many. */
@@ -302,6 +322,15 @@ export class Relay {
     this.#table.readThreads()
   }
 
+  /** Counts the client's round trip, where the link knows it. Siblings are not clients, and measure theirs themselves. */
+  readonly #sampleRoundTrip = (session: Session): void => {
+    if (!session.isEstablished || session.isMesh) return
+    const { roundTripSeconds } = session.wire
+    if (roundTripSeconds <= 0) return
+    this.#parts.counters.observe('roundTrip', roundTripSeconds)
+    this.#parts.observer.roundTripRead(session, roundTripSeconds)
+  }
+
   #makeContext(): SessionContext {
     const { counters, limits, admission, observer, now, random, later } = this.#parts
     return {
@@ -336,8 +365,4 @@ export class Relay {
       }),
     }
   }
-}
-
-function sampleRoundTrip(session: Session): void {
-  session.sampleRoundTrip()
 }

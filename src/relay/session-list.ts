@@ -65,6 +65,16 @@ export class SessionList<Listed extends ListedSession> {
     return this.#sessions.filter(fits)
   }
 
+  /**
+   * The last ones of the first `end` sessions, at most so many. Who asks on with `start` meets every session that stays: one
+   * that is removed is replaced by the last one, so that some are met twice.
+   */
+  before(end: number, countMax: number): { readonly sessions: readonly Listed[]; readonly start: number } {
+    const stop = Math.min(end, this.#sessions.length)
+    const start = Math.max(0, stop - countMax)
+    return { sessions: this.#sessions.slice(start, stop), start }
+  }
+
   /** Visits that share of all sessions, each time other ones. */
   visit(share: number, visit: (session: Listed) => void): void {
     for (this.#visitsDue += share * this.#sessions.length; this.#visitsDue >= 1; this.#visitsDue--) {

@@ -5,7 +5,7 @@ import type { BoxKey } from '#protocol/box.ts'
 import { restartingFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
-import { ClientIdentity } from './client-identity.ts'
+import { ClientIdentity, type ClientStart } from './client-identity.ts'
 import { Counter, type Counters } from './counters.ts'
 import { EndReason } from './end-reason.ts'
 import { judgeFirstFrame, type FrameRule } from './frame-rules.ts'
@@ -26,13 +26,9 @@ import type { SessionContext } from './session-context.ts'
 import { LOGIN_TIMEOUT_MS } from './session-limits.ts'
 
 /** How the connection came in. */
-export interface ConnectionStart {
+export interface ConnectionStart extends ClientStart {
   /** What to send first: the `101` where one is due, and ServerKey. */
   readonly firstBytes: Uint8Array
-  /** Its client does not wait for an HTTP answer. */
-  readonly isFastStart: boolean
-  /** The node that the client named as its ideal one; empty if it is this one. */
-  readonly idealNode: string
 }
 
 /** The session that logs in. */
@@ -87,7 +83,7 @@ export class SessionLogin {
   #logIn(payload: Uint8Array): void {
     const login = readLogin(payload, this.#context.rules)
     if (typeof login === 'string') return this.#owner.end(login)
-    const identity = new ClientIdentity(login, this.#link, this.#start.idealNode)
+    const identity = new ClientIdentity(login, this.#link, this.#start)
     this.#owner.identity = identity
     if (identity.isMesh) return this.#admit(login.box, identity)
     const withinMs = LOGIN_TIMEOUT_MS - (this.#context.now() - this.#owner.acceptedMs)
@@ -121,8 +117,7 @@ export class SessionLogin {
     owner.resume()
   }
 
-  #sessionStart({ key, kind, appName }: ClientIdentity): SessionStart {
-    const way = this.#link.isWebSocket ? 'websocket' : this.#start.isFastStart ? 'fast_start' : 'derp'
+  #sessionStart({ key, kind, way, appName }: ClientIdentity): SessionStart {
     return { key, remote: this.#link.remote, way, kind, appName }
   }
 }

@@ -7,6 +7,7 @@
 import { FrameAction } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame, restartingFrame } from '#protocol/frames.ts'
+import { KEY_BYTES } from '#protocol/limits.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import { Counter } from './counters.ts'
@@ -17,7 +18,7 @@ import { FRAME_BYTES_MAX_WHEN_SPENT } from './memory-budget.ts'
 import { Outbox, type PacketTaker } from './outbox.ts'
 import type { Peer } from './peer.ts'
 import type { AddressedPacket, Flushable, Link, LinkListener } from './ports.ts'
-import type { PacketSource, Recipient } from './recipient.ts'
+import type { PacketSources, Recipient } from './recipient.ts'
 import { countEndOfDrain, type DrainedSession } from './relay-drain.ts'
 import type { SessionContext } from './session-context.ts'
 import { SessionInput, type InputOwner } from './session-input.ts'
@@ -76,8 +77,11 @@ export class Session
   isShared = false
   activity = 0
   lastDestination: Peer | undefined = undefined
-  packetSources: Set<PacketSource> | undefined = undefined
+  packetSources: PacketSources | undefined = undefined
   listedAt = 0
+  /** Of its client; bytes are payload bytes. */
+  receivedPackets = 0
+  receivedBytes = 0
   // Outbound side
   readonly outbox: Outbox
   #isFlushDue = false
@@ -123,8 +127,9 @@ export class Session
     return this.identity?.wantsInstance === true
   }
 
-  get carriedBytes(): number {
-    return this.#link.carriedBytes
+  /** What is told of it to operators. */
+  get wire(): Pick<Link, 'receivedBytes' | 'sentBytes' | 'roundTripSeconds' | 'isWebSocket'> {
+    return this.#link
   }
 
   get isAdmitting(): boolean {
@@ -160,6 +165,8 @@ export class Session
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): boolean {
     if (type === FrameType.sendPacket) {
+      this.receivedPackets++
+      this.receivedBytes += end - start - KEY_BYTES
       this.#context.forwarder.fromClient(this, buffer, start, end)
     } else if (this.#phase === Phase.awaitingLogin) {
       this.#phase = Phase.admitting
@@ -188,6 +195,8 @@ export class Session
       case FrameType.notePreferred:
         return this.#noteHome(buffer[start] !== 0)
       case FrameType.forwardPacket:
+        this.receivedPackets++
+        this.receivedBytes += end - start - 2 * KEY_BYTES
         return this.#context.forwarder.fromSibling(this, buffer, start, end)
       case FrameType.watchConns:
         return this.#context.registry.watch(this)
@@ -343,15 +352,6 @@ export class Session
     if (this.#usage?.takeKeepAlive(nowMs) !== true) return
     counters.add(Counter.keepAlivesSent, 1)
     this.tell(KEEP_ALIVE_FRAME)
-  }
-
-  /** Counts the client's round trip, where the link knows it. Siblings are not clients, and measure theirs themselves. */
-  sampleRoundTrip(): void {
-    if (!this.isEstablished || this.isMesh) return
-    const { roundTripSeconds } = this.#link
-    if (roundTripSeconds <= 0) return
-    this.#context.counters.observe('roundTrip', roundTripSeconds)
-    this.#context.observer.roundTripRead(this, roundTripSeconds)
   }
 
   /** The link has ended, so nothing reads the burst in flight any longer. */

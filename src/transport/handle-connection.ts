@@ -297,8 +297,12 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 
   // ── ending ──
 
-  get carriedBytes(): number {
-    return this.#isClosed ? 0 : this.#tcp.bytesRead + this.#polledBytes + this.#tcp.bytesWritten
+  get receivedBytes(): number {
+    return this.#isClosed ? 0 : this.#tcp.bytesRead + this.#polledBytes
+  }
+
+  get sentBytes(): number {
+    return this.#isClosed ? 0 : this.#tcp.bytesWritten
   }
 
   finish(): void {

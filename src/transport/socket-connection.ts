@@ -84,8 +84,12 @@ export class SocketConnection implements Connection, ScheduledConnection {
     return -1
   }
 
-  get carriedBytes(): number {
-    return this.#socket.bytesRead + this.#socket.bytesWritten
+  get receivedBytes(): number {
+    return this.#socket.bytesRead
+  }
+
+  get sentBytes(): number {
+    return this.#socket.bytesWritten
   }
 
   finish(): void {

@@ -147,8 +147,12 @@ export class WebSocketLink implements Link, LinkListener {
 
   // ── ending ──
 
-  get carriedBytes(): number {
-    return this.#connection.carriedBytes
+  get receivedBytes(): number {
+    return this.#connection.receivedBytes
+  }
+
+  get sentBytes(): number {
+    return this.#connection.sentBytes
   }
 
   /** The relay does so when no burst is in flight; pongs that are end the WebSocket a moment later. */

@@ -37,6 +37,8 @@ import { takeRelayPriority } from './thread-priority.ts'
 
 /** Eight sweeps cover all sessions, so each session is checked about twice a second. */
 const SWEEP_MS = 60
+/** The Unix time at which `now` was 0. */
+const WALL_MS = Date.now() - now()
 /** Approximately: what is due once a second is due at every such sweep. */
 const SWEEPS_PER_SECOND = 16
 
@@ -172,6 +174,8 @@ class RelayThread {
         return this.#relay.setTenants(message.roster)
       case 'endKey':
         return this.#relay.endKey(message.key, EndReason.kicked)
+      case 'tellClients':
+        return this.#tellClients(message.id, message.before)
       case 'threadStarted':
         this.#threadLinks.link(message.link)
         return this.#threadLinks.startSync(message.link.thread)
@@ -211,6 +215,10 @@ class RelayThread {
       const { code = '', message } = error as NodeJS.ErrnoException
       this.#send({ kind: 'listenFailed', code, message })
     }
+  }
+
+  #tellClients(id: number, before: number): void {
+    this.#send({ kind: 'clients', id, part: this.#relay.clientsBefore(before, WALL_MS) })
   }
 
   #drain(times: DrainTimes): void {

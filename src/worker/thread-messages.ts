@@ -7,6 +7,7 @@ import type { Sibling } from '#fleet/sibling.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
+import type { ClientPart } from '#relay/client-part.ts'
 import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionEnd, SessionStart, TenantRoster } from '#relay/ports.ts'
@@ -73,6 +74,8 @@ export type ToRelayThread =
   | { readonly kind: 'tenants'; readonly roster: TenantRoster | undefined }
   /** An operator has kicked a client. */
   | { readonly kind: 'endKey'; readonly key: Uint8Array }
+  /** Asks for a part of the clients: `Relay.clientsBefore`. */
+  | { readonly kind: 'tellClients'; readonly id: number; readonly before: number }
   /** Another relay thread has started, or has died. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
@@ -147,6 +150,8 @@ export type FromRelayThread =
   | { readonly kind: 'announceHomes'; readonly changes: readonly HomeChange[] }
   /** Round trips of clients that were read in the last second. */
   | { readonly kind: 'roundTrips'; readonly roundTrips: RoundTrips }
+  /** The answer to `tellClients`. */
+  | { readonly kind: 'clients'; readonly id: number; readonly part: ClientPart }
   /** Keys of clients that siblings have, one after another: see sibling-keys.ts. */
   | { readonly kind: 'siblingKeys'; readonly keys: Uint8Array }
   /** Asks the key directory where a key is. */

@@ -98,8 +98,12 @@ export class FakeLink implements Link {
     this.#events.hasWork(this)
   }
 
-  get carriedBytes(): number {
-    return this.writtenBytes + this.#receivedBytes
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
+  get sentBytes(): number {
+    return this.writtenBytes
   }
 
   finish(): void {

@@ -137,10 +137,13 @@ describe.each(KINDS)('%s', (_name, kind) => {
   it('can be cut off after its own end, and measures what it has carried', async () => {
     const { remote, accepted } = await (await open()).pair()
     const { connection } = accepted
-    const before = connection.carriedBytes
+    const before = [connection.receivedBytes, connection.sentBytes]
     remote.pause().write(Buffer.alloc(10_000))
     await vi.waitFor(() => expect(accepted.text).toHaveLength(10_000))
-    expect(connection.carriedBytes - before).toBeGreaterThanOrEqual(10_000)
+    expect(connection.receivedBytes - (before[0] ?? NaN)).toBeGreaterThanOrEqual(10_000)
+    connection.write(Buffer.alloc(5_000), true)
+    await vi.waitFor(() => expect(connection.sentBytes - (before[1] ?? NaN)).toBeGreaterThanOrEqual(5_000))
+    remote.resume()
     connection.finish()
     connection.destroy()
     await vi.waitFor(() => expect(accepted.closedCount).toBe(1))

@@ -22,7 +22,8 @@ class FakeConnection implements Connection {
   isPaused = false
   /** As over TLS while the system has room: each write is reported as written before the event loop's next turn. */
   isWrittenAtOnce = false
-  readonly carriedBytes = 0
+  readonly receivedBytes = 0
+  readonly sentBytes = 0
   ending: 'close' | 'destroy' | undefined = undefined
   text = ''
   #listener: LinkListener | undefined = undefined

@@ -182,6 +182,11 @@ const CLIENT_ROWS: readonly Row[] = [
     plain('duplicatesTotal'),
   ),
   counter(
+    'derp_duplicate_keys_told_total',
+    'Times that clients with one node key were told of each other; each relay thread that has some of them counts.',
+    plain('duplicatesTold'),
+  ),
+  counter(
     'derp_home_moves_total',
     'Clients that made this relay their home after their login (in), or ceased to (out).',
     by('direction', { in: 'homeMovesIn', out: 'homeMovesOut' }),

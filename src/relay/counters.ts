@@ -39,6 +39,7 @@ const PLAIN = [
   'duplicateKeys', //        gauge: keys with several sessions
   'duplicateSessions', //    gauge: the sessions of those keys
   'duplicatesTotal', //      logins with a key that had a session already
+  'duplicatesTold', //       times that clients of one key were told of each other
   'homeMovesIn',
   'homeMovesOut',
   'loginsTotal',

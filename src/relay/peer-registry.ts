@@ -5,6 +5,7 @@
 
 import { isZero } from '#protocol/bytes.ts'
 import { Counter, type Counters } from './counters.ts'
+import type { DuplicateWatch } from './duplicate-watch.ts'
 import { EndReason } from './end-reason.ts'
 import { HomeChanges } from './home-changes.ts'
 import { LOCAL, type Peer } from './peer.ts'
@@ -18,6 +19,7 @@ export interface PeerRegistryParts {
   readonly watchers: PresenceWatchers
   readonly threads: OtherThreads
   readonly counters: Counters
+  readonly duplicates: DuplicateWatch
   readonly observer: Pick<Observer, 'homeChanged'>
   /** Whether the sibling with that key may end clients. */
   readonly mayClose: (sibling: Uint8Array) => boolean
@@ -28,6 +30,7 @@ export class PeerRegistry {
   readonly #watchers: PresenceWatchers
   readonly #threads: OtherThreads
   readonly #counters: Counters
+  readonly #duplicates: DuplicateWatch
   readonly #observer: Pick<Observer, 'homeChanged'>
   readonly #mayClose: PeerRegistryParts['mayClose']
   readonly #homes = new HomeChanges({ changed: (peer) => this.#homeChanged(peer) })
@@ -37,6 +40,7 @@ export class PeerRegistry {
     this.#watchers = parts.watchers
     this.#threads = parts.threads
     this.#counters = parts.counters
+    this.#duplicates = parts.duplicates
     this.#observer = parts.observer
     this.#mayClose = parts.mayClose
   }
@@ -83,6 +87,7 @@ export class PeerRegistry {
   noteActivity(session: Recipient, peer: Peer): void {
     const { active } = peer
     if (active === session && peer.thread === LOCAL) return
+    this.#duplicates.switched(peer)
     if (active !== session) peer.sessions = movedToEnd(peer.sessions, session)
     if (peer.thread === LOCAL && active !== undefined) {
       // The other threads know that the key's activity is here; which of its sessions is active does not concern them.
@@ -116,6 +121,7 @@ export class PeerRegistry {
   /** To be called about twice a second: tells what was not told at once. */
   sweep(): void {
     this.#homes.sweep()
+    this.#duplicates.sweep()
     this.#watchers.sweep(this.#table)
   }
 

@@ -12,6 +12,7 @@ import { peerGoneFrame } from '#protocol/frames.ts'
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { Counter, type Counters } from './counters.ts'
+import type { DuplicateWatch } from './duplicate-watch.ts'
 import { Departure, type HandOff } from './hand-off.ts'
 import { Peer } from './peer.ts'
 import type { ForwardTarget, OtherThreads, RouteListener, Routes } from './ports.ts'
@@ -35,6 +36,7 @@ export interface PeerTableParts {
   readonly watchers: PresenceWatchers
   readonly handOff: HandOff
   readonly tenants: Tenants
+  readonly duplicates: DuplicateWatch
   /** 32 random bits for the table's hash. */
   readonly seed: number
 }
@@ -140,6 +142,7 @@ export class PeerTable implements RouteListener {
     if (away !== undefined) peer.route = undefined
     this.#updateGauges(peer, before)
     if (away !== undefined) handOff.release(away)
+    this.#parts.duplicates.changed(peer)
     if (peer.registrations > 0) return
     this.#leaving.add(peer)
     peer.route ??= handOff.leftHere(peer)

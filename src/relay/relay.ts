@@ -13,6 +13,7 @@ import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
 import { clientPart, type ClientPart } from './client-part.ts'
 import { Counter, type Counters } from './counters.ts'
+import { DuplicateWatch } from './duplicate-watch.ts'
 import { EndReason } from './end-reason.ts'
 import { FlushQueue } from './flush-queue.ts'
 import { Forwarder } from './forward.ts'
@@ -128,15 +129,10 @@ export class Relay {
     })
     const tenants = new Tenants(seed)
     this.#tenants = tenants
-    const table = new PeerTable({
-      counters,
-      threads,
-      routes,
-      watchers,
-      seed,
-      tenants,
-      handOff: this.#handOff,
-    })
+    const userTimeoutMs = (): number => this.#context.limits.tcpUserTimeoutMs
+    const duplicates = new DuplicateWatch({ counters, now, userTimeoutMs })
+    const forTable = { counters, threads, routes, watchers, seed, tenants, duplicates }
+    const table = new PeerTable({ ...forTable, handOff: this.#handOff })
     this.#table = table
     this.routeListener = table
     this.#kicksFrom = parts.kicksFrom
@@ -145,6 +141,7 @@ export class Relay {
       threads,
       table,
       watchers,
+      duplicates,
       observer: parts.observer,
       mayClose: (sibling) => takesKicksFrom(this.#kicksFrom, sibling),
     })

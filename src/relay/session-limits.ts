@@ -21,9 +21,9 @@ const MESH_WRITE_TIMEOUT_MS = 30_000
 /** No frame is charged for more than the largest packet. */
 const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
 
-/** `waitingBytesMax` is this thread's share. */
+/** `waitingBytesMax` is this thread's share. The transport sees to `tcpUserTimeoutMs`. */
 export type SessionLimits = OutboxLimits &
-  Pick<RelayLimits, 'waitingBytesMax' | 'writeTimeoutMs' | 'rate' | 'keepAlive'>
+  Pick<RelayLimits, 'waitingBytesMax' | 'writeTimeoutMs' | 'rate' | 'keepAlive' | 'tcpUserTimeoutMs'>
 
 /** What one established session has used of its limits. Rarely used buckets are made when they are first needed. */
 export class SessionUsage {

@@ -52,6 +52,7 @@ export const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   duplicateKeys: ['derp_duplicate_keys_current'],
   duplicateSessions: ['derp_duplicate_sessions_current'],
   duplicatesTotal: ['derp_duplicate_logins_total'],
+  duplicatesTold: ['derp_duplicate_keys_told_total'],
   homeMovesIn: ['derp_home_moves_total{direction="in"}'],
   homeMovesOut: ['derp_home_moves_total{direction="out"}'],
   loginsTotal: ['derp_logins_total'],

@@ -260,14 +260,14 @@ interface Parts {
 }
 
 /** Clients of every kind, and packets of every kind between them. */
-async function beClients(here: LiveRelay, there: LiveRelay): Promise<readonly [DerpClient, DerpClient]> {
+async function beClients(here: LiveRelay, there: LiveRelay): Promise<readonly DerpClient[]> {
   const key = newKeyPair()
   const alice = await here.client({ isPreferred: true })
   const bob = await there.client({ isPreferred: true })
   const cathy = await here.client({ way: 'websocket' })
   await here.client({ isProber: true, way: 'upgrade' })
   await here.client({ idealNode: '901a' })
-  await here.client({ key })
+  const first = await here.client({ key })
   const twin = await here.client({ key })
   await here.client({ meshKey: MESH_KEY, isWatcher: true })
   // A round trip is read of each once a minute.
@@ -286,7 +286,7 @@ async function beClients(here: LiveRelay, there: LiveRelay): Promise<readonly [D
     alice.send(client.publicKey, Buffer.alloc(100))
   alice.send(newKeyPair().publicKey, Buffer.alloc(10))
   alice.send(newKeyPair().publicKey, disco.message)
-  return [alice, bob]
+  return [alice, bob, first, twin]
 }
 
 /** Requests that are mistaken in every way. */
@@ -314,8 +314,10 @@ async function beFalseSibling(relay: LiveRelay): Promise<void> {
 }
 
 /** For longer than a peak needs, which is a mean of ten seconds; enough in a second to tell what a packet costs. */
-async function carry(alice: DerpClient, bob: DerpClient): Promise<void> {
+async function carry(alice: DerpClient, bob: DerpClient, twins: readonly DerpClient[]): Promise<void> {
   const timer = setInterval(() => {
+    // Both are alive.
+    for (const twin of twins) twin.notePreferred(false)
     for (let n = 0; n < 40; n++) alice.send(bob.publicKey, Buffer.alloc(500))
   }, 10)
   await sleep(CARRY_MS)
@@ -335,12 +337,13 @@ it('every metric moves', { timeout: 90_000 }, async () => {
   const look = async (): Promise<void> => live.look(await pagesOf(here))
   await look()
   await using there = await startAt(1, { ports, folder, verify })
-  const [alice, bob] = await beClients(here, there)
+  const [alice, bob, ...twins] = await beClients(here, there)
+  if (alice === undefined || bob === undefined) throw new Error('unreachable')
   await look()
   await Promise.all([beWrong(here), beFalseSibling(here)])
   await look()
   const edits = [regionsText(ports, 3), 'regions: nonsense']
-  const carrying = carry(alice, bob)
+  const carrying = carry(alice, bob, twins)
   for (const text of edits) {
     writeRegions(text)
     await sleep(CARRY_MS / edits.length)

@@ -1,5 +1,4 @@
 import { expect, it } from 'vitest'
-import { FrameType } from '#protocol/frame-type.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import { alice, bob, sibling, type Actor } from '../support/actor.ts'
 import type { MemoryClient } from '../support/memory-client.ts'
@@ -118,7 +117,7 @@ it.each(['{"meshKey":null}', '{"meshKey":7}'])('%s is refused', (text) => {
   expect(outcomeOf(text)).toBe(EndReason.meshKeySyntax)
 })
 
-const refused = `frame ${FrameType.health} <${Buffer.from('mesh key refused').toString('hex')}>`
+const refused = 'Health "mesh key refused"'
 const other = 'ab'.repeat(32)
 it.each([
   ['the mesh key', { meshKey: meshHex }, {}, undefined],

@@ -157,6 +157,8 @@ export class MemoryClient implements FrameSink {
         return peerPresentLine(payload)
       case FrameType.pong:
         return `Pong ${packetText(payload)}`
+      case FrameType.health:
+        return `Health ${JSON.stringify(payload.toString())}`
       case FrameType.restarting:
         return `Restarting ${payload.readUInt32BE(0)} ms, ${payload.readUInt32BE(4)} ms`
       default:

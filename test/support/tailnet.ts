@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { access, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -70,6 +70,7 @@ export class Client implements AsyncDisposable {
   readonly host: LabHost | undefined
   readonly #daemon: RunningProcess
   readonly #program: string
+  readonly #folder: string
   readonly #socketPath: string
 
   private constructor(name: string, daemon: RunningProcess, options: ClientOptions, socks5Port: number) {
@@ -79,7 +80,8 @@ export class Client implements AsyncDisposable {
     this.socks5Port = socks5Port
     this.#daemon = daemon
     this.#program = options.programs.tailscale
-    this.#socketPath = join(options.folder, name, 'socket')
+    this.#folder = join(options.folder, name)
+    this.#socketPath = join(this.#folder, 'socket')
   }
 
   static async start(name: string, options: ClientOptions): Promise<Client> {
@@ -128,6 +130,21 @@ export class Client implements AsyncDisposable {
   /** This client's node key, `nodekey:<hex>`. */
   async nodeKey(): Promise<string> {
     return text(field(await this.#status(), 'Self'), 'PublicKey')
+  }
+
+  /** Its private key, `privkey:<hex>`, as a copy of this machine has it, too. */
+  async privateNodeKey(): Promise<string> {
+    const state = record(JSON.parse(await readFile(join(this.#folder, 'tailscaled.state'), 'utf8')))
+    const texts = Object.values(state).map((value) => Buffer.from(String(value), 'base64').toString())
+    const [, key] = /"PrivateNodeKey":"(privkey:[\da-f]{64})"/.exec(texts.join('\n')) ?? []
+    if (key === undefined) throw new Error(`${this.name} keeps no node key`)
+    return key
+  }
+
+  /** What this client says is wrong, as its user sees it. */
+  async healthProblems(): Promise<readonly string[]> {
+    const problems = field(await this.#status(), 'Health')
+    return Array.isArray(problems) ? problems.map(String) : []
   }
 
   /** The code of the region that this client has chosen as home; empty before it has chosen one. */

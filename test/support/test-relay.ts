@@ -36,6 +36,7 @@ export const defaultLimits: SessionLimits = {
   writeTimeoutMs: 2_000,
   rate: undefined,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },
+  tcpUserTimeoutMs: 15_000,
 }
 
 /** An answer of admission. */

@@ -64,6 +64,7 @@ export const doctor: Command = {
       authorities: authoritiesIn(own.get('ca'), diagnostics),
       isInsecure: false,
       pin: undefined,
+      keys: [],
       usesWebSocket: true,
     }
     if (isMisused || diagnostics.problems.length > 0) {

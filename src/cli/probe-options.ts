@@ -7,14 +7,15 @@ import { readAuthoritiesFile } from '#config/certificate-files.ts'
 import { readFileText, whyUnread } from '#config/file-text.ts'
 import { Diagnostics } from '#config/diagnostics.ts'
 import { readFlags } from '#config/flags.ts'
-import { boolean, duration, integer, text, type OptionKind } from '#config/option-kind.ts'
+import { boolean, duration, integer, list, text, type OptionKind } from '#config/option-kind.ts'
 import { OptionValues } from '#config/option-values.ts'
 import { flagNames, type Option, type OptionTable } from '#config/option.ts'
 import type { Problem } from '#fleet/problem.ts'
 import type { ProbeRequest } from '#probe/probe.ts'
 import type { IpFamily } from '#probe/settings.ts'
 import { parseTarget, TARGET_EXPECTED, type ProbeTarget } from '#probe/target.ts'
-import { parseMeshKeys } from '#protocol/key-file.ts'
+import { parseKeyFile, parseMeshKeys } from '#protocol/key-file.ts'
+import type { KeyPair } from '#protocol/node-key.ts'
 
 /** Far below the longest delay of Node's timers, which is 24 days. */
 const TIMEOUT_MS_MAX = 600_000
@@ -51,6 +52,12 @@ export const PROBE_OPTIONS = {
     kind: text('the path of a file', 'FILE'),
     about:
       'Log in with the mesh key in this file, so that a relay that admits only known clients admits the probe',
+  },
+  'key-file': {
+    kind: list('the paths of one or two key files, as "derpfleet keygen" makes them', 'FILE,FILE'),
+    fallbackNote: 'new keys',
+    about:
+      'Log in with these node keys, which a list of keys or a lease allows: of a client that sends, and of one that receives. With one key, packets are sent to itself, and no packet from relay to relay',
   },
   region: {
     kind: text("a region's code or number", 'CODE|NUMBER'),
@@ -112,6 +119,7 @@ export function readProbeArguments(
     stunPort: values.get('stun-port'),
     httpPort: values.get('http-port'),
     meshKey: meshKeyIn(values.get('mesh-psk-file'), diagnostics),
+    keys: nodeKeysIn(values.get('key-file') ?? [], diagnostics),
     authorities: authoritiesIn(values.get('ca'), diagnostics),
     isInsecure: values.get('insecure'),
     pin: values.get('pin'),
@@ -214,6 +222,17 @@ export function meshKeyIn(path: string | undefined, diagnostics: Diagnostics): U
   const parsed = 'text' in file ? parseMeshKeys(file.text) : { problem: whyUnread(file) }
   if ('problem' in parsed) return diagnostics.addProblem('-mesh-psk-file', `${path} ${parsed.problem}`)
   return parsed.value[0]
+}
+
+function nodeKeysIn(paths: readonly string[], diagnostics: Diagnostics): readonly KeyPair[] {
+  if (paths.length > 2) diagnostics.addProblem('-key-file', `has ${paths.length} files`, 'one or two')
+  return paths.flatMap((path) => {
+    const file = readFileText(path)
+    const parsed = 'text' in file ? parseKeyFile(file.text) : { problem: whyUnread(file) }
+    return 'value' in parsed
+      ? [parsed.value]
+      : (diagnostics.addProblem('-key-file', `${path} ${parsed.problem}`) ?? [])
+  })
 }
 
 /** The authorities in the file that `-ca` names. */

@@ -1,6 +1,7 @@
 // The DERP checks: logs clients in by each login method and sends packets between them. The clients have new keys, so
 // a relay that admits only known clients refuses them. With the relay's mesh key, where the user has it, they are
-// admitted; the mesh key is sent only to a relay that is trusted with it.
+// admitted; the mesh key is sent only to a relay that is trusted with it. With keys that the relay allows they are admitted,
+// too; of each key only one client is connected at a time, so that packets reach the one that waits for them.
 
 import { DerpClient } from '#client/derp-client.ts'
 import type { Way } from '#client/target.ts'
@@ -10,7 +11,13 @@ import { publicKeyText } from '#protocol/node-key.ts'
 import type { ReachableAddress } from './addresses.ts'
 import { CheckError, errorText, type CheckList, type CheckName, type Outcome } from './check.ts'
 import { measureRoundTrips, type RoundTrips } from './packet-checks.ts'
-import { clientOptions, isRefusal, withLikelyCause, type RelayAccess } from './relay-access.ts'
+import {
+  clientOptions,
+  isRefusal,
+  withLikelyCause,
+  type ProberRole,
+  type RelayAccess,
+} from './relay-access.ts'
 
 /** About the length of a WireGuard packet that carries a full Ethernet frame's payload. */
 const PACKET_BYTES = 1_400
@@ -68,7 +75,7 @@ class LoginChecks {
   async run([first, ...others]: readonly [ReachableAddress, ...ReachableAddress[]]): Promise<void> {
     this.#upgradeClient = await this.#checkLogin('login', first, 'upgrade')
     for (const other of others) {
-      if (!this.#isRefused) await this.#checkLogin('login', other, 'upgrade')
+      if (!this.#isRefused) await this.#checkLogin('login', other, 'upgrade', 'receiver')
     }
     await this.#checks.run('meta-certificate', undefined, async () => this.#metaOutcome())
     if (this.#isRefused) {
@@ -84,11 +91,16 @@ class LoginChecks {
     await Promise.all(this.#clients.map((client) => client.close()))
   }
 
-  #checkLogin(name: CheckName, target: ReachableAddress, way: Way): Promise<DerpClient | undefined> {
+  #checkLogin(
+    name: CheckName,
+    target: ReachableAddress,
+    way: Way,
+    role: ProberRole = 'sender',
+  ): Promise<DerpClient | undefined> {
     const family = name === 'login' ? target.family : undefined
     return this.#checks.run(name, family, async () => {
       const startMs = performance.now()
-      const client = await this.#connect(target, way)
+      const client = await this.#connect(target, way, role)
       const ms = performance.now() - startMs
       const key = publicKeyText(client.serverKey ?? new Uint8Array())
       const detail = name === 'login' ? `admitted by ${key}` : 'admitted'
@@ -98,7 +110,7 @@ class LoginChecks {
 
   async #checkFastStart(target: ReachableAddress): Promise<DerpClient | undefined> {
     const { metaKey, noMetaReason } = this.#access.tls
-    if (metaKey !== undefined) return this.#checkLogin('fast-start', target, 'fast-start')
+    if (metaKey !== undefined) return this.#checkLogin('fast-start', target, 'fast-start', 'receiver')
     this.#checks.skip(['fast-start'], noMetaReason)
     return undefined
   }
@@ -126,8 +138,8 @@ class LoginChecks {
   }
 
   async #checkPackets(target: ReachableAddress): Promise<void> {
-    const sender = this.#upgradeClient ?? this.#fastStartClient
-    if (sender?.isConnected !== true) {
+    const sender = [this.#upgradeClient, this.#fastStartClient].find((client) => client?.isConnected === true)
+    if (sender === undefined) {
       this.#checks.skip(['ping', 'packet', 'full-packet'], 'no client could log in')
       return
     }
@@ -141,7 +153,7 @@ class LoginChecks {
       ['full-packet', PACKET_BYTES_MAX],
     ] as const) {
       await this.#checks.run(name, undefined, async () => {
-        const receiver = await this.#receiverFor(sender, target)
+        const receiver = this.#hasOneKey ? sender : await this.#receiverFor(sender, target)
         return measureRoundTrips(sender, receiver, { bytes, count: ROUND_TRIP_COUNT, timeoutMs })
       })
     }
@@ -151,7 +163,7 @@ class LoginChecks {
   async #receiverFor(sender: DerpClient, target: ReachableAddress): Promise<DerpClient> {
     const current = this.#fastStartClient
     if (current?.isConnected === true && current !== sender) return current
-    this.#fastStartClient = await this.#connect(target, sender.way ?? 'auto')
+    this.#fastStartClient = await this.#connect(target, sender.way ?? 'auto', 'receiver')
     return this.#fastStartClient
   }
 
@@ -160,7 +172,7 @@ class LoginChecks {
     await this.#checks.run('websocket', undefined, async () => {
       if (!usesWebSocket) return { status: 'skip', detail: 'disabled (-websocket=false)' }
       const startMs = performance.now()
-      const client = await this.#connect(target, 'websocket')
+      const client = await this.#connect(target, 'websocket', 'sender')
       const ms = performance.now() - startMs
       const receiver = this.#fastStartClient
       if (receiver?.isConnected !== true) return { status: 'ok', value: true, detail: 'admitted', ms }
@@ -186,6 +198,7 @@ class LoginChecks {
   ): Promise<boolean> {
     const options = clientOptions(this.#access, target, 'websocket')
     try {
+      await this.#closeOthers(options.key.publicKey)
       const webSocketMessageBytesMax = WEB_SOCKET_MESSAGE_BYTES_MAX
       const client = await DerpClient.connect({ ...options, webSocketMessageBytesMax })
       this.#clients.push(client)
@@ -196,8 +209,20 @@ class LoginChecks {
     }
   }
 
-  async #connect(target: ReachableAddress, way: Way): Promise<DerpClient> {
-    const client = new DerpClient(clientOptions(this.#access, target, way))
+  get #hasOneKey(): boolean {
+    return this.#access.settings.keys.length === 1
+  }
+
+  /** Of several clients with one key, the relay sends packets to one. */
+  async #closeOthers(key: Uint8Array): Promise<void> {
+    const others = this.#clients.filter(({ publicKey }) => bytesEqual(publicKey, key))
+    await Promise.all(others.map((client) => client.close()))
+  }
+
+  async #connect(target: ReachableAddress, way: Way, role: ProberRole): Promise<DerpClient> {
+    const options = clientOptions(this.#access, target, way, role)
+    await this.#closeOthers(options.key.publicKey)
+    const client = new DerpClient(options)
     try {
       await client.connect()
     } catch (error) {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DerpClient } from '#client/derp-client.ts'
 import { checkOf, CheckError, errorText, outcomeOf, within, type Check, type Outcome } from './check.ts'
 import type { NodeReport } from './node-probe.ts'
-import { clientOptions, withLikelyCause, type LoginPoint } from './relay-access.ts'
+import { clientOptions, withLikelyCause, type LoginPoint, type ProberRole } from './relay-access.ts'
 
 /** A pair of relays and whether a packet got from one to the other. */
 export interface MeshCheck extends Check {
@@ -49,11 +49,13 @@ async function checkPair(regionId: number, from: LoginPoint, to: LoginPoint): Pr
 }
 
 async function forward(from: LoginPoint, to: LoginPoint): Promise<Outcome<true>> {
+  if (from.access.settings.keys.length === 1)
+    return { status: 'skip', detail: 'two clients need two keys (-key-file FILE,FILE)' }
   const clients: DerpClient[] = []
   try {
-    const sender = await logIn(from)
+    const sender = await logIn(from, 'sender')
     clients.push(sender)
-    const receiver = await logIn(to)
+    const receiver = await logIn(to, 'receiver')
     clients.push(receiver)
     const ms = await sendUntilArrived(sender, receiver, from.access.settings.timeoutMs)
     return { status: 'ok', value: true, detail: 'a packet arrived', ms }
@@ -90,9 +92,9 @@ async function sendUntilArrived(
   }
 }
 
-async function logIn({ access, address }: LoginPoint): Promise<DerpClient> {
+async function logIn({ access, address }: LoginPoint, role: ProberRole): Promise<DerpClient> {
   try {
-    return await DerpClient.connect(clientOptions(access, address, 'upgrade'))
+    return await DerpClient.connect(clientOptions(access, address, 'upgrade', role))
   } catch (error) {
     throw withLikelyCause(error, access.settings)
   }

@@ -3,6 +3,7 @@
 import { DerpConnectError } from '#client/connect-error.ts'
 import { newKeyPair, type ClientOptions } from '#client/derp-client.ts'
 import type { SharedResources } from '#client/shared-resources.ts'
+import { publicKeyText, type KeyPair } from '#protocol/node-key.ts'
 import type { Way } from '#client/target.ts'
 import type { ReachableAddress } from './addresses.ts'
 import { CheckError, errorText } from './check.ts'
@@ -24,8 +25,16 @@ export interface LoginPoint {
   readonly address: ReachableAddress
 }
 
-/** The options of a client with a new key that logs in to the relay. */
-export function clientOptions(access: RelayAccess, target: ReachableAddress, way: Way): ClientOptions {
+/** What a client of the probe is for: it has a key of its own. */
+export type ProberRole = 'sender' | 'receiver'
+
+/** The options of a client that logs in to the relay, with a new key if the user has given none. */
+export function clientOptions(
+  access: RelayAccess,
+  target: ReachableAddress,
+  way: Way,
+  role: ProberRole = 'sender',
+): ClientOptions {
   const { node, settings, tls, shared } = access
   return {
     host: node.host,
@@ -33,12 +42,17 @@ export function clientOptions(access: RelayAccess, target: ReachableAddress, way
     dialAddress: target.address,
     tls: tls.trust,
     way,
-    key: newKeyPair(),
+    key: proberKey(settings, role),
     isProber: true,
     connectTimeoutMs: settings.timeoutMs,
     shared,
     ...(settings.meshKey === undefined ? {} : { meshKey: settings.meshKey }),
   }
+}
+
+function proberKey({ keys: [first, second] }: ProbeSettings, role: ProberRole): KeyPair {
+  if (first === undefined) return newKeyPair()
+  return role === 'sender' ? first : (second ?? first)
 }
 
 /** The login reached the admission, and then the relay ended the connection. */
@@ -51,9 +65,12 @@ export function isRefusal(error: unknown): boolean {
 /** The same error with a hint at its likely cause. */
 export function withLikelyCause(error: unknown, settings: ProbeSettings): unknown {
   if (isRefusal(error)) {
+    const [first] = settings.keys
     const hint =
       settings.meshKey === undefined
-        ? 'most likely the relay admits only clients that its control server knows. With its mesh key (-mesh-psk-file FILE), the probe is admitted'
+        ? first === undefined
+          ? 'most likely the relay admits only clients that its control server knows. With its mesh key (-mesh-psk-file FILE), or with a key that it allows (-key-file FILE), the probe is admitted'
+          : `most likely the relay does not allow ${publicKeyText(first.publicKey)}: add it to its list of keys or to its lease`
         : "most likely the relay admits only clients that its control server knows, and this is not the relay's mesh key"
     return new CheckError(`the relay refused the login: ${errorText(error)}`, hint)
   }

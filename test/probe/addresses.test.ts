@@ -30,6 +30,7 @@ const SETTINGS: ProbeSettings = {
   authorities: [],
   isInsecure: false,
   pin: undefined,
+  keys: [],
   usesWebSocket: true,
 }
 

@@ -113,7 +113,10 @@ export class AdmissionService {
       answered(settled)
     }
     const pending = this.#queue.ask({ key, source }, withinMs, (asked) => {
-      const meanwhile = asked.result === 'unreachable' ? this.known.answerMeanwhile(key) : undefined
+      const isSilent = asked.result === 'unreachable'
+      const meanwhile = isSilent
+        ? (this.known.answerMeanwhile(key) ?? this.known.answerEnded(key))
+        : undefined
       settle(meanwhile ?? this.known.noted(key, asked))
     })
     const isKnown = !isHere && this.known.answerMeanwhile(key) !== undefined
@@ -195,7 +198,7 @@ export class AdmissionService {
   #answerAtOnce({ key, isHere }: AdmissionQuestion): AdmissionAnswer | undefined {
     const known = this.known.answer(key, isHere)
     if (known !== undefined) return known
-    if (this.#backends.length === 0) return { result: 'denied', reason: 'the list of keys does not have it' }
+    if (this.#backends.length === 0) return { result: 'denied', reason: this.known.refusalOf(key) }
     this.#noteFailing()
     const isOut = this.#backends.some(({ outage }) => outage !== undefined)
     return isOut ? this.known.answerMeanwhile(key) : undefined

@@ -1,17 +1,20 @@
-// What the relay knows of keys without a back end: whom the operator has kicked, the operator's list, and what back ends have said
-// before. In this order: a ban, the list, the memory. While no back end can be asked, keys that one had admitted are admitted for
-// a grace. Decides; asks nobody. Runs on the control thread.
+// What the relay knows of keys without a back end: whom the operator has kicked, the operator's list, the lease, and what back ends
+// have said before. In this order: a ban, the list, the lease, the memory. While no back end can be asked, keys that one had admitted
+// are admitted for a grace; not those whose lease has ended. Decides; asks nobody. Runs on the control thread.
 
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { KeyList } from '#protocol/key-list.ts'
 import type { AdmissionAnswer } from '#relay/ports.ts'
 import { AnswerMemory } from './answer-memory.ts'
 import { Bans } from './bans.ts'
+import type { LeaseRules } from './leases.ts'
 
 /** So long an admission is not asked about again, when clients reconnect in a storm, or one does again and again. */
 const FRESH_MS = 30_000
 /** Clients that came at once are not asked about at once: each after another part of the time, down to this one. */
 const SPREAD = 0.75
+/** A client whose lease ends is asked about when it has surely ended: timers may be early by a part of a millisecond. */
+const AFTER_END_MS = 10
 
 export interface KnownKeysPolicy {
   /** Clients that siblings have admitted are known as well. */
@@ -37,6 +40,7 @@ export class KnownKeys {
   readonly #siblingMemory: AnswerMemory
   #policy: KnownKeysPolicy
   #list: KeyList | undefined = undefined
+  #leases: LeaseRules | undefined = undefined
   /** When a back end failed first, since it last decided. */
   #failingSinceMs: number | undefined = undefined
 
@@ -63,12 +67,29 @@ export class KnownKeys {
 
   /** The tenant of a key; undefined: it has none. */
   tenantOf(key: Uint8Array): string | undefined {
-    return this.#list?.find(key)?.tenant
+    const rule = this.#list?.find(key)
+    return rule === undefined ? this.#leases?.find(key)?.tenant : rule.tenant
   }
 
   /** Every key that has a tenant, once, and the tenant's name. */
-  tenants(): Iterable<readonly [key: Uint8Array, tenant: string]> {
-    return this.#list?.tenants() ?? []
+  *tenants(): Generator<readonly [key: Uint8Array, tenant: string]> {
+    yield* this.#list?.tenants() ?? []
+    for (const [key, tenant] of this.#leases?.tenants() ?? [])
+      if (this.#list?.find(key) === undefined) yield [key, tenant]
+  }
+
+  /** Undefined: there are none. */
+  setLeases(leases: LeaseRules | undefined): void {
+    this.#leases = leases
+  }
+
+  /** Why a key that nothing here admits is refused where there is no back end. */
+  refusalOf(key: Uint8Array): string {
+    if (this.#leases === undefined) return 'the list of keys does not have it'
+    if (this.#leases.find(key) !== undefined) return 'its lease has ended'
+    return this.#list === undefined
+      ? 'the lease does not have it'
+      : 'neither the list of keys nor the lease has it'
   }
 
   get listSize(): number {
@@ -122,8 +143,12 @@ export class KnownKeys {
       return rule.isAllowed
         ? this.#admit('allowed', '')
         : { result: 'denied', reason: 'the list of keys denies it' }
+    const leased = this.#leases?.find(key)
+    if (leased?.isAllowed === false) return { result: 'denied', reason: 'the lease denies it' }
+    if (leased !== undefined && leased.leftMs > 0) return this.#admitUntil(leased.leftMs)
     const refusal = memory.refusal(key)
     if (refusal !== undefined && !isHere) return { result: 'denied', reason: refusal }
+    if (leased !== undefined) return undefined
     const ageMs = memory.ageMs(key)
     const { graceMs, recheckMs } = this.#policy
     const freshMs = Math.min(graceMs, isHere ? (1 - SPREAD) * recheckMs : FRESH_MS)
@@ -133,10 +158,17 @@ export class KnownKeys {
   /** The answer for a key that was admitted before, while no back end can be asked; undefined: it is not known. */
   answerMeanwhile(key: Uint8Array): AdmissionAnswer | undefined {
     const { graceMs, recheckMs } = this.#policy
+    if (this.#leases?.find(key) !== undefined) return undefined
     const ageMs = Math.min(this.memory.ageMs(key) ?? Infinity, this.#siblingMemory.ageMs(key) ?? Infinity)
     const failingMs = this.#failingSinceMs === undefined ? 0 : this.#parts.now() - this.#failingSinceMs
     const isKnown = ageMs - failingMs <= graceMs + recheckMs && failingMs < graceMs
     return isKnown ? this.#admit('memory', 'known, and the back end cannot be asked') : undefined
+  }
+
+  /** The answer for a key whose lease has ended, when back ends say nothing: it is not to stay. Undefined for any other key. */
+  answerEnded(key: Uint8Array): AdmissionAnswer | undefined {
+    if (this.#leases?.find(key) === undefined) return undefined
+    return { result: 'denied', reason: 'its lease has ended, and the back end cannot be asked' }
   }
 
   /** What back ends have said. Clients that they let in are asked about again, whatever they said. */
@@ -160,6 +192,12 @@ export class KnownKeys {
 
   #admit(result: 'allowed' | 'memory', reason: string): AdmissionAnswer {
     return { result, reason, ...this.#recheck() }
+  }
+
+  /** A client with a lease is asked about again when that ends. */
+  #admitUntil(leftMs: number): AdmissionAnswer {
+    const { recheckInMs = Infinity } = this.#recheck()
+    return { result: 'allowed', reason: '', recheckInMs: Math.min(recheckInMs, leftMs + AFTER_END_MS) }
   }
 
   #recheck(): Pick<AdmissionAnswer, 'recheckInMs'> {

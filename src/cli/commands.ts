@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   kick: async () => (await import('./kick.ts')).kick,
   config: async () => (await import('./config.ts')).config,
   keygen: async () => (await import('./keygen.ts')).keygen,
+  lease: async () => (await import('./lease.ts')).lease,
   map: async () => (await import('./map.ts')).map,
   render: async () => (await import('./render.ts')).render,
   probe: async () => (await import('./probe.ts')).probe,

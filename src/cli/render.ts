@@ -127,7 +127,7 @@ async function run(asked: RenderArguments, io: Io): Promise<number> {
 
 const NAMES_SHOWN = 20
 const NO_ADMISSION =
-  'the settings say not who may use the relays; add verify-client-url, verify-clients, allow-keys-file or open-relay by -settings'
+  'the settings say not who may use the relays; add verify-client-url, verify-clients, allow-keys-file, lease-file or open-relay by -settings'
 
 function readRegions(
   path: string,

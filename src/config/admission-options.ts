@@ -1,5 +1,6 @@
 // The options of `serve` about who may use the relay. A part of the table in `options.ts`.
 
+import { LEASE_KEY_EXPECTED } from '#protocol/lease.ts'
 import { boolean, durationOf, httpUrl, list, text } from './option-kind.ts'
 import type { OptionTable } from './option.ts'
 
@@ -42,7 +43,19 @@ export const ADMISSION = {
     kind: boolean,
     fallback: 'false',
     about:
-      'Forward packets only between clients of one tenant of -allow-keys-file; clients without a tenant reach each other and nobody else. All relays of the mesh need it, and the same list',
+      'Forward packets only between clients of one tenant of -allow-keys-file or -lease-file; clients without a tenant reach each other and nobody else. All relays of the mesh need it, and the same list or lease',
+    reload: 'value',
+  },
+  'lease-file': {
+    kind: text(FILE, 'FILE'),
+    about:
+      'File with a signed lease, made by `derpfleet lease make`: the keys in it are admitted until it ends, without asking. Alone, it is the only check',
+    reload: 'value',
+  },
+  'lease-key': {
+    kind: list(LEASE_KEY_EXPECTED, 'KEY,...'),
+    about:
+      'Ed25519 public keys that may sign the lease, as `derpfleet lease keygen` prints them. Several while one is exchanged for another',
     reload: 'value',
   },
   'admission-grace': {
@@ -76,7 +89,7 @@ export const ADMISSION = {
     kind: boolean,
     fallback: 'false',
     about:
-      'Admit everyone. Without this option, a relay on a public address needs -verify-client-url, -verify-clients or -allow-keys-file',
+      'Admit everyone. Without this option, a relay on a public address needs -verify-client-url, -verify-clients, -allow-keys-file or -lease-file',
     reload: 'value',
   },
   'disallow-app-names': {

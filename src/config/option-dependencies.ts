@@ -52,6 +52,8 @@ const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   'verify-clients': { oneOf: ['derp'] },
   'verify-client-url': { oneOf: ['derp'] },
   'allow-keys-file': { oneOf: ['derp'] },
+  'lease-file': { oneOf: ['derp'] },
+  'lease-key': { oneOf: ['lease-file'] },
   'disallow-app-names': { oneOf: ['derp'] },
   'accept-connection-limit': { oneOf: ['accept-connection-burst'] },
   'accept-connection-burst': { oneOf: ['accept-connection-limit'] },

@@ -10,6 +10,14 @@ import type { Sibling } from '#fleet/sibling.ts'
 import type { CertificateFiles } from './certificate-files.ts'
 import type { Endpoint } from './endpoint.ts'
 
+/** Where leases come from, and whose signatures count. */
+export interface LeaseSettings {
+  /** Read again when it changes. */
+  readonly path: string
+  /** Ed25519 public keys in the text form of options. */
+  readonly keys: readonly string[]
+}
+
 /** Which clients may log in. All configured checks must pass. Remotes that prove a mesh key are always admitted. */
 export interface AdmissionSettings {
   /** There is no check: every client may use the relay. */
@@ -24,6 +32,8 @@ export interface AdmissionSettings {
   readonly allowKeysPath: string | undefined
   /** Packets pass only between clients of one tenant; clients without one are a tenant of their own together. */
   readonly isolatesTenants: boolean
+  /** The signed list of keys that are admitted until it ends. */
+  readonly lease: LeaseSettings | undefined
   /** How long clients that were admitted before still are while no back end can be asked. */
   readonly graceMs: number
   /** Clients that siblings have admitted count as admitted before, while no back end can be asked. */

@@ -15,6 +15,7 @@ import type { KicksFrom } from '#protocol/kicks-from.ts'
 import type { AdmissionAnswer, TenantRoster } from '#relay/ports.ts'
 import { AdmissionMemory } from './admission-memory.ts'
 import { KeyListFile } from './key-list-file.ts'
+import { LeaseFile, type LeaseNumbers } from './lease-file.ts'
 import type { FileReload } from './content-file.ts'
 import type { Service } from './service.ts'
 
@@ -34,6 +35,7 @@ export class RelayAdmission implements Service, HealthCheck {
   readonly name = 'admission'
   readonly #service: AdmissionService
   readonly #list: KeyListFile
+  readonly #lease: LeaseFile
   readonly #memory: AdmissionMemory | undefined
   readonly #onChange: () => void
   readonly #onTenants: RelayAdmissionParts['onTenants']
@@ -75,6 +77,17 @@ export class RelayAdmission implements Service, HealthCheck {
       },
     })
     this.#list.setPath(admission.allowKeysPath)
+    this.#lease = new LeaseFile({
+      log,
+      reloads,
+      stateFolder,
+      onLeases: (leases) => known.setLeases(leases),
+      onChange: () => {
+        this.#tellTenants()
+        onChange()
+      },
+    })
+    this.#lease.setSource(admission.lease)
   }
 
   /** An open relay has no check. */
@@ -88,8 +101,8 @@ export class RelayAdmission implements Service, HealthCheck {
   }
 
   /** Undefined for an open relay. */
-  get numbers(): AdmissionServiceNumbers | undefined {
-    return this.#isOpen ? undefined : this.#service.numbers
+  get numbers(): (AdmissionServiceNumbers & { readonly lease: LeaseNumbers | undefined }) | undefined {
+    return this.#isOpen ? undefined : { ...this.#service.numbers, lease: this.#lease.numbers }
   }
 
   /** Applies to questions that come from now on; clients that are here are asked about again. */
@@ -98,6 +111,7 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#isOpen = policy.isOpen
     this.#service.setPolicy(policy)
     this.#list.setPath(policy.allowKeysPath)
+    this.#lease.setSource(policy.lease)
     this.#tellTenants()
     this.#onChange()
   }
@@ -120,7 +134,7 @@ export class RelayAdmission implements Service, HealthCheck {
   }
 
   async reload(): Promise<readonly FileReload[]> {
-    return await this.#list.reload()
+    return [...(await this.#list.reload()), ...(await this.#lease.reload())]
   }
 
   start(): void {
@@ -128,6 +142,7 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#tellTenants()
     this.#service.start()
     this.#list.start()
+    this.#lease.start()
     this.#memory?.start()
   }
 
@@ -145,7 +160,16 @@ export class RelayAdmission implements Service, HealthCheck {
   }
 
   check(): CheckOutcome {
-    return this.#service.check()
+    const outcome = this.#service.check()
+    if (this.#policy.lease === undefined) return outcome
+    // Nobody would be admitted.
+    const isEmpty = (this.#lease.numbers?.leftMs ?? 0) <= 0 && !this.#hasOthers
+    return { isOk: outcome.isOk && !isEmpty, detail: `${this.#lease.text}; ${outcome.detail}` }
+  }
+
+  get #hasOthers(): boolean {
+    const { verifyUrl, tailscaledSocket } = this.#policy
+    return verifyUrl !== undefined || tailscaledSocket !== undefined || this.#service.known.listSize > 0
   }
 
   #tellTenants(): void {
@@ -158,6 +182,7 @@ export class RelayAdmission implements Service, HealthCheck {
   async stop(): Promise<void> {
     this.#service.stop()
     this.#list.stop()
+    this.#lease.stop()
     await this.#memory?.stop()
   }
 }

@@ -39,6 +39,8 @@ export class ContentFile {
   readonly #file: WatchedFile
   /** Of the present content, while it is not in use. */
   #problems: readonly string[] = []
+  /** The present content, if its owner has refused it. */
+  #refused: string | undefined = undefined
 
   /** Its present content is in use already, or is about to be. */
   constructor(parts: ContentFileParts) {
@@ -66,6 +68,11 @@ export class ContentFile {
     return { path: this.path, result: isRefused ? 'refused' : look, problems: this.#problems }
   }
 
+  /** Content that was refused may be right by now. */
+  again(): void {
+    if (this.#refused !== undefined) this.#onText(this.#refused)
+  }
+
   stop(): void {
     this.#file.stop()
   }
@@ -73,6 +80,7 @@ export class ContentFile {
   #onText(text: string): void {
     const { option, path, reloads, use } = this.#parts
     const problems = use(path, text)
+    this.#refused = problems.length > 0 ? text : undefined
     if (problems.length > 0) return this.#refuse(problems)
     reloads.accepted(option, path)
     this.#problems = []

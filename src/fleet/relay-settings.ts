@@ -21,7 +21,13 @@ const CREDENTIALS = '/run/credentials/derpfleet.service'
 export const SETTINGS_OF_THE_FILE = ['hostname', 'node', 'region', 'stun', 'stun-port'] as const
 
 /** A relay on a public address does not start without one of them. */
-const ADMISSION_SETTINGS = ['open-relay', 'verify-client-url', 'verify-clients', 'allow-keys-file'] as const
+const ADMISSION_SETTINGS = [
+  'open-relay',
+  'verify-client-url',
+  'verify-clients',
+  'allow-keys-file',
+  'lease-file',
+] as const
 
 export function hasAdmission(settings: RelaySettings): boolean {
   return ADMISSION_SETTINGS.some((name) => settings[name] !== undefined && settings[name] !== false)
@@ -78,7 +84,7 @@ export function settingsText({ name }: FleetRelay, settings: RelaySettings): str
 }
 
 const ADMISSION_HINT =
-  '# Who may use the relay? Add verify-client-url, verify-clients, allow-keys-file or open-relay; it does not start without one of them.\n'
+  '# Who may use the relay? Add verify-client-url, verify-clients, allow-keys-file, lease-file or open-relay; it does not start without one of them.\n'
 
 /** The text of /etc/systemd/system/derpfleet.service.d/fleet.conf; undefined: the unit is right as it is. */
 export function unitDropIn({ name, siblings }: FleetRelay): string | undefined {

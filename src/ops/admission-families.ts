@@ -19,13 +19,15 @@ export interface AdmissionNumbers {
   readonly bans: number
   /** Of the time for which known keys are admitted in an outage, from 0 to 1; undefined if they are not. */
   readonly graceLeftRatio: number | undefined
+  /** Undefined if the relay goes by no lease. */
+  readonly lease: { readonly serial: number; readonly keys: number; readonly notAfterMs: number } | undefined
 }
 
 /** @param numbers undefined for an open relay */
 export function admissionFamilies(numbers: AdmissionNumbers | undefined): MetricFamily[] {
   if (numbers === undefined) return []
   const { waiting, asking, oldestWaitMs, overflows, backends, graceLeftRatio } = numbers
-  const { knownKeys, listedKeys, bans } = numbers
+  const { knownKeys, listedKeys, bans, lease } = numbers
   return [
     {
       name: 'derp_admission_pending',
@@ -60,12 +62,25 @@ export function admissionFamilies(numbers: AdmissionNumbers | undefined): Metric
     {
       name: 'derp_admission_keys',
       type: 'gauge',
-      help: "Keys that a backend has admitted and that are remembered (known), of the operator's list (listed), and kicked.",
+      help: "Keys that a backend has admitted and that are remembered (known), of the operator's list (listed), of the lease (leased), and kicked.",
       samples: [
         sample(knownKeys, { state: 'known' }),
         sample(listedKeys, { state: 'listed' }),
+        sample(lease?.keys ?? 0, { state: 'leased' }),
         sample(bans, { state: 'kicked' }),
       ],
+    },
+    {
+      name: 'derp_admission_lease_not_after_timestamp_seconds',
+      type: 'gauge',
+      help: 'Unix time at which the lease that the relay goes by ends.',
+      samples: lease === undefined ? [] : [sample(lease.notAfterMs / 1_000)],
+    },
+    {
+      name: 'derp_admission_lease_serial',
+      type: 'gauge',
+      help: 'Serial of the lease that the relay goes by.',
+      samples: lease === undefined ? [] : [sample(lease.serial)],
     },
   ]
 }

@@ -92,6 +92,13 @@ export const LogEvent = {
   regionsRejected: 'regions_rejected', // the file's new content is invalid; the previous content stays in use
   keyListChanged: 'key_list_changed',
   keyListRejected: 'key_list_rejected', // the file's new content is invalid; the previous content stays in use
+  leaseChanged: 'lease_changed',
+  leaseRejected: 'lease_rejected', // the file's new content is no lease to go by; the lease in use holds until its end
+  leaseEnding: 'lease_ending', // in the last tenth of its time nothing has replaced the lease
+  leaseEnded: 'lease_ended', // it admits nobody any more
+  leaseNotKept: 'lease_not_kept', // the state folder can't be written to: a restart forgets the lease and its serial
+  clockJumped: 'clock_jumped', // the host's clock; leases go by the time before, unless it stays so
+  clockFollowed: 'clock_followed', // leases go by the host's clock again
   admissionNotKept: 'admission_not_kept', // the state folder can't be written to: a restart forgets who was admitted
   mapChanged: 'map_changed', // clients of the DERP map reconnect to the regions that changed
   mapStale: 'map_stale', // this relay does not see the majority of the fleet, and drops no region from the DERP map

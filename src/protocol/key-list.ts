@@ -42,6 +42,10 @@ export class KeyList {
     for (const [name, { tenant }] of this.#rules) if (tenant !== undefined) yield [keyNamed(name), tenant]
   }
 
+  *rules(): Generator<readonly [key: Uint8Array, rule: KeyRule]> {
+    for (const [name, rule] of this.#rules) yield [keyNamed(name), rule]
+  }
+
   /** A refusal stays, whatever else is said of the key. Returns what is wrong with the rule. */
   add(key: Uint8Array, rule: KeyRule): string | undefined {
     const name = keyName(key)

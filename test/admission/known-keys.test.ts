@@ -183,3 +183,57 @@ it('a flood of strangers pushes no member out of the memory', async () => {
   asked.leapMs += 40_000
   expect(await asked.result(MEMBER)).toBe('memory')
 })
+
+it('the lease comes after the list and before the memory: when it has ended, only a back end admits', async () => {
+  const backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  let leftMs = 20_000
+  const rules = {
+    find: (key: Uint8Array) => (key === MEMBER ? { isAllowed: true, tenant: undefined, leftMs } : undefined),
+    tenants: () => [],
+  }
+  asked.service.known.setLeases(rules)
+  // Without a question, and until it ends.
+  expect(await asked.ask(MEMBER)).toMatchObject({ result: 'allowed', recheckInMs: 20_010 })
+  expect(backEnd.requestCount).toBe(0)
+  leftMs = 0
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  expect(await asked.result(STRANGER)).toBe('allowed')
+  expect(await asked.result(STRANGER)).toBe('memory')
+  expect(backEnd.requestCount).toBe(3)
+  // A back end that is away keeps nobody in whose lease has ended.
+  await backEnd[Symbol.asyncDispose]()
+  asked.leapMs += 35_000
+  expect(await asked.result(STRANGER)).toBe('memory')
+  expect(await asked.ask(MEMBER, true)).toMatchObject({
+    result: 'denied',
+    reason: expect.stringMatching(/has ended/) as string,
+  })
+})
+
+it('a lease alone refuses all others, and whom it denies', async () => {
+  const asked = new Asked({})
+  asked.service.known.setLeases({
+    find: (key) => (key === MEMBER ? { isAllowed: false, tenant: undefined, leftMs: -1 } : undefined),
+    tenants: () => [],
+  })
+  expect(await asked.ask(MEMBER)).toEqual({ result: 'denied', reason: 'the lease denies it' })
+  expect(await asked.ask(STRANGER)).toEqual({ result: 'denied', reason: 'the lease does not have it' })
+})
+
+it('of a key that both have, the list says the tenant, and not the lease', () => {
+  const asked = new Asked({})
+  const other = newKeyPair().publicKey
+  const [member, stranger] = [publicKeyText(MEMBER), publicKeyText(STRANGER)]
+  const read = readKeyList('keys', `allow ${member} tenant blue\nallow ${stranger}\n`)
+  const { known } = asked.service
+  known.setList('list' in read ? read.list : undefined)
+  const rule = { isAllowed: true, tenant: 'red', leftMs: 1_000 }
+  known.setLeases({ find: () => rule, tenants: () => [MEMBER, STRANGER, other].map((key) => [key, 'red']) })
+  expect([MEMBER, STRANGER, other].map((key) => known.tenantOf(key))).toEqual(['blue', undefined, 'red'])
+  expect([...known.tenants()].map(([key, tenant]) => [publicKeyText(key), tenant])).toEqual([
+    [member, 'blue'],
+    [publicKeyText(other), 'red'],
+  ])
+})

@@ -3,6 +3,9 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newKeyPair } from '#client/derp-client.ts'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { issueCertificate, makeAuthority, makeCertificate, type Certificate } from '../support/certificate.ts'
 import { foreignPrograms } from '../support/foreign.ts'
@@ -117,6 +120,27 @@ for (const { name, command = '', args } of relays) {
       const wrong = folder.write('wrong', 'ab'.repeat(32))
       const unknown = await probed([...target(strict), '-pin', pin(), '-mesh-psk-file', wrong])
       expect(unknown.textOf('login 4')).toContain("this is not the relay's mesh key")
+    })
+
+    test.each([1, 2])('with %s keys that the relay allows, passes every check', async (count) => {
+      const keys = Array.from({ length: count }, () => newKeyPair())
+      const allowed = keys.map(({ publicKey }) => publicKeyText(publicKey))
+      await using admissionService = await Listener.http(async (request, response) => {
+        let asked = ''
+        for await (const chunk of request as AsyncIterable<Buffer>) asked += chunk.toString()
+        response.end(JSON.stringify({ Allow: allowed.some((key) => asked.includes(key)) }))
+      })
+      const url = `http://127.0.0.1:${admissionService.port}/verify`
+      const options = { command, args: [...args, '-verify-client-url', url], folder: folder.path }
+      await using strict = await startRelay(options)
+      const paths = keys.map((key, at) => folder.write(`prober${at}.key`, formatKeyFile(key)))
+      const found = await probed([...target(strict), '-pin', pin(), '-key-file', paths.join(',')])
+      expect([found.code, found.named('fail'), found.named('skip')]).toEqual([0, [], []])
+      expect(found.named('ok')).toEqual(ALL_CHECKS)
+      expect(found.textOf('packet')).toMatch(count === 1 ? /to itself/ : /and back/)
+      const stranger = folder.write('stranger.key', formatKeyFile(newKeyPair()))
+      const refused = await probed([...target(strict), '-pin', pin(), '-key-file', stranger])
+      expect(refused.textOf('login 4')).toMatch(/does not allow nodekey:[0-9a-f]{64}: add it to its list/)
     })
 
     test('does not send the mesh key to a relay whose certificate it does not trust', async () => {

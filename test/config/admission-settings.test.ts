@@ -10,7 +10,7 @@ test('a public relay does not start without an admission policy', () => {
   expect(problems).toEqual([
     '-a: 0.0.0.0:3340 is not loopback, and no admission policy is set; ' +
       'expected -verify-client-url URL (for Headscale: https://HEADSCALE/verify), ' +
-      '-verify-clients (clients known to the local tailscaled), -allow-keys-file FILE, or -open-relay (every client)',
+      '-verify-clients (clients known to the local tailscaled), -allow-keys-file FILE, -lease-file FILE, or -open-relay (every client)',
   ])
   expect(fixture.problems(['-c', fixture.keyPath], { DERP_ADDR: ':3340' })).toEqual([
     expect.stringMatching(/^DERP_ADDR: (\[::\])?:3340 is not loopback/),
@@ -88,7 +88,7 @@ test('takes kicks from nobody, from relays with these keys, or from all siblings
 
 test('keeps tenants apart only with a list that says who is of which', () => {
   using fixture = new ConfigFixture()
-  const expected = '-allow-keys-file FILE with lines of "allow KEY tenant NAME"'
+  const expected = '-allow-keys-file FILE with lines of "allow KEY tenant NAME", or -lease-file FILE'
   expect(fixture.problems(['-c', fixture.keyPath, ...PUBLIC, ...URL_FLAG, '-isolate-tenants'])).toEqual([
     `-isolate-tenants: nothing says which tenant a client is of; expected ${expected}`,
   ])

@@ -67,6 +67,7 @@ test("accepts derper's command line", () => {
       tailscaledSocket: undefined,
       allowKeysPath: undefined,
       isolatesTenants: false,
+      lease: undefined,
       graceMs: 86_400_000,
       trustsSiblings: false,
       recheckMs: 300_000,

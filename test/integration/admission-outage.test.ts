@@ -8,13 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
 import type { Settings } from '#config/settings.ts'
-import { keyPairFrom, parsePrivateKey, publicKeyText, type KeyPair } from '#protocol/node-key.ts'
+import { publicKeyText, type KeyPair } from '#protocol/node-key.ts'
 import { foreignPrograms } from '../support/foreign.ts'
 import { startHeadscale, type Control } from '../support/headscale.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { checkedBy, LiveRelay, NO_MESH, siblingAt } from '../support/live-relay.ts'
 import { runOk } from '../support/process.ts'
 import { Client } from '../support/tailnet.ts'
+import { privateKeyIn } from '../support/tailscaled-state.ts'
 
 const found = await foreignPrograms('headscale', 'tailscale', 'tailscaled')
 const programs = 'paths' in found ? found.paths : undefined
@@ -174,16 +175,4 @@ async function changeOf(look: () => Promise<boolean>): Promise<readonly [lastMs:
     else if (++refusals === 1) firstMs = performance.now()
   }
   return [lastMs, firstMs]
-}
-
-/** The node key in the state file of a tailscaled. */
-function privateKeyIn(state: string): KeyPair {
-  const profiles = JSON.parse(state) as Readonly<Record<string, string>>
-  const named = Buffer.from(profiles['_current-profile'] ?? '', 'base64').toString()
-  const profile = JSON.parse(Buffer.from(profiles[named] ?? '', 'base64').toString()) as {
-    readonly Config: { readonly PrivateNodeKey: string }
-  }
-  const key = parsePrivateKey(profile.Config.PrivateNodeKey)
-  if (key === undefined) throw new Error(`no node key in ${state.slice(0, 200)}`)
-  return keyPairFrom(key)
 }

@@ -53,6 +53,8 @@ const CONSTANT = new Set([
 const RARE = [
   'derp_accept_limit_burst',
   'derp_accept_limit_per_second',
+  'derp_admission_lease_not_after_timestamp_seconds',
+  'derp_admission_lease_serial',
   'derp_admission_oldest_wait_seconds',
   'derp_admission_overflows_total',
   'derp_certificate_failures_total',
@@ -163,6 +165,7 @@ function troubledSources(): MetricSources {
       overflows: 3,
       knownKeys: 3,
       listedKeys: 2,
+      lease: { serial: 8, keys: 4, notAfterMs: 1_900_000_000_000 },
       bans: 1,
       graceLeftRatio: 0.5,
       backends: [],

@@ -115,6 +115,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       overflows: 2,
       knownKeys: 3,
       listedKeys: 2,
+      lease: { serial: 7, keys: 3, notAfterMs: 1_800_000_000_000 },
       bans: 1,
       graceLeftRatio: 1,
       backends: [{ name: 'url', isUp: false }],

@@ -50,6 +50,7 @@ const OPEN: AdmissionSettings = {
   tailscaledSocket: undefined,
   allowKeysPath: undefined,
   isolatesTenants: false,
+  lease: undefined,
   graceMs: 86_400_000,
   trustsSiblings: false,
   recheckMs: 300_000,

@@ -1,9 +1,11 @@
-// Answers of admission backends, and backends' addresses: a mistake here admits every client, or none.
+// Answers of admission backends, backends' addresses, and leases: a mistake here admits every client, or none.
 
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { readAllow } from '#admission/allow-response.ts'
 import { UrlVerifier } from '#admission/url-verifier.ts'
+import { leaseKeyText, leaseText, readLease, type Lease } from '#protocol/lease.ts'
 import {
   hostHeader,
   parseWebAddress,
@@ -154,4 +156,44 @@ const verifyAnswer: FuzzTarget = {
   },
 }
 
-export const ADMISSION_TARGETS: readonly FuzzTarget[] = [allowAnswer, webAddress, verifyAnswer]
+const SIGNER = generateKeyPairSync('ed25519').privateKey
+const SIGNER_TEXT = leaseKeyText(SIGNER)
+
+const lease: FuzzTarget = {
+  name: 'lease',
+  corpus: texts(
+    `derpfleet lease 1\nserial 7\nnot-before 2026-11-27T14:00:00Z\nnot-after 2026-12-04T14:00:00Z\nallow nodekey:${'aa'.repeat(32)} tenant blue until 2026-12-01T00:00:00Z name a\ndeny nodekey:${'bb'.repeat(32)}\n`,
+    'derpfleet lease 1\nserial 0\nnot-after 2026-12-04T14:00:00Z\nlater x\nnot-before 2026-11-27T14:00:00Z\n',
+  ),
+  tokens: [
+    'allow nodekey:',
+    'deny ',
+    ' until ',
+    'not-after ',
+    'serial ',
+    ' tenant ',
+    '2026-12-04T14:00:00Z',
+    '\n',
+    'signature ',
+  ],
+  attempt(input) {
+    const text = input.toString('utf8')
+    invariant('problem' in readLease(text, [SIGNER_TEXT]), 'a lease that nobody has signed')
+    const signature = sign(null, Buffer.from(text), SIGNER).toString('base64')
+    const read = readLease(`${text}signature ${signature}\n`, [SIGNER_TEXT])
+    if ('problem' in read) return read.problem.replaceAll(/"[^]*"|\d+/g, '_').slice(0, 60)
+    const { entries, ...fields } = read.lease
+    // Entries are in another order, and what is not known is left out.
+    const content = { ...fields, entries: [...entries.values()] }
+    const again = readLease(leaseText(content, SIGNER), [SIGNER_TEXT])
+    invariant('lease' in again, 'a lease that cannot be written')
+    const sorted = ({ entries: all, serial, notBeforeMs, notAfterMs }: Lease): unknown => [
+      [serial, notBeforeMs, notAfterMs],
+      [...all].toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    ]
+    same(sorted(again.lease), sorted(read.lease), 'the lease')
+    return `${entries.size} ${fields.serial > 0}`
+  },
+}
+
+export const ADMISSION_TARGETS: readonly FuzzTarget[] = [allowAnswer, webAddress, verifyAnswer, lease]

@@ -10,10 +10,10 @@ variable "node" {
 
   validation {
     condition = anytrue([
-      for option in ["open-relay", "verify-client-url", "verify-clients", "allow-keys-file"] :
+      for option in ["open-relay", "verify-client-url", "verify-clients", "allow-keys-file", "lease-file"] :
       !contains(["false", "null"], try(jsonencode(var.node.settings[option]), "null"))
     ])
-    error_message = "node.settings: say not who may use the relay, so it would not start; expected verify-client-url, verify-clients, allow-keys-file or open-relay in the settings of the fleet module."
+    error_message = "node.settings: say not who may use the relay, so it would not start; expected verify-client-url, verify-clients, allow-keys-file, lease-file or open-relay in the settings of the fleet module."
   }
 }
 

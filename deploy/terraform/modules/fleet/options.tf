@@ -36,6 +36,8 @@ locals {
     "keepalive",
     "key-file",
     "kicks-from",
+    "lease-file",
+    "lease-key",
     "listen",
     "log-format",
     "log-level",

@@ -71,10 +71,10 @@ locals {
 
   # A relay on a public address does not start without one of them.
   has_admission = anytrue([
-    for option in ["open-relay", "verify-client-url", "verify-clients", "allow-keys-file"] :
+    for option in ["open-relay", "verify-client-url", "verify-clients", "allow-keys-file", "lease-file"] :
     can(var.settings[option]) && try(jsonencode(var.settings[option]), "null") != "false" && try(jsonencode(var.settings[option]), "null") != "null"
   ])
-  admission_hint = "# Who may use the relay? Add verify-client-url, verify-clients, allow-keys-file or open-relay; it does not start without one of them.\n"
+  admission_hint = "# Who may use the relay? Add verify-client-url, verify-clients, allow-keys-file, lease-file or open-relay; it does not start without one of them.\n"
 
   raw_settings = {
     for name, settings in local.settings : "settings of ${name}" => join("", concat(

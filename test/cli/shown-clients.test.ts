@@ -13,7 +13,21 @@ import { FREE_PORTS, startDerpfleet } from './program.ts'
 const READY = /"relay_started".*"derp":"\S+?:(\d+)".*"admin":"(\S+?)"/
 /** No other part of the relay has this address. */
 const FROM = '127.0.71.7'
-const PAGES = ['/', '/status', '/status.json', '/quality', '/metrics', '/debug/varz', '/readyz', '/mesh']
+const PAGES = [
+  '/',
+  '/status',
+  '/status.json',
+  '/quality',
+  '/metrics',
+  '/debug/varz',
+  '/readyz',
+  '/mesh',
+  '/clients',
+  '/clients.json',
+  '/debug/clients/?all',
+  '/debug/clients/?all&format=json',
+  '/debug/check',
+]
 
 interface Seen {
   /** The fields of the client's login and of its end. */

@@ -136,7 +136,7 @@ export class Client implements AsyncDisposable {
   async privateNodeKey(): Promise<string> {
     const state = record(JSON.parse(await readFile(join(this.#folder, 'tailscaled.state'), 'utf8')))
     const texts = Object.values(state).map((value) => Buffer.from(String(value), 'base64').toString())
-    const [, key] = /"PrivateNodeKey":"(privkey:[\da-f]{64})"/.exec(texts.join('\n')) ?? []
+    const [, key] = /"PrivateNodeKey":\s*"(privkey:[\da-f]{64})"/.exec(texts.join('\n')) ?? []
     if (key === undefined) throw new Error(`${this.name} keeps no node key`)
     return key
   }

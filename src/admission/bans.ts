@@ -2,7 +2,7 @@
 //
 // Contract: bounded; the ban that ends first goes first.
 
-import { keyName } from '#protocol/node-key.ts'
+import { keyName, keyNamed } from '#protocol/node-key.ts'
 
 /** An operator kicks by hand, or a script does it for a few. */
 const BANS_MAX = 10_000
@@ -25,6 +25,14 @@ export class Bans {
     if (this.#until.size <= BANS_MAX) return
     const [first] = [...this.#until].toSorted(([, a], [, b]) => a - b)
     if (first !== undefined) this.#until.delete(first[0])
+  }
+
+  /** Who is refused now, and for how long. */
+  left(): readonly (readonly [key: Uint8Array, forMs: number])[] {
+    const nowMs = this.#now()
+    return [...this.#until]
+      .filter(([, untilMs]) => untilMs > nowMs)
+      .map(([name, untilMs]) => [keyNamed(name), untilMs - nowMs] as const)
   }
 
   lift(key: Uint8Array): void {

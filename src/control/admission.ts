@@ -14,6 +14,7 @@ import type { Reloads } from '#ops/reloads.ts'
 import type { KicksFrom } from '#protocol/kicks-from.ts'
 import type { AdmissionAnswer, TenantRoster } from '#relay/ports.ts'
 import { AdmissionMemory } from './admission-memory.ts'
+import { BanMemory } from './ban-memory.ts'
 import { KeyListFile } from './key-list-file.ts'
 import { LeaseFile, type LeaseNumbers } from './lease-file.ts'
 import type { FileReload } from './content-file.ts'
@@ -37,6 +38,7 @@ export class RelayAdmission implements Service, HealthCheck {
   readonly #list: KeyListFile
   readonly #lease: LeaseFile
   readonly #memory: AdmissionMemory | undefined
+  readonly #banMemory: BanMemory | undefined
   readonly #onChange: () => void
   readonly #onTenants: RelayAdmissionParts['onTenants']
   #policy: AdmissionSettings
@@ -66,6 +68,8 @@ export class RelayAdmission implements Service, HealthCheck {
           })
     const failingMs = this.#memory?.read()
     if (failingMs !== undefined) known.continueFailing(failingMs)
+    this.#banMemory = stateFolder === undefined ? undefined : new BanMemory(stateFolder, known.bans, log)
+    this.#banMemory?.read()
     this.#list = new KeyListFile({
       log,
       reloads,
@@ -131,6 +135,7 @@ export class RelayAdmission implements Service, HealthCheck {
     const { bans } = this.#service.known
     if (forMs > 0) bans.add(key, forMs)
     else bans.lift(key)
+    this.#banMemory?.keep(key)
   }
 
   async reload(): Promise<readonly FileReload[]> {
@@ -184,6 +189,7 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#list.stop()
     this.#lease.stop()
     await this.#memory?.stop()
+    await this.#banMemory?.stop()
   }
 }
 

@@ -4,6 +4,7 @@ import type { Figure } from './figure.ts'
 import { admissionStorm } from './figures/admission-storm.ts'
 import { bystander } from './figures/bystander.ts'
 import { cleanRate } from './figures/clean-rate.ts'
+import { clients } from './figures/clients.ts'
 import { drain } from './figures/drain.ts'
 import { cpuPerFrame } from './figures/cpu-per-frame.ts'
 import { keyDirectory } from './figures/key-directory.ts'
@@ -39,6 +40,7 @@ export const FIGURES: readonly Figure[] = [
   stun,
   http,
   pages,
+  clients,
   plain,
   forwarding,
   presence,

@@ -10,12 +10,12 @@ import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
 import type { HttpLoadResult } from '../http/autocannon-process.ts'
 import { runAutocannon } from '../http/measure-pages.ts'
-import { delayMs, mergeDelays } from '../load/delays.ts'
 import { lossOf } from '../load/load.ts'
 import type { LoadOutcome } from '../load/outcome.ts'
 import { ownRow, withOwnTarget } from '../row.ts'
 import { DERPFLEET, type Server } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'
+import { p99ByWindow, pooledP99 } from './pooled-delays.ts'
 
 const PATHS = ['/derpmap.json', '/regions', '/status', '/metrics']
 const CONNECTIONS = 64
@@ -95,13 +95,8 @@ function errorsOf({ pages }: Window): number {
   return pages.errors + pages.timeouts + pages.non2xx
 }
 
-/** Over all windows together: a single one has a few hundred packets beyond p99, and one hiccup of the machine. */
-function pooledP99(windows: readonly Window[]): number {
-  return delayMs(mergeDelays(windows.map(({ load }) => load.delays)), 0.99)
-}
-
-function p99ByWindow(windows: readonly Window[]): number[] {
-  return windows.map(({ load }) => delayMs(load.delays, 0.99))
+function loadsOf(windows: readonly Window[]): readonly LoadOutcome[] {
+  return windows.map(({ load }) => load)
 }
 
 function rowsOf(label: string, beside: readonly Window[], without: readonly Window[]): Row[] {
@@ -118,10 +113,10 @@ function rowsOf(label: string, beside: readonly Window[], without: readonly Wind
       { label: '– p99 of answers', unit: 'ms', digits: 1 },
       numbers((pages) => pages.latencyMs?.p99 ?? NaN),
     ),
-    ownRow({ label: '– p99 of packets beside them', unit: 'ms', digits: 2 }, [pooledP99(beside)]),
-    ownRow({ label: '– p99 of packets without them', unit: 'ms', digits: 2 }, [pooledP99(without)]),
-    ownRow({ label: '– p99 beside them by window', unit: 'ms', digits: 2 }, p99ByWindow(beside)),
-    ownRow({ label: '– p99 without them by window', unit: 'ms', digits: 2 }, p99ByWindow(without)),
+    ownRow({ label: '– p99 of packets beside them', unit: 'ms', digits: 2 }, [pooledP99(loadsOf(beside))]),
+    ownRow({ label: '– p99 of packets without them', unit: 'ms', digits: 2 }, [pooledP99(loadsOf(without))]),
+    ownRow({ label: '– p99 beside them by window', unit: 'ms', digits: 2 }, p99ByWindow(loadsOf(beside))),
+    ownRow({ label: '– p99 without them by window', unit: 'ms', digits: 2 }, p99ByWindow(loadsOf(without))),
     ownRow(
       { label: '– packets lost meanwhile', unit: '%', digits: 3 },
       beside.map(({ load }) => 100 * lossOf(load)),
@@ -148,7 +143,7 @@ export const pages: Figure = {
         without.push(await windowOf(bench, server, rate, undefined))
         beside.push(await windowOf(bench, server, rate, fixed))
       }
-      const ratio = pooledP99(beside) / pooledP99(without)
+      const ratio = pooledP99(loadsOf(beside)) / pooledP99(loadsOf(without))
       const rows = [
         ...rowsOf(`${REQUESTS_PER_SECOND} requests/s`, beside, without),
         withOwnTarget(

@@ -4,6 +4,7 @@
 // Contract: however many ask, all clients are told of no more than every 300 ms.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { clientList, type ClientList, type ClientQuery } from '#ops/client-list.ts'
 import type { ClientsSource } from '#ops/client-pages.ts'
 import type { DerperSource } from '#ops/derper-pages.ts'
 import type { HealthCheck } from '#ops/health.ts'
@@ -24,6 +25,9 @@ const FIRST_RATES_MS = 150
 /** What was told longer ago says nothing of how fast clients are now. */
 const RATES_MS_MAX = 10_000
 
+/** Different questions about one sample; a list of ten thousand rows has some megabytes. */
+const LISTS_MAX = 8
+
 export interface ClientsParts {
   readonly threads: Pick<RelayThreads, 'send' | 'present' | 'count' | 'counters'>
   readonly isTls: boolean
@@ -33,18 +37,20 @@ export interface ClientsParts {
 }
 
 export class ClientsService implements ClientsSource, DerperSource {
-  readonly isTls: boolean
   readonly traffic = new TrafficStream(async () => (await this.sample()).now)
   readonly #parts: ClientsParts
   readonly #collector: ClientCollector
   #last: { readonly takenMs: number; readonly sample: ClientSample } | undefined = undefined
   #taking: Promise<ClientSample> | undefined = undefined
+  #lists: { readonly of: ClientSample | undefined; readonly byQuery: Map<string, ClientList> } = {
+    of: undefined,
+    byQuery: new Map(),
+  }
   #checking: Promise<readonly string[]> | undefined = undefined
   #forget: NodeJS.Timeout | undefined = undefined
 
   constructor(parts: ClientsParts) {
     this.#parts = parts
-    this.isTls = parts.isTls
     this.#collector = new ClientCollector(parts.threads, {
       shown: parts.shown,
       tenantOf: (key) => parts.admission.tenantOf(key),
@@ -54,6 +60,19 @@ export class ClientsService implements ClientsSource, DerperSource {
   get isShownWhole(): boolean {
     const { areKeysWhole, areAddressesWhole } = this.#parts.shown
     return areKeysWhole && areAddressesWhole
+  }
+
+  /** The same for all who ask the same of one sample: of ten thousand clients it takes some tens of milliseconds. */
+  async list(query: ClientQuery): Promise<ClientList> {
+    const sample = await this.sample()
+    if (this.#lists.of !== sample) this.#lists = { of: sample, byQuery: new Map() }
+    const { byQuery } = this.#lists
+    const name = JSON.stringify(query)
+    const known = byQuery.get(name)
+    if (known !== undefined) return known
+    const list = clientList(sample, query, this.#parts.isTls)
+    if (byQuery.size < LISTS_MAX) byQuery.set(name, list)
+    return list
   }
 
   async sample(): Promise<ClientSample> {
@@ -88,8 +107,13 @@ export class ClientsService implements ClientsSource, DerperSource {
     const sample = { now, before }
     this.#last = { takenMs: performance.now(), sample }
     clearTimeout(this.#forget)
-    this.#forget = setTimeout(() => (this.#last = undefined), RATES_MS_MAX).unref()
+    this.#forget = setTimeout(() => this.#forgetAll(), RATES_MS_MAX).unref()
     return sample
+  }
+
+  #forgetAll(): void {
+    this.#last = undefined
+    this.#lists = { of: undefined, byQuery: new Map() }
   }
 
   async #first(): Promise<ClientSnapshot> {

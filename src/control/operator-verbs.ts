@@ -3,7 +3,7 @@
 // Adapts parts of the relay to verbs; no logic of either. Runs on the control thread.
 
 import type { CertificateStatus } from '#ops/certificate-families.ts'
-import { clientList, readClientQuery } from '#ops/client-list.ts'
+import { readClientQuery } from '#ops/client-list.ts'
 import type { ClientsSource } from '#ops/client-pages.ts'
 import type { DrainWatch } from '#ops/drain-watch.ts'
 import { fleetBody, type FleetContent } from '#ops/fleet-page.ts'
@@ -81,7 +81,7 @@ export function clientsVerb(source: ClientsSource): Verb {
         hasFullKeys: fullKeys === true,
       })
       if (typeof asked === 'string') return { isDone: false, body: { error: asked } }
-      return { isDone: true, body: { ...clientList(await source.sample(), asked, source.isTls) } }
+      return { isDone: true, body: { ...(await source.list(asked)) } }
     },
   }
 }

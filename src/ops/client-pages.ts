@@ -2,14 +2,12 @@
 // the sample is taken by its owner.
 
 import type { AdminRequest, Page, PageAnswer } from './admin-page.ts'
-import { clientList, CLIENT_SORTS, readClientQuery, type ClientList } from './client-list.ts'
+import { CLIENT_SORTS, readClientQuery, type ClientList, type ClientQuery } from './client-list.ts'
 import { clientsText } from './client-text.ts'
-import type { ClientSample } from './client-snapshot.ts'
 
 export interface ClientsSource {
-  readonly isTls: boolean
   /** The clients now. Takes up to a second when nobody has asked lately; many who ask at once get the same. */
-  sample(): Promise<ClientSample>
+  list(query: ClientQuery): Promise<ClientList>
 }
 
 export function clientPages(source: ClientsSource): readonly Page[] {
@@ -43,6 +41,5 @@ async function answer(
   })
   if (typeof asked === 'string')
     return { status: 400, contentType: 'text/plain; charset=utf-8', text: `${asked}\n` }
-  const sample = await source.sample()
-  return { status: 200, contentType, text: textOf(clientList(sample, asked, source.isTls)) }
+  return { status: 200, contentType, text: textOf(await source.list(asked)) }
 }

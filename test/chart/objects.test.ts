@@ -182,6 +182,21 @@ describe.skipIf('missing' in programs)('the relays of a release', () => {
     }
   })
 
+  it('read the lease as a folder, alone or beside the list', async () => {
+    const lease = 'admission.leaseConfigMap={"name":"leases","key":"a.lease"}'
+    const alone = [lease, 'admission.leaseKeys=["KEY"]', 'admission.verifyClientUrl=""']
+    for (const set of [alone, [...alone, 'admission.keysConfigMap.name="members"']]) {
+      const objects = await objectsOf('metallb', ...set)
+      const pod = workload(objects).spec.template.spec
+      expect(pod.volumes).toContainEqual({ name: 'lease', configMap: { name: 'leases' } })
+      const mount = { name: 'lease', mountPath: '/etc/derpfleet/lease', readOnly: true }
+      expect(pod.containers[0].volumeMounts).toContainEqual(mount)
+      const { data = {} } = objectOf(objects, 'ConfigMap', 'fra-derpfleet-settings')
+      const settings = Object.values(data).join('')
+      expect(settings).toMatch(/lease-file: \/etc\/derpfleet\/lease\/a\.lease\nlease-key:\n- KEY\n/)
+    }
+  })
+
   it('keep their volumes after the release only if that is wanted', async () => {
     const policy = async (example: string) =>
       workload(await objectsOf(example)).spec.persistentVolumeClaimRetentionPolicy as object

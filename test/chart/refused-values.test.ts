@@ -95,6 +95,8 @@ const BY_TEMPLATES: readonly (readonly [string, string, RegExp])[] = [
   ['metallb', `mesh.key="${'1f'.repeat(32)}"`, /mesh\.key: conflicts with mesh\.existingSecret/],
   ['metallb', 'admission={"verifyClientUrl":""}', /admission: none of verifyClientUrl.*expected one/],
   ['metallb', 'admission.open=true', /admission\.open: conflicts with verifyClientUrl/],
+  ['metallb', 'admission.leaseConfigMap.name="lease"', /admission\.leaseKeys: says whose signature counts/],
+  ['metallb', 'admission.leaseKeys=["MCow"]', /admission\.leaseKeys: .*expected both or neither/],
   ['cluster-ip', 'admission.keysConfigMap.name="keys"', /admission\.open: conflicts with .*keysConfigMap/],
   [
     'metallb',

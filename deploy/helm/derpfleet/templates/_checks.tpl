@@ -140,15 +140,18 @@
 {{- define "derpfleet.checkAdmission" -}}
 {{- with .Values.admission -}}
 {{- $urls := compact (list .verifyClientUrl .verifyClientUrlSecret.name) -}}
-{{- $checks := compact (append $urls .keysConfigMap.name) -}}
+{{- $checks := compact (concat $urls (list .keysConfigMap.name .leaseConfigMap.name)) -}}
 {{- if not (or $checks .open) -}}
-{{- fail "admission: none of verifyClientUrl, verifyClientUrlSecret.name, keysConfigMap.name and open are set; expected one, which says who may use the relays" -}}
+{{- fail "admission: none of verifyClientUrl, verifyClientUrlSecret.name, keysConfigMap.name, leaseConfigMap.name and open are set; expected one, which says who may use the relays" -}}
 {{- end -}}
 {{- if eq (len $urls) 2 -}}
 {{- fail "admission.verifyClientUrl: conflicts with verifyClientUrlSecret.name; expected one of the two" -}}
 {{- end -}}
 {{- if and .open $checks -}}
-{{- fail "admission.open: conflicts with verifyClientUrl, verifyClientUrlSecret.name and keysConfigMap.name; expected either open relays or a check of clients" -}}
+{{- fail "admission.open: conflicts with verifyClientUrl, verifyClientUrlSecret.name, keysConfigMap.name and leaseConfigMap.name; expected either open relays or a check of clients" -}}
+{{- end -}}
+{{- if ne (empty .leaseConfigMap.name) (empty .leaseKeys) -}}
+{{- fail "admission.leaseKeys: says whose signature counts on the lease in leaseConfigMap.name; expected both or neither" -}}
 {{- end -}}
 {{- if and .failOpen (not $urls) -}}
 {{- fail "admission.failOpen: has no effect without verifyClientUrl or verifyClientUrlSecret.name; expected false" -}}

@@ -204,6 +204,9 @@ affinity:
 {{- if .Values.admission.keysConfigMap.name }}
 - {name: allowed, mountPath: /etc/derpfleet/allowed, readOnly: true}
 {{- end }}
+{{- if .Values.admission.leaseConfigMap.name }}
+- {name: lease, mountPath: /etc/derpfleet/lease, readOnly: true}
+{{- end }}
 {{- if .Values.map.keySecret.name }}
 - {name: map-key, mountPath: /etc/derpfleet/map-key, readOnly: true}
 {{- end }}
@@ -257,6 +260,11 @@ affinity:
 {{- end }}
 {{- with .Values.admission.keysConfigMap.name }}
 - name: allowed
+  configMap:
+    name: {{ quote . }}
+{{- end }}
+{{- with .Values.admission.leaseConfigMap.name }}
+- name: lease
   configMap:
     name: {{ quote . }}
 {{- end }}

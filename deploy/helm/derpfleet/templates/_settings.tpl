@@ -63,6 +63,10 @@ open-relay: true
 {{- if .keysConfigMap.name }}
 allow-keys-file: /etc/derpfleet/allowed/{{ .keysConfigMap.key }}
 {{- end }}
+{{- if .leaseConfigMap.name }}
+lease-file: /etc/derpfleet/lease/{{ .leaseConfigMap.key }}
+lease-key: {{ toJson .leaseKeys }}
+{{- end }}
 {{- if .verifyClientUrl }}
 verify-client-url: {{ toJson .verifyClientUrl }}
 {{- end }}

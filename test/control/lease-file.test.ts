@@ -95,6 +95,24 @@ it('a jump that is taken back makes no difference', () => {
   expect([isIn(), changes]).toEqual([true, 0])
 })
 
+it('keys are exchanged while the relay runs: the lease in use counts as long as its key does', () => {
+  folder.write('members.lease', made(5))
+  const file = open(folder.path)
+  const path = folder.at('members.lease')
+  const other = leaseKeyText(generateKeyPairSync('ed25519').privateKey)
+  const isInWith = (...keys: readonly string[]): boolean => {
+    file.setSource({ path, keys })
+    return isIn()
+  }
+  expect([isInWith(KEY, other), isInWith(other), isInWith(other, KEY)]).toEqual([true, false, true])
+  // Its serial was not forgotten meanwhile.
+  folder.write('members.lease', made(4))
+  expect(isInWith(KEY)).toBe(true)
+  expect(readFileSync(folder.at('lease.json'), 'utf8')).toContain('serial 5')
+  file.setSource(undefined)
+  expect(rules).toBeUndefined()
+})
+
 it('tells once that the lease ends soon, and that it has', () => {
   folder.write('members.lease', made(1))
   const file = open()

@@ -22,6 +22,11 @@ export interface ThreadClients {
   readonly isComplete: boolean
 }
 
+interface PartOfThread {
+  readonly thread: number
+  readonly part: ClientPart
+}
+
 export interface TableOptions {
   /** Unix time. */
   readonly atMs: number
@@ -35,22 +40,23 @@ export interface TableOptions {
 export class ClientTable implements ClientSnapshot {
   readonly atMs: number
   readonly isComplete: boolean
-  readonly #numbers: Float64Array
-  readonly #bytes: Uint8Array
-  readonly #threads: Uint16Array
-  readonly #appNames = new Map<number, string>()
-  readonly #rows = new Map<number, number>()
   readonly #options: TableOptions
+  /** Rows stay where they were told of: copies would take as long as everything else. */
+  readonly #parts: readonly PartOfThread[]
+  /** By row: which part it is in, and which row of that. */
+  readonly #partOf: Uint32Array
+  readonly #placeOf: Uint32Array
+  readonly #rows = new Map<number, number>()
 
   constructor(told: readonly ThreadClients[], options: TableOptions) {
     this.atMs = options.atMs
     this.#options = options
     this.isComplete = told.every(({ isComplete }) => isComplete)
-    const countMax = told.flatMap(({ parts }) => parts).reduce((sum, { count }) => sum + count, 0)
-    this.#numbers = new Float64Array(countMax * NUMBERS_PER_CLIENT)
-    this.#bytes = new Uint8Array(countMax * BYTES_PER_CLIENT)
-    this.#threads = new Uint16Array(countMax)
-    for (const { thread, parts } of told) for (const part of parts) this.#add(thread, part)
+    this.#parts = told.flatMap(({ thread, parts }) => parts.map((part) => ({ thread, part })))
+    const countMax = this.#parts.reduce((sum, { part }) => sum + part.count, 0)
+    this.#partOf = new Uint32Array(countMax)
+    this.#placeOf = new Uint32Array(countMax)
+    for (const at of this.#parts.keys()) this.#add(at)
   }
 
   get count(): number {
@@ -58,24 +64,16 @@ export class ClientTable implements ClientSnapshot {
   }
 
   /** A connection that was told of twice is there once. */
-  #add(thread: number, { count, numbers, bytes, appNames }: ClientPart): void {
-    for (let at = 0; at < count; at++) {
-      const own = numbers[at * NUMBERS_PER_CLIENT + ClientNumber.number] ?? 0
+  #add(partAt: number): void {
+    const { thread, part } = this.#parts[partAt] as PartOfThread
+    for (let place = 0; place < part.count; place++) {
+      const own = part.numbers[place * NUMBERS_PER_CLIENT + ClientNumber.number] ?? 0
       const id = own * this.#options.threadCount + thread
       if (this.#rows.has(id)) continue
       const row = this.#rows.size
       this.#rows.set(id, row)
-      this.#numbers.set(
-        numbers.subarray(at * NUMBERS_PER_CLIENT, (at + 1) * NUMBERS_PER_CLIENT),
-        row * NUMBERS_PER_CLIENT,
-      )
-      this.#bytes.set(
-        bytes.subarray(at * BYTES_PER_CLIENT, (at + 1) * BYTES_PER_CLIENT),
-        row * BYTES_PER_CLIENT,
-      )
-      this.#threads[row] = thread
-      const appName = appNames.get(at)
-      if (appName !== undefined) this.#appNames.set(row, appName)
+      this.#partOf[row] = partAt
+      this.#placeOf[row] = place
     }
   }
 
@@ -96,7 +94,7 @@ export class ClientTable implements ClientSnapshot {
   }
 
   threadOf(row: number): number {
-    return this.#threads[row] ?? 0
+    return this.#partAt(row).thread
   }
 
   keyOf(row: number): string {
@@ -125,7 +123,7 @@ export class ClientTable implements ClientSnapshot {
   }
 
   appNameOf(row: number): string {
-    return this.#appNames.get(row) ?? ''
+    return this.#partAt(row).part.appNames.get(this.#placeOf[row] ?? 0) ?? ''
   }
 
   tenantOf(row: number): string {
@@ -141,15 +139,21 @@ export class ClientTable implements ClientSnapshot {
     return order === 0 ? this.value(row, 'port') - this.value(other, 'port') : order
   }
 
+  #partAt(row: number): PartOfThread {
+    return this.#parts[this.#partOf[row] ?? 0] as PartOfThread
+  }
+
   #number(row: number, at: ClientNumber): number {
-    return this.#numbers[row * NUMBERS_PER_CLIENT + at] ?? 0
+    return this.#partAt(row).part.numbers[(this.#placeOf[row] ?? 0) * NUMBERS_PER_CLIENT + at] ?? 0
   }
 
   #key(row: number): Uint8Array {
-    return this.#bytes.subarray(row * BYTES_PER_CLIENT, row * BYTES_PER_CLIENT + KEY_BYTES)
+    const start = (this.#placeOf[row] ?? 0) * BYTES_PER_CLIENT
+    return this.#partAt(row).part.bytes.subarray(start, start + KEY_BYTES)
   }
 
   #ip(row: number): Uint8Array {
-    return this.#bytes.subarray(row * BYTES_PER_CLIENT + KEY_BYTES, (row + 1) * BYTES_PER_CLIENT)
+    const start = (this.#placeOf[row] ?? 0) * BYTES_PER_CLIENT
+    return this.#partAt(row).part.bytes.subarray(start + KEY_BYTES, start + BYTES_PER_CLIENT)
   }
 }

@@ -11,6 +11,7 @@ import type { HealthCheck } from '#ops/health.ts'
 import { TrafficStream } from '#ops/traffic-stream.ts'
 import type { ClientSample, ClientSnapshot } from '#ops/client-snapshot.ts'
 import type { ClientPart } from '#relay/client-part.ts'
+import { yieldToPackets } from '#worker/thread-priority.ts'
 import type { RelayAdmission } from './admission.ts'
 import { ClientCollector } from './client-collector.ts'
 import { consistencyProblems } from './consistency.ts'
@@ -70,14 +71,14 @@ export class ClientsService implements ClientsSource, DerperSource {
     const name = JSON.stringify(query)
     const known = byQuery.get(name)
     if (known !== undefined) return known
-    const list = clientList(sample, query, this.#parts.isTls)
+    const list = await yielding(() => clientList(sample, query, this.#parts.isTls))
     if (byQuery.size < LISTS_MAX) byQuery.set(name, list)
     return list
   }
 
   async sample(): Promise<ClientSample> {
     if (this.#last !== undefined && performance.now() - this.#last.takenMs < KEPT_MS) return this.#last.sample
-    this.#taking ??= this.#take().finally(() => (this.#taking = undefined))
+    this.#taking ??= yielding(async () => await this.#take()).finally(() => (this.#taking = undefined))
     return await this.#taking
   }
 
@@ -121,5 +122,15 @@ export class ClientsService implements ClientsSource, DerperSource {
     const first = await this.#collector.collect()
     await sleep(startedMs + FIRST_RATES_MS - performance.now())
     return first
+  }
+}
+
+/** Packets do not wait for work on all clients. */
+async function yielding<Done>(work: () => Promise<Done> | Done): Promise<Done> {
+  yieldToPackets(true)
+  try {
+    return await work()
+  } finally {
+    yieldToPackets(false)
   }
 }

@@ -111,7 +111,7 @@ export function clientList(sample: ClientSample, query: ClientQuery, isTls: bool
   const all = rowsOf(now)
   const fitting = query.key === undefined ? all : rowsOf(now, keyFilter(sample, query.key))
   const duplicates = all.filter((row) => now.has(row, 'duplicate') && !now.has(row, 'sibling'))
-  const shown = sortedRows(sample, fitting, query.sort).slice(0, query.limit)
+  const shown = firstRows(sample, fitting, query)
   return {
     atMs: Math.round(now.atMs),
     overMs: Math.round(now.atMs - before.atMs),
@@ -132,12 +132,22 @@ function keyFilter({ now }: ClientSample, text: string): (row: number) => boolea
   return (row) => now.keyOf(row).startsWith(prefix)
 }
 
-function sortedRows(sample: ClientSample, rows: readonly number[], sort: ClientSort): readonly number[] {
+/** The first rows in the order, without sorting the many that are not among them. */
+function firstRows(
+  sample: ClientSample,
+  rows: readonly number[],
+  { sort, limit }: ClientQuery,
+): readonly number[] {
   const { now } = sample
   const values = new Float64Array(now.count)
   for (const row of rows) values[row] = sortValue(sample, row, sort)
   const valueOf = (row: number): number => values[row] ?? 0
-  return rows.toSorted((a, b) => valueOf(b) - valueOf(a) || now.idOf(a) - now.idOf(b))
+  const least = Float64Array.from(rows, valueOf).sort().at(-limit) ?? -Infinity
+  const before = rows.filter((row) => valueOf(row) > least)
+  // Of those that are alike, the first ones.
+  const alike = rows.filter((row) => valueOf(row) === least).slice(0, limit - before.length)
+  const first = least === -Infinity ? rows : [...before, ...alike]
+  return first.toSorted((a, b) => valueOf(b) - valueOf(a) || now.idOf(a) - now.idOf(b))
 }
 
 function sortValue(sample: ClientSample, row: number, sort: ClientSort): number {

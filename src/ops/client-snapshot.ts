@@ -102,5 +102,6 @@ export function rowsOf({ count }: ClientSnapshot, fits?: (row: number) => boolea
 
 /** How many keys these connections have. */
 export function keyCount(snapshot: ClientSnapshot, rows: readonly number[]): number {
-  return new Set(rows.map((row) => snapshot.keyOf(row))).size
+  const several = rows.filter((row) => snapshot.has(row, 'duplicate'))
+  return rows.length - several.length + new Set(several.map((row) => snapshot.keyOf(row))).size
 }

@@ -14,12 +14,14 @@ const STUN_NICENESS = -10
  * processor is still enough for health, fleet state and admission.
  */
 const CONTROL_NICENESS_MORE = 10
-/** A hundredth and a half: what is left on a full machine while pages are requested hundreds of times a second. */
+/** A hundredth and a half: what is left on a full machine while pages are requested hundreds of times a second, or made of all clients. */
 const FLOOD_NICENESS_MORE = 19
 /** The calling thread; on the main thread, the process's first. */
 const OWN = 0
 
 let usual: number | undefined
+/** Why it yields further. */
+let reasons = 0
 
 /** The control thread yields to the relay threads from now on. */
 export function yieldToRelayThreads(): void {
@@ -35,9 +37,14 @@ export function yieldToRelayThreads(): void {
   }
 }
 
-/** For the control thread: pages are requested far more often than they are of use, or no longer. */
-export function yieldToPackets(isFlood: boolean): void {
-  if (usual !== undefined) setOwn(usual + (isFlood ? FLOOD_NICENESS_MORE : CONTROL_NICENESS_MORE))
+/**
+ * For the control thread: from now on it does what may take long and is of no use to packets, or no longer. Each begin has its end;
+ * it yields further until all have ended.
+ */
+export function yieldToPackets(isBegin: boolean): void {
+  reasons += isBegin ? 1 : -1
+  if (usual === undefined || reasons !== (isBegin ? 1 : 0)) return
+  setOwn(usual + (isBegin ? FLOOD_NICENESS_MORE : CONTROL_NICENESS_MORE))
 }
 
 /** The niceness of relay threads; undefined: the one that they are made with. */

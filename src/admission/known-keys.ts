@@ -196,12 +196,13 @@ export class KnownKeys {
 
   /** A client with a lease is asked about again when that ends. */
   #admitUntil(leftMs: number): AdmissionAnswer {
-    const { recheckInMs = Infinity } = this.#recheck()
+    const { recheckInMs } = this.#recheck()
     return { result: 'allowed', reason: '', recheckInMs: Math.min(recheckInMs, leftMs + AFTER_END_MS) }
   }
 
-  #recheck(): Pick<AdmissionAnswer, 'recheckInMs'> {
+  /** Infinite: not until what admission goes by changes. */
+  #recheck(): { readonly recheckInMs: number } {
     const { recheckMs } = this.#policy
-    return recheckMs > 0 ? { recheckInMs: recheckMs * (1 - (1 - SPREAD) * this.#parts.random()) } : {}
+    return { recheckInMs: recheckMs > 0 ? recheckMs * (1 - (1 - SPREAD) * this.#parts.random()) : Infinity }
   }
 }

@@ -259,7 +259,7 @@ export interface AdmissionAnswer {
   readonly reason: string
   /** `unreachable` only because the time for a login had passed. */
   readonly isLate?: boolean
-  /** After this time it is asked again; undefined: the admission holds as long as the session lasts. */
+  /** After this time it is asked again. Infinite: only when what admission goes by changes. Undefined: never. */
   readonly recheckInMs?: number
 }
 

@@ -22,8 +22,9 @@ export interface RecheckedSession {
 
 interface Recheck {
   readonly session: RecheckedSession
-  /** Infinite while a question is under way, and once none is due any more. */
+  /** Infinite: only when what admission goes by changes. */
   dueMs: number
+  isAsked: boolean
 }
 
 export class Rechecks {
@@ -44,13 +45,14 @@ export class Rechecks {
 
   /** @param edition when the client was asked about: an answer by what counted before is asked for again at once */
   add(session: RecheckedSession, inMs: number, edition: number): void {
-    this.#all.push({ session, dueMs: edition === this.#edition ? this.#now() + inMs : -Infinity })
+    const dueMs = edition === this.#edition ? this.#now() + inMs : -Infinity
+    this.#all.push({ session, dueMs, isAsked: false })
   }
 
   /** What admission goes by has changed: it is asked about all clients within a second. */
   hasten(): void {
     this.#edition++
-    for (const recheck of this.#all) if (recheck.dueMs !== Infinity) recheck.dueMs = -Infinity
+    for (const recheck of this.#all) recheck.dueMs = -Infinity
   }
 
   /** To be called sixteen times a second. */
@@ -59,20 +61,21 @@ export class Rechecks {
     const nowMs = this.#now()
     for (let at = this.#part; at < this.#all.length; at += SWEEP_PARTS) {
       const recheck = this.#all[at] as Recheck
-      if (nowMs >= recheck.dueMs && recheck.session.isEstablished) this.#ask(recheck, admission)
+      if (nowMs < recheck.dueMs || recheck.isAsked || !recheck.session.isEstablished) continue
+      this.#ask(recheck, admission)
     }
     if (this.#part === 0) this.#all = this.#all.filter(({ session }) => session.isEstablished)
   }
 
   #ask(recheck: Recheck, admission: Admission): void {
-    recheck.dueMs = Infinity
+    recheck.isAsked = true
     const edition = this.#edition
     const { session } = recheck
     const { key, remote } = session
     admission.ask({ key, remote, withinMs: WITHIN_MS, isHere: true }, ({ result, reason, recheckInMs }) => {
+      recheck.isAsked = false
       if (result === 'denied') session.end(EndReason.admissionEnded, reason)
-      else if (edition !== this.#edition) recheck.dueMs = -Infinity
-      else if (recheckInMs !== undefined) recheck.dueMs = this.#now() + recheckInMs
+      else if (edition === this.#edition) recheck.dueMs = this.#now() + (recheckInMs ?? Infinity)
     })
   }
 }

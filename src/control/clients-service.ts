@@ -38,7 +38,10 @@ export interface ClientsParts {
 }
 
 export class ClientsService implements ClientsSource, DerperSource {
-  readonly traffic = new TrafficStream(async () => (await this.sample()).now)
+  readonly traffic = new TrafficStream(
+    async () => (await this.sample()).now,
+    () => this.isShownWhole,
+  )
   readonly #parts: ClientsParts
   readonly #collector: ClientCollector
   #last: { readonly takenMs: number; readonly sample: ClientSample } | undefined = undefined

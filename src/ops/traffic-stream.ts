@@ -20,11 +20,14 @@ interface Reader {
 
 export class TrafficStream {
   readonly #snapshot: () => Promise<ClientSnapshot>
+  readonly #isShown: () => boolean
   readonly #readers = new Set<Reader>()
   #timer: NodeJS.Timeout | undefined = undefined
 
-  constructor(snapshot: () => Promise<ClientSnapshot>) {
+  /** @param isShown whether whole keys may be shown, which may change while somebody reads */
+  constructor(snapshot: () => Promise<ClientSnapshot>, isShown: () => boolean) {
     this.#snapshot = snapshot
+    this.#isShown = isShown
   }
 
   /** False if there are as many as there may be. */
@@ -55,6 +58,7 @@ export class TrafficStream {
 
   async #round(): Promise<void> {
     const now = await this.#snapshot()
+    if (!this.#isShown()) return this.close()
     for (const reader of this.#readers) {
       // The last round has not left this process.
       if (reader.response.writableLength > 0) continue

@@ -2,16 +2,18 @@
 // results are the same.
 
 import { readFileSync } from 'node:fs'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UrlVerifier } from '#admission/url-verifier.ts'
+import { reasonOf } from '#fleet/problem.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { DAY_MS, makePair } from '../config/certificates.ts'
 import { issueCertificate, makeAuthority } from '../support/certificate.ts'
 import { runOk } from '../support/process.ts'
 import { admissionRequest, admissionSource } from '../vectors/admission.ts'
 import { clientA } from '../vectors/keys.ts'
+import { goNeeded, needGo } from '../support/foreign-build.ts'
 import { responses } from './backend-responses.ts'
 import { ForwardingProxy, RawHttpServer } from './raw-servers.ts'
 
@@ -19,8 +21,10 @@ type Environment = Readonly<Record<string, string>>
 
 const folder = new TemporaryFolder()
 const goClient = folder.at('go-client')
-const hasGo = spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0
-if (!hasGo) process.stderr.write('SKIPPING comparison with Go: no `go` command found\n')
+/** Older ones have an HTTP client that differs, and do not build the program. */
+const whyNot = await needGo(goNeeded.client).then(() => undefined, reasonOf)
+const hasGo = whyNot === undefined
+if (!hasGo) process.stderr.write(`SKIPPING comparison with Go: ${whyNot}\n`)
 
 beforeAll(async () => {
   if (hasGo)

@@ -99,3 +99,27 @@ test('the network of an address and the whole key; by default the whole address 
   )
   expect(usual.sessions[0]?.remote).toMatch(/^127\.0\.71\.7:\d+$/)
 })
+
+test('a stream of whole keys ends when a reload hides them', async () => {
+  using folder = new TemporaryFolder()
+  const config = folder.write('relay.yaml', 'show-keys: full\n')
+  const args = [
+    'serve',
+    '-c',
+    folder.at('derper.key'),
+    ...FREE_PORTS,
+    '-config',
+    config,
+    '-log-format',
+    'json',
+  ]
+  await using relay = await startDerpfleet(args, { readyWhen: READY })
+  const [, , admin] = READY.exec(relay.output) ?? []
+  const response = await fetch(`http://${admin}/debug/traffic`)
+  let isOver = false
+  void response.text().then(() => (isOver = true))
+  folder.write('relay.yaml', 'show-keys: hashed\n')
+  relay.signal('SIGHUP')
+  await expect.poll(() => isOver, { timeout: 10_000 }).toBe(true)
+  expect((await fetch(`http://${admin}/debug/traffic`)).status).toBe(403)
+})

@@ -4,13 +4,12 @@
 //
 // Contract: of two runs of one relay, only the later one writes. A file is complete or it is not there.
 
-import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AnswerMemory } from '#admission/answer-memory.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { parsePublicKey, publicKeyText } from '#protocol/node-key.ts'
-import { readStateFile } from './state-file.ts'
+import { readStateFile, replaceStateFile } from './state-file.ts'
 
 const FILE = 'admission.json'
 const FORMAT = 1
@@ -101,9 +100,7 @@ export class AdmissionMemory {
     const { log } = this.#parts
     try {
       if ((readKept(this.#path)?.startedMs ?? 0) > this.#startedMs) return
-      const complete = `${this.#path}.${process.pid}`
-      await writeFile(complete, `${JSON.stringify(this.#content())}\n`, { mode: 0o600 })
-      await rename(complete, this.#path)
+      await replaceStateFile(this.#path, `${JSON.stringify(this.#content())}\n`)
       this.#hasFailed = false
     } catch (error) {
       if (!this.#hasFailed) log.warn(LogEvent.admissionNotKept, { path: this.#path, error })

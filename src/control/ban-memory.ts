@@ -4,14 +4,13 @@
 //
 // Contract: a file is complete or it is not there.
 
-import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bans } from '#admission/bans.ts'
 import { KICK_SECONDS_MAX } from '#fleet/kick.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { parsePublicKey, publicKeyText } from '#protocol/node-key.ts'
-import { readStateFile } from './state-file.ts'
+import { readStateFile, replaceStateFile } from './state-file.ts'
 
 const FILE = 'kicked.json'
 const FORMAT = 1
@@ -66,10 +65,8 @@ export class BanMemory {
       .left()
       .map(([key, leftMs]) => [publicKeyText(key), Math.round(nowMs + leftMs)] as const)
     const kept: Kept = { format: FORMAT, untilMs: Object.fromEntries([...others, ...own]) }
-    const complete = `${this.#path}.${process.pid}`
     try {
-      await writeFile(complete, `${JSON.stringify(kept)}\n`, { mode: 0o600 })
-      await rename(complete, this.#path)
+      await replaceStateFile(this.#path, `${JSON.stringify(kept)}\n`)
     } catch (error) {
       this.#log.warn(LogEvent.admissionNotKept, { path: this.#path, error })
     }

@@ -9,10 +9,10 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RelayView } from '#fleet/fleet-state.ts'
 import { readKick, writeKick, type Kick, type KickView } from '#fleet/kick.ts'
-import { LineLimit, suppressedFields } from '#ops/line-limit.ts'
+import type { LineLimit } from '#ops/line-limit.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
-import type { VerbDenials } from '#ops/verb-denials.ts'
+import { denialLines, type VerbDenials } from '#ops/verb-denials.ts'
 import { takesKicksFrom } from '#protocol/kicks-from.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import type { Counters } from '#relay/counters.ts'
@@ -25,7 +25,6 @@ const LINK_MS = 3_000
 const LINK_LOOK_MS = 100
 /** The way there and back, a turn of each thread, and a relay that is busy. */
 const ANSWER_MS = 5_000
-const DENIED_LINES_PER_SECOND = 1
 const NOT_PERMITTED = 'it takes no kicks from this relay; see -kicks-from'
 
 export interface KickServiceParts {
@@ -58,12 +57,7 @@ export class KickService {
 
   constructor(parts: KickServiceParts) {
     this.#parts = parts
-    this.#lines = new LineLimit<string>({
-      linesPerSecond: DENIED_LINES_PER_SECOND,
-      later: (delayMs, callback) => void setTimeout(callback, delayMs).unref(),
-      now: () => performance.now(),
-      onSuppressed: (counts) => parts.log.warn(LogEvent.verbsDeniedSuppressed, suppressedFields(counts)),
-    })
+    this.#lines = denialLines(parts.log)
   }
 
   /** Ends the client's connections to this relay. @param seconds for which it may not come back; 0: it may */

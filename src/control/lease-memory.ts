@@ -4,12 +4,11 @@
 //
 // Contract: of two runs of one relay, neither makes the other forget a serial. A file is complete or it is not there.
 
-import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { LEASE_BYTES_MAX } from '#protocol/lease.ts'
-import { readStateFile } from './state-file.ts'
+import { readStateFile, replaceStateFileNow } from './state-file.ts'
 
 const FILE = 'lease.json'
 const FORMAT = 1
@@ -60,9 +59,7 @@ export class LeaseMemory {
       lease: isNewest ? text : before.text,
     }
     try {
-      const complete = `${this.#path}.${process.pid}`
-      writeFileSync(complete, `${JSON.stringify(content)}\n`, { mode: 0o600 })
-      renameSync(complete, this.#path)
+      replaceStateFileNow(this.#path, `${JSON.stringify(content)}\n`)
     } catch (error) {
       this.#log.warn(LogEvent.leaseNotKept, { path: this.#path, error })
     }

@@ -2,12 +2,12 @@
 // neither a restart nor an upgrade gives clients back what is gone. A folder that can't be written to is no reason not to
 // serve. Runs on the control thread.
 
-import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { NodeState } from '#fleet/node-state.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
-import { readStateFile } from './state-file.ts'
+import { readStateFile, replaceStateFileNow } from './state-file.ts'
 
 const FILE = 'map.json'
 const FORMAT = 1
@@ -61,13 +61,10 @@ export class MapMemory {
     }
   }
 
-  /** Two runs may write at once; each writes a file of its own. */
   #write(text: string): void {
     // It could not be read again.
     if (Buffer.byteLength(text) > BYTES_MAX) throw new Error(`it would have more than ${BYTES_MAX} bytes`)
-    const complete = `${this.#path}.${process.pid}`
-    writeFileSync(complete, text, { mode: 0o600 })
-    renameSync(complete, this.#path)
+    replaceStateFileNow(this.#path, text)
   }
 }
 

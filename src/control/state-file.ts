@@ -1,6 +1,9 @@
-// Reads a file of the state folder. It may be anything: other programs can write there, too.
+// Reads and replaces files of the state folder. What is there may be anything: other programs can write there, too.
+//
+// Contract: a file is complete or it is not there. Of two runs of one relay, each writes a file of its own before it replaces.
 
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs'
+import { rename, writeFile } from 'node:fs/promises'
 
 /** The text, or its first bytes; empty if it is no file. Does not follow a link. @throws if it cannot be opened or read */
 export function readStateFile(path: string, bytesMax: number): string {
@@ -13,4 +16,22 @@ export function readStateFile(path: string, bytesMax: number): string {
   } finally {
     closeSync(descriptor)
   }
+}
+
+/** Readable by the relay's user alone. Rejects if the folder takes no file. */
+export async function replaceStateFile(path: string, text: string): Promise<void> {
+  const complete = unfinishedPath(path)
+  await writeFile(complete, text, { mode: 0o600 })
+  await rename(complete, path)
+}
+
+/** The same, before it returns. @throws if the folder takes no file */
+export function replaceStateFileNow(path: string, text: string): void {
+  const complete = unfinishedPath(path)
+  writeFileSync(complete, text, { mode: 0o600 })
+  renameSync(complete, path)
+}
+
+function unfinishedPath(path: string): string {
+  return `${path}.${process.pid}`
 }

@@ -6,11 +6,11 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isIPv6 } from 'node:net'
 import { TokenBucket } from '#relay/token-bucket.ts'
-import { LineLimit, suppressedFields } from './line-limit.ts'
+import type { LineLimit } from './line-limit.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'
 import { sendJson, type VerbCalls } from './verb-calls.ts'
-import type { VerbDenial, VerbDenials } from './verb-denials.ts'
+import { denialLines, type VerbDenial, type VerbDenials } from './verb-denials.ts'
 
 const PREFIX = '/v1/'
 /**
@@ -22,8 +22,6 @@ const ATTEMPTS_PER_SECOND = 0.2
 const RETRY_AFTER_S = '5'
 /** Addresses that are remembered, some 100 bytes each. */
 const ADDRESSES_MAX = 1_024
-/** More lines would say the same. */
-const DENIED_LINES_PER_SECOND = 1
 
 export interface TokenVerbsParts {
   readonly calls: VerbCalls
@@ -41,12 +39,7 @@ export class TokenVerbs {
 
   constructor(parts: TokenVerbsParts) {
     this.#parts = parts
-    this.#lines = new LineLimit<string>({
-      linesPerSecond: DENIED_LINES_PER_SECOND,
-      later: (delayMs, callback) => void setTimeout(callback, delayMs).unref(),
-      now: () => performance.now(),
-      onSuppressed: (counts) => parts.log.warn(LogEvent.verbsDeniedSuppressed, suppressedFields(counts)),
-    })
+    this.#lines = denialLines(parts.log)
   }
 
   /** Whether the request is for a verb, and verbs can be called here. */

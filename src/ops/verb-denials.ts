@@ -1,7 +1,13 @@
 // Calls of verbs that were denied because of who called, counted by reason for the metrics: on the admin port, decided in
 // token-verbs.ts, and by siblings that may not kick. Runs on the control thread.
 
+import { LineLimit, suppressedFields } from './line-limit.ts'
+import { LogEvent } from './log-event.ts'
+import type { Log } from './log.ts'
 import { sample, type MetricFamily } from './metric-family.ts'
+
+/** More lines would say the same. */
+const LINES_PER_SECOND = 1
 
 /** A closed list, because they are values of a metric label. */
 const VERB_DENIALS = ['no_token', 'wrong_token', 'too_many_attempts', 'sibling'] as const
@@ -24,4 +30,14 @@ export class VerbDenials {
       },
     ]
   }
+}
+
+/** How many lines about denied calls the log gets, from one place where calls are denied. */
+export function denialLines(log: Log): LineLimit<string> {
+  return new LineLimit<string>({
+    linesPerSecond: LINES_PER_SECOND,
+    later: (delayMs, callback) => void setTimeout(callback, delayMs).unref(),
+    now: () => performance.now(),
+    onSuppressed: (counts) => log.warn(LogEvent.verbsDeniedSuppressed, suppressedFields(counts)),
+  })
 }

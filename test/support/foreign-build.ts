@@ -23,6 +23,8 @@ const derperVersion = '1.104.5'
 const headscaleVersion = '0.29.1'
 const natsVersion = '2.15.2'
 const pebbleVersion = '2.10.1'
+/** WireGuard in user space. Its module has no releases. */
+const wireguardVersion = '0.0.0-20260522210424-ecfc5a8d5446'
 /** A line of Node that the relay also runs on; the one that it comes with is in package.json. */
 const nodeVersion = '24.21.0'
 /** Of the package of that version for this machine's processor. */
@@ -48,6 +50,7 @@ export const recipes = {
   tailscaled: tailscaleRecipe('tailscaled'),
   headscale: { version: headscaleVersion, build: buildHeadscale },
   'nats-server': moduleRecipe('nats-server', 'github.com/nats-io/nats-server/v2', natsVersion),
+  wireguard: moduleRecipe('wireguard', 'golang.zx2c4.com/wireguard', wireguardVersion),
   pebble: pebbleRecipe('pebble'),
   'pebble-challtestsrv': pebbleRecipe('pebble-challtestsrv'),
   autocert: { version: cryptoVersion, build: buildAutocert },

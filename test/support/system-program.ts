@@ -20,6 +20,7 @@ export const systemPrograms = {
     names: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
     packages: ['chromium'],
   },
+  'wireguard-tools': { names: ['wg'], packages: ['wireguard-tools'] },
   // runc, because crun wants control groups of one version.
   podman: { names: ['podman'], packages: ['podman', 'runc'] },
 } as const satisfies Record<string, SystemProgram>

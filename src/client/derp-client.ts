@@ -30,6 +30,14 @@ export { SharedResources } from './shared-resources.ts'
 /** The server, and the login. */
 export interface ClientOptions extends TargetOptions, LoginOptions {}
 
+/** A packet and the key of the client that it is for. */
+export interface OutgoingPacket {
+  readonly destination: Uint8Array
+  readonly packet: Uint8Array
+}
+
+/** What is sent with a packet. */
+const FRAME_AND_KEY_BYTES = HEADER_BYTES + KEY_BYTES
 /** After this time without a pong Tailscale's clients drop the connection. */
 const PING_TIMEOUT_MS = 3_000
 
@@ -125,6 +133,11 @@ export class DerpClient implements AsyncDisposable {
     return this.#connection.way
   }
 
+  /** Bytes that were sent and are still in this process: they wait for the system to take them. */
+  get queuedBytes(): number {
+    return this.#connection.waitingBytes
+  }
+
   /** The connection itself, for tests that send invalid frames. */
   get connection(): DerpConnection {
     return this.#connection
@@ -143,16 +156,26 @@ export class DerpClient implements AsyncDisposable {
     checkKey('destination', destination)
     checkPacket(packet)
     if (!this.#isAdmitted) return false
-    if (this.#limiter?.admits(packet.length, performance.now()) === false) {
-      this.#packetsLimited++
-      return true
-    }
-    const frame = Buffer.allocUnsafe(HEADER_BYTES + KEY_BYTES + packet.length)
-    frame[0] = FrameType.sendPacket
-    writeU32(frame, 1, KEY_BYTES + packet.length)
-    frame.set(destination, HEADER_BYTES)
-    frame.set(packet, HEADER_BYTES + KEY_BYTES)
+    if (!this.#passesLimit(packet)) return true
+    const frame = Buffer.allocUnsafe(FRAME_AND_KEY_BYTES + packet.length)
+    putSendPacket(frame, 0, destination, packet)
     return this.#connection.write(frame)
+  }
+
+  /** Sends several packets in one write, which costs TLS much less than a write for each. Otherwise as `send`. */
+  sendAll(packets: readonly OutgoingPacket[]): boolean {
+    for (const { destination, packet } of packets) {
+      checkKey('destination', destination)
+      checkPacket(packet)
+    }
+    if (!this.#isAdmitted) return false
+    const admitted = packets.filter(({ packet }) => this.#passesLimit(packet))
+    if (admitted.length === 0) return true
+    const bytes = admitted.reduce((sum, { packet }) => sum + FRAME_AND_KEY_BYTES + packet.length, 0)
+    const frames = Buffer.allocUnsafe(bytes)
+    let at = 0
+    for (const { destination, packet } of admitted) at = putSendPacket(frames, at, destination, packet)
+    return this.#connection.write(frames)
   }
 
   /** Resolves when more can be sent. Rejects if the client is not connected or the connection ends first. */
@@ -195,8 +218,20 @@ export class DerpClient implements AsyncDisposable {
     return this.#connection.close()
   }
 
+  /** Closes the connection at once, without waiting for anything; unflushed bytes are lost. `end` is what `closed` gets. */
+  destroy(end?: ConnectionEnd): void {
+    this.#connection.destroy(end)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Whether the server's limit lets a packet pass now; one that does not is counted. */
+  #passesLimit(packet: Uint8Array): boolean {
+    if (this.#limiter?.admits(packet.length, performance.now()) !== false) return true
+    this.#packetsLimited++
+    return false
   }
 
   /** Sends only between admission and end. */
@@ -264,6 +299,15 @@ export class DerpClient implements AsyncDisposable {
     if (this.#isAdmitted) this.#events.emit('closed', end)
     this.#events.finish(reason)
   }
+}
+
+/** Writes a SendPacket frame at `at`; returns where the next one begins. */
+function putSendPacket(into: Buffer, at: number, destination: Uint8Array, packet: Uint8Array): number {
+  into[at] = FrameType.sendPacket
+  writeU32(into, at + 1, KEY_BYTES + packet.length)
+  into.set(destination, at + HEADER_BYTES)
+  into.set(packet, at + FRAME_AND_KEY_BYTES)
+  return at + FRAME_AND_KEY_BYTES + packet.length
 }
 
 function checkKey(name: string, key: Uint8Array): void {

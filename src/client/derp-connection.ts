@@ -152,10 +152,12 @@ export class DerpConnection implements AsyncDisposable {
     return this.#over.promise
   }
 
-  /** Closes at once, as a crash would; unflushed bytes are lost. */
-  destroy(): void {
-    if (this.#phase === 'opening') this.#opening?.fail('cut while connecting')
-    else this.#cut({ kind: EndKind.closed, message: 'cut by this side' })
+  /** Closes at once, as a crash would; unflushed bytes are lost. `end` says why. */
+  destroy(end: ConnectionEnd = { kind: EndKind.closed, message: 'cut by this side' }): void {
+    if (this.#phase === 'new') this.#finish(undefined)
+    else if (this.#phase === 'opening') this.#opening?.fail('cut while connecting')
+    else if (this.#phase === 'ending') this.#link?.destroy()
+    else this.#cut(end)
   }
 
   /** Closes at once because the server broke the protocol; `message` says how. */

@@ -6,13 +6,19 @@ import { backOffMs, TAILSCALE_BACK_OFF } from '#protocol/back-off.ts'
 import type { ServerInfo } from '#protocol/handshake.ts'
 import type { ClientEvents } from './client-events.ts'
 import type { ConnectionEnd } from './connect-error.ts'
-import { DerpClient, SharedResources, type ClientOptions } from './derp-client.ts'
+import { DerpClient, SharedResources, type ClientOptions, type OutgoingPacket } from './derp-client.ts'
 import { Emitter, type EventListeners } from './emitter.ts'
+import { LivenessWatch, type LivenessOptions } from './liveness-watch.ts'
+import { TargetChoice } from './target-choice.ts'
 import type { TargetOptions } from './target.ts'
 
 export interface ReconnectingOptions extends ClientOptions {
   /** Is asked before each attempt where to connect; a rejection is a failed attempt. Its options replace those given. */
   readonly findTarget?: () => Promise<TargetOptions>
+  /** Several servers in place of one, for instance relays of one fleet: the nearest that answers, and another when it fails. */
+  readonly targets?: readonly TargetOptions[]
+  /** Pings while something is sent and nothing comes back, and cuts a connection that does not answer. Default: no such pings. */
+  readonly liveness?: LivenessOptions
 }
 
 /** A client's events. `closed` comes only after `close()`. */
@@ -34,6 +40,9 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   readonly #random: () => number
   readonly #events = new Emitter<ReconnectingEvents>()
   readonly #forwarders = forwarders(this.#events)
+  readonly #choice: TargetChoice | undefined
+  readonly #findTarget: (() => Promise<TargetOptions>) | undefined
+  #watch: LivenessWatch | undefined
   #client: DerpClient
   #isPreferred: boolean
   #isWatcher: boolean
@@ -50,7 +59,11 @@ export class ReconnectingDerpClient implements AsyncDisposable {
    * @throws RangeError that names an invalid option
    */
   constructor(options: ReconnectingOptions, random: () => number = Math.random) {
-    this.#options = { ...options, shared: options.shared ?? new SharedResources() }
+    const { targets, findTarget } = options
+    this.#choice = targets === undefined ? undefined : new TargetChoice(targets)
+    this.#findTarget =
+      this.#choice === undefined ? findTarget : async () => (await this.#choice?.next()) ?? {}
+    this.#options = { ...targets?.[0], ...options, shared: options.shared ?? new SharedResources() }
     this.#random = random
     this.#isPreferred = options.isPreferred ?? false
     this.#isWatcher = options.isWatcher ?? false
@@ -61,6 +74,8 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   start(): void {
     if (this.#state !== 'new') throw new Error('a ReconnectingDerpClient starts once')
     this.#state = 'running'
+    const { liveness } = this.#options
+    if (liveness !== undefined) this.#watch = this.#newWatch(liveness)
     this.#connect()
   }
 
@@ -96,8 +111,22 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   /** Sends a packet. Returns false if not connected; the packet is lost. Await `drained` before sending much more. */
   send(destination: Uint8Array, packet: Uint8Array): boolean {
     if (!this.isConnected) return false
+    this.#watch?.sent()
     this.#client.send(destination, packet)
     return true
+  }
+
+  /** `send` for several packets in one write. */
+  sendAll(packets: readonly OutgoingPacket[]): boolean {
+    if (!this.isConnected) return false
+    this.#watch?.sent()
+    this.#client.sendAll(packets)
+    return true
+  }
+
+  /** Bytes that were sent and are still in this process. */
+  get queuedBytes(): number {
+    return this.#client.queuedBytes
   }
 
   /** Resolves when more can be sent. Rejects if not connected. */
@@ -136,13 +165,34 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     return true
   }
 
+  /** Cuts the connection at once, if there is one, and connects anew. */
+  redial(): void {
+    this.#client.destroy({ kind: 'closed', message: 'cut to connect anew' })
+  }
+
   /** Closes the client for good. */
   async close(): Promise<void> {
     if (this.#state === 'closed') return
+    this.#stop()
+    await this.#client.close()
+    this.#finish({ kind: 'closed', message: 'closed by this side' })
+  }
+
+  /** Closes the client for good and at once; unflushed bytes are lost. */
+  destroy(): void {
+    if (this.#state === 'closed') return
+    this.#stop()
+    this.#client.destroy()
+    this.#finish({ kind: 'closed', message: 'cut by this side' })
+  }
+
+  #stop(): void {
     this.#state = 'closed'
     clearTimeout(this.#retry)
-    await this.#client.close()
-    const end: ConnectionEnd = { kind: 'closed', message: 'closed by this side' }
+    this.#watch?.stop()
+  }
+
+  #finish(end: ConnectionEnd): void {
     this.#events.emit('closed', end)
     this.#events.finish(new Error(`not connected (${end.kind}): ${end.message}`))
   }
@@ -164,6 +214,19 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     return client
   }
 
+  #newWatch(options: LivenessOptions): LivenessWatch {
+    const watch = new LivenessWatch(options, {
+      ping: () => void this.#client.ping().catch(() => undefined),
+      onDead: (silentMs) => {
+        this.#client.destroy({ kind: 'silent', message: `no answer to pings for ${silentMs} ms` })
+      },
+      queuedBytes: () => this.#client.queuedBytes,
+      now: () => performance.now(),
+    })
+    for (const name of ANSWERS) this.#events.on(name, () => watch.heard())
+    return watch
+  }
+
   #connect(): void {
     this.#attempt().catch((error: unknown) => {
       this.#onLost(error instanceof Error ? error : new Error(String(error)))
@@ -171,7 +234,7 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   }
 
   async #attempt(): Promise<void> {
-    const target = await this.#options.findTarget?.()
+    const target = await this.#findTarget?.()
     if (this.#state === 'closed') return
     if (target !== undefined) this.#client = this.#newClient(target)
     await this.#client.connect()
@@ -183,6 +246,7 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     sent: { isPreferred: boolean; isWatcher: boolean },
   ): void {
     this.#failureCount = 0
+    this.#choice?.worked()
     // Sends changes made after the login was written.
     if (this.#isPreferred !== sent.isPreferred) client.notePreferred(this.#isPreferred)
     if (this.#isWatcher && !sent.isWatcher) client.watch()
@@ -192,9 +256,10 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   #onLost(reason: Error | ConnectionEnd): void {
     if (this.#state === 'closed') return
     const failureCount = ++this.#failureCount
+    this.#choice?.failed()
     const retryInMs = this.#retryInMs(failureCount)
     this.#retry = setTimeout(() => {
-      if (this.#options.findTarget === undefined) this.#client = this.#newClient()
+      if (this.#findTarget === undefined) this.#client = this.#newClient()
       this.#connect()
     }, retryInMs)
     this.#events.emit('disconnected', { reason, failureCount, retryInMs })
@@ -209,6 +274,9 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     return backOffMs(TAILSCALE_BACK_OFF, failureCount, random)
   }
 }
+
+/** What a server sends, and by which it is known to live. */
+const ANSWERS = ['packet', 'pong', 'keepAlive', 'peerGone', 'health', 'serverInfo'] as const
 
 /** Listeners that forward the events that do not depend on the connection. */
 function forwarders(events: Emitter<ReconnectingEvents>): EventListeners<ClientEvents> {

@@ -2,9 +2,10 @@
 // Reads into a shared buffer that is lent for the call, so an idle link has no memory beside its socket.
 
 import type { X509Certificate } from 'node:crypto'
-import { connect as connectTcp, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net'
+import { connect as connectTcp, isIPv6, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net'
 import { connect as connectTls, TLSSocket, type ConnectionOptions } from 'node:tls'
 import { DerpConnectError, type ConnectStage } from './connect-error.ts'
+import { askForTunnel, type Proxy } from './proxy.ts'
 import type { SharedResources } from './shared-resources.ts'
 import type { Target } from './target.ts'
 import {
@@ -43,10 +44,12 @@ export interface SecureFacts {
 const CLOSE_TIMEOUT_MS = 1_000
 
 export class SocketLink {
-  readonly #socket: Socket
+  readonly #shared: SharedResources
   readonly #handler: LinkHandler
   readonly #target: Target
   readonly #wantsCertificates: boolean
+  /** With a proxy and TLS, the connection to the proxy first, and then TLS on it. */
+  #socket: Socket
   #stage: ConnectStage = 'dial'
   #error: Error | undefined
 
@@ -57,26 +60,12 @@ export class SocketLink {
    */
   constructor(target: Target, shared: SharedResources, handler: LinkHandler, wantsCertificates: boolean) {
     this.#target = target
+    this.#shared = shared
     this.#handler = handler
     this.#wantsCertificates = wantsCertificates || target.verification.kind === 'pin'
-    this.#socket = openSocket(target, shared, {
-      buffer: shared.readBuffer,
-      callback: (bytes) => {
-        this.#handler.onBytes(shared.readBuffer, 0, bytes)
-        return true
-      },
-    })
-    this.#socket.setNoDelay(true)
-    this.#socket.once('connect', () => this.#onConnect())
-    this.#socket.once('secureConnect', () => this.#onSecure())
-    this.#socket.on('drain', () => this.#handler.onDrained())
-    this.#socket.once('end', () => this.#handler.onEnded())
-    // For the runtime an unreadable TLS record is an error, but not the end of the socket.
-    this.#socket.on('error', (error) => {
-      this.#error ??= error
-      this.#socket.destroy()
-    })
-    this.#socket.once('close', () => this.#handler.onClosed(this.#error))
+    const { proxy } = target
+    if (proxy === undefined) this.#socket = this.#attached(openSocket(target, shared, this.#onread()))
+    else this.#socket = this.#dialProxy(proxy)
   }
 
   /** The current stage of dialling. */
@@ -130,6 +119,65 @@ export class SocketLink {
   /** Closes at once; unflushed bytes are lost. */
   destroy(): void {
     this.#socket.destroy()
+  }
+
+  #attached(socket: Socket): Socket {
+    socket.setNoDelay(true)
+    socket.once('connect', () => this.#onConnect())
+    socket.once('secureConnect', () => this.#onSecure())
+    socket.on('drain', () => this.#handler.onDrained())
+    socket.once('end', () => this.#handler.onEnded())
+    // For the runtime an unreadable TLS record is an error, but not the end of the socket.
+    socket.on('error', (error) => {
+      this.#error ??= error
+      socket.destroy()
+    })
+    socket.once('close', () => this.#handler.onClosed(this.#error))
+    return socket
+  }
+
+  #onread(): OnReadOpts {
+    const { readBuffer } = this.#shared
+    return {
+      buffer: readBuffer,
+      callback: (bytes) => {
+        this.#handler.onBytes(readBuffer, 0, bytes)
+        return true
+      },
+    }
+  }
+
+  #dialProxy(proxy: Proxy): Socket {
+    const { localAddress, dialAddress, port } = this.#target
+    const authority = `${isIPv6(dialAddress) ? `[${dialAddress}]` : dialAddress}:${port}`
+    const socket = connectTcp({ host: proxy.host, port: proxy.port, localAddress })
+    const onClose = (): void => this.#handler.onClosed(this.#error)
+    socket.setNoDelay(true)
+    socket.on('error', (error) => {
+      this.#error ??= error
+      socket.destroy()
+    })
+    socket.once('close', onClose)
+    socket.once('connect', () => {
+      askForTunnel(socket, proxy, authority, () => {
+        socket.off('close', onClose)
+        this.#onTunnel(socket)
+      })
+    })
+    return socket
+  }
+
+  /** From now on the socket is the server's. Only a new socket reads into the shared buffer. */
+  #onTunnel(socket: Socket): void {
+    const { tls } = this.#target
+    if (tls === false) {
+      this.#attached(socket)
+    } else {
+      const settings = tlsSettings(this.#target, tls, this.#shared)
+      this.#socket = this.#attached(connectTls({ ...settings, socket }))
+    }
+    this.#socket.on('data', (bytes: Buffer) => this.#handler.onBytes(bytes, 0, bytes.length))
+    this.#onConnect()
   }
 
   #onConnect(): void {

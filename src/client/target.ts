@@ -4,6 +4,7 @@
 import { isIP } from 'node:net'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { DERP_PATH } from '#protocol/upgrade.ts'
+import { resolveProxy, type Proxy, type ProxyOptions } from './proxy.ts'
 import type { SharedResources } from './shared-resources.ts'
 import { verificationFor, type ServerTrust, type Verification } from './tls-verification.ts'
 
@@ -35,6 +36,8 @@ export interface TargetOptions {
   readonly way?: Way
   /** Name or address to dial instead of the host, for instance a private address behind a public name. */
   readonly dialAddress?: string
+  /** Connects through this HTTP proxy, which looks up the name. */
+  readonly proxy?: ProxyOptions
   /** Local address to dial from. One address has about 28,000 ports for one server. */
   readonly localAddress?: string
   /** Name of the region's first node, if this server is another one. */
@@ -61,6 +64,7 @@ export interface Target {
   readonly hostField: string
   readonly dialAddress: string
   readonly localAddress: string | undefined
+  readonly proxy: Proxy | undefined
   readonly tls: ServerTrust | false
   readonly verification: Verification
   readonly way: Way
@@ -105,6 +109,7 @@ export function resolveTarget(options: TargetOptions): Target {
     hostField: fieldText('host', port === schemePort ? bracketed : `${bracketed}:${port}`),
     dialAddress: options.dialAddress ?? host,
     localAddress: options.localAddress,
+    proxy: options.proxy === undefined ? undefined : resolveProxy(options.proxy),
     tls,
     verification: verificationFor(host, tls === false ? {} : tls),
     way,

@@ -142,3 +142,72 @@ test('close ends the client in every state', async () => {
   expect(ends).toEqual(['closed', 'closed', 'closed', 'closed'])
   await expect(retrying.next('connected')).rejects.toThrow('closed by this side')
 })
+
+test('of several servers it takes another one when the first is lost', async () => {
+  const servers = [await FakeServer.start(), await FakeServer.start()]
+  onTestFinished(async () => {
+    for (const server of servers) await server[Symbol.asyncDispose]()
+  })
+  const targets = servers.map(({ port }) => ({ host: '127.0.0.1', port, tls: false }) as const)
+  await using client = new ReconnectingDerpClient({ targets, key: newKeyPair() }, () => 0.5)
+  client.start()
+  await client.next('connected')
+  const first = servers.findIndex(
+    ({ key }) => Buffer.compare(key.publicKey, client.client.serverKey ?? key.privateKey) === 0,
+  )
+  await servers[first]?.[Symbol.asyncDispose]()
+  await client.next('connected')
+  expect(client.client.serverKey).toEqual(servers[1 - first]?.key.publicKey)
+})
+
+test('with liveness, a server that is silent while packets are sent is left within the time, an idle one is not', async () => {
+  await using server = await FakeServer.start()
+  const target = { host: '127.0.0.1', port: server.port, tls: false, key: newKeyPair() } as const
+  await using client = new ReconnectingDerpClient({
+    ...target,
+    liveness: { pingEveryMs: 20, deadAfterMs: 60 },
+  })
+  const losses: unknown[] = []
+  client.on('disconnected', ({ reason }) => losses.push(reason))
+  client.start()
+  await client.next('connected')
+  const session = await server.nextSession()
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(losses).toEqual([])
+  const lost = client.next('disconnected')
+  client.send(bob, packet)
+  expect((await lost).reason).toMatchObject({ kind: 'silent' })
+  expect((await session.nextFrame()).type).toBe(FrameType.sendPacket)
+  expect((await session.nextFrame()).type).toBe(FrameType.ping)
+  await client.next('connected')
+})
+
+test('what waits to be sent can be read, is sent in one write, and does not hold up destroy', async () => {
+  await using server = await FakeServer.start()
+  const client = clientOf(server)
+  client.start()
+  await client.next('connected')
+  const session = await server.nextSession()
+  session.socket.pause()
+  expect(client.queuedBytes).toBe(0)
+  const batch = Array.from({ length: 64 }, () => ({ destination: bob, packet: Buffer.alloc(65_000) }))
+  for (let i = 0; i < 8; i++) client.sendAll(batch)
+  expect(client.queuedBytes).toBeGreaterThan(64 * 65_000)
+  const closed = client.next('closed')
+  client.destroy()
+  expect((await closed).kind).toBe('closed')
+  expect(client.isConnected).toBe(false)
+  session.socket.resume()
+  expect((await session.nextFrame()).payload.length).toBe(65_032)
+})
+
+test('redial cuts the connection and makes another one', async () => {
+  await using server = await FakeServer.start()
+  await using client = clientOf(server)
+  client.start()
+  await client.next('connected')
+  const lost = client.next('disconnected')
+  client.redial()
+  await lost
+  await client.next('connected')
+})

@@ -9,6 +9,7 @@ import { TurnBudget } from '#relay/turn-budget.ts'
 import { TurnQueue } from '#relay/turn-queue.ts'
 import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, type Acceptor, type AcceptorParts } from './acceptor.ts'
 import { HandleConnection, type HandleConnectionParts } from './handle-connection.ts'
+import { HandshakePatience } from './handshake-patience.ts'
 import { ListeningPort, userTimeoutOf, type ListenAddress } from './listening-port.ts'
 import { PendingHandshakes, type PendingHandshake } from './pending-handshakes.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
@@ -27,10 +28,12 @@ const HANDSHAKE_SHARE_OF_TURN = 0.5
 const ENDS_PER_TURN_MAX = 32
 const ENDS_PER_TURN_MS = 2
 /**
- * While a limit is reached, a handshake that has taken so long is aborted for the next one. Answers from the other side of the
- * earth take 0.4 s.
+ * While there is no descriptor for the next connection, one that has not sent its hello for so long is closed. Answers from the
+ * other side of the earth take 0.4 s.
  */
-const HANDSHAKE_PATIENCE_MS = 3_000
+const HELLO_PATIENCE_MS = 3_000
+/** A client sends nothing between its hello and the answer. It may send so many bytes that are not looked at. */
+const WAITING_BYTES_MAX = 32_768
 /** TLS's input buffer has 1 KiB. A read that fills it adds another of 16 KiB, for good. */
 const HELLO_PIECE_BYTES = 1_023
 /** Each connection's records are checked once in so many sweeps … */
@@ -58,8 +61,7 @@ export class HandleAcceptor implements Acceptor {
   /** Where the last check of records stopped. */
   #toCheck = this.#connections.values()
   #sweptMs: number
-  /** Pending handshakes whose hello is complete, in the order of their turns. */
-  #queue: PendingHandshake[] = []
+  readonly #patience = new HandshakePatience()
   readonly #budget: TurnBudget
   #isTurnComing = false
 
@@ -119,8 +121,8 @@ export class HandleAcceptor implements Acceptor {
   sweep(): void {
     this.#port.sweep()
     const nowMs = this.#parts.now()
-    // Both loops begin with the oldest.
-    for (const pending of this.#pendingHandshakes) {
+    // Both loops begin with the oldest. A client whose hello waits for its turn is in no delay: this relay is.
+    for (const pending of this.#pendingHandshakes.incomplete) {
       if (nowMs - pending.sinceMs <= HANDSHAKE_TIMEOUT_MS) break
       this.#abortPending(pending, Counter.handshakesTimedOut)
     }
@@ -128,7 +130,7 @@ export class HandleAcceptor implements Acceptor {
       if (nowMs - sinceMs <= HANDSHAKE_TIMEOUT_MS) break
       this.#abortHandshake(connection, Counter.handshakesTimedOut)
     }
-    if (this.#queue.length > 0) this.#turnLater()
+    if (this.#pendingHandshakes.isAnyWaiting) this.#turnLater()
     if (this.#parts.tls !== undefined) this.#checkRecords(nowMs)
     this.#sweptMs = nowMs
   }
@@ -155,7 +157,8 @@ export class HandleAcceptor implements Acceptor {
 
   async close(): Promise<void> {
     const closed = this.#port.close()
-    for (const pending of this.#pendingHandshakes) this.#abortPending(pending)
+    for (const pending of this.#pendingHandshakes.incomplete) this.#abortPending(pending)
+    for (const pending of this.#pendingHandshakes.waiting) this.#abortPending(pending)
     for (const connection of this.#connections) connection.destroy()
     await closed
   }
@@ -180,11 +183,11 @@ export class HandleAcceptor implements Acceptor {
     tcp.readStart()
   }
 
-  /** If not, ends the oldest pending handshake if that has taken long: the next connection can have its descriptor. */
+  /** If not, ends the oldest connection without a hello if that takes long: the next connection can have its descriptor. */
   #hasDescriptorFor({ fd }: TcpHandle): boolean {
     if (this.#port.mayKeep(fd)) return true
-    for (const pending of this.#pendingHandshakes) {
-      if (this.#parts.now() - pending.sinceMs < HANDSHAKE_PATIENCE_MS) return false
+    for (const pending of this.#pendingHandshakes.incomplete) {
+      if (this.#parts.now() - pending.sinceMs < HELLO_PATIENCE_MS) return false
       this.#abortPending(pending, Counter.handshakesCrowdedOut)
       return false
     }
@@ -201,28 +204,34 @@ export class HandleAcceptor implements Acceptor {
   #onBytes(pending: PendingHandshake, byteCount: number): void {
     const part = this.#helloBuffer.subarray(0, byteCount)
     const bytes = pending.hello === undefined ? part : Buffer.concat([pending.hello, part])
+    if (this.#pendingHandshakes.isWaiting(pending)) return this.#onMoreBytes(pending, bytes)
     const state = helloState(bytes)
     if (state === 'foreign') this.#abortPending(pending, Counter.handshakesNotTls)
     else if (state === 'partial') this.#buffer(pending, bytes)
     else this.#onHello(pending, bytes)
   }
 
+  /** A connection whose hello waits is read on, so that no turn is spent on clients that have left. */
+  #onMoreBytes(pending: PendingHandshake, bytes: Buffer): void {
+    if (bytes.length > WAITING_BYTES_MAX) this.#abortPending(pending, Counter.handshakesBroken)
+    else this.#buffer(pending, bytes)
+  }
+
   /** Keeps a copy of `bytes`, which lie in the buffer of all connections. */
   #buffer(pending: PendingHandshake, bytes: Buffer): void {
     const all = this.#pendingHandshakes
     all.buffer(pending, Buffer.from(bytes))
-    for (let excess = all.overLimit; excess !== undefined; excess = all.overLimit) {
+    for (let excess = all.excess(pending); excess !== undefined; excess = all.excess(pending)) {
       this.#abortPending(excess, Counter.handshakesCrowdedOut)
     }
   }
 
   #onHello(pending: PendingHandshake, hello: Buffer): void {
     this.#turnLater()
-    if (this.#queue.length === 0 && this.#budget.hasRoom && this.#mayBeginTls()) {
+    if (!this.#pendingHandshakes.isAnyWaiting && this.#budget.hasRoom && this.#mayBeginTls()) {
       return this.#budget.spend(() => this.#beginTls(pending, hello))
     }
-    pending.tcp.readStop()
-    this.#queue.push(pending)
+    this.#pendingHandshakes.wait(pending)
     this.#buffer(pending, hello)
   }
 
@@ -237,15 +246,12 @@ export class HandleAcceptor implements Acceptor {
     this.#isTurnComing = false
     this.#budget.beginTurn()
     let begun = 0
-    for (const pending of this.#queue) {
+    for (const pending of this.#pendingHandshakes.waiting) {
       if (!this.#budget.hasRoom || !this.#mayBeginTls()) break
       begun++
-      // A handshake that was aborted meanwhile is no longer pending.
-      if (!this.#pendingHandshakes.has(pending)) continue
       this.#budget.spend(() => this.#beginTls(pending, pending.hello ?? Buffer.alloc(0)))
     }
     if (begun === 0) return
-    this.#queue = this.#queue.slice(begun)
     this.#budget.follow()
     this.#turnLater()
   }
@@ -253,8 +259,9 @@ export class HandleAcceptor implements Acceptor {
   /** Returns whether one more TLS handshake may begin. At the limit, one that has taken too long is aborted for it. */
   #mayBeginTls(): boolean {
     if (this.#handshakes.size < this.#handshakesMax) return true
+    const nowMs = this.#parts.now()
     for (const [connection, sinceMs] of this.#handshakes) {
-      if (this.#parts.now() - sinceMs < HANDSHAKE_PATIENCE_MS) return false
+      if (nowMs - sinceMs < this.#patience.patienceMs(nowMs)) return false
       this.#abortHandshake(connection, Counter.handshakesCrowdedOut)
       return true
     }
@@ -286,9 +293,12 @@ export class HandleAcceptor implements Acceptor {
   }
 
   #onHandshakeDone(connection: HandleConnection, tls: TlsHandle): void {
-    const { host, counters } = this.#parts
-    if (!this.#handshakes.delete(connection)) return
-    if (this.#queue.length > 0) this.#turnLater()
+    const { host, counters, now } = this.#parts
+    const sinceMs = this.#handshakes.get(connection)
+    if (sinceMs === undefined) return
+    this.#handshakes.delete(connection)
+    this.#patience.note(now() - sinceMs, now())
+    if (this.#pendingHandshakes.isAnyWaiting) this.#turnLater()
     connection.isTls13 = tls.getProtocol() === 'TLSv1.3'
     connection.isSecure = true
     counters.add(connection.isTls13 ? Counter.handshakesTls13 : Counter.handshakesTls12, 1)
@@ -308,7 +318,7 @@ export class HandleAcceptor implements Acceptor {
       counters.add(connection.isTls13 ? Counter.tlsCurrent13 : Counter.tlsCurrent12, -1)
     } else if (this.#handshakes.delete(connection)) {
       counters.add(connection.isTlsBroken ? Counter.handshakesBroken : Counter.handshakesLeft, 1)
-      if (this.#queue.length > 0) this.#turnLater()
+      if (this.#pendingHandshakes.isAnyWaiting) this.#turnLater()
     }
   }
 }

@@ -19,9 +19,11 @@ export interface PendingHandshake {
 
 export class PendingHandshakes {
   readonly #helloBytesMax: number
-  /** Oldest first. */
-  readonly #all = new Set<PendingHandshake>()
-  /** Those with buffered bytes, in the order in which the first bytes were buffered. */
+  /** Those whose hello is not complete: the client has to go on. Oldest first. */
+  readonly #incomplete = new Set<PendingHandshake>()
+  /** Those whose hello is complete: this relay has to go on. In the order of their turns. */
+  readonly #waiting = new Set<PendingHandshake>()
+  /** The incomplete ones with buffered bytes, in the order in which the first bytes were buffered. */
   readonly #buffering = new Set<PendingHandshake>()
   #helloBytes = 0
 
@@ -32,34 +34,57 @@ export class PendingHandshakes {
 
   add(tcp: TcpHandle, nowMs: number): PendingHandshake {
     const pending: PendingHandshake = { tcp, sinceMs: nowMs, hello: undefined }
-    this.#all.add(pending)
+    this.#incomplete.add(pending)
     return pending
   }
 
-  has(pending: PendingHandshake): boolean {
-    return this.#all.has(pending)
+  /** Those whose hello is not complete, oldest first. */
+  get incomplete(): Iterable<PendingHandshake> {
+    return this.#incomplete
+  }
+
+  /** Those whose hello is complete, in the order of their turns. */
+  get waiting(): Iterable<PendingHandshake> {
+    return this.#waiting
+  }
+
+  get isAnyWaiting(): boolean {
+    return this.#waiting.size > 0
+  }
+
+  isWaiting(pending: PendingHandshake): boolean {
+    return this.#waiting.has(pending)
   }
 
   /** Keeps `hello`, all that has arrived so far. */
   buffer(pending: PendingHandshake, hello: Buffer): void {
     this.#helloBytes += hello.length - (pending.hello?.length ?? 0)
     pending.hello = hello
-    this.#buffering.add(pending)
+    if (!this.#waiting.has(pending)) this.#buffering.add(pending)
   }
 
-  /** The handshake to abort while the limit is exceeded: the one that has buffered bytes the longest. */
-  get overLimit(): PendingHandshake | undefined {
-    return this.#helloBytes > this.#helloBytesMax ? first(this.#buffering) : undefined
+  /** The hello is complete, and waits for its turn. */
+  wait(pending: PendingHandshake): void {
+    this.#incomplete.delete(pending)
+    this.#buffering.delete(pending)
+    this.#waiting.add(pending)
+  }
+
+  /**
+   * The handshake to abort while the limit is exceeded: the incomplete one that has buffered bytes the longest; without any,
+   * `newest`, since the turns of the others are nearer. Undefined: the limit is not exceeded.
+   */
+  excess(newest: PendingHandshake): PendingHandshake | undefined {
+    return this.#helloBytes > this.#helloBytesMax ? (first(this.#buffering) ?? newest) : undefined
   }
 
   /** Its connection was closed, or its TLS handshake begins. */
   delete(pending: PendingHandshake): void {
-    this.#all.delete(pending)
-    if (this.#buffering.delete(pending)) this.#helloBytes -= pending.hello?.length ?? 0
-  }
-
-  [Symbol.iterator](): IterableIterator<PendingHandshake> {
-    return this.#all.values()
+    this.#incomplete.delete(pending)
+    this.#buffering.delete(pending)
+    this.#waiting.delete(pending)
+    this.#helloBytes -= pending.hello?.length ?? 0
+    pending.hello = undefined
   }
 }
 

@@ -22,6 +22,27 @@ async function hello(): Promise<Buffer> {
   })
 }
 
+/** Connects and sends a hello; `finish` completes the handshake. */
+async function helloOfSlowClient(harness: AcceptorHarness): Promise<{ finish(): Promise<void> }> {
+  const tcp = await connectAndSend(harness, Buffer.alloc(0))
+  const answer: Buffer[] = []
+  tcp.on('data', (chunk: Buffer) => answer.push(chunk))
+  const pipe = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => void tcp.write(chunk, () => done()),
+  })
+  const tls = connectTls({ socket: pipe, rejectUnauthorized: false })
+  return {
+    finish: async () => {
+      await vi.waitFor(() => expect(answer.length).toBeGreaterThan(0))
+      tcp.on('data', (chunk: Buffer) => pipe.push(chunk))
+      const isDone = once(tls, 'secureConnect')
+      pipe.push(Buffer.concat(answer))
+      await isDone
+    },
+  }
+}
+
 /** The header of the longest record, and nearly all of it. */
 const LONG_HELLO = Buffer.alloc(16_384)
 LONG_HELLO.set([22, 3, 1, 0x40, 0])
@@ -251,5 +272,58 @@ describe('handles', () => {
     expect(stalled[1]?.readableEnded).toBe(false)
     // One that ends leaves room: the next one does not wait.
     await harness.remote()
+  })
+
+  it('do not hurry one client while all are slow', async () => {
+    const clock = new FakeClock()
+    harness = await new AcceptorHarness(HANDLES, { clock, threadCount: 1_024 }).open()
+    const slow = await helloOfSlowClient(harness)
+    await connectAndSend(harness, await hello())
+    await vi.waitFor(() => expect(harness.tlsCount).toBe(2))
+    clock.advance(2_000)
+    await slow.finish()
+    // The quickest one took 2 s: another one may take three times as long.
+    await vi.waitFor(() => expect(harness.accepted.length).toBe(1))
+    await connectAndSend(harness, await hello())
+    const good = harness.remote()
+    await settle(harness)
+    clock.advance(3_999)
+    harness.sweep()
+    await settle(harness)
+    expect(harness.counters.get('handshakesCrowdedOut')).toBe(0)
+    clock.advance(1)
+    harness.sweep()
+    await good
+    expect(harness.counters.get('handshakesCrowdedOut')).toBe(1)
+  })
+
+  it('do not count the time for which a whole hello waits for its turn', async () => {
+    const clock = new FakeClock()
+    harness = await new AcceptorHarness(HANDLES, { clock, threadCount: 1_024 }).open()
+    for (let i = 0; i < 2; i++) await connectAndSend(harness, await hello())
+    await vi.waitFor(() => expect(harness.tlsCount).toBe(2))
+    const good = harness.remote()
+    await settle(harness)
+    clock.advance(30_001)
+    harness.sweep()
+    await good
+    expect(harness.counters.get('handshakesTimedOut')).toBe(2)
+  })
+
+  it('notice a client that leaves, or sends more than its hello, while that waits for its turn', async () => {
+    const clock = new FakeClock()
+    harness = await new AcceptorHarness(HANDLES, { clock, threadCount: 1_024 }).open()
+    for (let i = 0; i < 2; i++) await connectAndSend(harness, await hello())
+    await vi.waitFor(() => expect(harness.tlsCount).toBe(2))
+    const leaving = await connectAndSend(harness, await hello())
+    const talking = await connectAndSend(harness, await hello())
+    await settle(harness)
+    leaving.end()
+    talking.write(Buffer.alloc(40_000))
+    await vi.waitFor(() => {
+      expect(harness.counters.get('handshakesLeft')).toBe(1)
+      expect(harness.counters.get('handshakesBroken')).toBe(1)
+    })
+    expect(harness.tlsCount).toBe(2)
   })
 })

@@ -15,8 +15,9 @@
 #include "traffic.h"
 
 #define EVENTS_MAX 4096
-// Few at a time: a handshake may take half a millisecond of cryptography, and the probe waits for it.
-#define HANDSHAKES_PER_ROUND 4
+// Few at a time: each half of a handshake may take half a millisecond of cryptography, and the probe waits for it.
+#define HELLOS_PER_ROUND 4
+#define ANSWERS_PER_ROUND 4
 #define EVENTS_PER_PROBE 16
 #define DIALS_PER_ROUND 16
 // A refused dial is repeated after this time. Without it ten thousand refusals would keep the machine busy.
@@ -148,14 +149,17 @@ static void handle_event(const struct epoll_event *event) {
 }
 
 // Real clients are many machines that do not wait for each other; here they share a processor. So connections that have
-// finished TLS come before those whose handshakes take half a millisecond each.
+// finished TLS come before those whose handshakes take half a millisecond each, and the server's answer to one client's hello
+// does not wait for the hellos of thousands of others.
 static void poll_sockets(void) {
   static struct epoll_event events[EVENTS_MAX];
-  int count = epoll_wait(traffic.clients.network.epoll, events, EVENTS_MAX, queue_length > 0 ? 0 : 1), handshakes = 0;
+  int count = epoll_wait(traffic.clients.network.epoll, events, EVENTS_MAX, queue_length > 0 ? 0 : 1);
+  int hellos = 0, answers = 0;
   for (int i = 0; i < count; i++) {
     const Connection *connection = events[i].data.ptr;
     bool is_past_tls = connection->phase >= PHASE_UPGRADE;
-    if (!is_past_tls && handshakes++ >= HANDSHAKES_PER_ROUND) continue;
+    if (connection->phase == PHASE_DIALLING && hellos++ >= HELLOS_PER_ROUND) continue;
+    if (connection->phase == PHASE_HANDSHAKE && answers++ >= ANSWERS_PER_ROUND) continue;
     handle_event(&events[i]);
     if (is_past_tls && i % EVENTS_PER_PROBE == 0) send_probe(now_ns());
   }

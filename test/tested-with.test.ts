@@ -12,10 +12,11 @@ const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
 
 /** `name version` for each name in the first cell and each version in the second. */
 function namedVersions(page: string): readonly string[] {
-  return [...page.matchAll(/^\| (`[^|]+`) \| ([\d., ]+) \|/gm)].flatMap(([, names = '', versions = '']) =>
-    [...names.matchAll(/`([^`]+)`/g)].flatMap(([, name]) =>
-      versions.split(',').map((version) => `${name} ${version.trim()}`),
-    ),
+  return [...page.matchAll(/^\| (`[^|]+`) \| ([\w.\-, ]*\d[\w.\-, ]*) \|/gm)].flatMap(
+    ([, names = '', versions = '']) =>
+      [...names.matchAll(/`([^`]+)`/g)].flatMap(([, name]) =>
+        versions.split(',').map((version) => `${name} ${version.trim()}`),
+      ),
   )
 }
 

@@ -141,7 +141,10 @@ it.each([
   ['nothing', () => ''],
   ['something else', () => '[1]'],
   ['another format', (text: string) => text.replace('"format":1', '"format":2')],
-  ['a lease that nobody has signed', (text: string) => text.replace('aa', 'ab').replace(':5}', ':0}')],
+  [
+    'a lease that nobody has signed',
+    (text: string) => text.replace('aaaaaaaa', 'aaaaaaab').replace(':5}', ':0}'),
+  ],
 ])('goes by the file when the state folder has %s', (_case, change) => {
   folder.write('members.lease', made(5))
   open(folder.path)

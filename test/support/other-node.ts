@@ -4,7 +4,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { foreign } from './foreign.ts'
@@ -43,10 +43,13 @@ if ('missing' in found) {
   process.exitCode = await runTests(found.path, hasFiles ? args : [...args, '-t', NAMES, ...TESTS])
 }
 
-async function runTests(node: string, args: readonly string[]): Promise<number> {
+async function runTests(cached: string, args: readonly string[]): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'other-node-'))
+  const node = join(folder, 'node')
   try {
-    symlinkSync(node, join(folder, 'node'))
+    // Some tests run the program as another user, for whom this user's cache is closed.
+    chmodSync(folder, 0o755)
+    copyFileSync(cached, node)
     const PATH = `${folder}${delimiter}${process.env.PATH ?? ''}`
     const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs')
     process.stdout.write(`tests under Node ${await runOk(node, ['--version'])}`)

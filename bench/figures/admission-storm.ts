@@ -21,7 +21,7 @@ const BACKENDS = [
   { name: 'never', delayMs: null },
 ] as const
 /** Each round starts four relays with all clients; three are enough. */
-const ROUNDS = 3
+const ROUNDS_MAX = 3
 const RATIO_MAX = 1.35
 /** The relay writes what it remembers every ten seconds. */
 const KEPT_WITHIN_MS = 30_000
@@ -84,7 +84,7 @@ export const admissionStorm: Figure = {
       const measured = await bench.interleaved(
         BACKENDS,
         ({ delayMs }) => stormWith(bench, backend, delayMs),
-        ROUNDS,
+        Math.min(bench.effort.rounds, ROUNDS_MAX),
       )
       return { rows: rowsOf(measured), notes: [noteOf(bench)] }
     } finally {

@@ -16,8 +16,8 @@ const KINDS: readonly (readonly [pairs: number, size: number])[] = [
   [100, 300],
 ]
 const PARTS = [0.25, 0.5, 0.75]
-/** The relay needs a few seconds of a load to judge by. */
-const SECONDS = 8
+/** The first seconds of a fresh relay cost more than those after them, and the relay forgets half of what it saw in six seconds. */
+const SECONDS = 16
 const ERROR_MAX = 0.15
 
 /** Of a load, for what the limit is derived from: after so many seconds the rate is steady. */

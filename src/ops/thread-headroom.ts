@@ -4,7 +4,8 @@
 // the control thread.
 //
 //   full cost = cost of a packet as seen × parts(size, on a full thread) ÷ parts(size, as seen)
-//   parts(size, w) = 1 + size / 600 + 15 w / (1 + 2 w) + size / 68 × w²     w: writes per packet, 1 at most
+//   parts(size, w, i) = 1 + size / 600 + 15 w / (1 + 2 w) + size / 68 × w² + 1.2 i
+//                       w: writes per packet, 1 at most; i: idle share of the thread, 0 on a full one
 //
 // No speed of a machine is in it: only ratios of costs are. docs/decisions/0020 says how exact this is.
 
@@ -19,10 +20,12 @@ const WRITE_PARTS = 15
 const SHARED_READS = 2
 /** A packet that travels alone finds none of its bytes in a cache; so many of them cost as much as the smallest packet. */
 const COLD_BYTES = 68
+/** A thread that sleeps between packets wakes up to cold caches: on one that nearly always sleeps, a packet costs so much more. */
+const IDLE_PARTS = 1.2
 /** Of a packet of a tunnel that carries a download. */
 const USUAL_BYTES = 1_200
-/** A full thread writes about so much at a time. */
-const FULL_WRITE_BYTES = 50_000
+/** A full thread writes about so much at a time: 20 to 50 KB. */
+const FULL_WRITE_BYTES = 35_000
 /** With fewer packets in a look, timers and pages weigh more than packets. */
 const PACKETS_MIN = 1_000
 /** A login takes as long as fifty packets. A look with more logins than this share of its packets tells nothing of packets. */
@@ -118,17 +121,18 @@ export class ThreadHeadroom {
 }
 
 /** What a packet of this kind costs a full thread. */
-function fullCostUs({ activeMs, packets, writes, bytes, sent }: Look): number {
+function fullCostUs({ activeMs, idleMs, packets, writes, bytes, sent }: Look): number {
   // A thread that only forwards to siblings has sent nothing to clients.
   const size = sent > 0 ? bytes / sent : USUAL_BYTES
-  const seen = parts(size, Math.min(1, writes / packets))
-  const full = parts(size, Math.min(1, size / FULL_WRITE_BYTES))
+  const seen = parts(size, Math.min(1, writes / packets), idleMs / (activeMs + idleMs))
+  const full = parts(size, Math.min(1, size / FULL_WRITE_BYTES), 0)
   return ((1_000 * activeMs) / packets) * Math.min(1, full / seen)
 }
 
 /** What a packet costs, in parts of what the smallest one costs on a full thread. @param w writes per packet */
-function parts(size: number, w: number): number {
-  return 1 + size / SIZE_BYTES + (WRITE_PARTS * w) / (1 + SHARED_READS * w) + (size / COLD_BYTES) * w ** 2
+function parts(size: number, w: number, idleShare: number): number {
+  const ofWrites = (WRITE_PARTS * w) / (1 + SHARED_READS * w) + (size / COLD_BYTES) * w ** 2
+  return 1 + size / SIZE_BYTES + ofWrites + IDLE_PARTS * idleShare
 }
 
 function difference(now: Look, last: Look): Look {

@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   reload: async () => (await import('./reload.ts')).reload,
   drain: async () => (await import('./drain.ts')).drain,
   kick: async () => (await import('./kick.ts')).kick,
+  lane: async () => (await import('./lane.ts')).lane,
   config: async () => (await import('./config.ts')).config,
   keygen: async () => (await import('./keygen.ts')).keygen,
   lease: async () => (await import('./lease.ts')).lease,

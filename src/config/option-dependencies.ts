@@ -57,6 +57,8 @@ const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   'disallow-app-names': { oneOf: ['derp'] },
   'accept-connection-limit': { oneOf: ['accept-connection-burst'] },
   'accept-connection-burst': { oneOf: ['accept-connection-limit'] },
+  'lane-key-file': { oneOf: ['lane'] },
+  'lane-roster': { oneOf: ['lane'] },
   'state-dir': { not: 'dev' },
 }
 

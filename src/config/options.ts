@@ -7,6 +7,7 @@ import { ACME } from './acme-options.ts'
 import { ADMISSION } from './admission-options.ts'
 import { DRAIN } from './drain-options.ts'
 import { MEASURE } from './measure-options.ts'
+import { LANE } from './lane-options.ts'
 import { LIMITS } from './limit-options.ts'
 import { MAP } from './map-options.ts'
 import type { OptionTable } from './option.ts'
@@ -319,6 +320,7 @@ export const OPTION_GROUPS = {
   Limits: LIMITS,
   Drain: DRAIN,
   Measurements: MEASURE,
+  'WireGuard lane': LANE,
   'Process and log': SERVICE,
   'Unsupported derper options': UNSUPPORTED,
 } as const satisfies Readonly<Record<string, OptionTable>>
@@ -334,6 +336,7 @@ export const OPTIONS = {
   ...LIMITS,
   ...DRAIN,
   ...MEASURE,
+  ...LANE,
   ...SERVICE,
   ...UNSUPPORTED,
 } as const

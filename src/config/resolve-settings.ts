@@ -10,6 +10,7 @@ import { resolveAdmission } from './admission-settings.ts'
 import { certificateFolder, resolveCertificate } from './certificate-settings.ts'
 import { Diagnostics } from './diagnostics.ts'
 import type { HostInfo } from './host-info.ts'
+import { resolveLane } from './lane-settings.ts'
 import { resolveLimits } from './limit-settings.ts'
 import { resolveListeners } from './listener-settings.ts'
 import type { NewFile } from './new-files.ts'
@@ -66,6 +67,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
   const home = resolveHome(values, diagnostics)
   const disallowedAppNames = resolveAppNames(values, diagnostics)
   const verbsToken = resolveVerbsToken(values, diagnostics)
+  const lane = resolveLane(values, diagnostics)
   if (diagnostics.problems.length > 0 || nodeKey === undefined || hostname === undefined) {
     return { problems: diagnostics.problems }
   }
@@ -79,6 +81,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     derp,
     http,
     stun,
+    lane,
     admin,
     verbsToken,
     hostname,
@@ -95,14 +98,22 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     drain: drainOf(values),
     measure: measureOf(values),
     home,
-    adminNames: values.get('admin-names') ?? [],
-    isStatusPublic: values.get('public-status'),
+    ...shownOf(values),
     bootstrapDnsNames: values.get('bootstrap-dns-names') ?? [],
-    logLevel: values.get('log-level'),
-    shown: { keys: values.get('show-keys'), addresses: values.get('show-addresses') },
     warnings: diagnostics.warnings,
   }
   return { settings: frozen(settings), newFiles: diagnostics.newFiles }
+}
+
+function shownOf(
+  values: OptionValues<ServeOptions>,
+): Pick<Settings, 'adminNames' | 'isStatusPublic' | 'logLevel' | 'shown'> {
+  return {
+    adminNames: values.get('admin-names') ?? [],
+    isStatusPublic: values.get('public-status'),
+    logLevel: values.get('log-level'),
+    shown: { keys: values.get('show-keys'), addresses: values.get('show-addresses') },
+  }
 }
 
 function measureOf(values: OptionValues<ServeOptions>): Settings['measure'] {

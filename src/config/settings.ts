@@ -2,6 +2,7 @@
 // refused. Frozen data only; read-settings.ts and resolve-settings.ts make them from options.
 
 import type { KicksFrom } from '#protocol/kicks-from.ts'
+import type { Roster } from '#protocol/lane-roster.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { HoldDowns } from '#fleet/held-map.ts'
@@ -118,6 +119,16 @@ export interface DrainSettings {
   readonly scrapeWaitMs: number
 }
 
+/** The UDP port for WireGuard peers. */
+export interface LaneSettings {
+  readonly endpoint: Endpoint
+  /** Of the lane itself, which is a peer of its peers. */
+  readonly key: KeyPair
+  /** The file of the roster; read again when it changes. */
+  readonly rosterPath: string
+  readonly roster: Roster
+}
+
 /** What a relay measures of itself and of its clients. */
 export interface MeasureSettings {
   /** Whether countries of clients are looked up. */
@@ -150,6 +161,8 @@ export interface Settings {
   /** For captive-portal checks and redirects; undefined: off. */
   readonly http: Endpoint | undefined
   readonly stun: Endpoint | undefined
+  /** Undefined: off. */
+  readonly lane: LaneSettings | undefined
   readonly admin: Endpoint | undefined
   /** Further host names of the admin port, by which browsers may ask for the status page. */
   readonly adminNames: readonly string[]

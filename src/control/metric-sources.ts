@@ -20,6 +20,7 @@ import type { RelayLimits } from '#relay/ports.ts'
 import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { FleetService } from './fleet-service.ts'
+import type { LaneService } from './lane-service.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
@@ -49,12 +50,13 @@ export interface MetricParts {
   /** Each undefined if this relay has none. */
   readonly mesh: MeshService | undefined
   readonly stun: StunService | undefined
+  readonly lane: LaneService | undefined
   readonly certificates: Certificates | undefined
 }
 
 /** To be called once for a relay: the watchers that the process metrics start are never stopped. */
 export function metricSources(parts: MetricParts): MetricSources {
-  const { readiness, run, stun, threads } = parts
+  const { lane, readiness, run, stun, threads } = parts
   return {
     ...continuedSources(parts),
     threads: threads.counters,
@@ -64,6 +66,8 @@ export function metricSources(parts: MetricParts): MetricSources {
     threadDeaths: () => threads.deaths,
     stun: () => stun && run.counters.withEarlierStun(stun.read()),
     stunDeaths: () => stun?.deaths,
+    lane: () => lane?.read(),
+    laneDeaths: () => lane?.deaths,
     state: () => readiness.health.report(),
     nativeWays: parts.ways,
     isStateFolderUsable:

@@ -13,6 +13,7 @@ import { checkupVerb } from './checkup.ts'
 import type { ClientsService } from './clients-service.ts'
 import { DrainService } from './drain-service.ts'
 import { KickService } from './kick-service.ts'
+import { laneVerb } from './lane-verb.ts'
 import { outsideVerb, type LookService } from './look-service.ts'
 import type { FileReload } from './content-file.ts'
 import type { MetricParts } from './metric-sources.ts'
@@ -26,6 +27,7 @@ import type { RelayThreads } from './relay-threads.ts'
 import type { RegionsService } from './regions-service.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
 import { ReloadService, type FileOwner, type ReloadParts } from './reload-service.ts'
+import type { ShownIdentity } from './shown-identity.ts'
 import { startProblems } from './start-check.ts'
 import type { SystemdEnvironment } from './systemd-environment.ts'
 import type { SystemdNotifyService } from './systemd-notify-service.ts'
@@ -47,6 +49,7 @@ export interface OperatorPartsInput
   readonly addresses: () => RelayAddresses
   readonly looks: Pick<LookService, 'ask'>
   readonly clients: ClientsService
+  readonly shown: ShownIdentity
 }
 
 export interface OperatorParts {
@@ -104,6 +107,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(outsideVerb(input.looks))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
+  if (input.lane !== undefined) calls.register(laneVerb(input.lane, input.shown))
   const kicks = new KickService({ ...input, denials: input.verbDenials })
   calls.register(kickVerb(kicks))
   return { readiness, drain, reload, overview, publicStatus, admin, verbs, notify, kicks }
@@ -121,8 +125,8 @@ function withStartCheck(reading: SettingsReading): SettingsReading & SettingsSou
   return { ...reading, startProblems: (settings, inUse) => startProblems(settings, new Set(), inUse) }
 }
 
-function fileOwnersOf({ mesh, certificates, admission }: OperatorPartsInput): readonly FileOwner[] {
-  const owners = [mesh, admission, certificates && { reload: async () => await reloadOf(certificates) }]
+function fileOwnersOf({ mesh, certificates, admission, lane }: OperatorPartsInput): readonly FileOwner[] {
+  const owners = [mesh, admission, lane, certificates && { reload: async () => await reloadOf(certificates) }]
   return owners.filter((owner) => owner !== undefined)
 }
 

@@ -12,27 +12,27 @@ export interface RelayAddresses {
   readonly http: Endpoint | undefined
   readonly stun: Endpoint | undefined
   readonly admin: Endpoint | undefined
+  readonly lane: Endpoint | undefined
 }
 
 /** The settings with a host for every listener: those without one listen on all addresses of this machine. */
 export async function withHosts(settings: Settings): Promise<Settings> {
   const all = await wildcardAddress()
   const withHost = (at: Endpoint): Endpoint => ({ host: at.host === '' ? all : at.host, port: at.port })
-  const { derp, http, stun, admin } = settings
+  const { derp, http, stun, admin, lane } = settings
   return {
     ...settings,
     derp: withHost(derp),
     http: http && withHost(http),
     stun: stun && withHost(stun),
     admin: admin && withHost(admin),
+    lane: lane && { ...lane, endpoint: withHost(lane.endpoint) },
   }
 }
 
-/** The ports of endpoints. */
-export function portsOf(
-  endpoints: Readonly<Partial<Record<keyof RunPorts, Endpoint | undefined>>>,
-): RunPorts {
-  const entries = Object.entries(endpoints).flatMap(([name, endpoint]) =>
+/** The ports that two runs of a relay share. */
+export function portsOf({ derp, http, stun, admin }: RelayAddresses): RunPorts {
+  const entries = Object.entries({ derp, http, stun, admin }).flatMap(([name, endpoint]) =>
     endpoint === undefined ? [] : [[name, endpoint.port]],
   )
   return Object.fromEntries(entries) as RunPorts

@@ -7,7 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { Settings } from '#config/settings.ts'
 import { Counter, Counters } from '#relay/counters.ts'
-import { ThreadMemories, type BridgeMemory } from '#interthread/thread-memory.ts'
+import {
+  GUEST_THREAD,
+  ThreadMemories,
+  type BridgeMemory,
+  type ThreadMemory,
+} from '#interthread/thread-memory.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import { DRAIN_CLIENT_MS_MAX, type DrainTimes } from '#relay/relay-drain.ts'
 import type { FromRelayThread, RelayThreadData, ToRelayThread } from '#worker/thread-messages.ts'
@@ -66,6 +71,11 @@ interface WorkerSlot {
   readonly loopTimes: LoopTimes
 }
 
+/** How a guest, the lane's thread, is told what relay threads are told of each other. */
+type TellGuest = (
+  message: Extract<ToRelayThread, { kind: 'threadStarted' | 'threadEnded' | 'endKey' }>,
+) => void
+
 type RelayHandle = WorkerHandle<ToRelayThread, FromRelayThread>
 
 /** Messages that hold until the next of their kind: a thread that starts later is sent the last of each. */
@@ -100,6 +110,7 @@ export class RelayThreads implements Service {
   readonly #retained = new Map<ToRelayThread['kind'], ToRelayThread>()
   /** Undefined until all threads listen. */
   #endpoint: Endpoint | undefined = undefined
+  #tellGuest: TellGuest | undefined = undefined
   #isStopping = false
   #isDraining = false
   /** Of the first thread that died before all listened. */
@@ -175,6 +186,21 @@ export class RelayThreads implements Service {
     for (const thread of this.#memories.closeRun()) this.broadcast({ kind: 'threadEnded', thread })
   }
 
+  /** A thread that is none of these is to be linked with all of them, as if it were one. */
+  joinGuest(tell: TellGuest): ThreadMemory {
+    const { memory, others } = this.#memories.join(GUEST_THREAD)
+    this.#tellGuest = tell
+    for (const { to, link } of others) this.send(to, { kind: 'threadStarted', link })
+    return memory
+  }
+
+  /** That thread has ended. */
+  leaveGuest(): void {
+    this.#tellGuest = undefined
+    this.#memories.leave(GUEST_THREAD)
+    this.broadcast({ kind: 'threadEnded', thread: GUEST_THREAD })
+  }
+
   /** Ends a thread that hangs; another one is started in its slot, as after any death. */
   replace(thread: number, seconds: number): void {
     this.#slots[thread]?.thread?.kill(new Error(`no sign of life for ${seconds} s`))
@@ -193,6 +219,7 @@ export class RelayThreads implements Service {
   broadcast(message: ToRelayThread): void {
     if (RETAINED_KINDS.has(message.kind)) this.#retained.set(message.kind, message)
     for (const { thread } of this.#slots) thread?.send(message)
+    if (message.kind === 'endKey') this.#tellGuest?.(message)
   }
 
   /** Resolves when each thread has handled all that it was sent before, or has ended. */
@@ -265,7 +292,8 @@ export class RelayThreads implements Service {
     })
     slot.thread = thread
     for (const { to, link } of joining.others) {
-      this.#slots[to]?.thread?.send({ kind: 'threadStarted', link })
+      if (to === GUEST_THREAD) this.#tellGuest?.({ kind: 'threadStarted', link })
+      else this.send(to, { kind: 'threadStarted', link })
     }
     for (const message of this.#retained.values()) thread.send(message)
   }
@@ -300,6 +328,7 @@ export class RelayThreads implements Service {
     this.closeRun()
     this.#memories.leave(slot.index)
     for (const { thread } of this.#slots) thread?.send({ kind: 'threadEnded', thread: slot.index })
+    this.#tellGuest?.({ kind: 'threadEnded', thread: slot.index })
     if (this.#endpoint === undefined) this.#startFailure ??= error
     slot.drained.resolve()
     this.#acknowledgements.threadEnded(slot.index)

@@ -7,7 +7,7 @@
 
 import { HttpChallenges } from '#certificates/http-challenges.ts'
 import type { Endpoint } from '#config/endpoint.ts'
-import type { Settings } from '#config/settings.ts'
+import type { LaneSettings, Settings } from '#config/settings.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
 import { LinkWatch } from '#ops/link-watch.ts'
 import { LogEvent } from '#ops/log-event.ts'
@@ -29,6 +29,7 @@ import type { DrainService } from './drain-service.ts'
 import { makeFleetParts } from './fleet-parts.ts'
 import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
 import { continuedSources } from './metric-sources.ts'
+import { LaneService } from './lane-service.ts'
 import { openNative } from './native-setup.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
 import { assertPortsFree } from './port-check.ts'
@@ -132,6 +133,7 @@ interface StartedParts {
   readonly derp: DerpListener
   readonly http: RedirectService | undefined
   readonly stun: StunService | undefined
+  readonly lane: LaneService | undefined
   readonly admin: AdminService | undefined
   /** Undefined without a service manager that wants to be told. */
   readonly notify: SystemdNotifyService | undefined
@@ -141,9 +143,11 @@ function addressesOf({
   derp,
   http,
   stun,
+  lane,
   admin,
-}: Pick<StartedParts, 'derp' | 'http' | 'stun' | 'admin'>): RelayAddresses {
-  return { derp: derp.endpoint, http: http?.endpoint, stun: stun?.endpoint, admin: admin?.endpoint }
+}: Pick<StartedParts, 'derp' | 'http' | 'stun' | 'lane' | 'admin'>): RelayAddresses {
+  const optional = { http: http?.endpoint, stun: stun?.endpoint, lane: lane?.endpoint }
+  return { derp: derp.endpoint, ...optional, admin: admin?.endpoint }
 }
 
 /** In the order of their start; those that the settings switch off are undefined. */
@@ -178,6 +182,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const httpParts = { derp, native, challenges, inherited: inherited.http[0] }
   const http = settings.http && new RedirectService(settings.http, httpParts)
   const stun = settings.stun && makeStun(settings.stun, surroundings, quality)
+  const lane = settings.lane && makeLane(settings.lane, { ...forFleet, keyDirectory })
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.broadcast({ kind: 'bootstrapDns', json }),
   )
@@ -185,22 +190,17 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const shown = new ShownIdentity(settings.shown)
   const clients = new ClientsService({ threads, isTls: settings.isTls, run, admission, shown })
-  const watched = { ...fleetParts, threads, links, stun, admission, certificates, shown, clients }
+  const watched = { ...fleetParts, threads, links, stun, lane, admission, certificates, shown, clients }
   const apply = settingsApplier({ ...watched, log, bootstrapDns, unacknowledged })
   const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials: new VerbDenials() }
+  const addresses = (): RelayAddresses => addressesOf({ derp, http, stun, lane, admin })
   const continued = continuedSources({ ...surroundings, ...observed })
-  const made = makeOperatorParts(settings, {
-    ...surroundings,
-    ...observed,
-    derp,
-    apply,
-    addresses: () => addressesOf({ derp, http, stun, admin }),
-  })
+  const made = makeOperatorParts(settings, { ...surroundings, ...observed, derp, apply, addresses })
   const { readiness, drain, reload, overview, publicStatus, admin, verbs, notify, kicks } = made
   const dispatch = new ThreadDispatch({ ...watched, kicks, log, readiness, run })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
-  const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, fleet]
+  const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, lane, fleet]
   const operators: Parts = [overview, publicStatus, admin, drain, reload, verbs]
   const present = [...basis, quality, ...listeners, ...others, ...operators].filter(
     (service) => service !== undefined,
@@ -209,16 +209,16 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   run.attach({
     threads,
     unready: () => readiness.failing,
-    ports: () => portsOf({ ...addressesOf({ derp, http, stun, admin }) }),
+    ports: () => portsOf(addressesOf({ derp, http, stun, lane, admin })),
     stun: () => stun && run.counters.withEarlierStun(stun.read()),
     families: () => continuedFamilies(continued),
     release: async () =>
-      await services.release([verbs, admin, http, stun].filter((one) => one !== undefined)),
+      await services.release([verbs, admin, http, stun, lane].filter((one) => one !== undefined)),
     onHandedOver: () => void drain.ask().catch(() => undefined),
     handOverMs: (clients) => drain.handOverMs(clients),
     onTakingOver: async () => await notify?.takeOver(),
   })
-  return { services, drain, reload, derp, http, stun, admin, notify }
+  return { services, drain, reload, derp, http, stun, lane, admin, notify }
 }
 
 function makeAdmission(
@@ -254,6 +254,14 @@ function makeStun(
     onWarning: (name, message) => log.warn(LogEvent.runtimeWarning, { name, message }),
     onFault,
   })
+}
+
+function makeLane(
+  settings: LaneSettings,
+  parts: Omit<ConstructorParameters<typeof LaneService>[0], 'settings'>,
+): LaneService {
+  const { threads, keyDirectory, stateFolder, log, reloads, onFault } = parts
+  return new LaneService({ settings, threads, keyDirectory, stateFolder, log, reloads, onFault })
 }
 
 /** Undefined without a state folder that the relay can use. @throws Error if it belongs to another relay */

@@ -10,6 +10,11 @@ import { Wakeup } from './wakeup.ts'
 /** The number of another run's first thread, as the threads of this run know it; theirs are below. */
 export const OTHER_RUN_AT = 256
 /**
+ * The number of a thread that is no relay thread and has keys as they have: the lane's. Not linked with another run's threads, which
+ * know relay threads only.
+ */
+export const GUEST_THREAD = 512
+/**
  * How far the count of activity of a run starts ahead of the run before it: a client that logs in to the newer one receives
  * there, whatever its old session does. Clients cause far fewer changes while both run, and the numbers wrap around.
  */
@@ -124,7 +129,7 @@ export class ThreadMemories {
   #bridge(here: number): readonly ThreadLink[] {
     const { wakeup: bridgeWakeup, threadCount = 0, pairs = [] } = this.#otherRun ?? {}
     const wakeup = this.#wakeups.get(here)
-    if (wakeup === undefined || bridgeWakeup === undefined) return []
+    if (wakeup === undefined || bridgeWakeup === undefined || here === GUEST_THREAD) return []
     return Array.from({ length: threadCount }, (_, there) => {
       const [fromHere, toHere] = [ringMemory(), ringMemory()]
       pairs.push({ here, there, wakeup, fromHere, toHere })

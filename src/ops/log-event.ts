@@ -52,6 +52,8 @@ export const LogEvent = {
   threadRestarted: 'thread_restarted',
   stunDied: 'stun_died', // a bug in this program ended the STUN thread; the thread is restarted
   stunRestarted: 'stun_restarted',
+  laneDied: 'lane_died', // a bug in this program ended the lane's thread, or it could not listen again; it is restarted
+  laneRestarted: 'lane_restarted',
   countriesUnknown: 'countries_unknown', // the table of countries does not load; countries are counted as unknown
   nativeFailed: 'native_failed', // native calls do not work here; other ways are used
   nativeOff: 'native_off', // native calls are not wanted; other ways are used
@@ -100,6 +102,9 @@ export const LogEvent = {
   clockJumped: 'clock_jumped', // the host's clock; leases go by the time before, unless it stays so
   clockFollowed: 'clock_followed', // leases go by the host's clock again
   admissionNotKept: 'admission_not_kept', // the state folder can't be written to: a restart forgets who was admitted
+  laneRosterChanged: 'lane_roster_changed',
+  laneRosterRejected: 'lane_roster_rejected', // the file's new content is invalid; the previous content stays in use
+  laneNotKept: 'lane_not_kept', // the state folder can't be written to: after a restart, peers of the lane register again
   mapChanged: 'map_changed', // clients of the DERP map reconnect to the regions that changed
   mapStale: 'map_stale', // this relay does not see the majority of the fleet, and drops no region from the DERP map
   mapCurrent: 'map_current',

@@ -13,6 +13,7 @@ import type { CheckReport } from './health.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import type { SiblingView } from './link-watch.ts'
 import { stateFolderFamilies } from './state-folder-families.ts'
+import { laneFamilies, type LaneFigures } from './lane-families.ts'
 import { nativeFamilies, type NativeWays } from './native-families.ts'
 import { relayFamilies } from './relay-families.ts'
 import { siblingFamilies } from './sibling-families.ts'
@@ -75,6 +76,10 @@ export interface MetricSources {
   readonly stun: () => StunNumbers | undefined
   /** The deaths of the STUN thread; undefined if STUN is off. */
   readonly stunDeaths: () => number | undefined
+  /** Undefined without a lane. */
+  readonly lane: () => LaneFigures | undefined
+  /** The deaths of its thread. */
+  readonly laneDeaths: () => number | undefined
   /** Undefined on plain TCP. */
   readonly certificates: () => CertificateStatus | undefined
   readonly state: () => RelayState
@@ -111,7 +116,7 @@ export class Metrics {
 
   /** All families, read now. A family has no samples if its feature is off. */
   async families(): Promise<MetricFamily[]> {
-    const { threads, otherCounters, stun, process } = this.#sources
+    const { threads, otherCounters, stun, lane, process } = this.#sources
     const processFamilies = await process.families()
     return [
       ...this.#stateFamilies(),
@@ -121,6 +126,7 @@ export class Metrics {
       ...this.#threadFamilies(),
       ...continuedFamilies(this.#sources),
       ...stunFamilies(stun()),
+      ...laneFamilies(lane()),
       ...limitFamilies(this.#sources.limits),
       ...processFamilies,
     ]
@@ -186,11 +192,12 @@ export class Metrics {
   }
 
   #deaths(): Sample[] {
-    const { stunDeaths, threadDeaths } = this.#sources
-    const stun = stunDeaths()
+    const { laneDeaths, stunDeaths, threadDeaths } = this.#sources
+    const [stun, lane] = [stunDeaths(), laneDeaths()]
     return [
       ...threadDeaths().map((deaths, thread) => sample(deaths, { thread: String(thread) })),
       ...(stun === undefined ? [] : [sample(stun, { thread: 'stun' })]),
+      ...(lane === undefined ? [] : [sample(lane, { thread: 'lane' })]),
     ]
   }
 }

@@ -1,29 +1,21 @@
 // NaCl's box (X25519, HSalsa20, XSalsa20-Poly1305), in which ClientInfo and ServerInfo travel. One key agreement per pair
-// serves both directions. X25519 is the runtime's, twenty times faster than portable code; HSalsa20 and the cipher are
-// noble's. Not for packets, which the relay never opens.
+// serves both directions. HSalsa20 and the cipher are noble's. Not for packets, which the relay never opens.
 
-import { createPrivateKey, createPublicKey, diffieHellman, type KeyObject } from 'node:crypto'
 import { hsalsa, xsalsa20poly1305 } from '@noble/ciphers/salsa.js'
 import { BOX_TAG_BYTES, KEY_BYTES, NONCE_BYTES } from './limits.ts'
+import { X25519Secret } from './x25519.ts'
 
-/** DER before a raw X25519 private key (RFC 8410 §7) and a public key (§4). */
-const PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex')
-const SPKI_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
 /** "expand 32-byte k", Salsa20's constant for 32-byte keys. */
 const SIGMA = new Uint32Array(new Uint8Array(Buffer.from('expand 32-byte k')).buffer)
 const ZERO_INPUT = new Uint32Array(4)
 
 /** One side's private key, imported once for all logins. */
 export class BoxSecret {
-  readonly #key: KeyObject
+  readonly #secret: X25519Secret
 
   /** @param privateKey 32 bytes */
   constructor(privateKey: Uint8Array) {
-    this.#key = createPrivateKey({
-      key: Buffer.concat([PKCS8_PREFIX, privateKey]),
-      format: 'der',
-      type: 'pkcs8',
-    })
+    this.#secret = new X25519Secret(privateKey)
   }
 
   /**
@@ -31,19 +23,8 @@ export class BoxSecret {
    * result would be no secret.
    */
   agree(publicKey: Uint8Array): BoxKey | undefined {
-    // Copied by hand: the given key lives as long as its session, and Node's own functions would create an array buffer
-    // for it, which needs more memory than the key.
-    const der = new Uint8Array(SPKI_PREFIX.length + KEY_BYTES)
-    der.set(SPKI_PREFIX)
-    der.set(publicKey, SPKI_PREFIX.length)
-    let shared: Buffer
-    try {
-      const theirs = createPublicKey({ key: Buffer.from(der.buffer), format: 'der', type: 'spki' })
-      shared = diffieHellman({ privateKey: this.#key, publicKey: theirs })
-    } catch {
-      return undefined
-    }
-    return new BoxKey(boxKeyFrom(shared))
+    const shared = this.#secret.agree(publicKey)
+    return shared && new BoxKey(boxKeyFrom(shared))
   }
 }
 

@@ -29,6 +29,25 @@ export function parseKeyFile(text: string): Parsed<KeyPair> {
   return { problem: 'has no string "PrivateKey"; expected {"PrivateKey": "privkey:<64 hex>"}' }
 }
 
+/** As `wg genkey` prints it. */
+export function formatWireguardKey({ privateKey }: KeyPair): string {
+  return `${Buffer.from(privateKey).toString('base64')}\n`
+}
+
+/** Reads a private key as `wg genkey` prints it, or `privkey:<64 hex>`. */
+export function parseWireguardKey(text: string): Parsed<KeyPair> {
+  const trimmed = text.trim()
+  const bytes = /^[A-Za-z0-9+/]{43}=$/.test(trimmed)
+    ? new Uint8Array(Buffer.from(trimmed, 'base64'))
+    : parsePrivateKey(trimmed)
+  if (bytes === undefined)
+    return {
+      problem: 'does not hold a private key; expected 44 characters of base64, as `wg genkey` prints them',
+    }
+  if (isZero(bytes)) return { problem: 'holds the all-zero private key; expected a generated one' }
+  return { value: keyPairFrom(bytes) }
+}
+
 /** Usually one, and two during a replacement. Every login of a sibling is compared with each. */
 const MESH_KEYS_MAX = 8
 

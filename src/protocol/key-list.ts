@@ -81,7 +81,7 @@ function addLine(list: KeyList, line: string): string | undefined {
   const isAllowed = words[0] !== 'deny'
   if (words[0] === 'allow' || words[0] === 'deny') words.shift()
   const [keyText = '', ...more] = words
-  const key = keyOf(keyText)
+  const key = publicKeyFrom(keyText)
   if (key === undefined) return keyProblem(keyText)
   if (more.length === 0) return list.add(key, { isAllowed, tenant: undefined })
   const [word, tenant = '', ...rest] = more
@@ -94,7 +94,7 @@ function addLine(list: KeyList, line: string): string | undefined {
 }
 
 /** The key as `nodekey:` and hex digits, as hex digits, or as WireGuard writes it. */
-function keyOf(text: string): Uint8Array | undefined {
+export function publicKeyFrom(text: string): Uint8Array | undefined {
   const key = parsePublicKey(text) ?? parseUntypedKey(text)
   if (key !== undefined || !/^[A-Za-z0-9+/]{43}=$/.test(text)) return key
   const bytes = Buffer.from(text, 'base64')
@@ -102,7 +102,8 @@ function keyOf(text: string): Uint8Array | undefined {
   return bytes.toString('base64') === text ? new Uint8Array(bytes) : undefined
 }
 
-function keyProblem(text: string): string {
+/** What is wrong with a text that is no key. */
+export function keyProblem(text: string): string {
   const expected = 'expected nodekey:<64 hex digits>, or 44 characters of base64 as WireGuard writes keys'
   if (text === '') return `no key; ${expected}`
   if (text.startsWith('privkey:'))

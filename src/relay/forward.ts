@@ -147,6 +147,8 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
       if (!isForwarded && destination?.route !== undefined && destination.thread === NO_THREAD) {
         return this.#sendOn(destination, buffer, start, end)
       }
+      // A thread without routes of its own, the lane's, leaves it to this one to look for the key.
+      if (!isForwarded && destination === undefined && this.#lookUp(buffer, start, end)) return
       return this.#dropHere(DropReason.goneDisconnected)
     }
     const source = this.#sameOrLookUp(this.#lastFromThread, buffer, sourceAt)
@@ -237,6 +239,17 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     buffer.copyWithin(keyAt, start, keyAt)
     this.#packet.set(buffer, keyAt, keyAt + KEY_BYTES, end)
     this.#send(destination, this.#sourceKey)
+  }
+
+  /** Has the key of such a packet looked up. Returns false if that is pointless. */
+  #lookUp(buffer: Buffer, start: number, end: number): boolean {
+    const sourceAt = start + KEY_BYTES
+    const packet = this.#packet
+    const owner = { key: copyOf(buffer, sourceAt, sourceAt + KEY_BYTES), mayLookUp: () => true }
+    // As a client's SendPacket has it: the destination's key before the packet.
+    buffer.copyWithin(sourceAt, start, sourceAt)
+    packet.set(buffer, sourceAt, sourceAt + KEY_BYTES, end)
+    return this.#routes.lookUp(packet, owner, this.#nowMs)
   }
 
   /** The packet's SendPacket frame lies in its buffer, from its header on: it may be rewritten there. */

@@ -8,6 +8,8 @@ import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import type { HomeChange, LocationUpdate } from '#mesh/directory-client.ts'
 import type { SiblingReport } from '#mesh/sibling-report.ts'
 import type { ClientPart } from '#relay/client-part.ts'
+import type { UdpAddress } from '#lane/member.ts'
+import type { Roster } from '#protocol/lane-roster.ts'
 import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionEnd, SessionStart, TenantRoster } from '#relay/ports.ts'
@@ -198,3 +200,52 @@ export type FromRunBridge =
   | { readonly kind: 'bridgeUp' }
   /** It is not any more. `why` completes "the other run …"; empty: the other run has ended in order. */
   | { readonly kind: 'bridgeDown'; readonly why: string }
+
+/** Start data of the lane's thread. */
+export interface LaneThreadData {
+  readonly host: string
+  readonly port: number
+  readonly counters: SharedArrayBuffer
+  readonly threads: ThreadMemory
+  /** The lane's WireGuard key, 32 bytes. */
+  readonly privateKey: Uint8Array
+  readonly roster: Roster
+  /** What an earlier thread or run has told of itself; empty: nothing. */
+  readonly state: string
+  /** As of relay threads. */
+  readonly niceness: number | undefined
+}
+
+export type ToLaneThread =
+  /** Who may use the lane from now on. */
+  | { readonly kind: 'roster'; readonly roster: Roster }
+  /** A relay thread has started, or has ended. */
+  | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
+  | { readonly kind: 'threadEnded'; readonly thread: number }
+  /** An operator has kicked a client. */
+  | { readonly kind: 'endKey'; readonly key: Uint8Array }
+  /** Answered with `laneMembers`. */
+  | { readonly kind: 'tellMembers'; readonly id: number }
+  | { readonly kind: 'stop' }
+
+/** A key of the roster, as it is now. */
+export interface LaneMember {
+  readonly key: Uint8Array
+  readonly name: string
+  /** Where its key is proven to be; undefined: it is not on the lane. */
+  readonly address: UdpAddress | undefined
+  /** Since its last proof. */
+  readonly provenMs: number
+  /** It is connected to the relay by other ways, too. */
+  readonly isElsewhere: boolean
+  readonly links: number
+}
+
+/** From the lane's thread, beside its state. */
+export type FromLaneThread =
+  | RuntimeWarning
+  /** What a restart must know, a moment after it has changed. */
+  | { readonly kind: 'laneState'; readonly text: string }
+  /** A member has come to the lane, or has left it; for the key directory. */
+  | ({ readonly kind: 'laneHome' } & HomeChange)
+  | { readonly kind: 'laneMembers'; readonly id: number; readonly members: readonly LaneMember[] }

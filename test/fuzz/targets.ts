@@ -6,6 +6,7 @@ import { ADMISSION_TARGETS } from './targets/admission.ts'
 import { ADDRESS_TARGETS } from './targets/addresses.ts'
 import { FRAME_TARGETS } from './targets/frames.ts'
 import { HTTP_TARGETS } from './targets/http.ts'
+import { LANE_TARGETS } from './targets/lane.ts'
 import { LIVE_TARGETS } from './targets/live.ts'
 import { SETTINGS_TARGETS } from './targets/settings.ts'
 
@@ -16,6 +17,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...SETTINGS_TARGETS,
   ...ADMISSION_TARGETS,
   ...ACME_TARGETS,
+  ...LANE_TARGETS,
   ...LIVE_TARGETS,
 ]
 

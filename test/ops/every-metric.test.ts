@@ -14,6 +14,7 @@ import { closePeerFrame, relayStateFrame } from '#protocol/frames.ts'
 import { directoryFamilies } from '#ops/directory-families.ts'
 import { drainFamilies } from '#ops/drain-families.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
+import { laneFamilies } from '#ops/lane-families.ts'
 import { mapFamilies } from '#ops/map-families.ts'
 import { Metrics, type MetricSources } from '#ops/metrics.ts'
 import { qualityFamilies } from '#ops/relay-quality.ts'
@@ -28,7 +29,7 @@ import { RawSibling } from '../support/raw-sibling.ts'
 import { messageOf } from '../support/relay-states.ts'
 import { VerifyServer } from '../support/verify-server.ts'
 import { disco, frames } from '../vectors/frames.ts'
-import { certificate, certificates, QUALITY, SIBLING, testSources } from './sources.ts'
+import { certificate, certificates, laneOf, QUALITY, SIBLING, testSources } from './sources.ts'
 import { allSeries, parseClassic } from './strict-exposition.ts'
 
 /** Always the same while a process runs: what it is, and what it was started with. */
@@ -47,7 +48,7 @@ const CONSTANT = new Set([
 ])
 
 /**
- * Those that move only after a fault, a reload, an upgrade, or with NATS or ACME: such tests exist, but none has all of them. Here
+ * Those that move only after a fault, a reload, an upgrade, or with NATS, ACME or a lane: such tests exist, but none has all of them. Here
  * their pages are made from sources that differ.
  */
 const RARE = [
@@ -70,6 +71,7 @@ const RARE = [
   'derp_key_directory_answers_total',
   'derp_key_directory_connected',
   'derp_key_directory_connects_total',
+  ...laneFamilies(laneOf(0)()).map(({ name }) => name),
   'derp_log_lines_lost_total',
   'derp_lookups_total',
   'derp_map_stale',
@@ -156,6 +158,7 @@ function troubledSources(): MetricSources {
     run: 2,
     threads: [counters],
     threadDeaths: () => [1],
+    lane: laneOf(1),
     logLinesLost: () => 1,
     isStateFolderUsable: false,
     admission: () => ({

@@ -5,6 +5,7 @@ import type { CertificateLife, CertificateStatus } from '#ops/certificate-famili
 import { drainFamilies } from '#ops/drain-families.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
 import { fleetFamilies } from '#ops/fleet-families.ts'
+import { LaneCounters } from '#lane/lane-counters.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { mapFamilies } from '#ops/map-families.ts'
 import { Log } from '#ops/log.ts'
@@ -100,6 +101,15 @@ const directory = new DirectoryWatch(() => ({
 const reloads = new Reloads(new Log('error', { write: () => undefined }), Date.now)
 reloads.accepted('regions-file', 'regions.yaml')
 
+/** A lane that has counted each of its figures so often. */
+export function laneOf(count: number): MetricSources['lane'] {
+  const figures = Object.entries(new LaneCounters(LaneCounters.memory()).read()).map(([name]) => [
+    name,
+    count,
+  ])
+  return () => Object.fromEntries(figures) as ReturnType<MetricSources['lane']>
+}
+
 export function testSources(replaced: Partial<MetricSources> = {}): MetricSources {
   return {
     otherCounters: [],
@@ -142,6 +152,8 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     quality: () => [...qualityFamilies(QUALITY), ...clients.families()],
     stun: () => noStun,
     stunDeaths: () => 0,
+    lane: laneOf(0),
+    laneDeaths: () => 0,
     certificates: () => certificates([certificate]),
     state: () => ({
       isReady: true,

@@ -169,6 +169,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     derp: { host: '127.0.0.1', port: 0 },
     http: undefined,
     stun: undefined,
+    lane: undefined,
     admin: undefined,
     verbsToken: undefined,
     hostname: 'localhost',

@@ -1,0 +1,76 @@
+// The lane's socket. Bounded both ways: the kernel drops what the thread does not read in time, and this what the kernel does not
+// take in time.
+
+import { createSocket, type Socket } from 'node:dgram'
+import { isIPv4, isIPv6 } from 'node:net'
+
+/** A fifth of a second of what the thread forwards at most. */
+const RECEIVE_BUFFER_BYTES = 4_194_304
+const SEND_BUFFER_BYTES = 1_048_576
+/** Datagrams that the kernel has not yet taken. Any more would be late, and are dropped. */
+const UNSENT_MAX = 1_024
+
+export interface UdpPortParts {
+  readonly host: string
+  readonly port: number
+  readonly receive: (message: Buffer, host: string, port: number) => void
+  /** There is no room for a datagram. */
+  readonly onFull: () => void
+  /** The system has refused a datagram, or to read one. */
+  readonly onError: () => void
+}
+
+export class UdpPort {
+  readonly #parts: UdpPortParts
+  readonly #socket: Socket
+  #unsent = 0
+
+  constructor(parts: UdpPortParts) {
+    this.#parts = parts
+    this.#socket = createSocket({
+      type: isIPv4(parts.host) ? 'udp4' : 'udp6',
+      recvBufferSize: RECEIVE_BUFFER_BYTES,
+      sendBufferSize: SEND_BUFFER_BYTES,
+      lookup: lookupLiteral,
+    })
+    this.#socket.on('message', (message, remote) => parts.receive(message, remote.address, remote.port))
+  }
+
+  async bind(): Promise<number> {
+    const { host, port } = this.#parts
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.once('error', reject)
+      this.#socket.bind({ address: host, port, exclusive: true }, () => {
+        this.#socket.off('error', reject)
+        resolve()
+      })
+    })
+    this.#socket.on('error', () => this.#parts.onError())
+    return this.#socket.address().port
+  }
+
+  /** The bytes must stay untouched until they have left. */
+  send(message: Buffer, host: string, port: number): void {
+    if (this.#unsent === UNSENT_MAX) return this.#parts.onFull()
+    this.#unsent++
+    this.#socket.send(message, port, host, this.#onSent)
+  }
+
+  close(): void {
+    this.#socket.close()
+  }
+
+  readonly #onSent = (error: Error | null): void => {
+    this.#unsent--
+    if (error !== null) this.#parts.onError()
+  }
+}
+
+/** Datagrams go to addresses: there is no name to look up, and no turn of the event loop is lost. */
+function lookupLiteral(
+  address: string,
+  _options: unknown,
+  callback: (error: null, address: string, family: number) => void,
+): void {
+  callback(null, address, isIPv6(address) ? 6 : 4)
+}

@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   lease: async () => (await import('./lease.ts')).lease,
   map: async () => (await import('./map.ts')).map,
   render: async () => (await import('./render.ts')).render,
+  bridge: async () => (await import('./bridge.ts')).bridge,
   probe: async () => (await import('./probe.ts')).probe,
   doctor: async () => (await import('./doctor.ts')).doctor,
   nearest: async () => (await import('./nearest.ts')).nearest,

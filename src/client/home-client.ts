@@ -7,6 +7,7 @@ import { Emitter } from './emitter.ts'
 import { HomeChoice, type HomeDecision } from './home-choice.ts'
 import { measureRegions } from './latency-measurement.ts'
 import type { LoginOptions } from './client-login.ts'
+import type { LivenessOptions } from './liveness-watch.ts'
 import { isMeasured } from './measuring-plan.ts'
 import { MapTrust, type MapTrustOptions } from './map-trust.ts'
 import { ReconnectingDerpClient, type ReconnectingEvents } from './reconnecting-derp-client.ts'
@@ -25,6 +26,8 @@ export interface HomeClientOptions extends Omit<LoginOptions, 'key' | 'isPreferr
   /** Default: a new key. */
   readonly key?: LoginOptions['key']
   readonly trust?: MapTrustOptions
+  /** Of the connection to the home, as of a ReconnectingDerpClient. */
+  readonly liveness?: LivenessOptions
   /** Between measurements. Default: 20 to 26 s at random, as Tailscale's clients in use. */
   readonly measureEveryMs?: number
 }

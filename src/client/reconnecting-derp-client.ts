@@ -204,7 +204,7 @@ export class ReconnectingDerpClient implements AsyncDisposable {
   #newClient(target?: TargetOptions): DerpClient {
     const sent = { isPreferred: this.#isPreferred, isWatcher: this.#isWatcher }
     const client = new DerpClient(
-      { ...this.#options, ...target, ...sent },
+      { ...(target === undefined ? this.#options : withoutPlace(this.#options)), ...target, ...sent },
       { ...this.#forwarders, closed: (end) => this.#onLost(end) },
     )
     client.on('serverInfo', (info) => this.#onAdmitted(client, info, sent))
@@ -273,6 +273,12 @@ export class ReconnectingDerpClient implements AsyncDisposable {
     if (restartInMs !== undefined) return Math.round(restartInMs * (0.5 + random))
     return backOffMs(TAILSCALE_BACK_OFF, failureCount, random)
   }
+}
+
+/** A target that was found is the whole place, by URL or by host and port. */
+function withoutPlace(options: ReconnectingOptions): Omit<ReconnectingOptions, 'url' | 'host' | 'port'> {
+  const { url: _url, host: _host, port: _port, ...others } = options
+  return others
 }
 
 /** What a server sends, and by which it is known to live. */

@@ -21,6 +21,7 @@ const SOCK_CLOEXEC = 0o2000000
 const IPPROTO_TCP = 6
 const TCP_INFO = 11
 const TCP_USER_TIMEOUT = 18
+const TCP_NOTSENT_LOWAT = 25
 const F_DUPFD_CLOEXEC = 1030
 const MSG_NOSIGNAL = 0x4000
 const EBADF = 9
@@ -47,6 +48,8 @@ export interface Native {
    */
   setUserTimeout(descriptor: number, ms: number): number
   userTimeout(descriptor: number): number
+  /** How much the kernel takes of what it cannot send yet; the rest waits in the process, which may drop it. */
+  setUnsentLimit(descriptor: number, bytes: number): number
   /**
    * The smallest round trip of a TCP connection within the last five minutes, in microseconds; 0 if none was measured. The
    * smoothed one has the time by which clients delay acknowledgements in it, up to 40 ms each.
@@ -135,6 +138,11 @@ class LibcCalls implements Native {
   setUserTimeout(descriptor: number, ms: number): number {
     this.#value.writeUInt32LE(ms, 0)
     return this.#result(this.#libc.setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, this.#value, 4))
+  }
+
+  setUnsentLimit(descriptor: number, bytes: number): number {
+    this.#value.writeUInt32LE(bytes, 0)
+    return this.#result(this.#libc.setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, this.#value, 4))
   }
 
   userTimeout(descriptor: number): number {

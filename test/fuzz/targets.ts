@@ -4,6 +4,7 @@ import type { FuzzTarget } from './target.ts'
 import { ACME_TARGETS } from './targets/acme.ts'
 import { ADMISSION_TARGETS } from './targets/admission.ts'
 import { ADDRESS_TARGETS } from './targets/addresses.ts'
+import { BRIDGE_TARGETS } from './targets/bridge.ts'
 import { FRAME_TARGETS } from './targets/frames.ts'
 import { HTTP_TARGETS } from './targets/http.ts'
 import { LANE_TARGETS } from './targets/lane.ts'
@@ -11,6 +12,7 @@ import { LIVE_TARGETS } from './targets/live.ts'
 import { SETTINGS_TARGETS } from './targets/settings.ts'
 
 export const TARGETS: readonly FuzzTarget[] = [
+  ...BRIDGE_TARGETS,
   ...FRAME_TARGETS,
   ...HTTP_TARGETS,
   ...ADDRESS_TARGETS,

@@ -1,14 +1,21 @@
 // The package as npm makes it: what it contains, and that it runs where nothing else is installed, in a folder that has
 // neither the sources nor their packages. npm asks its configured registry for the packages that the program needs.
 
-import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { chmodSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { packageVersion } from '#ops/version.ts'
+import { formatKeyFile } from '#protocol/key-file.ts'
+import { publicKeyText } from '#protocol/node-key.ts'
+import { residentBytes } from '../../bench/process-stats.ts'
 import { FREE_PORTS } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
-import { runOk, runProcess, startProcess, type RunningProcess } from '../support/process.ts'
+import { runOk, runProcess, startProcess, waitUntil, type RunningProcess } from '../support/process.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 /** npm looks for registries and caches where it always does; Node is found as a user's shell finds it. */
@@ -110,6 +117,41 @@ describe('installed in an empty folder', () => {
     })
     expect(stdout).toMatch(/stun/i)
     expect({ code, stdout }).toMatchObject({ code: 0 })
+  })
+
+  it('starts a bridge that carries packets of ten peers in 100 MB', async () => {
+    const [own, peers] = [newKeyPair(), Array.from({ length: 10 }, newKeyPair)]
+    const vpn = createSocket('udp4')
+    vpn.on('message', (packet, { port: from }) => vpn.send(packet, from, '127.0.0.1'))
+    vpn.bind(0, '127.0.0.1')
+    await once(vpn, 'listening')
+    const peer = (key: Uint8Array, at: number): string =>
+      `  - { name: peer${at}, key: ${publicKeyText(key)}, vpn: "127.0.0.1:${vpn.address().port}" }\n`
+    const keyFile = folder.write('elsewhere/bridge.key', formatKeyFile(own))
+    chmodSync(keyFile, 0o600)
+    const list = peers.map(({ publicKey }, at) => peer(publicKey, at)).join('')
+    const config = folder.write('elsewhere/bridge.yaml', `key-file: ${keyFile}\npeers:\n${list}`)
+    const relayAt = ['-relay', `https://${address('derp')}`, '-pin', pin]
+    const args = ['bridge', '-config', config, ...relayAt, '-status-socket', folder.at('bridge.sock')]
+    await using bridge = await startProcess(program(), args, {
+      env: env(),
+      readyWhen: /connected to the relay/,
+    })
+    const target = { url: `https://${address('derp')}`, tls: { certName: pin } }
+    const clients = await Promise.all(peers.map(async (key) => await DerpClient.connect({ ...target, key })))
+    let answers = 0
+    for (const client of clients) client.on('packet', () => answers++)
+    for (let round = 0; round < 200; round++) {
+      for (const client of clients) client.send(own.publicKey, randomBytes(1_400))
+      await waitUntil('the answers are there', () => answers >= 10 * round, 10_000)
+    }
+    const bytes = await residentBytes(bridge.pid ?? 0)
+    const text = await runOk(program(), ['bridge', 'status', folder.at('bridge.sock')], { env: env() })
+    expect(text.match(/^peer\d .*280000 /gm)?.length).toBe(10)
+    await Promise.all(clients.map(async (client) => await client.close()))
+    vpn.close()
+    process.stderr.write(`a bridge with ten peers has ${Math.round(bytes / 1e6)} MB\n`)
+    expect(bytes).toBeLessThanOrEqual(100_000_000)
   })
 
   it('the example of docs/client.md runs, and its types are there', async () => {

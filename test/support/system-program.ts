@@ -21,6 +21,18 @@ export const systemPrograms = {
     packages: ['chromium'],
   },
   'wireguard-tools': { names: ['wg'], packages: ['wireguard-tools'] },
+  openvpn: { names: ['openvpn'], packages: ['openvpn'] },
+  // Its daemon is started by path.
+  strongswan: {
+    names: ['ipsec', 'charon-systemd'],
+    packages: [
+      'strongswan',
+      'strongswan-swanctl',
+      'charon-systemd',
+      'libcharon-extra-plugins',
+      'libstrongswan-standard-plugins',
+    ],
+  },
   // runc, because crun wants control groups of one version.
   podman: { names: ['podman'], packages: ['podman', 'runc'] },
 } as const satisfies Record<string, SystemProgram>

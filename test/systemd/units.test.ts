@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { hostInfo } from '#config/host-info.ts'
+import { derpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { runProcess } from '../support/process.ts'
 
@@ -27,6 +28,17 @@ it.skipIf(!hasAnalyze)('the units are valid, without a misspelt or unknown setti
   // The test must be able to fail: systemd ignores a setting that it does not know.
   writeFileSync(folder.at('derpfleet.service'), read('derpfleet.service').replace('UMask=', 'UMaks='))
   expect((await runProcess('systemd-analyze', verify)).code).not.toBe(0)
+})
+
+it.skipIf(!hasAnalyze)('the unit of a bridge is valid, as "derpfleet bridge unit" prints it', async () => {
+  using folder = new TemporaryFolder()
+  const { stdout: unit } = await derpfleet(['bridge', 'unit'])
+  const path = folder.at('derpfleet-bridge@wg0.service')
+  const verify = ['verify', '--recursive-errors=yes', '--man=no', path]
+  writeFileSync(path, unit.replace('/usr/local/bin/derpfleet', process.execPath))
+  const { code, stdout, stderr } = await runProcess('systemd-analyze', verify)
+  expect(stdout + stderr).toBe('')
+  expect(code).toBe(0)
 })
 
 it.skipIf(!hasAnalyze)('the service is exposed little, by systemd’s own score', async () => {

@@ -1,0 +1,53 @@
+// The bridge's connection to the relay: to the nearest of several URLs, or to the home of a DERP map by the rules of Tailscale's
+// clients. Both find a dead connection within seconds.
+
+import { HomeClient, type HomeClientOptions } from '#client/home-client.ts'
+import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
+import type { KeyPair } from '#protocol/node-key.ts'
+import type { RelayWay } from './bridge.ts'
+import { RelayTargets, type RelayOptions } from './relay-targets.ts'
+
+/** For the relay's statistics. */
+const APP_NAME = 'derpfleet-bridge'
+
+export function wayByUrls(key: KeyPair, options: RelayOptions): RelayWay {
+  const targets = new RelayTargets(options)
+  const client = new ReconnectingDerpClient({
+    key,
+    appName: APP_NAME,
+    isPreferred: true,
+    liveness: {},
+    // Never dialled: each attempt asks for its target.
+    host: 'relay.invalid',
+    findTarget: async () => await targets.next(),
+  })
+  client.on('connected', () => targets.worked())
+  client.on('disconnected', () => targets.failed())
+  return {
+    get link() {
+      return client
+    },
+    get descriptor() {
+      return client.client.connection.descriptor
+    },
+    on: client.on.bind(client) as RelayWay['on'],
+    start: () => client.start(),
+    destroy: () => client.destroy(),
+  }
+}
+
+/** The home's region decides; the other bridge may have another one where relays route between regions. */
+export function wayByMap(key: KeyPair, options: Pick<HomeClientOptions, 'map' | 'trust'>): RelayWay {
+  const home = new HomeClient({ ...options, key, appName: APP_NAME, liveness: {} })
+  return {
+    get link() {
+      return home.client
+    },
+    get descriptor() {
+      return home.client?.client.connection.descriptor
+    },
+    on: home.on.bind(home) as RelayWay['on'],
+    start: () => home.start(),
+    destroy: () => void home.close(),
+  }
+}

@@ -1,0 +1,79 @@
+// The relay in the middle of a lab, with its certificate, and how bridges of the lab reach it.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { makeCertificate } from '../../support/certificate.ts'
+import type { RunningProcess } from '../../support/process.ts'
+import { PROGRAM } from '../../support/program-path.ts'
+import { MIDDLE, VpnLab, type LabEnd } from '../../support/vpn-lab.ts'
+
+export class LabRelay implements AsyncDisposable {
+  readonly lab: VpnLab
+  readonly folder: string
+  readonly #args: readonly string[]
+  readonly #pin: string
+  process: RunningProcess | undefined
+
+  private constructor(lab: VpnLab, folder: string, pin: string, args: readonly string[]) {
+    this.lab = lab
+    this.folder = folder
+    this.#pin = pin
+    this.#args = args
+  }
+
+  /** Makes a lab, and starts the relay. */
+  static async make(args: readonly string[] = ['-open-relay']): Promise<LabRelay> {
+    const folder = await mkdtemp(join(tmpdir(), 'lab-relay-'))
+    const { sha256 } = await makeCertificate(folder, 'relay.lab')
+    const relay = new LabRelay(await VpnLab.make(), folder, sha256, args)
+    await relay.start()
+    return relay
+  }
+
+  async start(): Promise<void> {
+    const listen = ['-a', `${MIDDLE}:443`, '-http-port', '-1', '-stun-port', '3478', '-admin', 'off']
+    const files = ['-c', join(this.folder, 'relay.json'), '-certdir', this.folder]
+    const state = ['-state-dir', join(this.folder, 'state'), '-drain-spread', '0']
+    const args = [
+      'serve',
+      ...listen,
+      ...files,
+      ...state,
+      '-hostname',
+      'relay.lab',
+      '-certmode',
+      'manual',
+      ...this.#args,
+    ]
+    this.process = await this.lab.start('middle', { readyWhen: /relay_started/ }, PROGRAM, ...args)
+  }
+
+  async restart(): Promise<void> {
+    this.process?.signal('SIGKILL')
+    await this.process?.exited
+    await this.start()
+  }
+
+  /** Of its certificate. */
+  get pin(): string {
+    return `sha256-raw:${this.#pin}`
+  }
+
+  /** For a bridge. */
+  get clientArgs(): readonly string[] {
+    return ['-relay', 'https://relay.lab', '-pin', this.pin]
+  }
+
+  /** A bridge with a configuration of its own. */
+  async startBridge(end: LabEnd, configPath: string): Promise<RunningProcess> {
+    const socket = ['-status-socket', join(this.folder, `${end}.sock`)]
+    const args = ['bridge', '-config', configPath, ...this.clientArgs, ...socket]
+    return await this.lab.start(end, { readyWhen: /the bridge runs/ }, PROGRAM, ...args)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lab[Symbol.asyncDispose]()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}

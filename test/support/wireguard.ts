@@ -114,7 +114,8 @@ export class WireguardPeer implements AsyncDisposable {
   ): Promise<PingResult> {
     const size = ['-M', 'do', '-s', `${bytes}`]
     const args = ['-n', '-q', '-c', `${count}`, '-i', `${everyS}`, '-W', '1', ...size, address]
-    const { stdout } = await runProcess(...this.#options.host.command('ping', ...args))
+    const options = { timeoutMs: 1_000 * (count * everyS + 30) }
+    const { stdout } = await runProcess(...this.#options.host.command('ping', ...args), options)
     const [, sent = 0, received = 0] =
       /(\d+) packets transmitted, (\d+) received/.exec(stdout)?.map(Number) ?? []
     return { sent, received }
@@ -136,8 +137,12 @@ export class WireguardPeer implements AsyncDisposable {
     const path = join(this.#folder, 'wg.conf')
     await writeFile(path, configText(key, peers), { mode: 0o600 })
     await this.#run('wg', 'setconf', name, path)
-    await this.#run('ip', 'addr', 'add', `${address}/24`, 'dev', name)
+    // Each is a host of its own: several peers of one namespace have one network.
+    await this.#run('ip', 'addr', 'add', `${address}/32`, 'dev', name)
     await this.#run('ip', 'link', 'set', name, 'mtu', '1420', 'up')
+    for (const { allowedIps } of peers)
+      if (allowedIps !== undefined)
+        await this.#run('ip', 'route', 'add', allowedIps, 'dev', name, 'src', address)
   }
 
   async #run(command: string, ...args: readonly string[]): Promise<string> {

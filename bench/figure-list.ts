@@ -2,12 +2,15 @@
 
 import type { Figure } from './figure.ts'
 import { admissionStorm } from './figures/admission-storm.ts'
+import { baseMemory } from './figures/base-memory.ts'
 import { bystander } from './figures/bystander.ts'
 import { cleanRate } from './figures/clean-rate.ts'
 import { clients } from './figures/clients.ts'
+import { departure } from './figures/departure.ts'
 import { drain } from './figures/drain.ts'
 import { cpuPerFrame } from './figures/cpu-per-frame.ts'
 import { keyDirectory } from './figures/key-directory.ts'
+import { fairness } from './figures/fairness.ts'
 import { forwarding } from './figures/forwarding.ts'
 import { headroom } from './figures/headroom.ts'
 import { goodput } from './figures/goodput.ts'
@@ -32,9 +35,11 @@ export const FIGURES: readonly Figure[] = [
   bystander,
   logins,
   memory,
+  baseMemory,
   threads,
   storm,
   admissionStorm,
+  departure,
   drain,
   upgrade,
   stun,
@@ -46,5 +51,6 @@ export const FIGURES: readonly Figure[] = [
   presence,
   keyDirectory,
   headroom,
+  fairness,
   soak,
 ]

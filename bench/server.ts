@@ -24,6 +24,10 @@ export interface StartOptions {
   readonly verifyUrl?: string | undefined
   /** Further options, of this checkout's relay only. */
   readonly more?: readonly string[]
+  /** Instead of this checkout's own: the built package, for instance. */
+  readonly program?: string
+  /** Clients that it admits, instead of all; of this checkout's relay only. */
+  readonly keysFile?: string
 }
 
 /** Settings of one relay of a mesh: see mesh.ts. */
@@ -79,7 +83,7 @@ export class Server implements LoadTarget {
     const [stunPort, adminPort] = [await freePort(), await freePort()]
     const isOurs = name === DERPFLEET
     const command = isOurs
-      ? fileURLToPath(new URL('../bin/derpfleet', import.meta.url))
+      ? (options.program ?? fileURLToPath(new URL('../bin/derpfleet', import.meta.url)))
       : await derperPath(name)
     const key = await workFolder.keyPath(mesh?.keyName ?? 'key')
     const listen = ['-c', key, '-a', `127.0.0.1:${port}`, '-http-port', '-1', '-stun-port', `${stunPort}`]
@@ -89,7 +93,7 @@ export class Server implements LoadTarget {
       ...(isOurs ? ['serve'] : []),
       ...listen,
       ...(options.isPlain === true ? [] : identity),
-      ...(isOurs ? [...own, ...admission(options.verifyUrl), ...(options.more ?? [])] : []),
+      ...(isOurs ? [...own, ...admission(options), ...(options.more ?? [])] : []),
       ...(mesh === undefined ? [] : meshArguments(workFolder, mesh)),
     ]
     const env = {
@@ -171,7 +175,8 @@ export class Server implements LoadTarget {
   }
 }
 
-function admission(verifyUrl: string | undefined): string[] {
+function admission({ verifyUrl, keysFile }: StartOptions): string[] {
+  if (keysFile !== undefined) return ['-allow-keys-file', keysFile]
   return verifyUrl === undefined ? ['-open-relay'] : ['-verify-client-url', verifyUrl]
 }
 

@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { keyPairFrom, publicKeyText } from '#protocol/node-key.ts'
 import { makeCertificate } from '../test/support/certificate.ts'
 import { type Address, loginFile, newClients, serverKeyAt } from './load/login-file.ts'
 
@@ -67,6 +68,22 @@ export class WorkFolder {
     this.#clients.push(...newClients(Math.max(0, count - this.#clients.length)))
     await writeFile(path, loginFile(key, this.#clients.slice(0, count)))
     this.#loginFiles.set(name, { path, count })
+    return path
+  }
+
+  /** A list of keys: the first clients of all login files have the tenants that `tenantOf` says, and `rules` are further lines. */
+  async keyList(
+    name: string,
+    count: number,
+    tenantOf: (client: number) => string,
+    rules = '',
+  ): Promise<string> {
+    this.#clients.push(...newClients(Math.max(0, count - this.#clients.length)))
+    const lines = this.#clients
+      .slice(0, count)
+      .map((client, n) => `${publicKeyText(keyPairFrom(client).publicKey)} tenant ${tenantOf(n)}\n`)
+    const path = join(this.path, `${name}.txt`)
+    await writeFile(path, [...lines, rules].join(''))
     return path
   }
 

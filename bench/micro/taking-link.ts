@@ -26,6 +26,8 @@ export class TakingLink implements Link {
 
   becomeTrunk(): void {}
 
+  readAs(): void {}
+
   readonly receivedBytes = 0
 
   get sentBytes(): number {

@@ -3,6 +3,7 @@
 
 import { ipToText } from '#protocol/ip-address.ts'
 import type { Admission, AdmissionAnswer, PendingAdmission, AdmissionRequest } from '#relay/ports.ts'
+import type { TurnQueue } from '#relay/turn-queue.ts'
 
 /** A question on its way to the control thread. */
 export interface AdmissionQuestion {
@@ -22,6 +23,8 @@ export interface RemoteAdmissionParts {
   readonly ask: (question: AdmissionQuestion) => void
   /** Tells the control thread that an answer is no longer needed. */
   readonly cancel: (id: number) => void
+  /** Where answers wait when many come at once. */
+  readonly answers: Pick<TurnQueue, 'run'>
 }
 
 /** The admission of an open relay. */
@@ -53,9 +56,11 @@ export class RemoteAdmission implements Admission {
 
   /** The control thread's answer. */
   answered(id: number, answer: AdmissionAnswer): void {
-    const decide = this.#pending.get(id)
-    this.#pending.delete(id)
-    decide?.(answer)
+    this.#parts.answers.run(() => {
+      const decide = this.#pending.get(id)
+      this.#pending.delete(id)
+      decide?.(answer)
+    })
   }
 
   #cancel(id: number): void {

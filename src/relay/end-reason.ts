@@ -33,3 +33,10 @@ export const EndReason = {
 export type EndReason = (typeof EndReason)[keyof typeof EndReason]
 
 export const END_REASONS: readonly EndReason[] = Object.values(EndReason)
+
+/** Nothing can be sent any more. */
+export const NOT_READING: ReadonlySet<EndReason> = new Set([
+  EndReason.writeStalled,
+  EndReason.unacknowledged,
+  EndReason.drainForced,
+])

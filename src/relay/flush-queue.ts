@@ -104,6 +104,7 @@ export class FlushQueue {
 
   /** Writes what was put into outboxes so far, in the middle of a turn. */
   flushSoFar(): void {
+    if (this.#due.length === 0) return
     const due = this.#due
     this.#due = []
     for (const one of due) one.flush()

@@ -25,8 +25,8 @@ const HANDSHAKE_MS_PER_TURN = 2
  */
 const HANDSHAKE_SHARE_OF_TURN = 0.5
 /** The end of a connection takes a tenth of a millisecond, half of it in a later turn; ten thousand may end at once. */
-const ENDS_PER_TURN_MAX = 32
-const ENDS_PER_TURN_MS = 2
+const ENDS_PER_TURN_MAX = 16
+const ENDS_PER_TURN_MS = 1
 /**
  * While there is no descriptor for the next connection, one that has not sent its hello for so long is closed. Answers from the
  * other side of the earth take 0.4 s.

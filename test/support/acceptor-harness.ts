@@ -16,7 +16,7 @@ import type { LinkListener } from '#relay/ports.ts'
 import type { Acceptor, AcceptorParts } from '#transport/acceptor.ts'
 import type { Connection } from '#transport/connection.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
-import { NO_FLUSH_CONTROL } from '#transport/read-state.ts'
+import { NO_FLUSH_CONTROL, type FlushControl } from '#transport/read-state.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
@@ -88,16 +88,13 @@ interface HarnessOptions {
   readonly clock?: FakeClock
   /** The limits are shared by so many threads: the more, the smaller this acceptor's share. */
   readonly threadCount?: number
+  readonly flushControl?: FlushControl
 }
 
 export class AcceptorHarness {
   readonly accepted: AcceptedConnection[] = []
   readonly counters = new Counters()
-  readonly scheduler = new ReadScheduler(
-    () => performance.now(),
-    () => 0,
-    NO_FLUSH_CONTROL,
-  )
+  readonly scheduler: ReadScheduler
   isAccepting = true
   port = 0
   /** TLS connections that were made; counted over handles alone. */
@@ -108,7 +105,13 @@ export class AcceptorHarness {
   readonly #isTls: boolean
   readonly #remotes: Socket[] = []
 
-  constructor({ isOverHandles, tls }: AcceptorKind, { clock, threadCount = 1 }: HarnessOptions = {}) {
+  constructor({ isOverHandles, tls }: AcceptorKind, options: HarnessOptions = {}) {
+    const { clock, threadCount = 1, flushControl = NO_FLUSH_CONTROL } = options
+    this.scheduler = new ReadScheduler(
+      () => performance.now(),
+      () => 0,
+      flushControl,
+    )
     this.#isTls = tls !== undefined
     this.contexts = new TlsContexts(tls ?? 'TLSv1.3')
     this.contexts.use(certificateSet([namedPair('localhost')]))

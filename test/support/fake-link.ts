@@ -87,6 +87,8 @@ export class FakeLink implements Link {
 
   becomeTrunk(): void {}
 
+  readAs(): void {}
+
   roundTripSeconds = 0
 
   pause(): void {

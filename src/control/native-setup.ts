@@ -48,6 +48,7 @@ export function nativeWays(
   return {
     tcp_user_timeout: limits.tcpUserTimeoutMs === 0 ? 'off' : native ? 'socket_option' : 'proc_scan',
     client_round_trip: native ? 'tcp_info' : 'off',
+    memory_return: native ? 'malloc_trim' : 'off',
     systemd_notify: systemd.notifySocket === undefined ? 'off' : native ? 'datagram' : 'program',
     inherited_sockets: !isInherited ? 'off' : native ? 'duplicates' : 'one_per_thread',
   }

@@ -6,6 +6,7 @@ import { sample, type MetricFamily } from './metric-family.ts'
 export interface NativeWays {
   readonly tcp_user_timeout: 'socket_option' | 'proc_scan' | 'off'
   readonly client_round_trip: 'tcp_info' | 'off'
+  readonly memory_return: 'malloc_trim' | 'off'
   readonly systemd_notify: 'datagram' | 'program' | 'off'
   readonly inherited_sockets: 'duplicates' | 'one_per_thread' | 'off'
 }

@@ -26,6 +26,7 @@ const F_DUPFD_CLOEXEC = 1030
 const MSG_NOSIGNAL = 0x4000
 const EBADF = 9
 const ENAMETOOLONG = 36
+const ENOSYS = 38
 
 /** Standard streams have 0 to 2, and a duplicate must not become one of them. */
 const DESCRIPTOR_MIN = 3
@@ -63,6 +64,11 @@ export interface Native {
   duplicate(descriptor: number): number
   /** Closes a descriptor that came from here. In a worker thread, Node's own `closeSync` warns of such. */
   close(descriptor: number): number
+  /**
+   * Gives memory that was freed back to the system. Holds the allocator's locks meanwhile. Returns 1 if there was some; ENOSYS where
+   * the C library has no such call (musl, which gives it back by itself).
+   */
+  trimMemory(): number
   /** Sends one datagram to a Unix socket. A path that begins with `@` is of the abstract namespace. */
   sendDatagram(path: string, text: string): number
 }
@@ -87,6 +93,8 @@ interface Libc {
   sendto(
     ...args: [fd: number, bytes: Uint8Array, length: number, flags: number, to: Uint8Array, size: number]
   ): number
+  /** Undefined: the library does not have it. */
+  malloc_trim: ((pad: number) => number) | undefined
   /** The error number of the last call of this thread. */
   errno(): number
 }
@@ -122,7 +130,17 @@ async function loadLibc(): Promise<Libc> {
     socket: library.func('int socket(int, int, int)'),
     close: library.func('int close(int)'),
     sendto: library.func('intptr_t sendto(int, void *, size_t, int, void *, uint32_t)'),
+    malloc_trim: optional(() => library.func('int malloc_trim(size_t)')),
     errno: () => koffi.errno(),
+  }
+}
+
+/** Undefined if the library has no function of that name. */
+function optional<Call>(find: () => Call): Call | undefined {
+  try {
+    return find()
+  } catch {
+    return undefined
   }
 }
 
@@ -174,6 +192,10 @@ class LibcCalls implements Native {
 
   close(descriptor: number): number {
     return this.#result(this.#libc.close(descriptor))
+  }
+
+  trimMemory(): number {
+    return this.#libc.malloc_trim?.(0) ?? -ENOSYS
   }
 
   sendDatagram(path: string, text: string): number {

@@ -165,6 +165,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       tcp_user_timeout: 'socket_option',
       client_round_trip: 'tcp_info',
       systemd_notify: 'datagram',
+      memory_return: 'malloc_trim',
       inherited_sockets: 'duplicates',
     },
     relay: () => ({ hostname: 'relay.example', regions: [901], nodes: ['901a'] }),

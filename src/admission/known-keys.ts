@@ -4,6 +4,7 @@
 
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { KeyList } from '#protocol/key-list.ts'
+import type { TenantRule } from '#protocol/tenant-rule.ts'
 import type { AdmissionAnswer } from '#relay/ports.ts'
 import { AnswerMemory } from './answer-memory.ts'
 import { Bans } from './bans.ts'
@@ -76,6 +77,11 @@ export class KnownKeys {
     yield* this.#list?.tenants() ?? []
     for (const [key, tenant] of this.#leases?.tenants() ?? [])
       if (this.#list?.find(key) === undefined) yield [key, tenant]
+  }
+
+  /** What the operator says of tenants, by their names. */
+  get tenantRules(): ReadonlyMap<string, TenantRule> {
+    return this.#list?.tenantRules ?? new Map<string, TenantRule>()
   }
 
   /** Undefined: there are none. */

@@ -1,11 +1,21 @@
-// The keys that have a tenant, as the relay threads compare them: numbers in place of names. Who is of which tenant is said by
-// `known-keys.ts`. Runs on the control thread.
+// The keys that have a tenant, as the relay threads compare them: numbers in place of names, and what the operator says of each
+// tenant. Who is of which tenant is said by `known-keys.ts`. Runs on the control thread.
 
 import { KEY_BYTES } from '#protocol/limits.ts'
+import { USUAL_TENANT, type TenantRule } from '#protocol/tenant-rule.ts'
 import type { TenantRoster } from '#relay/ports.ts'
 
-/** @param members each key once, with the name of its tenant */
-export function rosterOf(members: Iterable<readonly [key: Uint8Array, tenant: string]>): TenantRoster {
+const NO_RULES: ReadonlyMap<string, TenantRule> = new Map()
+
+/**
+ * @param members each key once, with the name of its tenant
+ * @param rules what is said of tenants, by their names
+ */
+export function rosterOf(
+  members: Iterable<readonly [key: Uint8Array, tenant: string]>,
+  areApart = true,
+  rules = NO_RULES,
+): TenantRoster {
   const all = [...members]
   const keys = new Uint8Array(all.length * KEY_BYTES)
   const tenants = new Uint32Array(all.length)
@@ -16,5 +26,10 @@ export function rosterOf(members: Iterable<readonly [key: Uint8Array, tenant: st
     keys.set(key, n * KEY_BYTES)
     tenants[n] = number
   }
-  return { keys, tenants }
+  return {
+    keys,
+    tenants,
+    areApart,
+    rules: [...numbers.keys()].map((name) => rules.get(name) ?? USUAL_TENANT),
+  }
 }

@@ -28,7 +28,7 @@ export interface RelayAdmissionParts {
   readonly stateFolder: string | undefined
   /** What admission goes by has changed: clients that are here are to be asked about again. */
   readonly onChange: () => void
-  /** The tenants that are kept apart from now on; undefined: none are. Called before the relay threads start, if any are. */
+  /** The tenants from now on; undefined: there are none. Called before the relay threads start, if there are any. */
   readonly onTenants: (roster: TenantRoster | undefined) => void
 }
 
@@ -42,8 +42,8 @@ export class RelayAdmission implements Service, HealthCheck {
   readonly #onChange: () => void
   readonly #onTenants: RelayAdmissionParts['onTenants']
   #policy: AdmissionSettings
-  /** The relay threads keep tenants apart. */
-  #areApart = false
+  /** The relay threads know of tenants. */
+  #hasTenants = false
   #isOpen: boolean
   #isStarted = false
 
@@ -179,9 +179,12 @@ export class RelayAdmission implements Service, HealthCheck {
 
   #tellTenants(): void {
     const { isolatesTenants } = this.#policy
-    if (!isolatesTenants && !this.#areApart) return
-    this.#areApart = isolatesTenants
-    this.#onTenants(isolatesTenants ? rosterOf(this.#service.known.tenants()) : undefined)
+    const { known } = this.#service
+    const roster = rosterOf(known.tenants(), isolatesTenants, known.tenantRules)
+    const hasTenants = isolatesTenants || roster.tenants.length > 0
+    if (!hasTenants && !this.#hasTenants) return
+    this.#hasTenants = hasTenants
+    this.#onTenants(hasTenants ? roster : undefined)
   }
 
   async stop(): Promise<void> {

@@ -46,6 +46,7 @@ const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReas
   hand_off_timeout: 'gone_disconnected',
   // As for derper's client, the destination is not there.
   tenant: 'unknown_dest',
+  over_share: 'queue_head',
 }
 
 const COUNTERS: Readonly<Record<string, PlainCounter>> = {

@@ -4,17 +4,18 @@
 //   nodekey:<64 hex digits>                a client that is admitted
 //   allow <43 characters of base64>=       the same: how WireGuard writes keys
 //   allow nodekey:<...> tenant blue        the same, of a tenant
+//   tenant blue weight 2                   what is said of a tenant: tenant-rule.ts
 //   deny nodekey:<...>                     a client that is refused, whatever else is said of it
 //   # a comment, also at the end of a line
 
 import { keyName, keyNamed, parsePublicKey, parseUntypedKey } from './node-key.ts'
+import { readTenantRule, TENANT_NAME, TENANT_NAME_EXPECTED, type TenantRule } from './tenant-rule.ts'
 
 /** More members than any self-hosted network has. A hundred bytes for each, with a comment. */
 const KEYS_MAX = 40_000
 export const KEY_LIST_BYTES_MAX = 4_194_304
 /** Nobody reads more, and each is a line of the log. */
 const PROBLEMS_MAX = 20
-const TENANT = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 /** Characters of what is no key that a message shows: it may be a secret. */
 const SHOWN_CHARS = 8
 
@@ -27,6 +28,8 @@ export interface KeyRule {
 export type KeyListText = { readonly list: KeyList } | { readonly problems: readonly string[] }
 
 export class KeyList {
+  /** What is said of tenants, by their names. */
+  readonly tenantRules = new Map<string, TenantRule>()
   readonly #rules = new Map<string, KeyRule>()
 
   get size(): number {
@@ -78,6 +81,7 @@ export function readKeyList(path: string, text: string): KeyListText {
 function addLine(list: KeyList, line: string): string | undefined {
   if (line === '') return undefined
   const words = line.split(/\s+/)
+  if (words[0] === 'tenant') return addTenant(list, words.slice(1))
   const isAllowed = words[0] !== 'deny'
   if (words[0] === 'allow' || words[0] === 'deny') words.shift()
   const [keyText = '', ...more] = words
@@ -88,9 +92,17 @@ function addLine(list: KeyList, line: string): string | undefined {
   if (word !== 'tenant' || rest.length > 0)
     return `"${more.join(' ').slice(0, 40)}" after the key; expected nothing, "tenant NAME", or a comment after #`
   if (!isAllowed) return `a tenant for a key that is denied; expected "deny KEY"`
-  if (!TENANT.test(tenant))
-    return `the tenant "${tenant.slice(0, 40)}"; expected 1 to 32 of a-z, 0-9 and -, not at either end`
+  if (!TENANT_NAME.test(tenant))
+    return `the tenant "${tenant.slice(0, 40)}"; expected ${TENANT_NAME_EXPECTED}`
   return list.add(key, { isAllowed, tenant })
+}
+
+function addTenant(list: KeyList, words: readonly string[]): string | undefined {
+  const read = readTenantRule(words)
+  if ('problem' in read) return read.problem
+  if (list.tenantRules.has(read.name)) return `a second line about the tenant ${read.name}`
+  list.tenantRules.set(read.name, read.rule)
+  return undefined
 }
 
 /** The key as `nodekey:` and hex digits, as hex digits, or as WireGuard writes it. */

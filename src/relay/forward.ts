@@ -125,6 +125,8 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     } else if (this.#isApart(destination.tenant, undefined, start)) {
       // The sibling is not told, or it would forget the way to a key that is here for others.
       this.#dropHere(DropReason.tenant)
+    } else if (this.#tenants.areLimited && this.#isOverShare(destination)) {
+      this.#dropHere(DropReason.overShare)
     } else if (destination.thread === LOCAL) {
       const source = this.#table.locate(buffer, start)
       packet.start = forwardedAsRecv(buffer, start, end)
@@ -285,6 +287,16 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
   #isApart(tenant: number, peer: Peer | undefined, keyAt: number): boolean {
     if (!this.#tenants.areApart) return false
     return tenant !== (peer?.tenant ?? this.#tenants.of(this.#packet.buffer, keyAt))
+  }
+
+  /**
+   * What clients here send is limited where it is read. A sibling's link carries the packets of many tenants and is read on, so
+   * what a tenant may not have of it is dropped. Small packets that keep paths alive are not.
+   */
+  #isOverShare(destination: Peer): boolean {
+    const { kind, packetBytes } = this.#packet
+    if (kind === PacketKind.disco) return false
+    return this.#tenants.shareOf(destination.key)?.tryCharge(packetBytes, this.#nowMs) === false
   }
 
   #dropHere(reason: DropReason): void {

@@ -6,6 +6,8 @@
 import type { PacketKind } from './drop-reason.ts'
 import type { EndReason } from './end-reason.ts'
 
+import type { TenantRule } from '#protocol/tenant-rule.ts'
+
 /** For ops/, which shows the limits and may import nothing below this file. */
 export type { RelayLimits } from '#protocol/relay-limits.ts'
 
@@ -13,6 +15,19 @@ export type { RelayLimits } from '#protocol/relay-limits.ts'
 export interface RemoteAddress {
   readonly ip: Uint8Array
   readonly port: number
+}
+
+/**
+ * The share that some links have together in what a thread reads while it cannot read all that arrives. Kept by the
+ * transport, which reads; `fair-share.ts` says which links have which.
+ */
+export interface ReadShare {
+  /** Beside those of other shares. */
+  readonly weight: number
+  /** Bytes that may be read in this pass over all links; less than 0 if more was read. */
+  creditBytes: number
+  /** The pass in which it got credit last. */
+  pass: number
 }
 
 /**
@@ -30,6 +45,8 @@ export interface Link {
   write(bytes: Uint8Array, isLast: boolean): boolean
   /** It carries the packets of many clients: several that arrive at once need not be willing to wait for each other. */
   becomeTrunk(): void
+  /** Reads as one of those that have this share; undefined: as one with a share of its own. */
+  readAs(share: ReadShare | undefined): void
   /** The smallest round trip of the connection below within the last minutes; 0 or less if it is not known. */
   readonly roundTripSeconds: number
   /** Stops reading; bytes that were already received may still arrive. */
@@ -280,6 +297,10 @@ export interface TenantRoster {
   readonly keys: Uint8Array
   /** Of each key; from 1. */
   readonly tenants: Uint32Array
+  /** Packets pass within a tenant only. */
+  readonly areApart: boolean
+  /** Of each tenant, the first one's first; the rates are those of one thread. */
+  readonly rules: readonly TenantRule[]
 }
 
 /** A logged-in client, as whoever counts round trips sees it. */

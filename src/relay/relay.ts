@@ -50,6 +50,8 @@ import { TurnQueue } from './turn-queue.ts'
  */
 const LOGIN_MS_PER_TURN = 2
 const LOGIN_SHARE_OF_TURN = 0.25
+/** Of ends that this relay causes. One takes a tenth of a millisecond. */
+const ENDS_MS_PER_TURN = 1
 /** A tenth of a millisecond, or two: packets do not wait longer for whoever looks. */
 const CLIENTS_PER_PART = 128
 /** Of the sessions, at each sweep: with sixteen sweeps a second each client's round trip is read about once a minute. */
@@ -107,6 +109,7 @@ export class Relay {
   readonly #sessions: SessionList<Session>
   readonly #rechecks: Rechecks
   readonly #tenants: Tenants
+  readonly #ends: TurnQueue
   #kicksFrom: KicksFrom
   /** Connections so far. */
   #accepted = 0
@@ -129,6 +132,14 @@ export class Relay {
     })
     const tenants = new Tenants(seed)
     this.#tenants = tenants
+    const nextTurn = (callback: () => void): void => later(0, callback)
+    this.#ends = new TurnQueue({
+      perTurnMax: Infinity,
+      perTurnMs: ENDS_MS_PER_TURN,
+      shareOfTurn: 0,
+      now,
+      nextTurn,
+    })
     const userTimeoutMs = (): number => this.#context.limits.tcpUserTimeoutMs
     const duplicates = new DuplicateWatch({ counters, now, userTimeoutMs })
     const forTable = { counters, threads, routes, watchers, seed, tenants, duplicates }
@@ -223,6 +234,11 @@ export class Relay {
     return ending.length
   }
 
+  /** The same for sessions that may be thousands and need not end at once: packets do not wait for all of them. */
+  endInTurns(fits: (session: Session) => boolean, reason: EndReason): void {
+    for (const session of this.#sessions.where(fits)) this.#ends.run(() => session.end(reason))
+  }
+
   /** Ends the sessions of a client, which are none of a sibling. */
   endKey(key: Uint8Array, reason: EndReason): void {
     this.endWhere((session) => !session.isMesh && bytesEqual(session.key, key), reason)
@@ -292,10 +308,12 @@ export class Relay {
     this.#kicksFrom = kicksFrom
   }
 
-  /** Keeps these tenants apart from now on, and keys without one from all of them; undefined: nobody is kept apart. */
+  /** These tenants share what this relay can carry from now on, and are kept apart if they are to be; undefined: there are none. */
   setTenants(roster: TenantRoster | undefined): void {
-    this.#tenants.use(roster)
+    const nowMs = this.#parts.now()
+    this.#tenants.use(roster, nowMs)
     this.#table.tenantsChanged()
+    for (const session of this.#sessions.where(() => true)) session.limitsChanged(nowMs)
   }
 
   /** Siblings log in with these keys from now on; sessions that did so with another one are ended. */
@@ -350,6 +368,7 @@ export class Relay {
       registry: this.#registry,
       forwarder: this.#forwarder,
       handOff: this.#handOff,
+      tenants: this.#tenants,
       flushQueue: this.flushQueue,
       sessions: this.#sessions,
       readThreads: this.#readThreads,

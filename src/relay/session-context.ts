@@ -13,6 +13,7 @@ import type { Admission, Observer } from './ports.ts'
 import type { Rechecks } from './rechecks.ts'
 import type { SessionLimits } from './session-limits.ts'
 import type { ListedSession } from './session-list.ts'
+import type { Tenants } from './tenants.ts'
 import type { TurnQueue } from './turn-queue.ts'
 
 export interface SessionContext {
@@ -30,6 +31,7 @@ export interface SessionContext {
   readonly registry: PeerRegistry
   readonly forwarder: Forwarder
   readonly handOff: HandOff
+  readonly tenants: Tenants
   readonly flushQueue: FlushQueue
   /** Where logins wait when many come at once. */
   readonly logins: TurnQueue

@@ -4,6 +4,7 @@
 
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
+import type { TenantShare } from './fair-share.ts'
 import type { OutboxLimits } from './outbox.ts'
 import { TokenBucket } from './token-bucket.ts'
 
@@ -27,6 +28,8 @@ export type SessionLimits = OutboxLimits &
 
 /** What one established session has used of its limits. Rarely used buckets are made when they are first needed. */
 export class SessionUsage {
+  /** Of the client's tenant; undefined while there are no tenants. */
+  #share: TenantShare | undefined = undefined
   /** Of a client with a rate limit. */
   #rate: TokenBucket | undefined = undefined
   #rateLimit: RelayLimits['rate'] = undefined
@@ -63,13 +66,22 @@ export class SessionUsage {
     return isRaised
   }
 
+  /** The share of its tenant from now on. Returns whether it is another one than before. */
+  use(share: TenantShare | undefined): boolean {
+    const isOther = share !== this.#share
+    this.#share = share
+    return isOther
+  }
+
   get isRateLimited(): boolean {
-    return this.#rate !== undefined
+    return this.#rate !== undefined || this.#share?.isLimited === true
   }
 
   /** Charges a frame. Returns for how many ms the session must not be read; 0: for none. */
   charge(payloadBytes: number, nowMs: number): number {
-    return this.#rate?.overdraw(Math.min(payloadBytes, RATE_CHARGE_BYTES_MAX), nowMs) ?? 0
+    const bytes = Math.min(payloadBytes, RATE_CHARGE_BYTES_MAX)
+    const forClient = this.#rate?.overdraw(bytes, nowMs) ?? 0
+    return Math.max(forClient, this.#share?.charge(bytes, nowMs) ?? 0)
   }
 
   /** Whether it may be told "not here" now; uses up one of its answers. */

@@ -11,7 +11,7 @@ import { KEY_BYTES } from '#protocol/limits.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import { Counter } from './counters.ts'
-import { EndReason } from './end-reason.ts'
+import { EndReason, NOT_READING } from './end-reason.ts'
 import type { PacketSender } from './forward.ts'
 import { judgeFrame, type FrameRule } from './frame-rules.ts'
 import { FRAME_BYTES_MAX_WHEN_SPENT } from './memory-budget.ts'
@@ -36,12 +36,6 @@ import {
 const Phase = { awaitingLogin: 0, admitting: 1, established: 2, ended: 3 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** Nothing can be sent any more. */
-const NOT_READING: ReadonlySet<EndReason> = new Set([
-  EndReason.writeStalled,
-  EndReason.unacknowledged,
-  EndReason.drainForced,
-])
 const NO_BYTES = new Uint8Array(0)
 /** To a client that a drain moves: reconnect at once, and elsewhere. */
 const MOVE_FRAME = restartingFrame(0, 0)
@@ -244,7 +238,7 @@ export class Session
     this.#login = undefined
     this.#phase = Phase.established
     this.#usage = new SessionUsage(limits, this.isMesh, now(), random(1)[0] ?? 0)
-    this.#isRateLimited = this.#usage.isRateLimited
+    this.#useShare(this.#usage)
     if (this.isMesh) this.#link.becomeTrunk()
   }
 
@@ -254,7 +248,14 @@ export class Session
 
   limitsChanged(nowMs: number): void {
     if (this.#usage?.setLimits(this.#context.limits, nowMs) === true) this.#input.endRatePause()
-    this.#isRateLimited = this.#usage?.isRateLimited === true
+    if (this.#usage !== undefined) this.#useShare(this.#usage)
+  }
+
+  #useShare(usage: SessionUsage): void {
+    const share = this.isMesh ? undefined : this.#context.tenants.shareOf(this.key)
+    if (usage.use(share)) this.#input.endRatePause()
+    this.#link.readAs(share)
+    this.#isRateLimited = usage.isRateLimited
   }
 
   // ── outbound ──

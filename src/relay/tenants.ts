@@ -1,9 +1,12 @@
-// Which tenant each key is of, while tenants are kept apart: a small number that the packet path compares. Keys that the roster
-// does not have are a tenant of their own together. Without a roster all keys have that same number, so that nobody is apart
-// from anybody. Which keys a tenant has is admission's business, what follows is `forward.ts`'s.
+// Which tenant each key is of, while there are tenants: a small number that the packet path compares while they are kept apart, and
+// the share of the tenant's clients. Keys that the roster does not have are a tenant of their own together. Unless tenants are kept
+// apart, all keys have that same number, so that nobody is apart from anybody. Which keys a tenant has is admission's business,
+// what follows is `forward.ts`'s and `fair-share.ts`'s.
 
 import { KeyTable } from '#protocol/key-table.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
+import { USUAL_TENANT } from '#protocol/tenant-rule.ts'
+import { TenantShare } from './fair-share.ts'
 import type { TenantRoster } from './ports.ts'
 
 /** Of keys without a tenant, and of all keys while tenants are not kept apart. */
@@ -12,8 +15,12 @@ const NO_TENANT = 0
 export class Tenants {
   /** Packets pass within a tenant only. */
   areApart = false
+  /** Some tenant may send only so much. */
+  areLimited = false
   readonly #seed: number
   #numbers: KeyTable<number>
+  /** By number. Empty: there are no tenants. */
+  #shares: readonly TenantShare[] = []
 
   /** @param seed 32 random bits for the table's hash */
   constructor(seed: number) {
@@ -26,10 +33,18 @@ export class Tenants {
     return this.areApart ? (this.#numbers.find(bytes, at) ?? NO_TENANT) : NO_TENANT
   }
 
-  /** Undefined: tenants are not kept apart. */
-  use(roster: TenantRoster | undefined): void {
-    this.areApart = roster !== undefined
+  /** What the clients of its tenant have together; undefined while there are no tenants. */
+  shareOf(key: Uint8Array): TenantShare | undefined {
+    return this.#shares.length === 0 ? undefined : this.#shares[this.#numbers.find(key, 0) ?? NO_TENANT]
+  }
+
+  /** Undefined: there are no tenants. */
+  use(roster: TenantRoster | undefined, nowMs: number): void {
+    this.areApart = roster?.areApart === true
     this.#numbers = new KeyTable(this.#seed)
+    const rules = roster === undefined ? [] : [USUAL_TENANT, ...roster.rules]
+    this.#shares = rules.map((rule) => new TenantShare(rule, nowMs))
+    this.areLimited = this.#shares.some(({ isLimited }) => isLimited)
     if (roster === undefined) return
     const { keys, tenants } = roster
     for (const [n, tenant] of tenants.entries()) this.#numbers.set(keys, n * KEY_BYTES, tenant)

@@ -7,7 +7,7 @@
 import { constants } from 'node:os'
 import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
 import { EndReason } from '#relay/end-reason.ts'
-import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
+import type { LinkListener, ReadShare, RemoteAddress } from '#relay/ports.ts'
 import type { TurnQueue } from '#relay/turn-queue.ts'
 import type { Connection } from './connection.ts'
 import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
@@ -144,7 +144,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     if (this.#isClosed) return
     const byteCount = this.#parts.handles.bytesRead()
     if (byteCount === 0) return
-    if (byteCount < 0) return this.#parts.ends.run(() => this.#onRemoteEnd(byteCount))
+    if (byteCount < 0) return this.#onEnd(byteCount)
     this.#records++
     // During a graceful close, bytes of the remote are read and dropped, so that it sees an end and not a reset.
     if (this.#isClosing) return
@@ -154,6 +154,13 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#listener?.receive(readBuffer, 0, byteCount)
     if (isOnlyRead) scheduler.flushControl.release()
     scheduler.onRead(this, byteCount)
+  }
+
+  /** Thousands may end in one turn: packets that were read before this end do not wait for the other ends. */
+  #onEnd(error: number): void {
+    const { scheduler, ends } = this.#parts
+    scheduler.flushControl.flushSoFar()
+    ends.run(() => this.#onRemoteEnd(error))
   }
 
   poll(): number {
@@ -186,6 +193,10 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 
   becomeTrunk(): void {
     this.readState.isTrunk = true
+  }
+
+  readAs(share: ReadShare | undefined): void {
+    this.readState.share = share
   }
 
   get roundTripSeconds(): number {

@@ -1,8 +1,10 @@
 // Polling: the connections that the read scheduler has chosen raise no read events, and are read once per poll interval, in a
 // poll round. A round takes several turns of the event loop, a group of connections in each. A connection that has more than
-// its share waiting is polled again in the same round, after all others. Which connections are polled, and for how long, is
-// decided in read-scheduler.ts. Runs on a relay thread.
+// its share waiting is polled again in the same round, in a further pass after all others. Connections that have a share
+// together (a tenant's) are passed over when it is used up, and come first in the next pass. Which connections are polled, and
+// for how long, is decided in read-scheduler.ts. Runs on a relay thread.
 
+import { ReadCredit } from './read-credit.ts'
 import { SHARE_BYTES_MAX, type FlushControl, type ReadState, type ScheduledConnection } from './read-state.ts'
 
 /** The shortest time of the event loop's timers. At a high rate nobody notices it. */
@@ -23,6 +25,7 @@ export class PollRounds {
   readonly #flushControl: FlushControl
   readonly #now: () => number
   readonly #shouldKeep: (readState: ReadState, byteCount: number) => boolean
+  /** Those that share with others: the one that was polled longest ago first. */
   readonly #polled = new Set<ScheduledConnection>()
   #isTicking = false
   #intervalsUntilSlow = SLOW_INTERVALS
@@ -39,8 +42,11 @@ export class PollRounds {
   #isInRound = false
   /** The next interval has begun during the round. */
   #isRoundDue = false
-  /** Connections that had their share in this round and have more. */
+  /** Connections that had their share in this pass and have more. */
   #unfinished: ScheduledConnection[] = []
+  /** Those whose share was used up by others. */
+  #passedOver: ScheduledConnection[] = []
+  readonly #credit = new ReadCredit()
 
   /** @param shouldKeep asked after each poll that brought so many bytes: is the connection to be polled further? */
   constructor(
@@ -96,6 +102,7 @@ export class PollRounds {
       if (!connection.readState.isSlow) this.#areAllSlow = false
       if (!connection.readState.isSlow || this.#isSlowDue) this.#round.push(connection)
     }
+    this.#credit.beginPass()
     this.#isSlowDue = false
     this.#isRoundDue = false
     this.#isInRound = true
@@ -108,12 +115,19 @@ export class PollRounds {
   }
 
   readonly #nextGroup = (): void => {
-    const end = Math.min(this.#round.length, this.#roundAt + this.#groupSize)
+    let left = this.#groupSize
     let byteCount = 0
     const endMs = this.#now() + GROUP_MS_MAX
     this.#flushControl.hold(true)
-    while (this.#roundAt < end && byteCount < this.#groupBytes && this.#now() < endMs) {
-      byteCount += this.#poll(this.#round[this.#roundAt++] as ScheduledConnection)
+    while (this.#roundAt < this.#round.length && left > 0 && byteCount < this.#groupBytes) {
+      const connection = this.#round[this.#roundAt++] as ScheduledConnection
+      if (this.#isPassedOver(connection)) continue
+      if (this.#now() >= endMs) {
+        this.#roundAt--
+        break
+      }
+      left--
+      byteCount += this.#poll(connection)
     }
     this.#roundBytes += byteCount
     this.#flushControl.release()
@@ -123,20 +137,37 @@ export class PollRounds {
 
   #endRound(): void {
     this.#flushControl.endRound()
-    this.#round = this.#unfinished
+    this.#round = [...this.#passedOver, ...this.#unfinished]
     this.#roundAt = 0
     this.#unfinished = []
+    this.#passedOver = []
+    if (!this.#isRoundDue && this.#round.length > 0) this.#credit.beginPass()
     if (this.#isRoundDue) setImmediate(this.#beginRound)
     else if (this.#round.length > 0) setImmediate(this.#nextGroup)
     else this.#isInRound = false
   }
 
+  /** Whether its share is used up. Then it comes first in the next pass. */
+  #isPassedOver(connection: ScheduledConnection): boolean {
+    const { share } = connection.readState
+    const isPassedOver = share !== undefined && !this.#credit.isLeft(share)
+    if (isPassedOver) this.#passedOver.push(connection)
+    return isPassedOver
+  }
+
   /** Returns how many bytes were read. */
   #poll(connection: ScheduledConnection): number {
     const { readState } = connection
+    const { share } = readState
+    // After those of its share that are passed over in this round.
+    if (share !== undefined && this.#polled.delete(connection)) this.#polled.add(connection)
     const byteCount = connection.poll()
     if (byteCount < 0 || !this.#shouldKeep(readState, byteCount)) this.#remove(connection)
-    else if (byteCount === SHARE_BYTES_MAX) this.#unfinished.push(connection)
+    else if (byteCount === SHARE_BYTES_MAX) {
+      // The only busy one of its share has as much in a pass as many of another share have together.
+      if (share !== undefined && this.#credit.isLeft(share)) this.#round.push(connection)
+      else this.#unfinished.push(connection)
+    }
     return Math.max(0, byteCount)
   }
 }

@@ -95,6 +95,7 @@ export class ReadScheduler {
     this.#records++
     this.#byteCount += byteCount
     readState.turnReads++
+    if (readState.share !== undefined) readState.share.creditBytes -= byteCount
     this.#unwrittenBytes += byteCount
     if (this.#unwrittenBytes >= FLUSH_BYTES) {
       this.#unwrittenBytes = 0

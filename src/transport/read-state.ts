@@ -4,6 +4,8 @@
 //
 // A turn is one turn of the thread's event loop.
 
+import type { ReadShare } from '#relay/ports.ts'
+
 /**
  * Most that is read of one connection in a turn. A turn ends by writing. To read more than is written in a turn would only
  * fill outboxes, which would drop it; unread bytes wait in the system, which slows their sender.
@@ -60,6 +62,8 @@ export class ReadState {
   isPolled = false
   /** The connection is a sibling's link, which carries packets of many clients. */
   isTrunk = false
+  /** It has its share together with others; undefined: alone. */
+  share: ReadShare | undefined = undefined
   /** Its records hold several packets each; unless it is a trunk, its sender has thus let some of them wait. */
   isBulk = false
   isHighRate = false

@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net'
 import { EndReason } from '#relay/end-reason.ts'
-import type { LinkListener, RemoteAddress } from '#relay/ports.ts'
+import type { LinkListener, ReadShare, RemoteAddress } from '#relay/ports.ts'
 import type { Connection } from './connection.ts'
 import { closeGracefully } from './graceful-close.ts'
 import { descriptorOf, type Native } from './native.ts'
@@ -57,6 +57,10 @@ export class SocketConnection implements Connection, ScheduledConnection {
 
   becomeTrunk(): void {
     this.readState.isTrunk = true
+  }
+
+  readAs(share: ReadShare | undefined): void {
+    this.readState.share = share
   }
 
   get roundTripSeconds(): number {

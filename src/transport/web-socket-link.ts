@@ -8,7 +8,7 @@ import { WEB_SOCKET_MESSAGE_BYTES_MAX } from '#protocol/limits.ts'
 import { closeFrame, PINGS_MAX, type Pings, WebSocketReader, webSocketHeader } from '#protocol/web-socket.ts'
 import { CloseCode, Opcode } from '#protocol/web-socket-header.ts'
 import { EndReason } from '#relay/end-reason.ts'
-import type { Link, LinkListener, RemoteAddress } from '#relay/ports.ts'
+import type { Link, LinkListener, ReadShare, RemoteAddress } from '#relay/ports.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
 import type { Connection } from './connection.ts'
 import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
@@ -101,6 +101,10 @@ export class WebSocketLink implements Link, LinkListener {
 
   /** Siblings do not use WebSockets. */
   becomeTrunk(): void {}
+
+  readAs(share: ReadShare | undefined): void {
+    this.#connection.readAs(share)
+  }
 
   get roundTripSeconds(): number {
     return this.#connection.roundTripSeconds

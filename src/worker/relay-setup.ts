@@ -5,7 +5,7 @@ import { OPEN_ADMISSION } from '#admission/remote-admission.ts'
 import type { AdmissionSettings } from '#config/settings.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { Counters } from '#relay/counters.ts'
-import type { Admission, Observer, OtherThreads, Routes } from '#relay/ports.ts'
+import type { Admission, Observer, OtherThreads, Routes, TenantRoster } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
 import { later, now } from './clock.ts'
 import type { RelayThreadData } from './thread-messages.ts'
@@ -25,6 +25,20 @@ export interface RelaySetup {
 /** The limits of one thread: its share of what the relay's sessions may hold together. */
 export function threadLimits(limits: RelayLimits, threadCount: number): RelayLimits {
   return { ...limits, waitingBytesMax: limits.waitingBytesMax / threadCount }
+}
+
+/** The tenants as one thread has them: its share of what each may send. */
+export function threadRoster(
+  roster: TenantRoster | undefined,
+  threadCount: number,
+): TenantRoster | undefined {
+  if (roster === undefined) return undefined
+  const rules = roster.rules.map(({ weight, bytesPerSecond, packetsPerSecond }) => ({
+    weight,
+    bytesPerSecond: bytesPerSecond / threadCount,
+    packetsPerSecond: packetsPerSecond / threadCount,
+  }))
+  return { ...roster, rules }
 }
 
 /** @param remote asks the control thread */

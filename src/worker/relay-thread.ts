@@ -11,6 +11,7 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { Relay } from '#relay/relay.ts'
+import { TurnQueue } from '#relay/turn-queue.ts'
 import type { StatusPage } from '#transport/http-pages.ts'
 import type { HttpServer } from '#transport/http-server.ts'
 import { PublishedPages } from '#transport/published-pages.ts'
@@ -20,7 +21,7 @@ import { TlsContexts } from '#transport/tls-contexts.ts'
 import { now } from './clock.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import { makeAcceptBudget, makeHttpServer } from './http-setup.ts'
-import { admissionFor, makeRelay, threadLimits } from './relay-setup.ts'
+import { admissionFor, makeRelay, threadLimits, threadRoster } from './relay-setup.ts'
 import { RemoteRegions } from './remote-regions.ts'
 import { RoundTripBatch } from './round-trip-batch.ts'
 import { ThreadMesh } from './thread-mesh.ts'
@@ -37,10 +38,23 @@ import { takeRelayPriority } from './thread-priority.ts'
 
 /** Eight sweeps cover all sessions, so each session is checked about twice a second. */
 const SWEEP_MS = 60
+/** Of admission's answers, which may be thousands at once: packets wait no longer than that, or for a quarter of the turn. */
+const ANSWERS_MS_PER_TURN = 2
+const ANSWERS_SHARE_OF_TURN = 0.25
 /** The Unix time at which `now` was 0. */
 const WALL_MS = Date.now() - now()
 /** Approximately: what is due once a second is due at every such sweep. */
 const SWEEPS_PER_SECOND = 16
+
+function answersQueue(): TurnQueue {
+  return new TurnQueue({
+    perTurnMax: Infinity,
+    perTurnMs: ANSWERS_MS_PER_TURN,
+    shareOfTurn: ANSWERS_SHARE_OF_TURN,
+    now,
+    nextTurn: (callback) => void setImmediate(callback),
+  })
+}
 
 class RelayThread {
   readonly #data: RelayThreadData
@@ -80,6 +94,7 @@ class RelayThread {
     this.#admission = new RemoteAdmission({
       ask: (question) => send({ kind: 'askAdmission', ...question }),
       cancel: (id) => send({ kind: 'cancelAdmission', id }),
+      answers: answersQueue(),
     })
     this.#regions = new RemoteRegions({
       isServed: data.settings.measure.isRankingServed,
@@ -171,7 +186,7 @@ class RelayThread {
       case 'recheckAdmission':
         return this.#relay.recheckAdmission()
       case 'tenants':
-        return this.#relay.setTenants(message.roster)
+        return this.#relay.setTenants(threadRoster(message.roster, this.#data.settings.threadCount))
       case 'endKey':
         return this.#relay.endKey(message.key, EndReason.kicked)
       case 'tellClients':
@@ -237,7 +252,7 @@ class RelayThread {
 
   #endUnacknowledged(remotes: readonly RemoteAddress[]): void {
     const silent = new Set(remotes.map(remoteText))
-    this.#relay.endWhere((session) => silent.has(remoteText(session.remote)), EndReason.unacknowledged)
+    this.#relay.endInTurns((session) => silent.has(remoteText(session.remote)), EndReason.unacknowledged)
   }
 
   #sweep(): void {

@@ -72,7 +72,7 @@ export type ToRelayThread =
   | { readonly kind: 'endUnacknowledged'; readonly remotes: readonly RemoteAddress[] }
   /** What admission goes by has changed: it is asked again about the clients that are here. */
   | { readonly kind: 'recheckAdmission' }
-  /** The tenants to keep apart from now on; undefined: none. */
+  /** The tenants from now on; undefined: none. */
   | { readonly kind: 'tenants'; readonly roster: TenantRoster | undefined }
   /** An operator has kicked a client. */
   | { readonly kind: 'endKey'; readonly key: Uint8Array }

@@ -80,3 +80,27 @@ it('a list of more keys than a list may have is refused, in time', () => {
   expect(readKeyList('keys', lines.slice(1).join('\n'))).toHaveProperty('list')
   expect(readKeyList('keys', lines.join('\n'))).toHaveProperty('problems')
 })
+
+it('knows what is said of tenants', () => {
+  const text = 'tenant blue weight 2 bytes-per-second 12500000\ntenant red packets-per-second 20000 # slow\n'
+  const read = readKeyList('keys', text)
+  expect('list' in read && read.list.tenantRules).toEqual(
+    new Map([
+      ['blue', { weight: 2, bytesPerSecond: 12_500_000, packetsPerSecond: Infinity }],
+      ['red', { weight: 1, bytesPerSecond: Infinity, packetsPerSecond: 20_000 }],
+    ]),
+  )
+})
+
+it.each([
+  ['tenant', 'the tenant ""; expected 1 to 32 of a-z, 0-9 and -, not at either end'],
+  ['tenant blue speed 2', '"speed"; expected weight, bytes-per-second, packets-per-second'],
+  ['tenant blue weight 0', 'weight is "0"; expected a whole number, 1 to 1000'],
+  ['tenant blue weight', 'weight is ""; expected a whole number, 1 to 1000'],
+  ['tenant blue bytes-per-second 100', 'bytes-per-second is "100"; expected a whole number, 8192 or more'],
+  ['tenant blue weight 1 weight 2', 'a second weight'],
+  ['tenant blue\ntenant blue weight 2', 'a second line about the tenant blue'],
+])('refuses %s', (text, problem) => {
+  const line = text.split('\n').length
+  expect(readKeyList('keys', text)).toEqual({ problems: [`keys:${line}: ${problem}`] })
+})

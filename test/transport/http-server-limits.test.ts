@@ -56,6 +56,8 @@ class FakeConnection implements Connection {
 
   becomeTrunk(): void {}
 
+  readAs(): void {}
+
   readonly roundTripSeconds = 0
 
   pause(): void {

@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util'
 import type { CpuSets, Effort } from './effort.ts'
 import { FIGURES } from './figure-list.ts'
-import { OLD_DERPER, DERPFLEET, DERPER } from './server.ts'
+import { OLD_DERPER, DERPFLEET, DERPER, OUR_NAMES } from './server.ts'
 
 /** The names of the figures, eight to a line of the help. */
 const FIGURE_NAMES = FIGURES.map(({ name }, i) =>
@@ -21,7 +21,9 @@ Measures this checkout's relay beside other DERP servers. Writes results as Mark
   --rounds N            rounds of each figure (default 5)
   --seconds S           measured window of a round in seconds (default 4)
   --server NAME         measure this server; repeatable
-                        (${DERPFLEET}, ${DERPER}, ${OLD_DERPER}; default all three)
+                        (${DERPFLEET}, ${DERPER}, ${OLD_DERPER}; default all three).
+                        ${DERPFLEET}-openssl, -handles and -sockets are this checkout's relay with
+                        that way of TLS
   --server NAME=HOST:PORT,PID[,plain]
                         measure a DERP server that runs already; add ",plain" if it has no TLS
   --threads N           relay threads of ${DERPFLEET} (default 1)
@@ -112,8 +114,9 @@ function figureName(name: string): string {
 }
 
 function serverName(name: string): string {
-  if ([DERPFLEET, DERPER, OLD_DERPER].includes(name)) return name
-  throw new Error(`--server ${name}: expected ${DERPFLEET}, ${DERPER}, ${OLD_DERPER} or NAME=HOST:PORT,PID`)
+  const names = [...OUR_NAMES, DERPER, OLD_DERPER]
+  if (names.includes(name)) return name
+  throw new Error(`--server ${name}: expected ${names.join(', ')} or NAME=HOST:PORT,PID`)
 }
 
 function foreignServer(text: string): ForeignServer {

@@ -10,6 +10,14 @@ import type { WorkFolder } from './work-folder.ts'
 
 /** Names of this checkout's relay, of the derper that it is compared with, and of one that is still in wide use. */
 export const DERPFLEET = 'derpfleet'
+/** This checkout's relay with each way of TLS, whatever its default is. */
+const OURS: Readonly<Record<string, readonly string[]>> = {
+  [DERPFLEET]: [],
+  'derpfleet-openssl': ['-connections', 'openssl'],
+  'derpfleet-handles': ['-connections', 'handles'],
+  'derpfleet-sockets': ['-connections', 'sockets'],
+}
+export const OUR_NAMES = Object.keys(OURS)
 export const DERPER = 'derper-1.104.5'
 export const OLD_DERPER = 'derper-1.102.5'
 
@@ -81,7 +89,8 @@ export class Server implements LoadTarget {
     const { mesh } = options
     const port = mesh?.port ?? (await freePort())
     const [stunPort, adminPort] = [await freePort(), await freePort()]
-    const isOurs = name === DERPFLEET
+    const way = OURS[name]
+    const isOurs = way !== undefined
     const command = isOurs
       ? (options.program ?? fileURLToPath(new URL('../bin/derpfleet', import.meta.url)))
       : await derperPath(name)
@@ -93,7 +102,7 @@ export class Server implements LoadTarget {
       ...(isOurs ? ['serve'] : []),
       ...listen,
       ...(options.isPlain === true ? [] : identity),
-      ...(isOurs ? [...own, ...admission(options), ...(options.more ?? [])] : []),
+      ...(isOurs ? [...own, ...way, ...admission(options), ...(options.more ?? [])] : []),
       ...(mesh === undefined ? [] : meshArguments(workFolder, mesh)),
     ]
     const env = {

@@ -220,6 +220,12 @@ const SERVICE = {
     about:
       'Use system calls that Node.js does not offer, through the optional package koffi. on refuses to start without them, off does not load the package',
   },
+  connections: {
+    kind: choice('auto', 'openssl', 'handles', 'sockets'),
+    fallback: 'auto',
+    about:
+      'Choose how connections are driven: openssl is TLS by native calls of OpenSSL, handles is TLS of Node.js over its internal streams, sockets is its public sockets. auto takes the first of handles and sockets that passes its test at the start. If a way that is named does not pass, the relay does not start',
+  },
   home: {
     kind: text('blank, or a URL that starts with http:// or https://', 'blank|URL'),
     about: 'Front page: unset is a short page about the relay, `blank` is an empty page, a URL is a redirect',

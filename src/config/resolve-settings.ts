@@ -91,7 +91,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     tlsMaxVersion: values.get('tls-max-version') === '1.2' ? 'TLSv1.2' : 'TLSv1.3',
     isDerpEnabled: values.get('derp'),
     threadCount: values.get('threads') ?? host.coreCount,
-    native: values.get('native'),
+    ...waysOf(values),
     admission,
     disallowedAppNames,
     limits,
@@ -114,6 +114,10 @@ function shownOf(
     logLevel: values.get('log-level'),
     shown: { keys: values.get('show-keys'), addresses: values.get('show-addresses') },
   }
+}
+
+function waysOf(values: OptionValues<ServeOptions>): Pick<Settings, 'native' | 'connections'> {
+  return { native: values.get('native'), connections: values.get('connections') }
 }
 
 function measureOf(values: OptionValues<ServeOptions>): Settings['measure'] {

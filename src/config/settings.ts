@@ -184,6 +184,8 @@ export interface Settings {
   readonly threadCount: number
   /** Whether to use system calls that Node does not offer: where they work, in any case, or not. */
   readonly native: 'auto' | 'on' | 'off'
+  /** How connections and their TLS are driven: the first way that works, or one in any case. */
+  readonly connections: 'auto' | 'openssl' | 'handles' | 'sockets'
   readonly admission: AdmissionSettings
   readonly disallowedAppNames: readonly string[]
   readonly limits: RelayLimits

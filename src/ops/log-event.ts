@@ -60,6 +60,7 @@ export const LogEvent = {
   socketsInherited: 'sockets_inherited', // from the service manager
   systemdUnreachable: 'systemd_unreachable', // a message to the service manager failed; logged once
   handleSelfTestFailed: 'handle_self_test_failed', // this Node's internal handles do not work; public sockets are used
+  opensslFailed: 'openssl_failed', // TLS by native calls of OpenSSL does not work here; the runtime's is used
   descriptorLimitLow: 'descriptor_limit_low', // the limit of open files leaves room for few clients
   descriptorsExhausted: 'descriptors_exhausted', // none is left for clients; new connections are refused
   descriptorsAvailable: 'descriptors_available', // again, after descriptors_exhausted

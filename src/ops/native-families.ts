@@ -9,6 +9,8 @@ export interface NativeWays {
   readonly memory_return: 'malloc_trim' | 'off'
   readonly systemd_notify: 'datagram' | 'program' | 'off'
   readonly inherited_sockets: 'duplicates' | 'one_per_thread' | 'off'
+  /** `mixed`: not the same on all threads. */
+  readonly client_tls: 'openssl' | 'handles' | 'sockets' | 'mixed' | 'off'
 }
 
 export function nativeFamilies(ways: NativeWays): MetricFamily[] {

@@ -1,6 +1,6 @@
 // Reads the first message of a TLS connection, the ClientHello, before TLS is set up for the connection: whether it has
-// arrived completely, the server name that it asks for, and whether it is an authority's validation (RFC 8737). Bounded,
-// and never throws: TLS itself judges what is malformed.
+// arrived completely, the server name that it asks for, whether it offers application protocols, and whether it is an authority's
+// validation (RFC 8737). Bounded, and never throws: TLS itself judges what is malformed.
 
 import { byteAt, copyOf, readU16, startsWithAt } from './bytes.ts'
 
@@ -34,9 +34,11 @@ export interface ClientHello {
   readonly serverName: string | undefined
   /** An authority validates the server name by TLS-ALPN-01: `acme-tls/1` is the only protocol that it offers. */
   readonly isAcmeValidation: boolean
+  /** The client offers application protocols (ALPN). Clients of DERP over TLS offer none. */
+  readonly offersProtocols: boolean
 }
 
-const NO_HELLO: ClientHello = { serverName: undefined, isAcmeValidation: false }
+const NO_HELLO: ClientHello = { serverName: undefined, isAcmeValidation: false, offersProtocols: false }
 
 /** @param bytes all bytes received so far, at least one */
 export function helloState(bytes: Uint8Array): HelloState {
@@ -67,7 +69,7 @@ export function readHello(bytes: Uint8Array): ClientHello {
   if (serverName === undefined && alpn === undefined) return NO_HELLO
   const isAcmeValidation =
     alpn !== undefined && alpn.length === ACME_ALPN_LIST.length && startsWithAt(alpn, 0, ACME_ALPN_LIST)
-  return { serverName, isAcmeValidation }
+  return { serverName, isAcmeValidation, offersProtocols: alpn !== undefined }
 }
 
 /** Whether a record that begins at `at` has arrived completely. */

@@ -14,9 +14,8 @@ import { ListeningPort, userTimeoutOf, type ListenAddress } from './listening-po
 import { PendingHandshakes, type PendingHandshake } from './pending-handshakes.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import type { ListeningHandle, RuntimeHandles, SocketName, TcpHandle, TlsHandle } from './runtime-handles.ts'
+import { READ_BUFFER_BYTES, type TlsLayer } from './tls-layer.ts'
 
-/** The most that libuv reads in one call. */
-const READ_BUFFER_BYTES = 65_536
 /** A handshake takes half a millisecond of the thread. In a turn, packets wait for so many milliseconds of them … */
 const HANDSHAKE_MS_PER_TURN = 2
 /**
@@ -34,14 +33,16 @@ const ENDS_PER_TURN_MS = 1
 const HELLO_PATIENCE_MS = 3_000
 /** A client sends nothing between its hello and the answer. It may send so many bytes that are not looked at. */
 const WAITING_BYTES_MAX = 32_768
-/** TLS's input buffer has 1 KiB. A read that fills it adds another of 16 KiB, for good. */
-const HELLO_PIECE_BYTES = 1_023
 /** Each connection's records are checked once in so many sweeps … */
 const SWEEPS_PER_CHECK = 8
 /** … and those of all connections in a sweep that is so late that something must have kept the thread busy. */
 const LATE_SWEEP_MS = 100
+const TRIM_MS = 1_000
+
 export interface HandleAcceptorParts extends AcceptorParts {
   readonly handles: RuntimeHandles
+  /** Undefined: plain TCP. */
+  readonly tlsLayer: TlsLayer | undefined
   readonly scheduler: ReadScheduler
 }
 
@@ -61,6 +62,7 @@ export class HandleAcceptor implements Acceptor {
   /** Where the last check of records stopped. */
   #toCheck = this.#connections.values()
   #sweptMs: number
+  #trimmedMs = 0
   readonly #patience = new HandshakePatience()
   readonly #budget: TurnBudget
   #isTurnComing = false
@@ -95,7 +97,7 @@ export class HandleAcceptor implements Acceptor {
         now: parts.now,
         nextTurn: setImmediate,
       }),
-      readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+      readBuffer: parts.tlsLayer?.readBuffer ?? Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
       onHandshakeDone: (connection, tls) => this.#onHandshakeDone(connection, tls),
       onClosed: (connection) => this.#onClosed(connection),
     }
@@ -133,6 +135,9 @@ export class HandleAcceptor implements Acceptor {
     if (this.#pendingHandshakes.isAnyWaiting) this.#turnLater()
     if (this.#parts.tls !== undefined) this.#checkRecords(nowMs)
     this.#sweptMs = nowMs
+    if (nowMs - this.#trimmedMs < TRIM_MS) return
+    this.#trimmedMs = nowMs
+    this.#parts.tlsLayer?.trim()
   }
 
   /** Ends connections whose records bring no data. Checks some of the connections; the next sweeps check the others. */
@@ -269,21 +274,19 @@ export class HandleAcceptor implements Acceptor {
   }
 
   #beginTls(pending: PendingHandshake, hello: Buffer): void {
-    const { handles } = this.#parts
+    const { tlsLayer } = this.#parts
     const { tcp } = pending
-    const choice = this.#parts.tls?.choose(readHello(hello), () => localAddress(tcp))
-    if (choice === undefined) return this.#abortPending(pending, Counter.handshakesUncertified)
+    const wishes = readHello(hello)
+    const choice = this.#parts.tls?.choose(wishes, () => localAddress(tcp))
+    if (choice === undefined || tlsLayer === undefined)
+      return this.#abortPending(pending, Counter.handshakesUncertified)
     this.#pendingHandshakes.delete(pending)
-    const tls = handles.wrapTls(tcp, choice.context)
-    tls.setALPNProtocols(choice.alpn)
-    tcp.onread = ignoreRead
+    const tls = tlsLayer.begin(tcp, choice, wishes)
     const connection = new HandleConnection(tcp, tls, this.#connectionParts)
     this.#connections.add(connection)
     if (choice.isChallenge) this.#challenges.add(connection)
     this.#handshakes.set(connection, this.#parts.now())
-    for (let at = 0; at < hello.length; at += HELLO_PIECE_BYTES) {
-      tls.receive(hello.subarray(at, at + HELLO_PIECE_BYTES))
-    }
+    tlsLayer.receiveHello(tls, hello)
   }
 
   #abortHandshake(connection: HandleConnection, reason: number): void {
@@ -329,6 +332,3 @@ function localAddress(tcp: TcpHandle): string {
   tcp.getsockname(name)
   return name.address ?? ''
 }
-
-/** TLS reads the TCP handle from now on. */
-function ignoreRead(): void {}

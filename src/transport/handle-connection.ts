@@ -30,12 +30,9 @@ import { WriteVolume } from './write-volume.ts'
 /** The runtime's error number for the end of the stream. */
 const END_OF_STREAM = -4095
 const TIMED_OUT = -constants.errno.ETIMEDOUT
-/** A full burst of the relay, and one chunk more. */
-const SCRATCH_BYTES = 131_072
-/**
- * A write that fits into one TLS record. TLS's output buffer grows to the size of the largest write, by 16 KiB at a time, and
- * never shrinks.
- */
+/** A full burst of the relay, and nearly one chunk more: with the headers of its records, 128 KiB. */
+const SCRATCH_BYTES = 130_000
+/** A write that fits into one TLS record, for TLS that keeps buffers of the size of its largest write. */
 const SMALL_WRITE_BYTES = 16_000
 
 /** The parts that all connections of an acceptor share. */
@@ -115,7 +112,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     tcp.owner = this
     const handle = this.#handle
     handle.owner = this
-    handle.onread = onRead
+    handle.onread = parts.handles.tellOwner
     handle.useUserBuffer(parts.readBuffer)
     handle.reading = true
     handle.readStart()
@@ -134,18 +131,16 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     if (this.#tls !== undefined) this.#parts.onHandshakeDone(this, this.#tls)
   }
 
-  get #handle(): StreamHandle {
+  get #handle(): StreamHandle | TlsHandle {
     return this.#tls ?? this.#tcp
   }
 
   // ── reading ──
 
-  onRead(): void {
-    if (this.#isClosed) return
-    const byteCount = this.#parts.handles.bytesRead()
-    if (byteCount === 0) return
+  onRead(byteCount: number, records: number): void {
+    if (this.#isClosed || byteCount === 0) return
     if (byteCount < 0) return this.#onEnd(byteCount)
-    this.#records++
+    this.#records += records
     // During a graceful close, bytes of the remote are read and dropped, so that it sees an end and not a reset.
     if (this.#isClosing) return
     const { scheduler, readBuffer } = this.#parts
@@ -153,7 +148,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     if (isOnlyRead) scheduler.flushControl.hold(false)
     this.#listener?.receive(readBuffer, 0, byteCount)
     if (isOnlyRead) scheduler.flushControl.release()
-    scheduler.onRead(this, byteCount)
+    scheduler.onRead(this, byteCount, records)
   }
 
   /** Thousands may end in one turn: packets that were read before this end do not wait for the other ends. */
@@ -251,7 +246,13 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   }
 
   #canSendUncopied(bytes: Uint8Array): boolean {
-    return this.#tls === undefined || bytes.length <= SMALL_WRITE_BYTES || this.#writeVolume?.isLarge === true
+    if (this.#tls === undefined || bytes.length <= SMALL_WRITE_BYTES) return true
+    return bytes.length <= SCRATCH_BYTES && this.#writesAtOnce
+  }
+
+  /** Large buffers cost nothing, or are worth their memory. */
+  get #writesAtOnce(): boolean {
+    return this.#tls?.keepsLargestWrite === false || this.#writeVolume?.isLarge === true
   }
 
   /** Sends the rest of a burst; under TLS, the part of it that is to be encrypted in one write. */
@@ -259,8 +260,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     const unsent = this.#unsent ?? []
     this.#unsent = undefined
     if (this.#tls === undefined) return this.#send(unsent)
-    const volume = (this.#writeVolume ??= new WriteVolume())
-    const bytesMax = volume.isLarge ? SCRATCH_BYTES : SMALL_WRITE_BYTES
+    const bytesMax = this.#writesAtOnce ? SCRATCH_BYTES : SMALL_WRITE_BYTES
     let byteCount = 0
     for (const [i, part] of unsent.entries()) {
       const copied = Math.min(part.length, bytesMax - byteCount)
@@ -271,7 +271,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
       this.#unsent[0] = part.subarray(copied)
       break
     }
-    if (!volume.isLarge) volume.add(byteCount, this.#parts.now())
+    if (!this.#writesAtOnce) (this.#writeVolume ??= new WriteVolume()).add(byteCount, this.#parts.now())
     this.#send(scratch.subarray(0, byteCount))
   }
 
@@ -281,10 +281,9 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     request.owner = this
     request.oncomplete = onWritten
     this.#isWriting = true
-    const handle = this.#handle
     const status = Array.isArray(bytes)
-      ? handle.writev(request, bytes, true)
-      : handle.writeBuffer(request, bytes)
+      ? this.#tcp.writev(request, bytes, true)
+      : this.#handle.writeBuffer(request, bytes)
     // A write that completes at once is reported in a later turn, since the relay is in the middle of writing.
     if (status !== 0 || !wasAsync()) setImmediate(() => this.onWritten(status))
     // The system reads the bytes later: until then they must not be garbage-collected.
@@ -369,10 +368,6 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 /** The kernel's time limit (TCP_USER_TIMEOUT, or keepalive probes) ends a connection whose remote no longer acknowledges. */
 function reasonOf(error: number): EndReason {
   return error === TIMED_OUT ? EndReason.unacknowledged : EndReason.remoteReset
-}
-
-function onRead(this: StreamHandle): void {
-  this.owner?.onRead()
 }
 
 function onWritten(this: HandleRequest, status: number): void {

@@ -1,6 +1,6 @@
-// Tests at each start whether the runtime's handles work as handle-connection.ts expects. The relay sends bytes to itself over
-// loopback, with TLS if it will serve TLS, and they must come back unchanged. A fault found here would affect clients; then the relay
-// works over public sockets and logs the reason. Runs on each relay thread, before it listens.
+// Tests at each start whether the runtime's handles, and OpenSSL by native calls, work as handle-connection.ts expects. The relay
+// sends bytes to itself over loopback, with TLS if it will serve TLS, and they must come back unchanged. A fault found here would
+// affect clients; then the relay takes another way and logs the reason. Runs on each relay thread, before it listens.
 
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -10,17 +10,21 @@ import { certificatePem, selfSignedCertificate } from '#protocol/self-signed.ts'
 import { Counters } from '#relay/counters.ts'
 import type { LinkListener } from '#relay/ports.ts'
 import type { Connection } from './connection.ts'
-import { HandleAcceptor } from './handle-acceptor.ts'
+import { HandleAcceptor, type HandleAcceptorParts } from './handle-acceptor.ts'
+import { OpensslLayer } from './openssl-layer.ts'
 import { NO_FLUSH_CONTROL } from './read-state.ts'
 import { ReadScheduler } from './read-scheduler.ts'
 import { runtimeHandles, type RuntimeHandles } from './runtime-handles.ts'
 import { TlsContexts } from './tls-contexts.ts'
+import { RuntimeTlsLayer } from './tls-layer.ts'
 import type { TlsMaxVersion } from './tls-identity.ts'
 
 /** More than all buffers between both ends hold at first, so that reading is paused and writing has to wait. */
 const TEST_BYTES = 4_194_304
 /** The test takes some tens of milliseconds. */
 const TEST_TIMEOUT_MS = 5_000
+/** A connection is freed a turn or two after it was destroyed. */
+const FREED_TURNS_MAX = 100
 
 /**
  * The handles of this runtime, after the test. Rejects with what is wrong with them.
@@ -29,10 +33,44 @@ const TEST_TIMEOUT_MS = 5_000
  */
 export async function testedHandles(tls: TlsContexts | undefined): Promise<RuntimeHandles> {
   const handles = runtimeHandles()
+  await testEcho({ handles, tls, tlsLayer: tls && new RuntimeTlsLayer(handles) })
+  return handles
+}
+
+/**
+ * TLS by native calls for connections that get their certificates from `contexts`, after the test with each version. Rejects
+ * with what is wrong with it.
+ *
+ * @param handles tested
+ */
+export async function testedOpenssl(
+  handles: RuntimeHandles,
+  maxVersion: TlsMaxVersion,
+  contexts: TlsContexts,
+): Promise<OpensslLayer> {
+  for (const version of ['TLSv1.2', maxVersion] as const) {
+    const tls = selfTestContexts(version)
+    const layer = await OpensslLayer.open(handles, tls)
+    try {
+      await testEcho({ handles, tls, tlsLayer: layer })
+      const { memory } = layer.buffers
+      for (let turns = 0; turns < FREED_TURNS_MAX && memory.connectionCount > 0; turns++) {
+        await new Promise(setImmediate)
+      }
+      if (memory.madeCount === 0) throw new Error('the connection was not of OpenSSL')
+      if (memory.connectionCount > 0) throw new Error('the connection has ended and is not freed')
+    } finally {
+      layer.close()
+    }
+  }
+  return await OpensslLayer.open(handles, contexts)
+}
+
+/** Four megabytes to an acceptor and back. */
+async function testEcho(parts: Pick<HandleAcceptorParts, 'handles' | 'tls' | 'tlsLayer'>): Promise<void> {
   const now = (): number => performance.now()
   const acceptor = new HandleAcceptor({
-    handles,
-    tls,
+    ...parts,
     counters: new Counters(),
     keepAliveMs: 0,
     userTimeoutMs: 0,
@@ -45,12 +83,11 @@ export async function testedHandles(tls: TlsContexts | undefined): Promise<Runti
   try {
     const { port } = await acceptor.listen({ host: '127.0.0.1', port: 0 }, false)
     const address = { port, host: '127.0.0.1' }
-    if (tls === undefined) await assertEchoed(connectTcp(address), 'connect')
+    if (parts.tls === undefined) await assertEchoed(connectTcp(address), 'connect')
     else await assertEchoed(connectTls({ ...address, rejectUnauthorized: false }), 'secureConnect')
   } finally {
     await acceptor.close()
   }
-  return handles
 }
 
 /** With a certificate for the test alone: the relay may have none yet. */

@@ -83,6 +83,9 @@ export function descriptorOf(socket: object): number {
   return (socket as { _handle?: { fd?: number } | null })._handle?.fd ?? NO_DESCRIPTOR
 }
 
+/** A function of C, as koffi calls it. Numbers are integers, also those that are addresses. */
+export type NativeFunction = (...args: readonly (number | Uint8Array | BigUint64Array)[]) => number
+
 /** The functions of the C library, as koffi calls them. */
 interface Libc {
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, bytes: number): number
@@ -142,6 +145,29 @@ function optional<Call>(find: () => Call): Call | undefined {
   } catch {
     return undefined
   }
+}
+
+/**
+ * Functions of this program and of the libraries that it is linked with, by their declarations in C. Each thread loads its own.
+ *
+ * @throws Error if koffi is not installed or does not load, or if a function is missing
+ */
+export async function loadFunctions<Name extends string>(
+  declarations: Readonly<Record<Name, string>>,
+): Promise<Record<Name, NativeFunction>> {
+  const { default: koffi } = await import('koffi')
+  const program = koffi.load(null)
+  const functions: Partial<Record<Name, NativeFunction>> = {}
+  for (const [name, declaration] of Object.entries<string>(declarations)) {
+    functions[name as Name] = program.func(declaration) as NativeFunction
+  }
+  return functions as Record<Name, NativeFunction>
+}
+
+/** Where the bytes of a buffer lie. Only for buffers that are kept for as long as the address is. */
+export async function addressOf(buffer: Buffer): Promise<number> {
+  const { default: koffi } = await import('koffi')
+  return Number(koffi.address(buffer))
 }
 
 class LibcCalls implements Native {

@@ -89,12 +89,12 @@ export class ReadScheduler {
     this.#byteCount = 0
   }
 
-  /** So many bytes of `connection` were read. */
-  onRead(connection: ScheduledConnection, byteCount: number): void {
+  /** So many bytes of `connection` were read, in so many records. */
+  onRead(connection: ScheduledConnection, byteCount: number, records = 1): void {
     const { readState } = connection
-    this.#records++
+    this.#records += records
     this.#byteCount += byteCount
-    readState.turnReads++
+    readState.turnReads += records
     if (readState.share !== undefined) readState.share.creditBytes -= byteCount
     this.#unwrittenBytes += byteCount
     if (this.#unwrittenBytes >= FLUSH_BYTES) {

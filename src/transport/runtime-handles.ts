@@ -14,8 +14,11 @@ export interface HandleRequest {
 
 /** Receives the events of a handle. */
 export interface HandleOwner {
-  /** Bytes are in the handle's buffer, or the stream has ended: `RuntimeHandles.bytesRead` tells. */
-  onRead(): void
+  /**
+   * So many bytes are in the handle's buffer, or the stream has ended: then the number is negative.
+   * @param records TLS records that the bytes came in
+   */
+  onRead(byteCount: number, records: number): void
   /** The TLS handshake is done. */
   onHandshakeDone(): void
   onWritten(status: number): void
@@ -31,6 +34,8 @@ export interface SocketName {
 /** A byte stream, of TCP or of TLS. Methods return 0 or a negative error number. */
 export interface StreamHandle {
   owner?: HandleOwner
+  /** Of a TCP handle: the TLS over it, if that is not the runtime's. */
+  tls?: object
   /** Whether it is being read; Node's own streams expect this field if one is built on the handle later. */
   reading?: boolean
   onread: (this: StreamHandle) => void
@@ -58,16 +63,22 @@ export interface TcpHandle extends StreamHandle {
   setKeepAlive(isOn: boolean, delaySeconds: number): number
 }
 
-export interface TlsHandle extends StreamHandle {
+/** TLS over a TCP handle: the runtime's own, or that of openssl-handle.ts. */
+export interface TlsHandle extends Omit<StreamHandle, 'bytesWritten' | 'close' | 'writev'> {
+  /** Its output buffer grows to the size of the largest write, by 16 KiB at a time, and never shrinks. */
+  readonly keepsLargestWrite: boolean
+  /** Feeds in bytes that were read from the TCP connection otherwise than by this handle. */
+  receive(bytes: Uint8Array): void
+  getProtocol(): string | null
+  /** Frees the TLS state; the TCP handle must be closed. */
+  destroySSL(): void
+}
+
+interface RuntimeTlsHandle extends TlsHandle {
   /** Node's own streams expect these fields if one is built on the handle later. */
   _parent: TcpHandle
   _secureContext: SecureContext
   setALPNProtocols(wireForm: Uint8Array): void
-  /** Feeds in bytes that were read from the TCP connection otherwise than by this handle. */
-  receive(bytes: Uint8Array): void
-  getProtocol(): string | null
-  /** Frees the TLS state; the handle must be closed. */
-  destroySSL(): void
 }
 
 /** A listening handle: hands over each accepted connection. */
@@ -77,9 +88,11 @@ export interface ListeningHandle {
 
 export interface RuntimeHandles {
   /** Makes TLS over an accepted connection. Its owner receives its events. */
-  readonly wrapTls: (handle: TcpHandle, context: SecureContext) => TlsHandle
+  readonly wrapTls: (handle: TcpHandle, context: SecureContext) => RuntimeTlsHandle
   readonly WriteRequest: new () => HandleRequest
   readonly ShutdownRequest: new () => HandleRequest
+  /** An `onread` that tells the handle's owner. */
+  readonly tellOwner: (this: StreamHandle) => void
   /** For use in `onread`: how many bytes were read; negative at the end of the stream, and for an error. */
   readonly bytesRead: () => number
   /** Whether the last write has not completed within the call, and will complete later. */
@@ -96,7 +109,7 @@ interface StreamBinding {
 }
 
 interface TlsBinding {
-  wrap(handle: TcpHandle, context: unknown, isServer: boolean, hasActiveWrite: boolean): TlsHandle
+  wrap(handle: TcpHandle, context: unknown, isServer: boolean, hasActiveWrite: boolean): RuntimeTlsHandle
 }
 
 /** The lines of Node whose handles are known: the test suite has passed on each. */
@@ -123,12 +136,17 @@ export function runtimeHandles(): RuntimeHandles {
   return {
     WriteRequest: streams.WriteWrap,
     ShutdownRequest: streams.ShutdownWrap,
+    // Each read of TLS brings one record.
+    tellOwner(this: StreamHandle) {
+      this.owner?.onRead(state[kReadBytesOrError] as number, 1)
+    },
     bytesRead: () => state[kReadBytesOrError] as number,
     wasAsync: () => state[kLastWriteWasAsync] !== 0,
     wrapTls: (handle, context) =>
       Object.assign(tls.wrap(handle, context.context, true, false), {
         _parent: handle,
         _secureContext: context,
+        keepsLargestWrite: true,
         ...TLS_EVENTS,
       }),
   }
@@ -136,10 +154,10 @@ export function runtimeHandles(): RuntimeHandles {
 
 const TLS_EVENTS = {
   onhandshakestart(): void {},
-  onhandshakedone(this: TlsHandle): void {
+  onhandshakedone(this: RuntimeTlsHandle): void {
     this.owner?.onHandshakeDone()
   },
-  onerror(this: TlsHandle): void {
+  onerror(this: RuntimeTlsHandle): void {
     this.owner?.onTlsError()
   },
 }

@@ -67,6 +67,11 @@ export class TlsContexts {
     this.#made = made
   }
 
+  /** Whether new handshakes may still get `choice`. */
+  has(choice: TlsChoice): boolean {
+    return [...this.#made.values()].includes(choice)
+  }
+
   /**
    * Undefined: there is no certificate yet, so the handshake is refused.
    *

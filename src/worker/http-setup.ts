@@ -7,17 +7,15 @@ import { pathOf } from '#protocol/upgrade.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { Relay } from '#relay/relay.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
-import type { Acceptor, AcceptorHost, AcceptorParts } from '#transport/acceptor.ts'
-import { HandleAcceptor } from '#transport/handle-acceptor.ts'
-import { selfTestContexts, testedHandles } from '#transport/handle-selftest.ts'
+import type { Acceptor, AcceptorHost } from '#transport/acceptor.ts'
 import { pageOf, type HttpPages, type StatusPage } from '#transport/http-pages.ts'
 import { HttpServer } from '#transport/http-server.ts'
 import { loadNative } from '#transport/native.ts'
 import type { PublishedPages } from '#transport/published-pages.ts'
 import type { ReadScheduler } from '#transport/read-scheduler.ts'
-import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import type { TlsContexts } from '#transport/tls-contexts.ts'
 import { UpgradeHandler } from '#transport/upgrade-handler.ts'
+import { makeAcceptor, type AcceptorSetup } from './acceptor-setup.ts'
 import { now } from './clock.ts'
 import { REGIONS_PATH, type RemoteRegions } from './remote-regions.ts'
 import type { RelayThreadData } from './thread-messages.ts'
@@ -42,8 +40,7 @@ export interface HttpSetup {
   readonly published: PublishedPages
   /** The home page in use. */
   readonly home: () => Settings['home']
-  /** The runtime's handles failed their self-test with that error. */
-  readonly onSelfTestFailed: (error: unknown) => void
+  readonly ways: Pick<AcceptorSetup, 'onWay' | 'onOpensslFailed' | 'onSelfTestFailed'>
 }
 
 export function makeHttpServer(setup: HttpSetup): HttpServer {
@@ -70,33 +67,29 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
     idleTimeoutMs: tls === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
     now,
     pageOf: (head, { ip }) => (pathOf(head) === REGIONS_PATH ? regions.page(head, ip) : pageOf(head, pages)),
-    acceptor: async (host) => await makeAcceptor(setup, host),
+    acceptor: async (host) => await acceptorOf(setup, host),
   })
 }
 
-/** Over the runtime's handles, or over its sockets if the handles fail their self-test. */
-async function makeAcceptor(setup: HttpSetup, host: AcceptorHost): Promise<Acceptor> {
-  const { counters, data, scheduler, tls, onSelfTestFailed } = setup
-  const { tcpKeepaliveMs, tcpUserTimeoutMs } = data.settings.limits
-  const parts: AcceptorParts & { scheduler: ReadScheduler } = {
+/** @throws Error if the way that the setting demands does not work */
+async function acceptorOf(setup: HttpSetup, host: AcceptorHost): Promise<Acceptor> {
+  const { counters, data, scheduler, tls, ways } = setup
+  const { connections, limits, threadCount, tlsMaxVersion } = data.settings
+  return await makeAcceptor({
     host,
     tls,
     counters,
     scheduler,
-    keepAliveMs: tcpKeepaliveMs,
-    userTimeoutMs: tcpUserTimeoutMs,
+    keepAliveMs: limits.tcpKeepaliveMs,
+    userTimeoutMs: limits.tcpUserTimeoutMs,
     // The control thread has loaded and tested them, so a failure here is one of the program.
     native: data.hasNative ? await loadNative() : undefined,
-    threadCount: data.settings.threadCount,
+    threadCount,
     now,
-  }
-  try {
-    const handles = await testedHandles(tls && selfTestContexts(data.settings.tlsMaxVersion))
-    return new HandleAcceptor({ ...parts, handles })
-  } catch (error) {
-    onSelfTestFailed(error)
-    return new SocketAcceptor(parts)
-  }
+    setting: connections,
+    maxVersion: tlsMaxVersion,
+    ...ways,
+  })
 }
 
 /** Undefined without a limit. @param memory which the threads share */

@@ -138,7 +138,11 @@ class RelayThread {
       regions: this.#regions,
       published: this.#published,
       home: () => this.#home,
-      onSelfTestFailed: (error) => send({ kind: 'handleSelfTestFailed', text: String(error) }),
+      ways: {
+        onWay: (way) => send({ kind: 'tlsWay', way }),
+        onOpensslFailed: (error) => send({ kind: 'opensslFailed', text: String(error) }),
+        onSelfTestFailed: (error) => send({ kind: 'handleSelfTestFailed', text: String(error) }),
+      },
     })
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     port.on('message', (message: ToRelayThread) => this.#onMessage(message))

@@ -10,6 +10,7 @@ import { HTTP_TARGETS } from './targets/http.ts'
 import { LANE_TARGETS } from './targets/lane.ts'
 import { LIVE_TARGETS } from './targets/live.ts'
 import { SETTINGS_TARGETS } from './targets/settings.ts'
+import { TLS_TARGETS } from './targets/tls.ts'
 
 export const TARGETS: readonly FuzzTarget[] = [
   ...BRIDGE_TARGETS,
@@ -21,6 +22,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...ACME_TARGETS,
   ...LANE_TARGETS,
   ...LIVE_TARGETS,
+  ...TLS_TARGETS,
 ]
 
 export function targetNamed(name: string): FuzzTarget {

@@ -167,6 +167,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       systemd_notify: 'datagram',
       memory_return: 'malloc_trim',
       inherited_sockets: 'duplicates',
+      client_tls: 'openssl',
     },
     relay: () => ({ hostname: 'relay.example', regions: [901], nodes: ['901a'] }),
     build: { version: '1.2.3', nodeVersion: '22.0.0' },

@@ -63,6 +63,7 @@ const cases = [
 ] as const
 
 describe.each(cases)('$name', ({ options, serverName, isAcmeValidation }) => {
+  const offersProtocols = 'ALPNProtocols' in options
   let hello: Buffer
   beforeAll(async () => {
     hello = await helloOf({ ...options })
@@ -71,7 +72,7 @@ describe.each(cases)('$name', ({ options, serverName, isAcmeValidation }) => {
   it('is whole with its last byte, and not before', () => {
     for (let end = 1; end < hello.length; end++) expect(helloState(hello.subarray(0, end))).toBe('partial')
     expect(helloState(hello)).toBe('whole')
-    expect(readHello(hello)).toEqual({ serverName, isAcmeValidation })
+    expect(readHello(hello)).toEqual({ serverName, isAcmeValidation, offersProtocols })
   })
 
   it('is the same in any records', () => {
@@ -80,7 +81,7 @@ describe.each(cases)('$name', ({ options, serverName, isAcmeValidation }) => {
       fc.property(sizes, fc.double({ min: 0, max: 0.999, noNaN: true }), (sizes, part) => {
         const records = inRecords(hello, sizes)
         expect(helloState(records)).toBe('whole')
-        expect(readHello(records)).toEqual({ serverName, isAcmeValidation })
+        expect(readHello(records)).toEqual({ serverName, isAcmeValidation, offersProtocols })
         const start = records.subarray(0, Math.max(1, Math.floor(records.length * part)))
         expect(helloState(start)).toBe('partial')
       }),
@@ -106,9 +107,9 @@ describe.each(cases)('$name', ({ options, serverName, isAcmeValidation }) => {
 it('reads the hellos of OpenSSL and of Go', () => {
   const serverName = 'derp1.example.com'
   expect(helloState(opensslValidation)).toBe('whole')
-  expect(readHello(opensslValidation)).toEqual({ serverName, isAcmeValidation: true })
+  expect(readHello(opensslValidation)).toEqual({ serverName, isAcmeValidation: true, offersProtocols: true })
   expect(helloState(goClient)).toBe('whole')
-  expect(readHello(goClient)).toEqual({ serverName, isAcmeValidation: false })
+  expect(readHello(goClient)).toEqual({ serverName, isAcmeValidation: false, offersProtocols: false })
 })
 
 it('bytes of other protocols are foreign', () => {

@@ -1,5 +1,5 @@
-// An acceptor that listens, and the connections that it accepts: for tests of both acceptors, over the runtime's handles and
-// over Node's sockets, without a relay behind them.
+// An acceptor that listens, and the connections that it accepts: for tests of both acceptors and of all ways of TLS, without a
+// relay behind them.
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -20,7 +20,9 @@ import { NO_FLUSH_CONTROL, type FlushControl } from '#transport/read-state.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
+import { OpensslLayer } from '#transport/openssl-layer.ts'
 import { TlsContexts } from '#transport/tls-contexts.ts'
+import { RuntimeTlsLayer, type TlsLayer } from '#transport/tls-layer.ts'
 import { goodPair } from '../config/certificates.ts'
 import type { FakeClock } from './fake-clock.ts'
 
@@ -77,8 +79,8 @@ export class AcceptedConnection implements LinkListener {
 }
 
 export interface AcceptorKind {
-  /** Over the runtime's handles; else over Node's sockets. */
-  readonly isOverHandles: boolean
+  /** `openssl` is over handles, too, with TLS by native calls. */
+  readonly way: 'openssl' | 'handles' | 'sockets'
   /** Highest version; undefined: plain TCP. */
   readonly tls: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
@@ -99,13 +101,16 @@ export class AcceptorHarness {
   port = 0
   /** TLS connections that were made; counted over handles alone. */
   tlsCount = 0
-  readonly #acceptor: Acceptor
+  readonly #way: AcceptorKind['way']
+  readonly #parts: AcceptorParts & { readonly scheduler: ReadScheduler }
+  #acceptor: Acceptor | undefined
+  #openssl: OpensslLayer | undefined
   /** With one certificate for localhost at first. */
   readonly contexts: TlsContexts
   readonly #isTls: boolean
   readonly #remotes: Socket[] = []
 
-  constructor({ isOverHandles, tls }: AcceptorKind, options: HarnessOptions = {}) {
+  constructor({ way, tls }: AcceptorKind, options: HarnessOptions = {}) {
     const { clock, threadCount = 1, flushControl = NO_FLUSH_CONTROL } = options
     this.scheduler = new ReadScheduler(
       () => performance.now(),
@@ -113,9 +118,10 @@ export class AcceptorHarness {
       flushControl,
     )
     this.#isTls = tls !== undefined
+    this.#way = way
     this.contexts = new TlsContexts(tls ?? 'TLSv1.3')
     this.contexts.use(certificateSet([namedPair('localhost')]))
-    const parts: AcceptorParts & { scheduler: ReadScheduler } = {
+    this.#parts = {
       counters: this.counters,
       scheduler: this.scheduler,
       tls: tls && this.contexts,
@@ -129,26 +135,40 @@ export class AcceptorHarness {
         onConnection: (connection) => void this.accepted.push(new AcceptedConnection(connection)),
       },
     }
-    const handles = runtimeHandles()
-    const wrapAndCount: typeof handles.wrapTls = (tcp, context) => {
-      this.tlsCount++
-      return handles.wrapTls(tcp, context)
-    }
-    this.#acceptor = isOverHandles
-      ? new HandleAcceptor({
-          ...parts,
-          handles: { ...handles, wrapTls: wrapAndCount },
-        })
-      : new SocketAcceptor(parts)
   }
 
   async open(): Promise<this> {
+    this.#acceptor = await this.#makeAcceptor()
     this.port = (await this.#acceptor.listen({ host: '127.0.0.1', port: 0 }, false)).port
     return this
   }
 
+  async #makeAcceptor(): Promise<Acceptor> {
+    const parts = this.#parts
+    if (this.#way === 'sockets') return new SocketAcceptor(parts)
+    const handles = runtimeHandles()
+    if (this.#way === 'openssl') this.#openssl = await OpensslLayer.open(handles, this.contexts)
+    const layer: TlsLayer = this.#openssl ?? new RuntimeTlsLayer(handles)
+    const begin = layer.begin.bind(layer)
+    layer.begin = (...args) => {
+      this.tlsCount++
+      return begin(...args)
+    }
+    return new HandleAcceptor({ ...parts, handles, tlsLayer: layer })
+  }
+
+  /** Undefined if another way of TLS is in use. */
+  get openssl(): OpensslLayer | undefined {
+    return this.#openssl
+  }
+
+  /** TLS connections by native calls that were made. */
+  get opensslCount(): number {
+    return this.#openssl?.buffers.memory.madeCount ?? 0
+  }
+
   stopListening(): void {
-    this.#acceptor.stopListening()
+    this.#acceptor?.stopListening()
   }
 
   /** Ends all remotes. */
@@ -158,11 +178,17 @@ export class AcceptorHarness {
 
   async close(): Promise<void> {
     this.destroyRemotes()
-    await this.#acceptor.close()
+    await this.#acceptor?.close()
+    this.#acceptor = undefined
+    if (this.#openssl === undefined) return
+    const { memory } = this.#openssl.buffers
+    await vi.waitFor(() => expect(memory.connectionCount).toBe(0))
+    this.#openssl.close()
+    this.#openssl = undefined
   }
 
   sweep(): void {
-    this.#acceptor.sweep()
+    this.#acceptor?.sweep()
   }
 
   /** A TCP connection to the acceptor. */

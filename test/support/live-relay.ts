@@ -43,6 +43,9 @@ export const NO_MESH: MeshSettings = {
   ca: undefined,
 }
 
+/** The way of TLS of all tests in which the relay is not asked for one. Programs read the same variable. */
+const CONNECTIONS = (process.env['DERPFLEET_CONNECTIONS'] ?? 'auto') as Settings['connections']
+
 const OPEN: AdmissionSettings = {
   isOpen: true,
   verifyUrl: undefined,
@@ -180,6 +183,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     isDerpEnabled: true,
     threadCount: 1,
     native: 'auto',
+    connections: CONNECTIONS,
     admission: OPEN,
     disallowedAppNames: [],
     limits: LIMITS,

@@ -22,6 +22,7 @@ const TESTS = [
   'test/transport/http-server.test.ts',
   'test/transport/live-relay.test.ts',
   'test/transport/native.test.ts',
+  'test/transport/openssl-layer.test.ts',
   'test/transport/stun-server.test.ts',
   'test/transport/tls-contexts.test.ts',
   'test/transport/upgrade-handler.test.ts',

@@ -1,4 +1,5 @@
-// Limits of a TLS connection before its data and besides it: time, memory and records without data, over both acceptors. The
+// Limits of a TLS connection before its data and besides it: time, memory and records without data, over both acceptors and each
+// way of TLS. The
 // remote is as hostile as it can be with bytes.
 
 import { once } from 'node:events'
@@ -11,8 +12,9 @@ import { FakeClock } from '../support/fake-clock.ts'
 import { AcceptorHarness, failures, received, type AcceptorKind } from '../support/acceptor-harness.ts'
 import { RecordClient, RecordType } from '../support/tls-records.ts'
 
-const HANDLES: AcceptorKind = { isOverHandles: true, tls: 'TLSv1.3' }
-const SOCKETS: AcceptorKind = { isOverHandles: false, tls: 'TLSv1.3' }
+const OPENSSL: AcceptorKind = { way: 'openssl', tls: 'TLSv1.3' }
+const HANDLES: AcceptorKind = { way: 'handles', tls: 'TLSv1.3' }
+const SOCKETS: AcceptorKind = { way: 'sockets', tls: 'TLSv1.3' }
 
 /** The first record of a client that will never answer. */
 async function hello(): Promise<Buffer> {
@@ -67,6 +69,7 @@ async function settle(harness: AcceptorHarness): Promise<void> {
 }
 
 describe.each([
+  ['OpenSSL', OPENSSL],
   ['handles', HANDLES],
   ['sockets', SOCKETS],
 ])('%s', (_name, kind) => {
@@ -215,12 +218,15 @@ describe.each([
   })
 })
 
-describe('handles', () => {
+describe.each([
+  ['OpenSSL', OPENSSL],
+  ['handles', HANDLES],
+])('%s', (_name, kind) => {
   let harness: AcceptorHarness
   afterEach(async () => await harness.close())
 
   it('make no TLS state for half a hello, however many there are, nor for anything else', async () => {
-    harness = await new AcceptorHarness(HANDLES).open()
+    harness = await new AcceptorHarness(kind).open()
     const whole = await hello()
     const remotes: Socket[] = []
     for (const bytes of [1, 4, 5, 100, whole.length - 1]) {
@@ -235,7 +241,7 @@ describe('handles', () => {
 
   it('limit buffered hellos: the connection that has buffered the longest is closed', async () => {
     // The acceptor's share is 32 KiB.
-    harness = await new AcceptorHarness(HANDLES, { threadCount: 1_024 }).open()
+    harness = await new AcceptorHarness(kind, { threadCount: 1_024 }).open()
     const first = await connectAndSend(harness, LONG_HELLO)
     await settle(harness)
     const second = await connectAndSend(harness, LONG_HELLO)
@@ -252,7 +258,7 @@ describe('handles', () => {
   it('limit handshakes in progress: one that takes 3 s is aborted for the next', async () => {
     const clock = new FakeClock()
     // The acceptor's share is two.
-    harness = await new AcceptorHarness(HANDLES, { clock, threadCount: 1_024 }).open()
+    harness = await new AcceptorHarness(kind, { clock, threadCount: 1_024 }).open()
     const stalled = [
       await connectAndSend(harness, await hello()),
       await connectAndSend(harness, await hello()),
@@ -276,7 +282,7 @@ describe('handles', () => {
 
   it('do not hurry one client while all are slow', async () => {
     const clock = new FakeClock()
-    harness = await new AcceptorHarness(HANDLES, { clock, threadCount: 1_024 }).open()
+    harness = await new AcceptorHarness(kind, { clock, threadCount: 1_024 }).open()
     const slow = await helloOfSlowClient(harness)
     await connectAndSend(harness, await hello())
     await vi.waitFor(() => expect(harness.tlsCount).toBe(2))
@@ -299,7 +305,7 @@ describe('handles', () => {
 
   it('do not count the time for which a whole hello waits for its turn', async () => {
     const clock = new FakeClock()
-    harness = await new AcceptorHarness(HANDLES, { clock, threadCount: 1_024 }).open()
+    harness = await new AcceptorHarness(kind, { clock, threadCount: 1_024 }).open()
     for (let i = 0; i < 2; i++) await connectAndSend(harness, await hello())
     await vi.waitFor(() => expect(harness.tlsCount).toBe(2))
     const good = harness.remote()
@@ -312,7 +318,7 @@ describe('handles', () => {
 
   it('notice a client that leaves, or sends more than its hello, while that waits for its turn', async () => {
     const clock = new FakeClock()
-    harness = await new AcceptorHarness(HANDLES, { clock, threadCount: 1_024 }).open()
+    harness = await new AcceptorHarness(kind, { clock, threadCount: 1_024 }).open()
     for (let i = 0; i < 2; i++) await connectAndSend(harness, await hello())
     await vi.waitFor(() => expect(harness.tlsCount).toBe(2))
     const leaving = await connectAndSend(harness, await hello())

@@ -1,5 +1,5 @@
-// The contract of both acceptors and their connections, over the runtime's handles and over Node's sockets, with TLS and
-// without. The remote is one of Node's own sockets.
+// The contract of both acceptors and their connections, over the runtime's handles and over Node's sockets, with each way of TLS
+// and without. The remote is one of Node's own sockets.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -14,11 +14,13 @@ import { AcceptorHarness, failures, received, type AcceptorKind } from '../suppo
 import { unreadableRecord } from '../support/tls-records.ts'
 
 const KINDS: readonly (readonly [string, AcceptorKind])[] = [
-  ['handles, TLS 1.3', { isOverHandles: true, tls: 'TLSv1.3' }],
-  ['handles, TLS 1.2', { isOverHandles: true, tls: 'TLSv1.2' }],
-  ['handles, plain', { isOverHandles: true, tls: undefined }],
-  ['sockets, TLS 1.3', { isOverHandles: false, tls: 'TLSv1.3' }],
-  ['sockets, plain', { isOverHandles: false, tls: undefined }],
+  ['OpenSSL, TLS 1.3', { way: 'openssl', tls: 'TLSv1.3' }],
+  ['OpenSSL, TLS 1.2', { way: 'openssl', tls: 'TLSv1.2' }],
+  ['handles, TLS 1.3', { way: 'handles', tls: 'TLSv1.3' }],
+  ['handles, TLS 1.2', { way: 'handles', tls: 'TLSv1.2' }],
+  ['handles, plain', { way: 'handles', tls: undefined }],
+  ['sockets, TLS 1.3', { way: 'sockets', tls: 'TLSv1.3' }],
+  ['sockets, plain', { way: 'sockets', tls: undefined }],
 ]
 
 describe.each(KINDS)('%s', (_name, kind) => {

@@ -1,5 +1,5 @@
 // Certificates that are replaced while connections live, several at once, validations of an authority, and none at all: over
-// both acceptors.
+// both acceptors and each way of TLS.
 
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
@@ -9,16 +9,13 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'n
 import { afterEach, describe, expect, it } from 'vitest'
 import { AcceptorHarness, certificateSet, namedPair } from '../support/acceptor-harness.ts'
 
-const kinds = [
-  { name: 'handles', isOverHandles: true },
-  { name: 'sockets', isOverHandles: false },
-]
+const ways = [{ way: 'openssl' }, { way: 'handles' }, { way: 'sockets' }] as const
 const acme = { ALPNProtocols: ['acme-tls/1'] }
 
-describe.each(kinds)('over $name', ({ isOverHandles }) => {
+describe.each(ways)('over $way', ({ way }) => {
   let harness: AcceptorHarness
   const open = async (): Promise<AcceptorHarness> =>
-    (harness = await new AcceptorHarness({ isOverHandles, tls: 'TLSv1.3' }).open())
+    (harness = await new AcceptorHarness({ way, tls: 'TLSv1.3' }).open())
   afterEach(async () => await harness.close())
 
   /** The name in the certificate that a handshake gets. */

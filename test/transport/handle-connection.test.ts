@@ -8,7 +8,7 @@ it(
   'when many connections end at once, a few dozen are handled per turn, and in the end all of them',
   { timeout: 30_000 },
   async () => {
-    const harness = await new AcceptorHarness({ isOverHandles: true, tls: undefined }).open()
+    const harness = await new AcceptorHarness({ way: 'handles', tls: undefined }).open()
     try {
       const remotes = await Promise.all(Array.from({ length: 400 }, () => harness.remote()))
       await vi.waitFor(() => expect(harness.accepted.length).toBe(400))
@@ -33,7 +33,7 @@ it(
 it('what was read before an end is written before the other ends are handled', async () => {
   const events: string[] = []
   const flushControl = { ...NO_FLUSH_CONTROL, flushSoFar: () => events.push('flush') }
-  const harness = await new AcceptorHarness({ isOverHandles: true, tls: undefined }, { flushControl }).open()
+  const harness = await new AcceptorHarness({ way: 'handles', tls: undefined }, { flushControl }).open()
   try {
     const remotes = await Promise.all(Array.from({ length: 40 }, () => harness.remote()))
     await vi.waitFor(() => expect(harness.accepted.length).toBe(40))

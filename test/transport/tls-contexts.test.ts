@@ -12,7 +12,10 @@ contexts.use(certificateSet(NAMES.map((name) => namedPair(name))))
 
 /** The name of the certificate for a client that sends this server name to this address. */
 function chosen(serverName: string | undefined, localAddress: string): string {
-  const choice = contexts.choose({ serverName, isAcmeValidation: false }, () => localAddress)
+  const choice = contexts.choose(
+    { serverName, isAcmeValidation: false, offersProtocols: false },
+    () => localAddress,
+  )
   return new X509Certificate(String(choice?.options.cert)).subject.replace('CN=', '')
 }
 
@@ -34,7 +37,7 @@ it.each([
 })
 
 it('does not ask for the address where the name decides, and makes no context anew for the same certificate', () => {
-  const named = { serverName: 'derp.example', isAcmeValidation: false }
+  const named = { serverName: 'derp.example', isAcmeValidation: false, offersProtocols: false }
   const unasked = (): string => {
     throw new Error('asked')
   }
@@ -42,7 +45,10 @@ it('does not ask for the address where the name decides, and makes no context an
   const single = new TlsContexts('TLSv1.3')
   const pair = namedPair('derp.example')
   single.use(certificateSet([pair]))
-  const first = single.choose({ serverName: undefined, isAcmeValidation: false }, unasked)
+  const first = single.choose(
+    { serverName: undefined, isAcmeValidation: false, offersProtocols: false },
+    unasked,
+  )
   single.use(certificateSet([pair], [namedPair('validated.example')]))
   expect(single.choose(named, unasked)).toBe(first)
   expect(contexts.choose(named, unasked)).toBe(before)

@@ -22,6 +22,7 @@ locals {
     "capacity-bits",
     "certdir",
     "certmode",
+    "connections",
     "countries",
     "derp",
     "dev",

@@ -17,16 +17,19 @@ import { TestControl } from '../support/test-control.ts'
 const programs = await foreignPrograms('tailscale', 'tailscaled', 'testcontrol')
 const isPossible = 'paths' in programs && (await canDelayPackets())
 
-/** The home at 60 ms is left for New York, if that is at most 100 ms away: docs/fleet.md, "A preferred region". */
-const HOME_MS = 60
-const [STAYS_MS, MOVES_MS] = [112, 88]
-/** Without a preference, a client leaves it for a home at 60 ms: that is less than two thirds. */
-const FAR_MS = 150
+/**
+ * The home at 120 ms is left for New York, if that is at most 200 ms away: docs/fleet.md, "A preferred region". So far, because
+ * a busy machine adds 10 to 20 ms of its own.
+ */
+const HOME_MS = 120
+const [STAYS_MS, MOVES_MS] = [228, 176]
+/** Without a preference, a client leaves it for a home at 120 ms: that is less than two thirds. */
+const FAR_MS = 300
 /** A measurement has two to six, over IPv4 and IPv6. */
 const ANSWERS = 20
 const ATTEMPTS_MAX = 3
 /** So far that a client which has begun there leaves it. */
-const START_MS = 400
+const START_MS = 800
 
 describe.skipIf(!isPossible)('a tailscaled with the whole map', { timeout: 60_000 }, () => {
   let lab: Lab

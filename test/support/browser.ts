@@ -19,6 +19,9 @@ const page =
   `<script type="importmap">${JSON.stringify({ imports: importMap })}</script>` +
   "<script type=module>window.pageClient = await import('/page-client.js')</script>"
 
+const LOAD_MS = 15_000
+const LOADS_MAX = 3
+
 export class Browser implements AsyncDisposable {
   readonly #tab: ChromiumTab
   readonly #server: Server
@@ -56,10 +59,18 @@ export class Browser implements AsyncDisposable {
     this.#server.close()
   }
 
+  /** On a busy machine, Chromium has been seen to wait for a module that this server had sent. */
   async #loaded(): Promise<void> {
-    await waitUntil('the page is loaded', () =>
-      this.#tab.evaluate<boolean>('window.pageClient !== undefined'),
-    )
+    const isLoaded = async (): Promise<boolean> =>
+      await this.#tab.evaluate<boolean>('window.pageClient !== undefined')
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await waitUntil('the page is loaded', isLoaded, LOAD_MS)
+      } catch (error) {
+        if (attempt === LOADS_MAX) throw error
+        await this.#tab.command('Page.reload')
+      }
+    }
   }
 }
 

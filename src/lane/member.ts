@@ -34,6 +34,9 @@ const HANDSHAKES_BURST = 10
 /** Handshakes with others that it begins: one for each of its links may begin at once. */
 const INITIATIONS_PER_SECOND = 20
 const INITIATIONS_BURST = 300
+/** Who moves twice within a second, as a port that is tried and given up, is found at once both times. */
+const PROBES_PER_SECOND = 1
+const PROBES_BURST = 3
 /** Packets that come from where the member is not proven to be: enough for the second until it is. */
 const UNPROVEN_PER_SECOND = 1_000
 const UNPROVEN_BURST = 5_000
@@ -57,8 +60,10 @@ export class Member {
   timestamp: Uint8Array | undefined = undefined
   /** What the lane's key and this one agree on; computed once. */
   shared: Uint8Array | undefined = undefined
-  /** No probe before. */
-  probeAtMs = 0
+  /** What it can be made to be sent to addresses that are not proven. */
+  readonly probes: TokenBucket
+  /** The last one. */
+  probedAtMs = 0
   readonly handshakes: TokenBucket
   readonly initiations: TokenBucket
   readonly unproven: TokenBucket
@@ -69,6 +74,7 @@ export class Member {
     this.macs = new MacWriter(key, this.mac1)
     this.handshakes = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST, nowMs)
     this.initiations = new TokenBucket(INITIATIONS_PER_SECOND, INITIATIONS_BURST, nowMs)
+    this.probes = new TokenBucket(PROBES_PER_SECOND, PROBES_BURST, nowMs)
     this.unproven = new TokenBucket(UNPROVEN_PER_SECOND, UNPROVEN_BURST, nowMs)
   }
 

@@ -32,8 +32,6 @@ import { newerTimestamp, timestampAt } from './tai64n.ts'
 const SESSION_MS_MAX = 180_000
 /** A peer that answers does so at once; a lost datagram is repeated after this. */
 const HANDSHAKE_MS_MAX = 5_000
-/** What a member can be made to be sent to an address that is not proven: one probe per second. */
-const PROBE_MS_MIN = 1_000
 /** Beyond this, packets that were not sent by now were made up. */
 const SESSIONS_MAX_PER_MEMBER = 8
 
@@ -122,10 +120,10 @@ export class Registrar {
     return this.#sessions.has(index)
   }
 
-  /** Asks the member to prove that it is at that address. At most once a second for each member. */
+  /** Asks the member to prove that it is at that address; about once a second at most. */
   probe(member: Member, address: UdpAddress, nowMs: number): void {
-    if (nowMs < member.probeAtMs) return
-    member.probeAtMs = nowMs + PROBE_MS_MIN
+    if (!member.probes.tryTake(1, nowMs)) return
+    member.probedAtMs = nowMs
     const { own, random, send, counters, wallMs } = this.#parts
     const shared = this.#sharedWith(member)
     if (shared === undefined) return

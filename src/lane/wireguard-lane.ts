@@ -291,7 +291,7 @@ export class WireguardLane {
     } else if (
       silentMs > SILENT_MS &&
       member.address !== undefined &&
-      nowMs > member.probeAtMs + ASK_EVERY_MS
+      nowMs > member.probedAtMs + ASK_EVERY_MS
     ) {
       this.#registrar.probe(member, member.address, nowMs)
     }

@@ -7,6 +7,7 @@ import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import { hostPortText } from '#protocol/host-port.ts'
 
 /** The request that needs the tunnel gives up at the same time. */
 const TIMEOUT_MS = 5_000
@@ -67,7 +68,7 @@ interface TunnelDestination {
 }
 
 async function throughHttp(hop: ProxyHop, { host, port }: TunnelDestination): Promise<Socket> {
-  const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`
+  const authority = hostPortText(host, port)
   const request = (hop.scheme === 'https' ? tlsRequest : plainRequest)({
     ...hop.options,
     agent: false,

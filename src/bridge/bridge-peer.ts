@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hostPortText } from '#protocol/host-port.ts'
 import type { BoxSecret } from '#protocol/box.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
 import { keyName } from '#protocol/node-key.ts'
@@ -219,8 +220,7 @@ export class BridgePeer {
 
   #wayOf(endpoint: string | undefined): Way | 'none' {
     if (endpoint === undefined) return 'none'
-    const { host } = this.settings.listen
-    return endpoint === `${host.includes(':') ? `[${host}]` : host}:${this.port}` ? 'relay' : 'native'
+    return endpoint === this.#ownEndpoint ? 'relay' : 'native'
   }
 
   #note(peer: WgPeerState, way: Way | 'none'): void {
@@ -317,8 +317,7 @@ export class BridgePeer {
   }
 
   get #ownEndpoint(): string {
-    const { host } = this.settings.listen
-    return `${host.includes(':') ? `[${host}]` : host}:${this.port}`
+    return hostPortText(this.settings.listen.host, this.port)
   }
 
   get #wgKey(): Uint8Array {

@@ -4,6 +4,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
+import { lookupLiteral } from '#protocol/literal-lookup.ts'
 import type { LocalAddress } from './settings.ts'
 
 /** Bursts of a fast VPN; the kernel may give less. */
@@ -23,9 +24,11 @@ export class LocalPort {
     { host, port }: LocalAddress,
     onPacket: (packet: Buffer, port: number) => void,
   ): Promise<LocalPort> {
-    const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4' })
+    const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', lookup: lookupLiteral })
+    // Without a name to look up, it listens at once.
+    const isListening = once(socket, 'listening')
     socket.bind(port, host)
-    await once(socket, 'listening')
+    await isListening
     socket.setRecvBufferSize(BUFFER_BYTES)
     socket.setSendBufferSize(BUFFER_BYTES)
     // The VPN's port may be closed for a while: the kernel reports that for every packet.

@@ -1,5 +1,6 @@
 // What a bridge says of itself: as JSON for `derpfleet bridge status`, and as metrics.
 
+import { hostPortText } from '#protocol/host-port.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import type { Bridge } from './bridge.ts'
 import type { BridgePeer } from './bridge-peer.ts'
@@ -72,7 +73,7 @@ function peerStatus(peer: BridgePeer): PeerStatus {
       ? {}
       : { seconds: Math.round((nowMs - steering.sinceMs) / 1_000), switches: steering.switches }),
     isBridgeHeard: heardMs !== undefined && nowMs - heardMs < HEARD_MS_MAX,
-    listen: `${settings.listen.host.includes(':') ? `[${settings.listen.host}]` : settings.listen.host}:${peer.port}`,
+    listen: hostPortText(settings.listen.host, peer.port),
     flows: peer.flowCount,
     packetsToRelay: counters.packetsOut,
     packetsFromRelay: counters.packetsIn,

@@ -3,6 +3,7 @@
 import { readdirSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
+import { lineOf, paddedCells } from '#ops/text-table.ts'
 import { readFlags } from '#config/flags.ts'
 import { boolean } from '#config/option-kind.ts'
 import { OptionValues } from '#config/option-values.ts'
@@ -102,13 +103,7 @@ function page({ name, mode, isConnected, connects, problem, peers, key }: Bridge
     ['peer', 'way', 'since', 'switches', 'bridge', 'to relay', 'from relay', 'dropped'],
     ...peers.map(row),
   ]
-  const widths = rows[0]?.map((_, at) => Math.max(...rows.map((cells) => cells[at]?.length ?? 0))) ?? []
-  const lines = rows.map((cells) =>
-    cells
-      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  )
+  const lines = paddedCells(rows).map(lineOf)
   const trouble = problem === undefined ? '' : `WireGuard   ${terminalText(problem)}\n`
   return `bridge      ${terminalText(name)}, mode ${mode}\nkey         ${key}\nrelay       ${relay}\n${trouble}\n${lines.join('\n')}\n`
 }

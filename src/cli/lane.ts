@@ -1,5 +1,6 @@
 // `derpfleet lane status`: who is on the lane of a relay, its port for stock WireGuard peers.
 
+import { lineOf, paddedCells } from '#ops/text-table.ts'
 import type { Command } from './command.ts'
 import { ExitCode } from './command.ts'
 import { verbCommand } from './verb-command.ts'
@@ -54,13 +55,7 @@ function laneText(body: Body): string {
       row.isConnected ? 'yes' : 'no',
     ]),
   ]
-  const widths = table[0]?.map((_, at) => Math.max(...table.map((cells) => cells[at]?.length ?? 0))) ?? []
-  const lines = table.map((cells) =>
-    cells
-      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  )
+  const lines = paddedCells(table).map(lineOf)
   const head = `lane on ${String(body['listen'])}, public key ${String(body['publicKey'])}: ${here} of ${rows.length} peers here`
   return `${[head, ...lines].join('\n')}\n`
 }

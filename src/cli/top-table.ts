@@ -1,6 +1,7 @@
 // The overview of a relay and its fleet as text for a terminal: a head with this relay's numbers, and a row for each relay,
 // sorted. State words stand beside colours. No I/O.
 
+import { lineOf, paddedCells } from '#ops/text-table.ts'
 import type { Overview, OverviewRelay } from '#ops/overview.ts'
 import { bits, clockTime, count, duration, milliseconds, percent, UNKNOWN } from '#ops/quantity.ts'
 
@@ -87,18 +88,10 @@ export function topText(body: TopBody, { sort, hasColour, rowsMax = Infinity }: 
   const rows = rowsOf(body, sort)
   const nowMs = body.atMs ?? Date.now()
   const cells = rows.slice(0, rowsMax).map((row) => COLUMNS.map((column) => column.cell(row, nowMs)))
-  const widths = COLUMNS.map(({ title }, at) =>
-    Math.max(title.length, ...cells.map((line) => line[at]?.length ?? 0)),
-  )
-  const lines = [COLUMNS.map(({ title }) => title), ...cells].map((line, number) =>
-    line
-      .map((text, at) => {
-        const width = widths[at] ?? 0
-        const padded = COLUMNS[at]?.isRight === true ? text.padStart(width) : text.padEnd(width)
-        return number > 0 && at === 1 ? paint(padded, COLOURS.get(text)) : padded
-      })
-      .join('  ')
-      .trimEnd(),
+  const titles = COLUMNS.map(({ title }) => title)
+  const padded = paddedCells([titles, ...cells], (at) => COLUMNS[at]?.isRight === true)
+  const lines = padded.map((line, number) =>
+    lineOf(line.map((text, at) => (number > 0 && at === 1 ? paint(text, COLOURS.get(text.trim())) : text))),
   )
   const hidden = rows.length - cells.length
   const more = hidden > 0 ? [`${hidden} more`] : []

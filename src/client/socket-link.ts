@@ -2,8 +2,9 @@
 // Reads into a shared buffer that is lent for the call, so an idle link has no memory beside its socket.
 
 import type { X509Certificate } from 'node:crypto'
-import { connect as connectTcp, isIPv6, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net'
+import { connect as connectTcp, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net'
 import { connect as connectTls, TLSSocket, type ConnectionOptions } from 'node:tls'
+import { hostPortText } from '#protocol/host-port.ts'
 import { DerpConnectError, type ConnectStage } from './connect-error.ts'
 import { askForTunnel, type Proxy } from './proxy.ts'
 import type { SharedResources } from './shared-resources.ts'
@@ -149,7 +150,7 @@ export class SocketLink {
 
   #dialProxy(proxy: Proxy): Socket {
     const { localAddress, dialAddress, port } = this.#target
-    const authority = `${isIPv6(dialAddress) ? `[${dialAddress}]` : dialAddress}:${port}`
+    const authority = hostPortText(dialAddress, port)
     const socket = connectTcp({ host: proxy.host, port: proxy.port, localAddress })
     const onClose = (): void => this.#handler.onClosed(this.#error)
     socket.setNoDelay(true)

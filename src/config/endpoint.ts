@@ -1,6 +1,7 @@
 // Where something listens, and how an operator writes that: `:443`, `127.0.0.1:443`, `[::1]:443`, `:https`, as in Go.
 
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
+import { hostPortText } from '#protocol/host-port.ts'
 
 export interface Endpoint {
   /** An IP address or a host name. Empty: every address of the families that the machine has. */
@@ -23,7 +24,7 @@ export function parseEndpoint(text: string): Endpoint | undefined {
 
 /** HOST:PORT, an IPv6 address in brackets. */
 export function endpointText({ host, port }: Endpoint): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return hostPortText(host, port)
 }
 
 /** Matches every way to write an address. */

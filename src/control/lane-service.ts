@@ -24,14 +24,13 @@ import type { KeyDirectoryService } from './key-directory-service.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import { RestartPolicy } from './restart-policy.ts'
 import type { Service } from './service.ts'
+import { SilenceWatch } from './silence-watch.ts'
 import { readStateFile, replaceStateFile } from './state-file.ts'
 import { ListenError, WorkerHandle, workerEntry } from './worker-handle.ts'
 
 const FILE = 'lane.txt'
 /** The delay once deaths pile up: members notice an outage of seconds. */
 const RESTART_MS_MAX = 5_000
-/** The thread reports that it runs at every second look; after so many looks without a report it counts as hung. */
-const HUNG_LOOKS = 20
 const LOOK_MS = 1_000
 /** While another run still has the port. */
 const PORT_TRIES = 20
@@ -59,6 +58,7 @@ export class LaneService implements Service {
   readonly #memory = LaneCounters.memory()
   readonly #counters = new LaneCounters(this.#memory)
   readonly #policy = new RestartPolicy()
+  readonly #silence = new SilenceWatch()
   readonly #roster: RosterFile
   readonly #questions = new Map<number, (members: readonly LaneMember[]) => void>()
   #endpoint: Endpoint
@@ -73,8 +73,6 @@ export class LaneService implements Service {
   #asked = 0
   #hasStarted = false
   #isStopping = false
-  #sweeps = 0
-  #silentLooks = 0
 
   constructor(parts: LaneServiceParts) {
     this.#parts = parts
@@ -232,14 +230,10 @@ export class LaneService implements Service {
     }
   }
 
-  /** Ends a thread that hangs. Counts looks rather than time, as for relay threads. */
+  /** Ends a thread that hangs. */
   #look(): void {
-    const { sweeps } = this.#counters
-    const isSilent = sweeps === this.#sweeps && this.#thread !== undefined
-    this.#sweeps = sweeps
-    this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0
-    if (this.#silentLooks === HUNG_LOOKS)
-      this.#thread?.kill(new Error(`no sign of life for ${this.#silentLooks} s`))
+    const fault = this.#silence.look(this.#thread && this.#counters.sweeps)
+    if (fault !== undefined) this.#thread?.kill(fault)
   }
 
   // ── its state ──

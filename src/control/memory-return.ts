@@ -65,7 +65,7 @@ export class MemoryReturn implements Service {
 }
 
 /** Undefined where native calls do not work. */
-export function memoryReturnOf(
+export function memoryReturn(
   native: Native | undefined,
   threads: Pick<RelayThreads, 'counters'>,
 ): MemoryReturn | undefined {

@@ -31,7 +31,7 @@ import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './i
 import { continuedSources } from './metric-sources.ts'
 import { LaneService } from './lane-service.ts'
 import { openNative } from './native-setup.ts'
-import { memoryReturnOf as trim } from './memory-return.ts'
+import { memoryReturn } from './memory-return.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
 import { assertPortsFree } from './port-check.ts'
 import type { QualityService } from './quality-service.ts'
@@ -205,10 +205,9 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, lane, fleet]
-  const operators: Parts = [overview, publicStatus, admin, drain, reload, verbs, trim(native, threads)]
-  const present = [...basis, quality, ...listeners, ...others, ...operators].filter(
-    (service) => service !== undefined,
-  )
+  const operators: Parts = [overview, publicStatus, admin, drain, reload, verbs]
+  const all = [...basis, quality, ...listeners, ...others, ...operators, memoryReturn(native, threads)]
+  const present = all.filter((service) => service !== undefined)
   const services = new Services(present, admin)
   run.attach({
     threads,

@@ -11,12 +11,11 @@ import type { StunRequests } from '#worker/stun-sample.ts'
 import { withListenError } from './listen-error.ts'
 import { RestartPolicy } from './restart-policy.ts'
 import type { Service } from './service.ts'
+import { SilenceWatch } from './silence-watch.ts'
 import { ListenError, WorkerHandle, workerEntry } from './worker-handle.ts'
 
 /** The delay once deaths pile up: short enough that STUN is back soon after their cause is gone. */
 const RESTART_MS_MAX = 30_000
-/** The thread reports that it runs at every second look; after so many looks without a report it counts as hung. */
-const HUNG_LOOKS = 20
 
 export interface StunServiceParts {
   readonly endpoint: Endpoint
@@ -41,6 +40,7 @@ export class StunService implements Service {
   readonly #memory = StunCounters.memory()
   readonly #counters = new StunCounters(this.#memory)
   readonly #policy = new RestartPolicy()
+  readonly #silence = new SilenceWatch()
   #endpoint: Endpoint
   #thread: StunHandle | undefined = undefined
   #timer: NodeJS.Timeout | undefined = undefined
@@ -48,8 +48,6 @@ export class StunService implements Service {
   #isAnswering = true
   #hasStarted = false
   #isStopping = false
-  #sweeps = 0
-  #silentLooks = 0
 
   constructor(parts: StunServiceParts) {
     this.#parts = parts
@@ -87,16 +85,11 @@ export class StunService implements Service {
     return this.#deaths
   }
 
-  /** To be called every second: ends a thread that hangs. Counts looks rather than time, as for relay threads. */
+  /** To be called every second: ends a thread that hangs. */
   look(): void {
     if (this.#isStopping) return
-    const { sweeps } = this.#counters
-    const isSilent = sweeps === this.#sweeps && this.#thread !== undefined
-    this.#sweeps = sweeps
-    this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0
-    if (this.#silentLooks === HUNG_LOOKS) {
-      this.#thread?.kill(new Error(`no sign of life for ${this.#silentLooks} s`))
-    }
+    const fault = this.#silence.look(this.#thread && this.#counters.sweeps)
+    if (fault !== undefined) this.#thread?.kill(fault)
   }
 
   async stop(): Promise<void> {

@@ -2,7 +2,8 @@
 // take in time.
 
 import { createSocket, type Socket } from 'node:dgram'
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIPv4 } from 'node:net'
+import { lookupLiteral } from '#protocol/literal-lookup.ts'
 
 /** A fifth of a second of what the thread forwards at most. */
 const RECEIVE_BUFFER_BYTES = 4_194_304
@@ -64,13 +65,4 @@ export class UdpPort {
     this.#unsent--
     if (error !== null) this.#parts.onError()
   }
-}
-
-/** Datagrams go to addresses: there is no name to look up, and no turn of the event loop is lost. */
-function lookupLiteral(
-  address: string,
-  _options: unknown,
-  callback: (error: null, address: string, family: number) => void,
-): void {
-  callback(null, address, isIPv6(address) ? 6 : 4)
 }

@@ -2,6 +2,7 @@
 
 import type { ClientList, ListedClient } from './client-list.ts'
 import { bits, clockTime, count, duration } from './quantity.ts'
+import { lineOf, paddedCells } from './text-table.ts'
 
 interface Column {
   readonly title: string
@@ -40,18 +41,8 @@ const COLUMNS: readonly Column[] = [
 export function clientsText(list: ClientList): string {
   const { clients, matching } = list
   const cells = clients.map((client) => COLUMNS.map((column) => column.cell(client, list)))
-  const widths = COLUMNS.map(({ title }, at) =>
-    cells.reduce((width, line) => Math.max(width, line[at]?.length ?? 0), title.length),
-  )
-  const rows = [COLUMNS.map(({ title }) => title), ...cells].map((line) =>
-    line
-      .map((text, at) => {
-        const width = widths[at] ?? 0
-        return COLUMNS[at]?.isRight === true ? text.padStart(width) : text.padEnd(width)
-      })
-      .join('  ')
-      .trimEnd(),
-  )
+  const titles = COLUMNS.map(({ title }) => title)
+  const rows = paddedCells([titles, ...cells], (at) => COLUMNS[at]?.isRight === true).map(lineOf)
   const hidden = matching - clients.length
   return `${[headOf(list), '', ...rows, ...(hidden > 0 ? [`${hidden} more`] : [])].join('\n')}\n`
 }

@@ -3,6 +3,7 @@
 
 import { request as sendRequest } from 'node:http'
 import type { Socket } from 'node:net'
+import { bracketed } from '#protocol/host-port.ts'
 import { endpointText } from '#config/endpoint.ts'
 import { openTcp, type ReachableAddress } from './addresses.ts'
 import { CheckError, within, type CheckList, type Outcome } from './check.ts'
@@ -133,9 +134,4 @@ function responseOn(socket: Socket, { method, path, headers }: PageRequest): Pro
     })
     outgoing.end()
   })
-}
-
-/** A host as it is written in a Host header. */
-function bracketed(host: string): string {
-  return host.includes(':') ? `[${host}]` : host
 }

@@ -1,6 +1,7 @@
 // Whether a relay answers STUN over each family, and which address of this machine it reports.
 
 import { isIP } from 'node:net'
+import { hostPortText } from '#protocol/host-port.ts'
 import { askStun } from '#client/stun-request.ts'
 import { lacksPublicSource, noPublicSourceText, type AddressResult } from './addresses.ts'
 import type { CheckList, Outcome } from './check.ts'
@@ -43,7 +44,7 @@ async function ask(
   if (address === undefined) return { status: 'skip', detail: 'reason' in target ? target.reason : '' }
   try {
     const { ip, port: seenPort, roundTripMs } = await askStun(address, port, settings.timeoutMs)
-    const seen = ip.includes(':') ? `[${ip}]:${seenPort}` : `${ip}:${seenPort}`
+    const seen = hostPortText(ip, seenPort)
     return { status: 'ok', value: seen, detail: `sees ${seen}`, ms: roundTripMs }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)

@@ -2,6 +2,7 @@
 // port, paths sent as written, redirects. The browsers' rules (`new URL`) differ in each of these. Looks nothing up.
 
 import { domainToASCII } from 'node:url'
+import { bracketed } from './host-port.ts'
 
 export interface WebAddress {
   readonly scheme: string
@@ -72,8 +73,7 @@ export function portOf({ port, scheme }: WebAddress): number {
 
 /** The `Host` header: as written, without the zone, which has no meaning on another host. */
 export function hostHeader({ hostname, port }: WebAddress): string {
-  const bare = hostname.split('%', 1)[0] ?? ''
-  const host = bare.includes(':') ? `[${bare}]` : bare
+  const host = bracketed(hostname.split('%', 1)[0] ?? '')
   return port === '' ? host : `${host}:${port}`
 }
 

@@ -300,7 +300,8 @@ export class HandleAcceptor implements Acceptor {
     const sinceMs = this.#handshakes.get(connection)
     if (sinceMs === undefined) return
     this.#handshakes.delete(connection)
-    this.#patience.note(now() - sinceMs, now())
+    const nowMs = now()
+    this.#patience.note(nowMs - sinceMs, nowMs)
     if (this.#pendingHandshakes.isAnyWaiting) this.#turnLater()
     connection.isTls13 = tls.getProtocol() === 'TLSv1.3'
     connection.isSecure = true

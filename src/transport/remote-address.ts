@@ -1,6 +1,7 @@
 // The address of a socket's remote end in the relay's form: sixteen bytes of IP, and a port.
 
 import type { Socket } from 'node:net'
+import { hostPortText } from '#protocol/host-port.ts'
 import { ipToBytes, ipToText, unmapped } from '#protocol/ip-address.ts'
 import type { RemoteAddress } from '#relay/ports.ts'
 
@@ -11,6 +12,5 @@ export function remoteOf(socket: Socket): RemoteAddress {
 
 /** `203.0.113.7:41641` or `[2001:db8::7]:443`, as logs and lookups name a remote. */
 export function remoteText(remote: RemoteAddress): string {
-  const ip = ipToText(remote.ip)
-  return ip.includes(':') ? `[${ip}]:${remote.port}` : `${ip}:${remote.port}`
+  return hostPortText(ipToText(remote.ip), remote.port)
 }

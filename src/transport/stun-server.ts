@@ -7,6 +7,7 @@
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram'
 import { isIPv4, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { lookupLiteral } from '#protocol/literal-lookup.ts'
 import { ipToBytes, isMappedIpv4 } from '#protocol/ip-address.ts'
 import { isBindingRequest, STUN_ANSWER_BYTES_MAX, writeBindingAnswer } from '#protocol/stun.ts'
 
@@ -218,13 +219,4 @@ export class StunServer {
  */
 function socketOptions(host: string): SocketOptions {
   return { type: isIPv4(host) ? 'udp4' : 'udp6', reusePort: true }
-}
-
-/** An answer goes to the address of its request, so there is no name to look up, and no turn of the event loop is lost. */
-function lookupLiteral(
-  address: string,
-  _options: unknown,
-  callback: (error: null, address: string, family: number) => void,
-): void {
-  callback(null, address, isIPv6(address) ? 6 : 4)
 }

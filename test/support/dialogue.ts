@@ -59,8 +59,10 @@ export interface LoginOptions {
 /** ClientInfo of a mesh peer of the relays under test. */
 export const meshInfo = `{"meshKey":"${toHex(meshKey)}","version":2,"CanAckPings":false}`
 
-/** The limit for relays that wait before they respond or close: derper waits for at most 10 s. */
+/** The limit for relays that wait before they respond: derper waits for at most 10 s. */
 const LONG_MS = 15_000
+/** The limit for the end: derper's WebSockets wait 5 s for an answer to their close, and 15 s for their own routines. */
+const END_MS = 30_000
 
 /** Runs a script against a relay and returns the transcript. */
 export async function runDialogue(
@@ -182,7 +184,7 @@ export class Dialogue implements Transcript {
 
   /** Waits for the end of a client's connection first: derper may take seconds between its last frame and the end. */
   async settleEnd(client: ScriptedClient): Promise<void> {
-    await this.#waitUntil(() => client.isOver, LONG_MS)
+    await this.#waitUntil(() => client.isOver, END_MS)
     await this.settle(1)
   }
 

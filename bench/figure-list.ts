@@ -2,6 +2,7 @@
 
 import type { Figure } from './figure.ts'
 import { admissionStorm } from './figures/admission-storm.ts'
+import { attacks } from './figures/attacks.ts'
 import { baseMemory } from './figures/base-memory.ts'
 import { bystander } from './figures/bystander.ts'
 import { cleanRate } from './figures/clean-rate.ts'
@@ -33,6 +34,7 @@ export const FIGURES: readonly Figure[] = [
   cpuPerFrame,
   probeDelay,
   bystander,
+  attacks,
   logins,
   memory,
   baseMemory,

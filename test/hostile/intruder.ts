@@ -13,11 +13,18 @@ import type { ClientInfo } from '#protocol/handshake.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { upgradeRequest } from '#protocol/upgrade.ts'
 import { loginFrame } from '../support/login-frame.ts'
-import type { Target } from './target.ts'
+import type { PortKind } from './target.ts'
 
 /** How the connection becomes a stream of frames. Whether TLS is below depends on the target. */
 export type UpgradeKind = 'raw' | 'fast start' | 'WebSocket'
 export const UPGRADES: readonly UpgradeKind[] = ['raw', 'fast start', 'WebSocket']
+
+/** What an intruder must know of the relay. */
+export interface AttackedRelay {
+  readonly portKind: PortKind
+  readonly port: number
+  readonly serverKey: Uint8Array
+}
 
 /** `fin`: the remote has closed; `reset`: any other end. */
 export type End = 'fin' | 'reset'
@@ -32,13 +39,13 @@ export class Intruder {
   /** When the connection was established. */
   readonly sinceMs = performance.now()
   endedMs: number | undefined = undefined
-  readonly #target: Target
+  readonly #target: AttackedRelay
   readonly #wakes = new Set<() => void>()
   #framing: WebSocketStream | undefined = undefined
 
   readonly #tcp: Socket
 
-  private constructor(socket: Socket, target: Target, tcp: Socket = socket) {
+  private constructor(socket: Socket, target: AttackedRelay, tcp: Socket = socket) {
     this.socket = socket
     this.#tcp = tcp
     this.#target = target
@@ -57,23 +64,23 @@ export class Intruder {
   }
 
   /** TCP only: nothing is sent, not even TLS's hello. */
-  static async connectTcp(target: Target, port = target.port): Promise<Intruder> {
+  static async connectTcp(target: AttackedRelay, port = target.port): Promise<Intruder> {
     const socket = connectTcp({ host: '127.0.0.1', port, noDelay: true })
     await once(socket, 'connect')
     return new Intruder(socket, target)
   }
 
   /** A connection that can carry HTTP: over TLS if the target's port has TLS. */
-  static async connect(target: Target): Promise<Intruder> {
+  static async connect(target: AttackedRelay): Promise<Intruder> {
     if (target.portKind === 'plain') return await Intruder.connectTcp(target)
     const tcp = connectTcp({ host: '127.0.0.1', port: target.port, noDelay: true })
-    const socket = connectTls({ socket: streamOver(tcp), rejectUnauthorized: false })
+    const socket = connectTls({ socket: streamOver(tcp), servername: 'localhost', rejectUnauthorized: false })
     await once(socket, 'secureConnect')
     return new Intruder(socket, target, tcp)
   }
 
   /** A stream of frames on which nothing was sent yet. */
-  static async openDerp(target: Target, kind: UpgradeKind = 'raw'): Promise<Intruder> {
+  static async openDerp(target: AttackedRelay, kind: UpgradeKind = 'raw'): Promise<Intruder> {
     const intruder = await Intruder.connect(target)
     await intruder.upgrade(kind)
     return intruder
@@ -81,7 +88,7 @@ export class Intruder {
 
   /** A client that has logged in, with a new key unless `key` is given. */
   static async logIn(
-    target: Target,
+    target: AttackedRelay,
     kind: UpgradeKind = 'raw',
     { key = newKeyPair(), info = {} }: { key?: KeyPair; info?: Partial<ClientInfo> } = {},
   ): Promise<Intruder> {

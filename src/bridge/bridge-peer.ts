@@ -284,8 +284,7 @@ export class BridgePeer {
   async #livesBothWays(): Promise<boolean> {
     const first = await this.#received()
     let there = await this.#asked()
-    // Where no bridge answers, only what arrives here can tell.
-    if (there === undefined) return (await this.#received()) !== first
+    if (there === undefined) return await this.#arrivesNatively(first)
     if (there.way !== 'native') {
       // What takes the native way may arrive later than a question over the relay.
       await sleep(TRY_WAIT_MS)
@@ -297,6 +296,16 @@ export class BridgePeer {
     const later = await this.#asked()
     const isSilent = later === undefined || later.tx === there.tx
     return later?.way === 'native' && (isSilent || (await this.#received()) !== before)
+  }
+
+  /**
+   * Where no bridge answers, only what arrives here can tell. WireGuard sends to where packets come from, so what came by the relay
+   * has moved its endpoint back.
+   */
+  async #arrivesNatively(received: number | undefined): Promise<boolean> {
+    const state = await this.#host.wg?.read()
+    const peer = state?.peers.get(keyName(this.#wgKey))
+    return peer !== undefined && peer.rx !== received && this.#wayOf(peer.endpoint) === 'native'
   }
 
   /** What the other bridge sees now; undefined if it does not answer in time. */

@@ -46,7 +46,7 @@ export const BRIDGE_OPTIONS = {
   },
   peer: {
     kind: list('names or keys of peers in the file', 'NAME'),
-    fallbackNote: 'all peers',
+    fallbackNote: 'all peers with AllowedIPs',
     about: 'Serve only these peers of the file',
   },
   interface: {
@@ -246,13 +246,17 @@ function settingsIn(
 ): BridgeSettings | undefined {
   const key = keyIn(file, values.get('own-key'), diagnostics)
   const wanted = values.get('peer')
-  const peers = file.peers.filter((peer) => wanted === undefined || wanted.some((one) => isNamed(peer, one)))
+  // Nothing of the tunnel goes to a peer without AllowedIPs: it is a relay's lane, whose packets have no way but their own.
+  const peers = file.peers.filter((peer) =>
+    wanted === undefined ? peer.allowedIps.length > 0 : wanted.some((one) => isNamed(peer, one)),
+  )
   for (const one of wanted ?? []) {
     if (file.peers.some((peer) => isNamed(peer, one))) continue
     const known = file.peers.map((peer) => peer.name).join(', ')
     diagnostics.addProblem('-peer', `${JSON.stringify(one)} is not in the file`, `one of ${known}`)
   }
-  if (file.peers.length === 0) diagnostics.addProblem('file', 'has no [Peer]', 'one at least')
+  if (peers.length === 0 && wanted === undefined)
+    diagnostics.addProblem('file', 'has no [Peer] with AllowedIPs', 'one at least')
   if (peers.length > PEERS_MAX) {
     diagnostics.addProblem(
       'file',

@@ -57,8 +57,10 @@ export class LaneMemory {
 
   text({ nowMs, wallMs }: Times): string {
     const { members, routes } = this.#parts
+    // One that comes by DERP alone has its sessions all the same.
+    const inSessions = new Set([...routes].flatMap(({ link: { owner, peer } }) => [owner, peer]))
     const known = members.all.filter(
-      ({ address, timestamp }) => address !== undefined || timestamp !== undefined,
+      (member) => member.address !== undefined || member.timestamp !== undefined || inSessions.has(member),
     )
     const numbers = new Map(known.map((member, n) => [member, n]))
     const unix = (atMs: number): number => Math.max(0, Math.round(wallMs - (nowMs - atMs)))
@@ -68,7 +70,7 @@ export class LaneMemory {
     })
     for (const { index, link, notedAtMs } of routes) {
       const [owner, peer] = [numbers.get(link.owner), numbers.get(link.peer)]
-      // A peer that was never here has no line; its index is chosen anew within two minutes.
+      // Undefined if it has left the roster since.
       if (owner !== undefined && peer !== undefined)
         lines.push(`r ${index} ${owner} ${peer} ${unix(notedAtMs)}`)
     }

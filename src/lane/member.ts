@@ -56,6 +56,8 @@ export class Member {
   activity = 0
   /** On which threads of the relay its key is connected; undefined: on none. */
   elsewhere: Elsewhere | undefined = undefined
+  /** Its last packet for a member of the lane came by DERP, and it has not been asked by the lane since, or has not answered. */
+  isByRelay = false
   /** Of its last initiation to the relay: an older one is a replay. */
   timestamp: Uint8Array | undefined = undefined
   /** What the lane's key and this one agree on; computed once. */
@@ -82,10 +84,17 @@ export class Member {
     return this.address?.port === port && this.address.host === host
   }
 
-  /** Packets for it leave by the lane: it is here, and nowhere else in the relay later than here. */
+  /**
+   * Packets of other members leave for it by the lane. Where its key is connected besides, its own packets decide: a connection is
+   * kept alive also by who does not use it.
+   */
   get isReachedHere(): boolean {
-    if (this.address === undefined) return false
+    return this.address !== undefined && !(this.isByRelay && this.elsewhere !== undefined)
+  }
+
+  /** To the relay's threads, too, it is here rather than there. */
+  get isActiveHere(): boolean {
     const latest = this.elsewhere?.latest
-    return latest === undefined || ((this.activity - latest.activity) | 0) >= 0
+    return this.isReachedHere && (latest === undefined || ((this.activity - latest.activity) | 0) >= 0)
   }
 }

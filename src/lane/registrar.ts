@@ -214,7 +214,9 @@ export class Registrar {
       this.#parts.counters.add('handshakesProven')
       this.#proven(member, address, nowMs)
     } else if (session.isUp && member.isAt(from.host, from.port)) {
-      this.#proven(member, from, nowMs)
+      member.provenAtMs = nowMs
+      // It shows the way to here; an answer shows the way back as well, before packets leave the other one.
+      if (!member.isActiveHere) this.probe(member, from, nowMs)
     } else {
       // It was sealed by the member, but whoever holds it back could send it from anywhere.
       this.probe(member, from, nowMs)

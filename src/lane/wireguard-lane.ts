@@ -25,6 +25,8 @@ import { RelaySide } from './relay-side.ts'
 /** Three keepalives of a peer with the usual PersistentKeepalive of 25 s are missing: it is asked. */
 const SILENT_MS = 80_000
 const ASK_EVERY_MS = 10_000
+/** Two keepalives of a peer are missing that is connected by DERP as well: it is reached there. */
+const MISSED_MS = 60_000
 /** After a restart, members are asked to prove again where they are, one after another. */
 const RESTORE_PROBE_MS = 2
 
@@ -158,7 +160,7 @@ export class WireguardLane {
     if (route === undefined) return counters.add('dropUnknownIndex')
     route.usedAtMs = nowMs
     if (type === MessageType.response) this.#note(message, sender, route.link.owner, nowMs)
-    this.#forward(message, sender, route.link.owner)
+    this.#fromMember(message, sender, route.link.owner, nowMs)
   }
 
   /** To be called once per turn. Returns whether something waits for room at a thread of the relay. */
@@ -193,7 +195,7 @@ export class WireguardLane {
     for (const peer of sender.links.keys()) {
       if (!peer.mac1.matches(message, INITIATION_MAC1_AT)) continue
       this.#note(message, sender, peer, nowMs)
-      return this.#forward(message, sender, peer)
+      return this.#fromMember(message, sender, peer, nowMs)
     }
     counters.add('dropNoLink')
   }
@@ -225,6 +227,7 @@ export class WireguardLane {
     const type = messageType(message)
     if (type === undefined) return counters.add('dropMalformed')
     if (type === MessageType.initiation || type === MessageType.response) this.#note(message, from, to, now())
+    from.isByRelay = true
     this.#sendToMember(message, to.address)
   }
 
@@ -232,6 +235,13 @@ export class WireguardLane {
   #note(message: Buffer, owner: Member, peer: Member, nowMs: number): void {
     const link: Link | undefined = owner.links.get(peer)
     if (link !== undefined && this.#routes.note(senderIndex(message), link, nowMs)) this.#parts.onChange()
+  }
+
+  /** From where the member is proven to be. If its packets came by DERP until now, this may be the way again: it is asked. */
+  #fromMember(message: Buffer, sender: Member, to: Member, nowMs: number): void {
+    if (!sender.isReachedHere && sender.address !== undefined)
+      this.#registrar.probe(sender, sender.address, nowMs)
+    this.#forward(message, sender, to)
   }
 
   #forward(message: Buffer, from: Member, to: Member): void {
@@ -257,8 +267,10 @@ export class WireguardLane {
   #place(member: Member, address: UdpAddress): void {
     const { counters, now, onChange, onHome } = this.#parts
     const isNew = member.address === undefined
+    const wasActiveHere = member.isActiveHere
+    member.isByRelay = false
     if (!isNew && member.isAt(address.host, address.port)) {
-      if (!member.isReachedHere) this.#relay.announce(member, false)
+      if (!wasActiveHere) this.#relay.announce(member, false)
       return
     }
     if (!isNew) counters.add('moves')
@@ -285,6 +297,7 @@ export class WireguardLane {
   /** A member that is silent is asked, and is not here any more if it does not answer. */
   #look(member: Member, nowMs: number): void {
     const silentMs = nowMs - member.provenAtMs
+    if (silentMs > MISSED_MS) member.isByRelay = true
     if (silentMs > PROVEN_MS_MAX) {
       this.#parts.counters.add('expired')
       this.#unplace(member)

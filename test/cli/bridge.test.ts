@@ -35,7 +35,7 @@ async function wgFile(name: string, peerLines = '', mode = 0o600): Promise<strin
   const text = `[Interface]\nPrivateKey = ${base64Of(alice.privateKey)}\nListenPort = 51820\n`
   return await file(
     name,
-    `${text}[Peer]\n# Name = bob\nPublicKey = ${base64Of(bob.publicKey)}\n${peerLines}`,
+    `${text}[Peer]\n# Name = bob\nPublicKey = ${base64Of(bob.publicKey)}\n${peerLines || 'AllowedIPs = 10.7.0.2/32\n'}`,
     mode,
   )
 }
@@ -85,10 +85,24 @@ describe('of WireGuard', () => {
   })
 
   test("an endpoint on this host is the bridge's port, and nothing is steered", async () => {
-    const { settings } = asked(await wgFile('wg8.conf', 'Endpoint = 127.0.0.1:51830\n'), ...RELAY)
+    const { settings } = asked(
+      await wgFile('wg8.conf', 'Endpoint = 127.0.0.1:51830\nAllowedIPs = 10.7.0.2/32\n'),
+      ...RELAY,
+    )
     expect(settings.peers).toMatchObject([
       { listen: { host: '127.0.0.1', port: 51_830 }, wg: { endpoint: undefined } },
     ])
+  })
+
+  test("a peer without AllowedIPs, such as a relay's lane, is left alone unless it is named", async () => {
+    const lane = `[Peer]\nPublicKey = ${base64Of(own.publicKey)}\nEndpoint = derp1.example.com:51820\n`
+    const path = await wgFile('wg5.conf', `AllowedIPs = 10.7.0.2/32\n${lane}`)
+    const names = (...args: readonly string[]): readonly string[] =>
+      asked(path, ...RELAY, ...args).settings.peers.map(({ name }) => name)
+    expect(names()).toEqual(['bob'])
+    expect(names('-peer', base64Of(own.publicKey))).toEqual([base64Of(own.publicKey).slice(0, 8)])
+    const alone = await wgFile('wg4.conf', 'Endpoint = derp1.example.com:51820\n')
+    expect(problems(alone, ...RELAY)).toContain('no [Peer] with AllowedIPs')
   })
 
   test('a file that others may read is refused, and so is a key file', async () => {

@@ -50,7 +50,7 @@ export class LaneFiles implements Disposable {
 
 export interface LanePeerOptions {
   readonly program: string
-  readonly host: LabHost
+  readonly host: Pick<LabHost, 'command'>
   readonly key: KeyPair
   readonly address: string
   /** The lane's public key and address. */

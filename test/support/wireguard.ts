@@ -29,7 +29,7 @@ export interface PeerBlock {
 export interface WireguardOptions {
   /** The path of wireguard-go. */
   readonly program: string
-  readonly host: LabHost
+  readonly host: Pick<LabHost, 'command'>
   readonly key: KeyPair
   /** Within the tunnel. */
   readonly address: string

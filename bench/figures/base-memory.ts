@@ -9,8 +9,10 @@ import { residentBytes } from '../process-stats.ts'
 import { ownRow, withOwnTarget } from '../row.ts'
 import { DERPFLEET } from '../server.ts'
 
-/** By then compilers and collectors have done what a start leaves to them. */
-const SETTLE_MS = 10_000
+/** By then the relay has given back what its start took, and what it uses has come back. */
+const SETTLE_MS = 20_000
+/** Prometheus, as in every deployment. */
+const SCRAPE_MS = 5_000
 const ROUNDS_MAX = 3
 const MB_MAX = 120
 
@@ -21,6 +23,8 @@ export const baseMemory: Figure = {
     if (bench.ours === undefined) return { rows: [], notes: [`${DERPFLEET} was not measured.`] }
     await buildProgram()
     const program = process.env[PROGRAM_VARIABLE]
+    // The tests' own, which a package that somebody has installed does not have.
+    delete process.env['NODE_COMPILE_CACHE']
     const rows: Row[] = []
     for (const [threads, name, more] of [
       [2, 'package', { program }],
@@ -34,8 +38,11 @@ export const baseMemory: Figure = {
           await bench.withFresh(
             DERPFLEET,
             { threads, cpus: bench.cpuSets.both, ...more },
-            async ({ pid }) => {
-              await sleep(SETTLE_MS)
+            async ({ pid, adminPort }) => {
+              for (let waited = 0; waited < SETTLE_MS; waited += SCRAPE_MS) {
+                await sleep(SCRAPE_MS)
+                await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).arrayBuffer()
+              }
               return (await residentBytes(pid)) / 1e6
             },
           ),
@@ -45,6 +52,11 @@ export const baseMemory: Figure = {
       const isTarget = name === 'package' && threads === 2
       rows.push(isTarget ? withOwnTarget(row, `≤ ${MB_MAX} MB`, (median) => median <= MB_MAX) : row)
     }
-    return { rows, notes: [`VmRSS ${SETTLE_MS / 1_000} s after the start, over TLS, with the admin port.`] }
+    return {
+      rows,
+      notes: [
+        `VmRSS ${SETTLE_MS / 1_000} s after the start, over TLS, with the admin port, which is scraped every ${SCRAPE_MS / 1_000} s.`,
+      ],
+    }
   },
 }

@@ -1,10 +1,13 @@
 // Gives memory back to the system when many clients have left: the allocator keeps what they had, in pieces between what others
 // still have. Looks once a second how many there are. Not by the clock: a relay whose clients stay gives nothing back, because
 // giving back takes the allocator's locks for a tenth of a second (docs/decisions/0031), and packets wait for those. So it is done
-// in a moment without packets, or if there is none for a while, in any other. Runs on the control thread.
+// in a moment without packets, or if there is none for a while, in any other. What the start has left is given back, too, in the
+// first moment in which nothing happens (docs/decisions/0036); a relay that is never idle keeps it. Runs on the control thread.
 
 import type { PlainCounter } from '#relay/counters.ts'
 import type { Native } from '#transport/native.ts'
+import { releasePages } from '#transport/program-pages.ts'
+import { collectGarbage } from '#worker/collect-garbage.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'
 
@@ -15,6 +18,8 @@ const LEFT_MIN = 1_000
 const LEFT_SHARE_MIN = 0.25
 /** They have left when in one look no more than this share of them leaves, and packets have found their pace again. */
 const SETTLED_SHARE = 0.01
+/** After so many looks, the start is over. */
+const START_LOOKS = 5
 /** So many looks it waits for one without packets. */
 const BUSY_LOOKS_MAX = 60
 
@@ -24,6 +29,8 @@ export interface MemoryReturnParts {
   /** Packets that have arrived so far. */
   readonly packets: () => number
   readonly giveBack: () => void
+  /** Once, after the start. */
+  readonly giveBackStart: () => void
 }
 
 export class MemoryReturn implements Service {
@@ -33,6 +40,8 @@ export class MemoryReturn implements Service {
   #lastSessions = 0
   #lastPackets = 0
   #busyLooks = 0
+  #looks = 0
+  #hasStart = true
 
   constructor(parts: MemoryReturnParts) {
     this.#parts = parts
@@ -47,6 +56,10 @@ export class MemoryReturn implements Service {
     const packets = this.#parts.packets()
     const leaving = this.#lastSessions - sessions
     const isQuiet = packets === this.#lastPackets
+    if (this.#hasStart && ++this.#looks > START_LOOKS && isQuiet && leaving === 0) {
+      this.#hasStart = false
+      this.#parts.giveBackStart()
+    }
     this.#lastSessions = sessions
     this.#lastPackets = packets
     this.#most = Math.max(this.#most, sessions)
@@ -67,7 +80,8 @@ export class MemoryReturn implements Service {
 /** Undefined where native calls do not work. */
 export function memoryReturn(
   native: Native | undefined,
-  threads: Pick<RelayThreads, 'counters'>,
+  threads: Pick<RelayThreads, 'counters' | 'broadcast' | 'handled'>,
+  isProgram: boolean,
 ): MemoryReturn | undefined {
   if (native === undefined) return undefined
   const sum = (...names: readonly PlainCounter[]): number =>
@@ -79,5 +93,20 @@ export function memoryReturn(
     sessions: () => sum('connectionsCurrent'),
     packets: () => sum('receivedData', 'receivedDisco', 'forwardedIn'),
     giveBack: () => void native.trimMemory(),
+    giveBackStart: () => {
+      // Nobody else's process is treated like this.
+      if (isProgram) void giveBackStart(native, threads)
+    },
   })
+}
+
+async function giveBackStart(
+  native: Native,
+  threads: Pick<RelayThreads, 'broadcast' | 'handled'>,
+): Promise<void> {
+  threads.broadcast({ kind: 'collectGarbage' })
+  await threads.handled()
+  collectGarbage()
+  native.trimMemory()
+  releasePages(native)
 }

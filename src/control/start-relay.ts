@@ -202,11 +202,12 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const made = makeOperatorParts(settings, { ...surroundings, ...observed, derp, apply, addresses })
   const { readiness, drain, reload, overview, publicStatus, admin, verbs, notify, kicks } = made
   const dispatch = new ThreadDispatch({ ...watched, kicks, log, readiness, run, tlsWays })
+  const memory = memoryReturn(native, threads, surroundings.reading !== undefined)
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, lane, fleet]
   const operators: Parts = [overview, publicStatus, admin, drain, reload, verbs]
-  const all = [...basis, quality, ...listeners, ...others, ...operators, memoryReturn(native, threads)]
+  const all = [...basis, quality, ...listeners, ...others, ...operators, memory]
   const present = all.filter((service) => service !== undefined)
   const services = new Services(present, admin)
   run.attach({

@@ -1,9 +1,9 @@
 // Node keys: the Curve25519 keys that identify peers and relays, in all their text forms, and the mesh key, which has the
 // same size. Keys are compared and routed as raw bytes; only text is checked here.
 
-import { x25519 } from '@noble/curves/ed25519.js'
 import { fromHex, isZero, toHex } from './bytes.ts'
 import { KEY_BYTES } from './limits.ts'
+import { X25519Secret } from './x25519.ts'
 
 const PUBLIC_PREFIX = 'nodekey:'
 const PRIVATE_PREFIX = 'privkey:'
@@ -19,7 +19,7 @@ export function keyPairFrom(privateKey: Uint8Array): KeyPair {
   const clamped = Uint8Array.from(privateKey)
   clamped[0] = (clamped[0] ?? 0) & 0xf8
   clamped[31] = ((clamped[31] ?? 0) & 0x7f) | 0x40
-  return { privateKey: clamped, publicKey: x25519.getPublicKey(clamped) }
+  return { privateKey: clamped, publicKey: new X25519Secret(clamped).publicKey }
 }
 
 /** `nodekey:` and 64 lower-case hex digits. */

@@ -24,6 +24,7 @@ const TCP_USER_TIMEOUT = 18
 const TCP_NOTSENT_LOWAT = 25
 const F_DUPFD_CLOEXEC = 1030
 const MSG_NOSIGNAL = 0x4000
+const MADV_DONTNEED = 4
 const EBADF = 9
 const ENAMETOOLONG = 36
 const ENOSYS = 38
@@ -69,6 +70,11 @@ export interface Native {
    * the C library has no such call (musl, which gives it back by itself).
    */
   trimMemory(): number
+  /**
+   * Gives pages of a file back to the system, which reads them again when they are used. What was changed in them would be lost: only
+   * for places that nobody can write to.
+   */
+  releasePages(address: number, bytes: number): number
   /** Sends one datagram to a Unix socket. A path that begins with `@` is of the abstract namespace. */
   sendDatagram(path: string, text: string): number
 }
@@ -98,6 +104,7 @@ interface Libc {
   ): number
   /** Undefined: the library does not have it. */
   malloc_trim: ((pad: number) => number) | undefined
+  madvise(address: number, bytes: number, advice: number): number
   /** The error number of the last call of this thread. */
   errno(): number
 }
@@ -133,6 +140,7 @@ async function loadLibc(): Promise<Libc> {
     socket: library.func('int socket(int, int, int)'),
     close: library.func('int close(int)'),
     sendto: library.func('intptr_t sendto(int, void *, size_t, int, void *, uint32_t)'),
+    madvise: library.func('int madvise(uintptr_t, size_t, int)'),
     malloc_trim: optional(() => library.func('int malloc_trim(size_t)')),
     errno: () => koffi.errno(),
   }
@@ -222,6 +230,10 @@ class LibcCalls implements Native {
 
   trimMemory(): number {
     return this.#libc.malloc_trim?.(0) ?? -ENOSYS
+  }
+
+  releasePages(address: number, bytes: number): number {
+    return this.#result(this.#libc.madvise(address, bytes, MADV_DONTNEED))
   }
 
   sendDatagram(path: string, text: string): number {

@@ -7,8 +7,8 @@
 // 23 s, and this check ended their threads after 14 to 17 s. One allocation too large for the rest of the heap ends the
 // whole process, with this check and without it: a map of millions of entries that doubled its table did.
 
-import { getHeapStatistics, setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { getHeapStatistics } from 'node:v8'
+import { collectGarbage } from './collect-garbage.ts'
 
 /**
  * The part of the limit that only young objects may use, at most: Node 22's choice, three half-spaces of 16 MiB. bin/derpfleet
@@ -21,8 +21,6 @@ const FULL_SHARE = 0.85
 /** @throws Error if the heap is still nearly full after all garbage has been collected */
 export function assertHeapHasRoom(): void {
   if (!isNearlyFull()) return
-  setFlagsFromString('--expose-gc')
-  const collectGarbage = runInNewContext('gc') as () => void
   collectGarbage()
   if (!isNearlyFull()) return
   const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()

@@ -19,6 +19,7 @@ import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { remoteText } from '#transport/remote-address.ts'
 import { TlsContexts } from '#transport/tls-contexts.ts'
 import { now } from './clock.ts'
+import { collectGarbage } from './collect-garbage.ts'
 import { assertHeapHasRoom } from './heap-watch.ts'
 import { makeAcceptBudget, makeHttpServer } from './http-setup.ts'
 import { admissionFor, makeRelay, threadLimits, threadRoster } from './relay-setup.ts'
@@ -206,6 +207,8 @@ class RelayThread {
         return this.#drain(message.times)
       case 'mark':
         return this.#send({ kind: 'marked', mark: message.mark })
+      case 'collectGarbage':
+        return collectGarbage()
       case 'stop':
         return void this.#stop()
     }

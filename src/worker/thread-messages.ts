@@ -100,6 +100,8 @@ export type ToRelayThread =
   | { readonly kind: 'drain'; readonly times: DrainTimes }
   /** Answered with `marked`, when all that was sent before it has been handled. */
   | { readonly kind: 'mark'; readonly mark: number }
+  /** Memory is to be given back, in a moment without packets. */
+  | { readonly kind: 'collectGarbage' }
   | { readonly kind: 'stop' }
 
 /** A login, for the log. */

@@ -10,6 +10,7 @@ function lookAt(counts: readonly number[], packetsPerLook = 0): number[] {
     sessions: () => sessions,
     packets: () => (packets += packetsPerLook),
     giveBack: () => given++,
+    giveBackStart: () => undefined,
   })
   return counts.map((count) => {
     sessions = count
@@ -40,4 +41,26 @@ it.each([
   ['clients that are replaced', [12_000, 11_000, 12_000, 11_500, 12_000]],
 ])('gives nothing back for %s', (_what, counts) => {
   expect(lookAt(counts).at(-1)).toBe(0)
+})
+
+it.each([
+  ['in the first moment after it in which nothing happens', [0, 0, 0, 0, 0, 0, 0, 0], 0, 5],
+  ['not while clients come', [0, 0, 0, 0, 0, 10, 20, 30, 40, 40, 40], 0, 9],
+  ['not while there are packets', Array.from({ length: 100 }, () => 2), 5, -1],
+])('gives back what the start has left: %s', (_what, counts, packetsPerLook, at) => {
+  let sessions = 0
+  let packets = 0
+  const given: number[] = []
+  const memoryReturn = new MemoryReturn({
+    sessions: () => sessions,
+    packets: () => (packets += packetsPerLook),
+    giveBack: () => undefined,
+    giveBackStart: () => given.push(index),
+  })
+  let index = 0
+  for (; index < counts.length; index++) {
+    sessions = counts[index] ?? 0
+    memoryReturn.look()
+  }
+  expect(given).toEqual(at < 0 ? [] : [at])
 })

@@ -1,12 +1,17 @@
-// One peer of a bridge: its flows, its queue to the relay, what the bridges tell each other, and for WireGuard the steering.
+// One peer of a bridge: its flows, its queue to the relay, its direct way, what the bridges tell each other, and for WireGuard the
+// steering.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hostPortText } from '#protocol/host-port.ts'
-import type { BoxSecret } from '#protocol/box.ts'
+import type { BoxKey, BoxSecret } from '#protocol/box.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
 import { keyName } from '#protocol/node-key.ts'
+import { Allowance } from './allowance.ts'
 import { ControlChannel, type ControlMessage, type SeenState } from './control-frame.ts'
+import { PROBE_BYTES_MAX } from './direct-path.ts'
+import { DirectSide } from './direct-side.ts'
+import type { DirectWays } from './direct-ways.ts'
 import { Flows } from './flows.ts'
 import { LocalPort } from './local-port.ts'
 import type { NativeAddress } from './native-address.ts'
@@ -25,6 +30,8 @@ export interface PeerHost {
   /** Undefined for VPNs other than WireGuard. */
   readonly wg: WgControl | undefined
   readonly native: NativeAddress
+  /** Undefined: packets without an own way take the relay always. */
+  readonly direct: DirectWays | undefined
   log(peer: string, message: string): void
   /** A look at WireGuard is wanted soon. */
   lookSoon(): void
@@ -39,9 +46,8 @@ export interface PeerCounters {
   droppedIn: number
 }
 
-/** Messages of the other bridge that are read: ten a second, and a few at once. */
-const CONTROL_PER_MS = 0.01
-const CONTROL_BURST = 20
+/** Messages of the other bridge over the relay that are read: ten a second, and a few at once. */
+const CONTROL = [10, 20] as const
 /** While the native way is tried, all packets take it: no longer than the other bridge needs to answer. */
 const ANSWER_MS_MAX = 1_000
 const TRY_WAIT_MS = 100
@@ -56,8 +62,8 @@ export class BridgePeer {
   readonly #host: PeerHost
   readonly #flows: Flows
   readonly #channel: ControlChannel | undefined
-  #tokens = CONTROL_BURST
-  #tokensMs = 0
+  readonly #control = new Allowance(...CONTROL)
+  readonly direct: DirectSide | undefined
   #heardMs: number | undefined
   #warnedClock = false
   #seen: SeenState | undefined
@@ -76,6 +82,7 @@ export class BridgePeer {
     this.steering = isSteered ? new Steering('native', performance.now()) : undefined
     const box = host.secret.agree(settings.key)
     this.#channel = box === undefined ? undefined : new ControlChannel(host.ownKey, settings.key, box)
+    this.direct = box === undefined ? undefined : this.#newDirect(box)
     this.#flows = new Flows(
       settings,
       {
@@ -83,7 +90,10 @@ export class BridgePeer {
         toPeer: (packet) => this.#send(packet),
         // WireGuard's port may have changed.
         strange: () => host.lookSoon(),
-        tellFlow: (flow, isReply) => this.#tell({ kind: 'flow', flow, isReply }),
+        tellFlow: (flow, isReply, isNew) => {
+          this.#tell({ kind: 'flow', flow, isReply })
+          this.direct?.tellFlow(flow, isReply, isNew)
+        },
         now: () => performance.now(),
       },
       randomBytes(4).readUInt32BE(),
@@ -108,9 +118,9 @@ export class BridgePeer {
   }
 
   /** Which way the packets take now. */
-  get way(): Way | 'none' {
-    if (this.settings.wg === undefined) return 'relay'
-    return this.steering?.way ?? this.#seen?.way ?? 'none'
+  get way(): Way | 'direct' | 'none' {
+    const way = this.settings.wg === undefined ? 'relay' : (this.steering?.way ?? this.#seen?.way ?? 'none')
+    return way === 'relay' && this.direct?.path !== undefined ? 'direct' : way
   }
 
   /** A packet from the relay. */
@@ -121,10 +131,31 @@ export class BridgePeer {
     if (!this.#flows.deliver(packet)) this.counters.droppedIn++
   }
 
+  /** Only for those that have no way of their own; the other bridge does not answer where its side has one. */
+  #newDirect(box: BoxKey): DirectSide | undefined {
+    const { settings } = this
+    const { direct, ownKey } = this.#host
+    if (direct === undefined || settings.wg?.endpoint !== undefined) return undefined
+    const options = { isUnordered: true, bytesMax: PROBE_BYTES_MAX }
+    const side = new DirectSide(new ControlChannel(ownKey, settings.key, box, options), direct, {
+      tell: (message) => this.#tell(message),
+      deliver: (packet) => {
+        if (!this.#flows.deliver(packet, 'direct')) this.counters.droppedIn++
+      },
+      nameFlow: (flow, isReply) => this.#flows.name(flow, isReply, 'direct'),
+      toRelay: (packet) => this.#toRelay(packet),
+      drop: () => void this.queue.dropped++,
+      log: (text) => this.#host.log(settings.name, text),
+    })
+    direct.add(settings.key, side)
+    return side
+  }
+
   /** The relay is there (again): the other bridge must not believe in flows that this one has forgotten. */
   connected(): void {
     this.#flows.tellAgain()
     this.#tell({ kind: 'hello' })
+    this.direct?.connected()
   }
 
   /** A look at WireGuard. */
@@ -164,6 +195,10 @@ export class BridgePeer {
   }
 
   #send(packet: Buffer): void {
+    if (this.direct?.take(packet) !== true) this.#toRelay(packet)
+  }
+
+  #toRelay(packet: Uint8Array): void {
     this.counters.packetsOut++
     this.counters.bytesOut += packet.length
     this.#host.outbox.offer(this.queue, { destination: this.settings.key, packet })
@@ -178,10 +213,7 @@ export class BridgePeer {
   /** Whether the packet was the other bridge's, and not its VPN's. */
   #readControl(packet: Buffer): boolean {
     const nowMs = performance.now()
-    this.#tokens = Math.min(CONTROL_BURST, this.#tokens + (nowMs - this.#tokensMs) * CONTROL_PER_MS)
-    this.#tokensMs = nowMs
-    if (this.#tokens < 1) return true
-    this.#tokens--
+    if (!this.#control.take(nowMs)) return true
     const opened = this.#channel?.open(packet, Date.now())
     if (opened === undefined) return false
     if ('message' in opened) this.#hear(opened.message)
@@ -200,7 +232,8 @@ export class BridgePeer {
     if (message.kind === 'hello') this.#flows.forget()
     else if (message.kind === 'flow') this.#flows.name(message.flow, message.isReply)
     else if (message.kind === 'ask') void this.#answer()
-    else void this.#hearSeen(message.seen)
+    else if (message.kind === 'state') void this.#hearSeen(message.seen)
+    else this.direct?.hear(message)
   }
 
   async #answer(): Promise<void> {

@@ -6,9 +6,11 @@ import { BoxSecret } from '#protocol/box.ts'
 import { keyName } from '#protocol/node-key.ts'
 import type { ReceivedPacket } from '#client/client-events.ts'
 import { BridgePeer, type PeerHost } from './bridge-peer.ts'
+import type { IsInside } from './candidates.ts'
+import { DirectWays } from './direct-ways.ts'
 import { NativeAddress } from './native-address.ts'
 import { Outbox, type RelayLink } from './outbox.ts'
-import type { BridgeSettings } from './settings.ts'
+import type { BridgeSettings, LocalAddress } from './settings.ts'
 import type { WgControl, WgState } from './wg-control.ts'
 
 /** The way to the relay: one connection, or one to the home of a map. */
@@ -17,6 +19,8 @@ export interface RelayWay {
   readonly link: RelayLink | undefined
   /** Of its socket. */
   readonly descriptor: number | undefined
+  /** Where the relay answers STUN; none behind a proxy. */
+  stunServers(): Promise<readonly LocalAddress[]>
   on(name: 'packet', listener: (packet: ReceivedPacket) => void): unknown
   on(name: 'connected', listener: () => void): unknown
   on(
@@ -31,6 +35,8 @@ export interface BridgeParts {
   readonly relay: RelayWay
   /** Undefined for VPNs other than WireGuard, and where `wg` is not to be used. */
   readonly wg: WgControl | undefined
+  /** Whether the tunnel may carry packets to an address. */
+  readonly isInside: IsInside
   readonly log: (message: string) => void
 }
 
@@ -44,6 +50,7 @@ export class Bridge {
   readonly startedAt = new Date()
   readonly #parts: BridgeParts
   readonly #byKey: ReadonlyMap<string, BridgePeer>
+  readonly #direct: DirectWays | undefined
   #isConnected = false
   #connects = 0
   #droppedUnknown = 0
@@ -56,6 +63,9 @@ export class Bridge {
   constructor(settings: BridgeSettings, parts: BridgeParts) {
     this.settings = settings
     this.#parts = parts
+    const { relay, isInside } = parts
+    const stunServers = async (): Promise<readonly LocalAddress[]> => await relay.stunServers()
+    this.#direct = settings.isDirectTried ? new DirectWays({ isInside, stunServers }) : undefined
     const host: PeerHost = {
       mode: settings.mode,
       ownKey: settings.key.publicKey,
@@ -64,6 +74,7 @@ export class Bridge {
       queueBytesMax: settings.queueBytesMax,
       wg: parts.wg,
       native: new NativeAddress(),
+      direct: this.#direct,
       log: (peer, message) => parts.log(`${peer}: ${message}`),
       lookSoon: () => this.#lookIn(SOON_MS),
     }
@@ -75,6 +86,7 @@ export class Bridge {
   async start(): Promise<void> {
     for (const peer of this.peers) await peer.start()
     const { relay, log, wg } = this.#parts
+    await this.#direct?.start()
     relay.on('packet', ({ source, packet }) => this.#receive(source, packet))
     relay.on('connected', () => {
       this.#isConnected = true
@@ -101,7 +113,7 @@ export class Bridge {
 
   /** Packets of keys that are no peers'; nothing of them was read. */
   get droppedUnknown(): number {
-    return this.#droppedUnknown
+    return this.#droppedUnknown + (this.#direct?.droppedUnknown ?? 0)
   }
 
   /** Why WireGuard cannot be asked; undefined if it can. */
@@ -114,6 +126,7 @@ export class Bridge {
     this.#isStopped = true
     clearTimeout(this.#next)
     await Promise.all(this.peers.map(async (peer) => await peer.stop()))
+    this.#direct?.stop()
     this.#parts.relay.destroy()
   }
 

@@ -8,7 +8,7 @@
 
 import type { BoxKey } from '#protocol/box.ts'
 import { bytesEqual, concatBytes, startsWithAt } from '#protocol/bytes.ts'
-import { KEY_BYTES, NONCE_BYTES } from '#protocol/limits.ts'
+import { BOX_TAG_BYTES, KEY_BYTES, NONCE_BYTES } from '#protocol/limits.ts'
 
 /** What a bridge sees of WireGuard's peer, which is the other bridge's host. */
 export interface SeenState {
@@ -28,11 +28,26 @@ export type ControlMessage =
   | { readonly kind: 'ask' }
   /** The answer; also sent by itself when nothing comes back from the other's host. */
   | { readonly kind: 'state'; readonly seen: SeenState | undefined }
+  /** Where this bridge may be reached over UDP. `isReply`: the answer to such an offer. */
+  | { readonly kind: 'offer'; readonly candidates: readonly string[]; readonly isReply: boolean }
+  /** Over UDP: answer this. Padded to the size whose passing it tests. */
+  | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'pong'; readonly id: number }
+  /** Over the relay: for how long have you heard nothing of me over UDP? */
+  | { readonly kind: 'ask-direct' }
+  /** The answer; undefined: never anything. */
+  | { readonly kind: 'direct'; readonly silentMs: number | undefined }
 
 const MAGIC = Buffer.from('DFB1')
 const SEALED_AT = MAGIC.length + KEY_BYTES
-/** Longer than any message. */
+/** Longer than any message over the relay. */
 const CONTROL_BYTES_MAX = 1_024
+/** Of an offer that fits: addresses of this host, as the relay and as its interfaces have them. */
+export const CANDIDATES_MAX = 16
+const CANDIDATE_CHARS_MAX = 64
+/** Over UDP, messages that were sent later may overtake others by so much. */
+const OVERTAKEN_MS_MAX = 2_000
+const OVERHEAD_BYTES = SEALED_AT + NONCE_BYTES + BOX_TAG_BYTES
 const CLOCK_DIFFERENCE_MS_MAX = 30_000
 
 export type Opened =
@@ -41,38 +56,54 @@ export type Opened =
   | { readonly ignored: 'clock' | 'old' | 'unknown' }
 
 /** Whether a packet may be a message; only opening it tells. */
-export function looksLikeControl(packet: Uint8Array): boolean {
+export function looksLikeControl(packet: Uint8Array, bytesMax = CONTROL_BYTES_MAX): boolean {
   return (
-    packet.length > SEALED_AT + NONCE_BYTES &&
-    packet.length <= CONTROL_BYTES_MAX &&
-    startsWithAt(packet, 0, MAGIC)
+    packet.length > SEALED_AT + NONCE_BYTES && packet.length <= bytesMax && startsWithAt(packet, 0, MAGIC)
   )
 }
 
-/** The two directions of one pair of bridges. */
+/** The key of the bridge that claims to have sent it. */
+export function claimedSender(packet: Uint8Array): Uint8Array {
+  return packet.subarray(MAGIC.length, SEALED_AT)
+}
+
+/** How a channel differs from that over the relay, which keeps the order and carries short messages only. */
+export interface ChannelOptions {
+  readonly isUnordered?: boolean
+  readonly bytesMax?: number
+}
+
+/** The two directions of one pair of bridges, over one way. */
 export class ControlChannel {
   readonly #own: Uint8Array
   readonly #peer: Uint8Array
   readonly #box: BoxKey
+  readonly #bytesMax: number
+  readonly #received: SeenTimes
   #sentMs = 0
-  #receivedMs = 0
 
-  constructor(own: Uint8Array, peer: Uint8Array, box: BoxKey) {
+  constructor(own: Uint8Array, peer: Uint8Array, box: BoxKey, options: ChannelOptions = {}) {
     this.#own = own
     this.#peer = peer
     this.#box = box
+    this.#bytesMax = options.bytesMax ?? CONTROL_BYTES_MAX
+    this.#received = new SeenTimes(options.isUnordered === true ? OVERTAKEN_MS_MAX : 0)
   }
 
-  /** @param random 24 bytes */
-  seal(message: ControlMessage, nowMs: number, random: Uint8Array): Uint8Array {
+  /**
+   * @param random 24 bytes
+   * @param bytes of the packet at least
+   */
+  seal(message: ControlMessage, nowMs: number, random: Uint8Array, bytes = 0): Uint8Array {
     this.#sentMs = Math.max(this.#sentMs + 1, Math.floor(nowMs))
-    const plain = Buffer.from(JSON.stringify({ ...message, time: this.#sentMs }))
-    return concatBytes(MAGIC, this.#own, this.#box.seal(random, plain))
+    // Space after JSON says nothing.
+    const text = JSON.stringify({ ...message, time: this.#sentMs }).padEnd(bytes - OVERHEAD_BYTES)
+    return concatBytes(MAGIC, this.#own, this.#box.seal(random, Buffer.from(text)))
   }
 
   /** Whether a packet claims to be the peer's message; no VPN's packets do that by chance. */
   isClaimed(packet: Uint8Array): boolean {
-    return looksLikeControl(packet) && bytesEqual(packet.subarray(MAGIC.length, SEALED_AT), this.#peer)
+    return looksLikeControl(packet, this.#bytesMax) && bytesEqual(claimedSender(packet), this.#peer)
   }
 
   /** Undefined for a packet that is none of the peer's messages. */
@@ -83,9 +114,27 @@ export class ControlChannel {
     const read = readMessage(Buffer.from(plain).toString('utf8'))
     if (read === undefined) return { ignored: 'unknown' }
     if (Math.abs(read.timeMs - nowMs) > CLOCK_DIFFERENCE_MS_MAX) return { ignored: 'clock' }
-    if (read.timeMs <= this.#receivedMs) return { ignored: 'old' }
-    this.#receivedMs = read.timeMs
-    return read
+    return this.#received.isNew(read.timeMs) ? read : { ignored: 'old' }
+  }
+}
+
+/** The times of messages that have come. Those within the last few seconds are kept, where some may overtake others. */
+class SeenTimes {
+  readonly #overtakenMsMax: number
+  readonly #recent = new Set<number>()
+  #newestMs = 0
+
+  constructor(overtakenMsMax: number) {
+    this.#overtakenMsMax = overtakenMsMax
+  }
+
+  isNew(timeMs: number): boolean {
+    if (timeMs <= this.#newestMs - this.#overtakenMsMax || this.#recent.has(timeMs)) return false
+    this.#newestMs = Math.max(this.#newestMs, timeMs)
+    if (this.#overtakenMsMax === 0) return true
+    this.#recent.add(timeMs)
+    for (const ms of this.#recent) if (ms <= this.#newestMs - this.#overtakenMsMax) this.#recent.delete(ms)
+    return true
   }
 }
 
@@ -98,14 +147,27 @@ function readMessage(text: string): { message: ControlMessage; timeMs: number } 
     return undefined
   }
   if (typeof json !== 'object' || json === null) return undefined
-  const { kind, time, flow, isReply, seen } = json as Record<string, unknown>
-  if (!isCount(time)) return undefined
-  if (kind === 'hello' || kind === 'ask') return { message: { kind }, timeMs: time }
-  if (kind === 'flow' && isCount(flow)) {
-    return { message: { kind, flow, isReply: isReply === true }, timeMs: time }
+  const fields = json as Record<string, unknown>
+  const message = messageOf(fields)
+  return message !== undefined && isCount(fields['time']) ? { message, timeMs: fields['time'] } : undefined
+}
+
+function messageOf({ kind, ...fields }: Record<string, unknown>): ControlMessage | undefined {
+  const { flow, seen, id, candidates, silentMs } = fields
+  const isReply = fields['isReply'] === true
+  if (kind === 'hello' || kind === 'ask' || kind === 'ask-direct') return { kind }
+  if (kind === 'flow' && isCount(flow)) return { kind, flow, isReply }
+  if (kind === 'state') return { kind, seen: readSeen(seen) }
+  if ((kind === 'ping' || kind === 'pong') && isCount(id)) return { kind, id }
+  if (kind === 'direct') return { kind, silentMs: isCount(silentMs) ? silentMs : undefined }
+  if (kind === 'offer' && Array.isArray(candidates)) {
+    return { kind, candidates: candidates.slice(0, CANDIDATES_MAX).filter(isShortText), isReply }
   }
-  if (kind === 'state') return { message: { kind, seen: readSeen(seen) }, timeMs: time }
   return undefined
+}
+
+function isShortText(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= CANDIDATE_CHARS_MAX
 }
 
 function readSeen(value: unknown): SeenState | undefined {

@@ -3,7 +3,8 @@
 // for one session. So each port of the VPN here is a flow, and the other bridge has a port of its own for each of them.
 //
 // With a single flow nothing is told: whoever spoke last is the VPN. With more, the bridge names the flow before the first
-// packet of it and again from time to time, in order with the packets, because the notice may be lost.
+// packet of it and again from time to time, in order with the packets, because the notice may be lost. Each of the two ways, over
+// the relay and directly, has an order of its own.
 
 import type { LocalPort } from './local-port.ts'
 import type { BridgePeerSettings, LocalAddress } from './settings.ts'
@@ -13,11 +14,19 @@ export interface FlowOwner {
   open(address: LocalAddress, onPacket: (packet: Buffer, port: number) => void): Promise<LocalPort>
   /** A packet for the peer. */
   toPeer(packet: Buffer): void
-  /** Tells the other bridge which flow follows. */
-  tellFlow(flow: number, isReply: boolean): void
+  /** Tells the other bridge which flow follows. `isNew`: not the one that it was told last. */
+  tellFlow(flow: number, isReply: boolean, isNew: boolean): void
   /** A packet from a port that is not the VPN's, or is not yet known to be. */
   strange(): void
   now(): number
+}
+
+/** The way on which something has come. */
+export type FlowWay = 'relay' | 'direct'
+
+interface NamedFlow {
+  readonly flow: number
+  readonly isReply: boolean
 }
 
 /** A lost notice misleads packets for so long at most. */
@@ -52,7 +61,7 @@ export class Flows {
   /** The VPN's port, if it has none that is known beforehand. */
   #nearPort: number | undefined
   /** What packets from the peer belong to: a far flow, or an own one that it answers. */
-  #incoming: { readonly flow: number; readonly isReply: boolean } | undefined
+  readonly #incoming = new Map<FlowWay, NamedFlow>()
   #told: { readonly flow: number; readonly isReply: boolean; readonly atMs: number } | undefined
   #nextId: number
   /** When the last of the far flows were begun. */
@@ -96,8 +105,9 @@ export class Flows {
   #strictPort: number | undefined
 
   /** A packet of the peer: to this host's VPN. Returns false if the VPN has not spoken yet and nobody knows where it is. */
-  deliver(packet: Uint8Array): boolean {
-    const { flow, isReply } = this.#incoming ?? { flow: 0, isReply: true }
+  deliver(packet: Uint8Array, way: FlowWay = 'relay'): boolean {
+    const named = this.#incoming.get(way) ?? this.#incoming.get('relay')
+    const { flow, isReply } = named ?? { flow: 0, isReply: true }
     if (!isReply && this.#settings.vpn !== undefined) return this.#deliverFar(this.#far.get(flow), packet)
     const port = this.#own.get(flow)?.port ?? this.#nearPort
     if (port === undefined || port === 0) return false
@@ -106,15 +116,15 @@ export class Flows {
   }
 
   /** The other bridge names the flow of what follows. */
-  name(flow: number, isReply: boolean): void {
+  name(flow: number, isReply: boolean, way: FlowWay = 'relay'): void {
     if (this.#settings.flowsMax <= 1) return
-    this.#incoming = { flow, isReply }
+    this.#incoming.set(way, { flow, isReply })
     if (!isReply && this.#settings.vpn !== undefined) this.#openFar(flow)
   }
 
   /** The other bridge has started anew: it knows no flows. */
   forget(): void {
-    this.#incoming = undefined
+    this.#incoming.clear()
     this.tellAgain()
   }
 
@@ -192,9 +202,10 @@ export class Flows {
   #tell(flow: number, isReply: boolean): void {
     const nowMs = this.#owner.now()
     const { flow: told, isReply: wasReply, atMs = 0 } = this.#told ?? {}
-    if (told === flow && wasReply === isReply && nowMs - atMs < TELL_EVERY_MS) return
+    const isNew = told !== flow || wasReply !== isReply
+    if (!isNew && nowMs - atMs < TELL_EVERY_MS) return
     this.#told = { flow, isReply, atMs: nowMs }
-    this.#owner.tellFlow(flow, isReply)
+    this.#owner.tellFlow(flow, isReply, isNew)
   }
 }
 

@@ -24,6 +24,8 @@ export class RelayTargets {
   readonly #options: RelayOptions
   readonly #addresses = new Map<string, readonly string[]>()
   readonly #targets = new Map<string, TargetOptions>()
+  /** Of relays that are connected to without a proxy, at the last attempt. */
+  addresses: readonly string[] = []
   #choice: TargetChoice | undefined
   #chosenFrom = ''
 
@@ -36,14 +38,18 @@ export class RelayTargets {
     const { urls, proxy } = this.#options
     const reasons: string[] = []
     const targets: TargetOptions[] = []
+    const reached: string[] = []
     if (proxy !== undefined) await this.#usable(URL.parse(proxy.url)?.hostname ?? '', reasons)
     for (const url of urls) {
       if (proxy !== undefined) targets.push(this.#target(url, undefined))
       else {
         const host = URL.parse(url)?.hostname ?? ''
-        for (const address of await this.#usable(host, reasons)) targets.push(this.#target(url, address))
+        const addresses = await this.#usable(host, reasons)
+        reached.push(...addresses)
+        for (const address of addresses) targets.push(this.#target(url, address))
       }
     }
+    this.addresses = reached
     if (targets.length === 0 || (proxy !== undefined && reasons.length > 0)) {
       throw new Error(reasons.join(', '))
     }

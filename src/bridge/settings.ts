@@ -35,6 +35,8 @@ export interface BridgeSettings {
   readonly name: string
   readonly key: KeyPair
   readonly mode: BridgeMode
+  /** Whether packets of peers without an own way may go directly, through NATs. */
+  readonly isDirectTried: boolean
   /** WireGuard's interface; undefined for other VPNs. */
   readonly interfaceName: string | undefined
   readonly peers: readonly BridgePeerSettings[]

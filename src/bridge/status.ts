@@ -3,13 +3,14 @@
 import { hostPortText } from '#protocol/host-port.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import type { Bridge } from './bridge.ts'
+import type { DirectSide } from './direct-side.ts'
 import type { BridgePeer } from './bridge-peer.ts'
 
 export interface PeerStatus {
   readonly name: string
   readonly key: string
   /** `none`: its WireGuard has no endpoint yet. */
-  readonly way: 'native' | 'relay' | 'none'
+  readonly way: 'native' | 'direct' | 'relay' | 'none'
   /** Whether this side decides. */
   readonly isSteered: boolean
   /** Seconds since the way was taken; only of a steered peer. */
@@ -24,6 +25,16 @@ export interface PeerStatus {
   readonly packetsFromRelay: number
   readonly bytesToRelay: number
   readonly bytesFromRelay: number
+  /** Only while packets go directly. */
+  readonly direct?: {
+    /** Of the other bridge. */
+    readonly address: string
+    /** Larger packets take the relay. */
+    readonly bytesMax: number
+    readonly roundTripMs: number
+  }
+  readonly bytesDirectOut: number
+  readonly bytesDirectIn: number
   /** Because the queue to the relay was full, or the relay away. */
   readonly droppedToRelay: number
   /** Because nobody knows where the VPN is. */
@@ -62,7 +73,7 @@ export function statusOf(bridge: Bridge): BridgeStatus {
 }
 
 function peerStatus(peer: BridgePeer): PeerStatus {
-  const { settings, counters, queue, steering, heardMs } = peer
+  const { settings, counters, queue, steering, heardMs, direct } = peer
   const nowMs = performance.now()
   return {
     name: settings.name,
@@ -79,9 +90,20 @@ function peerStatus(peer: BridgePeer): PeerStatus {
     packetsFromRelay: counters.packetsIn,
     bytesToRelay: counters.bytesOut,
     bytesFromRelay: counters.bytesIn,
+    ...(direct?.path === undefined ? {} : { direct: directStatus(direct.path) }),
+    bytesDirectOut: direct?.counters.bytesOut ?? 0,
+    bytesDirectIn: direct?.counters.bytesIn ?? 0,
     droppedToRelay: queue.dropped,
     droppedFromRelay: counters.droppedIn,
   }
+}
+
+function directStatus({
+  to,
+  bytesMax,
+  rttMs,
+}: NonNullable<DirectSide['path']>): NonNullable<PeerStatus['direct']> {
+  return { address: to, bytesMax, roundTripMs: Math.round(rttMs * 10) / 10 }
 }
 
 interface Metric {
@@ -118,6 +140,12 @@ const METRICS: readonly Metric[] = [
     value: { ofPeer: ({ way }) => Number(way === 'relay') },
   },
   {
+    name: 'derp_bridge_peer_direct',
+    kind: 'gauge',
+    help: 'Whether the bridge carries the packets of the peer directly, past the relay',
+    value: { ofPeer: ({ way }) => Number(way === 'direct') },
+  },
+  {
     name: 'derp_bridge_peer_switches_total',
     kind: 'counter',
     help: 'Changes of the way of the peer, there and back',
@@ -134,6 +162,18 @@ const METRICS: readonly Metric[] = [
     kind: 'counter',
     help: 'Bytes of the VPN carried for the peer',
     value: { ofPeer: ({ bytesFromRelay }) => bytesFromRelay },
+  },
+  {
+    name: 'derp_bridge_peer_bytes_total{direction="direct_out"}',
+    kind: 'counter',
+    help: 'Bytes of the VPN carried for the peer',
+    value: { ofPeer: ({ bytesDirectOut }) => bytesDirectOut },
+  },
+  {
+    name: 'derp_bridge_peer_bytes_total{direction="direct_in"}',
+    kind: 'counter',
+    help: 'Bytes of the VPN carried for the peer',
+    value: { ofPeer: ({ bytesDirectIn }) => bytesDirectIn },
   },
   {
     name: 'derp_bridge_peer_dropped_packets_total{direction="to_relay"}',

@@ -42,7 +42,7 @@ export const BRIDGE_OPTIONS = {
     kind: choice('auto', 'relay'),
     fallback: 'auto',
     about:
-      "**auto** uses WireGuard's own way while it lives, and the relay while it does not; **relay** always uses the relay",
+      "**auto** uses WireGuard's own way while it lives, and the relay while it does not; where there is no such way, packets go directly between the bridges if NATs let them. **relay** always uses the relay",
   },
   peer: {
     kind: list('names or keys of peers in the file', 'NAME'),
@@ -172,7 +172,7 @@ function vpnFileIn(
   return settings === undefined ? undefined : { settings, allowedIps, relays: [] }
 }
 
-/** For other VPNs nobody knows whether their own way lives, so the relay carries them always. */
+/** For other VPNs nobody knows whether their own way lives, so the bridge carries them always. */
 function bridgeFileIn(path: string, values: BridgeValues, diagnostics: Diagnostics): VpnFile | undefined {
   const content = readFileText(path)
   if (!('text' in content)) return diagnostics.addProblem('-config', `${path} ${whyUnread(content)}`)
@@ -188,8 +188,9 @@ function bridgeFileIn(path: string, values: BridgeValues, diagnostics: Diagnosti
   if (key === undefined) return undefined
   const name = basename(path).replace(/\.ya?ml$/, '')
   const queueBytesMax = values.get('queue')
+  const isDirectTried = values.get('mode') !== 'relay'
   const settings = { name, key, mode: 'relay', interfaceName: undefined, peers, queueBytesMax } as const
-  return { settings, allowedIps: [], relays }
+  return { settings: { ...settings, isDirectTried }, allowedIps: [], relays }
 }
 
 /** ZeroTier takes no address of 127.0.0.0/8; another one of the loopback interface is as private. */
@@ -269,6 +270,7 @@ function settingsIn(
     name,
     key,
     mode: values.get('mode'),
+    isDirectTried: values.get('mode') !== 'relay',
     interfaceName: name,
     peers: peers.map((peer) => peerSettings(peer, file.listenPort)),
     queueBytesMax: values.get('queue'),

@@ -100,7 +100,7 @@ async function ask(socketPath: string): Promise<BridgeStatus> {
 function page({ name, mode, isConnected, connects, problem, peers, key }: BridgeStatus): string {
   const relay = isConnected ? 'connected' : connects === 0 ? 'never connected' : 'not connected'
   const rows = [
-    ['peer', 'way', 'since', 'switches', 'bridge', 'to relay', 'from relay', 'dropped'],
+    ['peer', 'way', 'since', 'switches', 'bridge', 'to relay', 'from relay', 'directly', 'dropped'],
     ...peers.map(row),
   ]
   const lines = paddedCells(rows).map(lineOf)
@@ -110,6 +110,7 @@ function page({ name, mode, isConnected, connects, problem, peers, key }: Bridge
 
 function row(peer: PeerStatus): string[] {
   const { name, way, seconds, switches, isBridgeHeard, bytesToRelay, bytesFromRelay } = peer
+  const { bytesDirectOut, bytesDirectIn } = peer
   const dropped = peer.droppedToRelay + peer.droppedFromRelay
   return [
     terminalText(name),
@@ -119,6 +120,7 @@ function row(peer: PeerStatus): string[] {
     isBridgeHeard ? 'heard' : 'silent',
     `${bytesToRelay}`,
     `${bytesFromRelay}`,
+    `${bytesDirectOut + bytesDirectIn}`,
     `${dropped}`,
   ]
 }

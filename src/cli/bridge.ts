@@ -51,6 +51,7 @@ async function run(request: BridgeRequest, io: Io): Promise<number> {
   const started = new Bridge(settings, {
     relay,
     wg: settings.interfaceName === undefined ? undefined : new WgProgram(settings.interfaceName),
+    isInside: (address) => guard.isInside(address),
     log,
   })
   const status = new StatusServer(started)

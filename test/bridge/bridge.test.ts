@@ -77,8 +77,16 @@ async function bridgeOf(
     protect: async () => undefined,
   })
   const bridge = new Bridge(
-    { name: 'test', key, mode: 'relay', interfaceName: undefined, peers: [settings], queueBytesMax: 65_536 },
-    { relay: way, wg: undefined, log: () => undefined },
+    {
+      name: 'test',
+      key,
+      mode: 'relay',
+      isDirectTried: false,
+      interfaceName: undefined,
+      peers: [settings],
+      queueBytesMax: 65_536,
+    },
+    { relay: way, wg: undefined, isInside: () => false, log: () => undefined },
   )
   await bridge.start()
   onTestFinished(async () => await bridge.stop())

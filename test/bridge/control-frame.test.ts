@@ -21,6 +21,12 @@ const MESSAGES: readonly ControlMessage[] = [
   { kind: 'flow', flow: 4_294_967_295, isReply: true },
   { kind: 'flow', flow: 0, isReply: false },
   { kind: 'state', seen: undefined },
+  { kind: 'offer', candidates: ['192.0.2.1:4000', '[2001:db8::1]:4000'], isReply: false },
+  { kind: 'ping', id: 2 ** 48 - 1 },
+  { kind: 'pong', id: 0 },
+  { kind: 'ask-direct' },
+  { kind: 'direct', silentMs: undefined },
+  { kind: 'direct', silentMs: 20 },
   { kind: 'state', seen: { rx: 1, tx: 2 ** 50, way: 'relay' } },
 ]
 
@@ -60,4 +66,31 @@ test('a message of a bridge of tomorrow is passed over', () => {
   const later = { kind: 'later' } as unknown as ControlMessage
   const packet = channel().seal(later, 1_000_000, randomBytes(24))
   expect(channel(bob, alice).open(packet, 1_000_000)).toEqual({ ignored: 'unknown' })
+})
+
+test('over UDP messages may overtake each other, and none is taken twice', () => {
+  const options = { isUnordered: true, bytesMax: 1_472 }
+  const box = new BoxSecret(bob.privateKey).agree(alice.publicKey)
+  if (box === undefined) throw new Error('no box')
+  const there = new ControlChannel(bob.publicKey, alice.publicKey, box, options)
+  const here = channel()
+  const packets = Array.from({ length: 50 }, (_, i) =>
+    here.seal({ kind: 'ping', id: i }, 1_000_000 + i * 100, randomBytes(24), i % 2 === 0 ? 1_472 : 0),
+  )
+  expect(packets[0]).toHaveLength(1_472)
+  const answers = packets.toReversed().map((packet) => there.open(packet, 1_000_000))
+  expect(answers.slice(0, 20)).toEqual(
+    Array.from({ length: 20 }, (_, i) => expect.objectContaining({ message: { kind: 'ping', id: 49 - i } })),
+  )
+  expect(answers.slice(20)).toEqual(Array.from({ length: 30 }, () => ({ ignored: 'old' })))
+  expect(packets.map((packet) => there.open(packet, 1_000_000))).toEqual(
+    Array.from({ length: 50 }, () => ({ ignored: 'old' })),
+  )
+})
+
+test('an offer has sixteen short addresses at most', () => {
+  const candidates = [...Array.from({ length: 30 }, (_, i) => `${i}`), 'x'.repeat(65)]
+  const packet = channel().seal({ kind: 'offer', candidates, isReply: true }, 1_000_000, randomBytes(24))
+  const opened = channel(bob, alice).open(packet, 1_000_000)
+  expect(opened).toMatchObject({ message: { kind: 'offer', candidates: candidates.slice(0, 16) } })
 })

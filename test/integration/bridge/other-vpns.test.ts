@@ -35,9 +35,11 @@ afterEach(async () => {
 const SIDES: readonly LabEnd[] = ['alice', 'bob']
 
 /** A relay, and a bridge on each side with these lines for its only peer. */
-async function bridged(
-  lines: Readonly<Record<LabEnd, readonly string[]>>,
-): Promise<{ it: LabRelay; restart: (end: LabEnd) => Promise<void> }> {
+async function bridged(lines: Readonly<Record<LabEnd, readonly string[]>>): Promise<{
+  it: LabRelay
+  restart: (end: LabEnd) => Promise<void>
+  bridges: Partial<Record<LabEnd, RunningProcess>>
+}> {
   const it = await LabRelay.make()
   relay = it
   const keys = { alice: newKeyPair(), bob: newKeyPair() }
@@ -56,7 +58,7 @@ async function bridged(
     await bridges[end]?.exited
     bridges[end] = await it.startBridge(end, configOf(end))
   }
-  return { it, restart }
+  return { it, restart, bridges }
 }
 
 describe.skipIf(!hasOpenvpn)('OpenVPN', () => {
@@ -66,7 +68,7 @@ describe.skipIf(!hasOpenvpn)('OpenVPN', () => {
     '100 MB arrive equal, the MTU stays 1500, and restarts cost three seconds',
     { timeout: 180_000 },
     async () => {
-      const { it, restart } = await bridged({
+      const { it, restart, bridges } = await bridged({
         alice: ['listen: 127.0.0.1:51830'],
         bob: ['vpn: 127.0.0.1:1194'],
       })
@@ -99,6 +101,11 @@ describe.skipIf(!hasOpenvpn)('OpenVPN', () => {
       await paused("alice's bridge is killed", async () => await restart('alice'))
       await paused("bob's bridge is killed", async () => await restart('bob'))
       await paused('the relay is killed', async () => await it.restart())
+      await it.lab.setDirect(true)
+      await paused("alice's bridge is killed, and there is a direct way", async () => await restart('alice'))
+      await waitUntil('packets go directly', () => bridges.alice?.output.includes('go directly') === true)
+      await paused('OpenVPN connects anew, directly', async () => started.signal('SIGUSR1'))
+      expect((await transfer(it.lab, SERVER, 20_000_000)).isEqual).toBe(true)
       await pings.stop()
     },
   )

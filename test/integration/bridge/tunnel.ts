@@ -4,6 +4,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { newKeyPair } from '#client/derp-client.ts'
+import type { BridgeStatus } from '#bridge/status.ts'
 import { base64Of } from '#bridge/wg-config.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { runProcess, type RunningProcess } from '../../support/process.ts'
@@ -89,9 +90,7 @@ export class Tunnel implements AsyncDisposable {
     return (await this.wg(end, 'show', 'endpoints')).trim().split('\t')[1] ?? ''
   }
 
-  async status(
-    end: LabEnd,
-  ): Promise<{ peers: { way: string; isBridgeHeard: boolean; droppedToRelay: number }[] }> {
+  async status(end: LabEnd): Promise<BridgeStatus> {
     const text = await this.lab.run(
       end,
       PROGRAM,
@@ -100,7 +99,9 @@ export class Tunnel implements AsyncDisposable {
       join(this.folder, `${end}.sock`),
       '-json',
     )
-    return (JSON.parse(text) as never[])[0] as never
+    const [status] = JSON.parse(text) as BridgeStatus[]
+    if (status === undefined) throw new Error(text)
+    return status
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

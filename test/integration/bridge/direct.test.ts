@@ -1,0 +1,134 @@
+// Holes in NATs, for real WireGuard between two hosts of which neither can be reached: which kinds of NAT let packets pass
+// directly, what happens to large ones, and to all of them when the direct way dies.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, describe, expect, test } from 'vitest'
+import { foreignPrograms } from '../../support/foreign.ts'
+import { canMakeNetworks } from '../../support/network.ts'
+import { findOnPath } from '../../support/system-program.ts'
+import type { Nat } from '../../support/vpn-lab.ts'
+import { firstPing, Pings, say, transfer } from './measures.ts'
+import { BRIDGE_PORT, INSIDE, Tunnel } from './tunnel.ts'
+
+const programs = await foreignPrograms('wireguard', 'wireguard-tools')
+const needed = await Promise.all(['ping', 'iptables', 'conntrack'].map(findOnPath))
+const canRun = (await canMakeNetworks()) && 'paths' in programs && needed.every((path) => path !== undefined)
+if (!canRun)
+  process.stderr.write(
+    'SKIPPING direct ways of bridges: they need root, wireguard, wg, ping, iptables and conntrack\n',
+  )
+
+/** Longer than holes take where they can be made at all. */
+const NO_HOLE_MS = 5_000
+
+describe.skipIf(!canRun)('where neither host can be reached', () => {
+  let tunnel: Tunnel | undefined
+
+  afterEach(async () => {
+    await tunnel?.[Symbol.asyncDispose]()
+    tunnel = undefined
+  })
+
+  async function made(): Promise<Tunnel> {
+    if (!('paths' in programs)) throw new Error('no wireguard')
+    const endpoint = `127.0.0.1:${BRIDGE_PORT}`
+    tunnel = await Tunnel.make({ wireguard: programs.paths.wireguard, endpoint, isBobPassive: false })
+    await tunnel.lab.setDirect(true)
+    return tunnel
+  }
+
+  async function setNats(it: Tunnel, alice: Nat, bob: Nat): Promise<void> {
+    await it.lab.setNat('alice', alice)
+    await it.lab.setNat('bob', bob)
+  }
+
+  async function startBridges(it: Tunnel): Promise<void> {
+    await Promise.all([it.startBridge('alice'), it.startBridge('bob')])
+  }
+
+  /** Both sides send to each other past the relay. */
+  async function untilDirect(it: Tunnel): Promise<void> {
+    for (const end of ['alice', 'bob'] as const) {
+      await expect
+        .poll(async () => (await it.status(end)).peers[0]?.way, { timeout: 20_000, interval: 300 })
+        .toBe('direct')
+    }
+  }
+
+  const MATRIX: readonly (readonly [Nat, Nat, 'direct' | 'relay'])[] = [
+    ['restricted', 'restricted', 'direct'],
+    ['full', 'symmetric', 'direct'],
+    ['restricted', 'symmetric', 'relay'],
+    ['symmetric', 'symmetric', 'relay'],
+    ['noudp', 'restricted', 'relay'],
+  ]
+
+  test(
+    'the kinds of NAT decide, as predicted, and packets pass in any case',
+    { timeout: 180_000 },
+    async () => {
+      const it = await made()
+      for (const [alice, bob, expected] of MATRIX) {
+        await setNats(it, alice, bob)
+        const startMs = performance.now()
+        await startBridges(it)
+        await firstPing(it.lab, INSIDE.bob)
+        if (expected === 'direct') await untilDirect(it)
+        else await sleep(NO_HOLE_MS)
+        const tookS = ((performance.now() - startMs) / 1_000).toFixed(1)
+        const before = (await it.status('alice')).peers[0]
+        await it.lab.run('alice', 'ping', '-c', '5', '-i', '0.2', '-W', '2', INSIDE.bob)
+        const after = (await it.status('alice')).peers[0]
+        say(`${alice} / ${bob}: ${after?.way}, ${tookS} s after the start, ${JSON.stringify(after?.direct)}`)
+        expect(`${alice} / ${bob}: ${after?.way}`).toBe(`${alice} / ${bob}: ${expected}`)
+        const grown = (after?.bytesDirectOut ?? 0) - (before?.bytesDirectOut ?? 0)
+        if (expected === 'direct') expect(grown).toBeGreaterThan(5 * 100)
+        else expect(after?.bytesDirectOut).toBe(0)
+        await Promise.all([it.bridges.alice?.stop(), it.bridges.bob?.stop()])
+      }
+    },
+  )
+
+  test(
+    'packets that are too large to pass directly take the relay; when the direct way dies, all do',
+    { timeout: 120_000 },
+    async () => {
+      const it = await made()
+      await setNats(it, 'restricted', 'restricted')
+      // The middle tracks no connections, which would put fragments together before.
+      await it.lab.run('middle', 'iptables', '-t', 'raw', '-A', 'PREROUTING', '-f', '-j', 'DROP')
+      for (const end of ['alice', 'bob'] as const)
+        await it.lab.run(end, 'ip', 'link', 'set', it.interfaces[end], 'mtu', '1500')
+      await startBridges(it)
+      await firstPing(it.lab, INSIDE.bob)
+      await untilDirect(it)
+      await expect
+        .poll(async () => (await it.status('alice')).peers[0]?.direct?.bytesMax, { timeout: 10_000 })
+        .toBe(1_472)
+      const large = ['-c', '5', '-i', '0.2', '-W', '2', '-M', 'do', '-s', '1472', INSIDE.bob]
+      expect(await it.lab.run('alice', 'ping', ...large)).toContain(' 5 received')
+      const { isEqual, ms } = await transfer(it.lab, INSIDE.bob, 20_000_000)
+      expect(isEqual).toBe(true)
+      say(`20 MB with packets of 1,500 bytes in ${(ms / 1_000).toFixed(1)} s`)
+
+      const pings = await Pings.start(it.lab, INSIDE.bob)
+      await sleep(3_000)
+      const cut = Date.now() / 1_000
+      await it.lab.dropUdp(true)
+      await sleep(8_000)
+      const whileCut = pings.longestGap(cut - 1)
+      expect((await it.status('alice')).peers[0]?.way).toBe('relay')
+      const restored = Date.now() / 1_000
+      await it.lab.dropUdp(false)
+      await untilDirect(it)
+      await sleep(2_000)
+      const whenBack = pings.longestGap(restored)
+      say(
+        `${whileCut.toFixed(2)} s without packets when the direct way is cut, ${whenBack.toFixed(2)} s at its return`,
+      )
+      expect(whileCut).toBeLessThanOrEqual(3)
+      expect(whenBack).toBeLessThanOrEqual(1)
+      await pings.stop()
+    },
+  )
+})

@@ -254,7 +254,8 @@ function verifiersOf({ tailscaledSocket, verifyUrl }: AdmissionPolicy, env: Envi
   return verifyUrl === undefined ? byTailscaled : [...byTailscaled, new UrlVerifier(verifyUrl, env)]
 }
 
-function answerOf({ kind, reason }: VerifierResult, failsOpen: boolean): AdmissionAnswer {
-  if (kind === 'allowed' || kind === 'denied') return { result: kind, reason }
+function answerOf({ kind, reason, budget }: VerifierResult, failsOpen: boolean): AdmissionAnswer {
+  if (kind === 'allowed') return { result: kind, reason, budget }
+  if (kind === 'denied') return { result: kind, reason }
   return { result: kind === 'unreachable' && failsOpen ? 'failed_open' : 'unreachable', reason }
 }

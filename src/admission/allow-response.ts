@@ -2,20 +2,34 @@
 // text counts and the rest is ignored; a field's name may be in any case, its last value counts, null is no value, and
 // any other type makes the whole answer invalid.
 
-/** The value of Allow; undefined for an invalid answer. */
-export function readAllow(text: string): boolean | undefined {
+import { budgetOf, type Budget } from '#protocol/budget.ts'
+
+/** What an answer says. */
+export interface AllowResponse {
+  /** The value of Allow; undefined for an invalid answer. */
+  readonly isAllowed: boolean | undefined
+  /** The numbers BytesPerSecond and PacketsPerSecond, which derper does not know. Anything else there is passed over, as any other field. */
+  readonly budget: Budget | undefined
+}
+
+const NO_RESPONSE: AllowResponse = { isAllowed: undefined, budget: undefined }
+
+export function readAllow(text: string): AllowResponse {
   const end = firstValueEnd(text)
-  if (end === undefined) return undefined
+  if (end === undefined) return NO_RESPONSE
   const value = text.slice(0, end)
   let parsed: unknown
   try {
     parsed = JSON.parse(value)
   } catch {
-    return undefined
+    return NO_RESPONSE
   }
-  if (parsed === null) return false
-  if (typeof parsed !== 'object' || Array.isArray(parsed)) return undefined
-  return allowOf(fieldsOf(value))
+  if (parsed === null) return { isAllowed: false, budget: undefined }
+  if (typeof parsed !== 'object' || Array.isArray(parsed)) return NO_RESPONSE
+  const fields = fieldsOf(value)
+  const numbers = new Map(fields.map(([name, number]) => [name.toLowerCase(), Number(number)]))
+  const budget = budgetOf(numbers.get('bytespersecond'), numbers.get('packetspersecond'))
+  return { isAllowed: allowOf(fields), budget }
 }
 
 /** The end of the first value if it is complete. Finds objects, arrays and null only. */

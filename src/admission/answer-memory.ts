@@ -4,6 +4,7 @@
 //
 // Contract: bounded in keys. Refusals never push admitted keys out, however many strangers come.
 
+import type { Budget } from '#protocol/budget.ts'
 import { keyName, keyNamed } from '#protocol/node-key.ts'
 
 /** Some 150 bytes each: fifteen megabytes. The key that was admitted longest ago goes first. */
@@ -22,6 +23,8 @@ interface KeptRefusal {
 export interface KeptKey {
   readonly key: Uint8Array
   readonly ageMs: number
+  /** What it may send, as the back end said; undefined: it said nothing. */
+  readonly budget?: Budget | undefined
 }
 
 export class AnswerMemory {
@@ -30,6 +33,8 @@ export class AnswerMemory {
   readonly #now: () => number
   /** When each key was admitted last; longest ago in front. */
   readonly #admitted = new Map<string, number>()
+  /** Of those of them about which a back end said one. */
+  readonly #budgets = new Map<string, Budget>()
   readonly #refused = new Map<string, KeptRefusal>()
   #edition = 0
 
@@ -49,7 +54,7 @@ export class AnswerMemory {
   }
 
   /** A back end has admitted the key. What is known of it since then stays. */
-  noteAdmitted(key: Uint8Array, ageMs = 0): void {
+  noteAdmitted(key: Uint8Array, ageMs = 0, budget?: Budget): void {
     const name = keyName(key)
     const atMs = this.#now() - ageMs
     const since = Math.max(this.#admitted.get(name) ?? -Infinity, this.#refused.get(name)?.atMs ?? -Infinity)
@@ -57,13 +62,15 @@ export class AnswerMemory {
     this.#refused.delete(name)
     this.#admitted.delete(name)
     this.#admitted.set(name, atMs)
+    if (budget === undefined) this.#budgets.delete(name)
+    else this.#budgets.set(name, budget)
     this.#edition++
-    if (this.#admitted.size > ADMITTED_MAX) deleteFirst(this.#admitted)
+    if (this.#admitted.size > ADMITTED_MAX) this.#forget(this.#admitted.keys().next().value ?? '')
   }
 
   noteRefused(key: Uint8Array, reason: string): void {
     const name = keyName(key)
-    if (this.#admitted.delete(name)) this.#edition++
+    if (this.#forget(name)) this.#edition++
     this.#refused.delete(name)
     this.#refused.set(name, { reason, atMs: this.#now() })
     if (this.#refused.size > REFUSED_MAX) deleteFirst(this.#refused)
@@ -75,6 +82,11 @@ export class AnswerMemory {
     return atMs === undefined ? undefined : this.#now() - atMs
   }
 
+  /** What a back end said that the key may send; undefined: nothing. */
+  budget(key: Uint8Array): Budget | undefined {
+    return this.#budgets.get(keyName(key))
+  }
+
   /** Why the key was refused a moment ago; undefined if it was not. */
   refusal(key: Uint8Array): string | undefined {
     const refusal = this.#refused.get(keyName(key))
@@ -84,13 +96,18 @@ export class AnswerMemory {
   /** All keys that are known, the one that was admitted longest ago in front. */
   admitted(): KeptKey[] {
     const nowMs = this.#now()
-    return Array.from(this.#admitted, ([name, atMs]) => ({ key: keyNamed(name), ageMs: nowMs - atMs }))
+    return Array.from(this.#admitted, ([name, atMs]) => ({
+      key: keyNamed(name),
+      ageMs: nowMs - atMs,
+      budget: this.#budgets.get(name),
+    }))
   }
 
   /** Other back ends decide from now on: what was said before counts no more. */
   clear(): void {
     if (this.#admitted.size > 0) this.#edition++
     this.#admitted.clear()
+    this.#budgets.clear()
     this.#refused.clear()
   }
 
@@ -103,9 +120,14 @@ export class AnswerMemory {
     }
     for (const [name, atMs] of this.#admitted) {
       if (nowMs - atMs <= this.keepMs) break
-      this.#admitted.delete(name)
+      this.#forget(name)
       this.#edition++
     }
+  }
+
+  #forget(name: string): boolean {
+    this.#budgets.delete(name)
+    return this.#admitted.delete(name)
   }
 }
 

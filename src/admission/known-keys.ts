@@ -2,6 +2,7 @@
 // have said before. In this order: a ban, the list, the lease, the memory. While no back end can be asked, keys that one had admitted
 // are admitted for a grace; not those whose lease has ended. Decides; asks nobody. Runs on the control thread.
 
+import type { Budget } from '#protocol/budget.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import type { KeyList } from '#protocol/key-list.ts'
 import type { TenantRule } from '#protocol/tenant-rule.ts'
@@ -89,6 +90,13 @@ export class KnownKeys {
     this.#leases = leases
   }
 
+  /** What is said of what the key may send, by the first that says something: the list, the lease, a back end. */
+  budgetOf(key: Uint8Array): Budget | undefined {
+    const leased = this.#leases?.find(key)
+    const ofLease = leased !== undefined && leased.leftMs > 0 ? leased.budget : undefined
+    return this.#list?.find(key)?.budget ?? ofLease ?? this.memory.budget(key)
+  }
+
   /** Why a key that nothing here admits is refused where there is no back end. */
   refusalOf(key: Uint8Array): string {
     if (this.#leases === undefined) return 'the list of keys does not have it'
@@ -147,18 +155,20 @@ export class KnownKeys {
     const rule = this.#list?.find(key)
     if (rule !== undefined)
       return rule.isAllowed
-        ? this.#admit('allowed', '')
+        ? { ...this.#admit('allowed', ''), budget: this.budgetOf(key) }
         : { result: 'denied', reason: 'the list of keys denies it' }
     const leased = this.#leases?.find(key)
     if (leased?.isAllowed === false) return { result: 'denied', reason: 'the lease denies it' }
-    if (leased !== undefined && leased.leftMs > 0) return this.#admitUntil(leased.leftMs)
+    if (leased !== undefined && leased.leftMs > 0)
+      return { ...this.#admitUntil(leased.leftMs), budget: this.budgetOf(key) }
     const refusal = memory.refusal(key)
     if (refusal !== undefined && !isHere) return { result: 'denied', reason: refusal }
     if (leased !== undefined) return undefined
     const ageMs = memory.ageMs(key)
     const { graceMs, recheckMs } = this.#policy
     const freshMs = Math.min(graceMs, isHere ? (1 - SPREAD) * recheckMs : FRESH_MS)
-    return ageMs !== undefined && ageMs < freshMs ? this.#admit('memory', 'admitted a moment ago') : undefined
+    if (ageMs === undefined || ageMs >= freshMs) return undefined
+    return { ...this.#admit('memory', 'admitted a moment ago'), budget: this.budgetOf(key) }
   }
 
   /** The answer for a key that was admitted before, while no back end can be asked; undefined: it is not known. */
@@ -168,7 +178,8 @@ export class KnownKeys {
     const ageMs = Math.min(this.memory.ageMs(key) ?? Infinity, this.#siblingMemory.ageMs(key) ?? Infinity)
     const failingMs = this.#failingSinceMs === undefined ? 0 : this.#parts.now() - this.#failingSinceMs
     const isKnown = ageMs - failingMs <= graceMs + recheckMs && failingMs < graceMs
-    return isKnown ? this.#admit('memory', 'known, and the back end cannot be asked') : undefined
+    if (!isKnown) return undefined
+    return { ...this.#admit('memory', 'known, and the back end cannot be asked'), budget: this.budgetOf(key) }
   }
 
   /** The answer for a key whose lease has ended, when back ends say nothing: it is not to stay. Undefined for any other key. */
@@ -179,7 +190,7 @@ export class KnownKeys {
 
   /** What back ends have said. Clients that they let in are asked about again, whatever they said. */
   noted(key: Uint8Array, answer: AdmissionAnswer): AdmissionAnswer {
-    if (answer.result === 'allowed') this.memory.noteAdmitted(key)
+    if (answer.result === 'allowed') this.memory.noteAdmitted(key, 0, answer.budget)
     else if (answer.result === 'denied') this.#refused(key, answer.reason)
     return answer.result === 'denied' ? answer : { ...answer, ...this.#recheck() }
   }

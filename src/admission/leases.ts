@@ -2,6 +2,7 @@
 // has come and is not over. Anything else changes nothing, and the lease in use holds until its own end. Decides; reads no file and
 // has no timer. Runs on the control thread.
 
+import type { Budget } from '#protocol/budget.ts'
 import { keyName } from '#protocol/node-key.ts'
 import { readLease, timeText, type Lease } from '#protocol/lease.ts'
 
@@ -12,6 +13,8 @@ export const LEASE_SKEW_MS = 60_000
 export interface LeaseRule {
   readonly isAllowed: boolean
   readonly tenant: string | undefined
+  /** What it may send; undefined: nothing is said of that. */
+  readonly budget?: Budget | undefined
   /** How long it holds; zero or less: it has ended. */
   readonly leftMs: number
 }
@@ -67,7 +70,8 @@ export class Leases implements LeaseRules {
   find(key: Uint8Array): LeaseRule | undefined {
     const entry = this.#lease?.entries.get(keyName(key))
     if (entry === undefined) return undefined
-    return { isAllowed: entry.isAllowed, tenant: entry.tenant, leftMs: entry.untilMs - this.#now() }
+    const { isAllowed, tenant, budget, untilMs } = entry
+    return { isAllowed, tenant, budget, leftMs: untilMs - this.#now() }
   }
 
   *tenants(): Generator<readonly [key: Uint8Array, tenant: string]> {

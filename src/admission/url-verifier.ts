@@ -87,8 +87,8 @@ export class UrlVerifier implements Verifier {
   }
 
   async #read(response: IncomingMessage): Promise<VerifierResult> {
-    const isAllowed = readAllow(await readStart(response))
-    if (isAllowed === true) return ALLOWED
+    const { isAllowed, budget } = readAllow(await readStart(response))
+    if (isAllowed === true) return { ...ALLOWED, budget }
     const from = shownAddress(this.#address)
     if (isAllowed === false) return { kind: 'denied', reason: `${from} does not allow this key` }
     return {

@@ -1,6 +1,8 @@
 // The port of an admission backend: one request about one client, and the possible results. A verifier keeps no state
 // about clients; the queue decides when it is called. Runs on the control thread.
 
+import type { Budget } from '#protocol/budget.ts'
+
 /** The process's environment variables, which name proxies and trusted certificates. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -22,6 +24,8 @@ export interface VerifierResult {
   readonly kind: VerifierResultKind
   /** For operators, without secrets; empty for `allowed`. */
   readonly reason: string
+  /** With `allowed`: what the client may send; undefined: nothing is said of that. */
+  readonly budget?: Budget | undefined
 }
 
 export const ALLOWED: VerifierResult = { kind: 'allowed', reason: '' }

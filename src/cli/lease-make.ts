@@ -227,10 +227,11 @@ function entriesOf(
   nodes: readonly HeadscaleNode[],
   { nowMs, notAfterMs }: Times,
 ): { readonly entries: readonly LeaseEntry[]; readonly ended: number } {
-  const listed = [...(list?.rules() ?? [])].map(([key, { isAllowed, tenant }]): LeaseEntry => ({
+  const listed = [...(list?.rules() ?? [])].map(([key, { isAllowed, tenant, budget }]): LeaseEntry => ({
     key,
     isAllowed,
     tenant,
+    budget,
     untilMs: notAfterMs,
     name: undefined,
   }))

@@ -1,7 +1,7 @@
 // The options that limit clients: connections, bytes, packets, time. A part of the table in `options.ts`;
 // `limit-settings.ts` turns the values into settings.
 
-import { byteSize, duration, durationOf, integer, rate, text } from './option-kind.ts'
+import { boolean, budget, byteSize, duration, durationOf, integer, rate, text } from './option-kind.ts'
 import type { OptionTable } from './option.ts'
 
 /** Room for two of the largest packets. With less, one burst of full-size packets would drop its own packets. */
@@ -31,6 +31,34 @@ export const LIMITS = {
     kind: text('the path of a file', 'FILE'),
     about:
       'JSON file with PerClientRateLimitBytesPerSec and PerClientRateBurstBytes: the limit of what one client may send',
+    reload: 'value',
+  },
+  'connection-budget': {
+    kind: budget,
+    fallbackNote: 'no limit',
+    about:
+      'What each connection of a client may send in a second, in addition to -rate-config. A client beyond it is read more slowly; nothing is dropped',
+    reload: 'value',
+  },
+  'key-budget': {
+    kind: budget,
+    fallbackNote: 'no limit',
+    about:
+      'What the connections of each key may send together in a second, unless the list of keys, a lease or the backend says another budget for the key',
+    reload: 'value',
+  },
+  'relay-budget': {
+    kind: budget,
+    fallbackNote: 'no limit',
+    about:
+      'What all clients together may send in a second. What siblings forward counts, and is dropped beyond it (over_share)',
+    reload: 'value',
+  },
+  'announce-budget': {
+    kind: boolean,
+    fallback: 'false',
+    about:
+      'Tell each client at login how many bytes its connection and its key may send. Clients of Tailscale then drop what is beyond it, instead of sending it later',
     reload: 'value',
   },
   'outbox-bytes': {

@@ -1,5 +1,6 @@
 // Resolves the limits of clients: bytes, packets, time, and new connections. Reads derper's rate file.
 
+import { NO_BUDGET } from '#protocol/budget.ts'
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RateLimit, RelayLimits } from '#protocol/relay-limits.ts'
 import { readFileText, whyUnread } from './file-text.ts'
@@ -35,6 +36,12 @@ export function resolveLimits(
     waitingBytesMax: values.get('waiting-bytes') ?? Math.floor(memoryBytes * WAITING_SHARE),
     writeTimeoutMs: values.get('tcp-write-timeout'),
     rate: resolveRate(values, diagnostics),
+    budgets: {
+      connection: values.get('connection-budget') ?? NO_BUDGET,
+      key: values.get('key-budget') ?? NO_BUDGET,
+      relay: values.get('relay-budget') ?? NO_BUDGET,
+      areAnnounced: values.get('announce-budget'),
+    },
     acceptsPerSecond,
     acceptBurst,
     keepAlive: resolveKeepAlive(values.get('keepalive'), isTls),

@@ -4,6 +4,7 @@
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { readBudget, type Budget } from '#protocol/budget.ts'
 import { parseWebAddress, requestable } from '#protocol/web-address.ts'
 import { parseEndpoint, type Endpoint } from './endpoint.ts'
 
@@ -126,6 +127,17 @@ export function byteSize(min: number): OptionKind<number> {
     },
     shape: z.union([z.int().min(min), z.string()]),
   }
+}
+
+/** What may be sent in a second, in the words of lists of keys. */
+export const budget: OptionKind<Budget> = {
+  expected: 'bytes-per-second N, packets-per-second N, or both in one text; 8192 bytes or more, or unlimited',
+  placeholder: 'BUDGET',
+  parse: (given) => {
+    const read = readBudget(given.split(/\s+/).filter((word) => word !== ''))
+    return 'budget' in read ? read.budget : undefined
+  },
+  shape: z.string(),
 }
 
 /** Entries separated by commas; white space around them is ignored. */

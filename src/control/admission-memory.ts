@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { AnswerMemory } from '#admission/answer-memory.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
+import { budgetOf } from '#protocol/budget.ts'
 import { parsePublicKey, publicKeyText } from '#protocol/node-key.ts'
 import { readStateFile, replaceStateFile } from './state-file.ts'
 
@@ -38,6 +39,8 @@ interface Kept {
   readonly failingS?: number
   /** Seconds since each key was admitted last. */
   readonly admitted: Readonly<Record<string, number>>
+  /** Of those that have one by the back end: bytes and packets per second; null: no limit. Left out if there are none. */
+  readonly budgets?: Readonly<Record<string, readonly [bytes: number | null, packets: number | null]>>
 }
 
 export class AdmissionMemory {
@@ -67,7 +70,8 @@ export class AdmissionMemory {
     const sinceMs = Math.max(0, Date.now() - Date.parse(kept.keptAt)) || 0
     for (const [text, ageS] of Object.entries(kept.admitted)) {
       const key = parsePublicKey(text)
-      if (key !== undefined && ageS >= 0) this.#parts.memory.noteAdmitted(key, 1_000 * ageS + sinceMs)
+      const budget = budgetOf(...(kept.budgets?.[text] ?? [null, null]))
+      if (key !== undefined && ageS >= 0) this.#parts.memory.noteAdmitted(key, 1_000 * ageS + sinceMs, budget)
     }
     this.#edition = this.#parts.memory.edition
     return typeof kept.failingS === 'number' && kept.failingS >= 0
@@ -111,9 +115,14 @@ export class AdmissionMemory {
   #content(): Kept {
     const { memory, failingSinceMs, backEnds } = this.#parts
     const sinceMs = failingSinceMs()
-    const admitted = memory
-      .admitted()
-      .map(({ key, ageMs }) => [publicKeyText(key), Math.round(ageMs / 1_000)] as const)
+    const known = memory.admitted()
+    const admitted = known.map(({ key, ageMs }) => [publicKeyText(key), Math.round(ageMs / 1_000)] as const)
+    // What is infinite is null in JSON.
+    const budgets = known.flatMap(({ key, budget }) =>
+      budget === undefined
+        ? []
+        : [[publicKeyText(key), [budget.bytesPerSecond, budget.packetsPerSecond]] as const],
+    )
     return {
       format: FORMAT,
       startedMs: this.#startedMs,
@@ -121,6 +130,7 @@ export class AdmissionMemory {
       keptAt: new Date().toISOString(),
       ...(sinceMs === undefined ? {} : { failingS: Math.round((performance.now() - sinceMs) / 1_000) }),
       admitted: Object.fromEntries(admitted),
+      ...(budgets.length === 0 ? {} : { budgets: Object.fromEntries(budgets) }),
     }
   }
 }
@@ -137,7 +147,9 @@ function readKept(path: string): Kept | undefined {
 
 function isKept(content: unknown): content is Kept {
   if (typeof content !== 'object' || content === null) return false
-  const { format, startedMs, admitted } = content as Partial<Record<keyof Kept, unknown>>
+  const { format, startedMs, admitted, budgets = {} } = content as Partial<Record<keyof Kept, unknown>>
   const hasKeys = typeof admitted === 'object' && admitted !== null
-  return format === FORMAT && typeof startedMs === 'number' && hasKeys
+  const hasBudgets =
+    typeof budgets === 'object' && budgets !== null && Object.values(budgets).every(Array.isArray)
+  return format === FORMAT && typeof startedMs === 'number' && hasKeys && hasBudgets
 }

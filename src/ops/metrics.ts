@@ -236,7 +236,7 @@ function stunFamilies(stun: StunNumbers | undefined): MetricFamily[] {
   return [counter('stun_requests_total', 'Datagrams on the STUN port, by result.', samples)]
 }
 
-function limitFamilies({ rate, ...limits }: RelayLimits): MetricFamily[] {
+function limitFamilies({ rate, budgets, ...limits }: RelayLimits): MetricFamily[] {
   return [
     gauge('derp_send_queue_limit_bytes', 'Limit of bytes of data packets in the queue for one client.', [
       sample(limits.outboxBytesMax),
@@ -266,5 +266,23 @@ function limitFamilies({ rate, ...limits }: RelayLimits): MetricFamily[] {
       'Burst of the receive rate limit of each client. Absent without a limit.',
       rate === undefined ? [] : [sample(rate.burstBytes)],
     ),
+    gauge(
+      'derp_budget_bytes_per_second',
+      'What each connection, each key of which admission says nothing else, and all clients together may send. Absent without a limit.',
+      budgetSamples(budgets, 'bytesPerSecond'),
+    ),
+    gauge(
+      'derp_budget_packets_per_second',
+      'The same in packets. Absent without a limit.',
+      budgetSamples(budgets, 'packetsPerSecond'),
+    ),
   ]
+}
+
+function budgetSamples(
+  budgets: RelayLimits['budgets'],
+  unit: 'bytesPerSecond' | 'packetsPerSecond',
+): Sample[] {
+  const all = (['connection', 'key', 'relay'] as const).map((of) => sample(budgets[of][unit], { of }))
+  return all.filter(({ value }) => Number.isFinite(value))
 }

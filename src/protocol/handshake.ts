@@ -11,8 +11,10 @@ import {
   KEY_BYTES,
   NONCE_BYTES,
   PROTOCOL_VERSION,
+  SEND_PACKET_BYTES_MAX,
 } from './limits.ts'
 import { parseUntypedKey } from './node-key.ts'
+import type { RateLimit } from './relay-limits.ts'
 import { ProtocolError } from './protocol-error.ts'
 
 /** "DERP" and U+1F511, the key emoji. */
@@ -44,6 +46,8 @@ export interface ServerInfo {
   readonly instance: string | undefined
 }
 
+/** A client drops what is larger than the burst that it is told: with this, no packet is. */
+export const TOLD_BURST_BYTES_MIN = HEADER_BYTES + SEND_PACKET_BYTES_MAX
 /** An instance is sixteen bytes in hex; the limit leaves room for other forms. */
 const INSTANCE_CHARS_MAX = 64
 
@@ -134,8 +138,16 @@ export function isAppName(text: string): boolean {
 }
 
 /** The ServerInfo frame that Tailscale's clients expect; `nonce` is 24 new random bytes. */
-export function serverInfoFrame(box: BoxKey, nonce: Uint8Array, instance?: string): Uint8Array {
-  const json = JSON.stringify({ version: PROTOCOL_VERSION, instance })
+export function serverInfoFrame(
+  box: BoxKey,
+  nonce: Uint8Array,
+  { instance, rate }: { readonly instance?: string | undefined; readonly rate?: RateLimit | undefined } = {},
+): Uint8Array {
+  const told = rate && {
+    TokenBucketBytesPerSecond: Math.max(1, Math.floor(rate.bytesPerSecond)),
+    TokenBucketBytesBurst: Math.max(rate.burstBytes, TOLD_BURST_BYTES_MIN),
+  }
+  const json = JSON.stringify({ version: PROTOCOL_VERSION, ...told, instance })
   return frame(FrameType.serverInfo, box.seal(nonce, Buffer.from(json)))
 }
 

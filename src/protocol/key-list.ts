@@ -4,10 +4,12 @@
 //   nodekey:<64 hex digits>                a client that is admitted
 //   allow <43 characters of base64>=       the same: how WireGuard writes keys
 //   allow nodekey:<...> tenant blue        the same, of a tenant
+//   allow nodekey:<...> bytes-per-second 1250000    the same, with a budget: budget.ts; after the tenant
 //   tenant blue weight 2                   what is said of a tenant: tenant-rule.ts
 //   deny nodekey:<...>                     a client that is refused, whatever else is said of it
 //   # a comment, also at the end of a line
 
+import { BUDGET_FIELDS, isSameBudget, readBudget, type Budget } from './budget.ts'
 import { keyName, keyNamed, parsePublicKey, parseUntypedKey } from './node-key.ts'
 import { readTenantRule, TENANT_NAME, TENANT_NAME_EXPECTED, type TenantRule } from './tenant-rule.ts'
 
@@ -23,6 +25,8 @@ export interface KeyRule {
   readonly isAllowed: boolean
   /** Undefined: of no tenant. */
   readonly tenant: string | undefined
+  /** What it may send; undefined: nothing is said of that. */
+  readonly budget?: Budget | undefined
 }
 
 export type KeyListText = { readonly list: KeyList } | { readonly problems: readonly string[] }
@@ -56,6 +60,8 @@ export class KeyList {
     if (before?.isAllowed === false) return undefined
     if (before !== undefined && rule.isAllowed && before.tenant !== rule.tenant)
       return 'this key is of another tenant above; expected one tenant for each key'
+    if (before !== undefined && rule.isAllowed && !isSameBudget(before.budget, rule.budget))
+      return 'this key has another budget above; expected one budget for each key'
     this.#rules.set(name, rule)
     return undefined
   }
@@ -88,13 +94,17 @@ function addLine(list: KeyList, line: string): string | undefined {
   const key = publicKeyFrom(keyText)
   if (key === undefined) return keyProblem(keyText)
   if (more.length === 0) return list.add(key, { isAllowed, tenant: undefined })
-  const [word, tenant = '', ...rest] = more
-  if (word !== 'tenant' || rest.length > 0)
-    return `"${more.join(' ').slice(0, 40)}" after the key; expected nothing, "tenant NAME", or a comment after #`
-  if (!isAllowed) return `a tenant for a key that is denied; expected "deny KEY"`
-  if (!TENANT_NAME.test(tenant))
-    return `the tenant "${tenant.slice(0, 40)}"; expected ${TENANT_NAME_EXPECTED}`
-  return list.add(key, { isAllowed, tenant })
+  if (!isAllowed) return `"${more.join(' ').slice(0, 40)}" for a key that is denied; expected "deny KEY"`
+  const [word, tenant, ...afterTenant] = more
+  const hasTenant = word === 'tenant'
+  if (hasTenant && !TENANT_NAME.test(tenant ?? ''))
+    return `the tenant "${(tenant ?? '').slice(0, 40)}"; expected ${TENANT_NAME_EXPECTED}`
+  const budgetWords = hasTenant ? afterTenant : more
+  const read = budgetWords.length === 0 ? { budget: undefined } : readBudget(budgetWords)
+  if (!Object.hasOwn(BUDGET_FIELDS, budgetWords[0] ?? 'bytes-per-second'))
+    return `"${budgetWords.join(' ').slice(0, 40)}" after the ${hasTenant ? 'tenant' : 'key'}; expected nothing, "tenant NAME", a budget, or a comment after #`
+  if ('problem' in read) return read.problem
+  return list.add(key, { isAllowed, tenant: hasTenant ? tenant : undefined, budget: read.budget })
 }
 
 function addTenant(list: KeyList, words: readonly string[]): string | undefined {

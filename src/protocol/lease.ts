@@ -6,6 +6,7 @@
 //   not-before 2026-11-27T14:00:00Z
 //   not-after 2026-12-04T14:00:00Z
 //   allow nodekey:<64 hex digits> tenant blue until 2026-12-01T00:00:00Z name alice-laptop
+//   allow nodekey:<64 hex digits> bytes-per-second 1250000 packets-per-second 2000
 //   deny nodekey:<64 hex digits>
 //   signature <88 characters of base64>
 //
@@ -16,6 +17,7 @@
 
 import { createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
 import { ed25519 } from '@noble/curves/ed25519.js'
+import { BUDGET_FIELDS, budgetWords, readBudget, type Budget } from './budget.ts'
 import { keyName, parsePublicKey, publicKeyText } from './node-key.ts'
 
 const FIRST_LINE = 'derpfleet lease 1'
@@ -43,6 +45,8 @@ export interface LeaseEntry {
   readonly tenant: string | undefined
   /** When it ends, in Unix milliseconds: with the lease at the latest. */
   readonly untilMs: number
+  /** What it may send; undefined: nothing is said of that. */
+  readonly budget?: Budget | undefined
   /** For people. */
   readonly name: string | undefined
 }
@@ -113,12 +117,16 @@ export function leaseText(content: LeaseContent, key: KeyObject): string {
   return `${body}signature ${sign(null, Buffer.from(body), key).toString('base64')}\n`
 }
 
-function entryLine({ key, isAllowed, tenant, untilMs, name }: LeaseEntry, notAfterMs: number): string {
+function entryLine(
+  { key, isAllowed, tenant, untilMs, budget, name }: LeaseEntry,
+  notAfterMs: number,
+): string {
   const fields = [
     isAllowed ? 'allow' : 'deny',
     publicKeyText(key),
     ...(tenant === undefined ? [] : ['tenant', tenant]),
     ...(untilMs < notAfterMs ? ['until', timeText(untilMs)] : []),
+    ...(budget === undefined ? [] : budgetWords(budget)),
     ...(name === undefined ? [] : ['name', name]),
   ]
   return fields.join(' ')
@@ -211,8 +219,11 @@ class LeaseReader {
     if (tenant !== undefined && !TENANT.test(tenant)) return `tenant is "${tenant.slice(0, 40)}"`
     const untilMs = until === undefined ? Infinity : timeIn(until)
     if (untilMs === undefined) return `until is "${until?.slice(0, 40)}"`
+    const ofBudget = [...fields].filter(([word]) => Object.hasOwn(BUDGET_FIELDS, word)).flat()
+    const read = ofBudget.length === 0 ? { budget: undefined } : readBudget(ofBudget)
+    if ('problem' in read) return read.problem
     if (this.#entries.has(keyName(key))) return 'this key is in a line above'
-    this.#entries.set(keyName(key), { key, isAllowed, tenant, untilMs, name })
+    this.#entries.set(keyName(key), { key, isAllowed, tenant, untilMs, budget: read.budget, name })
     return undefined
   }
 

@@ -4,10 +4,24 @@
 // The type is here because config/ fills it in and relay/ applies it, and protocol/ is the only folder that both may import.
 // Each field is declared once; code that needs some fields picks them from this type.
 
+import { NO_BUDGET, type Budget } from './budget.ts'
+
 /** Receive limit of one client connection; siblings are exempt. */
 export interface RateLimit {
   readonly bytesPerSecond: number
   readonly burstBytes: number
+}
+
+/** What may be sent in a second; siblings are exempt. All of them hold together. */
+export interface RelayBudgets {
+  /** Of each connection, in addition to `rate`. */
+  readonly connection: Budget
+  /** Of all connections of a key, unless admission says another one. */
+  readonly key: Budget
+  /** Of all clients together, what siblings forward included; the relay's threads share it equally. */
+  readonly relay: Budget
+  /** Clients are told what their connection and their key may send. */
+  readonly areAnnounced: boolean
 }
 
 export interface RelayLimits {
@@ -20,6 +34,7 @@ export interface RelayLimits {
   /** A client that reads no bytes for this long is disconnected; 0 disables the limit. */
   readonly writeTimeoutMs: number
   readonly rate: RateLimit | undefined
+  readonly budgets: RelayBudgets
   /** New connections per second and in one burst; Infinity disables the limit. */
   readonly acceptsPerSecond: number
   readonly acceptBurst: number
@@ -31,4 +46,11 @@ export interface RelayLimits {
   readonly tcpKeepaliveMs: number
   /** Bytes that a remote leaves unacknowledged for this long end its connection; 0 disables the limit. */
   readonly tcpUserTimeoutMs: number
+}
+
+export const NO_BUDGETS: RelayBudgets = {
+  connection: NO_BUDGET,
+  key: NO_BUDGET,
+  relay: NO_BUDGET,
+  areAnnounced: false,
 }

@@ -5,30 +5,23 @@
 //
 // Contract: fields may be left out. Each is a whole number of 1 or more.
 
+import { BUDGET_FIELDS, NO_BUDGET, readNumberFields, type Budget } from './budget.ts'
+
 /** Of one tenant of one relay. */
-export interface TenantRule {
+export interface TenantRule extends Budget {
   /** Its share of a relay that cannot read all that is sent, beside those of other tenants. */
   readonly weight: number
-  /** What its clients may send together; Infinity: as much as they like. */
-  readonly bytesPerSecond: number
-  readonly packetsPerSecond: number
 }
 
 export const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 export const TENANT_NAME_EXPECTED = '1 to 32 of a-z, 0-9 and -, not at either end'
 /** Of a tenant about which nothing is said, and of all clients without one. */
-export const USUAL_TENANT: TenantRule = { weight: 1, bytesPerSecond: Infinity, packetsPerSecond: Infinity }
+export const USUAL_TENANT: TenantRule = { weight: 1, ...NO_BUDGET }
 
 /** A tenant with a thousandth of another one's share waits for a second where that one waits for a millisecond. */
 const WEIGHT_MAX = 1_000
-/** A burst has 64 KiB: with less per second, one packet of the largest size would take more than ten seconds. */
-const BYTES_PER_SECOND_MIN = 8_192
 
-const FIELDS = {
-  weight: { name: 'weight', min: 1, max: WEIGHT_MAX },
-  'bytes-per-second': { name: 'bytesPerSecond', min: BYTES_PER_SECOND_MIN, max: Number.MAX_SAFE_INTEGER },
-  'packets-per-second': { name: 'packetsPerSecond', min: 1, max: Number.MAX_SAFE_INTEGER },
-} as const
+const FIELDS = { weight: { name: 'weight', min: 1, max: WEIGHT_MAX }, ...BUDGET_FIELDS } as const
 
 /** @param words of the line, after `tenant`. The problem completes "FILE:LINE: …" */
 export function readTenantRule(
@@ -37,25 +30,6 @@ export function readTenantRule(
   const [name = '', ...fields] = words
   if (!TENANT_NAME.test(name))
     return { problem: `the tenant "${name.slice(0, 40)}"; expected ${TENANT_NAME_EXPECTED}` }
-  const rule: { -readonly [Name in keyof TenantRule]: TenantRule[Name] } = { ...USUAL_TENANT }
-  const seen = new Set<string>()
-  for (let at = 0; at < fields.length; at += 2) {
-    const [word = '', value = ''] = fields.slice(at, at + 2)
-    if (!isField(word))
-      return { problem: `"${word.slice(0, 40)}"; expected ${Object.keys(FIELDS).join(', ')}` }
-    if (seen.has(word)) return { problem: `a second ${word}` }
-    seen.add(word)
-    const { name: field, min, max } = FIELDS[word]
-    const number = /^[1-9]\d{0,15}$/.test(value) ? Number(value) : Number.NaN
-    if (!(number >= min && number <= max)) {
-      const expected = max === Number.MAX_SAFE_INTEGER ? `${min} or more` : `${min} to ${max}`
-      return { problem: `${word} is "${value.slice(0, 40)}"; expected a whole number, ${expected}` }
-    }
-    rule[field] = number
-  }
-  return { name, rule }
-}
-
-function isField(word: string): word is keyof typeof FIELDS {
-  return Object.hasOwn(FIELDS, word)
+  const read = readNumberFields<keyof TenantRule>(fields, FIELDS)
+  return 'problem' in read ? read : { name, rule: { ...USUAL_TENANT, ...read.fields } }
 }

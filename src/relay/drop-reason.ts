@@ -17,7 +17,7 @@ export const DropReason = {
   handOffQueue: 12, //             too much is held already for clients that a drain has moved
   handOffTimeout: 13, //           a drain has moved the destination, and it did not come back in time
   tenant: 14, //                   source and destination are of different tenants, which are kept apart
-  overShare: 15, //                a sibling forwarded it, and the destination's tenant has had what it may have
+  overShare: 15, //                a sibling forwarded it, and its tenant or the relay has had what it may have
 } as const
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 

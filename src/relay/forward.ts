@@ -291,12 +291,12 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
 
   /**
    * What clients here send is limited where it is read. A sibling's link carries the packets of many tenants and is read on, so
-   * what a tenant may not have of it is dropped. Small packets that keep paths alive are not.
+   * what its tenant or the relay may not have of it is dropped. Small packets that keep paths alive are not.
    */
   #isOverShare(destination: Peer): boolean {
     const { kind, packetBytes } = this.#packet
     if (kind === PacketKind.disco) return false
-    return this.#tenants.shareOf(destination.key)?.tryCharge(packetBytes, this.#nowMs) === false
+    return !this.#tenants.tryForward(destination.key, packetBytes, this.#nowMs)
   }
 
   #dropHere(reason: DropReason): void {

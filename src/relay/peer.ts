@@ -4,6 +4,7 @@
 // `peer-registry.ts` and `remote-presence.ts` change it.
 
 import type { EndReason } from './end-reason.ts'
+import type { KeyShare } from './key-share.ts'
 import type { ForwardTarget } from './ports.ts'
 import { PacketSources, type PacketSource, type Recipient } from './recipient.ts'
 
@@ -41,6 +42,8 @@ export class Peer implements PacketSource {
   active: Recipient | undefined = undefined
   /** Packets pass only between peers of equal numbers: see `tenants.ts`. Kept by `peer-table.ts`. */
   tenant = 0
+  /** What its connections may send together; undefined: as much as they like. */
+  keyShare: KeyShare | undefined = undefined
   /** The key is neither here nor at a sibling any more; code that remembers this peer must look the key up again. */
   isGone = false
   /** Sessions on this thread that were given a packet of this peer: they are told when it leaves. */
@@ -106,6 +109,7 @@ export class Peer implements PacketSource {
       latest = other.activity
       this.thread = other.thread
     }
+    this.keyShare?.divide(1 + this.onOtherThreads.length)
   }
 
   /** Ends the key's sessions on this thread. */

@@ -6,6 +6,7 @@
 import type { PacketKind } from './drop-reason.ts'
 import type { EndReason } from './end-reason.ts'
 
+import type { Budget } from '#protocol/budget.ts'
 import type { TenantRule } from '#protocol/tenant-rule.ts'
 
 /** For ops/, which shows the limits and may import nothing below this file. */
@@ -276,6 +277,8 @@ export interface AdmissionAnswer {
   readonly reason: string
   /** `unreachable` only because the time for a login had passed. */
   readonly isLate?: boolean
+  /** What the key may send; undefined: as any other. */
+  readonly budget?: Budget | undefined
   /** After this time it is asked again. Infinite: only when what admission goes by changes. Undefined: never. */
   readonly recheckInMs?: number
 }
@@ -299,7 +302,7 @@ export interface TenantRoster {
   readonly tenants: Uint32Array
   /** Packets pass within a tenant only. */
   readonly areApart: boolean
-  /** Of each tenant, the first one's first; the rates are those of one thread. */
+  /** Of each tenant, the first one's first; their budgets are those of one thread. */
   readonly rules: readonly TenantRule[]
 }
 

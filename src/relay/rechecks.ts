@@ -3,6 +3,7 @@
 //
 // Contract: a client that is denied is ended within the time that its answer gave, a second, and the time of one answer.
 
+import type { Budget } from '#protocol/budget.ts'
 import type { Admission, RemoteAddress } from './ports.ts'
 import { EndReason } from './end-reason.ts'
 
@@ -17,6 +18,8 @@ export interface RecheckedSession {
   readonly remote: RemoteAddress
   /** It has logged in and has not ended. */
   readonly isEstablished: boolean
+  /** What admission says of its key from now on; undefined: nothing. */
+  useBudget(own: Budget | undefined): void
   end(reason: EndReason, cause?: string): void
 }
 
@@ -72,10 +75,12 @@ export class Rechecks {
     const edition = this.#edition
     const { session } = recheck
     const { key, remote } = session
-    admission.ask({ key, remote, withinMs: WITHIN_MS, isHere: true }, ({ result, reason, recheckInMs }) => {
+    admission.ask({ key, remote, withinMs: WITHIN_MS, isHere: true }, (answer) => {
+      const { result, reason, budget, recheckInMs } = answer
       recheck.isAsked = false
-      if (result === 'denied') session.end(EndReason.admissionEnded, reason)
-      else if (edition === this.#edition) recheck.dueMs = this.#now() + (recheckInMs ?? Infinity)
+      if (result === 'denied') return session.end(EndReason.admissionEnded, reason)
+      if (result !== 'unreachable') session.useBudget(budget)
+      if (edition === this.#edition) recheck.dueMs = this.#now() + (recheckInMs ?? Infinity)
     })
   }
 }

@@ -131,6 +131,7 @@ export class Relay {
       giveUp: (peer) => table.giveUp(peer),
     })
     const tenants = new Tenants(seed)
+    tenants.setRelayBudget(parts.limits.budgets.relay, now())
     this.#tenants = tenants
     const nextTurn = (callback: () => void): void => later(0, callback)
     this.#ends = new TurnQueue({
@@ -289,6 +290,7 @@ export class Relay {
     this.#context.limits = limits
     this.#memoryBudget.bytesMax = limits.waitingBytesMax
     const nowMs = this.#parts.now()
+    this.#tenants.setRelayBudget(limits.budgets.relay, nowMs)
     for (const session of this.#sessions.where(() => true)) session.limitsChanged(nowMs)
   }
 

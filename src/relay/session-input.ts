@@ -74,8 +74,10 @@ export class SessionInput {
     })
   }
 
-  /** Stops reading for so long, because the client is over its rate. */
+  /** Stops reading for so long, because the client is over its rate; 0: it is not. */
   pauseForRate(waitMs: number): void {
+    if (waitMs === 0 || this.isThrottled) return
+    this.#context.counters.add(Counter.rateLimitWaits, 1)
     this.pauseUntil((resume) => {
       this.#endRatePause = resume
       this.#context.later(waitMs, resume)

@@ -2,10 +2,14 @@
 // used. Says when a limit is reached; what follows is the session's part. How much may wait for a session is the
 // outbox's.
 
+import { isSameBudget, NO_BUDGET, type Budget } from '#protocol/budget.ts'
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
-import type { RelayLimits } from '#protocol/relay-limits.ts'
+import type { RateLimit, RelayLimits } from '#protocol/relay-limits.ts'
+import { BudgetBuckets, burstBytesOf } from './budget-buckets.ts'
 import type { TenantShare } from './fair-share.ts'
+import { keyShareOf, type KeyShare } from './key-share.ts'
 import type { OutboxLimits } from './outbox.ts'
+import type { Peer } from './peer.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
@@ -24,12 +28,35 @@ const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
 
 /** `waitingBytesMax` is this thread's share. The transport sees to `tcpUserTimeoutMs`. */
 export type SessionLimits = OutboxLimits &
-  Pick<RelayLimits, 'waitingBytesMax' | 'writeTimeoutMs' | 'rate' | 'keepAlive' | 'tcpUserTimeoutMs'>
+  Pick<
+    RelayLimits,
+    'waitingBytesMax' | 'writeTimeoutMs' | 'rate' | 'budgets' | 'keepAlive' | 'tcpUserTimeoutMs'
+  >
+
+/** What clients have together: `Tenants`. */
+interface CommonShares {
+  /** Of the key's tenant; undefined while there are no tenants. */
+  shareOf(key: Uint8Array): TenantShare | undefined
+  /** Of all clients. */
+  readonly relay: BudgetBuckets | undefined
+}
 
 /** What one established session has used of its limits. Rarely used buckets are made when they are first needed. */
 export class SessionUsage {
-  /** Of the client's tenant; undefined while there are no tenants. */
-  #share: TenantShare | undefined = undefined
+  /** Of its tenant; undefined while there are no tenants. */
+  tenant: TenantShare | undefined = undefined
+  /** Of all clients. */
+  #relay: BudgetBuckets | undefined = undefined
+  #key: KeyShare | undefined = undefined
+  #keyBudget = NO_BUDGET
+  /** Of keys about which admission says nothing. */
+  #usualKeyBudget = NO_BUDGET
+  /** Its frames are to be charged. */
+  isRateLimited = false
+  /** What admission says of its key; undefined: nothing. */
+  ownBudget: Budget | undefined = undefined
+  /** Of its connection alone. */
+  #connection: BudgetBuckets | undefined = undefined
   /** Of a client with a rate limit. */
   #rate: TokenBucket | undefined = undefined
   #rateLimit: RelayLimits['rate'] = undefined
@@ -53,35 +80,57 @@ export class SessionUsage {
   /**
    * These limits from now on. A limit that stays the same keeps what has been used of it.
    *
-   * @returns whether the rate is higher than before
+   * @returns whether its client may be read on
    */
-  setLimits({ rate, keepAlive, writeTimeoutMs }: SessionLimits, nowMs: number): boolean {
+  setLimits({ rate, budgets, keepAlive, writeTimeoutMs }: SessionLimits, nowMs: number): boolean {
     this.#writeTimeoutMs = this.#isMesh ? MESH_WRITE_TIMEOUT_MS : writeTimeoutMs
     this.#keepAliveMs = keepAlive.minMs + this.#keepAliveShare * (keepAlive.maxMs - keepAlive.minMs)
     this.#nextKeepAliveMs = Math.min(this.#nextKeepAliveMs, nowMs + this.#keepAliveMs)
-    if (this.#isMesh || isSameRate(rate, this.#rateLimit)) return false
+    if (this.#isMesh) return false
+    this.#usualKeyBudget = budgets.key
+    const before = this.#connection
+    this.#connection = BudgetBuckets.of(budgets.connection, nowMs, before)
+    const isOther = this.#connection !== before
+    if (isSameRate(rate, this.#rateLimit)) return isOther
     const isRaised = (rate?.bytesPerSecond ?? Infinity) > (this.#rateLimit?.bytesPerSecond ?? Infinity)
     this.#rateLimit = rate
     this.#rate = rate && new TokenBucket(rate.bytesPerSecond, rate.burstBytes, nowMs)
-    return isRaised
+    return isRaised || isOther
   }
 
-  /** The share of its tenant from now on. Returns whether it is another one than before. */
-  use(share: TenantShare | undefined): boolean {
-    const isOther = share !== this.#share
-    this.#share = share
-    return isOther
+  /**
+   * Takes what a client has together with others. Returns whether that is something else than before.
+   *
+   * @param peer undefined before it has registered
+   */
+  share(common: CommonShares, key: Uint8Array, peer: Peer | undefined): boolean {
+    const { tenant } = this
+    const relay = this.#relay
+    const budget = this.#keyBudget
+    this.tenant = common.shareOf(key)
+    this.#relay = common.relay
+    this.#keyBudget = this.ownBudget ?? this.#usualKeyBudget
+    this.#key = peer && keyShareOf(peer, this.#keyBudget)
+    this.isRateLimited = this.#isLimited
+    return this.tenant !== tenant || this.#relay !== relay || !isSameBudget(this.#keyBudget, budget)
   }
 
-  get isRateLimited(): boolean {
-    return this.#rate !== undefined || this.#share?.isLimited === true
+  get #isLimited(): boolean {
+    const isAlone = this.#rate !== undefined || this.#connection !== undefined
+    return (
+      isAlone || this.#key?.isLimited === true || this.tenant?.isLimited === true || this.#relay !== undefined
+    )
   }
 
   /** Charges a frame. Returns for how many ms the session must not be read; 0: for none. */
   charge(payloadBytes: number, nowMs: number): number {
     const bytes = Math.min(payloadBytes, RATE_CHARGE_BYTES_MAX)
-    const forClient = this.#rate?.overdraw(bytes, nowMs) ?? 0
-    return Math.max(forClient, this.#share?.charge(bytes, nowMs) ?? 0)
+    const forRate = this.#rate?.overdraw(bytes, nowMs) ?? 0
+    const forConnection = this.#connection?.charge(bytes, nowMs) ?? 0
+    const forKey = this.#key?.charge(bytes, nowMs) ?? 0
+    const forTenant = this.tenant?.charge(bytes, nowMs) ?? 0
+    const forRelay = this.#relay?.charge(bytes, nowMs) ?? 0
+    return Math.max(forRate, forConnection, forKey, forTenant, forRelay)
   }
 
   /** Whether it may be told "not here" now; uses up one of its answers. */
@@ -114,6 +163,22 @@ export class SessionUsage {
     this.#nextKeepAliveMs += this.#keepAliveMs
     return true
   }
+}
+
+/**
+ * What a client is told of its limits: the least bytes of its connection and its key; undefined: nothing.
+ *
+ * @param ownBudget what admission says of its key
+ */
+export function announcedRate(
+  { rate, budgets: { areAnnounced, connection, key } }: Pick<SessionLimits, 'rate' | 'budgets'>,
+  ownBudget: Budget | undefined,
+): RateLimit | undefined {
+  const bytesPerSecond = Math.min(connection.bytesPerSecond, (ownBudget ?? key).bytesPerSecond)
+  if (!areAnnounced) return undefined
+  if (rate !== undefined && rate.bytesPerSecond <= bytesPerSecond) return rate
+  const burstBytes = burstBytesOf({ bytesPerSecond })
+  return Number.isFinite(bytesPerSecond) ? { bytesPerSecond, burstBytes } : undefined
 }
 
 function isSameRate(one: RelayLimits['rate'], other: RelayLimits['rate']): boolean {

@@ -2,6 +2,7 @@
 // came of it. Lives until then. What a ClientInfo must contain is `login.ts`; the decision is admission's.
 
 import type { BoxKey } from '#protocol/box.ts'
+import type { Budget } from '#protocol/budget.ts'
 import { restartingFrame } from '#protocol/frames.ts'
 import { serverInfoFrame } from '#protocol/handshake.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
@@ -23,7 +24,7 @@ import type {
 import type { Peer } from './peer.ts'
 import type { Recipient } from './recipient.ts'
 import type { SessionContext } from './session-context.ts'
-import { LOGIN_TIMEOUT_MS } from './session-limits.ts'
+import { announcedRate, LOGIN_TIMEOUT_MS } from './session-limits.ts'
 
 /** How the connection came in. */
 export interface ConnectionStart extends ClientStart {
@@ -42,6 +43,8 @@ export interface LoginOwner extends Recipient {
   peer: Peer | undefined
   /** The client is admitted: the session may send and receive from now on. */
   establish(): void
+  /** What admission says of its key from now on; undefined: nothing. */
+  useBudget(own: Budget | undefined): void
   /** The login is complete: reads what the client has sent meanwhile. */
   resume(): void
   end(reason: EndReason, cause?: string): void
@@ -85,7 +88,7 @@ export class SessionLogin {
     if (typeof login === 'string') return this.#owner.end(login)
     const identity = new ClientIdentity(login, this.#link, this.#start)
     this.#owner.identity = identity
-    if (identity.isMesh) return this.#admit(login.box, identity)
+    if (identity.isMesh) return this.#admit(login.box, identity, undefined)
     const withinMs = LOGIN_TIMEOUT_MS - (this.#context.now() - this.#owner.acceptedMs)
     const request = { key: login.key, remote: this.#link.remote, withinMs, isHere: false }
     const { rechecks } = this.#context
@@ -95,24 +98,26 @@ export class SessionLogin {
       if (this.#isCancelled) return
       const refusal = refusalReasonOf(answer)
       if (refusal !== undefined) return this.#owner.end(reasonFor(identity, refusal), answer.reason)
-      this.#admit(login.box, identity)
+      this.#admit(login.box, identity, answer.budget)
       if (answer.recheckInMs !== undefined) rechecks.add(this.#owner, answer.recheckInMs, edition)
     })
   }
 
   /** From here on the client receives; ServerInfo is in its outbox before any packet can be. */
-  #admit(box: BoxKey, identity: ClientIdentity): void {
+  #admit(box: BoxKey, identity: ClientIdentity, budget: Budget | undefined): void {
     const owner = this.#owner
     const { counters, handOff, registry, now, observer, random, rules } = this.#context
     owner.establish()
     const instance = identity.isMesh && identity.wantsInstance ? rules.instance : undefined
-    owner.tell(serverInfoFrame(box, random(NONCE_BYTES), instance))
+    const rate = identity.isMesh ? undefined : announcedRate(this.#context.limits, budget)
+    owner.tell(serverInfoFrame(box, random(NONCE_BYTES), { instance, rate }))
     if (identity.isMesh && handOff.otherRunDrainsForMs > 0)
       owner.tell(restartingFrame(handOff.otherRunDrainsForMs, 0))
     identity.count(counters, 1)
     counters.add(Counter.loginsTotal, 1)
     counters.observe('login', (now() - owner.acceptedMs) / 1_000)
     owner.peer = registry.register(owner)
+    owner.useBudget(budget)
     observer.sessionStarted(this.#sessionStart(identity))
     owner.resume()
   }

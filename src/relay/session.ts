@@ -7,6 +7,7 @@
 import { FrameAction } from '#protocol/frame-reader.ts'
 import { FrameType } from '#protocol/frame-type.ts'
 import { KEEP_ALIVE_FRAME, MESH_KEY_REFUSED_FRAME, pongFrame, restartingFrame } from '#protocol/frames.ts'
+import type { Budget } from '#protocol/budget.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
 import type { ClientIdentity } from './client-identity.ts'
@@ -63,7 +64,6 @@ export class Session
   identity: ClientIdentity | undefined = undefined
   peer: Peer | undefined = undefined
   #usage: SessionUsage | undefined = undefined
-  #isRateLimited = false
   // Inbound side
   readonly #input: SessionInput
   #phase: Phase = Phase.awaitingLogin
@@ -153,7 +153,9 @@ export class Session
       return this.#judge(judgeLogin(type, payloadBytes, this.#context.memoryBudget))
     }
     if (this.isShared) this.#context.registry.noteActivity(this, this.peer as Peer)
-    if (this.#isRateLimited) this.#charge(payloadBytes)
+    const usage = this.#usage
+    if (usage?.isRateLimited === true)
+      this.#input.pauseForRate(usage.charge(payloadBytes, this.#context.now()))
     return this.#judge(judgeFrame(type, payloadBytes, this.isMesh))
   }
 
@@ -222,13 +224,6 @@ export class Session
     if (isChanged === true) registry.noteHome(this.peer as Peer)
   }
 
-  #charge(payloadBytes: number): void {
-    const waitMs = this.#usage?.charge(payloadBytes, this.#context.now()) ?? 0
-    if (waitMs === 0 || this.#input.isThrottled) return
-    this.#context.counters.add(Counter.rateLimitWaits, 1)
-    this.#input.pauseForRate(waitMs)
-  }
-
   pauseUntil(arrange: (resume: () => void) => void): void {
     this.#input.pauseUntil(arrange)
   }
@@ -238,7 +233,7 @@ export class Session
     this.#login = undefined
     this.#phase = Phase.established
     this.#usage = new SessionUsage(limits, this.isMesh, now(), random(1)[0] ?? 0)
-    this.#useShare(this.#usage)
+    this.#useShares()
     if (this.isMesh) this.#link.becomeTrunk()
   }
 
@@ -248,14 +243,19 @@ export class Session
 
   limitsChanged(nowMs: number): void {
     if (this.#usage?.setLimits(this.#context.limits, nowMs) === true) this.#input.endRatePause()
-    if (this.#usage !== undefined) this.#useShare(this.#usage)
+    this.#useShares()
   }
 
-  #useShare(usage: SessionUsage): void {
-    const share = this.isMesh ? undefined : this.#context.tenants.shareOf(this.key)
-    if (usage.use(share)) this.#input.endRatePause()
-    this.#link.readAs(share)
-    this.#isRateLimited = usage.isRateLimited
+  useBudget(own: Budget | undefined): void {
+    if (this.#usage !== undefined) this.#usage.ownBudget = own
+    this.#useShares()
+  }
+
+  #useShares(): void {
+    const usage = this.#usage
+    if (usage === undefined || this.isMesh) return
+    if (usage.share(this.#context.tenants, this.key, this.peer)) this.#input.endRatePause()
+    this.#link.readAs(usage.tenant)
   }
 
   // ── outbound ──

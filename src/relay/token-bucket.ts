@@ -30,6 +30,11 @@ export class TokenBucket {
     return this.#tokens >= 0 ? 0 : (-this.#tokens / this.#perSecond) * 1_000
   }
 
+  /** Undoes taking `amount`. */
+  giveBack(amount: number): void {
+    this.#tokens = Math.min(this.#depth, this.#tokens + amount)
+  }
+
   #fill(nowMs: number): void {
     const added = ((nowMs - this.#filledAtMs) / 1_000) * this.#perSecond
     this.#tokens = Math.min(this.#depth, this.#tokens + Math.max(0, added))

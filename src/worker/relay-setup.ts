@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { OPEN_ADMISSION } from '#admission/remote-admission.ts'
 import type { AdmissionSettings } from '#config/settings.ts'
+import { dividedBudget } from '#protocol/budget.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { Admission, Observer, OtherThreads, Routes, TenantRoster } from '#relay/ports.ts'
@@ -22,9 +23,11 @@ export interface RelaySetup {
   readonly threads: OtherThreads
 }
 
-/** The limits of one thread: its share of what the relay's sessions may hold together. */
+/** The limits of one thread: its share of what the relay's sessions may hold and send together. */
 export function threadLimits(limits: RelayLimits, threadCount: number): RelayLimits {
-  return { ...limits, waitingBytesMax: limits.waitingBytesMax / threadCount }
+  const { budgets, waitingBytesMax } = limits
+  const relay = dividedBudget(budgets.relay, threadCount)
+  return { ...limits, budgets: { ...budgets, relay }, waitingBytesMax: waitingBytesMax / threadCount }
 }
 
 /** The tenants as one thread has them: its share of what each may send. */
@@ -33,11 +36,7 @@ export function threadRoster(
   threadCount: number,
 ): TenantRoster | undefined {
   if (roster === undefined) return undefined
-  const rules = roster.rules.map(({ weight, bytesPerSecond, packetsPerSecond }) => ({
-    weight,
-    bytesPerSecond: bytesPerSecond / threadCount,
-    packetsPerSecond: packetsPerSecond / threadCount,
-  }))
+  const rules = roster.rules.map((rule) => ({ ...rule, ...dividedBudget(rule, threadCount) }))
   return { ...roster, rules }
 }
 

@@ -4,6 +4,7 @@
 import { afterAll, expect, it } from 'vitest'
 import { AdmissionService, type AdmissionPolicy } from '#admission/admission-service.ts'
 import { newKeyPair } from '#client/derp-client.ts'
+import { budgetOf } from '#protocol/budget.ts'
 import { readKeyList } from '#protocol/key-list.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import type { AdmissionAnswer } from '#relay/ports.ts'
@@ -236,4 +237,45 @@ it('of a key that both have, the list says the tenant, and not the lease', () =>
     [member, 'blue'],
     [publicKeyText(other), 'red'],
   ])
+})
+
+it('of what is said of a key, the list counts before the lease, and both before the back end', async () => {
+  await using backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  const of = async (key: Uint8Array): Promise<number | undefined> =>
+    (await asked.ask(key)).budget?.bytesPerSecond
+  expect(await of(MEMBER)).toBeUndefined()
+  backEnd.answer = '{"Allow":true,"BytesPerSecond":10000,"packetspersecond":null}'
+  asked.leapMs += 31_000
+  expect(await of(MEMBER)).toBe(10_000)
+  const rule = { isAllowed: true, tenant: undefined, leftMs: 60_000, budget: budgetOf(20_000, undefined) }
+  asked.service.known.setLeases({ find: () => rule, tenants: () => [] })
+  expect(await of(MEMBER)).toBe(20_000)
+  const read = readKeyList('keys', `${publicKeyText(MEMBER)} bytes-per-second 30000`)
+  asked.service.known.setList('list' in read ? read.list : undefined)
+  expect([await of(MEMBER), await of(STRANGER)]).toEqual([30_000, 20_000])
+})
+
+it('what the back end said of a key is known while it cannot be asked', async () => {
+  const backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  backEnd.answer = '{"Allow":true,"PacketsPerSecond":50}'
+  expect((await asked.ask(MEMBER)).budget).toEqual(budgetOf(undefined, 50))
+  expect((await asked.ask(MEMBER)).budget).toEqual(budgetOf(undefined, 50))
+  await backEnd[Symbol.asyncDispose]()
+  asked.leapMs += 31_000
+  expect(await asked.ask(MEMBER)).toMatchObject({ result: 'memory', budget: budgetOf(undefined, 50) })
+})
+
+it.each([
+  '{"Allow":true,"BytesPerSecond":"fast"}',
+  '{"Allow":true,"BytesPerSecond":0,"PacketsPerSecond":-1}',
+  '{"Allow":true,"BytesPerSecond":8191.5}',
+  '{"Allow":true,"PacketsPerSecond":{"Allow":false}}',
+  '{"Allow":true,"PacketsPerSecond":[7]}',
+])('a budget that is none is passed over, as any other field: %s', async (answer) => {
+  await using backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  backEnd.answer = answer
+  expect(await asked.ask(MEMBER)).toMatchObject({ result: 'allowed', budget: undefined })
 })

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { NO_BUDGETS } from '#protocol/relay-limits.ts'
 import { ConfigFixture } from './config-fixture.ts'
 
 function args(fixture: ConfigFixture, ...more: string[]): string[] {
@@ -88,4 +89,17 @@ test.each(['4999ms', '110001ms', '0'])('refuses a keepalive of %s', (given) => {
   using fixture = new ConfigFixture()
   const [problem] = fixture.problems(args(fixture, '-keepalive', given))
   expect(problem).toMatch(/-keepalive.*a duration from 5s to 110s/)
+})
+
+test('budgets are those of the options', () => {
+  using fixture = new ConfigFixture()
+  const bytes = 'bytes-per-second 12500000'
+  const given = ['-connection-budget', bytes, '-key-budget', 'packets-per-second 7', '-announce-budget']
+  expect(fixture.settings(args(fixture)).limits.budgets).toEqual(NO_BUDGETS)
+  expect(fixture.settings(args(fixture, ...given)).limits.budgets).toEqual({
+    connection: { bytesPerSecond: 12_500_000, packetsPerSecond: Infinity },
+    key: { bytesPerSecond: Infinity, packetsPerSecond: 7 },
+    relay: NO_BUDGETS.relay,
+    areAnnounced: true,
+  })
 })

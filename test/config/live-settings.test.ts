@@ -1,3 +1,4 @@
+import { NO_BUDGETS } from '#protocol/relay-limits.ts'
 import { execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
@@ -102,6 +103,7 @@ drain-settle: 2s
       waitingBytesMax: 33_554_432,
       writeTimeoutMs: 3_000,
       rate: { bytesPerSecond: 70_000 },
+      budgets: NO_BUDGETS,
       acceptsPerSecond: 5,
       acceptBurst: 7,
       keepAlive: { minMs: 15_000, maxMs: 20_000 },

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import {
   boolean,
+  budget,
   byteSize,
   choice,
   duration,
@@ -87,4 +88,18 @@ test.each([
   [ipAddress(4), '2001:db8::1', undefined],
 ] as const)('%# %o reads %j as %j', (kind, text, expected) => {
   expect(kind.parse(text)).toEqual(expected)
+})
+
+test.each([
+  ['bytes-per-second 12500000', [12_500_000, Infinity]],
+  ['packets-per-second  20000 bytes-per-second unlimited', [Infinity, 20_000]],
+  ['bytes-per-second 100', undefined],
+  ['bytes-per-second', undefined],
+  ['packets-per-second 1 packets-per-second 2', undefined],
+  ['12500000', undefined],
+  ['weight 2', undefined],
+  ['', undefined],
+])('budget %j', (text, expected) => {
+  const read = budget.parse(text)
+  expect(read && [read.bytesPerSecond, read.packetsPerSecond]).toEqual(expected)
 })

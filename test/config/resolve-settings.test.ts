@@ -1,3 +1,4 @@
+import { NO_BUDGETS } from '#protocol/relay-limits.ts'
 import { expect, test } from 'vitest'
 import { goodPair, writePair } from './certificates.ts'
 import { KEY_PAIR, ConfigFixture } from './config-fixture.ts'
@@ -81,6 +82,7 @@ test("accepts derper's command line", () => {
       waitingBytesMax: 268_435_456,
       writeTimeoutMs: 3_000,
       rate: undefined,
+      budgets: NO_BUDGETS,
       acceptsPerSecond: 100,
       acceptBurst: 20,
       keepAlive: { minMs: 60_000, maxMs: 65_000 },

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { AnswerMemory } from '#admission/answer-memory.ts'
 import { AdmissionMemory } from '#control/admission-memory.ts'
 import { Log } from '#ops/log.ts'
+import { budgetOf } from '#protocol/budget.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { clientA, clientB } from '../vectors/keys.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
@@ -112,4 +113,15 @@ it('a folder that takes no file costs one line, and nothing else', async () => {
   await kept.stop()
   expect(lines).toEqual([expect.stringMatching(/admission_not_kept/)])
   chmodSync(folder.at('admission.json'), 0o700)
+})
+
+it('a later run knows what back ends said that keys may send', async () => {
+  const { memory, kept } = open()
+  const budgets = [budgetOf(1_250_000, undefined), budgetOf(undefined, 50)]
+  memory.noteAdmitted(clientA.publicKey, 0, budgets[0])
+  memory.noteAdmitted(clientB.publicKey, 0, budgets[1])
+  await kept.stop()
+  const later = open()
+  later.kept.read()
+  expect([clientA, clientB].map(({ publicKey }) => later.memory.budget(publicKey))).toEqual(budgets)
 })

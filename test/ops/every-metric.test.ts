@@ -1,6 +1,7 @@
 // Every metric of docs/metrics.md moves: on the pages of running relays through which all kinds of clients, packets, requests
 // and mistakes pass. The few that move only after faults are in a list, and move on pages that are made for it.
 
+import { NO_BUDGETS } from '#protocol/relay-limits.ts'
 import { connect } from 'node:net'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -58,6 +59,8 @@ const RARE = [
   'derp_admission_lease_serial',
   'derp_admission_oldest_wait_seconds',
   'derp_admission_overflows_total',
+  'derp_budget_bytes_per_second',
+  'derp_budget_packets_per_second',
   'derp_certificate_failures_total',
   'derp_certificate_last_renewal_success_timestamp_seconds',
   'derp_certificate_last_renewal_successful',
@@ -195,6 +198,7 @@ function troubledSources(): MetricSources {
       acceptsPerSecond: 1,
       acceptBurst: 1,
       rate: { bytesPerSecond: 1, burstBytes: 1 },
+      budgets: { ...NO_BUDGETS, relay: { bytesPerSecond: 8_192, packetsPerSecond: 1 } },
     },
   })
 }
@@ -252,6 +256,7 @@ async function startAt(at: number, parts: Parts): Promise<LiveRelay> {
       writeTimeoutMs: 1_000,
       outboxBytesMax: 65_536,
       rate: { bytesPerSecond: 20_000_000, burstBytes: 200_000 },
+      budgets: NO_BUDGETS,
     },
     measure: { countries: true, capacityBits: 1_000_000_000, isRankingServed: false },
     // Long enough for a look at clients that are still to be moved.

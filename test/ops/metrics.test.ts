@@ -156,6 +156,8 @@ it('exports state, build and limits', async () => {
     derp_accept_limit_burst: 1_000,
     derp_rate_limit_bytes_per_second: 1_250_000,
     derp_rate_limit_burst_bytes: 2_500_000,
+    'derp_budget_bytes_per_second{of="relay"}': 125_000_000,
+    'derp_budget_packets_per_second{of="relay"}': 100_000,
   }
   for (const [name, value] of Object.entries(expected))
     expect([name, series.get(name)]).toEqual([name, value])

@@ -1,3 +1,4 @@
+import { NO_BUDGET } from '#protocol/budget.ts'
 import { describe, expect, it } from 'vitest'
 import { readKeyList } from '#protocol/key-list.ts'
 import { privateKeyText, publicKeyText } from '#protocol/node-key.ts'
@@ -54,6 +55,21 @@ describe('a mistake is named by its line, and no secret is shown', () => {
       ['keys:2: this key is of another tenant above; expected one tenant for each key'],
     ],
     ['a tenant that is denied', `deny ${B} tenant a`, [expect.stringMatching(/expected "deny KEY"$/)]],
+    [
+      'a budget that stops its key',
+      `${A} tenant a bytes-per-second 1`,
+      ['keys:1: bytes-per-second is "1"; expected a whole number, 8192 or more, or unlimited'],
+    ],
+    [
+      'another budget',
+      `${A} packets-per-second 7\n${A} packets-per-second 8`,
+      ['keys:2: this key has another budget above; expected one budget for each key'],
+    ],
+    [
+      'more words after a tenant',
+      `${A} tenant a laptop`,
+      [expect.stringMatching(/"laptop" after the tenant; /)],
+    ],
     ['more words', `${A} my laptop`, [expect.stringMatching(/^keys:1: "my laptop" after the key; /)]],
     [
       'base64 with other last bits',
@@ -81,6 +97,18 @@ it('a list of more keys than a list may have is refused, in time', () => {
   expect(readKeyList('keys', lines.join('\n'))).toHaveProperty('problems')
 })
 
+it('knows budgets of keys, with a tenant and without', () => {
+  const text = `${A} bytes-per-second 1250000 packets-per-second 2000\n${B} tenant blue bytes-per-second unlimited\n`
+  const read = readKeyList('keys', text)
+  const list = 'list' in read ? read.list : undefined
+  expect(list?.find(clientA.publicKey)).toEqual({
+    isAllowed: true,
+    tenant: undefined,
+    budget: { bytesPerSecond: 1_250_000, packetsPerSecond: 2_000 },
+  })
+  expect(list?.find(clientB.publicKey)).toEqual({ isAllowed: true, tenant: 'blue', budget: NO_BUDGET })
+})
+
 it('knows what is said of tenants', () => {
   const text = 'tenant blue weight 2 bytes-per-second 12500000\ntenant red packets-per-second 20000 # slow\n'
   const read = readKeyList('keys', text)
@@ -97,7 +125,10 @@ it.each([
   ['tenant blue speed 2', '"speed"; expected weight, bytes-per-second, packets-per-second'],
   ['tenant blue weight 0', 'weight is "0"; expected a whole number, 1 to 1000'],
   ['tenant blue weight', 'weight is ""; expected a whole number, 1 to 1000'],
-  ['tenant blue bytes-per-second 100', 'bytes-per-second is "100"; expected a whole number, 8192 or more'],
+  [
+    'tenant blue bytes-per-second 100',
+    'bytes-per-second is "100"; expected a whole number, 8192 or more, or unlimited',
+  ],
   ['tenant blue weight 1 weight 2', 'a second weight'],
   ['tenant blue\ntenant blue weight 2', 'a second line about the tenant blue'],
 ])('refuses %s', (text, problem) => {

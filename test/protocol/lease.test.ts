@@ -60,6 +60,22 @@ signature Z75SeAqjZD8Cm/4A6TCT4CTFJmCiGIx7wrXNgG61N2ZIYBifNN3481QWy+PcUq+y7P8+IK
   expect(leaseText({ ...CONTENT, entries: ENTRIES.toReversed() }, KEY)).toBe(TEXT)
 })
 
+it('has budgets of keys, and is refused with one that stops its key', () => {
+  const budgets = [
+    { bytesPerSecond: 1_250_000, packetsPerSecond: 2_000 },
+    { bytesPerSecond: Infinity, packetsPerSecond: 9 },
+    { bytesPerSecond: Infinity, packetsPerSecond: Infinity },
+  ]
+  const entries = budgets.map((budget, n) => entry(n + 1, { budget, name: 'x', tenant: 'blue' }))
+  const read = readLease(leaseText({ ...CONTENT, entries }, KEY), [PUBLIC])
+  expect('lease' in read && [...read.lease.entries.values()]).toEqual(entries)
+  const stopping = BODY.replace(' name bobs-laptop', ' bytes-per-second 0')
+  expect(readLease(signed(stopping), [PUBLIC])).toHaveProperty(
+    'problem',
+    expect.stringMatching(/^line \d: bytes-per-second is "0"; expected /),
+  )
+})
+
 it('is read as it was made', () => {
   const read = readLease(TEXT, [leaseKeyText(OTHER), PUBLIC])
   if ('problem' in read) return expect.unreachable(read.problem)

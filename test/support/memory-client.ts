@@ -145,7 +145,9 @@ export class MemoryClient implements FrameSink {
         const info = openServerInfo(payload, this.actor.boxWith(this.server))
         if (info === undefined) return 'ServerInfo that does not open'
         const run = info.instance === undefined ? '' : ` of ${info.instance}`
-        return `ServerInfo version ${info.version}${run}`
+        const { tokenBucketBytesPerSecond: rate, tokenBucketBytesBurst: burst } = info
+        const limit = rate === 0 ? '' : `, ${rate} bytes/s after ${burst}`
+        return `ServerInfo version ${info.version}${run}${limit}`
       }
       case FrameType.recvPacket:
         return `RecvPacket from ${nameOf(payload.subarray(0, 32))} ${packetText(payload.subarray(32))}`

@@ -1,7 +1,9 @@
 // The program as a process whose settings are in a file that a test replaces, with its clients.
 
 import { fileURLToPath } from 'node:url'
+import type { ClientEvents } from '#client/client-events.ts'
 import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.ts'
+import type { EventListeners } from '#client/emitter.ts'
 import { derpfleet, FREE_PORTS, startDerpfleet } from '../cli/program.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import type { RunningProcess, RunResult } from './process.ts'
@@ -62,13 +64,12 @@ export class ReloadingRelay implements AsyncDisposable {
   }
 
   /** A client with a key that the test knows. */
-  async client(options: Partial<ClientOptions> = {}): Promise<DerpClient> {
-    const client = await DerpClient.connect({
-      ...this.#address('derp'),
-      tls: false,
-      key: newKeyPair(),
-      ...options,
-    })
+  async client(
+    options: Partial<ClientOptions> = {},
+    listeners: EventListeners<ClientEvents> = {},
+  ): Promise<DerpClient> {
+    const to = { ...this.#address('derp'), tls: false as const, key: newKeyPair() }
+    const client = await DerpClient.connect({ ...to, ...options }, listeners)
     this.#clients.push(client)
     return client
   }

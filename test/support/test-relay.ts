@@ -2,6 +2,7 @@
 // the test moves. Everything is synchronous: `settle` does what the transport and the system would do until nothing is
 // left to do. A thread reads what others have written when it is woken, as real ones do.
 
+import { NO_BUDGETS } from '#protocol/relay-limits.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
 import type { KicksFrom } from '#protocol/kicks-from.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
@@ -35,6 +36,7 @@ export const defaultLimits: SessionLimits = {
   waitingBytesMax: Infinity,
   writeTimeoutMs: 2_000,
   rate: undefined,
+  budgets: NO_BUDGETS,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },
   tcpUserTimeoutMs: 15_000,
 }

@@ -9,6 +9,7 @@ export class VerifyServer implements AsyncDisposable {
   /** Time before the answer; undefined: requests are never answered. */
   delayMs: number | undefined = 0
   status = 200
+  answer = '{"Allow":true}'
   /** Requests: open now, most open at once, and in all. */
   open = 0
   openMax = 0
@@ -24,7 +25,7 @@ export class VerifyServer implements AsyncDisposable {
         if (this.delayMs === undefined) return
         await sleep(this.delayMs)
         response.statusCode = this.status
-        response.end('{"Allow":true}')
+        response.end(this.answer)
       })
     })
   }

@@ -41,11 +41,26 @@ const allowAnswer: FuzzTarget = {
     'null',
     '{"a":{"Allow":true},"ALLOW":null} trailing',
     '{"Allow":"true"}',
+    '{"Allow":true,"BytesPerSecond":1250000,"PacketsPerSecond":2000}',
   ),
-  tokens: ['"Allow":', 'true', 'false', 'null', '\\"', '\\u0041llow', '{"', '"}', ' '],
+  tokens: [
+    '"Allow":',
+    '"BytesPerSecond":',
+    '1e9',
+    'true',
+    'false',
+    'null',
+    '\\"',
+    '\\u0041llow',
+    '{"',
+    '"}',
+    ' ',
+  ],
   attempt(input) {
     const text = input.toString('utf8')
-    const allowed = readAllow(text)
+    const { isAllowed: allowed, budget } = readAllow(text)
+    const { bytesPerSecond = Infinity, packetsPerSecond = Infinity } = budget ?? {}
+    invariant(bytesPerSecond >= 8_192 && packetsPerSecond >= 1, 'a budget that stops a client')
     // A text without `true` admits no client.
     invariant(allowed !== true || /true/.test(text), 'admitted without true')
     const naive = naiveAllow(text)

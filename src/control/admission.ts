@@ -3,6 +3,7 @@
 // keeps what backends have said. Runs on the control thread.
 
 import { createHash } from 'node:crypto'
+import type { Bans } from '#admission/bans.ts'
 import { AdmissionService, type AdmissionServiceNumbers } from '#admission/admission-service.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
 import { rosterOf } from '#admission/tenant-roster.ts'
@@ -136,6 +137,11 @@ export class RelayAdmission implements Service, HealthCheck {
     if (forMs > 0) bans.add(key, forMs)
     else bans.lift(key)
     this.#banMemory?.keep(key)
+  }
+
+  /** Whom an operator refuses now, and for how many milliseconds. */
+  get refused(): ReturnType<Bans['left']> {
+    return this.#service.known.bans.left()
   }
 
   async reload(): Promise<readonly FileReload[]> {

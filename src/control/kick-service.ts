@@ -70,7 +70,7 @@ export class KickService {
     }
     admission.ban(key, 1_000 * seconds)
     const before = kickedBy(threads.counters)
-    threads.broadcast({ kind: 'endKey', key })
+    threads.broadcast({ kind: 'endKey', key, forMs: 1_000 * seconds })
     await threads.handled()
     return { ended: kickedBy(threads.counters) - before }
   }

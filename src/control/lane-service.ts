@@ -16,6 +16,7 @@ import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import type { FromLaneThread, LaneMember, LaneThreadData, ToLaneThread } from '#worker/thread-messages.ts'
 import { relayNiceness } from '#worker/thread-priority.ts'
+import type { RelayAdmission } from './admission.ts'
 import type { FileReload } from './content-file.ts'
 import { RosterFile } from './roster-file.ts'
 import { withListenError } from './listen-error.ts'
@@ -41,6 +42,7 @@ const ANSWER_MS_MAX = 2_000
 export interface LaneServiceParts {
   readonly settings: LaneSettings
   readonly threads: Pick<RelayThreads, 'joinGuest' | 'leaveGuest'>
+  readonly admission: Pick<RelayAdmission, 'refused'>
   /** Undefined without a key directory. */
   readonly keyDirectory: Pick<KeyDirectoryService, 'homesChanged' | 'threadEnded'> | undefined
   /** Undefined without a state folder that the relay can use. */
@@ -166,7 +168,7 @@ export class LaneService implements Service {
   }
 
   #startThread(): LaneHandle {
-    const { settings, threads, onFault, log } = this.#parts
+    const { admission, settings, threads, onFault, log } = this.#parts
     const threadMemory = threads.joinGuest((message) => this.#thread?.send(message))
     const data: LaneThreadData = {
       ...this.#endpoint,
@@ -174,6 +176,7 @@ export class LaneService implements Service {
       threads: threadMemory,
       privateKey: settings.key.privateKey,
       roster: this.#roster.roster,
+      refused: admission.refused,
       state: this.#state,
       niceness: relayNiceness(),
     }

@@ -186,7 +186,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const httpParts = { derp, native, challenges, inherited: inherited.http[0] }
   const http = settings.http && new RedirectService(settings.http, httpParts)
   const stun = settings.stun && makeStun(settings.stun, surroundings, quality)
-  const lane = settings.lane && makeLane(settings.lane, { ...forFleet, keyDirectory })
+  const lane = settings.lane && makeLane(settings.lane, { ...forFleet, admission, keyDirectory })
   const bootstrapDns = new BootstrapDns(settings.bootstrapDnsNames, (json) =>
     threads.broadcast({ kind: 'bootstrapDns', json }),
   )
@@ -264,8 +264,9 @@ function makeLane(
   settings: LaneSettings,
   parts: Omit<ConstructorParameters<typeof LaneService>[0], 'settings'>,
 ): LaneService {
-  const { threads, keyDirectory, stateFolder, log, reloads, onFault } = parts
-  return new LaneService({ settings, threads, keyDirectory, stateFolder, log, reloads, onFault })
+  const { threads, admission, keyDirectory, stateFolder, log, reloads, onFault } = parts
+  const own = { settings, threads, admission, keyDirectory, stateFolder }
+  return new LaneService({ ...own, log, reloads, onFault })
 }
 
 /** Undefined without a state folder that the relay can use. @throws Error if it belongs to another relay */

@@ -12,6 +12,7 @@ const COUNTED = [
   'handshakesProven',
   'handshakesInvalid',
   'handshakesUnknownKey',
+  'handshakesRefused',
   'handshakesReplayed',
   'handshakesOverBudget',
   'handshakesAskedForCookie',

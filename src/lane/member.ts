@@ -62,6 +62,8 @@ export class Member {
   timestamp: Uint8Array | undefined = undefined
   /** What the lane's key and this one agree on; computed once. */
   shared: Uint8Array | undefined = undefined
+  /** An operator has kicked it: it is not registered before. */
+  refusedUntilMs = 0
   /** What it can be made to be sent to addresses that are not proven. */
   readonly probes: TokenBucket
   /** The last one. */
@@ -82,6 +84,10 @@ export class Member {
 
   isAt(host: string, port: number): boolean {
     return this.address?.port === port && this.address.host === host
+  }
+
+  isRefused(nowMs: number): boolean {
+    return nowMs < this.refusedUntilMs
   }
 
   /**

@@ -97,6 +97,7 @@ export class Registrar {
     if (read === undefined) return counters.add('handshakesInvalid')
     const member = this.#parts.findMember(read.staticKey)
     if (member === undefined) return counters.add('handshakesUnknownKey')
+    if (member.isRefused(nowMs)) return counters.add('handshakesRefused')
     if (sender !== member && !member.handshakes.tryTake(1, nowMs)) return counters.add('handshakesOverBudget')
     this.#answer(read, member, from, nowMs)
   }
@@ -156,7 +157,7 @@ export class Registrar {
 
   #isWithinBudget(message: Buffer, from: UdpAddress, nowMs: number): boolean {
     const { budget, cookies, counters, send } = this.#parts
-    const verdict = budget.take(from.host, nowMs, () => cookies.hasCookie(message, addressBytes(from), nowMs))
+    const verdict = budget.take(from, nowMs, () => cookies.hasCookie(message, addressBytes(from), nowMs))
     if (verdict === 'answer') return true
     if (verdict === 'ask') {
       counters.add('handshakesAskedForCookie')

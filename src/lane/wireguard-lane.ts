@@ -9,6 +9,7 @@
 import { readU32 } from '#protocol/bytes.ts'
 import type { Roster } from '#protocol/lane-roster.ts'
 import { KEY_BYTES } from '#protocol/limits.ts'
+import { keyName } from '#protocol/node-key.ts'
 import type { OtherThreads } from '#relay/ports.ts'
 import { HandshakeBudget } from './handshake-budget.ts'
 import { IndexRoutes } from './index-routes.ts'
@@ -59,6 +60,8 @@ export class WireguardLane {
   readonly #registrar: Registrar
   readonly #relay: RelaySide
   readonly #memory: LaneMemory
+  /** By key name: until when an operator has refused it. The control thread bounds them. */
+  readonly #refused = new Map<string, number>()
 
   constructor(parts: WireguardLaneParts) {
     this.#parts = parts
@@ -89,7 +92,7 @@ export class WireguardLane {
         const member = this.#members.find(key, 0)
         if (member !== undefined) member.elsewhere = elsewhere
       },
-      onClose: (key) => this.close(key),
+      onClose: (key) => this.#close(key),
       wake: parts.endTurnLater,
     })
   }
@@ -103,7 +106,10 @@ export class WireguardLane {
       this.#registrar.forget(member)
       this.#unplace(member)
     }
-    for (const member of this.#members.all) member.elsewhere = this.#relay.find(member.key)
+    for (const member of this.#members.all) {
+      member.elsewhere = this.#relay.find(member.key)
+      member.refusedUntilMs = this.#refused.get(keyName(member.key)) ?? 0
+    }
     this.#routes.sweep(nowMs)
     this.#parts.onChange()
   }
@@ -113,6 +119,7 @@ export class WireguardLane {
     const { now, wallMs, later } = this.#parts
     const placed = this.#memory.restore(text, { nowMs: now(), wallMs: wallMs() })
     for (const [n, { member, address, provenAtMs }] of placed.entries()) {
+      if (member.isRefused(now())) continue
       this.#place(member, address)
       member.provenAtMs = provenAtMs
       later(n * RESTORE_PROBE_MS, () => {
@@ -126,8 +133,17 @@ export class WireguardLane {
     return this.#memory.text({ nowMs: this.#parts.now(), wallMs: this.#parts.wallMs() })
   }
 
-  /** Takes a member off the lane until its next handshake. */
-  close(key: Uint8Array): void {
+  /** Takes a key off the lane and refuses it for so long, now or when the roster gets it. 0: it may come back. */
+  refuse(key: Uint8Array, forMs: number): void {
+    const untilMs = this.#parts.now() + forMs
+    if (forMs > 0) this.#refused.set(keyName(key), untilMs)
+    else this.#refused.delete(keyName(key))
+    const member = this.#members.find(key, 0)
+    if (member !== undefined) member.refusedUntilMs = untilMs
+    this.#close(key)
+  }
+
+  #close(key: Uint8Array): void {
     const member = this.#members.find(key, 0)
     if (member?.address === undefined) return
     this.#registrar.forget(member)
@@ -179,6 +195,7 @@ export class WireguardLane {
     this.#registrar.sweep(nowMs)
     this.#routes.sweep(nowMs)
     this.#budget.sweep(nowMs)
+    for (const [name, untilMs] of this.#refused) if (untilMs <= nowMs) this.#refused.delete(name)
     const here = this.membersHere
     for (const member of here) this.#look(member, nowMs)
     counters.set('membersKnown', this.#members.all.length)

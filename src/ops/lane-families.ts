@@ -7,6 +7,7 @@ const HANDSHAKES = {
   answered: 'handshakesAnswered',
   invalid: 'handshakesInvalid',
   unknown_key: 'handshakesUnknownKey',
+  refused: 'handshakesRefused',
   replayed: 'handshakesReplayed',
   over_budget: 'handshakesOverBudget',
   asked_for_cookie: 'handshakesAskedForCookie',

@@ -58,6 +58,7 @@ class LaneThread {
       onHome: (key, isHome) => this.#send({ kind: 'laneHome', key, isHome }),
     })
     this.#lane.useRoster(data.roster)
+    for (const [key, forMs] of data.refused) this.#lane.refuse(key, forMs)
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     port.on('message', (message: ToLaneThread) => this.#onMessage(message))
     void this.#links.readWhenWoken()
@@ -92,7 +93,7 @@ class LaneThread {
       case 'threadEnded':
         return this.#links.threadEnded(message.thread)
       case 'endKey':
-        return this.#lane.close(message.key)
+        return this.#lane.refuse(message.key, message.forMs)
       case 'tellMembers':
         return this.#tellMembers(message.id)
       case 'stop':

@@ -75,8 +75,8 @@ export type ToRelayThread =
   | { readonly kind: 'recheckAdmission' }
   /** The tenants from now on; undefined: none. */
   | { readonly kind: 'tenants'; readonly roster: TenantRoster | undefined }
-  /** An operator has kicked a client. */
-  | { readonly kind: 'endKey'; readonly key: Uint8Array }
+  /** An operator has kicked a client, and refuses it for so long. */
+  | { readonly kind: 'endKey'; readonly key: Uint8Array; readonly forMs: number }
   /** Asks for a part of the clients: `Relay.clientsBefore`. */
   | { readonly kind: 'tellClients'; readonly id: number; readonly before: number }
   /** Another relay thread has started, or has died. */
@@ -208,6 +208,9 @@ export type FromRunBridge =
   /** It is not any more. `why` completes "the other run …"; empty: the other run has ended in order. */
   | { readonly kind: 'bridgeDown'; readonly why: string }
 
+/** A key that an operator has kicked, and the milliseconds for which it is refused. */
+export type RefusedKey = readonly [key: Uint8Array, forMs: number]
+
 /** Start data of the lane's thread. */
 export interface LaneThreadData {
   readonly host: string
@@ -217,6 +220,8 @@ export interface LaneThreadData {
   /** The lane's WireGuard key, 32 bytes. */
   readonly privateKey: Uint8Array
   readonly roster: Roster
+  /** Whom an operator refuses, and for how long. */
+  readonly refused: readonly RefusedKey[]
   /** What an earlier thread or run has told of itself; empty: nothing. */
   readonly state: string
   /** As of relay threads. */
@@ -229,8 +234,8 @@ export type ToLaneThread =
   /** A relay thread has started, or has ended. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
-  /** An operator has kicked a client. */
-  | { readonly kind: 'endKey'; readonly key: Uint8Array }
+  /** An operator has kicked a client, and refuses it for so long. */
+  | { readonly kind: 'endKey'; readonly key: Uint8Array; readonly forMs: number }
   /** Answered with `laneMembers`. */
   | { readonly kind: 'tellMembers'; readonly id: number }
   | { readonly kind: 'stop' }

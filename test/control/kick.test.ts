@@ -1,8 +1,13 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
-import { publicKeyText } from '#protocol/node-key.ts'
+import { readRoster } from '#protocol/lane-roster.ts'
+import { keyPairFrom, publicKeyText } from '#protocol/node-key.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { checkedBy, LiveRelay } from '../support/live-relay.ts'
+import { freePort } from '../support/process.ts'
+import { UdpPeer } from '../support/udp-peer.ts'
 
 const TOKEN = 'a-token-of-thirty-two-characters'
 
@@ -42,6 +47,45 @@ it('ends the connections of a client on all threads, and refuses it for a while'
     error: 'key "laptop" is no node key; expected nodekey:<64 hex digits>',
   })
   expect(await kick(relay, { key, seconds: -1 })).toEqual({ error: 'seconds is -1; expected 0 to 31536000' })
+})
+
+it('keeps a peer off the lane for that time, also after a restart', async () => {
+  using folder = new TemporaryFolder()
+  const [lane, lanePort, stateFolder] = [keyPairFrom(randomBytes(32)), await freePort(), folder.at('state')]
+  mkdirSync(stateFolder, { mode: 0o700 })
+  using peer = new UdpPeer({ key: lane, port: lanePort, address: '127.0.0.1' })
+  const rosterPath = folder.write('roster', `${peer.peer.text} alice\n`)
+  const read = readRoster(rosterPath, `${peer.peer.text} alice\n`)
+  if ('problems' in read) throw new Error(read.problems.join())
+  const endpoint = { host: '127.0.0.1', port: lanePort }
+  const settings = {
+    nodeKey: keyPairFrom(randomBytes(32)),
+    stateFolder,
+    admin: { host: '127.0.0.1', port: 0 },
+    verbsToken: TOKEN,
+    admission: checkedBy(undefined, { allowKeysPath: folder.write('keys', '') }),
+    lane: { endpoint, key: lane, rosterPath, roster: read.roster },
+  }
+  const key = publicKeyText(peer.peer.key.publicKey)
+  const isRefused = async (relay: LiveRelay): Promise<void> => {
+    peer.peer.send(peer.peer.initiation())
+    await expect
+      .poll(async () => {
+        const samples = await relay.samples(/^derp_lane_handshakes_total\{result="refused"\}/)
+        return [...samples.values()][0]
+      })
+      .toBe(1)
+  }
+  {
+    await using relay = await LiveRelay.start(settings)
+    await peer.register()
+    expect(await kick(relay, { key, seconds: 60 })).toMatchObject({ refusedForSeconds: 60 })
+    await isRefused(relay)
+  }
+  await using relay = await LiveRelay.start(settings)
+  await isRefused(relay)
+  await kick(relay, { key, seconds: 0 })
+  await peer.register()
 })
 
 it('an open relay ends connections, and says that it cannot refuse anybody', async () => {

@@ -216,27 +216,48 @@ describe('strangers', () => {
     expect(lane.take()).toEqual([])
   })
 
-  it('with the lane’s key, a flood from one network gets no byte, and newcomers from elsewhere are served', () => {
-    const junk = (): Buffer => {
-      const message = randomBytes(INITIATION_BYTES)
-      message.writeUInt32LE(1, 0)
-      message.set(mac1Of(lane.own.publicKey).of(message.subarray(0, INITIATION_MAC1_AT)), INITIATION_MAC1_AT)
-      return message
-    }
-    for (let n = 0; n < 3_000; n++) lane.lane.receive(junk(), `192.0.2.${n % 250}`, 7)
+  /** Of who knows the lane’s key. */
+  function junk(): Buffer {
+    const message = randomBytes(INITIATION_BYTES)
+    message.writeUInt32LE(1, 0)
+    message.set(mac1Of(lane.own.publicKey).of(message.subarray(0, INITIATION_MAC1_AT)), INITIATION_MAC1_AT)
+    return message
+  }
+
+  it('with the lane’s key, a flood from one port gets no byte, and keeps no neighbour waiting behind the same address', () => {
+    for (let n = 0; n < 3_000; n++) lane.lane.receive(junk(), '192.0.2.9', 7)
     expect(lane.take()).toEqual([])
-    expect(lane.count('handshakesInvalid')).toBeLessThanOrEqual(240)
+    expect(lane.count('handshakesInvalid')).toBeLessThanOrEqual(5)
+    const neighbour = new MemoryPeer(lane, '192.0.2.9', 8)
+    lane.useRoster(`${alice.text} alice\n${neighbour.text} neighbour\n`)
+    neighbour.register()
     alice.register()
-    expect(here()).toBe(1)
+    expect(here()).toBe(2)
   })
 
+  it.each([
+    ['from many ports of one address', (n: number) => ['192.0.2.9', 1_000 + n] as const, 100],
+    ['from many addresses of a network', (n: number) => [`192.0.2.${n % 250}`, 7 + n] as const, 300],
+  ])(
+    'with the lane’s key, %s: they are asked for a cookie; a neighbour that shows it is served, and others at once',
+    (_, from, invalidMax) => {
+      for (let n = 0; n < 3_000; n++) lane.lane.receive(junk(), ...from(n))
+      const replies = lane.take()
+      expect(replies.every(({ message }) => message.length === 64 && message[0] === 3)).toBe(true)
+      expect(lane.count('handshakesInvalid')).toBeLessThanOrEqual(invalidMax)
+      const neighbour = new MemoryPeer(lane, '192.0.2.9', 8)
+      lane.useRoster(`${alice.text} alice\n${neighbour.text} neighbour\n`)
+      neighbour.send(neighbour.initiation())
+      const [cookie] = lane.take()
+      expect(cookie && neighbour.takeCookie(cookie.message)).toBe(true)
+      neighbour.register()
+      alice.register()
+      expect(here()).toBe(2)
+    },
+  )
+
   it('from everywhere, they are asked for a cookie, with fewer bytes than they sent, and whoever shows it is served', () => {
-    for (let n = 0; n < 3_000; n++) {
-      const message = randomBytes(INITIATION_BYTES)
-      message.writeUInt32LE(1, 0)
-      message.set(mac1Of(lane.own.publicKey).of(message.subarray(0, INITIATION_MAC1_AT)), INITIATION_MAC1_AT)
-      lane.lane.receive(message, `10.${n >> 8}.${n & 255}.1`, 7)
-    }
+    for (let n = 0; n < 3_000; n++) lane.lane.receive(junk(), `10.${n >> 8}.${n & 255}.1`, 7)
     const replies = lane.take()
     expect(replies.length).toBeGreaterThan(0)
     expect(replies.every(({ message }) => message.length === 64 && message[0] === 3)).toBe(true)
@@ -248,6 +269,35 @@ describe('strangers', () => {
     expect(answer && alice.read(answer.message)).toBe(true)
     alice.send(alice.keepalive())
     expect(here()).toBe(1)
+  })
+})
+
+describe('a kick', () => {
+  it('takes a member off the lane, and keeps it out for its time, also if the roster gets it anew', () => {
+    meet()
+    const older = alice.keepalive()
+    lane.lane.refuse(alice.key.publicKey, 60_000)
+    expect(here()).toBe(1)
+    const roster = `${alice.text} alice\n${bob.text} bob alice\n`
+    const comes = (): number => {
+      alice.send(older)
+      alice.send(transport(22))
+      alice.send(alice.initiation())
+      return lane.take().length
+    }
+    expect(comes()).toBe(0)
+    lane.useRoster(`${bob.text} bob\n`)
+    lane.useRoster(roster)
+    expect(comes()).toBe(0)
+    expect(lane.count('handshakesRefused')).toBe(2)
+    lane.pass(60_000)
+    bob.register()
+    alice.register()
+    expect(here()).toBe(2)
+    lane.lane.refuse(alice.key.publicKey, 60_000)
+    lane.lane.refuse(alice.key.publicKey, 0)
+    alice.register()
+    expect(here()).toBe(2)
   })
 })
 

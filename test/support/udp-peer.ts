@@ -10,6 +10,8 @@ export interface UdpPeerOptions {
   readonly port: number
   /** Its own address. */
   readonly address: string
+  /** The lane's address, if it is not 127.0.0.1. */
+  readonly to?: string
 }
 
 export class UdpPeer implements LaneDoor {
@@ -17,9 +19,11 @@ export class UdpPeer implements LaneDoor {
   readonly peer: MemoryPeer
   readonly received: Buffer[] = []
   readonly #port: number
+  readonly #to: string
   readonly #socket: Socket = createSocket('udp4')
 
-  constructor({ key, port, address }: UdpPeerOptions) {
+  constructor({ key, port, address, to = '127.0.0.1' }: UdpPeerOptions) {
+    this.#to = to
     this.own = key
     this.#port = port
     this.peer = new MemoryPeer(this, address, 0)
@@ -36,7 +40,7 @@ export class UdpPeer implements LaneDoor {
   }
 
   receive(message: Buffer): void {
-    this.#socket.send(message, this.#port, '127.0.0.1')
+    this.#socket.send(message, this.#port, this.#to)
   }
 
   take(): never[] {

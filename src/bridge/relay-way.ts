@@ -3,7 +3,7 @@
 
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { HomeClient, type HomeClientOptions } from '#client/home-client.ts'
+import { HomeClient, type HomeClientOptions, type RelayMap } from '#client/home-client.ts'
 import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
 import type { MapNode } from '#client/relay-map.ts'
 import { STUN_PORT } from '#protocol/default-ports.ts'
@@ -43,7 +43,10 @@ export function wayByUrls(key: KeyPair, options: RelayOptions): RelayWay {
 }
 
 /** The home's region decides; the other bridge may have another one where relays route between regions. */
-export function wayByMap(key: KeyPair, options: Pick<HomeClientOptions, 'map' | 'trust'>): RelayWay {
+export function wayByMap(
+  key: KeyPair,
+  options: Pick<HomeClientOptions, 'map' | 'trust'>,
+): RelayWay & { setMap(map: RelayMap): void } {
   const home = new HomeClient({ ...options, key, appName: APP_NAME, liveness: {} })
   return {
     get link() {
@@ -55,6 +58,7 @@ export function wayByMap(key: KeyPair, options: Pick<HomeClientOptions, 'map' | 
     stunServers: async () => await stunServersOf(home.home?.nodes ?? []),
     on: home.on.bind(home) as RelayWay['on'],
     start: () => home.start(),
+    setMap: (map) => home.setMap(map),
     destroy: () => void home.close(),
   }
 }

@@ -32,7 +32,7 @@ export const BRIDGE_OPTIONS = {
   map: {
     kind: text('the path or URL of a DERP map (JSON or YAML)', 'URL|FILE'),
     about:
-      "Carry packets over the nearest region of this map, as Tailscale's clients choose it. It is read at the start. Relays must route between the regions",
+      "Carry packets over the nearest region of this map, as Tailscale's clients choose it. It is read again each minute. Relays must route between the regions",
   },
   config: {
     kind: text('the path of a YAML file', 'FILE'),

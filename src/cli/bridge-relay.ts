@@ -1,4 +1,4 @@
-// How a bridge reaches the relay by what the command line says: by URLs, or by a DERP map, which is read once. In both cases outside
+// How a bridge reaches the relay by what the command line says: by URLs, or by a DERP map, which is followed. In both cases outside
 // of the tunnel that the bridge carries.
 
 import { lookup } from 'node:dns/promises'
@@ -6,7 +6,9 @@ import { isIP } from 'node:net'
 import type { RelayWay } from '#bridge/bridge.ts'
 import { wayByMap, wayByUrls } from '#bridge/relay-way.ts'
 import type { RouteGuard } from '#bridge/route-guard.ts'
-import { loadMap } from '#probe/map-source.ts'
+import type { RelayMap } from '#client/home-client.ts'
+import type { DerpMap } from '#fleet/derp-map-reader.ts'
+import { MapFollower } from '#probe/map-follower.ts'
 import { loadNative } from '#transport/native.ts'
 import type { BridgeRequest } from './bridge-options.ts'
 
@@ -25,25 +27,68 @@ export async function limitUnsent(way: RelayWay): Promise<void> {
 }
 
 const MAP_MS_MAX = 10_000
+/** Relays come and go in minutes; a map that has not changed costs a line. */
+const MAP_EVERY_MS = 60_000
 
-/** @throws Error if the map cannot be used */
+/**
+ * @param log hears of maps that cannot be used, each reason once
+ * @throws Error if there is no map to begin with
+ */
 export async function relayWayOf(
-  { settings, relay, map, authorities }: BridgeRequest,
+  { settings, relay, map, authorities }: Pick<BridgeRequest, 'settings' | 'relay' | 'map' | 'authorities'>,
   guard: RouteGuard,
+  log: (message: string) => void,
+  everyMs = MAP_EVERY_MS,
 ): Promise<RelayWay> {
   const { key } = settings
   if (map === undefined) {
     return wayByUrls(key, { ...relay, protect: async (address) => await guard.protect(address) })
   }
   const { isInsecure = false } = relay.tls
-  const loaded = await loadMap(map, { timeoutMs: MAP_MS_MAX, authorities, isInsecure })
-  if (loaded.map === undefined) throw new Error(`the map cannot be used: ${loaded.outcome.detail}`)
-  const { regions, scores } = loaded.map
+  const access = { timeoutMs: MAP_MS_MAX, authorities, isInsecure }
+  const follower = new MapFollower({ targets: [map], access, key: undefined })
+  const { found, failures } = await follower.look()
+  if (found === undefined) throw new Error(`the map cannot be used: ${failures.join(', ')}`)
+  await protectRelays(found.map, guard)
+  const way = wayByMap(key, { map: relayMapOf(found.map), trust: { authorities, isInsecure } })
+  let [last, problem] = [found.text, '']
+  const lookAgain = async (): Promise<void> => {
+    const look = await follower.look()
+    const failure = look.failures.join(', ')
+    if (failure !== problem && failure !== '') log(`the last map stays: ${failure}`)
+    problem = failure
+    if (look.found === undefined || look.found.text === last) return
+    last = look.found.text
+    await protectRelays(look.found.map, guard)
+    log('the map has changed')
+    way.setMap(relayMapOf(look.found.map))
+  }
+  const timer = setInterval(() => void lookAgain(), everyMs)
+  return {
+    ...way,
+    // Not spread: they change.
+    get link() {
+      return way.link
+    },
+    get descriptor() {
+      return way.descriptor
+    },
+    destroy: () => {
+      clearInterval(timer)
+      way.destroy()
+    },
+  }
+}
+
+function relayMapOf({ regions, scores }: DerpMap): RelayMap {
+  return { regions, regionScores: scores }
+}
+
+async function protectRelays({ regions }: DerpMap, guard: RouteGuard): Promise<void> {
   for (const node of regions.flatMap(({ nodes }) => nodes)) {
     const names = [node.ipv4, node.ipv6, node.hostname].filter((name) => name !== undefined)
     for (const name of names) await protectName(name, guard)
   }
-  return wayByMap(key, { map: { regions, regionScores: scores }, trust: { authorities, isInsecure } })
 }
 
 async function protectName(name: string, guard: RouteGuard): Promise<void> {

@@ -42,7 +42,7 @@ async function run(request: BridgeRequest, io: Io): Promise<number> {
   const guard = new RouteGuard(settings.interfaceName ?? '', request.allowedIps)
   let relay: RelayWay
   try {
-    relay = await relayWayOf(request, guard)
+    relay = await relayWayOf(request, guard, log)
     await limitUnsent(relay)
   } catch (error) {
     io.stderr.write(`derpfleet bridge: not started: ${reasonOf(error)}\n`)

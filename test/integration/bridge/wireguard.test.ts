@@ -1,5 +1,6 @@
 // Real WireGuard (wireguard-go, wg, wg-quick) over the relay, between two hosts in network namespaces. BRIDGE_LONG=1 takes the times
-// that operators ask for: UDP is cut for 25 s, and nothing may switch in ten minutes each of one-way UDP, idle and full load.
+// that operators ask for: UDP is cut for 25 s, nothing may switch in ten minutes (BRIDGE_LONG_S=600) each of one-way UDP, idle and full
+// load, and a way up is overloaded for a minute.
 
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -20,7 +21,7 @@ if (!canRun)
   process.stderr.write('SKIPPING WireGuard by bridge: it needs root, wireguard, wg, ping and iptables\n')
 const isLong = process.env['BRIDGE_LONG'] === '1'
 const CUT_MS = isLong ? 25_000 : 12_000
-const STEADY_MS = isLong ? 600_000 : 6_000
+const STEADY_MS = isLong ? Number(process.env['BRIDGE_LONG_S'] ?? 600) * 1_000 : 6_000
 const FLOOD_MS = isLong ? 60_000 : 8_000
 const MINUTES_MS = isLong ? 900_000 : 120_000
 
@@ -157,7 +158,7 @@ describe.skipIf(!canRun)('WireGuard', () => {
         `40 Mbit/s into 20: ping p50 ${percentile(times, 0.5)} ms, p99 ${percentile(times, 0.99)} ms of ${times.length}, memory ${grown.toFixed(1)} MB more`,
       )
       expect(times.length).toBeGreaterThan(20)
-      expect(percentile(times, 0.95)).toBeLessThanOrEqual(300)
+      expect(percentile(times, isLong ? 0.99 : 0.95)).toBeLessThanOrEqual(300)
       expect(grown).toBeLessThan(30)
       expect((await it.status('alice')).peers[0]?.droppedToRelay).toBeGreaterThan(1_000)
     },

@@ -14,8 +14,10 @@ import type { HandleOwner, HandleRequest, TcpHandle, TlsHandle } from './runtime
 /** The runtime's error number for the end of the stream. */
 const END_OF_STREAM = -4095
 const BROKEN = -constants.errno.EPROTO
-/** RFC 8446 §5.1: the content of a record. */
+/** RFC 8446 §5.1: the content of a record … */
 const RECORD_BYTES_MAX = 16_384
+/** … and the least that a client can ask for (RFC 6066 §4), which OpenSSL grants. */
+const RECORD_LIMIT_BYTES_MIN = 512
 /** The least that a record has besides: its header and tag, in TLS 1.3 its type, in TLS 1.2 with AES a nonce of 8 bytes. */
 const RECORD_OVERHEAD_BYTES = 21
 const RECORD_OVERHEAD_1_3_BYTES = 22
@@ -228,6 +230,6 @@ export class OpensslHandle implements TlsHandle {
 
 /** At least what the records have in which so many bytes leave, with one record of TLS itself. */
 function sealedBytesMax(byteCount: number): number {
-  const records = Math.floor(byteCount / RECORD_BYTES_MAX) + 2
+  const records = Math.floor(byteCount / RECORD_LIMIT_BYTES_MIN) + 2
   return byteCount + records * (RECORD_OVERHEAD_1_3_BYTES + NONCE_BYTES)
 }

@@ -1,11 +1,18 @@
 // TLS by native calls of OpenSSL: what is not the same as in the other ways. Everything that is the same is in acceptor.test.ts,
 // acceptor-limits.test.ts and certificate-replacement.test.ts, for each way. A wrong address would end this process.
 
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
 import { loadOpenssl } from '#transport/openssl.ts'
-import { AcceptorHarness, certificateSet, namedPair, received } from '../support/acceptor-harness.ts'
+import {
+  AcceptorHarness,
+  certificateSet,
+  type AcceptedConnection,
+  namedPair,
+  received,
+} from '../support/acceptor-harness.ts'
 import { RecordClient, unreadableRecord } from '../support/tls-records.ts'
 
 let harness: AcceptorHarness
@@ -114,6 +121,24 @@ it('a record of false length, or of a false type, ends its connection alone', as
   good.remote.write('here')
   await vi.waitFor(() => expect(good.accepted.text).toBe('here'))
   expect(broken.length).toBe(5)
+})
+
+it.each(['-tls1_2', '-tls1_3'])('a client may want records of 512 bytes (%s)', async (version) => {
+  const target = ['-connect', `127.0.0.1:${harness.port}`, '-servername', 'localhost', version]
+  const client = spawn('openssl', ['s_client', '-quiet', '-maxfraglen', '512', ...target])
+  onTestFinished(() => void client.kill('SIGKILL'))
+  let receivedBytes = 0
+  client.stdout.on('data', (chunk: Buffer) => (receivedBytes += chunk.length))
+  await vi.waitFor(() => expect(harness.accepted).toHaveLength(1))
+  const { connection } = harness.accepted[0] as AcceptedConnection
+  let sentBytes = 0
+  // Each is about as long as a buffer of the pool: there is no room for many headers.
+  for (const [at, bytes] of [1_900, 8_000, 32_500, 129_900, 500].entries()) {
+    connection.write(Buffer.alloc(bytes, 1), true)
+    sentBytes += bytes
+    await vi.waitFor(() => expect(harness.accepted[0]?.writtenCount).toBe(at + 1))
+  }
+  await vi.waitFor(() => expect(receivedBytes).toBe(sentBytes))
 })
 
 it('a faulty record of an established connection is answered by an alert', async () => {

@@ -23,7 +23,7 @@ Measures this checkout's relay beside other DERP servers. Writes results as Mark
   --server NAME         measure this server; repeatable
                         (${DERPFLEET}, ${DERPER}, ${OLD_DERPER}; default all three).
                         ${DERPFLEET}-openssl, -handles and -sockets are this checkout's relay with
-                        that way of TLS
+                        that way of TLS, ${DERPFLEET}-1ms, -500us and -250us with poll rounds of that length
   --server NAME=HOST:PORT,PID[,plain]
                         measure a DERP server that runs already; add ",plain" if it has no TLS
   --threads N           relay threads of ${DERPFLEET} (default 1)

@@ -10,12 +10,15 @@ import type { WorkFolder } from './work-folder.ts'
 
 /** Names of this checkout's relay, of the derper that it is compared with, and of one that is still in wide use. */
 export const DERPFLEET = 'derpfleet'
-/** This checkout's relay with each way of TLS, whatever its default is. */
+/** This checkout's relay with each way of TLS and each kind of poll rounds, whatever its default is. */
 const OURS: Readonly<Record<string, readonly string[]>> = {
   [DERPFLEET]: [],
   'derpfleet-openssl': ['-connections', 'openssl'],
   'derpfleet-handles': ['-connections', 'handles'],
   'derpfleet-sockets': ['-connections', 'sockets'],
+  'derpfleet-1ms': ['-poll-interval', '1ms'],
+  'derpfleet-500us': ['-poll-interval', '500us'],
+  'derpfleet-250us': ['-poll-interval', '250us'],
 }
 export const OUR_NAMES = Object.keys(OURS)
 export const DERPER = 'derper-1.104.5'

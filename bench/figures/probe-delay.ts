@@ -3,7 +3,7 @@
 
 import type { Figure, Row, Series } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
-import { probeLoad } from '../load/load.ts'
+import { cpuUsPerFrame, probeLoad } from '../load/load.ts'
 import { rowOf, withBounds } from '../row.ts'
 import { DERPER } from '../server.ts'
 import { knownCleanRate } from './clean-rate.ts'
@@ -14,6 +14,8 @@ const PERCENTILES = [
   ['p99', 0.99],
   ['p99.9', 0.999],
 ] as const
+/** Of the connections that a busy relay polls. */
+const LOAD_PERCENTILES = PERCENTILES.slice(0, 2)
 /** Ten thousand packets per round, so that ten of them are above p99.9. */
 const SECONDS = 10
 
@@ -33,14 +35,14 @@ export const probeDelay: Figure = {
       const label = `${100 * share} % of ${bench.reference.name}'s clean rate`
       bench.progress.step(label)
       const measured = await bench.interleaved(bench.servers, async (server) => {
-        const [, probe] = await bench.runLoads(server, [
+        const [load, probe] = await bench.runLoads(server, [
           bench.load(rate, 10, { seconds }),
           probeLoad(seconds, warmSeconds),
         ])
-        return probe
+        return { load, probe }
       })
       for (const [name, percentile] of PERCENTILES) {
-        const row = rowOf({ label: `${label}: ${name}`, unit: 'ms', digits: 3 }, measured, (probe) =>
+        const row = rowOf({ label: `${label}: ${name}`, unit: 'ms', digits: 3 }, measured, ({ probe }) =>
           probe === undefined ? Number.NaN : delayMs(probe.delays, percentile),
         )
         rows.push(withBounds(row, { server: DERPER, atMost: 1 }))
@@ -48,6 +50,18 @@ export const probeDelay: Figure = {
         for (const [server, { median }] of Object.entries(row.samples))
           (series[server] ??= []).push([rate, median])
       }
+      for (const [name, percentile] of LOAD_PERCENTILES) {
+        rows.push(
+          rowOf({ label: `– packets of the load: ${name}`, unit: 'ms', digits: 3 }, measured, ({ load }) =>
+            load === undefined ? Number.NaN : delayMs(load.delays, percentile),
+          ),
+        )
+      }
+      rows.push(
+        rowOf({ label: '– CPU time of a packet', unit: 'µs', digits: 2 }, measured, ({ load }) =>
+          load === undefined ? Number.NaN : cpuUsPerFrame(load),
+        ),
+      )
     }
     const series: Series[] = [...points].map(([name, byServer]) => ({
       name: `probe-${name}`,

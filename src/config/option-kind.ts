@@ -113,6 +113,11 @@ export function durationOf(minMs: number, maxMs: number): OptionKind<number> {
   }
 }
 
+/** A duration of a millisecond or less, within bounds. */
+export function durationBetween(minMs: number, maxMs: number): OptionKind<number> {
+  return { ...durationOf(minMs, maxMs), expected: `a duration from ${1_000 * minMs}us to ${1_000 * maxMs}us` }
+}
+
 const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, KiB: 1_024, MiB: 1_048_576 }
 
 /** A number of bytes, plain or in KiB or MiB. */

@@ -116,8 +116,14 @@ function shownOf(
   }
 }
 
-function waysOf(values: OptionValues<ServeOptions>): Pick<Settings, 'native' | 'connections'> {
-  return { native: values.get('native'), connections: values.get('connections') }
+function waysOf(
+  values: OptionValues<ServeOptions>,
+): Pick<Settings, 'connections' | 'native' | 'pollIntervalMs'> {
+  return {
+    native: values.get('native'),
+    connections: values.get('connections'),
+    pollIntervalMs: values.get('poll-interval'),
+  }
 }
 
 function measureOf(values: OptionValues<ServeOptions>): Settings['measure'] {

@@ -182,6 +182,8 @@ export interface Settings {
   /** False: only STUN and HTTP are served; `/derp` answers 404. */
   readonly isDerpEnabled: boolean
   readonly threadCount: number
+  /** From one poll round of a busy relay thread to the next. */
+  readonly pollIntervalMs: number
   /** Whether to use system calls that Node does not offer: where they work, in any case, or not. */
   readonly native: 'auto' | 'on' | 'off'
   /** How connections and their TLS are driven: the first way that works, or one in any case. */

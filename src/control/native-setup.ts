@@ -8,13 +8,13 @@ import type { NativeWays } from '#ops/native-families.ts'
 import { loadNative, type Native } from '#transport/native.ts'
 import type { InheritedListeners } from './inherited-listeners.ts'
 import type { SystemdEnvironment } from './systemd-environment.ts'
-import type { TlsWays } from './tls-ways.ts'
+import type { ThreadWays } from './thread-ways.ts'
 
 export interface NativeUse {
   readonly native: Native | undefined
   readonly systemd: Pick<SystemdEnvironment, 'notifySocket'>
   readonly inherited: InheritedListeners
-  readonly tlsWays: TlsWays
+  readonly threadWays: ThreadWays
 }
 
 /**
@@ -44,7 +44,7 @@ export async function openNative(
 /** The way in use for each thing that Node offers no call for. */
 export function nativeWays(
   { limits }: Pick<Settings, 'limits'>,
-  { native, systemd, inherited, tlsWays }: NativeUse,
+  { native, systemd, inherited, threadWays }: NativeUse,
 ): NativeWays {
   const isInherited = Object.values(inherited).some(({ length }) => length > 0)
   return {
@@ -54,7 +54,10 @@ export function nativeWays(
     systemd_notify: systemd.notifySocket === undefined ? 'off' : native ? 'datagram' : 'program',
     inherited_sockets: !isInherited ? 'off' : native ? 'duplicates' : 'one_per_thread',
     get client_tls() {
-      return tlsWays.inUse
+      return threadWays.inUse('client_tls')
+    },
+    get poll_rounds() {
+      return threadWays.inUse('poll_rounds')
     },
   }
 }

@@ -51,7 +51,7 @@ import type { SystemdNotifyService } from './systemd-notify-service.ts'
 import { reportAdoption } from './systemd-setup.ts'
 import { yieldToRelayThreads } from '#worker/thread-priority.ts'
 import { ThreadDispatch } from './thread-dispatch.ts'
-import { TlsWays } from './tls-ways.ts'
+import { ThreadWays } from './thread-ways.ts'
 import { UnacknowledgedService } from './unacknowledged-service.ts'
 
 interface Surroundings extends Pick<OperatorPartsInput, 'stateFolder' | 'reading'> {
@@ -63,7 +63,7 @@ interface Surroundings extends Pick<OperatorPartsInput, 'stateFolder' | 'reading
   readonly inherited: InheritedListeners
   readonly onFault: (error: Error) => void
   readonly run: Run
-  readonly tlsWays: TlsWays
+  readonly threadWays: ThreadWays
 }
 
 /** What a relay of the program is given, and one in a test is not. */
@@ -105,7 +105,7 @@ export async function startRelay(
       stateFolder,
       reading,
       run,
-      tlsWays: new TlsWays(),
+      threadWays: new ThreadWays(),
     })
     await parts.services.start((error) => log.error(LogEvent.relayFailed, { error }))
     const { services, reload, notify } = parts
@@ -159,7 +159,7 @@ type Parts = readonly (Service | undefined)[]
 
 /** Parts that the settings switch off are undefined. */
 function construct(settings: Settings, surroundings: Surroundings): StartedParts {
-  const { log, native, inherited, onFault, run, tlsWays } = surroundings
+  const { log, native, inherited, onFault, run, threadWays } = surroundings
   const { limits, mesh: meshSettings, threadCount } = settings
   const hasMesh = settings.meshKeys.length > 0
   const links = new LinkWatch({ threadCount, hasMesh, now: () => performance.now() })
@@ -201,8 +201,8 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const continued = continuedSources({ ...surroundings, ...observed })
   const made = makeOperatorParts(settings, { ...surroundings, ...observed, derp, apply, addresses })
   const { readiness, drain, reload, overview, publicStatus, admin, verbs, notify, kicks } = made
-  const dispatch = new ThreadDispatch({ ...watched, kicks, log, readiness, run, tlsWays })
   const memory = memoryReturn(native, threads, surroundings.reading !== undefined)
+  const dispatch = new ThreadDispatch({ ...watched, kicks, log, readiness, run, threadWays })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, lane, fleet]

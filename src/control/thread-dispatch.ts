@@ -25,7 +25,7 @@ import type { RegionsService } from './regions-service.ts'
 import type { Run } from './run.ts'
 import type { ShownIdentity } from './shown-identity.ts'
 import type { MessageSource, ThreadDeath } from './relay-threads.ts'
-import type { TlsWays } from './tls-ways.ts'
+import type { ThreadWays } from './thread-ways.ts'
 
 /** Log lines per second for logins, and as many for ends of sessions. */
 const SESSION_LINES_PER_SECOND = 10
@@ -42,7 +42,7 @@ export interface ThreadDispatchParts {
   readonly regions: Pick<RegionsService, 'publicRankingFor'> | undefined
   readonly run: Pick<Run, 'threadDied'>
   readonly readiness: Pick<Readiness, 'threadsChanged'>
-  readonly tlsWays: TlsWays
+  readonly threadWays: ThreadWays
   readonly admission: RelayAdmission
   readonly shown: ShownIdentity
   /** Undefined on plain TCP. */
@@ -110,8 +110,8 @@ export class ThreadDispatch {
         return log.warn(LogEvent.handleSelfTestFailed, { reason: message.text })
       case 'opensslFailed':
         return log.warn(LogEvent.opensslFailed, { reason: message.text })
-      case 'tlsWay':
-        return this.#parts.tlsWays.note(from.index, message.way)
+      case 'way':
+        return this.#parts.threadWays.note(from.index, message.way)
       case 'runtimeWarning':
         return log.warn(LogEvent.runtimeWarning, { name: message.name, message: message.text })
     }

@@ -11,6 +11,7 @@ export interface NativeWays {
   readonly inherited_sockets: 'duplicates' | 'one_per_thread' | 'off'
   /** `mixed`: not the same on all threads. */
   readonly client_tls: 'openssl' | 'handles' | 'sockets' | 'mixed' | 'off'
+  readonly poll_rounds: 'timerfd' | 'mixed' | 'off'
 }
 
 export function nativeFamilies(ways: NativeWays): MetricFamily[] {

@@ -25,6 +25,11 @@ const TCP_NOTSENT_LOWAT = 25
 const F_DUPFD_CLOEXEC = 1030
 const MSG_NOSIGNAL = 0x4000
 const MADV_DONTNEED = 4
+const CLOCK_MONOTONIC = 1
+/** Of `struct itimerspec`: two times of seconds and nanoseconds, 64 bits each; the second is until the timer fires. */
+const TIMER_SPEC_BYTES = 32
+const TIMER_SECONDS_AT = 16
+const TIMER_NANOSECONDS_AT = 24
 const EBADF = 9
 const ENAMETOOLONG = 36
 const ENOSYS = 38
@@ -75,6 +80,10 @@ export interface Native {
    * for places that nobody can write to.
    */
   releasePages(address: number, bytes: number): number
+  /** A new timer's descriptor: it has eight bytes to read once the timer has fired. */
+  makeTimer(): number
+  /** The timer fires once, in so many microseconds. */
+  startTimer(timer: number, us: number): number
   /** Sends one datagram to a Unix socket. A path that begins with `@` is of the abstract namespace. */
   sendDatagram(path: string, text: string): number
 }
@@ -102,6 +111,8 @@ interface Libc {
   sendto(
     ...args: [fd: number, bytes: Uint8Array, length: number, flags: number, to: Uint8Array, size: number]
   ): number
+  timerfd_create(clock: number, flags: number): number
+  timerfd_settime(timer: number, flags: number, time: Uint8Array, before: null): number
   /** Undefined: the library does not have it. */
   malloc_trim: ((pad: number) => number) | undefined
   madvise(address: number, bytes: number, advice: number): number
@@ -141,6 +152,8 @@ async function loadLibc(): Promise<Libc> {
     close: library.func('int close(int)'),
     sendto: library.func('intptr_t sendto(int, void *, size_t, int, void *, uint32_t)'),
     madvise: library.func('int madvise(uintptr_t, size_t, int)'),
+    timerfd_create: library.func('int timerfd_create(int, int)'),
+    timerfd_settime: library.func('int timerfd_settime(int, int, void *, void *)'),
     malloc_trim: optional(() => library.func('int malloc_trim(size_t)')),
     errno: () => koffi.errno(),
   }
@@ -182,6 +195,7 @@ class LibcCalls implements Native {
   readonly #libc: Libc
   readonly #value = Buffer.allocUnsafeSlow(TCP_INFO_BYTES)
   readonly #length = Buffer.allocUnsafeSlow(4)
+  readonly #timerSpec = Buffer.alloc(TIMER_SPEC_BYTES)
 
   constructor(libc: Libc) {
     this.#libc = libc
@@ -228,6 +242,17 @@ class LibcCalls implements Native {
     return this.#result(this.#libc.close(descriptor))
   }
 
+  makeTimer(): number {
+    // Timers have the same flags as sockets.
+    return this.#result(this.#libc.timerfd_create(CLOCK_MONOTONIC, SOCK_NONBLOCK | SOCK_CLOEXEC))
+  }
+
+  startTimer(timer: number, us: number): number {
+    this.#timerSpec.writeUInt32LE(Math.floor(us / 1e6), TIMER_SECONDS_AT)
+    this.#timerSpec.writeUInt32LE(Math.floor((us % 1e6) * 1_000), TIMER_NANOSECONDS_AT)
+    return this.#result(this.#libc.timerfd_settime(timer, 0, this.#timerSpec, null))
+  }
+
   trimMemory(): number {
     return this.#libc.malloc_trim?.(0) ?? -ENOSYS
   }
@@ -253,16 +278,19 @@ class LibcCalls implements Native {
     const socket = this.#result(this.#libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
     if (socket < 0) throw new Error(`socket: ${errorText(socket)}`)
     const second = this.duplicate(socket)
+    const timer = this.makeTimer()
     try {
       const limitMs = 12_345
       assertIs('duplicate a descriptor', Math.min(second, DESCRIPTOR_MIN), DESCRIPTOR_MIN)
       assertIs('set TCP_USER_TIMEOUT', this.setUserTimeout(socket, limitMs), 0)
       assertIs('read TCP_USER_TIMEOUT', this.userTimeout(second), limitMs)
       assertIs('read TCP_INFO', this.roundTripUs(socket), 0)
+      assertIs('start a timer', this.startTimer(timer, 1), 0)
       assertIs('report an error', this.userTimeout(NO_DESCRIPTOR), -EBADF)
     } finally {
       this.close(socket)
       if (second >= 0) this.close(second)
+      if (timer >= 0) this.close(timer)
     }
   }
 

@@ -5,12 +5,13 @@
 // for how long, is decided in read-scheduler.ts. Runs on a relay thread.
 
 import { ReadCredit } from './read-credit.ts'
+import { LOOP_TIMER, type RoundTimer } from './round-timer.ts'
 import { SHARE_BYTES_MAX, type FlushControl, type ReadState, type ScheduledConnection } from './read-state.ts'
 
-/** The shortest time of the event loop's timers. At a high rate nobody notices it. */
-export const POLL_INTERVAL_MS = 1
-/** Connections that bring less than a record per interval are polled in every fourth one, all in the same. */
-const SLOW_INTERVALS = 4
+/** Slow connections are polled so rarely, all in the same interval. */
+const SLOW_EVERY_MS = 4
+/** Other threads hand over packets to a thread that has a round so often without waking it. */
+const ROUND_AWAITED_MS_MAX = 1
 /** A round takes so many turns, so that low-rate connections wait for one turn and not for the whole round. */
 const TURNS_PER_ROUND_MAX = 8
 /** A turn costs as much as a read. So a group has so many connections at least, or brings so many bytes … */
@@ -28,7 +29,7 @@ export class PollRounds {
   /** Those that share with others: the one that was polled longest ago first. */
   readonly #polled = new Set<ScheduledConnection>()
   #isTicking = false
-  #intervalsUntilSlow = SLOW_INTERVALS
+  #intervalsUntilSlow = 0
   /** The next round polls slow connections too. */
   #isSlowDue = false
   /** All polled connections are slow. */
@@ -47,6 +48,8 @@ export class PollRounds {
   /** Those whose share was used up by others. */
   #passedOver: ScheduledConnection[] = []
   readonly #credit = new ReadCredit()
+  /** Begins the rounds. May be replaced. */
+  timer: RoundTimer = LOOP_TIMER
 
   /** @param shouldKeep asked after each poll that brought so many bytes: is the connection to be polled further? */
   constructor(
@@ -70,7 +73,7 @@ export class PollRounds {
     if (this.#isTicking) return
     this.#isTicking = true
     this.#flushControl.setPolling(true)
-    setTimeout(this.#onInterval, POLL_INTERVAL_MS)
+    this.timer.after(this.timer.intervalMs, this.#onInterval)
   }
 
   #remove(connection: ScheduledConnection): void {
@@ -85,14 +88,15 @@ export class PollRounds {
     if (!this.#isTicking) return this.#flushControl.setPolling(false)
     if (this.#intervalsUntilSlow === 0) {
       this.#isSlowDue = true
-      this.#intervalsUntilSlow = SLOW_INTERVALS
+      this.#intervalsUntilSlow = Math.round(SLOW_EVERY_MS / this.timer.intervalMs)
     }
     if (this.#isInRound) this.#isRoundDue = true
     else this.#beginRound()
     const intervals = this.#areAllSlow ? this.#intervalsUntilSlow : 1
     this.#intervalsUntilSlow -= intervals
-    this.#flushControl.setPolling(intervals === 1)
-    setTimeout(this.#onInterval, intervals * POLL_INTERVAL_MS)
+    const waitMs = intervals * this.timer.intervalMs
+    this.#flushControl.setPolling(waitMs <= ROUND_AWAITED_MS_MAX)
+    this.timer.after(waitMs, this.#onInterval)
   }
 
   readonly #beginRound = (): void => {

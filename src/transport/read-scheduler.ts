@@ -4,7 +4,8 @@
 // high-rate connections on a busy thread, and to connections whose sender lets packets wait anyway. How polling works is
 // poll-rounds.ts, the state of each connection is read-state.ts.
 
-import { POLL_INTERVAL_MS, PollRounds } from './poll-rounds.ts'
+import { PollRounds } from './poll-rounds.ts'
+import type { RoundTimer } from './round-timer.ts'
 import { SHARE_BYTES_MAX, type FlushControl, type ReadState, type ScheduledConnection } from './read-state.ts'
 
 /** A full TLS record: a turn for less would not pay. */
@@ -17,6 +18,8 @@ const FLUSH_BYTES = 262_144
 const RATE_WINDOW_MS = 16
 const HIGH_RATE_READS_MIN = 32
 const HIGH_RATE_BYTES_MIN = 8_192
+/** With fewer, most polls would find nothing, and a connection is polled less often. */
+const SLOW_RECORDS_PER_MS = 1
 /** Records of several packets: their sender lets packets wait for each other, too. */
 const BULK_RECORD_BYTES = 2_048
 /** On a thread with time, a sparse connection brings two records per turn at most. */
@@ -65,6 +68,11 @@ export class ReadScheduler {
     this.#pollRounds = new PollRounds(flushControl, now, (readState, byteCount) =>
       this.#shouldKeepPolling(readState, byteCount),
     )
+  }
+
+  /** What begins each poll round from now on. */
+  useTimer(timer: RoundTimer): void {
+    this.#pollRounds.timer = timer
   }
 
   /**
@@ -173,7 +181,7 @@ function measureRate(readState: ReadState, nowMs: number): void {
     const isLarge = windowBytes >= HIGH_RATE_BYTES_MIN * factor
     readState.isBulk = isLarge && windowBytes >= BULK_RECORD_BYTES * windowReads
     readState.isHighRate = isLarge || windowReads >= HIGH_RATE_READS_MIN * factor
-    readState.isSlow = windowReads < elapsedMs / POLL_INTERVAL_MS
+    readState.isSlow = windowReads < elapsedMs * SLOW_RECORDS_PER_MS
     readState.windowFromMs = nowMs
     readState.windowReads = 0
     readState.windowBytes = 0

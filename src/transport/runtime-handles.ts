@@ -43,7 +43,7 @@ export interface StreamHandle {
   readonly bytesRead: number
   /** Bytes given to the system since then. */
   readonly bytesWritten: number
-  /** Each read puts its bytes at the start of `buffer`, over those of the read before. */
+  /** Each read puts its bytes at the start of `buffer`, over those of the read before. The caller keeps `buffer` alive. */
   useUserBuffer(buffer: Buffer): void
   readStart(): number
   readStop(): number
@@ -81,6 +81,14 @@ interface RuntimeTlsHandle extends TlsHandle {
   setALPNProtocols(wireForm: Uint8Array): void
 }
 
+/** A byte stream over any descriptor that can be waited for. */
+export interface PipeHandle extends Pick<StreamHandle, 'close' | 'onread' | 'readStart' | 'useUserBuffer'> {
+  /** Takes the descriptor over. */
+  open(descriptor: number): number
+  /** It does not keep the thread alive. */
+  unref(): void
+}
+
 /** A listening handle: hands over each accepted connection. */
 export interface ListeningHandle {
   onconnection: (error: number, handle: TcpHandle) => void
@@ -108,6 +116,11 @@ interface StreamBinding {
   readonly kLastWriteWasAsync: number
 }
 
+interface PipeBinding {
+  readonly Pipe: new (type: number) => PipeHandle
+  readonly constants: { readonly SOCKET: number }
+}
+
 interface TlsBinding {
   wrap(handle: TcpHandle, context: unknown, isServer: boolean, hasActiveWrite: boolean): RuntimeTlsHandle
 }
@@ -121,12 +134,7 @@ const KNOWN_LINES: readonly number[] = [22, 24]
  * @throws Error if they are not known
  */
 export function runtimeHandles(): RuntimeHandles {
-  const { node } = process.versions
-  if (!KNOWN_LINES.includes(Number.parseInt(node, 10)))
-    throw new Error(
-      `the internals of Node ${node} are not known; those of Node ${KNOWN_LINES.join(' and ')} are`,
-    )
-  const runtime = process as unknown as { binding(name: string): unknown }
+  const runtime = knownRuntime()
   const streams = runtime.binding('stream_wrap') as StreamBinding
   const tls = runtime.binding('tls_wrap') as TlsBinding
   const { streamBaseState: state, kReadBytesOrError, kLastWriteWasAsync } = streams
@@ -150,6 +158,30 @@ export function runtimeHandles(): RuntimeHandles {
         ...TLS_EVENTS,
       }),
   }
+}
+
+/**
+ * A new handle, for one descriptor.
+ *
+ * @param onRead so many bytes are in the handle's buffer, or a negative error number
+ * @throws Error if the handles of this runtime are not known
+ */
+export function pipeHandle(onRead: (byteCount: number) => void): PipeHandle {
+  const runtime = knownRuntime()
+  const { Pipe, constants } = runtime.binding('pipe_wrap') as PipeBinding
+  const { streamBaseState, kReadBytesOrError } = runtime.binding('stream_wrap') as StreamBinding
+  const handle = new Pipe(constants.SOCKET)
+  handle.onread = () => onRead(streamBaseState[kReadBytesOrError] as number)
+  return handle
+}
+
+function knownRuntime(): { binding(name: string): unknown } {
+  const { node } = process.versions
+  if (!KNOWN_LINES.includes(Number.parseInt(node, 10)))
+    throw new Error(
+      `the internals of Node ${node} are not known; those of Node ${KNOWN_LINES.join(' and ')} are`,
+    )
+  return process as unknown as { binding(name: string): unknown }
 }
 
 const TLS_EVENTS = {

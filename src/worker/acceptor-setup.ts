@@ -1,24 +1,30 @@
 // Which way a relay thread's connections go: chooses the acceptor and its TLS as the setting says, tests them, and falls back:
-// TLS by native calls of OpenSSL, the runtime's TLS over its handles, its public sockets. Runs on a relay thread.
+// TLS by native calls of OpenSSL, the runtime's TLS over its handles, its public sockets. Also what begins its poll rounds. Runs on a
+// relay thread.
 
 import type { Settings } from '#config/settings.ts'
 import type { Acceptor, AcceptorParts } from '#transport/acceptor.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
 import { selfTestContexts, testedHandles, testedOpenssl } from '#transport/handle-selftest.ts'
 import type { ReadScheduler } from '#transport/read-scheduler.ts'
+import { LOOP_INTERVAL_MS, ShortTimer } from '#transport/round-timer.ts'
 import type { RuntimeHandles } from '#transport/runtime-handles.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import { RuntimeTlsLayer, type TlsLayer } from '#transport/tls-layer.ts'
 import type { TlsContexts } from '#transport/tls-contexts.ts'
 
-/** `off`: without TLS. */
-export type TlsWay = 'openssl' | 'handles' | 'sockets' | 'off'
+/** Which way this thread goes; `off`: it has no use for any. */
+export type ThreadWay =
+  | { readonly use: 'client_tls'; readonly way: 'openssl' | 'handles' | 'sockets' | 'off' }
+  | { readonly use: 'poll_rounds'; readonly way: 'timerfd' | 'off' }
 
 export interface AcceptorSetup extends AcceptorParts {
   readonly scheduler: ReadScheduler
   readonly setting: Settings['connections']
   readonly maxVersion: Settings['tlsMaxVersion']
-  readonly onWay: (way: TlsWay) => void
+  /** @see ReadScheduler.useTimer */
+  readonly pollIntervalMs: number
+  readonly onWay: (way: ThreadWay) => void
   /** TLS by native calls does not work, with that error; the runtime's is used. */
   readonly onOpensslFailed: (error: unknown) => void
   /** The runtime's handles failed their self-test with that error; public sockets are used. */
@@ -28,6 +34,7 @@ export interface AcceptorSetup extends AcceptorParts {
 /** @throws Error if the way that the setting demands does not work */
 export async function makeAcceptor(setup: AcceptorSetup): Promise<Acceptor> {
   const { setting, tls, maxVersion, onSelfTestFailed, onWay } = setup
+  await useShortRounds(setup)
   const isForced = setting !== 'auto'
   const handles =
     setting === 'sockets'
@@ -38,11 +45,11 @@ export async function makeAcceptor(setup: AcceptorSetup): Promise<Acceptor> {
           onSelfTestFailed,
         )
   if (handles === undefined) {
-    onWay(tls === undefined ? 'off' : 'sockets')
+    onWay({ use: 'client_tls', way: tls === undefined ? 'off' : 'sockets' })
     return new SocketAcceptor(setup)
   }
   const layer = tls && (await makeLayer(setup, handles, tls))
-  if (layer === undefined) onWay('off')
+  if (layer === undefined) onWay({ use: 'client_tls', way: 'off' })
   return new HandleAcceptor({ ...setup, handles, tlsLayer: layer })
 }
 
@@ -57,11 +64,21 @@ async function makeLayer(
     return await testedOpenssl(handles, maxVersion, contexts)
   }
   const openssl = isForced ? await orUndefined(open, isForced, onOpensslFailed) : undefined
-  onWay(openssl === undefined ? 'handles' : 'openssl')
+  onWay({ use: 'client_tls', way: openssl === undefined ? 'handles' : 'openssl' })
   if (openssl === undefined) return new RuntimeTlsLayer(handles)
   // Nothing else frees memory of OpenSSL when the thread ends while it has clients.
   process.on('exit', () => openssl.close())
   return openssl
+}
+
+/** Poll rounds of less than a millisecond, where they are wanted and the kernel's timers work. */
+async function useShortRounds({ native, onWay, pollIntervalMs, scheduler }: AcceptorSetup): Promise<void> {
+  const timer =
+    native === undefined || pollIntervalMs >= LOOP_INTERVAL_MS
+      ? undefined
+      : await ShortTimer.open(native, pollIntervalMs).catch(() => undefined)
+  if (timer !== undefined) scheduler.useTimer(timer)
+  onWay({ use: 'poll_rounds', way: timer === undefined ? 'off' : 'timerfd' })
 }
 
 /** @throws what `make` throws if it is forced; otherwise that is reported */

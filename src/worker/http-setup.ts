@@ -74,7 +74,7 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
 /** @throws Error if the way that the setting demands does not work */
 async function acceptorOf(setup: HttpSetup, host: AcceptorHost): Promise<Acceptor> {
   const { counters, data, scheduler, tls, ways } = setup
-  const { connections, limits, threadCount, tlsMaxVersion } = data.settings
+  const { connections, limits, pollIntervalMs, threadCount, tlsMaxVersion } = data.settings
   return await makeAcceptor({
     host,
     tls,
@@ -88,6 +88,7 @@ async function acceptorOf(setup: HttpSetup, host: AcceptorHost): Promise<Accepto
     now,
     setting: connections,
     maxVersion: tlsMaxVersion,
+    pollIntervalMs,
     ...ways,
   })
 }

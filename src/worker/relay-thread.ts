@@ -140,7 +140,7 @@ class RelayThread {
       published: this.#published,
       home: () => this.#home,
       ways: {
-        onWay: (way) => send({ kind: 'tlsWay', way }),
+        onWay: (way) => send({ kind: 'way', way }),
         onOpensslFailed: (error) => send({ kind: 'opensslFailed', text: String(error) }),
         onSelfTestFailed: (error) => send({ kind: 'handleSelfTestFailed', text: String(error) }),
       },

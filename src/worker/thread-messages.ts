@@ -15,7 +15,7 @@ import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionEnd, SessionStart, TenantRoster } from '#relay/ports.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
 import type { StatusPage } from '#transport/http-pages.ts'
-import type { TlsWay } from './acceptor-setup.ts'
+import type { ThreadWay } from './acceptor-setup.ts'
 import type { RegionsQuestion } from './remote-regions.ts'
 import type { PublishedPage } from '#transport/published-pages.ts'
 import type { RoundTrips } from './round-trip-batch.ts'
@@ -147,7 +147,7 @@ export type FromRelayThread =
   /** TLS by native calls of OpenSSL does not work; the thread uses the runtime's. */
   | { readonly kind: 'opensslFailed'; readonly text: string }
   /** By what the thread does TLS. */
-  | { readonly kind: 'tlsWay'; readonly way: TlsWay }
+  | { readonly kind: 'way'; readonly way: ThreadWay }
   | RuntimeWarning
   /** All that was sent to this thread before that mark is in use. */
   | { readonly kind: 'marked'; readonly mark: number }

@@ -59,6 +59,7 @@ test("accepts derper's command line", () => {
     isDerpEnabled: true,
     threadCount: 2,
     native: 'auto',
+    pollIntervalMs: 1,
     connections: 'auto',
     drain: { settleMs: 1_000, spreadMs: 5_000, scrapeWaitMs: 1_000 },
     measure: { countries: true, isRankingServed: false, capacityBits: undefined },

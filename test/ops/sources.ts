@@ -169,6 +169,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       memory_return: 'malloc_trim',
       inherited_sockets: 'duplicates',
       client_tls: 'openssl',
+      poll_rounds: 'timerfd',
     },
     relay: () => ({ hostname: 'relay.example', regions: [901], nodes: ['901a'] }),
     build: { version: '1.2.3', nodeVersion: '22.0.0' },

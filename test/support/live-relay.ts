@@ -184,6 +184,7 @@ function settingsIn(folder: string, certificateMs: number, wanted: Partial<Setti
     isDerpEnabled: true,
     threadCount: 1,
     native: 'auto',
+    pollIntervalMs: 1,
     connections: CONNECTIONS,
     admission: OPEN,
     disallowedAppNames: [],

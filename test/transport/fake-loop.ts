@@ -10,6 +10,7 @@ import {
   type FlushControl,
 } from '#transport/read-state.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
+import type { RoundTimer } from '#transport/round-timer.ts'
 
 const turn = async (): Promise<void> => await new Promise((resolve) => void setImmediate(resolve))
 
@@ -80,6 +81,28 @@ export class FakeConnection implements ScheduledConnection {
   }
 }
 
+/** A timer of a quarter of a millisecond, on the clock of the loop. */
+class FakeTimer implements RoundTimer {
+  readonly intervalMs = 1 / STEPS_PER_MS
+  readonly #loop: FakeLoop
+  #due: { ms: number; callback: () => void } | undefined = undefined
+
+  constructor(loop: FakeLoop) {
+    this.#loop = loop
+  }
+
+  after(ms: number, callback: () => void): void {
+    this.#due = { ms: this.#loop.nowMs + ms, callback }
+  }
+
+  fire(): void {
+    if (this.#due === undefined || this.#due.ms > this.#loop.nowMs) return
+    const { callback } = this.#due
+    this.#due = undefined
+    callback()
+  }
+}
+
 /** What the remote of a connection sends. */
 export interface Rate {
   readonly recordsPerMs: number
@@ -104,6 +127,7 @@ export class FakeLoop {
   readonly connections: FakeConnection[] = []
 
   readonly #threads: number
+  #timer: FakeTimer | undefined = undefined
 
   constructor(flushControl: FlushControl = NO_FLUSH_CONTROL, threads = 1) {
     this.scheduler = new ReadScheduler(
@@ -112,6 +136,12 @@ export class FakeLoop {
       flushControl,
     )
     this.#threads = threads
+  }
+
+  /** Poll rounds of a quarter of a millisecond from now on. */
+  useShortRounds(): void {
+    this.#timer = new FakeTimer(this)
+    this.scheduler.useTimer(this.#timer)
   }
 
   connect(): FakeConnection {
@@ -136,6 +166,7 @@ export class FakeLoop {
         await turn()
       }
       this.nowMs += 1 / STEPS_PER_MS
+      this.#timer?.fire()
       if (Number.isInteger(this.nowMs)) vi.advanceTimersByTime(1)
       if (this.nowMs % SWEEP_MS === 0) this.scheduler.sweep(this.#threads)
     }

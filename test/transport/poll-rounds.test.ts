@@ -25,6 +25,32 @@ describe('polling', () => {
     }
   })
 
+  it('with rounds of a quarter of a millisecond, polls four times as often, and slow connections as before', async () => {
+    const loop = new FakeLoop()
+    loop.useShortRounds()
+    const slow = loop.connect()
+    const slowRate = { recordsPerMs: 0.8, recordBytes: 16_406 }
+    const fast = Array.from({ length: BUSY_COUNT }, () => loop.connect())
+    const rates = new Map<FakeConnection, Rate>(
+      fast.map((connection) => [connection, { recordsPerMs: 8, recordBytes: 1_457 }]),
+    )
+    rates.set(slow, slowRate)
+    await loop.run(240, rates)
+    for (const { readsMs, delaysMs } of loop.connections) {
+      readsMs.length = 0
+      delaysMs.length = 0
+    }
+    await loop.run(240, rates)
+    for (const { reads, delaysMs } of fast) {
+      expect(reads).toBeGreaterThan(800)
+      expect(reads).toBeLessThan(1_100)
+      expect(Math.max(...delaysMs)).toBeLessThanOrEqual(0.75)
+    }
+    expect(slow.readState.isPolled).toBe(true)
+    expect(slow.reads).toBeGreaterThan(50)
+    expect(slow.reads).toBeLessThan(80)
+  })
+
   it('includes connections with more than a share unread, even if the thread reads little of each', async () => {
     const loop = new FakeLoop()
     const connections = Array.from({ length: 400 }, () => loop.connect())

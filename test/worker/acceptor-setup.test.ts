@@ -1,4 +1,5 @@
 // The way of TLS that the program takes: the one that the setting names, or none; and that clients of all kinds are served by it.
+// The same for its poll rounds.
 
 import { expect, describe, it, vi } from 'vitest'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
@@ -20,10 +21,10 @@ function serve(folder: TemporaryFolder, ...more: string[]): string[] {
   return ['serve', '-c', folder.at('key'), ...FREE_PORTS, '-threads', '2', ...tls, ...more]
 }
 
-async function wayOf(output: string): Promise<string | undefined> {
+async function wayOf(output: string, use = 'client_tls'): Promise<string | undefined> {
   const [, admin] = /"admin":"([^"]+)"/.exec(output) ?? []
   const metrics = await (await fetch(`http://${admin}/metrics`)).text()
-  return /derp_native_info\{use="client_tls",way="(\w+)"\} 1/.exec(metrics)?.[1]
+  return new RegExp(`derp_native_info\\{use="${use}",way="(\\w+)"\\} 1`).exec(metrics)?.[1]
 }
 
 it.each(['openssl', 'handles', 'sockets'])('with -connections %s, its metrics name that way', async (way) => {
@@ -32,6 +33,16 @@ it.each(['openssl', 'handles', 'sockets'])('with -connections %s, its metrics na
   await using relay = await startDerpfleet(args, { readyWhen: /relay_started/ })
   expect(await wayOf(relay.output)).toBe(way)
   expect(relay.output).not.toMatch(/failed/)
+})
+
+it.each([
+  ['short, with native calls', [], 'timerfd'],
+  ['of a millisecond without them', ['-native', 'off'], 'off'],
+])('poll rounds are %s', async (_what, more, way) => {
+  using folder = new TemporaryFolder()
+  const args = ['serve', '-c', folder.at('key'), ...FREE_PORTS, '-poll-interval', '250us', ...more]
+  await using relay = await startDerpfleet(args, { readyWhen: /relay_started/ })
+  expect(await wayOf(relay.output, 'poll_rounds')).toBe(way)
 })
 
 it('without TLS there is none, and OpenSSL may be named all the same', async () => {

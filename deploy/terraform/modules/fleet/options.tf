@@ -64,6 +64,7 @@ locals {
     "open-relay",
     "outbox-bytes",
     "outbox-packets",
+    "poll-interval",
     "public-status",
     "rate-config",
     "rebalance",

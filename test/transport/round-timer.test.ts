@@ -1,0 +1,98 @@
+// The kernel's timer for poll rounds, for real. Skipped where koffi has no build; then the event loop's own timer is used.
+
+import { Worker } from 'node:worker_threads'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { loadNative, type Native } from '#transport/native.ts'
+import { LOOP_TIMER, ShortTimer } from '#transport/round-timer.ts'
+import { waitUntil } from '../support/process.ts'
+
+const loaded = await loadNative().catch((error: Error) => error)
+if (loaded instanceof Error) process.stderr.write(`SKIPPING timers of the kernel: ${loaded.message}\n`)
+const native = loaded as Native
+
+const INTERVAL_MS = 0.25
+const ROUNDS = 400
+
+async function opened(): Promise<ShortTimer> {
+  const timer = await ShortTimer.open(native, INTERVAL_MS)
+  onTestFinished(() => timer.close())
+  return timer
+}
+
+describe.skipIf(loaded instanceof Error)('a timer of the kernel', () => {
+  it('calls back once, never early, and most often sooner than the event loop can', async () => {
+    const timer = await opened()
+    const waitedMs: number[] = []
+    for (let round = 0; round < ROUNDS; round++) {
+      const since = performance.now()
+      await new Promise<void>((resolve) => timer.after(INTERVAL_MS, resolve))
+      waitedMs.push(performance.now() - since)
+    }
+    expect(waitedMs).toHaveLength(ROUNDS)
+    expect(Math.min(...waitedMs)).toBeGreaterThanOrEqual(INTERVAL_MS)
+    // On a busy machine most may be late, and some are not.
+    expect(Math.min(...waitedMs)).toBeLessThan(LOOP_TIMER.intervalMs)
+  })
+
+  it('leaves the thread to everything else meanwhile', async () => {
+    const timer = await opened()
+    let turns = 0
+    let isOver = false
+    timer.after(0.9, () => (isOver = true))
+    while (!isOver) {
+      turns++
+      await new Promise(setImmediate)
+    }
+    expect(turns).toBeGreaterThan(1)
+  })
+
+  it('is the event loop’s own for a millisecond and more', async () => {
+    const timer = await opened()
+    const called: string[] = []
+    timer.after(4, () => called.push('long'))
+    timer.after(INTERVAL_MS, () => called.push('short'))
+    await waitUntil('both have fired', () => called.length === 2)
+    expect(called).toContain('long')
+  })
+
+  it('writes to no memory but its own, whatever the collector does', async () => {
+    const timer = await opened()
+    let rounds = 0
+    const next = (): void => {
+      if (++rounds < ROUNDS) timer.after(0.05, next)
+    }
+    timer.after(0.05, next)
+    while (rounds < ROUNDS) {
+      const garbage = Array.from({ length: 2_000 }, () => Buffer.alloc(8))
+      await new Promise(setImmediate)
+      expect(garbage.every((one) => one.readBigUInt64LE() === 0n)).toBe(true)
+    }
+  })
+
+  it('does not keep its thread alive, and ends with it', async () => {
+    const code = `
+      const { loadNative } = await import(${JSON.stringify(import.meta.resolve('#transport/native.ts'))})
+      const { ShortTimer } = await import(${JSON.stringify(import.meta.resolve('#transport/round-timer.ts'))})
+      const timer = await ShortTimer.open(await loadNative(), ${INTERVAL_MS})
+      timer.after(${INTERVAL_MS}, () => undefined)`
+    const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`))
+    expect(await new Promise((resolve) => worker.once('exit', resolve).once('error', resolve))).toBe(0)
+  })
+
+  it('is refused where the calls do not work', async () => {
+    const refused = ShortTimer.open({ ...calls(), makeTimer: () => -24 }, INTERVAL_MS)
+    await expect(refused).rejects.toThrow('EMFILE')
+    // A descriptor that cannot be waited for.
+    const closed = native.makeTimer()
+    native.close(closed)
+    await expect(ShortTimer.open({ ...calls(), makeTimer: () => closed }, INTERVAL_MS)).rejects.toThrow()
+  })
+})
+
+function calls(): Pick<Native, 'close' | 'makeTimer' | 'startTimer'> {
+  return {
+    close: (descriptor) => native.close(descriptor),
+    makeTimer: () => native.makeTimer(),
+    startTimer: (timer, us) => native.startTimer(timer, us),
+  }
+}

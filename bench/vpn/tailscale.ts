@@ -1,4 +1,5 @@
-// Two unmodified tailscaled with interfaces of their own, on alice and bob of a lab, whose only way to each other is the lab's relay.
+// Two unmodified tailscaled with interfaces of their own, on alice and bob of a lab: by the lab's relay alone, or directly where the lab
+// lets them.
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,6 +11,8 @@ export interface Tailscale {
   readonly alice: RunningProcess
   readonly bob: RunningProcess
   readonly bobAddress: string
+  /** Resolves when packets to bob take a direct way. */
+  readonly waitForDirect: () => Promise<void>
 }
 
 export interface TailscalePrograms {
@@ -21,7 +24,11 @@ export interface TailscalePrograms {
 const CONTROL = `${MIDDLE}:8080`
 const PUT = `fetch('http://${CONTROL}/derpmap', { method: 'PUT', body: process.argv[1] }).then((r) => r.ok || process.exit(1))`
 
-export async function startTailscale(relay: LabRelay, programs: TailscalePrograms): Promise<Tailscale> {
+export async function startTailscale(
+  relay: LabRelay,
+  programs: TailscalePrograms,
+  isDirect: boolean,
+): Promise<Tailscale> {
   const { lab } = relay
   await lab.start('middle', { readyWhen: /listening/ }, programs.testcontrol, CONTROL)
   const node = {
@@ -45,7 +52,7 @@ export async function startTailscale(relay: LabRelay, programs: TailscaleProgram
       `--tun=ts${end}`,
       '--no-logs-no-support',
     ]
-    const env = { TS_DEBUG_ALWAYS_USE_DERP: '1' }
+    const env = isDirect ? {} : { TS_DEBUG_ALWAYS_USE_DERP: '1' }
     const daemon = await lab.start(end, { env }, programs.tailscaled, ...args)
     const up = [
       'up',
@@ -62,5 +69,13 @@ export async function startTailscale(relay: LabRelay, programs: TailscaleProgram
   }
   const [alice, bob] = [await start('alice'), await start('bob')]
   const bobAddress = (await runOk(programs.tailscale, [`--socket=${socketOf('bob')}`, 'ip', '-4'])).trim()
-  return { alice, bob, bobAddress }
+  const ping = [`--socket=${socketOf('alice')}`, 'ping', '--c=20', '--timeout=2s', bobAddress]
+  const waitForDirect = async (): Promise<void> => {
+    await waitUntil(
+      'packets go directly',
+      async () => (await runOk(programs.tailscale, ping, { timeoutMs: 60_000 })).includes(' via 198.18.'),
+      90_000,
+    )
+  }
+  return { alice, bob, bobAddress, waitForDirect }
 }

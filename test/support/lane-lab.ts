@@ -55,16 +55,23 @@ export interface LanePeerOptions {
   readonly address: string
   /** The lane's public key and address. */
   readonly lane: { readonly key: Uint8Array; readonly at: string }
+  /** Of the lane's block. */
+  readonly keepaliveS?: number
   /** The peers that it talks to: key and address in the tunnel. */
   readonly peers: readonly { readonly key: Uint8Array; readonly address: string }[]
 }
 
 /** A stock peer with one more block, for the lane. */
-export async function lanePeer({ lane, peers, ...options }: LanePeerOptions): Promise<WireguardPeer> {
+export async function lanePeer({
+  lane,
+  keepaliveS = 25,
+  peers,
+  ...options
+}: LanePeerOptions): Promise<WireguardPeer> {
   return await WireguardPeer.start({
     ...options,
     peers: [
-      { key: lane.key, endpoint: lane.at, keepaliveS: 25 },
+      { key: lane.key, endpoint: lane.at, keepaliveS },
       ...peers.map(({ key, address }) => ({ key, endpoint: lane.at, allowedIps: `${address}/32` })),
     ],
   })

@@ -116,6 +116,11 @@ export class VpnLab implements AsyncDisposable {
     return { name, daemon }
   }
 
+  /** The host's router forgets what it has translated: the next packet gets a port anew. Needs conntrack. */
+  async forgetMappings(end: LabEnd): Promise<void> {
+    await this.run(ROUTER[end][0], 'conntrack', '-F')
+  }
+
   async setNat(end: LabEnd, nat: Nat): Promise<void> {
     const [router, outside] = ROUTER[end]
     const device = await this.#deviceOf(router, outside)

@@ -72,6 +72,10 @@ export class WireguardPeer implements AsyncDisposable {
     await this.#up()
   }
 
+  get process(): RunningProcess | undefined {
+    return this.#process
+  }
+
   async stop(): Promise<void> {
     await this.#process?.stop()
     this.#process = undefined

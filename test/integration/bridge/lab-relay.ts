@@ -12,40 +12,43 @@ export class LabRelay implements AsyncDisposable {
   readonly lab: VpnLab
   readonly folder: string
   readonly #args: readonly string[]
+  /** The path of a derper; undefined: a relay of ours. */
+  readonly #derper: string | undefined
   readonly #pin: string
   process: RunningProcess | undefined
 
-  private constructor(lab: VpnLab, folder: string, pin: string, args: readonly string[]) {
+  private constructor(
+    lab: VpnLab,
+    { folder, pin }: { readonly folder: string; readonly pin: string },
+    args: readonly string[],
+    derper: string | undefined,
+  ) {
     this.lab = lab
     this.folder = folder
     this.#pin = pin
     this.#args = args
+    this.#derper = derper
   }
 
-  /** Makes a lab, and starts the relay. */
-  static async make(args: readonly string[] = ['-open-relay']): Promise<LabRelay> {
+  /** Makes a lab, and starts the relay. @param derper the path of one, to be the relay */
+  static async make(args: readonly string[] = ['-open-relay'], derper?: string): Promise<LabRelay> {
     const folder = await mkdtemp(join(tmpdir(), 'lab-relay-'))
     const { sha256 } = await makeCertificate(folder, 'relay.lab')
-    const relay = new LabRelay(await VpnLab.make(), folder, sha256, args)
+    const relay = new LabRelay(await VpnLab.make(), { folder, pin: sha256 }, args, derper)
     await relay.start()
     return relay
   }
 
   async start(): Promise<void> {
-    const listen = ['-a', `${MIDDLE}:443`, '-http-port', '-1', '-stun-port', '3478', '-admin', 'off']
+    const listen = ['-a', `${MIDDLE}:443`, '-http-port', '-1', '-stun-port', '3478']
     const files = ['-c', join(this.folder, 'relay.json'), '-certdir', this.folder]
-    const state = ['-state-dir', join(this.folder, 'state'), '-drain-spread', '0']
-    const args = [
-      'serve',
-      ...listen,
-      ...files,
-      ...state,
-      '-hostname',
-      'relay.lab',
-      '-certmode',
-      'manual',
-      ...this.#args,
-    ]
+    const common = [...listen, ...files, '-hostname', 'relay.lab', '-certmode', 'manual']
+    if (this.#derper !== undefined) {
+      this.process = await this.lab.start('middle', { readyWhen: /serving on/ }, this.#derper, ...common)
+      return
+    }
+    const state = ['-state-dir', join(this.folder, 'state'), '-drain-spread', '0', '-admin', 'off']
+    const args = ['serve', ...common, ...state, ...this.#args]
     this.process = await this.lab.start('middle', { readyWhen: /relay_started/ }, PROGRAM, ...args)
   }
 

@@ -28,6 +28,8 @@ export interface TunnelOptions {
   readonly isQuick?: boolean
   readonly bridgeArgs?: readonly string[]
   readonly relayArgs?: readonly string[]
+  /** The path of a derper, to be the relay. */
+  readonly derper?: string
 }
 
 export class Tunnel implements AsyncDisposable {
@@ -50,7 +52,7 @@ export class Tunnel implements AsyncDisposable {
 
   /** The lab with relay and WireGuard on both sides; no bridges yet. */
   static async make(options: TunnelOptions): Promise<Tunnel> {
-    const tunnel = new Tunnel(await LabRelay.make(options.relayArgs), options)
+    const tunnel = new Tunnel(await LabRelay.make(options.relayArgs, options.derper), options)
     for (const end of ['alice', 'bob'] as const) await tunnel.#startEnd(end)
     return tunnel
   }

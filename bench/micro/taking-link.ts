@@ -28,6 +28,8 @@ export class TakingLink implements Link {
 
   readAs(): void {}
 
+  readInTurn(): void {}
+
   readonly receivedBytes = 0
 
   get sentBytes(): number {

@@ -6,7 +6,7 @@ import { KEY_BYTES } from '#protocol/limits.ts'
 import { IP_BYTES } from '#protocol/ip-address.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import { LOCAL, type Peer } from './peer.ts'
-import type { RemoteAddress, Tally } from './ports.ts'
+import type { Link, RemoteAddress, Tally } from './ports.ts'
 import type { Recipient } from './recipient.ts'
 
 /** The numbers of a row, by their place. Bytes are payload bytes, but for those of the wire. */
@@ -77,7 +77,7 @@ export interface ToldSession extends Recipient {
     readonly waitingPackets: number
     readonly waitingBytes: number
   }
-  readonly wire: { readonly receivedBytes: number; readonly sentBytes: number }
+  readonly wire: Pick<Link, 'readInTurn' | 'receivedBytes' | 'sentBytes'>
 }
 
 export interface PartOptions<T> {

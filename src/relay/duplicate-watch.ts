@@ -1,6 +1,7 @@
 // Which keys have several clients at once on this relay, and since when: a copied machine, or a client whose old connection is dead
 // and has not been found dead yet. Tells a copied machine's clients by a Health frame, which they show to their users, and takes
-// it back when one connection is left. Who receives packets meanwhile is the policy of `peer-registry.ts`.
+// it back when one connection is left. Who receives packets meanwhile is the policy of `peer-registry.ts`; how
+// often that may change is decided here.
 //
 //   several ─ 5 s ─→ both have sent something since: told       a reconnect is not told: its old connection is silent, and
 //      └──────────── 15 s + user timeout ─→ still here: told    the kernel ends it when it does not acknowledge a keepalive
@@ -12,11 +13,18 @@ import { healthFrame, KEEP_ALIVE_FRAME } from '#protocol/frames.ts'
 import { Counter, type Counters } from './counters.ts'
 import type { Peer } from './peer.ts'
 import type { Recipient } from './recipient.ts'
+import { TokenBucket } from './token-bucket.ts'
 
 /** A client that reconnects has closed its old connection by then, and what it sent there has arrived. */
 const SETTLE_MS = 5_000
 /** Beyond the kernel's time limit for what is not acknowledged: it is looked at every five seconds where native calls do not work. */
 const MARGIN_MS = 10_000
+/**
+ * Of who is active, for one key. Each sends its packets elsewhere, and other threads are told: hundreds of connections that send
+ * in turn would take more of the relay than all others. A client that comes back switches once.
+ */
+const SWITCHES_PER_SECOND = 100
+const SWITCHES_AT_ONCE = 32
 /** Without that limit, TCP itself gives up later than anybody would wait. */
 const SILENT_MS = 120_000
 /**
@@ -37,6 +45,7 @@ interface Duplicate {
   sinceMs: number
   isProbed: boolean
   switches: number
+  readonly switching: TokenBucket
   isTold: boolean
   /** Those that show the problem. */
   readonly told: Set<Recipient>
@@ -66,17 +75,22 @@ export class DuplicateWatch {
       if (duplicate !== undefined) this.#end(peer, duplicate)
     } else if (duplicate === undefined || (!duplicate.isTold && registrations > duplicate.registrations)) {
       const sinceMs = this.#parts.now()
-      const begun = { registrations, sinceMs, isProbed: false, switches: 0, isTold: false }
+      const switching = new TokenBucket(SWITCHES_PER_SECOND, SWITCHES_AT_ONCE, sinceMs)
+      const begun = { registrations, sinceMs, isProbed: false, switches: 0, switching, isTold: false }
       this.#duplicates.set(peer, { ...begun, told: new Set() })
     } else {
       duplicate.registrations = registrations
     }
   }
 
-  /** A connection of the key on this thread has become the active one, because it has sent something. */
-  switched(peer: Peer): void {
+  /** A connection of the key on this thread has sent something and would become the active one: may it? */
+  maySwitch(peer: Peer): boolean {
     const duplicate = this.#duplicates.get(peer)
-    if (duplicate !== undefined && this.#parts.now() - duplicate.sinceMs >= SETTLE_MS) duplicate.switches++
+    if (duplicate === undefined) return true
+    const nowMs = this.#parts.now()
+    if (!duplicate.switching.tryTake(1, nowMs)) return false
+    if (nowMs - duplicate.sinceMs >= SETTLE_MS) duplicate.switches++
+    return true
   }
 
   /** To be called about twice a second. */

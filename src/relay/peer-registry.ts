@@ -83,11 +83,11 @@ export class PeerRegistry {
     this.#threads.leaving(peer.key)
   }
 
-  /** A frame arrived on a session whose key has others: it is the active one from now on. */
+  /** A frame arrived on a session whose key has others: it is the active one from now on, unless they alternate too fast. */
   noteActivity(session: Recipient, peer: Peer): void {
     const { active } = peer
     if (active === session && peer.thread === LOCAL) return
-    this.#duplicates.switched(peer)
+    if (!this.#duplicates.maySwitch(peer)) return
     if (active !== session) peer.sessions = movedToEnd(peer.sessions, session)
     if (peer.thread === LOCAL && active !== undefined) {
       // The other threads know that the key's activity is here; which of its sessions is active does not concern them.

@@ -20,6 +20,12 @@ import type { PresenceWatchers } from './presence-watchers.ts'
 import type { Recipient } from './recipient.ts'
 import type { Tenants } from './tenants.ts'
 
+/**
+ * Connections of one key on this thread that are each read as they come. A client that changes networks leaves a few dead ones,
+ * which send nothing; hundreds that send are one remote that wants the share of hundreds.
+ */
+const SESSIONS_AT_ONCE_MAX = 8
+
 /** What a peer adds to the gauges; the difference is taken when it changes. */
 export interface PeerGauges {
   readonly keys: number
@@ -136,7 +142,12 @@ export class PeerTable implements RouteListener {
     peer.elect()
     const isShared = peer.registrations > 1
     // No client sends packets to a sibling's own key, so it does not matter which of its links is active.
-    for (const session of peer.sessions) session.isShared = isShared && !session.isMesh
+    const isCrowd = peer.sessions.length > SESSIONS_AT_ONCE_MAX
+    for (const session of peer.sessions) {
+      if (session.isMesh) continue
+      session.isShared = isShared
+      session.wire.readInTurn(isCrowd)
+    }
     const { handOff } = this.#parts
     const away = peer.registrations > 0 && peer.route instanceof Departure ? peer.route : undefined
     if (away !== undefined) peer.route = undefined

@@ -46,8 +46,10 @@ export interface Link {
   write(bytes: Uint8Array, isLast: boolean): boolean
   /** It carries the packets of many clients: several that arrive at once need not be willing to wait for each other. */
   becomeTrunk(): void
-  /** Reads as one of those that have this share; undefined: as one with a share of its own. */
+  /** Its remote has logged in. Reads as one of those that have this share; undefined: as one with a share of its own. */
   readAs(share: ReadShare | undefined): void
+  /** Whether it is one of many of one remote, which are read one after another. */
+  readInTurn(isInTurn: boolean): void
   /** The smallest round trip of the connection below within the last minutes; 0 or less if it is not known. */
   readonly roundTripSeconds: number
   /** Stops reading; bytes that were already received may still arrive. */

@@ -2,7 +2,7 @@
 // and can be ended. The peer registry, the watchers and the forwarder deal with recipients and know no sessions.
 
 import type { EndReason } from './end-reason.ts'
-import type { AddressedPacket } from './ports.ts'
+import type { AddressedPacket, Link } from './ports.ts'
 
 export interface Recipient {
   /** The proven key, 32 bytes. */
@@ -23,6 +23,8 @@ export interface Recipient {
   activity: number
   /** Its key has other sessions, so each of its frames is reported by `noteActivity`. */
   isShared: boolean
+  /** Its connection. */
+  readonly wire: Pick<Link, 'readInTurn'>
   /** The sources of the packets that it was given; kept by `peer.ts`. */
   packetSources: PacketSources | undefined
   /** Queues a control frame. */

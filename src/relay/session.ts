@@ -121,8 +121,8 @@ export class Session
     return this.identity?.wantsInstance === true
   }
 
-  /** What is told of it to operators. */
-  get wire(): Pick<Link, 'receivedBytes' | 'sentBytes' | 'roundTripSeconds' | 'isWebSocket'> {
+  /** Its connection: what is told of it to operators, and how it is read. */
+  get wire(): Pick<Link, 'readInTurn' | 'receivedBytes' | 'sentBytes' | 'roundTripSeconds' | 'isWebSocket'> {
     return this.#link
   }
 

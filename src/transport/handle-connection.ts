@@ -192,6 +192,11 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 
   readAs(share: ReadShare | undefined): void {
     this.readState.share = share
+    this.readState.isStranger = false
+  }
+
+  readInTurn(isInTurn: boolean): void {
+    this.readState.isInTurn = isInTurn
   }
 
   get roundTripSeconds(): number {

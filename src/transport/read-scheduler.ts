@@ -2,10 +2,11 @@
 // share of each connection. On a busy thread, high-rate connections are polled once a millisecond, so that one wake-up, read,
 // write and turn carry several packets (docs/decisions/0007). Low-rate connections are read at once. Polling applies only to
 // high-rate connections on a busy thread, and to connections whose sender lets packets wait anyway. How polling works is
-// poll-rounds.ts, the state of each connection is read-state.ts.
+// poll-rounds.ts, the state of each connection is read-state.ts, and who is read one after another reading-queue.ts.
 
 import { PollRounds } from './poll-rounds.ts'
 import type { RoundTimer } from './round-timer.ts'
+import { ReadingQueue } from './reading-queue.ts'
 import { SHARE_BYTES_MAX, type FlushControl, type ReadState, type ScheduledConnection } from './read-state.ts'
 
 /** A full TLS record: a turn for less would not pay. */
@@ -22,6 +23,11 @@ const HIGH_RATE_BYTES_MIN = 8_192
 const SLOW_RECORDS_PER_MS = 1
 /** Records of several packets: their sender lets packets wait for each other, too. */
 const BULK_RECORD_BYTES = 2_048
+/**
+ * What a remote may send before its login without waiting for others that do the same: 200 requests, or forty logins. Hundreds of
+ * logins of the largest size would keep a thread busy for tens of milliseconds otherwise.
+ */
+const STRANGER_BYTES_MAX = 65_536
 /** On a thread with time, a sparse connection brings two records per turn at most. */
 const SPARSE_READS_MAX = 2
 /**
@@ -42,6 +48,7 @@ export class ReadScheduler {
   readonly #busyMs: () => number
   readonly flushControl: FlushControl
   readonly #pollRounds: PollRounds
+  readonly #queue = new ReadingQueue()
   /** Connections to review at the end of this turn. */
   #toReview: ScheduledConnection[] = []
   #shareBytes = SHARE_BYTES_MAX
@@ -110,6 +117,7 @@ export class ReadScheduler {
       this.flushControl.flushSoFar()
     }
     if (readState.isPolled) return
+    if (isReadInTurn(readState, byteCount)) return this.#queue.add(connection)
     readState.turnBytes += byteCount
     const isShareUsed = readState.turnBytes >= this.#shareBytes
     // On a thread with time, a connection with a single read is not worth a review.
@@ -157,11 +165,18 @@ export class ReadScheduler {
   }
 
   #shouldPoll(readState: ReadState): boolean {
-    if (!readState.isHighRate) return false
+    if (!readState.isHighRate || readState.isInTurn) return false
     // Bulk records of a sibling hold packets of several clients, and have waited for one poll round at the sibling already.
     if (readState.isTrunk) return this.#isBusy && !readState.isBulk
     return this.#isBusy || (readState.isBulk && this.#isPollingWorthwhile)
   }
+}
+
+/** Whether the connection is one of many that wait for each other after each read. */
+function isReadInTurn(readState: ReadState, byteCount: number): boolean {
+  if (!readState.isStranger) return readState.isInTurn
+  readState.strangerBytes += byteCount
+  return readState.strangerBytes > STRANGER_BYTES_MAX
 }
 
 /** The share of each of so many connections in a turn. */

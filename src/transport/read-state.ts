@@ -58,6 +58,14 @@ export class ReadState {
   isToBeReviewed = false
   /** The connection has had its share of this turn, and is not read again before the next one. */
   isShareUsed = false
+  /** Nobody has logged in on it yet. */
+  isStranger = true
+  /** Read while it was a stranger's. */
+  strangerBytes = 0
+  /** It is one of many that are read in turn. */
+  isInTurn = false
+  /** It waits for that turn. */
+  isWaiting = false
   /** The connection is polled: its bytes raise no read events. */
   isPolled = false
   /** The connection is a sibling's link, which carries packets of many clients. */
@@ -81,6 +89,6 @@ export class ReadState {
 
   /** Whether the system is to report that there is something to read. */
   get wantsReadEvents(): boolean {
-    return !this.isShareUsed && !this.isPolled
+    return !this.isShareUsed && !this.isPolled && !this.isWaiting
   }
 }

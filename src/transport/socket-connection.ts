@@ -61,6 +61,11 @@ export class SocketConnection implements Connection, ScheduledConnection {
 
   readAs(share: ReadShare | undefined): void {
     this.readState.share = share
+    this.readState.isStranger = false
+  }
+
+  readInTurn(isInTurn: boolean): void {
+    this.readState.isInTurn = isInTurn
   }
 
   get roundTripSeconds(): number {

@@ -106,6 +106,10 @@ export class WebSocketLink implements Link, LinkListener {
     this.#connection.readAs(share)
   }
 
+  readInTurn(isInTurn: boolean): void {
+    this.#connection.readInTurn(isInTurn)
+  }
+
   get roundTripSeconds(): number {
     return this.#connection.roundTripSeconds
   }

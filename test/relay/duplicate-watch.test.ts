@@ -48,6 +48,29 @@ describe.each([
     expect(problems(old)).toEqual(CLEAR)
   })
 
+  it('packets go to the one that sent last, but to another one a hundred times a second at most', () => {
+    const { relay, old, recent } = twoBobs()
+    const sender = relay.join(alice)
+    const receiver = (): 'old' | 'recent' | 'neither' => {
+      const [toOld, toRecent] = [old, recent].map((one) => one.take().join().includes('Packet'))
+      return toOld === toRecent ? 'neither' : toOld === true ? 'old' : 'recent'
+    }
+    const receivers: string[] = []
+    for (let at = 0; at < 1_000; at++) {
+      const last = at % 2 === 0 ? old : recent
+      last.send(NOTE).settled()
+      sender.sendPacket(bob, Buffer.from('to the last one')).settled()
+      receivers.push(receiver())
+      relay.pass(1)
+    }
+    expect(receivers).not.toContain('neither')
+    const right = receivers.slice(0, 20).every((one, at) => one === (at % 2 === 0 ? 'old' : 'recent'))
+    expect(right, 'the first twenty').toBe(true)
+    const switches = receivers.filter((one, at) => at > 0 && one !== receivers[at - 1]).length
+    expect(switches).toBeGreaterThan(100)
+    expect(switches).toBeLessThan(300)
+  })
+
   it('a third one is told as well; the last one of three is told that it is over', () => {
     const { relay, old, recent } = twoBobs()
     relay.pass(31_000)

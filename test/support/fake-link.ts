@@ -89,6 +89,8 @@ export class FakeLink implements Link {
 
   readAs(): void {}
 
+  readInTurn(): void {}
+
   roundTripSeconds = 0
 
   pause(): void {

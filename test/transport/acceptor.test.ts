@@ -85,6 +85,8 @@ describe.each(KINDS)('%s', (_name, kind) => {
   it('loses nothing of a connection that is polled, and reports its end', async () => {
     const harness = await open()
     const { remote, accepted } = await harness.pair()
+    // Connections on which nobody has logged in are not polled.
+    accepted.connection.readAs(undefined)
     const { readState } = accepted.connection as unknown as ScheduledConnection
     const { stackTraceLimit } = Error
     const sent: Buffer[] = []

@@ -16,7 +16,7 @@ const turn = async (): Promise<void> => await new Promise((resolve) => void setI
 
 /** A connection with unread records, each with the time at which it arrived. */
 export class FakeConnection implements ScheduledConnection {
-  readonly readState = new ReadState()
+  readonly readState = Object.assign(new ReadState(), { isStranger: false })
   readonly #loop: FakeLoop
   /** Records before `#readCount` were read: to shift each off a long array is slow. */
   #records: { sinceMs: number; bytes: number }[] = []

@@ -58,6 +58,8 @@ class FakeConnection implements Connection {
 
   readAs(): void {}
 
+  readInTurn(): void {}
+
   readonly roundTripSeconds = 0
 
   pause(): void {

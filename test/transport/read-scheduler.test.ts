@@ -18,8 +18,9 @@ const newScheduler = (flushControl: FlushControl): ReadScheduler =>
   )
 
 class FakeConnection implements ScheduledConnection {
-  readonly readState = new ReadState()
+  readonly readState = Object.assign(new ReadState(), { isStranger: false })
   isReading = true
+  reads = 0
   /** How often reading was stopped. */
   stopCount = 0
 
@@ -101,5 +102,59 @@ describe('a turn', () => {
       await turn()
     }
     expect(connection.stopCount).toBe(0)
+  })
+})
+
+describe('many that are read in turn', () => {
+  /** Reads once of each that may be read, for so many turns, and returns how many of them were read in each. */
+  async function readTurns(
+    scheduler: ReadScheduler,
+    connections: readonly FakeConnection[],
+    turns: number,
+  ): Promise<readonly number[]> {
+    const counts: number[] = []
+    for (let at = 0; at < turns; at++) {
+      const readable = connections.filter(({ isReading }) => isReading)
+      for (const connection of readable) {
+        scheduler.onRead(connection, 20_000)
+        connection.reads++
+      }
+      counts.push(readable.length)
+      await turn()
+    }
+    return counts
+  }
+
+  const readsOf = (connections: readonly FakeConnection[]): readonly number[] =>
+    connections.map(({ reads }) => reads)
+
+  it('those of a crowd: eight in a turn, each as often as the others; who is not of it is read in every turn', async () => {
+    const scheduler = newScheduler(NO_FLUSH_CONTROL)
+    const crowd = Array.from({ length: 100 }, () => new FakeConnection())
+    for (const { readState } of crowd) readState.isInTurn = true
+    const other = new FakeConnection()
+    const counts = await readTurns(scheduler, [...crowd, other], 101)
+    expect(Math.max(...counts.slice(1))).toBe(9)
+    expect(other.reads).toBe(101)
+    expect(Math.max(...readsOf(crowd)) - Math.min(...readsOf(crowd))).toBeLessThanOrEqual(2)
+    expect(readsOf(crowd).reduce((sum, reads) => sum + reads)).toBe(100 + 100 * 8)
+    for (const { readState } of crowd) readState.isInTurn = false
+    await readTurns(scheduler, [...crowd, other], 20)
+    expect((await readTurns(scheduler, [...crowd, other], 1))[0]).toBe(101)
+  })
+
+  it('strangers, from 64 KiB on, until they have logged in', async () => {
+    const scheduler = newScheduler(NO_FLUSH_CONTROL)
+    const strangers = Array.from({ length: 50 }, () => new FakeConnection())
+    for (const { readState } of strangers) readState.isStranger = true
+    const counts = await readTurns(scheduler, strangers, 30)
+    expect(counts.slice(0, 4)).toEqual([50, 50, 50, 50])
+    expect(Math.max(...counts.slice(4))).toBe(8)
+    const [first] = strangers
+    if (first !== undefined) first.readState.isStranger = false
+    await readTurns(scheduler, strangers, 7)
+    const before = first?.reads ?? 0
+    await readTurns(scheduler, strangers, 10)
+    expect(first?.reads).toBe(before + 10)
   })
 })

@@ -19,6 +19,7 @@ import { PeerQueue, type Outbox } from './outbox.ts'
 import type { BridgeMode, BridgePeerSettings } from './settings.ts'
 import { Steering, type SteeringAction, type Way } from './steering.ts'
 import type { WgControl, WgPeerState, WgState } from './wg-control.ts'
+import { WireguardHole } from './wireguard-hole.ts'
 
 /** What a peer needs of its bridge. */
 export interface PeerHost {
@@ -71,6 +72,7 @@ export class BridgePeer {
   #sentUnheardMs: number | undefined
   #toldMs = 0
   #isActing = false
+  #hole: WireguardHole | undefined
   /** While the native way is tried: takes what the other bridge says of it. */
   #onAnswer: ((far: SeenState | undefined) => void) | undefined
 
@@ -145,7 +147,15 @@ export class BridgePeer {
       nameFlow: (flow, isReply) => this.#flows.name(flow, isReply, 'direct'),
       toRelay: (packet) => this.#toRelay(packet),
       drop: () => void this.queue.dropped++,
-      log: (text) => this.#host.log(settings.name, text),
+      changed: (text) => {
+        const way = direct.isWireguards
+          ? ''
+          : this.direct?.path === undefined
+            ? 'packets take the relay: '
+            : 'packets go directly: '
+        this.#host.log(settings.name, `${way}${text}`)
+        this.#host.lookSoon()
+      },
     })
     direct.add(settings.key, side)
     return side
@@ -167,6 +177,7 @@ export class BridgePeer {
     this.#flows.vpnPort = state.listenPort
     const way = this.#wayOf(peer.endpoint)
     this.#note(peer, way)
+    if (this.#host.direct?.isWireguards === true) await this.#wireguardHole()?.look(peer)
     if (wg.endpoint === undefined || this.#isActing) return this.#tellSilence()
     // A loopback port that is not this bridge's is that of one which was killed.
     const isStale = way === 'native' && /^(127\.|\[::1\])/.test(peer.endpoint ?? '')
@@ -191,6 +202,7 @@ export class BridgePeer {
     if (wg?.endpoint !== undefined && this.#seen?.way === 'relay') {
       await this.#setNative().catch(() => undefined)
     }
+    if (this.#hole?.isInUse === true) await this.#hole.leave()
     this.#flows.close()
   }
 
@@ -286,6 +298,21 @@ export class BridgePeer {
       this.#isActing = false
     }
     this.#host.lookSoon()
+  }
+
+  #wireguardHole(): WireguardHole | undefined {
+    const { direct: side, settings } = this
+    const { wg } = this.#host
+    if (side === undefined || wg === undefined) return undefined
+    this.#hole ??= new WireguardHole({
+      side,
+      wg,
+      publicKey: this.#wgKey,
+      ownEndpoint: this.#ownEndpoint,
+      isOwnInFile: settings.listen.port !== 0,
+      log: (text) => this.#host.log(settings.name, text),
+    })
+    return this.#hole
   }
 
   async #setRelay(): Promise<void> {

@@ -7,11 +7,13 @@ import { keyName } from '#protocol/node-key.ts'
 import type { ReceivedPacket } from '#client/client-events.ts'
 import { BridgePeer, type PeerHost } from './bridge-peer.ts'
 import type { IsInside } from './candidates.ts'
+import { DirectPort, type OnDatagram, type UdpPort } from './direct-port.ts'
 import { DirectWays } from './direct-ways.ts'
 import { NativeAddress } from './native-address.ts'
 import { Outbox, type RelayLink } from './outbox.ts'
 import type { BridgeSettings, LocalAddress } from './settings.ts'
 import type { WgControl, WgState } from './wg-control.ts'
+import { packetBytesMax, WireguardPort, type RawCalls } from './wireguard-port.ts'
 
 /** The way to the relay: one connection, or one to the home of a map. */
 export interface RelayWay {
@@ -37,6 +39,8 @@ export interface BridgeParts {
   readonly wg: WgControl | undefined
   /** Whether the tunnel may carry packets to an address. */
   readonly isInside: IsInside
+  /** Calls by which WireGuard's own port is shared; undefined, or rejects: they are not to be had. */
+  readonly rawCalls?: () => Promise<RawCalls>
   readonly log: (message: string) => void
 }
 
@@ -65,7 +69,11 @@ export class Bridge {
     this.#parts = parts
     const { relay, isInside } = parts
     const stunServers = async (): Promise<readonly LocalAddress[]> => await relay.stunServers()
-    this.#direct = settings.isDirectTried ? new DirectWays({ isInside, stunServers }) : undefined
+    const wireguardBytesMax = packetBytesMax(settings.interfaceName)
+    const openPort = async (onPacket: OnDatagram): Promise<UdpPort> => await this.#openPort(onPacket)
+    this.#direct = settings.isDirectTried
+      ? new DirectWays({ isInside, wireguardBytesMax, openPort, stunServers })
+      : undefined
     const host: PeerHost = {
       mode: settings.mode,
       ownKey: settings.key.publicKey,
@@ -130,6 +138,20 @@ export class Bridge {
     this.#parts.relay.destroy()
   }
 
+  async #openPort(onPacket: OnDatagram): Promise<UdpPort> {
+    const { wg, rawCalls, log } = this.#parts
+    if (wg === undefined || rawCalls === undefined) return await DirectPort.open(onPacket)
+    try {
+      const { listenPort } = await wg.read()
+      return await WireguardPort.open(listenPort, await rawCalls(), onPacket)
+    } catch (error) {
+      log(
+        `direct packets will pass through the bridge: ${error instanceof Error ? error.message : String(error)}`,
+      )
+      return await DirectPort.open(onPacket)
+    }
+  }
+
   #receive(source: Uint8Array, packet: Buffer): void {
     const peer = this.#byKey.get(keyName(source))
     if (peer === undefined) this.#droppedUnknown++
@@ -147,6 +169,7 @@ export class Bridge {
     this.#watchNetwork()
     const state = await this.#readWg()
     if (state !== undefined && !this.#isStopped) {
+      await this.#direct?.follow(state.listenPort)
       await Promise.all(this.peers.map(async (peer) => await peer.look(state)))
     }
     this.#isLooking = false

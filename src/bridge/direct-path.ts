@@ -19,6 +19,8 @@ export interface DirectPathOwner {
   askFar(): void
   /** Differs from all before, and cannot be guessed. */
   newId(): number
+  /** The size that must pass if the way is to be of use; 0: any is. */
+  readonly neededBytes: number
   changed(text: string): void
 }
 
@@ -169,9 +171,14 @@ export class DirectPath {
     return isNew || isDoubtful ? 'both' : 'direct'
   }
 
+  /** Packets take the direct way without being asked about here. */
+  used(nowMs: number): void {
+    if (this.#path !== undefined) this.#path.usedMs = nowMs
+  }
+
   /** The other bridge has started anew, or is gone: its socket is another one. */
   drop(reason: string): void {
-    if (this.#path !== undefined) this.#owner.changed(`packets take the relay: ${reason}`)
+    if (this.#path !== undefined) this.#owner.changed(reason)
     this.#path = undefined
     this.#trial = undefined
     this.#pings.clear()
@@ -226,10 +233,10 @@ export class DirectPath {
       usedMs: nowMs,
       askedMs: nowMs,
       isFarDeaf: false,
-      sizes: newSizes(nowMs, 0),
+      sizes: newSizes(nowMs, this.#owner.neededBytes),
       wantedBytes: 0,
     }
-    this.#owner.changed(`packets go directly to ${to}`)
+    this.#owner.changed(`${to} answers over UDP`)
     this.#tickPath(this.#path, nowMs)
   }
 
@@ -262,7 +269,8 @@ export class DirectPath {
       path.askedMs = nowMs
       this.#owner.askFar()
     }
-    if (silentMs > (path.isFarDeaf ? LEAVE_MS.agreed : LEAVE_MS.alone)) return this.drop('no answer over UDP')
+    if (silentMs > (path.isFarDeaf ? LEAVE_MS.agreed : LEAVE_MS.alone))
+      return this.drop(`no answer from ${path.to} over UDP`)
     const largeMs = nowMs - (path.large.unansweredMs ?? nowMs)
     if (largeMs > LEAVE_MS.agreed && silentMs < LEAVE_MS.agreed / 2) this.#shrink(path, nowMs)
   }
@@ -271,7 +279,7 @@ export class DirectPath {
   #shrink(path: Path, nowMs: number): void {
     path.bytesMax = SMALL_BYTES
     path.large.unansweredMs = undefined
-    path.sizes = newSizes(nowMs, 0)
+    path.sizes = newSizes(nowMs, this.#owner.neededBytes)
   }
 
   #trySizes(path: Path, nowMs: number): void {

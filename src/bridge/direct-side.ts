@@ -16,6 +16,10 @@ import type { LocalAddress } from './settings.ts'
 /** What all peers share: the port. */
 export interface DirectHost {
   readonly isInside: IsInside
+  /** The port is WireGuard's: the bridge's packets do not take it, WireGuard's do by themselves. */
+  readonly isWireguards: boolean
+  /** WireGuard's largest packet, if the port is WireGuard's. */
+  readonly neededBytes: number
   send(packet: Uint8Array, to: LocalAddress): void
   /** Whether one more ping may be sent now. */
   mayPing(nowMs: number): boolean
@@ -34,7 +38,8 @@ export interface DirectOwner {
   /** A packet that was held back, and is needed at the relay. */
   toRelay(packet: Uint8Array): void
   drop(): void
-  log(text: string): void
+  /** The direct way is there, or is no longer. */
+  changed(text: string): void
 }
 
 export interface DirectCounters {
@@ -83,12 +88,27 @@ export class DirectSide {
       },
       askFar: () => owner.tell({ kind: 'ask-direct' }),
       newId: () => randomBytes(6).readUIntBE(0, 6),
-      changed: (text) => owner.log(text),
+      get neededBytes() {
+        return host.neededBytes
+      },
+      changed: (text) => owner.changed(text),
     })
   }
 
   get path(): DirectPath['path'] {
     return this.#path.path
+  }
+
+  /** Where WireGuard may send to by itself, from its own port. */
+  get hole(): string | undefined {
+    const { path } = this.#path
+    const isUsable = this.#host.isWireguards && path !== undefined && path.bytesMax >= this.#host.neededBytes
+    return isUsable ? path.to : undefined
+  }
+
+  /** WireGuard has sent something by itself. */
+  used(): void {
+    this.#path.used(performance.now())
   }
 
   /** The relay is there: the other bridge can be told where this one is. */
@@ -106,6 +126,7 @@ export class DirectSide {
       this.#hold(packet)
       return true
     }
+    if (this.#host.isWireguards) return false
     if (this.#flow !== undefined && nowMs - this.#flow.atMs < FLOW_MS) return false
     this.#send(packet)
     return way === 'direct'

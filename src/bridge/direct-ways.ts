@@ -6,12 +6,16 @@ import { hostPortText } from '#protocol/host-port.ts'
 import { Allowance } from './allowance.ts'
 import { ownCandidates, type IsInside } from './candidates.ts'
 import { CANDIDATES_MAX, claimedSender } from './control-frame.ts'
-import { DirectPort } from './direct-port.ts'
+import type { OnDatagram, UdpPort } from './direct-port.ts'
 import { mayBeMessage, type DirectHost, type DirectSide } from './direct-side.ts'
 import type { LocalAddress } from './settings.ts'
 
 export interface DirectWaysParts {
   readonly isInside: IsInside
+  /** WireGuard's largest packet. */
+  readonly wireguardBytesMax: number
+  /** @param onPacket gets what comes */
+  openPort(onPacket: OnDatagram): Promise<UdpPort>
   /** Servers that tell this host's address. */
   stunServers(): Promise<readonly LocalAddress[]>
 }
@@ -26,7 +30,7 @@ export class DirectWays implements DirectHost {
   readonly #parts: DirectWaysParts
   readonly #sides = new Map<string, DirectSide>()
   readonly #pings = new Allowance(...PINGS)
-  #port: DirectPort | undefined
+  #port: UdpPort | undefined
   #timer: NodeJS.Timeout | undefined
   #candidates: { readonly list: Promise<readonly string[]>; readonly atMs: number } | undefined
   /** Datagrams of nobody that is known; nothing of them was read. */
@@ -43,11 +47,24 @@ export class DirectWays implements DirectHost {
   /** Opens the port if a peer may need it. @throws Error if it cannot be had */
   async start(): Promise<void> {
     if (this.#sides.size === 0) return
-    this.#port = await DirectPort.open((packet, from) => this.#receive(packet, from))
+    await this.#open()
     this.#timer = setInterval(() => {
       const nowMs = performance.now()
       for (const side of this.#sides.values()) side.tick(nowMs)
     }, TICK_MS)
+  }
+
+  /** WireGuard's port may be set anew: holes of the old one are gone. */
+  async follow(listenPort: number): Promise<void> {
+    if (this.#port?.isWireguards !== true || this.#port.port === listenPort) return
+    this.#port.close()
+    this.#candidates = undefined
+    await this.#open()
+    for (const side of this.#sides.values()) side.connected()
+  }
+
+  async #open(): Promise<void> {
+    this.#port = await this.#parts.openPort((packet, from) => this.#receive(packet, from))
   }
 
   stop(): void {
@@ -55,6 +72,14 @@ export class DirectWays implements DirectHost {
     for (const side of this.#sides.values()) side.stop()
     this.#port?.close()
     this.#port = undefined
+  }
+
+  get isWireguards(): boolean {
+    return this.#port?.isWireguards ?? false
+  }
+
+  get neededBytes(): number {
+    return this.isWireguards ? this.#parts.wireguardBytesMax : 0
   }
 
   get isInside(): IsInside {

@@ -25,7 +25,7 @@ export interface PeerStatus {
   readonly packetsFromRelay: number
   readonly bytesToRelay: number
   readonly bytesFromRelay: number
-  /** Only while packets go directly. */
+  /** Only while there is a direct way between the bridges; WireGuard itself may use it, which is then `native`. */
   readonly direct?: {
     /** Of the other bridge. */
     readonly address: string
@@ -142,8 +142,8 @@ const METRICS: readonly Metric[] = [
   {
     name: 'derp_bridge_peer_direct',
     kind: 'gauge',
-    help: 'Whether the bridge carries the packets of the peer directly, past the relay',
-    value: { ofPeer: ({ way }) => Number(way === 'direct') },
+    help: 'Whether the packets of the peer go through a hole in NATs, past the relay',
+    value: { ofPeer: ({ way, direct }) => Number(way !== 'relay' && direct !== undefined) },
   },
   {
     name: 'derp_bridge_peer_switches_total',

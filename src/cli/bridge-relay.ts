@@ -5,11 +5,12 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import type { RelayWay } from '#bridge/bridge.ts'
 import { wayByMap, wayByUrls } from '#bridge/relay-way.ts'
+import type { RawCalls } from '#bridge/wireguard-port.ts'
 import type { RouteGuard } from '#bridge/route-guard.ts'
 import type { RelayMap } from '#client/home-client.ts'
 import type { DerpMap } from '#fleet/derp-map-reader.ts'
 import { MapFollower } from '#probe/map-follower.ts'
-import { loadNative } from '#transport/native.ts'
+import { addressOf, loadFunctions, loadNative } from '#transport/native.ts'
 import type { BridgeRequest } from './bridge-options.ts'
 
 /** Enough to keep the connection busy until the process gets the next turn. */
@@ -24,6 +25,24 @@ export async function limitUnsent(way: RelayWay): Promise<void> {
   way.on('connected', () => {
     if (way.descriptor !== undefined) native?.setUnsentLimit(way.descriptor, UNSENT_BYTES_MAX)
   })
+}
+
+/**
+ * For a port that is shared with WireGuard.
+ *
+ * @throws Error without koffi
+ */
+export async function rawCalls(): Promise<RawCalls> {
+  // Its users run on systems where this works.
+  await loadNative()
+  const calls = await loadFunctions({
+    socket: 'int socket(int, int, int)',
+    setsockopt: 'int setsockopt(int, int, int, void *, uint32_t)',
+    sendto: 'intptr_t sendto(int, void *, size_t, int, void *, uint32_t)',
+    recvfrom: 'intptr_t recvfrom(int, void *, size_t, int, void *, void *)',
+    close: 'int close(int)',
+  })
+  return { ...calls, addressOf }
 }
 
 const MAP_MS_MAX = 10_000

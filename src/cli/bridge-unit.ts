@@ -18,8 +18,9 @@ StartLimitIntervalSec=0
 ExecStart=/usr/local/bin/derpfleet bridge /etc/wireguard/%i.conf $BRIDGE_OPTIONS
 Restart=always
 RestartSec=1
-# Root reads WireGuard's file; of its rights, the bridge keeps those to ask and set WireGuard and to make a routing rule.
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_READ_SEARCH
+# Root reads WireGuard's file; of its rights, the bridge keeps those to ask and set WireGuard, to make a routing rule, and
+# to send from WireGuard's own port.
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_DAC_READ_SEARCH
 RuntimeDirectory=derpfleet
 RuntimeDirectoryPreserve=yes
 

@@ -30,6 +30,7 @@ class Network {
       this.path.hearFar(this.#heardMs === undefined ? undefined : this.nowMs - this.#heardMs)
     },
     newId: () => this.#id++,
+    neededBytes: 0,
     changed: (text) => this.log.push(text),
   })
 
@@ -81,7 +82,7 @@ describe('goes directly', () => {
     expect(net.pass(1_000)).toEqual(new Set(['relay', 'hold', 'both']))
     net.pass(1_000)
     expect(net.pass(60_000)).toEqual(new Set(['direct']))
-    expect(net.log).toEqual([`packets go directly to ${FAR}`])
+    expect(net.log).toEqual([`${FAR} answers over UDP`])
   })
 
   test('to where the other one is seen to come from, whatever it offers', () => {

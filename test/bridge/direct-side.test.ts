@@ -32,6 +32,8 @@ class End {
     this.side = new DirectSide(
       channel,
       {
+        isWireguards: false,
+        neededBytes: 0,
         isInside: (host) => host.startsWith('10.'),
         send: (bytes, to) => {
           const packet = Buffer.from(bytes)
@@ -47,7 +49,7 @@ class End {
         nameFlow: (flow) => this.flows.push(flow),
         toRelay: () => undefined,
         drop: () => undefined,
-        log: () => undefined,
+        changed: () => undefined,
       },
     )
   }

@@ -27,6 +27,8 @@ export interface TunnelOptions {
   /** Alice's interface is brought up by wg-quick, with its rules. */
   readonly isQuick?: boolean
   readonly bridgeArgs?: readonly string[]
+  /** Where the package koffi is not installed. */
+  readonly withoutKoffi?: readonly LabEnd[]
   readonly relayArgs?: readonly string[]
   /** The path of a derper, to be the relay. */
   readonly derper?: string
@@ -67,7 +69,10 @@ export class Tunnel implements AsyncDisposable {
       ...socket,
       ...(this.#options.bridgeArgs ?? []),
     ]
-    const env = wgFolder === '' ? {} : { PATH: `${wgFolder}:${process.env['PATH']}` }
+    const env = {
+      ...(wgFolder === '' ? {} : { PATH: `${wgFolder}:${process.env['PATH']}` }),
+      ...(this.#options.withoutKoffi?.includes(end) === true ? { NODE_OPTIONS: `--import ${NO_KOFFI}` } : {}),
+    }
     const bridge = await this.lab.start(end, { env, readyWhen: /the bridge runs/ }, PROGRAM, ...args)
     this.bridges[end] = bridge
     return bridge
@@ -155,6 +160,8 @@ export class Tunnel implements AsyncDisposable {
     }
   }
 }
+
+const NO_KOFFI = new URL('../../support/no-koffi.ts', import.meta.url).pathname
 
 /** Bob's own address, as alice's WireGuard knows it. */
 export const NATIVE = `${ADDRESS.bob}:${WG_PORT}`

@@ -72,6 +72,7 @@ export class BridgePeer {
   #sentUnheardMs: number | undefined
   #toldMs = 0
   #isActing = false
+  #isStopped = false
   #hole: WireguardHole | undefined
   /** While the native way is tried: takes what the other bridge says of it. */
   #onAnswer: ((far: SeenState | undefined) => void) | undefined
@@ -127,6 +128,7 @@ export class BridgePeer {
 
   /** A packet from the relay. */
   receive(packet: Buffer): void {
+    if (this.#isStopped) return
     if (this.#channel?.isClaimed(packet) === true && this.#readControl(packet)) return
     this.counters.packetsIn++
     this.counters.bytesIn += packet.length
@@ -199,6 +201,8 @@ export class BridgePeer {
   /** Leaves WireGuard with its own endpoint, since nobody will listen on the bridge's port. */
   async stop(): Promise<void> {
     const { wg } = this.settings
+    // WireGuard would follow a packet that came from here.
+    this.#isStopped = true
     if (wg?.endpoint !== undefined && this.#seen?.way === 'relay') {
       await this.#setNative().catch(() => undefined)
     }

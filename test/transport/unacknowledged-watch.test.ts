@@ -114,6 +114,7 @@ it.skipIf(!isPossible).for([
     await using relay = await LiveRelay.start({
       ...(certificate ? {} : { certificate: undefined }),
       native,
+      ...(native === 'off' ? { connections: 'auto' } : {}),
       derp: { host: host.ourAddress, port: 0 },
       admin: { host: '127.0.0.1', port: 0 },
       limits: { ...LIMITS, tcpUserTimeoutMs: 2_000 },

@@ -11,7 +11,7 @@ const REASON = 'Error: the internals of Node 99.1.0 are not known; those of Node
 
 it('each relay thread says so once, and clients are served', { timeout: 60_000 }, async () => {
   using folder = new TemporaryFolder()
-  const args = ['serve', '-c', folder.at('key'), ...FREE_PORTS, '-threads', '2']
+  const args = ['serve', '-c', folder.at('key'), ...FREE_PORTS, '-threads', '2', '-connections', 'auto']
   await using relay = await startDerpfleet(args, { readyWhen: /relay_started.*\n/, env: { NODE_OPTIONS } })
   const warnings = relay.output.split('\n').filter((line) => line.includes('handle_self_test_failed'))
   expect(warnings.map((line) => JSON.parse(line).reason)).toEqual([REASON, REASON])

@@ -23,6 +23,7 @@ export interface DirectWaysParts {
 const TICK_MS = 100
 /** Of all peers together, sizes among them. */
 const PINGS = [200, 400] as const
+const OWNERS_MAX = 1_024
 /** A NAT does not change its mind within seconds, and many peers may ask at once. */
 const CANDIDATES_KEPT_MS = 3_000
 
@@ -30,6 +31,8 @@ export class DirectWays implements DirectHost {
   readonly #parts: DirectWaysParts
   readonly #sides = new Map<string, DirectSide>()
   readonly #pings = new Allowance(...PINGS)
+  /** Whose packets have come from an address, so that not all peers are asked for each. */
+  readonly #lastOwners = new Map<string, DirectSide>()
   #port: UdpPort | undefined
   #timer: NodeJS.Timeout | undefined
   #candidates: { readonly list: Promise<readonly string[]>; readonly atMs: number } | undefined
@@ -120,7 +123,14 @@ export class DirectWays implements DirectHost {
     const claimed = mayBeMessage(packet) ? this.#sides.get(keyName(claimedSender(packet))) : undefined
     if (claimed !== undefined) return claimed
     const address = hostPortText(host, port)
-    for (const side of this.#sides.values()) if (side.isSource(address)) return side
+    const last = this.#lastOwners.get(address)
+    if (last?.isSource(address) === true) return last
+    for (const side of this.#sides.values()) {
+      if (!side.isSource(address)) continue
+      if (this.#lastOwners.size >= OWNERS_MAX) this.#lastOwners.clear()
+      this.#lastOwners.set(address, side)
+      return side
+    }
     return undefined
   }
 }

@@ -13,6 +13,7 @@ import { cpuPerFrame } from './figures/cpu-per-frame.ts'
 import { keyDirectory } from './figures/key-directory.ts'
 import { fairness } from './figures/fairness.ts'
 import { forwarding } from './figures/forwarding.ts'
+import { hundredThousand } from './figures/hundred-thousand.ts'
 import { headroom } from './figures/headroom.ts'
 import { goodput } from './figures/goodput.ts'
 import { http } from './figures/http-pages.ts'
@@ -54,5 +55,6 @@ export const FIGURES: readonly Figure[] = [
   keyDirectory,
   headroom,
   fairness,
+  hundredThousand,
   soak,
 ]

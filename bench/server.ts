@@ -37,6 +37,8 @@ export interface StartOptions {
   readonly more?: readonly string[]
   /** Instead of this checkout's own: the built package, for instance. */
   readonly program?: string
+  /** Added to its environment. */
+  readonly env?: Readonly<Record<string, string>>
   /** Clients that it admits, instead of all; of this checkout's relay only. */
   readonly keysFile?: string
 }
@@ -110,6 +112,7 @@ export class Server implements LoadTarget {
     ]
     const env = {
       // Several at a time have one key; in one folder, the second would take the first for a run that it is to replace.
+      ...options.env,
       STATE_DIRECTORY: await workFolder.stateFolder(port),
       // Relays of a mesh verify each other, and the certificate is self-signed.
       ...(mesh === undefined ? {} : { SSL_CERT_FILE: workFolder.certificatePath }),

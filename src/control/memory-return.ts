@@ -2,7 +2,7 @@
 // still have. Looks once a second how many there are. Not by the clock: a relay whose clients stay gives nothing back, because
 // giving back takes the allocator's locks for a tenth of a second (docs/decisions/0031), and packets wait for those. So it is done
 // in a moment without packets, or if there is none for a while, in any other. What the start has left is given back, too, in the
-// first moment in which nothing happens (docs/decisions/0036); a relay that is never idle keeps it. Runs on the control thread.
+// first moment in which nothing happens (docs/decisions/0036); a relay that is never idle, or has many clients by then, keeps it. Runs on the control thread.
 
 import type { PlainCounter } from '#relay/counters.ts'
 import type { Native } from '#transport/native.ts'
@@ -56,7 +56,7 @@ export class MemoryReturn implements Service {
     const packets = this.#parts.packets()
     const leaving = this.#lastSessions - sessions
     const isQuiet = packets === this.#lastPackets
-    if (this.#hasStart && ++this.#looks > START_LOOKS && isQuiet && leaving === 0) {
+    if (this.#hasStart && ++this.#looks > START_LOOKS && isQuiet && leaving === 0 && sessions < LEFT_MIN) {
       this.#hasStart = false
       this.#parts.giveBackStart()
     }

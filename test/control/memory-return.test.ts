@@ -46,6 +46,7 @@ it.each([
 it.each([
   ['in the first moment after it in which nothing happens', [0, 0, 0, 0, 0, 0, 0, 0], 0, 5],
   ['not while clients come', [0, 0, 0, 0, 0, 10, 20, 30, 40, 40, 40], 0, 9],
+  ['not when many clients wait for it', Array.from({ length: 100 }, () => 1_000), 0, -1],
   ['not while there are packets', Array.from({ length: 100 }, () => 2), 5, -1],
 ])('gives back what the start has left: %s', (_what, counts, packetsPerLook, at) => {
   let sessions = 0

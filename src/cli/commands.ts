@@ -25,6 +25,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   probe: async () => (await import('./probe.ts')).probe,
   doctor: async () => (await import('./doctor.ts')).doctor,
   nearest: async () => (await import('./nearest.ts')).nearest,
+  'bench-here': async () => (await import('./bench-here.ts')).benchHere,
   advise: async () => (await import('./advise.ts')).advise,
 }
 

@@ -68,7 +68,7 @@ async function main(): Promise<void> {
     outcomes.push(await compare(group, Number(values.seconds), Number(values.rounds)))
   const { cpu, cpuCount, kernel, node } = await describeMachine()
   const built = [...usedPrograms].filter((name) => /\d/.test(name)).join(', ')
-  const programs = `${built}, OpenVPN ${await versionOf('openvpn', '--version')}, strongSwan ${await versionOf('swanctl', '--version')}, iperf3 ${await versionOf('iperf3', '--version')}`
+  const programs = `${built}, OpenVPN ${await versionOf('openvpn', '--version')}, strongSwan ${await versionOf('/usr/lib/ipsec/charon', '--version')}, iperf3 ${await versionOf('iperf3', '--version')}`
   const where = `${cpuCount} × ${cpu}, ${kernel}, Node ${node}, commit ${await describeCommit()}, relay ${MIDDLE}`
   const headings = ['way', 'CPU s/GB', 'TCP Mbit/s', 'ping ms idle', 'ping ms loaded']
   const rows = outcomes.flatMap((one) => one.rows)

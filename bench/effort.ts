@@ -10,6 +10,8 @@ export interface Effort {
   /** Idle connections, and clients of a reconnect storm. */
   readonly idleConnections: number
   readonly quietSeconds: number
+  /** Clients of the figure `hundred-thousand`; undefined: as it is named. */
+  readonly crowd?: number
 }
 
 /** Lists of processors, in the format of taskset. */

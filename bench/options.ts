@@ -20,6 +20,7 @@ Measures this checkout's relay beside other DERP servers. Writes results as Mark
                         (${FIGURE_NAMES})
   --rounds N            rounds of each figure (default 5)
   --seconds S           measured window of a round in seconds (default 4)
+  --clients N           clients of hundred-thousand (default 100000)
   --server NAME         measure this server; repeatable
                         (${DERPFLEET}, ${DERPER}, ${OLD_DERPER}; default all three).
                         ${DERPFLEET}-openssl, -handles and -sockets are this checkout's relay with
@@ -68,6 +69,7 @@ export function readOptions(args: readonly string[]): CompareOptions | undefined
       figure: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
+      clients: { type: 'string' },
       server: { type: 'string', multiple: true, default: [DERPFLEET, DERPER, OLD_DERPER] },
       threads: { type: 'string', default: '1' },
       'server-cpus': { type: 'string', default: '0' },
@@ -83,8 +85,9 @@ export function readOptions(args: readonly string[]): CompareOptions | undefined
   const base = values.quick ? QUICK : FULL
   const rounds = values.rounds === undefined ? base.rounds : positive('--rounds', values.rounds)
   const seconds = values.seconds === undefined ? base.seconds : positive('--seconds', values.seconds)
+  const crowd = values.clients === undefined ? {} : { crowd: positive('--clients', values.clients) }
   return {
-    effort: { ...base, isQuick: values.quick, rounds, seconds },
+    effort: { ...base, ...crowd, isQuick: values.quick, rounds, seconds },
     figures: values.figure.map(figureName),
     started: values.server.filter((text) => !text.includes('=')).map(serverName),
     foreign: values.server.filter((text) => text.includes('=')).map(foreignServer),

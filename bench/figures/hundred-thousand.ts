@@ -209,7 +209,8 @@ export const hundredThousand: Figure = {
   title: 'A hundred thousand clients on one relay',
   isSeparate: true,
   async measure(bench) {
-    const wanted = bench.effort.isQuick ? CLIENTS_QUICK : CLIENTS
+    const { crowd, isQuick } = bench.effort
+    const wanted = crowd ?? (isQuick ? CLIENTS_QUICK : CLIENTS)
     const fewer = Math.min(wanted, Math.floor(SHARE_OF_LIMIT * descriptorLimit()))
     const both = bench.servers.filter(({ isOwn, name }) => isOwn && (name === DERPFLEET || name === DERPER))
     const beside = await bench.interleaved(

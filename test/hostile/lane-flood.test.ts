@@ -1,7 +1,7 @@
 // Attack: datagrams to the lane as fast as possible: random initiations, initiations with a member's MAC, data with random indexes, and
 // initiations with the lane's own MAC, whose author has the lane's public key.
 // Stage: the lane, before any key is proven.
-// Promise: a newcomer from another address registers within 5 s; packets between members arrive; a good client logs in within 2 s.
+// Promise: newcomers register within 5 s, from another address and from the attacker's own; packets between members arrive; a good client logs in within 2 s.
 // Bound: 40 MiB; no descriptor.
 // Offender: gets no byte.
 
@@ -29,7 +29,7 @@ const port = await freePort()
 
 const peerAt = (address: string): UdpPeer => new UdpPeer({ key, port, address })
 const [alice, bob] = [peerAt(MEMBERS_AT), peerAt(MEMBERS_AT)]
-const newcomers = Array.from({ length: 4 }, () => peerAt(NEWCOMERS_AT))
+const newcomers = Array.from({ length: 8 }, (_, n) => peerAt(n % 2 === 0 ? NEWCOMERS_AT : ATTACKERS_AT))
 const roster = [
   `${alice.peer.text} alice`,
   `${bob.peer.text} bob alice`,
@@ -83,8 +83,7 @@ attack('a flood of the lane', {
     await once(attacker, 'listening')
     for (const [kind, make] of Object.entries(KINDS)) {
       const messages = Array.from({ length: 500 }, make)
-      const newcomer = newcomers.pop()
-      const registered = newcomer?.register()
+      const registering = newcomers.splice(0, 2).map(async (one) => await one.register())
       const before = bob.received.length
       let [sent, packets] = [0, 0]
       const untilMs = performance.now() + ATTACK_MS
@@ -98,13 +97,14 @@ attack('a flood of the lane', {
         await sleep(2)
       }
       await sleep(200)
+      const registeredMs = (await Promise.all(registering)).map((ms) => Math.round(ms))
       const arrived = bob.received.length - before
       process.stdout.write(
-        `lane flood ${kind}: ${sent} sent, ${answers} answers, ${arrived} of ${packets} packets, ${Math.round((await registered) ?? 0)} ms\n`,
+        `lane flood ${kind}: ${sent} sent, ${answers} answers, ${arrived} of ${packets} packets, ${registeredMs.join(' and ')} ms\n`,
       )
       expect(answers, kind).toBe(0)
       expect(arrived, kind).toBeGreaterThan(0)
-      if (registered !== undefined) expect(await registered, kind).toBeLessThan(REGISTERED_MS_MAX)
+      for (const ms of registeredMs) expect(ms, kind).toBeLessThan(REGISTERED_MS_MAX)
     }
     attacker.close()
   },

@@ -40,6 +40,7 @@ export class SocketlessRelay {
       observer: {
         sessionStarted: () => undefined,
         sessionEnded: () => undefined,
+        addressBanned: () => undefined,
         roundTripRead: () => undefined,
         homeChanged: () => undefined,
         relayState: () => undefined,

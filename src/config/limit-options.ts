@@ -1,7 +1,17 @@
 // The options that limit clients: connections, bytes, packets, time. A part of the table in `options.ts`;
 // `limit-settings.ts` turns the values into settings.
 
-import { boolean, budget, byteSize, duration, durationOf, integer, rate, text } from './option-kind.ts'
+import {
+  boolean,
+  budget,
+  byteSize,
+  duration,
+  durationOf,
+  integer,
+  networks,
+  rate,
+  text,
+} from './option-kind.ts'
 import type { OptionTable } from './option.ts'
 
 /** Room for two of the largest packets. With less, one burst of full-size packets would drop its own packets. */
@@ -25,6 +35,33 @@ export const LIMITS = {
     kind: integer(1),
     fallbackNote: 'no limit',
     about: 'Accept this many new connections at once before -accept-connection-limit applies',
+    reload: 'value',
+  },
+  'address-connections': {
+    kind: rate,
+    fallback: '+Inf',
+    about:
+      'Accept at most this many new connections per second from one address, or from the /64 of an IPv6 address. A minute of it may come at once, and 20 in any case. Behind a proxy, the address is that of the proxy',
+    reload: 'value',
+  },
+  'address-logins': {
+    kind: rate,
+    fallback: '+Inf',
+    about: 'Accept at most this many logins per second from one address. As with -address-connections',
+    reload: 'value',
+  },
+  'address-ban': {
+    kind: duration,
+    fallback: '10m',
+    about:
+      'Refuse an address for this long when it has gone on beyond one of its rates. Clients that are connected stay. 0 means never',
+    reload: 'value',
+  },
+  'address-exempt': {
+    kind: networks,
+    fallback: '127.0.0.0/8,::1',
+    about:
+      'Networks to which the limits of addresses do not apply. Addresses from which a sibling has logged in are exempt besides',
     reload: 'value',
   },
   'rate-config': {

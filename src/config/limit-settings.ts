@@ -44,6 +44,12 @@ export function resolveLimits(
     },
     acceptsPerSecond,
     acceptBurst,
+    addresses: {
+      connectionsPerSecond: values.get('address-connections'),
+      loginsPerSecond: values.get('address-logins'),
+      banMs: values.get('address-ban'),
+      exempt: values.get('address-exempt'),
+    },
     keepAlive: resolveKeepAlive(values.get('keepalive'), isTls),
     tcpKeepaliveMs: values.get('tcp-keepalive-time'),
     tcpUserTimeoutMs: values.get('tcp-user-timeout'),

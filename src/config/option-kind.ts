@@ -5,6 +5,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { readBudget, type Budget } from '#protocol/budget.ts'
+import { parseNetwork, type IpNetwork } from '#protocol/ip-network.ts'
 import { parseWebAddress, requestable } from '#protocol/web-address.ts'
 import { parseEndpoint, type Endpoint } from './endpoint.ts'
 
@@ -132,6 +133,18 @@ export function byteSize(min: number): OptionKind<number> {
     },
     shape: z.union([z.int().min(min), z.string()]),
   }
+}
+
+/** Networks separated by commas. */
+export const networks: OptionKind<readonly IpNetwork[]> = {
+  expected: 'networks such as 192.0.2.0/24 or 2001:db8::/32, or addresses, separated by commas; or none',
+  placeholder: 'NETWORKS',
+  parse: (given) => {
+    const entries = given === 'none' ? [] : list('').parse(given)
+    const read = entries?.map(parseNetwork) ?? []
+    return read.every((network) => network !== undefined) ? read : undefined
+  },
+  shape: z.union([z.array(z.string()), z.string()]),
 }
 
 /** What may be sent in a second, in the words of lists of keys. */

@@ -11,7 +11,7 @@ import { SessionStartLog } from '#ops/session-start-log.ts'
 import { SiblingLog } from '#ops/sibling-log.ts'
 import type { SessionEnd } from '#relay/ports.ts'
 import type { RegionsQuestion } from '#worker/remote-regions.ts'
-import type { FromRelayThread } from '#worker/thread-messages.ts'
+import type { AddressBan, FromRelayThread } from '#worker/thread-messages.ts'
 import type { RelayAdmission } from './admission.ts'
 import type { Certificates } from './certificates.ts'
 import type { ClientsService } from './clients-service.ts'
@@ -24,7 +24,7 @@ import type { Readiness } from './readiness.ts'
 import type { RegionsService } from './regions-service.ts'
 import type { Run } from './run.ts'
 import type { ShownIdentity } from './shown-identity.ts'
-import type { MessageSource, ThreadDeath } from './relay-threads.ts'
+import type { MessageSource, RelayThreads, ThreadDeath } from './relay-threads.ts'
 import type { ThreadWays } from './thread-ways.ts'
 
 /** Log lines per second for logins, and as many for ends of sessions. */
@@ -45,6 +45,7 @@ export interface ThreadDispatchParts {
   readonly threadWays: ThreadWays
   readonly admission: RelayAdmission
   readonly shown: ShownIdentity
+  readonly threads: Pick<RelayThreads, 'broadcast'>
   /** Undefined on plain TCP. */
   readonly certificates: Certificates | undefined
   /** Undefined without a key directory. */
@@ -88,6 +89,8 @@ export class ThreadDispatch {
         return this.#sessionEnds.write({ ...message.notice, ...this.#shown(message.notice) })
       case 'homeChanged':
         return this.#sessionStarts.writeHome({ ...message.notice, key: shown.key(message.notice.key) })
+      case 'addressBanned':
+        return this.#onBan(message)
       case 'linkReports':
         links.note(from.index, message.edition, message.links)
         fleet.noteLinks(from.index, message.links)
@@ -115,6 +118,13 @@ export class ThreadDispatch {
       case 'runtimeWarning':
         return log.warn(LogEvent.runtimeWarning, { name: message.name, message: message.text })
     }
+  }
+
+  #onBan({ ip, reason, forMs }: AddressBan): void {
+    const { log, shown, threads } = this.#parts
+    const address = shown.remote({ ip, port: 0 })?.replace(/:0$/, '')
+    log.warn(LogEvent.addressBanned, { address, reason, seconds: Math.round(forMs / 1_000) })
+    threads.broadcast({ kind: 'banAddress', ip, forMs })
   }
 
   #shown({ key, remote }: Pick<SessionEnd, 'key' | 'remote'>): Pick<SessionEndText, 'key' | 'remote'> {

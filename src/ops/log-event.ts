@@ -17,6 +17,7 @@ export const LogEvent = {
   stateFolderUnusable: 'state_folder_unusable', // the relay serves without it, and cannot be reached by commands
   verbCalled: 'verb_called', // a command that may change something, and its result
   verbRead: 'verb_read', // a command that only reads
+  addressBanned: 'address_banned', // it went on beyond its rate of connections or logins
   verbDenied: 'verb_denied', // a call on the admin port without the right token
   verbsDeniedSuppressed: 'verbs_denied_suppressed', // the number of such calls without a line of their own
   verbFailed: 'verb_failed', // a bug in this program; the command failed

@@ -89,6 +89,20 @@ const CONNECTION_ROWS: readonly Row[] = [
     plain('connectionsRejected'),
   ),
   counter(
+    'derp_address_refusals_total',
+    'Connections and logins refused because of their address, by reason.',
+    by('reason', {
+      connections: 'addressRefusedConnections',
+      logins: 'addressRefusedLogins',
+      banned: 'addressRefusedBanned',
+    }),
+  ),
+  counter(
+    'derp_address_bans_total',
+    'Addresses refused for a while because they went on beyond a rate, by that rate. Each thread counts those that it found.',
+    by('reason', { connections: 'addressBansConnections', logins: 'addressBansLogins' }),
+  ),
+  counter(
     'derp_connections_out_of_descriptors_total',
     'Connections closed at once because no file descriptor was left for them.',
     plain('connectionsOutOfDescriptors'),

@@ -5,6 +5,7 @@
 // Each field is declared once; code that needs some fields picks them from this type.
 
 import { NO_BUDGET, type Budget } from './budget.ts'
+import type { IpNetwork } from './ip-network.ts'
 
 /** Receive limit of one client connection; siblings are exempt. */
 export interface RateLimit {
@@ -24,6 +25,17 @@ export interface RelayBudgets {
   readonly areAnnounced: boolean
 }
 
+/** What one address may do: an IPv4 address, or the /64 of an IPv6 address. */
+export interface AddressRules {
+  /** Of the relay, whose threads share them equally. Infinity: as many as it likes. */
+  readonly connectionsPerSecond: number
+  readonly loginsPerSecond: number
+  /** For so long an address is refused that goes on beyond its rates; 0: it is not. */
+  readonly banMs: number
+  /** To these networks nothing of this applies. */
+  readonly exempt: readonly IpNetwork[]
+}
+
 export interface RelayLimits {
   /** Bytes of data packets that may wait on one session before the oldest are dropped. */
   readonly outboxBytesMax: number
@@ -38,6 +50,7 @@ export interface RelayLimits {
   /** New connections per second and in one burst; Infinity disables the limit. */
   readonly acceptsPerSecond: number
   readonly acceptBurst: number
+  readonly addresses: AddressRules
   /**
    * DERP's own keepalive. Each session draws its interval from this range, so that keepalives do not all leave at
    * once.
@@ -53,4 +66,11 @@ export const NO_BUDGETS: RelayBudgets = {
   key: NO_BUDGET,
   relay: NO_BUDGET,
   areAnnounced: false,
+}
+
+export const NO_ADDRESS_RULES: AddressRules = {
+  connectionsPerSecond: Infinity,
+  loginsPerSecond: Infinity,
+  banMs: 0,
+  exempt: [],
 }

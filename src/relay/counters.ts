@@ -10,6 +10,11 @@ const PLAIN = [
   // connections
   'connectionsAccepted',
   'connectionsRejected', //  over the accept limit
+  'addressRefusedConnections', // over the rate of their address: this and the next two
+  'addressRefusedLogins',
+  'addressRefusedBanned', //  connections and logins of addresses that are refused for a while
+  'addressBansConnections', // addresses that went on beyond their rate of connections, or of logins
+  'addressBansLogins',
   'connectionsOutOfDescriptors', // no file descriptor was left for them
   'connectionsCurrent', //   gauge: sessions in any phase
   'webSocketsAccepted',

@@ -13,6 +13,7 @@ export const EndReason = {
   admissionUnreachable: 'admission_unreachable', // no admission back end gave a usable answer
   admissionEnded: 'admission_ended', //    admission was asked again, and denied it
   kicked: 'kicked', //                     an operator ended it
+  addressRate: 'address_rate', //          its address logs in too often, or is refused for a while because of that
   appNameRefused: 'app_name_refused', //   the operator disallows this application
   writeStalled: 'write_stalled', //        the remote took no bytes for the write time limit
   unacknowledged: 'unacknowledged', //     the remote's host no longer acknowledges what is sent

@@ -325,6 +325,8 @@ export interface Observer {
   /** A session has proven a key and is admitted. */
   sessionStarted(event: SessionStart): void
   sessionEnded(event: SessionEnd): void
+  /** An address went on beyond its rate, and is refused for so long. */
+  addressBanned(ip: Uint8Array, reason: 'connections' | 'logins', forMs: number): void
   /** A sibling tells its state. Both arrays are borrowed; the key is proven, the state is not checked. */
   relayState(key: Uint8Array, state: Uint8Array): void
 }

@@ -3,6 +3,7 @@
 // when a turn of the loop has been read and `sweep` several times a second; interthread/ calls the `ThreadListener`
 // when another thread has written something.
 
+import { AddressGuard, type AddressGuardParts } from './address-guard.ts'
 import { BoxSecret } from '#protocol/box.ts'
 import { BufferPool } from '#protocol/buffer-pool.ts'
 import { bytesEqual, concatBytes, readU32 } from '#protocol/bytes.ts'
@@ -94,6 +95,7 @@ export interface AcceptedLink {
 
 export class Relay {
   readonly flushQueue: FlushQueue
+  readonly addresses: AddressGuard
   /** Must be told when the route of a key changes. */
   readonly routeListener: RouteListener
   readonly #parts: RelayParts
@@ -148,6 +150,8 @@ export class Relay {
     this.#table = table
     this.routeListener = table
     this.#kicksFrom = parts.kicksFrom
+    const onBan: AddressGuardParts['onBan'] = (...ban) => parts.observer.addressBanned(...ban)
+    this.addresses = new AddressGuard(parts.limits.addresses, { counters, now, onBan })
     this.#registry = new PeerRegistry({
       counters,
       threads,
@@ -288,6 +292,7 @@ export class Relay {
   /** These limits from now on, for sessions that there are, too. A client that is held back for its rate is read at once if the rate is raised. */
   setLimits(limits: SessionLimits): void {
     this.#context.limits = limits
+    this.addresses.setRules(limits.addresses)
     this.#memoryBudget.bytesMax = limits.waitingBytesMax
     const nowMs = this.#parts.now()
     this.#tenants.setRelayBudget(limits.budgets.relay, nowMs)
@@ -371,6 +376,7 @@ export class Relay {
       forwarder: this.#forwarder,
       handOff: this.#handOff,
       tenants: this.#tenants,
+      addresses: this.addresses,
       flushQueue: this.flushQueue,
       sessions: this.#sessions,
       readThreads: this.#readThreads,

@@ -2,6 +2,7 @@
 // session holds a reference to the one context of its thread.
 
 import type { BufferPool } from '#protocol/buffer-pool.ts'
+import type { AddressGuard } from './address-guard.ts'
 import type { Counters } from './counters.ts'
 import type { FlushQueue } from './flush-queue.ts'
 import type { Forwarder } from './forward.ts'
@@ -32,6 +33,8 @@ export interface SessionContext {
   readonly forwarder: Forwarder
   readonly handOff: HandOff
   readonly tenants: Tenants
+  /** What each address may do. */
+  readonly addresses: AddressGuard
   readonly flushQueue: FlushQueue
   /** Where logins wait when many come at once. */
   readonly logins: TurnQueue

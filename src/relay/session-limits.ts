@@ -30,7 +30,7 @@ const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
 export type SessionLimits = OutboxLimits &
   Pick<
     RelayLimits,
-    'waitingBytesMax' | 'writeTimeoutMs' | 'rate' | 'budgets' | 'keepAlive' | 'tcpUserTimeoutMs'
+    'waitingBytesMax' | 'writeTimeoutMs' | 'rate' | 'budgets' | 'addresses' | 'keepAlive' | 'tcpUserTimeoutMs'
   >
 
 /** What clients have together: `Tenants`. */

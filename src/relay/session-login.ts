@@ -69,7 +69,8 @@ export class SessionLogin {
    * The ClientInfo payload has arrived. Logins are work: when many come at once, packets do not wait for all of them.
    */
   begin(payload: Uint8Array): void {
-    const { logins } = this.#context
+    const { logins, addresses } = this.#context
+    if (!addresses.mayLogIn(this.#link.remote.ip)) return this.#owner.end(EndReason.addressRate)
     if (logins.isFree) return logins.run(() => this.#logIn(payload))
     const kept = Buffer.from(payload)
     logins.run(() => {
@@ -88,7 +89,10 @@ export class SessionLogin {
     if (typeof login === 'string') return this.#owner.end(login)
     const identity = new ClientIdentity(login, this.#link, this.#start)
     this.#owner.identity = identity
-    if (identity.isMesh) return this.#admit(login.box, identity, undefined)
+    if (identity.isMesh) {
+      this.#context.addresses.exempt(this.#link.remote.ip)
+      return this.#admit(login.box, identity, undefined)
+    }
     const withinMs = LOGIN_TIMEOUT_MS - (this.#context.now() - this.#owner.acceptedMs)
     const request = { key: login.key, remote: this.#link.remote, withinMs, isHere: false }
     const { rechecks } = this.#context

@@ -19,8 +19,12 @@ export const HANDSHAKES_MAX = 2_048
 
 /** The owner of an acceptor. */
 export interface AcceptorHost {
-  /** Asked once for each TCP connection, before any TLS. False: the acceptor closes the connection. */
-  tryAccept(): boolean
+  /**
+   * Asked once for each TCP connection, before any TLS. False: the acceptor closes the connection.
+   *
+   * @param ip looks up the remote's address, as sixteen bytes
+   */
+  tryAccept(ip: () => Uint8Array): boolean
   /** The connection can carry HTTP. */
   onConnection(connection: Connection): void
 }

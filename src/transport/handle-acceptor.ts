@@ -3,6 +3,7 @@
 // instead of 64, and the handshakes of a storm of hellos are spread over turns of the event loop. Runs on a relay thread.
 
 import { createServer, type AddressInfo, type Server } from 'node:net'
+import { ipToBytes, unmapped } from '#protocol/ip-address.ts'
 import { helloState, readHello } from '#protocol/tls-hello.ts'
 import { Counter } from '#relay/counters.ts'
 import { TurnBudget } from '#relay/turn-budget.ts'
@@ -170,7 +171,8 @@ export class HandleAcceptor implements Acceptor {
 
   #onConnection(tcp: TcpHandle): void {
     const { host, keepAliveMs } = this.#parts
-    if (!this.#hasDescriptorFor(tcp) || !host.tryAccept()) return tcp.close(() => undefined)
+    if (!this.#hasDescriptorFor(tcp) || !host.tryAccept(() => remoteIp(tcp)))
+      return tcp.close(() => undefined)
     tcp.setNoDelay(true)
     if (keepAliveMs > 0) tcp.setKeepAlive(true, Math.ceil(keepAliveMs / 1_000))
     if (this.#parts.tls === undefined) {
@@ -325,6 +327,13 @@ export class HandleAcceptor implements Acceptor {
       if (this.#pendingHandshakes.isAnyWaiting) this.#turnLater()
     }
   }
+}
+
+/** The client's address; all zero if it has left already. */
+function remoteIp(tcp: TcpHandle): Uint8Array {
+  const name: SocketName = {}
+  tcp.getpeername(name)
+  return ipToBytes(unmapped(name.address ?? ''))
 }
 
 /** The address that the client has connected to. */

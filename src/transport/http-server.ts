@@ -34,6 +34,8 @@ export interface HttpServerParts {
   readonly counters: Counters
   /** The relay's budget of new connections; undefined: no limit. */
   readonly accepts: AcceptBudget | undefined
+  /** Whether an address may have one more connection. */
+  readonly mayConnect: (ip: () => Uint8Array) => boolean
   /** Undefined: no request is an upgrade, and `/derp` is a path like any other. */
   readonly upgrades: UpgradeHandler | undefined
   /** How long a connection may wait for its next request. */
@@ -129,8 +131,9 @@ export class HttpServer implements AcceptorHost, HttpConnectionHost {
 
   // ── events of the acceptor ──
 
-  tryAccept(): boolean {
-    const { counters } = this.#parts
+  tryAccept(ip: () => Uint8Array): boolean {
+    const { counters, mayConnect } = this.#parts
+    if (!mayConnect(ip)) return false
     const isAccepted = this.#accepts === undefined || this.#accepts.tryTake()
     counters.add(isAccepted ? Counter.connectionsAccepted : Counter.connectionsRejected, 1)
     return isAccepted

@@ -36,6 +36,7 @@ export class RedirectServer {
     this.#server = new HttpServer({
       counters,
       accepts: undefined,
+      mayConnect: () => true,
       upgrades: undefined,
       idleTimeoutMs: IDLE_TIMEOUT_MS,
       now,

@@ -13,6 +13,7 @@ import { ListeningPort, userTimeoutOf, type ListenAddress } from './listening-po
 import { descriptorOf } from './native.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import { RecordBudget } from './record-budget.ts'
+import { remoteOf } from './remote-address.ts'
 import { SocketConnection } from './socket-connection.ts'
 import type { TlsChoice } from './tls-contexts.ts'
 
@@ -97,7 +98,7 @@ export class SocketAcceptor implements Acceptor {
 
   /** Every TCP connection, before any TLS. */
   #onConnection(socket: Socket): void {
-    if (!this.#port.mayKeep(descriptorOf(socket)) || !this.#parts.host.tryAccept())
+    if (!this.#port.mayKeep(descriptorOf(socket)) || !this.#parts.host.tryAccept(() => remoteOf(socket).ip))
       return void socket.destroy()
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))

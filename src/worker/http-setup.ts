@@ -64,6 +64,7 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
     counters,
     upgrades: isDerpEnabled ? upgrades : undefined,
     accepts: makeAcceptBudget(data.accepts, limits),
+    mayConnect: (ip) => relay.addresses.mayConnect(ip),
     idleTimeoutMs: tls === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
     now,
     pageOf: (head, { ip }) => (pathOf(head) === REGIONS_PATH ? regions.page(head, ip) : pageOf(head, pages)),

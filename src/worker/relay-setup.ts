@@ -25,9 +25,18 @@ export interface RelaySetup {
 
 /** The limits of one thread: its share of what the relay's sessions may hold and send together. */
 export function threadLimits(limits: RelayLimits, threadCount: number): RelayLimits {
-  const { budgets, waitingBytesMax } = limits
-  const relay = dividedBudget(budgets.relay, threadCount)
-  return { ...limits, budgets: { ...budgets, relay }, waitingBytesMax: waitingBytesMax / threadCount }
+  const { budgets, addresses, waitingBytesMax } = limits
+  const { connectionsPerSecond, loginsPerSecond } = addresses
+  return {
+    ...limits,
+    budgets: { ...budgets, relay: dividedBudget(budgets.relay, threadCount) },
+    addresses: {
+      ...addresses,
+      connectionsPerSecond: connectionsPerSecond / threadCount,
+      loginsPerSecond: loginsPerSecond / threadCount,
+    },
+    waitingBytesMax: waitingBytesMax / threadCount,
+  }
 }
 
 /** The tenants as one thread has them: its share of what each may send. */

@@ -118,6 +118,7 @@ class RelayThread {
           this.#mesh.homeChanged(key, isHome)
           this.#notices.homeChanged(key, isHome)
         },
+        addressBanned: (ip, reason, forMs) => this.#notices.addressBanned({ ip, reason, forMs }),
         relayState: (key, state) =>
           send({ kind: 'relayState', key: new Uint8Array(key), state: new Uint8Array(state) }),
       },
@@ -194,6 +195,8 @@ class RelayThread {
         return this.#relay.setTenants(threadRoster(message.roster, this.#data.settings.threadCount))
       case 'endKey':
         return this.#relay.endKey(message.key, EndReason.kicked)
+      case 'banAddress':
+        return this.#relay.addresses.ban(message.ip, message.forMs)
       case 'tellClients':
         return this.#tellClients(message.id, message.before)
       case 'threadStarted':

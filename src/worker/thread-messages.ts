@@ -77,6 +77,8 @@ export type ToRelayThread =
   | { readonly kind: 'tenants'; readonly roster: TenantRoster | undefined }
   /** An operator has kicked a client, and refuses it for so long. */
   | { readonly kind: 'endKey'; readonly key: Uint8Array; readonly forMs: number }
+  /** Another thread refuses an address for so long. */
+  | { readonly kind: 'banAddress'; readonly ip: Uint8Array; readonly forMs: number }
   /** Asks for a part of the clients: `Relay.clientsBefore`. */
   | { readonly kind: 'tellClients'; readonly id: number; readonly before: number }
   /** Another relay thread has started, or has died. */
@@ -116,6 +118,12 @@ export interface HomeNotice {
   readonly home: boolean
 }
 
+export interface AddressBan {
+  readonly ip: Uint8Array
+  readonly reason: 'connections' | 'logins'
+  readonly forMs: number
+}
+
 /** From any worker thread: the stages of its life. Handled by its worker handle. */
 export type WorkerStateMessage =
   | { readonly kind: 'listening'; readonly port: number }
@@ -140,6 +148,8 @@ export type FromRelayThread =
   | { readonly kind: 'sessionStarted'; readonly notice: StartNotice }
   | { readonly kind: 'sessionEnded'; readonly notice: SessionEnd }
   | { readonly kind: 'homeChanged'; readonly notice: HomeNotice }
+  /** This thread refuses an address from now on. */
+  | ({ readonly kind: 'addressBanned' } & AddressBan)
   /** No client is left on this thread. */
   | { readonly kind: 'drained' }
   /** The thread listens over public sockets because the runtime's handles are not as it expects. */

@@ -1,11 +1,11 @@
-// What a relay thread tells the control thread for the log: logins, ends of sessions, changed homes, warnings of the
-// runtime. At most a hundred a second of each sort, so that a storm of logins does not become a storm of messages. Metrics
+// What a relay thread tells the control thread for the log: logins, ends of sessions, changed homes, banned
+// addresses, warnings of the runtime. At most a hundred a second of each sort, so that a storm of logins does not become a storm of messages. Metrics
 // count all of them. Runs on a relay thread.
 
 import type { RemoteAddress, SessionEnd, SessionStart } from '#relay/ports.ts'
 import { TokenBucket } from '#relay/token-bucket.ts'
 import { now } from './clock.ts'
-import type { FromRelayThread } from './thread-messages.ts'
+import type { AddressBan, FromRelayThread } from './thread-messages.ts'
 
 const NOTICES_PER_SECOND = 100
 
@@ -36,6 +36,11 @@ export class ThreadNotices {
     if (!this.#others.tryTake(1, now())) return
     const notice = { ...event, remote: copied(event.remote), key: event.key?.slice() }
     this.#send({ kind: 'sessionEnded', notice })
+  }
+
+  /** Beyond the bound the other threads are not told: each finds out by itself. */
+  addressBanned({ ip, ...ban }: AddressBan): void {
+    if (this.#others.tryTake(1, now())) this.#send({ kind: 'addressBanned', ip: ip.slice(), ...ban })
   }
 
   runtimeWarning({ name, message }: Error): void {

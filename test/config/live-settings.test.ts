@@ -104,6 +104,7 @@ drain-settle: 2s
       writeTimeoutMs: 3_000,
       rate: { bytesPerSecond: 70_000 },
       budgets: NO_BUDGETS,
+      addresses: expect.objectContaining({ connectionsPerSecond: Infinity, banMs: 600_000 }),
       acceptsPerSecond: 5,
       acceptBurst: 7,
       keepAlive: { minMs: 15_000, maxMs: 20_000 },

@@ -11,6 +11,7 @@ import {
   integer,
   ipAddress,
   list,
+  networks,
   rate,
 } from '#config/option-kind.ts'
 
@@ -103,3 +104,10 @@ test.each([
   const read = budget.parse(text)
   expect(read && [read.bytesPerSecond, read.packetsPerSecond]).toEqual(expected)
 })
+
+test.each([
+  ['192.0.2.0/24, ::1', 2],
+  ['none', 0],
+  ['192.0.2.0/24, example.com', undefined],
+  ['192.0.2.0/33', undefined],
+])('networks %j', (text, count) => expect(networks.parse(text)?.length).toBe(count))

@@ -84,6 +84,7 @@ test("accepts derper's command line", () => {
       writeTimeoutMs: 3_000,
       rate: undefined,
       budgets: NO_BUDGETS,
+      addresses: expect.objectContaining({ connectionsPerSecond: Infinity, banMs: 600_000 }),
       acceptsPerSecond: 100,
       acceptBurst: 20,
       keepAlive: { minMs: 60_000, maxMs: 65_000 },

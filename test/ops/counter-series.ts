@@ -6,6 +6,11 @@ import type { PlainCounter } from '#relay/counters.ts'
 export const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   connectionsAccepted: ['derp_connections_accepted_total'],
   connectionsRejected: ['derp_connections_rejected_total'],
+  addressRefusedConnections: ['derp_address_refusals_total{reason="connections"}'],
+  addressRefusedLogins: ['derp_address_refusals_total{reason="logins"}'],
+  addressRefusedBanned: ['derp_address_refusals_total{reason="banned"}'],
+  addressBansConnections: ['derp_address_bans_total{reason="connections"}'],
+  addressBansLogins: ['derp_address_bans_total{reason="logins"}'],
   connectionsOutOfDescriptors: ['derp_connections_out_of_descriptors_total'],
   connectionsCurrent: ['derp_sessions_current'],
   webSocketsAccepted: ['derp_websockets_accepted_total'],

@@ -1,7 +1,6 @@
 // Every metric of docs/metrics.md moves: on the pages of running relays through which all kinds of clients, packets, requests
 // and mistakes pass. The few that move only after faults are in a list, and move on pages that are made for it.
 
-import { NO_BUDGETS } from '#protocol/relay-limits.ts'
 import { connect } from 'node:net'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -55,6 +54,8 @@ const CONSTANT = new Set([
 const RARE = [
   'derp_accept_limit_burst',
   'derp_accept_limit_per_second',
+  'derp_address_bans_total',
+  'derp_address_refusals_total',
   'derp_admission_lease_not_after_timestamp_seconds',
   'derp_admission_lease_serial',
   'derp_admission_oldest_wait_seconds',
@@ -198,7 +199,7 @@ function troubledSources(): MetricSources {
       acceptsPerSecond: 1,
       acceptBurst: 1,
       rate: { bytesPerSecond: 1, burstBytes: 1 },
-      budgets: { ...NO_BUDGETS, relay: { bytesPerSecond: 8_192, packetsPerSecond: 1 } },
+      budgets: { ...LIMITS.budgets, relay: { bytesPerSecond: 8_192, packetsPerSecond: 1 } },
     },
   })
 }
@@ -256,7 +257,6 @@ async function startAt(at: number, parts: Parts): Promise<LiveRelay> {
       writeTimeoutMs: 1_000,
       outboxBytesMax: 65_536,
       rate: { bytesPerSecond: 20_000_000, burstBytes: 200_000 },
-      budgets: NO_BUDGETS,
     },
     measure: { countries: true, capacityBits: 1_000_000_000, isRankingServed: false },
     // Long enough for a look at clients that are still to be moved.

@@ -17,7 +17,7 @@ import type { MetricSources } from '#ops/metrics.ts'
 import { VerbDenials } from '#ops/verb-denials.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import { Counters } from '#relay/counters.ts'
-import { NO_BUDGETS, type RelayLimits } from '#protocol/relay-limits.ts'
+import { NO_ADDRESS_RULES, NO_BUDGETS, type RelayLimits } from '#protocol/relay-limits.ts'
 
 /** One for all tests of a file: the observers that it starts never stop. */
 const processMetrics = new ProcessMetrics()
@@ -32,6 +32,7 @@ const limits: RelayLimits = {
   acceptBurst: 1_000,
   rate: { bytesPerSecond: 1_250_000, burstBytes: 2_500_000 },
   budgets: { ...NO_BUDGETS, relay: { bytesPerSecond: 125_000_000, packetsPerSecond: 100_000 } },
+  addresses: NO_ADDRESS_RULES,
   waitingBytesMax: 268_435_456,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },
   tcpKeepaliveMs: 600_000,

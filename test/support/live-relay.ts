@@ -11,7 +11,7 @@ import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.
 import type { AdmissionSettings, MeshSettings, Settings } from '#config/settings.ts'
 import { listedSibling, type Sibling } from '#fleet/sibling.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
-import { NO_BUDGETS, type RelayLimits } from '#protocol/relay-limits.ts'
+import { NO_ADDRESS_RULES, NO_BUDGETS, type RelayLimits } from '#protocol/relay-limits.ts'
 import { DAY_MS, makePair } from '../config/certificates.ts'
 
 export const LIMITS: RelayLimits = {
@@ -21,6 +21,7 @@ export const LIMITS: RelayLimits = {
   writeTimeoutMs: 2_000,
   rate: undefined,
   budgets: NO_BUDGETS,
+  addresses: NO_ADDRESS_RULES,
   acceptsPerSecond: Infinity,
   acceptBurst: Infinity,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },

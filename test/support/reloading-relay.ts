@@ -58,7 +58,7 @@ export class ReloadingRelay implements AsyncDisposable {
       .map((line) => JSON.parse(line) as Line)
   }
 
-  #address(listener: string): { host: string; port: number } {
+  address(listener: string): { host: string; port: number } {
     const [, host = '', port] = new RegExp(`"${listener}":"([^"]+):(\\d+)"`).exec(this.process.output) ?? []
     return { host, port: Number(port) }
   }
@@ -68,7 +68,7 @@ export class ReloadingRelay implements AsyncDisposable {
     options: Partial<ClientOptions> = {},
     listeners: EventListeners<ClientEvents> = {},
   ): Promise<DerpClient> {
-    const to = { ...this.#address('derp'), tls: false as const, key: newKeyPair() }
+    const to = { ...this.address('derp'), tls: false as const, key: newKeyPair() }
     const client = await DerpClient.connect({ ...to, ...options }, listeners)
     this.#clients.push(client)
     return client
@@ -82,7 +82,7 @@ export class ReloadingRelay implements AsyncDisposable {
   }
 
   async get(path: string, listener = 'derp'): Promise<Response> {
-    const { host, port } = this.#address(listener)
+    const { host, port } = this.address(listener)
     return await fetch(`http://${host}:${port}${path}`, {
       redirect: 'manual',
       headers: { connection: 'close' },

@@ -2,7 +2,7 @@
 // the test moves. Everything is synchronous: `settle` does what the transport and the system would do until nothing is
 // left to do. A thread reads what others have written when it is woken, as real ones do.
 
-import { NO_BUDGETS } from '#protocol/relay-limits.ts'
+import { NO_ADDRESS_RULES, NO_BUDGETS } from '#protocol/relay-limits.ts'
 import { ipToBytes } from '#protocol/ip-address.ts'
 import type { KicksFrom } from '#protocol/kicks-from.ts'
 import { Counters, type PlainCounter } from '#relay/counters.ts'
@@ -37,6 +37,7 @@ export const defaultLimits: SessionLimits = {
   writeTimeoutMs: 2_000,
   rate: undefined,
   budgets: NO_BUDGETS,
+  addresses: NO_ADDRESS_RULES,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },
   tcpUserTimeoutMs: 15_000,
 }
@@ -118,6 +119,7 @@ export class TestRelay {
   /** What the observer was told. */
   readonly ends: SessionEnd[] = []
   readonly starts: SessionStart[] = []
+  readonly bans: { readonly reason: string; readonly forMs: number }[] = []
   readonly #options: TestRelayOptions
   readonly #memories: ThreadMemories | undefined
   readonly #linksWithWork = new Set<FakeLink>()
@@ -330,6 +332,7 @@ export class TestRelay {
       observer: {
         sessionStarted: (start) => this.starts.push(start),
         sessionEnded: (end) => this.ends.push(end),
+        addressBanned: (_ip, reason, forMs) => this.bans.push({ reason, forMs }),
         roundTripRead: () => undefined,
         homeChanged: options.homeChanged ?? (() => undefined),
         relayState: options.relayState ?? (() => undefined),

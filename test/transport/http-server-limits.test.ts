@@ -89,6 +89,7 @@ class ServerHarness {
   readonly server = new HttpServer({
     counters: this.counters,
     accepts: undefined,
+    mayConnect: () => true,
     upgrades: undefined,
     idleTimeoutMs: IDLE_TIMEOUT_MS,
     now: this.clock.now,

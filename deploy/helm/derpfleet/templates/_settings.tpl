@@ -118,11 +118,11 @@ nats-ca-file: /etc/derpfleet/nats/{{ .caSecret.key }}
 
 {{/* What a running relay takes up by itself (marked Reloadable in docs/configuration.md). A change of the rest restarts it. */}}
 {{- define "derpfleet.reloadable" -}}
-accept-connection-burst accept-connection-limit admission-grace admission-recheck admission-trusts-siblings allow-keys-file announce-budget
-bootstrap-dns-names connection-budget disallow-app-names drain-scrape-wait drain-settle drain-spread home isolate-tenants keepalive key-budget
-kicks-from lease-file lease-key log-level map-removal map-return open-relay outbox-bytes outbox-packets rate-config rebalance relay-budget serve-map
-show-addresses show-keys socket tcp-user-timeout tcp-write-timeout verbs-token-file verify-client-url verify-client-url-fail-open verify-clients
-waiting-bytes
+accept-connection-burst accept-connection-limit address-ban address-connections address-exempt address-logins admission-grace admission-recheck
+admission-trusts-siblings allow-keys-file announce-budget bootstrap-dns-names connection-budget disallow-app-names drain-scrape-wait drain-settle
+drain-spread home isolate-tenants keepalive key-budget kicks-from lease-file lease-key log-level map-removal map-return open-relay outbox-bytes
+outbox-packets rate-config rebalance relay-budget serve-map show-addresses show-keys socket tcp-user-timeout tcp-write-timeout verbs-token-file
+verify-client-url verify-client-url-fail-open verify-clients waiting-bytes
 {{- end -}}
 
 {{/* Of the settings of all relays that need a restart. */}}

@@ -76,5 +76,15 @@ export const LOAD_ALERTS: RuleGroup = {
       description:
         'Without descriptors the relay takes no new client. Above half of the memory for waiting data it drops packets. Without memory the system ends it.',
     },
+    {
+      alert: 'MonthBytesHigh',
+      expr: 'derp_month_sent_bytes{JOB} / derp_month_limit_bytes{JOB} > 0.8',
+      for: '5m',
+      severity: 'warning',
+      summary:
+        'Relay {{ $labels.instance }} has sent {{ $value | humanizePercentage }} of its bytes of the month.',
+      description:
+        'At 100% it goes on, or drops all but disco messages: as month-over says. A new month begins at midnight UTC.',
+    },
   ],
 }

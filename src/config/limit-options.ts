@@ -11,6 +11,8 @@ import {
   networks,
   rate,
   text,
+  choice,
+  soldBytes,
 } from './option-kind.ts'
 import type { OptionTable } from './option.ts'
 
@@ -96,6 +98,20 @@ export const LIMITS = {
     fallback: 'false',
     about:
       'Tell each client at login how many bytes its connection and its key may send. Clients of Tailscale then drop what is beyond it, instead of sending it later',
+    reload: 'value',
+  },
+  'month-bytes': {
+    kind: soldBytes,
+    fallbackNote: 'no limit',
+    about:
+      'Bytes that this relay may send in a calendar month (UTC), as far as -month-over says what follows. There is an alarm at 80% and at 100%',
+    reload: 'value',
+  },
+  'month-over': {
+    kind: choice('alarm', 'disco'),
+    fallback: 'alarm',
+    about:
+      'When the bytes of the month are used up: relay everything, and raise an alarm; or drop data packets (over_month) and relay disco messages alone, which help clients to find direct paths. Nobody is disconnected',
     reload: 'value',
   },
   'outbox-bytes': {

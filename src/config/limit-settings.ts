@@ -44,6 +44,7 @@ export function resolveLimits(
     },
     acceptsPerSecond,
     acceptBurst,
+    month: { bytesMax: values.get('month-bytes') ?? Infinity, over: values.get('month-over') },
     addresses: {
       connectionsPerSecond: values.get('address-connections'),
       loginsPerSecond: values.get('address-logins'),

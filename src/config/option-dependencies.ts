@@ -55,6 +55,7 @@ const DEPENDENCIES: Readonly<Partial<Record<OptionName, Dependency>>> = {
   'lease-file': { oneOf: ['derp'] },
   'lease-key': { oneOf: ['lease-file'] },
   'disallow-app-names': { oneOf: ['derp'] },
+  'month-over': { oneOf: ['month-bytes'] },
   'accept-connection-limit': { oneOf: ['accept-connection-burst'] },
   'accept-connection-burst': { oneOf: ['accept-connection-limit'] },
   'lane-key-file': { oneOf: ['lane'] },

@@ -120,6 +120,20 @@ export function durationBetween(minMs: number, maxMs: number): OptionKind<number
 }
 
 const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, KiB: 1_024, MiB: 1_048_576 }
+/** As providers count what they sell. */
+const SOLD_BYTES: Readonly<Record<string, number>> = { '': 1, GB: 1e9, TB: 1e12 }
+
+/** A number of bytes, plain or in GB or TB. */
+export const soldBytes: OptionKind<number> = {
+  expected: 'a number of bytes above 0, such as 500GB or 20TB',
+  placeholder: 'BYTES',
+  parse: (given) => {
+    const [, amount, unit = ''] = /^(\d+)(GB|TB)?$/.exec(given) ?? []
+    const bytes = Number(amount) * (SOLD_BYTES[unit] ?? Number.NaN)
+    return bytes > 0 && bytes <= Number.MAX_SAFE_INTEGER ? bytes : undefined
+  },
+  shape: z.union([z.int().positive(), z.string()]),
+}
 
 /** A number of bytes, plain or in KiB or MiB. */
 export function byteSize(min: number): OptionKind<number> {

@@ -10,6 +10,7 @@ import { fleetFamilies } from '#ops/fleet-families.ts'
 import type { LinkWatch } from '#ops/link-watch.ts'
 import type { Log } from '#ops/log.ts'
 import { mapFamilies } from '#ops/map-families.ts'
+import { monthFamilies } from '#ops/month-families.ts'
 import type { ContinuedSources, MetricSources, RelayInfo } from '#ops/metrics.ts'
 import type { NativeWays } from '#ops/native-families.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
@@ -22,6 +23,7 @@ import type { Certificates } from './certificates.ts'
 import type { FleetService } from './fleet-service.ts'
 import type { LaneService } from './lane-service.ts'
 import type { MeshService } from './mesh-service.ts'
+import type { MonthService } from './month-service.ts'
 import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
@@ -36,6 +38,7 @@ export interface MetricParts {
   readonly readiness: Readiness
   readonly links: LinkWatch
   readonly quality: QualityService
+  readonly month: Pick<MonthService, 'bytes'>
   readonly directory: DirectoryWatch
   readonly drain: DrainWatch
   readonly fleet: FleetService
@@ -91,6 +94,7 @@ export type ContinuedParts = Pick<
   | 'links'
   | 'log'
   | 'mesh'
+  | 'month'
   | 'quality'
   | 'reloads'
   | 'run'
@@ -99,7 +103,7 @@ export type ContinuedParts = Pick<
 
 /** What the next run of this relay goes on counting. */
 export function continuedSources(parts: ContinuedParts): ContinuedSources {
-  const { admission, certificates, directory, drain, fleet, links, log, mesh, quality } = parts
+  const { admission, certificates, directory, drain, fleet, links, log, mesh, month, quality } = parts
   const { reloads, run, verbDenials } = parts
   return {
     admission: () => admission.numbers,
@@ -112,6 +116,7 @@ export function continuedSources(parts: ContinuedParts): ContinuedSources {
       ...drainFamilies(drain),
       ...fleetFamilies(fleet.fleet),
       ...verbDenials.families(),
+      ...monthFamilies(month.bytes),
     ],
     certificates: () => certificates?.status,
     logLinesLost: () => log.linesLost,

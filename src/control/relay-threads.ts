@@ -82,6 +82,7 @@ type RelayHandle = WorkerHandle<ToRelayThread, FromRelayThread>
 const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set([
   'bootstrapDns',
   'certificates',
+  'discoOnly',
   'liveSettings',
   'meshKeys',
   'publicStatus',

@@ -30,6 +30,7 @@ import { makeFleetParts } from './fleet-parts.ts'
 import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
 import { continuedSources } from './metric-sources.ts'
 import { LaneService } from './lane-service.ts'
+import { MonthService } from './month-service.ts'
 import { openNative } from './native-setup.ts'
 import { memoryReturn } from './memory-return.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
@@ -193,8 +194,10 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const shown = new ShownIdentity(settings.shown)
+  const month = makeMonth(settings, { ...surroundings, threads })
   const clients = new ClientsService({ threads, isTls: settings.isTls, run, admission, shown })
-  const watched = { ...fleetParts, threads, links, stun, lane, admission, certificates, shown, clients }
+  const seen = { threads, links, stun, lane, admission, certificates }
+  const watched = { ...fleetParts, ...seen, shown, clients, month }
   const apply = settingsApplier({ ...watched, log, bootstrapDns, unacknowledged })
   const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials: new VerbDenials() }
   const addresses = (): RelayAddresses => addressesOf({ derp, http, stun, lane, admin })
@@ -206,7 +209,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
   const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, lane, fleet]
-  const operators: Parts = [overview, publicStatus, admin, drain, reload, verbs]
+  const operators: Parts = [month, overview, publicStatus, admin, drain, reload, verbs]
   const all = [...basis, quality, ...listeners, ...others, ...operators, memory]
   const present = all.filter((service) => service !== undefined)
   const services = new Services(present, admin)
@@ -241,6 +244,24 @@ function makeAdmission(
   const onTenants = (roster: TenantRoster | undefined): void =>
     threads().broadcast({ kind: 'tenants', roster })
   return new RelayAdmission({ settings, log, reloads, stateFolder, onChange, onTenants })
+}
+
+function makeMonth(
+  { limits }: Settings,
+  {
+    log,
+    stateFolder,
+    threads,
+  }: Pick<Surroundings, 'log' | 'stateFolder'> & { readonly threads: RelayThreads },
+): MonthService {
+  return new MonthService({
+    folder: stateFolder,
+    log,
+    rule: limits.month,
+    sentBytes: () => threads.counters.reduce((sum, counters) => sum + counters.get('wireBytesOut'), 0),
+    wall: Date.now,
+    onDiscoOnly: (isDiscoOnly) => threads.broadcast({ kind: 'discoOnly', isDiscoOnly }),
+  })
 }
 
 function makeStun(

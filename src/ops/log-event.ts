@@ -18,6 +18,9 @@ export const LogEvent = {
   verbCalled: 'verb_called', // a command that may change something, and its result
   verbRead: 'verb_read', // a command that only reads
   addressBanned: 'address_banned', // it went on beyond its rate of connections or logins
+  monthBytes: 'month_bytes', // four fifths of what may be sent in a month are sent, or all of it
+  monthBytesFree: 'month_bytes_free', // everything is relayed again
+  monthNotKept: 'month_not_kept', // the state folder can't be written to: a restart forgets what was sent in this month
   verbDenied: 'verb_denied', // a call on the admin port without the right token
   verbsDeniedSuppressed: 'verbs_denied_suppressed', // the number of such calls without a line of their own
   verbFailed: 'verb_failed', // a bug in this program; the command failed

@@ -267,6 +267,11 @@ function limitFamilies({ rate, budgets, ...limits }: RelayLimits): MetricFamily[
       rate === undefined ? [] : [sample(rate.burstBytes)],
     ),
     gauge(
+      'derp_month_limit_bytes',
+      'Bytes that may be sent in a month. Absent without a limit.',
+      Number.isFinite(limits.month.bytesMax) ? [sample(limits.month.bytesMax)] : [],
+    ),
+    gauge(
       'derp_budget_bytes_per_second',
       'What each connection, each key of which admission says nothing else, and all clients together may send. Absent without a limit.',
       budgetSamples(budgets, 'bytesPerSecond'),

@@ -47,6 +47,7 @@ const COUNTS_AS: Readonly<Record<(typeof DROP_REASON_LABELS)[number], DerperReas
   // As for derper's client, the destination is not there.
   tenant: 'unknown_dest',
   over_share: 'queue_head',
+  over_month: 'queue_head',
 }
 
 const COUNTERS: Readonly<Record<string, PlainCounter>> = {

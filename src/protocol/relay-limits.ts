@@ -36,6 +36,14 @@ export interface AddressRules {
   readonly exempt: readonly IpNetwork[]
 }
 
+/** What the relay may send in a calendar month. */
+export interface MonthRule {
+  /** Infinity: as much as it likes. */
+  readonly bytesMax: number
+  /** What follows beyond that: an alarm alone, or data packets are dropped as well. */
+  readonly over: 'alarm' | 'disco'
+}
+
 export interface RelayLimits {
   /** Bytes of data packets that may wait on one session before the oldest are dropped. */
   readonly outboxBytesMax: number
@@ -51,6 +59,7 @@ export interface RelayLimits {
   readonly acceptsPerSecond: number
   readonly acceptBurst: number
   readonly addresses: AddressRules
+  readonly month: MonthRule
   /**
    * DERP's own keepalive. Each session draws its interval from this range, so that keepalives do not all leave at
    * once.
@@ -74,3 +83,5 @@ export const NO_ADDRESS_RULES: AddressRules = {
   banMs: 0,
   exempt: [],
 }
+
+export const NO_MONTH_RULE: MonthRule = { bytesMax: Infinity, over: 'alarm' }

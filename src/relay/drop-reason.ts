@@ -18,6 +18,7 @@ export const DropReason = {
   handOffTimeout: 13, //           a drain has moved the destination, and it did not come back in time
   tenant: 14, //                   source and destination are of different tenants, which are kept apart
   overShare: 15, //                a sibling forwarded it, and its tenant or the relay has had what it may have
+  overMonth: 16, //                the relay has sent what it may send in a month, and is to relay disco messages only
 } as const
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
@@ -39,6 +40,7 @@ export const DROP_REASON_LABELS = [
   'hand_off_timeout',
   'tenant',
   'over_share',
+  'over_month',
 ] as const
 
 /** The two kinds of packets, which have lanes of their own. */

@@ -52,6 +52,8 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
   readonly #tenants: Tenants
   readonly #counters: Counters
   readonly #now: () => number
+  /** Data packets are dropped: the relay may not send more in this month. */
+  isDiscoOnly = false
   #nowMs = 0
   readonly #packet = new Packet()
   /** The source of a sibling's packet to another thread: a copy of 32 bytes costs less than a view of them. */
@@ -82,6 +84,7 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     const isDisco = packet.kind === PacketKind.disco
     this.#counters.add(isDisco ? Counter.receivedDisco : Counter.receivedData, 1)
     this.#counters.add(isDisco ? Counter.receivedBytesDisco : Counter.receivedBytesData, packet.packetBytes)
+    if (this.isDiscoOnly && !isDisco) return this.#dropHere(DropReason.overMonth)
     const source = sender.peer as Peer
     if (destination === undefined) {
       if (this.#isApart(source.tenant, undefined, start)) this.#dropNotHere(sender, DropReason.tenant, start)
@@ -117,6 +120,7 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     packet.set(buffer, destinationAt, destinationAt + KEY_BYTES, end)
     packet.isForwarded = true
     this.#counters.add(Counter.forwardedIn, 1)
+    if (this.isDiscoOnly && packet.kind !== PacketKind.disco) return this.#dropHere(DropReason.overMonth)
     if (isZero(buffer, start, destinationAt)) {
       // Today's clients do not read a RecvPacket without a source.
       this.#dropHere(DropReason.sourceInvalid)

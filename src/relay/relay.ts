@@ -310,6 +310,11 @@ export class Relay {
     this.#context.rules.disallowedAppNames = new Set(disallowedAppNames)
   }
 
+  /** Whether data packets are dropped from now on. */
+  setDiscoOnly(isDiscoOnly: boolean): void {
+    this.#forwarder.isDiscoOnly = isDiscoOnly
+  }
+
   /** Siblings whose ClosePeer counts from now on. */
   setKicksFrom(kicksFrom: KicksFrom): void {
     this.#kicksFrom = kicksFrom

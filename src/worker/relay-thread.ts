@@ -195,6 +195,8 @@ class RelayThread {
         return this.#relay.setTenants(threadRoster(message.roster, this.#data.settings.threadCount))
       case 'endKey':
         return this.#relay.endKey(message.key, EndReason.kicked)
+      case 'discoOnly':
+        return this.#relay.setDiscoOnly(message.isDiscoOnly)
       case 'banAddress':
         return this.#relay.addresses.ban(message.ip, message.forMs)
       case 'tellClients':

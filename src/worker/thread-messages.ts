@@ -77,6 +77,8 @@ export type ToRelayThread =
   | { readonly kind: 'tenants'; readonly roster: TenantRoster | undefined }
   /** An operator has kicked a client, and refuses it for so long. */
   | { readonly kind: 'endKey'; readonly key: Uint8Array; readonly forMs: number }
+  /** Whether clients and siblings may send disco messages only. */
+  | { readonly kind: 'discoOnly'; readonly isDiscoOnly: boolean }
   /** Another thread refuses an address for so long. */
   | { readonly kind: 'banAddress'; readonly ip: Uint8Array; readonly forMs: number }
   /** Asks for a part of the clients: `Relay.clientsBefore`. */

@@ -1,4 +1,4 @@
-import { NO_BUDGETS } from '#protocol/relay-limits.ts'
+import { NO_BUDGETS, NO_MONTH_RULE } from '#protocol/relay-limits.ts'
 import { execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
@@ -104,6 +104,7 @@ drain-settle: 2s
       writeTimeoutMs: 3_000,
       rate: { bytesPerSecond: 70_000 },
       budgets: NO_BUDGETS,
+      month: NO_MONTH_RULE,
       addresses: expect.objectContaining({ connectionsPerSecond: Infinity, banMs: 600_000 }),
       acceptsPerSecond: 5,
       acceptBurst: 7,

@@ -1,4 +1,4 @@
-import { NO_BUDGETS } from '#protocol/relay-limits.ts'
+import { NO_BUDGETS, NO_MONTH_RULE } from '#protocol/relay-limits.ts'
 import { expect, test } from 'vitest'
 import { goodPair, writePair } from './certificates.ts'
 import { KEY_PAIR, ConfigFixture } from './config-fixture.ts'
@@ -84,6 +84,7 @@ test("accepts derper's command line", () => {
       writeTimeoutMs: 3_000,
       rate: undefined,
       budgets: NO_BUDGETS,
+      month: NO_MONTH_RULE,
       addresses: expect.objectContaining({ connectionsPerSecond: Infinity, banMs: 600_000 }),
       acceptsPerSecond: 100,
       acceptBurst: 20,

@@ -7,6 +7,7 @@ import { sendPacketFrame } from '#protocol/frames.ts'
 import { publicKeyText } from '#protocol/node-key.ts'
 import { ReloadingRelay } from '../support/reloading-relay.ts'
 import { VerifyServer } from '../support/verify-server.ts'
+import { disco } from '../vectors/frames.ts'
 
 const PACKET = Buffer.alloc(1_000, 'x')
 /** Twice what passes at once with a budget of bytes. */
@@ -56,3 +57,33 @@ it('the list counts before the backend, and the backend before the option; a rel
   relay.folder.write('keys', `${publicKeyText(listed.publicKey)} packets-per-second 70\n`)
   await expect.poll(async () => await isSlowed(relay, bob, usual), { timeout: 20_000 }).toBe(true)
 }, 40_000)
+
+it('when the bytes of the month are used up, data packets are dropped and disco passes; a reload ends it', async () => {
+  const over = 'month-bytes: 20000\nmonth-over: disco\n'
+  await using relay = await ReloadingRelay.start(over)
+  const [alice, bob] = [await relay.client(), await relay.client()]
+  const heard = heardBy(bob)
+  for (let n = 0; n < 30; n++) alice.send(bob.publicKey, PACKET)
+  await expect.poll(() => heard.count).toBe(30)
+  // A look at the metrics counts, and so does a look at any other time.
+  await relay.page('/metrics')
+  await alice.ping()
+  const data = 'derp_dropped_packets_total{reason="over_month",kind="data"}'
+  await expect
+    .poll(async () => {
+      alice.send(bob.publicKey, PACKET)
+      return await relay.metric(data)
+    })
+    .toBeGreaterThan(0)
+  heard.count = 0
+  alice.send(bob.publicKey, disco.message)
+  await expect.poll(() => heard.count).toBe(1)
+  expect(relay.logged('month_bytes').at(-1)).toMatchObject({
+    limit: 20_000,
+    policy: 'only disco messages beyond it',
+  })
+  expect(await relay.metric('derp_month_sent_bytes')).toBeGreaterThan(30_000)
+  expect((await relay.reload('month-bytes: 1TB\nmonth-over: disco\n')).code).toBe(0)
+  alice.send(bob.publicKey, PACKET)
+  await expect.poll(() => heard.count).toBe(2)
+}, 20_000)

@@ -8,6 +8,7 @@ import { fleetFamilies } from '#ops/fleet-families.ts'
 import { LaneCounters } from '#lane/lane-counters.ts'
 import { DirectoryWatch } from '#ops/directory-watch.ts'
 import { mapFamilies } from '#ops/map-families.ts'
+import { monthFamilies } from '#ops/month-families.ts'
 import { Log } from '#ops/log.ts'
 import { Reloads } from '#ops/reloads.ts'
 import { ClientQuality } from '#ops/client-quality.ts'
@@ -17,7 +18,7 @@ import type { MetricSources } from '#ops/metrics.ts'
 import { VerbDenials } from '#ops/verb-denials.ts'
 import { ProcessMetrics } from '#ops/process-metrics.ts'
 import { Counters } from '#relay/counters.ts'
-import { NO_ADDRESS_RULES, NO_BUDGETS, type RelayLimits } from '#protocol/relay-limits.ts'
+import { NO_ADDRESS_RULES, NO_BUDGETS, NO_MONTH_RULE, type RelayLimits } from '#protocol/relay-limits.ts'
 
 /** One for all tests of a file: the observers that it starts never stop. */
 const processMetrics = new ProcessMetrics()
@@ -33,6 +34,7 @@ const limits: RelayLimits = {
   rate: { bytesPerSecond: 1_250_000, burstBytes: 2_500_000 },
   budgets: { ...NO_BUDGETS, relay: { bytesPerSecond: 125_000_000, packetsPerSecond: 100_000 } },
   addresses: NO_ADDRESS_RULES,
+  month: NO_MONTH_RULE,
   waitingBytesMax: 268_435_456,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },
   tcpKeepaliveMs: 600_000,
@@ -135,6 +137,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     siblings: () => [SIBLING],
     mesh: () => [
       ...directory.families(),
+      ...monthFamilies(7e12),
       ...mapFamilies({
         isStale: false,
         file: [{ id: 900, code: 'fra', name: 'Frankfurt', latitude: 50.11, longitude: 8.68 }],

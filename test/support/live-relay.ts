@@ -11,7 +11,7 @@ import { DerpClient, newKeyPair, type ClientOptions } from '#client/derp-client.
 import type { AdmissionSettings, MeshSettings, Settings } from '#config/settings.ts'
 import { listedSibling, type Sibling } from '#fleet/sibling.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
-import { NO_ADDRESS_RULES, NO_BUDGETS, type RelayLimits } from '#protocol/relay-limits.ts'
+import { NO_ADDRESS_RULES, NO_BUDGETS, NO_MONTH_RULE, type RelayLimits } from '#protocol/relay-limits.ts'
 import { DAY_MS, makePair } from '../config/certificates.ts'
 
 export const LIMITS: RelayLimits = {
@@ -22,6 +22,7 @@ export const LIMITS: RelayLimits = {
   rate: undefined,
   budgets: NO_BUDGETS,
   addresses: NO_ADDRESS_RULES,
+  month: NO_MONTH_RULE,
   acceptsPerSecond: Infinity,
   acceptBurst: Infinity,
   keepAlive: { minMs: 60_000, maxMs: 65_000 },

@@ -59,6 +59,8 @@ locals {
     "mesh-dns",
     "mesh-psk-file",
     "mesh-with",
+    "month-bytes",
+    "month-over",
     "native",
     "nats-ca-file",
     "nats-credentials-file",

@@ -253,8 +253,8 @@ export class Session
 
   #useShares(): void {
     const usage = this.#usage
-    if (usage === undefined || this.isMesh) return
-    if (usage.share(this.#context.tenants, this.key, this.peer)) this.#input.endRatePause()
+    if (usage === undefined) return
+    if (!this.isMesh && usage.share(this.#context.tenants, this.key, this.peer)) this.#input.endRatePause()
     this.#link.readAs(usage.tenant)
   }
 

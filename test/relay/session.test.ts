@@ -39,6 +39,15 @@ it('ServerInfo says what derper says, with a new nonce each time', () => {
   expect(nonces[0]).not.toBe(nonces[1])
 })
 
+it('the link is told of the login of a client and of a sibling, and not before', () => {
+  const relay = new TestRelay()
+  const stranger = relay.connect(alice)
+  const refused = relay.connect(cathy).send(frames.keepAlive)
+  expect([stranger, refused].map(({ link }) => link.isLoggedIn)).toEqual([false, false])
+  const logIns = [stranger.logIn(), relay.joinSibling(sibling)]
+  expect(logIns.map(({ link }) => link.isLoggedIn)).toEqual([true, true])
+})
+
 it('a session that has not logged in within ten seconds is ended; one that has stays', () => {
   const relay = new TestRelay()
   const silent = relay.connect(alice)

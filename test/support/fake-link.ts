@@ -39,6 +39,8 @@ export class FakeLink implements Link {
   #receivedBytes = 0
   /** Complete bursts that were taken. */
   burstCount = 0
+  /** The session has said that its remote has logged in. */
+  isLoggedIn = false
   /** Bytes that the relay wrote. */
   writtenBytes = 0
   /** Bytes that the remote received; the others were in flight when the link ended. */
@@ -87,7 +89,9 @@ export class FakeLink implements Link {
 
   becomeTrunk(): void {}
 
-  readAs(): void {}
+  readAs(): void {
+    this.isLoggedIn = true
+  }
 
   readInTurn(): void {}
 

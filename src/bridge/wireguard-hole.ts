@@ -5,7 +5,7 @@ import type { DirectSide } from './direct-side.ts'
 import type { WgControl, WgPeerState } from './wg-control.ts'
 
 export interface HoleOwner {
-  readonly side: DirectSide
+  readonly side: Pick<DirectSide, 'hole' | 'used'>
   readonly wg: WgControl
   readonly publicKey: Uint8Array
   /** The bridge's, for WireGuard. */
@@ -36,7 +36,8 @@ export class WireguardHole {
     if (peer.tx !== this.#tx) side.used()
     this.#tx = peer.tx
     const { hole } = side
-    if (hole !== undefined && hole !== peer.endpoint) {
+    // WireGuard may be there by itself, because the other side's packets came from there first.
+    if (hole !== undefined && (hole !== peer.endpoint || !this.isInUse)) {
       this.#keepalive ??= peer.keepalive
       const keepalive = Math.min(this.#keepalive === 0 ? KEEPALIVE_S : this.#keepalive, KEEPALIVE_S)
       await this.#set({ endpoint: hole, keepalive })

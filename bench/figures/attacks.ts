@@ -1,6 +1,7 @@
 // What clients that have nothing to do with an attack notice of it: three attacks by which a source with many connections
 // takes more than its share, each on a fresh server, and a probe beside each.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
 import { AttackProcess, type AttackKind } from '../load/attack-process.ts'
@@ -11,6 +12,8 @@ import { rowOf, withBounds } from '../row.ts'
 import { DERPER, type Server } from '../server.ts'
 
 const SECONDS = 8
+const SETTLE_RATE = 20_000
+const SETTLE_MS = 10_000
 /** Of this checkout's relay: attackers and bystanders may share a thread or not. */
 const THREADS = 2
 
@@ -35,7 +38,10 @@ export const attacks: Figure = {
     for (const attack of ATTACKS) {
       bench.progress.step(attack.label)
       const measured = await bench.interleaved(own, ({ name }) =>
-        bench.withFresh(name, { threads: THREADS }, async (fresh) => await probeBeside(bench, fresh, attack)),
+        bench.withFresh(name, { threads: THREADS }, async (fresh) => {
+          await settle(bench, fresh)
+          return await probeBeside(bench, fresh, attack)
+        }),
       )
       const p99 = rowOf(
         { label: `${attack.label}: bystander's p99`, unit: 'ms', digits: 2 },
@@ -59,6 +65,12 @@ export const attacks: Figure = {
       ],
     }
   },
+}
+
+/** Attacks on a server that has just started are another matter: its code is being compiled, and its start's memory given back. */
+async function settle(bench: Bench, server: Server): Promise<void> {
+  await bench.runLoad(server, bench.load(SETTLE_RATE, 10, { seconds: 3, warmSeconds: 0 }))
+  await sleep(SETTLE_MS)
 }
 
 async function probeBeside(bench: Bench, server: Server, attack: Attack): Promise<LoadOutcome> {

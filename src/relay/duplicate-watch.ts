@@ -19,6 +19,8 @@ import { TokenBucket } from './token-bucket.ts'
 const SETTLE_MS = 5_000
 /** Beyond the kernel's time limit for what is not acknowledged: it is looked at every five seconds where native calls do not work. */
 const MARGIN_MS = 10_000
+/** Frames of this watch in one sweep: to hundreds of connections of a key at once they would keep all others waiting. */
+const TOLD_PER_SWEEP = 64
 /**
  * Of who is active, for one key. Each sends its packets elsewhere, and other threads are told: hundreds of connections that send
  * in turn would take more of the relay than all others. A client that comes back switches once.
@@ -43,7 +45,8 @@ interface Duplicate {
   registrations: number
   /** When its last connection came. */
   sinceMs: number
-  isProbed: boolean
+  /** Those that were sent a keepalive. */
+  readonly probed: Set<Recipient>
   switches: number
   readonly switching: TokenBucket
   isTold: boolean
@@ -62,6 +65,8 @@ export interface DuplicateWatchParts {
 export class DuplicateWatch {
   readonly #parts: DuplicateWatchParts
   readonly #duplicates = new Map<Peer, Duplicate>()
+  /** Of this sweep. */
+  #framesLeft = 0
 
   constructor(parts: DuplicateWatchParts) {
     this.#parts = parts
@@ -76,8 +81,8 @@ export class DuplicateWatch {
     } else if (duplicate === undefined || (!duplicate.isTold && registrations > duplicate.registrations)) {
       const sinceMs = this.#parts.now()
       const switching = new TokenBucket(SWITCHES_PER_SECOND, SWITCHES_AT_ONCE, sinceMs)
-      const begun = { registrations, sinceMs, isProbed: false, switches: 0, switching, isTold: false }
-      this.#duplicates.set(peer, { ...begun, told: new Set() })
+      const begun = { registrations, sinceMs, switches: 0, switching, isTold: false }
+      this.#duplicates.set(peer, { ...begun, probed: new Set(), told: new Set() })
     } else {
       duplicate.registrations = registrations
     }
@@ -95,24 +100,28 @@ export class DuplicateWatch {
 
   /** To be called about twice a second. */
   sweep(): void {
+    this.#framesLeft = TOLD_PER_SWEEP
     for (const [peer, duplicate] of this.#duplicates) this.#look(peer, duplicate)
   }
 
   #look(peer: Peer, duplicate: Duplicate): void {
     const ageMs = this.#parts.now() - duplicate.sinceMs
     if (ageMs < SETTLE_MS) return
-    if (!duplicate.isProbed) {
-      duplicate.isProbed = true
-      // One that is dead does not acknowledge it, and is ended.
-      for (const client of clientsOf(peer)) client.tell(KEEP_ALIVE_FRAME)
-    }
+    // One that is dead does not acknowledge it, and is ended.
+    if (!duplicate.isTold) this.#tell(peer, duplicate.probed, KEEP_ALIVE_FRAME)
     if (duplicate.switches < SWITCHES_MIN && ageMs < this.#silentMs && !duplicate.isTold) return
     if (!duplicate.isTold) this.#parts.counters.add(Counter.duplicatesTold, 1)
     duplicate.isTold = true
+    this.#tell(peer, duplicate.told, PROBLEM_FRAME)
+  }
+
+  /** Tells those clients of the key that are not among `told`; the rest in the next sweep. */
+  #tell(peer: Peer, told: Set<Recipient>, frame: Uint8Array): void {
     for (const client of clientsOf(peer)) {
-      if (duplicate.told.has(client)) continue
-      duplicate.told.add(client)
-      client.tell(PROBLEM_FRAME)
+      if (told.has(client)) continue
+      if (this.#framesLeft-- <= 0) return
+      told.add(client)
+      client.tell(frame)
     }
   }
 

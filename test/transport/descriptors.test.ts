@@ -21,7 +21,7 @@ const remotes: Socket[] = []
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'descriptors-'))
-  const flags = `-quick-start -state-dir ${folder} -a 127.0.0.1:0 -stun-port 0 -admin 127.0.0.1:0 -threads 2`
+  const flags = `-quick-start -state-dir ${folder} -a 127.0.0.1:0 -http-port 0 -stun-port 0 -admin 127.0.0.1:0 -threads 2`
   const script = `ulimit -n ${LIMIT}; exec "$0" serve ${flags} -log-format json`
   relay = await startProcess('sh', ['-c', script, PROGRAM], { readyWhen: /"relay_started".*\n/ })
 })

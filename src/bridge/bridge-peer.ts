@@ -7,7 +7,7 @@ import { hostPortText } from '#protocol/host-port.ts'
 import type { BoxKey, BoxSecret } from '#protocol/box.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
 import { keyName } from '#protocol/node-key.ts'
-import { Allowance } from './allowance.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import { ControlChannel, type ControlMessage, type SeenState } from './control-frame.ts'
 import { PROBE_BYTES_MAX } from './direct-path.ts'
 import { DirectSide } from './direct-side.ts'
@@ -63,7 +63,7 @@ export class BridgePeer {
   readonly #host: PeerHost
   readonly #flows: Flows
   readonly #channel: ControlChannel | undefined
-  readonly #control = new Allowance(...CONTROL)
+  readonly #control = new TokenBucket(...CONTROL, performance.now())
   readonly direct: DirectSide | undefined
   #heardMs: number | undefined
   #warnedClock = false
@@ -229,7 +229,7 @@ export class BridgePeer {
   /** Whether the packet was the other bridge's, and not its VPN's. */
   #readControl(packet: Buffer): boolean {
     const nowMs = performance.now()
-    if (!this.#control.take(nowMs)) return true
+    if (!this.#control.tryTake(1, nowMs)) return true
     const opened = this.#channel?.open(packet, Date.now())
     if (opened === undefined) return false
     if ('message' in opened) this.#hear(opened.message)

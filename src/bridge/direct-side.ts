@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostPortText } from '#protocol/host-port.ts'
 import { NONCE_BYTES } from '#protocol/limits.ts'
-import { Allowance } from './allowance.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import { readCandidate, type IsInside } from './candidates.ts'
 import { looksLikeControl, type ControlChannel, type ControlMessage } from './control-frame.ts'
 import { DirectPath, PROBE_BYTES_MAX } from './direct-path.ts'
@@ -67,8 +67,8 @@ export class DirectSide {
   /** Addresses from which a message of the peer has come, the oldest first. */
   readonly #sources = new Set<string>()
   readonly #addresses = new Map<string, LocalAddress>()
-  readonly #known = new Allowance(...KNOWN)
-  readonly #strange = new Allowance(...STRANGE)
+  readonly #known = new TokenBucket(...KNOWN, performance.now())
+  readonly #strange = new TokenBucket(...STRANGE, performance.now())
   #held: Uint8Array[] = []
   #heldBytes = 0
   #heardMs: number | undefined
@@ -159,7 +159,7 @@ export class DirectSide {
     const text = hostPortText(from.host, from.port)
     const isKnown = this.#sources.has(text)
     if (this.#channel.isClaimed(packet)) {
-      if (!(isKnown ? this.#known : this.#strange).take(performance.now())) return
+      if (!(isKnown ? this.#known : this.#strange).tryTake(1, performance.now())) return
       const opened = this.#channel.open(packet, Date.now())
       if (opened !== undefined) {
         if ('message' in opened) this.#hearDirect(opened.message, text, from)

@@ -3,7 +3,7 @@
 
 import { keyName } from '#protocol/node-key.ts'
 import { hostPortText } from '#protocol/host-port.ts'
-import { Allowance } from './allowance.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import { ownCandidates, type IsInside } from './candidates.ts'
 import { CANDIDATES_MAX, claimedSender } from './control-frame.ts'
 import type { OnDatagram, UdpPort } from './direct-port.ts'
@@ -30,7 +30,7 @@ const CANDIDATES_KEPT_MS = 3_000
 export class DirectWays implements DirectHost {
   readonly #parts: DirectWaysParts
   readonly #sides = new Map<string, DirectSide>()
-  readonly #pings = new Allowance(...PINGS)
+  readonly #pings = new TokenBucket(...PINGS, performance.now())
   /** Whose packets have come from an address, so that not all peers are asked for each. */
   readonly #lastOwners = new Map<string, DirectSide>()
   #port: UdpPort | undefined
@@ -94,7 +94,7 @@ export class DirectWays implements DirectHost {
   }
 
   mayPing(nowMs: number): boolean {
-    return this.#pings.take(nowMs)
+    return this.#pings.tryTake(1, nowMs)
   }
 
   async ownCandidates(): Promise<readonly string[]> {

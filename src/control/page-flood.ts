@@ -4,7 +4,7 @@
 //
 // Contract: below the rate nothing changes, so that admission and the fleet's state keep their share of a full machine.
 
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 
 /** A few scrapers, control servers and people together ask a few times a second. */
 const REQUESTS_PER_SECOND = 20

@@ -4,7 +4,7 @@
 // addresses beyond those that are kept have the budget of the next wider kind.
 
 import { ipToBytes, isMappedIpv4 } from '#protocol/ip-address.ts'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 
 /** WireGuard repeats a handshake every five seconds; a restart begins another one. */
 const PORT = { perSecond: 0.5, burst: 5 }

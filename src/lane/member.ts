@@ -2,7 +2,7 @@
 // it is registrar.ts for what is proven, wireguard-lane.ts for the rest.
 
 import { copyOf } from '#protocol/bytes.ts'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import type { Blake2sMac } from './blake2s.ts'
 import type { Elsewhere } from './elsewhere.ts'
 import { MacWriter, mac1Of } from './macs.ts'

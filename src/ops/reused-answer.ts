@@ -3,7 +3,7 @@
 //
 // Contract: what is sent is at most as old as the time between two makings at that rate. Below the rate every answer is new.
 
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 
 /** Scrapers ask every few seconds; several of them, and a person who reloads, stay below. A sent answer is 200 ms old at most. */
 const MADE_PER_SECOND_MAX = 5

@@ -5,7 +5,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isIPv6 } from 'node:net'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import type { LineLimit } from './line-limit.ts'
 import { LogEvent } from './log-event.ts'
 import type { Log } from './log.ts'

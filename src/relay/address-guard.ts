@@ -8,7 +8,7 @@ import { isMappedIpv4 } from '#protocol/ip-address.ts'
 import { isInNetwork } from '#protocol/ip-network.ts'
 import type { AddressRules } from '#protocol/relay-limits.ts'
 import { Counter, type Counters } from './counters.ts'
-import { TokenBucket } from './token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 
 /** Of a thread: five megabytes. */
 const ADDRESSES_MAX = 16_384

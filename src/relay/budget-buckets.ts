@@ -3,7 +3,7 @@
 
 import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import { isSameBudget, type Budget } from '#protocol/budget.ts'
-import { TokenBucket } from './token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 
 /** Of its rate, what may be sent at once; never less than the largest packet, or than so many of them. */
 const BURST_SECONDS = 0.1

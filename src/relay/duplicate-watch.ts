@@ -13,7 +13,7 @@ import { healthFrame, KEEP_ALIVE_FRAME } from '#protocol/frames.ts'
 import { Counter, type Counters } from './counters.ts'
 import type { Peer } from './peer.ts'
 import type { Recipient } from './recipient.ts'
-import { TokenBucket } from './token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 
 /** A client that reconnects has closed its old connection by then, and what it sent there has arrived. */
 const SETTLE_MS = 5_000

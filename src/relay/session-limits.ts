@@ -10,7 +10,7 @@ import type { TenantShare } from './fair-share.ts'
 import { keyShareOf, type KeyShare } from './key-share.ts'
 import type { OutboxLimits } from './outbox.ts'
 import type { Peer } from './peer.ts'
-import { TokenBucket } from './token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 
 /** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
 export const LOGIN_TIMEOUT_MS = 10_000

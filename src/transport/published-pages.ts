@@ -5,7 +5,7 @@
 // never JSON: Headscale takes any JSON object for a map.
 
 import type { HttpHead } from '#protocol/http-head.ts'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import { textPage, type HttpPage } from './http-pages.ts'
 
 export interface PublishedPage {

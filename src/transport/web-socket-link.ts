@@ -9,7 +9,7 @@ import { closeFrame, PINGS_MAX, type Pings, WebSocketReader, webSocketHeader } f
 import { CloseCode, Opcode } from '#protocol/web-socket-header.ts'
 import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, ReadShare, RemoteAddress } from '#relay/ports.ts'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import type { Connection } from './connection.ts'
 import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
 

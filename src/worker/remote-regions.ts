@@ -5,7 +5,7 @@
 // other addresses than the own one.
 
 import type { HttpHead } from '#protocol/http-head.ts'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import { textPage, type HttpPage } from '#transport/http-pages.ts'
 
 export const REGIONS_PATH = '/regions'

@@ -3,7 +3,7 @@
 // count all of them. Runs on a relay thread.
 
 import type { RemoteAddress, SessionEnd, SessionStart } from '#relay/ports.ts'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 import { now } from './clock.ts'
 import type { AddressBan, FromRelayThread } from './thread-messages.ts'
 

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { TokenBucket } from '#relay/token-bucket.ts'
+import { TokenBucket } from '#protocol/token-bucket.ts'
 
 it('gives its depth at once, then its rate', () => {
   const bucket = new TokenBucket(1, 3, 0)

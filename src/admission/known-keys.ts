@@ -155,20 +155,19 @@ export class KnownKeys {
     const rule = this.#list?.find(key)
     if (rule !== undefined)
       return rule.isAllowed
-        ? { ...this.#admit('allowed', ''), budget: this.budgetOf(key) }
+        ? this.#admit(key, 'allowed')
         : { result: 'denied', reason: 'the list of keys denies it' }
     const leased = this.#leases?.find(key)
     if (leased?.isAllowed === false) return { result: 'denied', reason: 'the lease denies it' }
-    if (leased !== undefined && leased.leftMs > 0)
-      return { ...this.#admitUntil(leased.leftMs), budget: this.budgetOf(key) }
+    if (leased !== undefined && leased.leftMs > 0) return this.#admitUntil(key, leased.leftMs)
     const refusal = memory.refusal(key)
     if (refusal !== undefined && !isHere) return { result: 'denied', reason: refusal }
     if (leased !== undefined) return undefined
     const ageMs = memory.ageMs(key)
     const { graceMs, recheckMs } = this.#policy
     const freshMs = Math.min(graceMs, isHere ? (1 - SPREAD) * recheckMs : FRESH_MS)
-    if (ageMs === undefined || ageMs >= freshMs) return undefined
-    return { ...this.#admit('memory', 'admitted a moment ago'), budget: this.budgetOf(key) }
+    const isFresh = ageMs !== undefined && ageMs < freshMs
+    return isFresh ? this.#admit(key, 'memory', 'admitted a moment ago') : undefined
   }
 
   /** The answer for a key that was admitted before, while no back end can be asked; undefined: it is not known. */
@@ -178,8 +177,7 @@ export class KnownKeys {
     const ageMs = Math.min(this.memory.ageMs(key) ?? Infinity, this.#siblingMemory.ageMs(key) ?? Infinity)
     const failingMs = this.#failingSinceMs === undefined ? 0 : this.#parts.now() - this.#failingSinceMs
     const isKnown = ageMs - failingMs <= graceMs + recheckMs && failingMs < graceMs
-    if (!isKnown) return undefined
-    return { ...this.#admit('memory', 'known, and the back end cannot be asked'), budget: this.budgetOf(key) }
+    return isKnown ? this.#admit(key, 'memory', 'known, and the back end cannot be asked') : undefined
   }
 
   /** The answer for a key whose lease has ended, when back ends say nothing: it is not to stay. Undefined for any other key. */
@@ -207,14 +205,14 @@ export class KnownKeys {
       this.#siblingMemory.noteAdmitted(keys.subarray(at, at + KEY_BYTES))
   }
 
-  #admit(result: 'allowed' | 'memory', reason: string): AdmissionAnswer {
-    return { result, reason, ...this.#recheck() }
+  #admit(key: Uint8Array, result: 'allowed' | 'memory', reason = '') {
+    return { result, reason, budget: this.budgetOf(key), ...this.#recheck() } satisfies AdmissionAnswer
   }
 
   /** A client with a lease is asked about again when that ends. */
-  #admitUntil(leftMs: number): AdmissionAnswer {
-    const { recheckInMs } = this.#recheck()
-    return { result: 'allowed', reason: '', recheckInMs: Math.min(recheckInMs, leftMs + AFTER_END_MS) }
+  #admitUntil(key: Uint8Array, leftMs: number): AdmissionAnswer {
+    const answer = this.#admit(key, 'allowed')
+    return { ...answer, recheckInMs: Math.min(answer.recheckInMs, leftMs + AFTER_END_MS) }
   }
 
   /** Infinite: not until what admission goes by changes. */

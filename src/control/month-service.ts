@@ -67,6 +67,12 @@ export class MonthService implements Service {
 
   /** Counts on, and does what follows. To be called now and then. */
   look(): void {
+    this.#count()
+    if (this.#unkeptBytes > 0) this.#writing = this.#writing.then(async () => await this.#keep())
+    this.#judge()
+  }
+
+  #count(): void {
     const sent = this.#parts.sentBytes()
     const bytes = Math.max(0, sent - this.#countedBytes)
     this.#countedBytes = sent
@@ -77,8 +83,6 @@ export class MonthService implements Service {
     }
     this.#bytes += bytes
     this.#unkeptBytes += bytes
-    if (this.#unkeptBytes > 0) this.#writing = this.#writing.then(async () => await this.#keep())
-    this.#judge()
   }
 
   /** The rule from now on. */
@@ -88,9 +92,9 @@ export class MonthService implements Service {
     this.look()
   }
 
-  /** Bytes of this month, now. */
+  /** Bytes of this month, now. Whoever asks often, as scrapes do, causes no writing. */
   get bytes(): number {
-    this.look()
+    this.#count()
     return this.#bytes
   }
 

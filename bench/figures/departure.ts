@@ -6,6 +6,7 @@ import { type Bench, LOGIN_POOL } from '../bench.ts'
 import type { Figure } from '../figure.ts'
 import { Generator } from '../load/generator-process.ts'
 import { delayMs } from '../load/delays.ts'
+import { heldClientArguments } from '../load/held-clients.ts'
 import { probeLoad } from '../load/load.ts'
 import { cpuSeconds } from '../process-stats.ts'
 import { rowOf, withBounds } from '../row.ts'
@@ -18,8 +19,6 @@ const BEFORE_SECONDS = 2
 const SECONDS = 6
 /** derper drops the oldest of 32 packets that wait: with more in a second, it would lose what others deliver late. */
 const PROBE_RATE = 100
-/** Longer than any round: the clients wait to be killed. */
-const WAIT_SECONDS = 600
 
 interface Departure {
   readonly longestMs: number
@@ -31,11 +30,8 @@ interface Departure {
 async function departFrom(bench: Bench, server: Server): Promise<Departure> {
   const clients = bench.effort.isQuick ? CLIENTS_QUICK : CLIENTS
   const args = await server.arguments(LOGIN_POOL + clients)
-  const phases = ['--phases', 'fresh,quiet', '--settle', '1', '--quiet', `${WAIT_SECONDS}`]
-  const leaving = await Generator.start(
-    [...args, '--hold', `${clients}`, '--login-from', `${LOGIN_POOL}`, ...phases],
-    bench.cpuSets.generator,
-  )
+  const held = heldClientArguments({ count: clients, loginFrom: LOGIN_POOL, settleSeconds: 1 })
+  const leaving = await Generator.start([...args, ...held], bench.cpuSets.generator)
   try {
     const { open } = await leaving.next('phase', ({ name }) => name === 'fresh')
     if (open < clients)

@@ -3,9 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Generator } from '../load/generator-process.ts'
-
-/** Longer than any run: they wait to be killed. */
-const WAIT_SECONDS = 86_400
+import { type HeldClients, heldClientArguments } from '../load/held-clients.ts'
 
 export class Departures {
   /** So often all have left. */
@@ -14,10 +12,9 @@ export class Departures {
   readonly #cpu: string
   #present: Generator | undefined = undefined
 
-  /** @param args the generator's for the server, with logins of their own */
-  constructor(args: readonly string[], clients: number, cpu: string) {
-    const phases = ['--phases', 'fresh,quiet', '--settle', '1', '--quiet', `${WAIT_SECONDS}`]
-    this.#args = [...args, '--hold', `${clients}`, ...phases]
+  /** @param args the generator's for the server */
+  constructor(args: readonly string[], clients: Pick<HeldClients, 'count' | 'loginFrom'>, cpu: string) {
+    this.#args = [...args, ...heldClientArguments({ ...clients, settleSeconds: 1 })]
     this.#cpu = cpu
   }
 

@@ -9,6 +9,7 @@ import { LOGIN_POOL, type Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
 import { delayMs } from '../load/delays.ts'
 import { Generator } from '../load/generator-process.ts'
+import { heldClientArguments } from '../load/held-clients.ts'
 import { probeLoad } from '../load/load.ts'
 import { cpuSeconds, residentBytes } from '../process-stats.ts'
 import { ownRow, rowOf, withOwnTarget } from '../row.ts'
@@ -33,8 +34,6 @@ const SCRAPES = 5
 const BEFORE_SECONDS = 2
 /** Ends are handled and memory is given back by then. */
 const AFTER_SECONDS = 25
-/** Longer than any round: clients wait to be killed. */
-const WAIT_SECONDS = 3_600
 
 interface CrowdRound {
   readonly clients: number
@@ -77,12 +76,15 @@ async function logIn(bench: Bench, server: Server, clients: number): Promise<Gen
   const count = Math.max(1, Math.ceil(clients / (SHARE_OF_LIMIT * descriptorLimit())))
   const each = Math.ceil(clients / count)
   const common = await server.arguments(LOGIN_POOL + count * each)
-  const phases = ['--phases', 'fresh,quiet', '--settle', '0', '--quiet', `${WAIT_SECONDS}`]
   const inFlight = ['--in-flight', `${Math.ceil(IN_FLIGHT / count)}`]
   const generators = await Promise.all(
     Array.from({ length: count }, (_, i) =>
       Generator.start(
-        [...common, '--hold', `${each}`, '--login-from', `${LOGIN_POOL + i * each}`, ...phases, ...inFlight],
+        [
+          ...common,
+          ...heldClientArguments({ count: each, loginFrom: LOGIN_POOL + i * each, settleSeconds: 0 }),
+          ...inFlight,
+        ],
         bench.cpuSets.generator,
       ),
     ),

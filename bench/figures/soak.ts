@@ -118,8 +118,8 @@ async function soakOn(
   const churnOptions = ['--churn', `${CHURN_CLIENTS}`, '--rate', `${CHURN_PER_SECOND}`]
   const churn = [...logins, '--login-from', `${LOGIN_POOL}`, ...churnOptions, ...time]
   const memory = watchMemory(server.pid)
-  const leaving = [...logins, '--login-from', `${LOGIN_POOL + CHURN_CLIENTS}`]
-  const departures = new Departures(leaving, LEAVING_CLIENTS, bench.cpuSets.generator)
+  const leaving = { count: LEAVING_CLIENTS, loginFrom: LOGIN_POOL + CHURN_CLIENTS }
+  const departures = new Departures(logins, leaving, bench.cpuSets.generator)
   const running = bench.runGenerators(server, [load, probe, slow], [churn]).finally(memory.stop)
   const everyMs = 1_000 * Math.min(DEPARTURE_EVERY_SECONDS, seconds / DEPARTURES_MIN)
   const [{ byLoad, extra }] = await Promise.all([running, departures.run(everyMs, running)])

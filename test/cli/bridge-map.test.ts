@@ -2,54 +2,42 @@
 
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { Bridge } from '#bridge/bridge.ts'
 import { RouteGuard } from '#bridge/route-guard.ts'
 import { relayWayOf } from '#cli/bridge-relay.ts'
 import { newKeyPair } from '#client/derp-client.ts'
-import { askStun } from '#client/stun-request.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
-import { makeCertificate } from '../support/certificate.ts'
-import { startRelay, waitUntil, type Relay } from '../support/process.ts'
-import { OWN_RELAY } from '../probe/probe-program.ts'
+import { TemporaryFolder } from '../config/temporary-folder.ts'
+import { OwnRelays } from '../support/own-relays.ts'
+import { waitUntil } from '../support/process.ts'
 
-let folder: string
-let relays: readonly Relay[] = []
+let folder: TemporaryFolder
+let relays: OwnRelays
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'bridge-map-'))
-  relays = await Promise.all(
-    [0, 1].map(async (i) => {
-      const own = join(folder, `${i}`)
-      await mkdir(own)
-      await makeCertificate(own, 'localhost')
-      const relay = await startRelay({ ...OWN_RELAY, folder: own })
-      await askStun('127.0.0.1', relay.stunPort, 10_000)
-      return relay
-    }),
-  )
+  folder = new TemporaryFolder()
+  relays = await OwnRelays.start(2)
 })
 
 afterAll(async () => {
-  for (const relay of relays) await relay[Symbol.asyncDispose]()
-  await rm(folder, { recursive: true, force: true })
+  await relays[Symbol.asyncDispose]()
+  folder[Symbol.dispose]()
 })
 
 /** A map of one region, with one of the two relays. */
 function mapOf(at: 0 | 1): string {
-  const [id, relay] = [900 + at, relays[at]]
+  const [id, relay] = [900 + at, relays.at(at)]
   const node = {
     Name: `${id}a`,
     RegionID: id,
     HostName: 'localhost',
     IPv4: '127.0.0.1',
     IPv6: 'none',
-    DERPPort: relay?.port,
-    STUNPort: relay?.stunPort,
+    DERPPort: relay.port,
+    STUNPort: relay.stunPort,
     InsecureForTests: true,
   }
   const region = { RegionID: id, RegionCode: `r${id}`, RegionName: `Region ${id}`, Nodes: [node] }
@@ -104,7 +92,7 @@ async function bridgeOf(key: KeyPair, peer: KeyPair, { path, vpnPort, log = [] }
 }
 
 test('bridges move with their map, and a map that cannot be used changes nothing', async () => {
-  const path = join(folder, 'map.json')
+  const path = folder.at('map.json')
   await writeFile(path, mapOf(0))
   const server = createSocket('udp4')
   const got: string[] = []
@@ -141,7 +129,7 @@ test('bridges move with their map, and a map that cannot be used changes nothing
 
 test('without a map to begin with, it does not start', async () => {
   const [alice, bob] = [newKeyPair(), newKeyPair()]
-  await expect(bridgeOf(alice, bob, { path: join(folder, 'nothing.json') })).rejects.toThrow(
+  await expect(bridgeOf(alice, bob, { path: folder.at('nothing.json') })).rejects.toThrow(
     'the map cannot be used',
   )
 })

@@ -1,38 +1,18 @@
 // A client of a map, with real relays on loopback: there all regions are equally near, and scores make one nearer.
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { HomeClient, type RelayMap } from '#client/home-client.ts'
 import type { MapRegion } from '#client/relay-map.ts'
-import { askStun } from '#client/stun-request.ts'
-import { makeCertificate } from '../support/certificate.ts'
-import { freePort, startRelay, type Relay } from '../support/process.ts'
-import { OWN_RELAY } from '../probe/probe-program.ts'
+import { OwnRelays } from '../support/own-relays.ts'
+import { freePort } from '../support/process.ts'
 
-let folder: string
-let relays: readonly Relay[] = []
+let relays: OwnRelays
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'home-client-'))
-  relays = await Promise.all(
-    [0, 1].map(async (i) => {
-      const own = join(folder, `${i}`)
-      await mkdir(own)
-      await makeCertificate(own, 'localhost')
-      const relay = await startRelay({ ...OWN_RELAY, folder: own })
-      // A relay's STUN may begin a moment after its TLS.
-      await askStun('127.0.0.1', relay.stunPort, 10_000)
-      return relay
-    }),
-  )
+  relays = await OwnRelays.start(2)
 })
 
-afterAll(async () => {
-  for (const relay of relays) await relay[Symbol.asyncDispose]()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(async () => await relays[Symbol.asyncDispose]())
 
 function region(
   id: number,
@@ -55,13 +35,8 @@ function mapNear(near: number, regions: readonly MapRegion[]): RelayMap {
   return { regions, regionScores: new Map(regions.map(({ id }) => [id, id === near ? 1 : 100_000])) }
 }
 
-function present(relay: Relay | undefined): Relay {
-  if (relay === undefined) throw new Error('no relay')
-  return relay
-}
-
 test('connects to its home, moves with the map, and packets find it', async () => {
-  const [one, other] = [present(relays[0]), present(relays[1])]
+  const [one, other] = [relays.at(0), relays.at(1)]
   const regions = [region(900, one), region(901, other)]
   await using alice = new HomeClient({ map: mapNear(900, regions) })
   await using bob = new HomeClient({ map: mapNear(901, regions) })
@@ -83,7 +58,7 @@ test('connects to its home, moves with the map, and packets find it', async () =
 })
 
 test('goes to the next node of the region if the first accepts no connection', async () => {
-  const one = present(relays[0])
+  const one = relays.at(0)
   const closed = { port: await freePort(), stunPort: one.stunPort }
   await using client = new HomeClient({ map: { regions: [region(900, closed, one)] } })
   const isConnected = client.next('connected')
@@ -93,7 +68,7 @@ test('goes to the next node of the region if the first accepts no connection', a
 })
 
 test('finds its home by HTTPS where no region answers STUN, and passes a drained region over', async () => {
-  const one = present(relays[0])
+  const one = relays.at(0)
   const dead = { port: one.port, stunPort: await freePort() }
   const drained = { ...region(901, one), state: 'draining' }
   await using client = new HomeClient({ map: { regions: [region(900, dead), drained] } })

@@ -92,9 +92,10 @@ export class MonthService implements Service {
     this.look()
   }
 
-  /** Bytes of this month, now. Whoever asks often, as scrapes do, causes no writing. */
+  /** Bytes of this month, now; what follows from them is done. Whoever asks often, as scrapes do, causes no writing. */
   get bytes(): number {
     this.#count()
+    this.#judge()
     return this.#bytes
   }
 

@@ -6,6 +6,7 @@
 //   full cost = cost of a packet as seen × parts(size, on a full thread) ÷ parts(size, as seen)
 //   parts(size, w, i) = 1 + size / 600 + 15 w / (1 + 2 w) + size / 68 × w² + 1.2 i
 //                       w: writes per packet, 1 at most; i: idle share of the thread, 0 on a full one
+//   carried = 0.97 × 1 s ÷ full cost, packets a second without loss
 //
 // No speed of a machine is in it: only ratios of costs are. docs/decisions/0020 says how exact this is.
 
@@ -22,6 +23,11 @@ const SHARED_READS = 2
 const COLD_BYTES = 68
 /** A thread that sleeps between packets wakes up to cold caches: on one that nearly always sleeps, a packet costs so much more. */
 const IDLE_PARTS = 1.2
+/**
+ * Of a thread's time without loss: sweeps, timers and collections of garbage come at moments when packets wait. A thread that has
+ * less left than they take drops some.
+ */
+const USABLE_SHARE = 0.97
 /** Of a packet of a tunnel that carries a download. */
 const USUAL_BYTES = 1_200
 /** A full thread writes about so much at a time: 20 to 50 KB. */
@@ -90,7 +96,7 @@ class ThreadLoad {
 
   #read(): HeadroomNumbers | undefined {
     if (this.#fullCostUs === undefined) return undefined
-    const packetsMaxPerSecond = 1e6 / this.#fullCostUs
+    const packetsMaxPerSecond = (1e6 * USABLE_SHARE) / this.#fullCostUs
     return {
       ratio: Math.max(0, 1 - this.#packetsPerSecond / packetsMaxPerSecond),
       packetsPerSecond: this.#packetsPerSecond,

@@ -90,7 +90,7 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     acme,
     tlsMaxVersion: values.get('tls-max-version') === '1.2' ? 'TLSv1.2' : 'TLSv1.3',
     isDerpEnabled: values.get('derp'),
-    threadCount: values.get('threads') ?? host.coreCount,
+    threadCount: threadCountOf(values, host, diagnostics),
     ...waysOf(values),
     admission,
     disallowedAppNames,
@@ -103,6 +103,21 @@ export function resolveSettings(raw: RawSettings, host: HostInfo): Resolution {
     warnings: diagnostics.warnings,
   }
   return { settings: frozen(settings), newFiles: diagnostics.newFiles }
+}
+
+/** More threads than processors are allowed: for trials, and where the kernel says less than there is. */
+function threadCountOf(
+  values: OptionValues<ServeOptions>,
+  { coreCount }: HostInfo,
+  diagnostics: Diagnostics,
+): number {
+  const given = values.get('threads')
+  if (given === undefined || given <= coreCount) return given ?? coreCount
+  const processors = coreCount === 1 ? 'one processor' : `${coreCount} processors`
+  diagnostics.addWarning(
+    `${values.where('threads')} ${given}: this process may use ${processors}; threads that share one wait for each other, and so do packets`,
+  )
+  return given
 }
 
 function shownOf(

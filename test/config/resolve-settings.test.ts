@@ -184,7 +184,20 @@ test('requires no host name without TLS, and uses all cores', () => {
   using fixture = new ConfigFixture()
   const settings = fixture.settings(plain(fixture), {}, { coreCount: 5 })
   expect([settings.hostname, settings.threadCount]).toEqual(['localhost', 5])
-  expect(fixture.settings([...plain(fixture), '-threads', '3']).threadCount).toBe(3)
+})
+
+test('starts as many threads as it is told, and warns of more than there are processors for', () => {
+  using fixture = new ConfigFixture()
+  const withThreads = (threads: string, coreCount: number): readonly [number, readonly string[]] => {
+    const { threadCount, warnings } = fixture.settings(
+      [...plain(fixture), '-threads', threads],
+      {},
+      { coreCount },
+    )
+    return [threadCount, warnings.filter((warning) => warning.includes('-threads'))]
+  }
+  expect(withThreads('2', 2)).toEqual([2, []])
+  expect(withThreads('3', 2)).toEqual([3, [expect.stringContaining('may use 2 processors')]])
 })
 
 test('limits TLS to 1.2 if -tls-max-version is 1.2', () => {

@@ -15,6 +15,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   reload: async () => (await import('./reload.ts')).reload,
   drain: async () => (await import('./drain.ts')).drain,
   kick: async () => (await import('./kick.ts')).kick,
+  deny: async () => (await import('./deny.ts')).deny,
+  allow: async () => (await import('./deny.ts')).allow,
   lane: async () => (await import('./lane.ts')).lane,
   config: async () => (await import('./config.ts')).config,
   keygen: async () => (await import('./keygen.ts')).keygen,

@@ -7,7 +7,7 @@ import { TokenVerbs } from '#ops/token-verbs.ts'
 import { VerbCalls } from '#ops/verb-calls.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import { AdminService } from './admin-service.ts'
-import { kickVerb } from './admission-verbs.ts'
+import { allowVerb, deniedVerb, denyVerb, kickVerb } from './admission-verbs.ts'
 import type { Certificates } from './certificates.ts'
 import { checkupVerb } from './checkup.ts'
 import type { ClientsService } from './clients-service.ts'
@@ -109,7 +109,8 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(drainVerb(drain, input.drain))
   if (input.lane !== undefined) calls.register(laneVerb(input.lane, input.shown))
   const kicks = new KickService({ ...input, denials: input.verbDenials })
-  calls.register(kickVerb(kicks))
+  for (const verb of [kickVerb(kicks), denyVerb(kicks), allowVerb(kicks), deniedVerb(input.admission)])
+    calls.register(verb)
   return { readiness, drain, reload, overview, publicStatus, admin, verbs, notify, kicks }
 }
 

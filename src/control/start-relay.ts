@@ -243,7 +243,10 @@ function makeAdmission(
   const onChange = (): void => threads().broadcast({ kind: 'recheckAdmission' })
   const onTenants = (roster: TenantRoster | undefined): void =>
     threads().broadcast({ kind: 'tenants', roster })
-  return new RelayAdmission({ settings, log, reloads, stateFolder, onChange, onTenants })
+  const onDenied = (key: Uint8Array, forMs: number): void => {
+    threads().broadcast({ kind: 'endKey', key, forMs })
+  }
+  return new RelayAdmission({ settings, log, reloads, stateFolder, onChange, onDenied, onTenants })
 }
 
 function makeMonth(

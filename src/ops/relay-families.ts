@@ -102,6 +102,11 @@ const CONNECTION_ROWS: readonly Row[] = [
     'Addresses refused for a while because they went on beyond a rate, by that rate. Each thread counts those that it found.',
     by('reason', { connections: 'addressBansConnections', logins: 'addressBansLogins' }),
   ),
+  gauge(
+    'derp_addresses_banned',
+    'Addresses that are refused now because they went on beyond a rate.',
+    plain('addressesBanned'),
+  ),
   counter(
     'derp_connections_out_of_descriptors_total',
     'Connections closed at once because no file descriptor was left for them.',
@@ -212,6 +217,7 @@ const CLIENT_ROWS: readonly Row[] = [
       allowed: 'admissionsAllowed',
       memory: 'admissionsFromMemory',
       denied: 'admissionsDenied',
+      denied_by_operator: 'admissionsByOperator',
       unreachable: 'admissionsUnreachable',
       failed_open: 'admissionsFailedOpen',
     }),

@@ -15,6 +15,7 @@ const PLAIN = [
   'addressRefusedBanned', //  connections and logins of addresses that are refused for a while
   'addressBansConnections', // addresses that went on beyond their rate of connections, or of logins
   'addressBansLogins',
+  'addressesBanned', //      gauge: addresses that are refused now, counted by the first thread
   'connectionsOutOfDescriptors', // no file descriptor was left for them
   'connectionsCurrent', //   gauge: sessions in any phase
   'webSocketsAccepted',
@@ -51,6 +52,7 @@ const PLAIN = [
   'admissionsAllowed',
   'admissionsFromMemory', // the back end could not be asked, and had admitted the key before
   'admissionsDenied',
+  'admissionsByOperator', // refused because an operator denies the key
   'admissionsUnreachable', // refused because the back end could not be asked
   'admissionsFailedOpen', //  admitted although the back end could not be asked
   // packets; bytes are payload bytes
@@ -99,6 +101,7 @@ export type PlainCounter = (typeof PLAIN)[number]
 
 /** The counters that also fall: they show what is there now. */
 export const GAUGES = [
+  'addressesBanned',
   'connectionsCurrent',
   'tlsCurrent12',
   'tlsCurrent13',

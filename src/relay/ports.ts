@@ -274,7 +274,7 @@ export interface AdmissionAnswer {
    * When the back end cannot be asked, a client that it has admitted before is admitted from `memory`; for others the operator's
    * setting decides: `unreachable` refuses, `failed_open` admits.
    */
-  readonly result: 'allowed' | 'memory' | 'denied' | 'unreachable' | 'failed_open'
+  readonly result: 'allowed' | 'memory' | 'denied' | 'denied_by_operator' | 'unreachable' | 'failed_open'
   /** For the log; empty if there is nothing to add. */
   readonly reason: string
   /** `unreachable` only because the time for a login had passed. */

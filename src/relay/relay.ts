@@ -214,6 +214,7 @@ export class Relay {
     this.#sessions.visit(ROUND_TRIPS_PER_SWEEP, this.#sampleRoundTrip)
     if (threads.index === 0) counters.set(Counter.keysAtSiblings, this.#table.countAtSiblings)
     if (!this.#sessions.sweep()) return
+    if (threads.index === 0) counters.set(Counter.addressesBanned, this.addresses.countBanned())
     this.#pool.trim()
     this.#registry.sweep()
   }

@@ -47,15 +47,13 @@ const CONSTANT = new Set([
   'version',
 ])
 
-/**
- * Those that move only after a fault, a reload, an upgrade, or with NATS, ACME or a lane: such tests exist, but none has all of them. Here
- * their pages are made from sources that differ.
- */
+/** Those that move only after a fault, a reload, an upgrade, or with NATS, ACME or a lane. Here their pages are made from sources that differ. */
 const RARE = [
   'derp_accept_limit_burst',
   'derp_accept_limit_per_second',
   'derp_address_bans_total',
   'derp_address_refusals_total',
+  'derp_addresses_banned',
   'derp_admission_lease_not_after_timestamp_seconds',
   'derp_admission_lease_serial',
   'derp_admission_oldest_wait_seconds',
@@ -174,7 +172,7 @@ function troubledSources(): MetricSources {
       knownKeys: 3,
       listedKeys: 2,
       lease: { serial: 8, keys: 4, notAfterMs: 1_900_000_000_000 },
-      bans: 1,
+      bans: { timed: 1, standing: 3 },
       graceLeftRatio: 0.5,
       backends: [],
     }),

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   status: async () => (await import('./status.ts')).status,
   top: async () => (await import('./top.ts')).top,
   clients: async () => (await import('./clients.ts')).clients,
+  tenants: async () => (await import('./tenants.ts')).tenants,
   reload: async () => (await import('./reload.ts')).reload,
   drain: async () => (await import('./drain.ts')).drain,
   kick: async () => (await import('./kick.ts')).kick,

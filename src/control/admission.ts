@@ -6,14 +6,14 @@ import { createHash } from 'node:crypto'
 import type { Bans } from '#admission/bans.ts'
 import { AdmissionService, type AdmissionServiceNumbers } from '#admission/admission-service.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
-import { rosterOf } from '#admission/tenant-roster.ts'
+import { rosterOf, type NamedRoster } from '#admission/tenant-roster.ts'
 import type { AdmissionSettings, Settings } from '#config/settings.ts'
 import type { CheckOutcome, HealthCheck } from '#ops/health.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import type { KicksFrom } from '#protocol/kicks-from.ts'
-import type { AdmissionAnswer, TenantRoster } from '#relay/ports.ts'
+import type { AdmissionAnswer } from '#relay/ports.ts'
 import { AdmissionMemory } from './admission-memory.ts'
 import { BanMemory } from './ban-memory.ts'
 import { KeyListFile } from './key-list-file.ts'
@@ -32,7 +32,7 @@ export interface RelayAdmissionParts {
   /** Another run of this relay denies a key for so long, or allows it again: 0. Who has it here is to be ended. */
   readonly onDenied: (key: Uint8Array, forMs: number) => void
   /** The tenants from now on; undefined: there are none. Called before the relay threads start, if there are any. */
-  readonly onTenants: (roster: TenantRoster | undefined) => void
+  readonly onTenants: (roster: NamedRoster | undefined) => void
 }
 
 export class RelayAdmission implements Service, HealthCheck {

@@ -18,7 +18,15 @@ import { outsideVerb, type LookService } from './look-service.ts'
 import type { FileReload } from './content-file.ts'
 import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
-import { clientsVerb, drainVerb, fleetVerb, overviewVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
+import {
+  clientsVerb,
+  drainVerb,
+  fleetVerb,
+  overviewVerb,
+  reloadVerb,
+  statusVerb,
+  tenantsVerb,
+} from './operator-verbs.ts'
 import { OverviewService } from './overview-service.ts'
 import { ownEntry, type OwnEntryParts } from './own-entry.ts'
 import { PublicStatus } from './public-status.ts'
@@ -103,6 +111,7 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(fleetVerb({ ...input, readiness }))
   calls.register(overviewVerb(overview))
   calls.register(clientsVerb(input.clients))
+  calls.register(tenantsVerb(input.tenantMonths))
   calls.register(checkupVerb({ ...input, readiness, stateFolder: folder }))
   calls.register(outsideVerb(input.looks))
   calls.register(reloadVerb(reload))

@@ -306,6 +306,8 @@ export interface TenantRoster {
   readonly areApart: boolean
   /** Of each tenant, the first one's first; their budgets are those of one thread. */
   readonly rules: readonly TenantRule[]
+  /** What this thread has sent to the clients of each tenant, by number; undefined: it is not counted. */
+  readonly sentBytes?: Float64Array | undefined
 }
 
 /** A logged-in client, as whoever counts round trips sees it. */

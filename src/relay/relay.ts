@@ -311,9 +311,10 @@ export class Relay {
     this.#context.rules.disallowedAppNames = new Set(disallowedAppNames)
   }
 
-  /** Whether data packets are dropped from now on. */
-  setDiscoOnly(isDiscoOnly: boolean): void {
-    this.#forwarder.isDiscoOnly = isDiscoOnly
+  /** Of whom data packets are dropped from now on: of all clients, or of those of the tenants with these numbers. */
+  setDiscoOnly(areAll: boolean, tenants: ReadonlySet<number>): void {
+    this.#tenants.setDiscoOnly(areAll, tenants)
+    this.#forwarder.someDiscoOnly = this.#tenants.someDiscoOnly
   }
 
   /** Siblings whose ClosePeer counts from now on. */

@@ -8,8 +8,11 @@ import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { Admission, Observer, OtherThreads, Routes, TenantRoster } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
+import { rowOf } from '#relay/tenant-sums.ts'
 import { later, now } from './clock.ts'
-import type { RelayThreadData } from './thread-messages.ts'
+import type { RelayThreadData, ToRelayThread } from './thread-messages.ts'
+
+type TenantsMessage = Extract<ToRelayThread, { kind: 'tenants' }>
 
 export interface RelaySetup {
   readonly data: RelayThreadData
@@ -39,14 +42,14 @@ export function threadLimits(limits: RelayLimits, threadCount: number): RelayLim
   }
 }
 
-/** The tenants as one thread has them: its share of what each may send. */
+/** The tenants as one thread has them: its share of what each may send, and where it adds up what it sends to each. */
 export function threadRoster(
-  roster: TenantRoster | undefined,
-  threadCount: number,
+  { roster, sums }: Pick<TenantsMessage, 'roster' | 'sums'>,
+  { settings, threads }: Pick<RelayThreadData, 'settings' | 'threads'>,
 ): TenantRoster | undefined {
   if (roster === undefined) return undefined
-  const rules = roster.rules.map((rule) => ({ ...rule, ...dividedBudget(rule, threadCount) }))
-  return { ...roster, rules }
+  const rules = roster.rules.map((rule) => ({ ...rule, ...dividedBudget(rule, settings.threadCount) }))
+  return { ...roster, rules, sentBytes: sums && rowOf(sums, threads.index) }
 }
 
 /** @param remote asks the control thread */

@@ -192,11 +192,11 @@ class RelayThread {
       case 'recheckAdmission':
         return this.#relay.recheckAdmission()
       case 'tenants':
-        return this.#relay.setTenants(threadRoster(message.roster, this.#data.settings.threadCount))
+        return this.#relay.setTenants(threadRoster(message, this.#data))
       case 'endKey':
         return this.#relay.endKey(message.key, EndReason.kicked)
       case 'discoOnly':
-        return this.#relay.setDiscoOnly(message.isDiscoOnly)
+        return this.#relay.setDiscoOnly(message.areAll, new Set(message.tenants))
       case 'banAddress':
         return this.#relay.addresses.ban(message.ip, message.forMs)
       case 'tellClients':

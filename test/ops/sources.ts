@@ -137,7 +137,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
     siblings: () => [SIBLING],
     mesh: () => [
       ...directory.families(),
-      ...monthFamilies(7e12),
+      ...monthFamilies(7e12, [{ alarm: 'no' }, { alarm: 'over' }]),
       ...mapFamilies({
         isStale: false,
         file: [{ id: 900, code: 'fra', name: 'Frankfurt', latitude: 50.11, longitude: 8.68 }],

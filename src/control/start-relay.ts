@@ -32,7 +32,8 @@ import { continuedSources } from './metric-sources.ts'
 import { LaneService } from './lane-service.ts'
 import { makeMonths, type MonthParts } from './month-parts.ts'
 import { openNative } from './native-setup.ts'
-import { memoryReturn } from './memory-return.ts'
+import { MemoryGuard } from './memory-guard.ts'
+import { giveMemoryBack, memoryReturn } from './memory-return.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
 import { assertPortsFree } from './port-check.ts'
 import type { QualityService } from './quality-service.ts'
@@ -165,8 +166,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const hasMesh = settings.meshKeys.length > 0
   const links = new LinkWatch({ threadCount, hasMesh, now: () => performance.now() })
   const reloads = new Reloads(log, Date.now)
-  const forAdmission = { ...surroundings, reloads, threads: () => threads, months: () => months }
-  const admission = makeAdmission(settings, forAdmission)
+  const admission = makeAdmission(settings, { ...surroundings, reloads, later: () => ({ threads, months }) })
   const threads = new RelayThreads({
     settings,
     siblingAuthorities: siblingAuthorities(meshSettings.ca),
@@ -199,7 +199,8 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const { month, tenantMonths } = months
   const clients = new ClientsService({ threads, isTls: settings.isTls, run, admission, shown })
   const seen = { threads, links, stun, lane, admission, certificates }
-  const watched = { ...fleetParts, ...seen, shown, clients, month, tenantMonths }
+  const memoryGuard = makeMemoryGuard(settings, { ...surroundings, threads })
+  const watched = { ...fleetParts, ...seen, shown, clients, month, tenantMonths, memoryGuard }
   const apply = settingsApplier({ ...watched, log, bootstrapDns, unacknowledged })
   const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials: new VerbDenials() }
   const addresses = (): RelayAddresses => addressesOf({ derp, http, stun, lane, admin })
@@ -210,7 +211,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const dispatch = new ThreadDispatch({ ...watched, kicks, log, readiness, run, threadWays })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
-  const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, lane, fleet]
+  const others: Parts = [bootstrapDns, unacknowledged, memoryGuard, readiness, run.takeOver, lane, fleet]
   const operators: Parts = [month, tenantMonths, overview, publicStatus, admin, drain, reload, verbs]
   const all = [...basis, quality, ...listeners, ...others, ...operators, memory]
   const present = all.filter((service) => service !== undefined)
@@ -236,20 +237,33 @@ function makeAdmission(
     log,
     stateFolder,
     reloads,
-    threads,
-    months,
+    later,
   }: Pick<Surroundings, 'log' | 'stateFolder'> & {
     readonly reloads: Reloads
-    readonly threads: () => RelayThreads
-    readonly months: () => MonthParts
+    /** What is made after admission. */
+    readonly later: () => { readonly threads: RelayThreads; readonly months: MonthParts }
   },
 ): RelayAdmission {
-  const onChange = (): void => threads().broadcast({ kind: 'recheckAdmission' })
-  const onTenants = (roster: NamedRoster | undefined): void => months().useTenants(roster)
+  const onChange = (): void => later().threads.broadcast({ kind: 'recheckAdmission' })
+  const onTenants = (roster: NamedRoster | undefined): void => later().months.useTenants(roster)
   const onDenied = (key: Uint8Array, forMs: number): void => {
-    threads().broadcast({ kind: 'endKey', key, forMs })
+    later().threads.broadcast({ kind: 'endKey', key, forMs })
   }
   return new RelayAdmission({ settings, log, reloads, stateFolder, onChange, onDenied, onTenants })
+}
+
+function makeMemoryGuard(
+  { limits }: Settings,
+  { log, native, threads }: Pick<Surroundings, 'log' | 'native'> & { readonly threads: RelayThreads },
+): MemoryGuard {
+  return new MemoryGuard({
+    bytesMax: limits.memoryBytesMax,
+    residentBytes: () => process.memoryUsage.rss(),
+    log,
+    now: () => performance.now(),
+    onState: (state) => threads.broadcast({ kind: 'memoryState', state }),
+    giveBack: () => void giveMemoryBack(native, threads),
+  })
 }
 
 function makeStun(

@@ -77,6 +77,10 @@ export class AddressGuard {
     this.#find(ip).isSibling = true
   }
 
+  isOfSibling(ip: Uint8Array): boolean {
+    return this.#addresses.get(nameOf(ip))?.isSibling === true
+  }
+
   /** Another thread has banned the address. */
   ban(ip: Uint8Array, forMs: number): void {
     const address = this.#find(ip)

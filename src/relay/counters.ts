@@ -17,6 +17,7 @@ const PLAIN = [
   'addressBansLogins',
   'addressesBanned', //      gauge: addresses that are refused now, counted by the first thread
   'connectionsOutOfDescriptors', // no file descriptor was left for them
+  'connectionsOutOfMemory', //      the process had too little memory for them
   'connectionsCurrent', //   gauge: sessions in any phase
   'webSocketsAccepted',
   'handshakesTls12',

@@ -10,7 +10,7 @@ import type { Admission, Observer, OtherThreads, Routes, TenantRoster } from '#r
 import { Relay } from '#relay/relay.ts'
 import { rowOf } from '#relay/tenant-sums.ts'
 import { later, now } from './clock.ts'
-import type { RelayThreadData, ToRelayThread } from './thread-messages.ts'
+import type { MemoryState, RelayThreadData, ToRelayThread } from './thread-messages.ts'
 
 type TenantsMessage = Extract<ToRelayThread, { kind: 'tenants' }>
 
@@ -26,9 +26,17 @@ export interface RelaySetup {
   readonly threads: OtherThreads
 }
 
+/** So much less data may wait when the memory of the process is spent. */
+const WAITING_SHARE_WHEN_SPENT = 1 / 8
+
 /** The limits of one thread: its share of what the relay's sessions may hold and send together. */
-export function threadLimits(limits: RelayLimits, threadCount: number): RelayLimits {
-  const { budgets, addresses, waitingBytesMax } = limits
+export function threadLimits(
+  limits: RelayLimits,
+  threadCount: number,
+  memory: MemoryState = 'enough',
+): RelayLimits {
+  const { budgets, addresses } = limits
+  const waitingBytesMax = limits.waitingBytesMax * (memory === 'spent' ? WAITING_SHARE_WHEN_SPENT : 1)
   const { connectionsPerSecond, loginsPerSecond } = addresses
   return {
     ...limits,

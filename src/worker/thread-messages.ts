@@ -84,6 +84,8 @@ export type ToRelayThread =
   | { readonly kind: 'endKey'; readonly key: Uint8Array; readonly forMs: number }
   /** Who may send disco messages only: all clients, or those of the tenants with these numbers in the roster. */
   | { readonly kind: 'discoOnly'; readonly areAll: boolean; readonly tenants: readonly number[] }
+  /** How much memory the process has. */
+  | { readonly kind: 'memoryState'; readonly state: MemoryState }
   /** Another thread refuses an address for so long. */
   | { readonly kind: 'banAddress'; readonly ip: Uint8Array; readonly forMs: number }
   /** Asks for a part of the clients: `Relay.clientsBefore`. */
@@ -112,6 +114,9 @@ export type ToRelayThread =
   /** Memory is to be given back, in a moment without packets. */
   | { readonly kind: 'collectGarbage' }
   | { readonly kind: 'stop' }
+
+/** Of the whole process: enough; too little for more clients; so little that less data may wait. */
+export type MemoryState = 'enough' | 'short' | 'spent'
 
 /** A login, for the log. */
 export interface StartNotice extends Omit<SessionStart, 'appName'> {

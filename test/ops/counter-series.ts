@@ -13,6 +13,7 @@ export const SERIES: Readonly<Record<PlainCounter, readonly string[]>> = {
   addressBansLogins: ['derp_address_bans_total{reason="logins"}'],
   addressesBanned: ['derp_addresses_banned'],
   connectionsOutOfDescriptors: ['derp_connections_out_of_descriptors_total'],
+  connectionsOutOfMemory: ['derp_connections_out_of_memory_total'],
   connectionsCurrent: ['derp_sessions_current'],
   webSocketsAccepted: ['derp_websockets_accepted_total'],
   handshakesTls12: ['tls_handshakes_total{version="1.2"}'],

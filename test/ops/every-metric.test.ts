@@ -113,6 +113,7 @@ function troubledSources(): MetricSources {
       outboxBytesMax: 1,
       outboxPacketsMax: 1,
       waitingBytesMax: 1,
+      memoryBytesMax: 1,
       writeTimeoutMs: 1_000,
       acceptsPerSecond: 1,
       acceptBurst: 1,

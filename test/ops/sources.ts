@@ -27,6 +27,7 @@ const noStun = { successIpv4: 0, successIpv6: 0, notStun: 0, readErrors: 0, writ
 
 const limits: RelayLimits = {
   outboxBytesMax: 524_288,
+  memoryBytesMax: 9_000_000_000,
   outboxPacketsMax: Infinity,
   writeTimeoutMs: 2_000,
   acceptsPerSecond: 500,

@@ -6,6 +6,7 @@
 // only by the operator's option: never a backend that answers anything else, and never a fault of this host.
 
 import type { AdmissionAnswer, PendingAdmission } from '#relay/ports.ts'
+import type { BanCounts } from './bans.ts'
 import { BackendHealth, type Outage } from './backend-health.ts'
 import { KnownKeys, type KnownKeysPolicy } from './known-keys.ts'
 import { AdmissionQueue, type AdmissionQueueNumbers } from './queue.ts'
@@ -45,7 +46,8 @@ export interface AdmissionServiceNumbers extends AdmissionQueueNumbers {
   /** Keys that a backend has admitted, and those of the operator's list. */
   readonly knownKeys: number
   readonly listedKeys: number
-  readonly bans: number
+  /** Keys that an operator denies. */
+  readonly bans: BanCounts
   /** Of the time for which known keys are admitted in an outage, from 0 to 1; undefined: they are not, or nobody needs to be asked. */
   readonly graceLeftRatio: number | undefined
 }
@@ -167,7 +169,7 @@ export class AdmissionService {
   get numbers(): AdmissionServiceNumbers {
     const backends = this.#backends.map(({ name, outage }) => ({ name, isUp: outage === undefined }))
     const { memory, listSize, bans } = this.known
-    const keys = { knownKeys: memory.size, listedKeys: listSize, bans: bans.size }
+    const keys = { knownKeys: memory.size, listedKeys: listSize, bans: bans.counts }
     const graceLeftRatio = backends.length === 0 ? undefined : this.known.graceLeftRatio
     return { ...this.#queue.numbers, backends, ...keys, graceLeftRatio }
   }

@@ -1,5 +1,5 @@
-// What the relay knows of keys without a back end: whom the operator has kicked, the operator's list, the lease, and what back ends
-// have said before. In this order: a ban, the list, the lease, the memory. While no back end can be asked, keys that one had admitted
+// What the relay knows of keys without a back end: whom the operator denies, the operator's list, the lease, and what back ends have
+// said before. In this order: a denial, the list, the lease, the memory. While no back end can be asked, keys that one had admitted
 // are admitted for a grace; not those whose lease has ended. Decides; asks nobody. Runs on the control thread.
 
 import type { Budget } from '#protocol/budget.ts'
@@ -150,8 +150,8 @@ export class KnownKeys {
   /** The answer if no back end needs to be asked. */
   answer(key: Uint8Array, isHere: boolean): AdmissionAnswer | undefined {
     const { bans, memory } = this
-    const ban = bans.reason(key)
-    if (ban !== undefined) return { result: 'denied', reason: ban }
+    const refusal = bans.refusal(key)
+    if (refusal !== undefined) return { result: 'denied_by_operator', reason: refusal }
     const rule = this.#list?.find(key)
     if (rule !== undefined)
       return rule.isAllowed
@@ -160,8 +160,8 @@ export class KnownKeys {
     const leased = this.#leases?.find(key)
     if (leased?.isAllowed === false) return { result: 'denied', reason: 'the lease denies it' }
     if (leased !== undefined && leased.leftMs > 0) return this.#admitUntil(key, leased.leftMs)
-    const refusal = memory.refusal(key)
-    if (refusal !== undefined && !isHere) return { result: 'denied', reason: refusal }
+    const remembered = memory.refusal(key)
+    if (remembered !== undefined && !isHere) return { result: 'denied', reason: remembered }
     if (leased !== undefined) return undefined
     const ageMs = memory.ageMs(key)
     const { graceMs, recheckMs } = this.#policy

@@ -7,6 +7,11 @@ import type { TenantRoster } from '#relay/ports.ts'
 
 const NO_RULES: ReadonlyMap<string, TenantRule> = new Map()
 
+/** With the names of the tenants, in the order of their numbers. */
+export interface NamedRoster extends TenantRoster {
+  readonly names: readonly string[]
+}
+
 /**
  * @param members each key once, with the name of its tenant
  * @param rules what is said of tenants, by their names
@@ -15,7 +20,7 @@ export function rosterOf(
   members: Iterable<readonly [key: Uint8Array, tenant: string]>,
   areApart = true,
   rules = NO_RULES,
-): TenantRoster {
+): NamedRoster {
   const all = [...members]
   const keys = new Uint8Array(all.length * KEY_BYTES)
   const tenants = new Uint32Array(all.length)
@@ -26,10 +31,6 @@ export function rosterOf(
     keys.set(key, n * KEY_BYTES)
     tenants[n] = number
   }
-  return {
-    keys,
-    tenants,
-    areApart,
-    rules: [...numbers.keys()].map((name) => rules.get(name) ?? USUAL_TENANT),
-  }
+  const names = [...numbers.keys()]
+  return { keys, tenants, areApart, rules: names.map((name) => rules.get(name) ?? USUAL_TENANT), names }
 }

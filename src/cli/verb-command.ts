@@ -52,6 +52,8 @@ export interface VerbCommandParts<T extends OptionTable> {
   readonly summary: string
   /** The command's own options. */
   readonly options: T
+  /** The option whose value may stand alone in front of all flags: `derpfleet deny KEY`. */
+  readonly first?: keyof T & string
   readonly request: (own: OptionValues<T>) => VerbRequest
   /** The answer for people. */
   readonly text: (body: Body, own: OptionValues<T>) => string
@@ -77,13 +79,13 @@ async function run<T extends OptionTable>(
   io: Io,
 ): Promise<number> {
   const { name, options, request, text } = parts
-  const flags = readFlags({ ...OPTIONS, ...COMMON, ...options }, args)
+  const flags = readFlags({ ...OPTIONS, ...COMMON, ...options }, withFirst(args, parts.first))
   const problems = [...flags.problems]
   const common = new OptionValues(COMMON, flags.values, problems)
   const own = new OptionValues(options, flags.values, problems)
   const { values, isMisused } = mergeSettings(withoutOwn(flags, options), io.env)
   if (values.get('help')) {
-    io.stdout.write(usage(name, options))
+    io.stdout.write(usage(name, options, options[parts.first ?? '']?.kind.placeholder))
     return ExitCode.done
   }
   if (isMisused || problems.length > 0) {
@@ -107,6 +109,13 @@ async function run<T extends OptionTable>(
   else io.stderr.write(`derpfleet ${name}: ${errorText(terminalValue(body))}\n`)
   if (status !== 200) return parts.exitCode?.(undefined, own) ?? ExitCode.failed
   return parts.exitCode?.(body, own) ?? ExitCode.done
+}
+
+/** A value that stands alone in front gets the name of its option. */
+function withFirst(args: readonly string[], first: string | undefined): readonly string[] {
+  const [given] = args
+  const isAlone = first !== undefined && given !== undefined && !given.startsWith('-')
+  return isAlone ? [`-${first}`, ...args] : args
 }
 
 /** For the options of `serve`: a command's own one may have the name of one of those, as -key has. */
@@ -161,8 +170,10 @@ export function errorText({ error, problems }: Body): string {
   return `${reason}${lines.join('')}`
 }
 
-function usage(name: string, options: OptionTable): string {
-  return `usage: derpfleet ${name} [-FLAG VALUE]... [OPTION OF serve]...
+/** @param first stands for the value that may stand alone in front */
+function usage(name: string, options: OptionTable, first: string | undefined): string {
+  const alone = first === undefined ? '' : ` [${first}]`
+  return `usage: derpfleet ${name}${alone} [-FLAG VALUE]... [OPTION OF serve]...
 
 The relay is found by its state folder. Without options, it is the only one that runs on this host
 with a default state folder. With -addr, it may run on another host.

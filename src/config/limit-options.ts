@@ -136,6 +136,13 @@ export const LIMITS = {
       "Maximum number of bytes that may wait for all clients together. Above half of it, each client's share shrinks, and the oldest packets beyond the share are dropped",
     reload: 'value',
   },
+  'memory-bytes': {
+    kind: byteSize(0),
+    fallbackNote: '90% of the available memory',
+    about:
+      'Resident memory of the relay beyond which it refuses new connections and is not ready, so that clients go elsewhere; those that are connected stay. 0: it never does, and the system ends it when there is no memory left',
+    reload: 'value',
+  },
   keepalive: {
     kind: durationOf(KEEPALIVE_MS_MIN, KEEPALIVE_MS_MAX),
     fallbackNote: '65s with TLS, 45s without',

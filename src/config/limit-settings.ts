@@ -23,6 +23,9 @@ const KEEP_ALIVE_MIN_SHARE = 0.75
 /** The share of the memory that the process may use. TLS and the program need the rest. */
 const WAITING_SHARE = 1 / 4
 
+/** What is left is for what a second brings, and for pages that the kernel counts as well. */
+const RESIDENT_SHARE = 0.9
+
 export function resolveLimits(
   values: OptionValues<ServeOptions>,
   { isTls, memoryBytes }: { readonly isTls: boolean; readonly memoryBytes: number },
@@ -34,6 +37,7 @@ export function resolveLimits(
     outboxBytesMax: values.get('outbox-bytes'),
     outboxPacketsMax: values.get('outbox-packets') || Infinity,
     waitingBytesMax: values.get('waiting-bytes') ?? Math.floor(memoryBytes * WAITING_SHARE),
+    memoryBytesMax: resolveMemory(values.get('memory-bytes'), memoryBytes),
     writeTimeoutMs: values.get('tcp-write-timeout'),
     rate: resolveRate(values, diagnostics),
     budgets: {
@@ -55,6 +59,10 @@ export function resolveLimits(
     tcpKeepaliveMs: values.get('tcp-keepalive-time'),
     tcpUserTimeoutMs: values.get('tcp-user-timeout'),
   }
+}
+
+function resolveMemory(bytes: number | undefined, memoryBytes: number): number {
+  return bytes === 0 ? Infinity : (bytes ?? Math.floor(memoryBytes * RESIDENT_SHARE))
 }
 
 function resolveKeepAlive(maxMs: number | undefined, isTls: boolean): RelayLimits['keepAlive'] {

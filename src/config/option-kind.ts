@@ -6,6 +6,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { readBudget, type Budget } from '#protocol/budget.ts'
 import { parseNetwork, type IpNetwork } from '#protocol/ip-network.ts'
+import { parseSoldBytes, SOLD_BYTES_EXPECTED } from '#protocol/sold-bytes.ts'
 import { parseWebAddress, requestable } from '#protocol/web-address.ts'
 import { parseEndpoint, type Endpoint } from './endpoint.ts'
 
@@ -120,18 +121,12 @@ export function durationBetween(minMs: number, maxMs: number): OptionKind<number
 }
 
 const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, KiB: 1_024, MiB: 1_048_576 }
-/** As providers count what they sell. */
-const SOLD_BYTES: Readonly<Record<string, number>> = { '': 1, GB: 1e9, TB: 1e12 }
 
 /** A number of bytes, plain or in GB or TB. */
 export const soldBytes: OptionKind<number> = {
-  expected: 'a number of bytes above 0, such as 500GB or 20TB',
+  expected: SOLD_BYTES_EXPECTED,
   placeholder: 'BYTES',
-  parse: (given) => {
-    const [, amount, unit = ''] = /^(\d+)(GB|TB)?$/.exec(given) ?? []
-    const bytes = Number(amount) * (SOLD_BYTES[unit] ?? Number.NaN)
-    return bytes > 0 && bytes <= Number.MAX_SAFE_INTEGER ? bytes : undefined
-  },
+  parse: parseSoldBytes,
   shape: z.union([z.int().positive(), z.string()]),
 }
 

@@ -6,14 +6,14 @@ import { createHash } from 'node:crypto'
 import type { Bans } from '#admission/bans.ts'
 import { AdmissionService, type AdmissionServiceNumbers } from '#admission/admission-service.ts'
 import type { AdmissionQuestion } from '#admission/remote-admission.ts'
-import { rosterOf } from '#admission/tenant-roster.ts'
+import { rosterOf, type NamedRoster } from '#admission/tenant-roster.ts'
 import type { AdmissionSettings, Settings } from '#config/settings.ts'
 import type { CheckOutcome, HealthCheck } from '#ops/health.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { Reloads } from '#ops/reloads.ts'
 import type { KicksFrom } from '#protocol/kicks-from.ts'
-import type { AdmissionAnswer, TenantRoster } from '#relay/ports.ts'
+import type { AdmissionAnswer } from '#relay/ports.ts'
 import { AdmissionMemory } from './admission-memory.ts'
 import { BanMemory } from './ban-memory.ts'
 import { KeyListFile } from './key-list-file.ts'
@@ -29,8 +29,10 @@ export interface RelayAdmissionParts {
   readonly stateFolder: string | undefined
   /** What admission goes by has changed: clients that are here are to be asked about again. */
   readonly onChange: () => void
+  /** Another run of this relay denies a key for so long, or allows it again: 0. Who has it here is to be ended. */
+  readonly onDenied: (key: Uint8Array, forMs: number) => void
   /** The tenants from now on; undefined: there are none. Called before the relay threads start, if there are any. */
-  readonly onTenants: (roster: TenantRoster | undefined) => void
+  readonly onTenants: (roster: NamedRoster | undefined) => void
 }
 
 export class RelayAdmission implements Service, HealthCheck {
@@ -48,7 +50,8 @@ export class RelayAdmission implements Service, HealthCheck {
   #isOpen: boolean
   #isStarted = false
 
-  constructor({ settings, log, reloads, stateFolder, onChange, onTenants }: RelayAdmissionParts) {
+  constructor(parts: RelayAdmissionParts) {
+    const { settings, log, reloads, stateFolder, onChange, onTenants } = parts
     const { admission, nodeKey } = settings
     this.#policy = admission
     this.#isOpen = admission.isOpen
@@ -69,7 +72,7 @@ export class RelayAdmission implements Service, HealthCheck {
           })
     const failingMs = this.#memory?.read()
     if (failingMs !== undefined) known.continueFailing(failingMs)
-    this.#banMemory = stateFolder === undefined ? undefined : new BanMemory(stateFolder, known.bans, log)
+    this.#banMemory = banMemoryOf(known.bans, parts)
     this.#banMemory?.read()
     this.#list = new KeyListFile({
       log,
@@ -131,17 +134,14 @@ export class RelayAdmission implements Service, HealthCheck {
     if (!this.#isOpen) this.#service.known.siblingsHave(keys)
   }
 
-  /** Refuses the key for so long; who has it here is to be ended by the caller. 0: it may come back. */
-  ban(key: Uint8Array, forMs: number): void {
-    const { bans } = this.#service.known
-    if (forMs > 0) bans.add(key, forMs)
-    else bans.lift(key)
-    this.#banMemory?.keep(key)
+  /** Whom an operator denies. Who changes it calls `keepBan`, and ends who has the key here. */
+  get bans(): Bans {
+    return this.#service.known.bans
   }
 
-  /** Whom an operator refuses now, and for how many milliseconds. */
-  get refused(): ReturnType<Bans['left']> {
-    return this.#service.known.bans.left()
+  /** Whether the key is denied has changed. Resolves to whether a later run will know it. */
+  async keepBan(key: Uint8Array): Promise<boolean> {
+    return (await this.#banMemory?.keep(key)) ?? false
   }
 
   async reload(): Promise<readonly FileReload[]> {
@@ -155,6 +155,7 @@ export class RelayAdmission implements Service, HealthCheck {
     this.#list.start()
     this.#lease.start()
     this.#memory?.start()
+    this.#banMemory?.start()
   }
 
   ask(thread: number, question: AdmissionQuestion, answered: (answer: AdmissionAnswer) => void): void {
@@ -200,6 +201,20 @@ export class RelayAdmission implements Service, HealthCheck {
     await this.#memory?.stop()
     await this.#banMemory?.stop()
   }
+}
+
+/** Undefined without a state folder. */
+function banMemoryOf(
+  bans: Bans,
+  { stateFolder: folder, log, onDenied }: RelayAdmissionParts,
+): BanMemory | undefined {
+  if (folder === undefined) return undefined
+  return new BanMemory({
+    folder,
+    bans,
+    log,
+    onChange: (changed) => changed.forEach(([key, forMs]) => onDenied(key, forMs)),
+  })
 }
 
 /** Of the back ends of a policy; a URL may have a password. */

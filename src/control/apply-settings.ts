@@ -9,6 +9,7 @@ import type { RelayAdmission } from './admission.ts'
 import type { BootstrapDns } from './bootstrap-dns.ts'
 import type { MapService } from './map-service.ts'
 import type { MeshService } from './mesh-service.ts'
+import type { MemoryGuard } from './memory-guard.ts'
 import type { MonthService } from './month-service.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { ShownIdentity } from './shown-identity.ts'
@@ -20,6 +21,7 @@ export interface ChangeableParts {
   readonly admission: RelayAdmission
   readonly shown: Pick<ShownIdentity, 'use'>
   readonly month: Pick<MonthService, 'setRule'>
+  readonly memoryGuard: Pick<MemoryGuard, 'setBytesMax'>
   readonly bootstrapDns: BootstrapDns
   /** Undefined without a mesh key. */
   readonly mesh:
@@ -30,7 +32,7 @@ export interface ChangeableParts {
 }
 
 export function settingsApplier(parts: ChangeableParts): (now: LiveSettings, before: LiveSettings) => void {
-  const { log, threads, admission, shown, month, bootstrapDns, mesh, unacknowledged } = parts
+  const { log, threads, admission, shown, month, memoryGuard, bootstrapDns, mesh, unacknowledged } = parts
   return (now, before) => {
     const isNew = (name: keyof LiveSettings): boolean => !isDeepStrictEqual(now[name], before[name])
     // Before the threads are told: their next question may be by the new policy.
@@ -48,6 +50,7 @@ export function settingsApplier(parts: ChangeableParts): (now: LiveSettings, bef
       unacknowledged?.setLimit(limits.tcpUserTimeoutMs)
     }
     if (!isDeepStrictEqual(limits.month, before.limits.month)) month.setRule(limits.month)
+    if (limits.memoryBytesMax !== before.limits.memoryBytesMax) memoryGuard.setBytesMax(limits.memoryBytesMax)
     if (isNew('shown')) shown.use(now.shown)
     // A level that SIGUSR2 has set stays, unless the setting changes.
     if (isNew('logLevel')) log.setLevel(now.logLevel)

@@ -1,14 +1,22 @@
-// Kicks: ends a client's connections to this relay and refuses it for a while, asks all siblings to do the same, and does it for
-// siblings that the operator takes kicks from. A sibling is known by the node key that its session has proven. Every kick leaves a
-// line in the log of each relay: that of the command where it was given, and one here for what a sibling asked for. Runs on the
-// control thread.
+// What an operator orders for one key: a kick ends a client's connections to this relay and refuses it for a while, a denial does so
+// until it is taken back. Asks all siblings to do the same, and does it for siblings that the operator takes kicks from. A sibling is
+// known by the node key that its session has proven. Every order leaves a line in the log of each relay: that of the command where it
+// was given, and one here for what a sibling asked for. Runs on the control thread.
 //
 // Contract: a sibling that is not permitted changes nothing, is told so, and its attempts are counted.
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BANS_MAX } from '#admission/bans.ts'
 import type { RelayView } from '#fleet/fleet-state.ts'
-import { readKick, writeKick, type Kick, type KickView } from '#fleet/kick.ts'
+import {
+  readKick,
+  writeKick,
+  type KeyOrder,
+  type KickAnswer,
+  type KickAsk,
+  type KickView,
+} from '#fleet/kick.ts'
 import type { LineLimit } from '#ops/line-limit.ts'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
@@ -28,7 +36,7 @@ const ANSWER_MS = 5_000
 const NOT_PERMITTED = 'it takes no kicks from this relay; see -kicks-from'
 
 export interface KickServiceParts {
-  readonly admission: Pick<RelayAdmission, 'ban' | 'isOff' | 'kicksFrom'>
+  readonly admission: Pick<RelayAdmission, 'bans' | 'isOff' | 'keepBan' | 'kicksFrom'>
   readonly threads: Pick<RelayThreads, 'broadcast' | 'handled' | 'counters'>
   readonly fleet: {
     readonly fleet: { readonly relays: readonly RelayView[] }
@@ -44,15 +52,21 @@ export interface KickServiceParts {
 }
 
 /** What was done here. */
-export type KickOutcome = { readonly ended: number } | { readonly refusal: string }
+export interface KickDone {
+  readonly ended: number
+  /** For how long the key is denied from now on; infinite: until it is taken back; 0: it is not. */
+  readonly deniedMs: number
+  readonly wasDenied: boolean
+  /** A later run of this relay will know it. */
+  readonly isKept: boolean
+}
 
-type Answer = Extract<Kick, { kick: 'answer' }>
-type Ask = Extract<Kick, { kick: 'ask' }>
+export type KickOutcome = KickDone | { readonly refusal: string }
 
 export class KickService {
   readonly #parts: KickServiceParts
   /** Requests of this relay that wait, by their ids. */
-  readonly #waiting = new Map<string, (answer: Answer) => void>()
+  readonly #waiting = new Map<string, (answer: KickAnswer) => void>()
   readonly #lines: LineLimit<string>
 
   constructor(parts: KickServiceParts) {
@@ -60,33 +74,60 @@ export class KickService {
     this.#lines = denialLines(parts.log)
   }
 
-  /** Ends the client's connections to this relay. @param seconds for which it may not come back; 0: it may */
-  async kick(key: Uint8Array, seconds: number): Promise<KickOutcome> {
+  /** Does it at this relay. */
+  async obey(order: KeyOrder): Promise<KickOutcome> {
     const { admission, threads } = this.#parts
-    if (admission.isOff && seconds > 0) {
-      return {
-        refusal: `seconds is ${seconds}; expected 0, because this relay is open: it asks nobody, and so can refuse nobody`,
-      }
-    }
-    admission.ban(key, 1_000 * seconds)
+    const { key } = order
+    const wasDenied = admission.bans.find(key) !== undefined
+    const refusal = this.#refusalOf(order) ?? this.#change(order)
+    if (refusal !== undefined) return { refusal }
+    const kept = admission.keepBan(key)
+    const deniedMs = admission.bans.find(key)?.forMs ?? 0
     const before = kickedBy(threads.counters)
-    threads.broadcast({ kind: 'endKey', key, forMs: 1_000 * seconds })
+    // Whoever is here without having been denied has done nothing that allowing it should end.
+    if (order.kick !== 'allow' || wasDenied) threads.broadcast({ kind: 'endKey', key, forMs: deniedMs })
     await threads.handled()
-    return { ended: kickedBy(threads.counters) - before }
+    return { ended: kickedBy(threads.counters) - before, deniedMs, wasDenied, isKept: await kept }
   }
 
   /** Asks every other relay of the fleet to do the same. */
-  async kickAtSiblings(key: Uint8Array, seconds: number): Promise<readonly KickView[]> {
+  async askSiblings(order: KeyOrder): Promise<readonly KickView[]> {
     const names = this.#others
     await this.#link(names)
-    return await Promise.all(names.map(async (name) => await this.#askOne(name, key, seconds)))
+    return await Promise.all(names.map(async (name) => await this.#askOne(name, order)))
   }
 
   /** A sibling asks or answers. @param key proven by its session or its link */
   take(key: Uint8Array, message: Uint8Array, from: Pick<MessageSource, 'send'>): void {
     const kick = readKick(message)
     if (kick?.kick === 'answer') return this.#waiting.get(kick.id)?.(kick)
-    if (kick?.kick === 'ask') void this.#obey(key, kick, from)
+    if (kick !== undefined) void this.#obeySibling(key, kick, from)
+  }
+
+  /** An open relay can only end connections. */
+  #refusalOf(order: KeyOrder): string | undefined {
+    if (!this.#parts.admission.isOff || order.kick === 'allow' || order.seconds === 0) return undefined
+    const why = 'this relay is open: it asks nobody, and so can refuse nobody'
+    return order.kick === 'ask' ? `seconds is ${order.seconds}; expected 0, because ${why}` : why
+  }
+
+  /** Returns why it cannot be done. */
+  #change(order: KeyOrder): string | undefined {
+    const { bans } = this.#parts.admission
+    if (order.kick === 'allow' || order.seconds === 0) {
+      bans.lift(order.key)
+      return undefined
+    }
+    const forMs = order.seconds === undefined ? Infinity : 1_000 * order.seconds
+    const sinceMs = Date.now()
+    // A kick for ten minutes does not let somebody in who is denied for longer.
+    const isDone =
+      order.kick === 'ask'
+        ? bans.extend(order.key, { forMs, sinceMs, reason: '' })
+        : bans.set(order.key, { forMs, sinceMs, reason: order.reason })
+    return isDone
+      ? undefined
+      : `${BANS_MAX} keys are denied already, and all for longer; allow some of them again`
   }
 
   get #others(): readonly string[] {
@@ -105,13 +146,13 @@ export class KickService {
     while (missing().length > 0 && performance.now() < untilMs) await sleep(LINK_LOOK_MS)
   }
 
-  async #askOne(relay: string, key: Uint8Array, seconds: number): Promise<KickView> {
+  async #askOne(relay: string, order: KeyOrder): Promise<KickView> {
     const id = randomUUID()
-    const answered = Promise.withResolvers<Answer>()
+    const answered = Promise.withResolvers<KickAnswer>()
     this.#waiting.set(id, answered.resolve)
     const gone = new AbortController()
     try {
-      if (!this.#parts.fleet.send(relay, writeKick({ kick: 'ask', id, key, seconds })))
+      if (!this.#parts.fleet.send(relay, writeKick({ ...order, id })))
         return { relay, ended: 0, problem: 'it was not asked: there is no link to it, or it is a derper' }
       const answer = await Promise.race([
         answered.promise,
@@ -126,38 +167,42 @@ export class KickService {
     }
   }
 
-  async #obey(
-    sibling: Uint8Array,
-    { id, key, seconds }: Ask,
-    from: Pick<MessageSource, 'send'>,
-  ): Promise<void> {
+  async #obeySibling(sibling: Uint8Array, ask: KickAsk, from: Pick<MessageSource, 'send'>): Promise<void> {
     const name = publicKeyText(sibling)
     const outcome = takesKicksFrom(this.#parts.admission.kicksFrom, sibling)
-      ? await this.#kickFor(name, key, seconds)
-      : this.#deny(name)
-    const state = writeKick({ kick: 'answer', id, ended: 0, refusal: '', ...outcome })
+      ? await this.#obeyFor(name, ask)
+      : this.#notPermitted(name)
+    const done = 'refusal' in outcome ? { ended: 0, ...outcome } : { ended: outcome.ended, refusal: '' }
+    const state = writeKick({ kick: 'answer', id: ask.id, ...done })
     from.send({ kind: 'answerSibling', key: sibling, state })
   }
 
-  async #kickFor(sibling: string, key: Uint8Array, seconds: number): Promise<KickOutcome> {
-    const outcome = await this.kick(key, seconds)
+  async #obeyFor(sibling: string, order: KeyOrder): Promise<KickOutcome> {
+    const outcome = await this.obey(order)
     this.#parts.log.info(LogEvent.verbCalled, {
-      verb: 'kick',
+      ...auditFields(order),
       caller: `sibling ${sibling}`,
-      key: publicKeyText(key),
-      seconds,
       ...('refusal' in outcome ? { result: 'refused', reason: outcome.refusal } : { result: 'done' }),
     })
     return outcome
   }
 
-  #deny(sibling: string): KickOutcome {
+  #notPermitted(sibling: string): KickOutcome {
     const { denials, log } = this.#parts
     denials.count('sibling')
     const reason = 'kicks are not taken from it'
     if (this.#lines.take(reason)) log.warn(LogEvent.verbDenied, { address: `sibling ${sibling}`, reason })
     return { refusal: NOT_PERMITTED }
   }
+}
+
+/** The verb and its parameters, as a call of it has them. */
+function auditFields(order: KeyOrder): Readonly<Record<string, unknown>> {
+  const key = publicKeyText(order.key)
+  if (order.kick === 'allow') return { verb: 'allow', key }
+  const { seconds } = order
+  if (order.kick === 'ask') return { verb: 'kick', key, seconds }
+  return { verb: 'deny', key, seconds, why: order.reason === '' ? undefined : order.reason }
 }
 
 function kickedBy(counters: readonly Counters[]): number {

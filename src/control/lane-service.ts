@@ -42,7 +42,7 @@ const ANSWER_MS_MAX = 2_000
 export interface LaneServiceParts {
   readonly settings: LaneSettings
   readonly threads: Pick<RelayThreads, 'joinGuest' | 'leaveGuest'>
-  readonly admission: Pick<RelayAdmission, 'refused'>
+  readonly admission: Pick<RelayAdmission, 'bans'>
   /** Undefined without a key directory. */
   readonly keyDirectory: Pick<KeyDirectoryService, 'homesChanged' | 'threadEnded'> | undefined
   /** Undefined without a state folder that the relay can use. */
@@ -176,7 +176,7 @@ export class LaneService implements Service {
       threads: threadMemory,
       privateKey: settings.key.privateKey,
       roster: this.#roster.roster,
-      refused: admission.refused,
+      refused: admission.bans.all().map(([key, { forMs }]) => [key, forMs]),
       state: this.#state,
       niceness: relayNiceness(),
     }

@@ -100,13 +100,21 @@ export function memoryReturn(
   })
 }
 
-async function giveBackStart(
-  native: Native,
+/** Memory that nobody uses any more goes back to the system, whatever packets wait for that. */
+export async function giveMemoryBack(
+  native: Native | undefined,
   threads: Pick<RelayThreads, 'broadcast' | 'handled'>,
 ): Promise<void> {
   threads.broadcast({ kind: 'collectGarbage' })
   await threads.handled()
   collectGarbage()
-  native.trimMemory()
+  native?.trimMemory()
+}
+
+async function giveBackStart(
+  native: Native,
+  threads: Pick<RelayThreads, 'broadcast' | 'handled'>,
+): Promise<void> {
+  await giveMemoryBack(native, threads)
   releasePages(native)
 }

@@ -24,6 +24,7 @@ import type { FleetService } from './fleet-service.ts'
 import type { LaneService } from './lane-service.ts'
 import type { MeshService } from './mesh-service.ts'
 import type { MonthService } from './month-service.ts'
+import type { TenantMonths } from './tenant-months.ts'
 import type { QualityService } from './quality-service.ts'
 import type { Readiness } from './readiness.ts'
 import type { RelayThreads } from './relay-threads.ts'
@@ -39,6 +40,7 @@ export interface MetricParts {
   readonly links: LinkWatch
   readonly quality: QualityService
   readonly month: Pick<MonthService, 'bytes'>
+  readonly tenantMonths: Pick<TenantMonths, 'list' | 'month'>
   readonly directory: DirectoryWatch
   readonly drain: DrainWatch
   readonly fleet: FleetService
@@ -95,6 +97,7 @@ export type ContinuedParts = Pick<
   | 'log'
   | 'mesh'
   | 'month'
+  | 'tenantMonths'
   | 'quality'
   | 'reloads'
   | 'run'
@@ -104,7 +107,7 @@ export type ContinuedParts = Pick<
 /** What the next run of this relay goes on counting. */
 export function continuedSources(parts: ContinuedParts): ContinuedSources {
   const { admission, certificates, directory, drain, fleet, links, log, mesh, month, quality } = parts
-  const { reloads, run, verbDenials } = parts
+  const { reloads, run, tenantMonths, verbDenials } = parts
   return {
     admission: () => admission.numbers,
     siblings: () => links.siblings(),
@@ -116,7 +119,7 @@ export function continuedSources(parts: ContinuedParts): ContinuedSources {
       ...drainFamilies(drain),
       ...fleetFamilies(fleet.fleet),
       ...verbDenials.families(),
-      ...monthFamilies(month.bytes),
+      ...monthFamilies(month.bytes, tenantMonths.list()),
     ],
     certificates: () => certificates?.status,
     logLinesLost: () => log.linesLost,

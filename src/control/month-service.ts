@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { MonthRule } from '#protocol/relay-limits.ts'
+import { alarmFields, alarmOf, isDiscoOnly, monthOf, type MonthAlarm } from './month-alarm.ts'
 import type { Service } from './service.ts'
 import { readStateFile, replaceStateFile } from './state-file.ts'
 
@@ -15,8 +16,6 @@ const FILE = 'month.json'
 const FORMAT = 1
 const BYTES_MAX = 4_096
 const LOOK_MS = 10_000
-/** The first alarm: a fifth of a month's bytes is some days in which something can be done. */
-const SOON = 0.8
 
 export interface MonthServiceParts {
   /** Undefined without a state folder that the relay can use. */
@@ -48,7 +47,7 @@ export class MonthService implements Service {
   /** Of this run, what is not in the file. */
   #unkeptBytes = 0
   #countedBytes = 0
-  #alarmed: 'no' | 'soon' | 'over' = 'no'
+  #alarmed: MonthAlarm = 'no'
   #isDiscoOnly = false
   #timer: NodeJS.Timeout | undefined = undefined
   #writing: Promise<void> = Promise.resolve()
@@ -106,31 +105,20 @@ export class MonthService implements Service {
   }
 
   get #monthNow(): string {
-    return new Date(this.#parts.wall()).toISOString().slice(0, 7)
+    return monthOf(this.#parts.wall())
   }
 
   #judge(): void {
     const { log, onDiscoOnly } = this.#parts
-    const { bytesMax, over } = this.#rule
-    const share = this.#bytes / bytesMax
-    const alarm = share >= 1 ? 'over' : share >= SOON ? 'soon' : 'no'
-    const isDiscoOnly = alarm === 'over' && over === 'disco'
-    if (alarm !== this.#alarmed && alarm !== 'no') {
-      const policy = over === 'disco' ? 'only disco messages beyond it' : 'everything is relayed'
-      const percent = Math.floor(100 * share)
-      log.warn(LogEvent.monthBytes, {
-        month: this.#month,
-        bytes: this.#bytes,
-        limit: bytesMax,
-        percent,
-        policy,
-      })
-    }
+    const alarm = alarmOf(this.#bytes, this.#rule)
+    if (alarm !== this.#alarmed && alarm !== 'no')
+      log.warn(LogEvent.monthBytes, alarmFields(this.#month, this.#bytes, this.#rule))
     this.#alarmed = alarm
-    if (isDiscoOnly === this.#isDiscoOnly) return
-    this.#isDiscoOnly = isDiscoOnly
-    if (!isDiscoOnly) log.info(LogEvent.monthBytesFree, { month: this.#month })
-    onDiscoOnly(isDiscoOnly)
+    const isOver = isDiscoOnly(alarm, this.#rule)
+    if (isOver === this.#isDiscoOnly) return
+    this.#isDiscoOnly = isOver
+    if (!isOver) log.info(LogEvent.monthBytesFree, { month: this.#month })
+    onDiscoOnly(isOver)
   }
 
   /** Bytes of this month in the file; 0 if it is of no use. */

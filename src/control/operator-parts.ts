@@ -7,7 +7,7 @@ import { TokenVerbs } from '#ops/token-verbs.ts'
 import { VerbCalls } from '#ops/verb-calls.ts'
 import type { RelayLimits } from '#relay/ports.ts'
 import { AdminService } from './admin-service.ts'
-import { kickVerb } from './admission-verbs.ts'
+import { allowVerb, deniedVerb, denyVerb, kickVerb } from './admission-verbs.ts'
 import type { Certificates } from './certificates.ts'
 import { checkupVerb } from './checkup.ts'
 import type { ClientsService } from './clients-service.ts'
@@ -18,7 +18,15 @@ import { outsideVerb, type LookService } from './look-service.ts'
 import type { FileReload } from './content-file.ts'
 import type { MetricParts } from './metric-sources.ts'
 import { nativeWays, type NativeUse } from './native-setup.ts'
-import { clientsVerb, drainVerb, fleetVerb, overviewVerb, reloadVerb, statusVerb } from './operator-verbs.ts'
+import {
+  clientsVerb,
+  drainVerb,
+  fleetVerb,
+  overviewVerb,
+  reloadVerb,
+  statusVerb,
+  tenantsVerb,
+} from './operator-verbs.ts'
 import { OverviewService } from './overview-service.ts'
 import { ownEntry, type OwnEntryParts } from './own-entry.ts'
 import { PublicStatus } from './public-status.ts'
@@ -103,13 +111,15 @@ export function makeOperatorParts(settings: Settings, input: OperatorPartsInput)
   calls.register(fleetVerb({ ...input, readiness }))
   calls.register(overviewVerb(overview))
   calls.register(clientsVerb(input.clients))
+  calls.register(tenantsVerb(input.tenantMonths))
   calls.register(checkupVerb({ ...input, readiness, stateFolder: folder }))
   calls.register(outsideVerb(input.looks))
   calls.register(reloadVerb(reload))
   calls.register(drainVerb(drain, input.drain))
   if (input.lane !== undefined) calls.register(laneVerb(input.lane, input.shown))
   const kicks = new KickService({ ...input, denials: input.verbDenials })
-  calls.register(kickVerb(kicks))
+  for (const verb of [kickVerb(kicks), denyVerb(kicks), allowVerb(kicks), deniedVerb(input.admission)])
+    calls.register(verb)
   return { readiness, drain, reload, overview, publicStatus, admin, verbs, notify, kicks }
 }
 

@@ -1,4 +1,5 @@
-// The verbs of a running relay that need no part of their own: `status` says how it is, `fleet` how all are, `clients` who is here, `reload` reads its files again,
+// The verbs of a running relay that need no part of their own: `status` says how it is, `fleet` how all are, `clients` who is here,
+// `tenants` what was sent to whose clients in this month, `reload` reads its files again,
 // `drain` moves its clients away and ends it.
 // Adapts parts of the relay to verbs; no logic of either. Runs on the control thread.
 
@@ -20,6 +21,7 @@ import type { RelayThreads } from './relay-threads.ts'
 import type { ReloadService } from './reload-service.ts'
 import type { Run } from './run.ts'
 import { shortList } from './short-list.ts'
+import type { TenantMonths } from './tenant-months.ts'
 
 export interface StatusParts {
   readonly settings: Settings
@@ -82,6 +84,19 @@ export function clientsVerb(source: ClientsSource): Verb {
       })
       if (typeof asked === 'string') return { isDone: false, body: { error: asked } }
       return { isDone: true, body: { ...(await source.list(asked)) } }
+    },
+  }
+}
+
+/** What was sent to the clients of each tenant in this month. */
+export function tenantsVerb(months: Pick<TenantMonths, 'list' | 'month'>): Verb {
+  return {
+    name: 'tenants',
+    changes: false,
+    parameters: {},
+    answer: () => {
+      const tenants = months.list()
+      return { isDone: true, body: { month: months.month, tenants } }
     },
   }
 }

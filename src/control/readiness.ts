@@ -40,6 +40,8 @@ export interface ReadinessParts {
   readonly stun: Pick<StunService, 'endpoint' | 'answer' | 'look'> | undefined
   /** Undefined: nobody is asked. */
   readonly admission: HealthCheck | undefined
+  /** Whether there is memory for more clients. Undefined: nobody looks. */
+  readonly memoryGuard?: HealthCheck | undefined
   /** Undefined without TLS. */
   readonly certificates: Pick<Certificates, 'status'> | undefined
 }
@@ -59,7 +61,7 @@ export class Readiness implements Service {
 
   constructor(parts: ReadinessParts) {
     this.#parts = parts
-    const { threads, stun, admission, certificates, links, directory, drain } = parts
+    const { threads, stun, admission, certificates, links, directory, drain, memoryGuard } = parts
     this.#threadWatch = new ThreadWatch({
       threads,
       lookMs: LOOK_MS,
@@ -70,6 +72,7 @@ export class Readiness implements Service {
     const serving: HealthCheck[] = [this.#threadWatch, this.#descriptorWatch, drain]
     if (certificates !== undefined) serving.push(certificateHealth(() => certificates.status, Date.now))
     if (admission !== undefined) serving.push(admission)
+    if (memoryGuard !== undefined) serving.push(memoryGuard)
     this.#serving = new Health(serving)
     const others: HealthCheck[] = [links, directory, this.#stunWatch].filter((check) => check !== undefined)
     this.health = new Health([...serving, ...others])

@@ -84,6 +84,7 @@ const RETAINED_KINDS: ReadonlySet<ToRelayThread['kind']> = new Set([
   'certificates',
   'discoOnly',
   'liveSettings',
+  'memoryState',
   'meshKeys',
   'publicStatus',
   'publishedPages',

@@ -5,6 +5,7 @@
 // `operators` below; parts stop in reverse. STUN comes after the relay threads because clients choose regions by it: it must not answer for a relay that
 // can't serve. The admin port stops last, so that it shows how the others end. To add a long-lived part, see `service.ts`.
 
+import type { NamedRoster } from '#admission/tenant-roster.ts'
 import { HttpChallenges } from '#certificates/http-challenges.ts'
 import type { Endpoint } from '#config/endpoint.ts'
 import type { LaneSettings, Settings } from '#config/settings.ts'
@@ -15,7 +16,6 @@ import { Log } from '#ops/log.ts'
 import { continuedFamilies } from '#ops/metrics.ts'
 import { Reloads } from '#ops/reloads.ts'
 import { VerbDenials } from '#ops/verb-denials.ts'
-import type { TenantRoster } from '#relay/ports.ts'
 import type { Native } from '#transport/native.ts'
 import type { AdminService } from './admin-service.ts'
 import { RelayAdmission } from './admission.ts'
@@ -30,9 +30,10 @@ import { makeFleetParts } from './fleet-parts.ts'
 import { adoptSockets, InheritedDescriptors, type InheritedListeners } from './inherited-listeners.ts'
 import { continuedSources } from './metric-sources.ts'
 import { LaneService } from './lane-service.ts'
-import { MonthService } from './month-service.ts'
+import { makeMonths, type MonthParts } from './month-parts.ts'
 import { openNative } from './native-setup.ts'
-import { memoryReturn } from './memory-return.ts'
+import { MemoryGuard } from './memory-guard.ts'
+import { giveMemoryBack, memoryReturn } from './memory-return.ts'
 import { makeOperatorParts, type OperatorPartsInput, type SettingsReading } from './operator-parts.ts'
 import { assertPortsFree } from './port-check.ts'
 import type { QualityService } from './quality-service.ts'
@@ -165,7 +166,7 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const hasMesh = settings.meshKeys.length > 0
   const links = new LinkWatch({ threadCount, hasMesh, now: () => performance.now() })
   const reloads = new Reloads(log, Date.now)
-  const admission = makeAdmission(settings, { ...surroundings, reloads, threads: () => threads })
+  const admission = makeAdmission(settings, { ...surroundings, reloads, later: () => ({ threads, months }) })
   const threads = new RelayThreads({
     settings,
     siblingAuthorities: siblingAuthorities(meshSettings.ca),
@@ -194,10 +195,12 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const limitMs = limits.tcpUserTimeoutMs
   const unacknowledged = native ? undefined : new UnacknowledgedService({ limitMs, derp, threads })
   const shown = new ShownIdentity(settings.shown)
-  const month = makeMonth(settings, { ...surroundings, threads })
+  const months = makeMonths(settings, { ...surroundings, threads })
+  const { month, tenantMonths } = months
   const clients = new ClientsService({ threads, isTls: settings.isTls, run, admission, shown })
   const seen = { threads, links, stun, lane, admission, certificates }
-  const watched = { ...fleetParts, ...seen, shown, clients, month }
+  const memoryGuard = makeMemoryGuard(settings, { ...surroundings, threads })
+  const watched = { ...fleetParts, ...seen, shown, clients, month, tenantMonths, memoryGuard }
   const apply = settingsApplier({ ...watched, log, bootstrapDns, unacknowledged })
   const observed = { ...watched, settings, reloads, drain: drainWatch, verbDenials: new VerbDenials() }
   const addresses = (): RelayAddresses => addressesOf({ derp, http, stun, lane, admin })
@@ -208,8 +211,8 @@ function construct(settings: Settings, surroundings: Surroundings): StartedParts
   const dispatch = new ThreadDispatch({ ...watched, kicks, log, readiness, run, threadWays })
   const basis: Parts = [notify, run.first, admission, threads, certificates, run.bridge, keyDirectory]
   const listeners: Parts = [derp, mesh, http, certificates && challengesAnswered(certificates), stun]
-  const others: Parts = [bootstrapDns, unacknowledged, readiness, run.takeOver, lane, fleet]
-  const operators: Parts = [month, overview, publicStatus, admin, drain, reload, verbs]
+  const others: Parts = [bootstrapDns, unacknowledged, memoryGuard, readiness, run.takeOver, lane, fleet]
+  const operators: Parts = [month, tenantMonths, overview, publicStatus, admin, drain, reload, verbs]
   const all = [...basis, quality, ...listeners, ...others, ...operators, memory]
   const present = all.filter((service) => service !== undefined)
   const services = new Services(present, admin)
@@ -234,33 +237,32 @@ function makeAdmission(
     log,
     stateFolder,
     reloads,
-    threads,
+    later,
   }: Pick<Surroundings, 'log' | 'stateFolder'> & {
     readonly reloads: Reloads
-    readonly threads: () => RelayThreads
+    /** What is made after admission. */
+    readonly later: () => { readonly threads: RelayThreads; readonly months: MonthParts }
   },
 ): RelayAdmission {
-  const onChange = (): void => threads().broadcast({ kind: 'recheckAdmission' })
-  const onTenants = (roster: TenantRoster | undefined): void =>
-    threads().broadcast({ kind: 'tenants', roster })
-  return new RelayAdmission({ settings, log, reloads, stateFolder, onChange, onTenants })
+  const onChange = (): void => later().threads.broadcast({ kind: 'recheckAdmission' })
+  const onTenants = (roster: NamedRoster | undefined): void => later().months.useTenants(roster)
+  const onDenied = (key: Uint8Array, forMs: number): void => {
+    later().threads.broadcast({ kind: 'endKey', key, forMs })
+  }
+  return new RelayAdmission({ settings, log, reloads, stateFolder, onChange, onDenied, onTenants })
 }
 
-function makeMonth(
+function makeMemoryGuard(
   { limits }: Settings,
-  {
+  { log, native, threads }: Pick<Surroundings, 'log' | 'native'> & { readonly threads: RelayThreads },
+): MemoryGuard {
+  return new MemoryGuard({
+    bytesMax: limits.memoryBytesMax,
+    residentBytes: () => process.memoryUsage.rss(),
     log,
-    stateFolder,
-    threads,
-  }: Pick<Surroundings, 'log' | 'stateFolder'> & { readonly threads: RelayThreads },
-): MonthService {
-  return new MonthService({
-    folder: stateFolder,
-    log,
-    rule: limits.month,
-    sentBytes: () => threads.counters.reduce((sum, counters) => sum + counters.get('wireBytesOut'), 0),
-    wall: Date.now,
-    onDiscoOnly: (isDiscoOnly) => threads.broadcast({ kind: 'discoOnly', isDiscoOnly }),
+    now: () => performance.now(),
+    onState: (state) => threads.broadcast({ kind: 'memoryState', state }),
+    giveBack: () => void giveMemoryBack(native, threads),
   })
 }
 

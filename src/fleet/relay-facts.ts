@@ -65,7 +65,14 @@ export interface RegionsFacts {
 export interface AdmissionFacts {
   readonly isOpen: boolean
   /** The answer for this relay's own key; undefined for an open relay. */
-  readonly result?: 'allowed' | 'memory' | 'denied' | 'unreachable' | 'failed_open' | undefined
+  readonly result?:
+    | 'allowed'
+    | 'memory'
+    | 'denied'
+    | 'denied_by_operator'
+    | 'unreachable'
+    | 'failed_open'
+    | undefined
   readonly reason?: string | undefined
 }
 

@@ -13,10 +13,11 @@ export interface AdmissionNumbers {
   /** Clients refused because the queue was full. */
   readonly overflows: number
   readonly backends: readonly { readonly name: string; readonly isUp: boolean }[]
-  /** Keys that a backend has admitted and that are remembered, those of the operator's list, and those that are kicked. */
+  /** Keys that a backend has admitted and that are remembered, and those of the operator's list. */
   readonly knownKeys: number
   readonly listedKeys: number
-  readonly bans: number
+  /** Keys that an operator denies: for a time, and until it is taken back. */
+  readonly bans: { readonly timed: number; readonly standing: number }
   /** Of the time for which known keys are admitted in an outage, from 0 to 1; undefined if they are not. */
   readonly graceLeftRatio: number | undefined
   /** Undefined if the relay goes by no lease. */
@@ -62,12 +63,13 @@ export function admissionFamilies(numbers: AdmissionNumbers | undefined): Metric
     {
       name: 'derp_admission_keys',
       type: 'gauge',
-      help: "Keys that a backend has admitted and that are remembered (known), of the operator's list (listed), of the lease (leased), and kicked.",
+      help: "Keys that a backend has admitted and that are remembered (known), of the operator's list (listed), of the lease (leased), and those that an operator denies: for a time (kicked), until it is taken back (denied).",
       samples: [
         sample(knownKeys, { state: 'known' }),
         sample(listedKeys, { state: 'listed' }),
         sample(lease?.keys ?? 0, { state: 'leased' }),
-        sample(bans, { state: 'kicked' }),
+        sample(bans.timed, { state: 'kicked' }),
+        sample(bans.standing, { state: 'denied' }),
       ],
     },
     {

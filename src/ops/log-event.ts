@@ -68,6 +68,8 @@ export const LogEvent = {
   descriptorLimitLow: 'descriptor_limit_low', // the limit of open files leaves room for few clients
   descriptorsExhausted: 'descriptors_exhausted', // none is left for clients; new connections are refused
   descriptorsAvailable: 'descriptors_available', // again, after descriptors_exhausted
+  memoryShort: 'memory_short', // the process has too little memory; new connections are refused
+  memoryEnough: 'memory_enough', // again, after memory_short
   runtimeWarning: 'runtime_warning', // a warning of the Node.js runtime
   libraryPrinted: 'library_printed', // text that a library printed on the console
   logLinesLost: 'log_lines_lost', // lines could not be written; writing works again

@@ -248,6 +248,11 @@ function limitFamilies({ rate, budgets, ...limits }: RelayLimits): MetricFamily[
       sample(limits.waitingBytesMax),
     ]),
     gauge(
+      'derp_memory_bound_bytes',
+      'Resident memory beyond which new connections are refused. Absent without a bound.',
+      Number.isFinite(limits.memoryBytesMax) ? [sample(limits.memoryBytesMax)] : [],
+    ),
+    gauge(
       'derp_write_timeout_seconds',
       'Time after which a client that accepts no bytes is disconnected; 0 means no limit.',
       [sample(limits.writeTimeoutMs / 1_000)],

@@ -23,6 +23,13 @@ export function bits(bytesPerSecond: number | undefined): readonly [string, stri
   return [digits(value / 1_000 ** at), units[at] ?? '']
 }
 
+/** Bytes as providers count what they sell: `1.2 TB`. */
+export function soldBytesText(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
+  const at = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
+  return `${digits(bytes / 1_000 ** at)} ${units[at] ?? ''}`
+}
+
 export function milliseconds(ms: number | undefined): string {
   return ms === undefined ? UNKNOWN : digits(ms)
 }

@@ -2,7 +2,7 @@
 // labels. Every counter of `#relay/counters.ts` has a row. Every drop reason, packet kind and end reason is exported from
 // the start at zero, so that dashboards show zeros and not gaps.
 
-import { HISTOGRAM_BOUNDS, type Counters, type HistogramName, type PlainCounter } from '#relay/counters.ts'
+import { HISTOGRAM_BOUNDS, type Counters, type HistogramName } from '#relay/counters.ts'
 import {
   DROP_REASON_LABELS,
   DropReason,
@@ -11,37 +11,8 @@ import {
   type DropReason as Reason,
 } from '#relay/drop-reason.ts'
 import { END_REASONS } from '#relay/end-reason.ts'
-import { histogramSamples, sample, type MetricFamily, type Labels, type Sample } from './metric-family.ts'
-
-/** A counter by name, or a number computed from several counters. */
-type CounterReading = PlainCounter | ((counters: Counters) => number)
-
-interface Row {
-  readonly name: string
-  readonly type: 'counter' | 'gauge'
-  readonly help: string
-  readonly readings: readonly (readonly [labels: Labels, reading: CounterReading])[]
-}
-
-/** One reading without labels. */
-const plain = (reading: CounterReading): Row['readings'] => [[{}, reading]]
-
-/** One label, with a reading for each of its values. */
-const by = (label: string, readings: Readonly<Record<string, CounterReading>>): Row['readings'] =>
-  Object.entries(readings).map(([value, reading]) => [{ [label]: value }, reading])
-
-const counter = (name: string, help: string, readings: Row['readings']): Row => ({
-  name,
-  type: 'counter',
-  help,
-  readings,
-})
-const gauge = (name: string, help: string, readings: Row['readings']): Row => ({
-  name,
-  type: 'gauge',
-  help,
-  readings,
-})
+import { by, counter, gauge, plain, type Row } from './counter-row.ts'
+import { histogramSamples, sample, type MetricFamily, type Sample } from './metric-family.ts'
 
 /** Clients and home clients are separate counters, so between two writes there may be one home client more. */
 const otherClients = (counters: Counters): number =>
@@ -102,10 +73,20 @@ const CONNECTION_ROWS: readonly Row[] = [
     'Addresses refused for a while because they went on beyond a rate, by that rate. Each thread counts those that it found.',
     by('reason', { connections: 'addressBansConnections', logins: 'addressBansLogins' }),
   ),
+  gauge(
+    'derp_addresses_banned',
+    'Addresses that are refused now because they went on beyond a rate.',
+    plain('addressesBanned'),
+  ),
   counter(
     'derp_connections_out_of_descriptors_total',
     'Connections closed at once because no file descriptor was left for them.',
     plain('connectionsOutOfDescriptors'),
+  ),
+  counter(
+    'derp_connections_out_of_memory_total',
+    'Connections closed at once because the process had too little memory for more clients.',
+    plain('connectionsOutOfMemory'),
   ),
   gauge('derp_sessions_current', 'Open DERP sessions, logged in or not.', plain('connectionsCurrent')),
   counter('derp_websockets_accepted_total', 'DERP sessions over WebSocket.', plain('webSocketsAccepted')),
@@ -212,6 +193,7 @@ const CLIENT_ROWS: readonly Row[] = [
       allowed: 'admissionsAllowed',
       memory: 'admissionsFromMemory',
       denied: 'admissionsDenied',
+      denied_by_operator: 'admissionsByOperator',
       unreachable: 'admissionsUnreachable',
       failed_open: 'admissionsFailedOpen',
     }),

@@ -5,7 +5,7 @@
 //   allow <43 characters of base64>=       the same: how WireGuard writes keys
 //   allow nodekey:<...> tenant blue        the same, of a tenant
 //   allow nodekey:<...> bytes-per-second 1250000    the same, with a budget: budget.ts; after the tenant
-//   tenant blue weight 2                   what is said of a tenant: tenant-rule.ts
+//   tenant blue weight 2 month-bytes 2TB   what is said of a tenant: tenant-rule.ts
 //   deny nodekey:<...>                     a client that is refused, whatever else is said of it
 //   # a comment, also at the end of a line
 
@@ -16,6 +16,8 @@ import { readTenantRule, TENANT_NAME, TENANT_NAME_EXPECTED, type TenantRule } fr
 /** More members than any self-hosted network has. A hundred bytes for each, with a comment. */
 const KEYS_MAX = 40_000
 export const KEY_LIST_BYTES_MAX = 4_194_304
+/** Tenants whose bytes of a month are counted: each is a line of a file that is written every ten seconds, and of a table. */
+export const TENANT_MONTHS_MAX = 1_000
 /** Nobody reads more, and each is a line of the log. */
 const PROBLEMS_MAX = 20
 /** Characters of what is no key that a message shows: it may be a secret. */
@@ -80,6 +82,9 @@ export function readKeyList(path: string, text: string): KeyListText {
     if (problems.length === PROBLEMS_MAX) break
   }
   if (list.size > KEYS_MAX) problems.push(`${path} has ${list.size} keys; expected at most ${KEYS_MAX}`)
+  const months = [...list.tenantRules.values()].filter(({ month }) => month !== undefined).length
+  if (months > TENANT_MONTHS_MAX)
+    problems.push(`${path} has ${months} tenants with month-bytes; expected at most ${TENANT_MONTHS_MAX}`)
   return problems.length > 0 ? { problems } : { list }
 }
 

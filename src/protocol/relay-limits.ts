@@ -51,6 +51,8 @@ export interface RelayLimits {
   readonly outboxPacketsMax: number
   /** Bytes of packets that may wait in all sessions together; the relay's threads share them equally. */
   readonly waitingBytesMax: number
+  /** Resident memory of the process beyond which no new connections are accepted; Infinity disables the limit. */
+  readonly memoryBytesMax: number
   /** A client that reads no bytes for this long is disconnected; 0 disables the limit. */
   readonly writeTimeoutMs: number
   readonly rate: RateLimit | undefined

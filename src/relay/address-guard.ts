@@ -40,6 +40,8 @@ export class AddressGuard {
   readonly #parts: AddressGuardParts
   #rules: AddressRules
   readonly #addresses = new Map<string, Address>()
+  /** Those of them that are refused for a while, or were. */
+  readonly #banned = new Set<Address>()
 
   constructor(rules: AddressRules, parts: AddressGuardParts) {
     this.#rules = rules
@@ -52,6 +54,7 @@ export class AddressGuard {
     this.#rules = rules
     const siblings = [...this.#addresses].filter(([, { isSibling }]) => isSibling)
     this.#addresses.clear()
+    this.#banned.clear()
     for (const [name] of siblings) this.#add(name).isSibling = true
   }
 
@@ -74,10 +77,23 @@ export class AddressGuard {
     this.#find(ip).isSibling = true
   }
 
+  isOfSibling(ip: Uint8Array): boolean {
+    return this.#addresses.get(nameOf(ip))?.isSibling === true
+  }
+
   /** Another thread has banned the address. */
   ban(ip: Uint8Array, forMs: number): void {
     const address = this.#find(ip)
     address.bannedUntilMs = Math.max(address.bannedUntilMs, this.#parts.now() + forMs)
+    this.#banned.add(address)
+  }
+
+  /** How many addresses are refused now. To be asked now and then. */
+  countBanned(): number {
+    const nowMs = this.#parts.now()
+    for (const address of this.#banned)
+      if (address.bannedUntilMs <= nowMs || address.isSibling) this.#banned.delete(address)
+    return this.#banned.size
   }
 
   #mayHave(ip: Uint8Array, what: BanReason, refusedCounter: number, bansCounter: number): boolean {
@@ -95,6 +111,7 @@ export class AddressGuard {
     const { banMs } = this.#rules
     if (banMs === 0 || address.strikes.tryTake(1, nowMs)) return false
     address.bannedUntilMs = nowMs + banMs
+    this.#banned.add(address)
     counters.add(bansCounter, 1)
     onBan(ip, what, banMs)
     return false
@@ -118,9 +135,15 @@ export class AddressGuard {
     const strikes = bucketOf(Math.min(connectionsPerSecond, loginsPerSecond), nowMs)
     const address = { connections, logins, strikes, bannedUntilMs: 0, isSibling: false }
     this.#addresses.set(name, address)
-    if (this.#addresses.size > ADDRESSES_MAX)
-      this.#addresses.delete(this.#addresses.keys().next().value ?? name)
+    if (this.#addresses.size > ADDRESSES_MAX) this.#forgetFirst()
     return address
+  }
+
+  #forgetFirst(): void {
+    const [first] = this.#addresses
+    if (first === undefined) return
+    this.#addresses.delete(first[0])
+    this.#banned.delete(first[1])
   }
 }
 

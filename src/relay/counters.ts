@@ -15,7 +15,9 @@ const PLAIN = [
   'addressRefusedBanned', //  connections and logins of addresses that are refused for a while
   'addressBansConnections', // addresses that went on beyond their rate of connections, or of logins
   'addressBansLogins',
+  'addressesBanned', //      gauge: addresses that are refused now, counted by the first thread
   'connectionsOutOfDescriptors', // no file descriptor was left for them
+  'connectionsOutOfMemory', //      the process had too little memory for them
   'connectionsCurrent', //   gauge: sessions in any phase
   'webSocketsAccepted',
   'handshakesTls12',
@@ -51,6 +53,7 @@ const PLAIN = [
   'admissionsAllowed',
   'admissionsFromMemory', // the back end could not be asked, and had admitted the key before
   'admissionsDenied',
+  'admissionsByOperator', // refused because an operator denies the key
   'admissionsUnreachable', // refused because the back end could not be asked
   'admissionsFailedOpen', //  admitted although the back end could not be asked
   // packets; bytes are payload bytes
@@ -99,6 +102,7 @@ export type PlainCounter = (typeof PLAIN)[number]
 
 /** The counters that also fall: they show what is there now. */
 export const GAUGES = [
+  'addressesBanned',
   'connectionsCurrent',
   'tlsCurrent12',
   'tlsCurrent13',

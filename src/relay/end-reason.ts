@@ -10,6 +10,7 @@ export const EndReason = {
   loginTimeout: 'login_timeout', //        no complete ClientInfo in time
   admissionTimeout: 'admission_timeout', //  no answer of admission within the login time limit
   admissionRefused: 'admission_refused', //  admission denied it
+  deniedByOperator: 'denied_by_operator', // an operator denies its key
   admissionUnreachable: 'admission_unreachable', // no admission back end gave a usable answer
   admissionEnded: 'admission_ended', //    admission was asked again, and denied it
   kicked: 'kicked', //                     an operator ended it

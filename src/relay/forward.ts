@@ -52,8 +52,8 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
   readonly #tenants: Tenants
   readonly #counters: Counters
   readonly #now: () => number
-  /** Data packets are dropped: the relay may not send more in this month. */
-  isDiscoOnly = false
+  /** Data packets of some clients, or of all, are dropped: no more may be sent in this month. */
+  someDiscoOnly = false
   #nowMs = 0
   readonly #packet = new Packet()
   /** The source of a sibling's packet to another thread: a copy of 32 bytes costs less than a view of them. */
@@ -84,8 +84,9 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     const isDisco = packet.kind === PacketKind.disco
     this.#counters.add(isDisco ? Counter.receivedDisco : Counter.receivedData, 1)
     this.#counters.add(isDisco ? Counter.receivedBytesDisco : Counter.receivedBytesData, packet.packetBytes)
-    if (this.isDiscoOnly && !isDisco) return this.#dropHere(DropReason.overMonth)
     const source = sender.peer as Peer
+    if (this.someDiscoOnly && !isDisco && this.#isOverMonth(source.key, start))
+      return this.#dropHere(DropReason.overMonth)
     if (destination === undefined) {
       if (this.#isApart(source.tenant, undefined, start)) this.#dropNotHere(sender, DropReason.tenant, start)
       else if (!this.#routes.lookUp(packet, sender, this.#nowMs)) {
@@ -120,7 +121,8 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     packet.set(buffer, destinationAt, destinationAt + KEY_BYTES, end)
     packet.isForwarded = true
     this.#counters.add(Counter.forwardedIn, 1)
-    if (this.isDiscoOnly && packet.kind !== PacketKind.disco) return this.#dropHere(DropReason.overMonth)
+    if (this.someDiscoOnly && packet.kind !== PacketKind.disco && this.#isOverMonth(undefined, destinationAt))
+      return this.#dropHere(DropReason.overMonth)
     if (isZero(buffer, start, destinationAt)) {
       // Today's clients do not read a RecvPacket without a source.
       this.#dropHere(DropReason.sourceInvalid)
@@ -301,6 +303,12 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     const { kind, packetBytes } = this.#packet
     if (kind === PacketKind.disco) return false
     return !this.#tenants.tryForward(destination.key, packetBytes, this.#nowMs)
+  }
+
+  /** @param sourceKey undefined: a sibling's client, of which that one judges. The destination's key is in the packet's buffer */
+  #isOverMonth(sourceKey: Uint8Array | undefined, destinationAt: number): boolean {
+    const isSourceOver = sourceKey !== undefined && this.#tenants.isDiscoOnly(sourceKey, 0)
+    return isSourceOver || this.#tenants.isDiscoOnly(this.#packet.buffer, destinationAt)
   }
 
   #dropHere(reason: DropReason): void {

@@ -274,7 +274,7 @@ export interface AdmissionAnswer {
    * When the back end cannot be asked, a client that it has admitted before is admitted from `memory`; for others the operator's
    * setting decides: `unreachable` refuses, `failed_open` admits.
    */
-  readonly result: 'allowed' | 'memory' | 'denied' | 'unreachable' | 'failed_open'
+  readonly result: 'allowed' | 'memory' | 'denied' | 'denied_by_operator' | 'unreachable' | 'failed_open'
   /** For the log; empty if there is nothing to add. */
   readonly reason: string
   /** `unreachable` only because the time for a login had passed. */
@@ -306,6 +306,8 @@ export interface TenantRoster {
   readonly areApart: boolean
   /** Of each tenant, the first one's first; their budgets are those of one thread. */
   readonly rules: readonly TenantRule[]
+  /** What this thread has sent to the clients of each tenant, by number; undefined: it is not counted. */
+  readonly sentBytes?: Float64Array | undefined
 }
 
 /** A logged-in client, as whoever counts round trips sees it. */

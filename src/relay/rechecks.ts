@@ -79,6 +79,7 @@ export class Rechecks {
       const { result, reason, budget, recheckInMs } = answer
       recheck.isAsked = false
       if (result === 'denied') return session.end(EndReason.admissionEnded, reason)
+      if (result === 'denied_by_operator') return session.end(EndReason.kicked, reason)
       if (result !== 'unreachable') session.useBudget(budget)
       if (edition === this.#edition) recheck.dueMs = this.#now() + (recheckInMs ?? Infinity)
     })

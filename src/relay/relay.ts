@@ -214,6 +214,7 @@ export class Relay {
     this.#sessions.visit(ROUND_TRIPS_PER_SWEEP, this.#sampleRoundTrip)
     if (threads.index === 0) counters.set(Counter.keysAtSiblings, this.#table.countAtSiblings)
     if (!this.#sessions.sweep()) return
+    if (threads.index === 0) counters.set(Counter.addressesBanned, this.addresses.countBanned())
     this.#pool.trim()
     this.#registry.sweep()
   }
@@ -310,9 +311,10 @@ export class Relay {
     this.#context.rules.disallowedAppNames = new Set(disallowedAppNames)
   }
 
-  /** Whether data packets are dropped from now on. */
-  setDiscoOnly(isDiscoOnly: boolean): void {
-    this.#forwarder.isDiscoOnly = isDiscoOnly
+  /** Of whom data packets are dropped from now on: of all clients, or of those of the tenants with these numbers. */
+  setDiscoOnly(areAll: boolean, tenants: ReadonlySet<number>): void {
+    this.#tenants.setDiscoOnly(areAll, tenants)
+    this.#forwarder.someDiscoOnly = this.#tenants.someDiscoOnly
   }
 
   /** Siblings whose ClosePeer counts from now on. */

@@ -3,13 +3,14 @@
 // outbox's.
 
 import { isSameBudget, NO_BUDGET, type Budget } from '#protocol/budget.ts'
-import { SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
+import { HEADER_BYTES, KEY_BYTES, SEND_PACKET_BYTES_MAX } from '#protocol/limits.ts'
 import type { RateLimit, RelayLimits } from '#protocol/relay-limits.ts'
 import { BudgetBuckets, burstBytesOf } from './budget-buckets.ts'
 import type { TenantShare } from './fair-share.ts'
 import { keyShareOf, type KeyShare } from './key-share.ts'
 import type { OutboxLimits } from './outbox.ts'
 import type { Peer } from './peer.ts'
+import type { Tally } from './ports.ts'
 import { TokenBucket } from '#protocol/token-bucket.ts'
 
 /** From ServerKey to a complete ClientInfo. Real clients send theirs in the same round trip. */
@@ -23,6 +24,8 @@ const LOOKUPS = { burst: 50, perSecond: 5 }
 const STATES = { burst: 20, perSecond: 2 }
 /** Mesh links carry many clients' traffic and may stall for longer, as derper's. */
 const MESH_WRITE_TIMEOUT_MS = 30_000
+/** Of a RecvPacket frame, besides the packet. */
+const PACKET_OVERHEAD_BYTES = HEADER_BYTES + KEY_BYTES
 /** No frame is charged for more than the largest packet. */
 const RATE_CHARGE_BYTES_MAX = SEND_PACKET_BYTES_MAX
 
@@ -45,6 +48,8 @@ interface CommonShares {
 export class SessionUsage {
   /** Of its tenant; undefined while there are no tenants. */
   tenant: TenantShare | undefined = undefined
+  /** Of what was sent to its client, what its tenants have been charged for. */
+  #countedBytes = 0
   /** Of all clients. */
   #relay: BudgetBuckets | undefined = undefined
   #key: KeyShare | undefined = undefined
@@ -113,6 +118,13 @@ export class SessionUsage {
     this.#key = peer && keyShareOf(peer, this.#keyBudget)
     this.isRateLimited = this.#isLimited
     return this.tenant !== tenant || this.#relay !== relay || !isSameBudget(this.#keyBudget, budget)
+  }
+
+  /** Charges its tenant for what was sent to its client since the last time: the frames of packets, not each when it is sent. */
+  countSent({ packets, bytes }: Tally): void {
+    const sentBytes = bytes + packets * PACKET_OVERHEAD_BYTES
+    this.tenant?.addSent(sentBytes - this.#countedBytes)
+    this.#countedBytes = sentBytes
   }
 
   get #isLimited(): boolean {

@@ -153,6 +153,7 @@ const RESULT_COUNTERS: Readonly<Record<AdmissionAnswer['result'], number>> = {
   allowed: Counter.admissionsAllowed,
   memory: Counter.admissionsFromMemory,
   denied: Counter.admissionsDenied,
+  denied_by_operator: Counter.admissionsByOperator,
   unreachable: Counter.admissionsUnreachable,
   failed_open: Counter.admissionsFailedOpen,
 }
@@ -182,6 +183,7 @@ function askAdmission(
 function refusalReasonOf({ result, isLate }: AdmissionAnswer): EndReason | undefined {
   if (isLate === true) return EndReason.admissionTimeout
   if (result === 'denied') return EndReason.admissionRefused
+  if (result === 'denied_by_operator') return EndReason.deniedByOperator
   if (result === 'unreachable') return EndReason.admissionUnreachable
   return undefined
 }

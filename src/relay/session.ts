@@ -53,12 +53,10 @@ export class Session
     PacketTaker,
     DrainedSession
 {
-  // Fixed when the connection is accepted
   readonly #link: Link
   readonly #context: SessionContext
   readonly acceptedMs: number
-  // Fixed at login
-  /** Undefined from then on. */
+  /** Undefined from the login on. */
   #login: SessionLogin | undefined
   /** What it has logged in as; undefined before. */
   identity: ClientIdentity | undefined = undefined
@@ -254,6 +252,7 @@ export class Session
   #useShares(): void {
     const usage = this.#usage
     if (usage === undefined) return
+    usage.countSent(this.outbox.tally)
     if (!this.isMesh && usage.share(this.#context.tenants, this.key, this.peer)) this.#input.endRatePause()
     this.#link.readAs(usage.tenant)
   }
@@ -319,7 +318,6 @@ export class Session
     this.#link.finish()
   }
 
-  /** Of the frames that could not be sent. */
   takeFrame(buffer: Buffer, start: number, end: number): boolean {
     return this.#context.forwarder.handOver(this.key, buffer, start, end)
   }
@@ -346,6 +344,7 @@ export class Session
       )
     }
     const { counters } = this.#context
+    this.#usage?.countSent(this.outbox.tally)
     if (this.#usage?.isWriteStalled(this.outbox.writingSinceMs, nowMs) === true) {
       counters.add(Counter.writeStalls, 1)
       return this.end(EndReason.writeStalled)
@@ -381,6 +380,7 @@ export class Session
       if (!this.#isLeaving) registry.unregister(this, peer)
       identity.count(counters, -1)
     }
+    this.#usage?.countSent(this.outbox.tally)
     this.outbox.close(isMoving ? this : undefined)
     counters.add(Counter.connectionsCurrent, -1)
     counters.countEnd(reason)

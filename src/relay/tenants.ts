@@ -19,11 +19,15 @@ export class Tenants {
   areApart = false
   /** Some tenant, or all clients together, may send only so much. */
   areLimited = false
+  /** Clients of some tenants, or all, may send and get disco messages alone until the month is over. */
+  someDiscoOnly = false
+  #areAllDiscoOnly = false
+  /** By number. */
+  #discoOnly: ReadonlySet<number> = new Set()
   readonly #seed: number
   #numbers: KeyTable<number>
   /** By number. Empty: there are no tenants. */
   #shares: readonly TenantShare[] = []
-
   /** What is left of the relay's budget; undefined: it has none. */
   #relay: BudgetBuckets | undefined = undefined
 
@@ -63,6 +67,18 @@ export class Tenants {
     return false
   }
 
+  /** Of whom data packets are dropped from now on: of all clients, or of those of the tenants with these numbers. */
+  setDiscoOnly(areAll: boolean, tenants: ReadonlySet<number>): void {
+    this.#areAllDiscoOnly = areAll
+    this.#discoOnly = tenants
+    this.someDiscoOnly = areAll || tenants.size > 0
+  }
+
+  /** Whether data packets of the key bytes[at, at + 32), or for it, are dropped. */
+  isDiscoOnly(bytes: Uint8Array, at: number): boolean {
+    return this.#areAllDiscoOnly || this.#discoOnly.has(this.#numbers.find(bytes, at) ?? NO_TENANT)
+  }
+
   #note(): void {
     this.areLimited = this.#relay !== undefined || this.#shares.some(({ isLimited }) => isLimited)
   }
@@ -72,7 +88,7 @@ export class Tenants {
     this.areApart = roster?.areApart === true
     this.#numbers = new KeyTable(this.#seed)
     const rules = roster === undefined ? [] : [USUAL_TENANT, ...roster.rules]
-    this.#shares = rules.map((rule) => new TenantShare(rule, nowMs))
+    this.#shares = rules.map((rule, number) => new TenantShare(rule, nowMs, number, roster?.sentBytes))
     this.#note()
     if (roster === undefined) return
     const { keys, tenants } = roster

@@ -5,6 +5,7 @@ import type { Settings } from '#config/settings.ts'
 import type { RelayLimits } from '#protocol/relay-limits.ts'
 import { pathOf } from '#protocol/upgrade.ts'
 import type { Counters } from '#relay/counters.ts'
+import { ConnectionGate } from '#relay/connection-gate.ts'
 import type { Relay } from '#relay/relay.ts'
 import { AcceptBudget } from '#transport/accept-budget.ts'
 import type { Acceptor, AcceptorHost } from '#transport/acceptor.ts'
@@ -31,6 +32,7 @@ export interface HttpSetup {
   readonly tls: TlsContexts | undefined
   readonly counters: Counters
   readonly relay: Relay
+  readonly isMemoryShort: () => boolean
   readonly scheduler: ReadScheduler
   /** The present bootstrap DNS answer; empty without names. */
   readonly bootstrapDns: () => string
@@ -44,8 +46,10 @@ export interface HttpSetup {
 }
 
 export function makeHttpServer(setup: HttpSetup): HttpServer {
-  const { bootstrapDns, counters, data, home, publicStatus, published, regions, relay, tls } = setup
+  const { bootstrapDns, counters, data, home, isMemoryShort, publicStatus, published, regions, relay, tls } =
+    setup
   const { isDerpEnabled, limits } = data.settings
+  const gate = new ConnectionGate({ addresses: relay.addresses, counters, isMemoryShort })
   const upgrades = new UpgradeHandler({
     counters,
     now,
@@ -64,7 +68,7 @@ export function makeHttpServer(setup: HttpSetup): HttpServer {
     counters,
     upgrades: isDerpEnabled ? upgrades : undefined,
     accepts: makeAcceptBudget(data.accepts, limits),
-    mayConnect: (ip) => relay.addresses.mayConnect(ip),
+    mayConnect: (ip) => gate.mayConnect(ip),
     idleTimeoutMs: tls === undefined ? PROXY_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
     now,
     pageOf: (head, { ip }) => (pathOf(head) === REGIONS_PATH ? regions.page(head, ip) : pageOf(head, pages)),

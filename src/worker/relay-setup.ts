@@ -8,8 +8,11 @@ import type { RelayLimits } from '#protocol/relay-limits.ts'
 import type { Counters } from '#relay/counters.ts'
 import type { Admission, Observer, OtherThreads, Routes, TenantRoster } from '#relay/ports.ts'
 import { Relay } from '#relay/relay.ts'
+import { rowOf } from '#relay/tenant-sums.ts'
 import { later, now } from './clock.ts'
-import type { RelayThreadData } from './thread-messages.ts'
+import type { MemoryState, RelayThreadData, ToRelayThread } from './thread-messages.ts'
+
+type TenantsMessage = Extract<ToRelayThread, { kind: 'tenants' }>
 
 export interface RelaySetup {
   readonly data: RelayThreadData
@@ -23,9 +26,17 @@ export interface RelaySetup {
   readonly threads: OtherThreads
 }
 
+/** So much less data may wait when the memory of the process is spent. */
+const WAITING_SHARE_WHEN_SPENT = 1 / 8
+
 /** The limits of one thread: its share of what the relay's sessions may hold and send together. */
-export function threadLimits(limits: RelayLimits, threadCount: number): RelayLimits {
-  const { budgets, addresses, waitingBytesMax } = limits
+export function threadLimits(
+  limits: RelayLimits,
+  threadCount: number,
+  memory: MemoryState = 'enough',
+): RelayLimits {
+  const { budgets, addresses } = limits
+  const waitingBytesMax = limits.waitingBytesMax * (memory === 'spent' ? WAITING_SHARE_WHEN_SPENT : 1)
   const { connectionsPerSecond, loginsPerSecond } = addresses
   return {
     ...limits,
@@ -39,14 +50,14 @@ export function threadLimits(limits: RelayLimits, threadCount: number): RelayLim
   }
 }
 
-/** The tenants as one thread has them: its share of what each may send. */
+/** The tenants as one thread has them: its share of what each may send, and where it adds up what it sends to each. */
 export function threadRoster(
-  roster: TenantRoster | undefined,
-  threadCount: number,
+  { roster, sums }: Pick<TenantsMessage, 'roster' | 'sums'>,
+  { settings, threads }: Pick<RelayThreadData, 'settings' | 'threads'>,
 ): TenantRoster | undefined {
   if (roster === undefined) return undefined
-  const rules = roster.rules.map((rule) => ({ ...rule, ...dividedBudget(rule, threadCount) }))
-  return { ...roster, rules }
+  const rules = roster.rules.map((rule) => ({ ...rule, ...dividedBudget(rule, settings.threadCount) }))
+  return { ...roster, rules, sentBytes: sums && rowOf(sums, threads.index) }
 }
 
 /** @param remote asks the control thread */

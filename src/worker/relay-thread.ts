@@ -29,6 +29,7 @@ import { ThreadMesh } from './thread-mesh.ts'
 import type {
   FromRelayThread,
   ListenRequest,
+  MemoryState,
   RelayThreadData,
   ThreadSettings,
   ToRelayThread,
@@ -79,6 +80,7 @@ class RelayThread {
   #home: Settings['home']
   /** In use. */
   #limits: RelayLimits
+  #memory: MemoryState = 'enough'
   #sweepCount = 0
   #sweptMs = now()
 
@@ -89,7 +91,6 @@ class RelayThread {
     this.#limits = data.settings.limits
     const send = (message: FromRelayThread): void => this.#send(message)
     const counters = new Counters(data.counters)
-    const { instance } = data
     this.#counters = counters
     this.#notices = new ThreadNotices(send)
     this.#admission = new RemoteAdmission({
@@ -102,11 +103,11 @@ class RelayThread {
       ask: (question) => send({ kind: 'askRegions', ...question }),
       now,
     })
-    this.#mesh = new ThreadMesh({ data, instance, counters, relay: () => this.#relay, send })
+    this.#mesh = new ThreadMesh({ data, instance: data.instance, counters, relay: () => this.#relay, send })
     this.#threadLinks = new ThreadLinks(data.threads, now)
     this.#relay = makeRelay({
       data,
-      instance,
+      instance: data.instance,
       counters,
       admission: this.#admission,
       observer: {
@@ -134,6 +135,7 @@ class RelayThread {
       tls: this.#tls,
       counters,
       relay: this.#relay,
+      isMemoryShort: () => this.#memory !== 'enough',
       scheduler: this.#scheduler,
       bootstrapDns: () => this.#bootstrapDns,
       publicStatus: () => this.#publicStatus,
@@ -192,11 +194,13 @@ class RelayThread {
       case 'recheckAdmission':
         return this.#relay.recheckAdmission()
       case 'tenants':
-        return this.#relay.setTenants(threadRoster(message.roster, this.#data.settings.threadCount))
+        return this.#relay.setTenants(threadRoster(message, this.#data))
       case 'endKey':
         return this.#relay.endKey(message.key, EndReason.kicked)
       case 'discoOnly':
-        return this.#relay.setDiscoOnly(message.isDiscoOnly)
+        return this.#relay.setDiscoOnly(message.areAll, new Set(message.tenants))
+      case 'memoryState':
+        return this.#useMemoryState(message.state)
       case 'banAddress':
         return this.#relay.addresses.ban(message.ip, message.forMs)
       case 'tellClients':
@@ -221,7 +225,7 @@ class RelayThread {
 
   #useSettings({ limits, home, disallowedAppNames, rebalancePerSecond, admission }: ThreadSettings): void {
     this.#home = home
-    this.#relay.setLimits(threadLimits(limits, this.#data.settings.threadCount))
+    this.#relay.setLimits(threadLimits(limits, this.#data.settings.threadCount, this.#memory))
     this.#relay.setLoginPolicy(admissionFor(admission, this.#admission), disallowedAppNames)
     this.#relay.setKicksFrom(admission.kicksFrom)
     this.#mesh.setRebalancing(rebalancePerSecond)
@@ -230,6 +234,11 @@ class RelayThread {
     if (tcpUserTimeoutMs !== limits.tcpUserTimeoutMs) this.#httpServer.setUserTimeout(limits.tcpUserTimeoutMs)
     if (acceptsPerSecond === limits.acceptsPerSecond && acceptBurst === limits.acceptBurst) return
     this.#httpServer.setAccepts(makeAcceptBudget(this.#data.accepts, limits)?.refilled())
+  }
+
+  #useMemoryState(state: MemoryState): void {
+    this.#memory = state
+    this.#relay.setLimits(threadLimits(this.#limits, this.#data.settings.threadCount, state))
   }
 
   async #listen(request: ListenRequest): Promise<void> {

@@ -13,6 +13,7 @@ import type { Roster } from '#protocol/lane-roster.ts'
 import type { BridgeMemory, ThreadLink, ThreadMemory } from '#interthread/thread-memory.ts'
 import type { DrainTimes } from '#relay/relay-drain.ts'
 import type { AdmissionAnswer, RemoteAddress, SessionEnd, SessionStart, TenantRoster } from '#relay/ports.ts'
+import type { TenantSums } from '#relay/tenant-sums.ts'
 import type { CertificateSet } from '#protocol/certificate-pem.ts'
 import type { StatusPage } from '#transport/http-pages.ts'
 import type { ThreadWay } from './acceptor-setup.ts'
@@ -73,12 +74,18 @@ export type ToRelayThread =
   | { readonly kind: 'endUnacknowledged'; readonly remotes: readonly RemoteAddress[] }
   /** What admission goes by has changed: it is asked again about the clients that are here. */
   | { readonly kind: 'recheckAdmission' }
-  /** The tenants from now on; undefined: none. */
-  | { readonly kind: 'tenants'; readonly roster: TenantRoster | undefined }
-  /** An operator has kicked a client, and refuses it for so long. */
+  /** The tenants from now on, and where each thread adds up what it sends to them; undefined: none, and nowhere. */
+  | {
+      readonly kind: 'tenants'
+      readonly roster: TenantRoster | undefined
+      readonly sums: TenantSums | undefined
+    }
+  /** An operator denies a key for so long; infinite: until it is taken back; 0: no longer. */
   | { readonly kind: 'endKey'; readonly key: Uint8Array; readonly forMs: number }
-  /** Whether clients and siblings may send disco messages only. */
-  | { readonly kind: 'discoOnly'; readonly isDiscoOnly: boolean }
+  /** Who may send disco messages only: all clients, or those of the tenants with these numbers in the roster. */
+  | { readonly kind: 'discoOnly'; readonly areAll: boolean; readonly tenants: readonly number[] }
+  /** How much memory the process has. */
+  | { readonly kind: 'memoryState'; readonly state: MemoryState }
   /** Another thread refuses an address for so long. */
   | { readonly kind: 'banAddress'; readonly ip: Uint8Array; readonly forMs: number }
   /** Asks for a part of the clients: `Relay.clientsBefore`. */
@@ -107,6 +114,9 @@ export type ToRelayThread =
   /** Memory is to be given back, in a moment without packets. */
   | { readonly kind: 'collectGarbage' }
   | { readonly kind: 'stop' }
+
+/** Of the whole process: enough; too little for more clients; so little that less data may wait. */
+export type MemoryState = 'enough' | 'short' | 'spent'
 
 /** A login, for the log. */
 export interface StartNotice extends Omit<SessionStart, 'appName'> {
@@ -220,7 +230,7 @@ export type FromRunBridge =
   /** It is not any more. `why` completes "the other run …"; empty: the other run has ended in order. */
   | { readonly kind: 'bridgeDown'; readonly why: string }
 
-/** A key that an operator has kicked, and the milliseconds for which it is refused. */
+/** A key that an operator denies, and for how long; infinite: until it is taken back. */
 export type RefusedKey = readonly [key: Uint8Array, forMs: number]
 
 /** Start data of the lane's thread. */
@@ -246,7 +256,7 @@ export type ToLaneThread =
   /** A relay thread has started, or has ended. */
   | { readonly kind: 'threadStarted'; readonly link: ThreadLink }
   | { readonly kind: 'threadEnded'; readonly thread: number }
-  /** An operator has kicked a client, and refuses it for so long. */
+  /** An operator denies a key for so long; infinite: until it is taken back; 0: no longer. */
   | { readonly kind: 'endKey'; readonly key: Uint8Array; readonly forMs: number }
   /** Answered with `laneMembers`. */
   | { readonly kind: 'tellMembers'; readonly id: number }

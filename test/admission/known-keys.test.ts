@@ -1,5 +1,5 @@
 // What a relay knows of keys without a back end, over real sockets: a back end that is slow, silent or gone, the operator's list
-// and kicks. Time goes on by itself and by leaps.
+// and denials. Time goes on by itself and by leaps.
 
 import { afterAll, expect, it } from 'vitest'
 import { AdmissionService, type AdmissionPolicy } from '#admission/admission-service.ts'
@@ -142,7 +142,7 @@ it('a client that is here is asked about again, whatever was said at its login',
   expect(await asked.result(MEMBER, true)).toBe('denied')
 })
 
-it('the list decides without the back end, and a kick before the list', async () => {
+it('the list decides without the back end, and a denial before the list', async () => {
   await using backEnd = await VerifyServer.start()
   const asked = new Asked({ verifyUrl: backEnd.url })
   const other = newKeyPair().publicKey
@@ -154,10 +154,10 @@ it('the list decides without the back end, and a kick before the list', async ()
   expect(backEnd.requestCount).toBe(0)
   expect(await asked.result(other)).toBe('allowed')
   expect(backEnd.requestCount).toBe(1)
-  asked.service.known.bans.add(MEMBER, 5_000)
+  asked.service.known.bans.set(MEMBER, { forMs: 5_000, sinceMs: 0, reason: 'ticket 7' })
   expect(await asked.ask(MEMBER)).toEqual({
-    result: 'denied',
-    reason: 'an operator has kicked it, for 5 s more',
+    result: 'denied_by_operator',
+    reason: 'an operator denies it, for 5 s more: ticket 7',
   })
   asked.leapMs += 5_001
   expect(await asked.result(MEMBER)).toBe('allowed')
@@ -211,6 +211,25 @@ it('the lease comes after the list and before the memory: when it has ended, onl
     result: 'denied',
     reason: expect.stringMatching(/has ended/) as string,
   })
+})
+
+it('who is denied until it is taken back gets in by no lease and no memory, whether it is here or not', async () => {
+  const backEnd = await VerifyServer.start()
+  const asked = new Asked({ verifyUrl: backEnd.url })
+  const { known } = asked.service
+  expect(await asked.result(MEMBER)).toBe('allowed')
+  known.bans.set(MEMBER, { forMs: Infinity, sinceMs: 0, reason: '' })
+  known.setLeases({ find: () => ({ isAllowed: true, tenant: undefined, leftMs: 60_000 }), tenants: () => [] })
+  expect([await asked.result(MEMBER), await asked.result(MEMBER, true)]).toEqual([
+    'denied_by_operator',
+    'denied_by_operator',
+  ])
+  known.setLeases(undefined)
+  await backEnd[Symbol.asyncDispose]()
+  asked.leapMs += 40_000
+  expect(await asked.result(MEMBER)).toBe('denied_by_operator')
+  known.bans.lift(MEMBER)
+  expect(await asked.result(MEMBER)).toBe('memory')
 })
 
 it('a lease alone refuses all others, and whom it denies', async () => {

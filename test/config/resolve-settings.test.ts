@@ -80,6 +80,7 @@ test("accepts derper's command line", () => {
     limits: {
       outboxBytesMax: 524_288,
       outboxPacketsMax: Infinity,
+      memoryBytesMax: 966_367_641,
       waitingBytesMax: 268_435_456,
       writeTimeoutMs: 3_000,
       rate: undefined,

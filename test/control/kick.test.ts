@@ -12,8 +12,8 @@ import { UdpPeer } from '../support/udp-peer.ts'
 const TOKEN = 'a-token-of-thirty-two-characters'
 
 /** A call of the verb by its token. */
-async function kick(relay: LiveRelay, body: object): Promise<unknown> {
-  const answer = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/v1/kick`, {
+async function kick(relay: LiveRelay, body: object, verb = 'kick'): Promise<unknown> {
+  const answer = await fetch(`http://127.0.0.1:${relay.addresses.admin?.port}/v1/${verb}`, {
     method: 'POST',
     headers: { Authorization: `Bearer ${TOKEN}` },
     body: JSON.stringify(body),
@@ -49,44 +49,50 @@ it('ends the connections of a client on all threads, and refuses it for a while'
   expect(await kick(relay, { key, seconds: -1 })).toEqual({ error: 'seconds is -1; expected 0 to 31536000' })
 })
 
-it('keeps a peer off the lane for that time, also after a restart', async () => {
-  using folder = new TemporaryFolder()
-  const [lane, lanePort, stateFolder] = [keyPairFrom(randomBytes(32)), await freePort(), folder.at('state')]
-  mkdirSync(stateFolder, { mode: 0o700 })
-  using peer = new UdpPeer({ key: lane, port: lanePort, address: '127.0.0.1' })
-  const rosterPath = folder.write('roster', `${peer.peer.text} alice\n`)
-  const read = readRoster(rosterPath, `${peer.peer.text} alice\n`)
-  if ('problems' in read) throw new Error(read.problems.join())
-  const endpoint = { host: '127.0.0.1', port: lanePort }
-  const settings = {
-    nodeKey: keyPairFrom(randomBytes(32)),
-    stateFolder,
-    admin: { host: '127.0.0.1', port: 0 },
-    verbsToken: TOKEN,
-    admission: checkedBy(undefined, { allowKeysPath: folder.write('keys', '') }),
-    lane: { endpoint, key: lane, rosterPath, roster: read.roster },
-  }
-  const key = publicKeyText(peer.peer.key.publicKey)
-  const isRefused = async (relay: LiveRelay): Promise<void> => {
-    peer.peer.send(peer.peer.initiation())
-    await expect
-      .poll(async () => {
-        const samples = await relay.samples(/^derp_lane_handshakes_total\{result="refused"\}/)
-        return [...samples.values()][0]
-      })
-      .toBe(1)
-  }
-  {
+it.each([
+  ['kick', { seconds: 60 }, { refusedForSeconds: 60 }, ['kick', { seconds: 0 }]],
+  ['deny', {}, { deniedForSeconds: null }, ['allow', {}]],
+] as const)(
+  'a %s keeps a peer off the lane, also after a restart',
+  async (verb, more, said, [back, backMore]) => {
+    using folder = new TemporaryFolder()
+    const [lane, lanePort, stateFolder] = [keyPairFrom(randomBytes(32)), await freePort(), folder.at('state')]
+    mkdirSync(stateFolder, { mode: 0o700 })
+    using peer = new UdpPeer({ key: lane, port: lanePort, address: '127.0.0.1' })
+    const rosterPath = folder.write('roster', `${peer.peer.text} alice\n`)
+    const read = readRoster(rosterPath, `${peer.peer.text} alice\n`)
+    if ('problems' in read) throw new Error(read.problems.join())
+    const endpoint = { host: '127.0.0.1', port: lanePort }
+    const settings = {
+      nodeKey: keyPairFrom(randomBytes(32)),
+      stateFolder,
+      admin: { host: '127.0.0.1', port: 0 },
+      verbsToken: TOKEN,
+      admission: checkedBy(undefined, { allowKeysPath: folder.write('keys', '') }),
+      lane: { endpoint, key: lane, rosterPath, roster: read.roster },
+    }
+    const key = publicKeyText(peer.peer.key.publicKey)
+    const isRefused = async (relay: LiveRelay): Promise<void> => {
+      peer.peer.send(peer.peer.initiation())
+      await expect
+        .poll(async () => {
+          const samples = await relay.samples(/^derp_lane_handshakes_total\{result="refused"\}/)
+          return [...samples.values()][0]
+        })
+        .toBe(1)
+    }
+    {
+      await using relay = await LiveRelay.start(settings)
+      await peer.register()
+      expect(await kick(relay, { key, ...more }, verb)).toMatchObject(said)
+      await isRefused(relay)
+    }
     await using relay = await LiveRelay.start(settings)
-    await peer.register()
-    expect(await kick(relay, { key, seconds: 60 })).toMatchObject({ refusedForSeconds: 60 })
     await isRefused(relay)
-  }
-  await using relay = await LiveRelay.start(settings)
-  await isRefused(relay)
-  await kick(relay, { key, seconds: 0 })
-  await peer.register()
-})
+    await kick(relay, { key, ...backMore }, back)
+    await peer.register()
+  },
+)
 
 it('an open relay ends connections, and says that it cannot refuse anybody', async () => {
   const guest = newKeyPair()

@@ -32,9 +32,11 @@ it('an address that connects too often is refused and then banned on all threads
   expect(relay.logged('address_banned')[0]).toMatchObject({ reason: 'connections', seconds: 600 })
   expect(await relay.metric('derp_address_refusals_total{reason="banned"}')).toBeGreaterThan(0)
   expect(await isServed(port, '127.0.0.2')).toBe(false)
+  await expect.poll(async () => await relay.metric('derp_addresses_banned'), { timeout: 5_000 }).toBe(1)
   // Both threads have heard of it, and refuse nobody else.
   expect(await isServed(port, '127.0.0.3')).toBe(true)
   await alice.ping()
   expect((await relay.reload('address-exempt: none\n')).code).toBe(0)
   expect(await isServed(port, '127.0.0.2')).toBe(true)
+  await expect.poll(async () => await relay.metric('derp_addresses_banned'), { timeout: 5_000 }).toBe(0)
 }, 30_000)

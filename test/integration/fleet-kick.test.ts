@@ -1,4 +1,4 @@
-// `derpfleet kick -fleet` in a fleet of two relays, as processes: a client is cut off on whichever relay it is, and stays away. A
+// `derpfleet kick -fleet` and `deny -fleet` in a fleet of two relays, as processes: a client is cut off on whichever relay it is, and stays away. A
 // sibling that the operator does not take kicks from can do neither, whether it is a relay of the fleet or has only the mesh key.
 
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -17,7 +17,7 @@ const STATED_MS = 5_000
 
 let folder: TemporaryFolder
 let pair: RegionPair
-const members = Array.from({ length: 8 }, newKeyPair)
+const members = Array.from({ length: 9 }, newKeyPair)
 const clients: DerpClient[] = []
 
 beforeAll(async () => {
@@ -47,8 +47,12 @@ async function join(which: 0 | 1, key: KeyPair): Promise<DerpClient> {
 }
 
 async function kick(at: 0 | 1, key: KeyPair, ...more: string[]): Promise<RunResult> {
+  return await order(at, ['kick', '-key', publicKeyText(key.publicKey), ...more])
+}
+
+async function order(at: 0 | 1, args: readonly string[]): Promise<RunResult> {
   const there = ['-addr', `127.0.0.1:${pair.adminPorts[at]}`, '-token-file', folder.at('token')]
-  return await derpfleet(['kick', '-key', publicKeyText(key.publicKey), ...there, ...more])
+  return await derpfleet([...args, ...there])
 }
 
 function logged(which: 0 | 1, event: string): readonly Record<string, unknown>[] {
@@ -109,6 +113,59 @@ it('names a relay that takes no kicks from this one, and that relay changes noth
     { address: `sibling ${publicKeyText(pair.keys[1].publicKey)}`, reason: 'kicks are not taken from it' },
   ])
 }, 20_000)
+
+it('denies a client on all relays until it is allowed, each with an audit line, and lists it with the reason', async () => {
+  const key = members[8] as KeyPair
+  const text = publicKeyText(key.publicKey)
+  const joined = [await join(0, key), await join(1, key)]
+  const ends = joined.map(async (client) => await client.next('closed'))
+  const denied = await order(0, ['deny', text, '-reason', 'ticket 4711', '-fleet'])
+  expect(denied).toMatchObject({ code: 0, stderr: '' })
+  expect(denied.stdout).toContain(': 1 connection ended, denied until it is allowed again\n')
+  expect(denied.stdout).toContain(`localhost:${pair.ports[1]}: 1 connection ended\n`)
+  await Promise.all(ends)
+  for (const which of [0, 1] as const) {
+    await expect(join(which, key)).rejects.toThrow()
+    const list = await order(which, ['deny', '-list'])
+    expect(list.stdout).toMatch(new RegExp(`^${text}  20[\\dT:-]+Z  allowed +-  ticket 4711$`, 'm'))
+    const { denied: rows } = JSON.parse((await order(which, ['deny', '-list', '-json'])).stdout) as {
+      denied: readonly Record<string, unknown>[]
+    }
+    expect(rows.filter((row) => row['key'] === text)).toMatchObject([
+      { until: null, remainingSeconds: null, reason: 'ticket 4711' },
+    ])
+    // The log says of the login why it was refused.
+    const cause = 'an operator denies it: ticket 4711'
+    expect(logged(which, 'session_ended').filter((line) => line['cause'] === cause)).toMatchObject([
+      { reason: 'denied_by_operator' },
+    ])
+  }
+  expect((await order(0, ['allow', text, '-fleet'])).stdout).toMatch(
+    /: not denied any more\n {2}localhost:\d+: done\n$/,
+  )
+  for (const which of [0, 1] as const) await join(which, key)
+  const caller = `sibling ${publicKeyText(pair.keys[0].publicKey)}`
+  const lines = [0, 1].map((which) =>
+    logged(which as 0 | 1, 'verb_called').filter((line) => line['key'] === text),
+  )
+  expect(lines).toMatchObject([
+    [
+      { verb: 'deny', why: 'ticket 4711', fleet: true, result: 'done' },
+      { verb: 'allow', fleet: true, result: 'done' },
+    ],
+    [
+      { verb: 'deny', caller, why: 'ticket 4711', result: 'done' },
+      { verb: 'allow', caller, result: 'done' },
+    ],
+  ])
+  // The other one takes no such orders from there.
+  const there = await order(1, ['deny', text, '-for', '60s', '-fleet'])
+  expect([there.code, there.stdout]).toEqual([1, expect.stringContaining('NOT DONE: it takes no kicks')])
+  await join(0, key)
+  expect((await order(1, ['allow', text])).code).toBe(0)
+  const misuse = await order(0, ['deny', text, '-reason', 'x'.repeat(81)])
+  expect([misuse.code, misuse.stderr]).toEqual([2, expect.stringContaining('-reason')])
+}, 30_000)
 
 it('without -fleet only the relay that is asked does it', async () => {
   const key = members[5] as KeyPair

@@ -14,8 +14,8 @@ import { closePeerFrame, relayStateFrame } from '#protocol/frames.ts'
 import { directoryFamilies } from '#ops/directory-families.ts'
 import { drainFamilies } from '#ops/drain-families.ts'
 import { DrainWatch } from '#ops/drain-watch.ts'
-import { laneFamilies } from '#ops/lane-families.ts'
 import { mapFamilies } from '#ops/map-families.ts'
+import { monthFamilies } from '#ops/month-families.ts'
 import { Metrics, type MetricSources } from '#ops/metrics.ts'
 import { qualityFamilies } from '#ops/relay-quality.ts'
 import { Varz } from '#ops/varz.ts'
@@ -29,93 +29,9 @@ import { RawSibling } from '../support/raw-sibling.ts'
 import { messageOf } from '../support/relay-states.ts'
 import { VerifyServer } from '../support/verify-server.ts'
 import { disco, frames } from '../vectors/frames.ts'
+import { BY_CHANCE, CONSTANT, RARE } from './still-metrics.ts'
 import { certificate, certificates, laneOf, QUALITY, SIBLING, testSources } from './sources.ts'
 import { allSeries, parseClassic } from './strict-exposition.ts'
-
-/** Always the same while a process runs: what it is, and what it was started with. */
-const CONSTANT = new Set([
-  'derp_build_info',
-  'derp_relay_info',
-  'derp_native_info',
-  'derp_certificate_info',
-  'derp_threads',
-  'process_start_time_seconds',
-  'process_max_fds',
-  'process_memory_limit_bytes',
-  'nodejs_version_info',
-  'process_start_unix_time',
-  'version',
-])
-
-/**
- * Those that move only after a fault, a reload, an upgrade, or with NATS, ACME or a lane: such tests exist, but none has all of them. Here
- * their pages are made from sources that differ.
- */
-const RARE = [
-  'derp_accept_limit_burst',
-  'derp_accept_limit_per_second',
-  'derp_address_bans_total',
-  'derp_address_refusals_total',
-  'derp_admission_lease_not_after_timestamp_seconds',
-  'derp_admission_lease_serial',
-  'derp_admission_oldest_wait_seconds',
-  'derp_admission_overflows_total',
-  'derp_budget_bytes_per_second',
-  'derp_budget_packets_per_second',
-  'derp_certificate_failures_total',
-  'derp_certificate_last_renewal_success_timestamp_seconds',
-  'derp_certificate_last_renewal_successful',
-  'derp_connections_out_of_descriptors_total',
-  'derp_connections_rejected_total',
-  'derp_countries_known',
-  'derp_drain_packets_handed_on_total',
-  'derp_drain_packets_held_total',
-  'derp_drain_packets_lost_total',
-  'derp_key_directory_announced_keys',
-  'derp_key_directory_answers_total',
-  'derp_key_directory_connected',
-  'derp_key_directory_connects_total',
-  ...laneFamilies(laneOf(0)()).map(({ name }) => name),
-  'derp_log_lines_lost_total',
-  'derp_lookups_total',
-  'derp_map_stale',
-  'derp_month_limit_bytes',
-  'derp_rate_limit_burst_bytes',
-  'derp_rate_limit_bytes_per_second',
-  'derp_rate_limit_per_client_burst_bytes',
-  'derp_rate_limit_per_client_bytes_per_second',
-  'derp_rate_limit_per_client_waited',
-  'derp_rate_limit_waits_total',
-  'derp_run',
-  'derp_sclient_write_timeouts',
-  'derp_send_queue_bytes',
-  'derp_send_queue_limit_bytes',
-  'derp_send_queue_limit_packets',
-  'derp_send_queue_packets',
-  'derp_sibling_dropped_packets_total',
-  'derp_sibling_keys_refused',
-  'derp_sibling_ping_loss_ratio',
-  'derp_sibling_queue_bytes',
-  'derp_state_folder_usable',
-  'derp_thread_restarts_total',
-  'derp_waiting_limit_bytes',
-  'derp_write_stalls_total',
-  'derp_write_timeout_seconds',
-  'tls_certificate_not_after_timestamp_seconds',
-  'tls_certificate_not_before_timestamp_seconds',
-  'tls_listener_rejected_connections',
-  'tls_useless_record_disconnects_total',
-]
-/** Move or not, as the machine and the moment want it. */
-const BY_CHANCE = new Set([
-  'derp_send_queue_bytes',
-  'derp_send_queue_packets',
-  'derp_sibling_ping_loss_ratio',
-  'derp_sibling_queue_bytes',
-  'derp_rate_limit_waits_total',
-  'derp_rate_limit_per_client_waited',
-  'nodejs_gc_duration_seconds',
-])
 
 /** The families of which a series has changed or appeared between two looks at a relay's pages. */
 class Movements {
@@ -174,7 +90,7 @@ function troubledSources(): MetricSources {
       knownKeys: 3,
       listedKeys: 2,
       lease: { serial: 8, keys: 4, notAfterMs: 1_900_000_000_000 },
-      bans: 1,
+      bans: { timed: 1, standing: 3 },
       graceLeftRatio: 0.5,
       backends: [],
     }),
@@ -190,12 +106,14 @@ function troubledSources(): MetricSources {
         changes: { removals: 0, returns: 0, edits: 0 },
       }),
       ...drainFamilies(drain),
+      ...monthFamilies(8e12, [{ alarm: 'soon' }]),
     ],
     limits: {
       ...LIMITS,
       outboxBytesMax: 1,
       outboxPacketsMax: 1,
       waitingBytesMax: 1,
+      memoryBytesMax: 1,
       writeTimeoutMs: 1_000,
       acceptsPerSecond: 1,
       acceptBurst: 1,

@@ -27,6 +27,7 @@ const noStun = { successIpv4: 0, successIpv6: 0, notStun: 0, readErrors: 0, writ
 
 const limits: RelayLimits = {
   outboxBytesMax: 524_288,
+  memoryBytesMax: 9_000_000_000,
   outboxPacketsMax: Infinity,
   writeTimeoutMs: 2_000,
   acceptsPerSecond: 500,
@@ -130,14 +131,14 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       knownKeys: 3,
       listedKeys: 2,
       lease: { serial: 7, keys: 3, notAfterMs: 1_800_000_000_000 },
-      bans: 1,
+      bans: { timed: 1, standing: 2 },
       graceLeftRatio: 1,
       backends: [{ name: 'url', isUp: false }],
     }),
     siblings: () => [SIBLING],
     mesh: () => [
       ...directory.families(),
-      ...monthFamilies(7e12),
+      ...monthFamilies(7e12, [{ alarm: 'no' }, { alarm: 'over' }]),
       ...mapFamilies({
         isStale: false,
         file: [{ id: 900, code: 'fra', name: 'Frankfurt', latitude: 50.11, longitude: 8.68 }],

@@ -1,6 +1,6 @@
 import { NO_BUDGET } from '#protocol/budget.ts'
 import { describe, expect, it } from 'vitest'
-import { readKeyList } from '#protocol/key-list.ts'
+import { readKeyList, TENANT_MONTHS_MAX } from '#protocol/key-list.ts'
 import { privateKeyText, publicKeyText } from '#protocol/node-key.ts'
 import { clientA, clientB } from '../vectors/keys.ts'
 
@@ -122,7 +122,18 @@ it('knows what is said of tenants', () => {
 
 it.each([
   ['tenant', 'the tenant ""; expected 1 to 32 of a-z, 0-9 and -, not at either end'],
-  ['tenant blue speed 2', '"speed"; expected weight, bytes-per-second, packets-per-second'],
+  [
+    'tenant blue speed 2',
+    '"speed"; expected weight, bytes-per-second, packets-per-second, month-bytes, month-over',
+  ],
+  [
+    'tenant blue month-bytes 2XB',
+    'month-bytes is "2XB"; expected a number of bytes above 0, such as 500GB or 20TB',
+  ],
+  ['tenant blue month-bytes', 'month-bytes is ""; expected a number of bytes above 0, such as 500GB or 20TB'],
+  ['tenant blue month-bytes 1TB month-bytes 1TB', 'a second month-bytes'],
+  ['tenant blue month-bytes 1TB month-over stop', 'month-over is "stop"; expected alarm or disco'],
+  ['tenant blue weight 2 month-over disco', 'month-over without month-bytes'],
   ['tenant blue weight 0', 'weight is "0"; expected a whole number, 1 to 1000'],
   ['tenant blue weight', 'weight is ""; expected a whole number, 1 to 1000'],
   [
@@ -134,4 +145,26 @@ it.each([
 ])('refuses %s', (text, problem) => {
   const line = text.split('\n').length
   expect(readKeyList('keys', text)).toEqual({ problems: [`keys:${line}: ${problem}`] })
+})
+
+it('knows what may be sent to the clients of a tenant in a month, wherever it stands in the line', () => {
+  const text =
+    'tenant blue month-bytes 2TB\ntenant red month-over disco weight 3 month-bytes 7\ntenant gray weight 2\n'
+  const read = readKeyList('keys', text)
+  const rules = 'list' in read ? read.list.tenantRules : undefined
+  expect(['blue', 'red', 'gray'].map((name) => rules?.get(name)?.month)).toEqual([
+    { bytesMax: 2e12, over: 'alarm' },
+    { bytesMax: 7, over: 'disco' },
+    undefined,
+  ])
+  expect(rules?.get('red')?.weight).toBe(3)
+})
+
+it('has a month of so many tenants only', () => {
+  const lines = (count: number): string =>
+    Array.from({ length: count }, (_, n) => `tenant t${n} month-bytes 1TB\n`).join('')
+  expect(readKeyList('keys', lines(TENANT_MONTHS_MAX))).toHaveProperty('list')
+  expect(readKeyList('keys', lines(TENANT_MONTHS_MAX + 1))).toEqual({
+    problems: ['keys has 1001 tenants with month-bytes; expected at most 1000'],
+  })
 })

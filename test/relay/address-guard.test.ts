@@ -59,6 +59,24 @@ it('an address that goes on is refused for a while, and then not any more', () =
   expect(guarded.counters.get('addressBansConnections')).toBe(1)
 })
 
+it('tells how many addresses are refused now', () => {
+  const guarded = new Guarded()
+  guarded.guard.ban(ipToBytes('192.0.2.1'), 1_000)
+  guarded.guard.ban(ipToBytes('192.0.2.2'), 2_000)
+  guarded.accepted(2 * BURST + 1, '192.0.2.3')
+  expect(guarded.guard.countBanned()).toBe(3)
+  guarded.nowMs += 1_000
+  expect(guarded.guard.countBanned()).toBe(2)
+  guarded.guard.exempt(ipToBytes('192.0.2.2'))
+  expect(guarded.guard.countBanned()).toBe(1)
+  // It is forgotten before its time.
+  for (let n = 0; n < 16_384; n++) guarded.accepted(1, `10.${n >> 8}.${n & 255}.1`)
+  expect(guarded.guard.countBanned()).toBe(0)
+  guarded.guard.ban(ipToBytes('192.0.2.1'), 1_000)
+  guarded.guard.setRules({ ...RULES, banMs: 5 })
+  expect(guarded.guard.countBanned()).toBe(0)
+})
+
 it('an address a little over its rate is never banned', () => {
   const guarded = new Guarded()
   for (let second = 0; second < 1_000; second++) {
@@ -120,6 +138,8 @@ it('logins are counted apart from connections; who is here stays', () => {
   expect(relay.lastEnd).toBe('address_rate')
   expect(relay.count('addressRefusedLogins')).toBe(21)
   expect(relay.bans).toEqual([{ reason: 'logins', forMs: 600_000 }])
+  relay.pass(2_000)
+  expect(relay.count('addressesBanned')).toBe(1)
   for (let n = 0; n < 50; n++) relay.connect(bob, { ip: '192.0.2.9' }).logIn()
   expect(relay.count('addressRefusedLogins')).toBe(21)
   expect([a.isClosed, s.isClosed]).toEqual([false, false])

@@ -53,6 +53,16 @@ it('a client is asked about when its time has come, and at once when what admiss
   expect(client.isClosed).toBe(true)
 })
 
+it('a client that an operator denies meanwhile is ended as one that was kicked', () => {
+  const asked = new AskedRelay()
+  const client = asked.logIn()
+  asked.answer(ALLOWED)
+  asked.change()
+  asked.relay.pass(2_500)
+  asked.answer({ result: 'denied_by_operator', reason: 'an operator denies it: ticket 7' })
+  expect([client.isClosed, asked.relay.lastEnd]).toEqual([true, 'kicked'])
+})
+
 it('a change while a client is being asked about is not missed: it is asked about once more', () => {
   const asked = new AskedRelay()
   const client = asked.logIn()

@@ -8,6 +8,7 @@ import * as login from '../vectors/login.ts'
 it.each([
   ['unreachable', EndReason.admissionUnreachable, 'admissionsUnreachable'],
   ['denied', EndReason.admissionRefused, 'admissionsDenied'],
+  ['denied_by_operator', EndReason.deniedByOperator, 'admissionsByOperator'],
 ] as const)(
   'a client that is %s is refused for that reason, and the cause is logged',
   (result, reason, counter) => {

@@ -18,6 +18,7 @@ export const LIMITS: RelayLimits = {
   outboxBytesMax: 524_288,
   outboxPacketsMax: Infinity,
   waitingBytesMax: 268_435_456,
+  memoryBytesMax: Infinity,
   writeTimeoutMs: 2_000,
   rate: undefined,
   budgets: NO_BUDGETS,

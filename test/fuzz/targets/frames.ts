@@ -171,6 +171,8 @@ const relayState: FuzzTarget = {
     ),
     ...texts(
       `{"kick":"ask","id":"1","key":"nodekey:${'ab'.repeat(32)}","seconds":600}`,
+      `{"kick":"deny","id":"1","key":"nodekey:${'ab'.repeat(32)}","seconds":600,"reason":"ticket 7"}`,
+      `{"kick":"allow","id":"1","key":"nodekey:${'ab'.repeat(32)}"}`,
       '{"kick":"answer","id":"1","ended":2,"refusal":"it takes no kicks from this relay"}',
     ),
     ...texts('{"format":1}', '{"format":2,"health":{"state":"ready"}}', '[]', 'null'),
@@ -186,6 +188,7 @@ const relayState: FuzzTarget = {
     'null',
     '"look":"answer"',
     '"kick":"ask"',
+    '"kick":"deny"',
     '"ports":[{"kind":"stun"',
   ],
   attempt(input) {

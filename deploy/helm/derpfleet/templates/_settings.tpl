@@ -120,7 +120,7 @@ nats-ca-file: /etc/derpfleet/nats/{{ .caSecret.key }}
 {{- define "derpfleet.reloadable" -}}
 accept-connection-burst accept-connection-limit address-ban address-connections address-exempt address-logins admission-grace admission-recheck
 admission-trusts-siblings allow-keys-file announce-budget bootstrap-dns-names connection-budget disallow-app-names drain-scrape-wait drain-settle
-drain-spread home isolate-tenants keepalive key-budget kicks-from lease-file lease-key log-level map-removal map-return month-bytes month-over
+drain-spread home isolate-tenants keepalive key-budget kicks-from lease-file lease-key log-level map-removal map-return memory-bytes month-bytes month-over
 open-relay outbox-bytes outbox-packets rate-config rebalance relay-budget serve-map show-addresses show-keys socket tcp-user-timeout tcp-write-timeout
 verbs-token-file verify-client-url verify-client-url-fail-open verify-clients waiting-bytes
 {{- end -}}

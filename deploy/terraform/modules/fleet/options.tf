@@ -55,6 +55,7 @@ locals {
     "map-key-file",
     "map-removal",
     "map-return",
+    "memory-bytes",
     "mesh-ca-file",
     "mesh-dns",
     "mesh-psk-file",

@@ -99,7 +99,7 @@ function withoutExpected(warnings: string): string {
     .split('\n')
     .filter(
       (line) =>
-        !/the admin pages have no authentication|authority connects to port 80 or 443|derper.key will be created/.test(
+        !/the admin pages have no authentication|authority connects to port 80 or 443|derper.key will be created|threads 4: this process may use/.test(
           line,
         ),
     )

@@ -254,7 +254,15 @@ const LOAD: Faults = {
   },
 }
 
-const SLOW_READERS: Faults = {
+const MUCH_SENT: Faults = {
+  'a relay has sent more than it may in a month': {
+    job: FLEET,
+    alerts: ['MonthBytesHigh'],
+    begin: async ({ fleet }) => {
+      await restart(fleet, '900a', { more: ['-month-bytes', '1000'] })
+      return async () => await restart(fleet, '900a')
+    },
+  },
   'clients read slower than others send to them': {
     job: LARGE,
     alerts: ['DropRatioHigh', 'DeliveryBurn'],
@@ -277,7 +285,7 @@ export const UNWATCHED: Faults = {
   },
 }
 
-export const PHASES: readonly Faults[] = [DOWN, SPLIT, SLOW_VERIFIER, FAILING_VERIFIER, LOAD, SLOW_READERS]
+export const PHASES: readonly Faults[] = [DOWN, SPLIT, SLOW_VERIFIER, FAILING_VERIFIER, LOAD, MUCH_SENT]
 
 /** Three hours, which are three minutes here: it begins before the phases, and ends after them. */
 export const TWO_VERSIONS: Fault = {

@@ -68,6 +68,8 @@ export interface StartOptions {
   /** Another mesh key than the others have. */
   readonly psk?: string
   readonly program?: string
+  /** Further options. */
+  readonly more?: readonly string[]
 }
 
 export class WatchedFleet implements AsyncDisposable {
@@ -136,7 +138,7 @@ export class WatchedFleet implements AsyncDisposable {
   }
 
   /** Starts a relay, or starts it again, with good files. */
-  async startRelay(node: string, { psk, program = PROGRAM }: StartOptions = {}): Promise<void> {
+  async startRelay(node: string, { psk, program = PROGRAM, more = [] }: StartOptions = {}): Promise<void> {
     await copyFile(join(this.folder, 'psk'), this.path(node, 'psk'))
     if (psk !== undefined) await writeFile(this.path(node, 'psk'), psk)
     await writeFile(this.path(node, 'regions.yaml'), this.regionsText)
@@ -145,7 +147,7 @@ export class WatchedFleet implements AsyncDisposable {
     const limited = descriptors === undefined ? [] : ['prlimit', `--nofile=${descriptors}:${descriptors}`]
     const [command, ...before] = [...limited, program]
     const env = { NODE_OPTIONS: `--import ${TROUBLED_THREAD}`, TROUBLE_FOLDER: this.path(node, '') }
-    const running = await startProcess(command, [...before, ...this.#argsOf(node, own)], {
+    const running = await startProcess(command, [...before, ...this.#argsOf(node, own), ...more], {
       env,
       readyWhen: /"relay_started"/,
     })

@@ -39,7 +39,9 @@ const RATE_WINDOW_MS = 10_000
 const CLIENTS = 60
 /** A sibling is asked every five seconds, and each asks three answers or more. */
 const patiently = { timeout: 45_000, interval: 500 }
-const TIMEOUT_MS = 100_000
+/** On a busy machine, late answers are in a median of the last minute until that is over. */
+const FOR_A_MINUTE = { timeout: 75_000, interval: 500 }
+const TIMEOUT_MS = 150_000
 
 interface Quality {
   readonly clients: {
@@ -187,7 +189,7 @@ describe.skipIf(!(await canDelayPackets()))('relays', () => {
         .poll(async () => {
           const { matrix } = (await page(relay, '/fleet')) as FleetAnswer
           return matrix.links.filter(({ from, to, rttMedianMs }) => isRight(rttMedianMs, [from, to])).length
-        }, patiently)
+        }, FOR_A_MINUTE)
         .toBe(6)
     }
     const clients: readonly (readonly [RelayName, string, string])[] = [

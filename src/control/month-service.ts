@@ -4,16 +4,14 @@
 //
 // Contract: of two runs of one relay, each adds what it has sent itself. A crash costs ten seconds.
 
-import { join } from 'node:path'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import type { MonthRule } from '#protocol/relay-limits.ts'
 import { alarmFields, alarmOf, isDiscoOnly, monthOf, type MonthAlarm } from './month-alarm.ts'
+import { MonthFile } from './month-file.ts'
 import type { Service } from './service.ts'
-import { readStateFile, replaceStateFile } from './state-file.ts'
 
 const FILE = 'month.json'
-const FORMAT = 1
 const BYTES_MAX = 4_096
 const LOOK_MS = 10_000
 
@@ -30,16 +28,10 @@ export interface MonthServiceParts {
   readonly onDiscoOnly: (isDiscoOnly: boolean) => void
 }
 
-interface Kept {
-  readonly format: typeof FORMAT
-  /** Such as `2026-11`. */
-  readonly month: string
-  readonly bytes: number
-}
-
 export class MonthService implements Service {
   readonly name = 'month'
   readonly #parts: MonthServiceParts
+  readonly #file: MonthFile | undefined
   #rule: MonthRule
   #month: string
   /** Of all runs in this month, as far as it has been counted. */
@@ -54,6 +46,8 @@ export class MonthService implements Service {
 
   constructor(parts: MonthServiceParts) {
     this.#parts = parts
+    this.#file =
+      parts.folder === undefined ? undefined : new MonthFile(parts.folder, FILE, BYTES_MAX, parts.log)
     this.#rule = parts.rule
     this.#month = this.#monthNow
     this.#bytes = this.#kept()
@@ -123,33 +117,18 @@ export class MonthService implements Service {
 
   /** Bytes of this month in the file; 0 if it is of no use. */
   #kept(): number {
-    const { folder } = this.#parts
-    if (folder === undefined) return 0
-    try {
-      const { format, month, bytes } = JSON.parse(
-        readStateFile(join(folder, FILE), BYTES_MAX),
-      ) as Partial<Kept>
-      const isUseful = format === FORMAT && month === this.#month && Number.isSafeInteger(bytes)
-      return isUseful ? Math.max(0, bytes ?? 0) : 0
-    } catch {
-      return 0
-    }
+    const bytes = this.#file?.read(this.#month)
+    return Number.isSafeInteger(bytes) ? Math.max(0, Number(bytes)) : 0
   }
 
   /** Adds to what is in the file: another run of this relay may have added to it, too. */
   async #keep(): Promise<void> {
-    const { folder, log } = this.#parts
     const added = this.#unkeptBytes
-    if (folder === undefined || added === 0) return
+    if (this.#file === undefined || added === 0) return
     this.#unkeptBytes = 0
-    const before = this.#kept()
-    const kept: Kept = { format: FORMAT, month: this.#month, bytes: before + added }
-    try {
-      await replaceStateFile(join(folder, FILE), `${JSON.stringify(kept)}\n`)
-      this.#bytes = Math.max(this.#bytes, kept.bytes + this.#unkeptBytes)
-    } catch (error) {
-      this.#unkeptBytes += added
-      log.warn(LogEvent.monthNotKept, { path: join(folder, FILE), error })
-    }
+    const bytes = this.#kept() + added
+    if (await this.#file.replace(this.#month, bytes))
+      this.#bytes = Math.max(this.#bytes, bytes + this.#unkeptBytes)
+    else this.#unkeptBytes += added
   }
 }

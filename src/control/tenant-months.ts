@@ -6,7 +6,6 @@
 // Contract: of two runs of one relay, each adds what it has sent itself. A crash costs ten seconds. Bounded, whatever the list has
 // been in this month.
 
-import { join } from 'node:path'
 import { LogEvent } from '#ops/log-event.ts'
 import type { Log } from '#ops/log.ts'
 import { TENANT_MONTHS_MAX } from '#protocol/key-list.ts'
@@ -14,11 +13,10 @@ import type { MonthRule } from '#protocol/relay-limits.ts'
 import { TENANT_NAME, type TenantRule } from '#protocol/tenant-rule.ts'
 import { makeTenantSums, rowOf, type TenantSums } from '#relay/tenant-sums.ts'
 import { alarmFields, alarmOf, isDiscoOnly, monthOf, type MonthAlarm } from './month-alarm.ts'
+import { MonthFile } from './month-file.ts'
 import type { Service } from './service.ts'
-import { readStateFile, replaceStateFile } from './state-file.ts'
 
 const FILE = 'tenant-months.json'
-const FORMAT = 1
 /** Of as many tenants as there may be, fifty bytes each. */
 const BYTES_MAX = 131_072
 const LOOK_MS = 10_000
@@ -66,15 +64,10 @@ export interface TenantMonth {
   readonly alarm: MonthAlarm
 }
 
-interface Kept {
-  readonly format: typeof FORMAT
-  readonly month: string
-  readonly bytes: Readonly<Record<string, number>>
-}
-
 export class TenantMonths implements Service {
   readonly name = 'tenant months'
   readonly #parts: TenantMonthsParts
+  readonly #file: MonthFile | undefined
   #month: string
   /** By the names of tenants, also of those that had a rule earlier in this month. */
   readonly #counts = new Map<string, Count>()
@@ -91,6 +84,8 @@ export class TenantMonths implements Service {
 
   constructor(parts: TenantMonthsParts) {
     this.#parts = parts
+    this.#file =
+      parts.folder === undefined ? undefined : new MonthFile(parts.folder, FILE, BYTES_MAX, parts.log)
     this.#month = monthOf(parts.wall())
     for (const [tenant, bytes] of this.#kept()) this.#countOf(tenant).bytes = bytes
   }
@@ -220,26 +215,17 @@ export class TenantMonths implements Service {
 
   /** Of this month in the file; empty if it is of no use. */
   #kept(): ReadonlyMap<string, number> {
-    const { folder } = this.#parts
-    if (folder === undefined) return new Map()
-    try {
-      const { format, month, bytes } = JSON.parse(
-        readStateFile(join(folder, FILE), BYTES_MAX),
-      ) as Partial<Kept>
-      if (format !== FORMAT || month !== this.#month || typeof bytes !== 'object') return new Map()
-      const isUseful = ([tenant, sent]: readonly [string, unknown]): boolean =>
-        TENANT_NAME.test(tenant) && Number.isSafeInteger(sent) && Number(sent) > 0
-      return new Map(Object.entries(bytes).filter(isUseful).slice(0, TENANT_MONTHS_MAX))
-    } catch {
-      return new Map()
-    }
+    const bytes = this.#file?.read(this.#month)
+    if (typeof bytes !== 'object' || bytes === null) return new Map()
+    const isUseful = (entry: readonly [string, unknown]): entry is [string, number] =>
+      TENANT_NAME.test(entry[0]) && Number.isSafeInteger(entry[1]) && Number(entry[1]) > 0
+    return new Map(Object.entries(bytes).filter(isUseful).slice(0, TENANT_MONTHS_MAX))
   }
 
   /** Adds to what is in the file: another run of this relay may have added to it, too. */
   async #keep(): Promise<void> {
-    const { folder, log } = this.#parts
     const added = [...this.#counts].filter(([, { unkeptBytes }]) => unkeptBytes > 0)
-    if (folder === undefined || added.length === 0) return
+    if (this.#file === undefined || added.length === 0) return
     const before = this.#kept()
     const sums = added.map(
       ([tenant, count]) => [tenant, (before.get(tenant) ?? 0) + count.unkeptBytes] as const,
@@ -248,17 +234,12 @@ export class TenantMonths implements Service {
     // Those that have a rule now come first, where not all have room.
     const byRule = [...all].toSorted(([a], [b]) => Number(this.#rules.has(b)) - Number(this.#rules.has(a)))
     const bytes = Object.fromEntries(byRule.slice(0, TENANT_MONTHS_MAX))
-    const kept: Kept = { format: FORMAT, month: this.#month, bytes }
     const unkept = added.map(([, count]) => [count, count.unkeptBytes] as const)
     for (const [count] of unkept) count.unkeptBytes = 0
-    try {
-      await replaceStateFile(join(folder, FILE), `${JSON.stringify(kept)}\n`)
+    if (await this.#file.replace(this.#month, bytes)) {
       for (const [tenant, count] of added)
         count.bytes = Math.max(count.bytes, (all.get(tenant) ?? 0) + count.unkeptBytes)
-    } catch (error) {
-      for (const [count, unkeptBytes] of unkept) count.unkeptBytes += unkeptBytes
-      log.warn(LogEvent.monthNotKept, { path: join(folder, FILE), error })
-    }
+    } else for (const [count, unkeptBytes] of unkept) count.unkeptBytes += unkeptBytes
   }
 }
 

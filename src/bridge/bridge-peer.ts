@@ -13,10 +13,10 @@ import { PROBE_BYTES_MAX } from './direct-path.ts'
 import { DirectSide } from './direct-side.ts'
 import type { DirectWays } from './direct-ways.ts'
 import { Flows } from './flows.ts'
-import { LocalPort } from './local-port.ts'
+import type { LocalPort, OnPacket } from './local-port.ts'
 import type { NativeAddress } from './native-address.ts'
 import { PeerQueue, type Outbox } from './outbox.ts'
-import type { BridgeMode, BridgePeerSettings } from './settings.ts'
+import type { BridgeMode, BridgePeerSettings, LocalAddress } from './settings.ts'
 import { Steering, type SteeringAction, type Way } from './steering.ts'
 import type { WgControl, WgPeerState, WgState } from './wg-control.ts'
 import { WireguardHole } from './wireguard-hole.ts'
@@ -33,6 +33,7 @@ export interface PeerHost {
   readonly native: NativeAddress
   /** Undefined: packets without an own way take the relay always. */
   readonly direct: DirectWays | undefined
+  openLocal(address: LocalAddress, onPacket: OnPacket, isWireguard: boolean): Promise<LocalPort>
   log(peer: string, message: string): void
   /** A look at WireGuard is wanted soon. */
   lookSoon(): void
@@ -89,7 +90,7 @@ export class BridgePeer {
     this.#flows = new Flows(
       settings,
       {
-        open: async (address, onPacket) => await LocalPort.open(address, onPacket),
+        open: async (address, onPacket) => await host.openLocal(address, onPacket, settings.wg !== undefined),
         toPeer: (packet) => this.#send(packet),
         // WireGuard's port may have changed.
         strange: () => host.lookSoon(),

@@ -9,6 +9,7 @@ import { BridgePeer, type PeerHost } from './bridge-peer.ts'
 import type { IsInside } from './candidates.ts'
 import { DirectPort, type OnDatagram, type UdpPort } from './direct-port.ts'
 import { DirectWays } from './direct-ways.ts'
+import { LocalPort, type LocalPortOptions } from './local-port.ts'
 import { NativeAddress } from './native-address.ts'
 import { Outbox, type RelayLink } from './outbox.ts'
 import type { BridgeSettings, LocalAddress } from './settings.ts'
@@ -41,6 +42,8 @@ export interface BridgeParts {
   readonly isInside: IsInside
   /** Calls by which WireGuard's own port is shared; undefined, or rejects: they are not to be had. */
   readonly rawCalls?: () => Promise<RawCalls>
+  /** Many packets in one call; undefined: there is none. */
+  readonly datagramCalls?: LocalPortOptions['calls']
   readonly log: (message: string) => void
 }
 
@@ -82,6 +85,8 @@ export class Bridge {
       queueBytesMax: settings.queueBytesMax,
       wg: parts.wg,
       native: new NativeAddress(),
+      openLocal: async (address, onPacket, isWireguard) =>
+        await LocalPort.open(address, onPacket, { calls: parts.datagramCalls, isWireguard }),
       direct: this.#direct,
       log: (peer, message) => parts.log(`${peer}: ${message}`),
       lookSoon: () => this.#lookIn(SOON_MS),

@@ -1,28 +1,61 @@
 // A UDP port of this host that the VPN talks to. Takes packets from this host only, and only from where the VPN is known to be:
-// from an address given beforehand, or from whoever speaks last.
+// from an address given beforehand, or from whoever speaks last. Where the kernel can, many packets pass in one call: at full load
+// calls are most of what a packet costs.
 
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
+import { DatagramBatch } from './datagram-batch.ts'
+import { joinedMessages } from './joined-messages.ts'
 import type { LocalAddress } from './settings.ts'
 
 /** Bursts of a fast VPN; the kernel may give less. */
 const BUFFER_BYTES = 4_194_304
 
+/** What Node has no call for. */
+export interface DatagramCalls {
+  /** What is longer leaves in datagrams of so many bytes. Returns whether the kernel does it. */
+  setDatagramBytes(bytes: number): boolean
+  /** Datagrams that were sent so are read as one. Returns whether the kernel does it. */
+  joinDatagrams(): boolean
+  pause(): void
+  resume(): void
+}
+
+export interface LocalPortOptions {
+  /** Undefined, or returns undefined: each packet has a call of its own. */
+  readonly calls?: ((socket: Socket) => DatagramCalls | undefined) | undefined
+  /** The VPN is WireGuard, whose packets can be told apart when they were read as one. */
+  readonly isWireguard?: boolean
+}
+
+/** Gets a packet, which it may keep, and the port that it came from. */
+export type OnPacket = (packet: Buffer, port: number) => void
+
 export class LocalPort {
   readonly #socket: Socket
   readonly #host: string
+  readonly #calls: DatagramCalls | undefined
+  readonly #batch: DatagramBatch | undefined
+  #isClosed = false
 
-  private constructor(socket: Socket, host: string) {
+  private constructor(socket: Socket, host: string, calls: DatagramCalls | undefined) {
     this.#socket = socket
     this.#host = host
+    this.#calls = calls
+    this.#batch =
+      calls &&
+      new DatagramBatch({
+        send: (packets, port) => this.#send(packets, port),
+        setDatagramBytes: (bytes) => socket.getSendQueueCount() === 0 && calls.setDatagramBytes(bytes),
+      })
   }
 
-  /** @param onPacket gets a packet, which it may keep, and the port that it came from */
   static async open(
     { host, port }: LocalAddress,
-    onPacket: (packet: Buffer, port: number) => void,
+    onPacket: OnPacket,
+    { calls, isWireguard = false }: LocalPortOptions = {},
   ): Promise<LocalPort> {
     const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', lookup: lookupLiteral })
     // Without a name to look up, it listens at once.
@@ -33,10 +66,16 @@ export class LocalPort {
     socket.setSendBufferSize(BUFFER_BYTES)
     // The VPN's port may be closed for a while: the kernel reports that for every packet.
     socket.on('error', () => undefined)
+    const local = new LocalPort(socket, host, calls?.(socket))
+    const isJoined = isWireguard && local.#calls?.joinDatagrams() === true
     socket.on('message', (packet, from) => {
-      if (from.address === host) onPacket(packet, from.port)
+      if (from.address !== host) return
+      if (!isJoined) return onPacket(packet, from.port)
+      const packets = joinedMessages(packet)
+      for (const one of packets) onPacket(one, from.port)
+      if (packets.length > 1) local.#pauseForTurn()
     })
-    return new LocalPort(socket, host)
+    return local
   }
 
   get port(): number {
@@ -44,11 +83,26 @@ export class LocalPort {
   }
 
   send(packet: Uint8Array, port: number): void {
-    this.#socket.send(packet, port, this.#host, ignoreError)
+    if (this.#batch === undefined) this.#send([packet], port)
+    else this.#batch.add(packet, port)
   }
 
   close(): void {
+    this.#batch?.flush()
+    this.#isClosed = true
     this.#socket.close()
+  }
+
+  #send(packets: readonly Uint8Array[], port: number): void {
+    if (!this.#isClosed) this.#socket.send(packets, port, this.#host, ignoreError)
+  }
+
+  /** Up to 64 KiB were read, as much as the queue to the relay holds: they leave first. What comes meanwhile waits in the kernel. */
+  #pauseForTurn(): void {
+    this.#calls?.pause()
+    setImmediate(() => {
+      if (!this.#isClosed) this.#calls?.resume()
+    })
   }
 }
 

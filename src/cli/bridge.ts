@@ -7,7 +7,7 @@ import { StatusServer } from '#bridge/status-server.ts'
 import { WgProgram } from '#bridge/wg-control.ts'
 import { problemText, reasonOf } from '#fleet/problem.ts'
 import { BRIDGE_OPTIONS, FILE_EXPECTED, readBridgeArguments, type BridgeRequest } from './bridge-options.ts'
-import { limitUnsent, rawCalls, relayWayOf } from './bridge-relay.ts'
+import { datagramCallsOf, limitUnsent, rawCalls, relayWayOf } from './bridge-relay.ts'
 import { printBridgeKey } from './bridge-key.ts'
 import { printBridgeStatus } from './bridge-status.ts'
 import { printBridgeUnit } from './bridge-unit.ts'
@@ -53,6 +53,7 @@ async function run(request: BridgeRequest, io: Io): Promise<number> {
     wg: settings.interfaceName === undefined ? undefined : new WgProgram(settings.interfaceName),
     isInside: (address) => guard.isInside(address),
     rawCalls,
+    datagramCalls: await datagramCallsOf(),
     log,
   })
   const status = new StatusServer(started)

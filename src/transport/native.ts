@@ -22,6 +22,9 @@ const IPPROTO_TCP = 6
 const TCP_INFO = 11
 const TCP_USER_TIMEOUT = 18
 const TCP_NOTSENT_LOWAT = 25
+const IPPROTO_UDP = 17
+const UDP_SEGMENT = 103
+const UDP_GRO = 104
 const F_DUPFD_CLOEXEC = 1030
 const MSG_NOSIGNAL = 0x4000
 const MADV_DONTNEED = 4
@@ -57,6 +60,13 @@ export interface Native {
   userTimeout(descriptor: number): number
   /** How much the kernel takes of what it cannot send yet; the rest waits in the process, which may drop it. */
   setUnsentLimit(descriptor: number, bytes: number): number
+  /**
+   * What is sent over a UDP socket from now on leaves in datagrams of so many bytes, the last of which may be shorter, up to 64 of them
+   * in a call; 0: each call sends one. Since Linux 4.18.
+   */
+  setDatagramBytes(descriptor: number, bytes: number): number
+  /** A UDP socket reads datagrams that were sent so as one, all in a read. Since Linux 5.0. */
+  joinDatagrams(descriptor: number): number
   /**
    * The smallest round trip of a TCP connection within the last five minutes, in microseconds; 0 if none was measured. The
    * smoothed one has the time by which clients delay acknowledgements in it, up to 40 ms each.
@@ -209,6 +219,16 @@ class LibcCalls implements Native {
   setUnsentLimit(descriptor: number, bytes: number): number {
     this.#value.writeUInt32LE(bytes, 0)
     return this.#result(this.#libc.setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, this.#value, 4))
+  }
+
+  setDatagramBytes(descriptor: number, bytes: number): number {
+    this.#value.writeUInt32LE(bytes, 0)
+    return this.#result(this.#libc.setsockopt(descriptor, IPPROTO_UDP, UDP_SEGMENT, this.#value, 4))
+  }
+
+  joinDatagrams(descriptor: number): number {
+    this.#value.writeUInt32LE(1, 0)
+    return this.#result(this.#libc.setsockopt(descriptor, IPPROTO_UDP, UDP_GRO, this.#value, 4))
   }
 
   userTimeout(descriptor: number): number {

@@ -22,9 +22,9 @@ export const systemPrograms = {
   },
   'wireguard-tools': { names: ['wg'], packages: ['wireguard-tools'] },
   openvpn: { names: ['openvpn'], packages: ['openvpn'] },
-  // Its daemon is started by path.
+  // Its daemon is started by path. Other packages bring `ipsec` without this.
   strongswan: {
-    names: ['ipsec', 'charon-systemd'],
+    names: ['swanctl'],
     packages: [
       'strongswan',
       'strongswan-swanctl',

@@ -5,8 +5,8 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
+import { DatagramBatch } from '#protocol/datagram-batch.ts'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
-import { DatagramBatch } from './datagram-batch.ts'
 import { joinedMessages } from './joined-messages.ts'
 import type { LocalAddress } from './settings.ts'
 
@@ -47,8 +47,12 @@ export class LocalPort {
     this.#batch =
       calls &&
       new DatagramBatch({
-        send: (packets, port) => this.#send(packets, port),
+        send: (packets, _host, port) => this.#send(packets, port),
+        // What the kernel has not taken yet would be divided so, too.
         setDatagramBytes: (bytes) => socket.getSendQueueCount() === 0 && calls.setDatagramBytes(bytes),
+        lost: () => undefined,
+        later: setImmediate,
+        now: () => performance.now(),
       })
   }
 
@@ -84,7 +88,7 @@ export class LocalPort {
 
   send(packet: Uint8Array, port: number): void {
     if (this.#batch === undefined) this.#send([packet], port)
-    else this.#batch.add(packet, port)
+    else this.#batch.add(packet, this.#host, port)
   }
 
   close(): void {
@@ -94,7 +98,11 @@ export class LocalPort {
   }
 
   #send(packets: readonly Uint8Array[], port: number): void {
-    if (!this.#isClosed) this.#socket.send(packets, port, this.#host, ignoreError)
+    if (this.#isClosed) return
+    // Without a callback an error would be an event.
+    this.#socket.send(packets, port, this.#host, (error) => {
+      if (error !== null && packets.length > 1) this.#batch?.failed(packets, this.#host, port)
+    })
   }
 
   /** Up to 64 KiB were read, as much as the queue to the relay holds: they leave first. What comes meanwhile waits in the kernel. */
@@ -105,6 +113,3 @@ export class LocalPort {
     })
   }
 }
-
-/** Without a callback an error would be an event. */
-function ignoreError(): void {}

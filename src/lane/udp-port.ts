@@ -1,8 +1,9 @@
 // The lane's socket. Bounded both ways: the kernel drops what the thread does not read in time, and this what the kernel does not
-// take in time.
+// take in time. Where the kernel can, many datagrams leave in one call.
 
 import { createSocket, type Socket } from 'node:dgram'
 import { isIPv4 } from 'node:net'
+import { DatagramBatch } from '#protocol/datagram-batch.ts'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
 
 /** A fifth of a second of what the thread forwards at most. */
@@ -19,12 +20,16 @@ export interface UdpPortParts {
   readonly onFull: () => void
   /** The system has refused a datagram, or to read one. */
   readonly onError: () => void
+  /** Returns the call by which the kernel divides what is sent over the bound socket; undefined: there is none. */
+  readonly divider: (socket: Socket) => ((bytes: number) => boolean) | undefined
 }
 
 export class UdpPort {
   readonly #parts: UdpPortParts
   readonly #socket: Socket
+  #batch: DatagramBatch | undefined
   #unsent = 0
+  #isClosed = false
 
   constructor(parts: UdpPortParts) {
     this.#parts = parts
@@ -47,22 +52,46 @@ export class UdpPort {
       })
     })
     this.#socket.on('error', () => this.#parts.onError())
+    this.#batch = this.#newBatch()
     return this.#socket.address().port
   }
 
   /** The bytes must stay untouched until they have left. */
   send(message: Buffer, host: string, port: number): void {
-    if (this.#unsent === UNSENT_MAX) return this.#parts.onFull()
-    this.#unsent++
-    this.#socket.send(message, port, host, this.#onSent)
+    if (this.#unsent >= UNSENT_MAX) return this.#parts.onFull()
+    if (this.#batch === undefined) this.#send([message], host, port)
+    else this.#batch.add(message, host, port)
   }
 
   close(): void {
+    this.#batch?.flush()
+    this.#isClosed = true
     this.#socket.close()
   }
 
-  readonly #onSent = (error: Error | null): void => {
-    this.#unsent--
-    if (error !== null) this.#parts.onError()
+  #newBatch(): DatagramBatch | undefined {
+    const divide = this.#parts.divider(this.#socket)
+    if (divide === undefined) return undefined
+    return new DatagramBatch({
+      send: (packets, host, port) => this.#send(packets, host, port),
+      // What the kernel has not taken yet would be divided so, too.
+      setDatagramBytes: (bytes) => this.#socket.getSendQueueCount() === 0 && divide(bytes),
+      lost: (packets) => {
+        for (let count = 0; count < packets; count++) this.#parts.onFull()
+      },
+      later: setImmediate,
+      now: () => performance.now(),
+    })
+  }
+
+  #send(packets: readonly Uint8Array[], host: string, port: number): void {
+    if (this.#isClosed) return
+    this.#unsent += packets.length
+    this.#socket.send(packets, port, host, (error) => {
+      this.#unsent -= packets.length
+      if (error === null || this.#isClosed) return
+      if (packets.length > 1) this.#batch?.failed(packets, host, port)
+      else this.#parts.onError()
+    })
   }
 }

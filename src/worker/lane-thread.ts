@@ -9,6 +9,8 @@ import { LaneCounters } from '#lane/lane-counters.ts'
 import { UdpPort } from '#lane/udp-port.ts'
 import { WireguardLane } from '#lane/wireguard-lane.ts'
 import { X25519Secret } from '#protocol/x25519.ts'
+import { datagramCalls } from '#transport/datagram-calls.ts'
+import { loadNative, type Native } from '#transport/native.ts'
 import { later, now } from './clock.ts'
 import type { FromLaneThread, LaneThreadData, ToLaneThread, WorkerStateMessage } from './thread-messages.ts'
 import { takeRelayPriority } from './thread-priority.ts'
@@ -31,7 +33,8 @@ class LaneThread {
   #isStateComing = false
   #stateMs = STATE_MS
 
-  constructor(data: LaneThreadData, port: MessagePort) {
+  /** @param native undefined without koffi: each datagram has a call of its own */
+  constructor(data: LaneThreadData, port: MessagePort, native: Native | undefined) {
     this.#port = port
     const counters = new LaneCounters(data.counters)
     this.#counters = counters
@@ -43,6 +46,7 @@ class LaneThread {
       receive: (message, host, from) => this.#lane.receive(message, host, from),
       onFull: () => counters.add('dropSendQueue'),
       onError: () => counters.add('dropSendError'),
+      divider: (socket) => native && datagramCalls(socket, native)?.setDatagramBytes,
     })
     this.#lane = new WireguardLane({
       own: { secret, publicKey: secret.publicKey },
@@ -164,4 +168,5 @@ class LaneThread {
 if (parentPort === null) throw new Error('lane-thread.ts is the entry of a worker thread')
 const data = workerData as LaneThreadData
 takeRelayPriority(data.niceness)
-void new LaneThread(data, parentPort).listen(data.state)
+const native = await loadNative().catch(() => undefined)
+void new LaneThread(data, parentPort, native).listen(data.state)

@@ -20,8 +20,13 @@ export interface UdpPortParts {
   readonly onFull: () => void
   /** The system has refused a datagram, or to read one. */
   readonly onError: () => void
-  /** Returns the call by which the kernel divides what is sent over the bound socket; undefined: there is none. */
-  readonly divider: (socket: Socket) => ((bytes: number) => boolean) | undefined
+  /** For the bound socket. Undefined: each datagram has a call of its own. */
+  readonly divider: (socket: Socket) => DatagramDivider | undefined
+}
+
+export interface DatagramDivider {
+  /** What is longer leaves in datagrams of so many bytes; 0: as it is. Returns whether the kernel does it. */
+  setDatagramBytes(bytes: number): boolean
 }
 
 export class UdpPort {
@@ -70,12 +75,12 @@ export class UdpPort {
   }
 
   #newBatch(): DatagramBatch | undefined {
-    const divide = this.#parts.divider(this.#socket)
-    if (divide === undefined) return undefined
+    const divider = this.#parts.divider(this.#socket)
+    if (divider === undefined) return undefined
     return new DatagramBatch({
       send: (packets, host, port) => this.#send(packets, host, port),
       // What the kernel has not taken yet would be divided so, too.
-      setDatagramBytes: (bytes) => this.#socket.getSendQueueCount() === 0 && divide(bytes),
+      setDatagramBytes: (bytes) => this.#socket.getSendQueueCount() === 0 && divider.setDatagramBytes(bytes),
       lost: (packets) => {
         for (let count = 0; count < packets; count++) this.#parts.onFull()
       },

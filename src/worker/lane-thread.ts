@@ -46,7 +46,7 @@ class LaneThread {
       receive: (message, host, from) => this.#lane.receive(message, host, from),
       onFull: () => counters.add('dropSendQueue'),
       onError: () => counters.add('dropSendError'),
-      divider: (socket) => native && datagramCalls(socket, native)?.setDatagramBytes,
+      divider: (socket) => native && datagramCalls(socket, native),
     })
     this.#lane = new WireguardLane({
       own: { secret, publicKey: secret.publicKey },

@@ -92,10 +92,8 @@ export class DatagramBatch {
   }
 
   #sendSingle(packets: readonly Uint8Array[], host: string, port: number): void {
-    const lengthMax = packets.reduce((most, { length }) => Math.max(most, length), 0)
-    // Longer than the kernel divides now, it would arrive in pieces.
-    const isWhole = this.#dividedBytes === 0 || lengthMax <= this.#dividedBytes || this.#setDivision(0)
-    if (isWhole) for (const packet of packets) this.#parts.send([packet], host, port)
+    // With a division, the kernel fragments nothing, also what is shorter.
+    if (this.#setDivision(0)) for (const packet of packets) this.#parts.send([packet], host, port)
     else this.#parts.lost(packets.length)
   }
 

@@ -27,7 +27,10 @@ interface DatagramHandle {
 const STATE = 'state symbol'
 
 /** @param socket bound */
-export function datagramCalls(socket: Socket, native: Native): DatagramCalls | undefined {
+export function datagramCalls(
+  socket: Socket,
+  native: Pick<Native, 'joinDatagrams' | 'setDatagramBytes'>,
+): DatagramCalls | undefined {
   const handle = handleOf(socket)
   if (handle === undefined) return undefined
   const { fd } = handle

@@ -144,8 +144,8 @@ export class Bridge {
   }
 
   async #openPort(onPacket: OnDatagram): Promise<UdpPort> {
-    const { wg, rawCalls, log } = this.#parts
-    if (wg === undefined || rawCalls === undefined) return await DirectPort.open(onPacket)
+    const { wg, rawCalls, datagramCalls, log } = this.#parts
+    if (wg === undefined || rawCalls === undefined) return await DirectPort.open(onPacket, datagramCalls)
     try {
       const { listenPort } = await wg.read()
       return await WireguardPort.open(listenPort, await rawCalls(), onPacket)
@@ -153,7 +153,7 @@ export class Bridge {
       log(
         `direct packets will pass through the bridge: ${error instanceof Error ? error.message : String(error)}`,
       )
-      return await DirectPort.open(onPacket)
+      return await DirectPort.open(onPacket, datagramCalls)
     }
   }
 

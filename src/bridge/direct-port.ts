@@ -4,6 +4,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
+import { DatagramOutbox, type DatagramDivider } from '#protocol/datagram-outbox.ts'
 import { unmapped } from '#protocol/ip-address.ts'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
 import { AddressFinder } from './address-finder.ts'
@@ -23,18 +24,29 @@ export interface UdpPort {
 }
 
 const BUFFER_BYTES = 4_194_304
-/** What waits in the process because the kernel does not take it: nobody wants it any more. */
-const UNSENT_BYTES_MAX = 262_144
+/** Packets that wait in the process because the kernel does not take them: nobody wants them any more. */
+const UNSENT_MAX = 256
+
+/** Many packets in one call; undefined: there is none. */
+type Divider = ((socket: Socket) => DatagramDivider | undefined) | undefined
 
 export class DirectPort implements UdpPort {
   readonly isWireguards = false
   readonly #socket: Socket
   readonly #isDual: boolean
+  readonly #outbox: DatagramOutbox
   readonly #finder = new AddressFinder((packet, to) => this.send(packet, to))
 
-  private constructor(socket: Socket, isDual: boolean, onPacket: OnDatagram) {
+  private constructor(socket: Socket, isDual: boolean, onPacket: OnDatagram, divider: Divider) {
     this.#socket = socket
     this.#isDual = isDual
+    this.#outbox = new DatagramOutbox({
+      socket,
+      divider: divider?.(socket),
+      unsentMax: UNSENT_MAX,
+      later: setImmediate,
+      now: () => performance.now(),
+    })
     socket.setRecvBufferSize(BUFFER_BYTES)
     socket.setSendBufferSize(BUFFER_BYTES)
     // Unreachable hosts are reported here, for packets of before.
@@ -45,11 +57,11 @@ export class DirectPort implements UdpPort {
   }
 
   /** @throws Error if this host has no UDP */
-  static async open(onPacket: OnDatagram): Promise<DirectPort> {
+  static async open(onPacket: OnDatagram, divider?: Divider): Promise<DirectPort> {
     try {
-      return new DirectPort(await bound('udp6'), true, onPacket)
+      return new DirectPort(await bound('udp6'), true, onPacket, divider)
     } catch {
-      return new DirectPort(await bound('udp4'), false, onPacket)
+      return new DirectPort(await bound('udp4'), false, onPacket, divider)
     }
   }
 
@@ -58,10 +70,9 @@ export class DirectPort implements UdpPort {
   }
 
   send(packet: Uint8Array, { host, port }: LocalAddress): void {
-    if (this.#socket.getSendQueueSize() > UNSENT_BYTES_MAX) return
     const isV6 = isIPv6(host)
     if (isV6 && !this.#isDual) return
-    this.#socket.send(packet, port, this.#isDual && !isV6 ? `::ffff:${host}` : host, ignoreError)
+    this.#outbox.send(packet, this.#isDual && !isV6 ? `::ffff:${host}` : host, port)
   }
 
   async publicAddresses(servers: readonly LocalAddress[]): Promise<readonly string[]> {
@@ -69,6 +80,7 @@ export class DirectPort implements UdpPort {
   }
 
   close(): void {
+    this.#outbox.close()
     this.#socket.close()
   }
 }
@@ -80,6 +92,3 @@ async function bound(type: 'udp4' | 'udp6'): Promise<Socket> {
   await isListening
   return socket
 }
-
-/** Without a callback an error would be an event. */
-function ignoreError(): void {}

@@ -5,18 +5,18 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
-import { DatagramBatch } from '#protocol/datagram-batch.ts'
+import { DatagramOutbox, type DatagramDivider } from '#protocol/datagram-outbox.ts'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
 import { joinedMessages } from './joined-messages.ts'
 import type { LocalAddress } from './settings.ts'
 
 /** Bursts of a fast VPN; the kernel may give less. */
 const BUFFER_BYTES = 4_194_304
+/** Packets that the kernel does not take: nobody wants them any more. */
+const UNSENT_MAX = 1_024
 
 /** What Node has no call for. */
-export interface DatagramCalls {
-  /** What is longer leaves in datagrams of so many bytes. Returns whether the kernel does it. */
-  setDatagramBytes(bytes: number): boolean
+export interface DatagramCalls extends DatagramDivider {
   /** Datagrams that were sent so are read as one. Returns whether the kernel does it. */
   joinDatagrams(): boolean
   pause(): void
@@ -37,23 +37,20 @@ export class LocalPort {
   readonly #socket: Socket
   readonly #host: string
   readonly #calls: DatagramCalls | undefined
-  readonly #batch: DatagramBatch | undefined
+  readonly #outbox: DatagramOutbox
   #isClosed = false
 
   private constructor(socket: Socket, host: string, calls: DatagramCalls | undefined) {
     this.#socket = socket
     this.#host = host
     this.#calls = calls
-    this.#batch =
-      calls &&
-      new DatagramBatch({
-        send: (packets, _host, port) => this.#send(packets, port),
-        // What the kernel has not taken yet would be divided so, too.
-        setDatagramBytes: (bytes) => socket.getSendQueueCount() === 0 && calls.setDatagramBytes(bytes),
-        lost: () => undefined,
-        later: setImmediate,
-        now: () => performance.now(),
-      })
+    this.#outbox = new DatagramOutbox({
+      socket,
+      divider: calls,
+      unsentMax: UNSENT_MAX,
+      later: setImmediate,
+      now: () => performance.now(),
+    })
   }
 
   static async open(
@@ -87,22 +84,13 @@ export class LocalPort {
   }
 
   send(packet: Uint8Array, port: number): void {
-    if (this.#batch === undefined) this.#send([packet], port)
-    else this.#batch.add(packet, this.#host, port)
+    this.#outbox.send(packet, this.#host, port)
   }
 
   close(): void {
-    this.#batch?.flush()
     this.#isClosed = true
+    this.#outbox.close()
     this.#socket.close()
-  }
-
-  #send(packets: readonly Uint8Array[], port: number): void {
-    if (this.#isClosed) return
-    // Without a callback an error would be an event.
-    this.#socket.send(packets, port, this.#host, (error) => {
-      if (error !== null && packets.length > 1) this.#batch?.failed(packets, this.#host, port)
-    })
   }
 
   /** Up to 64 KiB were read, as much as the queue to the relay holds: they leave first. What comes meanwhile waits in the kernel. */

@@ -3,7 +3,7 @@
 
 import { createSocket, type Socket } from 'node:dgram'
 import { isIPv4 } from 'node:net'
-import { DatagramBatch } from '#protocol/datagram-batch.ts'
+import { DatagramOutbox, type DatagramDivider } from '#protocol/datagram-outbox.ts'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
 
 /** A fifth of a second of what the thread forwards at most. */
@@ -24,17 +24,10 @@ export interface UdpPortParts {
   readonly divider: (socket: Socket) => DatagramDivider | undefined
 }
 
-export interface DatagramDivider {
-  /** What is longer leaves in datagrams of so many bytes; 0: as it is. Returns whether the kernel does it. */
-  setDatagramBytes(bytes: number): boolean
-}
-
 export class UdpPort {
   readonly #parts: UdpPortParts
   readonly #socket: Socket
-  #batch: DatagramBatch | undefined
-  #unsent = 0
-  #isClosed = false
+  #outbox: DatagramOutbox | undefined
 
   constructor(parts: UdpPortParts) {
     this.#parts = parts
@@ -57,46 +50,26 @@ export class UdpPort {
       })
     })
     this.#socket.on('error', () => this.#parts.onError())
-    this.#batch = this.#newBatch()
+    const { divider, onError, onFull } = this.#parts
+    this.#outbox = new DatagramOutbox({
+      socket: this.#socket,
+      divider: divider(this.#socket),
+      unsentMax: UNSENT_MAX,
+      later: setImmediate,
+      now: () => performance.now(),
+      onFull,
+      onError,
+    })
     return this.#socket.address().port
   }
 
   /** The bytes must stay untouched until they have left. */
   send(message: Buffer, host: string, port: number): void {
-    if (this.#unsent >= UNSENT_MAX) return this.#parts.onFull()
-    if (this.#batch === undefined) this.#send([message], host, port)
-    else this.#batch.add(message, host, port)
+    this.#outbox?.send(message, host, port)
   }
 
   close(): void {
-    this.#batch?.flush()
-    this.#isClosed = true
+    this.#outbox?.close()
     this.#socket.close()
-  }
-
-  #newBatch(): DatagramBatch | undefined {
-    const divider = this.#parts.divider(this.#socket)
-    if (divider === undefined) return undefined
-    return new DatagramBatch({
-      send: (packets, host, port) => this.#send(packets, host, port),
-      // What the kernel has not taken yet would be divided so, too.
-      setDatagramBytes: (bytes) => this.#socket.getSendQueueCount() === 0 && divider.setDatagramBytes(bytes),
-      lost: (packets) => {
-        for (let count = 0; count < packets; count++) this.#parts.onFull()
-      },
-      later: setImmediate,
-      now: () => performance.now(),
-    })
-  }
-
-  #send(packets: readonly Uint8Array[], host: string, port: number): void {
-    if (this.#isClosed) return
-    this.#unsent += packets.length
-    this.#socket.send(packets, port, host, (error) => {
-      this.#unsent -= packets.length
-      if (error === null || this.#isClosed) return
-      if (packets.length > 1) this.#batch?.failed(packets, host, port)
-      else this.#parts.onError()
-    })
   }
 }

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { DatagramBatch } from '#protocol/datagram-batch.ts'
+import { DatagramOutbox } from '#protocol/datagram-outbox.ts'
 
 interface Arrival {
   readonly to: string
@@ -25,19 +25,26 @@ class Kernel {
   refusesDivided = false
   /** It has not taken what was sent before. */
   isFull = false
-  readonly batch: DatagramBatch
+  readonly outbox: DatagramOutbox
   #ends: (() => void)[] = []
 
   constructor() {
-    this.batch = new DatagramBatch({
-      send: (packets, host, port) => this.#send(packets, host, port),
-      setDatagramBytes: (bytes) => {
-        if (!this.isFull) this.divided = bytes
-        return !this.isFull
+    this.outbox = new DatagramOutbox({
+      socket: {
+        send: (packets, port, host, onSent) => this.#send(packets, host, port, onSent),
+        getSendQueueCount: () => (this.isFull ? 1 : 0),
       },
-      lost: (packets) => (this.lost += packets),
+      divider: {
+        setDatagramBytes: (bytes) => {
+          this.divided = bytes
+          return true
+        },
+      },
+      unsentMax: 1_000,
       later: (callback) => void this.#ends.push(callback),
       now: () => this.nowMs,
+      onFull: () => this.lost++,
+      onError: () => expect.unreachable(),
     })
   }
 
@@ -45,7 +52,12 @@ class Kernel {
     for (const end of this.#ends.splice(0)) end()
   }
 
-  #send(packets: readonly Uint8Array[], host: string, port: number): void {
+  #send(
+    packets: readonly Uint8Array[],
+    host: string,
+    port: number,
+    onSent: (error: Error | null) => void,
+  ): void {
     this.calls++
     const bytes = Buffer.concat([...packets])
     expect(bytes.length).toBeLessThanOrEqual(65_507)
@@ -54,12 +66,13 @@ class Kernel {
     const isDivided = this.divided > 0 && bytes.length > this.divided
     if (isDivided && this.refusesDivided) {
       expect(packets.length).toBeGreaterThan(1)
-      return this.batch.failed(packets, host, port)
+      return onSent(new Error('EINVAL'))
     }
     const length = isDivided ? this.divided : bytes.length
     expect(bytes.length).toBeLessThanOrEqual(64 * length)
     for (let at = 0; at === 0 || at < bytes.length; at += Math.max(1, length))
       this.arrivals.push({ to: `${host}:${port}`, packet: bytes.subarray(at, at + length) })
+    onSent(null)
   }
 }
 
@@ -88,7 +101,7 @@ function run(kernel: Kernel, all: readonly Step[]): Arrival[] {
     for (let time = 0; time < times; time++) {
       const packet = Buffer.alloc(length, sent.length)
       sent.push({ to: `host:${port}`, packet })
-      kernel.batch.add(packet, 'host', port)
+      kernel.outbox.send(packet, 'host', port)
     }
     if (endsTurn) kernel.endTurn()
   }
@@ -142,8 +155,8 @@ it('never sends a piece of a packet, or two as one, while the kernel cannot be t
 
 it('makes one call of a row of packets, the last of which is shorter', () => {
   const kernel = new Kernel()
-  for (let at = 0; at < 40; at++) kernel.batch.add(new Uint8Array(1_452), 'host', 1)
-  kernel.batch.add(new Uint8Array(300), 'host', 1)
+  for (let at = 0; at < 40; at++) kernel.outbox.send(new Uint8Array(1_452), 'host', 1)
+  kernel.outbox.send(new Uint8Array(300), 'host', 1)
   kernel.endTurn()
   expect(kernel.calls).toBe(1)
   expect(kernel.arrivals.length).toBe(41)

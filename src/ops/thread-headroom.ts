@@ -4,7 +4,7 @@
 // the control thread.
 //
 //   full cost = cost of a packet as seen × parts(size, on a full thread) ÷ parts(size, as seen)
-//   parts(size, w, i) = 1 + size / 600 + 15 w / (1 + 2 w) + size / 68 × w² + 1.2 i
+//   parts(size, w, i) = 1 + size / 600 + 15 w / (1 + 1.25 w) + size / 68 × w² + 1.2 i
 //                       w: writes per packet, 1 at most; i: idle share of the thread, 0 on a full one
 //   carried = 0.97 × 1 s ÷ full cost, packets a second without loss
 //
@@ -18,7 +18,7 @@ const SIZE_BYTES = 600
 /** A write of its own, with the read and the wait that come with it, costs so many of those … */
 const WRITE_PARTS = 15
 /** … and less where reads share: packets that are not polled come several to a read, though each few are written alone. */
-const SHARED_READS = 2
+const SHARED_READS = 1.25
 /** A packet that travels alone finds none of its bytes in a cache; so many of them cost as much as the smallest packet. */
 const COLD_BYTES = 68
 /** A thread that sleeps between packets wakes up to cold caches: on one that nearly always sleeps, a packet costs so much more. */

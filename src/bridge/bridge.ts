@@ -3,13 +3,14 @@
 
 import { networkInterfaces } from 'node:os'
 import { BoxSecret } from '#protocol/box.ts'
+import type { DatagramCallsOf } from '#protocol/datagram-calls.ts'
 import { keyName } from '#protocol/node-key.ts'
 import type { ReceivedPacket } from '#client/client-events.ts'
 import { BridgePeer, type PeerHost } from './bridge-peer.ts'
 import type { IsInside } from './candidates.ts'
 import { DirectPort, type OnDatagram, type UdpPort } from './direct-port.ts'
 import { DirectWays } from './direct-ways.ts'
-import { LocalPort, type LocalPortOptions } from './local-port.ts'
+import { LocalPort } from './local-port.ts'
 import { NativeAddress } from './native-address.ts'
 import { Outbox, type RelayLink } from './outbox.ts'
 import type { BridgeSettings, LocalAddress } from './settings.ts'
@@ -42,8 +43,8 @@ export interface BridgeParts {
   readonly isInside: IsInside
   /** Calls by which WireGuard's own port is shared; undefined, or rejects: they are not to be had. */
   readonly rawCalls?: () => Promise<RawCalls>
-  /** Many packets in one call; undefined: there is none. */
-  readonly datagramCalls?: LocalPortOptions['calls']
+  /** Many packets in one call. */
+  readonly datagramCalls?: DatagramCallsOf | undefined
   readonly log: (message: string) => void
 }
 

@@ -4,7 +4,8 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
-import { DatagramOutbox, type DatagramDivider } from '#protocol/datagram-outbox.ts'
+import type { DatagramCallsOf } from '#protocol/datagram-calls.ts'
+import { DatagramOutbox } from '#protocol/datagram-outbox.ts'
 import { unmapped } from '#protocol/ip-address.ts'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
 import { AddressFinder } from './address-finder.ts'
@@ -27,9 +28,6 @@ const BUFFER_BYTES = 4_194_304
 /** Packets that wait in the process because the kernel does not take them: nobody wants them any more. */
 const UNSENT_MAX = 256
 
-/** Many packets in one call; undefined: there is none. */
-type Divider = ((socket: Socket) => DatagramDivider | undefined) | undefined
-
 export class DirectPort implements UdpPort {
   readonly isWireguards = false
   readonly #socket: Socket
@@ -37,12 +35,12 @@ export class DirectPort implements UdpPort {
   readonly #outbox: DatagramOutbox
   readonly #finder = new AddressFinder((packet, to) => this.send(packet, to))
 
-  private constructor(socket: Socket, isDual: boolean, onPacket: OnDatagram, divider: Divider) {
+  private constructor(socket: Socket, isDual: boolean, onPacket: OnDatagram, calls?: DatagramCallsOf) {
     this.#socket = socket
     this.#isDual = isDual
     this.#outbox = new DatagramOutbox({
       socket,
-      divider: divider?.(socket),
+      divider: calls?.(socket),
       unsentMax: UNSENT_MAX,
       later: setImmediate,
       now: () => performance.now(),
@@ -57,11 +55,11 @@ export class DirectPort implements UdpPort {
   }
 
   /** @throws Error if this host has no UDP */
-  static async open(onPacket: OnDatagram, divider?: Divider): Promise<DirectPort> {
+  static async open(onPacket: OnDatagram, calls?: DatagramCallsOf): Promise<DirectPort> {
     try {
-      return new DirectPort(await bound('udp6'), true, onPacket, divider)
+      return new DirectPort(await bound('udp6'), true, onPacket, calls)
     } catch {
-      return new DirectPort(await bound('udp4'), false, onPacket, divider)
+      return new DirectPort(await bound('udp4'), false, onPacket, calls)
     }
   }
 

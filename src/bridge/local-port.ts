@@ -5,7 +5,8 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
-import { DatagramOutbox, type DatagramDivider } from '#protocol/datagram-outbox.ts'
+import type { DatagramCalls, DatagramCallsOf } from '#protocol/datagram-calls.ts'
+import { DatagramOutbox } from '#protocol/datagram-outbox.ts'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
 import { joinedMessages } from './joined-messages.ts'
 import type { LocalAddress } from './settings.ts'
@@ -15,17 +16,9 @@ const BUFFER_BYTES = 4_194_304
 /** Packets that the kernel does not take: nobody wants them any more. */
 const UNSENT_MAX = 1_024
 
-/** What Node has no call for. */
-export interface DatagramCalls extends DatagramDivider {
-  /** Datagrams that were sent so are read as one. Returns whether the kernel does it. */
-  joinDatagrams(): boolean
-  pause(): void
-  resume(): void
-}
-
-export interface LocalPortOptions {
-  /** Undefined, or returns undefined: each packet has a call of its own. */
-  readonly calls?: ((socket: Socket) => DatagramCalls | undefined) | undefined
+interface LocalPortOptions {
+  /** Undefined: each packet has a call of its own. */
+  readonly calls?: DatagramCallsOf | undefined
   /** The VPN is WireGuard, whose packets can be told apart when they were read as one. */
   readonly isWireguard?: boolean
 }

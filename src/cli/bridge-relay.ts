@@ -3,13 +3,14 @@
 
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import type { BridgeParts, RelayWay } from '#bridge/bridge.ts'
+import type { RelayWay } from '#bridge/bridge.ts'
 import { wayByMap, wayByUrls } from '#bridge/relay-way.ts'
 import type { RawCalls } from '#bridge/wireguard-port.ts'
 import type { RouteGuard } from '#bridge/route-guard.ts'
 import type { RelayMap } from '#client/home-client.ts'
 import type { DerpMap } from '#fleet/derp-map-reader.ts'
 import { MapFollower } from '#probe/map-follower.ts'
+import type { DatagramCallsOf } from '#protocol/datagram-calls.ts'
 import { datagramCalls } from '#transport/datagram-calls.ts'
 import { addressOf, loadFunctions, loadNative } from '#transport/native.ts'
 import type { BridgeRequest } from './bridge-options.ts'
@@ -29,7 +30,7 @@ export async function limitUnsent(way: RelayWay): Promise<void> {
 }
 
 /** Undefined without koffi. */
-export async function datagramCallsOf(): Promise<BridgeParts['datagramCalls']> {
+export async function datagramCallsOf(): Promise<DatagramCallsOf | undefined> {
   const native = await loadNative().catch(() => undefined)
   return native && ((socket) => datagramCalls(socket, native))
 }

@@ -3,7 +3,8 @@
 
 import { createSocket, type Socket } from 'node:dgram'
 import { isIPv4 } from 'node:net'
-import { DatagramOutbox, type DatagramDivider } from '#protocol/datagram-outbox.ts'
+import type { DatagramDivider } from '#protocol/datagram-calls.ts'
+import { DatagramOutbox } from '#protocol/datagram-outbox.ts'
 import { lookupLiteral } from '#protocol/literal-lookup.ts'
 
 /** A fifth of a second of what the thread forwards at most. */

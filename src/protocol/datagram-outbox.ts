@@ -5,6 +5,8 @@
 // Contract: the order stays, but for datagrams of a call that has failed. None waits here for longer than the turn. What the kernel
 // does not take in time is lost and said to be.
 
+import type { DatagramDivider } from './datagram-calls.ts'
+
 /** Node's, as far as it is used here. */
 export interface DatagramSocket {
   send(
@@ -15,11 +17,6 @@ export interface DatagramSocket {
   ): void
   /** Calls that the kernel has not taken yet. */
   getSendQueueCount(): number
-}
-
-export interface DatagramDivider {
-  /** What is longer leaves in datagrams of so many bytes; 0: as it is. Returns whether the kernel does it. */
-  setDatagramBytes(bytes: number): boolean
 }
 
 export interface DatagramOutboxParts {

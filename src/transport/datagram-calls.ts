@@ -4,17 +4,8 @@
 // Contract: undefined where Node's handle or the kernel does not have it; then the socket is as before.
 
 import type { Socket } from 'node:dgram'
+import type { DatagramCalls } from '#protocol/datagram-calls.ts'
 import type { Native } from './native.ts'
-
-/** @see Native.setDatagramBytes, Native.joinDatagrams */
-export interface DatagramCalls {
-  /** Returns whether the kernel does it. */
-  setDatagramBytes(bytes: number): boolean
-  joinDatagrams(): boolean
-  /** Reads no more until `resume`, not even what the kernel has already. */
-  pause(): void
-  resume(): void
-}
 
 /** Node's handle of a UDP socket. Methods return 0 or a negative error number. */
 interface DatagramHandle {
@@ -34,7 +25,7 @@ export function datagramCalls(
   const handle = handleOf(socket)
   if (handle === undefined) return undefined
   const { fd } = handle
-  // The size is not in force before there is more to send than that.
+  // Changes nothing: it asks whether the kernel knows the option.
   if (native.setDatagramBytes(fd, 0) < 0) return undefined
   return {
     setDatagramBytes: (bytes) => native.setDatagramBytes(fd, bytes) >= 0,

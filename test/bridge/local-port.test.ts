@@ -4,15 +4,16 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
-import { LocalPort, type LocalPortOptions } from '#bridge/local-port.ts'
+import { LocalPort } from '#bridge/local-port.ts'
+import type { DatagramCallsOf } from '#protocol/datagram-calls.ts'
 import { datagramCalls } from '#transport/datagram-calls.ts'
 import { loadNative } from '#transport/native.ts'
 
 const HOST = '127.0.0.1'
 const native = await loadNative()
-const calls: NonNullable<LocalPortOptions['calls']> = (socket) => datagramCalls(socket, native)
+const calls: DatagramCallsOf = (socket) => datagramCalls(socket, native)
 
-let closers: (() => void)[] = []
+const closers: (() => void)[] = []
 afterEach(() => {
   for (const close of closers.splice(0)) close()
 })
@@ -26,7 +27,10 @@ async function vpnSocket(received: Buffer[]): Promise<Socket> {
   return socket
 }
 
-async function localPort(received: Buffer[], options: LocalPortOptions): Promise<LocalPort> {
+async function localPort(
+  received: Buffer[],
+  options: Parameters<typeof LocalPort.open>[2],
+): Promise<LocalPort> {
   const port = await LocalPort.open({ host: HOST, port: 0 }, (packet) => received.push(packet), options)
   closers.push(() => port.close())
   return port
@@ -79,8 +83,6 @@ describe.each([
 })
 
 it('reads many packets in few calls', async () => {
-  const local = await LocalPort.open({ host: HOST, port: 0 }, () => undefined, {})
-  closers.push(() => local.close())
   const reads: number[] = []
   const socket = await vpnSocket([])
   const joining = calls(socket)
@@ -107,16 +109,18 @@ it('reads no more in a turn than a row of packets', async () => {
   expect(Math.max(...perTurn)).toBeLessThanOrEqual(64)
 })
 
-it('closed in the middle of a turn, neither sends nor reads on', async () => {
-  const received: Buffer[] = []
-  const local = await localPort(received, { calls, isWireguard: true })
-  const vpn = await localPort([], { calls })
+it('closed in the middle of a turn, sends what waits, and neither sends nor reads on', async () => {
+  const [received, answers]: [Buffer[], Buffer[]] = [[], []]
+  const vpn = await localPort(answers, { calls })
+  const onPacket = (packet: Buffer): unknown => received.push(packet)
+  const local = await LocalPort.open({ host: HOST, port: 0 }, onPacket, { calls, isWireguard: true })
   for (let at = 0; at < 3; at++) vpn.send(message(at, 1_452), local.port)
   await expect.poll(() => received.length, { interval: 1 }).toBe(3)
-  closers = closers.filter((close) => close !== closers[0])
+  vpn.send(message(3, 1_452), local.port)
   local.send(message(0, 100), vpn.port)
   local.close()
   local.send(message(1, 100), vpn.port)
-  await new Promise(setImmediate)
-  await new Promise(setImmediate)
+  await expect.poll(() => answers, { interval: 1 }).toEqual([message(0, 100)])
+  for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
+  expect([received.length, answers.length]).toEqual([3, 1])
 })

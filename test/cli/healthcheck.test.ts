@@ -226,7 +226,7 @@ test('checks that no relay would send do no harm, and control characters are not
   })
   const { code, stdout } = await derpfleet(['healthcheck', '-addr', other.address])
   expect(code).toBe(0)
-  // oxlint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- control characters are what must not be there
   expect(stdout).toMatch(/^live, not ready: a[^\x00-\x1f]+ b: \[object Object\]\n$/)
 })
 

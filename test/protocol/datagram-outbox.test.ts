@@ -161,3 +161,23 @@ it('makes one call of a row of packets, the last of which is shorter', () => {
   expect(kernel.calls).toBe(1)
   expect(kernel.arrivals.length).toBe(41)
 })
+
+it('takes no more than may wait for the kernel, and tells of each that it refuses and of each error', () => {
+  const sent: ((error: Error | null) => void)[] = []
+  const told: string[] = []
+  const outbox = new DatagramOutbox({
+    socket: { send: (_packets, _port, _host, onSent) => void sent.push(onSent), getSendQueueCount: () => 0 },
+    divider: undefined,
+    unsentMax: 3,
+    later: () => expect.unreachable(),
+    now: () => 0,
+    onFull: () => told.push('full'),
+    onError: () => told.push('error'),
+  })
+  for (let at = 0; at < 5; at++) outbox.send(new Uint8Array(10), 'host', 1)
+  expect([sent.length, ...told]).toEqual([3, 'full', 'full'])
+  sent[0]?.(null)
+  sent[1]?.(new Error('EPERM'))
+  for (let at = 0; at < 3; at++) outbox.send(new Uint8Array(10), 'host', 1)
+  expect([sent.length, ...told]).toEqual([5, 'full', 'full', 'error', 'full'])
+})
